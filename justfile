@@ -193,6 +193,10 @@ bench-rotation *ARGUMENTS: build
 bench-peers *ARGUMENTS: venv
     {{ python }} benches/peers/cometbft.py {{ ARGUMENTS }}
 
+# draw docs/latency.svg from the newest results of `just bench` and `just bench-peers`
+chart: venv
+    {{ python }} tools/chart.py
+
 # upgrade a devnet of the release before to this one, validator by validator under load; REF: a tag or commit, by default the newest tag before HEAD
 upgrade-rehearsal *REF: build
     {{ with }} {{ python }} tools/upgrade_rehearsal.py {{ REF }}
@@ -203,7 +207,7 @@ regenerate-vectors: venv
     {{ with }} cargo run --release --locked -p rustorium-execution --example regenerate_proof_vectors
     {{ with }} {{ seed }} REGENERATE_VECTORS=1 cargo test --release --locked -p rustorium-dataplane --test it leaders::orders
 
-# write docs/reference anew from the code: commands, HTTP face, Python
+# write docs/reference again from the code: commands, HTTP, Python, limits
 reference: build
     {{ python }} tools/reference.py
 

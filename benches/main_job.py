@@ -5,13 +5,10 @@ a validator are differences of its own counters over one point; nothing passes o
 """
 
 import argparse
-import datetime
 import json
 import os
-import platform
 import re
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +19,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from machine import machine
 
 from rustorium.access.netfile import Net
 from rustorium.client import Client
@@ -266,29 +265,6 @@ def busy(folder: Path, seconds: int) -> Figures:
         "validators_cpu_s_without_load_per_s": resting,
         "validators_cpu_s": cpu_s,
         "us_per_busy": ratio(cpu_s * 1e6, answers),
-    }
-
-
-def machine(folder: Path) -> Figures:
-    """What a reader must know of where it ran."""
-    cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
-    holding = [mount for mount in mounts if folder.is_relative_to(mount[0])]
-
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
-        return done.stdout.strip()
-
-    return {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "cores": len(os.sched_getaffinity(0)),
-        "cpu": cpu[1] if cpu else platform.machine(),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-        "file_system": max(holding, key=lambda mount: len(mount[0]))[1],
-        "load_average_before": os.getloadavg()[0],
-        "git_commit": git("rev-parse", "HEAD"),
-        "git_changed_files": len(git("status", "--porcelain").splitlines()),
     }
 
 

@@ -137,9 +137,9 @@ FIGURES = (
     (
         SPEC,
         r"turn gives peers at most (\d+) ms",
-        constant("crates/dataplane/src/turns.rs", "PEERS_NS_MAX", 1_000_000),
+        constant("crates/shard/src/turns.rs", "PEERS_NS_MAX", 1_000_000),
     ),
-    (SPEC, r"check (\d+) signatures on", constant("crates/dataplane/src/shard/checking.rs", "INLINE_SIGNATURES")),
+    (SPEC, r"check (\d+) signatures on", constant("crates/shard/src/shard/checking.rs", "INLINE_SIGNATURES")),
     (SPEC, r"the last (\d+) epochs' committees", constant("crates/dataplane/src/guests.rs", "FORMER_EPOCHS")),
     (
         "docs/adr/0027-followers.md",
@@ -149,7 +149,7 @@ FIGURES = (
     (
         SPEC,
         r"at most ([\d,]+) heights are held",
-        constant("crates/dataplane/src/shard/finality.rs", "ANCESTORS_AHEAD_MAX"),
+        constant("crates/shard/src/shard/finality.rs", "ANCESTORS_AHEAD_MAX"),
     ),
 )
 """Page, where a figure stands in it, and where else it stands."""

@@ -100,9 +100,13 @@ RUST = {
     "signer": _crate("types crypto quorum"),
     "transport": _crate("types crypto"),
     "sync": _crate("types crypto state", CLOCK, INPUT_OUTPUT),
+    "shard": _crate("types crypto execution storage txpool quorum signer sync", CLOCK, INPUT_OUTPUT),
     "gateway": _crate("types crypto api transport"),
+    "stages": _crate("types crypto state execution api storage txpool quorum sync shard"),
     "load": _crate("types crypto api transport"),
-    "dataplane": _crate("types crypto state execution api storage txpool quorum transport sync gateway signer"),
+    "dataplane": _crate(
+        "types crypto state execution api storage txpool quorum transport sync shard gateway stages signer"
+    ),
     "backup": _crate("types crypto execution api state storage dataplane"),
     "sim": _crate(
         "types crypto state execution api storage txpool quorum transport sync dataplane", CLOCK, INPUT_OUTPUT
@@ -125,7 +129,7 @@ LIBRARIES = {
     "ring": "crypto",
     "rocksdb": "storage",
     "rustls": "transport gateway backup",
-    "tokio": "transport gateway load dataplane backup sim",
+    "tokio": "transport gateway stages load dataplane backup sim",
     "tracing-subscriber": "native",
     "utoipa": "api gateway",
 }

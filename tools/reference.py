@@ -1,4 +1,4 @@
-"""Writes docs/reference from the code: every command's help, every path of the HTTP face, every public name of Python.
+"""Writes docs/reference from the code: commands' help, paths of the HTTP face, public names of Python, limits.
 
 `python tools/reference.py` writes the pages, `--check` says which isn't what the code makes (1 then). Needs a built
 extension, and no node.
@@ -18,6 +18,7 @@ from typing import Any
 
 os.environ["COLUMNS"] = "100"  # of the help texts, wherever this runs
 
+import limits_page
 import typer
 from typer.testing import CliRunner
 
@@ -229,7 +230,7 @@ def methods(one: type) -> Iterator[str]:
             yield f"- `{awaited}{name}{signature(function)}`: {line(inspect.getdoc(function))}"
 
 
-PAGES = {"cli.md": command_line, "http.md": http, "python.md": python}
+PAGES = {"cli.md": command_line, "http.md": http, "python.md": python, "limits.md": lambda: limits_page.page(WRITTEN)}
 
 
 def main() -> None:

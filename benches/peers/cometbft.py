@@ -21,6 +21,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from machine import RESULTS, machine
+
 MODULE = "github.com/cometbft/cometbft/cmd/cometbft@v1.0.1"
 VALIDATORS = 4
 BYTES = 512
@@ -231,8 +234,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="the one with the median p50 is shown")
     parser.add_argument("--connections", type=int, default=1, help="to each validator")
     parser.add_argument("--cache", type=Path, default=cache / "peers", help="where CometBFT is built")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where the JSON goes")
     options = parser.parse_args()
     program = build(options.cache)
+    points: list[dict[str, Any]] = []
     names = ("offered_per_s", "achieved_per_s", "p50_ms", "p95_ms", "p99_ms", "rejected", "lost")
     print("| CometBFT 1.0.1 | offered tx/s | achieved tx/s | p50 ms | p95 ms | p99 ms | rejected | lost |")
     print("|---|" + "--:|" * len(names))
@@ -251,6 +256,11 @@ def main() -> None:
         median = sorted(runs, key=lambda run: run["p50_ms"])[len(runs) // 2]
         cells = [f"{median[name]:,.1f}" if name.endswith("_ms") else f"{median[name]:,.0f}" for name in names]
         print(f"| {title} | {' | '.join(cells)} |", flush=True)
+        points.append({"name": f"CometBFT 1.0.1, {title}", "rate": options.rate} | median)
+    facts = machine(options.cache)
+    path = options.results / f"peers-{facts['date'][:10]}.json"
+    path.write_text(json.dumps({"machine": facts, "seconds": options.seconds, "points": points}, indent=1) + "\n")
+    say(f"all runs: {path}")
 
 
 if __name__ == "__main__":

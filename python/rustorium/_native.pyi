@@ -31,7 +31,7 @@ class NativeError(Exception):
 
 def version() -> str: ...
 def openapi() -> str:
-    """The OpenAPI document of the HTTP face, JSON."""
+    """Returns the OpenAPI document of the HTTP API, JSON."""
 
 def generate_seed() -> bytes: ...
 def public_key(seed: bytes) -> bytes: ...
@@ -40,31 +40,31 @@ def parse_address(text: str) -> bytes: ...
 def format_address(raw: bytes) -> str: ...
 def asset_id(issuer: str, symbol: str) -> str: ...
 def audit_record_by(folder: str, key: SigningKey, event: str, fields_json: str) -> None:
-    """As `audit_record`, with an opened key. Errors: NativeError."""
+    """Does what `audit_record` does, with an opened key. Errors: NativeError."""
 
 def audit_record(folder: str, node_seed: bytes, event: str, fields_json: str) -> None:
     """Appends to the audit log of a node that doesn't run. Errors: NativeError."""
 
 def audit_verify(path: str, node_key: bytes, anchor: tuple[int, bytes] | None = None) -> tuple[int, bytes, int, int]:
-    """Lines, hash of the last, first and last time in Unix ms of an audit log of which every line is as it was written.
-    `anchor`: a line's number and hash that it must have. Errors: NativeError (audit-refused, not-found)."""
+    """Checks an audit log; number of lines, hash of the last, first and last time in Unix ms. `anchor`: number and hash
+    of a line that it must have. Errors: NativeError (audit-refused, not-found)."""
 
 def seal_key(path: str, seed: bytes, kind: str, passphrase: bytes, random_passphrase: bool = False) -> None:
-    """Seals a signing key's seed into a new file. `random_passphrase`: it was drawn and has 128 bits at least, so that
-    guesses needn't be made dear. Errors: NativeError."""
+    """Seals a signing key's seed into a new file. `random_passphrase`: the passphrase was drawn and has at least 128
+    bits, so guesses needn't be made costly. Errors: NativeError."""
 
 def versions() -> dict[str, int]:
-    """Which versions this build reads and writes: `store`, `safety journal`, `store keys`, `backup`, `peer protocol`
-    (the newest), `protocol`."""
+    """Returns the versions that this build reads and writes: `store`, `safety journal`, `store keys`, `backup`,
+    `peer protocol` (the newest), `protocol`."""
 
 def seal_secret(path: str, secret: bytes, kind: str, passphrase: bytes) -> None: ...
 def open_key(path: str, kind: str, passphrase: bytes) -> bytes: ...
 def key_opens(path: str, passphrase: bytes) -> bool: ...
 def reseal_key(path: str, old: bytes, new: bytes, random_passphrase: bool = False) -> bool:
-    """Seals a key file of any kind under another passphrase; False where it was already. Errors: NativeError."""
+    """Seals a key file of any kind under another passphrase; False if it was already. Errors: NativeError."""
 
 def destroy_file(path: str) -> None:
-    """Removes a file, and overwrites what it held. Errors: NativeError."""
+    """Removes a file, and overwrites its contents. Errors: NativeError."""
 
 def value_hash(value: bytes) -> bytes: ...
 def build_transaction(
@@ -97,10 +97,10 @@ def zk_describe(key: bytes) -> tuple[str, int]: ...
 def zk_proof(json: bytes) -> bytes: ...
 def zk_inputs(json: bytes, proof_bytes: int) -> list[bytes]: ...
 def zk_verify(key: bytes, proof: bytes, inputs: Sequence[bytes]) -> None:
-    """All in canonical bytes. Errors: NativeError that says why it is refused."""
+    """Verifies a proof, all in canonical bytes. Errors: NativeError with the reason of the refusal."""
 
 def zk_verify_all(claims: Sequence[tuple[bytes, bytes, Sequence[bytes]]]) -> list[tuple[str, str] | None]:
-    """Many (key, proof, inputs) in canonical bytes as one equation; of each what is wrong with it: code, sentence."""
+    """Verifies many (key, proof, inputs) in canonical bytes as one equation; for each (code, sentence) of its fault."""
 
 def ceremony_circuits() -> list[str]: ...
 def ceremony_begin(circuit: str, power: int | None, ptau: bytes | None) -> bytes: ...
@@ -108,17 +108,17 @@ def ceremony_second(circuit: str, powers: bytes, progress: Callable[[int, int], 
 def ceremony_contribute(
     file: bytes, name: str, typed: bytes, beacon: tuple[bytes, int] | None, progress: Callable[[int, int], None]
 ) -> tuple[bytes, str]:
-    """The file with one contribution more, and its hash. Errors: NativeError ceremony-refused, -not-possible."""
+    """Adds a contribution; the new file, and its hash. Errors: NativeError ceremony-refused, -not-possible."""
 
 def ceremony_verify(
     file: bytes, progress: Callable[[int, int], None]
 ) -> tuple[int, str | None, list[tuple[int, str, str, str]], bytes | None]:
-    """Phase, circuit, contributions as (phase, name, origin, hash), verifying key. Errors: ceremony-refused."""
+    """Returns phase, circuit, contributions (phase, name, origin, hash), verifying key. Errors: ceremony-refused."""
 
 def ceremony_finish(
     file: bytes, progress: Callable[[int, int], None]
 ) -> tuple[bytes, bytes, list[tuple[int, str, str, str]]]:
-    """The proving key's file and the verifying key's canonical bytes."""
+    """Returns the proving key's file, the verifying key's canonical bytes, and the contributions."""
 
 def rollup_root(balances: Sequence[int]) -> bytes: ...
 def rollup_apply(balances: Sequence[int], transfers: Sequence[tuple[int, int, int]]) -> list[int]: ...
@@ -126,7 +126,7 @@ def rollup_batch_hash(transfers: Sequence[tuple[int, int, int]]) -> bytes: ...
 
 @final
 class RollupProver:
-    """Proves batches of a rollup's transfers (256 accounts, at most 12 transfers each)."""
+    """A prover of batches of a rollup's transfers (256 accounts, at most 12 transfers each)."""
 
     @staticmethod
     def insecure() -> RollupProver: ...
@@ -141,33 +141,33 @@ def verifier_id(owner: str, key: bytes, named: Sequence[tuple[int, bool]]) -> st
 def transaction_input(id: str) -> bytes: ...
 def pool_account(number: int) -> str: ...
 def pool_row(row: str) -> bytes:
-    """The key, in that account's namespace, of the pool's `head` or verifying `key`. Errors: ValueError."""
+    """Returns the key, in that account's namespace, of the pool's `head` or verifying `key`. Errors: ValueError."""
 
 def pool_transfers(head: bytes) -> int:
-    """How many transfers a pool's head counts. Errors: ValueError."""
+    """Returns the number of transfers that a pool's head counts. Errors: ValueError."""
 
 def devnet_pool_key() -> tuple[bytes, str]:
-    """The key's canonical bytes, and the warning that goes with it."""
+    """Returns the key's canonical bytes, and the warning that goes with it."""
 
 @final
 class ShieldedProver:
-    """Proves transfers under one proving key."""
+    """A prover of transfers with one proving key."""
 
     @staticmethod
     def insecure_devnet() -> ShieldedProver:
-        """A devnet's: FOR TESTS ONLY. It takes about a second."""
+        """Creates a devnet's prover: FOR TESTS ONLY. It takes about a second."""
 
     @staticmethod
     def insecure_of_seed(seed: bytes) -> ShieldedProver:
-        """Under keys of any 32 bytes: FOR TESTS ONLY. It takes about a second."""
+        """Creates a prover with keys of any 32 bytes: FOR TESTS ONLY. It takes about a second."""
 
     @staticmethod
     def open(file: bytes, verifying_key: bytes) -> ShieldedProver:
-        """Under a ceremony's `proving.key`. Errors: NativeError, also where it is for another verifying key."""
+        """Opens a ceremony's `proving.key`. Errors: NativeError, also if it is for another verifying key."""
 
     def verifying_key(self) -> bytes: ...
     def file(self) -> bytes:
-        """The proving key, as `open` takes it: a ceremony's or a seed's, not a devnet's."""
+        """Returns the proving key in the form that `open` takes: a ceremony's or a seed's, not a devnet's."""
 
 @final
 class ShieldedWallet:
@@ -182,17 +182,17 @@ class ShieldedWallet:
     def viewing_key(self, full: bool) -> str: ...
     def transfers(self, ahead: bool) -> int: ...
     def scan(self, records: bytes) -> str:
-        """Takes in records ahead of what is settled; what happened as JSON."""
+        """Takes records ahead of what is settled; the events as JSON."""
 
     def settle(self, head: bytes) -> None:
-        """Keeps what was taken in where it comes to a proven head; else all of it goes."""
+        """Keeps the records that were taken if they match a proven head; otherwise drops them all."""
 
     def start(self, head: bytes) -> None:
         """Starts at a proven head instead of the pool's first transfer."""
 
     def forget(self) -> None: ...
     def notes(self) -> list[tuple[int, str, int, bytes]]:
-        """Position, asset tag, value, memo."""
+        """Returns position, asset tag, value, memo of each."""
 
     def asset_tag(self, asset: str) -> str: ...
     def prove(
@@ -215,7 +215,7 @@ def tracing_init(path: str | None, level: str, node: str) -> None: ...
 
 @final
 class Light:
-    """A light client's state: the committees that it trusts, and what it checked. Errors: NativeError."""
+    """A light client's state: the committees that it trusts, and the headers that it checked. Errors: NativeError."""
 
     @staticmethod
     def from_genesis(genesis: bytes, trust_period_ms: int | None = None) -> Light: ...
@@ -238,7 +238,7 @@ class Light:
 
 @final
 class StorageKey:
-    """The key of what a node keeps on disk, in locked memory."""
+    """The key of a node's data on disk, in locked memory."""
 
     @staticmethod
     def create(path: str, passphrase: bytes, random_passphrase: bool = False) -> None: ...
@@ -246,7 +246,7 @@ class StorageKey:
     def open(path: str, passphrase: bytes) -> StorageKey: ...
     @staticmethod
     def replace(path: str, passphrase: bytes) -> None:
-        """Draws a new key in place of the one in a file, which stays beside it. Errors: NativeError."""
+        """Draws a new key that replaces the one in a file, which stays beside it. Errors: NativeError."""
     @property
     def replacing(self) -> bool: ...
 
@@ -287,14 +287,14 @@ def signer_transaction(
 def forbid_core_dumps() -> None: ...
 def new_backup_key(path: str, passphrase: bytes) -> None: ...
 def replace_backup_key(path: str, passphrase: bytes) -> None:
-    """Draws a new key in place of the one in a file, which stays beside it. Errors: NativeError."""
+    """Draws a new key that replaces the one in a file, which stays beside it. Errors: NativeError."""
 
 def restart_base(store: str, genesis: bytes, key: StorageKey) -> str:
-    """JSON of the newest final block in the store of a node that doesn't run, and of the committee above it. Errors:
+    """Returns JSON of the newest final block in a stopped node's store, and of the committee above it. Errors:
     NativeError."""
 
 def restart_plan(store: str, genesis: bytes, key: StorageKey, transactions: list[bytes], time_ms: int) -> str:
-    """JSON of the plan that these changes of the committee make there (R33). Errors: NativeError."""
+    """Returns JSON of the plan that these changes of the committee make there (R33). Errors: NativeError."""
 
 def restart_sign(seed: bytes, chain: str, epoch: int, view: int, end: str) -> bytes: ...
 def restart_apply(
@@ -307,8 +307,8 @@ def restart_apply(
     base: str,
     again: bool,
 ) -> str:
-    """Puts a plan that a quorum of owners signed, each for a place, into the store; JSON of it. `again`: takes a first
-    block above `base` back that an earlier call left. Errors: NativeError."""
+    """Puts a plan that a quorum of owners signed, each for a place, into the store; JSON of it. `again`: removes a
+    first block above `base` that an interrupted call left. Errors: NativeError."""
 
 def copy_store(store: str, to: str, chain: str, key: StorageKey) -> None:
     """Copies the store of a node that doesn't run to a new folder on the same disk. Errors: NativeError."""
@@ -316,7 +316,7 @@ def copy_store(store: str, to: str, chain: str, key: StorageKey) -> None:
 @final
 class Backups:
     """The backups at a folder or `s3://BUCKET/PREFIX`. Each call works until its end; `progress` and `stop` are for
-    other threads. What calls give is JSON. Errors: NativeError."""
+    other threads. The calls return JSON. Errors: NativeError."""
 
     def __new__(
         cls,
@@ -350,12 +350,12 @@ class Restoring:
     def settle(self) -> None: ...
 
 def read_journal(folder: str, chain: str, key: StorageKey) -> list[tuple[int, int, bytes]]:
-    """The records (position, kind, payload) of the journal of a node that doesn't run. Errors: NativeError."""
+    """Returns the journal's records (position, kind, payload) of a stopped node. Errors: NativeError."""
 
 @final
 class Starting:
-    """The start of a node, which may fill an empty store and so take hours: `run` it on one thread, ask and stop it on
-    others. Errors: NativeError, of `run` with code `stopped` where it was stopped before the store was filled."""
+    """The start of a node, which may fill an empty store and so take hours: `run` it on one thread, query and stop it
+    on others. Errors: NativeError, of `run` with code `stopped` if it was stopped before the store was filled."""
 
     def __new__(
         cls, config_json: str, storage_key: StorageKey, node_key: SigningKey, validator_key: SigningKey | None = None
@@ -367,23 +367,23 @@ class Starting:
     def audit(self, event: str, fields_json: str) -> None: ...
 
 def check_tls(certificate: str, key: str, client_authorities: str | None = None) -> str:
-    """Whether a gateway could start with these PEM files; when its certificate is good: JSON, begins_ms and ends_ms.
+    """Checks that a gateway could start with these PEM files; validity of its certificate: JSON, begins_ms and ends_ms.
     Errors: NativeError (tls-invalid)."""
 
 @final
 class TlsAuthority:
-    """An authority for certificates, whose key is in memory alone."""
+    """An authority for certificates, whose key is only in memory."""
 
     def __new__(cls, name: str) -> Self: ...
     @property
     def certificate(self) -> str:
-        """What is trusted: PEM."""
+        """The certificate to trust: PEM."""
 
     def issue(
         self, names: list[str], client: bool = False, until: tuple[int, int, int] | None = None
     ) -> tuple[str, str]:
-        """A certificate for names and addresses, and its key: PEM. `until`: year, month and day (up to 28) at whose
-        beginning it ends."""
+        """Issues a certificate for names and addresses; it and its key: PEM. `until`: year, month and day (up to 28) at
+        whose beginning it expires."""
 
 @final
 class Node:
@@ -417,17 +417,17 @@ _Turned = tuple[
     list[tuple[int, str, int | None]],
 ]
 """For how many µs the shard's thread is busy, frames that leave (to, class, bytes), stages that begin (which, on which
-thread, for how many µs), deadline in µs, whether inputs wait, answers (tag, how, height) to clients."""
+thread, for how many µs), deadline in µs, whether inputs wait, answers (tag, result, height) to clients."""
 
 @final
 class SimChain:
-    """What the nodes of one simulated chain share; node keys by the nodes' numbers."""
+    """The data that the nodes of one simulated chain share; node keys by the nodes' numbers."""
 
     def __new__(cls, genesis: bytes, node_keys: Sequence[bytes]) -> Self: ...
 
 @final
 class SimDisk:
-    """What a simulated node keeps across its processes: journal, store, and the mark of a retired key."""
+    """The disk that a simulated node keeps across its processes: journal, store, and the mark of a retired key."""
 
     def __new__(cls) -> Self: ...
     def lose_power(self, records_kept: int, writes_kept: int) -> tuple[int, int]: ...

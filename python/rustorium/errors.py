@@ -1,7 +1,6 @@
 """The one tree of errors: each says in one sentence what is wrong and what to do next, and carries a stable code.
 
-Invariants: PURE; `code` never changes once published; `exit_code` is the CLI's; `str(error)` is
-the sentence.
+Invariants: PURE; `code` never changes once published; `exit_code` is the CLI's; `str(error)` is the sentence.
 """
 
 from collections.abc import Mapping
@@ -9,7 +8,7 @@ from typing import ClassVar
 
 
 class RustoriumError(Exception):
-    """Anything that this package raises on purpose."""
+    """Any error that this package raises on purpose."""
 
     code: str = "failed"
     exit_code: ClassVar[int] = 1
@@ -21,7 +20,7 @@ class RustoriumError(Exception):
 
     @property
     def message(self) -> str:
-        """The sentence."""
+        """The error's sentence."""
         return str(self.args[0])
 
 
@@ -69,20 +68,20 @@ class KeyFileMissing(KeyFileError):
 
 
 class NodeError(RustoriumError):
-    """A node can't start or go on; `code` tells which of the reasons: port-in-use, home-locked, disk-full, …"""
+    """A node can't start or go on; `code` says why: port-in-use, home-locked, disk-full, …"""
 
     code = "node-failed"
 
 
 class AccessRefused(RustoriumError):
-    """The admin plane doesn't let this caller do this; `code` says why: token-missing, token-unknown, token-expired,
+    """The admin plane refuses this call to this caller; `code` says why: token-missing, token-unknown, token-expired,
     role-too-low, not-the-owner, tokens-invalid, tokens-exposed."""
 
     code = "access-refused"
 
 
 class TooManyCalls(AccessRefused):
-    """A caller asked too often; trying again after `retry_after_ms` makes sense."""
+    """A caller sent too many calls; try again after `retry_after_ms`."""
 
     code = "too-many-calls"
     exit_code = 5
@@ -106,7 +105,7 @@ class DevnetError(RustoriumError):
 
 
 class InputLogError(RustoriumError):
-    """A log of core inputs is corrupt, of another version, or replays to other effects than it recorded."""
+    """A log of core inputs is corrupt, of another version, or gives other effects on replay than it recorded."""
 
     code = "input-log-invalid"
     exit_code = 4
@@ -116,7 +115,7 @@ class InputLogError(RustoriumError):
 
 
 class ClientError(RustoriumError):
-    """A request was not answered as asked; `details` are the fields of the node's problem, where there was one."""
+    """A request got no usable answer; `details` are the fields of the node's problem document, if there was one."""
 
     code = "request-failed"
 
@@ -137,13 +136,13 @@ class Unreachable(ClientError):
 
 
 class BadResponse(ClientError):
-    """An endpoint answered something that this version doesn't understand."""
+    """An endpoint sent an answer that this version doesn't understand."""
 
     code = "bad-response"
 
 
 class NotFound(ClientError):
-    """The thing asked for doesn't exist."""
+    """The requested object doesn't exist."""
 
     code = "not-found"
     exit_code = 3
@@ -156,7 +155,7 @@ class Refused(ClientError):
 
 
 class Busy(Refused):
-    """Refused because the node is full; trying again after `retry_after_ms` makes sense."""
+    """The node refused a request because it is full; try again after `retry_after_ms`."""
 
     code = "busy"
     exit_code = 5
@@ -167,7 +166,7 @@ class Busy(Refused):
 
 
 class TransactionFailed(ClientError):
-    """A transaction is final and had no effect but using its nonce; `failure` and `operation` say why."""
+    """A transaction is final and had no effect except using its nonce; `failure` and `operation` say why."""
 
     code = "transaction-failed"
 
@@ -177,7 +176,7 @@ class TransactionFailed(ClientError):
 
 
 class OutcomeUnknown(ClientError):
-    """The deadline passed and the transaction may or may not become final; ask for `transaction` again later."""
+    """The deadline passed, and the transaction may or may not become final; ask for `transaction` again later."""
 
     code = "outcome-unknown"
     exit_code = 5
@@ -192,14 +191,14 @@ class OutcomeUnknown(ClientError):
 
 
 class VerificationFailed(ClientError):
-    """Something that a node or a file says could not be verified; nothing of it was taken over."""
+    """A statement of a node or a file could not be verified; nothing of it was accepted."""
 
     code = "verification-failed"
     exit_code = 4
 
 
 class TlsRefused(VerificationFailed):
-    """A node's certificate isn't trusted, or the node doesn't take this client's: nothing was asked of it."""
+    """A node's certificate isn't trusted, or the node refuses this client's certificate: no request was sent."""
 
     code = "tls-refused"
 
@@ -229,20 +228,20 @@ class CeremonyRefused(VerificationFailed):
 
 
 class TrustExpired(VerificationFailed):
-    """What is to be trusted is older than the trust period: get a newer checkpoint."""
+    """The thing to trust is older than the trust period: get a newer checkpoint."""
 
     code = "trust-expired"
 
 
 class ProofTooOld(VerificationFailed):
-    """A proof holds, but its header is older than `max_age_s` allows: ask another node, or once the chain went on."""
+    """A proof is valid, but its header is older than `max_age_s` allows: ask another node, or wait for newer blocks."""
 
     code = "proof-too-old"
 
 
 class ChainForked(VerificationFailed):
-    """A committee made two blocks final of which only one can be: it can't be trusted. `evidence` is the content of a
-    file that has both signed headers, with which `LightClient.show_fork` convinces others."""
+    """A committee finalized two conflicting blocks: it can't be trusted. `evidence` is the content of a file that has
+    both signed headers; `LightClient.show_fork` convinces others with it."""
 
     code = "chain-forked"
 
@@ -252,15 +251,15 @@ class ChainForked(VerificationFailed):
 
 
 class WitnessesSilent(ClientError):
-    """No witness said which block is at a height: what was read is proven, and nobody confirmed it."""
+    """No witness said which block is at a height: the answer is proven, but not confirmed by a witness."""
 
     code = "witnesses-silent"
     exit_code = 5
 
 
 class EpochUnknown(VerificationFailed):
-    """A proof is of a committee that can't be reached from what is trusted: more epoch changes, or an older start, are
-    needed."""
+    """A proof is of a committee that can't be reached from the trusted starting point: give more epoch changes, or an
+    older start."""
 
     code = "epoch-unknown"
 
@@ -273,13 +272,13 @@ class GenesisNeeded(ClientError):
 
 
 class NoStateRoot(ClientError):
-    """This chain makes no state roots, so that nothing of its state can be proven; receipts can."""
+    """This chain makes no state roots, so its state can't be proven; receipts can."""
 
     code = "no-state-root"
 
 
 class Pruned(ClientError):
-    """The node keeps nothing that is as old; `oldest` is the oldest height that it keeps."""
+    """The node keeps nothing that old; `oldest` is the oldest height that it keeps."""
 
     code = "pruned"
     exit_code = 3
@@ -290,7 +289,7 @@ class Pruned(ClientError):
 
 
 class ProofPruned(ClientError):
-    """The node keeps no root of that height; `nearest` is the height of the nearest that it keeps."""
+    """The node keeps no root of that height; `nearest` is the nearest height whose root it keeps."""
 
     code = "proof-pruned"
     exit_code = 3

@@ -1,9 +1,9 @@
 """The names of regions: what an account's or validator's region byte is called, the same on every chain.
 
-A byte below `OWN_FIRST` is a place in `KNOWN`; from there on up, a net's own labels have bytes in the order of the net.
+A byte below `OWN_FIRST` is a place in `KNOWN`. From `OWN_FIRST` on, a net's own labels have bytes in the net's order.
 
-Invariants: PURE; a place keeps its byte for ever, so that names are only ever appended; a byte without a name is shown
-as its number.
+Invariants: PURE; a place keeps its byte for ever, so names are only ever appended; a byte without a name is shown as
+its number.
 """
 
 import difflib
@@ -16,7 +16,7 @@ OWN_MAX = 256 - OWN_FIRST
 LOCAL = "local"
 KNOWN: tuple[str, ...] = (
     LOCAL,
-    # Parts of the world, for whoever thinks of no provider.
+    # Parts of the world, for users without a provider in mind.
     "us-east", "us-central", "us-south", "us-west", "canada-east", "canada-west", "mexico-central",
     "southamerica-east", "southamerica-west", "europe-west", "europe-central", "europe-north", "europe-south",
     "europe-east", "asia-east", "asia-northeast", "asia-south", "asia-southeast", "asia-central", "australia-east",
@@ -40,12 +40,12 @@ _BYTES = {name: byte for byte, name in enumerate(KNOWN)}
 
 
 def own_labels(names: Sequence[str]) -> list[str]:
-    """Of a net's region names those that are no known place, in the order in which they have bytes."""
+    """Returns those of a net's region names that are no known place, in the order of their bytes."""
     return [name for name in dict.fromkeys(names) if name not in _BYTES]
 
 
 def region_byte(name: str, net: Sequence[str] = ()) -> int:
-    """The byte of a known place, or of a label of a net with these region names. Errors: UsageError."""
+    """Returns the byte of a known place, or of a label of a net with these region names. Errors: UsageError."""
     own = own_labels(net)
     if name in _BYTES:
         return _BYTES[name]
@@ -58,7 +58,7 @@ def region_byte(name: str, net: Sequence[str] = ()) -> int:
 
 
 def parse_region(text: str, net: Sequence[str] = ()) -> int:
-    """A region's name, or its byte in digits. Errors: UsageError."""
+    """Parses a region's name, or its byte in digits. Errors: UsageError."""
     if not (text.isascii() and text.isdigit()):
         return region_byte(text, net)
     if int(text) > 255:
@@ -67,7 +67,7 @@ def parse_region(text: str, net: Sequence[str] = ()) -> int:
 
 
 def region_name(byte: int, net: Sequence[str] = ()) -> str:
-    """What a byte is called."""
+    """Returns the name of a region byte, or its digits if it has no name."""
     own = own_labels(net)
     if byte < len(KNOWN):
         return KNOWN[byte]

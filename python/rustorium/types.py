@@ -1,4 +1,4 @@
-"""What the client and the node's interfaces hand out: frozen values, parsed once.
+"""The values that the client and the node's interfaces return: frozen, parsed once.
 
 Invariants: PURE; ids, roots and assets are lower-case hex, addresses are `rs1…`, amounts are integers of smallest
 units, times are Unix milliseconds.
@@ -9,48 +9,48 @@ from dataclasses import dataclass, field
 from typing import Literal, cast
 
 Wait = Literal["accepted", "final", "certified"]
-"""How far a submission waits: in a pool, final and executed, or claimed by a final header (provable)."""
+"""Milestone that a submission waits for: in a pool, final and executed, or claimed by a final header (provable)."""
 
 SUBMISSION_TRANSACTIONS_MAX = 1000
-"""Transactions in one submitted group."""
+"""Maximum number of transactions in one submitted group."""
 SUBMISSION_BYTES_MAX = 1024 * 1024
-"""Bytes of one submitted group."""
+"""Maximum number of bytes in one submitted group."""
 TRANSACTION_BYTES_MAX = 256 * 1024
-"""Bytes of one encoded transaction."""
+"""Maximum number of bytes in one encoded transaction."""
 KEY_BYTES_MAX = 512
-"""Bytes of a key inside a namespace."""
+"""Maximum number of bytes in a key inside a namespace."""
 VALUE_BYTES_MAX = 64 * 1024
-"""Bytes of a value."""
+"""Maximum number of bytes in a value."""
 PROOF_KEYS_MAX = 1024
-"""Things that one proof can be about."""
+"""Maximum number of subjects in one proof."""
 OPERATIONS_MAX = 256
-"""Operations in one transaction."""
+"""Maximum number of operations in one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """The state that an answer speaks of."""
+    """The state that an answer describes."""
 
     height: int
     root: str
-    """Result root of that height, hex; where the answer is proven, the state root."""
+    """Result root of that height, hex; for a proven answer, the state root."""
     shard: int = 0
     proven: bool = False
-    """Whether the answer was proven, here, under a root that a quorum certified."""
+    """`True` if this client verified a proof of the answer under a root that a quorum certified."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a final transaction had no effect."""
+    """The reason why a final transaction had no effect."""
 
     code: str
     operation: int
-    """The operation that failed, from 0."""
+    """The number of the operation that failed, from 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What the chain says of an executed transaction."""
+    """The chain's record of an executed transaction."""
 
     transaction: str
     sender: str
@@ -64,13 +64,13 @@ class Receipt:
 
     @property
     def ok(self) -> bool:
-        """Whether all its operations took effect."""
+        """`True` if all operations took effect."""
         return self.failure is None
 
 
 @dataclass(frozen=True, slots=True)
 class SignedTransaction:
-    """Canonical bytes, ready to be sent any number of times to any node."""
+    """Canonical bytes of a transaction, ready to be sent any number of times to any node."""
 
     id: str
     raw: bytes
@@ -81,24 +81,24 @@ class SignedTransaction:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """How far a submission got. `receipt` is there from "final" on, `proof` with "certified"."""
+    """Milestone that a submission reached. `receipt` is present from "final" on, `proof` with "certified"."""
 
     id: str
     reached: Wait
     receipt: Receipt | None = None
     proof: bytes | None = None
-    """Canonical bytes of the receipt's proof, already checked where a genesis was given."""
+    """Canonical bytes of the receipt's proof, already checked if a genesis was given."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransactionStatus:
-    """Where a transaction is: unknown (never seen, or dropped), pending in a pool, or final."""
+    """State of a transaction: unknown (never seen, or dropped), pending in a pool, or final."""
 
     id: str
     state: Literal["unknown", "pending", "final"]
     receipt: Receipt | None = None
     certified: bool = False
-    """A final header claims a result root at or above its height."""
+    """`True` if a final header claims a result root at or above its height."""
     transaction: dict[str, object] = field(default_factory=dict)
     """The transaction as the node shows it; empty unless final."""
 
@@ -112,14 +112,14 @@ class Account:
     """The next nonce."""
     public_key: str
     quota_left: int
-    """Work units."""
+    """Remaining quota, in work units."""
     storage_bytes_left: int
     at: At
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A key's value, or its absence (`value` is None)."""
+    """A key's value; `value` is `None` if the key is absent."""
 
     namespace: str
     key: bytes
@@ -129,7 +129,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What an account holds of an asset."""
+    """An account's balance of an asset."""
 
     account: str
     asset: str
@@ -154,30 +154,30 @@ class Block:
     raw: bytes = b""
     """Canonical bytes of the block."""
     proof: bytes = b""
-    """Canonical bytes of its `BlockProof`; empty where the node had none to give."""
+    """Canonical bytes of the block's `BlockProof`; empty if the node had none."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListedKey:
-    """A key of a namespace, as a listing shows it."""
+    """A key of a namespace in a listing."""
 
     key: bytes
     value_bytes: int
     value_hash: str
     """BLAKE3 of the value (hex), as a `require_value` condition names it."""
     value: bytes | None = None
-    """The value; None where the listing was asked without values."""
+    """The value; `None` if the listing was requested without values."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyPage:
-    """One page of a namespace's keys, in no order that means anything."""
+    """One page of a namespace's keys, in no meaningful order."""
 
     keys: tuple[ListedKey, ...]
     next_cursor: str | None
-    """Names the next page; None on the last. A page may be short, or empty, and have a next one all the same."""
+    """Cursor of the next page; `None` on the last page. A short or empty page may still have a next one."""
     at: At
-    """Where all pages of the listing hold."""
+    """The state that all pages of the listing describe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,32 +193,32 @@ class Event:
     """A final transaction on the event stream."""
 
     id: str
-    """`height.index`; resumes the stream behind this one."""
+    """`height.index`; the stream can be resumed after it."""
     receipt: Receipt
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a validator was seen to sign that no honest one signs."""
+    """Evidence that a validator signed what no honest validator signs."""
 
     validator: int
     name: str
     kind: str
     """`two_notarizes`, `two_finalizes`, `nullify_and_finalize` or `two_batches`."""
     first: str
-    """Where it was seen first, such as "view 7"."""
+    """The place where it was seen first, such as "view 7"."""
     count: int
     validator_key: str = ""
-    """Empty where an earlier release recorded none."""
+    """Empty if an earlier release recorded no key."""
     first_ms: int = 0
-    """When it was seen first, by the node's clock, Unix ms; 0 where an earlier release recorded none."""
+    """Time when it was first seen, by the node's clock, Unix ms; 0 if an earlier release recorded no time."""
     member: bool = True
-    """Whether it is in the committee that goes on."""
+    """`True` if the validator is in the current committee."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that a node found wrong with itself."""
+    """A problem that a node found with itself."""
 
     code: str
     severity: str
@@ -230,7 +230,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """What a node says of itself."""
+    """A node's report about itself."""
 
     node: str
     chain: str
@@ -244,41 +244,41 @@ class NodeStatus:
     durability: str
     ready: bool
     reason: str
-    """Why it isn't ready; empty where it is."""
+    """The reason why the node isn't ready; empty if it is."""
     raw: dict[str, object] = field(default_factory=dict)
-    """Everything that it said."""
+    """The whole report."""
     unreachable: tuple[str, ...] = ()
-    """Names of the validators that it has no link to."""
+    """Names of the validators that the node has no link to."""
     role: str = ""
-    """"validator", or "follower" where it is not in the epoch's committee."""
+    """"validator", or "follower" if the node is not in the epoch's committee."""
     retired: str = ""
-    """Why its validator key signs nothing more; empty where it does."""
+    """The reason why the validator key signs nothing more; empty if it signs."""
     evidence: tuple[Evidence, ...] = ()
     filling: Mapping[str, object] | None = None
-    """How far the filling of its empty store from a snapshot is: height, percent, rows, parts, peers, banned, …"""
+    """Progress of filling the empty store from a snapshot: height, percent, rows, parts, peers, banned, …"""
     findings: tuple[Finding, ...] = ()
-    """What is wrong with it, with what to do about each."""
+    """The node's problems, each with what to do about it."""
 
     @property
     def release(self) -> str:
-        """Which release it runs; empty where it doesn't say."""
+        """The release that the node runs; empty if it doesn't say."""
         return str(self.raw.get("version") or "")
 
     @property
     def home_format(self) -> int | None:
-        """The format of its home, where that was looked at."""
+        """The format of the node's home; `None` if it was not reported."""
         found = self.raw.get("home_format")
         return found if isinstance(found, int) else None
 
     @property
     def attention(self) -> str:
-        """What its operator must look after, besides that it isn't ready; empty where there is nothing."""
+        """What the operator must look after, apart from readiness; empty if nothing."""
         found = [self.retired] if self.retired else []
         if self.filling is not None and (banned := self.filling["banned"]):
             found.append(f"banned while filling: {', '.join(map(str, cast(list[object], banned)))}")
         if self.unreachable:
             found.append(f"can't reach {', '.join(self.unreachable)}")
-        # Of a retired key and of peers that aren't there it is said already.
+        # The retired key and the missing peers are already listed.
         found += [one.code for one in self.findings if one.code not in ("key-retired", "peers-lost")]
         found += [f"{one.name} signed {one.kind} in {one.first} ({one.count} in all)" for one in self.evidence]
         return "; ".join(found)
@@ -286,7 +286,7 @@ class NodeStatus:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Something in the state: an account's record, with `key` a value of its namespace, with `asset` a balance."""
+    """An object in the state: an account's record; with `key`, a value of its namespace; with `asset`, a balance."""
 
     account: str
     key: bytes | None = None
@@ -294,12 +294,12 @@ class Subject:
 
 
 Held = Account | Balance | Value | None
-"""What a subject holds: an account's record (None where there is no such account), a balance, or a value."""
+"""Content of a subject: an account's record (`None` if there is no such account), a balance, or a value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The final header that claims a root, on which a proof hangs."""
+    """The final header that claims the root of a proof."""
 
     height: int
     digest: str
@@ -309,7 +309,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class ProvenState:
-    """What some subjects held after one height, checked here."""
+    """Content of some subjects after one height, verified by this client."""
 
     at: At
     claim: Claim
@@ -320,24 +320,25 @@ class ProvenState:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a proof file shows, and nothing else."""
+    """Exactly what a proof file proves."""
 
     kind: Literal["read", "receipt", "transaction", "block"]
     chain: str
     claim: Claim
     facts: dict[str, object]
-    """All of it, for people."""
+    """All proven facts, for people."""
     receipt: Receipt | None = None
     state: ProvenState | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WriteProof:
-    """A receipt, and what was written, with what shows, from the genesis alone, that a quorum certified them."""
+    """A receipt and the values written, with proofs that a quorum certified both; the genesis alone is enough to
+    check."""
 
     receipt: Receipt
     proof: bytes
     """The receipt's proof file."""
     state: ProvenState | None
-    """What the transaction's subjects held at a root at or above the receipt; None where the chain makes no state
+    """Content of the transaction's subjects, at a root at or above the receipt; `None` if the chain makes no state
     roots."""

@@ -42,6 +42,7 @@ READ = {
     ("docs/operations.md", "sh"): "for a net of many machines; tests/cli and tests/devnet have each command",
     ("docs/benchmarks.md", "sh"): "just bench",
     ("docs/ceremony.md", "sh"): "takes minutes; tests/cli/test_ceremony_commands.py has its commands",
+    ("docs/tuning.md", "sh"): "tests/devnet/test_analysis_on_a_devnet.py has its command",
     ("docs/rollup.md", "sh"): "tests/devnet/test_rollup_on_a_devnet.py has its commands",
     ("docs/rollup.md", "python"): "out of examples/rollup.py, which that test runs",
     ("docs/shielded.md", "sh"): "tests/devnet/test_shielded.py has its commands",

@@ -44,7 +44,7 @@ EVIDENCE = {
 FINDING = {
     "code": "disk-stalled",
     "severity": "not-ready",
-    "evidence": "a write or sync has not come back: journal for 31 s",
+    "evidence": "a write or sync has not finished: journal for 31 s",
     "advice": "look at the disk",
     "since_ms": 1,
 }
@@ -183,7 +183,7 @@ def test_what_is_found_stands_with_what_to_do(cli: Cli, answering: dict[str, Any
     answering |= {"ready": False, "not_ready_because": "disk-stalled: …", "findings": [FINDING]}
     ended = cli("status", "check", "--home", home.path)
     assert ended.code == 5
-    at = ended.out.splitlines().index("  disk-stalled: a write or sync has not come back: journal for 31 s")
+    at = ended.out.splitlines().index("  disk-stalled: a write or sync has not finished: journal for 31 s")
     assert ended.out.splitlines()[at + 1] == "    do: look at the disk"
     raw = cli("status", "check", "--home", home.path, "-o", "json")
     assert problems(raw) == ["disk-stalled"]

@@ -176,7 +176,7 @@ def test_a_disk_that_hangs_is_slow_or_is_full_is_waited_for_by_name(net: Devnet,
             wait_for("it says so", lambda: "disk-stalled" in findings(net))
             status = call(node.home.admin_socket, "status")
             assert status["ready"] is False
-            assert status["not_ready_because"].startswith("disk-stalled: a write or sync has not come back: journal")
+            assert status["not_ready_because"].startswith("disk-stalled: a write or sync has not finished: journal")
             load.wait_for_more(50)
             assert node.acts() == [], "a process that starts anew meets the same disk"
         hold.unlink()

@@ -164,7 +164,7 @@ def test_a_node_that_goes_silent_shows_nothing_old(tmp_path: Path) -> None:
 def test_a_recording_ends_and_a_look_that_fails_is_said(tmp_path: Path) -> None:
     async def ends(looked: Looked) -> None:
         await looked.press("r", "r", "r")
-        assert "at its end" in looked.head
+        assert "end of recording" in looked.head
         assert len(looked.rows) == 4, "the last look stays"
 
     play(recorded(tmp_path, SyntheticNet(looks=2)), ends)
@@ -174,7 +174,7 @@ def test_a_recording_ends_and_a_look_that_fails_is_said(tmp_path: Path) -> None:
             raise BadResponse("line 3 is wrong")
 
     async def fails(looked: Looked) -> None:
-        assert "can't look: line 3 is wrong" in looked.head
+        assert "can't read the metrics: line 3 is wrong" in looked.head
         await looked.press("s", "l")
 
     play(Broken(), fails)

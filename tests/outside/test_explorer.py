@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from explorer_page import PHONE, WIDE, Explorer, chromium, expect, explorer
 
-from rustorium.client import Client, Key
+from rustorium.cli import main
+from rustorium.client import Client, Key, operations
 from rustorium.net.devnet import Devnet
 
 if TYPE_CHECKING:
@@ -195,6 +196,47 @@ def test_a_value_and_an_absence_are_verified_in_the_page(tab: Explorer, world: W
     tab.open(address)
     expect(tab.page.locator(".value pre")).to_have_text("paid twice")
     world.client.put(KEY, VALUE)
+
+
+@pytest.mark.parametrize("view", ["key", "absent", "balance", "transaction"])
+def test_a_proof_is_saved_as_a_file_that_needs_no_node(
+    tab: Explorer, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], view: str
+) -> None:
+    tab.open(world.views()[view][0])
+    tab.proof("verified")
+    with tab.page.expect_download() as saved:
+        tab.page.get_by_role("button", name="Download proof").click()
+    file = tmp_path / saved.value.suggested_filename
+    saved.value.save_as(file)
+    with pytest.raises(SystemExit) as ended:
+        main(["verify", str(file), "--genesis", world.net.net.genesis, "-o", "json"])
+    out, err = capsys.readouterr()
+    assert ended.value.code == 0, err
+    shown = json.loads(out)
+    assert shown["chain"] == world.net.net.chain
+    assert world.id in out if view == "transaction" else world.address in out
+    file.write_text(file.read_text().replace('"height": ', '"height": 1'))
+    with pytest.raises(SystemExit) as ended:
+        main(["verify", str(file), "--genesis", world.net.net.genesis])
+    assert ended.value.code == 4
+
+
+def test_keys_are_listed_by_what_they_begin_with(tab: Explorer, world: World) -> None:
+    tab.open(world.views()["account"][0])
+    tab.page.get_by_label("Keys that begin with").fill("more/")
+    tab.page.get_by_role("button", name="List").click()
+    expect(tab.page.get_by_role("link", name=KEY.decode())).to_have_count(0)
+    expect(tab.page.get_by_role("link", name="more/1")).to_be_visible()
+    tab.page.get_by_label("Keys that begin with").fill("nothing/")
+    tab.page.get_by_role("button", name="List").click()
+    expect(tab.page.get_by_text("No key begins with “nothing/”")).to_be_visible()
+
+
+def test_a_condition_is_told_in_words(tab: Explorer, world: World) -> None:
+    told = world.client.send([operations.require_value(world.address, KEY, VALUE)])
+    tab.open(f"#/transactions/{told.id}")
+    expect(tab.page.get_by_text("the key’s value has this hash")).to_be_visible()
+    expect(tab.page.get_by_role("link", name=KEY.decode())).to_be_visible()
 
 
 def other_digit(digits: str, at: int) -> str:

@@ -1,8 +1,8 @@
-//! What certificates vouch for: which heights of a store a quorum's signatures reach, and whether the blocks and results that
-//! are stored are those.
+//! The reach of certificates: the heights of a store that a quorum's signatures prove, and the check that the stored
+//! blocks and results are those.
 //!
-//! *Invariants:* nothing is believed for lying in a backup: everything hangs, by hashes, on one certificate under the keys
-//! that the genesis leads to.
+//! *Invariants:* nothing in a backup is believed as such: everything depends, by hashes, on one certificate under the
+//! keys that the genesis leads to.
 
 use crate::error::BackupError;
 use crate::manifest::Manifest;
@@ -20,20 +20,21 @@ use std::collections::BTreeMap;
 /// Bytes of all changes of epochs.
 const EPOCHS_BYTES_MAX: usize = 256 << 20;
 
-/// How far a store's certificates reach.
+/// The reach of a store's certificates.
 pub(crate) struct Vouched {
     /// The newest header with a certificate of its own.
     pub header: Header,
     pub certificate: Option<Certificate>,
-    /// How the epochs before its own ended.
+    /// The ends of the epochs before the header's own.
     pub changes: Vec<EpochChange>,
-    /// The oldest height that the store can be taken back to.
+    /// The oldest height that the store can be rolled back to.
     pub oldest: Height,
-    /// The newest height whose result that header claims.
+    /// The newest height whose result the header claims.
     pub newest: Height,
 }
 
-/// Finds the newest certificate in a store, and what it vouches for. Errors: there is nothing yet, or the store's.
+/// Finds the newest certificate in a store, and the heights that it proves. Errors: there is none yet, or those of the
+/// store.
 pub(crate) fn vouched(store: &dyn Store) -> Result<Vouched, BackupError> {
     let tip = store.tip().ok_or(BackupError::NothingProven)?;
     let found = newest_finalization(store, tip.height)?;
@@ -55,7 +56,7 @@ pub(crate) fn vouched(store: &dyn Store) -> Result<Vouched, BackupError> {
     Ok(Vouched { header, certificate, changes, oldest, newest })
 }
 
-/// The stored finalization of the highest block up to the tip.
+/// Returns the stored finalization of the highest block up to the tip.
 fn newest_finalization(store: &dyn Store, tip: Height) -> Result<Option<(Height, Certificate)>, BackupError> {
     let mut found = None;
     let mut back = 0u64;
@@ -74,13 +75,14 @@ fn newest_finalization(store: &dyn Store, tip: Height) -> Result<Option<(Height,
     Ok(found)
 }
 
-/// The genesis in a file's contents.
+/// Parses the genesis in a file's contents.
 pub(crate) fn read_genesis(contents: &[u8]) -> Result<Genesis, String> {
     let text = std::str::from_utf8(contents).map_err(|_| "its genesis is no text".to_owned())?;
     genesis_file::from_json(text).map_err(|error| format!("its genesis can't be read: {error}"))
 }
 
-/// Checks that a manifest's header is final on the chain of this genesis, and that it reaches as far as the manifest says.
+/// Checks that a manifest's header is final on the chain of this genesis, and that it reaches as far as the manifest
+/// says.
 pub(crate) fn check_certificate(manifest: &Manifest, genesis: &[u8], epochs: &[u8]) -> Result<(), String> {
     let genesis = read_genesis(genesis)?;
     if chain_id(&genesis) != manifest.chain {
@@ -107,8 +109,8 @@ pub(crate) fn check_certificate(manifest: &Manifest, genesis: &[u8], epochs: &[u
 /// State roots by height, as certified headers claim them.
 pub(crate) type Claims = BTreeMap<Height, Hash>;
 
-/// Checks each kept block and result of a store against a header that was found to be final; gives the state roots that the
-/// headers claim. Of heights above the claimed result, which nothing vouches for yet, only headers are looked at.
+/// Checks each kept block and result of a store against a header that was found to be final. Returns the state roots
+/// that the headers claim. Above the claimed result, which nothing proves yet, only headers are examined.
 pub(crate) fn check_chain(store: &dyn Store, last: &Header, work: &Work) -> Result<Claims, BackupError> {
     let oldest = store.kept().oldest_height;
     work.begin("checking blocks", last.height.0 - oldest.0.min(last.height.0) + 1);
@@ -145,7 +147,7 @@ fn check_place(stored: &StoredBlock, height: Height, expected: &BlockDigest) -> 
     if right { Ok(()) } else { Err(unproven(height, "its block is not the one that the next names")) }
 }
 
-/// Checks payload, receipts and result root of a block on its parent.
+/// Checks payload, receipts and result root of a block against its parent.
 fn check_height(store: &dyn Store, stored: &StoredBlock, parent: &StoredBlock) -> Result<(), BackupError> {
     let header = &stored.block.header;
     let refused = |what| Err(unproven(header.height, what));

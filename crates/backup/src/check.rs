@@ -1,4 +1,4 @@
-//! Reads all that is at a destination, and names what isn't as it was written.
+//! The check of a destination: it reads every object there, and names those that aren't as they were written.
 
 use crate::Backups;
 use crate::chain::check_certificate;
@@ -9,38 +9,38 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Backups and files that are named with a damaged object: enough to know what it means.
+/// Number of backups and files that are named with a damaged object: enough to show its importance.
 const NAMED_MAX: usize = 8;
 
-/// An object that is missing or isn't what was written.
+/// An object that is missing or changed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Damage {
-    /// Its name at the destination.
+    /// The object's name at the destination.
     pub object: String,
-    /// What is wrong.
+    /// Description of the fault.
     pub what: String,
     /// Some of the backups that need it.
     pub backups: Vec<BackupId>,
-    /// Some of the files that it is a piece of.
+    /// Some of the files that contain it as a piece.
     pub files: Vec<String>,
 }
 
-/// What a check found.
+/// Result of a check.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Verified {
-    /// Backups.
+    /// Number of backups.
     pub backups: u64,
-    /// Pieces that they need.
+    /// Number of pieces that they need.
     pub pieces: u64,
-    /// Bytes read of them.
+    /// Bytes of pieces that were read.
     pub bytes: u64,
-    /// Pieces that no backup needs.
+    /// Number of pieces that no backup needs.
     pub unneeded: u64,
-    /// What is wrong, by object.
+    /// Damaged objects.
     pub damaged: Vec<Damage>,
 }
 
-/// Which files of which backups need a piece, and its bytes.
+/// The users of a piece, by backup and file, and its bytes.
 #[derive(Default)]
 struct Needed {
     bytes: u64,
@@ -49,7 +49,7 @@ struct Needed {
 }
 
 impl Backups {
-    /// Reads every object, and checks each backup's certificate. Errors: nothing is there, the destination.
+    /// Reads every object, and checks each backup's certificate. Errors: there is no backup; the destination fails.
     pub fn verify(&self) -> Result<Verified, BackupError> {
         self.work.begin("reading manifests", 0);
         let manifests = self.manifests()?;
@@ -100,7 +100,7 @@ impl Backups {
         })
     }
 
-    /// Reads pieces; what is wrong with those that are damaged.
+    /// Reads pieces. Returns the faults of those that are damaged.
     fn read_pieces(&self, needed: &BTreeMap<PieceName, Needed>) -> Result<BTreeMap<PieceName, String>, BackupError> {
         self.work.begin("reading", needed.values().map(|needed| needed.bytes).sum());
         let bad = Mutex::new(BTreeMap::new());
@@ -113,7 +113,8 @@ impl Backups {
         Ok(bad.into_inner())
     }
 
-    /// Why a backup's certificate doesn't hold under the genesis in it. Damaged pieces are told of elsewhere.
+    /// Checks a backup's certificate against the genesis in it, and returns the fault, if any. Damaged pieces are
+    /// reported elsewhere.
     fn certificate_fault(&self, manifest: &Manifest) -> Result<Option<String>, BackupError> {
         let parts = (self.small_file(manifest, "genesis.json")?, self.small_file(manifest, crate::manifest::EPOCHS)?);
         let (Ok(genesis), Ok(epochs)) = parts else { return Ok(None) };

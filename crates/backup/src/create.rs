@@ -1,7 +1,7 @@
-//! Makes a backup of a home from a copy of its store: uploads what isn't there yet, and last the manifest.
+//! The creation of a backup from a home and a copy of its store: it uploads the missing pieces, and the manifest last.
 //!
-//! *Invariants:* only files that are named here are ever read: no journal, no passphrase, no log; a piece that is there in
-//! full is not written again; the manifest is written when every piece is.
+//! *Invariants:* only the files named here are ever read: no journal, no passphrase, no log; a piece that is complete
+//! at the destination is not written again; the manifest is written after every piece.
 
 use crate::Backups;
 use crate::chain::{Vouched, vouched};
@@ -20,28 +20,28 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Files of a home that are taken whole, where they are there. The keys among them are sealed by a passphrase.
-/// `storage.key.old` is there while the storage key is being replaced; the store's copy may need either.
+/// Files of a home that are backed up whole, if they exist. The keys among them are sealed by a passphrase.
+/// `storage.key.old` exists while the storage key is being replaced; the store's copy may need either key.
 const HOME_FILES: [&str; 7] =
     ["format.json", "config.toml", "genesis.json", "node.key", "validator.key", "storage.key", "storage.key.old"];
 const AUDIT: &str = "audit";
 /// The store's folder in a home.
 pub(crate) const STORE: &str = "db";
-/// Files beside the store's that are of the process which has it open.
+/// Files beside the store's that belong to the process which has it open.
 const NOT_THE_STORES: [&str; 3] = ["LOCK", "LOG", "IDENTITY"];
 
-/// What is backed up.
+/// The home to be backed up.
 #[derive(Clone, Debug)]
 pub struct Home {
     /// The home's folder.
     pub folder: PathBuf,
-    /// A copy of its store, which nobody else uses (`RocksStore::checkpoint`).
+    /// A copy of its store, which no other process uses (`RocksStore::checkpoint`).
     pub store: PathBuf,
     /// The node's name.
     pub node: String,
-    /// Its key.
+    /// The node's key.
     pub node_key: PublicKey,
-    /// Whether it is to vote.
+    /// True if the node should vote.
     pub validator: bool,
     /// The version of this program.
     pub program: String,
@@ -50,21 +50,21 @@ pub struct Home {
 /// A backup that was made.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Created {
-    /// Its name.
+    /// The backup's name.
     pub id: BackupId,
-    /// The newest height that it can be restored to: that its certificate vouches for.
+    /// The newest height that the backup can be restored to: the one that its certificate proves.
     pub height: Height,
-    /// The oldest.
+    /// The oldest height that the backup can be restored to.
     pub from_height: Height,
-    /// Bytes of all its files.
+    /// Bytes of all files of the backup.
     pub bytes: u64,
-    /// Bytes that were not there yet.
+    /// Bytes that were newly uploaded.
     pub new_bytes: u64,
-    /// Pieces that were not there yet.
+    /// Number of pieces that were newly uploaded.
     pub new_pieces: u64,
 }
 
-/// A file to be stored: from the disk, or made here.
+/// A file to be stored: from the disk, or created in memory.
 struct Source {
     path: String,
     bytes: u64,
@@ -99,8 +99,9 @@ impl Source {
 }
 
 impl Backups {
-    /// Makes a backup. `at_rest` opens the store's copy. Errors: another home's backups are there, nothing certified yet, the
-    /// destination, the disk; what was uploaded by then is used by the next one.
+    /// Creates a backup. `at_rest` opens the store's copy. Errors: the destination has another home's backups, no
+    /// height is certified yet, the destination fails, the disk fails. The next call uses the pieces that were uploaded
+    /// by then.
     pub fn create(&self, home: &Home, at_rest: &AtRest) -> Result<Created, BackupError> {
         self.work.begin("looking", 0);
         let manifests = self.manifests()?;
@@ -134,13 +135,14 @@ impl Backups {
         };
         let id = BackupId::draw()?;
         self.put_manifest(&id, &manifest)?;
-        // What is lost is missed for as long as the head names it: `retain` alone takes names out.
+        // A lost backup is reported missing for as long as the head names it. Only `retain` removes names.
         self.put_head(manifests.keys().copied().chain([id]).collect())?;
         let bytes = manifest.files.iter().map(|file| file.bytes).sum();
         Ok(Created { id, height: newest, from_height: oldest, bytes, new_bytes, new_pieces })
     }
 
-    /// Uploads the pieces that aren't known; the files as the manifest names them, and how many pieces and bytes were new.
+    /// Uploads the pieces that aren't known. Returns the files for the manifest, and how many pieces and bytes were
+    /// new.
     fn store_pieces(
         &self,
         sources: &[Source],
@@ -172,7 +174,7 @@ impl Backups {
     }
 }
 
-/// Everything that goes into a backup.
+/// Returns all files of a backup.
 fn sources(home: &Home, vouched: &Vouched) -> Result<Vec<Source>, BackupError> {
     let mut sources = Vec::new();
     for name in HOME_FILES {
@@ -202,7 +204,7 @@ fn sources(home: &Home, vouched: &Vouched) -> Result<Vec<Source>, BackupError> {
     Ok(sources)
 }
 
-/// Bytes of a log up to the end of its last line: its node may be writing the next.
+/// Returns the bytes of a log up to the end of its last line: its node may be writing the next.
 fn whole_lines(path: &Path) -> std::io::Result<u64> {
     let (mut reader, mut line, mut whole) = (BufReader::new(File::open(path)?), Vec::new(), 0);
     while reader.read_until(b'\n', &mut line)? > 0 {

@@ -1,4 +1,4 @@
-//! Why a backup can't be made, checked or restored: one sentence each, and a stable code.
+//! Errors of backups, of their checks and of restoring: one sentence each, and a stable code.
 
 use crate::manifest::FORMAT;
 use rustorium_crypto::seal::SealError;
@@ -9,34 +9,34 @@ use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// Why something about a backup did not come to its end.
+/// An operation on backups failed.
 #[derive(Debug, Error)]
 pub enum BackupError {
-    /// No folder and no bucket.
+    /// The name is neither a folder nor a bucket.
     #[error("{0}")]
     Destination(String),
-    /// The destination doesn't do what it is asked.
+    /// The destination can't do what was requested.
     #[error(
         "{place} can't be reached or written ({reason}): mend that and run this again, which goes on with what is there"
     )]
     Place {
         /// The destination.
         place: String,
-        /// What it, or the way to it, says.
+        /// Error reported by the destination or the network.
         reason: String,
     },
-    /// No backups there.
+    /// There are no backups.
     #[error("{0} holds no backup: check the destination, or make one with `rustorium-node backup create`")]
     Empty(String),
-    /// Nothing there opens.
+    /// No object opens.
     #[error("what {0} holds was sealed under another backup key: name the backup.key of that home with --key")]
     OtherKey(String),
-    /// Another home's backups are there.
+    /// The destination has another home's backups.
     #[error("{place} holds backups of the node {node} and not of this one: give each home a destination of its own")]
     OtherHome {
         /// The destination.
         place: String,
-        /// Whose.
+        /// The other node.
         node: String,
     },
     /// No backup has that height.
@@ -48,42 +48,42 @@ pub enum BackupError {
         place: String,
         /// The height asked for.
         height: Height,
-        /// Which there are.
+        /// The heights that exist.
         kept: String,
     },
-    /// An object that isn't what was written.
+    /// An object is damaged.
     #[error("{object} in {place} is damaged ({what}): run `rustorium-node backup verify`, and restore another backup")]
     Damaged {
         /// The destination.
         place: String,
         /// The object.
         object: String,
-        /// What is wrong with it.
+        /// Description of the damage.
         what: String,
     },
-    /// What was restored isn't what the chain certified.
+    /// The restored data isn't what the chain certified.
     #[error("what was restored is not what the chain certified: {0}; nothing was put in place, restore another backup")]
     Unproven(String),
-    /// Nothing that certificates vouch for.
+    /// Certificates prove no height yet.
     #[error("the store has no height yet that certificates vouch for: wait for a final block, then try again")]
     NothingProven,
-    /// Written by another version.
+    /// Another version wrote the backup.
     #[error(
         "the backup {id} has format {found}, and this release reads {FORMAT}: use the release that wrote it, or a newer one"
     )]
     Format {
-        /// Which.
+        /// The backup.
         id: String,
-        /// Its format.
+        /// Format of the backup.
         found: u32,
     },
-    /// Something is where a home is to be.
+    /// There is something at the place of the new home.
     #[error("{0} is there and not empty, and is never overwritten: name another --home")]
     Exists(PathBuf),
     /// Another process restores to the same place.
     #[error("another process restores to {0}: wait for its end")]
     Busy(PathBuf),
-    /// A backup that can't be read keeps others from being removed.
+    /// A backup can't be read, so the others can't be removed.
     #[error(
         "{object} in {place} can't be read ({what}), so that nothing tells what may be removed: look at it with `backup verify`, remove it if it is lost, then try again"
     )]
@@ -92,7 +92,7 @@ pub enum BackupError {
         place: String,
         /// The object.
         object: String,
-        /// What is wrong with it.
+        /// Description of the fault.
         what: String,
     },
     /// A file can't be read or written.
@@ -100,24 +100,24 @@ pub enum BackupError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What was tried.
+        /// The operation that failed.
         doing: &'static str,
         /// The system's reason.
         reason: String,
     },
-    /// The store.
+    /// The store failed.
     #[error("{0}")]
     Store(#[from] StoreError),
-    /// A key.
+    /// A key failed.
     #[error("{0}")]
     Key(#[from] SealError),
-    /// It was stopped.
+    /// The work was stopped.
     #[error("it was stopped: run it again, which goes on with what is there")]
     Stopped,
 }
 
 impl BackupError {
-    /// The stable code.
+    /// Returns the stable code.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Destination(_) => "usage",

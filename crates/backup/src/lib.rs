@@ -1,8 +1,8 @@
 //! Backups of a node's home: sealed objects that are uploaded once, a manifest for each backup, and restoring as far as certificates vouch.
 //!
-//! *Invariants:* what lies at the destination shows sizes and times and nothing else; a manifest is written when all that it
-//! names is there, so that what was cut short is no backup; a destination is one home's; nothing that is there is changed,
-//! and a restored home is there as a whole or not at all; the safety journal is never in a backup, and a restored
+//! *Invariants:* the objects at the destination show only sizes and times; a manifest is written after all pieces that
+//! it names, so that an interrupted backup is none; a destination belongs to one home; nothing that already exists is
+//! changed; a restored home exists as a whole or not at all; the safety journal is never in a backup, and a restored
 //! validator's key signs nothing.
 
 mod chain;
@@ -33,20 +33,20 @@ use std::sync::Arc;
 /// The backups at one destination.
 pub struct Backups {
     place: Destination,
-    /// Seals all that is written.
+    /// The key that seals everything that is written.
     key: BackupKey,
-    /// The key before: it opens what is there.
+    /// The previous key. It opens existing objects.
     older: Option<BackupKey>,
     work: Arc<Work>,
 }
 
 impl Backups {
-    /// Those at a destination, sealed under a key. How far each call has come is told to `work`.
+    /// Creates access to a destination whose objects are sealed under a key. Each call reports its progress to `work`.
     pub fn new(place: Destination, key: BackupKey, work: Arc<Work>) -> Self {
         Self { place, key, older: None, work }
     }
 
-    /// Also with backups that were made under the key before.
+    /// Adds the previous key, for backups that were made under it.
     pub fn with_older(self, older: Option<BackupKey>) -> Self {
         Self { older, ..self }
     }

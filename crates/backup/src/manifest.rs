@@ -1,13 +1,14 @@
-//! What a backup is made of: pieces of files under names by what they hold, a manifest for each backup, and which there are.
+//! The objects of a backup: pieces of files, named by their contents; a manifest for each backup; and the head, the
+//! list of all manifests.
 //!
-//! *Invariants:* all of it is sealed; a manifest opens under its own name alone, a piece under the hash of its contents; what
-//! is read is bounded.
+//! *Invariants:* everything is sealed; a manifest opens only under its own name, a piece only under the hash of its
+//! contents; reads are bounded.
 //!
-//! | object | holds |
+//! | object | contents |
 //! |---|---|
 //! | `pieces/` two digits `/` ⟨keyed hash of contents⟩ | at most 4 MiB of a file |
-//! | `manifests/` ⟨random id⟩ | which files a backup has, of which pieces, and the height that its certificate is of |
-//! | `head` | the ids of all manifests: one that was removed is missed |
+//! | `manifests/` ⟨random id⟩ | the files of a backup, their pieces, and the height of its certificate |
+//! | `head` | the ids of all manifests: a removed one is reported missing |
 
 use crate::Backups;
 use crate::error::BackupError;
@@ -22,9 +23,9 @@ pub(crate) const PIECES: &str = "pieces";
 pub(crate) const MANIFESTS: &str = "manifests";
 pub(crate) const HEAD: &str = "head";
 
-/// Bytes of a file that one object holds.
+/// Bytes of a file in one object.
 pub(crate) const PIECE_BYTES: usize = 4 << 20;
-/// Bytes of a manifest: names of pieces of some TiB.
+/// Bytes of a manifest: enough for the names of pieces of some TiB.
 const MANIFEST_BYTES_MAX: usize = 64 << 20;
 
 /// The format of manifests and heads.
@@ -33,7 +34,7 @@ const KIND_PIECE: u8 = 1;
 const KIND_MANIFEST: u8 = 2;
 const KIND_HEAD: u8 = 3;
 
-/// Files of a backup that are no files of the home's.
+/// Name of a file in a backup that is no file of the home.
 pub(crate) const EPOCHS: &str = "epochs";
 
 /// A backup's name.
@@ -45,7 +46,7 @@ impl BackupId {
         Ok(Self(FreshSalt::draw()?.salt().0))
     }
 
-    /// Of 32 hex digits.
+    /// Parses 32 hex digits.
     pub fn from_hex(text: &str) -> Option<Self> {
         let mut bytes = [0; 16];
         hex::decode_to_slice(text, &mut bytes).ok().map(|()| Self(bytes))
@@ -64,10 +65,10 @@ impl Serialize for BackupId {
     }
 }
 
-/// The name of a piece: a keyed hash of what it holds.
+/// The name of a piece: a keyed hash of its contents.
 pub(crate) type PieceName = [u8; 32];
 
-/// The object of a piece.
+/// Returns the name of a piece's object.
 pub(crate) fn piece_object(name: &PieceName) -> String {
     let digits = hex::encode(name);
     format!("{PIECES}/{}/{digits}", &digits[..2])
@@ -80,15 +81,15 @@ pub(crate) fn manifest_object(id: &BackupId) -> String {
 /// A file of a backup.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub(crate) struct StoredFile {
-    /// Where in the home, with `/` between folders.
+    /// Path in the home, with `/` between folders.
     pub path: String,
     pub bytes: u64,
-    /// Its pieces in order; all but the last have `PIECE_BYTES`.
+    /// The file's pieces in order. All except the last have `PIECE_BYTES`.
     pub pieces: Vec<PieceName>,
 }
 
 impl StoredFile {
-    /// Each piece with its bytes. Errors: there are more or fewer than the file's bytes need.
+    /// Returns each piece with its bytes; `None` if there are more or fewer pieces than the file's bytes need.
     pub fn sized(&self) -> Option<impl Iterator<Item = (&PieceName, u64)>> {
         let full = PIECE_BYTES as u64;
         let right = self.bytes.div_ceil(full) == self.pieces.len() as u64;
@@ -97,35 +98,35 @@ impl StoredFile {
     }
 }
 
-/// Bytes of files together, or the most that can be said: a manifest may say any sizes.
+/// Returns the sum of files' bytes, which saturates: a manifest may state any sizes.
 pub(crate) fn bytes_of<'a>(files: impl IntoIterator<Item = &'a StoredFile>) -> u64 {
     files.into_iter().fold(0, |sum, file| sum.saturating_add(file.bytes))
 }
 
-/// What a backup is.
+/// A backup's manifest.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Manifest {
     pub chain: ChainId,
-    /// Whose home.
+    /// Key of the node whose home it is.
     pub node_key: PublicKey,
     pub node: String,
-    /// Whether its home has, or is to have, a validator's key.
+    /// True if the home has, or should have, a validator's key.
     pub validator: bool,
     /// The version that wrote it.
     pub program: String,
-    /// Unix ms.
+    /// Time of the backup, Unix ms.
     pub made_ms: u64,
-    /// The newest header that a certificate in the store makes final, and that certificate; genesis has none.
+    /// The newest header that a certificate in the store makes final, with that certificate; genesis has none.
     pub header: Header,
     pub certificate: Option<Certificate>,
-    /// Heights that it can be restored to: those that the header vouches for, from the oldest kept root on.
+    /// Heights that the backup can be restored to: those that the header proves, from the oldest kept root on.
     pub oldest: Height,
     pub newest: Height,
     pub files: Vec<StoredFile>,
 }
 
 impl Manifest {
-    /// That of an object's contents.
+    /// Decodes an object's contents.
     pub fn from_bytes(contents: &[u8]) -> Opened<Self> {
         let decoded = decode::<Versioned>(contents, MANIFEST_BYTES_MAX).map_err(|_| Fault::Malformed)?;
         if decoded.format != FORMAT {
@@ -134,7 +135,7 @@ impl Manifest {
         decode(&decoded.contents, MANIFEST_BYTES_MAX).map_err(|_| Fault::Malformed)
     }
 
-    /// The contents of its object.
+    /// Encodes the contents of the object.
     pub fn to_bytes(&self) -> Vec<u8> {
         encode(&Versioned { format: FORMAT, contents: encode(self) })
     }
@@ -151,26 +152,26 @@ struct Head {
     manifests: Vec<BackupId>,
 }
 
-/// The ids that a head's contents name.
+/// Returns the ids in a head's contents.
 pub(crate) fn ids_of_head(contents: &[u8]) -> Opened<Vec<BackupId>> {
     decode(contents, MANIFEST_BYTES_MAX).map(|head: Head| head.manifests).map_err(|_| Fault::Malformed)
 }
 
-/// The contents of a head that names these.
+/// Returns the contents of a head with these ids.
 pub(crate) fn head_of(manifests: Vec<BackupId>) -> Vec<u8> {
     encode(&Head { manifests })
 }
 
-/// A backup as it is listed.
+/// A backup in a listing.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Listed {
-    /// Its name.
+    /// The backup's name.
     pub id: BackupId,
-    /// When it was made, Unix ms.
+    /// Time of the backup, Unix ms.
     pub made_ms: u64,
     /// The newest height that it can be restored to.
     pub height: Height,
-    /// The oldest.
+    /// The oldest height that it can be restored to.
     pub from_height: Height,
     /// The node.
     pub node: String,
@@ -178,18 +179,18 @@ pub struct Listed {
     pub chain: ChainId,
     /// The version that made it.
     pub program: String,
-    /// Bytes of its files.
+    /// Bytes of the backup's files.
     pub bytes: u64,
-    /// `good`, or what is wrong with it.
+    /// `good`, or a description of the fault.
     pub state: String,
 }
 
-/// What an object holds, or why that can't be told.
+/// An object's contents, or the reason why they can't be read.
 pub(crate) type Opened<T> = Result<T, Fault>;
 
 impl Backups {
-    /// Every manifest, opened or not; also those that the head names and that are missing. Errors: nothing there opens
-    /// under this key, or the destination fails.
+    /// Returns every manifest, opened or not, including missing ones that the head names. Errors: no object opens under
+    /// this key, or the destination fails.
     pub(crate) fn manifests(&self) -> Result<BTreeMap<BackupId, Opened<Manifest>>, BackupError> {
         let listed = self.place.list(MANIFESTS)?;
         let mut ids: BTreeSet<BackupId> = listed.keys().filter_map(|name| manifest_id(name)).collect();
@@ -209,17 +210,17 @@ impl Backups {
         Ok(opened.and_then(|contents| Manifest::from_bytes(&contents)))
     }
 
-    /// Writes a manifest, and nothing after it that the backup needs.
+    /// Writes a manifest. Everything that the backup needs must be written before.
     pub(crate) fn put_manifest(&self, id: &BackupId, manifest: &Manifest) -> Result<(), BackupError> {
         self.place.put(&manifest_object(id), self.key.seal(KIND_MANIFEST, &id.0, &manifest.to_bytes())?)
     }
 
-    /// The ids that the head names; none without a head. One that doesn't open counts as none here.
+    /// Returns the ids that the head names; `None` without a head, or if the head doesn't open.
     pub(crate) fn head(&self) -> Result<Option<Vec<BackupId>>, BackupError> {
         Ok(self.checked_head()?.unwrap_or(None))
     }
 
-    /// The same, told from a head that doesn't open.
+    /// Does what `head` does, but distinguishes a head that doesn't open.
     pub(crate) fn checked_head(&self) -> Result<Opened<Option<Vec<BackupId>>>, BackupError> {
         Ok(match self.opened(HEAD, KIND_HEAD, &[], MANIFEST_BYTES_MAX)? {
             Err(Fault::Missing) => Ok(None),
@@ -232,7 +233,7 @@ impl Backups {
         self.place.put(HEAD, self.key.seal(KIND_HEAD, &[], &head_of(manifests))?)
     }
 
-    /// A piece's contents, whole and what its name says.
+    /// Returns a piece's contents, and checks their length and that they match the name.
     pub(crate) fn piece(&self, name: &PieceName, bytes: u64) -> Result<Opened<Vec<u8>>, BackupError> {
         let opened = self.opened_under(&piece_object(name), KIND_PIECE, name, PIECE_BYTES)?;
         Ok(opened.and_then(|(contents, key)| {
@@ -245,7 +246,7 @@ impl Backups {
         self.place.put(&piece_object(name), self.key.seal(KIND_PIECE, name, contents)?)
     }
 
-    /// The contents of a file that is small.
+    /// Returns the contents of a small file.
     pub(crate) fn small_file(&self, manifest: &Manifest, path: &str) -> Result<Opened<Vec<u8>>, BackupError> {
         let Some(file) = manifest.files.iter().find(|file| file.path == path) else {
             return Ok(Err(Fault::Missing));
@@ -265,7 +266,7 @@ impl Backups {
         Ok(self.opened_under(object, kind, name, bytes_max)?.map(|(contents, _)| contents))
     }
 
-    /// What an object holds, and the key that it is sealed under.
+    /// Returns an object's contents, and the key that it is sealed under.
     fn opened_under(
         &self,
         object: &str,
@@ -281,7 +282,7 @@ impl Backups {
         Ok(opened.map_err(Fault::Refused))
     }
 
-    /// How many backups are sealed under the key before; none without one. Errors: the destination.
+    /// Returns the number of backups sealed under the previous key; 0 if there is no such key. Errors: the destination.
     pub fn under_older(&self) -> Result<u64, BackupError> {
         let Some(older) = &self.older else { return Ok(0) };
         let mut found = 0;
@@ -293,8 +294,8 @@ impl Backups {
         Ok(found)
     }
 
-    /// All backups, the newest last; with what is wrong with those that aren't good as far as names and sizes tell. Errors:
-    /// no backup, another key.
+    /// Returns all backups, the newest last. Those that aren't good, as far as names and sizes show, have a description
+    /// of the fault. Errors: no backup, another key.
     pub fn list(&self) -> Result<Vec<Listed>, BackupError> {
         self.work.begin("listing", 0);
         let manifests = self.manifests()?;
@@ -343,7 +344,7 @@ fn manifest_id(object: &str) -> Option<BackupId> {
     BackupId::from_hex(object.strip_prefix(MANIFESTS)?.strip_prefix('/')?)
 }
 
-/// Why an object is not what was written.
+/// Reason why an object is not as it was written.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum Fault {
     #[error("it is missing")]

@@ -1,7 +1,7 @@
-//! Where backups lie: a folder, or a bucket of a store that speaks S3.
+//! Destinations of backups: a folder, or a bucket of a store that speaks S3.
 //!
-//! *Invariants:* an object appears whole or not at all, and outlives a power cut once `put` has returned; an object is read
-//! only up to a limit; plain HTTP is spoken only where that was asked for.
+//! *Invariants:* an object appears whole or not at all, and survives a power cut once `put` has returned; an object is
+//! read only up to a limit; plain HTTP is used only on request.
 
 use crate::error::BackupError;
 use crate::manifest::{MANIFESTS, PIECES};
@@ -19,31 +19,31 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 
 const SCHEME: &str = "s3://";
-/// For one attempt, however slow the line: an object has 4 MiB.
+/// Time for one attempt, even on a slow line: an object has 4 MiB.
 const REQUEST: Duration = Duration::from_secs(120);
 const CONNECT: Duration = Duration::from_secs(10);
 const RETRIES: usize = 5;
 const RETRY: Duration = Duration::from_secs(180);
 const NETWORK_THREADS: usize = 2;
-/// Of what a store says; a proxy may answer with a page.
+/// Characters of a store's error message: a proxy may answer with a page.
 const REASON_CHARS_MAX: usize = 400;
-/// Where in a folder there are objects.
+/// Subfolders of a folder that hold objects.
 const OURS: [&str; 2] = [PIECES, MANIFESTS];
 
-/// What a destination's name doesn't say.
+/// Options of a destination in addition to its name.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct DestinationOptions {
-    /// The store's URL, in place of AWS_ENDPOINT_URL and Amazon's own.
+    /// The store's URL, which replaces AWS_ENDPOINT_URL and Amazon's own.
     pub endpoint: Option<String>,
-    /// In place of AWS_REGION.
+    /// Replacement for AWS_REGION.
     pub region: Option<String>,
-    /// Whether a URL may begin with `http:`.
+    /// True if a URL may begin with `http:`.
     pub allow_http: bool,
-    /// Whether a folder is made where it is missing.
+    /// True if a missing folder is created.
     pub make: bool,
 }
 
-/// A folder or bucket that is open.
+/// An open folder or bucket.
 pub struct Destination {
     shown: String,
     store: Arc<dyn ObjectStore>,
@@ -53,7 +53,8 @@ pub struct Destination {
 }
 
 impl Destination {
-    /// Opens `s3://BUCKET/PREFIX` or a folder. Errors: neither, a folder that is missing, settings that make no client.
+    /// Opens `s3://BUCKET/PREFIX` or a folder. Errors: it is neither, the folder is missing, or the settings make no
+    /// client.
     pub fn open(name: &str, options: &DestinationOptions) -> Result<Self, BackupError> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(NETWORK_THREADS)
@@ -89,12 +90,12 @@ impl Destination {
         Ok(Self { shown, store, prefix, folder: Some(folder), runtime })
     }
 
-    /// As it was named.
+    /// Returns the name under which it was opened.
     pub(crate) fn shown(&self) -> String {
         self.shown.clone()
     }
 
-    /// Names and sizes of all objects whose names begin with this folder's.
+    /// Returns names and sizes of all objects in this folder.
     pub(crate) fn list(&self, folder: &str) -> Result<BTreeMap<String, u64>, BackupError> {
         let below = self.path(folder);
         let objects = self.store.list(Some(&below)).try_collect::<Vec<_>>();
@@ -106,7 +107,7 @@ impl Destination {
         Ok(objects.iter().filter_map(|object| Some((name(&object.location)?, object.size))).collect())
     }
 
-    /// An object of at most so many bytes; none where there is none. One that is longer comes back empty.
+    /// Reads an object; `None` if there is no such object. An object of more than `bytes_max` bytes comes back empty.
     pub(crate) fn get(&self, name: &str, bytes_max: usize) -> Result<Option<Vec<u8>>, BackupError> {
         let path = self.path(name);
         let read = async {
@@ -123,14 +124,14 @@ impl Destination {
         }
     }
 
-    /// Writes an object, in place of one that is there.
+    /// Writes an object, and replaces an existing one.
     pub(crate) fn put(&self, name: &str, bytes: Vec<u8>) -> Result<(), BackupError> {
         let path = self.path(name);
         let put = self.runtime.block_on(self.store.put(&path, PutPayload::from(bytes)));
         put.map(drop).map_err(|error| self.failed(&error))
     }
 
-    /// Removes an object; one that isn't there is none to remove.
+    /// Deletes an object. Missing objects are ignored.
     pub(crate) fn remove(&self, name: &str) -> Result<(), BackupError> {
         match self.runtime.block_on(self.store.delete(&self.path(name))) {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -138,7 +139,7 @@ impl Destination {
         }
     }
 
-    /// Removes what writes that were cut short left in a folder. A store that speaks S3 keeps nothing of them.
+    /// Deletes the remains of interrupted writes in a folder. A store that speaks S3 keeps none.
     pub(crate) fn clear_unfinished(&self) -> Result<(), BackupError> {
         let Some(folder) = &self.folder else { return Ok(()) };
         let ours = OURS.map(|name| folder.join(name));
@@ -158,7 +159,7 @@ fn bucket_store(bucket: &str, options: &DestinationOptions) -> Result<Arc<dyn Ob
     if bucket.is_empty() {
         return Err(BackupError::Destination(format!("{SCHEME} needs a bucket: name s3://BUCKET/PREFIX")));
     }
-    // The client takes the process' provider. One that is there already is ring's too: no other is compiled in.
+    // The client uses the process' provider. An existing one is ring's too: no other is compiled in.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = ClientOptions::new().with_timeout(REQUEST).with_connect_timeout(CONNECT);
     let retry = RetryConfig { max_retries: RETRIES, retry_timeout: RETRY, ..RetryConfig::default() };
@@ -180,7 +181,7 @@ fn bucket_store(bucket: &str, options: &DestinationOptions) -> Result<Arc<dyn Ob
     built.map(|store| Arc::new(store) as Arc<dyn ObjectStore>).map_err(wrong)
 }
 
-/// What an error says, and all that it comes from, in one line.
+/// Returns an error's message with the messages of all its causes, in one line.
 fn reason(error: &(dyn std::error::Error + 'static)) -> String {
     let mut said = error.to_string();
     let mut cause = error.source();
@@ -196,7 +197,7 @@ fn reason(error: &(dyn std::error::Error + 'static)) -> String {
     short.trim_end_matches(['.', ':']).to_owned()
 }
 
-/// A store answers in XML: of that its code and its message.
+/// Returns code and message of a store's XML answer.
 fn without_markup(said: &str) -> String {
     let between = |tag: &str| Some(said.split_once(&format!("<{tag}>"))?.1.split_once(&format!("</{tag}>"))?.0);
     match (said.find('<'), between("Code"), between("Message")) {
@@ -205,7 +206,7 @@ fn without_markup(said: &str) -> String {
     }
 }
 
-/// The store names what it is writing `NAME#NUMBER`, which no object is called.
+/// Deletes unfinished files: the object store names them `NAME#NUMBER`, which no object is called.
 fn clear_unfinished(folder: &Path) -> Result<(), BackupError> {
     let entries = fs::read_dir(folder).map_err(BackupError::io("read", folder))?;
     for entry in entries {

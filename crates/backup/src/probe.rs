@@ -1,18 +1,19 @@
-//! The decoders of what opened objects hold, as functions of bytes: for whoever feeds them damage. Nothing of a node calls them.
+//! The decoders of opened objects, as functions of bytes, for tests that feed them damaged data. No code of a node
+//! calls them.
 
 use crate::manifest::{BackupId, Manifest, StoredFile, head_of, ids_of_head, listed};
 use rustorium_types::{Certificate, ChainId, Header};
 use std::collections::BTreeMap;
 
-/// What a manifest was read as.
+/// A decoded manifest.
 pub struct ReadManifest {
-    /// It, encoded anew.
+    /// The manifest, encoded again.
     pub again: Vec<u8>,
-    /// Of each file with as many pieces as it needs: its bytes, and those of each piece.
+    /// The bytes of each file that has as many pieces as it needs, and the bytes of its pieces.
     pub sized: Vec<(u64, Vec<u64>)>,
 }
 
-/// A manifest, after all that is asked of one without its pieces; none where the bytes are no manifest.
+/// Decodes a manifest and runs all checks that need no pieces; `None` if the bytes are no manifest.
 pub fn manifest(contents: &[u8]) -> Option<ReadManifest> {
     let manifest = Manifest::from_bytes(contents).ok()?;
     let sizes = |file: &StoredFile| Some((file.bytes, file.sized()?.map(|(_, bytes)| bytes).collect()));
@@ -21,7 +22,8 @@ pub fn manifest(contents: &[u8]) -> Option<ReadManifest> {
     Some(read)
 }
 
-/// The manifest of a backup with an empty file and one of two pieces, of which a certificate makes the header final.
+/// Returns the manifest of a backup with an empty file and a file of two pieces. The certificate makes the header
+/// final.
 pub fn made_manifest(header: Header, certificate: Option<Certificate>) -> Vec<u8> {
     let file =
         |path: &str, bytes, pieces: &[[u8; 32]]| StoredFile { path: path.to_owned(), bytes, pieces: pieces.into() };
@@ -41,12 +43,12 @@ pub fn made_manifest(header: Header, certificate: Option<Certificate>) -> Vec<u8
     manifest.to_bytes()
 }
 
-/// A head, encoded anew; none where the bytes are no head.
+/// Decodes a head and encodes it again; `None` if the bytes are no head.
 pub fn head(contents: &[u8]) -> Option<Vec<u8>> {
     ids_of_head(contents).ok().map(head_of)
 }
 
-/// The head of a destination with these backups.
+/// Returns the head of a destination with these backups.
 pub fn made_head(ids: &[[u8; 16]]) -> Vec<u8> {
     head_of(ids.iter().copied().map(BackupId).collect())
 }

@@ -1,7 +1,7 @@
-//! Restores a home from a backup: into a folder beside it, checked there, and put in place last.
+//! Restoring a home from a backup: into a folder beside it, which is checked and put in place last.
 //!
-//! *Invariants:* there is no home before everything in it was checked and is on disk; nothing that is there is written over;
-//! a restored validator's key is retired before there is a home that could be started.
+//! *Invariants:* the home appears only after everything in it was checked and is on disk; no existing file is
+//! overwritten; a restored validator's key is retired before there is a home that could be started.
 
 use crate::Backups;
 use crate::chain::{check_certificate, check_chain, read_genesis, unproven};
@@ -22,10 +22,10 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-/// Says that a folder is a restore's and may be emptied.
+/// Name of the file that marks a restore's folder, which may be emptied.
 const MARKER: &str = "restoring";
 const SAFETY: &str = "safety";
-/// Folders that a home has besides.
+/// Further folders of a home.
 const FOLDERS: [&str; 4] = [SAFETY, "audit", "log", "run"];
 
 /// A home that is being restored, in a folder of its own that is locked for as long as this lives.
@@ -43,21 +43,21 @@ pub struct Restoring {
 /// A restored home.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Restored {
-    /// Of which backup.
+    /// The backup.
     pub id: BackupId,
-    /// The height that it is as of.
+    /// The height of the restored state.
     pub height: Height,
-    /// The height of the certificate that this hangs on.
+    /// The height of the certificate that proves it.
     pub certified_by: Height,
-    /// What the state was compared with.
+    /// The kind of proof for the state.
     pub state: Shown,
-    /// Whether it is a validator's, whose key is retired now.
+    /// True if the home is a validator's. Its key is retired now.
     pub key_retired: bool,
 }
 
 impl Backups {
-    /// Fetches the files of a backup to a folder beside the home: of that one, or the newest that reaches the height, or the
-    /// newest. Errors: there is something at the home, no such backup, a damaged object.
+    /// Fetches the files of a backup to a folder beside the home. It takes the named backup, or the best one for the
+    /// height, or the newest. Errors: there is something at the home, there is no such backup, an object is damaged.
     pub fn fetch(
         &self,
         home: &Path,
@@ -108,7 +108,7 @@ impl Backups {
         let reaches =
             |manifest: &Manifest| height.is_none_or(|height| (manifest.oldest..=manifest.newest).contains(&height));
         let fits = good().filter(|(id, manifest)| backup.is_none_or(|wanted| wanted == **id) && reaches(manifest));
-        // To an older height the least that has to be taken back; else the newest.
+        // For a given height, take the backup that needs the least rollback; otherwise the newest.
         let chosen = match height {
             Some(_) => fits.min_by_key(|(id, manifest)| (manifest.newest, manifest.made_ms, **id)),
             None => fits.max_by_key(|(id, manifest)| (manifest.newest, manifest.made_ms, **id)),
@@ -134,13 +134,13 @@ impl Backups {
 }
 
 impl Restoring {
-    /// Where its files are for now.
+    /// Returns the folder of its files until they are put in place.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Checks everything against the certificate, takes the store back to the height, and retires a validator's key. `at_rest`
-    /// opens the store. Errors: what isn't certified; then there is still no home.
+    /// Checks everything against the certificate, rolls the store back to the height, and retires a validator's key.
+    /// `at_rest` opens the store. Errors: data that isn't certified; then there is still no home.
     pub fn prove(&self, at_rest: &AtRest) -> Result<Restored, BackupError> {
         let manifest = &self.manifest;
         let genesis_file = self.folder.join("genesis.json");
@@ -164,7 +164,7 @@ impl Restoring {
         Ok(Restored { id, height, certified_by, state, key_retired })
     }
 
-    /// A validator's key is marked as retired; a follower gets an empty journal, as at its first start.
+    /// Marks a validator's key as retired. A follower gets an empty journal, as at its first start.
     fn make_safe(&self, at_rest: &AtRest) -> Result<bool, BackupError> {
         for name in FOLDERS {
             private_folder(&self.folder.join(name))?;
@@ -184,7 +184,7 @@ impl Restoring {
         Ok(true)
     }
 
-    /// Puts the home in place. Errors: something has come there meanwhile.
+    /// Puts the home in place. Errors: something appeared there meanwhile.
     pub fn settle(self) -> Result<(), BackupError> {
         let marker = self.folder.join(MARKER);
         fs::remove_file(&marker).map_err(BackupError::io("removed", &marker))?;
@@ -200,7 +200,7 @@ impl Restoring {
     }
 }
 
-/// The format of a manifest that another release wrote.
+/// Returns the format of a manifest that another release wrote.
 fn other_format(manifest: &Opened<Manifest>) -> Option<u32> {
     match manifest {
         Err(Fault::Format(found)) => Some(*found),
@@ -212,7 +212,7 @@ fn parent_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// An empty folder beside the home, locked. One that a restore left which was killed is emptied.
+/// Creates an empty folder beside the home, and locks it. The folder of a killed restore is emptied.
 fn stage(home: &Path) -> Result<(PathBuf, File), BackupError> {
     let name = home.file_name().ok_or_else(|| BackupError::Exists(home.to_owned()))?;
     if home.symlink_metadata().is_ok() && fs::read_dir(home).map_or(true, |mut entries| entries.next().is_some()) {
@@ -248,7 +248,7 @@ fn private_folder(path: &Path) -> Result<(), BackupError> {
     fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(BackupError::io("made", path))
 }
 
-/// A new file of a home, as long as it will be.
+/// Creates a new file of a home with its full length.
 fn open_new(folder: &Path, file: &StoredFile) -> Result<(PathBuf, File), BackupError> {
     let relative = Path::new(&file.path);
     let plain = relative.components().all(|part| matches!(part, Component::Normal(_)));
@@ -262,7 +262,7 @@ fn open_new(folder: &Path, file: &StoredFile) -> Result<(PathBuf, File), BackupE
     Ok((path.clone(), made.map_err(BackupError::io("written", &path))?))
 }
 
-/// Makes the names in a folder and in those below it survive a power cut.
+/// Syncs a folder and those below it, so that names in them survive a power cut.
 fn sync_folders(folder: &Path) -> Result<(), BackupError> {
     let failed = BackupError::io("written", folder);
     for entry in fs::read_dir(folder).map_err(&failed)? {

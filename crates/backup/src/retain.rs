@@ -1,7 +1,7 @@
-//! Removes old backups, and pieces that none needs any more.
+//! Retention: it removes old backups, and pieces that no backup needs any more.
 //!
-//! *Invariants:* a manifest goes before any of its pieces; where one can't be read nothing is removed; only the home's own
-//! process removes, which makes no backup meanwhile (the caller's lock).
+//! *Invariants:* a manifest is removed before any of its pieces; if one can't be read, nothing is removed; only the
+//! home's own process removes backups, and it makes none meanwhile (the caller's lock).
 
 use crate::Backups;
 use crate::error::BackupError;
@@ -9,29 +9,29 @@ use crate::manifest::{BackupId, Fault, PIECES, manifest_object, piece_object};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// What was removed.
+/// Result of a retention.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct Retained {
-    /// Backups that are left.
+    /// Number of backups that are left.
     pub kept: u64,
-    /// Backups that went.
+    /// Backups that were removed.
     pub removed: Vec<BackupId>,
-    /// Pieces that went with them, or that nothing needed.
+    /// Number of pieces that were removed with them, or that no backup needed.
     pub removed_pieces: u64,
-    /// Their bytes.
+    /// Bytes of these pieces.
     pub removed_bytes: u64,
 }
 
 impl Backups {
-    /// Keeps the newest backups, at least one. Errors: a manifest that doesn't open, the destination; a call that was cut
-    /// short is gone on with by the next.
+    /// Keeps the newest backups, at least one. Errors: a manifest that doesn't open; the destination. The next call
+    /// continues an interrupted one.
     pub fn retain(&self, keep: u64) -> Result<Retained, BackupError> {
         self.work.begin("looking", 0);
         let (mut kept, mut missing) = (Vec::new(), Vec::new());
         for (id, manifest) in self.manifests()? {
             match manifest {
                 Ok(manifest) => kept.push((manifest.made_ms, id, manifest)),
-                // Nothing brings its pieces back into use, and it goes on being missed.
+                // Its pieces can't come back into use, and it continues to be reported missing.
                 Err(Fault::Missing) => missing.push(id),
                 Err(fault) => {
                     let (place, object, what) = (self.place.shown(), manifest_object(&id), fault.to_string());

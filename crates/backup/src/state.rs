@@ -1,5 +1,5 @@
-//! Whether the state in a store is what the chain certified: every leaf and every row of the tree, computed up to the root
-//! that a certified header claims, and what the heights above that root wrote.
+//! The check of a store's state. It computes every leaf and every row of the tree up to the root that a certified
+//! header claims, and checks the writes of the heights above that root.
 
 use crate::chain::{Claims, unproven};
 use crate::error::BackupError;
@@ -22,15 +22,16 @@ use std::sync::Arc;
 /// Leaves read at once.
 const STEP_LEAVES: usize = 1024;
 
-/// What the state in a store was compared with.
+/// Kind of proof for the state in a store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Shown {
-    /// With the root that a certified header claims, and what heights above it wrote with the certified result.
+    /// Compared with the root that a certified header claims; writes of heights above it were compared with the
+    /// certified result.
     StateRoot,
-    /// With the genesis, and what every height wrote with the certified result.
+    /// Compared with the genesis; writes of every height were compared with the certified result.
     Genesis,
-    /// With nothing: the chain makes no state roots, and its first heights are pruned.
+    /// Compared with nothing: the chain makes no state roots, and its first heights are pruned.
     Nothing,
 }
 
@@ -48,7 +49,7 @@ pub(crate) fn check_state(
             let tree = Tree(store.view_at(base)?);
             let (root, shown) = match claims.get(&base) {
                 Some(root) => (*root, Shown::StateRoot),
-                // No header claims the root of the genesis, whose values are known.
+                // No header claims the root of the genesis, but its values are known.
                 None if base == Height(0) => {
                     check_genesis(store, genesis)?;
                     let top = tree.top().map_err(|error| read_failed(&error))?;
@@ -109,7 +110,7 @@ fn walk(from: StateKey) -> Walk<'static> {
     }
 }
 
-/// Walks a stored tree from its root down.
+/// A walk over a stored tree from its root down.
 struct TreeCheck<'a> {
     tree: Tree<Arc<dyn StateView>>,
     tables: &'a Tables,
@@ -127,7 +128,7 @@ impl TreeCheck<'_> {
         }
         let mut nodes = vec![(Prefix::EMPTY, root.0)];
         while let Some((prefix, commitment)) = nodes.pop() {
-            // The top may share more than its empty prefix: as a subtree it would be another node.
+            // The top's keys may share more than its empty prefix: as a subtree it would be another node.
             let few = if prefix == Prefix::EMPTY { None } else { self.few_leaves(&prefix)? };
             match few {
                 Some(leaves) => self.check_subtree(&prefix, &commitment, &leaves)?,
@@ -144,7 +145,7 @@ impl TreeCheck<'_> {
         if counted == self.leaves { Ok(()) } else { Err(refused("there are values that the state tree doesn't have")) }
     }
 
-    /// The slots of a large node, and the values of the leaves among them.
+    /// Checks the slots of a large node, and the values of the leaves among them.
     fn check_node(
         &mut self,
         prefix: &Prefix,
@@ -169,7 +170,7 @@ impl TreeCheck<'_> {
         Ok(())
     }
 
-    /// A whole small subtree: made anew from its leaves, it has the commitment and the stored rows.
+    /// Checks a whole small subtree: built again from its leaves, it must have the commitment and the stored rows.
     fn check_subtree(&mut self, prefix: &Prefix, commitment: &[u8; 32], leaves: &[Leaf]) -> Result<(), BackupError> {
         let made = tree::subtree(self.tables, leaves, &Serial);
         let made = made.map_err(|error| self.refused(&error.to_string()))?;
@@ -188,7 +189,7 @@ impl TreeCheck<'_> {
         self.count(leaves.len() as u64)
     }
 
-    /// All leaves below a node where they are few; none where they aren't.
+    /// Returns all leaves below a node if they are few, otherwise `None`.
     fn few_leaves(&self, prefix: &Prefix) -> Result<Option<Vec<Leaf>>, BackupError> {
         let mut leaves = Vec::new();
         let mut from = Some(first_key(prefix));
@@ -218,7 +219,7 @@ impl TreeCheck<'_> {
     }
 }
 
-/// The leaf as the tree has it; none where the name isn't the key's.
+/// Returns the leaf in the tree's form; `None` if the name doesn't match the key.
 fn hashed(key: &StateKey, value: &StoredValue) -> Option<Leaf> {
     (hash(domain::NAME, &[&value.name]) == key.name).then(|| Leaf { key: *key, value: value_hash(&value.value) })
 }
@@ -227,7 +228,7 @@ fn read_failed(error: &ReadError) -> BackupError {
     BackupError::Unproven(format!("the state tree can't be read ({error})"))
 }
 
-/// The first key that can begin with a prefix.
+/// Returns the first key that can begin with a prefix.
 fn first_key(prefix: &Prefix) -> StateKey {
     let mut bytes = [0; 64];
     bytes[..prefix.length()].copy_from_slice(prefix.as_slice());

@@ -1,25 +1,25 @@
-//! Long work: how far it is, stopping it, and doing pieces of it at the same time.
+//! Long work: its progress, stopping it, and doing pieces of it at the same time.
 
 use crate::error::BackupError;
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Objects under way at once: enough to fill a line, few enough for any memory.
+/// Number of objects in progress at once: enough to fill a line, few enough for any memory.
 const THREADS: usize = 4;
 
-/// How far some work is.
+/// Progress of some work.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct Progress {
-    /// What is being done.
+    /// The present stage.
     pub stage: &'static str,
-    /// Of `total`, so much is done.
+    /// The part of `total` that is done.
     pub done: u64,
-    /// Bytes, or heights, or leaves; 0 where nobody knows.
+    /// Bytes, heights or leaves; 0 if unknown.
     pub total: u64,
 }
 
-/// Work that others may look at and stop.
+/// Work whose progress can be read and that can be stopped.
 #[derive(Default)]
 pub struct Work {
     stage: Mutex<&'static str>,
@@ -29,13 +29,13 @@ pub struct Work {
 }
 
 impl Work {
-    /// How far it is.
+    /// Returns the progress.
     pub fn progress(&self) -> Progress {
         let stage = *self.stage.lock();
         Progress { stage, done: self.done.load(Ordering::Relaxed), total: self.total.load(Ordering::Relaxed) }
     }
 
-    /// Ends it at its next step.
+    /// Stops the work at its next step.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }
@@ -46,14 +46,14 @@ impl Work {
         self.total.store(total, Ordering::Relaxed);
     }
 
-    /// So much more is done. Errors: it was stopped.
+    /// Counts work that is done. Errors: the work was stopped.
     pub(crate) fn advance(&self, by: u64) -> Result<(), BackupError> {
         self.done.fetch_add(by, Ordering::Relaxed);
         if self.stopped.load(Ordering::Relaxed) { Err(BackupError::Stopped) } else { Ok(()) }
     }
 }
 
-/// Does `work` for each of the items, several at a time; the first error ends it.
+/// Does `work` for each of the items, several at a time. The first error ends it.
 pub(crate) fn in_parallel<T: Send>(
     items: impl Iterator<Item = T> + Send,
     work: impl Fn(T) -> Result<(), BackupError> + Sync,

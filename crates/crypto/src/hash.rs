@@ -13,7 +13,7 @@ pub mod domain {
     pub const VOTE: &[u8] = b"rustorium/vote/v1\0";
     /// A batch's digest.
     pub const BATCH: &[u8] = b"rustorium/batch/v1\0";
-    /// What a batch's author signs.
+    /// The bytes that a batch's author signs.
     pub const BATCH_SIGNATURE: &[u8] = b"rustorium/batch-signature/v1\0";
     /// A header's digest.
     pub const HEADER: &[u8] = b"rustorium/header/v1\0";
@@ -53,7 +53,7 @@ pub mod domain {
     pub const HOME_LANE: &[u8] = b"rustorium/home-lane/v1\0";
     /// The order of a block's lanes, from version 2 on.
     pub const LANE_ORDER: &[u8] = b"rustorium/lane-order/v2\0";
-    /// What new keys of a validator sign, from version 2 on.
+    /// The bytes that new keys of a validator sign, from version 2 on.
     pub const POSSESSION: &[u8] = b"rustorium/possession/v2\0";
     /// A node's proof of identity on a link.
     pub const LINK: &[u8] = b"rustorium/link/v1\0";
@@ -61,7 +61,8 @@ pub mod domain {
     pub const AUDIT: &[u8] = b"rustorium/audit/v1\0";
 }
 
-/// BLAKE3 of the domain string and the parts, which the caller keeps unambiguous (fixed sizes, or one last part).
+/// Returns BLAKE3 of the domain string and the parts. The caller keeps the parts unambiguous (fixed sizes, or one last
+/// part).
 pub fn hash(domain: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(domain);
@@ -71,12 +72,12 @@ pub fn hash(domain: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-/// BLAKE3 of the domain string and the canonical bytes of `value`.
+/// Returns BLAKE3 of the domain string and the canonical bytes of `value`.
 pub fn hash_value<T: borsh::BorshSerialize>(domain: &[u8], value: &T) -> [u8; 32] {
     hash(domain, &[&signed_bytes(domain, value)[domain.len()..]])
 }
 
-/// The domain string, then the canonical bytes of `value`: what is signed.
+/// Returns the bytes to be signed: the domain string, then the canonical bytes of `value`.
 pub fn signed_bytes<T: borsh::BorshSerialize>(domain: &[u8], value: &T) -> Vec<u8> {
     let mut out = Vec::with_capacity(512);
     out.extend_from_slice(domain);
@@ -84,44 +85,44 @@ pub fn signed_bytes<T: borsh::BorshSerialize>(domain: &[u8], value: &T) -> Vec<u
     out
 }
 
-/// BLAKE3 without a domain: of a user's value, as `Condition::ValueHash` names it.
+/// Returns BLAKE3 without a domain: of a user's value, as `Condition::ValueHash` needs it.
 pub fn value_hash(value: &[u8]) -> Hash {
     Hash(*blake3::hash(value).as_bytes())
 }
 
-/// A transaction's id: the hash of its signed bytes.
+/// Returns a transaction's id: the hash of its signed bytes.
 pub fn transaction_id(body: &TransactionBody) -> TxId {
     TxId(*blake3::hash(&signed_bytes(domain::TRANSACTION, body)).as_bytes())
 }
 
-/// A batch's digest: covers every byte of it but the author's signature.
+/// Returns a batch's digest, which covers every byte except the author's signature.
 pub fn batch_digest(body: &BatchBody) -> BatchDigest {
     BatchDigest(hash_value(domain::BATCH, body))
 }
 
-/// A block's digest.
+/// Returns a block's digest.
 pub fn block_digest(header: &Header) -> BlockDigest {
     BlockDigest(hash_value(domain::HEADER, header))
 }
 
-/// A chain's id.
+/// Returns a chain's id.
 pub fn chain_id(genesis: &Genesis) -> ChainId {
     ChainId(hash_value(domain::GENESIS, genesis))
 }
 
-/// The id of the account that `public_key` opens in `region`.
+/// Returns the id of the account that `public_key` opens in `region`.
 pub fn account_id(region: u8, public_key: &[u8; 32]) -> AccountId {
     let mut id = hash(domain::ACCOUNT, &[&[region], public_key]);
     id[0] = region;
     AccountId(id)
 }
 
-/// The id of an issuer's asset.
+/// Returns the id of an issuer's asset.
 pub fn asset_id(issuer: &AccountId, symbol: &[u8]) -> AssetId {
     AssetId(hash(domain::ASSET, &[&issuer.0, symbol]))
 }
 
-/// The id of the verifier that an account makes of a key and the inputs that it names.
+/// Returns the id of the verifier that an account registers with a key and the inputs that it names.
 pub fn verifier_id(owner: &AccountId, key: &[u8], named: &[NamedInput]) -> VerifierId {
     let named: Vec<u8> = named.iter().flat_map(|input| [input.index, u8::from(input.once)]).collect();
     let length = (key.len() as u32).to_le_bytes();
@@ -130,41 +131,42 @@ pub fn verifier_id(owner: &AccountId, key: &[u8], named: &[NamedInput]) -> Verif
     VerifierId(id)
 }
 
-/// The account under which a pool's leaves stand, on any chain: no key opens it. It is at home in region 0.
+/// Returns the account under which a pool's leaves stand, on any chain. No key opens it. Its home is region 0.
 pub fn pool_account(number: u32) -> AccountId {
     let mut id = hash(domain::POOL, &[&number.to_le_bytes()]);
     id[0] = 0;
     AccountId(id)
 }
 
-/// The digest of a pool's records up to one, after that of those before it.
+/// Returns the digest of a pool's records up to one, from the digest of the earlier records.
 pub fn pool_digest(before: &Hash, record: &[u8]) -> Hash {
     Hash(hash(domain::POOL_RECORD, &[&before.0, record]))
 }
 
-/// What a statement is recorded under: the hash of all its public inputs.
+/// Returns the hash under which a statement is recorded: that of all its public inputs.
 pub fn statement_hash(inputs: &[PublicInput]) -> Hash {
     Hash(hash(domain::STATEMENT, &[inputs.as_flattened()]))
 }
 
-/// A transaction's id as a public input: without its three highest bits it is below the order of either curve's group.
+/// Returns a transaction's id as a public input. Without its three highest bits it is below the order of either curve's
+/// group.
 pub fn transaction_input(id: &TxId) -> PublicInput {
     let mut input = id.0;
     input[0] &= 0x1f;
     input
 }
 
-/// The key of an account's leaf that is called `name` (`kind` keeps the kinds of leaf apart).
+/// Returns the key of an account's leaf with the name `name`. `kind` keeps the kinds of leaves apart.
 pub fn state_key(account: AccountId, kind: u8, name: &[u8]) -> StateKey {
     StateKey { account, name: hash(domain::NAME, &[&[kind], name]) }
 }
 
-/// The bytes that a vote's signature covers.
+/// Returns the bytes that a vote's signature covers.
 pub fn vote_bytes(body: &VoteBody) -> Vec<u8> {
     signed_bytes(domain::VOTE, body)
 }
 
-/// The payload root: inline transactions (full bytes) and the cursors before and after, one pair a lane.
+/// Returns the payload root: over inline transactions (full bytes) and the cursors before and after, one pair a lane.
 pub fn payload_root(inline: &[Transaction], parent: &[Cursor], cursors: &[Cursor]) -> Hash {
     let mut bytes = Vec::with_capacity(64 * cursors.len() + 512 * inline.len());
     for cursor in parent.iter().chain(cursors) {
@@ -176,17 +178,17 @@ pub fn payload_root(inline: &[Transaction], parent: &[Cursor], cursors: &[Cursor
     Hash(hash(domain::PAYLOAD, &[&(cursors.len() as u32).to_le_bytes(), &bytes]))
 }
 
-/// `payload_root` of a block whose parent has these cursors.
+/// Returns the `payload_root` of a block whose parent has these cursors.
 pub fn block_payload_root(block: &Block, parent: &[Cursor]) -> Hash {
     payload_root(&block.inline, parent, &block.header.cursors)
 }
 
-/// The leaf of a receipt in the receipts tree.
+/// Returns the leaf of a receipt in the receipts tree.
 pub fn receipt_leaf(receipt: &Receipt) -> Hash {
     Hash(hash_value(domain::LEAF, receipt))
 }
 
-/// result root(h) = H(result root(h − 1), receipts root, diff root, outbox root).
+/// Returns result root(h) = H(result root(h − 1), receipts root, diff root, outbox root).
 pub fn result_root(previous: &Hash, receipts: &Hash, diff: &Hash, outbox: &Hash) -> Hash {
     Hash(hash(domain::RESULT, &[&previous.0, &receipts.0, &diff.0, &outbox.0]))
 }

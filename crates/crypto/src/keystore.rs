@@ -1,7 +1,9 @@
-//! Secrets on disk: one per file, sealed with AES-256-GCM under a key that Argon2id makes of a passphrase.
+//! The keystore: secrets on disk, one per file, sealed with AES-256-GCM under a key that Argon2id derives from a
+//! passphrase.
 //!
-//! *Invariants:* a file appears whole or not at all, is readable by its owner alone, and never replaces another; kind,
-//! version and public key are sealed along, so that no file passes for another; plain secrets are wiped when dropped.
+//! *Invariants:* a file appears whole or not at all, is readable only by its owner, and never replaces another; kind,
+//! version and public key are part of the sealed data, so that no file passes for another; plain secrets are wiped when
+//! dropped.
 
 mod replace;
 mod storage;
@@ -27,7 +29,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// What a key file's seal covers starts with this.
+/// Start of the bytes that a key file's seal covers.
 const DOMAIN: &[u8] = b"rustorium/keystore/v1\0";
 const VERSION: u32 = 1;
 const ALGORITHM: &str = "argon2id";
@@ -35,10 +37,10 @@ const CIPHER: &str = "aes-256-gcm";
 const MEMORY_KIB: u32 = 65_536;
 const PASSES: u32 = 3;
 const LANES: u32 = 1;
-/// Of a passphrase that nobody can guess: making each guess dear adds nothing to its 128 bits.
+/// Cheap KDF settings for generated 128-bit passphrases; stretching adds no security.
 const MEMORY_KIB_RANDOM: u32 = 64;
 const PASSES_RANDOM: u32 = 1;
-/// A file that asks for more than this is refused: it would only stall the node.
+/// Limits of the settings in a file. A file that asks for more is refused: it would only stall the node.
 const MEMORY_KIB_MAX: u32 = 1024 * 1024;
 const PASSES_MAX: u32 = 16;
 const LANES_MAX: u32 = 16;
@@ -46,22 +48,22 @@ const FILE_BYTES_MAX: u64 = 64 * 1024;
 /// Bytes of one secret.
 pub const SECRET_BYTES_MAX: usize = 4096;
 
-/// Why a secret could not be sealed or opened.
+/// A secret could not be sealed or opened.
 #[derive(Debug, Error)]
 pub enum KeystoreError {
-    /// No such file.
+    /// There is no such file.
     #[error("there is no key file {0}: check the path, or make one with `rustorium keys new`")]
     Missing(PathBuf),
-    /// A file is there already.
+    /// The file exists already.
     #[error("{0} exists and is never overwritten: move it away, or name another file")]
     Exists(PathBuf),
     /// The passphrase does not fit.
     #[error("the passphrase for {0} is wrong")]
     WrongPassphrase(PathBuf),
-    /// An empty passphrase.
+    /// The passphrase is empty.
     #[error("the passphrase is empty: give one, for example by --passphrase-file")]
     EmptyPassphrase,
-    /// A secret over the limit.
+    /// The secret is over the limit.
     #[error("a secret of {0} bytes is over the limit of 4096")]
     TooLarge(usize),
     /// The file was damaged or altered.
@@ -69,33 +71,33 @@ pub enum KeystoreError {
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Description of the damage.
         what: String,
     },
-    /// A key for another purpose.
+    /// The key is for another purpose.
     #[error("the key in {path} is for another purpose ({found}, not {wanted}): name the right file")]
     OtherKind {
         /// The file.
         path: PathBuf,
-        /// Its kind.
+        /// Kind of the file.
         found: String,
-        /// The kind asked for.
+        /// The kind that was requested.
         wanted: String,
     },
-    /// Others than the owner may read or change it.
+    /// Other users may read or change the file.
     #[error("others may access {path} (mode {mode:04o}): run `chmod 600` on it, and make a new key if it may be known")]
     Permissions {
         /// The file.
         path: PathBuf,
-        /// Its permission bits.
+        /// Permission bits of the file.
         mode: u32,
     },
-    /// The key before the one that is to be replaced is there yet.
+    /// The previous key is still there, so the present one can't be replaced.
     #[error("{path} is there, the key before the one that would be replaced: {next}")]
     Replacing {
-        /// The file of the key before.
+        /// The file of the previous key.
         path: PathBuf,
-        /// What to do.
+        /// Advice on what to do.
         next: &'static str,
     },
     /// The operating system refused.
@@ -103,17 +105,17 @@ pub enum KeystoreError {
     Io {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
 }
 
-/// Where a passphrase comes from: how dear each guess at it must be made.
+/// Origin of a passphrase, which determines how costly each guess must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A person may have chosen it.
     Chosen,
-    /// It was drawn at random and has 128 bits at least.
+    /// The passphrase was drawn at random and has at least 128 bits.
     Random,
 }
 
@@ -125,7 +127,7 @@ struct Kdf {
     t: u32,
     p: u32,
     salt: String,
-    /// Hash of the derived key's second half: tells a wrong passphrase from a damaged file.
+    /// Hash of the derived key's second half. It distinguishes a wrong passphrase from a damaged file.
     check: String,
 }
 
@@ -142,12 +144,12 @@ struct KeyFile {
     sealed: String,
 }
 
-/// Writes `secret` to a new file, sealed under `passphrase`. `kind` says what it is for.
+/// Writes `secret` to a new file, sealed under `passphrase`. `kind` is its purpose.
 pub fn seal(path: &Path, secret: &[u8], kind: &str, passphrase: &[u8]) -> Result<(), KeystoreError> {
     seal_with_public(path, secret, kind, None, passphrase, Origin::Chosen)
 }
 
-/// `seal`, with a public key that can be read without the passphrase (`public`).
+/// Does what `seal` does, and stores a public key that can be read without the passphrase (`public`).
 pub fn seal_with_public(
     path: &Path,
     secret: &[u8],
@@ -169,7 +171,7 @@ pub fn seal_with_public(
     write_new(path, &sealed_text(path, secret, kind, public, passphrase, origin)?)
 }
 
-/// The contents of a key file.
+/// Returns the contents of a key file.
 fn sealed_text(
     path: &Path,
     secret: &[u8],
@@ -193,7 +195,7 @@ fn sealed_text(
     let derived = derive(&file.kdf, passphrase).map_err(&corrupt)?;
     file.kdf.check = hex::encode(derived.check);
     let mut sealed = secret.to_vec();
-    // A key of its own for this file and its salt, and so for this nonce.
+    // The key is used only for this file and its salt, and so only once with this nonce.
     let tag = derived.cipher.seal_under(nonce, &associated_data(&file), &mut sealed);
     sealed.extend_from_slice(&tag.map_err(|error| corrupt(error.to_string()))?);
     file.sealed = hex::encode(sealed);
@@ -225,7 +227,7 @@ fn open_file(path: &Path, file: &KeyFile, kind: &str, passphrase: &[u8]) -> Resu
     if good { Ok(secret) } else { Err(altered()) }
 }
 
-/// The public key that a file says it belongs to; only `open` vouches for it.
+/// Returns the public key that a file contains. Only `open` proves that it belongs to the secret.
 pub fn public(path: &Path) -> Result<Option<PublicKey>, KeystoreError> {
     let file = read(path)?;
     file.public.map(|public| digits(&public, "public").map_err(corrupt(path))).transpose()
@@ -275,7 +277,7 @@ fn derive(kdf: &Kdf, passphrase: &[u8]) -> Result<Derived, String> {
     Ok(Derived { cipher, check: hash(DOMAIN, &[b"check", rest]) })
 }
 
-/// What the seal covers besides the secret.
+/// Returns the data that the seal covers in addition to the secret.
 fn associated_data(file: &KeyFile) -> Vec<u8> {
     let public = file.public.as_deref().unwrap_or_default();
     let mut bytes = DOMAIN.to_vec();
@@ -324,7 +326,7 @@ fn read(path: &Path) -> Result<KeyFile, KeystoreError> {
     Ok(file)
 }
 
-/// Writes beside the target, syncs, and links it into place: whole or not at all, and never over another file.
+/// Writes beside the target, syncs, and links the file into place: whole or not at all, and never over another file.
 fn write_new(path: &Path, text: &[u8]) -> Result<(), KeystoreError> {
     let fault = |source| KeystoreError::Io { path: path.to_owned(), source };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -442,7 +444,7 @@ mod tests {
         seal_with_public(&path, b"secret", "node", None, b"0123456789abcdef", Origin::Random).unwrap();
         let opened_with = |passes: u32, lanes: u32| {
             edit(&path, |json| {
-                // Little memory, so that even far too many passes would be done soon.
+                // The memory is small, so that even far too many passes would end soon.
                 (json["kdf"]["m_kib"], json["kdf"]["t"], json["kdf"]["p"]) = (256.into(), passes.into(), lanes.into());
             });
             open(&path, "node", b"0123456789abcdef").unwrap_err()

@@ -1,7 +1,7 @@
 //! Hashing, domain strings, Ed25519 signatures single and in batches, the keystore, and the only maker of `Verified<T>`.
 //!
 //! *Invariants:* knows none of the ledger's rules; every hash and signature starts with its purpose's domain string;
-//! secrets are wiped when dropped; for wasm32 there is what checks, and nothing that keeps a secret.
+//! secrets are wiped when dropped; for wasm32 there is only the code that checks, and none that keeps a secret.
 
 pub mod hash;
 #[cfg(unix)]

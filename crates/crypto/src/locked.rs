@@ -1,6 +1,7 @@
-//! A secret in memory pages of its own: kept out of swap and core dumps, wiped when dropped. The crate's only `unsafe`.
+//! Locked memory: a secret in memory pages of its own, kept out of swap and core dumps, and wiped when dropped. This is
+//! the crate's only `unsafe` code.
 //!
-//! *Invariants:* nothing else lies in a secret's pages; its bytes are overwritten before the pages go back to the system;
+//! *Invariants:* a secret's pages hold nothing else; its bytes are overwritten before the pages go back to the system;
 //! a system that refuses to lock them is reported, not worked around.
 
 #![allow(unsafe_code)]
@@ -19,27 +20,28 @@ pub struct Locked<T> {
     place: NonNull<T>,
 }
 
-// SAFETY: the pages are this value's own, reached through it alone, as a `Box<T>`'s memory is.
+// SAFETY: this value owns the pages, and they are reached only through it, like a `Box<T>`'s memory.
 unsafe impl<T: Send> Send for Locked<T> {}
-// SAFETY: as above; only shared borrows of `T` are given out.
+// SAFETY: as above; it gives out only shared borrows of `T`.
 unsafe impl<T: Sync> Sync for Locked<T> {}
 
 impl<T> Locked<T> {
-    /// Moves the value to pages of its own. What the compiler leaves of it on the stack is not wiped: for plain bytes there
-    /// is `copy_of`.
+    /// Moves the value to pages of its own. Copies that the compiler leaves on the stack are not wiped: for plain bytes
+    /// use `copy_of`.
     ///
     /// # Errors
-    /// No memory left. A system that has memory and doesn't lock it (`refused`) is no error.
+    /// There is no memory. If the system has memory but doesn't lock it (`refused`), that is no error.
     pub fn new(value: T) -> Result<Self, Errno> {
         let place = map::<T>()?;
-        // SAFETY: the mapping is page-aligned, which satisfies T's alignment (checked), T's size long, and nobody else's.
+        // SAFETY: the mapping is page-aligned, which satisfies T's alignment (checked). It has T's size, and nobody
+        // else uses it.
         unsafe { place.as_ptr().write(value) };
         Ok(Self { place })
     }
 }
 
 impl<const N: usize> Locked<[u8; N]> {
-    /// Copies bytes to pages of their own, and nowhere else.
+    /// Copies bytes to pages of their own, without another copy.
     ///
     /// # Errors
     /// As `new`.
@@ -51,14 +53,14 @@ impl<const N: usize> Locked<[u8; N]> {
     }
 }
 
-/// New pages for a T, zeroed, locked where the system allows it.
+/// Maps new pages for a T, zeroed, and locked if the system allows it.
 fn map<T>() -> Result<NonNull<T>, Errno> {
     const { assert!(align_of::<T>() <= 4096 && size_of::<T>() > 0, "pages hold it as it wants to lie") };
     let bytes = size_of::<T>();
     let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
-    // SAFETY: a new mapping at an address of the system's choice overlaps nothing that this process uses.
+    // SAFETY: a new mapping at an address chosen by the system overlaps nothing that this process uses.
     let start = unsafe { mmap_anonymous(null_mut(), bytes, access, flags) }?;
-    // SAFETY: locking and advice change no contents, and the range is the mapping just made.
+    // SAFETY: locking and advice change no contents, and the range is that of the new mapping.
     let kept = unsafe { mlock(start, bytes).and(madvise(start, bytes, Advice::LinuxDontDump)) };
     if kept.is_err() {
         REFUSED.store(true, Ordering::Relaxed);
@@ -66,32 +68,32 @@ fn map<T>() -> Result<NonNull<T>, Errno> {
     NonNull::new(start.cast::<T>()).ok_or(Errno::NOMEM)
 }
 
-/// Whether the system refused, since the process began, to keep some secret out of swap and core dumps.
+/// Tells if the system has refused, since the process began, to keep some secret out of swap and core dumps.
 pub fn refused() -> bool {
     REFUSED.load(Ordering::Relaxed)
 }
 
-/// Forbids core dumps of this process, and other processes of its user to look into its memory.
+/// Forbids core dumps of this process, and other processes of its user to read its memory.
 ///
 /// # Errors
-/// The system's, which then dumps as before.
+/// Those of the system. Then it makes core dumps as before.
 pub fn forbid_core_dumps() -> Result<(), Errno> {
     use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
 }
 
-/// Bytes of the stack that `scrubbed` overwrites: more than hashing, deriving and opening a key use of it.
+/// Bytes of the stack that `scrubbed` overwrites: more than is used by hashing, deriving and opening a key.
 const SCRUBBED_BYTES: usize = 64 * 1024;
 
-/// Runs what handles a secret, and then overwrites what it may have left on the stack.
+/// Runs code that handles a secret, and then overwrites the copies that it may have left on the stack.
 pub fn scrubbed<R>(handle: impl FnOnce() -> R) -> R {
     let result = apart(handle);
     overwrite_stack();
     result
 }
 
-/// Its frame lies where `overwrite_stack` writes.
+/// Runs in a stack frame of its own, which `overwrite_stack` overwrites.
 #[inline(never)]
 fn apart<R>(handle: impl FnOnce() -> R) -> R {
     handle()
@@ -124,11 +126,11 @@ impl<T> Drop for Locked<T> {
         unsafe { self.place.as_ptr().drop_in_place() };
         let bytes = self.place.as_ptr().cast::<u8>();
         for at in 0..size_of::<T>() {
-            // SAFETY: within the mapping, which nothing else refers to; bytes may have any value.
+            // SAFETY: this is within the mapping, which nothing else refers to; bytes may have any value.
             unsafe { bytes.add(at).write_volatile(0) };
         }
         compiler_fence(Ordering::SeqCst);
-        // SAFETY: the mapping is this value's own. Failing would leak wiped pages, which is no fault.
+        // SAFETY: this value owns the mapping. A failure would leak wiped pages, which is safe.
         let _ = unsafe { munmap(self.place.as_ptr().cast(), size_of::<T>()) };
     }
 }
@@ -157,7 +159,7 @@ mod tests {
         assert_eq!((*secret, *Locked::new([7u8; 32]).unwrap()), ([7; 32], [7; 32]));
         let flags = smaps_of(std::ptr::from_ref(&*secret) as usize);
         assert!(flags.contains(" dd"), "{flags}");
-        // A system may allow no locked memory at all; then it is said.
+        // A system may allow no locked memory at all. Then `refused` reports it.
         assert!(flags.contains(" lo") || refused(), "{flags}");
         assert_eq!(format!("{secret:?}"), "Locked(..)");
     }

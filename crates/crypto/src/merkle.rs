@@ -12,7 +12,7 @@ fn split(n: usize) -> usize {
     1 << (usize::BITS - 1 - (n - 1).leading_zeros())
 }
 
-/// The root over `leaves`, which are hashes made under a leaf domain; zero for none.
+/// Returns the root over `leaves`, which are hashes made under a leaf domain; zero if there are none.
 pub fn root(leaves: &[Hash]) -> Hash {
     match leaves {
         [] => Hash::ZERO,
@@ -24,7 +24,7 @@ pub fn root(leaves: &[Hash]) -> Hash {
     }
 }
 
-/// The sibling hashes from the leaf at `index` up to the root, nearest first; none where there is no such leaf.
+/// Returns the sibling hashes from the leaf at `index` up to the root, nearest first; `None` if there is no such leaf.
 pub fn path(leaves: &[Hash], index: usize) -> Option<Vec<Hash>> {
     if index >= leaves.len() {
         return None;
@@ -45,8 +45,8 @@ pub fn path(leaves: &[Hash], index: usize) -> Option<Vec<Hash>> {
     Some(siblings)
 }
 
-/// The least number of leaves in which the one at `index` has a path of the same form as in `count`: paths don't tell more
-/// of it, so that who writes a number beside a path writes this one.
+/// Returns the least number of leaves for which the leaf at `index` has a path of the same form as with `count`. A path
+/// doesn't show more about the number, so this is the one to write beside a path.
 pub fn least_count(index: usize, count: usize) -> usize {
     if count < 2 {
         return count;
@@ -55,7 +55,7 @@ pub fn least_count(index: usize, count: usize) -> usize {
     if index < middle { middle + 1 } else { middle + least_count(index - middle, count - middle) }
 }
 
-/// The root that `leaf` at `index` of `count` leaves has with these siblings; none where their number is wrong.
+/// Returns the root for `leaf` at `index` of `count` leaves with these siblings; `None` if their number is wrong.
 pub fn root_from_path(leaf: Hash, index: usize, count: usize, siblings: &[Hash]) -> Option<Hash> {
     if index >= count {
         return None;

@@ -1,8 +1,8 @@
-//! Sealing what a node keeps on disk: AES-256-GCM under subkeys of its master key, which also keys the hashes of names.
+//! Sealing of a node's data on disk: AES-256-GCM under subkeys of its master key, which also keys the hashes of names.
 //!
-//! *Invariants:* a subkey that seals comes from a salt that was drawn for it and is used up by it, so its nonces can count
-//! from zero in memory: no restart, restore or copy of a disk repeats one; a sealed row opens at its own place alone;
-//! keys and round keys lie in locked memory.
+//! *Invariants:* a subkey that seals comes from a salt that was drawn for it and is used up by it, so its nonces can be
+//! counted from zero in memory: no restart, restore or copy of a disk repeats one; a sealed row opens only at its own
+//! place; keys and round keys are in locked memory.
 //!
 //! | sealed bytes | |
 //! |---|---|
@@ -35,25 +35,25 @@ use zeroize::{Zeroize, Zeroizing};
 
 /// Bytes of a master key.
 pub const MASTER_KEY_BYTES: usize = 32;
-/// Bytes before what is sealed.
+/// Bytes before the ciphertext.
 pub const HEAD_BYTES: usize = 10;
-/// Bytes after it.
+/// Bytes after the ciphertext.
 pub const TAG_BYTES: usize = 16;
 /// The longest key of a row.
 pub const PLACE_KEY_BYTES_MAX: usize = 128;
-/// Seals under one subkey: what the count has room for. GCM's own bound (2^64 blocks) is far above.
+/// Number of seals under one subkey: the largest count. GCM's own bound (2^64 blocks) is far above.
 const COUNT_MAX: u64 = 1 << 48;
-/// Subkeys that an opener keeps ready; the others are derived again when a row asks for them.
+/// Subkeys that an opener keeps ready. The others are derived again when a row needs them.
 const OPENERS_MAX: usize = 32;
 const PLACE_BYTES: usize = 38;
 
 const ROWS: &str = "rustorium 2026 at rest: rows v1";
 const JOURNAL: &str = "rustorium 2026 at rest: journal v1";
 
-/// Why something can't be sealed.
+/// Data can't be sealed.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum SealError {
-    /// Not a master key.
+    /// The bytes are not a master key.
     #[error("a storage key has 32 bytes and this one {0}: restore storage.key from its backup")]
     WrongSize(usize),
     /// The operating system gave no randomness.
@@ -65,10 +65,10 @@ pub enum SealError {
     /// All nonces of a subkey are used.
     #[error("this key version has sealed all that it may: restart the node, which draws a new one")]
     UsedUp,
-    /// A position that isn't after the one before.
+    /// The position isn't after the previous one.
     #[error("position {0} of a log was sealed already: restart the node, which begins a new segment")]
     Position(u64),
-    /// No row has such a key.
+    /// The row's key is longer than any.
     #[error("a row's key of {0} bytes is over the limit of 128: report this as a fault of the program")]
     KeyTooLong(usize),
     /// The caller left no room for the head.
@@ -76,24 +76,24 @@ pub enum SealError {
     NoRoom,
 }
 
-/// Why sealed bytes don't open.
+/// Sealed bytes don't open.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum OpenError {
-    /// Fewer bytes than a seal has.
+    /// There are fewer bytes than a seal has.
     #[error("it is shorter than a seal")]
     Short,
-    /// No salt of its key version.
+    /// There is no salt of the key version.
     #[error("the key file has no key version {0}")]
     UnknownVersion(u32),
-    /// Altered, moved, or sealed by another key.
+    /// The bytes were altered, moved, or sealed by another key.
     #[error("its seal doesn't fit: it was altered, or belongs to another place")]
     Altered,
-    /// The subkey can't be made.
+    /// The subkey can't be derived.
     #[error("{0}")]
     Key(#[from] SealError),
 }
 
-/// A node's master key for what it keeps on disk, in locked memory.
+/// A node's master key for its data on disk, in locked memory.
 pub struct MasterKey(Locked<[u8; MASTER_KEY_BYTES]>);
 
 impl fmt::Debug for MasterKey {
@@ -103,20 +103,20 @@ impl fmt::Debug for MasterKey {
 }
 
 impl MasterKey {
-    /// Takes the secret of a `storage.key`; the caller wipes its own copy.
+    /// Creates a master key from the secret of a `storage.key`. The caller wipes its own copy.
     pub fn from_secret(secret: &[u8]) -> Result<Self, SealError> {
         let key = <&[u8; MASTER_KEY_BYTES]>::try_from(secret).map_err(|_| SealError::WrongSize(secret.len()))?;
         Locked::copy_of(key).map(Self).map_err(no_memory)
     }
 
-    /// The secret of a new key, for the keystore.
+    /// Draws the secret of a new key, for the keystore.
     pub fn draw() -> Result<Zeroizing<[u8; MASTER_KEY_BYTES]>, SealError> {
         let mut secret = Zeroizing::new([0; MASTER_KEY_BYTES]);
         SysRng.try_fill_bytes(&mut *secret).map_err(|error| SealError::Random(error.to_string()))?;
         Ok(secret)
     }
 
-    /// 32 bytes for one context and salt (BLAKE3 `derive_key`).
+    /// Derives 32 bytes for one context and salt (BLAKE3 `derive_key`).
     fn derive(&self, context: &str, salt: &[u8]) -> Zeroizing<[u8; 32]> {
         let mut hasher = blake3::Hasher::new_derive_key(context);
         hasher.update(&*self.0);
@@ -138,29 +138,29 @@ fn no_memory(error: rustix::io::Errno) -> SealError {
     SealError::Memory(error.to_string())
 }
 
-/// What a subkey is derived from, beside the master key. Not secret.
+/// The salt from which, with the master key, a subkey is derived. It is not secret.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Salt(pub [u8; 16]);
 
-/// A salt that nothing was sealed under yet. The one way to a subkey that seals; it is used up by that.
+/// A salt under which nothing was sealed yet. It is the only way to a subkey that seals, which uses it up.
 #[derive(Debug)]
 pub struct FreshSalt(Salt);
 
 impl FreshSalt {
-    /// Draws one from the operating system.
+    /// Draws a salt from the operating system.
     pub fn draw() -> Result<Self, SealError> {
         let mut salt = [0; 16];
         SysRng.try_fill_bytes(&mut salt).map_err(|error| SealError::Random(error.to_string()))?;
         Ok(Self(Salt(salt)))
     }
 
-    /// Its bytes, to be on disk before anything is sealed.
+    /// Returns its bytes, which must be on disk before anything is sealed.
     pub fn salt(&self) -> Salt {
         self.0
     }
 }
 
-/// What a keyed hash is for; each use has a key of its own, derived from the master key alone.
+/// The use of a keyed hash. Each use has its own key, derived from the master key alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Keyed {
     /// Names of rows that are looked up by digest.
@@ -186,7 +186,7 @@ impl Keyed {
 pub struct KeyedHash(Locked<[u8; 32]>);
 
 impl KeyedHash {
-    /// The first 16 bytes of the hash of a tag and the parts, which the caller keeps unambiguous.
+    /// Returns the first 16 bytes of the hash of a tag and the parts. The caller keeps the parts unambiguous.
     pub fn of(&self, tag: u8, parts: &[&[u8]]) -> [u8; 16] {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         hasher.update(&[tag]);
@@ -198,7 +198,7 @@ impl KeyedHash {
         half
     }
 
-    /// The same hash whole: for names that nobody may be able to make two contents of.
+    /// Returns the whole hash: for names for which nobody may be able to make two contents.
     pub(crate) fn whole(&self, tag: u8, parts: &[&[u8]]) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
         hasher.update(&[tag]);
@@ -209,7 +209,7 @@ impl KeyedHash {
     }
 }
 
-/// A node's master key and the chain that everything sealed belongs to; and the key before, while that opens something yet.
+/// A node's master key and the chain of everything that is sealed; and the previous key, while it still opens data.
 #[derive(Clone, Debug)]
 pub struct AtRest {
     master: Arc<MasterKey>,
@@ -218,46 +218,46 @@ pub struct AtRest {
 }
 
 impl AtRest {
-    /// Of this key, for this chain.
+    /// Creates the keys of a master key, for this chain.
     pub fn new(master: Arc<MasterKey>, chain: ChainId) -> Self {
         Self { master, before: None, chain }
     }
 
-    /// The chain.
+    /// Returns the chain.
     pub fn chain(&self) -> ChainId {
         self.chain
     }
 
-    /// Seals rows under the subkey of a fresh salt, which has this version from now on.
+    /// Returns a sealer of rows under the subkey of a fresh salt, which has this version from now on.
     pub fn row_sealer(&self, fresh: FreshSalt, version: u32) -> Result<Sealer, SealError> {
         let cipher = self.master.cipher(ROWS, &fresh.0)?;
         Ok(Sealer { cipher, chain: self.chain, version, next: AtomicU64::new(0) })
     }
 
-    /// Opens rows; it knows no version until it is told (`Opener::add`).
+    /// Returns an opener of rows. It knows no version until `Opener::add` adds one.
     pub fn row_opener(&self) -> Opener {
         let (salts, ready) = (RwLock::default(), RwLock::default());
         Opener { master: self.master.clone(), chain: self.chain, salts, ready }
     }
 
-    /// Seals the records of a log whose positions only grow.
+    /// Returns a sealer for the records of a log whose positions only grow.
     pub fn log_sealer(&self, fresh: FreshSalt) -> Result<LogSealer, SealError> {
         Ok(LogSealer::new(self.master.cipher(JOURNAL, &fresh.0)?, self.chain))
     }
 
-    /// Opens the records of the log that has this salt.
+    /// Returns an opener for the records of the log with this salt.
     pub fn log_opener(&self, salt: &Salt) -> Result<LogOpener, SealError> {
         Ok(LogOpener::new(self.master.cipher(JOURNAL, salt)?, self.chain))
     }
 
-    /// The keyed hash of a use.
+    /// Returns the keyed hash of a use.
     pub fn keyed(&self, purpose: Keyed) -> Result<KeyedHash, SealError> {
         let key = self.master.derive(purpose.context(), &[]);
         Locked::copy_of(&key).map(KeyedHash).map_err(no_memory)
     }
 }
 
-/// Where a row stands: what its seal binds it to, besides the chain and the key version.
+/// The place of a row, to which its seal is bound, in addition to the chain and the key version.
 #[derive(Clone, Copy, Debug)]
 pub struct Place<'a> {
     /// The table.
@@ -269,7 +269,7 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// The associated data: fixed sizes, then the key as the one last part.
+    /// Calls `then` with the associated data: fixed sizes, then the key as the last part.
     fn with<T>(&self, chain: &ChainId, version: u32, then: impl FnOnce(&[u8]) -> T) -> Result<T, SealError> {
         let mut bytes = [0; PLACE_BYTES + PLACE_KEY_BYTES_MAX];
         let length = PLACE_BYTES + self.key.len();
@@ -282,12 +282,12 @@ impl Place<'_> {
     }
 }
 
-/// AES-256-GCM under one key, whose round keys lie in locked memory.
+/// AES-256-GCM under one key, whose round keys are in locked memory.
 pub(crate) struct Cipher(Locked<LessSafeKey>);
 
 impl Cipher {
     pub(crate) fn new(key: &[u8; 32]) -> Result<Self, SealError> {
-        // It refuses keys of another length.
+        // The library refuses keys of another length.
         let key = UnboundKey::new(&AES_256_GCM, key).map_err(|_| SealError::WrongSize(key.len()))?;
         Locked::new(LessSafeKey::new(key)).map(Self).map_err(no_memory)
     }
@@ -298,7 +298,7 @@ impl Cipher {
         nonce
     }
 
-    /// Only for nonces that this key never sealed under before.
+    /// Seals in place. Only for nonces that this key never sealed under before.
     pub(crate) fn seal_under(
         &self,
         nonce: [u8; 12],
@@ -307,11 +307,11 @@ impl Cipher {
     ) -> Result<[u8; TAG_BYTES], SealError> {
         let nonce = Nonce::assume_unique_for_key(nonce);
         let tag = self.0.seal_in_place_separate_tag(nonce, Aad::from(associated), data);
-        // It refuses nothing but more than 64 GiB at once, which no row has.
+        // The library refuses only more than 64 GiB at once, which no row has.
         tag.ok().and_then(|tag| tag.as_ref().try_into().ok()).ok_or(SealError::NoRoom)
     }
 
-    /// Opens in place; where that fails nothing of `data` is left.
+    /// Opens in place. If that fails, nothing of `data` is left.
     pub(crate) fn open_under(
         &self,
         nonce: [u8; 12],
@@ -323,7 +323,7 @@ impl Cipher {
         self.0.open_in_place_separate_tag(nonce, Aad::from(associated), tag, data, 0..).is_ok()
     }
 
-    /// Only for counts that this subkey never sealed under before.
+    /// Seals in place. Only for counts that this subkey never sealed under before.
     fn seal(&self, count: u64, associated: &[u8], data: &mut [u8]) -> Result<[u8; TAG_BYTES], SealError> {
         self.seal_under(Self::nonce(count), associated, data)
     }
@@ -333,7 +333,7 @@ impl Cipher {
     }
 }
 
-/// Seals rows under one key version; safe to share.
+/// A sealer of rows under one key version; safe to share.
 pub struct Sealer {
     cipher: Cipher,
     chain: ChainId,
@@ -342,13 +342,13 @@ pub struct Sealer {
 }
 
 impl Sealer {
-    /// Its key version.
+    /// Returns the key version.
     pub fn version(&self) -> u32 {
         self.version
     }
 
-    /// Seals `row[at + HEAD_BYTES..]` where it stands; the head goes in front, into room that the caller left, and the tag
-    /// behind. Errors: no room, a key over the limit, all nonces used; the row is then not to be stored.
+    /// Seals `row[at + HEAD_BYTES..]` in place. The head goes before it, into room that the caller left, and the tag
+    /// after it. Errors: no room, a key over the limit, all nonces used; then the row must not be stored.
     pub fn seal(&self, place: &Place<'_>, row: &mut Vec<u8>, at: usize) -> Result<(), SealError> {
         let (head, data) =
             row.get_mut(at..).and_then(|row| row.split_first_chunk_mut::<HEAD_BYTES>()).ok_or(SealError::NoRoom)?;
@@ -365,16 +365,16 @@ impl Sealer {
     }
 }
 
-/// The key version in the head of sealed bytes.
+/// Returns the key version in the head of sealed bytes.
 pub fn version_of(sealed: &[u8]) -> Option<u32> {
     sealed.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
 }
 
-/// Opens rows of any key version that it was told of; safe to share.
+/// An opener of rows of all key versions that were added; safe to share.
 pub struct Opener {
     master: Arc<MasterKey>,
     chain: ChainId,
-    /// By version: from which key and salt its subkey comes.
+    /// Master key and salt of each version's subkey.
     salts: RwLock<BTreeMap<u32, (Arc<MasterKey>, Salt)>>,
     ready: RwLock<Vec<Ready>>,
 }
@@ -382,12 +382,12 @@ pub struct Opener {
 struct Ready {
     version: u32,
     cipher: Arc<Cipher>,
-    /// Asked for since the last look for one to let go.
+    /// True if it was used since the last search for one to drop.
     used: AtomicBool,
 }
 
 impl Opener {
-    /// Tells it a version's salt, under the key that it was made of.
+    /// Adds a version's salt, for the master key that the opener was made of.
     pub fn add(&self, version: u32, salt: Salt) {
         self.put(version, self.master.clone(), salt);
     }
@@ -396,7 +396,7 @@ impl Opener {
         self.salts.write().unwrap_or_else(PoisonError::into_inner).insert(version, (master, salt));
     }
 
-    /// What was sealed at this place.
+    /// Opens bytes that were sealed at this place.
     pub fn open(&self, place: &Place<'_>, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
         let (head, rest) = sealed.split_first_chunk::<HEAD_BYTES>().ok_or(OpenError::Short)?;
         let (data, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or(OpenError::Short)?;
@@ -422,7 +422,8 @@ impl Opener {
         let cipher = Arc::new(master.cipher(ROWS, &salt)?);
         let mut ready = self.ready.write().unwrap_or_else(PoisonError::into_inner);
         if ready.len() >= OPENERS_MAX {
-            // The clock algorithm: the first that nobody asked for since the last round goes, and all start anew.
+            // The clock algorithm: the first one that was not used since the last round is dropped, and all marks are
+            // reset.
             let idle = ready.iter().position(|ready| !ready.used.swap(false, Ordering::Relaxed));
             ready.remove(idle.unwrap_or(0));
         }

@@ -1,4 +1,5 @@
-//! Ed25519 by the ZIP-215 rules, single and in batches, which always agree; and `Verified`, the mark that only this makes.
+//! Ed25519 by the ZIP-215 rules, single and in batches, which always agree; and `Verified`, the mark that only this
+//! crate makes.
 
 #[cfg(not(target_family = "wasm"))]
 mod random;
@@ -31,7 +32,7 @@ pub use unsigned::UnsignedBatch;
 pub struct Verified<T>(T);
 
 impl<T> Verified<T> {
-    /// The value, without its mark.
+    /// Returns the value, without its mark.
     pub fn into_inner(self) -> T {
         self.0
     }
@@ -53,14 +54,14 @@ pub struct SigningKey {
 
 #[allow(clippy::large_enum_variant, reason = "each lies in an allocation of its own")]
 enum Secret {
-    /// In ordinary memory: a page of its own for each would be too much for who has thousands.
+    /// In ordinary memory: a page for each key would be too much for a program with thousands.
     Plain(Zeroizing<Inner>),
     #[cfg(not(target_family = "wasm"))]
     Locked(Locked<Inner>),
 }
 
 impl SigningKey {
-    /// The key of a 32-byte seed (RFC 8032).
+    /// Returns the key of a 32-byte seed (RFC 8032).
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         let inner = Inner::from(*seed);
         Self {
@@ -69,10 +70,10 @@ impl SigningKey {
         }
     }
 
-    /// The same key in locked memory, which neither swap nor a dump gets; what making it leaves on the stack is overwritten.
+    /// Returns the same key in locked memory, which is never swapped or dumped. Remains on the stack are overwritten.
     ///
     /// # Errors
-    /// No memory left.
+    /// There is no memory.
     #[cfg(not(target_family = "wasm"))]
     pub fn locked(seed: &[u8; 32]) -> Result<Self, Errno> {
         scrubbed(|| {
@@ -90,24 +91,24 @@ impl SigningKey {
         }
     }
 
-    /// The address of what signs.
+    /// Returns the address of the signing key in memory.
     #[cfg(test)]
     pub(crate) fn place(&self) -> usize {
         std::ptr::from_ref(self.inner()) as usize
     }
 
-    /// The 32-byte seed, for the keystore.
+    /// Returns the 32-byte seed, for the keystore.
     pub fn to_seed(&self) -> Zeroizing<[u8; 32]> {
         Zeroizing::new((*self.inner()).into())
     }
 
-    /// Another secret that only who has the key can make: a hash over the seed.
+    /// Derives another secret that only the holder of the key can make: a hash over the seed.
     #[cfg(not(target_family = "wasm"))]
     pub fn derived(&self, domain: &[u8], purpose: &[u8]) -> Zeroizing<[u8; 32]> {
         scrubbed(|| Zeroizing::new(hash(domain, &[purpose, self.inner().as_ref()])))
     }
 
-    /// The public key.
+    /// Returns the public key.
     pub fn public(&self) -> PublicKey {
         self.public
     }
@@ -129,7 +130,7 @@ impl SigningKey {
         SignedVote { body, signer, signature: self.sign(&vote_bytes(&body)) }
     }
 
-    /// Signs a vote of this node's own, which needs no check.
+    /// Signs a vote of this node itself, which needs no check.
     pub fn sign_own_vote(&self, signer: ValidatorIndex, body: VoteBody) -> Verified<SignedVote> {
         Verified(self.sign_vote(signer, body))
     }
@@ -146,20 +147,21 @@ fn batch_signature_bytes(digest: &BatchDigest) -> Vec<u8> {
     [domain::BATCH_SIGNATURE, &digest.0[..]].concat()
 }
 
-/// Whether `signature` is `key`'s on `bytes`.
+/// Checks that `signature` is `key`'s on `bytes`.
 pub fn verify(key: &PublicKey, bytes: &[u8], signature: &Signature) -> bool {
     crate::work::count(|work| work.singles += 1);
     VerificationKey::try_from(*key).and_then(|key| key.verify(&ZebraSignature::from(*signature), bytes)).is_ok()
 }
 
-/// Below this many signatures one by one is cheaper. For wasm32, where there is no randomness to weigh them with, they are
-/// never checked together: the two always agree.
+/// Number of signatures from which a check together is cheaper than one by one. For wasm32, which has no randomness to
+/// weigh them with, they are never checked together: both checks always agree.
 const TOGETHER_MIN: usize = if cfg!(target_family = "wasm") { usize::MAX } else { 2 };
 
-/// A group that doesn't hold is checked one by one below this size: one equation saves too little to be tried and fail again.
+/// Size of a failed group below which it is checked one by one: one equation saves too little to be tried and fail
+/// again.
 const ALONE_BELOW: usize = 16;
 
-/// Whether all `(key, bytes, signature)` hold; cheaper than one by one from two on.
+/// Checks that all `(key, bytes, signature)` hold. From two on this is cheaper than one by one.
 pub fn verify_all<'a>(items: impl IntoIterator<Item = (&'a PublicKey, &'a [u8], &'a Signature)>) -> bool {
     let items: Vec<_> = items.into_iter().collect();
     #[cfg(not(target_family = "wasm"))]
@@ -169,7 +171,7 @@ pub fn verify_all<'a>(items: impl IntoIterator<Item = (&'a PublicKey, &'a [u8], 
     items.into_iter().all(|(key, bytes, signature)| verify(key, bytes, signature))
 }
 
-/// Checks transactions' signatures together and bisects to name the bad ones: one result each, in order, with the id.
+/// Checks transactions' signatures together and bisects to find the bad ones: one result each, in order, with the id.
 pub fn verify_transactions(transactions: Vec<Transaction>) -> Vec<Result<(TxId, Verified<Transaction>), Transaction>> {
     let bytes: Vec<Vec<u8>> = transactions.iter().map(|t| signed_bytes(domain::TRANSACTION, &t.body)).collect();
     let mut good = vec![false; transactions.len()];
@@ -209,7 +211,7 @@ pub struct CheckedBatch {
     pub batch: Verified<Batch>,
 }
 
-/// What a batch's signatures cover.
+/// The data that a batch's signatures cover.
 struct Prepared {
     digest: BatchDigest,
     own: Vec<u8>,
@@ -239,15 +241,16 @@ impl Prepared {
     }
 }
 
-/// Checks the author's signature and every transaction's; one bad one makes the batch invalid (none).
+/// Checks the author's signature and every transaction's; `None` if any of them is bad.
 pub fn verify_batch(author: &PublicKey, batch: Batch) -> Option<CheckedBatch> {
     let prepared = Prepared::of(&batch);
     verify_all(prepared.items(author, &batch)).then(|| prepared.checked(batch))
 }
 
-/// `verify_batch` of several, each with its author's key, all in one equation: small batches cost as little as large ones.
-/// Where that fails each is checked alone. One result each, in order; who fails comes back.
-// Only a batch that fails comes back, which is rare.
+/// Does what `verify_batch` does, for several batches, each with its author's key, in one equation: small batches cost
+/// as little as large ones. If that fails, each is checked alone. One result each, in order; a failed batch is
+/// returned.
+// Only a failed batch is returned, which is rare.
 #[allow(clippy::result_large_err)]
 pub fn verify_batches(batches: Vec<(PublicKey, Batch)>) -> Vec<Result<CheckedBatch, (PublicKey, Batch)>> {
     let prepared: Vec<Prepared> = batches.iter().map(|(_, batch)| Prepared::of(batch)).collect();
@@ -261,7 +264,7 @@ pub fn verify_batches(batches: Vec<(PublicKey, Batch)>) -> Vec<Result<CheckedBat
     .collect()
 }
 
-/// Part of a batch that is falsely signed.
+/// The falsely signed part of a batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BatchFault {
     /// The author's signature.
@@ -270,7 +273,7 @@ pub enum BatchFault {
     Transaction,
 }
 
-/// Names what is false in a batch that failed, by checks of single signatures. `None`: each holds by itself.
+/// Finds the false part of a batch that failed, by checks of single signatures; `None` if each holds by itself.
 pub fn batch_fault(author: &PublicKey, batch: &Batch) -> Option<BatchFault> {
     let prepared = Prepared::of(batch);
     if !verify(author, &prepared.own, &batch.signature) {
@@ -281,7 +284,8 @@ pub fn batch_fault(author: &PublicKey, batch: &Batch) -> Option<BatchFault> {
     holds_a_false_one(&items).then_some(BatchFault::Transaction)
 }
 
-/// Whether a single check finds a false one among signatures that failed together. Halves are checked together to get there.
+/// Tells if a single check finds a false one among signatures that failed together. Halves are checked together to find
+/// it.
 fn holds_a_false_one(items: &[(&PublicKey, &[u8], &Signature)]) -> bool {
     if items.len() < ALONE_BELOW {
         return items.iter().any(|(key, bytes, signature)| !verify(key, bytes, signature));
@@ -291,7 +295,8 @@ fn holds_a_false_one(items: &[(&PublicKey, &[u8], &Signature)]) -> bool {
     holds_a_false_one(false_half)
 }
 
-/// Marks a batch of this node's own making, whose transactions were verified when they were admitted.
+/// Signs a batch that this node made, whose transactions were verified when they were admitted, and marks it as
+/// verified.
 pub fn own_batch(
     transactions: Vec<(TxId, Arc<Verified<Transaction>>)>,
     body: impl FnOnce(Vec<Transaction>) -> BatchBody,
@@ -309,7 +314,7 @@ pub fn verify_vote(key: &PublicKey, vote: SignedVote) -> Option<Verified<SignedV
     good.then_some(Verified(vote))
 }
 
-/// Checks votes together and bisects to name the bad ones: one result each, in order. An unknown signer's vote is bad.
+/// Checks votes together and bisects to find the bad ones: one result each, in order. An unknown signer's vote is bad.
 pub fn verify_votes(keys: &[PublicKey], votes: &[SignedVote]) -> Vec<Option<Verified<SignedVote>>> {
     if votes.len() < TOGETHER_MIN {
         let key = |vote: &SignedVote| keys.get(usize::from(vote.signer.0));
@@ -333,7 +338,7 @@ pub fn verify_votes(keys: &[PublicKey], votes: &[SignedVote]) -> Vec<Option<Veri
 }
 
 impl Verified<Certificate> {
-    /// The votes that the certificate is made of, each as verified as the whole.
+    /// Returns the votes that make up the certificate, each as verified as the whole.
     pub fn votes(&self) -> impl Iterator<Item = Verified<SignedVote>> + '_ {
         let body = self.body;
         self.signatures
@@ -356,7 +361,7 @@ pub fn verify_certificate(keys: &[PublicKey], certificate: Certificate) -> Optio
     verify_all(items).then(|| Verified(certificate.clone()))
 }
 
-/// Signers of a certificate whose signature, checked by itself, doesn't hold.
+/// Returns the signers of a certificate whose signature, checked by itself, doesn't hold.
 pub fn false_signers(keys: &[PublicKey], certificate: &Certificate) -> Vec<ValidatorIndex> {
     let bytes = vote_bytes(&certificate.body);
     let holds = |signer: &ValidatorIndex, signature: &Signature| {
@@ -366,9 +371,9 @@ pub fn false_signers(keys: &[PublicKey], certificate: &Certificate) -> Vec<Valid
     signatures.filter(|(signer, signature)| !holds(signer, signature)).map(|(signer, _)| *signer).collect()
 }
 
-/// Checks the finalization of the block of `header`, whose committee has these keys and these owners, place by place: a quorum
-/// of the keys; for the boundary of an epoch that is empty, a quorum of the owners will do (R33), for where more of the keys
-/// than may be sign nothing more.
+/// Checks the finalization of the block of `header`. The committee's keys and owners are given place by place. A quorum
+/// of the keys is needed. For the boundary of an empty epoch a quorum of the owners also suffices (R33), for a
+/// committee in which too many keys no longer sign.
 pub fn verify_finalization(
     keys: &[PublicKey],
     owners: &[PublicKey],
@@ -380,7 +385,7 @@ pub fn verify_finalization(
     good.or_else(|| boundary.then(|| verify_owners(owners, certificate)).flatten())
 }
 
-/// Checks a certificate of owners, of whom each counts once, be it the owner of many places.
+/// Checks a certificate of owners. Each owner counts once, even if it owns several places.
 pub fn verify_owners(owners: &[PublicKey], certificate: &Certificate) -> Option<Verified<Certificate>> {
     let signed = certificate.signatures.iter().filter_map(|(place, _)| owners.get(usize::from(place.0)));
     let persons: std::collections::BTreeSet<&PublicKey> = signed.collect();
@@ -388,7 +393,8 @@ pub fn verify_owners(owners: &[PublicKey], certificate: &Certificate) -> Option<
     enough.then(|| verify_certificate(owners, certificate.clone())).flatten()
 }
 
-/// Makes a certificate of verified votes on one body, by ascending signer; none below a quorum or with a stray vote.
+/// Makes a certificate of verified votes on one body, by ascending signer; `None` below a quorum or with a vote on
+/// another body.
 pub fn certify(n: usize, votes: &[Verified<SignedVote>]) -> Option<Verified<Certificate>> {
     let body = votes.first()?.body;
     let mut signatures: Vec<_> = votes.iter().filter(|v| v.body == body).map(|v| (v.signer, v.signature)).collect();

@@ -1,4 +1,4 @@
-//! Counters of the signature work that a thread has done: a simulation prices it.
+//! Counters of the signature work that a thread has done. A simulation uses them to price it.
 
 use std::cell::Cell;
 
@@ -16,7 +16,7 @@ pub struct Work {
 }
 
 impl Work {
-    /// The difference to an earlier count.
+    /// Returns the difference to an earlier count.
     pub fn since(self, before: Self) -> Self {
         Self {
             signed: self.signed - before.signed,
@@ -31,7 +31,7 @@ thread_local! {
     static DONE: Cell<Work> = const { Cell::new(Work { signed: 0, singles: 0, groups: 0, grouped: 0 }) };
 }
 
-/// The signature work of this thread since it began.
+/// Returns the signature work of this thread since it began.
 pub fn work_done() -> Work {
     DONE.get()
 }

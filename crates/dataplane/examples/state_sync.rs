@@ -9,6 +9,7 @@ use rustorium_crypto::{SigningKey, block_digest, certify, verify_vote};
 use rustorium_dataplane::context::Context;
 use rustorium_dataplane::outside::{Question, Server, Standing, Work};
 use rustorium_dataplane::queue::Queue;
+use rustorium_dataplane::senders::Credit;
 use rustorium_dataplane::statesync::{JoinEvent, Joiner, Offers};
 use rustorium_quorum::Committee;
 use rustorium_state::host::open_table;
@@ -148,7 +149,12 @@ impl Handler for Serves {
             Message::from_frame(frame.class, &frame.bytes)
         {
             let work = Work::Answer { id, request: Request::State(request) };
-            self.0.push(Question { from: frame.from, standing: Standing::Guest, work, credit: frame.credit });
+            self.0.push(Question {
+                from: frame.from,
+                standing: Standing::Guest,
+                work,
+                credit: Credit::of(frame.credit),
+            });
         }
     }
 

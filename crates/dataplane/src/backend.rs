@@ -3,6 +3,8 @@
 mod listing;
 mod state;
 
+use crate::block_proofs::{block_proof, receipt_proof, storage};
+use crate::clock::wall_ms;
 use crate::executor::{Progress, StoredState};
 use crate::guarded;
 use crate::inbox::Inbox;
@@ -11,7 +13,7 @@ use crate::metrics::NodeMetrics;
 use crate::notices::Notices;
 use crate::proofs::ProofPool;
 use crate::room::Room;
-use crate::threads::{ShardGauges, wall_ms};
+use crate::threads::ShardGauges;
 use crate::verifier::{Submission, Verifier};
 use crate::waiters::Waiters;
 use futures_util::future::BoxFuture;
@@ -22,14 +24,10 @@ use rustorium_api::{
     ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Visit, Wait,
 };
 use rustorium_crypto::transaction_id;
-use rustorium_execution::{CommitteeRecord, prove_receipt};
+use rustorium_execution::CommitteeRecord;
 use rustorium_gateway::{Backend, ChainInfo};
-use rustorium_storage::{Store, StoreError, StoredBlock};
-use rustorium_types::limits::PROOF_HEADERS_MAX;
-use rustorium_types::{
-    AccountId, BlockProof, BoundedVec, Epoch, EpochChange, Header, Height, Subject, TRANSACTION_VERSION, Transaction,
-    TxId, View,
-};
+use rustorium_storage::{Store, StoredBlock};
+use rustorium_types::{AccountId, Epoch, EpochChange, Height, Subject, TRANSACTION_VERSION, Transaction, TxId, View};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -44,9 +42,6 @@ const RETRY_AFTER_MS: u64 = 100;
 const WAIT_MAX: Duration = Duration::from_secs(600);
 /// A wait ends this long after its transaction has expired by the machine's clock: the chain's time may be behind.
 const WAIT_AFTER_EXPIRY: Duration = Duration::from_secs(5);
-/// Heights searched for the header that claims a receipt: claims lag by less.
-const CLAIM_SEARCH_MAX: u64 = 4096;
-
 /// A node as its gateway sees it.
 pub struct NodeBackend {
     pub(crate) chain: ChainInfo,
@@ -71,16 +66,6 @@ pub struct NodeBackend {
 
 /// The core comes for its inputs at once; it is what watches all others, so that nobody else says that it hangs.
 const CORE_MAX: Duration = Duration::from_secs(15);
-
-/// What a store's refusal means to a client.
-pub(crate) fn storage(error: StoreError) -> BackendError {
-    match error {
-        StoreError::Pruned { height, oldest } => BackendError::Pruned { height, oldest },
-        StoreError::ProofPruned { height, nearest } => BackendError::ProofPruned { height, nearest },
-        StoreError::Ahead { height, tip } => BackendError::Ahead { height, tip: tip.unwrap_or_default() },
-        other => BackendError::Storage(other.to_string()),
-    }
-}
 
 impl NodeBackend {
     /// What the watch found wrong, and the phi of each peer, by name: shown from now on.
@@ -168,60 +153,6 @@ impl NodeBackend {
             proof,
         })
     }
-}
-
-/// Shows that the block at `height` is final: the next stored finalization of its epoch and the headers up to it; where
-/// that is of a later epoch, whose committee may be another, what shows that the epoch's boundary is final.
-pub fn block_proof(store: &dyn Store, height: Height) -> Result<Option<BlockProof>, StoreError> {
-    let Some(block) = store.bare_block(height)? else { return Ok(None) };
-    let epoch = block.header.epoch;
-    let next = store.finalization_at_or_above(height)?.filter(|(_, certificate)| certificate.body.epoch == epoch);
-    let (certified, closing, finalization) = match next {
-        Some((certified, finalization)) => (certified, Vec::new(), finalization),
-        None => match store.epoch(epoch)? {
-            Some(EpochChange { boundary, proof, .. }) => {
-                (boundary.height, proof.descendants.into_vec(), proof.finalization)
-            }
-            None => return Ok(None),
-        },
-    };
-    if certified.0.saturating_sub(height.0) + closing.len() as u64 > PROOF_HEADERS_MAX as u64 {
-        return Ok(None);
-    }
-    let mut headers: Vec<Header> = Vec::new();
-    for next in height.0 + 1..=certified.0 {
-        let Some(block) = store.bare_block(Height(next))? else { return Ok(None) };
-        headers.push(block.header);
-    }
-    headers.extend(closing);
-    Ok(BoundedVec::new(headers).ok().map(|descendants| BlockProof { descendants, finalization }))
-}
-
-/// A receipt's proof, from the lowest final header that claims its height.
-pub fn receipt_proof(store: &dyn Store, id: &TxId) -> Result<ProofStatus, BackendError> {
-    let Some(found) = store.transaction(id).map_err(storage)? else { return Ok(ProofStatus::NotFound) };
-    let (height, index) = (found.receipt.height, found.receipt.index as usize);
-    let tip = store.tip().map_or(Height(0), |tip| tip.height);
-    let last = tip.0.min(height.0 + CLAIM_SEARCH_MAX);
-    let mut claiming = None;
-    for above in height.0 + 1..=last {
-        let block = store.bare_block(Height(above)).map_err(storage)?;
-        if let Some(block) = block.filter(|block| block.header.result.height >= height) {
-            claiming = Some(block.header);
-            break;
-        }
-    }
-    let Some(header) = claiming else { return Ok(ProofStatus::NotCertifiedYet) };
-    let Some(proof) = block_proof(store, header.height).map_err(storage)? else {
-        return Ok(ProofStatus::NotCertifiedYet);
-    };
-    let links = store.links(Height(height.0 - 1), header.result.height).map_err(storage)?;
-    let Some(stored) = store.block(height).map_err(storage)? else { return Ok(ProofStatus::NotFound) };
-    let Some((before, links)) = links.split_first() else { return Ok(ProofStatus::NotCertifiedYet) };
-    let links = links.iter().map(|stored| stored.link).collect();
-    prove_receipt(&stored.receipts, index, before.result_root, links, header, proof)
-        .map(|proof| ProofStatus::Proof(Box::new(proof)))
-        .map_err(|unprovable| BackendError::Unavailable(unprovable.to_string()))
 }
 
 /// The waits of one request. They are taken back when it is dropped: answered, late, or left by its client.

@@ -2,7 +2,7 @@
 //!
 //! *Invariants:* a question that finds the queue full is dropped, and asked again; nothing is decided here.
 
-use crate::guarded::contained;
+use crate::contained::contained;
 use crate::queue::Queue;
 use crate::serving::answer_certificates;
 use rustorium_quorum::KeptCertificate;

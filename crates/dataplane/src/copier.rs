@@ -2,8 +2,9 @@
 //!
 //! *Invariants:* one copy at a time; what it can't do stops the copy, never the node.
 
-use crate::guarded::{PANICKED, contained};
-use crate::node::NodeError;
+use crate::contained::contained;
+use crate::error::NodeError;
+use crate::guarded::PANICKED;
 use parking_lot::Mutex;
 use rustorium_storage::RocksStore;
 use serde::Serialize;

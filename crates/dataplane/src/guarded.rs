@@ -1,11 +1,9 @@
 //! Threads that a node needs, and what becomes of a panic on one of them (docs/adr/0040-overflow-checks.md).
 //!
-//! *Invariants:* a panic on a thread of consensus or of the store stops the node, with a sentence; one while a question
-//! from outside is answered ends that question alone; whoever waits for a thread that ended is let go.
+//! *Invariants:* a panic on a thread of consensus or of the store stops the node, with a sentence.
 
+use crate::error::NodeError;
 use crate::inbox::Inbox;
-use crate::node::NodeError;
-use crate::queue::Queue;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -65,24 +63,6 @@ pub(crate) fn stop(inbox: &Inbox, part: &str) {
              the node again, and report the line `panicked` of its log"
         ),
     );
-}
-
-/// Does a piece of work for somebody outside. A panic ends this piece alone, without an answer. Returns `None` then.
-pub(crate) fn contained<T>(work: &'static str, run: impl FnOnce() -> T) -> Option<T> {
-    let done = catch_unwind(AssertUnwindSafe(run)).ok();
-    if done.is_none() {
-        tracing::error!(event = "panic_contained", work);
-    }
-    done
-}
-
-/// Closes a queue at the end of its scope, a panic included, so that its consumer ends, too.
-pub(crate) struct Closes<T>(pub(crate) Arc<Queue<T>>);
-
-impl<T> Drop for Closes<T> {
-    fn drop(&mut self) {
-        self.0.close();
-    }
 }
 
 /// Faults that tests ask for. Other builds have none.

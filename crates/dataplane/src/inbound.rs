@@ -6,6 +6,7 @@ use crate::links::Links;
 use crate::outside::Question;
 use crate::outside::routing::{Allowed, Route, route};
 use crate::queue::Queue;
+use crate::senders::Credit;
 use crate::shard::Event;
 use rustorium_transport::{Frame, Handler};
 use rustorium_types::{Hash, Message, PublicKey};
@@ -25,6 +26,7 @@ pub(crate) struct Inbound {
 impl Handler for Inbound {
     fn frame(&self, frame: Frame) {
         let Frame { from, bytes, credit, .. } = frame;
+        let credit = Credit::of(credit);
         let message = match Message::from_frame(frame.class, &bytes) {
             Ok(message) => message,
             Err(error) => return tracing::warn!(event = "frame_refused", peer = %Hash(from), reason = %error),

@@ -8,51 +8,32 @@ extern crate self as rustorium_dataplane;
 
 pub mod backend;
 mod certificate_server;
-pub mod clients;
 mod codes;
 pub mod config;
-pub mod context;
 pub mod copier;
-pub mod executor;
-pub mod fair;
 mod guarded;
 pub mod guests;
 mod inbound;
-pub mod inbox;
-pub mod keeper;
-mod landmarks;
 pub mod links;
-pub mod metrics;
 pub mod node;
 pub mod notices;
 mod opening;
 pub mod outside;
-pub mod periods;
-pub mod port;
-pub mod proofs;
-pub mod proving;
-pub mod queue;
-pub mod recover;
 pub mod remote_signer;
-pub mod restart;
-mod room;
-pub mod rooter;
-pub mod rooting;
 pub mod rotator;
-pub mod rules;
 mod scraped;
-pub mod serving;
-pub mod shard;
 mod starting;
 pub mod statesync;
 pub mod threads;
-pub mod tree_rows;
-pub mod turns;
-pub mod verifier;
 pub mod vitals;
-pub mod waiters;
 
 pub use codes::journal_code;
+pub use rustorium_shard::{context, fair, landmarks, periods, port, rules, senders, shard, turns};
+pub use rustorium_stages::NodeError;
+pub use rustorium_stages::tables::open_tables;
+pub use rustorium_stages::{
+    block_proofs, clients, clock, contained, error, executor, inbox, keeper, mark, metrics, proofs, proving, queue,
+    recover, restart, room, rooter, rooting, serving, tables, tree_rows, verifier, waiters,
+};
 
-pub use node::{Node, NodeError, StartHandle};
-pub use opening::open_tables;
+pub use node::{Node, StartHandle};

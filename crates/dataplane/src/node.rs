@@ -4,6 +4,7 @@ use crate::backend::NodeBackend;
 use crate::certificate_server::CertificateServer;
 use crate::config::{NodeConfig, NodeKeys};
 use crate::copier::Copier;
+use crate::error::NodeError;
 use crate::guarded::Threads;
 use crate::inbox::Inbox;
 use crate::links::Links;
@@ -31,24 +32,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use thiserror::Error;
 use tokio::runtime::Runtime;
-
-/// Why a node did not start, or stopped.
-#[derive(Debug, Error)]
-#[error("{sentence}")]
-pub struct NodeError {
-    /// Stable name.
-    pub code: &'static str,
-    /// What is wrong and what to do.
-    pub sentence: String,
-}
-
-impl NodeError {
-    pub(crate) fn new(code: &'static str, sentence: impl Into<String>) -> Self {
-        Self { code, sentence: sentence.into() }
-    }
-}
 
 /// A hand on a start that may fill an empty store, which can take hours.
 #[derive(Clone, Default)]

@@ -3,7 +3,7 @@
 //! *Invariants:* memory is bounded, and so is what one liar can make this node write, but for a logarithm; what the audit
 //! log holds is shown again after a restart; evidence stays with the key that signed, whoever has its place later.
 
-use crate::threads::wall_ms;
+use crate::clock::wall_ms;
 use parking_lot::{Mutex, RwLock};
 use rustorium_api::EvidenceNote;
 use rustorium_quorum::Evidence;

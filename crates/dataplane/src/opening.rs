@@ -1,20 +1,18 @@
 //! What a node reads, and may refuse, before it starts: genesis, keys, the journal's presence, earlier notices, delays.
 
 use crate::config::{NodeConfig, PeerSetting, ShaperSettings};
-use crate::node::NodeError;
+use crate::error::NodeError;
 use crate::notices::Notices;
 use crate::shard::WorkConfig;
 use rustorium_api::genesis_file;
 use rustorium_gateway::Tls;
-use rustorium_state::host::open_table;
-use rustorium_state::tables::Tables;
 use rustorium_storage::AuditSink;
 use rustorium_transport::{PeerAddress, Shaper, ShaperOptions};
 use rustorium_txpool::PoolConfig;
 use rustorium_types::{Genesis, Parameters, PublicKey};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
 
@@ -81,21 +79,6 @@ pub(crate) fn refuse_missing_journal(folder: &Path, height: u64, signs_elsewhere
         return Err(NodeError::new("journal-retired", sentence));
     }
     Ok(())
-}
-
-/// Width of the state tree's tables, bits: 200 MiB, once a machine and shared.
-const TABLE_WIDTH: u32 = 10;
-
-/// The state tree's tables, in the user's cache folder (`XDG_CACHE_HOME`), or in the home of one who has none. Errors:
-/// they can be neither read nor made there.
-pub fn open_tables(home: &Path) -> Result<Tables, NodeError> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));
-    let folder = cache.unwrap_or_else(|| home.to_owned()).join("rustorium");
-    let failed = |sentence: String| NodeError::new("state-tables-failed", sentence);
-    fs::create_dir_all(&folder)
-        .map_err(|error| failed(format!("can't make {} ({error}); name another XDG_CACHE_HOME", folder.display())))?;
-    open_table(&folder, TABLE_WIDTH).map_err(|error| failed(error.to_string()))
 }
 
 /// Where `config.toml` says that the genesis' validators are dialed, by their node keys.

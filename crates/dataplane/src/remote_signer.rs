@@ -4,10 +4,10 @@
 //! connect come ever more rarely, up to one in two seconds; who reads the node's findings learns why nothing is signed.
 
 use crate::config::SignerSetting;
+use crate::mark::Mark;
 use crate::metrics::NodeMetrics;
 use crate::queue::Queue;
 use crate::shard::{Event, SignerEvent};
-use crate::vitals::Mark;
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -58,10 +58,14 @@ impl Default for SignerMetrics {
 impl SignerMetrics {
     /// Adds them to the registry.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("rustorium_signer_up", "Whether the signer process signs for this node", self.up.clone());
-        let help = "Requests that the signer refused";
+        registry.register(
+            "rustorium_signer_up",
+            "1 while the signer process answers and signs for this node",
+            self.up.clone(),
+        );
+        let help = "Requests refused by the signer";
         registry.register("rustorium_signer_refused", help, self.refused.clone());
-        let help = "From sending requests to the signer to all their answers";
+        let help = "Round-trip time of requests to the signer";
         registry.register("rustorium_signer_seconds", help, self.seconds.clone());
     }
 }

@@ -5,8 +5,9 @@
 
 mod master;
 
-use crate::guarded::{PANICKED, contained};
-use crate::node::NodeError;
+use crate::contained::contained;
+use crate::error::NodeError;
+use crate::guarded::PANICKED;
 use master::Master;
 use parking_lot::Mutex;
 use rustorium_crypto::keystore::Passphrase;

@@ -72,12 +72,16 @@ impl Scraped {
         let version = env!("CARGO_PKG_VERSION");
         let labels =
             [("name", self.name.as_str()), ("role", role), ("place", &place), ("version", version), ("chain", &chain)];
-        let mut family =
-            e.encode_descriptor("rustorium_node_build", "This node, as labels", None, MetricType::Gauge)?;
+        let mut family = e.encode_descriptor(
+            "rustorium_node_build",
+            "Name, role, committee index, version and chain of this node, as labels",
+            None,
+            MetricType::Gauge,
+        )?;
         ConstGauge::new(1i64).encode(family.encode_family(&labels)?)?;
         let synced = i64::from(self.gauges.synced.load(Relaxed));
-        whole(e, "rustorium_node_synced", "Whether the node has executed about as far as its peers", synced)?;
-        let help = "Pieces of work that wait for a thread";
+        whole(e, "rustorium_node_synced", "1 if the node has executed about as many blocks as its peers", synced)?;
+        let help = "Length of each thread's work queue";
         let mut family = e.encode_descriptor("rustorium_node_queue_length", help, None, MetricType::Gauge)?;
         let queues =
             [("shard", self.events.len()), ("execute", self.jobs.len()), ("verify", self.verifier.unverified())];
@@ -89,69 +93,79 @@ impl Scraped {
 
     fn committee(&self, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let context = self.links.context();
-        whole(e, "rustorium_consensus_epoch", "The committee's term", clamped(context.epoch().0))?;
-        whole(e, "rustorium_consensus_validators", "Members of the committee", clamped(context.n() as u64))?;
-        let help = "Other members whose link is down or whose core was not heard for three heartbeats";
+        whole(e, "rustorium_consensus_epoch", "Current epoch", clamped(context.epoch().0))?;
+        whole(
+            e,
+            "rustorium_consensus_validators",
+            "Number of validators in the committee",
+            clamped(context.n() as u64),
+        )?;
+        let help = "Other validators with a link that is down, or not heard from for three heartbeats";
         whole(e, "rustorium_consensus_missing_validators", help, clamped(self.gauges.missing.load(Relaxed) as u64))?;
         let notes = self.notices.evidence_notes();
         let members = notes.iter().filter(|note| note.member);
         let liars: BTreeSet<_> = members.map(|note| (&note.validator_key, &note.name)).collect();
-        let help = "Members of the committee against which there is evidence";
+        let help = "Validators of the committee against which evidence is held";
         whole(e, "rustorium_consensus_byzantine_validators", help, clamped(liars.len() as u64))?;
-        let help = "Members that this node doesn't listen to for the false signatures that they sent";
+        let help = "Validators that this node ignores because they sent invalid signatures";
         whole(e, "rustorium_consensus_cut_off_validators", help, clamped(self.gauges.cut_off.lock().len() as u64))?;
-        let help = "Whether this validator's key signs nothing more";
+        let help = "1 if this validator's key is retired and signs nothing";
         whole(e, "rustorium_consensus_key_retired", help, i64::from(self.notices.retired().is_some()))?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let chain = Duration::from_millis(self.gauges.certified_time_ms.load(Relaxed));
         let ahead = ConstGauge::new(chain.saturating_sub(now).as_secs_f64());
         let name = "rustorium_consensus_chain_ahead_seconds";
-        let help = "How far the newest certified block's time is ahead of this node's clock";
+        let help = "Seconds by which the newest certified block's time is ahead of this node's clock";
         ahead.encode(e.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
-        let help = "Blocks that waited for this node's clock and for nothing else";
+        let help = "Blocks delayed only because their time was ahead of this node's clock";
         count(e, "rustorium_consensus_blocks_ahead_of_clock", help, self.gauges.blocks_ahead.load(Relaxed))?;
         let claimed = self.progress.claimed.load(Relaxed);
-        let help = "Newest height whose result a quorum has certified";
+        let help = "Newest height with a result certified by a quorum";
         whole(e, "rustorium_consensus_claimed_height", help, clamped(claimed))
     }
 
     fn pool(&self, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
         whole(e, "rustorium_txpool_bytes", "Bytes in the pool", clamped(self.gauges.pool_bytes.load(Relaxed)))?;
-        let help = "Transactions that the node holds for clients before it says busy";
+        let help = "Pool capacity: transactions held for clients before new ones are refused as busy";
         whole(e, "rustorium_txpool_capacity", help, clamped(self.capacity as u64))?;
-        let help = "Homes that are passed over, by place: they left out what this node sent them";
+        let help = "1 for each home validator that is skipped because it left out transactions forwarded to it";
         let mut family = e.encode_descriptor("rustorium_txpool_home_passed_over", help, None, MetricType::Gauge)?;
         for left_out in self.gauges.left_out.lock().iter() {
             let place = left_out.home.0.to_string();
             ConstGauge::new(1i64).encode(family.encode_family(&[("peer", place.as_str())])?)?;
         }
-        let help = "Transactions of clients that wait for their outcome";
+        let help = "Client transactions whose outcome is awaited";
         whole(e, "rustorium_gateway_waiting_transactions", help, clamped(self.waiters.len() as u64))
     }
 
     fn disk(&self, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let stats = self.store.stats();
-        count(e, "rustorium_storage_cache_hits", "State reads that the cache answered", stats.cache_hits)?;
-        count(e, "rustorium_storage_cache_misses", "State reads that the cache did not answer", stats.cache_misses)?;
+        count(e, "rustorium_storage_cache_hits", "State reads answered from the cache", stats.cache_hits)?;
+        count(e, "rustorium_storage_cache_misses", "State reads not in the cache", stats.cache_misses)?;
         whole(e, "rustorium_storage_cache_bytes", "Bytes in the state cache", clamped(stats.cache_bytes))?;
         let help = "Bytes of committed rows, before compression";
         count(e, "rustorium_storage_commit_bytes", help, stats.commit_bytes)?;
         let durable = self.progress.durable.load(Relaxed);
-        whole(e, "rustorium_storage_durable_height", "Newest height whose commit is on disk", clamped(durable))?;
-        let help = "Whether the store has found a damaged row";
+        whole(e, "rustorium_storage_durable_height", "Newest height that is durable on disk", clamped(durable))?;
+        let help = "1 if the store has found a damaged row";
         whole(e, "rustorium_storage_damaged", help, i64::from(self.store.damaged().is_some()))?;
         let rotation = self.rotator.status();
-        let help = "Whether keys are being rotated, or the storage key replaced";
+        let help = "1 while data keys are rotated or the storage key is replaced";
         whole(e, "rustorium_storage_rotation_running", help, i64::from(rotation.running))?;
-        let help = "Rows that the newest rotation of keys has looked at since the start";
+        let help = "Rows processed by the latest key rotation";
         whole(e, "rustorium_storage_rotation_rows", help, clamped(rotation.rows))?;
-        let help = "About as many rows there were when that rotation began";
+        let help = "Estimated total rows when the latest key rotation began";
         whole(e, "rustorium_storage_rotation_rows_about", help, clamped(rotation.rows_about))?;
         if let Ok(disk) = rustix::fs::statvfs(&self.home) {
             let bytes = |blocks: u64| clamped(blocks.saturating_mul(disk.f_frsize));
-            let help = "Bytes free for this node on the disk of its home";
+            let help = "Bytes free for this node on the file system of its home";
             whole(e, "rustorium_storage_free_bytes", help, bytes(disk.f_bavail))?;
-            whole(e, "rustorium_storage_disk_bytes", "Bytes of the disk of its home", bytes(disk.f_blocks))?;
+            whole(
+                e,
+                "rustorium_storage_disk_bytes",
+                "Size in bytes of the file system of the home",
+                bytes(disk.f_blocks),
+            )?;
         }
         Ok(())
     }
@@ -163,17 +177,17 @@ impl Scraped {
         count(e, "rustorium_storage_journal_syncs", "Syncs of the journal", stats.syncs)?;
         count(e, "rustorium_storage_journal_bytes", "Bytes written to the journal", stats.bytes)?;
         count(e, "rustorium_storage_journal_records", "Records appended to the journal", stats.records)?;
-        let help = "Segments of the journal that hold records";
+        let help = "Journal segments that hold records";
         whole(e, "rustorium_storage_journal_segments", help, clamped(stats.segments))?;
-        let help = "Bytes of the journal's records that are still needed";
+        let help = "Bytes of journal records that are still needed";
         let live = self.gauges.journal_live_bytes.load(Relaxed);
         whole(e, "rustorium_storage_journal_live_bytes", help, clamped(live))?;
-        let help = "Bytes of the journal from the oldest record that is needed to its end";
+        let help = "Bytes from the oldest needed journal record to the end of the journal";
         let held = self.gauges.journal_held_bytes.load(Relaxed);
         whole(e, "rustorium_storage_journal_held_bytes", help, clamped(held))?;
         let bounds = SYNC_BUCKETS_US.iter().map(|us| seconds(*us)).chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> = bounds.zip(stats.sync_latency).collect();
-        let help = "Time of a sync of the journal";
+        let help = "Duration of a journal sync (fdatasync)";
         let name = "rustorium_storage_journal_sync_seconds";
         let mut metric = e.encode_descriptor(name, help, None, MetricType::Histogram)?;
         let all = buckets.iter().map(|(_, count)| count).sum();
@@ -183,10 +197,10 @@ impl Scraped {
     fn process(&self, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
         let seconds = ConstCounter::new(Duration::try_from(cpu).unwrap_or_default().as_secs_f64());
-        let help = "CPU time of the process";
+        let help = "CPU time used by the process";
         seconds.encode(e.encode_descriptor("rustorium_process_cpu_seconds", help, None, MetricType::Counter)?)?;
         let since = self.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let help = "When the node started, Unix time";
+        let help = "Unix time at which the node started";
         ConstGauge::new(since).encode(e.encode_descriptor(
             "rustorium_process_start_time_seconds",
             help,
@@ -195,7 +209,7 @@ impl Scraped {
         )?)?;
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         if let Some(kib) = field(&status, "VmRSS:") {
-            let help = "Resident memory of the process";
+            let help = "Resident memory of the process in bytes";
             whole(e, "rustorium_process_resident_memory_bytes", help, clamped(kib.saturating_mul(1024)))?;
         }
         if let Some(threads) = field(&status, "Threads:") {
@@ -206,7 +220,7 @@ impl Scraped {
             whole(e, "rustorium_process_open_fds", "Open file descriptors of the process", clamped(open))?;
         }
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-        let help = "File descriptors that the process may open";
+        let help = "Maximum number of open file descriptors";
         whole(e, "rustorium_process_max_fds", help, limit.map_or(i64::MAX, clamped))
     }
 }

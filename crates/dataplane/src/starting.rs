@@ -3,23 +3,27 @@
 use crate::backend::NodeBackend;
 use crate::certificate_server::CertificateServer;
 use crate::clients::{Clients, prover};
+use crate::clock::now;
 use crate::codes::{journal_code, start_code, transport_code};
 use crate::config::{DurabilitySetting, NodeConfig, NodeKeys};
+use crate::contained::Closes;
 use crate::context::Context;
 use crate::copier::Copier;
+use crate::error::NodeError;
 use crate::executor::{Executor, Progress, store_code};
-use crate::guarded::{Closes, Threads};
+use crate::guarded::Threads;
 use crate::guests::Guests;
 use crate::inbound::Inbound;
 use crate::inbox::Inbox;
 use crate::keeper::{Keeper, Keeping};
 use crate::links::Links;
+use crate::mark::Mark;
 use crate::metrics::NodeMetrics;
-use crate::node::{Node, NodeError, Running, StartHandle};
+use crate::node::{Node, Running, StartHandle};
 use crate::notices::Notices;
 use crate::opening::{
-    address_book, network_threads, open_notices, open_tables, open_tls, read_genesis, refuse_missing_journal,
-    seed_book, shaper, threads_for, work_config,
+    address_book, network_threads, open_notices, open_tls, read_genesis, refuse_missing_journal, seed_book, shaper,
+    threads_for, work_config,
 };
 use crate::outside::intake::Intake;
 use crate::outside::{Question, Server};
@@ -36,9 +40,10 @@ use crate::scraped::Scraped;
 use crate::shard::{Event, ExecutionJob, Shard};
 use crate::statesync::Offers;
 use crate::statesync::early::Early;
-use crate::threads::{ShardGauges, ThreadPorts, now, run_shard};
+use crate::tables::open_tables;
+use crate::threads::{ShardGauges, ThreadPorts, run_shard};
 use crate::verifier::Verifier;
-use crate::vitals::{Mark, Vitals};
+use crate::vitals::Vitals;
 use crate::waiters::Waiters;
 use parking_lot::{Mutex, RwLock};
 use rustorium_api::{Newest, Submitted};

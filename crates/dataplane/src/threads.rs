@@ -2,6 +2,7 @@
 
 use crate::certificate_server::{CertificateQuestion, CertificateServer};
 use crate::clients::Clients;
+use crate::clock::now;
 use crate::codes::transport_code;
 use crate::context::Context;
 use crate::links::Links;
@@ -11,10 +12,11 @@ use crate::outside::{Question, Work};
 use crate::port::Input;
 use crate::queue::Queue;
 use crate::remote_signer::RemoteSigner;
+use crate::senders::{Credit, Payer};
 use crate::serving::Serving;
 use crate::shard::{BlockAhead, Ending, Event, ExecutionJob, LeftOut, Now, Ports, Shard, Stage};
 use crate::turns::Turns;
-use crate::verifier::{Payer, Verifier};
+use crate::verifier::Verifier;
 use crate::vitals::Arrivals;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -22,7 +24,7 @@ use rustorium_quorum::{Cut, Evidence, KeptCertificate};
 use rustorium_signer::protocol::Request as SignRequest;
 use rustorium_storage::{Journal, Lsn, RecordKind};
 use rustorium_sync::Source;
-use rustorium_transport::{Credit, Transport};
+use rustorium_transport::Transport;
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
     AccountId, Batch, Block, BlockDigest, Certificate, Class, Epoch, EpochChange, PublicKey, Request, SignedVote,
@@ -31,7 +33,7 @@ use rustorium_types::{
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// The longest that the shard's thread sleeps.
 const IDLE_US: u64 = 1_000_000;
@@ -312,17 +314,6 @@ impl Ports for ThreadPorts {
 
 const RIVAL: &str = "another process runs with this node's keys, as peers say that it takes over the links: this one signed \
                      nothing and stops; stop the other one first, and never start a copy of a home beside it";
-
-/// Reads the machine's clock: Unix ms.
-pub(crate) fn wall_ms() -> u64 {
-    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Reads both clocks, the monotonic one since `start`.
-pub fn now(start: Instant) -> Now {
-    Now { us: start.elapsed().as_micros() as u64, wall_ms: wall_ms() }
-}
 
 /// Runs the shard until it is told to stop, turn by turn.
 pub fn run_shard(mut shard: Shard<ThreadPorts>, events: &Queue<Event>, gauges: &ShardGauges, start: Instant) {

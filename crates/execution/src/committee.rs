@@ -1,7 +1,7 @@
 //! The committee that operators want next: its record in the state, and the operations that change it.
 //!
-//! *Invariants:* a change counts once enough operators approved the very same one within one epoch, and is checked against
-//! the record at each approval; the record always names a committee that can run an epoch.
+//! *Invariants:* a change takes effect once enough operators approved exactly the same change within one epoch, and is
+//! checked against the record at each approval; the record always names a committee that can run an epoch.
 
 mod v1;
 mod v2;
@@ -18,34 +18,35 @@ use rustorium_types::{
 };
 use std::borrow::Cow;
 
-/// The system account's leaf: what the chain's operators decided of its committee.
+/// The system account's leaf: the decisions of the chain's operators about its committee.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CommitteeRecord {
-    /// The committee that they want next; the epoch's own where they want no other.
+    /// The committee that the operators want next; the epoch's own if they want no other.
     pub target: ValidatorSet,
-    /// The newest epoch that they asked to end early.
+    /// The newest epoch that the operators asked to end early.
     pub end_asked: Option<Epoch>,
-    /// Which keys owners alone brought, and in which epoch (R45). None under version 1 alone, whose record ends before it.
+    /// The keys that owners alone brought in, with their epoch (R45). `None` only under version 1, whose record ends
+    /// before this field.
     pub replaced: Option<Replaced>,
 }
 
-/// The keys that validators' owners alone brought in one epoch.
+/// The keys that validators' owners alone brought in, in one epoch.
 #[derive(Clone, PartialEq, Eq, Default, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Replaced {
     /// The epoch.
     pub epoch: Epoch,
-    /// The new validator keys, each of the next committee.
+    /// The new validator keys. Each is in the next committee.
     pub keys: BoundedVec<PublicKey, VALIDATORS_MAX>,
 }
 
 impl CommitteeRecord {
-    /// The record at height 0.
+    /// Returns the record at height 0.
     pub fn of_genesis(genesis: &Genesis) -> Self {
         let replaced = (genesis.rules() >= Rules::V2).then(Replaced::default);
         Self { target: genesis.validators.clone(), end_asked: None, replaced }
     }
 
-    /// The leaf's value.
+    /// Encodes the leaf's value.
     pub fn to_bytes(&self) -> Vec<u8> {
         match &self.replaced {
             None => encode(&(&self.target, &self.end_asked)),
@@ -53,9 +54,9 @@ impl CommitteeRecord {
         }
     }
 
-    /// Reads a leaf's value.
+    /// Decodes a leaf's value.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
-        // Neither form's bytes are the other's: version 2's go on where version 1's end.
+        // No bytes are valid in both forms: version 2's continue where version 1's end.
         if let Ok((target, end_asked)) = decode(bytes, VALUE_BYTES_MAX) {
             return Ok(Self { target, end_asked, replaced: None });
         }
@@ -63,7 +64,7 @@ impl CommitteeRecord {
         Ok(Self { target, end_asked, replaced: Some(replaced) })
     }
 
-    /// The record in a state. Errors: it can't be read, or isn't there, which no chain's state allows.
+    /// Reads the record in a state. Errors: it can't be read, or is missing, which is impossible in a chain's state.
     pub fn read(state: &dyn StateRead) -> Result<Self, StateReadError> {
         let bytes =
             state.get(&committee_key())?.ok_or_else(|| StateReadError("there is no committee record".into()))?;
@@ -71,7 +72,8 @@ impl CommitteeRecord {
     }
 }
 
-/// Who approved a change so far. Approvals of an epoch that is over count no more: nobody finds an old one completed.
+/// The operators that approved a change so far. Approvals of a past epoch no longer count, so nobody can complete an
+/// old change.
 #[derive(BorshSerialize, BorshDeserialize)]
 struct Approvals {
     epoch: Epoch,
@@ -86,7 +88,7 @@ fn invalid<T>(code: FailureCode) -> Result<T, FailureCode> {
     Err(code)
 }
 
-/// Does one of the operations that concern the committee.
+/// Executes one of the operations on the committee.
 pub(crate) fn govern<'a>(
     ledger: &mut Ledger<'a>,
     actor: Actor,
@@ -99,14 +101,14 @@ pub(crate) fn govern<'a>(
     }
 }
 
-/// The committee record, and where it is.
+/// Returns the committee record and its position.
 fn record_of(ledger: &mut Ledger<'_>) -> Result<(At, CommitteeRecord), Stop> {
     let at = ledger.find(SYSTEM_ACCOUNT, Name::Committee)?;
     let bytes = ledger.bytes(at).ok_or_else(|| StateReadError("there is no committee record".into()))?;
     Ok((at, CommitteeRecord::from_bytes(&bytes).map_err(corrupt)?))
 }
 
-/// Counts the operator's approval. True where it was the last that was needed: all of them are then forgotten.
+/// Counts the operator's approval. Returns true if it was the last one needed; then all approvals are forgotten.
 fn approve<'a>(
     ledger: &mut Ledger<'a>,
     actor: Actor,
@@ -133,7 +135,7 @@ fn approve<'a>(
     Ok(enough)
 }
 
-/// The record with this committee as the one that is wanted.
+/// Returns the record with this committee as the wanted one.
 fn with_target(record: CommitteeRecord, target: Vec<Validator>) -> Result<CommitteeRecord, FailureCode> {
     if target.is_empty() {
         return invalid(FailureCode::CommitteeSize);
@@ -142,7 +144,7 @@ fn with_target(record: CommitteeRecord, target: Vec<Validator>) -> Result<Commit
     Ok(CommitteeRecord { target, ..record })
 }
 
-/// The record that asks for the end of this epoch, which goes on now.
+/// Returns the record with a request to end this epoch, which must be the present one.
 fn asked_to_end(record: CommitteeRecord, epoch: Epoch, now: Epoch) -> Result<CommitteeRecord, FailureCode> {
     if epoch != now {
         return invalid(FailureCode::WrongEpoch);
@@ -153,7 +155,7 @@ fn asked_to_end(record: CommitteeRecord, epoch: Epoch, now: Epoch) -> Result<Com
     Ok(CommitteeRecord { end_asked: Some(epoch), ..record })
 }
 
-/// Gives the validator at a place of the next committee other keys.
+/// Replaces the keys of the validator at this place of the next committee.
 fn replace(
     target: &mut [Validator],
     place: usize,

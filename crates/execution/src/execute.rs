@@ -1,7 +1,7 @@
 //! Executes one block's transactions: receipts, skips, state diff, result root.
 //!
-//! *Invariants:* what a transaction does depends on its position in the final order alone; a skipped one changes nothing,
-//! a failed one uses its nonce and its declared work and changes nothing else.
+//! *Invariants:* a transaction's effect depends on its position in the final order alone; a skipped one changes
+//! nothing; a failed one uses its nonce and its declared work and changes nothing else.
 
 use crate::keys::Name;
 use crate::ledger::{At, Ledger, StateRead, StateReadError, Stop};
@@ -19,50 +19,50 @@ use rustorium_types::{
 use std::collections::HashSet;
 use thiserror::Error;
 
-/// One block's work.
+/// A block to be executed.
 #[derive(Debug)]
 pub struct Input<'a> {
     /// The block's header.
     pub header: &'a Header,
     /// The chain's parameters.
     pub parameters: &'a Parameters,
-    /// The result root of the height before.
+    /// The result root of the previous height.
     pub previous_root: Hash,
-    /// In the one order of the block (`arrange`).
+    /// The transactions in the block's execution order (`arrange`).
     pub transactions: Vec<(TxId, &'a Transaction)>,
 }
 
-/// Why a transaction in the order has no receipt and changed nothing.
+/// Reason why a transaction in the order has no receipt and changed nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Skip {
-    /// Made for another chain.
+    /// The transaction is for another chain.
     #[error("the transaction is for another chain")]
     WrongChain,
-    /// Made for another protocol version.
+    /// The transaction is for another protocol version.
     #[error("the transaction has another version than those of its chain")]
     WrongVersion,
     /// The block's time is at or after its expiry.
     #[error("the transaction expired before its block's time")]
     Expired,
-    /// No such account.
+    /// The sender has no account.
     #[error("the sender has no account")]
     UnknownSender,
-    /// The key is not the account's.
+    /// The key is not the account's key.
     #[error("the public key is not the sender account's")]
     WrongKey,
-    /// Its nonce was used before.
+    /// The nonce was used before.
     #[error("the nonce was used before; the next is {expected}")]
     NonceUsed {
         /// The sender's next nonce.
         expected: u64,
     },
-    /// A nonce before it is missing.
+    /// An earlier nonce is missing.
     #[error("the nonce is ahead of the account; the next is {expected}")]
     NonceAhead {
         /// The sender's next nonce.
         expected: u64,
     },
-    /// Less work quota than the transaction declares.
+    /// The work quota is less than the transaction declares.
     #[error("the sender's work quota is {left}, less than the declared work")]
     QuotaTooSmall {
         /// Work units left.
@@ -70,29 +70,29 @@ pub enum Skip {
     },
 }
 
-/// What a block does.
+/// The result of executing a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Execution {
-    /// Of all transactions that used their nonce, in order.
+    /// Receipts of all transactions that used their nonce, in order.
     pub receipts: Vec<Receipt>,
-    /// The others, in order.
+    /// The other transactions, in order.
     pub skipped: Vec<(TxId, Skip)>,
     /// Leaves that changed, ascending by key; none is a deletion.
     pub diff: Vec<LeafWrite>,
-    /// What the height adds to the chain of result roots.
+    /// The link that the height adds to the chain of result roots.
     pub link: ResultLink,
-    /// The result root after it.
+    /// The result root after the height.
     pub result_root: Hash,
-    /// Accounts that used a nonce, by first use, with the nonce that each must use next.
+    /// Accounts that used a nonce, by first use, each with the nonce that it must use next.
     pub touched: Vec<(AccountId, u64)>,
 }
 
-/// Executes a block on the state before it. Errors only where that state can't be read.
+/// Executes a block on the state before it. Errors: that state can't be read.
 pub fn execute(input: &Input<'_>, state: &dyn StateRead) -> Result<Execution, StateReadError> {
     execute_with(input, state, &Keys::default(), &Serial)
 }
 
-/// The same, with keys that were prepared before, and the block's proofs verified by these workers.
+/// Does what `execute` does, with keys that were prepared before. These workers verify the block's proofs.
 pub fn execute_with<W: Workers>(
     input: &Input<'_>,
     state: &dyn StateRead,
@@ -129,7 +129,7 @@ fn run<'a>(
     run.finish(&input.previous_root)
 }
 
-/// The root over a height's state changes, which are ascending by key; zero for none.
+/// Returns the root over a height's state changes, which must ascend by key; zero if there are none.
 pub fn diff_root(diff: &[LeafWrite]) -> Hash {
     let leaf = |LeafWrite { key, value, .. }: &LeafWrite| {
         let (tag, value) = value.as_ref().map_or((0, &[][..]), |value| (1, value));
@@ -138,7 +138,7 @@ pub fn diff_root(diff: &[LeafWrite]) -> Hash {
     merkle::root(&diff.iter().map(leaf).collect::<Vec<_>>())
 }
 
-/// The root over a height's receipts; zero for none.
+/// Returns the root over a height's receipts; zero if there are none.
 pub fn receipts_root(receipts: &[Receipt]) -> Hash {
     merkle::root(&receipts.iter().map(receipt_leaf).collect::<Vec<_>>())
 }
@@ -184,7 +184,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// The sender's record with nonce and declared work used, or why the transaction is skipped.
+    /// Returns the sender's record with nonce and declared work used, or the reason why the transaction is skipped.
     fn admit(&self, record: Option<AccountRecord>, transaction: &Transaction) -> Result<AccountRecord, Skip> {
         let body = &transaction.body;
         if body.chain != self.header.chain {

@@ -1,4 +1,4 @@
-//! From a genesis to the state, header and roots at height 0, the same on every machine.
+//! Genesis: computes the state, header and roots at height 0 that follow from a genesis, the same on every machine.
 
 use crate::committee::CommitteeRecord;
 use crate::execute::diff_root;
@@ -16,81 +16,81 @@ use rustorium_types::{
 };
 use thiserror::Error;
 
-/// The shortest epoch that a chain may have: below, nodes would do little else than start epochs.
+/// The shortest epoch that a chain may have. With shorter ones, nodes would do little else than start epochs.
 const EPOCH_MS_MIN: u64 = 1_000;
 
-/// What headers say of the chain's settings.
+/// Hashes of the chain's settings that headers contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChainHashes {
     /// The chain's id.
     pub chain: ChainId,
-    /// Of the first committee.
+    /// Hash of the first committee.
     pub validator_set: Hash,
-    /// Of the parameters.
+    /// Hash of the parameters.
     pub parameters: Hash,
-    /// Of the map of one shard.
+    /// Hash of the map of one shard.
     pub shard_map: Hash,
 }
 
-/// Height 0.
+/// The state at height 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GenesisState {
     /// All leaves, ascending by key.
     pub diff: Vec<LeafWrite>,
     /// The header: view 0, height 0, chain id zero.
     pub header: Header,
-    /// Its digest: the first block's parent.
+    /// Digest of the header: the first block's parent.
     pub digest: BlockDigest,
-    /// The link that leads from the chain id to the result root.
+    /// The link from the chain id to the result root.
     pub link: ResultLink,
     /// The result root at height 0, which the header claims.
     pub result_root: Hash,
 }
 
-/// Why a genesis can't start a chain.
+/// A genesis can't start a chain.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum GenesisRefused {
-    /// Another protocol version.
+    /// The protocol version is unknown.
     #[error(
         "the genesis has protocol version {0}, this build speaks {PROTOCOL_VERSION} at most; use a build of that version"
     )]
     Version(u16),
-    /// No validators.
+    /// There are no validators.
     #[error("the genesis has no validators; name at least one")]
     NoValidators,
-    /// A key twice.
+    /// Two validators have the same key.
     #[error("validators {0} and {1} share a key; each needs its own")]
     SharedKey(usize, usize),
-    /// A key under which anybody signs (R51).
+    /// A key of small order, under which anybody can sign (R51).
     #[error("{0} {1} has a key of small order, under which anybody can sign; take a key that `keys new` made")]
     SmallOrder(&'static str, usize),
-    /// A name or an address that people and nodes can't read.
+    /// A name or an address can't be read by people or by nodes.
     #[error("the name of validator {0} is not UTF-8, or its address is not printable ASCII; write it as host:port")]
     Unreadable(usize),
-    /// Accounts out of order or twice.
+    /// Accounts are out of order or repeated.
     #[error("genesis account {0} is not above the one before it; sort accounts by region and key, each once")]
     AccountOrder(usize),
-    /// A balance of nothing, or out of order, or twice.
+    /// A balance is zero, out of order or repeated.
     #[error("the balances of genesis account {0} are not ascending by asset with amounts above 0")]
     Balances(usize),
-    /// Storage bytes beyond what a sum can hold.
+    /// The sum of storage bytes is too large.
     #[error("the storage balances and records of all accounts add up to more than 2^64 bytes; give less")]
     Storage,
-    /// More of an asset than an amount can hold.
+    /// The sum of an asset's balances is too large.
     #[error("the balances of one asset add up to more than 2^128; give less")]
     Supply,
-    /// Pools out of order or twice.
+    /// Pools are out of order or repeated.
     #[error("pool {0} is not above the one before it; sort pools by number, each once")]
     PoolOrder(u32),
-    /// A pool whose key can't be one.
+    /// A pool's key is not a possible one.
     #[error("the key of pool {0} is no verifying key of shielded transfers; take the one that the ceremony gave")]
     PoolKey(u32),
-    /// A parameter looser than the formats or at odds with another.
+    /// A parameter is looser than the formats, or contradicts another.
     #[error("the parameter {0} is out of range; see the reference of chain parameters")]
     Parameter(&'static str),
 }
 
-/// What headers say of the chain's settings.
+/// Returns the hashes of the chain's settings that headers contain.
 pub fn hashes(genesis: &Genesis) -> ChainHashes {
     ChainHashes {
         chain: chain_id(genesis),
@@ -103,25 +103,25 @@ pub fn hashes(genesis: &Genesis) -> ChainHashes {
 /// The only shard of a chain.
 pub const SHARD: ShardId = ShardId(0);
 
-/// Hash of the map of one shard, which has all accounts.
+/// Returns the hash of the map with one shard, which has all accounts.
 pub fn shard_map() -> Hash {
     Hash(hash_value(domain::SHARD_MAP, &vec![SHARD]))
 }
 
-/// The shard whose state has an account, by that map.
+/// Returns the shard that has an account's state, by that map.
 pub fn shard_of(_account: AccountId) -> ShardId {
     SHARD
 }
 
 impl GenesisState {
-    /// What a leaf holds at height 0.
+    /// Returns a leaf's value at height 0.
     pub fn value(&self, key: &StateKey) -> Option<&[u8]> {
         let place = self.diff.binary_search_by_key(key, |leaf| leaf.key).ok()?;
         self.diff[place].value.as_deref()
     }
 }
 
-/// Height 0 of the chain.
+/// Returns the state at height 0 of the chain.
 pub fn genesis(genesis: &Genesis) -> GenesisState {
     let hashes = hashes(genesis);
     let mut diff: Vec<_> = genesis.accounts.iter().flat_map(|account| leaves(genesis, account)).collect();
@@ -146,7 +146,7 @@ pub fn genesis(genesis: &Genesis) -> GenesisState {
         proposer: ValidatorIndex(0),
         time_ms: genesis.time_ms,
         payload_root: payload_root(&[], &cursors, &cursors),
-        // The committee has the same bound as the lanes, so this never falls back.
+        // The committee has the same bound as the lanes, so the fallback is never used.
         cursors: BoundedVec::new(cursors).unwrap_or_default(),
         transactions: 0,
         declared_work: 0,
@@ -162,7 +162,7 @@ pub fn genesis(genesis: &Genesis) -> GenesisState {
     GenesisState { diff, digest: block_digest(&header), header, link, result_root: root }
 }
 
-/// The account that a genesis entry makes.
+/// Returns the id of the account that a genesis entry creates.
 pub fn genesis_account_id(account: &GenesisAccount) -> AccountId {
     account_id(account.region, &account.public_key)
 }
@@ -216,7 +216,7 @@ fn check_validators(genesis: &Genesis) -> Result<(), GenesisRefused> {
     Ok(())
 }
 
-/// R51: no key is of small order.
+/// R51: checks that no key is of small order.
 fn check_keys(genesis: &Genesis) -> Result<(), GenesisRefused> {
     let small = |keys: &[&PublicKey]| keys.iter().any(|key| is_small_order(key));
     let validators = genesis.validators.iter();
@@ -273,7 +273,7 @@ fn check_pools(genesis: &Genesis) -> Result<(), GenesisRefused> {
 fn check_parameters(p: &Parameters, rules: Rules) -> Result<(), &'static str> {
     let checks = [
         ("batch_bytes_max", p.batch_bytes_max as usize >= TRANSACTION_BYTES_MAX),
-        // A batch travels with its own few fields around the transactions.
+        // A batch has a few fields of its own around the transactions.
         ("batch_bytes_max", p.batch_bytes_max as usize <= BATCH_BYTES_MAX - 1024),
         ("batch_transactions_max", (1..=BATCH_TRANSACTIONS_MAX).contains(&(p.batch_transactions_max as usize))),
         ("batch_work_max", p.batch_work_max >= crate::work::TRANSACTION),

@@ -1,6 +1,7 @@
-//! The names of state leaves: which key holds an account's record, a balance, a value, a grant.
+//! The names of state leaves: the keys of an account's record, a balance, a value, a grant.
 //!
-//! *Invariants:* a leaf's key has the hash of its name's bytes, which begin with its kind: no two names are the same bytes.
+//! *Invariants:* a leaf's key contains the hash of its name. The name begins with the leaf's kind, so two different
+//! leaves never have the same name.
 
 use crate::ledger::Kind;
 use crate::verifiers::place_of;
@@ -22,33 +23,33 @@ const STATEMENT: u8 = 7;
 const INPUT: u8 = 8;
 const RETIRED: u8 = 9;
 
-// The same name in every account, so it is hashed once.
+// Every account has the same name here, so it is hashed only once.
 static ACCOUNT_NAME: LazyLock<[u8; 32]> = LazyLock::new(|| state_key(AccountId::default(), ACCOUNT, &[]).name);
 
 /// A value in the namespace of a pool's account.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PoolRow {
-    /// The verifying key of its transfers.
+    /// The verifying key of the pool's transfers.
     Key,
-    /// Its head: tree, newest root, digest of the records.
+    /// The pool's head: tree, newest root, digest of the records.
     Head,
-    /// A root that a transfer may be about; it holds its number, 8 bytes, little-endian.
+    /// A root that a transfer may refer to. The value is its number, 8 bytes, little-endian.
     Root(PublicInput),
-    /// Of the newest roots the one whose number has this remainder.
+    /// The one of the newest roots whose number has this remainder.
     Slot(u16),
-    /// A nullifier that was used; it holds the number of the transfer, 8 bytes, little-endian.
+    /// A used nullifier. The value is the number of the transfer, 8 bytes, little-endian.
     Spent(PublicInput),
-    /// What wallets are shown of the transfer with this number.
+    /// The data for wallets of the transfer with this number.
     Record(u64),
 }
 
 impl PoolRow {
-    /// The slot of root number `number`.
+    /// Returns the slot of root number `number`.
     pub fn slot(number: u64) -> Self {
         Self::Slot((number % ROOTS_KEPT as u64) as u16)
     }
 
-    /// The key in the namespace.
+    /// Returns the key in the namespace.
     pub fn bytes(&self) -> Vec<u8> {
         match self {
             Self::Key => b"key".to_vec(),
@@ -61,16 +62,16 @@ impl PoolRow {
     }
 }
 
-/// What a leaf of an account is called.
+/// The name of an account's leaf.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Name<'a> {
-    /// Its record.
+    /// The account's record.
     Account,
-    /// What it holds of an asset.
+    /// The account's balance of an asset.
     Balance(AssetId),
-    /// A value in its namespace.
+    /// A value in the account's namespace.
     Data(&'a [u8]),
-    /// What it lets another account write.
+    /// The rights of another account to write in this one's namespace.
     Grant(AccountId),
     /// The committee record, in the system account.
     Committee,
@@ -80,16 +81,16 @@ pub(crate) enum Name<'a> {
     Retired(PublicKey),
     /// A verifier's key, under the verifier's id.
     Verifier,
-    /// That a statement with these inputs was proved, under the verifier's id.
+    /// The record that a statement with these inputs was proved, under the verifier's id.
     Statement(Hash),
-    /// That one was proved in which this input has this value, under the verifier's id.
+    /// The record that a statement was proved in which this input has this value, under the verifier's id.
     Input(u8, PublicInput),
     /// A value in the namespace of a pool's account.
     Pool(PoolRow),
 }
 
 impl Name<'_> {
-    /// The leaf's key.
+    /// Returns the leaf's key.
     pub(crate) fn key(self, account: AccountId) -> StateKey {
         match self {
             Name::Account => account_key(account),
@@ -106,7 +107,7 @@ impl Name<'_> {
         }
     }
 
-    /// What its bytes mean.
+    /// Returns the meaning of the leaf's bytes.
     pub(crate) fn kind(self) -> Kind {
         match self {
             Name::Account => Kind::Account,
@@ -123,7 +124,7 @@ impl Name<'_> {
         }
     }
 
-    /// The name's bytes: the kind of leaf, then what tells it from others of its kind.
+    /// Returns the name's bytes: the kind of leaf, then the part that distinguishes it from others of its kind.
     pub(crate) fn to_bytes(self) -> Vec<u8> {
         let (kind, rest): (u8, &[u8]) = match &self {
             Name::Account => (ACCOUNT, &[]),
@@ -148,52 +149,52 @@ fn input_name(index: u8, value: &PublicInput) -> [u8; 33] {
     name
 }
 
-/// Whether these bytes are the name of the leaf at `key`.
+/// Tells if these bytes are the name of the leaf at `key`.
 pub fn is_name(key: &StateKey, name: &[u8]) -> bool {
     !name.is_empty() && hash(domain::NAME, &[name]) == key.name
 }
 
-/// The key in the account's namespace, where these bytes name a value there.
+/// Returns the key in the account's namespace; `None` unless these bytes name a value there.
 pub fn name_of_data(name: &[u8]) -> Option<&[u8]> {
     name.strip_prefix(&[DATA])
 }
 
-/// The key of an account's own record.
+/// Returns the key of an account's own record.
 pub fn account_key(account: AccountId) -> StateKey {
     StateKey { account, name: *ACCOUNT_NAME }
 }
 
-/// The key of what `account` holds of `asset`.
+/// Returns the key of `account`'s balance of `asset`.
 pub fn balance_key(account: AccountId, asset: AssetId) -> StateKey {
     state_key(account, BALANCE, &asset.0)
 }
 
-/// The key of the value that `key` has in `namespace`.
+/// Returns the leaf key of the value of `key` in `namespace`.
 pub fn data_key(namespace: AccountId, key: &[u8]) -> StateKey {
     state_key(namespace, DATA, key)
 }
 
-/// The key of what `namespace` lets `grantee` write.
+/// Returns the key of the grant with which `namespace` lets `grantee` write.
 pub fn grant_key(namespace: AccountId, grantee: AccountId) -> StateKey {
     state_key(namespace, GRANT, &grantee.0)
 }
 
-/// The key of a verifier's record.
+/// Returns the key of a verifier's record.
 pub fn verifier_key(verifier: VerifierId) -> StateKey {
     Name::Verifier.key(place_of(verifier))
 }
 
-/// The key of the record that a statement with these inputs was proved.
+/// Returns the key of the record that a statement with these inputs was proved.
 pub fn statement_key(verifier: VerifierId, inputs: &[PublicInput]) -> StateKey {
     Name::Statement(statement_hash(inputs)).key(place_of(verifier))
 }
 
-/// The key of a pool's leaf.
+/// Returns the key of a pool's leaf.
 pub fn pool_key(number: u32, row: PoolRow) -> StateKey {
     Name::Pool(row).key(pool_account(number))
 }
 
-/// The key of the committee record.
+/// Returns the key of the committee record.
 pub fn committee_key() -> StateKey {
     Name::Committee.key(SYSTEM_ACCOUNT)
 }

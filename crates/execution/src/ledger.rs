@@ -1,6 +1,7 @@
-//! The state as a block's execution sees it: leaves read once, writes kept in memory, each transaction's undone if it fails.
+//! The state during a block's execution: leaves are read once, writes stay in memory, and a failed transaction's writes
+//! are undone.
 //!
-//! *Invariants:* nothing is looked up in hash order: leaves stand in the order of their first touch and the diff is
+//! *Invariants:* nothing is iterated in hash order: leaves stand in the order of their first touch and the diff is
 //! sorted; a leaf that ends as it began is not in the diff.
 
 use crate::keys::Name;
@@ -11,23 +12,23 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use thiserror::Error;
 
-/// The state could not be read: a fault of this node's store, which executing on would turn into a wrong root.
+/// The state could not be read. This is a fault of this node's store; executing on would lead to a wrong root.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the state cannot be read ({0}); check the disk, or restore the database from a snapshot")]
 pub struct StateReadError(pub String);
 
-/// The state before the block.
+/// A reader of the state before the block.
 pub trait StateRead {
-    /// The leaf's value; none where there is no such leaf.
+    /// Returns the leaf's value; `None` if there is no such leaf.
     fn get(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StateReadError>;
 }
 
-/// Why an operation went no further.
+/// Reason why an operation stopped.
 #[derive(Debug)]
 pub(crate) enum Stop {
     /// The transaction fails.
     Fail(FailureCode),
-    /// The block can't be executed here now.
+    /// The block can't be executed on this node now.
     Read(StateReadError),
 }
 
@@ -43,12 +44,12 @@ pub(crate) enum Leaf<'a> {
     Absent,
     Amount(u128),
     Account(AccountRecord),
-    /// As it was read.
+    /// The value as it was read.
     Stored,
     Bytes(Cow<'a, [u8]>),
 }
 
-/// What a leaf's bytes mean.
+/// The type of a leaf's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Amount,
@@ -62,7 +63,7 @@ struct Slot<'a> {
     before: Option<Vec<u8>>,
     now: Leaf<'a>,
     written: bool,
-    /// The transaction that wrote it last, from 1; its first write is the one to undo.
+    /// The transaction that wrote the leaf last, from 1. Its first write is the one to undo.
     writer: u32,
 }
 
@@ -82,7 +83,7 @@ impl Slot<'_> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct At(u32);
 
-/// The state before the block, and what its transactions made of it so far.
+/// The state before the block, with the changes of its transactions so far.
 pub(crate) struct Ledger<'a> {
     state: &'a dyn StateRead,
     slots: Vec<Slot<'a>>,
@@ -104,20 +105,20 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// Starts a transaction: from here on writes are counted and can be undone.
+    /// Starts a transaction: writes are counted from here on and can be undone.
     pub(crate) fn begin(&mut self) {
         self.transaction += 1;
         self.undo.clear();
     }
 
-    /// Takes back all writes since `begin`.
+    /// Undoes all writes since `begin`.
     pub(crate) fn roll_back(&mut self) {
         for (at, leaf) in self.undo.drain(..) {
             self.slots[at as usize].now = leaf;
         }
     }
 
-    /// Where the leaf is in memory; it is read from the state where it wasn't before.
+    /// Returns the leaf's position in memory. The leaf is read from the state unless it was read before.
     pub(crate) fn find(&mut self, account: AccountId, name: Name<'a>) -> Result<At, StateReadError> {
         let key = name.key(account);
         match self.index.entry(key) {
@@ -133,7 +134,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// The record at `at`; none where there is no such account.
+    /// Returns the record at `at`; `None` if there is no such account.
     pub(crate) fn account(&self, at: At) -> Option<AccountRecord> {
         match self.slots[at.0 as usize].now {
             Leaf::Account(record) => Some(record),
@@ -141,7 +142,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// The amount at `at`; 0 where there is no leaf.
+    /// Returns the amount at `at`; 0 if there is no leaf.
     pub(crate) fn amount(&self, at: At) -> u128 {
         match self.slots[at.0 as usize].now {
             Leaf::Amount(amount) => amount,
@@ -149,12 +150,12 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// The bytes at `at`.
+    /// Returns the bytes at `at`.
     pub(crate) fn bytes(&self, at: At) -> Option<Cow<'_, [u8]>> {
         self.slots[at.0 as usize].bytes()
     }
 
-    /// Storage bytes that the leaf at `at` takes now.
+    /// Returns the storage bytes that the leaf at `at` takes now.
     pub(crate) fn footprint(&self, at: At) -> u64 {
         let slot = &self.slots[at.0 as usize];
         match &slot.now {
@@ -163,7 +164,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// Writes within the transaction that `begin` started.
+    /// Writes a leaf within the transaction that `begin` started.
     pub(crate) fn write(&mut self, at: At, leaf: Leaf<'a>) -> Result<(), Stop> {
         let slot = &mut self.slots[at.0 as usize];
         if slot.writer == self.transaction {
@@ -179,21 +180,21 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
-    /// Writes the sender's record for good, before the transaction begins.
+    /// Writes the sender's record before the transaction begins. This write can't be undone.
     pub(crate) fn write_sender(&mut self, at: At, record: AccountRecord) {
         let slot = &mut self.slots[at.0 as usize];
         slot.now = Leaf::Account(record);
         slot.written = true;
     }
 
-    /// Writes for good what no account pays for, behind all transactions.
+    /// Writes a leaf that no account pays for, after all transactions. This write can't be undone.
     pub(crate) fn write_unpaid(&mut self, at: At, leaf: Leaf<'a>) {
         let slot = &mut self.slots[at.0 as usize];
         slot.now = leaf;
         slot.written = true;
     }
 
-    /// What changed, ascending by key.
+    /// Returns the changed leaves, ascending by key.
     pub(crate) fn into_diff(self) -> Vec<LeafWrite> {
         let written = self.slots.into_iter().filter(|slot| slot.written);
         let mut diff: Vec<_> = written
@@ -222,12 +223,12 @@ fn parse<'a>(key: &StateKey, kind: Kind, value: Option<&[u8]>) -> Result<Leaf<'a
     leaf.map_err(|error| StateReadError(format!("the {kind:?} leaf {key:?} is corrupt: {error}")))
 }
 
-/// Storage bytes that a leaf with a value of this length takes.
+/// Returns the storage bytes of a leaf with a value of this length.
 pub(crate) fn footprint(value_bytes: Option<usize>) -> u64 {
     value_bytes.map_or(0, |bytes| LEAF_KEY_BYTES + bytes as u64)
 }
 
-/// Storage bytes that a leaf to be written takes.
+/// Returns the storage bytes of a leaf that is about to be written.
 pub(crate) fn leaf_footprint(leaf: &Leaf<'_>) -> u64 {
     footprint(match leaf {
         Leaf::Absent | Leaf::Stored => None,

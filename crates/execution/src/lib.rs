@@ -1,8 +1,9 @@
 //! Ordered transactions in, state changes, receipts and result root out: the ledger's rules, the same on every machine.
 //!
-//! *Invariants:* knows no clock, network or disk; reads nothing but the header, the chain parameters and the state it is
+//! *Invariants:* knows no clock, network or disk; reads only the header, the chain parameters and the state it is
 //! given; no floats and no hash order in any result; a transaction's effects are all or nothing; storage bytes are
-//! conserved (what accounts have left plus what leaves take is constant, but for a pool's head and newest roots) and so is every asset but for `Issue`.
+//! conserved (the bytes that accounts have left plus the bytes that leaves take are constant, except for a pool's head
+//! and newest roots), and so is every asset, except by `Issue`.
 
 pub mod committee;
 pub mod execute;

@@ -1,7 +1,7 @@
-//! What each operation does to the ledger.
+//! The effects of operations on the ledger.
 //!
-//! *Invariants:* an operation either took effect or names why not; what it wrote before that is undone by its caller;
-//! bytes that a leaf gains are paid by exactly one account's storage balance, bytes that it loses go back to one.
+//! *Invariants:* an operation either takes effect or names a reason, and its caller undoes the writes before a failure;
+//! exactly one account's storage balance pays for the bytes that a leaf gains, and one gets the bytes that it loses.
 
 use crate::committee::govern;
 use crate::keys::Name;
@@ -19,7 +19,7 @@ pub(crate) fn fail<T>(code: FailureCode) -> Result<T, Stop> {
     Err(Stop::Fail(code))
 }
 
-/// Who acts, and when.
+/// The acting account, with the context of the transaction.
 #[derive(Clone, Copy)]
 pub(crate) struct Actor {
     pub(crate) sender: AccountId,
@@ -31,7 +31,7 @@ pub(crate) struct Actor {
     pub(crate) rules: Rules,
 }
 
-/// Does one operation.
+/// Executes one operation.
 pub(crate) fn apply<'a>(
     ledger: &mut Ledger<'a>,
     actor: Actor,
@@ -93,7 +93,7 @@ fn create_account(
     if ledger.account(at).is_some() {
         return fail(FailureCode::AccountExists);
     }
-    // The quota starts empty and grows with header time: a sponsor gains none by making accounts.
+    // The quota starts empty and grows with header time, so a sponsor gains no quota by creating accounts.
     let record = AccountRecord {
         public_key: *public_key,
         nonce: 0,
@@ -142,7 +142,7 @@ fn transfer(
     move_amount(ledger, sender, (sender, to), asset, amount)
 }
 
-/// Moves an amount between two balances; `payer` pays for the bytes that they gain, or gets those that they lose.
+/// Moves an amount between two balances. `payer` pays for the bytes that they gain, or gets those that they lose.
 pub(crate) fn move_amount(
     ledger: &mut Ledger<'_>,
     payer: AccountId,
@@ -154,7 +154,7 @@ pub(crate) fn move_amount(
     let Some(left) = ledger.amount(at).checked_sub(amount) else {
         return fail(FailureCode::InsufficientBalance);
     };
-    // An emptied leaf goes, and its bytes come back before the receiver's are paid.
+    // An emptied leaf is removed, and its bytes are returned before the receiver's are paid.
     let leaf = if left == 0 { Leaf::Absent } else { Leaf::Amount(left) };
     store(ledger, payer, at, leaf)?;
     credit(ledger, payer, (to, asset), amount)
@@ -208,7 +208,7 @@ fn check_writer(ledger: &mut Ledger<'_>, sender: AccountId, namespace: AccountId
     if allowed { Ok(()) } else { fail(FailureCode::NotAllowed) }
 }
 
-/// Writes a leaf; `payer` pays for the bytes that it gains or gets those that it loses.
+/// Writes a leaf. `payer` pays for the bytes that it gains, or gets those that it loses.
 pub(crate) fn store<'a>(ledger: &mut Ledger<'a>, payer: AccountId, at: At, leaf: Leaf<'a>) -> Result<(), Stop> {
     settle(ledger, payer, ledger.footprint(at), leaf_footprint(&leaf))?;
     ledger.write(at, leaf)
@@ -220,7 +220,8 @@ fn settle(ledger: &mut Ledger<'_>, payer: AccountId, bytes_before: u64, bytes_af
     }
     let at = ledger.find(payer, Name::Account)?;
     let Some(mut record) = ledger.account(at) else { return fail(FailureCode::NoSuchAccount) };
-    // Genesis bounds all storage bytes together by u64::MAX and they are conserved: giving back can't overflow.
+    // Genesis bounds the sum of all storage bytes by u64::MAX and they are conserved, so returning bytes can't
+    // overflow.
     let with_old = record.storage_bytes_left.saturating_add(bytes_before);
     let Some(left) = with_old.checked_sub(bytes_after) else {
         return fail(FailureCode::InsufficientStorage);

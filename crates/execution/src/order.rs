@@ -1,13 +1,13 @@
-//! The one order of a block's transactions: inline first, then lanes, each by seq.
+//! The execution order of a block's transactions: inline first, then lanes, each by seq.
 //!
-//! *Invariants:* follows from the block's header and the root that its parent claims; under version 2 whoever proposes the
-//! block chooses neither (R50).
+//! *Invariants:* the order follows from the block's header and the root that its parent claims; under version 2 the
+//! block's proposer can't choose it (R50).
 
 use rustorium_crypto::{CheckedBatch, domain, hash};
 use rustorium_types::{Hash, Header, Rules, Transaction, TxId, View, permutation};
 use std::borrow::Borrow;
 
-/// A block's `n` lanes in execution order; `parent_root` is the result root that its parent claims.
+/// Returns a block's `n` lanes in execution order. `parent_root` is the result root that its parent claims.
 pub fn order(header: &Header, parent_root: &Hash, n: usize) -> Vec<usize> {
     match header.rules() {
         Rules::V1 => rotated(header.view, n),
@@ -15,13 +15,13 @@ pub fn order(header: &Header, parent_root: &Hash, n: usize) -> Vec<usize> {
     }
 }
 
-/// Version 1: the view's leader first.
+/// Version 1: the view's leader comes first.
 fn rotated(view: View, n: usize) -> Vec<usize> {
     let first = view.0.checked_rem(n as u64).unwrap_or(0) as usize;
     (first..n).chain(0..first).collect()
 }
 
-/// Version 2: permuted by what was claimed before the view began, then the proposer's lane last.
+/// Version 2: permuted by a root that was claimed before the view began, then the proposer's lane is moved to the end.
 fn permuted(header: &Header, parent_root: &Hash, n: usize) -> Vec<usize> {
     let mut lanes = permutation(lane_seed(header, parent_root), n);
     let own = usize::from(header.proposer.0);
@@ -40,7 +40,7 @@ fn lane_seed(header: &Header, parent_root: &Hash) -> u64 {
     u64::from_le_bytes(first)
 }
 
-/// The transactions of a block in execution order; `lanes` holds each lane's listed batches, ascending by seq.
+/// Returns the transactions of a block in execution order. `lanes` has each lane's listed batches, ascending by seq.
 pub fn arrange<'a, B: Borrow<CheckedBatch>>(
     (header, parent_root): (&Header, &Hash),
     inline: impl IntoIterator<Item = (TxId, &'a Transaction)>,

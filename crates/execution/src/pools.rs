@@ -1,9 +1,10 @@
-//! Pools of shielded value: what moves in, inside and out, and what the block's end adds (docs/spec/shielded.md, L1–L11).
+//! Pools of shielded value: transfers into, inside and out of them, and the additions at the block's end
+//! (docs/spec/shielded.md, L1–L11).
 //!
-//! *Invariants:* a pool's leaves are values in the namespace of its account, which no key opens; whatever a proof is about
-//! is computed here, of the chain, the pool, the sender and the operation; roots are looked up as they were before the
-//! block, nullifiers as the block's transactions so far left them; only the block's end changes tree, roots and digest,
-//! and what these take is bounded and paid by nobody.
+//! *Invariants:* a pool's leaves are values in the namespace of its account, which no key opens; a proof's statement is
+//! always computed here, from the chain, the pool, the sender and the operation; roots are looked up as of before the
+//! block, nullifiers as of the block's transactions so far; only the block's end changes tree, roots and digest, whose
+//! storage is bounded and paid by nobody.
 
 use crate::StateReadError;
 use crate::keys::{Name, PoolRow};
@@ -35,10 +36,10 @@ const _: () = assert!(SEALED_BYTES == memo::SEALED_BYTES);
 const _: () = assert!(TRANSFER_PROOF_BYTES == Curve::Bn254.proof_bytes());
 const _: () = assert!(PUBLIC_INPUTS <= PUBLIC_INPUTS_MAX);
 
-/// Bytes that a transfer's encoding has.
+/// Bytes of an encoded transfer.
 const TRANSFER_BYTES: usize = 32 + RECORD_BYTES + TRANSFER_PROOF_BYTES;
 
-/// Value that crosses a pool's edge.
+/// Value that crosses the boundary of a pool.
 #[derive(Clone, Copy)]
 enum Moved {
     In(AssetId, u64),
@@ -46,11 +47,11 @@ enum Moved {
     Out(AssetId, u64, AccountId),
 }
 
-/// A pool that the block's transactions touch.
+/// A pool that the block's transactions use.
 struct Open {
     at: At,
     head: PoolHead,
-    /// What they added so far; of these the first `kept` by transactions before the one that is executed now.
+    /// The additions of transactions so far. The first `kept` of them are from transactions before the present one.
     fresh: Vec<Fresh>,
     kept: usize,
 }
@@ -66,8 +67,8 @@ pub(crate) struct Pools {
     open: BTreeMap<u32, Open>,
 }
 
-/// What binds a transfer's proof to its operation and sender (L7): the sender's id and the operation's canonical bytes
-/// without its last field, the transfer itself.
+/// Returns the data that binds a transfer's proof to its operation and sender (L7): the sender's id, and the
+/// operation's canonical bytes without its last field, the transfer itself.
 pub fn shielded_context(sender: &AccountId, operation: &Operation) -> Vec<u8> {
     let mut context = sender.0.to_vec();
     let mut bytes = encode(operation);
@@ -76,13 +77,13 @@ pub fn shielded_context(sender: &AccountId, operation: &Operation) -> Vec<u8> {
     context
 }
 
-/// What a wallet is shown of a transfer.
+/// Returns the data of a transfer for wallets.
 pub fn pool_record(transfer: &PoolTransfer) -> Vec<u8> {
     let parts = [transfer.nullifiers.as_flattened(), transfer.commitments.as_flattened(), &transfer.sealed];
     parts.concat()
 }
 
-/// The operation's pool, what it moves, and its transfer.
+/// Returns the operation's pool, the value that it moves, and its transfer.
 fn parts(operation: &Operation) -> Option<(u32, Moved, &PoolTransfer)> {
     match operation {
         Operation::Shield { pool, asset, amount, transfer } => Some((*pool, Moved::In(*asset, *amount), transfer)),
@@ -94,7 +95,7 @@ fn parts(operation: &Operation) -> Option<(u32, Moved, &PoolTransfer)> {
     }
 }
 
-/// Does an operation of a pool.
+/// Executes an operation of a pool.
 pub(crate) fn shielded(
     ledger: &mut Ledger<'_>,
     actor: Actor,
@@ -145,7 +146,7 @@ pub(crate) fn shielded(
     Ok(())
 }
 
-/// A transfer's numbers.
+/// The decoded numbers of a transfer.
 struct Numbers {
     root: Root,
     nullifiers: [Nullifier; 2],
@@ -173,7 +174,7 @@ fn public_value(pool: &Pool, moved: Moved) -> Result<PublicValue, Stop> {
     })
 }
 
-/// Moves what crosses the pool's edge between accounts (L5, L8).
+/// Moves the value that crosses the pool's boundary between accounts (L5, L8).
 fn settle(ledger: &mut Ledger<'_>, sender: AccountId, place: AccountId, moved: Moved) -> Result<(), Stop> {
     match moved {
         Moved::Inside => Ok(()),
@@ -201,7 +202,7 @@ impl Pools {
         }
     }
 
-    /// Takes back what was added since `begin`.
+    /// Undoes the additions since `begin`.
     pub(crate) fn roll_back(&mut self) {
         for open in self.open.values_mut() {
             open.fresh.truncate(open.kept);
@@ -220,13 +221,13 @@ impl Pools {
         }
     }
 
-    /// Appends what the block's transactions added (L9).
+    /// Appends the additions of the block's transactions to the trees (L9).
     pub(crate) fn finish(self, ledger: &mut Ledger<'_>) -> Result<(), StateReadError> {
         for (number, open) in self.open.into_iter().filter(|(_, open)| !open.fresh.is_empty()) {
             let (place, mut head) = (pool_account(number), open.head);
             let commitments: Vec<Commitment> = open.fresh.iter().flat_map(|fresh| fresh.commitments).collect();
             let mut tree = Tree::from_bytes(head.frontier.as_slice()).map_err(|error| corrupt(number, error))?;
-            // Each operation saw to it that there is room.
+            // Each operation made sure that there is room.
             let root = tree.append(&commitments).map_err(|error| corrupt(number, error))?;
             for fresh in &open.fresh {
                 head.digest = pool_digest(&head.digest, &fresh.record);
@@ -245,13 +246,13 @@ impl Pools {
     }
 }
 
-/// Removes the root that is too old when number `newest` comes, which takes its slot (T4).
+/// Removes the root that becomes too old with root number `newest`, which takes its slot (T4).
 fn forget(ledger: &mut Ledger<'_>, place: AccountId, slot: At, newest: u64) -> Result<(), StateReadError> {
     let Some(number) = newest.checked_sub(ROOTS_KEPT as u64) else { return Ok(()) };
     let old: Option<PublicInput> = ledger.bytes(slot).and_then(|bytes| bytes.as_ref().try_into().ok());
     let Some(old) = old else { return Ok(()) };
     let at = ledger.find(place, Name::Pool(PoolRow::Root(old)))?;
-    // A tree that came back to a root, were there one, would have it anew.
+    // If the tree came back to an older root, that root would have a newer number and must stay.
     let same = ledger.bytes(at).is_some_and(|bytes| bytes.as_ref() == number.to_le_bytes());
     if same {
         ledger.write_unpaid(at, Leaf::Absent);
@@ -264,11 +265,11 @@ fn corrupt(number: u32, error: impl std::fmt::Display) -> StateReadError {
 }
 
 fn frontier(tree: &Tree) -> BoundedBytes<{ crate::record::FRONTIER_BYTES_MAX }> {
-    // Three nodes a level at most, by the encoding.
+    // There are at most three nodes a level, by the encoding.
     BoundedBytes::new(tree.to_bytes()).unwrap_or_default()
 }
 
-/// A pool's leaves at height 0, by row.
+/// Returns a pool's leaves at height 0, by row.
 pub(crate) fn first_rows(pool: &GenesisPool) -> Vec<(PoolRow, Vec<u8>)> {
     let tree = Tree::default();
     let root = tree.root().to_bytes();
@@ -281,7 +282,7 @@ pub(crate) fn first_rows(pool: &GenesisPool) -> Vec<(PoolRow, Vec<u8>)> {
     ]
 }
 
-/// Whether a key can be a pool's: on BN254, with as many inputs as a transfer's statement has, and sound.
+/// Tells if a key can be a pool's: it is on BN254, has as many inputs as a transfer's statement, and is sound.
 pub(crate) fn is_pool_key(key: &[u8]) -> bool {
     curve_and_inputs(key).is_ok_and(|shape| shape == (Curve::Bn254, PUBLIC_INPUTS))
         && rustorium_zk::check_key(key).is_ok()

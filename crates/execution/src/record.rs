@@ -1,4 +1,4 @@
-//! What state leaves hold: an account's record with its work quota, amounts, grants.
+//! Values of state leaves: an account's record with its work quota, amounts, grants.
 //!
 //! *Invariants:* one encoding per value; a leaf that doesn't decode is a fault of the store, never of a transaction.
 
@@ -11,7 +11,7 @@ use rustorium_types::{
 use rustorium_zk::SCALAR_BYTES;
 use rustorium_zk::shielded::tree::LEVELS;
 
-/// Bytes that every leaf is charged for its key, besides those of its value.
+/// Bytes that every leaf is charged for its key, in addition to those of its value.
 pub const LEAF_KEY_BYTES: u64 = 64;
 /// Bytes of an account's record.
 pub const RECORD_BYTES: usize = 64;
@@ -23,36 +23,36 @@ pub type Prefixes = rustorium_types::BoundedVec<Key, GRANT_PREFIXES_MAX>;
 /// An account's own leaf.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct AccountRecord {
-    /// Signs the account's transactions.
+    /// The key that signs the account's transactions.
     pub public_key: PublicKey,
-    /// The nonce that its next transaction must have.
+    /// The nonce of the account's next transaction.
     pub nonce: u64,
-    /// Work quota that was left at `quota_at_ms`.
+    /// Work quota left at `quota_at_ms`.
     pub quota_left: u64,
-    /// Header time up to which the quota's growth is counted, Unix ms.
+    /// Header time up to which growth of the quota is counted, Unix ms.
     pub quota_at_ms: u64,
-    /// Bytes that it may still store.
+    /// Bytes that the account may still store.
     pub storage_bytes_left: u64,
 }
 
 impl AccountRecord {
-    /// The leaf's value.
+    /// Encodes the leaf's value.
     pub fn to_bytes(&self) -> Vec<u8> {
         encode(self)
     }
 
-    /// Reads a leaf's value.
+    /// Decodes a leaf's value.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         decode(bytes, RECORD_BYTES)
     }
 
-    /// The work quota at header time `now_ms`: what was left and what grew since, up to the cap.
+    /// Returns the work quota at header time `now_ms`: the quota left then and its growth since, up to the cap.
     pub fn quota(&self, parameters: &Parameters, now_ms: u64) -> u64 {
         self.grown(parameters, now_ms).0
     }
 
-    /// The quota at `now_ms`, and the time up to which growth is then counted: it trails `now_ms` by what didn't make a
-    /// whole unit, so that touching an account often doesn't starve it.
+    /// Returns the quota at `now_ms`, and the time up to which growth is counted. That time is earlier than `now_ms` by
+    /// the part that didn't make a whole unit, so that frequent use of an account doesn't starve it.
     fn grown(&self, parameters: &Parameters, now_ms: u64) -> (u64, u64) {
         let rate = u128::from(parameters.quota_work_per_s);
         let grown = rate * u128::from(now_ms.saturating_sub(self.quota_at_ms));
@@ -66,7 +66,7 @@ impl AccountRecord {
         }
     }
 
-    /// Takes `work` from the quota at `now_ms`; none, and no change, where there is less.
+    /// Takes `work` from the quota at `now_ms`; `None` if there is less.
     #[must_use]
     pub(crate) fn spend(mut self, parameters: &Parameters, now_ms: u64, work: u64) -> Option<Self> {
         let (quota, at_ms) = self.grown(parameters, now_ms);
@@ -79,7 +79,7 @@ impl AccountRecord {
 /// A verifier's leaf.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct VerifierRecord {
-    /// Who registered it.
+    /// The account that registered the verifier.
     pub owner: AccountId,
     /// The inputs by which its statements can be found, ascending.
     pub named: BoundedVec<NamedInput, NAMED_INPUTS_MAX>,
@@ -88,60 +88,60 @@ pub struct VerifierRecord {
 }
 
 impl VerifierRecord {
-    /// Reads a leaf's value.
+    /// Decodes a leaf's value.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         decode(bytes, 32 + 4 + 2 * NAMED_INPUTS_MAX + 4 + VERIFYING_KEY_BYTES_MAX)
     }
 }
 
-/// The leaf of a statement that was proved.
+/// The leaf of a proved statement.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct StatementRecord {
     /// The transaction that proved it first.
     pub transaction: TxId,
-    /// Its block's time, Unix ms.
+    /// Time of its block, Unix ms.
     pub time_ms: u64,
 }
 
-/// Bytes of a tree's frontier: the number of its leaves, and three nodes a level at most.
+/// Bytes of a tree's frontier: the number of its leaves, and at most three nodes a level.
 pub const FRONTIER_BYTES_MAX: usize = 8 + 3 * LEVELS * SCALAR_BYTES;
 
 /// The head of a pool of shielded value.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct PoolHead {
-    /// The number of the newest root; an empty tree's has 0, and each block that appends adds one.
+    /// The number of the newest root. That of an empty tree is 0, and each block that appends adds one.
     pub roots: u64,
     /// The newest root.
     pub root: PublicInput,
-    /// The digest of all records, in order; zero for none.
+    /// The digest of all records, in order; zero if there are none.
     pub digest: Hash,
     /// The tree's frontier.
     pub frontier: BoundedBytes<FRONTIER_BYTES_MAX>,
 }
 
 impl PoolHead {
-    /// Reads a leaf's value.
+    /// Decodes a leaf's value.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
         decode(bytes, 8 + 32 + 32 + 4 + FRONTIER_BYTES_MAX)
     }
 
-    /// How many transfers there were: each appended two leaves.
+    /// Returns the number of transfers: each appended two leaves.
     pub fn transfers(&self) -> u64 {
         self.frontier.as_slice().first_chunk().map_or(0, |count| u64::from_le_bytes(*count) / 2)
     }
 }
 
-/// A balance leaf's value.
+/// Encodes a balance leaf's value.
 pub fn encode_amount(amount: u128) -> Vec<u8> {
     amount.to_le_bytes().to_vec()
 }
 
-/// Reads a balance leaf's value.
+/// Decodes a balance leaf's value.
 pub fn decode_amount(bytes: &[u8]) -> Result<u128, DecodeError> {
     decode(bytes, size_of::<u128>())
 }
 
-/// Reads a grant leaf's value.
+/// Decodes a grant leaf's value.
 pub fn decode_grant(bytes: &[u8]) -> Result<Prefixes, DecodeError> {
     decode(bytes, GRANT_BYTES_MAX)
 }
@@ -173,7 +173,7 @@ mod tests {
         for now_ms in 1..=10_000 {
             record = record.spend(&parameters, now_ms, 0).expect("nothing is asked");
         }
-        // 3 a second for 10 s, less one millisecond's rounding for each unit.
+        // The quota is 3 a second for 10 s, less one millisecond's rounding for each unit.
         assert!((29..=30).contains(&record.quota_left), "{}", record.quota_left);
     }
 

@@ -1,11 +1,13 @@
-//! Verifiers and the statements proved to them: registering, verifying, recording, and being asked for.
+//! Verifiers and their proved statements: they are registered, proved, recorded and queried here.
 //!
-//! A block's proofs are verified together. It is executed as if all of them held, which says which are reached at all;
-//! those are verified as batches, by whatever workers the caller brings; where one doesn't hold the block is executed
-//! again with what is known. What a transaction does is the same as if each proof were verified when it is reached.
+//! A block's proofs are verified together. The block is first executed as if all of them held, which shows the proofs
+//! that are reached at all. Those are verified in batches, by the workers that the caller brings. If one doesn't hold,
+//! the block is executed again with the known results. Each transaction's effect is the same as if each proof were
+//! verified when it is reached.
 //!
-//! *Invariants:* a verifier's leaves stand under its id as under an account's, and never change or go; whether a proof holds
-//! depends on the verifier's key, the inputs and the proof alone, never on what else is in the block or was cached.
+//! *Invariants:* a verifier's leaves stand under its id as under an account's, and never change or disappear; a proof's
+//! validity depends on the verifier's key, the inputs and the proof alone, never on other contents of the block or of a
+//! cache.
 
 use crate::StateReadError;
 use crate::keys::Name;
@@ -27,12 +29,12 @@ const _: () = assert!(limits::VERIFYING_KEY_BYTES_MAX == rustorium_zk::KEY_BYTES
 const _: () = assert!(limits::PUBLIC_INPUTS_MAX == rustorium_zk::INPUTS_MAX);
 const _: () = assert!(limits::GROTH16_PROOF_BYTES_MAX == rustorium_zk::Curve::Bls12381.proof_bytes());
 
-/// Prepared keys that are kept; one takes up to 150 kB.
+/// Number of prepared keys that are kept. One takes up to 150 kB.
 const KEYS_MAX: usize = 256;
-/// Claims from which on dividing them among workers gains more than what they share.
+/// Number of claims from which division among workers gains more than one shared batch.
 const DIVIDED_MIN: usize = 8;
 
-/// Keys of verifiers, prepared; those that weren't used lately make room.
+/// Prepared keys of verifiers. Keys that weren't used lately make room for new ones.
 #[derive(Debug, Clone)]
 pub struct Keys(Arc<Cache<VerifierId, Key>>);
 
@@ -43,7 +45,8 @@ impl Default for Keys {
 }
 
 impl Keys {
-    /// The verifier's key. What is stored was checked when it was registered: that it is refused is the store's fault.
+    /// Returns the verifier's key. A stored key was checked when it was registered, so a refusal is a fault of the
+    /// store.
     fn get(&self, verifier: VerifierId, key: &[u8]) -> Result<Key, StateReadError> {
         let read = || {
             Key::from_bytes(key).map_err(|error| StateReadError(format!("the verifier {verifier} is corrupt: {error}")))
@@ -52,27 +55,27 @@ impl Keys {
     }
 }
 
-/// Where a proof stands: the transaction's place in the block, and the operation's in the transaction.
+/// Place of a proof: the transaction's index in the block, and the operation's in the transaction.
 pub(crate) type Place = (u32, u16);
 
-/// What is known of a block's proofs.
+/// Knowledge about a block's proofs.
 pub(crate) struct Proofs<'a> {
     keys: &'a Keys,
-    /// The transaction that is executed now.
+    /// The transaction that is being executed.
     pub(crate) place: Place,
-    /// What was found; none while all are assumed to hold.
+    /// Results of the verification; `None` while all proofs are assumed to hold.
     verdicts: Option<BTreeMap<Place, bool>>,
-    /// What was assumed.
+    /// The proofs that were assumed to hold.
     reached: Vec<(Place, Claim)>,
 }
 
 impl<'a> Proofs<'a> {
-    /// All hold, until they are verified.
+    /// Starts with all proofs assumed to hold, until they are verified.
     pub(crate) fn assumed(keys: &'a Keys) -> Self {
         Self { keys, place: (0, 0), verdicts: None, reached: Vec::new() }
     }
 
-    /// Verifies what was assumed; none where it was right.
+    /// Verifies the assumed proofs; `None` if all of them hold.
     pub(crate) fn verify<W: Workers>(self, workers: &W) -> Option<Self> {
         let count = if self.reached.len() < DIVIDED_MIN { 1 } else { workers.count().max(1) };
         let size = self.reached.len().div_ceil(count).max(1);
@@ -84,25 +87,26 @@ impl<'a> Proofs<'a> {
         (!right).then(|| Self { verdicts: Some(verdicts), reached: Vec::new(), ..Self::assumed(self.keys) })
     }
 
-    /// A verifier's or a pool's key, of its stored bytes.
+    /// Returns the key of a verifier or pool from its stored bytes.
     pub(crate) fn key(&self, verifier: VerifierId, key: &[u8]) -> Result<Key, StateReadError> {
         self.keys.get(verifier, key)
     }
 
-    /// Whether the claim holds, as far as is known.
+    /// Tells if the claim holds, as far as is known.
     pub(crate) fn holds(&mut self, claim: Claim) -> bool {
         match &self.verdicts {
             None => {
                 self.reached.push((self.place, claim));
                 true
             }
-            // A transaction that another's bad proof let come this far has one that nobody looked at yet.
+            // Another transaction's bad proof may have changed which proofs are reached. A proof reached now may not be
+            // verified yet.
             Some(verdicts) => verdicts.get(&self.place).copied().unwrap_or_else(|| claim.verify().is_ok()),
         }
     }
 }
 
-/// The account under which a verifier's leaves stand: no key opens it.
+/// Returns the account under which a verifier's leaves stand. No key opens it.
 pub(crate) fn place_of(verifier: VerifierId) -> AccountId {
     AccountId(verifier.0)
 }
@@ -145,7 +149,7 @@ pub(crate) fn verify(
         .map_err(|error| StateReadError(format!("the verifier {verifier} is corrupt: {error}")))?;
     let key = proofs.key(verifier, record.key.as_slice())?;
     let Ok(claim) = Claim::new(&key, proof, inputs) else { return fail(FailureCode::BadProof) };
-    // The decoder saw to it that there are as many inputs as the key is for, and named ones are among them.
+    // The decoder checked that there are as many inputs as the key needs, and that the named ones are among them.
     let mut named = Vec::with_capacity(record.named.len());
     for input in &record.named {
         let value = inputs.get(usize::from(input.index)).copied().unwrap_or_default();
@@ -171,7 +175,7 @@ pub(crate) fn verify(
     Ok(())
 }
 
-/// Whether the condition, one of a proof, holds.
+/// Tells if a condition on a proof holds.
 pub(crate) fn is_proved(
     ledger: &mut Ledger<'_>,
     actor: Actor,

@@ -116,34 +116,38 @@ impl GatewayMetrics {
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("rustorium_gateway");
         registry.register("http_responses", "HTTP responses by status", self.responses.clone());
-        registry.register("http_seconds", "Time of an HTTP request until its answer begins", self.times.clone());
-        registry.register("submitted_transactions", "Transactions that clients submitted", self.submitted.clone());
-        registry.register("busy_transactions", "Transactions refused as busy", self.busy.clone());
+        registry.register(
+            "http_seconds",
+            "Time from an HTTP request to the first byte of its response",
+            self.times.clone(),
+        );
+        registry.register("submitted_transactions", "Transactions submitted by clients", self.submitted.clone());
+        registry.register("busy_transactions", "Transactions refused as busy (pool full)", self.busy.clone());
         registry.register(
             "refused_connections",
-            "Connections refused for the limits on them",
+            "Client connections refused because of a connection limit",
             self.refused_connections.clone(),
         );
         registry.register(
             "unauthorized",
-            "Requests and connections refused for want of a token that is good for them",
+            "Requests and connections refused because they lack a valid token with the needed scope",
             self.unauthorized.clone(),
         );
         registry.register(
             "address_proofs",
-            "Attempts to connect to the QUIC face whose address had to be proved first",
+            "QUIC connection attempts that first had to prove their address (Retry)",
             self.address_proofs.clone(),
         );
         registry.register("connections", "Open client connections", self.connections.clone());
         registry.register("event_streams", "Open event streams", self.event_streams.clone());
         registry.register(
             "answer_bytes",
-            "Bytes of HTTP answers that are made or sent and not taken yet",
+            "Bytes of HTTP responses in memory that clients have not received yet",
             self.answer_bytes.clone(),
         );
         registry.register(
             "refused_answers",
-            "HTTP requests refused because too many bytes of answers are under way",
+            "HTTP requests refused because too many response bytes were in flight",
             self.refused_answers.clone(),
         );
         registry.register(
@@ -153,7 +157,7 @@ impl GatewayMetrics {
         );
         registry.register(
             "certificate_expiry_timestamp_seconds",
-            "When the certificate in use ends, Unix time; absent without TLS",
+            "Unix time at which the TLS certificate in use expires; absent without TLS",
             self.certificates.clone(),
         );
     }

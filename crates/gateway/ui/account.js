@@ -47,23 +47,50 @@ async function paged(caption, columns, load, nothing) {
   return list.body.hasChildNodes() ? h("div", {}, list, h("p", { class: "more" }, more)) : nothing;
 }
 
-const keys = (address, signal) =>
+const keys = (address, signal, prefix) =>
   paged(
     "Keys of this account",
     ["Key", ["Size", "number"]],
     async (next) => {
-      const page = await read(
-        `/v1/accounts/${address}/keys?limit=${PAGE}${next && `&cursor=${encodeURIComponent(next)}`}`,
-        signal,
-      );
+      const query = new URLSearchParams({ limit: PAGE, prefix });
+      if (next) query.set("cursor", next);
+      const page = await read(`/v1/accounts/${address}/keys?${query}`, signal);
       const rows = page.keys.map((key) => [
         h("a", { href: keyHref(address, key.key_hex) }, readable(key.key_hex)),
         bytes(key.value_bytes),
       ]);
       return { rows, next: page.next };
     },
-    empty("No keys", "Nothing was written under this address, or all of it was removed."),
+    prefix
+      ? empty(`No key begins with “${prefix}”`, "Upper and lower case differ.")
+      : empty("No keys", "Nothing was written under this address, or all of it was removed."),
   );
+
+/** The keys, in no order that means anything, and a field that leaves those with a prefix. */
+async function keyList(address, signal) {
+  const place = h("div", { "aria-live": "polite" }, await keys(address, signal, ""));
+  const input = h("input", {
+    type: "search",
+    id: "key-prefix",
+    autocomplete: "off",
+    spellcheck: "false",
+    placeholder: "invoice/",
+  });
+  const form = h(
+    "form",
+    { class: "inline" },
+    h("label", { for: "key-prefix" }, "Keys that begin with"),
+    input,
+    h("button", { class: "button quiet", type: "submit" }, "List"),
+  );
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    const prefix = input.value;
+    const list = await keys(address, signal, prefix).catch((error) => empty("Not listed", error.detail ?? error.message));
+    if (input.value === prefix) place.replaceChildren(list);
+  });
+  return [form, place];
+}
 
 const transactions = (address, signal) =>
   paged(
@@ -99,9 +126,9 @@ export async function account({ signal }, address) {
     facts(["Address", copied(address)]),
   ];
   const words = ({ record }) => (record === null ? absent : recordFacts(address, record));
-  const [{ place, panel }, keyList, sent] = await Promise.all([
+  const [{ place, panel }, listed, sent] = await Promise.all([
     proven({ account: address }, words, signal),
-    keys(address, signal),
+    keyList(address, signal),
     transactions(address, signal),
   ]);
   const element = h(
@@ -110,7 +137,7 @@ export async function account({ signal }, address) {
     h("h1", {}, "Account"),
     card(null, place),
     panel,
-    card("Keys", keyForm(address, keyHref), keyList),
+    card("Keys", keyForm(address, keyHref), listed),
     card("Balance", balanceForm(address)),
     card("Transactions", sent),
   );

@@ -3,6 +3,7 @@
 import { Problem, post, read, readBytes } from "./api.js";
 import { blockHref, copied, count, duration, facts, h, hexOf, inDigits, sentence, short, when } from "./dom.js";
 import { live } from "./live.js";
+import { canBeFile, contentOf, save } from "./prooffile.js";
 
 /** Changes of committees that are fetched at a time. */
 const CHANGES_AT_ONCE = 100;
@@ -64,6 +65,9 @@ export async function check(proof, signal) {
   return { ...result, started, tookMs: performance.now() - begun };
 }
 
+/** The command that checks the same at another node. */
+const COMMAND = { read: "rustorium query", transaction: "rustorium tx status", block: "rustorium block show" };
+
 const ICON = { checking: "…", verified: "✓", refused: "✕", unproven: "–" };
 
 function panel(state, heading, ...more) {
@@ -80,7 +84,20 @@ function panel(state, heading, ...more) {
   );
 }
 
-function verified({ shown, started, tookMs }) {
+/** A button that saves the proof as a file, for whoever wants to check it elsewhere. */
+function download(proof, shown, signal) {
+  const button = h("button", { type: "button", class: "button quiet" }, "Download proof");
+  button.addEventListener("click", async () => {
+    try {
+      save(`proof-${shown.claimed_by.height}.json`, await contentOf(proof, shown, signal));
+    } catch (error) {
+      button.textContent = sentence(error.detail ?? error.message);
+    }
+  });
+  return h("p", { class: "more" }, button);
+}
+
+function verified(proof, { shown, started, tookMs }, signal) {
   const claim = shown.claimed_by;
   return panel(
     "verified",
@@ -119,10 +136,11 @@ function verified({ shown, started, tookMs }) {
         ".",
       ),
     ),
+    canBeFile(proof.kind) ? download(proof, shown, signal) : null,
   );
 }
 
-const refused = (why) =>
+const refused = (why, kind) =>
   panel(
     "refused",
     "Refused: this is not proven",
@@ -131,7 +149,7 @@ const refused = (why) =>
       "p",
       {},
       "Don’t rely on it. Somebody between you and the ledger may have changed the answer, or the node is wrong: ask another node, or use ",
-      h("code", {}, "rustorium query"),
+      h("code", {}, COMMAND[kind]),
       ".",
     ),
   );
@@ -150,7 +168,7 @@ export function checked(proof, { signal, judge, done, refuse, fail }) {
       const result = await check(proof, signal);
       const why = result.refused ?? judge(result.shown);
       if (signal.aborted) return;
-      place.replaceChildren(why ? refused(why) : verified(result));
+      place.replaceChildren(why ? refused(why, proof.kind) : verified(proof, result, signal));
       if (why) refuse();
       else done(result.shown);
     } catch (error) {
@@ -158,7 +176,7 @@ export function checked(proof, { signal, judge, done, refuse, fail }) {
       const why =
         error instanceof Problem
           ? error.detail
-          : `The light client can’t run here (${error.message}). Check with rustorium query instead.`;
+          : `The light client can’t run here (${error.message}). Check with ${COMMAND[proof.kind]} instead.`;
       place.replaceChildren(unproven("Not checked", why));
       fail?.();
     }

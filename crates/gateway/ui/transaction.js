@@ -15,6 +15,7 @@ import {
   keyHref,
   readable,
   say,
+  toHex,
   when,
 } from "./dom.js";
 import { checked, same, unproven } from "./proof.js";
@@ -41,6 +42,39 @@ const NAMES = {
 };
 
 const account = (address) => idLink(accountHref(address), address, 10, 6);
+
+/** A condition, as rows. */
+function condition(one) {
+  const keyRow = () => {
+    const digits = one.key_hex ?? toHex(one.key);
+    return ["Key", h("a", { href: keyHref(one.namespace, digits) }, readable(digits)), " of ", account(one.namespace)];
+  };
+  switch (one.type) {
+    case "value_hash":
+      return [
+        ["Only if", "the key’s value has this hash"],
+        keyRow(),
+        ["Hash (BLAKE3)", h("span", { class: "mono whole" }, one.hash)],
+      ];
+    case "absent":
+      return [["Only if", "the key has no value"], keyRow()];
+    case "balance_at_least":
+      return [
+        ["Only if", "the account has at least this balance"],
+        ["Account", account(one.account)],
+        ["Amount", count(one.amount)],
+        ["Asset", idLink(balanceHref(one.account, one.asset), one.asset)],
+      ];
+    case "proved":
+      return [
+        ["Only if", "a statement was proved to this verifier"],
+        ["Verifier", h("span", { class: "mono whole" }, one.verifier)],
+        [`Input ${count(one.input)}`, one.value ?? "the id of this transaction"],
+      ];
+    default:
+      return [["Only if", h("code", { class: "whole" }, JSON.stringify(one))]];
+  }
+}
 
 /** What an operation does, as rows. */
 function rows(operation) {
@@ -83,6 +117,8 @@ function rows(operation) {
         ["Region", `byte ${operation.region}`],
         ["Storage", `${count(operation.storage_bytes)} bytes`],
       ];
+    case "require":
+      return condition(operation.condition);
     default: {
       const { type: _, ...words } = operation;
       return [["In full", h("code", { class: "whole" }, JSON.stringify(words))]];

@@ -1,4 +1,4 @@
-//! A node's audit log, for whoever acts on its home while it doesn't run, and for who checks the log.
+//! A node's audit log, for acting on its home while it doesn't run, and for checking the log.
 
 use crate::errors::{detached, native_error};
 use crate::signing_key::SigningKey as OpenedKey;
@@ -11,14 +11,14 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-/// Appends an event, signed with the node's key, to the audit log in `folder`, which no process has open; on disk when this
-/// returns.
+/// Appends an event, signed with the node's key, to the audit log in `folder`, which no process has open. The event is
+/// on disk when this returns.
 #[pyfunction]
 pub fn audit_record(py: Python<'_>, folder: &str, node_seed: [u8; 32], event: &str, fields_json: &str) -> PyResult<()> {
     append(py, folder, SigningKey::from_seed(&node_seed), event, fields_json)
 }
 
-/// The same with an opened key.
+/// Does what `audit_record` does, with an opened key.
 #[pyfunction]
 pub fn audit_record_by(py: Python<'_>, folder: &str, key: &OpenedKey, event: &str, fields_json: &str) -> PyResult<()> {
     append(py, folder, key.shared(), event, fields_json)
@@ -36,7 +36,8 @@ fn append(py: Python<'_>, folder: &str, key: SigningKey, event: &str, fields_jso
 }
 
 /// Checks every line of an audit log under its node's public key, and that it holds the line that `anchor` (seq, hash)
-/// names: (lines, hash of the last, its first and last time in Unix ms; zeros for an empty one).
+/// names. Returns the number of lines, the hash of the last, and first and last time in Unix ms; zeros for an empty
+/// log.
 #[pyfunction]
 #[pyo3(signature = (path, node_key, anchor=None))]
 pub fn audit_verify(

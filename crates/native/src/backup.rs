@@ -1,4 +1,5 @@
-//! Backups as Python sees them: each call works until its end on the thread that called it; others look at it and stop it.
+//! Backups in Python. Each call works until its end on the thread that called it; other threads read its progress and
+//! stop it.
 
 use crate::errors::{detached, native_error};
 use crate::ledger::keystore_error;
@@ -42,7 +43,8 @@ pub fn new_backup_key(py: Python<'_>, path: &str, passphrase: &[u8]) -> PyResult
     detached(py, || keystore::seal(Path::new(path), &*secret, KIND, passphrase))?.map_err(keystore_error)
 }
 
-/// Draws a new backup key in place of the one in a file, which stays beside it, since it opens the backups made until then.
+/// Draws a new backup key that replaces the one in a file. The old key stays beside it, since it opens the backups made
+/// until then.
 #[pyfunction]
 pub fn replace_backup_key(py: Python<'_>, path: &str, passphrase: &[u8]) -> PyResult<()> {
     detached(py, || keystore::replace_backup(Path::new(path), passphrase))?.map_err(keystore_error)
@@ -70,8 +72,8 @@ pub struct Backups {
 
 #[pymethods]
 impl Backups {
-    /// At a folder or `s3://BUCKET/PREFIX`, under the key in a file; `older`: file and passphrase of the key before, under
-    /// which some of the backups may be.
+    /// Opens a folder or `s3://BUCKET/PREFIX`, with the key in a file. `older`: file and passphrase of the previous
+    /// key, under which some of the backups may be.
     #[new]
     #[pyo3(signature = (destination, key_file, passphrase, *, older=None, endpoint=None, region=None, allow_http=false,
                         make=false))]
@@ -95,7 +97,7 @@ impl Backups {
         Ok(Self { inner: Inner::new(place, key, work.clone()).with_older(older), work })
     }
 
-    /// JSON of what was made.
+    /// Creates a backup. Returns its description as JSON.
     #[allow(clippy::too_many_arguments)]
     fn create(
         &self,
@@ -114,22 +116,22 @@ impl Backups {
         json(&detached(py, || self.inner.create(&home, &at_rest))?.map_err(backup_error)?)
     }
 
-    /// JSON of all backups, the newest last.
+    /// Returns JSON of all backups, the newest last.
     fn list(&self, py: Python<'_>) -> PyResult<String> {
         json(&detached(py, || self.inner.list())?.map_err(backup_error)?)
     }
 
-    /// JSON of what is wrong with which object.
+    /// Checks all backups. Returns JSON of the damaged objects with their faults.
     fn verify(&self, py: Python<'_>) -> PyResult<String> {
         json(&detached(py, || self.inner.verify())?.map_err(backup_error)?)
     }
 
-    /// How many of them are sealed under the key before.
+    /// Returns the number of backups sealed under the previous key.
     fn under_older(&self, py: Python<'_>) -> PyResult<u64> {
         detached(py, || self.inner.under_older())?.map_err(backup_error)
     }
 
-    /// Keeps the newest so many; JSON of what was removed.
+    /// Keeps the newest `keep` backups. Returns JSON of the removed ones.
     fn retain(&self, py: Python<'_>, keep: u64) -> PyResult<String> {
         json(&detached(py, || self.inner.retain(keep))?.map_err(backup_error)?)
     }
@@ -143,12 +145,12 @@ impl Backups {
         Ok(Restoring { staged: Mutex::new(Some(staged)) })
     }
 
-    /// JSON: what is being done, how much of how much.
+    /// Returns the progress as JSON: the stage, the work done, and all work.
     fn progress(&self) -> PyResult<String> {
         json(&self.work.progress())
     }
 
-    /// Ends what is being done at its next step.
+    /// Stops the running work at its next step.
     fn stop(&self) {
         self.work.stop();
     }
@@ -166,12 +168,13 @@ fn settled() -> PyErr {
 
 #[pymethods]
 impl Restoring {
-    /// Where its files are for now.
+    /// Returns the folder of its files until they are put in place.
     fn folder(&self) -> PyResult<PathBuf> {
         self.staged.lock().as_ref().map(|staged| staged.folder().to_owned()).ok_or_else(settled)
     }
 
-    /// Checks everything, takes the store back to the height, retires a validator's key; JSON of what was restored.
+    /// Checks everything, rolls the store back to the height, and retires a validator's key. Returns JSON of what was
+    /// restored.
     fn prove(&self, py: Python<'_>, chain: &str, key: &StorageKey) -> PyResult<String> {
         let at_rest = at_rest(key, chain)?;
         let prove = || self.staged.lock().as_ref().map(|staged| staged.prove(&at_rest));

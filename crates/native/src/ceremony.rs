@@ -1,4 +1,4 @@
-//! Ceremonies for Python: files in and out as bytes, and long work that reports to a callback.
+//! Ceremonies in Python: files are passed as bytes, and long work reports to a callback.
 
 use crate::errors::{detached, native_error};
 use pyo3::prelude::*;
@@ -10,10 +10,10 @@ use rustorium_zk::ceremony::{
 use rustorium_zk::encode_key;
 use std::ops::ControlFlow;
 
-/// A line of a ceremony's list: phase, name, origin, hash.
+/// An entry of a ceremony's list: phase, name, origin, hash.
 type Line = (u8, String, String, String);
 
-/// Work that was stopped because the callback raised, or for a reason of its own.
+/// Work that stopped because the callback raised, or because of an error of its own.
 enum Stopped {
     Raised(PyErr),
     Failed(CeremonyError),
@@ -34,8 +34,8 @@ impl From<Stopped> for PyErr {
     }
 }
 
-/// Calls Python when another hundredth is done, and now and then, so that an interrupt is heard. The lock is taken for
-/// the call only, by the thread that let it go.
+/// Calls Python when another hundredth is done, and from time to time, so that an interrupt is noticed. The thread that
+/// released the interpreter's lock takes it only for the call.
 struct Reporter {
     callback: Py<PyAny>,
     calls: u64,
@@ -64,7 +64,7 @@ impl Reporter {
         }
     }
 
-    /// Runs work that reports here; what the callback raised goes before what the work says of it.
+    /// Runs work that reports here. An exception of the callback takes precedence over the work's error.
     fn run<T>(mut self, work: impl FnOnce(&mut Self) -> Result<T, CeremonyError>) -> Result<T, Stopped> {
         let done = work(&mut self);
         match self.raised {
@@ -78,7 +78,7 @@ fn relation(circuit: &str) -> Result<Relation, CeremonyError> {
     Relation::named(circuit).ok_or(CeremonyError::Unfit("this program has no circuit of that name"))
 }
 
-/// The circuit of a file of phase 2.
+/// Returns the circuit of a file of phase 2.
 fn relation_of(transcript: &Transcript) -> Result<Option<Relation>, CeremonyError> {
     transcript.circuit().map(relation).transpose()
 }
@@ -93,14 +93,14 @@ fn read_and_verify(
     Ok((transcript, relation, list))
 }
 
-/// The circuits that this release has.
+/// Returns the names of this release's circuits.
 #[pyfunction]
 fn ceremony_circuits() -> Vec<&'static str> {
     CIRCUITS.to_vec()
 }
 
-/// The file of a phase 1 that is large enough for a circuit, or for 2^`power` constraints: untouched, or with the powers
-/// of a snarkjs `.ptau`.
+/// Begins a phase 1 that is large enough for a circuit, or for 2^`power` constraints. Returns its file: without
+/// contributions, or with the powers of a snarkjs `.ptau`.
 #[pyfunction]
 fn ceremony_begin<'py>(
     py: Python<'py>,
@@ -122,7 +122,7 @@ fn ceremony_begin<'py>(
     Ok(PyBytes::new(py, &detached(py, work)??))
 }
 
-/// The file of a circuit's phase 2, from one of phase 1, which is verified first.
+/// Returns the file of a circuit's phase 2, from one of phase 1, which is verified first.
 #[pyfunction]
 fn ceremony_second<'py>(
     py: Python<'py>,
@@ -141,9 +141,9 @@ fn ceremony_second<'py>(
     Ok(PyBytes::new(py, &detached(py, work)??))
 }
 
-/// A file with one contribution more, and that contribution's hash. What came before is verified first. `beacon` is 32
-/// bytes and how often they are hashed, as a power of two; without it the secrets come from the system's randomness and
-/// what was typed.
+/// Adds a contribution to a file. Returns the new file and the contribution's hash. The earlier contributions are
+/// verified first. `beacon`: 32 bytes, and the number of times that they are hashed, as a power of two. Without it, the
+/// secrets come from the system's randomness and from `typed`.
 #[pyfunction]
 fn ceremony_contribute<'py>(
     py: Python<'py>,
@@ -154,7 +154,7 @@ fn ceremony_contribute<'py>(
     progress: Py<PyAny>,
 ) -> PyResult<(Bound<'py, PyBytes>, String)> {
     let work = || {
-        // 32 bytes of the system's randomness, in memory that is wiped.
+        // These are 32 bytes of the system's randomness, in memory that is wiped.
         let entropy = SigningKey::generate().to_seed();
         let source = match beacon {
             Some((value, log2)) => Source::Beacon(Beacon { value, log2 }),
@@ -173,7 +173,8 @@ fn ceremony_contribute<'py>(
     Ok((PyBytes::new(py, &bytes), hex::encode(hash)))
 }
 
-/// What a file says, verified: phase, circuit, list of contributions, and in phase 2 the verifying key's canonical bytes.
+/// Verifies a file. Returns its phase, its circuit, the list of contributions, and in phase 2 the verifying key's
+/// canonical bytes.
 #[pyfunction]
 #[expect(clippy::type_complexity, reason = "a tuple is what Python gets")]
 fn ceremony_verify<'py>(
@@ -203,8 +204,8 @@ fn line(one: Verified) -> Line {
     (one.phase, one.name, origin, hex::encode(one.hash))
 }
 
-/// The proving key's file and the verifying key's canonical bytes that came out of a ceremony, which is verified first,
-/// and its contributions.
+/// Verifies a ceremony. Returns the resulting proving key's file, the verifying key's canonical bytes, and the
+/// contributions.
 #[pyfunction]
 fn ceremony_finish<'py>(
     py: Python<'py>,

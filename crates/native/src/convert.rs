@@ -1,4 +1,4 @@
-//! Inputs and effects between `rustorium.consensus.vocabulary` and the data plane's port.
+//! Conversion of inputs and effects between `rustorium.consensus.vocabulary` and the data plane's port.
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -6,7 +6,7 @@ use pyo3::types::{PyBytes, PyTuple};
 use rustorium_dataplane::port::{BlockFacts, CertificateName, Effect, Input, PayloadStatus};
 use rustorium_types::{BlockDigest, Epoch, Height, ValidatorIndex, View, VoteKind};
 
-/// The vocabulary's classes, looked up once.
+/// The vocabulary's classes, which are looked up once.
 pub struct Vocabulary {
     block_facts: Py<PyAny>,
     block_seen: Py<PyAny>,
@@ -87,7 +87,7 @@ impl Vocabulary {
         self.kinds[kind as usize].bind(py)
     }
 
-    /// The Python object of an input.
+    /// Converts an input to its Python object.
     pub fn input<'py>(&self, py: Python<'py>, input: &Input) -> PyResult<Bound<'py, PyAny>> {
         match input {
             Input::Recovered {
@@ -186,7 +186,7 @@ fn view(effect: &Bound<'_, PyAny>) -> PyResult<View> {
     Ok(View(effect.getattr("view")?.extract()?))
 }
 
-/// The data plane's form of a Python effect. Errors: TypeError for what is no effect.
+/// Converts a Python effect to the data plane's form. Errors: TypeError for other objects.
 pub fn effect(effect: &Bound<'_, PyAny>) -> PyResult<Effect> {
     let class = effect.get_type().name()?;
     Ok(match class.to_str()? {

@@ -1,4 +1,4 @@
-//! One exception for Python, with a stable code, and the one place where the interpreter is let go.
+//! The exception for Python, with a stable code, and the only place where the interpreter is released.
 
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
@@ -11,18 +11,18 @@ pyo3::create_exception!(
     "What the Rust side refuses: one sentence, and `code`, a stable name."
 );
 
-/// A `NativeError`.
+/// Creates a `NativeError`.
 pub fn native_error(code: &str, sentence: impl Into<String>) -> PyErr {
     let (code, sentence) = (code.to_owned(), sentence.into());
     Python::attach(|py| {
         let error = NativeError::new_err(sentence);
-        // Setting an attribute on a fresh exception of ours fails only without memory: the sentence is what matters.
+        // Setting an attribute on our new exception fails only without memory. The sentence is more important.
         let _ = error.value(py).setattr("code", code);
         error
     })
 }
 
-/// Runs `work` without the interpreter's lock; a panic in it becomes an error instead of an abort.
+/// Runs `work` without the interpreter's lock. A panic in it becomes an error instead of an abort.
 pub fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send) -> PyResult<T> {
     py.detach(|| catch_unwind(AssertUnwindSafe(work))).map_err(|panic| {
         let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());

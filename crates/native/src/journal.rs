@@ -1,4 +1,4 @@
-//! A stopped node's journal, read by what examines it.
+//! Reading of a stopped node's journal, for its examination.
 
 use crate::errors::{detached, native_error};
 use crate::storage_key::StorageKey;
@@ -9,7 +9,8 @@ use rustorium_storage::{Durability, Journal};
 use rustorium_types::ChainId;
 use std::path::Path;
 
-/// The records of the journal in `folder`, which no process has open: position, kind and payload each, in order.
+/// Returns the records of the journal in `folder`, which no process has open: position, kind and payload of each, in
+/// order.
 #[pyfunction]
 pub fn read_journal<'py>(
     py: Python<'py>,

@@ -15,7 +15,7 @@ use rustorium_types::{
 };
 use std::path::Path;
 
-/// Bytes of a proof that is looked at.
+/// Largest number of bytes of a proof that is decoded.
 const PROOF_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 pub(crate) fn value_error(error: impl std::fmt::Display) -> PyErr {
@@ -90,7 +90,7 @@ pub fn keystore_error(error: KeystoreError) -> PyErr {
     native_error(code, error.to_string())
 }
 
-/// Where a passphrase comes from, as Python says it.
+/// Converts Python's description of a passphrase's origin.
 pub fn origin(random_passphrase: bool) -> Origin {
     if random_passphrase { Origin::Random } else { Origin::Chosen }
 }
@@ -110,7 +110,7 @@ fn seal_key(
         .map_err(keystore_error)
 }
 
-/// Seals a secret that is no signing key's seed.
+/// Seals a secret other than a signing key's seed.
 #[pyfunction]
 fn seal_secret(py: Python<'_>, path: &str, secret: &[u8], kind: &str, passphrase: &[u8]) -> PyResult<()> {
     detached(py, || keystore::seal(Path::new(path), secret, kind, passphrase))?.map_err(keystore_error)
@@ -122,13 +122,13 @@ fn open_key<'py>(py: Python<'py>, path: &str, kind: &str, passphrase: &[u8]) -> 
     Ok(PyBytes::new(py, &secret))
 }
 
-/// Whether this passphrase opens a key file of any kind.
+/// Tells if this passphrase opens a key file of any kind.
 #[pyfunction]
 fn key_opens(py: Python<'_>, path: &str, passphrase: &[u8]) -> PyResult<bool> {
     detached(py, || keystore::opens(Path::new(path), passphrase))?.map_err(keystore_error)
 }
 
-/// Seals a key file of any kind under another passphrase; false where it was already.
+/// Seals a key file of any kind under another passphrase; false if it was already sealed under it.
 #[pyfunction]
 #[pyo3(signature = (path, old, new, random_passphrase = false))]
 fn reseal_key(py: Python<'_>, path: &str, old: &[u8], new: &[u8], random_passphrase: bool) -> PyResult<bool> {
@@ -136,7 +136,7 @@ fn reseal_key(py: Python<'_>, path: &str, old: &[u8], new: &[u8], random_passphr
     Ok(resealed.map_err(keystore_error)? == Resealed::Now)
 }
 
-/// Removes a key or passphrase file, and overwrites what it held.
+/// Removes a key or passphrase file, and overwrites its contents.
 #[pyfunction]
 fn destroy_file(py: Python<'_>, path: &str) -> PyResult<()> {
     detached(py, || keystore::destroy(Path::new(path)))?.map_err(keystore_error)
@@ -147,7 +147,7 @@ fn operations_of(json: &str) -> PyResult<Vec<Operation>> {
     views.into_iter().map(|view| Operation::try_from(view).map_err(value_error)).collect()
 }
 
-/// Refuses keys under which anybody signs, on chains of any version.
+/// Refuses keys under which anybody can sign, on chains of any version.
 fn refuse_small_keys(operations: &[Operation]) -> PyResult<()> {
     match operations.iter().flat_map(Operation::new_keys).find(|key| is_small_order(key)) {
         None => Ok(()),
@@ -172,7 +172,8 @@ fn degrees_e7(degrees: f64) -> i32 {
     (degrees * 1e7).round() as i32
 }
 
-/// Signatures of a validator's and a node's key, by their seeds, that they are for this owner on this chain (R46), as JSON.
+/// Returns signatures of a validator's and a node's key, by their seeds, that they belong to this owner on this chain
+/// (R46), as JSON.
 #[pyfunction]
 fn prove_possession(validator_seed: &[u8], node_seed: &[u8], chain: &str, owner_key: &str) -> PyResult<String> {
     let (validator, node) = (key(validator_seed)?, key(node_seed)?);
@@ -187,7 +188,8 @@ fn prove_possession(validator_seed: &[u8], node_seed: &[u8], chain: &str, owner_
     serde_json::to_string(&PossessionView::from(&possession)).map_err(value_error)
 }
 
-/// Signs a transaction; returns its id and canonical bytes. Without a work limit, the worst case of its operations.
+/// Signs a transaction. Returns its id and canonical bytes. Without a work limit, the limit is the worst case of its
+/// operations.
 #[pyfunction]
 #[pyo3(signature = (seed, chain, region, nonce, expires_at_ms, work_limit, operations_json, location=None))]
 #[expect(clippy::too_many_arguments, reason = "the parts of a transaction, by name on the Python side")]
@@ -208,7 +210,7 @@ fn build_transaction<'py>(
     finished(py, key.sign_transaction(body).into_inner())
 }
 
-/// The parts of a transaction, as Python gives them.
+/// The parts of a transaction, as Python passes them.
 pub(crate) struct Draft<'a> {
     pub(crate) chain: &'a str,
     pub(crate) region: u8,
@@ -219,7 +221,7 @@ pub(crate) struct Draft<'a> {
 }
 
 impl Draft<'_> {
-    /// What the key signs. Errors: parts that make no transaction.
+    /// Returns the body that the key signs. Errors: the parts make no transaction.
     pub(crate) fn body(self, public_key: PublicKey, location: Option<(f64, f64)>) -> PyResult<TransactionBody> {
         let mut body = TransactionBody {
             version: TRANSACTION_VERSION,
@@ -239,7 +241,7 @@ impl Draft<'_> {
     }
 }
 
-/// The id and the canonical bytes of a signed transaction. Errors: it is too large.
+/// Returns the id and the canonical bytes of a signed transaction. Errors: it is too large.
 pub(crate) fn finished(py: Python<'_>, transaction: Transaction) -> PyResult<(String, Bound<'_, PyBytes>)> {
     let (id, bytes) = (hash::transaction_id(&transaction.body), encode(&transaction));
     if bytes.len() > TRANSACTION_BYTES_MAX {
@@ -276,7 +278,7 @@ fn refused(error: impl std::fmt::Display) -> PyErr {
     native_error("proof-refused", format!("the proof is refused: {error}"))
 }
 
-/// Checks a receipt's proof against the genesis alone; returns the receipt as JSON.
+/// Checks a receipt's proof against the genesis alone. Returns the receipt as JSON.
 #[pyfunction]
 fn verify_receipt_proof(py: Python<'_>, genesis: &[u8], proof: &[u8]) -> PyResult<String> {
     let genesis = genesis_of(genesis)?;
@@ -289,7 +291,7 @@ fn block_of(raw: &[u8]) -> PyResult<Block> {
     decode(raw, PROOF_BYTES_MAX).map_err(refused)
 }
 
-/// Checks the proof that a block (canonical bytes) is final; returns its header as JSON.
+/// Checks the proof that a block (canonical bytes) is final. Returns its header as JSON.
 #[pyfunction]
 fn verify_block(py: Python<'_>, genesis: &[u8], block: &[u8], proof: &[u8]) -> PyResult<String> {
     let genesis = genesis_of(genesis)?;
@@ -299,13 +301,13 @@ fn verify_block(py: Python<'_>, genesis: &[u8], block: &[u8], proof: &[u8]) -> P
     serde_json::to_string(&HeaderView::from(&header)).map_err(value_error)
 }
 
-/// The digest of a block's header, as hex digits.
+/// Returns the digest of a block's header, as hex digits.
 #[pyfunction]
 fn block_digest(block: &[u8]) -> PyResult<String> {
     Ok(hash::block_digest(&block_of(block)?.header).to_string())
 }
 
-/// The payload root that a block's inline transactions and cursors have on top of its parent's, as hex digits.
+/// Returns the payload root of a block's inline transactions and cursors on top of its parent's, as hex digits.
 #[pyfunction]
 fn payload_root(block: &[u8], parent: &[u8]) -> PyResult<String> {
     Ok(hash::block_payload_root(&block_of(block)?, &block_of(parent)?.header.cursors).to_string())

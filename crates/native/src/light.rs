@@ -1,4 +1,4 @@
-//! The light client's state for Python: it checks proofs, follows committees, and never trusts what came with them.
+//! The light client's state in Python: it checks proofs, follows committees, and never trusts data that came with them.
 
 use crate::errors::{detached, native_error};
 use pyo3::prelude::*;
@@ -47,7 +47,7 @@ impl Light {
 
 #[pymethods]
 impl Light {
-    /// Starts at a genesis (canonical bytes).
+    /// Creates a state from a genesis (canonical bytes).
     #[staticmethod]
     #[pyo3(signature = (genesis, trust_period_ms=None))]
     fn from_genesis(py: Python<'_>, genesis: &[u8], trust_period_ms: Option<u64>) -> PyResult<Self> {
@@ -57,7 +57,7 @@ impl Light {
         Ok(Self { state: Mutex::new(State::new(trust, trust_period_ms)) })
     }
 
-    /// Starts at a checkpoint, which its owner vouches for.
+    /// Creates a state from a checkpoint, which its owner vouches for.
     #[staticmethod]
     #[pyo3(signature = (checkpoint, trust_period_ms=None))]
     fn from_checkpoint(checkpoint: &[u8], trust_period_ms: Option<u64>) -> PyResult<Self> {
@@ -66,7 +66,7 @@ impl Light {
         Ok(Self { state: Mutex::new(State::new(trust, trust_period_ms)) })
     }
 
-    /// Goes on from a state that `to_bytes` gave, which its owner vouches for.
+    /// Creates a state from the result of `to_bytes`, which its owner vouches for.
     #[staticmethod]
     #[pyo3(signature = (state, trust_period_ms=None))]
     fn from_bytes(state: &[u8], trust_period_ms: Option<u64>) -> PyResult<Self> {
@@ -75,18 +75,18 @@ impl Light {
         Ok(Self { state: Mutex::new(state) })
     }
 
-    /// The state, to go on from in another process.
+    /// Encodes the state, to continue from it in another process.
     fn to_bytes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         Ok(PyBytes::new(py, &self.with(py, |state| state.to_bytes())?))
     }
 
-    /// The newest trusted committee, to start from another time.
+    /// Returns the newest trusted committee, as a start for a later time.
     fn checkpoint<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         Ok(PyBytes::new(py, &self.with(py, |state| state.newest().to_checkpoint())?))
     }
 
-    /// The newest trusted committee as JSON: chain, epoch, the block that it follows, and the length of its epoch if that
-    /// is known.
+    /// Returns the newest trusted committee as JSON: chain, epoch, the block that it follows, and the length of its
+    /// epoch if that is known.
     fn describe(&self, py: Python<'_>) -> PyResult<String> {
         let described = self.with(py, |state| {
             let trust = state.newest();
@@ -107,21 +107,22 @@ impl Light {
         self.with(py, |state| state.check_trust(now_ms))?.map_err(|error| refused(&error))
     }
 
-    /// The signed last block of the epoch of a proof's header (both canonical bytes of `Proof`); None if it isn't kept.
+    /// Returns the signed last block of the epoch of a proof's header (both canonical bytes of `Proof`); None if it
+    /// isn't kept.
     fn signed_end<'py>(&self, py: Python<'py>, proof: &[u8]) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let epoch = header_of(&proof_of(proof)?).epoch;
         let signed = self.with(py, |state| state.signed_end(epoch).cloned())?;
         Ok(signed.map(|end| PyBytes::new(py, &encode(&Proof::Block(Box::new(end))))))
     }
 
-    /// Height and digest of an epoch's last block; None if the epoch goes on, or its end isn't known.
+    /// Returns height and digest of an epoch's last block; None if the epoch is not over, or its end isn't known.
     fn end_of(&self, py: Python<'_>, epoch: u64) -> PyResult<Option<(u64, String)>> {
         let end = self.with(py, |state| state.end_of(Epoch(epoch)))?;
         Ok(end.map(|end| (end.height.0, end.digest.to_string())))
     }
 
-    /// Checks that two proofs of blocks (canonical bytes of `Proof`) are of headers that one committee made final, though
-    /// only one can be: the epoch and the validators that signed both, as JSON. Errors: NativeError.
+    /// Checks that two proofs of blocks (canonical bytes of `Proof`) are of headers that one committee made final,
+    /// though only one can be. Returns the epoch and the validators that signed both, as JSON. Errors: NativeError.
     fn check_conflict(&self, py: Python<'_>, first: &[u8], second: &[u8]) -> PyResult<String> {
         let (first, second) = (header_proof_of(&proof_of(first)?), header_proof_of(&proof_of(second)?));
         let both = self.with(py, |state| state.check_conflict(&first, &second))?.map_err(|error| refused(&error))?;
@@ -138,27 +139,28 @@ impl Light {
             .to_string())
     }
 
-    /// The epochs between whose committees the changes are needed to check a proof: from the newest known one up to the
-    /// proof's; none where its committee is known, or began before all that is trusted.
+    /// Returns the epochs between which changes are needed to check a proof: from the newest known epoch up to the
+    /// proof's. None if the proof's committee is known, or its epoch is before everything that is trusted.
     fn missing(&self, py: Python<'_>, proof: &[u8]) -> PyResult<Option<(u64, u64)>> {
         let epoch = header_of(&proof_of(proof)?).epoch;
         let known = self.with(py, |state| state.known_up_to(epoch))?;
         Ok(known.filter(|known| *known < epoch).map(|known| (known.0, epoch.0)))
     }
 
-    /// Whether an epoch's committee is known.
+    /// Tells if an epoch's committee is known.
     fn knows(&self, py: Python<'_>, epoch: u64) -> PyResult<bool> {
         self.with(py, |state| state.known_up_to(Epoch(epoch)) == Some(Epoch(epoch)))
     }
 
-    /// Takes an epoch change (canonical bytes); the epoch that follows. Errors: NativeError, and nothing has changed.
+    /// Follows an epoch change (canonical bytes). Returns the next epoch. Errors: NativeError; then nothing has
+    /// changed.
     fn follow(&self, py: Python<'_>, change: &[u8], now_ms: u64) -> PyResult<u64> {
         let change: EpochChange = decode(change, PROOF_BYTES_MAX).map_err(malformed)?;
         self.with(py, |state| state.follow(&change, now_ms))?.map(|epoch| epoch.0).map_err(|error| refused(&error))
     }
 
-    /// Checks a proof (canonical bytes of `Proof`); what it shows as JSON. `anew`: a certificate, too, whose header is known.
-    /// Errors: NativeError.
+    /// Checks a proof (canonical bytes of `Proof`). Returns its results as JSON. `anew`: check the certificate even if
+    /// its header is known. Errors: NativeError.
     #[pyo3(signature = (proof, now_ms, anew=false))]
     fn check(&self, py: Python<'_>, proof: &[u8], now_ms: u64, anew: bool) -> PyResult<String> {
         if anew {
@@ -167,7 +169,7 @@ impl Light {
         self.facts(py, &proof_of(proof)?, now_ms)
     }
 
-    /// Checks that a block (canonical bytes) is final; its header and digest as JSON. Errors: NativeError.
+    /// Checks that a block (canonical bytes) is final. Returns its header and digest as JSON. Errors: NativeError.
     fn check_block(&self, py: Python<'_>, block: &[u8], proof: &[u8], now_ms: u64) -> PyResult<(String, String)> {
         let header = block_of(block)?.header;
         let proof: BlockProof = decode(proof, PROOF_BYTES_MAX).map_err(malformed)?;
@@ -188,7 +190,7 @@ fn header_proof_of(proof: &Proof) -> HeaderProof {
     }
 }
 
-/// The part of a proof (canonical bytes of `Proof`) that shows its header to be final, as a block's proof.
+/// Returns the part of a proof (canonical bytes of `Proof`) that proves its header final, as a block's proof.
 #[pyfunction]
 pub fn signed_header<'py>(py: Python<'py>, proof: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
     let header = header_proof_of(&proof_of(proof)?);
@@ -199,7 +201,8 @@ fn block_of(raw: &[u8]) -> PyResult<Block> {
     decode(raw, PROOF_BYTES_MAX).map_err(malformed)
 }
 
-/// Canonical bytes of `Proof` around one of a read, receipt, or block with its proof, or transaction with its receipt's.
+/// Wraps one of these into canonical bytes of `Proof`: a read, a receipt, a block with its proof, or a transaction with
+/// its receipt's proof.
 #[pyfunction]
 #[pyo3(signature = (kind, part, proof=None))]
 pub fn wrap_proof<'py>(
@@ -226,22 +229,22 @@ pub fn wrap_proof<'py>(
     Ok(PyBytes::new(py, &encode(&wrapped)))
 }
 
-/// The number of the epoch that a change (canonical bytes) ended, and digest and height of its last block.
+/// Returns the number of the epoch that a change (canonical bytes) ended, and height and digest of its last block.
 #[pyfunction]
 pub fn describe_change(change: &[u8]) -> PyResult<(u64, u64, String)> {
     let EpochChange { boundary, .. } = decode(change, PROOF_BYTES_MAX).map_err(malformed)?;
     Ok((boundary.epoch.0, boundary.height.0, block_digest(&boundary).to_string()))
 }
 
-/// The proof of an epoch's last block (canonical bytes of `Proof`) that is in a change.
+/// Returns the proof of an epoch's last block (canonical bytes of `Proof`) from a change.
 #[pyfunction]
 pub fn boundary_of<'py>(py: Python<'py>, change: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
     let EpochChange { boundary: header, proof, .. } = decode(change, PROOF_BYTES_MAX).map_err(malformed)?;
     Ok(PyBytes::new(py, &encode(&Proof::Block(Box::new(HeaderProof { header, proof })))))
 }
 
-/// What subjects (a JSON list as the API takes it) hold at height 0 of a genesis (canonical bytes), as JSON: what no root
-/// needs to be certified for. Errors: NativeError.
+/// Returns the values of subjects (a JSON list in the API's form) at height 0 of a genesis (canonical bytes), as JSON.
+/// They need no certified root. Errors: NativeError.
 #[pyfunction]
 pub fn genesis_state(py: Python<'_>, genesis: &[u8], items_json: &str) -> PyResult<String> {
     detached(py, || {

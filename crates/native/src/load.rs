@@ -1,4 +1,4 @@
-//! The load generator's settings, as the Python side gives them.
+//! The load generator's settings, as Python passes them.
 
 use crate::errors::{detached, native_error};
 use pyo3::prelude::*;
@@ -9,9 +9,9 @@ use serde::Deserialize;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-/// What a `Put` of this size may cost, and more.
+/// Work limit of a `Put`, above the cost of one of this size.
 const WORK_LIMIT: u64 = 20_000;
-/// How long the last results are waited for.
+/// Longest wait for the last results.
 const DRAIN: Duration = Duration::from_secs(15);
 /// Expiry of the transactions.
 const EXPIRES_IN: Duration = Duration::from_secs(3600);
@@ -22,7 +22,7 @@ struct NodeSettings {
     http: SocketAddr,
     client: SocketAddr,
     node_key: Hash,
-    /// What it asks for, if it does.
+    /// The token that the node asks for, if it does.
     #[serde(default)]
     token: Option<String>,
 }
@@ -45,7 +45,7 @@ struct Settings {
     value_bytes: usize,
     seed: u64,
     connections: usize,
-    /// In the order of the committee.
+    /// Nodes in the order of the committee.
     nodes: Vec<NodeSettings>,
     senders: Vec<SenderSettings>,
 }
@@ -88,7 +88,7 @@ impl Settings {
     }
 }
 
-/// Runs the load generator without the interpreter's lock; returns its report as JSON.
+/// Runs the load generator without the interpreter's lock. Returns its report as JSON.
 #[pyfunction]
 pub fn load_run(py: Python<'_>, config_json: &str) -> PyResult<String> {
     let unusable = |error: String| native_error("load-config", format!("the load's settings are not usable: {error}"));

@@ -1,4 +1,4 @@
-//! The Rust side's log: JSON lines with the keys that the Python side writes too.
+//! The log of the Rust side: JSON lines with the same keys as those of the Python side.
 
 use crate::errors::native_error;
 use pyo3::prelude::*;
@@ -52,7 +52,7 @@ impl<S: Subscriber> Layer<S> for JsonLines {
         let mut line = Value::Object(fields.0).to_string();
         line.push('\n');
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        // A full disk must not stop the node for its log's sake.
+        // A full disk must not stop the node because of its log.
         let _ = out.write_all(line.as_bytes());
     }
 }
@@ -69,7 +69,7 @@ fn log_panics() {
     }));
 }
 
-/// Sends the Rust side's log as JSON lines to `path` (standard error where None), from `level` up. Once a process.
+/// Sends the Rust side's log as JSON lines to `path` (standard error if None), from `level` up. Works once a process.
 #[pyfunction]
 #[pyo3(signature = (path, level, node))]
 pub fn tracing_init(path: Option<&str>, level: &str, node: &str) -> PyResult<()> {

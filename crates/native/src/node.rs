@@ -1,4 +1,4 @@
-//! `Node`: a validator's data plane as Python sees it.
+//! `Node`: a validator's data plane in Python.
 
 use crate::convert::{Vocabulary, effect};
 use crate::errors::{detached, native_error};
@@ -34,7 +34,8 @@ fn snapshot_json(note: &OfferNote) -> serde_json::Value {
     serde_json::json!({ "height": note.height.0, "time_ms": note.time_ms })
 }
 
-/// The start of a node, which may fill an empty store and so take hours: `run` it on one thread, ask and stop it on others.
+/// The start of a node, which may fill an empty store and so take hours: `run` it on one thread, query and stop it on
+/// others.
 #[pyclass(frozen, module = "rustorium._native")]
 pub struct Starting {
     handle: StartHandle,
@@ -64,7 +65,7 @@ impl Starting {
         Ok(Self { handle, with: Mutex::new(Some((config, keys))) })
     }
 
-    /// Starts the node, once. Errors: NativeError, `stopped` where it was stopped before its store was filled.
+    /// Starts the node, once. Errors: NativeError, `stopped` if it was stopped before its store was filled.
     fn run(&self, py: Python<'_>) -> PyResult<Node> {
         let taken = self.with.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (config, keys) =
@@ -74,19 +75,19 @@ impl Starting {
         Ok(Node { inner, vocabulary })
     }
 
-    /// Ends the filling of a store.
+    /// Stops the filling of a store.
     fn stop(&self) {
         self.handle.stop();
     }
 
-    /// As a node's, while its store is filled. Errors: NativeError `not-ready` before that.
+    /// Returns the same as a node's `status`, while its store is filled. Errors: NativeError `not-ready` before that.
     fn status(&self) -> PyResult<String> {
         let backend = self.handle.backend().ok_or_else(not_yet)?;
         let chain = backend.chain();
         Ok(serde_json::to_string(&StatusAnswer::new(chain.id, chain.shard, backend.status())).unwrap_or_default())
     }
 
-    /// As a node's.
+    /// Does the same as a node's `set_tokens`.
     fn set_tokens(&self, tokens_json: &str) -> PyResult<()> {
         self.handle.gate().set(tokens(tokens_json)?);
         Ok(())
@@ -115,8 +116,8 @@ impl Node {
         self.inner.fd()
     }
 
-    /// Carries out the effects of the turn before, of which one may have been a tick, and takes what has come up for the
-    /// next one. Where that is nothing the descriptor becomes readable with the next input, or at the deadline.
+    /// Carries out the effects of the previous turn, which may have included a tick, and takes the inputs for the next
+    /// one. If there are none, the descriptor becomes readable with the next input, or at the deadline.
     fn turn<'py>(
         &self,
         py: Python<'py>,
@@ -158,13 +159,13 @@ impl Node {
         record(py, self.inner.audit(), event, fields_json)
     }
 
-    /// Replaces the tokens that the gateway takes: a JSON list of id, hash, scope and expires_ms.
+    /// Replaces the tokens that the gateway accepts: a JSON list of id, hash, scope and expires_ms.
     fn set_tokens(&self, tokens_json: &str) -> PyResult<()> {
         self.inner.gate().set(tokens(tokens_json)?);
         Ok(())
     }
 
-    /// Replaces the keys of the followers that are let in by name: hex.
+    /// Replaces the keys of the followers that are admitted by name: hex.
     fn set_followers(&self, keys: Vec<String>) -> PyResult<()> {
         let mut parsed = BTreeSet::new();
         for key in &keys {
@@ -180,7 +181,7 @@ impl Node {
         detached(py, || rotator.rotate())?.map_err(node_error)
     }
 
-    /// Has the storage key replaced, whose file this passphrase opens, without waiting.
+    /// Requests a replacement of the storage key whose file this passphrase opens, without waiting.
     fn replace_storage_key(&self, py: Python<'_>, passphrase: &[u8]) -> PyResult<()> {
         let (rotator, passphrase) = (self.inner.rotator(), Passphrase::of(passphrase));
         detached(py, || rotator.replace_master(passphrase))?.map_err(node_error)
@@ -190,24 +191,24 @@ impl Node {
         serde_json::to_string(&self.inner.rotator().status()).unwrap_or_default()
     }
 
-    /// Has the store copied to the home's folder `checkpoint`, without waiting.
+    /// Requests a copy of the store in the home's folder `checkpoint`, without waiting.
     fn copy_store(&self, py: Python<'_>) -> PyResult<()> {
         let copier = self.inner.copier();
         detached(py, || copier.copy())?.map_err(node_error)
     }
 
-    /// What became of the copy: JSON.
+    /// Returns the state of the copy: JSON.
     fn copying(&self) -> String {
         serde_json::to_string(&self.inner.copier().status()).unwrap_or_default()
     }
 
-    /// The snapshots that are offered, newest first: JSON, heights and block times.
+    /// Returns the offered snapshots, newest first: JSON, heights and block times.
     fn snapshots(&self) -> String {
         let notes = self.inner.offers().list();
         serde_json::Value::Array(notes.iter().map(snapshot_json).collect()).to_string()
     }
 
-    /// Offers the newest certified state now; JSON of its snapshot.
+    /// Offers the newest certified state now. Returns JSON of its snapshot.
     fn create_snapshot(&self, py: Python<'_>) -> PyResult<String> {
         let made = detached(py, || self.inner.offers().create())?;
         let made = made.map_err(|error| native_error("store-failed", error.to_string()))?;
@@ -215,12 +216,12 @@ impl Node {
         made.map(|note| snapshot_json(&note).to_string()).ok_or_else(|| native_error("no-state-root", none.to_owned()))
     }
 
-    /// How its parts do: JSON, empty once it is closed.
+    /// Returns the health of its parts: JSON, empty after `close`.
     fn vitals(&self, py: Python<'_>) -> PyResult<String> {
         detached(py, || serde_json::to_string(&self.inner.vitals()).unwrap_or_default())
     }
 
-    /// Shows what its watch found wrong, and the phi of each peer: both JSON.
+    /// Sets the findings of the node's watch, and the phi of each peer, for display: both JSON.
     fn tell_health(&self, findings_json: &str, suspicion_json: &str) -> PyResult<()> {
         let failed = |error: serde_json::Error| native_error("internal", format!("findings are not as JSON: {error}"));
         let findings: Vec<Finding> = serde_json::from_str(findings_json).map_err(failed)?;

@@ -1,4 +1,4 @@
-//! R33 for Python: a plan on a stopped home's store, an owner's signature of it, and both blocks put into the store.
+//! R33 in Python: a plan for a stopped home's store, an owner's signature of it, and both blocks put into the store.
 
 use crate::backup::at_rest;
 use crate::errors::{detached, native_error};
@@ -57,7 +57,7 @@ fn members(set: &[Validator], store: &RocksStore) -> PyResult<Vec<Value>> {
     set.iter().enumerate().map(|(place, validator)| member(place, validator, store)).collect()
 }
 
-/// JSON of the newest final block of a stopped node's store, and of the committee above it.
+/// Returns JSON of the newest final block of a stopped node's store, and of the committee above it.
 #[pyfunction]
 fn restart_base(py: Python<'_>, store: &str, genesis: &[u8], key: &StorageKey) -> PyResult<String> {
     let genesis = genesis_of(genesis)?;
@@ -103,7 +103,7 @@ fn facts(plan: &Plan, store: &RocksStore) -> PyResult<String> {
     Ok(facts.to_string())
 }
 
-/// JSON of the plan that these changes make on the newest final block of a stopped node's store.
+/// Returns JSON of the plan that these changes make on the newest final block of a stopped node's store.
 #[pyfunction]
 fn restart_plan(
     py: Python<'_>,
@@ -121,7 +121,7 @@ fn restart_plan(
     detached(py, planned)?
 }
 
-/// An owner's signature of a plan's end.
+/// Returns an owner's signature of a plan's end.
 #[pyfunction]
 fn restart_sign(seed: &[u8], chain: &str, epoch: u64, view: u64, end: &str) -> PyResult<[u8; 64]> {
     let body = VoteBody {
@@ -135,8 +135,8 @@ fn restart_sign(seed: &[u8], chain: &str, epoch: u64, view: u64, end: &str) -> P
     Ok(key(seed)?.sign_vote(ValidatorIndex(0), body).signature)
 }
 
-/// Puts a plan that a quorum of owners signed (by their places) into a stopped node's store; JSON of the plan. `again`: an
-/// earlier call may have been cut short, whose first block is taken back where the tip is a child of `base`.
+/// Puts a plan that a quorum of owners signed (by their places) into a stopped node's store. Returns JSON of the plan.
+/// `again`: an earlier call may have been interrupted; its first block is removed if the tip is a child of `base`.
 #[pyfunction]
 #[allow(clippy::too_many_arguments)]
 fn restart_apply(

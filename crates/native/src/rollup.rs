@@ -1,4 +1,4 @@
-//! Rollup batches for Python: roots, hashes, and a prover that lets the interpreter go.
+//! Rollup batches in Python: roots, hashes, and a prover that releases the interpreter.
 
 use crate::errors::{detached, native_error};
 use crate::ledger::value_error;
@@ -26,40 +26,40 @@ fn transfers_of(transfers: Vec<(u8, u8, u64)>) -> Vec<Transfer> {
     transfers.into_iter().map(|(from, to, amount)| Transfer { from, to, amount }).collect()
 }
 
-/// The root over 256 balances, as a public input.
+/// Returns the root over 256 balances, as a public input.
 #[pyfunction]
 fn rollup_root<'py>(py: Python<'py>, balances: Vec<u64>) -> PyResult<Bound<'py, PyBytes>> {
     let balances = balances_of(balances)?;
     Ok(PyBytes::new(py, &detached(py, || encode_input(rollup::root(&balances)))?))
 }
 
-/// The balances after a batch of (from, to, amount). Errors: NativeError rollup-refused.
+/// Returns the balances after a batch of (from, to, amount). Errors: NativeError rollup-refused.
 #[pyfunction]
 fn rollup_apply(balances: Vec<u64>, transfers: Vec<(u8, u8, u64)>) -> PyResult<Vec<u64>> {
     let after = rollup::apply(&balances_of(balances)?, &transfers_of(transfers)).map_err(refused)?;
     Ok(after.to_vec())
 }
 
-/// What stands for a batch among the public inputs. Errors: NativeError rollup-refused.
+/// Returns the hash that stands for a batch among the public inputs. Errors: NativeError rollup-refused.
 #[pyfunction]
 fn rollup_batch_hash<'py>(py: Python<'py>, transfers: Vec<(u8, u8, u64)>) -> PyResult<Bound<'py, PyBytes>> {
     let hash = rollup::batch_hash(&transfers_of(transfers)).map_err(refused)?;
     Ok(PyBytes::new(py, &encode_input(hash)))
 }
 
-/// Proves batches under one proving key.
+/// A prover of batches with one proving key.
 #[pyclass(frozen, module = "rustorium._native")]
 pub struct RollupProver(BatchProver);
 
 #[pymethods]
 impl RollupProver {
-    /// Under keys that everybody can make again: for tests only.
+    /// Creates a prover with keys that everybody can derive: for tests only.
     #[staticmethod]
     fn insecure(py: Python<'_>) -> PyResult<Self> {
         Ok(Self(detached(py, BatchProver::insecure)?.map_err(refused)?))
     }
 
-    /// Under a ceremony's proving key.
+    /// Opens a prover with a ceremony's proving key.
     #[staticmethod]
     fn open(py: Python<'_>, key: &[u8]) -> PyResult<Self> {
         Ok(Self(detached(py, || BatchProver::open(key))?.map_err(refused)?))
@@ -69,7 +69,7 @@ impl RollupProver {
         PyBytes::new(py, &self.0.verifying_key())
     }
 
-    /// The proof of a batch and its public inputs: old root, new root, the batch's hash.
+    /// Returns the proof of a batch and its public inputs: old root, new root, the batch's hash.
     fn prove<'py>(
         &self,
         py: Python<'py>,
@@ -78,7 +78,7 @@ impl RollupProver {
     ) -> PyResult<(Bound<'py, PyBytes>, Vec<Bound<'py, PyBytes>>)> {
         let (balances, transfers) = (balances_of(balances)?, transfers_of(transfers));
         let work = || {
-            // 32 bytes of the system's randomness, in memory that is wiped.
+            // These are 32 bytes of the system's randomness, in memory that is wiped.
             let entropy = SigningKey::generate().to_seed();
             self.0.prove(&balances, &transfers, &entropy)
         };

@@ -50,14 +50,14 @@ fn role_of(name: &str) -> PyResult<Role> {
 
 #[pymethods]
 impl HeldKey {
-    /// An opened key file.
+    /// Takes an opened key file.
     #[staticmethod]
     fn of_file(key: &SigningKey, role: &str) -> PyResult<Self> {
         let (key, role) = (key.shared(), role_of(role)?);
         Ok(Self { public: key.public(), key: parking_lot::Mutex::new(Some(Key::File(key))), role })
     }
 
-    /// A key in a token, by its `pkcs11:` URI. Errors: NativeError.
+    /// Opens a key in a token, by its `pkcs11:` URI. Errors: NativeError.
     #[staticmethod]
     fn of_token(py: Python<'_>, uri: &str, role: &str) -> PyResult<Self> {
         let role = role_of(role)?;
@@ -77,7 +77,7 @@ impl HeldKey {
     }
 }
 
-/// A signer that listens.
+/// A listening signer.
 #[pyclass(frozen, module = "rustorium._native")]
 pub struct SignerProcess {
     server: Arc<Server>,
@@ -122,7 +122,7 @@ fn public_key(bytes: &[u8]) -> PyResult<PublicKey> {
     bytes.try_into().map_err(|_| value_error("a public key is 32 bytes"))
 }
 
-/// Makes the record of a key that never signed, or, with `adopt`, of one whose node shows what it signed.
+/// Creates the record of a key that never signed, or, with `adopt`, of one whose node shows what it signed.
 #[pyfunction]
 fn signer_create(py: Python<'_>, state: &str, key: &[u8], adopt: bool) -> PyResult<()> {
     let (key, records) = (public_key(key)?, [Record::Adopting]);
@@ -130,7 +130,7 @@ fn signer_create(py: Python<'_>, state: &str, key: &[u8], adopt: bool) -> PyResu
     detached(py, || StateFile::create(Path::new(state), &key, records))?.map_err(state_error)
 }
 
-/// Has a record believe what the next node shows.
+/// Makes a record believe the journal that the next node shows.
 #[pyfunction]
 fn signer_adopt(py: Python<'_>, state: &str, key: &[u8]) -> PyResult<()> {
     let key = public_key(key)?;
@@ -142,7 +142,7 @@ fn signer_adopt(py: Python<'_>, state: &str, key: &[u8]) -> PyResult<()> {
     .map_err(state_error)
 }
 
-/// What a record says: JSON.
+/// Returns the contents of a record: JSON.
 #[pyfunction]
 fn signer_show(py: Python<'_>, state: &str, key: &[u8]) -> PyResult<String> {
     let key = public_key(key)?;
@@ -170,7 +170,7 @@ fn signature(socket: &Path, key: PublicKey, what: What) -> Result<Signature, Cli
     }
 }
 
-/// As `build_transaction`, by a signer that has the account's key.
+/// Does what `build_transaction` does, through a signer that has the account's key.
 #[pyfunction]
 #[pyo3(signature = (socket, key, chain, region, nonce, expires_at_ms, operations_json))]
 #[expect(clippy::too_many_arguments, reason = "the parts of a transaction, by name on the Python side")]

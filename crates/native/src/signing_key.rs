@@ -1,4 +1,4 @@
-//! Signing keys of a node: opened and handed on in Rust, so that Python never holds their bytes.
+//! Signing keys of a node: opened and passed on in Rust, so that Python never has their bytes.
 
 use crate::errors::detached;
 use crate::ledger::keystore_error;

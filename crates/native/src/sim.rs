@@ -18,17 +18,17 @@ use std::sync::Arc;
 type Raw<'py> = Bound<'py, PyBytes>;
 /// Receivers, class, frame.
 type SentFrame<'py> = (Vec<u16>, u8, Raw<'py>);
-/// Tag, how it ended, the transaction's height where it is final.
+/// Tag, result, and the transaction's height if it is final.
 type Answered = (usize, &'static str, Option<u64>);
-/// Stage, which of its threads, for how many µs that is busy (none: the simulation knows).
+/// Stage, number of its thread, and for how many µs that is busy (None if the simulation decides).
 type BegunStage = (u8, usize, Option<u64>);
-/// For how many µs the shard's thread was busy, frames, stages that begin, deadline in µs (none: never), whether inputs
+/// For how many µs the shard's thread was busy, frames, stages that begin, deadline in µs (None: never), whether inputs
 /// wait, answers to clients.
 type Turned<'py> = (u64, Vec<SentFrame<'py>>, Vec<BegunStage>, Option<u64>, bool, Vec<Answered>);
 /// Height, digest, header, result root.
 type StoredTip<'py> = (u64, Raw<'py>, Raw<'py>, Raw<'py>);
 
-/// What the nodes of one simulated chain share.
+/// The data that the nodes of one simulated chain share.
 #[pyclass(frozen, module = "rustorium._native")]
 pub struct SimChain {
     inner: Arc<Chain>,
@@ -46,7 +46,7 @@ impl SimChain {
     }
 }
 
-/// What a simulated node keeps across its processes.
+/// The disk that a simulated node keeps across its processes.
 #[pyclass(frozen, module = "rustorium._native")]
 #[derive(Default)]
 pub struct SimDisk {
@@ -72,12 +72,12 @@ impl SimDisk {
         Self::default()
     }
 
-    /// Cuts the power; journal records and store writes that are lost.
+    /// Cuts the power. Returns the numbers of journal records and store writes that are lost.
     fn lose_power(&self, records_kept: usize, writes_kept: usize) -> PyResult<(usize, usize)> {
         self.inner.lose_power(records_kept, writes_kept).map_err(store_error)
     }
 
-    /// Journal records and store writes that a power cut now could lose.
+    /// Returns the numbers of journal records and store writes that a power cut now could lose.
     fn unsynced(&self) -> (usize, usize) {
         (self.inner.journal(|journal| journal.unsynced()), self.inner.store().unsynced())
     }
@@ -106,25 +106,26 @@ impl SimDisk {
         self.inner.new_journal();
     }
 
-    /// Forgets the journal's certificates of these views, inclusive; returns how many.
+    /// Forgets the journal's certificates of these views, inclusive. Returns how many.
     fn lose_certificates(&self, first: u64, last: u64) -> usize {
         let lost = |certificate: &Certificate| (first..=last).contains(&certificate.body.view.0);
         self.inner.journal(|journal| journal.lose_certificates(lost))
     }
 
-    /// The validator keys of an epoch's committee, by places; none where it hasn't begun here.
+    /// Returns the validator keys of an epoch's committee, by index; None if the epoch hasn't begun here.
     fn committee<'py>(&self, py: Python<'py>, chain: &SimChain, epoch: u64) -> PyResult<Option<Vec<Raw<'py>>>> {
         let committee = self.inner.committee(&chain.inner, Epoch(epoch)).map_err(store_error)?;
         Ok(committee.map(|set| validator_keys(py, &set)))
     }
 
-    /// The validator keys of the committee that operators want, and the newest epoch that they asked to end.
+    /// Returns the validator keys of the committee that operators want, and the newest epoch that they asked to end.
     fn wanted<'py>(&self, py: Python<'py>) -> PyResult<Option<(Vec<Raw<'py>>, Option<u64>)>> {
         let record = self.inner.wanted().map_err(store_error)?;
         Ok(record.map(|record| (validator_keys(py, &record.target), record.end_asked.map(|epoch| epoch.0))))
     }
 
-    /// Records that the journal has on disk after a position, with their kinds, and the last position looked at.
+    /// Returns the records that the journal has on disk after a position, with their kinds, and the position of the
+    /// last one.
     fn synced_records<'py>(&self, py: Python<'py>, after: u64) -> (u64, Vec<(u8, Raw<'py>)>) {
         self.inner.journal(|journal| {
             let records: Vec<_> = journal.synced_after(after).collect();
@@ -140,21 +141,21 @@ impl SimDisk {
         Some((tip.height.0, raw(&tip.digest.0), raw(&header), raw(&tip.result_root.0)))
     }
 
-    /// Digest, header and result root of a stored height.
+    /// Returns digest, header and result root of a stored height.
     fn block<'py>(&self, py: Python<'py>, height: u64) -> PyResult<Option<(Raw<'py>, Raw<'py>, Raw<'py>)>> {
         let stored = self.inner.store().block(Height(height)).map_err(store_error)?;
         let raw = |bytes: &[u8]| PyBytes::new(py, bytes);
         Ok(stored.map(|s| (raw(&s.digest.0), raw(&encode(&s.block.header)), raw(&s.result_root.0))))
     }
 
-    /// Height and index of a transaction that has a receipt.
+    /// Returns height and index of a transaction that has a receipt.
     fn transaction(&self, id: &str) -> PyResult<Option<(u64, u32)>> {
         let id = TxId::from_hex(id).map_err(value_error)?;
         let stored = self.inner.store().transaction(&id).map_err(store_error)?;
         Ok(stored.map(|stored| (stored.receipt.height.0, stored.receipt.index)))
     }
 
-    /// Key, name and value of every leaf of the newest state.
+    /// Returns key, name and value of every leaf of the newest state.
     fn leaves<'py>(&self, py: Python<'py>) -> Vec<(Raw<'py>, Raw<'py>, Raw<'py>)> {
         let raw = |bytes: &[u8]| PyBytes::new(py, bytes);
         let leaves = self.inner.store().inner().leaves();
@@ -162,7 +163,7 @@ impl SimDisk {
     }
 }
 
-/// A process on a disk.
+/// A simulated node's process on a disk.
 #[pyclass(frozen, module = "rustorium._native")]
 pub struct SimNode {
     inner: Mutex<Inner>,
@@ -222,7 +223,7 @@ impl SimNode {
     }
 }
 
-/// The first argument pair of each call: monotonic microseconds, and Unix milliseconds.
+/// The first two arguments of each call are monotonic microseconds and Unix milliseconds.
 #[pymethods]
 impl SimNode {
     #[new]
@@ -252,12 +253,12 @@ impl SimNode {
         Ok(Self { inner: Mutex::new(inner), vocabulary: chain.vocabulary.clone() })
     }
 
-    /// What the calls so far have brought about: asked once after the start.
+    /// Returns the results of the calls so far. Call it once after the start.
     fn started<'py>(&self, py: Python<'py>, now_us: u64, wall_ms: u64) -> PyResult<Turned<'py>> {
         self.run(py, Now { us: now_us, wall_ms }, |_| {})
     }
 
-    /// Errors: ValueError where the frame can't be read.
+    /// Receives a frame. Errors: ValueError if the frame can't be read.
     fn frame<'py>(
         &self,
         py: Python<'py>,
@@ -292,7 +293,7 @@ impl SimNode {
         self.run(py, now, |inner| inner.submit(now, effects))
     }
 
-    /// A client hands in a transaction, and waits; `tag` comes back with the answer. Errors: ValueError.
+    /// Submits a client's transaction, which waits; the answer contains `tag`. Errors: ValueError.
     fn client<'py>(
         &self,
         py: Python<'py>,
@@ -313,7 +314,7 @@ impl SimNode {
         self.run(py, now, |inner| inner.tick(now))
     }
 
-    /// A stage is done, on this of its threads.
+    /// Ends a stage, on this of its threads.
     fn end<'py>(&self, py: Python<'py>, now_us: u64, wall_ms: u64, stage: u8, thread: usize) -> PyResult<Turned<'py>> {
         let now = Now { us: now_us, wall_ms };
         let stage = Stage::ALL.get(usize::from(stage)).copied();
@@ -321,29 +322,29 @@ impl SimNode {
         self.run(py, now, |inner| inner.end(now, stage, thread))
     }
 
-    /// Inputs for the core, oldest first. Errors: the data plane has failed.
+    /// Returns inputs for the core, oldest first. Errors: the data plane has failed.
     fn drain<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Bound<'py, PyList>> {
         let inputs = self.inner.lock().drain(limit).map_err(|(code, sentence)| native_error(&code, sentence))?;
         let objects: Vec<_> = inputs.iter().map(|input| self.vocabulary.input(py, input)).collect::<PyResult<_>>()?;
         PyList::new(py, objects)
     }
 
-    /// Places of members against which there is evidence, since it was last asked.
+    /// Returns the indexes of members against which there is evidence, since the last call.
     fn offenders(&self) -> Vec<u16> {
         self.inner.lock().evidence().iter().map(|evidence| evidence.offender().0).collect()
     }
 
-    /// Nanoseconds for which threads were busy, by their kind; and frames that found no room.
+    /// Returns the nanoseconds for which threads were busy, by their kind; and the number of frames without room.
     fn busy(&self) -> BTreeMap<&'static str, u64> {
         self.inner.lock().busy().into_iter().collect()
     }
 
-    /// Counts of what the process and its journal keep, by name.
+    /// Returns counts of what the process and its journal keep, by name.
     fn held(&self) -> BTreeMap<&'static str, u64> {
         self.inner.lock().held().into_iter().collect()
     }
 
-    /// Calls into the release stages since the start, by what they asked for.
+    /// Returns the numbers of calls of the release stages since the start, by kind.
     fn calls(&self) -> BTreeMap<&'static str, u64> {
         self.inner.lock().calls().named().into_iter().collect()
     }

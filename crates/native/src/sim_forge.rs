@@ -1,4 +1,4 @@
-//! What a simulated traitor signs, and what a frame says.
+//! Messages that a simulated traitor signs, and short descriptions of frames.
 
 use crate::ledger::{key, value_error};
 use pyo3::prelude::*;
@@ -10,7 +10,7 @@ use rustorium_types::{
     limits::FRAME_BYTES_MAX,
 };
 
-/// The frame of a vote. Without a block, a nullify.
+/// Returns the frame of a vote; without a block, of a nullify.
 #[pyfunction]
 #[pyo3(signature = (seed, signer, chain, epoch, view, kind, block=None))]
 #[expect(clippy::too_many_arguments, reason = "the parts of a vote, by name on the Python side")]
@@ -41,7 +41,7 @@ fn sim_forge_vote<'py>(
     Ok(PyBytes::new(py, &forge::vote(&key(seed)?, ValidatorIndex(signer), body)))
 }
 
-/// The frame of another proposal of the same view by the same leader.
+/// Returns the frame of another proposal of the same view by the same leader.
 #[pyfunction]
 #[pyo3(signature = (seed, frame, *, later_ms=0, empty_on=None, result_root=None, state_root=None, ends_epoch=None))]
 #[expect(clippy::too_many_arguments, reason = "what a forged proposal changes, by name on the Python side")]
@@ -66,7 +66,7 @@ fn sim_forge_proposal<'py>(
     Ok(PyBytes::new(py, &forge::proposal(&key(seed)?, frame, change).map_err(value_error)?))
 }
 
-/// The frame of a batch.
+/// Returns the frame of a batch.
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "the parts of a batch, by name on the Python side")]
 fn sim_forge_batch<'py>(
@@ -87,7 +87,7 @@ fn sim_forge_batch<'py>(
     Ok(PyBytes::new(py, &frame.map_err(value_error)?))
 }
 
-/// What a frame says, in short: `message` and, where it has them, epoch, view, kind, block, signer, batch, seq, ends_epoch.
+/// Describes a frame: `message` and, if it has them, epoch, view, kind, block, signer, batch, seq, ends_epoch.
 #[pyfunction]
 fn sim_read_frame<'py>(py: Python<'py>, frame: &[u8]) -> PyResult<Bound<'py, PyDict>> {
     let Summary { message, epoch, view, kind, block, signer, batch, seq, ends_epoch } =
@@ -105,7 +105,7 @@ fn sim_read_frame<'py>(py: Python<'py>, frame: &[u8]) -> PyResult<Bound<'py, PyD
     Ok(said)
 }
 
-/// Signature work of this thread since it began: made, checked alone, equations, signatures in those.
+/// Returns the signature work of this thread since it began: made, checked alone, equations, signatures in those.
 #[pyfunction]
 fn sim_signature_work() -> (u64, u64, u64, u64) {
     let work = rustorium_crypto::work_done();

@@ -1,4 +1,4 @@
-//! The key of what a node keeps on disk: made, opened and handed on in Rust, so that Python never holds its bytes.
+//! The key of a node's data on disk: made, opened and passed on in Rust, so that Python never has its bytes.
 
 use crate::errors::{detached, native_error};
 use crate::ledger::{keystore_error, origin};
@@ -12,7 +12,7 @@ use std::path::Path;
 /// The kind of its key file.
 const KIND: &str = "storage";
 
-/// An opened `storage.key`, in locked memory; with the key before it while that is being replaced.
+/// An opened `storage.key`, in locked memory; with the previous key while a replacement is in progress.
 #[pyclass(frozen, module = "rustorium._native")]
 pub struct StorageKey {
     inner: StorageKeys,
@@ -52,14 +52,15 @@ impl StorageKey {
         Ok(Self { inner: opened.map_err(keystore_error)? })
     }
 
-    /// Draws a new key in place of the one in such a file, which stays beside it until nothing is sealed under it.
+    /// Draws a new key that replaces the one in such a file. The old key stays beside it until nothing is sealed under
+    /// it.
     #[staticmethod]
     fn replace(py: Python<'_>, path: &str, passphrase: &[u8]) -> PyResult<()> {
         let replaced = detached(py, || keystore::replace_storage(Path::new(path), passphrase))?;
         replaced.map(drop).map_err(keystore_error)
     }
 
-    /// Whether the key before is there, too.
+    /// True if the previous key is there, too.
     #[getter]
     fn replacing(&self) -> bool {
         self.inner.before.is_some()
@@ -70,7 +71,7 @@ impl StorageKey {
     }
 }
 
-/// Forbids core dumps of this process, and others of its user to look into its memory.
+/// Forbids core dumps of this process, and other processes of its user to read its memory.
 #[pyfunction]
 pub fn forbid_core_dumps() -> PyResult<()> {
     locked::forbid_core_dumps().map_err(|error| {

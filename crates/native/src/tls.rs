@@ -1,4 +1,4 @@
-//! The gateway's PEM files, and an authority that makes some for devnets and tests.
+//! The gateway's PEM files, and an authority that makes such files for devnets and tests.
 
 use crate::errors::{detached, native_error};
 use pyo3::prelude::*;
@@ -7,8 +7,8 @@ use rustorium_gateway::tls::TlsFiles;
 use rustorium_transport::authority::{Authority, Purpose};
 use std::path::PathBuf;
 
-/// Whether a gateway could start with these files; when its certificate is good: JSON, `begins_ms` and `ends_ms`.
-/// Errors: NativeError `tls-invalid`.
+/// Checks that a gateway could start with these files. Returns the validity of its certificate: JSON, `begins_ms` and
+/// `ends_ms`. Errors: NativeError `tls-invalid`.
 #[pyfunction]
 #[pyo3(signature = (certificate, key, client_authorities = None))]
 pub fn check_tls(
@@ -22,7 +22,7 @@ pub fn check_tls(
     Ok(serde_json::to_string(&tls.state().validity).unwrap_or_default())
 }
 
-/// An authority for certificates, whose key is in memory alone.
+/// An authority for certificates, whose key is only in memory.
 #[pyclass(frozen, module = "rustorium._native")]
 pub struct TlsAuthority(Authority);
 
@@ -37,14 +37,14 @@ impl TlsAuthority {
         Authority::new(name).map(Self).map_err(failed)
     }
 
-    /// What is trusted: PEM.
+    /// The certificate to trust: PEM.
     #[getter]
     fn certificate(&self) -> &str {
         self.0.certificate()
     }
 
-    /// A certificate for names and addresses, and its key: PEM. `until`: year, month and day (up to 28) at whose beginning
-    /// it ends.
+    /// Issues a certificate for names and addresses. Returns it and its key: PEM. It expires at the beginning of the
+    /// day `until`: year, month and day (up to 28).
     #[pyo3(signature = (names, client = false, until = None))]
     fn issue(&self, names: Vec<String>, client: bool, until: Option<(i32, u8, u8)>) -> PyResult<(String, String)> {
         let purpose = if client { Purpose::Client } else { Purpose::Server };

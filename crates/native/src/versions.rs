@@ -1,9 +1,10 @@
-//! Which versions this build reads and writes, by what they are of.
+//! The versions that this build reads and writes, by name.
 
 use pyo3::prelude::*;
 use std::collections::BTreeMap;
 
-/// Versions by name: what of a home is written in Rust, `backup`, `peer protocol` (the newest), `protocol`.
+/// Returns versions by name: those of the parts of a home that Rust writes, `backup`, `peer protocol` (the newest),
+/// `protocol`.
 #[pyfunction]
 pub fn versions() -> BTreeMap<&'static str, u32> {
     let others = [

@@ -1,7 +1,7 @@
-//! Wallets of shielded value for Python: looking through records, proving transfers, and what a wallet's file holds.
+//! Wallets of shielded value in Python: scanning records, proving transfers, and the contents of a wallet's file.
 //!
-//! A wallet takes records in ahead of what it trusts; `settle` keeps them only where tree and digest come to what a proven
-//! head says.
+//! A wallet takes records ahead of what it trusts. `settle` keeps them only if tree and digest match those of a proven
+//! head.
 
 use crate::errors::{detached, native_error};
 use crate::ledger::value_error;
@@ -47,16 +47,16 @@ fn other_chain() -> PyErr {
     native_error("records-refused", sentence)
 }
 
-/// 32 bytes of the system's randomness.
+/// Returns 32 bytes of the system's randomness.
 fn fresh() -> Zeroizing<[u8; 32]> {
     SigningKey::generate().to_seed()
 }
 
-/// Proves transfers under one proving key. It takes about a second to make.
+/// A prover of transfers with one proving key. Creating it takes about a second.
 #[pyclass(frozen, module = "rustorium._native")]
 pub struct ShieldedProver {
     prover: Prover,
-    /// What the chain verifies its proofs with.
+    /// The key with which the chain verifies its proofs.
     key: Key,
 }
 
@@ -66,7 +66,7 @@ impl ShieldedProver {
         Ok(Self { prover, key: key.map_err(|error| native_error(error.code(), error.to_string()))? })
     }
 
-    /// A proof that holds: a proving key whose parts don't belong together makes some that don't.
+    /// Returns a proof that holds. A proving key whose parts don't belong together makes proofs that don't.
     fn prove(&self, made: &Prepared) -> Result<Vec<u8>, ShieldedError> {
         let proof = self.prover.prove(made, &fresh())?;
         let holds = made.statement.claim(&self.key, &proof).and_then(|claim| claim.verify());
@@ -80,19 +80,20 @@ fn internal(error: impl std::fmt::Display) -> PyErr {
 
 #[pymethods]
 impl ShieldedProver {
-    /// A devnet's: FOR TESTS ONLY.
+    /// Creates a devnet's prover: FOR TESTS ONLY.
     #[staticmethod]
     fn insecure_devnet(py: Python<'_>) -> PyResult<Self> {
         Self::new(detached(py, Prover::insecure_devnet)?.map_err(internal)?)
     }
 
-    /// Under keys of any seed: FOR TESTS ONLY.
+    /// Creates a prover with keys of any seed: FOR TESTS ONLY.
     #[staticmethod]
     fn insecure_of_seed(py: Python<'_>, seed: [u8; 32]) -> PyResult<Self> {
         Self::new(detached(py, || Prover::insecure_of_seed(&seed))?.map_err(internal)?)
     }
 
-    /// Under a ceremony's `proving.key` (its bytes), which must be for the verifying key whose canonical bytes are given.
+    /// Opens a prover with a ceremony's `proving.key` (its bytes), which must belong to the verifying key with these
+    /// canonical bytes.
     #[staticmethod]
     fn open(py: Python<'_>, file: &[u8], verifying_key: &[u8]) -> PyResult<Self> {
         let open = || Relation::transfer().map(|relation| open_prover(relation, file, verifying_key));
@@ -100,25 +101,25 @@ impl ShieldedProver {
         Self::new(opened.map_err(|error| native_error(error.code(), error.to_string()))?)
     }
 
-    /// The canonical bytes of the key that verifies its proofs.
+    /// Returns the canonical bytes of the key that verifies its proofs.
     fn verifying_key<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, &self.prover.verifying_key())
     }
 
-    /// The file that `open` opens, of keys whose γ is the generator: a ceremony's or a seed's, not a devnet's.
+    /// Returns the file that `open` opens, for keys whose γ is the generator: a ceremony's or a seed's, not a devnet's.
     fn file<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let encode = || Relation::transfer().map(|relation| encode_proving_key(&relation, self.prover.proving_key()));
         Ok(PyBytes::new(py, &detached(py, encode)?.map_err(internal)?))
     }
 }
 
-/// What a wallet is made of.
+/// The secret of a wallet.
 enum Secret {
     Spending(Box<SpendingKey>),
     Viewing,
 }
 
-/// What it took in.
+/// The records that a wallet took.
 #[derive(Clone)]
 struct Taken {
     wallet: Wallet,
@@ -135,7 +136,7 @@ struct Inner {
 pub struct ShieldedWallet {
     secret: Secret,
     key: ViewingKey,
-    /// What its file is sealed under.
+    /// The secret that its file is sealed under.
     sealing: Zeroizing<Vec<u8>>,
     pool: Pool,
     inner: Mutex<Inner>,
@@ -189,7 +190,7 @@ impl ShieldedWallet {
     }
 }
 
-/// A transfer that is to be proved.
+/// A transfer to be proved.
 struct Wanted {
     sender: AccountId,
     asset: AssetId,
@@ -201,7 +202,7 @@ struct Wanted {
 
 #[pymethods]
 impl ShieldedWallet {
-    /// Of an account's number under a seed, which spends.
+    /// Creates the wallet of an account's number under a seed. It can spend.
     #[staticmethod]
     fn from_seed(py: Python<'_>, seed: [u8; 32], account: u32, chain: &str, pool: u32) -> PyResult<Self> {
         let pool = Pool { chain: ChainId::from_hex(chain).map_err(value_error)?, number: pool };
@@ -214,7 +215,7 @@ impl ShieldedWallet {
         })
     }
 
-    /// Of a viewing key's text, full or incoming, which only looks.
+    /// Creates the wallet of a viewing key's text, full or incoming. It can't spend.
     #[staticmethod]
     fn from_viewing_key(text: &str, chain: &str, pool: u32) -> PyResult<Self> {
         let pool = Pool { chain: ChainId::from_hex(chain).map_err(value_error)?, number: pool };
@@ -228,17 +229,17 @@ impl ShieldedWallet {
         Ok(Self::new(Secret::Viewing, key, sealing, pool))
     }
 
-    /// Where it receives.
+    /// Returns the address at which it receives.
     fn address(&self) -> String {
         self.key.address().to_string()
     }
 
-    /// Whether it can pay.
+    /// Tells if it can pay.
     fn spends(&self) -> bool {
         matches!(self.secret, Secret::Spending(_))
     }
 
-    /// The text of its viewing key: `full`, or the one that sees only what comes in.
+    /// Returns the text of its viewing key: the full one if `full`, otherwise the one that sees only incoming value.
     fn viewing_key(&self, full: bool) -> PyResult<String> {
         let text = match (&self.key, full) {
             (ViewingKey::Full(key), true) => key.reveal(),
@@ -249,19 +250,19 @@ impl ShieldedWallet {
         Ok(text.map_err(refused)?.to_string())
     }
 
-    /// How many transfers it took in; with `ahead` those, too, that aren't settled.
+    /// Returns the number of transfers that it took; with `ahead`, including those that aren't settled.
     fn transfers(&self, ahead: bool) -> u64 {
         let inner = self.lock();
         let taken = inner.ahead.as_ref().filter(|_| ahead).unwrap_or(&inner.taken);
         taken.wallet.position() / 2
     }
 
-    /// Takes in the records of the next transfers, ahead of what is settled; what happened as JSON.
+    /// Takes the records of the next transfers, ahead of what is settled. Returns the events as JSON.
     fn scan(&self, py: Python<'_>, records: &[u8]) -> PyResult<String> {
         Ok(detached(py, || self.take(records))?.map_err(refused)?.to_string())
     }
 
-    /// Keeps what was taken in where it comes to a proven head (the value's bytes); else all of it goes.
+    /// Keeps the records that were taken if they match a proven head (the value's bytes); otherwise drops them all.
     fn settle(&self, head: &[u8]) -> PyResult<()> {
         let head = PoolHead::from_bytes(head).map_err(value_error)?;
         let mut inner = self.lock();
@@ -276,7 +277,7 @@ impl ShieldedWallet {
         Ok(())
     }
 
-    /// Starts at a proven head instead of the pool's first transfer: for a key that got nothing before (W5).
+    /// Starts at a proven head instead of the pool's first transfer: for a key that received nothing before (W5).
     fn start(&self, head: &[u8]) -> PyResult<()> {
         let head = PoolHead::from_bytes(head).map_err(value_error)?;
         let tree = Tree::from_bytes(head.frontier.as_slice()).map_err(refused)?;
@@ -290,12 +291,12 @@ impl ShieldedWallet {
         Ok(())
     }
 
-    /// Forgets what was taken in and not settled.
+    /// Forgets records that were taken and not settled.
     fn forget(&self) {
         self.lock().ahead = None;
     }
 
-    /// The settled notes that aren't spent: position, asset tag, value, memo.
+    /// Returns the settled notes that aren't spent: position, asset tag, value, memo.
     fn notes<'py>(&self, py: Python<'py>) -> Vec<(u32, String, u64, Bound<'py, PyBytes>)> {
         let inner = self.lock();
         let note = |(position, held): (&u32, &rustorium_zk::shielded::scan::Held)| {
@@ -305,14 +306,14 @@ impl ShieldedWallet {
         inner.taken.wallet.held().iter().map(note).collect()
     }
 
-    /// What an asset is called in this pool's notes.
+    /// Returns the tag of an asset in this pool's notes.
     fn asset_tag(&self, asset: &str) -> PyResult<String> {
         let asset = AssetId::from_hex(asset).map_err(value_error)?;
         Ok(tag_hex(&AssetTag::new(&self.pool, &asset)))
     }
 
-    /// Proves a transfer that `sender` is to send; the operation as JSON. `kind`: `shield` (to `to`, a shielded address, or
-    /// to itself), `transfer` (to `to`), `unshield` (to `to`, an account), `merge` (its two largest notes).
+    /// Proves a transfer for `sender` to send. Returns the operation as JSON. `kind`: `shield` (to `to`, a shielded
+    /// address, or to itself), `transfer` (to `to`), `unshield` (to `to`, an account), `merge` (its two largest notes).
     #[pyo3(signature = (prover, kind, sender, asset, amount, to=None, memo=None))]
     #[expect(clippy::too_many_arguments, reason = "the parts of a payment, by name on the Python side")]
     fn prove(
@@ -335,7 +336,7 @@ impl ShieldedWallet {
         serde_json::to_string(&OperationView::from(&proved.map_err(refused)?)).map_err(value_error)
     }
 
-    /// What it settled, and `more` of the caller's, sealed for a file.
+    /// Returns the settled state, and the caller's `more`, sealed for a file.
     fn save<'py>(&self, py: Python<'py>, more: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
         let sealed = detached(py, || {
             let inner = self.lock();
@@ -347,7 +348,7 @@ impl ShieldedWallet {
         Ok(PyBytes::new(py, &sealed.map_err(refused)?))
     }
 
-    /// Takes over what `save` sealed; the caller's part of it.
+    /// Loads a file that `save` sealed. Returns the caller's part of it.
     fn load<'py>(&self, py: Python<'py>, sealed: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
         let read = detached(py, || {
             let plain = open_file(&self.sealing, &self.pool, sealed)
@@ -425,7 +426,7 @@ fn tag_hex(tag: &AssetTag) -> String {
     hex::encode(element_bytes(&tag.0))
 }
 
-/// What happened to a wallet, with the numbers of transfers.
+/// Returns the events of a wallet as JSON, with the numbers of transfers.
 fn events(first: u64, happened: &Happened) -> Value {
     let number = |at: usize| first + at as u64;
     let received = happened.received.iter().map(|(at, position, Opened { note, memo })| {
@@ -453,13 +454,13 @@ fn events(first: u64, happened: &Happened) -> Value {
     received.chain(spent).chain(sent).collect()
 }
 
-/// The account under which a pool's leaves stand.
+/// Returns the account under which a pool's leaves stand.
 #[pyfunction]
 fn pool_account(number: u32) -> String {
     hash::pool_account(number).to_string()
 }
 
-/// The key, in that account's namespace, of the pool's `head` or verifying `key`.
+/// Returns the key, in that account's namespace, of the pool's `head` or verifying `key`.
 #[pyfunction]
 fn pool_row<'py>(py: Python<'py>, row: &str) -> PyResult<Bound<'py, PyBytes>> {
     let row = match row {
@@ -470,13 +471,13 @@ fn pool_row<'py>(py: Python<'py>, row: &str) -> PyResult<Bound<'py, PyBytes>> {
     Ok(PyBytes::new(py, &row.bytes()))
 }
 
-/// The canonical bytes of a devnet's pool key, and the warning that goes with it.
+/// Returns the canonical bytes of a devnet's pool key, and the warning that goes with it.
 #[pyfunction]
 fn devnet_pool_key(py: Python<'_>) -> (Bound<'_, PyBytes>, &'static str) {
     (PyBytes::new(py, DEVNET_VERIFYING_KEY), DEVNET_WARNING)
 }
 
-/// How many transfers a pool's head (the value's bytes) counts.
+/// Returns the number of transfers that a pool's head (the value's bytes) counts.
 #[pyfunction]
 fn pool_transfers(head: &[u8]) -> PyResult<u64> {
     Ok(PoolHead::from_bytes(head).map_err(value_error)?.transfers())

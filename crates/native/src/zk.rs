@@ -1,4 +1,5 @@
-//! Groth16 keys, proofs and inputs for Python: snarkjs' JSON into canonical bytes, and verifying without a node.
+//! Groth16 keys, proofs and inputs in Python: snarkjs' JSON converted to canonical bytes, and verification without a
+//! node.
 
 use crate::errors::{detached, native_error};
 use crate::ledger::value_error;
@@ -13,27 +14,27 @@ fn refused(error: Refused) -> PyErr {
     native_error(error.code(), format!("refused: {error}"))
 }
 
-/// The canonical bytes of a `verification_key.json`, or of canonical bytes themselves, checked.
+/// Returns the canonical bytes of a `verification_key.json`, or of canonical bytes themselves, and checks them.
 #[pyfunction]
 fn zk_key<'py>(py: Python<'py>, key: &[u8], json: bool) -> PyResult<Bound<'py, PyBytes>> {
     let read = || if json { snarkjs::key_from_json(key) } else { check_key(key).map(|()| key.to_vec()) };
     Ok(PyBytes::new(py, &detached(py, read)?.map_err(refused)?))
 }
 
-/// The curve of a key's canonical bytes as snarkjs calls it, and the number of its inputs.
+/// Returns snarkjs' name of the curve of a key's canonical bytes, and the number of its inputs.
 #[pyfunction]
 fn zk_describe(key: &[u8]) -> PyResult<(&'static str, usize)> {
     let (curve, inputs) = curve_and_inputs(key).map_err(refused)?;
     Ok((curve.label(), inputs))
 }
 
-/// The canonical bytes of a `proof.json`, whose points are checked.
+/// Returns the canonical bytes of a `proof.json`, and checks its points.
 #[pyfunction]
 fn zk_proof<'py>(py: Python<'py>, json: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
     Ok(PyBytes::new(py, &detached(py, || snarkjs::proof_from_json(json))?.map_err(refused)?))
 }
 
-/// The canonical bytes of each input in a `public.json`; the curve is that of the proof's length.
+/// Returns the canonical bytes of each input in a `public.json`. The curve is that of the proof's length.
 #[pyfunction]
 fn zk_inputs<'py>(py: Python<'py>, json: &[u8], proof_bytes: usize) -> PyResult<Vec<Bound<'py, PyBytes>>> {
     let curve = Curve::of_proof(proof_bytes).ok_or_else(|| value_error("no curve's proofs have that many bytes"))?;
@@ -41,15 +42,15 @@ fn zk_inputs<'py>(py: Python<'py>, json: &[u8], proof_bytes: usize) -> PyResult<
     Ok(inputs.iter().map(|input| PyBytes::new(py, input)).collect())
 }
 
-/// Verifies a proof, all in canonical bytes. Errors: NativeError that says why it is refused.
+/// Verifies a proof, all in canonical bytes. Errors: NativeError with the reason of the refusal.
 #[pyfunction]
 fn zk_verify(py: Python<'_>, key: &[u8], proof: &[u8], inputs: Vec<[u8; 32]>) -> PyResult<()> {
     let verified = || Claim::new(&Key::from_bytes(key)?, proof, &inputs)?.verify();
     detached(py, verified)?.map_err(refused)
 }
 
-/// Verifies many proofs as one equation, each (key, proof, inputs) in canonical bytes; for each what is wrong with it, as
-/// (code, sentence), or nothing.
+/// Verifies many proofs as one equation, each (key, proof, inputs) in canonical bytes. Returns for each its fault as
+/// (code, sentence), or None.
 #[pyfunction]
 #[expect(clippy::type_complexity, reason = "tuples are what Python gives and gets")]
 fn zk_verify_all(
@@ -57,7 +58,7 @@ fn zk_verify_all(
     claims: Vec<(Vec<u8>, Vec<u8>, Vec<[u8; 32]>)>,
 ) -> PyResult<Vec<Option<(&'static str, String)>>> {
     let work = || {
-        // A block's proofs are mostly for few keys, and reading one takes as long as verifying a proof.
+        // A block's proofs are mostly for few keys, and decoding a key takes as long as verifying a proof.
         let mut keys: HashMap<&[u8], Result<Key, Refused>> = HashMap::new();
         let mut good = Vec::with_capacity(claims.len());
         let mut verdicts = Vec::with_capacity(claims.len());
@@ -76,7 +77,8 @@ fn zk_verify_all(
     detached(py, work)
 }
 
-/// The id of the verifier that an account makes of a key and the inputs that it names, (index, once) ascending.
+/// Returns the id of the verifier that an account registers with a key and the inputs that it names, (index, once)
+/// ascending.
 #[pyfunction]
 fn verifier_id(owner: &str, key: &[u8], named: Vec<(u8, bool)>) -> PyResult<String> {
     let owner = AccountId::parse(owner).map_err(value_error)?;
@@ -84,7 +86,7 @@ fn verifier_id(owner: &str, key: &[u8], named: Vec<(u8, bool)>) -> PyResult<Stri
     Ok(hash::verifier_id(&owner, key, &named).to_string())
 }
 
-/// A transaction's id as a public input.
+/// Returns a transaction's id as a public input.
 #[pyfunction]
 fn transaction_input<'py>(py: Python<'py>, id: &str) -> PyResult<Bound<'py, PyBytes>> {
     Ok(PyBytes::new(py, &hash::transaction_input(&TxId::from_hex(id).map_err(value_error)?)))

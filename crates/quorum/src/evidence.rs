@@ -1,4 +1,4 @@
-//! What a validator signed that no honest one signs.
+//! Evidence of signatures that no honest validator makes.
 
 use crate::committee::Committee;
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -30,7 +30,7 @@ pub enum Evidence {
 }
 
 impl Evidence {
-    /// Who signed both.
+    /// Returns the validator that signed both.
     pub fn offender(&self) -> ValidatorIndex {
         match self {
             Self::TwoNotarizes(vote, _) | Self::TwoFinalizes(vote, _) | Self::NullifyAndFinalize(vote, _) => {
@@ -40,7 +40,7 @@ impl Evidence {
         }
     }
 
-    /// The view in which two votes exclude each other; none for batches.
+    /// Returns the view in which two votes exclude each other; `None` for batches.
     pub fn view(&self) -> Option<View> {
         match self {
             Self::TwoNotarizes(vote, _) | Self::TwoFinalizes(vote, _) | Self::NullifyAndFinalize(vote, _) => {
@@ -50,7 +50,7 @@ impl Evidence {
         }
     }
 
-    /// Evidence of two verified votes, where they exclude each other.
+    /// Returns evidence of two verified votes, if they exclude each other.
     pub fn two_votes(first: &Verified<SignedVote>, second: &Verified<SignedVote>) -> Option<Self> {
         exclude(first, second).then(|| match (first.body.kind, second.body.kind) {
             (VoteKind::Notarize, _) => Self::TwoNotarizes(**first, **second),
@@ -60,7 +60,7 @@ impl Evidence {
         })
     }
 
-    /// Evidence of two checked batches, where they are at one position of one lane and differ.
+    /// Returns evidence of two checked batches, if they differ and have the same position of the same lane.
     pub fn two_batches(first: &CheckedBatch, second: &CheckedBatch) -> Option<Self> {
         let (a, b) = (&first.batch.body, &second.batch.body);
         let same_place = (a.chain, a.shard, a.epoch, a.author, a.seq) == (b.chain, b.shard, b.epoch, b.author, b.seq);
@@ -73,8 +73,8 @@ impl Evidence {
         })
     }
 
-    /// Whether votes as evidence convince someone who trusts only the committee's keys. Batches need their bodies for
-    /// that: false.
+    /// Tells if votes as evidence convince somebody who trusts only the committee's keys. Always false for batches,
+    /// which would need their bodies for that.
     pub fn convicts(&self, committee: &Committee) -> bool {
         let (Self::TwoNotarizes(a, b) | Self::TwoFinalizes(a, b) | Self::NullifyAndFinalize(a, b)) = self else {
             return false;
@@ -85,7 +85,7 @@ impl Evidence {
     }
 }
 
-/// Whether an honest validator signs at most one of the two.
+/// Tells if an honest validator signs at most one of the two.
 fn exclude(a: &SignedVote, b: &SignedVote) -> bool {
     let same_signer = a.signer == b.signer;
     let same_view = (a.body.chain, a.body.shard, a.body.epoch, a.body.view)

@@ -1,14 +1,14 @@
-//! The last gate in front of the validator key: it never lets out two votes that exclude each other.
+//! The vote-once guard, the last check before the validator key signs: two votes that exclude each other never pass.
 //!
 //! *Invariants:* per view at most one block notarized, at most one finalized, and never a nullify beside a finalize, in
-//! either order; the same vote again is fine; of a view that was forgotten nothing is let out.
+//! either order; the same vote may pass again; no vote of a forgotten view passes.
 
 use crate::committee::well_formed;
 use rustorium_types::{BlockDigest, ChainId, Epoch, ShardId, View, VoteBody, VoteKind};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
-/// Why a vote must not be signed.
+/// A vote must not be signed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum VoteConflict {
     /// Another block was notarized.
@@ -27,19 +27,19 @@ pub enum VoteConflict {
         /// The block of the vote that was cast.
         voted: BlockDigest,
     },
-    /// A nullify after a finalize.
+    /// The vote is a nullify, and a finalize was cast.
     #[error("view {view}: already voted to finalize, so it can't be nullified")]
     NullifyAfterFinalize {
         /// The view.
         view: View,
     },
-    /// A finalize after a nullify.
+    /// The vote is a finalize, and a nullify was cast.
     #[error("view {view}: already nullified, so it can't be finalized")]
     FinalizeAfterNullify {
         /// The view.
         view: View,
     },
-    /// What was voted in the view is not remembered.
+    /// The votes of the view are no longer remembered.
     #[error("view {view} is below {floor}: what was voted there is forgotten")]
     Forgotten {
         /// The view.
@@ -47,10 +47,10 @@ pub enum VoteConflict {
         /// The lowest remembered view.
         floor: View,
     },
-    /// Another chain, shard or epoch than the votes before.
+    /// The vote is of another chain, shard or epoch than the votes before.
     #[error("the vote is of another chain, shard or epoch than this guard's: use one guard for each")]
     OtherScope,
-    /// A nullify with a block, or another kind without one.
+    /// The vote is a nullify with a block, or of another kind without one.
     #[error("the vote names a block where its kind has none, or none where it needs one")]
     BlockMismatch,
 }
@@ -62,7 +62,7 @@ struct Cast {
     finalize: Option<BlockDigest>,
 }
 
-/// What one validator voted in one chain, shard and epoch: those of the first vote recorded.
+/// The votes of one validator in one chain, shard and epoch: those of the first vote recorded.
 #[derive(Clone, Default)]
 pub struct VoteGuard {
     scope: Option<(ChainId, ShardId, Epoch)>,
@@ -71,12 +71,12 @@ pub struct VoteGuard {
 }
 
 impl VoteGuard {
-    /// A guard that has let nothing out.
+    /// Creates a guard that has passed no vote.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Whether `body` may be signed. The same vote again may.
+    /// Checks that `body` may be signed. The same vote may be signed again.
     pub fn check(&self, body: &VoteBody) -> Result<(), VoteConflict> {
         let view = body.view;
         if self.scope.is_some_and(|scope| scope != scope_of(body)) {
@@ -102,7 +102,7 @@ impl VoteGuard {
         }
     }
 
-    /// Whether nothing speaks against this node having cast the vote: it was recorded, or its view is forgotten.
+    /// Tells if the vote is accounted for: it was recorded, or its view is forgotten.
     pub fn accounts_for(&self, body: &VoteBody) -> bool {
         let cast = self.cast.get(&body.view).copied().unwrap_or_default();
         let recorded = match body.kind {
@@ -113,7 +113,7 @@ impl VoteGuard {
         recorded || body.view < self.floor
     }
 
-    /// Remembers a vote that is about to be signed, or that the journal holds. What was recorded first stays.
+    /// Remembers a vote that is about to be signed, or that the journal has. The vote recorded first stays.
     pub fn record(&mut self, body: &VoteBody) {
         let scope = *self.scope.get_or_insert(scope_of(body));
         if scope != scope_of(body) || body.view < self.floor {
@@ -127,7 +127,7 @@ impl VoteGuard {
         }
     }
 
-    /// Forgets the views below; nothing may be signed there any more.
+    /// Forgets the views below `view`. No vote may be signed there any more.
     pub fn prune_below(&mut self, view: View) {
         self.floor = self.floor.max(view);
         while self.cast.first_key_value().is_some_and(|(known, _)| *known < view) {

@@ -1,13 +1,14 @@
-//! The certificates above the last final view: the newest whole, older ones by their places in the journal.
+//! The certificates above the last final view: the newest are in memory, older ones only by their positions in the
+//! journal.
 //!
-//! *Invariants:* a certificate is forgotten only with its view; the windows bound bytes in memory, never what is known
-//! to exist; what has no place in the journal yet stays whole.
+//! *Invariants:* a certificate is forgotten only with its view; the windows bound bytes in memory, never the knowledge
+//! that a certificate exists; a certificate that has no position in the journal yet stays in memory.
 
 use rustorium_crypto::Verified;
 use rustorium_types::{Certificate, View, VoteKind};
 use std::collections::BTreeMap;
 
-/// Bytes of a certificate besides its signatures.
+/// Bytes of a certificate without its signatures.
 const BODY_BYTES: usize = 88;
 /// Bytes of a signer and its signature.
 const SIGNATURE_BYTES: usize = 66;
@@ -15,13 +16,13 @@ const SIGNATURE_BYTES: usize = 66;
 /// A certificate that is kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum KeptCertificate {
-    /// In memory.
+    /// The whole certificate, in memory.
     Whole(Verified<Certificate>),
-    /// In the journal, at this position.
+    /// The certificate's position in the journal.
     At(u64),
 }
 
-/// Places of a view's certificates in the journal, by kind.
+/// Positions of a view's certificates in the journal, by kind.
 type Places = [Place; 3];
 
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
@@ -29,7 +30,7 @@ struct Place(u64);
 
 impl Place {
     const NONE: Self = Self(0);
-    /// There is a certificate, and its place isn't known.
+    /// There is a certificate, but its position isn't known.
     const UNKNOWN: Self = Self(u64::MAX);
 
     fn known(self) -> Option<u64> {
@@ -42,7 +43,7 @@ pub(crate) struct KeptCertificates {
     views: BTreeMap<View, Places>,
     whole: BTreeMap<(View, u8), Verified<Certificate>>,
     bytes: usize,
-    /// The most bytes, and the fewest certificates, that stay whole.
+    /// The most bytes, and the least number of certificates, that stay in memory.
     limits: (usize, usize),
 }
 
@@ -51,22 +52,22 @@ impl KeptCertificates {
         Self { views: BTreeMap::new(), whole: BTreeMap::new(), bytes: 0, limits: (bytes_max, count_min) }
     }
 
-    /// Whether there is a certificate of this kind.
+    /// Tells if there is a certificate of this kind.
     pub(crate) fn has(&self, kind: VoteKind, view: View) -> bool {
         self.views.get(&view).is_some_and(|places| places[kind as usize] != Place::NONE)
     }
 
-    /// Whether there is a certificate of any kind.
+    /// Tells if there is a certificate of any kind.
     pub(crate) fn has_any(&self, view: View) -> bool {
         self.views.contains_key(&view)
     }
 
-    /// A certificate that is in memory.
+    /// Returns a certificate that is in memory.
     pub(crate) fn whole(&self, kind: VoteKind, view: View) -> Option<&Verified<Certificate>> {
         self.whole.get(&(view, kind as u8))
     }
 
-    /// Keeps a certificate, unless there is one of its kind and view; whether it was new.
+    /// Keeps a certificate, unless there is one of its kind and view. Returns whether it was new.
     pub(crate) fn insert(&mut self, certificate: Verified<Certificate>) -> bool {
         let (kind, view) = (certificate.body.kind, certificate.body.view);
         let place = &mut self.views.entry(view).or_default()[kind as usize];
@@ -79,7 +80,7 @@ impl KeptCertificates {
         true
     }
 
-    /// Keeps a certificate by its place alone, unless there is one of its kind and view.
+    /// Keeps a certificate only by its position, unless there is one of its kind and view.
     pub(crate) fn insert_place(&mut self, kind: VoteKind, view: View, position: u64) {
         let place = &mut self.views.entry(view).or_default()[kind as usize];
         if *place == Place::NONE {
@@ -87,7 +88,8 @@ impl KeptCertificates {
         }
     }
 
-    /// The journal holds this certificate here, first or after it was copied there. Sheds what is too much for memory.
+    /// Notes the certificate's position in the journal, when it is written or after it was copied there. Drops the
+    /// certificates that are too many for memory.
     pub(crate) fn journaled(&mut self, kind: VoteKind, view: View, position: u64) {
         let Some(places) = self.views.get_mut(&view) else { return };
         let place = &mut places[kind as usize];
@@ -110,7 +112,7 @@ impl KeptCertificates {
         }
     }
 
-    /// Forgets the views below.
+    /// Forgets the views below `view`.
     pub(crate) fn forget_below(&mut self, view: View) {
         while self.views.first_key_value().is_some_and(|(known, _)| *known < view) {
             self.views.pop_first();
@@ -120,9 +122,9 @@ impl KeptCertificates {
         }
     }
 
-    /// What is kept of these views, inclusive, by view and then kind.
+    /// Returns the certificates of these views, inclusive, by view and then kind.
     pub(crate) fn between(&self, first: View, last: View) -> impl Iterator<Item = KeptCertificate> {
-        // BTreeMap's range panics where the views are the wrong way round.
+        // BTreeMap's range panics if the views are in reverse order.
         let views = self.views.range(first..=last.max(first)).filter(move |(view, _)| **view <= last);
         views.flat_map(|(view, places)| {
             (0u8..3).zip(places).filter_map(|(kind, place)| {
@@ -132,12 +134,12 @@ impl KeptCertificates {
         })
     }
 
-    /// Whole certificates above a view, newest first.
+    /// Returns the certificates above a view that are in memory, newest first.
     pub(crate) fn whole_above(&self, view: View) -> impl Iterator<Item = &Verified<Certificate>> {
         self.whole.range((view.next(), 0)..).rev().map(|(_, certificate)| certificate)
     }
 
-    /// Views, whole certificates and their bytes.
+    /// Returns the numbers of views and of whole certificates, and the bytes of the latter.
     pub(crate) fn size(&self) -> (usize, usize, usize) {
         (self.views.len(), self.whole.len(), self.bytes)
     }

@@ -1,32 +1,32 @@
-//! Who leads a view (R1): cycles over the leaders, and one over the whole committee in 32.
+//! The schedule of leaders (R1): cycles over the leaders, and one of 32 over the whole committee.
 //!
-//! *Invariants:* a pure function of what all members share; the same as the core's, which the vectors in
-//! `tests/vectors/leaders.json` hold both to.
+//! *Invariants:* a pure function of data that all members share; equal to the core's, since the vectors in
+//! `tests/vectors/leaders.json` check both.
 
 use rustorium_crypto::hash::hash;
 use rustorium_types::{ChainId, Epoch, Hash, ValidatorIndex, View, permutation};
 
-/// One cycle in so many goes over the whole committee.
+/// One cycle in this many goes over the whole committee.
 const FULL_EVERY: u64 = 32;
 
 /// The seed of an epoch's leaders.
 const LEADERS: &[u8] = b"rustorium/leaders/v1\0";
 
-/// What the order of an epoch's leaders is drawn from: `root` is the result root that the boundary before it claims, or
-/// the genesis root.
+/// Returns the seed from which the order of an epoch's leaders is drawn. `root` is the result root that the boundary
+/// before the epoch claims, or the genesis root.
 pub fn leader_seed(chain: ChainId, epoch: Epoch, root: Hash) -> u64 {
     let digest = hash(LEADERS, &[&chain.0, &epoch.0.to_le_bytes(), &root.0]);
     digest.iter().take(8).rev().fold(0, |seed, byte| seed << 8 | u64::from(*byte))
 }
 
-/// One view's place in the schedule.
+/// A view's place in the schedule.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Turn {
-    /// Who leads it.
+    /// The leader of the view.
     pub leader: ValidatorIndex,
-    /// Its cycle, counted from the epoch's first view on.
+    /// The view's cycle, counted from the epoch's first view.
     pub cycle: u64,
-    /// Whether its cycle goes over the whole committee.
+    /// True if the cycle goes over the whole committee.
     pub full: bool,
 }
 
@@ -40,14 +40,14 @@ pub struct Leaders {
 }
 
 impl Leaders {
-    /// Those of a committee of `n` whose epoch begins above the view `boundary`. All of them lead in turn: in an order that
-    /// `seed` draws anew for each cycle, or, where there is none, by their places.
+    /// Creates the schedule of a committee of `n` whose epoch begins above the view `boundary`. All of them lead in
+    /// turn: in an order that `seed` draws again for each cycle, or, without a seed, by their indexes.
     pub fn new(n: usize, seed: Option<u64>, boundary: View) -> Self {
         let all: Vec<_> = (0..n.max(1)).map(|place| ValidatorIndex(place as u16)).collect();
         Self { leaders: all.clone(), all, seed, boundary }
     }
 
-    /// The same, with these leaders alone in ordinary cycles; where there are none it stays as it is.
+    /// Returns a schedule in which only these lead in ordinary cycles. If there are none, the schedule stays as it is.
     pub fn led_by(mut self, leaders: Vec<ValidatorIndex>) -> Self {
         if !leaders.is_empty() {
             self.leaders = leaders;
@@ -55,27 +55,27 @@ impl Leaders {
         self
     }
 
-    /// The members that lead in ordinary cycles.
+    /// Returns the members that lead in ordinary cycles.
     pub fn leaders(&self) -> &[ValidatorIndex] {
         &self.leaders
     }
 
-    /// What their order is drawn from; none: they go round by place.
+    /// Returns the seed of their order; `None` if they take turns by index.
     pub fn seed(&self) -> Option<u64> {
         self.seed
     }
 
-    /// The view of the boundary block before the epoch.
+    /// Returns the view of the boundary block before the epoch.
     pub fn boundary(&self) -> View {
         self.boundary
     }
 
-    /// The leader of a view.
+    /// Returns the leader of a view.
     pub fn of(&self, view: View) -> ValidatorIndex {
         self.turn(view).leader
     }
 
-    /// Where a view stands; one at or below the boundary is of no cycle, and counts as the first one's.
+    /// Returns a view's place. A view at or below the boundary is in no cycle, and counts as one of the first cycle.
     pub fn turn(&self, view: View) -> Turn {
         let (m, n) = (self.leaders.len() as u64, self.all.len() as u64);
         let ordinary = (FULL_EVERY - 1) * m;
@@ -92,7 +92,7 @@ impl Leaders {
     }
 }
 
-/// The members in the order that the seed draws.
+/// Returns the members in the order that the seed draws.
 pub fn permuted(members: &[ValidatorIndex], seed: u64) -> Vec<ValidatorIndex> {
     permutation(seed, members.len()).into_iter().map(|place| members[place]).collect()
 }

@@ -1,8 +1,8 @@
 //! Votes become certificates here: tallies with lazy verification, evidence against liars, the vote-once guard, reports.
 //!
 //! *Invariants:* sans-IO and single-threaded, knows no clock; decides nothing about what to vote; a certificate or
-//! evidence leaves only with every signature in it verified; memory is bounded by the windows and the committee, besides
-//! 32 bytes for each view above the last final one that a quorum has certified.
+//! evidence leaves only with every signature in it verified; memory is bounded by the windows and the committee, except
+//! for 32 bytes for each view above the last final one that a quorum has certified.
 
 pub mod committee;
 pub mod evidence;

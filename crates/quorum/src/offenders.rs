@@ -1,35 +1,35 @@
-//! Members that send false signatures under their proven keys, and for how long they aren't listened to (R39).
+//! Members that send false signatures under their proven keys, and the times for which their frames aren't read (R39).
 //!
-//! *Invariants:* knows no clock; only who is charged may be cut off, and at most f members at a time; memory is bounded by
-//! the members and by three charges each.
+//! *Invariants:* knows no clock; only charged members may be cut off, and at most f members at a time; memory is
+//! bounded by the members and by three charges each.
 
 use rustorium_types::PublicKey;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Charges within `WINDOW_MS` that cut a member off.
+/// Number of charges within `WINDOW_MS` that cut a member off.
 const CHARGES: usize = 3;
 const WINDOW_MS: u64 = 10 * 60 * 1_000;
-/// Length of the first cut; each one after it is twice as long.
+/// Length of the first cut. Each later one is twice as long.
 const CUT_MS: u64 = 30 * 1_000;
 const CUT_MS_MAX: u64 = 15 * 60 * 1_000;
-/// A member without a charge for so long is as good as new.
+/// Time without a charge after which a member's charges are forgotten.
 const FORGOTTEN_MS: u64 = 60 * 60 * 1_000;
 
-/// A false signature, by what it was on.
+/// A false signature, by the message that had it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Charge {
-    /// A vote of its own, alone or in a proposal.
+    /// A vote of the member's own, alone or in a proposal.
     Vote,
-    /// A certificate that it sent on.
+    /// A certificate that the member passed on.
     Certificate,
-    /// The author's signature on a batch of its own, or on one that it answered with.
+    /// The author's signature on a batch of the member's own, or on a batch in its answer.
     Batch,
-    /// A transaction in a batch that it signed.
+    /// A transaction in a batch that the member signed.
     Transaction,
 }
 
 impl Charge {
-    /// Words for people: "it sent …".
+    /// Returns words for people that continue "it sent …".
     pub fn what(self) -> &'static str {
         match self {
             Self::Vote => "votes with false signatures",
@@ -43,29 +43,29 @@ impl Charge {
 /// Result of a charge.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sentence {
-    /// Only noted.
+    /// The charge is only noted.
     Noted,
-    /// Cut off until then.
+    /// The member is cut off until then.
     CutUntil(u64),
-    /// It would be cut off, but f others are, or nobody may be.
+    /// The member would be cut off, but f others already are, or none may be.
     TooMany,
 }
 
 /// A member that is cut off, for people.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cut {
-    /// Its node key.
+    /// The member's node key.
     pub key: PublicKey,
-    /// What it was charged with last.
+    /// The newest charge.
     pub charge: Charge,
-    /// Its charges since it was last forgotten.
+    /// Number of charges since they were last forgotten.
     pub count: u64,
-    /// When it is listened to again.
+    /// Time at which the member's frames are read again.
     pub until_ms: u64,
 }
 
 struct Record {
-    /// The newest, at most `CHARGES`.
+    /// Times of the newest charges, at most `CHARGES`.
     recent_ms: VecDeque<u64>,
     last_ms: u64,
     last: Charge,
@@ -74,16 +74,16 @@ struct Record {
     until_ms: u64,
 }
 
-/// The ledger of one node.
+/// The charges at one node.
 #[derive(Default)]
 pub struct Offenders {
     records: BTreeMap<PublicKey, Record>,
-    /// Since when more members than f would have been cut off.
+    /// Time at which more members than f would last have been cut off.
     many_ms: Option<u64>,
 }
 
 impl Offenders {
-    /// Charges a member with a false signature. `faults`: how many the committee tolerates.
+    /// Charges a member with a false signature. `faults`: the number of faulty members that the committee tolerates.
     pub fn charge(&mut self, key: PublicKey, charge: Charge, now_ms: u64, faults: usize) -> Sentence {
         self.forget(now_ms);
         let cut_off = self.cut_off(now_ms).count();
@@ -98,7 +98,7 @@ impl Offenders {
         (record.last_ms, record.last) = (now_ms, charge);
         record.count += 1;
         if record.until_ms > now_ms {
-            // What was under way when it was cut off is no second offence.
+            // Frames that were on their way when the member was cut off are no second offence.
             return Sentence::Noted;
         }
         record.recent_ms.retain(|at| now_ms.saturating_sub(*at) < WINDOW_MS);
@@ -116,22 +116,22 @@ impl Offenders {
         Sentence::CutUntil(record.until_ms)
     }
 
-    /// Whether a member has a charge that isn't forgotten.
+    /// Tells if a member has a charge that isn't forgotten.
     pub fn is_suspect(&self, key: &PublicKey) -> bool {
         self.records.contains_key(key)
     }
 
-    /// Whether nobody has a charge that isn't forgotten.
+    /// Tells if no member has a charge that isn't forgotten.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// Members that aren't listened to.
+    /// Returns the members that are cut off.
     pub fn cut_off(&self, now_ms: u64) -> impl Iterator<Item = &PublicKey> {
         self.records.iter().filter(move |(_, record)| record.until_ms > now_ms).map(|(key, _)| key)
     }
 
-    /// The same, with reasons.
+    /// Returns the members that are cut off, with reasons.
     pub fn cuts(&self, now_ms: u64) -> Vec<Cut> {
         let cut = |(key, record): (&PublicKey, &Record)| Cut {
             key: *key,
@@ -142,17 +142,18 @@ impl Offenders {
         self.records.iter().filter(|(_, record)| record.until_ms > now_ms).map(cut).collect()
     }
 
-    /// Whether more members than f were found out within the last ten minutes.
+    /// Tells if more members than f were found out within the last ten minutes.
     pub fn too_many(&self, now_ms: u64) -> bool {
         self.many_ms.is_some_and(|at| now_ms.saturating_sub(at) < WINDOW_MS)
     }
 
-    /// When the next member is listened to again.
+    /// Returns the time at which the next member's frames are read again.
     pub fn next_return_ms(&self, now_ms: u64) -> Option<u64> {
         self.records.values().map(|record| record.until_ms).filter(|until| *until > now_ms).min()
     }
 
-    /// Another committee: cuts of its members go on, the newest ones, at most f; all else is forgotten.
+    /// Starts an epoch with another committee. Cuts of its members continue: the newest ones, at most f. Everything
+    /// else is forgotten.
     pub fn begin_epoch(&mut self, members: &BTreeSet<PublicKey>, now_ms: u64, faults: usize) {
         self.records.retain(|key, _| members.contains(key));
         let mut newest: Vec<u64> = self.cuts(now_ms).into_iter().map(|cut| cut.until_ms).collect();

@@ -1,8 +1,8 @@
-//! What peers say beside their votes: how far they executed and rooted, and which batches they hold.
+//! Peers' reports beside their votes: the heights that they executed and rooted, and the batches that they hold.
 //!
-//! *Invariants:* result roots chain and state roots are those of the state that they certify, so a peer that has our root at
-//! a height agrees on all below; only the newest word of
-//! a peer counts, and words about heights that we have yet to execute wait in a short queue.
+//! *Invariants:* result roots form a chain and state roots certify the whole state, so a peer that has our root at a
+//! height agrees on all lower heights; only a peer's newest report counts, and reports about heights that we have not
+//! executed yet wait in a short queue.
 
 use rustorium_types::{Hash, Height, ResultClaim, ValidatorIndex};
 use std::collections::{BTreeMap, VecDeque};
@@ -14,15 +14,15 @@ const WAITING_MAX: usize = 64;
 
 #[derive(Clone, Default)]
 struct Peer {
-    /// Newest report that equals our own root there.
+    /// Newest report that equals our own root at its height.
     agreed: Option<ResultClaim>,
-    /// Oldest height at which it reported another root than ours, above what is agreed.
+    /// Oldest height, above `agreed`, at which the peer reported another root than ours.
     disputed: Option<Height>,
-    /// Ahead of our own execution, ascending by height.
+    /// Reports ahead of our own execution, ascending by height.
     waiting: VecDeque<ResultClaim>,
 }
 
-/// Who got how far with which root: one tally for execution, one for the state tree.
+/// A tally of reported heights and roots: there is one for execution, and one for the state tree.
 pub struct ReportTally {
     quorum: usize,
     me: Option<ValidatorIndex>,
@@ -31,12 +31,12 @@ pub struct ReportTally {
 }
 
 impl ReportTally {
-    /// No reports yet, of a committee of `n`; `me` is this node's place in it.
+    /// Creates a tally without reports, for a committee of `n`. `me` is this node's index in it.
     pub fn new(n: usize, quorum: usize, me: Option<ValidatorIndex>) -> Self {
         Self { quorum, me, own: BTreeMap::new(), peers: vec![Peer::default(); n] }
     }
 
-    /// This node executed up to here.
+    /// Notes this node's own newest height and root.
     pub fn own(&mut self, report: ResultClaim) {
         self.own.insert(report.height, report.root);
         while self.own.len() > OWN_HEIGHTS_MAX {
@@ -50,14 +50,15 @@ impl ReportTally {
         }
     }
 
-    /// A peer says that it executed up to here.
+    /// Takes a peer's report of its newest height and root.
     pub fn update(&mut self, who: ValidatorIndex, report: ResultClaim) {
         let Some(peer) = self.peers.get_mut(usize::from(who.0)).filter(|_| Some(who) != self.me) else { return };
         let tip = self.own.last_key_value().map(|(height, _)| *height);
         if tip >= Some(report.height) {
             judge(&self.own, report, peer);
         } else if peer.waiting.back().is_none_or(|back| back.height < report.height) {
-            // The oldest ones stay, since our execution reaches them first; the newest gives way to a newer.
+            // The oldest reports stay, since our execution reaches them first. The newest one is replaced by a newer
+            // one.
             if peer.waiting.len() == WAITING_MAX {
                 peer.waiting.pop_back();
             }
@@ -65,8 +66,8 @@ impl ReportTally {
         }
     }
 
-    /// The newest executed height and root that a quorum, this node included, agrees on. None for a node that only
-    /// follows, or before a quorum has spoken.
+    /// Returns the newest height and root that a quorum, including this node, agrees on. `None` for a node that only
+    /// follows, or before a quorum has reported.
     pub fn claimable(&self) -> Option<ResultClaim> {
         let me = self.me?;
         let (height, root) = self.own.last_key_value()?;
@@ -77,7 +78,8 @@ impl ReportTally {
         agreed.get(self.quorum.checked_sub(1)?).copied()
     }
 
-    /// A height by which a quorum of others has another root than this node: it computed wrongly and must stop voting.
+    /// Returns a height by which a quorum of others has another root than this node: this node computed wrongly and
+    /// must stop voting.
     pub fn diverged(&self) -> Option<Height> {
         let mut disputed: Vec<Height> = self.peers.iter().filter_map(|peer| peer.disputed).collect();
         disputed.sort_unstable();
@@ -85,7 +87,7 @@ impl ReportTally {
     }
 }
 
-/// Compares a report with our own root at its height, which was executed.
+/// Compares a report with our own root at its height, which we have executed.
 fn judge(own: &BTreeMap<Height, Hash>, report: ResultClaim, peer: &mut Peer) {
     let Some(root) = own.get(&report.height) else { return };
     if *root == report.root {
@@ -98,19 +100,19 @@ fn judge(own: &BTreeMap<Height, Hash>, report: ResultClaim, peer: &mut Peer) {
     }
 }
 
-/// How many batches of each lane members hold without a gap.
+/// Numbers of batches of each lane that members hold without a gap.
 pub struct HeldTally {
     quorum: usize,
     held: Vec<Vec<u64>>,
 }
 
 impl HeldTally {
-    /// Nobody holds anything yet, in a committee of `n` with as many lanes.
+    /// Creates a tally in which no member holds anything, for a committee of `n` with as many lanes.
     pub fn new(n: usize, quorum: usize) -> Self {
         Self { quorum, held: vec![vec![0; n]; n] }
     }
 
-    /// A member's newest word, this node's own included. Lanes that it leaves out are at 0.
+    /// Takes a member's newest numbers, or this node's own. Lanes that are left out are at 0.
     pub fn update(&mut self, who: ValidatorIndex, held: &[u64]) {
         if let Some(row) = self.held.get_mut(usize::from(who.0)) {
             for (lane, count) in row.iter_mut().enumerate() {
@@ -119,7 +121,7 @@ impl HeldTally {
         }
     }
 
-    /// A member's word on some lanes; what it says of the others stays.
+    /// Takes a member's numbers for some lanes. Those for the others stay.
     pub fn change(&mut self, who: ValidatorIndex, counts: &[(ValidatorIndex, u64)]) {
         let Some(row) = self.held.get_mut(usize::from(who.0)) else { return };
         for (lane, count) in counts {
@@ -129,19 +131,19 @@ impl HeldTally {
         }
     }
 
-    /// Batches of `lane` that a member holds, by its newest word.
+    /// Returns the number of batches of `lane` that a member holds, by its newest report.
     pub fn of(&self, who: ValidatorIndex, lane: ValidatorIndex) -> u64 {
         let row = self.held.get(usize::from(who.0));
         row.and_then(|row| row.get(usize::from(lane.0))).copied().unwrap_or(0)
     }
 
-    /// Members that say they hold the batch of `lane` at `seq`.
+    /// Returns the members that report to hold the batch of `lane` at `seq`.
     pub fn holders(&self, lane: usize, seq: u64) -> impl Iterator<Item = ValidatorIndex> {
         let holds = move |row: &Vec<u64>| row.get(lane).is_some_and(|count| *count > seq);
         self.held.iter().zip(0..).filter(move |(row, _)| holds(row)).map(|(_, member)| ValidatorIndex(member))
     }
 
-    /// Batches of `lane` that a quorum holds.
+    /// Returns the number of batches of `lane` that a quorum holds.
     pub fn quorum_held(&self, lane: usize) -> u64 {
         let mut counts: Vec<u64> = self.held.iter().filter_map(|row| row.get(lane)).copied().collect();
         counts.sort_unstable_by_key(|count| std::cmp::Reverse(*count));

@@ -1,9 +1,10 @@
-//! Counts votes by view and turns a quorum of them into a certificate.
+//! The tally counts votes by view and turns a quorum of them into a certificate.
 //!
-//! *Invariants:* signatures are verified together, when a quorum of distinct signers for one body is there, and never for
-//! a certificate that exists; one certificate per kind and view; every certificate above the last final view is kept, in
-//! memory or by its place in the journal, and is accepted whatever its view (R10); votes reach at most a window above the
-//! newest certified view, and more than a window below it they are kept only for views without a certificate.
+//! *Invariants:* signatures are verified together, once there is a quorum of distinct signers for one body, and never
+//! for a certificate that exists; one certificate per kind and view; every certificate above the last final view is
+//! kept, in memory or by its position in the journal, and is accepted whatever its view (R10); votes are accepted up to
+//! a window above the newest certified view, and more than a window below it they are kept only for views without a
+//! certificate.
 
 use crate::committee::{Committee, well_formed};
 use crate::evidence::Evidence;
@@ -15,63 +16,63 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use thiserror::Error;
 
-/// What counting brought to light.
+/// A result of counting.
 // Evidence is the largest and the rarest; a vector of events holds one or two.
 #[allow(clippy::large_enum_variant)]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum TallyEvent {
-    /// A certificate that is new here: made of votes, or taken from a peer.
+    /// A certificate that is new here: made of votes, or received from a peer.
     Formed(Verified<Certificate>),
-    /// f + 1 members nullified the view, so at least one honest one did. Once per view.
+    /// A report that f + 1 members nullified the view, so at least one honest member did. Once per view.
     NullifiesSeen(View),
-    /// A member signed two things that exclude each other. Once per member, view and offence.
+    /// A proof that a member signed two things that exclude each other. Once per member, view and offence.
     Evidence(Evidence),
-    /// A vote in this member's name has a bad signature; the vote is dropped. Votes come from their signers' links alone,
+    /// A vote in this member's name has a bad signature and is dropped. Votes are accepted only on their signer's link,
     /// so the member itself sent it.
     BadSignature(ValidatorIndex),
-    /// Votes that would reach a threshold, to be checked elsewhere and given back to `take_votes`.
+    /// Votes that would reach a threshold. They must be checked elsewhere and returned to `take_votes`.
     Check(Vec<SignedVote>),
 }
 
-/// Why a certificate was refused.
+/// A certificate was refused.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum CertificateRefused {
-    /// Of another chain or shard.
+    /// The certificate is of another chain or shard.
     #[error("the certificate is of another chain or shard: drop it and look at the peer's genesis")]
     OtherChain,
-    /// Of another epoch.
+    /// The certificate is of another epoch.
     #[error("the certificate is of epoch {got}, this committee's is {want}")]
     OtherEpoch {
-        /// The certificate's.
+        /// The certificate's epoch.
         got: Epoch,
-        /// The committee's.
+        /// The committee's epoch.
         want: Epoch,
     },
-    /// A nullification with a block, or another kind without one.
+    /// A nullification has a block, or another kind has none.
     #[error("the certificate names a block where its kind has none, or none where it needs one")]
     BlockMismatch,
-    /// Too few signers.
+    /// There are too few signers.
     #[error("the certificate has {got} signers, a quorum is {need}")]
     BelowQuorum {
-        /// Signers.
+        /// Number of signers.
         got: usize,
-        /// Signers needed.
+        /// Number of signers needed.
         need: usize,
     },
-    /// Not strictly ascending, or not of the committee.
+    /// The signers are not strictly ascending, or not of the committee.
     #[error("the certificate's signers are not distinct members in ascending order")]
     Signers,
-    /// A signature that does not hold.
+    /// A signature does not hold.
     #[error("the certificate has a signature that does not hold")]
     Signature,
 }
 
-/// What to do with a peer's certificate, as far as that can be told without its signatures.
+/// The use of a peer's certificate, as far as it can be judged without its signatures.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CertificateUse {
-    /// It is known, or of no use any more: drop it unchecked.
+    /// The certificate is known, or no longer useful: drop it unchecked.
     Known,
-    /// Its signatures are worth checking; `take` it if they hold.
+    /// The signatures are worth checking: `take` it if they hold.
     ToCheck,
 }
 
@@ -81,19 +82,19 @@ pub struct Tally {
     window_views: u64,
     votes: BTreeMap<View, ViewVotes>,
     kept: KeptCertificates,
-    /// The vote of the newest view of each member, also where the windows have passed it (R26).
+    /// Each member's vote of the newest view, even if the windows have passed it (R26).
     newest: BTreeMap<ValidatorIndex, SignedVote>,
     floor: View,
     head: View,
     best: Option<Verified<Certificate>>,
-    /// The notarization of the newest view: what the next block extends.
+    /// The notarization of the newest view, which the next block extends.
     notarization: Option<Verified<Certificate>>,
     inline: Inline,
 }
 
 impl Tally {
-    /// An empty tally that takes votes at most `window_views` above the newest certified view, and keeps all certificates
-    /// whole.
+    /// Creates an empty tally that accepts votes at most `window_views` above the newest certified view, and keeps all
+    /// certificates in memory.
     pub fn new(committee: Arc<Committee>, window_views: u64) -> Self {
         Self {
             committee,
@@ -109,40 +110,40 @@ impl Tally {
         }
     }
 
-    /// The same above a view that is final: of the chain before the epoch, or before a restart.
+    /// Creates an empty tally above a view that is final: that of the chain before the epoch, or before a restart.
     pub fn above(committee: Arc<Committee>, window_views: u64, last_final: View) -> Self {
         Self { floor: last_final, head: last_final, ..Self::new(committee, window_views) }
     }
 
-    /// The same with so many bytes of certificates in memory, and at least so many certificates.
+    /// Sets the bytes of certificates that stay in memory, and their least number.
     pub fn keeping_whole(self, bytes_max: usize, count_min: usize) -> Self {
         Self { kept: KeptCertificates::new(bytes_max, count_min), ..self }
     }
 
-    /// The committee whose votes it counts.
+    /// Returns the committee whose votes are counted.
     pub fn committee(&self) -> &Arc<Committee> {
         &self.committee
     }
 
-    /// Allows so many signature checks from now on; what needs more is handed out by `TallyEvent::Check`. Without a call
-    /// all is checked at once.
+    /// Allows this many signature checks from now on. Checks beyond that are handed out by `TallyEvent::Check`. Without
+    /// a call, everything is checked at once.
     pub fn allow(&mut self, signatures: usize) {
         self.inline.room = signatures;
     }
 
-    /// Takes signatures of what is allowed for a check by the caller. False if there aren't as many.
+    /// Takes part of the allowed signature checks for a check by the caller. Returns false if too few are left.
     pub fn spend(&mut self, signatures: usize) -> bool {
         let left = self.inline.room.checked_sub(signatures);
         self.inline.room = left.unwrap_or(self.inline.room);
         left.is_some()
     }
 
-    /// This member's votes are checked elsewhere from now on.
+    /// Has this member's votes checked elsewhere from now on.
     pub fn suspect(&mut self, member: ValidatorIndex) {
         self.inline.suspects.insert(member);
     }
 
-    /// Takes back votes that were handed out by `TallyEvent::Check`.
+    /// Takes the results of votes that were handed out by `TallyEvent::Check`.
     pub fn take_votes(&mut self, checked: Vec<CheckedVote>, out: &mut Vec<TallyEvent>) {
         let Some(VoteBody { view, kind, block, .. }) = checked.first().map(|(vote, _)| vote.body) else { return };
         let Some(votes) = self.votes.get_mut(&view) else { return };
@@ -156,7 +157,7 @@ impl Tally {
         }
     }
 
-    /// Counts a vote that came on its signer's link. What is not of this committee and window is dropped.
+    /// Counts a vote that came on its signer's link. A vote outside this committee or the window is dropped.
     pub fn add_vote(&mut self, vote: SignedVote, out: &mut Vec<TallyEvent>) {
         self.add(Ballot::Claimed(vote), vote, out);
     }
@@ -189,12 +190,13 @@ impl Tally {
         self.forget_votes();
     }
 
-    /// Not yet final, and at most a window ahead.
+    /// Tells if the view is not final yet, and at most a window ahead.
     fn in_reach(&self, view: View) -> bool {
         view >= self.floor && view.0 <= self.head.0.saturating_add(self.window_views)
     }
 
-    /// Below the window, votes count only where they may still make the first certificate of their view.
+    /// Tells if votes of the view count. Below the window, they count only if they may still make the first certificate
+    /// of their view.
     fn is_counted(&self, view: View) -> bool {
         view >= self.window_start() || !self.kept.has_any(view)
     }
@@ -211,7 +213,7 @@ impl Tally {
     }
 
     /// Judges a peer's certificate without checking a signature. Certificates of all views above the last final one are
-    /// of use, however far from the newest one.
+    /// useful, however far from the newest one.
     pub fn judge(&self, certificate: &Certificate) -> Result<CertificateUse, CertificateRefused> {
         self.check_scope(&certificate.body)?;
         if !self.matters(&certificate.body) {
@@ -234,7 +236,8 @@ impl Tally {
         Ok(())
     }
 
-    /// Keeps a certificate of this node's own journal by its place there. It was checked before it was written, and isn't again.
+    /// Keeps a certificate of this node's own journal by its position there. It was checked before it was written, and
+    /// isn't checked again.
     pub fn restore(&mut self, body: &VoteBody, position: u64) -> Result<(), CertificateRefused> {
         self.check_scope(body)?;
         if position > 0 && self.matters(body) {
@@ -244,8 +247,8 @@ impl Tally {
         Ok(())
     }
 
-    /// Takes a certificate whose signatures hold. A new one is told by `Formed`, and its votes are compared with those
-    /// held; one that has become known meanwhile changes nothing.
+    /// Takes a certificate whose signatures hold. A new one is reported by `Formed`, and its votes are compared with
+    /// the stored ones. One that has become known meanwhile changes nothing.
     pub fn take(&mut self, certificate: Verified<Certificate>, out: &mut Vec<TallyEvent>) {
         if !self.matters(&certificate.body) {
             return;
@@ -258,13 +261,13 @@ impl Tally {
                 self.votes.entry(view).or_default().place(&self.committee, Ballot::Checked(vote), out);
             }
         }
-        // A second certificate on another block needs more than f liars: the evidence is all there is to keep of it.
+        // A second certificate for another block needs more than f faulty members: only the evidence is kept.
         if self.kept.insert(certificate.clone()) {
             self.formed(certificate, out);
         }
     }
 
-    /// Whether a certificate would be new, or evidence.
+    /// Tells if a certificate would be new, or evidence.
     fn matters(&self, body: &VoteBody) -> bool {
         let VoteBody { view, kind, .. } = *body;
         if self.kept.has(kind, view) {
@@ -319,7 +322,7 @@ impl Tally {
         self.forget_votes();
     }
 
-    /// Keeps votes in the window, and below it of the newest views without a certificate.
+    /// Keeps the votes in the window, and below it those of the newest views without a certificate.
     fn forget_votes(&mut self) {
         while self.votes.first_key_value().is_some_and(|(view, _)| *view < self.floor) {
             self.votes.pop_first();
@@ -337,14 +340,14 @@ impl Tally {
         }
     }
 
-    /// The journal holds a certificate at this position: from now on it may be kept by its place alone. Also where the
-    /// journal copied it to another one.
+    /// Notes the position at which the journal has a certificate, also after it copied the certificate there. From now
+    /// on the certificate may be kept only by its position.
     pub fn journaled(&mut self, kind: VoteKind, view: View, position: u64) {
         self.kept.journaled(kind, view, position);
     }
 
-    /// The certificate of this kind and view, where it is in memory: the best finalization and the newest notarization
-    /// always are.
+    /// Returns the certificate of this kind and view, if it is in memory. The best finalization and the newest
+    /// notarization always are.
     pub fn certificate(&self, kind: VoteKind, view: View) -> Option<&Verified<Certificate>> {
         let pinned = match kind {
             VoteKind::Finalize => self.best.as_ref(),
@@ -354,19 +357,19 @@ impl Tally {
         self.kept.whole(kind, view).or_else(|| pinned.filter(|pinned| pinned.body.view == view))
     }
 
-    /// Whether there is a certificate of this kind and view, in memory or in the journal.
+    /// Tells if there is a certificate of this kind and view, in memory or in the journal.
     pub fn has(&self, kind: VoteKind, view: View) -> bool {
         self.kept.has(kind, view)
     }
 
-    /// What is kept of these views, inclusive, by view and then kind.
+    /// Returns the certificates of these views, inclusive, by view and then kind.
     pub fn kept_between(&self, first: View, last: View) -> impl Iterator<Item = KeptCertificate> {
         let lone = self.best.as_ref().filter(|best| !self.kept.has(VoteKind::Finalize, best.body.view));
         let lone = lone.filter(move |best| (first..=last).contains(&best.body.view));
         lone.cloned().map(KeptCertificate::Whole).into_iter().chain(self.kept.between(first, last))
     }
 
-    /// Notarizations above `view` that are in memory, newest first.
+    /// Returns the notarizations above `view` that are in memory, newest first.
     pub fn notarizations_above(&self, view: View) -> impl Iterator<Item = &Verified<Certificate>> {
         let pinned = self.notarization.as_ref().filter(|pinned| pinned.body.view > view);
         let newest = pinned.map_or(View(u64::MAX), |pinned| pinned.body.view);
@@ -374,23 +377,23 @@ impl Tally {
         pinned.into_iter().chain(older.filter(|certificate| certificate.body.kind == VoteKind::Notarize))
     }
 
-    /// Whether this member's vote for this is held, verified or not.
+    /// Tells if this member's vote for this is stored, verified or not.
     pub fn has_vote(&self, body: &VoteBody, signer: ValidatorIndex) -> bool {
         self.votes.get(&body.view).is_some_and(|votes| votes.has_vote(body.kind, &body.block, signer))
     }
 
-    /// Numbers of certificates that are whole in memory and of votes.
+    /// Returns the numbers of certificates in memory and of votes.
     pub fn held(&self) -> (usize, usize) {
         (self.kept.size().1, self.votes.values().map(ViewVotes::votes).sum())
     }
 
-    /// A member's votes that are held, newest views first. Not all are verified.
+    /// Returns a member's stored votes, newest views first. Not all are verified.
     pub fn votes_of(&self, signer: ValidatorIndex) -> impl Iterator<Item = SignedVote> {
         let newest = self.newest.get(&signer).filter(|vote| !self.votes.contains_key(&vote.body.view)).copied();
         newest.into_iter().chain(self.votes.values().rev().flat_map(move |votes| votes.votes_of(signer)))
     }
 
-    /// Forgets the views below, except the best finalization.
+    /// Forgets the views below `view`, except the best finalization.
     pub fn prune_below(&mut self, view: View) {
         self.floor = self.floor.max(view);
         self.kept.forget_below(self.floor);
@@ -399,26 +402,26 @@ impl Tally {
         self.forget_votes();
     }
 
-    /// The finalization of the newest view.
+    /// Returns the finalization of the newest view.
     pub fn best_finalization(&self) -> Option<&Verified<Certificate>> {
         self.best.as_ref()
     }
 
-    /// What is in memory: views with a certificate, certificates held whole and their bytes, views with votes.
+    /// Returns the memory in use: views with a certificate, certificates in memory and their bytes, views with votes.
     pub fn size(&self) -> TallySize {
         let (certified_views, whole, whole_bytes) = self.kept.size();
         TallySize { certified_views, whole, whole_bytes, voted_views: self.votes.len() }
     }
 }
 
-/// What a tally holds in memory.
+/// Memory that a tally uses.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct TallySize {
     /// Views with a certificate: 32 bytes each.
     pub certified_views: usize,
-    /// Certificates held whole.
+    /// Certificates in memory.
     pub whole: usize,
-    /// Their bytes.
+    /// Bytes of these certificates.
     pub whole_bytes: usize,
     /// Views with votes.
     pub voted_views: usize,

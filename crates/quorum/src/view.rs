@@ -7,14 +7,14 @@ use rustorium_crypto::{Verified, certify, verify_votes};
 use rustorium_types::{BlockDigest, Certificate, SignedVote, ValidatorIndex, View, VoteKind};
 use std::collections::BTreeSet;
 
-/// A vote that was checked elsewhere; `None`: its signature doesn't hold.
+/// A vote that was checked elsewhere; `None` if its signature doesn't hold.
 pub type CheckedVote = (SignedVote, Option<Verified<SignedVote>>);
 
-/// What may be checked at once; more is handed out.
+/// Limits of the checks that are made at once. Further checks are handed out.
 pub(crate) struct Inline {
-    /// Signatures.
+    /// Number of signatures.
     pub(crate) room: usize,
-    /// Members whose votes are never checked together with others' at once.
+    /// Members whose votes are never checked at once together with others'.
     pub(crate) suspects: BTreeSet<ValidatorIndex>,
 }
 
@@ -55,11 +55,11 @@ enum Offence {
     NullifyAndFinalize,
 }
 
-/// What is known of one view. Memory: at most one ballot per kind and member.
+/// Votes and findings of one view. Memory: at most one ballot per kind and member.
 #[derive(Default)]
 pub(crate) struct ViewVotes {
     ballots: [Vec<Ballot>; 3],
-    /// Of which kinds votes were handed out for a check.
+    /// True for the kinds of which votes were handed out for a check.
     under_check: [bool; 3],
     nullifies_seen: bool,
     reported: Vec<(ValidatorIndex, Offence)>,
@@ -70,17 +70,17 @@ impl ViewVotes {
         self.ballots[kind as usize].iter().any(|ballot| ballot.signer() == signer && ballot.is_for(block))
     }
 
-    /// Number of votes held, verified or not.
+    /// Returns the number of stored votes, verified or not.
     pub(crate) fn votes(&self) -> usize {
         self.ballots.iter().map(Vec::len).sum()
     }
 
-    /// A member's votes, verified or not.
+    /// Returns a member's votes, verified or not.
     pub(crate) fn votes_of(&self, signer: ValidatorIndex) -> impl Iterator<Item = SignedVote> {
         self.ballots.iter().flatten().filter(move |ballot| ballot.signer() == signer).map(|ballot| *ballot.vote())
     }
 
-    /// Takes a well-formed vote of this view, and names what it proves against its signer.
+    /// Takes a well-formed vote of this view, and reports offences that it proves against its signer.
     pub(crate) fn place(&mut self, committee: &Committee, ballot: Ballot, out: &mut Vec<TallyEvent>) {
         let (kind, signer) = (ballot.vote().body.kind, ballot.signer());
         match self.position(kind, signer) {
@@ -96,7 +96,7 @@ impl ViewVotes {
         self.ballots[kind as usize].iter().position(|ballot| ballot.signer() == signer)
     }
 
-    /// Another vote where there is one: only here is a signature checked before a quorum asks for it.
+    /// Handles another vote in an occupied place. Only here is a signature checked before a quorum needs it.
     fn replace(&mut self, committee: &Committee, kind: VoteKind, at: usize, new: Ballot, out: &mut Vec<TallyEvent>) {
         let old = self.ballots[kind as usize][at].clone();
         let signer = new.signer();
@@ -128,7 +128,8 @@ impl ViewVotes {
         }
     }
 
-    /// Nullify and finalize of one signer exclude each other. Both still count: each is a vote that was cast.
+    /// Reports a nullify and a finalize of one signer, which exclude each other. Both still count: each is a vote that
+    /// was cast.
     fn cross_check(&mut self, committee: &Committee, signer: ValidatorIndex, out: &mut Vec<TallyEvent>) {
         let offence = (signer, Offence::NullifyAndFinalize);
         let both = [VoteKind::Nullify, VoteKind::Finalize].map(|kind| self.position(kind, signer).map(|at| (kind, at)));
@@ -153,8 +154,8 @@ impl ViewVotes {
         }
     }
 
-    /// Verifies what a threshold now asks for, and returns the certificate that this makes. For kinds without one. What is
-    /// more than `inline` allows is handed out and comes back by `take_checked`.
+    /// Verifies the votes that a threshold now needs, and returns the certificate that they make. For kinds without
+    /// one. Votes beyond the limit of `inline` are handed out and come back by `take_checked`.
     pub(crate) fn settle(
         &mut self,
         (committee, inline): (&Committee, &mut Inline),
@@ -185,7 +186,7 @@ impl ViewVotes {
         certify(committee.n(), &votes)
     }
 
-    /// Whether at least `threshold` members voted so, verified. Checks nothing while too few claim to.
+    /// Tells if at least `threshold` members voted so, verified. Checks nothing while too few claim to.
     fn verified(
         &mut self,
         (committee, inline): (&Committee, &mut Inline),
@@ -226,7 +227,7 @@ impl ViewVotes {
         self.ballots[kind as usize].iter().filter(checked).count()
     }
 
-    /// Takes back what was handed out.
+    /// Takes the results of votes that were handed out.
     pub(crate) fn take_checked(&mut self, kind: VoteKind, checked: Vec<CheckedVote>, out: &mut Vec<TallyEvent>) {
         self.under_check[kind as usize] = false;
         self.note_checked(kind, checked.into_iter(), out);

@@ -1,4 +1,4 @@
-//! The client's side: a connection for one key, over which many requests go at once.
+//! The client's side of the protocol: a connection for one key, with many requests in flight.
 
 use crate::protocol::{Answer, Hello, Refusal, Reply, Request, VERSION, What, frame_into, read_frame, write_frame};
 use rustorium_types::PublicKey;
@@ -8,30 +8,30 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use thiserror::Error;
 
-/// Requests that are sent before their replies are read: these all fit into the buffers between.
+/// Number of requests that are sent before their replies are read: so many fit into the buffers in between.
 pub const TOGETHER_MAX: usize = 64;
 
-/// Why the signer gave no answer.
+/// The signer gave no answer.
 #[derive(Debug, Error)]
 pub enum ClientError {
-    /// Nobody listens, or the system's error.
+    /// No process listens, or the system reports an error.
     #[error("the signer at {path} doesn't answer ({error}): start it with `rustorium-node signer run`")]
     Away {
-        /// Its socket.
+        /// Path of the signer's socket.
         path: PathBuf,
         /// The error.
         error: io::Error,
     },
-    /// It serves no such client.
+    /// The signer refuses this client.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// It doesn't keep to the protocol.
+    /// The signer doesn't keep to the protocol.
     #[error("the signer at {0} gives answers that fit no question: run node and signer of one release")]
     Confused(PathBuf),
 }
 
 impl ClientError {
-    /// A stable code.
+    /// Returns a stable code.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Away { .. } => "signer-unreachable",
@@ -48,10 +48,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects for a key. No answer within `patience`, here and later, is an error.
+    /// Connects for a key. If an answer takes longer than `patience`, here and later, that is an error.
     ///
     /// # Errors
-    /// The signer is away, or refuses.
+    /// The signer can't be reached, or refuses.
     pub fn connect(path: &Path, key: PublicKey, patience: Duration) -> Result<Self, ClientError> {
         let away = |error| ClientError::Away { path: path.to_owned(), error };
         let mut stream = UnixStream::connect(path).map_err(away)?;
@@ -65,10 +65,10 @@ impl Client {
         }
     }
 
-    /// Asks, at most `TOGETHER_MAX` things at once; the answers come in order.
+    /// Sends requests, at most `TOGETHER_MAX` at once. Returns the answers in order.
     ///
     /// # Errors
-    /// The signer is away, or answers something else.
+    /// The signer can't be reached, or gives a wrong answer.
     pub fn ask(&mut self, requests: &[Request]) -> Result<Vec<Answer>, ClientError> {
         let mut answers = Vec::with_capacity(requests.len());
         for together in requests.chunks(TOGETHER_MAX) {
@@ -88,10 +88,10 @@ impl Client {
         Ok(answers)
     }
 
-    /// Asks one thing.
+    /// Sends one request.
     ///
     /// # Errors
-    /// As `ask`, and a refusal.
+    /// Those of `ask`, and a refusal.
     pub fn ask_one(&mut self, what: What) -> Result<Answer, ClientError> {
         let answer = self.ask(&[Request { id: 0, what }])?.pop();
         match answer {

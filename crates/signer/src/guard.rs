@@ -1,8 +1,10 @@
-//! The vote guard on the signer's side: which votes and batches of a validator key contradict what it signed before.
+//! The vote guard on the signer's side: it finds the votes and batches of a validator key that contradict earlier
+//! signatures.
 //!
-//! *Invariants:* without disk and clock; every change is a `Record`, and the same records give the same guard; of each view at
-//! most one block is notarized, at most one finalized, and none finalized in a view that is nullified (R6 to R8); of each
-//! place in the lane at most one batch is signed; epochs and the floor below which nothing is signed never go back.
+//! *Invariants:* without disk and clock; every change is a `Record`, and the same records give the same guard; in each
+//! view at most one block is notarized, at most one finalized, and none finalized in a view that is nullified (R6 to
+//! R8); for each place in the lane at most one batch is signed; epochs, and the floor below which nothing is signed,
+//! never go back.
 
 use crate::protocol::{Refusal, Shown};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -13,59 +15,59 @@ use rustorium_types::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Shards that a chain can have.
+/// Number of shards that a chain can have.
 pub const SHARDS_MAX: u32 = 64;
-/// Views whose votes are remembered. Of more than these the lowest are forgotten, and signed no more.
+/// Views whose votes are remembered. If there are more, the lowest are forgotten, and never signed again.
 pub const VIEWS_MAX: usize = 4096;
 
-/// A change of the guard, as it stands on disk.
+/// A change of the guard, in its form on disk.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub enum Record {
     /// The key signed this vote, or is about to.
     Vote(VoteBody),
-    /// Views up to this one are signed no more.
+    /// Views up to this one are never signed again.
     Settled(ChainId, ShardId, Epoch, View),
-    /// Batches below this place of the lane are signed no more.
+    /// Batches below this place of the lane are never signed again.
     Lane(ChainId, ShardId, Epoch, u64),
-    /// The key signed this batch: it is given again to a node that lost it before its journal had it.
+    /// The key signed this batch. It is returned again to a node that lost it before its journal had it.
     Batch(Box<Batch>),
-    /// The next node that shows its journal adds its votes to what is remembered.
+    /// The votes in the next journal that a node shows are added to the remembered ones.
     Adopting,
-    /// It has.
+    /// They were added.
     Adopted,
-    /// A vote that the key signed is missing above: nothing is signed any more.
+    /// A vote that the key signed is missing above, so nothing is signed any more.
     RolledBack(View),
 }
 
-/// Whether anything is signed.
+/// Mode of the guard.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Mode {
-    /// What doesn't contradict the record.
+    /// Signs everything that doesn't contradict the record.
     #[default]
     Guarding,
-    /// The same, once a node has shown its journal, which is believed.
+    /// Signs likewise, after a node has shown its journal, which is believed.
     Adopting,
-    /// Nothing: the record lacks a vote of this view.
+    /// Signs nothing: the record lacks a vote of this view.
     RolledBack(View),
 }
 
 /// A batch's place in its lane.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Lane {
-    /// Free. The batch has this digest.
+    /// The place is free. The batch has this digest.
     Free(BatchDigest),
-    /// Taken by the same batch, with this signature.
+    /// The same batch already has the place, with this signature.
     Again(Signature),
 }
 
-/// What the key signed in one shard of a chain, in the newest epoch that it signed in.
+/// Signatures of the key in one shard of a chain, in the newest epoch that it signed in.
 #[derive(Clone, Default)]
 struct Scope {
     epoch: Epoch,
     votes: VoteGuard,
     /// The same votes, for the next file of records.
     remembered: BTreeMap<View, Vec<VoteBody>>,
-    /// The newest view of which nothing is signed.
+    /// The newest view in which nothing is signed any more.
     floor: View,
     /// The lowest free place in the lane.
     next_seq: u64,
@@ -73,7 +75,7 @@ struct Scope {
 }
 
 impl Scope {
-    /// Goes on to an epoch, if that is a later one. Views go on over epochs, lanes begin again.
+    /// Enters an epoch, if it is a later one. Views continue across epochs, lanes begin again.
     fn enter(&mut self, epoch: Epoch) {
         if epoch > self.epoch {
             let floor = self.floor;
@@ -101,7 +103,7 @@ impl Scope {
     }
 }
 
-/// What a validator key signed, and so what it must not sign.
+/// Signatures of a validator key, from which follows what it must not sign.
 #[derive(Clone)]
 pub struct Guard {
     key: PublicKey,
@@ -111,24 +113,24 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// The guard of a key that these records were made for, on these chains.
+    /// Creates the guard of a key from the records that were made for it, on these chains.
     pub fn new(key: PublicKey, chains: BTreeSet<ChainId>, records: impl IntoIterator<Item = Record>) -> Self {
         let mut guard = Self { key, chains, mode: Mode::Guarding, scopes: BTreeMap::new() };
         records.into_iter().for_each(|record| guard.apply(&record));
         guard
     }
 
-    /// Whether anything is signed.
+    /// Returns the mode.
     pub fn mode(&self) -> Mode {
         self.mode
     }
 
-    /// The newest epoch and the floor of each shard that was signed for.
+    /// Returns the newest epoch and the floors of each shard that was signed for.
     pub fn scopes(&self) -> impl Iterator<Item = (ChainId, ShardId, Epoch, View, u64)> {
         self.scopes.iter().map(|((chain, shard), scope)| (*chain, *shard, scope.epoch, scope.floor, scope.next_seq))
     }
 
-    /// Takes a change in.
+    /// Applies a change.
     pub fn apply(&mut self, record: &Record) {
         match record {
             Record::Vote(body) => {
@@ -164,7 +166,7 @@ impl Guard {
         scope
     }
 
-    /// The records from which this guard comes again, the fewest.
+    /// Returns the fewest records that restore this guard.
     pub fn records(&self) -> Vec<Record> {
         let mut records = Vec::new();
         for ((chain, shard), scope) in &self.scopes {
@@ -181,7 +183,7 @@ impl Guard {
         records
     }
 
-    /// Checks that a chain and a shard are ones to sign for, and that no later epoch was signed in.
+    /// Checks that the key signs for this chain and shard, and that it signed in no later epoch.
     fn check_scope(&self, chain: ChainId, shard: ShardId, epoch: Epoch) -> Result<Option<&Scope>, Refusal> {
         if !self.chains.contains(&chain) {
             return Err(Refusal::OtherChain(chain));
@@ -192,7 +194,7 @@ impl Guard {
         let scope = self.scopes.get(&(chain, shard));
         match scope {
             Some(scope) if epoch < scope.epoch => Err(Refusal::EpochOver(epoch)),
-            // Nothing was signed in a later epoch yet.
+            // Nothing was signed in this epoch yet.
             Some(scope) if epoch > scope.epoch => Ok(None),
             scope => Ok(scope),
         }
@@ -206,10 +208,11 @@ impl Guard {
         }
     }
 
-    /// Decides on a vote, and remembers it. The record is to be on disk before the signature leaves; none: it is already.
+    /// Decides on a vote, and remembers it. Returns a record that must be on disk before the signature leaves; `None`
+    /// if it already is.
     ///
     /// # Errors
-    /// Why it must not be signed.
+    /// The reason why it must not be signed.
     pub fn vote(&mut self, body: &VoteBody, settled: View) -> Result<Option<Record>, Refusal> {
         self.check_mode()?;
         let scope = self.check_scope(body.chain, body.shard, body.epoch)?;
@@ -222,16 +225,16 @@ impl Guard {
         votes.check(body).map_err(|conflict| Refusal::Conflict(conflict.to_string()))?;
         let known = votes.accounts_for(body);
         let scope = self.entered(body.chain, body.shard, body.epoch);
-        // A floor at or above the vote itself is the node's error, not a reason to forget the vote.
+        // A floor at or above the vote itself is the node's error, and no reason to forget the vote.
         scope.settle(settled.min(View(body.view.0.saturating_sub(1))));
         scope.remember(body);
         Ok((!known).then_some(Record::Vote(*body)))
     }
 
-    /// Checks a batch, which `Record::Batch` makes remembered.
+    /// Checks a batch. `Record::Batch` makes the guard remember it.
     ///
     /// # Errors
-    /// Why it must not be signed.
+    /// The reason why it must not be signed.
     pub fn batch(&self, body: &BatchBody) -> Result<Lane, Refusal> {
         self.check_mode()?;
         let scope = self.check_scope(body.chain, body.shard, body.epoch)?;
@@ -244,10 +247,11 @@ impl Guard {
         again.ok_or(Refusal::OtherBatch { seq: body.seq, next_seq })
     }
 
-    /// Compares a node's journal with what is remembered. Returns the changes, which are made already, and the newest batch.
+    /// Compares a node's journal with the remembered votes. Returns the changes, which are already applied, and the
+    /// newest batch.
     ///
     /// # Errors
-    /// The key signed a vote that isn't remembered: the second value is to be on disk all the same.
+    /// The key signed a vote that isn't remembered. The returned changes must be on disk even then.
     pub fn show(&mut self, shown: &Shown) -> (Vec<Record>, Result<Option<Box<Batch>>, Refusal>) {
         let (chain, shard, epoch) = (shown.chain, shown.shard, shown.epoch);
         if let Mode::RolledBack(view) = self.mode {
@@ -278,7 +282,7 @@ impl Guard {
         (records, Ok(newest.and_then(|scope| scope.newest.clone())))
     }
 
-    /// Whether the key signed a vote that isn't remembered, and isn't too old to be.
+    /// Tells if the key signed a vote that isn't remembered, and isn't old enough to be forgotten.
     fn lacks(&self, vote: &SignedVote) -> bool {
         let body = &vote.body;
         let scope = self.scopes.get(&(body.chain, body.shard));

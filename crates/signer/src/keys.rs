@@ -1,29 +1,29 @@
-//! The signer's keys: from a sealed file, in locked memory, or in a token that never gives them out.
+//! The signer's keys: from a sealed file, in locked memory, or in a token that never releases them.
 
 use crate::pkcs11::TokenKey;
 use rustorium_crypto::SigningKey;
 use rustorium_crypto::{domain, hash::signed_bytes, vote_bytes};
 use rustorium_types::{BatchDigest, PossessionBody, PublicKey, Signature, TransactionBody, VoteBody};
 
-/// What a key is for: it signs nothing else.
+/// Role of a key. It signs nothing else.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Role {
-    /// Votes, batches and proofs of possession, guarded.
+    /// Signs votes, batches and proofs of possession, with a guard.
     Validator,
-    /// Transactions.
+    /// Signs transactions.
     Account,
 }
 
-/// A key that signs.
+/// A signing key.
 pub enum Key {
-    /// In this process.
+    /// A key in this process.
     File(SigningKey),
-    /// In a token.
+    /// A key in a token.
     Token(Box<TokenKey>),
 }
 
 impl Key {
-    /// The public key.
+    /// Returns the public key.
     pub fn public(&self) -> PublicKey {
         match self {
             Self::File(key) => key.public(),
@@ -34,15 +34,15 @@ impl Key {
     /// Signs a vote.
     ///
     /// # Errors
-    /// What the token says.
+    /// Those of the token.
     pub fn vote(&self, body: &VoteBody) -> Result<Signature, String> {
         self.sign(&vote_bytes(body))
     }
 
-    /// Signs a batch of this digest.
+    /// Signs the batch with this digest.
     ///
     /// # Errors
-    /// What the token says.
+    /// Those of the token.
     pub fn batch(&self, digest: &BatchDigest) -> Result<Signature, String> {
         self.sign(&[domain::BATCH_SIGNATURE, &digest.0[..]].concat())
     }
@@ -50,7 +50,7 @@ impl Key {
     /// Signs a transaction.
     ///
     /// # Errors
-    /// What the token says.
+    /// Those of the token.
     pub fn transaction(&self, body: &TransactionBody) -> Result<Signature, String> {
         self.sign(&signed_bytes(domain::TRANSACTION, body))
     }
@@ -58,7 +58,7 @@ impl Key {
     /// Signs a proof of possession.
     ///
     /// # Errors
-    /// What the token says.
+    /// Those of the token.
     pub fn possession(&self, body: &PossessionBody) -> Result<Signature, String> {
         self.sign(&signed_bytes(domain::POSSESSION, body))
     }

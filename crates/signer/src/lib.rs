@@ -1,8 +1,8 @@
 //! A signer process: holds keys apart from the node, and signs nothing that contradicts what its own record says it signed.
 //!
-//! *Invariants:* what is signed was parsed first, of a kind and a chain that the signer was started for; a vote or batch is
-//! on the signer's disk before its signature leaves; a record that can't be written ends all signing; one node at a time
-//! has a validator key; frames, connections, memory and waits are bounded.
+//! *Invariants:* everything is parsed before it is signed, and is of a kind and a chain that the signer was started
+//! for; a vote or batch is on the signer's disk before its signature leaves; a record that can't be written ends all
+//! signing; one node at a time has a validator key; frames, connections, memory and waits are bounded.
 
 pub mod client;
 pub mod guard;

@@ -1,7 +1,7 @@
-//! Keys in tokens, by PKCS#11: the token signs Ed25519 (`CKM_EDDSA`), and its private keys never come here.
+//! Keys in tokens, by PKCS#11: the token signs Ed25519 (`CKM_EDDSA`), and its private keys never leave it.
 //!
 //! *Invariants:* one request at a time goes to a token; a session that failed is opened again once for each request; a
-//! signature that doesn't hold under the token's public key is never given on.
+//! signature that doesn't hold under the token's public key is never passed on.
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error as TokenError, RvError};
@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// Names a key in a token: RFC 7512, with the module's path.
+/// URI of a key in a token: RFC 7512, with the module's path.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TokenUri {
     /// The module, a shared library.
@@ -31,10 +31,10 @@ pub struct TokenUri {
     pub pin_file: PathBuf,
 }
 
-/// Why a token's key can't be used.
+/// A token's key can't be used.
 #[derive(Debug, Error)]
 pub enum TokenFault {
-    /// Not such a URI.
+    /// The text is no such URI.
     #[error(
         "{uri} names no key in a token ({what}): write \
          pkcs11:token=LABEL;object=LABEL?module-path=/usr/lib/…/module.so&pin-source=file:/path/to/pin"
@@ -42,21 +42,21 @@ pub enum TokenFault {
     Uri {
         /// The text.
         uri: String,
-        /// Its fault.
+        /// Fault of the text.
         what: &'static str,
     },
     /// The module can't be loaded.
     #[error("can't use the PKCS#11 module {path} ({error}): install it, or correct module-path")]
     Module {
-        /// Its path.
+        /// Path of the module.
         path: PathBuf,
         /// The error.
         error: TokenError,
     },
-    /// No such token.
+    /// There is no such token.
     #[error("no token is labelled {0}: insert or make it, or correct token=")]
     NoToken(String),
-    /// No such key, or several.
+    /// There is no such key, or several.
     #[error(
         "the token {token} holds {count} Ed25519 keys labelled {object}: make one, and give each a label of its own"
     )]
@@ -65,10 +65,10 @@ pub enum TokenFault {
         token: String,
         /// The label.
         object: String,
-        /// How many.
+        /// Number of keys.
         count: usize,
     },
-    /// Its public key can't be read.
+    /// The public key can't be read.
     #[error("the token {0} doesn't give the public key: store it with the private one, under the same label")]
     NoPublic(String),
     /// The PIN can't be read.
@@ -79,7 +79,7 @@ pub enum TokenFault {
         /// The error.
         error: std::io::Error,
     },
-    /// The token's error.
+    /// The token reports an error.
     #[error("the token {token} refuses ({error}): check its PIN and that it is there")]
     Token {
         /// The token.
@@ -90,10 +90,10 @@ pub enum TokenFault {
 }
 
 impl TokenUri {
-    /// Reads a URI.
+    /// Parses a URI.
     ///
     /// # Errors
-    /// It lacks a part, or has an unknown one.
+    /// The URI lacks a part, or has an unknown one.
     pub fn parse(uri: &str) -> Result<Self, TokenFault> {
         let fault = |what| TokenFault::Uri { uri: uri.to_owned(), what };
         let rest = uri.strip_prefix("pkcs11:").ok_or_else(|| fault("it doesn't begin with pkcs11:"))?;
@@ -116,7 +116,7 @@ impl TokenUri {
     }
 }
 
-/// A value of a URI without its percent signs.
+/// Decodes the percent signs of a URI's value.
 fn unescaped(value: &str) -> Option<String> {
     let (mut out, mut bytes) = (Vec::with_capacity(value.len()), value.bytes());
     while let Some(byte) = bytes.next() {
@@ -145,12 +145,12 @@ impl TokenKey {
     /// Loads the module, opens the token and finds the key.
     ///
     /// # Errors
-    /// Each with the next step.
+    /// A `TokenFault`, which names the next step.
     pub fn open(uri: TokenUri) -> Result<Self, TokenFault> {
         let module_failed = |error| TokenFault::Module { path: uri.module.clone(), error };
         let module = Pkcs11::new(&uri.module).map_err(module_failed)?;
         match module.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
-            // Another key of the same module came first.
+            // Another key of the same module was opened first.
             Ok(()) | Err(TokenError::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
             Err(error) => return Err(module_failed(error)),
         }
@@ -162,15 +162,15 @@ impl TokenKey {
         Ok(Self { uri, module, pin, public, open: Mutex::new(Some((session, key))) })
     }
 
-    /// The public key.
+    /// Returns the public key.
     pub fn public(&self) -> PublicKey {
         self.public
     }
 
-    /// Signs.
+    /// Signs bytes.
     ///
     /// # Errors
-    /// What the token says, the second time.
+    /// Those of the token in the second attempt.
     pub fn sign(&self, bytes: &[u8]) -> Result<Signature, String> {
         let mut open = self.open.lock();
         if let Some((session, key)) = open.take()
@@ -200,7 +200,7 @@ fn session(module: &Pkcs11, uri: &TokenUri, pin: &AuthPin) -> Result<(Session, O
     let slot = slots.into_iter().find(|slot| labelled(*slot)).ok_or_else(|| TokenFault::NoToken(uri.token.clone()))?;
     let session = module.open_ro_session(slot).map_err(failed)?;
     match session.login(UserType::User, Some(pin)) {
-        // By another session of this process.
+        // Another session of this process has logged in.
         Ok(()) | Err(TokenError::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => {}
         Err(error) => return Err(failed(error)),
     }
@@ -219,7 +219,7 @@ fn template(class: ObjectClass, uri: &TokenUri) -> [Attribute; 3] {
     [Attribute::Class(class), Attribute::KeyType(KeyType::EC_EDWARDS), label]
 }
 
-/// The public key: a point of 32 bytes, by itself or as an OCTET STRING.
+/// Reads the public key: a point of 32 bytes, plain or as an OCTET STRING.
 fn public_of(session: &Session, uri: &TokenUri) -> Result<PublicKey, TokenFault> {
     let failed = |error| TokenFault::Token { token: uri.token.clone(), error };
     let keys = session.find_objects(&template(ObjectClass::PUBLIC_KEY, uri)).map_err(failed)?;

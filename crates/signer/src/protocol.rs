@@ -1,6 +1,7 @@
-//! The words between a node and its signer: one frame each, a length and a canonical encoding.
+//! The protocol between a node and its signer. Each message is one frame: a length and a canonical encoding.
 //!
-//! *Invariants:* everything to be signed is named by its parts, never as bytes; the largest frame holds the largest batch.
+//! *Invariants:* everything to be signed is given by its parts, never as bytes; the largest frame has room for the
+//! largest batch.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_types::limits::BATCH_BYTES_MAX;
@@ -11,36 +12,37 @@ use rustorium_types::{
 use std::io::{self, Read, Write};
 use thiserror::Error;
 
-/// The version of these words.
+/// The version of this protocol.
 pub const VERSION: u8 = 1;
-/// Bytes of a frame without its length: a batch, and room for the parts around it.
+/// Bytes of a frame without its length: a batch, and room for the other parts.
 pub const FRAME_BYTES_MAX: usize = BATCH_BYTES_MAX + 128 * 1024;
 /// Bytes of a frame's length.
 pub const LENGTH_BYTES: usize = 4;
 /// Bytes of a sentence in an answer.
 const SENTENCE_BYTES_MAX: usize = 64 * 1024;
-/// Votes that a node shows at once.
+/// Number of votes that a node shows at once.
 pub const SHOWN_VOTES_MAX: usize = 256;
 
-/// The first frame of a connection: the key that it is for.
+/// The first frame of a connection. It names the connection's key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Hello {
-    /// The client's version of the words.
+    /// The client's version of the protocol.
     pub version: u8,
-    /// The key that is to sign on this connection.
+    /// The key that signs on this connection.
     pub key: PublicKey,
 }
 
-/// Something to be signed, with all that the signature covers; or what comes before.
+/// Subject of a request: something to be signed, with everything that the signature covers; or a preparation for it.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub enum What {
-    /// The node's own journal, for the signer to compare with its record. The first request for a validator key.
+    /// The node's own journal, for the signer to compare with its record. It is the first request for a validator key.
     Show(Box<Shown>),
-    /// A vote; a proposal is its leader's notarize vote.
+    /// A vote. For a proposal it is its leader's notarize vote.
     Vote {
         /// The vote.
         body: VoteBody,
-        /// The newest final view that the node knows: the signer forgets older votes, and signs no more of them.
+        /// The newest final view that the node knows. The signer forgets older votes, and never signs in those views
+        /// again.
         settled: View,
     },
     /// A batch of the validator's lane.
@@ -49,7 +51,7 @@ pub enum What {
     Transaction(Box<TransactionBody>),
     /// A proof that a new validator key is held.
     Possession(PossessionBody),
-    /// Nothing: shows that the signer still answers.
+    /// A test that the signer still answers.
     Ping,
 }
 
@@ -64,7 +66,7 @@ pub struct Shown {
     pub epoch: Epoch,
     /// The newest final view.
     pub settled: View,
-    /// Place of the next batch in its lane.
+    /// Seq of the next batch in the node's lane.
     pub next_seq: u64,
     /// Own votes above the newest final view.
     pub votes: BoundedVec<SignedVote, SHOWN_VOTES_MAX>,
@@ -73,7 +75,7 @@ pub struct Shown {
 /// A request.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Request {
-    /// Repeated by its reply.
+    /// Number of the request, which its reply repeats.
     pub id: u64,
     /// The subject.
     pub what: What,
@@ -82,7 +84,7 @@ pub struct Request {
 /// A reply.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Reply {
-    /// The request's.
+    /// Number of the request.
     pub id: u64,
     /// The answer.
     pub answer: Answer,
@@ -91,69 +93,70 @@ pub struct Reply {
 /// The newest batch that the signer signed for a lane.
 pub type Newest = Option<Box<Batch>>;
 
-/// How a request ended.
+/// Result of a request.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub enum Answer {
     /// The signature.
     Signed(Signature),
-    /// Not signed.
+    /// The request was refused.
     Refused(Refusal),
-    /// To `Show`: votes and batches are signed from now on. The newest batch may be one that the node never journaled.
+    /// Answer to `Show`: votes and batches are signed from now on. The newest batch may be one that the node never
+    /// journaled.
     Ready(Newest),
-    /// To `Hello` and `Ping`.
+    /// Answer to `Hello` and `Ping`.
     Here,
 }
 
-/// Why something isn't signed.
+/// Reason why something isn't signed.
 #[derive(Clone, PartialEq, Eq, Debug, Error, BorshSerialize, BorshDeserialize)]
 pub enum Refusal {
-    /// Another version of the words.
+    /// The client has another version of the protocol.
     #[error("the signer speaks version {0} of the protocol: run node and signer of one release")]
     OtherVersion(u8),
-    /// A key that isn't here.
+    /// The signer doesn't hold the key.
     #[error("the signer doesn't hold this key: start it with the key's file, or correct signer.key in config.toml")]
     OtherKey,
     /// Another connection has the key.
     #[error("another node signs with this key: stop it first, and never run two nodes with one key")]
     InUse,
-    /// Places for connections are taken.
+    /// All places for connections are taken.
     #[error("the signer has as many connections as it takes: end one")]
     Busy,
-    /// A chain that the signer wasn't started for.
+    /// The signer wasn't started for the chain.
     #[error("the signer wasn't started for the chain {0}: name its genesis with --genesis")]
     OtherChain(ChainId),
-    /// A shard that no chain has.
+    /// No chain has the shard.
     #[error("there is no shard {0}: run node and signer of one release")]
     OtherShard(ShardId),
-    /// Something that a key of this role doesn't sign.
+    /// A key of this role doesn't sign this.
     #[error("a key of this role doesn't sign that: use a validator key for votes and an account key for transactions")]
     OtherRole,
-    /// Names another key than the connection's.
+    /// The request names another key than the connection's.
     #[error("what is to be signed names another key: use the key that it names")]
     OtherSigner,
-    /// Before `Show`.
+    /// The node must send `Show` first.
     #[error("the node has not shown its journal on this connection: restart the node")]
     NotShown,
-    /// An epoch below the newest that was signed in.
+    /// The epoch is below the newest one that was signed in.
     #[error("epoch {0} is over for this key")]
     EpochOver(Epoch),
-    /// A view that is settled, or below what is remembered.
+    /// The view is settled, or below the remembered ones.
     #[error("view {view} is not above {floor}: it is final, or what was signed there is forgotten")]
     Settled {
         /// The view.
         view: View,
-        /// The newest view that is signed no more.
+        /// The newest view in which nothing is signed any more.
         floor: View,
     },
-    /// A vote that excludes one that was signed.
+    /// The vote excludes one that was signed.
     #[error("it contradicts what this key signed: {0}")]
     Conflict(#[borsh(deserialize_with = "read_sentence")] String),
-    /// Another batch than the one that was signed for the place.
+    /// Another batch was signed for the place.
     #[error("batch {seq} of the lane was signed with another content; the next one is {next_seq}")]
     OtherBatch {
-        /// Its place.
+        /// Place of the batch.
         seq: u64,
-        /// The lowest free one.
+        /// The lowest free place.
         next_seq: u64,
     },
     /// The record lacks a vote that the key signed.
@@ -165,19 +168,19 @@ pub enum Refusal {
     /// The record can't be written.
     #[error("the signer can't write its record ({0}): free space on its disk, and start the signer again")]
     Unwritten(#[borsh(deserialize_with = "read_sentence")] String),
-    /// The key gave no signature.
+    /// The key did not sign.
     #[error("the key gave no signature ({0}): look at the token, and start the signer again")]
     KeyFailed(#[borsh(deserialize_with = "read_sentence")] String),
 }
 
-/// Reads a sentence as it is written, without room for bytes that aren't there.
+/// Decodes a sentence in the form in which it is written, without allocating for bytes that aren't there.
 fn read_sentence<R: Read>(reader: &mut R) -> io::Result<String> {
     let bytes = BoundedBytes::<SENTENCE_BYTES_MAX>::deserialize_reader(reader)?.into_vec();
     String::from_utf8(bytes).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 impl Refusal {
-    /// A stable code.
+    /// Returns a stable code.
     pub fn code(&self) -> &'static str {
         match self {
             Self::OtherVersion(_) => "signer-version",
@@ -211,7 +214,7 @@ pub fn frame_into<T: BorshSerialize>(value: &T, out: &mut Vec<u8>) {
     }
 }
 
-/// Splits the first frame off bytes that came. `None`: it isn't whole yet. Errors: it is too long.
+/// Splits the first frame off received bytes; `None` if it isn't complete yet. Errors: it is too long.
 pub fn split_frame(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, DecodeError> {
     let Some(length) = bytes.first_chunk::<LENGTH_BYTES>() else { return Ok(None) };
     let length = u32::from_le_bytes(*length) as usize;
@@ -225,7 +228,7 @@ pub fn split_frame(bytes: &[u8]) -> Result<Option<(&[u8], usize)>, DecodeError> 
 /// Writes a value as one frame.
 ///
 /// # Errors
-/// The stream's.
+/// Those of the stream.
 pub fn write_frame<T: BorshSerialize>(stream: &mut impl Write, value: &T) -> io::Result<()> {
     let mut out = Vec::with_capacity(256);
     frame_into(value, &mut out);
@@ -235,7 +238,7 @@ pub fn write_frame<T: BorshSerialize>(stream: &mut impl Write, value: &T) -> io:
 /// Reads one value.
 ///
 /// # Errors
-/// The stream's, and `InvalidData` for a frame that is too long or no such value.
+/// Those of the stream, and `InvalidData` for a frame that is too long or holds no such value.
 pub fn read_frame<T: BorshDeserialize>(stream: &mut impl Read) -> io::Result<T> {
     let mut length = [0; LENGTH_BYTES];
     stream.read_exact(&mut length)?;
@@ -248,7 +251,7 @@ pub fn read_frame<T: BorshDeserialize>(stream: &mut impl Read) -> io::Result<T> 
     decode(&frame, FRAME_BYTES_MAX).map_err(|error| invalid(&error))
 }
 
-/// An error of the stream, for bytes that are no frame.
+/// Returns an error of the stream, for bytes that are no frame.
 pub fn invalid(error: &DecodeError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error.to_string())
 }

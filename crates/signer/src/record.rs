@@ -1,9 +1,10 @@
-//! The signer's record on disk: a file of checked records, appended to and synced, written again when it has grown.
+//! The signer's record on disk: a file of checked records, appended to and synced, and written again when it has grown.
 //!
-//! *Invariants:* what `append` returned for is on disk; all that one call appends stands or falls together; a file that was cut
-//! short by a crash lacks only what `append` never returned for; one that is damaged further above is refused; after a failed
-//! write nothing more is written; zeros stand ahead of the end, so that a sync has no length to write; one process at a time
-//! has the file; a file is made by `create` alone, so that a lost one isn't replaced by an empty one unseen.
+//! *Invariants:* when `append` returns, its records are on disk; the records of one call are kept or lost together; a
+//! file that a crash cut short lacks only records for which `append` never returned; a file damaged before its end is
+//! refused; after a failed write nothing more is written; zeros stand after the end, so that a sync has no length to
+//! write; one process at a time has the file; only `create` makes a file, so that an empty one never silently replaces
+//! a lost one.
 
 pub use crate::guard::Record;
 use rustix::fs::{FlockOperation, flock};
@@ -20,39 +21,39 @@ const HEAD_BYTES: usize = 16 + 32;
 const DOMAIN: &[u8] = b"rustorium/signer-record/v1\0";
 /// Bytes of a frame's length and check.
 const FRAME_BYTES: usize = 4 + 8;
-/// Bytes of records beyond which a file is written again with what still counts.
+/// Bytes of records after which a file is written again with only the records that still count.
 const GROWN_BYTES: u64 = 16 * 1024 * 1024;
-/// Bytes of a frame, which is what one `append` writes: the largest end of a file that a crash may have cut.
+/// Bytes of a frame, which one `append` writes: the largest end of a file that a crash may have cut.
 const APPENDED_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Zeros that are written ahead at once: room for some hundred votes.
+/// Number of zeros that are written ahead at once: room for some hundred votes.
 const AHEAD_BYTES: u64 = 128 * 1024;
-/// Records of a frame.
+/// Number of records in a frame.
 const APPENDED_MAX: u32 = 4096;
 
-/// Why a record can't be used.
+/// A record can't be used.
 #[derive(Debug, Error)]
 pub enum StateError {
-    /// Not there.
+    /// The record doesn't exist.
     #[error(
         "there is no record {0} of what the key signed: for a key that never signed run `rustorium-node signer init`, for \
          one that did bring its record back, or add --adopt"
     )]
     Missing(PathBuf),
-    /// There already.
+    /// The record exists already.
     #[error("there is a record {0} already: start the signer with it")]
     Exists(PathBuf),
-    /// Another process has it.
+    /// Another process has the record open.
     #[error("another signer uses the record {0}: stop it first")]
     InUse(PathBuf),
-    /// Another key's.
+    /// The record belongs to another key.
     #[error("the record {path} is of the key {key}: name the folder that belongs to this key")]
     OtherKey {
         /// The file.
         path: PathBuf,
-        /// Its key.
+        /// Key of the record.
         key: Hash,
     },
-    /// Not a record, or damaged.
+    /// The file is no record, or is damaged.
     #[error(
         "the record {path} is damaged at byte {at}: bring a whole copy back and run `rustorium-node signer adopt`, or give \
          the validator a new key"
@@ -60,7 +61,7 @@ pub enum StateError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Where.
+        /// Offset of the damage.
         at: u64,
     },
     /// The system's error.
@@ -74,7 +75,7 @@ pub enum StateError {
 }
 
 impl StateError {
-    /// A stable code.
+    /// Returns a stable code.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Missing(_) => "signer-state-missing",
@@ -92,18 +93,18 @@ pub struct StateFile {
     path: PathBuf,
     key: PublicKey,
     file: File,
-    /// Held as long as this is open.
+    /// The lock, held as long as this is open.
     _lock: File,
-    /// Bytes of what was appended.
+    /// Bytes that were appended.
     length: u64,
-    /// Bytes of the file: zeros follow what was appended.
+    /// Bytes of the file: zeros follow the appended bytes.
     room: u64,
-    /// Its length when it was last written as a whole.
+    /// Length of the file when it was last written as a whole.
     whole: u64,
     failed: bool,
 }
 
-/// The name of a key's record in a folder.
+/// Returns the path of a key's record in a folder.
 pub fn path_of(folder: &Path, key: &PublicKey) -> PathBuf {
     let name = Hash(*key).to_string();
     folder.join(format!("{}.signed", name.get(..16).unwrap_or_default()))
@@ -114,10 +115,10 @@ fn io_error(path: &Path, error: io::Error) -> StateError {
 }
 
 impl StateFile {
-    /// Makes the record of a key that signed nothing, or what `records` say.
+    /// Creates the record of a key. `records` are its first records; empty for a key that signed nothing.
     ///
     /// # Errors
-    /// There is one, or the system's.
+    /// The record exists, or those of the system.
     pub fn create(folder: &Path, key: &PublicKey, records: &[Record]) -> Result<(), StateError> {
         let path = path_of(folder, key);
         let failed = |error| io_error(&path, error);
@@ -132,10 +133,10 @@ impl StateFile {
         write_whole(&path, key, records).map(drop).map_err(failed)
     }
 
-    /// Opens a key's record, and returns what it says. An end that a crash cut is removed.
+    /// Opens a key's record, and returns its records. An end that a crash cut is removed.
     ///
     /// # Errors
-    /// It is missing, in use, damaged or another key's, or the system's.
+    /// The record is missing, in use, damaged or another key's, or those of the system.
     pub fn open(folder: &Path, key: &PublicKey) -> Result<(Self, Vec<Record>), StateError> {
         let path = path_of(folder, key);
         let failed = |error| io_error(&path, error);
@@ -154,17 +155,17 @@ impl StateFile {
         Ok((Self { path, key: *key, file, _lock: lock, length, room: length, whole: length, failed: false }, records))
     }
 
-    /// Appends records; they are on disk when this returns.
+    /// Appends records. They are on disk when this returns.
     ///
     /// # Errors
-    /// The system's. Nothing more is written after one: what is on disk then isn't known.
+    /// Those of the system. After one, nothing more is written: the state on disk is unknown.
     pub fn append(&mut self, records: &[Record]) -> io::Result<()> {
         if self.failed {
             return Err(io::Error::other("an earlier write failed"));
         }
         let mut out = Vec::with_capacity(256);
         frame_into(&self.key, self.length, records, &mut out);
-        // Until it is known to be on disk.
+        // Reset after the write is known to be on disk.
         self.failed = true;
         let end = self.length + out.len() as u64;
         if end > self.room {
@@ -180,15 +181,15 @@ impl StateFile {
         Ok(())
     }
 
-    /// Whether it has grown so much that `rewrite` is worth its while.
+    /// Tells if the file has grown so much that `rewrite` is worthwhile.
     pub fn has_grown(&self) -> bool {
         self.length > self.whole + GROWN_BYTES
     }
 
-    /// Writes the file again with these records alone.
+    /// Writes the file again with only these records.
     ///
     /// # Errors
-    /// The system's; the old file stays, and nothing more is written.
+    /// Those of the system. Then the old file stays, and nothing more is written.
     pub fn rewrite(&mut self, records: &[Record]) -> io::Result<()> {
         if self.failed {
             return Err(io::Error::other("an earlier write failed"));
@@ -202,7 +203,7 @@ impl StateFile {
     }
 }
 
-/// Takes the lock beside a record, which stays when the record is replaced.
+/// Takes the lock beside a record. The lock file stays when the record is replaced.
 fn locked(path: &Path) -> Result<File, StateError> {
     let lock = path.with_extension("lock");
     let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&lock);
@@ -211,7 +212,7 @@ fn locked(path: &Path) -> Result<File, StateError> {
     Ok(file)
 }
 
-/// Writes a whole file and moves it into place; returns its length.
+/// Writes a whole file and moves it into place. Returns its length.
 fn write_whole(path: &Path, key: &PublicKey, records: &[Record]) -> io::Result<u64> {
     let new = path.with_extension("new");
     let mut out = Vec::with_capacity(4096);
@@ -228,7 +229,7 @@ fn write_whole(path: &Path, key: &PublicKey, records: &[Record]) -> io::Result<u
     Ok(out.len() as u64)
 }
 
-/// A check over key, place and payload: a frame that was moved or is another key's doesn't pass.
+/// Returns a check over key, place and payload. A frame that was moved, or that belongs to another key, doesn't pass.
 fn check(key: &PublicKey, at: u64, payload: &[u8]) -> [u8; 8] {
     let whole = hash(DOMAIN, &[key, &at.to_le_bytes(), payload]);
     let mut check = [0; 8];
@@ -236,7 +237,7 @@ fn check(key: &PublicKey, at: u64, payload: &[u8]) -> [u8; 8] {
     check
 }
 
-/// Appends records as the frame that will stand at `at`.
+/// Appends records as the frame at offset `at`.
 fn frame_into(key: &PublicKey, at: u64, records: &[Record], out: &mut Vec<u8>) {
     let mut payload = encode(&u32::try_from(records.len()).unwrap_or(u32::MAX));
     records.iter().for_each(|record| encode_into(record, &mut payload));
@@ -245,11 +246,11 @@ fn frame_into(key: &PublicKey, at: u64, records: &[Record], out: &mut Vec<u8>) {
     out.extend_from_slice(&payload);
 }
 
-/// The frame at `at`, and where the next one stands; none where the bytes are no frame.
+/// Parses the frame at `at`. Returns its records and the offset of the next frame; `None` if the bytes are no frame.
 fn frame_at(key: &PublicKey, bytes: &[u8], at: usize) -> Option<(Vec<Record>, usize)> {
     let length = word(bytes, at)? as usize;
     let count = word(bytes, at + FRAME_BYTES)?;
-    // Before a hash is made: what may be a frame is looked for at each byte behind damage.
+    // These checks come before the hash: after damage, every byte is tried as the start of a frame.
     if length > APPENDED_BYTES_MAX || count == 0 || count > APPENDED_MAX {
         return None;
     }
@@ -265,7 +266,7 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().copied().map(u32::from_le_bytes)
 }
 
-/// The records of a file, and the length of what is whole.
+/// Returns the records of a file, and the length of its complete frames.
 fn parse(path: &Path, key: &PublicKey, bytes: &[u8]) -> Result<(Vec<Record>, usize), StateError> {
     let damaged = |at: usize| StateError::Damaged { path: path.to_owned(), at: at as u64 };
     let head = bytes.get(..HEAD_BYTES).ok_or_else(|| damaged(0))?;
@@ -283,7 +284,7 @@ fn parse(path: &Path, key: &PublicKey, bytes: &[u8]) -> Result<(Vec<Record>, usi
         records.extend(more);
         at = next;
     }
-    // A frame is written once those before it are on disk: behind one that a crash cut there is none.
+    // A frame is written only after those before it are on disk. So no frame follows one that a crash cut.
     let rest = bytes.len() - at;
     let cut_max = FRAME_BYTES + APPENDED_BYTES_MAX + AHEAD_BYTES as usize;
     let follows = rest > cut_max || (at + 1..bytes.len()).any(|at| frame_at(key, bytes, at).is_some());
@@ -292,7 +293,7 @@ fn parse(path: &Path, key: &PublicKey, bytes: &[u8]) -> Result<(Vec<Record>, usi
 
 #[cfg(test)]
 impl StateFile {
-    /// Lets every further write fail as on a full disk.
+    /// Makes every further write fail as on a full disk.
     pub(crate) fn fill_disk(&mut self) -> io::Result<()> {
         self.file = OpenOptions::new().write(true).open("/dev/full")?;
         Ok(())

@@ -1,7 +1,7 @@
-//! The signer's socket: who may speak on it, and what becomes of what is asked.
+//! The signer's socket: it admits clients and answers their requests.
 //!
-//! *Invariants:* only processes of the named users are heard; the record is synced once for all requests that came together,
-//! before any of their signatures leaves; a client that neither sends nor takes is let go of.
+//! *Invariants:* only processes of the named users are admitted; the record is synced once for all requests that came
+//! together, before any of their signatures leaves; a client that neither sends nor reads is disconnected.
 
 use crate::guard::{Guard, Lane, Record};
 use crate::keys::{Key, Role};
@@ -26,30 +26,30 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use thiserror::Error;
 
-/// Connections at once.
+/// Number of connections at once.
 pub const CONNECTIONS_MAX: usize = 32;
-/// Requests whose records are synced together.
+/// Number of requests whose records are synced together.
 pub const TOGETHER_MAX: usize = 256;
 /// The longest wait for the rest of a frame, and for room in the client's buffer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes that are read at once.
 const READ_BYTES: usize = 64 * 1024;
 
-/// What a signer is started with.
+/// Settings of a signer.
 pub struct Settings {
-    /// Where it listens.
+    /// Path of its socket.
     pub socket: PathBuf,
     /// The folder of its records.
     pub state: PathBuf,
     /// The chains that it signs for.
     pub chains: BTreeSet<ChainId>,
-    /// Its keys.
+    /// The signer's keys.
     pub keys: Vec<(Key, Role)>,
-    /// Users, besides its own, whose processes are heard.
+    /// Users, in addition to its own, whose processes are admitted.
     pub users: BTreeSet<u32>,
 }
 
-/// Why a signer doesn't start.
+/// A signer doesn't start.
 #[derive(Debug, Error)]
 pub enum ServerError {
     /// A record can't be used.
@@ -58,7 +58,7 @@ pub enum ServerError {
     /// Another process listens.
     #[error("another process listens at {0}: stop it, or choose another --socket")]
     InUse(PathBuf),
-    /// The system's error.
+    /// The system reports an error.
     #[error("can't listen at {path} ({error}): choose a --socket in a folder of this user")]
     Listen {
         /// The socket.
@@ -69,7 +69,7 @@ pub enum ServerError {
 }
 
 impl ServerError {
-    /// A stable code.
+    /// Returns a stable code.
     pub fn code(&self) -> &'static str {
         match self {
             Self::State(error) => error.code(),
@@ -86,16 +86,16 @@ struct Guarded {
     failed: Option<String>,
 }
 
-/// A key and what belongs to it.
+/// A key with its record and state.
 struct Held {
     key: Key,
-    /// None: an account's.
+    /// The guard; `None` for an account's key.
     guarded: Option<Mutex<Guarded>>,
-    /// Whether a connection has it.
+    /// True if a connection has the key.
     taken: AtomicBool,
 }
 
-/// A signer that listens.
+/// A listening signer.
 pub struct Server {
     listener: UnixListener,
     socket: PathBuf,
@@ -108,10 +108,10 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens records and socket.
+    /// Opens the records and the socket.
     ///
     /// # Errors
-    /// A record that can't be used, or a socket that can't.
+    /// A record or the socket can't be used.
     pub fn open(settings: Settings) -> Result<Self, ServerError> {
         let Settings { socket, state, chains, keys, mut users } = settings;
         let mut held = BTreeMap::new();
@@ -140,7 +140,7 @@ impl Server {
         })
     }
 
-    /// Serves until `stop`, and until all connections have ended then.
+    /// Serves until `stop`, and then until all connections have ended.
     pub fn run(self: &Arc<Self>) {
         let mut threads: Vec<JoinHandle<()>> = Vec::new();
         for (number, stream) in self.listener.incoming().enumerate() {
@@ -149,7 +149,7 @@ impl Server {
             }
             threads.retain(|thread| !thread.is_finished());
             let Ok(stream) = stream else {
-                // No descriptor is left: some connection ends.
+                // No descriptor is left. Wait until some connection ends.
                 thread::sleep(Duration::from_millis(50));
                 continue;
             };
@@ -268,7 +268,7 @@ impl Drop for Server {
     }
 }
 
-/// Gives a key back when its connection ends.
+/// Releases a key when its connection ends.
 struct Taken<'a>(&'a Held);
 
 impl Drop for Taken<'_> {
@@ -282,7 +282,7 @@ fn or_refused(answer: Result<Answer, Refusal>) -> Answer {
 }
 
 impl Guarded {
-    /// Decides on a request; what is to be on disk before the answer leaves goes to `records`.
+    /// Decides on a request. Adds the records that must be on disk before the answer leaves to `records`.
     fn decide(
         &mut self,
         key: &Key,
@@ -327,7 +327,8 @@ impl Guarded {
         Ok(Answer::Signed(signature))
     }
 
-    /// Has the records on disk. Once that failed, nothing more is signed: the guard in memory knows more than the disk.
+    /// Writes the records to disk. Once that has failed, nothing more is signed: the guard in memory knows more than
+    /// the disk.
     fn keep(&mut self, records: &[Record]) -> Result<(), Refusal> {
         if records.is_empty() {
             return Ok(());
@@ -343,15 +344,15 @@ impl Guarded {
     }
 }
 
-/// What a connection has sent.
+/// Bytes that a connection has sent.
 #[derive(Default)]
 struct Frames {
     bytes: Vec<u8>,
 }
 
 impl Frames {
-    /// Waits for the next requests and takes all that are whole. `None`: the client is gone. Errors: the stream's, a frame that
-    /// is none, one that doesn't become whole in time.
+    /// Waits for the next requests and returns all complete ones; `None` if the client is gone. Errors: those of the
+    /// stream; a malformed frame; a frame that isn't complete in time.
     fn next(&mut self, stream: &mut UnixStream) -> io::Result<Option<Vec<Request>>> {
         loop {
             let requests = self.take()?;
@@ -367,14 +368,14 @@ impl Frames {
                 Ok(0) => return Ok(None),
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // A client may be silent for as long as it likes between its frames.
+                // A client may be silent between its frames for as long as it likes.
                 Err(error) if error.kind() == ErrorKind::WouldBlock && start == 0 => {}
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Bytes that the first frame lacks, if its length is known.
+    /// Returns the number of bytes that the first frame lacks, if its length is known.
     fn missing(&self) -> usize {
         let length = self.bytes.first_chunk::<LENGTH_BYTES>().map_or(0, |length| u32::from_le_bytes(*length) as usize);
         (LENGTH_BYTES + length).saturating_sub(self.bytes.len())
@@ -393,7 +394,7 @@ impl Frames {
     }
 }
 
-/// Listens at a path, where nobody else does. A socket that a dead process left is removed.
+/// Listens at a path, unless another process listens there. A dead process' socket is removed.
 fn listen(path: &Path, alone: bool) -> Result<UnixListener, ServerError> {
     let failed = |error| ServerError::Listen { path: path.to_owned(), error };
     if let Ok(found) = fs::symlink_metadata(path) {
@@ -405,7 +406,7 @@ fn listen(path: &Path, alone: bool) -> Result<UnixListener, ServerError> {
         }
         fs::remove_file(path).map_err(failed)?;
     }
-    // Other users are named one by one, and each connection is asked whose it is.
+    // Other users are named one by one, and the user of each connection is checked.
     let before = umask(rustix::fs::Mode::from_raw_mode(if alone { 0o177 } else { 0o111 }));
     let listener = UnixListener::bind(path);
     umask(before);

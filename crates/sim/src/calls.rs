@@ -1,21 +1,21 @@
-//! How often a simulated node called the release stages.
+//! Counts of a simulated node's calls of the release stages.
 
-/// Calls by what they asked for.
+/// Numbers of calls by kind.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Calls {
     /// Frames decoded.
     pub frames_read: u64,
-    /// Frames made, each counted once however many it goes to.
+    /// Frames made, each counted once however many receivers it has.
     pub frames_made: u64,
     /// Votes that this node signed.
     pub signed: u64,
     /// Groups of signatures checked: of transactions, batches and inline payloads.
     pub checked: u64,
-    /// Votes that came.
+    /// Votes received.
     pub votes: u64,
-    /// Certificates journaled: formed here, or verified when they came.
+    /// Certificates journaled: formed here, or verified after they were received.
     pub certificates: u64,
-    /// Transactions that the pool took.
+    /// Transactions that the pool accepted.
     pub pooled: u64,
     /// Blocks executed and committed.
     pub executed: u64,
@@ -32,7 +32,7 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// Name and count of each, in the order of the fields.
+    /// Returns name and count of each, in the order of the fields.
     pub fn named(&self) -> [(&'static str, u64); 13] {
         [
             ("frames_read", self.frames_read),

@@ -1,14 +1,14 @@
-//! What all nodes of one simulated chain share.
+//! The data that all nodes of one simulated chain share.
 
 use parking_lot::Mutex;
 use rustorium_state::tables::Tables;
 use rustorium_types::{Genesis, PublicKey};
 use std::sync::Arc;
 
-/// Width of the tables, bits: the smallest; the same roots come out.
+/// Width of the tables, bits: the smallest, which gives the same roots.
 const TABLE_WIDTH: u32 = 4;
 
-/// A chain and the nodes that a simulation gives numbers to.
+/// A chain and the nodes to which a simulation gives numbers.
 pub struct Chain {
     /// The genesis.
     pub genesis: Genesis,
@@ -19,19 +19,19 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// A chain. Errors: the tables can't be made.
+    /// Creates a chain. Errors: the tables can't be made.
     pub fn new(genesis: Genesis, node_keys: Vec<PublicKey>) -> Result<Self, String> {
         Ok(Self { genesis, node_keys, tables: tables()? })
     }
 
-    /// The number of whoever has this node key.
+    /// Returns the number of the node with this node key.
     pub fn number_of(&self, node_key: &PublicKey) -> Option<u16> {
         let place = self.node_keys.iter().position(|key| key == node_key)?;
         u16::try_from(place).ok()
     }
 }
 
-/// Made once a process.
+/// Returns the tables, which are made once a process.
 fn tables() -> Result<Arc<Tables>, String> {
     static TABLES: Mutex<Option<Arc<Tables>>> = Mutex::new(None);
     let mut made = TABLES.lock();

@@ -1,15 +1,15 @@
-//! Threads that check signatures: each tells what it found when it is done, clients' transactions in the order in which
-//! their checks began.
+//! Threads that check signatures. Each reports its results when it is done; those of clients' transactions are reported
+//! in the order in which their checks began.
 
 use rustorium_dataplane::shard::Event;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Checks under way: each thread's findings are told when it is done.
+/// Running checks. Each thread's results are reported when it is done.
 pub(crate) struct Checks {
-    /// By thread: the number of its check, and what it found.
+    /// By thread: the number of its check, and its results.
     threads: Vec<Option<(u64, VecDeque<Event>)>>,
     begun: u64,
-    /// Clients' transactions by the number of their check: they are told in this order.
+    /// Results of clients' transactions by the number of their check. They are reported in this order.
     clients: BTreeMap<u64, Option<VecDeque<Event>>>,
 }
 
@@ -18,7 +18,7 @@ impl Checks {
         Self { threads: (0..threads.max(1)).map(|_| None).collect(), begun: 0, clients: BTreeMap::new() }
     }
 
-    /// A thread that has nothing to do.
+    /// Returns an idle thread.
     pub(crate) fn free(&self) -> Option<usize> {
         self.threads.iter().position(Option::is_none)
     }
@@ -34,7 +34,7 @@ impl Checks {
         self.begun += 1;
     }
 
-    /// A thread is done: what can be told now.
+    /// Ends a thread's check. Returns the results that can be reported now.
     pub(crate) fn end(&mut self, thread: usize) -> VecDeque<Event> {
         let Some((number, found)) = self.threads.get_mut(thread).and_then(Option::take) else {
             return VecDeque::new();

@@ -1,18 +1,19 @@
-//! Virtual prices of what a node's threads do, and how long each thread has been busy.
+//! Virtual prices of the work of a node's threads, and the times for which each thread has been busy.
 //!
-//! *Invariants:* a price depends on what was done alone, never on how long it took here; without prices nothing takes time.
+//! *Invariants:* a price depends only on the work, never on the time that it took here; without prices nothing takes
+//! time.
 
 use rustorium_crypto::Work;
 use rustorium_dataplane::shard::{Event, ExecutionJob, Now};
 use rustorium_types::Message;
 
-/// What has a price.
+/// An item of work that has a price.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(usize)]
 pub enum Item {
-    /// A signature is made.
+    /// Making a signature.
     Sign,
-    /// A signature is checked alone.
+    /// Checking a signature alone.
     Single,
     /// An equation for several signatures, without those.
     Group,
@@ -20,7 +21,7 @@ pub enum Item {
     Grouped,
     /// The end of the shard's turn.
     Turn,
-    /// Kinds of frames, decoded and dealt with; without signatures.
+    /// A proposal's frame, decoded and handled, without signatures; likewise the next kinds.
     Proposal,
     /// A vote.
     Vote,
@@ -30,7 +31,7 @@ pub enum Item {
     Heartbeat,
     /// A report.
     Report,
-    /// Work told by digests.
+    /// A work message by digests.
     Work,
     /// A batch.
     Batch,
@@ -44,13 +45,13 @@ pub enum Item {
     Own,
     /// An effect of the core.
     Effect,
-    /// A checked transaction that the pool looks at.
+    /// A checked transaction that the pool examines.
     Admitted,
-    /// A block is executed and committed.
+    /// Executing and committing a block.
     Block,
-    /// A transaction in it.
+    /// A transaction in a block.
     Transaction,
-    /// Each KiB of a frame.
+    /// A KiB of a frame.
     Kib,
 }
 
@@ -84,7 +85,7 @@ pub const ITEMS: [(&str, Item); 21] = [
 pub struct Costs([u64; ITEMS.len()]);
 
 impl Costs {
-    /// Prices by name. Errors: the name of an item without a price, or of a price without an item.
+    /// Creates prices by name. Errors: the name of an item without a price, or of a price without an item.
     pub fn named<'a>(prices: impl IntoIterator<Item = (&'a str, u64)>) -> Result<Self, String> {
         let mut costs = [None; ITEMS.len()];
         for (name, price) in prices {
@@ -104,14 +105,14 @@ impl Costs {
         self.0[item as usize].saturating_mul(count)
     }
 
-    /// The price of signatures.
+    /// Returns the price of signatures.
     pub fn signatures(&self, work: Work) -> u64 {
         let Work { signed, singles, groups, grouped } = work;
         let checked = self.of(Item::Single, singles) + self.of(Item::Group, groups) + self.of(Item::Grouped, grouped);
         self.of(Item::Sign, signed) + checked
     }
 
-    /// The price of an event on the shard's thread, without signatures.
+    /// Returns the price of an event on the shard's thread, without signatures.
     pub fn event(&self, event: &Event) -> u64 {
         match event {
             Event::Peer { message, frame, .. } => self.message(message) + self.of(Item::Kib, frame.len() as u64) / 1024,
@@ -142,25 +143,25 @@ impl Costs {
         }
     }
 
-    /// The price of an execution.
+    /// Returns the price of an execution.
     pub fn execution(&self, job: &ExecutionJob) -> u64 {
         self.of(Item::Block, 1) + self.of(Item::Transaction, u64::from(job.block.header.transactions))
     }
 
-    /// The price of the end of a turn.
+    /// Returns the price of the end of a turn.
     pub fn turn(&self) -> u64 {
         self.of(Item::Turn, 1)
     }
 }
 
-/// A node's threads, and the time that they take.
+/// A node's threads, and the time that they use.
 #[derive(Default)]
 pub(crate) struct Meter {
-    /// None: nothing takes time.
+    /// Prices; `None` if nothing takes time.
     pub(crate) costs: Option<Costs>,
-    /// When the shard's thread is free, nanoseconds.
+    /// Time at which the shard's thread is free, nanoseconds.
     free_ns: u64,
-    /// What all threads of a kind were busy for.
+    /// Time for which all threads of a kind were busy.
     pub(crate) shard_ns: u64,
     pub(crate) verify_ns: u64,
     pub(crate) execute_ns: u64,
@@ -171,13 +172,13 @@ impl Meter {
         Self { costs, ..Self::default() }
     }
 
-    /// When the shard's thread is free again; none: it is.
+    /// Returns when the shard's thread is free again; `None` if it is free.
     pub(crate) fn busy_until_us(&self, now: Now) -> Option<u64> {
         let free_us = self.free_ns.div_ceil(1000);
         (free_us > now.us).then_some(free_us)
     }
 
-    /// The shard's thread is busy from now on; for how many microseconds.
+    /// Makes the shard's thread busy from now on. Returns for how many microseconds.
     pub(crate) fn take_shard(&mut self, now: Now, price_ns: u64) -> u64 {
         self.shard_ns += price_ns;
         self.free_ns = now.us * 1000 + price_ns;

@@ -1,4 +1,4 @@
-//! What a node keeps across its processes: journal, store, and the mark of a retired key.
+//! A simulated disk, which a node keeps across its processes: journal, store, and the mark of a retired key.
 
 use crate::chain::Chain;
 use crate::journal::SimJournal;
@@ -8,7 +8,7 @@ use rustorium_storage::{EpochStore, Fault, FaultyStore, MemStore, Store, StoreEr
 use rustorium_types::{Epoch, ValidatorSet};
 use std::sync::Arc;
 
-/// Roots that the store keeps: what a reader of a proof needs.
+/// Number of roots that the store keeps: enough for a reader of a proof.
 const ROOTS_KEPT: usize = 4;
 
 type Files = FaultyStore<MemStore>;
@@ -18,7 +18,7 @@ pub struct SimDisk {
     journal: Mutex<SimJournal>,
     store: Mutex<Arc<Files>>,
     retired: Mutex<Option<String>>,
-    /// The next sync of the journal fails so.
+    /// Fault with which the next sync of the journal fails.
     journal_fault: Mutex<Option<Fault>>,
 }
 
@@ -35,33 +35,33 @@ impl Default for SimDisk {
 }
 
 impl SimDisk {
-    /// Works on the journal.
+    /// Calls `work` with the journal.
     pub fn journal<T>(&self, work: impl FnOnce(&mut SimJournal) -> T) -> T {
         work(&mut self.journal.lock())
     }
 
-    /// The store as it is now; a power cut leaves another one.
+    /// Returns the present store. A power cut replaces it.
     pub fn store(&self) -> Arc<Files> {
         self.store.lock().clone()
     }
 
-    /// What the validator's journal was found to lack.
+    /// Returns what the validator's journal was found to lack.
     pub fn retired(&self) -> Option<String> {
         self.retired.lock().clone()
     }
 
-    /// Marks the validator's key as retired; the first reason stays.
+    /// Marks the validator's key as retired. The first reason stays.
     pub fn retire(&self, lacks: &str) {
         self.retired.lock().get_or_insert_with(|| lacks.to_owned());
     }
 
-    /// A journal for another validator key: what the old one's holds is void, and so is its mark.
+    /// Creates a journal for another validator key. The old key's journal and mark are void.
     pub fn new_journal(&self) {
         *self.journal.lock() = SimJournal::default();
         *self.retired.lock() = None;
     }
 
-    /// The committee of an epoch that has begun here; none where it hasn't. Errors: the store's.
+    /// Returns the committee of an epoch that has begun here; `None` if it hasn't. Errors: those of the store.
     pub fn committee(&self, chain: &Chain, epoch: Epoch) -> Result<Option<ValidatorSet>, StoreError> {
         let Some(before) = epoch.0.checked_sub(1).map(Epoch) else {
             return Ok(Some(chain.genesis.validators.clone()));
@@ -69,7 +69,8 @@ impl SimDisk {
         Ok(self.store().epoch(before)?.map(|change| change.next))
     }
 
-    /// What operators want, in the newest state; none where there is none. Errors: the store's.
+    /// Returns the committee that operators want, from the newest state; `None` if there is no record. Errors: those of
+    /// the store.
     pub fn wanted(&self) -> Result<Option<CommitteeRecord>, StoreError> {
         let record = self.store().state(&committee_key())?;
         Ok(record.and_then(|bytes| CommitteeRecord::from_bytes(&bytes).ok()))
@@ -92,7 +93,7 @@ impl SimDisk {
         *self.journal_fault.lock() = Some(fault);
     }
 
-    /// Nothing that was told to fail does so any more.
+    /// Cancels all failures that were asked for.
     pub fn mend(&self) {
         self.store().mend();
         *self.journal_fault.lock() = None;
@@ -102,8 +103,8 @@ impl SimDisk {
         self.journal_fault.lock().take()
     }
 
-    /// Cuts the power while no process has the disk open: what was not synced is gone, but for so many journal records
-    /// and store writes. How many of both are lost. Errors: the store's.
+    /// Cuts the power while no process has the disk open. Unsynced data is lost, except this many journal records and
+    /// store writes. Returns how many of both are lost. Errors: those of the store.
     pub fn lose_power(&self, records_kept: usize, writes_kept: usize) -> Result<(usize, usize), StoreError> {
         let records = self.journal.lock().lose_power(records_kept);
         let mut store = self.store.lock();

@@ -1,6 +1,7 @@
-//! What a traitor could sign with its own key, and what a frame says: for simulations that lie.
+//! Messages that a traitor could sign with its own key, and short descriptions of frames: for simulations with
+//! traitors.
 //!
-//! *Invariants:* nothing is forged without the key that signs it; what is read is checked by nobody.
+//! *Invariants:* nothing is forged without the key that signs it; frames are read without any check.
 
 use rustorium_crypto::{SigningKey, block_digest, payload_root};
 use rustorium_types::{
@@ -9,29 +10,29 @@ use rustorium_types::{
     ValidatorIndex, View, VoteBody, VoteKind, VoteMessage,
 };
 
-/// A vote's frame with nothing beside it.
+/// Returns a vote's frame without further data.
 pub fn vote(key: &SigningKey, signer: ValidatorIndex, body: VoteBody) -> Vec<u8> {
     let vote = key.sign_vote(signer, body);
     let message = VoteMessage { vote, report: Report::default(), held: Held::default(), carry: None };
     Message::Vote(Box::new(message)).to_frame()
 }
 
-/// How a forged proposal differs from the one that it is made from.
+/// Differences of a forged proposal from the one that it is made from.
 #[derive(Default)]
 pub struct Change {
-    /// Added to its time.
+    /// Milliseconds to add to its time.
     pub later_ms: u64,
-    /// Lists nothing on top of this parent, which it then also names.
+    /// If set, the proposal lists nothing on top of this parent, which it also names.
     pub empty_on: Option<Header>,
     /// Another root in its claim of a result.
     pub result_root: Option<Hash>,
-    /// Another root in its claim of the state, where it claims one.
+    /// Another root in its claim of the state, if it has one.
     pub state_root: Option<Hash>,
-    /// Whether the epoch ends.
+    /// Whether the epoch should end.
     pub ends_epoch: Option<bool>,
 }
 
-/// The frame of a proposal of the same view by the same leader, with other contents.
+/// Returns the frame of a proposal of the same view by the same leader, with other contents.
 pub fn proposal(key: &SigningKey, frame: &[u8], change: Change) -> Result<Vec<u8>, DecodeError> {
     let Message::Proposal(proposal) = Message::from_frame(rustorium_types::Class::Consensus, frame)? else {
         return Err(DecodeError::Malformed("not a proposal's frame".into()));
@@ -67,7 +68,7 @@ pub fn proposal(key: &SigningKey, frame: &[u8], change: Change) -> Result<Vec<u8
     Ok(Message::Proposal(Box::new(forged)).to_frame())
 }
 
-/// A batch's frame.
+/// Returns a batch's frame.
 pub fn batch(
     key: &SigningKey,
     chain: ChainId,
@@ -83,26 +84,26 @@ pub fn batch(
     Ok(Message::Batch(Box::new(batch)).to_frame())
 }
 
-/// What a frame says, in short.
+/// A short description of a frame.
 #[derive(Default, Debug, PartialEq, Eq)]
 pub struct Summary {
-    /// Which message it is.
+    /// Kind of the message.
     pub message: &'static str,
-    /// The epoch that it names.
+    /// The epoch in the message.
     pub epoch: Option<Epoch>,
-    /// The view that it is of.
+    /// The view of the message.
     pub view: Option<View>,
     /// The kind of vote or certificate.
     pub kind: Option<VoteKind>,
-    /// The block that it is about.
+    /// The block in the message.
     pub block: Option<BlockDigest>,
-    /// Who signed it, or made what it carries.
+    /// The signer, or the maker of the content.
     pub signer: Option<ValidatorIndex>,
     /// A batch's digest.
     pub batch: Option<BatchDigest>,
-    /// A batch's place in its lane.
+    /// A batch's seq in its lane.
     pub seq: Option<u64>,
-    /// Whether the block, a proposal's, ends its epoch.
+    /// True for a proposal whose block ends its epoch.
     pub ends_epoch: bool,
 }
 
@@ -155,7 +156,7 @@ impl Summary {
     }
 }
 
-/// Reads a frame of any class. Errors: it is none.
+/// Reads a frame of any class. Errors: it is malformed.
 pub fn read(frame: &[u8]) -> Result<Summary, DecodeError> {
     let message: Message = rustorium_types::decode(frame, rustorium_types::limits::FRAME_BYTES_MAX)?;
     Ok(match &message {

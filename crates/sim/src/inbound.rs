@@ -1,5 +1,5 @@
-//! Frames on their way in, by the bounds of the transport: those that were read and wait for the shard's thread, those that
-//! still wait on their link, and those for which not even their sender has room.
+//! Incoming frames, within the bounds of the transport. Some were read and wait for the shard's thread, some still wait
+//! on their link, and for some even the sender has no room.
 
 use bytes::Bytes;
 use rustorium_transport::Config;
@@ -16,7 +16,7 @@ struct Link {
 }
 
 impl Link {
-    /// One frame always fits.
+    /// Tells if there is room. One frame always fits.
     fn has_room(&self, class: Class, bytes: usize) -> bool {
         let (frames_max, bytes_max) = (Config::QUEUES.0[class as usize], Config::QUEUES.1[class as usize]);
         self.read_frames == 0 || self.read_frames < frames_max && self.read_bytes + bytes <= bytes_max
@@ -32,7 +32,8 @@ pub(crate) struct Inbound {
 }
 
 impl Inbound {
-    /// A frame came; whether it is read now. One that isn't waits on its link, or is dropped by its sender.
+    /// Receives a frame. Returns whether it is read now. A frame that isn't waits on its link, or is dropped by its
+    /// sender.
     pub(crate) fn comes(&mut self, from: PublicKey, class: Class, frame: &Bytes) -> bool {
         let link = self.links.entry((from, class)).or_default();
         if link.unread.is_empty() && link.has_room(class, frame.len()) {
@@ -51,7 +52,7 @@ impl Inbound {
         false
     }
 
-    /// The shard deals with a frame that was read.
+    /// Notes that the shard handles a frame that was read.
     pub(crate) fn dealt_with(&mut self, from: PublicKey, class: Class, bytes: usize) {
         if let Some(link) = self.links.get_mut(&(from, class)) {
             link.read_frames = link.read_frames.saturating_sub(1);
@@ -59,7 +60,7 @@ impl Inbound {
         }
     }
 
-    /// Reads what waits on links, as far as there is room.
+    /// Reads frames that wait on links, as far as there is room.
     pub(crate) fn read_on(&mut self) -> Vec<(PublicKey, Class, Bytes)> {
         let mut read = Vec::new();
         if self.unread == 0 {
@@ -78,12 +79,12 @@ impl Inbound {
         read
     }
 
-    /// Frames that wait on links.
+    /// Returns the number of frames that wait on links.
     pub(crate) fn unread(&self) -> usize {
         self.unread
     }
 
-    /// Frames that their senders dropped.
+    /// Returns the number of frames that their senders dropped.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped
     }

@@ -1,13 +1,14 @@
 //! A safety journal whose unsynced tail a power cut forgets.
 //!
-//! *Invariants:* nothing is freed before all is synced that was appended by the time it was let go of; positions only grow.
+//! *Invariants:* a record is freed only after everything is synced that was appended before its release; positions only
+//! grow.
 
 use bytes::Bytes;
 use rustorium_storage::{JournalRecord, Lsn, RecordKind};
 use rustorium_types::limits::FRAME_BYTES_MAX;
 use rustorium_types::{Certificate, decode};
 
-/// Records in memory, as a disk would hold them.
+/// Records in memory, in the role of a disk.
 #[derive(Default)]
 pub struct SimJournal {
     records: Vec<JournalRecord>,
@@ -20,7 +21,7 @@ pub struct SimJournal {
 }
 
 impl SimJournal {
-    /// Opens it as a process does that starts: what a dead one had written is synced before anything of it is used.
+    /// Opens the journal as a starting process does: records of a dead process are synced before any of them is used.
     pub fn open(&mut self) -> Vec<JournalRecord> {
         self.synced = self.appended;
         (self.wanted, self.syncing) = (self.synced, self.synced);
@@ -28,14 +29,14 @@ impl SimJournal {
         self.records.clone()
     }
 
-    /// Appends a record; its position.
+    /// Appends a record. Returns its position.
     pub fn append(&mut self, kind: RecordKind, payload: &[u8]) -> u64 {
         self.appended += 1;
         self.records.push(JournalRecord { kind, lsn: Lsn(self.appended), payload: Bytes::copy_from_slice(payload) });
         self.appended
     }
 
-    /// Appends the record at a position once more; the copy's position.
+    /// Appends the record at a position again. Returns the copy's position.
     pub fn append_again(&mut self, of: u64) -> u64 {
         let original = self.records[self.records.partition_point(|record| record.lsn.0 < of)].clone();
         assert_eq!(original.lsn.0, of, "what is copied was kept");
@@ -47,7 +48,7 @@ impl SimJournal {
         self.wanted = self.wanted.max(position.min(self.appended));
     }
 
-    /// Starts a sync of all that was appended, where one was asked for.
+    /// Starts a sync of everything that was appended, if one was requested.
     pub fn begin_sync(&mut self) -> bool {
         self.free();
         let due = self.wanted > self.synced;
@@ -57,13 +58,13 @@ impl SimJournal {
         due
     }
 
-    /// The sync that was started is done: the position up to which all is on disk.
+    /// Ends the sync that was started. Returns the position up to which everything is on disk.
     pub fn end_sync(&mut self) -> u64 {
         self.synced = self.synced.max(self.syncing);
         self.synced
     }
 
-    /// Lets go of what is below a position.
+    /// Releases the records below a position.
     pub fn release(&mut self, position: u64) {
         self.released = self.released.max(position);
         self.release_after = self.appended;
@@ -77,24 +78,25 @@ impl SimJournal {
         }
     }
 
-    /// Records after a position that are on disk.
+    /// Returns the records after a position that are on disk.
     pub fn synced_after(&self, position: u64) -> impl Iterator<Item = &JournalRecord> {
         let from = self.records.partition_point(|record| record.lsn.0 <= position);
         self.records[from..].iter().take_while(|record| record.lsn.0 <= self.synced)
     }
 
-    /// The records at these positions, as far as there are such.
+    /// Returns the records at these positions. Missing ones are left out.
     pub fn read(&self, positions: &[Lsn]) -> Vec<JournalRecord> {
         let find = |lsn: &Lsn| self.records.binary_search_by_key(lsn, |record| record.lsn).ok();
         positions.iter().filter_map(find).map(|at| self.records[at].clone()).collect()
     }
 
-    /// Records and bytes that it keeps.
+    /// Returns the numbers of records and of bytes that it keeps.
     pub fn held(&self) -> (usize, usize) {
         (self.records.len(), self.records.iter().map(|record| record.payload.len()).sum())
     }
 
-    /// Forgets the certificates among the records that `lost` names: damage that no power cut makes. Returns how many.
+    /// Forgets the certificates among the records for which `lost` returns true: damage that no power cut makes.
+    /// Returns how many.
     pub fn lose_certificates(&mut self, lost: impl Fn(&Certificate) -> bool) -> usize {
         let before = self.records.len();
         let named = |record: &JournalRecord| {
@@ -105,12 +107,12 @@ impl SimJournal {
         before - self.records.len()
     }
 
-    /// Records that a power cut now would forget.
+    /// Returns the number of records that a power cut now would lose.
     pub fn unsynced(&self) -> usize {
         self.records.len() - self.records.partition_point(|record| record.lsn.0 <= self.synced)
     }
 
-    /// Power is cut: what was synced stays, and so many records after it that were under way. How many are lost.
+    /// Cuts the power. Synced records stay, and so many of the unsynced ones after them. Returns how many are lost.
     pub fn lose_power(&mut self, kept: usize) -> usize {
         let synced = self.records.len() - self.unsynced();
         let stays = synced.saturating_add(kept).min(self.records.len());

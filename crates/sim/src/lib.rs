@@ -1,8 +1,8 @@
 //! One node's release stages without threads, over a clock, links and a disk that a simulation moves.
 //!
-//! *Invariants:* nothing is modelled but time, links and disk: shard, checks, execution, roots and keeping are the data
-//! plane's own; what takes time in a node is a stage that ends when the simulation says so; the same calls give the same
-//! answers to the last bit.
+//! *Invariants:* only time, links and disk are modelled: shard, checks, execution, roots and keeping are the data
+//! plane's own code; everything that takes time in a node is a stage that ends when the simulation says so; the same
+//! calls give the same answers to the last bit.
 
 mod calls;
 mod chain;

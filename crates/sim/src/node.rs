@@ -1,4 +1,4 @@
-//! A node from its start to its death: one incarnation.
+//! A simulated node from its start to its death: one incarnation.
 
 use crate::calls::Calls;
 use crate::checks::Checks;
@@ -16,73 +16,74 @@ use rustorium_dataplane::inbox::Inbox;
 use rustorium_dataplane::keeper::Keeping;
 use rustorium_dataplane::port::{Effect, Input};
 use rustorium_dataplane::queue::Queue;
+use rustorium_dataplane::senders::Credit;
 use rustorium_dataplane::shard::{Event, Now, Shard};
 use rustorium_dataplane::turns::Turns;
 use rustorium_dataplane::verifier::{Submission, Verifier};
 use rustorium_quorum::Evidence;
 use rustorium_storage::{Fault, Store};
-use rustorium_transport::Credit;
 use rustorium_types::{Class, DecodeError, Height, Message, PublicKey, Transaction, decode, limits};
 use std::cell::Cell;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A stable code and a sentence: why a node doesn't start, or can't go on.
+/// A stable code and a sentence: the reason why a node doesn't start, or can't continue.
 pub type Failure = (String, String);
 
-/// What takes time in a node: of each kind one thing at a time, begun by the node and ended by the simulation.
+/// A kind of work that takes time in a node. One piece of each kind runs at a time; the node begins it and the
+/// simulation ends it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(u8)]
 pub enum Stage {
-    /// The journal is synced.
+    /// Syncing the journal.
     Sync = 0,
-    /// Signatures are checked.
+    /// Checking signatures.
     Check = 1,
-    /// A block is executed and committed.
+    /// Executing and committing a block.
     Execute = 2,
-    /// The state is rooted.
+    /// Rooting the state.
     Root = 3,
-    /// The store is synced and pruned.
+    /// Syncing and pruning the store.
     Keep = 4,
 }
 
 impl Stage {
-    /// All of them.
+    /// All stages.
     pub const ALL: [Self; 5] = [Self::Sync, Self::Check, Self::Execute, Self::Root, Self::Keep];
 }
 
 /// A stage that begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Begun {
-    /// Which one.
+    /// The stage.
     pub stage: Stage,
-    /// Which of the threads that check; 0 for the others.
+    /// Number of the checking thread; 0 for other stages.
     pub thread: usize,
-    /// How long the thread is busy with it, microseconds; none: the simulation knows.
+    /// Time for which the thread is busy with it, microseconds; `None` if the simulation decides.
     pub busy_us: Option<u64>,
 }
 
-/// How a client's submission ended.
+/// Result of a client's submission.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Answer {
-    /// What the submission was called.
+    /// The submission's tag.
     pub tag: usize,
-    /// How it ended.
+    /// The result.
     pub how: Submitted,
 }
 
-/// What a call brought about.
+/// Results of a call.
 pub struct Outcome {
-    /// For how many microseconds the shard's thread was busy with the call: what follows happens after that.
+    /// Microseconds for which the shard's thread was busy with the call. The results happen after that.
     pub busy_us: u64,
     /// Frames that leave, in order.
     pub sent: Vec<Sent>,
     /// Stages that begin.
     pub begun: Vec<Begun>,
-    /// When `tick` is wanted, monotonic microseconds.
+    /// Time at which `tick` should be called, monotonic microseconds.
     pub deadline_us: u64,
-    /// Whether inputs wait for the core, or the node has failed.
+    /// True if inputs wait for the core, or the node has failed.
     pub wakes: bool,
     /// Submissions that ended.
     pub answers: Vec<Answer>,
@@ -90,31 +91,31 @@ pub struct Outcome {
 
 /// A node's keys.
 pub struct Keys {
-    /// Its place among the chain's nodes.
+    /// Number of the node among the chain's nodes.
     pub number: u16,
-    /// Signs votes and batches; none: it follows.
+    /// The key that signs votes and batches; `None` if the node follows.
     pub validator: Option<SigningKey>,
-    /// Whether another process signs with it too, and neither minds: a traitor's twins.
+    /// True if another process also signs with it, and neither minds: a traitor runs two processes.
     pub shared: bool,
 }
 
-/// Threads that a node has, and what their work costs.
+/// A node's threads, and the costs of their work.
 #[derive(Clone, Debug)]
 pub struct Threads {
-    /// Those that check signatures.
+    /// Number of threads that check signatures.
     pub verifiers: usize,
-    /// Prices; none: nothing takes time but what the simulation says.
+    /// Prices; `None` if only stages take time, as the simulation decides.
     pub costs: Option<Costs>,
 }
 
 /// A running node.
 pub struct SimNode {
-    /// None only inside `turn`.
+    /// The shard; `None` only inside `turn`.
     pub(crate) shard: Option<Shard<SimPorts>>,
     pub(crate) disk: Arc<SimDisk>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) verifier: Arc<Verifier>,
-    /// What the verifier has found and its threads haven't told yet.
+    /// Results of the verifier that its threads haven't reported yet.
     pub(crate) verified: Arc<Queue<Event>>,
     pub(crate) checks: Checks,
     pub(crate) executor: Executor,
@@ -126,19 +127,19 @@ pub struct SimNode {
     pub(crate) inbound: Inbound,
     pub(crate) meter: Meter,
     pub(crate) answers: Arc<Mutex<Vec<Answer>>>,
-    /// All clients are one, that never leaves.
+    /// The client of all submissions, which never leaves.
     pub(crate) client: Arc<Visit>,
     pub(crate) running: BTreeSet<Stage>,
-    /// Writes and syncs that the store had seen before the start.
+    /// Writes and syncs of the store before the start.
     pub(crate) calls_before: (u64, u64),
-    /// When the newest state is rooted ahead, if nothing comes; monotonic microseconds.
+    /// Time at which the newest state is rooted ahead if nothing comes, monotonic microseconds.
     pub(crate) ahead_us: Option<u64>,
-    /// For how long the last turn kept the shard's thread busy.
+    /// Time for which the last turn kept the shard's thread busy.
     pub(crate) busy_us: u64,
 }
 
 impl SimNode {
-    /// A frame came on a link. Errors: it can't be read, as a transport would have to say.
+    /// Receives a frame on a link. Errors: the frame can't be read, as a transport would have to report.
     pub fn frame(&mut self, now: Now, from: u16, class: Class, frame: Bytes) -> Result<(), DecodeError> {
         let Some(shard) = &self.shard else { return Ok(()) };
         let Some(from) = shard.ports.chain.node_keys.get(usize::from(from)).copied() else { return Ok(()) };
@@ -161,7 +162,7 @@ impl SimNode {
         Ok(())
     }
 
-    /// A link came up or went down.
+    /// Notes that a link came up or went down.
     pub fn link(&mut self, now: Now, peer: u16, up: bool) {
         let Some(shard) = &mut self.shard else { return };
         let Some(node_key) = shard.ports.chain.node_keys.get(usize::from(peer)).copied() else { return };
@@ -174,13 +175,13 @@ impl SimNode {
         self.turn(now);
     }
 
-    /// The core's effects, in order.
+    /// Carries out the core's effects, in order.
     pub fn submit(&mut self, now: Now, effects: Vec<Effect>) {
         self.events.push(Event::Effects(effects));
         self.turn(now);
     }
 
-    /// A client hands a transaction in. Errors: it can't be decoded.
+    /// Submits a client's transaction. Errors: it can't be decoded.
     pub fn client(&mut self, transaction: &[u8], wait: Wait, tag: usize) -> Result<(), DecodeError> {
         let transaction: Transaction = decode(transaction, limits::TRANSACTION_BYTES_MAX)?;
         let answers = self.answers.clone();
@@ -190,12 +191,12 @@ impl SimNode {
         Ok(())
     }
 
-    /// The time that the node asked for has come.
+    /// Notes that the requested time has come.
     pub fn tick(&mut self, now: Now) {
         self.turn(now);
     }
 
-    /// A stage that had begun is done, on this of its threads.
+    /// Ends a stage that had begun, on this of its threads.
     pub fn end(&mut self, now: Now, stage: Stage, thread: usize) {
         if stage != Stage::Check && !self.running.remove(&stage) {
             return;
@@ -259,7 +260,7 @@ impl SimNode {
         }
     }
 
-    /// Takes the events that wait in the order of the shard's thread; while that is busy they wait on.
+    /// Takes the waiting events in the order of the shard's thread. While that thread is busy, they continue to wait.
     fn turn(&mut self, now: Now) {
         self.busy_us = 0;
         if self.meter.busy_until_us(now).is_some() {
@@ -293,13 +294,13 @@ impl SimNode {
         if self.meter.costs.is_some() {
             self.busy_us = self.meter.take_shard(now, price_ns);
             for (from, class, frame) in self.inbound.read_on() {
-                // Garbage is dropped: the link it came on was told when it was read at once.
+                // A malformed frame is dropped. Its link gets the error if the frame is read at once.
                 let _ = self.read(from, class, frame);
             }
         }
     }
 
-    /// What came of the calls since it was last asked.
+    /// Returns the results of the calls since the last call of `outcome`.
     pub fn outcome(&mut self, now: Now) -> Outcome {
         let mut begun = self.begin_checks();
         begun.extend(Stage::ALL.into_iter().filter_map(|stage| self.begins(stage, now)));
@@ -318,7 +319,7 @@ impl SimNode {
         }
     }
 
-    /// Threads that have nothing to do check what waits. What they find is told when they are done.
+    /// Starts waiting checks on idle threads. Their results are reported when they are done.
     fn begin_checks(&mut self) -> Vec<Begun> {
         let mut begun = Vec::new();
         while let Some(thread) = self.checks.free().filter(|_| !self.verifier.is_idle()) {
@@ -366,7 +367,8 @@ impl SimNode {
         due.then_some(Begun { stage, thread: 0, busy_us })
     }
 
-    /// Nanoseconds for which threads were busy since the start, by their kind; and frames that found no room.
+    /// Returns the nanoseconds for which threads were busy since the start, by their kind; and the number of frames
+    /// without room.
     pub fn busy(&self) -> Vec<(&'static str, u64)> {
         vec![
             ("shard", self.meter.shard_ns),
@@ -382,22 +384,22 @@ impl SimNode {
         self.inbox.drain(limit)
     }
 
-    /// Evidence against others since it was last asked.
+    /// Returns the evidence against others since the last call.
     pub fn evidence(&mut self) -> Vec<Evidence> {
         self.shard.as_mut().map(|shard| std::mem::take(&mut shard.ports.evidence)).unwrap_or_default()
     }
 
-    /// The store.
+    /// Returns the store.
     pub fn store(&self) -> &Arc<dyn Store> {
         &self.store
     }
 
-    /// The newest executed height.
+    /// Returns the newest executed height.
     pub fn height(&self) -> Height {
         self.store.tip().map_or(Height(0), |tip| tip.height)
     }
 
-    /// What the process and its journal keep, by name.
+    /// Returns counts of what the process and its journal keep, by name.
     pub fn held(&self) -> Vec<(&'static str, u64)> {
         let (records, bytes) = self.disk.journal(|journal| journal.held());
         let holdings = self.shard.as_ref().map(Shard::holdings).unwrap_or_default();
@@ -418,7 +420,7 @@ impl SimNode {
         ]
     }
 
-    /// How often the stages were called since the start.
+    /// Returns the numbers of calls of the stages since the start.
     pub fn calls(&self) -> Calls {
         let (now, before) = (self.disk.store().calls(), self.calls_before);
         let (store_writes, store_syncs) = (now.0 - before.0, now.1 - before.1);

@@ -1,4 +1,4 @@
-//! `Ports` over a simulation: what leaves is gathered, what takes time waits for its stage.
+//! `Ports` for a simulation: frames that leave are gathered, and work that takes time waits for its stage.
 
 use crate::calls::Calls;
 use crate::chain::Chain;
@@ -7,13 +7,14 @@ use bytes::Bytes;
 use rustorium_dataplane::clients::Clients;
 use rustorium_dataplane::context::Context;
 use rustorium_dataplane::port::Input;
+use rustorium_dataplane::senders::Credit;
+use rustorium_dataplane::senders::Payer;
 use rustorium_dataplane::serving::{Serving, answer_certificates};
 use rustorium_dataplane::shard::{Ending, ExecutionJob, Ports};
-use rustorium_dataplane::verifier::{Payer, Verifier};
+use rustorium_dataplane::verifier::Verifier;
 use rustorium_quorum::{Evidence, KeptCertificate};
 use rustorium_storage::RecordKind;
 use rustorium_sync::{Source, answer};
-use rustorium_transport::Credit;
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
     AccountId, Batch, Block, BlockDigest, Certificate, Class, Epoch, EpochChange, Message, PublicKey, Request,
@@ -26,9 +27,9 @@ use std::sync::Arc;
 pub struct Sent {
     /// The receivers' numbers.
     pub to: Vec<u16>,
-    /// Its stream.
+    /// Class of the frame.
     pub class: Class,
-    /// Its bytes.
+    /// Bytes of the frame.
     pub frame: Bytes,
 }
 
@@ -42,9 +43,9 @@ pub(crate) struct SimPorts {
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) jobs: VecDeque<ExecutionJob>,
     pub(crate) sent: Vec<Sent>,
-    /// Whose links are up.
+    /// Numbers of the nodes whose links are up.
     pub(crate) linked: BTreeSet<u16>,
-    /// The members' numbers by their places.
+    /// The members' numbers by their indexes.
     pub(crate) members: Vec<Option<u16>>,
     pub(crate) evidence: Vec<Evidence>,
     pub(crate) calls: Calls,
@@ -192,7 +193,7 @@ impl Ports for SimPorts {
         self.verifier.forwarded(Payer::Outsider(*from), transactions, credit);
     }
 
-    /// Links are as the simulation has them.
+    /// Links are set by the simulation only.
     fn target(&mut self, _node_keys: &BTreeSet<PublicKey>) {}
 
     fn evidence(&mut self, evidence: Evidence) {

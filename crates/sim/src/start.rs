@@ -35,10 +35,10 @@ pub(crate) fn store_failed(error: &StoreError) -> Failure {
     (store_code(error).to_owned(), error.to_string())
 }
 
-/// The state tree, and what comes to be rooted.
+/// The thread that roots the state, and its queue.
 pub(crate) type Roots = (Rooter, Arc<Queue<RootJob>>);
 
-/// What the stages of one node share.
+/// State that the stages of one node share.
 struct Shared {
     store: Arc<dyn Store>,
     context: Arc<Context>,
@@ -104,7 +104,7 @@ impl Shared {
 }
 
 impl SimNode {
-    /// Starts a process on a disk, in the order in which a node does. Errors: why it doesn't start.
+    /// Starts a process on a disk, in the order in which a node does. Errors: the reason why it doesn't start.
     pub fn start(
         chain: &Arc<Chain>,
         disk: &Arc<SimDisk>,

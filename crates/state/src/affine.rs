@@ -1,7 +1,7 @@
 //! Sums of many curve points at once: affine coordinates, and one inversion for a whole batch of additions.
 //!
-//! *Invariants:* knows the curve and nothing of trees or tables; every function is exact for every input, also for equal,
-//! opposite and neutral points, so no chosen data can make a sum wrong; memory is handed in and reused.
+//! *Invariants:* knows the curve, and knows no trees or tables; every function is exact for every input, also for
+//! equal, opposite and neutral points, so no chosen data can make a sum wrong; memory is handed in and reused.
 //!
 //! A twisted Edwards addition costs 8 to 9 multiplications, an affine one in a form `y² = x³ + A·x² + B·x` only 6, three
 //! of them for its share of the inversion (Montgomery's trick), and its result needs no normalisation before it is
@@ -34,12 +34,12 @@ impl Point {
         self.x.is_zero()
     }
 
-    /// The same point when `negative` is false, else its inverse.
+    /// Returns the same point if `negative` is false, otherwise its inverse.
     pub fn signed(self, negative: bool) -> Self {
         Self { x: self.x, y: if negative { -self.y } else { self.y } }
     }
 
-    /// What has to be inverted to add the two: never zero.
+    /// Returns the number that must be inverted to add the two points; never zero.
     fn denominator(&self, other: &Self) -> Fq {
         let difference = other.x - self.x;
         if self.is_neutral() || other.is_neutral() {
@@ -53,7 +53,7 @@ impl Point {
         }
     }
 
-    /// The sum, given the inverse of `denominator`.
+    /// Returns the sum, given the inverse of `denominator`.
     fn add(&self, other: &Self, inverse: &Fq) -> Self {
         if self.is_neutral() {
             return *other;
@@ -72,14 +72,14 @@ impl Point {
     }
 }
 
-/// Memory that `sum_runs` uses again and again.
+/// Memory that `sum_runs` reuses.
 #[derive(Default)]
 pub(crate) struct Scratch {
     sums: Vec<Point>,
     products: Vec<Fq>,
 }
 
-/// Adds up consecutive runs of `points`: run i has `lengths[i]` ≥ 1 of them, and `points[i]` is its sum afterwards.
+/// Adds up consecutive runs of `points`. Run i has `lengths[i]` ≥ 1 points, and `points[i]` is its sum afterwards.
 ///
 /// Each round halves every run, so a run of n takes ⌈log₂ n⌉ rounds, and a round one inversion (4.5 µs) for all runs.
 pub(crate) fn sum_runs(points: &mut Vec<Point>, lengths: &mut [usize], scratch: &mut Scratch) {
@@ -102,7 +102,7 @@ fn halve_runs(points: &mut Vec<Point>, lengths: &mut [usize], scratch: &mut Scra
         }
         start += length;
     }
-    // Never zero, because no denominator is.
+    // The product is never zero, because no denominator is.
     let mut inverse = product.inverse().unwrap_or(Fq::ONE);
     sums.clear();
     sums.resize(points.len() - products.len(), Point::NEUTRAL);
@@ -127,7 +127,7 @@ fn halve_runs(points: &mut Vec<Point>, lengths: &mut [usize], scratch: &mut Scra
     std::mem::swap(points, sums);
 }
 
-/// The points whose affine Edwards coordinates are given. (0, ±1) is the neutral element.
+/// Converts affine Edwards coordinates to points. (0, ±1) is the neutral element.
 pub(crate) fn from_edwards(coordinates: &[(Fq, Fq)]) -> Vec<Point> {
     let mut inverses: Vec<Fq> = coordinates.iter().map(|(x, y)| *x * (Fq::ONE - y)).collect();
     batch_inversion(&mut inverses); // zeros stay zeros: (0, ±1) becomes (0, 0)
@@ -138,7 +138,7 @@ pub(crate) fn from_edwards(coordinates: &[(Fq, Fq)]) -> Vec<Point> {
     coordinates.iter().zip(&inverses).map(convert).collect()
 }
 
-/// The affine Edwards coordinates of points; (0, 1) for the neutral element.
+/// Converts points to affine Edwards coordinates; (0, 1) for the neutral element.
 pub(crate) fn to_edwards(points: &[Point]) -> Vec<(Fq, Fq)> {
     let mut inverses: Vec<Fq> = points.iter().map(|point| point.y * (point.x + BETA)).collect();
     batch_inversion(&mut inverses);

@@ -9,17 +9,17 @@ use ark_ff::Zero;
 
 /// Sums of points by the absolute value of their digits.
 pub(crate) struct Buckets {
-    /// Of digit `i + 1`; none where no point came.
+    /// Sum of the points with digit `i + 1`; `None` if there are none.
     sums: Vec<Option<EdwardsProjective>>,
 }
 
 impl Buckets {
-    /// For digits up to 2^(width-1) in size.
+    /// Creates buckets for digits up to 2^(width-1) in size.
     pub(crate) fn new(width: usize) -> Self {
         Self { sums: vec![None; 1 << (width - 1)] }
     }
 
-    /// Counts `point` `digit` times.
+    /// Adds `digit` times `point`.
     #[inline]
     pub(crate) fn add(&mut self, digit: i16, point: &Addend) {
         let signed = if digit < 0 { -*point } else { *point };
@@ -31,9 +31,9 @@ impl Buckets {
         }
     }
 
-    /// The weighted sum Σ digit·point of all that came since the last call; empties the buckets.
+    /// Returns the weighted sum Σ digit·point of all points since the last call, and empties the buckets.
     pub(crate) fn take(&mut self) -> EdwardsProjective {
-        // Each bucket is in `above` once for itself and once for each one below it: as often as its digit says.
+        // Each bucket is in `above` once for itself and once for each lower bucket: as often as its digit says.
         let (mut above, mut total) = (EdwardsProjective::zero(), EdwardsProjective::zero());
         for bucket in self.sums.iter_mut().rev() {
             if let Some(sum) = bucket.take() {

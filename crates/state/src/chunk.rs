@@ -1,6 +1,8 @@
-//! A node's filled slots, as state sync sends them: enough to compute its commitment, so nothing can be left out.
+//! Chunks: a node's filled slots, as state sync sends them. They are enough to compute the node's commitment, so
+//! nothing can be left out.
 //!
-//! *Invariants:* slots ascend and hold what belongs there; a chunk that was checked has the commitment that was known.
+//! *Invariants:* slots ascend and each holds only what belongs there; a checked chunk has the commitment that was known
+//! before.
 
 use crate::affine::{sum_runs, to_edwards};
 use crate::path::{Prefix, SlotId};
@@ -10,27 +12,27 @@ use crate::tree::{KvRead, ReadError};
 use rustorium_types::{AccountId, Hash, StateKey};
 use thiserror::Error;
 
-/// What a slot of a chunk holds.
+/// Content of a slot in a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChunkSlot {
     /// A leaf.
     Leaf(Leaf),
-    /// An inner node: its own chunk gives the rest.
+    /// An inner node. Its own chunk has the rest.
     Inner {
-        /// Its prefix.
+        /// Prefix of the node.
         prefix: Prefix,
-        /// Its encoded commitment.
+        /// Encoded commitment of the node.
         commitment: [u8; 32],
     },
 }
 
-/// Why a chunk is refused: the peer that sent it lies.
+/// A chunk is refused: the peer that sent it lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ChunkError {
-    /// Not the encoding of a chunk.
+    /// The bytes are not the encoding of a chunk.
     #[error("the bytes are not a chunk of the state tree: {0}")]
     Malformed(&'static str),
-    /// A leaf or node that can't be there.
+    /// A leaf or node stands in a slot where it can't be.
     #[error("slot {0} of the chunk holds what belongs elsewhere")]
     Misplaced(u8),
     /// Slots were changed, added or left out.
@@ -46,7 +48,7 @@ const LEAF: u8 = 0;
 const INNER: u8 = 1;
 
 impl NodeChunk {
-    /// The chunk of a stored node; without slots where there is no such node.
+    /// Reads the chunk of a stored node; the chunk has no slots if there is no such node.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -97,7 +99,7 @@ impl NodeChunk {
         if found.encode() == *commitment { Ok(found) } else { Err(ChunkError::Refused) }
     }
 
-    /// The encoding: for each slot its index, a byte for its kind, and its content.
+    /// Encodes the chunk: for each slot its index, a byte for its kind, and its content.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(100 * self.0.len());
         for (index, slot) in &self.0 {
@@ -117,7 +119,7 @@ impl NodeChunk {
         bytes
     }
 
-    /// Decodes strictly: what comes out encodes to the same bytes. At most 256 slots are read.
+    /// Decodes strictly: encoding the result gives the same bytes. At most 256 slots are read.
     ///
     /// # Errors
     /// [`ChunkError::Malformed`].

@@ -1,8 +1,8 @@
-//! The common reference string: 256 points and Q, of which nobody knows a relation.
+//! The common reference string: 256 points and Q, whose relations nobody knows.
 //!
-//! *Invariants:* the points are the published ones: derived from a seed in the open, hash-checked by the tests. A process
-//! that proves nothing pays nothing: the points stand in the binary (16 KiB) and decode in some microseconds, where
-//! deriving them takes some 8 ms (`cargo run --release --example proof_bench`).
+//! *Invariants:* the points are the published ones: derived from a public seed, and hash-checked by the tests. A
+//! process that proves nothing pays nothing: the points stand in the binary (16 KiB) and decode in some microseconds.
+//! To derive them takes about 8 ms (`cargo run --release --example proof_bench`).
 //!
 //! Source: EIP-6800's reference (seed "eth_verkle_oct_2021", try-and-increment over SHA-256).
 
@@ -14,22 +14,22 @@ use ark_ff::{BigInteger, PrimeField};
 use sha2::{Digest, Sha256};
 use std::sync::OnceLock;
 
-/// What the points are derived from.
+/// The seed that the points are derived from.
 pub const SEED: &[u8] = b"eth_verkle_oct_2021";
 
-/// x and y of each point, 32 bytes big-endian each: `cargo run --example write_crs` writes the file from the seed.
+/// x and y of each point, 32 bytes big-endian each. `cargo run --example write_crs` writes the file from the seed.
 const POINTS: &[u8; WIDTH * 64] = include_bytes!("crs.bin");
 
 /// The points that everything is committed to.
 #[derive(Debug)]
 pub struct Crs {
-    /// One for each slot of a node.
+    /// One point for each slot of a node.
     pub g: [Element; WIDTH],
-    /// For inner products: the group's generator.
+    /// The point for inner products: the group's generator.
     pub q: Element,
 }
 
-/// The one CRS, decoded at first use.
+/// Returns the only CRS, which is decoded at first use.
 pub fn crs() -> &'static Crs {
     static CRS: OnceLock<Crs> = OnceLock::new();
     CRS.get_or_init(|| {
@@ -44,8 +44,8 @@ pub fn crs() -> &'static Crs {
     })
 }
 
-/// The first `count` points of the seed, anew: of the SHA-256 hashes of the seed and a counter (64 bits, big-endian),
-/// taken as numbers modulo the field's modulus, those that are encodings of elements.
+/// Derives the first `count` points from the seed. The SHA-256 hashes of the seed and a counter (64 bits, big-endian)
+/// are taken as numbers modulo the field's modulus. The points are those that are encodings of elements.
 pub fn derive(count: usize) -> Vec<Element> {
     let hashes = (0u64..).map(|counter| {
         let hash = Sha256::new().chain_update(SEED).chain_update(counter.to_be_bytes()).finalize();
@@ -62,7 +62,7 @@ fn below_modulus(hash: &[u8; 32]) -> [u8; 32] {
     be_bytes(number)
 }
 
-/// The file that [`crs`] decodes, from points with z = 1.
+/// Encodes points with z = 1 in the file format that [`crs`] decodes.
 pub fn encode(points: &[Element]) -> Vec<u8> {
     let coordinates = points.iter().flat_map(|point| {
         let affine = EdwardsAffine::from(point.0);

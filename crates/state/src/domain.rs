@@ -1,6 +1,6 @@
 //! Polynomials of degree below 256, given by their values at 0, 1, … 255 (barycentric form).
 //!
-//! *Invariants:* knows no group; the weights are made at first use, from the domain alone.
+//! *Invariants:* knows no group; the weights are computed at first use, from the domain alone.
 //!
 //! Source: Feist, "PCS multiproofs using random evaluation" (dankradfeist.de, 2021) and Berrut, Trefethen, "Barycentric
 //! Lagrange interpolation" (2004). A(X) = Π (X - i) and A' its derivative.
@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 /// Values of a polynomial at 0, 1, … 255, or of another vector of one scalar per slot.
 pub(crate) type Values = [Fr; WIDTH];
 
-/// What the domain fixes: 256 values each, 24 KiB together.
+/// The constants of the domain: 256 values each, 24 KiB together.
 pub(crate) struct Domain {
     /// A'(i).
     weights: Values,
@@ -24,7 +24,7 @@ pub(crate) struct Domain {
     inverses: Values,
 }
 
-/// The domain's constants, computed at first use.
+/// Returns the domain's constants, computed at first use.
 pub(crate) fn domain() -> &'static Domain {
     static DOMAIN: OnceLock<Domain> = OnceLock::new();
     DOMAIN.get_or_init(|| {
@@ -33,7 +33,8 @@ pub(crate) fn domain() -> &'static Domain {
         for i in 1..WIDTH {
             factorials[i] = factorials[i - 1] * point(i);
         }
-        // A'(i) = Π (i - j) over the other j: i! for those below, and (255-i)! with alternating sign for those above.
+        // A'(i) = Π (i - j) over the other j: i! for the lower ones, and (255-i)! with alternating sign for the higher
+        // ones.
         let weights = from_fn(|i| {
             let size = factorials[i] * factorials[WIDTH - 1 - i];
             if (WIDTH - 1 - i).is_multiple_of(2) { size } else { -size }
@@ -46,7 +47,8 @@ pub(crate) fn domain() -> &'static Domain {
 }
 
 impl Domain {
-    /// The values at `at` of the Lagrange polynomials: `Σ f(i)·result[i] = f(at)` for each f of degree below 256.
+    /// Returns the values of the Lagrange polynomials at `at`: `Σ f(i)·result[i] = f(at)` for each f of degree below
+    /// 256.
     pub(crate) fn lagrange(&self, at: Fr) -> Values {
         let distances: Values = from_fn(|i| at - Fr::from(i as u64));
         if let Some(inside) = distances.iter().position(|distance| *distance == Fr::ZERO) {
@@ -68,7 +70,7 @@ impl Domain {
             sum[i] += slope;
             weighted += slope * self.weight_inverses[i];
         }
-        // At the index itself the quotient is f's derivative there: -A'(index)·Σ slope(i)/A'(i).
+        // At the index itself, the quotient is f's derivative there: -A'(index)·Σ slope(i)/A'(i).
         sum[index] -= self.weights[index] * weighted;
     }
 }
@@ -82,7 +84,7 @@ pub(crate) fn inner_product(a: &[Fr], b: &[Fr]) -> Fr {
 mod tests {
     use super::*;
 
-    /// Values on the domain, and one outside, of a polynomial with coefficients 1, 2, 3, … of this degree.
+    /// Returns the values on the domain, and one outside, of a polynomial of this degree with coefficients 1, 2, 3, ….
     fn polynomial(degree: u64, at: Fr) -> Fr {
         (0..=degree).rev().fold(Fr::ZERO, |sum, coefficient| sum * at + Fr::from(coefficient + 1))
     }

@@ -1,10 +1,10 @@
 //! Sums of multiples of the CRS, from a table of its points' shifts: 257 points times 26 shifts, 630 KiB.
 //!
-//! With the point 2^(10·i)·G at hand for each digit of a scalar, all digits of all scalars share one set of buckets and
-//! no doubling remains: a dense commitment is 6,700 additions into 512 buckets. (The table file of windowed multiples,
-//! a hundred times as large, is for changing single slots, where there is nothing to share.)
+//! The points 2^(10·i)·G are in a table, one for each digit of a scalar. So all digits of all scalars share one set of
+//! buckets, and no doubling remains: a dense commitment is 6,700 additions into 512 buckets. (The table file of
+//! windowed multiples, a hundred times as large, is for changes of single slots, which have nothing to share.)
 //!
-//! *Invariants:* the table depends on the CRS alone; nothing is made before it is asked for.
+//! *Invariants:* the table depends on the CRS alone; nothing is computed before its first use.
 
 use crate::WIDTH;
 use crate::buckets::Buckets;
@@ -21,25 +21,25 @@ const SHIFT: usize = 10;
 /// Shifts of each point: together they hold the 253 bits of a scalar and a carry.
 const SHIFTS: usize = 26;
 
-/// The index of Q among the fixed points; those below are the G of the same index.
+/// Index of Q among the fixed points. Lower indices are those of the points G.
 pub(crate) const Q: usize = WIDTH;
 
-/// How a scalar is cut into digits.
+/// A way to split a scalar into digits.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Digits {
-    /// One of ten bits per shift: quickest for about a hundred terms and more.
+    /// One digit of ten bits per shift: fastest for about a hundred terms and more.
     Whole,
-    /// Two of five bits per shift: quickest for few terms.
+    /// Two digits of five bits per shift: fastest for few terms.
     Halves,
 }
 
-/// The commitment `Σ scalars[i]·G[i]` of a whole node.
+/// Returns the commitment `Σ scalars[i]·G[i]` of a whole node.
 pub fn commit(scalars: &[Fr; WIDTH]) -> Element {
     let terms: Vec<(usize, Fr)> = scalars.iter().copied().enumerate().collect();
     sum(&terms, Digits::Whole)
 }
 
-/// Σ scalar·point over terms that name fixed points by index.
+/// Returns Σ scalar·point over terms that name fixed points by index.
 pub(crate) fn sum(terms: &[(usize, Fr)], digits: Digits) -> Element {
     let per_shift = match digits {
         Digits::Whole => 1,
@@ -66,7 +66,7 @@ pub(crate) fn sum(terms: &[(usize, Fr)], digits: Digits) -> Element {
     Element(sum)
 }
 
-/// All shifts of all points, those of one point together.
+/// Returns all shifts of all points; those of one point stand together.
 fn table() -> &'static [Addend] {
     static TABLE: OnceLock<Vec<Addend>> = OnceLock::new();
     TABLE.get_or_init(|| {

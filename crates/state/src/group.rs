@@ -3,8 +3,8 @@
 //! Bandersnatch has 4r points. The points of order dividing 2r, with P and P + (0, -1) = (-x, -y) taken for the same
 //! element, are a group of prime order r, and -x/-y = x/y tells the elements apart.
 //!
-//! *Invariants:* an [`Element`] is always in the group: arithmetic stays in it and decoding refuses the rest; equal
-//! elements have equal bytes, and of all 32-byte strings exactly r decode.
+//! *Invariants:* an [`Element`] is always in the group: arithmetic stays in it and decoding refuses everything else;
+//! equal elements have equal bytes, and of all 32-byte strings exactly r decode.
 //!
 //! Source: the banderwagon specification (hackmd.io/@6iQDuIePQjyYBqDChYw_jg/BJBNcv9fq) that EIP-6800 refers to.
 
@@ -19,7 +19,7 @@ use std::fmt;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Mul, Neg, Sub, SubAssign};
 
-/// Why 32 bytes are no group element.
+/// The 32 bytes are no group element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GroupError {
     /// The x coordinate is not below the modulus of the base field.
@@ -51,18 +51,18 @@ impl Element {
         Self(EdwardsProjective::generator())
     }
 
-    /// Whether this is the neutral element.
+    /// True for the neutral element.
     pub fn is_identity(&self) -> bool {
         self.0.x.is_zero()
     }
 
-    /// The encoding: x, big-endian, of the point of the two whose y is the larger of y and -y.
+    /// Encodes the element: x, big-endian, of that one of its two points whose y is the larger of y and -y.
     pub fn to_bytes(&self) -> [u8; 32] {
         let [bytes] = Self::to_bytes_array(&[*self]);
         bytes
     }
 
-    /// Encodes many for the price of one inversion.
+    /// Encodes many elements with only one inversion.
     pub fn batch_to_bytes(elements: &[Self]) -> Vec<[u8; 32]> {
         let mut inverses: Vec<Fq> = elements.iter().map(|element| element.0.z).collect();
         batch_inversion(&mut inverses);
@@ -84,16 +84,16 @@ impl Element {
     /// Decodes strictly.
     ///
     /// # Errors
-    /// Whatever isn't the encoding of an element.
+    /// The bytes aren't the encoding of an element.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, GroupError> {
         let [element] = Self::from_bytes_array(&[*bytes])?;
         Ok(element)
     }
 
-    /// Decodes many strictly, for the price of one inversion. Elements that come from here have z = 1.
+    /// Decodes many elements strictly, with only one inversion. The results have z = 1.
     ///
     /// # Errors
-    /// Whatever isn't the encoding of an element: then none is returned.
+    /// Some bytes aren't the encoding of an element. Then none is returned.
     pub fn batch_from_bytes(encoded: &[[u8; 32]]) -> Result<Vec<Self>, GroupError> {
         let found = encoded.iter().map(Candidate::find).collect::<Result<Vec<_>, _>>()?;
         let mut inverses: Vec<Fq> = found.iter().map(|candidate| candidate.denominator).collect();
@@ -107,14 +107,14 @@ impl Element {
         Ok(elements)
     }
 
-    /// x/y as an integer, modulo the group's order: what stands for this commitment in its parent's slot.
+    /// Returns x/y as an integer, modulo the group's order. This number stands for the commitment in its parent's slot.
     pub fn map_to_field(&self) -> Fr {
         Self::batch_map_to_field(&[*self])[0]
     }
 
-    /// Maps many for the price of one inversion; in the order of `elements`.
+    /// Maps many elements with only one inversion, in the order of `elements`.
     pub fn batch_map_to_field(elements: &[Self]) -> Vec<Fr> {
-        // y is never zero: such points are of order four.
+        // y is never zero: points with y = 0 have order four.
         let mut inverses: Vec<Fq> = elements.iter().map(|element| element.0.y).collect();
         batch_inversion(&mut inverses);
         elements.iter().zip(&inverses).map(|(element, inverse)| reduce((element.0.x * inverse).into_bigint())).collect()
@@ -124,14 +124,15 @@ impl Element {
 /// A decoded x with a point of the curve on it, before the sign of y is known.
 struct Candidate {
     x: Fq,
-    /// y = numerator / denominator, or its negative.
+    /// y is numerator / denominator, or its negative.
     numerator: Fq,
     denominator: Fq,
 }
 
 impl Candidate {
-    /// From the curve's equation y² = (1 - ax²) / (1 - dx²) = u/v, so y = ±√(uv) / v. Neither u nor v is zero, as neither
-    /// a nor d is a square. The point's order divides 2r iff u is a square too (specification, "subgroup check").
+    /// Finds the candidate by the curve's equation y² = (1 - ax²) / (1 - dx²) = u/v, so y = ±√(uv) / v. Neither u nor v
+    /// is zero, as neither a nor d is a square. The point's order divides 2r iff u is a square too (specification,
+    /// "subgroup check").
     fn find(bytes: &[u8; 32]) -> Result<Self, GroupError> {
         let x = Fq::from_bigint(be_integer(bytes)).ok_or(GroupError::Coordinate)?;
         let square = x.square();
@@ -156,7 +157,7 @@ fn is_positive(y: Fq) -> bool {
 }
 
 impl PartialEq for Element {
-    /// Equal as elements: x1/y1 = x2/y2, whichever points hold them.
+    /// Compares as elements: x1/y1 = x2/y2, whichever points represent them.
     fn eq(&self, other: &Self) -> bool {
         self.0.x * other.0.y == other.0.x * self.0.y
     }
@@ -223,7 +224,7 @@ impl Sum for Element {
 impl Mul<Fr> for Element {
     type Output = Self;
 
-    /// Takes a time that depends on the scalar: for public scalars only.
+    /// Takes a time that depends on the scalar. Use it for public scalars only.
     fn mul(self, scalar: Fr) -> Self {
         msm(&[(self, scalar)])
     }
@@ -235,7 +236,7 @@ mod tests {
     use ark_ff::{AdditiveGroup, BigInteger};
     use proptest::prelude::*;
 
-    /// The other point of the same element.
+    /// Returns the other point of the same element.
     fn twin(element: Element) -> Element {
         let EdwardsProjective { x, y, t, z } = element.0;
         Element(EdwardsProjective::new_unchecked(-x, -y, t, z))
@@ -267,12 +268,12 @@ mod tests {
         assert_eq!(Element::from_bytes(&[0xff; 32]), Err(GroupError::Coordinate));
         let mut modulus = Fq::MODULUS;
         assert_eq!(Element::from_bytes(&be_bytes(modulus)), Err(GroupError::Coordinate));
-        // The generator's x, once more around the field.
+        // The generator's x plus the modulus.
         modulus.add_with_carry(&be_integer(&Element::generator().to_bytes()));
         assert_eq!(Element::from_bytes(&be_bytes(modulus)), Err(GroupError::Coordinate));
         let faults: Vec<_> = (1..100u64).filter_map(|x| Element::from_bytes(&be_bytes(x.into())).err()).collect();
         assert!(faults.contains(&GroupError::Curve) && faults.contains(&GroupError::Subgroup));
-        // One bad string among good ones spoils the batch.
+        // One bad string among good ones makes the whole batch fail.
         let good = Element::generator().to_bytes();
         assert_eq!(Element::batch_from_bytes(&[good, [0xff; 32], good]), Err(GroupError::Coordinate));
         assert_eq!(Element::batch_from_bytes(&[good; 3]), Ok(vec![Element::generator(); 3]));
@@ -291,7 +292,7 @@ mod tests {
             );
             count += 1;
         }
-        // A quarter of all x.
+        // About a quarter of all x are encodings.
         assert!((70..130).contains(&count), "{count}");
     }
 

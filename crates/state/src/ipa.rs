@@ -1,7 +1,7 @@
-//! The inner-product argument: a commitment opens to this value at this point, in 544 bytes.
+//! The inner-product argument: a proof, in 544 bytes, that a commitment opens to this value at this point.
 //!
-//! *Invariants:* the verifier adds everything up once: 257 multiples of fixed points and sixteen of others; the prover
-//! folds scalars only, and points once.
+//! *Invariants:* the verifier makes only one sum: 257 multiples of fixed points and sixteen of others; the prover folds
+//! scalars in each round, but points only once.
 //!
 //! Source: Bünz et al., "Bulletproofs" (eprint 2017/1066), section 3, in the form of EIP-6800's references: no blinding,
 //! and the second vector is public.
@@ -18,19 +18,19 @@ use ark_ff::{AdditiveGroup, Field, batch_inversion};
 
 /// Rounds that halve 256 to one.
 const ROUNDS: usize = WIDTH.ilog2() as usize;
-/// Rounds that the prover carries out over the CRS itself, from its table; after them folding the points pays.
-/// (Measured by `cargo run --release --example proof_bench`.)
+/// Rounds in which the prover uses the CRS itself, from its table. After them it pays to fold the points. (Measured by
+/// `cargo run --release --example proof_bench`.)
 const FIXED_ROUNDS: usize = 3;
 
-/// Why a proof is refused.
+/// A proof is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
-    /// Not as many bytes as a proof has.
+    /// The proof has the wrong number of bytes.
     #[error("a proof of this kind has {want} bytes, not {got}")]
     Length {
-        /// Bytes that came.
+        /// Number of bytes given.
         got: usize,
-        /// Bytes that were wanted.
+        /// Number of bytes required.
         want: usize,
     },
     /// A point of the proof is no group element.
@@ -39,15 +39,15 @@ pub enum ProofError {
     /// The last scalar of the proof is not canonical.
     #[error("the proof has an invalid scalar: {0}")]
     Scalar(#[from] ScalarError),
-    /// Nothing was to be proved.
+    /// There was nothing to prove.
     #[error("the proof opens nothing: name at least one commitment, index and value")]
     Empty,
-    /// The proof is of other commitments, indices or values.
+    /// The proof is for other commitments, indices or values.
     #[error("the proof does not hold for these commitments, indices and values: ask another node")]
     Refused,
 }
 
-/// The proof: two points for each round, and what is left after the last.
+/// An inner-product proof: two points for each round, and the scalar that remains after the last.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IpaProof {
     left: [Element; ROUNDS],
@@ -55,9 +55,9 @@ pub struct IpaProof {
     last: Fr,
 }
 
-/// Proves the value at `point` of the polynomial that has these values on the domain.
+/// Proves the value at `point` of the polynomial with these values on the domain.
 ///
-/// `commitment` must be the polynomial's: the proof of another doesn't hold.
+/// `commitment` must be the polynomial's. Otherwise the proof doesn't hold.
 pub fn prove(transcript: &mut Transcript, commitment: &Element, polynomial: &Values, point: Fr) -> IpaProof {
     let (mut a, mut b) = (*polynomial, domain().lagrange(point));
     let w = begin(transcript, commitment, point, inner_product(&a, &b));
@@ -70,7 +70,7 @@ pub fn prove(transcript: &mut Transcript, commitment: &Element, polynomial: &Val
         let crossed = [w * inner_product(a_right, b_left), w * inner_product(a_left, b_right)];
         [left[round], right[round]] = bases.cross(&a[..2 * half], crossed);
         let x = round_challenge(transcript, &left[round], &right[round]);
-        // A challenge of zero (one in 2^252) gives a proof that doesn't hold.
+        // A challenge of zero (probability 2^-252) gives a proof that doesn't hold.
         let inverse = x.inverse().unwrap_or_default();
         for i in 0..half {
             a[i] += x * a[i + half];
@@ -96,10 +96,11 @@ fn round_challenge(transcript: &mut Transcript, left: &Element, right: &Element)
     transcript.challenge(b"x")
 }
 
-/// The prover's points, folded on paper: point j of the current round is `Σ weights[i]·points[i]` over the i that equal j
-/// modulo the round's size. Folding changes weights, and no point, until so few are left that making them pays.
+/// The prover's points, folded only symbolically: point j of the current round is `Σ weights[i]·points[i]` over the i
+/// that equal j modulo the round's size. Folding changes weights, and no points, until so few are left that computing
+/// them pays.
 struct Bases {
-    /// None: the CRS. Else the points after [`FIXED_ROUNDS`], and Q after them.
+    /// The points after [`FIXED_ROUNDS`], and Q after them; `None` while the points are the CRS.
     folded: Option<Multiples>,
     weights: Vec<Fr>,
     size: usize,
@@ -110,8 +111,8 @@ impl Bases {
         Self { folded: None, weights: vec![Fr::ONE; WIDTH], size: WIDTH }
     }
 
-    /// The two points of a round: the right half of `a` on the left half of the points, and the reverse, each with its
-    /// multiple of Q.
+    /// Returns the two points of a round: the right half of `a` on the left half of the points, and the reverse. Each
+    /// includes its multiple of Q.
     fn cross(&self, a: &[Fr], q_multiples: [Fr; 2]) -> [Element; 2] {
         let half = self.size / 2;
         let q = self.weights.len();
@@ -127,7 +128,7 @@ impl Bases {
         })
     }
 
-    /// Point j becomes point j + `inverse`·(point j of the right half).
+    /// Folds: point j becomes point j + `inverse`·(point j of the right half).
     fn fold(&mut self, inverse: Fr) {
         self.size /= 2;
         for (i, weight) in self.weights.iter_mut().enumerate() {
@@ -158,7 +159,7 @@ impl IpaProof {
     /// Checks that the polynomial of `commitment` has `value` at `point`.
     ///
     /// # Errors
-    /// [`ProofError::Refused`] where that isn't so.
+    /// [`ProofError::Refused`] if it has another value there.
     pub fn verify(
         &self,
         transcript: &mut Transcript,
@@ -178,7 +179,7 @@ impl IpaProof {
         batch_inversion(&mut inverses);
         let s = folding(&inverses);
         let b = inner_product(&s, &domain().lagrange(point));
-        // last·Σ s·G + w·(last·b - value)·Q must be C + Σ x·L + x⁻¹·R.
+        // The check: last·Σ s·G + w·(last·b - value)·Q must be C + Σ x·L + x⁻¹·R.
         let mut fixed_terms: Vec<(usize, Fr)> = s.iter().map(|s| self.last * s).enumerate().collect();
         fixed_terms.push((Q, w * (self.last * b - value)));
         let points = self.left.iter().chain(&self.right).copied();
@@ -201,7 +202,7 @@ impl IpaProof {
     /// Decodes strictly.
     ///
     /// # Errors
-    /// Whatever isn't the encoding of a proof.
+    /// The bytes aren't the encoding of a proof.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ProofError> {
         let length = ProofError::Length { got: bytes.len(), want: Self::BYTES };
         let bytes: &[u8; Self::BYTES] = bytes.try_into().map_err(|_| length)?;
@@ -214,8 +215,8 @@ impl IpaProof {
     }
 }
 
-/// What each point's weight is after all rounds: the product of the inverses of the rounds in which it was on the right,
-/// the first round splitting by the index's highest bit.
+/// Returns each point's weight after all rounds: the product of the inverses of the rounds in which it was on the
+/// right. The first round splits by the highest bit of the index.
 fn folding(inverses: &[Fr; ROUNDS]) -> Values {
     let mut s = [Fr::ONE; WIDTH];
     for (bit, inverse) in inverses.iter().rev().enumerate() {

@@ -1,9 +1,9 @@
 //! The Verkle tree over the state: diff in, root out; proofs made and checked.
 //!
-//! *Invariants:* knows no clock, thread, network or disk (the feature `host` apart: the table file, and pools of threads
-//! that a caller brings); a group element or scalar that was decoded is canonical and in the group, so whatever holds one
-//! never checks again; one encoding per value; no bytes make a decoder panic or allocate more than a few times their
-//! length; updating, proving and checking are pure functions; for wasm32 it is without `host`.
+//! *Invariants:* knows no clock, thread, network or disk (except with the feature `host`: the table file, and pools of
+//! threads that a caller brings); a decoded group element or scalar is canonical and in the group, so no later code
+//! checks it again; one encoding per value; no bytes make a decoder panic or allocate more than a few times their
+//! length; updating, proving and checking are pure functions; for wasm32 it is built without `host`.
 //!
 //! The primitives (group, CRS, transcript, IPA, multiproof) are those of the public Ethereum Verkle work (EIP-6800 and
 //! its references), byte for byte: its published vectors pass. The layout of the tree is the ledger's own:
@@ -40,5 +40,6 @@ pub use ipa::{IpaProof, ProofError};
 pub use multiproof::{MultiProof, ProverQuery, VerifierQuery};
 pub use transcript::Transcript;
 
-/// Slots of a node, evaluations of a polynomial, points of the CRS: `i` stands for the field element `i`.
+/// Number of slots of a node, of evaluations of a polynomial, and of points of the CRS. Index `i` stands for the field
+/// element `i`.
 pub const WIDTH: usize = 256;

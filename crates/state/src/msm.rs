@@ -1,4 +1,4 @@
-//! Sums of multiples of arbitrary elements, at variable time.
+//! Sums of multiples of arbitrary elements, in variable time.
 //!
 //! *Invariants:* knows nothing of the CRS; memory is linear in the number of terms.
 
@@ -9,10 +9,11 @@ use crate::scalar::{ODD_MULTIPLES, signed_digits, sparse_digits};
 use ark_ed_on_bls12_381_bandersnatch::EdwardsProjective;
 use ark_ff::{AdditiveGroup, Zero};
 
-/// From this many terms on buckets are quicker than tables of multiples (`cargo run --release --example proof_bench`).
+/// Number of terms from which buckets are faster than tables of multiples (`cargo run --release --example
+/// proof_bench`).
 const BUCKETS_FROM: usize = 128;
 
-/// Σ scalar·element.
+/// Returns Σ scalar·element.
 pub fn msm(terms: &[(Element, Fr)]) -> Element {
     if terms.len() >= BUCKETS_FROM {
         return pippenger(terms);
@@ -35,7 +36,7 @@ impl Multiples {
         Self(Addend::batch(&odd))
     }
 
-    /// Σ scalar·element over terms that name elements by index.
+    /// Returns Σ scalar·element over terms that name elements by index.
     pub(crate) fn sum(&self, terms: &[(usize, Fr)]) -> Element {
         let tables = self.0.as_chunks::<ODD_MULTIPLES>().0;
         let digits: Vec<[i8; 256]> = terms.iter().map(|(_, scalar)| sparse_digits(scalar)).collect();
@@ -54,9 +55,9 @@ impl Multiples {
     }
 }
 
-/// Bucket method over windows of all scalars, highest first.
+/// Computes the sum by the bucket method, over windows of all scalars, highest first.
 fn pippenger(terms: &[(Element, Fr)]) -> Element {
-    // The width w at which 254/w·(terms + 2^w) additions are fewest, within one of it.
+    // The width w for which 254/w·(terms + 2^w) additions are fewest, up to a difference of one.
     let width = (terms.len().ilog2() as usize).saturating_sub(2).clamp(4, 12);
     let count = 254usize.div_ceil(width);
     let points: Vec<EdwardsProjective> = terms.iter().map(|(element, _)| element.0).collect();

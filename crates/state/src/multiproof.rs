@@ -1,7 +1,7 @@
 //! Many openings of many commitments as one proof of 576 bytes.
 //!
-//! *Invariants:* the prover's and the verifier's queries stand in the same order, which the proof depends on; proving and
-//! checking take memory linear in the queries, and no randomness.
+//! *Invariants:* the prover's and the verifier's queries are in the same order, which the proof depends on; proving and
+//! checking use memory linear in the queries, and no randomness.
 //!
 //! Source: Feist, "PCS multiproofs using random evaluation" (dankradfeist.de, 2021), with the transcript of EIP-6800's
 //! references. In its names: f the polynomials, r and t the challenges, D and E the commitments to g and h.
@@ -17,33 +17,33 @@ use ark_ff::{AdditiveGroup, Field, batch_inversion};
 use std::collections::BTreeMap;
 use std::iter::successors;
 
-/// An opening to be proved: that the polynomial has the value it has at the index.
+/// An opening to be proved: the polynomial's own value at the index.
 #[derive(Clone, Copy, Debug)]
 pub struct ProverQuery<'a> {
-    /// The polynomial's commitment; that of another makes the whole proof worthless.
+    /// The polynomial's commitment. With another polynomial's, the whole proof doesn't hold.
     pub commitment: Element,
     /// Values at 0 … 255.
     pub polynomial: &'a [Fr; WIDTH],
-    /// Which of them is opened.
+    /// Index of the opened value.
     pub index: u8,
 }
 
 impl ProverQuery<'_> {
-    /// The same opening as the verifier sees it.
+    /// Returns the same opening in the verifier's form.
     pub fn opened(&self) -> VerifierQuery {
         let value = self.polynomial[usize::from(self.index)];
         VerifierQuery { commitment: self.commitment, index: self.index, value }
     }
 }
 
-/// An opening that is claimed: slot `index` of the vector in `commitment` is `value`.
+/// A claimed opening: slot `index` of the vector in `commitment` is `value`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VerifierQuery {
-    /// What the vector was committed to as.
+    /// The commitment to the vector.
     pub commitment: Element,
     /// The slot.
     pub index: u8,
-    /// What it holds.
+    /// The value in the slot.
     pub value: Fr,
 }
 
@@ -54,10 +54,10 @@ pub struct MultiProof {
     opening: IpaProof,
 }
 
-/// From this many queries on, h is committed to anew rather than put together from the queries' commitments.
+/// Number of queries from which h is committed to directly, not combined from the queries' commitments.
 const COMMIT_FROM: usize = 128;
 
-/// Proves all queries at once. A proof of none is made, and refused by every verifier.
+/// Proves all queries at once. A proof of no query can be made, but every verifier refuses it.
 pub fn prove(transcript: &mut Transcript, queries: &[ProverQuery<'_>]) -> MultiProof {
     let opened: Vec<VerifierQuery> = queries.iter().map(ProverQuery::opened).collect();
     let r = begin(transcript, &opened);
@@ -78,7 +78,7 @@ pub fn prove(transcript: &mut Transcript, queries: &[ProverQuery<'_>]) -> MultiP
     }
     let e = if queries.len() < COMMIT_FROM { msm(&weighted(&opened, r, &distances).0) } else { commit(&h) };
     transcript.append_element(b"E", &e);
-    // h - g at t is Σ r^i · f_i(z_i) / (t - z_i), which the verifier knows.
+    // The value of h - g at t is Σ r^i · f_i(z_i) / (t - z_i), which the verifier knows.
     h.iter_mut().zip(&g).for_each(|(h, g)| *h -= g);
     MultiProof { d, opening: ipa::prove(transcript, &(e - d), &h, t) }
 }
@@ -86,7 +86,7 @@ pub fn prove(transcript: &mut Transcript, queries: &[ProverQuery<'_>]) -> MultiP
 /// Checks a proof for these queries.
 ///
 /// # Errors
-/// [`ProofError::Empty`] without queries; [`ProofError::Refused`] where one of them is not so.
+/// [`ProofError::Empty`] without queries; [`ProofError::Refused`] if one of them doesn't hold.
 pub fn verify(transcript: &mut Transcript, proof: &MultiProof, queries: &[VerifierQuery]) -> Result<(), ProofError> {
     if queries.is_empty() {
         return Err(ProofError::Empty);
@@ -102,7 +102,7 @@ pub fn verify(transcript: &mut Transcript, proof: &MultiProof, queries: &[Verifi
     proof.opening.verify(transcript, &(e - proof.d), t, value)
 }
 
-/// Takes the queries in and draws r.
+/// Appends the queries to the transcript and draws r.
 fn begin(transcript: &mut Transcript, queries: &[VerifierQuery]) -> Fr {
     transcript.domain(b"multiproof");
     let commitments: Vec<Element> = queries.iter().map(|query| query.commitment).collect();
@@ -114,7 +114,7 @@ fn begin(transcript: &mut Transcript, queries: &[VerifierQuery]) -> Fr {
     transcript.challenge(b"r")
 }
 
-/// Takes D in and draws t.
+/// Appends D to the transcript and draws t.
 fn evaluation_point(transcript: &mut Transcript, d: &Element) -> Fr {
     transcript.append_element(b"D", d);
     transcript.challenge(b"t")
@@ -124,7 +124,7 @@ fn powers(r: Fr) -> impl Iterator<Item = Fr> {
     successors(Some(Fr::ONE), move |power| Some(*power * r))
 }
 
-/// Σ r^i·f_i over the queries of each index.
+/// Returns Σ r^i·f_i over the queries of each index.
 fn group(queries: &[ProverQuery<'_>], r: Fr) -> BTreeMap<u8, Box<Values>> {
     let mut grouped: BTreeMap<u8, Box<Values>> = BTreeMap::new();
     for (query, power) in queries.iter().zip(powers(r)) {
@@ -134,19 +134,20 @@ fn group(queries: &[ProverQuery<'_>], r: Fr) -> BTreeMap<u8, Box<Values>> {
     grouped
 }
 
-/// A challenge that is one of the 256 indices (one in 2^244) opens nothing: there the argument divides by zero.
+/// Tells if the challenge is one of the 256 indices (probability 2^-244). It opens nothing: there the argument divides
+/// by zero.
 fn t_is_an_index(t: Fr) -> bool {
     (0..=u8::MAX).any(|index| t == Fr::from(index))
 }
 
-/// 1/(t - index) for each index.
+/// Returns 1/(t - index) for each index.
 fn inverse_distances(t: Fr) -> Values {
     let mut distances = std::array::from_fn(|index| t - Fr::from(index as u64));
     batch_inversion(&mut distances);
     distances
 }
 
-/// What makes up E, neighbours of one commitment taken together, and what h - g must be at t.
+/// Returns the terms of E, with neighbouring queries of one commitment joined, and the required value of h - g at t.
 fn weighted(queries: &[VerifierQuery], r: Fr, distances: &Values) -> (Vec<(Element, Fr)>, Fr) {
     let mut terms: Vec<(Element, Fr)> = Vec::with_capacity(queries.len());
     let mut value = Fr::ZERO;
@@ -176,7 +177,7 @@ impl MultiProof {
     /// Decodes strictly.
     ///
     /// # Errors
-    /// Whatever isn't the encoding of a proof.
+    /// The bytes aren't the encoding of a proof.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ProofError> {
         let length = ProofError::Length { got: bytes.len(), want: Self::BYTES };
         let (d, opening) = bytes.split_first_chunk::<32>().ok_or(length)?;

@@ -1,14 +1,14 @@
-//! Points in the form that is cheap to add, and the one mixed addition that every multiplication here is made of.
+//! Points in a form that is cheap to add, and the mixed addition that every multiplication here uses.
 //!
 //! *Invariants:* knows nothing of encodings; every point is in the subgroup of order 2r, on which the unified formula
-//! has no exceptions: it fails only where a sum or difference is one of the two points at infinity, and these are of
-//! even order and not in that subgroup.
+//! has no exceptions. The formula fails only if a sum or difference is one of the two points at infinity. These have
+//! even order and are not in that subgroup.
 
 use ark_ec::{CurveGroup, twisted_edwards::TECurveConfig};
 use ark_ed_on_bls12_381_bandersnatch::{BandersnatchConfig, EdwardsAffine, EdwardsProjective, Fq};
 use ark_ff::{AdditiveGroup, Field};
 
-/// An affine point with the product that mixed addition needs of it: 96 bytes.
+/// An affine point with a product that mixed addition needs: 96 bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Addend {
     x: Fq,
@@ -22,12 +22,12 @@ impl Addend {
         Self { x: point.x, y: point.y, dxy: BandersnatchConfig::COEFF_D * point.x * point.y }
     }
 
-    /// Makes many for the price of one inversion.
+    /// Converts many points with only one inversion.
     pub(crate) fn batch(points: &[EdwardsProjective]) -> Vec<Self> {
         EdwardsProjective::normalize_batch(points).into_iter().map(Self::new).collect()
     }
 
-    /// The point alone, in extended coordinates.
+    /// Returns only the point, in extended coordinates.
     pub(crate) fn to_projective(self) -> EdwardsProjective {
         EdwardsProjective::new_unchecked(self.x, self.y, self.x * self.y, Fq::ONE)
     }
@@ -41,7 +41,7 @@ impl std::ops::Neg for Addend {
     }
 }
 
-/// `sum += point` in eight multiplications: Hisil, Wong, Carter, Dawson, "Twisted Edwards Curves Revisited"
+/// Computes `sum += point` in eight multiplications: Hisil, Wong, Carter, Dawson, "Twisted Edwards Curves Revisited"
 /// (eprint 2008/522), section 3.1, with Z2 = 1 and d·T2 taken from the addend (arkworks computes it each time: ten).
 #[inline]
 pub(crate) fn add_mixed(sum: &mut EdwardsProjective, point: &Addend) {
@@ -58,7 +58,7 @@ pub(crate) fn add_mixed(sum: &mut EdwardsProjective, point: &Addend) {
     sum.z = f * g;
 }
 
-/// Doubles `times` times.
+/// Doubles a point `times` times.
 pub(crate) fn double(sum: &mut EdwardsProjective, times: usize) {
     for _ in 0..times {
         sum.double_in_place();

@@ -1,14 +1,14 @@
-//! Square roots and quadratic residues in the base field: what decoding an element costs.
+//! Square roots and quadratic residues in the base field, which make up the cost of decoding an element.
 //!
-//! *Invariants:* the results are those of the generic methods of arkworks, which take twice as long (they compute the
-//! symbol by a power, and take one step of Tonelli–Shanks for each bit of 2^32). Not constant time: encodings are public.
+//! *Invariants:* the results are those of arkworks' generic methods, which take twice as long (they compute the symbol
+//! by a power, and take one step of Tonelli–Shanks for each bit of 2^32). Not constant time: encodings are public.
 
 use ark_ed_on_bls12_381_bandersnatch::Fq;
 use ark_ff::{AdditiveGroup, FftField, Field, PrimeField};
 use std::array::from_fn;
 use std::sync::OnceLock;
 
-/// Bits of a logarithm that are found at once: a quarter of the field's two-adicity, 32.
+/// Bits of a logarithm that are found at once: a quarter of 32, the field's two-adicity.
 const STEP: usize = 8;
 /// Logarithms below 2^[`STEP`].
 const SPAN: usize = 1 << STEP;
@@ -17,7 +17,7 @@ const SPAN: usize = 1 << STEP;
 struct Tables {
     /// `[k][j]` is `g^(-j·2^(8k))`.
     inverse_powers: [[Fq; SPAN]; 4],
-    /// The lowest word of g^(j·2^24) and j, by the word. All words differ.
+    /// The lowest word of g^(j·2^24) and j, sorted by the word. All words differ.
     logarithms: [(u64, usize); SPAN],
 }
 
@@ -43,10 +43,10 @@ fn tables() -> &'static Tables {
     })
 }
 
-/// A square root, if there is one: Tonelli–Shanks, with the logarithm to the base g found eight bits at a time
+/// Returns a square root, if there is one: Tonelli–Shanks, with the logarithm to the base g found eight bits at a time
 /// (Sarkar, "Computing square roots faster than the Tonelli-Shanks/Bernstein algorithm", eprint 2020/1407).
 pub(crate) fn sqrt(square: &Fq) -> Option<Fq> {
-    // With q - 1 = 2^32·t: root² = square · rest, and rest is a power of g.
+    // Let q - 1 = 2^32·t: root² = square · rest, and rest is a power of g.
     if *square == Fq::ZERO {
         return Some(Fq::ZERO);
     }
@@ -56,7 +56,7 @@ pub(crate) fn sqrt(square: &Fq) -> Option<Fq> {
     let tables = tables();
     let (mut logarithm, mut left) = (0, rest);
     for k in 0..4 {
-        // `left` has its lowest 8·k bits of the logarithm gone; the next eight show in its 2^(24-8k)th power.
+        // In `left`, the lowest 8·k bits of the logarithm are gone; the next eight show in its 2^(24-8k)th power.
         let top = square_times(left, STEP * (3 - k));
         let found = tables.logarithms.binary_search_by_key(&top.0.0[0], |(word, _)| *word).ok()?;
         let digit = tables.logarithms[found].1;
@@ -77,7 +77,7 @@ fn square_times(mut value: Fq, times: usize) -> Fq {
     value
 }
 
-/// value^((t-1)/2), four bits of the exponent at a time.
+/// Returns value^((t-1)/2), with four bits of the exponent at a time.
 fn trace_power(value: &Fq) -> Fq {
     let exponent = Fq::TRACE_MINUS_ONE_DIV_TWO.0;
     let mut powers = [Fq::ONE; 16];
@@ -89,11 +89,11 @@ fn trace_power(value: &Fq) -> Fq {
     digits.fold(Fq::ONE, |power, digit| square_times(power, 4) * powers[digit as usize])
 }
 
-/// Whether a value is a square other than zero: its Jacobi symbol over the modulus, by the binary algorithm (Cohen, "A
-/// Course in Computational Algebraic Number Theory", algorithm 1.4.12).
+/// Tells if a value is a square other than zero. It computes the Jacobi symbol over the modulus by the binary algorithm
+/// (Cohen, "A Course in Computational Algebraic Number Theory", algorithm 1.4.12).
 pub(crate) fn is_square(value: &Fq) -> bool {
     let (mut a, mut n) = (value.into_bigint().0, Fq::MODULUS.0);
-    // The symbol is 1 or -1; each factor of two and each exchange may turn it.
+    // The symbol is 1 or -1. Each factor of two and each exchange may change its sign.
     let mut minus = 0;
     while a != [0; 4] {
         while a[0] == 0 {
@@ -101,18 +101,18 @@ pub(crate) fn is_square(value: &Fq) -> bool {
         }
         let twos = a[0].trailing_zeros();
         a = shift_right(a, twos);
-        // (2/n) = -1 iff n is 3 or 5 modulo 8.
+        // The symbol (2/n) is -1 iff n is 3 or 5 modulo 8.
         minus ^= u64::from(twos) & ((n[0] >> 1) ^ (n[0] >> 2));
         let (difference, borrow) = subtract(a, n);
         if borrow {
-            // (a/n) = -(n/a) iff both are 3 modulo 4.
+            // Exchange: (a/n) = -(n/a) iff both are 3 modulo 4.
             minus ^= (a[0] & n[0]) >> 1;
             (a, n) = (subtract(n, a).0, a);
         } else {
             a = difference;
         }
     }
-    // The modulus is prime, so only zero has a factor in common with it.
+    // The modulus is prime, so only zero has a common factor with it.
     n == [1, 0, 0, 0] && minus & 1 == 0
 }
 

@@ -1,6 +1,6 @@
-//! Scalars as bytes and as digits.
+//! Encodings of scalars as bytes and as digits.
 //!
-//! *Invariants:* a scalar has one encoding, 32 bytes little-endian below the group's order; nothing here takes constant
+//! *Invariants:* a scalar has one encoding, 32 bytes little-endian below the group's order; nothing here is constant
 //! time: all scalars of the tree are public.
 
 use crate::group::Fr;
@@ -21,18 +21,18 @@ pub fn to_bytes(scalar: &Fr) -> [u8; 32] {
 /// Decodes a scalar strictly.
 ///
 /// # Errors
-/// A number that is not below the group's order.
+/// The number is not below the group's order.
 pub fn from_bytes(bytes: &[u8; 32]) -> Result<Fr, ScalarError> {
     Fr::from_bigint(le_integer(bytes)).ok_or(ScalarError)
 }
 
-/// A hash of 32 bytes as a number, little-endian, modulo the group's order. For hashes, which may be any number; what a
-/// peer says is a scalar goes through [`from_bytes`].
+/// Converts a hash of 32 bytes to a number, little-endian, modulo the group's order. Only for hashes, which may be any
+/// number: scalars from a peer go through [`from_bytes`].
 pub fn from_hash(hash: &[u8; 32]) -> Fr {
     reduce(le_integer(hash))
 }
 
-/// Modulo the group's order, which goes into 2^256 not quite nine times.
+/// Reduces a number modulo the group's order, which fits into 2^256 not quite nine times.
 pub(crate) fn reduce(mut number: BigInt<4>) -> Fr {
     while number >= Fr::MODULUS {
         number.sub_with_borrow(&Fr::MODULUS);
@@ -62,7 +62,7 @@ pub(crate) fn be_bytes(number: BigInt<4>) -> [u8; 32] {
     bytes
 }
 
-/// The `width` bits from bit `at` of a number; zeros above its top. `width` is below 64.
+/// Returns the `width` bits from bit `at` of a number; zeros above its top. `width` is below 64.
 fn bits(limbs: &[u64; 4], at: usize, width: usize) -> u64 {
     let (limb, shift) = (at / 64, at % 64);
     let low = limbs.get(limb).map_or(0, |word| word >> shift);
@@ -70,15 +70,15 @@ fn bits(limbs: &[u64; 4], at: usize, width: usize) -> u64 {
     (low | high) & ((1 << width) - 1)
 }
 
-/// Writes digits `d[i]` with scalar = `Σ d[i]·2^(width·i)` and `|d[i]| ≤ 2^(width-1)`, lowest first. `width` is
-/// at most 15, and `digits` must hold 254 bits: the order has 253, and one is for the carry.
+/// Writes digits `d[i]` with scalar = `Σ d[i]·2^(width·i)` and `|d[i]| ≤ 2^(width-1)`, lowest first. `digits` must have
+/// room for 254 bits: the order has 253, and one is for the carry. `width` must be below 16.
 pub(crate) fn signed_digits(scalar: &Fr, width: usize, digits: &mut [i16]) {
     assert!(width < 16 && width * digits.len() >= 254);
     let limbs = scalar.into_bigint().0;
     let (full, half) = (1i32 << width, 1i32 << (width - 1));
     let mut carry = 0;
     for (i, digit) in digits.iter_mut().enumerate() {
-        // Below 2^15: the casts keep every bit.
+        // The value is below 2^15, so the casts keep every bit.
         let unsigned = bits(&limbs, i * width, width) as i32 + carry;
         carry = i32::from(unsigned > half);
         *digit = (unsigned - carry * full) as i16;
@@ -90,8 +90,8 @@ const SPARSE_WINDOW: usize = 5;
 /// Odd multiples that [`sparse_digits`] needs: 1, 3, … 15.
 pub(crate) const ODD_MULTIPLES: usize = 1 << (SPARSE_WINDOW - 2);
 
-/// Digits `d[i]`, each zero or odd and below 2^4 in size, with scalar = `Σ d[i]·2^i` and one digit in six not zero: the
-/// non-adjacent form of width 5 (Solinas, "Efficient arithmetic on Koblitz curves", 2000).
+/// Returns digits `d[i]`, each zero or odd and below 2^4 in size, with scalar = `Σ d[i]·2^i` and one digit in six not
+/// zero: the non-adjacent form of width 5 (Solinas, "Efficient arithmetic on Koblitz curves", 2000).
 pub(crate) fn sparse_digits(scalar: &Fr) -> [i8; 256] {
     let limbs = scalar.into_bigint().0;
     let mut digits = [0; 256];
@@ -99,7 +99,7 @@ pub(crate) fn sparse_digits(scalar: &Fr) -> [i8; 256] {
     while at < digits.len() {
         let window = bits(&limbs, at, SPARSE_WINDOW) + carry;
         if window.is_multiple_of(2) {
-            // An even sum with a carry ends in a one bit that the carry made zero: the carry goes on.
+            // An even sum with a carry ends in a one bit that the carry made zero. The carry continues.
             at += 1;
             continue;
         }

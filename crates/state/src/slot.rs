@@ -1,8 +1,10 @@
-//! What a slot of an inner node holds, the scalar that stands for it in the node's commitment, and its row in a store.
+//! Slots of an inner node: their content, the scalar that stands for it in the node's commitment, and their row in a
+//! store.
 //!
-//! *Invariants:* a slot's scalar is a hash of all that it holds, under a name for its kind, and zero for an empty one; a
-//! commitment here is always held by the one of its two points that its encoding names, so equal ones are equal bytes;
-//! a row has one encoding, and decoding checks coordinates against field and curve, not the group: rows are a node's own.
+//! *Invariants:* a slot's scalar is a hash of its whole content, with a name for its kind, and zero for an empty slot;
+//! a commitment is always represented by the one of its two points that its encoding names, so equal ones are equal
+//! bytes; a row has one encoding, and decoding checks that coordinates are in the field and on the curve, but not in
+//! the group: rows are a node's own.
 
 use crate::group::{Element, Fr};
 use crate::path::{KEY_BYTES, Prefix, SlotId};
@@ -13,7 +15,7 @@ use ark_ff::{AdditiveGroup, Field, MontFp, PrimeField};
 use rustorium_types::{AccountId, Hash, StateKey};
 use std::fmt;
 
-/// The hash of a leaf's value: what the tree knows of it.
+/// The hash of a leaf's value. The tree knows no more of the value.
 pub type ValueHash = Hash;
 
 /// The commitment of an inner node, in affine coordinates.
@@ -24,25 +26,25 @@ pub struct Commitment {
 }
 
 impl Commitment {
-    /// Of a node without anything in it.
+    /// The commitment of an empty node.
     pub const NEUTRAL: Self = Self { x: Fq::ZERO, y: MontFp!("-1") };
 
-    /// Of either point's coordinates.
+    /// Creates a commitment from the coordinates of either point.
     pub(crate) fn new((x, y): (Fq, Fq)) -> Self {
         if y.into_bigint() > Fq::MODULUS_MINUS_ONE_DIV_TWO { Self { x, y } } else { Self { x: -x, y: -y } }
     }
 
-    /// The coordinates.
+    /// Returns the coordinates.
     pub(crate) fn coordinates(&self) -> (Fq, Fq) {
         (self.x, self.y)
     }
 
-    /// As an element of the group.
+    /// Returns the commitment as an element of the group.
     pub fn to_element(self) -> Element {
         Element(EdwardsProjective::new_unchecked(self.x, self.y, self.x * self.y, Fq::ONE))
     }
 
-    /// The encoding that goes into hashes and proofs: the same as the element's, without its inversion.
+    /// Returns the encoding for hashes and proofs: the same as the element's, without its inversion.
     pub fn encode(&self) -> [u8; 32] {
         be_bytes(self.x.into_bigint())
     }
@@ -78,7 +80,7 @@ pub struct Leaf {
 }
 
 impl Leaf {
-    /// The scalar of a slot that holds this leaf.
+    /// Returns the scalar of a slot with this leaf.
     pub fn scalar(&self) -> Fr {
         let mut fields = Fields::new();
         fields.push(b"leaf");
@@ -88,7 +90,7 @@ impl Leaf {
     }
 }
 
-/// The scalar of a slot that holds the inner node of this prefix and encoded commitment.
+/// Returns the scalar of a slot with the inner node of this prefix and encoded commitment.
 pub fn inner_scalar(prefix: &Prefix, commitment: &[u8; 32]) -> Fr {
     let mut fields = Fields::new();
     fields.push(b"inner");
@@ -97,7 +99,7 @@ pub fn inner_scalar(prefix: &Prefix, commitment: &[u8; 32]) -> Fr {
     fields.scalar()
 }
 
-/// Fields with their lengths in front of them (u32, little-endian): at most 112 bytes, which both kinds can have.
+/// Fields with their lengths in front of them (u32, little-endian): at most 112 bytes, which suffices for both kinds.
 struct Fields {
     bytes: [u8; 112],
     length: usize,
@@ -116,8 +118,8 @@ impl Fields {
         }
     }
 
-    /// 64 bytes of BLAKE3 as a number, little-endian, modulo the group's order: twice as wide as the order, so that no
-    /// scalar is likelier than another.
+    /// Returns 64 bytes of BLAKE3 as a number, little-endian, modulo the group's order. That is twice as wide as the
+    /// order, so that no scalar is likelier than another.
     fn scalar(&self) -> Fr {
         /// 2^256 modulo the order.
         const HIGH: Fr = MontFp!("10920338887063814464675503992315976178796737518116002025166357554075628257528");
@@ -128,14 +130,14 @@ impl Fields {
     }
 }
 
-/// An inner node as its parent's slot knows it; the top node's stands alone.
+/// An inner node in the form that its parent's slot holds. The top node's has no parent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Child {
     /// The node's prefix.
     pub prefix: Prefix,
-    /// How many of its 256 slots aren't empty: at least two below the top.
+    /// Number of its 256 slots that aren't empty: at least two below the top.
     pub filled: u16,
-    /// Its commitment.
+    /// The node's commitment.
     pub commitment: Commitment,
 }
 
@@ -144,12 +146,12 @@ impl Child {
     pub const EMPTY_TOP: Self = Self { prefix: Prefix::EMPTY, filled: 0, commitment: Commitment::NEUTRAL };
 }
 
-/// What a slot holds, when it isn't empty.
+/// Content of a slot that isn't empty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Slot {
-    /// The only key that goes this way.
+    /// The only key below this slot.
     Leaf(Leaf),
-    /// The node in which the keys that go this way part.
+    /// The node in which the keys below this slot diverge.
     Child(Child),
 }
 
@@ -162,7 +164,7 @@ const LEAF_ROW: u8 = 0;
 const CHILD_ROW: u8 = 1;
 
 impl Slot {
-    /// The scalar that stands for this in the node's commitment.
+    /// Returns the scalar that stands for this content in the node's commitment.
     pub fn scalar(&self) -> Fr {
         match self {
             Self::Leaf(leaf) => leaf.scalar(),
@@ -170,13 +172,13 @@ impl Slot {
         }
     }
 
-    /// Whether keys that are in here lead to that slot; all rows that are read are checked for it.
+    /// Tells if the keys in this slot's content lead to slot `id`. All rows that are read are checked for it.
     pub(crate) fn belongs_in(&self, id: &SlotId) -> bool {
         let (path, length) = self.path();
         id.node.slot_of(&path[..length]) == Some(*id)
     }
 
-    /// What all keys in this slot begin with.
+    /// Returns the common beginning of all keys in this slot.
     pub(crate) fn path(&self) -> ([u8; KEY_BYTES], usize) {
         match self {
             Self::Leaf(leaf) => (leaf.key.to_bytes(), KEY_BYTES),
@@ -188,7 +190,7 @@ impl Slot {
         }
     }
 
-    /// The row: a leaf's 97 bytes, or a child's 68 and its prefix. The top node's row is that of a child.
+    /// Encodes the row: a leaf's 97 bytes, or a child's 68 and its prefix. The top node's row is that of a child.
     pub fn to_row(&self) -> Vec<u8> {
         match self {
             Self::Leaf(leaf) => [&[LEAF_ROW][..], &leaf.key.to_bytes(), &leaf.value.0].concat(),
@@ -200,10 +202,10 @@ impl Slot {
         }
     }
 
-    /// Reads a row.
+    /// Decodes a row.
     ///
     /// # Errors
-    /// [`RowError`] for whatever `to_row` doesn't write.
+    /// [`RowError`] for all bytes that `to_row` doesn't write.
     pub fn from_row(row: &[u8]) -> Result<Self, RowError> {
         match row.split_first() {
             Some((&LEAF_ROW, rest)) => leaf_row(rest).map(Self::Leaf),

@@ -1,8 +1,9 @@
-//! Fixed-base tables: multiples of the 256 generators, so that a scalar times a generator is the sum of some thirty points.
+//! Fixed-base tables: multiples of the 256 generators, so that a scalar times a generator is the sum of about thirty
+//! points.
 //!
-//! *Invariants:* the entries are a function of the width alone; a table that this process didn't compute has the hash that
-//! stands in its header (and, of the usual widths, in this file); nothing writes to a table, so any number of threads and,
-//! through `host`, of processes read one copy.
+//! *Invariants:* the entries are a function of the width alone; a table that this process didn't compute has the hash
+//! in its header (and, for the usual widths, the hash in this file); no code writes to a table, so any number of
+//! threads and, through `host`, of processes read one copy.
 //!
 //! A scalar is recoded in signed digits of `width` bits: window w of generator G holds d·2^(w·width)·G for the magnitudes
 //! d = 1 … 2^(width − 1), the topmost only what scalars below r can need. An entry is a point of `affine`, both coordinates
@@ -20,23 +21,24 @@ use ark_ff::{BigInt, PrimeField};
 /// Bytes of one entry.
 const ENTRY: usize = 64;
 
-/// Bytes before the first entry: a page, so that entries lie on cache lines.
+/// Bytes before the first entry: a page, so that entries are aligned to cache lines.
 const HEADER: usize = 4096;
 
 /// The header's first bytes, with the version of this layout; then come the width (u32) and BLAKE3 of all entries.
 const MAGIC: &[u8; 24] = b"rustorium verkle table 1";
 
-/// Lanes whose points are gathered and added up together. More share their inversions among more, fewer stay in a smaller
-/// cache: from 128 (0.2 MiB) to 1024 it makes no difference above the noise.
+/// Lanes whose points are gathered and added up together. More lanes share their inversions among more points; fewer
+/// stay in a smaller cache. From 128 (0.2 MiB) to 1024 there is no measurable difference.
 const LANES_AT_ONCE: usize = 512;
 
-/// Generators whose multiples are computed side by side while a table is made.
+/// Generators whose multiples are computed together while a table is made.
 const GENERATORS_AT_ONCE: usize = 16;
 
-/// Most windows of a scalar, at width 4.
+/// Largest number of windows of a scalar, at width 4.
 const WINDOWS_MAX: usize = 64;
 
-/// BLAKE3 of the entries of the tables that files are made of, by width: no file of this name is taken on its own word.
+/// BLAKE3 of the entries of the tables that files contain, by width. A file of this name is never trusted by its own
+/// header.
 const PINNED: [(u32, &str); 5] = [
     (8, "83cdd6cf95ba99f23c4dbea8d8fc38c4c7901753819b4152f8b4ef90aee4df77"),
     (9, "56af93be69d043f6bbbe8f9ac9eacc873c178d428c6b7ba4455c247483f764e8"),
@@ -45,13 +47,13 @@ const PINNED: [(u32, &str); 5] = [
     (12, "ca2e96bd2c6955379df2d92d13471f170e5318f1326a30ff39b0ce0b1491da3d"),
 ];
 
-/// The hash that the entries of the table of this width must have, where it is pinned.
+/// Returns the pinned hash of the entries of this width's table, if there is one.
 pub(crate) fn pinned(width: u32) -> Option<[u8; 32]> {
     let (_, hex) = PINNED.iter().find(|(pinned, _)| *pinned == width)?;
     blake3::Hash::from_hex(hex).ok().map(Into::into)
 }
 
-/// Why there is no such table.
+/// There is no such table.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum TableError {
     /// There is no table of this width.
@@ -60,9 +62,9 @@ pub enum TableError {
     /// The bytes aren't the table of this width.
     #[error("the bytes are not an undamaged table of width {width}: {what}")]
     Damaged {
-        /// Width in bits that was wanted.
+        /// Requested width in bits.
         width: u32,
-        /// What is wrong.
+        /// Description of the fault.
         what: &'static str,
     },
 }
@@ -70,13 +72,13 @@ pub enum TableError {
 /// A scalar times the generator of one slot.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lane {
-    /// Which of the 256 generators.
+    /// Index of the generator, one of 256.
     pub index: u8,
     /// The factor.
     pub scalar: Fr,
 }
 
-/// Memory that [`Tables::products`] uses again and again: fresh pages would cost several per cent of its time.
+/// Memory that [`Tables::products`] reuses: new pages would cost several per cent of its time.
 #[derive(Default)]
 pub(crate) struct Scratch {
     choices: Vec<Choice>,
@@ -85,7 +87,7 @@ pub(crate) struct Scratch {
     pub sums: affine::Scratch,
 }
 
-/// What follows from a table's width.
+/// Dimensions of a table that follow from its width.
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     width: u32,
@@ -101,7 +103,7 @@ impl Shape {
             return Err(TableError::Width(width));
         }
         let windows = (Fr::MODULUS_BIT_SIZE + 1).div_ceil(width); // with a bit for the last carry
-        // One more than the modulus has there, for the carry from the window below.
+        // One more than the modulus needs there, for the carry from the window below.
         let top = (Fr::MODULUS >> (width * (windows - 1))).0[0] as usize + 1;
         Ok(Self { width, windows: windows as usize, top })
     }
@@ -144,10 +146,10 @@ impl Tables {
         Ok(Self { shape, memory: Box::new(bytes) })
     }
 
-    /// Takes a table that was made before, in whatever memory it lies, after hashing all of it.
+    /// Opens a table that was made before, in any kind of memory, after it hashed the whole table.
     ///
     /// # Errors
-    /// [`TableError`], when it isn't the table of this width.
+    /// [`TableError`] if it isn't the table of this width.
     pub fn open(width: u32, memory: Box<dyn AsRef<[u8]> + Send + Sync>) -> Result<Self, TableError> {
         let shape = Shape::new(width)?;
         let damaged = |what| TableError::Damaged { width, what };
@@ -167,7 +169,7 @@ impl Tables {
         Ok(Self { shape, memory })
     }
 
-    /// The bytes, which [`Self::open`] takes.
+    /// Returns the bytes, which [`Self::open`] accepts.
     pub fn as_bytes(&self) -> &[u8] {
         (*self.memory).as_ref()
     }
@@ -177,7 +179,7 @@ impl Tables {
         self.shape.width
     }
 
-    /// By how much a commitment changes when the scalar in slot `index` grows by `delta`.
+    /// Returns the change of a commitment when the scalar in slot `index` grows by `delta`.
     pub fn commit_delta(&self, index: u8, delta: Fr) -> Element {
         let products = self.products(&[Lane { index, scalar: delta }], &mut Scratch::default());
         to_edwards(&products)
@@ -186,15 +188,16 @@ impl Tables {
             .sum()
     }
 
-    /// scalar·G of each lane, in order.
+    /// Returns scalar·G of each lane, in order.
     pub(crate) fn products(&self, lanes: &[Lane], scratch: &mut Scratch) -> Vec<Point> {
         let entries = self.as_bytes()[HEADER..].as_chunks::<ENTRY>().0;
         let Scratch { choices, points, lengths, sums } = scratch;
         let mut products = Vec::with_capacity(lanes.len());
-        // As many batches as must be, all of about the same size: each has its inversions.
+        // As few batches as possible, all of about the same size: each has its own inversions.
         let batches = lanes.len().div_ceil(LANES_AT_ONCE).max(1);
         for lanes in lanes.chunks(lanes.len().div_ceil(batches).max(1)) {
-            // All places first, then all reads: the reads don't wait for each other, and most of them miss the cache.
+            // All places first, then all reads: so the reads don't wait for each other, and most of them miss the
+            // cache.
             choices.clear();
             lanes.iter().for_each(|lane| self.shape.choose(lane, choices));
             points.clear();
@@ -208,7 +211,8 @@ impl Tables {
     }
 }
 
-/// A table's entry or its inverse, or nothing: one more than its place, negative for the inverse; 0 for nothing.
+/// A choice of a table's entry, its inverse, or nothing: the entry's index plus one, negative for the inverse; 0 for
+/// nothing.
 #[derive(Clone, Copy, Debug)]
 struct Choice(i32);
 
@@ -229,7 +233,7 @@ impl Shape {
         signed_digits(&lane.scalar, self.width as usize, digits);
         let first = usize::from(lane.index) * self.entries();
         choices.extend(digits.iter().enumerate().map(|(window, &digit)| {
-            // At most 2^29 entries (width 13: 2^24).
+            // There are at most 2^29 entries (width 13: 2^24).
             let before = (first + window * self.full()) as i32;
             Choice((before + i32::from(digit).abs()) * i32::from(digit).signum())
         }));
@@ -252,7 +256,7 @@ fn encode(point: &Point, entry: &mut [u8; ENTRY]) {
     }
 }
 
-/// Computes all entries: for each generator window by window, in each window by magnitude.
+/// Computes all entries: for each generator window by window, and in each window by magnitude.
 fn append_entries(shape: Shape, out: &mut Vec<u8>) {
     let mut scratch = affine::Scratch::default();
     let bases = window_bases(shape, &mut scratch);
@@ -274,7 +278,7 @@ fn append_entries(shape: Shape, out: &mut Vec<u8>) {
     }
 }
 
-/// 2^(w·width)·G for each generator and, within one, each window w.
+/// Returns 2^(w·width)·G for each generator and, within one, each window w.
 fn window_bases(shape: Shape, scratch: &mut affine::Scratch) -> Vec<Point> {
     let generators: Vec<EdwardsProjective> = crs().g.iter().map(|element| element.0).collect();
     let affine = EdwardsProjective::normalize_batch(&generators);
@@ -325,7 +329,8 @@ mod tests {
 
     #[test]
     fn a_file_has_the_pinned_table() {
-        // 10 and 12 are the usual widths and take seconds to build with all the rest: `--example tree` opens them.
+        // Widths 10 and 12 are the usual ones, but they take seconds to build with all the rest: `--example tree` opens
+        // them.
         assert!(Tables::open(8, Box::new(Tables::build(8).unwrap().as_bytes().to_vec())).is_ok());
         assert!(PINNED.iter().all(|(width, _)| pinned(*width).is_some()));
     }

@@ -1,4 +1,4 @@
-//! The Fiat–Shamir transcript: everything that a prover says goes in, the verifier's challenges come out.
+//! The Fiat–Shamir transcript: the prover's messages go in, the verifier's challenges come out.
 //!
 //! *Invariants:* a challenge depends on all that was appended before it, in order, with its labels.
 //!
@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 pub struct Transcript(Sha256);
 
 impl Transcript {
-    /// Starts one; the label keeps different protocols' proofs apart.
+    /// Starts a transcript. The label keeps proofs of different protocols apart.
     pub fn new(label: &[u8]) -> Self {
         Self(Sha256::new_with_prefix(label))
     }
@@ -25,24 +25,24 @@ impl Transcript {
         self.0.update(label);
     }
 
-    /// Takes in an element.
+    /// Appends an element.
     pub fn append_element(&mut self, label: &[u8], element: &Element) {
         self.append_bytes(label, &element.to_bytes());
     }
 
-    /// Takes in an element that is encoded already.
+    /// Appends an element that is already encoded.
     pub(crate) fn append_bytes(&mut self, label: &[u8], encoded: &[u8; 32]) {
         self.0.update(label);
         self.0.update(encoded);
     }
 
-    /// Takes in a scalar.
+    /// Appends a scalar.
     pub fn append_scalar(&mut self, label: &[u8], scalar: &Fr) {
         self.append_bytes(label, &scalar::to_bytes(scalar));
     }
 
-    /// Draws a challenge: a hash of 256 bits modulo an order of 253, so that the likeliest values have 9/2^256 and the
-    /// others 8/2^256, as the specification has it.
+    /// Draws a challenge: a hash of 256 bits modulo an order of 253 bits. The likeliest values have probability 9/2^256
+    /// and the others 8/2^256, as in the specification.
     pub fn challenge(&mut self, label: &[u8]) -> Fr {
         self.domain(label);
         let challenge = scalar::from_hash(&self.0.finalize_reset().into());

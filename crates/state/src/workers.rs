@@ -1,17 +1,18 @@
-//! Who does work that can be divided: this thread, or a pool that the caller brings.
+//! Workers for work that can be divided: this thread, or a pool that the caller brings.
 //!
-//! *Invariants:* results stand in the order of the inputs, so nothing depends on who did what, or on how many there are.
+//! *Invariants:* results stand in the order of the inputs, so nothing depends on the number of workers, or on which of
+//! them did what.
 
-/// Does pieces of work that don't depend on each other.
+/// A worker of pieces of work that don't depend on each other.
 pub trait Workers: Sync {
-    /// How many pieces can be under way at the same time.
+    /// Returns the number of pieces that can be in progress at the same time.
     fn count(&self) -> usize;
 
-    /// Applies `work` to each input; results in the inputs' order.
+    /// Applies `work` to each input. Results are in the inputs' order.
     fn map<I: Send, O: Send>(&self, inputs: Vec<I>, work: impl Fn(I) -> O + Send + Sync) -> Vec<O>;
 }
 
-/// The calling thread alone.
+/// A worker that uses only the calling thread.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Serial;
 

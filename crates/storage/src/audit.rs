@@ -26,7 +26,7 @@ const SEAL_MIDDLE: &str = "\",\"signature\":\"";
 const SEAL_END: &str = "\"}";
 const SEAL_BYTES: usize = SEAL_START.len() + 64 + SEAL_MIDDLE.len() + 128 + SEAL_END.len();
 
-/// Where the log ends.
+/// End of a log: the number and hash of its last line.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Head {
     /// Lines so far; the first line's seq is 1.
@@ -35,10 +35,10 @@ pub struct Head {
     pub hash: Hash,
 }
 
-/// What a whole log says of itself.
+/// Result of checking a whole log.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Summary {
-    /// Where it ends.
+    /// End of the log.
     pub head: Head,
     /// Time of the first line, Unix ms; 0 for none.
     pub first_ts_ms: u64,
@@ -52,26 +52,26 @@ pub struct Summary {
 pub struct AuditFault {
     /// Counted from 1.
     pub line: u64,
-    /// What is wrong.
+    /// Description of the fault.
     pub what: String,
 }
 
-/// Why an event could not be recorded, or a log not opened.
+/// An event could not be recorded, or a log could not be opened.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum AuditError {
-    /// Another process has it open.
+    /// Another process has the log open.
     #[error("another process writes the audit log {path}: stop it before starting this one")]
     Locked {
         /// The file.
         path: PathBuf,
     },
-    /// Its last line is not this node's.
+    /// The last line was not written by this node.
     #[error("{0}; keep the file as evidence, move it away, and start again")]
     Broken(#[from] AuditFault),
     /// A line over the limit.
     #[error("an audit event of {bytes} bytes is over the limit of {LINE_BYTES_MAX}: record less")]
     TooLarge {
-        /// Its bytes.
+        /// Bytes of the line.
         bytes: usize,
     },
     /// The disk is full.
@@ -80,7 +80,7 @@ pub enum AuditError {
         /// The file.
         path: PathBuf,
     },
-    /// Anything else that the disk says.
+    /// Any other error of the disk.
     #[error("the audit log {path} failed: {reason}; check the disk, then try again")]
     Io {
         /// The file.
@@ -117,7 +117,7 @@ struct NamedLine {
     fields: serde_json::Value,
 }
 
-/// The open log; one process at a time.
+/// An open log. Only one process at a time can have it open.
 pub struct AuditSink {
     path: PathBuf,
     key: SigningKey,
@@ -128,13 +128,14 @@ struct State {
     file: File,
     head: Head,
     end: u64,
-    /// Events since the last line that could not be written. What they left behind the end of the file is unknown.
+    /// Events since the last line that could not be written. Bytes of them may stand after the log's end.
     lost: u64,
 }
 
 impl AuditSink {
-    /// Opens the log in `folder` (made where missing), to go on after its last line. A line that a crash cut short is
-    /// removed, and that is recorded. Errors: open elsewhere, last line damaged, a full or failing disk.
+    /// Opens the log in `folder` (created if missing) and continues after its last line. A line that a crash cut short
+    /// is removed, and a new line records that. Errors: another process has the log open; the last line is damaged; the
+    /// disk is full or fails.
     pub fn open(folder: &Path, key: SigningKey) -> Result<Self, AuditError> {
         let path = folder.join(FILE_NAME);
         let fail = |e: io::Error| io_error(&path, &e);
@@ -157,8 +158,8 @@ impl AuditSink {
         Ok(sink)
     }
 
-    /// Appends an event and syncs it to disk. After failed writes it first cuts off what they left behind, and records
-    /// how many events are missing.
+    /// Appends an event and syncs it to disk. After failed writes, it first cuts off the bytes that they left, and
+    /// records how many events are missing.
     pub fn record(&self, event: &str, fields: serde_json::Value) -> Result<Head, AuditError> {
         let state = &mut *self.state.lock();
         if state.lost > 0 {
@@ -192,7 +193,8 @@ impl AuditSink {
         Ok(state.head)
     }
 
-    /// Gives the fields of every event of this name so far, oldest first. Seals are not checked: `verify` does that.
+    /// Calls `take` with the fields of every event of this name so far, oldest first. Seals are not checked: `verify`
+    /// does that.
     pub fn each(&self, event: &str, mut take: impl FnMut(&serde_json::Value)) -> io::Result<()> {
         let mut reader = BufReader::new(File::open(&self.path)?);
         let mut text = Vec::new();
@@ -207,7 +209,7 @@ impl AuditSink {
         Ok(())
     }
 
-    /// Where the log ends now; to be anchored elsewhere.
+    /// Returns the present end of the log, to be anchored elsewhere.
     pub fn head(&self) -> Head {
         self.state.lock().head
     }
@@ -229,7 +231,7 @@ fn signed(hash: &Hash) -> Vec<u8> {
     [domain::AUDIT, &hash.0[..]].concat()
 }
 
-/// The whole line with its end, and its hash.
+/// Returns the whole line with its end, and its hash.
 fn seal(line: &Line<'_>, key: &SigningKey) -> Result<(String, Hash), serde_json::Error> {
     let mut text = serde_json::to_string(line)?;
     // The closing brace comes back after the seal; the hash covers all before it.
@@ -265,7 +267,7 @@ fn open_line(text: &[u8], public: &PublicKey) -> Result<(ReadLine, Hash), String
     Ok((line, expected))
 }
 
-/// The end of the last whole line, and the head there. Reads only the file's end, since a line is bounded.
+/// Finds the end of the last whole line, and the head there. Only the file's end is read, since a line is bounded.
 fn read_end(file: &File, length: u64, public: &PublicKey) -> io::Result<Result<(u64, Head), AuditFault>> {
     let from = length.saturating_sub(2 * LINE_BYTES_MAX as u64 + 2);
     let mut tail = vec![0; (length - from) as usize];
@@ -290,7 +292,8 @@ pub fn verify(folder: &Path, public: &PublicKey) -> Result<Summary, AuditFault> 
     verify_anchored(folder, public, None)
 }
 
-/// `verify`, and that the log holds the line that `anchor` names: so that lines missing at its end show.
+/// Does what `verify` does, and checks that the log holds the line that `anchor` names. That detects lines missing at
+/// its end.
 pub fn verify_anchored(folder: &Path, public: &PublicKey, anchor: Option<&Head>) -> Result<Summary, AuditFault> {
     match File::open(folder.join(FILE_NAME)) {
         Ok(file) => verify_lines(BufReader::new(file), public, anchor),
@@ -303,7 +306,7 @@ fn fault(line: u64, what: &str) -> AuditFault {
     AuditFault { line, what: what.to_owned() }
 }
 
-/// `verify_anchored` of a log's bytes, wherever they come from.
+/// Does what `verify_anchored` does, for the bytes of a log from any source.
 pub fn verify_lines(
     mut reader: impl BufRead,
     public: &PublicKey,

@@ -1,7 +1,8 @@
-//! The cache of rows in front of the disk, state leaves or slots of the state tree: filled by writes and by reads, bounded
-//! in bytes.
+//! A cache of rows (state leaves, or slots of the state tree) in front of the disk. Writes and reads fill it, and its
+//! bytes are bounded.
 //!
-//! *Invariants:* a reader that was overtaken by a write never puts its older value in; absence is cached like a value.
+//! *Invariants:* a reader that a write overtook never puts its older value into the cache; absence is cached like a
+//! value.
 
 use crate::store::StoreError;
 use quick_cache::sync::{Cache, DefaultLifecycle, GuardResult};
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 type Entry = Option<Box<[u8]>>;
 
-/// Bytes of an entry besides its value: key, pointers, slots in the cache's tables.
+/// Overhead of an entry in bytes: key, pointers, and slots in the cache's tables.
 const ENTRY_OVERHEAD: u64 = 64 + 96;
 const SHARDS: usize = 8;
 const TYPICAL_ENTRY_BYTES: usize = 512;
@@ -39,7 +40,7 @@ pub struct RowCache<K> {
 }
 
 impl<K: Clone + Eq + Hash> RowCache<K> {
-    /// A cache of at most about `bytes`.
+    /// Creates a cache of at most about `bytes`.
     pub fn new(bytes: usize) -> Self {
         let items = (bytes / TYPICAL_ENTRY_BYTES).max(64);
         let mut options = OptionsBuilder::new();
@@ -54,14 +55,15 @@ impl<K: Clone + Eq + Hash> RowCache<K> {
         Self { inner, item_bytes_max, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
     }
 
-    /// The cached value, or what `read` finds, which is kept unless a `put` of the same key came in between.
+    /// Returns the cached value, or else the result of `read`. That result is cached unless a `put` of the same key
+    /// came in between.
     pub fn get_or_read(
         &self,
         key: &K,
         read: impl FnOnce() -> Result<Option<Vec<u8>>, StoreError>,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        // The guard marks the key's place while we read. A `put` takes the place over, and then the guard's insert fails:
-        // that is what keeps an overtaken read out.
+        // The guard marks the key's place during the read. A `put` takes the place over, and then the guard's insert
+        // fails. That keeps an overtaken read out.
         let guard = match self.inner.get_value_or_guard(key, Some(Duration::ZERO)) {
             GuardResult::Value(value) => {
                 self.hits.fetch_add(1, Ordering::Relaxed);
@@ -81,7 +83,7 @@ impl<K: Clone + Eq + Hash> RowCache<K> {
         Ok(value)
     }
 
-    /// Sets the value that the key has from now on.
+    /// Sets the key's value from now on.
     pub fn put(&self, key: K, value: Option<&[u8]>) {
         let entry: Entry = value.map(Box::from);
         if Bytes.weight(&key, &entry) <= self.item_bytes_max {
@@ -91,17 +93,17 @@ impl<K: Clone + Eq + Hash> RowCache<K> {
         }
     }
 
-    /// Forgets everything, for a store that was emptied.
+    /// Clears the cache, after the store was emptied.
     pub fn clear(&self) {
         self.inner.clear();
     }
 
-    /// Reads answered.
+    /// Number of reads that the cache answered.
     pub fn hits(&self) -> u64 {
         self.hits.load(Ordering::Relaxed)
     }
 
-    /// Reads not answered.
+    /// Number of reads that the cache did not answer.
     pub fn misses(&self) -> u64 {
         self.misses.load(Ordering::Relaxed)
     }
@@ -192,7 +194,7 @@ mod tests {
         for _ in 0..3 {
             hot().for_each(|key| drop(cache.get_or_read(&key, value)));
         }
-        // Twenty-five times what the cache holds, each key once, as a listing or a snapshot reads.
+        // Twenty-five times the cache's size, each key once, as a listing or a snapshot reads.
         (0..100_000).for_each(|n| drop(cache.get_or_read(&numbered(b's', n), value)));
         let before = cache.hits();
         hot().for_each(|key| drop(cache.get_or_read(&key, value)));

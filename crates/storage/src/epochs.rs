@@ -1,24 +1,25 @@
-//! The `EpochStore` trait: how each epoch ended, and what the chain's operators wanted of its committee at which height.
+//! The `EpochStore` trait: how each epoch ended, and at which heights the chain's operators changed the committee
+//! record.
 //!
-//! *Invariants:* rows are written before the commit of the height that they belong to, so that whoever finds that height
-//! finds them too; writing one again changes nothing.
+//! *Invariants:* rows are written before the commit of the height that they belong to, so a reader that finds the
+//! height finds them too; writing a row again changes nothing.
 
 use crate::store::StoreError;
 use rustorium_types::{Epoch, EpochChange, Height};
 use std::sync::Arc;
 
-/// What a node keeps of epochs.
+/// A node's storage of epochs.
 pub trait EpochStore: Send + Sync {
-    /// How an epoch ended; none while it goes on.
+    /// Returns how an epoch ended; `None` while it continues.
     fn epoch(&self, epoch: Epoch) -> Result<Option<EpochChange>, StoreError>;
 
-    /// Keeps how the epoch of `change.boundary` ended; comes before the boundary's commit.
+    /// Stores how the epoch of `change.boundary` ended. Must come before the boundary's commit.
     fn put_epoch(&self, change: &EpochChange) -> Result<(), StoreError>;
 
-    /// The committee record as of `height`: of the newest height up to it that wrote one.
+    /// Returns the committee record as of `height`: the one from the newest height up to it that wrote one.
     fn committee_record(&self, height: Height) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Keeps the committee record that `height` writes; comes before its commit.
+    /// Stores the committee record that `height` writes. Must come before the commit of that height.
     fn put_committee_record(&self, height: Height, record: &[u8]) -> Result<(), StoreError>;
 }
 

@@ -1,5 +1,5 @@
-//! `FaultyStore`: another store whose nth write or sync fails on purpose, and that can lose what was not synced, for tests of
-//! what a node does then.
+//! `FaultyStore`: a wrapper of another store for tests of failures. Its nth write or sync fails on purpose, and it can
+//! lose what was not synced.
 
 mod unsynced;
 
@@ -19,10 +19,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use unsynced::{Unsynced, Write};
 
-/// How a call fails.
+/// A way in which a call fails.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
-    /// No room left on the disk.
+    /// The disk has no room left.
     DiskFull,
     /// The disk reports an error.
     Io,
@@ -46,7 +46,7 @@ impl Calls {
     }
 }
 
-/// A store that fails where it was told to; a write that fails changes nothing.
+/// A store that fails where a test asked for it. A write that fails changes nothing.
 pub struct FaultyStore<S> {
     inner: S,
     writes: Mutex<Calls>,
@@ -55,14 +55,15 @@ pub struct FaultyStore<S> {
 }
 
 impl<S: Store + Clone> FaultyStore<S> {
-    /// Wraps a store all of which is synced, and remembers from now on what isn't.
+    /// Wraps a store whose writes are all synced, and remembers later writes until they are synced.
     pub fn remembering(inner: S) -> Self {
         let unsynced = Some(Mutex::new(Unsynced::new(inner.clone())));
         Self { unsynced, ..Self::new(inner) }
     }
 
-    /// The store after a power cut: all that was synced, and so many of the writes since, oldest first. With it how many
-    /// were lost. None where nothing was remembered. Errors: the store inside refuses a write that it took before.
+    /// Returns the store after a power cut, and the number of lost writes. It has everything that was synced, and the
+    /// oldest `kept` of the writes since. `None` if nothing was remembered. Errors: the inner store refuses a write
+    /// that it accepted before.
     pub fn after_power_cut(&self, kept: usize) -> Result<Option<(Self, usize)>, StoreError> {
         let Some(unsynced) = &self.unsynced else { return Ok(None) };
         let unsynced = unsynced.lock();
@@ -72,7 +73,7 @@ impl<S: Store + Clone> FaultyStore<S> {
 }
 
 impl<S: Store> FaultyStore<S> {
-    /// Wraps a store; nothing fails yet.
+    /// Wraps a store. Nothing fails yet.
     pub fn new(inner: S) -> Self {
         Self { inner, writes: Mutex::default(), syncs: Mutex::default(), unsynced: None }
     }
@@ -87,23 +88,23 @@ impl<S: Store> FaultyStore<S> {
         self.syncs.lock().planned.insert(nth, fault);
     }
 
-    /// Nothing that was told to fail does so any more.
+    /// Cancels all failures that were asked for.
     pub fn mend(&self) {
         self.writes.lock().planned.clear();
         self.syncs.lock().planned.clear();
     }
 
-    /// Writes and syncs tried so far.
+    /// Numbers of writes and of syncs tried so far.
     pub fn calls(&self) -> (u64, u64) {
         (self.writes.lock().made, self.syncs.lock().made)
     }
 
-    /// Writes since the last sync that are remembered.
+    /// Number of remembered writes since the last sync.
     pub fn unsynced(&self) -> usize {
         self.unsynced.as_ref().map_or(0, |unsynced| unsynced.lock().len())
     }
 
-    /// Does a write, unless it is one that fails.
+    /// Does a write, unless it is one that must fail.
     fn write<T>(
         &self,
         done: impl FnOnce(&S) -> Result<T, StoreError>,
@@ -117,7 +118,7 @@ impl<S: Store> FaultyStore<S> {
         Ok(made)
     }
 
-    /// The store inside.
+    /// The wrapped store.
     pub fn inner(&self) -> &S {
         &self.inner
     }

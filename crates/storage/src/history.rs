@@ -1,56 +1,56 @@
-//! The `HistoryStore` trait: what a node keeps of the past, and views of the state at roots that were certified.
+//! The `HistoryStore` trait: the past that a node keeps, and views of the state at certified roots.
 //!
-//! *Invariants:* an answer about a height or root is right or an error that says what is kept; a view answers the same for
-//! as long as it lives, whatever is committed, folded and pruned meanwhile.
+//! *Invariants:* an answer about a height or root is either right or an error that says what is kept; a view gives the
+//! same answers for as long as it lives, whatever is committed, folded and pruned meanwhile.
 
 use crate::store::StoreError;
 use crate::tree::TreeRow;
 use rustorium_types::{AccountId, Height, StateKey};
 use std::sync::Arc;
 
-/// What of the past can be asked for.
+/// The part of the past that can be queried.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Kept {
-    /// Blocks, receipts and the values after a height are kept from this one on.
+    /// The oldest kept height: blocks, receipts and the values after a height are kept from it on.
     pub oldest_height: Height,
-    /// The oldest and the newest kept root, the newest being the tree's base; none before the first `fold_tree`.
+    /// The oldest and the newest kept root; the newest is the tree's base. `None` before the first `fold_tree`.
     pub roots: Option<(Height, Height)>,
 }
 
-/// What a leaf holds.
+/// Contents of a leaf.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredValue {
-    /// The leaf's name, whose hash its key has.
+    /// The leaf's name; the leaf's key contains its hash.
     pub name: Vec<u8>,
-    /// Its value.
+    /// The leaf's value.
     pub value: Vec<u8>,
 }
 
-/// A walk over leaves, ascending by key, that ends early where it took too much.
+/// A walk over leaves, ascending by key. It ends early when it reaches one of its limits.
 #[derive(Clone, Copy)]
 pub struct Walk<'a> {
     /// The first key to look at.
     pub from: StateKey,
-    /// This account's leaves alone.
+    /// If set, the walk stays within this account's leaves.
     pub account: Option<AccountId>,
-    /// Chooses leaves by name.
+    /// Selects leaves by name.
     pub wanted: &'a dyn Fn(&[u8]) -> bool,
     /// The most leaves to find.
     pub leaves_max: usize,
     /// The most keys to look at.
     pub looks_max: usize,
-    /// Bytes of names and values found after which it ends.
+    /// Bytes of names and values found, after which the walk ends.
     pub bytes_max: usize,
-    /// Bytes of names and values looked at, found or not, after which it ends.
+    /// Bytes of names and values read, selected or not, after which the walk ends.
     pub opened_bytes_max: usize,
 }
 
-/// What a walk found.
+/// Result of a walk.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Walked {
-    /// The chosen leaves, ascending by key.
+    /// The selected leaves, ascending by key.
     pub leaves: Vec<(StateKey, StoredValue)>,
-    /// Where the next walk goes on; none at the end.
+    /// Key at which the next walk continues; `None` at the end.
     pub next: Option<StateKey>,
 }
 
@@ -65,43 +65,44 @@ pub trait StateView: Send + Sync {
     /// Rows of the tree whose keys begin with `prefix` and have one byte more, by key.
     fn tree_children(&self, prefix: &[u8]) -> Result<Vec<TreeRow>, StoreError>;
 
-    /// What a leaf held.
+    /// Returns the contents of a leaf.
     fn value(&self, key: &StateKey) -> Result<Option<StoredValue>, StoreError>;
 
     /// Leaves in the order of their keys.
     fn walk(&self, walk: &Walk<'_>) -> Result<Walked, StoreError>;
 }
 
-/// How far pruning has come.
+/// Progress of pruning.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Pruning {
     /// The oldest kept height.
     pub oldest_height: Height,
-    /// Whether another step would get further.
+    /// True if another step would prune more.
     pub more: bool,
 }
 
-/// What a node keeps of the past.
+/// A node's storage of the past.
 pub trait HistoryStore: Send + Sync {
-    /// What can be asked for.
+    /// Returns the part of the past that can be queried.
     fn kept(&self) -> Kept;
 
-    /// Values after `height`. Errors: `Pruned` where that isn't kept any more, `Ahead` where it isn't executed yet.
+    /// Returns the values after `height`. Errors: `Pruned` if that height is no longer kept, `Ahead` if it isn't
+    /// executed yet.
     fn values_at(&self, height: Height, keys: &[StateKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
 
-    /// Leaves after `height`, in the order of their keys. Errors: those of `values_at`.
+    /// Returns the leaves after `height`, in the order of their keys. Errors: those of `values_at`.
     fn walk_at(&self, height: Height, walk: &Walk<'_>) -> Result<Walked, StoreError>;
 
-    /// The state as of a kept root. Nothing that the view needs is pruned while it lives: don't keep it for long.
-    /// Errors: `ProofPruned` where that root isn't kept.
+    /// Returns the state as of a kept root. Nothing that the view needs is pruned while it lives, so don't keep it for
+    /// long. Errors: `ProofPruned` if that root isn't kept.
     fn view_at(&self, root: Height) -> Result<Arc<dyn StateView>, StoreError>;
 
     /// Heights of the kept roots, newest first; the newest is the tree's base.
     fn roots(&self) -> Vec<Height>;
 
-    /// One short step of forgetting what lies below a height: blocks, receipts, batches, finalizations, roots, and values
-    /// that were replaced by then. It goes no further than the tree's base and the oldest root that a view stands on.
-    /// Disk space comes free behind it, after syncs, in calls to come (with no height to forget, too).
+    /// Takes one short step of forgetting what lies below a height: blocks, receipts, batches, finalizations, roots,
+    /// and values that were replaced by then. It stops at the tree's base and at the oldest root that has a view. Disk
+    /// space is freed later, after syncs and in later calls, also in those with no height to forget.
     fn prune(&self, below: Height) -> Result<Pruning, StoreError>;
 }
 
@@ -126,12 +127,12 @@ impl<S: HistoryStore + ?Sized> HistoryStore for Arc<S> {
     }
 }
 
-/// The kept root nearest to a height; the older of two that are as near.
+/// Returns the kept root nearest to a height; of two at the same distance, the older one.
 pub fn nearest_root(roots: &[Height], height: Height) -> Option<Height> {
     roots.iter().copied().min_by_key(|root| (root.0.abs_diff(height.0), *root))
 }
 
-/// Gathers what a walk finds, and says when it is over.
+/// Collects the results of a walk, and decides when it is over.
 pub(crate) struct Walking<'a> {
     walk: &'a Walk<'a>,
     looks: usize,
@@ -145,13 +146,13 @@ impl<'a> Walking<'a> {
         Self { walk, looks: 0, bytes: 0, opened_bytes: 0, found: Walked::default() }
     }
 
-    /// Whether the walk looks at `key`; where not, it is over.
+    /// Tells if the walk looks at `key`. If not, the walk is over.
     pub(crate) fn look(&mut self, key: &StateKey) -> bool {
         let walk = self.walk;
         if walk.account.is_some_and(|account| account != key.account) {
             return false;
         }
-        // A walk that may do nothing still gets on by one key: a caller that loops ends.
+        // A walk with limits of 0 still advances by one key, so that a caller's loop ends.
         let spent = self.looks >= walk.looks_max.max(1)
             || self.found.leaves.len() >= walk.leaves_max.max(1)
             || self.bytes >= walk.bytes_max.max(1)
@@ -163,7 +164,7 @@ impl<'a> Walking<'a> {
         !spent
     }
 
-    /// Takes the leaf that was found at a key that is looked at.
+    /// Takes the leaf found at the key that `look` accepted.
     pub(crate) fn take(&mut self, key: StateKey, leaf: StoredValue) {
         let bytes = leaf.name.len() + leaf.value.len();
         self.opened_bytes += bytes;

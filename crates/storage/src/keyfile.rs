@@ -1,8 +1,8 @@
-//! The file of key versions beside the rows: from which salt the subkey of each version is derived.
+//! The file of key versions beside the rows: the salt from which each version's subkey is derived.
 //!
-//! *Invariants:* a version is on disk before anything is sealed under it; the file is replaced by renaming, so it is the
-//! old one or the new one, whole; numbers only grow and none is given twice; another master key is told from damage; the
-//! versions of a replaced master key are below those of the one that took its place.
+//! *Invariants:* a version is on disk before anything is sealed under it; the file is replaced by renaming, so it is
+//! the old one or the new one, whole; numbers only grow and none is given twice; another master key is told from
+//! damage; versions of a replaced master key are below those of its successor.
 //!
 //! | bytes | |
 //! |---|---|
@@ -11,12 +11,12 @@
 //! | next version | 4 |
 //! | chain | 32 |
 //! | key check: keyed hash of the chain | 16 |
-//! | in format 2: what a replaced master key left | 84 |
+//! | in format 2: the part of a replaced master key | 84 |
 //! | version and salt, ascending | 20 each |
 //! | check: keyed hash of all before | 16 |
 //!
-//! None of it is secret. A store whose master key was never replaced has format 1, as all had up to 0.2.0, which refuses
-//! format 2 by its number.
+//! Nothing in the file is secret. A store whose master key was never replaced has format 1, as all stores had up to
+//! 0.2.0. That release refuses format 2 by its number.
 
 mod rekeyed;
 
@@ -39,23 +39,23 @@ const FORMAT_REKEYED: u32 = 2;
 const HEAD_BYTES: usize = 64;
 const ENTRY_BYTES: usize = 20;
 const CHECK_BYTES: usize = 16;
-/// Versions of one file; each process that writes anything adds one, a rotation takes all older ones away.
+/// Versions of one file. Each process that writes anything adds one; a rotation removes all older ones.
 const VERSIONS_MAX: usize = 1 << 18;
 const BYTES_MAX: u64 = (HEAD_BYTES + rekeyed::BYTES + VERSIONS_MAX * ENTRY_BYTES + CHECK_BYTES) as u64;
 
 const TAG_KEY: u8 = 1;
 const TAG_FILE: u8 = 2;
 
-/// The file as it is on disk.
+/// The key file as it is on disk.
 pub(crate) struct KeyFile {
     folder: PathBuf,
-    /// Whose it is: of the newest master key, or of the one before alone.
+    /// The master key that the file belongs to: the newest one, or only the previous one (see `behind`).
     at_rest: AtRest,
     hash: KeyedHash,
     next: u32,
     versions: Vec<(u32, Salt)>,
     rekeyed: Option<Rekeyed>,
-    /// It is of the master key before the newest.
+    /// The file belongs to the previous master key.
     behind: bool,
 }
 
@@ -65,7 +65,8 @@ impl KeyFile {
         Ok(Self { folder, at_rest, hash, next: 1, versions: Vec::new(), rekeyed: None, behind: false })
     }
 
-    /// Reads the file in the store's folder; `new`: a store that has no rows yet may lack it, and gets one without versions.
+    /// Reads the file in the store's folder. If `new` (the store has no rows yet), the file may be missing, and an
+    /// empty one is created.
     pub(crate) fn open(folder: &Path, at_rest: &AtRest, new: bool) -> Result<Self, StoreError> {
         let mut empty = Self::empty(folder, at_rest)?;
         let path = empty.path();
@@ -83,19 +84,19 @@ impl KeyFile {
         }
     }
 
-    /// The file of these bytes, encoded anew.
+    /// Decodes the bytes of a key file and encodes them again.
     pub(crate) fn reencode(at_rest: &AtRest, bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
         let file = Self::empty(Path::new(""), at_rest)?.decode(bytes)?;
         Ok(file.encode(file.next, &file.versions))
     }
 
-    /// All versions, ascending.
+    /// Returns all versions, ascending.
     #[cfg(test)]
     pub(crate) fn versions(&self) -> &[(u32, Salt)] {
         &self.versions
     }
 
-    /// Gives the salt the next version number, on disk when this returns.
+    /// Gives the salt the next version number. It is on disk when this returns.
     pub(crate) fn add(&mut self, salt: &FreshSalt) -> Result<u32, StoreError> {
         let version = self.next;
         let next = version.checked_add(1).filter(|_| self.versions.len() < VERSIONS_MAX);
@@ -106,7 +107,7 @@ impl KeyFile {
         Ok(version)
     }
 
-    /// Takes all versions below this one away; no row may be sealed under them any more.
+    /// Removes all versions below this one. No row may be sealed under them any more.
     pub(crate) fn drop_below(&mut self, version: u32) -> Result<(), StoreError> {
         let kept: Vec<_> = self.versions.iter().copied().filter(|(number, _)| *number >= version).collect();
         if kept.len() < self.versions.len() { self.replace(self.next, kept) } else { Ok(()) }
@@ -192,7 +193,7 @@ impl KeyFile {
         self.versions = entries.as_chunks().0.iter().map(decode).collect();
         self.next = u32_at(head, 12);
         self.rekeyed = rekeyed;
-        // The check covers every byte, so that strict decoding is: the same bytes come out.
+        // The check covers every byte, so decoding is strict: encoding gives the same bytes.
         if self.encode(self.next, &self.versions) == bytes {
             Ok(self)
         } else {
@@ -200,8 +201,8 @@ impl KeyFile {
         }
     }
 
-    /// Refuses a store whose key file is of another format, before anything else of the store is opened. Whatever else is
-    /// wrong with the file is for `open` to say.
+    /// Refuses a store whose key file has another format, before anything else of the store is opened. All other faults
+    /// of the file are reported by `open`.
     pub(crate) fn check_format(folder: &Path, at_rest: &AtRest) -> Result<(), StoreError> {
         match Self::open(folder, at_rest, false) {
             Err(refused @ StoreError::Format { .. }) => Err(refused),
@@ -209,7 +210,8 @@ impl KeyFile {
         }
     }
 
-    /// The format. Errors: another one, which may have another layout; or one of these, with a damaged number.
+    /// Decodes the format. Errors: an unknown format, which may have another layout; or a known one whose number is
+    /// damaged.
     fn decode_format(&self, bytes: &[u8]) -> Result<u32, StoreError> {
         let head: Option<&[u8; 12]> = bytes.first_chunk();
         let Some(found) = head.filter(|head| head.starts_with(MAGIC)).map(|head| u32_at(head, 8)) else {

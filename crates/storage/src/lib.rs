@@ -23,7 +23,7 @@ mod store;
 mod synced;
 mod tree;
 
-/// What of a home this crate writes, and in which format. A change of one of them is a new format of homes
+/// The formats that this crate writes in a home, with their versions. A change of one of them is a new format of homes
 /// (docs/adr/0021-upgrades.md).
 pub const FORMATS: [(&str, u32); 3] =
     [("store", rows::FORMAT), ("safety journal", journal::FORMAT), ("store keys", keyfile::FORMAT)];

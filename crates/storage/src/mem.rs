@@ -1,4 +1,4 @@
-//! `MemStore`: the store as plain values in memory, for tests, and the model that `RocksStore` is compared with.
+//! `MemStore`: a store of plain values in memory. Tests use it, also as the model that `RocksStore` is compared with.
 
 mod history;
 mod synced;
@@ -18,7 +18,7 @@ use rustorium_types::{
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A store that forgets everything when it is dropped.
+/// A store in memory. Dropping it loses everything.
 pub struct MemStore {
     inner: RwLock<Inner>,
 }
@@ -33,10 +33,10 @@ struct Inner {
     accounts: BTreeMap<(AccountId, Height, u32), TxId>,
     finalizations: BTreeMap<Height, Certificate>,
     state: BTreeMap<StateKey, Versions>,
-    /// The tree at each kept root.
+    /// The tree's rows at each kept root.
     trees: BTreeMap<Height, Arc<Tree>>,
     tree_writes: BTreeMap<Height, TreeWrites>,
-    /// What the store is being filled with, and the tree so far.
+    /// Description of the snapshot that the store is being filled from, and the tree so far.
     syncing: Option<(Vec<u8>, Arc<Tree>)>,
     synced_headers: Vec<Header>,
     epochs: BTreeMap<Epoch, EpochChange>,
@@ -45,7 +45,7 @@ struct Inner {
     roots_kept: usize,
 }
 
-/// What a leaf holds from each height on that wrote it; none where it was removed.
+/// A leaf's contents at each height that wrote it; `None` if that height removed it.
 type Versions = BTreeMap<Height, Option<StoredValue>>;
 type Tree = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -67,7 +67,7 @@ impl Inner {
 }
 
 impl Clone for MemStore {
-    /// A store of its own with the same contents.
+    /// Returns a separate store with the same contents.
     fn clone(&self) -> Self {
         Self { inner: RwLock::new(self.inner.read().clone()) }
     }
@@ -80,18 +80,18 @@ impl Default for MemStore {
 }
 
 impl MemStore {
-    /// An empty store that keeps all roots.
+    /// Creates an empty store that keeps all roots.
     pub fn new() -> Self {
         Self::keeping(usize::MAX)
     }
 
-    /// An empty store that keeps so many roots.
+    /// Creates an empty store that keeps at most this many roots.
     pub fn keeping(roots_kept: usize) -> Self {
         Self { inner: RwLock::new(Inner { roots_kept, ..Inner::default() }) }
     }
 }
 
-/// Each receipt with its transaction; an error where a receipt's transaction isn't listed at its place.
+/// Pairs each receipt with its transaction. Errors: a receipt's transaction isn't listed at its place.
 fn executed(commit: &HeightCommit) -> Result<Vec<StoredTransaction>, StoreError> {
     let inline = commit.inline_ids.iter().zip(&commit.block.inline);
     let batches = commit.batches.iter().flat_map(|batch| batch.ids.iter().zip(&batch.batch.body.transactions));

@@ -1,4 +1,5 @@
-//! The decoders of what lies on the disk, as functions of bytes: for whoever feeds them damage. Nothing of a node calls them.
+//! The decoders of data on disk, as functions of bytes, for tests that feed them damaged data. No code of a node calls
+//! them.
 
 use crate::journal::{self, JournalRecord};
 use crate::keyfile::KeyFile;
@@ -7,28 +8,28 @@ use crate::{rocks, rows};
 use rustorium_crypto::seal::AtRest;
 use rustorium_types::Block;
 
-/// The records of a journal segment; none where the bytes are no segment of this key.
+/// Decodes the records of a journal segment; `None` if the bytes are no segment of this key.
 pub fn journal_segment(at_rest: &AtRest, segment: &[u8]) -> Option<Vec<JournalRecord>> {
     journal::records_of(at_rest, segment)
 }
 
-/// A file of key versions, encoded anew.
+/// Decodes a file of key versions and encodes it again.
 pub fn key_versions(at_rest: &AtRest, bytes: &[u8]) -> Result<Vec<u8>, StoreError> {
     KeyFile::reencode(at_rest, bytes)
 }
 
-/// The file of key versions is called so in a store's folder.
+/// Name of the file of key versions in a store's folder.
 pub const KEY_VERSIONS_FILE: &str = crate::keyfile::FILE_NAME;
 
-/// A file with the length of RocksDB's manifest, written anew; none where it says no length.
+/// Decodes a file with the length of RocksDB's manifest and encodes it again; `None` if it gives no length.
 pub fn manifest_length(bytes: &[u8]) -> Option<String> {
     rocks::manifest::reencode(bytes)
 }
 
-/// That file is called so in a store's folder.
+/// Name of that file in a store's folder.
 pub const MANIFEST_LENGTH_FILE: &str = rocks::manifest::FILE_NAME;
 
-/// The contents of opened rows: every kind of decoder, on the same bytes. The block, where they are that of one.
+/// Runs every decoder of row contents on the same bytes. Returns the block, if they are those of one.
 pub fn row(contents: &[u8]) -> Option<Block> {
     let key = b"key";
     let _ = rows::decode_format(contents);

@@ -1,4 +1,5 @@
-//! The mark beside the safety journal that says: this validator's key signs nothing more, and why.
+//! The mark beside the safety journal that retires this validator's key: the key signs nothing more. The mark contains
+//! the reason.
 //!
 //! *Invariants:* once `mark` has returned, every later start finds the mark; the first reason stays.
 
@@ -12,7 +13,7 @@ pub const FILE_NAME: &str = "retired";
 /// Bytes of the reason that are read back.
 const REASON_BYTES_MAX: usize = 4096;
 
-/// Leaves the mark, on disk when this returns. Where there is one already, that one stays.
+/// Writes the mark, on disk when this returns. An existing mark stays as it is.
 pub fn mark(folder: &Path, reason: &str) -> io::Result<()> {
     if read(folder)?.is_some() {
         return Ok(());
@@ -26,7 +27,7 @@ pub fn mark(folder: &Path, reason: &str) -> io::Result<()> {
     files::sync_folder(folder)
 }
 
-/// The reason, where the key is retired. A mark that can't be read as text is one too.
+/// Returns the reason if the key is retired. A mark that isn't valid text counts as well.
 pub fn read(folder: &Path) -> io::Result<Option<String>> {
     match fs::read(folder.join(FILE_NAME)) {
         Ok(bytes) => {

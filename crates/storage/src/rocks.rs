@@ -1,7 +1,7 @@
 //! `RocksStore`: the store on RocksDB, one write batch per height.
 //!
-//! *Invariants:* readers see a height with all its parts or not at all; the cache changes only after the write succeeded;
-//! every row but the format's is sealed, and whoever writes one holds the writer's lock.
+//! *Invariants:* readers see a height with all its parts or not at all; the cache changes only after the write
+//! succeeded; every row except the format's is sealed; a thread that writes a row holds the writer's lock.
 
 mod checkpoint;
 mod disk;
@@ -56,7 +56,7 @@ pub struct StoreConfig {
     pub background_jobs: i32,
     /// Table files open at once.
     pub open_files_max: i32,
-    /// Roots at which the state can be proved.
+    /// Number of kept roots, at which the state can be proved.
     pub roots_kept: usize,
 }
 
@@ -78,15 +78,15 @@ impl Default for StoreConfig {
 pub struct RocksStore {
     disk: Arc<Disk>,
     roots_kept: usize,
-    /// Up to where files were removed, in the tables `log` and `undo`.
+    /// The keys below which files were removed, in the tables `log` and `undo`.
     files_removed: Mutex<[[u8; 8]; 2]>,
     cache: StateCache,
-    /// Rows of the tree's base.
+    /// Cached rows of the tree's base.
     tree_rows: RowCache<Vec<u8>>,
     tip: RwLock<Option<Arc<Tip>>>,
     writer: Mutex<Scratch>,
     rotation: Mutex<Option<rotation::Cursor>>,
-    /// Odd while a commit is under way.
+    /// A counter that is odd while a commit is under way.
     sequence: AtomicU64,
     commits: AtomicU64,
     commit_us: AtomicU64,
@@ -94,13 +94,14 @@ pub struct RocksStore {
 }
 
 impl RocksStore {
-    /// Opens the store in the folder, made where missing. Errors: open elsewhere, another format, sealed under another key
-    /// or for another chain, without its key file, damaged, a full disk.
+    /// Opens the store in the folder, created if missing. Errors: another process has it open; it has another format,
+    /// another key or another chain; its key file is missing; it is damaged; the disk is full.
     pub fn open(path: &Path, config: &StoreConfig, at_rest: &AtRest) -> Result<Self, StoreError> {
         Self::open_as(path, config, at_rest, false)
     }
 
-    /// Opens a store that nobody writes to, to be read: no row and no file of it changes. Errors: those of `open`.
+    /// Opens a store that no process writes to, only for reading: no row and no file of it changes. Errors: those of
+    /// `open`.
     pub fn open_to_read(path: &Path, config: &StoreConfig, at_rest: &AtRest) -> Result<Self, StoreError> {
         Self::open_as(path, config, at_rest, true)
     }
@@ -198,12 +199,12 @@ impl RocksStore {
     }
 }
 
-/// Rows that come in no order, to be written in the order of their keys: the next one's place in memory is then near.
+/// Unordered rows that are written in the order of their keys: the next row's place in memory is then near.
 #[derive(Default)]
 struct IndexRows {
-    /// Keys and rows, one behind the other.
+    /// Keys and rows, one after the other.
     bytes: Vec<u8>,
-    /// Where each key begins, the row behind it, and where that ends.
+    /// For each row: start of its key, start of the row, end of the row.
     places: Vec<[usize; 3]>,
 }
 
@@ -227,7 +228,7 @@ impl IndexRows {
     }
 }
 
-/// The store's keys; a store without a format is new.
+/// Opens the store's keys. A store without a format is new.
 fn open_keys(db: &DB, path: &Path, at_rest: &AtRest) -> Result<RowKeys, StoreError> {
     match db.get(rows::FORMAT_KEY).map_err(|e| row_failure(path, Table::Meta, rows::FORMAT_KEY, &e))? {
         Some(row) => match rows::decode_format(&row)? {
@@ -242,7 +243,7 @@ fn open_keys(db: &DB, path: &Path, at_rest: &AtRest) -> Result<RowKeys, StoreErr
     }
 }
 
-/// About as many bytes as the height's rows have, so that the batch grows once.
+/// Estimates the bytes of the height's rows, so that the batch grows only once.
 fn expected_bytes(commit: &HeightCommit) -> usize {
     let state: usize = commit.diff.iter().map(|w| 112 + w.name.len() + w.value.as_ref().map_or(0, Vec::len)).sum();
     let listed: usize = commit.batches.iter().map(|batch| batch.ids.len()).sum();
@@ -296,7 +297,7 @@ impl Store for RocksStore {
                 return Ok(answer);
             }
         }
-        // Commits follow each other closely: take a turn between two of them.
+        // Commits follow each other closely. Read between two of them, under the writer's lock.
         let _turn = self.writer.lock();
         read()
     }
@@ -322,7 +323,7 @@ impl Store for RocksStore {
             let Some(row) = self.disk.get(Table::Log, &key)? else { break };
             links.push(rows::decode_block(&key, &row, false)?.0.link);
         }
-        // The one below the oldest height stays too: a receipt's proof begins with its root.
+        // The height below the oldest also stays: a receipt's proof begins with its root.
         self.disk.check_kept(first.next())?;
         Ok(links)
     }

@@ -1,6 +1,6 @@
-//! What seals and opens rows: the key versions of one store, and the keyed hashes that its names are looked up by.
+//! The keys that seal and open rows: the key versions of one store, and the keyed hash that names are looked up by.
 //!
-//! *Invariants:* what is sealed here has its key version on disk; a row that doesn't open is an error that names it.
+//! *Invariants:* everything sealed here has its key version on disk; a row that doesn't open is an error that names it.
 
 use crate::keyfile::KeyFile;
 use crate::rows::{self, Table};
@@ -16,14 +16,14 @@ pub(crate) struct RowKeys {
     names: KeyedHash,
     opener: Opener,
     file: Mutex<KeyFile>,
-    /// Drawn by the first row that this process seals: one that writes nothing adds no version.
+    /// Drawn with the first row that this process seals: a process that writes nothing adds no version.
     sealer: RwLock<Option<Arc<Sealer>>>,
     /// The first row that was found damaged.
     damage: OnceLock<StoreError>,
 }
 
 impl RowKeys {
-    /// Of the store in this folder; `new`: it has no rows yet.
+    /// Opens the keys of the store in this folder. `new`: the store has no rows yet.
     pub(crate) fn open(folder: &Path, at_rest: &AtRest, new: bool) -> Result<Self, StoreError> {
         let file = KeyFile::open(folder, at_rest, new)?;
         let opener = at_rest.row_opener();
@@ -33,18 +33,18 @@ impl RowKeys {
         Ok(Self { at_rest, names, opener, file, sealer, damage })
     }
 
-    /// Whether the newest master key has yet to be adopted.
+    /// True if the newest master key is not adopted yet.
     pub(crate) fn behind(&self) -> bool {
         self.file.lock().behind()
     }
 
-    /// The first version of the newest master key, where rows of the one before may be left.
+    /// Returns the first version of the newest master key, if rows of the previous one may be left.
     pub(crate) fn first_of_newest(&self) -> Option<u32> {
         self.file.lock().first_of_newest()
     }
 
-    /// Goes over to another master key, of which a version is drawn that everything is sealed under from now on. What the
-    /// one before sealed still opens.
+    /// Switches to another master key, and draws a version of it that seals everything from now on. Rows sealed under
+    /// the previous key still open.
     pub(crate) fn adopt(&self, at_rest: &AtRest) -> Result<u32, StoreError> {
         let mut sealer = self.sealer.write();
         let fresh = FreshSalt::draw()?;
@@ -56,12 +56,12 @@ impl RowKeys {
         Ok(version)
     }
 
-    /// What names are looked up by.
+    /// Returns the keyed hash that names are looked up by.
     pub(crate) fn names(&self) -> &KeyedHash {
         &self.names
     }
 
-    /// What rows are sealed with now.
+    /// Returns the present sealer of rows.
     pub(crate) fn sealer(&self) -> Result<RowSealer, StoreError> {
         if let Some(sealer) = &*self.sealer.read() {
             return Ok(RowSealer(sealer.clone()));
@@ -73,13 +73,13 @@ impl RowKeys {
         Ok(RowSealer(sealer.insert(self.draw()?).clone()))
     }
 
-    /// Draws a new key version, which everything is sealed under from now on.
+    /// Draws a new key version, which seals everything from now on.
     pub(crate) fn renew(&self) -> Result<u32, StoreError> {
         let mut sealer = self.sealer.write();
         Ok(sealer.insert(self.draw()?).version())
     }
 
-    /// Takes versions that no row has any more out of the file. Rows that were read before still open.
+    /// Removes versions that no row has any more from the file. Rows that were read before still open.
     pub(crate) fn drop_below(&self, version: u32) -> Result<(), StoreError> {
         self.file.lock().drop_below(version)
     }
@@ -99,7 +99,7 @@ impl RowKeys {
         Ok(Arc::new(at_rest.row_sealer(fresh, version)?))
     }
 
-    /// The contents of a row as read.
+    /// Opens a row and returns its contents.
     pub(crate) fn open_row(&self, table: Table, key: &[u8], row: &[u8]) -> Result<Vec<u8>, StoreError> {
         let sealed = rows::sealed_part(table, key, row)?;
         let place = place(table, key);
@@ -107,7 +107,7 @@ impl RowKeys {
         opened.map_err(|error| self.note(rows::corrupt(table, key, error.to_string())))
     }
 
-    /// Remembers the first damage: who reads it may be a client that goes away again.
+    /// Remembers the first damage: its reader may be a client that leaves again.
     pub(crate) fn note(&self, error: StoreError) -> StoreError {
         if matches!(error, StoreError::Corrupt { .. }) {
             self.damage.get_or_init(|| error.clone());
@@ -126,7 +126,7 @@ impl RowKeys {
 pub(crate) struct RowSealer(Arc<Sealer>);
 
 impl RowSealer {
-    /// Seals a row that `rows::start_row` began, where it stands.
+    /// Seals a row that `rows::start_row` began, in place.
     pub(crate) fn seal(&self, table: Table, key: &[u8], row: &mut Vec<u8>) -> Result<(), StoreError> {
         Ok(self.0.seal(&place(table, key), row, rows::SEAL_AT)?)
     }

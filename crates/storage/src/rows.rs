@@ -1,36 +1,36 @@
-//! What a height becomes on disk: tables, keys, and the only place where rows are encoded and decoded.
+//! The rows that a height becomes on disk: tables, keys, and the only place where rows are encoded and decoded.
 //!
-//! *Invariants:* every row starts with its format version, and all but the store's format are sealed after it; a key shows
-//! heights and consensus key hashes and nothing else; large rows have keys that grow with height, so that compaction moves
-//! them instead of writing them again; a damaged row is an error that names it.
+//! *Invariants:* every row starts with its format version, and in all rows except the store's format the rest is
+//! sealed; a key shows heights and consensus key hashes and nothing else; large rows have keys that grow with height,
+//! so that compaction moves them instead of writing them again; a damaged row is an error that names it.
 //!
 //! | table | key | row |
 //! |---|---|---|
 //! | `meta` | `store-format` | the store's format, not sealed |
 //! | | `tip` | height, payload height |
-//! | | `rotation` | how far a rotation of keys has come |
-//! | | `oldest` | the oldest kept height, and up to where leaves that were removed are gone |
-//! | | `tree-roots` | heights of the kept roots; the newest is the one whose state the tree's base is |
-//! | | `syncing` | which snapshot the store is being filled with: it has no tip then |
-//! | | `synced` | the height of the snapshot that it was filled with, and the headers that came with it |
+//! | | `rotation` | progress of a key rotation |
+//! | | `oldest` | the oldest kept height, and the height up to which removed leaves are swept |
+//! | | `tree-roots` | heights of the kept roots; the newest is the tree's base |
+//! | | `syncing` | description of the snapshot that is filling the store, which has no tip then |
+//! | | `synced` | height of the snapshot that filled the store, and the headers that came with it |
 //! | | `f` height | finalization of that height's block |
-//! | | `epoch-end/` epoch | how the epoch ended |
-//! | | `committee/` height | what operators wanted of the committee from that height on |
+//! | | `epoch-end/` epoch | the end of the epoch |
+//! | | `committee/` height | the committee record from that height on |
 //! | `log` | height `b` | digest, link, result root, batches, block |
-//! | | height `d` | what the height wrote, until the tree's base has it |
+//! | | height `d` | the height's writes, until the tree's base has them |
 //! | | height `r` | receipts |
 //! | | height `t` n | the height's n-th batch |
 //! | | height `x` | keys of leaves that the height removed |
 //! | `index` | `b` ⟨block digest⟩ height | nothing |
 //! | | `l` ⟨batch digest⟩ height | n |
-//! | | `t` ⟨transaction id⟩ height | where its receipt and its own bytes begin |
+//! | | `t` ⟨transaction id⟩ height | offsets of its receipt and of its own bytes |
 //! | | `a` ⟨account⟩ height | (receipt index, transaction id) of that height |
-//! | `state` | state key, height from the top | name and value from that height on; nothing where it is removed there |
+//! | `state` | state key, height from the top | name and value from that height on; empty if that height removed the leaf |
 //! | `tree` | prefix length, prefix, index | a filled slot of the state tree's base, or its top |
-//! | `undo` | root's height, key of `tree` | that row before this root, or that there was none |
+//! | `undo` | root's height, key of `tree` | that row before this root; empty if there was none |
 //!
-//! ⟨name⟩ is a keyed hash (16 bytes) that only the holder of the node's storage key can make. *From the top*: inverted, so
-//! that a key's newest row comes first. Every row that pruning removes shows its height in its key.
+//! ⟨name⟩ is a keyed hash (16 bytes) that only the holder of the node's storage key can make. *From the top* means
+//! inverted, so that a key's newest row comes first. Every row that pruning removes shows its height in its key.
 
 mod encode;
 
@@ -45,13 +45,13 @@ use rustorium_types::{
     encode_into,
 };
 
-/// The store's format; a store of another is refused.
+/// The store's format. A store of another format is refused.
 pub(crate) const FORMAT: u32 = 4;
 /// The version of rows, bound into their seals.
 pub(crate) const ROW_VERSION: u8 = 3;
-/// Where the seal begins in a row.
+/// Offset of the seal in a row.
 pub(crate) const SEAL_AT: usize = 1;
-/// Where the contents begin in a row.
+/// Offset of the contents in a row.
 const CONTENTS_AT: usize = SEAL_AT + HEAD_BYTES;
 const FORMAT_ROW_VERSION: u8 = 1;
 const INLINE: u16 = u16::MAX;
@@ -139,7 +139,7 @@ pub(crate) const NAMED_BYTES: usize = 17;
 /// Bytes of a state row's key before the height.
 pub(crate) const STATE_KEY_BYTES: usize = 64;
 
-/// The beginning of the index rows that a digest or an account is found by; the height comes behind it.
+/// The beginning of an index row's key, made from a digest or an account. The height follows it.
 pub(crate) type Named = [u8; NAMED_BYTES];
 
 fn named(names: &KeyedHash, tag: u8, digest: &[u8; 32]) -> Named {
@@ -164,7 +164,7 @@ pub(crate) fn account_name(names: &KeyedHash, account: &AccountId) -> Named {
     named(names, b'a', &account.0)
 }
 
-/// The index row of a name at a height.
+/// Key of the index row of a name at a height.
 pub(crate) fn index_key(name: &Named, height: Height) -> [u8; NAMED_BYTES + 8] {
     let mut key = [0; NAMED_BYTES + 8];
     key[..NAMED_BYTES].copy_from_slice(name);
@@ -177,7 +177,7 @@ pub(crate) fn index_height(key: &[u8]) -> Result<Height, StoreError> {
     big_endian(key.get(NAMED_BYTES..)).map(Height).ok_or_else(|| wrong_key(Table::Index, key))
 }
 
-/// The row of a state leaf's value from a height on.
+/// Key of the row with a state leaf's value from a height on.
 pub(crate) fn version_key(key: &StateKey, height: Height) -> [u8; STATE_KEY_BYTES + 8] {
     let mut row = [0; STATE_KEY_BYTES + 8];
     row[..STATE_KEY_BYTES].copy_from_slice(&key.to_bytes());
@@ -185,7 +185,7 @@ pub(crate) fn version_key(key: &StateKey, height: Height) -> [u8; STATE_KEY_BYTE
     row
 }
 
-/// Leaf and height of a `version_key`.
+/// Decodes leaf and height of a `version_key`.
 pub(crate) fn version_of_leaf(key: &[u8]) -> Result<(StateKey, Height), StoreError> {
     let wrong = || wrong_key(Table::State, key);
     let (leaf, height) = key.split_at_checked(STATE_KEY_BYTES).ok_or_else(wrong)?;
@@ -193,17 +193,17 @@ pub(crate) fn version_of_leaf(key: &[u8]) -> Result<(StateKey, Height), StoreErr
     Ok((leaf, Height(!big_endian(Some(height)).ok_or_else(wrong)?)))
 }
 
-/// What the tree's row of this key was before a root.
+/// Key of the row that saves the tree's row of this key as it was before a root.
 pub(crate) fn undo_key(root: Height, key: &[u8]) -> Vec<u8> {
     [&root.0.to_be_bytes(), key].concat()
 }
 
-/// The contents of an `undo` row.
+/// Encodes the contents of an `undo` row.
 pub(crate) fn encode_before(row: Option<&[u8]>) -> Vec<u8> {
     row.map_or_else(Vec::new, |row| [&[1], row].concat())
 }
 
-/// The row in such contents; none where there was none.
+/// Decodes the row in such contents; `None` if there was no row before.
 pub(crate) fn decode_before(key: &[u8], mut contents: Vec<u8>) -> Result<Option<Vec<u8>>, StoreError> {
     match contents.first() {
         None => Ok(None),
@@ -225,14 +225,14 @@ fn wrong_key(table: Table, key: &[u8]) -> StoreError {
     corrupt(table, key, "its key's length is wrong".into())
 }
 
-/// Begins a state row's contents: its name. The value follows.
+/// Begins a state row's contents with the leaf's name. The value follows.
 pub(crate) fn encode_name(name: &[u8], out: &mut Vec<u8>) {
     // Names are bounded by the formats' limits.
     out.extend_from_slice(&(name.len() as u16).to_le_bytes());
     out.extend_from_slice(name);
 }
 
-/// A state row's contents; none where the leaf is removed.
+/// Decodes a state row's contents; `None` if the leaf is removed.
 pub(crate) fn decode_leaf(key: &[u8], mut contents: Vec<u8>) -> Result<Option<StoredValue>, StoreError> {
     if contents.is_empty() {
         return Ok(None);
@@ -245,14 +245,15 @@ pub(crate) fn decode_leaf(key: &[u8], mut contents: Vec<u8>) -> Result<Option<St
     Ok(Some(StoredValue { name, value: contents }))
 }
 
-/// The store's format as a row: the one that isn't sealed, so that any version of this program can read it.
+/// Encodes the row of the store's format. It is the only row that isn't sealed, so that any version of this program can
+/// read it.
 pub(crate) fn format_row() -> Vec<u8> {
     let mut row = vec![FORMAT_ROW_VERSION];
     encode_into(&FORMAT, &mut row);
     row
 }
 
-/// The format in such a row.
+/// Decodes the format in such a row.
 pub(crate) fn decode_format(row: &[u8]) -> Result<u32, StoreError> {
     match row.split_first() {
         Some((&FORMAT_ROW_VERSION, contents)) => decode_row(Table::Meta, FORMAT_KEY, contents),
@@ -260,14 +261,14 @@ pub(crate) fn decode_format(row: &[u8]) -> Result<u32, StoreError> {
     }
 }
 
-/// Begins a row in `out`; what is appended to it becomes the row's contents.
+/// Begins a row in `out`. Bytes appended to it become the row's contents.
 pub(crate) fn start_row(out: &mut Vec<u8>) {
     out.clear();
     out.resize(CONTENTS_AT, 0);
     out[0] = ROW_VERSION;
 }
 
-/// The sealed part of a row as read.
+/// Returns the sealed part of a row that was read.
 pub(crate) fn sealed_part<'a>(table: Table, key: &[u8], row: &'a [u8]) -> Result<&'a [u8], StoreError> {
     match row.split_first() {
         Some((&ROW_VERSION, sealed)) => Ok(sealed),
@@ -321,13 +322,13 @@ pub(crate) fn decode_block(key: &[u8], contents: &[u8], full: bool) -> Result<(B
     Ok((BlockHead { digest, link, batches }, Some(block)))
 }
 
-/// Where a transaction's receipt and bytes are.
+/// Place of a transaction's receipt and bytes.
 pub(crate) struct Place {
     /// Offset in the receipts row's contents.
     pub receipt_at: u32,
-    /// The height's n-th batch; none for an inline transaction.
+    /// Number of the batch within the height; `None` for an inline transaction.
     pub batch: Option<u16>,
-    /// Offset in the contents of the batch's row, or of the block's.
+    /// Offset in the contents of the batch's row, or of the block's row.
     pub transaction_at: u32,
 }
 
@@ -337,7 +338,7 @@ pub(crate) fn decode_place(key: &[u8], contents: &[u8]) -> Result<Place, StoreEr
     Ok(Place { receipt_at, batch: (batch != INLINE).then_some(batch), transaction_at })
 }
 
-/// The (receipt index, id) pairs of an account's row, ascending.
+/// Decodes the (receipt index, id) pairs of an account's row, ascending.
 pub(crate) fn account_entries(key: &[u8], contents: &[u8]) -> Result<Vec<(u32, TxId)>, StoreError> {
     let (entries, rest) = contents.as_chunks::<ACCOUNT_ENTRY_BYTES>();
     if !rest.is_empty() {

@@ -1,4 +1,4 @@
-//! The `Store` trait: what a node keeps of final heights, and the typed errors of keeping it.
+//! The `Store` trait: the final heights that a node stores, and the typed errors of doing so.
 
 use crate::epochs::EpochStore;
 use crate::history::HistoryStore;
@@ -19,7 +19,7 @@ pub const ACCOUNT_TRANSACTIONS_MAX: usize = 1000;
 /// The most heights that one `links` call covers.
 pub const LINKS_MAX: usize = rustorium_types::RESULT_LINKS_MAX;
 
-/// Everything that one final, executed height leaves behind.
+/// All results of one final, executed height.
 #[derive(Clone, Debug)]
 pub struct HeightCommit {
     /// The block's digest.
@@ -38,20 +38,20 @@ pub struct HeightCommit {
     pub link: ResultLink,
     /// The result root after this height.
     pub result_root: Hash,
-    /// A finalization of this very block, where the node has one.
+    /// A finalization of exactly this block, if the node has one.
     pub finalization: Option<Verified<Certificate>>,
 }
 
 /// The newest stored height.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tip {
-    /// Its height.
+    /// Height of the tip.
     pub height: Height,
-    /// Its block's digest.
+    /// Digest of the tip's block.
     pub digest: BlockDigest,
-    /// Its block's header.
+    /// Header of the tip's block.
     pub header: Header,
-    /// The result root after it.
+    /// The result root after the tip.
     pub result_root: Hash,
     /// The newest height that listed a transaction or changed state.
     pub payload_height: Height,
@@ -62,33 +62,33 @@ pub struct Tip {
 pub struct StoredBlock {
     /// The block.
     pub block: Block,
-    /// Its digest.
+    /// Digest of the block.
     pub digest: BlockDigest,
-    /// Its link in the chain of result roots.
+    /// The height's link in the chain of result roots.
     pub link: ResultLink,
-    /// The result root after it.
+    /// The result root after the height.
     pub result_root: Hash,
     /// Lane and digest of each batch that it lists, in execution order.
     pub batches: Vec<(ValidatorIndex, BatchDigest)>,
-    /// Its receipts, in order.
+    /// Receipts of the height, in order.
     pub receipts: Vec<Receipt>,
 }
 
 /// State leaves and the tip that all of them belong to.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StateAtTip {
-    /// One for each key that was asked for, in order.
+    /// One value for each requested key, in order; `None` for a missing leaf.
     pub values: Vec<Option<Vec<u8>>>,
-    /// The tip; none in an empty store.
+    /// The tip; `None` in an empty store.
     pub tip: Option<Tip>,
 }
 
 /// A height's part in the chain of result roots.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StoredLink {
-    /// What the height added.
+    /// The link that the height added.
     pub link: ResultLink,
-    /// The result root after it.
+    /// The result root after the height.
     pub result_root: Hash,
 }
 
@@ -97,7 +97,7 @@ pub struct StoredLink {
 pub struct StoredTransaction {
     /// The transaction.
     pub transaction: Transaction,
-    /// Its receipt.
+    /// The transaction's receipt.
     pub receipt: Receipt,
 }
 
@@ -118,29 +118,29 @@ pub struct StoreStats {
     pub commit_bytes: u64,
 }
 
-/// Why a store could not answer or keep something.
+/// A store could not answer a query or store something.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum StoreError {
-    /// No room left.
+    /// The disk has no room left.
     #[error("the disk that holds {path} is full: free space on it, then restart the node; nothing final is lost")]
     DiskFull {
         /// The store's folder.
         path: String,
     },
-    /// Another process has it open.
+    /// Another process has the store open.
     #[error("another process has the store {path} open: stop it before starting this one")]
     Locked {
         /// The store's folder.
         path: String,
     },
-    /// A row that this code did not write so.
+    /// A row that this code did not write in this form.
     #[error("the row {key} of table {table} is damaged ({what}): restore the store from a backup or sync it anew")]
     Corrupt {
         /// The table.
         table: &'static str,
         /// The row's key as hex digits.
         key: String,
-        /// What is wrong with it.
+        /// Description of the damage.
         what: String,
     },
     /// Files that RocksDB finds damaged.
@@ -148,10 +148,10 @@ pub enum StoreError {
     Damaged {
         /// The store's folder.
         path: String,
-        /// What RocksDB says.
+        /// RocksDB's message.
         reason: String,
     },
-    /// Rows without the file that says how they were sealed.
+    /// There are rows, but the file that says how they were sealed is missing.
     #[error(
         "the key file {path} is missing, without which no row beside it opens: restore it from a backup of this home, or remove its folder and sync the store anew"
     )]
@@ -159,17 +159,17 @@ pub enum StoreError {
         /// The file.
         path: String,
     },
-    /// The file that says how rows were sealed isn't as it was written.
+    /// The file that says how rows were sealed is damaged.
     #[error(
         "the key file {path} is damaged ({what}): restore it from a backup of this home, or remove its folder and sync the store anew"
     )]
     KeysDamaged {
         /// The file.
         path: String,
-        /// What is wrong with it.
+        /// Description of the damage.
         what: &'static str,
     },
-    /// Sealed under another master key.
+    /// The store is sealed under another master key.
     #[error(
         "the store's key file {path} was made with another storage.key: put the storage.key that belongs to it back"
     )]
@@ -177,7 +177,7 @@ pub enum StoreError {
         /// The key file.
         path: String,
     },
-    /// Some rows are sealed under the master key before, which isn't there.
+    /// Some rows are sealed under the previous master key, which is missing.
     #[error(
         "the store of the key file {path} has rows under the storage key before the one in storage.key: put storage.key.old back beside it, from a backup of this home if need be"
     )]
@@ -185,12 +185,12 @@ pub enum StoreError {
         /// The key file.
         path: String,
     },
-    /// Sealed for another chain.
+    /// The store is sealed for another chain.
     #[error("the store's key file {path} belongs to chain {found} and not to {wanted}: use the home of this chain")]
     OtherChain {
         /// The key file.
         path: String,
-        /// Its chain.
+        /// Chain of the store.
         found: ChainId,
         /// The chain of the genesis.
         wanted: ChainId,
@@ -198,7 +198,7 @@ pub enum StoreError {
     /// A row can't be sealed.
     #[error("{0}")]
     Seal(#[from] SealError),
-    /// Written by another version of this program.
+    /// The store has the format of another version of this program.
     #[error("{path} has format {found}, and this release reads {supported}: {}", crate::files::other_format(*found, *supported))]
     Format {
         /// The file or folder.
@@ -216,7 +216,7 @@ pub enum StoreError {
         /// The height that was given.
         got: Height,
     },
-    /// The parts of what was to be stored contradict each other.
+    /// The parts of the commit contradict each other.
     #[error("what was to be stored at height {height} contradicts itself: {what}")]
     Inconsistent {
         /// The height.
@@ -224,7 +224,7 @@ pub enum StoreError {
         /// The contradiction.
         what: &'static str,
     },
-    /// Older than what is kept.
+    /// The height is older than the oldest kept one.
     #[error(
         "height {height} is pruned here, {oldest} is the oldest kept one: ask for a newer height, or an archive node"
     )]
@@ -234,7 +234,7 @@ pub enum StoreError {
         /// The oldest kept height.
         oldest: Height,
     },
-    /// No kept root.
+    /// No root is kept at the height.
     #[error("no root is kept at height {height}: ask at {}", .nearest.map_or("no height yet, wait for the first root".into(), |n| format!("{n}, the nearest that is")))]
     ProofPruned {
         /// The height asked for.
@@ -242,7 +242,7 @@ pub enum StoreError {
         /// The kept root that is nearest to it.
         nearest: Option<Height>,
     },
-    /// Not executed yet.
+    /// The height isn't executed yet.
     #[error("height {height} isn't executed here yet: ask again later, or at a height up to {}", .tip.unwrap_or_default())]
     Ahead {
         /// The height asked for.
@@ -250,7 +250,7 @@ pub enum StoreError {
         /// The newest height.
         tip: Option<Height>,
     },
-    /// Anything else that the disk or RocksDB says.
+    /// Any other error of the disk or of RocksDB.
     #[error("the store {path} failed: {reason}; check the disk, then restart the node")]
     Io {
         /// The store's folder.
@@ -260,44 +260,46 @@ pub enum StoreError {
     },
 }
 
-/// What a node keeps of final heights. Every answer is as of the last commit that returned.
+/// A node's storage of final heights. Every answer is as of the last commit that returned.
 pub trait Store: TreeStore + HistoryStore + SyncStore + EpochStore {
-    /// Stores one height, all or nothing; it survives the end of the process, and a power cut once `sync` returned.
+    /// Stores one height, all or nothing. It survives the end of the process, and a power cut once `sync` returned.
     /// Errors: not the next height, contradictory parts, a full or failing disk; then nothing has changed.
     fn commit(&self, commit: &HeightCommit) -> Result<(), StoreError>;
 
-    /// Makes every committed height survive a power cut; the newest height for which that holds (0 for an empty store).
+    /// Makes every committed height survive a power cut. Returns the newest height that does (0 for an empty store).
     fn sync(&self) -> Result<Height, StoreError>;
 
-    /// The newest height; none in an empty store.
+    /// Returns the newest height; `None` in an empty store.
     fn tip(&self) -> Option<Tip>;
 
-    /// The value of a state leaf.
+    /// Returns the value of a state leaf.
     fn state(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Values of state leaves and the one tip that all of them belong to.
+    /// Returns the values of state leaves, and the one tip that all of them belong to.
     fn state_at_tip(&self, keys: &[StateKey]) -> Result<StateAtTip, StoreError>;
 
-    /// A height with its receipts.
+    /// Returns a height with its receipts.
     fn block(&self, height: Height) -> Result<Option<StoredBlock>, StoreError>;
 
-    /// A height's block alone, as peers ask for it: cheaper than `block` where receipts are many.
+    /// Returns only the block of a height, as peers ask for it. This is cheaper than `block` if there are many
+    /// receipts.
     fn bare_block(&self, height: Height) -> Result<Option<Block>, StoreError>;
 
-    /// Links of the heights from `first` to `last` (at most `LINKS_MAX`), up to the first that isn't stored.
+    /// Returns the links of the heights from `first` to `last` (at most `LINKS_MAX`), up to the first that isn't
+    /// stored.
     fn links(&self, first: Height, last: Height) -> Result<Vec<StoredLink>, StoreError>;
 
-    /// The height of a stored block.
+    /// Returns the height of a stored block.
     fn height_of(&self, digest: &BlockDigest) -> Result<Option<Height>, StoreError>;
 
-    /// A listed batch.
+    /// Returns a listed batch.
     fn batch(&self, digest: &BatchDigest) -> Result<Option<Batch>, StoreError>;
 
-    /// A transaction that has a receipt.
+    /// Returns a transaction that has a receipt.
     fn transaction(&self, id: &TxId) -> Result<Option<StoredTransaction>, StoreError>;
 
-    /// Transactions that the account sent or that successfully named it (transfer, issue, grant, creation), newest
-    /// first, strictly older than `before`, at most `limit` and `ACCOUNT_TRANSACTIONS_MAX`.
+    /// Returns transactions that the account sent or that successfully named it (transfer, issue, grant, creation).
+    /// They come newest first, strictly older than `before`, at most `limit` and `ACCOUNT_TRANSACTIONS_MAX`.
     fn account_transactions(
         &self,
         account: &AccountId,
@@ -305,18 +307,18 @@ pub trait Store: TreeStore + HistoryStore + SyncStore + EpochStore {
         limit: usize,
     ) -> Result<Vec<(Height, u32, TxId)>, StoreError>;
 
-    /// The stored finalization of the lowest height from `height` on.
+    /// Returns the stored finalization of the lowest height from `height` on.
     fn finalization_at_or_above(&self, height: Height) -> Result<Option<(Height, Certificate)>, StoreError>;
 
-    /// Keeps a finalization of a stored height that was learnt after the height was stored.
+    /// Stores a finalization that the node learnt after it stored the height.
     fn put_finalization(&self, height: Height, certificate: &Certificate) -> Result<(), StoreError>;
 
-    /// Counters.
+    /// Returns the store's counters.
     fn stats(&self) -> StoreStats {
         StoreStats::default()
     }
 
-    /// The first row that was found damaged since the store was opened, whoever asked for it.
+    /// Returns the first row that was found damaged since the store was opened, by any reader.
     fn damaged(&self) -> Option<StoreError> {
         None
     }
@@ -405,7 +407,7 @@ pub(crate) fn check_commit(tip: Option<&Tip>, commit: &HeightCommit) -> Result<(
     Ok(())
 }
 
-/// The tip after `commit`.
+/// Returns the tip after `commit`.
 pub(crate) fn tip_after(previous: Option<&Tip>, commit: &HeightCommit) -> Tip {
     let header = commit.block.header.clone();
     let fresh = header.transactions > 0 || !commit.diff.is_empty() || previous.is_none();
@@ -418,8 +420,8 @@ pub(crate) fn tip_after(previous: Option<&Tip>, commit: &HeightCommit) -> Tip {
     }
 }
 
-/// Accounts that a receipt's transaction belongs to: its sender, and where it succeeded those that it names, verifiers and
-/// pools among them.
+/// Calls `touch` with the accounts of a receipt's transaction: its sender and, if it succeeded, the accounts that it
+/// names, including verifiers and pools.
 pub(crate) fn touched(receipt: &Receipt, transaction: &Transaction, mut touch: impl FnMut(AccountId)) {
     use rustorium_types::{Operation, Outcome};
     touch(receipt.sender);

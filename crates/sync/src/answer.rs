@@ -1,4 +1,4 @@
-//! Answers peers' questions from what this node holds, within a frame's bounds.
+//! Answers to peers' questions from the data that this node holds, within a frame's bounds.
 
 use borsh::BorshSerialize;
 use rustorium_types::limits::{FRAME_BYTES_MAX, SYNC_ITEMS_MAX};
@@ -7,31 +7,32 @@ use rustorium_types::{
     ValidatorIndex, View,
 };
 
-/// Bytes of one answer: a frame, less room for what is around it.
+/// Bytes of one answer: a frame, less room for its other fields.
 pub const ANSWER_BYTES_MAX: usize = FRAME_BYTES_MAX - 4096;
 
 /// Bytes of the certificates in one answer.
 const CERTIFICATES_BYTES_MAX: usize = 1024 * 1024;
 
-/// What a node can serve from.
+/// The data that a node can serve from.
 pub trait Source {
-    /// A block.
+    /// Returns a block.
     fn block(&self, digest: &BlockDigest) -> Option<Block>;
-    /// A batch of a lane.
+    /// Returns a batch of a lane.
     fn batch(&self, lane: ValidatorIndex, digest: &BatchDigest) -> Option<Batch>;
-    /// Batches of a lane from `first` on, without a gap and below `end`.
+    /// Returns batches of a lane from `first` on, without a gap and below `end`.
     fn batches(&self, lane: ValidatorIndex, first: u64, end: u64) -> Vec<Batch>;
-    /// Certificates of these views, inclusive, ascending by view.
+    /// Returns certificates of these views, inclusive, ascending by view.
     fn certificates(&self, first: View, last: View) -> Vec<Certificate>;
-    /// Consecutive final blocks from `first`, of which the finalization certifies the last. Where `count` blocks end at
-    /// one without a finalization, fewer, or else more up to the next that has one; at most `SYNC_ITEMS_MAX`. Where fewer
-    /// than that are asked for, all of them without a finalization: the asker knows the last one.
+    /// Returns consecutive final blocks from `first`, with a finalization of the last one. If the `count`th block has
+    /// no finalization, there are fewer blocks, or else more, up to the next one that has; at most `SYNC_ITEMS_MAX`. If
+    /// `count` is less than that, it may return all `count` blocks without a finalization: the asker knows the last
+    /// one.
     fn final_blocks(&self, first: Height, count: u32) -> (Vec<Block>, Option<Certificate>);
-    /// How an epoch ended.
+    /// Returns how an epoch ended.
     fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange>;
 }
 
-/// The answer to a peer's question; `NotHeld` where the question makes no sense.
+/// Answers a peer's question; `NotHeld` if the question makes no sense.
 pub fn answer(source: &dyn Source, request: &Request) -> Response {
     let response = match *request {
         Request::Block(digest) => source.block(&digest).map(|block| Response::Block(Box::new(block))),
@@ -40,7 +41,7 @@ pub fn answer(source: &dyn Source, request: &Request) -> Response {
         Request::FinalBlocks { first, count } => final_blocks(source, first, count),
         Request::Batches { lane, first, end } => batches(source, lane, first, end),
         Request::EpochEnd(epoch) => source.epoch_end(epoch).map(|change| Response::EpochEnd(Box::new(change))),
-        // Only who counts votes can tell, and who keeps snapshots.
+        // These need the counted votes, or the snapshots.
         Request::OwnSignatures { .. } | Request::State(_) => None,
     };
     response.filter(|response| size(response) <= ANSWER_BYTES_MAX).unwrap_or(Response::NotHeld)
@@ -62,7 +63,7 @@ fn certificates(source: &dyn Source, first: View, last: View) -> Option<Response
     Some(certificates_within(source.certificates(first, last)))
 }
 
-/// An answer with the first of these certificates: as many as one answer may have, by number and by bytes.
+/// Returns an answer with the first of these certificates: as many as one answer may have, by number and by bytes.
 pub fn certificates_within(mut certificates: Vec<Certificate>) -> Response {
     certificates.truncate(SYNC_ITEMS_MAX);
     let mut room = CERTIFICATES_BYTES_MAX;
@@ -71,7 +72,8 @@ pub fn certificates_within(mut certificates: Vec<Certificate>) -> Response {
     BoundedVec::new(certificates).map_or(Response::NotHeld, Response::Certificates)
 }
 
-/// Blocks beyond `count` or the room keep only their headers: they still show that those before are final.
+/// Returns final blocks. Blocks beyond `count` or the room are reduced to their headers, which still prove that earlier
+/// blocks are final.
 fn final_blocks(source: &dyn Source, first: Height, count: u32) -> Option<Response> {
     let count = count.clamp(1, SYNC_ITEMS_MAX as u32);
     let (mut blocks, finalization) = source.final_blocks(first, count);
@@ -90,7 +92,7 @@ fn final_blocks(source: &dyn Source, first: Height, count: u32) -> Option<Respon
     BoundedVec::new(blocks).ok().map(|blocks| Response::FinalBlocks { blocks, finalization })
 }
 
-/// Takes `bytes` out of the room, where they fit.
+/// Takes `bytes` out of the room, if they fit. Returns whether they do.
 fn take(room: &mut usize, bytes: usize) -> bool {
     let left = room.checked_sub(bytes);
     *room = left.unwrap_or(*room);
@@ -98,6 +100,6 @@ fn take(room: &mut usize, bytes: usize) -> bool {
 }
 
 fn size<T: BorshSerialize>(value: &T) -> usize {
-    // Counting fails only for what can't be encoded, which then doesn't fit.
+    // Counting fails only for a value that can't be encoded. Such a value doesn't fit.
     borsh::object_length(value).unwrap_or(usize::MAX)
 }

@@ -1,25 +1,25 @@
-//! Checks a run of final blocks: one chain from a known parent up to the block that a quorum finalized.
+//! The check of a run of final blocks: one chain from a known parent up to the block that a quorum finalized.
 
 use rustorium_crypto::{Verified, block_digest, block_payload_root, verify_finalization};
 use rustorium_types::{Block, BlockDigest, Certificate, Cursor, End, Header, Height, PublicKey, VoteKind};
 use thiserror::Error;
 
-/// Why a run of blocks was refused; the peer that served it is wrong.
+/// A run of blocks was refused. The peer that served it is wrong.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum FinalBlocksRefused {
-    /// No blocks.
+    /// There are no blocks.
     #[error("the answer has no blocks")]
     Empty,
     /// A block does not follow the one before.
     #[error("the block at height {height} does not follow the one before it")]
     Broken {
-        /// The block's height as it says.
+        /// The height in the block's header.
         height: Height,
     },
     /// The certificate is not a finalization of the last block.
     #[error("the certificate is not a finalization of the last block, at height {height}")]
     NotFinalized {
-        /// The last block's height as it says.
+        /// The height in the last block's header.
         height: Height,
     },
     /// The certificate does not hold.
@@ -28,7 +28,7 @@ pub enum FinalBlocksRefused {
     /// The first block's transactions are not those that its header names.
     #[error("the transactions of the block at height {height} are not those of its header")]
     Payload {
-        /// Its height.
+        /// Height of the block.
         height: Height,
     },
 }
@@ -38,16 +38,17 @@ pub enum FinalBlocksRefused {
 pub struct FinalChain {
     /// The blocks' digests, in order.
     pub digests: Vec<BlockDigest>,
-    /// The first so many blocks have their inline transactions, checked against their headers; later ones may be bare
-    /// headers, sent to reach the certified one. `check_final_blocks` can't check the first block's, having no parent.
+    /// Number of first blocks that have their inline transactions, checked against their headers. Later ones may be
+    /// bare headers, sent to reach the certified one. `check_final_blocks` has no parent, so it can't check the first
+    /// block's.
     pub complete: usize,
-    /// Finalizes the last block, and so all.
+    /// The finalization of the last block, and thereby of all.
     pub finalization: Verified<Certificate>,
 }
 
-/// Checks that `blocks` follow the block called `from`, each its predecessor's child, up to the one that `finalization`
-/// certifies, under the committee's keys or its owners'. The first block's inline transactions are left to the caller
-/// (`check_final_chain` does it all).
+/// Checks that `blocks` follow the block with digest `from`, each as the child of the one before, up to the one that
+/// `finalization` certifies, under the committee's keys or its owners'. The first block's inline transactions are left
+/// to the caller (`check_final_chain` checks everything).
 pub fn check_final_blocks(
     blocks: &[Block],
     finalization: &Certificate,
@@ -58,7 +59,8 @@ pub fn check_final_blocks(
     check(blocks, finalization, from, None, (keys, owners))
 }
 
-/// `check_final_blocks` after a known parent, with the payload root of each block that counts as complete.
+/// Does what `check_final_blocks` does, after a known parent, and checks the payload root of each block that counts as
+/// complete.
 pub fn check_final_chain(
     parent: &Header,
     blocks: &[Block],
@@ -101,10 +103,10 @@ fn check(
     Ok(FinalChain { digests, complete, finalization })
 }
 
-/// What a header says of its parent, besides the digest. Digests already make it so where honest validators voted: this
-/// keeps a broken run from being taken for a longer one.
+/// Compares a header's statements about its parent, except the digest. If honest validators voted, the digests already
+/// ensure it. This check keeps a broken run from being taken for a longer one.
 fn follows(header: &Header, parent: &Header) -> bool {
-    // Of closing blocks, the last one alone stands behind the boundary.
+    // Of closing blocks, only the last one is kept above the boundary.
     let closes = matches!(header.end, End::Closing(_)) && header.height > parent.height;
     header.shard == parent.shard
         && (closes || header.height == parent.height.next() && header.parent_view == parent.view)
@@ -118,7 +120,7 @@ fn finalizes(certificate: &Certificate, header: &Header, digest: Option<&BlockDi
         && (body.chain, body.shard, body.epoch, body.view) == (header.chain, header.shard, header.epoch, header.view)
 }
 
-/// Blocks from the first on whose inline transactions are those of their headers.
+/// Returns the number of first blocks whose inline transactions are those of their headers.
 fn complete(blocks: &[Block], cursors: Option<&[Cursor]>) -> usize {
     let parents = std::iter::once(cursors).chain(blocks.iter().map(|block| Some(block.header.cursors.as_slice())));
     let whole = |(block, parent): &(&Block, Option<&[Cursor]>)| {

@@ -1,18 +1,19 @@
-//! Keeps asking until an answer fits: one peer at a time, the next after a time-out, and a pause when all were asked.
+//! The fetcher asks until an answer fits: one peer at a time, the next after a time-out, with a pause when all were
+//! asked.
 //!
-//! *Invariants:* what blocks need is wanted for as long as they need it; wants of proposals never take more than a quarter
-//! of the places; a peer's delays make no time-out longer than `RTT_TIMEOUT_MS_MAX`.
+//! *Invariants:* data that blocks need is wanted for as long as they need it; wants of proposals never take more than a
+//! quarter of the places; a peer's delays make no time-out longer than `RTT_TIMEOUT_MS_MAX`.
 
 use crate::needed::{Needed, Owner, Places};
 use crate::want::{Verdict, Want};
 use rustorium_types::{Request, Response, ValidatorIndex};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// A time-out doubles with each round over all peers, at most this often.
+/// Number of times that a time-out doubles at most, once with each round over all peers.
 const DOUBLINGS_MAX: u32 = 5;
 /// Requests of one want whose late answers still count.
 const LATE_ANSWERS_MAX: usize = 8;
-/// The longest time-out that a peer's slow answers lead to.
+/// The longest time-out that a peer's slow answers cause.
 const RTT_TIMEOUT_MS_MAX: u64 = 1_000;
 /// Refusals that are remembered until they are taken.
 const REFUSALS_MAX: usize = 64;
@@ -22,15 +23,15 @@ const WRONG_ANSWERS_MAX: usize = 64;
 /// Bounds of a fetcher.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FetchConfig {
-    /// How long the first round waits for an answer before it asks the next peer.
+    /// Time that the first round waits for an answer before it asks the next peer.
     pub timeout_ms: u64,
-    /// Requests under way.
+    /// Number of requests in flight.
     pub in_flight_max: usize,
-    /// Things wanted.
+    /// Number of wants.
     pub wants_max: usize,
-    /// Requests under way with one peer.
+    /// Number of requests in flight with one peer.
     pub per_peer_in_flight_max: usize,
-    /// How long the author of a proposal's batch has to answer before the proposer is asked besides, at most.
+    /// Longest time that the author of a proposal's batch has to answer before the proposer is asked as well.
     pub besides_ms: u64,
 }
 
@@ -40,12 +41,12 @@ impl Default for FetchConfig {
     }
 }
 
-/// A peer sent something else than it was asked for.
+/// A peer sent something else than the requested data.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct WrongAnswer {
     /// The peer.
     pub peer: ValidatorIndex,
-    /// What it was asked for.
+    /// The requested data.
     pub want: Want,
 }
 
@@ -62,24 +63,25 @@ struct Question {
 
 struct Entry {
     want: Want,
-    /// Whether it is wanted for as long as `need` names it.
+    /// True if it is wanted only for as long as `need` names it.
     derived: bool,
-    /// Those that are asked, where not all are: a proposal needs it.
+    /// The peers that may be asked, if not all may: only a proposal needs the data.
     few: Option<Vec<ValidatorIndex>>,
-    /// Peers that were to be asked first, the newest last: each is so once, so that two in turns don't keep others out.
+    /// Peers that were preferred, the newest last. A peer can be preferred only once, so that two in turns don't keep
+    /// others out.
     preferred: Vec<ValidatorIndex>,
     /// Peers asked in this round.
     tried: Vec<ValidatorIndex>,
     round: u32,
-    /// The request under way.
+    /// The request in flight.
     current: Option<Asked>,
-    /// When that times out, or a pause ends; none while it waits for a free peer.
+    /// Time at which the request times out, or a pause ends; `None` while the entry waits for a free peer.
     due_ms: Option<u64>,
-    /// Newest requests, whose answers count even when late.
+    /// Newest requests. Their answers count even when late.
     ids: VecDeque<u64>,
 }
 
-/// The things wanted, and who was asked for them. Entries are numbered by age; the oldest go first.
+/// The wants, with the peers that were asked for them. Entries are numbered by age; the oldest are asked first.
 pub struct Fetcher {
     config: FetchConfig,
     next: u64,
@@ -88,18 +90,18 @@ pub struct Fetcher {
     asked: BTreeMap<u64, Question>,
     timers: BTreeSet<(u64, u64)>,
     ready: BTreeSet<u64>,
-    /// When ready entries should be looked at again.
+    /// Time at which ready entries should be examined again.
     look_ms: u64,
     in_flight: BTreeMap<ValidatorIndex, Places>,
     places: Places,
-    /// How long each peer takes to answer, a running mean.
+    /// Running mean of each peer's answer times.
     answers_ms: BTreeMap<ValidatorIndex, u64>,
     wrong: Vec<WrongAnswer>,
     refusals: Vec<(ValidatorIndex, Want)>,
 }
 
 impl Fetcher {
-    /// Wants nothing yet.
+    /// Creates a fetcher that wants nothing.
     pub fn new(config: FetchConfig) -> Self {
         Self {
             config,
@@ -118,9 +120,9 @@ impl Fetcher {
         }
     }
 
-    /// Asks for `want` from the next `poll` on, first of `prefer`. Again for a known want: a peer that
-    /// is preferred for the first time ends a pause.
-    /// Dropped where `wants_max` things are wanted already: `contains` tells; want it again when some have come.
+    /// Asks for `want` from the next `poll` on, and asks `prefer` first. For a known want, a peer that is preferred for
+    /// the first time ends a pause. The want is dropped if there are already `wants_max`: check with `contains`, and
+    /// want it again when some have been answered.
     pub fn want(&mut self, now_ms: u64, want: Want, prefer: Option<ValidatorIndex>) {
         if let Some(number) = self.by_want.get(&want).copied() {
             return self.prefer(now_ms, number, prefer);
@@ -131,8 +133,8 @@ impl Fetcher {
         self.add(now_ms, want, false, None, prefer);
     }
 
-    /// Wants what blocks need now, and of what they needed before only what is named again (R41). What is certified comes
-    /// first, lowest height first, and at most `wants_max` of it.
+    /// Sets the wants of blocks. Of those set before, only the ones that are named again stay (R41). Wants of certified
+    /// blocks come first, lowest height first, and at most `wants_max` of them.
     pub fn need(&mut self, now_ms: u64, needed: Vec<Needed>) {
         let (certified, proposals): (Vec<Needed>, Vec<Needed>) =
             needed.into_iter().partition(|needed| matches!(needed.owner, Owner::Certified(_)));
@@ -168,7 +170,8 @@ impl Fetcher {
         self.make_ready(now_ms, number);
     }
 
-    /// A known want is needed by others too, or by a block that is certified by now: then all are asked, at once.
+    /// Changes a known want that others need too, or that a block needs that is certified by now: then all peers may be
+    /// asked, at once.
     fn change(&mut self, now_ms: u64, number: u64, few: Option<Vec<ValidatorIndex>>, prefer: Option<ValidatorIndex>) {
         let Some(entry) = self.entries.get(&number) else { return };
         if entry.few.is_some() && few.is_none() {
@@ -188,7 +191,7 @@ impl Fetcher {
         }
     }
 
-    /// Forgets a want, for example because it came by another way.
+    /// Forgets a want, for example because the data came in another way.
     pub fn cancel(&mut self, want: &Want) {
         if let Some(number) = self.by_want.remove(want) {
             self.stop(number);
@@ -199,33 +202,33 @@ impl Fetcher {
         }
     }
 
-    /// Whether this is wanted.
+    /// Tells if this is wanted.
     pub fn contains(&self, want: &Want) -> bool {
         self.by_want.contains_key(want)
     }
 
-    /// Things wanted.
+    /// Returns the number of wants.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether nothing is wanted.
+    /// Tells if nothing is wanted.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Wrong answers since the last call; they were not passed on, and other peers are asked.
+    /// Returns the wrong answers since the last call. They were not passed on, and other peers are asked.
     pub fn take_wrong_answers(&mut self) -> Vec<WrongAnswer> {
         std::mem::take(&mut self.wrong)
     }
 
-    /// Who said since the last call that it doesn't hold what it was asked for.
+    /// Drains the peers that answered `NotHeld` since the last call, with the want.
     pub fn take_refusals(&mut self) -> Vec<(ValidatorIndex, Want)> {
         std::mem::take(&mut self.refusals)
     }
 
-    /// Sends what is due: `(peer, request number, request)`, to connected peers only. Call it after every other call, when
-    /// peers connect, and at `next_deadline_ms`.
+    /// Sends requests that are due: `(peer, request number, request)`, to connected peers only. Call it after every
+    /// other call, when peers connect, and at `next_deadline_ms`.
     pub fn poll(&mut self, now_ms: u64, connected: &[ValidatorIndex], out: &mut Vec<(ValidatorIndex, u64, Request)>) {
         while let Some((_, number)) = self.timers.first().copied().filter(|(due_ms, _)| *due_ms <= now_ms) {
             self.stop(number);
@@ -281,7 +284,7 @@ impl Fetcher {
         self.wait(number, now_ms.saturating_add(timeout_ms));
     }
 
-    /// The connected peer with room for one more request that is asked next.
+    /// Returns the next peer to ask: a connected one with room for one more request.
     fn next_peer(&self, number: u64, entry: &Entry, connected: &[ValidatorIndex]) -> Option<ValidatorIndex> {
         let room =
             |peer: &ValidatorIndex| self.busy(peer).fits(entry.few.is_some(), self.config.per_peer_in_flight_max);
@@ -290,14 +293,14 @@ impl Fetcher {
             return few.iter().find(askable).copied();
         }
         let prefer = entry.preferred.iter().rev().find(askable).copied();
-        // Spread over the peers: each want starts its round at another one.
+        // The wants are spread over the peers: each starts its round at another one.
         let start = (number % connected.len() as u64) as usize;
         let turn = connected[start..].iter().chain(&connected[..start]);
         prefer.or_else(|| turn.filter(askable).min_by_key(|peer| self.busy(peer).all).copied())
     }
 
-    /// How long this peer has before the next one is asked. The author of a batch that a proposal lists has little: its
-    /// leader waits for this node's vote.
+    /// Returns the time that this peer has before the next one is asked. The author of a batch that a proposal lists
+    /// gets little: its leader waits for this node's vote.
     fn timeout_ms(&self, entry: &Entry, peer: ValidatorIndex) -> u64 {
         let usual_ms = self.answers_ms.get(&peer).map(|mean_ms| mean_ms.saturating_mul(3) / 2);
         if entry.few.is_some() && entry.round == 0 && entry.tried.is_empty() {
@@ -307,15 +310,15 @@ impl Fetcher {
         least_ms.saturating_mul(1 << entry.round.min(DOUBLINGS_MAX))
     }
 
-    /// When to call `poll` next, if nothing else happens.
+    /// Returns the time at which to call `poll` next, if nothing else happens.
     pub fn next_deadline_ms(&self) -> Option<u64> {
         let timer = self.timers.first().map(|(due_ms, _)| *due_ms);
         let look = (!self.ready.is_empty()).then_some(self.look_ms);
         timer.into_iter().chain(look).min()
     }
 
-    /// Takes a peer's answer. None for unknown numbers, for `NotHeld` and for what was not asked for; in the latter two
-    /// cases the next peer is asked.
+    /// Takes a peer's answer; `None` for unknown numbers, for `NotHeld` and for a wrong answer. In the latter two cases
+    /// the next peer is asked.
     pub fn on_response(
         &mut self,
         now_ms: u64,
@@ -350,8 +353,8 @@ impl Fetcher {
         None
     }
 
-    /// An answer fits. What blocks need stays wanted until they need it no more: the answer may be found to be forged, and
-    /// then the next peer is asked.
+    /// Handles an answer that fits. A want of blocks stays until they no longer need it: the answer may turn out to be
+    /// forged, and then the next peer is asked.
     fn answered(&mut self, now_ms: u64, number: u64, id: u64) {
         let Some(entry) = self.entries.get_mut(&number) else { return };
         if !entry.derived {
@@ -364,7 +367,7 @@ impl Fetcher {
         self.wait(number, now_ms.saturating_add(self.config.timeout_ms));
     }
 
-    /// A peer's link went down: what it was asked for is asked of others.
+    /// Notes that a peer's link went down. Its requests go to other peers.
     pub fn disconnected(&mut self, peer: ValidatorIndex) {
         let lost: Vec<u64> =
             self.asked.values().filter(|question| question.peer == peer).map(|question| question.number).collect();

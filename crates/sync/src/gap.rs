@@ -1,9 +1,10 @@
-//! Fetches the certificates that a node lacks between the last final view and the newest certified one (R34).
+//! The fetcher of a gap: the certificates that a node lacks between the last final view and the newest certified one
+//! (R34).
 //!
 //! *Invariants:* there is one want for the whole gap, however long; it is cut into chunks of at most 256 views, newest
-//! first, of which four are under way; a chunk ends when none of its views is wanted any more, never with an answer; each
-//! peer is asked once a round, so that none can hold a chunk, and a chunk that pauses keeps no other one waiting; request
-//! numbers are never those of the `Fetcher`.
+//! first, with four in progress; a chunk ends when none of its views is wanted any more, never with an answer; each
+//! peer is asked once a round, so that none can hold a chunk, and a chunk that pauses doesn't delay another one;
+//! request numbers are never those of the `Fetcher`.
 
 use crate::runs::Runs;
 use rustorium_types::limits::SYNC_ITEMS_MAX;
@@ -12,29 +13,30 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Views of one chunk.
 const CHUNK_VIEWS: u64 = SYNC_ITEMS_MAX as u64;
-/// Chunks under way.
+/// Number of chunks in progress.
 const CHUNKS_MAX: usize = 4;
-/// A time-out doubles with each round over all peers, at most this often.
+/// Number of times that a time-out doubles at most, once with each round over all peers.
 const DOUBLINGS_MAX: u32 = 5;
 /// Requests of one chunk whose late answers still count.
 const LATE_ANSWERS_MAX: usize = 8;
-/// Rounds over all peers after which a view counts as held by none of them.
+/// Number of rounds over all peers after which no peer is believed to hold a view.
 const FRUITLESS_ROUNDS: u32 = 2;
-/// The first request number; the `Fetcher` counts from 0.
+/// The first request number. The `Fetcher` counts from 0.
 const FIRST_ID: u64 = 1 << 62;
 
 /// Times and sizes of a gap's fetching.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct GapConfig {
-    /// How long the first round waits for an answer before it asks the next peer.
+    /// Time that the first round waits for an answer before it asks the next peer.
     pub timeout_ms: u64,
-    /// How long a gap may last before it is asked for without the core's wish: a certificate may be on its way.
+    /// Time for which a gap may last before it is requested without a wish of the core: a certificate may be on its
+    /// way.
     pub grace_ms: u64,
-    /// Other members that are a quorum together with this node.
+    /// Number of other members that are a quorum together with this node.
     pub others: usize,
 }
 
-/// A wish of the core: nullifications of these views, and a notarization of the first one where it is nullified.
+/// A wish of the core: nullifications of these views, and a notarization of the first one if it is nullified.
 #[derive(Clone, Copy)]
 struct Wish {
     first: u64,
@@ -45,26 +47,26 @@ struct Wish {
 struct Chunk {
     first: u64,
     last: u64,
-    /// Where its round over the peers begins.
+    /// Start of its round over the peers.
     turn: usize,
-    /// The view behind the last answer of each peer: an answer has room for so many, and goes on from there.
+    /// The view after the last answer of each peer. An answer has limited room, and the next one continues from there.
     cursors: BTreeMap<ValidatorIndex, u64>,
     /// Peers asked in this round.
     tried: Vec<ValidatorIndex>,
     round: u32,
-    /// Rounds without anything over as many peers as make a quorum.
+    /// Number of rounds that brought nothing, each over as many peers as make a quorum.
     fruitless: u32,
-    /// Whether this round brought anything.
+    /// True if this round brought anything.
     fruitful: bool,
-    /// Peers that answered since anything came, and brought nothing.
+    /// Peers that have answered since the last success, and brought nothing.
     without: BTreeSet<ValidatorIndex>,
-    /// The request under way, or the answer that is being checked.
+    /// The request in flight, or the one whose answer is being checked.
     current: Option<u64>,
-    /// When that times out, or a pause ends; none: the next peer is asked at once.
+    /// Time at which the request times out, or a pause ends; `None` if the next peer is asked at once.
     due_ms: Option<u64>,
-    /// Newest requests, whose answers count even when late.
+    /// Newest requests. Their answers count even when late.
     ids: VecDeque<(u64, ValidatorIndex)>,
-    /// Wanted views when the answer came that is being checked.
+    /// Number of wanted views when the answer came that is being checked.
     wanted: u64,
 }
 
@@ -87,13 +89,13 @@ impl Chunk {
         }
     }
 
-    /// Whether the next peer may be asked.
+    /// Tells if the next peer may be asked.
     fn is_due(&self, now_ms: u64) -> bool {
         self.due_ms.is_none_or(|due_ms| due_ms <= now_ms)
     }
 }
 
-/// The gap, and who was asked for what of it.
+/// The gap, with the peers that were asked for its parts.
 pub struct GapFetcher {
     config: GapConfig,
     last_final: u64,
@@ -101,13 +103,13 @@ pub struct GapFetcher {
     top: u64,
     /// Views above the last final one without any certificate.
     uncertified: Runs,
-    /// The same without a nullification.
+    /// Views above the last final one without a nullification.
     unnullified: Runs,
     wish: Option<Wish>,
     prefer: Option<ValidatorIndex>,
-    /// Since when there has been a gap.
+    /// Time since which there has been a gap.
     since_ms: Option<u64>,
-    /// Whether the core waits for a part of it.
+    /// True if the core waits for a part of the gap.
     urgent: bool,
     /// Chunks by their last views.
     chunks: BTreeMap<u64, Chunk>,
@@ -116,12 +118,12 @@ pub struct GapFetcher {
 }
 
 impl GapFetcher {
-    /// Whether an answer with this number is to a question of a gap fetcher.
+    /// Tells if an answer with this number belongs to a question of a gap fetcher.
     pub fn owns(id: u64) -> bool {
         (FIRST_ID..FIRST_ID << 1).contains(&id)
     }
 
-    /// Lacks nothing yet.
+    /// Creates a fetcher without a gap.
     pub fn new(config: GapConfig, last_final: View) -> Self {
         Self {
             config,
@@ -139,7 +141,7 @@ impl GapFetcher {
         }
     }
 
-    /// This node holds a certificate.
+    /// Notes that this node holds a certificate.
     pub fn certified(&mut self, kind: VoteKind, view: View) {
         self.extend_to(view.0);
         self.uncertified.remove(view.0);
@@ -153,13 +155,14 @@ impl GapFetcher {
         }
     }
 
-    /// This node has entered a view: what is below may be needed, and what the core wished for the view before is void.
+    /// Notes that this node has entered a view. Certificates of the views below may be needed, and the core's wish for
+    /// the view before is void.
     pub fn entered(&mut self, view: View) {
         self.extend_to(view.0.saturating_sub(1));
         self.wish = None;
     }
 
-    /// A view is final: nothing at or below it is wanted.
+    /// Notes that a view is final. Nothing at or below it is wanted any more.
     pub fn finalized(&mut self, view: View) {
         self.extend_to(view.0);
         self.last_final = self.last_final.max(view.0);
@@ -175,8 +178,8 @@ impl GapFetcher {
         }
     }
 
-    /// The core lacks certificates of these views, inclusive, to judge or to lead: they are asked for at once, first of
-    /// `prefer`, also where others of the same view are held.
+    /// Notes that the core lacks certificates of these views, inclusive, to judge or to lead. They are requested at
+    /// once, from `prefer` first, even if other certificates of the same views are held.
     pub fn wish(&mut self, first: View, last: View, prefer: ValidatorIndex) {
         let parent = (!self.unnullified.contains(first.0)).then_some(first.0);
         self.wish = Some(Wish { first: first.0, last: last.0, parent });
@@ -185,8 +188,8 @@ impl GapFetcher {
         self.connected();
     }
 
-    /// Sends what is due: `(peer, request number, request)`, to connected peers only. Call it after every other call, when
-    /// peers connect, and at `next_deadline_ms`.
+    /// Sends requests that are due: `(peer, request number, request)`, to connected peers only. Call it after every
+    /// other call, when peers connect, and at `next_deadline_ms`.
     pub fn poll(&mut self, now_ms: u64, connected: &[ValidatorIndex], out: &mut Vec<(ValidatorIndex, u64, Request)>) {
         self.drop_done();
         if self.newest_wanted(u64::MAX).is_none() {
@@ -201,7 +204,7 @@ impl GapFetcher {
             chunk.current = None;
         }
         while self.under_way() < CHUNKS_MAX {
-            // What has waited longest, so that views that nobody holds keep nothing waiting.
+            // The chunk that has waited longest comes first, so that views that no peer holds delay nothing.
             let due = self.chunks.iter().filter(|(_, chunk)| chunk.is_due(now_ms));
             let due = due.min_by_key(|(_, chunk)| chunk.due_ms).map(|(last, _)| *last);
             let Some(last) = due.or_else(|| self.cut_chunk()) else { return };
@@ -213,7 +216,7 @@ impl GapFetcher {
         self.chunks.values().filter(|chunk| chunk.current.is_some()).count()
     }
 
-    /// When to call `poll` next, if nothing else happens.
+    /// Returns the time at which to call `poll` next, if nothing else happens.
     pub fn next_deadline_ms(&self) -> Option<u64> {
         self.newest_wanted(u64::MAX)?;
         if self.chunks.is_empty() {
@@ -225,8 +228,8 @@ impl GapFetcher {
         due.map(|chunk| chunk.due_ms.unwrap_or(0)).min()
     }
 
-    /// Takes a peer's answer: the certificates of the chunk that it was asked for. Tell `settled` when they are checked.
-    /// None: the number is not of this fetcher's, or the answer is of no use.
+    /// Takes a peer's answer. Returns the certificates of the requested chunk. Call `settled` when they are checked.
+    /// `None` if the number is not one of this fetcher's, or the answer is useless.
     pub fn on_response(
         &mut self,
         now_ms: u64,
@@ -255,13 +258,13 @@ impl GapFetcher {
         let behind = found.iter().map(|certificate| certificate.body.view.0 + 1).max();
         chunk.cursors.extend(behind.map(|behind| (peer, behind)));
         chunk.wanted = wanted;
-        // The next peer waits until these are checked, since most of them are what is wanted.
+        // The next peer waits until these are checked, since most of them are wanted.
         (chunk.current, chunk.due_ms) = (Some(id), Some(now_ms.saturating_add(self.config.timeout_ms)));
         chunk.ids.push_back((id, peer));
         Some(found)
     }
 
-    /// The certificates of an answer are checked, and those that hold were told to `certified`.
+    /// Notes that the certificates of an answer are checked, and that `certified` was called for those that hold.
     pub fn settled(&mut self, id: u64) {
         let asked = |chunk: &&Chunk| chunk.ids.iter().any(|(known, _)| *known == id);
         let Some((first, last)) = self.chunks.values().find(asked).map(|chunk| (chunk.first, chunk.last)) else {
@@ -282,12 +285,12 @@ impl GapFetcher {
         }
     }
 
-    /// A peer's link came up: it may hold what others don't, so that no pause lasts.
+    /// Notes that a peer's link came up. The peer may hold certificates that others don't, so all pauses end.
     pub fn connected(&mut self) {
         self.chunks.values_mut().filter(|chunk| chunk.current.is_none()).for_each(|chunk| chunk.due_ms = None);
     }
 
-    /// A peer's link went down: what it was asked for is asked of others.
+    /// Notes that a peer's link went down. Its requests go to other peers.
     pub fn disconnected(&mut self, peer: ValidatorIndex) {
         for chunk in self.chunks.values_mut() {
             let asked = chunk.current.filter(|id| chunk.ids.contains(&(*id, peer)));
@@ -297,8 +300,8 @@ impl GapFetcher {
         }
     }
 
-    /// Runs of views of which neither this node nor, as far as they were asked, its peers hold a certificate: at most so
-    /// many views, the newest.
+    /// Returns runs of views for which this node holds no certificate, nor do its peers as far as they were asked. At
+    /// most `count_max` views, the newest.
     pub fn held_by_nobody(&self, count_max: u64) -> Vec<(View, View)> {
         let asked = |chunk: &&Chunk| chunk.without.len() >= self.config.others || chunk.fruitless >= FRUITLESS_ROUNDS;
         let chunks = self.chunks.values().rev().filter(asked);
@@ -317,7 +320,7 @@ impl GapFetcher {
         runs
     }
 
-    /// Views above the last final one without a certificate.
+    /// Returns the number of views above the last final one without a certificate.
     pub fn lacking(&self) -> u64 {
         self.uncertified.count(0, u64::MAX)
     }
@@ -328,7 +331,7 @@ impl GapFetcher {
         done.iter().for_each(|last| _ = self.chunks.remove(last));
     }
 
-    /// A chunk for the newest wanted views that there is none for; its last view.
+    /// Makes a chunk for the newest wanted views without one. Returns the chunk's last view.
     fn cut_chunk(&mut self) -> Option<u64> {
         let mut below = u64::MAX;
         loop {
@@ -366,7 +369,8 @@ impl GapFetcher {
         let mut turn = connected[start..].iter().chain(&connected[..start]).copied();
         let preferred = prefer.filter(|peer| connected.contains(peer) && untried(peer));
         let Some(peer) = preferred.or_else(|| turn.find(untried)) else {
-            // All were asked. Where that brought something they may have more, else it is too early to ask again.
+            // All peers were asked. If that brought something, they may have more; otherwise it is too early to ask
+            // again.
             let enough = std::mem::take(&mut chunk.tried).len() >= self.config.others;
             if std::mem::take(&mut chunk.fruitful) {
                 (chunk.round, chunk.fruitless) = (0, 0);
@@ -409,7 +413,7 @@ impl GapFetcher {
         gap.into_iter().chain(nullified).chain(parent).min()
     }
 
-    /// Wanted certificates of a chunk.
+    /// Returns the number of wanted certificates of a chunk.
     fn wanted(&self, first: u64, last: u64) -> u64 {
         let gap = self.uncertified.count(first, last);
         let Some(wish) = self.wish else { return gap };

@@ -1,7 +1,7 @@
 //! Serves and fetches blocks, batches, certificates and the state; an answer that is not what was asked for never gets through.
 //!
-//! *Invariants:* sans-IO, time is an argument; decides nothing about what to fetch; wants, requests in flight and answers
-//! are bounded; every want is asked of one peer at a time, and of the next when that one fails.
+//! *Invariants:* sans-IO, time is an argument; decides nothing about what to fetch; wants, requests in flight and
+//! answers are bounded; every want is requested from one peer at a time, and from the next when that one fails.
 
 pub mod answer;
 pub mod chain;

@@ -1,4 +1,4 @@
-//! Who needs a want: it says how much room the want may take, and whom it is asked of (R41).
+//! Owners of wants: they determine the room that a want may take, and the peers that may be asked (R41).
 
 use crate::want::Want;
 use rustorium_types::ValidatorIndex;
@@ -6,31 +6,31 @@ use rustorium_types::ValidatorIndex;
 /// The block that needs a want.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Owner {
-    /// A certified block, an ancestor of one, or a range of final blocks: every peer is asked, this one first.
+    /// A certified block, an ancestor of one, or a range of final blocks. Every peer may be asked, this one first.
     Certified(Option<ValidatorIndex>),
-    /// A leader's block that nobody has certified yet: these peers alone are asked, in this order.
+    /// A leader's block that is not certified yet. Only these peers are asked, in this order.
     Proposal(Vec<ValidatorIndex>),
 }
 
-/// A want, and who needs it.
+/// A want with its owner.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Needed {
-    /// What is wanted.
+    /// The want.
     pub want: Want,
-    /// By whom.
+    /// The block that needs it.
     pub owner: Owner,
 }
 
-/// Places of requests that are under way.
+/// Numbers of requests in flight.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Places {
     pub(crate) all: usize,
-    /// Those of proposals among them.
+    /// Number of those for proposals.
     pub(crate) proposals: usize,
 }
 
 impl Places {
-    /// Whether another request fits: of all places three quarters are for what is certified alone.
+    /// Tells if another request fits. Three quarters of all places are reserved for certified blocks.
     pub(crate) fn fits(self, proposal: bool, max: usize) -> bool {
         self.all < max && (!proposal || self.proposals < (max / 4).max(1))
     }

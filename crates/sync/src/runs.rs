@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-/// Runs of views: the last view by the first.
+/// Runs of views: the last view by the first one.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(crate) struct Runs(BTreeMap<u64, u64>);
 
@@ -32,7 +32,7 @@ impl Runs {
         }
     }
 
-    /// Removes the views up to this one.
+    /// Removes the views up to `view`.
     pub(crate) fn remove_through(&mut self, view: u64) {
         while let Some(oldest) = self.0.first_entry().filter(|oldest| *oldest.key() <= view) {
             let last = oldest.remove();
@@ -46,23 +46,23 @@ impl Runs {
         self.run_of(view).is_some()
     }
 
-    /// The newest view at or below this one.
+    /// Returns the newest view at or below `view`.
     pub(crate) fn newest_through(&self, view: u64) -> Option<u64> {
         self.0.range(..=view).next_back().map(|(_, last)| (*last).min(view))
     }
 
-    /// The oldest view at or above this one.
+    /// Returns the oldest view at or above `view`.
     pub(crate) fn oldest_from(&self, view: u64) -> Option<u64> {
         if self.contains(view) { Some(view) } else { self.0.range(view..).next().map(|(first, _)| *first) }
     }
 
-    /// How many views there are from `first` to `last`.
+    /// Returns the number of views from `first` to `last`.
     pub(crate) fn count(&self, first: u64, last: u64) -> u64 {
         let runs = self.0.range(..=last).rev().take_while(|(_, end)| **end >= first);
         runs.map(|(start, end)| (*end).min(last) - (*start).max(first) + 1).sum()
     }
 
-    /// The runs from `first` to `last`, oldest first.
+    /// Returns the runs from `first` to `last`, oldest first.
     pub(crate) fn between(&self, first: u64, last: u64) -> Vec<(u64, u64)> {
         let runs = self.0.range(..=last).rev().take_while(|(_, end)| **end >= first);
         let mut runs: Vec<_> = runs.map(|(start, end)| ((*start).max(first), (*end).min(last))).collect();
@@ -86,7 +86,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(256))]
 
-        /// Runs answer as a plain set of the same views does.
+        /// Runs answer in the same way as a plain set of these views.
         #[test]
         fn runs_are_a_set(steps in proptest::collection::vec((0u8..3, 0u64..6, 0u64..40), 0..40), ask in 0u64..60) {
             let (mut runs, mut set) = (Runs::default(), BTreeSet::<u64>::new());

@@ -1,40 +1,40 @@
-//! Batches that peers told of by their names: whom to ask for them, and when to stop believing whoever told.
+//! Batches that peers named: which peers to ask for them, and when to stop believing a teller.
 //!
-//! *Invariants:* one want a lane, for the furthest end that was told; one question of a lane is under way at a time; whoever
-//! told of what nobody has is believed on that lane again only with another end, and three times at most.
+//! *Invariants:* one want a lane, for the furthest named end; one question of a lane is in flight at a time; a teller
+//! that named a batch that no peer has is believed on that lane only with another end, and three times at most.
 
 use rustorium_types::{Cursor, ValidatorIndex};
 use std::collections::BTreeMap;
 
-/// Rounds over all who may have it.
+/// Number of rounds over all peers that may have the batch.
 const ROUNDS_MAX: u32 = 2;
-/// Times that a teller may tell of what nobody has, for a lane.
+/// Number of times that a teller may name batches of a lane that no peer has.
 const FAILURES_MAX: u32 = 3;
-/// Answers that bring something, for one want.
+/// Number of answers with batches, for one want.
 const ANSWERS_MAX: u32 = 64;
-/// The least time for an answer.
+/// The shortest time for an answer.
 const PATIENCE_MS_MIN: u64 = 100;
-/// Numbers of these questions, which no other question has.
+/// First number of these questions. No other question has such a number.
 const FIRST_ID: u64 = 1 << 61;
 
-/// What the asker knows of its peers.
+/// The asker's knowledge of its peers.
 pub trait Peers {
-    /// Whether a peer can be asked and speaks of batches by their places.
+    /// Tells if a peer can be asked and knows the request of batches by their seqs.
     fn reachable(&self, peer: ValidatorIndex) -> bool;
-    /// The round trip to a peer.
+    /// Returns the round trip to a peer.
     fn rtt_ms(&self, peer: ValidatorIndex) -> Option<u64>;
-    /// Batches of a lane that a peer said it holds.
+    /// Returns the number of batches of a lane that a peer has reported to hold.
     fn holds(&self, peer: ValidatorIndex, lane: ValidatorIndex) -> u64;
-    /// Batches of a lane that this node holds.
+    /// Returns the number of batches of a lane that this node holds.
     fn have(&self, lane: ValidatorIndex) -> u64;
-    /// Members of the committee.
+    /// Returns the number of members of the committee.
     fn n(&self) -> u16;
 }
 
 /// A question for batches of a lane, from `first` and below `end`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ask {
-    /// Who is asked.
+    /// The peer to ask.
     pub peer: ValidatorIndex,
     /// The question's number.
     pub id: u64,
@@ -53,7 +53,7 @@ struct ToldWant {
     tried: Vec<ValidatorIndex>,
     round: u32,
     answers: u32,
-    /// Whether anybody was asked.
+    /// True if any peer was asked.
     was_asked: bool,
     asked: Option<(ValidatorIndex, u64)>,
     due_ms: u64,
@@ -65,7 +65,7 @@ struct Doubt {
     end: Cursor,
 }
 
-/// The ends of lanes that peers told of and that this node lacks.
+/// The ends of lanes that peers named and that this node lacks.
 #[derive(Debug, Default)]
 pub struct Told {
     wants: BTreeMap<ValidatorIndex, ToldWant>,
@@ -75,12 +75,12 @@ pub struct Told {
 }
 
 impl Told {
-    /// Nothing told yet. `timeout_ms`: for answers of peers whose round trip isn't known.
+    /// Creates it with nothing named. `timeout_ms`: time for answers of peers whose round trip isn't known.
     pub fn new(timeout_ms: u64) -> Self {
         Self { timeout_ms, ..Self::default() }
     }
 
-    /// A peer told of the end of a lane.
+    /// Notes that a peer named the end of a lane.
     pub fn tell(&mut self, now_ms: u64, teller: ValidatorIndex, lane: ValidatorIndex, end: Cursor, peers: &dyn Peers) {
         if end.next_seq <= peers.have(lane) || lane.0 >= peers.n() {
             return;
@@ -90,7 +90,7 @@ impl Told {
         if doubted {
             return;
         }
-        // The author has sent it to all: it may be on its way.
+        // The author has sent it to all peers, so it may be on its way.
         let on_its_way_ms = peers.rtt_ms(lane).unwrap_or(PATIENCE_MS_MIN).max(PATIENCE_MS_MIN / 5);
         let want = self.wants.entry(lane).or_insert_with(|| ToldWant {
             end,
@@ -110,7 +110,7 @@ impl Told {
         }
     }
 
-    /// Asks what is due. Call it after every other call, and at `next_deadline_ms`.
+    /// Returns the questions that are due. Call it after every other call, and at `next_deadline_ms`.
     pub fn poll(&mut self, now_ms: u64, peers: &dyn Peers) -> Vec<Ask> {
         self.wants.retain(|lane, want| peers.have(*lane) < want.end.next_seq);
         let due: Vec<ValidatorIndex> =
@@ -122,7 +122,7 @@ impl Told {
         let want = self.wants.get_mut(&lane)?;
         let everybody = (0..peers.n()).map(ValidatorIndex);
         let holders = everybody.filter(|peer| peers.holds(*peer, lane) >= want.end.next_seq);
-        // The author first: it has sent it to all anyway.
+        // Ask the author first, which has sent the batch to all peers anyway.
         let order = std::iter::once(lane).chain(want.tellers.iter().copied()).chain(holders);
         let mut untried = order.filter(|peer| peers.reachable(*peer) && !want.tried.contains(peer));
         let Some(peer) = untried.next() else {
@@ -154,7 +154,8 @@ impl Told {
         }
     }
 
-    /// A peer answered; `batches` of the lane came with it. The lane that was asked for; none where nothing was.
+    /// Notes that a peer answered with this many batches. Returns the requested lane; `None` if there was no such
+    /// question.
     pub fn on_answer(&mut self, now_ms: u64, peer: ValidatorIndex, id: u64, batches: usize) -> Option<ValidatorIndex> {
         let (lane, want) = self.wants.iter_mut().find(|(_, want)| want.asked == Some((peer, id)))?;
         want.asked = None;
@@ -163,7 +164,7 @@ impl Told {
         } else {
             want.answers += 1;
             if want.answers < ANSWERS_MAX {
-                // There may be more than one answer's worth; what came is checked meanwhile.
+                // There may be more than one answer's worth. The batches that came are checked meanwhile.
                 want.tried.retain(|tried| *tried != peer);
                 want.due_ms = now_ms.saturating_add(PATIENCE_MS_MIN);
             }
@@ -171,22 +172,22 @@ impl Told {
         Some(*lane)
     }
 
-    /// Whether a question of this number may be one of these.
+    /// Tells if a question with this number may be one of these.
     pub fn is_number(id: u64) -> bool {
         (FIRST_ID..FIRST_ID << 1).contains(&id)
     }
 
-    /// When to call `poll` next, if nothing else happens.
+    /// Returns the time at which to call `poll` next, if nothing else happens.
     pub fn next_deadline_ms(&self) -> Option<u64> {
         self.wants.values().map(|want| want.due_ms).min()
     }
 
-    /// Lanes that are wanted.
+    /// Returns the number of wanted lanes.
     pub fn len(&self) -> usize {
         self.wants.len()
     }
 
-    /// Whether nothing is wanted.
+    /// Tells if nothing is wanted.
     pub fn is_empty(&self) -> bool {
         self.wants.is_empty()
     }

@@ -1,9 +1,9 @@
-//! What a node lacks, as a question, and whether an answer is one to it.
+//! Wants: data that a node lacks, the questions for it, and the check that an answer fits.
 
 use rustorium_crypto::{batch_digest, block_digest};
 use rustorium_types::{BatchDigest, Block, BlockDigest, Height, Request, Response, ValidatorIndex};
 
-/// Something to be fetched.
+/// Data to be fetched.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Want {
     /// A block.
@@ -15,25 +15,25 @@ pub enum Want {
         /// The digest.
         digest: BatchDigest,
     },
-    /// Final blocks from a height on; one or more fulfil the want.
+    /// Final blocks from a height on. One or more fulfil the want.
     FinalBlocks {
         /// First height.
         first: Height,
-        /// At most this many.
+        /// Largest number of blocks.
         count: u32,
     },
-    /// A final block and those below it, each proven by the hash in the one above it.
+    /// A final block and blocks below it. Each is proven by the hash in the one above it.
     Ancestors {
-        /// The newest of them.
+        /// Digest of the newest of them.
         digest: BlockDigest,
-        /// Its height.
+        /// Height of the newest of them.
         height: Height,
-        /// So many, fewer than `SYNC_ITEMS_MAX`.
+        /// Number of blocks, less than `SYNC_ITEMS_MAX`.
         count: u32,
     },
 }
 
-/// What an answer is to a want.
+/// Judgement of an answer to a want.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Verdict {
     Fulfilled,
@@ -53,7 +53,7 @@ impl Want {
         }
     }
 
-    /// Digests are compared here; signatures and payload roots are left to those who have keys and parents.
+    /// Compares digests. Signatures and payload roots are left to callers that have keys and parents.
     pub(crate) fn judge(&self, response: &Response) -> Verdict {
         let right = match (self, response) {
             (_, Response::NotHeld) => return Verdict::NotHeld,
@@ -68,7 +68,7 @@ impl Want {
                 consecutive(*first, blocks)
             }
             (Self::Ancestors { digest, height, .. }, Response::FinalBlocks { blocks, .. }) => {
-                // An older release answers up to a block below that it has a finalization of.
+                // An older release answers up to a lower block that it has a finalization of.
                 let Some(last) = blocks.last().filter(|last| last.header.height == *height) else {
                     return Verdict::NotHeld;
                 };
@@ -80,7 +80,7 @@ impl Want {
     }
 }
 
-/// Whether each block is the parent of the next one.
+/// Tells if each block is the parent of the next one.
 fn linked(blocks: &[Block]) -> bool {
     blocks.windows(2).all(|pair| pair[1].header.parent == block_digest(&pair[0].header))
 }

@@ -1,4 +1,4 @@
-//! Where a peer is dialed: a host, by name or by number, and a port.
+//! Addresses at which peers are dialed: a host, by name or by number, and a port.
 
 use serde::Deserialize;
 use std::fmt;
@@ -7,16 +7,16 @@ use std::net::SocketAddr;
 use thiserror::Error;
 use tokio::net::lookup_host;
 
-/// Bytes of an address in words.
+/// Bytes of an address in text form.
 pub const ADDRESS_BYTES_MAX: usize = 128;
 
-/// A peer's `host:port`. A name is resolved anew at each attempt, so that a peer may move.
+/// A peer's `host:port`. A name is resolved again at each attempt, because the peer may move.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub enum PeerAddress {
-    /// Numbers.
+    /// An IP address and a port.
     Fixed(SocketAddr),
-    /// A name of the system's resolver, and a port.
+    /// A host name for the system's resolver, and a port.
     Named {
         /// The name.
         host: String,
@@ -25,16 +25,16 @@ pub enum PeerAddress {
     },
 }
 
-/// Why text is no peer's address.
+/// Text that is not a peer's address.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{text:?} is no address of a peer; write host:port, such as node-1.example.org:26650 or [2001:db8::1]:26650")]
 pub struct BadAddress {
-    /// The text, cut where it is long.
+    /// The text, cut if it is long.
     pub text: String,
 }
 
 impl PeerAddress {
-    /// Reads `host:port`. Errors: what can't be dialed.
+    /// Parses `host:port`. Errors: text that can't be dialed.
     pub fn parse(text: &str) -> Result<Self, BadAddress> {
         let bad = || BadAddress { text: text.chars().take(ADDRESS_BYTES_MAX).collect() };
         if text.len() > ADDRESS_BYTES_MAX {
@@ -45,7 +45,8 @@ impl PeerAddress {
         }
         let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
         let letters = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_'));
-        // Digits as they are written out again: "+7" is a number to the library, and would hide an address in a name.
+        // Accept a port only in the form in which it is printed: the library parses "+7" too, which would hide an
+        // address in a name.
         let port =
             port.parse().ok().filter(|number: &u16| *number != 0 && number.to_string() == port).ok_or_else(bad)?;
         if host.is_empty() || !letters {
@@ -54,7 +55,7 @@ impl PeerAddress {
         Ok(Self::Named { host: host.to_owned(), port })
     }
 
-    /// The address, where no resolver is needed for it.
+    /// Returns the address if it needs no resolver.
     pub fn fixed(&self) -> Option<SocketAddr> {
         match self {
             Self::Fixed(address) => Some(*address),
@@ -62,7 +63,7 @@ impl PeerAddress {
         }
     }
 
-    /// The first address of the name that can be reached from a socket of this family.
+    /// Returns the first address of the name that a socket of this family can reach.
     pub(crate) async fn resolve(&self, only_v4: bool) -> io::Result<SocketAddr> {
         let (host, port) = match self {
             Self::Fixed(address) => return Ok(*address),

@@ -1,6 +1,6 @@
-//! A small authority for certificates: of devnets, and of tests.
+//! A small certificate authority for devnets and tests.
 //!
-//! *Invariants:* its own key is in memory alone, so nobody can issue a certificate once it is gone.
+//! *Invariants:* the authority's key is only in memory, so no certificate can be issued once it is gone.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,16 +13,16 @@ use zeroize::Zeroizing;
 /// Characters of a line in a PEM file.
 const LINE: usize = 64;
 
-/// What a certificate is for.
+/// The use of a certificate.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Purpose {
-    /// A server, which clients ask by its names.
+    /// A server, which clients reach by its names.
     Server,
-    /// A client, which shows it to servers.
+    /// A client, which presents the certificate to servers.
     Client,
 }
 
-/// A certificate and its key, as PEM files have them.
+/// A certificate and its key, in PEM form.
 pub struct Issued {
     /// The certificate.
     pub certificate: String,
@@ -30,13 +30,13 @@ pub struct Issued {
     pub key: Zeroizing<String>,
 }
 
-/// An authority.
+/// A certificate authority.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: String,
 }
 
-/// What is between two marks of a PEM file.
+/// Encodes DER bytes as a PEM block with this label.
 fn pem(label: &str, der: &[u8]) -> String {
     let text = Zeroizing::new(STANDARD.encode(der));
     let mut pem = format!("-----BEGIN {label}-----\n");
@@ -52,7 +52,7 @@ fn pem(label: &str, der: &[u8]) -> String {
 }
 
 impl Authority {
-    /// Draws its key (ECDSA, P-256).
+    /// Creates an authority and draws its key (ECDSA, P-256).
     pub fn new(name: &str) -> Result<Self, rcgen::Error> {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
@@ -63,13 +63,13 @@ impl Authority {
         Ok(Self { issuer: Issuer::new(params, key), certificate })
     }
 
-    /// Its own certificate, PEM: what is trusted.
+    /// Returns the authority's own certificate, PEM. It is the one to trust.
     pub fn certificate(&self) -> &str {
         &self.certificate
     }
 
-    /// A certificate for these names and addresses with a new key. `until`: year, month and day at whose beginning it
-    /// ends, none for never.
+    /// Issues a certificate with a new key for these names and addresses. `until`: the year, month and day at whose
+    /// beginning it expires; `None` for never.
     pub fn issue(
         &self,
         names: &[String],

@@ -1,4 +1,4 @@
-//! What a node's transport is told, and the errors of starting it and of sending.
+//! The configuration of a node's transport, and the errors of starting it and of sending.
 
 use crate::Shaper;
 use crate::address::PeerAddress;
@@ -14,41 +14,41 @@ use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 
-/// Nodes that may be dialed besides a committee.
+/// Nodes that can be dialed in addition to a committee.
 pub const SEEDS_MAX: usize = 16;
 
-/// A validator of the committee, or a node that is dialed besides.
+/// A validator of the committee, or another node that is dialed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
-    /// Its index in the committee, or one that no committee has.
+    /// The peer's index in the committee, or one that no committee has.
     pub index: ValidatorIndex,
-    /// The key that it must prove.
+    /// The key that the peer must prove.
     pub node_key: PublicKey,
-    /// Where it listens; none: it is the one that dials.
+    /// The address at which the peer listens; `None` if only the peer dials.
     pub address: Option<PeerAddress>,
 }
 
 /// Limits on nodes outside the committee: *guests*, whose keys the owner names, and strangers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FollowerLimits {
-    /// Strangers at once. Zero: keys that are neither a member's nor a guest's are refused in the handshake.
+    /// Number of strangers at once. If 0, the handshake refuses keys that are neither a member's nor a guest's.
     pub strangers_max: usize,
-    /// Strangers of one network (a /24 or /48) at once. Loopback counts as no network.
+    /// Number of strangers of one network (a /24 or /48) at once. Loopback doesn't count as a network.
     pub strangers_per_network_max: usize,
-    /// A stranger that has sent nothing for so long gives way to another one.
+    /// Time without a frame after which a stranger can lose its place to another one.
     pub idle: Duration,
-    /// Frames that are read from each in a second.
+    /// Frames a second that are read from each.
     pub frames_per_s: u32,
-    /// Bytes that are read from each in a second.
+    /// Bytes a second that are read from each.
     pub read_bytes_per_s: u32,
-    /// Bytes that are sent in a second to all guests together.
+    /// Bytes a second that are sent to all guests together.
     pub guests_sent_bytes_per_s: u32,
-    /// Bytes that are sent in a second to all strangers together.
+    /// Bytes a second that are sent to all strangers together.
     pub strangers_sent_bytes_per_s: u32,
 }
 
 impl FollowerLimits {
-    /// Guests, and nobody else.
+    /// Limits that admit guests only.
     pub const CLOSED: Self = Self {
         strangers_max: 0,
         strangers_per_network_max: 2,
@@ -59,39 +59,40 @@ impl FollowerLimits {
         strangers_sent_bytes_per_s: 4 * 1024 * 1024,
     };
 
-    /// Guests, and so many strangers.
+    /// Returns limits that admit guests, and this many strangers.
     pub const fn open(strangers_max: usize) -> Self {
         Self { strangers_max, ..Self::CLOSED }
     }
 
-    /// (frames, bytes) per class and follower that wait to be sent or to be processed.
+    /// Queue sizes, (frames, bytes), per class and follower: for what waits to be sent, and for what waits to be
+    /// processed.
     pub(crate) const QUEUES: ([usize; 3], [usize; 3]) =
         ([256, 64, 64], [1024 * 1024, 2 * 1024 * 1024, 8 * 1024 * 1024]);
 }
 
-/// A node's place on the network.
+/// A node's place in the network.
 pub struct Config {
-    /// This node's index; none where it is in no committee and follows.
+    /// This node's index; `None` if it is in no committee and follows.
     pub me: Option<ValidatorIndex>,
-    /// Where to listen (UDP); port 0 takes a free one.
+    /// The UDP address to listen at. Port 0 takes a free port.
     pub listen: SocketAddr,
     /// This node's identity.
     pub identity: SigningKey,
-    /// The chain; a peer on another one is refused.
+    /// The chain. A peer on another chain is refused.
     pub chain: ChainId,
-    /// The versions of the protocol that it speaks; a peer with none of them is refused.
+    /// The versions of the peer protocol that this node speaks. A peer that speaks none of them is refused.
     pub versions: Versions,
-    /// The committee; an entry for this node itself is checked and skipped.
+    /// The committee. An entry for this node itself is checked and skipped.
     pub peers: Vec<Peer>,
     /// Per class and peer: frames that wait to be sent, and frames read and not yet processed.
     pub queue_frames: [usize; 3],
     /// Per class and peer: bytes that wait to be sent, and bytes read and not yet processed. One frame always fits.
     pub queue_bytes: [usize; 3],
-    /// Keys outside the committee that are let in, at the start; `Transport::set_guests` changes them.
+    /// Keys outside the committee that are admitted from the start. `Transport::set_guests` changes them.
     pub guests: BTreeSet<PublicKey>,
-    /// What nodes outside the committee may take.
+    /// Limits for nodes outside the committee.
     pub followers: FollowerLimits,
-    /// A pretend network, for tests.
+    /// A simulated network, for tests.
     pub shaper: Option<Arc<Shaper>>,
 }
 
@@ -100,7 +101,7 @@ impl Config {
     pub const QUEUES: ([usize; 3], [usize; 3]) =
         ([4_096, 1_024, 1_024], [16 * 1024 * 1024, 32 * 1024 * 1024, 16 * 1024 * 1024]);
 
-    /// What stays the same while committees come and go. Errors: what can't work.
+    /// Checks the part that stays the same when the committee changes. Errors: a configuration that can't work.
     pub(crate) fn checked(&self) -> Result<Checks, TransportError> {
         if self.queue_frames.contains(&0) || self.queue_bytes.contains(&0) {
             return Err(TransportError::EmptyQueue);
@@ -109,7 +110,7 @@ impl Config {
     }
 }
 
-/// Checks committees against what a node is.
+/// Checks committees against this node's identity and address.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Checks {
     pub identity: PublicKey,
@@ -117,7 +118,7 @@ pub(crate) struct Checks {
 }
 
 impl Checks {
-    /// The peers to link with. Errors: what can't work.
+    /// Returns the peers to link with. Errors: a committee that can't work.
     pub fn peers(&self, me: Option<ValidatorIndex>, peers: &[Peer]) -> Result<Vec<Peer>, TransportError> {
         if peers.len() > VALIDATORS_MAX + SEEDS_MAX {
             return Err(TransportError::TooManyPeers { got: peers.len() });
@@ -141,7 +142,7 @@ impl Checks {
     }
 }
 
-/// Why the transport could not start or take a committee.
+/// The transport could not start or take a committee.
 #[derive(Debug, Error)]
 pub enum TransportError {
     /// Another process has the port.
@@ -155,19 +156,19 @@ pub enum TransportError {
     Bind {
         /// The address.
         address: SocketAddr,
-        /// The system's word.
+        /// The system's error.
         source: io::Error,
     },
     /// The identity key can't be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// More peers than a committee has.
+    /// There are more peers than a committee and the other dialed nodes can have.
     #[error("{got} peers are more than a committee's {VALIDATORS_MAX} and {SEEDS_MAX} others")]
     TooManyPeers {
         /// Peers given.
         got: usize,
     },
-    /// Two peers with one index or key.
+    /// Two peers have the same index or key.
     #[error("validator {index} or its node key is listed twice; each validator needs an index and a key of its own")]
     DuplicatePeer {
         /// The second one.
@@ -181,42 +182,43 @@ pub enum TransportError {
     WrongIdentity {
         /// The entry.
         index: ValidatorIndex,
-        /// This node, where it is in the committee.
+        /// This node's index, if it is in the committee.
         me: Option<ValidatorIndex>,
     },
-    /// A peer's address that can't be dialed from here.
+    /// A peer has an address that can't be dialed from here.
     #[error(
         "validator {index} at {address} can't be reached from {listen}; give it a port and an address of the same family"
     )]
     Unreachable {
         /// The peer.
         index: ValidatorIndex,
-        /// Its address.
+        /// The peer's address.
         address: SocketAddr,
-        /// Where this node listens.
+        /// The address at which this node listens.
         listen: SocketAddr,
     },
-    /// A queue without room.
+    /// A queue has no room.
     #[error("every queue needs room for at least one frame and one byte")]
     EmptyQueue,
 }
 
-/// Why a frame was not taken. It was not and will not be sent.
+/// A frame was not accepted. It was not sent and will not be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum SendError {
     /// The queue of that class is full: the peer is slower than the sender.
     #[error("the queue to this peer is full; send again when it has drained")]
     Full,
-    /// No link to this peer at the moment.
+    /// There is no link to this peer at the moment.
     #[error("there is no link to this peer at the moment; it is dialed until it answers")]
     Down,
-    /// Longer than any peer would accept.
+    /// The frame is longer than any peer would accept.
     #[error("a frame of {bytes} bytes is over the limit of {}", rustorium_types::limits::FRAME_BYTES_MAX)]
     TooLarge {
-        /// Its length.
+        /// Length of the frame.
         bytes: usize,
     },
-    /// This node itself, an index outside the committee, or a key that is neither a validator's nor a follower's.
+    /// The target is this node itself, an index outside the committee, or a key that is neither a validator's nor a
+    /// follower's.
     #[error("there is no such peer")]
     NoSuchPeer,
 }

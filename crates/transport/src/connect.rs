@@ -1,10 +1,10 @@
-//! Who dials whom, and again. Between two nodes the lower key's connections count: while there is none, both dial, the
-//! higher one less often; the lower one that knows the other answers such a knock by dialing itself. Keys don't change
-//! with epochs, so no connection ends because places do, and two nodes that disagree on the epoch still find each other.
+//! Rules of dialing and redialing. Between two nodes, the connections of the lower key count. While there is none, both
+//! dial, the higher key less often. A lower key that knows the other answers such a knock by dialing. Keys don't change
+//! with epochs, so a change of places ends no connection. Two nodes that disagree on the epoch still find each other.
 //!
-//! *Invariants:* one connection per pair, of one side's the newest wins; handshakes in progress are bounded, and those of
-//! unknown addresses apart from those of validators; unless strangers may follow, only the keys of members and guests get
-//! past the handshake.
+//! *Invariants:* one connection per pair, and of one side's connections the newest wins; handshakes in progress are
+//! bounded, with separate bounds for unknown addresses and for validators' addresses; unless strangers may follow, only
+//! the keys of members and guests get past the handshake.
 
 use crate::address::PeerAddress;
 use crate::door::{DoorLimits, Inside, Verdict};
@@ -22,32 +22,33 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-/// Handshakes with addresses that validators have. One can pretend to have such an address, and on one machine all have
-/// the same.
+/// Limits on handshakes with addresses of validators. An attacker can pretend to have such an address, and on one
+/// machine all nodes have the same one.
 pub(crate) const MEMBERS: DoorLimits =
     DoorLimits { open_max: 64, open_per_site_max: 64, per_site_per_s: 64, burst: 256 };
-/// And with all others.
+/// Limits on handshakes with all other addresses.
 pub(crate) const STRANGERS: DoorLimits =
     DoorLimits { open_max: 64, open_per_site_max: 16, per_site_per_s: 10, burst: 40 };
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// A dial that isn't answered by then starts anew: QUIC's own repetitions grow ever rarer.
+/// A dial that isn't answered in this time starts again: QUIC repeats its own packets ever less often.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
-/// The higher key shows itself if it wasn't dialed by then: the lower may be waiting for its next attempt, or not know it.
+/// Time after which a higher key that wasn't dialed dials itself. The lower key may be waiting for its next attempt, or
+/// may not know the higher one.
 const KNOCK_AFTER: Duration = Duration::from_millis(250);
 
 pub(crate) type Stop = watch::Receiver<bool>;
 
 async fn stopped(stop: &mut Stop, link: &Link) -> CloseCode {
     tokio::select! {
-        // An error means that the last handle is gone, which is as good as being told.
+        // An error means that the last handle is gone, which also means to stop.
         _ = stop.wait_for(|stop| *stop) => CloseCode::Shutdown,
         code = link.ended() => code,
     }
 }
 
-/// Growing waits with jitter, so that nodes that lost each other at once don't dial at once.
+/// Growing waits with jitter, so that nodes that lost each other at the same time don't dial at the same time.
 struct Backoff {
     least: Duration,
     next: Duration,
@@ -63,7 +64,7 @@ impl Backoff {
         self.next = self.least;
     }
 
-    /// Between half of the wait and all of it.
+    /// Returns a time between half of the present wait and all of it, and doubles the wait.
     fn wait(&mut self) -> Duration {
         let wait = self.next;
         self.next = (wait * 2).min(BACKOFF_MAX);
@@ -72,7 +73,7 @@ impl Backoff {
     }
 }
 
-/// Keeps a link to a member of the committee, until the transport stops or a committee comes that lacks it.
+/// Keeps a link to a member of the committee, until the transport stops or a new committee lacks the member.
 pub(crate) async fn keep(
     shared: Arc<Shared>,
     link: Arc<Link>,
@@ -122,7 +123,7 @@ pub(crate) async fn keep(
     }
 }
 
-/// Waits, or until the peer shows itself, and dials.
+/// Dials after a wait, or at once when the peer knocks.
 async fn attempt(
     shared: &Shared,
     link: &Link,
@@ -141,7 +142,7 @@ async fn attempt(
                 let silent = || End::Lost(format!("no answer from {address}; it is dialed again"));
                 return connected.unwrap_or_else(|_| Err(silent()));
             }
-            // It has just shown that it is there: what was sent before may have met nobody.
+            // The peer has just shown that it is there. Earlier packets may have reached nobody, so dial again.
             () = link.knock.notified() => {}
         }
     }
@@ -156,7 +157,7 @@ async fn connect(shared: &Shared, link: &Link, dialer: &Dialer, address: &PeerAd
     Ok(connecting.await?)
 }
 
-/// Takes connections for as long as the endpoint is there.
+/// Accepts connections for as long as the endpoint exists.
 pub(crate) async fn accept(shared: Arc<Shared>, mut stop: Stop) {
     let _fuse = Fuse { handler: shared.handler.clone(), part: "peer port" };
     loop {
@@ -171,7 +172,7 @@ pub(crate) async fn accept(shared: Arc<Shared>, mut stop: Stop) {
             Verdict::Enter(inside) => {
                 tokio::spawn(handshake(shared.clone(), incoming, inside, stop.clone()));
             }
-            // Fails only for a validated address, which is never asked for.
+            // `retry` fails only for a validated address, which never gets `Prove`.
             Verdict::Prove => drop(incoming.retry()),
             Verdict::Refuse => {
                 shared.count_refusal(&Refusal::TooMany);
@@ -201,12 +202,12 @@ async fn handshake(shared: Arc<Shared>, incoming: Incoming, inside: Inside, stop
     }
 }
 
-/// A handshake is done: to the link of the proven key, or a knock if this node's connections count between the two, or
-/// a follower.
+/// Handles a finished handshake. The connection goes to the link of the proven key, counts as a knock if this node is
+/// the one that dials, or becomes a follower's.
 async fn accepted(shared: &Arc<Shared>, connection: Connection, mut stop: Stop) {
     let own = shared.identity.public();
     let Some(key) = tls::proven_key(&connection).filter(|key| *key != own) else {
-        // The handshake let only proven keys through.
+        // The handshake accepts only proven keys.
         return connection.close(CloseCode::Unknown.wire(), b"no key, or this node's own");
     };
     if let Some(link) = shared.roster.member(&key) {
@@ -225,7 +226,7 @@ async fn accepted(shared: &Arc<Shared>, connection: Connection, mut stop: Stop) 
             connection.close(refusal.close_code().wire(), refusal.close_code().to_string().as_bytes());
             shared.refused(connection.remote_address(), &refusal);
         }
-        // It became a member this very moment, or is no guest any more, and dials again.
+        // The peer became a member at this moment, or is no longer a guest. It dials again.
         None => connection.close(CloseCode::Changed.wire(), CloseCode::Changed.to_string().as_bytes()),
     }
 }

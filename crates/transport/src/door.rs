@@ -1,11 +1,11 @@
-//! Who may begin a handshake: whose address is proved, where there is room, at a rate for each address.
+//! The door: it decides which handshakes may begin, by proof of the address, by room, and by a rate for each address.
 //!
-//! *Invariants:* an address that isn't proved is asked to prove itself (QUIC's Retry) and gets nothing else: an answer to it
-//! is a tenth of what came, nothing is kept for it, and nobody is refused for what others do in its name; memory doesn't grow
-//! with addresses.
+//! *Invariants:* an address that isn't proved is asked to prove itself (QUIC's Retry) and gets nothing else: the answer
+//! is a tenth of the request, nothing is stored for it, and nobody is refused for what others do in its name; memory
+//! doesn't grow with addresses.
 //!
-//! Without that, a first flight and its repetition are more than three times the packet that asked for them: quinn-proto
-//! checks its limit without the datagram that it is about to write.
+//! Without that, a first flight and its repetition are more than three times as large as the packet that asked for
+//! them. The reason is that quinn-proto checks its limit without the datagram that it is about to write.
 
 use parking_lot::Mutex;
 use std::hash::{BuildHasher, RandomState};
@@ -15,10 +15,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Places to remember sites at. Sites that share one share its limits, and the key of the hash is drawn at each start.
+/// Entries that remember sites. Sites with the same entry share its limits. The key of the hash is drawn at each start.
 const PLACES: usize = 1024;
 
-/// Whom addresses are counted as: who has one address of an IPv6 network of 64 bits has all of them.
+/// Returns the site that an address is counted for. The owner of one address of an IPv6 network of 64 bits has all of
+/// them.
 pub fn site(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
@@ -26,38 +27,38 @@ pub fn site(address: IpAddr) -> IpAddr {
     }
 }
 
-/// How much goes through a door.
+/// Limits of a door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DoorLimits {
     /// Handshakes in progress.
     pub open_max: usize,
-    /// Of these, by one site.
+    /// Handshakes in progress from one site.
     pub open_per_site_max: usize,
     /// Handshakes that one site may begin in a second.
     pub per_site_per_s: u32,
-    /// As many may begin at once after a pause.
+    /// Handshakes that one site may begin at once after a pause.
     pub burst: u32,
 }
 
-/// What is done with an attempt.
+/// Decision about an attempt.
 #[derive(Debug)]
 pub enum Verdict {
     /// The handshake may begin; it is in progress until this is dropped.
     Enter(Inside),
     /// The address must be proved first (QUIC's Retry).
     Prove,
-    /// Turned away.
+    /// The attempt is turned away.
     Refuse,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
 struct Place {
     open: usize,
-    /// When all that began so far would have begun at the rate.
+    /// Time at which all handshakes that began so far would have begun at the rate.
     paid: Option<Instant>,
 }
 
-/// A door; shared by who asks and what is inside.
+/// A door. It is shared by new attempts and by handshakes in progress.
 #[derive(Debug)]
 pub struct Door {
     limits: DoorLimits,
@@ -68,18 +69,18 @@ pub struct Door {
 }
 
 impl Door {
-    /// An open door.
+    /// Creates a door.
     pub fn new(limits: DoorLimits) -> Arc<Self> {
         let (places, hasher) = (Mutex::new(vec![Place::default(); PLACES]), RandomState::new());
         Arc::new(Self { limits, hasher, places, open: AtomicUsize::new(0), proofs: AtomicU64::new(0) })
     }
 
-    /// How often an address had to be proved.
+    /// Returns how often an address had to be proved.
     pub fn proofs(&self) -> u64 {
         self.proofs.load(Relaxed)
     }
 
-    /// An attempt from this address, which is `proved` when it comes with an answer to a Retry.
+    /// Decides about an attempt from this address. `proved`: the attempt came with an answer to a Retry.
     pub fn knock(self: &Arc<Self>, now: Instant, address: IpAddr, proved: bool) -> Verdict {
         if !proved {
             self.proofs.fetch_add(1, Relaxed);
@@ -88,7 +89,7 @@ impl Door {
         let number = (self.hasher.hash_one(site(address)) % PLACES as u64) as usize;
         let mut places = self.places.lock();
         let place = &mut places[number];
-        // All changes of `open` up are made under the lock.
+        // `open` is increased only under this lock.
         let room = self.open.load(Relaxed) < self.limits.open_max && place.open < self.limits.open_per_site_max;
         if !room || !self.book(&mut place.paid, now) {
             return Verdict::Refuse;
@@ -98,7 +99,7 @@ impl Door {
         Verdict::Enter(Inside { door: self.clone(), place: number })
     }
 
-    /// Whether the rate allows one more now (the generic cell rate algorithm).
+    /// Checks that the rate allows one more handshake now (the generic cell rate algorithm).
     fn book(&self, paid: &mut Option<Instant>, now: Instant) -> bool {
         let each = Duration::from_secs(1).checked_div(self.limits.per_site_per_s).unwrap_or(Duration::from_secs(1));
         let start = paid.map_or(now, |paid| paid.max(now));
@@ -114,7 +115,7 @@ impl Door {
 #[derive(Debug)]
 pub struct Inside {
     door: Arc<Door>,
-    /// Where it is counted as its site's.
+    /// Number of the site's entry, in which the handshake is counted.
     place: usize,
 }
 
@@ -151,7 +152,7 @@ mod tests {
             assert!(matches!(door.knock(now, address(number), false), Verdict::Prove));
         }
         assert_eq!(door.proofs(), 200);
-        // Some of those addresses are real after all: what was forged in their names doesn't count.
+        // Some of those addresses are real after all. Attempts forged in their names don't count.
         let mut held: Vec<Inside> = (0..3).map(|_| enter(door.knock(now, address(0), true))).collect();
         assert!(matches!(door.knock(now, address(0), true), Verdict::Refuse), "its share is in use");
         held.extend((1..6).map(|number| enter(door.knock(now, address(number), true))));

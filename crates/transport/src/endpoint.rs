@@ -1,7 +1,7 @@
 //! The one UDP socket of a node and how QUIC uses it.
 //!
-//! *Invariants:* what a restarted node must know to tell its peers that old connections are gone derives from its
-//! identity, so that they learn it at their next packet rather than by a time-out.
+//! *Invariants:* a restarted node derives from its identity all that it needs to tell peers that old connections are
+//! gone, so that they learn it at their next packet, not by a time-out.
 
 use crate::config::{Config, Peer, TransportError};
 use crate::tls::{self, KnownKeys, TlsError};
@@ -17,15 +17,16 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
-/// Asked of the system, which gives what its limits allow: a burst of all peers' batches at once.
+/// Buffer size requested from the system, which gives as much as its limits allow: a burst of all peers' batches at
+/// once.
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 /// Connections that may wait for their handshake to start.
 const INCOMING_MAX: usize = 256;
-/// Early packets kept for those, each and together.
+/// Bytes of early packets kept for each of those, and for all together.
 const INCOMING_BYTES: u64 = 16 * 1024;
 const INCOMING_BYTES_TOTAL: u64 = 1024 * 1024;
 
-/// How connections are accepted, by where they come from.
+/// Configurations for accepting connections, by the peer's address.
 pub(crate) struct Servers {
     loopback: Kinds,
     other: Kinds,
@@ -58,7 +59,7 @@ impl Servers {
     }
 }
 
-/// How peers are dialed.
+/// Configuration for dialing a peer.
 #[derive(Debug, Clone)]
 pub(crate) struct Dialer {
     config: ClientConfig,
@@ -69,7 +70,7 @@ impl Dialer {
         Ok(Self { config: tls::peer_client_config(identity, &peer.node_key)? })
     }
 
-    /// The configuration for a peer at this address.
+    /// Returns the configuration for the peer at this address.
     pub fn client(&self, address: IpAddr) -> ClientConfig {
         let mut config = self.config.clone();
         config.transport_config(Arc::new(tuning::peer(address)));
@@ -90,7 +91,7 @@ pub(crate) fn open(
     servers: &Servers,
     runtime: &Handle,
 ) -> Result<Endpoint, TransportError> {
-    // Smaller buffers cost speed only.
+    // Smaller buffers only cost speed.
     let _ = sockopt::set_socket_recv_buffer_size(&socket, SOCKET_BUFFER_BYTES);
     let _ = sockopt::set_socket_send_buffer_size(&socket, SOCKET_BUFFER_BYTES);
     let bind = |source| TransportError::Bind { address: config.listen, source };
@@ -105,13 +106,15 @@ pub(crate) fn open(
     Endpoint::new(quic, Some((*servers.other.stranger).clone()), socket, Arc::new(TokioRuntime)).map_err(bind)
 }
 
-/// Marks this node's connection ids: an id without the mark is junk, one with it belongs to a connection that ended.
+/// Returns the key that marks this node's connection ids. An id without the mark is junk; an id with it belongs to a
+/// connection that ended.
 fn connection_id_key(identity: &SigningKey) -> u64 {
     let bytes = hash(domain::LINK, &[b"connection ids", &identity.public()]);
     bytes[..8].iter().fold(0, |key, byte| key << 8 | u64::from(*byte))
 }
 
-/// Proves to a peer that an old connection is gone: a secret function of its id.
+/// Key of the stateless reset tokens, which prove to a peer that an old connection is gone: a secret function of the
+/// connection's id.
 struct ResetKey(Zeroizing<[u8; 32]>);
 
 impl ResetKey {

@@ -1,7 +1,7 @@
 //! Frames on a stream: a length (u32, little-endian) and that many bytes; and the greeting before the first one.
 //!
-//! *Invariants:* a length over the limit is refused before anything is allocated for it; memory grows with what came,
-//! not with what was announced; no bytes of a peer make it panic.
+//! *Invariants:* a length over the limit is refused before anything is allocated for it; memory grows with the bytes
+//! received, not with the length announced; no bytes of a peer make it panic.
 
 use crate::refusal::Refusal;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -9,44 +9,45 @@ use rustorium_types::limits::FRAME_BYTES_MAX;
 use rustorium_types::{ChainId, Class, link_version};
 use std::fmt;
 
-/// The versions of the protocol between nodes that this release speaks. A release that adds one keeps the one before: a
-/// net is upgraded node by node.
+/// The versions of the peer protocol that this release speaks. A release that adds one keeps the version before it,
+/// because a net is upgraded node by node.
 pub const SPOKEN: Versions = Versions { newest: link_version::DIGESTS, oldest: link_version::FIRST };
 /// Bytes of a greeting.
 pub const HELLO_BYTES: usize = 39;
 
 const MAGIC: [u8; 4] = *b"RSTM";
 const LENGTH_BYTES: usize = 4;
-/// Frames up to this are copied behind their length, so that many make one write; larger ones go as they are.
+/// Frames up to this size are copied behind their length, so that many frames make one write. Larger frames are written
+/// without a copy.
 const COPIED_BYTES_MAX: usize = 8 * 1024;
-/// Allocated at once for a frame that is announced; more when it comes.
+/// Bytes allocated when a frame is announced. More is allocated as its bytes arrive.
 const RESERVED_BYTES_MAX: usize = 64 * 1024;
 
 pub(crate) const CLASSES: [Class; 3] = [Class::Consensus, Class::Data, Class::Sync];
 
-/// Versions of the protocol between nodes, from the oldest to the newest. Both sides greet before they know each other, and
-/// then speak the newest that both have.
+/// Versions of the peer protocol, from the oldest to the newest. Both sides greet before they know each other, and then
+/// speak the newest version that both have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Versions {
-    /// The highest.
+    /// The highest version.
     pub newest: u8,
-    /// The lowest; not above the highest, nor more than 255 below it.
+    /// The lowest version. It is not above the highest, nor more than 255 below it.
     pub oldest: u8,
 }
 
 impl Versions {
-    /// Its two bytes: the newest, and how many below it are spoken too. A single version looks as it did before there were
-    /// ranges.
+    /// Encodes the range in two bytes: the newest version, and how many below it are also spoken. A single version has
+    /// the same encoding as in releases before ranges existed.
     fn to_wire(self) -> [u8; 2] {
         [self.newest, self.newest.saturating_sub(self.oldest)]
     }
 
-    /// None: it would begin below zero.
+    /// Decodes a range; `None` if it would begin below zero.
     fn from_wire([newest, older]: [u8; 2]) -> Option<Self> {
         newest.checked_sub(older).map(|oldest| Self { newest, oldest })
     }
 
-    /// The newest version that both have.
+    /// Returns the newest version that both have.
     pub fn common(self, other: Self) -> Option<u8> {
         let newest = self.newest.min(other.newest);
         (newest >= self.oldest.max(other.oldest)).then_some(newest)
@@ -63,19 +64,20 @@ impl fmt::Display for Versions {
     }
 }
 
-/// What each side says first on each stream; who it is, its key has shown, and which place that has differs by epoch.
+/// The greeting that each side sends first on each stream. It names no one: the key has proved who the peer is, and the
+/// key's place depends on the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hello {
-    /// The chain that it speaks of.
+    /// The sender's chain.
     pub chain: ChainId,
-    /// What the stream carries.
+    /// Class of the frames on the stream.
     pub class: Class,
-    /// What it speaks.
+    /// The versions that the sender speaks.
     pub versions: Versions,
 }
 
 impl Hello {
-    /// Its encoding.
+    /// Encodes the greeting.
     pub fn to_bytes(self) -> [u8; HELLO_BYTES] {
         let mut bytes = [0; HELLO_BYTES];
         let mut out = &mut bytes[..];
@@ -86,8 +88,8 @@ impl Hello {
         bytes
     }
 
-    /// Reads a greeting and says which version to speak; one of other versions or of another chain is refused with what it
-    /// says.
+    /// Parses a greeting and returns it with the version to speak. Errors: the greeting is malformed, shares no version
+    /// or is of another chain. The refusal contains the peer's versions or chain.
     pub fn parse(bytes: &[u8; HELLO_BYTES], chain: &ChainId, ours: Versions) -> Result<(Self, u8), Refusal> {
         let mut rest = &bytes[..];
         let mut magic = [0; 4];
@@ -108,12 +110,12 @@ impl Hello {
     }
 }
 
-/// The chunks to write for `frames`, in order: small frames share a chunk.
+/// Collects in `chunks` what to write for `frames`, in order. Small frames share a chunk.
 pub(crate) fn gather(frames: &mut Vec<Bytes>, chunks: &mut Vec<Bytes>) {
     let small = frames.iter().map(Bytes::len).filter(|len| *len <= COPIED_BYTES_MAX).sum::<usize>();
     let mut shared = BytesMut::with_capacity(small + frames.len() * LENGTH_BYTES);
     for frame in frames.drain(..) {
-        // A frame is at most FRAME_BYTES_MAX: `Outbox::push` refuses longer ones.
+        // `Outbox::push` refuses frames longer than FRAME_BYTES_MAX.
         shared.put_u32_le(u32::try_from(frame.len()).unwrap_or(u32::MAX));
         if frame.len() <= COPIED_BYTES_MAX {
             shared.extend_from_slice(&frame);
@@ -127,18 +129,18 @@ pub(crate) fn gather(frames: &mut Vec<Bytes>, chunks: &mut Vec<Bytes>) {
     }
 }
 
-/// What the bytes so far make.
+/// Result of decoding the bytes so far.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
-    /// All bytes are used up; more are needed.
+    /// More bytes are needed; the present ones are used up.
     More,
     /// A frame of this many bytes follows.
     Announced(usize),
-    /// A frame is complete.
+    /// A complete frame.
     Complete(Bytes),
 }
 
-/// Cuts a stream's bytes into frames.
+/// Splits a stream's bytes into frames.
 #[derive(Debug, Default)]
 pub struct Decoder {
     length: [u8; LENGTH_BYTES],
@@ -148,7 +150,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Takes bytes from the front of `chunk` up to the next step. Error: a frame over the limit.
+    /// Takes bytes from the front of `chunk` up to the next step. Errors: a frame over the limit.
     pub fn step(&mut self, chunk: &mut Bytes) -> Result<Step, Refusal> {
         let Some(announced) = self.announced else { return self.read_length(chunk) };
         let take = chunk.len().min(announced - self.body.len());
@@ -251,7 +253,7 @@ mod tests {
         (any::<u8>(), any::<u8>()).prop_map(|(a, b)| Versions { newest: a.max(b), oldest: a.min(b) })
     }
 
-    /// What the release before ranges said and took: version 2 as a little-endian u16, and nothing else.
+    /// The release before ranges sent and accepted this: version 2 as a little-endian u16, and nothing else.
     #[test]
     fn a_greeting_of_one_version_is_as_it_was_before_ranges() {
         let hello = Hello { chain: ChainId([7; 32]), class: Class::Data, versions: Versions { newest: 2, oldest: 2 } };

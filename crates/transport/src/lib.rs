@@ -1,10 +1,10 @@
 //! Links between nodes over QUIC: proven identities, a committee that may change, followers, framing, priorities, bounded queues and the delay shaper of tests.
 //!
-//! *Invariants:* knows no message's meaning; whoever is on a link has proved its node key, under which alone its frames
-//! are handed up: which place the key has depends on the epoch; frames of one class arrive in order, and none waits behind
-//! a less urgent class; everything that waits is bounded, and what followers may take is apart from what validators need.
-//! A frame that was taken is lost only with its link: when a link goes down, what waited for it is dropped, and the owner
-//! sends again.
+//! *Invariants:* knows no message's meaning; each peer on a link has proved its node key, and its frames are handed up
+//! under that key alone: the key's place depends on the epoch; frames of one class arrive in order, and none waits
+//! behind a less urgent class; everything that waits is bounded, and followers' resources are separate from those of
+//! validators. An accepted frame is lost only with its link: when a link goes down, the frames that waited for it are
+//! dropped, and the owner sends again.
 
 mod address;
 pub mod authority;
@@ -58,31 +58,31 @@ use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-/// What `close` waits for the last packets at most.
+/// Time that `close` waits at most for the last packets.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What comes from the network. Called on the runtime's threads: it must not block.
+/// Receiver of network events. Its methods are called on the runtime's threads and must not block.
 pub trait Handler: Send + Sync + 'static {
-    /// A frame came. While its credit is kept, less is read from that peer and class.
+    /// Receives a frame. While its credit is held, less is read from that peer and class.
     fn frame(&self, frame: Frame);
-    /// A validator's or follower's link came up or went down; alternates per key, starting with up.
+    /// Reports that a validator's or follower's link came up or went down. Reports alternate per key, starting with up.
     fn link(&self, node_key: &PublicKey, up: bool);
-    /// A peer ended its link, which was up, for another connection with this node's key. A process has one connection at a
-    /// time to each peer, so that another one has the key too.
+    /// Reports that a peer ended its link, which was up, for another connection with this node's key. A process has
+    /// only one connection to each peer at a time, so another process has the key too.
     fn replaced(&self, node_key: &PublicKey) {
         let _ = node_key;
     }
-    /// A connection was refused, by this side or the other.
+    /// Reports that this side or the other refused a connection.
     fn refused(&self, address: SocketAddr, why: &Refusal) {
         let _ = (address, why);
     }
-    /// A loop that keeps or accepts links panicked, and is gone.
+    /// Reports that a loop that keeps or accepts links panicked. The loop is gone.
     fn panicked(&self, part: &'static str) {
         let _ = part;
     }
 }
 
-/// Tells the handler where the task that holds it panics.
+/// Reports a panic of the task that holds it to the handler.
 pub(crate) struct Fuse {
     pub handler: Arc<dyn Handler>,
     pub part: &'static str,
@@ -96,14 +96,14 @@ impl Drop for Fuse {
     }
 }
 
-/// Where connections come in: those of addresses that validators have, and all others.
+/// The doors of incoming connections: one for addresses of validators, one for all others.
 #[derive(Clone, Debug)]
 pub(crate) struct Doors {
     pub members: Arc<Door>,
     pub strangers: Arc<Door>,
 }
 
-/// What all tasks of a transport share.
+/// State shared by all tasks of a transport.
 pub(crate) struct Shared {
     pub identity: SigningKey,
     pub chain: ChainId,
@@ -111,7 +111,7 @@ pub(crate) struct Shared {
     pub endpoint: Endpoint,
     pub handler: Arc<dyn Handler>,
     pub roster: Arc<Roster>,
-    /// Whether only addresses of IP version 4 can be dialed.
+    /// True if only IPv4 addresses can be dialed.
     pub only_v4: bool,
     keys: Arc<tls::KnownKeys>,
     servers: endpoint::Servers,
@@ -141,7 +141,7 @@ impl Shared {
         self.handler.refused(address, why);
     }
 
-    /// Held by whoever has the session of this key.
+    /// Returns the lock that the session of this key holds.
     pub fn turn(&self, key: &PublicKey) -> Arc<AsyncMutex<()>> {
         let mut turns = self.turns.lock();
         if let Some(turn) = turns.get(key).and_then(Weak::upgrade) {
@@ -153,7 +153,7 @@ impl Shared {
         turn
     }
 
-    /// Whether this node's connections are the ones that count between the two: the lower key's do.
+    /// Tells if this node's connections are the ones that count between the two. Those of the lower key do.
     pub fn dials(&self, link: &Link) -> bool {
         self.checks.identity < link.node_key && link.address().is_some()
     }
@@ -170,7 +170,7 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// A node's links. Clones are the same transport; it ends with `close` or with the last clone.
+/// A node's links. Clones share one transport. It ends with `close` or with the last clone.
 #[derive(Clone, Debug)]
 pub struct Transport {
     shared: Arc<Shared>,
@@ -185,13 +185,14 @@ struct Lifeline {
 }
 
 impl Transport {
-    /// Listens, and links with every peer for as long as the transport lives.
+    /// Starts to listen, and to link with every peer for as long as the transport lives.
     pub fn start(config: Config, handler: Arc<dyn Handler>, runtime: &Handle) -> Result<Self, TransportError> {
         let socket = endpoint::bind(config.listen)?;
         Self::start_on(socket, config, handler, runtime)
     }
 
-    /// The same on a socket that is bound already; `config.listen` says only which family it is of.
+    /// Does what `start` does, on a socket that is already bound. `config.listen` only gives the socket's address
+    /// family.
     pub fn start_on(
         socket: UdpSocket,
         config: Config,
@@ -230,9 +231,9 @@ impl Transport {
         Ok(transport)
     }
 
-    /// Takes another committee, while everything runs. Links of node keys that stay keep their connections and what waits
-    /// on them; others end, and new ones are dialed. When it returns, indices mean places in this committee. Frames of
-    /// those who left may still be handed up for a moment, under their keys.
+    /// Sets another committee, while everything runs. Links of node keys that stay keep their connections and queues;
+    /// others end, and new ones are dialed. When it returns, indices mean places in this committee. Frames of removed
+    /// members may still be handed up for a moment, under their keys.
     pub fn set_peers(&self, me: Option<ValidatorIndex>, peers: &[Peer]) -> Result<(), TransportError> {
         let shared = &self.shared;
         let peers = shared.checks.peers(me, peers)?;
@@ -252,79 +253,79 @@ impl Transport {
         Ok(())
     }
 
-    /// Takes other guests: keys outside the committee that are let in by name, each with a place that strangers can't take.
-    /// Links of those who are guests no more end.
+    /// Sets other guests: keys outside the committee that are admitted by name, each with a place that strangers can't
+    /// take. Links of former guests end.
     pub fn set_guests(&self, guests: BTreeSet<PublicKey>) {
         self.shared.roster.set_guests(guests);
     }
 
-    /// Ends the link of a node outside the committee, and refuses its key for so long.
+    /// Ends the link of a node outside the committee, and refuses its key for `time`.
     pub fn bar(&self, node_key: &PublicKey, time: Duration) {
         self.shared.roster.bar(node_key, Instant::now() + time);
     }
 
-    /// Whether less than half of a class's queue waits to be sent to whoever has this node key. None: it isn't linked.
+    /// Tells if less than half of a class's send queue to this node key is in use; `None` if the key isn't linked.
     pub fn has_room(&self, node_key: &PublicKey, class: Class) -> Option<bool> {
         self.shared.roster.of(node_key)?.has_room(class)
     }
 
-    /// Queues a frame for a member of the committee. From any thread; never blocks.
+    /// Queues a frame for a member of the committee. Callable from any thread; never blocks.
     pub fn send(&self, to: ValidatorIndex, class: Class, frame: Bytes) -> Result<(), SendError> {
         self.shared.roster.at(to).ok_or(SendError::NoSuchPeer)?.send(class, frame)
     }
 
-    /// Queues a frame for whoever has this node key, a validator or a follower.
+    /// Queues a frame for the node with this key, a validator or a follower.
     pub fn send_to(&self, node_key: &PublicKey, class: Class, frame: Bytes) -> Result<(), SendError> {
         self.shared.roster.of(node_key).ok_or(SendError::NoSuchPeer)?.send(class, frame)
     }
 
-    /// Queues a frame for every validator whose link is up and has room; returns how many.
+    /// Queues a frame for every validator whose link is up and has room. Returns their number.
     pub fn broadcast(&self, class: Class, frame: Bytes) -> usize {
         self.shared.roster.each_member(|link| link.send(class, frame.clone()).is_ok())
     }
 
-    /// Queues a frame for every follower that has room; returns how many.
+    /// Queues a frame for every follower that has room. Returns their number.
     pub fn broadcast_followers(&self, class: Class, frame: Bytes) -> usize {
         self.shared.roster.each_follower(|link| link.send(class, frame.clone()).is_ok())
     }
 
-    /// The version of the protocol that both ends of the link to a member speak, or spoke at last.
+    /// Returns the version of the peer protocol that both ends of the link to a member speak, or spoke last.
     pub fn version(&self, peer: ValidatorIndex) -> Option<u8> {
         self.shared.roster.at(peer)?.version()
     }
 
-    /// The smoothed round trip of the link to a member, while it is up.
+    /// Returns the smoothed round trip of the link to a member, while the link is up.
     pub fn rtt_us(&self, peer: ValidatorIndex) -> Option<u64> {
         self.shared.roster.at(peer)?.rtt_us()
     }
 
-    /// How the links to the committee are doing, by the order in which it was given.
+    /// Returns the state of the links to the committee, in the order in which it was given.
     pub fn status(&self) -> Vec<LinkStatus> {
         self.shared.roster.links().iter().map(|link| link.status()).collect()
     }
 
-    /// How the links to followers are doing.
+    /// Returns the state of the links to followers.
     pub fn followers(&self) -> Vec<LinkStatus> {
         self.shared.roster.followers().iter().map(|link| link.status()).collect()
     }
 
-    /// Where this node listens.
+    /// Returns the address at which this node listens.
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.shared.endpoint.local_addr().ok()
     }
 
-    /// Figures for the node's registry.
+    /// Returns a collector of the transport's metrics for the node's registry.
     pub fn metrics(&self) -> TransportMetrics {
         TransportMetrics::new(self.shared.roster.clone(), self.shared.doors.clone(), self.shared.refusals.clone())
     }
 
-    /// Ends all links, tells the peers, and returns when both have happened. The port is free soon after the last clone
-    /// is gone.
+    /// Ends all links and tells the peers. Returns when both are done. The port is free soon after the last clone is
+    /// gone.
     pub async fn close(&self) {
         self.lifeline.stop.send_replace(true);
         let tasks = std::mem::take(&mut *self.lifeline.tasks.lock());
         for task in tasks {
-            // A task that panicked has ended too.
+            // A task that panicked has also ended.
             let _ = task.await;
         }
         self.shared.endpoint.close(CloseCode::Shutdown.wire(), CloseCode::Shutdown.to_string().as_bytes());

@@ -1,7 +1,7 @@
-//! One link: the queues, credits and counters of a peer, which outlive its connections.
+//! A link: the queues, credits and counters of a peer. They outlive its connections.
 //!
-//! *Invariants:* at most one connection at a time; what is read and not yet processed is bounded per class, also over
-//! reconnects; a link is of one node key for ever, while its place in the committee may change.
+//! *Invariants:* at most one connection at a time; frames read and not yet processed are bounded per class, also across
+//! reconnects; a link belongs to one node key for ever, while the key's place in the committee may change.
 
 use crate::address::PeerAddress;
 use crate::config::SendError;
@@ -21,45 +21,45 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
-/// Connections of one peer that wait for the one before to end; a node makes one at a time.
+/// Connections of one peer that wait for the previous one to end. A node makes one at a time.
 const ACCEPTED_MAX: usize = 4;
 
-/// Frames and bytes of consensus that are read from a peer and not yet processed.
+/// Frames and bytes of consensus that may be read from a peer and not yet processed.
 const CONSENSUS_READ: (usize, usize) = (512, 4 * 1024 * 1024);
 
-/// Frames of consensus that are read from a peer in a second. An honest member sends some 2.6 a block, so this is no limit
-/// below 1,500 blocks a second; there it slows both sides down alike.
+/// Frames of consensus that are read from a peer in a second. An honest member sends about 2.6 a block, so this is no
+/// limit below 1,500 blocks a second. Above that rate it slows both sides down alike.
 pub(crate) const CONSENSUS_FRAMES_PER_S: u32 = 4_000;
 
-/// A frame that came. Dropping it (or its `credit`) lets the peer send more.
+/// A received frame. Dropping it (or its `credit`) lets the peer send more.
 #[derive(Debug)]
 pub struct Frame {
-    /// The node key that its sender has proved. Whose key that is depends on the epoch: ask at the time of use.
+    /// The node key that the sender proved. The key's role depends on the epoch: look it up at the time of use.
     pub from: PublicKey,
-    /// The stream it came on.
+    /// Class of the stream on which the frame came.
     pub class: Class,
     /// The frame, without its length.
     pub bytes: Bytes,
-    /// Its share of what may be read and not yet processed; keep it until the frame is.
+    /// The frame's share of what may be read and not yet processed. Hold it until the frame is processed.
     pub credit: Credit,
 }
 
-/// Bounds what is read from a peer and not yet processed; given back when dropped.
+/// Share of the bytes that may be read from a peer and not yet processed. It is returned when dropped.
 #[derive(Debug, Default)]
 pub struct Credit(#[expect(dead_code, reason = "held for what its drop does")] Option<OwnedSemaphorePermit>);
 
-/// How a link is doing.
+/// State of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkStatus {
     /// The peer's key.
     pub node_key: PublicKey,
-    /// Its place in the committee; none: it follows.
+    /// The peer's place in the committee; `None` if the peer follows.
     pub index: Option<ValidatorIndex>,
-    /// Whether frames can be sent.
+    /// True if frames can be sent.
     pub up: bool,
-    /// The smoothed round trip, while up.
+    /// The smoothed round trip, while the link is up.
     pub rtt_us: Option<u64>,
-    /// The version of the protocol that both sides speak, once it has been up.
+    /// The version of the protocol that both sides speak, once the link has been up.
     pub version: Option<u8>,
     /// Bytes of frames handed to the network since the start.
     pub sent_bytes: u64,
@@ -69,13 +69,13 @@ pub struct LinkStatus {
     pub queue_frames: [usize; 3],
     /// Bytes that wait to be sent, per class.
     pub queue_bytes: [usize; 3],
-    /// How often the link came up again after it had been.
+    /// Number of times that the link came up again after it had been up.
     pub reconnects: u64,
-    /// Why it went down or can't come up, at the last time.
+    /// Reason of the last time that the link went down or could not come up.
     pub last_error: Option<String>,
 }
 
-/// What passed on one class' streams.
+/// Counters of one class' streams.
 #[derive(Debug, Default)]
 pub(crate) struct ClassCounters {
     pub sent_frames: AtomicU64,
@@ -85,23 +85,23 @@ pub(crate) struct ClassCounters {
     pub full: AtomicU64,
 }
 
-/// What may wait on a link, and how fast it may go.
+/// Limits on queues and rates of a link.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Bounds {
     pub queue_frames: [usize; 3],
     pub queue_bytes: [usize; 3],
-    /// On what is read.
+    /// Rate of reading.
     pub read: Option<Arc<Pace>>,
-    /// On what is sent, perhaps shared with other links.
+    /// Rate of sending, which may be shared with other links.
     pub sent: Option<Arc<Pace>>,
 }
 
-/// What a committee says of a link; changes with it.
+/// The committee's data about a link. They change with the committee.
 #[derive(Debug, Clone, Default)]
 struct Place {
     index: Option<ValidatorIndex>,
     address: Option<PeerAddress>,
-    /// What the address was last resolved to.
+    /// Result of the last resolution of the address.
     resolved: Option<SocketAddr>,
 }
 
@@ -111,10 +111,10 @@ pub(crate) struct Link {
     pub outboxes: [Outbox; 3],
     pub counters: [ClassCounters; 3],
     pub ups: AtomicU64,
-    /// The peer, which this node dials, has shown that it is there.
+    /// Signals that the peer, which this node dials, has shown that it is there.
     pub knock: Notify,
     pub bounds: Bounds,
-    /// On frames of consensus that are read.
+    /// Rate of consensus frames that are read.
     pub consensus: Pace,
     place: Mutex<Place>,
     ended: watch::Sender<Option<CloseCode>>,
@@ -125,7 +125,7 @@ pub(crate) struct Link {
     shaper: Option<Mutex<LinkShaper>>,
     connection: Mutex<Option<Connection>>,
     version: Mutex<Option<u8>>,
-    /// When a frame came last, or the link was made.
+    /// Time of the last frame, or of the link's creation.
     heard: Mutex<Instant>,
     last_error: Mutex<Option<String>>,
 }
@@ -137,7 +137,7 @@ impl Link {
         read_frames[consensus] = read_frames[consensus].min(CONSENSUS_READ.0);
         read_bytes[consensus] = read_bytes[consensus].min(CONSENSUS_READ.1);
         let credit_max = read_bytes.map(|bytes| bytes.min(u32::MAX as usize).min(Semaphore::MAX_PERMITS));
-        // A frame costs its bytes, and at least the share that makes the frames bounded too.
+        // A frame costs its bytes, but at least a fixed share, so that the number of frames is bounded too.
         let units = CLASSES.map(|c| credit_max[c as usize].div_ceil(read_frames[c as usize]));
         Self {
             node_key,
@@ -161,7 +161,7 @@ impl Link {
         }
     }
 
-    /// The peer's place in a committee, the first or another.
+    /// Sets the peer's place in a committee, for the first time or again.
     pub fn set_place(&self, index: ValidatorIndex, address: Option<PeerAddress>) {
         let mut place = self.place.lock();
         let resolved = if place.address == address { place.resolved } else { None };
@@ -185,14 +185,14 @@ impl Link {
         self.place.lock().resolved = Some(address);
     }
 
-    /// Where connections that the peer made come in from now on.
+    /// Returns a receiver of all connections that the peer makes from now on.
     pub fn take_accepted(&self) -> mpsc::Receiver<Connection> {
         let (sender, receiver) = mpsc::channel(ACCEPTED_MAX);
         *self.accepted.lock() = Some(sender);
         receiver
     }
 
-    /// Hands on a connection that the peer made.
+    /// Passes on a connection that the peer made.
     pub fn accept(&self, connection: Connection) {
         let sender = self.accepted.lock().clone();
         let refused = match sender {
@@ -212,7 +212,7 @@ impl Link {
     /// Waits until the link ends for good.
     pub async fn ended(&self) -> CloseCode {
         let mut ended = self.ended.subscribe();
-        // The sender lives as long as the link.
+        // The sender lives as long as the link, so this doesn't fail.
         ended.wait_for(Option::is_some).await.ok().and_then(|code| *code).unwrap_or(CloseCode::Shutdown)
     }
 
@@ -233,7 +233,7 @@ impl Link {
         let class = class as usize;
         let cost = bytes.max(self.credit_units[class]).min(self.credit_max[class]);
         let cost = u32::try_from(cost).unwrap_or(u32::MAX);
-        // The semaphore is never closed; without it there would just be no bound.
+        // The semaphore is never closed. If it were, there would only be no bound.
         Credit(self.credits[class].clone().acquire_many_owned(cost).await.ok())
     }
 
@@ -249,17 +249,17 @@ impl Link {
         *self.connection.lock() = None;
     }
 
-    /// A frame came.
+    /// Notes that a frame came.
     pub fn hear(&self) {
         *self.heard.lock() = Instant::now();
     }
 
-    /// For how long no frame has come.
+    /// Returns the time since the last frame.
     pub fn idle_for(&self, now: Instant) -> Duration {
         now.saturating_duration_since(*self.heard.lock())
     }
 
-    /// Whether less than half of this class's queue waits to be sent. None: the link is down.
+    /// Tells if less than half of this class's queue is in use; `None` if the link is down.
     pub fn has_room(&self, class: Class) -> Option<bool> {
         self.connection.lock().as_ref()?;
         Some(self.outboxes[class as usize].is_half_empty())
@@ -274,7 +274,7 @@ impl Link {
         Some(u64::try_from(connection.rtt().as_micros()).unwrap_or(u64::MAX))
     }
 
-    /// What QUIC counts of the connection at hand.
+    /// Returns QUIC's counters of the present connection.
     pub fn path(&self) -> Option<PathStats> {
         let connection = self.connection.lock().clone()?;
         Some(connection.stats().path)

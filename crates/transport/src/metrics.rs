@@ -17,11 +17,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// A figure's name, what it says of itself, and where it stands.
+/// A metric: its name, its help text, and the function that reads it.
 type Packets = (&'static str, &'static str, fn(&PathStats) -> u64);
 type Labels = [(&'static str, String); 2];
 
-/// Figures of every link: `rustorium_transport_…`, labelled by peer and class.
+/// Metrics of every link: `rustorium_transport_…`, labelled by peer and class.
 #[derive(Debug, Clone)]
 pub struct TransportMetrics {
     roster: Arc<Roster>,
@@ -34,7 +34,7 @@ impl TransportMetrics {
         Self { roster, doors, refusals }
     }
 
-    /// Adds the figures to the node's registry, which must have no prefix.
+    /// Adds the metrics to the node's registry, which must have no prefix.
     pub fn register(self, registry: &mut Registry) {
         registry.register_collector(Box::new(self));
     }
@@ -60,7 +60,7 @@ impl TransportMetrics {
 
     fn queues(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let kind = ConstGauge::new(0i64).metric_type();
-        let help = "Bytes of frames that wait to be sent";
+        let help = "Bytes of frames waiting to be sent";
         let mut family = encoder.encode_descriptor("rustorium_transport_queue", help, Some(&Unit::Bytes), kind)?;
         for (peer, link) in self.roster.numbered() {
             for class in CLASSES {
@@ -74,20 +74,20 @@ impl TransportMetrics {
 
     fn links(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let kind = ConstGauge::new(0i64).metric_type();
-        let help = "Whether the link to a peer is up (1) or down (0)";
+        let help = "1 if the link to a peer is up, otherwise 0";
         let mut family = encoder.encode_descriptor("rustorium_transport_link_up", help, None, kind)?;
         for (peer, link) in self.roster.numbered() {
             let up = i64::from(link.rtt_us().is_some());
             gauge(up, family.encode_family(&[("peer", peer.to_string())])?)?;
         }
-        let help = "Version of the protocol between nodes that is spoken on the link to a peer";
+        let help = "Link protocol version used with a peer";
         let mut family = encoder.encode_descriptor("rustorium_transport_protocol_version", help, None, kind)?;
         for (peer, link) in self.roster.numbered() {
             if let Some(version) = link.version() {
                 gauge(i64::from(version), family.encode_family(&[("peer", peer.to_string())])?)?;
             }
         }
-        let help = "Smoothed round trip of the link to a peer that is up";
+        let help = "Smoothed round-trip time of the link to a peer";
         let mut family = encoder.encode_descriptor("rustorium_transport_rtt", help, Some(&Unit::Seconds), kind)?;
         for (peer, link) in self.roster.numbered() {
             if let Some(rtt_us) = link.rtt_us() {
@@ -95,7 +95,7 @@ impl TransportMetrics {
                 ConstGauge::new(Duration::from_micros(rtt_us).as_secs_f64()).encode(family.encode_family(&labels)?)?;
             }
         }
-        let help = "Bytes that may be in flight to a peer whose link is up (QUIC's congestion window)";
+        let help = "QUIC congestion window in bytes of the link to a peer";
         let name = "rustorium_transport_congestion_window";
         let mut family = encoder.encode_descriptor(name, help, Some(&Unit::Bytes), kind)?;
         for (peer, link) in self.roster.numbered() {
@@ -107,13 +107,13 @@ impl TransportMetrics {
         Ok(())
     }
 
-    /// Of the connections at hand: a new one begins at 0.
+    /// Encodes QUIC's counters of the present connections. A new connection begins at 0.
     fn losses(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let kind = ConstCounter::new(0u64).metric_type();
         let packets: [Packets; 3] = [
-            ("sent_packets", "QUIC packets sent on the connection at hand", |path| path.sent_packets),
-            ("lost_packets", "QUIC packets lost on the connection at hand", |path| path.lost_packets),
-            ("congestion_events", "Times that the connection at hand met congestion", |path| path.congestion_events),
+            ("sent_packets", "QUIC packets sent on the current connection", |path| path.sent_packets),
+            ("lost_packets", "QUIC packets lost on the current connection", |path| path.lost_packets),
+            ("congestion_events", "Congestion events on the current connection", |path| path.congestion_events),
         ];
         for (what, help, read) in packets {
             let name = format!("rustorium_transport_{what}");
@@ -130,14 +130,14 @@ impl TransportMetrics {
 
     fn followers(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let kind = ConstGauge::new(0i64).metric_type();
-        let help = "Nodes outside the committee that are linked";
+        let help = "Connected nodes outside the committee";
         let family = encoder.encode_descriptor("rustorium_transport_followers", help, None, kind)?;
         gauge(i64::try_from(self.roster.followers().len()).unwrap_or(i64::MAX), family)
     }
 
     fn reconnects(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let kind = ConstCounter::new(0u64).metric_type();
-        let help = "How often a link came up again after it had been up";
+        let help = "Times that the link to a peer was re-established";
         let mut family = encoder.encode_descriptor("rustorium_transport_reconnects", help, None, kind)?;
         for (peer, link) in self.roster.numbered() {
             let again = link.ups.load(Relaxed).saturating_sub(1);
@@ -147,7 +147,7 @@ impl TransportMetrics {
     }
 
     fn proofs(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Attempts to connect whose address had to be proved first";
+        let help = "Connection attempts that first had to prove their address (QUIC Retry)";
         let proofs = ConstCounter::new(self.doors.members.proofs() + self.doors.strangers.proofs());
         proofs.encode(encoder.encode_descriptor(
             "rustorium_transport_address_proofs",
@@ -159,7 +159,7 @@ impl TransportMetrics {
 
     fn refusals(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let kind = ConstCounter::new(0u64).metric_type();
-        let help = "Connections that were refused, by either side, by reason";
+        let help = "Connections refused by either side, by reason";
         let mut family = encoder.encode_descriptor("rustorium_transport_refusals", help, None, kind)?;
         for (label, count) in REFUSAL_LABELS.iter().zip(self.refusals.iter()) {
             ConstCounter::new(count.load(Relaxed)).encode(family.encode_family(&[("reason", *label)])?)?;
@@ -172,10 +172,14 @@ impl Collector for TransportMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let e = &mut encoder;
         self.per_class(e, "rustorium_transport_sent_frames", "Frames handed to the network", |c| &c.sent_frames)?;
-        self.per_class(e, "rustorium_transport_sent_bytes", "Their bytes", |c| &c.sent_bytes)?;
+        self.per_class(e, "rustorium_transport_sent_bytes", "Bytes of frames handed to the network", |c| {
+            &c.sent_bytes
+        })?;
         self.per_class(e, "rustorium_transport_received_frames", "Frames received", |c| &c.received_frames)?;
-        self.per_class(e, "rustorium_transport_received_bytes", "Their bytes", |c| &c.received_bytes)?;
-        self.per_class(e, "rustorium_transport_full_frames", "Frames not taken: the queue was full", |c| &c.full)?;
+        self.per_class(e, "rustorium_transport_received_bytes", "Bytes of frames received", |c| &c.received_bytes)?;
+        self.per_class(e, "rustorium_transport_full_frames", "Frames dropped because the send queue was full", |c| {
+            &c.full
+        })?;
         self.queues(e)?;
         self.links(e)?;
         self.losses(e)?;

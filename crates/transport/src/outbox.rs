@@ -1,6 +1,6 @@
 //! The frames of one class that wait for their stream.
 //!
-//! *Invariants:* bounded in frames and bytes, though one frame of any allowed size always fits; first in, first out;
+//! *Invariants:* bounded in frames and bytes, but one frame of any allowed size always fits; first in, first out;
 //! closed while there is no link, and empty then.
 
 use crate::config::SendError;
@@ -51,19 +51,19 @@ impl Outbox {
         *self.queue.lock() = Queue::default();
     }
 
-    /// Frames and bytes that wait.
+    /// Returns the numbers of waiting frames and bytes.
     pub fn depth(&self) -> (usize, usize) {
         let queue = self.queue.lock();
         (queue.frames.len(), queue.bytes)
     }
 
-    /// Whether less than half of its frames and bytes wait.
+    /// Tells if at most half of the queue's frames and bytes are in use.
     pub fn is_half_empty(&self) -> bool {
         let (frames, bytes) = self.depth();
         frames <= self.frames_max / 2 && bytes <= self.bytes_max / 2
     }
 
-    /// Takes a frame; `release` says when it may leave, and is asked only if it is taken.
+    /// Queues a frame. `release` gives the time at which it may leave, and is called only if the frame is accepted.
     pub fn push(&self, frame: Bytes, release: impl FnOnce(usize) -> Option<Instant>) -> Result<(), SendError> {
         if frame.len() > FRAME_BYTES_MAX {
             return Err(SendError::TooLarge { bytes: frame.len() });
@@ -86,7 +86,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Waits for frames that may leave, and moves those that may, up to about `bytes`, into `out`.
+    /// Waits for frames that may leave, and moves those, up to about `bytes`, into `out`.
     pub async fn take(&self, bytes: usize, out: &mut Vec<Bytes>) {
         loop {
             match self.try_take(bytes, out) {

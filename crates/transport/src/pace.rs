@@ -1,13 +1,13 @@
-//! A limit on how fast something goes: so many frames and bytes a second, with a second's worth at once.
+//! A limit on a rate: frames and bytes a second, with a burst of one second's worth.
 //!
-//! *Invariants:* over any time span no more passes than the span's share and one burst; nobody waits for what others
-//! will ask later: first come, first served.
+//! *Invariants:* over any time span no more passes than the span's share and one burst; first come, first served, so
+//! that later requests delay no earlier one.
 
 use parking_lot::Mutex;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// What may come at once after a pause, as the time that it would take.
+/// Size of the burst after a pause, given as the time that it would take at the rate.
 const BURST: Duration = Duration::from_secs(1);
 
 /// A rate (the generic cell rate algorithm).
@@ -15,12 +15,12 @@ const BURST: Duration = Duration::from_secs(1);
 pub(crate) struct Pace {
     frame: Duration,
     byte_nanos: u64,
-    /// When all that passed so far would have passed at the rate.
+    /// Time at which everything that passed so far would have passed at the rate.
     paid: Mutex<Option<Instant>>,
 }
 
 impl Pace {
-    /// At most this much a second; zero frames: only bytes count.
+    /// Creates a limit of this many frames and bytes a second; with zero frames, only bytes count.
     pub fn new(frames_per_s: u32, bytes_per_s: u32) -> Self {
         let second = Duration::from_secs(1);
         Self {
@@ -34,7 +34,7 @@ impl Pace {
     pub async fn pass(&self, bytes: usize) {
         let now = Instant::now();
         let at = self.book(now, bytes);
-        // A sleep ends with a whole millisecond, also one that is over.
+        // A sleep ends at a whole millisecond, even if its time is already over.
         if at > now {
             sleep_until(at).await;
         }
@@ -45,7 +45,7 @@ impl Pace {
         let mut paid = self.paid.lock();
         let start = paid.map_or(now, |paid| paid.max(now));
         *paid = Some(start + cost);
-        // Never earlier than now: what is behind the burst is allowed at once.
+        // A time in the past becomes now: it is within the burst, and may pass at once.
         start.checked_sub(BURST).map_or(now, |at| at.max(now))
     }
 }

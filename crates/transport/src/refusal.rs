@@ -1,4 +1,4 @@
-//! Why a connection isn't taken or doesn't go on, in words for the operator and in codes for the peer.
+//! Reasons why a connection is refused or ended, in words for the operator and in codes for the peer.
 
 use crate::framing::Versions;
 use quinn::{ConnectionError, TransportErrorCode, VarInt};
@@ -15,25 +15,25 @@ pub enum CloseCode {
     Shutdown = 0,
     /// A newer connection of the same pair took over.
     Replaced = 1,
-    /// Another chain.
+    /// The peer is on another chain.
     WrongChain = 2,
-    /// Another version of the protocol.
+    /// The peer speaks another version of the protocol.
     WrongVersion = 3,
-    /// A greeting that can't be read.
+    /// A greeting could not be read.
     BadHello = 4,
-    /// A frame over the limit.
+    /// A frame was over the limit.
     FrameTooLarge = 5,
-    /// The other side is the one that dials in this pair; it has been told to.
+    /// The other side is the one that dials in this pair. It has been told to.
     NotDialer = 6,
     /// A stream ended or failed.
     StreamEnded = 7,
     /// A code that this version doesn't know.
     Unknown = 8,
-    /// As many followers as it takes are there.
+    /// All places for followers are taken.
     FollowersFull = 9,
-    /// The committee or who may follow changed, and with it what the two nodes are to each other.
+    /// The committee or the guests changed, and with it the roles of the two nodes towards each other.
     Changed = 10,
-    /// The peer sent what no honest node sends, and is refused for some time.
+    /// The peer sent something that no honest node sends, and is refused for some time.
     Barred = 11,
 }
 
@@ -82,10 +82,10 @@ impl fmt::Display for CloseCode {
     }
 }
 
-/// Why a connection was refused, by either side.
+/// A connection was refused, by either side.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refusal {
-    /// The other end proved no key that this node accepts there: not a validator, or not the one that was dialed.
+    /// The other end proved no key that this node accepts there: it is no validator, or not the one that was dialed.
     #[error(
         "the other end isn't the validator expected ({0}); check its node key in the validator set and the address"
     )]
@@ -95,55 +95,55 @@ pub enum Refusal {
         "the other end doesn't know this node's key ({0:?}); check that both use the same genesis and that the key file is this validator's"
     )]
     UnknownHere(String),
-    /// Another chain.
+    /// The other end is on another chain.
     #[error("the other end is on chain {theirs}, this node on {ours}; use the same genesis on both")]
     WrongChain {
-        /// The peer's.
+        /// The peer's chain.
         theirs: ChainId,
-        /// This node's.
+        /// This node's chain.
         ours: ChainId,
     },
-    /// No version of the protocol that both speak.
+    /// There is no version of the protocol that both speak.
     #[error(
         "the other end speaks {theirs} of the peer protocol and this node {ours}: install the newer release on the older one, one version after the other"
     )]
     WrongVersion {
-        /// The peer's.
+        /// The peer's versions.
         theirs: Versions,
-        /// This node's.
+        /// This node's versions.
         ours: Versions,
     },
-    /// A greeting that can't be read.
+    /// The greeting can't be read.
     #[error("the other end's greeting is malformed: {0}")]
     BadHello(&'static str),
-    /// A frame over the limit.
+    /// The frame is over the limit.
     #[error("the other end announced a frame of {bytes} bytes; at most {limit} are allowed")]
     FrameTooLarge {
-        /// Announced.
+        /// The announced length.
         bytes: usize,
-        /// Allowed.
+        /// The allowed length.
         limit: usize,
     },
-    /// The other end closed and said why.
+    /// The other end closed the connection and gave a reason.
     #[error("the other end closed the connection because {code} ({reason:?})")]
     ByPeer {
-        /// Its code.
+        /// The close code.
         code: CloseCode,
-        /// Its words.
+        /// The reason that came with it.
         reason: String,
     },
-    /// The handshake failed otherwise: another protocol, no certificate, bad signature.
+    /// The handshake failed in another way: another protocol, no certificate, a bad signature.
     #[error("the handshake failed: {0}")]
     Handshake(String),
-    /// Too many handshakes at once.
+    /// There are too many handshakes at once.
     #[error("too many connection attempts at once; this one was turned away")]
     TooMany,
-    /// As many strangers as may be are there, or as may be of one network.
+    /// All places for strangers, or all those for strangers of one network, are taken.
     #[error(
         "a node outside the committee was turned away: {0} that nobody named follow already; name its key in [p2p] followers, or raise followers_max"
     )]
     FollowersFull(usize),
-    /// A key that is barred for some time.
+    /// The key is barred for some time.
     #[error("the node key {key} was turned away: it sent false signatures and is refused for some minutes")]
     Barred {
         /// The key, hex.
@@ -152,7 +152,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// A short name for metrics.
+    /// Returns a short name for metrics.
     pub fn label(&self) -> &'static str {
         REFUSAL_LABELS[self.label_index()]
     }
@@ -185,7 +185,7 @@ impl Refusal {
         }
     }
 
-    /// What a connection's end says about the other side; none where it is just gone or stops.
+    /// Returns the refusal that a connection's end shows; `None` if the peer is just gone or stops.
     pub(crate) fn of(error: &ConnectionError) -> Option<Self> {
         match error {
             ConnectionError::TransportError(error) if is_certificate_refused(error.code) => {
@@ -215,7 +215,7 @@ impl Refusal {
     }
 }
 
-/// Names of the kinds of refusals, for metrics.
+/// Names of the kinds of refusal, for metrics.
 pub(crate) const REFUSAL_LABELS: [&str; 11] = [
     "unknown_key",
     "unknown_here",
@@ -230,17 +230,17 @@ pub(crate) const REFUSAL_LABELS: [&str; 11] = [
     "barred",
 ];
 
-/// Refusals by kind, in the order of their names.
+/// Numbers of refusals by kind, in the order of their names.
 pub(crate) type RefusalCounters = [AtomicU64; REFUSAL_LABELS.len()];
 
-/// The alert (certificate_unknown, 46) that `tls::CertificateRefused` becomes, as QUIC carries it.
+/// The alert of `tls::CertificateRefused` (certificate_unknown, 46), as QUIC carries it.
 const CERTIFICATE_REFUSED: u64 = 0x100 + 46;
 
 fn is_certificate_refused(code: TransportErrorCode) -> bool {
     u64::from(code) == CERTIFICATE_REFUSED
 }
 
-/// The verifier's sentence without rustls' wrapping.
+/// Returns the verifier's sentence without rustls' wrapping.
 fn sentence(reason: &str) -> String {
     let inner = reason.strip_prefix("invalid peer certificate: Other(OtherError(");
     inner.and_then(|inner| inner.strip_suffix("))")).unwrap_or(reason).to_owned()

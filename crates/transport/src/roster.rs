@@ -1,4 +1,4 @@
-//! Who this node is linked with: the committee's other members, and the followers that were let in.
+//! The roster of links: the committee's other members, and the admitted followers.
 //!
 //! *Invariants:* a key has one link; a member's link outlives a change of the committee that keeps its key.
 
@@ -17,14 +17,14 @@ use tokio::time::Instant;
 #[derive(Debug)]
 struct Members {
     me: Option<ValidatorIndex>,
-    /// By the order of the configuration.
+    /// In the order of the configuration.
     links: Vec<Arc<Link>>,
     by_index: BTreeMap<ValidatorIndex, Arc<Link>>,
     by_key: BTreeMap<PublicKey, Arc<Link>>,
     followers: Slots,
 }
 
-/// The links, by what they are asked for.
+/// The links, found by index, by key or by kind.
 #[derive(Debug)]
 pub(crate) struct Roster {
     members: RwLock<Members>,
@@ -44,8 +44,8 @@ impl Roster {
         Self { members: RwLock::new(members), keys, strangers: limits.strangers_max > 0 }
     }
 
-    /// Takes another committee: links of keys that stay get their place in it, `make` makes the others. Returns the new
-    /// ones. Links of keys that left, and followers that are members now, end.
+    /// Sets another committee. Links of keys that stay get their new places; `make` creates the others. Returns the new
+    /// links. Links of keys that left, and links of followers that are members now, end.
     pub fn set(
         &self,
         me: Option<ValidatorIndex>,
@@ -74,13 +74,13 @@ impl Roster {
         new
     }
 
-    /// Takes other guests: keys outside the committee that are let in by name.
+    /// Sets other guests: keys outside the committee that are admitted by name.
     pub fn set_guests(&self, guests: BTreeSet<PublicKey>) {
         self.keys.set_guests(guests);
         self.members.write().followers.reclassify(|key| self.keys.is_guest(key));
     }
 
-    /// Ends the link of a node outside the committee, and refuses its key until then.
+    /// Ends the link of a node outside the committee, and refuses its key until `until`.
     pub fn bar(&self, key: &PublicKey, until: Instant) {
         let mut members = self.members.write();
         if !members.by_key.contains_key(key) {
@@ -89,7 +89,7 @@ impl Roster {
         }
     }
 
-    /// Lets a node outside the committee in. None: what it is to this node has just changed.
+    /// Admits a node outside the committee; `None` if its role towards this node has just changed.
     pub fn admit(&self, key: &PublicKey, address: SocketAddr) -> Option<Result<Arc<Link>, Refusal>> {
         let mut members = self.members.write();
         if members.by_key.contains_key(key) {
@@ -105,7 +105,7 @@ impl Roster {
         self.strangers.then(|| members.followers.admit_stranger(Instant::now(), key, address.ip()))
     }
 
-    /// A follower's connection is over.
+    /// Removes a follower whose connection is over.
     pub fn forget(&self, link: &Arc<Link>) {
         self.members.write().followers.forget(link);
     }
@@ -145,12 +145,12 @@ impl Roster {
         self.members.read().followers.links().cloned().collect()
     }
 
-    /// The members' links with their places.
+    /// Returns the members' links with their places.
     pub fn numbered(&self) -> Vec<(ValidatorIndex, Arc<Link>)> {
         self.members.read().by_index.iter().map(|(index, link)| (*index, link.clone())).collect()
     }
 
-    /// Whether a member is known to be at this address.
+    /// Tells if a member is known to be at this address.
     pub fn knows(&self, address: SocketAddr) -> bool {
         self.members.read().links.iter().any(|link| link.resolved() == Some(address))
     }

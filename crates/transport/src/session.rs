@@ -1,6 +1,6 @@
-//! One connection's life: greet, carry frames on three streams each way, end with a reason.
+//! A connection's session: it greets, carries frames on three streams each way, and ends with a reason.
 //!
-//! *Invariants:* a link is up only when both sides have greeted on all three streams; the handler hears `up` before the
+//! *Invariants:* a link is up only when both sides have greeted on all three streams; the handler gets `up` before the
 //! connection's first frame and `down` after its last; a stream that ends, ends the connection.
 
 use crate::framing::{CLASSES, Decoder, HELLO_BYTES, Hello, Step, gather};
@@ -17,23 +17,23 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// A connection that hasn't greeted by then is closed.
+/// Time in which a connection must greet. After it, the connection is closed.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
-/// Frames written with one call, about: enough to fill segmented datagrams, little enough to let others in.
+/// Approximate bytes of frames written with one call: enough to fill segmented datagrams, few enough to let others in.
 const WRITE_BYTES: usize = 256 * 1024;
-/// Packets' payloads read with one call.
+/// Number of packets' payloads read with one call.
 const READ_CHUNKS: usize = 32;
 
-/// Why a connection ended.
+/// Reason why a connection ended.
 #[derive(Debug)]
 pub(crate) enum End {
     /// This side closed it.
     Closed(CloseCode),
     /// Either side refused the other.
     Refused(Refusal),
-    /// The peer has a newer connection with this node's key, which this process didn't make.
+    /// The peer has a newer connection with this node's key, which another process made.
     Replaced,
-    /// It is gone.
+    /// The connection is gone.
     Lost(String),
 }
 
@@ -41,7 +41,7 @@ impl From<ConnectionError> for End {
     fn from(error: ConnectionError) -> Self {
         match (Refusal::of(&error), error) {
             (Some(refusal), _) => Self::Refused(refusal),
-            // Nothing to tell anyone: it dials in a moment.
+            // Report nothing: the peer dials in a moment.
             (None, ConnectionError::ApplicationClosed(close)) if close.error_code == CloseCode::NotDialer.wire() => {
                 Self::Closed(CloseCode::NotDialer)
             }
@@ -88,7 +88,7 @@ struct Streams {
     version: u8,
 }
 
-/// Runs `connection` until it ends or `stop` tells to close it. Returns whether the link was up.
+/// Runs `connection` until it ends or `stop` asks to close it. Returns whether the link was up.
 pub(crate) async fn run(
     shared: &Arc<Shared>,
     link: &Arc<Link>,
@@ -162,7 +162,7 @@ async fn greet(shared: &Shared, connection: &Connection) -> Result<Streams, End>
 
 async fn open(connection: &Connection, class: Class) -> Result<SendStream, End> {
     let stream = connection.open_uni().await?;
-    // Fails only for a stream that is closed, which the next write tells.
+    // This fails only for a closed stream, which the next write reports.
     let _ = stream.set_priority(-i32::from(class as u8));
     Ok(stream)
 }
@@ -174,7 +174,7 @@ async fn carry(
     streams: Streams,
     stop: impl Future<Output = CloseCode>,
 ) {
-    // Its node's last session may still be ending: what the handler hears of a key alternates.
+    // The last session of this node key may still be ending. The handler's reports about a key must alternate.
     let turn = shared.turn(&link.node_key);
     let _held = turn.lock().await;
     link.raise(connection.clone(), streams.version);
@@ -189,7 +189,7 @@ async fn carry(
     let end = tokio::select! {
         biased;
         code = stop => End::Closed(code),
-        // First of a connection's error and its streams', which all have it: the one with the reason.
+        // The connection's error comes first: its streams have the same error, but this one has the reason.
         error = connection.closed() => error.into(),
         end = tasks.join_next() => match end {
             Some(Ok(end)) => end,
@@ -197,7 +197,7 @@ async fn carry(
         },
     };
     let replaced = matches!(end, End::Replaced);
-    // Closed before the streams are dropped, which would end them without a reason; noted before anyone asks.
+    // Close before the streams are dropped, which would end them without a reason. Note the reason before anyone asks.
     finish(shared, link, connection, end);
     tasks.shutdown().await;
     if replaced {

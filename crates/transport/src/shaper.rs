@@ -1,8 +1,8 @@
-//! A pretend network between validators, for tests and `devnet --regions`: delay from a matrix of round trips, jitter,
-//! loss and rate, applied by the sender between a link's queue and its stream.
+//! A simulated network between validators, for tests and `devnet --regions`: delay from a matrix of round trips,
+//! jitter, loss and rate. The sender applies it between a link's queue and its stream.
 //!
 //! *Invariants:* the order within a class is kept; the same seed and the same sends give the same times; a frame is
-//! never dropped: streams are reliable, so a lost frame is one that comes a retransmission later.
+//! never dropped: streams are reliable, so a lost frame arrives a retransmission later.
 
 use rustorium_types::{Class, ValidatorIndex};
 use serde::Deserialize;
@@ -11,37 +11,37 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::Instant;
 
-/// Payload bytes of one packet: loss is per packet, so large frames are lost more often.
+/// Payload bytes of one packet. Loss is per packet, so large frames are lost more often.
 const PACKET_BYTES: usize = 1_200;
-/// Retransmissions of one frame that the shaper counts at most; each waits twice as long as the one before.
+/// Retransmissions of one frame that the shaper simulates at most. Each waits twice as long as the one before.
 const LOSSES_MAX: u32 = 6;
-/// What a sender waits above the round trip before it sends again.
+/// Time above the round trip that a sender waits before it sends again.
 const RETRANSMIT_SLACK: Duration = Duration::from_millis(5);
-/// The round trip inside a region whose matrix doesn't say.
+/// The round trip inside a region, if the matrix doesn't give it.
 const INTRA_REGION_RTT: Duration = Duration::from_micros(700);
-/// A longer round trip in a matrix is a mistake of units.
+/// Longest round trip of a matrix. A longer one is a mistake of units.
 const RTT_MS_MAX: f64 = 60_000.0;
 
-/// What happens to frames besides the matrix' delay. All zero: nothing.
+/// Effects on frames in addition to the matrix' delay. With all zero there are none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ShaperOptions {
-    /// Each frame waits up to this many percent of the one-way delay longer, drawn evenly.
+    /// Each frame waits up to this many percent of the one-way delay longer, drawn uniformly.
     pub jitter_percent: u32,
     /// Lost packets in a million.
     pub loss_ppm: u32,
-    /// Bytes a second from one validator to another; none: as fast as it goes.
+    /// Bytes a second from one validator to another; `None` for no limit.
     pub rate_bytes_per_s: Option<u64>,
-    /// Where all draws come from.
+    /// Seed of all random draws.
     pub seed: u64,
 }
 
-/// Why a shaper could not be made.
+/// A shaper could not be made.
 #[derive(Debug, Error)]
 pub enum ShaperError {
-    /// Not the JSON of a matrix.
+    /// The text is not the JSON of a matrix.
     #[error("the delay matrix can't be read ({0}); expected \"regions\" and \"p50\", or an object \"aws\" with both")]
     Json(#[from] serde_json::Error),
-    /// A matrix that isn't square, or not of as many rows as regions.
+    /// The matrix isn't square, or has not as many rows as regions.
     #[error(
         "the delay matrix needs {regions} rows of {regions} round trips in milliseconds, one per region, but row {row} has {got}"
     )]
@@ -50,31 +50,31 @@ pub enum ShaperError {
         regions: usize,
         /// The first bad row, or the number of rows.
         row: usize,
-        /// Its length.
+        /// Length of that row.
         got: usize,
     },
-    /// A round trip that isn't a number of milliseconds.
+    /// A round trip isn't a number of milliseconds.
     #[error("the round trip from {from} to {to} is {value} ms; it must be between 0 and 60000")]
     RoundTrip {
         /// Row.
         from: String,
         /// Column.
         to: String,
-        /// What the matrix says.
+        /// The matrix' value.
         value: f64,
     },
-    /// A region that the matrix doesn't have.
+    /// The matrix doesn't have this region.
     #[error("region {region:?} isn't in the delay matrix; it has {known}")]
     UnknownRegion {
         /// The name asked for.
         region: String,
-        /// The names there are.
+        /// The regions of the matrix.
         known: String,
     },
     /// A rate of zero would hold every frame for ever.
     #[error("the rate of a shaped link must be at least 1 byte a second")]
     ZeroRate,
-    /// More than every packet lost.
+    /// The loss is more than every packet.
     #[error("{0} lost packets in a million are more than all; use at most 900000")]
     Loss(u32),
 }
@@ -113,7 +113,7 @@ impl MatrixFile {
     }
 }
 
-/// The pretend network of a committee: one-way delays between every two of its validators.
+/// The simulated network of a committee: one-way delays between every two of its validators.
 #[derive(Debug, Clone)]
 pub struct Shaper {
     one_way: Vec<Vec<Duration>>,
@@ -121,9 +121,9 @@ pub struct Shaper {
 }
 
 impl Shaper {
-    /// The network of `region_rtt_ms.json` (or a smaller file with `regions` and `p50` alone), for validators that are
-    /// in `regions`, in order of their index. The matrix' diagonal isn't used: two validators of one region have the
-    /// file's round trip between zones, or 0.7 ms.
+    /// Creates the network of `region_rtt_ms.json` (or of a smaller file with only `regions` and `p50`). `regions`
+    /// lists the validators' regions, in order of their index. The matrix' diagonal isn't used: two validators of one
+    /// region have the file's round trip between zones, or 0.7 ms.
     pub fn from_matrix(json: &str, regions: &[impl AsRef<str>], options: ShaperOptions) -> Result<Self, ShaperError> {
         let file: MatrixFile = serde_json::from_str(json)?;
         let (table, intra) = file.table()?;
@@ -157,7 +157,7 @@ impl Shaper {
         Self::checked(rows.collect::<Result<_, ShaperError>>()?, options)
     }
 
-    /// `n` validators with the same round trip between every two.
+    /// Creates a network of `n` validators with the same round trip between every two.
     pub fn uniform(n: usize, rtt: Duration, options: ShaperOptions) -> Result<Self, ShaperError> {
         Self::checked(vec![vec![rtt / 2; n]; n], options)
     }
@@ -172,13 +172,14 @@ impl Shaper {
         Ok(Self { one_way, options })
     }
 
-    /// The delay of a frame from one validator to another before jitter and loss; zero for those it doesn't know.
+    /// Returns the delay of a frame from one validator to another, before jitter and loss; zero for validators that it
+    /// doesn't know.
     pub fn one_way(&self, from: ValidatorIndex, to: ValidatorIndex) -> Duration {
         let row = self.one_way.get(usize::from(from.0));
         row.and_then(|row| row.get(usize::from(to.0))).copied().unwrap_or_default()
     }
 
-    /// The schedule of what `from` sends to `to`, with draws of its own.
+    /// Returns the schedule of frames that `from` sends to `to`, with its own random draws.
     pub fn link(&self, from: ValidatorIndex, to: ValidatorIndex) -> LinkShaper {
         let pair = u64::from(from.0) << 16 | u64::from(to.0);
         LinkShaper {
@@ -197,11 +198,11 @@ fn round_trip(from: &str, to: &str, value: f64) -> Result<Duration, ShaperError>
     if !(0.0..=RTT_MS_MAX).contains(&value) {
         return Err(bad());
     }
-    // Read as seconds, then divided: no arithmetic on floats.
+    // The value is read as seconds and then divided, so there is no arithmetic on floats.
     Duration::try_from_secs_f64(value).map(|scaled| scaled / 1000).map_err(|_| bad())
 }
 
-/// When the frames from one validator to another may enter their streams.
+/// Schedule of the times at which frames from one validator to another may enter their streams.
 #[derive(Debug)]
 pub struct LinkShaper {
     delay: Duration,
@@ -213,7 +214,7 @@ pub struct LinkShaper {
 }
 
 impl LinkShaper {
-    /// When a frame of `bytes` that is handed over at `now` may enter its stream.
+    /// Returns when a frame of `bytes` that is handed over at `now` may enter its stream.
     pub fn release(&mut self, now: Instant, class: Class, bytes: usize) -> Instant {
         let sent = self.serialize(now, class, bytes);
         let wait = self.delay + self.jitter() + self.retransmissions(bytes);
@@ -223,8 +224,8 @@ impl LinkShaper {
         release
     }
 
-    /// The line's rate, as on a link that always sends the most urgent class first: a frame waits for frames of its own
-    /// class and of more urgent ones, and takes its time away from itself and the less urgent ones.
+    /// Applies the line's rate, as on a link that always sends the most urgent class first. A frame waits for frames of
+    /// its own class and of more urgent ones, and delays later frames of its own class and of less urgent ones.
     fn serialize(&mut self, now: Instant, class: Class, bytes: usize) -> Instant {
         let Some(rate) = self.options.rate_bytes_per_s else { return now };
         let nanos = u128::from(bytes as u64) * 1_000_000_000 / u128::from(rate.max(1));
@@ -259,7 +260,7 @@ impl LinkShaper {
     }
 }
 
-/// SplitMix64: small, seeded, and good enough to draw losses.
+/// The generator SplitMix64: small, seeded, and good enough to draw losses.
 #[derive(Debug, Clone)]
 pub(crate) struct Draws(pub(crate) u64);
 

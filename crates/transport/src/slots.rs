@@ -1,7 +1,7 @@
-//! Who of the nodes outside the committee has a place: guests always, strangers as long as they use it.
+//! Places of nodes outside the committee: guests always have one, strangers as long as they use it.
 //!
-//! *Invariants:* a guest's place depends on its key alone; strangers are at most as many as allowed, in all and of one
-//! network; of those that say nothing, the one that has been silent longest gives way.
+//! *Invariants:* a guest's place depends on its key alone; the number of strangers is bounded, in all and per network;
+//! a stranger that has been silent for longest loses its place first.
 
 use crate::config::FollowerLimits;
 use crate::link::{Bounds, Link};
@@ -14,11 +14,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Strangers that are let in a second, and at once after a pause.
+/// Strangers that are admitted in a second, and at once after a pause.
 const STRANGERS_PER_S: u32 = 10;
 const STRANGERS_BURST: u32 = 20;
 
-/// The network that an address is counted as: its /24, or /48. None: the address is this machine's own.
+/// Returns the network that an address is counted for: its /24, or /48; `None` for this machine's own addresses.
 fn network(address: IpAddr) -> Option<IpAddr> {
     match address.to_canonical() {
         address if address.is_loopback() => None,
@@ -30,7 +30,7 @@ fn network(address: IpAddr) -> Option<IpAddr> {
 #[derive(Debug)]
 struct Follower {
     link: Arc<Link>,
-    /// None: a guest.
+    /// Data of a stranger; `None` for a guest.
     stranger: Option<Stranger>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Slots {
     followers: BTreeMap<PublicKey, Follower>,
     guests_sent: Arc<Pace>,
     strangers_sent: Arc<Pace>,
-    /// When all strangers that came so far would have come at the rate.
+    /// Time at which all strangers admitted so far would have come at the rate.
     paid: Option<Instant>,
 }
 
@@ -69,12 +69,12 @@ impl Slots {
         self.followers.get(key).map(|follower| &follower.link)
     }
 
-    /// Gives a guest its place, instead of its older connection where it has one.
+    /// Gives a guest its place, and ends its older connection if it has one.
     pub fn admit_guest(&mut self, key: &PublicKey) -> Arc<Link> {
         self.put(key, None)
     }
 
-    /// Gives a stranger a place if there is one. Errors: there is none, or too many come at once.
+    /// Gives a stranger a place if there is one. Errors: there is none, or too many strangers come at once.
     pub fn admit_stranger(&mut self, now: Instant, key: &PublicKey, address: IpAddr) -> Result<Arc<Link>, Refusal> {
         if !self.book(now) {
             return Err(Refusal::TooMany);
@@ -106,7 +106,8 @@ impl Slots {
         others.filter_map(|(_, follower)| Some((follower, follower.stranger?)))
     }
 
-    /// Ends the link of the stranger among these that has been idle longest. Errors: none has been idle long enough.
+    /// Ends the link of the stranger among these that has been idle for longest. Errors: none has been idle long
+    /// enough.
     fn evict(&mut self, now: Instant, key: &PublicKey, among: impl Fn(&Stranger) -> bool) -> Result<(), Refusal> {
         let count = self.others(key).count();
         let idle = self.others(key).filter(|(_, stranger)| among(stranger));
@@ -130,7 +131,7 @@ impl Slots {
         link
     }
 
-    /// A connection is over.
+    /// Removes the link of a connection that is over.
     pub fn forget(&mut self, link: &Arc<Link>) {
         if self.get(&link.node_key).is_some_and(|newest| Arc::ptr_eq(newest, link)) {
             self.followers.remove(&link.node_key);
@@ -144,7 +145,7 @@ impl Slots {
         }
     }
 
-    /// Ends the links whose keys have become guests, or are guests no more: they connect again as what they are now.
+    /// Ends the links of keys that have become guests, or are no longer guests. They connect again in their new role.
     pub fn reclassify(&mut self, is_guest: impl Fn(&PublicKey) -> bool) {
         self.followers.retain(|key, follower| {
             let stays = is_guest(key) == follower.stranger.is_none();
@@ -191,7 +192,7 @@ mod tests {
         }
         assert_eq!(slots.admit_stranger(now, &[3; 32], address(1, 3)).unwrap_err(), Refusal::FollowersFull(2));
         slots.admit_stranger(now, &[4; 32], address(2, 1)).unwrap();
-        // Its own older connection takes no place from it.
+        // A stranger's own older connection doesn't count against it.
         slots.admit_stranger(now, &[2; 32], address(1, 2)).unwrap();
         assert_eq!(slots.links().count(), 3);
     }

@@ -1,8 +1,8 @@
 //! TLS 1.3 with pinned Ed25519 keys: one self-signed certificate per node, whose key is the identity.
 //!
-//! *Invariants:* nothing but TLS 1.3; a peer shows exactly one certificate, whose key is exactly one of the pinned
-//! keys, and the handshake's signature is checked under that key; names, dates and issuers prove nothing here, and no
-//! session is resumed, so every connection proves the key anew.
+//! *Invariants:* only TLS 1.3; a peer shows exactly one certificate, whose key is exactly one of the pinned keys, and
+//! the handshake's signature is checked under that key; names, dates and issuers prove nothing here, and no session is
+//! resumed, so every connection proves the key again.
 
 use crate::tuning;
 use parking_lot::{Mutex, RwLock};
@@ -33,13 +33,13 @@ use tokio::time::Instant;
 pub const PEER_ALPN: &[u8] = b"rustorium-peer/1";
 /// The protocol between clients and a validator.
 pub const CLIENT_ALPN: &[u8] = b"rustorium-client/1";
-/// The name in every certificate and connection; it identifies nobody.
+/// The server name in every certificate and connection. It identifies nobody.
 pub const SERVER_NAME: &str = "rustorium";
 
-/// DER before the 32 bytes of an Ed25519 public key: a SubjectPublicKeyInfo of RFC 8410.
+/// The DER bytes before the 32 bytes of an Ed25519 public key: a SubjectPublicKeyInfo of RFC 8410.
 const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
-/// Why a TLS configuration could not be made of the node's own key.
+/// A TLS configuration could not be made from the node's own key.
 #[derive(Debug, Error)]
 pub enum TlsError {
     /// The self-signed certificate could not be made.
@@ -53,21 +53,21 @@ pub enum TlsError {
     Cipher(#[from] NoInitialCipherSuite),
 }
 
-/// Why a certificate was refused; travels inside rustls' error and its alert.
+/// A certificate was refused. This travels inside rustls' error and its alert.
 #[derive(Clone, PartialEq, Eq, Error)]
 pub enum CertificateRefused {
-    /// More than one certificate.
+    /// There is more than one certificate.
     #[error("{0} certificates were presented where exactly one is allowed")]
     Count(usize),
-    /// Not a certificate of an Ed25519 key.
+    /// The certificate has no Ed25519 key.
     #[error("the presented certificate isn't one of an Ed25519 key")]
     NotEd25519,
-    /// An Ed25519 key that isn't pinned.
+    /// The Ed25519 key isn't pinned.
     #[error("the presented key {} isn't the one expected here", Hex(.0))]
     UnknownKey(PublicKey),
 }
 
-/// The sentence too: rustls shows a verifier's own error with `Debug`, to this side's log and to the peer.
+/// Prints the sentence too: rustls shows a verifier's own error with `Debug`, in this side's log and to the peer.
 impl fmt::Debug for CertificateRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -88,7 +88,7 @@ impl From<CertificateRefused> for RustlsError {
     }
 }
 
-/// The keys that may link with this node. They change while it runs.
+/// The keys that may link with this node. They can change while it runs.
 #[derive(Debug, Default)]
 pub struct KnownKeys {
     members: RwLock<BTreeSet<PublicKey>>,
@@ -97,11 +97,11 @@ pub struct KnownKeys {
     strangers: bool,
 }
 
-/// Keys that are barred at once; beyond, the ones that are barred for the shortest time are let in again.
+/// Keys that are barred at once. Beyond that, the keys with the shortest remaining time are admitted again.
 const BARRED_MAX: usize = 4_096;
 
 impl KnownKeys {
-    /// Accepts `members`, and any other key as well if `strangers`.
+    /// Creates a set that accepts `members`, and any other key too if `strangers` is true.
     pub fn new(members: impl IntoIterator<Item = PublicKey>, strangers: bool) -> Arc<Self> {
         Arc::new(Self { members: RwLock::new(members.into_iter().collect()), strangers, ..Self::default() })
     }
@@ -111,12 +111,12 @@ impl KnownKeys {
         *self.members.write() = keys.into_iter().collect();
     }
 
-    /// Replaces the guests' keys: those outside the committee that are let in by name.
+    /// Replaces the guests' keys: keys outside the committee that are admitted by name.
     pub(crate) fn set_guests(&self, keys: BTreeSet<PublicKey>) {
         *self.guests.write() = keys;
     }
 
-    /// Refuses a key that is no member's for some time.
+    /// Refuses a key until `until`, unless it is a member's.
     pub(crate) fn bar(&self, key: PublicKey, until: Instant) {
         let mut barred = self.barred.lock();
         let now = Instant::now();
@@ -145,7 +145,7 @@ impl KnownKeys {
     }
 }
 
-/// Checks that a peer proves a key that is accepted; both directions use it.
+/// Checks that a peer proves an accepted key. Both directions use it.
 #[derive(Debug)]
 pub(crate) struct Pinned {
     keys: Arc<KnownKeys>,
@@ -165,7 +165,8 @@ impl Pinned {
         if self.keys.accept(&key) { Ok(key) } else { Err(CertificateRefused::UnknownKey(key)) }
     }
 
-    /// The signature over the handshake's transcript, under the key that was shown and no other scheme than Ed25519.
+    /// Checks the signature over the handshake's transcript, under the key that was shown. Ed25519 is the only accepted
+    /// scheme.
     fn check_signature(
         &self,
         message: &[u8],
@@ -259,21 +260,22 @@ impl ClientCertVerifier for Pinned {
     }
 }
 
-/// The Ed25519 key of a certificate; none if it isn't a certificate, or one of another kind of key.
+/// Returns the Ed25519 key of a certificate; `None` if it isn't a certificate, or has another kind of key.
 pub fn ed25519_key(certificate: &CertificateDer<'_>) -> Option<PublicKey> {
     let parsed = ParsedCertificate::try_from(certificate).ok()?;
     let spki = parsed.subject_public_key_info();
     spki.strip_prefix(&SPKI_PREFIX[..])?.try_into().ok()
 }
 
-/// The key that the other end of a finished handshake proved; none if it showed no certificate.
+/// Returns the key that the other end of a finished handshake proved; `None` if it showed no certificate.
 pub fn proven_key(connection: &quinn::Connection) -> Option<PublicKey> {
     let identity: Box<dyn Any> = connection.peer_identity()?;
     let certificates = identity.downcast::<Vec<CertificateDer<'static>>>().ok()?;
     certificates.first().and_then(ed25519_key)
 }
 
-/// AES-128 first: QUIC starts with it, and it is the fastest of the three where the processor has AES.
+/// Returns the crypto provider, with AES-128 first: QUIC starts with it, and it is the fastest of the three on
+/// processors with AES.
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     let suites = [
         ring::cipher_suite::TLS13_AES_128_GCM_SHA256,
@@ -287,7 +289,7 @@ pub(crate) fn provider() -> Arc<CryptoProvider> {
     })
 }
 
-/// A node's key as the TLS libraries call it: it signs where it lies, and is copied to no form of theirs.
+/// A node's key in the form that the TLS libraries use. It signs without being copied into a type of theirs.
 #[derive(Clone)]
 pub(crate) struct Identity(SigningKey);
 
@@ -317,7 +319,7 @@ impl sign::Signer for Identity {
     }
 }
 
-/// What a node's own certificate is made with.
+/// The key that makes and signs a node's own certificate.
 struct Issuer<'a> {
     identity: &'a SigningKey,
     public: PublicKey,
@@ -339,12 +341,12 @@ impl rcgen::SigningKey for Issuer<'_> {
     }
 }
 
-/// The certificate that a node of this key shows, with the key.
+/// Returns the certificate that a node of this key shows, with the key.
 pub(crate) fn certified(identity: &SigningKey) -> Result<CertifiedKey, TlsError> {
     Ok(CertifiedKey::new(vec![certificate(identity)?], Arc::new(Identity(identity.clone()))))
 }
 
-/// The certificate that a node of this key shows.
+/// Returns the certificate that a node of this key shows.
 pub fn certificate(identity: &SigningKey) -> Result<CertificateDer<'static>, TlsError> {
     let issuer = Issuer { identity, public: identity.public() };
     Ok(CertificateParams::new(vec![SERVER_NAME.to_owned()])?.self_signed(&issuer)?.der().clone())
@@ -384,24 +386,25 @@ fn client(identity: Option<&SigningKey>, node_key: &PublicKey, alpn: &[u8]) -> R
     Ok(quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(config)?)))
 }
 
-/// The accepting side of a link between nodes: the dialer must prove one of `keys`.
+/// Returns the configuration of the accepting side of a link between nodes: the dialer must prove one of `keys`.
 pub fn peer_server_config(identity: &SigningKey, keys: Arc<KnownKeys>) -> Result<quinn::ServerConfig, TlsError> {
     server(identity, Some(keys), PEER_ALPN)
 }
 
-/// The dialing side of a link between nodes: the other end must prove `peer`.
+/// Returns the configuration of the dialing side of a link between nodes: the other end must prove `peer`.
 pub fn peer_client_config(identity: &SigningKey, peer: &PublicKey) -> Result<quinn::ClientConfig, TlsError> {
     client(Some(identity), peer, PEER_ALPN)
 }
 
-/// The client face of a validator: clients are anonymous and may open one bidirectional stream.
+/// Returns the configuration of a validator's port for clients. Clients are anonymous and may open one bidirectional
+/// stream.
 pub fn client_face_server(identity: &SigningKey) -> Result<quinn::ServerConfig, TlsError> {
     let mut config = server(identity, None, CLIENT_ALPN)?;
     config.transport_config(Arc::new(tuning::client_face()));
     Ok(config)
 }
 
-/// A client of the validator that proves `node_key`. Connect with [`SERVER_NAME`].
+/// Returns the configuration of a client of the validator that proves `node_key`. Connect with [`SERVER_NAME`].
 pub fn client_face_client(node_key: &PublicKey) -> Result<quinn::ClientConfig, TlsError> {
     let mut config = client(None, node_key, CLIENT_ALPN)?;
     config.transport_config(Arc::new(tuning::client_face()));

@@ -1,7 +1,7 @@
-//! QUIC's knobs, each with its reason; nothing else in the crate sets one.
+//! QUIC's settings, each with its reason. No other module of the crate changes one.
 //!
-//! *Invariants:* what a peer can make this node hold is bounded by the windows here; no stream can use up what another
-//! class needs (the connection's windows are larger than the sum of the streams').
+//! *Invariants:* the windows here bound the memory that a peer can make this node hold; no stream can use up what
+//! another class needs (the connection's windows are larger than the sum of the streams').
 
 use quinn::congestion::CubicConfig;
 use quinn::{AckFrequencyConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
@@ -9,27 +9,27 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A link without a packet for this long is down.
+/// Time without a packet after which a link is down.
 pub(crate) const IDLE_TIMEOUT_MS: u32 = 5_000;
-/// Packets are sent at least this often.
+/// Longest time between packets.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
-/// The same of a client's connection, both ends: what a dead node owes its clients is asked of another this soon.
+/// The same for a client's connection, on both ends. It is short so that a dead node's clients soon ask another node.
 const CLIENT_IDLE_TIMEOUT_MS: u32 = 1_500;
 const CLIENT_KEEP_ALIVE: Duration = Duration::from_millis(500);
 /// Bytes in flight on one stream: 16 MB/s at a round trip of 250 ms.
 const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
-/// More than three streams' windows with the share whose credit isn't announced yet.
+/// More than three streams' windows, including the share whose credit isn't announced yet.
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
-/// The same of a connection whose address is no validator's: what followers make this node hold.
+/// The same for a connection whose address is no validator's: the bound on what followers make this node hold.
 const STRANGER_STREAM_WINDOW: u32 = 1024 * 1024;
 const STRANGER_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
-/// The largest packet on loopback. Ten of them, the most that quinn sends in one call, are just under UDP's limit for
-/// a segmented datagram; with larger ones the kernel would refuse the call and the packets be lost.
+/// The largest packet on loopback. Ten of them, the most that quinn sends in one call, are just under UDP's limit for a
+/// segmented datagram. With larger ones the kernel would refuse the call, and the packets would be lost.
 pub(crate) const LOOPBACK_MTU: u16 = 6_400;
 
 fn base(uni_streams: u32, bidi_streams: u32) -> TransportConfig {
     let mut acks = AckFrequencyConfig::default();
-    // Fewer acknowledgements than one for two packets save a tenth of the processor time; the short delay keeps the
+    // Fewer acknowledgements than one for two packets save a tenth of the processor time. The short delay keeps the
     // repair of a lost last packet fast (it waits for round trip and this delay).
     acks.ack_eliciting_threshold(VarInt::from_u32(8)).max_ack_delay(Some(Duration::from_millis(5)));
     let mut congestion = CubicConfig::default();
@@ -50,7 +50,7 @@ fn base(uni_streams: u32, bidi_streams: u32) -> TransportConfig {
     config
 }
 
-/// A link between validators at `address`: three unidirectional streams, kept alive.
+/// Returns the settings of a link between validators at `address`: three unidirectional streams, kept alive.
 pub(crate) fn peer(address: IpAddr) -> TransportConfig {
     let mut config = base(3, 0);
     config.keep_alive_interval(Some(KEEP_ALIVE));
@@ -62,7 +62,7 @@ pub(crate) fn peer(address: IpAddr) -> TransportConfig {
     config
 }
 
-/// A connection that is accepted from an address that no validator is known to have.
+/// Returns the settings of a connection accepted from an address that no validator is known to have.
 pub(crate) fn stranger(address: IpAddr) -> TransportConfig {
     let mut config = peer(address);
     config
@@ -71,7 +71,7 @@ pub(crate) fn stranger(address: IpAddr) -> TransportConfig {
     config
 }
 
-/// A client's connection: one bidirectional stream, kept alive by either end.
+/// Returns the settings of a client's connection: one bidirectional stream, kept alive by either end.
 pub(crate) fn client_face() -> TransportConfig {
     let mut config = base(0, 1);
     config.max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(CLIENT_IDLE_TIMEOUT_MS))));

@@ -1,4 +1,4 @@
-//! What a batch takes of a block's caps, and the stateless rules that make it valid besides its signatures.
+//! The weight of a batch in a block's caps, and the stateless rules that it must keep in addition to signatures.
 
 use rustorium_execution::declared_work;
 use rustorium_types::limits::TRANSACTION_BYTES_MAX;
@@ -6,10 +6,10 @@ use rustorium_types::{BatchBody, ChainId, Epoch, Parameters, ShardId, Transactio
 use std::ops::AddAssign;
 use thiserror::Error;
 
-/// What transactions take of the caps of batches and blocks.
+/// The share of transactions in the caps of batches and blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Weight {
-    /// How many.
+    /// Number of transactions.
     pub transactions: u32,
     /// Declared work units.
     pub work: u64,
@@ -30,7 +30,7 @@ pub(crate) fn encoded_bytes(transaction: &Transaction) -> usize {
     borsh::object_length(transaction).unwrap_or(usize::MAX)
 }
 
-/// What these transactions take of the caps of batches and blocks; also for a block's inline ones.
+/// Returns the weight of these transactions; also for a block's inline ones.
 pub fn weigh(transactions: &[Transaction]) -> Weight {
     let mut total = Weight::default();
     for transaction in transactions {
@@ -40,39 +40,40 @@ pub fn weigh(transactions: &[Transaction]) -> Weight {
     total
 }
 
-/// Why a batch is invalid, whoever looks at it.
+/// A batch is invalid for every node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum BatchRefused {
-    /// For another chain, shard or epoch, or with a transaction of another chain.
+    /// The batch is for another chain, shard or epoch, or has a transaction of another chain.
     #[error("the batch or a transaction in it is for another chain, shard or epoch")]
     WrongPlace,
-    /// Nothing in it.
+    /// The batch is empty.
     #[error("the batch is empty")]
     Empty,
-    /// The first batch names a previous one, or a later one none.
+    /// The first batch names a previous one, or a later one names none.
     #[error("the batch's place in its lane and its previous digest are at odds")]
     BadLink,
-    /// A transaction with an operation that the chain's rules don't know: releases that know no newer ones can't read it.
+    /// A transaction has an operation that the chain's rules don't know. Releases that know no newer rules can't decode
+    /// it.
     #[error("a transaction in the batch has an operation of a later protocol version")]
     LaterOperation,
-    /// A transaction over the format's limit.
+    /// A transaction is over the format's limit.
     #[error("a transaction in the batch is larger than the format allows")]
     TransactionTooLarge,
-    /// Over a cap.
+    /// The batch is over a cap.
     #[error(
         "the batch has {transactions} transactions of {bytes} bytes and {work} declared work: over the chain's caps"
     )]
     OverCaps {
-        /// Transactions in it.
+        /// Number of transactions.
         transactions: u32,
-        /// Their bytes.
+        /// Bytes of the transactions.
         bytes: u64,
-        /// Their declared work.
+        /// Declared work of the transactions.
         work: u64,
     },
 }
 
-/// Checks a batch's stateless rules, besides signatures, which `rustorium_crypto::verify_batch` checks.
+/// Checks a batch's stateless rules, except signatures, which `rustorium_crypto::verify_batch` checks.
 pub fn check_batch(
     body: &BatchBody,
     chain: ChainId,

@@ -1,9 +1,9 @@
-//! Which lane a sender's transactions belong in, so that a resubmission costs no bandwidth.
+//! The home lane of a sender's transactions, which makes a resubmission cost no bandwidth.
 
 use rustorium_crypto::{domain, hash};
 use rustorium_types::{AccountId, Epoch, ValidatorIndex};
 
-/// The sender's home lane among `n` validators: the one that lists its transactions at once.
+/// Returns the sender's home lane among `n` validators: the one that lists its transactions at once.
 pub fn home_lane(sender: &AccountId, epoch: Epoch, n: usize) -> ValidatorIndex {
     let digest = hash(domain::HOME_LANE, &[&sender.0, &epoch.0.to_le_bytes()]);
     let mut first = [0; 8];
@@ -11,8 +11,8 @@ pub fn home_lane(sender: &AccountId, epoch: Epoch, n: usize) -> ValidatorIndex {
     ValidatorIndex(u64::from_le_bytes(first).checked_rem(n as u64).unwrap_or(0) as u16)
 }
 
-/// All validators by their rank for this sender: its home first, the others in an order that is each sender's own, so that
-/// no validator has the same neighbour for all.
+/// Returns all validators by their rank for this sender: its home first, the others in an order of this sender's own,
+/// so that no validator has the same neighbour for all senders.
 pub fn lanes_by_rank(sender: &AccountId, epoch: Epoch, n: usize) -> Vec<ValidatorIndex> {
     let home = home_lane(sender, epoch, n);
     let hash =

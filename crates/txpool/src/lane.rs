@@ -1,7 +1,7 @@
-//! One validator's lane: the batches of it that are held, from the final cursor on.
+//! One validator's lane: its held batches from the final cursor on.
 //!
 //! *Invariants:* nothing below the final cursor is held; `chain` is the end of an unbroken chain from there; only loose
-//! batches (in memory only, and no part of the chain) are dropped before final blocks go past them.
+//! batches (in memory only, and no part of the chain) are dropped before final blocks pass them.
 
 use crate::batch::{Weight, weigh};
 use rustorium_crypto::CheckedBatch;
@@ -12,14 +12,14 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
     pub(crate) batch: Arc<CheckedBatch>,
-    /// The name of its record in the journal; `None` while it is in memory only.
+    /// Position of its record in the journal; `None` while it is in memory only.
     pub(crate) lsn: Option<u64>,
     pub(crate) weight: Weight,
-    /// Whether it was part of `chain` once.
+    /// True if it was part of `chain` once.
     pub(crate) joined: bool,
-    /// Whether a block listed it when it came.
+    /// True if a block listed it when it came.
     pub(crate) wanted: bool,
-    /// When it came, monotonic milliseconds.
+    /// Time at which it came, monotonic milliseconds.
     pub(crate) since_ms: u64,
 }
 
@@ -29,7 +29,7 @@ impl Held {
         Self { batch, lsn, weight, joined: false, wanted, since_ms }
     }
 
-    /// Whether it is in memory only, and no part of the chain.
+    /// True if it is in memory only, and no part of the chain.
     pub(crate) fn is_loose(&self) -> bool {
         self.lsn.is_none() && !self.joined
     }
@@ -39,7 +39,7 @@ impl Held {
         body.seq == cursor.next_seq && body.previous == cursor.tip
     }
 
-    /// The cursor after this batch.
+    /// Returns the cursor after this batch.
     pub(crate) fn cursor(&self) -> Cursor {
         Cursor { next_seq: self.batch.batch.body.seq.saturating_add(1), tip: self.batch.digest }
     }
@@ -47,17 +47,17 @@ impl Held {
 
 #[derive(Debug, Default)]
 pub(crate) struct Lane {
-    /// What final blocks have listed.
+    /// The cursor of final blocks.
     pub(crate) last_final: Cursor,
-    /// How far the held batches go from there without a gap.
+    /// End of the held batches that follow `last_final` without a gap.
     pub(crate) chain: Cursor,
-    /// By seq; more than one only where blocks listed them.
+    /// Batches by seq. There is more than one for a seq only if blocks listed them.
     held: BTreeMap<u64, Vec<Held>>,
     seqs: HashMap<BatchDigest, u64>,
     pub(crate) bytes: u64,
-    /// How many are loose.
+    /// Number of loose batches.
     pub(crate) loose: usize,
-    /// Whether its author signed two batches for one place.
+    /// True if the author signed two batches for one seq.
     pub(crate) equivocates: bool,
 }
 
@@ -75,12 +75,12 @@ impl Lane {
         self.held.values().flatten()
     }
 
-    /// The held batch that follows `cursor`; of several the one that came first.
+    /// Returns the held batch that follows `cursor`; if there are several, the one that came first.
     pub(crate) fn after(&self, cursor: &Cursor) -> Option<&Held> {
         self.at(cursor.next_seq).iter().find(|held| held.follows(cursor))
     }
 
-    /// Holds a batch; those that `chain` has reached with it are added to `joined`.
+    /// Stores a batch. Adds the batches that `chain` has reached with it to `joined`.
     pub(crate) fn insert(&mut self, held: Held, joined: &mut Vec<Arc<CheckedBatch>>) {
         let seq = held.batch.batch.body.seq;
         self.seqs.insert(held.batch.digest, seq);
@@ -90,7 +90,7 @@ impl Lane {
         self.grow_chain(joined);
     }
 
-    /// The batch is in the journal from now on.
+    /// Notes that the batch is in the journal from now on.
     pub(crate) fn journaled(&mut self, digest: &BatchDigest, lsn: u64) {
         let batches = self.seqs.get(digest).and_then(|seq| self.held.get_mut(seq));
         if let Some(held) = batches.and_then(|batches| batches.iter_mut().find(|held| held.batch.digest == *digest)) {
@@ -99,7 +99,7 @@ impl Lane {
         }
     }
 
-    /// Takes out what `goes` says of the loose batches.
+    /// Removes the loose batches for which `goes` returns true.
     pub(crate) fn drop_loose(&mut self, mut goes: impl FnMut(&Held, bool) -> bool) {
         if self.loose == 0 {
             return;
@@ -122,7 +122,8 @@ impl Lane {
         gone.iter().for_each(|digest| _ = self.seqs.remove(digest));
     }
 
-    /// Makes room for a batch that joins the chain: of those that came unasked and don't join, the oldest go first.
+    /// Makes room for a batch that joins the chain. Of the batches that came unasked and don't join, the oldest are
+    /// removed first.
     pub(crate) fn make_room(&mut self, bytes: u64, window_bytes: u64) {
         let mut loose: Vec<(u64, BatchDigest, u64)> = self
             .all()
@@ -143,7 +144,7 @@ impl Lane {
         }
     }
 
-    /// The digests of the held batches that blocks with these tips list.
+    /// Returns the digests of the held batches that blocks with these tips list.
     pub(crate) fn listed(&self, tips: impl Iterator<Item = BatchDigest>) -> HashSet<BatchDigest> {
         let mut listed = HashSet::new();
         for mut at in tips {
@@ -167,7 +168,7 @@ impl Lane {
         }
     }
 
-    /// Moves the final cursor; what is below it, and what can never follow it, is taken out.
+    /// Moves the final cursor. Removes and returns the batches below it, and those that can never follow it.
     pub(crate) fn finalize(&mut self, cursor: Cursor, joined: &mut Vec<Arc<CheckedBatch>>) -> Vec<Held> {
         if cursor.next_seq <= self.last_final.next_seq {
             return Vec::new();

@@ -1,8 +1,8 @@
-//! Lanes: which batches are held, how far a block can extend them, and what a block's cursors list.
+//! Lanes: the held batches, the extension that a block can make, and the batches that a block's cursors list.
 //!
-//! *Invariants:* beyond its final cursor a lane holds at most a window of batches and bytes, besides those that living
-//! blocks list; what doesn't join the lane's chain and isn't listed goes after `LOOSE_MS`, and is never journaled; a payload
-//! is only given where every batch of it links to the one before.
+//! *Invariants:* beyond its final cursor a lane holds at most a window of batches and bytes, in addition to those that
+//! living blocks list; a batch that doesn't join the lane's chain and isn't listed is dropped after `LOOSE_MS`, and
+//! never journaled; a payload is only returned if every batch of it links to the one before.
 
 use crate::batch::Weight;
 use crate::lane::{Held, Lane};
@@ -13,26 +13,26 @@ use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use thiserror::Error;
 
-/// How long a batch is held that no block lists and that doesn't join its lane's chain.
+/// Time for which a batch is held that no block lists and that doesn't join its lane's chain.
 pub const LOOSE_MS: u64 = 10_000;
 
-/// What became of a batch that came.
+/// Result of inserting a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Inserted {
-    /// It is held.
+    /// The batch is held.
     Held,
-    /// It was held before.
+    /// The batch was held before.
     Duplicate,
-    /// It is beyond the lane's window and not held: it will be fetched when a block lists it.
+    /// The batch is beyond the lane's window and not held. It will be fetched when a block lists it.
     BeyondWindow,
-    /// Its author signed another batch at the same seq: evidence.
+    /// Its author signed another batch with the same seq: evidence.
     Conflict {
-        /// The one that was held before.
+        /// The batch that was held before.
         other: BatchDigest,
-        /// Whether the new one is held too (only where a block lists it).
+        /// True if the new batch is held too (only if a block lists it).
         held: bool,
     },
-    /// Final blocks have passed its seq.
+    /// Final blocks have passed the batch's seq.
     Stale,
     /// There is no such lane.
     NoSuchLane,
@@ -56,7 +56,7 @@ pub struct BlockCaps {
 }
 
 impl BlockCaps {
-    /// The chain's caps; a lane may fill the block where the others leave room.
+    /// Returns the chain's caps. A lane may fill the block if the others leave room.
     pub fn for_parameters(parameters: &Parameters) -> Self {
         Self {
             bytes: u64::from(parameters.block_bytes_max),
@@ -68,7 +68,7 @@ impl BlockCaps {
         }
     }
 
-    /// Whether a block may list this much: the voter's check.
+    /// Tells if a block may list this much: the voter's check.
     pub fn hold(&self, total: &Weight) -> bool {
         total.bytes <= self.bytes && total.transactions <= self.transactions && total.work <= self.work
     }
@@ -78,42 +78,43 @@ impl BlockCaps {
     }
 }
 
-/// How far a block can extend its parent's cursors.
+/// An extension of a parent's cursors by a block.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Extension {
     /// The block's cursors.
     pub cursors: Vec<Cursor>,
-    /// Transactions that it lists.
+    /// Number of transactions that the block lists.
     pub transactions: u32,
-    /// Their declared work.
+    /// Declared work of the listed transactions.
     pub work: u64,
-    /// Their encoded bytes.
+    /// Encoded bytes of the listed transactions.
     pub bytes: u64,
 }
 
-/// A listed batch that isn't held: the newest whose digest is known. Once it is held, the one before it may be missing.
+/// A listed batch that isn't held: the newest one whose digest is known. Once it is held, the one before it may be
+/// missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Missing {
     /// The lane.
     pub lane: ValidatorIndex,
-    /// Its place in the lane.
+    /// Seq of the batch in the lane.
     pub seq: u64,
-    /// Its digest.
+    /// Digest of the batch.
     pub digest: BatchDigest,
 }
 
-/// Why a block's payload can't be given.
+/// A block's payload can't be returned.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PayloadFault {
-    /// Batches are to be fetched: one a lane at the most.
+    /// Batches must be fetched: at most one a lane.
     #[error("{} listed batches are not held", .0.len())]
     Missing(Vec<Missing>),
-    /// The cursors list what can't be: the block is invalid.
+    /// The cursors list batches that can't exist, so the block is invalid.
     #[error("the cursor of lane {lane} is invalid: {what}")]
     Broken {
         /// The lane.
         lane: ValidatorIndex,
-        /// What is wrong with it.
+        /// Description of the fault.
         what: &'static str,
     },
 }
@@ -122,9 +123,9 @@ pub enum PayloadFault {
 #[derive(Debug)]
 pub struct Lanes {
     lanes: Vec<Lane>,
-    /// How many of the held batches that a block could list have each transaction.
+    /// For each transaction, the number of held batches with it that a block could list.
     transactions: HashMap<TxId, u32>,
-    /// Those that a block can list, and that nobody was told of yet.
+    /// Batches that a block can list, and that `joined` has not returned yet.
     joined: Vec<Arc<CheckedBatch>>,
     released: Vec<u64>,
     window_batches: u64,
@@ -133,7 +134,7 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    /// The lanes of `n` validators at the start of an epoch, with these windows.
+    /// Creates the lanes of `n` validators at the start of an epoch, with these windows.
     pub fn new(n: usize, window_batches: u32, window_bytes: u32) -> Self {
         let lanes = (0..n).map(|_| Lane::default()).collect();
         let (window_batches, window_bytes) = (u64::from(window_batches), u64::from(window_bytes));
@@ -141,21 +142,21 @@ impl Lanes {
         Self { lanes, transactions, joined, released, window_batches, window_bytes, caps: None }
     }
 
-    /// The same with a chain's windows and caps: a payload over the caps is then found broken as soon as what is held of
-    /// it shows that, so that a leader can't have its peers fetch without end.
+    /// Creates lanes with a chain's windows and caps. A payload over the caps is then found broken as soon as its held
+    /// part shows that, so a leader can't make its peers fetch without end.
     pub fn for_parameters(n: usize, parameters: &Parameters) -> Self {
         let lanes = Self::new(n, parameters.lane_window_batches, parameters.lane_window_bytes);
         Self { caps: Some(BlockCaps::for_parameters(parameters)), ..lanes }
     }
 
-    /// Takes a checked batch that is in the journal as `lsn`. `wanted`: a block lists it, so that it is kept even beyond the
-    /// window or beside another at its seq.
+    /// Stores a checked batch that is in the journal as `lsn`. `wanted`: a block lists it, so it is kept even beyond
+    /// the window or beside another one with its seq.
     pub fn insert(&mut self, batch: Arc<CheckedBatch>, lsn: u64, wanted: bool) -> Inserted {
         self.take(batch, Some(lsn), wanted, 0)
     }
 
-    /// The same with a batch that isn't in the journal (R42): one that joins the chain is told by `joined`, and is to be
-    /// journaled then; others stay in memory, until `drop_unlisted` finds that they are of no use.
+    /// Stores a checked batch that isn't in the journal (R42). If it joins the chain, `joined` returns it, and it must
+    /// be journaled then. Otherwise it stays in memory, until `drop_unlisted` finds it useless.
     pub fn hold(&mut self, now_ms: u64, batch: Arc<CheckedBatch>, wanted: bool) -> Inserted {
         self.take(batch, None, wanted, now_ms)
     }
@@ -188,25 +189,26 @@ impl Lanes {
         other.map_or(Inserted::Held, |other| Inserted::Conflict { other, held: true })
     }
 
-    /// The name of a held batch's record in the journal; `None` where it is in memory only.
+    /// Returns the position of a held batch's record in the journal; `None` if the batch is in memory only.
     pub fn lsn(&self, lane: ValidatorIndex, digest: &BatchDigest) -> Option<u64> {
         self.lanes.get(usize::from(lane.0))?.get(digest)?.lsn
     }
 
-    /// A held batch was journaled.
+    /// Notes that a held batch was journaled.
     pub fn journaled(&mut self, lane: ValidatorIndex, digest: &BatchDigest, lsn: u64) {
         if let Some(lane) = self.lanes.get_mut(usize::from(lane.0)) {
             lane.journaled(digest, lsn);
         }
     }
 
-    /// Whether batches are held that may have to be dropped.
+    /// Tells if batches are held that may have to be dropped.
     pub fn has_loose(&self) -> bool {
         self.lanes.iter().any(|lane| lane.loose > 0)
     }
 
-    /// Drops the batches in memory that no living block lists: at once where they came because one did or stand beside
-    /// another at the same seq, else after `LOOSE_MS`. `living`: the cursors of the blocks that may still become final. Returns when to look again.
+    /// Drops the batches in memory that no living block lists. They are dropped at once if they came because a block
+    /// listed them, or stand beside another one with the same seq; otherwise after `LOOSE_MS`. `living`: the cursors of
+    /// the blocks that may still become final. Returns the time of the next call.
     pub fn drop_unlisted(&mut self, now_ms: u64, living: &[&[Cursor]]) -> Option<u64> {
         let mut next_ms: Option<u64> = None;
         for (number, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| lane.loose > 0) {
@@ -224,17 +226,17 @@ impl Lanes {
         next_ms
     }
 
-    /// Bytes of transactions that are held of a lane.
+    /// Returns the bytes of the transactions that are held of a lane.
     pub fn bytes(&self, lane: ValidatorIndex) -> u64 {
         self.lanes.get(usize::from(lane.0)).map_or(0, |lane| lane.bytes)
     }
 
-    /// Held batches of all lanes that are in memory only.
+    /// Returns the number of held batches of all lanes that are in memory only.
     pub fn in_memory(&self) -> usize {
         self.lanes.iter().map(|lane| lane.loose).sum()
     }
 
-    /// Checks whether a batch that came unasked would change nothing. That is so where its place holds a batch with this
+    /// Checks that a batch that came unasked would change nothing. That is so if its place has a batch with this
     /// signature, or any batch of an author that is known to sign several for a place.
     pub fn needs_no_other(&self, lane: ValidatorIndex, seq: u64, signature: &Signature) -> bool {
         let Some(lane) = self.lanes.get(usize::from(lane.0)) else { return false };
@@ -242,50 +244,51 @@ impl Lanes {
         lane.at(seq).iter().any(|held| known || held.batch.batch.signature == *signature)
     }
 
-    /// Whether final blocks have gone past the batch's place: it is of no use any more.
+    /// Tells if final blocks have passed the batch's seq, so that it is useless.
     pub fn is_past(&self, lane: ValidatorIndex, seq: u64) -> bool {
         self.lanes.get(usize::from(lane.0)).is_some_and(|lane| seq < lane.last_final.next_seq)
     }
 
-    /// Batches and bytes held of each lane, equivocations included.
+    /// Returns the numbers of batches and bytes held of each lane, including equivocations.
     pub fn held_of_each(&self) -> impl Iterator<Item = (usize, u64)> {
         self.lanes.iter().map(|lane| (lane.all().count(), lane.bytes))
     }
 
-    /// A held batch.
+    /// Returns a held batch.
     pub fn get(&self, lane: ValidatorIndex, digest: &BatchDigest) -> Option<Arc<CheckedBatch>> {
         self.lanes.get(usize::from(lane.0))?.get(digest).map(|held| held.batch.clone())
     }
 
-    /// Per lane the seq up to which batches are held without a gap from the final cursor.
+    /// Returns for each lane the seq up to which batches are held without a gap from the final cursor.
     pub fn held(&self) -> Vec<u64> {
         self.lanes.iter().map(|lane| lane.chain.next_seq).collect()
     }
 
-    /// Where the held chain of a lane ends: what the author's next batch must follow.
+    /// Returns the end of a lane's held chain, which the author's next batch must follow.
     pub fn tip(&self, lane: ValidatorIndex) -> Option<Cursor> {
         self.lanes.get(usize::from(lane.0)).map(|lane| lane.chain)
     }
 
-    /// What final blocks have listed of each lane.
+    /// Returns the cursor of final blocks for each lane.
     pub fn final_cursors(&self) -> Vec<Cursor> {
         self.lanes.iter().map(|lane| lane.last_final).collect()
     }
 
-    /// Batches and bytes that the lane's window still takes: an author cuts no batch that its peers would not keep.
+    /// Returns the batches and bytes for which the lane's window still has room. An author cuts no batch that its peers
+    /// would not keep.
     pub fn window_left(&self, lane: ValidatorIndex) -> (u64, u64) {
         let Some(lane) = self.lanes.get(usize::from(lane.0)) else { return (0, 0) };
         let batches = lane.chain.next_seq - lane.last_final.next_seq;
         (self.window_batches.saturating_sub(batches), self.window_bytes.saturating_sub(lane.bytes))
     }
 
-    /// Extends `parent` over held batches, within the caps and each lane's limit, fair between lanes: the next batch is
-    /// always of the lane that has given the least bytes so far.
+    /// Extends `parent` over held batches, within the caps and each lane's limit. It is fair between lanes: the next
+    /// batch is always from the lane that has given the least bytes so far.
     pub fn extend(&self, parent: &[Cursor], caps: &BlockCaps, lane_limit: impl Fn(usize) -> Option<u64>) -> Extension {
         let mut cursors = parent.to_vec();
         let mut total = Weight::default();
         let mut given = vec![Weight::default(); cursors.len()];
-        // Ties go to another lane in each block, so that a cap never binds the same one.
+        // Ties go to another lane in each block, so that a cap never limits always the same one.
         let first = parent.iter().fold(0, |sum: u64, cursor| sum.wrapping_add(cursor.next_seq)) as usize;
         let mut open: Vec<usize> = (0..self.lanes.len().min(cursors.len())).collect();
         while let Some(place) = least(&open, &given, first) {
@@ -312,19 +315,19 @@ impl Lanes {
         Extension { cursors, transactions: total.transactions, work: total.work, bytes: total.bytes }
     }
 
-    /// Whether a child of a block with these cursors could list a batch.
+    /// Tells if a child of a block with these cursors could list a batch.
     pub fn listable(&self, parent: &[Cursor]) -> bool {
         self.lanes.iter().zip(parent).any(|(lane, cursor)| lane.after(cursor).is_some())
     }
 
-    /// The batches that a block with these cursors lists on top of its parent: per lane, ascending by seq. To be taken
-    /// before `finalized` is told the block's cursors.
+    /// Returns the batches that a block with these cursors lists on top of its parent: per lane, ascending by seq. Call
+    /// it before `finalized` gets the block's cursors.
     pub fn payload(&self, parent: &[Cursor], cursors: &[Cursor]) -> Result<Vec<Vec<Arc<CheckedBatch>>>, PayloadFault> {
         let ranges = self.ranges(parent, cursors)?;
         Ok(ranges.into_iter().map(|range| range.into_iter().map(|held| held.batch.clone()).collect()).collect())
     }
 
-    /// What the same batches take of the caps, for the check of the header's sums.
+    /// Returns the weight of the same batches, to check the header's sums.
     pub fn weight(&self, parent: &[Cursor], cursors: &[Cursor]) -> Result<Weight, PayloadFault> {
         let mut total = Weight::default();
         self.ranges(parent, cursors)?.iter().flatten().for_each(|held| total += held.weight);
@@ -341,7 +344,7 @@ impl Lanes {
             let index = ValidatorIndex(number as u16);
             let (range, lacks) = walk_back(lane, index, &parent[number], &cursors[number])?;
             range.iter().for_each(|held| total += held.weight);
-            // Every batch has a transaction at least, also those that aren't known yet.
+            // Every batch has at least one transaction, also those that aren't known yet.
             let unknown = lacks.map_or(0, |lacks: Missing| lacks.seq + 1 - parent[number].next_seq);
             total.transactions = total.transactions.saturating_add(u32::try_from(unknown).unwrap_or(u32::MAX));
             if self.caps.is_some_and(|caps| !caps.hold(&total)) {
@@ -353,7 +356,8 @@ impl Lanes {
         if missing.is_empty() { Ok(ranges) } else { Err(PayloadFault::Missing(missing)) }
     }
 
-    /// A block with these cursors is final. Drops what is below them and what lost against it, and returns it.
+    /// Notes that a block with these cursors is final. Drops the batches below them and those that lost against them,
+    /// and returns them.
     pub fn finalized(&mut self, cursors: &[Cursor]) -> Vec<Arc<CheckedBatch>> {
         let lanes = self.lanes.iter_mut().zip(cursors);
         let mut joined = Vec::new();
@@ -378,38 +382,38 @@ impl Lanes {
         self.joined.extend(joined);
     }
 
-    /// The batches that blocks can list since it was last asked: held without a gap from the final cursor on.
+    /// Returns the batches that blocks can list since the last call: those held without a gap from the final cursor on.
     pub fn joined(&mut self) -> Vec<Arc<CheckedBatch>> {
         std::mem::take(&mut self.joined)
     }
 
-    /// Whether a held batch that a block can list has the transaction: then it isn't cut here too (`Pool::held_elsewhere`,
-    /// or, for one that is admitted after its batch came, `Pool::mark_elsewhere`). One that nobody can list doesn't count:
-    /// its author could keep a transaction from the chain with it.
+    /// Tells if a held batch that a block can list has the transaction. Then it isn't cut here too
+    /// (`Pool::held_elsewhere`, or, for one that is admitted after its batch came, `Pool::mark_elsewhere`). A batch
+    /// that no block can list doesn't count: its author could keep a transaction from the chain with it.
     pub fn has_transaction(&self, id: &TxId) -> bool {
         self.transactions.contains_key(id)
     }
 
-    /// All held batches of a lane, ascending by seq: at an epoch's end they go back to the pool.
+    /// Returns all held batches of a lane, ascending by seq. At an epoch's end they return to the pool.
     pub fn unlisted(&self, lane: ValidatorIndex) -> Vec<Arc<CheckedBatch>> {
         let lane = self.lanes.get(usize::from(lane.0));
         lane.map_or_else(Vec::new, |lane| lane.all().map(|held| held.batch.clone()).collect())
     }
 
-    /// The names of the journal's records of batches that are held no more, since it was last asked.
+    /// Returns the positions of the journal's records of batches that are no longer held, since the last call.
     pub fn released(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.released)
     }
 }
 
-/// The place in `open` of the lane that has given the least; ties by rotation from `first`.
+/// Returns the index in `open` of the lane that has given the least; ties are broken by rotation from `first`.
 fn least(open: &[usize], given: &[Weight], first: usize) -> Option<usize> {
     let n = given.len();
     (0..open.len()).min_by_key(|place| (given[open[*place]].bytes, (open[*place] + n - first % n) % n))
 }
 
-/// Follows `previous` digests from the cursor's tip down to the parent's, or to the first that isn't held. What was walked
-/// is ascending by seq.
+/// Follows `previous` digests from the cursor's tip down to the parent's, or to the first that isn't held. Returns the
+/// passed batches, ascending by seq.
 fn walk_back<'a>(
     lane: &'a Lane,
     index: ValidatorIndex,

@@ -1,10 +1,12 @@
-//! The pool: takes transactions, holds those whose turn has not come, hands out what the own lane can list next.
+//! The pool: it admits transactions, holds those whose turn has not come, and hands out those that the own lane can
+//! list next.
 //!
-//! *Invariants:* two kinds of time, which never meet: what waits for its turn goes by the node's monotonic clock, and what
-//! expires goes by the time of the newest executed header alone, so that what was called expired is never executed; the
-//! wall clock only bounds how far an expiry may be ahead, and is forgotten at once; never more than `transactions_max` and `bytes_max`, what is cut and not yet executed included; those that
-//! wait for a missing nonce take at most a quarter, so that what can proceed always finds room; senders take turns, and no few
-//! of them fill it: a sender's share shrinks as the pool fills.
+//! *Invariants:* two kinds of time, which are never mixed: waits use the node's monotonic clock, and expiry uses only
+//! the time of the newest executed header, so that a transaction called expired is never executed; the wall clock only
+//! bounds how far an expiry may be ahead, and is not stored; never more than `transactions_max` and `bytes_max`,
+//! including those that are cut and not yet executed; transactions that wait for a missing nonce take at most a
+//! quarter, so that those that can proceed always find room; senders take turns, and a few of them can't fill it: a
+//! sender's share shrinks as the pool fills.
 
 mod config;
 mod feedback;
@@ -32,21 +34,21 @@ pub struct Pool {
     senders: HashMap<AccountId, Sender>,
     ids: HashMap<TxId, (AccountId, u64)>,
     totals: Totals,
-    /// Senders that have something ready, by turn.
+    /// Senders that have ready transactions, by turn.
     turns: BTreeMap<u64, AccountId>,
     next_turn: u64,
     expiries: BTreeSet<(u64, AccountId, u64)>,
     delayed: BTreeSet<(u64, AccountId, u64)>,
     dropped: Dropped,
     ages: Ages,
-    /// Monotonic.
+    /// Monotonic time.
     now_ms: u64,
-    /// Of the newest executed header.
+    /// Time of the newest executed header.
     header_time_ms: u64,
 }
 
 impl Pool {
-    /// An empty pool above an executed header of this time.
+    /// Creates an empty pool above an executed header of this time.
     pub fn new(config: PoolConfig, header_time_ms: u64) -> Self {
         Self {
             config,
@@ -64,7 +66,7 @@ impl Pool {
         }
     }
 
-    /// Takes a verified transaction that may be cut at once. `account` is asked only where its sender isn't known here.
+    /// Admits a verified transaction that may be cut at once. `account` is called only if its sender isn't known here.
     pub fn admit(
         &mut self,
         clock: Clock,
@@ -75,7 +77,8 @@ impl Pool {
         self.admit_later(clock, id, t, 0, account)
     }
 
-    /// Takes a verified transaction that may be cut from `not_before_ms` on, monotonic: one whose home is another lane.
+    /// Admits a verified transaction that may be cut from `not_before_ms` on, monotonic: one whose home is another
+    /// lane.
     pub fn admit_later(
         &mut self,
         clock: Clock,
@@ -135,7 +138,8 @@ impl Pool {
             return Err(Refused::WorkLimitTooLow { limit, needed });
         }
         let (expires_at_ms, limit_ms) = (t.body.expires_at_ms, self.config.expiry_ahead_ms_max);
-        // By executed headers alone: where only the clock says so, the client would be told of what may still be executed.
+        // Expiry uses executed headers only. If the clock had a say, a client could be told `expired` of a transaction
+        // that is executed later.
         let chain_ms = self.header_time_ms;
         if expires_at_ms <= chain_ms {
             return Err(Refused::Expired { expires_at_ms, chain_ms });
@@ -154,7 +158,8 @@ impl Pool {
         self.edit(account, |sender| sender.insert(nonce, entry, now_ms));
     }
 
-    /// Changes a sender; totals, its turn and, where nothing waits any more, the sender itself follow.
+    /// Changes a sender, and updates the totals and the sender's turn. Removes the sender if nothing of it waits any
+    /// more.
     fn edit<T>(&mut self, account: AccountId, change: impl FnOnce(&mut Sender) -> T) -> Option<T> {
         let sender = self.senders.get_mut(&account)?;
         let before = sender.totals();
@@ -195,14 +200,15 @@ impl Pool {
         Some(entry.id)
     }
 
-    /// The next transactions for the own lane at this monotonic time: in nonce order per sender, senders in turns of `RUN_LENGTH`. Where anything
-    /// is ready at least one is cut, also when it alone is over the limits (admission keeps it under the batch's caps).
+    /// Returns the next transactions for the own lane at this monotonic time: in nonce order per sender, with senders
+    /// in turns of `RUN_LENGTH`. If anything is ready, at least one transaction is cut, even if it alone is over the
+    /// limits (admission keeps it under the batch's caps).
     pub fn cut(&mut self, now_ms: u64, limits: &CutLimits) -> Vec<(TxId, Arc<Verified<Transaction>>)> {
         self.open_delayed(now_ms);
         let (mut out, mut left) = (Vec::new(), *limits);
         while let Some((turn, account)) = self.turns.pop_first() {
             let full = self.cut_run(account, &mut left, &mut out);
-            // A full cut leaves the sender its turn; else it goes to the end of the queue.
+            // After a full cut the sender keeps its turn. Otherwise it goes to the end of the queue.
             let next_turn = if full { turn } else { self.next_turn };
             let Some(sender) = self.senders.get_mut(&account) else { continue };
             sender.turn = sender.has_ready().then_some(next_turn);
@@ -217,7 +223,7 @@ impl Pool {
         out
     }
 
-    /// Cuts one sender's run; whether the limits let no more in.
+    /// Cuts one sender's run. Returns whether the limits allow no more.
     fn cut_run(
         &mut self,
         account: AccountId,
@@ -247,8 +253,8 @@ impl Pool {
         false
     }
 
-    /// Opens delayed transactions that are due at `now_ms`, monotonic, and what waits behind them of the same senders: whom
-    /// they were left to has let their time pass.
+    /// Opens delayed transactions that are due at `now_ms`, monotonic, and those of the same senders that wait behind
+    /// them. The validators that should have listed them let their time pass.
     pub fn open_delayed(&mut self, now_ms: u64) {
         self.now_ms = self.now_ms.max(now_ms);
         while let Some((_, account, nonce)) = self.delayed.first().copied().filter(|(due, ..)| *due <= self.now_ms) {
@@ -257,7 +263,8 @@ impl Pool {
         }
     }
 
-    /// Opens one that is left to others at once, and what waits behind it of its sender. One that waits for quota does so.
+    /// Opens a delayed transaction at once, and those of its sender that wait behind it. A transaction that waits for
+    /// quota stays delayed.
     pub fn open(&mut self, id: &TxId) {
         let Some((account, nonce)) = self.ids.get(id).copied() else { return };
         if self.senders.get(&account).is_some_and(|sender| sender.skips == 0) {
@@ -273,12 +280,12 @@ impl Pool {
         }
     }
 
-    /// When `open_delayed` has something to do next.
+    /// Returns the time at which `open_delayed` has something to do next.
     pub fn next_delayed_ms(&self) -> Option<u64> {
         self.delayed.first().map(|(due, ..)| *due)
     }
 
-    /// A block was executed at which `account` has used all nonces below `next_nonce`.
+    /// Notes that a block was executed after which `account` has used all nonces below `next_nonce`.
     pub fn executed(&mut self, account: AccountId, next_nonce: u64, header_time_ms: u64) {
         self.header_time_ms = self.header_time_ms.max(header_time_ms);
         let now_ms = self.now_ms;
@@ -288,7 +295,7 @@ impl Pool {
         }
     }
 
-    /// Drops what expired by `header_time_ms`, of an executed header.
+    /// Drops the transactions that expired by `header_time_ms`, the time of an executed header.
     pub fn expire(&mut self, header_time_ms: u64) {
         self.header_time_ms = self.header_time_ms.max(header_time_ms);
         while let Some((at, account, nonce)) = self.expiries.first().copied() {
@@ -300,23 +307,23 @@ impl Pool {
         }
     }
 
-    /// All that was dropped without being executed since the last call.
+    /// Returns all transactions that were dropped without being executed since the last call.
     pub fn take_dropped(&mut self) -> Dropped {
         std::mem::take(&mut self.dropped)
     }
 
-    /// Whether the transaction waits here.
+    /// Tells if the transaction waits here.
     pub fn contains(&self, id: &TxId) -> bool {
         self.ids.contains_key(id)
     }
 
-    /// The waiting transaction; none also for one that is known from an own batch only.
+    /// Returns the waiting transaction; `None` also for one that is known only from an own batch.
     pub fn get(&self, id: &TxId) -> Option<Arc<Verified<Transaction>>> {
         let (account, nonce) = self.ids.get(id)?;
         self.senders.get(account)?.entries.get(nonce)?.transaction.clone()
     }
 
-    /// The waiting transaction, unless a batch has it: one of another lane, or one of the own.
+    /// Returns the waiting transaction, unless a batch of this lane or of another has it.
     pub fn unlisted(&self, id: &TxId) -> Option<Arc<Verified<Transaction>>> {
         let (account, nonce) = self.ids.get(id)?;
         let sender = self.senders.get(account)?;
@@ -324,45 +331,45 @@ impl Pool {
         entry.transaction.clone()
     }
 
-    /// The sender's first nonce that isn't executed, where something of it waits here.
+    /// Returns the sender's first nonce that isn't executed, if one of its transactions waits here.
     pub fn next_nonce(&self, account: &AccountId) -> Option<u64> {
         self.senders.get(account).map(|sender| sender.next)
     }
 
-    /// All that wait and are known whole, by sender and each sender's in the order of its nonces: at an epoch's end what no
-    /// block listed goes to the lanes of the next one.
+    /// Returns all waiting transactions that are known whole, by sender and in nonce order. At an epoch's end, those
+    /// that no block listed go to the lanes of the next one.
     pub fn into_transactions(self) -> Vec<(TxId, Arc<Verified<Transaction>>)> {
         let senders: BTreeMap<AccountId, Sender> = self.senders.into_iter().collect();
         let entries = senders.into_values().flat_map(|sender| sender.entries.into_values());
         entries.filter_map(|entry| Some((entry.id, entry.transaction?))).collect()
     }
 
-    /// Transactions held, those cut and not yet executed included.
+    /// Returns the number of held transactions, including those that are cut and not yet executed.
     pub fn len(&self) -> usize {
         self.totals.count
     }
 
-    /// Whether none is held.
+    /// Tells if no transaction is held.
     pub fn is_empty(&self) -> bool {
         self.totals.count == 0
     }
 
-    /// Encoded bytes held.
+    /// Returns the encoded bytes of held transactions.
     pub fn bytes(&self) -> u64 {
         self.totals.bytes
     }
 
-    /// Transactions that a cut could take now.
+    /// Returns the number of transactions that a cut could take now.
     pub fn ready_count(&self) -> usize {
         self.totals.ready
     }
 
-    /// Encoded bytes of those.
+    /// Returns the encoded bytes of those.
     pub fn ready_bytes(&self) -> u64 {
         self.totals.ready_bytes
     }
 
-    /// Transactions that wait for a missing nonce.
+    /// Returns the number of transactions that wait for a missing nonce.
     pub fn gapped_count(&self) -> usize {
         self.totals.gapped
     }

@@ -1,22 +1,22 @@
-//! Why a transaction was not taken: typed, with the stable codes of the API.
+//! Reasons why admission refuses a transaction: typed, with the stable codes of the API.
 
 use rustorium_types::TxId;
 use thiserror::Error;
 
-/// Why admission refused a transaction.
+/// Admission refused a transaction.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refused {
-    /// Its expiry has passed, by the chain's own time.
+    /// The transaction's expiry has passed, by the chain's own time.
     #[error(
         "the transaction expired at {expires_at_ms}, the chain is at {chain_ms}; sign it again with a later expiry"
     )]
     Expired {
-        /// The transaction's, Unix ms.
+        /// The transaction's expiry, Unix ms.
         expires_at_ms: u64,
-        /// The newest executed header's, Unix ms.
+        /// Time of the newest executed header, Unix ms.
         chain_ms: u64,
     },
-    /// Its expiry is too far ahead.
+    /// The transaction's expiry is too far ahead.
     #[error("the expiry is {ahead_ms} ms ahead, {limit_ms} are allowed; sign it again with an earlier expiry")]
     ExpiryTooFar {
         /// Distance from now.
@@ -27,37 +27,37 @@ pub enum Refused {
     /// The sender has no account.
     #[error("the sender has no account; have it created by a sponsor first")]
     UnknownAccount,
-    /// Not the account's key.
+    /// The key is not the account's key.
     #[error("the public key is not the sender account's; sign with the account's own key")]
     WrongKey,
     /// The nonce was used.
     #[error("the nonce {nonce} was used before; the next is {expected}")]
     NonceUsed {
-        /// The transaction's.
+        /// The transaction's nonce.
         nonce: u64,
-        /// The account's next.
+        /// The account's next nonce.
         expected: u64,
     },
     /// Another transaction with this nonce is waiting.
     #[error("the transaction {by} already waits with nonce {nonce}; use a later nonce or wait for its end")]
     NonceTaken {
-        /// The transaction's.
+        /// The transaction's nonce.
         nonce: u64,
-        /// Who has it.
+        /// The transaction that waits with this nonce.
         by: TxId,
     },
     /// Too many nonces are missing before this one.
     #[error("the nonce {nonce} is too far ahead; the next one missing is {expected}, send that first")]
     NonceTooFar {
-        /// The transaction's.
+        /// The transaction's nonce.
         nonce: u64,
-        /// The first that is missing.
+        /// The first missing nonce.
         expected: u64,
     },
     /// The pool is full.
     #[error("the pool is full; send the same bytes again later, or to another validator")]
     PoolFull,
-    /// The sender has too many waiting.
+    /// Too many transactions of the sender are waiting.
     #[error(
         "the sender has {limit} transactions waiting, the most that one may while the pool is as full as now; wait until some are final"
     )]
@@ -68,39 +68,39 @@ pub enum Refused {
     /// The declared work can't suffice.
     #[error("the work limit {limit} is below the {needed} that the operations cost; sign it again with that")]
     WorkLimitTooLow {
-        /// Declared.
+        /// The declared work.
         limit: u64,
-        /// Needed.
+        /// The work that is needed.
         needed: u64,
     },
-    /// More declared work than a batch may hold.
+    /// The declared work is more than a batch may hold.
     #[error("the work limit {limit} is above the largest of {max}; lower it or split the transaction")]
     WorkLimitTooHigh {
-        /// Declared.
+        /// The declared work.
         limit: u64,
-        /// Allowed.
+        /// The largest allowed work.
         max: u64,
     },
-    /// Too many bytes.
+    /// The transaction has too many bytes.
     #[error("the transaction has {bytes} bytes, {max} are allowed; split it")]
     TooLarge {
-        /// Encoded.
+        /// Encoded bytes.
         bytes: usize,
-        /// Allowed.
+        /// Allowed bytes.
         max: usize,
     },
-    /// An operation that the chain's rules don't know.
+    /// The chain's rules don't know an operation.
     #[error(
         "an operation is of a later protocol version than the chain's, {version}; leave its proof of possession out"
     )]
     LaterOperation {
-        /// The chain's.
+        /// The chain's version.
         version: u16,
     },
 }
 
 impl Refused {
-    /// The stable code of the API.
+    /// Returns the stable code of the API.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Expired { .. } => "expired",
@@ -119,7 +119,7 @@ impl Refused {
         }
     }
 
-    /// Whether the same bytes may be taken a little later: answered as busy.
+    /// Tells if the same bytes may be accepted a little later. The API answers such refusals as busy.
     pub fn is_busy(&self) -> bool {
         matches!(self, Self::PoolFull | Self::SenderFull { .. })
     }

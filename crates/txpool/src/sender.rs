@@ -1,7 +1,7 @@
-//! One sender's waiting transactions, by nonce.
+//! A sender's waiting transactions, by nonce.
 //!
-//! *Invariants:* `next ≤ next_cut ≤ next_cut + ready ≤ tail`; every nonce from `next` to below `tail` waits here; nonces
-//! below `next_cut` are in the own lane; those from `tail` on wait for the gap before them to fill.
+//! *Invariants:* `next ≤ next_cut ≤ next_cut + ready ≤ tail`; every nonce from `next` to below `tail` waits here;
+//! nonces below `next_cut` are in the own lane; those from `tail` on wait for the gap before them to be filled.
 
 use rustorium_crypto::Verified;
 use rustorium_types::{PublicKey, Transaction, TxId};
@@ -12,14 +12,14 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) id: TxId,
-    /// None for one that is known from an own batch only.
+    /// The transaction; `None` if it is known only from an own batch.
     pub(crate) transaction: Option<Arc<Verified<Transaction>>>,
     pub(crate) bytes: u64,
     pub(crate) work: u64,
     pub(crate) expires_at_ms: u64,
-    /// Not to be cut before this monotonic time.
+    /// Monotonic time before which it must not be cut.
     pub(crate) not_before_ms: u64,
-    /// A batch of another lane has it.
+    /// True if a batch of another lane has it.
     pub(crate) elsewhere: bool,
 }
 
@@ -29,7 +29,7 @@ impl Entry {
     }
 }
 
-/// What a sender adds to the pool's totals.
+/// A sender's part of the pool's totals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Totals {
     pub(crate) count: usize,
@@ -49,10 +49,10 @@ pub(crate) struct Sender {
     bytes: u64,
     ready: u64,
     ready_bytes: u64,
-    /// How often the first one was skipped for want of quota. Until it is executed it is listed alone: what follows it
-    /// would be skipped for nothing.
+    /// Number of times that the first transaction was skipped for lack of quota. Until it is executed, it is listed
+    /// alone: those behind it would be skipped in vain.
     pub(crate) skips: u32,
-    /// Its place in the queue of senders that have something ready.
+    /// Number of the sender's turn among those that have ready transactions.
     pub(crate) turn: Option<u64>,
 }
 
@@ -103,7 +103,7 @@ impl Sender {
         }
     }
 
-    /// Extends the ready run over what is open behind it.
+    /// Extends the ready run over open entries behind it.
     pub(crate) fn grow_ready(&mut self, now_ms: u64) {
         let end = if self.lists_alone() { self.tail.min(self.next + 1) } else { self.tail };
         let first = self.next_cut + self.ready;
@@ -116,8 +116,8 @@ impl Sender {
         }
     }
 
-    /// Opens the entry at `nonce`, unless a batch of another lane has it, and those that follow it without a gap. Returns
-    /// nonces and when each would have been due.
+    /// Opens the entry at `nonce`, unless a batch of another lane has it, and those that follow it without a gap.
+    /// Returns their nonces and the times at which they would have been due.
     pub(crate) fn open_from(&mut self, nonce: u64, now_ms: u64) -> Vec<(u64, u64)> {
         if self.entries.get(&nonce).is_none_or(|entry| entry.elsewhere) {
             return Vec::new();
@@ -139,19 +139,19 @@ impl Sender {
         self.skips > 0
     }
 
-    /// The first one was skipped for want of quota; how often by now.
+    /// Notes that the first transaction was skipped for lack of quota. Returns how often that has happened by now.
     pub(crate) fn skip(&mut self) -> u32 {
         self.skips = self.skips.saturating_add(1);
         self.skips
     }
 
-    /// Counts the ready run again, after something in it changed.
+    /// Counts the ready run again, after a change in it.
     pub(crate) fn recount(&mut self, now_ms: u64) {
         (self.ready, self.ready_bytes) = (0, 0);
         self.grow_ready(now_ms);
     }
 
-    /// The next to be cut, where one is ready.
+    /// Returns the next entry to be cut, if one is ready.
     pub(crate) fn head(&self) -> Option<&Entry> {
         if self.ready > 0 { self.entries.get(&self.next_cut) } else { None }
     }
@@ -166,7 +166,7 @@ impl Sender {
         }
     }
 
-    /// Notes whether a batch of another lane has the entry.
+    /// Sets whether a batch of another lane has the entry.
     pub(crate) fn set_elsewhere(&mut self, nonce: u64, elsewhere: bool, now_ms: u64) {
         let Some(entry) = self.entries.get_mut(&nonce) else { return };
         entry.elsewhere = elsewhere;
@@ -177,7 +177,7 @@ impl Sender {
         }
     }
 
-    /// Counts the entry at `nonce` as cut, where nothing before it waits to be.
+    /// Counts the entry at `nonce` as cut, if no earlier one still has to be cut.
     pub(crate) fn mark_cut(&mut self, nonce: u64, now_ms: u64) {
         if self.next_cut == nonce && nonce < self.tail {
             self.next_cut += 1;
@@ -194,7 +194,7 @@ impl Sender {
         }
     }
 
-    /// Takes back cuts from `nonce` on.
+    /// Undoes cuts from `nonce` on.
     pub(crate) fn uncut(&mut self, nonce: u64, now_ms: u64) {
         if nonce < self.next_cut {
             self.next_cut = nonce.max(self.next);
@@ -202,7 +202,7 @@ impl Sender {
         }
     }
 
-    /// Removes one that can't be executed any more; what follows it waits for its nonce to be filled again.
+    /// Removes an entry that can't be executed any more. Those behind it wait for its nonce to be filled again.
     pub(crate) fn remove(&mut self, nonce: u64) -> Option<Entry> {
         if self.entries.contains_key(&nonce) && nonce < self.tail {
             self.cap_ready(nonce);
@@ -214,7 +214,7 @@ impl Sender {
         Some(entry)
     }
 
-    /// Nonces below `next` were used: removes them, and opens what follows.
+    /// Notes that nonces below `next` were used: removes them, and opens those that follow.
     pub(crate) fn advance(&mut self, next: u64, now_ms: u64) -> Vec<(u64, Entry)> {
         if next <= self.next {
             return Vec::new();

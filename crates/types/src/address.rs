@@ -12,7 +12,7 @@ const HRP: Hrp = Hrp::parse_unchecked("rs");
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, BorshSerialize, BorshDeserialize)]
 pub struct AccountId(pub [u8; 32]);
 
-/// The account that holds what the chain knows of itself: no key has it, so nobody acts for it.
+/// The account of the chain's own state. No key belongs to it, so nobody can act for it.
 pub const SYSTEM_ACCOUNT: AccountId = AccountId([0; 32]);
 
 impl AccountId {
@@ -30,7 +30,8 @@ impl AccountId {
         }
         let bytes: Vec<u8> = checked.byte_iter().collect();
         let id = bytes.try_into().map(Self).map_err(|_| DecodeError::Address("an address holds 32 bytes"))?;
-        // 32 bytes leave four bits of the last character unused: with any other value there they would name it too.
+        // 32 bytes leave four bits of the last character unused. With other bits there, another text would name the
+        // same account.
         if id.to_string() == text.to_ascii_lowercase() {
             Ok(id)
         } else {

@@ -4,32 +4,32 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use std::io::{Error, ErrorKind, Read, Result as IoResult, Write};
 use thiserror::Error as ThisError;
 
-/// Why bytes were refused. The bytes are a peer's or a user's: this is an answer, never a panic.
+/// Bytes were refused. They come from a peer or a user, so this is an answer, never a panic.
 #[derive(Debug, Clone, PartialEq, Eq, ThisError)]
 pub enum DecodeError {
-    /// More bytes than the kind of value may have.
+    /// There are more bytes than the kind of value may have.
     #[error("{got} bytes are more than the limit of {limit}")]
     TooLarge {
-        /// Bytes that came.
+        /// Number of bytes.
         got: usize,
-        /// Bytes allowed.
+        /// Limit in bytes.
         limit: usize,
     },
-    /// Not the canonical encoding of any value.
+    /// The bytes are not the canonical encoding of any value.
     #[error("not a canonical encoding: {0}")]
     Malformed(String),
-    /// Not hex digits of the wanted length.
+    /// The text is not hex digits of the required length.
     #[error("expected {bytes} bytes as hex digits")]
     Hex {
-        /// Bytes wanted.
+        /// Required number of bytes.
         bytes: usize,
     },
-    /// Not an address.
+    /// The text is not an address.
     #[error("not an address: {0}")]
     Address(&'static str),
 }
 
-/// The canonical bytes of `value`.
+/// Returns the canonical bytes of `value`.
 pub fn encode<T: BorshSerialize>(value: &T) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     encode_into(value, &mut out);
@@ -43,7 +43,7 @@ pub fn encode_into<T: BorshSerialize>(value: &T, out: &mut Vec<u8>) {
     assert!(written.is_ok(), "a bounded value always encodes");
 }
 
-/// Decodes exactly one value from all of `bytes`, of which there may be at most `limit`.
+/// Decodes exactly one value from all of `bytes`, which may be at most `limit` long.
 pub fn decode<T: BorshDeserialize>(bytes: &[u8], limit: usize) -> Result<T, DecodeError> {
     if bytes.len() > limit {
         return Err(DecodeError::TooLarge { got: bytes.len(), limit });
@@ -61,22 +61,22 @@ fn read_length<R: Read>(reader: &mut R, max: usize) -> IoResult<usize> {
     if length > max { Err(invalid(format!("a length of {length} is over its limit of {max}"))) } else { Ok(length) }
 }
 
-/// At most `MAX` bytes.
+/// A byte string of at most `MAX` bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct BoundedBytes<const MAX: usize>(Vec<u8>);
 
 impl<const MAX: usize> BoundedBytes<MAX> {
-    /// Takes `bytes` unless there are too many.
+    /// Wraps `bytes`. Errors: there are more than `MAX`.
     pub fn new(bytes: Vec<u8>) -> Result<Self, DecodeError> {
         if bytes.len() > MAX { Err(DecodeError::TooLarge { got: bytes.len(), limit: MAX }) } else { Ok(Self(bytes)) }
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub fn as_slice(&self) -> &[u8] {
         &self.0
     }
 
-    /// The bytes, taken out.
+    /// Returns the bytes as a `Vec`.
     pub fn into_vec(self) -> Vec<u8> {
         self.0
     }
@@ -91,14 +91,14 @@ impl<const MAX: usize> BorshSerialize for BoundedBytes<MAX> {
 impl<const MAX: usize> BorshDeserialize for BoundedBytes<MAX> {
     fn deserialize_reader<R: Read>(reader: &mut R) -> IoResult<Self> {
         let length = read_length(reader, MAX)?;
-        // Grows with what is really there: a length without its bytes allocates little.
+        // The buffer grows with the bytes that are really there: a length without its bytes allocates little.
         let mut bytes = Vec::with_capacity(length.min(4096));
         reader.take(length as u64).read_to_end(&mut bytes)?;
         if bytes.len() == length { Ok(Self(bytes)) } else { Err(invalid("the bytes end early".into())) }
     }
 }
 
-/// At most `MAX` values.
+/// A list of at most `MAX` values.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct BoundedVec<T, const MAX: usize>(Vec<T>);
 
@@ -109,17 +109,17 @@ impl<T, const MAX: usize> Default for BoundedVec<T, MAX> {
 }
 
 impl<T, const MAX: usize> BoundedVec<T, MAX> {
-    /// Takes `values` unless there are too many.
+    /// Wraps `values`. Errors: there are more than `MAX`.
     pub fn new(values: Vec<T>) -> Result<Self, DecodeError> {
         if values.len() > MAX { Err(DecodeError::TooLarge { got: values.len(), limit: MAX }) } else { Ok(Self(values)) }
     }
 
-    /// The values.
+    /// Returns the values.
     pub fn as_slice(&self) -> &[T] {
         &self.0
     }
 
-    /// The values, taken out.
+    /// Returns the values as a `Vec`.
     pub fn into_vec(self) -> Vec<T> {
         self.0
     }

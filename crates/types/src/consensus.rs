@@ -7,16 +7,16 @@ use crate::rules::Rules;
 use crate::transaction::{Signature, Transaction};
 use borsh::{BorshDeserialize, BorshSerialize};
 
-/// How far a block's ancestry, itself included, has listed a lane.
+/// Position in a lane up to which a block's ancestry, including the block, has listed batches.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Cursor {
-    /// Batches listed so far: the seq that comes next.
+    /// Number of batches listed so far, which is the seq of the next one.
     pub next_seq: u64,
-    /// Digest of the last listed batch; zero where none is.
+    /// Digest of the last listed batch; zero if there is none.
     pub tip: BatchDigest,
 }
 
-/// A header's claim on execution: certifies every height up to it.
+/// A header's claim on execution. It certifies every height up to the claimed one.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, BorshSerialize, BorshDeserialize)]
 pub struct ResultClaim {
     /// The newest executed height that is claimed.
@@ -28,7 +28,7 @@ pub struct ResultClaim {
 /// A header's claim on the state tree.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, BorshSerialize, BorshDeserialize)]
 pub enum StateClaim {
-    /// No state root is made by this protocol version.
+    /// The chain makes no state roots, or claims none yet.
     #[default]
     NoneYet,
     /// The root of the state after the root period that ended at `height`.
@@ -42,20 +42,20 @@ pub enum StateClaim {
     },
 }
 
-/// What a header says of the end of its epoch.
+/// A header's statement about the end of its epoch.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, BorshSerialize, BorshDeserialize)]
 pub enum End {
-    /// The epoch goes on.
+    /// The epoch continues.
     #[default]
     GoesOn,
-    /// The chain of the epoch ends with this block, its boundary.
+    /// The epoch's chain ends with this block, its boundary.
     Boundary,
-    /// This block only helps to finalize the boundary, which it names: however many of its kind lie between, one header
-    /// and its finalization show that the boundary is final.
+    /// This block only helps to finalize the boundary, which it names. However many such blocks lie between, one header
+    /// and its finalization prove that the boundary is final.
     Closing(BlockDigest),
 }
 
-/// What is hashed into a block's digest.
+/// A block's header. The block's digest is its hash.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Header {
     /// Protocol version.
@@ -66,9 +66,9 @@ pub struct Header {
     pub shard: ShardId,
     /// The committee's term.
     pub epoch: Epoch,
-    /// The view it was proposed in.
+    /// The view in which the block was proposed.
     pub view: View,
-    /// The parent's plus one.
+    /// The parent's height plus one.
     pub height: Height,
     /// The parent's digest.
     pub parent: BlockDigest,
@@ -76,46 +76,48 @@ pub struct Header {
     pub parent_view: View,
     /// The view's leader.
     pub proposer: ValidatorIndex,
-    /// Unix ms, above the parent's.
+    /// Unix ms, above the parent's time.
     pub time_ms: u64,
     /// Root over the inline transactions and the lane ranges.
     pub payload_root: Hash,
-    /// One per lane, in validator order.
+    /// One cursor per lane, in validator order.
     pub cursors: BoundedVec<Cursor, VALIDATORS_MAX>,
     /// Transactions listed by this block, inline and in lanes.
     pub transactions: u32,
     /// Declared work of the listed transactions.
     pub declared_work: u64,
-    /// One bit per load window, the newest lowest (section 8 of the design).
+    /// One bit per load window, the newest in the lowest bit (section 8 of the design).
     pub load_history: u64,
     /// Hash of the committee.
     pub validator_set: Hash,
-    /// Whether the epoch's chain ends here.
+    /// Statement about the end of the epoch.
     pub end: End,
-    /// Hash of the next epoch's committee where the epoch ends; else of this one.
+    /// Hash of the next epoch's committee if the epoch ends, otherwise of this one's.
     pub next_validator_set: Hash,
     /// Hash of the chain parameters.
     pub parameters: Hash,
     /// Hash of the shard map.
     pub shard_map: Hash,
-    /// Execution claimed.
+    /// The claim on execution.
     pub result: ResultClaim,
-    /// State claimed.
+    /// The claim on the state tree.
     pub state: StateClaim,
 }
 
 impl Header {
-    /// The rules that its version names; the newest where this build doesn't know it: no node takes such a header.
+    /// Returns the rules of the header's version. If this build doesn't know the version, returns the newest rules: no
+    /// node accepts such a header.
     pub fn rules(&self) -> Rules {
         Rules::of(self.version).unwrap_or(Rules::NEWEST)
     }
 
-    /// Whether it is an epoch's boundary or above it.
+    /// True for an epoch's boundary and for the closing blocks above it.
     pub fn ends_epoch(&self) -> bool {
         self.end != End::GoesOn
     }
 
-    /// The newest block below it that its own finalization makes final: the parent, of a closing block the boundary.
+    /// Returns the newest ancestor that this block's finalization makes final: the parent, or, for a closing block, the
+    /// boundary.
     pub fn finalizes(&self) -> BlockDigest {
         match self.end {
             End::Closing(boundary) => boundary,
@@ -124,20 +126,20 @@ impl Header {
     }
 }
 
-/// The kinds of vote, and of certificate.
+/// The kind of a vote or certificate.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, BorshSerialize, BorshDeserialize)]
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
 pub enum VoteKind {
-    /// For one block of a view.
+    /// A vote for one block of a view.
     Notarize = 0,
-    /// For going on without a block of the view.
+    /// A vote to continue without a block of the view.
     Nullify = 1,
-    /// For the view's notarized block being final.
+    /// A vote that the view's notarized block becomes final.
     Finalize = 2,
 }
 
-/// What a validator signs when it votes (after the domain string).
+/// The part of a vote that the validator signs (after the domain string).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, BorshSerialize, BorshDeserialize)]
 pub struct VoteBody {
     /// The chain.
@@ -157,9 +159,9 @@ pub struct VoteBody {
 /// A signed vote.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct SignedVote {
-    /// What is signed.
+    /// The signed part.
     pub body: VoteBody,
-    /// Who signed.
+    /// The validator that signed.
     pub signer: ValidatorIndex,
     /// Ed25519 over domain string and body.
     pub signature: Signature,
@@ -168,13 +170,14 @@ pub struct SignedVote {
 /// A quorum's signatures on one vote body, by ascending signer.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Certificate {
-    /// What was voted.
+    /// The body that was voted on.
     pub body: VoteBody,
     /// Signers and their signatures, strictly ascending by signer.
     pub signatures: BoundedVec<(ValidatorIndex, Signature), VALIDATORS_MAX>,
 }
 
-/// Shows that a block is final: the certificate is of the last header's block, or of the block itself where there is none.
+/// A proof that a block is final. The certificate is for the last header's block, or for the block itself if there are
+/// no headers.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct BlockProof {
     /// Headers from the block's child to the certified descendant.
@@ -183,36 +186,36 @@ pub struct BlockProof {
     pub finalization: Certificate,
 }
 
-/// A leader's message: the block as it proposes it, with what a voter needs to accept it.
+/// A leader's proposal: the block, with everything that a voter needs to accept it.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Proposal {
     /// The block's header.
     pub header: Header,
-    /// Its inline transactions.
+    /// The block's inline transactions.
     pub inline: BoundedVec<Transaction, INLINE_TRANSACTIONS_MAX>,
     /// The proposer's notarize vote.
     pub signature: Signature,
-    /// The parent's notarization; none where the parent is genesis.
+    /// The parent's notarization; `None` if the parent is genesis.
     pub notarization: Option<Certificate>,
-    /// Nullifications of the views between; where some are missing the voter fetches them.
+    /// Nullifications of the views between. The voter fetches missing ones.
     pub nullifications: BoundedVec<Certificate, CARRIED_NULLIFICATIONS_MAX>,
 }
 
-/// A header with its inline transactions: what peers keep and serve of a block.
+/// A header with its inline transactions: the part of a block that peers store and serve.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Block {
     /// The header.
     pub header: Header,
-    /// Inline transactions; those in lanes are named by the header's cursors.
+    /// Inline transactions. The header's cursors name those in lanes.
     pub inline: BoundedVec<Transaction, INLINE_TRANSACTIONS_MAX>,
 }
 
-/// Quorum arithmetic of a committee of `n`: n ≥ 3f + 1.
+/// Returns f for a committee of `n`, the number of faulty validators that it tolerates: n ≥ 3f + 1.
 pub fn faults_tolerated(n: usize) -> usize {
     n.saturating_sub(1) / 3
 }
 
-/// Votes that make a certificate: n − f.
+/// Returns the number of votes that make a certificate: n − f.
 pub fn quorum(n: usize) -> usize {
     n - faults_tolerated(n)
 }

@@ -1,4 +1,5 @@
-//! Genesis: the chain's parameters, first committee and first accounts. The hash of its canonical bytes is the chain id.
+//! Genesis: the chain's parameters, first committee and first accounts. The hash of its canonical bytes is the chain
+//! id.
 
 use crate::address::AccountId;
 use crate::codec::{BoundedBytes, BoundedVec};
@@ -10,12 +11,13 @@ use borsh::io::Read;
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
-/// Of an epoch of 24 hours.
+/// The default least age of an epoch, for epochs of 24 hours.
 const EPOCH_AGE_MS_DEFAULT: u64 = 3600 * 1000;
-/// The default of chains with short epochs.
+/// The default least age for chains with short epochs.
 const EPOCH_AGE_MS_LEAST: u64 = 600 * 1000;
 
-/// What all validators must agree on, besides the rules. The default is that of the newest rules.
+/// The chain's parameters, which all validators must agree on in addition to the rules. The default is that of the
+/// newest rules.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
@@ -37,19 +39,19 @@ pub struct Parameters {
     pub lane_window_batches: u32,
     /// Bytes of one lane that peers hold beyond its final cursor.
     pub lane_window_bytes: u32,
-    /// How far a header's time may be ahead of a voter's clock.
+    /// Longest time by which a header's time may be ahead of a voter's clock.
     pub clock_ahead_ms_max: u64,
     /// Heights that may be final and not claimed before payloads are refused.
     pub claim_lag_max: u64,
-    /// Whether the chain makes state roots (only a benchmark's doesn't).
+    /// True if the chain makes state roots. Only a benchmark's chain makes none.
     pub state_roots: bool,
     /// Header time after which a root period ends.
     pub root_period_ms: u64,
     /// Header time after which an empty block ends a root period that isn't empty.
     pub root_period_idle_ms: u64,
-    /// Heights that may be above the newest claimed state root before payloads are refused.
+    /// Heights that may lie above the newest claimed state root before payloads are refused.
     pub root_lag_max: u64,
-    /// The farthest that a transaction's expiry may lie ahead of header time.
+    /// Longest time by which a transaction's expiry may lie ahead of header time.
     pub expiry_ahead_ms_max: u64,
     /// Largest work quota of an account, work units.
     pub quota_work_max: u64,
@@ -57,19 +59,19 @@ pub struct Parameters {
     pub quota_work_per_s: u64,
     /// Header time after which an epoch's end is due.
     pub epoch_ms: u64,
-    /// Whose accounts may change the committee and end an epoch early, by their keys.
+    /// Keys of the operators, whose accounts may change the committee and end an epoch early.
     #[serde(with = "hex_keys")]
     pub operators: BoundedVec<PublicKey, OPERATORS_MAX>,
-    /// Operators that must approve the very same change; 0 where there are none.
+    /// Operators that must approve exactly the same change; 0 if there are no operators.
     pub operator_quorum: u8,
-    /// The age, in header time, that an epoch must have before a wish for another committee ends it. None under version 1
-    /// alone, whose encoding ends before it.
+    /// The age, in header time, that an epoch must have before a wish for another committee ends it. `None` only under
+    /// version 1, whose encoding ends before this field.
     #[borsh(serialize_with = "tail::serialize", deserialize_with = "tail::absent")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch_age_min_ms: Option<u64>,
 }
 
-/// A last field that version 1 doesn't have.
+/// Encoding of a last field that version 1 doesn't have.
 mod tail {
     use borsh::BorshSerialize;
     use borsh::io::{Read, Result, Write};
@@ -78,24 +80,25 @@ mod tail {
         value.map_or(Ok(()), |value| value.serialize(writer))
     }
 
-    /// The field isn't read here: only the genesis around it tells whether it is there.
+    /// Reads nothing: only the genesis around the parameters tells if the field is there.
     pub(super) fn absent<R: Read>(_: &mut R) -> Result<Option<u64>> {
         Ok(None)
     }
 }
 
 impl Parameters {
-    /// The rules of chains with these parameters.
+    /// Returns the rules of chains with these parameters.
     pub fn rules(&self) -> Rules {
         if self.epoch_age_min_ms.is_some() { Rules::V2 } else { Rules::V1 }
     }
 
-    /// The defaults of chains that follow these rules.
+    /// Returns the default parameters of chains that follow these rules.
     pub fn of(rules: Rules) -> Self {
         Self { epoch_age_min_ms: (rules >= Rules::V2).then_some(EPOCH_AGE_MS_DEFAULT), ..Self::default() }
     }
 
-    /// The least age of an epoch where nobody says another: a 24th of its length, 10 minutes at least, itself at most.
+    /// Returns the default of an epoch's least age: a 24th of the epoch's length, at least 10 minutes, at most the
+    /// whole length.
     pub fn epoch_age_of(epoch_ms: u64) -> u64 {
         (epoch_ms / 24).max(EPOCH_AGE_MS_LEAST).min(epoch_ms)
     }
@@ -156,19 +159,19 @@ impl Default for Parameters {
 pub struct Validator {
     /// A name for people: UTF-8.
     pub name: BoundedBytes<NAME_BYTES_MAX>,
-    /// Signs votes and batches.
+    /// The key that signs votes and batches.
     pub validator_key: PublicKey,
-    /// Proves the node's identity on its links.
+    /// The key that proves the node's identity on its links.
     pub node_key: PublicKey,
-    /// Signs the validator's replacement; kept off the node.
+    /// The key that signs the validator's replacement. It is kept off the node.
     pub owner_key: PublicKey,
     /// Home region's byte.
     pub region: u8,
-    /// Where peers dial it, "host:port"; empty where each node's own configuration says.
+    /// The address at which peers dial the validator, "host:port". If empty, each node's own configuration gives it.
     pub address: BoundedBytes<ADDRESS_BYTES_MAX>,
 }
 
-/// A committee, in the order of its indexes.
+/// A committee, in the order of its members' indexes.
 pub type ValidatorSet = BoundedVec<Validator, VALIDATORS_MAX>;
 
 /// An account that exists from the start.
@@ -176,7 +179,7 @@ pub type ValidatorSet = BoundedVec<Validator, VALIDATORS_MAX>;
 pub struct GenesisAccount {
     /// Home region's byte.
     pub region: u8,
-    /// Its key; with the region it names the account.
+    /// The account's key. Together with the region it determines the account's id.
     pub public_key: PublicKey,
     /// Storage balance, bytes.
     pub storage_bytes: u64,
@@ -187,7 +190,7 @@ pub struct GenesisAccount {
 /// A pool of shielded value.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct GenesisPool {
-    /// Its number.
+    /// The pool's number.
     pub number: u32,
     /// The verifying key of its transfers, in canonical bytes.
     pub key: BoundedBytes<VERIFYING_KEY_BYTES_MAX>,
@@ -213,7 +216,7 @@ pub struct Genesis {
 }
 
 impl Genesis {
-    /// The rules that its chain follows; those of version 1 where the version is unknown, which nobody starts.
+    /// Returns the rules of the chain. An unknown version gets the rules of version 1; no node starts such a chain.
     pub fn rules(&self) -> Rules {
         Rules::of(self.version).unwrap_or(Rules::V1)
     }
@@ -242,14 +245,14 @@ impl BorshDeserialize for Genesis {
 /// The 64-byte key of a state leaf: account id, then BLAKE3 of the leaf's name.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
 pub struct StateKey {
-    /// Whose leaf.
+    /// The account of the leaf.
     pub account: AccountId,
-    /// Hash of its name.
+    /// Hash of the leaf's name.
     pub name: [u8; 32],
 }
 
 impl StateKey {
-    /// The 64 bytes, account first, so that byte order keeps accounts together.
+    /// Returns the 64 bytes, account first, so that byte order keeps accounts together.
     pub fn to_bytes(self) -> [u8; 64] {
         let mut bytes = [0; 64];
         bytes[..32].copy_from_slice(&self.account.0);
@@ -263,9 +266,10 @@ impl StateKey {
 pub struct LeafWrite {
     /// The leaf.
     pub key: StateKey,
-    /// Its name, whose hash the key has. What validators agree on doesn't contain it: who is sent a leaf hashes it.
+    /// The leaf's name, whose hash is in the key. Not hashed into the state changes; recipients recompute the hash from
+    /// the name.
     pub name: Vec<u8>,
-    /// What it holds from now on; none where it is removed.
+    /// The leaf's new value; `None` if the leaf is removed.
     pub value: Option<Vec<u8>>,
 }
 

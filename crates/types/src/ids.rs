@@ -12,15 +12,15 @@ macro_rules! digest_type {
         pub struct $name(pub [u8; 32]);
 
         impl $name {
-            /// All zero bytes: "none" where the protocol says so.
+            /// All zero bytes. In the protocol they stand for "none".
             pub const ZERO: Self = Self([0; 32]);
 
-            /// The 32 bytes.
+            /// Returns the 32 bytes.
             pub fn as_bytes(&self) -> &[u8; 32] {
                 &self.0
             }
 
-            /// Parses 64 lower- or upper-case hex digits.
+            /// Parses 64 hex digits, in lower or upper case.
             pub fn from_hex(text: &str) -> Result<Self, DecodeError> {
                 let mut bytes = [0; 32];
                 hex::decode_to_slice(text, &mut bytes).map_err(|_| DecodeError::Hex { bytes: 32 })?;
@@ -60,7 +60,7 @@ digest_type!(
     Hash
 );
 digest_type!(
-    /// The hash of a genesis' canonical bytes: the chain's name in everything that is signed.
+    /// The hash of a genesis' canonical bytes. It identifies the chain in everything that is signed.
     ChainId
 );
 digest_type!(
@@ -68,7 +68,7 @@ digest_type!(
     TxId
 );
 digest_type!(
-    /// The hash of a batch's full bytes but for its author's signature, which is made over this.
+    /// The hash of a batch's bytes without its author's signature. That signature covers this hash.
     BatchDigest
 );
 digest_type!(
@@ -80,8 +80,8 @@ digest_type!(
     AssetId
 );
 digest_type!(
-    /// A registered verifying key: its first byte is the home region of the account that registered it, the rest a hash of
-    /// that account, the key and which inputs it names.
+    /// The id of a registered verifying key. Its first byte is the home region of the account that registered the key.
+    /// The rest is a hash of that account, the key and the inputs that it names.
     VerifierId
 );
 
@@ -96,7 +96,7 @@ macro_rules! counter_type {
         pub struct $name(pub $inner);
 
         impl $name {
-            /// The next one; saturates at the type's largest value.
+            /// Returns the next value; saturates at the type's largest value.
             #[must_use]
             pub fn next(self) -> Self {
                 Self(self.0.saturating_add(1))

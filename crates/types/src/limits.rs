@@ -1,4 +1,4 @@
-//! Every bound of the protocol's formats. Chain parameters may be tighter, never looser.
+//! The bounds of the protocol's formats. Chain parameters may be tighter, never looser.
 
 /// Bytes of one encoded transaction.
 pub const TRANSACTION_BYTES_MAX: usize = 256 * 1024;
@@ -12,7 +12,7 @@ pub const VALUE_BYTES_MAX: usize = 64 * 1024;
 pub const SYMBOL_BYTES_MAX: usize = 16;
 /// Prefixes that one grant may name.
 pub const GRANT_PREFIXES_MAX: usize = 16;
-/// Bytes of a Groth16 verifying key: one of 64 public inputs on BLS12-381.
+/// Bytes of a Groth16 verifying key: that of a key with 64 public inputs on BLS12-381.
 pub const VERIFYING_KEY_BYTES_MAX: usize = 6_913;
 /// Bytes of a Groth16 proof, uncompressed on BLS12-381.
 pub const GROTH16_PROOF_BYTES_MAX: usize = 384;
@@ -22,7 +22,7 @@ pub const PUBLIC_INPUTS_MAX: usize = 64;
 pub const NAMED_INPUTS_MAX: usize = 4;
 /// Pools of shielded value that a genesis may name.
 pub const POOLS_MAX: usize = 16;
-/// Bytes of what is encrypted with a transfer of shielded value.
+/// Bytes of the encrypted part of a transfer of shielded value.
 pub const SEALED_BYTES: usize = 664;
 /// Bytes of a transfer's proof, on BN254.
 pub const TRANSFER_PROOF_BYTES: usize = 256;
@@ -40,9 +40,9 @@ pub const BATCH_BYTES_MAX: usize = 1024 * 1024;
 pub const INLINE_TRANSACTIONS_MAX: usize = 256;
 /// Bytes of one frame between peers.
 pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// Nullifications that ride with a proposal; older ones are fetched.
+/// Nullifications that a proposal carries; older ones are fetched.
 pub const CARRIED_NULLIFICATIONS_MAX: usize = 32;
-/// Notarizations that are named with work.
+/// Notarizations that a work message names.
 pub const WORK_NOTARIZATIONS_MAX: usize = 64;
 /// A node's own open votes in one heartbeat.
 pub const HEARTBEAT_VOTES_MAX: usize = 64;
@@ -54,7 +54,7 @@ pub const SUBMISSION_TRANSACTIONS_MAX: usize = 1000;
 pub const SUBMISSION_BYTES_MAX: usize = 1024 * 1024;
 /// Items in one answer of the sync protocol.
 pub const SYNC_ITEMS_MAX: usize = 256;
-/// Headers that a snapshot comes with.
+/// Headers of a snapshot.
 pub const SNAPSHOT_HEADERS_MAX: usize = 2048;
 /// Bytes of a state leaf's name.
 pub const LEAF_NAME_BYTES_MAX: usize = 4096;
@@ -64,7 +64,7 @@ pub const NODE_PREFIX_BYTES_MAX: usize = 63;
 pub const NODE_LEAVES_MAX: usize = 256;
 /// Bytes of a node's slots: index, kind, key and value hash of 256 leaves.
 pub const NODE_SLOTS_BYTES_MAX: usize = 256 * 98;
-/// Leaves of a part of the state tree that travels as a whole.
+/// Leaves of a part of the state tree that is sent as a whole.
 pub const SUBTREE_LEAVES_MAX: usize = 4096;
 /// Accounts in a genesis.
 pub const GENESIS_ACCOUNTS_MAX: usize = 100_000;

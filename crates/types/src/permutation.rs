@@ -1,6 +1,7 @@
-//! An order that a seed draws, the same everywhere: of leaders (R1), and of lanes (R50).
+//! Permutations drawn from a seed, the same on every machine: of leaders (R1), and of lanes (R50).
 
-/// The numbers below `n`, permuted: Fisher–Yates from the last place down, with the outputs of splitmix64 from `seed` on.
+/// Returns the numbers below `n`, permuted: Fisher–Yates from the last place down, with the outputs of splitmix64 from
+/// `seed` on.
 pub fn permutation(seed: u64, n: usize) -> Vec<usize> {
     let mut places: Vec<usize> = (0..n).collect();
     let mut state = seed;
@@ -11,7 +12,7 @@ pub fn permutation(seed: u64, n: usize) -> Vec<usize> {
     places
 }
 
-/// The generator's next number.
+/// Returns the generator's next number.
 fn split_mix(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut mixed = *state;
@@ -26,7 +27,7 @@ mod tests {
 
     #[test]
     fn a_permutation_has_each_number_once_and_is_the_generators() {
-        // The generator's own reference values, of seed 1234567.
+        // Reference values of the generator for seed 1234567.
         let mut state = 1_234_567;
         assert_eq!(split_mix(&mut state), 6_457_827_717_110_365_317);
         assert_eq!(split_mix(&mut state), 3_203_168_211_198_807_973);

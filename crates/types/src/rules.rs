@@ -1,7 +1,7 @@
-//! Protocol versions: which rules a chain follows.
+//! Protocol versions: the rules that a chain follows.
 //!
-//! *Invariants:* all that differs between versions is asked here or matched on `Rules`; what is hashed, signed or stored
-//! under a version never changes after its release.
+//! *Invariants:* every difference between versions is a method here or a match on `Rules`; what is hashed, signed or
+//! stored under a version never changes after its release.
 
 use crate::transaction::{Operation, PublicKey};
 
@@ -11,7 +11,7 @@ pub const PROTOCOL_VERSION: u16 = Rules::NEWEST.version();
 /// The version that transactions carry, under all rules.
 pub const TRANSACTION_VERSION: u16 = 1;
 
-/// The rules of a chain, which the version in its genesis and its headers names.
+/// The rules of a chain, named by the version in its genesis and its headers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Rules {
     /// Version 1: chains of releases up to 0.2.0.
@@ -21,10 +21,10 @@ pub enum Rules {
 }
 
 impl Rules {
-    /// What new chains follow.
+    /// The rules of new chains.
     pub const NEWEST: Self = Self::V2;
 
-    /// The rules of a version; none where this build doesn't know it.
+    /// Returns the rules of a version; `None` if this build doesn't know the version.
     pub const fn of(version: u16) -> Option<Self> {
         match version {
             1 => Some(Self::V1),
@@ -33,7 +33,7 @@ impl Rules {
         }
     }
 
-    /// The version that headers carry.
+    /// Returns the version in headers.
     pub const fn version(self) -> u16 {
         match self {
             Self::V1 => 1,
@@ -41,7 +41,7 @@ impl Rules {
         }
     }
 
-    /// Whether transactions may have this operation. Releases that know older rules alone can't read it.
+    /// Tells if transactions may contain this operation. Releases that know only older rules can't decode it.
     pub fn know(self, operation: &Operation) -> bool {
         let second = matches!(operation, Operation::AddProven { .. } | Operation::ReplaceProven { .. });
         !second || self >= Self::V2

@@ -1,4 +1,4 @@
-//! What state sync says: snapshots that are offered, and the parts of one.
+//! The messages of state sync: offers of snapshots, and parts of a snapshot.
 
 use crate::address::AccountId;
 use crate::codec::{BoundedBytes, BoundedVec};
@@ -8,15 +8,16 @@ use crate::limits::*;
 use crate::proof::ResultLink;
 use borsh::{BorshDeserialize, BorshSerialize};
 
-/// The state after one height as the chain certified it, and what a node needs to go on from there.
+/// The state after one height as the chain certified it, with everything that a node needs to continue from there.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Snapshot {
-    /// The height whose state it is: the end of a root period.
+    /// The height of the state: the end of a root period.
     pub height: Height,
-    /// Consecutive headers: from the one after what the header at `height` claims as rooted, so that root periods go on,
-    /// over one that claims the root at `height` to the one that `finalization` is of.
+    /// Consecutive headers. They begin after the height that the header at `height` claims as rooted, so that root
+    /// periods can be continued. They contain one that claims the root at `height`, and end with the header of
+    /// `finalization`.
     pub headers: BoundedVec<Header, SNAPSHOT_HEADERS_MAX>,
-    /// Makes the last header final, and so all.
+    /// A finalization that makes the last header final, and thereby all of them.
     pub finalization: Certificate,
     /// The result root at `height`.
     pub result_root: Hash,
@@ -24,14 +25,14 @@ pub struct Snapshot {
     pub links: BoundedVec<ResultLink, SNAPSHOT_HEADERS_MAX>,
 }
 
-/// A leaf of the state with what it holds.
+/// A leaf of the state with its value.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct StateLeaf {
-    /// Whose it is.
+    /// The account of the leaf.
     pub account: AccountId,
-    /// Its name, whose hash is in its key.
+    /// The leaf's name. The leaf's key contains its hash.
     pub name: BoundedBytes<LEAF_NAME_BYTES_MAX>,
-    /// Its value.
+    /// The leaf's value.
     pub value: BoundedBytes<VALUE_BYTES_MAX>,
 }
 
@@ -43,14 +44,14 @@ pub enum StateRequest {
         /// The height.
         above: Height,
     },
-    /// The inner node with this prefix: its slots, or all leaves below it where they are few.
+    /// The inner node with this prefix: its slots, or all leaves below it if they are few.
     Node {
         /// The snapshot's height.
         root: Height,
         /// The prefix.
         prefix: BoundedBytes<NODE_PREFIX_BYTES_MAX>,
     },
-    /// What the leaves in the slots of a node hold, from a slot on, as many as fit.
+    /// The values of the leaves in a node's slots, from one slot on, as many as fit.
     Values {
         /// The snapshot's height.
         root: Height,

@@ -1,4 +1,4 @@
-//! Transactions and their operations, batches of them, and what executing one leaves behind.
+//! Transactions and their operations, batches of transactions, and receipts.
 
 use crate::address::AccountId;
 use crate::codec::{BoundedBytes, BoundedVec};
@@ -18,7 +18,7 @@ pub type Value = BoundedBytes<VALUE_BYTES_MAX>;
 /// An asset's symbol: printable ASCII.
 pub type Symbol = BoundedBytes<SYMBOL_BYTES_MAX>;
 
-/// Where a user says that it is: integers, 10⁻⁷ degrees. It may guide, never grant.
+/// A location as the user states it: integers, 10⁻⁷ degrees. It may give hints, but never grants anything.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct GeoLocation {
     /// Latitude in 10⁻⁷ degrees, −900,000,000 to 900,000,000.
@@ -27,12 +27,12 @@ pub struct GeoLocation {
     pub longitude_e7: i32,
 }
 
-/// A precondition: the transaction fails as a whole where it doesn't hold.
+/// A precondition: the whole transaction fails unless it holds.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub enum Condition {
     /// The key's value has this BLAKE3 hash.
     ValueHash {
-        /// Whose namespace.
+        /// Owner of the namespace.
         namespace: AccountId,
         /// The key.
         key: Key,
@@ -41,7 +41,7 @@ pub enum Condition {
     },
     /// The key has no value.
     Absent {
-        /// Whose namespace.
+        /// Owner of the namespace.
         namespace: AccountId,
         /// The key.
         key: Key,
@@ -55,13 +55,13 @@ pub enum Condition {
         /// Smallest units.
         amount: u128,
     },
-    /// A statement was proved to the verifier in which one of the inputs that it names has this value.
+    /// A statement was proved to the verifier, and one of its named inputs has this value.
     Proved {
         /// The verifier.
         verifier: VerifierId,
         /// The input's index, from 0.
         input: u8,
-        /// Its value.
+        /// The input's value.
         equals: InputValue,
     },
 }
@@ -69,43 +69,45 @@ pub enum Condition {
 /// A public input of a statement: a number below the order of the curve's group, 32 bytes, big-endian.
 pub type PublicInput = [u8; 32];
 
-/// What a public input is to be.
+/// The required value of a public input.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub enum InputValue {
     /// This number.
     Number(PublicInput),
-    /// The id of the transaction that asks, as a number: its bytes, big-endian, without the three highest bits.
+    /// The id of the transaction that contains the condition, as a number: its bytes, big-endian, without the three
+    /// highest bits.
     ThisTransaction,
 }
 
 /// A public input by which a verifier's statements can be found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct NamedInput {
-    /// Its index, from 0.
+    /// The input's index, from 0.
     pub index: u8,
-    /// Whether each value can be used once alone: a nullifier.
+    /// True if each value can be used only once: the input is a nullifier.
     pub once: bool,
 }
 
-/// A transfer of shielded value (docs/spec/shielded.md): its proof, what that is about, and what is encrypted with it.
+/// A transfer of shielded value (docs/spec/shielded.md): its proof, the statement of the proof, and the encrypted data.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct PoolTransfer {
-    /// The root of the pool's tree under which the spent notes lie.
+    /// The root of the pool's tree that contains the spent notes.
     pub root: PublicInput,
-    /// What stands for the spent notes; new to the pool.
+    /// Nullifiers of the spent notes. They must be new to the pool.
     pub nullifiers: [PublicInput; 2],
     /// The new notes.
     pub commitments: [PublicInput; 2],
-    /// What their receivers, and the sender, can decrypt.
+    /// Data that the notes' receivers, and the sender, can decrypt.
     pub sealed: [u8; SEALED_BYTES],
     /// Canonical bytes of the proof.
     pub proof: [u8; TRANSFER_PROOF_BYTES],
 }
 
-/// One step of a transaction.
+/// An operation: one step of a transaction.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub enum Operation {
-    /// Makes the account that `region` and `public_key` name; the sponsor gives it `storage_bytes` of its own balance.
+    /// Creates the account that `region` and `public_key` name. The sponsor gives it `storage_bytes` of its own
+    /// balance.
     CreateAccount {
         /// Home region's byte.
         region: u8,
@@ -116,21 +118,21 @@ pub enum Operation {
     },
     /// Sets a key.
     Put {
-        /// The sender, or an account that granted it the key.
+        /// The sender, or an account that granted the sender the key.
         namespace: AccountId,
         /// The key.
         key: Key,
         /// The new value.
         value: Value,
     },
-    /// Removes a key; its bytes go back to the namespace's storage balance. Fails where there is none.
+    /// Removes a key; its bytes return to the namespace's storage balance. Fails if there is no such key.
     Delete {
-        /// The sender, or an account that granted it the key.
+        /// The sender, or an account that granted the sender the key.
         namespace: AccountId,
         /// The key.
         key: Key,
     },
-    /// Goes on only where the condition holds.
+    /// Continues only if the condition holds.
     Require(Condition),
     /// Moves an amount of an asset from the sender.
     Transfer {
@@ -143,52 +145,53 @@ pub enum Operation {
     },
     /// Creates an amount of the sender's own asset.
     Issue {
-        /// The asset's symbol; its id is made of the sender and this.
+        /// The asset's symbol. The asset's id is derived from the sender and the symbol.
         symbol: Symbol,
         /// The receiver; it must exist.
         to: AccountId,
         /// Smallest units, above 0.
         amount: u128,
     },
-    /// Lets another account put and delete keys under these prefixes of the sender's namespace; none takes the right back.
+    /// Lets another account put and delete keys under these prefixes of the sender's namespace. An empty list takes the
+    /// right back.
     Grant {
-        /// Who may write.
+        /// The account that may write.
         to: AccountId,
         /// Key prefixes; an empty prefix is the whole namespace.
         prefixes: BoundedVec<Key, GRANT_PREFIXES_MAX>,
     },
-    /// Operators: a validator joins the committee with the next epoch.
+    /// For operators: a validator joins the committee with the next epoch.
     AddValidator {
         /// The validator.
         validator: Validator,
     },
-    /// Operators: a validator leaves the committee with the next epoch.
+    /// For operators: a validator leaves the committee with the next epoch.
     RemoveValidator {
-        /// Its validator key.
+        /// The validator's key.
         validator_key: PublicKey,
     },
-    /// Operators, or the validator's owner key alone: it has other keys from the next epoch on.
+    /// For operators, or the validator's owner key alone: the validator has other keys from the next epoch on.
     ReplaceKey {
-        /// Its validator key.
+        /// The validator's present key.
         validator_key: PublicKey,
-        /// Signs votes and batches from then on.
+        /// The key that signs votes and batches from then on.
         new_validator_key: PublicKey,
-        /// Proves the node's identity from then on; may be the one that it has.
+        /// The key that proves the node's identity from then on; may be the present one.
         new_node_key: PublicKey,
     },
-    /// Operators: the epoch ends as soon as it can.
+    /// For operators: the epoch ends as soon as it can.
     EndEpoch {
-        /// The epoch that goes on now.
+        /// The present epoch.
         epoch: Epoch,
     },
-    /// Takes a Groth16 verifying key, whose statements can be proved from then on.
+    /// Registers a Groth16 verifying key, whose statements can be proved from then on.
     RegisterVerifier {
         /// Canonical bytes (`rustorium_zk::Key`).
         key: BoundedBytes<VERIFYING_KEY_BYTES_MAX>,
         /// The inputs that a `Require` can ask for, ascending.
         named: BoundedVec<NamedInput, NAMED_INPUTS_MAX>,
     },
-    /// Goes on only where the proof holds, and records its statement; recording it again changes nothing.
+    /// Continues only if the proof holds, and records its statement. Recording a statement again changes nothing.
     VerifyProof {
         /// The verifier.
         verifier: VerifierId,
@@ -208,7 +211,7 @@ pub enum Operation {
         /// The transfer.
         transfer: Box<PoolTransfer>,
     },
-    /// Makes new notes of notes, inside a pool.
+    /// Turns notes into new notes, inside a pool.
     ShieldedTransfer {
         /// The pool's number.
         pool: u32,
@@ -228,28 +231,29 @@ pub enum Operation {
         /// The transfer.
         transfer: Box<PoolTransfer>,
     },
-    /// Version 2, operators: a validator joins the committee with the next epoch, whose keys were shown to be held.
+    /// Version 2, for operators: a validator joins the committee with the next epoch, with proofs that its keys are
+    /// held.
     AddProven {
         /// The validator.
         validator: Validator,
-        /// Of its keys.
+        /// Proof of possession of the validator's keys.
         possession: Possession,
     },
-    /// Version 2, operators, or once an epoch the validator's owner key alone: it has other keys from the next epoch on,
-    /// which were shown to be held.
+    /// Version 2, for operators, or, once an epoch, for the validator's owner key alone: the validator has other keys
+    /// from the next epoch on, with proofs that they are held.
     ReplaceProven {
-        /// Its validator key.
+        /// The validator's present key.
         validator_key: PublicKey,
-        /// Signs votes and batches from then on.
+        /// The key that signs votes and batches from then on.
         new_validator_key: PublicKey,
-        /// Proves the node's identity from then on; may be the one that it has.
+        /// The key that proves the node's identity from then on; may be the present one.
         new_node_key: PublicKey,
-        /// Of the new keys.
+        /// Proof of possession of the new keys.
         possession: Possession,
     },
 }
 
-/// Shows that somebody holds a validator's new keys, and means them for this owner on this chain (R46).
+/// A proof that the holder of a validator's new keys means them for this owner on this chain (R46).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Possession {
     /// The new validator key's signature.
@@ -258,12 +262,12 @@ pub struct Possession {
     pub node: Signature,
 }
 
-/// What both new keys sign (after the domain string).
+/// The body that both new keys sign (after the domain string).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct PossessionBody {
     /// The chain.
     pub chain: ChainId,
-    /// Whose validator has the keys: nobody else can use the proof.
+    /// The owner of the validator that gets the keys. Nobody else can use the proof.
     pub owner_key: PublicKey,
     /// The new validator key.
     pub validator_key: PublicKey,
@@ -271,35 +275,35 @@ pub struct PossessionBody {
     pub node_key: PublicKey,
 }
 
-/// What a sender signs (after the domain string).
+/// The part of a transaction that the sender signs (after the domain string).
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct TransactionBody {
     /// Protocol version.
     pub version: u16,
-    /// The chain it is for.
+    /// The transaction's chain.
     pub chain: ChainId,
-    /// The paying and acting account.
+    /// The account that pays and acts.
     pub sender: AccountId,
     /// The sender's key; execution checks that it is the account's.
     pub public_key: PublicKey,
     /// The sender's next nonce; the first is 0.
     pub nonce: u64,
-    /// Header time from which it is skipped, Unix ms.
+    /// Header time from which the transaction is skipped, Unix ms.
     pub expires_at_ms: u64,
-    /// The most work units it may use.
+    /// The most work units that the transaction may use.
     pub work_limit: u64,
-    /// The shard that the client thinks is the sender's home; advice.
+    /// The shard that the client believes is the sender's home; only a hint.
     pub shard_hint: Option<ShardId>,
-    /// Where the user says that it is.
+    /// The location that the user states.
     pub location: Option<GeoLocation>,
-    /// Done all or nothing, in order.
+    /// Operations, executed in order, all or nothing.
     pub data: BoundedVec<Operation, OPERATIONS_MAX>,
 }
 
 /// A signed transaction.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Transaction {
-    /// What is signed.
+    /// The signed part.
     pub body: TransactionBody,
     /// Ed25519 over domain string and body.
     pub signature: Signature,
@@ -314,53 +318,53 @@ pub struct BatchBody {
     pub shard: ShardId,
     /// The epoch; lanes restart with each.
     pub epoch: Epoch,
-    /// Whose lane.
+    /// The validator that owns the lane.
     pub author: ValidatorIndex,
     /// Position in the lane; the first is 0.
     pub seq: u64,
-    /// Digest of the one before; zero for the first.
+    /// Digest of the previous batch; zero for the first.
     pub previous: BatchDigest,
-    /// In order.
+    /// The transactions, in order.
     pub transactions: BoundedVec<Transaction, BATCH_TRANSACTIONS_MAX>,
 }
 
 /// A signed batch.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Batch {
-    /// What its digest covers.
+    /// The part that the batch's digest covers.
     pub body: BatchBody,
     /// The author's Ed25519 signature over domain string and digest.
     pub signature: Signature,
 }
 
-/// Why a transaction that consumed its nonce had no other effect.
+/// Reason why a transaction that consumed its nonce had no other effect.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
 pub enum FailureCode {
-    /// Used more work than its declared limit.
+    /// The transaction used more work than its declared limit.
     WorkLimit = 0,
     /// A `Require` did not hold.
     Precondition = 1,
-    /// Neither owner nor granted.
+    /// The sender neither owns the namespace nor was granted the key.
     NotAllowed = 2,
-    /// Too small a balance of the asset.
+    /// The balance of the asset is too small.
     InsufficientBalance = 3,
-    /// Too small a storage balance.
+    /// The storage balance is too small.
     InsufficientStorage = 4,
     /// The named account does not exist.
     NoSuchAccount = 5,
-    /// The account to be made exists.
+    /// The account to be created exists.
     AccountExists = 6,
     /// The key to be deleted does not exist.
     NoSuchKey = 7,
     /// An amount of zero, or a sum over the largest amount.
     BadAmount = 8,
-    /// A symbol that is empty or not printable ASCII.
+    /// The symbol is empty or not printable ASCII.
     BadSymbol = 9,
-    /// More writes than a transaction may make.
+    /// The transaction makes more writes than are allowed.
     TooManyWrites = 10,
-    /// Neither an operator of the chain nor, where it may, the validator's owner.
+    /// The sender is neither an operator of the chain nor, where that is enough, the validator's owner.
     NotAnOperator = 11,
     /// No validator of the next committee has this key.
     NoSuchValidator = 12,
@@ -370,66 +374,67 @@ pub enum FailureCode {
     CommitteeSize = 14,
     /// Another validator of the next committee has the key.
     KeyInUse = 15,
-    /// Another epoch goes on now.
+    /// Another epoch is in progress.
     WrongEpoch = 16,
     /// The operator approved this before, in this epoch.
     AlreadyApproved = 17,
-    /// A name that isn't UTF-8, or an address that isn't printable ASCII.
+    /// The name isn't UTF-8, or the address isn't printable ASCII.
     BadValidator = 18,
-    /// A verifying key that is refused, or named inputs that it hasn't, aren't ascending or come twice.
+    /// The verifying key is refused, or the named inputs don't exist in it, aren't ascending or repeat one.
     BadVerifier = 19,
     /// The account registered this verifier before.
     VerifierExists = 20,
     /// No such verifier is registered.
     NoSuchVerifier = 21,
-    /// Proof or inputs that no proof and no inputs for this verifier's key are.
+    /// The proof or the inputs are malformed for this verifier's key.
     BadProof = 22,
     /// The proof doesn't prove the statement.
     NotProved = 23,
-    /// An input that can be used once was used.
+    /// An input that can be used only once was already used.
     InputUsed = 24,
     /// The chain has no pool of this number.
     NoSuchPool = 25,
-    /// A root, nullifier or commitment that is no element of the field, or a proof that doesn't decode.
+    /// A root, nullifier or commitment is no element of the field, or a proof doesn't decode.
     BadTransfer = 26,
     /// The transfer's root isn't among the pool's newest.
     OldRoot = 27,
     /// A note was spent before, or twice at once.
     NoteSpent = 28,
-    /// The pool holds less of the asset than is to leave it.
+    /// The pool holds less of the asset than the amount to be taken out.
     PoolBalance = 29,
     /// The pool's tree has no room for the transfer's notes.
     PoolFull = 30,
-    /// No signature, or a wrong one, by a new validator or node key (R46), or a new key under which anybody signs (R51).
+    /// A new validator or node key has no signature or a wrong one (R46), or is a key under which anybody can sign
+    /// (R51).
     NotPossessed = 31,
-    /// A validator that is or was in the next committee had the key before (R45).
+    /// The key belonged before to a validator that is or was in the next committee (R45).
     KeyRetired = 32,
-    /// The owner replaced the validator's keys in this epoch already (R45).
+    /// The owner already replaced the validator's keys in this epoch (R45).
     ReplacedAlready = 33,
 }
 
-/// How a transaction that has a receipt ended.
+/// Result of a transaction that has a receipt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub enum Outcome {
     /// All operations took effect.
     Ok,
-    /// None did; the nonce is used all the same.
+    /// No operation took effect; the nonce is still used.
     Failed {
-        /// Why.
+        /// Reason of the failure.
         code: FailureCode,
-        /// The operation that failed, from 0.
+        /// Index of the operation that failed, from 0.
         operation: u16,
     },
 }
 
-/// What the chain says of an executed transaction; it is hashed into the receipts root.
+/// The chain's record of an executed transaction. It is hashed into the receipts root.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Receipt {
     /// The transaction.
     pub transaction: TxId,
-    /// Its sender.
+    /// The transaction's sender.
     pub sender: AccountId,
-    /// Its nonce.
+    /// The transaction's nonce.
     pub nonce: u64,
     /// The block's height.
     pub height: Height,
@@ -439,6 +444,6 @@ pub struct Receipt {
     pub time_ms: u64,
     /// Work units used.
     pub work: u64,
-    /// The end of it.
+    /// The transaction's result.
     pub outcome: Outcome,
 }

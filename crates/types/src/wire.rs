@@ -1,4 +1,4 @@
-//! What validators say to each other.
+//! The messages between validators.
 
 use crate::codec::{BoundedVec, DecodeError, decode, encode_into};
 use crate::consensus::{Block, Certificate, Cursor, Proposal, ResultClaim, SignedVote};
@@ -10,77 +10,77 @@ use crate::transaction::{Batch, Transaction};
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::io;
 
-/// Versions of the protocol between nodes. Both ends of a link speak the newest that both know; what only a newer one has
-/// is never sent on an older link.
+/// Versions of the peer protocol. Both ends of a link speak the newest that both know. Messages of a newer version are
+/// never sent on a link with an older one.
 pub mod link_version {
-    /// What 0.2.0 speaks.
+    /// The version of 0.2.0.
     pub const FIRST: u8 = 2;
-    /// Adds what is told by digests and as differences.
+    /// Adds work by digests, and differences of held batches.
     pub const DIGESTS: u8 = 3;
 }
 
-/// How far a node has executed and rooted, told beside votes and outside what is signed.
+/// Progress of a node's execution and rooting. It is sent beside votes, outside the signed part.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Report {
     /// Newest executed height.
     pub executed: Height,
     /// The result root there.
     pub root: Hash,
-    /// Newest height whose state root it has; 0 where the chain makes none.
+    /// Newest height whose state root the node has; 0 if the chain makes none.
     pub rooted: Height,
     /// The state root there.
     pub state_root: Hash,
 }
 
 impl Report {
-    /// What it says of execution.
+    /// Returns the report's claim on execution.
     pub fn result(&self) -> ResultClaim {
         ResultClaim { height: self.executed, root: self.root }
     }
 
-    /// What it says of the state tree.
+    /// Returns the report's claim on the state tree.
     pub fn state(&self) -> ResultClaim {
         ResultClaim { height: self.rooted, root: self.state_root }
     }
 }
 
-/// A node's vote with what rides beside it.
+/// A node's vote with further data.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct VoteMessage {
     /// The vote.
     pub vote: SignedVote,
-    /// The sender's execution.
+    /// The sender's progress.
     pub report: Report,
     /// Batches that the sender holds.
     pub held: Held,
-    /// A certificate sent on.
+    /// A certificate that the sender passes on.
     pub carry: Option<Certificate>,
 }
 
-/// Sign of life from a consensus core.
+/// A sign of life from a consensus core.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Heartbeat {
     /// The epoch that the sender is in.
     pub epoch: Epoch,
-    /// The sender's best finalization; none at genesis.
+    /// The sender's best finalization; `None` at genesis.
     pub finalization: Option<Certificate>,
     /// The certificate by which it entered its current view.
     pub entered_by: Option<Certificate>,
-    /// Its own votes above the best finalization.
+    /// The sender's own votes above its best finalization.
     pub votes: BoundedVec<SignedVote, HEARTBEAT_VOTES_MAX>,
-    /// The sender's execution.
+    /// The sender's progress.
     pub report: Report,
-    /// Per lane, how many batches the sender holds without a gap.
+    /// Per lane, the number of batches that the sender holds without a gap.
     pub held: BoundedVec<u64, VALIDATORS_MAX>,
 }
 
-/// How many batches of each lane a sender holds without a gap: all of them, or what changed since its last vote. A list of
-/// changes has the highest bit of its length set, which no length has otherwise.
+/// Numbers of batches of each lane that a sender holds without a gap: all numbers, or those that changed since its last
+/// vote. The length of a list of changes has its highest bit set, which no other length has.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Held {
-    /// By lane; lanes beyond the end are at 0.
+    /// Numbers by lane; lanes beyond the end are at 0.
     Whole(BoundedVec<u64, VALIDATORS_MAX>),
-    /// Lanes and their counts; the others are as before (`link_version::DIGESTS`).
+    /// Lanes and their numbers; the other lanes are unchanged (`link_version::DIGESTS`).
     Changes(BoundedVec<(ValidatorIndex, u64), VALIDATORS_MAX>),
 }
 
@@ -121,16 +121,16 @@ impl BorshDeserialize for Held {
     }
 }
 
-/// What makes the sender see work, by names (`link_version::DIGESTS`).
+/// The reasons why the sender sees work, by names (`link_version::DIGESTS`).
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Work {
     /// The sender's epoch.
     pub epoch: Epoch,
-    /// The ends of lanes that go beyond the newest certified block.
+    /// The ends of lanes beyond the newest certified block.
     pub tips: BoundedVec<(ValidatorIndex, Cursor), VALIDATORS_MAX>,
     /// The newest notarizations above the last finalization.
     pub notarizations: BoundedVec<(View, BlockDigest), WORK_NOTARIZATIONS_MAX>,
-    /// The sender's execution.
+    /// The sender's progress.
     pub report: Report,
 }
 
@@ -157,25 +157,26 @@ pub enum Request {
     FinalBlocks {
         /// First height.
         first: Height,
-        /// At most this many.
+        /// Largest number of blocks.
         count: u32,
     },
-    /// What the peer holds with the asker's own signature on it: a node that starts asks for it before it signs (R26).
+    /// Votes and batches that the peer holds with the asker's own signature. A node that starts asks for them before it
+    /// signs (R26).
     OwnSignatures {
-        /// Batches of the asker's lane that it knows of: from this seq on the peer's are news.
+        /// Number of batches of its own lane that the asker knows. The peer's batches are news from this seq on.
         next_seq: u64,
     },
     /// A snapshot of the state, or a part of one.
     State(StateRequest),
-    /// How an epoch ended.
+    /// The end of an epoch.
     EpochEnd(Epoch),
-    /// Batches of a lane by their places (`link_version::DIGESTS`).
+    /// Batches of a lane by their seqs (`link_version::DIGESTS`).
     Batches {
         /// The lane.
         lane: ValidatorIndex,
-        /// The first one's seq.
+        /// Seq of the first batch.
         first: u64,
-        /// The seq after the last one's.
+        /// The seq after the last batch.
         end: u64,
     },
 }
@@ -183,7 +184,7 @@ pub enum Request {
 /// The answer to a `Request`.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub enum Response {
-    /// The peer does not hold it.
+    /// The peer does not hold the requested data.
     NotHeld,
     /// A block.
     Block(Box<Block>),
@@ -193,27 +194,27 @@ pub enum Response {
     Certificates(BoundedVec<Certificate, SYNC_ITEMS_MAX>),
     /// Consecutive final blocks, and a finalization of the last of them or of a descendant named by the headers after it.
     FinalBlocks {
-        /// In height order.
+        /// Blocks in height order.
         blocks: BoundedVec<Block, SYNC_ITEMS_MAX>,
-        /// Covers them all; none where the peer has none.
+        /// A finalization that covers them all; `None` if the peer has none.
         finalization: Option<Certificate>,
     },
-    /// What the asker signed, as far as it can still matter.
+    /// Votes and batches that the asker signed, as far as they can still matter.
     OwnSignatures {
-        /// The epoch that the peer is in, of which the rest is.
+        /// The epoch that the peer is in. The other fields are of this epoch.
         epoch: Epoch,
-        /// The peer's best finalization; none at genesis.
+        /// The peer's best finalization; `None` at genesis.
         finalization: Option<Certificate>,
         /// The asker's votes that the peer holds, newest views first.
         votes: BoundedVec<SignedVote, SYNC_ITEMS_MAX>,
-        /// The newest batch of the asker's lane that it doesn't know of; none where there is none.
+        /// The newest batch of the asker's lane that the asker doesn't know; `None` if there is none.
         batch: Option<Box<Batch>>,
     },
     /// A snapshot of the state, or a part of one.
     State(Box<StateAnswer>),
-    /// How an epoch ended; also sent unasked to whoever is still in it.
+    /// The end of an epoch; also sent unasked to peers that are still in it.
     EpochEnd(Box<EpochChange>),
-    /// Batches of one lane, ascending from the first that was asked for; fewer than were asked for where they don't fit into a
+    /// Batches of one lane, ascending from the first requested one. They are fewer than requested if not all fit into a
     /// frame (`link_version::DIGESTS`).
     Batches(BoundedVec<Batch, SYNC_ITEMS_MAX>),
 }
@@ -229,22 +230,22 @@ pub enum Message {
     Certificate(Box<Certificate>),
     /// Consensus class.
     Heartbeat(Box<Heartbeat>),
-    /// Consensus class: executed further while no vote was due.
+    /// Consensus class: the sender executed further while no vote was due.
     Report(Report),
     /// Data class.
     Batch(Box<Batch>),
-    /// Data class: transactions for the receiver's lane, or that the sender thinks the receiver has not seen.
+    /// Data class: transactions for the receiver's lane, or transactions that the receiver may not have seen.
     Transactions(BoundedVec<Transaction, SUBMISSION_TRANSACTIONS_MAX>),
     /// Sync class.
     Request {
-        /// The asker's number.
+        /// The asker's number of the request.
         id: u64,
         /// The question.
         request: Request,
     },
     /// Sync class.
     Response {
-        /// The asker's number.
+        /// The asker's number of the request.
         id: u64,
         /// The answer.
         response: Response,
@@ -280,14 +281,15 @@ impl Message {
         }
     }
 
-    /// The frame's bytes.
+    /// Returns the frame's bytes.
     pub fn to_frame(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(512);
         encode_into(self, &mut out);
         out
     }
 
-    /// Decodes a frame that came on `class`'s stream. Errors: too large, malformed, or another class's message.
+    /// Decodes a frame that came on `class`'s stream. Errors: it is too large, malformed, or a message of another
+    /// class.
     pub fn from_frame(class: Class, frame: &[u8]) -> Result<Self, DecodeError> {
         let message: Self = decode(frame, FRAME_BYTES_MAX)?;
         if message.class() == class {

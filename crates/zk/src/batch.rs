@@ -1,17 +1,18 @@
-//! Many claims at once: one equation that holds if all of theirs do, and finding those whose doesn't.
+//! Verification of many claims at once: one equation that holds if all claims hold, and a search for those that don't.
 //!
 //! Each claim's equation e(A, B) = e(α, β) · e(I, γ) · e(C, δ) is raised to a coefficient of 128 bits, and all are
-//! multiplied: claims of the same key share the three pairings on the right, all share the final exponentiation. The
-//! coefficients are a hash of the whole batch, so that every machine takes the same ones and nobody can choose a claim
-//! after its coefficient: a batch with a claim that doesn't hold passes with a chance of 2⁻¹²⁸ for each that is tried.
-//! A coefficient is a + λb of two numbers of 64 bits, λ the factor of the curve's endomorphism, which costs nothing: half the
-//! doublings of 128 bits, and as many coefficients, since no two pairs as small give the same.
-//! Every element is in a group of prime order (a claim's decoder saw to it), without which that would be untrue.
+//! multiplied. Claims of the same key share the three pairings on the right, and all claims share the final
+//! exponentiation. The coefficients are a hash of the whole batch, so every machine computes the same ones, and nobody
+//! can choose a claim after its coefficient. A batch with a claim that doesn't hold passes with a probability of 2⁻¹²⁸
+//! for each attempt. A coefficient is a + λb for two numbers of 64 bits, where λ is the factor of the curve's
+//! endomorphism, which costs nothing. That halves the doublings of 128 bits and gives as many coefficients, since no
+//! two such pairs give the same. Every element is in a group of prime order, which a claim's decoder checks; otherwise
+//! this would not be true.
 //!
-//! The product is taken in groups of claims, all under coefficients of one hash. Where it isn't one, halves of the groups'
-//! products say which groups it is about; of such a group each claim's own product is computed, and halves of these say
-//! which claims. So one bad claim makes its own group be looked at, and nothing but bad ones cost about half as much again
-//! as verifying each alone.
+//! The product is computed in groups of claims, all with coefficients of one hash. If it isn't one, halves of the
+//! groups' products show which groups are bad. In a bad group each claim's own product is computed, and halves of these
+//! show which claims are bad. So one bad claim makes only its own group be searched. A batch of only bad claims costs
+//! about half as much again as verifying each alone.
 
 use crate::claim::{Claim, ClaimOf, Decoded};
 use crate::curve::Suite;
@@ -23,10 +24,10 @@ use ark_ec::{CurveGroup, VariableBaseMSM};
 use ark_ff::{AdditiveGroup, One};
 
 const BATCH_DOMAIN: &[u8] = b"rustorium/groth16-batch/v1\0";
-/// Claims in one group at most: twice as many would save a fiftieth, and double what one bad claim costs.
+/// Largest number of claims in a group. Twice as many would save a fiftieth, and double the cost of one bad claim.
 const TOGETHER_MAX: usize = 32;
 
-/// Verifies all claims, on both curves and for any keys; for each what `Claim::verify` says of it.
+/// Verifies all claims, on both curves and for any keys. Returns for each the result that `Claim::verify` would give.
 pub fn verify_all(claims: &[Claim]) -> Vec<Result<(), Refused>> {
     let mut verdicts = vec![Err(Refused::NotProved); claims.len()];
     let first = claims.iter().enumerate().filter_map(|(place, claim)| match &claim.of {
@@ -53,7 +54,7 @@ fn settle<E: Suite>(mut entries: Vec<Entry<'_, E>>, verdicts: &mut [Result<(), R
         verdicts[entry.place] = entry.claim.verify();
         return;
     }
-    // Claims of a key stand together, so that what they share is one run.
+    // Claims of a key stand together, so that the terms they share are one run.
     entries.sort_by_key(|entry| (entry.claim.key.digest, entry.place));
     let coefficients = coefficients::<E>(&entries);
     let groups: Vec<_> = entries.chunks(TOGETHER_MAX).zip(coefficients.chunks(TOGETHER_MAX)).collect();
@@ -71,7 +72,7 @@ fn settle<E: Suite>(mut entries: Vec<Entry<'_, E>>, verdicts: &mut [Result<(), R
     }
 }
 
-/// Which claims hold, of a group that doesn't as a whole.
+/// Finds the claims that hold in a group that doesn't hold as a whole.
 fn find_bad<E: Suite>(entries: &[Entry<'_, E>], coefficients: &[Coefficient<E::ScalarField>]) -> Vec<bool> {
     let own = |(entry, coefficient): (&Entry<'_, E>, &_)| alone(entry.decoded, *coefficient);
     let products: Vec<E::TargetField> = entries.iter().zip(coefficients).map(own).collect();
@@ -88,12 +89,12 @@ struct Coefficient<F> {
     scalar: F,
 }
 
-/// One coefficient for each claim, none of them zero, hashed from all of them.
+/// Returns one coefficient for each claim, none of them zero, hashed from all claims.
 fn coefficients<E: Suite>(entries: &[Entry<'_, E>]) -> Vec<Coefficient<E::ScalarField>> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(BATCH_DOMAIN).update(&[E::CURVE as u8]).update(&(entries.len() as u64).to_le_bytes());
     for entry in entries {
-        // A key's digest fixes how long what follows it is.
+        // A key's digest fixes the length of the data after it.
         hasher.update(&entry.claim.key.digest);
         hasher.update(&entry.claim.input_bytes()).update(&entry.claim.proof_bytes());
     }
@@ -108,7 +109,7 @@ fn coefficients<E: Suite>(entries: &[Entry<'_, E>]) -> Vec<Coefficient<E::Scalar
     entries.iter().map(|_| next()).collect()
 }
 
-/// The Miller product of the claims' equation.
+/// Returns the Miller product of the claims' equation.
 fn whole<E: Suite>(entries: &[Entry<'_, E>], coefficients: &[Coefficient<E::ScalarField>]) -> E::TargetField {
     let first: Vec<E::G1Affine> = entries.iter().map(|entry| entry.decoded.proof.a).collect();
     let mut left = scaled::<E>(&first, coefficients);
@@ -122,7 +123,7 @@ fn whole<E: Suite>(entries: &[Entry<'_, E>], coefficients: &[Coefficient<E::Scal
     E::multi_miller_loop(left, right).0
 }
 
-/// The same for one claim.
+/// Returns the Miller product of one claim.
 fn alone<E: Suite>(claim: &Decoded<E>, coefficient: Coefficient<E::ScalarField>) -> E::TargetField {
     let mut left = scaled::<E>(&[claim.proof.a], &[coefficient]);
     let mut right = vec![claim.proof.b.into()];
@@ -156,7 +157,7 @@ fn shared<E: Suite>(
     right.extend(lines.iter().cloned());
 }
 
-/// Each point times its coefficient, both halves of it at once.
+/// Multiplies each point by its coefficient, both halves of it at once.
 fn scaled<E: Suite>(points: &[E::G1Affine], coefficients: &[Coefficient<E::ScalarField>]) -> Vec<E::G1Affine> {
     let turned: Vec<E::G1Affine> = points.iter().map(E::First::endomorphism_affine).collect();
     let both: Vec<E::G1> = points.iter().zip(&turned).map(|(point, turned)| E::G1::from(*point) + *turned).collect();
@@ -178,7 +179,7 @@ fn scaled<E: Suite>(points: &[E::G1Affine], coefficients: &[Coefficient<E::Scala
     E::G1::normalize_batch(&scaled)
 }
 
-/// Marks the claims whose equation holds, and says whether all do. `bad`: it is known that not all do.
+/// Marks the claims whose equation holds, and returns whether all do. `bad`: it is known that not all do.
 fn find<E: Suite>(products: &[E::TargetField], good: &mut [bool], bad: bool) -> bool {
     if !bad && is_one::<E>(products.iter().product()) {
         good.fill(true);

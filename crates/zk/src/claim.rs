@@ -1,4 +1,4 @@
-//! A claim: a proof that a statement holds, decoded for its key, and what becomes of it alone.
+//! A claim: a proof of a statement, decoded for its key, and its verification alone.
 
 use crate::curve::{Curve, Suite};
 use crate::encoding::{SCALAR_BYTES, point, point_bytes, scalar, write_point};
@@ -10,8 +10,8 @@ use ark_ff::{BigInteger, PrimeField};
 use ark_groth16::{Groth16, Proof};
 use std::sync::Arc;
 
-/// A proof and the public inputs of its statement, decoded for a key: every point in its subgroup, every input reduced,
-/// exactly as many as the key is for. Whether it holds is for `verify` or `verify_all` to say.
+/// A proof and the public inputs of its statement, decoded for a key: every point is in its subgroup, every input is
+/// reduced, and there are exactly as many as the key needs. `verify` or `verify_all` decide if it holds.
 #[derive(Debug, Clone)]
 pub struct Claim {
     pub(crate) key: Key,
@@ -42,7 +42,7 @@ impl Claim {
         Ok(Self { key: key.clone(), of })
     }
 
-    /// Verifies it alone.
+    /// Verifies the claim alone.
     pub fn verify(&self) -> Result<(), Refused> {
         let holds = match &self.of {
             ClaimOf::Bn254(claim) => claim.holds(),
@@ -51,7 +51,7 @@ impl Claim {
         if holds { Ok(()) } else { Err(Refused::NotProved) }
     }
 
-    /// The proof's canonical bytes.
+    /// Returns the proof's canonical bytes.
     pub fn proof_bytes(&self) -> Vec<u8> {
         match &self.of {
             ClaimOf::Bn254(claim) => encode_proof(&claim.proof),
@@ -59,7 +59,7 @@ impl Claim {
         }
     }
 
-    /// The public inputs' canonical bytes, one after the other.
+    /// Returns the public inputs' canonical bytes, one after the other.
     pub fn input_bytes(&self) -> Vec<u8> {
         match &self.of {
             ClaimOf::Bn254(claim) => claim.input_bytes(),
@@ -73,7 +73,7 @@ fn decode<E: Suite>(
     proof: &[u8],
     inputs: &[[u8; SCALAR_BYTES]],
 ) -> Result<Decoded<E>, Refused> {
-    // The verifier itself would pair inputs and points as far as both go.
+    // The raw verifier would silently ignore surplus inputs or points.
     if inputs.len() != key.inputs() {
         return Err(Refused::InputCount { got: inputs.len(), expected: key.inputs() });
     }
@@ -95,7 +95,7 @@ pub(crate) fn decode_proof<E: Suite>(bytes: &[u8]) -> Result<Proof<E>, Refused> 
 }
 
 impl<E: Suite> Decoded<E> {
-    /// The one call of the raw verifier.
+    /// Makes the only call of the raw verifier.
     #[expect(clippy::disallowed_methods, reason = "this is the wrapper")]
     fn holds(&self) -> bool {
         let alone = self.key.alone();
@@ -108,7 +108,7 @@ impl<E: Suite> Decoded<E> {
     }
 }
 
-/// The canonical bytes of a proof that arkworks made.
+/// Returns the canonical bytes of a proof that arkworks made.
 pub fn encode_proof<E: Suite>(proof: &Proof<E>) -> Vec<u8> {
     let size = E::CURVE.coordinate_bytes();
     let mut out = Vec::with_capacity(E::CURVE.proof_bytes());
@@ -118,7 +118,7 @@ pub fn encode_proof<E: Suite>(proof: &Proof<E>) -> Vec<u8> {
     out
 }
 
-/// The canonical bytes of a public input.
+/// Returns the canonical bytes of a public input.
 pub fn encode_input<F: PrimeField>(input: F) -> [u8; SCALAR_BYTES] {
     let mut out = [0; SCALAR_BYTES];
     let bytes = input.into_bigint().to_bytes_be();

@@ -1,4 +1,4 @@
-//! The two curves, and what differs between them.
+//! The two curves, and their differences.
 
 use ark_bls12_381::Bls12_381;
 use ark_bn254::Bn254;
@@ -18,7 +18,7 @@ pub enum Curve {
 }
 
 impl Curve {
-    /// The name in snarkjs' JSON.
+    /// Returns the name in snarkjs' JSON.
     pub fn label(self) -> &'static str {
         match self {
             Self::Bn254 => "bn128",
@@ -26,17 +26,17 @@ impl Curve {
         }
     }
 
-    /// The curve that snarkjs calls so.
+    /// Returns the curve with this name in snarkjs.
     pub fn from_label(label: &str) -> Option<Self> {
         [Self::Bn254, Self::Bls12381].into_iter().find(|curve| curve.label() == label)
     }
 
-    /// The curve of this byte at the head of a key.
+    /// Returns the curve of this first byte of a key.
     pub fn from_byte(byte: u8) -> Option<Self> {
         [Self::Bn254, Self::Bls12381].into_iter().find(|curve| *curve as u8 == byte)
     }
 
-    /// Bytes of a coordinate in the base field.
+    /// Returns the bytes of a coordinate in the base field.
     pub const fn coordinate_bytes(self) -> usize {
         match self {
             Self::Bn254 => 32,
@@ -44,17 +44,18 @@ impl Curve {
         }
     }
 
-    /// Bytes of a proof: A and C of two coordinates, B of four.
+    /// Returns the bytes of a proof: A and C of two coordinates, B of four.
     pub const fn proof_bytes(self) -> usize {
         8 * self.coordinate_bytes()
     }
 
-    /// The curve whose proofs have this many bytes.
+    /// Returns the curve whose proofs have this many bytes.
     pub fn of_proof(bytes: usize) -> Option<Self> {
         [Self::Bn254, Self::Bls12381].into_iter().find(|curve| curve.proof_bytes() == bytes)
     }
 
-    /// Bytes of a key for `inputs` public inputs: the curve's byte, alpha, beta, gamma, delta and one more of `IC`.
+    /// Returns the bytes of a key for `inputs` public inputs: the curve's byte, alpha, beta, gamma, delta, and the
+    /// points of `IC`, which are one more than the inputs.
     pub const fn key_bytes(self, inputs: usize) -> usize {
         1 + (2 + 3 * 4 + 2 * (inputs + 1)) * self.coordinate_bytes()
     }
@@ -69,7 +70,7 @@ impl std::fmt::Display for Curve {
     }
 }
 
-/// A curve's groups as arkworks has them.
+/// A curve's groups as types of arkworks.
 pub trait Suite:
     Pairing<
         G1 = Projective<Self::First>,
@@ -78,7 +79,7 @@ pub trait Suite:
         G2Affine = Affine<Self::Second>,
     >
 {
-    /// Which one it is.
+    /// The curve.
     const CURVE: Curve;
     /// The first group.
     type First: GLVConfig<BaseField = <Self as Pairing>::BaseField, ScalarField = <Self as Pairing>::ScalarField>;

@@ -1,7 +1,7 @@
-//! Points and scalars as bytes: affine coordinates, big-endian, uncompressed; the one encoding of each.
+//! The encoding of points and scalars: affine coordinates, big-endian, uncompressed; exactly one for each.
 //!
-//! A point is x then y; a coordinate of the second group is its u part, then its real part. That is how EIP-197 writes
-//! BN254, and how the public BLS12-381 libraries write their uncompressed points. Infinity has no encoding.
+//! A point is x then y; a coordinate of the second group is its u part, then its real part. EIP-197 writes BN254 in
+//! this way, and the public BLS12-381 libraries write their uncompressed points so. Infinity has no encoding.
 
 use crate::refused::{Part, Refused};
 use ark_ec::short_weierstrass::{Affine, SWCurveConfig};
@@ -12,7 +12,7 @@ type Prime<P> = <<P as ark_ec::CurveConfig>::BaseField as Field>::BasePrimeField
 /// Bytes of a scalar, on both curves.
 pub const SCALAR_BYTES: usize = 32;
 
-/// The number that these big-endian bytes are, unless it is at or above the field's modulus.
+/// Decodes big-endian bytes; `None` if the number is at or above the field's modulus.
 pub(crate) fn number<F: PrimeField>(bytes: &[u8]) -> Option<F> {
     let mut limbs = F::BigInt::default();
     for (limb, chunk) in limbs.as_mut().iter_mut().zip(bytes.rchunks(8)) {
@@ -26,17 +26,18 @@ fn write_number<F: PrimeField>(value: F, bytes: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(&written[written.len() - bytes..]);
 }
 
-/// The scalar that exactly these bytes are.
+/// Decodes a scalar. Errors: the number is at or above the group's order.
 pub(crate) fn scalar<F: PrimeField>(bytes: &[u8; SCALAR_BYTES], part: Part) -> Result<F, Refused> {
     number(bytes).ok_or(Refused::InputNotReduced(part))
 }
 
-/// Bytes of a point of a group whose field has coordinates of `coordinate_bytes`.
+/// Returns the bytes of a point of a group whose field has coordinates of `coordinate_bytes`.
 pub(crate) fn point_bytes<P: SWCurveConfig>(coordinate_bytes: usize) -> usize {
     2 * P::BaseField::extension_degree() as usize * coordinate_bytes
 }
 
-/// The point of the group that exactly these bytes are: on the curve, in its subgroup, not infinity.
+/// Decodes a point. Errors: a coordinate is not reduced, or the point is not on the curve, not in its subgroup, or
+/// infinity.
 pub(crate) fn point<P: SWCurveConfig>(bytes: &[u8], coordinate_bytes: usize, part: Part) -> Result<Affine<P>, Refused> {
     if bytes.iter().all(|byte| *byte == 0) {
         return Err(Refused::Identity(part));

@@ -1,20 +1,20 @@
-//! What verifying alone takes of a key's public inputs: the sum of its points, each times an input.
+//! The sum over a key's public inputs that verifying alone needs: each of the key's points times an input.
 //!
-//! An input is a + λb of two numbers of half its bits, λ the factor of the curve's endomorphism. Each is written in signed
-//! digits that are odd or 0, so that about one in six needs an addition, of an odd multiple that the key has prepared; the
-//! doublings are those of half a number, shared by all inputs.
+//! An input is a + λb for two numbers of half its bits, where λ is the factor of the curve's endomorphism. Each is
+//! written in signed digits that are odd or 0, so that about one in six needs an addition, of an odd multiple that the
+//! key has prepared. The doublings are those of half a number, shared by all inputs.
 
 use ark_ec::scalar_mul::glv::GLVConfig;
 use ark_ec::short_weierstrass::{Affine, Projective};
 use ark_ec::{AffineRepr, CurveGroup};
 use ark_ff::{AdditiveGroup, BigInteger, PrimeField};
 
-/// Bits of a digit, its sign among them.
+/// Bits of a digit, including its sign.
 const DIGIT_BITS: usize = 5;
 /// The odd digits: 1, 3, … 15.
 const ODD: usize = 1 << (DIGIT_BITS - 2);
 
-/// Odd multiples of points, and of what the endomorphism makes of them.
+/// Odd multiples of points, and of their images under the endomorphism.
 pub(crate) struct Multiples<P: GLVConfig> {
     plain: Vec<Affine<P>>,
     turned: Vec<Affine<P>>,
@@ -35,7 +35,7 @@ impl<P: GLVConfig> Multiples<P> {
         Self { plain, turned }
     }
 
-    /// Σ input · point, over as many as both go.
+    /// Returns Σ input · point, over as many pairs as both lists have.
     pub(crate) fn sum(&self, inputs: &[P::ScalarField]) -> Projective<P> {
         let rows = self.plain.chunks_exact(ODD).zip(self.turned.chunks_exact(ODD));
         let mut digits = Vec::with_capacity(2 * inputs.len());
@@ -60,7 +60,7 @@ impl<P: GLVConfig> Multiples<P> {
     }
 }
 
-/// Signed digits of ±`number`, the lowest first.
+/// Returns the signed digits of ±`number`, the lowest first.
 fn digits_of<F: PrimeField>((positive, number): (bool, F)) -> Vec<i64> {
     let mut digits = number.into_bigint().find_wnaf(DIGIT_BITS).unwrap_or_default();
     if !positive {

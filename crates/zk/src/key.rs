@@ -1,4 +1,4 @@
-//! Verifying keys: decoded and checked once, prepared for use.
+//! Verifying keys: decoded, checked once, and prepared for use.
 
 use crate::INPUTS_MAX;
 use crate::curve::{Curve, Suite};
@@ -20,7 +20,7 @@ const KEY_DOMAIN: &[u8] = b"rustorium/groth16-key/v1\0";
 #[derive(Debug, Clone)]
 pub struct Key {
     pub(crate) of: KeyOf,
-    /// Stands for the key where a batch is hashed.
+    /// Represents the key when a batch is hashed.
     pub(crate) digest: [u8; 32],
 }
 
@@ -30,21 +30,21 @@ pub(crate) enum KeyOf {
     Bls12381(Arc<Prepared<Bls12_381>>),
 }
 
-/// What verifying takes of a key on one curve.
+/// The parts of a key on one curve that verifying needs.
 #[derive(Debug)]
 pub(crate) struct Prepared<E: Suite> {
     pub(crate) key: VerifyingKey<E>,
     /// The lines of β, −γ and −δ.
     pub(crate) lines: [E::G2Prepared; 3],
-    /// Made when it is first wanted, since a batch does without.
+    /// Made at first use, since a batch doesn't need it.
     alone: OnceLock<Alone<E>>,
 }
 
-/// What verifying alone takes of a key besides.
+/// Further parts of a key that verifying alone needs.
 pub(crate) struct Alone<E: Suite> {
-    /// With e(α, β).
+    /// The key with e(α, β).
     pub(crate) key: PreparedVerifyingKey<E>,
-    /// Of the points that inputs multiply.
+    /// Multiples of the points that inputs multiply.
     pub(crate) multiples: Multiples<E::First>,
 }
 
@@ -67,7 +67,7 @@ impl Key {
         Ok(Self { of, digest })
     }
 
-    /// The canonical bytes.
+    /// Returns the canonical bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         match &self.of {
             KeyOf::Bn254(key) => encode_key(&key.key),
@@ -75,7 +75,7 @@ impl Key {
         }
     }
 
-    /// Its curve.
+    /// Returns the key's curve.
     pub fn curve(&self) -> Curve {
         match self.of {
             KeyOf::Bn254(_) => Curve::Bn254,
@@ -83,7 +83,7 @@ impl Key {
         }
     }
 
-    /// How many public inputs its statements have.
+    /// Returns the number of public inputs of the key's statements.
     pub fn inputs(&self) -> usize {
         match &self.of {
             KeyOf::Bn254(key) => key.inputs(),
@@ -117,7 +117,7 @@ impl<E: Suite> Prepared<E> {
     }
 }
 
-/// Checks all of a key but prepares nothing: what registering it asks.
+/// Checks a whole key but prepares nothing, as its registration needs.
 pub fn check_key(bytes: &[u8]) -> Result<(), Refused> {
     match curve_and_inputs(bytes)?.0 {
         Curve::Bn254 => decode::<Bn254>(&bytes[1..]).map(drop),
@@ -125,7 +125,7 @@ pub fn check_key(bytes: &[u8]) -> Result<(), Refused> {
     }
 }
 
-/// The curve of a key's bytes and its number of inputs, which the first byte and the length say.
+/// Returns the curve of a key and its number of inputs, by its first byte and its length.
 pub fn curve_and_inputs(bytes: &[u8]) -> Result<(Curve, usize), Refused> {
     let first = *bytes.first().ok_or(Refused::Length(Document::Key, 0))?;
     let curve = Curve::from_byte(first).ok_or(Refused::UnknownCurve(first))?;
@@ -135,7 +135,7 @@ pub fn curve_and_inputs(bytes: &[u8]) -> Result<(Curve, usize), Refused> {
     if inputs > INPUTS_MAX { Err(Refused::TooManyInputs(inputs)) } else { Ok((curve, inputs)) }
 }
 
-/// Decodes what follows the curve's byte; the length is a key's.
+/// Decodes the bytes after the curve's byte. Their length must be that of a key.
 fn decode<E: Suite>(bytes: &[u8]) -> Result<VerifyingKey<E>, Refused> {
     let size = E::CURVE.coordinate_bytes();
     let (first, second) = (point_bytes::<E::First>(size), point_bytes::<E::Second>(size));
@@ -155,7 +155,7 @@ fn decode<E: Suite>(bytes: &[u8]) -> Result<VerifyingKey<E>, Refused> {
     Ok(key)
 }
 
-/// What a key that decodes may still not be: one for which anybody can make proofs of anything.
+/// Refuses keys that decode but for which anybody can make proofs of anything.
 fn check<E: Suite>(key: &VerifyingKey<E>) -> Result<(), Refused> {
     let generator = E::Second::GENERATOR;
     if key.delta_g2 == generator || key.delta_g2 == generator.neg() {
@@ -168,7 +168,7 @@ fn check<E: Suite>(key: &VerifyingKey<E>) -> Result<(), Refused> {
     Ok(())
 }
 
-/// The canonical bytes of a key that arkworks made.
+/// Returns the canonical bytes of a key that arkworks made.
 pub fn encode_key<E: Suite>(key: &VerifyingKey<E>) -> Vec<u8> {
     let size = E::CURVE.coordinate_bytes();
     let mut out = Vec::with_capacity(E::CURVE.key_bytes(key.gamma_abc_g1.len()));

@@ -1,13 +1,14 @@
 //! Groth16 proofs of anyone's statements, verified by one set of strict rules, and the circuits of shielded value.
 //!
-//! *Invariants:* knows no clock, thread, network or disk; a key, proof or input that was decoded is canonical, on its
-//! curve and in its subgroup, so whatever holds one never checks again; one encoding per value; no bytes make a decoder
-//! panic or allocate more than a few times their length; a batch accepts exactly what each proof alone is accepted for,
-//! and both are pure functions of their arguments; nothing else in the workspace calls the raw verifier; without the
-//! feature `shielded` it compiles for wasm32.
+//! *Invariants:* knows no clock, thread, network or disk; a decoded key, proof or input is canonical, on its curve and
+//! in its subgroup, so no later code checks it again; one encoding per value; no bytes make a decoder panic or allocate
+//! more than a few times their length; a batch accepts exactly the proofs that are accepted alone, and both are pure
+//! functions of their arguments; no other code of the workspace calls the raw verifier; without the feature `shielded`
+//! it compiles for wasm32.
 //!
-//! [`Key`] is checked when it is decoded, [`Claim`] is a proof and its inputs decoded for a key, [`verify_all`] says which
-//! of many hold, [`snarkjs`] reads the files of that tool into canonical bytes, [`ceremony`] makes the keys of our circuits.
+//! [`Key`] is checked when it is decoded. [`Claim`] is a proof and its inputs, decoded for a key. [`verify_all`] tells
+//! which of many claims hold. [`snarkjs`] converts the files of that tool to canonical bytes. [`ceremony`] makes the
+//! keys of our circuits.
 
 mod batch;
 #[cfg(feature = "shielded")]

@@ -1,4 +1,4 @@
-//! Why a key, a proof or an input is refused: one error for each reason.
+//! Reasons why a key, a proof or an input is refused: one error for each reason.
 
 use crate::curve::Curve;
 use thiserror::Error;
@@ -42,7 +42,7 @@ impl std::fmt::Display for Part {
     }
 }
 
-/// A document or byte string that was handed in.
+/// A document or byte string of the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Document {
     /// A verifying key.
@@ -63,39 +63,39 @@ impl std::fmt::Display for Document {
     }
 }
 
-/// Why something was refused. What was handed in is a user's: this is an answer, never a panic.
+/// A key, proof or input was refused. It comes from a user, so this is an answer, never a panic.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Refused {
     /// The first byte of a key names no curve.
     #[error("the key's first byte is {0}, which names no curve; 1 is BN254 and 2 is BLS12-381")]
     UnknownCurve(u8),
-    /// Bytes of another length than this kind of thing has.
+    /// The bytes have a length that this kind of document can't have.
     #[error("{0} has {1} bytes, which is no length that it can have; give its canonical bytes or snarkjs' JSON")]
     Length(Document, usize),
-    /// A key for more inputs than are taken.
+    /// The key is for more inputs than are allowed.
     #[error("the key is for {0} public inputs, at most {max} are taken; hash them into fewer", max = crate::INPUTS_MAX)]
     TooManyInputs(usize),
-    /// Another number of inputs than the key is for.
+    /// The number of inputs is not the one that the key needs.
     #[error("there are {got} public inputs and the key is for {expected}; give exactly those, in the circuit's order")]
     InputCount {
-        /// Inputs that came.
+        /// Number of inputs given.
         got: usize,
-        /// Inputs that the key is for.
+        /// Number of inputs that the key needs.
         expected: usize,
     },
-    /// An input at or above the order of the curve's group.
+    /// An input is at or above the order of the curve's group.
     #[error("{0} is not below the order of the curve's group; reduce it before proving, not after")]
     InputNotReduced(Part),
-    /// A coordinate at or above the base field's modulus.
+    /// A coordinate is at or above the base field's modulus.
     #[error("{0} has a coordinate that is not below the field's modulus; only the reduced number is taken")]
     CoordinateNotReduced(Part),
-    /// The point at infinity.
+    /// The point is the point at infinity.
     #[error("{0} is the point at infinity, which no honest setup or prover makes")]
     Identity(Part),
-    /// No solution of the curve's equation.
+    /// The coordinates don't satisfy the curve's equation.
     #[error("{0} is not a point of the curve")]
     NotOnCurve(Part),
-    /// On the curve, and not in the group of prime order.
+    /// The point is on the curve, but not in the group of prime order.
     #[error("{0} is on the curve and outside its subgroup of prime order")]
     WrongSubgroup(Part),
     /// Gamma and delta are equal or opposite.
@@ -106,35 +106,35 @@ pub enum Refused {
         "the key's delta is the generator: nobody contributed to the setup's phase 2, so anyone could forge proofs"
     )]
     DeltaIsGenerator,
-    /// Not the JSON document that it should be.
+    /// The document is not the JSON that it should be.
     #[error("{0} is not the JSON that snarkjs writes: {1}")]
     NotJson(Document, String),
-    /// A document that is longer than any of its kind.
+    /// The document is longer than any of its kind.
     #[error("{0} has {1} bytes of JSON, more than any that snarkjs writes for {max} inputs", max = crate::INPUTS_MAX)]
     TooLong(Document, usize),
-    /// A number that isn't written as one: sign, hex, spaces, leading zeros.
+    /// A number isn't written as plain decimal digits: it has a sign, hex digits, spaces or leading zeros.
     #[error("{0} is not written as a plain decimal number: digits alone, no sign, no leading zero, no hex")]
     NotDecimal(Part),
-    /// A third coordinate other than one.
+    /// A third coordinate isn't one.
     #[error(
         "{0} is not in affine form: its third coordinate must be 1 (\"1\", and [\"1\", \"0\"] in the second group)"
     )]
     NotAffine(Part),
-    /// Another protocol than Groth16.
+    /// The protocol is not Groth16.
     #[error("{0} is labelled with the protocol {1:?}; only \"groth16\" is verified")]
     Protocol(Document, String),
-    /// A curve that isn't known.
+    /// The curve is unknown.
     #[error("{0} is labelled with the curve {1:?}; those that are verified are \"bn128\" and \"bls12381\"")]
     CurveLabel(Document, String),
-    /// A proof for another curve than the key's.
+    /// The proof is for another curve than the key.
     #[error("the proof is for {proof} and the key for {key}; they must be made for the same curve")]
     OtherCurve {
-        /// The proof's.
+        /// The proof's curve.
         proof: Curve,
-        /// The key's.
+        /// The key's curve.
         key: Curve,
     },
-    /// `nPublic` and the length of `IC` disagree.
+    /// `nPublic` and the length of `IC` contradict each other.
     #[error("the key says nPublic {declared} and has {points} points in IC; there must be one more than nPublic")]
     IcLength {
         /// `nPublic`.
@@ -148,7 +148,7 @@ pub enum Refused {
 }
 
 impl Refused {
-    /// A stable name of the reason.
+    /// Returns a stable code of the reason.
     pub fn code(&self) -> &'static str {
         match self {
             Self::UnknownCurve(_) => "zk-unknown-curve",

@@ -1,7 +1,9 @@
-//! The JSON files of snarkjs, read strictly into canonical bytes: `verification_key.json`, `proof.json`, `public.json`.
+//! The JSON files of snarkjs, converted strictly to canonical bytes: `verification_key.json`, `proof.json`,
+//! `public.json`.
 //!
-//! A number has one way to be written, a point is affine, the labels say exactly what is verified, and nothing is left
-//! over; of what snarkjs writes only `vk_alphabeta_12`, which follows from the rest, is passed over.
+//! A number can be written in one way only, a point is affine, the labels say exactly what is verified, and no other
+//! field is allowed. Of the fields that snarkjs writes, only `vk_alphabeta_12`, which follows from the others, is
+//! ignored.
 
 use crate::INPUTS_MAX;
 use crate::claim::decode_proof;
@@ -53,7 +55,7 @@ struct ProofJson<'a> {
     pi_c: First<'a>,
 }
 
-/// The canonical bytes of the key in a `verification_key.json`, which is checked.
+/// Returns the canonical bytes of the key in a `verification_key.json`, and checks the key.
 pub fn key_from_json(json: &[u8]) -> Result<Vec<u8>, Refused> {
     let read: KeyJson<'_> = parse(json, Document::Key, KEY_JSON_BYTES_MAX)?;
     let curve = labels(Document::Key, read.protocol, read.curve)?;
@@ -75,7 +77,7 @@ pub fn key_from_json(json: &[u8]) -> Result<Vec<u8>, Refused> {
     Ok(out.bytes)
 }
 
-/// The canonical bytes of the proof in a `proof.json`: its points are checked, not what it proves.
+/// Returns the canonical bytes of the proof in a `proof.json`. Its points are checked, but the statement isn't.
 pub fn proof_from_json(json: &[u8]) -> Result<Vec<u8>, Refused> {
     let read: ProofJson<'_> = parse(json, Document::Proof, PROOF_JSON_BYTES_MAX)?;
     let curve = labels(Document::Proof, read.protocol, read.curve)?;
@@ -90,7 +92,8 @@ pub fn proof_from_json(json: &[u8]) -> Result<Vec<u8>, Refused> {
     Ok(out.bytes)
 }
 
-/// The canonical bytes of each input in a `public.json`, which names no curve: the key's decides what is reduced.
+/// Returns the canonical bytes of each input in a `public.json`. The file names no curve: the key's curve decides which
+/// numbers are reduced.
 pub fn inputs_from_json(json: &[u8], curve: Curve) -> Result<Vec<[u8; SCALAR_BYTES]>, Refused> {
     let read: Vec<&str> = parse(json, Document::Inputs, INPUTS_JSON_BYTES_MAX)?;
     if read.len() > INPUTS_MAX {
@@ -108,7 +111,7 @@ pub fn inputs_from_json(json: &[u8], curve: Curve) -> Result<Vec<[u8; SCALAR_BYT
     read.iter().enumerate().map(input).collect()
 }
 
-/// The canonical bytes of one input that is written as a decimal number.
+/// Returns the canonical bytes of an input that is written as a decimal number.
 pub fn input_from_decimal(text: &str, curve: Curve) -> Result<[u8; SCALAR_BYTES], Refused> {
     let json = serde_json::to_vec(&[text]).unwrap_or_default();
     inputs_from_json(&json, curve).map(|inputs| inputs[0])
@@ -150,7 +153,7 @@ impl Writer {
         if *z != ["1", "0"] {
             return Err(Refused::NotAffine(part));
         }
-        // snarkjs writes the real part first, the encoding has it last.
+        // snarkjs writes the real part first; the encoding has it last.
         for text in [x[1], x[0], y[1], y[0]] {
             self.coordinate(text, part)?;
         }
@@ -167,7 +170,7 @@ impl Writer {
     }
 }
 
-/// A plain decimal number as big-endian bytes; none where it needs more than `BYTES`.
+/// Parses a plain decimal number to big-endian bytes; `None` if it needs more than `BYTES`.
 fn decimal<const BYTES: usize>(text: &str, part: Part) -> Result<Option<[u8; BYTES]>, Refused> {
     let digits = text.as_bytes();
     let leading_zero = digits.len() > 1 && digits[0] == b'0';
@@ -175,7 +178,7 @@ fn decimal<const BYTES: usize>(text: &str, part: Part) -> Result<Option<[u8; BYT
         return Err(Refused::NotDecimal(part));
     }
     let mut number = [0; BYTES];
-    // The largest of 48 bytes has 116 digits: what is longer can't fit, and isn't worked through.
+    // The largest number of 48 bytes has 116 digits. A longer text can't fit, and isn't processed.
     if digits.len() > 3 * BYTES {
         return Ok(None);
     }

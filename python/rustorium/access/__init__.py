@@ -1,4 +1,4 @@
-"""How a program reaches a net and shows who it is: the net's file and genesis, key files, TLS and bearer tokens.
+"""A program's access to a net and its credentials: the net's file and genesis, key files, TLS and bearer tokens.
 
-Invariants: SYNC; clients, homes and nets use it, and it knows none of them.
+Invariants: SYNC; clients, homes and nets use this package, and it knows none of them.
 """

@@ -1,6 +1,6 @@
-"""Decides to which endpoint a client shows a token: the one that it was given for, over TLS or within this machine.
+"""Decides which endpoint a client shows a token to: the one that it was given for, over TLS or within this machine.
 
-Invariants: SYNC; a token never goes to another endpoint, never in the clear over a network, and is in no error.
+Invariants: SYNC; a token never goes to another endpoint, never in the clear over a network, and appears in no error.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ Tokens = str | Mapping[str, str]
 
 
 def bearing(token: str | None) -> dict[str, str]:
-    """The request headers that show a token. Errors: UsageError where it isn't one."""
+    """Returns the request headers that show a token. Errors: UsageError if it is not a token."""
     if token is None:
         return {}
     if not token.isascii() or not token.isprintable() or " " in token or not token.startswith("rsk_"):
@@ -27,7 +27,7 @@ def bearing(token: str | None) -> dict[str, str]:
 
 
 def check_way(url: str) -> None:
-    """Refuses a URL on whose way others could read a token. Errors: UsageError."""
+    """Refuses a URL that would let others on the network read a token. Errors: UsageError."""
     scheme, host, _, _ = place_of(url)
     if scheme == "http" and not is_loopback(host):
         raise UsageError(
@@ -37,9 +37,9 @@ def check_way(url: str) -> None:
 
 
 def tokens_by_url(urls: Sequence[str], tokens: Tokens | None) -> dict[str, str | None]:
-    """The token of each of these endpoints; None for one that has none. Tokens of other endpoints are left out.
+    """Returns the token of each endpoint, `None` if it has no token. Ignores tokens of other endpoints.
 
-    Errors: UsageError, also where one token without a URL is given for several endpoints."""
+    Errors: UsageError, also if one token without a URL is given for several endpoints."""
     if tokens is None:
         return dict.fromkeys(urls)
     if isinstance(tokens, str):
@@ -59,7 +59,7 @@ def tokens_by_url(urls: Sequence[str], tokens: Tokens | None) -> dict[str, str |
 
 
 def place_of(url: str) -> tuple[str, str, int, str]:
-    """Scheme, host, port and path of an endpoint: equal for two spellings of one URL. Errors: UsageError."""
+    """Returns scheme, host, port and path of an endpoint: equal for two spellings of one URL. Errors: UsageError."""
     try:
         parts = urlsplit(url)
         scheme, host = parts.scheme.lower(), (parts.hostname or "").rstrip(".")

@@ -1,6 +1,6 @@
 """The genesis file of a net, as JSON on disk.
 
-Invariants: SYNC; what is wrong in it, the extension says.
+Invariants: SYNC; only the extension validates it.
 """
 
 from pathlib import Path
@@ -10,7 +10,8 @@ from rustorium.errors import HomeError
 
 
 def read_genesis(path: Path) -> bytes:
-    """Canonical bytes of a genesis file (JSON). Errors: HomeMissing, HomeError with what is wrong in it."""
+    """Returns the canonical bytes of a genesis file (JSON). Errors: HomeMissing, HomeError that says what is wrong in
+    it."""
     from rustorium import _native
 
     try:

@@ -1,6 +1,6 @@
-"""Sealed key files: what is in one, and the seed that it opens to.
+"""Sealed key files: their content, and the seed that each opens to.
 
-Invariants: SYNC; a file of a newer release is refused by name; what else is wrong with one, the extension says.
+Invariants: SYNC; a file of a newer release is refused by name; the extension reports every other fault.
 """
 
 import json
@@ -18,19 +18,20 @@ BYTES_MAX = 1 << 20
 
 
 def account_kind(region: int) -> str:
-    """The kind of an account's key file: it names the home region, without which a key has no address."""
+    """Returns the kind of an account's key file. It names the home region, without which a key has no address."""
     return f"account:{region}"
 
 
 def open_key_file(path: Path, kind: str, passphrase_file: Path | None, environment: Mapping[str, str]) -> bytes:
-    """The secret seed in a key file. Errors: KeyFileError (missing, wrong passphrase, corrupt), NativeError."""
+    """Returns the secret seed in a key file. Errors: KeyFileError (missing, wrong passphrase, corrupt), NativeError."""
     from rustorium import _native
 
     return _native.open_key(str(path), kind, passphrase_of(path, passphrase_file, environment))
 
 
 def passphrase_of(path: Path, passphrase_file: Path | None, environment: Mapping[str, str]) -> bytes:
-    """The passphrase of a key file that is there and of a known version. Errors: KeyFileError, HomeError."""
+    """Returns the passphrase of a key file, which must exist and be of a known version. Errors: KeyFileError,
+    HomeError."""
     if not path.is_file():
         raise KeyFileMissing(
             f"there is no key file {path}: name an existing one, or make one with `rustorium keys new {path}`",
@@ -40,7 +41,8 @@ def passphrase_of(path: Path, passphrase_file: Path | None, environment: Mapping
 
 
 def public_part(path: Path) -> tuple[str, str]:
-    """(kind, public key in hex) of a sealed key file, without opening it; the key is empty where the file hides it."""
+    """Returns (kind, public key in hex) of a sealed key file without opening it. The key is empty if the file hides
+    it."""
     try:
         content = json.loads(read_text(path))
         return str(content["kind"]), str(content.get("public") or "")
@@ -49,15 +51,14 @@ def public_part(path: Path) -> tuple[str, str]:
 
 
 def check_key_file(path: Path) -> None:
-    """Refuses a key file of a newer release; whatever else is wrong with it is for who opens it to say. Errors:
-    HomeError."""
+    """Refuses a key file of a newer release. Other faults are reported by the code that opens it. Errors: HomeError."""
     version = key_version(path)
     if version is not None and version > KEY_FILE:
         raise newer(path, version, KEY_FILE)
 
 
 def newer(path: Path, found: int, known: int, release: str | None = None) -> HomeError:
-    """The refusal of what a newer release wrote."""
+    """Returns the error that refuses a file of a newer release."""
     which = f"release {release}, which wrote it," if release else "the release that wrote it"
     return HomeError(
         f"{path} has format {found}, and this release ({__version__}) knows formats up to {known}: install {which} or "
@@ -67,7 +68,7 @@ def newer(path: Path, found: int, known: int, release: str | None = None) -> Hom
 
 
 def key_version(path: Path) -> int | None:
-    """The version that a key file names; None if there is none that can be read."""
+    """Returns the version that a key file names; `None` if no version can be read."""
     try:
         with path.open("rb") as file:
             version = json.loads(file.read(BYTES_MAX))["version"]

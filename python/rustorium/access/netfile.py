@@ -17,7 +17,8 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class NetNode:
-    """A validator: URLs of its HTTP and metrics faces, host:port of links and of the QUIC client face."""
+    """A validator: URLs of its HTTP and metrics interfaces, host:port of its peer links and of its QUIC client
+    interface."""
 
     name: str
     index: int
@@ -40,7 +41,7 @@ class NetAccount:
 
 @dataclass(frozen=True, slots=True)
 class Net:
-    """All of it."""
+    """Content of the file."""
 
     chain: str
     """Genesis hash, hex."""
@@ -52,9 +53,9 @@ class Net:
     nodes: list[NetNode]
     accounts: list[NetAccount]
     ca: str = ""
-    """Path of the certificate that nodes' certificates come from; empty: they speak no TLS."""
+    """Path of the certificate that nodes' certificates come from; empty: the nodes have no TLS."""
     format: int = FORMAT
-    """Which this file has; one without it has format 1."""
+    """Format of this file; a file without the field has format 1."""
 
     @property
     def endpoints(self) -> list[str]:
@@ -62,24 +63,24 @@ class Net:
 
     @property
     def tls(self) -> Tls | None:
-        """What clients of it trust."""
+        """The authority that the net's clients trust; `None` if the nodes have no TLS."""
         return Tls(ca=self.ca) if self.ca else None
 
     def write(self, path: Path) -> None:
-        """Replaces the file."""
+        """Replaces the file at `path`."""
         partial = path.with_name(f"{path.name}.partial")
         partial.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
         os.replace(partial, path)
 
 
 class _Format(msgspec.Struct):
-    """What of the file is the same in every format."""
+    """The part of the file that is the same in every format."""
 
     format: int = FORMAT
 
 
 def read_net(path: Path) -> Net:
-    """Reads a `devnet.json`, or the one in that folder. Errors: UsageError."""
+    """Reads a `devnet.json`, or the one in the given folder. Errors: UsageError."""
     file = path / "devnet.json" if path.is_dir() else path
     try:
         content = file.read_bytes()

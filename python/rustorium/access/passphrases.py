@@ -1,6 +1,6 @@
-"""Where the passphrase of a key file is found, and how a new one is made.
+"""Finds the passphrase of a key file, and makes new ones.
 
-Invariants: SYNC; a file that others may read is refused; a passphrase is never logged and in no error.
+Invariants: SYNC; a file that others may read is refused; a passphrase is never logged and appears in no error.
 """
 
 import os
@@ -15,25 +15,25 @@ PASSPHRASE_VARIABLE = "RUSTORIUM_PASSPHRASE_FILE"
 CREDENTIAL_NAME = "rustorium-passphrase"
 PASSPHRASE_NEAR_KEY = "passphrase"
 BEGUN = ".new"
-"""Behind a passphrase file's name: the one that takes its place, while key files are sealed with it."""
+"""Suffix of the new passphrase's file, while key files are being sealed with it."""
 PASSPHRASE_BYTES_MAX = 4096
 
 
 def find_passphrase(key: Path, passphrase_file: Path | None, environment: Mapping[str, str]) -> bytes:
-    """From the given file, RUSTORIUM_PASSPHRASE_FILE, a systemd credential, a file `passphrase` beside the key or in
-    the two folders above, or a prompt on a terminal. Errors: KeyFileError."""
+    """Finds a passphrase in the given file, RUSTORIUM_PASSPHRASE_FILE, a systemd credential, a file `passphrase` beside
+    the key or in the two folders above; otherwise prompts on a terminal. Errors: KeyFileError."""
     known = known_passphrase(key, passphrase_file, environment)
     return known if known is not None else _prompt(f"Passphrase of {key}: ", key)
 
 
 def known_passphrase(key: Path, passphrase_file: Path | None, environment: Mapping[str, str]) -> bytes | None:
-    """The same without asking anybody; None where nothing has it. Errors: KeyFileError."""
+    """Finds a passphrase without a prompt; `None` if no file has it. Errors: KeyFileError."""
     file = passphrase_file_of(key, passphrase_file, environment)
     return None if file is None else _kept_or_begun(file, key)
 
 
 def passphrase_file_of(key: Path, passphrase_file: Path | None, environment: Mapping[str, str]) -> Path | None:
-    """The file that has a key's passphrase; None where nothing has."""
+    """Returns the file that has a key's passphrase; `None` if there is no such file."""
     if passphrase_file is not None:
         return passphrase_file
     if named := environment.get(PASSPHRASE_VARIABLE):
@@ -50,18 +50,19 @@ def passphrase_file_of(key: Path, passphrase_file: Path | None, environment: Map
 
 
 def begun_file(passphrase_file: Path) -> Path:
-    """Where the passphrase is that takes the place of the one in a file."""
+    """Returns the file of the new passphrase, while the one in `passphrase_file` is being replaced."""
     return passphrase_file.with_name(passphrase_file.name + BEGUN)
 
 
 def _kept_or_begun(file: Path, key: Path) -> bytes:
-    """While a passphrase is being replaced, each key file opens with one of the two."""
+    """Reads the passphrase from the file itself, or from its successor if that one opens the key. While a passphrase is
+    being replaced, each key file opens with one of the two."""
     begun = begun_file(file)
     return read_passphrase(begun if _opens(begun, key) else file)
 
 
 def _opens(passphrase_file: Path, key: Path) -> bool:
-    """Whether there is such a file, and it opens this key. Errors: KeyFileError."""
+    """Checks that the passphrase file exists and opens this key. Errors: KeyFileError."""
     from rustorium import _native
 
     if not passphrase_file.is_file() or not key.is_file():
@@ -69,12 +70,13 @@ def _opens(passphrase_file: Path, key: Path) -> bool:
     try:
         return _native.key_opens(str(key), read_passphrase(passphrase_file))
     except _native.NativeError:
-        # What is wrong with the key file is for who opens it to say.
+        # The code that opens the key file reports what is wrong with it.
         return False
 
 
 def read_passphrase(path: Path) -> bytes:
-    """A passphrase file's content without its line end. Errors: KeyFileError, also where others may read it."""
+    """Returns a passphrase file's content without its line end. Errors: KeyFileError, also if others may read the
+    file."""
     try:
         mode = path.stat().st_mode
         content = path.read_bytes()[: PASSPHRASE_BYTES_MAX + 2]
@@ -94,7 +96,8 @@ def read_passphrase(path: Path) -> bytes:
 
 
 def new_passphrase(passphrase_file: Path | None, environment: Mapping[str, str]) -> bytes:
-    """The passphrase to seal a new key with: like `find_passphrase`, the prompt asking twice. Errors: KeyFileError."""
+    """Returns the passphrase to seal a new key with, from a named file or a prompt that asks twice. Errors:
+    KeyFileError."""
     named = passphrase_file or (Path(environment[PASSPHRASE_VARIABLE]) if PASSPHRASE_VARIABLE in environment else None)
     if named is not None:
         return read_passphrase(named)
@@ -107,12 +110,12 @@ def new_passphrase(passphrase_file: Path | None, environment: Mapping[str, str])
 
 
 def write_random_passphrase(path: Path) -> bytes:
-    """Makes a passphrase file (0600) with 128 random bits; keeps one that is there."""
+    """Makes a passphrase file (0600) with 128 random bits, or keeps an existing one. Returns the passphrase."""
     return read_passphrase(path) if path.exists() else new_random_passphrase(path)
 
 
 def new_random_passphrase(path: Path) -> bytes:
-    """Makes a passphrase file (0600) with 128 random bits. Errors: HomeError, also where it exists."""
+    """Makes a passphrase file (0600) with 128 random bits. Errors: HomeError, also if the file exists."""
     passphrase = secrets.token_hex(16)
     write_private(path, passphrase + "\n")
     return passphrase.encode()

@@ -10,7 +10,7 @@ from rustorium.errors import HomeError, HomeMissing
 
 
 def make_folder(path: Path) -> None:
-    """A folder that only its owner sees. Errors: HomeError."""
+    """Makes a folder that only its owner can read. Errors: HomeError."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -18,7 +18,7 @@ def make_folder(path: Path) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """A new file of mode 0600. Errors: HomeError, also where it exists."""
+    """Writes a new file of mode 0600. Errors: HomeError, also if the file exists."""
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with open(handle, "w", encoding="utf-8") as file:

@@ -1,6 +1,6 @@
-"""How a client speaks TLS: whom it trusts, which certificate it shows, and what it means when that fails.
+"""TLS of a client: the authorities it trusts, the certificate it shows, and what a failure means.
 
-Invariants: SYNC; a node's certificate and name are always checked; where an authority is named, it alone is trusted.
+Invariants: SYNC; a node's certificate and name are always checked; if an authority is named, only it is trusted.
 """
 
 import ssl
@@ -16,11 +16,11 @@ KEY_VARIABLE = "RUSTORIUM_CLIENT_KEY"
 
 NOT_YET_VALID, EXPIRED = 9, 10
 OTHER_NAME, OTHER_ADDRESS = 62, 64
-"""OpenSSL's codes of what is wrong with a certificate."""
+"""OpenSSL's codes for faults of a certificate."""
 NOT_ALLOWED = ("UNKNOWN_CA", "BAD_CERTIFICATE", "CERTIFICATE_EXPIRED", "CERTIFICATE_UNKNOWN", "DECRYPT_ERROR")
-"""Words of the alerts with which a node refuses a client's certificate; the last: a signature that doesn't fit."""
+"""Words of the alerts by which a node refuses a client's certificate. The last one: the signature doesn't match."""
 NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE")
-"""What OpenSSL says of an answer that is no TLS."""
+"""OpenSSL's errors for an answer that isn't TLS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,17 +28,17 @@ class Tls:
     """PEM files of a client."""
 
     ca: str | Path | None = None
-    """Certificates of the authorities that nodes' certificates must come from; None: those that the system trusts."""
+    """Certificates of the authorities that nodes' certificates must come from; `None`: those that the system trusts."""
     certificate: str | Path | None = None
     """The client's own certificate, for nodes that ask for one."""
     key: str | Path | None = None
-    """Its key; None: it is in the certificate's file."""
+    """The certificate's private key; `None`: it is in the certificate's file."""
 
 
 def named_tls(
     ca: Path | None, certificate: Path | None, key: Path | None, environment: Mapping[str, str], default_ca: str = ""
 ) -> Tls | None:
-    """The files that are named, or else those of the environment; None where there are none. `default_ca`: where
+    """Returns the named files, or else those of the environment; `None` if there are none. `default_ca` counts if
     neither names an authority."""
 
     def one(named: Path | None, variable: str) -> Path | None:
@@ -51,9 +51,9 @@ def named_tls(
 
 
 def verifying(urls: Sequence[str], tls: Tls | None) -> ssl.SSLContext | bool:
-    """What the HTTP client takes as `verify`; the trusted authorities are read only where a URL needs them.
+    """Returns the `verify` argument of the HTTP client. The trusted authorities are read only if a URL needs them.
 
-    Errors: UsageError where a file can't be used."""
+    Errors: UsageError if a file can't be used."""
     if not any(url.lower().startswith("https://") for url in urls):
         return False
     if tls is None or tls == Tls():
@@ -103,7 +103,7 @@ def _said(error: Exception) -> str:
 
 
 def refusal(url: str, error: BaseException) -> str | None:
-    """What is wrong where TLS itself failed, and what to do; None where something else did."""
+    """Returns what is wrong and what to do, if TLS itself failed; `None` if something else failed."""
     found = next((one for one in _causes(error) if isinstance(one, ssl.SSLError)), None)
     if isinstance(found, ssl.SSLCertVerificationError):
         return f"{url} can't prove that it is that node: {_untrusted(found)}"

@@ -43,6 +43,7 @@ from rustorium.cli import (
     zk,
 )
 from rustorium.cli.failure import explain, wants_json
+from rustorium.cli.grouped import Grouped, list_whole
 
 BROKEN_PIPE = 141
 TLS_VARIABLES = ("RUSTORIUM_CA_FILE", "RUSTORIUM_CLIENT_CERTIFICATE", "RUSTORIUM_CLIENT_KEY")
@@ -51,8 +52,9 @@ TLS_VARIABLES = ("RUSTORIUM_CA_FILE", "RUSTORIUM_CLIENT_CERTIFICATE", "RUSTORIUM
 app = typer.Typer(
     name="rustorium-node",
     help="Rustorium: run a validator or a devnet, send transactions, read the ledger.",
+    cls=Grouped,
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -90,6 +92,7 @@ app.add_typer(backup.group, name="backup")
 app.add_typer(sim.group, name="sim")
 app.add_typer(zk.group, name="zk")
 app.add_typer(wallet.group, name="wallet")
+list_whole(app)
 
 
 @app.callback(invoke_without_command=True)

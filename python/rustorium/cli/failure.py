@@ -47,17 +47,28 @@ def explain(error: Exception, *, as_json: bool) -> int:
         return _say(error.message, error.code, error.exit_code, error, as_json)
     if isinstance(error, typer.Abort):
         return _say("interrupted", "interrupted", 130, error, as_json)
-    show, exit_code = getattr(error, "show", None), getattr(error, "exit_code", None)
-    if show is not None and isinstance(exit_code, int):
-        if not as_json:
-            show(sys.stderr)
-            return exit_code
-        return _say(str(getattr(error, "message", error)), "usage", exit_code, error, as_json)
+    words, exit_code = getattr(error, "format_message", None), getattr(error, "exit_code", None)
+    if words is not None and isinstance(exit_code, int):
+        return _parsed(error, words(), exit_code, as_json)
     if type(error).__name__ == "NativeError":
         code = str(getattr(error, "code", "failed"))
         return _say(str(error.args[0]), code, NATIVE_EXIT_CODES.get(code, 1), error, as_json)
     message = f"unexpected {type(error).__name__} ({error}): run it again with --debug and report it"
     return _say(message, "internal", 1, error, as_json)
+
+
+def _parsed(error: Exception, words: str, exit_code: int, as_json: bool) -> int:
+    """An error of the line's parser, as one sentence; a group without a command shows its help."""
+    context = getattr(error, "ctx", None)
+    path = getattr(context, "command_path", "rustorium-node")
+    if type(error).__name__ == "NoArgsIsHelpError":
+        if context is not None and not as_json:
+            print(context.get_help(), file=sys.stderr)
+            return exit_code
+        words = "no command is named"
+    words = " ".join(words.split()).removesuffix(".")
+    end = "" if words.endswith("?") else ":"
+    return _say(f"{words[:1].lower()}{words[1:]}{end} see `{path} --help`", "usage", exit_code, error, as_json)
 
 
 def _kept(evidence: bytes) -> str:

@@ -12,11 +12,11 @@ from rustorium.access.bearer import Tokens
 from rustorium.access.netfile import read_net
 from rustorium.access.tls import Tls
 from rustorium.client.base import TIMEOUT_S
+from rustorium.client.convenience import ConvenienceMethods
 from rustorium.client.keys import Key
-from rustorium.client.pools import PoolMethods
 
 
-class AsyncClient(PoolMethods):
+class AsyncClient(ConvenienceMethods):
     """One client of one chain; use it as `async with`. `key` signs where a method is given none.
 
     `genesis`: canonical bytes or the path of the genesis file. `checkpoint`: content or path of a checkpoint's file, to

@@ -67,6 +67,11 @@ class ClientBase:
         self._seen_height = self._wrote_height = self._wrote_ms = 0
         self._sender = Sender(self._transport, self._check_receipt, self.chain)
 
+    def __repr__(self) -> str:
+        """The endpoints and the chain, and no secret."""
+        urls = ", ".join(one.url for one in self._transport.endpoints.all)
+        return f"<{type(self).__name__} of chain {self._chain[:8] if self._chain else 'unknown'} at {urls}>"
+
     @property
     def light(self) -> LightClient:
         """What checks proofs: starts at the checkpoint, or else at the genesis. Errors: GenesisNeeded."""

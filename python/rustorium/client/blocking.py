@@ -19,6 +19,7 @@ from rustorium.access.tls import Tls
 from rustorium.api import Operation
 from rustorium.client.aio import AsyncClient
 from rustorium.client.base import TIMEOUT_S
+from rustorium.client.blockingloops import BlockingConvenience
 from rustorium.client.keys import Key
 from rustorium.client.light import LightClient
 from rustorium.client.pools import RECORDS_MAX
@@ -49,7 +50,7 @@ from rustorium.zk.groth16 import Document, Public
 T = TypeVar("T")
 
 
-class Client:
+class Client(BlockingConvenience):
     """One client of one chain; use it as `with`, or `close` it. See `AsyncClient` for what the methods do."""
 
     def __init__(
@@ -105,6 +106,9 @@ class Client:
         net = read_net(Path(path))
         tls, genesis = tls or net.tls, Path(net.genesis)
         return cls(net.endpoints, genesis=genesis, key=key, timeout_s=timeout_s, token=token, tls=tls)
+
+    def __repr__(self) -> str:
+        return repr(self._client).replace("Async", "", 1)
 
     def __enter__(self) -> Self:
         return self

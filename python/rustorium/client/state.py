@@ -86,14 +86,16 @@ class StateMethods(BlockMethods):
     async def get_many(
         self, namespace: str, keys: Iterable[bytes], *, verify: bool = True, max_age_s: float | None = None
     ) -> dict[bytes, bytes | None]:
-        """Values of many keys (at most 1,024), all at one height and with one proof unless `verify=False`."""
+        """Values of many keys. Each 1,024 of them are of one height and have one proof, unless `verify=False`."""
         wanted = list(dict.fromkeys(keys))
         if not verify:
             return {key: (await self.read(namespace, key)).value for key in wanted}
-        if not wanted:
-            return {}
-        state = await self.proven([Subject(namespace, key=key) for key in wanted], max_age_s=max_age_s)
-        return {key: _value(state.items[Subject(namespace, key=key)]).value for key in wanted}
+        found: dict[bytes, bytes | None] = {}
+        for first in range(0, len(wanted), PROOF_KEYS_MAX):
+            part = wanted[first : first + PROOF_KEYS_MAX]
+            state = await self.proven([Subject(namespace, key=key) for key in part], max_age_s=max_age_s)
+            found |= {key: _value(state.items[Subject(namespace, key=key)]).value for key in part}
+        return found
 
     async def account(self, address: str, *, verify: bool = True, max_age_s: float | None = None) -> Account:
         """An account's record, proven unless `verify=False`. Errors: NotFound, and then it is proven to be absent."""

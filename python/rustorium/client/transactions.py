@@ -75,7 +75,7 @@ class TransactionMethods(ClientBase):
             [result] = await self._sender.submit([transaction], wait, deadline)
             if isinstance(result, Submitted):
                 self._wrote(result.receipt)
-                return _succeeded(result)
+                return succeeded(result)
             again = isinstance(result, Refused) and result.code in SIGN_AGAIN and attempt < SIGN_AGAIN_MAX
             if not again or anyio.current_time() >= deadline:
                 raise result
@@ -232,7 +232,8 @@ class TransactionMethods(ClientBase):
         return await light.file(proof, facts)
 
 
-def _succeeded(result: Submitted) -> Submitted:
+def succeeded(result: Submitted) -> Submitted:
+    """Returns `result` unless its receipt is a failed one. Errors: TransactionFailed."""
     if result.receipt is not None and (failure := result.receipt.failure) is not None:
         raise TransactionFailed(
             f"transaction {result.id} is final and failed at operation {failure.operation} ({failure.code}): "

@@ -1,7 +1,7 @@
-"""What this node knows of blocks and certificates at and above the last finalization (R3, R5, R9, R10, R28).
+"""Blocks and certificates that this node knows, at and above the last finalization (R3, R5, R9, R10, R28).
 
-Invariants: it holds facts, no votes and no time; everything above the last finalization is kept, everything below it is
-forgotten; a block is judged by certificates alone, never by what this node would rather have.
+Invariants: the chain holds facts, no votes and no times. Everything above the last finalization is kept, everything
+below is forgotten. A block is judged by certificates alone, never by this node's preference.
 """
 
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ class Parent:
 
 @dataclass(frozen=True, slots=True)
 class MissingCertificates:
-    """Neither notarization nor nullification is known for some of these views (inclusive)."""
+    """A gap: neither notarization nor nullification is known for some of these views (inclusive)."""
 
     first_view: int
     last_view: int
@@ -36,14 +36,14 @@ class MissingBlock:
 
 
 class Verdict(Enum):
-    """What R5 says of a proposal once nothing is missing."""
+    """The result of R5 for a proposal once nothing is missing."""
 
     ACCEPT = "accept"
     REJECT = "reject"
 
 
 class Chain:
-    """The finalized block, and the notarized tree and nullified views above it: of one epoch."""
+    """The finalized block of one epoch, with the notarized tree and the nullified views above it."""
 
     __slots__ = ("_floor_height", "_proposals", "_status", "_walk", "blocks", "final_digest", "final_view", "notarized",
                  "nullified", "payload_height")  # fmt: skip
@@ -51,7 +51,7 @@ class Chain:
     def __init__(self, final: BlockFacts, payload_height: int) -> None:
         self.final_view = final.view
         self.final_digest = final.digest
-        # R28: a boundary that is final before the epoch begins ended the one before: here it is a parent like any other
+        # R28: a boundary that is final before this epoch began ended the previous epoch; here it is an ordinary parent.
         self.blocks: dict[bytes, BlockFacts] = {final.digest: replace(final, ends_epoch=False)}
         self.notarized = Notarized()
         self.nullified = Runs()
@@ -64,13 +64,13 @@ class Chain:
     # ---- blocks
 
     def learn(self, block: BlockFacts, status: PayloadStatus) -> None:
-        """R10: keeps a block above the last finalization, or the one that the walk for payloads waits for."""
+        """Keeps a block above the last finalization, or the block that the walk for payloads waits for (R10)."""
         wanted = self._walk is not None and self._walk.digest == block.digest
         if block.view <= self.final_view and not wanted and block.digest != self.final_digest:
             return
         block = self.blocks.setdefault(block.digest, block)
         if block.view > self.final_view:
-            if self._status.get(block.digest) is not PayloadStatus.READY:  # a late PENDING takes nothing back
+            if self._status.get(block.digest) is not PayloadStatus.READY:  # a late PENDING doesn't undo READY
                 self._status[block.digest] = status
             first = self._proposals.setdefault(block.view, block.digest)
             if self._status[first] is PayloadStatus.INVALID:
@@ -79,14 +79,14 @@ class Chain:
             self._resume_walk()
 
     def proposal(self, view: int) -> tuple[BlockFacts, PayloadStatus] | None:
-        """The first proposal of `view` that isn't known to break a rule."""
+        """Returns the first proposal of `view` that isn't known to break a rule."""
         digest = self._proposals.get(view)
         if digest is None or self._status[digest] is PayloadStatus.INVALID:
             return None
         return self.blocks[digest], self._status[digest]
 
     def _first_valid(self, view: int) -> bytes | None:
-        """R6: the first proposal of the view, as they came, that isn't known to break a rule."""
+        """Returns the first proposal of the view, in order of arrival, that isn't known to break a rule (R6)."""
         known = (digest for digest, block in self.blocks.items() if block.view == view)
         return next((digest for digest in known if self._status[digest] is not PayloadStatus.INVALID), None)
 
@@ -96,20 +96,20 @@ class Chain:
     # ---- certificates
 
     def certified(self, view: int) -> bytes | None:
-        """The digest that may be a parent in `view`: the finalized one, or a notarized one above it."""
+        """Returns the digest that may be a parent in `view`: the finalized one, or a notarized one above it."""
         return self.final_digest if view == self.final_view else self.notarized.get(view)
 
     def has_certificate(self, view: int) -> bool:
-        """Whether a certificate of `view` is known, or of a final view at or above it."""
+        """Checks whether a certificate of `view` is known, or a final view at or above it."""
         return view <= self.final_view or view in self.notarized or view in self.nullified
 
     def newest_certified(self) -> int:
-        """The newest view with a block that may be a parent."""
+        """Returns the newest view with a block that may be a parent."""
         newest = self.notarized.newest()
         return self.final_view if newest is None else newest
 
     def newest_parent(self, view: int) -> Parent | MissingCertificates:
-        """R3: the newest certified block below `view` such that every view between is nullified."""
+        """Returns the newest certified block below `view` such that every view between is nullified (R3)."""
         newest = self.notarized.newest_below(view)
         below = self.final_view if newest is None else newest
         nullified_from = self.nullified.run_start(view - 1)
@@ -120,13 +120,13 @@ class Chain:
         return MissingCertificates(self._gap_start(nullified_from - 1), nullified_from - 1)
 
     def judge(self, block: BlockFacts) -> Verdict | MissingCertificates | MissingBlock:
-        """R5: may this node notarize `block`, as far as header, ancestry and certificates go?"""
+        """Checks whether this node may notarize `block`, by header, ancestry and certificates (R5)."""
         if not self.final_view <= block.parent_view < block.view:
             return Verdict.REJECT
         certified = self.certified(block.parent_view)
         if certified is not None and certified != block.parent:
             return Verdict.REJECT
-        # The first and the last view between that isn't nullified, if there is one.
+        # The first and the last view between that isn't nullified, if any.
         first = self.nullified.run_end(block.parent_view + 1) + 1
         last = self.nullified.run_start(block.view - 1) - 1
         if certified is None:
@@ -139,17 +139,18 @@ class Chain:
         return Verdict.ACCEPT if _follows(block, parent) else Verdict.REJECT
 
     def tip(self) -> BlockFacts | None:
-        """The newest certified block; None while its header is unknown."""
+        """Returns the newest certified block; `None` while its header is unknown."""
         newest = self.certified(self.newest_certified())
         return None if newest is None else self.blocks.get(newest)
 
     def closing(self) -> bool:
-        """R28: what extends the newest certified block is a closing block, which brings nothing."""
+        """Checks whether a child of the newest certified block is a closing block, which brings no content (R28)."""
         tip = self.tip()
         return tip is not None and tip.ends_epoch
 
     def has_content(self, view: int) -> bool:
-        """R11: does the notarized block of `view` bring anything that must become final? Unknown counts as yes."""
+        """Checks whether the notarized block of `view` has content that must become final (R11). Unknown counts as
+        yes."""
         digest = self.notarized.get(view)
         block = None if digest is None else self.blocks.get(digest)
         if block is None or block.has_payload:
@@ -168,7 +169,8 @@ class Chain:
         return payload_height is None or min(risen_from) < payload_height
 
     def _payload_height_below(self, block: BlockFacts) -> int | None:
-        """The newest height with a payload on the chain that ends at `block`; None while a header is unknown."""
+        """Returns the newest height with a payload on the chain that ends at `block`; `None` while a header is
+        unknown."""
         while block.view > self.final_view:
             if block.has_payload:
                 return block.height
@@ -181,7 +183,7 @@ class Chain:
     # ---- finality
 
     def finalize(self, view: int, digest: bytes) -> None:
-        """R9 and R10: moves the last finalization up and forgets all below it."""
+        """Moves the last finalization up and forgets everything below it (R9, R10)."""
         self.final_view, self.final_digest = view, digest
         self._walk = Parent(view, digest)
         self._resume_walk()
@@ -195,11 +197,12 @@ class Chain:
         self.nullified.forget_through(view)
 
     def walking_at(self) -> Parent | None:
-        """The final block whose header the search for the newest payload waits for (R13); None when it is done."""
+        """Returns the final block whose header the search for the newest payload waits for (R13); `None` once it is
+        done."""
         return self._walk
 
     def _resume_walk(self) -> None:
-        """Goes down from the final block to the newest payload (R13); it needs no more than headers, newest first."""
+        """Walks down from the final block to the newest payload (R13). The walk needs only headers, newest first."""
         while self._walk is not None:
             block = self.blocks.get(self._walk.digest)
             if block is None:
@@ -217,13 +220,13 @@ class Chain:
             self._floor_height = final.height
 
     def _gap_start(self, view: int) -> int:
-        """The first of the views down from `view` of which no certificate is known."""
+        """Returns the start of the gap that ends at `view`: its lowest view without a known certificate."""
         known = (self.notarized.newest_below(view), self.nullified.newest_below(view), self.final_view)
         return max(below for below in known if below is not None) + 1
 
 
 def _follows(block: BlockFacts, parent: BlockFacts) -> bool:
-    """R5, R14 and R28: the header's own arithmetic against its parent's."""
+    """Checks the header's arithmetic against its parent's (R5, R14, R28)."""
     if block.height != parent.height + 1 or block.time_ms <= parent.time_ms:
         return False
     if parent.ends_epoch:

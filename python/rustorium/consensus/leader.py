@@ -1,7 +1,7 @@
-"""Whether there is a reason to propose in a view, and what to claim there (R11 to R14, R20, R28).
+"""The reasons to propose in a view, and the claims of a proposal (R11 to R14, R20, R28).
 
-Invariants: "work" is a moment, not a flag: the time from which there is a reason for a block, None when there is none,
-so that leader and voters read the same rule and timers need no handles; an idle chain has no work at all.
+Invariants: "work" is a time, not a flag: the time from which there is a reason for a block, `None` if there is no
+reason. So leader and voters read the same rule, and timers need no handles. An idle chain has no work at all.
 """
 
 from collections import deque
@@ -12,14 +12,14 @@ from rustorium.consensus.vocabulary import BlockFacts
 
 
 def earlier(one: int | None, other: int | None) -> int | None:
-    """The earlier of two times, of which None never comes."""
+    """Returns the earlier of two times; `None` means never."""
     if one is None or other is None:
         return other if one is None else one
     return one if one < other else other
 
 
 class Work:
-    """Everything that can be a reason for a block, each with the time since when it has been one."""
+    """All reasons for a block, each with the time from which it holds."""
 
     __slots__ = ("_claim_delay_ns", "_distrust_views", "_distrusted", "_end_due_since", "_grace_ns", "_listable_since",
                  "_maybe_content", "_nullifies", "_ready_since", "_rooted_since", "_state_roots", "_unfinal_since",
@@ -77,7 +77,7 @@ class Work:
             self._maybe_content.append((view, now))
 
     def notarized_at(self, view: int) -> int | None:
-        """When the notarization of `view` came; None where it is final or not notarized."""
+        """Returns the time at which the notarization of `view` came; `None` if the view is final or not notarized."""
         return self._unfinal_since.get(view)
 
     def finalized(self, view: int) -> None:
@@ -85,8 +85,8 @@ class Work:
         self._maybe_content = deque((v, at) for v, at in self._maybe_content if v > view)
 
     def lane_costly(self, lane: int, view: int) -> None:
-        """R20: a lane whose batches only their leader had ends, for D views, at what a quorum holds: long enough for
-        this node's own next turn, whatever the committee's size."""
+        """Distrusts a lane whose batches only their leader had: for D views it ends at the seq that a quorum holds
+        (R20). That covers this node's own next turn, whatever the committee's size."""
         self._distrusted[lane] = max(view + self._distrust_views, self._distrusted.get(lane, 0))
 
     # ---- what follows from it
@@ -95,7 +95,7 @@ class Work:
         return tuple(sorted(lane for lane, last_view in self._distrusted.items() if view <= last_view))
 
     def since(self, chain: Chain, view: int, entered_at: int) -> int | None:
-        """R11: the earliest time (it may lie ahead) from which there is work in `view`."""
+        """Returns the earliest time (possibly in the future) from which there is work in `view` (R11)."""
         since = self._unfinal_content_since(chain)
         if self._nullifies is not None and self._nullifies[0] >= view:
             since = earlier(since, self._nullifies[1])
@@ -106,31 +106,33 @@ class Work:
         return since
 
     def claim_height(self, parent: BlockFacts) -> int:
-        """R14: what a proposal on this parent claims: the newest agreed height, never below what the parent claims;
-        a closing block (R28) claims what its parent does."""
+        """Returns the height that a proposal on this parent claims: the newest agreed one, never below the parent's
+        claim (R14). A closing block repeats its parent's claim (R28)."""
         if parent.ends_epoch:
             return parent.claimed_height
         return max(parent.claimed_height, min(self.ready_claim, parent.height))
 
     def root_height(self, parent: BlockFacts) -> int:
-        """R14: up to where a proposal on this parent claims state roots: as far as a quorum has them, never above what
-        the proposal claims as executed (so not above its parent), never below what the parent claims."""
+        """Returns the height up to which a proposal on this parent claims state roots (R14). It is what a quorum has,
+        never above the proposal's own claim of execution (so not above its parent) and never below the parent's root
+        claim."""
         if parent.ends_epoch:
             return parent.rooted_height
         return max(parent.rooted_height, min(self.ready_root, self.claim_height(parent)))
 
     def _unfinal_content_since(self, chain: Chain) -> int | None:
-        """R12: content that isn't final is work, but only after the grace in which its finalization normally comes."""
+        """Returns the time from which unfinal content is work: after the grace in which its finalization normally comes
+        (R12)."""
         while self._maybe_content:
             view, at = self._maybe_content[0]
             if chain.has_content(view):
                 return at + self._grace_ns
-            self._maybe_content.popleft()  # what is unknown counts as content, so a no is for good
+            self._maybe_content.popleft()  # unknown counts as content, so a "no" is permanent
         return None
 
     def _owed_claim_since(self, chain: Chain, entered_at: int) -> int | None:
-        """R13: an owed claim that could be made now, after a delay in which another block could carry it; a result
-        that a client waits for at once, and by itself."""
+        """Returns the time from which an owed claim that could be made now is work (R13). That is after a delay in
+        which another block could carry it. A result that a client waits for is work at once, by itself."""
         final, tip = chain.final_facts(), chain.tip()
         if final is None or tip is None or chain.walking_at() is not None:
             return None
@@ -142,8 +144,9 @@ class Work:
         return max(self._ready_since, entered_at) + self._claim_delay_ns if result else None
 
     def _owed_root_since(self, payload_height: int, final: BlockFacts, tip: BlockFacts, entered_at: int) -> int | None:
-        """R13 where the chain makes state roots: one block for all that is owed, once it can bring all of it. A header
-        claims no root above its result (R5), so a root that is claimed or could be is so with its result."""
+        """Returns the time from which owed claims are work on a chain with state roots (R13). One block brings all that
+        is owed, once it can. A header claims no root above its result (R5), so a root is never claimed without its
+        result."""
         if max(final.rooted_height, tip.rooted_height) >= payload_height:
             return None
         if self.root_height(tip) < payload_height:

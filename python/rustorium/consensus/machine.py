@@ -1,8 +1,9 @@
 """The state machine of one shard's consensus: takes an input and the time, answers with effects
 (docs/spec/consensus.md).
 
-Invariants: PURE; it never holds a transaction, a batch or a peer's vote; safety rests on `VoteGuard` and `Chain.judge`
-alone, so no timer, tuned value or order of inputs can break it; a good view costs a constant number of inputs.
+Invariants: PURE. The machine never holds a transaction, a batch or a peer's vote. Safety rests on `VoteGuard` and
+`Chain.judge` alone, so no timer, tuned value or order of inputs can break it. A good view costs a constant number of
+inputs.
 """
 
 from rustorium.consensus.chain import Chain, MissingBlock, MissingCertificates, Verdict
@@ -46,7 +47,7 @@ from rustorium.consensus.vocabulary import (
 
 
 class Machine:
-    """One shard at one node for one epoch: begins with what `Recovered` says (R22, R29)."""
+    """One shard at one node for one epoch. It begins with what `Recovered` says (R22, R29)."""
 
     __slots__ = ("_asked_blocks", "_asked_certificates", "_chain", "_config", "_epoch", "_guard", "_held_by_nobody",
                  "_leader", "_me", "_n", "_now", "_out", "_pace", "_proposal_at", "_proposed_view", "_schedule",
@@ -61,7 +62,7 @@ class Machine:
         self._schedule = Schedule(event.n, event.leaders, event.seed, event.boundary_view)
         self._turns = Turns(self._schedule, event.n, event.me)
         self._leader = self._schedule.leader(event.final.view + 1)
-        """The current view's."""
+        """The current view's leader."""
         self._silent: set[int] = set()
         self._asked_blocks: set[bytes] = set()
         self._asked_certificates: set[tuple[int, int]] = set()
@@ -69,7 +70,7 @@ class Machine:
         self._proposed_view = 0
         self._proposal_at: int | None = None
         self._since: int | None = None
-        """R11, after the newest input: nothing that follows from it in its step changes that."""
+        """Start of work (R11), computed once per step after the input: nothing later in the step changes it."""
         self._out: list[Effect] = []
         self._now = now
         self._chain = Chain(event.final, event.payload_height)
@@ -78,7 +79,7 @@ class Machine:
     # ---- the two calls
 
     def on_input(self, now: int, event: Input) -> list[Effect]:
-        """One step; the effects are to be carried out in list order."""
+        """Takes one step; the effects are to be carried out in list order."""
         self._out = []
         self._take(now, event)
         self._now, self._since = now, self._work_since()
@@ -94,7 +95,8 @@ class Machine:
         return self._pace.backoff
 
     def next_deadline(self) -> int:
-        """When to send a Tick: pulled after each step. On an idle chain it is the heartbeat alone (R19)."""
+        """Returns the time at which to send a `Tick`; called after each step. On an idle chain that is the heartbeat
+        alone (R19)."""
         deadlines = [self._pace.heartbeat_at]
         if not self._guard.halted:
             work_since = self._since
@@ -132,7 +134,7 @@ class Machine:
                 self._take_reason(now, event)
 
     def _take_reason(self, now: int, event: Input) -> None:
-        """What may be a reason for a block; a Tick brings nothing but the time."""
+        """Takes an input that may be a reason for a block. A `Tick` only brings the time."""
         match event:
             case WorkSeen(listable):
                 self._work.listable(now, listable)
@@ -152,7 +154,8 @@ class Machine:
                 pass
 
     def _recover(self, now: int, event: Recovered) -> None:
-        """R22: goes to where the journal proves that this node was, and says again what it may have said before."""
+        """Goes to the view that the journal proves this node was in, and sends again what it may have sent before
+        (R22)."""
         if event.me is None:
             self._guard.halt()  # R30
         for block in event.blocks:
@@ -172,7 +175,7 @@ class Machine:
         self._emit(Heartbeat(view))
 
     def _learn(self, block: BlockFacts, status: PayloadStatus) -> None:
-        """R5 and R10: a block of another than its view's leader, or of a view far ahead, is as good as none."""
+        """Learns a block. Ignores one that isn't by its view's leader, or is of a view far ahead (R5, R10)."""
         if block.view > self._pace.view + self._config.future_views_max:
             return
         if block.view != 0 and block.proposer != self._leader_of(block.view):
@@ -184,11 +187,11 @@ class Machine:
     # ---- certificates
 
     def _absorb(self, now: int, certificate: Certificate) -> None:
-        """R2, R8, R9: files a certificate, and follows it to the next view if it is of this one or a later one."""
+        """Files a certificate, and follows it to the next view if it is of this view or a later one (R2, R8, R9)."""
         chain, view = self._chain, certificate.view
         if view <= chain.final_view:
             return
-        told = self._pace.backoff or self._turns.told_of_any  # else it doesn't matter how long anything took
+        told = self._pace.backoff or self._turns.told_of_any  # otherwise no duration matters
         since = self._timer_since(self._work_since()) if told else None
         match certificate.kind:
             case VoteKind.NOTARIZE:
@@ -217,7 +220,7 @@ class Machine:
             self._enter(now, view + 1, certificate, since)
 
     def _finalize(self, certificate: Certificate, digest: bytes) -> None:
-        """R9: final with all its ancestors, whether or not this node has seen them."""
+        """Makes the block final with all its ancestors, whether or not this node has seen them (R9)."""
         view = certificate.view
         self._chain.finalize(view, digest)
         self._guard.forget_through(view)
@@ -227,7 +230,7 @@ class Machine:
             self._emit(SendCertificate(certificate))
 
     def _enter(self, now: int, view: int, because: Certificate, since: int | None) -> None:
-        """R2: views only go up, and only by a certificate."""
+        """Enters a view. Views only go up, and only by a certificate (R2)."""
         assert view > self._pace.view
         self._turns.entered(now, view, self._chain.final_view)
         self._pace.enter(now, view, because, self._turns.late(view), since)
@@ -247,7 +250,7 @@ class Machine:
     # ---- the voter
 
     def _judge_proposal(self, now: int) -> None:
-        """R5 and R6: notarizes the first valid proposal of the current view, fetching what it takes to judge it."""
+        """Notarizes the first valid proposal of the current view; fetches what is missing to judge it (R5, R6)."""
         view = self._pace.view
         held = self._chain.proposal(view)
         if held is None:
@@ -268,7 +271,7 @@ class Machine:
     # ---- the leader
 
     def _may_lead(self) -> bool:
-        """R4: one proposal per view, and none in a view that this node has given up."""
+        """Checks whether this node may propose: once per view, and not in a view that it has given up (R4)."""
         view = self._pace.view
         return (
             self._leader == self._me
@@ -278,14 +281,15 @@ class Machine:
         )
 
     def _lead_from(self, work_since: int | None) -> int | None:
-        """R4: when to propose, where there is work: not while the block before is a moment from being final."""
+        """Returns the time from which to propose. With work, a leader waits a moment for the parent to become final
+        (R4)."""
         parent_since = self._work.notarized_at(self._chain.newest_certified())
         if work_since is None or parent_since is None:
             return work_since
         return max(work_since, parent_since + self._config.parent_grace_ms * NS_PER_MS)
 
     def _lead(self, now: int) -> None:
-        """R3, R4, R14, R20: proposes as soon as there is work and the parent is certain."""
+        """Proposes as soon as there is work and the parent is certain (R3, R4, R14, R20)."""
         if not self._may_lead():
             return
         view = self._pace.view
@@ -308,11 +312,12 @@ class Machine:
     # ---- timers
 
     def _work_since(self) -> int | None:
-        """R11: since when (or from when on) there is a reason for a block in this view."""
+        """Returns the time, past or future, from which there is a reason for a block in this view (R11)."""
         return self._work.since(self._chain, self._pace.view, self._pace.entered_at)
 
     def _timer_since(self, work_since: int | None) -> int | None:
-        """R15: the timer runs for work, and for a proposal, which ought to get somewhere whoever saw the work."""
+        """Returns the start of the view's timer (R15). A proposal starts it too: it must get somewhere even if this
+        node has seen no work."""
         return earlier(work_since, self._proposal_at)
 
     def _next_phase(self, work_since: int | None) -> tuple[Phase, int] | None:
@@ -320,7 +325,7 @@ class Machine:
         return self._pace.next_phase(since, self._proposal_at, work_since is not None)
 
     def _run_timers(self, now: int) -> None:
-        """R15, R17, R18, R19."""
+        """Takes the timer steps that are due (R15, R17, R18, R19)."""
         pace = self._pace
         if now >= pace.heartbeat_at:
             self._beat(now)
@@ -345,20 +350,21 @@ class Machine:
                     self._resend(now, working)
 
     def _ask_leader(self) -> None:
-        """R15: perhaps the leader hasn't seen what this node sees."""
+        """Sends work to the leader, which may not have seen it (R15)."""
         self._pace.asked()
         if self._leader != self._me:
             self._emit(SendWork(self._leader))
 
     def _pass_over(self, now: int) -> None:
-        """R17, R17b: gives the view up at once where its leader is silent, or mute as often as it was to lead."""
+        """Gives the view up at once if its leader is on the list of mute ones (R17b), or silent without a proposal
+        (R17)."""
         if self._turns.listed and self._turns.skips(now, self._pace.view):
             self._give_up(now, tell=False)
         elif self._proposal_at is None and self._leader in self._silent:
             self._give_up(now, tell=True)
 
     def _lose(self, now: int, work_since: int | None) -> None:
-        """R15, R16: this node's own timer ends the view."""
+        """Ends the view by this node's own timer (R15, R16)."""
         view, since = self._pace.view, self._timer_since(work_since)
         assert since is not None
         if self._turns.without_end(view, self._chain.final_view):
@@ -368,17 +374,17 @@ class Machine:
         self._give_up(now, tell=work_since is not None and work_since <= now)
 
     def _give_up(self, now: int, tell: bool) -> None:
-        """R7 and R15: nullifies the view, and sends all peers what woke this node."""
+        """Nullifies the view; with `tell`, sends all peers what woke this node (R7, R15)."""
         self._pace.gave_up(now)
         if self._guard.may_nullify(self._pace.view):
             self._vote(now, VoteKind.NULLIFY, self._pace.view, None, None)
         if tell:
             self._emit(SendWork(None))
-        if self._held_by_nobody:  # R35: the views may go by too fast for a heartbeat
+        if self._held_by_nobody:  # R35: the views may pass too fast for a heartbeat
             self._emit(ResendVotes(self._pace.view))
 
     def _resend(self, now: int, working: bool) -> None:
-        """R18: what was sent once may be lost, and then this node alone would know of work and vote."""
+        """Sends votes and work again: if the first frame was lost, only this node would know of them (R18)."""
         self._pace.resent(now)
         self._emit(ResendVotes(self._pace.view))
         if working:
@@ -386,7 +392,7 @@ class Machine:
         self._ask_again(now)
 
     def _nullify_late(self, now: int) -> None:
-        """R35: views below this one whose certificates are lost to all can still get one."""
+        """Nullifies views below the current one whose certificates no node holds, so that they can get one (R35)."""
         if not self._pace.given_up and not self._turns.without_end(self._pace.view, self._chain.final_view):
             return
         for first_view, last_view in self._held_by_nobody:
@@ -395,7 +401,7 @@ class Machine:
                     self._vote(now, VoteKind.NULLIFY, view, None, None)
 
     def _beat(self, now: int) -> None:
-        """R19, R25."""
+        """Sends a heartbeat and asks again for what is missing (R19, R25)."""
         self._pace.sent_a_frame(now)
         self._emit(Heartbeat(self._pace.view))
         self._ask_again(now)
@@ -406,7 +412,7 @@ class Machine:
     # ---- helpers
 
     def _emit(self, effect: Effect) -> None:
-        """R30: who is in no committee asks, and says nothing."""
+        """Emits an effect. A node outside the committee asks for data and sends nothing else (R30)."""
         if self._me is not None or isinstance(effect, EnterView | FetchBlock | FetchCertificates):
             self._out.append(effect)
 
@@ -416,7 +422,8 @@ class Machine:
         self._emit(Vote(kind, view, digest, carry))
 
     def _fetch_block(self, view: int, digest: bytes) -> None:
-        """R25: once per view, resend or heartbeat; the data plane tries one peer after the other in between."""
+        """Asks for a block once per view, resend or heartbeat; between these the data plane tries one peer after
+        another (R25)."""
         if digest not in self._asked_blocks:
             self._asked_blocks.add(digest)
             self._emit(FetchBlock(view, digest))
@@ -428,7 +435,7 @@ class Machine:
             self._emit(FetchCertificates(gap.first_view, gap.last_view, peer))
 
     def _ask_again(self, now: int) -> None:
-        """R25: what was asked for and hasn't come is asked for again."""
+        """Asks again for what hasn't come (R25)."""
         self._forget_requests()
         self._judge_proposal(now)
         self._lead(now)
@@ -438,7 +445,7 @@ class Machine:
         self._asked_certificates.clear()
 
     def _someone(self) -> int:
-        """The next peer that isn't silent; the data plane asks others when it doesn't answer."""
+        """Returns the next peer that isn't silent; the data plane asks others if that one doesn't answer."""
         me = self._me or 0
         peers = [(me + step) % self._n for step in range(1, self._n)]
         return next((peer for peer in peers if peer not in self._silent), peers[0] if peers else me)

@@ -1,7 +1,7 @@
-"""When to ask, to give a view up, to resend and to beat: the timers, and the configuration of the core (R15 to R19).
+"""The timers and the configuration of the core: when to ask, give a view up, resend and send heartbeats (R15 to R19).
 
-Invariants: it only knows times and views, never why there is work; a deadline is computed from state whenever it is
-asked for, so nothing has to be armed or cancelled; the timeout stays between floor and ceiling whatever happens.
+Invariants: the pacemaker knows times and views only, never the reason for work. A deadline is computed from state
+whenever it is asked for, so no timer has to be armed or cancelled. The timeout always stays between floor and ceiling.
 """
 
 from dataclasses import dataclass, field
@@ -17,27 +17,27 @@ DOUBLINGS_MAX = 40
 
 @dataclass(frozen=True, slots=True)
 class ConsensusConfig:
-    """Local policy, of which each node may have its own, except `state_roots`, which the chain's parameters say."""
+    """Local policy that may differ between nodes, except `state_roots`, which the chain's parameters fix."""
 
     delta_floor_ms: int = 100
-    """Δ never falls below this: it must cover a network delay, a fetch, a sync and an execution."""
+    """The lower bound of Δ: it must cover a network delay, a fetch, a sync and an execution."""
     delta_ceiling_ms: int = 8_000
     delta_start_ms: int = 200
-    """What Δ is at least at each start: the floor, doubled until it reaches this (R16)."""
+    """The lower bound of Δ at each start: the floor, doubled until it reaches this value (R16)."""
     heartbeat_ms: int = 500
     claim_delay_ms: int = 20
-    """How long an owed claim waits for a block that carries it anyway (R13)."""
+    """Time that an owed claim waits for a block that carries it anyway (R13)."""
     grace_ms: int = 20
-    """How long a notarized block with content waits for its finalization before an empty block helps it (R12)."""
+    """Time that a notarized block with content waits for its finalization before an empty block helps it (R12)."""
     parent_grace_ms: int = 3
-    """How long a leader lets the block before become final until it extends it all the same (R4)."""
+    """Time that a leader waits for its parent to become final before it extends it anyway (R4)."""
     distrust_views: int = 32
-    """D: for how many views a lane that proved costly ends at what a quorum holds (R20)."""
+    """D: the number of views in which a lane that proved costly ends at the seq that a quorum holds (R20)."""
     future_views_max: int = 64
-    """Proposals this far above the current view are kept; later ones can be fetched once a certificate names them
-    (R10)."""
+    """Proposals up to this many views above the current one are kept. Later ones can be fetched once a certificate
+    names them (R10)."""
     state_roots: bool = field(default=False, metadata={"chain": True})
-    """Whether the chain makes state roots, so that they too can be owed (R13): the same at all validators."""
+    """`True` if the chain makes state roots, which can then be owed too (R13). The same at all validators."""
 
     def __post_init__(self) -> None:
         if not 0 < self.delta_floor_ms <= self.delta_start_ms <= self.delta_ceiling_ms:
@@ -49,12 +49,12 @@ class ConsensusConfig:
 
 
 def _doublings(floor: int, wanted: int) -> int:
-    """The least number of doublings that take `floor` to `wanted` or above."""
+    """Returns the least number of doublings that take `floor` to `wanted` or above."""
     return max(0, (-(-wanted // floor) - 1).bit_length())
 
 
 class Phase(Enum):
-    """What a view's timer does next (R15, R18)."""
+    """The next step of a view's timer (R15, R18)."""
 
     ASK = "ask"
     GIVE_UP = "give up"
@@ -62,7 +62,7 @@ class Phase(Enum):
 
 
 class Pacemaker:
-    """The current view, when it began, and what its timer has done so far."""
+    """The current view, the time of its start, and the steps that its timer has taken."""
 
     __slots__ = ("_asked", "_began", "_ceiling_ns", "_floor_ns", "_heartbeat_ns", "_resend_at", "backoff",
                  "backoff_max", "because", "common_ns", "delta_ns", "entered_at", "heartbeat_at", "view")  # fmt: skip
@@ -74,25 +74,26 @@ class Pacemaker:
         self.backoff_max = _doublings(config.delta_floor_ms, config.delta_ceiling_ms)
         start = _doublings(config.delta_floor_ms, config.delta_start_ms)
         self.backoff = min(max(start, backoff or 0), self.backoff_max)
-        """K: doublings of every view's timer."""
+        """K: the number of doublings in every view's timer."""
         self._began: dict[int, tuple[int, int]] = {}
-        """While K is above 0: when the timers of the newest views began, and what Δ was but for their leaders' own
-        backoff."""
+        """Start of the timers of the newest views, and Δ without their leaders' own backoff. Filled while K is
+        above 0."""
         self.heartbeat_at = now + self._heartbeat_ns
         self.begin(now, view, None, 0)
 
     def set_timer(self, late: int) -> None:
-        """R16: Δ in this view, and what it is where the leader isn't late."""
+        """Sets Δ of this view, and the common Δ, which has no doubling for a late leader (R16)."""
         self.common_ns = min(self._ceiling_ns, self._floor_ns << min(self.backoff, DOUBLINGS_MAX))
         self.delta_ns = min(self._ceiling_ns, self.common_ns << late)
 
     @property
     def doubled_ns(self) -> int:
-        """R16: Δ in the view of a leader that was late."""
+        """Δ in the view of a leader that was late (R16)."""
         return min(self._ceiling_ns, self.common_ns << 1)
 
     def enter(self, now: int, view: int, because: Certificate | None, late: int, since: int | None) -> None:
-        """R2: a new view starts with its timer untouched; `since` when that of the view that ends began to run."""
+        """Enters a new view with an untouched timer (R2). `since`: the time from which the timer of the ending view
+        ran."""
         if self.backoff:
             self._note_begin(now, since)
         self.begin(now, view, because, late)
@@ -109,15 +110,16 @@ class Pacemaker:
             del self._began[next(iter(self._began))]
 
     def next_phase(self, since: int | None, proposal_at: int | None, working: bool) -> tuple[Phase, int] | None:
-        """R15, R18: what is due in this view and when, given since when there is something to wait for. A view that was
-        given up is only resent while there is work; a proposal that this node alone saw is left to the heartbeat."""
+        """Returns the next timer step of this view and its time, or `None` if there is nothing to wait for (R15, R18).
+        `since` is the time from which there is something to wait for. A view that was given up is only resent while
+        there is work; a proposal that only this node saw is left to the heartbeat."""
         if since is None:
             return None
         if self._resend_at is not None:
             return (Phase.RESEND, self._resend_at) if working else None
         start = max(since, self.entered_at)
         if proposal_at is not None:
-            # A late leader may propose late, but once it has, its block takes no longer than another's.
+            # A late leader may propose late, but then its block gets no more time than another leader's.
             return Phase.GIVE_UP, max(start + 3 * self.common_ns, proposal_at + self.common_ns)
         if self._asked:
             return Phase.GIVE_UP, start + 2 * self.delta_ns
@@ -134,19 +136,19 @@ class Pacemaker:
         self._resend_at = now + self.delta_ns
 
     def back_off(self) -> None:
-        """R16: the chain as a whole is slower than its timers."""
+        """Doubles all timers: the chain as a whole is slower than they are (R16)."""
         self.backoff = min(self.backoff + 1, self.backoff_max)
 
     def resent(self, now: int) -> None:
         self._resend_at = now + self.delta_ns
 
     def quick(self, now: int, since: int | None) -> bool:
-        """R16: whether this view took at most half of its timer so far."""
+        """Checks whether this view has taken at most half of its timer so far (R16)."""
         return since is None or now - max(since, self.entered_at) <= 3 * self.delta_ns // 2
 
     def finalized(self, now: int, view: int, since: int | None) -> None:
-        """R16: a final block that came within half the timer of its view halves all timers: it would have come within
-        the new ones."""
+        """Halves all timers if the final block came within half the timer of its view: it would have come within the
+        new timers, too (R16)."""
         if not self.backoff:
             return
         if view == self.view:
@@ -158,5 +160,5 @@ class Pacemaker:
         self._began = {v: at for v, at in self._began.items() if v > view} if self.backoff else {}
 
     def sent_a_frame(self, now: int) -> None:
-        """R19: a vote or proposal tells the peers as much as a heartbeat does."""
+        """Postpones the heartbeat: a vote or proposal tells peers as much (R19)."""
         self.heartbeat_at = now + self._heartbeat_ns

@@ -1,7 +1,7 @@
 """The one port where decisions (Python) meet bytes (Rust): effects go down, inputs come up.
 
-Invariants: no effect returns a value; effects of one `submit` are carried out in list order and a crash between any two
-is legal; what consensus needs is never dropped, inputs coalesce instead. Two implementations: the native shard,
+Invariants: no effect returns a value. Effects of one `submit` are carried out in list order, and a crash between any
+two is legal. What consensus needs is never dropped; inputs coalesce instead. Two implementations: the native shard and
 `sim.port`.
 """
 
@@ -15,27 +15,27 @@ class ShardPort(Protocol):
     """One shard's data plane."""
 
     def submit(self, effects: Sequence[Effect]) -> None:
-        """Carries out the effects of one step, in list order, without waiting for them."""
+        """Carries out the effects of one step, in list order, without waiting for their results."""
         ...
 
     def drain(self, limit: int) -> list[Input]:
-        """Takes at most `limit` inputs that have come up, oldest first."""
+        """Takes up to `limit` waiting inputs, oldest first."""
         ...
 
 
 class NativePort(Protocol):
-    """The other side of a data plane that runs on its own threads."""
+    """The Python end of a data plane that runs on its own threads."""
 
     def fileno(self) -> int:
-        """A descriptor that is readable while inputs wait, or once the deadline of the last turn has come."""
+        """Returns a descriptor that is readable while inputs wait, or once the deadline of the last turn has come."""
         ...
 
     def turn(self, effects: list[Effect], deadline_ns: int | None, ticked: bool, limit: int) -> list[Input]:
-        """Carries out the effects of the turn before, in list order, and takes about `limit` inputs that have come up,
-        oldest first. `deadline_ns`: of the monotonic clock, used where nothing has come. `ticked`: whether a tick was
-        among the steps of that turn."""
+        """Carries out the effects of the previous turn, in list order, and takes about `limit` waiting inputs, oldest
+        first. `deadline_ns`: monotonic nanoseconds; used if no input has come. `ticked`: `True` if a tick was among the
+        steps of the previous turn."""
         ...
 
     def observe_step(self, cpu_ns: int, wall_ns: int) -> None:
-        """What a step cost."""
+        """Records the cost of one step."""
         ...

@@ -1,7 +1,7 @@
 """One node's replica of a shard: composes consensus (and later sharding) behind two calls.
 
-Invariants: PURE; `on_input` and `next_deadline` are the whole interface, for the trio driver and for the simulator
-alike; each epoch is decided by a machine of its own, which knows nothing of the one before.
+Invariants: PURE. `on_input` and `next_deadline` are the whole interface, for the trio driver and for the simulator
+alike. A separate machine decides each epoch and knows nothing of the one before.
 """
 
 from rustorium.consensus.machine import Machine
@@ -10,7 +10,8 @@ from rustorium.consensus.vocabulary import Effect, Input, Recovered
 
 
 class Replica:
-    """The first input must be `Recovered`: it says who the node is, and comes again with each epoch."""
+    """One node's replica. Its first input must be `Recovered`, which says who the node is and comes again with each
+    epoch."""
 
     __slots__ = ("_config", "_machine")
 
@@ -27,9 +28,9 @@ class Replica:
 
     @property
     def backoff(self) -> int | None:
-        """K of R16; None before `Recovered`."""
+        """K of R16; `None` before `Recovered`."""
         return None if self._machine is None else self._machine.backoff
 
     def next_deadline(self) -> int | None:
-        """The time (monotonic nanoseconds) at which to send a `Tick`; None before `Recovered`."""
+        """Returns the time (monotonic nanoseconds) at which to send a `Tick`; `None` before `Recovered`."""
         return None if self._machine is None else self._machine.next_deadline()

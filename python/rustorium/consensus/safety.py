@@ -1,8 +1,8 @@
 """The vote-once guard: which votes this node has cast, and so which it may still cast (R6, R7, R8, R23, R24, R27).
 
-Invariants: per view at most one notarize and one finalize; never a nullify and a finalize of one view, in either order;
-no vote at or below the last finalization; nothing at all after `halt`. It only ever says no: it doesn't know why one
-votes.
+Invariants: per view at most one notarize and one finalize. Never a nullify and a finalize of one view, in either order.
+No vote at or below the last finalization, and no vote at all after `halt`. The guard only ever says no: it doesn't know
+the reason for a vote.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from rustorium.consensus.vocabulary import OwnVote, VoteKind
 
 
 class VoteGuard:
-    """Asserted here and, on its own data, again in front of the signing key (design 2, law 4)."""
+    """The guard of this node's votes. The same is asserted again, on other data, in front of the signing key."""
 
     __slots__ = ("_finalized", "_floor", "_halted", "_notarized", "_nullified")
 
@@ -27,25 +27,25 @@ class VoteGuard:
         return self._halted
 
     def restore(self, votes: Iterable[OwnVote]) -> None:
-        """Takes in what the journal holds (R22): a vote that may have left counts as cast."""
+        """Takes in the votes that the journal holds (R22): a vote that may have left counts as cast."""
         for vote in votes:
             self._note(vote.kind, vote.view, vote.digest)
 
     def halt(self) -> None:
-        """R24, R27: this node's execution went its own way, or it may have signed the contrary before: nothing that it
-        signs is worth anything."""
+        """Ends all voting. This node's execution differs from the quorum's (R24), or it may have signed something that
+        a new vote would contradict (R27)."""
         self._halted = True
 
     def may_notarize(self, view: int) -> bool:
-        """R6. A nullify of the same view doesn't matter: the two may share a view."""
+        """Checks R6. A nullify of the same view doesn't matter: a node may cast both in one view."""
         return self._open(view) and view not in self._notarized
 
     def may_nullify(self, view: int) -> bool:
-        """R7: not when a finalize of the view has left, else a view could end both ways."""
+        """Checks R7: refuses if a finalize of the view has left, otherwise a view could end both ways."""
         return self._open(view) and view not in self._nullified and view not in self._finalized
 
     def may_finalize(self, view: int) -> bool:
-        """R8: not when a nullify of the view has left."""
+        """Checks R8: refuses if a nullify of the view has left."""
         return self._open(view) and view not in self._finalized and view not in self._nullified
 
     def has_nullified(self, view: int) -> bool:
@@ -55,7 +55,7 @@ class VoteGuard:
         return view in self._notarized
 
     def cast(self, kind: VoteKind, view: int, digest: bytes | None) -> None:
-        """Records a vote that is about to leave; the machine has asked the matching `may_` before."""
+        """Records a vote that is about to leave; the machine has called the matching `may_` before."""
         match kind:
             case VoteKind.NOTARIZE:
                 assert self.may_notarize(view), f"second notarize in view {view}"
@@ -66,19 +66,18 @@ class VoteGuard:
         self._note(kind, view, digest)
 
     def note_own_block(self, view: int, digest: bytes) -> None:
-        """R4: an own proposal is this node's notarize vote, cast by the data plane when it built the block."""
+        """Records an own proposal as this node's notarize vote: the data plane cast it when it built the block (R4)."""
         if view > self._floor:
             self._notarized.setdefault(view, digest)
 
     def refused(self, kind: VoteKind, view: int) -> None:
-        """R23: the journal knows a vote that excludes this one, so the vote counts as spent, without a digest. A
-        refused nullify says that a finalize left, and the reverse; to count both as spent can cost time, never
-        safety."""
+        """Records a refused vote as spent, without a digest: the journal holds a vote that excludes it (R23). A refused
+        nullify says that a finalize left, and the reverse. Counting both as spent can cost time, never safety."""
         if view > self._floor:
             self._note(kind, view, None)
 
     def forget_through(self, view: int) -> None:
-        """R10: at or below the last finalization no vote is cast any more, so none needs to be known."""
+        """Forgets the votes up to `view`, the last final one: no vote is cast there any more (R10)."""
         self._floor = max(self._floor, view)
         self._notarized = {v: d for v, d in self._notarized.items() if v > view}
         self._nullified = {v for v in self._nullified if v > view}

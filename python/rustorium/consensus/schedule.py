@@ -1,14 +1,15 @@
-"""Who leads a view (R1): cycles over the leaders, and one over the whole committee in 32.
+"""The leader of each view (R1): cycles over the leaders, and every 32nd cycle over the whole committee.
 
-Invariants: a pure function of what all members share (committee, leaders, seed and where the epoch began); the same in
-the data plane, which the vectors in `tests/vectors/leaders.json` hold both to.
+Invariants: the schedule is a pure function of what all members share: committee, leaders, seed and the epoch's first
+view. The data plane computes the same; the vectors in `tests/vectors/leaders.json` hold both to it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 FULL_EVERY = 32
-"""One cycle in so many goes over the whole committee, and is skipped by no list (R17b)."""
+"""Cycles per full cycle: one cycle in 32 covers the whole committee. It passes over listed leaders only while their
+terms run (R17b)."""
 MASK = (1 << 64) - 1
 CYCLES_KEPT = 64
 MEMBERS_MAX = 65_536
@@ -20,9 +21,9 @@ class Turn:
 
     leader: int
     cycle: int
-    """Counted from the epoch's first view on."""
+    """The number of the cycle, from 0 at the epoch's first view."""
     full: bool
-    """Whether its cycle goes over the whole committee."""
+    """`True` if the cycle covers the whole committee."""
 
 
 class Schedule:
@@ -31,8 +32,8 @@ class Schedule:
     __slots__ = ("_all", "_first_view", "_leaders", "_newest", "_orders", "_seed")
 
     def __init__(self, n: int, leaders: Sequence[int] = (), seed: int | None = None, boundary_view: int = 0) -> None:
-        """`leaders`: those of ordinary cycles, none for all; `seed`: None on a chain of protocol version 1, whose
-        leaders go round by index."""
+        """`leaders`: those of ordinary cycles; empty: all. `seed`: `None` on a chain of protocol version 1, where the
+        leaders take turns by index."""
         assert 0 < n <= MEMBERS_MAX
         self._all = tuple(range(n))
         self._leaders = tuple(leaders) or self._all
@@ -43,15 +44,16 @@ class Schedule:
 
     @property
     def cycle_views(self) -> int:
-        """The views of an ordinary cycle."""
+        """The number of views in an ordinary cycle."""
         return len(self._leaders)
 
     def leader(self, view: int) -> int:
-        """R1."""
+        """Returns the leader of `view` (R1)."""
         return view % len(self._all) if self._seed is None else self.turn(view).leader
 
     def turn(self, view: int) -> Turn:
-        """R1: where `view` stands; views at or below the boundary are of no cycle, and count as the first one's."""
+        """Returns the place of `view` (R1). Views at or below the boundary belong to no cycle and count as the first
+        view."""
         if self._newest[0] != view:
             self._newest = (view, self._turn(view))
         return self._newest[1]
@@ -78,7 +80,8 @@ class Schedule:
 
 
 def permuted(members: Sequence[int], seed: int) -> tuple[int, ...]:
-    """Fisher-Yates from the last place down, with the outputs of splitmix64 from `seed` on."""
+    """Returns the Fisher-Yates permutation of `members` from the last place down, drawn with splitmix64 from `seed`
+    on."""
     order = list(members)
     state = seed & MASK
     for last in range(len(order) - 1, 0, -1):

@@ -1,24 +1,24 @@
-"""What each leader made of its turns, as this node saw it: whom to give more time (R16), and whom to pass over (R17b).
+"""The record of each leader's turns at this node: leaders to give more time (R16), and leaders to pass over (R17b).
 
-Invariants: local policy about when to nullify, never about what is valid; at most f leaders are listed, never this node
-itself; a full cycle passes over only those whose term isn't over by the clock; all is forgotten whenever two more
-cycles' worth of views has passed without a final block, which all members count alike.
+Invariants: local policy about when to nullify, never about validity. At most f leaders are listed, never this node
+itself. A full cycle passes over only leaders whose term isn't over by the clock. Everything is forgotten whenever two
+more cycles' worth of views have passed without a final block, which all members count alike.
 """
 
 from rustorium.consensus.schedule import Schedule
 
 TERM_DOUBLINGS_MAX = 6
 TERM_TURNS = 4
-"""A term of 2^j cycles lasts at least 2^j times as many of the lost turn that began it."""
+"""A term of 2^j cycles lasts at least 2^j times this many of the lost turn that began it."""
 TERM_NS_MAX = 120_000_000_000
 VIEWS_KEPT = 64
-"""Of the views of listed leaders, so many are remembered with the time of their beginning."""
+"""The number of views of listed leaders whose start time is remembered."""
 LOST_MAX = 2
-"""So many turns lost in a row put a leader on the list."""
+"""The number of turns lost in a row that puts a leader on the list."""
 
 
 class Turns:
-    """The list of leaders to pass over, with the terms that they serve on it."""
+    """The list of leaders to pass over, with their terms on it."""
 
     __slots__ = ("_entered", "_late", "_listed", "_lost", "_lost_at", "_me", "_most", "_newest", "_schedule", "_span",
                  "_terms", "_until", "_window", "listed", "told_of_any")  # fmt: skip
@@ -35,35 +35,36 @@ class Turns:
         self._lost_at: dict[int, int] = {}
         self._listed: dict[int, int] = {}
         self._until: dict[int, int] = {}
-        """When the terms of those that were listed last are over by the clock."""
+        """The times at which the listed leaders' terms are over by the clock."""
         self._terms: dict[int, int] = {}
         self.listed: tuple[int, ...] = ()
-        """Those on the list."""
+        """The leaders on the list."""
         self.told_of_any = False
-        """Whether any leader's turns were lost of late: where none were, there is nothing to take back."""
+        """`False` if no leader has lost a turn lately, so that there is nothing to take back."""
 
     # ---- what it says
 
     def skips(self, now: int, view: int) -> bool:
-        """R17b: whether this node passes the leader of `view` over."""
+        """Checks whether this node passes over the leader of `view` (R17b)."""
         turn = self._schedule.turn(view)
         return turn.leader in self._listed and not (turn.full and now >= self._until[turn.leader])
 
     def late(self, view: int) -> int:
-        """R16: k of the view's leader."""
+        """Returns k of the view's leader (R16)."""
         if not self._late:
             return 0
         leader = self._schedule.leader(view)
         return int(leader in self._late and leader not in self._listed)
 
     def without_end(self, view: int, final_view: int) -> bool:
-        """R16: two cycles' worth of views and more have passed without a final block."""
+        """Checks whether at least two cycles' worth of views have passed without a final block (R16)."""
         return view - final_view >= self._span
 
     # ---- what happens
 
     def entered(self, now: int, view: int, final_view: int) -> None:
-        """R17b (a): a new start for all leaders, in the same view at all members."""
+        """Notes the start of a view. Forgets everything about all leaders, in the same view at all members (R17b
+        (a))."""
         if self.listed and self._schedule.leader(view) in self._listed:
             self._entered[view] = now
             if len(self._entered) > VIEWS_KEPT:
@@ -80,7 +81,7 @@ class Turns:
         self._window = max(view - final_view, 0) // self._span
 
     def lost(self, now: int, view: int, took_ns: int) -> None:
-        """This node's own timer ended the view of a leader that it didn't pass over, after `took_ns`."""
+        """Records a lost turn: this node's own timer ended a view whose leader it didn't pass over, after `took_ns`."""
         turn = self._schedule.turn(view)
         leader = turn.leader
         self.told_of_any = True
@@ -99,8 +100,8 @@ class Turns:
         self._listed_anew()
 
     def notarized(self, view: int, quick: bool) -> None:
-        """The turn of a leader that this node didn't pass over ended in a notarization, `quick` within half the
-        timer."""
+        """Records a turn that ended in a notarization, of a leader that this node didn't pass over. `quick`: within
+        half the timer."""
         turn = self._schedule.turn(view)
         leader = turn.leader
         self._lost.pop(leader, None)
@@ -117,8 +118,8 @@ class Turns:
         self._listed_anew()
 
     def proposed(self, now: int, view: int, within_ns: int) -> None:
-        """R17b (c): a proposal of a listed leader, in time and after its term, takes it off the list. One that comes
-        before this node enters the view is in time."""
+        """Takes a listed leader off the list after a proposal in time and after its term (R17b (c)). A proposal that
+        comes before this node enters the view is in time."""
         turn = self._schedule.turn(view)
         until = self._listed.get(turn.leader)
         if until is None or turn.cycle <= until or now < self._until[turn.leader]:

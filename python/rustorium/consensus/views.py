@@ -1,6 +1,7 @@
-"""Certified views above the last finalization: which block may be a parent, and what is missing to tell (R3, R5, R25).
+"""Certified views above the last finalization: which block may be a parent, and which certificates are missing to
+decide it (R3, R5, R25).
 
-Invariants: every question costs a few searches, however many views have passed without a final block; nullified views
+Invariants: every question costs a few searches, however many views have passed without a final block. Nullified views
 are kept as runs, so that a bad hour is one entry.
 """
 
@@ -37,17 +38,17 @@ class Runs:
             self._lasts.insert(at, view)
 
     def run_start(self, view: int) -> int:
-        """The first view of the run that `view` is in; `view` + 1 where it is in none."""
+        """Returns the first view of the run that contains `view`; `view` + 1 if there is no such run."""
         at = bisect_right(self._firsts, view) - 1
         return self._firsts[at] if at >= 0 and self._lasts[at] >= view else view + 1
 
     def run_end(self, view: int) -> int:
-        """The last view of the run that `view` is in; `view` - 1 where it is in none."""
+        """Returns the last view of the run that contains `view`; `view` - 1 if there is no such run."""
         at = bisect_right(self._firsts, view) - 1
         return self._lasts[at] if at >= 0 and self._lasts[at] >= view else view - 1
 
     def newest_below(self, view: int) -> int | None:
-        """The newest view of the set below `view`."""
+        """Returns the newest view of the set below `view`; `None` if there is no such view."""
         at = bisect_left(self._firsts, view) - 1
         return min(self._lasts[at], view - 1) if at >= 0 else None
 
@@ -80,11 +81,11 @@ class Notarized:
         return self._blocks.get(view)
 
     def newest(self) -> int | None:
-        """The newest notarized view."""
+        """Returns the newest notarized view; `None` if there is no such view."""
         return self._views[-1] if self._views else None
 
     def newest_below(self, view: int) -> int | None:
-        """The newest notarized view below `view`."""
+        """Returns the newest notarized view below `view`; `None` if there is no such view."""
         at = bisect_left(self._views, view) - 1
         return self._views[at] if at >= 0 else None
 

@@ -1,8 +1,8 @@
-"""What the consensus core and a shard's data plane say to each other: inputs come up, effects go down.
+"""The messages between the consensus core and a shard's data plane: inputs come up, effects go down.
 
-Invariants: every value is immutable and hashable; nothing here holds a transaction, a batch or a single vote; no effect
-returns a value (what it leads to comes back as an input, late, twice or never). Times are integer monotonic
-nanoseconds, digests are 32 bytes, views and heights are integers from 0 (view 0 and height 0 are the genesis block).
+Invariants: every value is immutable and hashable. No value holds a transaction, a batch or a single vote. No effect
+returns a value: its result comes back as an input, late, twice or never. Times are integers in monotonic nanoseconds.
+Digests are 32 bytes. Views and heights are integers from 0; view 0 and height 0 are the genesis block.
 """
 
 from dataclasses import dataclass
@@ -18,20 +18,20 @@ class VoteKind(IntEnum):
 
 
 class PayloadStatus(IntEnum):
-    """How far the data plane is with a block: what the block lists, and what it claims."""
+    """Progress of the data plane on one block: on its payload and on its claims."""
 
     PENDING = 0
     """Header, signature and ancestry fields are checked; payload or claims are not yet (fetching, verifying,
     executing)."""
     READY = 1
-    """The whole payload is held and verified and the claims agree with this node's own execution."""
+    """The whole payload is held and verified, and the claims agree with this node's own execution."""
     INVALID = 2
-    """A rule on the block or its payload is broken: never to be voted for."""
+    """The block or its payload breaks a rule: this node never votes for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlockFacts:
-    """What the core needs to know of a block; the bytes stay in the data plane."""
+    """The part of a block that the core needs; the bytes stay in the data plane."""
 
     view: int
     height: int
@@ -42,16 +42,16 @@ class BlockFacts:
     time_ms: int
     has_payload: bool
     claimed_height: int
-    """The executed height whose result root the header claims (0: nothing but genesis)."""
+    """The executed height whose result root the header claims (0: only genesis)."""
     rooted_height: int = 0
-    """The height whose state root the header claims (0: none)."""
+    """The height whose state root the header claims (0: no claim)."""
     ends_epoch: bool = False
-    """The header says that its epoch ends: the boundary block, or a closing block above it (R28)."""
+    """`True` if the header says that its epoch ends: the boundary block, or a closing block above it (R28)."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnVote:
-    """A vote of this node's that its journal holds; `digest` is None for a nullify."""
+    """A vote of this node that its journal holds; `digest` is `None` for a nullify."""
 
     kind: VoteKind
     view: int
@@ -63,8 +63,8 @@ class OwnVote:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A quorum's votes, verified: formed here or received. Comes once per (kind, view), in any order. What a
-    finalization makes final needs no decision: the data plane executes it without waiting for the core."""
+    """A verified certificate, formed here or received. Arrives once per (kind, view), in any order. A finalization
+    needs no decision: the data plane executes the final blocks without waiting for the core."""
 
     kind: VoteKind
     view: int
@@ -73,15 +73,16 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What the store and the journal hold: the first input, and again at each epoch's start, when everything before is
-    void (R29). `final` is the newest finalized block, at an epoch's start the boundary block before it."""
+    """Contents of the store and the journal. The first input; repeated at each epoch's start, where everything before
+    it is void (R29). `final` is the newest finalized block; at an epoch's start it is the boundary block before the
+    epoch."""
 
     final: BlockFacts
     payload_height: int
-    """The newest final height that had a payload (0: none)."""
+    """The newest final height that had a payload (0: no such height)."""
     epoch: int
     me: int | None
-    """This node's index in the epoch's committee; None: it is in none, and follows (R30)."""
+    """This node's index in the epoch's committee; `None` if it is not a member and follows (R30)."""
     n: int
     """The size of the epoch's committee."""
     blocks: tuple[BlockFacts, ...] = ()
@@ -89,20 +90,21 @@ class Recovered:
     certificates: tuple[Certificate, ...] = ()
     votes: tuple[OwnVote, ...] = ()
     leaders: tuple[int, ...] = ()
-    """The members that lead in ordinary cycles, by place (R1); none: all."""
+    """The members that lead in ordinary cycles, by place (R1); empty: all members."""
     seed: int | None = None
-    """What their order is drawn from; None on a chain of protocol version 1: they go round by place."""
+    """The seed of the leaders' order. `None` on a chain of protocol version 1, where the leaders take turns by
+    place."""
     boundary_view: int = 0
-    """The view of the boundary block before the epoch: its own views begin above it."""
+    """The view of the boundary block before the epoch: the epoch's own views begin above it."""
     backoff: int | None = None
-    """K of R16, as this node knew it within the last hour: where it is more than what one starts with, it is gone on
-    with."""
+    """K of R16, as this node knew it within the last hour; `None` if unknown. The core starts with the larger of this
+    and its usual start value."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlockSeen:
-    """A block is known: its first valid proposal in its view (own ones too), or one fetched. Repeats as status moves
-    on."""
+    """A block is known: the first valid proposal of its view (also this node's own), or a fetched block. Repeated as
+    the status moves on."""
 
     block: BlockFacts
     status: PayloadStatus
@@ -111,7 +113,7 @@ class BlockSeen:
 @dataclass(frozen=True, slots=True)
 class WorkSeen:
     """Level-triggered: whether this node holds verified batches or transactions that could be listed on the newest
-    notarized block (back-pressure off, not expired). False never wakes the core, it only rides along."""
+    notarized block (back-pressure off, not expired). `False` never wakes the core; it arrives with another input."""
 
     listable: bool
 
@@ -125,8 +127,9 @@ class ClaimReady:
 
 @dataclass(frozen=True, slots=True)
 class RootReady:
-    """Level-triggered, rising: a quorum's reports, this node's own among them, agree on the state root after `height`,
-    and an empty block made now on a chain that ends there could claim it (its root period is over by then)."""
+    """Level-triggered, rising: a quorum's reports, this node's own among them, agree on the state root after
+    `height`. An empty block made now on a chain that ends there could claim that root, because its root period is
+    over by then."""
 
     height: int
 
@@ -140,38 +143,38 @@ class ClaimWanted:
 
 @dataclass(frozen=True, slots=True)
 class EndDue:
-    """Level-triggered: whether a block proposed now could be the epoch's boundary, since the end is due by the time or
-    after the height of the newest ClaimReady, and no boundary is final yet. False never wakes the core."""
+    """Level-triggered: whether a block proposed now could be the epoch's boundary. That is so if the end is due, by
+    time or after the height of the newest `ClaimReady`, and no boundary is final yet. `False` never wakes the core."""
 
     due: bool
 
 
 @dataclass(frozen=True, slots=True)
 class NullifiesSeen:
-    """f + 1 validators nullified `view`."""
+    """f + 1 validators have nullified `view`."""
 
     view: int
 
 
 @dataclass(frozen=True, slots=True)
 class HeldByNobody:
-    """Level-triggered: runs of views (first, last) of which neither this node nor, as far as they were asked, its peers
-    hold a certificate: the newest 64 views at most."""
+    """Level-triggered: runs of views (first, last) without a certificate at this node or at any peer that was asked. At
+    most the newest 64 views."""
 
     runs: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Proposed:
-    """The leader of `view`, one that this node passes over, has proposed in it, though the view may be over. Told once,
-    and whatever the proposal holds."""
+    """The leader of `view`, whom this node passes over, has proposed in `view`, even if the view is over. Sent once,
+    whatever the proposal contains."""
 
     view: int
 
 
 @dataclass(frozen=True, slots=True)
 class PeerSilence:
-    """Level-triggered: whether `peer` has been silent for three heartbeats (no frame made by its consensus core)."""
+    """Level-triggered: whether `peer` has been silent for three heartbeats (no frame from its consensus core)."""
 
     peer: int
     silent: bool
@@ -179,7 +182,7 @@ class PeerSilence:
 
 @dataclass(frozen=True, slots=True)
 class LaneCostly:
-    """This leader served a batch of `lane` to more than f peers while `view` was its own, or has such fetches open."""
+    """This node, as the leader of `view`, served a batch of `lane` to more than f peers, or has such fetches open."""
 
     lane: int
     view: int
@@ -187,7 +190,7 @@ class LaneCostly:
 
 @dataclass(frozen=True, slots=True)
 class VoteRefused:
-    """The guard in front of the signing key refused a vote: the journal holds one that excludes it."""
+    """The guard in front of the signing key refused a vote, because the journal holds a vote that excludes it."""
 
     kind: VoteKind
     view: int
@@ -195,14 +198,15 @@ class VoteRefused:
 
 @dataclass(frozen=True, slots=True)
 class Diverged:
-    """This node executed `height` to another root than a quorum claims: it stops voting until it is repaired."""
+    """This node's execution of `height` gave another root than a quorum claims: it stops voting until it is
+    repaired."""
 
     height: int
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRetired:
-    """The journal lacks something that this node signed: the data plane signs nothing more, and shows no life."""
+    """The journal lacks something that this node signed: the data plane signs nothing more and sends no heartbeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,43 +240,44 @@ Input = (
 
 @dataclass(frozen=True, slots=True)
 class EnterView:
-    """The node is in `view` from now on; `because` is the certificate that justified it (None at start). The data plane
-    moves its windows, and resends with that certificate."""
+    """The node is in `view` from now on. `because` is the certificate that justified entering it (`None` at start). The
+    data plane moves its windows and sends that certificate with resends."""
 
     view: int
     because: Certificate | None
     leads: bool = False
-    """Whether this node leads the view: it hears of work at once. Others need it for their timers alone, so `WorkSeen`
-    may wait some milliseconds for an input that wakes them anyway."""
+    """`True` if this node leads the view: it then hears of work at once. Other nodes need work for their timers only,
+    so `WorkSeen` may wait some milliseconds for an input that wakes them anyway."""
     epoch: int = 0
-    """The epoch of the `Recovered` that the core goes by: effects in front of the first `EnterView` of the data plane's
-    own epoch are of an older one, and are dropped (R29)."""
+    """The epoch of the `Recovered` that the core goes by. The data plane drops effects in front of the first
+    `EnterView` of its own epoch: they belong to an older epoch (R29)."""
     backoff: int = 0
-    """K of R16, which a `Recovered` brings again."""
+    """K of R16, which a later `Recovered` brings back."""
     passed_over: tuple[int, ...] = ()
-    """The leaders on this node's list (R17b), for who looks at the node."""
+    """The leaders on this node's list (R17b), for status output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Propose:
-    """Build a block of `view` on `parent` (a closing block where the parent ends this epoch, R28), put payload and own
-    notarize vote on disk, send it to all with the parent's notarization and the nullifications of every view between.
-    Comes back as BlockSeen(READY). The proposal is this node's notarize vote of the view."""
+    """Build a block of `view` on `parent` (a closing block if the parent ends this epoch, R28). Put payload and own
+    notarize vote on disk, then send the block to all, with the parent's notarization and the nullifications of every
+    view between. Comes back as `BlockSeen(READY)`. The proposal is this node's notarize vote of the view."""
 
     view: int
     parent_view: int
     parent: bytes
     claim_height: int
-    """Claim the result root of this executed height, which a ClaimReady announced (never below the parent's claim)."""
+    """Claim the result root of this executed height, which a `ClaimReady` announced (never below the parent's
+    claim)."""
     root_height: int = 0
-    """Claim the state root of this height: the newest root period's end at or below it (never below the parent's)."""
+    """Claim the state root of the newest root period's end at or below this height (never below the parent's claim)."""
     distrusted_lanes: tuple[int, ...] = ()
-    """Lanes that end at the seq that a quorum holds, for this proposal."""
+    """Lanes that end, in this proposal, at the seq that a quorum holds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """Sign, journal, sync, then send to all, together with `carry` (a certificate to send on) in the same frame."""
+    """Sign, journal and sync this vote, then send it to all. `carry` is a certificate to send in the same frame."""
 
     kind: VoteKind
     view: int
@@ -282,14 +287,14 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class SendCertificate:
-    """Send a held certificate on to all, once per node and certificate."""
+    """Send a held certificate to all, once per node and certificate."""
 
     certificate: Certificate
 
 
 @dataclass(frozen=True, slots=True)
 class FetchBlock:
-    """A certificate names a block that this node has not seen: get its header (and payload) from peers."""
+    """Fetch a block, its header and payload, from peers: a certificate names it and this node has not seen it."""
 
     view: int
     digest: bytes
@@ -297,8 +302,8 @@ class FetchBlock:
 
 @dataclass(frozen=True, slots=True)
 class FetchCertificates:
-    """Certificates of `first_view`..`last_view` (inclusive) are missing to judge a proposal: ask `peer`, then
-    others."""
+    """Ask `peer`, then others, for the certificates of `first_view`..`last_view` (inclusive): a proposal can't be
+    judged without them."""
 
     first_view: int
     last_view: int
@@ -307,7 +312,7 @@ class FetchCertificates:
 
 @dataclass(frozen=True, slots=True)
 class SendWork:
-    """Send what makes WorkSeen true to `peer`, or to all when None: they may not have seen it."""
+    """Send what makes `WorkSeen` true to `peer`, or to all if `None`: they may not have seen it."""
 
     peer: int | None
 

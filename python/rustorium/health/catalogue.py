@@ -1,7 +1,7 @@
-"""Everything that is known to go wrong with a node: its code, what it keeps the node from, what heals it, what to do.
+"""Every known trouble of a node: its code, its severity, the act that heals it, and advice for the operator.
 
-Invariants: PURE; a code never changes once published. `journal-…` has no act but to wait or to ask: what the journal
-may have forgotten, no program finds out, and a validator that signs twice is worse than one that is away.
+Invariants: PURE; a code never changes once published. `journal-…` has no act but to wait or to ask: no program can find
+out what the journal may have forgotten, and a validator that signs twice is worse than one that is away.
 """
 
 from collections.abc import Mapping
@@ -10,29 +10,29 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """What a finding keeps the node from."""
+    """The effect of a finding on the node's service."""
 
     DEGRADED = "degraded"
-    """It serves, but not as well as it should."""
+    """The node serves, but not as well as it should."""
     NOT_READY = "not-ready"
-    """It should be asked nothing."""
+    """The node should not be asked anything."""
 
 
 class Act(StrEnum):
-    """What heals."""
+    """The act that heals."""
 
     WAIT = "wait"
-    """Nothing: it passes, or it is others' business."""
+    """No act: the trouble passes, or others must act."""
     RESTART = "restart"
     """The process ends and starts again."""
     REFILL = "refill"
     """The store is moved aside, and peers fill a new one with what they can prove."""
     FREE = "free"
-    """What is not needed to go on is removed: stores that were moved aside, logs of inputs."""
+    """Files that the node doesn't need are removed: stores that were moved aside, logs of inputs."""
     PRUNE = "prune"
-    """The node is started anew with fewer heights kept, where its operator allows that."""
+    """The node is started again with fewer heights kept, if its operator allows that."""
     ASK = "ask"
-    """Nothing, until a person has done something."""
+    """No act until a person has done something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Kind:
     act: Act
     advice: str
     keep: bool = False
-    """A store that is moved aside because of it is evidence, and stays until a person removes it."""
+    """`True`: a store that is moved aside because of it is evidence, and stays until a person removes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +79,18 @@ FINDINGS: Mapping[str, Kind] = {
         Severity.DEGRADED,
         Act.WAIT,
         "check whether blocks become final, and search the log for a member that equivocates; if neither is the cause, "
-        "report it, and restart the node before its disk is full",
+        "report this finding, and restart the node before its disk is full",
     ),
     "history-cut": Kind(
         Severity.DEGRADED,
         Act.WAIT,
-        "give the node a larger disk, or lower storage.keep: the history that was cut is gone from this node",
+        "give the node a larger disk, or lower storage.keep: this node no longer has the history that was cut",
     ),
     "store-corrupt": Kind(Severity.NOT_READY, Act.REFILL, f"check the disk; {_REFILL}"),
     "diverged": Kind(
         Severity.NOT_READY,
         Act.REFILL,
-        f"report the store that is kept, since it shows what went wrong; {_REFILL}",
+        f"report this finding, and keep the store that is moved aside: it shows what went wrong; {_REFILL}",
         keep=True,
     ),
     "behind-pruned": Kind(Severity.NOT_READY, Act.REFILL, f"the node was away for too long to catch up; {_REFILL}"),
@@ -108,7 +108,8 @@ FINDINGS: Mapping[str, Kind] = {
     "peer-cut-off": Kind(
         Severity.DEGRADED,
         Act.WAIT,
-        "ask that validator's operator to check its release and its keys; if it goes on, have the operators replace it",
+        "ask that validator's operator to check its release and its keys; if this continues, the operators should "
+        "replace the validator",
     ),
     "many-liars": Kind(
         Severity.DEGRADED,
@@ -129,14 +130,14 @@ FINDINGS: Mapping[str, Kind] = {
     "home-leaves-out": Kind(
         Severity.DEGRADED,
         Act.WAIT,
-        "its senders' transactions go to other validators first: ask that validator's operator whether it is "
+        "transactions of that validator's senders now go to other validators first: ask its operator whether it is "
         "overloaded or omits them on purpose",
     ),
     "certificate-ends": Kind(
         Severity.DEGRADED,
         Act.ASK,
-        "put a new certificate and its key into the files that gateway.tls_certificate and gateway.tls_key name: they "
-        "are used without a restart",
+        "write a new certificate and its key to the files that gateway.tls_certificate and gateway.tls_key name: the "
+        "gateway uses them without a restart",
     ),
     "tls-files-unusable": Kind(
         Severity.DEGRADED,
@@ -146,8 +147,8 @@ FINDINGS: Mapping[str, Kind] = {
     "signer-unreachable": Kind(
         Severity.DEGRADED,
         Act.ASK,
-        "start the signer process (`rustorium-node signer run`), or correct what it says: the node goes on without "
-        "voting and votes again when the signer is back",
+        "start the signer process (`rustorium-node signer run`), or repair what the evidence names: the node goes on "
+        "without voting, and votes again when the signer is back",
     ),
     "signer-refuses": Kind(
         Severity.DEGRADED,
@@ -156,7 +157,9 @@ FINDINGS: Mapping[str, Kind] = {
         "are no fault",
     ),
     "key-retired": Kind(
-        Severity.DEGRADED, Act.ASK, "stop the node and run `rustorium-node node replace-key`, or leave it a follower"
+        Severity.DEGRADED,
+        Act.ASK,
+        "stop the node and run `rustorium-node node replace-key`, or let it run as a follower",
     ),
 }
 
@@ -166,7 +169,7 @@ ENDINGS: Mapping[str, Act] = {
     "store-keys-lost": Act.REFILL,
     "diverged": Act.REFILL,
     "journal-missing": Act.REFILL,
-    # Another start may find it otherwise.
+    # Another start may not have this trouble.
     "store-missing": Act.RESTART,
     "store-failed": Act.RESTART,
     "state-tree-failed": Act.RESTART,
@@ -180,7 +183,7 @@ ENDINGS: Mapping[str, Act] = {
     "listen-failed": Act.RESTART,
     "died": Act.RESTART,
     "disk-full": Act.FREE,
-    # Nothing but a person's doing changes it.
+    # Only a person can change these.
     "journal-retired": Act.ASK,
     "journal-corrupt": Act.ASK,
     "rekey-unfinished": Act.ASK,
@@ -193,19 +196,19 @@ ENDINGS: Mapping[str, Act] = {
     "format-unknown": Act.ASK,
     "protocol-newer": Act.ASK,
 }
-"""By the code that a node ended with. One that isn't listed (a configuration, a key, a genesis) is for a person."""
+"""Acts by the code that a node ended with. An unlisted code (a configuration, a key, a genesis) is for a person."""
 
 KEPT = frozenset(code for code, kind in FINDINGS.items() if kind.keep)
 
 
 def act_for(code: str) -> Act:
-    """What heals a finding or an ending."""
+    """Returns the act that heals a finding or an ending."""
     if code in FINDINGS:
         return FINDINGS[code].act
     return ENDINGS.get(code, Act.ASK)
 
 
 def retired_because(said: object) -> str:
-    """Why a key is retired, as its node says it; empty where it isn't. A mark that was cut short says nothing more,
-    and is a mark all the same."""
-    return "" if said is None else str(said) or "the validator key signs nothing more, and its mark doesn't say why"
+    """Returns the node's reason for a retired key; empty if the key isn't retired. A retirement mark that was cut short
+    gives no reason, but it is still a mark."""
+    return "" if said is None else str(said) or "the validator key is retired, and its mark doesn't say why"

@@ -1,19 +1,19 @@
-"""For how long a certificate is still good.
+"""The remaining validity of a certificate.
 
-Invariants: PURE; who renews in time is never told of it, also where certificates are good for a day alone.
+Invariants: PURE; an operator that renews in time never gets a warning, even if certificates are valid for only a day.
 """
 
 MS_PER_HOUR = 3_600_000
 WARNED_MS = 14 * 24 * MS_PER_HOUR
-"""How long before the end an operator is told, at the latest after two thirds of the certificate's time."""
+"""Time before the end at which an operator is warned; at the latest after two thirds of the certificate's validity."""
 
 
 def trouble(begins_ms: int, ends_ms: int, now_ms: int) -> str:
-    """What is wrong now, as a sentence's beginning; empty where nothing is."""
+    """Returns what is wrong now, as the beginning of a sentence; empty if nothing is wrong."""
     if now_ms < begins_ms:
-        return f"the gateway's certificate is good only in {_span(begins_ms - now_ms)}, by this machine's clock"
+        return f"the gateway's certificate becomes valid in {_span(begins_ms - now_ms)}, by this machine's clock"
     if now_ms >= ends_ms:
-        return f"the gateway's certificate has expired {_span(now_ms - ends_ms)} ago, so that clients refuse it"
+        return f"the gateway's certificate expired {_span(now_ms - ends_ms)} ago, so clients refuse it"
     if ends_ms - now_ms < min(WARNED_MS, (ends_ms - begins_ms) // 3):
         return f"the gateway's certificate expires in {_span(ends_ms - now_ms)}"
     return ""

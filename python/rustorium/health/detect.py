@@ -1,7 +1,7 @@
-"""From what a running node measures of itself to what is wrong with it.
+"""Turns a running node's measurements of itself into findings.
 
-Invariants: PURE; nothing is found by one reading where a pause would do: each trouble has a time that it must last,
-which grows with the watcher's own lateness; a finding keeps the time at which it began.
+Invariants: PURE. No finding comes from one reading if a pause could explain it: each trouble has a time that it must
+last, which grows with the watcher's own lateness. A finding keeps the time at which it began.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,86 +12,88 @@ from rustorium.health.catalogue import Finding
 from rustorium.health.liveness import NS_PER_MS, Accrual, LocalHealth
 
 DISK_STAGES = frozenset({"journal", "keep"})
-"""Those whose work is syncing: where one hangs, the disk does."""
+"""Stages whose work is syncing: if one of them hangs, the disk hangs."""
 SLOW_SYNCS_MIN = 8
-"""Fewer say nothing about a disk."""
+"""Minimum number of syncs to judge a disk by."""
 SUSPICION_PHI = 8
-"""One wrong suspicion in 10^8 looks, were arrivals normal."""
+"""Suspicion threshold: one wrong suspicion in 10^8 looks, if arrivals were normally distributed."""
 CLOCK_LASTS_MS = 5_000
-"""How long the chain's time must be ahead of the clock: a clock that was just set right comes with blocks of before."""
+"""Minimum time for which the chain's time must be ahead of the clock: after a correction of the clock, blocks from
+before it still arrive."""
 SIGNER_LASTS_MS = 1_000
-"""How long a signer must be away: one that is started again is back within a moment."""
+"""Minimum time for which a signer must be away: a restarted signer is back within a moment."""
 JOURNAL_BYTES_MAX = 64 << 20
-"""A journal that holds more is large: what a validator needs of it is a few views' worth."""
+"""Size above which a journal is large: a validator needs only a few views' worth of it."""
 JOURNAL_AGE_MS_MAX = 600_000
-"""A record that is needed for longer, while heights move, is needed for no good reason."""
+"""Age above which a needed record is a problem, while heights move: no record should be needed for so long."""
 
 
 @dataclass(frozen=True, slots=True)
 class PeerVitals:
-    """A peer of the committee."""
+    """Measurements of a peer of the committee."""
 
     name: str
     up: bool
-    """Whether its link is up."""
+    """`True` if its link is up."""
     heard_ns: Sequence[int] = ()
-    """When its core was heard since the last reading, by the node's clock."""
+    """Times at which its core was heard since the last reading, by the node's clock."""
     passed_over: bool = False
-    """Whether its views are given up at once, since it lost its last turns."""
+    """`True` if its views are given up at once, because it lost its last turns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vitals:
-    """One reading."""
+    """One reading of a node."""
 
     now_ns: int
     """The node's clock, which never goes back."""
     wall_ms: int
     busy_ms: Mapping[str, int]
-    """By stage: for how long it has had work without coming for more."""
+    """Per stage, the time for which it has had work without asking for more."""
     syncs: int = 0
     sync_us: int = 0
-    """Journal syncs since the start, and the time that they took."""
+    """Journal syncs since the start, and their total time."""
     journal_bytes: int = 0
-    """From the oldest record that is still needed to the end of the journal."""
+    """Bytes from the oldest record that is still needed to the end of the journal."""
     journal_oldest_ns: int = 0
-    """When that record was appended, by the node's clock; 0 where none is needed."""
+    """Time at which that record was appended, by the node's clock; 0 if no record is needed."""
     free_bytes: int | None = None
-    """On the disk that holds the home."""
+    """Free space on the home's disk."""
     keep_few: int | None = None
-    """How many heights are kept in this start alone; None: as many as configured."""
+    """Number of heights kept until the next start; `None`: as many as configured."""
     damaged: str = ""
     diverged: int | None = None
     unserved: int | None = None
-    """The next height, where no peer holds it any more."""
+    """The next height, if no peer holds it any more."""
     retired: str = ""
     cut_off: Sequence[str] = ()
     """Members that aren't listened to, each with the reason."""
     many_liars: bool = False
-    """Whether more members than f sent false signatures of late."""
+    """`True` if more members than f sent false signatures recently."""
     synced: bool = True
     executed: int = 0
     chain_ahead_ms: int = 0
-    """How far the newest certified block's time is ahead of the clock, where that is more than a voter accepts."""
+    """Milliseconds by which the newest certified block's time is ahead of the clock, if a voter would not accept
+    that."""
     block_ahead: str = ""
-    """Which block waited of late for the clock alone; empty where none did."""
+    """The block that recently waited for the clock alone; empty if there was none."""
     left_out: str = ""
-    """Which homes are passed over because they left out what they were sent; empty where none is."""
+    """The homes that are passed over because they left out what they were sent; empty if there are none."""
     signer_away: str = ""
-    """Why the signer process signs nothing; empty where it does, or there is none."""
+    """The reason why the signer process signs nothing; empty if it signs, or if there is no signer."""
     signer_refused: str = ""
-    """What the signer refused within the last minute."""
+    """The signer's refusals within the last minute."""
     quorum_lost: str = ""
-    """Why too few validators are connected; empty where enough are."""
+    """The reason why too few validators are connected; empty if enough are."""
     certificate_ends: str = ""
-    """What is wrong with the time of the gateway's certificate."""
+    """A problem with the validity of the gateway's certificate."""
     tls_trouble: str = ""
-    """Why the gateway's PEM files aren't in use as they are now."""
+    """The reason why the gateway's PEM files aren't in use as they are now."""
     peers: Sequence[PeerVitals] = field(default_factory=tuple)
 
 
 class Detector:
-    """Watches one node. `observe` once a period."""
+    """Watches one node. Call `observe` once a period."""
 
     def __init__(self, config: RecoverySection, heartbeat_ms: int) -> None:
         self._config = config
@@ -108,11 +110,11 @@ class Detector:
 
     @property
     def stretch(self) -> int:
-        """How much longer than on an idle machine everything may take now."""
+        """Factor by which everything may take longer now than on an idle machine."""
         return self._health.stretch
 
     def observe(self, vitals: Vitals, lag_ns: int) -> list[Finding]:
-        """What is wrong now; `lag_ns`: by how much later than asked the watcher woke."""
+        """Returns what is wrong now. `lag_ns`: the delay of the watcher's wake-up."""
         self._health.woke(lag_ns)
         self._take_arrivals(vitals, lag_ns)
         now = dict(self._signs(vitals))
@@ -129,21 +131,21 @@ class Detector:
         return list(found.values())
 
     def suspicion(self, now_ns: int) -> dict[str, float]:
-        """Each peer's phi."""
+        """Returns each peer's phi."""
         return {name: round(one.phi(now_ns, self.stretch), 3) for name, one in self._accruals.items()}
 
     def _take_arrivals(self, vitals: Vitals, lag_ns: int) -> None:
         known = self._accruals
-        # Who is in the committee changes with the epoch.
+        # The committee changes with the epoch.
         self._accruals = {peer.name: known.get(peer.name) or Accrual(self._heartbeat_ns) for peer in vitals.peers}
         for peer in vitals.peers:
             for at_ns in peer.heard_ns:
                 self._accruals[peer.name].heard(at_ns)
-            # Last: what was heard may be from before the watcher was away, and then its silence is the watcher's.
+            # Last: these arrivals may be from before the watcher was away; then the silence is the watcher's.
             self._accruals[peer.name].lagged(lag_ns)
 
     def _signs(self, vitals: Vitals) -> Iterator[tuple[str, tuple[str, int]]]:
-        """Codes, each with evidence and for how long it must last, ms."""
+        """Yields codes, each with evidence and the minimum duration in ms."""
         config = self._config
         yield from self._stage_signs(vitals)
         if slow := self._slow_disk(vitals):
@@ -153,7 +155,8 @@ class Detector:
         if vitals.free_bytes is not None and vitals.free_bytes < config.disk_free_bytes_min:
             yield "disk-low", (f"{vitals.free_bytes >> 20} MiB are free on the home's disk", 0)
         if vitals.keep_few is not None:
-            yield "history-cut", (f"until its next start it keeps {vitals.keep_few} heights, as its disk was low", 0)
+            said = f"the node keeps only {vitals.keep_few} heights until its next start, because its disk was low"
+            yield "history-cut", (said, 0)
         if vitals.damaged:
             yield "store-corrupt", (vitals.damaged, 0)
         if vitals.diverged is not None:
@@ -163,7 +166,7 @@ class Detector:
         if vitals.quorum_lost:
             yield "peers-lost", (vitals.quorum_lost, config.lasts_ms)
         elif not vitals.synced:
-            yield "catching-up", (f"it has executed height {vitals.executed}", config.lasts_ms)
+            yield "catching-up", (f"the node is behind: it has executed height {vitals.executed}", config.lasts_ms)
         yield from self._member_signs(vitals)
         yield from self._tls_signs(vitals)
         yield from self._key_signs(vitals)
@@ -174,11 +177,11 @@ class Detector:
         if vitals.certificate_ends:
             yield "certificate-ends", (vitals.certificate_ends, 0)
         if vitals.tls_trouble:
-            # Certificate and key are not written in one moment.
+            # Certificate and key are not written at the same moment.
             yield "tls-files-unusable", (vitals.tls_trouble, self._config.lasts_ms)
 
     def _key_signs(self, vitals: Vitals) -> Iterator[tuple[str, tuple[str, int]]]:
-        """Signs of the validator key, and of the process that has it."""
+        """Yields signs of the validator key, and of the process that has it."""
         if vitals.retired:
             yield "key-retired", (vitals.retired, 0)
         if vitals.signer_away:
@@ -187,7 +190,7 @@ class Detector:
             yield "signer-refuses", (vitals.signer_refused, 0)
 
     def _member_signs(self, vitals: Vitals) -> Iterator[tuple[str, tuple[str, int]]]:
-        """Signs of clocks and of members that leave out, sign falsely or don't lead."""
+        """Yields signs of clocks, and of members that leave out, sign falsely or don't lead."""
         if vitals.chain_ahead_ms:
             said = f"the newest certified block is {vitals.chain_ahead_ms / 1000:.1f} s ahead of this node's clock"
             yield "chain-ahead-of-clock", (said, CLOCK_LASTS_MS)
@@ -200,7 +203,7 @@ class Detector:
         if vitals.many_liars:
             yield "many-liars", ("more members than f sent false signatures within ten minutes", 0)
         if mute := [peer.name for peer in vitals.peers if peer.up and peer.passed_over]:
-            said = f"connected and heard, but no block in time in turn: {', '.join(mute)}"
+            said = f"connected, but proposed no block in time in their last turns: {', '.join(mute)}"
             yield "leaders-mute", (said, self._config.lasts_ms)
 
     def _stage_signs(self, vitals: Vitals) -> Iterator[tuple[str, tuple[str, int]]]:
@@ -208,23 +211,23 @@ class Detector:
         disk = sorted(DISK_STAGES & late.keys())
         if disk:
             said = ", ".join(f"{name} for {late[name] // 1000} s" for name in disk)
-            yield "disk-stalled", (f"a write or sync has not come back: {said}", 0)
+            yield "disk-stalled", (f"a write or sync has not finished: {said}", 0)
         others = sorted(late.keys() - DISK_STAGES)
-        # Who waits for the disk is not wedged.
+        # A stage that waits for the disk is not wedged.
         if others and not disk:
             said = ", ".join(f"{name} for {late[name] // 1000} s" for name in others)
-            yield "wedged", (f"at one piece of work: {said}", 0)
+            yield "wedged", (f"busy with one piece of work: {said}", 0)
 
     def _late(self, vitals: Vitals) -> dict[str, int]:
-        """The stages that are at one piece of work for too long, ms."""
+        """Returns the stages that have been at one piece of work for too long, ms."""
         limit_ms = self._config.wedged_ms * self.stretch
         return {name: busy for name, busy in vitals.busy_ms.items() if busy >= limit_ms}
 
     def _slow_disk(self, vitals: Vitals) -> str:
-        """Judged anew whenever enough syncs were made; what was found lapses where none are, as on an idle chain."""
+        """Judges the disk whenever enough syncs were made. A finding lapses if there are none, as on an idle chain."""
         hung, self._hung = self._hung, bool(DISK_STAGES & self._late(vitals).keys())
         if hung or self._hung:
-            # The one sync that hung would outweigh hundreds, and is told of by name.
+            # The one sync that hung would outweigh hundreds; it has its own finding.
             self._syncs = (vitals.syncs, vitals.sync_us)
         syncs, took_us = vitals.syncs - self._syncs[0], vitals.sync_us - self._syncs[1]
         if syncs < SLOW_SYNCS_MIN:
@@ -238,7 +241,7 @@ class Detector:
         return self._slow
 
     def _large_journal(self, vitals: Vitals) -> str:
-        """Too many bytes, or an old record while heights move: without a final block all of it may be needed."""
+        """Finds too many bytes, or an old record while heights move: without a final block all of it may be needed."""
         height, since_ns = self._moved
         if vitals.executed != height:
             self._moved = height, since_ns = vitals.executed, vitals.now_ns
@@ -247,11 +250,11 @@ class Detector:
         age_ms = (vitals.now_ns - vitals.journal_oldest_ns) // NS_PER_MS if vitals.journal_oldest_ns else 0
         moves = vitals.now_ns - since_ns <= self._config.lasts_ms * NS_PER_MS
         if moves and age_ms > JOURNAL_AGE_MS_MAX:
-            return f"the safety journal needs a record that is {age_ms // 60_000} minutes old"
+            return f"the safety journal still needs a record that is {age_ms // 60_000} minutes old"
         return ""
 
     def _suspected(self, vitals: Vitals) -> str:
-        """Those that are connected: of who is not, the links tell."""
+        """Lists silent peers among the connected ones; links report the others."""
         named = []
         for peer in vitals.peers:
             one = self._accruals[peer.name]

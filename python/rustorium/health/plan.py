@@ -1,9 +1,9 @@
-"""What a supervisor does next about a trouble, within limits that no trouble moves.
+"""The next step of a supervisor about a trouble, within limits that no trouble changes.
 
-Invariants: PURE. A step never names a file: what a step touches is fixed by its act, and no act touches `safety/` or
-a key. At most `restarts_per_hour_max` starts an hour and `refills_per_day_max` refills a day, over restarts of the
-supervisor too; nothing that a node ends with makes two starts follow each other at once. History is cut only where the
-operator allows it, and only after all else that can go has gone.
+Invariants: PURE. A step never names a file: its act fixes what it touches, and no act touches `safety/` or a key. At
+most `restarts_per_hour_max` starts an hour and `refills_per_day_max` refills a day, also over restarts of the
+supervisor. No ending makes two starts follow each other at once. History is cut only if the operator allows it, and
+only after everything else that can go has gone.
 """
 
 from collections.abc import Sequence
@@ -15,20 +15,20 @@ from rustorium.health.catalogue import ENDINGS, FINDINGS, Act, Finding, Severity
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 PAUSE_MS = 1_000
-"""Before the first restart; it doubles with each that follows within the hour."""
+"""Pause before the first restart; it doubles with each restart within the hour."""
 PAUSE_MS_MAX = 60_000
 SPACE_PAUSE_MS = 5_000
-"""How often a full disk is looked at again."""
+"""Time between two looks at a full disk."""
 STALLED_RESTART = 10
-"""A disk that answers nothing for so many times `wedged_ms`: perhaps the next process reaches it."""
+"""Multiple of `wedged_ms` after which the node of a stalled disk is restarted: the next process may reach the disk."""
 STARTS = (Act.RESTART, Act.PRUNE)
 AGAIN = frozenset({"store-failed", "state-tree-failed"})
-"""Where a restart doesn't help, the store is to blame."""
+"""Endings that blame the store, if a restart doesn't help."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What a step is about: a finding of a running node, or what one ended with."""
+    """The subject of a step: a finding of a running node, or the code that a node ended with."""
 
     code: str
     evidence: str
@@ -45,15 +45,15 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What to do, and when: Unix ms."""
+    """An act and its earliest time, Unix ms."""
 
     act: Act
     trouble: Trouble
     not_before_ms: int
     why: str
-    """What it does, or what keeps it from being done, as a sentence."""
+    """A sentence: the effect of the act, or the reason that prevents it."""
     undo: str = ""
-    """How it is taken back; empty where it can't or needn't be."""
+    """The way to undo the act; empty if that is impossible or unnecessary."""
 
 
 SENTENCES = {
@@ -71,8 +71,8 @@ UNDO = "`rustorium-node recover manual --undo` puts the store back, until the no
 
 
 def by_hand(trouble: Trouble, *, alone: bool, prune: bool = False) -> Step:
-    """What a person may have done about it now, whatever was done before. `alone`: there are no peers; `prune`: nothing
-    can be removed any more, and history may be cut."""
+    """Returns the step that a person may order now, whatever was done before. `alone`: there are no peers. `prune`:
+    nothing can be removed any more, and history may be cut."""
     act = act_for(trouble.code)
     if act is Act.FREE and prune:
         act = Act.PRUNE
@@ -88,20 +88,20 @@ def _sentence(act: Act, trouble: Trouble) -> str:
 
 
 class Planner:
-    """Decides for one home. `history`: what was done before, oldest first, kept by whoever does it; `alone`: there
-    are no peers that could fill a store."""
+    """Decides for one home. `history`: past acts, oldest first, stored by the caller. `alone`: there are no peers that
+    could fill a store."""
 
     def __init__(self, config: RecoverySection, history: Sequence[Done] = (), *, alone: bool = False) -> None:
         self._config, self._alone = config, alone
         self._history = [one for one in history if one.act not in (Act.WAIT, Act.ASK)]
 
     def did(self, done: Done) -> None:
-        """A step was carried out."""
+        """Records a step that was carried out."""
         self._history.append(done)
         self._history = [one for one in self._history if one.at_ms > done.at_ms - DAY_MS]
 
     def ended(self, trouble: Trouble, now_ms: int, *, room: bool = True) -> Step:
-        """The node ended with this code. `room`: whether its disk has the space that a start needs."""
+        """Returns the step for a node that ended with this code. `room`: its disk has the space that a start needs."""
         act = ENDINGS.get(trouble.code, Act.ASK)
         if act is Act.FREE and room:
             act = Act.RESTART
@@ -113,7 +113,7 @@ class Planner:
         return self._step(act, trouble, now_ms)
 
     def running(self, findings: Sequence[Finding], now_ms: int) -> Step | None:
-        """What is to be done about a node that runs; none where it is to be left alone."""
+        """Returns the step for a running node; `None` if it should be left alone."""
         cut = any(finding.code == "history-cut" for finding in findings)
         steps = [self._running(finding, now_ms, cut=cut) for finding in findings]
         order = (Act.REFILL, Act.RESTART, Act.PRUNE, Act.FREE)
@@ -125,15 +125,15 @@ class Planner:
         lasted_ms = now_ms - finding.since_ms
         if finding.code == "disk-stalled" and lasted_ms >= STALLED_RESTART * self._config.wedged_ms:
             act = Act.RESTART
-        # Once in a while: what can be removed is removed by the first time.
+        # Once in a while: the first time removes all that can be removed.
         if act is Act.FREE and (recent := self._since(now_ms, HOUR_MS, Act.FREE)):
-            # Where that was enough, the node's next looks say so.
+            # If that was enough, the node's next readings say so.
             told = now_ms >= recent[-1].at_ms + self._config.lasts_ms
             if cut or not told or not self._may_prune(now_ms):
                 return self._held(trouble, now_ms, "room was made a while ago")
             act = Act.PRUNE
         step = self._step(act, trouble, now_ms)
-        # A node that runs is better than one that waits for its turn.
+        # A running node is better than one that waits for its turn.
         return step if step.not_before_ms <= now_ms + PAUSE_MS_MAX else self._held(trouble, now_ms, step.why)
 
     def _held(self, trouble: Trouble, now_ms: int, why: str) -> Step:
@@ -156,7 +156,7 @@ class Planner:
         done = self._since(now_ms, span_ms, *((Act.REFILL,) if act is Act.REFILL else STARTS))
         undo = UNDO if act is Act.REFILL else ""
         if len(done) >= most:
-            # When the oldest that counts no longer does.
+            # The time at which the oldest act that counts drops out.
             due_ms = done[-most].at_ms + span_ms
             spans = "an hour" if span_ms == HOUR_MS else "a day"
             why = f"it was done {len(done)} times within {spans}, and no more than {most} are allowed"
@@ -166,7 +166,7 @@ class Planner:
         return Step(act, trouble, now_ms + pause_ms, SENTENCES[act], undo)
 
     def _may_prune(self, now_ms: int) -> bool:
-        """Whether history may be cut now: once an hour, after what isn't needed was removed."""
+        """Checks whether history may be cut now: once an hour, after unneeded files were removed."""
         freed, pruned = (self._since(now_ms, HOUR_MS, act) for act in (Act.FREE, Act.PRUNE))
         return self._config.keep_when_low > 0 and bool(freed) and not pruned
 
@@ -178,5 +178,5 @@ class Planner:
 
 
 def is_well(findings: Sequence[Finding]) -> bool:
-    """Whether nothing keeps the node from its work."""
+    """Checks that nothing keeps the node from its work."""
     return all(finding.kind.severity is not Severity.NOT_READY for finding in findings)

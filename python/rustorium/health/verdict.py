@@ -1,7 +1,7 @@
-"""Whether a net and its nodes are well by what they say of themselves, why not, and what to do.
+"""The verdict on a net and its nodes by their own reports: well or not, why, and what to do.
 
-Invariants: PURE; nothing that a node says is trusted further than a sentence about it; each trouble stands once, with
-its node or with the net.
+Invariants: PURE; a node's report is trusted only as far as it makes a sentence about that node; each trouble appears
+once, with its node or with the net.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,13 +17,13 @@ FAR_MS = 1 << 62
 
 
 class Level(IntEnum):
-    """How something is; the exit code of `status check` by it."""
+    """The state of a node or net; also the exit code of `status check`."""
 
     WELL = 0
     NOT_WELL = 1
-    """It works, and somebody should look at it."""
+    """The node or net works, and a person should look at it."""
     NOT_READY = 5
-    """It doesn't work, or can't be asked."""
+    """The node or net doesn't work, or can't be reached."""
 
     @property
     def words(self) -> str:
@@ -32,7 +32,7 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Something that isn't as it should be."""
+    """A deviation from the normal state."""
 
     code: str
     level: Level
@@ -47,7 +47,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is to be said of a node, or of the net."""
+    """The verdict on a node, or on the net."""
 
     subject: str
     summary: str
@@ -62,17 +62,17 @@ class Verdict:
 
 
 def worst(verdicts: Iterable[Verdict]) -> Level:
-    """The level of all of them together."""
+    """Returns the worst level of all verdicts."""
     return max((verdict.level for verdict in verdicts), default=Level.WELL)
 
 
 def quorum(n: int) -> int:
-    """How many of n validators decide."""
+    """Returns the number of validators, of n, that decide."""
     return n - max(0, (n - 1) // 3)
 
 
 def of_node(status: NodeStatus, advice: str = "") -> Verdict:
-    """A node by its own words. `advice`: what to do where it doesn't answer."""
+    """Judges a node by its own report. `advice`: what to do if it doesn't answer."""
     if not status.chain:
         do = (
             advice
@@ -113,7 +113,8 @@ def _not_ready(status: NodeStatus) -> Problem:
 
 
 def of_net(statuses: Sequence[NodeStatus], *, all_asked: bool) -> Verdict:
-    """The net by what these nodes say. `all_asked`: they are all of it, so that who doesn't answer is missing."""
+    """Judges the net by these nodes' reports. `all_asked`: they are the whole net, so a node that doesn't answer is
+    missing."""
     heard = [status for status in statuses if status.chain]
     if not heard:
         which = (
@@ -135,15 +136,15 @@ def of_net(statuses: Sequence[NodeStatus], *, all_asked: bool) -> Verdict:
 
 
 def _committee(status: NodeStatus) -> tuple[int, int]:
-    """Validators, and how many of them this node is or is linked with."""
+    """Returns the number of validators, and how many of them this node is or is linked with."""
     own = int(status.role == "validator")
     peers = status.raw.get("peers")
     return (peers + own, status.peers_up + own) if isinstance(peers, int) else (0, 0)
 
 
 def _quorum(heard: Sequence[NodeStatus], asked: int, *, all_asked: bool) -> Iterable[Problem]:
-    """By who answers ready where all were asked, else by the best connected validator of those that were: a follower
-    is linked with some of them, and that is enough for it."""
+    """Checks for a quorum: by the nodes that answer ready if all were asked, otherwise by the best connected validator
+    that was asked. A follower is linked with some validators only, and that is enough for it."""
     validators = [status for status in heard if status.role == "validator"]
     if not validators:
         return
@@ -164,7 +165,7 @@ def _quorum(heard: Sequence[NodeStatus], asked: int, *, all_asked: bool) -> Iter
 
 
 def _roots(heard: Sequence[NodeStatus]) -> Iterable[Problem]:
-    """One height has one result on all nodes."""
+    """Checks that one height has one result on all nodes."""
     seen: dict[int, tuple[str, str]] = {}
     for status in heard:
         claimed = status.raw.get("claimed")
@@ -189,7 +190,7 @@ def _liars(heard: Sequence[NodeStatus]) -> Iterable[Problem]:
     seen: dict[tuple[str, str], Evidence] = {}
     witnesses: dict[tuple[str, str], list[str]] = {}
     for status in heard:
-        # Who has left the committee was dealt with.
+        # A member that has left the committee was already dealt with.
         for one in (one for one in status.evidence if one.member):
             key = (one.validator_key or one.name, one.kind)
             known = seen.setdefault(key, one)

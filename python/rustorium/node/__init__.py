@@ -1,5 +1,5 @@
-"""A node's process, in three rooms: the loop around the core, the admin plane, and what heals a node from outside.
+"""A node's process, in three rooms: the loop around the core, the admin plane, and recovery from outside.
 
-Invariants: TRIO, never asyncio; no decision is made here; recovery uses the loop, the loop the admin plane, and none of
-them the other way round.
+Invariants: TRIO, never asyncio; no decision is made here. Recovery uses the loop, the loop uses the admin plane, and
+never the reverse.
 """

@@ -17,7 +17,7 @@ UNIX_PATH_BYTES_MAX = 107
 
 
 async def wait_for_end(descriptor: int) -> None:
-    """Until the other end of a pipe is closed: the process that asked for that is gone."""
+    """Waits until the other end of a pipe is closed: the process that requested this is gone."""
     while True:
         await trio.lowlevel.wait_readable(descriptor)
         if not os.read(descriptor, 4096):
@@ -25,7 +25,7 @@ async def wait_for_end(descriptor: int) -> None:
 
 
 def tell(descriptor: int, text: str) -> None:
-    """Writes a line to a descriptor that a caller handed over, and closes it; a caller that is gone doesn't matter."""
+    """Writes a line to a descriptor that a caller handed over, and closes it. A caller that is gone is ignored."""
     try:
         os.write(descriptor, text.encode() + b"\n")
     except BrokenPipeError:
@@ -36,7 +36,8 @@ def tell(descriptor: int, text: str) -> None:
 
 @contextmanager
 def short_path(path: Path) -> Iterator[str]:
-    """A name for `path` that fits into a socket address: itself, or by way of its folder's descriptor."""
+    """Yields a name for `path` that fits into a socket address: the path itself, or one through its folder's
+    descriptor."""
     if len(os.fsencode(path)) <= UNIX_PATH_BYTES_MAX:
         yield str(path)
         return
@@ -48,7 +49,7 @@ def short_path(path: Path) -> Iterator[str]:
 
 
 def listen_unix(path: Path) -> socket.socket:
-    """A listening socket of mode 0600; a file left by a process that is gone is replaced."""
+    """Returns a listening socket of mode 0600; replaces a file left by a process that is gone."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     mask = os.umask(0o177)
@@ -65,7 +66,7 @@ def listen_unix(path: Path) -> socket.socket:
 
 
 def owner_of(connection: trio.socket.SocketType) -> tuple[int, int]:
-    """Process and user at the other end of a Unix socket, as the kernel had them when it connected."""
+    """Returns process and user at the other end of a Unix socket, as the kernel recorded them at connect."""
     pid, uid, _ = struct.unpack(
         "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     )
@@ -73,7 +74,7 @@ def owner_of(connection: trio.socket.SocketType) -> tuple[int, int]:
 
 
 def listen_tcp(address: str) -> socket.socket:
-    """A listening socket. Errors: NodeError (port-in-use, system)."""
+    """Returns a listening socket. Errors: NodeError (port-in-use, system)."""
     host, port = split_address(address)
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=16)
@@ -86,7 +87,7 @@ def listen_tcp(address: str) -> socket.socket:
 
 
 def connect_unix(path: Path, timeout_s: float) -> socket.socket:
-    """A connected socket. Errors: OSError."""
+    """Returns a connected socket. Errors: OSError."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(timeout_s)
     try:

@@ -1,9 +1,10 @@
-"""Where the time of the core's steps goes: every call in them, counted and timed while somebody asks for it.
+"""Profiles the core's steps: counts and times every call in them, on request.
 
-The interpreter tells of each call and return in a step (`sys.setprofile`, of the core's thread alone); the time between
-two of these belongs to the function that ran. What the telling itself takes is not counted.
+The interpreter reports each call and return in a step (`sys.setprofile`, of the core's thread alone). The time between
+two reports belongs to the function that ran; the time of the report itself is not counted.
 
-Invariants: off, it costs a comparison a step; on, it ends by itself; what it keeps is bounded; steps stay as they are.
+Invariants: off, the profiler costs one comparison a step; on, it ends by itself. Its data is bounded. Steps give the
+same results.
 """
 
 import sys
@@ -20,7 +21,7 @@ T = TypeVar("T")
 
 SECONDS_MAX = 600.0
 PATHS_MAX = 4_000
-"""Calls beyond it count for their callers."""
+"""Maximum number of paths; further calls count for their callers."""
 NAME_MAX = 120
 
 
@@ -35,7 +36,7 @@ class Call:
 
 
 class Profiler:
-    """Profiles the steps of one core. `start`, then `take`."""
+    """Profiles the steps of one core. Call `start`, then `take`."""
 
     def __init__(self, now_ns: Callable[[], int] = time.perf_counter_ns) -> None:
         self._now_ns = now_ns
@@ -44,7 +45,7 @@ class Profiler:
         self._paths = self._steps = self._since_ns = self._until_ns = self._mark_ns = 0
 
     def start(self, seconds: float) -> None:
-        """Profiles from now on for so long. Errors: NodeError where somebody else does."""
+        """Profiles for `seconds` from now on. Errors: NodeError if a profile is already being made."""
         if not 0 < seconds <= SECONDS_MAX:
             raise NodeError(f"steps can be profiled for at most {SECONDS_MAX:g} s: ask for less", code="bad-request")
         if self.on:
@@ -55,11 +56,12 @@ class Profiler:
 
     @property
     def on(self) -> bool:
-        """Whether steps are profiled now."""
+        """`True` if steps are being profiled now."""
         return self._until_ns != 0 and self._now_ns() < self._until_ns
 
     def take(self) -> dict[str, Any]:
-        """Ends it, and gives what was seen: paths of calls from outside in, each with its own time and its calls."""
+        """Ends the profile and returns it: paths of calls from the outermost on, each with its own time and its call
+        count."""
         seconds = (min(self._now_ns(), self._until_ns) - self._since_ns) / 1e9
         self._until_ns = 0
         paths: list[tuple[str, int, int]] = []
@@ -67,7 +69,7 @@ class Profiler:
         return {"seconds": round(seconds, 3), "steps": self._steps, "paths": paths}
 
     def run(self, kind: str, step: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-        """One step, of an input of this kind."""
+        """Runs one step, of an input of this kind."""
         self._steps += 1
         self._stack = [self._root]
         self._enter(kind, kind)
@@ -94,7 +96,7 @@ class Profiler:
 
     def _enter(self, key: object, name: str) -> None:
         caller = self._stack[-1]
-        # A bound method of a built-in is another object at each call: its name tells.
+        # A bound method of a built-in is a new object at each call, so its name is the key.
         key = key if not callable(key) else name
         call = caller.below.get(key)
         if call is None:

@@ -1,6 +1,6 @@
 """The systemd service and timer that make a home's backups.
 
-Invariants: the service may write the home and the folder that backups go to, and nothing else.
+Invariants: the service may write the home and the backup folder, and nothing else.
 """
 
 import re
@@ -49,7 +49,7 @@ WantedBy=timers.target
 
 @dataclass(frozen=True, slots=True)
 class BackupUnits:
-    """What the units are about."""
+    """The parameters of the units."""
 
     name: str
     home: Path
@@ -62,12 +62,13 @@ class BackupUnits:
 
 
 def unit_files(units: BackupUnits) -> dict[str, str]:
-    """Names and texts of the unit files. Errors: UsageError where something would mean more than itself to systemd."""
+    """Returns names and texts of the unit files. Errors: UsageError if a value has characters with a special meaning to
+    systemd."""
     for word in (units.destination, *units.flags):
         if not _PLAIN.fullmatch(word):
             raise UsageError(f"{word} has characters that mean something to systemd: use a plainer one")
     unit = f"rustorium-{units.name}"
-    # Checks the names, and has the node's sandbox.
+    # Checks the names, and contains the node's sandbox.
     node = unit_text(Unit(units.name, units.home, units.command, units.user))
     sandbox = node[node.index("UMask=") : node.index("\n[Install]")].rstrip("\n")
     if "://" not in units.destination:

@@ -1,8 +1,4 @@
-"""The four Grafana boards, described here and made into Grafana's JSON when they are exported.
-
-Invariants: every query names the metrics of this release only (a test asks a live node for each); boards differ in
-nothing but their panels; each picks its Prometheus by the variable `datasource` and its nodes by `node`.
-"""
+"""The four Grafana boards, described here and converted to Grafana's JSON on export."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -12,7 +8,7 @@ from typing import Any
 WIDTH = 24
 NODES = '{instance=~"$node"}'
 SCHEMA = 39
-"""Of Grafana 10 and later."""
+"""The schema version of Grafana 10 and later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +56,7 @@ def _stat(title: str, query: str, unit: str = "short", help: str = "") -> Panel:
 
 
 def _times(title: str, metric: str, help: str = "", **more: Any) -> Panel:
-    """Median and 99th percentile of all nodes together, and each node's mean."""
+    """Makes a panel with median and 99th percentile of all nodes together, and each node's mean."""
     queries = (
         (_quantile(metric, 0.5), "p50"),
         (_quantile(metric, 0.99), "p99"),
@@ -318,7 +314,7 @@ BOARDS = (OVERVIEW, CONSENSUS, STATE, NETWORK)
 
 
 def grafana(board: Board) -> str:
-    """A board as Grafana's JSON."""
+    """Returns a board as Grafana's JSON."""
     source = {"type": "prometheus", "uid": "${datasource}"}
     made = {
         "uid": board.name,
@@ -375,7 +371,7 @@ def _panels(panels: Sequence[Panel], source: dict[str, str]) -> Iterator[dict[st
 
 
 def queries() -> Iterator[tuple[str, str]]:
-    """Each query with where it stands, for tests."""
+    """Yields each query with its board and panel, for tests."""
     for board in BOARDS:
         for panel in board.panels:
             for query, _ in panel.queries:

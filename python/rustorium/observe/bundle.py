@@ -1,7 +1,7 @@
-"""A file for whoever helps: what a home, its node and its machine say, without secrets.
+"""A file for support: what a home, its node and its machine say, without secrets.
 
-Invariants: only what is listed here goes in, never a key, a passphrase, the safety journal or the database; all text is
-masked, known secrets by their value; bounded; the file is readable by its owner only.
+Invariants: only the listed parts go in, never a key, a passphrase, the safety journal or the database. All text is
+masked, known secrets by their value. The size is bounded, and only the owner can read the file.
 """
 
 import io
@@ -33,7 +33,7 @@ Part = Callable[[], bytes]
 
 
 def bundle(home: Home, out: Path) -> list[str]:
-    """Writes the bundle (.tar.gz) and gives the names of what is in it. Errors: UsageError."""
+    """Writes the bundle (.tar.gz) and returns the names of its parts. Errors: UsageError."""
     masker = Masker(_secrets(home))
     try:
         descriptor = os.open(out.expanduser(), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -56,7 +56,7 @@ def bundle(home: Home, out: Path) -> list[str]:
 
 
 def _secrets(home: Home) -> list[bytes]:
-    """Every secret near a home that this process may read: its value must not leave with something else."""
+    """Collects every secret near a home that this process may read: its value must not leave with another part."""
     folders = [home.path, *list(home.path.absolute().parents)[:2]]
     found = sealed(home.path.rglob("*.key"))
     found += passphrases(folder / PASSPHRASE_NEAR_KEY for folder in folders)
@@ -68,7 +68,7 @@ def _secrets(home: Home) -> list[bytes]:
     more += [Path(os.environ[PASSPHRASE_VARIABLE])] if os.environ.get(PASSPHRASE_VARIABLE) else []
     if credentials := os.environ.get("CREDENTIALS_DIRECTORY"):
         more.append(Path(credentials) / CREDENTIAL_NAME)
-    # Files of tokens have lines, as those of passphrases do.
+    # Token files have lines, as passphrase files do.
     more += [Path(os.environ[name]) for name in (ADMIN_VARIABLE, CLIENT_VARIABLE) if os.environ.get(name)]
     found += passphrases(more)
     found += [value.encode() for name, value in os.environ.items() if _is_secret(name)]
@@ -117,7 +117,7 @@ def _json(found: object) -> bytes:
 
 
 def _environment() -> dict[str, str]:
-    """Ours and what changes how Python runs; no other variable leaves."""
+    """Returns this program's variables and those that change how Python runs; no other variable leaves."""
     ours = {
         name: value for name, value in os.environ.items() if name.startswith(("RUSTORIUM_", "PYTHON", "LANG", "LC_"))
     }
@@ -133,7 +133,7 @@ def _metrics(home: Home) -> bytes:
 
 
 def _listing(root: Path) -> Iterator[str]:
-    """Names, modes, sizes and times of the home's files."""
+    """Lists names, modes, sizes and times of the home's files."""
     count = 0
     for folder, folders, files in os.walk(root):
         folders.sort()
@@ -151,7 +151,7 @@ def _listing(root: Path) -> Iterator[str]:
 
 
 def _tail(path: Path) -> bytes:
-    """The end of a file, from a line's start on."""
+    """Returns the end of a file, from the start of a line."""
     with open(path, "rb") as file:
         if (size := _size(file)) > TAIL_BYTES:
             file.seek(size - TAIL_BYTES)

@@ -1,7 +1,8 @@
-"""What a machine and a home lack for a node to run well, each with what to do; before it is started or while it runs.
+"""Checks a machine and a home for what a node needs to run well, each with advice; before the node starts or while it
+runs.
 
-Invariants: changes nothing but one small file in the home, which it removes; each check stands for itself, and one that
-can't be made says so.
+Invariants: changes nothing except one small file in the home, which it removes. The checks are independent, and a check
+that can't be made says so.
 """
 
 import json
@@ -40,7 +41,7 @@ SHORT_LIVED = ("tmpfs", "ramfs", "overlay")
 
 
 class Result(StrEnum):
-    """How a check ended."""
+    """Result of a check."""
 
     ok = "ok"
     warn = "warn"
@@ -49,7 +50,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: what was seen, and what to do where that isn't well."""
+    """One check: what was seen, and what to do if that isn't well."""
 
     name: str
     result: Result
@@ -58,7 +59,7 @@ class Check:
 
 
 def examine(home: Home | None) -> list[Check]:
-    """All checks of this machine and, where one is named, of a home."""
+    """Makes all checks of this machine and, if one is named, of a home."""
     checks = [*_machine()]
     if home is not None:
         checks += _guarded("home", lambda: list(_home(home)))
@@ -160,7 +161,7 @@ def _genesis(home: Home) -> Check:
 
 
 def _chain(home: Home) -> Iterator[Check]:
-    """What of the genesis no operator can change later."""
+    """Checks the parts of the genesis that no operator can change later."""
     from rustorium import _native
 
     genesis = json.loads(_native.genesis_describe(home.genesis_bytes()))
@@ -206,7 +207,7 @@ def _files(home: Home, config: Config) -> Iterator[Check]:
 
 
 def _signer(home: Home, config: Config) -> Check:
-    """The process that has the validator key."""
+    """Checks the process that has the validator key."""
     socket = home.path.absolute() / config.signer.url.removeprefix("unix:")
     if home.validator_key.exists():
         return Check("signer", Result.fail, f"{home.validator_key} is here too", "move it to the signer's folder")
@@ -227,7 +228,7 @@ def _tokens(home: Home, config: Config) -> Check:
 
 
 def _gateway(home: Home, config: Config) -> Iterator[Check]:
-    """What its clients' way is like."""
+    """Checks how clients reach the gateway: in the clear or by TLS, and the TLS files."""
     from rustorium import _native
 
     for sentence in in_the_clear(config):
@@ -282,7 +283,7 @@ def _disk(home: Home, config: Config) -> Iterator[Check]:
 
 
 def _filesystem(path: Path) -> str:
-    """The type of the file system that holds a path."""
+    """Returns the type of the file system that holds a path."""
     best, found = -1, ""
     for line in _text("/proc/self/mounts").splitlines():
         _, mounted, kind, *_ = [*line.split(" "), "", "", ""]
@@ -293,7 +294,7 @@ def _filesystem(path: Path) -> str:
 
 
 def _sync(home: Home, config: Config) -> Check:
-    """How long a small write takes to reach the disk: each vote waits for one."""
+    """Measures the time of a small synced write: each vote waits for one."""
     times = []
     with tempfile.TemporaryFile(dir=home.path) as file:
         for _ in range(SYNCS):
@@ -321,7 +322,7 @@ def _running(home: Home) -> Check:
 
 
 def _ports(config: Config) -> Iterator[Check]:
-    """Whether what the node listens on is free; asked only while it doesn't run."""
+    """Checks that the addresses the node listens on are free; only while it doesn't run."""
     faces = {
         "p2p.listen": (config.p2p.listen, socket.SOCK_DGRAM),
         "http.listen": (config.http.listen, socket.SOCK_STREAM),

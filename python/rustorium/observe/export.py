@@ -1,6 +1,6 @@
-"""Writes all that Prometheus and Grafana need for a net into a folder.
+"""Writes everything that Prometheus and Grafana need for a net into a folder.
 
-Invariants: nothing that was there is overwritten, unless it is what this wrote before for other nodes (`targets.json`).
+Invariants: an existing file is overwritten only if it is the `targets.json` of an earlier export for other nodes.
 """
 
 import json
@@ -21,12 +21,12 @@ FILES = {
 
 
 def alert_rules() -> str:
-    """The text of the alert rules."""
+    """Returns the text of the alert rules."""
     return (DATA / "alerts.yml").read_text()
 
 
 def targets_json(targets: Sequence[Target]) -> str:
-    """What Prometheus' `file_sd_configs` reads: each node under its own name."""
+    """Returns the file for Prometheus' `file_sd_configs`: each node under its own name."""
     groups = [{"targets": [target.url.partition("://")[2]], "labels": _labels(target)} for target in targets]
     return json.dumps(groups, indent=1, ensure_ascii=False) + "\n"
 
@@ -37,7 +37,8 @@ def _labels(target: Target) -> dict[str, str]:
 
 
 def export(folder: Path, targets: Sequence[Target]) -> list[Path]:
-    """Writes the files; gives their paths. Errors: UsageError where one is there already, or can't be written."""
+    """Writes the files; returns their paths. Errors: UsageError if a differing file exists, or a file can't be
+    written."""
     content = {place: (DATA / name).read_text() for name, place in FILES.items()}
     content |= {f"grafana/dashboards/{board.name}.json": grafana(board) for board in BOARDS}
     content["prometheus/targets.json"] = targets_json(targets)

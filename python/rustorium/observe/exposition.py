@@ -1,7 +1,7 @@
-"""The text that a node's `/metrics` answers with (OpenMetrics 1.0), read strictly.
+"""The text of a node's `/metrics` (OpenMetrics 1.0), read strictly.
 
-Invariants: linear in the text's length; bounded in bytes, samples and labels; a sample belongs to the family above it,
-no series and no family comes twice, counters and buckets are counts; without its end the text is refused.
+Invariants: linear in the text's length; bounded in bytes, samples and labels. A sample belongs to the family above it.
+No series and no family comes twice. Counters and buckets are counts. A text without its end is refused.
 """
 
 import math
@@ -18,7 +18,7 @@ LINE_BYTES_MAX = 8 * 1024
 LABELS_MAX = 16
 
 Labels = tuple[tuple[str, str], ...]
-"""Sorted by name."""
+"""Label pairs, sorted by name."""
 
 SUFFIXES: Mapping[str, tuple[str, ...]] = {
     "counter": ("_total",),
@@ -27,7 +27,7 @@ SUFFIXES: Mapping[str, tuple[str, ...]] = {
     "info": ("_info",),
     "unknown": ("",),
 }
-"""What a family's samples are called besides its name. `_created` is never sent."""
+"""Suffixes of the names of a family's samples. `_created` is never sent."""
 
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]{0,199}")
 _VALUE = re.compile(r"[+-]?(?:\d{1,40}(?:\.\d{0,40})?|\.\d{1,40})(?:[eE][+-]?\d{1,3})?|[+-]?Inf|NaN", re.ASCII)
@@ -61,7 +61,7 @@ class Family:
 
 
 def parse(raw: bytes) -> dict[str, Family]:
-    """The families by name, in the text's order. Errors: ExpositionError, which names the line."""
+    """Returns the families by name, in the text's order. Errors: ExpositionError, which names the line."""
     if len(raw) > BYTES_MAX:
         raise ExpositionError(f"the metrics are longer than {BYTES_MAX} bytes: this is no node of this version")
     try:
@@ -178,7 +178,7 @@ def _check_histogram(family: Family) -> None:
 
 
 def histograms(family: Family) -> Iterator[tuple[Labels, list[tuple[float, float]]]]:
-    """The cumulative buckets (upper bound, count) of each series of a histogram, by its labels without `le`.
+    """Yields the cumulative buckets (upper bound, count) of each series of a histogram, by its labels without `le`.
     Errors: ExpositionError."""
     found: dict[Labels, list[tuple[float, float]]] = {}
     for sample in family.samples:
@@ -192,8 +192,9 @@ def histograms(family: Family) -> Iterator[tuple[Labels, list[tuple[float, float
 
 
 def quantile(buckets: Sequence[tuple[float, float]], share: float) -> float | None:
-    """The value below which `share` of the observations lie, as Prometheus estimates it from cumulative buckets (linear
-    within a bucket; the highest finite bound where it lies above). None where nothing was observed."""
+    """Returns the value below which `share` of the observations lie, as Prometheus estimates it from cumulative
+    buckets. The estimate is linear within a bucket; above the highest finite bound it is that bound. `None` if nothing
+    was observed."""
     if not buckets or buckets[-1][1] <= 0:
         return None
     rank, below_bound, below_count = share * buckets[-1][1], 0.0, 0.0
@@ -208,7 +209,7 @@ def quantile(buckets: Sequence[tuple[float, float]], share: float) -> float | No
 
 
 def number(value: float) -> str:
-    """A value as OpenMetrics writes it."""
+    """Formats a value for OpenMetrics."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):
@@ -217,12 +218,12 @@ def number(value: float) -> str:
 
 
 def series(name: str, labels: Labels) -> str:
-    """A series as OpenMetrics writes it."""
+    """Formats a series for OpenMetrics."""
     if not labels:
         return name
     return name + "{" + ",".join(f'{key}="{escape(value)}"' for key, value in labels) + "}"
 
 
 def escape(text: str) -> str:
-    """A label's value or a help text as OpenMetrics writes it."""
+    """Escapes a label's value or a help text for OpenMetrics."""
     return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')

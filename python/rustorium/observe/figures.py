@@ -1,6 +1,6 @@
-"""The few figures of a node that a table shows, from what its metrics say, and how fast they move between two looks.
+"""The figures of a node that a table shows, from its metrics, and their rates between two looks.
 
-Invariants: a metric that a node doesn't have is None, never 0.
+Invariants: a metric that a node doesn't have is `None`, never 0.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,19 +11,19 @@ Figures = dict[str, int | float | None]
 
 
 class Metrics:
-    """One node's families, asked by name."""
+    """One node's families, by name."""
 
     def __init__(self, families: Mapping[str, Family]) -> None:
         self._families = families
 
     def value(self, name: str, pick: Callable[[list[float]], float] = sum) -> float | None:
-        """A gauge or counter (named without `_total`): `pick` of its series."""
+        """Returns a gauge or counter (named without `_total`): `pick` of its series."""
         family = self._families.get(name)
         values = [sample.value for sample in family.samples] if family is not None else []
         return pick(values) if values else None
 
     def histogram(self, name: str) -> list[tuple[float, float]]:
-        """The buckets of all series of a histogram together."""
+        """Returns the buckets of all series of a histogram, added up."""
         family, total = self._families.get(name), dict[float, float]()
         if family is not None and family.kind == "histogram":
             for _, buckets in histograms(family):
@@ -32,7 +32,7 @@ class Metrics:
         return sorted(total.items())
 
     def quantile_ms(self, name: str, share: float) -> float | None:
-        """A quantile of a histogram of seconds, in ms."""
+        """Returns a quantile of a histogram of seconds, in ms."""
         found = quantile(self.histogram(name), share)
         return None if found is None else round(found * 1000, 2)
 
@@ -42,7 +42,7 @@ def _whole(value: float | None) -> int | None:
 
 
 def figures(families: Mapping[str, Family]) -> Figures:
-    """What `metrics collect` shows of a node; times in ms, since the node's start."""
+    """Returns the figures of a node for `metrics collect`; times in ms, since the node's start."""
     metrics = Metrics(families)
     hits, misses = metrics.value("rustorium_storage_cache_hits"), metrics.value("rustorium_storage_cache_misses")
     asked = (hits or 0) + (misses or 0)
@@ -84,8 +84,8 @@ RATES = {
 
 
 def rates(first: Mapping[str, Family], last: Mapping[str, Family], seconds: float) -> Figures:
-    """How a node's counters moved in that time: per second, but `nullified_views`, which is a number. None where a
-    counter is missing or went back, as it does with a restart."""
+    """Returns the changes of a node's counters in that time: per second, except `nullified_views`, which is a number.
+    `None` if a counter is missing or went back, as after a restart."""
     before, after, found = Metrics(first), Metrics(last), Figures()
     for name, metric in RATES.items():
         old, new = before.value(metric), after.value(metric)

@@ -1,4 +1,4 @@
-"""A flame graph as one SVG: each box a function, as wide as the time in it and in what it called, above its caller.
+"""A flame graph as one SVG: each box is a function, as wide as the time in it and in its callees, above its caller.
 
 Invariants: self-contained, without a script or a request; the same profile gives the same picture; names are escaped.
 """
@@ -16,7 +16,7 @@ CHARACTER = 6.6
 
 @dataclass(slots=True)
 class Box:
-    """A function along one path."""
+    """A function on one call path."""
 
     name: str
     own_ns: int = 0
@@ -33,8 +33,8 @@ class Box:
 
 
 def tree(profiles: Mapping[str, Sequence[tuple[str, int, int]]]) -> Box:
-    """Profiles of nodes by name (paths with own time and calls) as one; with the nodes at the bottom where there are
-    many."""
+    """Merges the profiles of nodes by name (paths with own time and calls). If there are several nodes, they are at the
+    bottom."""
     root = Box("all")
     for node, paths in profiles.items():
         for path, own_ns, calls in paths:
@@ -51,7 +51,7 @@ def _add(root: Box, names: Iterable[str], own_ns: int, calls: int) -> None:
 
 
 def svg(root: Box, title: str) -> str:
-    """The picture. A pointer on a box shows its figures."""
+    """Returns the picture. A pointer on a box shows its figures."""
     total, height = root.total_ns, TOP + ROW * root.depth + 10
     boxes = "".join(_boxes(root, 0.0, WIDTH / total, height - 10 - ROW, total)) if total else ""
     said = title if total else f"{title}: no step ran meanwhile"

@@ -1,6 +1,6 @@
-"""Takes secrets out of text before it leaves the machine: those that are known, and what looks like one.
+"""Removes secrets from text before it leaves the machine: known ones, and what looks like one.
 
-Invariants: a secret is never written, be it as it is, in hexadecimal or in base64; whoever is in doubt masks.
+Invariants: a secret is never written, neither as it is, nor in hexadecimal, nor in base64; in doubt, text is masked.
 """
 
 import base64
@@ -12,11 +12,11 @@ from pathlib import Path
 MASK = "[masked]"
 FILE_BYTES_MAX = 64 * 1024
 SECRET_BYTES_MIN = 4
-"""A shorter one can't be told from other text."""
+"""Minimum length: a shorter secret can't be told from other text."""
 
 _NAMES = r"(?:pass(?:phrase|word|wd)?|secret|token|seed|mnemonic|private|credential|authorization|api_?key|access_?key)"
 _QUOTED = r"""\"(?:[^"\\]|\\.){0,4096}+\"|'[^']{0,4096}+'"""
-# Repetitions are bounded or possessive: what a log holds may be hostile, and takes linear time at most.
+# Repetitions are bounded or possessive: a log may be hostile, and matching must take linear time at most.
 _LOOKS = (
     # "passphrase": "…", secret_key = '…', TOKEN=…, password: … to the end of the line
     re.compile(rf"""(?i)({_NAMES}[\w.-]{{0,40}}+["']?\s{{0,4}}+=\s{{0,4}}+)({_QUOTED}|[^\s,;&}}\]]+)"""),
@@ -28,7 +28,7 @@ _LOOKS = (
     re.compile(r"()\b((?:AKIA|ASIA)[A-Z0-9]{16})\b"),
 )
 _PATHS = re.compile(r"(?i)(?:passphrase|password|secret|token|credential)s?[_-]?(?:file|path|directory)")
-"""What names a file says where a secret is, not what it is."""
+"""Names for files: they say where a secret is, not what it is."""
 
 
 class Masker:
@@ -38,7 +38,7 @@ class Masker:
         self._known = sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True)
 
     def text(self, text: str) -> str:
-        """Without secrets."""
+        """Returns the text without secrets."""
         for form in self._known:
             text = re.sub(re.escape(form), MASK, text, flags=re.IGNORECASE)
         for looks in _LOOKS:
@@ -46,7 +46,7 @@ class Masker:
         return text
 
     def raw(self, content: bytes) -> bytes:
-        """Without secrets; what isn't UTF-8 is replaced."""
+        """Returns the content without secrets; bytes that aren't UTF-8 are replaced."""
         return self.text(content.decode("utf-8", "replace")).encode()
 
     @staticmethod
@@ -67,7 +67,7 @@ def _forms(secret: bytes) -> Iterable[str]:
 
 
 def passphrases(paths: Iterable[Path]) -> list[bytes]:
-    """What passphrase files hold: each whole, and each of its lines. What can't be read can't leak either."""
+    """Reads passphrase files: each whole, and each of its lines. A file that can't be read can't leak either."""
     found = []
     for path in paths:
         if (content := _read(path)) is not None:
@@ -76,7 +76,7 @@ def passphrases(paths: Iterable[Path]) -> list[bytes]:
 
 
 def sealed(paths: Iterable[Path]) -> list[bytes]:
-    """What key files hold sealed, which a weak passphrase would open."""
+    """Reads the sealed content of key files, which a weak passphrase would open."""
     found = []
     for path in paths:
         try:

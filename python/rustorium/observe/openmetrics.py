@@ -1,7 +1,7 @@
 """Many nodes' metrics as one OpenMetrics text, each sample with the label `node`: of one moment, or of a recording with
 its times, as `promtool tsdb create-blocks-from openmetrics` takes it.
 
-Invariants: samples of one metric stand together and those of one series in the order of their times.
+Invariants: samples of one metric are adjacent, and those of one series are in the order of their times.
 """
 
 from array import array
@@ -13,12 +13,12 @@ from rustorium.observe.recording import Recording
 from rustorium.observe.scrape import Scrape
 
 REPEAT_MS = 60_000
-"""A value that doesn't change is written again after this time: Prometheus forgets one after five minutes."""
+"""Interval at which an unchanged value is written again: Prometheus forgets one after five minutes."""
 POINTS_MAX = 20_000_000
 
 
 def of_moment(scrapes: Sequence[Scrape]) -> Iterator[str]:
-    """Lines of one text for all nodes that answered."""
+    """Yields the lines of one text for all nodes that answered."""
     names: dict[str, tuple[str, str]] = {}
     for scrape in scrapes:
         for family in scrape.families.values():
@@ -38,7 +38,7 @@ class _Points:
     values: "array[float]" = field(default_factory=lambda: array("d"))
 
     def add(self, at_ms: int, value: float) -> bool:
-        """False where it is as it was a moment ago, or no later than the last one."""
+        """Adds a point. Returns `False` if it repeats a recent value, or is no later than the last point."""
         if self.at_ms:
             same = self.values[-1] == value and at_ms < self.at_ms[-1] + REPEAT_MS
             if same or at_ms <= self.at_ms[-1]:
@@ -49,7 +49,7 @@ class _Points:
 
 
 def of_recording(recording: Recording) -> Iterator[str]:
-    """Lines of one text with times. Errors: RecordingError."""
+    """Yields the lines of one text with times. Errors: RecordingError."""
     points: dict[str, dict[tuple[int, str], _Points]] = {}
     count = 0
     for look in recording:

@@ -1,7 +1,7 @@
 """A recording of the metrics of many nodes: a file of JSON lines that only grows (docs/operations.md has the format).
 
-Invariants: each line stands for itself once those before it are read, so that a recording that was cut off is good up
-to its last whole line; a line holds only what changed of its node; all that is read is bounded.
+Invariants: each line is complete once those before it are read, so a recording that was cut off is valid up to its last
+whole line. A line holds only what changed of its node. Everything that is read is bounded.
 """
 
 import math
@@ -55,7 +55,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What a number of a series stands for: its family, its full name and its labels."""
+    """A series that a number stands for: its family, its full name and its labels."""
 
     family: str
     name: str
@@ -64,14 +64,14 @@ class Series:
 
 @dataclass(slots=True)
 class Look:
-    """What was known of one node after one of its lines."""
+    """The known state of one node after one of its lines."""
 
     node: str
     at_ms: int
     took_ms: int
     error: str
     values: Mapping[int, float]
-    """By the number of the series. The reader changes it with the node's next line: copy what is kept."""
+    """Values by the number of the series. The reader changes them with the node's next line: copy what must be kept."""
 
 
 class Recorder:
@@ -86,7 +86,7 @@ class Recorder:
         self._write(_Header(FORMAT, VERSION, started_ms, every_ms, nodes))
 
     def add(self, scrape: Scrape) -> None:
-        """One node's answer, or that it had none."""
+        """Adds one node's answer, or the fact that it had none."""
         line = _Line(scrape.at_ms, scrape.node, scrape.took_ms, scrape.error)
         if scrape.ok:
             now: dict[int, float] = {}
@@ -101,7 +101,7 @@ class Recorder:
         self._write(line)
 
     def end(self, at_ms: int) -> None:
-        """The last line: nothing is missing after it."""
+        """Writes the last line: the recording is complete."""
         self._write(_Line(at_ms, ended=True))
 
     def _number(self, line: _Line, family: Family, sample: Sample) -> int:
@@ -125,7 +125,7 @@ def _same(before: float | None, now: float) -> bool:
 
 @dataclass(slots=True)
 class Recording:
-    """A recording as it is read: iterate once; `families`, `series` and `ended` fill on the way."""
+    """A recording that is being read: iterate once; `families`, `series` and `ended` fill meanwhile."""
 
     path: Path
     started_ms: int
@@ -135,7 +135,7 @@ class Recording:
     """Kind and help text by name."""
     series: dict[int, Series] = field(default_factory=dict)
     ended: bool = False
-    """Whether it was ended on purpose; else it was cut off, and is good up to there."""
+    """`True` if the recording was ended on purpose; otherwise it was cut off and is valid up to there."""
 
     @classmethod
     def open(cls, path: Path) -> "Recording":
@@ -157,7 +157,7 @@ class Recording:
         return cls(path, header.started_ms, header.every_ms, nodes)
 
     def __iter__(self) -> Iterator[Look]:
-        """Each line of a node, in the file's order. Errors: RecordingError where a whole line is wrong."""
+        """Yields each line of a node, in the file's order. Errors: RecordingError if a whole line is invalid."""
         known = {node.name for node in self.nodes}
         values: dict[str, dict[int, float]] = {name: {} for name in known}
         decoder = msgspec.json.Decoder(_Line)
@@ -201,14 +201,14 @@ class Recording:
         return Look(line.node, line.at_ms, line.took_ms, line.error, values)
 
     def too_long(self, points: int) -> RecordingError:
-        """It has more points than fit into memory."""
+        """Returns the error for a recording with more points than fit into memory."""
         return RecordingError(f"{self.path} has more than {points} points: record for a shorter time, or less often")
 
     def _wrong(self, number: int, why: str) -> RecordingError:
         return RecordingError(f"line {number} of {self.path} is wrong ({why}): the recording is good up to there only")
 
     def families_at(self, look: Look) -> dict[str, Family]:
-        """A look as the node's answer was."""
+        """Returns a look in the form of the node's answer."""
         found: dict[str, Family] = {}
         for number, value in look.values.items():
             series = self.series[number]

@@ -1,6 +1,6 @@
-"""Asks many nodes for their metrics at once, each within its time and its bytes.
+"""Asks many nodes for their metrics at once, each within a time limit and a size limit.
 
-Invariants: a node that doesn't answer, or answers wrongly, is an answer of its own and holds nobody up.
+Invariants: a node that doesn't answer, or answers wrongly, gets a result of its own and delays no other node.
 """
 
 import time
@@ -23,7 +23,7 @@ NODES_MAX = 1_024
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A node's metrics face."""
+    """A node's metrics endpoint."""
 
     name: str
     url: str
@@ -32,7 +32,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """What one node said, or why it didn't."""
+    """One node's answer, or the reason why it is missing."""
 
     node: str
     at_ms: int
@@ -47,7 +47,7 @@ class Scrape:
 
 
 def targets_of(net: Net | None, urls: Sequence[str]) -> list[Target]:
-    """The nodes of a `devnet.json`, or those behind URLs of metrics faces. Errors: UsageError."""
+    """Returns the nodes of a `devnet.json`, or those behind URLs of metrics endpoints. Errors: UsageError."""
     if urls:
         found = [_target(url) for url in urls]
     elif net is not None:
@@ -74,7 +74,7 @@ def _target(url: str) -> Target:
 
 
 class Scraper:
-    """Asks the same nodes again and again over kept connections; a context manager."""
+    """Asks the same nodes repeatedly over persistent connections; a context manager."""
 
     def __init__(
         self,
@@ -99,11 +99,11 @@ class Scraper:
         self._client.close()
 
     def scrape(self) -> list[Scrape]:
-        """Each node's answer, in the order of the targets."""
+        """Returns each node's answer, in the order of the targets."""
         return list(self._pool.map(self._one, self.targets))
 
     def fetch(self, place: int) -> bytes:
-        """The text of one target as it is. Errors: BadResponse, httpx2.HTTPError, OSError."""
+        """Returns the text of one target, unparsed. Errors: BadResponse, httpx2.HTTPError, OSError."""
         return self._fetch(self.targets[place].url)
 
     def _one(self, target: Target) -> Scrape:

@@ -1,4 +1,4 @@
-"""The systemd unit of a home: notified, watched, with what a node doesn't need taken away from it.
+"""The systemd unit of a home: with readiness notices and a watchdog, and without the rights that a node doesn't need.
 
 Invariants: the node may write its home and nothing else.
 """
@@ -80,7 +80,7 @@ _PLAIN = re.compile(r"/[\w./@:+~-]*", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What the unit is about."""
+    """The parameters of the unit."""
 
     name: str
     home: Path
@@ -89,7 +89,7 @@ class Unit:
 
 
 def unit_text(unit: Unit) -> str:
-    """The unit file. Errors: UsageError where something would mean more than itself to systemd."""
+    """Returns the unit file. Errors: UsageError if a value has characters with a special meaning to systemd."""
     for path in (unit.home, unit.command):
         if not _PLAIN.fullmatch(str(path)) or "/../" in f"{path}/":
             raise UsageError(f"{path} has characters that mean something to systemd: use a plainer, absolute path")

@@ -1,7 +1,7 @@
-"""Records nodes for a while: a look each period, into a file that is good up to its last line whenever it ends.
+"""Records nodes for a while: a look each period, into a file that is valid up to its last line whenever it ends.
 
-Invariants: a node that goes away is noted, in the recording too, and asked again with the next look; where nobody
-answers for a while the recording ends with the reason.
+Invariants: a node that goes away is noted, in the recording too, and asked again with the next look. If no node answers
+for a while, the recording ends with the reason.
 """
 
 import os
@@ -17,14 +17,14 @@ from rustorium.observe.recording import Recorder
 from rustorium.observe.scrape import Scrape, Target
 
 SILENT_LOOKS_MAX = 10
-"""After so many looks to which no node answered the recording ends."""
+"""Number of looks without any answer after which the recording ends."""
 LOOK_S_MIN = 0.1
-"""Looks that come more often would be what is measured."""
+"""Minimum time between looks: more frequent ones would measure themselves."""
 UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class Scrapes(Protocol):
-    """What is asked: the scraper, or a test's."""
+    """A source of scrapes: the scraper, or a test's."""
 
     targets: list[Target]
 
@@ -33,20 +33,20 @@ class Scrapes(Protocol):
 
 @dataclass(slots=True)
 class Watched:
-    """What a recording came to."""
+    """Result of a recording."""
 
     looks: int = 0
     first: dict[str, Scrape] = field(default_factory=dict)
     last: dict[str, Scrape] = field(default_factory=dict)
     errors: dict[str, int] = field(default_factory=dict)
-    """Looks to which a node did not answer."""
+    """Number of looks that a node did not answer."""
     away: set[str] = field(default_factory=set)
-    """Who doesn't answer at the end."""
+    """Nodes that don't answer at the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Time, so that tests have their own."""
+    """The time, so that tests can replace it."""
 
     now: Callable[[], float] = time.monotonic
     wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
@@ -54,7 +54,7 @@ class Clock:
 
 
 def seconds_of(text: str, what: str, days_max: int = 30) -> float:
-    """A time such as 90s, 5m or 250ms. Errors: UsageError."""
+    """Parses a duration such as 90s, 5m or 250ms. Errors: UsageError."""
     digits = text.rstrip("abcdefghijklmnopqrstuvwxyz")
     unit = text[len(digits) :]
     plain = len(digits) <= 12 and digits.isascii() and digits.replace(".", "", 1).isdigit()
@@ -67,7 +67,7 @@ def seconds_of(text: str, what: str, days_max: int = 30) -> float:
 
 
 def create(path: Path) -> BinaryIO:
-    """A new file. Errors: UsageError, also where it is there already."""
+    """Creates a new file. Errors: UsageError, also if the file exists."""
     try:
         descriptor = os.open(path.expanduser(), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     except FileExistsError:
@@ -89,7 +89,7 @@ def watch(
     tell: Callable[[str], None],
     clock: Clock | None = None,
 ) -> Watched:
-    """Records for `for_s`, one look each `every_s`. Errors: NotReady where no node answers at first, or later for
+    """Records for `for_s`, one look each `every_s`. Errors: NotReady if no node answers at first, or later for
     `SILENT_LOOKS_MAX` looks; OSError of `out`."""
     clock = clock or Clock()
     seen, looks, silent = Watched(), max(1, round(for_s / every_s)), 0

@@ -1,7 +1,7 @@
 """Bad hours: many views in a row without a final block, members away during parts of them, deaths and restarts after.
 
-Invariants: a bad hour is a function of the plan's random numbers; frames are only ever dropped, and only those that
-could certify or finalize a block; traitors, absent and dead nodes are never more than f at once.
+Invariants: a bad hour is a function of the plan's random numbers. Frames are only ever dropped, and only those that
+could certify or finalize a block. Traitors, absent and dead nodes are never more than f at once.
 """
 
 import random
@@ -17,17 +17,18 @@ if TYPE_CHECKING:
 BEGINS_AT_MS = 400.0
 LOOK_MS = 20.0
 RECOVERED_MS = 10_000.0
-"""The first final block comes within this time after the network is whole."""
+"""Time limit for the first final block, once the network is whole."""
 VIEW_MS = 40.0
-"""Time that a lost view may take besides its timers."""
+"""Time that a lost view may take in addition to its timers."""
 VIEWS_MAX = 1_000
 LENGTHS = ((70, 1_000), (130, 250), (300, 100), (VIEWS_MAX, 50), (VIEWS_MAX, 100))
-"""Views lost at most, with the ceiling of Δ in milliseconds: long hours have short views, as seeds must be fast."""
+"""Maximum number of lost views, with the ceiling of Δ in milliseconds: long hours have short views, since seeds must be
+fast."""
 EVENTS_MAX = 8_000_000
 
 
 class Lost(Enum):
-    """Frames that don't pass in a bad hour."""
+    """The kind of frame that doesn't pass in a bad hour."""
 
     PROPOSALS = "proposals"
     NOTARIZES = "notarize votes"
@@ -35,14 +36,14 @@ class Lost(Enum):
 
 
 class Way(Enum):
-    """How a member is away."""
+    """The way in which a member is away."""
 
     CUT = "cut off"
     DOWN = "down"
 
 
 class Restart(Enum):
-    """What happens to processes when the network is whole again."""
+    """The fate of the processes when the network is whole again."""
 
     NONE = "none"
     ONE = "one restarts"
@@ -56,15 +57,15 @@ class Absence:
 
     node: int
     first: float
-    """The part of the hour's views after which it goes."""
+    """The part of the hour's views after which the member goes away."""
     last: float
-    """The part after which it is back; 1: with the end of the hour."""
+    """The part after which it is back; 1: at the end of the hour."""
     way: Way
 
 
 @dataclass(frozen=True, slots=True)
 class BadHour:
-    """Views without a final block."""
+    """A row of views without a final block."""
 
     views: int
     lost: Lost
@@ -73,23 +74,23 @@ class BadHour:
     """Members that die when the network is whole, and come back only after the first final block."""
     restart: Restart = Restart.NONE
     forgotten: tuple[float, float] | None = None
-    """The part of the hour's views whose certificates no home has any more after it, where all processes restart."""
+    """The part of the hour's views whose certificates no disk holds after it; only if all processes restart."""
 
     @property
     def may_forget(self) -> bool:
-        """Whether the hour's views have nullifications alone, and all processes restart after it."""
+        """`True` if the hour's views have only nullifications, and all processes restart after it."""
         return self.lost is Lost.PROPOSALS and self.restart in (Restart.ALL, Restart.POWER)
 
 
 def draw_hour(rng: random.Random, nodes: int, traitors: int) -> tuple[BadHour, int]:
-    """An hour, and the ceiling of Δ in milliseconds."""
+    """Draws an hour, and the ceiling of Δ in milliseconds."""
     most, ceiling_ms = rng.choice(LENGTHS)
     free = (nodes - 1) // 3 - traitors
     everybody = list(range(nodes))
     rng.shuffle(everybody)
     absences: list[Absence] = []
     for slot in range(free):
-        # Each slot has nodes of its own, so that no node is away twice at once.
+        # Each slot has its own nodes, so no node is away twice at once.
         absences += _absences(rng, everybody[slot::free])
     hour = BadHour(
         views=rng.choice([most, rng.randint(20, most)]),
@@ -103,7 +104,7 @@ def draw_hour(rng: random.Random, nodes: int, traitors: int) -> tuple[BadHour, i
 
 
 def _absences(rng: random.Random, members: list[int]) -> list[Absence]:
-    """Absences one after the other."""
+    """Draws absences that don't overlap."""
     cuts = sorted(rng.random() for _ in range(2 * rng.choice([0, 1, 1, 2])))
     if cuts and rng.random() < 0.5:
         cuts[0], cuts[-1] = 0.0, 1.0
@@ -112,7 +113,7 @@ def _absences(rng: random.Random, members: list[int]) -> list[Absence]:
 
 
 class Hour:
-    """A bad hour as it passes."""
+    """A bad hour in progress."""
 
     def __init__(self, world: "World", hour: BadHour) -> None:
         self._world, self._hour = world, hour
@@ -127,7 +128,7 @@ class Hour:
         self._look()
 
     def _bars(self, _source: int, _target: int, frame: bytes) -> bool:
-        """Frames that would bring a certificate of a block about; a heartbeat goes, too, where it has such a vote."""
+        """Drops frames that would help to certify or finalize a block, also heartbeats with such a vote."""
         match self._hour.lost:
             case Lost.PROPOSALS:
                 return frame[0] == PROPOSAL
@@ -137,7 +138,7 @@ class Hour:
                 return frame[0] in (VOTE, HEARTBEAT) and any(vote.kind == FINALIZE for vote in votes_in(frame))
 
     def _passed(self) -> float:
-        """The part of the hour's views that is over."""
+        """Returns the part of the hour's views that is over."""
         newest = max((port.view for port in self._world.ports()), default=self.first_view)
         return (newest - self.first_view) / self._hour.views
 
@@ -171,12 +172,12 @@ class Hour:
             self._world.start(absence.node)
 
     def _part(self) -> None:
-        """Each node that is cut off is an island of its own."""
+        """Puts each node that is cut off on an island of its own."""
         islands = [node + 1 if node in self._cut else 0 for node in range(self._world.size)]
         self._world.partition(islands if self._cut else None)
 
     def _end(self) -> None:
-        """The network is whole: members come back, others die, processes restart."""
+        """Makes the network whole: members come back, others die, processes restart."""
         world, hour = self._world, self._hour
         self.is_over = True
         world.bars = lambda source, target, frame: False
@@ -205,7 +206,7 @@ class Hour:
             world.after_ms(world.rng.uniform(5, 50), world.start, node)
 
     def _forget(self, part: tuple[float, float]) -> None:
-        """No home has the certificates of a part of the hour's views any more, whoever had them."""
+        """Removes the certificates of a part of the hour's views from all disks."""
         # A proposal of the first view may have passed before the hour began.
         first, last = (self.first_view + 2 + int(share * (self._hour.views - 2)) for share in part)
         for node in self._world.nodes:
@@ -213,7 +214,7 @@ class Hour:
 
 
 def play_hour(world: "World", plan_hour: BadHour, ceiling_ms: int) -> str:
-    """Plays a bad hour, and what follows up to the first final block; what it failed to reach, or nothing."""
+    """Plays a bad hour, and then on to the first final block. Returns what it failed to reach, or an empty string."""
     world.events_max = EVENTS_MAX
     world.run(BEGINS_AT_MS)
     hour = Hour(world, plan_hour)
@@ -228,7 +229,7 @@ def play_hour(world: "World", plan_hour: BadHour, ceiling_ms: int) -> str:
 
 
 def _all_above(world: "World", height: int) -> bool:
-    """Whether every running honest node has executed a block above this height."""
+    """Checks that every running honest node has executed a block above this height."""
     return min((port.height for port in world.ports()), default=0) > height
 
 

@@ -1,7 +1,7 @@
 """Bounds on what a node keeps, asserted at the end of every run: one table, with the rule that each follows from.
 
-Invariants: a bound is computed from the committee's size, from the views that aren't final at the node and from what
-clients have under way, never from what was measured; asking changes nothing that the run's log covers.
+Invariants: a bound is computed from the committee's size, the node's views without a final block, and clients'
+submissions under way, never from a measurement. Reading the figures changes nothing that the run's log covers.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rustorium.sim.world import World
 
 VIEW_WINDOW = 64
-"""Views above the current one, or below the newest certified one, that a node looks at."""
+"""Views above the current one, or below the newest certified one, that a node accepts."""
 LANE_WINDOW = 64
 """Batches of a lane above its final cursor."""
 BLOCK_LISTS = 64
@@ -32,18 +32,18 @@ KEPT_VIEWS = 600
 """Views that become final between two syncs of the store, by which the journal is trimmed."""
 CLOCKS_APART_MS = 1_000
 EPOCH_MS = 24 * 3_600_000
-"""An epoch's length where a run says no other."""
+"""Length of an epoch in a run that sets no other."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a bound may depend on."""
+    """The values that a bound may depend on."""
 
     n: int
     open_views: int
     """Views above the newest block that the node has on its disk, up to its current one."""
     settled: bool
-    """Whether every client has its answers and the chain is at rest."""
+    """`True` if every client has its answers and the chain is at rest."""
     under_way: int
     """Submissions that may still wait for their end."""
 
@@ -57,7 +57,7 @@ class Bound:
     """The most of something that a node keeps."""
 
     name: str
-    """That of the figure in `SimNode.held`."""
+    """The name of the figure in `SimNode.held`."""
     rule: str
     most: Callable[[State], int]
 
@@ -68,7 +68,7 @@ def _certificates(state: State) -> int:
 
 
 def _journal_records(state: State) -> int:
-    """Of each view own votes, certificates and blocks; and the lanes."""
+    """Returns the bound on records: own votes, certificates and blocks of each view, and the lanes."""
     views = state.open_views + KEPT_VIEWS
     return views * (2 * KINDS + 2) + state.n * 3 * LANE_WINDOW
 
@@ -117,8 +117,8 @@ def _state(world: "World", port: "ReleasePort", settled: bool, under_way: int) -
 
 
 def judge_epochs(world: "World", terms: "Terms | None") -> None:
-    """Asserts that epochs ended no more often than operators and the clock had it; on chains of version 1, whose epochs
-    have no least age (R45), than owners had it besides."""
+    """Asserts that epochs ended no more often than operators and the clock required. Chains of version 1 have no
+    minimum age of epochs (R45), so there owners' requests count too."""
     asked = sum(count for kind, count in world.counts.items() if kind.startswith("asked to "))
     asked += world.counts[CHURNED] if world.net.version == 1 else 0
     jumps_ms = max((abs(node.clock_ms) for node in world.nodes), default=0)

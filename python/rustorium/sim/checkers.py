@@ -1,8 +1,8 @@
 """Independent checks of every run of the release stages: on what leaves nodes, what their disks hold, what they execute
 and what they tell clients.
 
-Invariants: shares no code with what it checks but plain BLAKE3; what was once final stays final through every
-crash; the first breach ends the run with a sentence that names it.
+Invariants: the checkers share no code with what they check, except plain BLAKE3. What was once final stays final
+through every crash. The first breach ends the run with a sentence that names it.
 """
 
 from collections import Counter
@@ -26,7 +26,7 @@ from rustorium.sim.ondisk import OnDisk, block_digest
 
 KINDS = ("notarize", "nullify", "finalize")
 ACCOUNT, BALANCE = 0, 1
-"""What the names of state leaves begin with."""
+"""The first byte in the names of state leaves."""
 LEAF_KEY_BYTES = 64
 ASKED_MAX = 100
 """More than a node in a lossy network needs in a run."""
@@ -42,7 +42,7 @@ class FinalBlock:
 
 
 class Checkers:
-    """Sees the whole world, crashes included; traitors' own votes are none of its business."""
+    """The checks of one run. They see the whole world, crashes included, but ignore traitors' own votes."""
 
     def __init__(self, nodes: int) -> None:
         self._votes: dict[VoteKey, bytes] = {}
@@ -57,13 +57,13 @@ class Checkers:
         self._expired: list[str] = []
         self.final_height = 0
         self.epoch = 0
-        """The newest that a node has begun."""
+        """The newest epoch that a node has begun."""
         self._payload_height = 0
 
     # ---- epochs
 
     def begun(self, node: int, epoch: int, committee: tuple[int, ...]) -> None:
-        """Called when an honest node's core is in an epoch: its members' numbers by their places."""
+        """Called when an honest node's core is in an epoch, with its members' numbers by their places."""
         known = self._committees.setdefault(epoch, committee)
         if known != committee:
             raise BreachError(f"epoch {epoch} has another committee at node {node}")
@@ -72,28 +72,28 @@ class Checkers:
     # ---- what leaves
 
     def synced(self, node: int, records: Iterable[tuple[int, bytes]]) -> None:
-        """The journal has these records on disk: a power cut doesn't take them back."""
+        """Notes records that the journal has on disk: a power cut doesn't take them back."""
         self._disks.setdefault(node, OnDisk()).synced(records)
 
     def stored(self, node: int, view: int) -> None:
-        """The store has the final blocks up to this view on disk."""
+        """Notes that the store has the final blocks up to this view on disk."""
         self._disks.setdefault(node, OnDisk()).final(view)
 
     def heard(self, source: int, incarnation: int) -> None:
-        """A frame of the consensus class came from this start of a node to another one."""
+        """Notes that a frame of the consensus class came from this incarnation of a node to another node."""
         self._memories.heard(source, incarnation)
 
     def crashed(self, node: int) -> None:
-        """The node's memory is gone."""
+        """Notes that the node's memory is lost."""
         self._memories.crashed(node)
 
     def wiped(self, node: int, incarnation: int) -> None:
-        """The node's disk is gone, after so many starts."""
+        """Notes that the node's disk is lost, in this incarnation."""
         self._disks.pop(node, None)
         self._memories.wiped(node, incarnation, {key for key in self._votes if key[1] == node})
 
     def frame_left(self, node: int, frame: bytes) -> None:
-        """Called when a frame of the consensus class reaches an honest node's wire."""
+        """Called when a frame of the consensus class leaves an honest node."""
         proposed = proposed_in(frame)
         if proposed is not None:
             header, raw, signature = proposed
@@ -104,8 +104,8 @@ class Checkers:
             self._vote_left(node, vote)
 
     def asked(self, node: int, frame: bytes) -> None:
-        """Called when a frame of the sync class reaches an honest node's wire: what names a block or batch is asked for
-        until it comes, and then no more."""
+        """Called when a frame of the sync class leaves an honest node. Checks that a node doesn't ask for the same
+        block or batch without end."""
         question = wanted_in(frame)
         if question is None:
             return
@@ -133,7 +133,8 @@ class Checkers:
             raise BreachError(f"node {node} cast both nullify and finalize {where}")
 
     def _forget(self, epoch: int, node: int, view: int) -> None:
-        """A vote of a node whose disk is gone since, that nobody has heard and kept, is none: who would know of it?"""
+        """Forgets votes that a node's lost disk held and that no other node remembers or certifies: no node can know of
+        them."""
         for kind in range(len(KINDS)):
             key = (epoch, node, view, kind)
             block = self._votes.get(key)
@@ -145,7 +146,7 @@ class Checkers:
     # ---- what is executed
 
     def executed(self, node: int, digest: bytes, header: SeenHeader, result_root: bytes) -> None:
-        """Called when an honest node has executed a block as final, again after a restart too."""
+        """Called when an honest node has executed a block as final; repeated after a restart."""
         height, block = header.height, FinalBlock(digest, header, result_root)
         known = self._final.get(height)
         if known is not None:
@@ -189,17 +190,17 @@ class Checkers:
     # ---- what clients were told
 
     def told_final(self, transaction: str, height: int) -> None:
-        """A client was told by an honest node that its transaction is final."""
+        """Called when an honest node told a client that its transaction is final."""
         if self._told.setdefault(transaction, height) != height:
             raise BreachError(f"transaction {transaction} was told to be final at two heights")
 
     def told_expired(self, transaction: str) -> None:
-        """A client was told by an honest node that its transaction has expired."""
+        """Called when an honest node told a client that its transaction has expired."""
         self._expired.append(transaction)
 
     def kept(self, node: int, height: int, disk: _native.SimDisk) -> None:
-        """Called at the end, for each honest node: what was told final is there, wherever the node is that far, and
-        what was told expired is not."""
+        """Called at the end for each honest node. Checks that every transaction told to be final is in its store, as
+        far as the node has executed, and that none told to be expired is."""
         for transaction in self._expired:
             if (found := disk.transaction(transaction)) is not None:
                 raise BreachError(f"transaction {transaction} was told to be expired and executed at height {found[0]}")
@@ -209,7 +210,8 @@ class Checkers:
                 raise BreachError(f"node {node} lacks transaction {transaction}, told to be final at height {at}")
 
     def blamed(self, node: int, offenders: Iterable[int], retired: str | None, honest: frozenset[int]) -> None:
-        """Called at the end, for each honest node: whom it holds evidence against, and whether its key is retired."""
+        """Called at the end for each honest node. Checks that it holds no evidence against honest nodes, and that its
+        key is not retired."""
         for offender in offenders:
             if offender in honest:
                 raise BreachError(f"node {node} holds evidence against node {offender}, which is honest")
@@ -219,7 +221,7 @@ class Checkers:
     # ---- what the state holds
 
     def conserved(self, node: int, leaves: list[tuple[bytes, bytes, bytes]]) -> None:
-        """The sums of all balances and of all storage, whatever was executed."""
+        """Checks that the sums of all balances and of all storage never change."""
         amounts = sum(int.from_bytes(value, "little") for _, name, value in leaves if name[0] == BALANCE)
         left = sum(int.from_bytes(value[-8:], "little") for _, name, value in leaves if name[0] == ACCOUNT)
         taken = sum(LEAF_KEY_BYTES + len(value) for _, _, value in leaves)
@@ -231,7 +233,7 @@ class Checkers:
             raise BreachError(f"node {node} has {sums[1]} bytes of storage where there were {self._sums[1]}")
 
     def owed(self) -> bool:
-        """Whether the newest final header claims less than the newest payload's result and state root."""
+        """Checks whether the newest final header still lacks a claim of the newest payload's result or state root."""
         newest = self._final.get(self.final_height)
         return newest is not None and _height(newest.header.rooted) < self._payload_height
 

@@ -1,8 +1,8 @@
-"""Clients: a few accounts that sign transactions, hand them to nodes and wait, and again where no answer comes.
+"""Clients: a few accounts that sign transactions, submit them to nodes, wait, and submit again if no answer comes.
 
-Invariants: an account's nonces go up one by one; the same bytes are handed in again, and others in their place only
-after a node said that they have expired; a client believes a node that says *final* or *expired*, and the checkers hold
-the node to it where it is honest.
+Invariants: an account's nonces go up one by one. The same bytes are submitted again; other bytes take their place only
+after a node said that they have expired. A client believes a node that says *final* or *expired*, and the checkers hold
+an honest node to it.
 """
 
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 TAGS_EACH = 1_000_000
 TAGS_ALL = 1_000_000_000
-"""Added to the tag of a transaction that takes an expired one's place."""
+"""Added to the tag of a transaction that replaces an expired one."""
 LIFETIMES_MS = (5_000, 3_600_000)
 EXPIRED = "expired"
 RETRY_MS = 400.0
 KEYS = 5
 TOGETHER_MAX = 3
-"""Transactions of one account under way at once."""
+"""Maximum number of transactions of one account under way at once."""
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class Clients:
     def __init__(self, world: "World", gap_ms: float) -> None:
         self._world, self._rng = world, world.rng
         self.gap_ms = gap_ms
-        """Between two transactions of one account, on average."""
+        """The mean time between two transactions of one account."""
         self._nonces = [0] * len(world.net.accounts)
         self._operator = len(world.net.accounts) - 1
         self._people = self._operator - (world.net.owner is not None)
@@ -51,11 +51,11 @@ class Clients:
         self._waits: dict[int, Wait] = {}
         self.done = 0
         self.handed_in = 0
-        """Submissions, each with a waiter at its node."""
+        """Number of submissions, each with a waiter at its node."""
         self.lifetimes = False
-        """Whether some transactions expire soon."""
+        """`True` if some transactions expire soon."""
         self.stopped = False
-        """No new transactions are signed."""
+        """`True` if no new transactions are signed."""
         world.on_answer = self._answered
 
     def begin(self) -> None:
@@ -63,15 +63,15 @@ class Clients:
             self._soon(account)
 
     def govern(self, operation: dict[str, Any]) -> None:
-        """The operator's next transaction."""
+        """Submits the operator's next transaction."""
         self._submit(self._operator, [operation])
 
     def own(self, operation: dict[str, Any]) -> None:
-        """The next transaction of the owner of a validator."""
+        """Submits the next transaction of the owner of a validator."""
         self._submit(self._people, [operation])
 
     def waiting(self) -> int:
-        """Transactions whose end no client has heard of."""
+        """Returns the number of transactions whose end no client has heard of."""
         return len(self._waits)
 
     def _soon(self, account: int) -> None:
@@ -102,7 +102,7 @@ class Clients:
         self._hand_in(tag)
 
     def _operations(self, account: int, nonce: int) -> list[dict[str, Any]]:
-        """One thing, or two of which the second often fails, so that the first must not be done."""
+        """Draws one operation, or two of which the second often fails, so that the first must have no effect."""
         first = self._operation(account, nonce)
         if self._rng.random() > 0.2:
             return [first]
@@ -141,7 +141,7 @@ class Clients:
             return
         if how == EXPIRED:
             self._replace(tag, wait)
-        elif height is not None:  # else refused for now: handed in again
+        elif height is not None:  # otherwise refused for now, and submitted again
             del self._waits[tag]
             self.done += 1
             self._world.checkers.told_final(wait.signed.id, height)

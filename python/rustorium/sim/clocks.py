@@ -1,4 +1,4 @@
-"""Clocks that jump: forwards and backwards, at one node, at f + 1 and at all, while monotonic time goes on.
+"""Clocks that jump: forwards and backwards, at one node, at f + 1 and at all, while monotonic time continues.
 
 Invariants: jumps are a function of the plan's random numbers; a node's clock keeps its offset across restarts.
 """
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 SMALLEST_MS, LARGEST_MS = 100, 3_600_000
 RECOVERED_MS = 30_000.0
-"""After the last jump the first final block comes within this time."""
+"""Time limit for the first final block after the last jump."""
 EVENTS_MAX = 4_000_000
 WAKE_MS = 1_000.0
-"""A node looks at its clock at least this often."""
+"""The longest time between two looks of a node at its clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class Jump:
-    """Clocks jump by `ms`, back where that is negative."""
+    """A jump of some clocks by `ms`; negative: backwards."""
 
     at_ms: float
     nodes: tuple[int, ...]
@@ -29,7 +29,7 @@ class Jump:
 
 
 def draw_jumps(rng: random.Random, nodes: int, calm_ms: float) -> tuple[Jump, ...]:
-    """One to three jumps; half of them are taken back later, as by an operator who sets the clock right."""
+    """Draws one to three jumps. Half of them are undone later, as by an operator who corrects the clock."""
     jumps: list[Jump] = []
     for _ in range(rng.randint(1, 3)):
         count = rng.choice([1, (nodes - 1) // 3 + 1, nodes])
@@ -44,7 +44,7 @@ def draw_jumps(rng: random.Random, nodes: int, calm_ms: float) -> tuple[Jump, ..
 
 
 def schedule_jumps(world: "World", jumps: tuple[Jump, ...]) -> None:
-    """Puts jumps into a world."""
+    """Schedules jumps in a world."""
     for jump in jumps:
         world.after_ms(jump.at_ms, _jump, world, jump)
 
@@ -56,7 +56,7 @@ def _jump(world: "World", jump: Jump) -> None:
 
 
 def play_on(world: "World") -> str:
-    """Plays on after the last jump, up to a final block; what it failed to reach, or nothing."""
+    """Plays on after the last jump, up to a final block. Returns what it failed to reach, or an empty string."""
     world.events_max = EVENTS_MAX
     height = world.checkers.final_height
     if world.run(world.now / 1e6 + RECOVERED_MS, lambda: world.checkers.final_height > height):

@@ -1,7 +1,7 @@
 """The clock of a simulated world, and the driver of each node's core in it.
 
-Invariants: time only moves by events; equal times run in the order in which they were scheduled; what a dead process
-had scheduled never runs (each start of a node is an incarnation of its own).
+Invariants: time only moves by events. Events at equal times run in the order in which they were scheduled. A dead
+process's scheduled calls never run: each start of a node is a new incarnation.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from rustorium.consensus.vocabulary import Input, Tick
 WAKE_NS = 30_000
 DRAIN_LIMIT = 64
 EVENTS_MAX = 400_000
-"""An ordinary run that needs more has run away: a bug, never a slow network."""
+"""Limit of events: an ordinary run that needs more is a bug, never a slow network."""
 
 
 class SimulatedPort(ShardPort, Protocol):
@@ -26,11 +26,11 @@ class SimulatedPort(ShardPort, Protocol):
 
     @property
     def view(self) -> int:
-        """That which the core said last that it is in."""
+        """The view that the core last entered."""
         ...
 
     def waiting(self) -> bool:
-        """Whether inputs wait."""
+        """Checks whether inputs wait."""
         ...
 
 
@@ -45,9 +45,9 @@ class Node:
         self.tick_at: int | None = None
         self.waking = False
         self.busy_until = 0
-        """Until when the core's thread works."""
+        """The time until which the core's thread is busy."""
         self.busy_ns = 0
-        """For how long it has worked, of all its processes."""
+        """Total working time of the core's thread, over all processes."""
         self.crash_after_effects: int | None = None
         self.steps_by_view: Counter[int] = Counter()
 
@@ -64,11 +64,11 @@ class Engine(Generic[N]):
         self.events = 0
         self.events_max = EVENTS_MAX
         self.step_ns = 0
-        """What a step of a core costs its thread."""
+        """Time that a step of a core costs its thread."""
         self.counts: Counter[str] = Counter()
         self.inputs_seen: list[tuple[int, int, Input]] | None = None
         self.sink: Callable[[str], None] | None = None
-        """Takes each line of the event log."""
+        """Called with each line of the event log."""
         self._queue: list[tuple[int, int, Callable[..., None], tuple[object, ...]]] = []
         self._scheduled = 0
         self._log = hashlib.blake2b(digest_size=16)
@@ -83,7 +83,8 @@ class Engine(Generic[N]):
         self.at(self.now + int(delay_ms * NS_PER_MS), call, *arguments)
 
     def run(self, until_ms: float, done: Callable[[], bool] | None = None, check_every: int = 32) -> bool:
-        """Runs to that time, or until `done`, asked every so many events, says so; returns whether it did."""
+        """Runs to that time, or until `done()` is true, which is called every `check_every` events. Returns whether it
+        became true."""
         limit = int(until_ms * NS_PER_MS)
         queue = self._queue
         while queue and queue[0][0] <= limit:
@@ -105,7 +106,7 @@ class Engine(Generic[N]):
             self.sink(line)
 
     def hash(self) -> str:
-        """Covers every line of the event log: every input of every core with its time, at least."""
+        """Returns the hash of the event log, which has at least every input of every core with its time."""
         return self._log.hexdigest()
 
     # ---- processes
@@ -115,14 +116,14 @@ class Engine(Generic[N]):
         raise NotImplementedError
 
     def crash(self, index: int) -> None:
-        """kill -9: the process is gone, the page cache stays."""
+        """Kills a process as by `kill -9`: the process is gone, the page cache stays."""
         node = self.nodes[index]
         if node.port is not None:
             node.port = node.replica = None
             node.incarnation += 1
 
     def later(self, index: int, incarnation: int, delay_ms: float, call: Callable[..., None], *args: object) -> None:
-        """Schedules a call of a process, which dies with it."""
+        """Schedules a call of a process; it never runs if the process dies first."""
         self.at(self.now + int(delay_ms * NS_PER_MS), self._if_alive, index, incarnation, call, args)
 
     def _if_alive(self, index: int, incarnation: int, call: Callable[..., None], args: tuple[object, ...]) -> None:
@@ -152,7 +153,7 @@ class Engine(Generic[N]):
         self._arm(node)
 
     def _feed(self, node: N, event: Input) -> bool:
-        """One step of one core; False when the node dies in the middle of its effects."""
+        """Runs one step of one core; returns `False` if the node dies in the middle of its effects."""
         assert node.port is not None
         assert node.replica is not None
         self.note(f"{self.now}:{node.index}:{event!r}")

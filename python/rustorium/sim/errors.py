@@ -1,4 +1,4 @@
-"""What ends a run: an invariant that doesn't hold."""
+"""The error that ends a run: a broken invariant."""
 
 
 class BreachError(AssertionError):

@@ -1,7 +1,6 @@
 """Reads votes and headers out of canonical bytes: a second reader, for checkers that don't call what they check.
 
-Invariants: knows the encoding of what it reads and no rule; bytes that don't fit are an error of the test, not of a
-peer.
+Invariants: the reader knows the encoding and no rule; bytes that don't fit are an error of the test, not of a peer.
 """
 
 import struct
@@ -11,27 +10,27 @@ from typing import NamedTuple
 
 NOTARIZE, NULLIFY, FINALIZE = 0, 1, 2
 CHANGES_BIT = 1 << 31
-"""Of the length of what a vote says of held batches: lanes that changed, each with its index."""
+"""Flag in the length of a vote's list of held batches: only lanes that changed follow, each with its index."""
 PROPOSAL, VOTE, CERTIFICATE, HEARTBEAT, BATCH_TAG, REQUEST = 0, 1, 2, 3, 5, 7
 BLOCK, BATCH = 0, 1
-"""What is asked for by its digest."""
+"""The tags of questions that ask by digest."""
 _BODY = struct.Struct("<32sIQQB32s")
 """chain, shard, epoch, view, kind, block"""
 BODY_BYTES = _BODY.size
 SIGNATURE_BYTES = 64
 VOTE_BYTES = BODY_BYTES + 2 + SIGNATURE_BYTES
 BATCH_HEAD_BYTES = 32 + 4 + 8 + 2 + 8 + 32
-"""chain, shard, epoch, author, seq, digest of the one before; transactions follow"""
+"""chain, shard, epoch, author, seq, digest of the previous batch; transactions follow"""
 REPORT_BYTES = 2 * (8 + 32)
 _HEADER = struct.Struct("<H32sIQQQ32sQHQ32sI")
 """version, chain, shard, epoch, view, height, parent, parent view, proposer, time, payload root, count of cursors"""
 VIEW_AT, PROPOSER_AT, TIME_AT = 46, 102, 104
-"""Where a header says so."""
+"""Offsets of these fields in a header."""
 CURSORS_AT = _HEADER.size
-"""Where a header's cursors begin: next seq and tip of each lane."""
+"""Offset of a header's cursors: next seq and tip of each lane."""
 CURSOR_BYTES = 40
 _MIDDLE = struct.Struct("<IQQ32sB")
-"""transactions, work, load, set, kind of end; behind a closing block's the boundary's digest"""
+"""transactions, work, load, set, kind of end; in a closing block, the boundary's digest follows"""
 _CLOSING = 2
 _CLAIMS = struct.Struct("<32s32s32sQ32sB")
 """next set, parameters, shard map, claimed height and root, kind of state claim"""
@@ -52,7 +51,7 @@ class SeenVote(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SeenHeader:
-    """What a block's header says."""
+    """Content of a block's header."""
 
     epoch: int
     view: int
@@ -69,18 +68,18 @@ class SeenHeader:
     rooted: tuple[int, bytes] | None
     """Height and state root."""
     tips: tuple[bytes, ...] = ()
-    """Digest of the last listed batch of each lane; zeros where none is."""
+    """Digest of the last listed batch of each lane; zeros if none is listed."""
 
 
 def read_vote(raw: bytes, at: int = 0) -> SeenVote:
-    """The signed vote that begins there."""
+    """Reads the signed vote at this offset."""
     _, _, epoch, view, kind, block = _BODY.unpack_from(raw, at)
     (signer,) = struct.unpack_from("<H", raw, at + _BODY.size)
     return SeenVote(epoch, view, kind, block, signer, raw[at + _BODY.size + 2 : at + VOTE_BYTES])
 
 
 def read_header(raw: bytes, at: int = 0) -> tuple[SeenHeader, int]:
-    """The header that begins there, and where it ends."""
+    """Reads the header at this offset; returns it with the offset of its end."""
     _, _, _, epoch, view, height, parent, parent_view, proposer, time_ms, _, cursors = _HEADER.unpack_from(raw, at)
     at += _HEADER.size
     tips = tuple(raw[at + lane * CURSOR_BYTES + 8 : at + (lane + 1) * CURSOR_BYTES] for lane in range(cursors))
@@ -112,7 +111,7 @@ def read_header(raw: bytes, at: int = 0) -> tuple[SeenHeader, int]:
 
 
 def certificate_end(raw: bytes, at: int) -> int:
-    """The end of the optional certificate that begins there."""
+    """Returns the end of the optional certificate at this offset."""
     if not raw[at]:
         return at + 1
     at += 1 + _BODY.size
@@ -121,13 +120,13 @@ def certificate_end(raw: bytes, at: int) -> int:
 
 
 def certified_in(raw: bytes) -> SeenVote:
-    """What a certificate certifies, as a vote of nobody."""
+    """Returns what a certificate certifies, as a vote with a placeholder signer."""
     _, _, epoch, view, kind, block = _BODY.unpack_from(raw)
     return SeenVote(epoch, view, kind, block, 0, b"")
 
 
 def votes_in(frame: bytes) -> Iterator[SeenVote]:
-    """The sender's own votes in a frame of the consensus class, but for a proposal's."""
+    """Yields the sender's own votes in a frame of the consensus class, except for a proposal's."""
     if frame[0] == VOTE:
         yield read_vote(frame, 1)
     elif frame[0] == HEARTBEAT:
@@ -138,37 +137,39 @@ def votes_in(frame: bytes) -> Iterator[SeenVote]:
 
 
 def proposed_in(frame: bytes) -> tuple[SeenHeader, bytes, bytes] | None:
-    """A proposal's header, the header's bytes, and the proposer's signature on its vote; None in other frames."""
+    """Returns a proposal's header, the header's bytes, and the proposer's signature on its vote; `None` for other
+    frames."""
     if frame[0] != PROPOSAL:
         return None
     header, end = read_header(frame, 1)
     at = end
     (count,) = struct.unpack_from("<I", frame, at)
     if count:
-        return header, frame[1:end], b""  # the signature stands behind transactions, which this reader doesn't know
+        return header, frame[1:end], b""  # the signature follows the transactions, which this reader can't parse
     return header, frame[1:end], frame[at + 4 : at + 68]
 
 
 def wanted_in(frame: bytes) -> bytes | None:
-    """What a question asks for by digest, but for the question's number; None in other frames."""
+    """Returns what a question asks for by digest, without the question's number; `None` for other frames."""
     return frame[9:] if frame[0] == REQUEST and frame[9] in (BLOCK, BATCH) else None
 
 
 def carry_at(vote_frame: bytes) -> int:
-    """Where a vote's frame says whether it carries a certificate."""
+    """Returns the offset of the flag that says whether a vote's frame carries a certificate."""
     at = 1 + VOTE_BYTES + REPORT_BYTES
     return at + held_bytes(vote_frame, at)
 
 
 def held_bytes(frame: bytes, at: int) -> int:
-    """The length of what a vote's frame says of held batches there: all lanes' counts, or those that changed."""
+    """Returns the length of a vote's list of held batches: the counts of all lanes, or of those that changed."""
     (length,) = struct.unpack_from("<I", frame, at)
     changes = length & CHANGES_BIT
     return 4 + int(length & ~CHANGES_BIT) * (10 if changes else 8)
 
 
 def notarization_at(proposal_frame: bytes) -> int | None:
-    """Where a proposal's frame says whether it carries its parent's; None where transactions stand before it."""
+    """Returns the offset of the flag that says whether a proposal's frame carries its parent's notarization; `None` if
+    transactions precede it."""
     proposed = proposed_in(proposal_frame)
     if proposed is None or not proposed[2]:
         return None

@@ -1,7 +1,7 @@
 """The network between nodes: delay, jitter, loss, duplicates, reordering and partitions, until it calms.
 
-Invariants: a message is only ever delayed, copied or dropped, never altered, and its sender is always known (mutual
-authentication); every fault that really hit a message is counted.
+Invariants: a message is only ever delayed, copied or dropped, never altered. Its sender is always known (mutual
+authentication). Every fault that really hit a message is counted.
 """
 
 import random
@@ -38,11 +38,11 @@ class Links:
         self._faults, self._islands = CALM, None
 
     def partition(self, islands: list[int] | None) -> None:
-        """Node i hears node j only when islands[i] == islands[j]; None joins all again."""
+        """Parts the network: node i hears node j only if `islands[i] == islands[j]`. `None` joins all again."""
         self._islands = islands
 
     def arrivals(self, now: int, source: int, target: int) -> list[int]:
-        """When a message sent now arrives: no time if it is lost, two if it is duplicated."""
+        """Returns the arrival times of a message sent now: none if it is lost, two if it is duplicated."""
         rng, faults, counts = self._rng, self._faults, self._counts
         if self._islands is not None and self._islands[source] != self._islands[target]:
             counts["partition"] += 1
@@ -68,9 +68,9 @@ class Links:
         return times
 
     def _in_order(self, source: int, target: int, at: int) -> int:
-        """A stream delivers in order, so a delayed message holds up those behind it."""
+        """Delays a message behind earlier ones: a stream delivers in order."""
         at = max(at, self._last_arrival.get((source, target), 0))
         if at < self._loose.get((source, target), 0):
-            self._counts["reorder"] += 1  # it overtakes one that was sent before it
+            self._counts["reorder"] += 1  # this message overtakes an earlier one
         self._last_arrival[source, target] = at
         return at

@@ -1,4 +1,4 @@
-"""Plays many seeds, on so many processes at once.
+"""Plays many seeds, on several processes at once.
 
 Invariants: reports come in the order of the seeds, and are those that a single process would give.
 """
@@ -11,11 +11,11 @@ from typing import TypeVar
 R = TypeVar("R")
 
 AHEAD = 4
-"""Seeds under way or done for each process, before the oldest report is taken."""
+"""Number of seeds under way or done, per process, before the oldest report is taken."""
 
 
 def play(run: Callable[[int], R], seeds: Iterable[int], jobs: int) -> Iterator[R]:
-    """`run` for each seed; with more than one job it must be a function that can be pickled."""
+    """Yields `run(seed)` for each seed. With more than one job, `run` must be a function that can be pickled."""
     if jobs <= 1:
         yield from map(run, seeds)
         return

@@ -1,6 +1,6 @@
 """The chain of a simulated net: keys, genesis and accounts, all made from names.
 
-Invariants: the same shape gives the same bytes; nobody's key is drawn at random.
+Invariants: the same shape gives the same bytes; no key is drawn at random.
 """
 
 import hashlib
@@ -21,13 +21,13 @@ STORAGE_BYTES = 1 << 30
 
 
 def seed_of(*name: object) -> bytes:
-    """The seed of a key, by its name."""
+    """Returns the seed of a key, by its name."""
     return hashlib.blake2b(" ".join(map(str, name)).encode(), digest_size=32).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who signs transactions."""
+    """A signer of transactions."""
 
     seed: bytes
     address: str
@@ -46,11 +46,11 @@ class Net:
     """A chain and its nodes' keys."""
 
     n: int
-    """The first so many nodes are the first committee."""
+    """Size of the first committee, which has the first nodes."""
     genesis: bytes
     chain: str
     accounts: tuple[Account, ...]
-    """The last one is the operator's; the one before it, where there is one, that of a validator's owner."""
+    """The last account is the operator's. The one before it is a validator's owner's, if there is one."""
     owner: int | None
     """The node whose owner has an account."""
     asset: str
@@ -60,16 +60,16 @@ class Net:
 
     @staticmethod
     def validator_seed(node: int, number: int = 0) -> bytes:
-        """The seed of a node's validator key; its next one has the next number."""
+        """Returns the seed of a node's validator key number `number`."""
         return seed_of("validator", node, number)
 
     def validator_key(self, node: int, number: int = 0) -> bytes:
-        """The public half."""
+        """Returns the public half of that key."""
         return _native.public_key(self.validator_seed(node, number))
 
     @staticmethod
     def validator(node: int) -> dict[str, Any]:
-        """A node as a committee's member, with its first key."""
+        """Describes a node as a committee's member, with its first key."""
         return {
             "name": f"node-{node}",
             "validator_key": _native.public_key(seed_of("validator", node, 0)).hex(),
@@ -79,7 +79,8 @@ class Net:
         }
 
     def possession(self, node: int, number: int) -> dict[str, Any]:
-        """What shows that a node holds its `number`th validator key: a part of an operation; none under version 1."""
+        """Returns the proof that a node holds its validator key number `number`, as a part of an operation; empty under
+        version 1."""
         if self.version == 1:
             return {}
         seeds, owner = (seed_of("validator", node, number), seed_of("node", node)), seed_of("owner", node)
@@ -87,7 +88,7 @@ class Net:
         return {"possession": json.loads(proof)}
 
     def sign(self, account: int, nonce: int, operations: list[dict[str, Any]], expires_ms: int = EXPIRES_MS) -> Signed:
-        """An account's transaction with this nonce."""
+        """Signs an account's transaction with this nonce."""
         seed = self.accounts[account].seed
         made = _native.build_transaction(
             seed, self.chain, REGION, nonce, expires_ms, None, json.dumps(operations, separators=(",", ":"))
@@ -104,8 +105,8 @@ def make_net(
     version: int = 2,
     owner: int | None = None,
 ) -> Net:
-    """A net of `nodes`, of which the first `n` are validators; `parameters` are those that differ from the default. The
-    owner of node `owner` has an account besides; epochs then have the age that they have by default."""
+    """Makes a net of `nodes`, of which the first `n` are validators. `parameters` are those that differ from the
+    default. The owner of node `owner` has an account too; epochs then have their default minimum age."""
     node_keys = [_native.public_key(seed_of("node", index)) for index in range(nodes)]
     seeds = [seed_of("account", index) for index in range(accounts)]
     if owner is not None:

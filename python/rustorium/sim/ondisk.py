@@ -1,7 +1,7 @@
-"""What a node's journal has on disk, as seen from outside: what a vote that leaves may rest on (R21).
+"""A node's journal as an outside observer knows it: everything on disk that a departing vote may rest on (R21).
 
-Invariants: reads and hashes by itself, with nothing of the extension but plain BLAKE3; knows what was synced once,
-also where the journal has let go of it since; a power cut takes nothing of it.
+Invariants: this module reads and hashes by itself, with nothing of the extension but plain BLAKE3. It remembers
+everything that was ever synced, even if the journal has dropped it since; a power cut removes nothing of it.
 """
 
 from collections.abc import Iterable
@@ -23,12 +23,12 @@ NO_BATCH = bytes(32)
 
 
 def block_digest(header: bytes) -> bytes:
-    """The digest of a block with this header."""
+    """Returns the digest of a block with this header."""
     return _native.value_hash(b"rustorium/header/v1\0" + header)
 
 
 def batch_digest(batch: bytes) -> bytes:
-    """The digest of a batch: of all but its author's signature, with which it ends."""
+    """Returns the digest of a batch: a hash of all but its author's signature, with which it ends."""
     return _native.value_hash(b"rustorium/batch/v1\0" + batch[:-SIGNATURE_BYTES])
 
 
@@ -43,11 +43,11 @@ class OnDisk:
         self._final_view = 0
 
     def final(self, view: int) -> None:
-        """The store has all final blocks up to this view on disk: votes up to it rest on nothing else."""
+        """Notes that the store has all final blocks up to this view on disk: votes up to it need nothing else."""
         self._final_view = max(self._final_view, view)
 
     def synced(self, records: Iterable[tuple[int, bytes]]) -> None:
-        """These records are on disk."""
+        """Notes records that are on disk."""
         for kind, raw in records:
             if kind == VOTE:
                 self._votes.add(read_vote(raw).signature)
@@ -64,12 +64,12 @@ class OnDisk:
         return vote.signature in self._votes
 
     def certifies(self, epoch: int, view: int, kind: int, block: bytes) -> bool:
-        """Whether it has a certificate of such votes."""
+        """Checks whether the journal has a certificate of such votes."""
         return (epoch, view, kind, block) in self._certified
 
     def lacks_for_notarize(self, vote: SeenVote) -> str:
-        """What of the block and its payload isn't on disk; empty where nothing is missing. A parent that isn't there
-        either hides which batches are new: then the block alone is asked for."""
+        """Returns what of the block and its payload isn't on disk; empty if nothing is missing. Without the parent's
+        header it is unknown which batches are new; then only the block is required."""
         if vote.view <= self._final_view:
             return ""
         header = self._blocks.get(vote.block)
@@ -82,6 +82,6 @@ class OnDisk:
         return "a batch of its payload" if any(tip not in self._batches for tip in new) else ""
 
     def lacks_for_finalize(self, vote: SeenVote) -> str:
-        """Whether the notarization isn't on disk."""
+        """Returns "its notarization" if that isn't on disk, otherwise an empty string."""
         held = vote.view <= self._final_view or self.certifies(vote.epoch, vote.view, NOTARIZE, vote.block)
         return "" if held else "its notarization"

@@ -1,6 +1,6 @@
 """All ways to cut a network apart, in one order.
 
-Invariants: every partition of a set appears once; the order never changes, so that a number names one.
+Invariants: every partition of a set appears once; the order never changes, so a number names a partition.
 """
 
 from functools import lru_cache
@@ -8,10 +8,10 @@ from functools import lru_cache
 
 @lru_cache(maxsize=8)
 def set_partitions(size: int, islands_max: int | None = None) -> tuple[tuple[int, ...], ...]:
-    """The partitions of `size` nodes into at most so many islands: for each node the number of its island.
+    """Returns the partitions of `size` nodes into at most `islands_max` islands: for each node the number of its
+    island.
 
-    Islands are numbered by their first node. The first partition is the whole.
-    """
+    Islands are numbered by their first node. The first partition is the whole."""
     grown: list[tuple[int, ...]] = [()]
     for _ in range(size):
         grown = [

@@ -1,7 +1,7 @@
 """`ReleasePort`: the release stages of one node behind the port, for one incarnation.
 
-Invariants: nothing is decided or altered here; frames go to the world, stages end when the node's pace says so; what
-the node has on disk is told to the checkers before what rests on it leaves.
+Invariants: the port decides and alters nothing. Frames go to the world; stages end when the node's pace says so. The
+checkers learn what the node has on disk before anything that rests on it leaves.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,8 @@ Turned = tuple[
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How long a node's stages take, and up to half as much again; with prices, checks and executions take those."""
+    """Durations of a node's stages, each drawn up to half as long again. With prices, checks and executions take those
+    instead."""
 
     sync_ms: float = 0.2
     check_ms: float = 0.1
@@ -44,7 +45,7 @@ class Pace:
     root_ms: float = 2.0
     keep_ms: float = 300.0
     slower: float = 1.0
-    """How many times longer than its price a thread's work takes, beside the shard's."""
+    """Factor on the prices of threads' work, except the shard's."""
 
     def of(self, stage: int) -> float:
         return (self.sync_ms, self.check_ms, self.execute_ms, self.root_ms, self.keep_ms)[stage]
@@ -52,7 +53,7 @@ class Pace:
 
 SLOW = Pace(sync_ms=6.0, check_ms=2.0, execute_ms=25.0, root_ms=60.0, keep_ms=900.0, slower=25.0)
 VERIFIERS = 2
-"""Threads that check signatures, as on a machine of four cores."""
+"""Number of threads that check signatures, as on a machine of four cores."""
 
 
 class ReleasePort:
@@ -69,7 +70,7 @@ class ReleasePort:
         self.passed_over: tuple[int, ...] = ()
         """The leaders that the core passes over."""
         self.epoch = -1
-        """That which the core is in; −1 before it has said so."""
+        """The core's epoch; −1 before the core has named one."""
         self.height = 0
         self.native = _native.SimNode(
             world.net.native,
@@ -84,14 +85,14 @@ class ReleasePort:
         )
 
     def begin(self) -> None:
-        """What the start itself brought about."""
+        """Takes over the results of the start itself."""
         self._node.seen_records = 0
         self._on_disk()
         self._executed()
         self._take(self.native.started(*self._clock()))
 
     def _clock(self) -> tuple[int, int]:
-        """Monotonic µs and Unix ms."""
+        """Returns monotonic µs and Unix ms."""
         now = self._world.now
         return now // NS_PER_US, START_MS + 1 + now // NS_PER_MS + self._node.clock_ms
 
@@ -129,7 +130,7 @@ class ReleasePort:
     # ---- what the world brings
 
     def frame(self, source: int, stream: int, frame: bytes) -> None:
-        """A frame came in on the link from a node."""
+        """Takes a frame that came in on the link from a node."""
         try:
             turned = self.native.frame(*self._clock(), source, stream, frame)
         except ValueError:
@@ -138,7 +139,7 @@ class ReleasePort:
         self._take(turned)
 
     def asked(self, peer: int, stream: int, frame: bytes) -> bytes | None:
-        """What the node answers to a peer's question, for a look at it when the run is over."""
+        """Returns the node's answer to a peer's question, for inspection after the run."""
         _, wall_ms = self._clock()
         turned: Turned = self.native.frame(*self._clock(), peer, stream, frame)
         for _ in range(TURNS_MAX):
@@ -147,19 +148,19 @@ class ReleasePort:
                     return said
             if turned[3] is None:
                 break
-            turned = self.native.tick(turned[3], wall_ms)  # it was busy
+            turned = self.native.tick(turned[3], wall_ms)  # the node was busy
         return None
 
     def link(self, peer: int, up: bool) -> None:
-        """A link came up or went down."""
+        """Tells the node that a link came up or went down."""
         self._take(self.native.link(*self._clock(), peer, up))
 
     def look(self) -> None:
-        """The node wakes up without anything that came, and sees what its clock says."""
+        """Wakes the node without any input, so that it sees what its clock says."""
         self._take(self.native.tick(*self._clock()))
 
     def client(self, raw: bytes, until: str, tag: int) -> None:
-        """A client hands in a transaction and waits."""
+        """Submits a client's transaction, which waits for its end."""
         self._take(self.native.client(*self._clock(), raw, until, tag))
 
     def _end(self, stage: int, thread: int) -> None:
@@ -174,14 +175,14 @@ class ReleasePort:
         self._take(turned)
 
     def _on_disk(self) -> None:
-        """R21, seen from outside: what the journal has on disk by now."""
+        """Tells the checkers what the journal has on disk by now (R21)."""
         node = self._node
         node.seen_records, records = node.disk.synced_records(node.seen_records)
         self._world.checkers.synced(node.index, records)
 
     def _stored(self) -> None:
         tip, (_, unsynced) = self._node.disk.tip(), self._node.disk.unsynced()
-        # Pruning, which follows a sync, is one write; a sync that failed leaves the two of a height at least.
+        # Pruning, which follows a sync, is one write. A failed sync leaves at least the two writes of a height.
         if tip is not None and unsynced <= 1:
             self._world.checkers.stored(self._node.index, read_header(tip[2])[0].view)
 
@@ -220,7 +221,7 @@ class ReleasePort:
             self._world.process_at(self._node.index, self._incarnation, at, self._tick, at)
 
     def _take(self, turned: Turned) -> None:
-        """What a call brought about."""
+        """Carries out the results of a call: frames to send, stages begun, answers, wake-ups and the deadline."""
         world, index = self._world, self._node.index
         busy_us, sent, begun, deadline_us, wakes, answers = turned
         if sent:

@@ -27,6 +27,6 @@ PRICES = {
     "transaction": 13395,
     "kib": 888,
 }
-"""Of the data plane's threads, by what they do: `Item` in crates/sim says what each name means."""
+"""Prices of the data plane's threads, by kind of work: `Item` in crates/sim says what each name means."""
 CORE_STEP_NS = 12890
-"""A step of the consensus core."""
+"""The price of one step of the consensus core."""

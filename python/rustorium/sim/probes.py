@@ -1,6 +1,6 @@
-"""What a node keeps of a peer, asked over the wire as that peer could; and what its core keeps.
+"""Checks on a node's memory of a peer, read over the wire as that peer could, and on its core's memory.
 
-Invariants: a probe changes nothing that the run's log covers: it is asked when the run is over.
+Invariants: a probe changes nothing that the run's log covers; it is sent after the run.
 """
 
 import struct
@@ -20,12 +20,12 @@ OF_BLOCK, OF_SIGNATURES = b"\0", b"\4"
 NOT_HELD, SIGNATURES = 0, 5
 NUMBER = b"probing!"
 VIEWS_AHEAD = 64
-"""How far beyond its own view, or the newest certified one, a node looks."""
+"""Number of views beyond its own, or the newest certified one, for which a node accepts votes and blocks."""
 CORE_ENTRIES_MAX = 2_000
 
 
 def votes_held(port: "ReleasePort", peer: int) -> list[SeenVote]:
-    """The peer's votes that a node holds."""
+    """Returns the peer's votes that a node holds."""
     answer = port.asked(peer, SYNC, REQUEST + NUMBER + OF_SIGNATURES + bytes(8))
     if answer is None or answer[9] != SIGNATURES:
         return []
@@ -35,13 +35,13 @@ def votes_held(port: "ReleasePort", peer: int) -> list[SeenVote]:
 
 
 def holds_block(port: "ReleasePort", peer: int, block: bytes) -> bool:
-    """Whether a node holds a block, or did and executed it."""
+    """Checks whether a node holds a block, or has held and executed it."""
     answer = port.asked(peer, SYNC, REQUEST + NUMBER + OF_BLOCK + block)
     return answer is not None and answer[9] != NOT_HELD
 
 
 def entries(thing: object) -> int:
-    """How many entries the containers of a core have, all together."""
+    """Counts the entries of all containers in a core."""
     match thing:
         case dict():
             return len(thing) + sum(entries(value) for value in thing.values())
@@ -55,7 +55,7 @@ def entries(thing: object) -> int:
 
 
 def judge_memory(world: "World") -> None:
-    """That floods of views to come have left no more than the windows let in."""
+    """Checks that floods of votes and blocks for future views have left no more than the windows allow."""
     for number, actor in world.actors.items():
         if not isinstance(actor, Spammer):
             continue

@@ -23,7 +23,7 @@ from rustorium.sim.world import World
 
 SETTLE_MS = 40_000.0
 SAFETY_MS = 12_000.0
-"""A safety run goes on until it has its heights, or so long: nobody promises that it gets anywhere."""
+"""Time limit of a safety run: it ends when it has its heights, but no progress is promised."""
 REST_MS = 1_500.0
 IDLE_MS = 1_000.0
 CALM_GAP_MS = 20.0
@@ -33,7 +33,7 @@ TWINS_MS = 800.0
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one run came to."""
+    """Result of one run."""
 
     seed: int
     mode: Mode
@@ -42,15 +42,15 @@ class Report:
     height: int
     epoch: int
     transactions: int
-    """Those that clients were told to be final."""
+    """Number of transactions that clients were told are final."""
     virtual_ms: float
     events: int
     traitors: tuple[tuple[int, str, int], ...]
-    """Number, kind, and how often it did something; of an idle one the faults tell too."""
+    """Number, kind, and count of its acts; the faults count idle ones too."""
     faults: tuple[tuple[str, int], ...]
-    """Faults that really happened, with how often, and what else was counted."""
+    """Faults that really happened, with their counts, and other counts."""
     calls: tuple[tuple[str, int], ...]
-    """Calls into the release extension, by what they asked for."""
+    """Calls into the release extension, by name."""
     log_hash: str
 
     @property
@@ -58,15 +58,15 @@ class Report:
         return not self.failure
 
     def name(self) -> str:
-        """What repeats the run."""
+        """Returns the name that identifies the run."""
         return f"seed {self.seed} {self.mode.value} nodes {self.shape.nodes} heights {self.shape.heights}"
 
     def repeat(self) -> str:
-        """The command that repeats it."""
+        """Returns the command that repeats the run."""
         return f"rustorium-node sim replay '{self.name()}'"
 
     def row(self) -> dict[str, Any]:
-        """Its fields, and how to repeat it, for JSON."""
+        """Returns the report's fields, and the command that repeats the run, for JSON."""
         facts = {"ok": self.ok, "mode": self.mode.value, "faults": dict(self.faults), "calls": dict(self.calls)}
         return asdict(self) | facts | {"repeat": self.repeat()}
 
@@ -88,7 +88,7 @@ _LINE = re.compile(r"seed (\d+) ([\w-]+) nodes (\d+) heights (\d+)(?:.*; hash ([
 
 
 def read_line(line: str) -> tuple[int, Mode, Shape, str | None]:
-    """Seed, mode, shape and hash of a printed line, or of its beginning. Errors: UsageError."""
+    """Parses seed, mode, shape and hash of a printed line, or of its beginning. Errors: UsageError."""
     found = _LINE.search(line)
     modes = [mode.value for mode in Mode]
     if found is None or found[2] not in modes:
@@ -119,7 +119,7 @@ def run_seed(
         settled = not failure and plan.mode is not Mode.SAFETY
         judge_bounds(world, settled=settled, under_way=0 if settled else clients.handed_in)
         judge_epochs(world, plan.terms)
-    except AssertionError as breach:  # a BreachError, or the core's own
+    except AssertionError as breach:  # a BreachError, or one of the core's own assertions
         failure = str(breach) or f"assertion after {world.events} events"
     return Report(
         seed,
@@ -139,14 +139,14 @@ def run_seed(
 
 
 def missing_kinds(reports: list[Report]) -> list[str]:
-    """Fault kinds that none of these runs really had."""
+    """Returns the kinds of faults that none of these runs really had."""
     seen = {kind for report in reports for kind, _ in report.faults}
     kinds = EPOCH_FAULT_KINDS if any(report.mode is Mode.EPOCHS for report in reports) else FAULT_KINDS
     return [kind for kind in kinds if kind not in seen]
 
 
 def _play(world: World, plan: Plan, clients: Clients) -> str:
-    """Runs it to its end; what it failed to reach, or nothing."""
+    """Plays a run to its end. Returns what it failed to reach, or an empty string."""
     heights = plan.shape.heights
     if plan.terms is not None:
         plan.terms.schedule(world, clients)
@@ -181,7 +181,7 @@ def _play(world: World, plan: Plan, clients: Clients) -> str:
 
 
 def _play_twins(world: World, scenario: Scenario, clients: Clients) -> None:
-    """Nodes first ask what they signed; then the scenario's views, each with its partition."""
+    """Lets nodes first ask what they signed, then plays the scenario's views, each with its partition."""
     world.run(ASKED_MS)
     bars = Bars(world, scenario)
     world.bars = bars
@@ -191,14 +191,14 @@ def _play_twins(world: World, scenario: Scenario, clients: Clients) -> None:
 
 
 def _traitors(world: World) -> tuple[tuple[int, str, int], ...]:
-    """What they did; who did nothing at all is counted, too."""
+    """Returns the traitors' acts, and counts the traitors that did nothing."""
     acted = tuple((number, actor.kind, actor.acts.total()) for number, actor in sorted(world.actors.items()))
     world.counts["idle traitor"] += sum(not acts for _, _, acts in acted)
     return acted
 
 
 def calm(world: World) -> None:
-    """The network calms, disks work, and every node runs."""
+    """Calms the network, repairs disks and starts every node."""
     world.links.calm()
     world.boundary_faults = []
     for node in world.nodes:
@@ -209,7 +209,8 @@ def calm(world: World) -> None:
 
 
 def settled(world: World, clients: Clients) -> bool:
-    """Every client has its answers, every honest node the same tip, and no claim of a result or a root is owed."""
+    """Checks whether every client has its answers, every honest node has the same tip, and no claim of a result or a
+    root is owed."""
     if clients.waiting():
         return False
     ports = world.ports()
@@ -219,8 +220,8 @@ def settled(world: World, clients: Clients) -> bool:
 
 
 def _as_wanted(world: World, port: ReleasePort) -> bool:
-    """Whether a node is in the newest epoch, and that has the committee that is wanted. An owner's wish alone ends no
-    epoch before its age is over (R45), which no run lasts."""
+    """Checks whether a node is in the newest epoch, and that epoch has the wanted committee. An owner's request alone
+    ends no epoch before its minimum age (R45), which is longer than any run."""
     node = world.nodes[port.number]
     wanted = node.disk.wanted()
     if port.epoch != world.checkers.epoch or wanted is None:
@@ -232,7 +233,7 @@ def _as_wanted(world: World, port: ReleasePort) -> bool:
 
 
 def _restless(world: World) -> str:
-    """What an idle chain goes on making; empty where it comes to rest."""
+    """Returns what an idle chain still makes; empty if it comes to rest."""
     world.run(world.now / 1e6 + REST_MS)
     before = (world.checkers.final_height, max(port.view for port in world.ports()))
     world.run(world.now / 1e6 + IDLE_MS)
@@ -241,7 +242,7 @@ def _restless(world: World) -> str:
 
 
 def _clockless(world: World, terms: Terms) -> str:
-    """Whether the clock ends no epoch any more; empty where it does."""
+    """Returns an error if the clock ends no epoch any more; empty if it does."""
     assert terms.epoch_ms is not None
     first = world.checkers.epoch
     world.run(world.now / 1e6 + 2 * terms.epoch_ms + IDLE_MS)
@@ -249,7 +250,7 @@ def _clockless(world: World, terms: Terms) -> str:
 
 
 def _judge(world: World) -> None:
-    """What is looked at once, at the end."""
+    """Runs the checks that are made once, at the end."""
     judge_memory(world)
     headers = {block.header.height: block.header for block in world.checkers.final_chain()}
     for node in world.nodes:

@@ -1,7 +1,7 @@
-"""What happens in a run of the release stages: which faults a seed draws, and when they strike.
+"""The plan of a run of the release stages: which faults a seed draws, and when they strike.
 
-Invariants: a plan is a function of seed, mode and shape alone; at most f nodes are traitors; after the calm every
-honest node runs, disks work and no frame is lost, so what doesn't happen then is the protocol's own fault.
+Invariants: a plan is a function of seed, mode and shape alone. At most f nodes are traitors. After the calm every
+honest node runs, disks work and no frame is lost, so a failure to make progress then is the protocol's own fault.
 """
 
 import random
@@ -25,14 +25,14 @@ from rustorium.sim.twins import Scenario, scenarios
 from rustorium.sim.world import World
 
 ACCOUNTS = 7
-"""The last one is the operator's."""
+"""The last account is the operator's."""
 PARTED_AT_MS, PARTED_MS = 60.0, 700.0
 CLOCKS_MS = 2_000.0
-"""Clocks jump within this time."""
+"""Time within which clocks jump."""
 ATTACKS_MS = 3_000.0
 HOUR_GAP_MS = 300.0
 HOUR_TRAITORS = ("silent", "vote withholder", "nullifier")
-"""Kinds whose work goes on however long an hour lasts."""
+"""Kinds that keep up their work however long an hour lasts."""
 FAULT_KINDS = (
     "delay",
     "loss",
@@ -62,48 +62,48 @@ EPOCH_FAULT_KINDS = (
     "late node",
     "new key",
 )
-"""Those of runs whose committees change."""
+"""Kinds of faults in runs whose committees change."""
 
 
 class Mode(Enum):
     SAFETY = "safety"
-    """Faults to the end; only the invariants are asked for."""
+    """Faults to the end; only the invariants are checked."""
     LIVENESS = "liveness"
-    """Faults stop, then all that clients sent must become final, and the chain come to rest."""
+    """Faults stop. Then all that clients sent must become final, and the chain must come to rest."""
     EPOCHS = "epochs"
-    """As LIVENESS, while committees grow, shrink and change their keys: and what is due of that must come about."""
+    """LIVENESS while committees grow, shrink and change their keys. The changes that are due must take effect."""
     TRAITORS = "traitors"
-    """As LIVENESS with as many traitors as there may be: the seed names their kinds, every combination in turn."""
+    """LIVENESS with as many traitors as possible: the seed names their kinds, every combination in turn."""
     PARTITIONS = "partitions"
-    """The seed names a partition of the nodes, every one in turn: it holds, heals, and then as LIVENESS. After all
-    have been had without traitors, again with them."""
+    """The seed names a partition of the nodes, every one in turn: it holds, heals, and then the run continues as
+    LIVENESS. After the last partition they begin again, with traitors."""
     TWINS = "twins"
     """The seed's number names a scenario of `twins`."""
     BAD_HOURS = "bad-hours"
     """Up to 1,000 views in a row without a final block, members away during parts of them, deaths and restarts after
-    them; then a final block must come soon, and then as LIVENESS."""
+    them. Then a final block must come soon, and then the run continues as LIVENESS."""
     ATTACKS = "attacks"
-    """As LIVENESS with traitors that spend others' time and memory: the seed names their kinds, every combination in
+    """LIVENESS with traitors that waste others' time and memory: the seed names their kinds, every combination in
     turn."""
     CLOCKS = "clocks"
-    """As LIVENESS, with clocks that jump by up to an hour, and a final block soon after the last jump."""
+    """LIVENESS with clocks that jump by up to an hour, and a final block soon after the last jump."""
 
 
 FIXED_KINDS = (Mode.TRAITORS, Mode.PARTITIONS, Mode.BAD_HOURS, Mode.ATTACKS)
-"""Modes whose plans name all traitors that there are."""
+"""Modes whose plans name exactly the traitors of the run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How large a run is."""
+    """The size of a run."""
 
     nodes: int = 4
     heights: int = 50
-    """So many are made, at least."""
+    """Minimum number of heights that the run makes."""
 
 
 class DiskFault(Enum):
-    """What fails."""
+    """The operation of a disk that fails."""
 
     WRITE = "write"
     SYNC = "sync"
@@ -119,64 +119,66 @@ class Plan:
     base_ms: float
     links: LinkFaults
     traitors: tuple[str, ...]
-    """Kinds of as many as there can be."""
+    """Kinds of traitors, as many as there can be."""
     slow_node: int | None
     skews_ms: tuple[int, ...]
-    """How far each node's clock is ahead."""
+    """Milliseconds by which each node's clock is ahead."""
     crashes: tuple[tuple[float, int, float], ...]
-    """(when, node, how long it is down)"""
+    """(when, node, downtime)"""
     cuts: tuple[tuple[float, int, int], ...]
-    """(when, node, after how many effects of its next step it dies)"""
+    """(when, node, number of effects of its next step after which it dies)"""
     storms: tuple[tuple[float, int, float], ...]
-    """(when, node, after how long all lose power): the node dies, is back at once, and then the power goes"""
+    """(when, node, delay until all lose power): the node dies, is back at once, and then the power goes"""
     power_losses: tuple[tuple[float, tuple[int, ...], float], ...]
-    """(when, which nodes, how long they are down)"""
+    """(when, which nodes, downtime)"""
     partitions: tuple[tuple[float, float, tuple[int, ...]], ...]
     disk_faults: tuple[tuple[float, int, DiskFault, bool, int], ...]
-    """(when, node, what fails, whether because the disk is full, the how manieth from then on)"""
+    """(when, node, what fails, `True` if because the disk is full, the number of the operation that fails, counted from
+    then)"""
     wiped: tuple[tuple[float, int, float], ...]
-    """(when, node, after how long it starts with an empty disk), where there is no traitor"""
+    """(when, node, delay until it starts with an empty disk); only if there is no traitor"""
     calm_ms: float
     gap_ms: float
-    """Between an account's transactions."""
+    """Mean time between an account's transactions."""
     parent_grace_ms: int
     root_period_ms: int
     root_idle_ms: int
     terms: Terms | None = None
-    """How the committees change, where they do."""
+    """The changes of committees; `None` if they don't change."""
     twins: Scenario | None = None
-    """What is played of `twins`."""
+    """The scenario of `twins` to play."""
     ceiling_ms: int = 1_000
-    """That of Δ."""
+    """The ceiling of Δ."""
     hour: BadHour | None = None
     jumps: tuple[Jump, ...] = ()
 
     @property
     def nodes(self) -> int:
-        """All of them, in the first committee or not: strangers are the last ones."""
+        """The number of all nodes, in the first committee or not: strangers are the last ones."""
         return self.shape.nodes + (EXTRA if self.terms is not None else 0) + self.traitors.count(STRANGER)
 
 
 def kinds_of(number: int, faulty: int) -> tuple[str, ...]:
-    """The kinds of so many traitors: every combination has its number, and after the last one they begin again."""
+    """Returns the kinds of so many traitors: every combination has its number, and after the last one they begin
+    again."""
     combinations = list(combinations_with_replacement(KINDS, faulty))
     return combinations[number % len(combinations)]
 
 
 def attacks_of(number: int, faulty: int) -> tuple[str, ...]:
-    """The kinds of so many attackers, in the same way; a chain has one churner at most."""
+    """Returns the kinds of so many attackers, in the same way; a chain has at most one churner."""
     every = combinations_with_replacement(ATTACKS, faulty)
     combinations = [kinds for kinds in every if kinds.count(CHURNER) <= 1]
     return combinations[number % len(combinations)]
 
 
 def _quiet_plan(mode: Mode, shape: Shape) -> Plan:
-    """Nothing happens."""
+    """Returns a plan without faults."""
     return Plan(mode, shape, 1.0, CALM, (), None, (0,) * shape.nodes, (), (), (), (), (), (), (), 0.0, 60.0, 0, 200, 20)
 
 
 def draw_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
-    """What happens in a run."""
+    """Draws the plan of a run."""
     if mode is Mode.TWINS:
         return _twins_plan(seed, shape)
     if mode is Mode.PARTITIONS:
@@ -299,7 +301,7 @@ def _faulty_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
 
 
 def _draw_actors(rng: random.Random, plan: Plan) -> dict[int, Actor]:
-    """The traitors by their numbers."""
+    """Draws the traitors, by their numbers."""
     if plan.twins is not None:
         return {plan.twins.twin: make_actor("twin", rng, plan.calm_ms)}
     kinds = plan.traitors
@@ -315,16 +317,17 @@ def _draw_actors(rng: random.Random, plan: Plan) -> dict[int, Actor]:
 
 
 AGES_MS = (0, 150, 0)
-"""By seed, for chains of version 2: how old an epoch is before a changed committee ends it."""
+"""Minimum age of an epoch before a changed committee ends it, by seed, for chains of version 2."""
 
 
 def version_of(seed: int) -> int:
-    """The protocol version of a seed's chain: a fourth of them are of version 1, as chains that run are."""
+    """Returns the protocol version of a seed's chain: a fourth of the seeds use version 1, like chains that already
+    run."""
     return 1 if seed % 4 == 3 else 2
 
 
 def build_world(seed: int, plan: Plan) -> World:
-    """The world of a plan with its faults scheduled; nodes are not started yet."""
+    """Builds the world of a plan with its faults scheduled; nodes are not started yet."""
     rng = random.Random(f"release faults {seed} {plan.mode.value}")
     nodes = plan.nodes
     actors = _draw_actors(rng, plan)
@@ -384,7 +387,7 @@ def build_world(seed: int, plan: Plan) -> World:
 
 
 def _move_twins(world: World, rng: random.Random, calm_ms: float) -> None:
-    """Twins are each on its side of a partition that moves."""
+    """Schedules a moving partition with the two halves of each twin on different sides."""
     at = rng.uniform(0, 30)
     while at < calm_ms:
         islands = tuple(rng.randrange(2) for _ in range(world.size))

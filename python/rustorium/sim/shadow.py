@@ -1,8 +1,7 @@
-"""A second ledger: what clients' transactions must have made of the state, read once more in the order in which nodes
-executed them.
+"""A second ledger: replays clients' transactions in the order in which nodes executed them, and compares the state.
 
-Invariants: shares no code with execution; it believes a node only the place of a receipt and the bytes of its state;
-whatever no client of the run signed was executed by nobody.
+Invariants: this ledger shares no code with execution. It trusts a node only for the places of receipts and the bytes of
+its state. No node executed anything that no client of the run signed.
 """
 
 from collections import defaultdict
@@ -15,9 +14,9 @@ from rustorium.sim.errors import BreachError
 from rustorium.sim.frames import SeenHeader
 
 ACCOUNT, BALANCE, DATA = b"\0", b"\1", b"\2"
-"""What the names of leaves begin with."""
+"""The first byte in the names of leaves."""
 NONCE_AT = 32
-"""Where an account's leaf has its next nonce, after its key."""
+"""Offset of the next nonce in an account's leaf, after its key."""
 
 Leaves = Sequence[tuple[bytes, bytes, bytes]]
 Place = tuple[int, int]
@@ -37,7 +36,7 @@ class Remembered:
 
 @dataclass
 class State:
-    """Accounts by their public keys."""
+    """The replayed state, with accounts by their public keys."""
 
     nonces: dict[bytes, int]
     balances: dict[bytes, int]
@@ -50,7 +49,8 @@ class Shadow:
     """All that clients of a run signed."""
 
     def __init__(self, keys: Sequence[bytes], addresses: Sequence[str], amount: int) -> None:
-        """Accounts of the genesis with their public keys, each with so much of the one asset."""
+        """Takes the genesis accounts: their public keys, their addresses, and the amount of the one asset that each
+        has."""
         self._keys, self._amount = list(keys), amount
         self._key_of = dict(zip(addresses, keys, strict=True))
         self._signed: list[Remembered] = []
@@ -63,7 +63,7 @@ class Shadow:
     # ---- the checks
 
     def judge(self, node: int, disk: _native.SimDisk, leaves: Leaves, headers: Mapping[int, SeenHeader]) -> None:
-        """Looks at all that an honest node executed, and at what came of it."""
+        """Checks everything that an honest node executed, and the resulting state."""
         executed: dict[Place, Remembered] = {}
         for transaction in self._signed:
             place = disk.transaction(transaction.id)
@@ -75,7 +75,8 @@ class Shadow:
         self.judge_state(node, self.replayed(executed), leaves)
 
     def judge_order(self, node: int, executed: Mapping[Place, Remembered], headers: Mapping[int, SeenHeader]) -> None:
-        """That each was executed once, in its account's order and in time, and nothing that no client signed."""
+        """Checks that each transaction was executed once, in its account's order and in time, and nothing that no
+        client signed."""
         receipts: dict[int, list[int]] = defaultdict(list)
         nonces: dict[int, int] = defaultdict(int)
         for (height, index), transaction in sorted(executed.items(), key=lambda entry: entry[0]):
@@ -99,7 +100,7 @@ class Shadow:
                 raise BreachError(f"node {node} has more receipts at height {height} than its block lists")
 
     def replayed(self, executed: Mapping[Place, Remembered]) -> State:
-        """The state after these, in the order of their places."""
+        """Returns the state after these transactions, in the order of their places."""
         state = State(dict.fromkeys(self._keys, 0), dict.fromkeys(self._keys, self._amount))
         for _, transaction in sorted(executed.items(), key=lambda entry: entry[0]):
             sender = self._keys[transaction.account]
@@ -108,7 +109,7 @@ class Shadow:
         return state
 
     def _apply(self, state: State, sender: bytes, operations: Sequence[Mapping[str, Any]]) -> None:
-        """All operations or none."""
+        """Applies all operations of a transaction, or none."""
         balances, values = dict(state.balances), dict(state.values)
         for operation in operations:
             match operation["type"]:
@@ -131,7 +132,7 @@ class Shadow:
 
     @staticmethod
     def judge_state(node: int, wanted: State, leaves: Leaves) -> None:
-        """That leaves hold what the replayed transactions left, and no other accounts, amounts or values."""
+        """Checks that leaves hold exactly the accounts, amounts and values that the replayed transactions left."""
         keys = {leaf[:32]: value[:32] for leaf, name, value in leaves if name == ACCOUNT}
         records = {value[:32]: value[NONCE_AT : NONCE_AT + 8] for _, name, value in leaves if name == ACCOUNT}
         nonces = {key: int.from_bytes(nonce, "little") for key, nonce in records.items()}

@@ -1,8 +1,8 @@
-"""How committees change in a run of the release stages: who is admitted, removed and re-keyed when, which nodes come
+"""Changes of committees in a run of the release stages: who is admitted, removed and re-keyed when, which nodes come
 late, and which faults wait at the boundaries.
 
-Invariants: terms are a function of the plan's random numbers; no committee has more than one traitor, nor a node
-without a key that counts beside one, and none is smaller than the first one.
+Invariants: terms are a function of the plan's random numbers. No committee has more than one traitor, nor both a
+traitor and a node without a valid key. No committee is smaller than the first one.
 """
 
 import random
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from rustorium.sim.world import World
 
 EXTRA = 4
-"""Nodes besides the first committee's."""
+"""Number of nodes in addition to the first committee's."""
 
 
 class Change(Enum):
-    """What operators ask for."""
+    """A request of operators."""
 
     ADMIT = "admit"
     REMOVE = "remove"
@@ -28,24 +28,24 @@ class Change(Enum):
 
 
 class Stage(Enum):
-    """How far a node is with an epoch's end when a fault strikes it."""
+    """Progress of a node through an epoch's end, when a fault strikes it."""
 
     EXECUTED = "executed"
-    """The boundary is executed and on its disk."""
+    """The boundary is executed and on the node's disk."""
     BEGUN = "begun"
     """The core is in the next epoch."""
     VOTED = "voted"
-    """Its first vote in the next epoch is about to leave."""
+    """The node's first vote in the next epoch is about to leave."""
 
 
 @dataclass(frozen=True, slots=True)
 class BoundaryFault:
-    """Strikes the first node that comes to a stage of an epoch's end."""
+    """A fault that strikes the first node to reach a stage of an epoch's end."""
 
     epoch: int
     stage: Stage
     power: bool
-    """All nodes lose power; else one process dies."""
+    """`True`: all nodes lose power; `False`: one process dies."""
     down_ms: float
 
 
@@ -54,19 +54,19 @@ class Terms:
     """Times in milliseconds of virtual time."""
 
     epoch_ms: int | None
-    """How long an epoch lasts by the clock; None: only changes end one."""
+    """Length of an epoch by the clock; `None`: only changes end an epoch."""
     changes: tuple[tuple[float, Change, int], ...]
-    """(when, what, which node), in the order in which operators ask"""
+    """(when, what, which node), in the order of the requests"""
     late: tuple[tuple[float, int], ...]
-    """(when it comes, node): until then there is no such node"""
+    """(time, node): the node doesn't exist until then"""
     rekeyed: tuple[tuple[float, int, float], ...]
-    """(when, node, how long it is down): it comes back with its next key and a journal of its own for it"""
+    """(when, node, downtime): the node comes back with its next key and a new journal for it"""
     wiped: tuple[tuple[float, int], ...]
-    """(when, node): its disk is gone; it comes back with its next key"""
+    """(when, node): its disk is lost; it comes back with its next key"""
     faults: tuple[BoundaryFault, ...]
 
     def schedule(self, world: "World", clients: "Clients") -> None:
-        """Puts all of it into a world."""
+        """Schedules all of this in a world."""
         world.boundary_faults = list(self.faults)
         for at, node in self.late:
             world.nodes[node].unborn = True
@@ -81,13 +81,13 @@ class Terms:
 
 
 def draw_terms(rng: random.Random, nodes: int, calm_ms: float, *, wipes: bool, wide: bool) -> Terms:
-    """Committees among `nodes` and four more. In a `wide` network an epoch must last longer: one that is over before a
-    batch and a claim have gone round does nothing but end."""
+    """Draws committees among `nodes` and four more. In a `wide` network an epoch must last longer: an epoch that is
+    over before a batch and a claim have gone round does nothing but end."""
     everybody, members = nodes + EXTRA, set(range(nodes))
     changes: list[tuple[float, Change, int]] = []
     rekeyed: list[tuple[float, int, float]] = []
     wiped: list[tuple[float, int]] = []
-    # Whoever changes its key is one of the faulty until the epoch in which the new one counts.
+    # A node that changes its key counts as faulty until the epoch in which the new key is valid.
     stories = ["grow and shrink", "grow and shrink", "all others", "ends", "clock"]
     story = rng.choice([*stories, *["keys"] * 4] if wipes else stories)
     steps: list[tuple[Change, int]] = []
@@ -134,7 +134,7 @@ def draw_terms(rng: random.Random, nodes: int, calm_ms: float, *, wipes: bool, w
 
 
 def _ask(world: "World", clients: "Clients", change: Change, node: int) -> None:
-    """Operators sign what they want; of an epoch's end, the one that is current when they do."""
+    """Signs an operators' request. A request to end an epoch names the epoch that is current at that time."""
     net = world.net
     key = net.validator_key(node, 0).hex()
     operation: dict[str, Any]

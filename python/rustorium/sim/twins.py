@@ -1,12 +1,12 @@
-"""Twins (Bano and others, Twins: BFT Systems Made Robust, 2020): one validator runs twice under one key, and in each of
-the first views the five processes hear each other by another partition. All such scenarios, in one order.
+"""Twins (Bano and others, Twins: BFT Systems Made Robust, 2020): one validator runs twice under one key, and each of
+the first views has its own partition of the five processes. All such scenarios, in one order.
 
-The leader of each view is the protocol's (R1), so that a scenario is who is twinned and one partition into at most
-three islands a view. Exchanging the two halves of the twin gives the same scenario: the lesser of both stays. *Shallow*
-scenarios have two views with all 41 partitions, *deep* ones three views with those in which some island has a quorum
-of the committee, or all have none in the same way.
+The leader of each view is the protocol's (R1). So a scenario names the twinned validator and, for each view, one
+partition into at most three islands. Exchanging the two halves of the twin gives the same scenario: the lesser of both
+stays. *Shallow* scenarios have two views with all 41 partitions. *Deep* ones have three views, with the partitions in
+which some island has a quorum of the committee and one partition in which no island has a quorum.
 
-Invariants: a number names one scenario for good; what a message belongs to is its own view, where it has one.
+Invariants: a number names one scenario for good; a message belongs to its own view, if it has one.
 """
 
 from dataclasses import dataclass, field
@@ -25,15 +25,16 @@ NODES = 4
 QUORUM = 3
 ISLANDS_MAX = 3
 HOLD_MS = 130.0
-"""So long a view's partition holds from when its first message is sent: where no island has a quorum, the view would
-never end."""
+"""Time for which a view's partition holds, from the view's first message on. If no island has a quorum, the view would
+never end otherwise."""
 
 Islands = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """Who is twinned, and the partition of each view from 1 on: of nodes 0 to 3 and the other half, the fifth."""
+    """The twinned node, and the partition of each view from 1 on: of nodes 0 to 3 and the twin's other half, the
+    fifth."""
 
     twin: int
     views: tuple[Islands, ...]
@@ -43,7 +44,7 @@ class Scenario:
 
 
 def exchanged(islands: Islands, twin: int) -> Islands:
-    """The same partition with the halves of the twin exchanged, islands numbered by their first node again."""
+    """Returns the same partition with the halves of the twin exchanged, islands numbered by their first node again."""
     swapped = list(islands)
     swapped[twin], swapped[NODES] = swapped[NODES], swapped[twin]
     numbers: dict[int, int] = {}
@@ -51,7 +52,7 @@ def exchanged(islands: Islands, twin: int) -> Islands:
 
 
 def has_quorum(islands: Islands, twin: int) -> bool:
-    """Whether the processes of some island are a quorum of validators."""
+    """Checks whether the processes of some island are a quorum of validators."""
     members: dict[int, set[int]] = {}
     for node, island in enumerate(islands):
         members.setdefault(island, set()).add(twin if node == NODES else node)
@@ -60,7 +61,7 @@ def has_quorum(islands: Islands, twin: int) -> bool:
 
 @lru_cache(maxsize=1)
 def scenarios() -> tuple[Scenario, ...]:
-    """All of them: the shallow ones first."""
+    """Returns all scenarios, the shallow ones first."""
     found: list[Scenario] = []
     everything = set_partitions(NODES + 1, ISLANDS_MAX)
     for twin in range(NODES):
@@ -74,7 +75,7 @@ def scenarios() -> tuple[Scenario, ...]:
 
 @lru_cache(maxsize=1)
 def shallow() -> int:
-    """How many of them are shallow."""
+    """Returns the number of shallow scenarios."""
     return sum(len(scenario.views) == 2 for scenario in scenarios())
 
 
@@ -89,7 +90,7 @@ def _schedules(twin: int, choices: tuple[Islands, ...], depth: int) -> list[Scen
 
 @dataclass
 class Bars:
-    """Keeps messages from those who must not hear them."""
+    """Keeps messages from processes on other islands."""
 
     world: "World"
     scenario: Scenario
@@ -110,5 +111,5 @@ class Bars:
         return view if view is not None else port.view if port is not None else 0
 
     def passed(self) -> bool:
-        """Whether all honest nodes have left the views that have partitions."""
+        """Checks whether all honest nodes have left the views that have partitions."""
         return all(port.view > len(self.scenario.views) for port in self.world.ports())

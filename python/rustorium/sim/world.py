@@ -1,7 +1,7 @@
 """The simulated world of the release stages: nodes with disks that crash and lose power, links, and clients.
 
-Invariants: as the engine's; a frame is only ever delayed, copied or dropped by a link, and its sender is always known;
-honest nodes' frames pass the checkers before they are on a link.
+Invariants: those of the engine. A frame is only ever delayed, copied or dropped by a link, and its sender is always
+known. Honest nodes' frames pass the checkers before they are on a link.
 """
 
 import random
@@ -28,9 +28,9 @@ NOBODY = -1
 """The number of a member whose key no node has."""
 LINK_UP_MS = 1.5
 LINK_DOWN_MS = 20.0
-"""After this time a peer's transport has noticed that a process is gone."""
+"""Time after which a peer's transport has noticed that a process is gone."""
 REPAIR_MS = 50.0
-"""How long it takes until a node that a failing disk stopped is started again."""
+"""Time until a node that a failing disk stopped is started again."""
 
 
 class Node(engine.Node):
@@ -41,32 +41,32 @@ class Node(engine.Node):
     def __init__(self, index: int, number: int) -> None:
         super().__init__(index)
         self.number = number
-        """What it is called on the wire. A traitor's twin has the number of another node."""
+        """The node's number on the wire. A traitor's twin has the number of another node."""
         self.disk = _native.SimDisk()
         self.key = 0
-        """Which of its validator keys it has."""
+        """The number of its current validator key."""
         self.unborn = False
-        """It isn't there yet, and nothing starts it."""
+        """`True` if the node doesn't exist yet, and nothing starts it."""
         self.wiped = False
-        """Whether a disk of it is gone: then its key may be retired, and it counts as one of the faulty."""
+        """`True` once a disk of the node is lost: its key may then be retired, and it counts as faulty."""
         self.seen_records = 0
-        """Up to this position of the journal the checkers have seen what is on disk."""
+        """The journal position up to which the checkers have seen what is on disk."""
         self.failing = False
-        """Whether its disk was told to fail: then a process may end by itself."""
+        """`True` if its disk was told to fail: a process may then end by itself."""
         self.calls: Counter[str] = Counter()
-        """Calls into the release stages, of processes that ended."""
+        """Calls into the release stages, by processes that ended."""
         self.clock_ms = 0
-        """How far its clock is ahead of the true time."""
+        """Milliseconds by which its clock is ahead of the true time."""
         self._offenders: set[int] = set()
 
     def offenders(self) -> set[int]:
-        """Places of members that it has evidence against, of all its processes."""
+        """Returns the places of members that the node, over all its processes, holds evidence against."""
         if self.port is not None:
             self._offenders.update(self.port.native.offenders())
         return self._offenders
 
     def end(self) -> None:
-        """Keeps of a process what is asked for at the end."""
+        """Saves the parts of the ending process that are reported at the end of the run."""
         if self.port is not None:
             self.offenders()
             self.calls.update(self.port.native.calls())
@@ -90,8 +90,8 @@ class World(Engine[Node]):
         twins: Sequence[int] = (),
         costs: Mapping[str, int] | None = None,
     ) -> None:
-        """`skews_ms`: by numbers, how far clocks are ahead. `twins`: numbers of traitors that run twice. `costs`: the
-        prices of threads' work in nanoseconds; None: it takes no time."""
+        """`skews_ms`: by node number, milliseconds by which clocks are ahead. `twins`: numbers of traitors that run
+        twice. `costs`: prices of threads' work in nanoseconds; `None`: work takes no time."""
         super().__init__([Node(index, number) for index, number in enumerate([*range(nodes), *twins])])
         self.rng = random.Random(seed)
         self.net, self.n, self.size, self.config = net, net.n, nodes, config
@@ -102,18 +102,19 @@ class World(Engine[Node]):
         self.shadow = Shadow([key for _, key in people], [address for address, _ in people], AMOUNT)
         self.links = Links(self.rng, base_ms, faults, self.counts)
         self.on_answer: Callable[[int, int, str, int | None], None] = lambda node, tag, how, height: None
-        """Told how each submission ended: node, tag, a code, and the height if it is final there."""
+        """Called with the end of each submission: node, tag, a code, and the height if the transaction is final
+        there."""
         self.on_owner: Callable[[dict[str, Any]], None] = lambda operation: None
-        """Takes what the owner of the churning validator does."""
+        """Called with the operations of the churning validator's owner."""
         self.bars: Callable[[int, int, bytes], bool] = lambda source, target, frame: False
-        """Whether a frame of one node must not reach another one."""
+        """Returns `True` for a frame of one node that must not reach another one."""
         self.departs = 0
-        """When frames that are sent now leave, if later than now: their sender is busy until then."""
+        """The time at which frames sent now leave, if later than now: their sender is busy until then."""
         self.costs = costs
         self.boundary_faults: list[BoundaryFault] = []
         self._paces = paces or {}
         for node in self.nodes:
-            # A twin's clock is another one, so that its blocks are too.
+            # A twin has another clock, so that its blocks differ too.
             node.clock_ms = dict(enumerate(skews_ms)).get(node.number, 0) + (node.index >= nodes)
         keys = {net.validator_key(index, number): index for index in range(nodes) for number in range(2)}
         self._number_of_key = keys
@@ -142,7 +143,7 @@ class World(Engine[Node]):
                 self.after_ms(LINK_UP_MS, self._link_up, index, peer, node.incarnation, self.nodes[peer].incarnation)
 
     def seed_of(self, index: int) -> bytes:
-        """The seed of a node's validator key."""
+        """Returns the seed of a node's validator key."""
         node = self.nodes[index]
         return self.net.validator_seed(node.number, node.key)
 
@@ -175,7 +176,7 @@ class World(Engine[Node]):
             port.link(self.nodes[gone].number, False)
 
     def failed(self, index: int, code: str, sentence: str) -> None:
-        """A node's data plane can't go on: the process ends, as the node's supervisor would have it."""
+        """Ends the process of a node whose data plane can't go on, as a node's supervisor would."""
         node = self.nodes[index]
         if not node.failing:
             raise BreachError(f"node {index} stopped by itself with {code}: {sentence}")
@@ -184,7 +185,7 @@ class World(Engine[Node]):
         self.after_ms(REPAIR_MS, self.start, index)
 
     def lose_power(self, nodes: Sequence[int] | None = None) -> None:
-        """These nodes, or all of them, at once forget what they haven't synced, but for some of what was under way."""
+        """Cuts the power of these nodes, or of all. Their disks lose what isn't synced, except a random part of it."""
         for index in range(self.size) if nodes is None else nodes:
             self.crash(index)
             disk = self.nodes[index].disk
@@ -195,13 +196,14 @@ class World(Engine[Node]):
         self.counts["power loss"] += 1
 
     def partition(self, islands: Sequence[int] | None) -> None:
-        """Nodes hear only those of their own island, by their numbers; a twin is on another one than its other half."""
+        """Parts the network into islands, by node numbers: nodes hear only their own island. A twin is on another
+        island than its other half."""
         if islands is not None:
             islands = [*islands, *(1 - min(islands[node.number], 1) for node in self.nodes[self.size :])]
         self.links.partition(None if islands is None else list(islands))
 
     def jump_clock(self, number: int, ms: int, noticed_ms: float) -> None:
-        """Changes the wall clock of the nodes with this number; they look at it `noticed_ms` later at the latest."""
+        """Changes the wall clock of the nodes with this number; they look at it within `noticed_ms`."""
         for index in self._named[number]:
             node = self.nodes[index]
             node.clock_ms += ms
@@ -213,7 +215,7 @@ class World(Engine[Node]):
             port.look()
 
     def wipe(self, index: int) -> None:
-        """A node's disk is gone, and with it all that it signed."""
+        """Replaces a node's disk by an empty one: everything that the node signed is gone."""
         self.crash(index)
         node = self.nodes[index]
         node.disk, node.wiped = _native.SimDisk(), True
@@ -221,7 +223,7 @@ class World(Engine[Node]):
         self.counts["wiped node"] += 1
 
     def rekey(self, index: int) -> None:
-        """The operator gives a stopped node its next validator key, with a journal of its own for it."""
+        """Gives a stopped node its next validator key, with a new journal for it, as its operator would."""
         self.crash(index)
         node = self.nodes[index]
         node.disk.new_journal()
@@ -229,7 +231,7 @@ class World(Engine[Node]):
         self.counts["new key"] += 1
 
     def bear(self, index: int) -> None:
-        """A node comes into being, with nothing but the genesis."""
+        """Creates a node, with nothing but the genesis."""
         node = self.nodes[index]
         if node.unborn:
             node.unborn = False
@@ -239,13 +241,14 @@ class World(Engine[Node]):
     # ---- epochs
 
     def committee_of(self, node: Node, epoch: int) -> tuple[int, ...]:
-        """The members' numbers by their places, as a node's disk has it."""
+        """Returns the members' numbers by their places, as a node's disk has them."""
         keys = node.disk.committee(self.net.native, epoch)
         assert keys is not None, "an epoch that a node is in begins on its disk"
         return tuple(self._number_of_key.get(key, NOBODY) for key in keys)
 
     def reached(self, index: int, epoch: int, stage: Stage) -> None:
-        """A node has come to a stage of an epoch's end: the fault that waits for the first one strikes."""
+        """Notes that a node has reached a stage of an epoch's end. The fault that waits for the first such node
+        strikes."""
         fault = next((fault for fault in self.boundary_faults if (fault.epoch, fault.stage) == (epoch, stage)), None)
         if fault is not None:
             self.boundary_faults.remove(fault)
@@ -262,15 +265,15 @@ class World(Engine[Node]):
             self.after_ms(fault.down_ms, self.start, each)
 
     def ports(self) -> list[ReleasePort]:
-        """The running honest nodes."""
+        """Returns the ports of the running honest nodes."""
         return [node.port for node in self.nodes if node.port is not None and node.index in self.honest]
 
     def process_at(self, index: int, incarnation: int, at: int, call: Callable[..., None], *args: object) -> None:
-        """Schedules a call of a process at a time."""
+        """Schedules a call at a time, unless the process has ended by then."""
         self.at(at, self._if_alive, index, incarnation, call, args)
 
     def calls(self) -> Counter[str]:
-        """Calls into the release stages, of all nodes and all their processes."""
+        """Returns the number of calls into the release stages, by name, over all nodes and their processes."""
         total: Counter[str] = Counter()
         for node in self.nodes:
             total.update(node.calls)
@@ -281,7 +284,7 @@ class World(Engine[Node]):
     # ---- messages
 
     def send(self, source: int, targets: Sequence[int], stream: int, frame: bytes) -> None:
-        """A node's data plane sends a frame to nodes by their numbers."""
+        """Sends a frame of a node's data plane to nodes by their numbers."""
         actor = self.actors.get(self.nodes[source].number)
         if actor is not None:
             actor.send(Outgoing(self, source, tuple(targets), stream, frame, said_in(frame)))
@@ -296,7 +299,7 @@ class World(Engine[Node]):
             self.pass_on(source, target, stream, frame)
 
     def pass_on(self, source: int, target: int, stream: int, frame: bytes) -> None:
-        """Puts a frame on the link to whoever has this number, whatever the sender's actor says."""
+        """Puts a frame on the links to all nodes with this number, bypassing the sender's actor."""
         for index in self._named[target]:
             if self.bars(source, index, frame):
                 self.counts["partition"] += 1
@@ -306,8 +309,9 @@ class World(Engine[Node]):
                 self.at(at, self._deliver, source, index, stream, frame, starts)
 
     def _deliver(self, source: int, target: int, stream: int, frame: bytes, starts: tuple[int, int]) -> None:
-        """`starts`: of both when it was sent. A link is between two processes: what is on its way to one that ended
-        comes to none that follows, though it may still come from one that ended."""
+        """Delivers a frame. `starts`: incarnations of both nodes when it was sent. A link is between two processes: a
+        frame on its way to an ended process never reaches its successor, but a frame from an ended process may still
+        arrive."""
         node = self.nodes[target]
         if node.port is None or node.incarnation != starts[1]:
             return
@@ -329,7 +333,7 @@ class World(Engine[Node]):
 
 
 def _said_if_readable(frame: bytes) -> dict[str, Any]:
-    """What a frame says; of other traitors' garbage, nothing."""
+    """Returns the content of a frame; for another traitor's garbage, an empty content."""
     try:
         return said_in(frame)
     except ValueError:

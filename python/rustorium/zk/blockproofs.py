@@ -1,7 +1,7 @@
-"""A block's Groth16 proofs, checked on this side as one equation: for who trusts no quorum to have done it.
+"""A block's Groth16 proofs, checked by the client as one equation, for users who don't rely on a quorum's check.
 
-Invariants: what is checked was in a transaction that a quorum certified as executed in that block; a verifier's key is
-the one that its id names; a bad proof is named by its transaction and operation.
+Invariants: every checked proof was in a transaction that a quorum certified as executed in that block. A verifier's key
+is the one that its id names. An invalid proof is named by its transaction and operation.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from rustorium.zk import groth16 as zk
 
 @dataclass(frozen=True)
 class Verifier:
-    """A verifier as its owner registered it; its id is a hash of all of this."""
+    """A verifier as its owner registered it; its id is a hash of all its fields."""
 
     owner: str
     """The address of the account that registered it."""
@@ -32,11 +32,11 @@ class Verifier:
 
 @dataclass(frozen=True)
 class ProvedHere:
-    """A proof that stands in a block."""
+    """A proof in a block."""
 
     transaction: str
     operation: int
-    """Which of the transaction's operations it is, from 0."""
+    """The number of the operation in its transaction, from 0."""
     verifier: str
     inputs: tuple[bytes, ...]
     proof: bytes
@@ -44,17 +44,19 @@ class ProvedHere:
 
 @dataclass(frozen=True)
 class BlockProofs:
-    """What `verify_block_proofs` found."""
+    """Result of `verify_block_proofs`."""
 
     height: int
     verified: tuple[ProvedHere, ...]
     unknown: tuple[ProvedHere, ...]
-    """Those to verifiers that weren't given: the quorum accepted them, nothing was checked here."""
+    """Proofs for verifiers that weren't given: the quorum accepted them, nothing was checked here."""
 
 
 def in_block(facts: Mapping[str, Any], receipt: Receipt) -> list[ProvedHere]:
-    """The proofs of a transaction, from what its proof file shows. Errors: ProofRefused where that is another one; and
-    KeyError, TypeError or ValueError where the facts lack something."""
+    """Returns the proofs of a transaction, from the content of its proof file.
+
+    Errors: ProofRefused if the file is about another transaction; KeyError, TypeError or ValueError if a field is
+    missing."""
     shown = facts["receipt"]
     place = (receipt.transaction, receipt.height, receipt.index, "ok")
     if (shown["id"], shown["height"], shown["index"], shown["outcome"]) != place:
@@ -73,7 +75,7 @@ def in_block(facts: Mapping[str, Any], receipt: Receipt) -> list[ProvedHere]:
 
 
 def check(height: int, proofs: Sequence[ProvedHere], verifiers: Sequence[Verifier]) -> BlockProofs:
-    """Verifies them as one equation. Errors: ZkRefused, which names the first bad one."""
+    """Verifies the proofs as one equation. Errors: ZkRefused, which names the first invalid one."""
     keys = {verifier.id: zk.key_bytes(verifier.key) for verifier in verifiers}
     known = [proof for proof in proofs if proof.verifier in keys]
     verdicts = _native.zk_verify_all([(keys[one.verifier], one.proof, list(one.inputs)) for one in known])

@@ -1,7 +1,7 @@
 """The files of a ceremony, a trusted setup by many: made, passed on, verified, and turned into keys.
 
-Invariants: a file is written whole or not at all, and never over another; what came before is verified before anything
-is added; no secret gets to Python but what somebody typed.
+Invariants: a file is written whole or not at all, and never over another. Earlier contributions are verified before a
+new one is added. The only secret that Python sees is what a person typed.
 """
 
 import os
@@ -14,7 +14,7 @@ from rustorium import _native
 from rustorium.errors import CeremonyRefused, UsageError
 
 Progress = Callable[[int, int], None]
-"""Called with what is done and what there is to do; may raise, which stops the work."""
+"""Called with the work done and the total; may raise, which stops the work."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -23,38 +23,38 @@ FILE_BYTES_MAX = 1 << 30
 PROVING_KEY, VERIFYING_KEY = "proving.key", "verifying.key"
 BEACON_LOG2 = 20
 RANDOM = "random"
-"""The origin of a contribution whose secret was drawn, and forgotten."""
+"""The origin of a contribution whose secret was random, and forgotten afterwards."""
 
 
 @dataclass(frozen=True)
 class Contribution:
-    """One line of a ceremony's list: everybody who took part finds the hash that he was told in it."""
+    """One line of a ceremony's list. Each contributor finds there the hash that `contribute` returned."""
 
     phase: int
     number: int
     name: str
     origin: str
-    """"random", or "beacon VALUE 2^N" (how often it was hashed), or "import HASH" of a `.ptau`."""
+    """"random", or "beacon VALUE 2^N" (2^N hash steps), or "import HASH" of a `.ptau`."""
     hash: str
 
 
 @dataclass(frozen=True)
 class Ceremony:
-    """What a verified file says."""
+    """Content of a verified file."""
 
     phase: int
     circuit: str | None
     contributions: tuple[Contribution, ...]
     verifying_key: bytes | None
-    """Canonical bytes; only in phase 2, after the first contribution to it."""
+    """Canonical bytes; only in phase 2, after its first contribution."""
 
 
 def quiet(done: int, total: int) -> None:
-    """Hears and says nothing."""
+    """Ignores progress."""
 
 
 def circuits() -> list[str]:
-    """The circuits of this release."""
+    """Returns the names of this release's circuits."""
     return _native.ceremony_circuits()
 
 
@@ -67,8 +67,8 @@ def begin(
     powers: Path | None = None,
     progress: Progress = quiet,
 ) -> None:
-    """Writes the file of a phase 1 that is large enough for the circuit (or for 2^`power` constraints, for several),
-    which may start from a snarkjs `.ptau`; with `powers`, a finished phase 1, that of the circuit's phase 2.
+    """Writes the file of a phase 1 that is large enough for the circuit, or for 2^`power` constraints to serve several
+    circuits. It may start from a snarkjs `.ptau`. With `powers`, a finished phase 1, it writes the circuit's phase 2.
 
     Errors: UsageError, CeremonyRefused."""
     if circuit not in circuits():
@@ -95,8 +95,9 @@ def contribute(
     beacon_log2: int = BEACON_LOG2,
     progress: Progress = quiet,
 ) -> str:
-    """Adds a contribution, and gives its hash, which its contributor keeps. The secret is made of the system's
-    randomness and what was typed, and forgotten; or, with 32 bytes of a `beacon`, of a value that everybody will know.
+    """Adds a contribution and returns its hash, which the contributor keeps. The secret is made of the system's
+    randomness and the typed text, and forgotten. With 32 bytes of a `beacon`, it is made of a value that everybody will
+    know.
 
     Errors: UsageError, CeremonyRefused."""
     if beacon is not None and (len(beacon) != 32 or not 0 <= beacon_log2 <= 255):
@@ -109,7 +110,7 @@ def contribute(
 
 
 def verify(file: Path, *, progress: Progress = quiet) -> Ceremony:
-    """Verifies a file from itself alone. Errors: UsageError, CeremonyRefused."""
+    """Verifies a file from its content alone. Errors: UsageError, CeremonyRefused."""
     phase, circuit, lines, key = refusing(_native.ceremony_verify, _read(file), progress)
     return Ceremony(phase, circuit, _contributions(lines), key)
 
@@ -124,7 +125,7 @@ def _contributions(lines: Iterable[tuple[int, str, str, str]]) -> tuple[Contribu
 
 
 def expect(ceremony: Ceremony, hashes: list[str], key: bytes | None = None) -> None:
-    """Checks that these contributions are in it, and that the key is what came out. Errors: CeremonyRefused."""
+    """Checks that the ceremony has these contributions, and that `key` is its result. Errors: CeremonyRefused."""
     known = {contribution.hash: contribution for contribution in ceremony.contributions}
     for wanted in hashes:
         found = known.get(wanted.lower())
@@ -144,7 +145,7 @@ def expect(ceremony: Ceremony, hashes: list[str], key: bytes | None = None) -> N
 
 
 def finish(file: Path, folder: Path, *, progress: Progress = quiet) -> tuple[dict[str, str], tuple[Contribution, ...]]:
-    """Verifies the file and writes `proving.key` and `verifying.key` into the folder; gives their BLAKE3 hashes, and
+    """Verifies the file and writes `proving.key` and `verifying.key` into the folder. Returns their BLAKE3 hashes, and
     the contributions that they rest on.
 
     Errors: UsageError, CeremonyRefused."""
@@ -162,7 +163,7 @@ def finish(file: Path, folder: Path, *, progress: Progress = quiet) -> tuple[dic
 
 
 def refusing(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Calls the extension. Errors: CeremonyRefused for a file that isn't right, UsageError for what can't be done."""
+    """Calls the extension. Errors: CeremonyRefused for an invalid file, UsageError for an impossible request."""
     try:
         return work(*args, **kwargs)
     except _native.NativeError as error:
@@ -184,13 +185,13 @@ def _read(path: Path) -> bytes:
 
 
 def _free(path: Path) -> None:
-    """Says before hours of work what would be said after."""
+    """Refuses an existing file before hours of work, not after."""
     if path.exists():
         raise UsageError(f"{path} is there already and is never overwritten: name another")
 
 
 def _write(path: Path, content: bytes) -> None:
-    """A new file, whole or not at all. Errors: UsageError, also where it exists."""
+    """Writes a new file, whole or not at all. Errors: UsageError, also if it exists."""
     making = path.with_name(f".{path.name}.{os.getpid()}.making")
     try:
         with open(making, "xb") as file:

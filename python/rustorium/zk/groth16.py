@@ -1,6 +1,6 @@
 """Groth16 keys, proofs and public inputs, as snarkjs writes them or as canonical bytes, and verifying without a node.
 
-Invariants: what is refused, and why, the extension decides; nothing here holds the GIL while it is verified.
+Invariants: the extension decides what is refused, and why; no call holds the GIL while it verifies.
 """
 
 import json
@@ -25,19 +25,20 @@ T = TypeVar("T")
 
 
 def key_bytes(key: Document) -> bytes:
-    """A verifying key's canonical bytes, checked. Errors: ZkRefused, UsageError."""
+    """Returns a verifying key's canonical bytes, checked. Errors: ZkRefused, UsageError."""
     raw = _content(key)
     return _refusing(_native.zk_key, raw, raw[:1] not in (b"\x01", b"\x02"))
 
 
 def proof_bytes(proof: Document) -> bytes:
-    """A proof's canonical bytes. Errors: ZkRefused, UsageError."""
+    """Returns a proof's canonical bytes. Errors: ZkRefused, UsageError."""
     raw = _content(proof)
     return raw if len(raw) in PROOF_BYTES else _refusing(_native.zk_proof, raw)
 
 
 def input_bytes(public: Public, proof: bytes) -> list[bytes]:
-    """The canonical bytes of each public input, for the curve of a proof's bytes. Errors: ZkRefused, UsageError."""
+    """Returns the canonical bytes of each public input, for the curve of the proof's bytes. Errors: ZkRefused,
+    UsageError."""
     if isinstance(public, Sequence) and not isinstance(public, bytes | str):
         if public and all(isinstance(each, bytes) and len(each) == INPUT_BYTES for each in public):
             return [bytes(each) for each in public if isinstance(each, bytes)]
@@ -49,7 +50,8 @@ def input_bytes(public: Public, proof: bytes) -> list[bytes]:
 
 
 def describe(key: Document) -> tuple[str, int]:
-    """A key's curve, as snarkjs calls it, and the number of its public inputs. Errors: ZkRefused, UsageError."""
+    """Returns a key's curve, as snarkjs calls it, and the number of its public inputs. Errors: ZkRefused,
+    UsageError."""
     return _native.zk_describe(key_bytes(key))
 
 
@@ -60,13 +62,13 @@ def verify(key: Document, proof: Document, public: Public) -> None:
 
 
 def verifier_id(owner: str, key: Document, *, named: Sequence[int] = (), once: Sequence[int] = ()) -> str:
-    """The id of the verifier that the account makes when it registers this key."""
+    """Returns the id of the verifier that the account `owner` makes when it registers this key."""
     inputs = [(index, index in once) for index in sorted({*named, *once})]
     return _native.verifier_id(owner, key_bytes(key), inputs)
 
 
 def address_of(verifier: str) -> str:
-    """The address under which a verifier's transactions are listed. Errors: UsageError."""
+    """Returns the address under which a verifier's transactions are listed. Errors: UsageError."""
     try:
         return _native.format_address(bytes.fromhex(verifier))
     except (ValueError, TypeError):
@@ -74,7 +76,7 @@ def address_of(verifier: str) -> str:
 
 
 def transaction_input(transaction: str) -> int:
-    """A transaction's id as a public input: its bytes, big-endian, without the three highest bits."""
+    """Returns a transaction's id as a public input: its bytes, big-endian, without the three highest bits."""
     return int.from_bytes(_native.transaction_input(transaction), "big")
 
 

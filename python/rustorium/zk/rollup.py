@@ -1,8 +1,8 @@
 """A rollup of one application: balances that it keeps itself, settled on the ledger in batches by a Groth16 proof each.
 
-Invariants: a root on the ledger stands for 256 balances; a batch is proved to lead from one root to the next (each
-sender had what it sent, and the sum stays); nothing here holds the GIL while it proves. Who may order a transfer is for
-the application to decide: the proof doesn't say.
+Invariants: a root on the ledger stands for 256 balances. A proof shows that a batch leads from one root to the next:
+each sender had what it sent, and the sum stays the same. No call holds the GIL while it proves. The application decides
+who may order a transfer: the proof doesn't show that.
 """
 
 import json
@@ -16,9 +16,9 @@ from rustorium.zk import ceremony
 
 ACCOUNTS = 256
 TRANSFERS_MAX = 12
-"""Transfers of a batch at most."""
+"""Maximum number of transfers in a batch."""
 OLD_ROOT, NEW_ROOT, BATCH_HASH = 0, 1, 2
-"""The public inputs, in their order."""
+"""Positions of the public inputs."""
 WARNING = "these proving keys are for tests only: anyone can forge proofs under them"
 
 
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class BatchRefused(RustoriumError):
-    """A batch that breaks a rule, so that there is no proof of it."""
+    """A batch breaks a rule, so there is no proof of it."""
 
     code = "rollup-refused"
 
@@ -53,7 +53,7 @@ class State:
 
     @classmethod
     def of(cls, balances: Iterable[int]) -> Self:
-        """The first accounts have these balances, the others none. Errors: UsageError."""
+        """Returns a state in which the first accounts have these balances and the others zero. Errors: UsageError."""
         listed = tuple(balances)
         if len(listed) > ACCOUNTS or not all(0 <= balance < 1 << 64 for balance in listed):
             raise UsageError("there are at most 256 balances, each from 0 to 2^64 - 1")
@@ -61,40 +61,40 @@ class State:
 
     @property
     def root(self) -> bytes:
-        """What the ledger knows of it: 32 bytes, a public input."""
+        """The state's root on the ledger: 32 bytes, a public input."""
         return _native.rollup_root(self.balances)
 
     def after(self, transfers: Sequence[Transfer]) -> "State":
-        """The state after a batch. Errors: BatchRefused."""
+        """Returns the state after a batch. Errors: BatchRefused."""
         return State(tuple(_refusing(_native.rollup_apply, self.balances, _triples(transfers))))
 
 
 @dataclass(frozen=True)
 class Settlement:
-    """A batch with its proof: what one transaction settles."""
+    """A batch with its proof, which one transaction settles."""
 
     transfers: tuple[Transfer, ...]
     proof: bytes
     inputs: tuple[bytes, ...]
     """Old root, new root, hash of the batch."""
     state: State
-    """The state after it."""
+    """The state after the batch."""
 
 
 class Prover:
-    """Proves batches under one key, which takes seconds to make or open. Usable from any thread."""
+    """A prover of batches under one key, which takes seconds to make or open. Usable from any thread."""
 
     def __init__(self, prover: _native.RollupProver) -> None:
         self._prover = prover
 
     @classmethod
     def insecure(cls) -> Self:
-        """Under keys that everybody can make again: FOR TESTS ONLY (`WARNING`)."""
+        """Makes a prover with keys that everybody can make again: FOR TESTS ONLY (`WARNING`)."""
         return cls(_native.RollupProver.insecure())
 
     @classmethod
     def open(cls, proving_key: bytes) -> Self:
-        """Under the `proving.key` of a ceremony of the circuit `rollup`. Errors: CeremonyRefused."""
+        """Opens the `proving.key` of a ceremony of the circuit `rollup`. Errors: CeremonyRefused."""
         return cls(ceremony.refusing(_native.RollupProver.open, proving_key))
 
     @property
@@ -110,12 +110,12 @@ class Prover:
 
 
 def batch_hash(transfers: Sequence[Transfer]) -> bytes:
-    """What stands for a batch among the public inputs. Errors: BatchRefused."""
+    """Returns the hash that stands for a batch among the public inputs. Errors: BatchRefused."""
     return _refusing(_native.rollup_batch_hash, _triples(transfers))
 
 
 def batch_to_bytes(transfers: Sequence[Transfer]) -> bytes:
-    """A batch as it is published, so that everybody can follow the balances."""
+    """Encodes a batch for publication, so that everybody can follow the balances."""
     return json.dumps(_triples(transfers), separators=(",", ":")).encode()
 
 

@@ -1,7 +1,7 @@
-"""A wallet of shielded value on this machine: its sealed secret, what it found, and the keys that it proves with.
+"""A wallet of shielded value on this machine: its sealed secret, its notes and known assets, and its proving keys.
 
-Invariants: secrets and notes are on disk only sealed; one process at a time uses a wallet's file; nothing here talks to
-a node.
+Invariants: secrets and notes are on disk only sealed; one process at a time uses a wallet's file; this module doesn't
+talk to nodes.
 """
 
 import fcntl
@@ -27,7 +27,7 @@ PROVING_KEY_BYTES_MAX = 1 << 28
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What a wallet holds of an asset: `asset` is None where it knows the tag alone."""
+    """A wallet's holding of an asset; `asset` is `None` if the wallet knows only the tag."""
 
     asset: str | None
     tag: str
@@ -37,7 +37,7 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class WalletEvent:
-    """Something that a wallet saw: a note `received`, `spent` or `sent`, in transfer number `transfer` of the pool."""
+    """A note that a wallet saw `received`, `spent` or `sent`, in transfer number `transfer` of the pool."""
 
     kind: str
     transfer: int
@@ -48,7 +48,7 @@ class WalletEvent:
 
 
 class WalletFile:
-    """What `Wallet` and `AsyncWallet` share: all that takes no node and no time."""
+    """The part that `Wallet` and `AsyncWallet` share: everything that needs neither a node nor a clock."""
 
     def __init__(self, path: Path, secret: dict[str, Any], lock: IO[bytes], proving_key: Path | None) -> None:
         self.path, self._lock = path, lock
@@ -103,27 +103,28 @@ class WalletFile:
             raise
 
     def close(self) -> None:
-        """Lets others open it; idempotent."""
+        """Unlocks the file, so that others can open it. Idempotent."""
         self._lock.close()
 
     @property
     def address(self) -> str:
-        """Where it receives: `rsz1…`."""
+        """The wallet's receiving address: `rsz1…`."""
         return self._native.address()
 
     @property
     def can_pay(self) -> bool:
-        """Whether it is of a seed, not of a viewing key."""
+        """`True` if the wallet comes from a seed, not from a viewing key."""
         return self._native.spends()
 
     def viewing_key(self, *, incoming: bool = False) -> str:
-        """Its full viewing key, which sees all that it does, or the one that sees only what comes in. Neither pays.
+        """Returns the full viewing key, which sees everything, or the one that sees only incoming notes. Neither can
+        pay.
 
-        Errors: WalletError where it has the other one alone."""
+        Errors: WalletError if the wallet has only the other one."""
         return refusing(self._native.viewing_key, not incoming)
 
     def balances(self) -> list[Holding]:
-        """What it holds, as of the last scan. An incoming viewing key doesn't know what was spent."""
+        """Returns the wallet's holdings, as of the last scan. An incoming viewing key doesn't know what was spent."""
         names = {self._native.asset_tag(asset): asset for asset in self._assets}
         sums: dict[str, list[int]] = {}
         for _, tag, value, _ in self._native.notes():
@@ -131,7 +132,7 @@ class WalletFile:
         return [Holding(names.get(tag), tag, sum(values), len(values)) for tag, values in sorted(sums.items())]
 
     def balance(self, asset: str) -> int:
-        """What it holds of an asset, in smallest units, as of the last scan."""
+        """Returns the wallet's amount of an asset, in smallest units, as of the last scan."""
         tag = self._native.asset_tag(asset)
         return sum(holding.amount for holding in self.balances() if holding.tag == tag)
 
@@ -144,9 +145,10 @@ class WalletFile:
             self._save()
 
     def _proves(self, key: bytes) -> _native.ShieldedProver:
-        """What proves for a pool of this verifying key: a ceremony's `proving.key`, or a devnet's. Made once.
+        """Returns the prover for a pool of this verifying key, from a ceremony's `proving.key` or a devnet's. Made
+        once.
 
-        Errors: WalletError where there is none, it is another key's, or the wallet can't pay."""
+        Errors: WalletError if there is no proving key, it belongs to another verifying key, or the wallet can't pay."""
         if not self.can_pay:
             raise WalletError(
                 "a wallet made from a viewing key can't pay: open the wallet of the seed to pay", code="viewing-key"
@@ -174,7 +176,7 @@ class WalletFile:
         return self.path.with_name(f"{self.path.name}.notes")
 
     def _save(self) -> None:
-        """By way of a rename, so that a crash leaves the old file or the new one."""
+        """Saves by a rename, so that a crash leaves the old file or the new one."""
         sealed = self._native.save(json.dumps({"assets": self._assets}).encode())
         partial = self._notes.with_name(f"{self._notes.name}.partial")
         try:
@@ -189,13 +191,13 @@ class WalletFile:
 
 
 def check_amount(amount: int) -> None:
-    """Errors: UsageError where no note is worth that."""
+    """Checks that one note can be worth this amount. Errors: UsageError."""
     if not 0 < amount <= AMOUNT_MAX:
         raise UsageError(f"{amount} can't be moved at once: an amount is above 0 and below 2^64")
 
 
 def event_of(event: dict[str, Any]) -> WalletEvent:
-    """What the extension tells of one note."""
+    """Converts the extension's report of one note."""
     return WalletEvent(
         kind=str(event["type"]),
         transfer=int(event["transfer"]),
@@ -207,7 +209,7 @@ def event_of(event: dict[str, Any]) -> WalletEvent:
 
 
 def refusing(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """Calls the extension. Errors: WalletError with its code, UsageError for what can't be parsed."""
+    """Calls the extension. Errors: WalletError with the extension's code, UsageError for input that can't be parsed."""
     try:
         return work(*arguments, **named)
     except _native.NativeError as error:
@@ -244,6 +246,6 @@ __all__: Sequence[str] = ["Holding", "WalletEvent", "WalletFile"]
 
 
 def proving_key_place(verifying_key_hash: str) -> Path:
-    """Where wallets look for the proving key of a pool whose verifying key has this BLAKE3 hash (hex)."""
+    """Returns the place of the proving key of a pool whose verifying key has this BLAKE3 hash (hex)."""
     root = Path(os.environ.get("RUSTORIUM_HOME") or Path.home() / ".rustorium")
     return root / "proving-keys" / f"{verifying_key_hash}.key"

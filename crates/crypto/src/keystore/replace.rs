@@ -1,7 +1,7 @@
 //! Replacing and destroying key files, so that a cut at any step leaves the old file or the new one, whole.
 //!
-//! *Invariants:* a file is replaced by renaming, after the new one is on disk and was opened; what a replaced or destroyed
-//! file held is overwritten only once no name leads to it any more.
+//! *Invariants:* a file is replaced by renaming, after the new one is on disk and was opened; the contents of a
+//! replaced or destroyed file are overwritten only after no name leads to them any more.
 
 use super::{KeystoreError, Origin, SECRET_BYTES_MAX, io_error, open_file, read, sealed_text};
 use crate::locked::scrubbed;
@@ -10,24 +10,25 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// Called before each change of the disk; an error keeps it from being made. Tests fail or end the process there.
+/// Called before each change of the disk. If it returns an error, the change isn't made. Tests fail or end the process
+/// there.
 pub(super) type Gate<'a> = &'a dyn Fn() -> io::Result<()>;
 
-/// The gate of those who don't test.
+/// The gate for use outside of tests.
 pub(super) fn open_gate() -> io::Result<()> {
     Ok(())
 }
 
-/// What `reseal` found.
+/// Result of `reseal`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Resealed {
-    /// The file was sealed with the old passphrase, and now is with the new one.
+    /// The file was sealed under the old passphrase, and is now sealed under the new one.
     Now,
-    /// It was sealed with the new one before the call.
+    /// The file was sealed under the new passphrase before the call.
     Before,
 }
 
-/// Whether a passphrase opens a key file of any kind. Errors: those of `open` except a wrong passphrase.
+/// Tells if a passphrase opens a key file of any kind. Errors: those of `open` except a wrong passphrase.
 pub fn opens(path: &Path, passphrase: &[u8]) -> Result<bool, KeystoreError> {
     let file = read(path)?;
     match open_file(path, &file, &file.kind, passphrase) {
@@ -37,8 +38,8 @@ pub fn opens(path: &Path, passphrase: &[u8]) -> Result<bool, KeystoreError> {
     }
 }
 
-/// Seals a key file of any kind under another passphrase. A call that was cut short is repeated: the file opens with one of
-/// the two. Errors: neither opens it, or the disk; the file is as it was then.
+/// Seals a key file of any kind under another passphrase. An interrupted call must be repeated: the file opens with one
+/// of the two. Errors: neither opens it, or the disk; then the file is unchanged.
 pub fn reseal(path: &Path, old: &[u8], new: &[u8], origin: Origin) -> Result<Resealed, KeystoreError> {
     reseal_through(path, old, new, origin, &open_gate)
 }
@@ -63,7 +64,7 @@ pub(super) fn reseal_through(
         let text = sealed_text(path, &secret, &file.kind, file.public.clone(), new, origin)?;
         let unfinished = beside(path, "new");
         put(&unfinished, &text, gate).map_err(io_error(path))?;
-        // Read back: a key that can't be opened any more is lost.
+        // Read it back: if the key can't be opened any more, it is lost.
         let written = read(&unfinished)?;
         let again = open_file(&unfinished, &written, &file.kind, new)?;
         if *again != *secret || written.public != file.public {
@@ -74,7 +75,7 @@ pub(super) fn reseal_through(
     Ok(Resealed::Now)
 }
 
-/// Removes a key file and overwrites what it held. Where there is none, what an earlier call left is overwritten.
+/// Removes a key file and overwrites its contents. If there is none, overwrites the remains of an earlier call.
 pub fn destroy(path: &Path) -> Result<(), KeystoreError> {
     destroy_through(path, &open_gate)
 }
@@ -82,7 +83,7 @@ pub fn destroy(path: &Path) -> Result<(), KeystoreError> {
 pub(super) fn destroy_through(path: &Path, gate: Gate<'_>) -> Result<(), KeystoreError> {
     let gone = beside(path, "gone");
     let work = || {
-        // One that a cut left: its name is free for this one only when its contents are gone.
+        // An interrupted call may have left one. Its name can be used for this one only after its contents are gone.
         overwrite_and_remove(&gone, gate)?;
         if path.symlink_metadata().is_err() {
             return Ok(());
@@ -95,13 +96,13 @@ pub(super) fn destroy_through(path: &Path, gate: Gate<'_>) -> Result<(), Keystor
     work().map_err(io_error(path))
 }
 
-/// Where a step's unfinished file is: hidden, beside the file.
+/// Returns the path of a step's unfinished file: hidden, beside the file.
 pub(super) fn beside(path: &Path, what: &str) -> PathBuf {
     let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     path.with_file_name(format!(".{name}.{what}"))
 }
 
-/// Writes a private file and syncs it. One that an earlier call left is written over.
+/// Writes a private file and syncs it. A file that an earlier call left is replaced.
 pub(super) fn put(path: &Path, contents: &[u8], gate: Gate<'_>) -> io::Result<()> {
     gate()?;
     match fs::remove_file(path) {
@@ -116,7 +117,7 @@ pub(super) fn put(path: &Path, contents: &[u8], gate: Gate<'_>) -> io::Result<()
     file.sync_all()
 }
 
-/// Puts a synced file in another's place, and overwrites what was there, unless something else still names that.
+/// Renames a synced file over another one, and overwrites the old contents, unless another name still leads to them.
 pub(super) fn rename_over(from: &Path, to: &Path, gate: Gate<'_>) -> io::Result<()> {
     let replaced = OpenOptions::new().write(true).open(to)?;
     gate()?;
@@ -164,16 +165,16 @@ pub(super) mod tests {
     use std::cell::Cell;
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    /// How a step of the disk goes wrong.
+    /// A way in which a step of the disk fails.
     #[derive(Clone, Copy, PartialEq, Eq, Debug)]
     pub enum Cut {
-        /// The process ends before it.
+        /// The process ends before the step.
         Kill,
         /// The disk is full.
         Full,
     }
 
-    /// Runs `work` with a gate that cuts at its nth step; whether it came to that step.
+    /// Runs `work` with a gate that cuts at its nth step. Returns whether it came to that step.
     pub fn cut_at(nth: usize, cut: Cut, work: impl FnOnce(Gate<'_>) -> Result<(), KeystoreError>) -> bool {
         let steps = Cell::new(0);
         let gate = || {
@@ -210,7 +211,7 @@ pub(super) mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no scratch file stays");
         let replaced = io::read_to_string(held).unwrap();
         assert_eq!(replaced.as_bytes(), vec![0; before.len()], "what it replaced is overwritten");
-        // Once more, and with neither.
+        // Repeated once more, and with neither passphrase.
         let now = fs::read(&path).unwrap();
         assert_eq!(reseal(&path, b"old", b"new", Origin::Chosen).unwrap(), Resealed::Before);
         assert!(matches!(reseal(&path, b"old", b"third", QUICK), Err(KeystoreError::WrongPassphrase(_))));
@@ -239,7 +240,7 @@ pub(super) mod tests {
                 let path = folder.path().join("storage.key");
                 seal_with_public(&path, &[9; 32], "storage", None, b"old", QUICK).unwrap();
                 let was_cut = cut_at(nth, cut, |gate| reseal_through(&path, b"old", b"new", QUICK, gate).map(drop));
-                // Whatever was cut: one of the two opens it, and the next call ends with the new one alone.
+                // Wherever it was cut, one of the two opens it, and the next call ends with only the new one.
                 let passphrase: &[u8] = if opens(&path, b"new").unwrap() { b"new" } else { b"old" };
                 assert_eq!(&open(&path, "storage", passphrase).unwrap()[..], &[9; 32], "{cut:?} at {nth}");
                 reseal(&path, b"old", b"new", QUICK).unwrap();

@@ -1,8 +1,8 @@
-//! The files of a storage key: `storage.key`, and `storage.key.old` while what the one before sealed is sealed anew. Those of
-//! a backup key are replaced in the same way.
+//! The files of a storage key: `storage.key`, and `storage.key.old` while data under the previous key is sealed again.
+//! Files of a backup key are replaced in the same way.
 //!
-//! *Invariants:* where both are there, `storage.key` is the newer one and both open; a key that may have sealed something is
-//! never the only one to be gone: a new one takes its place only when a second name keeps the old one, on disk.
+//! *Invariants:* if both exist, `storage.key` is the newer one and both open; a key that may have sealed something is
+//! never lost: a new one takes its place only after a second name keeps the old one, on disk.
 
 use super::replace::{Gate, beside, destroy, open_gate, put, sync_folder_of};
 use super::{KeystoreError, Origin, io_error, open, sealed_text};
@@ -18,11 +18,11 @@ use zeroize::Zeroizing;
 const STORAGE: &str = "storage";
 const BACKUP: &str = "backup";
 
-/// A passphrase on its way to where it is used, wiped when dropped.
+/// A passphrase in memory, wiped when dropped.
 pub struct Passphrase(Zeroizing<Vec<u8>>);
 
 impl Passphrase {
-    /// Copies one.
+    /// Copies a passphrase.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Zeroizing::new(bytes.to_vec()))
     }
@@ -39,20 +39,20 @@ impl Deref for Passphrase {
 /// The storage keys of a home, in locked memory.
 #[derive(Clone, Debug)]
 pub struct StorageKeys {
-    /// Seals everything from now on.
+    /// The key that seals everything from now on.
     pub newest: Arc<MasterKey>,
-    /// The one before it, while something is still sealed under that.
+    /// The previous key, while data is still sealed under it.
     pub before: Option<Arc<MasterKey>>,
 }
 
-/// Where the key before the one in `path` is kept.
+/// Returns the path of the previous key's file.
 pub fn before_file(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".old");
     path.with_file_name(name)
 }
 
-/// Opens a storage key, and the one before it where that is there. Errors: those of `open`.
+/// Opens a storage key, and the previous one if it exists. Errors: those of `open`.
 pub fn open_storage(path: &Path, passphrase: &[u8]) -> Result<StorageKeys, KeystoreError> {
     open_both(path, STORAGE, passphrase)
 }
@@ -73,13 +73,14 @@ fn master(path: &Path, kind: &str, passphrase: &[u8]) -> Result<Arc<MasterKey>, 
     })
 }
 
-/// Draws a new storage key and puts it in place of the one in `path`, which stays as `before_file`. A call that was cut
-/// short is repeated. Errors: one is being replaced already, a wrong passphrase, the disk; then the key is as it was.
+/// Draws a new storage key that replaces the one in `path`. The old key stays in `before_file`. An interrupted call
+/// must be repeated. Errors: a replacement is already in progress, a wrong passphrase, the disk; then the key is
+/// unchanged.
 pub fn replace_storage(path: &Path, passphrase: &[u8]) -> Result<StorageKeys, KeystoreError> {
     replace(path, STORAGE, passphrase, &open_gate)
 }
 
-/// The same for the key of backups, whose key before stays until it is discarded.
+/// Does the same for the key of backups. The previous key stays until it is discarded.
 pub fn replace_backup(path: &Path, passphrase: &[u8]) -> Result<(), KeystoreError> {
     replace(path, BACKUP, passphrase, &open_gate).map(drop)
 }
@@ -87,7 +88,7 @@ pub fn replace_backup(path: &Path, passphrase: &[u8]) -> Result<(), KeystoreErro
 fn replace(path: &Path, kind: &str, passphrase: &[u8], gate: Gate<'_>) -> Result<StorageKeys, KeystoreError> {
     let old = before_file(path);
     let opened = open_both(path, kind, passphrase)?;
-    // The passphrase is the same, and so is what it asks for.
+    // The passphrase stays the same, and so does its origin.
     let origin = if super::read(path)?.kdf.m_kib > super::MEMORY_KIB_RANDOM { Origin::Chosen } else { Origin::Random };
     if opened.before.is_some() {
         let next = if kind == STORAGE {
@@ -106,7 +107,7 @@ fn replace(path: &Path, kind: &str, passphrase: &[u8], gate: Gate<'_>) -> Result
     let newest = master(&unfinished, kind, passphrase)?;
     let swap = || {
         if old.symlink_metadata().is_ok() {
-            // Another name of the same key, from a call that was cut short.
+            // This is another name of the same key, left by an interrupted call.
             gate()?;
             fs::remove_file(&old)?;
         }
@@ -121,8 +122,7 @@ fn replace(path: &Path, kind: &str, passphrase: &[u8], gate: Gate<'_>) -> Result
     Ok(StorageKeys { newest, before: Some(opened.newest) })
 }
 
-/// Destroys the key before the one in `path`, under which nothing is sealed any more. What an earlier call left of it goes
-/// too.
+/// Destroys the previous key, under which nothing is sealed any more, and the remains that an earlier call left.
 pub fn discard_before(path: &Path) -> Result<(), KeystoreError> {
     destroy(&before_file(path))
 }

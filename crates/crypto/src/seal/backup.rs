@@ -1,7 +1,7 @@
-//! Sealing the objects of backups, which lie where others may read and replace them.
+//! Sealing the objects of backups, which are stored at places where others may read and replace them.
 //!
-//! *Invariants:* each object has a salt of its own, and so a subkey; it opens under its own name alone; who lacks the key can
-//! neither read nor make one, nor test a guess of what one holds.
+//! *Invariants:* each object has its own salt, and so its own subkey; it opens only under its own name; without the key
+//! nobody can read or make an object, or test a guess of its contents.
 //!
 //! | sealed bytes | |
 //! |---|---|
@@ -15,7 +15,7 @@ use super::{Cipher, FreshSalt, KeyedHash, MasterKey, Salt, SealError, TAG_BYTES,
 use crate::locked::Locked;
 use thiserror::Error;
 
-/// Bytes that a sealed object has more than what it holds.
+/// Bytes by which a sealed object is longer than its contents.
 pub const BACKUP_OVERHEAD: usize = HEAD_BYTES + TAG_BYTES;
 
 const FORMAT: u8 = 1;
@@ -30,22 +30,22 @@ const TAG_NAME: u8 = 1;
 /// Nothing else is sealed under an object's subkey.
 const NONCE: [u8; 12] = [0; 12];
 
-/// Why an object doesn't open.
+/// An object doesn't open.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum ObjectRefused {
-    /// Fewer bytes than a seal has.
+    /// There are fewer bytes than a seal has.
     #[error("it was cut short")]
     Short,
-    /// By another version of this program.
+    /// Another version of this program sealed it.
     #[error("its format {0} is not known: it was altered, or another version wrote it")]
     Format(u8),
-    /// Under another key.
+    /// It was sealed under another key.
     #[error("it was sealed under another backup key, or altered")]
     OtherKey,
-    /// Altered, or another object under this name.
+    /// It was altered, or is another object than the name says.
     #[error("its seal doesn't fit: it was altered, or is another object")]
     Altered,
-    /// The subkey can't be made.
+    /// The subkey can't be derived.
     #[error("{0}")]
     Key(#[from] SealError),
 }
@@ -58,14 +58,15 @@ pub struct BackupKey {
 }
 
 impl BackupKey {
-    /// Takes the secret of a `backup.key`, which has as many bytes as a master key; the caller wipes its own copy.
+    /// Creates a key from the secret of a `backup.key`, which has as many bytes as a master key. The caller wipes its
+    /// own copy.
     pub fn from_secret(secret: &[u8]) -> Result<Self, SealError> {
         let master = MasterKey::from_secret(secret)?;
         let names = Locked::copy_of(&master.derive(NAMES, &[])).map(KeyedHash).map_err(no_memory)?;
         Ok(Self { master, names })
     }
 
-    /// The name of an object by what it holds: the same contents have the same name.
+    /// Returns the name of an object, derived from its contents: the same contents have the same name.
     pub fn name_of(&self, contents: &[u8]) -> [u8; 32] {
         self.names.whole(TAG_NAME, &[contents])
     }
@@ -85,7 +86,7 @@ impl BackupKey {
         Ok(sealed)
     }
 
-    /// What was sealed under this name.
+    /// Opens bytes that were sealed under this name.
     pub fn open(&self, kind: u8, name: &[u8], sealed: &[u8]) -> Result<Vec<u8>, ObjectRefused> {
         let (head, rest) = sealed.split_first_chunk::<HEAD_BYTES>().ok_or(ObjectRefused::Short)?;
         let (data, tag) = rest.split_last_chunk::<TAG_BYTES>().ok_or(ObjectRefused::Short)?;
@@ -110,7 +111,7 @@ impl BackupKey {
     }
 }
 
-/// The associated data: what the object is, and its name as the one last part.
+/// Returns the associated data: the kind of the object, and its name as the last part.
 fn place(kind: u8, name: &[u8]) -> Vec<u8> {
     [&[FORMAT, kind], name].concat()
 }
@@ -126,7 +127,7 @@ mod tests {
 
     #[test]
     fn sealed_objects_stay_readable() {
-        // Made once by this code and kept: a change of derivation, name, associated data or layout shows here.
+        // Made once by this code and kept: it detects any change of derivation, name, associated data or layout.
         let sealed = concat!(
             "01e7a3397c8b16444b08c5727c0d52650adbe1cac3cad6c0a5a3c01f117ec2d7",
             "451677f1b1c32957ec0233d13d893cf747"

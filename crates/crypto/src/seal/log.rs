@@ -1,11 +1,11 @@
 //! Sealing the records of a log.
 //!
-//! *Invariants:* a position is sealed once at most, whatever became of the record.
+//! *Invariants:* a position is sealed at most once, whatever happened to the record.
 
 use super::{Cipher, Place, SealError, TAG_BYTES};
 use rustorium_types::ChainId;
 
-/// Seals the records of one log. A record's position is its nonce, so positions have to grow.
+/// A sealer of the records of one log. A record's position is its nonce, so positions must grow.
 pub struct LogSealer {
     cipher: Cipher,
     chain: ChainId,
@@ -17,7 +17,7 @@ impl LogSealer {
         Self { cipher, chain, next: 0 }
     }
 
-    /// Seals `data` in place, bound to its position and to `head`, which stays readable; gives the tag.
+    /// Seals `data` in place, bound to its position and to `head`, which stays readable. Returns the tag.
     pub fn seal_at(&mut self, position: u64, head: &[u8], data: &mut [u8]) -> Result<[u8; TAG_BYTES], SealError> {
         if position < self.next {
             return Err(SealError::Position(position));
@@ -27,7 +27,7 @@ impl LogSealer {
     }
 }
 
-/// Opens the records of one log.
+/// An opener of the records of one log.
 pub struct LogOpener {
     cipher: Cipher,
     chain: ChainId,
@@ -38,7 +38,7 @@ impl LogOpener {
         Self { cipher, chain }
     }
 
-    /// Opens `data` in place; false, and nothing of it left, where it isn't what was sealed at this position with this head.
+    /// Opens `data` in place. Returns false, and erases it, unless it was sealed at this position with this head.
     pub fn open_at(&self, position: u64, head: &[u8], data: &mut [u8], tag: &[u8; TAG_BYTES]) -> bool {
         let open = |associated: &[u8]| self.cipher.open(position, associated, data, tag);
         log_place(head).with(&self.chain, 0, open) == Ok(true)

@@ -1,7 +1,8 @@
-//! One master key in place of another: both open while what the old one sealed is sealed anew, and only the new one seals.
+//! Replacement of a master key: both keys open while data under the old one is sealed again, and only the new one
+//! seals.
 //!
-//! *Invariants:* nothing is sealed under the key before; the key that hashes names goes with the rows that it named, sealed
-//! under the new key, since names are keys of rows and can't be made again.
+//! *Invariants:* nothing is sealed under the previous key; the key that hashes names is kept with the rows that it
+//! named, sealed under the new key, since names are keys of rows and can't be made again.
 
 use super::{AtRest, Cipher, FreshSalt, KeyedHash, MasterKey, Opener, Salt, SealError, TAG_BYTES, no_memory};
 use crate::locked::Locked;
@@ -17,7 +18,7 @@ const CARRIED: &str = "rustorium 2026 at rest: carried names v1";
 const NONCE: [u8; 12] = [0; 12];
 
 impl MasterKey {
-    /// Whether it is the same key, in constant time.
+    /// Compares two keys, in constant time.
     pub fn is(&self, other: &Self) -> bool {
         let different = self.0.iter().zip(other.0.iter()).fold(0, |different, (a, b)| different | (a ^ b));
         std::hint::black_box(different) == 0
@@ -25,17 +26,18 @@ impl MasterKey {
 }
 
 impl AtRest {
-    /// Of a key that takes the place of the one before, which still opens what it sealed.
+    /// Creates the keys of a master key that replaces the previous one. The previous one still opens data that it
+    /// sealed.
     pub fn rekeyed(master: Arc<MasterKey>, before: Option<Arc<MasterKey>>, chain: ChainId) -> Self {
         Self { before, ..Self::new(master, chain) }
     }
 
-    /// Of the key before alone; none where there is none.
+    /// Returns the keys of only the previous master key; `None` if there is none.
     pub fn before(&self) -> Option<Self> {
         self.before.clone().map(|before| Self::new(before, self.chain))
     }
 
-    /// The key that hashes names, sealed for keeping.
+    /// Seals the key that hashes names, for storage.
     pub fn carry(&self, names: &KeyedHash) -> Result<[u8; CARRIED_BYTES], SealError> {
         let fresh = FreshSalt::draw()?;
         let mut carried = [0; CARRIED_BYTES];
@@ -50,7 +52,7 @@ impl AtRest {
         Ok(carried)
     }
 
-    /// The key in such bytes; none where they were altered, or are another key's.
+    /// Opens the key in such bytes; `None` if they were altered, or belong to another key.
     pub fn carried(&self, carried: &[u8; CARRIED_BYTES]) -> Result<Option<KeyedHash>, SealError> {
         let (mut salt, mut key, mut tag) = ([0; 16], [0; 32], [0; TAG_BYTES]);
         salt.copy_from_slice(&carried[..16]);
@@ -65,7 +67,7 @@ impl AtRest {
 }
 
 impl Opener {
-    /// Tells it the salt of a version that is of another key than the one that it was made of.
+    /// Adds the salt of a version that belongs to another master key than the one that the opener was made of.
     pub fn add_of(&self, at_rest: &AtRest, version: u32, salt: Salt) {
         self.put(version, at_rest.master.clone(), salt);
     }

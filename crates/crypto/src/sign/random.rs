@@ -1,4 +1,4 @@
-//! What needs the operating system's randomness: new keys, and one equation for many signatures.
+//! The operations that need the operating system's randomness: new keys, and one equation for many signatures.
 
 use super::SigningKey;
 use ed25519_zebra::{Signature as ZebraSignature, VerificationKeyBytes, batch};
@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use zeroize::Zeroizing;
 
 impl SigningKey {
-    /// A new key from the operating system's randomness.
+    /// Generates a key from the operating system's randomness.
     pub fn generate() -> Self {
         let mut seed = Zeroizing::new([0; 32]);
         UnwrapErr(SysRng).fill_bytes(&mut *seed);
@@ -17,8 +17,9 @@ impl SigningKey {
     }
 }
 
-/// The random weights of a batch's equation: one draw from the operating system a batch, stretched by BLAKE3's XOF, instead
-/// of a system call a signature. Nobody can foresee it before the batch is fixed, which is all that soundness asks.
+/// The random weights of a batch's equation: one draw from the operating system a batch, stretched by BLAKE3's XOF,
+/// instead of a system call a signature. Nobody can foresee it before the batch is fixed, which is enough for
+/// soundness.
 struct BatchRng(blake3::OutputReader);
 
 impl BatchRng {
@@ -50,7 +51,7 @@ impl TryRng for BatchRng {
 
 impl TryCryptoRng for BatchRng {}
 
-/// Whether all `(key, bytes, signature)` hold, by one equation.
+/// Checks all `(key, bytes, signature)` by one equation.
 pub(super) fn verify_together(items: &[(&PublicKey, &[u8], &Signature)]) -> bool {
     crate::work::count(|work| {
         work.groups += 1;

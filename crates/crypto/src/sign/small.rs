@@ -1,4 +1,4 @@
-//! Public keys of small order, under which anybody signs.
+//! Public keys of small order, under which anybody can sign.
 
 use rustorium_types::PublicKey;
 
@@ -26,8 +26,8 @@ const fn filled(first: u8, between: u8, last: u8) -> PublicKey {
     key
 }
 
-/// Whether a key is of small order. Whoever makes such a key on purpose can say of each signature under it that somebody
-/// else made it.
+/// Tells if a key is of small order. Anybody who makes such a key on purpose can claim of each signature under it that
+/// somebody else made it.
 pub fn is_small_order(key: &PublicKey) -> bool {
     let mut y = *key;
     y[31] &= 0x7f;

@@ -1,11 +1,11 @@
-//! A batch between its making and its signing, where another process holds the author's key.
+//! A batch that is made but not signed yet, for a node whose author key is held by another process.
 
 use super::{CheckedBatch, Verified, batch_signature_bytes, verify};
 use crate::hash::batch_digest;
 use rustorium_types::{Batch, BatchBody, BatchDigest, PublicKey, Signature, Transaction, TxId};
 use std::sync::Arc;
 
-/// A batch of this node's own making, whose transactions were verified and whose author has not signed yet.
+/// A batch that this node made, whose transactions were verified and whose author has not signed yet.
 #[derive(Clone, Debug)]
 pub struct UnsignedBatch {
     digest: BatchDigest,
@@ -25,17 +25,17 @@ impl UnsignedBatch {
         Self { digest: batch_digest(&body), ids, body }
     }
 
-    /// The content that is to be signed.
+    /// Returns the content to be signed.
     pub fn body(&self) -> &BatchBody {
         &self.body
     }
 
-    /// Transaction ids, in order.
+    /// Returns the transaction ids, in order.
     pub fn ids(&self) -> &[TxId] {
         &self.ids
     }
 
-    /// The batch with its author's signature. `None`: the signature doesn't hold.
+    /// Returns the batch with its author's signature; `None` if the signature doesn't hold.
     pub fn signed(self, author: &PublicKey, signature: Signature) -> Option<CheckedBatch> {
         let holds = verify(author, &batch_signature_bytes(&self.digest), &signature);
         let batch = Batch { body: self.body, signature };

@@ -1,12 +1,14 @@
 //! What the state holds, with and without proof.
 
-use super::{NodeBackend, storage};
+use super::NodeBackend;
+use crate::block_proofs::storage;
 use crate::proofs::{Claimed, ProofPool};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, ready};
 use rustorium_api::{At, BackendError, ProveAt, Proven, ReadAt, StateValues};
 use rustorium_execution::subject_key;
 use rustorium_storage::Store;
+use rustorium_transport::door::site;
 use rustorium_types::{BoundedBytes, Height, LeafValue, StateKey, Subject};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -79,7 +81,7 @@ pub(super) fn prove(
             // A client that went away has no use for the answer.
             let _ = sender.send(answered);
         });
-        pool.ask(address, subjects, root, deadline.into_std(), sink);
+        pool.ask(site(address), subjects, root, deadline.into_std(), sink);
         match timeout_at(deadline, answer).await {
             Ok(Ok(answered)) => answered,
             Ok(Err(_)) => Err(BackendError::Unavailable("it is stopping".to_owned())),

@@ -3,8 +3,10 @@
 
 use super::*;
 use crate::config::{NodeConfig, NodeKeys};
+use crate::contained::{Closes, contained};
 use crate::node::{Node, StartHandle};
 use crate::outside::made;
+use crate::queue::Queue;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustorium_api::genesis_file;
 use rustorium_crypto::SigningKey;

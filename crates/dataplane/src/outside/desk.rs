@@ -5,7 +5,7 @@
 
 use super::budget::Budget;
 use super::routing::Standing;
-use rustorium_transport::Credit;
+use crate::senders::Credit;
 use rustorium_types::{Epoch, PublicKey, Request, Transaction};
 use std::collections::{BTreeMap, VecDeque};
 

@@ -4,6 +4,7 @@
 //! ended, once asked, what guests say of a later epoch, and answers of nodes that this one dials.
 
 use super::desk::Work;
+use crate::senders::epoch_of;
 use rustorium_types::{Epoch, Message, Request, Response, ValidatorIndex};
 
 /// What the owner of a node key is to this node.
@@ -67,18 +68,5 @@ pub(crate) fn route(standing: Standing, epoch: Epoch, allowed: &Allowed<'_>, mes
             Some(said) if said < epoch && matches!(message, Message::Heartbeat(_)) => Route::Serve(Work::ShowEnd(said)),
             _ => Route::Drop,
         },
-    }
-}
-
-/// The epoch that a message is of. None: it is of none.
-pub(crate) fn epoch_of(message: &Message) -> Option<Epoch> {
-    match message {
-        Message::Proposal(proposal) => Some(proposal.header.epoch),
-        Message::Vote(vote) => Some(vote.vote.body.epoch),
-        Message::Certificate(certificate) => Some(certificate.body.epoch),
-        Message::Heartbeat(heartbeat) => Some(heartbeat.epoch),
-        Message::Batch(batch) => Some(batch.body.epoch),
-        Message::Work(work) => Some(work.epoch),
-        Message::Report(_) | Message::Transactions(_) | Message::Request { .. } | Message::Response { .. } => None,
     }
 }

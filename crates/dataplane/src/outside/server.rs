@@ -2,8 +2,8 @@
 
 use super::desk::{Desk, Question, Turn, Work};
 use super::intake::{Intake, Looked};
+use crate::contained::contained;
 use crate::executor::store_code;
-use crate::guarded::contained;
 use crate::queue::Queue;
 use crate::serving::Serving;
 use crate::shard::Event;

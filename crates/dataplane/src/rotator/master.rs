@@ -5,7 +5,7 @@
 //! with; the old key's file goes when nothing of this home is sealed under it any more, and no backup is being made of it.
 
 use super::{RotationStep, Rotator};
-use crate::node::NodeError;
+use crate::error::NodeError;
 use parking_lot::Mutex;
 use rustix::fs::FlockOperation;
 use rustorium_crypto::keystore::{self, KeystoreError, Passphrase, StorageKeys};

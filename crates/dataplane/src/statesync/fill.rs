@@ -1,7 +1,7 @@
 //! Fills a store with the parts of a snapshot, and checks parts on threads of their own meanwhile.
 
 use super::join::JoinEvent;
-use crate::guarded::contained;
+use crate::contained::contained;
 use crate::queue::Queue;
 use crate::tree_rows::{TOP_KEY, Tree};
 use rustorium_state::slot::Slot;

@@ -5,7 +5,7 @@ use crate::epochs::{change, epoch, goes_on, net, operate, settle};
 use crate::forge;
 use crate::net::Net;
 use rustorium_crypto::block_digest;
-use rustorium_dataplane::backend::block_proof;
+use rustorium_dataplane::block_proofs::block_proof;
 use rustorium_dataplane::context::Context;
 use rustorium_dataplane::rules::check_header;
 use rustorium_storage::Store;

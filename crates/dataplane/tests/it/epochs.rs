@@ -3,7 +3,7 @@
 use crate::chain::{self, N, START_MS, admitted, id_of, validator_key};
 use crate::net::{Net, node_key};
 use rustorium_crypto::{SigningKey, block_digest};
-use rustorium_dataplane::backend::block_proof;
+use rustorium_dataplane::block_proofs::block_proof;
 use rustorium_dataplane::context::Context;
 use rustorium_dataplane::port::{Effect, Input, PayloadStatus};
 use rustorium_dataplane::shard::Event;

@@ -4,9 +4,9 @@ use crate::chain::{account_of_lane, context, put};
 use crate::forge;
 use crate::net::Net;
 use bytes::Bytes;
+use rustorium_dataplane::senders::Credit;
 use rustorium_dataplane::shard::Event;
 use rustorium_storage::Store;
-use rustorium_transport::Credit;
 use rustorium_types::{
     BatchDigest, BlockDigest, Hash, Height, Message, Parameters, PublicKey, Report, Request, Response, View, VoteKind,
 };

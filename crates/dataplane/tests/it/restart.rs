@@ -4,7 +4,7 @@ use crate::chain::{self, N, validator_key};
 use crate::epochs::{add, change, epoch, net, settle};
 use crate::net::{Net, node_key};
 use rustorium_crypto::{SigningKey, block_digest, verify_finalization, verify_owners};
-use rustorium_dataplane::backend::block_proof;
+use rustorium_dataplane::block_proofs::block_proof;
 use rustorium_dataplane::context::Context;
 use rustorium_dataplane::restart::Plan;
 use rustorium_execution::Trust;

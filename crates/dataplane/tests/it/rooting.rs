@@ -1,7 +1,8 @@
 //! From executed heights to state roots, without a thread: what is rooted ahead, and what folds into the base when.
 
 use crate::chain::{context, genesis};
-use rustorium_dataplane::rooting::{RootJob, RootedPeriod, Rooting};
+use rustorium_dataplane::periods::RootedPeriod;
+use rustorium_dataplane::rooting::{RootJob, Rooting};
 use rustorium_state::tables::Tables;
 use rustorium_state::tree::MemKv;
 use rustorium_state::workers::Serial;

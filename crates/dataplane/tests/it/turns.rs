@@ -2,9 +2,9 @@
 
 use crate::net::{Net, node_key};
 use bytes::Bytes;
+use rustorium_dataplane::senders::Credit;
 use rustorium_dataplane::shard::Event;
 use rustorium_dataplane::turns::{PEERS_NS_MAX, Turns};
-use rustorium_transport::Credit;
 use rustorium_types::{Message, Report};
 use std::collections::VecDeque;
 

@@ -1,6 +1,6 @@
-//! The committee's changes under version 1, as 0.2.0 does them.
+//! Changes of the committee under version 1, as 0.2.0 executes them.
 //!
-//! *Invariants:* never changes: chains that run depend on each of its bytes.
+//! *Invariants:* this code never changes: existing chains depend on each of its bytes.
 
 use super::{CommitteeRecord, add, approve, asked_to_end, place_of, record_of, replace, with_target};
 use crate::ledger::{Leaf, Ledger, Stop};
@@ -27,14 +27,14 @@ pub(super) fn govern<'a>(
     Ok(())
 }
 
-/// Whether the key alone decides: a validator's owner may replace its keys.
+/// Tells if the key decides alone: a validator's owner may replace the validator's keys.
 fn owns(target: &ValidatorSet, key: &PublicKey, operation: &Operation) -> bool {
     let Operation::ReplaceKey { validator_key, .. } = operation else { return false };
     let is_owner = |validator: &Validator| validator.owner_key == *key;
     target.iter().any(|validator| validator.validator_key == *validator_key && is_owner(validator))
 }
 
-/// The record after the operation, or why it can't be.
+/// Returns the record after the operation, or the reason of its failure.
 fn changed(record: CommitteeRecord, now: Epoch, operation: &Operation) -> Result<CommitteeRecord, FailureCode> {
     let mut target = record.target.to_vec();
     match operation {
@@ -48,7 +48,7 @@ fn changed(record: CommitteeRecord, now: Epoch, operation: &Operation) -> Result
             replace(&mut target, place, new_validator_key, new_node_key)?;
         }
         Operation::EndEpoch { epoch } => return asked_to_end(record, *epoch, now),
-        // No block of version 1 lists any other.
+        // No block of version 1 lists any other operation.
         _ => return Err(FailureCode::NotPossessed),
     }
     with_target(record, target)

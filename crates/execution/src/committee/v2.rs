@@ -1,7 +1,7 @@
-//! The committee's changes under version 2.
+//! Changes of the committee under version 2.
 //!
-//! *Invariants:* a key enters the next committee only with signatures of its own for its owner on this chain (R46), and once
-//! (R45); an owner alone replaces its validator's keys at most once an epoch.
+//! *Invariants:* a key enters the next committee only with a signature of its own for its owner on this chain (R46),
+//! and only once (R45); an owner alone replaces its validator's keys at most once an epoch.
 
 use super::{CommitteeRecord, Replaced, add, approve, asked_to_end, place_of, record_of, replace, with_target};
 use crate::keys::Name;
@@ -14,7 +14,7 @@ use rustorium_types::{
 };
 use std::borrow::Cow;
 
-/// What an operation makes of the record.
+/// The result of an operation on the record.
 struct Change {
     record: CommitteeRecord,
     /// Keys that enter the next committee.
@@ -59,7 +59,7 @@ pub(super) fn govern<'a>(
     store(ledger, actor.sender, at, Leaf::Bytes(Cow::Owned(record.to_bytes())))
 }
 
-/// The validator key that the operation replaces, where the actor's key is its owner's.
+/// Returns the validator key that the operation replaces, if the actor's key is that validator's owner key.
 fn owned<'a>(record: &CommitteeRecord, key: &PublicKey, operation: &'a Operation) -> Option<&'a PublicKey> {
     let Operation::ReplaceProven { validator_key, .. } = operation else { return None };
     let is_owner = |validator: &Validator| validator.owner_key == *key;
@@ -67,7 +67,7 @@ fn owned<'a>(record: &CommitteeRecord, key: &PublicKey, operation: &'a Operation
     named.filter(|validator| is_owner(validator)).map(|_| validator_key)
 }
 
-/// Whether an owner alone brought this key in the epoch that goes on.
+/// Tells if an owner alone brought this key in during the present epoch.
 fn was_replaced(record: &CommitteeRecord, actor: Actor, key: &PublicKey) -> bool {
     let replaced = record.replaced.as_ref().filter(|replaced| replaced.epoch == actor.epoch);
     replaced.is_some_and(|replaced| replaced.keys.contains(key))
@@ -77,12 +77,12 @@ fn note_replaced(record: &mut CommitteeRecord, actor: Actor, key: PublicKey) {
     let before = record.replaced.take().filter(|replaced| replaced.epoch == actor.epoch);
     let before = before.map_or(Vec::new(), |replaced| replaced.keys.into_vec());
     let stays = |key: &PublicKey| record.target.iter().any(|validator| validator.validator_key == *key);
-    // Each is of another validator of the committee, which has the same bound.
+    // Each key belongs to another validator of the committee, which has the same bound.
     let keys = before.into_iter().chain([key]).filter(stays).collect();
     record.replaced = Some(Replaced { epoch: actor.epoch, keys: BoundedVec::new(keys).unwrap_or_default() });
 }
 
-/// The record after the operation, or why it can't be.
+/// Returns the change that the operation makes, or the reason of its failure.
 fn changed(record: CommitteeRecord, actor: Actor, operation: &Operation) -> Result<Change, FailureCode> {
     let mut target = record.target.to_vec();
     let (new, gone) = match operation {
@@ -112,13 +112,13 @@ fn changed(record: CommitteeRecord, actor: Actor, operation: &Operation) -> Resu
             let record = asked_to_end(record, *epoch, actor.epoch)?;
             return Ok(Change { record, new: Vec::new(), gone: Vec::new() });
         }
-        // Version 1's, which prove nothing.
+        // Operations of version 1, which prove no possession.
         _ => return Err(FailureCode::NotPossessed),
     };
     Ok(Change { record: with_target(record, target)?, new, gone })
 }
 
-/// Whether both keys of the validator signed that they are this owner's on this chain.
+/// Checks that both keys of the validator signed that they belong to this owner on this chain.
 fn check_possession(
     chain: ChainId,
     owner_key: &PublicKey,

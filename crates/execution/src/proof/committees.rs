@@ -1,7 +1,8 @@
-//! The committees that a light client knows, and how their epochs ended.
+//! The committees that a light client knows, and the ends of their epochs.
 //!
-//! *Invariants:* bounded; the newest committee stays, and the anchor as long as its keys count; the end of an epoch is known
-//! for longer than its committee is kept, so that no committee comes back without it; two ends of one epoch never both stand.
+//! *Invariants:* bounded; the newest committee stays, and so does the anchor as long as its keys count; the end of an
+//! epoch is known for longer than its committee is kept, so that no committee comes back without it; two different ends
+//! of one epoch are never both accepted.
 
 use super::{ProofRefused, Trust};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -18,9 +19,9 @@ pub(super) const ENDS_MAX: usize = 4096;
 pub struct EpochEnd {
     /// Height of the boundary.
     pub height: Height,
-    /// Its digest.
+    /// The boundary's digest.
     pub digest: BlockDigest,
-    /// Its time, Unix ms.
+    /// The boundary's time, Unix ms.
     pub time_ms: u64,
 }
 
@@ -30,7 +31,7 @@ pub(super) struct Committees {
     pub(super) anchor: Trust,
     pub(super) trusts: BTreeMap<Epoch, Trust>,
     pub(super) ends: BTreeMap<Epoch, EpochEnd>,
-    /// The signed boundaries of kept committees: evidence, if another end is shown.
+    /// The signed boundaries of kept committees: evidence, if somebody shows another end.
     signed: BTreeMap<Epoch, HeaderProof>,
 }
 
@@ -48,7 +49,8 @@ impl Committees {
         self.signed.get(&epoch)
     }
 
-    /// Returns the end of an epoch; `None` if it goes on, or nothing between it and a later known epoch is known.
+    /// Returns the end of an epoch; `None` if the epoch is not over, or no end between it and a later known epoch is
+    /// known.
     pub(super) fn end_of(&self, epoch: Epoch) -> Option<EpochEnd> {
         let after = self.trusts.get(&epoch.next());
         let by_the_next =
@@ -56,8 +58,8 @@ impl Committees {
         self.ends.get(&epoch).copied().or(by_the_next)
     }
 
-    /// The time at which a committee retired or retires at the latest, by what is trusted: a committee that is asked for
-    /// later can write any time into what it signs.
+    /// Returns the time at which a committee retired, or retires at the latest, according to trusted data. A committee
+    /// that is requested later could write any time into a header that it signs.
     pub(super) fn retired_ms(&self, trust: &Trust) -> u64 {
         let planned = trust.epoch_ms.map(|epoch_ms| trust.time_ms.saturating_add(epoch_ms));
         let later = || self.trusts.range(trust.epoch.next()..).next().map(|(_, later)| later.time_ms);
@@ -68,7 +70,7 @@ impl Committees {
         }
     }
 
-    /// Checks that a final header of a known epoch is of the chain that this epoch's known end is the end of.
+    /// Checks a final header of a known epoch against the epoch's known end: both must be of one chain.
     pub(super) fn check_ended(&self, header: &Header, digest: BlockDigest) -> Result<(), ProofRefused> {
         let (epoch, height) = (header.epoch, header.height);
         let above = |end: Height| ProofRefused::AboveEnd { epoch, height, end };
@@ -85,7 +87,7 @@ impl Committees {
             End::Closing(boundary) => Some(boundary),
         };
         match named {
-            // The committee made two ends final: more of it than may be are traitors.
+            // The committee made two ends final: it has more traitors than it may have.
             Some(named) if named != end.digest => Err(ProofRefused::TwoEnds(epoch)),
             None if height >= end.height => Err(above(end.height)),
             None if header.time_ms >= end.time_ms => Err(above(end.height)),
@@ -93,10 +95,10 @@ impl Committees {
         }
     }
 
-    /// Takes the committee that follows an epoch's end. `over` tells whether a committee's keys count no more.
+    /// Stores the committee that follows an epoch's end. `over` tells if a committee's keys no longer count.
     ///
     /// # Errors
-    /// `TwoEnds` or `AboveEnd` of [`ProofRefused`]; then nothing has changed.
+    /// `TwoEnds` or `AboveEnd` of [`ProofRefused`]. Then nothing has changed.
     pub(super) fn take(
         &mut self,
         change: &EpochChange,
@@ -119,8 +121,8 @@ impl Committees {
         Ok(epoch)
     }
 
-    /// Forgets the oldest committee whose keys count no more; if there is none, the oldest one but the anchor, from where
-    /// the others can be followed again. The newest one and that of `taken` stay.
+    /// Forgets the oldest committee whose keys no longer count. If there is none, forgets the oldest one except the
+    /// anchor, from which the others can be followed again. The newest committee and that of `taken` stay.
     fn forget_one(&mut self, taken: Epoch, over: impl Fn(&Self, &Trust) -> bool) -> bool {
         let newest = self.newest().epoch;
         let others = || self.trusts.values().filter(|trust| trust.epoch != newest && trust.epoch != taken);

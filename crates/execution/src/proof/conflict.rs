@@ -1,13 +1,14 @@
-//! Evidence that a committee made two blocks final of which only one can be.
+//! Evidence that a committee made two blocks final of which only one can be final.
 //!
-//! *Invariants:* the same two headers convince whoever trusts the committee, whoever shows them; who signed both is told, and
-//! nothing else is concluded.
+//! *Invariants:* the same two headers convince everybody who trusts the committee, whoever shows them; the signers of
+//! both are named, and nothing else is concluded.
 
 use super::{Light, ProofRefused};
 use rustorium_types::{BlockDigest, End, Header, HeaderProof, Validator, ValidatorIndex};
 
 impl Light {
-    /// Checks that two headers are final in one epoch and contradict each other; the validators that signed both.
+    /// Checks that two headers are final in one epoch and contradict each other. Returns the validators that signed
+    /// both.
     ///
     /// # Errors
     /// [`ProofRefused`]; `OtherEpoch` if changes must be followed first.
@@ -36,7 +37,7 @@ impl Light {
     }
 }
 
-/// Tells whether two final headers of one epoch can't be of one chain.
+/// Tells if two final headers of one epoch can't be of one chain.
 fn contradict((first, digest): (&Header, BlockDigest), (second, other): (&Header, BlockDigest)) -> bool {
     let named = |header: &Header, digest| match header.end {
         End::GoesOn => None,

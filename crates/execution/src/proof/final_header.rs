@@ -1,4 +1,4 @@
-//! Whom a verifier believes, and what they made final.
+//! The trust of a verifier: the committee that it believes, and the checks of headers that this committee made final.
 
 use super::ProofRefused;
 use crate::genesis::{SHARD, genesis as genesis_state, hashes, shard_map};
@@ -10,9 +10,10 @@ use rustorium_types::{
     ValidatorSet, VoteKind, decode, encode,
 };
 
-/// What a verifier takes for granted: a chain, a final block of it, and the committee of the epoch above that block.
+/// The facts that a verifier takes for granted: a chain, a final block of it, and the committee of the epoch above that
+/// block.
 ///
-/// Encoded it is a checkpoint, which its owner vouches for: nothing in it shows that it is true.
+/// Its encoding is a checkpoint. The owner vouches for it: nothing in it proves that it is true.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct Trust {
     /// The chain.
@@ -31,21 +32,21 @@ pub struct Trust {
     pub validators: ValidatorSet,
     /// Height of the trusted block: genesis, or the last block of the epoch before.
     pub height: Height,
-    /// Its digest.
+    /// Digest of the trusted block.
     pub digest: BlockDigest,
-    /// Its time, Unix ms.
+    /// Time of the trusted block, Unix ms.
     pub time_ms: u64,
-    /// Age of an epoch at which its end is due. `None` in checkpoints of earlier releases; then epochs count as short. It is
-    /// the last field of a checkpoint, which has none if it is unknown.
+    /// Age of an epoch at which its end is due. `None` in checkpoints of earlier releases; then epochs count as short.
+    /// It is the last field of a checkpoint, and missing there if it is unknown.
     #[borsh(skip)]
     pub epoch_ms: Option<u64>,
 }
 
 impl Trust {
-    /// Bytes of an encoded one at most: its hashes and numbers, and as many validators as there may be.
+    /// Largest number of bytes of an encoded trust: its hashes and numbers, and the largest number of validators.
     pub const BYTES_MAX: usize = 256 + VALIDATORS_MAX * 512;
 
-    /// What follows from a genesis.
+    /// Returns the trust that follows from a genesis.
     pub fn genesis(genesis: &Genesis) -> Self {
         let hashes = hashes(genesis);
         Self {
@@ -63,18 +64,18 @@ impl Trust {
         }
     }
 
-    /// The bytes of a checkpoint.
+    /// Encodes a checkpoint.
     pub fn to_checkpoint(&self) -> Vec<u8> {
         let mut bytes = encode(self);
         self.epoch_ms.into_iter().for_each(|epoch_ms| bytes.extend(encode(&epoch_ms)));
         bytes
     }
 
-    /// Reads a checkpoint, also of an earlier release.
+    /// Decodes a checkpoint, also one of an earlier release.
     ///
     /// # Errors
-    /// [`DecodeError`]: no encoding of one, or of one with another committee than it names, or of a chain with more shards
-    /// than this release knows.
+    /// [`DecodeError`]: the bytes are no checkpoint, its committee is not the one that it names, or its chain has more
+    /// shards than this release knows.
     pub fn from_checkpoint(bytes: &[u8]) -> Result<Self, DecodeError> {
         let trust = match decode::<(Self, u64)>(bytes, Self::BYTES_MAX) {
             Ok((trust, epoch_ms)) => Self { epoch_ms: Some(epoch_ms), ..trust },
@@ -83,7 +84,7 @@ impl Trust {
         trust.checked()
     }
 
-    /// Checks what can be checked of a trust that somebody vouches for.
+    /// Checks the parts that can be checked of a trust that somebody vouches for.
     pub(super) fn checked(self) -> Result<Self, DecodeError> {
         let trust = self;
         if trust.shard_map != shard_map() {
@@ -96,7 +97,7 @@ impl Trust {
         Ok(trust)
     }
 
-    /// What follows from the end of this epoch: the committee after it.
+    /// Returns the trust after the end of this epoch, with the next committee.
     ///
     /// # Errors
     /// [`ProofRefused`].
@@ -124,7 +125,7 @@ impl Trust {
         })
     }
 
-    /// Checks that `header` is final on the chain, in the epoch of this committee; its digest.
+    /// Checks that `header` is final on the chain, in the epoch of this committee. Returns its digest.
     ///
     /// # Errors
     /// [`ProofRefused`].
@@ -134,7 +135,7 @@ impl Trust {
             return Ok(digest);
         }
         if header.height == Height(0) {
-            // Genesis is final by itself; its proof is that it is the pinned one.
+            // Genesis is final by itself. Its only proof is to be the pinned one.
             return Err(ProofRefused::OtherGenesis);
         }
         self.check_settings(header)?;
@@ -182,8 +183,8 @@ pub fn verify_block(genesis: &Genesis, header: &Header, proof: &BlockProof) -> R
     Trust::genesis(genesis).check_final(header, proof).map(|_| ())
 }
 
-/// The last of the headers from `header` on, each of which must be the child of the one before, or the last a closing block
-/// that names the one before as its boundary; with its digest.
+/// Returns the last of the headers from `header` on, with its digest. Each must be the child of the one before; the
+/// last may instead be a closing block that names the one before as its boundary.
 fn check_descendants<'a>(
     header: &'a Header,
     digest: BlockDigest,
@@ -194,7 +195,7 @@ fn check_descendants<'a>(
         let (parent, digest) = last;
         let follows = match parent.end {
             End::GoesOn => child.parent_view == parent.view && child.height == parent.height.next(),
-            // What is above an epoch's end in the same epoch only helps to finalize it.
+            // Blocks above an epoch's end in the same epoch only help to finalize it.
             End::Boundary => child.end == End::Closing(digest) && child.transactions == 0,
             End::Closing(_) => false,
         };

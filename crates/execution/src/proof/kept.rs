@@ -1,7 +1,7 @@
-//! A light client's state as bytes, so that what it followed outlives the process.
+//! A light client's state as bytes, so that it survives the process.
 //!
-//! *Invariants:* nothing in it shows that it is true: its owner vouches for it, as for a checkpoint; one state has one encoding;
-//! what was checked of headers isn't kept.
+//! *Invariants:* nothing in it proves that it is true: its owner vouches for it, as for a checkpoint; one state has one
+//! encoding; headers that were checked are not stored.
 
 use super::committees::{COMMITTEES_MAX, Committees, ENDS_MAX, EpochEnd};
 use super::{Light, Trust};
@@ -28,27 +28,27 @@ fn trust((trust, epoch_ms): KeptTrust) -> Result<Trust, DecodeError> {
 }
 
 impl Light {
-    /// Bytes of an encoded state at most.
+    /// Largest number of bytes of an encoded state.
     pub const BYTES_MAX: usize = (COMMITTEES_MAX + 1) * (Trust::BYTES_MAX + 16) + ENDS_MAX * 64 + 1024;
 
-    /// The state, to go on from in another process.
+    /// Encodes the state, to continue from it in another process.
     pub fn to_bytes(&self) -> Vec<u8> {
         let committees = &self.committees;
         let trusts = committees.trusts.values().map(kept).collect();
         let ends = committees.ends.iter().map(|(epoch, end)| (*epoch, *end)).collect();
         encode(&Kept {
             anchor: kept(&committees.anchor),
-            // The state has the same bounds, so these never fall back.
+            // The state has the same bounds, so the fallbacks are never used.
             trusts: BoundedVec::new(trusts).unwrap_or_default(),
             ends: BoundedVec::new(ends).unwrap_or_default(),
             passed_ms: self.passed_ms,
         })
     }
 
-    /// Goes on from a state.
+    /// Decodes a state and continues from it.
     ///
     /// # Errors
-    /// [`DecodeError`]: no encoding of one, or of one that doesn't fit together.
+    /// [`DecodeError`]: the bytes are no state, or its parts don't fit together.
     pub fn from_bytes(bytes: &[u8], trust_period_ms: Option<u64>) -> Result<Self, DecodeError> {
         let Kept { anchor, trusts, ends, passed_ms } = decode(bytes, Self::BYTES_MAX)?;
         let ascending = trusts.is_sorted_by(|a, b| a.0.epoch < b.0.epoch) && ends.is_sorted_by(|a, b| a.0 < b.0);

@@ -1,8 +1,9 @@
 //! A light client's state: the committees that it trusts, one after the other from its anchor.
 //!
-//! *Invariants:* however long the chain, the state is bounded; a committee comes in only by an epoch change that the one before
-//! it made final; how old a committee is follows from what is trusted and the caller's clock, never from what is offered;
-//! no header counts that is above the known end of its epoch, or from the future; what was checked is not checked again.
+//! *Invariants:* the state is bounded, however long the chain; a committee is added only by an epoch change that the
+//! previous one made final; a committee's age follows from trusted data and the caller's clock, never from offered
+//! data; a header above the known end of its epoch, or from the future, never counts; a checked header is not checked
+//! again.
 
 use super::committees::{Committees, EpochEnd};
 use super::{ProofRefused, ShownRead, Trust, check_read, check_receipt, check_transaction};
@@ -10,17 +11,18 @@ use rustorium_crypto::block_digest;
 use rustorium_types::{BlockDigest, BlockProof, Epoch, EpochChange, Header, HeaderProof, Proof};
 use std::collections::VecDeque;
 
-/// Digests of final headers kept.
+/// Number of digests of final headers that are kept.
 const HEADERS_MAX: usize = 256;
-/// Most by which a header's time may be ahead of the caller's clock, ms. Validators allow seconds; a client's clock may be worse.
+/// Longest time by which a header may be ahead of the caller's clock, ms. Validators allow seconds; a client's clock
+/// may be worse.
 pub const HEADER_AHEAD_MS_MAX: u64 = 60_000;
 
-/// What a proof shows besides itself.
+/// The results of a proof in addition to its content.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Shown {
-    /// Digest of the final header that everything hangs on.
+    /// Digest of the final header that the whole proof depends on.
     pub digest: BlockDigest,
-    /// Of a read: where it holds.
+    /// For a read proof, the state in which its values hold.
     pub read: Option<ShownRead>,
 }
 
@@ -30,13 +32,14 @@ pub struct Light {
     pub(super) committees: Committees,
     trust_period_ms: Option<u64>,
     checked: VecDeque<BlockDigest>,
-    /// A time that has passed: the anchor's, or that of a final header. A clock that is set back can't make it younger.
+    /// A time that has certainly passed: the anchor's, or that of a final header. Setting the clock back can't make it
+    /// earlier.
     pub(super) passed_ms: u64,
 }
 
 impl Light {
-    /// Starts from what is taken for granted. With a trust period, committees that retired longer ago prove nothing: their
-    /// keys may be anybody's by now.
+    /// Starts from an anchor that is taken for granted. With a trust period, committees that retired longer ago prove
+    /// nothing: anybody may have their keys by now.
     pub fn new(anchor: Trust, trust_period_ms: Option<u64>) -> Self {
         let passed_ms = anchor.time_ms;
         Self::of(Committees::new(anchor), trust_period_ms, passed_ms)
@@ -46,22 +49,24 @@ impl Light {
         Self { committees, trust_period_ms, checked: VecDeque::new(), passed_ms }
     }
 
-    /// The newest committee that it trusts.
+    /// Returns the newest trusted committee.
     pub fn newest(&self) -> &Trust {
         self.committees.newest()
     }
 
-    /// The newest known epoch up to this one, from which changes are needed to reach it; `None` if it began later.
+    /// Returns the newest known epoch up to `epoch`, from which changes must be followed to reach it; `None` if the
+    /// known ones are all later.
     pub fn known_up_to(&self, epoch: Epoch) -> Option<Epoch> {
         self.committees.trusts.range(..=epoch).next_back().map(|(epoch, _)| *epoch)
     }
 
-    /// Returns the end of an epoch; `None` if it goes on, or its end isn't known any more.
+    /// Returns the end of an epoch; `None` if the epoch is not over, or its end isn't known any more.
     pub fn end_of(&self, epoch: Epoch) -> Option<EpochEnd> {
         self.committees.end_of(epoch)
     }
 
-    /// The signed last block of an epoch that was followed and is still kept: evidence, if another end is shown.
+    /// Returns the signed last block of an epoch that was followed and is still kept: evidence, if somebody shows
+    /// another end.
     pub fn signed_end(&self, epoch: Epoch) -> Option<&HeaderProof> {
         self.committees.signed_end(epoch)
     }
@@ -75,10 +80,10 @@ impl Light {
         self.check_age(newest.epoch, self.committees.retired_ms(newest), self.now_ms(now_ms))
     }
 
-    /// Takes the change that ended a known epoch; the epoch that follows.
+    /// Follows the change that ended a known epoch. Returns the next epoch.
     ///
     /// # Errors
-    /// [`ProofRefused`]; then nothing has changed.
+    /// [`ProofRefused`]. Then nothing has changed.
     pub fn follow(&mut self, change: &EpochChange, now_ms: u64) -> Result<Epoch, ProofRefused> {
         let (of, now_ms) = (change.boundary.epoch, self.now_ms(now_ms));
         let before = self.trust_of(of, now_ms)?;
@@ -89,12 +94,13 @@ impl Light {
         self.committees.take(change, next, |known, trust| is_over(period_ms, known.retired_ms(trust), now_ms))
     }
 
-    /// Forgets which headers were checked, so that every byte of the next proof counts: for one that is handed on.
+    /// Forgets which headers were checked, so that every byte of the next proof is checked. For a proof that is passed
+    /// on.
     pub fn forget_checked(&mut self) {
         self.checked.clear();
     }
 
-    /// Checks that a header is final; its digest.
+    /// Checks that a header is final. Returns its digest.
     ///
     /// # Errors
     /// [`ProofRefused`]; `OtherEpoch` if changes must be followed first.
@@ -109,12 +115,12 @@ impl Light {
         let trust = self.trust_of(header.epoch, now_ms)?;
         check_ahead(header, now_ms)?;
         let digest = block_digest(header);
-        // The digest covers all of the header, so that another certificate for it could show no more.
+        // The digest covers the whole header, so another certificate for it could prove nothing more.
         let known = self.checked.contains(&digest);
         if !known {
             trust.check_final(header, proof)?;
         }
-        // A header that was final before may be above an end that has become known since.
+        // An end that has become known since may lie below a header that was final before.
         self.committees.check_ended(header, digest)?;
         self.passed_ms = self.passed_ms.max(header.time_ms.min(clock_ms));
         if !known {
@@ -148,7 +154,7 @@ impl Light {
         }
     }
 
-    /// The committee of an epoch, if it is known and its keys still count.
+    /// Returns the committee of an epoch, if it is known and its keys still count.
     fn trust_of(&self, epoch: Epoch, now_ms: u64) -> Result<&Trust, ProofRefused> {
         let Some(trust) = self.committees.trusts.get(&epoch) else {
             if let Some(end) = self.committees.end_of(epoch) {
@@ -161,7 +167,7 @@ impl Light {
         Ok(trust)
     }
 
-    /// The caller's time, or a time that is known to have passed if that is later.
+    /// Returns the caller's time, or the time that has certainly passed if that is later.
     fn now_ms(&self, clock_ms: u64) -> u64 {
         clock_ms.max(self.passed_ms)
     }
@@ -176,7 +182,7 @@ impl Light {
     }
 }
 
-/// Tells whether the keys of a committee that retired at this time count no more.
+/// Tells if the keys of a committee that retired at this time no longer count.
 fn is_over(trust_period_ms: Option<u64>, retired_ms: u64, now_ms: u64) -> bool {
     trust_period_ms.is_some_and(|period_ms| retired_ms.saturating_add(period_ms) < now_ms)
 }
@@ -188,7 +194,7 @@ fn check_ahead(header: &Header, now_ms: u64) -> Result<(), ProofRefused> {
     }
 }
 
-/// The header of a proof on which all of it hangs.
+/// Returns the header that the whole proof depends on.
 pub fn header_of(proof: &Proof) -> &Header {
     match proof {
         Proof::Read(read) => &read.header,

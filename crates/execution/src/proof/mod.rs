@@ -1,8 +1,8 @@
-//! What a client can check with a genesis or a trusted committee alone: that a block is final, that a receipt, a value or
-//! an absence is what a quorum certified.
+//! Proofs that a client checks with only a genesis or a trusted committee: that a block is final, and that a quorum
+//! certified a receipt, a value or an absence.
 //!
-//! *Invariants:* every byte of a proof matters: no field can be changed without refusal; a refusal names the part; what a
-//! proof is about is never taken from anywhere but the proof's checked part.
+//! *Invariants:* every byte of a proof matters: a change of any field is refused; a refusal names the part; the subject
+//! of a proof is taken only from its checked part.
 
 mod committees;
 mod conflict;
@@ -23,32 +23,32 @@ use rustorium_types::{Epoch, Height, ShardId};
 use std::fmt;
 use thiserror::Error;
 
-/// Why a proof shows nothing.
+/// A proof shows nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ProofRefused {
-    /// A header of another chain or protocol version.
+    /// The header is of another chain or protocol version.
     #[error("the proof is of another chain; check that the genesis file is the chain's")]
     OtherChain,
-    /// A header of another shard than the one that has the accounts in question.
+    /// The header is of another shard than the one that has the accounts in question.
     #[error("the proof is of shard {header}, which doesn't have what it is about; ask a node of the right chain")]
     OtherShard {
-        /// The header's.
+        /// The header's shard.
         header: ShardId,
     },
-    /// A header of another epoch than the trusted committee's.
+    /// The header is of another epoch than the trusted committee's.
     #[error(
         "the header is of epoch {header}, the trusted committee of epoch {trusted}; the changes between are needed"
     )]
     OtherEpoch {
-        /// The header's.
+        /// The header's epoch.
         header: Epoch,
-        /// The committee's.
+        /// The committee's epoch.
         trusted: Epoch,
     },
-    /// A header with other settings than the genesis.
+    /// The header has other settings than the genesis.
     #[error("the header names another committee, parameters or shard map than what is trusted")]
     OtherSettings,
-    /// A header that isn't above what is trusted already.
+    /// The header isn't above the block that is already trusted.
     #[error("the header at height {0} is not above the block that is trusted, or not later")]
     Below(Height),
     /// The descendants don't follow each other.
@@ -57,22 +57,22 @@ pub enum ProofRefused {
     /// The certificate is of another block, or is no finalization.
     #[error("the certificate does not finalize the proof's last header")]
     OtherBlock,
-    /// Too few or bad signatures.
+    /// There are too few signatures, or bad ones.
     #[error("the certificate lacks a quorum of good signatures")]
     BadCertificate,
     /// The header doesn't end its epoch.
     #[error("the header at height {0} ends no epoch")]
     NotAnEnd(Height),
-    /// A closing block.
+    /// The header is that of a closing block.
     #[error("the header at height {0} is of a closing block, which is above its epoch's last one")]
     NotTheFirstEnd(Height),
-    /// Another committee than the header names.
+    /// The committee is not the one that the header names.
     #[error("the next committee is not the one that the epoch's last block names")]
     OtherCommittee,
-    /// Two ends of one epoch, both final.
+    /// One epoch has two ends, both final.
     #[error("epoch {0} has two final ends: its committee can't be trusted; ask the chain's operators")]
     TwoEnds(Epoch),
-    /// A header at or above the known end of its epoch, or no earlier than it.
+    /// The header is at or above the known end of its epoch, or not earlier than it.
     #[error(
         "the header at height {height} is not below the last block of epoch {epoch}, at height {end}: whoever signed it had \
          retired; don't trust its source, and tell the chain's operators"
@@ -85,16 +85,16 @@ pub enum ProofRefused {
         /// Height of the epoch's last block, or of a later known one.
         end: Height,
     },
-    /// Two headers that may both be of the chain.
+    /// The two headers may both be of the chain.
     #[error("the two headers don't contradict each other, so they show nothing against those who signed them")]
     NoConflict,
-    /// A header from the future.
+    /// The header is from the future.
     #[error("the header is {} ahead of this machine's clock; set the clock, or ask another node", Span(*ahead_ms))]
     FromFuture {
         /// Milliseconds between the clock and the header's time.
         ahead_ms: u64,
     },
-    /// Signed by a committee that retired longer ago than the trust period.
+    /// A committee signed that retired longer ago than the trust period.
     #[error(
         "the committee of epoch {epoch} retired longer ago than the trust period of {}; get a newer checkpoint from \
          somebody whom you trust",
@@ -106,7 +106,7 @@ pub enum ProofRefused {
         /// The trust period.
         period_ms: u64,
     },
-    /// A height-0 header that isn't the genesis' own.
+    /// A header of height 0 isn't the genesis' own.
     #[error("the header at height 0 is not the genesis block's")]
     OtherGenesis,
     /// The receipt is not in its height's receipts tree.
@@ -115,9 +115,9 @@ pub enum ProofRefused {
     /// The links don't span from the receipt's height to the claimed one.
     #[error("the proof has {links} links, the heights from receipt to claim need {needed}")]
     LinkCount {
-        /// Links in the proof.
+        /// Number of links in the proof.
         links: u64,
-        /// Links needed.
+        /// Number of links needed.
         needed: u64,
     },
     /// The links lead to another root than the header claims.
@@ -126,16 +126,16 @@ pub enum ProofRefused {
     /// Transaction and receipt don't belong together.
     #[error("the receipt is of another transaction")]
     OtherTransaction,
-    /// The transaction isn't its sender's.
+    /// The transaction's own key didn't sign it.
     #[error("the transaction is not signed by its key")]
     BadSignature,
-    /// Subjects or keys out of order, twice or none.
+    /// There are no subjects or keys, or they are out of order or repeated.
     #[error("the proof's subjects are not ascending, each once, at least one")]
     Unordered,
     /// The header claims no state root.
     #[error("the header claims no state root, so it shows nothing of the state")]
     NoStateClaim,
-    /// The bytes of the state proof are none.
+    /// The bytes of the state proof can't be decoded.
     #[error(transparent)]
     StateBytes(#[from] ProofBytesError),
     /// The state proof doesn't hold under the claimed root.
@@ -146,7 +146,7 @@ pub enum ProofRefused {
     OtherValue(usize),
 }
 
-/// A length of time in ms, in words.
+/// A duration in ms, in words.
 struct Span(u64);
 
 impl fmt::Display for Span {
@@ -161,7 +161,7 @@ impl fmt::Display for Span {
 }
 
 impl ProofRefused {
-    /// Stable name of the refusals that callers tell apart; `proof-refused` for all others.
+    /// Returns the stable code of the refusals that callers distinguish; `proof-refused` for all others.
     pub fn code(&self) -> &'static str {
         match self {
             Self::OtherEpoch { .. } => "epoch-unknown",
@@ -176,15 +176,15 @@ impl ProofRefused {
     }
 }
 
-/// Why a proof can't be put together.
+/// A proof can't be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Unprovable {
     /// The height has fewer receipts.
     #[error("there is no receipt {index} among the {receipts} of the height")]
     NoSuchReceipt {
-        /// Asked for.
+        /// The requested index.
         index: usize,
-        /// There are.
+        /// The number of receipts.
         receipts: usize,
     },
     /// The claim is too far above the receipt.

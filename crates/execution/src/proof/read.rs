@@ -1,4 +1,4 @@
-//! What subjects hold in the state under a certified root.
+//! Proofs of subjects' values in the state under a certified root.
 
 use super::{ProofRefused, Trust};
 use crate::genesis::shard_of;
@@ -7,7 +7,7 @@ use rustorium_crypto::value_hash;
 use rustorium_state::proof::{StateProof, verify};
 use rustorium_types::{BlockDigest, Genesis, Hash, Height, ReadProof, StateClaim, StateKey, Subject};
 
-/// The leaf that a subject names.
+/// Returns the key of the leaf that a subject names.
 pub fn subject_key(subject: &Subject) -> StateKey {
     match subject {
         Subject::Account(account) => account_key(*account),
@@ -16,22 +16,22 @@ pub fn subject_key(subject: &Subject) -> StateKey {
     }
 }
 
-/// Where what a read proof shows holds: in the state after `height`, whose root the final header claims.
+/// The state in which the values of a read proof hold: the one after `height`, whose root the final header claims.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ShownRead {
-    /// The height after which the subjects hold this.
+    /// The height after which the subjects have these values.
     pub height: Height,
     /// The state root there.
     pub root: Hash,
     /// Height of the claiming header.
     pub claimed_at: Height,
-    /// Its digest.
+    /// Digest of the claiming header.
     pub digest: BlockDigest,
-    /// Its time, Unix ms.
+    /// Time of the claiming header, Unix ms.
     pub time_ms: u64,
 }
 
-/// Checks a read proof against the genesis alone: what its entries say holds, and is all that it shows.
+/// Checks a read proof against the genesis alone. The values of its entries hold, and it shows nothing else.
 ///
 /// # Errors
 /// [`ProofRefused`].
@@ -39,7 +39,7 @@ pub fn verify_read(genesis: &Genesis, proof: &ReadProof) -> Result<ShownRead, Pr
     check_read(proof, || Trust::genesis(genesis).check_final(&proof.header, &proof.proof))
 }
 
-/// Checks a read proof; `check_final` says whether its header is final, and gives the header's digest.
+/// Checks a read proof. `check_final` checks that its header is final, and returns the header's digest.
 ///
 /// # Errors
 /// [`ProofRefused`].

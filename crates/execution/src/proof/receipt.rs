@@ -1,4 +1,4 @@
-//! Receipts and transactions under a certified result root.
+//! Proofs of receipts and transactions under a certified result root.
 
 use super::{ProofRefused, Trust, Unprovable};
 use crate::genesis::shard_of;
@@ -7,8 +7,8 @@ use rustorium_types::{
     BlockProof, BoundedVec, Genesis, Hash, Header, Receipt, ReceiptProof, ResultLink, TransactionProof,
 };
 
-/// Puts a receipt's proof together: `receipts` are all of its height, `previous_root` is the result root before it,
-/// `links` are those of its height up to the one that `header` claims, and `proof` shows that this header is final.
+/// Builds a receipt's proof. `receipts` are all of its height, and `previous_root` is the result root before it.
+/// `links` are those from its height to the one that `header` claims. `proof` proves that this header is final.
 ///
 /// # Errors
 /// [`Unprovable`].
@@ -39,7 +39,7 @@ pub fn verify_receipt(genesis: &Genesis, proof: &ReceiptProof) -> Result<(), Pro
     Trust::genesis(genesis).check_final(&proof.header, &proof.proof).map(|_| ())
 }
 
-/// Checks the way from a receipt to what its header claims; that the header is final is left to the caller.
+/// Checks the chain from a receipt to its header's claim. The caller must check that the header is final.
 ///
 /// # Errors
 /// [`ProofRefused`].
@@ -59,7 +59,7 @@ pub fn check_receipt(proof: &ReceiptProof) -> Result<(), ProofRefused> {
     }
     let claim = &proof.header.result;
     let span = claim.height.0.checked_sub(receipt.height.0).and_then(|heights| heights.checked_add(1));
-    // A claim below the receipt's height says nothing about it, however many links there are.
+    // A claim below the receipt's height proves nothing about it, however many links there are.
     let (links, needed) = (proof.links.len() as u64, span.unwrap_or(0));
     if links != needed {
         return Err(ProofRefused::LinkCount { links, needed });
@@ -80,8 +80,8 @@ pub fn verify_transaction(genesis: &Genesis, proof: &TransactionProof) -> Result
     Trust::genesis(genesis).check_final(&proof.receipt.header, &proof.receipt.proof).map(|_| ())
 }
 
-/// Checks that a receipt is this transaction's, that its key signed it, and the way from the receipt to what its header
-/// claims; that the header is final is left to the caller.
+/// Checks that a receipt belongs to this transaction, that the transaction's key signed it, and the chain from the
+/// receipt to its header's claim. The caller must check that the header is final.
 ///
 /// # Errors
 /// [`ProofRefused`].
@@ -92,7 +92,7 @@ pub fn check_transaction(proof: &TransactionProof) -> Result<(), ProofRefused> {
         return Err(ProofRefused::OtherTransaction);
     }
     let signed = signed_bytes(domain::TRANSACTION, &transaction.body);
-    // The id doesn't cover the signature, so a receipt alone would let any signature pass.
+    // The id doesn't cover the signature, so with a receipt alone any signature would pass.
     let good = sign::verify(&transaction.body.public_key, &signed, &transaction.signature);
     if !good {
         return Err(ProofRefused::BadSignature);

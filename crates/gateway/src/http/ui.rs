@@ -56,6 +56,7 @@ const FILES: &[File] = &[
     file("map.js", SCRIPT, include_bytes!("../../ui/map.js")),
     file("overview.js", SCRIPT, include_bytes!("../../ui/overview.js")),
     file("proof.js", SCRIPT, include_bytes!("../../ui/proof.js")),
+    file("prooffile.js", SCRIPT, include_bytes!("../../ui/prooffile.js")),
     file("regions.js", SCRIPT, include_bytes!("../../ui/regions.js")),
     file("theme.js", SCRIPT, include_bytes!("../../ui/theme.js")),
     file("token.js", SCRIPT, include_bytes!("../../ui/token.js")),

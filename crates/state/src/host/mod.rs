@@ -1,7 +1,7 @@
-//! What a machine with an operating system adds: one table file for all its nodes, mapped read-only.
+//! The parts for a machine with an operating system: one table file for all its nodes, mapped read-only.
 //!
-//! *Invariants:* nothing else in this crate touches a file; a table file is complete and synced before it has its name,
-//! is never written to afterwards, and is hashed each time it is opened.
+//! *Invariants:* no other module of this crate touches a file; a table file is complete and synced before it has its
+//! name, is never written to afterwards, and is hashed each time it is opened.
 
 mod map;
 
@@ -13,28 +13,29 @@ use rustix::io::Errno;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// Why there is no table file.
+/// The table file could not be opened or made.
 #[derive(Debug, Error)]
 pub enum HostError {
-    /// Not a width that files are made for.
+    /// The width is not one that files exist for.
     #[error(transparent)]
     Table(#[from] TableError),
     /// The operating system refused.
     #[error("can't {doing} {path}: {reason}; give the folder to this user and free the disk, or name another folder")]
     Io {
-        /// What was tried.
+        /// The operation that failed.
         doing: &'static str,
-        /// With which file.
+        /// The file of the operation.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         reason: Errno,
     },
 }
 
-/// Opens the table of windows of `width` bits (8 to 12) in `folder`, which exists; makes it where it is missing or damaged.
+/// Opens the table with windows of `width` bits (8 to 12) in `folder`, which must exist. If the file is missing or
+/// damaged, it is made first.
 ///
-/// Opening hashes all of it: 26 ms of CPU time for the 200 MiB of width 10 (`--example tree`). Making it takes 0.7 s, the
-/// same amount of private memory, and one process at a time; the others wait.
+/// Opening hashes the whole file: 26 ms of CPU time for the 200 MiB of width 10 (`--example tree`). Making it takes 0.7
+/// s and the same amount of private memory. One process makes it at a time; the others wait.
 ///
 /// # Errors
 /// [`HostError`].
@@ -59,7 +60,7 @@ fn failed(doing: &'static str, path: &Path, reason: Errno) -> HostError {
     HostError::Io { doing, path: path.to_owned(), reason }
 }
 
-/// The table in the file; none where there is no such file or its bytes aren't the table.
+/// Maps the table in the file; `None` if there is no such file or its bytes aren't the table.
 fn map_table(path: &Path, width: u32) -> Result<Option<Tables>, HostError> {
     let file = match open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
         Err(Errno::NOENT) => return Ok(None),
@@ -74,7 +75,7 @@ fn map_table(path: &Path, width: u32) -> Result<Option<Tables>, HostError> {
 
 fn write_table(folder: &Path, path: &Path, bytes: &[u8]) -> Result<(), HostError> {
     let partial = path.with_extension("partial");
-    // Readable for everyone, writable for no one: other users' nodes may share it.
+    // Readable for everyone, writable for no one: nodes of other users may share it.
     let options = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::CLOEXEC;
     match rustix::fs::unlink(&partial) {
         Ok(()) | Err(Errno::NOENT) => {}
@@ -129,7 +130,7 @@ mod tests {
             std::fs::write(&path, bytes).unwrap();
             assert!(open_table(folder.path(), 8).unwrap().as_bytes() == built.as_bytes());
         }
-        // A map outlives its file's name.
+        // A mapping outlives the name of its file.
         assert_eq!(first.commit_delta(3, Fr::from(5)), built.commit_delta(3, Fr::from(5)));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "the table and its lock");
     }

@@ -1,4 +1,4 @@
-//! The bytes of a proof: one encoding for each, every count checked before anything is allocated.
+//! The encoding of a proof: one for each proof, and every count is checked before anything is allocated.
 //!
 //! Nodes: their number (u32, little-endian), then for each the length of its prefix (u8), the prefix and 32 bytes of
 //! commitment. Leaves: their number (u32), then for each 64 bytes of key and 32 of value hash. Then the multiproof.
@@ -11,30 +11,30 @@ use crate::slot::Leaf;
 use rustorium_types::{AccountId, Hash, StateKey};
 use thiserror::Error;
 
-/// Bytes that a proof can have.
+/// Largest number of bytes of a proof.
 pub const PROOF_BYTES_MAX: usize = 4 << 20;
 
 const LEAF_BYTES: usize = 96;
 
-/// Why bytes are no proof.
+/// The bytes are no proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ProofBytesError {
-    /// More than any proof has.
+    /// There are more bytes than any proof has.
     #[error("{0} bytes are more than a state proof can have")]
     TooLarge(usize),
-    /// Fewer than it says, or than every proof has.
+    /// There are fewer bytes than the proof announces, or than every proof has.
     #[error("the state proof ends early")]
     Short,
-    /// Not the one encoding.
+    /// The bytes are not the canonical encoding.
     #[error("the state proof is not in canonical form: {0}")]
     Malformed(&'static str),
-    /// The multiproof at its end.
+    /// The multiproof at the end is invalid.
     #[error("the state proof's multiproof is invalid: {0}")]
     Openings(#[from] ProofError),
 }
 
 impl StateProof {
-    /// The encoding.
+    /// Encodes the proof.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes =
             Vec::with_capacity(8 + 48 * self.nodes.len() + LEAF_BYTES * self.leaves.len() + MultiProof::BYTES);
@@ -53,7 +53,7 @@ impl StateProof {
         bytes
     }
 
-    /// Decodes strictly: what comes out encodes to the same bytes.
+    /// Decodes strictly: encoding the result gives the same bytes.
     ///
     /// # Errors
     /// [`ProofBytesError`] for all other bytes.
@@ -68,7 +68,7 @@ impl StateProof {
     }
 }
 
-/// A count of things of at least `least` bytes each, which are there.
+/// Reads a count of items of at least `least` bytes each, and checks that so many bytes are there.
 fn read_count(rest: &mut &[u8], least: usize) -> Result<usize, ProofBytesError> {
     let count = u32::from_le_bytes(read(rest)?) as usize;
     if count > rest.len() / least { Err(ProofBytesError::Short) } else { Ok(count) }

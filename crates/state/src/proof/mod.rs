@@ -1,12 +1,13 @@
-//! Proofs of what keys hold, or that they hold nothing, under a state root.
+//! Proofs of values of keys, or of their absence, under a state root.
 //!
-//! *Invariants:* a slot's scalar is never taken from a proof: the verifier hashes what the proof says is in the slot, and
-//! the multiproof ties that hash to the commitment; a proof names nothing that isn't on the way to its keys, each thing
-//! once and in order, so for a tree and a set of keys there is one proof; keys and root are the verifier's, not the proof's.
+//! *Invariants:* a slot's scalar is never taken from a proof: the verifier hashes the slot's content as the proof shows
+//! it, and the multiproof ties that hash to the commitment; a proof contains only what is on the paths to its keys,
+//! each item once and in order, so for a tree and a set of keys there is one proof; the verifier brings keys and root,
+//! not the proof.
 //!
-//! A walk starts at the top node, whose commitment is the root, and follows a key from slot to slot. It ends at a leaf of
-//! this key, or, where the key is absent, at an empty slot, at another leaf, or at a node whose prefix the key doesn't have.
-//! Why this is sound: `docs/adr/0004-state-tree-layout.md`.
+//! A walk starts at the top node, whose commitment is the root, and follows a key from slot to slot. If the key is
+//! present, the walk ends at its leaf. If it is absent, the walk ends at an empty slot, at another leaf, or at a node
+//! whose prefix the key doesn't have. The proof of soundness is in `docs/adr/0004-state-tree-layout.md`.
 
 mod codec;
 mod walk;
@@ -25,16 +26,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 use walk::walk;
 
-/// Keys that one proof can be about.
+/// Largest number of keys in one proof.
 pub const PROOF_KEYS_MAX: usize = 1024;
 
-/// What the transcript of every proof starts with.
+/// Label at the start of every proof's transcript.
 const LABEL: &[u8] = b"rustorium/state-proof/v1";
 
-/// An inner node below the top as a proof shows it: prefix and encoded commitment.
+/// An inner node below the top in a proof: prefix and encoded commitment.
 type ShownNode = (Prefix, [u8; 32]);
 
-/// What some keys hold in a tree: what stands on the way to them, and a multiproof that it does.
+/// A proof of values of keys in a tree: the nodes and leaves on the paths to the keys, and a multiproof of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateProof {
     /// Inner nodes below the top, ascending by prefix.
@@ -44,38 +45,38 @@ pub struct StateProof {
     openings: MultiProof,
 }
 
-/// Why no proof was made.
+/// A proof could not be made.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum OpenError {
-    /// The store failed, or its rows are of no tree.
+    /// The store failed, or its rows form no tree.
     #[error(transparent)]
     Tree(#[from] TreeError),
-    /// None, or too many.
+    /// There are no keys, or too many.
     #[error("a proof is about 1 to {PROOF_KEYS_MAX} keys, not {0}: ask for fewer at a time")]
     Keys(usize),
-    /// The tree moved on.
+    /// The tree has changed.
     #[error("the store holds the tree with root {0}, not the one that was asked for: ask for its present root")]
     OtherRoot(Hash),
 }
 
-/// Why a proof is refused.
+/// A proof is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum VerifyError {
-    /// None, or too many.
+    /// There are no keys, or too many.
     #[error("a proof is about 1 to {PROOF_KEYS_MAX} keys, not {0}")]
     Keys(usize),
-    /// It shows more than the keys need, or not what they lead to.
+    /// The proof shows more than the keys need, or not everything on their paths.
     #[error("the state proof shows nodes or leaves that are on the way to none of the keys")]
     Unneeded,
     /// The root or a node's commitment is no group element.
     #[error("the state proof has an invalid commitment: {0}")]
     Commitment(#[from] GroupError),
-    /// The tree with this root holds something else.
+    /// The tree with this root has other content.
     #[error("the state proof doesn't hold under this root: {0}")]
     Refused(#[from] crate::ipa::ProofError),
 }
 
-/// Proves what `keys`, in any order, hold in the tree of the store, whose root must be `root`.
+/// Proves the values of `keys`, in any order, in the store's tree. The tree's root must be `root`.
 ///
 /// # Errors
 /// [`OpenError`].
@@ -89,7 +90,7 @@ pub fn open(store: &impl KvRead, root: &[u8; 32], keys: &[StateKey]) -> Result<S
     }
     let (children, leaves) = collect(store, keys)?;
     let nodes: Vec<ShownNode> = children.iter().map(|child| (child.prefix, child.commitment.encode())).collect();
-    // All that was collected is on the way to a key, and every way goes through what was collected.
+    // Everything collected is on the path to a key, and every path goes through collected items.
     let inconsistent = || TreeError::Inconsistent(Prefix::EMPTY);
     let walked = walk(&nodes, &leaves, keys).ok_or_else(inconsistent)?;
     let opened = walked.opened.iter().map(|&number| children[number]);
@@ -104,7 +105,8 @@ pub fn open(store: &impl KvRead, root: &[u8; 32], keys: &[StateKey]) -> Result<S
     Ok(StateProof { nodes, leaves, openings })
 }
 
-/// What stands on the way to the keys, sorted: level by level, all keys of a level in one read.
+/// Collects the nodes and leaves on the paths to the keys, sorted: level by level, with one read for all keys of a
+/// level.
 fn collect(store: &impl KvRead, keys: &[StateKey]) -> Result<(Vec<Child>, Vec<Leaf>), TreeError> {
     let (mut nodes, mut leaves) = (BTreeMap::new(), BTreeMap::new());
     let mut at: Vec<([u8; 64], Prefix)> = keys.iter().map(|key| (key.to_bytes(), Prefix::EMPTY)).collect();
@@ -130,7 +132,7 @@ fn collect(store: &impl KvRead, keys: &[StateKey]) -> Result<(Vec<Child>, Vec<Le
     Ok((nodes.into_values().collect(), leaves.into_values().collect()))
 }
 
-/// All scalars of each of some nodes.
+/// Returns all scalars of each of the given nodes.
 fn polynomials<'a>(
     store: &impl KvRead,
     nodes: impl Iterator<Item = &'a Prefix>,
@@ -145,10 +147,10 @@ fn polynomials<'a>(
     nodes.map(polynomial).collect()
 }
 
-/// Checks a proof: what each of `keys` holds under `root`, in their order; none where a key is absent.
+/// Checks a proof. Returns the value of each of `keys` under `root`, in their order; `None` for an absent key.
 ///
 /// # Errors
-/// [`VerifyError`], whatever is wrong: then nothing is known about any of the keys.
+/// [`VerifyError`] for any fault. Then nothing is known about any of the keys.
 pub fn verify(root: &[u8; 32], proof: &StateProof, keys: &[StateKey]) -> Result<Vec<Option<ValueHash>>, VerifyError> {
     if keys.is_empty() || keys.len() > PROOF_KEYS_MAX {
         return Err(VerifyError::Keys(keys.len()));
@@ -158,7 +160,7 @@ pub fn verify(root: &[u8; 32], proof: &StateProof, keys: &[StateKey]) -> Result<
     opened.insert(0, (Prefix::EMPTY, *root));
     let encoded: Vec<[u8; 32]> = opened.iter().map(|(_, commitment)| *commitment).collect();
     let commitments = Element::batch_from_bytes(&encoded)?;
-    // Both are sorted by prefix, and each opened node has an opened slot.
+    // Both lists are sorted by prefix, and each opened node has an opened slot.
     let mut nodes = opened.iter().zip(commitments).peekable();
     let mut queries = Vec::with_capacity(walked.slots.len());
     for (id, value) in &walked.slots {

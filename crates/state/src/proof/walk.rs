@@ -1,4 +1,4 @@
-//! The way from the top to each key, through what a proof shows: the same for who makes it and who checks it.
+//! The paths from the top to each key, through the items of a proof. The prover and the verifier use the same code.
 
 use super::ShownNode;
 use crate::group::Fr;
@@ -8,24 +8,24 @@ use ark_ff::AdditiveGroup;
 use rustorium_types::StateKey;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the ways of all keys say together.
+/// The combined result of the walks to all keys.
 pub(super) struct Walked {
     /// The scalar of each slot that they pass, by (prefix, index).
     pub slots: BTreeMap<SlotId, Fr>,
-    /// The shown nodes that they go through, ascending.
+    /// The numbers of the shown nodes that they pass, ascending.
     pub opened: BTreeSet<usize>,
-    /// What each key holds, in the keys' order.
+    /// The value of each key, in the keys' order.
     pub values: Vec<Option<ValueHash>>,
 }
 
-/// What a proof shows in a slot, by its number.
+/// Content of a slot as a proof shows it, by its number.
 enum Shown {
     Node(usize),
     Leaf(usize),
     Nothing,
 }
 
-/// Walks to each key through the shown nodes and leaves, which are sorted; none when one of them is on no way.
+/// Walks to each key through the shown nodes and leaves, which are sorted; `None` if one of them is on no path.
 pub(super) fn walk(nodes: &[ShownNode], leaves: &[Leaf], keys: &[StateKey]) -> Option<Walked> {
     let mut walked = Walked { slots: BTreeMap::new(), opened: BTreeSet::new(), values: Vec::with_capacity(keys.len()) };
     let mut met = (BTreeSet::new(), BTreeSet::new());
@@ -63,8 +63,9 @@ pub(super) fn walk(nodes: &[ShownNode], leaves: &[Leaf], keys: &[StateKey]) -> O
     all_met.then_some(walked)
 }
 
-/// What is shown in the slot to which `path`, a node's prefix and an index, leads. Of shown nodes below it the first in
-/// order is the nearest to it, so the one in the slot itself; leaves below that one are further down.
+/// Returns the content shown for the slot that `path`, a node's prefix and an index, leads to. The first shown node
+/// below the slot, in order, is the nearest one, so it is the one in the slot itself. Leaves below that node are
+/// further down.
 fn shown(nodes: &[ShownNode], leaves: &[Leaf], path: &[u8]) -> Shown {
     let node = nodes.partition_point(|(prefix, _)| prefix.as_slice() < path);
     if nodes.get(node).is_some_and(|(prefix, _)| prefix.as_slice().starts_with(path)) {

@@ -1,5 +1,5 @@
-//! The third part of an update: the commitments of all nodes that change, lowest first, in batches that share their
-//! inversions.
+//! The third part of an update: it computes the commitments of all nodes that change, lowest first, in batches that
+//! share their inversions.
 
 use super::plan::{Change, Place, Plan, Work};
 use super::{Row, pieces};
@@ -15,7 +15,7 @@ use std::sync::{Mutex, PoisonError};
 /// Changed slots that make a piece of work worth its inversions.
 const CHANGES_A_PIECE: usize = 256;
 
-/// Commits to `top` and all planned nodes below it; appends their rows and returns what `top` has become.
+/// Commits to `top` and all planned nodes below it. Appends their rows and returns the new `top`.
 pub(super) fn commit(tables: &Tables, top: Work, workers: &impl Workers, rows: &mut Vec<Row>) -> Child {
     let mut heights = Vec::new();
     let mut last = Child { prefix: top.prefix, filled: top.filled, commitment: top.base };
@@ -32,8 +32,8 @@ pub(super) fn commit(tables: &Tables, top: Work, workers: &impl Workers, rows: &
     last
 }
 
-/// (new scalar − old scalar)·G_index for each change of nodes of one height, divided without regard to nodes: one that
-/// changes in many slots occupies all workers. Appends the changes' rows.
+/// Computes (new scalar − old scalar)·G_index for each change of nodes of one height. The work is divided without
+/// regard to nodes, so that a node with many changed slots occupies all workers. Appends the changes' rows.
 #[allow(clippy::vec_box, reason = "as `place` makes them")]
 fn multiply(
     tables: &Tables,
@@ -67,12 +67,12 @@ fn slot_after(change: &Change, finished: &[Vec<Child>]) -> Option<Slot> {
     match &change.new {
         Plan::Known(slot) => Some(*slot),
         Plan::Placed(place) => Some(Slot::Child(finished[place.height][place.index])),
-        // Every node has its place before the first is committed to.
+        // Every node gets its place before the first is committed to.
         Plan::Empty | Plan::Node(_) => None,
     }
 }
 
-/// New commitments = old ones + the products of their changes.
+/// Computes new commitments: old ones + the products of their changes.
 #[allow(clippy::vec_box, reason = "as `place` makes them")]
 fn sum(works: Vec<Box<Work>>, products: &[Point], workers: &impl Workers, scratches: &Scratches) -> Vec<Child> {
     let mut rest = products;
@@ -107,7 +107,7 @@ fn sum_piece(works: &[Box<Work>], mut products: &[Point], scratch: &mut Scratch)
     children.collect()
 }
 
-/// Memory for each piece that is under way, handed on from piece to piece.
+/// Memory for each piece in progress, passed on from piece to piece.
 #[derive(Default)]
 struct Scratches(Mutex<Vec<Scratch>>);
 
@@ -121,7 +121,7 @@ impl Scratches {
     }
 }
 
-/// Sorts planned nodes by how many are below them, since those come first.
+/// Sorts planned nodes by their height, since those below come first.
 #[allow(clippy::vec_box, reason = "sorting moves pointers, and the box is there already")]
 fn place(mut work: Box<Work>, heights: &mut Vec<Vec<Box<Work>>>) -> Place {
     let mut height = 0;

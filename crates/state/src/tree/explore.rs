@@ -1,5 +1,5 @@
-//! The first part of an update: reads the slots that a diff leads to, a level at a time, and has the plan made on the way
-//! back up.
+//! The first part of an update: it reads the slots that a diff leads to, level by level, and lets the plan be made on
+//! the way back up.
 
 use super::plan::{Found, plan_visits};
 use super::{KeyChange, KvRead, TreeError, pieces, read_slots};
@@ -15,13 +15,13 @@ const KEYS_A_PIECE: usize = 256;
 pub(super) struct Visit {
     /// The slot.
     pub id: SlotId,
-    /// What it holds before the update.
+    /// The slot's content before the update.
     pub slot: Option<Slot>,
     /// The keys that lead here, as a range of the diff.
     pub keys: Range<usize>,
-    /// Those of them that lead on to slots of the child that is here.
+    /// The keys of that range that lead on to slots of the child in this slot.
     pub inside: Range<usize>,
-    /// How many visits of the next level these are.
+    /// Number of visits of the next level that belong to this slot.
     pub below: usize,
 }
 
@@ -31,14 +31,15 @@ pub(super) struct Next {
     keys: Range<usize>,
 }
 
-/// The slots of the top node to which the diff leads.
+/// Returns the slots of the top node to which the diff leads.
 pub(super) fn from_top(diff: &[KeyChange]) -> Vec<Next> {
     let mut next = Vec::new();
     group(diff, 0..diff.len(), &Prefix::EMPTY, &mut next);
     next
 }
 
-/// What changes in these slots and below: once the keys spread out, parts of the tree are divided among the workers.
+/// Finds the changes in these slots and below. Once the keys spread out, parts of the tree are divided among the
+/// workers.
 pub(super) fn explore(
     store: &impl KvRead,
     diff: &[KeyChange],
@@ -71,7 +72,8 @@ fn explore_together(
     plan_visits(store, diff, visits, below)
 }
 
-/// Reads some slots of one level: visits in order, and what is to be read below them, in the order of the visits.
+/// Reads some slots of one level. Returns the visits in order, and the slots to read below them, in the order of the
+/// visits.
 fn visit(store: &impl KvRead, diff: &[KeyChange], next: Vec<Next>) -> Result<(Vec<Visit>, Vec<Next>), TreeError> {
     let ids: Vec<SlotId> = next.iter().map(|next| next.id).collect();
     let slots = read_slots(store, &ids)?;
@@ -91,7 +93,7 @@ fn visit(store: &impl KvRead, diff: &[KeyChange], next: Vec<Next>) -> Result<(Ve
     Ok((visits.collect(), below))
 }
 
-/// The keys in a range of the diff that begin with `prefix`: they stand together.
+/// Returns the keys in a range of the diff that begin with `prefix`: they stand together.
 fn extending(diff: &[KeyChange], keys: Range<usize>, prefix: &[u8]) -> Range<usize> {
     let head = |change: &KeyChange| change.0.to_bytes();
     let sorted = &diff[keys.clone()];
@@ -100,7 +102,8 @@ fn extending(diff: &[KeyChange], keys: Range<usize>, prefix: &[u8]) -> Range<usi
     keys.start + before..keys.start + before + inside
 }
 
-/// Appends a slot of the node for each byte that follows its prefix in a range of the diff, all of which begin with it.
+/// Appends a slot of the node for each byte that follows its prefix in a range of the diff. All keys of the range begin
+/// with the prefix.
 fn group(diff: &[KeyChange], keys: Range<usize>, node: &Prefix, next: &mut Vec<Next>) {
     let mut start = keys.start;
     for run in diff[keys].chunk_by(|a, b| byte(a, node.length()) == byte(b, node.length())) {

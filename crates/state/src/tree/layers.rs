@@ -1,11 +1,11 @@
-//! Rooted periods that aren't certified yet, above the stored tree.
+//! Layers above the stored tree: root periods that are rooted but not certified yet.
 
 use super::{KvRead, ReadError, Row, TreeDiff};
 use crate::path::{Prefix, SlotId};
 use crate::slot::{Child, Slot};
 use std::collections::BTreeMap;
 
-/// What an update changed, ready to be read through.
+/// The changes of an update, in a form for reads.
 #[derive(Clone, Debug)]
 pub struct Layer {
     top: Child,
@@ -19,23 +19,23 @@ impl From<&TreeDiff> for Layer {
 }
 
 impl Layer {
-    /// The top node after the update.
+    /// Returns the top node after the update.
     pub fn top(&self) -> Child {
         self.top
     }
 
-    /// Changed and removed rows, each slot once, ascending.
+    /// Returns changed and removed rows, each slot once, ascending.
     pub fn rows(&self) -> impl Iterator<Item = Row> + '_ {
         self.rows.iter().map(|(id, slot)| (*id, *slot))
     }
 }
 
-/// A tree as its layers, oldest first, leave it.
+/// A tree after all its layers.
 #[derive(Clone, Copy, Debug)]
 pub struct Layered<'a, S> {
     /// The tree below all layers.
     pub base: &'a S,
-    /// Updates on top of it, oldest first.
+    /// Updates on top of the base, oldest first.
     pub layers: &'a [Layer],
 }
 

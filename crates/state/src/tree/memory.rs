@@ -19,7 +19,7 @@ impl Default for MemKv {
 }
 
 impl MemKv {
-    /// Takes in what an update of this tree gave.
+    /// Applies the result of an update of this tree.
     pub fn apply(&mut self, diff: TreeDiff) {
         self.top = diff.top;
         for (id, slot) in diff.rows {
@@ -34,12 +34,12 @@ impl MemKv {
         }
     }
 
-    /// How many inner nodes have rows.
+    /// Returns the number of inner nodes that have rows.
     pub fn nodes(&self) -> usize {
         self.nodes.len()
     }
 
-    /// All rows, ascending.
+    /// Returns all rows, ascending.
     pub fn rows(&self) -> BTreeMap<SlotId, Slot> {
         let nodes = self.nodes.iter();
         nodes

@@ -1,12 +1,12 @@
-//! The tree: a sorted diff goes in, the new root and the changed rows come out.
+//! The tree: from a sorted diff it computes the new root and the changed rows.
 //!
 //! *Invariants:* the shape is a function of the set of keys alone; an inner node below the top has at least two filled
-//! slots and the longest prefix that its keys share, the top node has the empty prefix and may have fewer; each inner node
-//! is committed to once an update; neither root nor rows depend on the number of workers; reads go through [`KvRead`],
-//! and nothing is written.
+//! slots and the longest prefix that its keys share, and the top node has the empty prefix and may have fewer slots;
+//! each inner node is committed to once an update; neither root nor rows depend on the number of workers; reads go
+//! through [`KvRead`], and nothing is written.
 //!
-//! An update has three parts: `explore` reads the slots that the diff leads to, level by level; `plan` decides what every
-//! slot will hold, bottom-up, without any arithmetic; `commit` makes the commitments, in batches by height.
+//! An update has three parts. `explore` reads the slots that the diff leads to, level by level. `plan` decides the new
+//! content of every slot, bottom-up, without any arithmetic. `commit` computes the commitments, in batches by height.
 
 mod commit;
 mod explore;
@@ -23,73 +23,73 @@ pub use memory::MemKv;
 use rustorium_types::StateKey;
 use thiserror::Error;
 
-/// What becomes of a key: the hash of its new value, or nothing for a deletion.
+/// A key with the hash of its new value; `None` for a deletion.
 pub type KeyChange = (StateKey, Option<ValueHash>);
 
-/// A row that an update leaves to be written, or removed where it is none.
+/// A row that must be written after an update; `None` if it must be removed.
 pub type Row = (SlotId, Option<Slot>);
 
-/// Where the tree's rows are read from: all of them of one tree, whatever is written meanwhile. Several threads read at
-/// the same time.
+/// A reader of the tree's rows. All rows belong to one tree, whatever is written meanwhile. Several threads read at the
+/// same time.
 pub trait KvRead: Sync {
-    /// The top node; [`Child::EMPTY_TOP`] where nothing was ever written.
+    /// Returns the top node; [`Child::EMPTY_TOP`] if nothing was ever written.
     ///
     /// # Errors
     /// [`ReadError`], as for all reads.
     fn top(&self) -> Result<Child, ReadError>;
 
-    /// What these slots hold, in the order of `ids`, which ascend.
+    /// Returns the content of these slots, in the order of `ids`, which ascend.
     ///
     /// # Errors
     /// [`ReadError`].
     fn slots(&self, ids: &[SlotId]) -> Result<Vec<Option<Slot>>, ReadError>;
 
-    /// The filled slots of a node, ascending by index; none when there is no such node.
+    /// Returns the filled slots of a node, ascending by index; none if there is no such node.
     ///
     /// # Errors
     /// [`ReadError`].
     fn node(&self, prefix: &Prefix) -> Result<Vec<(u8, Slot)>, ReadError>;
 }
 
-/// Why a row could not be read.
+/// A row could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the state tree can't be read: {0}")]
 pub struct ReadError(pub String);
 
-/// Why there is no new root.
+/// There is no new root.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TreeError {
     /// The store failed.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The caller's mistake.
+    /// The caller made a mistake.
     #[error("the keys are not strictly ascending: sort the diff and name each key once")]
     Unsorted,
-    /// The stored rows are of no tree.
+    /// The stored rows form no tree.
     #[error("the rows of the state tree's node {0:?} contradict each other: restore the store, or sync it anew")]
     Inconsistent(Prefix),
 }
 
-/// The outcome of an update.
+/// The result of an update.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TreeDiff {
     /// The new top node.
     pub top: Child,
-    /// Changed and removed rows, each slot once, in no order that means anything.
+    /// Changed and removed rows, each slot once, in no particular order.
     pub rows: Vec<Row>,
 }
 
 impl TreeDiff {
-    /// The state root: the encoding of the top node's commitment.
+    /// Returns the state root: the encoding of the top node's commitment.
     pub fn root(&self) -> [u8; 32] {
         self.top.commitment.encode()
     }
 }
 
-/// Applies a diff to the tree in `store`, which stays as it is.
+/// Applies a diff to the tree in `store`, which stays unchanged.
 ///
 /// # Errors
-/// [`TreeError`]: the store's, or a diff that isn't strictly ascending by key.
+/// [`TreeError`]: those of the store, or a diff that isn't strictly ascending by key.
 pub fn update(
     tables: &Tables,
     store: &impl KvRead,
@@ -107,17 +107,17 @@ pub fn update(
     Ok(TreeDiff { top, rows })
 }
 
-/// A part of a tree, made from its leaves alone.
+/// A part of a tree, computed from its leaves alone.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Subtree {
-    /// What the slot holds that the subtree hangs in.
+    /// Content of the slot that the subtree hangs in.
     pub slot: Slot,
     /// The rows of its inner nodes.
     pub rows: Vec<Row>,
 }
 
-/// Makes the subtree that all of `leaves` and no other keys are in; none without leaves. State sync compares its scalar
-/// with the one that is known already: then no leaf was left out, added or changed.
+/// Computes the subtree that contains all of `leaves` and no other keys; `None` without leaves. State sync compares its
+/// scalar with the one that is already known. If they are equal, no leaf was left out, added or changed.
 ///
 /// # Errors
 /// [`TreeError::Unsorted`] unless the keys ascend strictly.
@@ -136,7 +136,7 @@ fn ascending<T>(items: &[T], key: impl Fn(&T) -> StateKey) -> Result<(), TreeErr
     if items.is_sorted_by(|a, b| key(a) < key(b)) { Ok(()) } else { Err(TreeError::Unsorted) }
 }
 
-/// Reads slots, and checks that what is in them belongs there.
+/// Reads slots, and checks that their content belongs there.
 pub(crate) fn read_slots(store: &impl KvRead, ids: &[SlotId]) -> Result<Vec<Option<Slot>>, TreeError> {
     let slots = store.slots(ids)?;
     if slots.len() != ids.len() {
@@ -148,9 +148,9 @@ pub(crate) fn read_slots(store: &impl KvRead, ids: &[SlotId]) -> Result<Vec<Opti
     }
 }
 
-/// Cuts `items` into pieces of about equal weight, at least `least` each: as many for each worker.
+/// Divides `items` into pieces of about equal weight, at least `least` each: the same number for each worker.
 fn pieces<T>(items: Vec<T>, weight: impl Fn(&T) -> usize, least: usize, workers: &impl Workers) -> Vec<Vec<T>> {
-    /// Enough that one who is late, because others use the machine, doesn't hold up the rest for long.
+    /// So many pieces that a worker that is late, because others use the machine, doesn't delay the rest for long.
     const PIECES_A_WORKER: usize = 6;
     let total: usize = items.iter().map(&weight).sum();
     let count = (total / least).min(PIECES_A_WORKER * workers.count());

@@ -1,63 +1,64 @@
-//! The second part of an update: decides bottom-up what every slot will hold, so which inner nodes there will be.
+//! The second part of an update: it decides bottom-up the new content of every slot, and thereby which inner nodes
+//! there will be.
 
 use super::explore::Visit;
 use super::{KeyChange, KvRead, TreeError};
 use crate::path::{Prefix, SlotId, common_length};
 use crate::slot::{Child, Commitment, Leaf, Slot};
 
-/// What a slot will hold.
+/// The new content of a slot.
 pub(super) enum Plan {
-    /// Nothing.
+    /// No content.
     Empty,
     /// A leaf, or a child whose commitment doesn't change.
     Known(Slot),
-    /// A child that has to be committed to.
+    /// A child that needs a new commitment.
     Node(Box<Work>),
-    /// The same, after it got its place among the nodes of its height.
+    /// Such a child, after it got its place among the nodes of its height.
     Placed(Place),
 }
 
-/// Where a node stands among all that have to be committed to.
+/// Place of a node among all nodes that need a new commitment.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
-    /// How many such nodes are below it, at most.
+    /// Largest number of such nodes below it on one path.
     pub height: usize,
-    /// Its number among those of the same height.
+    /// Number of the node among those of the same height.
     pub index: usize,
 }
 
 /// A slot that changes.
 pub(super) struct Change {
-    /// Which one of its node.
+    /// Index of the slot in its node.
     pub index: u8,
-    /// What it held.
+    /// The old content.
     pub old: Option<Slot>,
-    /// What it will hold.
+    /// The new content.
     pub new: Plan,
 }
 
 /// An inner node that gets a new commitment.
 pub(super) struct Work {
-    /// Its prefix.
+    /// Prefix of the node.
     pub prefix: Prefix,
-    /// Its commitment before; neutral for a new node.
+    /// The old commitment; neutral for a new node.
     pub base: Commitment,
-    /// How many of its slots will be filled.
+    /// Number of slots that will be filled.
     pub filled: u16,
-    /// The slots that differ.
+    /// The slots that change.
     pub changes: Vec<Change>,
 }
 
-/// What an update finds below some slots.
+/// The changes that an update finds below some slots.
 #[derive(Default)]
 pub(super) struct Found {
-    /// For each of the slots what changes in it, if something does.
+    /// For each slot its change; `None` if nothing changes in it.
     pub changes: Vec<Option<Change>>,
-    /// Rows of nodes that are no more.
+    /// Rows of nodes that are removed.
     pub removed: Vec<SlotId>,
 }
 
-/// Plans the top node; none when nothing changes.
+/// Plans the top node; `None` if nothing changes.
 pub(super) fn plan_top(top: &Child, changes: Vec<Option<Change>>) -> Result<Option<Work>, TreeError> {
     let changes: Vec<Change> = changes.into_iter().flatten().collect();
     if changes.is_empty() {
@@ -67,7 +68,7 @@ pub(super) fn plan_top(top: &Child, changes: Vec<Option<Change>>) -> Result<Opti
     Ok(Some(Work { prefix: top.prefix, base: top.commitment, filled, changes }))
 }
 
-/// Plans visited slots from what was found below them.
+/// Plans visited slots from the changes below them.
 pub(super) fn plan_visits(
     store: &impl KvRead,
     diff: &[KeyChange],
@@ -105,7 +106,7 @@ fn filled_after(node: &Child, changes: &[Change]) -> Result<u16, TreeError> {
     filled.and_then(|filled| u16::try_from(filled).ok()).ok_or(TreeError::Inconsistent(node.prefix))
 }
 
-/// What becomes of an inner node below the top: with one slot left it gives way to what is in there.
+/// Plans an inner node below the top. If only one slot remains, the slot's content takes the node's place.
 fn plan_child(
     store: &impl KvRead,
     child: Child,
@@ -136,7 +137,8 @@ fn plan_child(
     left.ok_or(TreeError::Inconsistent(child.prefix))
 }
 
-/// What holds all of `leaves`, which ascend, and `rest`, which they part from: no leaf is in it or would have to be.
+/// Builds the content that has all of `leaves`, which ascend, and `rest`. The leaves diverge from `rest`: none is in it
+/// or belongs into it.
 pub(super) fn build(leaves: &[Leaf], rest: Plan) -> Plan {
     let (Some(first), Some(last)) = (leaves.first(), leaves.last()) else { return rest };
     let rest_path = path(&rest);
@@ -167,7 +169,7 @@ pub(super) fn build(leaves: &[Leaf], rest: Plan) -> Plan {
     Plan::Node(Box::new(Work { prefix: Prefix::of_key(&key, shared), base: Commitment::NEUTRAL, filled, changes }))
 }
 
-/// What all keys in a plan begin with, and how many bytes that is; none for an empty one.
+/// Returns the common beginning of all keys in a plan, and its length; `None` for an empty plan.
 fn path(plan: &Plan) -> Option<([u8; 64], usize)> {
     match plan {
         Plan::Known(slot) => Some(slot.path()),

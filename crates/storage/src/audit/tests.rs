@@ -42,7 +42,8 @@ fn what_was_recorded_verifies_and_goes_on_after_a_restart() {
     assert_eq!(line["fields"]["validator"], 2);
 }
 
-/// A full disk, or one that fails for a moment, ends no log: what was left behind is cut off, and the gap is told.
+/// A full disk, or a disk that fails for a moment, ends no log. The log cuts off what was left behind, and records the
+/// gap.
 #[test]
 fn it_goes_on_after_failed_writes_and_tells_how_many_events_are_missing() {
     let (folder, heads) = written(2);
@@ -98,7 +99,7 @@ fn an_edit_of_any_byte_names_its_line() {
     let original = lines(&folder);
     for at in 0..original[1].len() - 1 {
         let mut edited = original.clone();
-        // The end of a line made into something else joins two lines: the fault is still the second line's.
+        // An edited line end joins two lines. The fault is still reported for the second line.
         edited[1][at] ^= 0x01;
         assert_eq!(verified(&folder, &edited).unwrap_err().line, 2, "byte {at}");
     }

@@ -1,11 +1,11 @@
-//! What a store was given since its last sync, and what a power cut leaves of it.
+//! The writes of a store since its last sync, and the store that a power cut leaves of them.
 
 use crate::store::{HeightCommit, Store, StoreError};
 use crate::synced::SyncedTip;
 use crate::tree::{TreeRow, TreeWrites};
 use rustorium_types::{Certificate, EpochChange, Height, LeafWrite};
 
-/// A write that a store took.
+/// A write that a store accepted.
 pub(super) enum Write {
     Commit(Box<HeightCommit>),
     Finalization(Height, Certificate),
@@ -36,7 +36,7 @@ impl Write {
     }
 }
 
-/// The disk under a store.
+/// The state of the disk under a store, and the writes that are not synced to it yet.
 pub(super) struct Unsynced<S> {
     durable: S,
     writes: Vec<Write>,

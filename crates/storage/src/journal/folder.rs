@@ -1,4 +1,4 @@
-//! The journal's folder: its lock, its segment files, and reading them back.
+//! The journal's folder: its lock, its segment files, and how they are read back.
 //!
 //! *Invariants:* a file called `segment-*.log` is fully allocated and its header is either zero or whole; segments are
 //! freed oldest first and a segment is begun only after the one before is synced, so that a gap means damage.
@@ -20,13 +20,13 @@ use std::sync::Arc;
 
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
-/// The folder and how to treat it.
+/// The folder and its settings.
 #[derive(Clone)]
 pub(super) struct Folder {
     path: PathBuf,
     pub durability: Durability,
     pub segment_bytes: u64,
-    /// Shared with whoever reads beside the journal's thread; replaced with the master key.
+    /// Shared with readers on other threads. Replaced when the master key is replaced.
     keys: Arc<RwLock<Arc<JournalKeys>>>,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Folder {
 pub(super) struct SegmentFile {
     pub file: File,
     pub path: PathBuf,
-    /// Its size, in whole pages.
+    /// Size of the file, in whole pages.
     pub bytes: u64,
 }
 
@@ -47,14 +47,14 @@ pub(super) struct Sealed {
 
 /// The files of a folder.
 pub(super) struct Layout {
-    /// Oldest first.
+    /// Sealed segments, oldest first.
     pub sealed: VecDeque<Sealed>,
     pub free: Vec<SegmentFile>,
-    /// A number that no file has.
+    /// A number that no file has yet.
     pub next_number: u32,
 }
 
-/// What a folder holds.
+/// Contents of a folder.
 pub(super) struct Recovered {
     pub records: Vec<JournalRecord>,
     pub layout: Layout,
@@ -67,12 +67,12 @@ struct Found {
     header: Header,
     end: u64,
     records: Vec<JournalRecord>,
-    /// Where a record stands that proves the one at `end` to be damaged.
+    /// Offset of a later record that proves that the one at `end` is damaged, not merely unwritten.
     beyond: Option<usize>,
 }
 
 impl Folder {
-    /// Makes and locks the folder; the lock lasts as long as the returned file.
+    /// Creates and locks the folder. The lock lasts as long as the returned file.
     pub(super) fn lock(
         path: &Path,
         durability: Durability,
@@ -93,12 +93,12 @@ impl Folder {
         self.keys.read().clone()
     }
 
-    /// Has what is begun from now on sealed with these, and opened what either opens.
+    /// Replaces the keys. New segments are sealed with the newest of these; a segment opens with either of them.
     pub(super) fn replace_keys(&self, keys: JournalKeys) {
         *self.keys.write() = Arc::new(keys);
     }
 
-    /// Reads all segments. Errors: something that had been durable is damaged or missing.
+    /// Reads all segments. Errors: a record that had been durable is damaged or missing.
     pub(super) fn recover(&self) -> Result<Recovered, JournalError> {
         let mut layout = Layout { sealed: VecDeque::new(), free: Vec::new(), next_number: 1 };
         let mut found = Vec::new();
@@ -117,7 +117,7 @@ impl Folder {
                 HeaderState::Bad => return Err(corrupt(&segment, 0, "its header doesn't check")),
             }
         }
-        // Not before all of them are known to be of this format: what another release wrote is left as it is.
+        // Wait until all of them are known to have this format: files of another release must stay as they are.
         for path in unfinished {
             fs::remove_file(&path).map_err(|e| JournalError::io("remove", &path, &e))?;
         }
@@ -134,7 +134,8 @@ impl Folder {
                 self.free(&found.segment)?;
                 layout.free.push(found.segment);
             } else {
-                // Read from the page cache, perhaps: what comes next builds on it, so it has to be on disk first.
+                // These records may come from the page cache. Later records build on them, so they must be on disk
+                // first.
                 self.sync(&found.segment)?;
                 records.append(&mut found.records);
                 let mut segment = found.segment;
@@ -147,7 +148,7 @@ impl Folder {
         Ok(Recovered { records, layout, next })
     }
 
-    /// Segments by their numbers, and files whose preparation was cut short; these never held a record.
+    /// Lists segments by their numbers, and files whose preparation was cut short. The latter never held a record.
     pub(super) fn segment_paths(&self) -> Result<Paths, JournalError> {
         let fail = |e: io::Error| JournalError::io("list", &self.path, &e);
         let (mut paths, mut unfinished) = (Vec::new(), Vec::new());
@@ -167,12 +168,13 @@ impl Folder {
         Ok((paths, unfinished))
     }
 
-    /// Makes names in the folder survive a power cut.
+    /// Syncs the folder, so that names in it survive a power cut.
     pub(super) fn sync_names(&self) -> io::Result<()> {
         files::sync_folder(&self.path)
     }
 
-    /// A new segment file, written once with zeros: to overwrite allocated blocks syncs in half the time of appending.
+    /// Creates a segment file, written once with zeros. Overwriting allocated blocks syncs in half the time of
+    /// appending.
     pub(super) fn create(&self, number: u32) -> Result<SegmentFile, JournalError> {
         let unfinished = self.path.join(format!("segment-{number:08}.new"));
         let path = self.path.join(format!("segment-{number:08}.log"));
@@ -198,15 +200,15 @@ impl Folder {
         match create() {
             Ok(file) => Ok(SegmentFile { file, path, bytes: self.segment_bytes }),
             Err(error) => {
-                // On a full disk the half-made file only takes room away; that removing it fails too changes nothing.
+                // On a full disk, the half-made file only takes room. It changes nothing if its removal fails too.
                 let _removed = fs::remove_file(&unfinished);
                 Err(fail(error))
             }
         }
     }
 
-    /// Begins a use of the file whose first record gets position `first`; what its records are sealed with comes from a salt
-    /// that is durable before the first record is written.
+    /// Begins a use of the file whose first record gets position `first`. The key of its records is derived from a
+    /// salt, which is durable before the first record is written.
     pub(super) fn begin(&self, segment: &SegmentFile, first: u64) -> Result<LogSealer, JournalError> {
         let fresh = FreshSalt::draw()?;
         let (watermark, pages) = match self.durability {
@@ -218,7 +220,7 @@ impl Folder {
         Ok(keys.sealer(fresh)?)
     }
 
-    /// Ends the file's use: durably, so that of two freed segments never only the newer one is gone.
+    /// Ends the use of the file. This is durable, so that of two freed segments never only the newer one is gone.
     pub(super) fn free(&self, segment: &SegmentFile) -> Result<(), JournalError> {
         self.write_header(segment, &[0; HEADER_BYTES])
     }
@@ -236,7 +238,7 @@ impl Folder {
         self.sync(segment)
     }
 
-    /// Syncs the file's data, where this journal is to survive a power cut.
+    /// Syncs the file's data, if this journal must survive a power cut.
     pub(super) fn sync(&self, segment: &SegmentFile) -> Result<(), JournalError> {
         match self.durability {
             Durability::Vote => segment.file.sync_data().map_err(|e| JournalError::io("sync", &segment.path, &e)),
@@ -253,7 +255,7 @@ impl Folder {
         }
     }
 
-    /// Reads the record at a position of a segment, whose payload has this length.
+    /// Reads the record at a position of a segment. Its payload has the length `payload_bytes`.
     pub(super) fn read_record(
         &self,
         segment: &SegmentFile,
@@ -302,10 +304,11 @@ impl Folder {
 /// Segments by their numbers, and files whose preparation was cut short.
 pub(super) type Paths = (Vec<(u32, PathBuf)>, Vec<PathBuf>);
 
-/// The records of a segment's bytes, the position after the last, and where one stands that proves more to have been durable.
+/// The records in a segment's bytes, the position after the last one, and the offset of a later record if one proves
+/// that more had been durable.
 type Records = (Vec<JournalRecord>, u64, Option<usize>);
 
-/// Error: where a record of unknown kind stands.
+/// Parses a segment's records. Error: the offset of a record of unknown kind.
 fn read_records(opener: &LogOpener, header: &Header, segment: &[u8]) -> Result<Records, usize> {
     let (mut at, mut lsn, mut records) = (PAGE, header.first, Vec::new());
     while let Some(record) = parse(opener, segment, at, lsn) {
@@ -319,7 +322,7 @@ fn read_records(opener: &LogOpener, header: &Header, segment: &[u8]) -> Result<R
     Ok((records, lsn, beyond))
 }
 
-/// The records of a segment as its file's bytes are read; none where these are no segment of this key.
+/// Parses the records of a segment file's bytes; `None` if they are no segment of this key.
 pub(super) fn records_of(keys: &JournalKeys, segment: &[u8]) -> Option<Vec<JournalRecord>> {
     let HeaderState::Used(header) = Header::decode(segment.first_chunk()?, keys) else { return None };
     read_records(&keys.opener(&header).ok()?, &header, segment).ok().map(|(records, ..)| records)
@@ -340,12 +343,12 @@ pub(super) fn open_segment(path: PathBuf) -> Result<SegmentFile, JournalError> {
     Ok(SegmentFile { file, path, bytes: length - length % PAGE as u64 })
 }
 
-/// How many of the segments, which are in order, form one log, and the position after it.
+/// Counts how many of the segments, given in order, form one log, and returns the position after it.
 fn check_chain(found: &[Found]) -> Result<(usize, u64), JournalError> {
     let mut next = found.first().map_or(1, |f| f.header.first.max(1));
     for (index, f) in found.iter().enumerate() {
         if f.header.first > next && f.header.watermark <= next {
-            // Never synced (durability "os"): a power cut took what came before it.
+            // The records before it were never synced (durability "os"), and a power cut lost them.
             return Ok((index, next));
         }
         if f.header.first != next {

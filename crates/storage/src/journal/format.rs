@@ -14,9 +14,9 @@
 //! | key check: keyed hash | 16 | | | |
 //! | check: BLAKE3 | 16 | | | |
 //!
-//! A use of a file draws its own salt, which is on disk before the first record, and a record's position is its nonce:
-//! nothing but the storage key is needed to read a segment, and no nonce is used twice. The tag is what tells a good record
-//! from a torn one. The key check tells another storage key, or another chain, from a damaged segment.
+//! A use of a file draws its own salt, which is on disk before the first record. A record's position is its nonce. So
+//! only the storage key is needed to read a segment, and no nonce is used twice. The tag distinguishes a good record
+//! from a torn one. The key check distinguishes another storage key, or another chain, from a damaged segment.
 //!
 //! Positions are bytes of records since the journal's first, so a record's place in its file follows from its position.
 //! A *watermark* is the position below which everything was synced when the bytes were written. It tells damage from a
@@ -28,28 +28,28 @@ use rustorium_crypto::seal::{AtRest, FreshSalt, Keyed, KeyedHash, LogOpener, Log
 
 /// Size of the header's page and unit of every write.
 pub(super) const PAGE: usize = 4096;
-/// Bytes of a record besides its payload.
+/// Bytes of a record without its payload.
 pub const RECORD_OVERHEAD: usize = 37;
-/// Mark in the queue, in a kind's place: the record at this position is appended once more. It is never on disk.
+/// A mark in the queue, in the place of a kind: append the record at this position again. It is never on disk.
 pub(super) const COPY: u8 = 0;
-/// Bytes of the header that mean something.
+/// Bytes of the header that are used.
 pub(super) const HEADER_BYTES: usize = 80;
 
 const MAGIC: &[u8; 8] = b"RSTJRNL\n";
 /// The format of segments.
 pub(crate) const FORMAT: u32 = 2;
 const HEADER_CHECK_AT: usize = 64;
-/// Where the check of a header of format 1 stands.
+/// Offset of the check in a header of format 1.
 const HEADER_CHECK_1_AT: usize = 48;
 const RECORD_HEAD_BYTES: usize = 20;
 const QUEUE_OVERHEAD: usize = 5;
 const HEADER_CONTEXT: &str = "rustorium 2026 journal header v1";
 
-/// What the journal seals and opens with.
+/// The keys that seal and open the journal.
 pub(super) struct JournalKeys {
     at_rest: AtRest,
     hash: KeyedHash,
-    /// Of the master key before: it opens, and seals nothing.
+    /// Keys of the previous master key. They open records, and seal nothing.
     before: Option<(AtRest, KeyedHash)>,
 }
 
@@ -67,7 +67,8 @@ impl JournalKeys {
         self.hash.of(0, &[&self.at_rest.chain().0, &salt.0])
     }
 
-    /// Whether a key check is of the newest master key, or of the one before; none where it is of neither.
+    /// Tells if a key check belongs to the previous master key (true) or to the newest (false); `None` if it belongs to
+    /// neither.
     fn is_before(&self, salt: &Salt, key_check: &[u8; 16]) -> Option<bool> {
         if *key_check == self.check(salt) {
             return Some(false);
@@ -76,13 +77,13 @@ impl JournalKeys {
         (*key_check == hash.of(0, &[&at_rest.chain().0, &salt.0])).then_some(true)
     }
 
-    /// Opens the records of the segment that has this header.
+    /// Returns an opener for the records of the segment that has this header.
     pub(super) fn opener(&self, header: &Header) -> Result<LogOpener, SealError> {
         let before = self.before.as_ref().filter(|_| header.before);
         before.map_or(&self.at_rest, |(before, _)| before).log_opener(&header.salt)
     }
 
-    /// Seals the records of the use that this salt was drawn for.
+    /// Returns a sealer for the records of the segment's use that this salt was drawn for.
     pub(super) fn sealer(&self, fresh: FreshSalt) -> Result<LogSealer, SealError> {
         self.at_rest.log_sealer(fresh)
     }
@@ -93,28 +94,29 @@ impl JournalKeys {
 pub(super) struct Header {
     /// Position of the segment's first record.
     pub first: u64,
-    /// Everything below was synced when the segment was begun.
+    /// Everything below this position was synced when the segment was begun.
     pub watermark: u64,
-    /// Pages of the whole file: a shorter one was cut, and with it perhaps records. 0: unknown, as where nothing is synced.
+    /// Pages of the whole file. If the file is shorter now, it was cut, and records may be lost. 0 if unknown, as when
+    /// nothing is synced.
     pub pages: u32,
-    /// Random, new at every use of the file.
+    /// Random, drawn for each use of the file.
     pub salt: Salt,
-    /// Sealed under the master key before the newest.
+    /// The segment is sealed under the previous master key.
     pub before: bool,
 }
 
-/// What a file's first bytes say.
+/// State of a segment file, from its first bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum HeaderState {
-    /// All zero: prepared or freed, holds nothing.
+    /// All zero: the file was prepared or freed, and holds nothing.
     Free,
     /// A segment in use.
     Used(Header),
-    /// Another format.
+    /// A segment of another format.
     Version(u32),
-    /// Of another storage key, or another chain.
+    /// A segment of another storage key, or of another chain.
     OtherKey,
-    /// Neither.
+    /// None of these.
     Bad,
 }
 
@@ -186,7 +188,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(out)
 }
 
-/// What stands in the queue for a copy: the original's position, and the length of its payload.
+/// Encodes the queue entry of a copy: the original's position, and the length of its payload.
 pub(super) fn copy_of(lsn: u64, payload_bytes: usize) -> [u8; 16] {
     let mut out = [0; 16];
     out[..8].copy_from_slice(&lsn.to_le_bytes());
@@ -194,19 +196,19 @@ pub(super) fn copy_of(lsn: u64, payload_bytes: usize) -> [u8; 16] {
     out
 }
 
-/// Reads such an entry back.
+/// Decodes the queue entry of a copy.
 pub(super) fn copied(entry: &[u8; 16]) -> (u64, u64) {
     (u64_at(entry, 0), u64_at(entry, 8))
 }
 
-/// Adds a record to a queue of records without place yet: kind, length, payload.
+/// Adds a record that has no place yet to a queue: kind, length, payload.
 pub(super) fn enqueue(kind: u8, payload: &[u8], queue: &mut Vec<u8>) {
     queue.push(kind);
     queue.extend_from_slice(&(payload.len() as u32).to_le_bytes());
     queue.extend_from_slice(payload);
 }
 
-/// Takes the first record off such a queue; none at its end.
+/// Takes the first record off such a queue; `None` at its end.
 pub(super) fn dequeue<'a>(queue: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
     let (head, rest) = queue.split_at_checked(QUEUE_OVERHEAD)?;
     let (payload, rest) = rest.split_at_checked(u32_at(head, 1) as usize)?;
@@ -236,7 +238,7 @@ pub(super) fn frame(
     Ok(())
 }
 
-/// A record that opens.
+/// A record that opened.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) struct Parsed {
     pub kind: u8,
@@ -256,7 +258,7 @@ impl Parsed {
     }
 }
 
-/// The record at `at` of a segment's bytes, if one that belongs at `lsn` is there.
+/// Parses the record at `at` of a segment's bytes; `None` unless one that belongs at `lsn` stands there.
 pub(super) fn parse(opener: &LogOpener, segment: &[u8], at: usize, lsn: u64) -> Option<Parsed> {
     let record = segment.get(at..)?;
     let (head, rest) = record.split_at_checked(RECORD_HEAD_BYTES)?;
@@ -270,12 +272,12 @@ pub(super) fn parse(opener: &LogOpener, segment: &[u8], at: usize, lsn: u64) -> 
     good.then(|| Parsed { kind, watermark: u64_at(head, 12), opened })
 }
 
-/// Where a good record after `from` proves that what lies at `from` had been durable.
+/// Finds a good record after `from` that proves that the bytes at `from` had been durable, and returns its offset.
 pub(super) fn durable_beyond(opener: &LogOpener, header: &Header, segment: &[u8], from: usize) -> Option<usize> {
     let position = |at: usize| header.first.wrapping_add((at - PAGE) as u64);
     let bad = position(from);
     let last = segment.len().checked_sub(RECORD_OVERHEAD)?;
-    // The position that a record would have to carry at each place refuses almost all of them before anything is opened.
+    // A record's position must fit its offset. That excludes almost all offsets before anything is opened.
     (from + 1..=last).find(|at| {
         u64_at(segment, at + 4) == position(*at)
             && parse(opener, segment, *at, position(*at)).is_some_and(|record| record.watermark > bad)

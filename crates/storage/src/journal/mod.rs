@@ -1,4 +1,5 @@
-//! The safety journal: one preallocated append log, outside RocksDB, of what must be on disk before a vote leaves.
+//! The safety journal: a preallocated append-only log, outside RocksDB, for everything that must be on disk before a
+//! vote leaves.
 //!
 //! *Invariants:* `done(lsn)` is called only after an fdatasync that covers every record up to `lsn`; records come back
 //! in the order of their appends, without a gap, or opening is refused; a record that was never synced may come back or
@@ -31,13 +32,13 @@ pub use stats::{JournalStats, SYNC_BUCKETS_US};
 /// Bytes of a segment file.
 pub const SEGMENT_BYTES: usize = 16 * 1024 * 1024;
 
-/// Bytes that are buffered before the journal's thread writes them without being asked to sync.
+/// Bytes that are buffered before the journal's thread writes them without a request to sync.
 const WRITE_BYTES: usize = 64 * 1024;
 
 /// Bytes that may wait for the journal's thread before `append` waits for it.
 const QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// What "durable" means to a node.
+/// The meaning of "durable" to a node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Durability {
     /// Synced to disk before a vote leaves.
@@ -50,7 +51,7 @@ pub enum Durability {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct Lsn(pub u64);
 
-/// What a record holds; the payload's encoding is the writer's business.
+/// Kind of a record. Its writer chooses the payload's encoding.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
 pub enum RecordKind {
@@ -62,7 +63,7 @@ pub enum RecordKind {
     Batch = 3,
     /// A certificate.
     Certificate = 4,
-    /// What the journal goes back to: what lies below was released.
+    /// The journal's floor: records below it were released.
     Floor = 5,
 }
 
@@ -72,36 +73,36 @@ impl RecordKind {
     }
 }
 
-/// A record as found when the journal was opened.
+/// A record found when the journal was opened.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct JournalRecord {
-    /// Its kind.
+    /// Kind of the record.
     pub kind: RecordKind,
-    /// Its position.
+    /// Position of the record.
     pub lsn: Lsn,
-    /// What was appended.
+    /// The bytes that were appended.
     pub payload: Bytes,
 }
 
-/// Why the journal can't be used. After one of these nothing more is durable until the journal is opened again.
+/// The journal can't be used. After one of these errors nothing more becomes durable until the journal is opened again.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum JournalError {
-    /// Another process has it.
+    /// Another process has the journal open.
     #[error("another process uses the safety journal {folder}: stop it before starting this one")]
     Locked {
         /// The journal's folder.
         folder: PathBuf,
     },
-    /// Something that had been durable is damaged or gone.
+    /// A record that had been durable is damaged or gone.
     #[error(
         "the safety journal is damaged in {file} at byte {offset} ({what}): retire this validator's key, an old or repaired journal could sign twice"
     )]
     Corrupt {
         /// The file.
         file: PathBuf,
-        /// Where in it.
+        /// Offset in the file.
         offset: u64,
-        /// What is wrong there.
+        /// Description of the damage.
         what: &'static str,
     },
     /// Sealed under another master key, or for another chain.
@@ -115,38 +116,38 @@ pub enum JournalError {
     /// Records can't be sealed or opened.
     #[error("{0}")]
     Seal(#[from] SealError),
-    /// Written by another version of this program.
+    /// The file has the format of another version of this program.
     #[error("{file} has format {found}, and this release reads {supported}: {}", crate::files::other_format(*found, *supported))]
     Version {
         /// The file.
         file: PathBuf,
-        /// Its format.
+        /// Format of the file.
         found: u32,
         /// Format of this build.
         supported: u32,
     },
-    /// No room left.
+    /// The disk has no room left.
     #[error("the disk that holds {path} is full: free space on it, then restart the node; no vote was lost")]
     DiskFull {
-        /// What was being written.
+        /// The file that was being written.
         path: PathBuf,
     },
-    /// A payload that no segment can hold.
+    /// The payload is too large for any segment.
     #[error(
         "a record of {bytes} bytes is over the journal's limit of {limit}: lower the chain's batch and block limits"
     )]
     TooLarge {
-        /// Its bytes.
+        /// Bytes of the record.
         bytes: usize,
         /// The most that fits.
         limit: usize,
     },
-    /// Anything else that the disk says.
+    /// Any other error of the disk.
     #[error("can't {doing} {path}: {reason}; check the disk, then restart the node")]
     Io {
-        /// What was tried.
+        /// The operation that failed.
         doing: &'static str,
-        /// With which file.
+        /// The file of the operation.
         path: PathBuf,
         /// The reason given.
         reason: String,
@@ -163,15 +164,15 @@ impl JournalError {
     }
 }
 
-/// The records of a segment's bytes; none where these are no segment sealed under this key.
+/// Parses the records of a segment's bytes; `None` if they are no segment sealed under this key.
 pub(crate) fn records_of(at_rest: &AtRest, segment: &[u8]) -> Option<Vec<JournalRecord>> {
     folder::records_of(&format::JournalKeys::new(at_rest.clone()).ok()?, segment)
 }
 
-/// Called by the journal's thread when records up to an LSN are durable, or nothing will be any more. It must not block.
+/// Callback of the journal's thread: records up to an LSN are durable, or none will be any more. It must not block.
 pub type Done = Box<dyn Fn(Result<Lsn, JournalError>) + Send>;
 
-/// What appenders and the journal's thread share.
+/// State shared by appenders and the journal's thread.
 struct Shared {
     queue: Mutex<Queue>,
     work: Condvar,
@@ -180,20 +181,20 @@ struct Shared {
     record_bytes_max: usize,
 }
 
-/// Appends and wishes that the journal's thread has not taken yet.
+/// Appends and requests that the journal's thread has not taken yet.
 #[derive(Default)]
 struct Queue {
-    /// Position that the next append gets.
+    /// Position of the next append.
     next: u64,
-    /// Records one after the other, as `format::enqueue` lays them out.
+    /// Records one after the other, in the layout of `format::enqueue`.
     bytes: Vec<u8>,
     sync: bool,
     release_below: u64,
-    /// A new segment is to be begun: the keys are others.
+    /// A new segment must be begun, because the keys were replaced.
     renew: bool,
     closing: bool,
     failed: Option<JournalError>,
-    /// Since when the journal's thread has been at what it took last.
+    /// Time since which the journal's thread has been busy with the work that it took last.
     busy_since: Option<Instant>,
 }
 
@@ -203,18 +204,18 @@ impl Queue {
     }
 }
 
-/// The open journal. Dropping it writes and syncs what was appended.
+/// An open journal. Dropping it writes and syncs what was appended.
 pub struct Journal {
     shared: Arc<Shared>,
     reader: JournalReader,
     thread: Option<JoinHandle<()>>,
-    // Held for as long as the thread may write; closed after it has ended.
+    // Held for as long as the thread may write. It is closed after the thread has ended.
     _lock: std::fs::File,
 }
 
 impl Journal {
-    /// Opens the journal in `folder` (made where missing) and reads what it holds, in order.
-    /// Errors: locked by another process, sealed with another key, damaged where it had been durable, a full or failing disk.
+    /// Opens the journal in `folder` (created if missing) and reads its records in order. Errors: another process holds
+    /// the lock; another key sealed the journal; durable records are damaged; the disk is full or fails.
     pub fn open(
         folder: &Path,
         durability: Durability,
@@ -224,7 +225,7 @@ impl Journal {
         Self::open_with(folder, durability, SEGMENT_BYTES, at_rest, done)
     }
 
-    /// `open` with another size of new segments (rounded up to pages of 4 KiB).
+    /// Does what `open` does, with another size of new segments (rounded up to pages of 4 KiB).
     pub fn open_with(
         folder: &Path,
         durability: Durability,
@@ -253,15 +254,16 @@ impl Journal {
         Ok((Self { shared, reader, thread: Some(thread), _lock: lock }, records))
     }
 
-    /// Appends a record and returns its position. It is durable once `done` was called with this position or a later one,
-    /// which needs a `sync`. Waits only while 64 MiB are ahead of it. After a failure nothing is kept.
+    /// Appends a record and returns its position. The record is durable once `done` was called with this position or a
+    /// later one, which needs a `sync`. Waits only while 64 MiB are queued ahead of it. After a failure nothing is
+    /// stored any more.
     pub fn append(&self, kind: RecordKind, payload: &[u8]) -> Lsn {
         self.enqueue(kind as u8, payload, payload.len())
     }
 
-    /// Appends the record at `of` once more and returns the copy's position, so that the segment of the original can be
-    /// released. `payload_bytes`: the length of its payload. The journal's thread reads the record; nothing waits for the
-    /// disk here. A record that can't be read, or has another length, fails the journal.
+    /// Appends the record at `of` again and returns the copy's position, so that the segment of the original can be
+    /// released. `payload_bytes` is the length of its payload. The journal's thread reads the record; nothing waits for
+    /// the disk here. A record that can't be read, or that has another length, fails the journal.
     pub fn append_again(&self, of: Lsn, payload_bytes: usize) -> Lsn {
         self.enqueue(format::COPY, &format::copy_of(of.0, payload_bytes), payload_bytes)
     }
@@ -294,8 +296,9 @@ impl Journal {
         self.shared.stats.sealed_below()
     }
 
-    /// Asks for everything up to `up_to` to be made durable. `done` is called once for all that asked meanwhile, also
-    /// where it is durable already, and with the error where it can't be.
+    /// Asks for everything up to `up_to` to be made durable. `done` is called once for all requests that gathered
+    /// meanwhile. It is also called if everything is durable already, and with the error if nothing can be made
+    /// durable.
     pub fn sync(&self, up_to: Lsn) {
         let mut queue = self.shared.queue.lock();
         assert!(up_to.0 < queue.next, "only what was appended can be synced");
@@ -303,24 +306,25 @@ impl Journal {
         self.shared.work.notify_one();
     }
 
-    /// What reads records back beside the thread that writes.
+    /// Returns a reader of records, for use beside the thread that writes.
     pub fn reader(&self) -> &JournalReader {
         &self.reader
     }
 
-    /// Lets go of every record below `below`: whole segments are freed, so some of them may still come back.
+    /// Releases every record below `below`. Only whole segments are freed, so some of the records may still come back.
     pub fn release(&self, below: Lsn) {
         let mut queue = self.shared.queue.lock();
         queue.release_below = queue.release_below.max(below.0);
         self.shared.work.notify_one();
     }
 
-    /// For how long its thread has been writing and syncing what it took last; none while it waits for work.
+    /// Returns how long the journal's thread has been writing and syncing its present work; `None` while it waits for
+    /// work.
     pub fn busy_for(&self) -> Option<Duration> {
         self.shared.queue.lock().busy_since.map(|since| since.elapsed())
     }
 
-    /// Counters since it was opened.
+    /// Returns counters since the journal was opened.
     pub fn stats(&self) -> JournalStats {
         self.shared.stats.read()
     }
@@ -331,7 +335,7 @@ impl Drop for Journal {
         self.shared.queue.lock().closing = true;
         self.shared.work.notify_one();
         if let Some(thread) = self.thread.take() {
-            // A panic of that thread has been printed by the panic hook; there is nothing left to save here.
+            // The panic hook has printed a panic of that thread. There is nothing left to save here.
             let _ended = thread.join();
         }
     }

@@ -1,6 +1,6 @@
-//! Reads records back by their positions, on any thread, while the journal's own thread writes.
+//! A reader of records by their positions, on any thread, while the journal's own thread writes.
 //!
-//! *Invariants:* a record comes back as it was appended or not at all: its position is what it is sealed with, so that a
+//! *Invariants:* a record comes back as it was appended or not at all: it is sealed with its position, so that a
 //! segment that was freed, or is used again, has none of it.
 
 use super::folder::Folder;
@@ -9,7 +9,7 @@ use super::{JournalRecord, Lsn, RecordKind};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-/// The largest record that is read back. Batches are larger, and are never asked for.
+/// The largest record that can be read back. Batches are larger, and no caller asks for them.
 const READ_BYTES_MAX: usize = 64 * 1024;
 
 /// A reader of an open journal's folder.
@@ -19,8 +19,8 @@ pub struct JournalReader {
 }
 
 impl JournalReader {
-    /// The records at these positions, in their order. One that was released, isn't written yet, or can't be read is
-    /// left out.
+    /// Returns the records at these positions, in their order. A record is left out if it was released, isn't written
+    /// yet, or can't be read.
     pub fn read(&self, positions: &[Lsn]) -> Vec<JournalRecord> {
         let segments = self.segments();
         let find =
@@ -28,12 +28,12 @@ impl JournalReader {
         positions.iter().filter_map(find).collect()
     }
 
-    /// Segments in use that are sealed under the master key before.
+    /// Number of segments in use that are sealed under the previous master key.
     pub fn of_the_key_before(&self) -> usize {
         self.segments().iter().filter(|segment| segment.header.before).count()
     }
 
-    /// Segments in use, oldest first.
+    /// Returns the segments in use, oldest first.
     fn segments(&self) -> Vec<Segment> {
         let paths = self.folder.segment_paths().map(|(segments, _)| segments).unwrap_or_default();
         let mut segments: Vec<Segment> = paths
@@ -91,7 +91,7 @@ mod tests {
         let (tell, done) = channel();
         let tell = Box::new(move |result| tell.send(result).unwrap_or_default());
         let (journal, _) = Journal::open_with(folder.path(), Durability::Os, 16 * 1024, &at_rest, tell).unwrap();
-        // Some six segments.
+        // About six segments.
         let payload = |number: u64| number.to_le_bytes().repeat(60);
         let positions: Vec<Lsn> =
             (0..150).map(|number| journal.append(RecordKind::Certificate, &payload(number))).collect();
@@ -108,7 +108,7 @@ mod tests {
         journal.release(positions[100]);
         journal.sync(positions[149]);
         done.recv().unwrap().unwrap();
-        // The sync was done before the release: one more pass of the thread.
+        // The sync was done before the release, so the thread needs one more pass.
         journal.sync(positions[149]);
         done.recv().unwrap().unwrap();
         assert!(journal.reader().read(&positions[..10]).is_empty(), "what was released is gone");

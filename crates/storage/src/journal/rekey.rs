@@ -1,7 +1,8 @@
-//! Another master key for the journal: what it opens with, the segment that it begins, and old segments sealed anew.
+//! Replacement of the journal's master key: the keys that open records, the segment that it begins, and old segments
+//! that are sealed again.
 //!
-//! *Invariants:* a record keeps its position; a segment is sealed anew into a file beside it, which takes its place when it
-//! is on disk, so that a kill leaves the one or the other, whole.
+//! *Invariants:* a record keeps its position; a segment is sealed again into a new file beside it. That file takes its
+//! place once it is on disk, so that a kill leaves the old file or the new one, whole.
 
 use super::folder::{Folder, SegmentFile, open_segment};
 use super::format::{HEADER_BYTES, Header, JournalKeys, PAGE, RECORD_OVERHEAD, frame, parse};
@@ -14,8 +15,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 impl Journal {
-    /// Has everything sealed under another master key from a new segment on. Segments of the one before are let go of as
-    /// the log moves on, and sealed anew by the next `open`; until then that key is needed.
+    /// Seals everything under another master key, from a new segment on. Segments of the previous key are released as
+    /// the log grows, and the next `open` seals the others again. Until then that key is needed.
     pub fn rekey(&self, at_rest: &AtRest) -> Result<(), JournalError> {
         self.reader.folder.replace_keys(JournalKeys::new(at_rest.clone())?);
         self.shared.queue.lock().renew = true;
@@ -23,26 +24,28 @@ impl Journal {
         Ok(())
     }
 
-    /// Records below this position are of the key before: those that are needed are to be appended once more.
+    /// Returns the position below which records are sealed under the previous key. Those that are needed should be
+    /// appended again.
     pub fn leave_below(&self) -> Lsn {
         self.shared.stats.leave_below()
     }
 }
 
 impl Folder {
-    /// Seals a segment's records under the newest master key, in a file that takes its place. Where that isn't possible, as
-    /// on a full disk, the segment stays as it is: the key before opens it.
+    /// Seals a segment's records under the newest master key, in a new file that takes its place. If that isn't
+    /// possible, as on a full disk, the segment stays as it is: the previous key opens it.
     pub(super) fn seal_anew(&self, segment: SegmentFile, header: &Header) -> Result<SegmentFile, JournalError> {
         let unfinished = segment.path.with_extension("new");
         if self.write_anew(&segment, header, &unfinished).is_err() {
-            // A half-made file only takes room away; the next open removes it, too.
+            // A half-made file only takes room. The next open removes it, too.
             let _removed = fs::remove_file(&unfinished);
             return Ok(segment);
         }
         let place = || {
             fs::rename(&unfinished, &segment.path)?;
             self.sync_names()?;
-            // Without the salt in it nothing tells the key of what the disk may keep of the old file.
+            // Erase the salt: without it, no one can derive the key of blocks of the old file that the disk may still
+            // have.
             segment.file.write_all_at(&[0; PAGE], 0)?;
             segment.file.sync_data()
         };

@@ -1,10 +1,10 @@
-//! What the journal counts, for metrics.
+//! The journal's counters, for metrics.
 
 use super::Lsn;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// Upper bounds of the sync-latency buckets, microseconds; one more bucket follows for all above.
+/// Upper bounds of the sync-latency buckets, microseconds. One more bucket follows for all latencies above.
 pub const SYNC_BUCKETS_US: [u64; 11] = [50, 100, 200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 51_200];
 
 /// Counters since the journal was opened.
@@ -20,11 +20,11 @@ pub struct JournalStats {
     pub bytes: u64,
     /// fdatasync calls that made records durable (none with durability "os").
     pub syncs: u64,
-    /// Those calls by latency, per bucket of `SYNC_BUCKETS_US` and one above (not cumulative).
+    /// Numbers of those calls by latency: one per bucket of `SYNC_BUCKETS_US` and one above (not cumulative).
     pub sync_latency: [u64; SYNC_BUCKETS_US.len() + 1],
     /// Sum of those latencies, microseconds.
     pub sync_us: u64,
-    /// Times that the journal went on in another segment.
+    /// Number of switches to another segment.
     pub switches: u64,
     /// Segments that hold records.
     pub segments: u64,
@@ -83,7 +83,7 @@ impl Counters {
         self.durable.store(lsn, Relaxed);
     }
 
-    /// A segment is begun whose first record has this position.
+    /// Notes that a segment is begun whose first record has this position.
     pub(super) fn begun(&self, first: u64) {
         self.sealed_below.store(first, Relaxed);
     }
@@ -92,7 +92,8 @@ impl Counters {
         Lsn(self.sealed_below.load(Relaxed))
     }
 
-    /// A segment was begun because the keys are others: what is needed of the records below is better copied.
+    /// Notes that a segment was begun because the keys were replaced. Records below that are still needed should be
+    /// copied.
     pub(super) fn renewed(&self, first: u64) {
         self.leave_below.store(first, Relaxed);
     }

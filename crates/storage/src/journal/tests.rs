@@ -14,7 +14,7 @@ mod rekey;
 
 const SMALL: usize = 16 * 1024;
 
-/// A journal and what its thread says.
+/// A journal and the messages of its thread.
 struct Open {
     journal: Journal,
     records: Vec<JournalRecord>,
@@ -68,7 +68,7 @@ fn copy(folder: &Path) -> TempDir {
     let to = TempDir::new().unwrap();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        // What is being prepared gets its name, and with it its first record, later.
+        // A file under preparation gets its name, and with it its first record, later.
         if path.extension().is_none_or(|e| e != "new") {
             fs::copy(&path, to.path().join(path.file_name().unwrap())).unwrap();
         }
@@ -83,7 +83,7 @@ fn segments(folder: &Path) -> Vec<PathBuf> {
     names
 }
 
-/// The file and offset at which a record stands.
+/// Finds the file and the offset of a record.
 fn find(folder: &Path, lsn: Lsn) -> (PathBuf, usize) {
     let keys = JournalKeys::new(at_rest(1)).unwrap();
     let first = |path: &PathBuf| match Header::decode(fs::read(path).unwrap().first_chunk().unwrap(), &keys) {
@@ -161,7 +161,7 @@ fn a_tail_torn_at_any_byte_of_the_last_record_loses_that_record_alone_and_for_go
         for filler in [0x00, 0xa5] {
             let torn = copy(folder.path());
             let path = torn.path().join(file.file_name().unwrap());
-            // Where the filler is what stood there anyway, the record isn't torn.
+            // If the filler equals the bytes that stood there, the record isn't torn.
             if whole[cut..end].iter().all(|byte| *byte == filler) {
                 continue;
             }
@@ -170,7 +170,7 @@ fn a_tail_torn_at_any_byte_of_the_last_record_loses_that_record_alone_and_for_go
             assert_eq!(payloads(&reopened.records), [b"first-record", b"other-record"], "cut at {cut}");
             reopened.append(b"after-crash!");
             drop(reopened);
-            // The torn record's bytes come back too late: its place is taken.
+            // The torn record's bytes come back too late: another record has its place.
             overwrite(&path, start, &whole[start..end]);
             let again = try_open(torn.path(), Durability::Os);
             assert!(again.is_err() || payloads(&again.unwrap().records).last() == Some(&b"after-crash!".as_slice()));
@@ -209,7 +209,7 @@ fn pages_of_one_unsynced_write_may_arrive_in_any_order() {
     overwrite(&file, at + RECORD_OVERHEAD, &[0; 512]);
     let reopened = open(folder.path(), Durability::Vote);
     assert_eq!(payloads(&reopened.records), [b"synced"], "none of the others was ever called durable");
-    // A record of the lost one's size puts the next place exactly where "arrived" stands in the old file.
+    // A record of the lost one's size puts the next place exactly at "arrived" in the old file.
     reopened.append_synced(&vec![b'n'; PAGE]);
     drop(reopened);
     let again = open(folder.path(), Durability::Vote);
@@ -220,7 +220,7 @@ fn pages_of_one_unsynced_write_may_arrive_in_any_order() {
 fn a_file_used_again_at_the_same_positions_shows_nothing_of_its_former_use() {
     let folder = TempDir::new().unwrap();
     let journal = open(folder.path(), Durability::Vote);
-    // It fills its page: the next record's page stays as it is when a record of this size is written again.
+    // This record fills its page. The next record's page stays as it is when a record of this size is written again.
     let page_full = |byte| vec![byte; PAGE - RECORD_OVERHEAD];
     let lost = journal.append(&page_full(b'l'));
     let arrived = journal.append(b"arrived");
@@ -277,7 +277,7 @@ fn recycled_segments_bring_no_old_record_back_and_released_ones_free_their_space
     let found: Vec<_> = reopened.records.iter().map(|r| (r.lsn, r.payload.to_vec())).collect();
     assert!(found.first().unwrap().0 <= released);
     assert_eq!(found, appended[appended.len() - found.len()..]);
-    // Everything released: the next segment's use takes the rest away too.
+    // Everything is released: the next use of a segment removes the rest too.
     reopened.journal.release(Lsn(u64::MAX));
     drop(reopened);
     assert_eq!(open(folder.path(), Durability::Os).records, []);
@@ -300,7 +300,7 @@ fn one_sync_serves_all_that_wait() {
     let first = journal.append(RecordKind::Vote, b"first");
     journal.sync(first);
     assert_eq!(done.recv().unwrap(), Ok(first));
-    // The thread is held in its callback: all that is asked meanwhile gathers.
+    // The thread is held in its callback, so requests gather meanwhile.
     let lsns: Vec<Lsn> = (0..50u8).map(|n| journal.append(RecordKind::Vote, &[n; 40])).collect();
     lsns.iter().for_each(|lsn| journal.sync(*lsn));
     assert_eq!(journal.stats().syncs, 1);
@@ -309,7 +309,7 @@ fn one_sync_serves_all_that_wait() {
     let stats = journal.stats();
     assert_eq!((stats.syncs, stats.records, stats.durable), (2, 51, lsns[49]));
     assert_eq!(stats.sync_latency.iter().sum::<u64>(), 2);
-    // What is durable already is answered without another sync.
+    // A sync of a durable record is answered without another fdatasync.
     journal.sync(first);
     assert_eq!(done.recv().unwrap(), Ok(lsns[49]));
     assert_eq!(journal.stats().syncs, 2);

@@ -1,7 +1,8 @@
-//! The journal's thread: takes what was appended, writes it in whole pages, syncs once for all that wait.
+//! The journal's thread: it takes appended records, writes them in whole pages, and syncs once for all requests that
+//! wait.
 //!
-//! *Invariants:* a segment is synced before the next one is begun; after a failed write or sync nothing is called durable
-//! any more, since the kernel may have dropped the pages that it could not write.
+//! *Invariants:* a segment is synced before the next one is begun; after a failed write or sync nothing is called
+//! durable any more, since the kernel may have dropped the pages that it could not write.
 
 use super::folder::{Folder, Layout, Sealed, SegmentFile};
 use super::format::{COPY, PAGE, RECORD_OVERHEAD, copied, dequeue, frame};
@@ -14,9 +15,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-/// Freed segments kept for reuse.
+/// Number of freed segments kept for reuse.
 const FREE_MAX: usize = 2;
-/// Framed bytes that are written at once.
+/// Framed bytes after which the thread writes.
 const PENDING_BYTES: usize = 1024 * 1024;
 
 pub(super) struct Writer {
@@ -39,17 +40,17 @@ pub(super) struct Writer {
     inbox: Vec<u8>,
 }
 
-/// The segment that is written to.
+/// The segment that is being written to.
 struct Current {
     segment: SegmentFile,
     sealer: LogSealer,
     /// Offset in the file of `pending`'s first byte: a page's start.
     page_at: u64,
-    /// The last page's bytes that are written already, then what isn't.
+    /// Bytes of the last page that are written already, then bytes that aren't.
     pending: Vec<u8>,
-    /// Of `pending`, the bytes that are written.
+    /// Number of bytes of `pending` that are written.
     written: usize,
-    /// Written since the last sync.
+    /// The segment was written to since the last sync.
     dirty: bool,
 }
 
@@ -196,7 +197,8 @@ impl Writer {
         if current.pending.len() >= PENDING_BYTES { self.write() } else { Ok(()) }
     }
 
-    /// Places a copy of the record at `of`, whose payload has this length: the copy's place is given away by it.
+    /// Places a copy of the record at `of`, whose payload has this length. The copy's position was given away by that
+    /// length.
     fn place_again(&mut self, (of, payload_bytes): (u64, u64)) -> Result<(), JournalError> {
         let mut sealed = self.sealed.iter();
         let record = match sealed.find(|sealed| of < sealed.end) {
@@ -262,7 +264,7 @@ impl Writer {
         }
         match self.preparer.take() {
             Some(Ok(segment)) => Ok(segment),
-            // It failed a while ago, perhaps: there may be room on the disk by now.
+            // It may have failed a while ago. There may be room on the disk by now.
             Some(Err(_)) | None => {
                 self.next_number += 1;
                 self.folder.create(self.next_number - 1)
@@ -270,7 +272,7 @@ impl Writer {
         }
     }
 
-    /// Has a segment made in the background where none is left for the next switch.
+    /// Has a segment made in the background if none is left for the next switch.
     fn prepare_ahead(&mut self) {
         if self.free.is_empty() && self.preparer.ask(self.next_number) {
             self.next_number += 1;
@@ -311,7 +313,7 @@ impl Current {
     }
 }
 
-/// Makes segment files off the journal's thread: writing 16 MiB of zeros takes longer than a vote may wait.
+/// Makes segment files outside the journal's thread: writing 16 MiB of zeros takes longer than a vote may wait.
 struct Preparer {
     ask: Option<SyncSender<u32>>,
     ready: Receiver<Result<SegmentFile, JournalError>>,
@@ -336,7 +338,7 @@ impl Preparer {
         Ok(Self { ask: Some(ask), ready, asked: false, thread: Some(thread) })
     }
 
-    /// Asks for a file with this number, unless one was asked for and not taken; whether it asked.
+    /// Asks for a file with this number, unless one was asked for and not taken. Returns whether it asked.
     fn ask(&mut self, number: u32) -> bool {
         if self.asked {
             return false;
@@ -345,7 +347,7 @@ impl Preparer {
         self.asked
     }
 
-    /// The file that was asked for, waiting until it is made; none where none was.
+    /// Waits for the requested file and returns it; `None` if none was requested.
     fn take(&mut self) -> Option<Result<SegmentFile, JournalError>> {
         if !std::mem::take(&mut self.asked) {
             return None;
@@ -358,7 +360,7 @@ impl Drop for Preparer {
     fn drop(&mut self) {
         self.ask = None;
         if let Some(thread) = self.thread.take() {
-            // The file that it may still be making is complete then, and the next start finds it.
+            // A file in the making is complete then, and the next start finds it.
             let _ended = thread.join();
         }
     }

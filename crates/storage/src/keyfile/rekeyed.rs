@@ -1,12 +1,13 @@
-//! What a replaced master key leaves in the key file: which versions are still its own, and the key that hashes names.
+//! The part of the key file that a replaced master key leaves: the number below which versions are its own, and the key
+//! that hashes names.
 //!
-//! *Invariants:* the file goes over to the new key in one replacement, with the first version of the new key in it; a
+//! *Invariants:* one replacement of the file switches to the new key, and contains the first version of the new key; a
 //! master key whose predecessor still seals rows is not replaced.
 //!
 //! | bytes | |
 //! |---|---|
-//! | the first version of the new key: those below are of the key before | 4 |
-//! | key check of the key before | 16 |
+//! | the first version of the new key; lower ones belong to the previous key | 4 |
+//! | key check of the previous key | 16 |
 //! | the key that hashes names, sealed under the new key | 64 |
 
 use super::{CHECK_BYTES, KeyFile, u32_at};
@@ -39,7 +40,8 @@ impl Rekeyed {
 }
 
 impl KeyFile {
-    /// The file of these bytes, of the newest key or the one before. Errors: of neither, or the one before is missed.
+    /// Decodes a file that belongs to the newest master key or to the previous one. Errors: it belongs to neither, or
+    /// the previous key is needed and missing.
     pub(super) fn of_either(folder: &Path, at_rest: &AtRest, bytes: &[u8]) -> Result<Self, StoreError> {
         let file = match (Self::empty(folder, at_rest)?.decode(bytes), at_rest.before()) {
             (Err(StoreError::OtherKey { .. }), Some(before)) => {
@@ -59,12 +61,12 @@ impl KeyFile {
         Err(StoreError::KeyBefore { path: file.path().display().to_string() })
     }
 
-    /// Whether it is of the master key before the newest, and has to `adopt` that.
+    /// True if the file belongs to the previous master key and must `adopt` the newest.
     pub(crate) fn behind(&self) -> bool {
         self.behind
     }
 
-    /// The first version of the newest master key, where versions of the one before are left.
+    /// Returns the first version of the newest master key, if versions of the previous one are left.
     pub(crate) fn first_of_newest(&self) -> Option<u32> {
         self.rekeyed.as_ref().map(|rekeyed| rekeyed.below).filter(|_| self.holds_before())
     }
@@ -74,12 +76,12 @@ impl KeyFile {
         self.versions.first().is_some_and(|(version, _)| *version < below)
     }
 
-    /// Whose it is.
+    /// Returns the keys of the master key that the file belongs to.
     pub(crate) fn at_rest(&self) -> &AtRest {
         &self.at_rest
     }
 
-    /// Tells an opener each version, with the master key that it is of.
+    /// Adds each version to an opener, with the master key that it belongs to.
     pub(crate) fn tell(&self, opener: &Opener) {
         let (before, below) = (self.at_rest.before(), self.rekeyed.as_ref().map_or(0, |rekeyed| rekeyed.below));
         for (version, salt) in &self.versions {
@@ -88,7 +90,7 @@ impl KeyFile {
         }
     }
 
-    /// The key that hashes names.
+    /// Returns the key that hashes names.
     pub(crate) fn names(&self) -> Result<KeyedHash, StoreError> {
         match &self.rekeyed {
             None => Ok(self.at_rest.keyed(Keyed::Names)?),
@@ -99,8 +101,8 @@ impl KeyFile {
         }
     }
 
-    /// Goes over to the newest master key and gives a salt of it the next version, on disk when this returns. All versions
-    /// until then are of the key before. Errors: some are of the one before that.
+    /// Switches to the newest master key and gives a salt of it the next version, on disk when this returns. All
+    /// versions until then belong to the previous key. Errors: some versions belong to a key before that.
     pub(crate) fn adopt(&mut self, at_rest: &AtRest, names: &KeyedHash, fresh: &FreshSalt) -> Result<u32, StoreError> {
         if self.holds_before() {
             return Err(StoreError::KeyBefore { path: self.path().display().to_string() });
@@ -139,7 +141,7 @@ mod tests {
         FreshSalt::draw().unwrap()
     }
 
-    /// A file of key 1 with two versions that key 2 has adopted.
+    /// Returns a file of key 1 with two versions, which key 2 has adopted.
     fn adopted() -> (TempDir, Vec<u8>) {
         let folder = TempDir::new().unwrap();
         let mut file = KeyFile::open(folder.path(), &at_rest(1, None), true).unwrap();
@@ -163,7 +165,7 @@ mod tests {
         let names = at_rest(1, None).keyed(Keyed::Names).unwrap();
         assert_eq!(file.names().unwrap().of(1, &[b"x"]), names.of(1, &[b"x"]));
         assert_eq!(fs::read(file.path()).unwrap()[8..12], FORMAT_REKEYED.to_le_bytes());
-        // While rows of key 1 may be left, key 2 doesn't do without it, and is not replaced itself.
+        // While rows of key 1 may be left, key 2 needs key 1, and can't be replaced itself.
         for before in [None, Some(7)] {
             let refused = open(&folder, 2, before).err().unwrap();
             assert!(matches!(refused, StoreError::KeyBefore { .. }), "{refused}");
@@ -174,7 +176,7 @@ mod tests {
         file.drop_below(3).unwrap();
         let mut file = open(&folder, 2, None).unwrap();
         assert_eq!((file.first_of_newest(), file.versions().len()), (None, 1));
-        // The next key takes its place as it did.
+        // Key 3 replaces key 2 in the same way.
         assert_eq!(file.adopt(&at_rest(3, Some(2)), &names, &fresh()), Ok(4));
         let file = open(&folder, 3, Some(2)).unwrap();
         assert_eq!(file.names().unwrap().of(1, &[b"x"]), names.of(1, &[b"x"]));
@@ -208,7 +210,7 @@ mod tests {
             fs::write(folder.path().join(NEW_NAME), &new[..cut]).unwrap();
             let file = open(&folder, 2, Some(1)).unwrap();
             assert!(file.behind() && file.versions().len() == 2);
-            // The key before alone opens it, too: the replacement hasn't begun here.
+            // Key 1 alone opens it, too: for it the replacement hasn't begun.
             assert!(!open(&folder, 1, None).unwrap().behind());
         }
     }

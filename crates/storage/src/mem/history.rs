@@ -1,4 +1,4 @@
-//! The past in memory.
+//! History in memory.
 
 use super::{Inner, MemStore, Tree, children};
 use crate::history::{HistoryStore, Kept, Pruning, StateView, StoredValue, Walk, Walked, Walking, nearest_root};
@@ -32,7 +32,7 @@ impl Inner {
             self.heights.remove(&block.digest);
             block.batches.iter().for_each(|(_, digest)| drop(self.batches.remove(digest)));
             block.receipts.iter().for_each(|receipt| drop(self.transactions.remove(&receipt.transaction)));
-            // The one below the oldest keeps its link.
+            // The block below the oldest keeps its link.
             if height.next() < floor {
                 self.blocks.remove(&height);
             }
@@ -48,14 +48,14 @@ impl Inner {
         self.state.retain(|_, versions| !versions.is_empty());
     }
 
-    /// Every key that was ever written, with what it holds after a height.
+    /// Returns every key that was ever written, with its contents after a height.
     fn leaves(&self, height: Height) -> BTreeMap<StateKey, Option<StoredValue>> {
         self.state.keys().map(|key| (*key, self.state(key, height).cloned())).collect()
     }
 }
 
 impl MemStore {
-    /// Every leaf of the newest state, ascending by key.
+    /// Returns every leaf of the newest state, ascending by key.
     pub fn leaves(&self) -> Vec<(StateKey, StoredValue)> {
         let inner = self.inner.read();
         let newest = Height(u64::MAX);

@@ -1,7 +1,7 @@
-//! A copy of an open store at one instant: hard links to its table files, made while it is written to.
+//! A copy of an open store at one instant: hard links to its table files, made while the store is written to.
 //!
-//! *Invariants:* a copy holds a height as a whole or not at all, and the key version of every row in it; the store that is
-//! copied waits for nothing.
+//! *Invariants:* a copy holds a height as a whole or not at all, and the key version of every row in it; the copied
+//! store waits for nothing.
 
 use super::RocksStore;
 use super::disk::failure;
@@ -13,12 +13,12 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Times that a copy is made anew because key versions came or went meanwhile.
+/// Attempts at a copy. One is repeated if key versions were added or removed meanwhile.
 const TRIES: usize = 3;
 
 impl RocksStore {
-    /// Copies the store to a folder that must not exist, on the same disk. Errors: a full or failing disk; then there is no
-    /// such folder.
+    /// Copies the store to a folder that must not exist, on the same disk. Errors: a full or failing disk; then the
+    /// folder doesn't exist.
     pub fn checkpoint(&self, to: &Path) -> Result<(), StoreError> {
         let failed = |error: io::Error| {
             let path = to.display().to_string();
@@ -29,7 +29,7 @@ impl RocksStore {
             let keys = fs::read(self.disk.path.join(keyfile::FILE_NAME)).map_err(failed)?;
             let made = Checkpoint::new(&self.disk.db).and_then(|checkpoint| checkpoint.create_checkpoint(to));
             made.map_err(|error| failure(to, error.as_ref()))?;
-            // A version that came or went between the two may be that of rows in the copy.
+            // A version that was added or removed between the two reads may be that of rows in the copy.
             let after = fs::read(self.disk.path.join(keyfile::FILE_NAME)).map_err(failed)?;
             if keys == after {
                 return put_keys(to, &keys).map_err(failed);

@@ -1,7 +1,7 @@
-//! The database and what opens its rows, shared by the store and the views of it; and which roots and heights are kept.
+//! The open database and its keys, shared by the store and its views; and which roots and heights are kept.
 //!
-//! *Invariants:* what is asked for below the floor is refused before it is removed; a kept root that a view stands on, and
-//! all above it, stay.
+//! *Invariants:* reads below the floor are refused before their rows are removed; a kept root that has a view, and all
+//! roots above it, stay.
 
 use super::filter::Needed;
 use super::manifest::Manifest;
@@ -25,27 +25,27 @@ pub(super) struct Disk {
     pub(super) db: DB,
     pub(super) path: PathBuf,
     pub(super) keys: RowKeys,
-    /// The oldest kept height: whoever read something older looks here afterwards.
+    /// The oldest kept height. A reader of older rows checks it afterwards.
     floor: AtomicU64,
-    /// Up to which height leaves that were removed are gone from the disk; changed under the writer's lock.
+    /// Height up to which removed leaves are gone from the disk. Changed under the writer's lock.
     pub(super) swept: AtomicU64,
     roots: RwLock<Roots>,
-    /// What compaction goes by.
+    /// The limits that compaction uses.
     pub(super) needed: Arc<Needed>,
     manifest: Manifest,
 }
 
-/// A row as it was opened: its key and contents.
+/// A row after opening: its key and contents.
 pub(super) type Row = (Vec<u8>, Vec<u8>);
 
-/// The roots that views can stand on.
+/// The roots at which views are possible.
 #[derive(Default)]
 struct Roots {
-    /// Ascending; the last is the tree's base.
+    /// Kept roots, ascending; the last is the tree's base.
     kept: Vec<Height>,
-    /// The base that is being written, from before that until it is kept.
+    /// The new base, set before it is written and until it is kept.
     next: Option<Height>,
-    /// Views on each root.
+    /// Number of views of each root.
     views: BTreeMap<Height, usize>,
 }
 
@@ -66,7 +66,7 @@ impl Disk {
         Ok(disk)
     }
 
-    /// The store was filled as of a height, or emptied.
+    /// Resets what is kept: the store was filled as of a height, or emptied (`None`).
     pub(super) fn begin_at(&self, height: Option<Height>) {
         let mut roots = self.roots.write();
         roots.kept = height.into_iter().collect();
@@ -74,7 +74,7 @@ impl Disk {
         let height = height.unwrap_or_default().0;
         self.floor.store(height, Ordering::Release);
         self.swept.store(height, Ordering::Release);
-        // Compaction judges by them from the next sync on.
+        // Compaction gets its limits again from the next sync.
         self.needed.height.store(0, Ordering::Release);
         self.needed.root.store(0, Ordering::Release);
     }
@@ -87,24 +87,25 @@ impl Disk {
         self.db.get_pinned_cf(self.family(table)?, key).map_err(|e| self.row_failure(table, key, &e))
     }
 
-    /// A row's contents.
+    /// Returns a row's contents.
     pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.get_sealed(table, key)?.map(|row| self.keys.open_row(table, key, &row)).transpose()
     }
 
-    /// A row that another row says exists.
+    /// Returns the contents of a row that must exist, since another row names it.
     pub(super) fn expect(&self, table: Table, key: &[u8]) -> Result<Vec<u8>, StoreError> {
         let missing = || self.keys.note(rows::corrupt(table, key, "it is missing, and an index names it".into()));
         self.get(table, key)?.ok_or_else(missing)
     }
 
-    /// A row of the log that another row names; none where it was pruned since that one was read.
+    /// Returns the contents of a row of the log that another row names; `None` if it was pruned since that one was
+    /// read.
     pub(super) fn expect_kept(&self, height: Height, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         let row = self.expect(Table::Log, key);
         if self.check_kept(height).is_err() { Ok(None) } else { row.map(Some) }
     }
 
-    /// The first row at or behind `from` that shares the table's prefix with it: its key and contents.
+    /// Finds the first row at or after `from` that shares the table's prefix with it. Returns its key and contents.
     pub(super) fn first(&self, table: Table, prefix: usize, from: &[u8]) -> Result<Option<Row>, StoreError> {
         let mut options = ReadOptions::default();
         options.set_prefix_same_as_start(true);
@@ -119,7 +120,7 @@ impl Disk {
         }
     }
 
-    /// The height and contents of the index row of a name.
+    /// Finds the index row of a name. Returns its height, key and contents.
     pub(super) fn named(&self, name: &Named) -> Result<Option<(Height, Row)>, StoreError> {
         let found = self.first(Table::Index, rows::NAMED_BYTES, &rows::index_key(name, Height(0)))?;
         let Some(row) = found else { return Ok(None) };
@@ -127,7 +128,7 @@ impl Disk {
         Ok((height >= self.floor()).then_some((height, row)))
     }
 
-    /// All rows of a table in order, whatever its prefixes.
+    /// Iterates over all rows of a table in order, across prefixes.
     pub(super) fn all_of(&self, table: Table) -> Result<DBRawIterator<'_>, StoreError> {
         let mut options = ReadOptions::default();
         options.set_total_order_seek(true);
@@ -135,7 +136,7 @@ impl Disk {
         Ok(self.db.raw_iterator_cf_opt(self.family(table)?, options))
     }
 
-    /// Rows whose keys begin with `prefix` and have one byte more: keys and contents.
+    /// Returns the rows whose keys begin with `prefix` and have one byte more: keys and contents.
     pub(super) fn children(&self, table: Table, prefix: &[u8]) -> Result<Vec<Row>, StoreError> {
         let mut options = ReadOptions::default();
         options.set_iterate_range(PrefixRange(prefix));
@@ -151,7 +152,7 @@ impl Disk {
         Ok(found)
     }
 
-    /// Puts contents as a sealed row into a batch.
+    /// Seals contents and puts the row into a batch.
     pub(super) fn put_sealed(
         &self,
         batch: &mut WriteBatch,
@@ -175,10 +176,10 @@ impl Disk {
         self.keys.note(row_failure(&self.path, table, key, error))
     }
 
-    /// Makes what was written survive a power cut, and lets go of what that made needless.
+    /// Makes what was written survive a power cut, and lets compaction drop what is no longer needed.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
         let Kept { oldest_height, roots } = self.kept();
-        // Which leaves are yet to be swept up is in rows that are needed until then.
+        // Rows that name leaves to be swept are needed until the sweep is done.
         let height = oldest_height.0.min(self.swept.load(Ordering::Acquire));
         self.db.flush_wal(true).map_err(|e| failure(&self.path, e.as_ref()))?;
         self.manifest.keep()?;
@@ -187,8 +188,8 @@ impl Disk {
         Ok(())
     }
 
-    /// Refuses what is older from now on, up to `most` and `step`, the tree's base and the views; where that led, and
-    /// whether it may go on.
+    /// Raises the floor: older heights are refused from now on. It rises at most to `most`, `step`, the tree's base and
+    /// the oldest root with a view. Returns the new floor, and whether it could rise further.
     pub(super) fn raise_floor(&self, most: Height, step: Height) -> (Height, bool) {
         let mut roots = self.roots.write();
         let base = roots.kept.last().copied().unwrap_or(most);
@@ -200,12 +201,12 @@ impl Disk {
         (floor, floor < most)
     }
 
-    /// The oldest kept height.
+    /// Returns the oldest kept height.
     pub(super) fn floor(&self) -> Height {
         Height(self.floor.load(Ordering::Acquire))
     }
 
-    /// An error where a height is older than what is kept. What was read before holds where this comes after it.
+    /// Checks that a height is still kept. Called after a read, it proves that the read was valid. Errors: `Pruned`.
     pub(super) fn check_kept(&self, height: Height) -> Result<(), StoreError> {
         let oldest = self.floor();
         if height < oldest { Err(StoreError::Pruned { height, oldest }) } else { Ok(()) }
@@ -216,17 +217,17 @@ impl Disk {
         Kept { oldest_height: self.floor(), roots: roots.kept.first().copied().zip(roots.kept.last().copied()) }
     }
 
-    /// The height whose state the tree's rows are.
+    /// Returns the tree's base: the height whose state the tree's rows represent.
     pub(super) fn base(&self) -> Option<Height> {
         self.roots.read().kept.last().copied()
     }
 
-    /// Kept roots, ascending.
+    /// Returns the kept roots, ascending.
     pub(super) fn roots(&self) -> Vec<Height> {
         self.roots.read().kept.clone()
     }
 
-    /// Has a root, and what is above it, stay until `view_ends`.
+    /// Keeps a root, and all roots above it, until `view_ends`.
     pub(super) fn view_begins(&self, root: Height) -> Result<(), StoreError> {
         let mut roots = self.roots.write();
         if roots.kept.binary_search(&root).is_err() {
@@ -246,22 +247,22 @@ impl Disk {
         }
     }
 
-    /// Forgets the roots above one; those that are left. No view stands on any.
+    /// Drops the roots above one, and returns those that are left. There must be no view of any root.
     pub(super) fn roots_end_at(&self, base: Height) -> Vec<Height> {
         let mut roots = self.roots.write();
         roots.kept.retain(|root| *root <= base);
         roots.kept.clone()
     }
 
-    /// Roots above one, ascending, also the one that is being written.
+    /// Returns the roots above one, ascending, including the one that is being written.
     pub(super) fn roots_above(&self, root: Height) -> Vec<Height> {
         let roots = self.roots.read();
         let first = roots.kept.partition_point(|kept| *kept <= root);
         roots.kept[first..].iter().copied().chain(roots.next).collect()
     }
 
-    /// Says which base is about to be written, and what is kept with it: at most `most` roots, more where views stand on
-    /// them. No view begins on what is dropped.
+    /// Announces that a base is about to be written, and returns the roots that are kept with it: at most `most`, or
+    /// more if views hold them. No view can begin on a dropped root.
     pub(super) fn root_begins(&self, root: Height, most: usize) -> Vec<Height> {
         let mut roots = self.roots.write();
         roots.next = Some(root);
@@ -272,7 +273,7 @@ impl Disk {
         roots.kept.iter().copied().chain([root]).collect()
     }
 
-    /// The base has been written.
+    /// Notes that the base has been written.
     pub(super) fn root_ends(&self, root: Height) {
         let mut roots = self.roots.write();
         roots.kept.push(root);
@@ -280,7 +281,7 @@ impl Disk {
     }
 }
 
-/// What a failure of the whole store means to its operator.
+/// Converts a failure of the whole store to an error for its operator.
 pub(super) fn failure(path: &Path, reason: &str) -> StoreError {
     let path = path.display().to_string();
     let lower = reason.to_ascii_lowercase();
@@ -295,7 +296,7 @@ pub(super) fn failure(path: &Path, reason: &str) -> StoreError {
     }
 }
 
-/// What a failure to read one row means.
+/// Converts a failure to read one row to an error.
 pub(super) fn row_failure(path: &Path, table: Table, key: &[u8], error: &rocksdb::Error) -> StoreError {
     match error.kind() {
         ErrorKind::Corruption => rows::corrupt(table, key, error.to_string()),

@@ -1,7 +1,7 @@
-//! What compaction leaves out: rows below the floor, and values that a newer one had replaced by then.
+//! The filter of compaction: it drops rows below the floor, and values that a newer one had replaced by then.
 //!
-//! *Invariants:* nothing is left out before the floor that allows it is on disk for good; a leaf's newest row at or below the
-//! floor stays, whatever it says.
+//! *Invariants:* nothing is dropped before the floor that allows it is durable; a leaf's newest row at or below the
+//! floor stays, whatever its contents.
 
 use crate::rows::{self, NAMED_BYTES, STATE_KEY_BYTES, Table};
 use rocksdb::CompactionDecision;
@@ -11,12 +11,12 @@ use std::ffi::CStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// From where on rows are needed; both were synced before they got here.
+/// The limits from which on rows are needed. Both were synced before they are set here.
 #[derive(Default)]
 pub(super) struct Needed {
     /// The oldest kept height.
     pub(super) height: AtomicU64,
-    /// The oldest kept root: what roots up to it changed isn't asked for.
+    /// The oldest kept root. Changes of roots up to it are no longer read.
     pub(super) root: AtomicU64,
 }
 
@@ -43,19 +43,19 @@ impl CompactionFilterFactory for Filters {
     }
 }
 
-/// One compaction's.
+/// The filter of one compaction.
 pub(super) struct Filter {
     table: Table,
     height: u64,
     root: u64,
-    /// The last leaf that a row at or below the floor was seen of: the next such row of it was replaced by that one.
+    /// The last leaf that had a row at or below the floor. Its next such row is older, so it was replaced.
     leaf: Option<[u8; STATE_KEY_BYTES]>,
 }
 
 impl Filter {
     fn is_needed(&mut self, key: &[u8]) -> bool {
         let height = |at: usize| key.get(at..).and_then(|bytes| bytes.first_chunk()).map(|b| u64::from_be_bytes(*b));
-        // A key of another length isn't pruning's to judge.
+        // Keys of another length don't belong to pruning.
         match self.table {
             Table::Tree => true,
             Table::Meta => rows::finalization_height(key).is_none_or(|height| height.0 >= self.height),
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
     use rustorium_types::{AccountId, Height, StateKey};
 
-    /// Of a compaction where heights from 10 and roots above 7 are needed: which of these rows it keeps.
+    /// Tells which of these rows a compaction keeps, if heights from 10 and roots above 7 are needed.
     fn kept(table: Table, keys: &[Vec<u8>]) -> Vec<bool> {
         let mut filter = Filter { table, height: 10, root: 7, leaf: None };
         keys.iter().map(|key| filter.is_needed(key)).collect()

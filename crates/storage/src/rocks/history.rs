@@ -1,7 +1,8 @@
-//! The past in RocksDB: values at kept heights, and views of the tree at kept roots.
+//! History in RocksDB: values at kept heights, and views of the tree at kept roots.
 //!
-//! *Invariants:* a row of the tree at a root is what the oldest root above it that changed the row found there, else the
-//! base's. The base is read first: whatever is folded in between is then among the roots that are asked.
+//! *Invariants:* a row of the tree at a root is the one saved by the oldest later root that changed the row, else the
+//! base's row. The base is read first: a root that is folded meanwhile is then among the later roots, which are read
+//! afterwards.
 
 use super::RocksStore;
 use super::disk::Disk;
@@ -90,7 +91,7 @@ impl StateView for RocksView {
 
     fn tree_children(&self, prefix: &[u8]) -> Result<Vec<TreeRow>, StoreError> {
         let mut found: BTreeMap<Vec<u8>, Vec<u8>> = self.disk.children(Table::Tree, prefix)?.into_iter().collect();
-        // Newest first, so that the oldest has the last word.
+        // Newest first, so that the oldest root wins.
         for root in self.disk.roots_above(self.root).into_iter().rev() {
             for (undo, contents) in self.disk.children(Table::Undo, &rows::undo_key(root, prefix))? {
                 let key = undo[size_of::<Height>()..].to_vec();

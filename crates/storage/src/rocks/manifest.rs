@@ -1,9 +1,10 @@
-//! How long RocksDB's manifest has been, kept in a file beside it.
+//! The length of RocksDB's manifest, kept in a file beside it.
 //!
-//! RocksDB takes a manifest that ends early for an older one: it forgets the table files that only the lost part names,
-//! goes on with the newest log, and the rows between the two are gone without a word.
+//! RocksDB takes a manifest that was cut for an older one. It forgets the table files that only the lost part names,
+//! and continues with the newest log. The rows in between are lost without an error.
 //!
-//! *Invariants:* a length is kept only when the manifest is that long on disk; what has become shorter is never opened.
+//! *Invariants:* a length is kept only when the manifest is that long on disk; a manifest that has become shorter is
+//! never opened.
 
 use super::disk::failure;
 use crate::files;
@@ -14,10 +15,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 pub(crate) const FILE_NAME: &str = "manifest-length";
-/// RocksDB's file with the name of the manifest that holds.
+/// RocksDB's file with the name of the current manifest.
 const CURRENT: &str = "CURRENT";
 
-/// A manifest's name and its bytes.
+/// A manifest's name and its length.
 #[derive(Clone, PartialEq, Eq)]
 struct Length {
     name: String,
@@ -37,7 +38,7 @@ impl Length {
         (length.to_text() == text).then_some(length)
     }
 
-    /// That of the manifest that holds now.
+    /// Reads the length of the current manifest.
     fn now(folder: &Path) -> io::Result<(Self, File)> {
         let name = fs::read_to_string(folder.join(CURRENT))?.trim_end().to_owned();
         let file = File::open(folder.join(&name))?;
@@ -45,13 +46,13 @@ impl Length {
     }
 }
 
-/// The file's contents, written anew; none where they say no length.
+/// Decodes the file's contents and encodes them again; `None` if they give no length.
 pub(crate) fn reencode(bytes: &[u8]) -> Option<String> {
     std::str::from_utf8(bytes).ok().and_then(Length::parse).map(|length| length.to_text())
 }
 
-/// Refuses a folder whose manifest is shorter than it was, or that can't say how long it was. What else is wrong with the
-/// manifest, RocksDB says.
+/// Refuses a folder whose manifest is shorter than it was, or whose kept length can't be read. RocksDB reports all
+/// other faults of the manifest.
 pub(super) fn check(folder: &Path) -> Result<(), StoreError> {
     let damaged = |reason| StoreError::Damaged { path: folder.display().to_string(), reason };
     let kept = match fs::read(folder.join(FILE_NAME)) {
@@ -85,7 +86,7 @@ impl Manifest {
         Self { folder: folder.to_owned(), kept: Mutex::new(None) }
     }
 
-    /// Keeps how long it is now, where that is something else than what is kept.
+    /// Keeps the present length, if it differs from the kept one.
     pub(super) fn keep(&self) -> Result<(), StoreError> {
         self.keep_now().map_err(|error| refusal(&self.folder, &error))
     }
@@ -96,7 +97,7 @@ impl Manifest {
         if kept.as_ref() == Some(&now) {
             return Ok(());
         }
-        // RocksDB syncs what it appends, but perhaps a moment from now.
+        // RocksDB syncs what it appends, but maybe a moment later.
         manifest.sync_data()?;
         let unfinished = self.folder.join(format!("{FILE_NAME}.new"));
         let mut file = files::private_file().write(true).create(true).truncate(true).open(&unfinished)?;

@@ -1,4 +1,4 @@
-//! How RocksDB is set up: memory, files, filters.
+//! RocksDB's options: memory, files, filters.
 //!
 //! *Invariants:* one compression for all levels, so that a file can move down a level without being written again.
 
@@ -10,7 +10,7 @@ use rocksdb::{
 };
 use std::sync::Arc;
 
-/// The oldest that a table file gets before it is compacted whatever is written: a day.
+/// The age at which a table file is compacted even if nothing is written: a day.
 const PERIODIC_S: u64 = 24 * 60 * 60;
 
 pub(super) fn database_options(config: &StoreConfig) -> Options {
@@ -22,10 +22,10 @@ pub(super) fn database_options(config: &StoreConfig) -> Options {
     options.set_max_total_wal_size(4 * config.write_buffer_bytes as u64);
     options.set_max_open_files(config.open_files_max);
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
-    // Table files are synced when complete: written back bit by bit, they don't make the journal's sync wait. The log is
-    // not: what is flushed before the kernel writes the log back never costs the disk a second write.
+    // Table files are written back bit by bit while they grow, so that their final sync doesn't delay the journal's
+    // sync. The log is not: rows that are flushed before the kernel writes the log back cost the disk no second write.
     options.set_bytes_per_sync(1 << 20);
-    // An idle node burns no CPU and writes no log about it.
+    // An idle node uses no CPU and writes no log about it.
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);
     options.set_log_level(LogLevel::Warn);
@@ -42,7 +42,7 @@ pub(super) fn table_options(table: Table, config: &StoreConfig, blocks: &Cache, 
     let mut options = Options::default();
     options.set_write_buffer_size(config.write_buffer_bytes);
     options.set_max_write_buffer_number(4);
-    // Sealed rows don't compress: trying only costs time (docs/adr/0005-encryption-at-rest.md).
+    // Sealed rows don't compress: an attempt only costs time (docs/adr/0005-encryption-at-rest.md).
     options.set_compression_type(DBCompressionType::None);
     match table {
         Table::Meta => {}
@@ -52,7 +52,7 @@ pub(super) fn table_options(table: Table, config: &StoreConfig, blocks: &Cache, 
             block.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
             block.set_block_size(8 << 10);
         }
-        // Found by what comes before the height in their keys.
+        // These rows are found by the part of their keys before the height.
         Table::Index | Table::State => {
             let prefix = if table == Table::State { STATE_KEY_BYTES } else { NAMED_BYTES };
             options.set_prefix_extractor(SliceTransform::create_fixed_prefix(prefix));
@@ -62,12 +62,12 @@ pub(super) fn table_options(table: Table, config: &StoreConfig, blocks: &Cache, 
         }
     }
     if table == Table::State {
-        // Most keys that execution asks for are new ones: their absence should cost no search of the newest rows.
+        // Most keys that execution reads are new: their absence should cost no search of the newest rows.
         options.set_memtable_prefix_bloom_ratio(0.02);
     }
     if table != Table::Tree {
         options.set_compaction_filter_factory(Filters { table, needed: needed.clone() });
-        // Where nothing is written, nothing would be compacted, and what is pruned would stay.
+        // If nothing is written, nothing is compacted otherwise, and pruned rows would stay.
         options.set_periodic_compaction_seconds(PERIODIC_S);
     }
     options.set_block_based_table_factory(&block);

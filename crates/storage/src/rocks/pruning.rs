@@ -1,13 +1,14 @@
-//! Pruning: a floor below which nothing is answered any more, and the ways in which what lies there leaves the disk.
+//! Pruning: a floor below which reads are refused, and the ways in which rows below it leave the disk.
 //!
-//! *Invariants:* reads refuse before rows go, also after a kill: the floor is written first, and how far what it removes was
-//! swept up stands beside it; compaction and removal of files wait until the floor that allows them is synced.
+//! *Invariants:* reads are refused before rows are removed, also after a kill: the floor is written first, with the
+//! height up to which removed leaves were swept; compaction and removal of files wait until the floor that allows them
+//! is synced.
 //!
-//! | what | how it goes |
+//! | rows | removed |
 //! |---|---|
 //! | blocks, receipts, batches, changes of roots | whole files at once, since their keys grow with height; the rest by compaction |
-//! | indexes, finalizations, replaced values | by compaction, which sees their height in the key ([`super::filter`]) |
-//! | removed leaves | row by row when the floor passes: compaction can't know that nothing older lies elsewhere |
+//! | indexes, finalizations, replaced values | by compaction, which finds their height in the key ([`super::filter`]) |
+//! | removed leaves | row by row when the floor rises past them: compaction can't know whether older rows lie elsewhere |
 
 use super::RocksStore;
 use super::disk::failure;
@@ -19,7 +20,7 @@ use rocksdb::WriteBatch;
 use rustorium_types::{Height, StateKey, encode_into};
 use std::sync::atomic::Ordering;
 
-/// Heights that one step goes up by, and rows that one write removes.
+/// Heights by which one step raises the floor, and rows that one write removes.
 const STEP_HEIGHTS: u64 = 256;
 const STEP_ROWS: usize = if cfg!(test) { 8 } else { 4096 };
 
@@ -28,13 +29,13 @@ impl RocksStore {
         self.remove_files()?;
         let _writer = self.writer.lock();
         let Some(tip) = self.tip() else { return Ok(Pruning::default()) };
-        // What the chain's first root will be made of has no base to stand for it yet.
+        // The chain's first root has no base yet, so the rows that it will be made from must stay.
         let rootless = self.disk.base().is_none() && self.tree_writes(tip.height)?.is_some();
         let old = self.disk.floor();
         let most = if rootless { old } else { below.min(tip.height) };
         let step = Height(old.0.saturating_add(STEP_HEIGHTS));
         let (floor, more) = self.disk.raise_floor(most, step);
-        // Lower than the floor also where a kill came between.
+        // Also lower than the floor if a kill came in between.
         let swept = Height(self.disk.swept.load(Ordering::Acquire));
         if floor > swept {
             self.sweep(swept, floor)?;
@@ -42,7 +43,7 @@ impl RocksStore {
         Ok(Pruning { oldest_height: floor, more })
     }
 
-    /// Writes the floor, then removes what was removed in the heights up to it, in writes of bounded size.
+    /// Writes the floor, then removes the leaves that heights up to it removed, in writes of bounded size.
     fn sweep(&self, swept: Height, floor: Height) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
         self.put_floor(&mut batch, floor, swept)?;
@@ -69,7 +70,8 @@ impl RocksStore {
         self.disk.put_sealed(batch, Table::Meta, rows::TREE_ROOTS_KEY, &contents)
     }
 
-    /// Removes all rows of a leaf up to the floor, the oldest first so that none of them ever shows through, where the newest of them says that it was removed.
+    /// Removes all rows of a leaf up to the floor, if the newest of them says that the leaf was removed. The oldest row
+    /// goes first, so that no older row ever shows through.
     pub(super) fn remove_leaf(&self, leaf: &StateKey, floor: Height, batch: &mut WriteBatch) -> Result<(), StoreError> {
         let newest = rows::version_key(leaf, floor);
         let removed = match self.disk.first(Table::State, STATE_KEY_BYTES, &newest)? {
@@ -92,7 +94,7 @@ impl RocksStore {
         rows.status().map_err(|e| self.disk.row_failure(Table::State, &newest, &e))
     }
 
-    /// Removes files that have nothing else than what isn't needed.
+    /// Removes files that hold only rows that are no longer needed.
     fn remove_files(&self) -> Result<(), StoreError> {
         let needed = &self.disk.needed;
         let below = |height: u64| height.to_be_bytes();

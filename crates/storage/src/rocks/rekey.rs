@@ -1,7 +1,8 @@
-//! Replacement of the master key while the store is in use: a rotation under the new key, and then new table files.
+//! Replacement of the master key while the store is in use: a rotation to the new key, and then new table files.
 //!
-//! *Invariants:* rows of the key before open until the last of them is sealed anew; a kill between any two writes is gone on
-//! from by the next open; after `write_files_anew` no table file and no log of writes is in use that was there before it.
+//! *Invariants:* rows of the previous key open until the last of them is sealed again; after a kill between any two
+//! writes, the next open continues; after `write_files_anew` no table file and no write-ahead log is in use that was
+//! there before it.
 
 use super::RocksStore;
 use super::disk::failure;
@@ -13,22 +14,23 @@ use rustorium_crypto::seal::AtRest;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// Times that all table files are gone through: one that is being compacted otherwise may be passed over.
+/// Passes over all table files: a file that is being compacted otherwise may be left out.
 const TRIES: usize = 3;
-/// A file is followed by a pause so many times as long as it took, up to this.
+/// After each file the thread pauses this many times as long as the file took, up to `PAUSE_MAX`.
 const PAUSE_TIMES: u32 = 3;
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 impl RocksStore {
-    /// Goes over to another master key, under which everything is sealed from now on, and begins to replace all that is
-    /// sealed under the one before; `rotate_step` does that. Errors: rows of a key before that one are left, the disk.
+    /// Switches to another master key, under which everything is sealed from now on. Begins to replace all that is
+    /// sealed under the previous one; `rotate_step` does that. Errors: rows of a key before the previous one are left;
+    /// the disk.
     pub fn rekey(&self, at_rest: &AtRest) -> Result<Rotation, StoreError> {
         let _writer = self.writer.lock();
         let version = self.disk.keys.adopt(at_rest)?;
         self.begin_rotation(version)
     }
 
-    /// Begins what a change of `storage.key` asks for, or what a kill cut off.
+    /// Begins the replacement that a change of `storage.key` asks for, or continues one that a kill interrupted.
     pub(super) fn go_on_rekeying(&self, at_rest: &AtRest) -> Result<(), StoreError> {
         if self.disk.keys.behind() {
             return self.rekey(at_rest).map(drop);
@@ -41,17 +43,17 @@ impl RocksStore {
         Ok(())
     }
 
-    /// Whether rows of the master key before may be left.
+    /// True if rows of the previous master key may be left.
     pub fn rekeying(&self) -> bool {
         self.disk.keys.first_of_newest().is_some()
     }
 
-    /// Has RocksDB write all of its files anew, so that rows that a rotation replaced are in none of them. `progress` is
-    /// told the files that are done and how many there are; false ends the work. Whether it was done to its end. Errors:
-    /// the disk, or a file stays.
+    /// Makes RocksDB write all of its files again, so that none of them contains rows that a rotation replaced.
+    /// `progress` gets the number of finished files and of all files; `false` stops the work. Returns whether the work
+    /// was completed. Errors: the disk, or a file can't be replaced.
     pub fn write_files_anew(&self, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<bool, StoreError> {
         let families = Table::ALL.map(|table| self.disk.family(table)).into_iter().collect::<Result<Vec<_>, _>>()?;
-        // The log of writes goes with the rows that it was kept for.
+        // The write-ahead log is removed with the rows that it was kept for.
         let flushed = self.disk.db.flush_cfs_opt(&families, &FlushOptions::default());
         flushed.map_err(|error| failure(&self.disk.path, error.as_ref()))?;
         let old: BTreeSet<String> = self.live_files()?.into_iter().map(|file| file.name).collect();
@@ -64,11 +66,11 @@ impl RocksStore {
                 if !progress((old.len() - files.len()) as u64, old.len() as u64) {
                     return Ok(false);
                 }
-                // It may have gone together with another one.
+                // Compaction of another file may have removed it.
                 if files.iter().any(|left| left.name == file.name) {
                     let began = Instant::now();
                     self.write_anew(&file);
-                    // One at a time, and most of the time none: commits come first.
+                    // One file at a time, with pauses most of the time: commits come first.
                     std::thread::park_timeout((PAUSE_TIMES * began.elapsed()).min(PAUSE_MAX));
                 }
             }

@@ -1,8 +1,9 @@
-//! Takes back what a store has above a height, so that it is as it was when that height was its tip.
+//! Rollback of a store to an older height: it removes everything above that height, so that the height is the tip
+//! again.
 //!
-//! *Invariants:* the tree's base becomes a root that was kept, and what the heights above it wrote is found in their values
-//! and kept for the next fold; only for a store that nobody uses: it is no single write, and a kill leaves a store that is
-//! to be thrown away.
+//! *Invariants:* the tree's base becomes a kept root; the writes of the heights above that root are read from their
+//! values and stored for the next fold. Only for a store that is not in use: a rollback is no single write, and a kill
+//! leaves a store that must be thrown away.
 
 use super::RocksStore;
 use super::epochs::{EPOCH_PREFIX, RECORD_PREFIX, row_key};
@@ -17,15 +18,15 @@ use std::collections::BTreeMap;
 
 /// Rows that one write removes.
 const STEP_ROWS: usize = if cfg!(test) { 4 } else { 4096 };
-/// Behind every key of every table.
+/// A key greater than every key of every table.
 const KEY_END: [u8; 128] = [u8::MAX; 128];
 
-/// What heights wrote, each key once and ascending.
+/// Writes by height, each key once and ascending.
 pub type Changes = BTreeMap<Height, Vec<LeafWrite>>;
 
 impl RocksStore {
     /// Makes a kept height the tip, and the newest kept root up to it the tree's base. Errors: `Ahead`, `Pruned`, and
-    /// `ProofPruned` where no root up to it is kept; then nothing has changed.
+    /// `ProofPruned` if no root up to it is kept; then nothing has changed.
     pub fn roll_back(&self, to: Height) -> Result<(), StoreError> {
         let tip = self.tip().ok_or(StoreError::Ahead { height: to, tip: None })?;
         if to > tip.height {
@@ -46,7 +47,7 @@ impl RocksStore {
         if let Some(base) = base {
             self.undo_tree(&roots, base)?;
             let mut changes = self.changes(base, to)?;
-            // Heights that wrote nothing have a row, too: whoever goes on from the base asks for each.
+            // Heights that wrote nothing have a row, too: a later fold asks for each height after the base.
             for height in (base.0 + 1..=to.0).map(Height) {
                 self.note_writes(height, &changes.remove(&height).unwrap_or_default())?;
             }
@@ -66,7 +67,8 @@ impl RocksStore {
         self.disk.sync()
     }
 
-    /// What the heights above one, up to another, wrote. They must be above every height at which anything was pruned.
+    /// Returns the writes of the heights above `above`, up to `to`. They must be above every height at which anything
+    /// was pruned.
     pub fn changes(&self, above: Height, to: Height) -> Result<Changes, StoreError> {
         let mut changes = Changes::new();
         let mut state = self.disk.all_of(Table::State)?;
@@ -89,7 +91,7 @@ impl RocksStore {
         rows::corrupt(Table::Log, &rows::block_key(height), "it is missing".into())
     }
 
-    /// Gives the base the rows that it had at a root: what the newest root changed is taken back first.
+    /// Restores the base's rows as of a root. The changes of the newest root are undone first.
     fn undo_tree(&self, roots: &[Height], base: Height) -> Result<(), StoreError> {
         let tree = self.disk.family(Table::Tree)?;
         for root in roots.iter().rev().take_while(|root| **root > base) {
@@ -117,7 +119,7 @@ impl RocksStore {
         self.disk.write(batch)
     }
 
-    /// What `put_tree_writes` kept before the base had it.
+    /// Stores the row of a height's writes as `put_tree_writes` did before the base had them.
     fn note_writes(&self, height: Height, changes: &[LeafWrite]) -> Result<(), StoreError> {
         let hashed = |write: &LeafWrite| (write.key, write.value.as_deref().map(value_hash));
         let writes: TreeWrites = changes.iter().map(hashed).collect();
@@ -127,7 +129,7 @@ impl RocksStore {
         self.disk.write(batch)
     }
 
-    /// Removes all rows of heights above one, but for those of the tree.
+    /// Removes all rows of heights above one, except those of the tree.
     fn forget_above(&self, to: Height) -> Result<(), StoreError> {
         self.remove(Table::State, |key| rows::version_of_leaf(key).map(|(_, height)| height > to))?;
         self.remove(Table::Index, |key| rows::index_height(key).map(|height| height > to))?;
@@ -151,7 +153,7 @@ impl RocksStore {
         self.disk.write(batch)
     }
 
-    /// Removes the rows of a table whose keys are of heights that go.
+    /// Removes the rows of a table for whose keys `goes` returns true.
     fn remove(&self, table: Table, goes: impl Fn(&[u8]) -> Result<bool, StoreError>) -> Result<(), StoreError> {
         let family = self.disk.family(table)?;
         let mut batch = WriteBatch::default();
@@ -172,7 +174,7 @@ impl RocksStore {
         if batch.len() < STEP_ROWS { Ok(()) } else { self.disk.write(std::mem::take(batch)) }
     }
 
-    /// The newest height up to one that listed a transaction or changed state, as far as heights are kept.
+    /// Returns the newest height up to `to` that listed a transaction or changed state. The search ends at the floor.
     fn payload_height(&self, to: Height) -> Result<Height, StoreError> {
         let floor = self.disk.floor();
         for height in (floor.0 + 1..=to.0).rev().map(Height) {

@@ -1,7 +1,7 @@
-//! Rotation of keys while the store is in use: rows sealed under older key versions are sealed anew, a few at a time.
+//! Rotation of keys while the store is in use: rows under older key versions are sealed again, a few at a time.
 //!
-//! *Invariants:* a step and how far it came are one write, under the writer's lock, so that no row goes back to an older
-//! value and a kill costs no step; a version leaves the key file only after what replaced its rows is synced.
+//! *Invariants:* one write, under the writer's lock, has a step and its progress, so that no row goes back to an older
+//! value and a kill costs no step; a version leaves the key file only after the rows that replaced its rows are synced.
 
 use super::RocksStore;
 use super::disk::failure;
@@ -10,22 +10,22 @@ use crate::store::StoreError;
 use rocksdb::{Direction, IteratorMode, ReadOptions, WriteBatch};
 use rustorium_crypto::seal::version_of;
 
-/// Rows that one step looks at, and bytes of them after which it ends: commits wait no longer than that.
+/// Rows of one step, and bytes of rows after which it ends. They bound the time that commits wait.
 const STEP_ROWS: u64 = 256;
 const STEP_BYTES: usize = 512 * 1024;
 
-/// How far a rotation of keys has come.
+/// Progress of a rotation of keys.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rotation {
-    /// The key version that rows are at least to have.
+    /// The lowest key version that rows may have afterwards.
     pub version: u32,
-    /// Rows looked at.
+    /// Rows examined so far.
     pub rows: u64,
-    /// About as many there were when it began.
+    /// Estimated number of rows when the rotation began.
     pub rows_about: u64,
 }
 
-/// Where the next step goes on.
+/// Position of the next step.
 #[derive(Clone)]
 pub(super) struct Cursor {
     progress: Rotation,
@@ -40,7 +40,7 @@ impl Cursor {
         Table::ALL.get(usize::from(self.table)).copied()
     }
 
-    /// Whether all rows were looked at.
+    /// True if all rows were examined.
     #[cfg(test)]
     pub(super) fn at_end(&self) -> bool {
         self.table().is_none()
@@ -48,15 +48,15 @@ impl Cursor {
 }
 
 impl RocksStore {
-    /// Draws a new key version, under which everything is sealed from now on, and begins to replace all older ones;
-    /// `rotate_step` does that. A rotation that is under way starts over with the new version.
+    /// Draws a new key version, under which everything is sealed from now on. Begins to replace all older versions;
+    /// `rotate_step` does that. A rotation that is under way starts again with the new version.
     pub fn rotate(&self) -> Result<Rotation, StoreError> {
         let _writer = self.writer.lock();
         let version = self.disk.keys.renew()?;
         self.begin_rotation(version)
     }
 
-    /// Begins to replace all key versions below one, under the writer's lock.
+    /// Begins to replace all key versions below `version`. The caller holds the writer's lock.
     pub(super) fn begin_rotation(&self, version: u32) -> Result<Rotation, StoreError> {
         let mut rows_about = 0;
         for table in Table::ALL {
@@ -69,12 +69,12 @@ impl RocksStore {
         Ok(progress)
     }
 
-    /// The rotation that is under way, also one from before the last start.
+    /// Returns the rotation that is under way, also one from before the last start.
     pub fn rotation(&self) -> Option<Rotation> {
         self.rotation.lock().as_ref().map(|cursor| cursor.progress.clone())
     }
 
-    /// Seals the next few rows anew; how far that came, or none where nothing is left to do.
+    /// Seals the next few rows again. Returns the progress, or `None` if nothing is left to do.
     pub fn rotate_step(&self) -> Result<Option<Rotation>, StoreError> {
         let _writer = self.writer.lock();
         let Some(mut cursor) = self.rotation.lock().clone() else { return Ok(None) };
@@ -104,7 +104,7 @@ impl RocksStore {
             seen += 1;
             bytes += row.len();
             cursor.progress.rows += 1;
-            // The format isn't sealed, and the note of this rotation is written by every step.
+            // The format isn't sealed, and every step writes the row of this rotation.
             if table == Table::Meta && [rows::FORMAT_KEY, rows::ROTATION_KEY].contains(&&*key) {
                 continue;
             }
@@ -120,7 +120,7 @@ impl RocksStore {
         Ok(batch)
     }
 
-    /// Writes what a step sealed together with where the next one goes on.
+    /// Writes the rows that a step sealed, together with the position of the next step.
     fn write_step(&self, mut batch: WriteBatch, cursor: Cursor) -> Result<(), StoreError> {
         let mut row = Vec::new();
         rows::start_row(&mut row);
@@ -135,7 +135,7 @@ impl RocksStore {
     }
 
     fn finish_rotation(&self, cursor: &Cursor) -> Result<(), StoreError> {
-        // A power cut must not bring a row back whose version is gone.
+        // A power cut must not bring back a row whose version is gone.
         self.disk.db.flush_wal(true).map_err(|e| failure(&self.disk.path, e.as_ref()))?;
         self.disk.keys.drop_below(cursor.progress.version)?;
         let deleted = self.disk.db.delete_cf(self.disk.family(Table::Meta)?, rows::ROTATION_KEY);
@@ -144,7 +144,7 @@ impl RocksStore {
         Ok(())
     }
 
-    /// The rotation that was under way when the store was closed.
+    /// Reads the rotation that was under way when the store was closed.
     pub(super) fn read_rotation(&self) -> Result<Option<Cursor>, StoreError> {
         let Some(contents) = self.disk.get(Table::Meta, rows::ROTATION_KEY)? else { return Ok(None) };
         let decoded = rows::decode_row(Table::Meta, rows::ROTATION_KEY, &contents)?;

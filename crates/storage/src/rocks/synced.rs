@@ -1,4 +1,4 @@
-//! A store in RocksDB that is filled from a snapshot: straight into the tables that it is read from later.
+//! Filling a RocksDB store from a snapshot, straight into the tables that are read later.
 
 use super::RocksStore;
 use super::disk::failure;
@@ -9,7 +9,7 @@ use crate::tree::TreeRow;
 use rocksdb::WriteBatch;
 use rustorium_types::{Header, Height, LeafWrite, encode_into};
 
-/// Behind every key of every table.
+/// A key greater than every key of every table.
 const KEY_END: [u8; 128] = [u8::MAX; 128];
 
 impl SyncStore for RocksStore {
@@ -20,14 +20,14 @@ impl SyncStore for RocksStore {
     fn begin_sync(&self, what: &[u8]) -> Result<(), StoreError> {
         let _writer = self.writer.lock();
         let mut batch = WriteBatch::default();
-        // What was never written needs no markers that it is gone, which would cost every later read.
+        // An unused store needs no deletion markers, which would slow down every later read.
         let used = self.tip().is_some() || self.syncing()?.is_some();
         if used {
             for table in [Table::Log, Table::Index, Table::State, Table::Tree, Table::Undo] {
                 batch.delete_range_cf(self.disk.family(table)?, &[][..], &KEY_END[..]);
             }
             let meta = self.disk.family(Table::Meta)?;
-            // By name: the format, and how far a rotation of keys has come, stay.
+            // These keys go by name: the format and the progress of a key rotation stay.
             for key in [rows::TIP_KEY, rows::TREE_ROOTS_KEY, rows::FLOOR_KEY, rows::SYNCED_KEY] {
                 batch.delete_cf(meta, key);
             }
@@ -95,7 +95,7 @@ impl SyncStore for RocksStore {
         batch.delete_cf(self.disk.family(Table::Meta)?, rows::SYNCING_KEY);
         self.disk.write(batch)?;
         self.disk.begin_at(Some(height));
-        // Who asked meanwhile may have found nothing.
+        // Reads before this may have cached that a row is missing.
         self.cache.clear();
         *self.tip.write() = Some(tip.into());
         self.disk.db.flush_wal(true).map_err(|e| failure(&self.disk.path, e.as_ref()))

@@ -23,7 +23,7 @@ mod sealed;
 mod soak;
 mod synced;
 
-/// A height as proptest makes it up.
+/// A random height of proptest.
 #[derive(Clone, Debug)]
 struct Plan {
     inline: Vec<TransactionPlan>,
@@ -88,7 +88,7 @@ fn signer() -> SigningKey {
     SigningKey::from_seed(&[3; 32])
 }
 
-/// Makes heights, and remembers every name that may be asked for.
+/// Makes heights, and remembers every name that a test may ask for.
 #[derive(Default)]
 struct Chain {
     parent: BlockDigest,
@@ -256,7 +256,7 @@ fn open(folder: &Path) -> RocksStore {
     try_open(folder).unwrap()
 }
 
-/// Asks both stores everything that can be asked.
+/// Asks both stores all possible questions.
 fn assert_equal(a: &dyn Store, b: &dyn Store, chain: &Chain) {
     assert_eq!(a.tip(), b.tip());
     let digests = chain.blocks.iter().map(|(_, digest)| *digest).chain([BlockDigest([9; 32])]);
@@ -277,7 +277,7 @@ fn assert_equal(a: &dyn Store, b: &dyn Store, chain: &Chain) {
         for limit in [0, 1, 3, usize::MAX] {
             assert_eq!(a.account_transactions(&account, None, limit), b.account_transactions(&account, None, limit));
         }
-        // Paging by two gives the whole.
+        // Pages of two entries give the whole.
         let whole = b.account_transactions(&account, None, usize::MAX).unwrap();
         let (mut paged, mut before) = (Vec::new(), None);
         loop {
@@ -398,7 +398,7 @@ fn a_log_cut_anywhere_leaves_whole_heights() {
         let kept = reopened.tip().map_or(0, |tip| tip.height.0 as usize + 1);
         commits[..kept].iter().for_each(|commit| model.commit(commit).unwrap());
         assert_equal(&reopened, &model, &chain);
-        // It goes on from there.
+        // The store continues from there.
         commits[kept..].iter().for_each(|commit| reopened.commit(commit).unwrap());
         tips.push(kept);
     }

@@ -1,5 +1,5 @@
-//! The state tree's rows in RocksDB: the base in a table of its own, what each root changed in another, what heights wrote
-//! in the log.
+//! The state tree's rows in RocksDB: the base in one table, the changes of each root in another, and the writes of
+//! heights in the log.
 
 use super::RocksStore;
 use crate::rows::{self, Table};
@@ -9,7 +9,7 @@ use rocksdb::WriteBatch;
 use rustorium_types::{Height, encode_into};
 
 impl RocksStore {
-    /// A row of the base.
+    /// Returns a row of the base.
     fn tree_row(&self, key: &Vec<u8>) -> Result<Option<Vec<u8>>, StoreError> {
         self.tree_rows.get_or_read(key, || self.disk.get(Table::Tree, key))
     }

@@ -1,7 +1,7 @@
-//! State values in RocksDB: a row for each height that wrote a leaf, the newest first.
+//! State values in RocksDB: a row for each height that wrote a leaf, newest first.
 //!
-//! *Invariants:* the value after a height is the first row at or behind (leaf, height): the newest, those of a root and those
-//! of any kept height are read the same way.
+//! *Invariants:* the value after a height is the first row at or after (leaf, height): the newest values, those of a
+//! root and those of any kept height are read in the same way.
 
 use super::disk::Disk;
 use crate::history::{StoredValue, Walk, Walked, Walking};
@@ -10,11 +10,11 @@ use crate::store::StoreError;
 use rocksdb::DBRawIterator;
 use rustorium_types::{Height, StateKey};
 
-/// Rows of one leaf that are stepped over before its end is searched: a search costs as much as some steps.
+/// Rows of one leaf that are stepped over before its end is searched: a search costs as much as several steps.
 const STEPS_MAX: usize = 4;
 
 impl Disk {
-    /// What a leaf holds after a height, which the caller checks to be kept.
+    /// Returns a leaf's contents after a height. The caller checks that the height is kept.
     pub(super) fn leaf(&self, key: &StateKey, height: Height) -> Result<Option<StoredValue>, StoreError> {
         let from = rows::version_key(key, height);
         match self.first(Table::State, STATE_KEY_BYTES, &from)? {
@@ -23,7 +23,7 @@ impl Disk {
         }
     }
 
-    /// Leaves after a height, which the caller checks to be kept.
+    /// Returns leaves after a height. The caller checks that the height is kept.
     pub(super) fn walk(&self, height: Height, walk: &Walk<'_>) -> Result<Walked, StoreError> {
         let mut found = Walking::new(walk);
         let mut rows = self.all_of(Table::State)?;
@@ -53,7 +53,7 @@ fn is_of(key: &[u8], leaf: &StateKey) -> bool {
     key.starts_with(&leaf.to_bytes())
 }
 
-/// Goes to the first row of the next leaf.
+/// Moves to the first row of the next leaf.
 fn step_over(rows: &mut DBRawIterator<'_>, leaf: &StateKey) {
     for _ in 0..STEPS_MAX {
         rows.next();

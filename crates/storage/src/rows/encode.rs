@@ -1,4 +1,4 @@
-//! The rows of a height, encoded into buffers that are kept from one height to the next.
+//! The encoder of a height's rows, into buffers that are reused for the next height.
 
 use super::{
     CONTENTS_AT, INLINE, TIP_KEY, Table, account_name, batch_key, batch_name, block_key, block_name, encode_name,
@@ -8,7 +8,7 @@ use crate::store::{HeightCommit, StoreError, Tip, touched};
 use rustorium_crypto::seal::KeyedHash;
 use rustorium_types::{AccountId, Batch, Height, LeafWrite, StateKey, Transaction, TxId, encode_into};
 
-/// Buffers kept from one height to the next.
+/// Buffers that are reused for the next height.
 #[derive(Default)]
 pub(crate) struct Scratch {
     row: Vec<u8>,
@@ -16,7 +16,7 @@ pub(crate) struct Scratch {
     touched: Vec<(AccountId, u32)>,
 }
 
-/// Takes a row, which it may seal where it stands: table, key, bytes.
+/// Takes a row, which it may seal in place: table, key, bytes.
 pub(crate) type Put<'a> = dyn FnMut(Table, &[u8], &mut Vec<u8>) -> Result<(), StoreError> + 'a;
 
 /// Encodes all rows of a checked height and hands each to `put`.
@@ -76,7 +76,7 @@ pub(crate) fn encode_height(
 }
 
 fn offset(row: &[u8]) -> u32 {
-    // Offsets count from the contents. Rows are bounded by the formats' limits, far below 4 GiB.
+    // Offsets count from the contents. The formats' limits bound rows far below 4 GiB.
     (row.len() - CONTENTS_AT) as u32
 }
 
@@ -102,7 +102,7 @@ fn encode_block(
     for batch in &commit.batches {
         encode_into(&(batch.batch.body.author, batch.digest), row);
     }
-    // From here on the canonical bytes of the block, in pieces, to learn where each transaction begins.
+    // The block's canonical bytes follow, in pieces, to learn where each transaction begins.
     encode_into(&commit.block.header, row);
     encode_into(&(commit.block.inline.len() as u32), row);
     for (transaction, id) in commit.block.inline.iter().zip(&commit.inline_ids) {
@@ -122,7 +122,7 @@ fn encode_batch(
 ) -> Result<(), StoreError> {
     let body = &batch.body;
     start_row(row);
-    // The canonical bytes of the batch, in pieces, to learn where each transaction begins.
+    // The batch's canonical bytes, in pieces, to learn where each transaction begins.
     encode_into(&(body.chain, body.shard, body.epoch, body.author, body.seq, body.previous), row);
     encode_into(&(body.transactions.len() as u32), row);
     for (transaction, id) in body.transactions.iter().zip(ids) {
@@ -152,7 +152,7 @@ fn encode_accounts(
     Ok(())
 }
 
-/// Walks listed transactions in final order, beside the receipts, which are a subsequence of them.
+/// Walks over listed transactions in final order, beside the receipts, which are a subsequence of them.
 struct Walk<'a> {
     commit: &'a HeightCommit,
     height: Height,

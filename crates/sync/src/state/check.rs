@@ -1,5 +1,5 @@
-//! Checks a part of the state that a peer sent: the arithmetic of state sync, apart from its machine so that any thread can
-//! do it.
+//! The check of a part of the state that a peer sent: the arithmetic of state sync, separate from its machine so that
+//! any thread can do it.
 
 use super::machine::Part;
 use rustorium_crypto::hash::{domain, hash, value_hash};
@@ -12,49 +12,49 @@ use rustorium_state::workers::Workers;
 use rustorium_types::{PublicKey, StateAnswer, StateKey, StateLeaf};
 use thiserror::Error;
 
-/// Why a part was refused. Only a peer that lies, or whose disk does, sends such a thing.
+/// A part was refused. Only a peer that lies, or whose disk is faulty, sends such a part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum Lie {
-    /// Another kind of answer than the question has.
+    /// The answer is of another kind than the question needs.
     #[error("it answered another question")]
     OtherQuestion,
-    /// Bytes that are no slots, or slots that make another node.
+    /// The bytes are no slots, or the slots make another node.
     #[error("it sent slots that are not those of the node")]
     Slots,
-    /// Leaves that make another subtree.
+    /// The leaves make another subtree.
     #[error("it sent leaves that are not those below the node")]
     Subtree,
-    /// A value that isn't the leaf's.
+    /// The value isn't the leaf's.
     #[error("it sent a value that is not the leaf's")]
     Value,
-    /// A snapshot that doesn't hold.
+    /// The snapshot doesn't hold.
     #[error("it offered a snapshot that is not certified")]
     Snapshot,
 }
 
-/// A leaf as it is stored.
+/// A leaf in its stored form.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StoredLeaf {
-    /// Its key.
+    /// Key of the leaf.
     pub key: StateKey,
-    /// Its name.
+    /// Name of the leaf.
     pub name: Vec<u8>,
-    /// Its value.
+    /// Value of the leaf.
     pub value: Vec<u8>,
 }
 
-/// An answer that is to be checked.
+/// An answer that must be checked.
 #[derive(Debug)]
 pub struct Job {
-    /// The machine's number for it.
+    /// The machine's number of the job.
     pub number: u64,
-    /// Who sent it.
+    /// The peer that sent the answer.
     pub peer: PublicKey,
     pub(super) part: Part,
     pub(super) answer: StateAnswer,
 }
 
-/// What a job's answer is.
+/// Result of a job.
 #[derive(Debug)]
 pub struct Checked {
     pub(super) number: u64,
@@ -62,18 +62,18 @@ pub struct Checked {
     pub(super) found: Result<Found, Lie>,
 }
 
-/// What was found to be right.
+/// A part that was found to be right.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// A whole subtree: its node as its parent's slot knows it, the rows below, and its leaves.
+    /// A whole subtree: its node in the form of its parent's slot, the rows below, and its leaves.
     Subtree { node: Child, rows: Vec<Row>, leaves: Vec<StoredLeaf> },
     /// A node's slots.
     Slots { commitment: Commitment, slots: Vec<(u8, ChunkSlot)> },
-    /// What the first of the leaves that were asked for hold.
+    /// Values of the first ones of the requested leaves.
     Values(Vec<StoredLeaf>),
 }
 
-/// Checks an answer. Some milliseconds of work for a large one; jobs don't depend on each other.
+/// Checks an answer. A large one takes some milliseconds. Jobs don't depend on each other.
 pub fn check(tables: &Tables, job: Job, workers: &impl Workers) -> Checked {
     let Job { number, peer, part, answer } = job;
     let found = match (part, answer) {
@@ -124,7 +124,7 @@ fn values_of(wanted: &[(SlotId, Leaf)], values: Vec<StateLeaf>) -> Result<Found,
     Ok(Found::Values(leaves))
 }
 
-/// The key has the hash of the name: another name is another leaf.
+/// Converts a leaf to its stored form. The key contains the hash of the name, so another name makes another leaf.
 fn stored(leaf: StateLeaf) -> StoredLeaf {
     let key = StateKey { account: leaf.account, name: hash(domain::NAME, &[leaf.name.as_slice()]) };
     StoredLeaf { key, name: leaf.name.into_vec(), value: leaf.value.into_vec() }

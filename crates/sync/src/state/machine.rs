@@ -1,4 +1,5 @@
-//! Decides what to ask whom, and what a checked part means: no clock, no network, no disk, no arithmetic.
+//! The machine of state sync: it decides what to ask which peer, and what follows from a checked part. It has no clock,
+//! no network, no disk and no arithmetic.
 
 use super::check::{Checked, Found, Job, Lie, StoredLeaf};
 use super::peers::{Ban, Peers};
@@ -9,21 +10,21 @@ use rustorium_state::tree::{KvRead, ReadError, Row};
 use rustorium_types::{BoundedBytes, Hash, Height, PublicKey, Request, Response, StateRequest};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A time-out doubles with each round over all peers, at most this often.
+/// Number of times that a time-out doubles at most, once with each round over all peers.
 const DOUBLINGS_MAX: u32 = 5;
-/// Questions that timed out and whose answers still count.
+/// Number of questions that timed out and whose answers still count.
 const LATE_MAX: usize = 256;
-/// Progress is counted in parts of this.
+/// The whole, of which progress counts parts.
 const WHOLE: u64 = 1 << 40;
 
 /// Bounds of state sync.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StateSyncConfig {
-    /// How long the first round waits for an answer before another peer is asked.
+    /// Time that the first round waits for an answer before another peer is asked.
     pub timeout_ms: u64,
-    /// Parts asked for, or being checked, at once.
+    /// Number of parts that are requested or being checked at once.
     pub parts_max: usize,
-    /// Questions under way with one peer.
+    /// Number of questions in flight with one peer.
     pub per_peer_max: usize,
 }
 
@@ -33,7 +34,7 @@ impl Default for StateSyncConfig {
     }
 }
 
-/// What is synced.
+/// The state that is synced.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Target {
     /// The snapshot's height.
@@ -42,25 +43,25 @@ pub struct Target {
     pub root: Hash,
 }
 
-/// What is to be stored, all or nothing and in the order in which the machine gives it.
+/// Data to be stored, all or nothing and in the order in which the machine returns it.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Write {
     /// Rows of the tree.
     pub rows: Vec<Row>,
     /// Leaves with names and values.
     pub leaves: Vec<StoredLeaf>,
-    /// The top node: the tree is complete.
+    /// The top node, if the tree is complete.
     pub top: Option<Child>,
 }
 
 impl Write {
-    /// Whether nothing is to be stored.
+    /// Tells if there is nothing to store.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.leaves.is_empty() && self.top.is_none()
     }
 }
 
-/// How far it is.
+/// Progress of the sync.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Progress {
     /// Leaves stored by this machine.
@@ -71,23 +72,23 @@ pub struct Progress {
     pub done_ppm: u64,
 }
 
-/// Whether it goes on.
+/// State of the sync.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Standing {
     /// Parts are missing.
     Running,
-    /// All is stored.
+    /// Everything is stored.
     Done,
-    /// No connected peer has this snapshot any more: begin with a newer one.
+    /// No connected peer has this snapshot any more. Begin with a newer one.
     Gone,
 }
 
-/// A piece of the tree that is asked for.
+/// A part of the tree that is requested.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Part {
-    /// What is below a node whose commitment is known.
+    /// The content below a node whose commitment is known.
     Node { prefix: Prefix, commitment: [u8; 32] },
-    /// What known leaves of a node hold, ascending by slot.
+    /// The values of known leaves of a node, ascending by slot.
     Values { node: Prefix, leaves: Vec<(SlotId, Leaf)> },
 }
 
@@ -100,7 +101,7 @@ impl Part {
     }
 
     fn request(&self, root: Height) -> Request {
-        // A prefix has at most as many bytes as the type takes.
+        // A prefix never has more bytes than the type allows.
         let bytes = |prefix: &Prefix| BoundedBytes::new(prefix.as_slice().to_vec()).unwrap_or_default();
         Request::State(match self {
             Self::Node { prefix, .. } => StateRequest::Node { root, prefix: bytes(prefix) },
@@ -112,7 +113,8 @@ impl Part {
     }
 }
 
-/// Ascending, a node before all below it: taken in this order the tree is walked depth first, so that few parts wait.
+/// Ascending keys put a node before everything below it. In this order the tree is walked depth first, so that few
+/// parts wait.
 type PartKey = (Prefix, bool);
 
 struct Task {
@@ -120,7 +122,7 @@ struct Task {
     share: u64,
     tried: Vec<PublicKey>,
     round: u32,
-    /// The question under way, if it isn't being checked.
+    /// The question in flight, unless its answer is being checked.
     asked: Option<u64>,
     checking: bool,
 }
@@ -133,7 +135,7 @@ struct Question {
     late: bool,
 }
 
-/// A node whose slots are known and not all stored.
+/// A node whose slots are known, but not all stored.
 struct Open {
     child: Child,
     left: usize,
@@ -148,7 +150,7 @@ pub struct StateSync {
     waiting: BTreeSet<PartKey>,
     questions: BTreeMap<u64, Question>,
     open: BTreeMap<Prefix, Open>,
-    /// By the prefix of a node that is asked for: the node in whose slot it hangs.
+    /// For the prefix of each requested node, the prefix of its parent.
     parents: BTreeMap<Prefix, Prefix>,
     next: u64,
     jobs: BTreeMap<u64, PartKey>,
@@ -158,7 +160,7 @@ pub struct StateSync {
 }
 
 impl StateSync {
-    /// Begins with the top node, or goes on where the stored rows end.
+    /// Begins with the top node, or continues after the stored rows.
     pub fn new(config: StateSyncConfig, target: Target) -> Self {
         let mut sync = Self {
             config,
@@ -179,7 +181,7 @@ impl StateSync {
         sync
     }
 
-    /// Another snapshot; what is stored of the old one must be gone. Who lied stays out.
+    /// Starts again with another snapshot. The stored data of the old one must be gone. Peers that lied stay banned.
     pub fn restart(&mut self, target: Target) {
         let Self { config, .. } = *self;
         let mut peers = std::mem::take(&mut self.peers);
@@ -187,7 +189,7 @@ impl StateSync {
         for question in self.questions.values().filter(|question| !question.late) {
             peers.answered(&question.peer, question.due_ms.saturating_sub(question.since_ms));
         }
-        // Numbers go on, so that late answers to old questions are nobody's.
+        // Numbers continue, so that late answers to old questions match nothing.
         let next = self.next;
         *self = Self { peers, next, ..Self::new(config, target) };
     }
@@ -197,23 +199,23 @@ impl StateSync {
         self.add(part, WHOLE);
     }
 
-    /// What is synced.
+    /// Returns the state that is synced.
     pub fn target(&self) -> Target {
         self.target
     }
 
-    /// A peer is there.
+    /// Notes that a peer is connected.
     pub fn connected(&mut self, peer: PublicKey) {
         self.peers.connected(peer);
     }
 
-    /// A peer is gone: others are asked.
+    /// Notes that a peer is gone. Its questions go to others.
     pub fn disconnected(&mut self, peer: &PublicKey) {
         self.peers.disconnected(peer);
         self.drop_questions(peer);
     }
 
-    /// Whether it goes on.
+    /// Returns the state of the sync.
     pub fn standing(&self) -> Standing {
         match self.done {
             true => Standing::Done,
@@ -222,28 +224,29 @@ impl StateSync {
         }
     }
 
-    /// How far it is.
+    /// Returns the progress of the sync.
     pub fn progress(&self) -> Progress {
         Progress { done_ppm: self.done_share.min(WHOLE) * 1_000_000 / WHOLE, ..self.progress }
     }
 
-    /// Parts that are known and not stored: asked for, being checked, or waiting.
+    /// Returns the number of parts that are known and not stored: requested, being checked, or waiting.
     pub fn parts(&self) -> usize {
         self.tasks.len()
     }
 
-    /// Peers that lied since the last call.
+    /// Returns the peers that lied since the last call.
     pub fn take_bans(&mut self) -> Vec<Ban> {
         self.peers.take_bans()
     }
 
-    /// Bans a peer for what was seen outside, such as a false snapshot.
+    /// Bans a peer for a fault that was found outside this machine, such as a false snapshot.
     pub fn ban(&mut self, peer: &PublicKey, why: Lie) {
         self.peers.ban(peer, why);
         self.drop_questions(peer);
     }
 
-    /// Questions that are due: (peer, number, question). Call it after every other call and at `next_deadline_ms`.
+    /// Sends questions that are due: (peer, number, question). Call it after every other call and at
+    /// `next_deadline_ms`.
     pub fn poll(&mut self, now_ms: u64, out: &mut Vec<(PublicKey, u64, Request)>) {
         self.expire(now_ms);
         let candidates: Vec<PartKey> = self.waiting.iter().take(2 * self.config.parts_max).copied().collect();
@@ -292,7 +295,7 @@ impl StateSync {
         late.iter().take(late.len().saturating_sub(LATE_MAX)).for_each(|number| _ = self.questions.remove(number));
     }
 
-    /// The part is to be asked of another peer, if this question was its newest.
+    /// Gives up a question. The part is requested from another peer, if this question was its newest.
     fn give_up(&mut self, number: u64, key: PartKey) {
         if let Some(task) = self.tasks.get_mut(&key)
             && task.asked == Some(number)
@@ -312,14 +315,14 @@ impl StateSync {
         }
     }
 
-    /// When to call `poll` next, if nothing else happens.
+    /// Returns the time at which to call `poll` next, if nothing else happens.
     pub fn next_deadline_ms(&self, now_ms: u64) -> Option<u64> {
         let due = self.questions.values().filter(|q| !q.late).map(|q| q.due_ms).min();
         let rest = if self.waiting.is_empty() { None } else { self.peers.next_rest_ms(now_ms) };
         due.into_iter().chain(rest).min()
     }
 
-    /// Takes an answer; what is to be checked comes back, and `on_checked` wants the outcome.
+    /// Takes an answer. Returns a job to be checked; call `on_checked` with its result.
     pub fn on_answer(&mut self, now_ms: u64, peer: PublicKey, number: u64, response: Response) -> Option<Job> {
         if self.questions.get(&number).is_none_or(|question| question.peer != peer) || self.peers.is_banned(&peer) {
             return None;
@@ -350,11 +353,11 @@ impl StateSync {
         Some(job)
     }
 
-    /// Takes a check's outcome; returns what to store. `stored` are the rows that are stored already: what was there
-    /// before a kill isn't asked for again.
+    /// Takes the result of a check. Returns the data to store. `stored` are the rows that are already stored: those
+    /// from before a kill aren't requested again.
     ///
     /// # Errors
-    /// [`ReadError`]: the store's.
+    /// [`ReadError`] of the store.
     pub fn on_checked(&mut self, checked: Checked, stored: &impl KvRead) -> Result<Write, ReadError> {
         let mut write = Write::default();
         let Some(key) = self.jobs.remove(&checked.number) else { return Ok(write) };
@@ -453,7 +456,8 @@ impl StateSync {
         self.progress.bytes += leaves.iter().map(|leaf| (leaf.name.len() + leaf.value.len()) as u64).sum::<u64>();
     }
 
-    /// All below a node is stored: now its own row is, and with the last one of a node that node's.
+    /// Completes a node when everything below it is stored: its own row is written now. If that was the last missing
+    /// slot of its parent, the parent is completed too.
     fn complete(&mut self, prefix: Prefix, node: Child, write: &mut Write) {
         let Some(parent) = self.parents.remove(&prefix) else {
             self.done = true;
@@ -466,7 +470,7 @@ impl StateSync {
         self.fill(parent, 1, write);
     }
 
-    /// So many more slots of an open node are stored.
+    /// Notes that this many more slots of an open node are stored.
     fn fill(&mut self, node: Prefix, slots: usize, write: &mut Write) {
         let Some(open) = self.open.get_mut(&node) else { return };
         open.left -= slots;

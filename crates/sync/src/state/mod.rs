@@ -1,8 +1,9 @@
 //! State sync: the tree below a certified root, fetched from several peers at once, each part checked before it is kept.
 //!
-//! *Invariants:* what is handed out to be stored has been recomputed up to a commitment that was known before, so that
-//! nothing was left out, added or changed; a row stands in its parent's slot only when all below it is stored, so that
-//! after a kill the stored rows alone say what is left; parts under way, parts in memory and questions are bounded.
+//! *Invariants:* data that is returned for storing has been recomputed up to a commitment that was known before, so
+//! that nothing was left out, added or changed; a row stands in its parent's slot only when everything below it is
+//! stored, so that after a kill the stored rows alone show what is left; parts in progress, parts in memory and
+//! questions are bounded.
 
 mod check;
 mod machine;

@@ -1,25 +1,26 @@
-//! Whom to ask: who is connected, how fast each answers, who lacks the snapshot, who lied.
+//! The peers of state sync: which are connected, how fast each answers, which lack the snapshot, and which lied.
 //!
-//! *Invariants:* a peer that lied is asked nothing more; a peer that lets questions time out is asked less, and less often.
+//! *Invariants:* a peer that lied is asked nothing more; a peer that lets questions time out is asked less, and less
+//! often.
 
 use super::check::Lie;
 use rustorium_types::PublicKey;
 use std::collections::BTreeMap;
 
-/// Questions that a peer has at once when it is new, and at most.
+/// Number of questions that a new peer may have in flight.
 const WINDOW_FIRST: usize = 2;
-/// How long one that let a question time out rests, at first and at most.
+/// Time for which a peer that let a question time out rests, at first and at most.
 const REST_MS: u64 = 1_000;
 const REST_MS_MAX: u64 = 30_000;
-/// What an answer is assumed to take before there was one.
+/// Assumed answer time of a peer that has not answered yet.
 const LATENCY_MS_FIRST: u64 = 200;
 
 /// A peer that lied and is asked nothing more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ban {
-    /// Its node key.
+    /// The peer's node key.
     pub peer: PublicKey,
-    /// What it did.
+    /// The lie.
     pub why: Lie,
 }
 
@@ -35,7 +36,7 @@ struct Standing {
     rests_until_ms: u64,
 }
 
-/// The peers.
+/// The peers of the sync.
 #[derive(Debug, Default)]
 pub(super) struct Peers {
     known: BTreeMap<PublicKey, Standing>,
@@ -71,28 +72,28 @@ impl Peers {
         }
     }
 
-    /// The best peer with room that isn't among `tried`.
+    /// Returns the best peer with room that isn't among `tried`.
     pub fn choose(&self, now_ms: u64, tried: &[PublicKey]) -> Option<PublicKey> {
         let free = |(key, s): &(&PublicKey, &Standing)| {
             s.asked() && s.rests_until_ms <= now_ms && s.in_flight < s.window && !tried.contains(key)
         };
-        // By when the answer would be there.
+        // The time at which the answer would be there.
         let cost = |(_, s): &(&PublicKey, &Standing)| (s.in_flight as u64 + 1).saturating_mul(s.latency_ms.max(1));
         self.known.iter().filter(free).min_by_key(cost).map(|(key, _)| *key)
     }
 
-    /// Whether anyone connected may still have the snapshot and isn't among `tried`.
+    /// Tells if any connected peer that may still have the snapshot isn't among `tried`.
     pub fn untried(&self, tried: &[PublicKey]) -> bool {
         self.known.iter().any(|(key, s)| s.asked() && !tried.contains(key))
     }
 
-    /// Whether somebody is connected, and all of them lack the snapshot.
+    /// Tells if peers are connected, and all of them lack the snapshot.
     pub fn all_lack(&self) -> bool {
         let mut connected = self.known.values().filter(|s| s.connected && !s.banned).peekable();
         connected.peek().is_some() && connected.all(|s| s.lacks)
     }
 
-    /// When the first of those that rest may be asked again.
+    /// Returns the time at which the first of the resting peers may be asked again.
     pub fn next_rest_ms(&self, now_ms: u64) -> Option<u64> {
         let resting = self.known.values().filter(|s| s.asked() && s.rests_until_ms > now_ms);
         resting.map(|s| s.rests_until_ms).min()
@@ -147,7 +148,7 @@ impl Peers {
         std::mem::take(&mut self.bans)
     }
 
-    /// Another snapshot: nobody is known to lack it.
+    /// Forgets which peers lack the snapshot: there is another one.
     pub fn forget_lacks(&mut self) {
         self.known.values_mut().for_each(|s| s.lacks = false);
     }

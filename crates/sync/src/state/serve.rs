@@ -1,4 +1,5 @@
-//! Answers the questions of state sync from a snapshot: a whole subtree where it fits into a frame, else a node's slots.
+//! Answers to the questions of state sync from a snapshot: a whole subtree if it fits into a frame, otherwise a node's
+//! slots.
 
 use crate::answer::ANSWER_BYTES_MAX;
 use rustorium_state::chunk::{ChunkSlot, NodeChunk};
@@ -7,34 +8,35 @@ use rustorium_types::limits::{NODE_LEAVES_MAX, SUBTREE_LEAVES_MAX};
 use rustorium_types::{BoundedBytes, BoundedVec, Height, Snapshot, StateAnswer, StateKey, StateLeaf, StateRequest};
 use std::sync::Arc;
 
-/// Bytes of leaves in one answer: many answers of some size keep several peers and two cores busy.
+/// Bytes of leaves in one answer. Many answers of moderate size keep several peers and two cores busy.
 const LEAVES_BYTES_MAX: usize = 1024 * 1024;
-/// What a leaf takes besides its name and value: account and two lengths.
+/// Bytes of a leaf without its name and value: account and two lengths.
 const LEAF_BYTES: usize = 40;
 
-/// The state of a snapshot, whatever is written and pruned meanwhile. None where it can't be read.
+/// The state of a snapshot, whatever is written and pruned meanwhile. Its methods return `None` if the state can't be
+/// read.
 pub trait SnapshotView: Send + Sync {
-    /// The slots of an inner node; none in an empty tree's.
+    /// Returns the slots of an inner node; none for an empty tree.
     fn slots(&self, node: &Prefix) -> Option<NodeChunk>;
 
-    /// The leaves from `from` on whose keys begin with `prefix`, ascending, up to one more than `leaves_max` or the first
-    /// beyond `bytes_max` of names and values.
+    /// Returns the leaves from the first key on that begins with `prefix`, ascending: up to one more than `leaves_max`,
+    /// or the first beyond `bytes_max` of names and values.
     fn leaves(&self, prefix: &Prefix, leaves_max: usize, bytes_max: usize) -> Option<Vec<StateLeaf>>;
 
-    /// A leaf.
+    /// Returns a leaf.
     fn leaf(&self, key: &StateKey) -> Option<StateLeaf>;
 }
 
 /// The snapshots that a node offers.
 pub trait Snapshots: Send + Sync {
-    /// The newest above a height.
+    /// Returns the newest snapshot above a height.
     fn newest(&self, above: Height) -> Option<Snapshot>;
 
-    /// The state of one.
+    /// Returns the state of a snapshot.
     fn view(&self, root: Height) -> Option<Arc<dyn SnapshotView>>;
 }
 
-/// The answer to a peer's question; none where the snapshot isn't offered, or the question makes no sense.
+/// Answers a peer's question; `None` if the snapshot isn't offered, or the question makes no sense.
 pub fn answer_state(snapshots: &dyn Snapshots, request: &StateRequest) -> Option<StateAnswer> {
     match request {
         StateRequest::Newest { above } => {
@@ -54,7 +56,7 @@ pub fn answer_state(snapshots: &dyn Snapshots, request: &StateRequest) -> Option
 }
 
 fn node(view: &dyn SnapshotView, prefix: &Prefix) -> Option<StateAnswer> {
-    // The top node may share more than its prefix: as a subtree it would be another node.
+    // The top node's keys may share more than its prefix: as a subtree it would be another node.
     if *prefix != Prefix::EMPTY
         && let Some(leaves) = view.leaves(prefix, SUBTREE_LEAVES_MAX, LEAVES_BYTES_MAX)
         && leaves.len() <= SUBTREE_LEAVES_MAX

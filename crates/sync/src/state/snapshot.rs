@@ -1,26 +1,27 @@
-//! Checks an offered snapshot: which state root a quorum certified, and that all else belongs to the same chain.
+//! The check of an offered snapshot: the state root that a quorum certified, and that everything else belongs to the
+//! same chain.
 
 use rustorium_crypto::hash::result_root;
 use rustorium_crypto::{block_digest, verify_finalization};
 use rustorium_types::{BlockDigest, ChainId, Epoch, Hash, Header, Height, PublicKey, Snapshot, StateClaim, VoteKind};
 use thiserror::Error;
 
-/// Why a snapshot was refused; the peer that offered it is wrong, or on another fork of the truth.
+/// A snapshot was refused. The peer that offered it is wrong, or on another fork.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum SnapshotRefused {
-    /// Not the asker's chain.
+    /// The snapshot is of another chain.
     #[error("it is of another chain")]
     OtherChain,
-    /// Headers that are no chain.
+    /// The headers form no chain.
     #[error("the header at height {0} does not follow the one before it")]
     Broken(Height),
-    /// Too few headers.
+    /// There are too few headers.
     #[error("it lacks headers that the state at height {0} is judged by")]
     Incomplete(Height),
     /// No header claims the root.
     #[error("none of its headers claims the state at height {0}")]
     NoClaim(Height),
-    /// The result root or its links don't give what a header claims.
+    /// The result root and its links don't lead to a header's claim.
     #[error("its result root at height {0} is not what the chain certified")]
     Result(Height),
     /// The finalization is of another block, or its signatures don't hold.
@@ -28,20 +29,20 @@ pub enum SnapshotRefused {
     Certificate,
 }
 
-/// A snapshot that a quorum stands for.
+/// A snapshot that a quorum certified.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CheckedSnapshot {
     /// The header at the snapshot's height.
     pub header: Header,
-    /// Its digest.
+    /// Digest of the header.
     pub digest: BlockDigest,
     /// The certified state root after it.
     pub state_root: Hash,
-    /// All that came with it.
+    /// The whole snapshot.
     pub snapshot: Snapshot,
 }
 
-/// The epoch whose committee the finalization of this snapshot is checked with.
+/// Returns the epoch whose committee made the finalization of this snapshot.
 pub fn certifying_epoch(snapshot: &Snapshot) -> Epoch {
     snapshot.finalization.body.epoch
 }
@@ -71,7 +72,7 @@ pub fn check_snapshot(
     }
     let place = headers.iter().position(|header| header.height == at).ok_or(SnapshotRefused::Incomplete(at))?;
     let header = &headers[place];
-    // Which root periods are open at the snapshot's height is judged from the newest claim on.
+    // The root period that is open at the snapshot's height is judged from the newest claim on.
     let first = claimed_height(&header.state).next().min(at);
     if headers.first().is_none_or(|header| header.height > first) {
         return Err(SnapshotRefused::Incomplete(at));
@@ -97,7 +98,8 @@ pub fn check_snapshot(
     Ok(CheckedSnapshot { header: header.clone(), digest: digests[place], state_root, snapshot })
 }
 
-/// The result root at the height and the links above it give one that a header claims: hashes, so there is one such root.
+/// Checks that the result root at the height, with the links above it, leads to one that a header claims. These are
+/// hashes, so there is only one such root.
 fn check_result(snapshot: &Snapshot, above: &[Header]) -> Result<(), SnapshotRefused> {
     let mut root = snapshot.result_root;
     for link in &snapshot.links {

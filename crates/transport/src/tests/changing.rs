@@ -1,11 +1,11 @@
-//! Committees that change while everything runs, and nodes outside them.
+//! Tests of committees that change while everything runs, and of nodes outside them.
 
 use super::*;
 
 const FOLLOWERS: FollowerLimits =
     FollowerLimits { frames_per_s: 1_000, read_bytes_per_s: 1 << 24, ..FollowerLimits::open(2) };
 
-/// A node of a committee of `members`, of which it may be one.
+/// Starts a node of a committee of `members`. The node may be one of them.
 fn node(committee: &mut Committee, node: u16, members: &[u16]) -> Node {
     let mut config = committee.config(node);
     config.followers = FOLLOWERS;
@@ -30,7 +30,7 @@ async fn links_of_keys_that_stay_live_on_under_new_places() {
         node.link(true).await;
         node.link(true).await;
     }
-    // Places are turned round one node after the other: those that are ahead talk with those that aren't.
+    // Places are rotated on one node after the other: nodes that are ahead talk with nodes that aren't.
     for i in 0..3 {
         set(&committee, &nodes[usize::from(i)], i, &[2, 1, 0]);
         nodes[0].transport.send_to(&committee.key(2), Class::Data, Bytes::from(vec![i as u8])).unwrap();
@@ -57,7 +57,7 @@ async fn a_new_member_is_dialed_and_one_that_left_is_closed() {
     b.link(true).await;
     let mut c = node(&mut committee, 2, &[0, 2]);
     set(&committee, &a, 0, &[0, 2]);
-    // The old link's end and the new one's start are two tasks' business: either may be first.
+    // The old link's end and the new one's start are the work of two tasks: either may be first.
     let mut changes = vec![(committee.key(1), false), (committee.key(2), true)];
     while !changes.is_empty() {
         let Event::Link(of, up) = a.next().await else { continue };
@@ -124,7 +124,7 @@ async fn a_peer_s_name_is_resolved() {
     .await;
 }
 
-/// Of either order of keys: node 1 is the one outside.
+/// Runs the test in either order of keys: node 1 is the one outside.
 async fn follows(member: u16, follower: u16) {
     let mut committee = Committee::new(2);
     let mut a = node(&mut committee, member, &[member]);
@@ -142,7 +142,7 @@ async fn follows(member: u16, follower: u16) {
     let followers = a.transport.followers();
     assert!(a.transport.status().is_empty() && followers[0].up && followers[0].index.is_none());
 
-    // It becomes a member, which the two learn one after the other, and leaves again.
+    // The follower becomes a member, which the two nodes learn one after the other, and leaves again.
     let both = [member, follower];
     set(&committee, &a, member, &both);
     a.link_of(&committee.key(follower), false).await;
@@ -186,7 +186,7 @@ async fn more_followers_than_allowed_are_turned_away_and_told() {
     assert_eq!(a.refusal().await, Refusal::FollowersFull(2));
     let told = late.refusal().await;
     assert!(matches!(told, Refusal::ByPeer { code: CloseCode::FollowersFull, .. }), "{told}");
-    // A validator comes in all the same, and a place that gets free is taken.
+    // A validator still gets in, and a stranger takes a place that becomes free.
     let mut validator = node(&mut committee, 4, &[0, 4]);
     validator.link(true).await;
     within(followers.remove(0).transport.close()).await;
@@ -194,7 +194,7 @@ async fn more_followers_than_allowed_are_turned_away_and_told() {
     assert_eq!(a.transport.followers().len(), 2);
 }
 
-/// Nodes with keys of their own that nobody knows, each with a connection that does nothing.
+/// Connects nodes whose keys nobody knows. Each connection does nothing.
 async fn crowd(committee: &Committee, target: u16, count: u8) -> Vec<(Endpoint, Connection)> {
     let mut crowd = Vec::new();
     for i in 0..count {
@@ -213,7 +213,7 @@ async fn a_flood_of_unknown_identities_takes_nothing_from_validators() {
     let mut a = node(&mut committee, 0, &[0, 1]);
     let flood = crowd(&committee, 0, 100).await;
     assert!(flood.len() > 20, "many got through the handshake: {}", flood.len());
-    // All but those that were let in are told to go.
+    // All except the admitted strangers are told to go.
     within(async {
         while flood.iter().filter(|(_, one)| one.close_reason().is_none()).count() > FOLLOWERS.strangers_max {
             tokio::task::yield_now().await;
@@ -312,7 +312,7 @@ async fn a_follower_is_read_at_its_rate_and_holds_up_no_validator() {
             asked += 1;
         }
     }
-    // A burst of a second's worth, then 20 a second.
+    // First a burst of a second's worth, then 20 a second.
     assert!(start.elapsed() >= Duration::from_millis(800), "{:?}", start.elapsed());
     assert!(voted_after.is_some_and(|after| after < FRAMES - 1), "{voted_after:?}");
 }

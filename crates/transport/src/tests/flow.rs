@@ -1,4 +1,4 @@
-//! Frames: order, priority, bounds.
+//! Tests of frames: order, priority, bounds.
 
 use super::*;
 use crate::framing::HELLO_BYTES;
@@ -91,7 +91,7 @@ async fn unread_frames_are_bounded_and_flow_again_when_processed() {
     for _ in 0..HELD {
         held.push(b.frame().await);
     }
-    // Consensus passes by meanwhile, and no further frame of data comes with it.
+    // Consensus frames pass meanwhile, and no further frame of data comes with them.
     for _ in 0..20 {
         a.send(1, Class::Consensus, Bytes::from_static(b"ping"));
         assert_eq!(b.frame().await.class, Class::Consensus);
@@ -106,7 +106,7 @@ async fn unread_frames_are_bounded_and_flow_again_when_processed() {
 async fn a_full_queue_says_so_and_takes_no_more() {
     let mut committee = Committee::new(2);
     let mut config = committee.config(0);
-    // Frames that leave after an hour stay in the queue.
+    // Frames that may leave only after an hour stay in the queue.
     let hour = Duration::from_secs(2 * 3600);
     config.shaper = Some(Arc::new(Shaper::uniform(2, hour, ShaperOptions::default()).unwrap()));
     config.queue_frames = [3, 100, 100];
@@ -117,7 +117,7 @@ async fn a_full_queue_says_so_and_takes_no_more() {
         a.send(1, Class::Consensus, Bytes::from_static(b"x"));
     }
     assert_eq!(a.transport.send(index(1), Class::Consensus, Bytes::new()), Err(SendError::Full));
-    // The other queues have room of their own, one frame of any size always fits, and bytes count too.
+    // The other queues have their own room, one frame of any size always fits, and bytes count too.
     a.send(1, Class::Data, vec![0; 200]);
     assert_eq!(a.transport.send(index(1), Class::Data, Bytes::from(vec![0; 51])), Err(SendError::Full));
     a.send(1, Class::Data, vec![0; 50]);
@@ -166,7 +166,7 @@ async fn a_peer_cannot_open_other_streams() {
     let mut b = committee.start(1);
     let raw = RawPeer::greet_well(&committee).await;
     b.link(true).await;
-    // The peer grants none, so both wait; a frame that goes through meanwhile shows that the grant isn't just late.
+    // The peer grants no room, so both frames wait. A frame that passes meanwhile shows that the grant isn't just late.
     let mut raw = raw;
     let connection = raw.connection.clone();
     tokio::select! {
@@ -189,7 +189,7 @@ async fn garbage_datagrams_are_ignored() {
     for round in 0..2_000usize {
         let mut junk: Vec<u8> = (0..round % 1_400).map(|_| draws.next() as u8).collect();
         if let Some(first) = junk.first_mut() {
-            // A third each: anything, QUIC long headers, QUIC short headers.
+            // A third each: arbitrary bytes, QUIC long headers, QUIC short headers.
             *first = [*first, *first | 0xc0, *first & 0x3f | 0x40][round % 3];
         }
         socket.send_to(&junk, target).unwrap();
@@ -215,6 +215,6 @@ async fn a_peer_is_read_at_no_more_than_so_many_frames_of_consensus_a_second() {
     for _ in 0..CONSENSUS_FRAMES_PER_S + MORE {
         b.frame().await;
     }
-    // What comes at once after a pause is a second's worth.
+    // The burst after a pause is a second's worth.
     assert!(began.elapsed() >= Duration::from_secs(1) * (MORE - 1) / CONSENSUS_FRAMES_PER_S);
 }

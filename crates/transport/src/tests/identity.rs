@@ -1,4 +1,4 @@
-//! Who may link with whom: keys, certificates, signatures, chains.
+//! Tests of the right to link: keys, certificates, signatures, chains.
 
 use super::*;
 use quinn::crypto::rustls::QuicClientConfig;
@@ -59,7 +59,7 @@ async fn another_chain_is_refused_on_both_sides() {
     let mut config = committee.config(0);
     config.chain = ChainId([2; 32]);
     let (mut a, mut b) = (committee.start_with(config), committee.start(1));
-    // Whichever side reads the other's greeting first, closes; each learns the reason.
+    // The side that reads the other's greeting first closes. Both learn the reason.
     for node in [&mut a, &mut b] {
         match node.refusal().await {
             Refusal::WrongChain { theirs, ours } => assert_ne!(theirs, ours),
@@ -104,7 +104,7 @@ async fn neighbours_one_version_apart_talk_and_others_are_told_which_is_older() 
     }
 }
 
-/// Shows whatever certificates, and signs with whatever key.
+/// Shows any certificates, and signs with any key.
 #[derive(Debug)]
 struct Shows(Arc<CertifiedKey>);
 
@@ -134,7 +134,7 @@ fn client_that_shows(
     ClientConfig::new(Arc::new(QuicClientConfig::try_from(config).unwrap()))
 }
 
-/// What a validator, which expects node 0, makes of such a client.
+/// Returns the refusal of such a client by a validator that expects node 0.
 async fn refusal_of(chain: Vec<CertificateDer<'static>>, key: Arc<dyn sign::SigningKey>) -> Refusal {
     let mut committee = Committee::new(2);
     let mut b = committee.start(1);
@@ -176,7 +176,7 @@ async fn a_certificate_of_another_kind_of_key_is_refused() {
     let key = tls::provider().key_provider.load_private_key(key).unwrap();
     let mut committee = Committee::new(2);
     let mut b = committee.start(1);
-    // Such a key has no scheme that the validator offers, so an honest TLS library shows nothing at all.
+    // The validator offers no scheme for such a key, so an honest TLS library shows no certificate.
     let client = client_that_shows(vec![certificate.der().clone()], key, &committee.keys[1].public());
     let _raw = raw_connect(client, committee.addresses[1]).await;
     assert!(matches!(b.refusal().await, Refusal::Handshake(_)));

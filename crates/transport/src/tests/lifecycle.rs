@@ -1,4 +1,4 @@
-//! Starting, stopping, restarting, and what is wrong with a configuration.
+//! Tests of starting, stopping, restarting, and faulty configurations.
 
 use super::*;
 use crate::SEEDS_MAX;
@@ -11,7 +11,7 @@ fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
 }
 
-/// Kills `victim` without a word to its peer, starts it again on its port, and expects the link to come back.
+/// Kills `victim` without a message to its peer, starts it again on its port, and expects the link to come back.
 fn survives_a_kill(victim: u16) {
     let survivor = 1 - victim;
     let (here, there) = (runtime(), runtime());
@@ -21,7 +21,7 @@ fn survives_a_kill(victim: u16) {
     here.block_on(a.link(true));
     there.block_on(b.link(true));
     let Node { transport, events } = b;
-    // Tasks first: dropped where they stand, they can't say goodbye.
+    // Tasks are dropped first, in the middle of their work: they can't say goodbye.
     there.shutdown_timeout(Duration::from_secs(60));
     drop((transport, events));
 
@@ -180,7 +180,7 @@ async fn the_figures_are_in_the_registry() {
     }
 }
 
-/// A handler that fails a check of its own state at whatever it hears.
+/// A handler that fails a check of its own state at every call.
 struct Faulty(UnboundedSender<&'static str>);
 
 impl Handler for Faulty {

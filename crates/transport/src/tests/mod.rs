@@ -1,4 +1,4 @@
-//! Nodes on loopback. Every wait is for an event; the one time limit only turns a hang into a failure.
+//! Test nodes on loopback. Every wait is for an event; the one time limit only turns a hang into a failure.
 
 mod changing;
 mod flow;
@@ -43,7 +43,7 @@ pub struct Node {
     pub events: UnboundedReceiver<Event>,
 }
 
-/// Keys, sockets and addresses of a committee that can be started node by node.
+/// Keys, sockets and addresses of a committee whose nodes can be started one by one.
 pub struct Committee {
     pub keys: Vec<SigningKey>,
     pub addresses: Vec<SocketAddr>,
@@ -51,7 +51,7 @@ pub struct Committee {
 }
 
 impl Committee {
-    /// By ascending key, so that of two nodes the one with the lower number dials.
+    /// Creates a committee with ascending keys, so that of two nodes the one with the lower number dials.
     pub fn new(n: u8) -> Self {
         let sockets: Vec<_> = (0..n).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
         let mut keys: Vec<_> = (0..n).map(|i| SigningKey::from_seed(&[i + 1; 32])).collect();
@@ -67,7 +67,7 @@ impl Committee {
         self.keys[usize::from(i)].public()
     }
 
-    /// A committee of some of the nodes, in this order.
+    /// Returns a committee of some of the nodes, in this order.
     pub fn peers(&self, nodes: &[u16]) -> Vec<Peer> {
         let peer = |(place, node): (usize, &u16)| Peer {
             index: index(place as u16),
@@ -134,7 +134,7 @@ impl Node {
         while !matches!(self.next().await, Event::Link(_, up) if up == expected) {}
     }
 
-    /// The next event of a link must be this one.
+    /// Expects this to be the next event of a link.
     pub async fn link_of(&mut self, key: &PublicKey, expected: bool) {
         loop {
             if let Event::Link(of, up) = self.next().await {
@@ -157,7 +157,7 @@ impl Node {
     }
 }
 
-/// Two nodes whose link is up.
+/// Starts two nodes and waits until their link is up.
 pub async fn pair() -> (Node, Node) {
     let mut committee = Committee::new(2);
     let (mut a, mut b) = (committee.start(0), committee.start(1));
@@ -166,7 +166,7 @@ pub async fn pair() -> (Node, Node) {
     (a, b)
 }
 
-/// A peer made by hand, which may misbehave.
+/// A handmade peer, which may misbehave.
 pub struct RawPeer {
     pub connection: Connection,
     pub streams: Vec<SendStream>,
@@ -183,13 +183,13 @@ pub async fn raw_connect(
 }
 
 impl RawPeer {
-    /// Connects to node 1 as node 0 and greets as told.
+    /// Connects to node 1 as node 0 and sends the given greetings.
     pub async fn greet(committee: &Committee, hellos: impl Fn(Class) -> Vec<u8>) -> Self {
         let client = tls::peer_client_config(&committee.keys[0], &committee.keys[1].public()).unwrap();
         let (endpoint, connection) = raw_connect(client, committee.addresses[1]).await.unwrap();
         let mut streams = Vec::new();
         for class in CLASSES {
-            // A refused peer finds its connection closed at any point here.
+            // A refused peer may find its connection closed at any point here.
             let Ok(mut stream) = connection.open_uni().await else { break };
             let _ = stream.write_all(&hellos(class)).await;
             streams.push(stream);

@@ -1,4 +1,4 @@
-//! The pretend network, in virtual time.
+//! Tests of the simulated network, in virtual time.
 
 use super::*;
 use crate::outbox::Outbox;
@@ -77,7 +77,7 @@ async fn loss_and_jitter_are_seeded_bounded_and_keep_the_order() {
     };
     assert_eq!(times(1, 1), times(1, 1));
     assert_ne!(times(1, 1), times(2, 1));
-    // Links to 1 and 3 have the same delay, and draws of their own.
+    // Links to 1 and 3 have the same delay, but their own draws.
     assert_ne!(times(1, 1), times(1, 3));
     let times = times(1, 1);
     assert!(times.is_sorted());

@@ -1,4 +1,4 @@
-//! A pool's bounds, and the words in which it is spoken to.
+//! A pool's bounds, and the types of its interface.
 
 use rustorium_types::limits::TRANSACTION_BYTES_MAX;
 use rustorium_types::{Parameters, PublicKey, Rules, TxId};
@@ -12,20 +12,20 @@ pub struct PoolConfig {
     pub bytes_max: u64,
     /// Transactions of one sender.
     pub per_sender_max: usize,
-    /// How far a nonce may be beyond the first missing one.
+    /// Largest distance of a nonce from the first missing one.
     pub gap_max: u64,
     /// Encoded bytes of one transaction.
     pub transaction_bytes_max: usize,
     /// Declared work of one transaction.
     pub transaction_work_max: u64,
-    /// How far an expiry may be ahead.
+    /// Longest time by which an expiry may be ahead.
     pub expiry_ahead_ms_max: u64,
-    /// Whose operations transactions may have.
+    /// The rules whose operations transactions may have.
     pub rules: Rules,
 }
 
 impl PoolConfig {
-    /// The bounds that a chain's parameters ask for, with the usual sizes.
+    /// Returns the bounds that a chain's parameters ask for, with the usual sizes.
     pub fn for_parameters(parameters: &Parameters) -> Self {
         Self {
             transactions_max: 65_536,
@@ -46,7 +46,7 @@ impl Default for PoolConfig {
     }
 }
 
-/// What admission asks the state about a sender.
+/// The state's data about a sender that admission needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AccountView {
     /// The next nonce.
@@ -58,32 +58,33 @@ pub struct AccountView {
 /// A node's clocks at the moment of an admission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Clock {
-    /// Monotonic milliseconds: what waits here waits by it.
+    /// Monotonic milliseconds, used for all waits.
     pub ms: u64,
-    /// Unix milliseconds, which may be wrong, and step.
+    /// Unix milliseconds, which may be wrong, and may jump.
     pub wall_ms: u64,
 }
 
-/// How a transaction was taken.
+/// Result of an admission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admission {
-    /// It waits here now.
+    /// The transaction waits here now.
     Queued,
-    /// It waited here before.
+    /// The transaction waited here before.
     Duplicate,
 }
 
-/// What a pool dropped before it was executed.
+/// The transactions that a pool dropped before they were executed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
-    /// Expired by an executed header's time: these will never be executed.
+    /// Expired by an executed header's time. These will never be executed.
     pub expired: Vec<TxId>,
-    /// Let go for another reason: another node, or whoever sends the same bytes again, may still have these executed.
+    /// Dropped for another reason. They may still be executed: by another node, or if somebody sends the same bytes
+    /// again.
     pub given_up: Vec<TxId>,
 }
 
 impl Dropped {
-    /// Whether there is none.
+    /// Tells if there are none.
     pub fn is_empty(&self) -> bool {
         self.expired.is_empty() && self.given_up.is_empty()
     }

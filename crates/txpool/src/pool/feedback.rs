@@ -1,4 +1,4 @@
-//! What execution, other lanes and a restart tell the pool.
+//! Reports to the pool from execution, other lanes and a restart.
 
 use super::{AccountView, Pool};
 use crate::batch::encoded_bytes;
@@ -8,12 +8,14 @@ use rustorium_execution::{Skip, declared_work};
 use rustorium_types::{AccountId, Transaction, TxId};
 use std::collections::hash_map::Entry::Vacant;
 
-/// Wait before one that was skipped for want of quota is listed again: the first time, and how often it doubles.
+/// Wait before a transaction that was skipped for lack of quota is listed again for the first time, and number of times
+/// that the wait doubles.
 const QUOTA_RETRY_MS: u64 = 1_000;
 const QUOTA_DOUBLES_MAX: u32 = 8;
 
 impl Pool {
-    /// A block listed the transaction and execution skipped it: it goes, or waits to be listed again, as the reason asks.
+    /// Notes that a block listed the transaction and execution skipped it. It is dropped, or waits to be listed again,
+    /// depending on the reason.
     pub fn skipped(&mut self, id: &TxId, why: &Skip) {
         let Some((account, nonce)) = self.ids.get(id).copied() else { return };
         match why {
@@ -39,7 +41,7 @@ impl Pool {
         self.dropped.given_up.extend(gone);
     }
 
-    /// The batch will never be listed: what still waits of it can be cut again.
+    /// Notes that the batch will never be listed. Its transactions that still wait can be cut again.
     pub fn uncut(&mut self, ids: &[TxId]) {
         for id in ids {
             if let Some((account, nonce)) = self.ids.get(id).copied() {
@@ -48,7 +50,7 @@ impl Pool {
         }
     }
 
-    /// It was cut and is in no batch: it may be cut again from `not_before_ms` on, monotonic.
+    /// Notes that a transaction that was cut is in no batch. It may be cut again from `not_before_ms` on, monotonic.
     pub fn wait_until(&mut self, id: &TxId, not_before_ms: u64) {
         if let Some((account, nonce)) = self.ids.get(id).copied() {
             self.reopen(account, nonce, not_before_ms);
@@ -71,25 +73,25 @@ impl Pool {
         let Some((before_ms, unknown)) = entry.flatten() else { return };
         self.delayed.remove(&(before_ms, account, nonce));
         if unknown {
-            // Its bytes are in the lane's batch only: whoever sent it sends it again.
+            // Its bytes are only in the lane's batch. Its sender must send it again.
             self.give_up(account, nonce);
         } else if not_before_ms > now_ms {
             self.delayed.insert((not_before_ms, account, nonce));
         }
     }
 
-    /// Another lane's batch was taken: what it has isn't cut here while it is held.
+    /// Notes that another lane's batch was stored. Its transactions aren't cut here while it is held.
     pub fn held_elsewhere(&mut self, batch: &CheckedBatch) {
         batch.ids.iter().for_each(|id| self.mark_elsewhere(id, true));
     }
 
-    /// Another lane's batch was dropped: what it has and still waits may be cut here again. Not for a listed one, whose
-    /// transactions `executed` and `skipped` tell of.
+    /// Notes that another lane's batch was dropped. Its transactions that still wait may be cut here again. Not for a
+    /// listed batch, whose transactions are reported by `executed` and `skipped`.
     pub fn dropped_elsewhere(&mut self, batch: &CheckedBatch) {
         batch.ids.iter().for_each(|id| self.mark_elsewhere(id, false));
     }
 
-    /// The same for one transaction: told of one that was admitted while a held batch has it.
+    /// Does the same for one transaction: for one that was admitted while a held batch has it.
     pub fn mark_elsewhere(&mut self, id: &TxId, elsewhere: bool) {
         let now_ms = self.now_ms;
         if let Some((account, nonce)) = self.ids.get(id).copied() {
@@ -97,8 +99,8 @@ impl Pool {
         }
     }
 
-    /// After a restart, before anything is admitted: an own batch that isn't final yet, in lane order. Its nonces count
-    /// as cut and its ids as held.
+    /// Restores an own batch that isn't final yet: after a restart, before anything is admitted, in lane order. Its
+    /// nonces count as cut and its ids as held.
     pub fn restore(&mut self, batch: &CheckedBatch, mut account: impl FnMut(&AccountId) -> Option<AccountView>) {
         for (id, transaction) in batch.ids.iter().zip(batch.batch.body.transactions.as_slice()) {
             let sender = transaction.body.sender;
@@ -114,7 +116,8 @@ impl Pool {
         let (account, nonce, now_ms) = (transaction.body.sender, transaction.body.nonce, self.now_ms);
         let next = self.senders.get(&account).map(|sender| (sender.next_cut, sender.tail));
         if next != Some((nonce, nonce)) || self.ids.contains_key(&id) {
-            // Executed before, or a skip to be: nothing to remember, and the sender is forgotten where it has nothing else.
+            // The transaction was executed before, or will be skipped: there is nothing to remember. The sender is
+            // forgotten if it has nothing else.
             self.edit(account, |_| ());
             return;
         }

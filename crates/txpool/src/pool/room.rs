@@ -1,8 +1,8 @@
-//! Who gets how much of the pool: shares that shrink as it fills, and old transactions and large holders that make room.
+//! Shares of the pool: a sender's share shrinks as the pool fills, and old transactions and large holders make room.
 //!
-//! *Invariants:* a sender's share is a fixed part of what is free, at least `SHARE_MIN`; in an almost full pool those that
-//! hold most are cut down to one level, so that a sender below it always finds room, however many came before; what the own
-//! lane has cut is never given up.
+//! *Invariants:* a sender's share is a fixed part of the free room, at least `SHARE_MIN`; in an almost full pool the
+//! largest holders are reduced to one level, so that a sender below it always finds room, however many came before;
+//! transactions that the own lane has cut are never given up.
 
 use super::{Pool, PoolConfig};
 use crate::refused::Refused;
@@ -10,29 +10,30 @@ use crate::sender::{Sender, Totals};
 use rustorium_types::{AccountId, TxId};
 use std::collections::VecDeque;
 
-/// What a sender may hold in any case.
+/// Number of transactions that a sender may always hold.
 const SHARE_MIN: usize = 16;
-/// The part of what is free that one sender may hold.
+/// Divisor of the free room: one sender may hold this part of it.
 const SHARE_OF_FREE: usize = 8;
-/// Age from which a transaction is given up where the pool is crowded: what can proceed does so within seconds.
+/// Age at which a transaction is given up if the pool is crowded. A transaction that can proceed does so within
+/// seconds.
 const OLD_MS: u64 = 60_000;
-/// How long after large holders were cut down they are looked for again, at the earliest.
+/// Shortest time between two searches for large holders.
 const LEVEL_PAUSE_MS: u64 = 1_000;
-/// Old ones that one admission looks at, at most.
+/// Old transactions that one admission examines at most.
 const LOOKS_MAX: usize = 64;
-/// Ids of transactions that left and are still remembered, besides as many as are held.
+/// Ids of transactions that left and are still remembered, in addition to as many as are held.
 const SPARE_AGES: usize = 1_024;
 
-/// When transactions were admitted.
+/// Times at which transactions were admitted.
 #[derive(Debug, Default)]
 pub(super) struct Ages {
-    /// Oldest first; some have left by now.
+    /// Oldest first. Some have left by now.
     admitted: VecDeque<(u64, TxId)>,
-    /// When large holders may be looked for again.
+    /// Time from which large holders may be searched for again.
     level_at_ms: u64,
 }
 
-/// What counts as large.
+/// A measure of a sender's size.
 #[derive(Clone, Copy)]
 enum Measure {
     Transactions,
@@ -50,7 +51,7 @@ impl Measure {
         }
     }
 
-    /// What a sender may hold however full the pool is.
+    /// Returns the amount that a sender may hold however full the pool is.
     fn small(self, config: &PoolConfig) -> u64 {
         match self {
             Self::Transactions => SHARE_MIN as u64,
@@ -68,7 +69,7 @@ impl Measure {
     }
 }
 
-/// The level to which all that is above it must fall for the sum to be `target`. None: the sum is no more than that.
+/// Returns the level to which all larger amounts must fall for the sum to be `target`; `None` if the sum is not larger.
 fn level(mut held: Vec<u64>, target: u64) -> Option<u64> {
     held.sort_unstable();
     let mut left = target;
@@ -88,7 +89,7 @@ impl Pool {
         if self.has_room(1, bytes) { Ok(()) } else { Err(Refused::PoolFull) }
     }
 
-    /// Whether that many more would fit: asked before signatures are checked, so that being busy costs little.
+    /// Tells if this many more would fit. It is called before signatures are checked, so that a busy pool costs little.
     pub fn has_room(&self, transactions: usize, bytes: u64) -> bool {
         self.totals.count.saturating_add(transactions) <= self.config.transactions_max
             && self.totals.bytes.saturating_add(bytes) <= self.config.bytes_max
@@ -114,7 +115,7 @@ impl Pool {
         }
     }
 
-    /// One was admitted.
+    /// Notes that a transaction was admitted.
     pub(super) fn note_age(&mut self, id: TxId) {
         self.ages.admitted.push_back((self.now_ms, id));
         if self.ages.admitted.len() > 2 * self.totals.count + SPARE_AGES {
@@ -122,13 +123,14 @@ impl Pool {
         }
     }
 
-    /// Whether more than this many sixteenths of the pool are taken.
+    /// Tells if more than this many sixteenths of the pool are taken.
     fn takes_more_than(&self, sixteenths: u64, measure: Measure) -> bool {
         measure.of(&self.totals).saturating_mul(16) > measure.max(&self.config).saturating_mul(sixteenths)
     }
 
-    /// Gives old transactions up while the pool is crowded, the oldest first: they wait for a nonce, for quota or for a home,
-    /// and whoever sends them again later is as well off. Where that isn't enough, those that hold most give up their last.
+    /// Gives up old transactions while the pool is crowded, the oldest first. They wait for a nonce, for quota or for a
+    /// home, and it does their senders no harm to send them again later. If that isn't enough, the largest holders give
+    /// up their last ones.
     pub(super) fn make_room(&mut self) {
         for _ in 0..LOOKS_MAX {
             let crowded = [Measure::Transactions, Measure::Bytes].iter().any(|by| self.takes_more_than(12, *by));
@@ -153,7 +155,7 @@ impl Pool {
         }
     }
 
-    /// Takes the last transactions of those that hold most, until three quarters of the pool are taken.
+    /// Removes the last transactions of the largest holders, until three quarters of the pool are taken.
     fn level_off(&mut self, measure: Measure) {
         let held: Vec<u64> = self.senders.values().map(|sender| measure.of(&sender.totals())).collect();
         let target = measure.max(&self.config) / 4 * 3;

@@ -1,4 +1,4 @@
-//! A proving key as a file: circuit, heads, and the points that a prover sums.
+//! A proving key as a file: circuit, heads, and the points that a prover adds up.
 
 use ark_bn254::Bn254;
 use ark_groth16::ProvingKey;
@@ -12,7 +12,7 @@ use crate::shielded::prove::Prover;
 const MAGIC: &[u8] = b"rustorium-proving-key/v1\0";
 const WHAT: &str = "proving key";
 
-/// The canonical bytes of a circuit's proving key.
+/// Returns the canonical bytes of a circuit's proving key.
 pub fn encode_proving_key(relation: &Relation, key: &ProvingKey<Bn254>) -> Vec<u8> {
     let mut out = MAGIC.to_vec();
     out.extend_from_slice(relation.digest());
@@ -22,8 +22,8 @@ pub fn encode_proving_key(relation: &Relation, key: &ProvingKey<Bn254>) -> Vec<u
     out
 }
 
-/// The proving key that `bytes` are, if they are one of this circuit. All points are in their groups; that they belong
-/// together, the ceremony's transcript shows.
+/// Decodes a proving key, which must be one of this circuit. All points are checked to be in their groups. The
+/// ceremony's transcript proves that they belong together.
 pub fn decode_proving_key(relation: &Relation, bytes: &[u8]) -> Result<ProvingKey<Bn254>, CeremonyError> {
     let mut reader = Reader::new(bytes, MAGIC, WHAT)?;
     let digest: [u8; 32] = reader.array("the circuit's hash")?;
@@ -42,8 +42,8 @@ pub fn decode_proving_key(relation: &Relation, bytes: &[u8]) -> Result<ProvingKe
     Ok(key)
 }
 
-/// The prover under the proving key that `bytes` are, for a circuit that others verify under the key `verifying` (its
-/// canonical bytes). Errors: those of [`decode_proving_key`], and `OtherKey` where it makes proofs for another key.
+/// Opens a prover with the proving key in `bytes`. Others verify its proofs under the key `verifying` (canonical
+/// bytes). Errors: those of [`decode_proving_key`], and `OtherKey` if it makes proofs for another verifying key.
 pub fn open_prover(relation: Relation, bytes: &[u8], verifying: &[u8]) -> Result<Prover, CeremonyError> {
     let key = decode_proving_key(&relation, bytes)?;
     let own = crate::encode_key(&key.vk);

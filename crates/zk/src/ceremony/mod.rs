@@ -1,14 +1,16 @@
-//! The setup of a circuit's keys by many, of whom one honest one is enough: powers of tau, then the circuit's own δ.
+//! A ceremony: the setup of a circuit's keys by many contributors, of whom one honest one is enough. First powers of
+//! tau, then the circuit's own δ.
 //!
-//! Phase 1 makes powers of a τ that is the product of everybody's numbers, phase 2 a circuit's Groth16 key from them
-//! whose δ is such a product (Bowe, Gabizon and Miers, *Scalable Multi-party Computation for zk-SNARK Parameters in the
-//! Random Beacon Model*, 2017; without a beacon: Kohlweiss, Maller, Siim and Volkhov, *Snarky Ceremonies*, 2021). Who
-//! knows all of the numbers can forge proofs; who destroyed his own has made sure that nobody does.
+//! Phase 1 makes powers of a τ that is the product of all contributors' numbers. Phase 2 makes a circuit's Groth16 key
+//! from them, whose δ is another such product (Bowe, Gabizon and Miers, *Scalable Multi-party Computation for zk-SNARK
+//! Parameters in the Random Beacon Model*, 2017; without a beacon: Kohlweiss, Maller, Siim and Volkhov, *Snarky
+//! Ceremonies*, 2021). Only somebody who knows all of the numbers can forge proofs. A contributor who destroyed his own
+//! number has made sure that nobody does.
 //!
-//! *Invariants:* a file that verifies was made by the contributions that it lists and by nothing else, and anybody can
-//! verify it from the file alone; randomness comes from the caller and is hashed with what was contributed before;
-//! secrets are wiped when they are dropped (copies that are left on the stack while points are multiplied are not); γ is
-//! the generator, as in snarkjs' keys.
+//! *Invariants:* a file that verifies was made by exactly the contributions that it lists, and anybody can verify it
+//! from the file alone; randomness comes from the caller and is hashed with the earlier contributions; secrets are
+//! wiped when they are dropped (copies that are left on the stack while points are multiplied are not); γ is the
+//! generator, as in snarkjs' keys.
 
 mod error;
 mod keyfile;
@@ -28,7 +30,7 @@ pub use relation::{CIRCUITS, Relation};
 pub use share::{Beacon, ChainHash, Origin, Source};
 pub use transcript::{Transcript, Verified};
 
-/// Contributions to a phase at most.
+/// Largest number of contributions to a phase.
 pub const CONTRIBUTIONS_MAX: usize = 1024;
-/// How often a beacon is hashed at most, as a power of two: some half a minute.
+/// Largest number of times that a beacon is hashed, as a power of two: about half a minute.
 pub const BEACON_LOG2_MAX: u8 = 28;

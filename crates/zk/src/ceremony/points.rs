@@ -1,4 +1,4 @@
-//! Points of BN254 in a ceremony: files of them, sums of them, the ratio of two, and long work that says how far it is.
+//! Points of BN254 in a ceremony: their encoding, sums, the ratio of two points, and long work with progress reports.
 
 use std::ops::ControlFlow;
 
@@ -20,15 +20,15 @@ const COORDINATE: usize = 32;
 pub(super) const FIRST: usize = 2 * COORDINATE;
 /// Bytes of a point of the second group.
 pub(super) const SECOND: usize = 4 * COORDINATE;
-/// Points that are scaled between two reports.
+/// Number of points that are scaled between two reports.
 const AT_ONCE: usize = 256;
-/// How many steps one of the second group counts as.
+/// Number of steps that a point of the second group counts as.
 pub(super) const SECOND_STEPS: usize = 3;
 
-/// Hears how much of the work is done, and says whether to go on.
+/// Receiver of progress reports: work done and all work. It decides whether to continue.
 pub type Progress<'a> = &'a mut dyn FnMut(usize, usize) -> ControlFlow<()>;
 
-/// Long work, counted in multiplications of a point of the first group.
+/// A long computation, counted in multiplications of a point of the first group.
 pub(super) struct Steps<'a> {
     done: usize,
     total: usize,
@@ -40,7 +40,7 @@ impl<'a> Steps<'a> {
         Self { done: 0, total, report }
     }
 
-    /// Takes over work that is done; fails where whoever watches has had enough.
+    /// Counts finished work. Errors: the receiver of the reports asked to stop.
     pub(super) fn advance(&mut self, by: usize) -> Result<(), CeremonyError> {
         self.done += by;
         match (self.report)(self.done.min(self.total), self.total) {
@@ -50,7 +50,7 @@ impl<'a> Steps<'a> {
     }
 }
 
-/// What is still to be read of a file.
+/// The part of a file that is not read yet.
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -77,17 +77,17 @@ impl<'a> Reader<'a> {
         Ok(self.array::<1>(place)?[0])
     }
 
-    /// A length of two bytes, little-endian.
+    /// Reads a length of two bytes, little-endian.
     pub(super) fn short(&mut self, place: &'static str) -> Result<usize, CeremonyError> {
         Ok(u16::from_le_bytes(self.array(place)?).into())
     }
 
-    /// A length of four bytes, little-endian.
+    /// Reads a length of four bytes, little-endian.
     pub(super) fn long(&mut self, place: &'static str) -> Result<usize, CeremonyError> {
         Ok(u32::from_le_bytes(self.array(place)?) as usize)
     }
 
-    /// A text of at most 255 bytes.
+    /// Reads a text of at most 255 bytes.
     pub(super) fn text(&mut self, place: &'static str) -> Result<String, CeremonyError> {
         let length = self.byte(place)?.into();
         String::from_utf8(self.take(length, place)?.to_vec()).map_err(|_| CeremonyError::Value(place))
@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
         Ok(self.points(1, false, place)?.swap_remove(0))
     }
 
-    /// `count` points; `sparse`: infinity may be among them, as zeros.
+    /// Reads `count` points. `sparse`: infinity, encoded as zeros, is allowed.
     pub(super) fn points<P: SWCurveConfig>(
         &mut self,
         count: usize,
@@ -114,7 +114,7 @@ impl<'a> Reader<'a> {
         bytes.chunks_exact(size).enumerate().map(read).collect()
     }
 
-    /// There must be nothing left.
+    /// Checks that nothing is left.
     pub(super) fn end(self) -> Result<(), CeremonyError> {
         if self.rest.is_empty() { Ok(()) } else { Err(CeremonyError::Long) }
     }
@@ -129,7 +129,7 @@ fn why(refused: &Refused) -> &'static str {
     }
 }
 
-/// Appends points; infinity as zeros.
+/// Appends points; infinity is encoded as zeros.
 pub(super) fn write_points<P: SWCurveConfig>(points: &[Affine<P>], out: &mut Vec<u8>) {
     for point in points {
         if point.is_zero() {
@@ -140,12 +140,12 @@ pub(super) fn write_points<P: SWCurveConfig>(points: &[Affine<P>], out: &mut Vec
     }
 }
 
-/// A point of the group of prime order times a number.
+/// Multiplies a point of the group of prime order by a number.
 pub(super) fn scale<P: GLVConfig>(point: Projective<P>, factor: P::ScalarField) -> Projective<P> {
     if factor.is_one() { point } else { P::glv_mul_projective(point, factor) }
 }
 
-/// Each point times its own factor.
+/// Multiplies each point by its own factor.
 pub(super) fn scale_all<P: GLVConfig>(
     points: &mut [Affine<P>],
     mut factor: impl FnMut() -> P::ScalarField,
@@ -160,17 +160,17 @@ pub(super) fn scale_all<P: GLVConfig>(
     Ok(())
 }
 
-/// The sum of each point times its coefficient; both lists have the same length.
+/// Returns the sum of each point times its coefficient. Both lists must have the same length.
 pub(super) fn sum_1(points: &[G1Affine], coefficients: &[Fr]) -> G1Projective {
     G1Projective::msm_unchecked(points, coefficients)
 }
 
-/// The same in the second group.
+/// Does what `sum_1` does, in the second group.
 pub(super) fn sum_2(points: &[G2Affine], coefficients: &[Fr]) -> G2Projective {
     G2Projective::msm_unchecked(points, coefficients)
 }
 
-/// Whether b₁ is to a₁ what b₂ is to a₂. None of them is infinity, or nothing is said.
+/// Tells if b₁ is to a₁ as b₂ is to a₂. False if any of them is infinity.
 pub(super) fn same_ratio(first: [G1Affine; 2], second: [G2Affine; 2]) -> bool {
     let [a_1, b_1] = first;
     let [a_2, b_2] = second;
@@ -186,13 +186,13 @@ pub(super) fn generator_2() -> G2Affine {
     G2Projective::generator().into_affine()
 }
 
-/// Numbers of 128 bits with which many equations are checked as one.
+/// Draws numbers of 128 bits with which many equations are checked as one.
 pub(super) fn coefficients(random: &mut Stream, count: usize) -> Vec<Fr> {
     (0..count).map(|_| Fr::from(u128::from_le_bytes(random.bytes()))).collect()
 }
 
-/// A point of the first group whose logarithm nobody knows: the first x of a stream of hashes that is one, as the
-/// curve's cofactor is 1.
+/// Derives a point of the first group whose logarithm nobody knows: the first x of a stream of hashes that is on the
+/// curve, as the curve's cofactor is 1.
 pub(super) fn hash_to_point(mut random: Stream) -> G1Affine {
     loop {
         let mut bytes = random.bytes::<COORDINATE>();

@@ -1,4 +1,4 @@
-//! Phase 1: powers of a number τ that nobody knows, plain and times α and β.
+//! Phase 1: powers of a number τ that nobody knows, plain and multiplied by α and β.
 
 use ark_bn254::{Fr, G1Affine, G2Affine};
 use ark_ff::{Field, One};
@@ -12,7 +12,7 @@ use super::points::{
 use crate::shielded::field::Stream;
 use ark_ec::CurveGroup;
 
-/// The largest domain that a file may be of: 2¹⁸, 100 MB.
+/// The largest domain of a file: 2¹⁸, 100 MB.
 pub const POWER_MAX: u8 = 18;
 
 /// The powers up to a domain of 2^`power`.
@@ -31,7 +31,7 @@ pub struct Powers {
     pub(super) beta_2: G2Affine,
 }
 
-/// What a contributor multiplies τ, α and β by.
+/// The factors by which a contributor multiplies τ, α and β.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub(super) struct Factors {
     pub(super) tau: Fr,
@@ -40,7 +40,7 @@ pub(super) struct Factors {
 }
 
 impl Powers {
-    /// Those of 1, to which everybody knows everything.
+    /// Returns the powers of 1, about which everybody knows everything.
     pub(super) fn start(power: u8) -> Result<Self, CeremonyError> {
         if power > POWER_MAX {
             return Err(CeremonyError::Unfit("it has too many constraints for the powers that this program makes"));
@@ -56,23 +56,23 @@ impl Powers {
         })
     }
 
-    /// How large the domain is.
+    /// Returns the size of the domain.
     pub(super) fn size(&self) -> usize {
         1 << self.power
     }
 
-    /// Bytes of a file's powers.
+    /// Returns the bytes of the powers in a file.
     pub(super) fn bytes(power: u8) -> usize {
         let size = 1 << power;
         (2 * size - 1) * FIRST + size * (SECOND + 2 * FIRST) + SECOND
     }
 
-    /// What each contribution names of them: τ, α and β in the first group.
+    /// Returns the heads that each contribution contains: τ, α and β in the first group.
     pub(super) fn heads(&self) -> [G1Affine; 3] {
         [self.tau_1.get(1).copied().unwrap_or(self.tau_1[0]), self.alpha[0], self.beta[0]]
     }
 
-    /// Steps of [`Self::update`].
+    /// Returns the number of steps of [`Self::update`].
     pub(super) fn steps(&self) -> usize {
         (4 + SECOND_STEPS) * self.size()
     }
@@ -97,9 +97,10 @@ impl Powers {
         Ok(())
     }
 
-    /// Whether all of it is powers of one τ, with one α and one β; all points are in their groups and none is infinity.
+    /// Checks that these are powers of one τ, with one α and one β, that all points are in their groups, and that none
+    /// is infinity.
     ///
-    /// Lists are checked as one equation each, under coefficients of 128 bits.
+    /// Each list is checked as one equation, under coefficients of 128 bits.
     pub(super) fn check(&self, random: &mut Stream) -> Result<(), CeremonyError> {
         let (one, two) = (generator_1(), generator_2());
         let wrong = |good: bool, place| if good { Ok(()) } else { Err(CeremonyError::Powers(place)) };
@@ -125,7 +126,7 @@ impl Powers {
         wrong(same, "beta in the second group")
     }
 
-    /// Those of a smaller domain.
+    /// Returns the powers of a smaller domain.
     pub(super) fn cut(&self, power: u8) -> Result<Self, CeremonyError> {
         if power > self.power {
             return Err(CeremonyError::TooFew { have: self.power, need: power });
@@ -141,9 +142,9 @@ impl Powers {
         })
     }
 
-    /// Whether τ is one of the domain's own points, for which a circuit's key would be worthless.
+    /// Tells if τ is one of the domain's own points. A circuit's key would then be worthless.
     pub(super) fn is_degenerate(&self) -> bool {
-        // τ²ⁿ⁻² = τⁿ⁻² exactly where τⁿ = 1.
+        // The powers τ²ⁿ⁻² and τⁿ⁻² are equal exactly if τⁿ = 1.
         self.size() < 2 || self.tau_1[2 * self.size() - 2] == self.tau_1[self.size() - 2]
     }
 
@@ -182,7 +183,7 @@ pub(super) struct Delta {
 
 impl Delta {
     pub(super) fn new(factor: Fr) -> Self {
-        // A stream's number is 0 with a chance of 2⁻²⁵⁴; that contribution would be refused.
+        // A stream's number is 0 with a probability of 2⁻²⁵⁴. Such a contribution would be refused.
         Self { factor, inverse: factor.inverse().unwrap_or_default() }
     }
 }

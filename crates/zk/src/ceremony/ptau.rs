@@ -1,7 +1,8 @@
 //! Powers of tau from a `.ptau` of snarkjs over bn128: a header, then sections of points.
 //!
-//! Numbers are little-endian; a coordinate is 32 bytes of its Montgomery form, the real part before the u part. Only the
-//! sections with the powers are read. That they are powers is checked like everything else; who contributed is not.
+//! Numbers are little-endian; a coordinate is 32 bytes of its Montgomery form, the real part before the u part. Only
+//! the sections with the powers are read. They are checked to be powers like everything else; the contributors are not
+//! checked.
 
 use ark_bn254::{Fq, Fq2};
 use ark_ec::short_weierstrass::{Affine, SWCurveConfig};
@@ -17,7 +18,7 @@ const HEADER: u32 = 1;
 const POWERS: [u32; 5] = [2, 3, 4, 5, 6];
 const SECTIONS_MAX: u32 = 64;
 
-/// The powers that a domain of 2^`power` needs.
+/// Reads the powers that a domain of 2^`power` needs.
 pub(super) fn read(bytes: &[u8], power: u8) -> Result<Powers, CeremonyError> {
     if power > POWER_MAX {
         return Err(CeremonyError::Unfit("it has too many constraints"));
@@ -71,7 +72,7 @@ fn sections(bytes: &[u8]) -> Result<Vec<(u32, &[u8])>, CeremonyError> {
     if rest.is_empty() { Ok(sections) } else { Err(CeremonyError::Ptau("it goes on behind its end")) }
 }
 
-/// The size as a power of two, of a header for BN254.
+/// Returns the size as a power of two, from a header for BN254.
 fn header(bytes: &[u8]) -> Result<u8, CeremonyError> {
     let (width, rest) = bytes.split_first_chunk::<4>().ok_or(CeremonyError::Ptau("its header is short"))?;
     let (modulus, rest) = rest.split_first_chunk::<COORDINATE>().ok_or(CeremonyError::Ptau("its header is short"))?;
@@ -79,7 +80,7 @@ fn header(bytes: &[u8]) -> Result<u8, CeremonyError> {
         return Err(CeremonyError::Ptau("it is of another curve"));
     }
     let power = rest.first_chunk::<4>().ok_or(CeremonyError::Ptau("its header is short"))?;
-    // 2²⁸ is what BN254's scalar field allows, and what snarkjs makes at most.
+    // 2²⁸ is the largest size of BN254's scalar field, and the largest that snarkjs makes.
     let power = u32::from_le_bytes(*power);
     u8::try_from(power).ok().filter(|power| (1..=28).contains(power)).ok_or(CeremonyError::Ptau("its size is absurd"))
 }
@@ -92,7 +93,7 @@ fn limbs(bytes: &[u8; COORDINATE]) -> BigInt<4> {
     BigInt(limbs)
 }
 
-/// A coordinate from its Montgomery form, which is how arkworks keeps it, too.
+/// Decodes a coordinate from its Montgomery form, which arkworks uses, too.
 fn coordinate(bytes: &[u8; COORDINATE]) -> Option<Fq> {
     let form = limbs(bytes);
     (form < Fq::MODULUS).then(|| Fq::new_unchecked(form))
@@ -106,7 +107,7 @@ fn second(coordinates: &[Fq]) -> Option<(Fq2, Fq2)> {
     if let [x_0, x_1, y_0, y_1] = coordinates { Some((Fq2::new(*x_0, *x_1), Fq2::new(*y_0, *y_1))) } else { None }
 }
 
-/// The first `count` of a section of exactly `all` points.
+/// Returns the first `count` points of a section of exactly `all` points.
 fn points<P: SWCurveConfig>(
     bytes: &[u8],
     all: usize,

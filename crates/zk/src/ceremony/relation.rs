@@ -1,4 +1,4 @@
-//! What a key is made for: a circuit's constraints under a name, and the hash that stands for them.
+//! The relation that a key is made for: a circuit's constraints with a name, and their hash.
 
 use ark_bn254::Fr;
 use ark_ff::One;
@@ -13,7 +13,7 @@ use crate::shielded::prove::Matrices;
 const DIGEST: &[u8] = b"rustorium/ceremony-circuit/v1\0";
 const TRANSFER: &str = "shielded-transfer";
 const ROLLUP: &str = "rollup";
-/// The names of the circuits that this release has.
+/// The names of this release's circuits.
 pub const CIRCUITS: [&str; 2] = [TRANSFER, ROLLUP];
 
 /// A variable's entries in the three matrices, as (coefficient, row).
@@ -27,17 +27,17 @@ pub struct Relation {
 }
 
 impl Relation {
-    /// The transfer of shielded value.
+    /// Returns the circuit of the transfer of shielded value.
     pub fn transfer() -> Result<Self, SynthesisError> {
         Ok(Self::new(TRANSFER, Matrices::of_transfer()?))
     }
 
-    /// The batch of a rollup.
+    /// Returns the circuit of a rollup's batch.
     pub fn rollup() -> Result<Self, SynthesisError> {
         Ok(Self::new(ROLLUP, rollup::matrices()?))
     }
 
-    /// The circuit of this release that has this name.
+    /// Returns this release's circuit of this name.
     pub fn named(name: &str) -> Option<Self> {
         match name {
             TRANSFER => Self::transfer().ok(),
@@ -46,7 +46,7 @@ impl Relation {
         }
     }
 
-    /// Any circuit, under a name of at most 255 bytes.
+    /// Creates the relation of any circuit, with a name of at most 255 bytes.
     pub fn new(name: &str, matrices: Matrices) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(DIGEST);
@@ -66,22 +66,22 @@ impl Relation {
         Self { name: name.to_owned(), matrices, digest }
     }
 
-    /// What it is called.
+    /// Returns the circuit's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Stands for all constraints.
+    /// Returns the hash of all constraints.
     pub fn digest(&self) -> &[u8; 32] {
         &self.digest
     }
 
-    /// The constraints.
+    /// Returns the constraints.
     pub fn matrices(&self) -> &Matrices {
         &self.matrices
     }
 
-    /// The constraints, to prove with.
+    /// Returns the constraints by value, to prove with.
     pub fn into_matrices(self) -> Matrices {
         self.matrices
     }
@@ -94,7 +94,8 @@ impl Relation {
         self.matrices.instances() + self.matrices.witnesses()
     }
 
-    /// How large a domain it takes, as a power of two: a row for each constraint and for each public input.
+    /// Returns the size of the domain that the circuit needs, as a power of two: a row for each constraint and for each
+    /// public input.
     pub fn power(&self) -> Result<u8, CeremonyError> {
         let rows = self.matrices.constraints() + self.matrices.instances();
         let power = rows.next_power_of_two().trailing_zeros() as u8;
@@ -104,7 +105,7 @@ impl Relation {
         Ok(power.max(1))
     }
 
-    /// Calls `with` (matrix, row, variable, coefficient) for each entry, also those that tie the public inputs.
+    /// Calls `with` (matrix, row, variable, coefficient) for each entry, including those that tie the public inputs.
     pub(super) fn each_entry(&self, mut with: impl FnMut(usize, usize, usize, Fr)) {
         for row in 0..self.matrices.constraints() {
             for (matrix, terms) in self.matrices.row(row).into_iter().enumerate() {
@@ -118,7 +119,7 @@ impl Relation {
         }
     }
 
-    /// The entries of each variable.
+    /// Returns the entries of each variable.
     pub(super) fn columns(&self) -> Vec<Columns> {
         let mut columns: Vec<Columns> = vec![Columns::default(); self.variables()];
         self.each_entry(|matrix, row, variable, coefficient| columns[variable][matrix].push((coefficient, row)));

@@ -1,4 +1,4 @@
-//! Phase 2: a circuit's Groth16 key under the powers, and δ, which contributors multiply.
+//! Phase 2: a circuit's Groth16 key from the powers, and δ, which contributors multiply.
 
 use std::ops::Range;
 
@@ -19,10 +19,11 @@ use super::powers::{Delta, Powers};
 use super::relation::Relation;
 use crate::shielded::field::Stream;
 
-/// Terms from which on a sum is made by buckets.
+/// Number of terms from which a sum is made by buckets.
 const BUCKETS_FROM: usize = 48;
 
-/// The inverse Fourier transform, in place: powers of τ become Lagrange's polynomials at τ, values become coefficients.
+/// Computes the inverse Fourier transform, in place: powers of τ become Lagrange's polynomials at τ, values become
+/// coefficients.
 fn interpolate<T: Copy + std::ops::Add<Output = T> + std::ops::Sub<Output = T>>(
     values: &mut [T],
     scale: impl Fn(T, Fr) -> T,
@@ -62,12 +63,12 @@ fn interpolate<T: Copy + std::ops::Add<Output = T> + std::ops::Sub<Output = T>>(
     done(size)
 }
 
-/// Multiplications that an interpolation takes.
+/// Returns the number of multiplications of an interpolation.
 fn interpolation_steps(size: usize) -> usize {
     size / 2 * size.trailing_zeros() as usize + 1
 }
 
-/// Σ coefficient · point, over few or many terms, of which most coefficients may be ±1.
+/// Returns Σ coefficient · point, over few or many terms, of which most coefficients may be ±1.
 fn column<P: GLVConfig<ScalarField = Fr>>(terms: &[(Fr, Affine<P>)]) -> Projective<P> {
     let mut total = Projective::<P>::ZERO;
     let (mut points, mut factors) = (Vec::new(), Vec::new());
@@ -88,7 +89,7 @@ fn column<P: GLVConfig<ScalarField = Fr>>(terms: &[(Fr, Affine<P>)]) -> Projecti
     points.iter().zip(&factors).map(scaled).fold(total, |total, each| total + each)
 }
 
-/// The key of a circuit with δ = 1, which anyone can forge under.
+/// Creates the key of a circuit with δ = 1. Anyone can forge proofs under it.
 pub(super) fn begin(
     relation: &Relation,
     powers: &Powers,
@@ -138,7 +139,7 @@ pub(super) fn begin(
     })
 }
 
-/// What a key has straight from the powers: α, and β in both groups.
+/// The parts of a key that are taken unchanged from the powers: α, and β in both groups.
 #[derive(Clone, Copy)]
 pub(super) struct Heads {
     alpha: G1Affine,
@@ -170,7 +171,7 @@ impl Heads {
     }
 }
 
-/// Steps of [`update`].
+/// Returns the number of steps of [`update`].
 pub(super) fn update_steps(key: &ProvingKey<Bn254>) -> usize {
     key.h_query.len() + key.l_query.len()
 }
@@ -183,7 +184,7 @@ pub(super) fn update(key: &mut ProvingKey<Bn254>, delta: &Delta, steps: &mut Ste
     scale_all(&mut key.l_query, || delta.inverse, steps, 1)
 }
 
-/// Whether the key is the circuit's under these powers and the δ that it names; each list is one equation, under
+/// Checks that the key is the circuit's under these powers and the δ in it. Each list is checked as one equation, under
 /// coefficients of 128 bits.
 pub(super) fn check(
     relation: &Relation,
@@ -227,7 +228,7 @@ pub(super) fn check(
     wrong(right, "the quotient")
 }
 
-/// Of each of the circuit's three matrices the polynomial Σ factor · column over a range of variables.
+/// Returns for each of the circuit's three matrices the polynomial Σ factor · column over a range of variables.
 fn combined(
     relation: &Relation,
     factors: &[Fr],
@@ -246,7 +247,7 @@ fn combined(
     Ok(values.map(Zeroizing::new))
 }
 
-/// Writes what of the key is not in the powers.
+/// Writes the parts of the key that are not in the powers.
 pub(super) fn write(key: &ProvingKey<Bn254>, out: &mut Vec<u8>) {
     write_points(&[key.delta_g1], out);
     write_points(&[key.vk.delta_g2], out);
@@ -258,7 +259,7 @@ pub(super) fn write(key: &ProvingKey<Bn254>, out: &mut Vec<u8>) {
     write_points(&key.l_query, out);
 }
 
-/// Reads what [`write`] wrote, for a circuit of so many variables and a quotient of so many points.
+/// Reads what [`write`] wrote, for a circuit with this many variables and a quotient with this many points.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     heads: Heads,
@@ -281,7 +282,7 @@ pub(super) fn read(
     })
 }
 
-/// What the file of a proving key has of the powers.
+/// Writes the parts of the powers that a proving key's file contains.
 pub(super) fn write_heads(key: &ProvingKey<Bn254>, out: &mut Vec<u8>) {
     write_points(&[key.vk.alpha_g1, key.beta_g1], out);
     write_points(&[key.vk.beta_g2], out);

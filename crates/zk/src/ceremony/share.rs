@@ -1,7 +1,7 @@
-//! A contribution: what its secret numbers did, the proofs that its maker knew them, and the chain that they stand in.
+//! A contribution: the results of its secret numbers, proofs that its maker knew them, and their place in the chain.
 //!
-//! For a secret x a share holds x in both groups and x·R, where R is a point hashed from all contributions before, from
-//! this one's name, origin and result, from which secret it is, and from x in both groups. Who makes x·R knows x, and
+//! For a secret x, a share holds x in both groups and x·R. R is a point hashed from all contributions before, from this
+//! one's name, origin and result, from the secret's number, and from x in both groups. A maker of x·R knows x, and
 //! can't have copied it (Kohlweiss, Maller, Siim and Volkhov, *Snarky Ceremonies*, 2021).
 
 use ark_bn254::{Fr, G1Affine, G1Projective, G2Affine};
@@ -22,41 +22,41 @@ const SECRET: &[u8] = b"rustorium/ceremony-secret/v1\0";
 const BEACON: &[u8] = b"rustorium/ceremony-beacon/v1\0";
 const BEACON_START: &[u8] = b"rustorium/ceremony-beacon-start/v1\0";
 const NAME_BYTES_MAX: usize = 64;
-/// Hashes of a beacon between two reports.
+/// Number of hashes of a beacon between two reports.
 const HASHES_AT_ONCE: u64 = 1 << 14;
 
 /// The hash of a contribution and of all before it.
 pub type ChainHash = [u8; 32];
 
-/// Where a contribution's secrets come from.
+/// Source of a contribution's secrets.
 #[derive(Clone, Copy)]
 pub enum Source<'a> {
-    /// From 32 fresh random bytes, and whatever the contributor typed.
+    /// From 32 fresh random bytes, and any text that the contributor typed.
     Random {
-        /// From the operating system.
+        /// Random bytes from the operating system.
         entropy: &'a [u8; 32],
         /// May be empty: the result is as good as the better of the two.
         typed: &'a [u8],
     },
-    /// From a value that everybody will know and nobody knew beforehand.
+    /// From a value that nobody knew beforehand and that everybody will know.
     Beacon(Beacon),
 }
 
-/// A public random value, hashed 2^`log2` times, so that nobody could try out many.
+/// A public random value, hashed 2^`log2` times, so that nobody could try many of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Beacon {
     /// The value.
     pub value: [u8; 32],
-    /// How often it is hashed, as a power of two.
+    /// Number of times that it is hashed, as a power of two.
     pub log2: u8,
 }
 
-/// Where a contribution came from.
+/// Origin of a contribution.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Origin {
-    /// Powers that were made elsewhere, with the BLAKE3 hash of their file: nothing is proved of who made them.
+    /// Powers that were made elsewhere, with the BLAKE3 hash of their file. Nothing is proved about their makers.
     Import([u8; 32]),
-    /// Somebody's secret.
+    /// A contributor's secret.
     Random,
     /// A beacon.
     Beacon(Beacon),
@@ -69,7 +69,7 @@ pub struct Contribution<const N: usize> {
     pub(super) origin: Origin,
     /// The phase's heads after it.
     pub(super) after: [G1Affine; N],
-    /// One a secret; none of an import.
+    /// One share a secret; none for an import.
     shares: Vec<Share>,
 }
 
@@ -80,7 +80,7 @@ struct Share {
     proof: G1Affine,
 }
 
-/// The secrets of a contribution.
+/// Derives the secrets of a contribution.
 pub(super) fn secrets<const N: usize>(
     source: &Source<'_>,
     before: &ChainHash,
@@ -115,7 +115,7 @@ fn beacon_secrets<const N: usize>(
     Ok(Zeroizing::new(std::array::from_fn(|_| stream.element())))
 }
 
-/// The point that a share's proof is a multiple of. `context` is all that isn't the share's own.
+/// Returns the point that a share's proof is a multiple of. `context` stands for everything that isn't the share's own.
 fn challenge(context: &ChainHash, secret: usize, first: &G1Affine, second: &G2Affine) -> G1Affine {
     let mut points = Vec::with_capacity(FIRST + SECOND);
     write_points(&[*first], &mut points);
@@ -149,7 +149,7 @@ impl Share {
 }
 
 impl<const N: usize> Contribution<N> {
-    /// That of these secrets, which lead to the heads `after`.
+    /// Creates the contribution of these secrets, which lead to the heads `after`.
     pub(super) fn new(
         name: &str,
         source: &Source<'_>,
@@ -168,19 +168,20 @@ impl<const N: usize> Contribution<N> {
         made
     }
 
-    /// Powers that were made elsewhere.
+    /// Creates the contribution of powers that were made elsewhere.
     pub(super) fn import(name: &str, hash: [u8; 32], after: [G1Affine; N]) -> Self {
         Self { name: name.to_owned(), origin: Origin::Import(hash), after, shares: Vec::new() }
     }
 
-    /// The hash of what its proofs are bound to: all before it, and all of it but the shares.
+    /// Returns the hash that the proofs are bound to: of all contributions before, and of all parts of this one except
+    /// the shares.
     fn context(&self, before: &ChainHash) -> ChainHash {
         let mut bytes = Vec::new();
         self.write_head(&mut bytes);
         *blake3::Hasher::new().update(CONTEXT).update(before).update(&bytes).finalize().as_bytes()
     }
 
-    /// The hash of it and of all before.
+    /// Returns the hash of this contribution and of all before.
     pub(super) fn hash(&self, before: &ChainHash) -> ChainHash {
         let mut bytes = Vec::new();
         self.write(&mut bytes);
@@ -258,18 +259,18 @@ impl<const N: usize> Contribution<N> {
     }
 }
 
-/// A contributor's name that can be printed.
+/// Checks that a contributor's name can be printed.
 pub(super) fn check_name(name: &str) -> Result<(), CeremonyError> {
     let good = (1..=NAME_BYTES_MAX).contains(&name.len()) && !name.chars().any(char::is_control);
     if good { Ok(()) } else { Err(CeremonyError::Name) }
 }
 
-/// The heads of a phase before anybody contributed.
+/// Returns the heads of a phase before the first contribution.
 fn untouched<const N: usize>() -> [G1Affine; N] {
     [generator_1(); N]
 }
 
-/// Checks a phase's contributions in their order; the hash and the heads after the last one.
+/// Checks a phase's contributions in their order. Returns the hashes and the heads after the last one.
 pub(super) fn check_chain<const N: usize>(
     phase: u8,
     contributions: &[Contribution<N>],
@@ -318,7 +319,7 @@ mod tests {
         let [a, b, c] = of(1, b"");
         assert!(a != b && b != c && a != c);
     }
-    /// Whoever may go on from powers of her own needs nobody's secret but her own to forge.
+    /// A contributor who could continue from her own powers would need nobody else's secret to forge.
     #[test]
     fn what_does_not_follow_from_what_was_there_is_named() {
         let (start, source) = ([7; 32], Source::Random { entropy: &[1; 32], typed: b"" });

@@ -1,7 +1,7 @@
-//! The file that goes from hand to hand: powers, a circuit's key, and everybody's contributions.
+//! A ceremony's transcript, the file that contributors pass on: powers, a circuit's key, and all contributions.
 //!
-//! A file of phase 1 is powers and contributions; one of phase 2 has these, and behind them circuit, key and the
-//! contributions to δ. Who has it needs nothing else to verify all.
+//! A file of phase 1 has powers and contributions. One of phase 2 has these, followed by circuit, key and the
+//! contributions to δ. The file alone is enough to verify everything.
 
 use ark_bn254::Bn254;
 use ark_groth16::ProvingKey;
@@ -20,7 +20,7 @@ const FIRST_START: &[u8] = b"rustorium/ceremony-phase-1/v1\0";
 const SECOND_START: &[u8] = b"rustorium/ceremony-phase-2/v1\0";
 const CHECK: &[u8] = b"rustorium/ceremony-check/v1\0";
 
-/// A ceremony, as far as it is.
+/// A ceremony in its present state.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Transcript {
     powers: Powers,
@@ -44,19 +44,19 @@ pub struct Verified {
     pub phase: u8,
     /// The contributor's name.
     pub name: String,
-    /// Where it came from.
+    /// Origin of the contribution.
     pub origin: Origin,
-    /// What its contributor was told: it stands for this contribution and all before it.
+    /// The hash that the contributor was told. It stands for this contribution and all before it.
     pub hash: ChainHash,
 }
 
 impl Transcript {
-    /// Phase 1, before anybody contributed, for a domain of 2^`power`.
+    /// Begins phase 1, without contributions, for a domain of 2^`power`.
     pub fn begin(power: u8) -> Result<Self, CeremonyError> {
         Ok(Self { powers: Powers::start(power.max(1))?, first: Vec::new(), second: None })
     }
 
-    /// Phase 1 that starts from a `.ptau` of snarkjs, of which as much is taken as a domain of 2^`power` needs.
+    /// Begins phase 1 from a `.ptau` of snarkjs. Only the part that a domain of 2^`power` needs is used.
     pub fn import(bytes: &[u8], power: u8) -> Result<Self, CeremonyError> {
         let powers = ptau::read(bytes, power.max(1))?;
         let hash = *blake3::hash(bytes).as_bytes();
@@ -64,22 +64,22 @@ impl Transcript {
         Ok(Self { powers, first, second: None })
     }
 
-    /// Whether bytes look like a `.ptau`.
+    /// Tells if bytes look like a `.ptau`.
     pub fn is_ptau(bytes: &[u8]) -> bool {
         bytes.starts_with(ptau::MAGIC)
     }
 
-    /// 1 or 2.
+    /// Returns the phase: 1 or 2.
     pub fn phase(&self) -> u8 {
         if self.second.is_some() { 2 } else { 1 }
     }
 
-    /// The domain's size, as a power of two.
+    /// Returns the domain's size, as a power of two.
     pub fn power(&self) -> u8 {
         self.powers.power
     }
 
-    /// The circuit's name, in phase 2.
+    /// Returns the circuit's name, in phase 2.
     pub fn circuit(&self) -> Option<&str> {
         self.second.as_ref().map(|second| second.circuit.as_str())
     }
@@ -111,9 +111,9 @@ impl Transcript {
         Ok(Self { powers, first: self.first, second: Some(second) })
     }
 
-    /// Adds a contribution to the phase that the file is of; returns the hash that the contributor keeps.
+    /// Adds a contribution to the phase of the file. Returns the hash that the contributor keeps.
     ///
-    /// What came before must have been verified: whoever contributes to nonsense gets nonsense.
+    /// Everything before must have been verified: a contribution to an invalid file gives an invalid file.
     pub fn contribute(
         &mut self,
         name: &str,
@@ -141,11 +141,11 @@ impl Transcript {
         Ok(self.chain_hash())
     }
 
-    /// Verifies all that the file says. In phase 2 `relation` must be the circuit that it names.
+    /// Verifies the whole file. In phase 2, `relation` must be the circuit that the file names.
     pub fn verify(&self, relation: Option<&Relation>, progress: Progress<'_>) -> Result<Vec<Verified>, CeremonyError> {
         let contributions = self.first.len() * 3 + self.second.as_ref().map_or(0, |second| second.contributions.len());
         let mut steps = Steps::new(contributions + 2, progress);
-        // Nobody can choose what is checked after its coefficients: they are hashed from all of it.
+        // The coefficients are hashed from the whole file, so nobody can choose the file's content after them.
         let mut random = Stream::new(CHECK, &[&self.to_bytes()]);
         let (hashes, heads) = check_chain(1, &self.first, first_start(), &mut steps)?;
         let last = hashes.last().copied().unwrap_or(first_start());
@@ -183,7 +183,7 @@ impl Transcript {
         Ok(verified)
     }
 
-    /// The key that came out of it; verify it first.
+    /// Returns the resulting key. Verify the ceremony first.
     pub fn finish(self) -> Result<ProvingKey<Bn254>, CeremonyError> {
         let second = self.second.ok_or(CeremonyError::Phase(1, "begin a circuit's phase 2 from it first"))?;
         if second.contributions.is_empty() {
@@ -195,7 +195,7 @@ impl Transcript {
         Ok(second.key)
     }
 
-    /// Refuses a beacon where the phase that the file is of has no secret yet.
+    /// Refuses a beacon if the file's phase has no secret yet.
     pub fn may_end(&self) -> Result<(), CeremonyError> {
         let sound = match &self.second {
             Some(second) => needs_a_secret(2, &second.contributions),
@@ -204,7 +204,7 @@ impl Transcript {
         sound.map_err(|_| CeremonyError::TooEarly(self.phase()))
     }
 
-    /// The hash of all contributions of the phase that the file is of.
+    /// Returns the hash of all contributions of the file's phase.
     fn chain_hash(&self) -> ChainHash {
         let first = self.first.iter().fold(first_start(), |before, one| one.hash(&before));
         self.second.as_ref().map_or(first, |second| {
@@ -212,7 +212,7 @@ impl Transcript {
         })
     }
 
-    /// The file.
+    /// Encodes the file.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(2 * Powers::bytes(self.powers.power));
         out.extend_from_slice(MAGIC);
@@ -231,7 +231,7 @@ impl Transcript {
         out
     }
 
-    /// Reads a file: every point is on the curve and in its subgroup; nothing else is checked yet.
+    /// Decodes a file. Every point is checked to be on the curve and in its subgroup; nothing else is checked yet.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CeremonyError> {
         let mut reader = Reader::new(bytes, MAGIC, WHAT)?;
         let phase = reader.byte("its phase")?;
@@ -247,14 +247,14 @@ impl Transcript {
 }
 
 impl Second {
-    /// What phase 2's chain of hashes begins with.
+    /// Returns the start of phase 2's chain of hashes.
     fn start(&self, first: &ChainHash) -> ChainHash {
         let mut hasher = blake3::Hasher::new();
         hasher.update(SECOND_START).update(first).update(&self.digest).update(self.circuit.as_bytes());
         *hasher.finalize().as_bytes()
     }
 
-    /// Whether it is of this circuit, and of the domain that it takes.
+    /// Checks that the file is of this circuit, and of the domain that it needs.
     fn is_of(&self, relation: &Relation, powers: &Powers) -> Result<(), CeremonyError> {
         let counts = (self.key.vk.gamma_abc_g1.len(), self.variables);
         let same = self.circuit == relation.name()
@@ -291,12 +291,13 @@ fn first_start() -> ChainHash {
     *blake3::hash(FIRST_START).as_bytes()
 }
 
-/// Whether a beacon ended the phase.
+/// Tells if a beacon ended the phase.
 fn is_closed<const N: usize>(contributions: &[Contribution<N>]) -> bool {
     contributions.last().is_some_and(|last| matches!(last.origin, Origin::Beacon(_)))
 }
 
-/// Everybody knows a beacon's secret, so that a phase needs another one; imported powers have theirs.
+/// Checks that the phase has a secret. Everybody knows a beacon's secret, so a phase needs another one; imported powers
+/// have theirs.
 fn needs_a_secret<const N: usize>(phase: u8, contributions: &[Contribution<N>]) -> Result<(), CeremonyError> {
     let secret = contributions.iter().any(|one| matches!(one.origin, Origin::Random | Origin::Import(_)));
     if secret { Ok(()) } else { Err(CeremonyError::NoSecret(phase)) }

@@ -1,4 +1,4 @@
-//! The circuit of a batch: each transfer takes from one leaf and adds to another, on the way from root to root.
+//! The circuit of a batch: from the old root to the new one, each transfer subtracts from one leaf and adds to another.
 
 use ark_relations::gr1cs::{ConstraintSynthesizer, ConstraintSystemRef, SynthesisError};
 
@@ -11,14 +11,14 @@ use crate::shielded::wire::{Circuit, Wire};
 const ACCOUNT_BITS: usize = 2 * LEVELS;
 const AMOUNT_BITS: usize = 64;
 
-/// A leaf's change: what it was, and the four children of each node above it, as they were.
+/// A change of a leaf: its old balance, and the old four children of each node above it.
 #[derive(Clone)]
 struct Update {
     balance: u64,
     children: [[Element; 4]; LEVELS],
 }
 
-/// The circuit, with the values that one batch gives it.
+/// The circuit, with the values of one batch.
 #[derive(Clone)]
 pub(super) struct BatchCircuit {
     old: Element,
@@ -28,7 +28,7 @@ pub(super) struct BatchCircuit {
 }
 
 impl BatchCircuit {
-    /// The circuit of a batch. One that breaks the rules gives values that break constraints.
+    /// Creates the circuit of a batch. A batch that breaks the rules gives values that break constraints.
     pub(super) fn new(balances: &Balances, transfers: [Transfer; BATCH]) -> Self {
         let mut now = *balances;
         let old = tree(&now)[LEVELS][0];
@@ -69,10 +69,10 @@ impl ConstraintSynthesizer<Element> for BatchCircuit {
             let from = number(&circuit, transfer.from.into(), ACCOUNT_BITS)?;
             let to = number(&circuit, transfer.to.into(), ACCOUNT_BITS)?;
             let amount = Wire::from_bits(&number(&circuit, transfer.amount, AMOUNT_BITS)?);
-            // The sender has that much: what is left is of 64 bits.
+            // The sender has that much: its remaining balance has 64 bits.
             root = enforce_update(&circuit, &updates[0], &from, &root, &amount, Side::Takes)?;
             root = enforce_update(&circuit, &updates[1], &to, &root, &amount, Side::Gets)?;
-            // The batch's hash names sender, receiver and amount.
+            // The batch's hash contains sender, receiver and amount.
             let mut both = from;
             both.extend(to);
             let mut word = Wire::from_bits(&both);
@@ -91,12 +91,12 @@ enum Side {
     Gets,
 }
 
-/// The bits of a number, lowest first.
+/// Allocates the bits of a number, lowest first.
 fn number(circuit: &Circuit, value: u64, count: usize) -> Result<Vec<Wire>, SynthesisError> {
     bits(value, count).map(|bit| circuit.bit(bit)).collect()
 }
 
-/// Changes one balance by the amount: its path leads to `root`; gives the root with the new balance.
+/// Changes one balance by the amount. Its path leads to `root`. Returns the root with the new balance.
 fn enforce_update(
     circuit: &Circuit,
     update: &Update,
@@ -120,7 +120,7 @@ fn enforce_update(
         for (child, value) in children.iter_mut().zip(values) {
             *child = circuit.private(*value)?;
         }
-        // Which child it is: one of four numbers is 1.
+        // Selects the child: exactly one of four numbers is 1.
         let last = circuit.product(&digit[0], &digit[1])?;
         let (second, third) = (digit[0].minus(&last), digit[1].minus(&last));
         let first = Wire::one().minus(&second).minus(&third).minus(&last);

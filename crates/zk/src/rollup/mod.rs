@@ -1,9 +1,9 @@
-//! A rollup of one application: balances that live off the ledger, of which the ledger knows the root, and batches of
-//! transfers that are settled by one proof.
+//! A rollup of one application: balances outside the ledger, which knows only their root, and batches of transfers that
+//! are settled by one proof.
 //!
-//! *Invariants:* a proof shows that the batch leads from the old root to the new one: every transfer was of what its
-//! sender had, and the sum of all balances stays; who may order a transfer is the application's to decide, and nothing of
-//! it is in the proof. Leaves are the balances themselves, of 64 bits, below four children a node.
+//! *Invariants:* a proof shows that the batch leads from the old root to the new one: every sender had the amount of
+//! its transfer, and the sum of all balances is unchanged; the application decides who may order a transfer, and the
+//! proof says nothing about it. Leaves are the balances themselves, of 64 bits, below four children a node.
 
 mod circuit;
 
@@ -20,9 +20,9 @@ use circuit::BatchCircuit;
 
 /// Levels of the tree.
 pub const LEVELS: usize = 4;
-/// Accounts: their numbers fill a byte.
+/// Number of accounts: their numbers fill a byte.
 pub const ACCOUNTS: usize = 256;
-/// Transfers of a batch at most; a shorter one is filled up with transfers of nothing.
+/// Largest number of transfers in a batch. A shorter batch is filled up with transfers of nothing.
 pub const BATCH: usize = 12;
 /// Public inputs: old root, new root, the batch's hash.
 pub const PUBLIC_INPUTS: usize = 3;
@@ -35,39 +35,39 @@ pub type Balances = [u64; ACCOUNTS];
 /// An amount from one account to another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Transfer {
-    /// Whose balance it leaves.
+    /// The account that pays.
     pub from: u8,
-    /// Whose it enters.
+    /// The account that receives.
     pub to: u8,
-    /// How much.
+    /// The amount.
     pub amount: u64,
 }
 
-/// Why a batch was refused.
+/// A batch was refused.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum RollupError {
-    /// Too many transfers.
+    /// There are too many transfers.
     #[error("a batch has at most {BATCH} transfers, this one has {0}: split it")]
     TooMany(usize),
-    /// More than the sender has.
+    /// A transfer is of more than the sender has.
     #[error("transfer {number} is of {amount} and account {from} has {has}: leave it out")]
     NotEnough {
-        /// Which transfer, from 0.
+        /// Index of the transfer, from 0.
         number: usize,
         /// The sender.
         from: u8,
-        /// What it has.
+        /// The sender's balance.
         has: u64,
-        /// What is wanted.
+        /// The transfer's amount.
         amount: u64,
     },
-    /// More than a balance can hold.
+    /// A balance would exceed its largest value.
     #[error("transfer {0} makes its receiver's balance pass 64 bits: leave it out")]
     TooMuch(usize),
-    /// A circuit that can't be made, or a witness that breaks it.
+    /// The circuit can't be made, or the witness breaks it.
     #[error("the batch can't be proved ({0}): report this as a fault of the program")]
     Unproved(String),
-    /// A proving key that isn't this circuit's.
+    /// The proving key isn't this circuit's.
     #[error(transparent)]
     Key(#[from] CeremonyError),
 }
@@ -84,18 +84,18 @@ impl From<SynthesisError> for RollupError {
     }
 }
 
-/// A batch that is proved.
+/// A batch with its proof.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settlement {
     /// The proof's canonical bytes.
     pub proof: Vec<u8>,
     /// The public inputs' canonical bytes: old root, new root, the batch's hash.
     pub inputs: [[u8; SCALAR_BYTES]; PUBLIC_INPUTS],
-    /// The balances after it.
+    /// The balances after the batch.
     pub balances: Balances,
 }
 
-/// All nodes of a tree over balances, leaves first.
+/// Returns all nodes of a tree over balances, leaves first.
 fn tree(balances: &Balances) -> Vec<Vec<Element>> {
     let mut levels = vec![balances.iter().map(|balance| Element::from(*balance)).collect::<Vec<_>>()];
     for level in 0..LEVELS {
@@ -105,12 +105,13 @@ fn tree(balances: &Balances) -> Vec<Vec<Element>> {
     levels
 }
 
-/// The root over balances.
+/// Returns the root over balances.
 pub fn root(balances: &Balances) -> Element {
     tree(balances)[LEVELS][0]
 }
 
-/// What stands for a batch among the public inputs: a chain of hashes over its transfers, filled up to [`BATCH`].
+/// Returns the hash that stands for a batch among the public inputs: a chain of hashes over its transfers, filled up to
+/// [`BATCH`].
 pub fn batch_hash(transfers: &[Transfer]) -> Result<Element, RollupError> {
     let hash = |before: Element, transfer: &Transfer| {
         let Ok(after) = hash_2(HashDomain::Batch, [before, packed(transfer)]);
@@ -119,7 +120,7 @@ pub fn batch_hash(transfers: &[Transfer]) -> Result<Element, RollupError> {
     Ok(filled(transfers)?.iter().fold(Element::from(0u64), hash))
 }
 
-/// A transfer as one number: sender, receiver, amount, lowest bits first.
+/// Packs a transfer into one number: sender, receiver, amount, lowest bits first.
 fn packed(transfer: &Transfer) -> Element {
     let low = u128::from(transfer.from) | u128::from(transfer.to) << 8;
     Element::from(low | u128::from(transfer.amount) << 16)
@@ -132,7 +133,7 @@ fn filled(transfers: &[Transfer]) -> Result<[Transfer; BATCH], RollupError> {
     Ok(std::array::from_fn(|at| transfers.get(at).copied().unwrap_or_default()))
 }
 
-/// The balances after a batch.
+/// Returns the balances after a batch.
 pub fn apply(balances: &Balances, transfers: &[Transfer]) -> Result<Balances, RollupError> {
     let mut after = *balances;
     for (number, Transfer { from, to, amount }) in filled(transfers)?.into_iter().enumerate() {
@@ -145,29 +146,29 @@ pub fn apply(balances: &Balances, transfers: &[Transfer]) -> Result<Balances, Ro
     Ok(after)
 }
 
-/// The constraints of a batch.
+/// Returns the constraints of a batch.
 pub fn matrices() -> Result<Matrices, SynthesisError> {
     Matrices::of_circuit(BatchCircuit::new(&[0; ACCOUNTS], [Transfer::default(); BATCH]))
 }
 
-/// Proves batches.
+/// A prover of batches.
 pub struct BatchProver(Prover);
 
 impl BatchProver {
-    /// Under keys that everybody can make again: FOR TESTS ONLY, whoever wants can forge proofs under them.
+    /// Creates a prover with keys that everybody can derive: FOR TESTS ONLY, anybody can forge proofs under them.
     pub fn insecure() -> Result<Self, RollupError> {
         let circuit = BatchCircuit::new(&[0; ACCOUNTS], [Transfer::default(); BATCH]);
         Ok(Self(Prover::insecure(INSECURE, circuit)?))
     }
 
-    /// Under the proving key of a ceremony of the circuit `rollup`.
+    /// Opens a prover with the proving key of a ceremony of the circuit `rollup`.
     pub fn open(key: &[u8]) -> Result<Self, RollupError> {
         let relation = Relation::rollup()?;
         let key = decode_proving_key(&relation, key)?;
         Ok(Self(Prover::new(key, relation.into_matrices())))
     }
 
-    /// The canonical bytes of the key that verifies its proofs.
+    /// Returns the canonical bytes of the key that verifies its proofs.
     pub fn verifying_key(&self) -> Vec<u8> {
         self.0.verifying_key()
     }

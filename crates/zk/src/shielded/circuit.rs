@@ -1,4 +1,4 @@
-//! The circuit of a transfer: two notes spent, two made, and public value in or out.
+//! The circuit of a transfer: it spends two notes, makes two, and moves public value in or out.
 //!
 //! The rules have the numbers of docs/spec/shielded.md.
 
@@ -19,7 +19,7 @@ const VALUE_BITS: usize = 64;
 /// Bits of a position: two a level.
 const POSITION_BITS: usize = 2 * LEVELS;
 
-/// A note that is spent, and what its spender knows.
+/// A note to be spent, with its spender's secrets.
 #[derive(Clone, ZeroizeOnDrop)]
 pub struct Spend {
     pub(super) authority: SpendAuthority,
@@ -30,7 +30,7 @@ pub struct Spend {
     pub(super) path: Path,
 }
 
-/// A note that is made.
+/// A note to be made.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Output {
     pub(super) value: u64,
@@ -38,7 +38,7 @@ pub struct Output {
     pub(super) blinding: Element,
 }
 
-/// All that a prover knows of a transfer.
+/// All values of a transfer that its prover knows.
 #[derive(Clone)]
 pub struct Witness {
     pub(super) asset: AssetTag,
@@ -47,7 +47,7 @@ pub struct Witness {
 }
 
 impl Spend {
-    /// A spend of nothing: a note of value 0 under keys of the moment, whose nullifier looks like any other.
+    /// Returns a spend of nothing: a note of value 0 under fresh random keys, whose nullifier looks like any other.
     pub(super) fn dummy(random: &mut Stream) -> Self {
         Self {
             authority: SpendAuthority(random.element()),
@@ -58,24 +58,24 @@ impl Spend {
         }
     }
 
-    /// The note that is spent.
+    /// Returns the note that is spent.
     pub(super) fn note(&self, asset: AssetTag) -> Note {
         let owner = owner(&self.authority, &self.nullifier_key);
         Note { asset, value: self.value, owner, blinding: self.blinding }
     }
 }
 
-/// The circuit, with the values that one transfer gives it.
+/// The circuit, with the values of one transfer.
 #[derive(Clone)]
 pub struct TransferCircuit {
     /// The public inputs, in their order.
     pub public: [Element; PUBLIC_INPUTS],
-    /// What only the prover knows.
+    /// The values that only the prover knows.
     pub witness: Witness,
 }
 
 impl TransferCircuit {
-    /// The circuit with any values at all: for its matrices.
+    /// Returns the circuit with arbitrary values, to derive its matrices.
     pub(super) fn blank() -> Self {
         let spend = Spend::dummy(&mut Stream::new(b"rustorium/shielded-blank/v1\0", &[]));
         let output = Output { value: 0, owner: Owner(Element::zero()), blinding: Element::zero() };
@@ -99,7 +99,7 @@ impl ConstraintSynthesizer<Element> for TransferCircuit {
         let commitments = [public(3)?, public(4)?];
         let (value, public_asset, binding) = (public(5)?, public(6)?, public(7)?);
 
-        // C1: one asset, the same in all four notes.
+        // C1: all four notes have the same asset.
         let asset = circuit.private(self.witness.asset.0)?;
         let mut balance = value.clone();
         for (spend, nullifier) in self.witness.spends.iter().zip(&nullifiers) {
@@ -108,22 +108,23 @@ impl ConstraintSynthesizer<Element> for TransferCircuit {
         for (output, commitment) in self.witness.outputs.iter().zip(&commitments) {
             balance = balance.minus(&enforce_output(&circuit, output, &asset, commitment)?);
         }
-        // C8: what is spent and what enters is what is made and what leaves. Five values of at most 64 bits, one of them
-        // with a sign: far from the field's order.
+        // C8: spent value plus entering value equals made value plus leaving value. These are five values of at most 64
+        // bits, one of them with a sign: far below the field's order.
         circuit.enforce_equal(&balance, &Wire::zero())?;
-        // C9: value that enters or leaves is of the asset that is named.
+        // C9: entering or leaving value is of the named asset.
         circuit.enforce_product(&value, &asset.minus(&public_asset), &Wire::zero())?;
-        // C10: two nullifiers, for their difference has an inverse.
+        // C10: the two nullifiers differ, since their difference has an inverse.
         let difference = nullifiers[0].minus(&nullifiers[1]);
         let inverse = circuit.private(difference.value().inverse().unwrap_or_default())?;
         circuit.enforce_product(&difference, &inverse, &Wire::one())?;
-        // C11: the binding hash is in a constraint, whatever the proof system does with inputs that are in none.
+        // C11: the binding hash is in a constraint, so it doesn't matter how the proof system treats inputs that are in
+        // none.
         circuit.product(&binding, &binding)?;
         Ok(())
     }
 }
 
-/// A value's wire, of 64 bits.
+/// Allocates a wire for a value, of 64 bits.
 fn value_wire(circuit: &Circuit, value: u64) -> Result<Wire, SynthesisError> {
     let digits: Result<Vec<_>, _> = bits(value, VALUE_BITS).map(|bit| circuit.bit(bit)).collect();
     Ok(Wire::from_bits(&digits?))
@@ -145,21 +146,21 @@ fn enforce_spend(
     let value = value_wire(circuit, spend.value)?;
     let blinding = circuit.private(spend.blinding)?;
     let commitment = hash_4(HashDomain::Note, [asset.clone(), value.clone(), owner, blinding])?;
-    // C4: a path from it.
+    // C4: a path from the commitment.
     let digits: Result<Vec<_>, _> =
         bits(spend.path.position().into(), POSITION_BITS).map(|bit| circuit.bit(bit)).collect();
     let digits = digits?;
     let top = enforce_path(circuit, &spend.path, &commitment, &digits)?;
     // C5: the path ends at the root, unless the note has no value.
     circuit.enforce_product(&value, &top.minus(root), &Wire::zero())?;
-    // C6: the nullifier is of this key, commitment and position.
+    // C6: the nullifier belongs to this key, commitment and position.
     let position = Wire::from_bits(&digits);
     let computed = hash_3(HashDomain::Nullifier, [nullifier_key, commitment, position])?;
     circuit.enforce_equal(&computed, nullifier)?;
     Ok(value)
 }
 
-/// Walks up from a leaf: at each level one of four children, which two bits choose, is the node below.
+/// Walks up from a leaf. At each level the node below is one of four children, which two bits select.
 pub fn enforce_path(circuit: &Circuit, path: &Path, leaf: &Wire, digits: &[Wire]) -> Result<Wire, SynthesisError> {
     let mut node = leaf.clone();
     for (level, digit) in digits.chunks_exact(2).enumerate() {
@@ -175,7 +176,7 @@ pub fn enforce_path(circuit: &Circuit, path: &Path, leaf: &Wire, digits: &[Wire]
     Ok(node)
 }
 
-/// Enforces the rules of a note that is made and returns its value.
+/// Enforces the rules of a made note and returns its value.
 fn enforce_output(circuit: &Circuit, output: &Output, asset: &Wire, commitment: &Wire) -> Result<Wire, SynthesisError> {
     // C7: the commitment, over a value of 64 bits.
     let value = value_wire(circuit, output.value)?;

@@ -1,91 +1,91 @@
-//! What can be wrong with notes, keys, transfers and what came from elsewhere.
+//! Faults of notes, keys, transfers and data from elsewhere.
 
 use thiserror::Error;
 
-/// Why something of the pool was refused.
+/// An operation of the pool was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum ShieldedError {
-    /// Bytes that encode no field element.
+    /// The bytes encode no field element.
     #[error("32 bytes that are no field element: the number must be below the field's order")]
     NotAnElement,
-    /// An address that can't be read.
+    /// The address can't be read.
     #[error("this isn't a shielded address: {0}")]
     Address(&'static str),
-    /// A viewing key that can't be read.
+    /// The viewing key can't be read.
     #[error("this isn't a viewing key: {0}")]
     ViewingKey(&'static str),
-    /// More commitments than the tree has room for.
+    /// There are more commitments than the tree has room for.
     #[error("the pool's tree is full: it has no room for {wanted} more commitments, only for {free}")]
     TreeFull {
-        /// How many were to be appended.
+        /// Number of commitments to append.
         wanted: u64,
-        /// How many fit.
+        /// Number of commitments that fit.
         free: u64,
     },
-    /// A tree's bytes that can't be read.
+    /// A tree's bytes can't be read.
     #[error("these bytes are no tree's frontier: {0}")]
     Frontier(&'static str),
-    /// Bytes that are no wallet's, or what this wallet can't do.
+    /// The bytes are no wallet's, or the wallet can't do this.
     #[error("this is no use to a wallet: {0}")]
     Wallet(&'static str),
-    /// More than two notes on a side.
+    /// There are more than two notes on a side.
     #[error("a transfer spends at most two notes and makes at most two")]
     TooManyNotes,
-    /// Sums that differ.
+    /// The sums differ.
     #[error("what goes in ({ins}) isn't what comes out ({outs})")]
     Unbalanced {
-        /// Value of spent notes and what is shielded.
+        /// Value of spent notes and of shielded value.
         ins: u128,
-        /// Value of new notes and what is unshielded.
+        /// Value of new notes and of unshielded value.
         outs: u128,
     },
-    /// A note of another asset than the transfer's.
+    /// A note is of another asset than the transfer.
     #[error("a note that is spent is of another asset than the transfer")]
     WrongAsset,
-    /// A note that another key owns.
+    /// A note belongs to another key.
     #[error("a note that is spent belongs to another key")]
     WrongOwner,
-    /// A note whose path leads elsewhere.
+    /// A note's path leads to another root.
     #[error("a note's path doesn't lead to the root that the transfer names: bring the wallet up to date")]
     WrongRoot,
-    /// The same nullifier twice in one transfer.
+    /// A transfer has the same nullifier twice.
     #[error("both spent notes are the same one")]
     SameNullifier,
-    /// A witness that breaks the circuit's rules.
+    /// The witness breaks the circuit's rules.
     #[error("the transfer breaks a rule of the circuit, so there is no proof of it")]
     Unsatisfied,
-    /// A proving key whose parts don't belong together.
+    /// The parts of a proving key don't belong together.
     #[error(
         "the proof doesn't hold under the chain's key: the proving key was changed, make it anew from the ceremony's file \
          with `zk ceremony finalize`"
     )]
     ProvingKey,
-    /// A memo that doesn't fit.
+    /// A memo doesn't fit.
     #[error("a memo has at most {max} bytes, this one has {got}")]
     MemoTooLong {
-        /// The longest.
+        /// The largest length.
         max: usize,
-        /// This one's length.
+        /// Length of this memo.
         got: usize,
     },
-    /// An address whose transmission key nobody can agree on a secret with.
+    /// The address' transmission key is one with which no secret can be agreed.
     #[error("the address's transmission key is of low order: nobody could read what is sent to it")]
     LowOrderKey,
-    /// The cipher refused, which it does for nothing shorter than 256 GiB.
+    /// The cipher refused, which it does only for 256 GiB and more.
     #[error("the cipher refused to encrypt a note: report this as a fault of the program")]
     Encryption,
-    /// Less value than is wanted.
+    /// There is less value than requested.
     #[error("there are {have} of this asset to spend, {wanted} are wanted")]
     NotEnough {
-        /// What all unspent notes are worth.
+        /// Value of all unspent notes.
         have: u128,
-        /// What is needed.
+        /// The value that is needed.
         wanted: u128,
     },
-    /// Enough value, in more than two notes.
+    /// There is enough value, but in more than two notes.
     #[error("no two notes are worth {wanted}: pay yourself with the two largest first, which makes them one")]
     Scattered {
-        /// What is needed.
+        /// The value that is needed.
         wanted: u128,
     },
 }

@@ -1,4 +1,4 @@
-//! The field that notes and circuits live in, its one encoding, hashing into it, and randomness from 32 bytes.
+//! The field of notes and circuits, its encoding, hashing into it, and randomness from 32 bytes.
 
 use ark_bn254::Fr;
 use ark_ff::{BigInt, BigInteger};
@@ -9,37 +9,39 @@ use crate::encoding::scalar;
 use crate::refused::Part;
 use crate::{SCALAR_BYTES, encode_input};
 
-/// An element of BN254's scalar field: what the pool hashes, commits to and proves about.
+/// An element of BN254's scalar field, in which the pool hashes, commits and proves.
 pub type Element = Fr;
 
-/// The one encoding of `element`: 32 bytes, big-endian, as proofs' public inputs are written.
+/// Encodes an element: 32 bytes, big-endian, like the public inputs of proofs.
 pub fn element_bytes(element: &Element) -> [u8; SCALAR_BYTES] {
     encode_input(*element)
 }
 
-/// The element that `bytes` encode, if they are its one encoding: below the modulus.
+/// Decodes an element. Errors: the number is not below the modulus.
 pub fn element_from_bytes(bytes: &[u8; SCALAR_BYTES]) -> Result<Element, ShieldedError> {
     scalar(bytes, Part::Input(0)).map_err(|_| ShieldedError::NotAnElement)
 }
 
-/// 64 bytes as a big-endian number, modulo the field's order: off uniform by less than 2⁻²⁵⁰.
+/// Reduces 64 bytes, as a big-endian number, modulo the field's order. The result differs from uniform by less than
+/// 2⁻²⁵⁰.
 fn reduce(bytes: &[u8; 64]) -> Element {
     bytes.chunks_exact(16).fold(Fr::from(0u64), |high, chunk| {
         let part = chunk.iter().fold(0u128, |value, byte| value << 8 | u128::from(*byte));
-        // 2¹²⁸ = (2¹²⁸ − 1) + 1
+        // Here 2¹²⁸ = (2¹²⁸ − 1) + 1.
         high * (Fr::from(u128::MAX) + Fr::from(1u64)) + Fr::from(part)
     })
 }
 
-/// A domain's hash of `parts`, which the caller keeps unambiguous (fixed sizes, or one last part), as an element.
+/// Returns a domain's hash of `parts` as an element. The caller keeps the parts unambiguous (fixed sizes, or one last
+/// part).
 pub(super) fn hash_to_element(domain: &[u8], parts: &[&[u8]]) -> Element {
     Stream::new(domain, parts).element()
 }
 
-/// Bytes of a domain's hash of `parts`: as many as are asked for.
+/// A stream of bytes of a domain's hash of `parts`, as long as needed.
 ///
-/// It serves where randomness is needed, too: a seed from the caller and whatever the randomness is used for go in, so
-/// that one seed by mistake used for two things still gives two streams.
+/// It is also used for randomness. A seed from the caller is hashed with the data that the randomness is used for, so
+/// that one seed used twice by mistake still gives two streams.
 #[derive(ZeroizeOnDrop)]
 pub(crate) struct Stream {
     output: blake3::OutputReader,
@@ -71,7 +73,7 @@ impl Stream {
     }
 }
 
-// What arkworks' key generation draws from.
+// Arkworks' key generation draws from this.
 impl ark_std::rand::RngCore for Stream {
     fn next_u32(&mut self) -> u32 {
         u32::from_le_bytes(self.bytes())
@@ -91,7 +93,7 @@ impl ark_std::rand::RngCore for Stream {
     }
 }
 
-/// The lowest `count` bits of `value`, lowest first.
+/// Returns the lowest `count` bits of `value`, lowest first.
 pub(crate) fn bits(value: u64, count: usize) -> impl Iterator<Item = bool> {
     BigInt::<1>::from(value).to_bits_le().into_iter().take(count)
 }

@@ -1,4 +1,4 @@
-//! Keys of the pool: one seed makes a spending key, a viewing key for all that it does, one for what comes in, and an
+//! Keys of the pool: from one seed a spending key, a viewing key for everything, one for incoming value, and an
 //! address.
 //!
 //! ```text
@@ -7,8 +7,8 @@
 //!               ─► incoming secret ─► public ┴─► address
 //!               ─► outgoing key
 //! ```
-//! As in Zcash's Sapling, each right is a key of its own: spending needs the authority, seeing spends the nullifier key,
-//! seeing what came in the incoming secret, seeing what went out the outgoing key.
+//! As in Zcash's Sapling, each right has its own key: spending needs the authority, seeing spends the nullifier key,
+//! seeing incoming value the incoming secret, and seeing outgoing value the outgoing key.
 
 use bech32::{Bech32m, Hrp};
 use std::fmt;
@@ -25,27 +25,27 @@ const NULLIFY: &[u8] = b"rustorium/shielded-nullifier-key/v1\0";
 const INCOMING: &[u8] = b"rustorium/shielded-incoming-key/v1\0";
 const OUTGOING: &[u8] = b"rustorium/shielded-outgoing-key/v1\0";
 
-/// What an address's text begins with.
+/// Prefix of an address in text form.
 const ADDRESS_PREFIX: Hrp = Hrp::parse_unchecked("rsz");
-/// What an incoming viewing key's text begins with.
+/// Prefix of an incoming viewing key in text form.
 const INCOMING_PREFIX: Hrp = Hrp::parse_unchecked("rszin");
-/// What a full viewing key's text begins with.
+/// Prefix of a full viewing key in text form.
 const FULL_PREFIX: Hrp = Hrp::parse_unchecked("rszall");
 
 /// Bytes of an encoded address.
 pub const ADDRESS_BYTES: usize = 64;
 
-/// Where value is sent to: whose notes are made, and the key that they are encrypted to.
+/// An address that value is sent to: the owner of the notes, and the key to which they are encrypted.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Address {
-    /// Who will own the note.
+    /// The owner of the note.
     pub owner: Owner,
     /// X25519 public key of the receiver.
     pub transmission: [u8; 32],
 }
 
 impl Address {
-    /// Its one encoding: owner, then transmission key.
+    /// Encodes the address: owner, then transmission key.
     pub fn to_bytes(&self) -> [u8; ADDRESS_BYTES] {
         let mut out = [0; ADDRESS_BYTES];
         out[..32].copy_from_slice(&element_bytes(&self.owner.0));
@@ -53,7 +53,7 @@ impl Address {
         out
     }
 
-    /// The address that `bytes` encode. Of an X25519 key's several encodings only the one below 2²⁵⁵ − 19 is taken.
+    /// Decodes an address. An X25519 key has several encodings; only the one below 2²⁵⁵ − 19 is accepted.
     pub fn from_bytes(bytes: &[u8; ADDRESS_BYTES]) -> Result<Self, ShieldedError> {
         let (owner, transmission) = split(bytes);
         if !is_below_25519(&transmission) {
@@ -62,7 +62,7 @@ impl Address {
         Ok(Self { owner: Owner(element_from_bytes(&owner)?), transmission })
     }
 
-    /// The address that a text names, its checksum checked.
+    /// Parses an address in text form, and checks its checksum.
     pub fn parse(text: &str) -> Result<Self, ShieldedError> {
         let bytes = decode::<ADDRESS_BYTES>(ADDRESS_PREFIX, text)
             .ok_or(ShieldedError::Address("it must be 64 bytes in bech32m that begin with rsz1"))?;
@@ -83,7 +83,7 @@ fn split(bytes: &[u8; 64]) -> ([u8; 32], [u8; 32]) {
     (low, high)
 }
 
-/// Whether a little-endian number is below 2²⁵⁵ − 19.
+/// Tells if a little-endian number is below 2²⁵⁵ − 19.
 pub(super) fn is_below_25519(bytes: &[u8; 32]) -> bool {
     let top_is_full = bytes[31] == 0x7f && bytes[1..31].iter().all(|byte| *byte == 0xff);
     bytes[31] < 0x80 && !(top_is_full && bytes[0] >= 0xed)
@@ -96,7 +96,7 @@ fn decode<const N: usize>(prefix: Hrp, text: &str) -> Option<[u8; N]> {
     if canonical { bytes.as_slice().try_into().ok() } else { None }
 }
 
-/// Sees what comes in, with memos. It sees no spend, and can't spend.
+/// A key that sees incoming value, with memos. It sees no spend, and can't spend.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct IncomingViewingKey {
     #[zeroize(skip)]
@@ -110,12 +110,12 @@ impl IncomingViewingKey {
         Self { address: Address { owner, transmission }, secret }
     }
 
-    /// The address that it watches.
+    /// Returns the address that it watches.
     pub fn address(&self) -> Address {
         self.address
     }
 
-    /// Its text, for whoever is to see what comes in.
+    /// Returns the key as text, for a person who may see incoming value.
     pub fn reveal(&self) -> Result<Zeroizing<String>, ShieldedError> {
         let mut bytes = Zeroizing::new([0; 2 * 32]);
         bytes[..32].copy_from_slice(&element_bytes(&self.address.owner.0));
@@ -123,7 +123,7 @@ impl IncomingViewingKey {
         encode_key(INCOMING_PREFIX, bytes.as_slice())
     }
 
-    /// The key that a text holds.
+    /// Parses a key in text form.
     pub fn parse(text: &str) -> Result<Self, ShieldedError> {
         let bytes = decode::<64>(INCOMING_PREFIX, text)
             .ok_or(ShieldedError::ViewingKey("it must be 64 bytes in bech32m that begin with rszin1"))?;
@@ -133,7 +133,7 @@ impl IncomingViewingKey {
     }
 }
 
-/// Sees all that an account does: what comes in, what was spent, what went out to whom. It can't spend.
+/// A key that sees everything of an account: incoming value, spends, and outgoing value with receivers. It can't spend.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct FullViewingKey {
     pub(super) incoming: IncomingViewingKey,
@@ -142,22 +142,22 @@ pub struct FullViewingKey {
 }
 
 impl FullViewingKey {
-    /// The address that it watches.
+    /// Returns the address that it watches.
     pub fn address(&self) -> Address {
         self.incoming.address()
     }
 
-    /// The part that sees only what comes in.
+    /// Returns the part that sees only incoming value.
     pub fn incoming(&self) -> &IncomingViewingKey {
         &self.incoming
     }
 
-    /// What makes its notes' nullifiers.
+    /// Returns the key that makes its notes' nullifiers.
     pub fn nullifier_key(&self) -> &NullifierKey {
         &self.nullifier_key
     }
 
-    /// Its text, for an auditor.
+    /// Returns the key as text, for an auditor.
     pub fn reveal(&self) -> Result<Zeroizing<String>, ShieldedError> {
         let mut bytes = Zeroizing::new([0; 4 * 32]);
         let owner = element_bytes(&self.incoming.address.owner.0);
@@ -169,7 +169,7 @@ impl FullViewingKey {
         encode_key(FULL_PREFIX, bytes.as_slice())
     }
 
-    /// The key that a text holds.
+    /// Parses a key in text form.
     pub fn parse(text: &str) -> Result<Self, ShieldedError> {
         let bytes = decode::<128>(FULL_PREFIX, text)
             .ok_or(ShieldedError::ViewingKey("it must be 128 bytes in bech32m that begin with rszall1"))?;
@@ -188,7 +188,7 @@ fn encode_key(prefix: Hrp, bytes: &[u8]) -> Result<Zeroizing<String>, ShieldedEr
     Ok(Zeroizing::new(text))
 }
 
-/// Spends, and sees everything.
+/// A key that spends, and sees everything.
 #[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct SpendingKey {
     pub(super) authority: SpendAuthority,
@@ -196,7 +196,7 @@ pub struct SpendingKey {
 }
 
 impl SpendingKey {
-    /// The key of an account's number under a seed, which must be 32 random bytes.
+    /// Derives the key of an account's number from a seed, which must be 32 random bytes.
     pub fn derive(seed: &[u8; 32], account: u32) -> Self {
         let account = account.to_le_bytes();
         let stream = |domain: &[u8]| Stream::new(domain, &[seed, &account]);
@@ -207,12 +207,12 @@ impl SpendingKey {
         Self { authority, viewing: FullViewingKey { incoming, nullifier_key, outgoing: stream(OUTGOING).bytes() } }
     }
 
-    /// Where it receives.
+    /// Returns the address at which it receives.
     pub fn address(&self) -> Address {
         self.viewing.address()
     }
 
-    /// The part that sees everything and spends nothing.
+    /// Returns the part that sees everything and spends nothing.
     pub fn viewing(&self) -> &FullViewingKey {
         &self.viewing
     }

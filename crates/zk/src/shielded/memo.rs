@@ -1,8 +1,8 @@
-//! What goes with a transfer's two new notes, encrypted: to the receivers, and to the sender's own outgoing key.
+//! The encrypted data of a transfer's two new notes: for the receivers, and for the sender's own outgoing key.
 //!
-//! One X25519 key of the moment serves both notes, so a wallet that looks for its own makes one agreement a transfer.
-//! Each note has its own key: BLAKE3 over the shared secret, both public keys and the note's number. A key encrypts once,
-//! so the nonce is 0.
+//! Both notes use one ephemeral X25519 key, so a wallet that searches for its own makes one agreement a transfer. Each
+//! note has its own key: BLAKE3 over the shared secret, both public keys and the note's number. A key encrypts only
+//! once, so the nonce is 0.
 
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};
@@ -18,7 +18,7 @@ const EPHEMERAL: &[u8] = b"rustorium/shielded-ephemeral/v1\0";
 const NOTE_KEY: &[u8] = b"rustorium/shielded-note-key/v1\0";
 const OUTGOING_KEY: &[u8] = b"rustorium/shielded-outgoing-cipher/v1\0";
 
-/// Bytes of a memo: as many as a payment's remittance line has characters.
+/// Bytes of a memo: the number of characters in a payment's remittance line.
 pub const MEMO_BYTES: usize = 140;
 
 const TAG_BYTES: usize = 16;
@@ -28,10 +28,10 @@ const OUTGOING_PLAIN: usize = 32 + 2 * ADDRESS_BYTES;
 /// Bytes of an encrypted note.
 pub const NOTE_BYTES: usize = NOTE_PLAIN + TAG_BYTES;
 
-/// Bytes of what is encrypted to the sender.
+/// Bytes that are encrypted to the sender.
 pub const OUTGOING_BYTES: usize = OUTGOING_PLAIN + TAG_BYTES;
 
-/// Bytes of all of it.
+/// Bytes of the whole encrypted part.
 pub const SEALED_BYTES: usize = 32 + 2 * NOTE_BYTES + OUTGOING_BYTES;
 
 /// A message to a note's receiver, padded with zeros to one length.
@@ -39,12 +39,12 @@ pub const SEALED_BYTES: usize = 32 + 2 * NOTE_BYTES + OUTGOING_BYTES;
 pub struct Memo([u8; MEMO_BYTES]);
 
 impl Memo {
-    /// No message.
+    /// Returns an empty message.
     pub fn empty() -> Self {
         Self([0; MEMO_BYTES])
     }
 
-    /// A message of at most [`MEMO_BYTES`] bytes.
+    /// Creates a message of at most [`MEMO_BYTES`] bytes.
     pub fn new(message: &[u8]) -> Result<Self, ShieldedError> {
         let mut memo = Self::empty();
         let room = memo.0.get_mut(..message.len());
@@ -60,14 +60,14 @@ impl Memo {
         &self.0
     }
 
-    /// The message, without the zeros behind it.
+    /// Returns the message, without the zeros behind it.
     pub fn message(&self) -> &[u8] {
         let end = self.0.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         &self.0[..end]
     }
 }
 
-/// A note on its way: for whom it is, and the message with it.
+/// A note to be sent, with its receiver and message.
 #[derive(Clone)]
 pub(super) struct Parcel {
     pub(super) to: Address,
@@ -78,34 +78,34 @@ pub(super) struct Parcel {
 /// The encrypted part of a transfer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Sealed {
-    /// X25519 public key of the moment.
+    /// Ephemeral X25519 public key.
     pub ephemeral: [u8; 32],
-    /// The two notes, each for its receiver.
+    /// The two notes, each encrypted for its receiver.
     pub notes: [[u8; NOTE_BYTES]; 2],
-    /// How the sender, or its auditor, opens both.
+    /// Data with which the sender, or its auditor, opens both.
     pub outgoing: [u8; OUTGOING_BYTES],
 }
 
-/// A note that was decrypted and is the one that the commitment stands for.
+/// A note that was decrypted and that matches its commitment.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Opened {
     /// The note.
     pub note: Note,
-    /// The message with it.
+    /// The note's message.
     pub memo: Memo,
 }
 
-/// A note that was sent, and where to.
+/// A note that was sent, with its receiver.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sent {
     /// The receiver.
     pub to: Address,
-    /// What it got.
+    /// The note that the receiver got.
     pub opened: Opened,
 }
 
 impl Sealed {
-    /// Its one encoding: the fields in order.
+    /// Encodes the fields in order.
     pub fn to_bytes(&self) -> [u8; SEALED_BYTES] {
         let mut out = [0; SEALED_BYTES];
         let parts = [self.ephemeral.as_slice(), &self.notes[0], &self.notes[1], &self.outgoing];
@@ -118,7 +118,7 @@ impl Sealed {
         out
     }
 
-    /// What `bytes` encode. Any bytes do: what nobody can decrypt is nobody's.
+    /// Decodes the fields. Any bytes are valid: notes that nobody can decrypt belong to nobody.
     pub fn from_bytes(bytes: &[u8; SEALED_BYTES]) -> Self {
         let mut sealed = Self { ephemeral: [0; 32], notes: [[0; NOTE_BYTES]; 2], outgoing: [0; OUTGOING_BYTES] };
         let [first, second] = &mut sealed.notes;
@@ -132,9 +132,10 @@ impl Sealed {
         sealed
     }
 
-    /// Encrypts two notes to their receivers, and the way to open both to `outgoing`.
+    /// Encrypts two notes to their receivers, and the data that opens both to `outgoing`.
     ///
-    /// The key of the moment is a hash of `entropy` and all that is encrypted, so the same key never encrypts two things.
+    /// The ephemeral key is a hash of `entropy` and everything that is encrypted, so the same key never encrypts two
+    /// messages.
     pub(super) fn new(parcels: &[Parcel; 2], outgoing: &[u8; 32], entropy: &[u8; 32]) -> Result<Self, ShieldedError> {
         let plain = [note_plain(&parcels[0]), note_plain(&parcels[1])];
         let addresses = [parcels[0].to.to_bytes(), parcels[1].to.to_bytes()];
@@ -169,13 +170,13 @@ fn note_plain(parcel: &Parcel) -> Zeroizing<[u8; NOTE_PLAIN]> {
     plain
 }
 
-/// The secret that both sides share, unless the other side's key is of low order.
+/// Returns the secret that both sides share; `None` if the other side's key is of low order.
 fn agree(own: &StaticSecret, other: &[u8; 32]) -> Option<SharedSecret> {
     let shared = own.diffie_hellman(&PublicKey::from(*other));
     shared.was_contributory().then_some(shared)
 }
 
-/// The key of note `number`.
+/// Derives the key of note `number`.
 fn note_key(
     shared: &SharedSecret,
     ephemeral: &[u8; 32],
@@ -221,7 +222,7 @@ fn decrypt<const P: usize, const C: usize>(
     Some(plain)
 }
 
-/// The note in a ciphertext, if it opens and is what the commitment stands for.
+/// Returns the note in a ciphertext, if it opens and matches the commitment.
 fn open_note(key: &[u8; 32], to: &Address, commitment: &Commitment, sealed: &[u8; NOTE_BYTES]) -> Option<Opened> {
     let plain = decrypt::<NOTE_PLAIN, NOTE_BYTES>(key, &commitment.to_bytes(), sealed)?;
     let (value, rest) = plain.split_first_chunk()?;
@@ -238,7 +239,7 @@ fn open_note(key: &[u8; 32], to: &Address, commitment: &Commitment, sealed: &[u8
 }
 
 impl IncomingViewingKey {
-    /// Which of a transfer's two new notes are this key's. One agreement decides about both.
+    /// Opens those of a transfer's two new notes that belong to this key. One key agreement is enough for both.
     pub fn open(&self, commitments: &[Commitment; 2], sealed: &Sealed) -> [Option<Opened>; 2] {
         let to = self.address();
         let shared = agree(&StaticSecret::from(self.secret), &sealed.ephemeral);
@@ -250,7 +251,7 @@ impl IncomingViewingKey {
 }
 
 impl FullViewingKey {
-    /// Both notes of a transfer that this key's owner sent, change and empty ones among them.
+    /// Opens both notes of a transfer that this key's owner sent, including change and empty ones.
     pub fn open_sent(&self, commitments: &[Commitment; 2], sealed: &Sealed) -> Option<[Sent; 2]> {
         let key = outgoing_key(&self.outgoing, &sealed.ephemeral, commitments);
         let way = decrypt::<OUTGOING_PLAIN, OUTGOING_BYTES>(&key, &[], &sealed.outgoing)?;
@@ -279,7 +280,7 @@ mod tests {
     use crate::shielded::field::Element;
     use crate::shielded::keys::SpendingKey;
 
-    /// A note's ciphertext as a cheat would make it: of other contents than the commitment stands for.
+    /// Makes a note's ciphertext as a cheater would: its contents don't match the commitment.
     #[test]
     fn a_note_that_is_not_the_commitments_is_nobodys() {
         let key = SpendingKey::derive(&[1; 32], 0);

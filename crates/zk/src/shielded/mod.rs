@@ -1,8 +1,9 @@
-//! Shielded value: notes whose owner, asset and amount nobody sees, moved by proofs (docs/spec/shielded.md).
+//! Shielded value: notes with hidden owner, asset and amount, moved by proofs (docs/spec/shielded.md).
 //!
-//! *Invariants:* knows nothing of transactions and accounts: what a proof is bound to comes as bytes; randomness comes
-//! from the caller, 32 bytes at a time, and is hashed with what it is used for; secrets are wiped when they are dropped;
-//! value enters the tree by the circuit alone, whose public value the ledger takes from and gives to accounts.
+//! *Invariants:* knows nothing of transactions and accounts: the data that a proof is bound to comes as bytes;
+//! randomness comes from the caller, 32 bytes at a time, and is hashed with the data that it is used for; secrets are
+//! wiped when they are dropped; value enters the tree only through the circuit, and the ledger takes its public value
+//! from accounts and gives it to accounts.
 
 pub mod circuit;
 pub mod error;

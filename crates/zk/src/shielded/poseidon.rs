@@ -1,9 +1,9 @@
 //! Poseidon over BN254's scalar field with circom's parameters, written once for numbers and for wires of a circuit.
 //!
 //! The constants are light-poseidon's (circomlib's, made by the authors' script). They are rewritten once into the
-//! equivalent form with sparse matrices in the partial rounds (Grassi and others 2021, appendix B), which costs fewer than
-//! half the multiplications. The capacity starts at the hash's domain: what circomlib calls `PoseidonEx` with that
-//! `initialState`, and plain `Poseidon` where it is 0.
+//! equivalent form with sparse matrices in the partial rounds (Grassi and others 2021, appendix B), which costs fewer
+//! than half the multiplications. The capacity starts at the hash's domain. circomlib calls this `PoseidonEx` with that
+//! `initialState`, and plain `Poseidon` if it is 0.
 
 use std::convert::Infallible;
 use std::sync::LazyLock;
@@ -14,7 +14,7 @@ use light_poseidon::parameters::bn254_x5;
 
 use super::field::Element;
 
-/// What a hash is made for: the first element of Poseidon's state.
+/// The purpose of a hash: the first element of Poseidon's state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum HashDomain {
@@ -33,20 +33,20 @@ pub enum HashDomain {
 /// Full rounds before and after the partial ones.
 const HALF: usize = 4;
 
-/// Something that Poseidon can hash: a number, or a wire of a circuit that carries one.
+/// A value that Poseidon can hash: a number, or a wire of a circuit that carries one.
 pub trait Word: Clone {
-    /// Why a product couldn't be made.
+    /// Reason why a product couldn't be made.
     type Error;
 
-    /// A constant.
+    /// Returns a constant.
     fn constant(value: Element) -> Self;
     /// Adds a constant.
     fn add_constant(&mut self, value: &Element);
-    /// Adds `factor` times another.
+    /// Adds `factor` times another value.
     fn add_scaled(&mut self, factor: &Element, other: &Self);
-    /// The sum of each word times its factor.
+    /// Returns the sum of each word times its factor.
     fn dot<const T: usize>(factors: &[Element; T], words: &[Self; T]) -> Self;
-    /// The S-box.
+    /// Applies the S-box.
     fn power_5(&self) -> Result<Self, Self::Error>;
 }
 
@@ -87,13 +87,13 @@ struct Partial<const T: usize> {
 pub struct Permutation<const T: usize> {
     full_constants: [[Element; T]; 2 * HALF],
     mds: Matrix<T>,
-    /// What ends the last full round before the partial ones: the dense rest of all their matrices.
+    /// The matrix that ends the last full round before the partial ones: the dense rest of all their matrices.
     into_partial: Matrix<T>,
     partial: Vec<Partial<T>>,
 }
 
 impl<const T: usize> Permutation<T> {
-    /// The state behind all rounds.
+    /// Returns the state after all rounds.
     pub fn apply<W: Word>(&self, mut state: [W; T]) -> Result<[W; T], W::Error> {
         for (round, constants) in self.full_constants[..HALF].iter().enumerate() {
             let matrix = if round + 1 == HALF { &self.into_partial } else { &self.mds };
@@ -115,7 +115,7 @@ impl<const T: usize> Permutation<T> {
         Ok(state)
     }
 
-    /// The permutation with circom's constants: `T` from 2 to 13.
+    /// Returns the permutation with circom's constants: `T` from 2 to 13.
     pub fn published() -> Self {
         const { assert!(T >= 2 && T <= 13) };
         let Ok(parameters) = bn254_x5::get_poseidon_parameters::<Fr>(T as u8) else {
@@ -124,7 +124,7 @@ impl<const T: usize> Permutation<T> {
         Self::new(&parameters.ark, &parameters.mds)
     }
 
-    /// From the published round constants (`T` a round) and the MDS matrix.
+    /// Creates a permutation from the published round constants (`T` a round) and the MDS matrix.
     fn new(constants: &[Element], mds: &[Vec<Element>]) -> Self {
         let mds: Matrix<T> = std::array::from_fn(|row| std::array::from_fn(|column| mds[row][column]));
         let constants: Vec<[Element; T]> =
@@ -133,8 +133,8 @@ impl<const T: usize> Permutation<T> {
         let (before, rest) = constants.split_at(HALF);
         let (between, after) = rest.split_at(partial_rounds);
 
-        // A constant on a word that meets no S-box commutes with the round's S-box: it goes through the matrix into the
-        // next round, so that only the first word of each partial round keeps one.
+        // A constant on a word that meets no S-box commutes with the round's S-box. It can move through the matrix into
+        // the next round, so that only the first word of each partial round keeps one.
         let mut carried = [Fr::zero(); T];
         let mut firsts = Vec::with_capacity(partial_rounds);
         for round in between {
@@ -148,8 +148,8 @@ impl<const T: usize> Permutation<T> {
         full_constants[HALF..].copy_from_slice(after);
         full_constants[HALF] = std::array::from_fn(|at| after[0][at] + carried[at]);
 
-        // Last round first: matrix = sparse · block, where the block leaves the first word alone, so it commutes with
-        // the round's constant and S-box and joins the matrix before.
+        // Last round first: matrix = sparse · block, where the block leaves the first word unchanged, so it commutes
+        // with the round's constant and S-box and joins the previous matrix.
         let mut partial = Vec::with_capacity(partial_rounds);
         let mut matrix = mds;
         for constant in firsts.into_iter().rev() {
@@ -184,8 +184,8 @@ fn multiply<const T: usize>(left: &Matrix<T>, right: &Matrix<T>) -> Matrix<T> {
     })
 }
 
-/// `matrix` as sparse · block: the sparse one's first row and first column, and the block, whose first row and column
-/// are those of the identity.
+/// Splits `matrix` into sparse · block. Returns the sparse one's first row and first column, and the block, whose first
+/// row and column are those of the identity.
 fn factor<const T: usize>(matrix: &Matrix<T>) -> ([Element; T], [Element; T], Matrix<T>) {
     let mut block = *matrix;
     block[0] = std::array::from_fn(|at| if at == 0 { Fr::one() } else { Fr::zero() });
@@ -199,8 +199,8 @@ fn factor<const T: usize>(matrix: &Matrix<T>) -> ([Element; T], [Element; T], Ma
     (row, std::array::from_fn(|at| matrix[at][0]), block)
 }
 
-/// Gauss and Jordan. The minors of an MDS matrix are invertible; what isn't would come out as zeros, and no test vector
-/// would hold.
+/// Inverts a matrix by Gauss and Jordan. The minors of an MDS matrix are invertible. A matrix that isn't would give
+/// zeros, and no test vector would hold.
 fn invert<const T: usize>(matrix: &Matrix<T>) -> Matrix<T> {
     let mut left = *matrix;
     let mut right: Matrix<T> =
@@ -231,19 +231,19 @@ static OF_3: LazyLock<Permutation<3>> = LazyLock::new(Permutation::published);
 static OF_4: LazyLock<Permutation<4>> = LazyLock::new(Permutation::published);
 static OF_5: LazyLock<Permutation<5>> = LazyLock::new(Permutation::published);
 
-/// Poseidon of two words.
+/// Returns Poseidon of two words.
 pub fn hash_2<W: Word>(domain: HashDomain, [a, b]: [W; 2]) -> Result<W, W::Error> {
     let [out, ..] = OF_3.apply([start(domain), a, b])?;
     Ok(out)
 }
 
-/// Poseidon of three words.
+/// Returns Poseidon of three words.
 pub fn hash_3<W: Word>(domain: HashDomain, [a, b, c]: [W; 3]) -> Result<W, W::Error> {
     let [out, ..] = OF_4.apply([start(domain), a, b, c])?;
     Ok(out)
 }
 
-/// Poseidon of four words.
+/// Returns Poseidon of four words.
 pub fn hash_4<W: Word>(domain: HashDomain, [a, b, c, d]: [W; 4]) -> Result<W, W::Error> {
     let [out, ..] = OF_5.apply([start(domain), a, b, c, d])?;
     Ok(out)
@@ -253,7 +253,7 @@ fn start<W: Word>(domain: HashDomain) -> W {
     W::constant(Fr::from(domain as u8))
 }
 
-/// The node over four children.
+/// Returns the node over four children.
 pub fn hash_node(children: &[Element; 4]) -> Element {
     let Ok(node) = hash_4(HashDomain::Node, *children);
     node

@@ -19,7 +19,7 @@ use crate::{encode_key, encode_proof};
 
 type Groth = Groth16<Bn254, LibsnarkReduction>;
 
-/// What the keys of a devnet are made from: everybody knows it, so everybody can prove anything under them.
+/// The seed of a devnet's keys. Everybody knows it, so everybody can prove anything under them.
 const DEVNET: &[u8] = b"rustorium/shielded-devnet-setup: FOR TESTS ONLY, anyone can forge proofs under these keys\0";
 const SEEDED: &[u8] = b"rustorium/shielded-setup-of-a-seed: FOR TESTS ONLY\0";
 const PROVE: &[u8] = b"rustorium/shielded-prove/v1\0";
@@ -27,7 +27,7 @@ const PROVE: &[u8] = b"rustorium/shielded-prove/v1\0";
 /// The canonical bytes of the key that verifies a devnet's proofs.
 pub const DEVNET_VERIFYING_KEY: &[u8] = include_bytes!("devnet_verifying_key.bin");
 
-/// What whoever uses a devnet's keys must show.
+/// The warning that every user of a devnet's keys must see.
 pub const DEVNET_WARNING: &str = "these proving keys are for tests only: they come from a public seed, so anyone can \
      make value out of nothing in a shielded pool that trusts them";
 
@@ -40,12 +40,12 @@ pub struct Matrices {
 }
 
 impl Matrices {
-    /// Those of a transfer.
+    /// Returns the matrices of a transfer.
     pub fn of_transfer() -> Result<Self, SynthesisError> {
         Self::of_circuit(TransferCircuit::blank())
     }
 
-    /// Those of any circuit, whatever values it was given.
+    /// Returns the matrices of any circuit, whatever its values.
     pub fn of_circuit(circuit: impl ConstraintSynthesizer<Element>) -> Result<Self, SynthesisError> {
         let system = ConstraintSystem::new_ref();
         system.set_optimization_goal(OptimizationGoal::Constraints);
@@ -54,7 +54,7 @@ impl Matrices {
         Self::of(&system)
     }
 
-    /// Those of a system that a circuit was put into.
+    /// Returns the matrices of a system into which a circuit was put.
     pub fn of(system: &ConstraintSystemRef<Element>) -> Result<Self, SynthesisError> {
         system.finalize();
         let rows = system.to_matrices()?.remove(R1CS_PREDICATE_LABEL).unwrap_or_default();
@@ -66,34 +66,34 @@ impl Matrices {
         })
     }
 
-    /// How many constraints there are.
+    /// Returns the number of constraints.
     pub fn constraints(&self) -> usize {
         self.constraints
     }
 
-    /// How many variables the prover chooses.
+    /// Returns the number of variables that the prover chooses.
     pub fn witnesses(&self) -> usize {
         self.witnesses
     }
 
-    /// How many numbers the verifier gives, the constant 1 among them.
+    /// Returns the number of inputs that the verifier gives, including the constant 1.
     pub fn instances(&self) -> usize {
         self.instances
     }
 
-    /// How many entries are not 0, in all three.
+    /// Returns the number of nonzero entries, in all three matrices.
     pub fn entries(&self) -> usize {
         self.rows.iter().flatten().map(Vec::len).sum()
     }
 
-    /// A row's three linear combinations, as (coefficient, variable) each.
+    /// Returns a row's three linear combinations, each as (coefficient, variable) pairs.
     pub fn row(&self, constraint: usize) -> [&[(Element, usize)]; 3] {
         std::array::from_fn(|at| {
             self.rows.get(at).and_then(|matrix| matrix.get(constraint)).map_or(&[][..], Vec::as_slice)
         })
     }
 
-    /// The first constraint that an assignment breaks.
+    /// Returns the first constraint that an assignment breaks.
     pub fn broken(&self, assignment: &[Element]) -> Option<usize> {
         let sum = |terms: &[(Element, usize)]| {
             terms.iter().map(|(factor, at)| *factor * assignment.get(*at).copied().unwrap_or_default()).sum::<Fr>()
@@ -105,7 +105,7 @@ impl Matrices {
     }
 }
 
-/// The values of all variables in a circuit: the constant 1, public inputs, then what the prover chooses.
+/// Returns the values of all variables in a circuit: the constant 1, public inputs, then the prover's variables.
 pub fn assignment(circuit: impl ConstraintSynthesizer<Element>) -> Result<Zeroizing<Vec<Element>>, SynthesisError> {
     let system = ConstraintSystem::new_ref();
     system.set_mode(SynthesisMode::Prove { construct_matrices: false, generate_lc_assignments: false });
@@ -116,20 +116,20 @@ pub fn assignment(circuit: impl ConstraintSynthesizer<Element>) -> Result<Zeroiz
     Ok(Zeroizing::new([instance.as_slice(), &witness].concat()))
 }
 
-/// Proves transfers under one proving key.
+/// A prover with one proving key.
 pub struct Prover {
     key: ProvingKey<Bn254>,
     matrices: Matrices,
 }
 
 impl Prover {
-    /// A devnet's prover: the same on every machine, and FOR TESTS ONLY ([`DEVNET_WARNING`]).
+    /// Creates a devnet's prover: the same on every machine, and FOR TESTS ONLY ([`DEVNET_WARNING`]).
     pub fn insecure_devnet() -> Result<Self, SynthesisError> {
         Self::insecure(DEVNET, TransferCircuit::blank())
     }
 
-    /// A prover of transfers under keys of any seed, γ the generator as a ceremony has it: FOR TESTS ONLY, whoever knows the
-    /// seed can forge proofs.
+    /// Creates a prover of transfers with keys of any seed, with the generator as γ as in a ceremony: FOR TESTS ONLY,
+    /// anyone who knows the seed can forge proofs.
     pub fn insecure_of_seed(seed: &[u8; 32]) -> Result<Self, SynthesisError> {
         let mut random = Stream::new(SEEDED, &[seed]);
         let [alpha, beta, delta] = std::array::from_fn(|_| random.element());
@@ -140,7 +140,7 @@ impl Prover {
         Ok(Self { key, matrices: Matrices::of_circuit(circuit)? })
     }
 
-    /// A circuit's prover under keys from a seed that everybody knows: FOR TESTS ONLY.
+    /// Creates a circuit's prover with keys from a seed that everybody knows: FOR TESTS ONLY.
     pub(crate) fn insecure(
         seed: &[u8],
         circuit: impl ConstraintSynthesizer<Element> + Clone,
@@ -150,42 +150,42 @@ impl Prover {
         Ok(Self { key, matrices: Matrices::of_circuit(circuit)? })
     }
 
-    /// The prover of a circuit under a key that was made for it.
+    /// Creates the prover of a circuit with a key that was made for it.
     pub fn new(key: ProvingKey<Bn254>, matrices: Matrices) -> Self {
         Self { key, matrices }
     }
 
-    /// The circuit's constraints.
+    /// Returns the circuit's constraints.
     pub fn matrices(&self) -> &Matrices {
         &self.matrices
     }
 
-    /// The canonical bytes of the key that verifies its proofs.
+    /// Returns the canonical bytes of the key that verifies its proofs.
     pub fn verifying_key(&self) -> Vec<u8> {
         encode_key(&self.key.vk)
     }
 
-    /// The proving key.
+    /// Returns the proving key.
     pub fn proving_key(&self) -> &ProvingKey<Bn254> {
         &self.key
     }
 
-    /// All variables' values in a transfer that breaks no rule.
+    /// Returns the values of all variables of a transfer. Errors: the transfer breaks a rule.
     pub fn assignment(&self, transfer: &Prepared) -> Result<Zeroizing<Vec<Element>>, ShieldedError> {
         let circuit = TransferCircuit { public: transfer.statement.public_inputs(), witness: transfer.witness.clone() };
         let assignment = assignment(circuit).map_err(|_| ShieldedError::Unsatisfied)?;
         if self.matrices.broken(&assignment).is_some() { Err(ShieldedError::Unsatisfied) } else { Ok(assignment) }
     }
 
-    /// The canonical bytes of a proof of the transfer's statement.
+    /// Returns the canonical bytes of a proof of the transfer's statement.
     ///
-    /// `entropy` must be 32 fresh random bytes; the whole witness is hashed with it, so the blinding of two proofs never
-    /// is the same by mistake.
+    /// `entropy` must be 32 fresh random bytes. The whole witness is hashed with it, so two proofs never have the same
+    /// blinding by mistake.
     pub fn prove(&self, transfer: &Prepared, entropy: &[u8; 32]) -> Result<Vec<u8>, ShieldedError> {
         self.prove_checked(&self.assignment(transfer)?, entropy)
     }
 
-    /// The same of any circuit's assignment, which is checked against its constraints first.
+    /// Does the same for any circuit's assignment, which is first checked against the circuit's constraints.
     pub fn prove_assignment(&self, assignment: &[Element], entropy: &[u8; 32]) -> Result<Vec<u8>, ShieldedError> {
         let variables = self.matrices.instances + self.matrices.witnesses;
         if assignment.len() != variables || self.matrices.broken(assignment).is_some() {

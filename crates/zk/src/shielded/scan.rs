@@ -1,5 +1,5 @@
-//! A wallet's view of the pool: which notes are its own, where they lie in the tree, which of them are spent, and which
-//! to spend next.
+//! A wallet's view of the pool: its own notes, their places in the tree, which of them are spent, and which to spend
+//! next.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,14 @@ use super::transfer::{Flow, Payment, Plan, amounts};
 use super::tree::{Path, Root, Tree};
 use crate::SCALAR_BYTES;
 
-/// What the chain has of a transfer that a wallet looks at.
+/// The data of a transfer on the chain that a wallet examines.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Record {
-    /// What it spent.
+    /// Nullifiers of the spent notes.
     pub nullifiers: [Nullifier; 2],
-    /// What it appended to the tree.
+    /// Commitments that were appended to the tree.
     pub commitments: [Commitment; 2],
-    /// What is encrypted with it.
+    /// The encrypted part.
     pub sealed: Sealed,
 }
 
@@ -27,7 +27,7 @@ pub struct Record {
 pub const RECORD_BYTES: usize = 4 * SCALAR_BYTES + SEALED_BYTES;
 
 impl Record {
-    /// Its one encoding: nullifiers, commitments, what is encrypted.
+    /// Encodes the record: nullifiers, commitments, the encrypted part.
     pub fn to_bytes(&self) -> [u8; RECORD_BYTES] {
         let mut out = [0; RECORD_BYTES];
         let numbers = [self.nullifiers[0].0, self.nullifiers[1].0, self.commitments[0].0, self.commitments[1].0];
@@ -39,7 +39,7 @@ impl Record {
         out
     }
 
-    /// The record that `bytes` encode.
+    /// Decodes a record.
     pub fn from_bytes(bytes: &[u8; RECORD_BYTES]) -> Result<Self, ShieldedError> {
         let short = ShieldedError::NotAnElement;
         let (numbers, sealed) = bytes.split_last_chunk::<SEALED_BYTES>().ok_or(short)?;
@@ -52,21 +52,21 @@ impl Record {
     }
 }
 
-/// What a wallet looks with.
+/// The key with which a wallet examines transfers.
 #[derive(Clone, PartialEq, Eq)]
 pub enum ViewingKey {
-    /// Sees what comes in.
+    /// A key that sees incoming value.
     Incoming(IncomingViewingKey),
-    /// Sees everything.
+    /// A key that sees everything.
     Full(FullViewingKey),
 }
 
-/// What a key sees of one transfer.
+/// The parts of one transfer that a key sees.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Look {
-    /// The new notes that are its own.
+    /// The new notes that belong to the key.
     pub received: [Option<Opened>; 2],
-    /// Both new notes, when its owner sent them.
+    /// Both new notes, if the key's owner sent them.
     pub sent: Option<[Sent; 2]>,
 }
 
@@ -78,12 +78,12 @@ impl ViewingKey {
         }
     }
 
-    /// The address that it watches.
+    /// Returns the address that it watches.
     pub fn address(&self) -> Address {
         self.incoming().address()
     }
 
-    /// Looks at one transfer. It needs no order: transfers may be looked at on several threads.
+    /// Examines one transfer. The order doesn't matter: several threads may examine transfers.
     pub fn look(&self, record: &Record) -> Look {
         let sent = match self {
             Self::Incoming(_) => None,
@@ -93,23 +93,23 @@ impl ViewingKey {
     }
 }
 
-/// A note of the wallet's that isn't spent.
+/// An unspent note of the wallet.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Held {
-    /// The note and the message that came with it.
+    /// The note with its message.
     pub opened: Opened,
-    /// Its way to the root.
+    /// The note's path to the root.
     pub path: Path,
 }
 
-/// What happened to the wallet in some transfers.
+/// The changes of a wallet by some transfers.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Happened {
     /// New notes: the record's number, the leaf's position, the note.
     pub received: Vec<(usize, u32, Opened)>,
-    /// Notes that were spent: the record's number, the leaf's position, the note.
+    /// Spent notes: the record's number, the leaf's position, the note.
     pub spent: Vec<(usize, u32, Note)>,
-    /// What was sent: the record's number, both notes.
+    /// Sent notes: the record's number, both notes.
     pub sent: Vec<(usize, [Sent; 2])>,
 }
 
@@ -123,17 +123,17 @@ pub struct Wallet {
 }
 
 impl Wallet {
-    /// A wallet that has seen nothing of the pool yet.
+    /// Creates a wallet that has seen nothing of the pool yet.
     pub fn new(key: ViewingKey) -> Self {
         Self::since(key, Tree::default())
     }
 
-    /// A wallet whose key got nothing before `tree` was the pool's.
+    /// Creates a wallet whose key received nothing before the pool had this `tree`.
     pub fn since(key: ViewingKey, tree: Tree) -> Self {
         Self { key, tree, held: BTreeMap::new(), by_nullifier: BTreeMap::new() }
     }
 
-    /// The root that its notes' paths lead to.
+    /// Returns the root that its notes' paths lead to.
     pub fn root(&self) -> Root {
         self.tree.root()
     }
@@ -142,22 +142,22 @@ impl Wallet {
         &self.tree
     }
 
-    /// The address that it watches.
+    /// Returns the address that it watches.
     pub fn address(&self) -> Address {
         self.key.address()
     }
 
-    /// How many commitments it has seen: the next record's first position.
+    /// Returns the number of commitments that it has seen: the next record's first position.
     pub fn position(&self) -> u64 {
         self.tree.count()
     }
 
-    /// Its unspent notes by position. Without a full viewing key it can't know which are spent.
+    /// Returns its unspent notes by position. Without a full viewing key, it can't know which notes are spent.
     pub fn held(&self) -> &BTreeMap<u32, Held> {
         &self.held
     }
 
-    /// What its unspent notes of an asset are worth.
+    /// Returns the value of its unspent notes of an asset.
     pub fn balance(&self, asset: AssetTag) -> u128 {
         self.notes(asset).map(|held| u128::from(held.opened.note.value)).sum()
     }
@@ -166,15 +166,15 @@ impl Wallet {
         self.held.values().filter(move |held| held.opened.note.asset == asset)
     }
 
-    /// Takes in the next transfers, in the chain's order.
+    /// Scans the next transfers, in the chain's order.
     pub fn scan(&mut self, records: &[Record]) -> Result<Happened, ShieldedError> {
         let looks = records.iter().map(|record| self.key.look(record)).collect();
         self.take(records, looks)
     }
 
-    /// Takes in the next transfers, in the chain's order, with what its key saw of each.
+    /// Takes the next transfers, in the chain's order, with its key's view of each.
     ///
-    /// All of them go into the tree at once, so the root is that behind the last: give whole blocks.
+    /// All of them are added to the tree at once, so the root is the one after the last: pass whole blocks.
     pub fn take(&mut self, records: &[Record], looks: Vec<Look>) -> Result<Happened, ShieldedError> {
         let (wanted, free) = (2 * records.len() as u64, Tree::CAPACITY - self.tree.count());
         if wanted > free {
@@ -220,7 +220,8 @@ impl Wallet {
         self.held.remove(&position).map(|held| (position, held.opened.note))
     }
 
-    /// At most two notes of an asset that are worth `wanted` or more: one if one does, and as little too much as can be.
+    /// Selects at most two notes of an asset with a value of at least `wanted`: one if one suffices, with as little
+    /// surplus as possible.
     pub fn select(&self, asset: AssetTag, wanted: u128) -> Result<Vec<(Note, Path)>, ShieldedError> {
         let mut notes: Vec<&Held> = self.notes(asset).collect();
         notes.sort_by_key(|held| held.opened.note.value);
@@ -241,7 +242,7 @@ impl Wallet {
         Ok(chosen.into_iter().map(|at| (notes[at].opened.note.clone(), notes[at].path.clone())).collect())
     }
 
-    /// A plan that makes one note of the two largest of an asset (W4). None where there are fewer than two.
+    /// Returns a plan that makes one note of the two largest of an asset (W4); `None` if there are fewer than two.
     pub fn merge(&self, pool: Pool, asset: AssetTag) -> Result<Option<Plan>, ShieldedError> {
         let mut notes: Vec<&Held> = self.notes(asset).collect();
         notes.sort_by_key(|held| std::cmp::Reverse(held.opened.note.value));
@@ -253,7 +254,7 @@ impl Wallet {
         Ok(Some(Plan { pool, asset, root: self.root(), spends, payments, public: None }))
     }
 
-    /// A plan that pays `payment`, if any, and takes `public` in or out; what is left over comes back as change.
+    /// Returns a plan that pays `payment`, if any, and moves `public` in or out. The rest returns as change.
     pub fn plan(
         &self,
         pool: Pool,

@@ -1,4 +1,4 @@
-//! What a transfer's proof is about: the eight numbers that the verifier gives.
+//! The statement of a transfer's proof: the eight numbers that the verifier gives.
 
 use std::num::NonZeroU64;
 
@@ -8,13 +8,13 @@ use super::note::{AssetTag, Commitment, Nullifier};
 use super::tree::Root;
 use crate::{Claim, Key, Refused, encode_input};
 
-/// How many public inputs there are.
+/// Number of public inputs.
 pub const PUBLIC_INPUTS: usize = 8;
 
-/// Value that enters or leaves the pool in a transfer, for all to see.
+/// Value that publicly enters or leaves the pool in a transfer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PublicValue {
-    /// None: a transfer inside the pool, of an asset that nobody sees.
+    /// None: a transfer inside the pool, of a hidden asset.
     Hidden,
     /// Value that enters the pool.
     Shield(AssetTag, NonZeroU64),
@@ -23,7 +23,7 @@ pub enum PublicValue {
 }
 
 impl PublicValue {
-    /// What enters minus what leaves, as an element, and the asset: both 0 when nothing does.
+    /// Returns the entering minus the leaving value, as an element, and the asset; both 0 if there is none.
     fn elements(&self) -> [Element; 2] {
         match self {
             Self::Hidden => [Element::from(0u64), Element::from(0u64)],
@@ -33,7 +33,8 @@ impl PublicValue {
     }
 }
 
-/// A hash of all of a transaction that the circuit doesn't look into: it makes a proof worthless in any other one.
+/// A hash of all parts of a transaction that the circuit doesn't examine. It makes a proof worthless in any other
+/// transaction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Binding(pub Element);
 
@@ -48,7 +49,7 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// The statement of these parts. Refuses the same nullifier twice.
+    /// Creates the statement of these parts. Errors: the same nullifier twice.
     pub fn new(
         root: Root,
         nullifiers: [Nullifier; 2],
@@ -62,37 +63,37 @@ impl Statement {
         Ok(Self { root, nullifiers, commitments, public, binding })
     }
 
-    /// The root that the spent notes are below.
+    /// Returns the root that the spent notes are below.
     pub fn root(&self) -> Root {
         self.root
     }
 
-    /// What is spent by it: each must be new to the pool.
+    /// Returns the nullifiers of the spent notes. Each must be new to the pool.
     pub fn nullifiers(&self) -> &[Nullifier; 2] {
         &self.nullifiers
     }
 
-    /// What it appends to the tree, in order.
+    /// Returns the commitments to be appended to the tree, in order.
     pub fn commitments(&self) -> &[Commitment; 2] {
         &self.commitments
     }
 
-    /// What enters or leaves the pool.
+    /// Returns the value that enters or leaves the pool.
     pub fn public(&self) -> &PublicValue {
         &self.public
     }
 
-    /// The hash of the rest.
+    /// Returns the hash of the rest.
     pub fn binding(&self) -> Binding {
         self.binding
     }
 
-    /// The claim that a proof's canonical bytes hold for it, under the pool's key.
+    /// Returns the claim that a proof's canonical bytes prove this statement, under the pool's key.
     pub fn claim(&self, key: &Key, proof: &[u8]) -> Result<Claim, Refused> {
         Claim::new(key, proof, &self.public_inputs().map(encode_input))
     }
 
-    /// The public inputs, in the verifying key's order.
+    /// Returns the public inputs, in the verifying key's order.
     pub fn public_inputs(&self) -> [Element; PUBLIC_INPUTS] {
         let [value, asset] = self.public.elements();
         [

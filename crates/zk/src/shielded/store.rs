@@ -1,7 +1,8 @@
-//! A wallet as bytes, and sealed for its file (W6).
+//! A wallet as bytes, and as a sealed file (W6).
 //!
-//! A wallet's bytes show every note that it holds, so they leave memory only sealed: ChaCha20-Poly1305 under a key that is a
-//! hash of the wallet's secret and 32 fresh random bytes, which stand before it. A key seals once, so the nonce is 0.
+//! A wallet's bytes show every note that it holds, so they leave memory only sealed, by ChaCha20-Poly1305. The key is a
+//! hash of the wallet's secret and 32 fresh random bytes, which stand before the ciphertext. A key seals only once, so
+//! the nonce is 0.
 
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{ChaCha20Poly1305, Nonce};
@@ -18,16 +19,16 @@ const FILE: &[u8] = b"rustorium/shielded-wallet-file/v1\0";
 const SALT_BYTES: usize = 32;
 const TAG_BYTES: usize = 16;
 
-/// Bytes of a note that a wallet holds: position, value, asset tag, blinding, memo, path.
+/// Bytes of a note in a wallet: position, value, asset tag, blinding, memo, path.
 const HELD_BYTES: usize = 4 + 8 + 32 + 32 + MEMO_BYTES + PATH_BYTES;
 
 const SHORT: ShieldedError = ShieldedError::Wallet("they are too short");
 
 impl Wallet {
-    /// Its one encoding, without its key: the tree's frontier behind its length, then the notes that it holds by position.
+    /// Encodes the wallet without its key: the tree's frontier after its length, then its notes by position.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let tree = self.tree().to_bytes();
-        // Of the size that it will have, so that no copy of it is left behind.
+        // Allocate the final size at once, so that no copy is left behind.
         let mut out = Zeroizing::new(Vec::with_capacity(4 + tree.len() + self.held().len() * HELD_BYTES));
         out.extend_from_slice(&(tree.len() as u32).to_le_bytes());
         out.extend_from_slice(&tree);
@@ -43,7 +44,7 @@ impl Wallet {
         out
     }
 
-    /// The wallet of `key` that `bytes` encode.
+    /// Decodes the wallet of `key`.
     pub fn from_bytes(key: ViewingKey, bytes: &[u8]) -> Result<Self, ShieldedError> {
         let (length, rest) = bytes.split_first_chunk().ok_or(SHORT)?;
         let (tree, rest) = rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or(SHORT)?;
@@ -95,7 +96,7 @@ fn bound(pool: &Pool) -> [u8; 36] {
     out
 }
 
-/// Seals what a wallet keeps of a pool, for its file. `salt` must be 32 fresh random bytes.
+/// Seals a wallet's data about a pool, for its file. `salt` must be 32 fresh random bytes.
 pub fn seal_file(secret: &[u8], pool: &Pool, plain: &[u8], salt: &[u8; SALT_BYTES]) -> Result<Vec<u8>, ShieldedError> {
     let mut out = [salt.as_slice(), plain].concat();
     let body = &mut out[SALT_BYTES..];
@@ -104,7 +105,7 @@ pub fn seal_file(secret: &[u8], pool: &Pool, plain: &[u8], salt: &[u8; SALT_BYTE
     Ok(out)
 }
 
-/// What `seal_file` sealed; none where the secret or the pool is another one's, or the bytes were changed.
+/// Opens data that `seal_file` sealed; `None` if the secret or the pool is another one, or the bytes were changed.
 pub fn open_file(secret: &[u8], pool: &Pool, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let (salt, rest) = sealed.split_first_chunk::<SALT_BYTES>()?;
     let (body, tag) = rest.split_last_chunk::<TAG_BYTES>()?;

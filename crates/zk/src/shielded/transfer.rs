@@ -1,4 +1,4 @@
-//! From what an owner wants to what a prover proves: padding to two and two, the order, encryption and binding.
+//! Preparation of a transfer from an owner's plan: padding to two and two notes, order, encryption and binding.
 
 use std::num::NonZeroU64;
 
@@ -19,26 +19,26 @@ const BUILD: &[u8] = b"rustorium/shielded-build/v1\0";
 /// A payment in a transfer.
 #[derive(Clone)]
 pub struct Payment {
-    /// To whom.
+    /// The receiver.
     pub to: Address,
-    /// How much.
+    /// The amount.
     pub value: u64,
-    /// The message with it.
+    /// The message.
     pub memo: Memo,
 }
 
-/// What an owner wants: at most two notes spent and at most two made, of one asset.
+/// An owner's plan: at most two notes to spend and at most two to make, of one asset.
 #[derive(Clone)]
 pub struct Plan {
-    /// Where.
+    /// The pool.
     pub pool: Pool,
-    /// Of what.
+    /// The asset.
     pub asset: AssetTag,
     /// The root that the paths lead to.
     pub root: Root,
-    /// The notes that are spent, each with its path.
+    /// The notes to spend, each with its path.
     pub spends: Vec<(Note, Path)>,
-    /// The notes that are made, change included.
+    /// The notes to make, including change.
     pub payments: Vec<Payment>,
     /// Value that enters or leaves the pool.
     pub public: Option<Flow>,
@@ -47,34 +47,34 @@ pub struct Plan {
 /// A direction and an amount of the plan's asset.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Flow {
-    /// It enters the pool.
+    /// Value that enters the pool.
     In(NonZeroU64),
-    /// It leaves the pool.
+    /// Value that leaves the pool.
     Out(NonZeroU64),
 }
 
-/// A transfer that lacks its proof only.
+/// A transfer that only lacks its proof.
 #[derive(Clone)]
 pub struct Prepared {
-    /// What is to be proved.
+    /// The statement to be proved.
     pub statement: Statement,
-    /// What is sent with it.
+    /// The encrypted part.
     pub sealed: Sealed,
-    /// What only the prover knows.
+    /// The values that only the prover knows.
     pub witness: Witness,
 }
 
-/// The binding hash of a transfer in `pool`: of what is encrypted, and of `context`, the canonical bytes of all else
-/// that the transfer must not be torn from.
+/// Returns the binding hash of a transfer in `pool`: of the encrypted part, and of `context`, the canonical bytes of
+/// everything else that the transfer must not be separated from.
 pub fn binding(pool: &Pool, sealed: &Sealed, context: &[u8]) -> Binding {
     let parts = [&pool.chain.0[..], &pool.number.to_le_bytes(), &sealed.to_bytes(), context];
     Binding(hash_to_element(BINDING, &parts))
 }
 
-/// Makes the plan a transfer that lacks its proof only.
+/// Turns the plan into a transfer that only lacks its proof.
 ///
-/// `entropy` must be 32 fresh random bytes. Key, plan and context are hashed with it, so bytes that by mistake serve
-/// twice still blind two transfers differently.
+/// `entropy` must be 32 fresh random bytes. Key, plan and context are hashed with it, so even bytes that are used twice
+/// by mistake blind two transfers differently.
 pub fn prepare(key: &SpendingKey, plan: &Plan, context: &[u8], entropy: &[u8; 32]) -> Result<Prepared, ShieldedError> {
     if plan.spends.len() > 2 || plan.payments.len() > 2 {
         return Err(ShieldedError::TooManyNotes);
@@ -91,7 +91,7 @@ pub fn prepare(key: &SpendingKey, plan: &Plan, context: &[u8], entropy: &[u8; 32
             Note { asset: plan.asset, value: payment.value, owner: payment.to.owner, blinding: random.element() };
         *place = Parcel { to: payment.to, note, memo: payment.memo.clone() };
     }
-    // Which place is the change's, or the dummy's, says nothing.
+    // The place of the change, or of the dummy, must reveal nothing.
     let [coin] = random.bytes::<1>();
     if coin & 1 == 1 {
         spends.swap(0, 1);
@@ -118,7 +118,7 @@ pub fn prepare(key: &SpendingKey, plan: &Plan, context: &[u8], entropy: &[u8; 32
     Ok(Prepared { statement, sealed, witness: Witness { asset: plan.asset, spends, outputs } })
 }
 
-/// What enters, and what leaves.
+/// Returns the entering and the leaving value.
 pub(super) fn amounts(public: Option<Flow>) -> (u64, u64) {
     match public {
         None => (0, 0),
@@ -127,7 +127,7 @@ pub(super) fn amounts(public: Option<Flow>) -> (u64, u64) {
     }
 }
 
-/// What goes in must come out.
+/// Checks that the value that goes in equals the value that comes out.
 fn check_balance(plan: &Plan) -> Result<(), ShieldedError> {
     let (enters, leaves) = amounts(plan.public);
     let sum = |values: &mut dyn Iterator<Item = u64>| values.map(u128::from).sum::<u128>();
@@ -180,7 +180,7 @@ fn nullifier(spend: &Spend, asset: AssetTag) -> Nullifier {
     spend.note(asset).nullifier(&spend.nullifier_key, spend.path.position())
 }
 
-/// A note of value 0 for nobody: neither its owner's keys nor its receiver's secret are kept.
+/// Returns a note of value 0 for nobody: neither its owner's keys nor its receiver's secret are kept.
 fn dummy_parcel(asset: AssetTag, random: &mut Stream) -> Parcel {
     let secret = StaticSecret::from(random.bytes::<32>());
     let to = Address { owner: Owner(random.element()), transmission: PublicKey::from(&secret).to_bytes() };

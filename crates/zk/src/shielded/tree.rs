@@ -1,7 +1,7 @@
-//! The tree of all commitments: four children a node, 16 levels, 2³² leaves, appended to a batch at a time.
+//! The tree of all commitments: four children a node, 16 levels, 2³² leaves, appended in batches.
 //!
-//! Only the frontier is kept: of each level the complete nodes that still lack a parent, three at most. A path that a
-//! wallet follows ([`Path`]) is kept up to date by the same pass that appends.
+//! Only the frontier is kept: of each level the complete nodes without a parent yet, at most three. The same pass that
+//! appends also updates the paths that a wallet follows ([`Path`]).
 
 use std::collections::VecDeque;
 use std::sync::LazyLock;
@@ -15,29 +15,28 @@ use crate::SCALAR_BYTES;
 /// Children of a node.
 pub const ARITY: usize = 4;
 
-/// Levels between a leaf and the root: 4¹⁶ = 2³² leaves, of which the last is never used, so that no tree is full and
-/// the frontier says everything.
+/// Levels between a leaf and the root: 4¹⁶ = 2³² leaves. The last leaf is never used, so that no tree is full and the
+/// frontier describes it completely.
 pub const LEVELS: usize = 16;
 
-/// How many roots a proof may be about: the newest ones.
+/// Number of newest roots that a proof may refer to.
 pub const ROOTS_KEPT: usize = 1024;
 
 /// Bytes of a path.
 pub const PATH_BYTES: usize = LEVELS * (ARITY - 1) * SCALAR_BYTES;
 
-/// A root of the tree: what a proof says that its spent notes are below.
+/// A root of the tree. A proof states that its spent notes are below it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Root(pub Element);
 
 impl Root {
-    /// Its one encoding.
+    /// Encodes the root.
     pub fn to_bytes(self) -> [u8; 32] {
         element_bytes(&self.0)
     }
 }
 
-/// The node over no leaf at each level, leaves first: an empty leaf is 0, which is no note's commitment that anyone
-/// could find.
+/// The node over no leaf at each level, leaves first. An empty leaf is 0; nobody can find a note with this commitment.
 static EMPTY: LazyLock<[Element; LEVELS + 1]> = LazyLock::new(|| {
     let mut nodes = [Element::from(0u64); LEVELS + 1];
     for level in 0..LEVELS {
@@ -49,14 +48,14 @@ static EMPTY: LazyLock<[Element; LEVELS + 1]> = LazyLock::new(|| {
 /// The pool's tree.
 pub type Tree = Frontier<LEVELS>;
 
-/// A leaf's path to the root, as the tree stands now.
+/// A leaf's path to the root of the present tree.
 pub type Path = Siblings<LEVELS>;
 
-/// What is kept of a tree of `DEPTH` levels (at most [`LEVELS`]).
+/// The kept part of a tree of `DEPTH` levels (at most [`LEVELS`]).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Frontier<const DEPTH: usize> {
     count: u64,
-    /// Of each level the complete nodes without a complete parent: as many as `count` says.
+    /// The complete nodes of each level without a complete parent. `count` determines their number.
     pending: [Vec<Element>; DEPTH],
     root: Root,
 }
@@ -65,7 +64,7 @@ pub struct Frontier<const DEPTH: usize> {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Siblings<const DEPTH: usize> {
     position: u32,
-    /// A level's three other children of the parent, in order.
+    /// For each level, the parent's three other children, in order.
     siblings: [[Element; ARITY - 1]; DEPTH],
 }
 
@@ -76,15 +75,15 @@ impl<const DEPTH: usize> Default for Frontier<DEPTH> {
 }
 
 impl<const DEPTH: usize> Frontier<DEPTH> {
-    /// How many leaves there can be.
+    /// Largest number of leaves.
     pub const CAPACITY: u64 = (1 << (2 * DEPTH)) - 1;
 
-    /// How many leaves there are.
+    /// Returns the number of leaves.
     pub fn count(&self) -> u64 {
         self.count
     }
 
-    /// The root.
+    /// Returns the root.
     pub fn root(&self) -> Root {
         self.root
     }
@@ -94,7 +93,7 @@ impl<const DEPTH: usize> Frontier<DEPTH> {
         self.append_following(leaves, &mut [])
     }
 
-    /// Appends `leaves` and brings each of `paths` up to date: of leaves that are there already, or among these.
+    /// Appends `leaves` and updates each of `paths`. Their leaves may be there already, or be among these.
     pub fn append_following(
         &mut self,
         leaves: &[Commitment],
@@ -112,7 +111,7 @@ impl<const DEPTH: usize> Frontier<DEPTH> {
         Ok(self.root)
     }
 
-    /// How many hashes appending `wanted` leaves takes: a third of a hash a leaf, and one or two a level.
+    /// Returns the number of hashes for appending `wanted` leaves: a third of a hash a leaf, and one or two a level.
     pub fn hashes(&self, wanted: u64) -> u64 {
         let span = |level: usize| {
             let unit = 2 * (level + 1);
@@ -121,7 +120,7 @@ impl<const DEPTH: usize> Frontier<DEPTH> {
         if wanted == 0 { 0 } else { (0..DEPTH).map(span).sum() }
     }
 
-    /// Level by level: what is new, behind what was pending, makes the nodes above that are new or changed.
+    /// Grows the tree level by level. The new nodes, after the pending ones, make the new or changed nodes above.
     fn grow(&mut self, wanted: u64, mut fresh: Vec<Element>, paths: &mut [&mut Siblings<DEPTH>]) -> Root {
         let after = self.count + wanted;
         for level in 0..DEPTH {
@@ -132,7 +131,7 @@ impl<const DEPTH: usize> Frontier<DEPTH> {
                 path.follow(level, first, &row);
             }
             fresh = row.chunks(ARITY).map(|group| hash_node(&padded(group, &EMPTY[level]))).collect();
-            // The last node may not be complete yet: it counts for the root, and is made again next time.
+            // The last node may not be complete yet. It counts for the root, and is computed again next time.
             let complete = after >> (2 * level);
             row.truncate((complete - first) as usize);
             row.drain(..((complete & !(ARITY as u64 - 1)) - first) as usize);
@@ -142,7 +141,7 @@ impl<const DEPTH: usize> Frontier<DEPTH> {
         Root(fresh.first().copied().unwrap_or(EMPTY[DEPTH]))
     }
 
-    /// Its one encoding: the count, then the pending nodes, lowest level first.
+    /// Encodes the tree: the count, then the pending nodes, lowest level first.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = self.count.to_le_bytes().to_vec();
         for node in self.pending.iter().flatten() {
@@ -151,7 +150,7 @@ impl<const DEPTH: usize> Frontier<DEPTH> {
         out
     }
 
-    /// The tree that `bytes` encode.
+    /// Decodes a tree.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ShieldedError> {
         let (count, mut rest) = bytes.split_first_chunk().ok_or(ShieldedError::Frontier("they are too short"))?;
         let count = u64::from_le_bytes(*count);
@@ -176,7 +175,7 @@ impl<const DEPTH: usize> Frontier<DEPTH> {
 }
 
 impl Path {
-    /// Its one encoding, without the position: the siblings, lowest level first.
+    /// Encodes the path without the position: the siblings, lowest level first.
     pub fn to_bytes(&self) -> [u8; PATH_BYTES] {
         let mut out = [0; PATH_BYTES];
         for (place, sibling) in out.as_chunks_mut::<SCALAR_BYTES>().0.iter_mut().zip(self.siblings.as_flattened()) {
@@ -185,7 +184,7 @@ impl Path {
         out
     }
 
-    /// The path that `bytes` encode.
+    /// Decodes a path.
     pub fn from_bytes(position: u32, bytes: &[u8; PATH_BYTES]) -> Result<Self, ShieldedError> {
         let mut path = Self::new(position);
         let places = path.siblings.as_flattened_mut().iter_mut();
@@ -201,22 +200,22 @@ fn padded(group: &[Element], empty: &Element) -> [Element; ARITY] {
 }
 
 impl<const DEPTH: usize> Siblings<DEPTH> {
-    /// The path of leaf number `position`, to be given to the very append that brings the leaf.
+    /// Creates the path of leaf number `position`. It must be passed to the append that adds the leaf.
     pub fn new(position: u32) -> Self {
         Self { position, siblings: std::array::from_fn(|level| [EMPTY[level]; ARITY - 1]) }
     }
 
-    /// The leaf's number.
+    /// Returns the leaf's number.
     pub fn position(&self) -> u32 {
         self.position
     }
 
-    /// The root that `leaf` and these siblings lead to.
+    /// Returns the root that `leaf` and these siblings lead to.
     pub fn root(&self, leaf: &Commitment) -> Root {
         Root((0..DEPTH).fold(leaf.0, |node, level| hash_node(&self.children(level, node))))
     }
 
-    /// The four children at a level, `node` being the one on the path.
+    /// Returns the four children at a level. `node` is the one on the path.
     pub fn children(&self, level: usize, node: Element) -> [Element; ARITY] {
         let own = self.digit(level);
         std::array::from_fn(|at| match at.cmp(&own) {
@@ -230,7 +229,7 @@ impl<const DEPTH: usize> Siblings<DEPTH> {
         (self.position >> (2 * level)) as usize % ARITY
     }
 
-    /// Takes over what `row`, nodes of `level` from number `first` on, has of the siblings.
+    /// Copies the siblings that are in `row`, nodes of `level` from number `first` on.
     fn follow(&mut self, level: usize, first: u64, row: &[Element]) {
         let own = u64::from(self.position) >> (2 * level);
         let group = own & !(ARITY as u64 - 1);
@@ -251,30 +250,30 @@ pub struct RootWindow {
 }
 
 impl Default for RootWindow {
-    /// The window of a new pool: an empty tree's root.
+    /// Creates the window of a new pool, with an empty tree's root.
     fn default() -> Self {
         Self::new(ROOTS_KEPT)
     }
 }
 
 impl RootWindow {
-    /// A window of the newest `kept` roots (at least one), of a new pool.
+    /// Creates a window of the newest `kept` roots (at least one), for a new pool.
     pub fn new(kept: usize) -> Self {
         Self { roots: VecDeque::from([Tree::default().root()]), kept: kept.max(1) }
     }
 
-    /// Takes the root after a block in; returns the one that is too old now.
+    /// Adds the root after a block. Returns the root that is too old now.
     pub fn push(&mut self, root: Root) -> Option<Root> {
         self.roots.push_back(root);
         if self.roots.len() > self.kept { self.roots.pop_front() } else { None }
     }
 
-    /// Whether a proof may be about this root.
+    /// Tells if a proof may refer to this root.
     pub fn contains(&self, root: &Root) -> bool {
         self.roots.contains(root)
     }
 
-    /// The roots, oldest first.
+    /// Returns the roots, oldest first.
     pub fn roots(&self) -> impl ExactSizeIterator<Item = &Root> {
         self.roots.iter()
     }

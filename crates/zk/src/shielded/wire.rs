@@ -1,4 +1,4 @@
-//! Wires of a rank-1 constraint system: a number, and how it is made of the system's variables.
+//! Wires of a rank-1 constraint system: numbers, as combinations of the system's variables.
 
 use ark_bn254::Fr;
 use ark_ff::{AdditiveGroup, Field, One, Zero};
@@ -7,10 +7,10 @@ use ark_relations::gr1cs::{ConstraintSystemRef, LinearCombination, SynthesisErro
 use super::field::Element;
 use super::poseidon::Word;
 
-/// Where a circuit's constraints and witness go.
+/// A builder of a circuit's constraints and witness.
 ///
-/// With `symbolic` it makes constraints; without, only the witness, which is all that a prover who holds the matrices
-/// already needs.
+/// If `symbolic`, it makes constraints. Otherwise it makes only the witness, which is all that a prover who already has
+/// the matrices needs.
 #[derive(Clone)]
 pub struct Circuit {
     system: ConstraintSystemRef<Element>,
@@ -26,7 +26,7 @@ pub struct Wire {
 }
 
 impl Circuit {
-    /// A circuit over `system`.
+    /// Creates a circuit over `system`.
     pub fn new(system: ConstraintSystemRef<Element>) -> Self {
         let symbolic = system.should_construct_matrices();
         Self { system, symbolic }
@@ -37,17 +37,17 @@ impl Circuit {
         Wire { circuit: Some(self.clone()), value, terms }
     }
 
-    /// A number that the verifier gives.
+    /// Allocates a number that the verifier gives.
     pub fn public(&self, value: Element) -> Result<Wire, SynthesisError> {
         Ok(self.wire(value, self.system.new_input_variable(|| Ok(value))?))
     }
 
-    /// A number that the prover chooses: nothing says what it is until something is enforced.
+    /// Allocates a number that the prover chooses. It is unconstrained until something is enforced.
     pub fn private(&self, value: Element) -> Result<Wire, SynthesisError> {
         Ok(self.wire(value, self.system.new_witness_variable(|| Ok(value))?))
     }
 
-    /// A number that the prover chooses, 0 or 1.
+    /// Allocates a number that the prover chooses, 0 or 1.
     pub fn bit(&self, value: bool) -> Result<Wire, SynthesisError> {
         let bit = self.private(Fr::from(value))?;
         let complement = Wire::one().minus(&bit);
@@ -55,7 +55,7 @@ impl Circuit {
         Ok(bit)
     }
 
-    /// a · b = c.
+    /// Enforces a · b = c.
     pub fn enforce_product(&self, a: &Wire, b: &Wire, c: &Wire) -> Result<(), SynthesisError> {
         if !self.symbolic {
             return Ok(());
@@ -63,19 +63,19 @@ impl Circuit {
         self.system.enforce_r1cs_constraint(|| a.combination(), || b.combination(), || c.combination())
     }
 
-    /// a = b.
+    /// Enforces a = b.
     pub fn enforce_equal(&self, a: &Wire, b: &Wire) -> Result<(), SynthesisError> {
         self.enforce_product(a, &Wire::one(), b)
     }
 
-    /// A new wire that is a · b.
+    /// Returns a new wire for a · b.
     pub fn product(&self, a: &Wire, b: &Wire) -> Result<Wire, SynthesisError> {
         let product = self.private(a.value * b.value)?;
         self.enforce_product(a, b, &product)?;
         Ok(product)
     }
 
-    /// `zero` where `bit` is 0, `one` where it is 1.
+    /// Returns `zero` if `bit` is 0, and `one` if it is 1.
     pub fn select(&self, bit: &Wire, zero: &Wire, one: &Wire) -> Result<Wire, SynthesisError> {
         Ok(self.product(bit, &one.minus(zero))?.plus(zero))
     }
@@ -92,26 +92,26 @@ impl Wire {
         Self::constant(Fr::one())
     }
 
-    /// What it carries.
+    /// Returns the number that the wire carries.
     pub fn value(&self) -> Element {
         self.value
     }
 
-    /// Their sum.
+    /// Returns the sum of two wires.
     pub fn plus(&self, other: &Self) -> Self {
         let mut sum = self.clone();
         sum.add_scaled(&Fr::one(), other);
         sum
     }
 
-    /// Their difference.
+    /// Returns the difference of two wires.
     pub fn minus(&self, other: &Self) -> Self {
         let mut difference = self.clone();
         difference.add_scaled(&-Fr::one(), other);
         difference
     }
 
-    /// The number whose digits in base 2 these are, lowest first.
+    /// Returns the number with these binary digits, lowest first.
     pub fn from_bits(bits: &[Self]) -> Self {
         let mut sum = Self::zero();
         let mut weight = Fr::one();
@@ -131,7 +131,7 @@ impl Wire {
             self.terms = other.terms.iter().map(|(coefficient, variable)| (*factor * coefficient, *variable)).collect();
             return;
         }
-        // Both are sorted by variable, and each variable stands in them once.
+        // Both are sorted by variable, and each variable occurs in them once.
         let mut merged = Vec::with_capacity(self.terms.len() + other.terms.len());
         let mut mine = self.terms.iter().copied().peekable();
         for (coefficient, variable) in &other.terms {

@@ -1,7 +1,7 @@
-"""The newest backup that a home made at each destination, so that a destination put back to an older state is told.
+"""The newest backup that a home made at each destination, to detect a destination that was put back to an older state.
 
-Invariants: SYNC; the memory is in the home, where whoever writes to a destination doesn't write; it only ever names a
-backup that is whole at its destination; it isn't in backups.
+Invariants: SYNC; the memory is in the home, where writers of a destination can't write. It names only complete backups.
+It isn't part of backups.
 """
 
 import json
@@ -15,7 +15,7 @@ from rustorium.home.format import replace_file
 
 FILE_BYTES_MAX = 64 * 1024
 DESTINATIONS_MAX = 64
-"""Of more destinations than these the oldest are forgotten."""
+"""Maximum number of destinations; the oldest are forgotten."""
 CODE = "backups-rolled-back"
 
 
@@ -28,7 +28,7 @@ class Newest:
 
 
 def load(path: Path) -> dict[str, Newest]:
-    """The newest backup by destination, the destination used last at the end. Errors: HomeError."""
+    """Returns the newest backup by destination, the last used destination at the end. Errors: HomeError."""
     try:
         with open(path, "rb") as file:
             content = file.read(FILE_BYTES_MAX + 1)
@@ -57,14 +57,15 @@ def remember(path: Path, destination: str, made: Mapping[str, Any]) -> None:
 
 
 def missed(rows: Iterable[Mapping[str, Any]], newest: Newest | None) -> bool:
-    """Whether a destination has neither this backup nor one that is as new. Others may have removed it after theirs."""
+    """Checks whether a destination has neither this backup nor one as new. Another home may have removed it after
+    making a newer one."""
     if newest is None:
         return False
     return not any(row["id"] == newest.id or row["height"] >= newest.height for row in rows)
 
 
 def rolled_back(destination: str, newest: Newest) -> VerificationFailed:
-    """The error for a destination that lacks what this home made there."""
+    """Returns the error for a destination that lacks what this home made there."""
     return VerificationFailed(
         f"{destination} has no backup that reaches height {newest.height}, as the backup {newest.id} of this home did: "
         "somebody put it back to an older state, or removed backups; find out who may write there, and make "
@@ -74,7 +75,7 @@ def rolled_back(destination: str, newest: Newest) -> VerificationFailed:
 
 
 def too_old(destination: str, at_least: int) -> VerificationFailed:
-    """The error for a destination whose backups all end below a height that the operator knows of."""
+    """Returns the error for a destination whose backups all end below a height that the operator knows of."""
     return VerificationFailed(
         f"{destination} has no good backup that reaches height {at_least}: somebody put it back to an older state, or "
         "the height is of another chain; find out who may write there before you rely on it",
@@ -85,7 +86,7 @@ def too_old(destination: str, at_least: int) -> VerificationFailed:
 def check(
     destination: str, rows: Iterable[Mapping[str, Any]], newest: Newest | None, at_least: int | None = None
 ) -> None:
-    """Refuses a destination that is older than the home, or than the operator, knows. Errors: VerificationFailed."""
+    """Refuses a destination that is older than the home, or the operator, knows. Errors: VerificationFailed."""
     listed = list(rows)
     if at_least is not None and not any(row["state"] == "good" and row["height"] >= at_least for row in listed):
         raise too_old(destination, at_least)

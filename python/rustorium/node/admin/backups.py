@@ -1,7 +1,7 @@
 """Backups of a home: made while its node runs or not, listed, checked, thinned out and restored.
 
-Invariants: SYNC; one process at a time makes or removes backups of a home; a copy of the store is removed whatever
-became of the backup; what is made, removed and restored is in the audit log; a restored home is put in place last.
+Invariants: SYNC; one process at a time makes or removes backups of a home. A copy of the store is removed however the
+backup ends. Every creation, removal and restore is in the audit log. A restored home is put in place last.
 """
 
 import fcntl
@@ -30,16 +30,16 @@ from rustorium.node.admin.socket import call
 
 KEY_NAME = "backup.key"
 COPY_NAME = "checkpoint"
-"""Where in a home the copy of the store is while a backup is made."""
+"""Name of the store's copy in a home while a backup is made."""
 POLL_S = 0.05
 LOCK_S = 1.0
-"""How long another process' lock is waited for."""
+"""Maximum wait for another process' lock."""
 Advance = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where backups lie, and how that is reached."""
+    """The place of backups, and how to reach it."""
 
     destination: str
     endpoint: str | None = None
@@ -49,20 +49,21 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Opener:
-    """What opens key files."""
+    """The passphrase source for key files."""
 
     passphrase_file: Path | None
     environment: Mapping[str, str]
 
     def of_home(self, home: Home) -> "Opener":
-        """The same, with the passphrase file that the home's configuration names where none was named."""
+        """Returns the same with the passphrase file that the home's configuration names, unless one was already
+        named."""
         named = home.load_config().config.keys.passphrase_file
         if self.passphrase_file is not None or not named:
             return self
         return replace(self, passphrase_file=home.path / named)
 
     def backups(self, place: Place, key: Path, *, make: bool = False) -> _native.Backups:
-        """Errors: KeyFileMissing, KeyFileError, NativeError."""
+        """Opens the backups of a place. Errors: KeyFileMissing, KeyFileError, NativeError."""
         if not key.is_file():
             raise KeyFileMissing(
                 f"there is no backup key {key}, without which no backup opens: name the one that they were made with "
@@ -86,7 +87,7 @@ class Opener:
 
 
 def key_of(home: Home | None, named: Path | None) -> Path:
-    """The backup key's file. Errors: UsageError."""
+    """Returns the backup key's file. Errors: UsageError."""
     if named is not None:
         return named.expanduser().absolute()
     if home is None:
@@ -95,7 +96,7 @@ def key_of(home: Home | None, named: Path | None) -> Path:
 
 
 def make_key(key: Path, home: Home, opener: Opener) -> bool:
-    """Makes a key where there is none, sealed with the passphrase of the home's keys; whether it was made."""
+    """Makes a missing key, sealed with the passphrase of the home's keys. Returns `True` if it was made."""
     if key.exists():
         return False
     _native.new_backup_key(str(key), find_passphrase(home.node_key, opener.passphrase_file, opener.environment))
@@ -103,7 +104,7 @@ def make_key(key: Path, home: Home, opener: Opener) -> bool:
 
 
 def run(backups: _native.Backups, work: Callable[[], str], advance: Advance) -> Any:
-    """Does the work on a thread and tells how far it is; an interrupt stops it. What it gives, decoded."""
+    """Does the work in a thread and reports progress; an interrupt stops it. Returns the decoded result."""
     done: list[str] = []
     failed: list[BaseException] = []
 
@@ -134,9 +135,10 @@ def run(backups: _native.Backups, work: Callable[[], str], advance: Advance) -> 
 def create(
     home: Home, place: Place, key: Path, opener: Opener, advance: Advance, keep: int | None = None
 ) -> dict[str, object]:
-    """Makes a backup; with `keep`, then removes all but the newest so many. `missed` in what it gives is the newest
-    backup that this home had made there, where neither that nor a newer one is there any more. Errors: HomeError,
-    KeyFileError, NodeError, NativeError."""
+    """Makes a backup; with `keep`, then removes all but the newest so many. The result's `missed` is this home's newest
+    backup at the destination, if neither that one nor a newer one exists there any more.
+
+    Errors: HomeError, KeyFileError, NodeError, NativeError."""
     with only_one(home):
         backups = opener.backups(place, key, make=True)
         before = _missed(home, place, backups)
@@ -147,7 +149,7 @@ def create(
         _remove(copied)
         try:
             _copy_store(home, copied, chain, opener)
-            # After the copy: should the key be replaced meanwhile, this opens what either key sealed.
+            # After the copy: if the key is replaced meanwhile, this opens what either key sealed.
             storage = open_storage_key(home.storage_key, opener.passphrase_file, opener.environment)
             validator = config.node.role == "validator"
             made: dict[str, object] = run(
@@ -168,7 +170,7 @@ def create(
 
 
 def retain(home: Home, place: Place, key: Path, opener: Opener, advance: Advance, keep: int) -> dict[str, object]:
-    """Removes all but the newest backups, and what no backup needs. Errors: as `create`."""
+    """Removes all but the newest backups, and objects that no backup needs. Errors: as `create`."""
     with only_one(home):
         return _retain(home, opener.backups(place, key), place, opener, advance, keep)
 
@@ -183,7 +185,7 @@ def _retain(
 
 
 def _missed(home: Home, place: Place, backups: _native.Backups) -> backupmemory.Newest | None:
-    """The newest backup that this home made there, where that is gone. Errors: HomeError, NativeError."""
+    """Returns the newest backup that this home made there, if it is gone. Errors: HomeError, NativeError."""
     newest = backupmemory.load(home.backups).get(place.destination)
     if newest is None:
         return None
@@ -199,8 +201,9 @@ def _missed(home: Home, place: Place, backups: _native.Backups) -> backupmemory.
 def listed(
     home: Home | None, place: Place, key: Path, opener: Opener, at_least: int | None = None
 ) -> tuple[list[dict[str, Any]], VerificationFailed | None]:
-    """All backups, and the error for a destination that is older than the home or the operator knows. Errors:
-    HomeError, KeyFileError, NativeError, VerificationFailed where nothing is there any more."""
+    """Returns all backups, and the error for a destination that is older than the home or the operator knows.
+
+    Errors: HomeError, KeyFileError, NativeError, VerificationFailed if the destination is empty but should not be."""
     newest = backupmemory.load(home.backups).get(place.destination) if home is not None else None
     try:
         rows: list[dict[str, Any]] = json.loads(opener.backups(place, key).list())
@@ -218,8 +221,9 @@ def listed(
 def verify(
     home: Home | None, place: Place, key: Path, opener: Opener, advance: Advance, at_least: int | None = None
 ) -> tuple[dict[str, Any], VerificationFailed | None]:
-    """Reads all that is there: what it found, and the error for it where something is wrong. Errors: KeyFileError,
-    HomeError, NativeError, VerificationFailed where nothing is there any more."""
+    """Reads everything there; returns the result, and the error for it if something is wrong.
+
+    Errors: KeyFileError, HomeError, NativeError, VerificationFailed if the destination is empty but should not be."""
     _, older = listed(home, place, key, opener, at_least)
     backups = opener.backups(place, key)
     found: dict[str, Any] = run(backups, backups.verify, advance)
@@ -227,7 +231,7 @@ def verify(
 
 
 def damage(place: Place, found: Mapping[str, Any]) -> VerificationFailed:
-    """The error for what `verify` found damaged."""
+    """Returns the error for damage that `verify` found."""
     first = found["damaged"][0]
     more = len(found["damaged"]) - 1
     others = f" and {more} other object{'s' if more > 1 else ''}" if more else ""
@@ -249,9 +253,10 @@ def restore(
     at_least: int | None = None,
     keys_passphrase_file: Path | None = None,
 ) -> dict[str, object]:
-    """Restores a home that isn't there yet, from a destination with a backup that reaches `at_least`.
-    `keys_passphrase_file`: what opens the keys in the backup, where that isn't what opens the backup key. Errors:
-    KeyFileError, NativeError, VerificationFailed; then there is still none."""
+    """Restores a home that doesn't exist yet, from a destination with a backup that reaches `at_least`.
+    `keys_passphrase_file`: passphrase of the keys in the backup, if it differs from the backup key's.
+
+    Errors: KeyFileError, NativeError, VerificationFailed; after an error there is still no home."""
     if at_least is not None:
         _, older = listed(None, place, key, opener, at_least)
         if older is not None:
@@ -297,7 +302,8 @@ def only_one(home: Home) -> Iterator[None]:
 
 
 def _locked(handle: int) -> bool:
-    """Whether the lock is this process' now. The node holds it for a moment when it destroys a replaced storage key."""
+    """Takes the lock for this process; returns `False` if that fails. The node holds it briefly when it destroys a
+    replaced storage key."""
     deadline = time.monotonic() + LOCK_S
     while True:
         try:
@@ -311,7 +317,7 @@ def _locked(handle: int) -> bool:
 
 
 def _copy_store(home: Home, to: Path, chain: str, opener: Opener) -> None:
-    """By the node where it runs, else here. Errors: NodeError, NativeError, KeyFileError."""
+    """Copies the store, through the node if it runs. Errors: NodeError, NativeError, KeyFileError."""
     if not _node_does(home, "copy_store"):
         storage = open_storage_key(home.storage_key, opener.passphrase_file, opener.environment)
         _native.copy_store(str(home.db), str(to), chain, storage)
@@ -323,13 +329,13 @@ def _copy_store(home: Home, to: Path, chain: str, opener: Opener) -> None:
 
 
 def _audit(home: Home, opener: Opener, event: str, fields: Mapping[str, object]) -> None:
-    """In the node's audit log, by the node where it runs. Errors: NativeError, KeyFileError, NodeError."""
+    """Writes to the node's audit log, through the node if it runs. Errors: NativeError, KeyFileError, NodeError."""
     if not _node_does(home, "note_backup", fields={"by": "operator", **fields}):
         note_by_operator(home, event, fields, opener.passphrase_file, opener.environment)
 
 
 def _node_does(home: Home, command: str, **arguments: Any) -> bool:
-    """Asks the home's node to; whether there is one that runs. Errors: NodeError."""
+    """Asks the home's node to do this; returns `False` if no node runs. Errors: NodeError."""
     try:
         call(home.admin_socket, command, **arguments)
     except NotReady as error:

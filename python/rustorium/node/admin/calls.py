@@ -1,8 +1,8 @@
-"""The calls of the admin plane: what each does, which role it needs, and what is written down of it.
+"""The calls of the admin plane: what each does, which role it needs, and what the audit log says about it.
 
-Invariants: who calls is known before anything is done; a call that changes something is in the audit log before it
-takes effect, and isn't carried out where that fails, but for `stop`; every call is counted in the trail, refused ones
-too; how often a caller asks is bounded, and a refusal costs it as much as ten calls.
+Invariants: the caller is known before anything is done. A call that changes something is in the audit log before it
+takes effect, and isn't carried out if that fails, except for `stop`. Every call is counted in the trail, refused ones
+too. The rate of each caller is bounded, and a refusal costs as much as ten calls.
 """
 
 import json
@@ -31,13 +31,13 @@ TOKEN_RATE_PER_S = 20.0
 TOKEN_BURST = 100.0
 REFUSAL_COST = 10.0
 NOTE_BYTES_MAX = 16 * 1024
-"""Of what a caller has written into the audit log, which nothing removes."""
+"""Maximum size of a caller's note in the audit log, which nothing removes."""
 
 Arguments = Mapping[str, Any]
 
 
 class Inspected(Protocol):
-    """What the calls need of a node."""
+    """The part of a node that the calls need."""
 
     def status(self) -> str: ...
 
@@ -60,29 +60,29 @@ class Inspected(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, as far as is known, and how far it may go."""
+    """A caller, as far as it is known, and its role."""
 
     by: str
-    """As the trail has it."""
+    """The caller's name in the trail."""
     role: Role
     fields: Mapping[str, object]
-    """As an audit line has it."""
+    """The caller's fields in an audit line."""
     owner: bool = False
-    """By the node's own socket."""
+    """`True` if the call came over the node's own socket."""
 
     def known(self) -> dict[str, object]:
-        """Every line about a call says this."""
+        """Returns the fields that every line about a call has."""
         return {**self.fields, "role": self.role.value}
 
 
 def socket_owner(uid: int, pid: int) -> Caller:
-    """The node's own user, or root, on its socket."""
+    """Returns the caller for the node's own user, or root, on its socket."""
     return Caller(f"uid {uid}", Role.admin, {"by": "admin socket", "uid": uid, "pid": pid}, owner=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A call: the least role that may make it, what it does, and the audit line written before it does it."""
+    """A call: the lowest role that may make it, its action, and the audit line written before that."""
 
     role: Role
     run: Callable[[Arguments, Caller], object]
@@ -105,9 +105,9 @@ class Plane:
         door: Door | None = None,
         replace_key: Callable[[], None] | None = None,
     ) -> None:
-        """`profiler`: of the core's steps; `keyring`: without one, nobody has a token; `addresses`: where the node
-        listens besides what it says itself; `door`: without one, followers can't be changed; `replace_key`: has the
-        storage key replaced, without waiting."""
+        """`profiler`: of the core's steps. `keyring`: without one, no token is valid. `addresses`: addresses that the
+        node itself doesn't list. `door`: without one, followers can't be changed. `replace_key`: starts the replacement
+        of the storage key, without waiting."""
         self._node, self._stop, self._profiler, self._keyring = node, stop, profiler, keyring
         self._addresses, self._now_ms, self._door = dict(addresses or {}), now_ms, door
         self._replace_key = replace_key
@@ -159,7 +159,7 @@ class Plane:
     # ---- who calls -------------------------------------------------------------------------------------------------
 
     def bearer(self, text: str | None, address: str, call: str) -> Caller:
-        """Who has this token. Errors: AccessRefused, TooManyCalls."""
+        """Returns the caller with this token. Errors: AccessRefused, TooManyCalls."""
         try:
             token, role = self._check(text)
         except AccessRefused as error:
@@ -175,7 +175,7 @@ class Plane:
         try:
             token = self._keyring.check(text, self._now_ms())
         except HomeError as error:
-            # A stranger need not know what is in which file.
+            # A stranger should not learn what is in which file.
             raise AccessRefused(
                 "the node can't read its tokens: its owner sees why by `admin token list` on its machine",
                 code=error.code,
@@ -187,7 +187,7 @@ class Plane:
         return token, token.role
 
     def refuse_user(self, uid: int) -> AccessRefused:
-        """Who may open the socket although it isn't theirs."""
+        """Refuses a user that could open the socket but is not its owner."""
         self._note(f"uid {uid}", "any", "not-the-owner")
         return AccessRefused(
             "the admin socket is for the node's own user and root: use a token, and check the socket's owner and mode",
@@ -209,7 +209,7 @@ class Plane:
     # ---- what is called --------------------------------------------------------------------------------------------
 
     def perform(self, call: str, arguments: Arguments, caller: Caller) -> object:
-        """Does it, where the caller may. Errors: RustoriumError, of which none names a secret."""
+        """Performs a call, if the caller may make it. Errors: RustoriumError, never with a secret in it."""
         outcome = "ok"
         try:
             return self._perform(call, arguments, caller)
@@ -243,14 +243,14 @@ class Plane:
 
     @staticmethod
     def _calling(operation: Operation, caller: Caller) -> dict[str, object]:
-        # What a note says of its author stays beside who brought it.
+        # A note's own fields stay separate from those of its caller.
         return {"caller": caller.known()} if operation.told is _fields else caller.known()
 
     def _audit(self, event: str, fields: Mapping[str, object], call: str) -> None:
         try:
             _native_call(self._node.audit, event, json.dumps(fields))
         except NodeError:
-            # A full disk must not keep anybody from ending the node; the trail has it, and tries again.
+            # A full disk must not prevent a stop of the node; the trail has the call, and tries again.
             if call != "stop":
                 raise
 

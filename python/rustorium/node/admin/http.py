@@ -1,10 +1,10 @@
 """The admin plane over HTTP, for callers with a token: `POST /v1/admin/CALL` with a JSON object of arguments.
 
-The answer is the call's result, or a problem (RFC 9457) with its stable code. It speaks no TLS and listens on loopback
-only (`config`): an SSH tunnel or a reverse proxy leads to it.
+The answer is the call's result, or a problem (RFC 9457) with its stable code. The server has no TLS and listens on
+loopback only (`config`): an SSH tunnel or a reverse proxy leads to it.
 
-Invariants: nothing of a body is looked at before its sender is known; heads, bodies, connections and waiting are
-bounded; what can't be understood is a problem, never a fault.
+Invariants: no part of a body is read before its sender is known. Heads, bodies, connections and waiting times are
+bounded. Input that can't be understood gives a problem, never a fault.
 """
 
 import json
@@ -51,7 +51,7 @@ class AdminHttp:
         self._room = trio.CapacityLimiter(CONNECTIONS_MAX)
 
     async def connection(self, stream: trio.SocketStream) -> None:
-        """One connection, until it ends or is idle for too long."""
+        """Serves one connection, until it ends or is idle for too long."""
         if self._room.available_tokens == 0:
             await stream.aclose()
             return
@@ -64,7 +64,7 @@ class AdminHttp:
                 return
 
     async def _request(self, link: "_Link") -> bool:
-        """One request; whether the connection goes on."""
+        """Serves one request; returns `True` if the connection stays open."""
         try:
             with trio.fail_after(IDLE_S):
                 request = await link.next()
@@ -110,7 +110,7 @@ class _Link:
         self.address = str(stream.socket.getpeername()[0])
 
     async def next(self) -> Any:
-        """The next event. Errors: h11.RemoteProtocolError."""
+        """Returns the next event. Errors: h11.RemoteProtocolError."""
         while (event := self.machine.next_event()) is h11.NEED_DATA:
             if self.machine.they_are_waiting_for_100_continue:
                 await self._send(h11.InformationalResponse(status_code=100, headers=[]))
@@ -118,7 +118,7 @@ class _Link:
         return event
 
     async def body(self) -> bytes:
-        """The rest of the request. Errors: NodeError, h11.RemoteProtocolError."""
+        """Returns the rest of the request. Errors: NodeError, h11.RemoteProtocolError."""
         body = bytearray()
         while isinstance(event := await self.next(), h11.Data):
             body += event.data
@@ -131,7 +131,7 @@ class _Link:
         media = "application/json" if status == 200 else "application/problem+json"
         content = json.dumps(result).encode()
         headers = [("content-type", media), ("content-length", str(len(content))), ("cache-control", "no-store")]
-        # What is left of a body that nobody asked for isn't read: the connection ends instead.
+        # The rest of an unread body isn't read: the connection ends instead.
         if self.machine.their_state is not h11.DONE:
             headers.append(("connection", "close"))
         with trio.fail_after(REQUEST_S):
@@ -140,7 +140,7 @@ class _Link:
             await self._send(h11.EndOfMessage())
 
     async def refuse(self, error: RustoriumError) -> None:
-        """Answers with a problem, where an answer is still possible."""
+        """Answers with a problem, if an answer is still possible."""
         if self.machine.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
         status = status_of(error)
@@ -168,7 +168,7 @@ class _Link:
             await self._linger()
 
     async def _linger(self) -> None:
-        """Lets a sender end and read its answer: a close with something unread would take that away."""
+        """Lets a sender finish and read its answer: closing with unread bytes would discard the answer."""
         left = BODY_BYTES_MAX
         with trio.move_on_after(LINGER_S):
             await self._stream.send_eof()
@@ -180,7 +180,7 @@ class _Link:
 
 
 def status_of(error: RustoriumError) -> int:
-    """The HTTP status of a call that failed."""
+    """Returns the HTTP status of a call that failed."""
     if error.code in STATUSES:
         return STATUSES[error.code]
     if isinstance(error, TooManyCalls):
@@ -195,7 +195,7 @@ def status_of(error: RustoriumError) -> int:
 
 
 def arguments_of(body: bytes) -> dict[str, Any]:
-    """A call's arguments. Errors: NodeError."""
+    """Parses a call's arguments. Errors: NodeError."""
     try:
         found = json.loads(body or b"{}")
     except (ValueError, RecursionError):

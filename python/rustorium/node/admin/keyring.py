@@ -1,7 +1,7 @@
-"""A home's tokens as its running node has them: what the file says now, and who is told of it.
+"""A home's tokens as its running node knows them: the current content of the file, and the listener for changes.
 
-Invariants: a file that isn't usable lets nobody in, and what was known before it doesn't count; a change by anybody is
-known at the next question, and to the gateway within a look.
+Invariants: with an unusable file no token is valid, not even earlier ones. A change by anybody counts at the next call,
+and at the gateway within `LOOK_S`.
 """
 
 from collections.abc import Callable
@@ -18,10 +18,10 @@ Seen = tuple[int, int, int, int] | None
 
 
 class Keyring:
-    """The tokens of one home. `told` gets what the gateway needs, whenever that may have changed."""
+    """The tokens of one home. `told` gets the gateway's part whenever it may have changed."""
 
     def __init__(self, path: Path) -> None:
-        """Errors: HomeError where the file isn't usable: a node doesn't start so."""
+        """Reads the tokens. Errors: HomeError if the file isn't usable: then a node doesn't start."""
         self.path = path
         self.fault: HomeError | None = None
         self._told: Callable[[str], None] = lambda _: None
@@ -29,12 +29,12 @@ class Keyring:
         self._keep(load(path))
 
     def tell(self, told: Callable[[str], None]) -> None:
-        """From now on tells this one, and at once."""
+        """Sets the listener for changes, and calls it at once."""
         self._told = told
         told(for_gateway(self.tokens))
 
     def refresh(self) -> None:
-        """Reads the file where it isn't what it was."""
+        """Reads the file if it has changed."""
         seen = _seen(self.path)
         if seen == self._seen:
             return
@@ -48,14 +48,14 @@ class Keyring:
         self._told(for_gateway(self.tokens))
 
     def check(self, text: str | None, now_ms: int) -> Token:
-        """Whose token this is. Errors: AccessRefused, HomeError where the file isn't usable."""
+        """Returns the token with this text. Errors: AccessRefused, HomeError if the file isn't usable."""
         self.refresh()
         if self.fault is not None:
             raise self.fault
         return authenticate(self._by_id, text, now_ms)
 
     async def watch(self, faulty: Callable[[HomeError], None]) -> None:
-        """Looks until cancelled; tells a fault when it comes."""
+        """Checks the file periodically until cancelled; reports a new fault."""
         while True:
             before = self.fault
             self.refresh()

@@ -1,7 +1,7 @@
-"""Token buckets by key: how often each caller may ask.
+"""Token buckets by key: the rate at which each caller may call.
 
-Invariants: the clock is an argument; so many keys are kept at most: a new one takes the place of that which asked
-longest ago, whose bucket is full again by then unless a flood comes from thousands of places at once.
+Invariants: the clock is an argument. The number of keys is bounded: a new key replaces the least recently used one,
+whose bucket is full again by then, unless a flood comes from thousands of places at once.
 """
 
 from collections import OrderedDict
@@ -9,7 +9,7 @@ from collections.abc import Hashable
 
 
 class Buckets:
-    """`burst` at once, and `rate_per_s` from then on, for each key."""
+    """Buckets that allow `burst` at once, and `rate_per_s` from then on, for each key."""
 
     def __init__(self, rate_per_s: float, burst: float, keys_max: int = 1024) -> None:
         self._rate_per_s, self._burst, self._keys_max = rate_per_s, burst, keys_max
@@ -19,7 +19,7 @@ class Buckets:
         return len(self._levels)
 
     def take(self, key: Hashable, now_s: float, cost: float = 1.0) -> float:
-        """Takes `cost` where it is there and gives 0; else takes nothing and gives the seconds to wait for it."""
+        """Takes `cost` if available and returns 0; otherwise takes nothing and returns the seconds to wait."""
         level, at_s = self._levels.pop(key, (self._burst, now_s))
         level = min(self._burst, level + max(0.0, now_s - at_s) * self._rate_per_s)
         granted = level >= cost

@@ -1,6 +1,7 @@
-"""Asks a node's admin plane from elsewhere, with a token.
+"""Calls a node's admin plane from elsewhere, with a token.
 
-Invariants: SYNC; a token goes to this machine or over TLS, never in the clear over a network; it is in no error.
+Invariants: SYNC; a token is sent within this machine or over TLS, never in the clear over a network; it appears in no
+error.
 """
 
 import json
@@ -22,7 +23,7 @@ from rustorium.errors import (
 
 PATH = "/v1/admin/"
 NO_NODE = "node-not-running"
-"""The code of an admin plane that nobody answers on."""
+"""The code for an admin plane that doesn't answer."""
 ACCESS_CODES = frozenset({"token-missing", "token-unknown", "token-expired", "role-too-low", "not-the-owner"})
 ACCESS_CODES |= {"tokens-invalid", "tokens-exposed"}
 USAGE_CODES = frozenset({"usage", "token-exists", "token-limit"})
@@ -30,7 +31,7 @@ USAGE_CODES = frozenset({"usage", "token-exists", "token-limit"})
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """Where an admin plane is, and the token to show there. Errors: UsageError."""
+    """The address of an admin plane, and the token to show there. Errors: UsageError."""
 
     url: str
     token: str = field(repr=False)
@@ -41,7 +42,7 @@ class Remote:
 
 
 def ask_remote(remote: Remote, operation: str, timeout_s: float, arguments: Mapping[str, object]) -> Any:
-    """The result of a call. Errors: NotReady, AccessRefused, NodeError with what the node says."""
+    """Returns the result of a call. Errors: NotReady, AccessRefused, NodeError with the node's message."""
     import httpx2
 
     headers = {"authorization": f"Bearer {remote.token}"}
@@ -61,8 +62,8 @@ def ask_remote(remote: Remote, operation: str, timeout_s: float, arguments: Mapp
 
 
 def said(status: int, content: bytes) -> Any:
-    """What an answer says. Errors: ValueError where it is none of an admin plane's, else the error that it stands
-    for."""
+    """Parses an answer. Errors: ValueError if it is no answer of an admin plane, otherwise the error that the answer
+    holds."""
     try:
         found = json.loads(content)
         if status == 200:
@@ -74,7 +75,7 @@ def said(status: int, content: bytes) -> Any:
 
 
 def error_of(code: str, message: str, retry_after_ms: object = None) -> RustoriumError:
-    """The error that an answer's code stands for."""
+    """Returns the error that an answer's code stands for."""
     if code == TooManyCalls.code:
         return TooManyCalls(message, retry_after_ms=retry_after_ms if isinstance(retry_after_ms, int) else 1000)
     if code in ACCESS_CODES:

@@ -1,7 +1,7 @@
-"""Orders a running node to rotate its storage keys, and follows how far it comes.
+"""Orders a running node to rotate its storage keys, and follows the progress.
 
-Invariants: SYNC; the node does the work, also after whoever ordered it is gone; of a stopped home the files of the new
-storage key are made here, and the node's next start does the rest.
+Invariants: SYNC; the node does the work, also after the process that ordered it is gone. For a stopped home the files
+of the new storage key are made here, and the node's next start does the rest.
 """
 
 import shutil
@@ -24,9 +24,9 @@ JOURNAL_NOTE = "the old storage key goes once the safety journal has moved on: w
 
 
 def rotate(plane: Path | Remote, progress: Callable[[int, int], None]) -> dict[str, object]:
-    """Begins a rotation and waits for its end; `progress` is told the rows looked at and about how many there are.
+    """Begins a rotation and waits for its end. `progress` gets the rows done and their approximate total.
 
-    Errors: NotReady where no node runs, or where it ends meanwhile (its next start goes on); NodeError."""
+    Errors: NotReady if no node runs, or if it ends meanwhile (its next start continues); NodeError."""
     call(plane, "rotate_keys")
     status = _follow(plane, progress)
     where = {"home": str(plane.parent.parent)} if isinstance(plane, Path) else {"node": plane.url}
@@ -34,9 +34,9 @@ def rotate(plane: Path | Remote, progress: Callable[[int, int], None]) -> dict[s
 
 
 def replace_master(home: Home, opener: Opener, progress: Callable[[int, int], None]) -> dict[str, object]:
-    """Has the storage key replaced, and waits until no row is sealed under the old one; where no node runs, the next
-    start does that. `progress` is told rows, and then files. Errors: NotReady where the node ends meanwhile, NodeError,
-    HomeError, KeyFileError, NativeError."""
+    """Replaces the storage key, and waits until no row is encrypted under the old one. If no node runs, the next start
+    does that. `progress` gets rows, and then files. Errors: NotReady if the node ends meanwhile, NodeError, HomeError,
+    KeyFileError, NativeError."""
     if home.rekey.exists():
         raise HomeError(
             f"the validator key of {home.path} is being replaced: end that by `rustorium-node node replace-key` first",
@@ -57,7 +57,8 @@ def replace_master(home: Home, opener: Opener, progress: Callable[[int, int], No
 
 
 def _require_room(home: Home) -> None:
-    """Rows are written again before the files with the old ones go. Errors: HomeError."""
+    """Checks for free space: rows are written again before the files with the old ones are removed. Errors:
+    HomeError."""
     needed = sum(map(_bytes_of, home.db.glob("*.sst")))
     free = shutil.disk_usage(home.path).free
     if free < needed:
@@ -69,7 +70,7 @@ def _require_room(home: Home) -> None:
 
 
 def _bytes_of(path: Path) -> int:
-    """None of a file that a compaction has just removed."""
+    """Returns a file's size; 0 for a file that a compaction has just removed."""
     try:
         return path.stat().st_size
     except OSError:
@@ -78,7 +79,7 @@ def _bytes_of(path: Path) -> int:
 
 def _replace_files(home: Home, opener: Opener) -> None:
     passphrase = find_passphrase(home.storage_key, opener.passphrase_file, opener.environment)
-    # A backup that is being made has the key in its hand.
+    # A backup under way holds the key open.
     with stopped(home), only_one(home):
         _native.StorageKey.replace(str(home.storage_key), passphrase)
 
@@ -86,7 +87,7 @@ def _replace_files(home: Home, opener: Opener) -> None:
 def _follow(
     plane: Path | Remote, progress: Callable[[int, int], None], *, until_journal: bool = False
 ) -> dict[str, Any]:
-    """The status at the end, or where nothing but the journal is waited for. Errors: NotReady, NodeError."""
+    """Returns the status at the end, or once only the journal is waited for. Errors: NotReady, NodeError."""
     while (status := call(plane, "rotation"))["running"]:
         if until_journal and status["step"] in ("journal", "key"):
             break

@@ -1,7 +1,7 @@
-"""Something done again and again at an interval, in the foreground, until a signal ends it.
+"""Repeats an action at an interval, in the foreground, until a signal ends it.
 
-Invariants: SYNC; one that fails is told of and doesn't end the others; a signal ends it between two of them, or
-interrupts the one that is under way.
+Invariants: SYNC; a failure is reported and doesn't end the repetition. A signal ends it between two runs, or interrupts
+the current one.
 """
 
 import re
@@ -21,7 +21,7 @@ EVERY_S_MAX = 365 * 86400
 
 
 def parse_interval(text: str) -> int:
-    """Seconds of `90s`, `15m`, `6h` or `1d`. Errors: UsageError."""
+    """Parses `90s`, `15m`, `6h` or `1d` to seconds. Errors: UsageError."""
     found = re.fullmatch(r"([1-9][0-9]{0,8})([smhd])", text)
     seconds = int(found[1]) * UNITS_S[found[2]] if found is not None else 0
     if not 1 <= seconds <= EVERY_S_MAX:
@@ -35,8 +35,8 @@ def every(
     tell: Callable[[str], None],
     wait: Callable[[float], bool] | None = None,
 ) -> None:
-    """Calls `once` now and then at each interval from its beginning; late, where it took longer. `wait` sleeps for so
-    many seconds and says whether to end. SIGTERM ends it as Ctrl-C does."""
+    """Calls `once` now, and then at each interval counted from the start of the previous call, or late if that took
+    longer. `wait` sleeps for so many seconds and returns `True` to end. SIGTERM ends it as Ctrl-C does."""
     ended = threading.Event()
     if wait is None:
         wait = ended.wait
@@ -57,7 +57,7 @@ def every(
 
 
 def put(path: Path, text: str) -> None:
-    """Writes a file that isn't there, or is as it would be written. Errors: UsageError, HomeError."""
+    """Writes a file that doesn't exist yet; an identical file is left alone. Errors: UsageError, HomeError."""
     if path.exists():
         if path.read_text(encoding="utf-8") == text:
             return

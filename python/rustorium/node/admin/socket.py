@@ -1,10 +1,10 @@
 """The admin socket `run/admin.sock` (0600): one JSON request per line, one JSON answer per line; and its callers.
 
 A request is {"op": name, ...}; an answer {"ok": true, "result": …} or {"ok": false, "code": …, "message": …}. The same
-calls go over HTTP where `[admin] listen` says so (`adminhttp`).
+calls are available over HTTP if `[admin] listen` is set (`adminhttp`).
 
-Invariants: on the socket only the node's own user and root are answered, and are its admins; lines, connections and
-waiting are bounded, on either side without room that the other needs.
+Invariants: on the socket only the node's own user and root get answers, and both are admins. Lines, connections and
+waiting times are bounded; neither interface takes room that the other needs.
 """
 
 import json
@@ -35,18 +35,18 @@ IDLE_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Callers:
-    """What a node knows of those who call its admin plane, while it starts and then while it runs."""
+    """The callers of a node's admin plane that it knows, while it starts and then while it runs."""
 
     keyring: Keyring
     listener: socket.socket | None = None
-    """Where those call who have a token; None: nowhere."""
+    """The socket for callers with a token; `None`: no such socket."""
     door: Door | None = None
-    """The nodes that may follow; None: they can't be changed here."""
+    """The nodes that may follow; `None`: they can't be changed here."""
     trail: Trail = field(default_factory=Trail)
 
     @property
     def addresses(self) -> dict[str, str]:
-        """Where they call, by face."""
+        """The addresses for callers, by interface."""
         return {"admin": address_of(self.listener)} if self.listener is not None else {}
 
 
@@ -62,8 +62,8 @@ class AdminServer:
         callers: Callers | None = None,
         replace_key: Callable[[], None] | None = None,
     ) -> None:
-        """`profiler`: of the core's steps; none before there are any. `callers`: without them nobody has a token.
-        `replace_key`: has the storage key replaced."""
+        """`profiler`: of the core's steps; `None` before there are steps. `callers`: without them no token is valid.
+        `replace_key`: starts the replacement of the storage key."""
         self._path, self._callers = path, callers
         keyring, addresses = (None, {}) if callers is None else (callers.keyring, callers.addresses)
         trail, door = (Trail(), None) if callers is None else (callers.trail, callers.door)
@@ -72,7 +72,7 @@ class AdminServer:
         self._room = trio.CapacityLimiter(CONNECTIONS_MAX)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Until cancelled; the socket's file goes with it. Started once callers can connect."""
+        """Serves until cancelled, then removes the socket's file. Reports started once callers can connect."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         local = trio.SocketListener(trio.socket.from_stdlib_socket(listen_unix(self._path)))
         task_status.started()
@@ -89,7 +89,7 @@ class AdminServer:
             self._path.unlink(missing_ok=True)
 
     def answer(self, line: bytes, caller: Caller) -> dict[str, object]:
-        """The answer to one request line."""
+        """Returns the answer to one request line."""
         try:
             request = json.loads(line)
             operation = request["op"] if isinstance(request["op"], str) else ""
@@ -112,7 +112,7 @@ class AdminServer:
             if uid not in (os.geteuid(), 0):
                 refused = self.plane.refuse_user(uid)
                 with trio.move_on_after(IDLE_S), suppress(trio.BrokenResourceError):
-                    # An end with something unread would take the answer away.
+                    # Closing with unread bytes would discard the answer.
                     await stream.receive_some(LINE_BYTES_MAX)
                     await _send(stream, {"ok": False, "code": refused.code, "message": refused.message})
                 return
@@ -139,15 +139,15 @@ async def _send(stream: trio.SocketStream, answer: dict[str, object]) -> None:
 
 
 def address_of(listener: socket.socket) -> str:
-    """Where it listens."""
+    """Returns the address that the socket listens on."""
     host, port = listener.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def call(plane: Path | Remote, operation: str, *, timeout_s: float = 5.0, **arguments: object) -> Any:
-    """Asks a running node over its socket, or with a token from elsewhere (blocking).
+    """Calls a running node over its socket, or from elsewhere with a token (blocking).
 
-    Errors: NotReady where none runs, AccessRefused, NodeError with its answer."""
+    Errors: NotReady if no node runs, AccessRefused, NodeError with the node's answer."""
     if isinstance(plane, Remote):
         return ask_remote(plane, operation, timeout_s, arguments)
     try:

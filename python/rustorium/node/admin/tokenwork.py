@@ -1,7 +1,7 @@
-"""Tokens made, listed and taken away: by the running node, or in a home at rest; either way in the audit log first.
+"""Makes, lists and revokes tokens: in the running node, or in a home at rest; either way with an audit line first.
 
-Invariants: SYNC; the same orders, the same answers and the same lines of the audit log, whether the node runs or not;
-what was asked for goes into the log as far as it is of the right kind, and the token never.
+Invariants: SYNC; orders, answers and audit lines are the same whether the node runs or not. An order's fields are in
+the log if they have the right type; the token never is.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ Arguments = Mapping[str, Any]
 
 
 def asked(arguments: Arguments) -> tuple[Role | None, Scope | None, int | None]:
-    """Role, scope and life of the token that is asked for. Errors: UsageError."""
+    """Parses role, scope and lifetime of the requested token. Errors: UsageError."""
     try:
         role, gateway = arguments.get("role"), arguments.get("gateway")
         found = Role(role) if role is not None else None, Scope(gateway) if gateway is not None else None
@@ -38,7 +38,7 @@ def asked(arguments: Arguments) -> tuple[Role | None, Scope | None, int | None]:
 
 
 def fields_of(arguments: Arguments) -> dict[str, object]:
-    """What the audit log says of an order: bounded, as names that are none are refused only after it."""
+    """Returns the order's fields for the audit log, shortened: invalid names are refused only later."""
     names = ("name", "role", "gateway", "expires_in_ms")
     return {name: str(value)[:64] for name in names if isinstance(value := arguments.get(name), (str, int))}
 
@@ -64,7 +64,7 @@ def at_rest(
     environment: Mapping[str, str],
     now_ms: int,
 ) -> Any:
-    """`tokens`, `create_token` or `revoke_token` where no node runs. Errors: RustoriumError, NativeError."""
+    """Runs `tokens`, `create_token` or `revoke_token` if no node runs. Errors: RustoriumError, NativeError."""
     if operation == "tokens":
         return [token.shown(now_ms) for token in load(home.tokens)]
     event, work = {"create_token": (CREATION, create), "revoke_token": (REVOCATION, take_away)}[operation]

@@ -1,10 +1,10 @@
-"""Every call of the admin plane in the audit log, in few lines: who called what how often, and how it ended.
+"""Every call of the admin plane in the audit log, in few lines: caller, call, count and outcome.
 
-The first call of its kind is told at once, the next ones by their count: a minute later, then two, at last once an hour
-while it goes on. What changes something has a line of its own besides, written before it takes effect.
+The first call of its kind is written at once, the next ones by their count: a minute later, then two, at last once an
+hour while calls continue. A call that changes something also has its own line, written before it takes effect.
 
-Invariants: no call goes uncounted, refused ones least of all; kinds that are kept are bounded, further ones counted as
-`others`; what a caller says can't make a kind: names are of our tables, or of tokens that are known.
+Invariants: every call is counted, above all refused ones. The number of kinds is bounded; further kinds count as
+`others`. A caller can't create a kind by its input: names come from our tables, or from known tokens.
 """
 
 import json
@@ -44,7 +44,7 @@ class Trail:
         self._news = trio.Event()
 
     def note(self, by: str, call: str, outcome: str, now_s: float) -> None:
-        """A call has ended."""
+        """Records a call that has ended."""
         key = (by, call, outcome)
         if key not in self._kinds and len(self._kinds) >= KINDS_MAX:
             key = OTHERS
@@ -55,7 +55,7 @@ class Trail:
             self._news.set()
 
     def due(self, now_s: float, *, all_of_it: bool = False) -> list[dict[str, object]]:
-        """What to write now; `told` forgets it."""
+        """Returns the rows to write now; `told` removes them."""
         return [
             {"by": by, "call": call, "outcome": outcome, "count": kind.count}
             for (by, call, outcome), kind in self._kinds.items()
@@ -63,7 +63,7 @@ class Trail:
         ]
 
     def told(self, rows: list[dict[str, object]], now_s: float) -> None:
-        """These are written."""
+        """Marks rows as written."""
         for row in rows:
             kind = self._kinds[str(row["by"]), str(row["call"]), str(row["outcome"])]
             kind.count -= int(str(row["count"]))
@@ -74,8 +74,8 @@ class Trail:
             del self._kinds[key]
 
     async def run(self, audit: Audit, away: Away = trio.to_thread.run_sync) -> None:
-        """Writes, on another thread, until cancelled, and then what is left. A disk that is full ends nothing: it is
-        tried again."""
+        """Writes rows in another thread until cancelled, and then the rest. A full disk ends nothing: rows are tried
+        again."""
         try:
             while True:
                 rows, now_s = self.due(trio.current_time()), trio.current_time()

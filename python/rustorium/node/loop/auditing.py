@@ -1,8 +1,7 @@
-"""What goes into the audit log besides orders and troubles: with which configuration a node runs, and that peers and
-clients were refused.
+"""Audit lines in addition to orders and troubles: the configuration of a node, and refused peers and clients.
 
-Invariants: however many are refused, a line is written once a period at most, and the periods grow while it goes on; a
-disk or a face that fails is logged and ends nothing.
+Invariants: however many are refused, at most one line is written a period, and the periods grow while refusals
+continue. A disk or an interface that fails is logged and ends nothing.
 """
 
 import hashlib
@@ -22,7 +21,7 @@ from rustorium.logs import Logger
 
 CONFIGURATION = "configuration"
 SETTINGS_BYTES_MAX = 32 * 1024
-"""Of a line; above it the values are left out."""
+"""Maximum size of a line; above it the values are left out."""
 REFUSED = "peers refused"
 DENIED = "clients refused"
 REASONS = frozenset(
@@ -38,7 +37,7 @@ REASONS = frozenset(
         "followers_full",
     }
 )
-"""All but `by_peer`, which others say when they stop, too."""
+"""All reasons except `by_peer`, which peers also give when they stop."""
 SERIES = b"rustorium_transport_refusals_total{"
 DENIED_SERIES = b"rustorium_gateway_unauthorized_total{"
 LABELS = re.compile(rb'(?:face="([a-z]+)",)?reason="([a-z_]+)"')
@@ -49,7 +48,7 @@ ANSWER_S = 10.0
 
 
 class Audited(Protocol):
-    """What is needed of a node."""
+    """The part of a node that auditing needs."""
 
     def audit(self, event: str, fields_json: str) -> None: ...
 
@@ -57,7 +56,8 @@ class Audited(Protocol):
 
 
 def configuration_change(home: Home, settings: Mapping[str, object]) -> dict[str, object] | None:
-    """What to record where the settings aren't those that the log has last; None where they are. Errors: HomeError."""
+    """Returns the fields to record if the settings differ from the last recorded ones; otherwise `None`. Errors:
+    HomeError."""
     before = _last_configuration(home)
     wanted = json.loads(json.dumps(settings))
     digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
@@ -79,7 +79,7 @@ def _last_configuration(home: Home) -> dict[str, Any]:
 
 
 async def record_configuration(node: Audited, home: Home, settings: Mapping[str, object], log: Logger) -> None:
-    """Writes down with what a node runs, where that changed since it was written down last."""
+    """Records a node's configuration, if it changed since it was recorded last."""
 
     def record() -> None:
         fields = configuration_change(home, settings)
@@ -95,7 +95,7 @@ async def record_configuration(node: Audited, home: Home, settings: Mapping[str,
 
 
 class Refusals:
-    """When a line about refused peers is due, and what it says."""
+    """The schedule and content of lines about refusals."""
 
     def __init__(self) -> None:
         self._told: dict[str, int] = {}
@@ -104,7 +104,7 @@ class Refusals:
         self._quiet_s = 0.0
 
     def take(self, counts: Mapping[str, int], now_s: float) -> dict[str, object] | None:
-        """Counts since the node's start. What to write now: by how much each grew since the last line."""
+        """Takes counts since the node's start. Returns what to write now: the growth of each since the last line."""
         grown = {reason: count - self._told.get(reason, 0) for reason, count in sorted(counts.items())}
         grown = {reason: count for reason, count in grown.items() if count > 0}
         if not grown:
@@ -120,7 +120,8 @@ class Refusals:
 
 
 async def own_metrics(node: Audited) -> bytes:
-    """What the node's metrics face says. Errors: OSError, TooSlowError, BrokenResourceError, ValueError."""
+    """Returns the text of the node's metrics endpoint. Errors: OSError, TooSlowError, BrokenResourceError,
+    ValueError."""
     host, port = split_address(node.addresses()["metrics"])
     with trio.fail_after(ANSWER_S):
         async with await trio.open_tcp_stream(host, port) as stream:
@@ -139,7 +140,7 @@ async def own_metrics(node: Audited) -> bytes:
 async def record_refusals(
     node: Audited, log: Logger, metrics: Callable[[Audited], Awaitable[bytes]] = own_metrics
 ) -> None:
-    """Until cancelled: reads the node's own metrics now and then."""
+    """Reads the node's own metrics periodically, until cancelled."""
     peers, clients = Refusals(), Refusals()
     while True:
         await trio.sleep(LOOK_S)
@@ -159,7 +160,7 @@ async def record_refusals(
 
 
 def denial_counts(text: bytes) -> dict[str, int]:
-    """Clients that lacked a token that was good for what they asked, by face and reason. Errors: ValueError."""
+    """Counts clients without a valid token for their request, by interface and reason. Errors: ValueError."""
     return {name: count for name, count in _counts(text, DENIED_SERIES).items() if count}
 
 
@@ -174,5 +175,5 @@ def _counts(text: bytes, series: bytes) -> dict[str, int]:
 
 
 def refusal_counts(text: bytes) -> dict[str, int]:
-    """By reason, of a node's metrics. Errors: ValueError."""
+    """Counts refused peers in a node's metrics, by reason. Errors: ValueError."""
     return {reason: count for reason, count in _counts(text, SERIES).items() if reason in REASONS}

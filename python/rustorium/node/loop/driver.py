@@ -1,8 +1,8 @@
 """The loop between one data plane and one replica: wait, take inputs, step, hand effects over.
 
-Invariants: one call across the port gives the effects of a turn, in order, and takes the next inputs; the data plane
-keeps the deadline, so that the loop waits for one descriptor; inputs of a turn are stepped at one time; what a step
-costs (thread CPU time and wall time) is measured around `on_input` alone, in one turn of 16.
+Invariants: one call across the port hands over the effects of a turn, in order, and takes the next inputs. The data
+plane keeps the deadline, so the loop waits for one descriptor. All inputs of a turn are stepped with the same time. The
+cost of a step (thread CPU time and wall time) is measured around `on_input` alone, in one turn of 16.
 """
 
 import ctypes
@@ -18,19 +18,19 @@ from rustorium.node.loop.inputlog import InputLog
 from rustorium.node.profile import Profiler
 
 INPUTS_MAX = 256
-"""Of one turn, but for the newest values of levels."""
+"""Maximum number of inputs in one turn, not counting the newest values of levels."""
 TURNS_MAX = 8
-"""After so many in a row other tasks run."""
+"""Number of consecutive turns after which other tasks run."""
 MEASURED_ONE_IN = 16
 GC_THRESHOLDS = (50_000, 20, 20)
 IDLE_STEPS_MAX = 4
 """Steps a second of an idle node: a heartbeat takes one or two."""
 LOAD_STEPS_MIN = 200
-"""After fewer steps there is nothing to collect."""
+"""Minimum number of steps before a collection."""
 
 
 class Steps(Protocol):
-    """What the loop needs of a replica."""
+    """The part of a replica that the loop needs."""
 
     def on_input(self, now: int, event: Input) -> list[Effect]: ...
 
@@ -52,7 +52,7 @@ class Driver:
         self.steps = 0
 
     async def run(self) -> None:
-        """Never returns by itself; cancel it. Whatever the port or the replica raises ends it."""
+        """Runs until cancelled. Any exception of the port or the replica ends it."""
         descriptor = self._port.fileno()
         self._deadline = self._replica.next_deadline()
         while True:
@@ -62,7 +62,8 @@ class Driver:
                 await trio.lowlevel.wait_readable(descriptor)
 
     def turns(self) -> bool:
-        """Turns until nothing is left to do, or until others are to run: then there may be more."""
+        """Runs turns until there is nothing left to do (returns `False`), or until other tasks should run (returns
+        `True`)."""
         for _ in range(TURNS_MAX):
             inputs = self._port.turn(self._effects, self._deadline, self._ticked, INPUTS_MAX)
             self._effects, self._ticked = [], False
@@ -75,7 +76,7 @@ class Driver:
         return True
 
     def _turn(self, now: int, inputs: list[Input]) -> None:
-        """Every input that came, then the tick if it is due: a process that slept too long hears its peers before it
+        """Steps every input, and then the tick if it is due: a process that slept too long hears its peers before it
         gives up on them."""
         self._turns += 1
         step = self._step if self._turns % MEASURED_ONE_IN and not self.profiler.on else self._measured_step
@@ -112,22 +113,24 @@ class Driver:
 
 
 def calm_collector() -> None:
-    """What exists at start is never scanned again, and young objects are scanned rarely: steps make few cycles."""
+    """Exempts the objects that exist at start from collection, and scans young objects rarely: steps make few
+    cycles."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
 
 
 def give_memory_back() -> None:
-    """glibc keeps what a load freed in its threads' arenas; other C libraries have no such call and need none."""
+    """Returns memory to the system that a load freed and glibc keeps in its threads' arenas. Other C libraries have no
+    such call and need none."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
 
 
 async def collect_when_idle(driver: Driver, idle_s: float = 10.0) -> None:
-    """Collects cycles, and gives the memory that a load left free back to the system, at a time when hardly a step has
-    run for a second; at most once per `idle_s`, and not again before another load."""
+    """Collects cycles, and returns memory that a load freed to the system, after a second with hardly a step. At most
+    once per `idle_s`, and not again before another load."""
     collected = 0
     while True:
         await trio.sleep(idle_s)

@@ -1,13 +1,13 @@
-"""A versioned, bounded log of what the core was told and did, which a replay steps again through the same code.
+"""A versioned, bounded log of the core's inputs and effects, which a replay steps again through the same code.
 
-Format: a folder of segments `NNNNNNNN.inputs`; each is a sequence of msgpack frames (u32 length, little endian): first
-a header with version, node, committee size, configuration and the replica's state at that point, then one frame per
-input: [now_ns, kind, input, kinds of the effects, effects]. Any segment can be replayed without those before it. The
-effects are there whole: a hash of them costs more time, and can't tell what was done.
+Format: a folder of segments `NNNNNNNN.inputs`, each a sequence of msgpack frames (u32 length, little endian). First
+comes a header with version, node, committee size, configuration and the replica's state at that point. Then one frame
+per input follows: [now_ns, kind, input, kinds of the effects, effects]. Any segment can be replayed without those
+before it. Effects are stored whole: a hash takes more time to make, and can't tell what was done.
 
-Invariants: at most `bytes_max` bytes on disk; a torn last frame is the end, anything else that doesn't fit is an error;
-a full disk stops the log, never the node; decoding makes no object but the core's own classes; a log that anybody made
-is replayed or refused by an InputLogError (but may take as long as it likes: interrupt it).
+Invariants: at most `bytes_max` bytes on disk. A torn last frame is the end; any other mismatch is an error. A full disk
+stops the log, never the node. Decoding makes only objects of the core's own classes. A log from anybody is replayed or
+refused by an InputLogError (but may take any time: interrupt it).
 """
 
 import os
@@ -30,7 +30,7 @@ VERSION = 3
 SEGMENTS = 4
 FRAME_BYTES_MAX = 256 * 1024 * 1024
 WRITTEN_TOGETHER = 64
-"""Steps that are encoded and written in one go, unless a flush asks for fewer."""
+"""Number of steps that are encoded and written together, unless a flush asks for fewer."""
 _LENGTH = struct.Struct("<I")
 _INPUTS: tuple[type, ...] = get_args(Input)
 _EFFECTS: tuple[type, ...] = get_args(Effect)
@@ -57,7 +57,7 @@ class _Entry(msgspec.Struct, frozen=True, array_like=True):
 
 
 class InputLog:
-    """Writes the log of one replica. `append` only keeps what it is given; `flush` encodes and writes it."""
+    """Writes the log of one replica. `append` only stores a step; `flush` encodes and writes it."""
 
     def __init__(
         self, folder: Path, replica: Replica, config: ConsensusConfig, me: int | None, n: int, bytes_max: int
@@ -71,17 +71,17 @@ class InputLog:
         self._file: IO[bytes] | None = None
         self._written = 0
         self.fault: OSError | None = None
-        """Why the log stopped; None while it goes on."""
+        """The reason why the log stopped; `None` while it runs."""
         self._rotate()
 
     def append(self, now: int, event: Input, effects: list[Effect]) -> None:
-        """Keeps one step for the next flush; nobody may change the list after that."""
+        """Stores one step for the next flush; the list must not change after that."""
         if self.fault is None:
             self._pending.append((now, event, effects))
 
     def flush(self, *, whole: bool = True) -> None:
-        """Hands what was appended to the kernel, where it is enough for that or all is wanted, and starts a new segment
-        where this one is full."""
+        """Writes the stored steps if there are enough of them, or if `whole` is set. Starts a new segment if the
+        current one is full."""
         if self._file is None or not self._pending or not (whole or len(self._pending) >= WRITTEN_TOGETHER):
             return
         frames = self._frames()
@@ -95,7 +95,7 @@ class InputLog:
             self._rotate()
 
     def _frames(self) -> bytearray:
-        """What is kept, encoded: at once, so that the code for it is loaded into the processor's caches once."""
+        """Encodes all stored steps in one go, so that the code for it enters the processor's caches once."""
         frames, encode = bytearray(), self._encoder.encode
         for now, event, effects in self._pending:
             tags = bytes([_EFFECT_TAG[type(effect)] for effect in effects])
@@ -154,8 +154,8 @@ class Step:
 
 
 def replay(path: Path) -> Iterator[Step]:
-    """Steps a replica through a segment, or through a folder's segments in order. Errors: InputLogError where the log
-    can't be read, or where a step has other effects, in kind or content, than it had when it was recorded."""
+    """Steps a replica through a segment, or through a folder's segments in order. Errors: InputLogError if the log
+    can't be read, or if a step's effects differ, in kind or content, from the recorded ones."""
     segments = _segments(path) if path.is_dir() else [path]
     if not segments:
         raise InputLogError(f"{path} holds no log of core inputs: name a segment or a node's log/inputs")
@@ -188,7 +188,7 @@ def _replay_segment(path: Path) -> Iterator[Step]:
         try:
             effects = replica.on_input(entry.now, event)
         except Exception as error:
-            # The step was logged after it was taken, so that whatever the core raises now is a difference too.
+            # A step was logged after it succeeded, so any exception of the core now is a difference too.
             raise InputLogError(f"{path}: step {number} now fails ({type(error).__name__}: {error})") from error
         if effects != recorded:
             raise InputLogError(f"{path}: step {number} {_difference(recorded, effects)}")
@@ -196,7 +196,7 @@ def _replay_segment(path: Path) -> Iterator[Step]:
 
 
 def _recorded(path: Path, number: int, entry: _Entry) -> list[Effect]:
-    """The effects that a step had."""
+    """Returns the recorded effects of a step."""
     if len(entry.kinds) != len(entry.effects) or any(tag >= len(_EFFECTS) for tag in entry.kinds):
         raise InputLogError(f"{path}: step {number} has an unknown kind of effect")
     pairs = zip(entry.kinds, entry.effects, strict=True)
@@ -204,7 +204,7 @@ def _recorded(path: Path, number: int, entry: _Entry) -> list[Effect]:
 
 
 def _difference(recorded: list[Effect], effects: list[Effect]) -> str:
-    """The kinds of both, and the first effect that isn't what it was."""
+    """Describes the kinds of both, and the first effect that differs."""
     then, now = (", ".join(type(effect).__name__ for effect in one) or "nothing" for one in (recorded, effects))
     pairs = enumerate(zip_longest(recorded, effects, fillvalue="nothing"))
     place, (was, is_now) = next((place, pair) for place, pair in pairs if pair[0] != pair[1])

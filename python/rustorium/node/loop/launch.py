@@ -1,4 +1,4 @@
-"""Turns a home into what the data plane and the replica are started with.
+"""Turns a home into the start parameters of the data plane and the replica.
 
 Invariants: everything is checked before a port is bound or a file is locked; secret keys are opened in locked memory,
 and their bytes never enter Python.
@@ -31,21 +31,21 @@ class Launch:
     config: Config
     chain: str
     index: int | None
-    """Its place among the genesis' validators; None: it is none of them, and follows until a committee has its key."""
+    """Its place among the genesis' validators; `None`: not one of them, so it follows until a committee has its key."""
     n: int
     native_config: str
     """JSON for the data plane."""
     storage_key: _native.StorageKey
-    """Opens what the node keeps on disk."""
+    """The key that opens the node's data on disk."""
     node_key: _native.SigningKey
     validator_key: _native.SigningKey | None
-    """None: it follows, or a signer process has the key."""
+    """`None`: the node follows, or a signer process has the key."""
     public_keys: Mapping[str, str]
-    """Of the keys that it uses, by their names: `node_key`, and of a validator `validator_key`."""
+    """Public halves of its keys by name: `node_key`, and for a validator `validator_key`."""
     keep_few: int | None
-    """How many heights this start keeps, where that was ordered because of a disk that is low."""
+    """Number of heights that this start keeps, if that was ordered because of a low disk."""
     settings: Mapping[str, object]
-    """What its configuration has besides defaults, by `section.key`."""
+    """The settings that differ from defaults, by `section.key`."""
     passphrase_file: Path | None = None
     """The file that was named for its keys' passphrase."""
 
@@ -142,7 +142,7 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
 
 
 def resolve(address: str, key: str) -> str:
-    """`host:port` with the host's IP address. Errors: ConfigError."""
+    """Returns `host:port` with the host's IP address. Errors: ConfigError."""
     host, port = split_address(address)
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
@@ -153,13 +153,14 @@ def resolve(address: str, key: str) -> str:
 
 
 def _own_names(config: Config) -> list[str]:
-    """The machine's name, and the one that the gateway listens on."""
+    """Returns the machine's name, and the name that the gateway listens on."""
     names = [socket.gethostname(), split_address(config.http.listen)[0]]
     return [name for name in names if name and not is_address(name)]
 
 
 def _signer(home: Home, config: Config) -> dict[str, str] | None:
-    """The process that holds the validator key. None: the node does, or there is none. Errors: HomeError."""
+    """Returns the process that holds the validator key; `None` if the node holds it, or there is no such key. Errors:
+    HomeError."""
     if not config.signer.url or config.node.role == "follower":
         return None
     if home.validator_key.exists():
@@ -175,7 +176,7 @@ def _signer(home: Home, config: Config) -> dict[str, str] | None:
 def _validator_key(
     home: Home, config: Config, passphrase_file: Path | None, environment: Mapping[str, str]
 ) -> _native.SigningKey | None:
-    """None for a follower, which does not even open such a key."""
+    """Returns the validator key; `None` for a follower, which does not even open such a key."""
     if config.node.role == "follower":
         return None
     if not home.validator_key.is_file():
@@ -199,8 +200,8 @@ def _index_of(home: Home, validators: list[dict[str, Any]], validator_key: str, 
 
 
 def _peers(home: Home, config: Config, validators: list[dict[str, Any]], node_key: str) -> dict[str, object]:
-    """The genesis' validators by place, and others by node key."""
-    # By the node key: the validator key may have been replaced since the genesis.
+    """Returns the genesis' validators by place, and others by node key."""
+    # The node key decides: the validator key may have been replaced since the genesis.
     index = next((number for number, one in enumerate(validators) if one["node_key"] == node_key), None)
     names = {str(validator["name"]): number for number, validator in enumerate(validators)}
     seeds = {name: address for name, address in config.p2p.peers.items() if name not in names}

@@ -1,7 +1,7 @@
-"""Tells systemd how a process does (sd_notify): that it is up, what it is at, and that it is alive.
+"""Reports the state of a process to systemd (sd_notify): ready, its status, and that it is alive.
 
-Invariants: without a socket in the environment it does nothing; what it says never holds the process up, and a socket
-that is gone never ends it.
+Invariants: without a socket in the environment the notifier does nothing. A report never delays the process, and a
+socket that is gone never ends it.
 """
 
 import socket
@@ -11,13 +11,13 @@ from contextlib import suppress
 import trio
 
 VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
-"""What a child must not inherit: one process speaks for the service."""
+"""Variables that a child must not inherit: only one process reports for the service."""
 PERIOD_S = 10.0
 STATUS_CHARACTERS_MAX = 200
 
 
 class Notifier:
-    """Speaks for this process to the service manager that started it, if one did."""
+    """Reports for this process to the service manager that started it, if one did."""
 
     def __init__(self, environment: Mapping[str, str], pid: int) -> None:
         self._address = environment.get("NOTIFY_SOCKET", "")
@@ -28,16 +28,16 @@ class Notifier:
 
     @property
     def enabled(self) -> bool:
-        """Whether there is somebody to tell."""
+        """`True` if there is a service manager."""
         return self._address.startswith(("/", "@"))
 
     @property
     def period_s(self) -> float:
-        """How often something is said: thrice in the time after which silence is a death."""
+        """The interval between reports: a third of the time after which silence counts as death."""
         return min(PERIOD_S, self._watchdog_s / 3) if self._watchdog_s else PERIOD_S
 
     async def run(self, up: Callable[[], bool], status: Callable[[], str]) -> None:
-        """Until cancelled. While it isn't `up` yet more time is asked for, however long the start takes."""
+        """Reports until cancelled. Before the process is `up`, it asks for more time, however long the start takes."""
         if not self.enabled:
             return
         ready = False
@@ -55,7 +55,7 @@ class Notifier:
             await trio.sleep(self.period_s if ready else min(1.0, self.period_s))
 
     def stopping(self) -> None:
-        """The process is on its way to its end."""
+        """Reports that the process is shutting down."""
         if self.enabled:
             self._send(["STOPPING=1"])
 

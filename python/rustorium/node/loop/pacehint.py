@@ -1,7 +1,7 @@
-"""What a node remembers of its network's pace across restarts: how often all timers were doubled (R16), for an hour.
+"""A node's memory of its network's pace across restarts: the number of doublings of all timers (R16), for an hour.
 
-Invariants: a hint that is missing, old, of the future or not as written here counts as none, and none costs time only;
-a disk that hangs or is full holds nothing up.
+Invariants: a hint that is missing, old, from the future or malformed is ignored; a missing hint costs only time. A disk
+that hangs or is full delays nothing.
 """
 
 import json
@@ -16,13 +16,13 @@ from rustorium.logs import Logger
 KEPT_MS = 3_600_000
 LOOK_S = 10.0
 AGAIN_MS = 600_000
-"""A hint that stays as it is is written again this often, so that it never gets old while the node runs."""
+"""Interval at which an unchanged hint is written again, so that it never gets old while the node runs."""
 BACKOFF_MAX = 64
 BYTES_MAX = 256
 
 
 def read(path: Path, now_ms: int) -> int | None:
-    """The hint of the last hour; None where there is none."""
+    """Returns the hint of the last hour; `None` if there is no such hint."""
     try:
         with open(path, "rb") as file:
             text = file.read(BYTES_MAX + 1)
@@ -38,14 +38,14 @@ def read(path: Path, now_ms: int) -> int | None:
 
 
 def write(path: Path, backoff: int, now_ms: int) -> None:
-    """In place of an older one; a crash leaves one of both. Errors: OSError."""
+    """Replaces an older hint; a crash leaves one of the two. Errors: OSError."""
     new = path.with_suffix(".new")
     new.write_text(json.dumps({"backoff": backoff, "at_ms": now_ms}))
     os.replace(new, path)
 
 
 async def keep(path: Path, backoff: Callable[[], int | None], wall_ms: Callable[[], int], log: Logger) -> None:
-    """Writes the hint whenever it has changed, until cancelled; a disk that refuses is told of once."""
+    """Writes the hint whenever it has changed, until cancelled; reports a disk that refuses once."""
     written: tuple[int, int] | None = None
     told = False
     while True:

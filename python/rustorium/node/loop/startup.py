@@ -1,7 +1,7 @@
 """The start of a node's data plane: it may fill an empty store for hours, and answers its owner meanwhile.
 
-Invariants: whatever ends a node ends its start too, after which the next one goes on with what is stored; what needs a
-store that is filled is refused until then.
+Invariants: everything that ends a node also ends its start; the next start continues with what is stored. Calls that
+need a filled store are refused until then.
 """
 
 import json
@@ -22,7 +22,7 @@ T = TypeVar("T")
 async def start(
     launch: Launch, ended: trio.Event, stop: Callable[[str], None], callers: Callers
 ) -> _native.Node | None:
-    """The running data plane; None where it was told to end before. `stop` sets `ended`. Errors: NativeError."""
+    """Returns the running data plane; `None` if it was told to end before. `stop` sets `ended`. Errors: NativeError."""
     starting = _native.Starting(launch.native_config, launch.storage_key, launch.node_key, launch.validator_key)
     callers.keyring.tell(starting.set_tokens)
     admin = AdminServer(launch.home.admin_socket, _Start(starting), stop, None, callers)
@@ -50,7 +50,7 @@ async def _end(starting: _native.Starting, ended: trio.Event) -> None:
 
 
 class _Start:
-    """What the admin socket needs of a node, as far as it is there."""
+    """The part of a starting node that the admin socket needs."""
 
     def __init__(self, starting: _native.Starting) -> None:
         self._starting = starting

@@ -1,4 +1,4 @@
-"""Writes a replica's state as plain values and puts it back: what lets a bounded log be replayed from its middle.
+"""Writes a replica's state as plain values and restores it, so that a bounded log can be replayed from its middle.
 
 Invariants: only classes of `rustorium.consensus` are made or filled, never by calling them; objects reached twice stay
 one object; equal state gives equal values.
@@ -14,12 +14,14 @@ PACKAGE = "rustorium.consensus."
 
 
 def freeze(root: object) -> list[Any]:
-    """All objects reachable from `root` as a list of [class, fields]; entry 0 is the root. Errors: TypeError."""
+    """Returns all objects reachable from `root` as a list of [class, fields]; entry 0 is the root. Errors:
+    TypeError."""
     return _Freezer().run(root)
 
 
 def thaw(root: object, state: list[Any]) -> None:
-    """Gives `root` the state that `freeze` took of one of its class. Errors: TypeError, ValueError, LookupError."""
+    """Restores in `root` the state that `freeze` took from an object of its class. Errors: TypeError, ValueError,
+    LookupError."""
     _Thawer(state).run(root)
 
 

@@ -1,7 +1,7 @@
 """The node's task tree: starts everything, waits for a signal or a fault, and ends everything in order.
 
-Invariants: the data plane is closed on every way out; a fault of the core ends the process with its reason in the log,
-since a validator that goes on half alive helps nobody.
+Invariants: the data plane is closed on every path out. A fault of the core ends the process with its reason in the log,
+since a half-working validator is of no use.
 """
 
 import json
@@ -44,13 +44,13 @@ class Descriptors:
     """Descriptors that a parent process handed over."""
 
     ready: int | None = None
-    """Gets one line with the node's addresses (JSON) as soon as the node is ready; then it is closed."""
+    """Gets one line with the node's addresses (JSON) once the node is ready; then it is closed."""
     stop: int | None = None
     """The read end of a pipe: when its other end closes, the node stops."""
 
 
 def run(launch: Launch, descriptors: Descriptors) -> None:
-    """Runs the node until it is told to stop. Errors: HomeError where another process has the home, NodeError,
+    """Runs the node until it is told to stop. Errors: HomeError if another process uses the home, NodeError,
     NativeError."""
     with running(launch.home):
         _run_alone(launch, descriptors)
@@ -64,7 +64,7 @@ def _run_alone(launch: Launch, descriptors: Descriptors) -> None:
                 order.unlink()
         _run(launch, descriptors)
     except (NodeError, _native.NativeError) as error:
-        # For `recover manual`. A full disk may be the reason.
+        # `recover manual` reads this. The write may fail, since a full disk may be why the node ended.
         with suppress(OSError):
             ended.write_text(
                 json.dumps({"code": error.code, "evidence": error.args[0], "at_ms": time.time_ns() // 10**6})
@@ -115,10 +115,10 @@ class Supervisor:
         self._running: _native.Node | None = None
         self.fault: Exception | None = None
         self.refusal: _native.NativeError | None = None
-        """Why the node did not start."""
+        """The reason why the node did not start."""
 
     async def run(self) -> None:
-        """Until a signal, the admin socket, the parent's end or a fault."""
+        """Runs until a signal, an order over the admin socket, the parent's end or a fault."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._signals)
             nursery.start_soon(self._notifier.run, lambda: self._running is not None, self._at)
@@ -135,7 +135,7 @@ class Supervisor:
             nursery.cancel_scope.cancel()
 
     def close(self) -> None:
-        """Ends the data plane, where it runs."""
+        """Ends the data plane, if it runs."""
         if self._running is not None:
             self._running.close()
 
@@ -152,7 +152,7 @@ class Supervisor:
         calm_collector()
         try:
             async with trio.open_nursery() as nursery:
-                # First, so that who is told that the node is ready can ask it.
+                # First, so that a caller told that the node is ready can call it.
                 await nursery.start(admin.run)
                 nursery.start_soon(self._drive, driver)
                 nursery.start_soon(collect_when_idle, driver)
@@ -171,7 +171,7 @@ class Supervisor:
             self._note(node, "node stopped", reason=self._reason)
 
     def _replace_key(self, node: _native.Node) -> None:
-        """Has the storage key replaced. Errors: KeyFileError, NativeError."""
+        """Starts the replacement of the storage key. Errors: KeyFileError, NativeError."""
         path = self._launch.home.storage_key
         passphrase = known_passphrase(path, self._launch.passphrase_file, os.environ)
         if passphrase is None:
@@ -187,7 +187,7 @@ class Supervisor:
         return Watch(node, launch.config, launch.home.path, self._log, keep_few=launch.keep_few)
 
     def _record_release(self, node: _native.Node) -> None:
-        """Writes down which release wrote to the home last, where that is another one."""
+        """Records the release that last wrote to the home, if it changed."""
         try:
             if record(self._launch.home.path, self._launch.chain):
                 self._note(node, "release changed", release=__version__)
@@ -203,7 +203,7 @@ class Supervisor:
             self._stopping.set()
 
     def _at(self) -> str:
-        """What the service manager shows."""
+        """Returns the status for the service manager."""
         if self._running is None:
             return "opening its store, or filling it"
         status = json.loads(self._running.status())
@@ -214,12 +214,12 @@ class Supervisor:
         return {**node.addresses(), **self._callers.addresses}
 
     def _note(self, node: _native.Node, event: str, **fields: object) -> None:
-        """Into the log and the audit log."""
+        """Writes an event to the log and the audit log."""
         self._log.info(event, **fields)
         try:
             node.audit(event, json.dumps(fields, default=str))
         except _native.NativeError as error:
-            # A full disk, perhaps: it must not hide what the node stops for.
+            # A full disk, perhaps: it must not hide the reason for the node's stop.
             self._log.error("audit failed", code=error.code, reason=error.args[0])
 
     def _input_log(self, replica: Replica) -> InputLog | None:
@@ -233,7 +233,8 @@ class Supervisor:
         try:
             await driver.run()
         except _native.NativeError as error:
-            # The data plane can't go on: a full disk and the like. Its sentence says what to do; no trace helps.
+            # The data plane can't go on, for example because of a full disk. Its sentence says what to do; a trace
+            # wouldn't help.
             self.fault = error
             self._log.error("data plane failed", code=error.code, reason=error.args[0])
             self.stop("a failure of the data plane")

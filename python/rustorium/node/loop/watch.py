@@ -1,7 +1,7 @@
-"""The node's look at itself, once a period: what its threads measured becomes findings, which everyone can then see.
+"""The node's self-monitoring, once a period: turns its threads' measurements into findings and publishes them.
 
-Invariants: it decides nothing and heals nothing, `rustorium.health` and `recover auto` do; a finding is shown before it
-is written down, and a disk that hangs holds up only the writing.
+Invariants: the watch decides and heals nothing; `rustorium.health` and `recover auto` do. A finding is published before
+it is written to the audit log, and a disk that hangs delays only the writing.
 """
 
 import json
@@ -23,17 +23,17 @@ from rustorium.logs import Logger
 
 NS_PER_S = 1_000_000_000
 NOTES_MAX = 64
-"""Findings that wait to be written to the audit log; those beyond it are in the log alone."""
+"""Maximum number of findings that wait for the audit log; those beyond it are in the log alone."""
 RECORDED_EACH = 8
-"""So many beginnings of each kind are audited; of those after them the 16th, 32nd, … that is a power of two."""
+"""Number of beginnings of each kind that are audited; after those only the 16th, 32nd and further powers of two."""
 BLOCK_AHEAD_US = 60_000_000
-"""For so long a block that waited for the clock is told of: its leader's next turn may be that far away."""
+"""Time for which a block that waited for the clock is reported: its leader's next turn may be that far away."""
 PASSING = frozenset({"catching-up", "peers-suspected"})
-"""What comes and goes by itself is only logged."""
+"""Findings that come and go by themselves, and are only logged."""
 
 
 class Watched(Protocol):
-    """What the watch needs of a node."""
+    """The part of a node that the watch needs."""
 
     def status(self) -> str: ...
 
@@ -56,7 +56,7 @@ class Watch:
         self._send, self._notes = trio.open_memory_channel[dict[str, Any]](NOTES_MAX)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Runs until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write_notes)
             due = trio.current_time() + self._period_s
@@ -66,12 +66,12 @@ class Watch:
                 try:
                     self.look(int((now - due) * NS_PER_S))
                 except Exception:
-                    # Whoever only looks must not end what it looks at.
+                    # A watcher must not end what it watches.
                     self._log.exception("watch failed")
                 due = now + self._period_s
 
     def look(self, lag_ns: int) -> None:
-        """One look; `lag_ns`: by how much later than asked it comes."""
+        """Takes one look; `lag_ns` is its delay after the requested time."""
         vitals = self._read()
         if vitals is None:
             return
@@ -147,18 +147,18 @@ class Watch:
 
 
 def wall_ms() -> int:
-    """The time of this machine's clock, Unix ms."""
+    """Returns the time of this machine's clock, Unix ms."""
     return time.time_ns() // 1_000_000
 
 
 def chain_ahead_ms(read: dict[str, Any], wall_ms: int) -> int:
-    """How far the chain's time is ahead of the clock; 0 where a voter would accept a block of that time."""
+    """Returns how far the chain's time is ahead of the clock; 0 if a voter would accept a block of that time."""
     ahead_ms: int = read["chain_ms"] - wall_ms
     return ahead_ms if ahead_ms > read["clock_ahead_ms_max"] else 0
 
 
 def block_ahead(read: dict[str, Any]) -> str:
-    """The block that waited for the clock alone within the last minute, as a sentence."""
+    """Describes the block that waited for the clock alone within the last minute; empty if no block did."""
     block = read["block_ahead"]
     if block is None or read["now_us"] - block["at_us"] > BLOCK_AHEAD_US:
         return ""
@@ -166,18 +166,19 @@ def block_ahead(read: dict[str, Any]) -> str:
 
 
 def left_out(read: dict[str, Any]) -> str:
-    """The homes that are passed over, with what they left out."""
+    """Lists the homes that are passed over, with what they left out."""
     said = [f"{one['home']} listed {one['missed']} of the last {one['of']} late or never" for one in read["left_out"]]
     return ", ".join(said)
 
 
 def certificate_ends(tls: dict[str, Any] | None, wall_ms: int) -> str:
-    """What is wrong with the time of the gateway's certificate; empty where nothing is, or where there is none."""
+    """Returns what is wrong with the validity of the gateway's certificate; empty if nothing is, or there is no
+    certificate."""
     return certificate.trouble(tls["begins_ms"], tls["ends_ms"], wall_ms) if tls is not None else ""
 
 
 def free_bytes(home: Path) -> int | None:
-    """Free for this user on the disk that holds the home; None where nobody says."""
+    """Returns the free space for this user on the home's disk; `None` if it is unknown."""
     try:
         found = os.statvfs(home)
     except OSError:
@@ -186,7 +187,7 @@ def free_bytes(home: Path) -> int | None:
 
 
 def quorum_lost(status: dict[str, Any]) -> str:
-    """Why too few validators are connected; empty where enough are. Who only follows needs one."""
+    """Returns why too few validators are connected; empty if enough are. A follower needs one."""
     own = int(status["role"] == "validator")
     n, up = status["peers"] + own, status["peers_up"] + own
     wanted = n - (n - 1) // 3 if own else 1

@@ -1,9 +1,9 @@
-"""`recover auto`: runs a home's node as a child, and heals what `rustorium.health.plan` says can be healed without
-hands.
+"""`recover auto`: runs a home's node as a child, and heals what `rustorium.health.plan` says can be healed without a
+person.
 
-Invariants: a step is in `run/recovery.json` and (where the disk lets it) in the audit log before it is carried out; one
-supervisor a home; the child ends with it; safety journal, keys and the committee are never touched: membership is
-changed by operators' transactions alone.
+Invariants: a step is in `run/recovery.json` and (if the disk allows it) in the audit log before it is carried out.
+There is one supervisor a home; the child ends with it. Safety journal, keys and the committee are never touched: only
+operators' transactions change membership.
 """
 
 import json
@@ -37,16 +37,16 @@ from rustorium.node.recovery.state import RecoveryState, one_supervisor, order_p
 
 GRACE_S = 15.0
 GRACE_WEDGED_S = 3.0
-"""A node that was told to end and hangs is killed then."""
+"""Time after which a node that hangs is killed, once it was told to end."""
 SILENT_TIMES = 10
-"""A node whose socket is gone has so many times longer."""
+"""Multiple of the time limit for a node whose socket is gone."""
 SAID_BYTES_MAX = 4096
 _CODED = re.compile(r"error: (.*) \[([a-z0-9_-]+)\]")
 
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """How the supervisor was started."""
+    """The parameters of the supervisor."""
 
     home: Home
     config: Config
@@ -60,7 +60,7 @@ class Recovery:
     def __init__(self, orders: Orders, log: Logger) -> None:
         self._orders, self._home, self._log = orders, orders.home, log
         self._config = orders.config.recovery
-        # Before the first act: without it nothing could be signed later.
+        # Before the first act: without the key no act could be signed later.
         self._key = open_signing_key(self._home.node_key, "node", orders.passphrase_file, orders.environment)
         self._journal = RecoveryState(self._home)
         alone = not orders.config.p2p.peers
@@ -74,7 +74,7 @@ class Recovery:
         self._fault: RustoriumError | None = None
 
     async def run(self) -> None:
-        """Until a signal, or the node's own clean end. Errors: NodeError where only a person can go on, HomeError."""
+        """Runs until a signal, or the node's own clean end. Errors: NodeError if a person is needed, HomeError."""
         with one_supervisor(self._home):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._signals)
@@ -82,14 +82,14 @@ class Recovery:
                 try:
                     await self._supervise()
                 except RustoriumError as error:
-                    # Out of the nursery, which would wrap it.
+                    # Raised outside the nursery, which would wrap it.
                     self._fault = error
                 nursery.cancel_scope.cancel()
         if self._fault is not None:
             raise self._fault
 
     def _at(self) -> str:
-        """What the service manager shows."""
+        """Returns the status for the service manager."""
         reason = self._journal.state.get("reason")
         return f"{self._journal.state.get('state', 'starting')}{f': {reason}' if reason else ''}"
 
@@ -104,7 +104,7 @@ class Recovery:
     # ---- a life of the node ------------------------------------------------------------------------------------------
 
     async def _live(self) -> Step | None:
-        """Starts the node; what is to be done once it has ended. None: it ended as it was told to."""
+        """Starts the node; returns the step to take once it has ended. `None`: it ended as it was told to."""
         self._said, self._well_since_ms = "", None
         self._heard = trio.Event()
         read, write = os.pipe()
@@ -153,7 +153,7 @@ class Recovery:
         return Trouble("died", f"the node ended with exit code {code} and no reason")
 
     async def _forward(self, child: trio.Process) -> None:
-        """What the node says is said here too, and its last lines are kept."""
+        """Forwards the node's standard error, and keeps its last lines."""
         assert child.stderr is not None
         async for chunk in child.stderr:
             text = bytes(chunk).decode(errors="replace")
@@ -165,7 +165,7 @@ class Recovery:
     # ---- while it runs -----------------------------------------------------------------------------------------------
 
     async def _look_after(self, wanted: list[Step]) -> None:
-        """Looks at the node once a period; where that must end, `wanted` gets why."""
+        """Looks at the node once a period; if the node must end, adds the step to `wanted`."""
         period_s, local = self._config.watch_ms / 1000, LocalHealth(self._config.watch_ms * 500_000)
         answered, heard = trio.current_time(), False
         due = trio.current_time() + period_s
@@ -182,7 +182,7 @@ class Recovery:
                 step = self._judge(status)
                 await self._settle()
             else:
-                # One that doesn't listen is about to, between filling its store and going on, or on its way to its end.
+                # A node that doesn't listen is between filling its store and going on, or is shutting down.
                 limit_ms = self._config.wedged_ms * local.stretch * (1 if listens else SILENT_TIMES)
                 silent_s = trio.current_time() - answered
                 if silent_s * 1000 >= limit_ms:
@@ -192,7 +192,7 @@ class Recovery:
             due = trio.current_time() + period_s
 
     def _ask_status(self) -> tuple[dict[str, Any] | None, bool]:
-        """What the node says, and whether somebody listens."""
+        """Returns the node's status, and `True` if some process listens."""
         try:
             return dict(call(self._home.admin_socket, "status", timeout_s=self._config.wedged_ms / 1000)), True
         except RustoriumError as error:
@@ -200,7 +200,7 @@ class Recovery:
 
     def _judge(self, status: Mapping[str, Any]) -> Step | None:
         now_ms = wall_ms()
-        # While it fills its store it tells of nothing else.
+        # A node that fills its store reports nothing else.
         shown = status.get("findings") or []
         findings = [Finding(f["code"], f["evidence"], f["since_ms"]) for f in shown if f["code"] in FINDINGS]
         well = status["ready"] and is_well(findings)
@@ -220,7 +220,7 @@ class Recovery:
         return self._planner.running([Finding("wedged", evidence, wall_ms())], wall_ms())
 
     async def _begin(self, step: Step, wanted: list[Step]) -> bool:
-        """Whether the node is being ended for this step."""
+        """Returns `True` if the node is being ended for this step."""
         if step.act is Act.FREE:
             await self._carry_out(step, running=True)
             return False
@@ -242,7 +242,7 @@ class Recovery:
             child.kill()
 
     async def _settle(self) -> None:
-        """Once the node has been well for a while, what was moved aside is let go of."""
+        """Removes stores that were moved aside, once the node has been well for a while."""
         if self._well_since_ms is None or wall_ms() < self._well_since_ms + self._config.settle_ms:
             return
         gone = await trio.to_thread.run_sync(remove, self._home)
@@ -253,12 +253,12 @@ class Recovery:
     # ---- acts --------------------------------------------------------------------------------------------------------
 
     async def _carry_out(self, step: Step, *, running: bool = False) -> None:
-        """Errors: NodeError where a person is needed."""
+        """Carries out a step. Errors: NodeError if a person is needed."""
         fields = {"act": step.act.value, "code": step.trouble.code, "evidence": step.trouble.evidence, "why": step.why}
         self._log.warning("recover", **fields)
         say(f"{step.trouble.code}: {step.trouble.evidence}; {step.why}")
         if step.act is Act.ASK:
-            # What a node ends with says what to do; what is added is why it isn't done here.
+            # The node's last message says what to do; this adds why it isn't done here.
             said = step.trouble.evidence if step.why == SENTENCES[Act.ASK] else f"{step.trouble.evidence}; {step.why}"
             self._journal.tell("asks", reason=said, code=step.trouble.code)
             self._audit(fields, running=running)
@@ -287,7 +287,7 @@ class Recovery:
         try:
             order_prune(self._home)
         except RustoriumError as error:
-            # Not one file more: then the node waits for space like any other.
+            # Not one more file fits: then the node waits for space like any other.
             self._log.error("prune failed", code=error.code, reason=error.message)
 
     async def _free(self, step: Step, running: bool) -> None:
@@ -327,7 +327,7 @@ class Recovery:
             else:
                 _native.audit_record_by(str(self._home.path / "audit"), self._key, "recover", json.dumps(fields))
         except _native.NativeError as error:
-            # A full disk: it must not keep from healing it.
+            # A full disk: it must not prevent its own healing.
             self._log.error("audit failed", code=error.code, reason=error.args[0])
 
     def _note_running(self, fields: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
-"""`recover manual`: the same troubles and the same acts as `recover auto`, one by one, each when a person says so.
+"""`recover manual`: the same troubles and the same acts as `recover auto`, one by one, each on a person's order.
 
-Invariants: SYNC; looking changes nothing; an act is in the audit log before it is carried out; it never starts a
-node, which is the operator's or the service manager's to do.
+Invariants: SYNC; an examination changes nothing. An act is in the audit log before it is carried out. This module never
+starts the node: the operator or the service manager does that.
 """
 
 import time
@@ -28,19 +28,19 @@ RESTART = "start the node again, by `rustorium-node start`, `recover auto` or it
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """On whose behalf, and what opens the node's key."""
+    """The operator's home, and the passphrase source for the node's key."""
 
     home: Home
     passphrase_file: Path | None
     environment: Mapping[str, str]
 
     def audit(self, fields: Mapping[str, object]) -> None:
-        """Errors: NativeError, KeyFileError."""
+        """Writes an audit line by the operator. Errors: NativeError, KeyFileError."""
         note_by_operator(self.home, "recover", fields, self.passphrase_file, self.environment)
 
 
 def examine(home: Home, config: RecoverySection) -> tuple[bool, list[Step]]:
-    """Whether the node runs, and a step for each trouble. Errors: NodeError."""
+    """Returns whether the node runs, and a step for each trouble. Errors: NodeError."""
     try:
         status = call(home.admin_socket, "status")
     except NotReady:
@@ -59,7 +59,7 @@ def _may_prune(home: Home, config: RecoverySection, *, running: bool) -> bool:
 
 
 def _at_rest(home: Home, config: RecoverySection) -> list[Trouble]:
-    """What the files of a node that doesn't run tell."""
+    """Returns the troubles that the files of a stopped node show."""
     end = last_end(home)
     found = [Trouble(*end)] if end is not None else []
     journal = any(home.safety.glob("segment-*"))
@@ -79,7 +79,8 @@ def _at_rest(home: Home, config: RecoverySection) -> list[Trouble]:
 
 
 def carry_out(operator: Operator, step: Step, *, running: bool) -> str:
-    """Does it; what was done and what comes next, as a sentence. Errors: HomeError, NodeError, NativeError."""
+    """Carries out a step; returns a sentence about what was done and what comes next. Errors: HomeError, NodeError,
+    NativeError."""
     home = operator.home
     fields = {"act": step.act.value, "code": step.trouble.code, "evidence": step.trouble.evidence}
     match step.act:
@@ -120,7 +121,7 @@ def undo(operator: Operator, name: str | None) -> dict[str, object]:
 
 
 def stop(home: Home) -> None:
-    """Has a running node stop, and waits until its locks are free. Errors: NodeError, HomeError."""
+    """Stops a running node, and waits until its locks are free. Errors: NodeError, HomeError."""
     call(home.admin_socket, "stop")
     deadline = time.monotonic() + STOP_S
     while True:

@@ -1,7 +1,7 @@
-"""Stores that were moved aside: how one gets there, comes back and goes for good.
+"""Stores that were moved aside: moving one there, putting it back, and removing it for good.
 
-Invariants: SYNC; only `db/`, `quarantine/` and `log/inputs` are ever touched, never the safety journal or a key; a
-move is one rename on the home's disk, and on it when this returns; the home's node is stopped while its store moves.
+Invariants: SYNC; only `db/`, `quarantine/` and `log/inputs` are ever touched, never the safety journal or a key. A move
+is one rename on the home's disk, durable when the function returns. The home's node is stopped while its store moves.
 """
 
 import json
@@ -34,12 +34,12 @@ class Quarantined:
 
     @property
     def kept(self) -> bool:
-        """Whether only a person removes it."""
+        """`True` if only a person removes it."""
         return self.code in KEPT or self.code == UNKNOWN
 
 
 def quarantined(home: Home) -> list[Quarantined]:
-    """All of the home, oldest first."""
+    """Returns all quarantined stores of the home, oldest first."""
     found = []
     for path in sorted(home.quarantine.glob("*")):
         if not (path / "db").is_dir():
@@ -53,7 +53,8 @@ def quarantined(home: Home) -> list[Quarantined]:
 
 
 def move_aside(home: Home, code: str, evidence: str) -> Path | None:
-    """Moves the store aside; where to. None: there is none. Errors: HomeError, also where the node runs."""
+    """Moves the store aside; returns its new place, or `None` if there is no store. Errors: HomeError, also if the node
+    runs."""
     with stopped(home):
         return _move_aside(home, code, evidence)
 
@@ -79,9 +80,9 @@ def _move_aside(home: Home, code: str, evidence: str) -> Path | None:
 
 
 def put_back(home: Home, name: str | None = None) -> tuple[Quarantined, Path | None]:
-    """Puts a store back (the newest where none is named), and the one that is there aside; which, and where that is
-    now. What it lacks of the chain it fetches, as after a restart; the journal is as it is. Errors: HomeError,
-    HomeMissing."""
+    """Puts a store back (the newest if none is named), and moves the present one aside. Returns the store, and the new
+    place of the other. The node fetches what the store lacks of the chain, as after a restart; the journal stays as it
+    is. Errors: HomeError, HomeMissing."""
     found = [one for one in quarantined(home) if name in (None, one.path.name)]
     if not found:
         raise HomeMissing(f"{home.quarantine} holds no store{f' {name}' if name else ''}: there is nothing to undo")
@@ -99,7 +100,7 @@ def put_back(home: Home, name: str | None = None) -> tuple[Quarantined, Path | N
 
 
 def remove(home: Home, *, evidence_too: bool = False) -> list[Path]:
-    """Removes stores for good; those that are evidence only where told to. What was removed."""
+    """Removes stores for good, evidence only on request. Returns what was removed."""
     gone = [one.path for one in quarantined(home) if evidence_too or not one.kept]
     for path in gone:
         shutil.rmtree(path, ignore_errors=True)
@@ -107,14 +108,14 @@ def remove(home: Home, *, evidence_too: bool = False) -> list[Path]:
 
 
 def spare(home: Home, *, running: bool = False) -> list[Path]:
-    """What is not needed to go on: stores that are no evidence, and logs of core inputs, but for the one that a running
-    node writes."""
+    """Returns the files that the node doesn't need: stores that are no evidence, and logs of core inputs, except the
+    one that a running node writes."""
     logs = sorted(home.input_log.glob("*.inputs"))
     return [one.path for one in quarantined(home) if not one.kept] + (logs[:-1] if running else logs)
 
 
 def free_space(home: Home, *, running: bool = False) -> list[Path]:
-    """Removes what is spare. What was removed."""
+    """Removes the files that the node doesn't need. Returns what was removed."""
     logs = [path for path in spare(home, running=running) if path.parent == home.input_log]
     gone = remove(home)
     for path in logs:

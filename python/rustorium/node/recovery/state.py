@@ -1,7 +1,7 @@
-"""What a supervisor did and is at, on disk for whoever asks; and that there is one supervisor a home.
+"""The acts and the state of a supervisor, on disk for other processes; and the lock for one supervisor a home.
 
-Invariants: SYNC; the file is replaced by renaming, so it is the old one or the new one; a full disk loses the newest
-word, never the supervisor.
+Invariants: SYNC; the file is replaced by renaming, so it is the old one or the new one. A full disk loses the newest
+entry, never the supervisor.
 """
 
 import fcntl
@@ -25,7 +25,7 @@ HISTORY_MAX = 64
 
 
 class RecoveryState:
-    """`run/recovery.json`: what is going on and what was done, for `status check` and the next supervisor."""
+    """`run/recovery.json`: the present state and past acts, for `status check` and the next supervisor."""
 
     def __init__(self, home: Home) -> None:
         self._path = home.recovery
@@ -34,19 +34,19 @@ class RecoveryState:
         self.state: dict[str, Any] = {}
 
     def history(self) -> list[Done]:
-        """What earlier supervisors did; what a newer release knows to do is nothing to this one. A clock that was set
-        back, or damage, is no reason to wait for years."""
+        """Returns the acts of earlier supervisors, without acts that this release doesn't know. Future times are cut to
+        now: a clock that was set back, or damage, is no reason to wait for years."""
         now_ms = wall_ms()
         known = [one for act in self.acts if (one := _done(act)) is not None]
         return [replace(one, at_ms=min(one.at_ms, now_ms)) for one in known]
 
     def did(self, step: Step, now_ms: int) -> None:
-        """A step is about to be carried out."""
+        """Records a step that is about to be carried out."""
         entry = {"at_ms": now_ms, "act": step.act.value, "why": step.why, "undo": step.undo}
         self.acts = [*self.acts, entry | asdict(step.trouble)][-HISTORY_MAX:]
 
     def tell(self, state: str, **fields: object) -> None:
-        """What is going on now."""
+        """Records the present state."""
         self.state = {"state": state, "pid": os.getpid(), "at_ms": wall_ms(), **fields}
         unfinished = self._path.with_suffix(".new")
         try:
@@ -59,7 +59,7 @@ class RecoveryState:
 
 @contextmanager
 def one_supervisor(home: Home) -> Iterator[None]:
-    """Held for as long as a supervisor runs. Errors: HomeError where another does."""
+    """Holds the lock for as long as a supervisor runs. Errors: HomeError if another supervisor runs."""
     make_folder(home.recovery.parent)
     with open(home.recovery.with_suffix(".lock"), "a") as file:
         try:
@@ -72,7 +72,7 @@ def one_supervisor(home: Home) -> Iterator[None]:
 
 
 def read_recovery(home: Home) -> dict[str, Any]:
-    """What `run/recovery.json` holds; empty where there is none that can be read to the last act."""
+    """Returns the content of `run/recovery.json`; empty if the file is missing, or can't be read to the last act."""
     try:
         found = json.loads(home.recovery.read_bytes())
         if isinstance(found["state"], str):
@@ -84,13 +84,13 @@ def read_recovery(home: Home) -> dict[str, Any]:
 
 
 def _done(act: dict[str, Any]) -> Done | None:
-    """An act of the file; None where this release doesn't know it. Errors: TypeError, KeyError."""
+    """Returns an act of the file; `None` if this release doesn't know it. Errors: TypeError, KeyError."""
     at_ms, name, code = operator.index(act["at_ms"]), act["act"], str(act["code"])
     return Done(at_ms, Act(name), code) if name in set(Act) else None
 
 
 def order_prune(home: Home) -> None:
-    """Has the next start keep `recovery.keep_when_low` heights, and only that start. Errors: HomeError."""
+    """Orders the next start, and only that one, to keep `recovery.keep_when_low` heights. Errors: HomeError."""
     try:
         home.prune.touch(mode=0o600)
     except OSError as error:
@@ -98,7 +98,7 @@ def order_prune(home: Home) -> None:
 
 
 def at_work(home: Home) -> dict[str, Any] | None:
-    """What a supervisor is at, or ended with; None where there is none, and the last one ended as it was told to."""
+    """Returns the state of a supervisor that runs or that ended with a question; `None` if there is no such state."""
     state = read_recovery(home)
     if not state or state.get("state") == "stopped":
         return None
@@ -106,7 +106,7 @@ def at_work(home: Home) -> dict[str, Any] | None:
 
 
 def last_end(home: Home) -> tuple[str, str] | None:
-    """The code and the words that the node ended with, where that was a failure and it hasn't started since."""
+    """Returns code and message of the node's last end, if that was a failure and the node hasn't started since."""
     try:
         ended = json.loads(home.ended.read_bytes())
         return str(ended["code"]), str(ended["evidence"])
@@ -123,6 +123,6 @@ def _held(home: Home) -> bool:
 
 
 def say(text: str) -> None:
-    """A line for whoever watches the supervisor."""
+    """Prints a line for the person who watches the supervisor."""
     sys.stderr.write(f"recover: {text}\n")
     sys.stderr.flush()

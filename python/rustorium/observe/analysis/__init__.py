@@ -1,1 +1,1 @@
-"""From a recording to where a transaction's time goes, what is slowest, and what to try."""
+"""Analysis of a recording: where a transaction's time goes, what is slowest, and what to try."""

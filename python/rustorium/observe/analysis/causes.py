@@ -1,7 +1,8 @@
-"""What is wrong or slow in a net, from what its nodes measured: which disk, link or node, how it shows, what to try.
+"""The causes of what is wrong or slow in a net, from its nodes' measurements: the disk, link or node, the evidence, and
+what to try.
 
-Invariants: PURE reasoning over what was gathered; a thing is slow beside the others of its kind and by an amount that
-matters, never by the ratio alone; each trouble is named once, at its root: a node that is far, not its links.
+Invariants: PURE reasoning over gathered data. A thing is slow compared to others of its kind and by an amount that
+matters, never by the ratio alone. Each trouble is named once, at its root: a far node, not its links.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,28 +16,28 @@ from rustorium.observe.analysis.links import Link
 from rustorium.observe.analysis.names import STAGES, STEP_CPU, STEP_WALL, SYNC
 
 RATIO = 3.0
-"""So many times the median of the others is slow."""
+"""Factor over the median of the others from which something is slow."""
 DISK_MS_MIN, DISK_MS_ALWAYS = 5.0, 20.0
-"""A sync below the first is never slow; above the second always, whatever the others do."""
+"""A sync below the first value is never slow; above the second it always is, whatever the others do."""
 LINK_MS_MIN = 10.0
 LINK_BEYOND_USUAL = 1.5
 LOST_PERCENT_MIN = 1.0
 QUEUED_BYTES_MIN = 256 * 1024
 UP_PERCENT_MIN = 99.0
 OWN_MS_MIN = {"submit": 5.0, "execute": 5.0, "persist": 10.0, "notify": 5.0}
-"""A node's own stage below it is never slow."""
+"""A node's own stage below this value is never slow."""
 WAIT_MS_MIN = 2.0
-"""Of a step of the core that waits for a processor."""
+"""Minimum time that a step of the core waits for a processor."""
 LATE_MS_MIN = 10.0
-"""A proposal that comes less than this after what its way explains is never late."""
+"""Proposals are late only if they come more than this after the time that the network explains."""
 FEW_SHARE = 0.5
-"""A leader of whom came less than this share of the others' proposals loses its views."""
+"""A leader with less than this share of the others' proposals loses its views."""
 FULL_SHARE = 0.7
 FAILED_VIEWS_MIN = 0.01
 COUNT_MIN = 8
-"""Fewer measurements say nothing."""
+"""Minimum number of measurements to judge by."""
 SHOWN_BY_OTHERS = frozenset({"disk-slow", "peers-lost", "catching-up"})
-"""Findings of a node for which there is a cause here with figures, or which are a consequence."""
+"""Findings of a node that another cause here shows with figures, or that are a consequence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +48,16 @@ class Cause:
     subject: str
     """A node, or a link as `a – b`."""
     weight: float
-    """About how many ms it costs where it is met; the list is ordered by it."""
+    """Approximate cost in ms wherever it occurs; the list is sorted by it."""
     evidence: str
     advice: str
 
 
 def find(net: Net, links: Sequence[Link]) -> list[Cause]:
-    """All causes, the heaviest first."""
+    """Returns all causes, the heaviest first."""
     found = [*_away(net), *_disks(net), *_links(net, links), *_own(net), *_starved(net), *_refused(net)]
     slow_disks = {cause.subject for cause in found if cause.code == "disk-slow"}
-    # Of a disk that is slow it needs no saying that its thread is busy.
+    # A slow disk already explains that its thread is busy.
     found += [cause for cause in _full(net) if cause.code != "journal-full" or cause.subject not in slow_disks]
     leaders = leaders_of(net, links)
     found += _late(leaders, {cause.subject for cause in found if cause.code in EXPLAINS_LATE})
@@ -76,16 +77,16 @@ EXPLAINS_LATE = frozenset(
         "journal-full",
     }
 )
-"""Causes of which it is a consequence that a node's proposals are late."""
+"""Causes that explain late proposals of a node."""
 
 
 def faults(n: int) -> int:
-    """How many of n validators may fail."""
+    """Returns the number of validators, of n, that may fail."""
     return max(0, (n - 1) // 3)
 
 
 def _others(values: dict[str, float], name: str) -> float:
-    """The median of all but one; 0 where it is alone."""
+    """Returns the median of all but one; 0 if there are no others."""
     rest = [value for key, value in values.items() if key != name]
     return median(rest) if rest else 0.0
 
@@ -140,7 +141,7 @@ def _disks(net: Net) -> Iterator[Cause]:
             "disk-slow",
             name,
             2 * (mean - min(others, mean / 2)),
-            f"a sync takes {mean:.1f} ms (p99 {p99 or 0:.0f}), at the others {others:.1f}; {effect}",
+            f"a sync takes {mean:.1f} ms (p99 {p99 or 0:.0f} ms), on the other nodes {others:.1f} ms; {effect}",
             "remove other load from this disk, or give safety/ and db/ a faster one (`doctor --home` measures it)",
         )
 
@@ -156,23 +157,23 @@ def _links(net: Net, links: Sequence[Link]) -> Iterator[Cause]:
             "node-far",
             name,
             mean,
-            f"all its links are slow: {mean:.0f} ms a round trip, the others {median(rest) if rest else 0:.1f}",
+            f"all its links are slow: {mean:.0f} ms a round trip, other links {median(rest) if rest else 0:.1f} ms",
             "check its own network and load; if it is far away on purpose, a quorum of nearer nodes decides",
         )
     for link in slow:
         if link.a in far or link.b in far or link.rtt_ms is None:
             continue
         beside = (
-            f"{link.usual_ms:.0f} ms are usual between their regions"
+            f"usual between their regions: {link.usual_ms:.0f} ms"
             if link.usual_ms is not None
-            else (f"the others take {_others(measured, link.name):.1f}")
+            else f"on other links: {_others(measured, link.name):.1f} ms"
         )
         yield Cause(
             "link-slow",
             link.name,
             link.rtt_ms,
             f"a round trip takes {link.rtt_ms:.0f} ms; {beside}",
-            "check the network between these two: route, provider, a full line",
+            "check the network between these two: the route, the provider, an overloaded line",
         )
     for link in links:
         if (link.lost_percent or 0.0) >= LOST_PERCENT_MIN:
@@ -181,7 +182,7 @@ def _links(net: Net, links: Sequence[Link]) -> Iterator[Cause]:
                 link.name,
                 (link.rtt_ms or 1.0) * (link.lost_percent or 0.0) / 10,
                 f"{link.lost_percent:.1f} % of its packets are lost: each costs one more round trip",
-                "check for a full line, a bad cable or radio, or a firewall that limits UDP between these two",
+                "check for an overloaded line, a bad cable or radio link, or a firewall that limits UDP between them",
             )
         if link.queued_bytes >= QUEUED_BYTES_MIN:
             yield Cause(
@@ -189,7 +190,7 @@ def _links(net: Net, links: Sequence[Link]) -> Iterator[Cause]:
                 link.name,
                 link.queued_bytes / 2**14,
                 f"{link.queued_bytes / 2**20:.1f} MiB wait to be sent, on average",
-                "the line is too small for the load: give it more bandwidth, or send less",
+                "the line is overloaded: give it more bandwidth, or send less",
             )
 
 
@@ -198,7 +199,7 @@ def _links_down(net: Net, links: Sequence[Link]) -> Iterator[Cause]:
     down = [link for link in links if link.up_percent < UP_PERCENT_MIN]
     ends = {end for link in down for end in (link.a, link.b)} - silent
     lost = {end for end in ends if all(link in down for link in links if end in (link.a, link.b))}
-    # One of whom every link is down, where the others have some that are up, is away itself.
+    # A node with every link down, while others have some up, is itself away.
     lost = {end for end in lost if len(lost) < len(ends) and sum(end in (link.a, link.b) for link in links) > 1}
     for end in sorted(lost):
         yield Cause("node-unreached", end, 9e8, "no other node has a link to it", "start it, or check its network")
@@ -208,7 +209,7 @@ def _links_down(net: Net, links: Sequence[Link]) -> Iterator[Cause]:
                 "link-down",
                 link.name,
                 1e6 * (100 - link.up_percent),
-                f"it was up for {link.up_percent:.0f} % of the time",
+                f"it was up {link.up_percent:.0f} % of the time",
                 "check that both run, that their addresses (p2p.peers) are right and that UDP passes both ways",
             )
 
@@ -220,7 +221,7 @@ def _is_slow(link: Link, rtt_ms: float, measured: dict[str, float]) -> bool:
 
 
 def _far_nodes(net: Net, links: Sequence[Link], slow: Sequence[Link]) -> dict[str, float]:
-    """Nodes of which nearly every link is slow, while links without them are not."""
+    """Returns nodes whose links are all slow, while no other link is."""
     found = {}
     for node in net.nodes:
         own = [one for one in links if node.name in (one.a, one.b) and one.rtt_ms is not None]
@@ -232,7 +233,7 @@ def _far_nodes(net: Net, links: Sequence[Link], slow: Sequence[Link]) -> dict[st
 
 
 def _own(net: Net) -> Iterator[Cause]:
-    """Work that one node does more slowly than the others do the same."""
+    """Yields work that one node does more slowly than the others do the same."""
     for stage in (stage for stage in STAGES if stage.name in OWN_MS_MIN):
         spreads = {node.name: node.spread(stage.metric) for node in net.heard}
         means = {name: one.mean_ms or 0.0 for name, one in spreads.items() if one.count >= COUNT_MIN}
@@ -244,7 +245,7 @@ def _own(net: Net) -> Iterator[Cause]:
                     "disk-slow-store" if disk else "node-slow",
                     name,
                     mean - others,
-                    f"{stage.name} takes {mean:.1f} ms here and {others:.1f} on the others",
+                    f"the stage {stage.name} takes {mean:.1f} ms, on the other nodes {others:.1f} ms",
                     stage.advice
                     if disk
                     else "check what else its machine does, and whether its cores are as fast as the others'",
@@ -264,7 +265,7 @@ def _starved(net: Net) -> Iterator[Cause]:
             "cpu-short",
             name,
             waits,
-            f"a step of the core takes {wall_ms:.1f} ms, {cpu_ms:.1f} of them on a processor: it waits for a processor",
+            f"a step of the core takes {wall_ms:.1f} ms but computes for {cpu_ms:.1f} ms: it waits for a processor",
             "give its machine more cores, or move other processes away",
         )
 
@@ -275,14 +276,14 @@ THREADS = (
     ("core", (STEP_CPU,), "the Python core's steps"),
 )
 FULL_ADVICE = {
-    "execute": "this thread is the limit: faster cores or disk, fewer operations, a larger storage.cache_bytes",
+    "execute": "this thread is the limit: use faster cores or disks, fewer operations, or a larger storage.cache_bytes",
     "journal": "the disk is the limit: use a faster one for safety/",
-    "core": "the core is the limit: longer txpool.batch_delay_us makes fewer and larger batches",
+    "core": "the core is the limit: raise txpool.batch_delay_us, which makes fewer and larger batches",
 }
 
 
 def _full(net: Net) -> Iterator[Cause]:
-    """A thread that is busy nearly all the time bounds what goes through."""
+    """Yields threads that are busy nearly all the time: each limits the throughput."""
     for node in net.heard:
         for name, metrics, what in THREADS:
             share = sum(node.spread(metric).total for metric in metrics) / node.seconds if node.seconds > 0 else 0.0
@@ -304,13 +305,13 @@ def _refused(net: Net) -> Iterator[Cause]:
                 "pool-full",
                 node.name,
                 1000 * busy / (busy + done),
-                f"{busy:.0f} transactions of clients were refused as busy",
-                "more arrives than the net executes: spread clients over more nodes, and check the slowest stage",
+                f"the node refused {busy:.0f} transactions of clients as busy",
+                "more arrives than the net can execute: spread clients over more nodes, and check the slowest stage",
             )
 
 
 def _late(leaders: Sequence[Leader], explained: set[str]) -> Iterator[Cause]:
-    """Leaders for whose proposals everybody waits."""
+    """Yields leaders whose proposals come late, so that all nodes wait."""
     known = {one.name: one.late_ms for one in leaders if one.proposals >= COUNT_MIN}
     for one in leaders:
         if one.name in explained or one.name not in known or len(known) < 2:
@@ -321,15 +322,15 @@ def _late(leaders: Sequence[Leader], explained: set[str]) -> Iterator[Cause]:
                 "leader-late",
                 one.name,
                 one.late_ms - others,
-                f"its proposals come {one.after_ms:.0f} ms after there is work, {one.late_ms:.0f} of them not on the "
-                f"way (the other leaders': {others:.1f}); all nodes wait for it in each view that it leads",
+                f"its proposals come {one.after_ms:.0f} ms after there is work, and the network doesn't explain "
+                f"{one.late_ms:.0f} ms of this (other leaders: {others:.1f} ms); in its views all nodes wait for it",
                 "check what its machine does at that time, and how fast its cores and disk are (`doctor --home`, and "
                 "`analyze performance --flame` for the steps of its core)",
             )
 
 
 def _losing(leaders: Sequence[Leader]) -> list[str]:
-    """Whose proposals come in few of their views, or never."""
+    """Returns the leaders whose proposals come in few of their views, or never."""
     counts = {one.name: one.proposals for one in leaders}
     return [
         name for name, count in counts.items() if count < FEW_SHARE * _others(counts, name) >= COUNT_MIN * FEW_SHARE
@@ -337,7 +338,7 @@ def _losing(leaders: Sequence[Leader]) -> list[str]:
 
 
 def _views(net: Net, leaders: Sequence[Leader]) -> Iterator[Cause]:
-    """Leaders that propose nothing in time cost all a time-out."""
+    """Yields failed views: leaders that don't propose in time cost every node a time-out."""
     reporter = max(net.heard, key=lambda node: node.count("rustorium_consensus_nullified_views"), default=None)
     if reporter is None:
         return
@@ -348,19 +349,19 @@ def _views(net: Net, leaders: Sequence[Leader]) -> Iterator[Cause]:
     missing = [node.name for node in net.nodes if node.looks < 2]
     losing = _losing(leaders)
     said = f"; {', '.join(missing)} didn't answer" if missing else ""
-    said += f"; few proposals or none came from {', '.join(losing)}" if losing else ""
+    said += f"; {', '.join(losing)} sent few proposals or none" if losing else ""
     yield Cause(
         "views-fail",
         losing[0] if len(losing) == 1 else reporter.name,
         1e5 * failed / max(views, failed),
-        f"{failed:.0f} of {views:.0f} views ended without a block at {reporter.name}{said}",
-        "a leader that is down or slow makes all nodes wait: repair or remove the one named here, or read "
+        f"{reporter.name} saw {failed:.0f} of {views:.0f} views end without a block{said}",
+        "a leader that is down or slow makes all nodes wait: repair or remove the node named here, or read "
         "`logs aggregate --level warn` to find whose views fail",
     )
 
 
 def _findings(net: Net) -> Iterator[Cause]:
-    """What nodes found wrong with themselves."""
+    """Yields the problems that nodes found with themselves."""
     for node in net.heard:
         for code, gauge in _found(node).items():
             if gauge > 0 and code in FINDINGS and code not in SHOWN_BY_OTHERS:

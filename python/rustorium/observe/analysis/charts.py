@@ -1,6 +1,6 @@
 """Charts as SVG inside a page: lines over time, stacked areas, bars, and a grid of round trips.
 
-Invariants: no script, no request, no colour of its own (classes say what is drawn); all text is escaped.
+Invariants: no script, no request, and no colours (only classes); all text is escaped.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ def _frame(title: str, top: float, seconds: float, unit: str, inside: str) -> st
 
 
 def over_time(title: str, values: Sequence[float | None], seconds: float, unit: str) -> str:
-    """A line; where there is no value it is interrupted."""
+    """Draws a line, interrupted at missing values."""
     top = max((value for value in values if value is not None), default=0.0)
     parts: list[list[str]] = [[]]
     for place, value in enumerate(values):
@@ -59,7 +59,7 @@ def over_time(title: str, values: Sequence[float | None], seconds: float, unit: 
 
 
 def stacked(title: str, names: Sequence[str], rows: Sequence[Sequence[float | None]], seconds: float, unit: str) -> str:
-    """A column each piece of time, of what each name had then; with a legend."""
+    """Draws a column for each part of the time, stacked by name, with a legend."""
     top = max((sum(value or 0.0 for value in row) for row in rows), default=0.0)
     drawn = []
     for place, row in enumerate(rows):
@@ -78,7 +78,7 @@ def stacked(title: str, names: Sequence[str], rows: Sequence[Sequence[float | No
 
 
 def bars(title: str, rows: Sequence[tuple[str, float | None]], unit: str, marked: str = "") -> str:
-    """A bar each name, the marked one in another colour."""
+    """Draws a bar for each name, the marked one in another colour."""
     top, height = max((value or 0.0 for _, value in rows), default=0.0), 22 * len(rows) + 6
     drawn = []
     for place, (name, value) in enumerate(rows):
@@ -98,7 +98,7 @@ def bars(title: str, rows: Sequence[tuple[str, float | None]], unit: str, marked
 
 
 def heat(names: Sequence[str], values: dict[tuple[str, str], float]) -> str:
-    """A table of what lies between each two, darker where it is more."""
+    """Makes a table of the values between each two names; higher values are darker."""
     top = max(values.values(), default=0.0)
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
     lines = []

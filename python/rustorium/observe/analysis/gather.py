@@ -1,7 +1,6 @@
-"""What a recording says of each node as a whole: how far its counters moved, what its gauges stood at, and how it went
-over time.
+"""Totals of each node over a recording: changes of its counters, values of its gauges, and the course over time.
 
-Invariants: one pass; a counter that goes back is a restart and loses nothing that was seen; memory is bounded by the
+Invariants: one pass. A counter that goes back is a restart and loses nothing that was seen. Memory is bounded by the
 number of series and of points, however long the recording.
 """
 
@@ -14,7 +13,7 @@ from rustorium.observe.exposition import Labels, quantile
 from rustorium.observe.recording import Look, Recording, Series
 
 POINTS_MAX = 1_024
-"""Of a node; beyond it every second one is dropped, and later ones come half as often."""
+"""Maximum number of points of a node. Beyond it every second one is dropped, and later ones come half as often."""
 COUNTED = ("counter", "histogram")
 
 Key = tuple[str, Labels]
@@ -22,7 +21,7 @@ Key = tuple[str, Labels]
 
 @dataclass(slots=True)
 class Gauge:
-    """The values that a gauge had."""
+    """The values of a gauge."""
 
     total: float = 0.0
     count: int = 0
@@ -30,7 +29,7 @@ class Gauge:
     last: float = math.nan
 
     def add(self, value: float) -> None:
-        """One look's value."""
+        """Adds one look's value."""
         if math.isfinite(value):
             self.total, self.count = self.total + value, self.count + 1
             self.highest, self.last = max(self.highest, value), value
@@ -42,7 +41,7 @@ class Gauge:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """What a histogram counted in the time of the recording. Seconds."""
+    """The counts of a histogram during the recording. Seconds."""
 
     count: float
     total: float
@@ -53,13 +52,13 @@ class Spread:
         return 1000 * self.total / self.count if self.count > 0 else None
 
     def quantile_ms(self, share: float) -> float | None:
-        """None where nothing was counted."""
+        """Returns a quantile; `None` if nothing was counted."""
         found = quantile(self.buckets, share)
         return None if found is None else 1000 * found
 
 
 def together(spreads: Iterable[Spread]) -> Spread:
-    """Many nodes' as one."""
+    """Merges the spreads of several nodes."""
     count, total, buckets = 0.0, 0.0, dict[float, float]()
     for one in spreads:
         count, total = count + one.count, total + one.total
@@ -70,17 +69,17 @@ def together(spreads: Iterable[Spread]) -> Spread:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A node at one moment, by what it had counted since the first look."""
+    """A node at one moment, by its counts since the first look."""
 
     at_ms: int
     transactions: float
     finality: tuple[float, float]
     """Seconds and number of clients' transactions that became final."""
     stages: tuple[tuple[float, float], ...]
-    """The same of each stage, in their order."""
+    """The same for each stage, in their order."""
 
     def towards(self, later: "Point", at_ms: float) -> "Point":
-        """Between this one and a later one."""
+        """Interpolates between this point and a later one."""
         apart_ms = later.at_ms - self.at_ms
         part = min(1.0, max(0.0, (at_ms - self.at_ms) / apart_ms)) if apart_ms > 0 else 0.0
 
@@ -104,7 +103,7 @@ class Node:
     looks: int = 0
     silent: int = 0
     error: str = ""
-    """Why it didn't answer the last time that it didn't."""
+    """The reason for its last missing answer."""
     restarts: int = 0
     first_ms: int = 0
     last_ms: int = 0
@@ -112,7 +111,7 @@ class Node:
     gauges: dict[Key, Gauge] = field(default_factory=dict)
     points: list[Point] = field(default_factory=list)
     place: str = ""
-    """What others call it in the label `peer`; empty: it is no member."""
+    """The node's name in others' label `peer`; empty if it is not a member."""
     _before: dict[int, float] = field(default_factory=dict)
     _every: int = 1
 
@@ -121,11 +120,11 @@ class Node:
         return (self.last_ms - self.first_ms) / 1000
 
     def count(self, name: str) -> float:
-        """How far a counter moved (named without `_total`), all its series together."""
+        """Returns the change of a counter (named without `_total`), all its series together."""
         return sum(value for (full, _), value in self.counted.items() if full == f"{name}_total")
 
     def counts(self, name: str, label: str) -> dict[str, float]:
-        """The same by one label's value."""
+        """Returns the change of a counter by one label's value."""
         found: dict[str, float] = {}
         for (full, labels), value in self.counted.items():
             if full == f"{name}_total":
@@ -134,11 +133,11 @@ class Node:
         return found
 
     def gauge(self, name: str) -> Gauge | None:
-        """A gauge without labels."""
+        """Returns a gauge without labels."""
         return self.gauges.get((name, ()))
 
     def gauges_by(self, name: str, label: str) -> dict[str, Gauge]:
-        """The series of a gauge by one label's value; of several the one that stood highest."""
+        """Returns the series of a gauge by one label's value; of several, the one with the highest value."""
         found: dict[str, Gauge] = {}
         for (full, labels), value in self.gauges.items():
             if full == name:
@@ -148,7 +147,7 @@ class Node:
         return found
 
     def spread(self, name: str) -> Spread:
-        """A histogram, all its series together."""
+        """Returns a histogram, all its series together."""
         count, total, buckets = 0.0, 0.0, dict[float, float]()
         for (full, labels), value in self.counted.items():
             if full == f"{name}_sum":
@@ -161,7 +160,7 @@ class Node:
         return Spread(count, total, tuple(sorted(buckets.items())))
 
     def take(self, look: Look, series: dict[int, Series], kinds: dict[str, tuple[str, str]]) -> None:
-        """One more look at it."""
+        """Takes one more look at the node."""
         if look.error:
             self.silent, self.error = self.silent + 1, look.error
             return
@@ -208,7 +207,7 @@ class Net:
     started_ms: int
     ended: bool
     names: Mapping[str, str]
-    """By the place in the committee."""
+    """Names by the place in the committee."""
 
     @property
     def seconds(self) -> float:
@@ -216,11 +215,11 @@ class Net:
 
     @property
     def heard(self) -> list[Node]:
-        """Those that answered at least twice: of one look nothing moves."""
+        """The nodes that answered at least twice: one look shows no change."""
         return [node for node in self.nodes if node.looks > 1]
 
     def name_of(self, place: str) -> str:
-        """What a peer's label stands for."""
+        """Returns the node's name for a peer's label."""
         return self.names.get(place, f"validator {place}")
 
 
@@ -233,7 +232,7 @@ def gather(recording: Recording) -> Net:
 
 
 def _names(nodes: Collection[Node]) -> dict[str, str]:
-    """A node that never answered has the one place that is left, where it is one."""
+    """Returns names by place. If one silent node and one unknown place are left, they belong together."""
     found = {node.place: node.name for node in nodes if node.place}
     seen = {peer for node in nodes for peer in node.gauges_by("rustorium_transport_link_up", "peer")}
     left, silent = seen - found.keys(), [node.name for node in nodes if not node.looks]

@@ -1,6 +1,6 @@
-"""How late each leader's proposals are, as the other validators saw them come.
+"""The lateness of each leader's proposals, as the other validators saw it.
 
-Invariants: PURE; a leader's own word about itself doesn't count; of too few proposals nothing is said.
+Invariants: PURE; a leader's report about itself doesn't count; too few proposals give no verdict.
 """
 
 from collections.abc import Sequence
@@ -17,20 +17,20 @@ class Leader:
 
     name: str
     proposals: float
-    """That the one of the others who saw most of them counted."""
+    """Count by the other node that saw most of them."""
     after_ms: float | None
-    """Mean time after which they came, since the view's start or since there was work; None where none came."""
+    """Mean time until they came, from the view's start or from when there was work; `None` if none came."""
     way_ms: float
-    """Of this the way to it and back, by the longest of its links."""
+    """The part for the round trip to the leader, by the longest of its links."""
 
     @property
     def late_ms(self) -> float:
-        """What the way doesn't explain."""
+        """The part that the round trip doesn't explain."""
         return max(0.0, (self.after_ms or 0.0) - self.way_ms)
 
 
 def leaders_of(net: Net, links: Sequence[Link]) -> list[Leader]:
-    """All members of the committee whom anybody else has heard propose, or could have. In the net's order."""
+    """Returns all members of the committee that others have heard propose, or could have, in the net's order."""
     seen: dict[str, list[tuple[float, float]]] = {}
     for node in net.heard:
         seconds, counts = node.counts(LEADER_SECONDS, "peer"), node.counts(LEADER_PROPOSALS, "peer")

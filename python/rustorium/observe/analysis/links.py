@@ -1,6 +1,6 @@
-"""The links of a net as both of their ends measured them, beside what the distance makes usual.
+"""The links of a net as both of their ends measured them, with the usual figures for their distance.
 
-Invariants: a link is named by its ends in the net's order; what nobody measured is None, never 0.
+Invariants: a link is named by its ends in the net's order; a value without a measurement is `None`, never 0.
 """
 
 import json
@@ -13,27 +13,27 @@ from rustorium.observe.analysis.gather import Gauge, Net, Node
 from rustorium.observe.analysis.names import RTT
 
 PRETENDED_SHARE, PRETENDED_MS_MIN = 0.25, 10.0
-"""A round trip below this share of what is usual over a distance of at least so many ms is of another place."""
+"""A round trip below this share of the usual one, over a distance of at least so many ms, contradicts the region."""
 SENT_MIN = 200
-"""Packets below which a share that was lost says nothing."""
+"""Minimum number of packets to compute a share of lost ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The way between two validators, both directions."""
+    """The link between two validators, both directions."""
 
     a: str
     b: str
     rtt_ms: float | None
-    """Mean of the looks of both ends; of a link whose distance is pretended with that added."""
+    """Mean of the looks of both ends. For a link whose distance is pretended, the usual round trip is added."""
     usual_ms: float | None
-    """What was measured once between the data centres of their regions; None where these have no such figure."""
+    """An earlier measurement between data centres of their regions; `None` if there is no such figure."""
     lost_percent: float | None
     queued_bytes: float
-    """That waited to be sent, on average, on the fuller side."""
+    """Mean number of bytes that waited to be sent, on the fuller side."""
     up_percent: float
     pretended: bool = False
-    """Whether it is faster than light between its regions: a devnet's, which delays above QUIC, or named wrongly."""
+    """`True` if the link is too fast for its regions: a devnet, which delays above QUIC, or wrongly named regions."""
 
     @property
     def name(self) -> str:
@@ -48,7 +48,8 @@ def _usual() -> Mapping[tuple[str, str], float]:
 
 
 def links_of(net: Net) -> list[Link]:
-    """All links between nodes that were asked. One whose other end wasn't asked is known from this end alone."""
+    """Returns all links between nodes that were asked. A link whose other end wasn't asked is known from one end
+    alone."""
     seen: dict[tuple[str, str], list[tuple[Node, str]]] = {}
     order = {node.name: place for place, node in enumerate(net.nodes)}
     for node in net.heard:

@@ -1,4 +1,4 @@
-"""The stages of a transaction's way in its order, and the metrics in which a node measures them."""
+"""The stages of a transaction in their order, and the metrics in which a node measures them."""
 
 from dataclasses import dataclass
 
@@ -14,22 +14,22 @@ LEADER_PROPOSALS = "rustorium_consensus_leader_proposals"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A part of the way."""
+    """A stage of a transaction."""
 
     name: str
     metric: str
     what: str
     own: bool
-    """Whether it is one node's own work; else it waits for others too."""
+    """`True` if it is one node's own work; otherwise it waits for others too."""
     advice: str
-    """What to try where most of the time goes here."""
+    """Advice if most of the time goes to this stage."""
 
 
 STAGES = (
     Stage(
         "submit",
         "rustorium_txpool_verify_seconds",
-        "a client's transaction waits for its signature's check",
+        "a client's transaction waits until its signature is checked",
         True,
         "signatures are checked on all cores: give the nodes more of them, or spread clients over more nodes",
     ),
@@ -38,28 +38,28 @@ STAGES = (
         "rustorium_txpool_gather_seconds",
         "the oldest transaction of a batch waits for more transactions",
         True,
-        "txpool.batch_delay_us is the longest wait of a batch: lower it, at the cost of more and smaller batches",
+        "a batch waits for at most txpool.batch_delay_us: lower it, at the cost of more and smaller batches",
     ),
     Stage(
         "propose",
         "rustorium_consensus_propose_seconds",
-        "from a view's start, or from when there is work, until its proposal has arrived",
+        "from a view's start, or from the first work after it, until its proposal arrives",
         False,
         "leaders propose late: check for a node that is slow or far away, or a load that leaves the core no time",
     ),
     Stage(
         "notarize",
         "rustorium_consensus_notarize_seconds",
-        "from the proposal to a quorum's first votes",
+        "from the proposal to the first votes of a quorum",
         False,
-        "each vote is a sync of the voter's journal and a way to the others: look at disks and links below",
+        "each vote takes a sync of the voter's journal and a trip to the others: look at disks and links below",
     ),
     Stage(
         "finalize",
         "rustorium_consensus_finalize_seconds",
-        "from the notarization to a quorum's second votes",
+        "from the notarization to the second votes of a quorum",
         False,
-        "each vote is a sync of the voter's journal and a way to the others: look at disks and links below",
+        "each vote takes a sync of the voter's journal and a trip to the others: look at disks and links below",
     ),
     Stage(
         "execute",
@@ -73,13 +73,13 @@ STAGES = (
         "rustorium_storage_commit_seconds",
         "a block's changes are written to the store",
         True,
-        "use a faster disk for db/, or keep less of the history (storage.keep)",
+        "use a faster disk for db/, or keep fewer heights (storage.keep)",
     ),
     Stage(
         "notify",
         "rustorium_gateway_notify_seconds",
         "clients that wait for a block's outcome are notified",
         True,
-        "many clients wait at one node: spread them over more nodes",
+        "many clients wait on one node: spread them over more nodes",
     ),
 )

@@ -1,6 +1,6 @@
-"""A report as one HTML file: charts, tables and words, for whoever has a browser and nothing else.
+"""A report as one HTML file: charts, tables and words, for readers with nothing but a browser.
 
-Invariants: self-contained; the page forbids itself scripts and requests; whatever a node said is escaped.
+Invariants: self-contained; the page forbids itself scripts and requests; every node's text is escaped.
 """
 
 import datetime
@@ -48,7 +48,7 @@ th:first-child, td:first-child { text-align: left; }
 
 
 def page(report: Report) -> str:
-    """The whole file."""
+    """Returns the whole file."""
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
@@ -91,7 +91,7 @@ def _causes(report: Report) -> Iterable[str]:
 
 def _stages(report: Report) -> Iterable[str]:
     worst = max(report.stages, key=lambda row: row.share)
-    yield "<h2>Stage by stage</h2>"
+    yield "<h2>Stages</h2>"
     yield charts.bars("Mean time of each stage", [(row.stage, row.mean_ms) for row in report.stages], "ms", worst.stage)
     head = ("stage", "count", "mean ms", "p50 ms", "p99 ms", "share %", "slowest node", "its mean ms")
     rows = [
@@ -110,15 +110,15 @@ def _stages(report: Report) -> Iterable[str]:
     yield _table(head, rows)
     yield "<ul>" + "".join(f"<li><b>{row.stage}</b>: {escape(row.what)}</li>" for row in report.stages) + "</ul>"
     if report.between_ms is not None:
-        yield f"<p>Between the stages: {ms(report.between_ms)} ms (batches on their way, and waiting for a turn).</p>"
+        yield f"<p>Between the stages: {ms(report.between_ms)} ms (batches in transit, and waiting for a turn).</p>"
     if report.advice:
-        yield f"<p>Most of it goes to <b>{worst.stage}</b>: {escape(report.advice)}.</p>"
+        yield f"<p>Most of the time goes to <b>{worst.stage}</b>: {escape(report.advice)}.</p>"
 
 
 def _time(report: Report) -> Iterable[str]:
     yield "<h2>Over time</h2>"
     yield charts.over_time("Transactions", [one.transactions_per_s for one in report.bins], report.seconds, "a second")
-    yield charts.over_time("Final after", [one.final_ms for one in report.bins], report.seconds, "ms, mean")
+    yield charts.over_time("Time to finality", [one.final_ms for one in report.bins], report.seconds, "ms, mean")
     names, rows = [row.stage for row in report.stages], [one.stages_ms for one in report.bins]
     yield charts.stacked("Stages", names, rows, report.seconds, "ms, means")
 
@@ -138,11 +138,11 @@ def _nodes(report: Report) -> Iterable[str]:
         "persist ms",
         "execute ms",
         "core step ms",
-        "its proposals after ms",
+        "proposals after ms",
         "quorum round trip ms",
         "CPU cores",
         "restarts",
-        "silent looks",
+        "samples without answer",
     )
     rows = [
         (

@@ -1,6 +1,6 @@
-"""All that is said about a recording: stages, nodes, links, the slowest of each kind, causes, and how it went.
+"""The report on a recording: stages, nodes, links, the slowest of each kind, causes, and the course over time.
 
-Invariants: what wasn't measured is None, never 0; the same recording gives the same report.
+Invariants: a value without a measurement is `None`, never 0; the same recording gives the same report.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from rustorium.observe.analysis.names import FINALITY, STAGES, STEP_WALL, SYNC, 
 
 BINS_MAX = 240
 OWN = [stage.metric for stage in STAGES if stage.own and stage.name != "pool"]
-"""What a node does by itself without waiting on purpose."""
+"""Metrics of a node's own work, without deliberate waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,9 @@ class NodeRow:
     execute_ms: float | None
     step_ms: float | None
     own_ms: float | None
-    """Mean times of the stages that are its own work, together."""
+    """Sum of the mean times of the stages that are its own work."""
     proposes_ms: float | None
-    """Mean time after which its proposals come where there is work, as the others see it."""
+    """Mean time after which its proposals come while there is work, as the others see it."""
     quorum_rtt_ms: float | None
     """The round trip to the farthest of the nearest peers that make a quorum with it."""
     cpu_cores: float
@@ -62,7 +62,7 @@ class NodeRow:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """A piece of the time. Rates a second; means in ms, None where nothing was measured."""
+    """A part of the recorded time. Rates are per second; means in ms, `None` if nothing was measured."""
 
     at_s: float
     transactions_per_s: float
@@ -72,7 +72,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class Slowest:
-    """The slowest of a kind, beside the median of the others (None where it is the only one)."""
+    """The slowest of a kind, with the median of the others (`None` if there are no others)."""
 
     name: str
     ms: float
@@ -81,12 +81,12 @@ class Slowest:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The whole of it."""
+    """The whole report."""
 
     started_ms: int
     seconds: float
     cut_off: bool
-    """Whether the recording lacks its end."""
+    """`True` if the recording lacks its end."""
     nodes: tuple[NodeRow, ...]
     links: tuple[Link, ...]
     stages: tuple[StageRow, ...]
@@ -96,25 +96,25 @@ class Report:
     final_p50_ms: float | None
     final_p99_ms: float | None
     between_ms: float | None
-    """Of the mean time to finality what no stage measures: batches on their way, and waiting for a turn."""
+    """The part of the mean time to finality that no stage measures: batches in transit, and waiting for a turn."""
     slowest_disk: Slowest | None
-    """By the mean time of a sync of its journal."""
+    """The slowest disk, by the mean time of a journal sync."""
     slowest_link: Slowest | None
-    """By its round trip."""
+    """The slowest link, by its round trip."""
     slowest_node: Slowest | None
-    """By its own work."""
+    """The slowest node, by its own work."""
     causes: tuple[Cause, ...]
     advice: str
-    """What to try about the stage in which the most time goes."""
+    """Advice about the stage that takes the most time."""
     bins: tuple[Bin, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """For `-o json`."""
+        """Returns the report for `-o json`."""
         return asdict(self)
 
 
 def report_of(net: Net) -> Report:
-    """What a recording's nodes come to. Errors: NotReady where none of them answered twice."""
+    """Makes the report of a recording's nodes. Errors: NotReady if none of them answered twice."""
     if not net.heard:
         said = next((f" ({node.name} {node.error})" for node in net.nodes if node.error), "")
         raise NotReady(f"no node answered twice{said}: start them, or record for longer")
@@ -197,7 +197,7 @@ def _node(node: Node, links: Sequence[Link], proposes_ms: float | None) -> NodeR
 
 
 def _quorum_rtt_ms(node: Node, links: Sequence[Link]) -> float | None:
-    """None for who is no member, and where too few links are up."""
+    """Returns the round trip to a quorum; `None` for a node that isn't a member, or has too few links up."""
     gauge = node.gauge("rustorium_consensus_validators")
     n = round(gauge.last) if gauge is not None and gauge.count else 0
     rtts = sorted(one.rtt_ms for one in links if node.name in (one.a, one.b) and one.rtt_ms is not None)
@@ -206,7 +206,7 @@ def _quorum_rtt_ms(node: Node, links: Sequence[Link]) -> float | None:
 
 
 def _bins(net: Net) -> tuple[Bin, ...]:
-    """The nodes' points in pieces of equal length: rates of the node that counted most, means over all nodes."""
+    """Cuts the time into parts of equal length: rates of the node that counted most, means over all nodes."""
     start = min(node.first_ms for node in net.heard)
     end = max(node.last_ms for node in net.heard)
     longest = max(len(node.points) for node in net.heard)
@@ -229,7 +229,7 @@ def _bins(net: Net) -> tuple[Bin, ...]:
 
 
 def _at_edges(points: Sequence[Point], edges: Sequence[float]) -> list[Point]:
-    """What was counted by each edge: between two points as if it had come evenly."""
+    """Returns the counts at each edge, interpolated between two points."""
     found, place = [], 0
     for edge in edges:
         while place + 1 < len(points) and points[place + 1].at_ms <= edge:

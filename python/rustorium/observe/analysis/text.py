@@ -1,6 +1,6 @@
-"""A report as lines for a terminal, with bars and lines of blocks; plain characters where it takes no others.
+"""A report as lines for a terminal, with bars and lines of blocks; plain characters if the terminal has no others.
 
-Invariants: a line stands for itself; colour only repeats what the words say.
+Invariants: each line is complete in itself; colour only repeats what the words say.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ Line = tuple[str, str]
 
 
 def bar(share: float, width: int, *, plain: bool) -> str:
-    """A bar of `share` (0 to 1) of a width."""
+    """Returns a bar of `share` (0 to 1) of `width`."""
     share = min(1.0, max(0.0, share))
     if plain:
         return "#" * round(share * width)
@@ -27,7 +27,7 @@ def bar(share: float, width: int, *, plain: bool) -> str:
 
 
 def spark(values: Sequence[float | None], width: int, *, plain: bool) -> str:
-    """A line of blocks: the means of `width` pieces, from 0 to the highest; a space where there is nothing."""
+    """Returns a line of blocks: the means of `width` parts, from 0 to the highest; a space if a part has no value."""
     pieces = _pieces(values, width)
     top = max((value for value in pieces if value is not None), default=0.0)
     ramp = PLAIN_RAMP if plain else RAMP
@@ -49,14 +49,14 @@ def _pieces(values: Sequence[float | None], width: int) -> list[float | None]:
 
 
 def ms(value: float | None) -> str:
-    """A time in ms for people."""
+    """Formats a time in ms for people."""
     if value is None:
         return "-"
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
 
 
 def final(report: Report) -> str:
-    """How long clients waited."""
+    """Says how long clients waited."""
     if report.final_mean_ms is None:
         return "no client waited for finality"
     quantiles = f"p50 {ms(report.final_p50_ms)}, p99 {ms(report.final_p99_ms)}"
@@ -64,18 +64,18 @@ def final(report: Report) -> str:
 
 
 def pretended(report: Report) -> str | None:
-    """What is to be known of round trips that no distance explains."""
+    """Explains round trips that are too fast for their distance; `None` if there are none."""
     count = sum(link.pretended for link in report.links)
     if not count:
         return None
     return (
-        f"{count} links are faster than their distance allows: a devnet's delays are made above QUIC, so the usual "
-        "delay between these regions is added to their round trips; elsewhere, correct the regions' names"
+        f"{count} links are faster than their distance allows: a devnet delays messages above QUIC, so there the usual "
+        "delay between these regions is added to their round trips; on other nets, correct the regions' names"
     )
 
 
 def lines(report: Report, *, plain: bool) -> Iterator[Line]:
-    """The whole report."""
+    """Yields the lines of the whole report."""
     yield from _head(report, plain=plain)
     yield ("", "")
     yield from _stages(report, plain=plain)
@@ -115,20 +115,20 @@ def _stages(report: Report, *, plain: bool) -> Iterator[Line]:
             "bad" if row.share == top and top else "",
         )
     if report.between_ms is not None:
-        yield (f"{'between':<9}{ms(report.between_ms):>9}  batches on their way, and waiting for a turn", "dim")
+        yield (f"{'between':<9}{ms(report.between_ms):>9}  batches in transit, and waiting for a turn", "dim")
     if report.advice:
         worst = max(report.stages, key=lambda row: row.share)
-        yield (f"most of it goes to {worst.stage} ({worst.what}): {report.advice}", "")
+        yield (f"most of the time goes to {worst.stage} ({worst.what}): {report.advice}", "")
 
 
 def _slowest(report: Report) -> Iterator[Line]:
     for what, one, does in (
         ("disk", report.slowest_disk, "a sync takes"),
         ("link", report.slowest_link, "a round trip takes"),
-        ("node", report.slowest_node, "its own work (checks, execution, store, notices) takes"),
+        ("node", report.slowest_node, "its own work (checks, execution, store, notifications) takes"),
     ):
         if one is not None:
-            others = f", the others {ms(one.others_ms)}" if one.others_ms is not None else ""
+            others = f", on the others {ms(one.others_ms)} ms" if one.others_ms is not None else ""
             yield (f"slowest {what}  {one.name}: {does} {ms(one.ms)} ms{others}", "")
     if (said := pretended(report)) is not None:
         yield (said, "dim")

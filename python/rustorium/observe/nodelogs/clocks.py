@@ -1,18 +1,18 @@
-"""How far the clocks of nodes are apart, by what their logs say of the same blocks.
+"""Estimates the offsets between the clocks of nodes from their log lines about the same blocks.
 
 A proposer writes `proposed` just before a block leaves, and every node writes `final` once it has executed it. No
-message arrives before it is sent: with the offset of a clock being what it shows beyond a common one,
+message arrives before it is sent. So, with a clock's offset as its difference from a common one:
 
-    final_i - proposed_p >= offset_i - offset_p,   for the proposer p of the block and every other node i.
+  final_i - proposed_p >= offset_i - offset_p,   for the proposer p of the block and every other node i.
 
 Each pair of lines so bounds one difference from above; of many blocks the least counts, the one that went fastest. As
-leaders rotate there are bounds for both directions, and along paths of nodes too (shortest paths): they enclose each
+leaders rotate there are bounds for both directions, and along paths of nodes too (shortest paths). They enclose each
 difference, as a round trip does in NTP. The estimate is the middle, and half the width is its bound: half of the
-fastest way from one proposal to the other node's execution and back. With the middles of one reference all observed
+fastest time from one proposal to the other node's execution and back. With the middles of one reference all observed
 orders hold.
 
-Invariants: whole milliseconds; memory is bounded by nodes and windows; older lines give way to newer ones, so that a
-clock that drifts is followed, and one that was set anew is found as a contradiction, and what was before is forgotten.
+Invariants: whole milliseconds. Memory is bounded by nodes and windows. Older lines give way to newer ones, so a
+drifting clock is followed. A clock that was set shows as a contradiction; then the lines before it are forgotten.
 """
 
 from collections import OrderedDict, deque
@@ -23,9 +23,9 @@ from statistics import median_low
 from rustorium.observe.nodelogs.lines import Entry
 
 WINDOW = 32
-"""Blocks of one proposer that count for a pair of nodes."""
+"""Number of blocks of one proposer that count for a pair of nodes."""
 BLOCKS_MAX = 1_024
-"""Blocks of which a part of the lines is still awaited."""
+"""Number of blocks of which some lines are still awaited."""
 INFINITE = 1 << 60
 
 Block = tuple[int, int, int]
@@ -33,11 +33,12 @@ Block = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """What a clock shows beyond the net's median one, ms. That one, the median of a first estimate, has the bound 0."""
+    """A clock's difference from the net's median clock, ms. That clock, the median of a first estimate, has the bound
+    0."""
 
     ms: int
     bound_ms: int | None
-    """The true one is no farther away; None where the lines bound it on one side at most."""
+    """Maximum error of `ms`; `None` if the lines bound it on one side at most."""
 
 
 @dataclass(slots=True)
@@ -47,7 +48,7 @@ class _Seen:
 
 
 class Clocks:
-    """The offsets of `count` nodes, from the lines that are shown to it."""
+    """The offsets of `count` nodes, from the lines that `see` gets."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -55,11 +56,11 @@ class Clocks:
         self._samples: dict[tuple[int, int], deque[int]] = {}
         self._fresh = 0
         self.jumps = 0
-        """How often what was known contradicted itself: a clock was set."""
+        """Number of contradictions: each means that a clock was set."""
         self.offsets: list[Offset] = [Offset(0, None)] * count
 
     def see(self, node: int, entry: Entry) -> None:
-        """A line of a node; most say nothing of clocks."""
+        """Takes a line of a node; most lines say nothing about clocks."""
         if entry.event not in ("proposed", "final"):
             return
         place = entry.whole("epoch"), entry.whole("height"), entry.whole("view")
@@ -90,7 +91,7 @@ class Clocks:
             self._fresh += 1
 
     def solve(self) -> None:
-        """Estimates anew."""
+        """Computes the estimates again."""
         self._fresh = 0
         ways = self._shortest()
         while any(ways[node][node] < 0 for node in range(self._count)):
@@ -104,7 +105,7 @@ class Clocks:
         self.offsets = _offsets(ways)
 
     def _shortest(self) -> list[list[int]]:
-        """`ways[p][i]`: the least known bound of offset_i - offset_p from above (Floyd, Warshall)."""
+        """Returns `ways[p][i]`: the least known upper bound of offset_i - offset_p (Floyd, Warshall)."""
         nodes = range(self._count)
         ways = [[0 if p == i else INFINITE for i in nodes] for p in nodes]
         for (p, i), samples in self._samples.items():
@@ -124,17 +125,18 @@ def _offsets(ways: Sequence[Sequence[int]]) -> list[Offset]:
     nodes = range(len(ways))
     if not nodes:
         return []
-    # The first reference is the node whose clock most others are tied to, in both directions.
+    # The first reference is the node whose clock is tied to most others, in both directions.
     tied = [[i for i in nodes if ways[r][i] < INFINITE and ways[i][r] < INFINITE] for r in nodes]
     first = max(nodes, key=lambda r: len(tied[r]))
-    # The last one is the median of those, so that the bounds are bounds of what is told: a distance from that clock.
+    # The last reference is the median of those, so that the bounds hold for the reported value: the distance from that
+    # clock.
     by_first = _offsets_to(ways, first)
     median = median_low((by_first[i].ms, i) for i in tied[first])[1]
     return _offsets_to(ways, median)
 
 
 def _offsets_to(ways: Sequence[Sequence[int]], reference: int) -> list[Offset]:
-    """What each clock shows beyond that of `reference`."""
+    """Returns each clock's difference from that of `reference`."""
     found = []
     for i in range(len(ways)):
         above, below = ways[reference][i], ways[i][reference]

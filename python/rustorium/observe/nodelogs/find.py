@@ -1,4 +1,4 @@
-"""Where the logs of nodes are: of a net's file, of homes, or named one by one.
+"""Finds the logs of nodes: by a net's file, by homes, or named one by one.
 
 Invariants: each log has a name of its own.
 """
@@ -14,10 +14,9 @@ LOGS_MAX = 256
 
 
 def find_logs(net: Net | None, paths: Sequence[Path], wanted: frozenset[str] | None) -> list[tuple[str, Path]]:
-    """Name and file of each log; `wanted`: names that must be among them.
+    """Returns name and file of each log; `wanted`: names that must be among them.
 
-    Errors: UsageError, HomeError, ConfigError.
-    """
+    Errors: UsageError, HomeError, ConfigError."""
     if paths:
         found = [_named(path.expanduser()) for path in paths]
     elif net is not None:
@@ -38,7 +37,8 @@ def find_logs(net: Net | None, paths: Sequence[Path], wanted: frozenset[str] | N
 
 
 def _named(path: Path) -> tuple[str, Path]:
-    """A home's log by its node's name; a file below a home's log/ by the home's folder, another by its own name."""
+    """Names a log: a home's by its node's name, a file below a home's log/ by the home's folder, another by its own
+    name."""
     if (path / "config.toml").is_file():
         home = Home(path)
         return home.load_config().config.node.name, _of_home(home)

@@ -1,6 +1,6 @@
 """A node's log file, line by line: at once or as it grows, through rotations.
 
-Invariants: memory is bounded by the longest line; what is no log line is counted and passed over.
+Invariants: memory is bounded by the longest line; what isn't a log line is counted and skipped.
 """
 
 import os
@@ -19,7 +19,7 @@ YEAR_9999_MS = 253_402_300_799_999
 
 @dataclass(slots=True)
 class Entry:
-    """A log line: when its node wrote it, by that node's clock, and what it says."""
+    """A log line: its time, by its node's clock, and its content."""
 
     ts: int
     level: str
@@ -28,13 +28,13 @@ class Entry:
     raw: bytes
 
     def whole(self, key: str) -> int | None:
-        """A field that is a whole number."""
+        """Returns a field that is a whole number; otherwise `None`."""
         value = self.fields.get(key)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def entry_of(raw: bytes) -> Entry | None:
-    """A line as a log line; None where it isn't one."""
+    """Parses a log line; returns `None` if it isn't one."""
     try:
         fields = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -50,16 +50,16 @@ def entry_of(raw: bytes) -> Entry | None:
 
 
 class LogFile:
-    """One node's log. `read` gives the next line; with `follow` also those that are still to come."""
+    """One node's log. `read` returns the next line; with `follow` also lines that are written later."""
 
     def __init__(self, name: str, path: Path, *, follow: bool = False) -> None:
         self.name, self.path = name, path
         self.garbage = 0
-        """Lines, or parts of them, that are no log lines."""
+        """Number of lines, or parts of them, that aren't log lines."""
         self._follow = follow
         self._partial = b""
         self._skipping = False
-        """Inside a line that is too long."""
+        """`True` inside a line that is too long."""
         self._file = self._open()
 
     def _open(self) -> BinaryIO:
@@ -75,7 +75,7 @@ class LogFile:
         self._file.close()
 
     def read(self) -> Entry | None:
-        """The next log line. None: there is none (yet)."""
+        """Returns the next log line; `None` if the log has no more lines (yet)."""
         while True:
             part = self._file.readline(LINE_BYTES_MAX + 1)
             if not part:
@@ -114,7 +114,8 @@ class LogFile:
         return entry
 
     def _rotated(self) -> bool:
-        """Whether another file has taken its place, or it was cut down; then that is read from its start."""
+        """Checks whether another file has replaced the log, or the log was truncated; if so, starts reading from the
+        beginning."""
         if not self._follow:
             return False
         try:

@@ -1,7 +1,7 @@
-"""Many nodes' logs as one stream in the order in which things happened, as far as the clocks can be corrected.
+"""Many nodes' logs as one stream in the order of events, as far as the clocks can be corrected.
 
-Invariants: a node's own lines keep their order; memory is bounded by the number of nodes (and, where they are followed,
-by `HELD_MAX`), not by the length of the logs.
+Invariants: a node's own lines keep their order. Memory is bounded by the number of nodes (and, when following, by
+`HELD_MAX`), not by the length of the logs.
 """
 
 import heapq
@@ -16,13 +16,13 @@ from rustorium.observe.nodelogs.clocks import Clocks
 from rustorium.observe.nodelogs.lines import Entry, LogFile
 
 AHEAD_BYTES = 4 * 1024 * 1024
-"""How much of each log is looked at for clocks before anything is merged."""
+"""Bytes at the start of each log that are read for clocks before anything is merged."""
 HOLD_MS = 1_000
-"""How long a line that was followed waits for others that happened before it."""
+"""Time that a followed line waits for lines of earlier events."""
 POLL_S = 0.2
 HELD_MAX = 50_000
 STEP_MS = 10_000
-"""A line that is earlier than the one before it by more than this is after a setting of its node's clock."""
+"""A line earlier than the one before it by more than this comes after a setting of its node's clock."""
 
 
 @dataclass(slots=True)
@@ -36,14 +36,14 @@ class Merged:
 
 @dataclass(frozen=True, slots=True)
 class Follow:
-    """How logs are followed: the clocks and the wait of the real world, or of a test. `wait` False: stop."""
+    """The clock and the wait of following, real or a test's. `wait` returns `False` to stop."""
 
     wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     wait: Callable[[float], bool] = lambda seconds: not threading.Event().wait(seconds)
 
 
 class Merger:
-    """Merges logs. `clocks` has what was found out of them so far."""
+    """Merges logs. `clocks` holds the offsets found so far."""
 
     def __init__(self, sources: Sequence[LogFile]) -> None:
         self.sources = list(sources)
@@ -63,7 +63,7 @@ class Merger:
         self.clocks.solve()
 
     def merge(self) -> Iterator[Merged]:
-        """All lines that are there."""
+        """Yields all existing lines."""
         for index in range(len(self.sources)):
             self._pull(index)
         while self._heap:
@@ -72,7 +72,7 @@ class Merger:
             yield Merged(at_ms, self.sources[index].name, entry)
 
     def follow(self, follow: Follow) -> Iterator[Merged]:
-        """All lines that are there and those that come, until `follow.wait` says that it is enough."""
+        """Yields all existing lines and new ones, until `follow.wait` returns `False`."""
         going = True
         while going:
             for index in range(len(self.sources)):

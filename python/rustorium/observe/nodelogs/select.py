@@ -1,6 +1,6 @@
-"""Which lines of many nodes' logs are wanted, and how they are shown.
+"""Selects lines of many nodes' logs, and formats them.
 
-Invariants: what is asked for is checked before any log is opened.
+Invariants: the selection is checked before any log is opened.
 """
 
 import json
@@ -15,12 +15,12 @@ from rustorium.observe.watching import UNITS, seconds_of
 
 HEIGHT_MAX = 2**64 - 1
 HEAD = ("ts", "level", "target", "event", "node")
-"""Fields that have a place of their own in a line for people."""
+"""Fields that have their own place in a line for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """All of these must hold; None: any."""
+    """The conditions for a line, which must all hold; `None`: any."""
 
     since_ms: int | None = None
     until_ms: int | None = None
@@ -31,7 +31,7 @@ class Wanted:
     heights: tuple[int, int] | None = None
 
     def takes(self, line: Merged) -> bool:
-        """Whether a line is wanted."""
+        """Checks whether a line is wanted."""
         entry = line.entry
         if LEVELS[entry.level] < self.level or (self.nodes is not None and line.node not in self.nodes):
             return False
@@ -47,7 +47,8 @@ class Wanted:
 
 
 def moment(text: str, what: str, now_ms: int) -> int:
-    """A time: ISO 8601 (UTC where it names no zone), Unix ms, or how long ago, such as 10m. Errors: UsageError."""
+    """Parses a time: ISO 8601 (UTC if it names no zone), Unix ms, or a duration before now, such as 10m. Errors:
+    UsageError."""
     if text.isascii() and text.isdigit() and len(text) <= 15:
         return int(text)
     if re.fullmatch(rf"[0-9.]+(?:{'|'.join(UNITS)})", text, re.ASCII):
@@ -63,7 +64,7 @@ def moment(text: str, what: str, now_ms: int) -> int:
 
 
 def heights_of(text: str) -> tuple[int, int]:
-    """`A`, or `A..B` with both. Errors: UsageError."""
+    """Parses `A`, or `A..B` (inclusive). Errors: UsageError."""
     first, dots, last = text.partition("..")
     ends = [end for end in (first, last if dots else first) if end.isascii() and end.isdigit() and len(end) <= 20]
     if len(ends) != 2 or not int(ends[0]) <= int(ends[1]) <= HEIGHT_MAX:
@@ -72,20 +73,20 @@ def heights_of(text: str) -> tuple[int, int]:
 
 
 def transaction_of(text: str) -> bytes:
-    """A transaction's id. Errors: UsageError."""
+    """Parses a transaction's id. Errors: UsageError."""
     if not re.fullmatch(r"[0-9a-fA-F]{64}", text):
         raise UsageError(f"--transaction {text!r} is not a transaction id: it has 64 hexadecimal digits")
     return text.lower().encode()
 
 
 def as_json(line: Merged) -> str:
-    """A line of a merged log: the node's own fields behind `at_ms`, its time by the net's median clock."""
+    """Formats a line of a merged log: the node's own fields after `at_ms`, its time by the net's median clock."""
     fields = {"at_ms": line.at_ms, **line.entry.fields, "node": line.node}
     return json.dumps(fields, ensure_ascii=False)
 
 
 def as_text(line: Merged) -> str:
-    """A line for people. What a node wrote can't move the cursor: control characters are escaped."""
+    """Formats a line for people. A node's text can't move the cursor: control characters are escaped."""
     at = datetime.fromtimestamp(line.at_ms / 1000, UTC)
     rest = " ".join(f"{key}={_value(value)}" for key, value in line.entry.fields.items() if key not in HEAD)
     head = f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z {line.node:<10} {line.entry.level:<5}"

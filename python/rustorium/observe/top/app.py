@@ -1,6 +1,7 @@
 """The terminal application: a head, one table at a time, and keys.
 
-Invariants: all is done by keys; what is slow runs beside the screen; a look that fails is shown and the next is made.
+Invariants: keys control everything. Slow work runs in other threads. A look that fails is shown, and the next one is
+made.
 """
 
 import os
@@ -23,30 +24,31 @@ from rustorium.observe.top.board import Board, Snapshot
 from rustorium.observe.top.sources import Source
 
 NARROW = 90
-"""Columns of a terminal below which those of a table that matter least are left out."""
+"""Width in columns below which the least important columns of a table are left out."""
 
 HELP = """\
 n  nodes        l  links        f  findings
-s  sort by the next column      S  the other way round
-space  pause, go on             r  look now
+s  sort by the next column      S  reverse the order
+space  pause or continue        r  refresh now
 arrows, page up and down        move in the table
 ?  this page                    q  quit
 
-Rates and latencies are of the last looks, at most ten. A link is shown by each of its ends.
-tx/s: transactions executed a second. p50, p99: until a client's transaction was final, ms.
-sync: mean time of a sync of the journal, ms. links: those that are up, of all.
+Rates and latencies cover the last samples, at most ten. Each end of a link has its own row.
+tx/s: transactions executed per second. p50, p99: time until a client's transaction is final, ms.
+sync: mean time of a sync of the journal, ms. pool: transactions that wait.
+links: number of links that are up, of all links. cores: processor cores in use.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table: its title, what it shows of a line, and how lines are sorted by it."""
+    """A column of a table: its title, its text for a line, and its sort key."""
 
     title: str
     shown: Callable[[Any], str]
     key: Callable[[Any], Any]
     wide: bool = False
-    """Left out in a narrow terminal."""
+    """`True`: left out in a narrow terminal."""
 
 
 def _column(title: str, name: str, form: Callable[[Any], str] = str, *, wide: bool = False) -> Column:
@@ -59,7 +61,7 @@ def _column(title: str, name: str, form: Callable[[Any], str] = str, *, wide: bo
         if isinstance(value, str):
             # node-2 before node-10.
             value = [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", value)]
-        # What is not known stands last.
+        # Unknown values come last.
         return (value is None, 0 if value is None else value)
 
     return Column(title, shown, key, wide)
@@ -103,7 +105,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
 
 
 class Help(ModalScreen[None]):
-    """The keys."""
+    """The list of keys."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,question_mark,q", "dismiss", "back")]
     DEFAULT_CSS = (
@@ -115,7 +117,7 @@ class Help(ModalScreen[None]):
 
 
 class Top(App[None]):
-    """Shows what a source sees, each `every_s`; with None only when it is told to (`r`)."""
+    """Shows a source's looks, one each `every_s`; if that is `None`, only on the key `r`."""
 
     ENABLE_COMMAND_PALETTE = False
     CSS = (
@@ -128,7 +130,7 @@ class Top(App[None]):
         Binding("s", "sort", "sort"),
         Binding("S", "reverse", "reverse"),
         Binding("space", "pause", "pause"),
-        Binding("r", "look", "look now", show=False),
+        Binding("r", "look", "refresh now", show=False),
         Binding("question_mark", "help", "help"),
         Binding("q,ctrl+c", "quit", "quit"),
     ]
@@ -166,14 +168,14 @@ class Top(App[None]):
             self.action_look()
 
     def action_look(self) -> None:
-        """One look, where none is under way."""
+        """Starts a look, unless one is under way."""
         if not self._looking:
             self._looking = True
             self._look()
 
     @work(thread=True)
     def _look(self) -> None:
-        """Beside the screen."""
+        """Makes a look in another thread."""
         try:
             scrapes = self._source.look()
         except RustoriumError as error:
@@ -205,7 +207,7 @@ class Top(App[None]):
         self._table(name).focus()
 
     def action_sort(self) -> None:
-        """By the next column that is shown."""
+        """Sorts by the next visible column."""
         name = self._current()
         place, _ = self._sorted[name]
         self._sorted[name] = ((place + 1) % len(self._shown(name)), False)
@@ -234,7 +236,7 @@ class Top(App[None]):
         return [column for column in TABLES[name] if not (self._narrow and column.wide)]
 
     def _columns(self, width: int) -> None:
-        """Those that have room."""
+        """Sets the columns that fit."""
         narrow, self._width = width < NARROW, width
         if narrow == self._narrow:
             return
@@ -267,20 +269,20 @@ class Top(App[None]):
         table.move_cursor(row=min(row, max(0, len(lines) - 1)))
 
     def head(self) -> list[str]:
-        """The lines above the table."""
+        """Returns the lines above the table."""
         width = max(20, self._width - 2)
         if self._error:
-            return [self._said, f"can't look: {self._error}"]
+            return [self._said, f"can't read the metrics: {self._error}"]
         if self._snapshot is None:
-            return [self._said, "the first look is being made"]
+            return [self._said, "reading the metrics for the first time"]
         now, name = self._snapshot, self._current()
         answering = sum(line.state != "silent" for line in now.nodes)
         place, reverse = self._sorted[name]
-        state = "at its end" if self._over else "paused" if self._paused else ""
+        state = "end of recording" if self._over else "paused" if self._paused else ""
         order = f"{name} by {self._shown(name)[place].title}{' (reversed)' if reverse else ''}"
         rate = "-" if now.transactions_per_s is None else _whole(now.transactions_per_s)
         height = "-" if now.height is None else f"{now.height:,}"
-        behind = f" (the last is {now.behind:,} behind)" if now.behind else ""
+        behind = f" (the slowest node is {now.behind:,} behind)" if now.behind else ""
         return [
             " | ".join(part for part in (self._said, order, state) if part),
             f"{answering}/{len(now.nodes)} nodes  {len(now.findings)} findings  height {height}{behind}",
@@ -290,7 +292,7 @@ class Top(App[None]):
 
 
 def _plain() -> bool:
-    """Whether the terminal's language takes no block characters."""
+    """Checks whether the terminal's locale lacks block characters."""
     language = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or ""
     return "utf" not in language.lower()
 

@@ -1,7 +1,7 @@
-"""What `top` shows: from the newest looks at all nodes, a line each node, link and finding.
+"""The content of `top`: from the newest looks at all nodes, a line for each node, link and finding.
 
-Invariants: keeps the last looks and nothing else; rates and latencies are of the last `WINDOW` looks alone; a node that
-is silent or began anew shows no rate, never an old one.
+Invariants: only the last looks are kept. Rates and latencies cover the last `WINDOW` looks alone. A node that is silent
+or has restarted shows no rate, never an old one.
 """
 
 from collections import deque
@@ -21,7 +21,7 @@ HISTORY_MAX = 240
 
 @dataclass(frozen=True, slots=True)
 class NodeLine:
-    """A node now."""
+    """The current state of a node."""
 
     node: str
     state: str
@@ -34,7 +34,7 @@ class NodeLine:
     sync_ms: float | None = None
     pool: int | None = None
     links: str = ""
-    """Up, of all."""
+    """Number of links that are up, of all."""
     cpu_cores: float | None = None
     memory_mib: int | None = None
     findings: int = 0
@@ -56,7 +56,7 @@ class LinkLine:
 
 @dataclass(frozen=True, slots=True)
 class FindingLine:
-    """What a node found wrong with itself, or that it doesn't answer."""
+    """A problem that a node found with itself, or the fact that it doesn't answer."""
 
     node: str
     code: str
@@ -65,7 +65,7 @@ class FindingLine:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All that is shown of one look."""
+    """Everything that one look shows."""
 
     at_ms: int
     nodes: tuple[NodeLine, ...]
@@ -73,7 +73,7 @@ class Snapshot:
     findings: tuple[FindingLine, ...]
     height: int | None
     behind: int
-    """By how much the lowest node that answers is behind the highest."""
+    """Heights by which the lowest answering node is behind the highest."""
     transactions_per_s: float | None
     final_p50_ms: float | None
     final_p99_ms: float | None
@@ -98,13 +98,13 @@ class _Kept:
         return (self.looks[-1].at_ms - self.looks[0].at_ms) / 1000 if len(self.looks) > 1 else 0.0
 
     def rate(self, name: str) -> float | None:
-        """A second, in the window."""
+        """Returns the rate per second in the window."""
         if self.seconds <= 0:
             return None
         return max(0.0, _count(self.looks[-1].families, name) - _count(self.looks[0].families, name)) / self.seconds
 
     def spread(self, name: str) -> Spread:
-        """What a histogram counted in the window."""
+        """Returns what a histogram counted in the window."""
         if len(self.looks) < 2:
             return Spread(0.0, 0.0, ())
         first, last = (_histogram(self.looks[place].families, name) for place in (0, -1))
@@ -114,14 +114,14 @@ class _Kept:
 
 
 class Board:
-    """Takes one look at all nodes after the other."""
+    """Takes looks at all nodes, one after another."""
 
     def __init__(self) -> None:
         self._kept: dict[str, _Kept] = {}
         self._rates: deque[float | None] = deque(maxlen=HISTORY_MAX)
 
     def take(self, scrapes: Sequence[Scrape]) -> Snapshot:
-        """The next look."""
+        """Takes the next look."""
         for scrape in scrapes:
             self._kept.setdefault(scrape.node, _Kept()).take(scrape)
         names = {place: scrape.node for scrape in scrapes if (place := _place(scrape.families))}
@@ -200,7 +200,7 @@ def _histogram(families: dict[str, Family], name: str) -> Spread:
 
 
 def _by(families: dict[str, Family], name: str, label: str) -> dict[str, float]:
-    """The sums of a metric's series by one label's value."""
+    """Returns the sums of a metric's series by one label's value."""
     found: dict[str, float] = {}
     family = families.get(name)
     for sample in family.samples if family is not None else ():
@@ -210,7 +210,7 @@ def _by(families: dict[str, Family], name: str, label: str) -> dict[str, float]:
 
 
 def _moved(first: dict[str, Family], last: dict[str, Family], name: str) -> dict[str, float]:
-    """Since the first look; nothing of those that began anew."""
+    """Returns the changes since the first look; series that restarted are left out."""
     before = _by(first, name, "peer")
     return {
         peer: value - before[peer]
@@ -232,7 +232,7 @@ def _findings(scrape: Scrape) -> list[FindingLine]:
     if not scrape.ok:
         return [FindingLine(scrape.node, "silent", scrape.error)]
     return [
-        FindingLine(scrape.node, code, FINDINGS[code].advice if code in FINDINGS else "see `status check`")
+        FindingLine(scrape.node, code, FINDINGS[code].advice if code in FINDINGS else "run `status check`")
         for code in _codes(scrape.families)
     ]
 

@@ -1,4 +1,4 @@
-"""Where `top` looks: at live nodes, or at a recording, one look after the other."""
+"""The sources of looks for `top`: live nodes, or a recording."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -8,15 +8,15 @@ from rustorium.observe.scrape import Scrape, Scraper
 
 
 class Source(Protocol):
-    """Gives looks."""
+    """A source of looks."""
 
     def look(self) -> list[Scrape] | None:
-        """All nodes once, in the same order each time; None where there is no more."""
+        """Returns one look at all nodes, in the same order each time; `None` at the end."""
         ...
 
 
 class Live:
-    """Nodes that are asked."""
+    """Live nodes."""
 
     def __init__(self, scraper: Scraper) -> None:
         self._scraper = scraper
@@ -35,7 +35,7 @@ class Replay:
         return next(self._looks, None)
 
     def _rounds(self, recording: Recording) -> Iterator[list[Scrape]]:
-        """Lines up to the one before a node comes again."""
+        """Groups lines into looks: each ends before a node comes again."""
         found: dict[str, Scrape] = {}
         for look in recording:
             if look.node in found:

@@ -1,7 +1,7 @@
 """Traitors on the release stages: nodes that run the same code, and whose wire lies.
 
-Invariants: a traitor can sign only with its own key; each counts a fault only when it really kept something back or
-said something that an honest node would not.
+Invariants: a traitor can sign only with its own key. It counts a fault only if it really kept something back, or sent
+something that an honest node would not.
 """
 
 import random
@@ -56,13 +56,13 @@ MAKERS |= {
     "stranger": lambda _rng, _calm_ms: Stranger(),
 }
 MUTE, CHURNER, STRANGER = "mute leader", "churner", "stranger"
-"""Kinds that a plan places by their names: a stranger is beside the committee."""
+"""Kinds that a plan places by name: a stranger is outside the committee."""
 ATTACKS = tuple(kind for kind in MAKERS if kind not in KINDS)
-"""Kinds that `attacks` draws: those that spend others' time and memory."""
+"""Kinds that `attacks` draws: those that waste others' time and memory."""
 
 
 def make_actor(kind: str, rng: random.Random, calm_ms: float) -> Actor:
-    """A traitor of a kind, in a run that calms then."""
+    """Returns a traitor of a kind, in a run that calms at `calm_ms`."""
     actor = MAKERS[kind](rng, calm_ms)
     actor.kind = kind
     return actor

@@ -1,8 +1,8 @@
-"""Traitors that spend others' time and memory: floods that must be checked, wants and batches that nobody needs,
+"""Traitors that waste others' time and memory: floods that must be checked, wants and batches that no node needs,
 questions without end.
 
-Invariants: whatever a flood says is well formed, so that only its content tells it apart; each has a budget of frames,
-so that a run ends; what is sent by a clock of its own stops while its node is down.
+Invariants: every frame of a flood is well formed, so that only its content tells it apart. Each traitor has a budget of
+frames, so that a run ends. A traitor with its own clock is idle while its node is down.
 """
 
 from typing import TYPE_CHECKING
@@ -38,25 +38,25 @@ if TYPE_CHECKING:
     from rustorium.sim.world import World
 
 CARRIED = 32
-"""Nullifications that one proposal can carry."""
+"""Maximum number of nullifications in one proposal."""
 EVERY_MS = 20.0
 CERTIFICATES_MAX, PROPOSALS_MAX, AHEAD_MAX, HOARD_MAX, QUESTIONS_MAX = 1_200, 60, 1_500, 600, 4_000
 VIEWS_AHEAD = 60
 GAP_SEQS = 40
 TRANSACTIONS = b"\6"
 FORWARDED = 100
-"""Transactions in a stranger's frame."""
+"""Number of transactions in a stranger's frame."""
 CHURNS_MAX = 12
 CHURNED = "key replaced by its owner"
-"""What a churner's deeds are counted as."""
+"""The name under which a churner's acts are counted."""
 FIRST_NEW_KEY = 10
-"""Numbers of keys from which on no node has them."""
+"""The first key number that no node has."""
 HISTORY = b"\3" + (1).to_bytes(8, "little") + (256).to_bytes(4, "little")
 """A question for the first 256 final blocks."""
 
 
 class Clocked(Actor):
-    """Acts by a clock of its own, as long as its budget lasts."""
+    """Acts by its own clock, as long as its budget lasts."""
 
     budget = 0
     begins_ms = every_ms = EVERY_MS
@@ -85,7 +85,7 @@ class Clocked(Actor):
         world.after_ms(self.every_ms, self._beat, world, node)
 
     def _may_act(self) -> bool:
-        """Whether it knows where the chain is."""
+        """Checks whether it knows where the chain is."""
         return self.hand.view > 0
 
     def act(self, world: "World", node: int, /) -> None:
@@ -98,7 +98,7 @@ class Clocked(Actor):
             world.pass_on(node, target, stream, frame)
 
     def false_certificate(self, world: "World", node: int, view: int, kind: int) -> bytes:
-        """A certificate of random signatures by all members."""
+        """Returns a certificate of random signatures by a quorum of members."""
         block = None if kind == NULLIFY else world.rng.randbytes(32)
         body = body_of(self.hand.vote(world, node, view, kind, block))
         quorum = world.n - (world.n - 1) // 3
@@ -106,7 +106,7 @@ class Clocked(Actor):
 
 
 class Remembering(Clocked):
-    """Knows the newest proposal that it heard of."""
+    """Knows the newest proposal that it has seen."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -127,7 +127,8 @@ class Remembering(Clocked):
             self.proposal, self.header = frame, proposed[0]
 
     def forged(self, world: "World", node: int, view: int, lanes: dict[int, tuple[int, bytes]]) -> bytes:
-        """The newest proposal as its own of another view, with other ends of these lanes: next seq and tip."""
+        """Returns the newest proposal changed into its own for another view, with other ends of these lanes: next seq
+        and tip."""
         assert self.proposal is not None
         frame = bytearray(self.proposal)
         frame[1 + VIEW_AT : 1 + VIEW_AT + 8] = view.to_bytes(8, "little")
@@ -138,14 +139,14 @@ class Remembering(Clocked):
         return _native.sim_forge_proposal(world.seed_of(node), bytes(frame))
 
     def next_seq(self, lane: int) -> int:
-        """The seq after the newest batch that the newest proposal lists."""
+        """Returns the seq after the newest batch that the newest proposal lists."""
         assert self.proposal is not None
         at = 1 + CURSORS_AT + lane * CURSOR_BYTES
         return int.from_bytes(self.proposal[at : at + 8], "little")
 
 
 class CertificateFlooder(Clocked):
-    """Sends certificates of views that could matter, of which no signature holds."""
+    """Sends certificates with invalid signatures, for views that could matter."""
 
     budget = CERTIFICATES_MAX
 
@@ -158,7 +159,7 @@ class CertificateFlooder(Clocked):
 
 
 class ProposalFlooder(Remembering):
-    """Sends proposals that carry as many false nullifications as there can be."""
+    """Sends proposals that carry as many false nullifications as possible."""
 
     budget = PROPOSALS_MAX
 
@@ -170,7 +171,7 @@ class ProposalFlooder(Remembering):
         self.tell_all(world, node, CONSENSUS, frame)
 
     def loaded(self, world: "World", node: int, view: int) -> bytes:
-        """A proposal of a view with as many false nullifications as there can be."""
+        """Returns a proposal of a view with as many false nullifications as possible."""
         frame = self.forged(world, node, view, {})
         at = notarization_at(frame)
         assert at is not None
@@ -180,7 +181,7 @@ class ProposalFlooder(Remembering):
 
 
 class InventiveProposer(Remembering):
-    """Proposes for views to come, each time with an invented batch of every lane, and not in its own turns."""
+    """Proposes for future views, each time with an invented batch of every lane, and not in its own turns."""
 
     budget = AHEAD_MAX
 
@@ -195,13 +196,13 @@ class InventiveProposer(Remembering):
             self.tell_all(world, node, CONSENSUS, self.invented(world, node, ahead))
 
     def invented(self, world: "World", node: int, ahead: int) -> bytes:
-        """A proposal so many views ahead, with an invented batch of every lane."""
+        """Returns a proposal so many views ahead, with an invented batch of every lane."""
         lanes = {lane: (self.next_seq(lane) + 1, world.rng.randbytes(32)) for lane in range(world.n)}
         return self.forged(world, node, self.hand.view + ahead, lanes)
 
 
 class Hoarder(Remembering):
-    """Lists ever other batches of its own lane at one place, in proposals for views to come, and sends them."""
+    """Lists ever new batches of its own lane at one place, in proposals for future views, and sends them."""
 
     budget = HOARD_MAX
 
@@ -211,7 +212,7 @@ class Hoarder(Remembering):
         self._seq: int | None = None
 
     def lets_out(self, out: Outgoing, _target: int, /) -> bool:
-        """Its lane stays where it is, so that all of them are of use."""
+        """Holds its lane at its current end, so that all its batches stay useful."""
         return out.said["message"] not in ("proposal", "batch")
 
     def act(self, world: "World", node: int, /) -> None:
@@ -223,7 +224,7 @@ class Hoarder(Remembering):
             return
         seq = self.next_seq(place)
         for _ in range(6):
-            # A batch has at least one transaction; one that is there twice makes another batch.
+            # A batch has at least one transaction; repeating a transaction makes a different batch.
             transactions = [self.hand.transaction] * world.rng.randint(1, 40)
             seed, chain = world.seed_of(node), world.net.chain
             previous = world.rng.randbytes(32)
@@ -236,7 +237,7 @@ class Hoarder(Remembering):
 
 
 class GapSender(Actor):
-    """Sends one batch of its lane beyond a gap, and then no other one."""
+    """Sends one batch of its lane beyond a gap, and then no other batch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -264,7 +265,7 @@ class GapSender(Actor):
 
 
 class Historian(Clocked):
-    """Asks for the whole history without end, and looks at no answer."""
+    """Asks for the whole history without end, and ignores every answer."""
 
     budget = QUESTIONS_MAX
 
@@ -278,7 +279,7 @@ class Historian(Clocked):
 
 
 class Stranger(Historian):
-    """Follows from beside the committee: hands on transactions whose signatures are false, and asks for history."""
+    """Follows from outside the committee: forwards transactions with false signatures, and asks for history."""
 
     def act(self, world: "World", node: int, /) -> None:
         super().act(world, node)
@@ -293,7 +294,7 @@ class Stranger(Historian):
 
 
 class Churner(Clocked):
-    """The owner of its node replaces the node's key again and again, so that each epoch ends as soon as it can."""
+    """Replaces its node's key again and again, as the owner, so that each epoch ends as soon as possible."""
 
     budget = CHURNS_MAX
 

@@ -1,6 +1,6 @@
-"""What all traitors have: a place on the wire of their own node, and a hand that signs.
+"""The common parts of all traitors: a place on the wire of their own node, and a hand that signs.
 
-Invariants: whatever is signed is signed with the traitor's own key; chance comes from the world alone.
+Invariants: everything is signed with the traitor's own key; chance comes from the world alone.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ VOTE, CERTIFICATE, RESPONSE = b"\x01", b"\x02", b"\x08"
 
 @lru_cache(maxsize=256)
 def said_in(frame: bytes) -> dict[str, Any]:
-    """What a frame says, in short."""
+    """Returns a summary of a frame's content."""
     return _native.sim_read_frame(frame)
 
 
@@ -51,14 +51,14 @@ class Incoming(NamedTuple):
 
 
 class Actor:
-    """A traitor's wire. By itself it lets all pass."""
+    """A traitor's wire. The base class lets everything pass."""
 
     kind = ""
-    """What it is called in a run's line."""
+    """The traitor's name in a run's line."""
 
     def __init__(self) -> None:
         self.acts: Counter[str] = Counter()
-        """What it really did."""
+        """Counts of what the traitor really did."""
 
     def begins(self, _world: "World", _node: int, /) -> None:
         """Called when its node starts for the first time."""
@@ -68,28 +68,28 @@ class Actor:
         world.counts[what] += 1
 
     def send(self, out: Outgoing, /) -> None:
-        """Its data plane sends a frame."""
+        """Called when the traitor's data plane sends a frame."""
         for target in out.targets:
             if self.lets_out(out, target):
                 out.pass_on(target)
 
     def lets_out(self, _out: Outgoing, _target: int, /) -> bool:
-        """False keeps the frame back."""
+        """Returns `False` to keep the frame back."""
         return True
 
     def lets_in(self, _incoming: Incoming, /) -> bool:
-        """False keeps a frame from its own data plane."""
+        """Returns `False` to keep a frame from its own data plane."""
         return True
 
 
 class Hand:
-    """What a traitor signs. It knows its place in the committee by what its own node signs."""
+    """The signing hand of a traitor. It knows its place in the committee by what its own node signs."""
 
     def __init__(self) -> None:
         self.epoch = 0
         self.view = 0
         self.transaction: bytes | None = None
-        """One that some client signed."""
+        """A transaction that some client signed."""
         self._place: int | None = None
 
     def learn(self, out: Outgoing) -> None:
@@ -101,7 +101,7 @@ class Hand:
         self.overhear(said, out.frame)
 
     def overhear(self, said: dict[str, Any], frame: bytes) -> None:
-        """Called with frames of others too, where a transaction is of use."""
+        """Called with frames of others too, if a transaction is of use."""
         if said["message"] == "batch" and (one := only_transaction(frame)) is not None:
             self.transaction = one
 
@@ -109,13 +109,13 @@ class Hand:
         return node if self._place is None else self._place
 
     def vote(self, world: "World", node: int, view: int, kind: int, block: bytes | None = None) -> bytes:
-        """The frame of a vote."""
+        """Returns the frame of a vote."""
         return _native.sim_forge_vote(
             world.seed_of(node), self.place(node), world.net.chain, self.epoch, view, kind, block
         )
 
     def batch(self, world: "World", node: int, author: int, seq: int, previous: bytes) -> bytes | None:
-        """The frame of a batch with the one transaction that it knows; None where it knows none."""
+        """Returns the frame of a batch with the one known transaction; `None` if no transaction is known."""
         if self.transaction is None:
             return None
         return _native.sim_forge_batch(
@@ -123,7 +123,7 @@ class Hand:
         )
 
     def tell_some(self, world: "World", node: int, frame: bytes, chance: float = 0.8) -> int:
-        """Sends a consensus frame to some of the others; to how many."""
+        """Sends a consensus frame to some of the others; returns their number."""
         told = 0
         for target in others(world, node):
             if world.rng.random() < chance:
@@ -133,28 +133,28 @@ class Hand:
 
 
 def others(world: "World", node: int) -> list[int]:
-    """The numbers of all other nodes."""
+    """Returns the numbers of all other nodes."""
     mine = world.nodes[node].number
     return [target for target in range(world.size) if target != mine]
 
 
 def only_transaction(batch_frame: bytes) -> bytes | None:
-    """The transaction of a batch that has just one."""
+    """Returns the transaction of a batch that has exactly one; otherwise `None`."""
     count = int.from_bytes(batch_frame[1 + BATCH_HEAD_BYTES : 1 + BATCH_HEAD_BYTES + 4], "little")
     return batch_frame[1 + BATCH_HEAD_BYTES + 4 : -64] if count == 1 else None
 
 
 def signature_of(vote_frame: bytes) -> bytes:
-    """The signature in a vote's frame."""
+    """Returns the signature in a vote's frame."""
     return vote_frame[VOTE_BYTES + 1 - 64 : VOTE_BYTES + 1]
 
 
 def body_of(vote_frame: bytes) -> bytes:
-    """What a vote's frame signs."""
+    """Returns the bytes that a vote's signature covers."""
     return vote_frame[1 : BODY_BYTES + 1]
 
 
 def certificate(body: bytes, signatures: list[tuple[int, bytes]]) -> bytes:
-    """A certificate's bytes, whatever is in it."""
+    """Returns a certificate's bytes, valid or not."""
     entries = b"".join(signer.to_bytes(2, "little") + signature for signer, signature in signatures)
     return body + len(signatures).to_bytes(4, "little") + entries

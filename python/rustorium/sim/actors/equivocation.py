@@ -1,6 +1,6 @@
-"""Traitors that say two things: as leaders, as voters, with their clock, of what they hold, or by running twice.
+"""Traitors that say two things: as leaders, as voters, with their clock, about what they hold, or by running twice.
 
-Invariants: each of the two things is well signed.
+Invariants: each of the two things is correctly signed.
 """
 
 import random
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 YEARS_MS = 10 * 365 * 24 * 3_600_000
 CLOCK_AHEAD_MS = 2_000
-"""How far a proposal's time may be ahead of a voter's clock: the chain's default."""
+"""Maximum time of a proposal ahead of a voter's clock: the chain's default."""
 HEADERS_KEPT = 64
 
 
 class DoubleVoter(Actor):
-    """Votes for each block that it hears of, for another one, and against the view too."""
+    """Votes for each block that it hears of, for another block, and against the view too."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class DoubleVoter(Actor):
 
 
 def votes_for_all(rng: random.Random, block: bytes) -> list[tuple[int, bytes | None]]:
-    """Every vote that there is in a view, for one block and for one that nobody made, in some order."""
+    """Returns every possible vote of a view, for one block and for an invented one, in random order."""
     votes: list[tuple[int, bytes | None]] = [(kind, block) for kind in (NOTARIZE, FINALIZE)]
     votes += [(NULLIFY, None), (NOTARIZE, rng.randbytes(32)), (FINALIZE, rng.randbytes(32))]
     rng.shuffle(votes)
@@ -68,7 +68,7 @@ def votes_for_all(rng: random.Random, block: bytes) -> list[tuple[int, bytes | N
 
 
 class Equivocator(DoubleVoter):
-    """As a leader proposes two blocks to two halves; votes for all, and against them."""
+    """Proposes, as a leader, two blocks to two halves; votes for all blocks, and against them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class Equivocator(DoubleVoter):
             del self._headers[next(iter(self._headers))]
 
     def _twin_of(self, out: Outgoing) -> tuple[bytes, frozenset[int]]:
-        """The other proposal of a view, the same however often the first is sent, and who gets it."""
+        """Returns the other proposal of a view and its recipients, the same however often the first one is sent."""
         block, rng = out.said["block"], out.world.rng
         if block not in self._twins:
             peers = others(out.world, out.source)
@@ -111,7 +111,7 @@ class Equivocator(DoubleVoter):
         return self._twins[block]
 
     def _forge(self, out: Outgoing, rng: random.Random) -> bytes:
-        """A proposal with a lie or two."""
+        """Returns a proposal with a lie or two."""
         header = self._headers[out.said["block"]][0]
         parent = self._headers.get(header.parent)
         below = self._headers.get(parent[0].parent) if parent is not None else None
@@ -135,7 +135,7 @@ class Equivocator(DoubleVoter):
 
 
 class ClockLiar(Actor):
-    """Proposes blocks whose time is not the time: just within what voters bear, far ahead, or long ago."""
+    """Proposes blocks with a wrong time: just within what voters accept, just beyond it, far ahead, or long ago."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -171,7 +171,7 @@ class ClockLiar(Actor):
 
 
 class ReportLiar(Actor):
-    """Says beside its votes that it has executed, rooted and holds what it hasn't, to each peer something else."""
+    """Claims beside its votes to have executed, rooted and held what it hasn't; each peer gets another claim."""
 
     def send(self, out: Outgoing, /) -> None:
         at = {"vote": 1 + VOTE_BYTES, "report": 1}.get(out.said["message"])

@@ -1,4 +1,4 @@
-"""Traitors that say too much: of views to come, of the past, and the same again.
+"""Traitors that send too much: frames of future views, of the past, and repeated frames.
 
 Invariants: each has a budget of frames, so that a run ends.
 """
@@ -22,7 +22,7 @@ SPAM_SEQS = 100
 
 
 class Replayer(Actor):
-    """Sends again what it or others said before, as its own."""
+    """Sends frames again that it or others sent before, as its own."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Replayer(Actor):
 
 
 class Spammer(Actor):
-    """Floods its peers with votes and proposals for views to come, and with batches of its lane, many at one place."""
+    """Floods its peers with votes and proposals for future views, and with batches of its lane, many at one place."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Spammer(Actor):
         self._left = SPAM_MAX
         self._proposal: bytes | None = None
         self.proposed: list[tuple[int, bytes]] = []
-        """Views and digests of the blocks that it proposed for views to come."""
+        """Views and digests of the blocks that it proposed for future views."""
 
     def send(self, out: Outgoing, /) -> None:
         self._hand.learn(out)
@@ -76,7 +76,7 @@ class Spammer(Actor):
         return True
 
     def _batch(self, world: "World", node: int) -> bytes | None:
-        """One of many batches of its lane at one place, or in a chain of which nothing below is known."""
+        """Returns one of many batches of its lane at one place, or in a chain with nothing known below."""
         seq = world.rng.randrange(SPAM_SEQS)
         previous = world.rng.randbytes(32) if seq else bytes(32)
         return self._hand.batch(world, node, self._hand.place(node), seq, previous)

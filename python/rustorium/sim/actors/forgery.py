@@ -1,4 +1,4 @@
-"""Traitors that make what they can't: others' votes, batches and proposals, and certificates without a quorum.
+"""Traitors that forge: others' votes, batches and proposals, and certificates without a quorum.
 
 Invariants: no forgery is signed with a key that isn't the traitor's; each differs from what an honest node could send.
 """
@@ -34,20 +34,20 @@ if TYPE_CHECKING:
     from rustorium.sim.world import World
 
 AUTHOR_AT = 1 + 32 + 4 + 8
-"""Where a batch's frame says whose lane it is."""
+"""Offset of the author in a batch's frame."""
 HEAR_MAX = 400
 NOBODY = 1_000
 """A place that no committee has."""
 
 
 class Impersonator(Actor):
-    """Speaks as others: votes and batches with their names, proposals in views that others lead."""
+    """Speaks as others: sends votes and batches with their names, and proposals in views that others lead."""
 
     def __init__(self) -> None:
         super().__init__()
         self._hand = Hand()
         self._views: set[int] = set()
-        """Where it has proposed: another of its kind answers each proposal too."""
+        """Views in which it has proposed: another traitor of its kind answers each proposal too."""
 
     def send(self, out: Outgoing, /) -> None:
         self._hand.learn(out)
@@ -95,13 +95,13 @@ class Impersonator(Actor):
 
 
 class GarbageCertifier(Actor):
-    """Sends certificates that no quorum signed, by themselves, with votes and in proposals; and bad votes."""
+    """Sends certificates that no quorum signed: alone, with votes and in proposals. Also sends invalid votes."""
 
     def __init__(self) -> None:
         super().__init__()
         self._hand = Hand()
         self._heard: dict[bytes, dict[int, bytes]] = {}
-        """Bodies that some voted for, with the signatures that it got."""
+        """Bodies that got votes, with the signatures on them by signer."""
 
     def send(self, out: Outgoing, /) -> None:
         self._hand.learn(out)
@@ -140,7 +140,7 @@ class GarbageCertifier(Actor):
             del self._heard[next(iter(self._heard))]
 
     def garbage(self, world: "World", node: int) -> bytes:
-        """A certificate that isn't one."""
+        """Returns an invalid certificate."""
         rng, hand = world.rng, self._hand
         view = hand.view + rng.choice([0, 0, 1, 1, 2, 5, 60, 100_000])
         kind = rng.choice([NOTARIZE, NULLIFY, FINALIZE])
@@ -152,7 +152,7 @@ class GarbageCertifier(Actor):
         what = rng.choice(["short", "repeated", "foreign", "bad", "chain", "epoch", "order", "mixed"])
         self.did(world, f"certificate: {what}")
         match what:
-            case "short":  # what it has got, less than a quorum
+            case "short":  # the signatures it has, less than a quorum
                 body = rng.choice(list(self._heard)) if self._heard else body
                 got = sorted((self._heard.get(body) or {me: mine}).items())
                 return certificate(body, got[: quorum - 1])
@@ -168,7 +168,7 @@ class GarbageCertifier(Actor):
                 return certificate(body[:36] + (hand.epoch + 1).to_bytes(8, "little") + body[44:], all_mine)
             case "order":
                 return certificate(body, list(reversed(all_mine)))
-            case _:  # real signatures, of another vote, and all members' names
+            case _:  # real signatures of another vote, with all members' names
                 known = list(self._heard.values())
                 votes = rng.choice(known) if known else {}
                 return certificate(body, [(signer, votes.get(signer, mine)) for signer in range(world.n)])

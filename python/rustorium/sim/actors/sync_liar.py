@@ -1,7 +1,7 @@
 """A traitor that serves others falsely: other blocks and batches than were asked for, altered ones, ranges cut short,
 certificates without a quorum, signatures that the asker never made.
 
-Invariants: it lies in answers alone, besides keeping from one peer what that must then ask for.
+Invariants: it lies in answers alone. Besides that, it withholds frames from one peer, which must then ask for them.
 """
 
 from rustorium.sim.actors.base import RESPONSE, SYNC, Actor, Hand, Outgoing, body_of, certificate, signature_of
@@ -19,7 +19,7 @@ ANSWERS = (
     "epoch end",
 )
 CONTENT_AT = 1 + 8
-"""Where an answer's content begins, after the number of the question."""
+"""Offset of an answer's content, after the number of the question."""
 
 
 class SyncLiar(Actor):
@@ -49,7 +49,7 @@ class SyncLiar(Actor):
         return True
 
     def _lies(self, out: Outgoing, target: int, message: str) -> list[bytes]:
-        """What goes out in an answer's place: often two or three things, as only one question fits."""
+        """Returns the frames sent in an answer's place: often two or three, since only one question fits."""
         world, rng = out.world, out.world.rng
         number, content = out.frame[1:CONTENT_AT], out.frame[CONTENT_AT:]
         lies: list[tuple[str, bytes]] = [("not held", NOT_HELD), ("altered", self._altered(content, rng.random()))]
@@ -79,7 +79,7 @@ class SyncLiar(Actor):
         return certificate(body_of(own), [(signer, signature_of(own)) for signer in range(out.world.n)])
 
     def _false_signatures(self, out: Outgoing, target: int) -> bytes:
-        """Votes that the asker is said to have cast: a key must not be given up for a peer's word (R27)."""
+        """Returns votes that the asker allegedly cast: a key must not be given up for a peer's word (R27)."""
         own = self._hand.vote(out.world, out.source, self._hand.view + 1, FINALIZE, out.world.rng.randbytes(32))
         vote = own[1 : VOTE_BYTES + 1]
         named = vote[: VOTE_BYTES - 66] + target.to_bytes(2, "little") + vote[VOTE_BYTES - 64 :]

@@ -1,7 +1,7 @@
 """Traitors that keep back what they owe: everything, votes, batches, proposals, forwarded transactions, or all votes
-but those against a view.
+except those against a view.
 
-Invariants: what they let out is what their node made.
+Invariants: every frame that they let out was made by their own node.
 """
 
 from rustorium.consensus.pacemaker import NS_PER_MS
@@ -12,7 +12,7 @@ ANSWERS = ("batch answer", "batches answer", "block", "final blocks", "certifica
 
 
 class Silent(Actor):
-    """Says nothing from a time on."""
+    """Sends nothing from a certain time on."""
 
     def __init__(self, from_ms: float = 0) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class Silent(Actor):
 
 
 class Withholder(Actor):
-    """Gives its batches to one peer alone and serves none; gives its votes to one other only."""
+    """Gives its batches to one peer alone and serves none; gives its votes to one other peer only."""
 
     def __init__(self, *, votes: bool = True, batches: bool = True) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Withholder(Actor):
 
 
 class Mute(Actor):
-    """Votes and beats as others do, and never proposes."""
+    """Sends votes and heartbeats as others do, and never proposes."""
 
     def lets_out(self, out: Outgoing, _target: int, /) -> bool:
         if out.said["message"] != "proposal":
@@ -57,7 +57,7 @@ class Mute(Actor):
 
 
 class HomeCensor(Actor):
-    """Drops what others forward to it, as the home of their senders."""
+    """Drops the transactions that others forward to it as the home of their senders."""
 
     def lets_in(self, incoming: Incoming, /) -> bool:
         if incoming.said["message"] != "transactions":
@@ -67,7 +67,7 @@ class HomeCensor(Actor):
 
 
 class Nullifier(Actor):
-    """Votes against every view that it hears of, and for nothing."""
+    """Votes against every view that it hears of, and for no block."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,5 +93,5 @@ class Nullifier(Actor):
 
 
 def _is_for_something(frame: bytes) -> bool:
-    """Whether the sender votes for a block in a frame."""
+    """Checks whether the frame holds a vote of the sender for a block."""
     return said_in(frame)["message"] != "proposal" and any(vote.kind != NULLIFY for vote in votes_in(frame))

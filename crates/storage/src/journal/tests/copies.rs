@@ -1,8 +1,8 @@
-//! Records that are appended once more, so that what pins an old segment doesn't pin the log.
+//! Tests that records appended again unpin an old segment.
 
 use super::*;
 
-/// Appends records of the same size until the segment that is written to is another one.
+/// Appends records of the same size until the journal writes to another segment.
 fn fill_segment(journal: &Open) -> Lsn {
     let before = journal.journal.sealed_below();
     loop {
@@ -25,7 +25,7 @@ fn a_copy_lets_the_segment_of_its_original_go() {
     let copy = journal.journal.append_again(pinned, 6);
     journal.sync(copy);
     journal.journal.release(copy);
-    // A sync is told before what was released with it is let go: the second one comes after that.
+    // A sync is reported before the release that came with it. The second sync comes after the release.
     journal.append_synced(b"newer");
     journal.append_synced(b"newest");
     assert_eq!(journal.journal.stats().segments, 1);
@@ -45,7 +45,7 @@ fn copies_of_any_place_come_back_beside_their_originals() {
         let payload = vec![number as u8; 100 * number];
         all.push((journal.journal.append(*kind, &payload), *kind, payload));
     }
-    // The newest are not written yet; the oldest are in segments that are complete; copies are copied too.
+    // The newest records are not written yet; the oldest are in complete segments; copies are copied too.
     for of in [0, 29, 12, 30, 3] {
         let (lsn, kind, payload) = all[of].clone();
         all.push((journal.journal.append_again(lsn, payload.len()), kind, payload));

@@ -1,4 +1,5 @@
-//! Another master key for the journal: what is begun is its own, what was there still opens, and starts seal that anew.
+//! Tests of another master key for the journal: new segments are sealed with it, old ones still open, and the next
+//! start seals them again.
 
 use super::*;
 
@@ -20,7 +21,7 @@ fn a_running_journal_goes_over_and_lets_go_of_the_key_before() {
     journal.journal.rekey(&keys(2, Some(1))).unwrap();
     let new = journal.append_synced(b"new");
     journal.append_synced(b"newer");
-    // Until they are released, records of the first key are there, and can be read and copied.
+    // Until they are released, records of the first key can be read and copied.
     assert_eq!(journal.journal.reader().of_the_key_before(), 1);
     assert_eq!(journal.journal.reader().read(&[old, new]).len(), 2);
     assert!(journal.journal.leave_below() > pinned && journal.journal.leave_below() <= new);
@@ -40,7 +41,7 @@ fn a_running_journal_goes_over_and_lets_go_of_the_key_before() {
 fn a_start_seals_old_segments_anew_at_their_positions() {
     let folder = TempDir::new().unwrap();
     let journal = open(folder.path(), Durability::Vote);
-    // Some segments, the last of them not full.
+    // Several segments, the last of them not full.
     for n in 0..60 {
         journal.append_synced(&[n; 900]);
     }
@@ -77,7 +78,7 @@ fn a_kill_between_segments_leaves_what_both_keys_open() {
     let anew = copy(folder.path());
     drop(open_sealed(anew.path(), Durability::Vote, &keys(2, Some(1))).unwrap());
     for done in 0..all.len() {
-        // The first so many were sealed anew, and of the next one a part beside it.
+        // The first `done` segments were sealed again, and of the next one only a part of the new file was written.
         let cut = copy(folder.path());
         for (n, path) in all.iter().enumerate() {
             let name = path.file_name().unwrap();

@@ -1,4 +1,5 @@
-//! Reads go through the cache to the disk: never stale, whatever commits, evictions and other readers do meanwhile.
+//! Reads go through the cache to the disk: they are never stale, whatever commits, evictions and other readers do
+//! meanwhile.
 
 use super::*;
 use std::collections::BTreeMap;
@@ -6,10 +7,10 @@ use std::collections::BTreeMap;
 /// After each height, the value of each key that has one.
 type States = Vec<BTreeMap<u8, Vec<u8>>>;
 
-/// What a height writes: keys, and values or their removal.
+/// Writes of a height: keys, and values or `None` for removals.
 type Writes = Vec<(u8, Option<Vec<u8>>)>;
 
-/// A cache of 16 KiB holds a part of the keys, and values over 512 bytes not at all.
+/// A cache of 16 KiB, which holds only a part of the keys, and no value over 512 bytes.
 fn tiny() -> StoreConfig {
     StoreConfig { cache_bytes: 16 << 10, ..StoreConfig::default() }
 }
@@ -19,7 +20,7 @@ fn writes() -> impl Strategy<Value = Vec<BTreeMap<u8, Option<usize>>>> {
     proptest::collection::vec(proptest::collection::btree_map(0..KEYS * 4, value, 0..12), 1..40)
 }
 
-/// The states that these heights lead through. A value tells the height that wrote it.
+/// The states after each of these heights. A value contains the height that wrote it.
 fn states(heights: &[Writes]) -> States {
     let mut states = vec![BTreeMap::new()];
     for height in heights {
@@ -36,7 +37,7 @@ fn states(heights: &[Writes]) -> States {
     states
 }
 
-/// Reads until `ended` and once more after it; every answer was right at some moment of its reading.
+/// Reads until `ended` and once more after it. Every answer must have been right at some moment during its reading.
 fn read_beside(store: &RocksStore, states: &States, ended: &AtomicBool, mut random: u64) {
     let keys: Vec<u8> = (0..KEYS * 4).collect();
     let all: Vec<StateKey> = keys.iter().map(|key| state_key(*key)).collect();
@@ -48,7 +49,7 @@ fn read_beside(store: &RocksStore, states: &States, ended: &AtomicBool, mut rand
             let key = keys[(random >> 33) as usize % keys.len()];
             let before = height();
             let found = store.state(&state_key(key)).unwrap();
-            // A commit that is under way may show in a read before it does in the tip.
+            // A commit that is under way may show in a read before it shows in the tip.
             let until = (height() + 2).min(states.len());
             let right = states[before..until].iter().any(|state| state.get(&key) == found.as_ref());
             assert!(right, "key {key} read {found:?} between heights {before} and {until}");
@@ -83,7 +84,7 @@ proptest! {
             }
             for (height, writes) in heights.iter().enumerate().skip(1) {
                 store.commit(&chain.empty(writes.clone())).unwrap();
-                // What a commit returned for is what every later read finds, in the cache or beside it.
+                // Every later read finds a committed value, in the cache or on disk.
                 let current = (0..KEYS * 4).all(|key| {
                     store.state(&state_key(key)).unwrap().as_ref() == states[height].get(&key)
                 });
@@ -130,7 +131,7 @@ fn readers_beside_commits_see_one_height_and_never_go_back() {
         });
         for n in 1..200 {
             store.commit(&chain.empty(writes(n))).unwrap();
-            // What a commit returned for is what every later read finds, in the cache or beside it.
+            // Every later read finds a committed value, in the cache or on disk.
             assert!(keys.iter().all(|key| store.state(key).unwrap().as_deref() == Some(n.to_le_bytes().as_slice())));
         }
         ended.store(true, Ordering::Release);
@@ -147,7 +148,7 @@ fn a_commit_that_could_not_be_written_is_told_nowhere_and_can_be_tried_again() {
     let (store, model, mut chain) = (open(&place), MemStore::new(), Chain::default());
     let first = chain.next(&busy_plan(1));
     assert!(first.diff.iter().any(|write| write.value.is_some()));
-    // What rows are sealed under is drawn with the first of them, and its file has no place to be in.
+    // The key version is drawn with the first row, and its file can't be written while the folder is away.
     fs::rename(&place, &away).unwrap();
     assert!(store.commit(&first).is_err());
     fs::rename(&away, &place).unwrap();

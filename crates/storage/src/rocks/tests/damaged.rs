@@ -1,20 +1,21 @@
-//! Bit flips and truncation in each kind of file that RocksDB keeps: opening is refused, a row is refused by name, or
-//! everything up to the tip is as it was at some height that had been the tip. Nothing of an older time shows through.
+//! Bit flips and truncation in each kind of file that RocksDB keeps. Either opening is refused, or a row is refused by
+//! name, or everything up to the tip is as it was at some height that had been the tip. No older value shows through.
 
 use super::*;
 
 const SESSIONS: usize = 4;
 const HEIGHTS: usize = 40;
 
-/// A value that tells its height, and each leaf is written at every third height; in each session there is one more leaf,
-/// which no later one writes.
+/// Writes of a height: each leaf is written at every third height with a value that contains the height. Each session
+/// has one more leaf, which no later session writes.
 fn writes(height: u64) -> Vec<(u8, Option<Vec<u8>>)> {
     let once = height.is_multiple_of(HEIGHTS as u64).then_some(KEYS + (height / HEIGHTS as u64) as u8);
     let keys = (0..KEYS).filter(|key| (u64::from(*key) + height).is_multiple_of(3)).chain(once);
     keys.map(|key| (key, Some([&height.to_le_bytes()[..], &[key; 400]].concat()))).collect()
 }
 
-/// What a leaf holds as of a height: of the newest of the three heights up to it that wrote the leaf.
+/// Returns the expected value of a leaf as of a height: the one from the newest of the three heights up to it that
+/// wrote the leaf.
 fn expected(key: u8, height: u64) -> Option<Vec<u8>> {
     if let Some(session) = key.checked_sub(KEYS) {
         let written = u64::from(session) * HEIGHTS as u64;
@@ -35,7 +36,7 @@ fn filled(folder: &Path) -> Vec<(Height, BlockDigest)> {
             if number % 10 == 3 {
                 store.sync().unwrap();
             }
-            // In the last session too: what the manifest's end says then is said nowhere else.
+            // Also in the last session: then the end of the manifest has information that stands nowhere else.
             if session % 2 == 1 && number == HEIGHTS / 2 {
                 Table::ALL.iter().for_each(|table| store.disk.db.flush_cf(store.disk.family(*table).unwrap()).unwrap());
             }
@@ -44,7 +45,7 @@ fn filled(folder: &Path) -> Vec<(Height, BlockDigest)> {
     chain.blocks
 }
 
-/// What is wrong with the answers of a store in this folder; none where it says what is damaged.
+/// Describes what is wrong with the answers of a store in this folder; `None` if an error names the damage.
 fn wrong(folder: &Path, blocks: &[(Height, BlockDigest)]) -> Option<String> {
     let store = try_open(folder).ok()?;
     let tip = store.tip().map(|tip| tip.height.0);
@@ -82,7 +83,7 @@ fn copy(from: &Path) -> TempDir {
     to
 }
 
-/// Places all over `length` bytes, closer at the end.
+/// Offsets all over `length` bytes, closer together at the end.
 fn places(length: usize, count: usize) -> Vec<usize> {
     let even = (0..count).map(|number| number * length / count);
     let last = (1..=count / 4).map(|back| length.saturating_sub(back * 7));

@@ -1,4 +1,4 @@
-//! Ends of epochs and committee records: both stores answer alike, and a reopened one as before.
+//! Ends of epochs and committee records: both stores answer alike, and a reopened store answers as before.
 
 use super::*;
 use crate::epochs::EpochStore;

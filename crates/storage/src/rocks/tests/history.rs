@@ -1,5 +1,5 @@
-//! The past: values at every kept height and the tree at every kept root, compared with the model, and views that last;
-//! whatever is pruned, compacted, sealed anew and opened again meanwhile.
+//! History tests: values at every kept height, the tree at every kept root, and views that last, compared with the
+//! model. Meanwhile rows are pruned, compacted and sealed again, and stores are reopened.
 
 use super::*;
 use crate::history::{HistoryStore, Pruning, StateView, StoredValue, Walk, Walked};
@@ -9,19 +9,19 @@ use std::collections::BTreeMap;
 
 const ROOTS_KEPT: usize = 4;
 
-/// What happens between two heights.
+/// A step between two heights.
 #[derive(Clone, Debug)]
 enum Step {
     Commit(Plan),
-    /// Folds up to so many heights below the tip, with changed rows.
+    /// Folds up to this many heights below the tip, with changed rows.
     Fold(u64, BTreeMap<Vec<u8>, Option<Vec<u8>>>),
     /// Opens a view of one of the kept roots.
     View(Index),
     /// Ends the oldest open view.
     EndView,
-    /// Prunes what lies more than so many heights below the tip.
+    /// Prunes what lies more than this many heights below the tip.
     Prune(u64),
-    /// Syncs and compacts: what isn't needed any more goes.
+    /// Syncs and compacts, which drops what isn't needed any more.
     Compact,
     Reopen,
     Rotate,
@@ -68,7 +68,7 @@ fn keys() -> Vec<StateKey> {
     (0..=KEYS).map(state_key).collect()
 }
 
-/// A walk over everything, in pages of these sizes.
+/// Walks over everything, in pages of these sizes.
 fn pages(page: impl Fn(&Walk<'_>) -> Walked, leaves_max: usize, looks_max: usize) -> Vec<(StateKey, StoredValue)> {
     let mut from = Some(StateKey { account: AccountId([0; 32]), name: [0; 32] });
     let mut all = Vec::new();
@@ -90,7 +90,7 @@ fn pages(page: impl Fn(&Walk<'_>) -> Walked, leaves_max: usize, looks_max: usize
     all
 }
 
-/// All that a view answers.
+/// All answers of a view.
 type Answers = (Vec<Option<Vec<u8>>>, Vec<Vec<TreeRow>>, Vec<Option<StoredValue>>, Vec<(StateKey, StoredValue)>);
 
 fn answers(view: &dyn StateView) -> Answers {
@@ -102,7 +102,7 @@ fn answers(view: &dyn StateView) -> Answers {
     (view.tree_rows(&rows).unwrap(), children, values, walked)
 }
 
-/// `more`: a view had the store keep more roots than the model does.
+/// Compares the history of both stores. `more`: a view made the store keep more roots than the model does.
 pub(super) fn assert_same_past(rocks: &dyn Store, model: &dyn Store, more: bool) {
     assert!(rocks.roots().starts_with(&model.roots()));
     if !more {
@@ -197,7 +197,7 @@ fn value_of(n: u64) -> Option<Vec<u8>> {
     Some(n.to_le_bytes().to_vec())
 }
 
-/// Heights that write, remove and write again, each with a root.
+/// Commits heights that write, remove and write again, each with a root.
 fn filled(store: &dyn Store, chain: &mut Chain, heights: u64) {
     for _ in 0..heights {
         let n = chain.height;
@@ -252,7 +252,7 @@ fn a_kill_within_a_sweep_shows_nothing_of_what_was_removed() {
     let folder = TempDir::new().unwrap();
     let (store, mut chain) = (open(folder.path()), Chain::default());
     let model = MemStore::new();
-    // More rows of one leaf than a write removes, then its removal.
+    // First more rows of one leaf than one write removes, then the leaf's removal.
     for n in 0..32 {
         let commit = chain.empty(vec![(1, (n < 31).then(|| vec![n; 9])), (2, Some(vec![n]))]);
         store.commit(&commit).unwrap();
@@ -261,7 +261,7 @@ fn a_kill_within_a_sweep_shows_nothing_of_what_was_removed() {
     let last = chain.empty(vec![]);
     store.commit(&last).unwrap();
     model.commit(&last).unwrap();
-    // As far as a sweep gets that is killed before its last write.
+    // The progress of a sweep that is killed before its last write.
     let (floor, _) = store.disk.raise_floor(Height(32), Height(32));
     let mut batch = WriteBatch::default();
     store.put_floor(&mut batch, floor, Height(0)).unwrap();

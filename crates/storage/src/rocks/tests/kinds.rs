@@ -1,5 +1,5 @@
-//! Each kind of row is written with a known string in it, and the string stands in no file: neither in the log of writes,
-//! nor in tables, nor in what RocksDB says of itself.
+//! Each kind of row is written with a known string in it. The string must stand in no file: neither in the write-ahead
+//! log, nor in tables, nor in RocksDB's own log.
 
 use super::sealed::all_rows;
 use super::*;
@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 const SECRET: &[u8; 32] = b"Zinnober, which nobody may read!";
 
-/// What `rows` calls the row, by its table and key.
+/// Returns the kind of a row, as `rows` calls it, by its table and key.
 fn kind(table: Table, key: &[u8]) -> String {
     let part = |at: usize| char::from(key[at]).to_string();
     let name = match table {
@@ -45,7 +45,7 @@ fn assert_unreadable(folder: &Path) {
     assert!(bytes > 10_000);
 }
 
-/// On disk in the log of writes, then in tables.
+/// Checks the files twice: rows are first in the write-ahead log, then in tables.
 fn assert_written_unreadable(store: &RocksStore, folder: &Path) {
     store.sync().unwrap();
     assert_unreadable(folder);
@@ -62,7 +62,7 @@ fn tree_row(n: u8) -> (Vec<u8>, Option<Vec<u8>>) {
     (vec![0, n], Some([SECRET.as_slice(), &[n; 40]].concat()))
 }
 
-/// An epoch's end whose next committee is called by the string.
+/// An epoch's end whose next committee has the string in its name.
 fn end() -> EpochChange {
     let boundary = Header { payload_root: Hash(*SECRET), end: End::Boundary, ..Chain::default().header(0) };
     let proof =
@@ -78,7 +78,7 @@ fn end() -> EpochChange {
     EpochChange { boundary, proof, next: BoundedVec::new(vec![validator]).unwrap() }
 }
 
-/// A height of everything that a height can write, with the string in keys, values and names.
+/// Commits a height of everything that a height can write, with the string in keys, values and names.
 fn filled(store: &RocksStore, chain: &mut Chain) {
     for n in 0..4 {
         let mut commit = chain.next(&busy_plan(n));

@@ -1,4 +1,5 @@
-//! Copies of a store in use, and stores that are taken back to an older height: they answer as one that never got further.
+//! Copies of a store in use, and stores that are rolled back to an older height. They answer as a store that never got
+//! further.
 
 use super::history::{assert_same_past, compact, prune_all};
 use super::*;
@@ -7,7 +8,7 @@ use crate::history::HistoryStore;
 use crate::tree::TreeWrites;
 use std::collections::BTreeMap;
 
-/// What a fold changes: how far below the tip it goes, and rows.
+/// A fold: its distance below the tip, and the changed rows.
 type Fold = (u64, BTreeMap<Vec<u8>, Option<Vec<u8>>>);
 
 fn fold() -> impl Strategy<Value = Fold> {
@@ -66,7 +67,7 @@ proptest! {
             store.fold_tree(root, &rows).unwrap();
             folded = Some(root);
             if root <= to {
-                // It may have come after heights that the model never has.
+                // The fold may have come after heights that the model never has.
                 model.fold_tree(root, &rows).unwrap();
             }
         }
@@ -76,7 +77,8 @@ proptest! {
             prop_assert!(refused);
             return Ok(());
         }
-        // Of heights that are gone a store doesn't know which had a payload: it then names the oldest that it keeps.
+        // A store doesn't know which of its pruned heights had a payload. In that case it names the oldest height that
+        // it keeps.
         let payload = model.tip().map_or(Height(0), |tip| tip.payload_height);
         let below = Height(base.unwrap_or_default().0.saturating_sub(pruned)).min(payload);
         prune_all(&store, below);
@@ -90,7 +92,7 @@ proptest! {
         let store = open(folder.path());
         same(&store, &model, &chain);
         prop_assert_eq!(store.roll_back(to), Ok(()));
-        // And it goes on.
+        // The rolled-back store continues.
         for commit in &commits[to.0 as usize + 1..] {
             execute(&store, commit);
             execute(&model, commit);

@@ -1,4 +1,4 @@
-//! Rotation of keys beside commits and reads, and over kills.
+//! Rotation of keys beside commits and reads, and across kills.
 
 use super::sealed::all_rows;
 use super::*;
@@ -8,7 +8,7 @@ use rustorium_crypto::seal::version_of;
 
 mod rekey;
 
-/// The oldest key version of any row.
+/// Returns the oldest key version of any row.
 fn oldest(store: &RocksStore) -> u32 {
     let rows = Table::ALL.iter().flat_map(|table| all_rows(store, *table));
     rows.map(|(_, row)| version_of(&row[rows::SEAL_AT..]).unwrap()).min().unwrap()
@@ -56,7 +56,7 @@ fn every_row_is_sealed_anew_and_old_versions_are_dropped() {
     drop(store);
     let reopened = open(folder.path());
     assert_equal(&reopened, &model, &chain);
-    // What a backup of the rows from before would need is gone from the key file.
+    // A backup of the old rows would need versions that are gone from the key file.
     reopened.commit(&chain.empty(vec![])).unwrap();
     assert_eq!(reopened.disk.keys.versions(), [6, 7]);
 }
@@ -84,7 +84,7 @@ fn a_kill_at_any_step_is_gone_on_from() {
     }
     store.rotate().unwrap();
     loop {
-        // The store is still open, as when the process is killed here.
+        // The store is still open, as if the process were killed here.
         let killed = copy(folder.path());
         let reopened = open(killed.path());
         assert_eq!(reopened.rotation(), store.rotation());
@@ -165,7 +165,7 @@ proptest! {
             for n in 1..heights {
                 store.commit(&chain.empty(writes(n))).unwrap();
                 for key in 0..KEYS {
-                    // From disk, where the rotation writes.
+                    // Read from disk, where the rotation writes.
                     let found = store.disk.leaf(&state_key(key), Height(u64::MAX)).unwrap();
                     assert_eq!(found.map(|leaf| leaf.value), Some(n.to_le_bytes().repeat(40)));
                 }

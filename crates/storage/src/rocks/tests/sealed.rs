@@ -1,10 +1,10 @@
-//! What can be read and what can be altered on disk without the storage key: nothing that goes unnoticed.
+//! Tests of reading and altering the disk without the storage key: nothing goes unnoticed.
 
 use super::*;
 use crate::keyfile;
 use std::collections::BTreeSet;
 
-/// Every row of a table but the format's.
+/// Returns every row of a table except the format's.
 pub(super) fn all_rows(store: &RocksStore, table: Table) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut items = store.disk.all_of(table).unwrap();
     items.seek_to_first();
@@ -45,7 +45,7 @@ fn a_row_moved_to_another_key_or_table_does_not_open_and_is_named() {
         let (other, (moved_to, _)) = rows.iter().find(|(t, (k, _))| t == table && k != key).unwrap();
         assert!(named(&store.disk.keys.open_row(*other, moved_to, row).unwrap_err(), *table, moved_to));
     }
-    // The same through a read: an older value put back under another key of the same account.
+    // The same check through a read: an older value is put back under another key of the same account.
     let values = all_rows(&store, Table::State);
     store.disk.db.put_cf(store.disk.family(Table::State).unwrap(), &values[0].0, &values[1].1).unwrap();
     let cold = (drop(store), open(folder.path())).1;
@@ -157,7 +157,7 @@ proptest! {
         let mut seen: BTreeSet<(Vec<u8>, Vec<u8>)> = BTreeSet::new();
         for plan in &plans {
             store.commit(&chain.next(plan)).unwrap();
-            // Heads are version and nonce; a head that was seen before belongs to the very same bytes.
+            // A head is version and nonce. A head that was seen before belongs to the very same bytes.
             for (_, row) in Table::ALL.iter().flat_map(|table| all_rows(&store, *table)) {
                 let (head, rest) = row.split_at(rows::SEAL_AT + HEAD_BYTES);
                 let same_head = (head.to_vec(), Vec::new())..=(head.to_vec(), vec![0xff; 400]);

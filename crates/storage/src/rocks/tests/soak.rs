@@ -1,5 +1,5 @@
-//! A store that keeps a window of heights doesn't grow with the heights that it has seen, and one that begins to keep a
-//! window gets as small.
+//! A store that keeps a window of heights doesn't grow with the number of heights. A store that begins to keep a window
+//! shrinks to that size.
 
 use super::history::prune_all;
 use super::*;
@@ -8,17 +8,17 @@ use rocksdb::WaitForCompactOptions;
 
 const WINDOW: u64 = 60;
 const WINDOWS: u64 = 20;
-/// Heights between roots, and roots kept: about a window of them.
+/// Heights between roots, and number of kept roots: about a window of heights.
 const PERIOD: u64 = 5;
 const ROOTS_KEPT: usize = 10;
 
 fn soaking(folder: &Path) -> RocksStore {
-    // So small that each window is flushed and compacted several times.
+    // The write buffer is so small that each window is flushed and compacted several times.
     let config = StoreConfig { write_buffer_bytes: 128 << 10, roots_kept: ROOTS_KEPT, ..small() };
     RocksStore::open(folder, &config, &at_rest(1, 5)).unwrap()
 }
 
-/// Transactions, values that replace others, others that are removed, and ones that live for a window.
+/// Transactions, values that replace others, values that are removed, and values that live for a window.
 fn soak_plan(height: u64) -> Plan {
     let transaction =
         |kind: u8| TransactionPlan { sender: height as u8 % 4, to: kind % 4, kind, executed: true, failed: false };
@@ -33,7 +33,7 @@ fn soak_plan(height: u64) -> Plan {
     }
 }
 
-/// Bytes of all files, once what is under way is done.
+/// Bytes of all files, once running work is done.
 fn bytes_on_disk(store: &RocksStore, folder: &Path) -> u64 {
     store.sync().unwrap();
     let mut options = WaitForCompactOptions::default();
@@ -42,7 +42,7 @@ fn bytes_on_disk(store: &RocksStore, folder: &Path) -> u64 {
     fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
 }
 
-/// Bytes on disk at the end of each window, and the store after the last.
+/// Returns the bytes on disk at the end of each window, and the store after the last.
 fn soak(folder: &Path, chain: &mut Chain, windows: u64, keep: Option<u64>) -> (Vec<u64>, RocksStore) {
     let (store, mut sizes) = (soaking(folder), Vec::new());
     for _ in 0..windows {
@@ -69,15 +69,15 @@ fn the_disk_stops_growing_when_the_window_is_full() {
     let (archive, _) = soak(folders[1].path(), &mut chains[1], WINDOWS, None);
     let text = format!("pruned {pruned:?}, archive {archive:?}");
     assert!(archive[19] > 3 * archive[4], "what is written does add up: {text}");
-    // A single size says how many files happened to wait for their compaction: five windows together say more.
+    // A single size depends on how many files happen to wait for compaction. Five windows together are more reliable.
     let about = |first: usize| pruned[first..first + 5].iter().sum::<u64>();
     assert!(about(15) * 10 <= about(3) * 13, "{text}");
     assert!(pruned[19] * 5 < archive[19], "{text}");
-    // What kept everything until now, started again with a window: no compaction is ordered.
+    // A store that kept everything until now is started again with a window. No compaction is ordered.
     let (shrunk, _) = soak(folders[1].path(), &mut chains[1], 2, Some(WINDOW));
     let text = format!("archive {archive:?}, then {shrunk:?}");
     assert!(shrunk[0] * 3 < archive[19] && shrunk[1] * 5 < archive[19], "{text}");
-    // What is kept is all there.
+    // Everything in the window is still there.
     let chain = &chains[0];
     let oldest = store.kept().oldest_height;
     assert!(oldest.0 >= WINDOW * (WINDOWS - 1) - PERIOD);

@@ -1,4 +1,5 @@
-//! Stores that are filled from a snapshot: the disk against the model, over kills, after an older life, with what follows.
+//! Stores filled from a snapshot: RocksDB against the model, across kills, after an earlier use, and with later
+//! heights.
 
 use super::history::{compact, prune_all};
 use super::*;
@@ -58,7 +59,7 @@ fn a_filled_store_is_as_if_it_had_been_there_all_along() {
         fill(store, &parts()[..2]);
     }
     same(&store, &model, &chain);
-    // A kill in the middle costs nothing that was kept.
+    // A kill in the middle loses nothing that was stored.
     drop(store);
     store = open(home.path());
     assert_eq!((store.tip(), store.syncing().unwrap()), (None, Some(b"snapshot".to_vec())));
@@ -70,7 +71,7 @@ fn a_filled_store_is_as_if_it_had_been_there_all_along() {
     same(&store, &model, &chain);
     assert_eq!(store.tip().map(|tip| (tip.height, tip.payload_height)), Some((AT, AT)));
     assert_eq!(store.view_at(AT).unwrap().value(&state_key(2)).unwrap().unwrap().value, [2; 20]);
-    // And it goes on: heights, folds, pruning, compaction, another start.
+    // The store continues: heights, folds, pruning, compaction, another start.
     for n in 0..4 {
         let commit = chain.empty(vec![(1, Some(vec![n; 4])), (4, None), (9, Some(vec![n]))]);
         for store in [&store as &dyn Store, &model] {

@@ -1,4 +1,4 @@
-//! Every rule of the circuit refuses what breaks it, and nothing in it is left open.
+//! Every rule of the circuit refuses values that break it, and no variable is left unconstrained.
 #![allow(clippy::unwrap_used)]
 
 use std::num::NonZeroU64;
@@ -29,7 +29,7 @@ fn key() -> SpendingKey {
     SpendingKey::derive(&[1; 32], 0)
 }
 
-/// Notes of the key with these values in a tree of a hundred leaves, each with its path.
+/// Returns notes of the key with these values in a tree of a hundred leaves, each with its path.
 fn in_tree(values: &[u64], asset: AssetTag) -> (Root, Vec<(Note, Path)>) {
     let owner = key().address().owner;
     let notes = values.iter().enumerate().map(|(at, value)| {
@@ -52,7 +52,7 @@ fn flow(enters: u64, leaves: u64) -> Option<Flow> {
     NonZeroU64::new(enters).map(Flow::In).or(NonZeroU64::new(leaves).map(Flow::Out))
 }
 
-/// The circuit of a transfer that keeps all rules.
+/// Returns the circuit of a transfer that keeps all rules.
 fn honest(spends: &[u64], payments: &[u64], public: Option<Flow>) -> TransferCircuit {
     let (root, spends) = in_tree(spends, asset(1));
     let payments = payments.iter().enumerate().map(|(at, value)| {
@@ -64,7 +64,8 @@ fn honest(spends: &[u64], payments: &[u64], public: Option<Flow>) -> TransferCir
     TransferCircuit { public: prepared.statement.public_inputs(), witness: prepared.witness }
 }
 
-/// What a cheat makes of its witness: all products as they must be, and public inputs that fit as far as they can.
+/// Returns the circuit of a cheater with this witness: all products are correct, and public inputs fit as far as they
+/// can.
 fn cheat(witness: Witness, root: Root, public: PublicValue) -> TransferCircuit {
     let nullifiers = witness.spends.each_ref().map(|spend| {
         let note = spend.note(witness.asset);
@@ -83,12 +84,12 @@ fn cheat(witness: Witness, root: Root, public: PublicValue) -> TransferCircuit {
     TransferCircuit { public: inputs, witness }
 }
 
-/// The root in a circuit's public inputs.
+/// Returns the root in a circuit's public inputs.
 fn root(circuit: &TransferCircuit) -> Root {
     Root(circuit.public[0])
 }
 
-/// An assignment's sum over a row.
+/// Returns the sum of an assignment over a row.
 fn sum(terms: &[(Element, usize)], values: &[Element]) -> Element {
     terms.iter().map(|(factor, at)| *factor * values[*at]).sum()
 }
@@ -98,8 +99,8 @@ fn holds(constraint: usize, values: &[Element]) -> bool {
     a * b == c
 }
 
-/// A constraint whose newest variable stands in C alone defines it: given the variables before, there is one solution.
-/// A constraint that defines none is a rule; a variable that none defines is the prover's choice.
+/// A constraint whose newest variable stands only in C defines that variable: given the earlier variables, there is one
+/// solution. A constraint that defines none is a rule. A variable that no constraint defines is the prover's choice.
 struct Structure {
     chosen: Vec<usize>,
     rules: Vec<usize>,
@@ -124,7 +125,7 @@ static STRUCTURE: LazyLock<Structure> = LazyLock::new(|| {
     Structure { chosen, rules }
 });
 
-/// The rules' numbers, in the order of their constraints.
+/// Returns the rules' numbers, in the order of their constraints.
 fn rule_names() -> Vec<&'static str> {
     let mut names = Vec::new();
     for _ in 0..2 {
@@ -141,7 +142,7 @@ fn rule_names() -> Vec<&'static str> {
     names
 }
 
-/// The rules that a circuit's values break.
+/// Returns the rules that a circuit's values break.
 fn broken(circuit: TransferCircuit) -> Vec<&'static str> {
     let values = assignment(circuit).unwrap();
     let names = rule_names();
@@ -185,12 +186,12 @@ fn honest_transfers_keep_all_rules() {
 
 #[test]
 fn what_the_prover_chooses_is_just_what_the_rules_speak_of() {
-    // A spend: two keys, the blinding, bits of value and position, all children. An output: bits, owner, blinding.
-    // Besides them the asset, and the inverse of C10, of which there is one.
+    // A spend has two keys, the blinding, bits of value and position, and all children. An output has bits, owner,
+    // blinding. The others are the asset and the inverse of C10, one each.
     let spend = 3 + VALUE_BITS + POSITION_BITS + LEVELS * ARITY;
     let output = 2 + VALUE_BITS;
     assert_eq!(STRUCTURE.chosen.len(), 2 + 2 * spend + 2 * output);
-    // All other variables are products, and each is the only solution of the constraint that defines it.
+    // Every other variable is a product, and the only solution of the constraint that defines it.
     assert_eq!(STRUCTURE.rules.len(), rule_names().len());
     assert_eq!(MATRICES.witnesses() - STRUCTURE.chosen.len() + STRUCTURE.rules.len(), MATRICES.constraints());
 }
@@ -220,7 +221,7 @@ fn no_variable_can_be_changed_alone() {
 #[test]
 fn public_inputs_are_all_bound() {
     let honest = honest(&[700, 400], &[1_000, 97], flow(0, 3));
-    // A changed binding is another statement that needs another proof: the circuit alone can't refuse it.
+    // A changed binding makes another statement that needs another proof. The circuit alone can't refuse it.
     let expected = [vec!["C5"], vec!["C6"], vec!["C6"], vec!["C7"], vec!["C7"], vec!["C8"], vec!["C9"], vec![]];
     for (at, expected) in expected.into_iter().enumerate() {
         let mut changed = honest.clone();
@@ -254,7 +255,7 @@ fn a_note_that_is_not_in_the_tree_has_no_value() {
     let mut witness = honest.witness.clone();
     witness.spends[0].value = 9;
     assert_eq!(broken(cheat(witness, root(&honest), PublicValue::Hidden)), ["C5"]);
-    // Nor at another place of the tree, nor with other siblings, nor under another root.
+    // The note can't stand at another place of the tree, with other siblings, or under another root either.
     let honest = self::honest(&[700, 400], &[1_100], None);
     let (_, elsewhere) = in_tree(&[1, 2], asset(1));
     let mut witness = honest.witness.clone();

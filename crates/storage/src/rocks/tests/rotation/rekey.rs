@@ -1,4 +1,5 @@
-//! Another master key in place of the first: beside commits and reads, over kills at every step, and what is left of it.
+//! Replacement of the first master key: beside commits and reads, across kills at every step, and what remains of the
+//! old key.
 
 use super::*;
 use std::collections::BTreeSet;
@@ -12,7 +13,7 @@ fn try_open_with(folder: &Path, at_rest: &AtRest) -> Result<RocksStore, StoreErr
     RocksStore::open(folder, &small(), at_rest)
 }
 
-/// The number of the key that `open` opens with.
+/// The number of the key that `open` uses.
 const FIRST: u8 = 1;
 
 fn filled(folder: &Path) -> (RocksStore, MemStore, Chain) {
@@ -45,7 +46,7 @@ fn every_row_comes_under_the_new_key_and_the_old_one_opens_nothing_more() {
     assert!(!store.rekeying());
     assert_eq!((oldest(&store), store.disk.keys.versions()), (began.version, vec![began.version]));
     assert_equal(&store, &model, &chain);
-    // Table files and the log of writes, which may hold rows of the old key, are others afterwards.
+    // Afterwards the table files and the write-ahead log, which may hold rows of the old key, are new ones.
     assert_eq!(store.write_files_anew(&mut |_, _| false), Ok(false), "it was told to stop");
     let (before, mut told) = (files(&store), Vec::new());
     assert_eq!(
@@ -62,7 +63,7 @@ fn every_row_comes_under_the_new_key_and_the_old_one_opens_nothing_more() {
     assert!(matches!(try_open_with(folder.path(), &keys(FIRST, None)).err(), Some(StoreError::OtherKey { .. })));
     let store = try_open_with(folder.path(), &keys(2, None)).unwrap();
     assert_equal(&store, &model, &chain);
-    // And once more, to a third key.
+    // A third key replaces the second one.
     store.rekey(&keys(3, Some(2))).unwrap();
     finish(&store);
     drop(store);
@@ -74,7 +75,7 @@ fn a_key_that_was_replaced_while_the_store_was_closed_is_taken_over_by_the_next_
     let folder = TempDir::new().unwrap();
     let (store, model, chain) = filled(folder.path());
     drop(store);
-    // To be read alone: nothing changes.
+    // Opened only for reading, the store changes nothing.
     let before = fs::read(folder.path().join(keyfile::FILE_NAME)).unwrap();
     let read = RocksStore::open_to_read(folder.path(), &small(), &keys(2, Some(FIRST))).unwrap();
     assert_equal(&read, &model, &chain);
@@ -83,7 +84,7 @@ fn a_key_that_was_replaced_while_the_store_was_closed_is_taken_over_by_the_next_
     let store = try_open_with(folder.path(), &keys(2, Some(FIRST))).unwrap();
     assert!(store.rekeying() && store.rotation().is_some());
     assert_equal(&store, &model, &chain);
-    // Another one doesn't take its place before the rows of the first are gone.
+    // Another key can't replace it before the rows of the first are gone.
     assert!(matches!(store.rekey(&keys(3, Some(2))), Err(StoreError::KeyBefore { .. })));
     let half = copy(folder.path());
     finish(&store);
@@ -108,7 +109,7 @@ fn a_kill_at_any_step_is_gone_on_from() {
         drop(reopened);
         assert_equal(&try_open_with(killed, &keys(2, None)).unwrap(), &model, &chain);
     };
-    // After the key file was replaced, and before the rotation was noted.
+    // The key file was replaced, and the rotation was not noted yet.
     let unbegun = copy(folder.path());
     store.rekey(&both).unwrap();
     fs::copy(folder.path().join(keyfile::FILE_NAME), unbegun.path().join(keyfile::FILE_NAME)).unwrap();

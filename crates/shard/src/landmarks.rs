@@ -1,0 +1,56 @@
+//! Log lines by which the logs of different nodes are put into one order: the same blocks are marked on all of them.
+//!
+//! *Invariants:* a block is a landmark by what its header says, so that all nodes mark the same ones; a proposer's line
+//! is written before its block can have left; at most one block in each `LANDMARK_MS` of block time.
+
+use rustorium_storage::HeightCommit;
+use rustorium_types::Header;
+use tracing::Level;
+
+/// The first block in each such span of block time is a landmark.
+const LANDMARK_MS: u64 = 5_000;
+
+fn is_landmark(time_ms: u64, above_ms: u64) -> bool {
+    time_ms / LANDMARK_MS != above_ms / LANDMARK_MS
+}
+
+/// This node's own block is about to leave.
+pub fn proposed(header: &Header, above_ms: u64) {
+    if is_landmark(header.time_ms, above_ms) {
+        tracing::info!(event = "proposed", height = header.height.0, view = header.view.0, epoch = header.epoch.0);
+    }
+}
+
+/// A final block was executed. With the level `debug`, each of its transactions is written down too.
+pub fn executed(commit: &HeightCommit, above_ms: u64) {
+    let header = &commit.block.header;
+    if is_landmark(header.time_ms, above_ms) {
+        tracing::info!(
+            event = "final",
+            height = header.height.0,
+            view = header.view.0,
+            epoch = header.epoch.0,
+            proposer = header.proposer.0,
+            transactions = header.transactions,
+        );
+    }
+    if tracing::enabled!(Level::DEBUG) {
+        for receipt in &commit.receipts {
+            let (id, index) = (receipt.transaction, receipt.index);
+            tracing::debug!(event = "transaction_final", transaction = %id, height = header.height.0, index);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_block_of_a_span_is_a_landmark_also_after_a_pause() {
+        let times = [0, 4_999, 5_000, 5_001, 9_999, 31_000, 31_001, 35_000];
+        let marked: Vec<u64> =
+            times.windows(2).filter(|pair| is_landmark(pair[1], pair[0])).map(|pair| pair[1]).collect();
+        assert_eq!(marked, [5_000, 31_000, 35_000]);
+    }
+}

@@ -1,0 +1,421 @@
+//! Peers' messages: votes, proposals, certificates, batches, questions and answers.
+
+use super::memory::Memory;
+use super::{COMPANY_US, FalseBatch, Now, Ports, Shard, Stage};
+use crate::port::{Input, PayloadStatus};
+use crate::rules;
+use crate::senders::Credit;
+use crate::senders::Payer;
+use bytes::Bytes;
+use rustorium_crypto::{CheckedBatch, block_digest, block_payload_root};
+use rustorium_quorum::Evidence;
+use rustorium_sync::{GapFetcher, Want};
+use rustorium_txpool::{Inserted, PayloadFault, check_batch};
+use rustorium_types::{
+    Batch, Block, BlockDigest, Certificate, Class, Heartbeat, Height, Message, PublicKey, Report, Request, Response,
+    ValidatorIndex, View, VoteBody, VoteMessage,
+};
+use std::sync::Arc;
+
+impl<P: Ports> Shard<P> {
+    pub(super) fn on_message(
+        &mut self,
+        now: Now,
+        peer: ValidatorIndex,
+        message: Message,
+        frame: Bytes,
+        credit: Credit,
+    ) {
+        match message {
+            Message::Proposal(proposal) => {
+                self.heard(now, peer);
+                self.on_proposal(peer, *proposal);
+            }
+            Message::Vote(vote) => {
+                self.heard(now, peer);
+                self.on_vote_message(peer, *vote);
+            }
+            Message::Heartbeat(heartbeat) => {
+                self.heard(now, peer);
+                self.on_heartbeat(peer, *heartbeat);
+            }
+            Message::Certificate(certificate) => self.add_certificate(peer, *certificate),
+            Message::Report(report) => self.on_report(peer, report),
+            Message::Work(work) => self.on_work(now, peer, &work),
+            Message::Batch(batch) => {
+                if self.is_pushed_by_author(peer, &batch) && self.is_news(&batch) {
+                    self.ports.check_batch(peer, *batch, frame.slice(1..), false, credit);
+                }
+            }
+            Message::Transactions(transactions) => {
+                self.ports.check_transactions(Payer::Member(peer), transactions.into_vec(), credit);
+            }
+            Message::Request { id, request } => self.on_request(peer, id, request, credit),
+            Message::Response { id, response } => self.on_response(now, peer, id, response, credit),
+        }
+    }
+
+    /// Takes what a node outside the committee says: questions and transactions go elsewhere, and its word on the chain isn't
+    /// heard. On a node most of this never comes here (`outside::routing`).
+    pub(super) fn on_outsider(&mut self, now: Now, from: &PublicKey, message: Message, credit: Credit) {
+        match message {
+            Message::Request { id, request } => self.ports.serve(from, id, request, credit),
+            Message::Transactions(transactions) => {
+                self.ports.take_from_outside(from, transactions.into_vec(), credit);
+            }
+            // Who left the committee with the last epoch may still show how it ended; a quorum's word needs no sender.
+            Message::Response { response: Response::EpochEnd(change), .. } => self.on_epoch_end(*change),
+            Message::Response { response: Response::OwnSignatures { .. }, .. } => {}
+            Message::Response { id, response } => {
+                if let Some(seed) = self.seed_place(from) {
+                    self.on_response(now, seed, id, response, credit);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_vote_message(&mut self, peer: ValidatorIndex, message: VoteMessage) {
+        if let Some(certificate) = message.carry {
+            self.add_certificate(peer, certificate);
+        }
+        self.on_held(peer, &message.held);
+        self.on_report(peer, message.report);
+        self.add_vote(peer, message.vote);
+    }
+
+    fn on_heartbeat(&mut self, peer: ValidatorIndex, heartbeat: Heartbeat) {
+        let theirs = heartbeat.finalization.as_ref().map_or(View(0), |c| c.body.view);
+        for certificate in heartbeat.finalization.into_iter().chain(heartbeat.entered_by) {
+            self.add_certificate(peer, certificate);
+        }
+        self.held.update(peer, &heartbeat.held);
+        self.on_report(peer, heartbeat.report);
+        for vote in &heartbeat.votes {
+            self.add_vote(peer, *vote);
+        }
+        self.help(peer, theirs);
+    }
+
+    /// Sends the best finalization to a peer that is behind it.
+    pub(super) fn help(&mut self, peer: ValidatorIndex, theirs: View) {
+        if let Some(best) = self.tally.best_finalization()
+            && best.body.view > theirs
+        {
+            let frame = Message::Certificate(Box::new((**best).clone())).to_frame();
+            self.ports.send(peer, Class::Consensus, frame.into());
+        }
+    }
+
+    pub(super) fn on_report(&mut self, peer: ValidatorIndex, report: Report) {
+        self.peer_executed.insert(peer, report.executed);
+        self.reports.update(peer, report.result());
+        if report.rooted > Height(0) {
+            self.rooted.update(peer, report.state());
+        }
+    }
+
+    pub(super) fn is_ours(&self, body: &VoteBody) -> bool {
+        let committee = &self.context.committee;
+        body.chain == committee.chain && body.shard == committee.shard && body.epoch == committee.epoch
+    }
+
+    /// `sure`: the block is certified or below a certified one, be its own certificate known or not.
+    pub(super) fn keep_block(&mut self, digest: BlockDigest, block: Block, sure: bool) {
+        let has_inline = !block.inline.is_empty();
+        let (view, proposer) = (block.header.view, block.header.proposer);
+        let new = self.tree.insert(digest, block);
+        self.tree.get_mut(&digest).into_iter().for_each(|entry| entry.sure |= sure);
+        self.recheck = true;
+        if new {
+            self.measure_proposed(view, proposer);
+            self.fetcher.cancel(&Want::Block(digest));
+            if has_inline && let Some(entry) = self.tree.get(&digest) {
+                let block = entry.block.clone();
+                self.ports.check_inline(digest, block);
+            }
+        }
+    }
+
+    pub(super) fn on_inline_checked(&mut self, digest: &BlockDigest, good: bool) {
+        if let Some(entry) = self.tree.get_mut(digest) {
+            entry.inline_checked = good;
+            if !good {
+                entry.status = PayloadStatus::Invalid;
+                self.tell_block(digest);
+            }
+            self.recheck = true;
+        }
+    }
+
+    pub(super) fn recheck_blocks(&mut self, now: Now) {
+        for digest in self.tree.pending() {
+            if !self.tree.get(&digest).is_some_and(|entry| self.is_living(&digest, entry)) {
+                continue;
+            }
+            let status = self.check_by_clock(now, &digest);
+            let Some(entry) = self.tree.get_mut(&digest) else { continue };
+            entry.status = status;
+            // Most blocks are ready a moment later: the core is not woken twice.
+            let since = *entry.pending_since_us.get_or_insert(now.us);
+            if status == PayloadStatus::Ready {
+                self.ports.measured(Stage::Payload, now.us.saturating_sub(since));
+            }
+            let Some(entry) = self.tree.get_mut(&digest) else { continue };
+            let until = since + COMPANY_US;
+            if status == PayloadStatus::Pending && entry.told.is_none() && now.us < until {
+                self.recheck_at(until);
+            } else {
+                self.tell_block(&digest);
+            }
+        }
+    }
+
+    /// Checks all of a block but its time against this node's clock.
+    pub(super) fn check_block(&mut self, now: Now, digest: &BlockDigest) -> PayloadStatus {
+        let Some(entry) = self.tree.get(digest) else { return PayloadStatus::Pending };
+        let block = entry.block.clone();
+        let inline_checked = entry.inline_checked;
+        let header = &block.header;
+        let Some(parent) = self.tree.header(&header.parent) else { return PayloadStatus::Pending };
+        if let Err(rule) = rules::check_header(parent, &block, &self.context.parameters) {
+            return invalid(header.view, rule);
+        }
+        match self.check_end(parent, header) {
+            PayloadStatus::Ready => {}
+            other => return other,
+        }
+        let weight = self.lanes.weight(&parent.cursors, &header.cursors);
+        match weight {
+            Ok(weight) => {
+                if let Err(rule) = rules::check_payload(&block, weight, &self.context.parameters) {
+                    return invalid(header.view, rule);
+                }
+            }
+            Err(PayloadFault::Broken { what, .. }) => return invalid(header.view, what),
+            Err(PayloadFault::Missing(missing)) => {
+                self.want_batches(now, digest, &missing);
+                return PayloadStatus::Pending;
+            }
+        }
+        match self.check_state_claim(&block, parent) {
+            PayloadStatus::Ready => {}
+            other => return other,
+        }
+        match rules::check_claim(self.roots.get(&header.result.height), parent, header, self.executed) {
+            PayloadStatus::Invalid => invalid(header.view, "it claims another result root"),
+            PayloadStatus::Ready if !inline_checked => PayloadStatus::Pending,
+            other => other,
+        }
+    }
+
+    pub(super) fn recheck_at(&mut self, at_us: u64) {
+        self.recheck_at_us = Some(self.recheck_at_us.map_or(at_us, |known| known.min(at_us)));
+    }
+
+    /// Whether peers may send this batch unasked: beyond the final cursor, by no more than the window.
+    pub(super) fn in_lane_window(&self, batch: &Batch) -> bool {
+        let body = &batch.body;
+        let committee = &self.context.committee;
+        let ours = body.chain == committee.chain && body.shard == committee.shard && body.epoch == committee.epoch;
+        let cursor = self.tree.root_cursors().get(usize::from(body.author.0));
+        let window = u64::from(self.context.parameters.lane_window_batches);
+        ours && cursor.is_some_and(|c| body.seq >= c.next_seq && body.seq < c.next_seq + window)
+    }
+
+    /// Checks whether a batch that came unasked is worth a check of its signatures.
+    pub(super) fn is_news(&self, batch: &Batch) -> bool {
+        let (lane, seq) = (batch.body.author, batch.body.seq);
+        // Hashed only where something is asked for.
+        let listed = || {
+            let digest = || rustorium_crypto::batch_digest(&batch.body);
+            !self.fetcher.is_empty() && self.fetcher.contains(&Want::Batch { lane, digest: digest() })
+        };
+        self.in_lane_window(batch) && (!self.lanes.needs_no_other(lane, seq, &batch.signature) || listed())
+    }
+
+    pub(super) fn on_batch(
+        &mut self,
+        now: Now,
+        peer: ValidatorIndex,
+        checked: Result<CheckedBatch, FalseBatch>,
+        bytes: &Bytes,
+        wanted: bool,
+    ) {
+        let checked = checked.map_err(|found| self.charge_batch(peer, &found, wanted));
+        let Ok(checked) = checked else {
+            tracing::warn!(event = "batch_refused", peer = peer.0, "a signature in a batch does not verify");
+            if wanted {
+                // Its digest doesn't cover the author's signature: others may have the real one, and are asked when its time
+                // is over.
+                self.liars.insert(peer);
+            }
+            return;
+        };
+        let (lane, digest) = (checked.batch.body.author, checked.digest);
+        let wanted = wanted || self.fetcher.contains(&Want::Batch { lane, digest });
+        let committee = &self.context.committee;
+        let (chain, shard, epoch) = (committee.chain, committee.shard, committee.epoch);
+        if let Err(refused) = check_batch(&checked.batch.body, chain, shard, epoch, &self.context.parameters) {
+            tracing::warn!(event = "batch_refused", peer = peer.0, reason = %refused);
+            return;
+        }
+        if self.lanes.get(lane, &digest).is_some() {
+            return;
+        }
+        self.watch_batch(&checked);
+        if self.lanes.is_past(lane, checked.batch.body.seq) {
+            // Another's copy came first, and its block is final: nothing of it is asked for, or kept, any more.
+            self.fetcher.cancel(&Want::Batch { lane, digest });
+            return;
+        }
+        if !wanted && !self.in_lane_window(&checked.batch) {
+            return;
+        }
+        let checked = Arc::new(checked);
+        match self.lanes.hold(now.ms(), checked.clone(), wanted) {
+            Inserted::Conflict { other, .. } => {
+                let other = self.lanes.get(lane, &other);
+                let two = other.and_then(|other| Evidence::two_batches(&other, &checked));
+                if let Some(evidence) = two {
+                    self.ports.evidence(evidence);
+                }
+            }
+            Inserted::Held | Inserted::Duplicate | Inserted::BeyondWindow | Inserted::Stale | Inserted::NoSuchLane => {}
+        }
+        self.note_joined(Some((&digest, bytes)));
+        self.sweep_lanes = true;
+        self.fetcher.cancel(&Want::Batch { lane, digest });
+        self.recheck = true;
+    }
+
+    fn on_request(&mut self, peer: ValidatorIndex, id: u64, request: Request, credit: Credit) {
+        if let Request::Batch { lane, .. } = request {
+            self.note_served(peer, lane);
+        }
+        if let Request::Certificates { first, last } = request {
+            return self.serve_certificates(peer, id, first, last);
+        }
+        let response = match request {
+            Request::OwnSignatures { next_seq } => self.signatures_of(peer, next_seq),
+            _ => rustorium_sync::answer(&Memory { shard: self }, &request),
+        };
+        let memory_alone =
+            matches!(request, Request::OwnSignatures { .. } | Request::Certificates { .. } | Request::Batches { .. });
+        if !memory_alone && response == Response::NotHeld {
+            if let Some(member) = self.context.validators.get(usize::from(peer.0)) {
+                self.ports.serve(&member.node_key, id, request, credit);
+            }
+            return;
+        }
+        let frame = Message::Response { id, response }.to_frame();
+        self.ports.send(peer, Class::Sync, frame.into());
+    }
+
+    /// Counts the peers that a leader had to serve a lane to: more than f, and the lane's tip is no longer trusted.
+    fn note_served(&mut self, peer: ValidatorIndex, lane: ValidatorIndex) {
+        let proposed = self.own_proposal == Some(self.view);
+        if !proposed || self.context.is_me(lane) {
+            return;
+        }
+        let peers = self.served.entry((lane, self.view)).or_default();
+        if peers.insert(peer) && peers.len() == self.context.committee.faults() + 1 {
+            self.tell(Input::LaneCostly(lane, self.view));
+        }
+    }
+
+    fn on_response(&mut self, now: Now, peer: ValidatorIndex, id: u64, response: Response, credit: Credit) {
+        let response = match response {
+            Response::OwnSignatures { epoch, finalization, votes, batch } if epoch == self.context.epoch() => {
+                return self.on_own_signatures(peer, finalization, &votes, batch.map(|batch| *batch));
+            }
+            Response::EpochEnd(change) => return self.on_epoch_end(*change),
+            other => other,
+        };
+        if GapFetcher::owns(id) {
+            return self.on_gap_answer(now, peer, id, response);
+        }
+        let Some((response, credit)) = self.on_told_answer(now, peer, id, response, credit) else { return };
+        let Some((want, response)) = self.fetcher.on_response(now.ms(), peer, id, response) else {
+            return self.note_refusals();
+        };
+        match (want, response) {
+            (Want::Block(digest), Response::Block(block)) => {
+                let ours = block_digest(&block.header) == digest && self.context.header_is_ours(&block.header);
+                // The digest covers the header only: where a peer forged the rest, another is asked, which has the real one.
+                if ours && self.inline_fits(&block) {
+                    self.wanting.came(&digest);
+                    self.keep_block(digest, *block, true);
+                } else if !ours {
+                    self.note_fetched(&block.header, digest);
+                }
+            }
+            (Want::Batch { lane, digest }, Response::Batch(batch))
+                if batch.body.author == lane && rustorium_crypto::batch_digest(&batch.body) == digest =>
+            {
+                let bytes = Bytes::from(rustorium_types::encode(&*batch));
+                self.ports.check_batch(peer, *batch, bytes, true, credit);
+            }
+            (Want::FinalBlocks { .. }, Response::FinalBlocks { blocks, finalization: Some(finalization) }) => {
+                self.on_final_blocks(peer, blocks.into_vec(), finalization);
+            }
+            (Want::Ancestors { .. }, Response::FinalBlocks { blocks, .. }) => self.on_ancestors(blocks.into_vec()),
+            _ => {}
+        }
+    }
+
+    /// Blocks up to one that is final, each the parent of the next.
+    fn on_ancestors(&mut self, blocks: Vec<Block>) {
+        if blocks.first().is_some_and(|block| block.header.height <= self.tree.root().1.height.next()) {
+            self.note_way_down();
+        }
+        for block in blocks {
+            if self.context.header_is_ours(&block.header) && self.inline_fits(&block) {
+                self.keep_block(block_digest(&block.header), block, true);
+            }
+        }
+    }
+
+    /// Whether a fetched block's inline transactions are those of its header, as far as its parent is known to tell.
+    fn inline_fits(&self, block: &Block) -> bool {
+        let Some(parent) = self.tree.header(&block.header.parent) else { return block.inline.is_empty() };
+        block_payload_root(block, &parent.cursors) == block.header.payload_root
+    }
+
+    fn on_final_blocks(&mut self, peer: ValidatorIndex, blocks: Vec<Block>, finalization: Certificate) {
+        let Some(first) = blocks.first() else { return };
+        // What was asked for may be final here by now: what goes on from the root is all that is of use.
+        let (root_digest, root) = self.tree.root();
+        let skipped = blocks.iter().take_while(|block| block.header.height <= root.height).count();
+        if first.header.height > root.height.next()
+            || blocks.get(skipped).is_none_or(|b| b.header.parent != *root_digest)
+        {
+            return;
+        }
+        let (keys, owners) = (&self.context.committee.keys, self.context.owners());
+        // The root's own digest: of a boundary, what it is called in the epoch before.
+        match rustorium_sync::check_final_blocks(&blocks[skipped..], &finalization, root_digest, keys, &owners) {
+            Ok(chain) => {
+                let blocks = blocks.into_iter().skip(skipped).take(chain.complete);
+                for (digest, block) in chain.digests.into_iter().zip(blocks) {
+                    if !self.context.header_is_ours(&block.header) {
+                        self.note_certified(&block.header);
+                        break;
+                    }
+                    self.keep_block(digest, block, true);
+                    self.proven = Some((digest, chain.finalization.clone()));
+                }
+                if !self.note_owners_end(&finalization) && self.is_ours(&finalization.body) {
+                    self.watch_certificate(&finalization);
+                    self.take_certificate(peer, Ok(chain.finalization));
+                }
+            }
+            Err(refused) => tracing::warn!(event = "sync_refused", peer = peer.0, reason = %refused),
+        }
+    }
+}
+
+pub(super) fn invalid(view: View, rule: &'static str) -> PayloadStatus {
+    tracing::warn!(event = "block_invalid", view = view.0, rule);
+    PayloadStatus::Invalid
+}

@@ -1,0 +1,101 @@
+//! What clients are told of their transactions: of those that the pool takes, has had or refuses, and of the same bytes once
+//! more.
+//!
+//! *Invariants:* the same bytes get the same receipt, whatever the pool says of them.
+
+use crate::block_proofs::receipt_proof;
+use crate::inbox::Inbox;
+use crate::waiters::Waiters;
+use rustorium_api::{ProofStatus, Refused, Submitted};
+use rustorium_execution::{AccountRecord, account_key};
+use rustorium_shard::port::Input;
+use rustorium_storage::Store;
+use rustorium_txpool::AccountView;
+use rustorium_types::{AccountId, Height, TxId};
+use std::sync::Arc;
+
+/// The side of a node's shard that clients wait at.
+pub struct Clients {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Who waits.
+    pub waiters: Arc<Waiters>,
+    /// To the core.
+    pub inbox: Arc<Inbox>,
+    /// Makes a certified answer.
+    pub prove: Arc<dyn Fn(&TxId) -> Submitted + Send + Sync>,
+}
+
+impl Clients {
+    /// The pool holds these transactions.
+    pub fn admitted(&self, ids: &[TxId]) {
+        self.waiters.admitted(ids);
+    }
+
+    /// The pool held this one before.
+    pub fn duplicate(&self, id: &TxId) {
+        self.answer_from_store(id);
+    }
+
+    /// These expired in the pool.
+    pub fn expired(&self, ids: &[TxId]) {
+        let message = "the transaction expired before it was executed; sign a new one with a later expiry";
+        for id in ids {
+            self.waiters.refused(id, &Refused::new("expired", message));
+        }
+    }
+
+    /// The pool let these go, and how they end is open: clients ask later, or send the same bytes again.
+    pub fn given_up(&self, ids: &[TxId]) {
+        ids.iter().for_each(|id| self.waiters.given_up(id));
+    }
+
+    /// The pool refused it.
+    pub fn refused(&self, id: &TxId, refused: &rustorium_txpool::Refused) {
+        if !self.answer_from_store(id) {
+            self.waiters.refused(id, &refusal(refused));
+        }
+    }
+
+    /// An account as executed so far.
+    pub fn account(&self, account: &AccountId) -> Option<AccountView> {
+        account_view(&*self.store, account)
+    }
+
+    /// The same bytes twice get the same receipt. True where there was one.
+    fn answer_from_store(&self, id: &TxId) -> bool {
+        let Ok(Some(stored)) = self.store.transaction(id) else { return false };
+        let height = stored.receipt.height;
+        if self.waiters.executed(height, std::slice::from_ref(&stored.receipt)) {
+            let claimed = self.store.tip().map_or(Height(0), |tip| tip.header.result.height);
+            if claimed >= height {
+                self.waiters.certified(height, &*self.prove);
+            } else {
+                self.inbox.push([Input::ClaimWanted(height)]);
+            }
+        }
+        true
+    }
+}
+
+/// An account as executed so far.
+pub fn account_view(store: &dyn Store, account: &AccountId) -> Option<AccountView> {
+    let bytes = store.state(&account_key(*account)).ok().flatten()?;
+    let record = AccountRecord::from_bytes(&bytes).ok()?;
+    Some(AccountView { nonce: record.nonce, public_key: record.public_key })
+}
+
+/// Makes the certified answers of a store.
+pub fn prover(store: Arc<dyn Store>) -> Arc<dyn Fn(&TxId) -> Submitted + Send + Sync> {
+    Arc::new(move |id| match receipt_proof(&*store, id) {
+        Ok(ProofStatus::Proof(proof)) => Submitted::Certified(*id, proof),
+        Ok(ProofStatus::NotFound | ProofStatus::NotCertifiedYet) => Submitted::TimedOut(*id),
+        Err(_) => Submitted::Refused(Refused::new("unavailable", "the proof can't be made now; ask for it again")),
+    })
+}
+
+/// The client's view of a pool's refusal.
+fn refusal(refused: &rustorium_txpool::Refused) -> Refused {
+    let busy = refused.is_busy();
+    Refused { busy, retry_after_ms: busy.then_some(100), ..Refused::new(refused.code(), refused.to_string()) }
+}

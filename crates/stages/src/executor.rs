@@ -1,0 +1,301 @@
+//! The thread that executes final blocks in height order, commits them, and tells whoever waits.
+
+use crate::contained::Closes;
+use crate::inbox::Inbox;
+use crate::metrics::NodeMetrics;
+use crate::proving::Scoped;
+use crate::queue::Queue;
+use crate::rooting::RootJob;
+use crate::waiters::Waiters;
+use rustorium_api::{FinalBlock, Newest, Refused, Submitted};
+use rustorium_crypto::{domain, hash::hash_value, transaction_id};
+use rustorium_execution::{
+    CommitteeRecord, Input, Keys, Skip, StateRead, StateReadError, arrange, committee_key, execute_with, order,
+};
+use rustorium_shard::context::Context;
+use rustorium_shard::landmarks;
+use rustorium_shard::shard::{Ended, Event, Executed, ExecutionJob};
+use rustorium_state::workers::Workers;
+use rustorium_storage::{HeightCommit, Store, StoreError, TreeWrites};
+use rustorium_types::{
+    BlockProof, EpochChange, Hash, Header, Height, LeafWrite, Parameters, ResultClaim, StateKey, TxId, ValidatorSet,
+};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// State as of the last commit.
+pub struct StoredState<'a>(pub &'a dyn Store);
+
+impl StateRead for StoredState<'_> {
+    fn get(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StateReadError> {
+        self.0.state(key).map_err(|error| StateReadError(error.to_string()))
+    }
+}
+
+/// Executed and claimed heights, readable by all threads.
+#[derive(Default)]
+pub struct Progress {
+    /// Newest executed height.
+    pub executed: AtomicU64,
+    /// Newest claimed height of a final header.
+    pub claimed: AtomicU64,
+    /// Newest height whose commit is on disk.
+    pub durable: AtomicU64,
+    /// Told when a height is stored, and when the base of the state tree has moved: more can be proven then.
+    pub moved: Arc<watch::Sender<()>>,
+    /// The newest executed height, and its block for event streams where there are any.
+    pub newest: watch::Sender<Newest>,
+}
+
+/// What the executing thread works with.
+pub struct Executor {
+    /// The chain's fixed facts.
+    pub context: Arc<Context>,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Who waits.
+    pub waiters: Arc<Waiters>,
+    /// To the shard.
+    pub events: Arc<Queue<Event>>,
+    /// For failures.
+    pub inbox: Arc<Inbox>,
+    /// Heights reached.
+    pub progress: Arc<Progress>,
+    /// Counters.
+    pub metrics: Arc<NodeMetrics>,
+    /// To the state tree; none where the chain makes no state roots.
+    pub roots: Option<Arc<Queue<RootJob>>>,
+    /// Verifying keys that blocks used lately.
+    pub keys: Keys,
+    /// Who verifies a block's proofs.
+    pub provers: Scoped,
+    /// Makes a certified answer.
+    pub prove: Arc<dyn Fn(&TxId) -> Submitted + Send + Sync>,
+}
+
+impl Executor {
+    /// Executes jobs until the queue closes or the store fails; then nothing more comes to be rooted either.
+    pub fn run(&self, jobs: &Queue<ExecutionJob>) {
+        let _roots = self.roots.clone().map(Closes);
+        self.execute_all(jobs);
+    }
+
+    /// Executes jobs until the queue closes or the store fails.
+    pub fn execute_all(&self, jobs: &Queue<ExecutionJob>) {
+        let mut waiting = VecDeque::new();
+        while jobs.take(None, &mut waiting) {
+            if !waiting.drain(..).all(|job| self.execute_next(&job)) {
+                return;
+            }
+        }
+    }
+
+    /// Executes the block above the store's tip; false where the store fails, which is told.
+    pub fn execute_next(&self, job: &ExecutionJob) -> bool {
+        let above = self.store.tip().map(|tip| (tip.result_root, tip.header.result.root, tip.header.time_ms));
+        let genesis_root = self.context.genesis_root;
+        let done = self.execute(job, above.unwrap_or((genesis_root, genesis_root, 0)));
+        if let Err((code, sentence)) = &done {
+            tracing::error!(event = "execution_failed", code, reason = %sentence);
+            self.inbox.fail(code, sentence);
+        }
+        done.is_ok()
+    }
+
+    /// `previous_root`, `parent_claim` and `above_ms`: the result root of the height below, the one that its header claims,
+    /// and its time; 0 where there is none.
+    fn execute(
+        &self,
+        job: &ExecutionJob,
+        (previous_root, parent_claim, above_ms): (Hash, Hash, u64),
+    ) -> Result<(), (&'static str, String)> {
+        let rooted = self.roots.is_some();
+        let basis = Basis { parameters: &self.context.parameters, previous_root, parent_claim, rooted };
+        let started = Instant::now();
+        let stored = execute_and_store(&*self.store, &basis, (&self.keys, &self.provers), job)?;
+        let Stored { commit, change, skipped, touched, writes, executed_in } = stored;
+        if let (Some(roots), Some(diff)) = (&self.roots, writes) {
+            roots.push(RootJob { header: job.block.header.clone(), diff });
+        }
+        let times = [executed_in, started.elapsed().saturating_sub(executed_in)];
+        self.metrics.executed(&commit, above_ms, skipped.len(), times);
+        landmarks::executed(&commit, above_ms);
+        self.progress.executed.store(job.block.header.height.0, Ordering::Release);
+        self.progress.moved.send_replace(());
+        let told = Instant::now();
+        self.tell(commit, change, skipped, touched);
+        self.metrics.notified(told.elapsed());
+        Ok(())
+    }
+
+    fn tell(
+        &self,
+        commit: HeightCommit,
+        change: Option<EpochChange>,
+        skipped: Vec<(TxId, Skip)>,
+        touched: Vec<(rustorium_types::AccountId, u64)>,
+    ) {
+        let Header { height, time_ms, result: ResultClaim { height: claimed, .. }, .. } = commit.block.header;
+        if self.waiters.executed(height, &commit.receipts) {
+            self.events.push(Event::ClaimWanted(height));
+        }
+        for (id, skip) in &skipped {
+            self.waiters.refused(id, &skipped_refusal(skip));
+        }
+        if claimed.0 > self.progress.claimed.fetch_max(claimed.0, Ordering::AcqRel) {
+            self.waiters.certified(claimed, &*self.prove);
+        }
+        let payload_height = self.store.tip().map_or(Height(0), |tip| tip.payload_height);
+        let committee = committee_of(&commit.diff).and_then(|bytes| CommitteeRecord::from_bytes(bytes).ok());
+        let ended = change.map(|change| Box::new(Ended { change, payload_height }));
+        let root = commit.result_root;
+        self.events.push(Event::Executed(Executed { height, time_ms, root, touched, skipped, committee, ended }));
+        let listened = self.progress.newest.receiver_count() > 0;
+        let block = listened.then(|| Arc::new(FinalBlock::new(height, time_ms, commit.digest, commit.receipts)));
+        self.progress.newest.send_replace(Newest { height, block });
+    }
+}
+
+/// What a block is executed by.
+pub struct Basis<'a> {
+    /// The chain's.
+    pub parameters: &'a Parameters,
+    /// The result root of the height below.
+    pub previous_root: Hash,
+    /// The result root that the parent's header claims, which the order of lanes follows from (R50).
+    pub parent_claim: Hash,
+    /// Whether what it writes is kept for the state tree.
+    pub rooted: bool,
+}
+
+/// An executed block that is in the store.
+pub struct Stored {
+    /// What was stored.
+    pub commit: HeightCommit,
+    /// How its epoch ended, where it is the boundary.
+    pub change: Option<EpochChange>,
+    /// Transactions without a receipt.
+    pub skipped: Vec<(TxId, Skip)>,
+    /// Accounts that used a nonce, with the next one.
+    pub touched: Vec<(rustorium_types::AccountId, u64)>,
+    /// For the state tree.
+    pub writes: Option<TreeWrites>,
+    /// How long it took without the store.
+    pub executed_in: Duration,
+}
+
+/// Executes the block above the store's tip and stores it. Errors: code and sentence.
+pub fn execute_and_store(
+    store: &dyn Store,
+    basis: &Basis<'_>,
+    (keys, provers): (&Keys, &impl Workers),
+    job: &ExecutionJob,
+) -> Result<Stored, (&'static str, String)> {
+    let started = Instant::now();
+    let block = &job.block;
+    let header = &block.header;
+    let inline_ids: Vec<TxId> = block.inline.iter().map(|t| transaction_id(&t.body)).collect();
+    let inline = inline_ids.iter().copied().zip(block.inline.as_slice());
+    let Basis { parameters, previous_root, parent_claim, rooted } = *basis;
+    let transactions = arrange((header, &parent_claim), inline, &job.payload);
+    let input = Input { header, parameters, previous_root, transactions };
+    let execution = execute_with(&input, &StoredState(store), keys, provers)
+        .map_err(|error| read_code(store, "store-failed", &error))?;
+    let executed_in = started.elapsed();
+    let lanes = order(header, &parent_claim, job.payload.len());
+    let listed = lanes.into_iter().flat_map(|lane| job.payload[lane].iter().cloned());
+    let commit = HeightCommit {
+        digest: job.digest,
+        block: (**block).clone(),
+        inline_ids,
+        batches: listed.collect(),
+        receipts: execution.receipts,
+        diff: execution.diff,
+        link: execution.link,
+        result_root: execution.result_root,
+        finalization: job.finalization.clone(),
+    };
+    let failed = |error: StoreError| (store_code(&error), error.to_string());
+    let writes = rooted.then(|| tree_writes(&commit.diff));
+    if let Some(writes) = &writes {
+        store.put_tree_writes(header.height, writes).map_err(failed)?;
+    }
+    if let Some(record) = committee_of(&commit.diff) {
+        store.put_committee_record(header.height, record).map_err(failed)?;
+    }
+    let change = job.end.as_ref().map(|proof| end_of_epoch(store, header, proof)).transpose()?;
+    store.commit(&commit).map_err(failed)?;
+    if change.is_some() {
+        // R32: nothing of the next epoch is signed before a restart would find that it has begun.
+        store.sync().map_err(failed)?;
+    }
+    Ok(Stored { commit, change, skipped: execution.skipped, touched: execution.touched, writes, executed_in })
+}
+
+/// The end of an epoch whose boundary is this, kept in the store before the boundary is.
+fn end_of_epoch(
+    store: &dyn Store,
+    boundary: &Header,
+    proof: &BlockProof,
+) -> Result<EpochChange, (&'static str, String)> {
+    let failed = |error: StoreError| (store_code(&error), error.to_string());
+    let as_claimed = store.committee_record(boundary.result.height).map_err(failed)?;
+    // A store that was filled with a snapshot knows none below it; as a rule it is the same.
+    let record = match as_claimed {
+        None => store.committee_record(boundary.height).map_err(failed)?,
+        known => known,
+    };
+    let next = record.and_then(|bytes| CommitteeRecord::from_bytes(&bytes).ok()).map(|record| record.target);
+    let certified = |set: &ValidatorSet| Hash(hash_value(domain::VALIDATOR_SET, set)) == boundary.next_validator_set;
+    let next = next.filter(certified).ok_or_else(|| {
+        let sentence = format!(
+            "the committee that a quorum certified at height {} is not the one in this node's state: its execution \
+             is another; sync the store anew",
+            boundary.height
+        );
+        ("diverged", sentence)
+    })?;
+    let change = EpochChange { boundary: boundary.clone(), proof: proof.clone(), next };
+    store.put_epoch(&change).map_err(failed)?;
+    Ok(change)
+}
+
+/// The committee record that a diff writes.
+pub fn committee_of(diff: &[LeafWrite]) -> Option<&[u8]> {
+    let key = committee_key();
+    let place = diff.binary_search_by_key(&key, |write| write.key).ok()?;
+    diff[place].value.as_deref()
+}
+
+/// What the state tree needs to know of a diff.
+pub fn tree_writes(diff: &[LeafWrite]) -> TreeWrites {
+    diff.iter().map(|write| (write.key, write.value.as_deref().map(rustorium_crypto::hash::value_hash))).collect()
+}
+
+/// The stable code of a store's failure.
+pub fn store_code(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::DiskFull { .. } => "disk-full",
+        StoreError::Locked { .. } => "home-locked",
+        StoreError::Corrupt { .. } | StoreError::Damaged { .. } => "store-corrupt",
+        StoreError::Format { .. } => "format-unknown",
+        StoreError::OtherKey { .. } | StoreError::KeyBefore { .. } => "wrong-storage-key",
+        StoreError::KeysMissing { .. } | StoreError::KeysDamaged { .. } => "store-keys-lost",
+        _ => "store-failed",
+    }
+}
+
+/// Code and sentence of a failure that may come from a row that was read.
+pub fn read_code(store: &dyn Store, code: &'static str, error: &dyn std::error::Error) -> (&'static str, String) {
+    match store.damaged() {
+        Some(damage) => (store_code(&damage), damage.to_string()),
+        None => (code, error.to_string()),
+    }
+}
+
+fn skipped_refusal(skip: &Skip) -> Refused {
+    Refused::new("skipped", format!("the transaction was ordered and skipped: {skip}; sign a new one"))
+}

@@ -1,0 +1,318 @@
+//! The node's one metrics registry and the figures that the data plane itself keeps.
+
+use parking_lot::Mutex;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Metric, Registry};
+use rustorium_shard::port::Input;
+use rustorium_shard::shard::Stage;
+use rustorium_storage::HeightCommit;
+use rustorium_types::ValidatorIndex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+/// The kind of a Python step's input.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+pub struct StepLabel {
+    kind: String,
+}
+
+/// A finding's code.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+pub struct FindingLabel {
+    code: String,
+}
+
+/// A peer's name, or its place in the committee.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+pub struct PeerLabel {
+    peer: String,
+}
+
+/// The stages of a view, by `Stage`.
+const STAGES: [(&str, &str); 6] = [
+    ("rustorium_txpool_gather_seconds", "Time the oldest transaction of an own batch waited until the batch was cut"),
+    (
+        "rustorium_consensus_propose_seconds",
+        "Time from the start of a view, or from the first pending work, to its proposal",
+    ),
+    ("rustorium_consensus_payload_seconds", "Time from a proposal until every batch it lists is present and verified"),
+    ("rustorium_consensus_notarize_seconds", "Time from a proposal to its notarization"),
+    ("rustorium_consensus_finalize_seconds", "Time from a notarization to its finalization"),
+    ("rustorium_consensus_view_seconds", "Duration of a view, until the node enters a later one"),
+];
+
+/// Counters, gauges and histograms; all cheap to touch.
+pub struct NodeMetrics {
+    registry: Mutex<Registry>,
+    /// Newest executed height.
+    pub height: Gauge,
+    /// Current view.
+    pub view: Gauge,
+    /// Peers whose link is up.
+    pub peers: Gauge,
+    /// Transactions in the pool.
+    pub pool: Gauge,
+    /// Whether the node is ready.
+    pub ready: Gauge,
+    transactions: Counter,
+    skipped: Counter,
+    blocks: Counter,
+    empty_blocks: Counter,
+    execution: Histogram,
+    commit: Histogram,
+    stages: [Histogram; STAGES.len()],
+    leader_seconds: Family<PeerLabel, Counter<f64, AtomicU64>>,
+    leader_proposals: Family<PeerLabel, Counter>,
+    passed_over: Family<PeerLabel, Gauge>,
+    /// How often the timers of all views are doubled.
+    pub backoff: Gauge,
+    block_views: Histogram,
+    block_interval: Histogram,
+    block_transactions: Histogram,
+    notify: Histogram,
+    steps: Family<StepLabel, Counter>,
+    /// Those of `steps`, by `Input::kind`.
+    inputs: [Counter; Input::KINDS.len()],
+    ticks: Counter,
+    step_cpu: Histogram,
+    step_wall: Histogram,
+    /// Transactions that clients were refused with `busy`.
+    pub busy: Counter,
+    /// Views entered because of a nullification.
+    pub nullified: Counter,
+    /// Times that a peer fell silent.
+    pub silences: Counter,
+    findings: Family<FindingLabel, Gauge>,
+    findings_total: Gauge,
+    suspicion: Family<PeerLabel, Gauge<f64, AtomicU64>>,
+    seen_codes: Mutex<BTreeSet<String>>,
+}
+
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_02, 2.0, 18))
+}
+
+/// For what may take longer than a moment: up to a minute.
+fn long_seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_25, 2.0, 18))
+}
+
+impl Default for NodeMetrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl NodeMetrics {
+    /// A new registry with the node's figures in it.
+    pub fn new() -> Self {
+        let steps = Family::<StepLabel, Counter>::default();
+        let metrics = Self {
+            registry: Mutex::new(Registry::default()),
+            height: Gauge::default(),
+            view: Gauge::default(),
+            peers: Gauge::default(),
+            pool: Gauge::default(),
+            ready: Gauge::default(),
+            transactions: Counter::default(),
+            skipped: Counter::default(),
+            blocks: Counter::default(),
+            empty_blocks: Counter::default(),
+            execution: seconds(),
+            commit: seconds(),
+            stages: std::array::from_fn(|_| long_seconds()),
+            leader_seconds: Family::default(),
+            leader_proposals: Family::default(),
+            passed_over: Family::default(),
+            backoff: Gauge::default(),
+            block_views: Histogram::new(exponential_buckets(1.0, 2.0, 8)),
+            block_interval: Histogram::new(exponential_buckets(0.001, 2.0, 18)),
+            block_transactions: Histogram::new(exponential_buckets(1.0, 4.0, 8)),
+            notify: seconds(),
+            steps: steps.clone(),
+            inputs: Input::KINDS.map(|kind| steps.get_or_create(&StepLabel { kind: kind.to_owned() }).clone()),
+            ticks: steps.get_or_create(&StepLabel { kind: "Tick".to_owned() }).clone(),
+            step_cpu: seconds(),
+            step_wall: seconds(),
+            busy: Counter::default(),
+            nullified: Counter::default(),
+            silences: Counter::default(),
+            findings: Family::default(),
+            findings_total: Gauge::default(),
+            suspicion: Family::default(),
+            seen_codes: Mutex::default(),
+        };
+        metrics.register_consensus();
+        metrics.register_rest();
+        metrics
+    }
+
+    fn add(&self, name: &str, help: &str, metric: &(impl Metric + Clone)) {
+        self.registry.lock().register(name, help, metric.clone());
+    }
+
+    fn register_consensus(&self) {
+        self.add("rustorium_consensus_height", "Height of the newest executed block", &self.height);
+        self.add("rustorium_consensus_view", "Current view", &self.view);
+        self.add("rustorium_consensus_nullified_views", "Views that ended by a nullification", &self.nullified);
+        let help = "Times that a peer sent no consensus frame for three heartbeats";
+        self.add("rustorium_consensus_silences", help, &self.silences);
+        for ((name, help), stage) in STAGES.iter().zip(&self.stages) {
+            self.add(name, help, stage);
+        }
+        let help = "Total of propose_seconds for each leader";
+        self.add("rustorium_consensus_leader_propose_seconds", help, &self.leader_seconds);
+        let help = "Proposals received during their own view while work was pending, for each leader";
+        self.add("rustorium_consensus_leader_proposals", help, &self.leader_proposals);
+        let help = "1 for each leader whose views this node skips at once because the leader lost its last turns";
+        self.add("rustorium_consensus_leader_passed_over", help, &self.passed_over);
+        let help = "Number of doublings of all view timeouts; above 1, views fail to finish in time";
+        self.add("rustorium_consensus_backoff", help, &self.backoff);
+        let help = "Views from a final block's parent to the block; 1 if no view between them failed";
+        self.add("rustorium_consensus_block_views", help, &self.block_views);
+        let help = "Time from a final block's parent to the block, from their headers";
+        self.add("rustorium_consensus_block_interval_seconds", help, &self.block_interval);
+    }
+
+    fn register_rest(&self) {
+        self.add(
+            "rustorium_node_ready",
+            "1 if the node is synced, is connected to a quorum and has no serious finding",
+            &self.ready,
+        );
+        self.add("rustorium_node_findings", "Number of open findings", &self.findings_total);
+        self.add("rustorium_node_finding", "1 for each open finding, by code", &self.findings);
+        let help =
+            "Phi of each peer's failure detector: -log10 of the probability that a live peer is silent this long";
+        self.add("rustorium_node_peer_suspicion", help, &self.suspicion);
+        self.add("rustorium_transport_peers", "Number of peers with a link that is up", &self.peers);
+        self.add("rustorium_txpool_transactions", "Transactions in the pool", &self.pool);
+        self.add("rustorium_gateway_busy", "Transactions refused because the pool was full", &self.busy);
+        self.add(
+            "rustorium_gateway_notify_seconds",
+            "Time to notify all clients that wait for the outcome of a block",
+            &self.notify,
+        );
+        self.add("rustorium_execution_transactions", "Executed transactions, each with a receipt", &self.transactions);
+        self.add(
+            "rustorium_execution_skipped_transactions",
+            "Transactions in blocks that were skipped without a receipt",
+            &self.skipped,
+        );
+        self.add("rustorium_execution_blocks", "Executed blocks", &self.blocks);
+        self.add("rustorium_execution_empty_blocks", "Executed blocks without transactions", &self.empty_blocks);
+        let help = "Number of transactions in an executed block";
+        self.add("rustorium_execution_block_transactions", help, &self.block_transactions);
+        self.add("rustorium_execution_block_seconds", "Time to execute a block", &self.execution);
+        self.add("rustorium_storage_commit_seconds", "Time to commit a block", &self.commit);
+        self.add("rustorium_python_steps", "Calls of replica.on_input, by kind of input", &self.steps);
+        self.add(
+            "rustorium_python_step_cpu_seconds",
+            "CPU time of a consensus step; sampled in one turn of 16",
+            &self.step_cpu,
+        );
+        self.add(
+            "rustorium_python_step_wall_seconds",
+            "Wall time of a consensus step; sampled in one turn of 16",
+            &self.step_wall,
+        );
+    }
+
+    /// Lets another room register its own figures.
+    pub fn with_registry<T>(&self, register: impl FnOnce(&mut Registry) -> T) -> T {
+        register(&mut self.registry.lock())
+    }
+
+    /// Observes how long a stage of a view took.
+    pub fn stage(&self, stage: Stage, us: u64) {
+        self.stages[stage as usize].observe(Duration::from_micros(us).as_secs_f64());
+    }
+
+    /// One validator's: two series each, as a histogram of every member would be too many.
+    pub fn proposed(&self, proposer: ValidatorIndex, us: u64) {
+        let label = PeerLabel { peer: proposer.0.to_string() };
+        self.leader_seconds.get_or_create(&label).inc_by(Duration::from_micros(us).as_secs_f64());
+        self.leader_proposals.get_or_create(&label).inc();
+    }
+
+    /// The leaders that are passed over now; one that was before shows 0.
+    pub fn pass_over(&self, before: &[ValidatorIndex], now: &[ValidatorIndex]) {
+        let show = |leaders: &[ValidatorIndex], shown| {
+            for leader in leaders {
+                self.passed_over.get_or_create(&PeerLabel { peer: leader.0.to_string() }).set(shown);
+            }
+        };
+        show(before, 0);
+        show(now, 1);
+    }
+
+    /// Counts an executed block; `above_ms` is its parent's time, `times` are those of execution and commit.
+    pub fn executed(&self, commit: &HeightCommit, above_ms: u64, skipped: usize, times: [Duration; 2]) {
+        let header = &commit.block.header;
+        self.height.set(i64::try_from(header.height.0).unwrap_or(i64::MAX));
+        self.blocks.inc();
+        if header.transactions == 0 {
+            self.empty_blocks.inc();
+        }
+        self.block_views.observe(header.view.0.saturating_sub(header.parent_view.0) as f64);
+        if above_ms > 0 {
+            let interval = Duration::from_millis(header.time_ms.saturating_sub(above_ms));
+            self.block_interval.observe(interval.as_secs_f64());
+        }
+        self.block_transactions.observe(commit.receipts.len() as f64);
+        self.transactions.inc_by(commit.receipts.len() as u64);
+        self.skipped.inc_by(skipped as u64);
+        self.execution.observe(times[0].as_secs_f64());
+        self.commit.observe(times[1].as_secs_f64());
+    }
+
+    /// Observes how long it took to tell all who waited for a block.
+    pub fn notified(&self, took: Duration) {
+        self.notify.observe(took.as_secs_f64());
+    }
+
+    /// What the watch found: the codes of what is wrong, and each peer's phi. A code that was shown once stays, with 0.
+    pub fn health<'a>(&self, codes: impl Iterator<Item = &'a str>, suspicion: &BTreeMap<String, f64>) {
+        let codes: BTreeSet<String> = codes.map(str::to_owned).collect();
+        self.findings_total.set(codes.len() as i64);
+        let mut seen = self.seen_codes.lock();
+        seen.extend(codes.iter().cloned());
+        for code in seen.iter() {
+            let shown = i64::from(codes.contains(code));
+            self.findings.get_or_create(&FindingLabel { code: code.clone() }).set(shown);
+        }
+        self.suspicion.clear();
+        for (peer, phi) in suspicion {
+            self.suspicion.get_or_create(&PeerLabel { peer: peer.clone() }).set(*phi);
+        }
+    }
+
+    /// Counts calls of `replica.on_input`: one for each of these inputs, and one for a tick.
+    pub fn stepped(&self, inputs: &[Input], ticked: bool) {
+        for input in inputs {
+            self.inputs[input.kind()].inc();
+        }
+        if ticked {
+            self.ticks.inc();
+        }
+    }
+
+    /// Observes the time of one call. Not all calls are timed.
+    pub fn step(&self, cpu: Duration, wall: Duration) {
+        self.step_cpu.observe(cpu.as_secs_f64());
+        self.step_wall.observe(wall.as_secs_f64());
+    }
+
+    /// The OpenMetrics text.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry.lock());
+        text
+    }
+}

@@ -1,0 +1,102 @@
+//! Which final header claims a root, and what shows that it is final.
+
+use crate::block_proofs::{block_proof, storage};
+use parking_lot::Mutex;
+use rustorium_api::BackendError;
+use rustorium_shard::periods::claimed_height;
+use rustorium_storage::{Store, StoreError, nearest_root};
+use rustorium_types::{BlockProof, Hash, Header, Height, StateClaim};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Claims kept in memory.
+const KEPT: usize = 16;
+/// Of the newest roots, how many are tried: the newest claiming header's certificate may be a moment late.
+const NEWEST_TRIED: usize = 4;
+
+/// A root and the final header that claims it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Claimed {
+    /// The rooted height.
+    pub height: Height,
+    /// The state root there.
+    pub state_root: Hash,
+    /// The result root there.
+    pub result_root: Hash,
+    /// The claiming header.
+    pub header: Header,
+    /// Shows that it is final.
+    pub proof: BlockProof,
+}
+
+/// Claims that were looked up.
+#[derive(Default)]
+pub struct Claims(Mutex<VecDeque<Arc<Claimed>>>);
+
+impl Claims {
+    /// The claim of this root, where it was looked up before.
+    pub fn known(&self, root: Height) -> Option<Arc<Claimed>> {
+        self.0.lock().iter().find(|claimed| claimed.height == root).cloned()
+    }
+
+    /// The claim of a kept root, or of the newest that is certified.
+    ///
+    /// # Errors
+    /// `ProofPruned` where that root isn't kept, `NotProvenYet` where no certificate is there yet, or the store's.
+    pub fn resolve(&self, store: &dyn Store, root: Option<Height>) -> Result<Arc<Claimed>, BackendError> {
+        let roots = store.roots();
+        let newest = roots.first().copied().unwrap_or_default();
+        let candidates: Vec<Height> = match root {
+            None => roots.into_iter().take(NEWEST_TRIED).collect(),
+            Some(height) if roots.contains(&height) => vec![height],
+            Some(height) => {
+                return Err(BackendError::ProofPruned { height, nearest: nearest_root(&roots, height) });
+            }
+        };
+        for height in candidates {
+            if let Some(claimed) = self.look_up(store, height).map_err(storage)? {
+                return Ok(claimed);
+            }
+        }
+        Err(BackendError::NotProvenYet { from: root.unwrap_or_default(), newest })
+    }
+
+    fn look_up(&self, store: &dyn Store, root: Height) -> Result<Option<Arc<Claimed>>, StoreError> {
+        if let Some(known) = self.known(root) {
+            return Ok(Some(known));
+        }
+        let Some(found) = claim_of(store, root)?.map(Arc::new) else { return Ok(None) };
+        let mut kept = self.0.lock();
+        kept.push_front(found.clone());
+        kept.truncate(KEPT);
+        Ok(Some(found))
+    }
+}
+
+/// The first final header that claims the root of this very height; none where it isn't stored, or nothing shows yet that
+/// it is final.
+///
+/// # Errors
+/// The store's.
+pub fn claim_of(store: &dyn Store, root: Height) -> Result<Option<Claimed>, StoreError> {
+    let Some(tip) = store.tip().map(|tip| tip.height) else { return Ok(None) };
+    // What headers claim never goes back: halve the heights above the root until the first that claims it is left.
+    let (mut low, mut high) = (root.0.max(store.kept().oldest_height.0.saturating_sub(1)) + 1, tip.0 + 1);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let Some(block) = store.bare_block(Height(middle))? else { return Ok(None) };
+        if claimed_height(&block.header.state) >= root && block.header.state != StateClaim::NoneYet {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    let Some(block) = store.bare_block(Height(low))? else { return Ok(None) };
+    let StateClaim::Rooted { height, root: state_root, .. } = block.header.state else { return Ok(None) };
+    if height != root {
+        return Ok(None);
+    }
+    let Some(proof) = block_proof(store, block.header.height)? else { return Ok(None) };
+    let result_root = store.links(root, root)?.first().map_or(Hash::ZERO, |stored| stored.result_root);
+    Ok(Some(Claimed { height, state_root, result_root, header: block.header, proof }))
+}

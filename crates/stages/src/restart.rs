@@ -1,0 +1,227 @@
+//! R33: an epoch's end by its members' owners, for where so many keys are retired that no quorum of them signs any more. It is
+//! planned, signed and put into the stores of nodes that don't run.
+//!
+//! *Invariants:* the same store, transactions and time give the same plan, so that each owner makes it anew before signing
+//! it; nothing is stored before a quorum of owners' signatures holds; what is stored are blocks like others, which any node
+//! executes and any light client follows.
+
+use crate::error::NodeError;
+use crate::executor::{Basis, StoredState, committee_of, execute_and_store, store_code};
+use rustorium_crypto::{
+    CheckedBatch, Verified, block_digest, domain, hash::hash_value, payload_root, transaction_id, verify_owners,
+    verify_transactions,
+};
+use rustorium_execution::{CommitteeRecord, Execution, Input, Keys, arrange, execute};
+use rustorium_shard::context::Context;
+use rustorium_shard::shard::ExecutionJob;
+use rustorium_state::workers::Serial;
+use rustorium_storage::{Store, StoreError, Tip};
+use rustorium_txpool::{BlockCaps, weigh};
+use rustorium_types::{
+    Block, BlockDigest, BlockProof, BoundedVec, Certificate, End, Genesis, Hash, Header, Operation, Outcome,
+    Parameters, PublicKey, ResultClaim, Signature, TRANSACTION_VERSION, Transaction, ValidatorIndex, ValidatorSet,
+    VoteBody, VoteKind, quorum,
+};
+use std::sync::Arc;
+
+/// What the owners of a committee sign: two blocks above the newest final one, of which the first changes the committee and
+/// the second ends the epoch.
+pub struct Plan {
+    /// The epoch that it ends.
+    pub context: Context,
+    /// The newest final block.
+    pub base: Tip,
+    /// The block with the changes, and the boundary.
+    pub blocks: [Block; 2],
+    /// Their digests.
+    pub digests: [BlockDigest; 2],
+    /// The next epoch's committee.
+    pub next: ValidatorSet,
+}
+
+fn refused(sentence: impl Into<String>) -> NodeError {
+    NodeError::new("restart-refused", sentence.into())
+}
+
+fn failed(error: &StoreError) -> NodeError {
+    NodeError::new(store_code(error), error.to_string())
+}
+
+impl Plan {
+    /// Plans on a store's newest final block. `transactions` change the committee and nothing else; `time_ms`: that of the
+    /// first block, where it is above the newest final one's. Errors: a transaction that doesn't do that, the store's.
+    pub fn new(
+        genesis: &Genesis,
+        store: &dyn Store,
+        transactions: Vec<Transaction>,
+        time_ms: u64,
+    ) -> Result<Self, NodeError> {
+        let base = store.tip().ok_or_else(|| refused("the store has no block yet: nothing has to be restarted"))?;
+        let context = Context::at(genesis, None, store, &base.header).map_err(|error| failed(&error))?;
+        let inline = checked(transactions, &context)?;
+        let parent = context.as_parent(&base.header);
+        let mut first = above(&context, &parent, base.digest, time_ms);
+        let weight = weigh(&inline);
+        if !BlockCaps::for_parameters(&context.parameters).hold(&weight) {
+            return Err(refused("the changes are too many for one block"));
+        }
+        (first.transactions, first.declared_work) = (weight.transactions, weight.work);
+        first.payload_root = payload_root(&inline, &parent.cursors, &parent.cursors);
+        let done = executed(&first, &inline, &base, store, &context.parameters)?;
+        let record = match committee_of(&done.diff) {
+            Some(bytes) => CommitteeRecord::from_bytes(bytes).map_err(|error| refused(error.to_string()))?,
+            None => return Err(refused("nothing in it changes the committee: replace a key that is retired")),
+        };
+        let next = record.target;
+        let place = |key: PublicKey| next.iter().any(|validator| validator.validator_key == key);
+        // Whose place the blocks are said to be of: one that signs nothing more, and won't wonder.
+        let gone = context.committee.keys.iter().position(|key| !place(*key));
+        let gone =
+            gone.ok_or_else(|| refused("it takes no member's key away: a committee that can sign needs no restart"))?;
+        first.proposer = ValidatorIndex(gone as u16);
+        let digest = block_digest(&first);
+        let mut second = above(&context, &first, digest, 0);
+        (second.proposer, second.end) = (first.proposer, End::Boundary);
+        second.next_validator_set = Hash(hash_value(domain::VALIDATOR_SET, &next));
+        // The proposer is in the header, of which the execution sees height and time alone.
+        second.result = ResultClaim { height: first.height, root: done.result_root };
+        let digests = [digest, block_digest(&second)];
+        let inline = BoundedVec::new(inline).map_err(|_| refused("the changes are too many for one block"))?;
+        let blocks = [Block { header: first, inline }, Block { header: second, inline: BoundedVec::default() }];
+        Ok(Self { context, base, blocks, digests, next })
+    }
+
+    /// What each owner signs.
+    pub fn body(&self) -> VoteBody {
+        let [_, boundary] = &self.blocks;
+        self.context.committee.body(VoteKind::Finalize, boundary.header.view, self.digests[1])
+    }
+
+    /// The owners' signatures, one for each place, as a certificate. Errors: too few, or one that doesn't hold.
+    pub fn certificate(
+        &self,
+        mut signatures: Vec<(ValidatorIndex, Signature)>,
+    ) -> Result<Verified<Certificate>, NodeError> {
+        let (given, need) = (signatures.len(), quorum(self.context.n()));
+        if given < need {
+            return Err(refused(format!("{given} of {need} owners have signed: have the others sign it too")));
+        }
+        signatures.sort_unstable_by_key(|(place, _)| *place);
+        let signatures = BoundedVec::new(signatures).map_err(|_| refused("there are more signatures than owners"))?;
+        let certificate = Certificate { body: self.body(), signatures };
+        let good = verify_owners(&self.context.owners(), &certificate);
+        good.ok_or_else(|| {
+            refused("an owner's signature is of something else, or one signed for many: have each owner sign this plan")
+        })
+    }
+
+    /// Stores both blocks and the end of the epoch, on disk when this returns. Errors: the store's. One that was cut short
+    /// leaves the first block, which is the plan's alone: it is taken back before the next try.
+    pub fn apply(&self, store: &dyn Store, certificate: &Verified<Certificate>) -> Result<(), NodeError> {
+        let end = BlockProof { descendants: BoundedVec::default(), finalization: (**certificate).clone() };
+        let (mut previous_root, mut parent_claim) = (self.base.result_root, self.base.header.result.root);
+        let n = self.context.n();
+        for (place, (block, digest)) in self.blocks.iter().zip(self.digests).enumerate() {
+            let last = place + 1 == self.blocks.len();
+            let job = ExecutionJob {
+                digest,
+                block: Arc::new(block.clone()),
+                payload: vec![Vec::new(); n],
+                finalization: last.then(|| certificate.clone()),
+                end: last.then(|| end.clone()),
+            };
+            let parameters = &self.context.parameters;
+            let basis = Basis { parameters, previous_root, parent_claim, rooted: parameters.state_roots };
+            let stored = execute_and_store(store, &basis, (&Keys::default(), &Serial), &job)
+                .map_err(|(code, sentence)| NodeError::new(code, sentence))?;
+            (previous_root, parent_claim) = (stored.commit.result_root, block.header.result.root);
+        }
+        store.sync().map(drop).map_err(|error| failed(&error))
+    }
+}
+
+/// The transactions, whose signatures hold and which change the committee and nothing else.
+fn checked(transactions: Vec<Transaction>, context: &Context) -> Result<Vec<Transaction>, NodeError> {
+    for transaction in &transactions {
+        let id = transaction_id(&transaction.body);
+        if transaction.body.chain != context.chain() || transaction.body.version != TRANSACTION_VERSION {
+            return Err(refused(format!("the transaction {id} is another chain's: make it for this one")));
+        }
+        let changes = |operation: &Operation| {
+            matches!(
+                operation,
+                Operation::ReplaceKey { .. }
+                    | Operation::AddValidator { .. }
+                    | Operation::RemoveValidator { .. }
+                    | Operation::ReplaceProven { .. }
+                    | Operation::AddProven { .. }
+            )
+        };
+        if !transaction.body.data.iter().all(changes) {
+            return Err(refused(format!("the transaction {id} does something else than change the committee")));
+        }
+    }
+    verify_transactions(transactions)
+        .into_iter()
+        .map(|one| match one {
+            Ok((_, verified)) => Ok(verified.into_inner()),
+            Err(bad) => {
+                Err(refused(format!("the signature of transaction {} doesn't hold", transaction_id(&bad.body))))
+            }
+        })
+        .collect()
+}
+
+/// A header above a parent, with no payload, that claims what the parent does.
+fn above(context: &Context, parent: &Header, digest: BlockDigest, time_ms: u64) -> Header {
+    let committee = &context.committee;
+    Header {
+        version: context.rules.version(),
+        chain: committee.chain,
+        shard: committee.shard,
+        epoch: committee.epoch,
+        view: parent.view.next(),
+        height: parent.height.next(),
+        parent: digest,
+        parent_view: parent.view,
+        proposer: ValidatorIndex(0),
+        time_ms: time_ms.max(parent.time_ms.saturating_add(1)),
+        payload_root: payload_root(&[], &parent.cursors, &parent.cursors),
+        cursors: parent.cursors.clone(),
+        transactions: 0,
+        declared_work: 0,
+        load_history: 0,
+        validator_set: context.hashes.validator_set,
+        end: End::GoesOn,
+        next_validator_set: context.hashes.validator_set,
+        parameters: context.hashes.parameters,
+        shard_map: context.hashes.shard_map,
+        result: parent.result,
+        state: parent.state,
+    }
+}
+
+/// Executes the changes, all of which must take effect.
+fn executed(
+    header: &Header,
+    inline: &[Transaction],
+    base: &Tip,
+    store: &dyn Store,
+    parameters: &Parameters,
+) -> Result<Execution, NodeError> {
+    let ids = inline.iter().map(|transaction| transaction_id(&transaction.body));
+    let transactions = arrange::<CheckedBatch>((header, &base.header.result.root), ids.zip(inline), &[]);
+    let input = Input { header, parameters, previous_root: base.result_root, transactions };
+    let done =
+        execute(&input, &StoredState(store)).map_err(|error| NodeError::new("store-failed", error.to_string()))?;
+    if let Some((id, skip)) = done.skipped.first() {
+        return Err(refused(format!("the transaction {id} would be skipped: {skip}; sign a new one")));
+    }
+    for receipt in &done.receipts {
+        if let Outcome::Failed { code, .. } = receipt.outcome {
+            let id = receipt.transaction;
+            return Err(refused(format!("the transaction {id} would fail ({code:?}): sign a new one")));
+        }
+    }
+    Ok(done)
+}

@@ -1,0 +1,170 @@
+//! The thread that roots the state: off the consensus path, one period at a time, and ahead of its end on an idle chain.
+
+use crate::clock::wall_ms;
+use crate::executor::{read_code, store_code};
+use crate::inbox::Inbox;
+use crate::metrics::NodeMetrics;
+use crate::queue::Queue;
+use crate::rooting::{Fold, RootJob, Rooting};
+use crate::tree_rows::{TOP_KEY, Tree};
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use rustorium_shard::periods::RootedPeriod;
+use rustorium_shard::shard::Event;
+use rustorium_state::slot::Slot;
+use rustorium_state::tables::Tables;
+use rustorium_state::tree::TreeError;
+use rustorium_state::workers::Serial;
+use rustorium_storage::{Store, StoreError, TreeRow};
+use rustorium_types::{Header, Height, Parameters};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// How far the thread steps back behind the others.
+const NICE: i32 = 5;
+/// The rooting thread's parts.
+pub struct Rooter {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The way to the root.
+    pub rooting: Rooting<Tree<Arc<dyn Store>>, Serial>,
+    /// How long a root period lasts that has a payload and that nothing follows.
+    pub idle: Duration,
+    /// To the shard.
+    pub events: Arc<Queue<Event>>,
+    /// For failures.
+    pub inbox: Arc<Inbox>,
+    /// Figures.
+    pub metrics: RootMetrics,
+    /// Told when the base has moved.
+    pub moved: Arc<watch::Sender<()>>,
+}
+
+/// What is to be seen of rooting.
+pub struct RootMetrics {
+    height: Gauge,
+    /// Seconds of each root, the reading of rows included.
+    time: Histogram,
+}
+
+impl RootMetrics {
+    /// Figures in the node's registry.
+    pub fn new(node: &NodeMetrics) -> Self {
+        let (height, time) = (Gauge::default(), Histogram::new(exponential_buckets(0.001, 2.0, 14)));
+        node.with_registry(|registry| {
+            registry.register(
+                "rustorium_state_rooted_height",
+                "Newest height for which this node has computed the state root",
+                height.clone(),
+            );
+            registry.register("rustorium_state_root_seconds", "Time to compute a state root", time.clone());
+        });
+        Self { height, time }
+    }
+
+    fn rooted(&self, rooted: &RootedPeriod, took: Duration) {
+        self.height.set(i64::try_from(rooted.period.end.0).unwrap_or(i64::MAX));
+        self.time.observe(took.as_secs_f64());
+    }
+}
+
+fn failed(store: &dyn Store, error: &TreeError) -> (&'static str, String) {
+    read_code(store, "state-tree-failed", error)
+}
+
+fn store_failed(error: &StoreError) -> (&'static str, String) {
+    (store_code(error), error.to_string())
+}
+
+impl Rooter {
+    /// Goes on from the store's base with what was executed above it. Errors: a code and a sentence.
+    pub fn new(
+        store: Arc<dyn Store>,
+        tables: Arc<Tables>,
+        parameters: &Parameters,
+        events: Arc<Queue<Event>>,
+        inbox: Arc<Inbox>,
+        metrics: RootMetrics,
+    ) -> Result<Self, (&'static str, String)> {
+        let base = store.tree_base().map_err(|e| store_failed(&e))?;
+        let rooting = Rooting::new(tables, Serial, parameters.clone(), Tree(store.clone()), base.unwrap_or_default());
+        let idle = Duration::from_millis(parameters.root_period_idle_ms);
+        let mut rooter = Self { store, rooting, idle, events, inbox, metrics, moved: Arc::default() };
+        let tip = rooter.store.tip().map_or(Height(0), |tip| tip.height);
+        let first = base.map_or(0, |base| base.0 + 1);
+        for height in (first..=tip.0).map(Height) {
+            let (block, writes) = rooter.stored(height).map_err(|e| store_failed(&e))?;
+            rooter.take(RootJob { header: block, diff: writes })?;
+        }
+        Ok(rooter)
+    }
+
+    fn stored(&self, height: Height) -> Result<(Header, rustorium_storage::TreeWrites), StoreError> {
+        let missing =
+            StoreError::Inconsistent { height, what: "what it wrote isn't kept, and the state tree lacks it" };
+        let block = self.store.bare_block(height)?.ok_or(missing.clone())?;
+        Ok((block.header, self.store.tree_writes(height)?.ok_or(missing)?))
+    }
+
+    /// Roots what comes until the queue closes or something fails.
+    pub fn run(mut self, jobs: &Queue<RootJob>) {
+        // Nobody waits behind a root: on busy cores consensus comes first. On Linux this is the thread's alone.
+        if let Err(error) = rustix::process::nice(NICE) {
+            tracing::debug!(event = "nice_failed", reason = %error);
+        }
+        if let Err((code, sentence)) = self.work(jobs) {
+            tracing::error!(event = "rooting_failed", code, reason = %sentence);
+            self.inbox.fail(code, &sentence);
+        }
+    }
+
+    fn work(&mut self, jobs: &Queue<RootJob>) -> Result<(), (&'static str, String)> {
+        let mut waiting = VecDeque::new();
+        while jobs.take(self.ahead_in(wall_ms()), &mut waiting) {
+            self.turn(&mut waiting)?;
+        }
+        Ok(())
+    }
+
+    /// How long nothing may come until the newest state is rooted ahead; none where it isn't to be. No longer than an idle
+    /// period, where the clock is behind the chain (R48): the wait for the clock would be as long as it is behind.
+    pub fn ahead_in(&self, now_ms: u64) -> Option<Duration> {
+        let wait = |at: u64| Duration::from_millis(at.saturating_sub(now_ms)).min(self.idle).max(self.rooting.quiet());
+        self.rooting.ahead_from_ms().map(wait)
+    }
+
+    /// Takes what waits. Where nothing does, `ahead_in` has passed, and the newest state is rooted ahead. Errors: a code and a
+    /// sentence.
+    pub fn turn(&mut self, waiting: &mut VecDeque<RootJob>) -> Result<(), (&'static str, String)> {
+        if waiting.is_empty() && self.rooting.ahead_from_ms().is_some() {
+            let start = Instant::now();
+            let rooted = self.rooting.root_ahead();
+            self.tell(rooted.map_err(|e| failed(&*self.store, &e))?, start);
+        }
+        waiting.drain(..).try_for_each(|job| self.take(job))
+    }
+
+    fn take(&mut self, job: RootJob) -> Result<(), (&'static str, String)> {
+        let (header, start) = (job.header.clone(), Instant::now());
+        let rooted = self.rooting.take(job).map_err(|e| failed(&*self.store, &e))?;
+        self.tell(rooted, start);
+        if let Some(Fold { height, top, rows }) = self.rooting.fold(&header) {
+            let mut changed: Vec<TreeRow> =
+                rows.into_iter().map(|(id, slot)| (id.to_bytes(), slot.map(|slot| slot.to_row()))).collect();
+            changed.push((TOP_KEY.to_vec(), Some(Slot::Child(top).to_row())));
+            self.store.fold_tree(height, &changed).map_err(|e| store_failed(&e))?;
+            self.rooting.folded(height);
+            self.moved.send_replace(());
+        }
+        Ok(())
+    }
+
+    fn tell(&self, rooted: Option<RootedPeriod>, start: Instant) {
+        if let Some(rooted) = rooted {
+            self.metrics.rooted(&rooted, start.elapsed());
+            self.events.push(Event::Rooted(rooted));
+        }
+    }
+}

@@ -1,0 +1,336 @@
+//! Signature checks off the shard's thread: what consensus waits for first, fairly by sender; clients' transactions gathered
+//! into batches.
+
+mod order;
+
+use crate::mark::Mark;
+use crate::queue::Queue;
+use crate::room::Place;
+use crate::waiters::{Waiter, Waiters};
+use bytes::Bytes;
+use order::{Incoming, Taken, Waiting, Work};
+use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use rustorium_api::{Refused, Submitted, SubmittedSink, Visit, Wait};
+use rustorium_crypto::{
+    Verified, batch_fault, false_signers, verify_batches, verify_certificate, verify_transactions, verify_votes,
+};
+use rustorium_quorum::Committee;
+use rustorium_shard::senders::Credit;
+use rustorium_shard::senders::Payer;
+use rustorium_shard::shard::{Admitted, Event, FalseBatch};
+use rustorium_types::{
+    Batch, Block, BlockDigest, Certificate, Signature, SignedVote, Transaction, TxId, ValidatorIndex,
+};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// A client's transaction on its way in.
+pub struct Submission {
+    /// The transaction.
+    pub transaction: Transaction,
+    /// How far it is waited for.
+    pub wait: Wait,
+    /// Its index in the client's submission.
+    pub index: usize,
+    /// Until when it is waited for.
+    pub until: Instant,
+    /// Whose it is.
+    pub visit: Arc<Visit>,
+    /// Kept until its wait ends. None: it is counted nowhere.
+    pub place: Option<Place>,
+    /// Told how it ended.
+    pub done: SubmittedSink,
+}
+
+impl Submission {
+    /// A submission that is counted nowhere, of a client whose waits no thread ends.
+    pub fn unswept(transaction: Transaction, wait: Wait, index: usize, visit: Arc<Visit>, done: SubmittedSink) -> Self {
+        Self { transaction, wait, index, until: Instant::now(), visit, place: None, done }
+    }
+}
+
+#[derive(Default)]
+struct Queues {
+    waiting: Waiting,
+    stopped: bool,
+}
+
+/// Checked groups that wait for one that was taken before them: a sender's nonces stay in order.
+#[derive(Default)]
+struct Checked {
+    next: u64,
+    early: BTreeMap<u64, Vec<Admitted>>,
+}
+
+/// The queue in front of the checking threads.
+pub struct Verifier {
+    queues: Mutex<Queues>,
+    ready: Condvar,
+    committee: RwLock<Arc<Committee>>,
+    waiters: Arc<Waiters>,
+    unverified: AtomicUsize,
+    checked: Mutex<Checked>,
+    /// Bytes of the batches that wait or are being checked: a peer's copy of one isn't checked besides.
+    checking: Mutex<HashSet<Bytes>>,
+    events: Arc<Queue<Event>>,
+    /// One for each thread.
+    marks: Mutex<Vec<Arc<Mark>>>,
+    /// Seconds from a submission's coming to the end of its check.
+    time: Histogram,
+}
+
+impl Verifier {
+    /// A queue; `run` on as many threads as should check.
+    pub fn new(committee: Arc<Committee>, waiters: Arc<Waiters>, events: Arc<Queue<Event>>) -> Self {
+        let (queues, ready) = (Mutex::default(), Condvar::new());
+        let (unverified, checked, checking) = (AtomicUsize::new(0), Mutex::default(), Mutex::default());
+        let committee = RwLock::new(committee);
+        let marks = Mutex::default();
+        let time = Histogram::new(exponential_buckets(0.000_05, 2.0, 16));
+        Self { queues, ready, committee, waiters, unverified, checked, checking, events, marks, time }
+    }
+
+    /// Registers its figures.
+    pub fn register_metrics(&self, registry: &mut Registry) {
+        let help = "Time from a client's submission to the end of its signature check, which runs in batches";
+        registry.register("rustorium_txpool_verify_seconds", help, self.time.clone());
+    }
+
+    /// Batches of this committee's epoch are checked from now on; those of others are void.
+    pub fn begin_epoch(&self, committee: Arc<Committee>) {
+        *self.committee.write() = committee;
+    }
+
+    /// Submissions that wait for their check.
+    pub fn unverified(&self) -> usize {
+        self.unverified.load(Ordering::Relaxed)
+    }
+
+    fn push(&self, payer: Payer, work: Work) {
+        self.queues.lock().waiting.push(payer, work);
+        self.ready.notify_one();
+    }
+
+    /// Checks a certificate that a peer sent.
+    pub fn certificate(&self, peer: ValidatorIndex, certificate: Certificate) {
+        self.push(Payer::Member(peer), Work::Certificate { peer, certificate: Box::new(certificate) });
+    }
+
+    /// Checks votes that together reach a threshold.
+    pub fn votes(&self, votes: Vec<SignedVote>) {
+        self.push(Payer::Own, Work::Votes(votes));
+    }
+
+    /// Checks a batch.
+    pub fn batch(&self, peer: ValidatorIndex, batch: Batch, bytes: Bytes, wanted: bool, credit: Credit) {
+        if !self.checking.lock().insert(bytes.clone()) && !wanted {
+            return;
+        }
+        let incoming = Incoming { peer, batch: Box::new(batch), bytes, wanted, credit };
+        self.push(Payer::Member(peer), Work::Batch(incoming));
+    }
+
+    /// Checks a block's inline transactions.
+    pub fn inline(&self, digest: BlockDigest, block: Arc<Block>) {
+        self.push(Payer::Member(block.header.proposer), Work::Inline { digest, block });
+    }
+
+    /// Checks transactions that a peer forwarded.
+    pub fn forwarded(&self, payer: Payer, transactions: Vec<Transaction>, credit: Credit) {
+        self.push(payer, Work::Forwarded(transactions, credit));
+    }
+
+    /// Checks clients' transactions.
+    pub fn submissions(&self, submissions: impl ExactSizeIterator<Item = Submission>) {
+        self.unverified.fetch_add(submissions.len(), Ordering::Relaxed);
+        let now = Instant::now();
+        let mut queues = self.queues.lock();
+        submissions.for_each(|submission| queues.waiting.submissions.push(submission.visit.site(), (now, submission)));
+        drop(queues);
+        self.ready.notify_one();
+    }
+
+    /// Ends the threads.
+    pub fn stop(&self) {
+        self.queues.lock().stopped = true;
+        self.ready.notify_all();
+    }
+
+    /// For how long the thread that is longest at it has been checking what it took last.
+    pub fn busy_for(&self) -> Option<Duration> {
+        self.marks.lock().iter().filter_map(|mark| mark.busy_for()).max()
+    }
+
+    /// Checks until `stop`.
+    pub fn run(&self) {
+        let mark = Arc::<Mark>::default();
+        self.marks.lock().push(mark.clone());
+        loop {
+            mark.end();
+            let mut queues = self.queues.lock();
+            while !queues.stopped && queues.waiting.is_empty() {
+                self.ready.wait(&mut queues);
+            }
+            if queues.stopped {
+                return;
+            }
+            mark.begin();
+            self.take_next(queues);
+        }
+    }
+
+    /// Checks what comes first of what waits; false where nothing does.
+    pub fn turn(&self) -> bool {
+        self.take_next(self.queues.lock())
+    }
+
+    /// Whether nothing waits.
+    pub fn is_idle(&self) -> bool {
+        self.queues.lock().waiting.is_empty()
+    }
+
+    fn take_next(&self, mut queues: MutexGuard<'_, Queues>) -> bool {
+        let taken = queues.waiting.take();
+        drop(queues);
+        match taken {
+            None => return false,
+            Some(Taken::Batches(batches)) => self.check_batches(batches),
+            Some(Taken::One(work)) => self.check_one(work),
+            Some(Taken::Submissions(group, submissions)) => self.check_submissions(group, submissions),
+        }
+        true
+    }
+
+    fn send(&self, event: Event) {
+        self.events.push(event);
+    }
+
+    fn check_one(&self, work: Work) {
+        match work {
+            Work::Certificate { peer, certificate } => {
+                let keys = &self.committee.read().clone().keys;
+                let checked = verify_certificate(keys, (*certificate).clone());
+                // Only what a check of each signature by itself finds false is held against anybody.
+                let checked = checked.ok_or_else(|| {
+                    let liars = false_signers(keys, &certificate);
+                    self.queues.lock().waiting.charge(Payer::Member(peer), certificate.signatures.len() as u64);
+                    (*certificate, !liars.is_empty())
+                });
+                self.send(Event::CertificateChecked { peer, checked });
+            }
+            Work::Votes(votes) => {
+                let results = verify_votes(&self.committee.read().clone().keys, &votes);
+                self.send(Event::VotesChecked(votes.into_iter().zip(results).collect()));
+            }
+            Work::Batch(incoming) => self.check_batches(vec![incoming]),
+            Work::Inline { digest, block } => {
+                let results = verify_transactions(block.inline.as_slice().to_vec());
+                let good = results.iter().all(Result::is_ok);
+                self.send(Event::InlineChecked { digest, good });
+            }
+            Work::Forwarded(transactions, _held) => {
+                let good = verify_transactions(transactions).into_iter().flatten();
+                let transactions = good.map(|(id, transaction)| (id, Arc::new(transaction))).collect();
+                self.send(Event::Transactions { transactions, from_client: false });
+            }
+        }
+    }
+
+    /// Checks the batches that wait together.
+    fn check_batches(&self, incoming: Vec<Incoming>) {
+        let committee = self.committee.read().clone();
+        let mut from = Vec::with_capacity(incoming.len());
+        let mut batches = Vec::with_capacity(incoming.len());
+        let copies: Vec<Bytes> = incoming.iter().map(|incoming| incoming.bytes.clone()).collect();
+        for Incoming { peer, batch, bytes, wanted, credit } in incoming {
+            let author = committee.key(batch.body.author).filter(|_| batch.body.epoch == committee.epoch);
+            if let Some(author) = author {
+                batches.push((*author, *batch));
+                from.push((peer, bytes, wanted, credit));
+            }
+        }
+        for ((peer, bytes, wanted, _credit), checked) in from.into_iter().zip(verify_batches(batches)) {
+            let checked = checked.map_err(|(key, batch)| FalseBatch {
+                epoch: batch.body.epoch,
+                author: batch.body.author,
+                fault: batch_fault(&key, &batch),
+            });
+            self.send(Event::BatchChecked { peer, checked, bytes, wanted });
+        }
+        let mut checking = self.checking.lock();
+        for bytes in &copies {
+            checking.remove(bytes);
+        }
+    }
+
+    fn check_submissions(&self, group: u64, submissions: Vec<(Instant, Submission)>) {
+        let count = submissions.len();
+        let oldest = submissions.first().map(|(since, _)| *since);
+        let (transactions, waits): (Vec<_>, Vec<_>) = submissions.into_iter().map(waited_for).unzip();
+        let (distinct, places) = distinct(transactions);
+        let checked: Vec<Option<Admitted>> = verify_transactions(distinct).into_iter().map(admit).collect();
+        let mut waiters = Vec::with_capacity(count);
+        for (place, waiter) in places.into_iter().zip(waits) {
+            match checked.get(place) {
+                Some(Some((id, _))) => waiters.push((*id, waiter)),
+                _ => waiter.tell(&Submitted::Refused(bad_signature())),
+            }
+        }
+        if let Some(since) = oldest {
+            self.time.observe(since.elapsed().as_secs_f64());
+        }
+        self.waiters.register(waiters);
+        self.unverified.fetch_sub(count, Ordering::Relaxed);
+        self.release(group, checked.into_iter().flatten().collect());
+    }
+
+    /// Hands over checked groups in the order in which they were taken.
+    fn release(&self, group: u64, admitted: Vec<Admitted>) {
+        let mut checked = self.checked.lock();
+        checked.early.insert(group, admitted);
+        loop {
+            let next = checked.next;
+            let Some(transactions) = checked.early.remove(&next) else { return };
+            checked.next += 1;
+            self.send(Event::Transactions { transactions, from_client: true });
+        }
+    }
+}
+
+/// The transactions without copies of one before, and the place of each one's original among them.
+fn distinct(transactions: Vec<Transaction>) -> (Vec<Transaction>, Vec<usize>) {
+    let mut distinct: Vec<Transaction> = Vec::with_capacity(transactions.len());
+    let mut by_signature: HashMap<Signature, usize> = HashMap::with_capacity(transactions.len());
+    let mut places = Vec::with_capacity(transactions.len());
+    for transaction in transactions {
+        let held = by_signature.get(&transaction.signature).copied();
+        let held = held.filter(|place| distinct.get(*place) == Some(&transaction));
+        places.push(held.unwrap_or(distinct.len()));
+        if held.is_none() {
+            by_signature.insert(transaction.signature, distinct.len());
+            distinct.push(transaction);
+        }
+    }
+    (distinct, places)
+}
+
+fn admit(checked: Result<(TxId, Verified<Transaction>), Transaction>) -> Option<Admitted> {
+    checked.ok().map(|(id, transaction)| (id, Arc::new(transaction)))
+}
+
+fn waited_for((since, submission): (Instant, Submission)) -> (Transaction, Waiter) {
+    let Submission { transaction, wait, index, until, visit, place, done } = submission;
+    let (expires_at_ms, copies) = (transaction.body.expires_at_ms, [(index, done)].into());
+    (transaction, Waiter { wait, expires_at_ms, since, until, visit, place, copies })
+}
+
+fn bad_signature() -> Refused {
+    Refused::new(
+        "bad_signature",
+        "the signature does not verify under the transaction's public key; sign the canonical bytes with that key",
+    )
+}

@@ -1,0 +1,161 @@
+//! What waits for a check, and the order in which it is taken: by class, and within a class fairly by who pays for it.
+//!
+//! *Invariants:* what consensus waits for is never behind what it doesn't; within a class nobody gets more signatures
+//! checked than another who has some waiting, and no site of clients does; strangers get a sixteenth while others wait,
+//! and all that is left.
+
+use crate::verifier::Submission;
+use bytes::Bytes;
+use rustorium_shard::fair::FairQueue;
+use rustorium_shard::senders::Credit;
+use rustorium_shard::senders::Payer;
+use rustorium_types::{Batch, Block, BlockDigest, Certificate, SignedVote, Transaction, ValidatorIndex};
+use std::iter;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Transactions checked together at most: beyond, batches gain nothing and latency grows.
+pub(super) const TOGETHER_MAX: usize = 256;
+/// Of so many pieces of work one is a stranger's, while others wait.
+const STRANGERS_SHARE: u32 = 16;
+
+/// A peer's batch on its way in.
+pub(super) struct Incoming {
+    pub(super) peer: ValidatorIndex,
+    pub(super) batch: Box<Batch>,
+    pub(super) bytes: Bytes,
+    pub(super) wanted: bool,
+    /// Kept until the batch is checked.
+    pub(super) credit: Credit,
+}
+
+pub(super) enum Work {
+    Certificate { peer: ValidatorIndex, certificate: Box<Certificate> },
+    Votes(Vec<SignedVote>),
+    Batch(Incoming),
+    Inline { digest: BlockDigest, block: Arc<Block> },
+    Forwarded(Vec<Transaction>, Credit),
+}
+
+/// The most urgent first. Clients of this node come between batches and what peers forward.
+#[derive(Clone, Copy)]
+enum Class {
+    Threshold,
+    Listed,
+    Batch,
+    Forwarded,
+    Stranger,
+}
+
+impl Work {
+    fn class(&self, payer: Payer) -> Class {
+        match self {
+            Self::Certificate { .. } | Self::Votes(_) => Class::Threshold,
+            Self::Batch(Incoming { wanted: true, .. }) | Self::Inline { .. } => Class::Listed,
+            Self::Batch(_) => Class::Batch,
+            Self::Forwarded(..) if matches!(payer, Payer::Outsider(_)) => Class::Stranger,
+            Self::Forwarded(..) => Class::Forwarded,
+        }
+    }
+
+    fn signatures(&self) -> u64 {
+        let count = match self {
+            Self::Certificate { certificate, .. } => certificate.signatures.len(),
+            Self::Votes(votes) => votes.len(),
+            Self::Batch(incoming) => incoming.batch.body.transactions.len() + 1,
+            Self::Inline { block, .. } => block.inline.len(),
+            Self::Forwarded(transactions, _) => transactions.len(),
+        };
+        count as u64
+    }
+}
+
+/// Work that is taken at once.
+pub(super) enum Taken {
+    Batches(Vec<Incoming>),
+    One(Work),
+    /// With the number of the group.
+    Submissions(u64, Vec<(Instant, Submission)>),
+}
+
+/// All that waits.
+#[derive(Default)]
+pub(super) struct Waiting {
+    classes: [FairQueue<Payer, Work>; 5],
+    /// By the client's site, each with when it came.
+    pub(super) submissions: FairQueue<IpAddr, (Instant, Submission)>,
+    /// Number of the next group of submissions.
+    next_group: u64,
+    /// Pieces of work taken since the last stranger's.
+    since_stranger: u32,
+}
+
+impl Waiting {
+    pub(super) fn push(&mut self, payer: Payer, work: Work) {
+        self.classes[work.class(payer) as usize].push(payer, work);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.submissions.is_idle() && self.classes.iter().all(FairQueue::is_idle)
+    }
+
+    /// Makes somebody pay for more than was foreseen.
+    pub(super) fn charge(&mut self, payer: Payer, signatures: u64) {
+        self.classes.iter_mut().for_each(|class| class.charge(&payer, signatures));
+    }
+
+    /// Takes what comes next.
+    pub(super) fn take(&mut self) -> Option<Taken> {
+        self.since_stranger += 1;
+        if self.since_stranger >= STRANGERS_SHARE
+            && let Some(taken) = self.take_of(Class::Stranger)
+        {
+            return Some(taken);
+        }
+        [Class::Threshold, Class::Listed, Class::Batch]
+            .into_iter()
+            .find_map(|class| self.take_of(class))
+            .or_else(|| self.take_submissions())
+            .or_else(|| self.take_of(Class::Forwarded))
+            .or_else(|| self.take_of(Class::Stranger))
+    }
+
+    fn take_of(&mut self, class: Class) -> Option<Taken> {
+        if matches!(class, Class::Stranger) {
+            self.since_stranger = 0;
+        }
+        let queue = &mut self.classes[class as usize];
+        let (mut batches, mut signatures) = (Vec::new(), 0);
+        while signatures < TOGETHER_MAX as u64 && matches!(queue.peek(), Some((_, Work::Batch(_)))) {
+            let Some((payer, work)) = queue.pop() else { break };
+            let cost = work.signatures();
+            queue.charge(&payer, cost);
+            signatures += cost;
+            if let Work::Batch(incoming) = work {
+                batches.push(incoming);
+            }
+        }
+        if !batches.is_empty() {
+            return Some(Taken::Batches(batches));
+        }
+        let (payer, work) = queue.pop()?;
+        queue.charge(&payer, work.signatures());
+        Some(Taken::One(work))
+    }
+
+    fn take_submissions(&mut self) -> Option<Taken> {
+        let mut next = || {
+            let (site, submission) = self.submissions.pop()?;
+            self.submissions.charge(&site, 1);
+            Some(submission)
+        };
+        let taken: Vec<_> = iter::from_fn(&mut next).take(TOGETHER_MAX).collect();
+        if taken.is_empty() {
+            return None;
+        }
+        let group = self.next_group;
+        self.next_group += 1;
+        Some(Taken::Submissions(group, taken))
+    }
+}

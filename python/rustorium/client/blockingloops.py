@@ -1,0 +1,70 @@
+"""The blocking forms of the methods in `convenience`."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from typing import Any, TypeVar
+
+from rustorium.client.aio import AsyncClient
+from rustorium.client.convenience import PAGE_KEYS
+from rustorium.client.keys import Key
+from rustorium.client.submit import Result
+from rustorium.errors import OutcomeUnknown
+from rustorium.types import ListedKey, Submitted, Wait
+
+T = TypeVar("T")
+
+
+class BlockingConvenience:
+    """A part of `Client`."""
+
+    _client: AsyncClient
+
+    @abstractmethod
+    def _call(self, method: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T: ...
+
+    def put_json(
+        self,
+        key_bytes: bytes,
+        value: Any,
+        *,
+        key: Key | None = None,
+        namespace: str | None = None,
+        wait: Wait = "final",
+        timeout_s: float | None = None,
+    ) -> Submitted:
+        """Sets a key to a value as JSON; equal values have equal bytes."""
+        put = self._client.put_json
+        return self._call(put, key_bytes, value, key=key, namespace=namespace, wait=wait, timeout_s=timeout_s)
+
+    def get_json(self, namespace: str, key: bytes, *, verify: bool = True, max_age_s: float | None = None) -> Any:
+        """Returns a key's value read as JSON; `None` if the key has no value."""
+        return self._call(self._client.get_json, namespace, key, verify=verify, max_age_s=max_age_s)
+
+    def put_many(
+        self,
+        values: Mapping[bytes, bytes],
+        *,
+        key: Key | None = None,
+        namespace: str | None = None,
+        wait: Wait = "final",
+        timeout_s: float | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> dict[bytes, Result]:
+        """Sets many keys in few transactions; for each key the result of its transaction. `on_progress` is called from
+        another thread."""
+        put, told = self._client.put_many, on_progress
+        return self._call(put, values, key=key, namespace=namespace, wait=wait, timeout_s=timeout_s, on_progress=told)
+
+    def iter_keys(self, account: str, prefix: bytes | str = b"", *, values: bool = False) -> Iterator[ListedKey]:
+        """Yields all keys of a namespace that begin with `prefix`, of one height, on the node's word."""
+        list_keys, cursor = self._client.list_keys, None
+        while True:
+            page = self._call(list_keys, account, prefix, cursor=cursor, limit=PAGE_KEYS, values=values)
+            yield from page.keys
+            cursor = page.next_cursor
+            if cursor is None:
+                return
+
+    def resolve(self, unknown: OutcomeUnknown, *, timeout_s: float | None = None) -> Submitted:
+        """Waits until the transaction of an `OutcomeUnknown` is final."""
+        return self._call(self._client.resolve, unknown, timeout_s=timeout_s)

@@ -1,0 +1,144 @@
+"""Methods that spare a program a loop: JSON values, many keys at once, all keys of a prefix, an unknown outcome.
+
+Invariants: each is made of methods that the client has anyway, so it promises no more than these do.
+"""
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any
+
+import anyio
+
+from rustorium.client import operations as ops
+from rustorium.client.keys import Key
+from rustorium.client.pools import PoolMethods
+from rustorium.client.submit import Result
+from rustorium.client.transactions import succeeded
+from rustorium.errors import NotReady, OutcomeUnknown, Unreachable, UsageError
+from rustorium.types import ListedKey, Submitted, TransactionStatus, Wait
+
+OPERATIONS_MAX = 256
+"""Operations of one transaction."""
+BYTES_MAX = 192 * 1024
+"""Bytes of keys and values in one transaction: a transaction has at most 256 KiB, of which the rest is for its form."""
+PAGE_KEYS = 100
+ASK_AGAIN_S = (0.05, 1.0)
+"""Pause between two questions about a transaction: at first, and at most."""
+
+
+class ConvenienceMethods(PoolMethods):
+    """The client's methods that are loops over others."""
+
+    async def put_json(
+        self,
+        key_bytes: bytes,
+        value: Any,
+        *,
+        key: Key | None = None,
+        namespace: str | None = None,
+        wait: Wait = "final",
+        timeout_s: float | None = None,
+    ) -> Submitted:
+        """Sets a key to a value as JSON: UTF-8, sorted names, no white space, so that equal values have equal hashes.
+
+        Errors: UsageError if JSON can't hold the value, and those of `put`."""
+        content = json_bytes(value)
+        return await self.put(key_bytes, content, key=key, namespace=namespace, wait=wait, timeout_s=timeout_s)
+
+    async def get_json(self, namespace: str, key: bytes, *, verify: bool = True, max_age_s: float | None = None) -> Any:
+        """Returns a key's value read as JSON; `None` if the key has no value.
+
+        Errors: UsageError if the value isn't JSON, and those of `get`."""
+        content = await self.get(namespace, key, verify=verify, max_age_s=max_age_s)
+        return None if content is None else json_value(key, content)
+
+    async def put_many(
+        self,
+        values: Mapping[bytes, bytes],
+        *,
+        key: Key | None = None,
+        namespace: str | None = None,
+        wait: Wait = "final",
+        timeout_s: float | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> dict[bytes, Result]:
+        """Sets many keys, in as few transactions as they fit into, in the order of `values`.
+
+        Each transaction sets all of its keys or none. Returns for each key the result of its transaction: `Submitted`,
+        whose receipt may be a failed one, or an error. `on_progress` and `timeout_s` as for `send_many`."""
+        signer = self._signer(key)
+        groups = list(fitting(values))
+        operations = [[ops.put(namespace or signer.address, name, values[name]) for name in group] for group in groups]
+        results = await self.send_many(operations, key=signer, wait=wait, timeout_s=timeout_s, on_progress=on_progress)
+        return {name: result for group, result in zip(groups, results, strict=True) for name in group}
+
+    async def iter_keys(
+        self, account: str, prefix: bytes | str = b"", *, values: bool = False
+    ) -> AsyncIterator[ListedKey]:
+        """Yields all keys of a namespace that begin with `prefix`, of one height, in no order that means anything.
+
+        As for `list_keys`, a node's list isn't proven: read a key to have it proved."""
+        page = await self.list_keys(account, prefix, limit=PAGE_KEYS, values=values)
+        while True:
+            for one in page.keys:
+                yield one
+            if page.next_cursor is None:
+                return
+            page = await self.list_keys(account, prefix, cursor=page.next_cursor, limit=PAGE_KEYS, values=values)
+
+    async def resolve(self, unknown: OutcomeUnknown, *, timeout_s: float | None = None) -> Submitted:
+        """Waits until the transaction of an `OutcomeUnknown` is final, and returns what `send` would have returned.
+
+        Errors: TransactionFailed if its receipt is a failed one; OutcomeUnknown if no node knows its outcome by the
+        deadline. It can still become final until it expires, so sign another one only if doing both is harmless."""
+        with anyio.CancelScope(deadline=self._deadline(timeout_s)):
+            pause = ASK_AGAIN_S[0]
+            while True:
+                status = await self._perhaps(unknown.transaction)
+                if status is not None and status.receipt is not None:
+                    self._wrote(status.receipt)
+                    return succeeded(Submitted(status.id, "final", status.receipt))
+                await anyio.sleep(pause)
+                pause = min(2 * pause, ASK_AGAIN_S[1])
+        raise OutcomeUnknown(unknown.transaction)
+
+    async def _perhaps(self, transaction: str) -> TransactionStatus | None:
+        """A transaction's status; `None` if no node answers."""
+        try:
+            return await self.get_transaction(transaction)
+        except (NotReady, Unreachable):
+            return None
+
+
+def fitting(values: Mapping[bytes, bytes]) -> Iterator[list[bytes]]:
+    """Yields the keys of each transaction, in order."""
+    group: list[bytes] = []
+    held = 0
+    for name, value in values.items():
+        size = len(name) + len(value)
+        if group and (len(group) == OPERATIONS_MAX or held + size > BYTES_MAX):
+            yield group
+            group, held = [], 0
+        group.append(name)
+        held += size
+    if group:
+        yield group
+
+
+def json_bytes(value: Any) -> bytes:
+    """The canonical JSON of a value. Errors: UsageError."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return text.encode()
+    except (TypeError, ValueError, UnicodeEncodeError, RecursionError) as error:
+        raise UsageError(
+            f"the value can't be written as JSON ({error}): use strings, numbers, lists and dicts"
+        ) from None
+
+
+def json_value(key: bytes, content: bytes) -> Any:
+    """The value of JSON text. Errors: UsageError."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"the value of {key!r} is not JSON ({error}): read it with `get`") from None

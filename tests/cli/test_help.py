@@ -1,0 +1,52 @@
+"""What `--help` lists, how completion begins, and how the parser's errors read."""
+
+import json
+from pathlib import Path
+
+import pytest
+from cli_runner import Cli
+
+from rustorium.cli.grouped import OTHERS, SECTIONS
+
+
+def test_every_command_stands_in_a_section_with_its_whole_sentence(cli: Cli) -> None:
+    page = cli("--help").out
+    assert f"{OTHERS}:" not in page, "a new command belongs to a section of rustorium/cli/grouped.py"
+    assert "..." not in page.partition("Try it:")[2]
+    places = [page.index(f"{title}:") for title in SECTIONS]
+    assert places == sorted(places)
+    assert cli("-h").out == page
+
+
+def test_groups_cut_no_sentence(cli: Cli) -> None:
+    assert "..." not in cli("tx", "--help").out.partition("Commands:")[2]
+    assert "..." not in cli("admin", "token", "-h").out.partition("Commands:")[2]
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("tx put a b", "missing option '--key': see `rustorium-node tx put --help`"),
+        ("tx pot", "no such command 'pot'. Did you mean 'put'? see `rustorium-node tx --help`"),
+        ("devnet --nodes many", "invalid value for '--nodes'"),
+        ("nonsense", "no such command 'nonsense': see `rustorium-node --help`"),
+    ],
+)
+def test_a_wrong_line_is_one_sentence_as_text_and_as_json(cli: Cli, line: str, sentence: str) -> None:
+    cli(*line.split()).fails(2, sentence)
+    told = json.loads(cli(*line.split(), "-o", "json").err)
+    assert told["code"] == "usage"
+    assert told["error"]
+
+
+def test_a_group_without_a_command_shows_its_help(cli: Cli) -> None:
+    ended = cli("tx")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("Usage: rustorium-node tx")
+
+
+def test_a_shell_completes_commands(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("_RUSTORIUM_NODE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "rustorium-node tx p")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    assert cli().out.split() == ["put"]
