@@ -9,7 +9,7 @@ use rustorium_crypto::Verified;
 use rustorium_quorum::KeptCertificate;
 use rustorium_storage::RecordKind;
 use rustorium_types::limits::SYNC_ITEMS_MAX;
-use rustorium_types::{Certificate, Class, Message, Response, SignedVote, ValidatorIndex, View, VoteBody, VoteKind};
+use rustorium_types::{Certificate, Class, Message, Response, ValidatorIndex, View, VoteKind};
 
 impl<P: Ports> Shard<P> {
     /// R34: certificates that were lacking, the newest views first.
@@ -23,10 +23,9 @@ impl<P: Ports> Shard<P> {
         let body = &certificate.body;
         let position = self.append(RecordKind::Certificate, &rustorium_types::encode(&**certificate));
         self.retained.note(body.view, position);
-        self.tally.journaled(body.kind, body.view, position);
-        self.certified_to = self.certified_to.max(body.view);
+        self.votes.journaled(body.kind, body.view, position);
+        self.votes.certified(body.kind, body.view);
         self.gap.certified(body.kind, body.view);
-        self.own_votes.close(body.kind, body.view);
         let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
         if let Some(digest) = digest {
             self.consider_parent(body.view, digest);
@@ -58,24 +57,15 @@ impl<P: Ports> Shard<P> {
             KeptCertificate::At(name) => live.place(name).map(KeptCertificate::At),
             whole @ KeptCertificate::Whole(_) => Some(whole),
         };
-        let kept = self.tally.kept_between(first, last).filter_map(newest).take(SYNC_ITEMS_MAX).collect();
+        let kept = self.votes.kept_between(first, last).filter_map(newest).take(SYNC_ITEMS_MAX).collect();
         let asker = self.context.validators.get(usize::from(peer.0)).map(|member| member.node_key);
         if let Some(asker) = asker {
             self.ports.answer_certificates(&asker, id, kept);
         }
     }
 
-    /// An own vote has left, or may have: it is sent again until there is a certificate.
-    pub(super) fn note_open(&mut self, vote: SignedVote) {
-        let VoteBody { kind, view, .. } = vote.body;
-        let nullified = kind == VoteKind::Finalize && self.tally.has(VoteKind::Nullify, view);
-        if !nullified && !self.tally.has(kind, view) {
-            self.own_votes.insert(vote);
-        }
-    }
-
     pub(super) fn certificate(&self, name: &CertificateName) -> Option<&Verified<Certificate>> {
-        self.tally.certificate(name.kind, name.view)
+        self.votes.certificate(name.kind, name.view)
     }
 
     pub(super) fn send_certificate(&mut self, name: &CertificateName) {
@@ -85,14 +75,8 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// The newest notarizations above the last finalization, at most so many.
-    pub(super) fn open_certificates(&self, count: usize) -> impl Iterator<Item = &Verified<Certificate>> {
-        let finalized = self.tally.best_finalization().map_or(View(0), |best| best.body.view);
-        self.tally.notarizations_above(self.tree.root().1.view.max(finalized)).take(count)
-    }
-
     pub(super) fn open_notarizations(&self, count: usize) -> Vec<Message> {
         let message = |certificate: &Verified<Certificate>| Message::Certificate(Box::new((**certificate).clone()));
-        self.open_certificates(count).map(message).collect()
+        self.votes.notarizations_above(self.tree.root().1.view, count).map(message).collect()
     }
 }

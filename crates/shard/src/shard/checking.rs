@@ -138,8 +138,7 @@ impl<P: Ports> Shard<P> {
         if vote.signer != peer || !self.is_ours(&vote.body) || !in_window {
             return;
         }
-        let mut events = Vec::new();
-        self.tally.add_vote(vote, &mut events);
+        let events = self.votes.count(vote);
         self.on_tally(events);
         let VoteBody { kind, view, .. } = vote.body;
         if kind == VoteKind::Finalize && self.lacks_notarization(view) && self.checks.lacking.len() < LACKING_MAX {
@@ -149,8 +148,7 @@ impl<P: Ports> Shard<P> {
     }
 
     fn lacks_notarization(&self, view: View) -> bool {
-        let none = |kind| !self.tally.has(kind, view);
-        view > self.tree.root().1.view && none(VoteKind::Notarize) && none(VoteKind::Finalize)
+        view > self.tree.root().1.view && self.votes.lacks_notarization(view)
     }
 
     /// R2: who finalizes holds the notarization. A member that gave its vote to one node alone keeps the others waiting
@@ -161,8 +159,8 @@ impl<P: Ports> Shard<P> {
         for (view, peer) in due {
             self.checks.lacking.remove(&view);
             // Views without any certificate are fetched as a gap by themselves.
-            let nullified = self.tally.has(VoteKind::Nullify, view);
-            if self.lacks_notarization(view) && (nullified || view > self.certified_to) {
+            let nullified = self.votes.has(VoteKind::Nullify, view);
+            if self.lacks_notarization(view) && (nullified || view > self.votes.certified_to()) {
                 self.gap.wish(view, view, peer);
             }
         }
@@ -215,7 +213,7 @@ impl<P: Ports> Shard<P> {
     /// Checks and takes a certificate, if that may be done here; else gives it back.
     fn check_inline(&mut self, peer: ValidatorIndex, certificate: Certificate) -> Option<Certificate> {
         let trusted = !self.is_suspect(peer) && !self.checks.is_busy(peer);
-        if !trusted || !self.tally.spend(certificate.signatures.len()) {
+        if !trusted || !self.votes.spend(certificate.signatures.len()) {
             return Some(certificate);
         }
         let checked = check_certificate(&self.context.committee.keys, certificate);
@@ -225,7 +223,7 @@ impl<P: Ports> Shard<P> {
 
     /// Whether a certificate can still matter (R37). What is wrong with its form is held against nobody.
     fn is_needed(&self, peer: ValidatorIndex, certificate: &Certificate) -> bool {
-        match self.tally.judge(certificate) {
+        match self.votes.judge(certificate) {
             Ok(judged) => judged == CertificateUse::ToCheck,
             Err(refused) => {
                 tracing::warn!(event = "certificate_refused", peer = peer.0, reason = %refused);
@@ -251,8 +249,7 @@ impl<P: Ports> Shard<P> {
     pub(super) fn take_certificate(&mut self, peer: ValidatorIndex, checked: CheckedCertificate) {
         match checked {
             Ok(certificate) => {
-                let mut events = Vec::new();
-                self.tally.take(certificate, &mut events);
+                let events = self.votes.take(certificate);
                 self.on_tally(events);
             }
             Err((_, liar)) => {
@@ -336,7 +333,7 @@ impl<P: Ports> Shard<P> {
         }
         if view.0 + (self.context.n() as u64) < self.view.0 {
             let digest = digest();
-            return self.is_certified(view, &digest)
+            return self.votes.is_certified(view, &digest)
                 || self.wanting.is_named(&digest)
                 || self.fetcher.contains(&Want::Block(digest));
         }
@@ -370,9 +367,8 @@ impl<P: Ports> Shard<P> {
 
     /// Votes that reach a threshold were checked on another thread.
     pub(super) fn on_votes_checked(&mut self, checked: Vec<CheckedVote>) {
-        let mut events = Vec::new();
         let ours = checked.into_iter().filter(|(vote, _)| self.context.committee.owns(&vote.body));
-        self.tally.take_votes(ours.collect(), &mut events);
+        let events = self.votes.count_checked(ours.collect());
         self.on_tally(events);
     }
 
@@ -381,7 +377,7 @@ impl<P: Ports> Shard<P> {
         let Some(key) = self.node_key(peer) else { return };
         let faults = self.context.committee.faults();
         let (now_ms, what) = (self.checks.now.ms(), charge.what());
-        self.tally.suspect(peer);
+        self.votes.suspect(peer);
         match self.checks.offenders.charge(key, charge, now_ms, faults) {
             Sentence::Noted => tracing::warn!(event = "false_signature", peer = peer.0, "it sent {what}"),
             Sentence::CutUntil(until_ms) => {
@@ -412,13 +408,13 @@ impl<P: Ports> Shard<P> {
             self.check_next();
         }
         self.ask_for_lacking(now);
-        self.tally.allow(INLINE_SIGNATURES);
+        self.votes.allow(INLINE_SIGNATURES);
     }
 
     /// Takes the offenders of the epoch before along.
     pub(super) fn go_on_with(&mut self, offenders: Offenders) {
         let places = self.context.places.iter();
-        places.filter(|(key, _)| offenders.is_suspect(key)).for_each(|(_, place)| self.tally.suspect(*place));
+        places.filter(|(key, _)| offenders.is_suspect(key)).for_each(|(_, place)| self.votes.suspect(*place));
         self.checks.offenders = offenders;
     }
 

@@ -158,7 +158,7 @@ impl<P: Ports> Shard<P> {
 
     fn work(&self, tells: impl Fn(&Self, ValidatorIndex, &Cursor) -> bool) -> Work {
         let tips = self.unlisted_ends().into_iter().filter(|(lane, end)| tells(self, *lane, end)).collect();
-        let newest = self.open_certificates(WORK_NOTARIZATIONS_MAX);
+        let newest = self.votes.notarizations_above(self.tree.root().1.view, WORK_NOTARIZATIONS_MAX);
         let named: Vec<_> = newest.map(|certificate| (certificate.body.view, certificate.body.block)).collect();
         Work {
             epoch: self.context.epoch(),
@@ -228,8 +228,8 @@ impl<P: Ports> Shard<P> {
 
     /// Asks a peer for the notarizations that it named and this node lacks: once for all of them.
     fn ask_for_notarizations(&mut self, peer: ValidatorIndex, work: &Work) {
-        let above = self.tally.best_finalization().map_or(View(0), |best| best.body.view).max(self.tree.root().1.view);
-        let lacks = |view: &View| *view > above && self.tally.certificate(VoteKind::Notarize, *view).is_none();
+        let above = self.votes.final_view().max(self.tree.root().1.view);
+        let lacks = |view: &View| *view > above && self.votes.certificate(VoteKind::Notarize, *view).is_none();
         let views: Vec<View> = work.notarizations.iter().map(|(view, _)| *view).filter(lacks).collect();
         let (Some(first), Some(last)) = (views.iter().min().copied(), views.iter().max().copied()) else { return };
         let request = Request::Certificates { first, last };

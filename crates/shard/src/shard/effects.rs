@@ -71,8 +71,7 @@ impl<P: Ports> Shard<P> {
         let unready = kind == VoteKind::Notarize
             && digest.and_then(|digest| self.status_of(&digest)) != Some(PayloadStatus::Ready);
         let notarized = digest.filter(|_| kind == VoteKind::Notarize);
-        if unready || self.guard.check(&body).is_err() || notarized.is_some_and(|digest| !self.journal_payload(&digest))
-        {
+        if unready || !self.votes.permits(&body) || notarized.is_some_and(|digest| !self.journal_payload(&digest)) {
             self.tell(Input::VoteRefused(kind, view));
             // R2: what the vote was to carry goes by itself.
             carry.iter().for_each(|name| self.send_certificate(name));
@@ -94,7 +93,7 @@ impl<P: Ports> Shard<P> {
     /// has no place in the committee.
     pub(super) fn sign(&mut self, body: VoteBody) -> Option<Verified<SignedVote>> {
         let (place, key) = (self.context.me()?, self.context.key.as_ref()?);
-        self.guard.record(&body);
+        self.votes.record(&body);
         Some(key.sign_own_vote(place, body))
     }
 
@@ -151,7 +150,7 @@ impl<P: Ports> Shard<P> {
     fn send_vote(&mut self, plain: &VoteMessage, carry: Option<&Certificate>) {
         let mut forms: BTreeMap<(bool, bool), Vec<ValidatorIndex>> = BTreeMap::new();
         for peer in (0..self.context.n() as u16).map(ValidatorIndex).filter(|peer| !self.context.is_me(*peer)) {
-            let lacks = carry.is_some_and(|carry| !self.tally.has_vote(&carry.body, peer));
+            let lacks = carry.is_some_and(|carry| !self.votes.has_vote(&carry.body, peer));
             forms.entry((lacks, self.speaks_digests(peer))).or_default().push(peer);
         }
         let to_all = forms.len() == 1;
@@ -178,19 +177,7 @@ impl<P: Ports> Shard<P> {
     }
 
     fn count_own(&mut self, vote: Verified<SignedVote>) {
-        self.note_open(*vote);
-        let mut events = Vec::new();
-        self.tally.add_own_vote(vote, &mut events);
-        self.on_tally(events);
-    }
-
-    /// Counts own votes of views without a certificate, of which the tally holds the newest alone (R10), so that it may have
-    /// let go of them.
-    fn count_again(&mut self, votes: &[SignedVote]) {
-        let mut events = Vec::new();
-        for vote in votes.iter().filter(|vote| vote.body.view < self.view) {
-            self.tally.add_vote(*vote, &mut events);
-        }
+        let events = self.votes.count_own(vote);
         self.on_tally(events);
     }
 
@@ -216,12 +203,13 @@ impl<P: Ports> Shard<P> {
     fn heartbeat(&mut self) {
         let (report, held) = self.beside();
         let entered_by = self.entered_by.and_then(|name| self.certificate(&name)).map(|c| (**c).clone());
-        let mut votes = self.own_votes.frame(self.view);
+        let mut votes = self.votes.open_frame(self.view);
         votes.truncate(limits::HEARTBEAT_VOTES_MAX);
-        self.count_again(&votes);
+        let events = self.votes.count_again(&votes, self.view);
+        self.on_tally(events);
         let heartbeat = Heartbeat {
             epoch: self.context.epoch(),
-            finalization: self.tally.best_finalization().map(|c| (**c).clone()),
+            finalization: self.votes.best_finalization().map(|c| (**c).clone()),
             entered_by,
             votes: BoundedVec::new(votes).unwrap_or_default(),
             report,
@@ -242,7 +230,7 @@ impl<P: Ports> Shard<P> {
     /// below come here by the certificate that goes along.
     fn resend(&mut self) {
         self.heartbeat();
-        let notarizes = self.own_votes.from(self.view).filter(|vote| vote.body.kind == VoteKind::Notarize);
+        let notarizes = self.votes.open_from(self.view).filter(|vote| vote.body.kind == VoteKind::Notarize);
         let own = notarizes.filter_map(|vote| {
             let block = &self.tree.get(&vote.body.block)?.block;
             let own = self.context.is_me(block.header.proposer);

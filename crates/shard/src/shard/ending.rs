@@ -138,7 +138,7 @@ impl<P: Ports> Shard<P> {
         }
         let last = above.last().unwrap_or(digest);
         let view = self.tree.header(last).map(|header| header.view);
-        let held = view.and_then(|view| self.tally.certificate(VoteKind::Finalize, view));
+        let held = view.and_then(|view| self.votes.certificate(VoteKind::Finalize, view));
         let proven = self.proven.as_ref().map(|(_, certificate)| certificate);
         let finalization = held.into_iter().chain(proven).find(|certificate| certificate.body.block == *last);
         let finalization = finalization.ok_or("there is no finalization of the last closing block")?;
@@ -233,11 +233,10 @@ impl<P: Ports> Shard<P> {
             return;
         }
         self.watch_certificate(&change.proof.finalization);
-        let mut events = Vec::new();
-        if let Err(refused) = self.tally.add_certificate(change.proof.finalization, &mut events) {
-            tracing::warn!(event = "certificate_refused", reason = %refused);
+        match self.votes.check_and_take(change.proof.finalization) {
+            Ok(events) => self.on_tally(events),
+            Err(refused) => tracing::warn!(event = "certificate_refused", reason = %refused),
         }
-        self.on_tally(events);
     }
 
     /// R33: a finalization that holds and isn't the members' is their owners', of which the core is told nothing: the block is

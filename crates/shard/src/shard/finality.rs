@@ -4,7 +4,6 @@ use super::live_records::{JournalSizes, LiveRecords};
 use super::retained::HandedOver;
 use super::{Executed, ExecutionJob, Floor, Now, Ports, Shard};
 use rustorium_crypto::block_payload_root;
-use rustorium_quorum::VoteGuard;
 use rustorium_storage::RecordKind;
 use rustorium_sync::Want;
 use rustorium_txpool::{Missing, PayloadFault};
@@ -150,7 +149,7 @@ impl<P: Ports> Shard<P> {
         // what is below the root.
         let proven = self.proven.take_if(|(end, _)| end == digest).map(|(_, proof)| proof);
         let proof = proven.filter(|proof| proof.body.block == *digest);
-        let finalization = self.tally.certificate(VoteKind::Finalize, view).cloned().or(proof);
+        let finalization = self.votes.certificate(VoteKind::Finalize, view).cloned().or(proof);
         if let Some(certificate) = &finalization {
             self.untold.insert(height, Message::Certificate(Box::new((**certificate).clone())).to_frame().into());
         }
@@ -176,10 +175,8 @@ impl<P: Ports> Shard<P> {
 
     fn forget_below(&mut self, view: View) {
         self.measured_up_to(view);
-        self.tally.prune_below(view);
+        self.votes.settle(view);
         self.gap.finalized(view);
-        self.guard.prune_below(view);
-        self.own_votes.forget_through(view);
         if self.own_proposal.is_some_and(|proposed| proposed <= view) {
             self.own_proposal = None;
         }
@@ -265,11 +262,4 @@ impl<P: Ports> Shard<P> {
     pub fn journal_sizes(&self) -> JournalSizes {
         self.retained.live.sizes()
     }
-}
-
-/// A guard that already knows these votes.
-pub(super) fn guard_of<'a>(votes: impl IntoIterator<Item = &'a rustorium_types::VoteBody>) -> VoteGuard {
-    let mut guard = VoteGuard::new();
-    votes.into_iter().for_each(|vote| guard.record(vote));
-    guard
 }

@@ -28,7 +28,7 @@ pub struct Holdings {
 impl<P: Ports> Shard<P> {
     /// Counts what this shard keeps.
     pub fn holdings(&self) -> Holdings {
-        let (certificates, votes) = self.tally.held();
+        let (certificates, votes) = self.votes.held();
         Holdings {
             certificates,
             votes,
@@ -38,7 +38,7 @@ impl<P: Ports> Shard<P> {
             wants: self.fetcher.len(),
             pool: self.pool.len(),
             outbox: self.outbox.len(),
-            own_views: self.own_votes.len(),
+            own_views: self.votes.open_views(),
         }
     }
 }

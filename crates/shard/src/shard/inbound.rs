@@ -99,7 +99,7 @@ impl<P: Ports> Shard<P> {
 
     /// Sends the best finalization to a peer that is behind it.
     pub(super) fn help(&mut self, peer: ValidatorIndex, theirs: View) {
-        if let Some(best) = self.tally.best_finalization()
+        if let Some(best) = self.votes.best_finalization()
             && best.body.view > theirs
         {
             let frame = Message::Certificate(Box::new((**best).clone())).to_frame();

@@ -7,10 +7,9 @@ use crate::rules;
 use bytes::Bytes;
 use rustorium_crypto::{block_digest, payload_root};
 use rustorium_txpool::BlockCaps;
-use rustorium_types::limits::CARRIED_NULLIFICATIONS_MAX;
 use rustorium_types::{
-    Block, BlockDigest, BoundedVec, Certificate, End, Header, Height, Message, Proposal, ResultClaim, SignedVote,
-    StateClaim, ValidatorIndex, View, VoteKind,
+    Block, BlockDigest, BoundedVec, End, Header, Height, Message, Proposal, ResultClaim, SignedVote, StateClaim,
+    ValidatorIndex, View, VoteKind,
 };
 
 impl<P: Ports> Shard<P> {
@@ -40,7 +39,7 @@ impl<P: Ports> Shard<P> {
         };
         let digest = block_digest(&block.header);
         let body = self.vote_body(VoteKind::Notarize, view, digest);
-        if self.guard.check(&body).is_err() {
+        if !self.votes.permits(&body) {
             self.tell(Input::VoteRefused(VoteKind::Notarize, view));
             return;
         }
@@ -69,8 +68,8 @@ impl<P: Ports> Shard<P> {
             header: block.header,
             inline: block.inline,
             signature: vote.signature,
-            notarization: self.certified(parent_view),
-            nullifications: self.nullifications_between(parent_view, view),
+            notarization: self.votes.of_parent(parent_view),
+            nullifications: self.votes.nullifications_between(parent_view, view),
         };
         Bytes::from(Message::Proposal(Box::new(proposal)).to_frame())
     }
@@ -166,18 +165,5 @@ impl<P: Ports> Shard<P> {
             Some((Period { first, end }, root)) => StateClaim::Rooted { height: end, first, root: *root },
             None => above.state,
         }
-    }
-
-    /// A certificate that makes the block of `view` fit to be a parent.
-    pub(super) fn certified(&self, view: View) -> Option<Certificate> {
-        let notarization = self.tally.certificate(VoteKind::Notarize, view);
-        notarization.or_else(|| self.tally.certificate(VoteKind::Finalize, view)).map(|c| (**c).clone())
-    }
-
-    fn nullifications_between(&self, parent: View, view: View) -> BoundedVec<Certificate, CARRIED_NULLIFICATIONS_MAX> {
-        let first = View(parent.0 + 1).max(View(view.0.saturating_sub(CARRIED_NULLIFICATIONS_MAX as u64)));
-        let views = (first.0..view.0).map(View);
-        let held = views.filter_map(|v| self.tally.certificate(VoteKind::Nullify, v)).map(|c| (**c).clone());
-        BoundedVec::new(held.collect()).unwrap_or_default()
     }
 }

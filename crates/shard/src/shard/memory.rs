@@ -37,7 +37,7 @@ impl<P: Ports> Source for Memory<'_, P> {
             KeptCertificate::Whole(certificate) => Some(plain(&certificate)),
             KeptCertificate::At(_) => None,
         };
-        self.shard.tally.kept_between(first, last).filter_map(whole).take(limits::SYNC_ITEMS_MAX).collect()
+        self.shard.votes.kept_between(first, last).filter_map(whole).take(limits::SYNC_ITEMS_MAX).collect()
     }
 
     fn final_blocks(&self, _first: Height, _count: u32) -> (Vec<Block>, Option<Certificate>) {

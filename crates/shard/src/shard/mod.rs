@@ -29,6 +29,7 @@ mod stale;
 mod state_claims;
 mod timing;
 mod versions;
+mod votes;
 mod wanting;
 mod work;
 
@@ -40,7 +41,7 @@ use blocks::BlockTree;
 use bytes::Bytes;
 use effects::Outgoing;
 use rustorium_crypto::Verified;
-use rustorium_quorum::{Charge, HeldTally, ReportTally, Tally, TallyEvent, VoteGuard};
+use rustorium_quorum::{Charge, HeldTally, ReportTally, TallyEvent};
 use rustorium_storage::RecordKind;
 use rustorium_sync::{FetchConfig, Fetcher, GapConfig, GapFetcher};
 use rustorium_txpool::{Lanes, Pool};
@@ -60,8 +61,6 @@ pub use work::WorkConfig;
 
 /// How many views beyond the current one a peer's votes and proposals are kept.
 const VIEW_WINDOW: u64 = 64;
-/// Certificates that stay in memory however large they are.
-const CERTIFICATES_WHOLE_MIN: usize = 256;
 /// How long a certificate that is lacking may be on its way before it is asked for.
 const GAP_GRACE_MS: u64 = 100;
 
@@ -78,8 +77,7 @@ pub struct Shard<P: Ports> {
     context: Arc<Context>,
     config: WorkConfig,
     tree: BlockTree,
-    tally: Tally,
-    guard: VoteGuard,
+    votes: votes::Votes,
     key: stale::KeyState,
     signing: signing::Signing,
     reports: ReportTally,
@@ -92,8 +90,6 @@ pub struct Shard<P: Ports> {
     digests: digests::Digests,
     wanting: wanting::Wanting,
     view: View,
-    /// The newest view of which any certificate is known.
-    certified_to: View,
     /// Whether this node leads the view.
     leads: bool,
     passed_over: passed_over::PassedOver,
@@ -107,7 +103,6 @@ pub struct Shard<P: Ports> {
     /// What the journal holds of later epochs: a node whose store was lost goes through the earlier ones again.
     later: Records,
     ending: ending::Ending,
-    own_votes: open_votes::OpenVotes,
     /// The view of its own newest proposal.
     own_proposal: Option<View>,
     entered_by: Option<CertificateName>,
@@ -182,9 +177,7 @@ impl<P: Ports> Shard<P> {
             GapConfig { timeout_ms: config.fetch_timeout_ms, grace_ms: GAP_GRACE_MS, others: quorum.saturating_sub(1) };
         Self {
             ports,
-            tally: Tally::above(committee, VIEW_WINDOW, tip.1.view)
-                .keeping_whole(config.certificates_bytes_max, CERTIFICATES_WHOLE_MIN),
-            guard: VoteGuard::new(),
+            votes: votes::Votes::above(committee, tip.1.view, config.certificates_bytes_max),
             key: stale::KeyState::default(),
             signing: signing::Signing::default(),
             reports: ReportTally::new(n, quorum, context.me()),
@@ -197,7 +190,6 @@ impl<P: Ports> Shard<P> {
             digests: digests::Digests::new(fetch.timeout_ms),
             wanting: wanting::Wanting::default(),
             view: tip.1.view,
-            certified_to: tip.1.view,
             leads: false,
             passed_over: passed_over::PassedOver::default(),
             outbox: VecDeque::new(),
@@ -206,7 +198,6 @@ impl<P: Ports> Shard<P> {
             later: Records::default(),
             ending: ending::Ending::default(),
             durable: 0,
-            own_votes: open_votes::OpenVotes::default(),
             own_proposal: None,
             entered_by: None,
             final_target: None,
@@ -460,7 +451,7 @@ impl<P: Ports> Shard<P> {
     /// Who only follows hears few reports, but of every final block: with that it compares itself.
     pub fn synced(&self) -> bool {
         let committee = &self.context.committee;
-        let told = self.tally.best_finalization().map(|best| best.body.view).filter(|_| committee.me.is_none());
+        let told = self.votes.best_finalization().map(|best| best.body.view).filter(|_| committee.me.is_none());
         if let Some(told) = told {
             let behind = self.tree.root().1.height.0.saturating_sub(self.executed.0);
             return self.tree.root().1.view.0 + SYNCED_WITHIN >= told.0 && behind <= SYNCED_WITHIN;

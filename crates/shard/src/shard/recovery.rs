@@ -1,10 +1,10 @@
 //! From what store and journal hold to a running shard: the higher of the two counts.
 
-use super::finality::guard_of;
 use super::live_records::LiveRecords;
 use super::retained::{HandedOver, Retained};
 use super::stale::KeyState;
-use super::{CERTIFICATES_WHOLE_MIN, Now, Ports, Shard, WorkConfig};
+use super::votes::kept_whole;
+use super::{Now, Ports, Shard, WorkConfig};
 use crate::context::Context;
 use crate::periods::Periods;
 use crate::port::{BlockFacts, CertificateName, Input};
@@ -14,9 +14,8 @@ use rustorium_quorum::TallyEvent;
 use rustorium_txpool::Inserted;
 use rustorium_types::{
     Batch, Block, BlockDigest, Certificate, Cursor, Epoch, Hash, Header, Height, ResultClaim, SignedVote,
-    ValidatorIndex, View, VoteBody, VoteKind,
+    ValidatorIndex, View, VoteKind,
 };
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Up to where the journal has forgotten what this node signed.
@@ -222,11 +221,10 @@ impl<P: Ports> Shard<P> {
         journaled: Vec<(u64, Certificate)>,
         stored: Option<Certificate>,
     ) -> Vec<CertificateName> {
-        let mut events = Vec::new();
         let mut names = Vec::new();
         if let Some(certificate) = stored {
             // The store's own word on its tip; the core starts from the tip and needs no input for it.
-            let _ = self.tally.add_certificate(certificate, &mut events);
+            let _ = self.votes.check_and_take(certificate);
         }
         let whole = kept_whole(&journaled);
         for (position, certificate) in journaled {
@@ -234,18 +232,11 @@ impl<P: Ports> Shard<P> {
             if body.view < tip {
                 continue;
             }
-            let taken = if whole(&body) {
-                self.tally.add_certificate(certificate, &mut events)
-            } else {
-                self.tally.restore(&body, position)
-            };
-            if taken.is_err() {
+            if !self.votes.recover_certificate(position, certificate, whole(&body)) {
                 continue;
             }
             self.retained.note(body.view, position);
             self.gap.certified(body.kind, body.view);
-            self.tally.journaled(body.kind, body.view, position);
-            self.certified_to = self.certified_to.max(body.view);
             let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
             if let Some(digest) = digest {
                 self.consider_parent(body.view, digest);
@@ -262,49 +253,11 @@ impl<P: Ports> Shard<P> {
 
     /// The names of the votes above the tip, and what they complete.
     fn recover_votes(&mut self, tip: View, votes: &[(u64, SignedVote)]) -> (Vec<CertificateName>, Vec<TallyEvent>) {
-        self.guard = guard_of(votes.iter().map(|(_, vote)| &vote.body));
-        // The journal may have let go of what was voted up to the tip.
-        self.guard.prune_below(tip.max(self.floor.view).next());
-        let mut names = Vec::new();
-        let mut events = Vec::new();
-        let mut signed = BTreeSet::new();
         for (position, vote) in votes.iter().filter(|(_, vote)| vote.body.view > tip) {
-            let body = vote.body;
-            self.retained.note(body.view, *position);
-            // What a certificate has made needless is neither sent again nor counted.
-            let own = self.context.own_key().filter(|_| !self.tally.has(body.kind, body.view));
-            if let Some(vote) = own.and_then(|own| rustorium_crypto::verify_vote(&own, *vote)) {
-                self.note_open(*vote);
-                self.tally.add_own_vote(vote, &mut events);
-            }
-            let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
-            // A vote that a signer was asked for stands there twice: as it was asked for, and signed.
-            if signed.insert((body.view, body.kind)) {
-                names.push(CertificateName { kind: body.kind, view: body.view, digest });
-            }
+            self.retained.note(vote.body.view, *position);
         }
+        let found = self.votes.recover(tip, self.floor.view, self.context.own_key(), votes);
         self.recover_asked(tip, votes);
-        // A certificate that took peers' votes too is among the journaled ones, or forms again when they resend theirs. In a
-        // committee of one there is nobody else: what its journal lacks of what these votes complete forms now.
-        (names, events)
-    }
-}
-
-/// The journal's certificates that are checked once more and kept in memory: the newest, and the newest that name a block. The
-/// others were checked before they were written, and are kept by their places: to check 100,000 takes a quarter of a minute.
-fn kept_whole(journaled: &[(u64, Certificate)]) -> impl Fn(&VoteBody) -> bool + use<> {
-    let newest_of =
-        |kind| journaled.iter().map(|(_, certificate)| certificate.body).filter(move |body| body.kind == kind);
-    let newest = [VoteKind::Notarize, VoteKind::Finalize].map(|kind| newest_of(kind).map(|body| body.view).max());
-    let mut views: Vec<View> = journaled.iter().map(|(_, certificate)| certificate.body.view).collect();
-    views.sort_unstable();
-    let from = views.len().checked_sub(CERTIFICATES_WHOLE_MIN).and_then(|at| views.get(at).copied());
-    move |body| {
-        let named = match body.kind {
-            VoteKind::Notarize => newest[0] == Some(body.view),
-            VoteKind::Finalize => newest[1] == Some(body.view),
-            VoteKind::Nullify => false,
-        };
-        named || from.is_none_or(|from| body.view >= from)
+        found
     }
 }

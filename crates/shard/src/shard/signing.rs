@@ -109,7 +109,7 @@ impl<P: Ports> Shard<P> {
     /// Remembers a vote that the signer will be asked for. The two disks work at the same time: the signer's record and this
     /// journal each have the vote before it leaves, and the signature is added here without another wait.
     fn journal_asked(&mut self, body: &VoteBody) -> u64 {
-        self.guard.record(body);
+        self.votes.record(body);
         let signer = self.context.me().unwrap_or(ValidatorIndex(0));
         let position = self.journal_vote(&SignedVote { body: *body, signer, signature: UNSIGNED });
         self.ports.sync(position);
@@ -130,7 +130,7 @@ impl<P: Ports> Shard<P> {
         let signed: BTreeSet<_> = open().filter(|vote| vote.signature != UNSIGNED).map(name).collect();
         let asked = open().filter(|vote| vote.signature == UNSIGNED && !signed.contains(&name(vote)));
         let bodies: BTreeMap<_, _> = asked.map(|vote| (name(vote), vote.body)).collect();
-        for body in bodies.into_values().filter(|body| !self.tally.has(body.kind, body.view)) {
+        for body in bodies.into_values().filter(|body| !self.votes.has(body.kind, body.view)) {
             // What was found in the journal is on disk.
             self.signing.number(Asked::Vote(body, None, 0));
         }
@@ -155,7 +155,7 @@ impl<P: Ports> Shard<P> {
 
     fn show_journal(&mut self) {
         let committee = &self.context.committee;
-        let votes: Vec<SignedVote> = self.own_votes.from(self.settled().next()).copied().collect();
+        let votes: Vec<SignedVote> = self.votes.open_from(self.settled().next()).copied().collect();
         let newest = votes.len().saturating_sub(SHOWN_VOTES_MAX);
         let shown = Shown {
             chain: committee.chain,

@@ -150,7 +150,7 @@ impl<P: Ports> Shard<P> {
         self.forget_waiting();
         self.ask_peers(now);
         if self.have_answered(now) {
-            let told = self.tally.best_finalization().map_or(View(0), |best| best.body.view);
+            let told = self.votes.final_view();
             self.key.standing = Standing::CatchingUp(told);
         }
         let caught_up = |told: View| self.tree.root().1.view >= told;
@@ -253,8 +253,8 @@ impl<P: Ports> Shard<P> {
 
     /// What this node holds with a peer's signature on it.
     pub(super) fn signatures_of(&self, peer: ValidatorIndex, next_seq: u64) -> Response {
-        let finalization = self.tally.best_finalization().map(|best| (**best).clone());
-        let votes = self.tally.votes_of(peer).take(SYNC_ITEMS_MAX);
+        let finalization = self.votes.best_finalization().map(|best| (**best).clone());
+        let votes = self.votes.votes_of(peer).take(SYNC_ITEMS_MAX);
         let votes = BoundedVec::new(votes.collect()).unwrap_or_default();
         let tip = self.lanes.tip(peer).filter(|tip| tip.next_seq > next_seq);
         let batch = tip.and_then(|tip| self.lanes.get(peer, &tip.tip)).map(|held| Box::new((*held.batch).clone()));
@@ -300,7 +300,7 @@ impl<P: Ports> Shard<P> {
         let body = &vote.body;
         let ours = self.context.is_me(vote.signer) && self.context.committee.owns(body) && !self.is_retired();
         let Some(own) = self.context.own_key().filter(|_| ours) else { return true };
-        if self.guard.accounts_for(body) {
+        if self.votes.accounts_for(body) {
             return true;
         }
         let signed = verify_vote(&own, *vote).is_some();
@@ -338,7 +338,7 @@ impl<P: Ports> Shard<P> {
     /// A final block, perhaps of this node's making: then a quorum saw its vote.
     pub(super) fn watch_final(&mut self, digest: &BlockDigest, header: &Header) {
         let body = self.context.committee.body(VoteKind::Notarize, header.view, *digest);
-        let lacks = !self.guard.accounts_for(&body);
+        let lacks = !self.votes.accounts_for(&body);
         if self.context.is_me(header.proposer) && lacks {
             self.retire(&format!("the block of view {}", header.view.0));
         }

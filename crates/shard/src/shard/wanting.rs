@@ -8,7 +8,7 @@ use super::{Now, Ports, Shard, VIEW_WINDOW};
 use crate::port::{BlockFacts, Input, PayloadStatus};
 use rustorium_sync::{Needed, Owner, Want};
 use rustorium_txpool::Missing;
-use rustorium_types::{BlockDigest, Height, ValidatorIndex, View, VoteKind};
+use rustorium_types::{BlockDigest, Height, ValidatorIndex, View};
 use std::collections::BTreeMap;
 
 /// How long a listed batch may be on its way before it is asked for.
@@ -69,27 +69,20 @@ impl<P: Ports> Shard<P> {
 
     /// The same without its view's being a reason.
     pub(super) fn is_kept(&self, digest: &BlockDigest, entry: &Entry) -> bool {
-        entry.sure || entry.journaled || self.is_certified(entry.block.header.view, digest)
-    }
-
-    /// Whether this node holds a notarization or finalization of the block.
-    pub(super) fn is_certified(&self, view: View, digest: &BlockDigest) -> bool {
-        let kinds = [VoteKind::Notarize, VoteKind::Finalize];
-        let mut held = kinds.iter().filter_map(|kind| self.tally.certificate(*kind, view));
-        held.any(|certificate| certificate.body.block == *digest)
+        entry.sure || entry.journaled || self.votes.is_certified(entry.block.header.view, digest)
     }
 
     /// The newest view of which a proposal is in time: the one after the current view, or after the one that follows the newest
     /// certificate.
     pub(super) fn newest_timely(&self) -> View {
-        self.view.max(self.certified_to.next()).next()
+        self.view.max(self.votes.certified_to().next()).next()
     }
 
     /// Whether a proposal is to be kept: it is its view's leader's, of the current view or the next one; or it is certified.
     pub(super) fn is_timely(&self, view: View, proposer: ValidatorIndex, digest: &BlockDigest) -> bool {
         let leads = self.context.leaders.of(view) == proposer;
         let current = view >= self.view && view <= self.newest_timely() && leads;
-        current || self.is_certified(view, digest) || self.wanting.is_named(digest)
+        current || self.votes.is_certified(view, digest) || self.wanting.is_named(digest)
     }
 
     /// The view has changed: blocks of views before it that may never be certified make no wants any more, and go after a
