@@ -22,7 +22,7 @@ impl<P: Ports> Shard<P> {
     pub(super) fn on_certificate(&mut self, certificate: &Verified<Certificate>) {
         let body = &certificate.body;
         let position = self.append(RecordKind::Certificate, &rustorium_types::encode(&**certificate));
-        self.retained.note(body.view, position);
+        self.journal.note(body.view, position);
         self.votes.journaled(body.kind, body.view, position);
         self.votes.certified(body.kind, body.view);
         self.gap.certified(body.kind, body.view);
@@ -52,9 +52,9 @@ impl<P: Ports> Shard<P> {
 
     /// R34: all that is kept of the asked views, oldest first, as far as one answer goes.
     pub(super) fn serve_certificates(&mut self, peer: ValidatorIndex, id: u64, first: View, last: View) {
-        let live = &self.retained.live;
+        let journal = &self.journal;
         let newest = |kept| match kept {
-            KeptCertificate::At(name) => live.place(name).map(KeptCertificate::At),
+            KeptCertificate::At(name) => journal.place(name).map(KeptCertificate::At),
             whole @ KeptCertificate::Whole(_) => Some(whole),
         };
         let kept = self.votes.kept_between(first, last).filter_map(newest).take(SYNC_ITEMS_MAX).collect();

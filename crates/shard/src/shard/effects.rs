@@ -1,5 +1,6 @@
 //! The core's effects, carried out: proposing, voting, and telling peers.
 
+use super::journal::Outgoing;
 use super::{Now, Ports, Shard};
 use crate::landmarks;
 use crate::port::{CertificateName, Effect, Input, PayloadStatus};
@@ -12,14 +13,6 @@ use rustorium_types::{
     ValidatorIndex, View, VoteBody, VoteKind, VoteMessage, encode,
 };
 use std::collections::BTreeMap;
-
-/// A frame or batch that leaves once the journal is on disk.
-pub(super) enum Outgoing {
-    Vote(Verified<SignedVote>, Option<CertificateName>),
-    Proposal(Bytes, Verified<SignedVote>),
-    /// None: it has left already.
-    Batch(Option<Bytes>),
-}
 
 impl<P: Ports> Shard<P> {
     pub(super) fn apply(&mut self, now: Now, effect: Effect) {
@@ -99,16 +92,15 @@ impl<P: Ports> Shard<P> {
 
     pub(super) fn send_when_durable(&mut self, vote: &SignedVote, outgoing: Outgoing) {
         let position = self.append(RecordKind::Vote, &encode(vote));
-        self.retained.note(vote.body.view, position);
+        self.journal.note(vote.body.view, position);
         self.ports.sync(position);
-        self.outbox.push_back((position, outgoing));
+        self.journal.push(position, outgoing);
     }
 
     /// Lets something leave once the journal is on disk up to `position`, which it may be by now.
     pub(super) fn leave_after(&mut self, position: u64, outgoing: Outgoing) {
-        let place = self.outbox.partition_point(|(at, _)| *at <= position);
-        self.outbox.insert(place, (position, outgoing));
-        self.on_durable(self.durable);
+        let durable = self.journal.insert(position, outgoing);
+        self.on_durable(durable);
     }
 
     pub(super) fn journal_block(&mut self, digest: &BlockDigest) {
@@ -116,14 +108,13 @@ impl<P: Ports> Shard<P> {
         if !std::mem::replace(&mut entry.journaled, true) {
             let block = entry.block.clone();
             let position = self.append(RecordKind::Proposal, &encode(&*block));
-            self.retained.note(block.header.view, position);
+            self.journal.note(block.header.view, position);
         }
     }
 
     pub(super) fn on_durable(&mut self, position: u64) {
-        self.durable = self.durable.max(position);
-        while self.outbox.front().is_some_and(|(at, _)| *at <= position) {
-            let Some((_, outgoing)) = self.outbox.pop_front() else { return };
+        self.journal.durable_to(position);
+        while let Some(outgoing) = self.journal.take_due(position) {
             match outgoing {
                 Outgoing::Batch(frame) => {
                     self.own_lane.sent = (self.own_lane.sent + 1).min(self.own_lane.next_seq);

@@ -291,12 +291,13 @@ impl<P: Ports> Shard<P> {
         let context = Arc::new(self.context.after(&change));
         tracing::info!(event = "epoch", epoch = context.epoch().0, n = context.n(), me = ?context.me().map(|me| me.0));
         let (whole, retired) = (self.is_whole() && !self.is_past(), self.is_retired());
-        let (records, later) = std::mem::take(&mut self.later).split(context.epoch());
+        let (records, later) = self.journal.take_later(context.epoch());
+        let (floor, appended) = (self.journal.floor(), self.journal.end());
         let journaled = Journaled {
             records,
             later,
-            live: self.retained.into_live(),
-            floor: self.floor,
+            live: self.journal.into_live(),
+            floor,
             retired,
             periods: self.tree.root_periods().clone(),
             roots: self.roots.into_iter().collect(),
@@ -312,7 +313,7 @@ impl<P: Ports> Shard<P> {
         next.go_on_with(offenders);
         next.signing = self.signing.after();
         (next.ending.wanted, next.ending.target) = (self.ending.wanted, self.ending.target);
-        next.appended = self.appended;
+        next.journal.goes_on_at(appended);
         next.clocks = Clocks::after(&self.clocks);
         next.homes = Homes::after(self.homes);
         if let Some((height, root)) = self.state_roots.last_key_value() {

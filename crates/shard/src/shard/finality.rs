@@ -1,6 +1,6 @@
 //! From a finalization to execution in height order, what is told of it, and what the journal may then forget.
 
-use super::live_records::{JournalSizes, LiveRecords};
+use super::live_records::JournalSizes;
 use super::retained::HandedOver;
 use super::{Executed, ExecutionJob, Floor, Now, Ports, Shard};
 use rustorium_crypto::block_payload_root;
@@ -141,7 +141,7 @@ impl<P: Ports> Shard<P> {
             }
         }
         let batches = self.lanes.released();
-        self.retained.hand_over(height, HandedOver { view, own_lane, batches });
+        self.journal.hand_over(height, HandedOver { view, own_lane, batches });
         self.note_joined(None);
         self.sweep_lanes = true;
         self.forget_below(view);
@@ -219,21 +219,16 @@ impl<P: Ports> Shard<P> {
     }
 
     pub(super) fn on_store_durable(&mut self, height: Height) {
-        let (forgotten, own_lane) = self.retained.forget(height);
-        if forgotten > self.floor.view {
+        if let Some((view, own_lane)) = self.journal.forget(height) {
             // On disk before the votes below it are gone: a node that loses its store, and only that, must not sign again
             // in views, or batches at seqs of its lane, that it no longer knows.
-            let position = self.append(RecordKind::Floor, &encode(&(self.context.epoch(), forgotten, own_lane)));
-            let before = std::mem::replace(
-                &mut self.floor,
-                Floor { epoch: self.context.epoch(), view: forgotten, own_lane, position },
-            );
-            self.retained.note_floor(Some(before.position), position);
+            let epoch = self.context.epoch();
+            let position = self.append(RecordKind::Floor, &encode(&(epoch, view, own_lane)));
+            self.journal.raise_floor(Floor { epoch, view, own_lane, position });
             self.ports.sync(position);
         }
         self.copy_forward();
-        // Where nothing is needed, as on an idle chain, all but the newest record may go.
-        self.ports.release(self.retained.live.first().unwrap_or(self.appended));
+        self.ports.release(self.journal.needed_from());
     }
 
     /// R36: old records that are still needed are appended once more, so that the segments which hold them can go. The
@@ -241,25 +236,21 @@ impl<P: Ports> Shard<P> {
     fn copy_forward(&mut self) {
         let (sealed_below, slack_bytes) = (self.ports.sealed_below(), self.config.journal_slack_bytes);
         let leave_below = self.ports.leave_below();
-        let next = |live: &LiveRecords| {
-            live.next_to_leave(leave_below).or_else(|| live.next_to_copy(sealed_below, slack_bytes))
-        };
         let mut copied = 0;
         while copied < COPIED_TOGETHER_BYTES
-            && let Some((from, payload_bytes)) = next(&self.retained.live)
+            && let Some((from, payload_bytes)) = self.journal.next_to_copy(leave_below, sealed_below, slack_bytes)
         {
             let to = self.ports.append_again(from, payload_bytes);
-            self.retained.live.copied(from, to);
-            self.appended = to;
+            self.journal.copied(from, to);
             copied += payload_bytes;
         }
         if copied > 0 {
-            self.ports.sync(self.appended);
+            self.ports.sync(self.journal.end());
         }
     }
 
     /// What the journal holds, for metrics and findings.
     pub fn journal_sizes(&self) -> JournalSizes {
-        self.retained.live.sizes()
+        self.journal.sizes()
     }
 }

@@ -39,7 +39,7 @@ impl<P: Ports> Shard<P> {
             Some((_, bytes)) => self.append(RecordKind::Batch, bytes),
             None => self.append(RecordKind::Batch, &encode(&*batch.batch)),
         };
-        self.retained.note_batch(position);
+        self.journal.note_batch(position);
         self.lanes.journaled(lane, &batch.digest, position);
     }
 

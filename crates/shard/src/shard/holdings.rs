@@ -37,7 +37,7 @@ impl<P: Ports> Shard<P> {
             lane_bytes_max: self.lanes.held_of_each().map(|(_, bytes)| bytes).max().unwrap_or(0),
             wants: self.fetcher.len(),
             pool: self.pool.len(),
-            outbox: self.outbox.len(),
+            outbox: self.journal.waiting(),
             own_views: self.votes.open_views(),
         }
     }

@@ -1,6 +1,7 @@
 //! The leader's block: what it lists and claims, and the frame that it leaves in.
 
-use super::{Now, Outgoing, Ports, Shard};
+use super::journal::Outgoing;
+use super::{Now, Ports, Shard};
 use crate::periods::{Period, claimed_height};
 use crate::port::{Effect, Input, PayloadStatus};
 use crate::rules;

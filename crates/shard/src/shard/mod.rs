@@ -15,6 +15,7 @@ mod holding;
 mod holdings;
 mod homes;
 mod inbound;
+mod journal;
 mod leading;
 mod live_records;
 mod memory;
@@ -39,14 +40,13 @@ use crate::port::{CertificateName, Input, PayloadStatus};
 use crate::senders::Credit;
 use blocks::BlockTree;
 use bytes::Bytes;
-use effects::Outgoing;
 use rustorium_crypto::Verified;
 use rustorium_quorum::{Charge, HeldTally, ReportTally, TallyEvent};
 use rustorium_storage::RecordKind;
 use rustorium_sync::{FetchConfig, Fetcher, GapConfig, GapFetcher};
 use rustorium_txpool::{Lanes, Pool};
 use rustorium_types::{BlockDigest, Certificate, Hash, Header, Height, Message, PublicKey, ValidatorIndex, View};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 pub use checking::CheckedCertificate;
@@ -93,15 +93,7 @@ pub struct Shard<P: Ports> {
     /// Whether this node leads the view.
     leads: bool,
     passed_over: passed_over::PassedOver,
-    /// Frames that wait for the disk, each with the journal position that must be on it.
-    outbox: VecDeque<(u64, Outgoing)>,
-    /// Journal position up to which all records are on disk.
-    durable: u64,
-    /// The newest record's position.
-    appended: u64,
-    floor: Floor,
-    /// What the journal holds of later epochs: a node whose store was lost goes through the earlier ones again.
-    later: Records,
+    journal: journal::Journal,
     ending: ending::Ending,
     /// The view of its own newest proposal.
     own_proposal: Option<View>,
@@ -146,7 +138,6 @@ pub struct Shard<P: Ports> {
     claim_wanted: Height,
     /// Since when a level has changed that the core does not know yet.
     untold_since_us: Option<u64>,
-    retained: retained::Retained,
     /// Whether batches may be held that no living block lists, and when to look next, monotonic microseconds.
     sweep_lanes: bool,
     sweep_at_us: Option<u64>,
@@ -192,12 +183,8 @@ impl<P: Ports> Shard<P> {
             view: tip.1.view,
             leads: false,
             passed_over: passed_over::PassedOver::default(),
-            outbox: VecDeque::new(),
-            appended: 0,
-            floor: Floor::default(),
-            later: Records::default(),
+            journal: journal::Journal::default(),
             ending: ending::Ending::default(),
-            durable: 0,
             own_proposal: None,
             entered_by: None,
             final_target: None,
@@ -231,7 +218,6 @@ impl<P: Ports> Shard<P> {
             told_held_by_nobody: Vec::new(),
             claim_wanted: Height(0),
             untold_since_us: None,
-            retained: retained::Retained::default(),
             sweep_lanes: false,
             sweep_at_us: None,
             recheck: false,
@@ -244,7 +230,7 @@ impl<P: Ports> Shard<P> {
     /// Takes one event.
     pub fn handle(&mut self, now: Now, event: Event) {
         self.timing.at(now.us);
-        self.retained.live.at(now.us);
+        self.journal.at(now.us);
         self.checks.at(now);
         match event {
             Event::Peer { from, message, frame, credit } => self.peer_says(now, &from, message, frame, credit),
@@ -363,9 +349,9 @@ impl<P: Ports> Shard<P> {
     }
 
     fn append(&mut self, kind: RecordKind, payload: &[u8]) -> u64 {
-        self.appended = self.ports.append(kind, payload);
-        self.retained.live.appended(self.appended, payload.len());
-        self.appended
+        let position = self.ports.append(kind, payload);
+        self.journal.appended(position, payload.len());
+        position
     }
 
     /// Remembers the newest certified block as what the next one would extend.

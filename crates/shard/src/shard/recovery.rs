@@ -1,7 +1,8 @@
 //! From what store and journal hold to a running shard: the higher of the two counts.
 
+use super::journal::Journal;
 use super::live_records::LiveRecords;
-use super::retained::{HandedOver, Retained};
+use super::retained::HandedOver;
 use super::stale::KeyState;
 use super::votes::kept_whole;
 use super::{Now, Ports, Shard, WorkConfig};
@@ -118,15 +119,13 @@ impl<P: Ports> Shard<P> {
         let (tip_view, tip_height) = (tip.1.view, tip.1.height);
         let mut shard = Self::empty(context, config, ports, tip, journaled.periods);
         shard.key = KeyState::recovered(own_lane, past, journaled.retired);
-        shard.retained = Retained::of(journaled.live);
-        shard.retained.keep_later(&later);
-        shard.later = later;
+        shard.journal = Journal::found(journaled.live, later);
         journaled.committees.iter().for_each(|(height, record)| shard.note_wanted(*height, record));
         shard.recover_roots(journaled.roots, tip_height);
         shard.recover_lanes(own_lane, records.batches);
         for (position, block) in records.blocks {
             if block.header.view > tip_view {
-                shard.retained.note(block.header.view, position);
+                shard.journal.note(block.header.view, position);
                 let digest = block_digest(&block.header);
                 shard.tree.claim_first(block.header.view, block.header.proposer, digest);
                 shard.keep_block(digest, block, true);
@@ -136,11 +135,10 @@ impl<P: Ports> Shard<P> {
             }
         }
         let certificates = shard.recover_certificates(tip_view, records.certificates, journaled.finalization);
-        shard.floor = floor;
-        shard.retained.note_floor(None, floor.position);
+        shard.journal.found_floor(floor);
         shard.recover_floor();
         let (votes, formed) = shard.recover_votes(tip_view, &records.votes);
-        shard.retained.recovered();
+        shard.journal.recovered();
         let members = (0..shard.context.n() as u16).map(ValidatorIndex);
         let me = shard.context.me();
         members.filter(|peer| Some(*peer) != me).for_each(|peer| shard.signs.expect(now, peer));
@@ -181,7 +179,7 @@ impl<P: Ports> Shard<P> {
     fn recover_floor(&mut self) {
         let (_, tip) = self.tree.root();
         let handed = HandedOver { view: tip.view, own_lane: self.own_cursor(tip), batches: Vec::new() };
-        self.retained.hand_over(tip.height, handed);
+        self.journal.hand_over(tip.height, handed);
     }
 
     fn recover_lanes(&mut self, floor: Cursor, mut batches: Vec<(u64, Batch)>) {
@@ -208,7 +206,7 @@ impl<P: Ports> Shard<P> {
                 self.pool.restore(&batch, |account| self.ports.account(account));
             }
             if self.lanes.insert(Arc::new(batch), position, true) != Inserted::Duplicate {
-                self.retained.note_batch(position);
+                self.journal.note_batch(position);
             }
         }
         self.note_joined(None);
@@ -235,7 +233,7 @@ impl<P: Ports> Shard<P> {
             if !self.votes.recover_certificate(position, certificate, whole(&body)) {
                 continue;
             }
-            self.retained.note(body.view, position);
+            self.journal.note(body.view, position);
             self.gap.certified(body.kind, body.view);
             let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
             if let Some(digest) = digest {
@@ -254,9 +252,9 @@ impl<P: Ports> Shard<P> {
     /// The names of the votes above the tip, and what they complete.
     fn recover_votes(&mut self, tip: View, votes: &[(u64, SignedVote)]) -> (Vec<CertificateName>, Vec<TallyEvent>) {
         for (position, vote) in votes.iter().filter(|(_, vote)| vote.body.view > tip) {
-            self.retained.note(vote.body.view, *position);
+            self.journal.note(vote.body.view, *position);
         }
-        let found = self.votes.recover(tip, self.floor.view, self.context.own_key(), votes);
+        let found = self.votes.recover(tip, self.journal.floor().view, self.context.own_key(), votes);
         self.recover_asked(tip, votes);
         found
     }

@@ -4,7 +4,8 @@
 //! is asked for at a time, and is on the signer's disk before it leaves; while the signer is away nothing is signed, and all
 //! else goes on.
 
-use super::{Now, Outgoing, Ports, Shard, SignerEvent};
+use super::journal::Outgoing;
+use super::{Now, Ports, Shard, SignerEvent};
 use crate::port::{CertificateName, Effect, Input};
 use rustorium_crypto::{UnsignedBatch, Verified, verify_batch, verify_vote};
 use rustorium_signer::protocol::{Request, SHOWN_VOTES_MAX};
@@ -118,7 +119,7 @@ impl<P: Ports> Shard<P> {
 
     fn journal_vote(&mut self, vote: &SignedVote) -> u64 {
         let position = self.append(RecordKind::Vote, &encode(vote));
-        self.retained.note(vote.body.view, position);
+        self.journal.note(vote.body.view, position);
         position
     }
 

@@ -358,7 +358,7 @@ impl<P: Ports> Shard<P> {
         self.key.standing = Standing::Retired;
         self.key.waiting.clear();
         self.signing.retire();
-        self.outbox.clear();
+        self.journal.drop_outbox();
         self.ports.retire(lacks);
         self.tell(Input::KeyRetired);
     }

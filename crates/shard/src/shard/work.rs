@@ -1,6 +1,7 @@
 //! The own lane: admitting transactions, cutting them into batches, forwarding those of other lanes; links and silence.
 
-use super::{Admitted, Now, Outgoing, Ports, Shard, Stage};
+use super::journal::Outgoing;
+use super::{Admitted, Now, Ports, Shard, Stage};
 use crate::periods::claimed_height;
 use crate::rules;
 use bytes::Bytes;
@@ -285,7 +286,7 @@ impl<P: Ports> Shard<P> {
         let frame = Bytes::from(Message::Batch(Box::new((*checked.batch).clone())).to_frame());
         let position = self.append(RecordKind::Batch, &frame[1..]);
         self.ports.sync(position);
-        self.retained.note_batch(position);
+        self.journal.note_batch(position);
         self.lanes.insert(Arc::new(checked), position, true);
         let later = if self.signs_elsewhere() {
             self.ports.broadcast(Class::Data, frame);
@@ -293,7 +294,7 @@ impl<P: Ports> Shard<P> {
         } else {
             Some(frame)
         };
-        self.outbox.push_back((position, Outgoing::Batch(later)));
+        self.journal.push(position, Outgoing::Batch(later));
     }
 
     /// Whether something could be listed on the newest certified block.
