@@ -164,7 +164,7 @@ impl<P: Ports> Shard<P> {
             epoch: self.context.epoch(),
             tips: BoundedVec::new(tips).unwrap_or_default(),
             notarizations: BoundedVec::new(named).unwrap_or_default(),
-            report: self.own_report(),
+            report: self.results.report(),
         }
     }
 
@@ -192,7 +192,7 @@ impl<P: Ports> Shard<P> {
     /// The same for a peer of an older release: certificates, the report, and the batches themselves.
     fn work_whole(&self) -> Vec<Message> {
         let mut messages = self.open_notarizations(WORK_NOTARIZATIONS_MAX);
-        messages.push(Message::Report(self.own_report()));
+        messages.push(Message::Report(self.results.report()));
         let sent = self.own_lane.sent;
         let may_leave =
             |batch: &Arc<CheckedBatch>| !self.context.is_me(batch.batch.body.author) || batch.batch.body.seq < sent;
@@ -212,7 +212,7 @@ impl<P: Ports> Shard<P> {
 
     /// A peer tells what makes it see work.
     pub(super) fn on_work(&mut self, now: Now, peer: ValidatorIndex, work: &Work) {
-        self.on_report(peer, work.report);
+        self.results.on_report(peer, work.report);
         self.ask_for_notarizations(peer, work);
         let finals = self.lanes.final_cursors();
         let window = u64::from(self.context.parameters.lane_window_batches);
@@ -291,11 +291,5 @@ impl<P: Ports> Shard<P> {
     /// Whether a batch that a peer sent unasked is taken: its author's alone, but for peers that know no other way.
     pub(super) fn is_pushed_by_author(&self, peer: ValidatorIndex, batch: &Batch) -> bool {
         batch.body.author == peer || !self.speaks_digests(peer)
-    }
-
-    /// What rides beside a vote: the report.
-    pub(super) fn report_now(&mut self) -> Report {
-        self.report_due_us = None;
-        self.own_report()
     }
 }

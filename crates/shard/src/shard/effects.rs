@@ -128,7 +128,7 @@ impl<P: Ports> Shard<P> {
                 }
                 Outgoing::Vote(vote, carry) => {
                     let carry = carry.and_then(|name| self.certificate(&name)).map(|c| (**c).clone());
-                    let (report, held) = (self.report_now(), self.held_change());
+                    let (report, held) = (self.results.report_now(), self.held_change());
                     self.send_vote(&VoteMessage { vote: *vote, report, held, carry: None }, carry.as_ref());
                     self.count_own(vote);
                 }
@@ -174,19 +174,12 @@ impl<P: Ports> Shard<P> {
 
     /// What rides beside votes and heartbeats.
     fn beside(&mut self) -> (Report, BoundedVec<u64, { limits::VALIDATORS_MAX }>) {
-        (self.report_now(), BoundedVec::new(self.lanes.held()).unwrap_or_default())
-    }
-
-    pub(super) fn own_report(&self) -> Report {
-        let root = self.roots.get(&self.executed).copied().unwrap_or_default();
-        let rooted = self.state_roots.last_key_value().map_or((Height(0), Hash::default()), |(h, root)| (*h, *root));
-        Report { executed: self.executed, root, rooted: rooted.0, state_root: rooted.1 }
+        (self.results.report_now(), BoundedVec::new(self.lanes.held()).unwrap_or_default())
     }
 
     pub(super) fn send_report(&mut self, now: Now) {
-        if self.report_due_us.is_some_and(|at| at <= now.us) {
-            self.report_due_us = None;
-            let frame = Message::Report(self.own_report()).to_frame();
+        if self.results.report_due_us().is_some_and(|at| at <= now.us) {
+            let frame = Message::Report(self.results.report_now()).to_frame();
             self.ports.broadcast(Class::Consensus, frame.into());
         }
     }

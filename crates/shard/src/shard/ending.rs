@@ -79,7 +79,7 @@ impl<P: Ports> Shard<P> {
     /// Whether the epoch's end is due in a block of this time with this claim, and the committee that its header then
     /// names. None: the claimed height isn't executed here.
     pub(super) fn end_at(&self, time_ms: u64, claimed: Height) -> Option<(bool, Hash)> {
-        let wanted = self.ending.wanted.range(..=claimed).next_back().filter(|_| claimed <= self.executed)?.1;
+        let wanted = self.ending.wanted.range(..=claimed).next_back().filter(|_| claimed <= self.results.executed())?.1;
         let (own, epoch) = (self.context.hashes.validator_set, self.context.epoch());
         let end_ms = self.context.start_ms.saturating_add(self.context.parameters.epoch_ms);
         let by_time = time_ms >= end_ms;
@@ -102,9 +102,9 @@ impl<P: Ports> Shard<P> {
         match self.end_at(header.time_ms, header.result.height) {
             None => PayloadStatus::Pending,
             Some(found) if found == (header.ends_epoch(), header.next_validator_set) => PayloadStatus::Ready,
-            Some((true, _)) if !header.ends_epoch() => super::inbound::invalid(header.view, "the epoch's end is due"),
-            Some((false, _)) => super::inbound::invalid(header.view, "it ends the epoch before its end is due"),
-            Some(_) => super::inbound::invalid(header.view, "it names another next committee"),
+            Some((true, _)) if !header.ends_epoch() => super::checking::invalid(header.view, "the epoch's end is due"),
+            Some((false, _)) => super::checking::invalid(header.view, "it ends the epoch before its end is due"),
+            Some(_) => super::checking::invalid(header.view, "it names another next committee"),
         }
     }
 
@@ -112,8 +112,8 @@ impl<P: Ports> Shard<P> {
     pub(super) fn end_due(&self, now: Now) -> bool {
         let (_, root) = self.tree.root();
         let parent = self.tree.header(&self.best_parent).unwrap_or(root);
-        let ready = self.reports.claimable().map_or(Height(0), |claim| claim.height);
-        let claim = ready.max(parent.result.height).min(self.executed);
+        let ready = self.results.claimable().unwrap_or_default();
+        let claim = ready.max(parent.result.height).min(self.results.executed());
         let time_ms = now.wall_ms.max(parent.time_ms.saturating_add(1));
         !root.ends_epoch() && self.end_at(time_ms, claim).is_some_and(|(due, _)| due)
     }
@@ -292,6 +292,7 @@ impl<P: Ports> Shard<P> {
         tracing::info!(event = "epoch", epoch = context.epoch().0, n = context.n(), me = ?context.me().map(|me| me.0));
         let (whole, retired) = (self.is_whole() && !self.is_past(), self.is_retired());
         let (records, later) = self.journal.take_later(context.epoch());
+        let (roots, state_roots) = self.results.into_roots();
         let (floor, appended) = (self.journal.floor(), self.journal.end());
         let journaled = Journaled {
             records,
@@ -300,7 +301,7 @@ impl<P: Ports> Shard<P> {
             floor,
             retired,
             periods: self.tree.root_periods().clone(),
-            roots: self.roots.into_iter().collect(),
+            roots: roots.into_iter().collect(),
             payload_height,
             finalization: None,
             committees: Vec::new(),
@@ -316,10 +317,7 @@ impl<P: Ports> Shard<P> {
         next.journal.goes_on_at(appended);
         next.clocks = Clocks::after(&self.clocks);
         next.homes = Homes::after(self.homes);
-        if let Some((height, root)) = self.state_roots.last_key_value() {
-            next.rooted.own(ResultClaim { height: *height, root: *root });
-        }
-        next.state_roots = self.state_roots;
+        next.results.go_on_with(state_roots);
         next.take_standing(now, whole);
         next.linked = self.linked;
         for node_key in next.linked.clone() {

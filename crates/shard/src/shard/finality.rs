@@ -12,13 +12,6 @@ use std::collections::HashSet;
 
 /// Blocks handed to execution and not yet executed, at most.
 const EXECUTION_QUEUE_MAX: u64 = 64;
-/// Result roots kept in memory below the newest.
-const ROOTS_KEPT: u64 = 1024;
-/// How long an execution report waits for a vote to ride beside.
-const REPORT_DELAY_US: u64 = 3_000;
-/// The same where the block before was executed no longer ago than `BUSY_US`: the next vote is then on its way.
-const REPORT_DELAY_BUSY_US: u64 = 15_000;
-const BUSY_US: u64 = 50_000;
 /// A gap of more heights than this is fetched as a range.
 const RANGE_GAP: u64 = 3;
 /// Heights above the newest executed one from which blocks are fetched downwards, at most: they wait in memory.
@@ -61,7 +54,7 @@ impl<P: Ports> Shard<P> {
                 // R28: what is above the boundary is never executed.
                 return;
             }
-            let full = self.tree.root().1.height.0 >= self.executed.0 + EXECUTION_QUEUE_MAX;
+            let full = self.tree.root().1.height.0 >= self.results.executed().0 + EXECUTION_QUEUE_MAX;
             if full || !self.hand_over(digest, &path[place + 1..]) {
                 return self.prefetch(&path[place..]);
             }
@@ -186,12 +179,9 @@ impl<P: Ports> Shard<P> {
     }
 
     pub(super) fn on_executed(&mut self, now: Now, executed: Executed) {
-        self.executed = executed.height;
+        self.results.on_executed(now, executed.height, executed.root);
         self.tell_followers();
         self.note_epoch(executed.height, executed.committee.as_ref(), executed.ended);
-        self.roots.insert(executed.height, executed.root);
-        self.roots = self.roots.split_off(&Height(executed.height.0.saturating_sub(ROOTS_KEPT)));
-        self.reports.own(ResultClaim { height: executed.height, root: executed.root });
         for (account, nonce) in executed.touched {
             self.pool.executed(account, nonce, executed.time_ms);
         }
@@ -200,22 +190,15 @@ impl<P: Ports> Shard<P> {
         }
         self.homes.executed(executed.height, &executed.skipped);
         self.pool.expire(executed.time_ms);
-        let busy = self.executed_at_us.replace(now.us).is_some_and(|before| now.us < before + BUSY_US);
-        self.report_due_us.get_or_insert(now.us + if busy { REPORT_DELAY_BUSY_US } else { REPORT_DELAY_US });
         self.recheck = true;
     }
 
     /// Tells followers what is final once the store has it: what they then ask for is answered from there.
     fn tell_followers(&mut self) {
-        let above = self.untold.split_off(&self.executed.next());
+        let above = self.untold.split_off(&self.results.executed().next());
         for frame in std::mem::replace(&mut self.untold, above).into_values() {
             self.ports.tell_followers(Class::Consensus, frame);
         }
-    }
-
-    /// Something else than execution is to be reported.
-    pub(super) fn report_soon(&mut self, now: Now) {
-        self.report_due_us.get_or_insert(now.us + REPORT_DELAY_US);
     }
 
     pub(super) fn on_store_durable(&mut self, height: Height) {

@@ -1,5 +1,6 @@
 //! Peers' messages: votes, proposals, certificates, batches, questions and answers.
 
+use super::checking::invalid;
 use super::memory::Memory;
 use super::{COMPANY_US, FalseBatch, Now, Ports, Shard, Stage};
 use crate::port::{Input, PayloadStatus};
@@ -40,7 +41,7 @@ impl<P: Ports> Shard<P> {
                 self.on_heartbeat(peer, *heartbeat);
             }
             Message::Certificate(certificate) => self.add_certificate(peer, *certificate),
-            Message::Report(report) => self.on_report(peer, report),
+            Message::Report(report) => self.results.on_report(peer, report),
             Message::Work(work) => self.on_work(now, peer, &work),
             Message::Batch(batch) => {
                 if self.is_pushed_by_author(peer, &batch) && self.is_news(&batch) {
@@ -80,7 +81,7 @@ impl<P: Ports> Shard<P> {
             self.add_certificate(peer, certificate);
         }
         self.on_held(peer, &message.held);
-        self.on_report(peer, message.report);
+        self.results.on_report(peer, message.report);
         self.add_vote(peer, message.vote);
     }
 
@@ -90,7 +91,7 @@ impl<P: Ports> Shard<P> {
             self.add_certificate(peer, certificate);
         }
         self.held.update(peer, &heartbeat.held);
-        self.on_report(peer, heartbeat.report);
+        self.results.on_report(peer, heartbeat.report);
         for vote in &heartbeat.votes {
             self.add_vote(peer, *vote);
         }
@@ -104,14 +105,6 @@ impl<P: Ports> Shard<P> {
         {
             let frame = Message::Certificate(Box::new((**best).clone())).to_frame();
             self.ports.send(peer, Class::Consensus, frame.into());
-        }
-    }
-
-    pub(super) fn on_report(&mut self, peer: ValidatorIndex, report: Report) {
-        self.peer_executed.insert(peer, report.executed);
-        self.reports.update(peer, report.result());
-        if report.rooted > Height(0) {
-            self.rooted.update(peer, report.state());
         }
     }
 
@@ -198,11 +191,11 @@ impl<P: Ports> Shard<P> {
                 return PayloadStatus::Pending;
             }
         }
-        match self.check_state_claim(&block, parent) {
+        match self.results.check_state_claim(&self.tree, &self.context.parameters, &block, parent) {
             PayloadStatus::Ready => {}
             other => return other,
         }
-        match rules::check_claim(self.roots.get(&header.result.height), parent, header, self.executed) {
+        match rules::check_claim(self.results.root(header.result.height), parent, header, self.results.executed()) {
             PayloadStatus::Invalid => invalid(header.view, "it claims another result root"),
             PayloadStatus::Ready if !inline_checked => PayloadStatus::Pending,
             other => other,
@@ -413,9 +406,4 @@ impl<P: Ports> Shard<P> {
             Err(refused) => tracing::warn!(event = "sync_refused", peer = peer.0, reason = %refused),
         }
     }
-}
-
-pub(super) fn invalid(view: View, rule: &'static str) -> PayloadStatus {
-    tracing::warn!(event = "block_invalid", view = view.0, rule);
-    PayloadStatus::Invalid
 }

@@ -85,7 +85,7 @@ impl<P: Ports> Shard<P> {
         distrusted: &[ValidatorIndex],
     ) -> Block {
         let parameters = &self.context.parameters;
-        let result = self.claim_at(claims.0, above);
+        let result = self.results.claim_at(claims.0, above);
         let height = above.height.next();
         let may_list = rules::may_list(height, result.height, claimed_height(&above.state), parameters);
         let limit = |lane: usize| -> Option<u64> {
@@ -121,7 +121,7 @@ impl<P: Ports> Shard<P> {
             result,
             state: above.state,
         };
-        header.state = self.state_claim(claims.1, &header, above);
+        header.state = self.results.state_claim(&self.tree, parameters, claims.1, &header, above);
         if let Some((true, next)) = self.end_at(header.time_ms, header.result.height) {
             (header.end, header.next_validator_set) = (End::Boundary, next);
         }
@@ -145,26 +145,5 @@ impl<P: Ports> Shard<P> {
             ..above.clone()
         };
         Block { header, inline: BoundedVec::default() }
-    }
-
-    /// The claim of `height`, or the parent's where that is not executed here or not newer.
-    fn claim_at(&self, height: Height, above: &Header) -> ResultClaim {
-        let newer = height > above.result.height && height <= above.height;
-        match self.roots.get(&height) {
-            Some(root) if newer => ResultClaim { height, root: *root },
-            _ => above.result,
-        }
-    }
-
-    /// The claim of the newest root period that is over at or below `height` and rooted here; else the parent's.
-    fn state_claim(&self, height: Height, header: &Header, above: &Header) -> StateClaim {
-        let parameters = &self.context.parameters;
-        let periods = self.tree.periods(&header.parent, parameters).map(|periods| periods.ended_by(header, parameters));
-        let period = periods.and_then(|periods| periods.newest_at(height.min(header.result.height)));
-        let newer = period.filter(|period| period.end > claimed_height(&above.state));
-        match newer.and_then(|period| Some((period, self.state_roots.get(&period.end)?))) {
-            Some((Period { first, end }, root)) => StateClaim::Rooted { height: end, first, root: *root },
-            None => above.state,
-        }
     }
 }

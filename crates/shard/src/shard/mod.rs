@@ -23,11 +23,11 @@ mod open_votes;
 mod passed_over;
 mod ports;
 mod recovery;
+mod results;
 mod retained;
 mod signing;
 mod signs;
 mod stale;
-mod state_claims;
 mod timing;
 mod versions;
 mod votes;
@@ -41,11 +41,11 @@ use crate::senders::Credit;
 use blocks::BlockTree;
 use bytes::Bytes;
 use rustorium_crypto::Verified;
-use rustorium_quorum::{Charge, HeldTally, ReportTally, TallyEvent};
+use rustorium_quorum::{Charge, HeldTally, TallyEvent};
 use rustorium_storage::RecordKind;
 use rustorium_sync::{FetchConfig, Fetcher, GapConfig, GapFetcher};
 use rustorium_txpool::{Lanes, Pool};
-use rustorium_types::{BlockDigest, Certificate, Hash, Header, Height, Message, PublicKey, ValidatorIndex, View};
+use rustorium_types::{BlockDigest, Certificate, Header, Height, Message, PublicKey, ValidatorIndex, View};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -80,7 +80,7 @@ pub struct Shard<P: Ports> {
     votes: votes::Votes,
     key: stale::KeyState,
     signing: signing::Signing,
-    reports: ReportTally,
+    results: results::Results,
     held: HeldTally,
     lanes: Lanes,
     pool: Pool,
@@ -104,22 +104,13 @@ pub struct Shard<P: Ports> {
     /// The newest block known to be notarized or final: what the next block would extend.
     best_parent: BlockDigest,
     best_parent_view: View,
-    roots: BTreeMap<Height, Hash>,
-    /// State roots that this node has, by the height after which they stand.
-    state_roots: BTreeMap<Height, Hash>,
-    /// What members say of the state tree.
-    rooted: ReportTally,
-    executed: Height,
     /// Finalizations of blocks that are being executed, as frames for followers.
     untold: BTreeMap<Height, Bytes>,
-    report_due_us: Option<u64>,
-    executed_at_us: Option<u64>,
     /// Whose links are up, members or not.
     linked: BTreeSet<PublicKey>,
     connected: HashSet<ValidatorIndex>,
     /// Whether the core has said that it is in this epoch.
     entered: bool,
-    peer_executed: HashMap<ValidatorIndex, Height>,
     signs: signs::Signs,
     clocks: clocks::Clocks,
     homes: homes::Homes,
@@ -171,7 +162,7 @@ impl<P: Ports> Shard<P> {
             votes: votes::Votes::above(committee, tip.1.view, config.certificates_bytes_max),
             key: stale::KeyState::default(),
             signing: signing::Signing::default(),
-            reports: ReportTally::new(n, quorum, context.me()),
+            results: results::Results::new(n, quorum, context.me()),
             held: HeldTally::new(n, quorum),
             lanes: Lanes::for_parameters(n, &context.parameters),
             pool: Pool::new(config.pool.clone(), tip.1.time_ms),
@@ -192,17 +183,10 @@ impl<P: Ports> Shard<P> {
             best_parent: tip.0,
             best_parent_view: tip.1.view,
             tree: BlockTree::new(tip.0, tip.1, periods),
-            roots: BTreeMap::new(),
-            state_roots: BTreeMap::new(),
-            rooted: ReportTally::new(n, quorum, context.me()),
-            executed: Height(0),
             untold: BTreeMap::new(),
-            report_due_us: None,
-            executed_at_us: None,
             linked: BTreeSet::new(),
             connected: HashSet::new(),
             entered: false,
-            peer_executed: HashMap::new(),
             signs: signs::Signs::default(),
             clocks: clocks::Clocks::default(),
             homes: homes::Homes::default(),
@@ -258,7 +242,10 @@ impl<P: Ports> Shard<P> {
             Event::Effects(effects) => effects.into_iter().for_each(|effect| self.apply(now, effect)),
             Event::Durable(position) => self.on_durable(position),
             Event::Executed(executed) => self.on_executed(now, executed),
-            Event::Rooted(rooted) => self.on_rooted(now, rooted),
+            Event::Rooted(rooted) => {
+                self.results.on_rooted(now, rooted.period.end, rooted.root);
+                self.recheck = true;
+            }
             Event::StoreDurable(height) => self.on_store_durable(height),
             Event::ClaimWanted(height) => {
                 self.claim_wanted = self.claim_wanted.max(height);
@@ -329,7 +316,7 @@ impl<P: Ports> Shard<P> {
         let checks = self.checks.next_due_us(now);
         let end = self.next_end_us(now);
         let sweep = self.sweep_at_us;
-        let (report, recheck) = (self.report_due_us, self.recheck_at_us);
+        let (report, recheck) = (self.results.report_due_us(), self.recheck_at_us);
         [silence, fetch, gap, told, delayed, cut, levels, ask, report, recheck, sweep, checks, end]
             .into_iter()
             .flatten()
@@ -376,10 +363,10 @@ impl<P: Ports> Shard<P> {
     fn tell_levels(&mut self, now: Now) {
         let listable = self.listable();
         self.timing.work(listable);
-        let claim = self.reports.claimable().map(|report| report.height).filter(|claim| *claim > self.told_claim);
-        let root = self.rooted.claimable().map(|report| report.height).filter(|root| *root > self.told_root);
+        let claim = self.results.claimable().filter(|claim| *claim > self.told_claim);
+        let root = self.results.claimable_root().filter(|root| *root > self.told_root);
         let due = self.end_due(now);
-        let diverged = self.reports.diverged().or(self.rooted.diverged()).filter(|_| !self.told_diverged);
+        let diverged = self.results.diverged().filter(|_| !self.told_diverged);
         let end_changed = due != self.ending.told;
         if listable == self.told_listable && claim.is_none() && root.is_none() && diverged.is_none() && !end_changed {
             self.untold_since_us = None;
@@ -439,14 +426,11 @@ impl<P: Ports> Shard<P> {
         let committee = &self.context.committee;
         let told = self.votes.best_finalization().map(|best| best.body.view).filter(|_| committee.me.is_none());
         if let Some(told) = told {
-            let behind = self.tree.root().1.height.0.saturating_sub(self.executed.0);
+            let behind = self.tree.root().1.height.0.saturating_sub(self.results.executed().0);
             return self.tree.root().1.view.0 + SYNCED_WITHIN >= told.0 && behind <= SYNCED_WITHIN;
         }
-        let mut heights: Vec<Height> = self.peer_executed.values().copied().collect();
-        heights.sort_unstable_by(|a, b| b.cmp(a));
-        let enough = heights.len() + 1 >= committee.quorum();
-        let honest = heights.get(committee.faults()).copied().unwrap_or_default();
-        enough && self.executed.0 + SYNCED_WITHIN >= honest.0
+        let honest = self.results.honest_height(committee.quorum(), committee.faults());
+        honest.is_some_and(|honest| self.results.executed().0 + SYNCED_WITHIN >= honest.0)
     }
 
     /// The peers whose links are up.

@@ -121,7 +121,7 @@ impl<P: Ports> Shard<P> {
         shard.key = KeyState::recovered(own_lane, past, journaled.retired);
         shard.journal = Journal::found(journaled.live, later);
         journaled.committees.iter().for_each(|(height, record)| shard.note_wanted(*height, record));
-        shard.recover_roots(journaled.roots, tip_height);
+        shard.results.recover(shard.context.genesis_root, journaled.roots, tip_height);
         shard.recover_lanes(own_lane, records.batches);
         for (position, block) in records.blocks {
             if block.header.view > tip_view {
@@ -164,15 +164,6 @@ impl<P: Ports> Shard<P> {
         shard.on_tally(formed);
         shard.recheck = true;
         shard
-    }
-
-    fn recover_roots(&mut self, roots: Vec<(Height, Hash)>, tip: Height) {
-        self.roots.insert(Height(0), self.context.genesis_root);
-        self.roots.extend(roots);
-        self.executed = tip;
-        for (height, root) in &self.roots {
-            self.reports.own(ResultClaim { height: *height, root: *root });
-        }
     }
 
     /// Once the tip is durable, the journal lets go of what is up to it, as if it had been handed over just now.

@@ -130,7 +130,7 @@ impl<P: Ports> Shard<P> {
         if !self.lacks_proven_range() || self.signs.served == *height {
             return None;
         }
-        let executed = |peer: &&ValidatorIndex| self.peer_executed.get(peer).is_some_and(|at| at >= height);
+        let executed = |peer: &&ValidatorIndex| self.results.has_executed(**peer, *height);
         let holders: Vec<_> = self.connected.iter().filter(executed).collect();
         let all = holders.len() > self.context.committee.faults() && holders.iter().all(|peer| refused.contains(peer));
         all.then_some(*height)

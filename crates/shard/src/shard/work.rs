@@ -302,8 +302,8 @@ impl<P: Ports> Shard<P> {
         let (_, root) = self.tree.root();
         let parent = self.tree.header(&self.best_parent).unwrap_or(root);
         // A new block may claim what is executed here, and only that: the lag is what it would be then.
-        let claim = self.reports.claimable().map_or(0, |report| report.height.0).max(parent.result.height.0);
-        let rooted = self.newest_rooted().max(claimed_height(&parent.state));
+        let claim = self.results.claimable().map_or(0, |height| height.0).max(parent.result.height.0);
+        let rooted = self.results.claimable_root().unwrap_or_default().max(claimed_height(&parent.state));
         let (height, parameters) = (parent.height.next(), &self.context.parameters);
         let lag_allows = rules::may_list(height, Height(claim.min(parent.height.0)), rooted, parameters);
         // R28: nothing is listed on a block that ends the epoch.
