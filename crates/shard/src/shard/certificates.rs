@@ -35,7 +35,7 @@ impl<P: Ports> Shard<P> {
         if body.kind == VoteKind::Finalize {
             self.is_final(body.view, body.block);
         }
-        self.tell(Input::Certificate(CertificateName { kind: body.kind, view: body.view, digest }));
+        self.core.tell(Input::Certificate(CertificateName { kind: body.kind, view: body.view, digest }));
         self.checks.stir();
         self.measure_certified(body.kind, body.view);
         self.recheck = true;
@@ -46,7 +46,7 @@ impl<P: Ports> Shard<P> {
         let runs = self.gap.held_by_nobody(VIEW_WINDOW);
         if runs != self.told_held_by_nobody {
             self.told_held_by_nobody.clone_from(&runs);
-            self.tell(Input::HeldByNobody(runs));
+            self.core.tell(Input::HeldByNobody(runs));
         }
     }
 

@@ -135,7 +135,7 @@ impl Checks {
 impl<P: Ports> Shard<P> {
     pub(super) fn add_vote(&mut self, peer: ValidatorIndex, vote: SignedVote) {
         let (_, root) = self.tree.root();
-        let in_window = vote.body.view >= root.view && vote.body.view.0 <= self.view.0 + VIEW_WINDOW;
+        let in_window = vote.body.view >= root.view && vote.body.view.0 <= self.core.view().0 + VIEW_WINDOW;
         if vote.signer != peer || !self.is_ours(&vote.body) || !in_window {
             return;
         }
@@ -318,7 +318,7 @@ impl<P: Ports> Shard<P> {
         if !(of_proposer && ours && leads) {
             return;
         }
-        self.note_proposed(peer, view);
+        self.core.note_proposed(peer, view, self.newest_timely());
         if self.proposal_matters(view, newest, || block_digest(&proposal.header)) {
             self.await_certificates(peer, certificates, proposal);
         }
@@ -329,10 +329,10 @@ impl<P: Ports> Shard<P> {
     /// vote in it may be the one that its block lacks.
     fn proposal_matters(&self, view: View, newest: Option<View>, digest: impl FnOnce() -> BlockDigest) -> bool {
         let (_, root) = self.tree.root();
-        if view <= root.view || view.0 > self.view.0 + VIEW_WINDOW {
+        if view <= root.view || view.0 > self.core.view().0 + VIEW_WINDOW {
             return false;
         }
-        if view.0 + (self.context.n() as u64) < self.view.0 {
+        if view.0 + (self.context.n() as u64) < self.core.view().0 {
             let digest = digest();
             return self.votes.is_certified(view, &digest)
                 || self.wanting.is_named(&digest)

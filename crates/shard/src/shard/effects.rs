@@ -16,14 +16,14 @@ use std::collections::BTreeMap;
 
 impl<P: Ports> Shard<P> {
     pub(super) fn apply(&mut self, now: Now, effect: Effect) {
-        if self.is_of_an_older_epoch(&effect) {
+        if self.core.is_of_an_older_epoch(self.context.epoch(), &effect) {
             return;
         }
         let Some(effect) = self.hold_back(effect) else { return };
         match effect {
             Effect::EnterView { view, because, leads, backoff, passed_over, .. } => {
                 self.config.backoff = Some(backoff);
-                self.passed_over.now(passed_over);
+                self.core.pass_over(passed_over);
                 self.enter_view(view, because, leads);
             }
             Effect::Propose { view, parent, claim_height, root_height, distrusted_lanes } => {
@@ -46,9 +46,7 @@ impl<P: Ports> Shard<P> {
 
     fn enter_view(&mut self, view: View, because: Option<CertificateName>, leads: bool) {
         self.measure_entered();
-        self.view = view;
-        self.leads = leads;
-        self.entered_by = because;
+        self.core.enter(view, because, leads);
         self.gap.entered(view);
         self.served.retain(|(_, served_in), _| *served_in >= view);
         self.forget_failed_blocks();
@@ -65,7 +63,7 @@ impl<P: Ports> Shard<P> {
             && digest.and_then(|digest| self.status_of(&digest)) != Some(PayloadStatus::Ready);
         let notarized = digest.filter(|_| kind == VoteKind::Notarize);
         if unready || !self.votes.permits(&body) || notarized.is_some_and(|digest| !self.journal_payload(&digest)) {
-            self.tell(Input::VoteRefused(kind, view));
+            self.core.tell(Input::VoteRefused(kind, view));
             // R2: what the vote was to carry goes by itself.
             carry.iter().for_each(|name| self.send_certificate(name));
             return;
@@ -78,7 +76,7 @@ impl<P: Ports> Shard<P> {
         }
         match self.sign(body) {
             Some(vote) => self.send_when_durable(&vote.clone(), Outgoing::Vote(vote, carry)),
-            None => self.tell(Input::VoteRefused(kind, view)),
+            None => self.core.tell(Input::VoteRefused(kind, view)),
         }
     }
 
@@ -186,10 +184,10 @@ impl<P: Ports> Shard<P> {
 
     fn heartbeat(&mut self) {
         let (report, held) = self.beside();
-        let entered_by = self.entered_by.and_then(|name| self.certificate(&name)).map(|c| (**c).clone());
-        let mut votes = self.votes.open_frame(self.view);
+        let entered_by = self.core.entered_by().and_then(|name| self.certificate(&name)).map(|c| (**c).clone());
+        let mut votes = self.votes.open_frame(self.core.view());
         votes.truncate(limits::HEARTBEAT_VOTES_MAX);
-        let events = self.votes.count_again(&votes, self.view);
+        let events = self.votes.count_again(&votes, self.core.view());
         self.on_tally(events);
         let heartbeat = Heartbeat {
             epoch: self.context.epoch(),
@@ -214,7 +212,7 @@ impl<P: Ports> Shard<P> {
     /// below come here by the certificate that goes along.
     fn resend(&mut self) {
         self.heartbeat();
-        let notarizes = self.votes.open_from(self.view).filter(|vote| vote.body.kind == VoteKind::Notarize);
+        let notarizes = self.votes.open_from(self.core.view()).filter(|vote| vote.body.kind == VoteKind::Notarize);
         let own = notarizes.filter_map(|vote| {
             let block = &self.tree.get(&vote.body.block)?.block;
             let own = self.context.is_me(block.header.proposer);

@@ -48,8 +48,6 @@ pub(super) struct Ending {
     wanted: BTreeMap<Height, Wanted>,
     /// The node keys of the committee that operators want.
     target: BTreeSet<PublicKey>,
-    /// What the core was told of the end being due.
-    pub(super) told: bool,
     /// The boundary is executed and on disk.
     pub(super) over: Option<Box<Ended>>,
     early: BTreeMap<PublicKey, Early>,
@@ -253,14 +251,6 @@ impl<P: Ports> Shard<P> {
         members.is_none()
     }
 
-    /// R29: an effect of the core's from before it went into this epoch.
-    pub(super) fn is_of_an_older_epoch(&mut self, effect: &Effect) -> bool {
-        if let Effect::EnterView { epoch, .. } = effect {
-            self.entered |= *epoch == self.context.epoch();
-        }
-        !self.entered
-    }
-
     /// A height wrote the committee record, or was the boundary.
     pub(super) fn note_epoch(&mut self, height: Height, record: Option<&CommitteeRecord>, ended: Option<Box<Ended>>) {
         if let Some(record) = record {
@@ -325,9 +315,8 @@ impl<P: Ports> Shard<P> {
                 next.on_link(now, peer, true);
             }
         }
-        if self.claim_wanted > next.tree.root().1.result.height {
-            next.claim_wanted = self.claim_wanted;
-            next.tell(Input::ClaimWanted(self.claim_wanted));
+        if self.core.claim_wanted() > next.tree.root().1.result.height {
+            next.core.want_claim(self.core.claim_wanted());
         }
         let unlisted = self.pool.into_transactions();
         next.admit(now, unlisted, true);

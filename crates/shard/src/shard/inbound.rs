@@ -2,7 +2,7 @@
 
 use super::checking::invalid;
 use super::memory::Memory;
-use super::{COMPANY_US, FalseBatch, Now, Ports, Shard, Stage};
+use super::{COALESCE_US, FalseBatch, Now, Ports, Shard, Stage};
 use crate::port::{Input, PayloadStatus};
 use crate::rules;
 use crate::senders::Credit;
@@ -155,7 +155,7 @@ impl<P: Ports> Shard<P> {
                 self.ports.measured(Stage::Payload, now.us.saturating_sub(since));
             }
             let Some(entry) = self.tree.get_mut(&digest) else { continue };
-            let until = since + COMPANY_US;
+            let until = since + COALESCE_US;
             if status == PayloadStatus::Pending && entry.told.is_none() && now.us < until {
                 self.recheck_at(until);
             } else {
@@ -307,13 +307,13 @@ impl<P: Ports> Shard<P> {
 
     /// Counts the peers that a leader had to serve a lane to: more than f, and the lane's tip is no longer trusted.
     fn note_served(&mut self, peer: ValidatorIndex, lane: ValidatorIndex) {
-        let proposed = self.own_proposal == Some(self.view);
+        let proposed = self.own_proposal == Some(self.core.view());
         if !proposed || self.context.is_me(lane) {
             return;
         }
-        let peers = self.served.entry((lane, self.view)).or_default();
+        let peers = self.served.entry((lane, self.core.view())).or_default();
         if peers.insert(peer) && peers.len() == self.context.committee.faults() + 1 {
-            self.tell(Input::LaneCostly(lane, self.view));
+            self.core.tell(Input::LaneCostly(lane, self.core.view()));
         }
     }
 

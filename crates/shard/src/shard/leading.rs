@@ -41,7 +41,7 @@ impl<P: Ports> Shard<P> {
         let digest = block_digest(&block.header);
         let body = self.vote_body(VoteKind::Notarize, view, digest);
         if !self.votes.permits(&body) {
-            self.tell(Input::VoteRefused(VoteKind::Notarize, view));
+            self.core.tell(Input::VoteRefused(VoteKind::Notarize, view));
             return;
         }
         self.clocks.proposed(digest);

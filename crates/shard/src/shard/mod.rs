@@ -7,6 +7,7 @@ mod blocks;
 mod certificates;
 mod checking;
 mod clocks;
+mod core_link;
 mod digests;
 mod effects;
 mod ending;
@@ -40,6 +41,7 @@ use crate::port::{CertificateName, Input, PayloadStatus};
 use crate::senders::Credit;
 use blocks::BlockTree;
 use bytes::Bytes;
+use core_link::{CoreLink, Levels};
 use rustorium_crypto::Verified;
 use rustorium_quorum::{Charge, HeldTally, TallyEvent};
 use rustorium_storage::RecordKind;
@@ -64,8 +66,8 @@ const VIEW_WINDOW: u64 = 64;
 /// How long a certificate that is lacking may be on its way before it is asked for.
 const GAP_GRACE_MS: u64 = 100;
 
-/// How long an input that nobody acts on at once waits for another that wakes the core anyway.
-const COMPANY_US: u64 = 5_000;
+/// Delay of inputs that nobody acts on at once, so that they share a wake-up of the core.
+const COALESCE_US: u64 = 5_000;
 
 /// Heights that a node may be behind and still count as synced: it is on its way through them.
 const SYNCED_WITHIN: u64 = 16;
@@ -89,15 +91,11 @@ pub struct Shard<P: Ports> {
     gap: GapFetcher,
     digests: digests::Digests,
     wanting: wanting::Wanting,
-    view: View,
-    /// Whether this node leads the view.
-    leads: bool,
-    passed_over: passed_over::PassedOver,
+    core: CoreLink,
     journal: journal::Journal,
     ending: ending::Ending,
     /// The view of its own newest proposal.
     own_proposal: Option<View>,
-    entered_by: Option<CertificateName>,
     final_target: Option<(View, BlockDigest)>,
     /// The end of a range of blocks that a peer proved final, and the proof.
     proven: Option<(BlockDigest, Verified<Certificate>)>,
@@ -109,8 +107,6 @@ pub struct Shard<P: Ports> {
     /// Whose links are up, members or not.
     linked: BTreeSet<PublicKey>,
     connected: HashSet<ValidatorIndex>,
-    /// Whether the core has said that it is in this epoch.
-    entered: bool,
     signs: signs::Signs,
     clocks: clocks::Clocks,
     homes: homes::Homes,
@@ -119,16 +115,7 @@ pub struct Shard<P: Ports> {
     liars: HashSet<ValidatorIndex>,
     checks: checking::Checks,
     own_lane: work::OwnLane,
-    inputs: Vec<Input>,
-    told_listable: bool,
-    told_claim: Height,
-    told_root: Height,
-    told_diverged: bool,
     told_held_by_nobody: Vec<(View, View)>,
-    /// Up to this height a client waits for its result to be certified.
-    claim_wanted: Height,
-    /// Since when a level has changed that the core does not know yet.
-    untold_since_us: Option<u64>,
     /// Whether batches may be held that no living block lists, and when to look next, monotonic microseconds.
     sweep_lanes: bool,
     sweep_at_us: Option<u64>,
@@ -171,13 +158,10 @@ impl<P: Ports> Shard<P> {
             gap: GapFetcher::new(gap, tip.1.view),
             digests: digests::Digests::new(fetch.timeout_ms),
             wanting: wanting::Wanting::default(),
-            view: tip.1.view,
-            leads: false,
-            passed_over: passed_over::PassedOver::default(),
+            core: CoreLink::after(tip.1.view),
             journal: journal::Journal::default(),
             ending: ending::Ending::default(),
             own_proposal: None,
-            entered_by: None,
             final_target: None,
             proven: None,
             best_parent: tip.0,
@@ -186,7 +170,6 @@ impl<P: Ports> Shard<P> {
             untold: BTreeMap::new(),
             linked: BTreeSet::new(),
             connected: HashSet::new(),
-            entered: false,
             signs: signs::Signs::default(),
             clocks: clocks::Clocks::default(),
             homes: homes::Homes::default(),
@@ -194,14 +177,7 @@ impl<P: Ports> Shard<P> {
             liars: HashSet::new(),
             checks: checking::Checks::default(),
             own_lane: work::OwnLane::default(),
-            inputs: Vec::new(),
-            told_listable: false,
-            told_claim: Height(0),
-            told_root: Height(0),
-            told_diverged: false,
             told_held_by_nobody: Vec::new(),
-            claim_wanted: Height(0),
-            untold_since_us: None,
             sweep_lanes: false,
             sweep_at_us: None,
             recheck: false,
@@ -247,10 +223,7 @@ impl<P: Ports> Shard<P> {
                 self.recheck = true;
             }
             Event::StoreDurable(height) => self.on_store_durable(height),
-            Event::ClaimWanted(height) => {
-                self.claim_wanted = self.claim_wanted.max(height);
-                self.tell(Input::ClaimWanted(height));
-            }
+            Event::ClaimWanted(height) => self.core.want_claim(height),
             Event::Signer(event) => self.on_signer(now, event),
             Event::Tick | Event::Stop => {}
         }
@@ -292,15 +265,11 @@ impl<P: Ports> Shard<P> {
         self.poll_fetcher(now);
         self.tell_held_by_nobody();
         self.tell_levels(now);
-        let inputs = std::mem::take(&mut self.inputs);
+        let inputs = self.core.take_inputs();
         if !inputs.is_empty() {
             self.ports.inputs(inputs);
         }
         self.signs.promise(self.next_deadline_us(now));
-    }
-
-    fn tell(&mut self, input: Input) {
-        self.inputs.push(input);
     }
 
     /// When `Tick` is wanted next, in monotonic microseconds.
@@ -311,7 +280,7 @@ impl<P: Ports> Shard<P> {
         let told = self.digests.next_deadline_us();
         let delayed = self.pool.next_delayed_ms().into_iter().chain(self.homes.next_due_ms()).min().map(|at| at * 1000);
         let cut = self.own_lane.cut_due_us;
-        let levels = self.untold_since_us.map(|since| since + COMPANY_US);
+        let levels = self.core.due_us();
         let ask = self.ask_due_us();
         let checks = self.checks.next_due_us(now);
         let end = self.next_end_us(now);
@@ -327,7 +296,7 @@ impl<P: Ports> Shard<P> {
         for event in events {
             match event {
                 TallyEvent::Formed(certificate) => self.on_certificate(&certificate),
-                TallyEvent::NullifiesSeen(view) => self.tell(Input::NullifiesSeen(view)),
+                TallyEvent::NullifiesSeen(view) => self.core.tell(Input::NullifiesSeen(view)),
                 TallyEvent::Evidence(evidence) => self.ports.evidence(evidence),
                 TallyEvent::BadSignature(peer) => self.charge(peer, Charge::Vote),
                 TallyEvent::Check(votes) => self.ports.check_votes(votes),
@@ -355,58 +324,31 @@ impl<P: Ports> Shard<P> {
             entry.told = Some(entry.status);
             let facts = crate::port::BlockFacts::of(*digest, &entry.block.header);
             let status = entry.status;
-            self.tell(Input::BlockSeen(facts, status));
+            self.core.tell(Input::BlockSeen(facts, status));
         }
     }
 
-    /// Tells the core what changed of the levels: at once where it acts on that or is woken anyway, else after a while.
+    /// Tells the core what changed of the levels.
     fn tell_levels(&mut self, now: Now) {
-        let listable = self.listable();
-        self.timing.work(listable);
-        let claim = self.results.claimable().filter(|claim| *claim > self.told_claim);
-        let root = self.results.claimable_root().filter(|root| *root > self.told_root);
-        let due = self.end_due(now);
-        let diverged = self.results.diverged().filter(|_| !self.told_diverged);
-        let end_changed = due != self.ending.told;
-        if listable == self.told_listable && claim.is_none() && root.is_none() && diverged.is_none() && !end_changed {
-            self.untold_since_us = None;
-            return;
-        }
-        let leads_to_work = listable && !self.told_listable && self.leads;
-        let urgent = leads_to_work || self.told_claim < self.claim_wanted && claim.is_some() || diverged.is_some();
-        let since = *self.untold_since_us.get_or_insert(now.us);
-        if self.inputs.is_empty() && !urgent && now.us < since + COMPANY_US {
-            return;
-        }
-        self.untold_since_us = None;
-        if listable != self.told_listable {
-            self.told_listable = listable;
-            // Before the certificate of the same turn: else the next leader would still believe in work that the
-            // certified block has just listed, and propose an empty block.
-            let place = usize::from(matches!(self.inputs.first(), Some(Input::Recovered { .. })));
-            self.inputs.insert(place, Input::WorkSeen(listable));
-        }
-        if let Some(height) = claim {
-            self.told_claim = height;
-            self.tell(Input::ClaimReady(height));
-        }
-        if let Some(height) = root {
-            self.told_root = height;
-            self.tell(Input::RootReady(height));
-        }
-        if end_changed {
-            self.ending.told = due;
-            self.tell(Input::EndDue(due));
-        }
-        if let Some(height) = diverged {
-            self.told_diverged = true;
-            self.tell(Input::Diverged(height));
-        }
+        let levels = Levels {
+            listable: self.listable(),
+            claim: self.results.claimable(),
+            root: self.results.claimable_root(),
+            end_due: self.end_due(now),
+            diverged: self.results.diverged(),
+        };
+        self.timing.work(levels.listable);
+        self.core.tell_levels(now, levels);
     }
 
     /// The shard's view, for status.
     pub fn view(&self) -> View {
-        self.view
+        self.core.view()
+    }
+
+    /// The leaders that the core passes over.
+    pub fn passed_over(&self) -> &[ValidatorIndex] {
+        self.core.passed_over()
     }
 
     /// Batches of each lane that it holds without a gap.

@@ -145,8 +145,7 @@ impl<P: Ports> Shard<P> {
         let (epoch, me, n) = (shard.context.epoch(), shard.context.me(), shard.context.n());
         let (leaders, backoff) = (shard.context.leaders.clone(), shard.config.backoff);
         // What was told so far is what `Recovered` says as a whole, and it comes first.
-        shard.inputs.clear();
-        shard.tell(Input::Recovered {
+        shard.core.restart(Input::Recovered {
             last_final: facts,
             payload_height: journaled.payload_height,
             blocks: shard.tree.facts(),
@@ -159,7 +158,7 @@ impl<P: Ports> Shard<P> {
             backoff,
         });
         if journaled.retired {
-            shard.tell(Input::KeyRetired);
+            shard.core.tell(Input::KeyRetired);
         }
         shard.on_tally(formed);
         shard.recheck = true;

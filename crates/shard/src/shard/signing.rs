@@ -316,14 +316,14 @@ impl<P: Ports> Shard<P> {
                 self.leave_after(position, Outgoing::Vote(vote, carry));
             }
             None => {
-                self.tell(Input::VoteRefused(body.kind, body.view));
+                self.core.tell(Input::VoteRefused(body.kind, body.view));
                 carry.iter().for_each(|name| self.send_certificate(name));
             }
         }
     }
 
     fn send_proposal(&mut self, body: &VoteBody, vote: Option<Verified<SignedVote>>, position: u64) {
-        let Some(vote) = vote else { return self.tell(Input::VoteRefused(VoteKind::Notarize, body.view)) };
+        let Some(vote) = vote else { return self.core.tell(Input::VoteRefused(VoteKind::Notarize, body.view)) };
         let Some(block) = self.tree.get(&body.block).map(|entry| (*entry.block).clone()) else { return };
         if body.view > self.settled() {
             let frame = self.proposal_frame(block, &vote);

@@ -70,7 +70,7 @@ impl<P: Ports> Shard<P> {
         self.signs.heard_us.insert(peer, now.us);
         self.signs.note(now, peer, self.config.heartbeat_us);
         if self.signs.silent.remove(&peer) {
-            self.tell(Input::PeerSilence(peer, false));
+            self.core.tell(Input::PeerSilence(peer, false));
         }
     }
 
@@ -87,7 +87,7 @@ impl<P: Ports> Shard<P> {
         for peer in (0..context.n() as u16).map(ValidatorIndex).filter(|peer| !context.is_me(*peer)) {
             let heard = *self.signs.heard_us.entry(peer).or_insert(now.us);
             if now.us >= heard + limit && self.signs.silent.insert(peer) {
-                self.tell(Input::PeerSilence(peer, true));
+                self.core.tell(Input::PeerSilence(peer, true));
             }
         }
     }

@@ -156,7 +156,11 @@ impl<P: Ports> Shard<P> {
         let caught_up = |told: View| self.tree.root().1.view >= told;
         if matches!(self.key.standing, Standing::CatchingUp(told) if caught_up(told)) {
             self.key.standing = Standing::Whole;
-            tracing::info!(event = "may_sign", view = self.view.0, "no peer holds a signature that the journal lacks");
+            tracing::info!(
+                event = "may_sign",
+                view = self.core.view().0,
+                "no peer holds a signature that the journal lacks"
+            );
             self.ask_again();
             self.cut_batches(now, false);
             self.go_on_with_waiting(now);
@@ -233,7 +237,7 @@ impl<P: Ports> Shard<P> {
     /// Carries out what waited. A proposal is for its view only; a vote is as good late.
     pub(super) fn catch_up_with(&mut self, now: Now, effect: Effect) {
         match effect {
-            Effect::Propose { view, .. } if view != self.view => {}
+            Effect::Propose { view, .. } if view != self.core.view() => {}
             effect => self.apply(now, effect),
         }
     }
@@ -360,7 +364,7 @@ impl<P: Ports> Shard<P> {
         self.signing.retire();
         self.journal.drop_outbox();
         self.ports.retire(lacks);
-        self.tell(Input::KeyRetired);
+        self.core.tell(Input::KeyRetired);
     }
 }
 

@@ -98,14 +98,14 @@ impl<P: Ports> Shard<P> {
     }
 
     pub(super) fn measure_proposed(&mut self, view: View, proposer: ValidatorIndex) {
-        if let Some(us) = self.timing.proposed(view, self.view) {
+        if let Some(us) = self.timing.proposed(view, self.core.view()) {
             self.ports.measured(Stage::Propose, us);
             self.ports.proposed(proposer, us);
         }
     }
 
     pub(super) fn measure_certified(&mut self, kind: VoteKind, view: View) {
-        if let Some(us) = self.timing.worked().filter(|_| view >= self.view) {
+        if let Some(us) = self.timing.worked().filter(|_| view >= self.core.view()) {
             self.homes.view_took(view, us);
         }
         if let Some((stage, us)) = self.timing.certified(kind, view) {

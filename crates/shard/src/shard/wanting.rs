@@ -63,7 +63,7 @@ impl<P: Ports> Shard<P> {
     /// Whether a block may still become final, as far as this node knows, or could if its leader were quick: it is certified
     /// or below a certified one, notarized by this node, or of the current view or a later one.
     pub(super) fn is_living(&self, digest: &BlockDigest, entry: &Entry) -> bool {
-        let current = entry.block.header.view >= self.view && entry.status != PayloadStatus::Invalid;
+        let current = entry.block.header.view >= self.core.view() && entry.status != PayloadStatus::Invalid;
         current || self.is_kept(digest, entry)
     }
 
@@ -75,20 +75,20 @@ impl<P: Ports> Shard<P> {
     /// The newest view of which a proposal is in time: the one after the current view, or after the one that follows the newest
     /// certificate.
     pub(super) fn newest_timely(&self) -> View {
-        self.view.max(self.votes.certified_to().next()).next()
+        self.core.view().max(self.votes.certified_to().next()).next()
     }
 
     /// Whether a proposal is to be kept: it is its view's leader's, of the current view or the next one; or it is certified.
     pub(super) fn is_timely(&self, view: View, proposer: ValidatorIndex, digest: &BlockDigest) -> bool {
         let leads = self.context.leaders.of(view) == proposer;
-        let current = view >= self.view && view <= self.newest_timely() && leads;
+        let current = view >= self.core.view() && view <= self.newest_timely() && leads;
         current || self.votes.is_certified(view, digest) || self.wanting.is_named(digest)
     }
 
     /// The view has changed: blocks of views before it that may never be certified make no wants any more, and go after a
     /// while, at once where they have a body.
     pub(super) fn forget_failed_blocks(&mut self) {
-        let oldest = self.view.0.saturating_sub(VIEW_WINDOW);
+        let oldest = self.core.view().0.saturating_sub(VIEW_WINDOW);
         let failed = |digest: &BlockDigest, entry: &Entry| {
             let old = entry.block.header.view.0 < oldest || !entry.block.inline.is_empty();
             !self.is_living(digest, entry) && old
@@ -103,9 +103,9 @@ impl<P: Ports> Shard<P> {
     /// A certificate of a view that is over: its block may have been forgotten, and the core not know that.
     pub(super) fn fetch_forgotten(&mut self, view: View, digest: BlockDigest) {
         let (_, root) = self.tree.root();
-        let forgotten = view > root.view && view < self.view && self.tree.get(&digest).is_none();
+        let forgotten = view > root.view && view < self.core.view() && self.tree.get(&digest).is_none();
         if forgotten && self.wanting.named.len() < NAMED_MAX {
-            self.wanting.named.insert(digest, self.view);
+            self.wanting.named.insert(digest, self.core.view());
         }
     }
 
@@ -123,9 +123,9 @@ impl<P: Ports> Shard<P> {
             self.ports.stored_block(&digest).map(|block| BlockFacts::of(digest, &block.header))
         };
         match facts {
-            Some(facts) => self.tell(Input::BlockSeen(facts, PayloadStatus::Ready)),
+            Some(facts) => self.core.tell(Input::BlockSeen(facts, PayloadStatus::Ready)),
             None if self.wanting.named.len() < NAMED_MAX => {
-                self.wanting.named.insert(digest, self.view);
+                self.wanting.named.insert(digest, self.core.view());
                 self.recheck = true;
             }
             None => {}
