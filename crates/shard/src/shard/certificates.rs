@@ -3,7 +3,7 @@
 //! *Invariants:* a certificate is in the journal before the core hears of it; one is kept until a view at or above its
 //! own is final and executed (R10); what is lacking is asked for as one gap (R34).
 
-use super::{Now, Ports, Shard, VIEW_WINDOW};
+use super::{Now, Ports, Shard};
 use crate::port::{CertificateName, Input};
 use rustorium_crypto::Verified;
 use rustorium_quorum::KeptCertificate;
@@ -14,7 +14,7 @@ use rustorium_types::{Certificate, Class, Message, Response, ValidatorIndex, Vie
 impl<P: Ports> Shard<P> {
     /// R34: certificates that were lacking, the newest views first.
     pub(super) fn on_gap_answer(&mut self, now: Now, peer: ValidatorIndex, id: u64, response: Response) {
-        if let Some(certificates) = self.gap.on_response(now.ms(), peer, id, response) {
+        if let Some(certificates) = self.fetching.on_certificates(now, peer, id, response) {
             self.add_answer(peer, id, certificates.into_iter().rev());
         }
     }
@@ -25,7 +25,7 @@ impl<P: Ports> Shard<P> {
         self.journal.note(body.view, position);
         self.votes.journaled(body.kind, body.view, position);
         self.votes.certified(body.kind, body.view);
-        self.gap.certified(body.kind, body.view);
+        self.fetching.has_certificate(body.kind, body.view);
         let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
         if let Some(digest) = digest {
             self.consider_parent(body.view, digest);
@@ -43,9 +43,7 @@ impl<P: Ports> Shard<P> {
 
     /// R35: tells the core of views whose certificates seem lost to all, where that has changed.
     pub(super) fn tell_held_by_nobody(&mut self) {
-        let runs = self.gap.held_by_nobody(VIEW_WINDOW);
-        if runs != self.told_held_by_nobody {
-            self.told_held_by_nobody.clone_from(&runs);
+        if let Some(runs) = self.fetching.newly_lost() {
             self.core.tell(Input::HeldByNobody(runs));
         }
     }

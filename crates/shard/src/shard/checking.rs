@@ -162,7 +162,7 @@ impl<P: Ports> Shard<P> {
             // Views without any certificate are fetched as a gap by themselves.
             let nullified = self.votes.has(VoteKind::Nullify, view);
             if self.lacks_notarization(view) && (nullified || view > self.votes.certified_to()) {
-                self.gap.wish(view, view, peer);
+                self.fetching.wish(view, view, peer);
             }
         }
     }
@@ -193,7 +193,7 @@ impl<P: Ports> Shard<P> {
         }
         let waiting = self.checks.answers.get(&peer).map_or(0, VecDeque::len);
         if left.is_empty() || waiting >= ANSWERS_MAX {
-            return self.gap.settled(id);
+            return self.fetching.settled(id);
         }
         self.checks.answers.entry(peer).or_default().push_back(Answer { id, left });
         self.check_next_of(peer);
@@ -268,7 +268,7 @@ impl<P: Ports> Shard<P> {
         self.checks.waiting.remove(&peer);
         self.checks.proposals.remove(&peer);
         let answers = self.checks.answers.remove(&peer).unwrap_or_default();
-        answers.into_iter().for_each(|answer| self.gap.settled(answer.id));
+        answers.into_iter().for_each(|answer| self.fetching.settled(answer.id));
     }
 
     /// Sends on what may be checked now, and judges the proposals that waited for it.
@@ -289,7 +289,7 @@ impl<P: Ports> Shard<P> {
     fn check_next_of(&mut self, peer: ValidatorIndex) {
         while !self.checks.under_check.contains_key(&peer) {
             while let Some(id) = self.checks.take_finished(peer) {
-                self.gap.settled(id);
+                self.fetching.settled(id);
             }
             let Some(next) = self.checks.next_of(peer).map(name) else { return };
             if self.checks.under_check.values().any(|other| *other == next) {
@@ -335,8 +335,8 @@ impl<P: Ports> Shard<P> {
         if view.0 + (self.context.n() as u64) < self.core.view().0 {
             let digest = digest();
             return self.votes.is_certified(view, &digest)
-                || self.wanting.is_named(&digest)
-                || self.fetcher.contains(&Want::Block(digest));
+                || self.fetching.is_named(&digest)
+                || self.fetching.contains(&Want::Block(digest));
         }
         view <= self.newest_timely() || newest.map(View::next) == Some(view)
     }

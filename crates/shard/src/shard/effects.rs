@@ -34,7 +34,7 @@ impl<P: Ports> Shard<P> {
             Effect::SendCertificate(name) => self.send_certificate(&name),
             Effect::FetchBlock(digest) => self.fetch_block(digest),
             Effect::FetchCertificates { first, last, peer } => {
-                self.gap.wish(first, last, peer);
+                self.fetching.wish(first, last, peer);
             }
             Effect::SendWork(peer) => self.send_work(now, peer),
             // Peers go on at once past the views of a leader that shows no life.
@@ -47,7 +47,7 @@ impl<P: Ports> Shard<P> {
     fn enter_view(&mut self, view: View, because: Option<CertificateName>, leads: bool) {
         self.measure_entered();
         self.core.enter(view, because, leads);
-        self.gap.entered(view);
+        self.fetching.entered(view);
         self.served.retain(|(_, served_in), _| *served_in >= view);
         self.forget_failed_blocks();
     }

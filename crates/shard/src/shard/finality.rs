@@ -71,18 +71,18 @@ impl<P: Ports> Shard<P> {
 
     fn fetch_ancestors(&mut self, missing: BlockDigest, height: Option<Height>) {
         let root = self.tree.root().1.height;
-        self.wanting.certified(root, Want::Block(missing), None);
+        self.fetching.certified(root, Want::Block(missing));
         if height.is_some_and(|height| height.0 >= root.0 + RANGE_GAP) {
             let want = Want::FinalBlocks { first: root.next(), count: limits::SYNC_ITEMS_MAX as u32 };
-            self.wanting.certified(root, want, None);
+            self.fetching.certified(root, want);
         }
         if let Some(above) = height.map(|height| height.0.saturating_sub(root.0))
             && (RANGE_GAP..=ANCESTORS_AHEAD_MAX).contains(&above)
-            && self.lacks_proven_range()
+            && self.fetching.lacks_proven_range(root.next())
         {
             let count = above.min(limits::SYNC_ITEMS_MAX as u64 - 1) as u32;
             let height = Height(root.0 + above);
-            self.wanting.certified(root, Want::Ancestors { digest: missing, height, count }, None);
+            self.fetching.certified(root, Want::Ancestors { digest: missing, height, count });
         }
     }
 
@@ -100,7 +100,7 @@ impl<P: Ports> Shard<P> {
         if block_payload_root(&entry.block, self.tree.root_cursors()) != entry.block.header.payload_root {
             // The digest covers the header only: its proposer gave this node another body than the rest.
             self.tree.remove(digest);
-            self.wanting.certified(self.tree.root().1.height, Want::Block(*digest), None);
+            self.fetching.certified(self.tree.root().1.height, Want::Block(*digest));
             return false;
         }
         let payload = match self.lanes.payload(self.tree.root_cursors(), cursors) {
@@ -108,7 +108,7 @@ impl<P: Ports> Shard<P> {
             Err(PayloadFault::Missing(missing)) => {
                 let root = self.tree.root().1.height;
                 for Missing { lane, digest, .. } in missing {
-                    self.wanting.certified(root, Want::Batch { lane, digest }, None);
+                    self.fetching.certified(root, Want::Batch { lane, digest });
                 }
                 return false;
             }
@@ -163,13 +163,13 @@ impl<P: Ports> Shard<P> {
                 }
             }
         }
-        wants.into_iter().for_each(|(height, want)| self.wanting.certified(height, want, None));
+        wants.into_iter().for_each(|(height, want)| self.fetching.certified(height, want));
     }
 
     fn forget_below(&mut self, view: View) {
         self.measured_up_to(view);
         self.votes.settle(view);
-        self.gap.finalized(view);
+        self.fetching.finalized(view);
         if self.own_proposal.is_some_and(|proposed| proposed <= view) {
             self.own_proposal = None;
         }

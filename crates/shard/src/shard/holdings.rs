@@ -35,7 +35,7 @@ impl<P: Ports> Shard<P> {
             blocks: self.tree.len(),
             lane_batches_max: self.lanes.held_of_each().map(|(batches, _)| batches).max().unwrap_or(0),
             lane_bytes_max: self.lanes.held_of_each().map(|(_, bytes)| bytes).max().unwrap_or(0),
-            wants: self.fetcher.len(),
+            wants: self.fetching.len(),
             pool: self.pool.len(),
             outbox: self.journal.waiting(),
             own_views: self.votes.open_views(),

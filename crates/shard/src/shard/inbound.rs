@@ -122,7 +122,7 @@ impl<P: Ports> Shard<P> {
         self.recheck = true;
         if new {
             self.measure_proposed(view, proposer);
-            self.fetcher.cancel(&Want::Block(digest));
+            self.fetching.cancel(&Want::Block(digest));
             if has_inline && let Some(entry) = self.tree.get(&digest) {
                 let block = entry.block.clone();
                 self.ports.check_inline(digest, block);
@@ -222,7 +222,7 @@ impl<P: Ports> Shard<P> {
         // Hashed only where something is asked for.
         let listed = || {
             let digest = || rustorium_crypto::batch_digest(&batch.body);
-            !self.fetcher.is_empty() && self.fetcher.contains(&Want::Batch { lane, digest: digest() })
+            !self.fetching.is_empty() && self.fetching.contains(&Want::Batch { lane, digest: digest() })
         };
         self.in_lane_window(batch) && (!self.lanes.needs_no_other(lane, seq, &batch.signature) || listed())
     }
@@ -241,12 +241,12 @@ impl<P: Ports> Shard<P> {
             if wanted {
                 // Its digest doesn't cover the author's signature: others may have the real one, and are asked when its time
                 // is over.
-                self.liars.insert(peer);
+                self.fetching.lied(peer);
             }
             return;
         };
         let (lane, digest) = (checked.batch.body.author, checked.digest);
-        let wanted = wanted || self.fetcher.contains(&Want::Batch { lane, digest });
+        let wanted = wanted || self.fetching.contains(&Want::Batch { lane, digest });
         let committee = &self.context.committee;
         let (chain, shard, epoch) = (committee.chain, committee.shard, committee.epoch);
         if let Err(refused) = check_batch(&checked.batch.body, chain, shard, epoch, &self.context.parameters) {
@@ -259,7 +259,7 @@ impl<P: Ports> Shard<P> {
         self.watch_batch(&checked);
         if self.lanes.is_past(lane, checked.batch.body.seq) {
             // Another's copy came first, and its block is final: nothing of it is asked for, or kept, any more.
-            self.fetcher.cancel(&Want::Batch { lane, digest });
+            self.fetching.cancel(&Want::Batch { lane, digest });
             return;
         }
         if !wanted && !self.in_lane_window(&checked.batch) {
@@ -278,7 +278,7 @@ impl<P: Ports> Shard<P> {
         }
         self.note_joined(Some((&digest, bytes)));
         self.sweep_lanes = true;
-        self.fetcher.cancel(&Want::Batch { lane, digest });
+        self.fetching.cancel(&Want::Batch { lane, digest });
         self.recheck = true;
     }
 
@@ -329,15 +329,16 @@ impl<P: Ports> Shard<P> {
             return self.on_gap_answer(now, peer, id, response);
         }
         let Some((response, credit)) = self.on_told_answer(now, peer, id, response, credit) else { return };
-        let Some((want, response)) = self.fetcher.on_response(now.ms(), peer, id, response) else {
-            return self.note_refusals();
+        let Some((want, response)) = self.fetching.on_answer(now, peer, id, response) else {
+            self.recheck |= self.fetching.note_refusals(self.tree.root().1.height.next());
+            return;
         };
         match (want, response) {
             (Want::Block(digest), Response::Block(block)) => {
                 let ours = block_digest(&block.header) == digest && self.context.header_is_ours(&block.header);
                 // The digest covers the header only: where a peer forged the rest, another is asked, which has the real one.
                 if ours && self.inline_fits(&block) {
-                    self.wanting.came(&digest);
+                    self.fetching.came(&digest);
                     self.keep_block(digest, *block, true);
                 } else if !ours {
                     self.note_fetched(&block.header, digest);
@@ -360,7 +361,7 @@ impl<P: Ports> Shard<P> {
     /// Blocks up to one that is final, each the parent of the next.
     fn on_ancestors(&mut self, blocks: Vec<Block>) {
         if blocks.first().is_some_and(|block| block.header.height <= self.tree.root().1.height.next()) {
-            self.note_way_down();
+            self.fetching.note_way_down(self.tree.root().1.height.next());
         }
         for block in blocks {
             if self.context.header_is_ours(&block.header) && self.inline_fits(&block) {

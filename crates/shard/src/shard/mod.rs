@@ -11,6 +11,7 @@ mod core_link;
 mod digests;
 mod effects;
 mod ending;
+mod fetching;
 mod finality;
 mod holding;
 mod holdings;
@@ -45,7 +46,6 @@ use core_link::{CoreLink, Levels};
 use rustorium_crypto::Verified;
 use rustorium_quorum::{Charge, HeldTally, TallyEvent};
 use rustorium_storage::RecordKind;
-use rustorium_sync::{FetchConfig, Fetcher, GapConfig, GapFetcher};
 use rustorium_txpool::{Lanes, Pool};
 use rustorium_types::{BlockDigest, Certificate, Header, Height, Message, PublicKey, ValidatorIndex, View};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -63,8 +63,6 @@ pub use work::WorkConfig;
 
 /// How many views beyond the current one a peer's votes and proposals are kept.
 const VIEW_WINDOW: u64 = 64;
-/// How long a certificate that is lacking may be on its way before it is asked for.
-const GAP_GRACE_MS: u64 = 100;
 
 /// Delay of inputs that nobody acts on at once, so that they share a wake-up of the core.
 const COALESCE_US: u64 = 5_000;
@@ -86,11 +84,8 @@ pub struct Shard<P: Ports> {
     held: HeldTally,
     lanes: Lanes,
     pool: Pool,
-    fetcher: Fetcher,
-    /// Certificates that are lacking above the last final view.
-    gap: GapFetcher,
+    fetching: fetching::Fetching,
     digests: digests::Digests,
-    wanting: wanting::Wanting,
     core: CoreLink,
     journal: journal::Journal,
     ending: ending::Ending,
@@ -111,11 +106,8 @@ pub struct Shard<P: Ports> {
     clocks: clocks::Clocks,
     homes: homes::Homes,
     served: HashMap<(ValidatorIndex, View), HashSet<ValidatorIndex>>,
-    /// Who answered with a batch whose signatures don't verify: is asked first no more.
-    liars: HashSet<ValidatorIndex>,
     checks: checking::Checks,
     own_lane: work::OwnLane,
-    told_held_by_nobody: Vec<(View, View)>,
     /// Whether batches may be held that no living block lists, and when to look next, monotonic microseconds.
     sweep_lanes: bool,
     sweep_at_us: Option<u64>,
@@ -134,30 +126,18 @@ impl<P: Ports> Shard<P> {
     ) -> Self {
         let n = context.n();
         let committee = context.committee.clone();
-        let fetch = FetchConfig {
-            timeout_ms: config.fetch_timeout_ms,
-            in_flight_max: 256,
-            wants_max: 4096,
-            per_peer_in_flight_max: 64,
-            ..FetchConfig::default()
-        };
         let quorum = rustorium_types::quorum(n);
-        let gap =
-            GapConfig { timeout_ms: config.fetch_timeout_ms, grace_ms: GAP_GRACE_MS, others: quorum.saturating_sub(1) };
         Self {
             ports,
             votes: votes::Votes::above(committee, tip.1.view, config.certificates_bytes_max),
             key: stale::KeyState::default(),
             signing: signing::Signing::default(),
+            fetching: fetching::Fetching::new(config.fetch_timeout_ms, quorum, tip.1.view),
             results: results::Results::new(n, quorum, context.me()),
             held: HeldTally::new(n, quorum),
             lanes: Lanes::for_parameters(n, &context.parameters),
             pool: Pool::new(config.pool.clone(), tip.1.time_ms),
-            config,
-            fetcher: Fetcher::new(fetch),
-            gap: GapFetcher::new(gap, tip.1.view),
-            digests: digests::Digests::new(fetch.timeout_ms),
-            wanting: wanting::Wanting::default(),
+            digests: digests::Digests::new(config.fetch_timeout_ms),
             core: CoreLink::after(tip.1.view),
             journal: journal::Journal::default(),
             ending: ending::Ending::default(),
@@ -174,15 +154,14 @@ impl<P: Ports> Shard<P> {
             clocks: clocks::Clocks::default(),
             homes: homes::Homes::default(),
             served: HashMap::new(),
-            liars: HashSet::new(),
             checks: checking::Checks::default(),
             own_lane: work::OwnLane::default(),
-            told_held_by_nobody: Vec::new(),
             sweep_lanes: false,
             sweep_at_us: None,
             recheck: false,
             recheck_at_us: None,
             timing: timing::Timing::default(),
+            config,
             context,
         }
     }
@@ -203,8 +182,7 @@ impl<P: Ports> Shard<P> {
                 match (self.context.place(&node_key), self.seed_place(&node_key)) {
                     (Some(peer), _) => self.on_link(now, peer, up),
                     (None, Some(seed)) if !up => {
-                        self.fetcher.disconnected(seed);
-                        self.gap.disconnected(seed);
+                        self.fetching.disconnected(seed);
                     }
                     _ => {}
                 }
@@ -275,8 +253,7 @@ impl<P: Ports> Shard<P> {
     /// When `Tick` is wanted next, in monotonic microseconds.
     pub fn next_deadline_us(&self, now: Now) -> Option<u64> {
         let silence = self.signs.next_silence_us(self.config.heartbeat_us);
-        let fetch = self.fetcher.next_deadline_ms().map(|ms| ms * 1000);
-        let gap = self.gap.next_deadline_ms().map(|ms| ms * 1000);
+        let fetch = self.fetching.next_due_us();
         let told = self.digests.next_deadline_us();
         let delayed = self.pool.next_delayed_ms().into_iter().chain(self.homes.next_due_ms()).min().map(|at| at * 1000);
         let cut = self.own_lane.cut_due_us;
@@ -286,7 +263,7 @@ impl<P: Ports> Shard<P> {
         let end = self.next_end_us(now);
         let sweep = self.sweep_at_us;
         let (report, recheck) = (self.results.report_due_us(), self.recheck_at_us);
-        [silence, fetch, gap, told, delayed, cut, levels, ask, report, recheck, sweep, checks, end]
+        [silence, fetch, told, delayed, cut, levels, ask, report, recheck, sweep, checks, end]
             .into_iter()
             .flatten()
             .min()

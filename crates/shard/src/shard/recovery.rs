@@ -224,7 +224,7 @@ impl<P: Ports> Shard<P> {
                 continue;
             }
             self.journal.note(body.view, position);
-            self.gap.certified(body.kind, body.view);
+            self.fetching.has_certificate(body.kind, body.view);
             let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
             if let Some(digest) = digest {
                 self.consider_parent(body.view, digest);

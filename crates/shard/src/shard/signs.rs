@@ -1,11 +1,10 @@
-//! Signs of life: when each peer's consensus core was heard, who is silent, and who has no longer what this node lacks.
+//! Signs of life: when each peer's consensus core was heard, and who is silent.
 //!
 //! *Invariants:* time in which this node itself did not run is nobody's silence; what is noted for others to read is
 //! bounded, whether or not it is taken.
 
 use super::{Now, Ports, Shard};
 use crate::port::Input;
-use rustorium_sync::Want;
 use rustorium_types::{Height, ValidatorIndex};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,10 +25,6 @@ pub(super) struct Signs {
     /// The last noted arrival of each peer.
     noted_us: BTreeMap<ValidatorIndex, u64>,
     arrivals: Vec<(ValidatorIndex, u64)>,
-    /// A height, and who has said that it doesn't hold its block.
-    unserved: (Height, BTreeSet<ValidatorIndex>),
-    /// The newest height of which a block came with those above it.
-    served: Height,
 }
 
 impl Signs {
@@ -97,42 +92,14 @@ impl<P: Ports> Shard<P> {
         std::mem::take(&mut self.signs.arrivals)
     }
 
-    /// Peers said that they don't hold what was asked for.
-    pub(super) fn note_refusals(&mut self) {
-        let lacks = self.tree.root().1.height.next();
-        for (peer, want) in self.fetcher.take_refusals() {
-            if !matches!(want, Want::FinalBlocks { first, .. } if first == lacks) {
-                continue;
-            }
-            if self.signs.unserved.0 != lacks {
-                self.signs.unserved = (lacks, BTreeSet::new());
-            }
-            // Perhaps there is a way down from the newest block.
-            self.recheck |= self.signs.unserved.1.insert(peer);
-        }
-    }
-
-    /// Whether a peer has no range of blocks from the next height on that ends with a finalization.
-    pub(super) fn lacks_proven_range(&self) -> bool {
-        let (height, refused) = &self.signs.unserved;
-        !refused.is_empty() && *height == self.tree.root().1.height.next()
-    }
-
-    /// The next block came among those below a final one: somebody holds it.
-    pub(super) fn note_way_down(&mut self) {
-        self.signs.served = self.tree.root().1.height.next();
-    }
-
     /// The next height, where all connected peers that have executed it say that they no longer hold its block: at least
     /// one honest one among them.
     pub fn unserved(&self) -> Option<Height> {
-        let (height, refused) = &self.signs.unserved;
-        if !self.lacks_proven_range() || self.signs.served == *height {
-            return None;
-        }
-        let executed = |peer: &&ValidatorIndex| self.results.has_executed(**peer, *height);
+        let height = self.tree.root().1.height.next();
+        let refused = self.fetching.unserved_by(height)?;
+        let executed = |peer: &&ValidatorIndex| self.results.has_executed(**peer, height);
         let holders: Vec<_> = self.connected.iter().filter(executed).collect();
         let all = holders.len() > self.context.committee.faults() && holders.iter().all(|peer| refused.contains(peer));
-        all.then_some(*height)
+        all.then_some(height)
     }
 }

@@ -1,7 +1,7 @@
-//! What blocks need and this node lacks: derived again whenever blocks are checked, and gone with the blocks (R41).
+//! Which blocks are worth checking, and what they need that this node lacks (R41).
 //!
 //! *Invariants:* only a leader's block of the current view or the next one makes wants before it is certified, at most one a
-//! lane and block; what such blocks need takes no place from what certified blocks need.
+//! lane and block.
 
 use super::blocks::Entry;
 use super::{Now, Ports, Shard, VIEW_WINDOW};
@@ -13,51 +13,15 @@ use std::collections::BTreeMap;
 
 /// How long a listed batch may be on its way before it is asked for.
 const FETCH_GRACE_US: u64 = 40_000;
-/// Members that say they hold a proposal's batch and are asked besides its author and the proposer.
-const HOLDERS_ASKED: usize = 2;
-/// Blocks that the core asks for by name at the same time, at most: it asks again with each heartbeat (R25).
-const NAMED_MAX: usize = 256;
-
-/// What is wanted now.
-#[derive(Default)]
-pub(super) struct Wanting {
-    /// What the blocks that were checked last need, by the height below which nothing of it is of use.
-    needed: Vec<(Height, Needed)>,
-    /// Blocks that the core knows by name alone, and its view when it asked.
-    named: BTreeMap<BlockDigest, View>,
-}
-
-impl Wanting {
-    /// A block above this height, which is certified or an ancestor of a certified one, needs this.
-    pub(super) fn certified(&mut self, above: Height, want: Want, prefer: Option<ValidatorIndex>) {
-        self.needed.push((above, Needed { want, owner: Owner::Certified(prefer) }));
-    }
-
-    /// A block that was asked for by name came.
-    pub(super) fn came(&mut self, digest: &BlockDigest) {
-        self.named.remove(digest);
-    }
-
-    pub(super) fn is_named(&self, digest: &BlockDigest) -> bool {
-        self.named.contains_key(digest)
-    }
-}
 
 impl<P: Ports> Shard<P> {
     /// Checks what is pending, hands over what is final, and asks for what both lack and nothing else.
     pub(super) fn recheck_all(&mut self, now: Now) {
-        self.wanting.needed.clear();
+        self.fetching.begin();
         self.recheck_blocks(now);
         self.advance_finality();
         let (_, root) = self.tree.root();
-        let (height, view) = (root.height, root.view);
-        // What was certified when the core asked is decided by now.
-        self.wanting.named.retain(|_, asked| *asked > view);
-        let named: Vec<BlockDigest> = self.wanting.named.keys().copied().collect();
-        named.into_iter().for_each(|digest| self.wanting.certified(height, Want::Block(digest), None));
-        let mut needed = std::mem::take(&mut self.wanting.needed);
-        needed.sort_by_key(|(above, _)| *above);
-        self.fetcher.need(now.ms(), needed.into_iter().map(|(_, needed)| needed).collect());
+        self.fetching.ask(now, root.height, root.view);
     }
 
     /// Whether a block may still become final, as far as this node knows, or could if its leader were quick: it is certified
@@ -82,7 +46,7 @@ impl<P: Ports> Shard<P> {
     pub(super) fn is_timely(&self, view: View, proposer: ValidatorIndex, digest: &BlockDigest) -> bool {
         let leads = self.context.leaders.of(view) == proposer;
         let current = view >= self.core.view() && view <= self.newest_timely() && leads;
-        current || self.votes.is_certified(view, digest) || self.wanting.is_named(digest)
+        current || self.votes.is_certified(view, digest) || self.fetching.is_named(digest)
     }
 
     /// The view has changed: blocks of views before it that may never be certified make no wants any more, and go after a
@@ -97,15 +61,15 @@ impl<P: Ports> Shard<P> {
             self.tree.entries().filter(|(digest, entry)| failed(digest, entry)).map(|(digest, _)| *digest).collect();
         failed.iter().for_each(|digest| self.tree.remove(digest));
         self.sweep_lanes = true;
-        self.recheck |= !self.fetcher.is_empty();
+        self.recheck |= !self.fetching.is_empty();
     }
 
     /// A certificate of a view that is over: its block may have been forgotten, and the core not know that.
     pub(super) fn fetch_forgotten(&mut self, view: View, digest: BlockDigest) {
         let (_, root) = self.tree.root();
         let forgotten = view > root.view && view < self.core.view() && self.tree.get(&digest).is_none();
-        if forgotten && self.wanting.named.len() < NAMED_MAX {
-            self.wanting.named.insert(digest, self.core.view());
+        if forgotten {
+            self.fetching.name(digest, self.core.view());
         }
     }
 
@@ -124,11 +88,7 @@ impl<P: Ports> Shard<P> {
         };
         match facts {
             Some(facts) => self.core.tell(Input::BlockSeen(facts, PayloadStatus::Ready)),
-            None if self.wanting.named.len() < NAMED_MAX => {
-                self.wanting.named.insert(digest, self.core.view());
-                self.recheck = true;
-            }
-            None => {}
+            None => self.recheck |= self.fetching.name(digest, self.core.view()),
         }
     }
 
@@ -140,25 +100,8 @@ impl<P: Ports> Shard<P> {
             return self.recheck_at(since + FETCH_GRACE_US);
         }
         let Some(entry) = self.tree.get(block) else { return };
-        let (height, proposer) = (entry.block.header.height, entry.block.header.proposer);
-        let prefer = Some(proposer).filter(|proposer| !self.liars.contains(proposer));
+        let of = (entry.block.header.height, entry.block.header.proposer);
         let kept = self.is_kept(block, entry);
-        for missing in missing {
-            let want = Want::Batch { lane: missing.lane, digest: missing.digest };
-            let owner =
-                if kept { Owner::Certified(prefer) } else { Owner::Proposal(self.asked_for(missing, proposer)) };
-            self.wanting.needed.push((height, Needed { want, owner }));
-        }
-    }
-
-    /// Who is asked for a batch that a proposal lists: its author, the proposer, and two that say they hold it.
-    fn asked_for(&self, missing: &Missing, proposer: ValidatorIndex) -> Vec<ValidatorIndex> {
-        let honest = |peer: &ValidatorIndex| !self.context.is_me(*peer) && !self.liars.contains(peer);
-        let mut few: Vec<ValidatorIndex> = [missing.lane, proposer].into_iter().filter(honest).collect();
-        few.dedup();
-        let holders = self.held.holders(usize::from(missing.lane.0), missing.seq);
-        let others: Vec<_> = holders.filter(|peer| honest(peer) && !few.contains(peer)).take(HOLDERS_ASKED).collect();
-        few.extend(others);
-        few
+        self.fetching.batches((&self.context, &self.held), of, kept, missing);
     }
 }

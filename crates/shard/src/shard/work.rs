@@ -316,9 +316,7 @@ impl<P: Ports> Shard<P> {
         if peers.len() <= self.context.committee.faults() {
             peers.extend(self.linked.iter().filter_map(|key| self.seed_place(key)));
         }
-        let mut questions: Vec<(ValidatorIndex, u64, Request)> = Vec::new();
-        self.fetcher.poll(now.ms(), &peers, &mut questions);
-        self.gap.poll(now.ms(), &peers, &mut questions);
+        let questions = self.fetching.poll(now, &peers);
         self.poll_told(now);
         for (peer, id, request) in questions {
             let frame = Message::Request { id, request }.to_frame().into();
@@ -346,7 +344,7 @@ impl<P: Ports> Shard<P> {
     pub(super) fn on_link(&mut self, now: Now, peer: ValidatorIndex, up: bool) {
         if up {
             self.connected.insert(peer);
-            self.gap.connected();
+            self.fetching.connected();
             self.note_version(peer);
             self.signs.expect(now, peer);
             self.help(peer, View(0));
@@ -354,8 +352,7 @@ impl<P: Ports> Shard<P> {
         } else {
             self.connected.remove(&peer);
             self.homes.link_lost(peer);
-            self.fetcher.disconnected(peer);
-            self.gap.disconnected(peer);
+            self.fetching.disconnected(peer);
         }
     }
 }
