@@ -51,7 +51,7 @@ struct Known<'a, P: Ports>(&'a Shard<P>);
 
 impl<P: Ports> Peers for Known<'_, P> {
     fn reachable(&self, peer: ValidatorIndex) -> bool {
-        self.0.speaks_digests(peer) && self.0.connected.contains(&peer) && !self.0.signs.is_silent(peer)
+        self.0.speaks_digests(peer) && self.0.liveness.speaks(peer)
     }
 
     fn rtt_ms(&self, peer: ValidatorIndex) -> Option<u64> {

@@ -190,7 +190,7 @@ impl<P: Ports> Shard<P> {
     }
 
     fn asks_for_end(&self) -> bool {
-        self.only_follows() && !self.linked.is_empty() && !self.tree.root().1.ends_epoch()
+        self.only_follows() && !self.liveness.linked().is_empty() && !self.tree.root().1.ends_epoch()
     }
 
     /// R31: who sends no heartbeats, and so is told nothing unasked, asks one peer after the other.
@@ -198,8 +198,7 @@ impl<P: Ports> Shard<P> {
         if !self.asks_for_end() || now.us < self.ending.ask_at_us {
             return;
         }
-        let after = self.linked.range((std::ops::Bound::Excluded(self.ending.asked), std::ops::Bound::Unbounded));
-        let Some(next) = after.chain(&self.linked).next().copied() else { return };
+        let Some(next) = self.liveness.linked_after(self.ending.asked) else { return };
         self.ask_how_it_ended(now, next);
     }
 
@@ -309,8 +308,9 @@ impl<P: Ports> Shard<P> {
         next.homes = Homes::after(self.homes);
         next.results.go_on_with(state_roots);
         next.take_standing(now, whole);
-        next.linked = self.linked;
-        for node_key in next.linked.clone() {
+        let linked = self.liveness.into_linked();
+        next.liveness.go_on_with(linked.clone());
+        for node_key in linked {
             if let Some(peer) = next.context.place(&node_key) {
                 next.on_link(now, peer, true);
             }

@@ -274,7 +274,7 @@ impl<P: Ports> Shard<P> {
     }
 
     fn can_list(&self, lane: ValidatorIndex) -> bool {
-        if self.context.is_me(lane) { !self.is_retired() } else { self.is_reachable(lane) }
+        if self.context.is_me(lane) { !self.is_retired() } else { self.liveness.is_reachable(&self.context, lane) }
     }
 
     /// A transaction that the pool took goes to `first`, and is left to it for a step.
@@ -326,7 +326,7 @@ impl<P: Ports> Shard<P> {
     fn judge_homes(&mut self, now: Now) {
         for watched in self.homes.take_old(now.ms()) {
             let in_time = watched.listed_ms.is_some_and(|at_ms| at_ms <= watched.due_ms);
-            let able = self.is_reachable(watched.home) && self.lane_has_room(watched.home);
+            let able = self.liveness.is_reachable(&self.context, watched.home) && self.lane_has_room(watched.home);
             if watched.executed && (in_time || able) {
                 self.homes.remember(watched.home, !in_time, now.ms());
             }

@@ -56,6 +56,12 @@ impl<P: Ports> Shard<P> {
         }
     }
 
+    fn heard(&mut self, now: Now, peer: ValidatorIndex) {
+        if self.liveness.heard(now, peer) {
+            self.core.tell(Input::PeerSilence(peer, false));
+        }
+    }
+
     /// Takes what a node outside the committee says: questions and transactions go elsewhere, and its word on the chain isn't
     /// heard. On a node most of this never comes here (`outside::routing`).
     pub(super) fn on_outsider(&mut self, now: Now, from: &PublicKey, message: Message, credit: Credit) {

@@ -20,6 +20,7 @@ mod inbound;
 mod journal;
 mod leading;
 mod live_records;
+mod liveness;
 mod memory;
 mod open_votes;
 mod passed_over;
@@ -28,7 +29,6 @@ mod recovery;
 mod results;
 mod retained;
 mod signing;
-mod signs;
 mod stale;
 mod timing;
 mod versions;
@@ -43,6 +43,7 @@ use crate::senders::Credit;
 use blocks::BlockTree;
 use bytes::Bytes;
 use core_link::{CoreLink, Levels};
+use liveness::Liveness;
 use rustorium_crypto::Verified;
 use rustorium_quorum::{Charge, HeldTally, TallyEvent};
 use rustorium_storage::RecordKind;
@@ -99,10 +100,7 @@ pub struct Shard<P: Ports> {
     best_parent_view: View,
     /// Finalizations of blocks that are being executed, as frames for followers.
     untold: BTreeMap<Height, Bytes>,
-    /// Whose links are up, members or not.
-    linked: BTreeSet<PublicKey>,
-    connected: HashSet<ValidatorIndex>,
-    signs: signs::Signs,
+    liveness: Liveness,
     clocks: clocks::Clocks,
     homes: homes::Homes,
     served: HashMap<(ValidatorIndex, View), HashSet<ValidatorIndex>>,
@@ -148,9 +146,7 @@ impl<P: Ports> Shard<P> {
             best_parent_view: tip.1.view,
             tree: BlockTree::new(tip.0, tip.1, periods),
             untold: BTreeMap::new(),
-            linked: BTreeSet::new(),
-            connected: HashSet::new(),
-            signs: signs::Signs::default(),
+            liveness: Liveness::new(config.heartbeat_us),
             clocks: clocks::Clocks::default(),
             homes: homes::Homes::default(),
             served: HashMap::new(),
@@ -174,11 +170,7 @@ impl<P: Ports> Shard<P> {
         match event {
             Event::Peer { from, message, frame, credit } => self.peer_says(now, &from, message, frame, credit),
             Event::Link { node_key, up } => {
-                if up {
-                    self.linked.insert(node_key);
-                } else {
-                    self.linked.remove(&node_key);
-                }
+                self.liveness.link(node_key, up);
                 match (self.context.place(&node_key), self.seed_place(&node_key)) {
                     (Some(peer), _) => self.on_link(now, peer, up),
                     (None, Some(seed)) if !up => {
@@ -224,7 +216,9 @@ impl<P: Ports> Shard<P> {
     pub fn end_turn(&mut self, now: Now) {
         self.timing.at(now.us);
         self.settle_checks(now);
-        self.update_silence(now);
+        for peer in self.liveness.newly_silent(now, &self.context) {
+            self.core.tell(Input::PeerSilence(peer, true));
+        }
         self.forward_on(now);
         self.pool.open_delayed(now.ms());
         self.cut_batches(now, false);
@@ -247,12 +241,12 @@ impl<P: Ports> Shard<P> {
         if !inputs.is_empty() {
             self.ports.inputs(inputs);
         }
-        self.signs.promise(self.next_deadline_us(now));
+        self.liveness.promise(self.next_deadline_us(now));
     }
 
     /// When `Tick` is wanted next, in monotonic microseconds.
     pub fn next_deadline_us(&self, now: Now) -> Option<u64> {
-        let silence = self.signs.next_silence_us(self.config.heartbeat_us);
+        let silence = self.liveness.next_silence_us();
         let fetch = self.fetching.next_due_us();
         let told = self.digests.next_deadline_us();
         let delayed = self.pool.next_delayed_ms().into_iter().chain(self.homes.next_due_ms()).min().map(|at| at * 1000);
@@ -354,15 +348,28 @@ impl<P: Ports> Shard<P> {
 
     /// The peers whose links are up.
     pub fn connected(&self) -> Vec<ValidatorIndex> {
-        let mut peers: Vec<_> = self.connected.iter().copied().collect();
-        peers.sort_unstable();
-        peers
+        self.liveness.connected().iter().copied().collect()
     }
 
     /// Members of the committee, other than this node, whose link is down or whose core was not heard of late.
     pub fn missing(&self) -> usize {
-        let members = (0..self.context.n() as u16).map(ValidatorIndex).filter(|peer| !self.context.is_me(*peer));
-        members.filter(|peer| !self.connected.contains(peer) || self.signs.is_silent(*peer)).count()
+        self.liveness.missing(&self.context)
+    }
+
+    /// When peers were heard since the last call, at most once a heartbeat each.
+    pub fn take_arrivals(&mut self) -> Vec<(ValidatorIndex, u64)> {
+        self.liveness.take_arrivals()
+    }
+
+    /// The next height, where all connected peers that have executed it say that they no longer hold its block: at least
+    /// one honest one among them.
+    pub fn unserved(&self) -> Option<Height> {
+        let height = self.tree.root().1.height.next();
+        let refused = self.fetching.unserved_by(height)?;
+        let connected = self.liveness.connected().iter();
+        let holders: Vec<_> = connected.filter(|peer| self.results.has_executed(**peer, height)).collect();
+        let all = holders.len() > self.context.committee.faults() && holders.iter().all(|peer| refused.contains(peer));
+        all.then_some(height)
     }
 
     fn status_of(&self, digest: &BlockDigest) -> Option<PayloadStatus> {

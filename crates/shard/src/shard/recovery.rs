@@ -141,7 +141,7 @@ impl<P: Ports> Shard<P> {
         shard.journal.recovered();
         let members = (0..shard.context.n() as u16).map(ValidatorIndex);
         let me = shard.context.me();
-        members.filter(|peer| Some(*peer) != me).for_each(|peer| shard.signs.expect(now, peer));
+        members.filter(|peer| Some(*peer) != me).for_each(|peer| shard.liveness.expect(now, peer));
         let (epoch, me, n) = (shard.context.epoch(), shard.context.me(), shard.context.n());
         let (leaders, backoff) = (shard.context.leaders.clone(), shard.config.backoff);
         // What was told so far is what `Recovered` says as a whole, and it comes first.

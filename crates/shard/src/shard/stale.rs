@@ -208,7 +208,7 @@ impl<P: Ports> Shard<P> {
         let patience_us = 2 * self.config.fetch_timeout_ms * 1000;
         // Alone there is nobody who could tell of a rival.
         let rival_us = if self.context.committee.quorum() == 1 { 0 } else { self.config.rival_wait_us };
-        let all = self.connected.iter().all(|peer| answered.contains(peer));
+        let all = self.liveness.connected().iter().all(|peer| answered.contains(peer));
         Some(since + if all { rival_us } else { patience_us.max(rival_us) })
     }
 

@@ -145,11 +145,6 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Who isn't in the committee hears none of its votes: to it silence says nothing.
-    pub(super) fn is_reachable(&self, peer: ValidatorIndex) -> bool {
-        self.connected.contains(&peer) && (self.context.me().is_none() || !self.signs.is_silent(peer))
-    }
-
     pub(super) fn forward(&mut self, home: ValidatorIndex, group: &[Transaction]) {
         for chunk in group.chunks(FORWARDED_TOGETHER) {
             if let Ok(transactions) = BoundedVec::new(chunk.to_vec()) {
@@ -181,7 +176,7 @@ impl<P: Ports> Shard<P> {
         for (id, transaction) in self.pool.cut(now.ms(), &self.cut_limits()) {
             self.pool.wait_until(&id, now.ms() + HAND_ON_AFTER_MS);
             let ranks = lanes_by_rank(&transaction.body.sender, self.context.epoch(), self.context.n()).into_iter();
-            let reachable: Vec<_> = ranks.filter(|lane| self.is_reachable(*lane)).collect();
+            let reachable: Vec<_> = ranks.filter(|lane| self.liveness.is_reachable(&self.context, *lane)).collect();
             if let Some(next) = turn.checked_rem(reachable.len()).map(|place| reachable[place]) {
                 away.entry(next).or_default().push((**transaction).clone());
             }
@@ -314,7 +309,7 @@ impl<P: Ports> Shard<P> {
         let mut peers: Vec<ValidatorIndex> = self.connected();
         // Of more than f members one is honest.
         if peers.len() <= self.context.committee.faults() {
-            peers.extend(self.linked.iter().filter_map(|key| self.seed_place(key)));
+            peers.extend(self.liveness.linked().iter().filter_map(|key| self.seed_place(key)));
         }
         let questions = self.fetching.poll(now, &peers);
         self.poll_told(now);
@@ -343,14 +338,13 @@ impl<P: Ports> Shard<P> {
 
     pub(super) fn on_link(&mut self, now: Now, peer: ValidatorIndex, up: bool) {
         if up {
-            self.connected.insert(peer);
             self.fetching.connected();
             self.note_version(peer);
-            self.signs.expect(now, peer);
+            self.liveness.member_link(now, peer, true);
             self.help(peer, View(0));
             self.ask_soon(now);
         } else {
-            self.connected.remove(&peer);
+            self.liveness.member_link(now, peer, false);
             self.homes.link_lost(peer);
             self.fetching.disconnected(peer);
         }
