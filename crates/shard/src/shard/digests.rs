@@ -59,11 +59,11 @@ impl<P: Ports> Peers for Known<'_, P> {
     }
 
     fn holds(&self, peer: ValidatorIndex, lane: ValidatorIndex) -> u64 {
-        self.0.held.of(peer, lane)
+        self.0.batches.peers().of(peer, lane)
     }
 
     fn have(&self, lane: ValidatorIndex) -> u64 {
-        self.0.lanes.tip(lane).map_or(u64::MAX, |tip| tip.next_seq)
+        self.0.batches.lanes().tip(lane).map_or(u64::MAX, |tip| tip.next_seq)
     }
 
     fn n(&self) -> u16 {
@@ -108,7 +108,7 @@ impl<P: Ports> Shard<P> {
 
     /// What changed of `held` since the last vote; all of it after a link came up, and now and then.
     pub(super) fn held_change(&mut self) -> Held {
-        let held = self.lanes.held();
+        let held = self.batches.lanes().held();
         let digests = &mut self.digests;
         let before = std::mem::replace(&mut digests.held, held.clone());
         let whole = digests.since_whole == 0 || before.len() != held.len();
@@ -121,20 +121,12 @@ impl<P: Ports> Shard<P> {
         Held::Changes(BoundedVec::new(changed).unwrap_or_default())
     }
 
-    /// A peer said what it holds.
-    pub(super) fn on_held(&mut self, peer: ValidatorIndex, held: &Held) {
-        match held {
-            Held::Whole(counts) => self.held.update(peer, counts),
-            Held::Changes(changes) => self.held.change(peer, changes),
-        }
-    }
-
     /// Tells what makes this node see work: ends of lanes that no certified block lists, notarizations above the last final
     /// view, the report.
     pub(super) fn send_work(&mut self, now: Now, peer: Option<ValidatorIndex>) {
         match peer {
             Some(peer) if self.speaks_digests(peer) => {
-                let work = self.work(|shard, lane, end| shard.held.of(peer, lane) < end.next_seq);
+                let work = self.work(|shard, lane, end| shard.batches.peers().of(peer, lane) < end.next_seq);
                 let message = Message::Work(Box::new(work));
                 self.ports.send(peer, message.class(), message.to_frame().into());
             }
@@ -149,8 +141,9 @@ impl<P: Ports> Shard<P> {
                 if all {
                     self.digests.told_all_us = Some(now.us);
                 }
-                let work =
-                    self.work(|shard, lane, end| all || shard.held.quorum_held(usize::from(lane.0)) < end.next_seq);
+                let work = self.work(|shard, lane, end| {
+                    all || shard.batches.peers().quorum_held(usize::from(lane.0)) < end.next_seq
+                });
                 self.broadcast_by_version(&Message::Work(Box::new(work)), Self::work_whole);
             }
         }
@@ -174,7 +167,7 @@ impl<P: Ports> Shard<P> {
         let parent = self.tree.header(&self.best_parent).unwrap_or(root);
         let mut ends = Vec::new();
         for (lane, listed) in (0..VALIDATORS_MAX as u16).map(ValidatorIndex).zip(parent.cursors.iter()) {
-            let end = if self.context.is_me(lane) { self.own_end() } else { self.lanes.tip(lane) };
+            let end = if self.context.is_me(lane) { self.own_end() } else { self.batches.lanes().tip(lane) };
             ends.extend(end.filter(|end| end.next_seq > listed.next_seq).map(|end| (lane, end)));
         }
         ends
@@ -184,7 +177,7 @@ impl<P: Ports> Shard<P> {
     fn own_end(&self) -> Option<Cursor> {
         let me = self.context.me()?;
         let sent = self.own_lane.sent;
-        let batches = self.lanes.unlisted(me);
+        let batches = self.batches.lanes().unlisted(me);
         let last = batches.iter().rev().find(|batch| batch.batch.body.seq < sent)?;
         Some(Cursor { next_seq: last.batch.body.seq + 1, tip: last.digest })
     }
@@ -205,8 +198,8 @@ impl<P: Ports> Shard<P> {
         let (_, root) = self.tree.root();
         let parent = self.tree.header(&self.best_parent).unwrap_or(root);
         let caps = BlockCaps::for_parameters(&self.context.parameters);
-        let extension = self.lanes.extend(&parent.cursors, &caps, |_| None);
-        let payload = self.lanes.payload(&parent.cursors, &extension.cursors);
+        let extension = self.batches.lanes().extend(&parent.cursors, &caps, |_| None);
+        let payload = self.batches.lanes().payload(&parent.cursors, &extension.cursors);
         payload.map(|lanes| lanes.into_iter().flatten().collect()).unwrap_or_default()
     }
 
@@ -214,7 +207,7 @@ impl<P: Ports> Shard<P> {
     pub(super) fn on_work(&mut self, now: Now, peer: ValidatorIndex, work: &Work) {
         self.results.on_report(peer, work.report);
         self.ask_for_notarizations(peer, work);
-        let finals = self.lanes.final_cursors();
+        let finals = self.batches.lanes().final_cursors();
         let window = u64::from(self.context.parameters.lane_window_batches);
         let mut told = std::mem::replace(&mut self.digests.told, Told::new(0));
         for (lane, end) in work.tips.iter() {

@@ -48,7 +48,7 @@ impl<P: Ports> Shard<P> {
         self.measure_entered();
         self.core.enter(view, because, leads);
         self.fetching.entered(view);
-        self.served.retain(|(_, served_in), _| *served_in >= view);
+        self.batches.entered(view);
         self.forget_failed_blocks();
     }
 
@@ -119,7 +119,7 @@ impl<P: Ports> Shard<P> {
                     frame.into_iter().for_each(|frame| self.ports.broadcast(Class::Data, frame));
                 }
                 Outgoing::Proposal(frame, vote) => {
-                    self.own_proposal = Some(vote.body.view);
+                    self.batches.note_proposal(vote.body.view);
                     self.mark_proposed(&vote.body.block);
                     self.ports.broadcast(Class::Consensus, frame);
                     self.count_own(vote);
@@ -147,7 +147,7 @@ impl<P: Ports> Shard<P> {
             let mut message = plain.clone();
             message.carry = carry.filter(|_| lacks).cloned();
             if !brief {
-                message.held = Held::Whole(BoundedVec::new(self.lanes.held()).unwrap_or_default());
+                message.held = Held::Whole(BoundedVec::new(self.batches.lanes().held()).unwrap_or_default());
             }
             let frame = Bytes::from(Message::Vote(Box::new(message)).to_frame());
             if to_all {
@@ -172,7 +172,7 @@ impl<P: Ports> Shard<P> {
 
     /// What rides beside votes and heartbeats.
     fn beside(&mut self) -> (Report, BoundedVec<u64, { limits::VALIDATORS_MAX }>) {
-        (self.results.report_now(), BoundedVec::new(self.lanes.held()).unwrap_or_default())
+        (self.results.report_now(), BoundedVec::new(self.batches.lanes().held()).unwrap_or_default())
     }
 
     pub(super) fn send_report(&mut self, now: Now) {

@@ -103,7 +103,7 @@ impl<P: Ports> Shard<P> {
             self.fetching.certified(self.tree.root().1.height, Want::Block(*digest));
             return false;
         }
-        let payload = match self.lanes.payload(self.tree.root_cursors(), cursors) {
+        let payload = match self.batches.lanes().payload(self.tree.root_cursors(), cursors) {
             Ok(payload) => payload,
             Err(PayloadFault::Missing(missing)) => {
                 let root = self.tree.root().1.height;
@@ -128,15 +128,14 @@ impl<P: Ports> Shard<P> {
         self.follow_own_lane(own_lane);
         self.homes.handed_over(height, &payload);
         let listed: HashSet<BatchDigest> = payload.iter().flatten().map(|batch| batch.digest).collect();
-        for gone in self.lanes.finalized(&header.cursors) {
+        let (gone, batches) = self.batches.finalized(&header.cursors);
+        for gone in gone {
             if !listed.contains(&gone.digest) {
                 self.pool.dropped_elsewhere(&gone);
             }
         }
-        let batches = self.lanes.released();
         self.journal.hand_over(height, HandedOver { view, own_lane, batches });
         self.note_joined(None);
-        self.sweep_lanes = true;
         self.forget_below(view);
         // The end of a range is reached: from here on it leads nowhere, and to look for the way to it would be to fetch
         // what is below the root.
@@ -158,7 +157,7 @@ impl<P: Ports> Shard<P> {
             for (lane, cursor) in entry.block.header.cursors.iter().enumerate() {
                 let lane = rustorium_types::ValidatorIndex(lane as u16);
                 let final_seq = self.tree.root_cursors().get(usize::from(lane.0)).map_or(0, |c| c.next_seq);
-                if cursor.next_seq > final_seq && self.lanes.get(lane, &cursor.tip).is_none() {
+                if cursor.next_seq > final_seq && self.batches.lanes().get(lane, &cursor.tip).is_none() {
                     wants.push((entry.block.header.height, Want::Batch { lane, digest: cursor.tip }));
                 }
             }
@@ -170,9 +169,7 @@ impl<P: Ports> Shard<P> {
         self.measured_up_to(view);
         self.votes.settle(view);
         self.fetching.finalized(view);
-        if self.own_proposal.is_some_and(|proposed| proposed <= view) {
-            self.own_proposal = None;
-        }
+        self.batches.settle(view);
         let (digest, _) = self.tree.root();
         let digest = *digest;
         self.consider_parent(view, digest);

@@ -297,7 +297,7 @@ impl<P: Ports> Shard<P> {
     }
 
     fn lane_has_room(&self, lane: ValidatorIndex) -> bool {
-        let (batches, bytes) = self.lanes.window_left(lane);
+        let (batches, bytes) = self.batches.lanes().window_left(lane);
         batches > 0 && bytes >= u64::from(self.context.parameters.batch_bytes_max)
     }
 

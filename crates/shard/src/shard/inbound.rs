@@ -86,7 +86,7 @@ impl<P: Ports> Shard<P> {
         if let Some(certificate) = message.carry {
             self.add_certificate(peer, certificate);
         }
-        self.on_held(peer, &message.held);
+        self.batches.on_held(peer, &message.held);
         self.results.on_report(peer, message.report);
         self.add_vote(peer, message.vote);
     }
@@ -96,7 +96,7 @@ impl<P: Ports> Shard<P> {
         for certificate in heartbeat.finalization.into_iter().chain(heartbeat.entered_by) {
             self.add_certificate(peer, certificate);
         }
-        self.held.update(peer, &heartbeat.held);
+        self.batches.on_counts(peer, &heartbeat.held);
         self.results.on_report(peer, heartbeat.report);
         for vote in &heartbeat.votes {
             self.add_vote(peer, *vote);
@@ -184,7 +184,7 @@ impl<P: Ports> Shard<P> {
             PayloadStatus::Ready => {}
             other => return other,
         }
-        let weight = self.lanes.weight(&parent.cursors, &header.cursors);
+        let weight = self.batches.lanes().weight(&parent.cursors, &header.cursors);
         match weight {
             Ok(weight) => {
                 if let Err(rule) = rules::check_payload(&block, weight, &self.context.parameters) {
@@ -230,7 +230,7 @@ impl<P: Ports> Shard<P> {
             let digest = || rustorium_crypto::batch_digest(&batch.body);
             !self.fetching.is_empty() && self.fetching.contains(&Want::Batch { lane, digest: digest() })
         };
-        self.in_lane_window(batch) && (!self.lanes.needs_no_other(lane, seq, &batch.signature) || listed())
+        self.in_lane_window(batch) && (!self.batches.lanes().needs_no_other(lane, seq, &batch.signature) || listed())
     }
 
     pub(super) fn on_batch(
@@ -259,11 +259,11 @@ impl<P: Ports> Shard<P> {
             tracing::warn!(event = "batch_refused", peer = peer.0, reason = %refused);
             return;
         }
-        if self.lanes.get(lane, &digest).is_some() {
+        if self.batches.lanes().get(lane, &digest).is_some() {
             return;
         }
         self.watch_batch(&checked);
-        if self.lanes.is_past(lane, checked.batch.body.seq) {
+        if self.batches.lanes().is_past(lane, checked.batch.body.seq) {
             // Another's copy came first, and its block is final: nothing of it is asked for, or kept, any more.
             self.fetching.cancel(&Want::Batch { lane, digest });
             return;
@@ -272,25 +272,21 @@ impl<P: Ports> Shard<P> {
             return;
         }
         let checked = Arc::new(checked);
-        match self.lanes.hold(now.ms(), checked.clone(), wanted) {
-            Inserted::Conflict { other, .. } => {
-                let other = self.lanes.get(lane, &other);
-                let two = other.and_then(|other| Evidence::two_batches(&other, &checked));
-                if let Some(evidence) = two {
-                    self.ports.evidence(evidence);
-                }
-            }
-            Inserted::Held | Inserted::Duplicate | Inserted::BeyondWindow | Inserted::Stale | Inserted::NoSuchLane => {}
+        let two = self.batches.hold(now, &checked, wanted);
+        if let Some(evidence) = two {
+            self.ports.evidence(evidence);
         }
         self.note_joined(Some((&digest, bytes)));
-        self.sweep_lanes = true;
         self.fetching.cancel(&Want::Batch { lane, digest });
         self.recheck = true;
     }
 
     fn on_request(&mut self, peer: ValidatorIndex, id: u64, request: Request, credit: Credit) {
         if let Request::Batch { lane, .. } = request {
-            self.note_served(peer, lane);
+            let view = self.core.view();
+            if self.batches.note_served(&self.context, view, peer, lane) {
+                self.core.tell(Input::LaneCostly(lane, view));
+            }
         }
         if let Request::Certificates { first, last } = request {
             return self.serve_certificates(peer, id, first, last);
@@ -309,18 +305,6 @@ impl<P: Ports> Shard<P> {
         }
         let frame = Message::Response { id, response }.to_frame();
         self.ports.send(peer, Class::Sync, frame.into());
-    }
-
-    /// Counts the peers that a leader had to serve a lane to: more than f, and the lane's tip is no longer trusted.
-    fn note_served(&mut self, peer: ValidatorIndex, lane: ValidatorIndex) {
-        let proposed = self.own_proposal == Some(self.core.view());
-        if !proposed || self.context.is_me(lane) {
-            return;
-        }
-        let peers = self.served.entry((lane, self.core.view())).or_default();
-        if peers.insert(peer) && peers.len() == self.context.committee.faults() + 1 {
-            self.core.tell(Input::LaneCostly(lane, self.core.view()));
-        }
     }
 
     fn on_response(&mut self, now: Now, peer: ValidatorIndex, id: u64, response: Response, credit: Credit) {

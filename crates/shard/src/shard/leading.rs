@@ -32,7 +32,7 @@ impl<P: Ports> Shard<P> {
             let later = Effect::Propose { view, parent: *parent, claim_height, root_height, distrusted_lanes };
             return self.signing.propose_later(later);
         }
-        self.held.update(me, &self.lanes.held());
+        self.batches.count_own(me);
         let block = if parent_header.ends_epoch() {
             self.closing_block(now, view, parent, &parent_header, me)
         } else {
@@ -93,9 +93,9 @@ impl<P: Ports> Shard<P> {
                 return Some(0);
             }
             let distrusted = distrusted.iter().any(|l| usize::from(l.0) == lane);
-            distrusted.then(|| self.held.quorum_held(lane))
+            distrusted.then(|| self.batches.peers().quorum_held(lane))
         };
-        let extension = self.lanes.extend(&above.cursors, &BlockCaps::for_parameters(parameters), limit);
+        let extension = self.batches.lanes().extend(&above.cursors, &BlockCaps::for_parameters(parameters), limit);
         let committee = &self.context.committee;
         let mut header = Header {
             version: self.context.rules.version(),

@@ -3,6 +3,7 @@
 //! *Invariants:* what a vote rests on is appended to the journal before the vote, and a frame that promises something
 //! leaves only when the journal is durable up to it; nothing is executed that is not final; everything held is bounded.
 
+mod batches;
 mod blocks;
 mod certificates;
 mod checking;
@@ -40,14 +41,15 @@ use crate::context::Context;
 use crate::periods::Periods;
 use crate::port::{CertificateName, Input, PayloadStatus};
 use crate::senders::Credit;
+use batches::Batches;
 use blocks::BlockTree;
 use bytes::Bytes;
 use core_link::{CoreLink, Levels};
 use liveness::Liveness;
 use rustorium_crypto::Verified;
-use rustorium_quorum::{Charge, HeldTally, TallyEvent};
+use rustorium_quorum::{Charge, TallyEvent};
 use rustorium_storage::RecordKind;
-use rustorium_txpool::{Lanes, Pool};
+use rustorium_txpool::Pool;
 use rustorium_types::{BlockDigest, Certificate, Header, Height, Message, PublicKey, ValidatorIndex, View};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -82,16 +84,13 @@ pub struct Shard<P: Ports> {
     key: stale::KeyState,
     signing: signing::Signing,
     results: results::Results,
-    held: HeldTally,
-    lanes: Lanes,
+    batches: Batches,
     pool: Pool,
     fetching: fetching::Fetching,
     digests: digests::Digests,
     core: CoreLink,
     journal: journal::Journal,
     ending: ending::Ending,
-    /// The view of its own newest proposal.
-    own_proposal: Option<View>,
     final_target: Option<(View, BlockDigest)>,
     /// The end of a range of blocks that a peer proved final, and the proof.
     proven: Option<(BlockDigest, Verified<Certificate>)>,
@@ -103,12 +102,8 @@ pub struct Shard<P: Ports> {
     liveness: Liveness,
     clocks: clocks::Clocks,
     homes: homes::Homes,
-    served: HashMap<(ValidatorIndex, View), HashSet<ValidatorIndex>>,
     checks: checking::Checks,
     own_lane: work::OwnLane,
-    /// Whether batches may be held that no living block lists, and when to look next, monotonic microseconds.
-    sweep_lanes: bool,
-    sweep_at_us: Option<u64>,
     recheck: bool,
     recheck_at_us: Option<u64>,
     timing: timing::Timing,
@@ -132,14 +127,12 @@ impl<P: Ports> Shard<P> {
             signing: signing::Signing::default(),
             fetching: fetching::Fetching::new(config.fetch_timeout_ms, quorum, tip.1.view),
             results: results::Results::new(n, quorum, context.me()),
-            held: HeldTally::new(n, quorum),
-            lanes: Lanes::for_parameters(n, &context.parameters),
+            batches: Batches::new(&context),
             pool: Pool::new(config.pool.clone(), tip.1.time_ms),
             digests: digests::Digests::new(config.fetch_timeout_ms),
             core: CoreLink::after(tip.1.view),
             journal: journal::Journal::default(),
             ending: ending::Ending::default(),
-            own_proposal: None,
             final_target: None,
             proven: None,
             best_parent: tip.0,
@@ -149,11 +142,8 @@ impl<P: Ports> Shard<P> {
             liveness: Liveness::new(config.heartbeat_us),
             clocks: clocks::Clocks::default(),
             homes: homes::Homes::default(),
-            served: HashMap::new(),
             checks: checking::Checks::default(),
             own_lane: work::OwnLane::default(),
-            sweep_lanes: false,
-            sweep_at_us: None,
             recheck: false,
             recheck_at_us: None,
             timing: timing::Timing::default(),
@@ -255,7 +245,7 @@ impl<P: Ports> Shard<P> {
         let ask = self.ask_due_us();
         let checks = self.checks.next_due_us(now);
         let end = self.next_end_us(now);
-        let sweep = self.sweep_at_us;
+        let sweep = self.batches.sweep_at_us();
         let (report, recheck) = (self.results.report_due_us(), self.recheck_at_us);
         [silence, fetch, told, delayed, cut, levels, ask, report, recheck, sweep, checks, end]
             .into_iter()
@@ -324,7 +314,7 @@ impl<P: Ports> Shard<P> {
 
     /// Batches of each lane that it holds without a gap.
     pub fn held_lanes(&self) -> Vec<u64> {
-        self.lanes.held()
+        self.batches.lanes().held()
     }
 
     /// Transactions and bytes in the pool, for back-pressure at the gateway.

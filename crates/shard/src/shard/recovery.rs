@@ -178,7 +178,7 @@ impl<P: Ports> Shard<P> {
         let listed = self.own_cursor(self.tree.root().1);
         // Where the store was lost, and only that, the lane is still known to have gone further.
         let cursor = if floor.next_seq > listed.next_seq { floor } else { listed };
-        self.lanes.finalized(self.tree.root_cursors());
+        self.batches.start_at(self.tree.root_cursors());
         self.own_lane.next_seq = cursor.next_seq;
         self.own_lane.previous = cursor.tip;
         for (position, batch) in batches {
@@ -195,7 +195,7 @@ impl<P: Ports> Shard<P> {
                 self.own_lane.previous = batch.digest;
                 self.pool.restore(&batch, |account| self.ports.account(account));
             }
-            if self.lanes.insert(Arc::new(batch), position, true) != Inserted::Duplicate {
+            if self.batches.insert(batch, position) {
                 self.journal.note_batch(position);
             }
         }

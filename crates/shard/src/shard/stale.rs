@@ -260,8 +260,9 @@ impl<P: Ports> Shard<P> {
         let finalization = self.votes.best_finalization().map(|best| (**best).clone());
         let votes = self.votes.votes_of(peer).take(SYNC_ITEMS_MAX);
         let votes = BoundedVec::new(votes.collect()).unwrap_or_default();
-        let tip = self.lanes.tip(peer).filter(|tip| tip.next_seq > next_seq);
-        let batch = tip.and_then(|tip| self.lanes.get(peer, &tip.tip)).map(|held| Box::new((*held.batch).clone()));
+        let tip = self.batches.lanes().tip(peer).filter(|tip| tip.next_seq > next_seq);
+        let batch =
+            tip.and_then(|tip| self.batches.lanes().get(peer, &tip.tip)).map(|held| Box::new((*held.batch).clone()));
         Response::OwnSignatures { epoch: self.context.epoch(), finalization, votes, batch }
     }
 
@@ -327,7 +328,8 @@ impl<P: Ports> Shard<P> {
         let Some(me) = self.context.me() else { return };
         let body = &checked.batch.body;
         let forgotten = self.tree.root_cursors().get(usize::from(me.0)).map_or(0, |cursor| cursor.next_seq);
-        let known = body.seq < forgotten.max(self.key.floor_seq) || self.lanes.get(me, &checked.digest).is_some();
+        let known =
+            body.seq < forgotten.max(self.key.floor_seq) || self.batches.lanes().get(me, &checked.digest).is_some();
         if body.author != me || known {
             return;
         }

@@ -60,7 +60,7 @@ impl<P: Ports> Shard<P> {
         let failed: Vec<BlockDigest> =
             self.tree.entries().filter(|(digest, entry)| failed(digest, entry)).map(|(digest, _)| *digest).collect();
         failed.iter().for_each(|digest| self.tree.remove(digest));
-        self.sweep_lanes = true;
+        self.batches.sweep_soon();
         self.recheck |= !self.fetching.is_empty();
     }
 
@@ -102,6 +102,6 @@ impl<P: Ports> Shard<P> {
         let Some(entry) = self.tree.get(block) else { return };
         let of = (entry.block.header.height, entry.block.header.proposer);
         let kept = self.is_kept(block, entry);
-        self.fetching.batches((&self.context, &self.held), of, kept, missing);
+        self.fetching.batches((&self.context, self.batches.peers()), of, kept, missing);
     }
 }

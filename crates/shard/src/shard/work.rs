@@ -140,7 +140,7 @@ impl<P: Ports> Shard<P> {
 
     /// A transaction that a held batch already has is not cut here while that batch is held.
     fn note_listed(&mut self, id: &TxId) {
-        if self.lanes.has_transaction(id) {
+        if self.batches.lanes().has_transaction(id) {
             self.pool.mark_elsewhere(id, true);
         }
     }
@@ -222,7 +222,7 @@ impl<P: Ports> Shard<P> {
 
     fn own_window_full(&self) -> bool {
         let Some(me) = self.context.me() else { return true };
-        let (batches, bytes) = self.lanes.window_left(me);
+        let (batches, bytes) = self.batches.lanes().window_left(me);
         batches == 0 || bytes < u64::from(self.context.parameters.batch_bytes_max)
     }
 
@@ -282,7 +282,7 @@ impl<P: Ports> Shard<P> {
         let position = self.append(RecordKind::Batch, &frame[1..]);
         self.ports.sync(position);
         self.journal.note_batch(position);
-        self.lanes.insert(Arc::new(checked), position, true);
+        self.batches.insert(checked, position);
         let later = if self.signs_elsewhere() {
             self.ports.broadcast(Class::Data, frame);
             None
@@ -302,7 +302,7 @@ impl<P: Ports> Shard<P> {
         let (height, parameters) = (parent.height.next(), &self.context.parameters);
         let lag_allows = rules::may_list(height, Height(claim.min(parent.height.0)), rooted, parameters);
         // R28: nothing is listed on a block that ends the epoch.
-        !parent.ends_epoch() && lag_allows && (self.lanes.listable(&parent.cursors) || self.may_cut())
+        !parent.ends_epoch() && lag_allows && (self.batches.lanes().listable(&parent.cursors) || self.may_cut())
     }
 
     pub(super) fn poll_fetcher(&mut self, now: Now) {
