@@ -53,6 +53,12 @@ impl Batches {
         &self.peers
     }
 
+    /// Returns true if the lane's window has room for a batch of any size.
+    pub(super) fn has_room(&self, context: &Context, lane: ValidatorIndex) -> bool {
+        let (batches, bytes) = self.lanes.window_left(lane);
+        batches > 0 && bytes >= u64::from(context.parameters.batch_bytes_max)
+    }
+
     /// Takes all lanes as far as these cursors, at the start.
     pub(super) fn start_at(&mut self, cursors: &[Cursor]) {
         self.lanes.finalized(cursors);

@@ -176,7 +176,7 @@ impl<P: Ports> Shard<P> {
     /// How far the own lane has left this node.
     fn own_end(&self) -> Option<Cursor> {
         let me = self.context.me()?;
-        let sent = self.own_lane.sent;
+        let sent = self.own_lane.sent();
         let batches = self.batches.lanes().unlisted(me);
         let last = batches.iter().rev().find(|batch| batch.batch.body.seq < sent)?;
         Some(Cursor { next_seq: last.batch.body.seq + 1, tip: last.digest })
@@ -186,7 +186,7 @@ impl<P: Ports> Shard<P> {
     fn work_whole(&self) -> Vec<Message> {
         let mut messages = self.open_notarizations(WORK_NOTARIZATIONS_MAX);
         messages.push(Message::Report(self.results.report()));
-        let sent = self.own_lane.sent;
+        let sent = self.own_lane.sent();
         let may_leave =
             |batch: &Arc<CheckedBatch>| !self.context.is_me(batch.batch.body.author) || batch.batch.body.seq < sent;
         let batches = self.unlisted().into_iter().filter(may_leave).take(WORK_BATCHES_MAX);

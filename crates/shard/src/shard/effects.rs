@@ -115,7 +115,7 @@ impl<P: Ports> Shard<P> {
         while let Some(outgoing) = self.journal.take_due(position) {
             match outgoing {
                 Outgoing::Batch(frame) => {
-                    self.own_lane.sent = (self.own_lane.sent + 1).min(self.own_lane.next_seq);
+                    self.own_lane.one_left();
                     frame.into_iter().for_each(|frame| self.ports.broadcast(Class::Data, frame));
                 }
                 Outgoing::Proposal(frame, vote) => {

@@ -318,7 +318,7 @@ impl<P: Ports> Shard<P> {
         if self.core.claim_wanted() > next.tree.root().1.result.height {
             next.core.want_claim(self.core.claim_wanted());
         }
-        let unlisted = self.pool.into_transactions();
+        let unlisted = self.own_lane.into_transactions();
         next.admit(now, unlisted, true);
         for (from, early) in self.ending.early {
             for (message, frame) in early.messages {

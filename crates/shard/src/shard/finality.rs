@@ -125,13 +125,16 @@ impl<P: Ports> Shard<P> {
         self.clocks.certified(digest);
         let (height, view) = (header.height, header.view);
         let own_lane = self.own_cursor(header);
-        self.follow_own_lane(own_lane);
+        if self.signs_elsewhere() {
+            // The journal may lack what the signer signed.
+            self.own_lane.follow(own_lane);
+        }
         self.homes.handed_over(height, &payload);
         let listed: HashSet<BatchDigest> = payload.iter().flatten().map(|batch| batch.digest).collect();
         let (gone, batches) = self.batches.finalized(&header.cursors);
         for gone in gone {
             if !listed.contains(&gone.digest) {
-                self.pool.dropped_elsewhere(&gone);
+                self.own_lane.dropped_elsewhere(&gone);
             }
         }
         self.journal.hand_over(height, HandedOver { view, own_lane, batches });
@@ -179,14 +182,8 @@ impl<P: Ports> Shard<P> {
         self.results.on_executed(now, executed.height, executed.root);
         self.tell_followers();
         self.note_epoch(executed.height, executed.committee.as_ref(), executed.ended);
-        for (account, nonce) in executed.touched {
-            self.pool.executed(account, nonce, executed.time_ms);
-        }
-        for (id, why) in &executed.skipped {
-            self.pool.skipped(id, why);
-        }
+        self.own_lane.executed(executed.touched, &executed.skipped, executed.time_ms);
         self.homes.executed(executed.height, &executed.skipped);
-        self.pool.expire(executed.time_ms);
         self.recheck = true;
     }
 

@@ -22,7 +22,7 @@ impl<P: Ports> Shard<P> {
             }
             self.journal_batch(&batch, came);
             if !self.context.is_me(batch.batch.body.author) {
-                self.pool.held_elsewhere(&batch);
+                self.own_lane.held_elsewhere(&batch);
             }
         }
     }

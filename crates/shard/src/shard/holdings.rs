@@ -36,7 +36,7 @@ impl<P: Ports> Shard<P> {
             lane_batches_max: self.batches.lanes().held_of_each().map(|(batches, _)| batches).max().unwrap_or(0),
             lane_bytes_max: self.batches.lanes().held_of_each().map(|(_, bytes)| bytes).max().unwrap_or(0),
             wants: self.fetching.len(),
-            pool: self.pool.len(),
+            pool: self.own_lane.pool().len(),
             outbox: self.journal.waiting(),
             own_views: self.votes.open_views(),
         }

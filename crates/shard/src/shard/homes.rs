@@ -5,7 +5,10 @@
 //! step is measured by the monotonic clock; what is remembered of transactions and of homes is bounded, and a home is
 //! blamed only for what was executed in the end and what it could have listed at once.
 
+use super::liveness::Liveness;
+use super::own_lane::Away;
 use super::{Now, Ports, Shard};
+use crate::context::Context;
 use rustorium_crypto::CheckedBatch;
 use rustorium_execution::Skip;
 use rustorium_txpool::lanes_by_rank;
@@ -237,44 +240,117 @@ impl Record {
     }
 }
 
-impl<P: Ports> Shard<P> {
-    /// How long a transaction is left to this validator, ms.
-    pub(super) fn step_ms(&mut self, now: Now, home: ValidatorIndex) -> u64 {
-        let record = self.homes.records.entry(home).or_default();
+impl Homes {
+    /// How long a transaction is left to this validator, ms. `rtt_ms` measures the round trip to it.
+    pub(super) fn step_ms(&mut self, now: Now, home: ValidatorIndex, rtt_ms: impl FnOnce() -> Option<u64>) -> u64 {
+        let record = self.records.entry(home).or_default();
         let rtt_ms = match record.rtt {
             Some((rtt_ms, at_ms)) if now.ms() < at_ms + RTT_COUNTS_MS => rtt_ms,
             _ => {
-                let rtt_ms = self.ports.rtt_ms(home).unwrap_or(0);
+                let rtt_ms = rtt_ms().unwrap_or(0);
                 record.rtt = Some((rtt_ms, now.ms()));
                 rtt_ms
             }
         };
-        self.homes.views.median_ms.unwrap_or(VIEW_MS_MAX).min(VIEW_MS_MAX) + rtt_ms.min(RTT_MS_MAX) + STEP_MS_MIN
+        self.views.median_ms.unwrap_or(VIEW_MS_MAX).min(VIEW_MS_MAX) + rtt_ms.min(RTT_MS_MAX) + STEP_MS_MIN
     }
 
-    /// Where a client's transaction goes first: its home, where that can be reached and isn't passed over, else the next in
-    /// rank. None: nobody can list it.
-    pub(super) fn first_lane(&mut self, now: Now, sender: &AccountId) -> Option<ValidatorIndex> {
-        let home = rustorium_txpool::home_lane(sender, self.context.epoch(), self.context.n());
-        if self.can_list(home) && (self.context.is_me(home) || !self.homes.passes_over(home, now.ms())) {
+    /// Returns where a client's transaction goes first: its home, where that can be reached and isn't passed over, else the
+    /// next in rank. `None`: nobody can list it.
+    pub(super) fn first_lane(&mut self, now: Now, reach: &Reach, sender: &AccountId) -> Option<ValidatorIndex> {
+        let home = reach.home(sender);
+        if reach.can_list(home) && (reach.context.is_me(home) || !self.passes_over(home, now.ms())) {
             return Some(home);
         }
-        self.next_lanes(now, sender, home).next().or_else(|| Some(home).filter(|home| self.can_list(*home)))
+        self.next_lanes(now, reach, sender, home).next().or_else(|| Some(home).filter(|home| reach.can_list(*home)))
     }
 
-    /// The validators in rank that can list it and aren't passed over, without `first`.
+    /// Returns the validators in rank that can list it and aren't passed over, without `first`.
     fn next_lanes<'a>(
         &'a self,
         now: Now,
+        reach: &'a Reach<'a>,
         sender: &AccountId,
         first: ValidatorIndex,
-    ) -> impl Iterator<Item = ValidatorIndex> + use<'a, P> {
-        let ranks = lanes_by_rank(sender, self.context.epoch(), self.context.n()).into_iter();
-        ranks.filter(move |lane| *lane != first && self.can_list(*lane) && !self.homes.is_passed_over(*lane, now.ms()))
+    ) -> impl Iterator<Item = ValidatorIndex> + use<'a> {
+        let ranks = lanes_by_rank(sender, reach.context.epoch(), reach.context.n()).into_iter();
+        ranks.filter(move |lane| *lane != first && reach.can_list(*lane) && !self.is_passed_over(*lane, now.ms()))
+    }
+
+    /// Notes that a transaction goes to `first`, and is left to it for a step. `could_list`: its home could list it at once.
+    pub(super) fn left_to(
+        &mut self,
+        now: Now,
+        (id, home): (&TxId, ValidatorIndex),
+        first: ValidatorIndex,
+        step_ms: u64,
+        could_list: bool,
+    ) {
+        self.go_on_at(now.ms() + step_ms, *id, first);
+        if home == first && could_list {
+            self.watch(*id, home, now.ms(), step_ms);
+        }
+    }
+
+    /// Takes the next transaction whose step is over, and where it went first.
+    fn pop_due(&mut self, now: Now) -> Option<(TxId, ValidatorIndex)> {
+        let due = self.next_due_ms().is_some_and(|due_ms| due_ms <= now.ms());
+        if due { self.later.pop_first().map(|(_, left)| left) } else { None }
+    }
+
+    /// Judges homes by what they were sent. `able`: whether a home could list it now.
+    fn judge(&mut self, now: Now, able: impl Fn(ValidatorIndex) -> bool) {
+        for watched in self.take_old(now.ms()) {
+            let in_time = watched.listed_ms.is_some_and(|at_ms| at_ms <= watched.due_ms);
+            if watched.executed && (in_time || able(watched.home)) {
+                self.remember(watched.home, !in_time, now.ms());
+            }
+        }
+    }
+
+    /// Returns the homes that are passed over, by place.
+    fn left_out(&self, now: Now) -> Vec<LeftOut> {
+        let passed_over = self.records.iter().filter(|(_, record)| record.passed_over_until_ms > now.ms());
+        let left_out = |(home, record): (&ValidatorIndex, &Record)| {
+            let (missed, of) = (record.count(), record.missed.len());
+            LeftOut { home: *home, missed, of }
+        };
+        let mut found: Vec<LeftOut> = passed_over.map(left_out).collect();
+        found.sort_unstable_by_key(|left_out| left_out.home);
+        found
+    }
+}
+
+/// Which validators can list a transaction now.
+pub(super) struct Reach<'a> {
+    pub(super) context: &'a Context,
+    liveness: &'a Liveness,
+    /// Whether this node signs nothing more.
+    retired: bool,
+}
+
+impl<'a> Reach<'a> {
+    pub(super) fn of(context: &'a Context, liveness: &'a Liveness, retired: bool) -> Self {
+        Self { context, liveness, retired }
+    }
+
+    fn home(&self, sender: &AccountId) -> ValidatorIndex {
+        rustorium_txpool::home_lane(sender, self.context.epoch(), self.context.n())
+    }
+
+    pub(super) fn is_reachable(&self, lane: ValidatorIndex) -> bool {
+        self.liveness.is_reachable(self.context, lane)
     }
 
     fn can_list(&self, lane: ValidatorIndex) -> bool {
-        if self.context.is_me(lane) { !self.is_retired() } else { self.liveness.is_reachable(&self.context, lane) }
+        if self.context.is_me(lane) { !self.retired } else { self.is_reachable(lane) }
+    }
+}
+
+impl<P: Ports> Shard<P> {
+    /// How long a transaction is left to this validator, ms.
+    pub(super) fn step_ms(&mut self, now: Now, home: ValidatorIndex) -> u64 {
+        self.homes.step_ms(now, home, || self.ports.rtt_ms(home))
     }
 
     /// A transaction that the pool took goes to `first`, and is left to it for a step.
@@ -286,33 +362,32 @@ impl<P: Ports> Shard<P> {
         first: ValidatorIndex,
         step_ms: u64,
     ) {
-        self.homes.go_on_at(now.ms() + step_ms, *id, first);
         let (sender, nonce) = (&transaction.body.sender, transaction.body.nonce);
         let home = rustorium_txpool::home_lane(sender, self.context.epoch(), self.context.n());
         // One that waits for an earlier nonce its home can't list, be that with another node or nowhere.
-        let could_list = self.pool.next_nonce(sender) == Some(nonce) && self.lane_has_room(home);
-        if home == first && could_list && self.context.me().is_some() {
-            self.homes.watch(*id, home, now.ms(), step_ms);
-        }
+        let could_list = self.own_lane.pool().next_nonce(sender) == Some(nonce) && self.lane_has_room(home);
+        self.homes.left_to(now, (id, home), first, step_ms, could_list && self.context.me().is_some());
     }
 
     fn lane_has_room(&self, lane: ValidatorIndex) -> bool {
-        let (batches, bytes) = self.batches.lanes().window_left(lane);
-        batches > 0 && bytes >= u64::from(self.context.parameters.batch_bytes_max)
+        self.batches.has_room(&self.context, lane)
     }
 
     /// What is in no batch a step after it was forwarded goes to the next two in rank; this node may be one of them.
     pub(super) fn forward_on(&mut self, now: Now) {
-        self.judge_homes(now);
-        let mut away: BTreeMap<ValidatorIndex, Vec<Transaction>> = BTreeMap::new();
-        while self.homes.next_due_ms().is_some_and(|due_ms| due_ms <= now.ms()) {
-            let Some((_, (id, first))) = self.homes.later.pop_first() else { break };
+        let (context, batches, retired) = (&self.context, &self.batches, self.key.is_retired());
+        let reach = Reach::of(context, &self.liveness, retired);
+        self.homes.judge(now, |home| reach.is_reachable(home) && batches.has_room(context, home));
+        let mut away = Away::new();
+        while let Some((id, first)) = self.homes.pop_due(now) {
             // A lane without room has no use for another copy, nor have others while it is the load that fills it.
-            let Some(transaction) = self.pool.unlisted(&id).filter(|_| self.lane_has_room(first)) else { continue };
-            let next: Vec<_> = self.next_lanes(now, &transaction.body.sender, first).take(NEXT_RANKS).collect();
+            let unlisted = self.own_lane.pool().unlisted(&id).filter(|_| batches.has_room(context, first));
+            let Some(transaction) = unlisted else { continue };
+            let next: Vec<_> =
+                self.homes.next_lanes(now, &reach, &transaction.body.sender, first).take(NEXT_RANKS).collect();
             for lane in next {
-                if self.context.is_me(lane) {
-                    self.pool.open(&id);
+                if context.is_me(lane) {
+                    self.own_lane.open(&id);
                 } else {
                     away.entry(lane).or_default().push((**transaction).clone());
                 }
@@ -323,25 +398,8 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    fn judge_homes(&mut self, now: Now) {
-        for watched in self.homes.take_old(now.ms()) {
-            let in_time = watched.listed_ms.is_some_and(|at_ms| at_ms <= watched.due_ms);
-            let able = self.liveness.is_reachable(&self.context, watched.home) && self.lane_has_room(watched.home);
-            if watched.executed && (in_time || able) {
-                self.homes.remember(watched.home, !in_time, now.ms());
-            }
-        }
-    }
-
     /// The homes that are passed over, for status and metrics.
     pub fn homes_left_out(&self, now: Now) -> Vec<LeftOut> {
-        let passed_over = self.homes.records.iter().filter(|(_, record)| record.passed_over_until_ms > now.ms());
-        let left_out = |(home, record): (&ValidatorIndex, &Record)| {
-            let (missed, of) = (record.count(), record.missed.len());
-            LeftOut { home: *home, missed, of }
-        };
-        let mut found: Vec<LeftOut> = passed_over.map(left_out).collect();
-        found.sort_unstable_by_key(|left_out| left_out.home);
-        found
+        self.homes.left_out(now)
     }
 }

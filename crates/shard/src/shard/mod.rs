@@ -24,6 +24,7 @@ mod live_records;
 mod liveness;
 mod memory;
 mod open_votes;
+mod own_lane;
 mod passed_over;
 mod ports;
 mod recovery;
@@ -46,10 +47,10 @@ use blocks::BlockTree;
 use bytes::Bytes;
 use core_link::{CoreLink, Levels};
 use liveness::Liveness;
+use own_lane::OwnLane;
 use rustorium_crypto::Verified;
 use rustorium_quorum::{Charge, TallyEvent};
 use rustorium_storage::RecordKind;
-use rustorium_txpool::Pool;
 use rustorium_types::{BlockDigest, Certificate, Header, Height, Message, PublicKey, ValidatorIndex, View};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -85,7 +86,6 @@ pub struct Shard<P: Ports> {
     signing: signing::Signing,
     results: results::Results,
     batches: Batches,
-    pool: Pool,
     fetching: fetching::Fetching,
     digests: digests::Digests,
     core: CoreLink,
@@ -103,7 +103,7 @@ pub struct Shard<P: Ports> {
     clocks: clocks::Clocks,
     homes: homes::Homes,
     checks: checking::Checks,
-    own_lane: work::OwnLane,
+    own_lane: OwnLane,
     recheck: bool,
     recheck_at_us: Option<u64>,
     timing: timing::Timing,
@@ -128,7 +128,6 @@ impl<P: Ports> Shard<P> {
             fetching: fetching::Fetching::new(config.fetch_timeout_ms, quorum, tip.1.view),
             results: results::Results::new(n, quorum, context.me()),
             batches: Batches::new(&context),
-            pool: Pool::new(config.pool.clone(), tip.1.time_ms),
             digests: digests::Digests::new(config.fetch_timeout_ms),
             core: CoreLink::after(tip.1.view),
             journal: journal::Journal::default(),
@@ -143,7 +142,7 @@ impl<P: Ports> Shard<P> {
             clocks: clocks::Clocks::default(),
             homes: homes::Homes::default(),
             checks: checking::Checks::default(),
-            own_lane: work::OwnLane::default(),
+            own_lane: OwnLane::new(config.pool.clone(), tip.1.time_ms),
             recheck: false,
             recheck_at_us: None,
             timing: timing::Timing::default(),
@@ -210,7 +209,7 @@ impl<P: Ports> Shard<P> {
             self.core.tell(Input::PeerSilence(peer, true));
         }
         self.forward_on(now);
-        self.pool.open_delayed(now.ms());
+        self.own_lane.open_delayed(now);
         self.cut_batches(now, false);
         self.tell_dropped();
         if self.recheck_at_us.is_some_and(|at| at <= now.us) {
@@ -239,8 +238,15 @@ impl<P: Ports> Shard<P> {
         let silence = self.liveness.next_silence_us();
         let fetch = self.fetching.next_due_us();
         let told = self.digests.next_deadline_us();
-        let delayed = self.pool.next_delayed_ms().into_iter().chain(self.homes.next_due_ms()).min().map(|at| at * 1000);
-        let cut = self.own_lane.cut_due_us;
+        let delayed = self
+            .own_lane
+            .pool()
+            .next_delayed_ms()
+            .into_iter()
+            .chain(self.homes.next_due_ms())
+            .min()
+            .map(|at| at * 1000);
+        let cut = self.own_lane.cut_due_us();
         let levels = self.core.due_us();
         let ask = self.ask_due_us();
         let checks = self.checks.next_due_us(now);
@@ -319,7 +325,7 @@ impl<P: Ports> Shard<P> {
 
     /// Transactions and bytes in the pool, for back-pressure at the gateway.
     pub fn pool_size(&self) -> (usize, u64) {
-        (self.pool.len(), self.pool.bytes())
+        (self.own_lane.pool().len(), self.own_lane.pool().bytes())
     }
 
     /// Whether this node has executed about as far as its peers say: at least one honest one among those who count has.

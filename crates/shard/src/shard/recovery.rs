@@ -179,8 +179,7 @@ impl<P: Ports> Shard<P> {
         // Where the store was lost, and only that, the lane is still known to have gone further.
         let cursor = if floor.next_seq > listed.next_seq { floor } else { listed };
         self.batches.start_at(self.tree.root_cursors());
-        self.own_lane.next_seq = cursor.next_seq;
-        self.own_lane.previous = cursor.tip;
+        self.own_lane.start_at(cursor);
         for (position, batch) in batches {
             let author = self.context.committee.key(batch.body.author);
             let Some(batch) = author.and_then(|author| verify_batch(author, batch)) else { continue };
@@ -190,17 +189,15 @@ impl<P: Ports> Shard<P> {
                 continue;
             }
             let own = self.context.is_me(body.author);
-            if own && body.seq >= self.own_lane.next_seq {
-                self.own_lane.next_seq = body.seq + 1;
-                self.own_lane.previous = batch.digest;
-                self.pool.restore(&batch, |account| self.ports.account(account));
+            if own {
+                self.own_lane.recover(&batch, |account| self.ports.account(account));
             }
             if self.batches.insert(batch, position) {
                 self.journal.note_batch(position);
             }
         }
         self.note_joined(None);
-        self.own_lane.sent = self.own_lane.next_seq;
+        self.own_lane.recovered();
     }
 
     fn recover_certificates(

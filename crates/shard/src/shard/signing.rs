@@ -163,7 +163,7 @@ impl<P: Ports> Shard<P> {
             shard: committee.shard,
             epoch: committee.epoch,
             settled: self.settled(),
-            next_seq: self.own_lane.next_seq,
+            next_seq: self.own_lane.next_seq(),
             votes: BoundedVec::new(votes.get(newest..).unwrap_or_default().to_vec()).unwrap_or_default(),
         };
         self.signing.asked.retain(|_, asked| !matches!(asked, Asked::Show));
@@ -178,7 +178,7 @@ impl<P: Ports> Shard<P> {
         for asked in self.signing.asked.values_mut() {
             match asked {
                 Asked::Vote(_, carry, _) => carried.extend(carry.take()),
-                Asked::Batch(unsigned) => self.pool.uncut(unsigned.ids()),
+                Asked::Batch(unsigned) => self.own_lane.uncut(unsigned.ids()),
                 Asked::Show | Asked::Proposal(..) => {}
             }
         }
@@ -227,34 +227,20 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Whether a batch takes up the own lane where the journal ends.
-    pub(super) fn is_next_of_lane(&self, body: &BatchBody) -> bool {
-        body.seq == self.own_lane.next_seq && body.previous == self.own_lane.previous
-    }
-
-    /// Goes on behind what a final block lists of the own lane, which the journal may lack.
-    pub(super) fn follow_own_lane(&mut self, listed: Cursor) {
-        if self.signs_elsewhere() && listed.next_seq > self.own_lane.next_seq {
-            self.own_lane.next_seq = listed.next_seq;
-            self.own_lane.previous = listed.tip;
-            self.own_lane.sent = listed.next_seq;
-        }
-    }
-
     /// Takes a batch of the own lane that was signed and never journaled: a node that ended in between asks for it anew, or is
     /// shown it by a peer.
     pub(super) fn adopt(&mut self, batch: Batch) {
         let body = &batch.body;
-        let (epoch, next_seq) = (self.context.epoch(), self.own_lane.next_seq);
+        let (epoch, next_seq) = (self.context.epoch(), self.own_lane.next_seq());
         let is_own = self.context.is_me(body.author) && body.epoch == epoch && !self.is_retired();
         if !is_own || body.seq < next_seq {
             return;
         }
-        let next = self.is_next_of_lane(body);
+        let next = self.own_lane.is_next(body);
         let own = self.context.own_key().filter(|_| next);
         match own.and_then(|own| verify_batch(&own, batch)) {
             Some(checked) => {
-                self.pool.held_elsewhere(&checked);
+                self.own_lane.held_elsewhere(&checked);
                 self.take_own_batch(checked);
             }
             None => self.lose_lane(next_seq),
@@ -337,9 +323,9 @@ impl<P: Ports> Shard<P> {
         let own = self.context.own_key();
         let checked = signature.zip(own).and_then(|(signature, own)| unsigned.signed(&own, signature));
         match checked {
-            Some(checked) if seq == self.own_lane.next_seq => self.take_own_batch(checked),
+            Some(checked) if seq == self.own_lane.next_seq() => self.take_own_batch(checked),
             _ => {
-                self.pool.uncut(&ids);
+                self.own_lane.uncut(&ids);
                 self.lose_lane(seq);
             }
         }

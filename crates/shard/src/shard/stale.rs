@@ -67,6 +67,11 @@ impl KeyState {
         if retired { Self { standing: Standing::Retired, ..found } } else { found }
     }
 
+    /// Returns true if this node signs nothing more.
+    pub(super) fn is_retired(&self) -> bool {
+        matches!(self.standing, Standing::Retired)
+    }
+
     /// When peers are to be asked again.
     pub(super) fn due_us(&self) -> Option<u64> {
         match self.standing {
@@ -108,7 +113,7 @@ impl<P: Ports> Shard<P> {
     }
 
     pub(super) fn is_retired(&self) -> bool {
-        matches!(self.key.standing, Standing::Retired)
+        self.key.is_retired()
     }
 
     /// Votes and proposals wait until this node may sign, as they would for a slow disk; others pass.
@@ -250,7 +255,7 @@ impl<P: Ports> Shard<P> {
         let Standing::Asking { answered, due_us, .. } = &mut self.key.standing else { return };
         let silent: Vec<ValidatorIndex> = peers.into_iter().filter(|peer| !answered.contains(peer)).collect();
         *due_us = if silent.is_empty() { u64::MAX } else { now.us + self.config.fetch_timeout_ms * 1000 };
-        let request = Request::OwnSignatures { next_seq: self.own_lane.next_seq };
+        let request = Request::OwnSignatures { next_seq: self.own_lane.next_seq() };
         let frame = Bytes::from(Message::Request { id: QUESTION, request }.to_frame());
         silent.into_iter().for_each(|peer| self.ports.send(peer, Class::Sync, frame.clone()));
     }
@@ -333,7 +338,7 @@ impl<P: Ports> Shard<P> {
         if body.author != me || known {
             return;
         }
-        if self.signs_elsewhere() && self.is_next_of_lane(body) {
+        if self.signs_elsewhere() && self.own_lane.is_next(body) {
             // It left once it was on the signer's disk, and this node ended before its own had it.
             self.adopt((*checked.batch).clone());
         } else {

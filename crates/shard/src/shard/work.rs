@@ -1,27 +1,24 @@
 //! The own lane: admitting transactions, cutting them into batches, forwarding those of other lanes; links and silence.
 
+use super::homes::Reach;
 use super::journal::Outgoing;
+use super::own_lane::{Away, HAND_ON_AFTER_MS};
 use super::{Admitted, Now, Ports, Shard, Stage};
 use crate::periods::claimed_height;
 use crate::rules;
 use bytes::Bytes;
 use rustorium_crypto::{CheckedBatch, UnsignedBatch, own_batch};
 use rustorium_storage::RecordKind;
-use rustorium_txpool::{Admission, Clock, CutLimits, PoolConfig, lanes_by_rank};
+use rustorium_txpool::{Admission, PoolConfig};
 use rustorium_types::limits::VALIDATORS_MAX;
 use rustorium_types::{
     BatchBody, BatchDigest, BoundedVec, Class, Height, Message, PublicKey, Request, Transaction, TxId, ValidatorIndex,
     View,
 };
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Transactions in one forwarded frame: the largest fit into a frame then.
 const FORWARDED_TOGETHER: usize = 15;
-/// How long a node that lists nothing leaves a transaction to the first in rank and the two after them, until it hands it on
-/// to one after the other, and how long after each frame of such ones the next may follow.
-const HAND_ON_AFTER_MS: u64 = 900;
-const HAND_ON_PAUSE_US: u64 = 300_000;
 
 /// How a shard treats its own lane and its peers.
 #[derive(Clone, Debug)]
@@ -66,29 +63,15 @@ impl Default for WorkConfig {
     }
 }
 
-/// The chain of this validator's own batches.
-#[derive(Default)]
-pub(super) struct OwnLane {
-    pub(super) next_seq: u64,
-    /// From this seq on batches wait for the disk: they must not leave, for a power loss would let the seq be used again.
-    pub(super) sent: u64,
-    pub(super) previous: BatchDigest,
-    pub(super) cut_due_us: Option<u64>,
-    ready_since_us: Option<u64>,
-    /// While this node lists nothing: how often it has handed on what waits, and when it may do so again.
-    handed_on: u64,
-    hand_on_at_us: u64,
-}
-
 impl<P: Ports> Shard<P> {
     pub(super) fn admit(&mut self, now: Now, transactions: Vec<Admitted>, from_client: bool) {
-        let mut away: BTreeMap<ValidatorIndex, Vec<Transaction>> = BTreeMap::new();
+        let mut away = Away::new();
         let mut held = Vec::with_capacity(transactions.len());
-        let clock = Clock { ms: now.ms(), wall_ms: now.wall_ms };
         for (id, transaction) in transactions {
             tracing::debug!(event = "transaction_came", transaction = %id, from_client);
             let sender = transaction.body.sender;
-            let first = self.first_lane(now, &sender);
+            let reach = Reach::of(&self.context, &self.liveness, self.key.is_retired());
+            let first = self.homes.first_lane(now, &reach, &sender);
             let here =
                 first.is_none_or(|first| self.context.is_me(first)) || !from_client && self.context.me().is_some();
             let away_to = first.filter(|_| !here).map(|first| (first, self.step_ms(now, first)));
@@ -99,7 +82,7 @@ impl<P: Ports> Shard<P> {
                 None => 0,
             };
             let account = || self.ports.account(&sender);
-            match self.pool.admit_later(clock, id, transaction.clone(), not_before_ms, account) {
+            match self.own_lane.admit(now, (id, transaction.clone()), not_before_ms, account) {
                 Ok(Admission::Queued) => {
                     held.push(id);
                     self.note_listed(&id);
@@ -113,7 +96,7 @@ impl<P: Ports> Shard<P> {
                     self.ports.duplicate(&id);
                     if !from_client && self.context.me().is_some() {
                         // Another node has left it to others for long enough.
-                        self.pool.open(&id);
+                        self.own_lane.open(&id);
                     }
                 }
                 Err(refused) => self.ports.refused(&id, refused),
@@ -129,7 +112,7 @@ impl<P: Ports> Shard<P> {
 
     /// Tells of transactions that the pool dropped.
     pub(super) fn tell_dropped(&mut self) {
-        let dropped = self.pool.take_dropped();
+        let dropped = self.own_lane.take_dropped();
         if !dropped.expired.is_empty() {
             self.ports.expired(&dropped.expired);
         }
@@ -141,7 +124,7 @@ impl<P: Ports> Shard<P> {
     /// A transaction that a held batch already has is not cut here while that batch is held.
     fn note_listed(&mut self, id: &TxId) {
         if self.batches.lanes().has_transaction(id) {
-            self.pool.mark_elsewhere(id, true);
+            self.own_lane.mark_listed(id);
         }
     }
 
@@ -159,95 +142,55 @@ impl<P: Ports> Shard<P> {
         self.only_follows() || self.is_past() || self.signer_is_away() || self.signing.has_no_lane()
     }
 
-    /// Who can't list what waits here hands it on until it is executed, each time to the next in rank, and at most a batch's
-    /// worth at once: the frame before may have been lost with a link, or be kept back by who got it.
-    fn hand_on(&mut self, now: Now) {
-        if self.pool.ready_count() == 0 {
-            return;
-        }
-        if now.us < self.own_lane.hand_on_at_us {
-            self.own_lane.cut_due_us = Some(self.own_lane.hand_on_at_us);
-            return;
-        }
-        self.own_lane.hand_on_at_us = now.us + HAND_ON_PAUSE_US;
-        self.own_lane.handed_on += 1;
-        let turn = self.own_lane.handed_on as usize;
-        let mut away: BTreeMap<ValidatorIndex, Vec<Transaction>> = BTreeMap::new();
-        for (id, transaction) in self.pool.cut(now.ms(), &self.cut_limits()) {
-            self.pool.wait_until(&id, now.ms() + HAND_ON_AFTER_MS);
-            let ranks = lanes_by_rank(&transaction.body.sender, self.context.epoch(), self.context.n()).into_iter();
-            let reachable: Vec<_> = ranks.filter(|lane| self.liveness.is_reachable(&self.context, *lane)).collect();
-            if let Some(next) = turn.checked_rem(reachable.len()).map(|place| reachable[place]) {
-                away.entry(next).or_default().push((**transaction).clone());
-            }
-        }
-        for (next, group) in away {
-            self.forward(next, &group);
-        }
-        self.own_lane.cut_due_us = (self.pool.ready_count() > 0).then_some(self.own_lane.hand_on_at_us);
-    }
-
     /// Cuts own batches: at once when the last one is listed, else when enough time or bytes have gathered.
     pub(super) fn cut_batches(&mut self, now: Now, proposing: bool) {
-        self.own_lane.cut_due_us = None;
+        self.own_lane.begin_cut();
         if self.lists_nothing() {
-            return self.hand_on(now);
+            let reach = Reach::of(&self.context, &self.liveness, self.key.is_retired());
+            let away = self.own_lane.hand_on(now, &reach);
+            return away.into_iter().for_each(|(next, group)| self.forward(next, &group));
         }
-        while self.pool.ready_count() > 0 && self.may_sign() {
+        while self.own_lane.pool().ready_count() > 0 && self.may_sign() {
             // The signer keeps one batch for a node that loses it, so each is on disk here before the next is asked for.
-            if self.waits_for_batch() || self.signs_elsewhere() && self.own_lane.sent < self.own_lane.next_seq {
+            if self.waits_for_batch() || self.signs_elsewhere() && !self.own_lane.all_sent() {
                 return;
             }
-            let since = *self.own_lane.ready_since_us.get_or_insert(now.us);
+            self.own_lane.gather(now);
             if self.own_window_full() {
                 return;
             }
-            let due = since + self.config.batch_delay_us;
-            let full = self.pool.ready_bytes() >= u64::from(self.context.parameters.batch_bytes_max);
-            if !(proposing || full || now.us >= due || self.own_lane_listed()) {
-                self.own_lane.cut_due_us = Some(due);
-                return;
-            }
-            if !self.cut_one(now) {
+            let at_once = proposing || self.own_lane_listed();
+            let (delay_us, bytes_max) = (self.config.batch_delay_us, self.context.parameters.batch_bytes_max);
+            if !self.own_lane.is_cut_due(now, at_once, delay_us, bytes_max) || !self.cut_one(now) {
                 return;
             }
         }
-        self.own_lane.ready_since_us = None;
+        self.own_lane.take_ready_since();
     }
 
     /// Whether what waits in the pool can become a batch.
     fn may_cut(&self) -> bool {
-        self.pool.ready_count() > 0 && self.may_sign() && !self.own_window_full()
+        self.own_lane.pool().ready_count() > 0 && self.may_sign() && !self.own_window_full()
     }
 
     fn own_window_full(&self) -> bool {
         let Some(me) = self.context.me() else { return true };
-        let (batches, bytes) = self.batches.lanes().window_left(me);
-        batches == 0 || bytes < u64::from(self.context.parameters.batch_bytes_max)
+        !self.batches.has_room(&self.context, me)
     }
 
     fn own_lane_listed(&self) -> bool {
         let header = self.tree.header(&self.best_parent);
-        header.is_none_or(|header| self.own_cursor(header).next_seq >= self.own_lane.next_seq)
-    }
-
-    fn cut_limits(&self) -> CutLimits {
-        let parameters = &self.context.parameters;
-        CutLimits {
-            bytes: u64::from(parameters.batch_bytes_max),
-            transactions: parameters.batch_transactions_max as usize,
-            work: parameters.batch_work_max,
-        }
+        header.is_none_or(|header| self.own_cursor(header).next_seq >= self.own_lane.next_seq())
     }
 
     fn cut_one(&mut self, now: Now) -> bool {
         let Some(author) = self.context.me() else { return false };
-        let transactions = self.pool.cut(now.ms(), &self.cut_limits());
+        let transactions = self.own_lane.cut(now, &self.context.parameters);
         if transactions.is_empty() {
             return false;
         }
         let committee = &self.context.committee;
-        let (seq, previous) = (self.own_lane.next_seq, self.own_lane.previous);
+        let (seq, previous) = self.own_lane.end();
         let body = |transactions| BatchBody {
             chain: committee.chain,
             shard: committee.shard,
@@ -257,7 +200,7 @@ impl<P: Ports> Shard<P> {
             previous,
             transactions: BoundedVec::new(transactions).unwrap_or_default(),
         };
-        if let Some(since) = self.own_lane.ready_since_us.take() {
+        if let Some(since) = self.own_lane.take_ready_since() {
             self.ports.measured(Stage::Gather, now.us.saturating_sub(since));
         }
         match &self.context.key {
@@ -276,8 +219,7 @@ impl<P: Ports> Shard<P> {
     /// The next batch of the own lane, with its signature: journaled, held, and sent once it is on disk, which it is where a
     /// signer gave the signature: that keeps the newest batch for a node that loses it.
     pub(super) fn take_own_batch(&mut self, checked: CheckedBatch) {
-        self.own_lane.next_seq += 1;
-        self.own_lane.previous = checked.digest;
+        self.own_lane.extend(checked.digest);
         let frame = Bytes::from(Message::Batch(Box::new((*checked.batch).clone())).to_frame());
         let position = self.append(RecordKind::Batch, &frame[1..]);
         self.ports.sync(position);
