@@ -1,5 +1,6 @@
 //! The blocks above the final one: by digest, with their status, and which of them was first in its view.
 
+use super::Now;
 use crate::periods::Periods;
 use crate::port::{BlockFacts, PayloadStatus};
 use rustorium_types::{Block, BlockDigest, Cursor, Header, Height, Parameters, ValidatorIndex, View};
@@ -32,12 +33,25 @@ pub struct BlockTree {
     first: BTreeMap<(View, ValidatorIndex), BlockDigest>,
     root: (BlockDigest, Header),
     root_periods: Periods,
+    /// The newest block known to be notarized or final, and its view: the next block would extend it.
+    best_parent: (View, BlockDigest),
+    /// Whether blocks are to be checked again at the end of the turn, and when else, monotonic microseconds.
+    recheck: bool,
+    recheck_at_us: Option<u64>,
 }
 
 impl BlockTree {
     /// A tree of just its root, and the root periods of the chain that ends there.
     pub fn new(digest: BlockDigest, header: Header, root_periods: Periods) -> Self {
-        Self { entries: HashMap::new(), first: BTreeMap::new(), root: (digest, header), root_periods }
+        Self {
+            entries: HashMap::new(),
+            first: BTreeMap::new(),
+            best_parent: (header.view, digest),
+            root: (digest, header),
+            root_periods,
+            recheck: false,
+            recheck_at_us: None,
+        }
     }
 
     /// The root periods of the chain that ends with this block; none where an ancestor isn't known.
@@ -50,6 +64,56 @@ impl BlockTree {
     /// The root periods of the chain that ends at the root.
     pub fn root_periods(&self) -> &Periods {
         &self.root_periods
+    }
+
+    /// Remembers the newest certified block as the one that the next block would extend.
+    pub fn consider_parent(&mut self, view: View, digest: BlockDigest) {
+        if view >= self.best_parent.0 {
+            self.best_parent = (view, digest);
+        }
+    }
+
+    /// Returns the header of the newest certified block. `None` if the block isn't held.
+    pub fn best_parent(&self) -> Option<&Header> {
+        self.header(&self.best_parent.1)
+    }
+
+    /// Returns the header of the newest certified block, or the root's if the block isn't held.
+    pub fn newest_certified(&self) -> &Header {
+        self.best_parent().unwrap_or(&self.root.1)
+    }
+
+    /// Has blocks checked again at the end of the turn.
+    pub fn recheck_soon(&mut self) {
+        self.recheck = true;
+    }
+
+    /// The same, if so.
+    pub fn recheck_if(&mut self, news: bool) {
+        self.recheck |= news;
+    }
+
+    /// Has blocks checked again then, monotonic microseconds.
+    pub fn recheck_at(&mut self, at_us: u64) {
+        self.recheck_at_us = Some(self.recheck_at_us.map_or(at_us, |known| known.min(at_us)));
+    }
+
+    /// Returns when blocks are to be checked again.
+    pub fn recheck_at_us(&self) -> Option<u64> {
+        self.recheck_at_us
+    }
+
+    /// Returns true if blocks are to be checked again now.
+    pub fn take_recheck(&mut self, now: Now) -> bool {
+        self.recheck |= self.recheck_at_us.take_if(|at| *at <= now.us).is_some();
+        std::mem::take(&mut self.recheck)
+    }
+
+    /// Returns a block's facts and status if the core doesn't know that status yet; it is told now.
+    pub fn take_news(&mut self, digest: &BlockDigest) -> Option<(BlockFacts, PayloadStatus)> {
+        let entry = self.entries.get_mut(digest)?;
+        let status = entry.status;
+        (entry.told.replace(status) != Some(status)).then(|| (BlockFacts::of(*digest, &entry.block.header), status))
     }
 
     /// Number of blocks above the root.

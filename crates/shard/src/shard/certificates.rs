@@ -28,7 +28,7 @@ impl<P: Ports> Shard<P> {
         self.fetching.has_certificate(body.kind, body.view);
         let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
         if let Some(digest) = digest {
-            self.consider_parent(body.view, digest);
+            self.tree.consider_parent(body.view, digest);
             self.fetch_forgotten(body.view, digest);
             self.clocks.certified(&digest);
         }
@@ -38,7 +38,7 @@ impl<P: Ports> Shard<P> {
         self.core.tell(Input::Certificate(CertificateName { kind: body.kind, view: body.view, digest }));
         self.checks.stir();
         self.measure_certified(body.kind, body.view);
-        self.recheck = true;
+        self.tree.recheck_soon();
     }
 
     /// R35: tells the core of views whose certificates seem lost to all, where that has changed.

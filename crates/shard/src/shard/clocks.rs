@@ -81,7 +81,7 @@ impl<P: Ports> Shard<P> {
         if ahead_ms == 0 || status == PayloadStatus::Invalid {
             return status;
         }
-        self.recheck_at(now.us.saturating_add(ahead_ms.min(LOOK_AGAIN_MS) * 1000));
+        self.tree.recheck_at(now.us.saturating_add(ahead_ms.min(LOOK_AGAIN_MS) * 1000));
         if status == PayloadStatus::Ready {
             let (proposer, ahead_ms) = (block.header.proposer, block.header.time_ms.saturating_sub(now.wall_ms));
             self.clocks.block_ahead = Some(BlockAhead { proposer, ahead_ms, at_us: now.us });
@@ -99,7 +99,7 @@ impl<P: Ports> Shard<P> {
 
     /// The time of the newest certified block that is known.
     pub fn certified_time_ms(&self) -> u64 {
-        self.tree.header(&self.best_parent).unwrap_or(self.tree.root().1).time_ms
+        self.tree.newest_certified().time_ms
     }
 
     /// The newest block that waited for the clock alone, and how many there were.

@@ -163,8 +163,7 @@ impl<P: Ports> Shard<P> {
 
     /// Lanes that go beyond the newest certified block, and how far; the own one as far as it is on disk.
     fn unlisted_ends(&self) -> Vec<(ValidatorIndex, Cursor)> {
-        let (_, root) = self.tree.root();
-        let parent = self.tree.header(&self.best_parent).unwrap_or(root);
+        let parent = self.tree.newest_certified();
         let mut ends = Vec::new();
         for (lane, listed) in (0..VALIDATORS_MAX as u16).map(ValidatorIndex).zip(parent.cursors.iter()) {
             let end = if self.context.is_me(lane) { self.own_end() } else { self.batches.lanes().tip(lane) };
@@ -195,8 +194,7 @@ impl<P: Ports> Shard<P> {
     }
 
     fn unlisted(&self) -> Vec<Arc<CheckedBatch>> {
-        let (_, root) = self.tree.root();
-        let parent = self.tree.header(&self.best_parent).unwrap_or(root);
+        let parent = self.tree.newest_certified();
         let caps = BlockCaps::for_parameters(&self.context.parameters);
         let extension = self.batches.lanes().extend(&parent.cursors, &caps, |_| None);
         let payload = self.batches.lanes().payload(&parent.cursors, &extension.cursors);

@@ -9,8 +9,8 @@ use rustorium_crypto::Verified;
 use rustorium_storage::RecordKind;
 use rustorium_types::limits;
 use rustorium_types::{
-    BlockDigest, BoundedVec, Certificate, Class, Hash, Heartbeat, Height, Held, Message, Report, SignedVote,
-    ValidatorIndex, View, VoteBody, VoteKind, VoteMessage, encode,
+    BlockDigest, BoundedVec, Certificate, Class, Heartbeat, Held, Message, Report, SignedVote, ValidatorIndex, View,
+    VoteBody, VoteKind, VoteMessage, encode,
 };
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ impl<P: Ports> Shard<P> {
             }
             Effect::SendWork(peer) => self.send_work(now, peer),
             // Peers go on at once past the views of a leader that shows no life.
-            Effect::ResendVotes(_) | Effect::Heartbeat(_) if self.only_follows() => self.recheck = true,
+            Effect::ResendVotes(_) | Effect::Heartbeat(_) if self.only_follows() => self.tree.recheck_soon(),
             Effect::ResendVotes(_) => self.resend(),
             Effect::Heartbeat(_) => self.heartbeat(),
         }
@@ -205,7 +205,7 @@ impl<P: Ports> Shard<P> {
             self.ports.broadcast(Class::Consensus, notarization.to_frame().into());
         }
         // What an answer that was no use ended is asked for again.
-        self.recheck = true;
+        self.tree.recheck_soon();
     }
 
     /// Own open votes again, and the proposal of this view among them, also one from before a restart: peers in views

@@ -8,14 +8,13 @@ use super::clocks::Clocks;
 use super::homes::Homes;
 use super::recovery::Journaled;
 use super::{Ended, Now, Ports, Shard};
-use crate::port::{Effect, Input, PayloadStatus};
+use crate::port::PayloadStatus;
 use crate::senders::{Credit, epoch_of};
 use bytes::Bytes;
 use rustorium_crypto::{block_digest, domain, hash::hash_value};
 use rustorium_execution::CommitteeRecord;
 use rustorium_types::{
-    Block, BlockDigest, BlockProof, BoundedVec, Certificate, Class, Epoch, EpochChange, Hash, Header, Height, Message,
-    PublicKey, Request, ResultClaim, VoteKind,
+    Block, BoundedVec, Certificate, Class, Epoch, EpochChange, Hash, Header, Height, Message, PublicKey, Request,
 };
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -108,12 +107,11 @@ impl<P: Ports> Shard<P> {
 
     /// Whether a block proposed now could be the boundary.
     pub(super) fn end_due(&self, now: Now) -> bool {
-        let (_, root) = self.tree.root();
-        let parent = self.tree.header(&self.best_parent).unwrap_or(root);
+        let parent = self.tree.newest_certified();
         let ready = self.results.claimable().unwrap_or_default();
         let claim = ready.max(parent.result.height).min(self.results.executed());
         let time_ms = now.wall_ms.max(parent.time_ms.saturating_add(1));
-        !root.ends_epoch() && self.end_at(time_ms, claim).is_some_and(|(due, _)| due)
+        !self.tree.root().1.ends_epoch() && self.end_at(time_ms, claim).is_some_and(|(due, _)| due)
     }
 
     /// When the end is due by time, be it for a wish, or it is asked again how the epoch ended; monotonic microseconds.
@@ -123,26 +121,6 @@ impl<P: Ports> Shard<P> {
         let due = due.map(|at_ms| now.us.saturating_add((at_ms - now.wall_ms).saturating_mul(1000)));
         let ask = self.asks_for_end().then_some(self.ending.ask_at_us);
         due.chain(ask).min()
-    }
-
-    /// Shows that a block that ends the epoch is final: `above` leads from it to the finalized one. None for other blocks.
-    pub(super) fn end_proof(
-        &self,
-        digest: &BlockDigest,
-        above: &[BlockDigest],
-    ) -> Result<Option<BlockProof>, &'static str> {
-        if self.tree.header(digest).is_none_or(|header| !header.ends_epoch()) {
-            return Ok(None);
-        }
-        let last = above.last().unwrap_or(digest);
-        let view = self.tree.header(last).map(|header| header.view);
-        let held = view.and_then(|view| self.votes.certificate(VoteKind::Finalize, view));
-        let proven = self.proven.as_ref().map(|(_, certificate)| certificate);
-        let finalization = held.into_iter().chain(proven).find(|certificate| certificate.body.block == *last);
-        let finalization = finalization.ok_or("there is no finalization of the last closing block")?;
-        let headers: Vec<Header> = above.iter().filter_map(|digest| self.tree.header(digest)).cloned().collect();
-        let descendants = BoundedVec::new(headers).map_err(|_| "there are too many closing blocks for one proof")?;
-        Ok(Some(BlockProof { descendants, finalization: (**finalization).clone() }))
     }
 
     /// Passes on what is of this epoch, or of none.
@@ -222,7 +200,7 @@ impl<P: Ports> Shard<P> {
         }
         let certified = change.proof.finalization.body.block;
         let last = change.proof.descendants.last().unwrap_or(&change.boundary);
-        self.proven = self.context.finalization_of(last, &change.proof.finalization).map(|found| (certified, found));
+        self.finality.prove(certified, self.context.finalization_of(last, &change.proof.finalization));
         for header in change.proof.descendants.into_vec() {
             self.keep_block(block_digest(&header), Block { header, inline: BoundedVec::default() }, true);
         }

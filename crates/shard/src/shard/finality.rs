@@ -1,233 +1,129 @@
-//! From a finalization to execution in height order, what is told of it, and what the journal may then forget.
+//! Which block is final, the way to it, and the proof of it (R9).
+//!
+//! *Invariants:* a target only rises; a proof leads to the end of a range that a peer proved final, and goes once that is
+//! reached; followers are told of a finalization only once its block is executed.
 
-use super::live_records::JournalSizes;
-use super::retained::HandedOver;
-use super::{Executed, ExecutionJob, Floor, Now, Ports, Shard};
-use rustorium_crypto::block_payload_root;
-use rustorium_storage::RecordKind;
-use rustorium_sync::Want;
-use rustorium_txpool::{Missing, PayloadFault};
-use rustorium_types::{BatchDigest, BlockDigest, Class, Height, Message, ResultClaim, View, VoteKind, encode, limits};
-use std::collections::HashSet;
+use super::blocks::BlockTree;
+use super::votes::Votes;
+use bytes::Bytes;
+use rustorium_crypto::Verified;
+use rustorium_types::{BlockDigest, BlockProof, BoundedVec, Certificate, Header, Height, View, VoteKind};
+use std::collections::BTreeMap;
 
-/// Blocks handed to execution and not yet executed, at most.
-const EXECUTION_QUEUE_MAX: u64 = 64;
-/// A gap of more heights than this is fetched as a range.
-const RANGE_GAP: u64 = 3;
-/// Heights above the newest executed one from which blocks are fetched downwards, at most: they wait in memory.
-const ANCESTORS_AHEAD_MAX: u64 = 16_384;
-/// Bytes of the journal that are copied forward at once: a vote may wait for as long as that takes.
-const COPIED_TOGETHER_BYTES: usize = 1024 * 1024;
+/// A block that isn't held, and its height where that is known.
+pub(super) type Gap = (BlockDigest, Option<Height>);
 
-impl<P: Ports> Shard<P> {
+/// The way from the newest block that was handed to execution to the final one.
+pub(super) enum Way {
+    /// There is nothing above it that is final.
+    Settled,
+    /// The digests of all blocks on the way, the final one last.
+    Known(Vec<BlockDigest>),
+    /// Blocks that are missing on it, and on the way to the end of a proven range.
+    Missing(Gap, Option<Gap>),
+}
+
+/// What is known to be final above the newest block that was handed to execution.
+#[derive(Default)]
+pub(super) struct Finality {
+    target: Option<(View, BlockDigest)>,
+    /// The end of a range of blocks that a peer proved final, and the proof.
+    proven: Option<(BlockDigest, Verified<Certificate>)>,
+    /// Finalizations of blocks that are being executed, as frames for followers.
+    untold: BTreeMap<Height, Bytes>,
+}
+
+impl Finality {
     /// R9: a finalization needs no decision, its block and all ancestors are final.
     pub(super) fn is_final(&mut self, view: View, digest: BlockDigest) {
-        if self.final_target.is_none_or(|(known, _)| view > known) {
-            self.final_target = Some((view, digest));
+        if self.target.is_none_or(|(known, _)| view > known) {
+            self.target = Some((view, digest));
         }
-        self.recheck = true;
     }
 
-    /// Hands final blocks to execution as far as blocks and payloads are held; asks for what is missing.
-    pub(super) fn advance_finality(&mut self) {
-        let Some((view, target)) = self.final_target else { return };
-        if view <= self.tree.root().1.view {
-            return;
-        }
-        let path = match self.final_path(&target) {
-            Ok(path) => path,
-            Err((missing, height)) => {
-                self.fetch_ancestors(missing, height);
-                // Who knows of the epoch's end needs the way there, be the newest final block lost for good.
-                let proven = self.proven.as_ref().map(|(digest, _)| self.tree.path(digest));
-                if let Some(Err((missing, height))) = proven {
-                    self.fetch_ancestors(missing, height);
-                }
-                return;
-            }
+    /// Notes the end of a range of blocks that a peer proved final.
+    pub(super) fn prove(&mut self, end: BlockDigest, proof: Option<Verified<Certificate>>) {
+        self.proven = proof.map(|proof| (end, proof));
+    }
+
+    /// Returns the way to the target. Where a block of it is missing, it is the one to the end of the proven range.
+    pub(super) fn way(&self, tree: &BlockTree) -> Way {
+        let Some((_, target)) = self.target.filter(|(view, _)| *view > tree.root().1.view) else { return Way::Settled };
+        let missing = match tree.path(&target) {
+            Ok(path) => return Way::Known(path),
+            Err(missing) => missing,
         };
-        for digest in &path {
-            self.tree.get_mut(digest).into_iter().for_each(|entry| entry.sure = true);
-        }
-        for (place, digest) in path.iter().enumerate() {
-            if self.tree.root().1.ends_epoch() {
-                // R28: what is above the boundary is never executed.
-                return;
-            }
-            let full = self.tree.root().1.height.0 >= self.results.executed().0 + EXECUTION_QUEUE_MAX;
-            if full || !self.hand_over(digest, &path[place + 1..]) {
-                return self.prefetch(&path[place..]);
-            }
+        // Who knows of the epoch's end needs the way there, be the newest final block lost for good.
+        match self.proven.as_ref().map(|(end, _)| tree.path(end)) {
+            Some(Ok(path)) if !path.is_empty() => Way::Known(path),
+            Some(Err(other)) => Way::Missing(missing, Some(other)),
+            Some(Ok(_)) | None => Way::Missing(missing, None),
         }
     }
 
-    /// The way to the target; where a block of it is missing, to the end of the range that a peer proved final.
-    fn final_path(&self, target: &BlockDigest) -> Result<Vec<BlockDigest>, (BlockDigest, Option<Height>)> {
-        self.tree.path(target).or_else(|missing| {
-            let proven = self.proven.as_ref().and_then(|(digest, _)| self.tree.path(digest).ok());
-            proven.filter(|path| !path.is_empty()).ok_or(missing)
-        })
+    /// Shows that a block that ends the epoch is final: `above` leads from it to the finalized one. `None` for other blocks.
+    pub(super) fn end_proof(
+        &self,
+        tree: &BlockTree,
+        votes: &Votes,
+        digest: &BlockDigest,
+        above: &[BlockDigest],
+    ) -> Result<Option<BlockProof>, &'static str> {
+        if tree.header(digest).is_none_or(|header| !header.ends_epoch()) {
+            return Ok(None);
+        }
+        let last = above.last().unwrap_or(digest);
+        let view = tree.header(last).map(|header| header.view);
+        let held = view.and_then(|view| votes.certificate(VoteKind::Finalize, view));
+        let proven = self.proven.as_ref().map(|(_, certificate)| certificate);
+        let finalization = held.into_iter().chain(proven).find(|certificate| certificate.body.block == *last);
+        let finalization = finalization.ok_or("there is no finalization of the last closing block")?;
+        let headers: Vec<Header> = above.iter().filter_map(|digest| tree.header(digest)).cloned().collect();
+        let descendants = BoundedVec::new(headers).map_err(|_| "there are too many closing blocks for one proof")?;
+        Ok(Some(BlockProof { descendants, finalization: (**finalization).clone() }))
     }
 
-    fn fetch_ancestors(&mut self, missing: BlockDigest, height: Option<Height>) {
-        let root = self.tree.root().1.height;
-        self.fetching.certified(root, Want::Block(missing));
-        if height.is_some_and(|height| height.0 >= root.0 + RANGE_GAP) {
-            let want = Want::FinalBlocks { first: root.next(), count: limits::SYNC_ITEMS_MAX as u32 };
-            self.fetching.certified(root, want);
-        }
-        if let Some(above) = height.map(|height| height.0.saturating_sub(root.0))
-            && (RANGE_GAP..=ANCESTORS_AHEAD_MAX).contains(&above)
-            && self.fetching.lacks_proven_range(root.next())
-        {
-            let count = above.min(limits::SYNC_ITEMS_MAX as u64 - 1) as u32;
-            let height = Height(root.0 + above);
-            self.fetching.certified(root, Want::Ancestors { digest: missing, height, count });
-        }
-    }
-
-    /// True where the block went to execution; else its batches were asked for. `above`: the way on to the finalized one.
-    fn hand_over(&mut self, digest: &BlockDigest, above: &[BlockDigest]) -> bool {
-        let end = match self.end_proof(digest, above) {
-            Ok(end) => end,
-            Err(reason) => {
-                tracing::error!(event = "epoch_end_unprovable", reason);
-                return false;
-            }
-        };
-        let Some(entry) = self.tree.get(digest) else { return false };
-        let cursors = &entry.block.header.cursors;
-        if block_payload_root(&entry.block, self.tree.root_cursors()) != entry.block.header.payload_root {
-            // The digest covers the header only: its proposer gave this node another body than the rest.
-            self.tree.remove(digest);
-            self.fetching.certified(self.tree.root().1.height, Want::Block(*digest));
-            return false;
-        }
-        let payload = match self.batches.lanes().payload(self.tree.root_cursors(), cursors) {
-            Ok(payload) => payload,
-            Err(PayloadFault::Missing(missing)) => {
-                let root = self.tree.root().1.height;
-                for Missing { lane, digest, .. } in missing {
-                    self.fetching.certified(root, Want::Batch { lane, digest });
-                }
-                return false;
-            }
-            Err(broken @ PayloadFault::Broken { .. }) => {
-                tracing::error!(event = "final_block_broken", reason = %broken);
-                return false;
-            }
-        };
-        // The core may lead the next view: it must have heard of the block that it would extend.
-        self.tell_block(digest);
-        let Some(block) = self.tree.advance(digest, &self.context.parameters) else { return false };
-        let header = &block.header;
-        self.watch_final(digest, header);
-        self.clocks.certified(digest);
-        let (height, view) = (header.height, header.view);
-        let own_lane = self.own_cursor(header);
-        if self.signs_elsewhere() {
-            // The journal may lack what the signer signed.
-            self.own_lane.follow(own_lane);
-        }
-        self.homes.handed_over(height, &payload);
-        let listed: HashSet<BatchDigest> = payload.iter().flatten().map(|batch| batch.digest).collect();
-        let (gone, batches) = self.batches.finalized(&header.cursors);
-        for gone in gone {
-            if !listed.contains(&gone.digest) {
-                self.own_lane.dropped_elsewhere(&gone);
-            }
-        }
-        self.journal.hand_over(height, HandedOver { view, own_lane, batches });
-        self.note_joined(None);
-        self.forget_below(view);
-        // The end of a range is reached: from here on it leads nowhere, and to look for the way to it would be to fetch
-        // what is below the root.
+    /// Takes the proof of a block that was handed to execution, if a range ends there and the proof is of this very block.
+    /// From here on the range leads nowhere, and to look for the way to its end would be to fetch what is below the root.
+    pub(super) fn take_proof(&mut self, digest: &BlockDigest) -> Option<Verified<Certificate>> {
         let proven = self.proven.take_if(|(end, _)| end == digest).map(|(_, proof)| proof);
-        let proof = proven.filter(|proof| proof.body.block == *digest);
-        let finalization = self.votes.certificate(VoteKind::Finalize, view).cloned().or(proof);
-        if let Some(certificate) = &finalization {
-            self.untold.insert(height, Message::Certificate(Box::new((**certificate).clone())).to_frame().into());
+        proven.filter(|proof| proof.body.block == *digest)
+    }
+
+    /// Keeps the finalization of a block that is executed now for followers.
+    pub(super) fn tell_later(&mut self, height: Height, frame: Bytes) {
+        self.untold.insert(height, frame);
+    }
+
+    /// Takes the finalizations up to an executed height, the oldest first: the store answers what followers then ask.
+    pub(super) fn take_told(&mut self, executed: Height) -> impl Iterator<Item = Bytes> + use<> {
+        let above = self.untold.split_off(&executed.next());
+        std::mem::replace(&mut self.untold, above).into_values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_only_rises() {
+        let mut finality = Finality::default();
+        for view in [3, 7, 5] {
+            finality.is_final(View(view), BlockDigest([view as u8; 32]));
         }
-        self.ports.execute(ExecutionJob { digest: *digest, block, payload, finalization, end });
-        true
+        assert_eq!(finality.target, Some((View(7), BlockDigest([7; 32]))));
     }
 
-    /// Asks for the newest listed batch of every lane of every block that waits, so that catching up isn't serial.
-    fn prefetch(&mut self, path: &[BlockDigest]) {
-        let blocks = path.iter().take(EXECUTION_QUEUE_MAX as usize).filter_map(|digest| self.tree.get(digest));
-        let mut wants = Vec::new();
-        for entry in blocks {
-            for (lane, cursor) in entry.block.header.cursors.iter().enumerate() {
-                let lane = rustorium_types::ValidatorIndex(lane as u16);
-                let final_seq = self.tree.root_cursors().get(usize::from(lane.0)).map_or(0, |c| c.next_seq);
-                if cursor.next_seq > final_seq && self.batches.lanes().get(lane, &cursor.tip).is_none() {
-                    wants.push((entry.block.header.height, Want::Batch { lane, digest: cursor.tip }));
-                }
-            }
+    #[test]
+    fn followers_are_told_up_to_the_executed_height_in_order_and_once() {
+        let mut finality = Finality::default();
+        for height in [2, 1, 3] {
+            finality.tell_later(Height(height), Bytes::from(vec![height as u8]));
         }
-        wants.into_iter().for_each(|(height, want)| self.fetching.certified(height, want));
-    }
-
-    fn forget_below(&mut self, view: View) {
-        self.measured_up_to(view);
-        self.votes.settle(view);
-        self.fetching.finalized(view);
-        self.batches.settle(view);
-        let (digest, _) = self.tree.root();
-        let digest = *digest;
-        self.consider_parent(view, digest);
-    }
-
-    pub(super) fn on_executed(&mut self, now: Now, executed: Executed) {
-        self.results.on_executed(now, executed.height, executed.root);
-        self.tell_followers();
-        self.note_epoch(executed.height, executed.committee.as_ref(), executed.ended);
-        self.own_lane.executed(executed.touched, &executed.skipped, executed.time_ms);
-        self.homes.executed(executed.height, &executed.skipped);
-        self.recheck = true;
-    }
-
-    /// Tells followers what is final once the store has it: what they then ask for is answered from there.
-    fn tell_followers(&mut self) {
-        let above = self.untold.split_off(&self.results.executed().next());
-        for frame in std::mem::replace(&mut self.untold, above).into_values() {
-            self.ports.tell_followers(Class::Consensus, frame);
-        }
-    }
-
-    pub(super) fn on_store_durable(&mut self, height: Height) {
-        if let Some((view, own_lane)) = self.journal.forget(height) {
-            // On disk before the votes below it are gone: a node that loses its store, and only that, must not sign again
-            // in views, or batches at seqs of its lane, that it no longer knows.
-            let epoch = self.context.epoch();
-            let position = self.append(RecordKind::Floor, &encode(&(epoch, view, own_lane)));
-            self.journal.raise_floor(Floor { epoch, view, own_lane, position });
-            self.ports.sync(position);
-        }
-        self.copy_forward();
-        self.ports.release(self.journal.needed_from());
-    }
-
-    /// R36: old records that are still needed are appended once more, so that the segments which hold them can go. The
-    /// journal syncs the copies before it releases anything.
-    fn copy_forward(&mut self) {
-        let (sealed_below, slack_bytes) = (self.ports.sealed_below(), self.config.journal_slack_bytes);
-        let leave_below = self.ports.leave_below();
-        let mut copied = 0;
-        while copied < COPIED_TOGETHER_BYTES
-            && let Some((from, payload_bytes)) = self.journal.next_to_copy(leave_below, sealed_below, slack_bytes)
-        {
-            let to = self.ports.append_again(from, payload_bytes);
-            self.journal.copied(from, to);
-            copied += payload_bytes;
-        }
-        if copied > 0 {
-            self.ports.sync(self.journal.end());
-        }
-    }
-
-    /// What the journal holds, for metrics and findings.
-    pub fn journal_sizes(&self) -> JournalSizes {
-        self.journal.sizes()
+        let told = |finality: &mut Finality, height| finality.take_told(Height(height)).collect::<Vec<_>>();
+        assert_eq!(told(&mut finality, 2), [vec![1], vec![2]].map(Bytes::from));
+        assert!(told(&mut finality, 2).is_empty());
+        assert_eq!(told(&mut finality, 9), [vec![3]].map(Bytes::from));
     }
 }

@@ -9,11 +9,10 @@ use crate::senders::Credit;
 use crate::senders::Payer;
 use bytes::Bytes;
 use rustorium_crypto::{CheckedBatch, block_digest, block_payload_root};
-use rustorium_quorum::Evidence;
 use rustorium_sync::{GapFetcher, Want};
-use rustorium_txpool::{Inserted, PayloadFault, check_batch};
+use rustorium_txpool::{PayloadFault, check_batch};
 use rustorium_types::{
-    Batch, Block, BlockDigest, Certificate, Class, Heartbeat, Height, Message, PublicKey, Report, Request, Response,
+    Batch, Block, BlockDigest, Certificate, Class, Heartbeat, Message, PublicKey, Report, Request, Response,
     ValidatorIndex, View, VoteBody, VoteMessage,
 };
 use std::sync::Arc;
@@ -125,7 +124,7 @@ impl<P: Ports> Shard<P> {
         let (view, proposer) = (block.header.view, block.header.proposer);
         let new = self.tree.insert(digest, block);
         self.tree.get_mut(&digest).into_iter().for_each(|entry| entry.sure |= sure);
-        self.recheck = true;
+        self.tree.recheck_soon();
         if new {
             self.measure_proposed(view, proposer);
             self.fetching.cancel(&Want::Block(digest));
@@ -143,7 +142,7 @@ impl<P: Ports> Shard<P> {
                 entry.status = PayloadStatus::Invalid;
                 self.tell_block(digest);
             }
-            self.recheck = true;
+            self.tree.recheck_soon();
         }
     }
 
@@ -163,7 +162,7 @@ impl<P: Ports> Shard<P> {
             let Some(entry) = self.tree.get_mut(&digest) else { continue };
             let until = since + COALESCE_US;
             if status == PayloadStatus::Pending && entry.told.is_none() && now.us < until {
-                self.recheck_at(until);
+                self.tree.recheck_at(until);
             } else {
                 self.tell_block(&digest);
             }
@@ -206,10 +205,6 @@ impl<P: Ports> Shard<P> {
             PayloadStatus::Ready if !inline_checked => PayloadStatus::Pending,
             other => other,
         }
-    }
-
-    pub(super) fn recheck_at(&mut self, at_us: u64) {
-        self.recheck_at_us = Some(self.recheck_at_us.map_or(at_us, |known| known.min(at_us)));
     }
 
     /// Whether peers may send this batch unasked: beyond the final cursor, by no more than the window.
@@ -278,7 +273,7 @@ impl<P: Ports> Shard<P> {
         }
         self.note_joined(Some((&digest, bytes)));
         self.fetching.cancel(&Want::Batch { lane, digest });
-        self.recheck = true;
+        self.tree.recheck_soon();
     }
 
     fn on_request(&mut self, peer: ValidatorIndex, id: u64, request: Request, credit: Credit) {
@@ -320,7 +315,7 @@ impl<P: Ports> Shard<P> {
         }
         let Some((response, credit)) = self.on_told_answer(now, peer, id, response, credit) else { return };
         let Some((want, response)) = self.fetching.on_answer(now, peer, id, response) else {
-            self.recheck |= self.fetching.note_refusals(self.tree.root().1.height.next());
+            self.tree.recheck_if(self.fetching.note_refusals(self.tree.root().1.height.next()));
             return;
         };
         match (want, response) {
@@ -387,7 +382,7 @@ impl<P: Ports> Shard<P> {
                         break;
                     }
                     self.keep_block(digest, block, true);
-                    self.proven = Some((digest, chain.finalization.clone()));
+                    self.finality.prove(digest, Some(chain.finalization.clone()));
                 }
                 if !self.note_owners_end(&finalization) && self.is_ours(&finalization.body) {
                     self.watch_certificate(&finalization);

@@ -2,15 +2,14 @@
 
 use super::journal::Outgoing;
 use super::{Now, Ports, Shard};
-use crate::periods::{Period, claimed_height};
+use crate::periods::claimed_height;
 use crate::port::{Effect, Input, PayloadStatus};
 use crate::rules;
 use bytes::Bytes;
 use rustorium_crypto::{block_digest, payload_root};
 use rustorium_txpool::BlockCaps;
 use rustorium_types::{
-    Block, BlockDigest, BoundedVec, End, Header, Height, Message, Proposal, ResultClaim, SignedVote, StateClaim,
-    ValidatorIndex, View, VoteKind,
+    Block, BlockDigest, BoundedVec, End, Header, Height, Message, Proposal, SignedVote, ValidatorIndex, View, VoteKind,
 };
 
 impl<P: Ports> Shard<P> {

@@ -12,6 +12,7 @@ mod core_link;
 mod digests;
 mod effects;
 mod ending;
+mod execution;
 mod fetching;
 mod finality;
 mod holding;
@@ -40,19 +41,18 @@ mod work;
 
 use crate::context::Context;
 use crate::periods::Periods;
-use crate::port::{CertificateName, Input, PayloadStatus};
+use crate::port::{Input, PayloadStatus};
 use crate::senders::Credit;
 use batches::Batches;
 use blocks::BlockTree;
 use bytes::Bytes;
 use core_link::{CoreLink, Levels};
+use finality::Finality;
 use liveness::Liveness;
 use own_lane::OwnLane;
-use rustorium_crypto::Verified;
 use rustorium_quorum::{Charge, TallyEvent};
 use rustorium_storage::RecordKind;
-use rustorium_types::{BlockDigest, Certificate, Header, Height, Message, PublicKey, ValidatorIndex, View};
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use rustorium_types::{BlockDigest, Header, Height, Message, PublicKey, ValidatorIndex, View};
 use std::sync::Arc;
 
 pub use checking::CheckedCertificate;
@@ -91,21 +91,12 @@ pub struct Shard<P: Ports> {
     core: CoreLink,
     journal: journal::Journal,
     ending: ending::Ending,
-    final_target: Option<(View, BlockDigest)>,
-    /// The end of a range of blocks that a peer proved final, and the proof.
-    proven: Option<(BlockDigest, Verified<Certificate>)>,
-    /// The newest block known to be notarized or final: what the next block would extend.
-    best_parent: BlockDigest,
-    best_parent_view: View,
-    /// Finalizations of blocks that are being executed, as frames for followers.
-    untold: BTreeMap<Height, Bytes>,
+    finality: Finality,
     liveness: Liveness,
     clocks: clocks::Clocks,
     homes: homes::Homes,
     checks: checking::Checks,
     own_lane: OwnLane,
-    recheck: bool,
-    recheck_at_us: Option<u64>,
     timing: timing::Timing,
 }
 
@@ -132,19 +123,13 @@ impl<P: Ports> Shard<P> {
             core: CoreLink::after(tip.1.view),
             journal: journal::Journal::default(),
             ending: ending::Ending::default(),
-            final_target: None,
-            proven: None,
-            best_parent: tip.0,
-            best_parent_view: tip.1.view,
+            finality: Finality::default(),
             tree: BlockTree::new(tip.0, tip.1, periods),
-            untold: BTreeMap::new(),
             liveness: Liveness::new(config.heartbeat_us),
             clocks: clocks::Clocks::default(),
             homes: homes::Homes::default(),
             checks: checking::Checks::default(),
             own_lane: OwnLane::new(config.pool.clone(), tip.1.time_ms),
-            recheck: false,
-            recheck_at_us: None,
             timing: timing::Timing::default(),
             config,
             context,
@@ -179,7 +164,7 @@ impl<P: Ports> Shard<P> {
             Event::Executed(executed) => self.on_executed(now, executed),
             Event::Rooted(rooted) => {
                 self.results.on_rooted(now, rooted.period.end, rooted.root);
-                self.recheck = true;
+                self.tree.recheck_soon();
             }
             Event::StoreDurable(height) => self.on_store_durable(height),
             Event::ClaimWanted(height) => self.core.want_claim(height),
@@ -212,11 +197,7 @@ impl<P: Ports> Shard<P> {
         self.own_lane.open_delayed(now);
         self.cut_batches(now, false);
         self.tell_dropped();
-        if self.recheck_at_us.is_some_and(|at| at <= now.us) {
-            self.recheck_at_us = None;
-            self.recheck = true;
-        }
-        if std::mem::take(&mut self.recheck) {
+        if self.tree.take_recheck(now) {
             self.recheck_all(now);
         }
         self.sweep_lanes(now);
@@ -252,7 +233,7 @@ impl<P: Ports> Shard<P> {
         let checks = self.checks.next_due_us(now);
         let end = self.next_end_us(now);
         let sweep = self.batches.sweep_at_us();
-        let (report, recheck) = (self.results.report_due_us(), self.recheck_at_us);
+        let (report, recheck) = (self.results.report_due_us(), self.tree.recheck_at_us());
         [silence, fetch, told, delayed, cut, levels, ask, report, recheck, sweep, checks, end]
             .into_iter()
             .flatten()
@@ -277,20 +258,8 @@ impl<P: Ports> Shard<P> {
         position
     }
 
-    /// Remembers the newest certified block as what the next one would extend.
-    fn consider_parent(&mut self, view: View, digest: BlockDigest) {
-        if view >= self.best_parent_view {
-            self.best_parent_view = view;
-            self.best_parent = digest;
-        }
-    }
-
     fn tell_block(&mut self, digest: &BlockDigest) {
-        let Some(entry) = self.tree.get_mut(digest) else { return };
-        if entry.told != Some(entry.status) {
-            entry.told = Some(entry.status);
-            let facts = crate::port::BlockFacts::of(*digest, &entry.block.header);
-            let status = entry.status;
+        if let Some((facts, status)) = self.tree.take_news(digest) {
             self.core.tell(Input::BlockSeen(facts, status));
         }
     }

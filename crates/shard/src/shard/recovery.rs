@@ -12,10 +12,9 @@ use crate::port::{BlockFacts, CertificateName, Input};
 use rustorium_crypto::{block_digest, verify_batch};
 use rustorium_execution::CommitteeRecord;
 use rustorium_quorum::TallyEvent;
-use rustorium_txpool::Inserted;
 use rustorium_types::{
-    Batch, Block, BlockDigest, Certificate, Cursor, Epoch, Hash, Header, Height, ResultClaim, SignedVote,
-    ValidatorIndex, View, VoteKind,
+    Batch, Block, BlockDigest, Certificate, Cursor, Epoch, Hash, Header, Height, SignedVote, ValidatorIndex, View,
+    VoteKind,
 };
 use std::sync::Arc;
 
@@ -161,7 +160,7 @@ impl<P: Ports> Shard<P> {
             shard.core.tell(Input::KeyRetired);
         }
         shard.on_tally(formed);
-        shard.recheck = true;
+        shard.tree.recheck_soon();
         shard
     }
 
@@ -224,7 +223,7 @@ impl<P: Ports> Shard<P> {
             self.fetching.has_certificate(body.kind, body.view);
             let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
             if let Some(digest) = digest {
-                self.consider_parent(body.view, digest);
+                self.tree.consider_parent(body.view, digest);
             }
             if body.kind == VoteKind::Finalize {
                 self.is_final(body.view, body.block);

@@ -11,9 +11,7 @@ use rustorium_crypto::{UnsignedBatch, Verified, verify_batch, verify_vote};
 use rustorium_signer::protocol::{Request, SHOWN_VOTES_MAX};
 use rustorium_signer::{Answer, Refusal, Shown, What};
 use rustorium_storage::RecordKind;
-use rustorium_types::{
-    Batch, BatchBody, BoundedVec, Cursor, Signature, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, encode,
-};
+use rustorium_types::{Batch, BoundedVec, Signature, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, encode};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Placeholder in the journal for a signature that was asked for. It is valid under no validator's key.

@@ -292,7 +292,7 @@ impl<P: Ports> Shard<P> {
         if let Some(finalization) = finalization {
             self.add_certificate(peer, finalization);
         }
-        self.recheck = true;
+        self.tree.recheck_soon();
     }
 
     /// A batch of this node's lane, all of whose signatures hold.

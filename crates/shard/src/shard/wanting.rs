@@ -6,10 +6,8 @@
 use super::blocks::Entry;
 use super::{Now, Ports, Shard, VIEW_WINDOW};
 use crate::port::{BlockFacts, Input, PayloadStatus};
-use rustorium_sync::{Needed, Owner, Want};
 use rustorium_txpool::Missing;
-use rustorium_types::{BlockDigest, Height, ValidatorIndex, View};
-use std::collections::BTreeMap;
+use rustorium_types::{BlockDigest, ValidatorIndex, View};
 
 /// How long a listed batch may be on its way before it is asked for.
 const FETCH_GRACE_US: u64 = 40_000;
@@ -61,7 +59,7 @@ impl<P: Ports> Shard<P> {
             self.tree.entries().filter(|(digest, entry)| failed(digest, entry)).map(|(digest, _)| *digest).collect();
         failed.iter().for_each(|digest| self.tree.remove(digest));
         self.batches.sweep_soon();
-        self.recheck |= !self.fetching.is_empty();
+        self.tree.recheck_if(!self.fetching.is_empty());
     }
 
     /// A certificate of a view that is over: its block may have been forgotten, and the core not know that.
@@ -77,7 +75,7 @@ impl<P: Ports> Shard<P> {
     pub(super) fn fetch_block(&mut self, digest: BlockDigest) {
         if let Some(held) = self.tree.get_mut(&digest) {
             (held.told, held.sure) = (None, true);
-            self.recheck = true;
+            self.tree.recheck_soon();
             return self.tell_block(&digest);
         }
         let (root, header) = self.tree.root();
@@ -88,7 +86,7 @@ impl<P: Ports> Shard<P> {
         };
         match facts {
             Some(facts) => self.core.tell(Input::BlockSeen(facts, PayloadStatus::Ready)),
-            None => self.recheck |= self.fetching.name(digest, self.core.view()),
+            None => self.tree.recheck_if(self.fetching.name(digest, self.core.view())),
         }
     }
 
@@ -97,7 +95,7 @@ impl<P: Ports> Shard<P> {
         let Some(entry) = self.tree.get_mut(block) else { return };
         let since = *entry.missing_since_us.get_or_insert(now.us);
         if now.us < since + FETCH_GRACE_US {
-            return self.recheck_at(since + FETCH_GRACE_US);
+            return self.tree.recheck_at(since + FETCH_GRACE_US);
         }
         let Some(entry) = self.tree.get(block) else { return };
         let of = (entry.block.header.height, entry.block.header.proposer);

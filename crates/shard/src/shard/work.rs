@@ -12,10 +12,8 @@ use rustorium_storage::RecordKind;
 use rustorium_txpool::{Admission, PoolConfig};
 use rustorium_types::limits::VALIDATORS_MAX;
 use rustorium_types::{
-    BatchBody, BatchDigest, BoundedVec, Class, Height, Message, PublicKey, Request, Transaction, TxId, ValidatorIndex,
-    View,
+    BatchBody, BoundedVec, Class, Height, Message, PublicKey, Request, Transaction, TxId, ValidatorIndex, View,
 };
-use std::sync::Arc;
 
 /// Transactions in one forwarded frame: the largest fit into a frame then.
 const FORWARDED_TOGETHER: usize = 15;
@@ -179,7 +177,7 @@ impl<P: Ports> Shard<P> {
     }
 
     fn own_lane_listed(&self) -> bool {
-        let header = self.tree.header(&self.best_parent);
+        let header = self.tree.best_parent();
         header.is_none_or(|header| self.own_cursor(header).next_seq >= self.own_lane.next_seq())
     }
 
@@ -236,8 +234,7 @@ impl<P: Ports> Shard<P> {
 
     /// Whether something could be listed on the newest certified block.
     pub(super) fn listable(&self) -> bool {
-        let (_, root) = self.tree.root();
-        let parent = self.tree.header(&self.best_parent).unwrap_or(root);
+        let parent = self.tree.newest_certified();
         // A new block may claim what is executed here, and only that: the lag is what it would be then.
         let claim = self.results.claimable().map_or(0, |height| height.0).max(parent.result.height.0);
         let rooted = self.results.claimable_root().unwrap_or_default().max(claimed_height(&parent.state));
