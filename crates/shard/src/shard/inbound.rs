@@ -179,7 +179,7 @@ impl<P: Ports> Shard<P> {
         if let Err(rule) = rules::check_header(parent, &block, &self.context.parameters) {
             return invalid(header.view, rule);
         }
-        match self.check_end(parent, header) {
+        match self.epoch_end.check(&self.context, self.results.executed(), parent, header) {
             PayloadStatus::Ready => {}
             other => return other,
         }

@@ -11,7 +11,8 @@ mod clocks;
 mod core_link;
 mod digests;
 mod effects;
-mod ending;
+mod epoch_end;
+mod epochs;
 mod execution;
 mod fetching;
 mod finality;
@@ -47,6 +48,7 @@ use batches::Batches;
 use blocks::BlockTree;
 use bytes::Bytes;
 use core_link::{CoreLink, Levels};
+use epoch_end::EpochEnd;
 use finality::Finality;
 use liveness::Liveness;
 use own_lane::OwnLane;
@@ -90,7 +92,7 @@ pub struct Shard<P: Ports> {
     digests: digests::Digests,
     core: CoreLink,
     journal: journal::Journal,
-    ending: ending::Ending,
+    epoch_end: EpochEnd,
     finality: Finality,
     liveness: Liveness,
     clocks: clocks::Clocks,
@@ -122,7 +124,7 @@ impl<P: Ports> Shard<P> {
             digests: digests::Digests::new(config.fetch_timeout_ms),
             core: CoreLink::after(tip.1.view),
             journal: journal::Journal::default(),
-            ending: ending::Ending::default(),
+            epoch_end: EpochEnd::default(),
             finality: Finality::default(),
             tree: BlockTree::new(tip.0, tip.1, periods),
             liveness: Liveness::new(config.heartbeat_us),

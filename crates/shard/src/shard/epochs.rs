@@ -1,108 +1,25 @@
-//! The end of the epoch: when it is due, what headers may say of it, its proof, and the start of the next one in place.
+//! From one epoch to the next: asking and showing how an epoch ended, and the start of the next one in place.
 //!
-//! *Invariants:* whether the end is due at a block follows from its header's time and the state after the height that it
-//! claims, so that all who executed that far agree; the next epoch begins only when the boundary is executed and on disk;
-//! what peers say of the next epoch until then is kept within bounds, and of older ones dropped.
+//! *Invariants:* the next epoch begins only when the boundary is executed and on disk; what is of an older epoch is dropped.
 
 use super::clocks::Clocks;
+use super::epoch_end::due_by_time_us;
 use super::homes::Homes;
 use super::recovery::Journaled;
 use super::{Ended, Now, Ports, Shard};
-use crate::port::PayloadStatus;
 use crate::senders::{Credit, epoch_of};
 use bytes::Bytes;
-use rustorium_crypto::{block_digest, domain, hash::hash_value};
+use rustorium_crypto::block_digest;
 use rustorium_execution::CommitteeRecord;
-use rustorium_types::{
-    Block, BoundedVec, Certificate, Class, Epoch, EpochChange, Hash, Header, Height, Message, PublicKey, Request,
-};
+use rustorium_types::{Block, BoundedVec, Certificate, Class, EpochChange, Hash, Height, Message, PublicKey, Request};
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-
-/// Messages of the next epoch that are kept of each sender, and their bytes.
-const EARLY_MESSAGES_MAX: usize = 64;
-const EARLY_BYTES_MAX: usize = 2 * 1024 * 1024;
-
-/// What operators want, as of a height.
-#[derive(Clone, Copy)]
-struct Wanted {
-    /// Hash of the committee that comes next.
-    set: Hash,
-    end_asked: Option<Epoch>,
-}
-
-/// What a sender said of the next epoch.
-#[derive(Default)]
-struct Early {
-    messages: Vec<(Message, Bytes)>,
-    bytes: usize,
-}
-
-/// How the epoch comes to its end.
-#[derive(Default)]
-pub(super) struct Ending {
-    /// By the height that wrote it. The newest one up to the tip's claim is there, but where the store was filled with a
-    /// snapshot above it.
-    wanted: BTreeMap<Height, Wanted>,
-    /// The node keys of the committee that operators want.
-    target: BTreeSet<PublicKey>,
-    /// The boundary is executed and on disk.
-    pub(super) over: Option<Box<Ended>>,
-    early: BTreeMap<PublicKey, Early>,
-    /// When it may be asked again how the epoch ended, monotonic microseconds.
-    ask_at_us: u64,
-    /// Who was asked last.
-    asked: PublicKey,
-}
-
-impl Ending {
-    /// A height wrote the committee record.
-    pub(super) fn note(&mut self, height: Height, record: &CommitteeRecord) {
-        let set = Hash(hash_value(domain::VALIDATOR_SET, &record.target));
-        self.target = record.target.iter().map(|member| member.node_key).collect();
-        self.wanted.insert(height, Wanted { set, end_asked: record.end_asked });
-    }
-
-    /// Claims never go back below this height.
-    fn forget_below(&mut self, claimed: Height) {
-        if let Some((kept, _)) = self.wanted.range(..=claimed).next_back() {
-            self.wanted = self.wanted.split_off(&{ *kept });
-        }
-    }
-}
 
 impl<P: Ports> Shard<P> {
     /// Whether the epoch's end is due in a block of this time with this claim, and the committee that its header then
-    /// names. None: the claimed height isn't executed here.
+    /// names.
     pub(super) fn end_at(&self, time_ms: u64, claimed: Height) -> Option<(bool, Hash)> {
-        let wanted = self.ending.wanted.range(..=claimed).next_back().filter(|_| claimed <= self.results.executed())?.1;
-        let (own, epoch) = (self.context.hashes.validator_set, self.context.epoch());
-        let end_ms = self.context.start_ms.saturating_add(self.context.parameters.epoch_ms);
-        let by_time = time_ms >= end_ms;
-        let asked = wanted.end_asked == Some(epoch);
-        let due = by_time || wanted.set != own && time_ms >= self.wish_ms() || asked;
-        Some((due, if due { wanted.set } else { own }))
-    }
-
-    /// R45: the header time from which a wish for another committee ends the epoch; under version 1 at any.
-    fn wish_ms(&self) -> u64 {
-        let age_ms = self.context.parameters.epoch_age_min_ms;
-        self.context.start_ms.saturating_add(age_ms.unwrap_or(0))
-    }
-
-    /// R28: whether a header says of the epoch's end what this node finds.
-    pub(super) fn check_end(&self, parent: &Header, header: &Header) -> PayloadStatus {
-        if parent.ends_epoch() {
-            return PayloadStatus::Ready;
-        }
-        match self.end_at(header.time_ms, header.result.height) {
-            None => PayloadStatus::Pending,
-            Some(found) if found == (header.ends_epoch(), header.next_validator_set) => PayloadStatus::Ready,
-            Some((true, _)) if !header.ends_epoch() => super::checking::invalid(header.view, "the epoch's end is due"),
-            Some((false, _)) => super::checking::invalid(header.view, "it ends the epoch before its end is due"),
-            Some(_) => super::checking::invalid(header.view, "it names another next committee"),
-        }
+        self.epoch_end.due_at(&self.context, self.results.executed(), time_ms, claimed)
     }
 
     /// Whether a block proposed now could be the boundary.
@@ -116,10 +33,8 @@ impl<P: Ports> Shard<P> {
 
     /// When the end is due by time, be it for a wish, or it is asked again how the epoch ended; monotonic microseconds.
     pub(super) fn next_end_us(&self, now: Now) -> Option<u64> {
-        let end_ms = self.context.start_ms.saturating_add(self.context.parameters.epoch_ms);
-        let due = [end_ms, self.wish_ms()].into_iter().filter(|at_ms| *at_ms > now.wall_ms);
-        let due = due.map(|at_ms| now.us.saturating_add((at_ms - now.wall_ms).saturating_mul(1000)));
-        let ask = self.asks_for_end().then_some(self.ending.ask_at_us);
+        let due = due_by_time_us(&self.context, now).into_iter();
+        let ask = self.asks_for_end().then_some(self.epoch_end.ask_at_us());
         due.chain(ask).min()
     }
 
@@ -140,24 +55,15 @@ impl<P: Ports> Shard<P> {
                 }
             }
             Ordering::Greater => {
-                if now.us >= self.ending.ask_at_us {
+                if self.epoch_end.may_ask(now) {
                     self.ask_how_it_ended(now, *from);
                 }
-                let comes = self.context.place(from).is_some() || self.ending.target.contains(from);
-                if epoch == self.context.epoch().next() && comes {
-                    self.keep_early(*from, message, frame);
+                if epoch == self.context.epoch().next() && self.epoch_end.expects(&self.context, from) {
+                    self.epoch_end.keep_early(*from, message, frame);
                 }
             }
         }
         None
-    }
-
-    fn keep_early(&mut self, from: PublicKey, message: Message, frame: &Bytes) {
-        let early = self.ending.early.entry(from).or_default();
-        if early.messages.len() < EARLY_MESSAGES_MAX && early.bytes + frame.len() <= EARLY_BYTES_MAX {
-            early.bytes += frame.len();
-            early.messages.push((message, frame.clone()));
-        }
     }
 
     /// R31: gives the end of an epoch to a peer that is still in it.
@@ -173,16 +79,15 @@ impl<P: Ports> Shard<P> {
 
     /// R31: who sends no heartbeats, and so is told nothing unasked, asks one peer after the other.
     pub(super) fn ask_for_end(&mut self, now: Now) {
-        if !self.asks_for_end() || now.us < self.ending.ask_at_us {
+        if !self.asks_for_end() || !self.epoch_end.may_ask(now) {
             return;
         }
-        let Some(next) = self.liveness.linked_after(self.ending.asked) else { return };
+        let Some(next) = self.liveness.linked_after(self.epoch_end.asked()) else { return };
         self.ask_how_it_ended(now, next);
     }
 
     fn ask_how_it_ended(&mut self, now: Now, peer: PublicKey) {
-        self.ending.asked = peer;
-        self.ending.ask_at_us = now.us + self.config.heartbeat_us;
+        self.epoch_end.ask(now, peer, self.config.heartbeat_us);
         let message = Message::Request { id: super::stale::QUESTION, request: Request::EpochEnd(self.context.epoch()) };
         self.ports.send_to(&peer, Class::Sync, message.to_frame().into());
     }
@@ -233,27 +138,26 @@ impl<P: Ports> Shard<P> {
         if let Some(record) = record {
             self.note_wanted(height, record);
         }
-        self.ending.forget_below(self.tree.root().1.result.height);
-        if ended.is_some() {
-            self.ending.over = ended;
+        self.epoch_end.forget_below(self.tree.root().1.result.height);
+        if let Some(ended) = ended {
+            self.epoch_end.end(ended);
         }
     }
 
     /// A height wrote what committee operators want.
     pub(super) fn note_wanted(&mut self, height: Height, record: &CommitteeRecord) {
-        self.ending.note(height, record);
-        self.ports.target(&self.ending.target);
+        self.ports.target(self.epoch_end.note(height, record));
     }
 
     /// Whether `next_epoch` has something to do.
     pub fn epoch_is_over(&self) -> bool {
-        self.ending.over.is_some()
+        self.epoch_end.is_over()
     }
 
     /// Goes on in the next epoch, as a restart would: from the boundary, with the new committee. What was in flight is void;
     /// links, waiting transactions and what was said of the new epoch already are taken along.
     pub fn next_epoch(mut self, now: Now) -> Self {
-        let Some(ended) = self.ending.over.take() else { return self };
+        let Some(ended) = self.epoch_end.take_over() else { return self };
         let Ended { change, payload_height } = *ended;
         let context = Arc::new(self.context.after(&change));
         tracing::info!(event = "epoch", epoch = context.epoch().0, n = context.n(), me = ?context.me().map(|me| me.0));
@@ -280,7 +184,8 @@ impl<P: Ports> Shard<P> {
         let mut next = Self::recover(context, self.config, self.ports, now, tip, journaled);
         next.go_on_with(offenders);
         next.signing = self.signing.after();
-        (next.ending.wanted, next.ending.target) = (self.ending.wanted, self.ending.target);
+        let (epoch_end, said) = self.epoch_end.into_next();
+        next.epoch_end = epoch_end;
         next.journal.goes_on_at(appended);
         next.clocks = Clocks::after(&self.clocks);
         next.homes = Homes::after(self.homes);
@@ -298,10 +203,8 @@ impl<P: Ports> Shard<P> {
         }
         let unlisted = self.own_lane.into_transactions();
         next.admit(now, unlisted, true);
-        for (from, early) in self.ending.early {
-            for (message, frame) in early.messages {
-                next.peer_says(now, &from, message, frame, Credit::default());
-            }
+        for (from, message, frame) in said {
+            next.peer_says(now, &from, message, frame, Credit::default());
         }
         next
     }
