@@ -11,7 +11,7 @@ use rustorium_sync::told::{Peers, Told};
 use rustorium_txpool::BlockCaps;
 use rustorium_types::limits::{VALIDATORS_MAX, WORK_NOTARIZATIONS_MAX};
 use rustorium_types::{
-    Batch, BoundedVec, Class, Cursor, Held, Message, Report, Request, Response, ValidatorIndex, View, VoteKind, Work,
+    Batch, BoundedVec, Class, Cursor, Held, Message, Request, Response, ValidatorIndex, View, VoteKind, Work,
     link_version,
 };
 use std::collections::BTreeSet;
@@ -224,7 +224,7 @@ impl<P: Ports> Shard<P> {
         let views: Vec<View> = work.notarizations.iter().map(|(view, _)| *view).filter(lacks).collect();
         let (Some(first), Some(last)) = (views.iter().min().copied(), views.iter().max().copied()) else { return };
         let request = Request::Certificates { first, last };
-        let message = Message::Request { id: super::stale::TOLD, request };
+        let message = Message::Request { id: super::journal_check::TOLD, request };
         self.ports.send(peer, Class::Sync, message.to_frame().into());
     }
 
@@ -250,7 +250,7 @@ impl<P: Ports> Shard<P> {
         credit: Credit,
     ) -> Option<(Response, Credit)> {
         match response {
-            Response::Certificates(certificates) if id == super::stale::TOLD => {
+            Response::Certificates(certificates) if id == super::journal_check::TOLD => {
                 for certificate in certificates.into_vec() {
                     self.add_certificate(peer, certificate);
                 }

@@ -19,7 +19,8 @@ impl<P: Ports> Shard<P> {
         if self.core.is_of_an_older_epoch(self.context.epoch(), &effect) {
             return;
         }
-        let Some(effect) = self.hold_back(effect) else { return };
+        let (is_member, signer_is_away) = (self.context.me().is_some(), self.signer_is_away());
+        let Some(effect) = self.key.hold_back(effect, is_member, signer_is_away) else { return };
         match effect {
             Effect::EnterView { view, because, leads, backoff, passed_over, .. } => {
                 self.config.backoff = Some(backoff);

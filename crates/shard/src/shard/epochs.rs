@@ -88,7 +88,8 @@ impl<P: Ports> Shard<P> {
 
     fn ask_how_it_ended(&mut self, now: Now, peer: PublicKey) {
         self.epoch_end.ask(now, peer, self.config.heartbeat_us);
-        let message = Message::Request { id: super::stale::QUESTION, request: Request::EpochEnd(self.context.epoch()) };
+        let message =
+            Message::Request { id: super::journal_check::QUESTION, request: Request::EpochEnd(self.context.epoch()) };
         self.ports.send_to(&peer, Class::Sync, message.to_frame().into());
     }
 
@@ -161,7 +162,7 @@ impl<P: Ports> Shard<P> {
         let Ended { change, payload_height } = *ended;
         let context = Arc::new(self.context.after(&change));
         tracing::info!(event = "epoch", epoch = context.epoch().0, n = context.n(), me = ?context.me().map(|me| me.0));
-        let (whole, retired) = (self.is_whole() && !self.is_past(), self.is_retired());
+        let (whole, retired) = (self.key.is_whole() && !self.key.is_past(), self.key.is_retired());
         let (records, later) = self.journal.take_later(context.epoch());
         let (roots, state_roots) = self.results.into_roots();
         let (floor, appended) = (self.journal.floor(), self.journal.end());
@@ -190,7 +191,7 @@ impl<P: Ports> Shard<P> {
         next.clocks = Clocks::after(&self.clocks);
         next.homes = Homes::after(self.homes);
         next.results.go_on_with(state_roots);
-        next.take_standing(now, whole);
+        next.key.begin_epoch(now, whole);
         let linked = self.liveness.into_linked();
         next.liveness.go_on_with(linked.clone());
         for node_key in linked {

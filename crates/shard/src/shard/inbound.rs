@@ -12,8 +12,8 @@ use rustorium_crypto::{CheckedBatch, block_digest, block_payload_root};
 use rustorium_sync::{GapFetcher, Want};
 use rustorium_txpool::{PayloadFault, check_batch};
 use rustorium_types::{
-    Batch, Block, BlockDigest, Certificate, Class, Heartbeat, Message, PublicKey, Report, Request, Response,
-    ValidatorIndex, View, VoteBody, VoteMessage,
+    Batch, Block, BlockDigest, Certificate, Class, Heartbeat, Message, PublicKey, Request, Response, ValidatorIndex,
+    View, VoteBody, VoteMessage,
 };
 use std::sync::Arc;
 

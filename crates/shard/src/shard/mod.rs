@@ -21,6 +21,8 @@ mod holdings;
 mod homes;
 mod inbound;
 mod journal;
+mod journal_check;
+mod key_standing;
 mod leading;
 mod live_records;
 mod liveness;
@@ -33,7 +35,6 @@ mod recovery;
 mod results;
 mod retained;
 mod signing;
-mod stale;
 mod timing;
 mod versions;
 mod votes;
@@ -50,6 +51,7 @@ use bytes::Bytes;
 use core_link::{CoreLink, Levels};
 use epoch_end::EpochEnd;
 use finality::Finality;
+use key_standing::KeyStanding;
 use liveness::Liveness;
 use own_lane::OwnLane;
 use rustorium_quorum::{Charge, TallyEvent};
@@ -84,7 +86,7 @@ pub struct Shard<P: Ports> {
     config: WorkConfig,
     tree: BlockTree,
     votes: votes::Votes,
-    key: stale::KeyState,
+    key: KeyStanding,
     signing: signing::Signing,
     results: results::Results,
     batches: Batches,
@@ -113,10 +115,11 @@ impl<P: Ports> Shard<P> {
         let n = context.n();
         let committee = context.committee.clone();
         let quorum = rustorium_types::quorum(n);
+        let time_ms = tip.1.time_ms;
         Self {
             ports,
             votes: votes::Votes::above(committee, tip.1.view, config.certificates_bytes_max),
-            key: stale::KeyState::default(),
+            key: KeyStanding::default(),
             signing: signing::Signing::default(),
             fetching: fetching::Fetching::new(config.fetch_timeout_ms, quorum, tip.1.view),
             results: results::Results::new(n, quorum, context.me()),
@@ -131,7 +134,7 @@ impl<P: Ports> Shard<P> {
             clocks: clocks::Clocks::default(),
             homes: homes::Homes::default(),
             checks: checking::Checks::default(),
-            own_lane: OwnLane::new(config.pool.clone(), tip.1.time_ms),
+            own_lane: OwnLane::new(config.pool.clone(), time_ms),
             timing: timing::Timing::default(),
             config,
             context,

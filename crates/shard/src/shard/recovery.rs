@@ -1,9 +1,9 @@
 //! From what store and journal hold to a running shard: the higher of the two counts.
 
 use super::journal::Journal;
+use super::key_standing::KeyStanding;
 use super::live_records::LiveRecords;
 use super::retained::HandedOver;
-use super::stale::KeyState;
 use super::votes::kept_whole;
 use super::{Now, Ports, Shard, WorkConfig};
 use crate::context::Context;
@@ -117,7 +117,7 @@ impl<P: Ports> Shard<P> {
         let Journaled { records, later, .. } = journaled;
         let (tip_view, tip_height) = (tip.1.view, tip.1.height);
         let mut shard = Self::empty(context, config, ports, tip, journaled.periods);
-        shard.key = KeyState::recovered(own_lane, past, journaled.retired);
+        shard.key = KeyStanding::recovered(own_lane, past, journaled.retired);
         shard.journal = Journal::found(journaled.live, later);
         journaled.committees.iter().for_each(|(height, record)| shard.note_wanted(*height, record));
         shard.results.recover(shard.context.genesis_root, journaled.roots, tip_height);

@@ -191,7 +191,7 @@ impl<P: Ports> Shard<P> {
         self.signing.ready = true;
         newest.into_iter().for_each(|batch| self.adopt(*batch));
         tracing::info!(event = "signer_ready", waiting = self.signing.asked.len());
-        if self.is_whole() {
+        if self.key.is_whole() {
             self.ask_again();
             self.go_on_with_waiting(now);
         }
@@ -230,7 +230,7 @@ impl<P: Ports> Shard<P> {
     pub(super) fn adopt(&mut self, batch: Batch) {
         let body = &batch.body;
         let (epoch, next_seq) = (self.context.epoch(), self.own_lane.next_seq());
-        let is_own = self.context.is_me(body.author) && body.epoch == epoch && !self.is_retired();
+        let is_own = self.context.is_me(body.author) && body.epoch == epoch && !self.key.is_retired();
         if !is_own || body.seq < next_seq {
             return;
         }

@@ -12,7 +12,7 @@ use rustorium_storage::RecordKind;
 use rustorium_txpool::{Admission, PoolConfig};
 use rustorium_types::limits::VALIDATORS_MAX;
 use rustorium_types::{
-    BatchBody, BoundedVec, Class, Height, Message, PublicKey, Request, Transaction, TxId, ValidatorIndex, View,
+    BatchBody, BoundedVec, Class, Height, Message, PublicKey, Transaction, TxId, ValidatorIndex, View,
 };
 
 /// Transactions in one forwarded frame: the largest fit into a frame then.
@@ -137,7 +137,7 @@ impl<P: Ports> Shard<P> {
 
     /// Whether no batch of this node's will come in this epoch.
     fn lists_nothing(&self) -> bool {
-        self.only_follows() || self.is_past() || self.signer_is_away() || self.signing.has_no_lane()
+        self.only_follows() || self.key.is_past() || self.signer_is_away() || self.signing.has_no_lane()
     }
 
     /// Cuts own batches: at once when the last one is listed, else when enough time or bytes have gathered.
@@ -281,7 +281,7 @@ impl<P: Ports> Shard<P> {
             self.note_version(peer);
             self.liveness.member_link(now, peer, true);
             self.help(peer, View(0));
-            self.ask_soon(now);
+            self.key.ask_soon(now);
         } else {
             self.liveness.member_link(now, peer, false);
             self.homes.link_lost(peer);
