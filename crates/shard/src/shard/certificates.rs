@@ -37,7 +37,12 @@ impl<P: Ports> Shard<P> {
         }
         self.core.tell(Input::Certificate(CertificateName { kind: body.kind, view: body.view, digest }));
         self.checks.stir();
-        self.measure_certified(body.kind, body.view);
+        if let Some(us) = self.core.worked(body.view) {
+            self.homes.view_took(body.view, us);
+        }
+        if let Some((stage, us)) = self.core.certified(body.kind, body.view) {
+            self.ports.measured(stage, us);
+        }
         self.tree.recheck_soon();
     }
 

@@ -4,9 +4,10 @@
 //! else after a while; effects from before it entered this epoch are void (R29).
 
 use super::passed_over::PassedOver;
+use super::timing::{Stage, Timing};
 use super::{COALESCE_US, Now};
 use crate::port::{CertificateName, Effect, Input};
-use rustorium_types::{Epoch, Height, ValidatorIndex, View};
+use rustorium_types::{Epoch, Height, ValidatorIndex, View, VoteKind};
 
 /// The levels that the core acts on, as they are now.
 #[derive(Clone, Copy, Default)]
@@ -44,6 +45,7 @@ pub(super) struct CoreLink {
     /// Whether the core has said that it is in this epoch.
     entered: bool,
     passed_over: PassedOver,
+    timing: Timing,
     /// What the core is told at the end of the turn.
     inputs: Vec<Input>,
     told: Told,
@@ -60,6 +62,7 @@ impl CoreLink {
             entered_by: None,
             entered: false,
             passed_over: PassedOver::default(),
+            timing: Timing::default(),
             inputs: Vec::new(),
             told: Told::default(),
             claim_wanted: Height(0),
@@ -76,11 +79,42 @@ impl CoreLink {
         self.entered_by
     }
 
-    /// Notes that the core has entered a view.
-    pub(super) fn enter(&mut self, view: View, because: Option<CertificateName>, leads: bool) {
+    /// Notes that the core has entered a view. Returns how long it was in the one before, microseconds.
+    pub(super) fn enter(&mut self, view: View, because: Option<CertificateName>, leads: bool) -> Option<u64> {
         self.view = view;
         self.leads = leads;
         self.entered_by = because;
+        self.timing.enter()
+    }
+
+    /// Sets the time of the event at hand.
+    pub(super) fn at(&mut self, now_us: u64) {
+        self.timing.at(now_us);
+    }
+
+    /// Returns when the event at hand came, monotonic milliseconds.
+    pub(super) fn now_ms(&self) -> u64 {
+        self.timing.now_ms()
+    }
+
+    /// Notes a proposal. Returns how long after there was something to propose it came, if it is of the core's view.
+    pub(super) fn proposed(&mut self, view: View) -> Option<u64> {
+        self.timing.proposed(view, self.view)
+    }
+
+    /// Returns how long the core's view has had work, if a certificate of this view ends it.
+    pub(super) fn worked(&self, certified: View) -> Option<u64> {
+        self.timing.worked().filter(|_| certified >= self.view)
+    }
+
+    /// Notes a certificate. Returns the stage that it ends, and how long that took.
+    pub(super) fn certified(&mut self, kind: VoteKind, view: View) -> Option<(Stage, u64)> {
+        self.timing.certified(kind, view)
+    }
+
+    /// Forgets the times of views up to this one.
+    pub(super) fn settle(&mut self, view: View) {
+        self.timing.forget_through(view);
     }
 
     /// R29: tells whether an effect is from before the core went into this epoch.
@@ -144,6 +178,7 @@ impl CoreLink {
     /// Tells the core what changed of the levels: at once where it acts on that or is woken anyway, else after a while.
     pub(super) fn tell_levels(&mut self, now: Now, levels: Levels) {
         let Levels { listable, end_due, .. } = levels;
+        self.timing.work(listable);
         let told = &mut self.told;
         let claim = levels.claim.filter(|claim| *claim > told.claim);
         let root = levels.root.filter(|root| *root > told.root);
@@ -215,7 +250,7 @@ mod tests {
     #[test]
     fn what_the_core_acts_on_is_told_at_once() {
         let mut core = CoreLink::after(View(0));
-        core.enter(View(1), None, true);
+        assert_eq!(core.enter(View(1), None, true), None);
         core.tell_levels(at(0), listable());
         assert!(matches!(core.take_inputs()[..], [Input::WorkSeen(true)]), "it leads");
         core.want_claim(Height(2));

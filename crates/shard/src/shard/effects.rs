@@ -1,7 +1,7 @@
 //! The core's effects, carried out: proposing, voting, and telling peers.
 
 use super::journal::Outgoing;
-use super::{Now, Ports, Shard};
+use super::{Now, Ports, Shard, Stage};
 use crate::landmarks;
 use crate::port::{CertificateName, Effect, Input, PayloadStatus};
 use bytes::Bytes;
@@ -46,8 +46,9 @@ impl<P: Ports> Shard<P> {
     }
 
     fn enter_view(&mut self, view: View, because: Option<CertificateName>, leads: bool) {
-        self.measure_entered();
-        self.core.enter(view, because, leads);
+        if let Some(us) = self.core.enter(view, because, leads) {
+            self.ports.measured(Stage::View, us);
+        }
         self.fetching.entered(view);
         self.batches.entered(view);
         self.forget_failed_blocks();

@@ -153,7 +153,7 @@ impl<P: Ports> Shard<P> {
     }
 
     fn forget_below(&mut self, view: View) {
-        self.measured_up_to(view);
+        self.core.settle(view);
         self.votes.settle(view);
         self.fetching.finalized(view);
         self.batches.settle(view);

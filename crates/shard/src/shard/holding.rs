@@ -15,7 +15,7 @@ impl<P: Ports> Shard<P> {
     /// are held. `came`: the bytes of the batch that came now.
     pub(super) fn note_joined(&mut self, came: Option<(&BatchDigest, &Bytes)>) {
         for batch in self.batches.joined() {
-            self.homes.batch_joined(&batch, self.timing.now_ms());
+            self.homes.batch_joined(&batch, self.core.now_ms());
             // A final block may have gone past it since it joined: the store has it, and nobody would let go of the record.
             if self.batches.lanes().get(batch.batch.body.author, &batch.digest).is_none() {
                 continue;

@@ -135,6 +135,13 @@ impl<P: Ports> Shard<P> {
         }
     }
 
+    pub(super) fn measure_proposed(&mut self, view: View, proposer: ValidatorIndex) {
+        if let Some(us) = self.core.proposed(view) {
+            self.ports.measured(Stage::Propose, us);
+            self.ports.proposed(proposer, us);
+        }
+    }
+
     pub(super) fn on_inline_checked(&mut self, digest: &BlockDigest, good: bool) {
         if let Some(entry) = self.tree.get_mut(digest) {
             entry.inline_checked = good;

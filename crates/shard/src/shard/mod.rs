@@ -101,7 +101,6 @@ pub struct Shard<P: Ports> {
     homes: homes::Homes,
     checks: checking::Checks,
     own_lane: OwnLane,
-    timing: timing::Timing,
 }
 
 impl<P: Ports> Shard<P> {
@@ -135,7 +134,6 @@ impl<P: Ports> Shard<P> {
             homes: homes::Homes::default(),
             checks: checking::Checks::default(),
             own_lane: OwnLane::new(config.pool.clone(), time_ms),
-            timing: timing::Timing::default(),
             config,
             context,
         }
@@ -143,7 +141,7 @@ impl<P: Ports> Shard<P> {
 
     /// Takes one event.
     pub fn handle(&mut self, now: Now, event: Event) {
-        self.timing.at(now.us);
+        self.core.at(now.us);
         self.journal.at(now.us);
         self.checks.at(now);
         match event {
@@ -193,7 +191,7 @@ impl<P: Ports> Shard<P> {
 
     /// Does what is done once for all events of a turn: re-checks, cuts, sends and level-triggered inputs.
     pub fn end_turn(&mut self, now: Now) {
-        self.timing.at(now.us);
+        self.core.at(now.us);
         self.settle_checks(now);
         for peer in self.liveness.newly_silent(now, &self.context) {
             self.core.tell(Input::PeerSilence(peer, true));
@@ -278,7 +276,6 @@ impl<P: Ports> Shard<P> {
             end_due: self.end_due(now),
             diverged: self.results.diverged(),
         };
-        self.timing.work(levels.listable);
         self.core.tell_levels(now, levels);
     }
 

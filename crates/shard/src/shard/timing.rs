@@ -2,8 +2,8 @@
 //!
 //! *Invariants:* only measures: nothing is decided by it; bounded by the window of views.
 
-use super::{Ports, Shard, VIEW_WINDOW};
-use rustorium_types::{ValidatorIndex, View, VoteKind};
+use super::VIEW_WINDOW;
+use rustorium_types::{View, VoteKind};
 use std::collections::BTreeMap;
 
 /// A stage of a block's way, as this node sees it.
@@ -55,16 +55,23 @@ impl Timing {
         self.now_us / 1000
     }
 
+    /// Views up to this one are over.
+    pub(super) fn forget_through(&mut self, view: View) {
+        self.views = self.views.split_off(&view.next());
+    }
+
     /// How long the view has had work; none where it has none.
-    fn worked(&self) -> Option<u64> {
+    pub(super) fn worked(&self) -> Option<u64> {
         Some(self.now_us.saturating_sub(self.work_since_us?.max(self.entered_us?)))
     }
 
-    fn enter(&mut self) -> Option<u64> {
+    /// The core enters a view. Returns how long the one before took.
+    pub(super) fn enter(&mut self) -> Option<u64> {
         self.entered_us.replace(self.now_us).map(|before| self.now_us.saturating_sub(before))
     }
 
-    fn proposed(&mut self, view: View, current: View) -> Option<u64> {
+    /// A proposal came. Returns how long after there was something to propose, if it is of the current view.
+    pub(super) fn proposed(&mut self, view: View, current: View) -> Option<u64> {
         if self.views.contains_key(&view) || self.views.len() as u64 > 2 * VIEW_WINDOW {
             return None;
         }
@@ -74,7 +81,8 @@ impl Timing {
         (view == current).then(|| proposed_us.saturating_sub(since))
     }
 
-    fn certified(&mut self, kind: VoteKind, view: View) -> Option<(Stage, u64)> {
+    /// A certificate was formed. Returns the stage that it ends, and how long that took.
+    pub(super) fn certified(&mut self, kind: VoteKind, view: View) -> Option<(Stage, u64)> {
         let times = self.views.get_mut(&view)?;
         match kind {
             VoteKind::Notarize if times.notarized_us.is_none() && !times.finalized => {
@@ -87,35 +95,6 @@ impl Timing {
             }
             _ => None,
         }
-    }
-}
-
-impl<P: Ports> Shard<P> {
-    pub(super) fn measure_entered(&mut self) {
-        if let Some(us) = self.timing.enter() {
-            self.ports.measured(Stage::View, us);
-        }
-    }
-
-    pub(super) fn measure_proposed(&mut self, view: View, proposer: ValidatorIndex) {
-        if let Some(us) = self.timing.proposed(view, self.core.view()) {
-            self.ports.measured(Stage::Propose, us);
-            self.ports.proposed(proposer, us);
-        }
-    }
-
-    pub(super) fn measure_certified(&mut self, kind: VoteKind, view: View) {
-        if let Some(us) = self.timing.worked().filter(|_| view >= self.core.view()) {
-            self.homes.view_took(view, us);
-        }
-        if let Some((stage, us)) = self.timing.certified(kind, view) {
-            self.ports.measured(stage, us);
-        }
-    }
-
-    /// Views up to this one are over.
-    pub(super) fn measured_up_to(&mut self, view: View) {
-        self.timing.views = self.timing.views.split_off(&view.next());
     }
 }
 
