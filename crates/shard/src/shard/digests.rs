@@ -3,11 +3,14 @@
 //! *Invariants:* no batch leaves unasked but an own one, to all, when it is cut; peers of an older release get the older
 //! forms; what is told to all that a quorum already holds is told at most once a heartbeat.
 
+use super::batches::Batches;
+use super::liveness::Liveness;
 use super::{Now, Ports, Shard};
+use crate::context::Context;
 use crate::senders::Credit;
 use bytes::Bytes;
 use rustorium_crypto::CheckedBatch;
-use rustorium_sync::told::{Peers, Told};
+use rustorium_sync::told::{Ask, Peers, Told};
 use rustorium_txpool::BlockCaps;
 use rustorium_types::limits::{VALIDATORS_MAX, WORK_NOTARIZATIONS_MAX};
 use rustorium_types::{
@@ -27,11 +30,43 @@ pub(super) struct Digests {
     told: Told,
     /// Peers that understand the forms of 0.2.0 alone.
     older: BTreeSet<ValidatorIndex>,
-    /// What was last said of `held`, and how many votes ago all of it.
+    /// What was last said of the held batches, and how many votes ago all of it.
     held: Vec<u64>,
     since_whole: u32,
     /// When work was last told to all, monotonic microseconds.
     told_all_us: Option<u64>,
+}
+
+/// What the shard knows of its peers.
+pub(super) struct Known<'a> {
+    pub(super) context: &'a Context,
+    pub(super) batches: &'a Batches,
+    pub(super) liveness: &'a Liveness,
+    pub(super) rtt_us: &'a dyn Fn(ValidatorIndex) -> Option<u64>,
+}
+
+struct Speaking<'a>(&'a BTreeSet<ValidatorIndex>, &'a Known<'a>);
+
+impl Peers for Speaking<'_> {
+    fn reachable(&self, peer: ValidatorIndex) -> bool {
+        !self.0.contains(&peer) && self.1.liveness.speaks(peer)
+    }
+
+    fn rtt_ms(&self, peer: ValidatorIndex) -> Option<u64> {
+        (self.1.rtt_us)(peer).map(|us| us / 1000)
+    }
+
+    fn holds(&self, peer: ValidatorIndex, lane: ValidatorIndex) -> u64 {
+        self.1.batches.peers().of(peer, lane)
+    }
+
+    fn have(&self, lane: ValidatorIndex) -> u64 {
+        self.1.batches.lanes().tip(lane).map_or(u64::MAX, |tip| tip.next_seq)
+    }
+
+    fn n(&self) -> u16 {
+        self.1.context.n() as u16
+    }
 }
 
 impl Digests {
@@ -44,75 +79,32 @@ impl Digests {
     pub(super) fn next_deadline_us(&self) -> Option<u64> {
         self.told.next_deadline_ms().map(|ms| ms.saturating_mul(1000))
     }
-}
 
-/// What the shard knows of its peers.
-struct Known<'a, P: Ports>(&'a Shard<P>);
-
-impl<P: Ports> Peers for Known<'_, P> {
-    fn reachable(&self, peer: ValidatorIndex) -> bool {
-        self.0.speaks_digests(peer) && self.0.liveness.speaks(peer)
+    /// Returns true if a peer understands the newer forms.
+    pub(super) fn speaks(&self, peer: ValidatorIndex) -> bool {
+        !self.older.contains(&peer)
     }
 
-    fn rtt_ms(&self, peer: ValidatorIndex) -> Option<u64> {
-        self.0.ports.rtt_us(peer).map(|us| us / 1000)
+    /// Returns true if all peers understand the newer forms.
+    pub(super) fn all_speak(&self) -> bool {
+        self.older.is_empty()
     }
 
-    fn holds(&self, peer: ValidatorIndex, lane: ValidatorIndex) -> u64 {
-        self.0.batches.peers().of(peer, lane)
-    }
-
-    fn have(&self, lane: ValidatorIndex) -> u64 {
-        self.0.batches.lanes().tip(lane).map_or(u64::MAX, |tip| tip.next_seq)
-    }
-
-    fn n(&self) -> u16 {
-        self.0.context.n() as u16
-    }
-}
-
-impl<P: Ports> Shard<P> {
-    pub(super) fn speaks_digests(&self, peer: ValidatorIndex) -> bool {
-        !self.digests.older.contains(&peer)
-    }
-
-    /// A link came up: which forms its peer understands, and that it has heard nothing of `held`.
-    pub(super) fn note_version(&mut self, peer: ValidatorIndex) {
-        if self.ports.link_version(peer) < link_version::DIGESTS {
-            self.digests.older.insert(peer);
+    /// A link came up: which forms its peer understands, and that it has heard nothing of the held batches.
+    pub(super) fn note_version(&mut self, peer: ValidatorIndex, version: u8) {
+        if version < link_version::DIGESTS {
+            self.older.insert(peer);
         } else {
-            self.digests.older.remove(&peer);
+            self.older.remove(&peer);
         }
-        self.digests.since_whole = 0;
+        self.since_whole = 0;
     }
 
-    /// Sends to all peers, in the older form to those that know no other.
-    pub(super) fn broadcast_by_version(&mut self, message: &Message, older: impl FnOnce(&Self) -> Vec<Message>) {
-        let (class, frame) = (message.class(), Bytes::from(message.to_frame()));
-        if self.digests.older.is_empty() {
-            return self.ports.broadcast(class, frame);
-        }
-        let forms: Vec<(Class, Bytes)> =
-            older(self).into_iter().map(|form| (form.class(), Bytes::from(form.to_frame()))).collect();
-        for peer in (0..self.context.n() as u16).map(ValidatorIndex) {
-            if self.context.is_me(peer) {
-                continue;
-            }
-            if self.speaks_digests(peer) {
-                self.ports.send(peer, class, frame.clone());
-            } else {
-                forms.iter().for_each(|(class, frame)| self.ports.send(peer, *class, frame.clone()));
-            }
-        }
-    }
-
-    /// What changed of `held` since the last vote; all of it after a link came up, and now and then.
-    pub(super) fn held_change(&mut self) -> Held {
-        let held = self.batches.lanes().held();
-        let digests = &mut self.digests;
-        let before = std::mem::replace(&mut digests.held, held.clone());
-        let whole = digests.since_whole == 0 || before.len() != held.len();
-        digests.since_whole = (digests.since_whole + 1) % WHOLE_EVERY;
+    /// What changed of the held batches since the last vote; all of it after a link came up, and now and then.
+    pub(super) fn held_change(&mut self, held: Vec<u64>) -> Held {
+        let before = std::mem::replace(&mut self.held, held.clone());
+        let whole = self.since_whole == 0 || before.len() != held.len();
+        self.since_whole = (self.since_whole + 1) % WHOLE_EVERY;
         if whole {
             return Held::Whole(BoundedVec::new(held).unwrap_or_default());
         }
@@ -121,11 +113,63 @@ impl<P: Ports> Shard<P> {
         Held::Changes(BoundedVec::new(changed).unwrap_or_default())
     }
 
+    /// Returns true if work is told to all now whatever they hold: at most once in `pause_us`.
+    pub(super) fn tells_all(&mut self, now: Now, pause_us: u64) -> bool {
+        let all = self.told_all_us.is_none_or(|at| now.us >= at + pause_us);
+        if all {
+            self.told_all_us = Some(now.us);
+        }
+        all
+    }
+
+    /// Notes how far a lane goes, as a peer tells.
+    pub(super) fn tell(&mut self, now: Now, peer: ValidatorIndex, lane: ValidatorIndex, end: Cursor, known: &Known) {
+        self.told.tell(now.ms(), peer, lane, end, &Speaking(&self.older, known));
+    }
+
+    /// Returns the questions for what peers told of.
+    pub(super) fn poll(&mut self, now: Now, known: &Known) -> Vec<Ask> {
+        self.told.poll(now.ms(), &Speaking(&self.older, known))
+    }
+
+    /// Takes an answer with so many batches. Returns the lane that was asked for.
+    pub(super) fn on_answer(
+        &mut self,
+        now: Now,
+        peer: ValidatorIndex,
+        id: u64,
+        batches: usize,
+    ) -> Option<ValidatorIndex> {
+        self.told.on_answer(now.ms(), peer, id, batches)
+    }
+}
+
+impl<P: Ports> Shard<P> {
+    /// Sends to all peers, in the older form to those that know no other.
+    pub(super) fn broadcast_by_version(&mut self, message: &Message, older: impl FnOnce(&Self) -> Vec<Message>) {
+        let (class, frame) = (message.class(), Bytes::from(message.to_frame()));
+        if self.digests.all_speak() {
+            return self.ports.broadcast(class, frame);
+        }
+        let forms: Vec<(Class, Bytes)> =
+            older(self).into_iter().map(|form| (form.class(), Bytes::from(form.to_frame()))).collect();
+        for peer in (0..self.context.n() as u16).map(ValidatorIndex) {
+            if self.context.is_me(peer) {
+                continue;
+            }
+            if self.digests.speaks(peer) {
+                self.ports.send(peer, class, frame.clone());
+            } else {
+                forms.iter().for_each(|(class, frame)| self.ports.send(peer, *class, frame.clone()));
+            }
+        }
+    }
+
     /// Tells what makes this node see work: ends of lanes that no certified block lists, notarizations above the last final
     /// view, the report.
     pub(super) fn send_work(&mut self, now: Now, peer: Option<ValidatorIndex>) {
         match peer {
-            Some(peer) if self.speaks_digests(peer) => {
+            Some(peer) if self.digests.speaks(peer) => {
                 let work = self.work(|shard, lane, end| shard.batches.peers().of(peer, lane) < end.next_seq);
                 let message = Message::Work(Box::new(work));
                 self.ports.send(peer, message.class(), message.to_frame().into());
@@ -136,11 +180,7 @@ impl<P: Ports> Shard<P> {
                 }
             }
             None => {
-                let beat = self.config.heartbeat_us;
-                let all = self.digests.told_all_us.is_none_or(|at| now.us >= at + beat);
-                if all {
-                    self.digests.told_all_us = Some(now.us);
-                }
+                let all = self.digests.tells_all(now, self.config.heartbeat_us);
                 let work = self.work(|shard, lane, end| {
                     all || shard.batches.peers().quorum_held(usize::from(lane.0)) < end.next_seq
                 });
@@ -207,14 +247,15 @@ impl<P: Ports> Shard<P> {
         self.ask_for_notarizations(peer, work);
         let finals = self.batches.lanes().final_cursors();
         let window = u64::from(self.context.parameters.lane_window_batches);
-        let mut told = std::mem::replace(&mut self.digests.told, Told::new(0));
+        let rtt_us = |peer| self.ports.rtt_us(peer);
+        let (context, batches, liveness) = (&*self.context, &self.batches, &self.liveness);
+        let known = Known { context, batches, liveness, rtt_us: &rtt_us };
         for (lane, end) in work.tips.iter() {
             let last = finals.get(usize::from(lane.0)).map_or(0, |cursor| cursor.next_seq.saturating_add(window));
-            if !self.context.is_me(*lane) && end.next_seq <= last {
-                told.tell(now.ms(), peer, *lane, *end, &Known(self));
+            if !context.is_me(*lane) && end.next_seq <= last {
+                self.digests.tell(now, peer, *lane, *end, &known);
             }
         }
-        self.digests.told = told;
     }
 
     /// Asks a peer for the notarizations that it named and this node lacks: once for all of them.
@@ -230,9 +271,9 @@ impl<P: Ports> Shard<P> {
 
     /// Asks for what peers told of.
     pub(super) fn poll_told(&mut self, now: Now) {
-        let mut told = std::mem::replace(&mut self.digests.told, Told::new(0));
-        let asks = told.poll(now.ms(), &Known(self));
-        self.digests.told = told;
+        let rtt_us = |peer| self.ports.rtt_us(peer);
+        let (context, batches, liveness) = (&*self.context, &self.batches, &self.liveness);
+        let asks = self.digests.poll(now, &Known { context, batches, liveness, rtt_us: &rtt_us });
         for ask in asks {
             let request = Request::Batches { lane: ask.lane, first: ask.first, end: ask.end };
             let message = Message::Request { id: ask.id, request };
@@ -256,7 +297,7 @@ impl<P: Ports> Shard<P> {
                 }
             }
             Response::Batches(batches) => {
-                let lane = self.digests.told.on_answer(now.ms(), peer, id, batches.len());
+                let lane = self.digests.on_answer(now, peer, id, batches.len());
                 let mut credit = Some(credit);
                 for batch in batches.into_vec() {
                     if Some(batch.body.author) == lane {
@@ -265,7 +306,7 @@ impl<P: Ports> Shard<P> {
                 }
             }
             Response::NotHeld if Told::is_number(id) => {
-                self.digests.told.on_answer(now.ms(), peer, id, 0);
+                self.digests.on_answer(now, peer, id, 0);
             }
             other => return Some((other, credit)),
         }
@@ -281,6 +322,34 @@ impl<P: Ports> Shard<P> {
 
     /// Whether a batch that a peer sent unasked is taken: its author's alone, but for peers that know no other way.
     pub(super) fn is_pushed_by_author(&self, peer: ValidatorIndex, batch: &Batch) -> bool {
-        batch.body.author == peer || !self.speaks_digests(peer)
+        batch.body.author == peer || !self.digests.speaks(peer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_is_held_is_said_at_first_and_now_and_then_and_after_a_link_came_up() {
+        let mut digests = Digests::new(300);
+        let held = [3, 5, 0];
+        let whole = |held: &Held| matches!(held, Held::Whole(_));
+        assert!(whole(&digests.held_change(held.to_vec())));
+        let Held::Changes(changes) = digests.held_change(vec![3, 6, 0]) else { panic!("changes alone") };
+        assert_eq!(changes.as_slice(), [(ValidatorIndex(1), 6)]);
+        let said: Vec<bool> = (0..WHOLE_EVERY).map(|_| whole(&digests.held_change(held.to_vec()))).collect();
+        assert_eq!(said.iter().filter(|whole| **whole).count(), 1);
+        digests.note_version(ValidatorIndex(1), link_version::DIGESTS);
+        assert!(whole(&digests.held_change(held.to_vec())) && digests.all_speak());
+        digests.note_version(ValidatorIndex(2), link_version::DIGESTS - 1);
+        assert!(!digests.speaks(ValidatorIndex(2)) && digests.speaks(ValidatorIndex(1)));
+    }
+
+    #[test]
+    fn all_are_told_at_most_once_in_a_pause() {
+        let mut digests = Digests::new(300);
+        let at = |us| Now { us, wall_ms: 0 };
+        assert!(digests.tells_all(at(5), 100) && !digests.tells_all(at(104), 100) && digests.tells_all(at(105), 100));
     }
 }

@@ -128,7 +128,8 @@ impl<P: Ports> Shard<P> {
                 }
                 Outgoing::Vote(vote, carry) => {
                     let carry = carry.and_then(|name| self.certificate(&name)).map(|c| (**c).clone());
-                    let (report, held) = (self.results.report_now(), self.held_change());
+                    let held = self.digests.held_change(self.batches.lanes().held());
+                    let report = self.results.report_now();
                     self.send_vote(&VoteMessage { vote: *vote, report, held, carry: None }, carry.as_ref());
                     self.count_own(vote);
                 }
@@ -142,7 +143,7 @@ impl<P: Ports> Shard<P> {
         let mut forms: BTreeMap<(bool, bool), Vec<ValidatorIndex>> = BTreeMap::new();
         for peer in (0..self.context.n() as u16).map(ValidatorIndex).filter(|peer| !self.context.is_me(*peer)) {
             let lacks = carry.is_some_and(|carry| !self.votes.has_vote(&carry.body, peer));
-            forms.entry((lacks, self.speaks_digests(peer))).or_default().push(peer);
+            forms.entry((lacks, self.digests.speaks(peer))).or_default().push(peer);
         }
         let to_all = forms.len() == 1;
         for ((lacks, brief), peers) in forms {

@@ -278,7 +278,7 @@ impl<P: Ports> Shard<P> {
     pub(super) fn on_link(&mut self, now: Now, peer: ValidatorIndex, up: bool) {
         if up {
             self.fetching.connected();
-            self.note_version(peer);
+            self.digests.note_version(peer, self.ports.link_version(peer));
             self.liveness.member_link(now, peer, true);
             self.help(peer, View(0));
             self.key.ask_soon(now);
