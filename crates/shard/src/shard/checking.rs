@@ -7,7 +7,6 @@
 //! the hour.
 
 use super::{FalseBatch, Now, Ports, Shard, VIEW_WINDOW};
-use crate::port::PayloadStatus;
 use rustorium_crypto::{BatchFault, Verified, block_digest, false_signers, verify_certificate};
 use rustorium_quorum::{CertificateUse, Charge, CheckedVote, Cut, Offenders, Sentence};
 use rustorium_sync::Want;
@@ -444,9 +443,4 @@ fn check_certificate(keys: &[PublicKey], certificate: Certificate) -> CheckedCer
         let liar = !false_signers(keys, &certificate).is_empty();
         (certificate, liar)
     })
-}
-
-pub(super) fn invalid(view: View, rule: &'static str) -> PayloadStatus {
-    tracing::warn!(event = "block_invalid", view = view.0, rule);
-    PayloadStatus::Invalid
 }

@@ -44,6 +44,22 @@ impl Clocks {
         Self { blocks_ahead: before.blocks_ahead, block_ahead: before.block_ahead, ..Self::default() }
     }
 
+    /// The time of this node's block of `view` in a committee of `n`: the clock's, or the smallest step where its last
+    /// proposal was lost or a whole cycle of leaders has found no parent, as either may be for the clock's sake.
+    pub(super) fn time_above(&self, now: Now, n: usize, view: View, parent: &Header) -> u64 {
+        let skipped = view.0.saturating_sub(parent.view.0) > n as u64;
+        let falls_back = self.unproven.is_some() || skipped;
+        let least_ms = least_above(parent.time_ms);
+        if falls_back { least_ms } else { now.wall_ms.max(least_ms) }
+    }
+
+    /// Notes a block that waits for this node's clock and for nothing else.
+    pub(super) fn note_ahead(&mut self, now: Now, digest: &BlockDigest, header: &Header) {
+        let (proposer, ahead_ms) = (header.proposer, header.time_ms.saturating_sub(now.wall_ms));
+        self.block_ahead = Some(BlockAhead { proposer, ahead_ms, at_us: now.us });
+        self.blocks_ahead += u64::from(self.counted.replace(*digest) != Some(*digest));
+    }
+
     /// A block was notarized or finalized, or is final by a later one.
     pub(super) fn certified(&mut self, block: &BlockDigest) {
         if self.unproven == Some(*block) {
@@ -64,15 +80,6 @@ fn too_far_ms(time_ms: u64, parent_ms: Option<u64>, clock_ms: u64, ahead_ms_max:
 }
 
 impl<P: Ports> Shard<P> {
-    /// The time of this node's block of `view`: the clock's, or the smallest step where its last proposal was lost or a
-    /// whole cycle of leaders has found no parent, as either may be for the clock's sake.
-    pub(super) fn time_above(&self, now: Now, view: View, parent: &Header) -> u64 {
-        let skipped = view.0.saturating_sub(parent.view.0) > self.context.n() as u64;
-        let falls_back = self.clocks.unproven.is_some() || skipped;
-        let least_ms = least_above(parent.time_ms);
-        if falls_back { least_ms } else { now.wall_ms.max(least_ms) }
-    }
-
     /// Checks a block. One that waits for the clock alone is told of.
     pub(super) fn check_by_clock(&mut self, now: Now, digest: &BlockDigest) -> PayloadStatus {
         let Some(block) = self.tree.get(digest).map(|entry| entry.block.clone()) else { return PayloadStatus::Pending };
@@ -83,9 +90,7 @@ impl<P: Ports> Shard<P> {
         }
         self.tree.recheck_at(now.us.saturating_add(ahead_ms.min(LOOK_AGAIN_MS) * 1000));
         if status == PayloadStatus::Ready {
-            let (proposer, ahead_ms) = (block.header.proposer, block.header.time_ms.saturating_sub(now.wall_ms));
-            self.clocks.block_ahead = Some(BlockAhead { proposer, ahead_ms, at_us: now.us });
-            self.clocks.blocks_ahead += u64::from(self.clocks.counted.replace(*digest) != Some(*digest));
+            self.clocks.note_ahead(now, digest, &block.header);
         }
         PayloadStatus::Pending
     }

@@ -3,7 +3,7 @@
 //! *Invariants:* whether the end is due at a block follows from its header's time and the state after the height that it
 //! claims, so that all who executed that far agree (R28); what peers say of the next epoch is kept within bounds.
 
-use super::checking::invalid;
+use super::validity::invalid;
 use super::{Ended, Now};
 use crate::context::Context;
 use crate::port::PayloadStatus;

@@ -1,16 +1,15 @@
 //! Peers' messages: votes, proposals, certificates, batches, questions and answers.
 
-use super::checking::invalid;
 use super::memory::Memory;
+use super::validity::{Judge, Verdict};
 use super::{COALESCE_US, FalseBatch, Now, Ports, Shard, Stage};
 use crate::port::{Input, PayloadStatus};
-use crate::rules;
 use crate::senders::Credit;
 use crate::senders::Payer;
 use bytes::Bytes;
 use rustorium_crypto::{CheckedBatch, block_digest, block_payload_root};
 use rustorium_sync::{GapFetcher, Want};
-use rustorium_txpool::{PayloadFault, check_batch};
+use rustorium_txpool::check_batch;
 use rustorium_types::{
     Batch, Block, BlockDigest, Certificate, Class, Heartbeat, Message, PublicKey, Request, Response, ValidatorIndex,
     View, VoteBody, VoteMessage,
@@ -179,38 +178,19 @@ impl<P: Ports> Shard<P> {
     /// Checks all of a block but its time against this node's clock.
     pub(super) fn check_block(&mut self, now: Now, digest: &BlockDigest) -> PayloadStatus {
         let Some(entry) = self.tree.get(digest) else { return PayloadStatus::Pending };
-        let block = entry.block.clone();
-        let inline_checked = entry.inline_checked;
-        let header = &block.header;
-        let Some(parent) = self.tree.header(&header.parent) else { return PayloadStatus::Pending };
-        if let Err(rule) = rules::check_header(parent, &block, &self.context.parameters) {
-            return invalid(header.view, rule);
-        }
-        match self.epoch_end.check(&self.context, self.results.executed(), parent, header) {
-            PayloadStatus::Ready => {}
-            other => return other,
-        }
-        let weight = self.batches.lanes().weight(&parent.cursors, &header.cursors);
-        match weight {
-            Ok(weight) => {
-                if let Err(rule) = rules::check_payload(&block, weight, &self.context.parameters) {
-                    return invalid(header.view, rule);
-                }
-            }
-            Err(PayloadFault::Broken { what, .. }) => return invalid(header.view, what),
-            Err(PayloadFault::Missing(missing)) => {
+        let judge = Judge {
+            context: &self.context,
+            tree: &self.tree,
+            batches: &self.batches,
+            results: &self.results,
+            epoch_end: &self.epoch_end,
+        };
+        match judge.judge(entry) {
+            Verdict::Known(status) => status,
+            Verdict::Lacks(missing) => {
                 self.want_batches(now, digest, &missing);
-                return PayloadStatus::Pending;
+                PayloadStatus::Pending
             }
-        }
-        match self.results.check_state_claim(&self.tree, &self.context.parameters, &block, parent) {
-            PayloadStatus::Ready => {}
-            other => return other,
-        }
-        match rules::check_claim(self.results.root(header.result.height), parent, header, self.results.executed()) {
-            PayloadStatus::Invalid => invalid(header.view, "it claims another result root"),
-            PayloadStatus::Ready if !inline_checked => PayloadStatus::Pending,
-            other => other,
         }
     }
 

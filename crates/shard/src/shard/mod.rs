@@ -36,6 +36,7 @@ mod results;
 mod retained;
 mod signing;
 mod timing;
+mod validity;
 mod versions;
 mod votes;
 mod wanting;

@@ -5,7 +5,7 @@
 
 use super::Now;
 use super::blocks::BlockTree;
-use super::checking::invalid;
+use super::validity::invalid;
 use crate::periods::{Period, claimed_height};
 use crate::port::PayloadStatus;
 use rustorium_quorum::ReportTally;

@@ -1,0 +1,72 @@
+//! Whether a proposal is valid: its header against its parent, its batches, and what was executed here (R5).
+//!
+//! *Invariants:* reads and changes nothing; a block waits where this node can't tell yet, and is invalid only for what no
+//! later event can change; nobody's clock is looked at here (`clocks`).
+
+use super::batches::Batches;
+use super::blocks::{BlockTree, Entry};
+use super::epoch_end::EpochEnd;
+use super::results::Results;
+use crate::context::Context;
+use crate::port::PayloadStatus;
+use crate::rules;
+use rustorium_txpool::{Missing, PayloadFault};
+use rustorium_types::View;
+
+/// What a block is judged by.
+pub(super) struct Judge<'a> {
+    pub(super) context: &'a Context,
+    pub(super) tree: &'a BlockTree,
+    pub(super) batches: &'a Batches,
+    pub(super) results: &'a Results,
+    pub(super) epoch_end: &'a EpochEnd,
+}
+
+/// What is found of a block.
+pub(super) enum Verdict {
+    /// Its status.
+    Known(PayloadStatus),
+    /// It waits for batches that it lists and this node lacks.
+    Lacks(Vec<Missing>),
+}
+
+impl Judge<'_> {
+    /// Judges all of a block but its time against this node's clock.
+    pub(super) fn judge(&self, entry: &Entry) -> Verdict {
+        let (context, block) = (self.context, &entry.block);
+        let header = &block.header;
+        let Some(parent) = self.tree.header(&header.parent) else { return Verdict::Known(PayloadStatus::Pending) };
+        if let Err(rule) = rules::check_header(parent, block, &context.parameters) {
+            return Verdict::Known(invalid(header.view, rule));
+        }
+        match self.epoch_end.check(context, self.results.executed(), parent, header) {
+            PayloadStatus::Ready => {}
+            other => return Verdict::Known(other),
+        }
+        match self.batches.lanes().weight(&parent.cursors, &header.cursors) {
+            Ok(weight) => {
+                if let Err(rule) = rules::check_payload(block, weight, &context.parameters) {
+                    return Verdict::Known(invalid(header.view, rule));
+                }
+            }
+            Err(PayloadFault::Broken { what, .. }) => return Verdict::Known(invalid(header.view, what)),
+            Err(PayloadFault::Missing(missing)) => return Verdict::Lacks(missing),
+        }
+        match self.results.check_state_claim(self.tree, &context.parameters, block, parent) {
+            PayloadStatus::Ready => {}
+            other => return Verdict::Known(other),
+        }
+        let root = self.results.root(header.result.height);
+        Verdict::Known(match rules::check_claim(root, parent, header, self.results.executed()) {
+            PayloadStatus::Invalid => invalid(header.view, "it claims another result root"),
+            PayloadStatus::Ready if !entry.inline_checked => PayloadStatus::Pending,
+            other => other,
+        })
+    }
+}
+
+/// Says which rule a block breaks.
+pub(super) fn invalid(view: View, rule: &'static str) -> PayloadStatus {
+    tracing::warn!(event = "block_invalid", view = view.0, rule);
+    PayloadStatus::Invalid
+}
