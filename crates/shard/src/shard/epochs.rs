@@ -184,7 +184,7 @@ impl<P: Ports> Shard<P> {
         offenders.begin_epoch(&members, now.ms(), context.committee.faults());
         let mut next = Self::recover(context, self.config, self.ports, now, tip, journaled);
         next.go_on_with(offenders);
-        next.signing = self.signing.after();
+        next.signer = self.signer.after();
         let (epoch_end, said) = self.epoch_end.into_next();
         next.epoch_end = epoch_end;
         next.journal.goes_on_at(appended);

@@ -207,7 +207,7 @@ impl<P: Ports> Shard<P> {
             return;
         }
         self.key.retire();
-        self.signing.retire();
+        self.signer.retire();
         self.journal.drop_outbox();
         self.ports.retire(lacks);
         self.core.tell(Input::KeyRetired);

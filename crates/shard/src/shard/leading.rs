@@ -29,7 +29,7 @@ impl<P: Ports> Shard<P> {
             let distrusted_lanes = distrusted.to_vec();
             let (claim_height, root_height) = claims;
             let later = Effect::Propose { view, parent: *parent, claim_height, root_height, distrusted_lanes };
-            return self.signing.propose_later(later);
+            return self.signer.propose_later(later);
         }
         self.batches.count_own(me);
         let block = if parent_header.ends_epoch() {

@@ -7,6 +7,7 @@ mod batches;
 mod blocks;
 mod certificates;
 mod checking;
+mod checks;
 mod clocks;
 mod core_link;
 mod digests;
@@ -34,6 +35,7 @@ mod ports;
 mod recovery;
 mod results;
 mod retained;
+mod signer;
 mod signing;
 mod timing;
 mod validity;
@@ -58,9 +60,10 @@ use own_lane::OwnLane;
 use rustorium_quorum::{Charge, TallyEvent};
 use rustorium_storage::RecordKind;
 use rustorium_types::{BlockDigest, Header, Height, Message, PublicKey, ValidatorIndex, View};
+use signer::Signer;
 use std::sync::Arc;
 
-pub use checking::CheckedCertificate;
+pub use checks::CheckedCertificate;
 pub use clocks::BlockAhead;
 pub use holdings::Holdings;
 pub use homes::LeftOut;
@@ -88,7 +91,7 @@ pub struct Shard<P: Ports> {
     tree: BlockTree,
     votes: votes::Votes,
     key: KeyStanding,
-    signing: signing::Signing,
+    signer: Signer,
     results: results::Results,
     batches: Batches,
     fetching: fetching::Fetching,
@@ -100,7 +103,7 @@ pub struct Shard<P: Ports> {
     liveness: Liveness,
     clocks: clocks::Clocks,
     homes: homes::Homes,
-    checks: checking::Checks,
+    checks: checks::Checks,
     own_lane: OwnLane,
 }
 
@@ -120,7 +123,7 @@ impl<P: Ports> Shard<P> {
             ports,
             votes: votes::Votes::above(committee, tip.1.view, config.certificates_bytes_max),
             key: KeyStanding::default(),
-            signing: signing::Signing::default(),
+            signer: Signer::default(),
             fetching: fetching::Fetching::new(config.fetch_timeout_ms, quorum, tip.1.view),
             results: results::Results::new(n, quorum, context.me()),
             batches: Batches::new(&context),
@@ -133,7 +136,7 @@ impl<P: Ports> Shard<P> {
             liveness: Liveness::new(config.heartbeat_us),
             clocks: clocks::Clocks::default(),
             homes: homes::Homes::default(),
-            checks: checking::Checks::default(),
+            checks: checks::Checks::default(),
             own_lane: OwnLane::new(config.pool.clone(), time_ms),
             config,
             context,

@@ -5,8 +5,9 @@
 //! else goes on.
 
 use super::journal::Outgoing;
+use super::signer::Asked;
 use super::{Now, Ports, Shard, SignerEvent};
-use crate::port::{CertificateName, Effect, Input};
+use crate::port::{CertificateName, Input};
 use rustorium_crypto::{UnsignedBatch, Verified, verify_batch, verify_vote};
 use rustorium_signer::protocol::{Request, SHOWN_VOTES_MAX};
 use rustorium_signer::{Answer, Refusal, Shown, What};
@@ -17,60 +18,6 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Placeholder in the journal for a signature that was asked for. It is valid under no validator's key.
 const UNSIGNED: Signature = [0; 64];
 
-/// A request to the signer that has no answer yet.
-enum Asked {
-    /// The journal was shown.
-    Show,
-    /// A vote, the certificate that it is to carry, and where the journal has that it is asked for.
-    Vote(VoteBody, Option<CertificateName>, u64),
-    /// The notarize vote that makes a block a proposal, and where the journal has it.
-    Proposal(VoteBody, u64),
-    Batch(Box<UnsignedBatch>),
-}
-
-/// State of the signer, and the requests that wait for its answers.
-#[derive(Default)]
-pub(super) struct Signing {
-    /// Whether it has compared the journal with its record, and signs.
-    ready: bool,
-    /// Numbers go on over epochs, so that an answer to an older one meets nothing.
-    next: u64,
-    /// By number. Bounded as the core's votes are: a few a view that isn't final, and one batch.
-    asked: BTreeMap<u64, Asked>,
-    /// A proposal that waits for the batch that was just cut.
-    proposal: Option<Effect>,
-    /// The signer signed another batch for the lane's next place: this node lists nothing in this epoch.
-    lane_is_lost: bool,
-}
-
-impl Signing {
-    /// The state in which the next epoch begins: what was asked is of the epoch that is over.
-    pub(super) fn after(self) -> Self {
-        Self { ready: self.ready, next: self.next, ..Self::default() }
-    }
-
-    /// Nothing is signed any more.
-    pub(super) fn retire(&mut self) {
-        self.asked.clear();
-        self.proposal = None;
-    }
-
-    pub(super) fn propose_later(&mut self, proposal: Effect) {
-        self.proposal = Some(proposal);
-    }
-
-    /// Whether no batch of this node's will be signed in this epoch.
-    pub(super) fn has_no_lane(&self) -> bool {
-        self.lane_is_lost
-    }
-
-    fn number(&mut self, asked: Asked) -> u64 {
-        self.next += 1;
-        self.asked.insert(self.next, asked);
-        self.next
-    }
-}
-
 impl<P: Ports> Shard<P> {
     /// Whether another process has this node's key.
     pub(super) fn signs_elsewhere(&self) -> bool {
@@ -79,12 +26,12 @@ impl<P: Ports> Shard<P> {
 
     /// Whether that process can't be asked now.
     pub(super) fn signer_is_away(&self) -> bool {
-        self.signs_elsewhere() && !self.signing.ready
+        self.signs_elsewhere() && !self.signer.is_ready()
     }
 
     /// Whether a batch was cut and its signature hasn't come.
     pub(super) fn waits_for_batch(&self) -> bool {
-        self.signing.asked.values().any(|asked| matches!(asked, Asked::Batch(_)))
+        self.signer.has_batch()
     }
 
     pub(super) fn on_signer(&mut self, now: Now, event: SignerEvent) {
@@ -131,19 +78,19 @@ impl<P: Ports> Shard<P> {
         let bodies: BTreeMap<_, _> = asked.map(|vote| (name(vote), vote.body)).collect();
         for body in bodies.into_values().filter(|body| !self.votes.has(body.kind, body.view)) {
             // What was found in the journal is on disk.
-            self.signing.number(Asked::Vote(body, None, 0));
+            self.signer.ask(Asked::Vote(body, None, 0));
         }
     }
 
     fn ask_vote(&mut self, body: VoteBody, asked: Asked) {
         let settled = self.settled();
-        let id = self.signing.number(asked);
+        let id = self.signer.ask(asked);
         self.ports.ask_signer(Request { id, what: What::Vote { body, settled } });
     }
 
     pub(super) fn ask_for_batch(&mut self, unsigned: UnsignedBatch) {
         let body = Box::new(unsigned.body().clone());
-        let id = self.signing.number(Asked::Batch(Box::new(unsigned)));
+        let id = self.signer.ask(Asked::Batch(Box::new(unsigned)));
         self.ports.ask_signer(Request { id, what: What::Batch(body) });
     }
 
@@ -164,33 +111,26 @@ impl<P: Ports> Shard<P> {
             next_seq: self.own_lane.next_seq(),
             votes: BoundedVec::new(votes.get(newest..).unwrap_or_default().to_vec()).unwrap_or_default(),
         };
-        self.signing.asked.retain(|_, asked| !matches!(asked, Asked::Show));
-        let id = self.signing.number(Asked::Show);
+        let id = self.signer.show();
         self.ports.ask_signer(Request { id, what: What::Show(Box::new(shown)) });
     }
 
     /// The signer is gone: what was asked waits, but for the batch, whose transactions others can list.
     fn signer_lost(&mut self, now: Now) {
-        self.signing.ready = false;
-        let mut carried = Vec::new();
-        for asked in self.signing.asked.values_mut() {
-            match asked {
-                Asked::Vote(_, carry, _) => carried.extend(carry.take()),
-                Asked::Batch(unsigned) => self.own_lane.uncut(unsigned.ids()),
-                Asked::Show | Asked::Proposal(..) => {}
-            }
+        let (carried, batch) = self.signer.is_lost();
+        if let Some(unsigned) = batch {
+            self.own_lane.uncut(unsigned.ids());
         }
-        self.signing.asked.retain(|_, asked| matches!(asked, Asked::Vote(..) | Asked::Proposal(..)));
         carried.iter().for_each(|name| self.send_certificate(name));
         self.propose_now(now);
-        tracing::warn!(event = "signer_lost", waiting = self.signing.asked.len(), "nothing is signed until it is back");
+        tracing::warn!(event = "signer_lost", waiting = self.signer.waiting(), "nothing is signed until it is back");
     }
 
     /// The signer has compared the journal with its record: takes what the journal lacks, and asks again for what was asked.
     fn signer_is_ready(&mut self, now: Now, newest: Option<Box<Batch>>) {
-        self.signing.ready = true;
+        self.signer.is_back();
         newest.into_iter().for_each(|batch| self.adopt(*batch));
-        tracing::info!(event = "signer_ready", waiting = self.signing.asked.len());
+        tracing::info!(event = "signer_ready", waiting = self.signer.waiting());
         if self.key.is_whole() {
             self.ask_again();
             self.go_on_with_waiting(now);
@@ -204,21 +144,12 @@ impl<P: Ports> Shard<P> {
             return;
         }
         let settled = self.settled();
-        let is_open = |asked: &Asked| match asked {
-            Asked::Vote(body, ..) | Asked::Proposal(body, _) => body.view > settled,
-            Asked::Show | Asked::Batch(_) => true,
-        };
-        self.signing.asked.retain(|_, asked| is_open(asked));
-        let votes = self.signing.asked.iter().filter_map(|(number, asked)| match asked {
-            Asked::Vote(body, ..) | Asked::Proposal(body, _) => Some((*number, *body)),
-            Asked::Show | Asked::Batch(_) => None,
-        });
-        for (id, body) in votes.collect::<Vec<_>>() {
+        for (id, body) in self.signer.open_votes(settled) {
             if self.signs_elsewhere() {
                 self.ports.ask_signer(Request { id, what: What::Vote { body, settled } });
                 continue;
             }
-            self.signing.asked.remove(&id);
+            self.signer.take(id);
             if let Some(vote) = self.sign(body) {
                 self.send_when_durable(&vote.clone(), Outgoing::Vote(vote, None));
             }
@@ -248,23 +179,23 @@ impl<P: Ports> Shard<P> {
     /// The signer and this node disagree on the lane: another node used the key, or the journal was lost.
     fn lose_lane(&mut self, seq: u64) {
         tracing::warn!(event = "signer_lane_lost", seq, "another batch was signed: others list what comes here");
-        self.signing.lane_is_lost = true;
+        self.signer.lose_lane();
     }
 
     fn on_signed(&mut self, now: Now, number: u64, answer: Answer) {
-        let Some(asked) = self.signing.asked.get(&number) else { return };
+        let Some(asked) = self.signer.get(number) else { return };
         let (shows, votes) = (matches!(asked, Asked::Show), matches!(asked, Asked::Vote(..) | Asked::Proposal(..)));
         let signature = match answer {
             // Asked before the journal was shown on this connection: asked again after it.
             Answer::Refused(Refusal::NotShown) if votes => return,
             Answer::Ready(newest) if shows => {
-                self.signing.asked.remove(&number);
+                self.signer.take(number);
                 return self.signer_is_ready(now, newest);
             }
             Answer::Signed(signature) => Some(signature),
             _ => None,
         };
-        match self.signing.asked.remove(&number) {
+        match self.signer.take(number) {
             Some(Asked::Vote(body, carry, position)) => {
                 let vote = signature.and_then(|signature| self.own_vote(body, signature));
                 self.send_signed(&body, vote, carry, position);
@@ -331,7 +262,7 @@ impl<P: Ports> Shard<P> {
 
     /// Goes on with a proposal that waited for a batch.
     fn propose_now(&mut self, now: Now) {
-        if let Some(effect) = self.signing.proposal.take() {
+        if let Some(effect) = self.signer.take_proposal() {
             self.catch_up_with(now, effect);
         }
     }

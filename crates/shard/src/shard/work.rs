@@ -137,7 +137,7 @@ impl<P: Ports> Shard<P> {
 
     /// Whether no batch of this node's will come in this epoch.
     fn lists_nothing(&self) -> bool {
-        self.only_follows() || self.key.is_past() || self.signer_is_away() || self.signing.has_no_lane()
+        self.only_follows() || self.key.is_past() || self.signer_is_away() || self.signer.has_no_lane()
     }
 
     /// Cuts own batches: at once when the last one is listed, else when enough time or bytes have gathered.
