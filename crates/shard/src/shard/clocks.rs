@@ -4,12 +4,11 @@
 //! chain; any other time is at most `clock_ahead_ms_max` above the clock, so no leader moves the chain's time ahead of the
 //! fastest honest clock by more than that.
 
-use super::{Now, Ports, Shard};
-use crate::port::PayloadStatus;
+use super::Now;
 use rustorium_types::{BlockDigest, Header, ValidatorIndex, View};
 
 /// The longest pause between two looks at a block that waits for the clock, which may be set right at any moment.
-const LOOK_AGAIN_MS: u64 = 1_000;
+pub(super) const LOOK_AGAIN_MS: u64 = 1_000;
 
 /// A block that waited for this node's clock and for nothing else.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,6 +52,11 @@ impl Clocks {
         if falls_back { least_ms } else { now.wall_ms.max(least_ms) }
     }
 
+    /// Returns the newest block that waited for the clock alone, and how many there were.
+    pub(super) fn blocks_ahead(&self) -> (Option<BlockAhead>, u64) {
+        (self.block_ahead, self.blocks_ahead)
+    }
+
     /// Notes a block that waits for this node's clock and for nothing else.
     pub(super) fn note_ahead(&mut self, now: Now, digest: &BlockDigest, header: &Header) {
         let (proposer, ahead_ms) = (header.proposer, header.time_ms.saturating_sub(now.wall_ms));
@@ -74,43 +78,9 @@ fn least_above(parent_ms: u64) -> u64 {
 }
 
 /// Milliseconds by which a time is more than `ahead_ms_max` ahead of the clock; 0 for the smallest step above the parent's.
-fn too_far_ms(time_ms: u64, parent_ms: Option<u64>, clock_ms: u64, ahead_ms_max: u64) -> u64 {
+pub(super) fn too_far_ms(time_ms: u64, parent_ms: Option<u64>, clock_ms: u64, ahead_ms_max: u64) -> u64 {
     let smallest = parent_ms.is_some_and(|parent_ms| time_ms == least_above(parent_ms));
     if smallest { 0 } else { time_ms.saturating_sub(clock_ms.saturating_add(ahead_ms_max)) }
-}
-
-impl<P: Ports> Shard<P> {
-    /// Checks a block. One that waits for the clock alone is told of.
-    pub(super) fn check_by_clock(&mut self, now: Now, digest: &BlockDigest) -> PayloadStatus {
-        let Some(block) = self.tree.get(digest).map(|entry| entry.block.clone()) else { return PayloadStatus::Pending };
-        let ahead_ms = self.ahead_ms(now, &block.header);
-        let status = self.check_block(now, digest);
-        if ahead_ms == 0 || status == PayloadStatus::Invalid {
-            return status;
-        }
-        self.tree.recheck_at(now.us.saturating_add(ahead_ms.min(LOOK_AGAIN_MS) * 1000));
-        if status == PayloadStatus::Ready {
-            self.clocks.note_ahead(now, digest, &block.header);
-        }
-        PayloadStatus::Pending
-    }
-
-    /// Milliseconds by which a block's time is too far ahead of the clock; 0 where it is accepted.
-    fn ahead_ms(&self, now: Now, header: &Header) -> u64 {
-        let parent = self.tree.header(&header.parent);
-        let ahead_ms_max = self.context.parameters.clock_ahead_ms_max;
-        too_far_ms(header.time_ms, parent.map(|parent| parent.time_ms), now.wall_ms, ahead_ms_max)
-    }
-
-    /// The time of the newest certified block that is known.
-    pub fn certified_time_ms(&self) -> u64 {
-        self.tree.newest_certified().time_ms
-    }
-
-    /// The newest block that waited for the clock alone, and how many there were.
-    pub fn blocks_ahead(&self) -> (Option<BlockAhead>, u64) {
-        (self.clocks.block_ahead, self.clocks.blocks_ahead)
-    }
 }
 
 #[cfg(test)]

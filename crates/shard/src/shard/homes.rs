@@ -5,14 +5,13 @@
 //! step is measured by the monotonic clock; what is remembered of transactions and of homes is bounded, and a home is
 //! blamed only for what was executed in the end and what it could have listed at once.
 
+use super::Now;
 use super::liveness::Liveness;
-use super::own_lane::Away;
-use super::{Now, Ports, Shard};
 use crate::context::Context;
 use rustorium_crypto::CheckedBatch;
 use rustorium_execution::Skip;
 use rustorium_txpool::lanes_by_rank;
-use rustorium_types::{AccountId, Height, Transaction, TxId, ValidatorIndex, View};
+use rustorium_types::{AccountId, Height, TxId, ValidatorIndex, View};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -25,7 +24,7 @@ const STEP_MS_MIN: u64 = 50;
 /// How long a measured round trip counts.
 const RTT_COUNTS_MS: u64 = 1_000;
 /// Ranks to which a transaction goes after the first step.
-const NEXT_RANKS: usize = 2;
+pub(super) const NEXT_RANKS: usize = 2;
 /// Forwarded transactions that are watched at once, and for how long: those that were executed by then tell of their home.
 const WATCHED_MAX: usize = 256;
 const WATCHED_MS: u64 = 5_000;
@@ -266,7 +265,7 @@ impl Homes {
     }
 
     /// Returns the validators in rank that can list it and aren't passed over, without `first`.
-    fn next_lanes<'a>(
+    pub(super) fn next_lanes<'a>(
         &'a self,
         now: Now,
         reach: &'a Reach<'a>,
@@ -293,13 +292,13 @@ impl Homes {
     }
 
     /// Takes the next transaction whose step is over, and where it went first.
-    fn pop_due(&mut self, now: Now) -> Option<(TxId, ValidatorIndex)> {
+    pub(super) fn pop_due(&mut self, now: Now) -> Option<(TxId, ValidatorIndex)> {
         let due = self.next_due_ms().is_some_and(|due_ms| due_ms <= now.ms());
         if due { self.later.pop_first().map(|(_, left)| left) } else { None }
     }
 
     /// Judges homes by what they were sent. `able`: whether a home could list it now.
-    fn judge(&mut self, now: Now, able: impl Fn(ValidatorIndex) -> bool) {
+    pub(super) fn judge(&mut self, now: Now, able: impl Fn(ValidatorIndex) -> bool) {
         for watched in self.take_old(now.ms()) {
             let in_time = watched.listed_ms.is_some_and(|at_ms| at_ms <= watched.due_ms);
             if watched.executed && (in_time || able(watched.home)) {
@@ -309,7 +308,7 @@ impl Homes {
     }
 
     /// Returns the homes that are passed over, by place.
-    fn left_out(&self, now: Now) -> Vec<LeftOut> {
+    pub(super) fn left_out(&self, now: Now) -> Vec<LeftOut> {
         let passed_over = self.records.iter().filter(|(_, record)| record.passed_over_until_ms > now.ms());
         let left_out = |(home, record): (&ValidatorIndex, &Record)| {
             let (missed, of) = (record.count(), record.missed.len());
@@ -344,62 +343,5 @@ impl<'a> Reach<'a> {
 
     fn can_list(&self, lane: ValidatorIndex) -> bool {
         if self.context.is_me(lane) { !self.retired } else { self.is_reachable(lane) }
-    }
-}
-
-impl<P: Ports> Shard<P> {
-    /// How long a transaction is left to this validator, ms.
-    pub(super) fn step_ms(&mut self, now: Now, home: ValidatorIndex) -> u64 {
-        self.homes.step_ms(now, home, || self.ports.rtt_ms(home))
-    }
-
-    /// A transaction that the pool took goes to `first`, and is left to it for a step.
-    pub(super) fn left_to(
-        &mut self,
-        now: Now,
-        id: &TxId,
-        transaction: &Transaction,
-        first: ValidatorIndex,
-        step_ms: u64,
-    ) {
-        let (sender, nonce) = (&transaction.body.sender, transaction.body.nonce);
-        let home = rustorium_txpool::home_lane(sender, self.context.epoch(), self.context.n());
-        // One that waits for an earlier nonce its home can't list, be that with another node or nowhere.
-        let could_list = self.own_lane.pool().next_nonce(sender) == Some(nonce) && self.lane_has_room(home);
-        self.homes.left_to(now, (id, home), first, step_ms, could_list && self.context.me().is_some());
-    }
-
-    fn lane_has_room(&self, lane: ValidatorIndex) -> bool {
-        self.batches.has_room(&self.context, lane)
-    }
-
-    /// What is in no batch a step after it was forwarded goes to the next two in rank; this node may be one of them.
-    pub(super) fn forward_on(&mut self, now: Now) {
-        let (context, batches, retired) = (&self.context, &self.batches, self.key.is_retired());
-        let reach = Reach::of(context, &self.liveness, retired);
-        self.homes.judge(now, |home| reach.is_reachable(home) && batches.has_room(context, home));
-        let mut away = Away::new();
-        while let Some((id, first)) = self.homes.pop_due(now) {
-            // A lane without room has no use for another copy, nor have others while it is the load that fills it.
-            let unlisted = self.own_lane.pool().unlisted(&id).filter(|_| batches.has_room(context, first));
-            let Some(transaction) = unlisted else { continue };
-            let next: Vec<_> =
-                self.homes.next_lanes(now, &reach, &transaction.body.sender, first).take(NEXT_RANKS).collect();
-            for lane in next {
-                if context.is_me(lane) {
-                    self.own_lane.open(&id);
-                } else {
-                    away.entry(lane).or_default().push((**transaction).clone());
-                }
-            }
-        }
-        for (lane, group) in away {
-            self.forward(lane, &group);
-        }
-    }
-
-    /// The homes that are passed over, for status and metrics.
-    pub fn homes_left_out(&self, now: Now) -> Vec<LeftOut> {
-        self.homes.left_out(now)
     }
 }

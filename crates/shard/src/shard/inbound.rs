@@ -1,9 +1,8 @@
 //! Peers' messages: votes, proposals, certificates, batches, questions and answers.
 
 use super::memory::Memory;
-use super::validity::{Judge, Verdict};
-use super::{COALESCE_US, FalseBatch, Now, Ports, Shard, Stage};
-use crate::port::{Input, PayloadStatus};
+use super::{FalseBatch, Now, Ports, Shard};
+use crate::port::Input;
 use crate::senders::Credit;
 use crate::senders::Payer;
 use bytes::Bytes;
@@ -11,8 +10,8 @@ use rustorium_crypto::{CheckedBatch, block_digest, block_payload_root};
 use rustorium_sync::{GapFetcher, Want};
 use rustorium_txpool::check_batch;
 use rustorium_types::{
-    Batch, Block, BlockDigest, Certificate, Class, Heartbeat, Message, PublicKey, Request, Response, ValidatorIndex,
-    View, VoteBody, VoteMessage,
+    Batch, Block, Certificate, Class, Heartbeat, Message, PublicKey, Request, Response, ValidatorIndex, View, VoteBody,
+    VoteMessage,
 };
 use std::sync::Arc;
 
@@ -115,83 +114,6 @@ impl<P: Ports> Shard<P> {
     pub(super) fn is_ours(&self, body: &VoteBody) -> bool {
         let committee = &self.context.committee;
         body.chain == committee.chain && body.shard == committee.shard && body.epoch == committee.epoch
-    }
-
-    /// `sure`: the block is certified or below a certified one, be its own certificate known or not.
-    pub(super) fn keep_block(&mut self, digest: BlockDigest, block: Block, sure: bool) {
-        let has_inline = !block.inline.is_empty();
-        let (view, proposer) = (block.header.view, block.header.proposer);
-        let new = self.tree.insert(digest, block);
-        self.tree.get_mut(&digest).into_iter().for_each(|entry| entry.sure |= sure);
-        self.tree.recheck_soon();
-        if new {
-            self.measure_proposed(view, proposer);
-            self.fetching.cancel(&Want::Block(digest));
-            if has_inline && let Some(entry) = self.tree.get(&digest) {
-                let block = entry.block.clone();
-                self.ports.check_inline(digest, block);
-            }
-        }
-    }
-
-    pub(super) fn measure_proposed(&mut self, view: View, proposer: ValidatorIndex) {
-        if let Some(us) = self.core.proposed(view) {
-            self.ports.measured(Stage::Propose, us);
-            self.ports.proposed(proposer, us);
-        }
-    }
-
-    pub(super) fn on_inline_checked(&mut self, digest: &BlockDigest, good: bool) {
-        if let Some(entry) = self.tree.get_mut(digest) {
-            entry.inline_checked = good;
-            if !good {
-                entry.status = PayloadStatus::Invalid;
-                self.tell_block(digest);
-            }
-            self.tree.recheck_soon();
-        }
-    }
-
-    pub(super) fn recheck_blocks(&mut self, now: Now) {
-        for digest in self.tree.pending() {
-            if !self.tree.get(&digest).is_some_and(|entry| self.is_living(&digest, entry)) {
-                continue;
-            }
-            let status = self.check_by_clock(now, &digest);
-            let Some(entry) = self.tree.get_mut(&digest) else { continue };
-            entry.status = status;
-            // Most blocks are ready a moment later: the core is not woken twice.
-            let since = *entry.pending_since_us.get_or_insert(now.us);
-            if status == PayloadStatus::Ready {
-                self.ports.measured(Stage::Payload, now.us.saturating_sub(since));
-            }
-            let Some(entry) = self.tree.get_mut(&digest) else { continue };
-            let until = since + COALESCE_US;
-            if status == PayloadStatus::Pending && entry.told.is_none() && now.us < until {
-                self.tree.recheck_at(until);
-            } else {
-                self.tell_block(&digest);
-            }
-        }
-    }
-
-    /// Checks all of a block but its time against this node's clock.
-    pub(super) fn check_block(&mut self, now: Now, digest: &BlockDigest) -> PayloadStatus {
-        let Some(entry) = self.tree.get(digest) else { return PayloadStatus::Pending };
-        let judge = Judge {
-            context: &self.context,
-            tree: &self.tree,
-            batches: &self.batches,
-            results: &self.results,
-            epoch_end: &self.epoch_end,
-        };
-        match judge.judge(entry) {
-            Verdict::Known(status) => status,
-            Verdict::Lacks(missing) => {
-                self.want_batches(now, digest, &missing);
-                PayloadStatus::Pending
-            }
-        }
     }
 
     /// Whether peers may send this batch unasked: beyond the final cursor, by no more than the window.

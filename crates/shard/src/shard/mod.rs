@@ -5,6 +5,7 @@
 
 mod batches;
 mod blocks;
+mod candidates;
 mod certificates;
 mod checking;
 mod checks;
@@ -38,10 +39,10 @@ mod retained;
 mod signer;
 mod signing;
 mod timing;
+mod told;
 mod validity;
 mod versions;
 mod votes;
-mod wanting;
 mod work;
 
 use crate::context::Context;

@@ -1,6 +1,6 @@
 //! The own lane: admitting transactions, cutting them into batches, forwarding those of other lanes; links and silence.
 
-use super::homes::Reach;
+use super::homes::{LeftOut, NEXT_RANKS, Reach};
 use super::journal::Outgoing;
 use super::own_lane::{Away, HAND_ON_AFTER_MS};
 use super::{Admitted, Now, Ports, Shard, Stage};
@@ -287,5 +287,60 @@ impl<P: Ports> Shard<P> {
             self.homes.link_lost(peer);
             self.fetching.disconnected(peer);
         }
+    }
+
+    /// How long a transaction is left to this validator, ms.
+    pub(super) fn step_ms(&mut self, now: Now, home: ValidatorIndex) -> u64 {
+        self.homes.step_ms(now, home, || self.ports.rtt_ms(home))
+    }
+
+    /// A transaction that the pool took goes to `first`, and is left to it for a step.
+    pub(super) fn left_to(
+        &mut self,
+        now: Now,
+        id: &TxId,
+        transaction: &Transaction,
+        first: ValidatorIndex,
+        step_ms: u64,
+    ) {
+        let (sender, nonce) = (&transaction.body.sender, transaction.body.nonce);
+        let home = rustorium_txpool::home_lane(sender, self.context.epoch(), self.context.n());
+        // One that waits for an earlier nonce its home can't list, be that with another node or nowhere.
+        let could_list = self.own_lane.pool().next_nonce(sender) == Some(nonce) && self.lane_has_room(home);
+        self.homes.left_to(now, (id, home), first, step_ms, could_list && self.context.me().is_some());
+    }
+
+    fn lane_has_room(&self, lane: ValidatorIndex) -> bool {
+        self.batches.has_room(&self.context, lane)
+    }
+
+    /// What is in no batch a step after it was forwarded goes to the next two in rank; this node may be one of them.
+    pub(super) fn forward_on(&mut self, now: Now) {
+        let (context, batches, retired) = (&self.context, &self.batches, self.key.is_retired());
+        let reach = Reach::of(context, &self.liveness, retired);
+        self.homes.judge(now, |home| reach.is_reachable(home) && batches.has_room(context, home));
+        let mut away = Away::new();
+        while let Some((id, first)) = self.homes.pop_due(now) {
+            // A lane without room has no use for another copy, nor have others while it is the load that fills it.
+            let unlisted = self.own_lane.pool().unlisted(&id).filter(|_| batches.has_room(context, first));
+            let Some(transaction) = unlisted else { continue };
+            let next: Vec<_> =
+                self.homes.next_lanes(now, &reach, &transaction.body.sender, first).take(NEXT_RANKS).collect();
+            for lane in next {
+                if context.is_me(lane) {
+                    self.own_lane.open(&id);
+                } else {
+                    away.entry(lane).or_default().push((**transaction).clone());
+                }
+            }
+        }
+        for (lane, group) in away {
+            self.forward(lane, &group);
+        }
+    }
+
+    /// The homes that are passed over, for status and metrics.
+    pub fn homes_left_out(&self, now: Now) -> Vec<LeftOut> {
+        self.homes.left_out(now)
     }
 }
