@@ -4,9 +4,9 @@
 //! *Invariants:* only a leader's block of the current view or the next one makes wants before it is certified, at most one a
 //! lane and block.
 
-use super::blocks::Entry;
-use super::clocks::{BlockAhead, LOOK_AGAIN_MS, too_far_ms};
-use super::validity::{Judge, Verdict};
+use super::machines::blocks::Entry;
+use super::machines::clocks::{BlockAhead, LOOK_AGAIN_MS, too_far_ms};
+use super::machines::validity::{Judge, Verdict};
 use super::{COALESCE_US, Now, Ports, Shard, Stage, VIEW_WINDOW};
 use crate::port::{BlockFacts, Input, PayloadStatus};
 use rustorium_sync::Want;

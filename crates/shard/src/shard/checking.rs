@@ -6,7 +6,7 @@
 //! carries; a turn checks at most `INLINE_SIGNATURES` on the shard's thread, and nothing of a peer that was charged within
 //! the hour.
 
-use super::checks::{CheckedCertificate, name};
+use super::machines::checks::{CheckedCertificate, name};
 use super::{FalseBatch, Now, Ports, Shard, VIEW_WINDOW};
 use rustorium_crypto::{BatchFault, block_digest, false_signers, verify_certificate};
 use rustorium_quorum::{CertificateUse, Charge, CheckedVote, Cut, Offenders, Sentence};

@@ -1,6 +1,6 @@
 //! The core's effects, carried out: proposing, voting, and telling peers.
 
-use super::journal::Outgoing;
+use super::machines::journal::Outgoing;
 use super::{Now, Ports, Shard, Stage};
 use crate::landmarks;
 use crate::port::{CertificateName, Effect, Input, PayloadStatus};

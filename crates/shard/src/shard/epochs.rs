@@ -2,9 +2,9 @@
 //!
 //! *Invariants:* the next epoch begins only when the boundary is executed and on disk; what is of an older epoch is dropped.
 
-use super::clocks::Clocks;
-use super::epoch_end::due_by_time_us;
-use super::homes::Homes;
+use super::machines::clocks::Clocks;
+use super::machines::epoch_end::due_by_time_us;
+use super::machines::homes::Homes;
 use super::recovery::Journaled;
 use super::{Ended, Now, Ports, Shard};
 use crate::senders::{Credit, epoch_of};

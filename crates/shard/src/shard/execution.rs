@@ -1,8 +1,8 @@
 //! From a finalization to execution in height order, what is told of it, and what the journal may then forget.
 
-use super::finality::Way;
-use super::live_records::JournalSizes;
-use super::retained::HandedOver;
+use super::machines::finality::Way;
+use super::machines::live_records::JournalSizes;
+use super::machines::retained::HandedOver;
 use super::{Executed, ExecutionJob, Floor, Now, Ports, Shard};
 use rustorium_crypto::block_payload_root;
 use rustorium_storage::RecordKind;

@@ -5,7 +5,7 @@
 //! (R27); what the journal may have let go of (below its floor) is never held against it; of two processes with one key,
 //! the one that has not signed yet ends.
 
-use super::key_standing::Patience;
+use super::machines::key_standing::Patience;
 use super::{Ending, Now, Ports, Shard};
 use crate::port::{Effect, Input};
 use bytes::Bytes;

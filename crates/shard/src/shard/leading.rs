@@ -1,6 +1,6 @@
 //! The leader's block: what it lists and claims, and the frame that it leaves in.
 
-use super::journal::Outgoing;
+use super::machines::journal::Outgoing;
 use super::{Now, Ports, Shard};
 use crate::periods::claimed_height;
 use crate::port::{Effect, Input, PayloadStatus};

@@ -1,77 +1,66 @@
 //! One shard's data plane as a machine without threads: events in, calls on `Ports` out.
 //!
+//! `Shard` is a table of contents: `handle` takes one event, `end_turn` does what is done once a turn. Its methods are the
+//! flows from an event to calls on `Ports`; what it knows is owned by `machines`.
+//!
 //! *Invariants:* what a vote rests on is appended to the journal before the vote, and a frame that promises something
 //! leaves only when the journal is durable up to it; nothing is executed that is not final; everything held is bounded.
 
-mod batches;
-mod blocks;
 mod candidates;
 mod certificates;
 mod checking;
-mod checks;
-mod clocks;
-mod core_link;
-mod digests;
 mod effects;
-mod epoch_end;
 mod epochs;
 mod execution;
-mod fetching;
-mod finality;
 mod holding;
 mod holdings;
-mod homes;
 mod inbound;
-mod journal;
 mod journal_check;
-mod key_standing;
 mod leading;
-mod live_records;
-mod liveness;
+mod machines;
 mod memory;
-mod open_votes;
-mod own_lane;
-mod passed_over;
 mod ports;
 mod recovery;
-mod results;
-mod retained;
-mod signer;
 mod signing;
-mod timing;
 mod told;
-mod validity;
 mod versions;
-mod votes;
 mod work;
 
 use crate::context::Context;
 use crate::periods::Periods;
 use crate::port::{Input, PayloadStatus};
 use crate::senders::Credit;
-use batches::Batches;
-use blocks::BlockTree;
 use bytes::Bytes;
-use core_link::{CoreLink, Levels};
-use epoch_end::EpochEnd;
-use finality::Finality;
-use key_standing::KeyStanding;
-use liveness::Liveness;
-use own_lane::OwnLane;
+use machines::batches::Batches;
+use machines::blocks::BlockTree;
+use machines::checks::Checks;
+use machines::clocks::Clocks;
+use machines::core_link::{CoreLink, Levels};
+use machines::digests::Digests;
+use machines::epoch_end::EpochEnd;
+use machines::fetching::Fetching;
+use machines::finality::Finality;
+use machines::homes::Homes;
+use machines::journal::Journal;
+use machines::key_standing::KeyStanding;
+use machines::liveness::Liveness;
+use machines::own_lane::OwnLane;
+use machines::results::Results;
+use machines::signer::Signer;
+use machines::votes::Votes;
 use rustorium_quorum::{Charge, TallyEvent};
 use rustorium_storage::RecordKind;
 use rustorium_types::{BlockDigest, Header, Height, Message, PublicKey, ValidatorIndex, View};
-use signer::Signer;
 use std::sync::Arc;
 
-pub use checks::CheckedCertificate;
-pub use clocks::BlockAhead;
 pub use holdings::Holdings;
-pub use homes::LeftOut;
-pub use live_records::{JournalSizes, LiveRecords};
+pub use machines::checks::CheckedCertificate;
+pub use machines::clocks::BlockAhead;
+pub use machines::homes::LeftOut;
+pub use machines::live_records::{JournalSizes, LiveRecords};
+pub use machines::timing::Stage;
 pub use ports::{Admitted, Ended, Ending, Event, Executed, ExecutionJob, FalseBatch, Now, Ports, SignerEvent};
 pub use recovery::{Floor, Journaled, Records};
-pub use timing::Stage;
 pub use work::WorkConfig;
 
 /// How many views beyond the current one a peer's votes and proposals are kept.
@@ -90,21 +79,21 @@ pub struct Shard<P: Ports> {
     context: Arc<Context>,
     config: WorkConfig,
     tree: BlockTree,
-    votes: votes::Votes,
+    votes: Votes,
     key: KeyStanding,
     signer: Signer,
-    results: results::Results,
+    results: Results,
     batches: Batches,
-    fetching: fetching::Fetching,
-    digests: digests::Digests,
+    fetching: Fetching,
+    digests: Digests,
     core: CoreLink,
-    journal: journal::Journal,
+    journal: Journal,
     epoch_end: EpochEnd,
     finality: Finality,
     liveness: Liveness,
-    clocks: clocks::Clocks,
-    homes: homes::Homes,
-    checks: checks::Checks,
+    clocks: Clocks,
+    homes: Homes,
+    checks: Checks,
     own_lane: OwnLane,
 }
 
@@ -122,22 +111,22 @@ impl<P: Ports> Shard<P> {
         let time_ms = tip.1.time_ms;
         Self {
             ports,
-            votes: votes::Votes::above(committee, tip.1.view, config.certificates_bytes_max),
+            votes: Votes::above(committee, tip.1.view, config.certificates_bytes_max),
             key: KeyStanding::default(),
             signer: Signer::default(),
-            fetching: fetching::Fetching::new(config.fetch_timeout_ms, quorum, tip.1.view),
-            results: results::Results::new(n, quorum, context.me()),
+            fetching: Fetching::new(config.fetch_timeout_ms, quorum, tip.1.view),
+            results: Results::new(n, quorum, context.me()),
             batches: Batches::new(&context),
-            digests: digests::Digests::new(config.fetch_timeout_ms),
+            digests: Digests::new(config.fetch_timeout_ms),
             core: CoreLink::after(tip.1.view),
-            journal: journal::Journal::default(),
+            journal: Journal::default(),
             epoch_end: EpochEnd::default(),
             finality: Finality::default(),
             tree: BlockTree::new(tip.0, tip.1, periods),
             liveness: Liveness::new(config.heartbeat_us),
-            clocks: clocks::Clocks::default(),
-            homes: homes::Homes::default(),
-            checks: checks::Checks::default(),
+            clocks: Clocks::default(),
+            homes: Homes::default(),
+            checks: Checks::default(),
             own_lane: OwnLane::new(config.pool.clone(), time_ms),
             config,
             context,

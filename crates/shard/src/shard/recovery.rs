@@ -1,10 +1,10 @@
 //! From what store and journal hold to a running shard: the higher of the two counts.
 
-use super::journal::Journal;
-use super::key_standing::KeyStanding;
-use super::live_records::LiveRecords;
-use super::retained::HandedOver;
-use super::votes::kept_whole;
+use super::machines::journal::Journal;
+use super::machines::key_standing::KeyStanding;
+use super::machines::live_records::LiveRecords;
+use super::machines::retained::HandedOver;
+use super::machines::votes::kept_whole;
 use super::{Now, Ports, Shard, WorkConfig};
 use crate::context::Context;
 use crate::periods::Periods;

@@ -4,8 +4,8 @@
 //! is asked for at a time, and is on the signer's disk before it leaves; while the signer is away nothing is signed, and all
 //! else goes on.
 
-use super::journal::Outgoing;
-use super::signer::Asked;
+use super::machines::journal::Outgoing;
+use super::machines::signer::Asked;
 use super::{Now, Ports, Shard, SignerEvent};
 use crate::port::{CertificateName, Input};
 use rustorium_crypto::{UnsignedBatch, Verified, verify_batch, verify_vote};

@@ -3,7 +3,7 @@
 //! *Invariants:* no batch leaves unasked but an own one, to all, when it is cut; peers of an older release get the older
 //! forms.
 
-use super::digests::Known;
+use super::machines::digests::Known;
 use super::{Now, Ports, Shard};
 use crate::senders::Credit;
 use bytes::Bytes;

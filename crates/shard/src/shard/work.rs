@@ -1,8 +1,8 @@
 //! The own lane: admitting transactions, cutting them into batches, forwarding those of other lanes; links and silence.
 
-use super::homes::{LeftOut, NEXT_RANKS, Reach};
-use super::journal::Outgoing;
-use super::own_lane::{Away, HAND_ON_AFTER_MS};
+use super::machines::homes::{LeftOut, NEXT_RANKS, Reach};
+use super::machines::journal::Outgoing;
+use super::machines::own_lane::{Away, HAND_ON_AFTER_MS};
 use super::{Admitted, Now, Ports, Shard, Stage};
 use crate::periods::claimed_height;
 use crate::rules;

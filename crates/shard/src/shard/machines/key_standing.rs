@@ -3,9 +3,9 @@
 //! *Invariants:* nothing new is signed before a quorum was asked (R26), nor ever again once the journal lacks something
 //! (R27); a process whose keys another one uses ends if it has not signed yet.
 
-use super::Now;
 use crate::context::Context;
 use crate::port::Effect;
+use crate::shard::Now;
 use rustorium_types::{Cursor, PublicKey, ValidatorIndex, View};
 use std::collections::BTreeSet;
 
@@ -29,17 +29,17 @@ enum Standing {
 
 /// How long answers of peers and rivals are waited for.
 #[derive(Clone, Copy)]
-pub(super) struct Patience {
+pub(crate) struct Patience {
     /// Members of a quorum, with this node.
-    pub(super) quorum: usize,
+    pub(crate) quorum: usize,
     /// When an unanswered question is asked again.
-    pub(super) timeout_us: u64,
+    pub(crate) timeout_us: u64,
     /// How long a rival is listened for after a quorum's answers.
-    pub(super) rival_us: u64,
+    pub(crate) rival_us: u64,
 }
 
 /// The validator key's standing, and what waits for it.
-pub(super) struct KeyStanding {
+pub(crate) struct KeyStanding {
     standing: Standing,
     /// Below this seq the journal may have let go of own batches.
     floor_seq: u64,
@@ -60,13 +60,13 @@ impl Default for KeyStanding {
 
 impl KeyStanding {
     /// A key whose journal goes back to here in its lane, or that an earlier start found retired.
-    pub(super) fn recovered(floor: Cursor, past: bool, retired: bool) -> Self {
+    pub(crate) fn recovered(floor: Cursor, past: bool, retired: bool) -> Self {
         let found = Self { floor_seq: floor.next_seq, past, ..Self::default() };
         if retired { Self { standing: Standing::Retired, ..found } } else { found }
     }
 
     /// R32: begins an epoch in place. The process has had its journal all along, so that nobody is asked where it was whole.
-    pub(super) fn begin_epoch(&mut self, now: Now, whole: bool) {
+    pub(crate) fn begin_epoch(&mut self, now: Now, whole: bool) {
         self.replaced_at.clear();
         if whole && !self.is_retired() {
             self.standing = Standing::Whole;
@@ -76,34 +76,34 @@ impl KeyStanding {
     }
 
     /// Returns true if the journal holds all that was signed, as far as anyone showed.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         matches!(self.standing, Standing::Whole)
     }
 
     /// Returns true if the journal has let go of what was signed in this epoch.
-    pub(super) fn is_past(&self) -> bool {
+    pub(crate) fn is_past(&self) -> bool {
         self.past
     }
 
     /// Returns true if this node signs nothing more.
-    pub(super) fn is_retired(&self) -> bool {
+    pub(crate) fn is_retired(&self) -> bool {
         matches!(self.standing, Standing::Retired)
     }
 
     /// Returns the seq below which the journal may have let go of own batches.
-    pub(super) fn floor_seq(&self) -> u64 {
+    pub(crate) fn floor_seq(&self) -> u64 {
         self.floor_seq
     }
 
     /// Signs nothing any more.
-    pub(super) fn retire(&mut self) {
+    pub(crate) fn retire(&mut self) {
         self.standing = Standing::Retired;
         self.waiting.clear();
     }
 
     /// Lets votes and proposals wait until this node may sign, as they would for a slow disk; others pass. What is left to do
     /// at once is returned: of a vote that is not signed now, the certificate that it was to carry (R2).
-    pub(super) fn hold_back(&mut self, effect: Effect, is_member: bool, signer_is_away: bool) -> Option<Effect> {
+    pub(crate) fn hold_back(&mut self, effect: Effect, is_member: bool, signer_is_away: bool) -> Option<Effect> {
         let signs = matches!(effect, Effect::Vote { .. } | Effect::Propose { .. });
         if !is_member {
             return (!signs).then_some(effect);
@@ -136,17 +136,17 @@ impl KeyStanding {
     }
 
     /// Returns the number of votes and proposals that wait.
-    pub(super) fn held_back(&self) -> usize {
+    pub(crate) fn held_back(&self) -> usize {
         self.waiting.len()
     }
 
     /// Takes what waited until this node may sign.
-    pub(super) fn take_waiting(&mut self) -> Vec<Effect> {
+    pub(crate) fn take_waiting(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.waiting)
     }
 
     /// What is at or below the newest final block has one outcome: no vote of it leaves, however long a node catches up.
-    pub(super) fn forget_waiting(&mut self, settled: View) {
+    pub(crate) fn forget_waiting(&mut self, settled: View) {
         self.waiting.retain(|effect| match effect {
             Effect::Vote { view, .. } | Effect::Propose { view, .. } => *view > settled,
             _ => true,
@@ -154,14 +154,14 @@ impl KeyStanding {
     }
 
     /// A link came up: its peer is asked at once.
-    pub(super) fn ask_soon(&mut self, now: Now) {
+    pub(crate) fn ask_soon(&mut self, now: Now) {
         if let Standing::Asking { due_us, .. } = &mut self.standing {
             *due_us = now.us;
         }
     }
 
     /// Returns the connected peers that are to be asked now what they hold of this node's.
-    pub(super) fn ask(
+    pub(crate) fn ask(
         &mut self,
         now: Now,
         connected: &BTreeSet<ValidatorIndex>,
@@ -178,14 +178,14 @@ impl KeyStanding {
     }
 
     /// Notes a peer's answer. False if nobody is asked, or this peer has answered before.
-    pub(super) fn answered(&mut self, peer: ValidatorIndex) -> bool {
+    pub(crate) fn answered(&mut self, peer: ValidatorIndex) -> bool {
         let Standing::Asking { answered, .. } = &mut self.standing else { return false };
         answered.insert(peer)
     }
 
     /// Goes on where the answers suffice. Returns true if this node may sign from now on. `told`: the newest final view that
     /// peers know of; `settled`: that of the newest block that was handed to execution here.
-    pub(super) fn advance(
+    pub(crate) fn advance(
         &mut self,
         now: Now,
         connected: &BTreeSet<ValidatorIndex>,
@@ -225,7 +225,7 @@ impl KeyStanding {
     }
 
     /// Returns when it is time to ask, or to go on with the answers, monotonic microseconds.
-    pub(super) fn due_us(&self, connected: &BTreeSet<ValidatorIndex>, patience: Patience) -> Option<u64> {
+    pub(crate) fn due_us(&self, connected: &BTreeSet<ValidatorIndex>, patience: Patience) -> Option<u64> {
         let ask = match self.standing {
             Standing::Asking { due_us, .. } if due_us < u64::MAX => Some(due_us),
             _ => None,
@@ -236,7 +236,7 @@ impl KeyStanding {
     /// A peer ended the link because a process with the same key made another one. Nobody can tell which of the two is to
     /// be; but one that has signed in its life can't take that back, and one that hasn't can end. One peer may lie. Returns
     /// true if this process is the one to end.
-    pub(super) fn has_rival(&mut self, context: &Context, node_key: &PublicKey) -> bool {
+    pub(crate) fn has_rival(&mut self, context: &Context, node_key: &PublicKey) -> bool {
         self.replaced_at.insert(*node_key);
         let members = self.replaced_at.iter().filter(|key| context.place(key).is_some()).count();
         let is_member = context.me().is_some();

@@ -11,10 +11,10 @@ use rustorium_types::{BlockDigest, BlockProof, BoundedVec, Certificate, Header, 
 use std::collections::BTreeMap;
 
 /// A block that isn't held, and its height where that is known.
-pub(super) type Gap = (BlockDigest, Option<Height>);
+pub(crate) type Gap = (BlockDigest, Option<Height>);
 
 /// The way from the newest block that was handed to execution to the final one.
-pub(super) enum Way {
+pub(crate) enum Way {
     /// There is nothing above it that is final.
     Settled,
     /// The digests of all blocks on the way, the final one last.
@@ -25,7 +25,7 @@ pub(super) enum Way {
 
 /// What is known to be final above the newest block that was handed to execution.
 #[derive(Default)]
-pub(super) struct Finality {
+pub(crate) struct Finality {
     target: Option<(View, BlockDigest)>,
     /// The end of a range of blocks that a peer proved final, and the proof.
     proven: Option<(BlockDigest, Verified<Certificate>)>,
@@ -35,19 +35,19 @@ pub(super) struct Finality {
 
 impl Finality {
     /// R9: a finalization needs no decision, its block and all ancestors are final.
-    pub(super) fn is_final(&mut self, view: View, digest: BlockDigest) {
+    pub(crate) fn is_final(&mut self, view: View, digest: BlockDigest) {
         if self.target.is_none_or(|(known, _)| view > known) {
             self.target = Some((view, digest));
         }
     }
 
     /// Notes the end of a range of blocks that a peer proved final.
-    pub(super) fn prove(&mut self, end: BlockDigest, proof: Option<Verified<Certificate>>) {
+    pub(crate) fn prove(&mut self, end: BlockDigest, proof: Option<Verified<Certificate>>) {
         self.proven = proof.map(|proof| (end, proof));
     }
 
     /// Returns the way to the target. Where a block of it is missing, it is the one to the end of the proven range.
-    pub(super) fn way(&self, tree: &BlockTree) -> Way {
+    pub(crate) fn way(&self, tree: &BlockTree) -> Way {
         let Some((_, target)) = self.target.filter(|(view, _)| *view > tree.root().1.view) else { return Way::Settled };
         let missing = match tree.path(&target) {
             Ok(path) => return Way::Known(path),
@@ -62,7 +62,7 @@ impl Finality {
     }
 
     /// Shows that a block that ends the epoch is final: `above` leads from it to the finalized one. `None` for other blocks.
-    pub(super) fn end_proof(
+    pub(crate) fn end_proof(
         &self,
         tree: &BlockTree,
         votes: &Votes,
@@ -85,18 +85,18 @@ impl Finality {
 
     /// Takes the proof of a block that was handed to execution, if a range ends there and the proof is of this very block.
     /// From here on the range leads nowhere, and to look for the way to its end would be to fetch what is below the root.
-    pub(super) fn take_proof(&mut self, digest: &BlockDigest) -> Option<Verified<Certificate>> {
+    pub(crate) fn take_proof(&mut self, digest: &BlockDigest) -> Option<Verified<Certificate>> {
         let proven = self.proven.take_if(|(end, _)| end == digest).map(|(_, proof)| proof);
         proven.filter(|proof| proof.body.block == *digest)
     }
 
     /// Keeps the finalization of a block that is executed now for followers.
-    pub(super) fn tell_later(&mut self, height: Height, frame: Bytes) {
+    pub(crate) fn tell_later(&mut self, height: Height, frame: Bytes) {
         self.untold.insert(height, frame);
     }
 
     /// Takes the finalizations up to an executed height, the oldest first: the store answers what followers then ask.
-    pub(super) fn take_told(&mut self, executed: Height) -> impl Iterator<Item = Bytes> + use<> {
+    pub(crate) fn take_told(&mut self, executed: Height) -> impl Iterator<Item = Bytes> + use<> {
         let above = self.untold.split_off(&executed.next());
         std::mem::replace(&mut self.untold, above).into_values()
     }

@@ -4,9 +4,9 @@
 //! claims, so that all who executed that far agree (R28); what peers say of the next epoch is kept within bounds.
 
 use super::validity::invalid;
-use super::{Ended, Now};
 use crate::context::Context;
 use crate::port::PayloadStatus;
+use crate::shard::{Ended, Now};
 use bytes::Bytes;
 use rustorium_crypto::{domain, hash::hash_value};
 use rustorium_execution::CommitteeRecord;
@@ -34,7 +34,7 @@ struct Early {
 
 /// How the epoch comes to its end.
 #[derive(Default)]
-pub(super) struct EpochEnd {
+pub(crate) struct EpochEnd {
     /// By the height that wrote it. The newest one up to the tip's claim is there, except where the store was filled with a
     /// snapshot above it.
     wanted: BTreeMap<Height, Wanted>,
@@ -51,7 +51,7 @@ pub(super) struct EpochEnd {
 
 impl EpochEnd {
     /// Notes that a height wrote the committee record. Returns the node keys of the committee that operators want.
-    pub(super) fn note(&mut self, height: Height, record: &CommitteeRecord) -> &BTreeSet<PublicKey> {
+    pub(crate) fn note(&mut self, height: Height, record: &CommitteeRecord) -> &BTreeSet<PublicKey> {
         let set = Hash(hash_value(domain::VALIDATOR_SET, &record.target));
         self.target = record.target.iter().map(|member| member.node_key).collect();
         self.wanted.insert(height, Wanted { set, end_asked: record.end_asked });
@@ -59,7 +59,7 @@ impl EpochEnd {
     }
 
     /// Forgets what was wanted below a claimed height: claims never go back.
-    pub(super) fn forget_below(&mut self, claimed: Height) {
+    pub(crate) fn forget_below(&mut self, claimed: Height) {
         if let Some((kept, _)) = self.wanted.range(..=claimed).next_back() {
             self.wanted = self.wanted.split_off(&{ *kept });
         }
@@ -67,7 +67,7 @@ impl EpochEnd {
 
     /// Returns whether the end is due in a block of this time with this claim, and the committee that its header then
     /// names. `None`: the claimed height isn't executed here.
-    pub(super) fn due_at(
+    pub(crate) fn due_at(
         &self,
         context: &Context,
         executed: Height,
@@ -84,7 +84,7 @@ impl EpochEnd {
     }
 
     /// R28: tells whether a header says of the epoch's end what this node finds.
-    pub(super) fn check(&self, context: &Context, executed: Height, parent: &Header, header: &Header) -> PayloadStatus {
+    pub(crate) fn check(&self, context: &Context, executed: Height, parent: &Header, header: &Header) -> PayloadStatus {
         if parent.ends_epoch() {
             return PayloadStatus::Ready;
         }
@@ -98,12 +98,12 @@ impl EpochEnd {
     }
 
     /// Returns true if this node key's messages of the next epoch are kept.
-    pub(super) fn expects(&self, context: &Context, from: &PublicKey) -> bool {
+    pub(crate) fn expects(&self, context: &Context, from: &PublicKey) -> bool {
         context.place(from).is_some() || self.target.contains(from)
     }
 
     /// Keeps a message of the next epoch, within bounds.
-    pub(super) fn keep_early(&mut self, from: PublicKey, message: Message, frame: &Bytes) {
+    pub(crate) fn keep_early(&mut self, from: PublicKey, message: Message, frame: &Bytes) {
         let early = self.early.entry(from).or_default();
         if early.messages.len() < EARLY_MESSAGES_MAX && early.bytes + frame.len() <= EARLY_BYTES_MAX {
             early.bytes += frame.len();
@@ -112,43 +112,43 @@ impl EpochEnd {
     }
 
     /// Returns true if a peer may be asked how the epoch ended.
-    pub(super) fn may_ask(&self, now: Now) -> bool {
+    pub(crate) fn may_ask(&self, now: Now) -> bool {
         now.us >= self.ask_at_us
     }
 
     /// Returns when a peer may be asked how the epoch ended, monotonic microseconds.
-    pub(super) fn ask_at_us(&self) -> u64 {
+    pub(crate) fn ask_at_us(&self) -> u64 {
         self.ask_at_us
     }
 
     /// Notes that a peer is asked now. The next one may be after `pause_us`.
-    pub(super) fn ask(&mut self, now: Now, peer: PublicKey, pause_us: u64) {
+    pub(crate) fn ask(&mut self, now: Now, peer: PublicKey, pause_us: u64) {
         self.asked = peer;
         self.ask_at_us = now.us + pause_us;
     }
 
     /// Returns the peer that was asked last.
-    pub(super) fn asked(&self) -> PublicKey {
+    pub(crate) fn asked(&self) -> PublicKey {
         self.asked
     }
 
     /// Notes that the boundary is executed and on disk.
-    pub(super) fn end(&mut self, ended: Box<Ended>) {
+    pub(crate) fn end(&mut self, ended: Box<Ended>) {
         self.over = Some(ended);
     }
 
     /// Returns true if the epoch is over.
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.over.is_some()
     }
 
     /// Takes how the epoch ended.
-    pub(super) fn take_over(&mut self) -> Option<Box<Ended>> {
+    pub(crate) fn take_over(&mut self) -> Option<Box<Ended>> {
         self.over.take()
     }
 
     /// Takes what the next epoch goes on with, and what peers said of it.
-    pub(super) fn into_next(self) -> (Self, Vec<(PublicKey, Message, Bytes)>) {
+    pub(crate) fn into_next(self) -> (Self, Vec<(PublicKey, Message, Bytes)>) {
         let said = self
             .early
             .into_iter()
@@ -165,7 +165,7 @@ fn wish_ms(context: &Context) -> u64 {
 }
 
 /// Returns when the end is due by time, be it for a wish, monotonic microseconds.
-pub(super) fn due_by_time_us(context: &Context, now: Now) -> Option<u64> {
+pub(crate) fn due_by_time_us(context: &Context, now: Now) -> Option<u64> {
     let end_ms = context.start_ms.saturating_add(context.parameters.epoch_ms);
     let due = [end_ms, wish_ms(context)].into_iter().filter(|at_ms| *at_ms > now.wall_ms);
     due.map(|at_ms| now.us.saturating_add((at_ms - now.wall_ms).saturating_mul(1000))).min()

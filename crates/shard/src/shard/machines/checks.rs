@@ -3,7 +3,7 @@
 //! *Invariants:* of each peer at most one certificate is under check, and what it sent besides waits at its cost alone,
 //! answers for the gap last; of each peer the newest proposal alone waits for its certificates; all of it is bounded.
 
-use super::Now;
+use crate::shard::Now;
 use rustorium_crypto::Verified;
 use rustorium_quorum::{Charge, Cut, Offenders, Sentence};
 use rustorium_types::{BlockDigest, Certificate, Proposal, PublicKey, ValidatorIndex, View, VoteKind};
@@ -19,7 +19,7 @@ const LACKING_US: u64 = 20_000;
 /// Views of which that is noted.
 const LACKING_MAX: usize = 64;
 
-pub(super) type Name = (VoteKind, View, BlockDigest);
+pub(crate) type Name = (VoteKind, View, BlockDigest);
 
 /// Outcome of a certificate's check; a false one comes back, with whether a single signature was found false.
 pub type CheckedCertificate = Result<Verified<Certificate>, (Certificate, bool)>;
@@ -32,7 +32,7 @@ struct Answer {
 
 /// What is under check and who was charged.
 #[derive(Default)]
-pub(super) struct Checks {
+pub(crate) struct Checks {
     waiting: BTreeMap<ValidatorIndex, VecDeque<Certificate>>,
     answers: BTreeMap<ValidatorIndex, VecDeque<Answer>>,
     under_check: BTreeMap<ValidatorIndex, Name>,
@@ -46,38 +46,38 @@ pub(super) struct Checks {
     offenders: Offenders,
 }
 
-pub(super) fn name(certificate: &Certificate) -> Name {
+pub(crate) fn name(certificate: &Certificate) -> Name {
     (certificate.body.kind, certificate.body.view, certificate.body.block)
 }
 
 impl Checks {
     /// A turn begins, or the clock moved.
-    pub(super) fn at(&mut self, now: Now) {
+    pub(crate) fn at(&mut self, now: Now) {
         self.now = now;
     }
 
     /// A certificate was formed: what waits may wait in vain.
-    pub(super) fn stir(&mut self) {
+    pub(crate) fn stir(&mut self) {
         self.stirred = true;
     }
 
     /// When something is due: a member that is cut off is listened to again, or a notarization is asked for.
-    pub(super) fn next_due_us(&self, now: Now) -> Option<u64> {
+    pub(crate) fn next_due_us(&self, now: Now) -> Option<u64> {
         let back = self.offenders.next_return_ms(now.ms()).map(|at_ms| at_ms * 1000);
         self.lacking.values().map(|(due_us, _)| *due_us).chain(back).min()
     }
 
-    pub(super) fn into_offenders(self) -> Offenders {
+    pub(crate) fn into_offenders(self) -> Offenders {
         self.offenders
     }
 
     /// Returns true if something of this peer waits or is under check.
-    pub(super) fn is_busy(&self, peer: ValidatorIndex) -> bool {
+    pub(crate) fn is_busy(&self, peer: ValidatorIndex) -> bool {
         self.under_check.contains_key(&peer) || self.waiting.contains_key(&peer)
     }
 
     /// Lets a peer's certificate wait for its check, unless too many do.
-    pub(super) fn wait(&mut self, peer: ValidatorIndex, certificate: Certificate) {
+    pub(crate) fn wait(&mut self, peer: ValidatorIndex, certificate: Certificate) {
         let queue = self.waiting.entry(peer).or_default();
         let held = queue.iter().any(|held| *held == certificate);
         if queue.len() < WAITING_MAX && !held {
@@ -86,24 +86,24 @@ impl Checks {
     }
 
     /// Whether this peer's certificate of that name is yet to be checked.
-    pub(super) fn awaits(&self, peer: ValidatorIndex, wanted: &Name) -> bool {
+    pub(crate) fn awaits(&self, peer: ValidatorIndex, wanted: &Name) -> bool {
         let waits = self.waiting.get(&peer).is_some_and(|queue| queue.iter().any(|held| name(held) == *wanted));
         waits || self.under_check.get(&peer) == Some(wanted)
     }
 
     /// Peers of which something waits.
-    pub(super) fn peers(&self) -> BTreeSet<ValidatorIndex> {
+    pub(crate) fn peers(&self) -> BTreeSet<ValidatorIndex> {
         self.waiting.keys().chain(self.answers.keys()).copied().collect()
     }
 
     /// What is to be checked next of a peer: what it sent by itself, then what it answered.
-    pub(super) fn next_of(&self, peer: ValidatorIndex) -> Option<&Certificate> {
+    pub(crate) fn next_of(&self, peer: ValidatorIndex) -> Option<&Certificate> {
         let answered = || self.answers.get(&peer)?.front()?.left.front();
         self.waiting.get(&peer).and_then(VecDeque::front).or_else(answered)
     }
 
     /// Takes that.
-    pub(super) fn take_next_of(&mut self, peer: ValidatorIndex) -> Option<Certificate> {
+    pub(crate) fn take_next_of(&mut self, peer: ValidatorIndex) -> Option<Certificate> {
         if let Some(queue) = self.waiting.get_mut(&peer) {
             let next = queue.pop_front();
             if queue.is_empty() {
@@ -115,7 +115,7 @@ impl Checks {
     }
 
     /// The oldest answer of a peer, where none of its certificates is left.
-    pub(super) fn take_finished(&mut self, peer: ValidatorIndex) -> Option<u64> {
+    pub(crate) fn take_finished(&mut self, peer: ValidatorIndex) -> Option<u64> {
         let answers = self.answers.get_mut(&peer)?;
         let id = answers.front().filter(|answer| answer.left.is_empty()).map(|answer| answer.id)?;
         answers.pop_front();
@@ -126,24 +126,24 @@ impl Checks {
     }
 
     /// Returns the time of the event at hand.
-    pub(super) fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         self.now
     }
 
     /// Returns true if a certificate was formed since the last call.
-    pub(super) fn take_stirred(&mut self) -> bool {
+    pub(crate) fn take_stirred(&mut self) -> bool {
         std::mem::take(&mut self.stirred)
     }
 
     /// Notes that a finalize vote of a view came and no notarization.
-    pub(super) fn note_lacking(&mut self, view: View, peer: ValidatorIndex) {
+    pub(crate) fn note_lacking(&mut self, view: View, peer: ValidatorIndex) {
         if self.lacking.len() < LACKING_MAX {
             self.lacking.entry(view).or_insert((self.now.us + LACKING_US, peer));
         }
     }
 
     /// Takes the views of which a notarization is to be asked for now, and whom to ask.
-    pub(super) fn take_lacking(&mut self, now: Now) -> Vec<(View, ValidatorIndex)> {
+    pub(crate) fn take_lacking(&mut self, now: Now) -> Vec<(View, ValidatorIndex)> {
         let due = self.lacking.iter().filter(|(_, (due_us, _))| *due_us <= now.us);
         let due: Vec<_> = due.map(|(view, (_, peer))| (*view, *peer)).collect();
         for (view, _) in &due {
@@ -153,7 +153,7 @@ impl Checks {
     }
 
     /// Lets a peer's answer for the gap wait for its check. False if there is nothing to check, or too much waits.
-    pub(super) fn add_answer(&mut self, peer: ValidatorIndex, id: u64, left: VecDeque<Certificate>) -> bool {
+    pub(crate) fn add_answer(&mut self, peer: ValidatorIndex, id: u64, left: VecDeque<Certificate>) -> bool {
         let waiting = self.answers.get(&peer).map_or(0, VecDeque::len);
         let kept = !left.is_empty() && waiting < ANSWERS_MAX;
         if kept {
@@ -163,34 +163,34 @@ impl Checks {
     }
 
     /// Returns true if a certificate of this peer is under check.
-    pub(super) fn is_under_check(&self, peer: ValidatorIndex) -> bool {
+    pub(crate) fn is_under_check(&self, peer: ValidatorIndex) -> bool {
         self.under_check.contains_key(&peer)
     }
 
     /// Returns true if a certificate of this name is under check, whoever sent it.
-    pub(super) fn is_checked_now(&self, wanted: &Name) -> bool {
+    pub(crate) fn is_checked_now(&self, wanted: &Name) -> bool {
         self.under_check.values().any(|other| other == wanted)
     }
 
     /// Notes that a peer's certificate goes to its check.
-    pub(super) fn begin(&mut self, peer: ValidatorIndex, name: Name) {
+    pub(crate) fn begin(&mut self, peer: ValidatorIndex, name: Name) {
         self.under_check.insert(peer, name);
     }
 
     /// Notes that a peer's certificate was checked.
-    pub(super) fn checked(&mut self, peer: ValidatorIndex) {
+    pub(crate) fn checked(&mut self, peer: ValidatorIndex) {
         self.under_check.remove(&peer);
     }
 
     /// Checks nothing more of what a peer has sent so far. Returns the numbers of its answers.
-    pub(super) fn drop_of(&mut self, peer: ValidatorIndex) -> impl Iterator<Item = u64> + use<> {
+    pub(crate) fn drop_of(&mut self, peer: ValidatorIndex) -> impl Iterator<Item = u64> + use<> {
         self.waiting.remove(&peer);
         self.proposals.remove(&peer);
         self.answers.remove(&peer).unwrap_or_default().into_iter().map(|answer| answer.id)
     }
 
     /// Keeps a proposal until the certificates of these names are checked, unless a newer one of its peer is kept.
-    pub(super) fn keep_proposal(&mut self, peer: ValidatorIndex, names: BTreeSet<Name>, proposal: Proposal) {
+    pub(crate) fn keep_proposal(&mut self, peer: ValidatorIndex, names: BTreeSet<Name>, proposal: Proposal) {
         let view = proposal.header.view;
         let newer = self.proposals.get(&peer).is_none_or(|(_, other)| other.header.view <= view);
         if newer {
@@ -199,39 +199,39 @@ impl Checks {
     }
 
     /// Returns the peers whose proposals wait for nothing more.
-    pub(super) fn ready_proposals(&self) -> Vec<ValidatorIndex> {
+    pub(crate) fn ready_proposals(&self) -> Vec<ValidatorIndex> {
         let proposals = self.proposals.iter();
         let done = proposals.filter(|(peer, (names, _))| !names.iter().any(|name| self.awaits(**peer, name)));
         done.map(|(peer, _)| *peer).collect()
     }
 
     /// Takes the proposal of a peer that waits.
-    pub(super) fn take_proposal(&mut self, peer: ValidatorIndex) -> Option<Proposal> {
+    pub(crate) fn take_proposal(&mut self, peer: ValidatorIndex) -> Option<Proposal> {
         self.proposals.remove(&peer).map(|(_, proposal)| proposal)
     }
 
     /// Holds a false signature against the member with this node key (R39).
-    pub(super) fn charge(&mut self, key: PublicKey, charge: Charge, faults: usize) -> Sentence {
+    pub(crate) fn charge(&mut self, key: PublicKey, charge: Charge, faults: usize) -> Sentence {
         self.offenders.charge(key, charge, self.now.ms(), faults)
     }
 
     /// Returns true if a false signature of the member with this node key was found of late.
-    pub(super) fn is_suspect(&self, key: impl FnOnce() -> Option<PublicKey>) -> bool {
+    pub(crate) fn is_suspect(&self, key: impl FnOnce() -> Option<PublicKey>) -> bool {
         !self.offenders.is_empty() && key().is_some_and(|key| self.offenders.is_suspect(&key))
     }
 
     /// Takes the offenders of the epoch before.
-    pub(super) fn go_on_with(&mut self, offenders: Offenders) {
+    pub(crate) fn go_on_with(&mut self, offenders: Offenders) {
         self.offenders = offenders;
     }
 
     /// Returns the node keys whose frames aren't read now.
-    pub(super) fn cut_off(&self, now: Now) -> BTreeSet<PublicKey> {
+    pub(crate) fn cut_off(&self, now: Now) -> BTreeSet<PublicKey> {
         self.offenders.cut_off(now.ms()).copied().collect()
     }
 
     /// Returns the same for people, and whether there are more than may be.
-    pub(super) fn cuts(&self, now: Now) -> (Vec<Cut>, bool) {
+    pub(crate) fn cuts(&self, now: Now) -> (Vec<Cut>, bool) {
         (self.offenders.cuts(now.ms()), self.offenders.too_many(now.ms()))
     }
 }

@@ -3,9 +3,9 @@
 //! *Invariants:* knows no block, link or journal; an own vote is checked and recorded by the guard before anything else
 //! sees it; a certificate is kept until a view at or above its own is final and executed (R10).
 
-use super::VIEW_WINDOW;
 use super::open_votes::OpenVotes;
 use crate::port::CertificateName;
+use crate::shard::VIEW_WINDOW;
 use rustorium_crypto::Verified;
 use rustorium_quorum::{
     CertificateRefused, CertificateUse, CheckedVote, Committee, KeptCertificate, Tally, TallyEvent, VoteGuard,
@@ -21,7 +21,7 @@ use std::sync::Arc;
 const CERTIFICATES_WHOLE_MIN: usize = 256;
 
 /// The votes and certificates above the last final view.
-pub(super) struct Votes {
+pub(crate) struct Votes {
     tally: Tally,
     guard: VoteGuard,
     /// Own votes that are sent again until there is a certificate.
@@ -32,7 +32,7 @@ pub(super) struct Votes {
 
 impl Votes {
     /// Creates the machine for the views above the last final one.
-    pub(super) fn above(committee: Arc<Committee>, last_final: View, certificates_bytes_max: usize) -> Self {
+    pub(crate) fn above(committee: Arc<Committee>, last_final: View, certificates_bytes_max: usize) -> Self {
         let tally = Tally::above(committee, VIEW_WINDOW, last_final);
         Self {
             tally: tally.keeping_whole(certificates_bytes_max, CERTIFICATES_WHOLE_MIN),
@@ -43,36 +43,36 @@ impl Votes {
     }
 
     /// Returns true if the guard lets this node sign the vote.
-    pub(super) fn permits(&self, body: &VoteBody) -> bool {
+    pub(crate) fn permits(&self, body: &VoteBody) -> bool {
         self.guard.check(body).is_ok()
     }
 
     /// Remembers an own vote before it is signed or asked for.
-    pub(super) fn record(&mut self, body: &VoteBody) {
+    pub(crate) fn record(&mut self, body: &VoteBody) {
         self.guard.record(body);
     }
 
     /// Returns true if the journal accounts for a vote with this node's signature.
-    pub(super) fn accounts_for(&self, body: &VoteBody) -> bool {
+    pub(crate) fn accounts_for(&self, body: &VoteBody) -> bool {
         self.guard.accounts_for(body)
     }
 
     /// Counts a member's vote.
-    pub(super) fn count(&mut self, vote: SignedVote) -> Vec<TallyEvent> {
+    pub(crate) fn count(&mut self, vote: SignedVote) -> Vec<TallyEvent> {
         let mut events = Vec::new();
         self.tally.add_vote(vote, &mut events);
         events
     }
 
     /// Counts votes that another thread has checked.
-    pub(super) fn count_checked(&mut self, checked: Vec<CheckedVote>) -> Vec<TallyEvent> {
+    pub(crate) fn count_checked(&mut self, checked: Vec<CheckedVote>) -> Vec<TallyEvent> {
         let mut events = Vec::new();
         self.tally.take_votes(checked, &mut events);
         events
     }
 
     /// Counts an own vote that leaves now, and keeps it open.
-    pub(super) fn count_own(&mut self, vote: Verified<SignedVote>) -> Vec<TallyEvent> {
+    pub(crate) fn count_own(&mut self, vote: Verified<SignedVote>) -> Vec<TallyEvent> {
         self.note_open(*vote);
         let mut events = Vec::new();
         self.tally.add_own_vote(vote, &mut events);
@@ -81,7 +81,7 @@ impl Votes {
 
     /// Counts own votes of views before `current` without a certificate, of which the tally holds the newest alone (R10),
     /// so that it may have let go of them.
-    pub(super) fn count_again(&mut self, votes: &[SignedVote], current: View) -> Vec<TallyEvent> {
+    pub(crate) fn count_again(&mut self, votes: &[SignedVote], current: View) -> Vec<TallyEvent> {
         let mut events = Vec::new();
         for vote in votes.iter().filter(|vote| vote.body.view < current) {
             self.tally.add_vote(*vote, &mut events);
@@ -90,7 +90,7 @@ impl Votes {
     }
 
     /// Keeps an own vote that has left, or may have, open: it is sent again until there is a certificate.
-    pub(super) fn note_open(&mut self, vote: SignedVote) {
+    pub(crate) fn note_open(&mut self, vote: SignedVote) {
         let VoteBody { kind, view, .. } = vote.body;
         let nullified = kind == VoteKind::Finalize && self.tally.has(VoteKind::Nullify, view);
         if !nullified && !self.tally.has(kind, view) {
@@ -99,125 +99,125 @@ impl Votes {
     }
 
     /// Returns the own open votes of this view and later ones.
-    pub(super) fn open_from(&self, view: View) -> impl Iterator<Item = &SignedVote> {
+    pub(crate) fn open_from(&self, view: View) -> impl Iterator<Item = &SignedVote> {
         self.open.from(view)
     }
 
     /// Returns the own open votes that the next heartbeat carries.
-    pub(super) fn open_frame(&mut self, current: View) -> Vec<SignedVote> {
+    pub(crate) fn open_frame(&mut self, current: View) -> Vec<SignedVote> {
         self.open.frame(current)
     }
 
     /// Returns the number of views with own open votes.
-    pub(super) fn open_views(&self) -> usize {
+    pub(crate) fn open_views(&self) -> usize {
         self.open.len()
     }
 
     /// Returns the number of whole certificates and of votes in memory.
-    pub(super) fn held(&self) -> (usize, usize) {
+    pub(crate) fn held(&self) -> (usize, usize) {
         self.tally.held()
     }
 
     /// Returns a member's newest votes that are held.
-    pub(super) fn votes_of(&self, signer: ValidatorIndex) -> impl Iterator<Item = SignedVote> {
+    pub(crate) fn votes_of(&self, signer: ValidatorIndex) -> impl Iterator<Item = SignedVote> {
         self.tally.votes_of(signer)
     }
 
     /// Returns true if this member's vote of that body is held.
-    pub(super) fn has_vote(&self, body: &VoteBody, signer: ValidatorIndex) -> bool {
+    pub(crate) fn has_vote(&self, body: &VoteBody, signer: ValidatorIndex) -> bool {
         self.tally.has_vote(body, signer)
     }
 
     /// Tells what a peer's certificate is good for, or why its form is refused.
-    pub(super) fn judge(&self, certificate: &Certificate) -> Result<CertificateUse, CertificateRefused> {
+    pub(crate) fn judge(&self, certificate: &Certificate) -> Result<CertificateUse, CertificateRefused> {
         self.tally.judge(certificate)
     }
 
     /// Takes so many signatures from this turn's allowance. False: there are fewer left.
-    pub(super) fn spend(&mut self, signatures: usize) -> bool {
+    pub(crate) fn spend(&mut self, signatures: usize) -> bool {
         self.tally.spend(signatures)
     }
 
     /// Sets how many signatures may be checked on the shard's thread until the next call.
-    pub(super) fn allow(&mut self, signatures: usize) {
+    pub(crate) fn allow(&mut self, signatures: usize) {
         self.tally.allow(signatures);
     }
 
     /// Has votes of this member checked one by one from now on.
-    pub(super) fn suspect(&mut self, member: ValidatorIndex) {
+    pub(crate) fn suspect(&mut self, member: ValidatorIndex) {
         self.tally.suspect(member);
     }
 
     /// Takes a certificate that was checked.
-    pub(super) fn take(&mut self, certificate: Verified<Certificate>) -> Vec<TallyEvent> {
+    pub(crate) fn take(&mut self, certificate: Verified<Certificate>) -> Vec<TallyEvent> {
         let mut events = Vec::new();
         self.tally.take(certificate, &mut events);
         events
     }
 
     /// Checks and takes a certificate.
-    pub(super) fn check_and_take(&mut self, certificate: Certificate) -> Result<Vec<TallyEvent>, CertificateRefused> {
+    pub(crate) fn check_and_take(&mut self, certificate: Certificate) -> Result<Vec<TallyEvent>, CertificateRefused> {
         let mut events = Vec::new();
         self.tally.add_certificate(certificate, &mut events)?;
         Ok(events)
     }
 
     /// Notes where the journal holds a certificate.
-    pub(super) fn journaled(&mut self, kind: VoteKind, view: View, position: u64) {
+    pub(crate) fn journaled(&mut self, kind: VoteKind, view: View, position: u64) {
         self.tally.journaled(kind, view, position);
     }
 
     /// Notes that a certificate was formed or found: own votes that it makes needless aren't open any more.
-    pub(super) fn certified(&mut self, kind: VoteKind, view: View) {
+    pub(crate) fn certified(&mut self, kind: VoteKind, view: View) {
         self.certified_to = self.certified_to.max(view);
         self.open.close(kind, view);
     }
 
     /// Returns the newest view of which any certificate is known.
-    pub(super) fn certified_to(&self) -> View {
+    pub(crate) fn certified_to(&self) -> View {
         self.certified_to
     }
 
     /// Returns true if there is a certificate of this kind and view.
-    pub(super) fn has(&self, kind: VoteKind, view: View) -> bool {
+    pub(crate) fn has(&self, kind: VoteKind, view: View) -> bool {
         self.tally.has(kind, view)
     }
 
     /// Returns the certificate of this kind and view. `None` if there is none in memory.
-    pub(super) fn certificate(&self, kind: VoteKind, view: View) -> Option<&Verified<Certificate>> {
+    pub(crate) fn certificate(&self, kind: VoteKind, view: View) -> Option<&Verified<Certificate>> {
         self.tally.certificate(kind, view)
     }
 
     /// Returns the finalization of the newest final view.
-    pub(super) fn best_finalization(&self) -> Option<&Verified<Certificate>> {
+    pub(crate) fn best_finalization(&self) -> Option<&Verified<Certificate>> {
         self.tally.best_finalization()
     }
 
     /// Returns the newest view of which a finalization is known; 0 if there is none.
-    pub(super) fn final_view(&self) -> View {
+    pub(crate) fn final_view(&self) -> View {
         self.tally.best_finalization().map_or(View(0), |best| best.body.view)
     }
 
     /// Returns true if there is a notarization or finalization of the block.
-    pub(super) fn is_certified(&self, view: View, digest: &BlockDigest) -> bool {
+    pub(crate) fn is_certified(&self, view: View, digest: &BlockDigest) -> bool {
         let kinds = [VoteKind::Notarize, VoteKind::Finalize];
         let mut held = kinds.iter().filter_map(|kind| self.tally.certificate(*kind, view));
         held.any(|certificate| certificate.body.block == *digest)
     }
 
     /// Returns true if neither a notarization nor a finalization of the view is known.
-    pub(super) fn lacks_notarization(&self, view: View) -> bool {
+    pub(crate) fn lacks_notarization(&self, view: View) -> bool {
         !self.tally.has(VoteKind::Notarize, view) && !self.tally.has(VoteKind::Finalize, view)
     }
 
     /// Returns a certificate that makes the block of `view` fit to be a parent.
-    pub(super) fn of_parent(&self, view: View) -> Option<Certificate> {
+    pub(crate) fn of_parent(&self, view: View) -> Option<Certificate> {
         let notarization = self.tally.certificate(VoteKind::Notarize, view);
         notarization.or_else(|| self.tally.certificate(VoteKind::Finalize, view)).map(|c| (**c).clone())
     }
 
     /// Returns the nullifications between a parent's view and its child's, the newest that one proposal carries.
-    pub(super) fn nullifications_between(
+    pub(crate) fn nullifications_between(
         &self,
         parent: View,
         view: View,
@@ -229,17 +229,17 @@ impl Votes {
     }
 
     /// Returns the newest notarizations above `view` and the last finalization, at most so many.
-    pub(super) fn notarizations_above(&self, view: View, count: usize) -> impl Iterator<Item = &Verified<Certificate>> {
+    pub(crate) fn notarizations_above(&self, view: View, count: usize) -> impl Iterator<Item = &Verified<Certificate>> {
         self.tally.notarizations_above(view.max(self.final_view())).take(count)
     }
 
     /// Returns what is kept of these views, the oldest first.
-    pub(super) fn kept_between(&self, first: View, last: View) -> impl Iterator<Item = KeptCertificate> {
+    pub(crate) fn kept_between(&self, first: View, last: View) -> impl Iterator<Item = KeptCertificate> {
         self.tally.kept_between(first, last)
     }
 
     /// Forgets what views up to this one made necessary: it is final and handed to execution.
-    pub(super) fn settle(&mut self, view: View) {
+    pub(crate) fn settle(&mut self, view: View) {
         self.tally.prune_below(view);
         self.guard.prune_below(view);
         self.open.forget_through(view);
@@ -247,7 +247,7 @@ impl Votes {
 
     /// Takes a certificate that the journal holds at `position`. Those that aren't kept `whole` were checked before they
     /// were written. False if it is refused.
-    pub(super) fn recover_certificate(&mut self, position: u64, certificate: Certificate, whole: bool) -> bool {
+    pub(crate) fn recover_certificate(&mut self, position: u64, certificate: Certificate, whole: bool) -> bool {
         let VoteBody { kind, view, .. } = certificate.body;
         // What forms of it was told before the restart.
         let taken = if whole {
@@ -267,7 +267,7 @@ impl Votes {
     /// made needless. Returns the names of those above the tip, and what they complete.
     ///
     /// `floor`: the view up to which the journal has let go of votes. `own`: the key that signed them.
-    pub(super) fn recover(
+    pub(crate) fn recover(
         &mut self,
         tip: View,
         floor: View,
@@ -309,7 +309,7 @@ fn guard_of<'a>(votes: impl IntoIterator<Item = &'a VoteBody>) -> VoteGuard {
 
 /// The journal's certificates that are checked once more and kept in memory: the newest, and the newest that name a block. The
 /// others were checked before they were written, and are kept by their places: to check 100,000 takes a quarter of a minute.
-pub(super) fn kept_whole(journaled: &[(u64, Certificate)]) -> impl Fn(&VoteBody) -> bool + use<> {
+pub(crate) fn kept_whole(journaled: &[(u64, Certificate)]) -> impl Fn(&VoteBody) -> bool + use<> {
     let newest_of =
         |kind| journaled.iter().map(|(_, certificate)| certificate.body).filter(move |body| body.kind == kind);
     let newest = [VoteKind::Notarize, VoteKind::Finalize].map(|kind| newest_of(kind).map(|body| body.view).max());

@@ -1,8 +1,8 @@
 //! The blocks above the final one: by digest, with their status, and which of them was first in its view.
 
-use super::Now;
 use crate::periods::Periods;
 use crate::port::{BlockFacts, PayloadStatus};
+use crate::shard::Now;
 use rustorium_types::{Block, BlockDigest, Cursor, Header, Height, Parameters, ValidatorIndex, View};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

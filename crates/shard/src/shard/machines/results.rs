@@ -3,11 +3,11 @@
 //! *Invariants:* a claim rests on this node's own root alone; what is reported only tells what others could check by now
 //! (R24); roots are kept for a bounded number of heights.
 
-use super::Now;
 use super::blocks::BlockTree;
 use super::validity::invalid;
 use crate::periods::{Period, claimed_height};
 use crate::port::PayloadStatus;
+use crate::shard::Now;
 use rustorium_quorum::ReportTally;
 use rustorium_types::{Block, Hash, Header, Height, Parameters, Report, ResultClaim, StateClaim, ValidatorIndex};
 use std::collections::{BTreeMap, HashMap};
@@ -23,7 +23,7 @@ const REPORT_DELAY_BUSY_US: u64 = 15_000;
 const BUSY_US: u64 = 50_000;
 
 /// Results of this node and of its peers.
-pub(super) struct Results {
+pub(crate) struct Results {
     executed: Height,
     /// Result roots by height.
     roots: BTreeMap<Height, Hash>,
@@ -41,7 +41,7 @@ pub(super) struct Results {
 
 impl Results {
     /// Creates the machine of a committee of `n`, in which this node has the place `me`.
-    pub(super) fn new(n: usize, quorum: usize, me: Option<ValidatorIndex>) -> Self {
+    pub(crate) fn new(n: usize, quorum: usize, me: Option<ValidatorIndex>) -> Self {
         Self {
             executed: Height(0),
             roots: BTreeMap::new(),
@@ -55,7 +55,7 @@ impl Results {
     }
 
     /// Takes the roots of the heights up to the tip from the store.
-    pub(super) fn recover(&mut self, genesis_root: Hash, roots: Vec<(Height, Hash)>, tip: Height) {
+    pub(crate) fn recover(&mut self, genesis_root: Hash, roots: Vec<(Height, Hash)>, tip: Height) {
         self.roots.insert(Height(0), genesis_root);
         self.roots.extend(roots);
         self.executed = tip;
@@ -65,12 +65,12 @@ impl Results {
     }
 
     /// Takes result roots and state roots, for the next epoch.
-    pub(super) fn into_roots(self) -> (BTreeMap<Height, Hash>, BTreeMap<Height, Hash>) {
+    pub(crate) fn into_roots(self) -> (BTreeMap<Height, Hash>, BTreeMap<Height, Hash>) {
         (self.roots, self.state_roots)
     }
 
     /// Takes the state roots of the epoch before.
-    pub(super) fn go_on_with(&mut self, state_roots: BTreeMap<Height, Hash>) {
+    pub(crate) fn go_on_with(&mut self, state_roots: BTreeMap<Height, Hash>) {
         if let Some((height, root)) = state_roots.last_key_value() {
             self.rooted.own(ResultClaim { height: *height, root: *root });
         }
@@ -78,12 +78,12 @@ impl Results {
     }
 
     /// Returns the newest executed height.
-    pub(super) fn executed(&self) -> Height {
+    pub(crate) fn executed(&self) -> Height {
         self.executed
     }
 
     /// Notes the result root of a height that was executed.
-    pub(super) fn on_executed(&mut self, now: Now, height: Height, root: Hash) {
+    pub(crate) fn on_executed(&mut self, now: Now, height: Height, root: Hash) {
         self.executed = height;
         self.roots.insert(height, root);
         self.roots = self.roots.split_off(&Height(height.0.saturating_sub(ROOTS_KEPT)));
@@ -93,7 +93,7 @@ impl Results {
     }
 
     /// Notes the state root of a root period that ends at this height.
-    pub(super) fn on_rooted(&mut self, now: Now, height: Height, root: Hash) {
+    pub(crate) fn on_rooted(&mut self, now: Now, height: Height, root: Hash) {
         self.state_roots.insert(height, root);
         while self.state_roots.len() > STATE_ROOTS_KEPT {
             self.state_roots.pop_first();
@@ -103,7 +103,7 @@ impl Results {
     }
 
     /// Takes a peer's report.
-    pub(super) fn on_report(&mut self, peer: ValidatorIndex, report: Report) {
+    pub(crate) fn on_report(&mut self, peer: ValidatorIndex, report: Report) {
         self.peers.insert(peer, report.executed);
         self.reports.update(peer, report.result());
         if report.rooted > Height(0) {
@@ -112,58 +112,58 @@ impl Results {
     }
 
     /// Returns this node's report.
-    pub(super) fn report(&self) -> Report {
+    pub(crate) fn report(&self) -> Report {
         let root = self.roots.get(&self.executed).copied().unwrap_or_default();
         let rooted = self.state_roots.last_key_value().map_or((Height(0), Hash::default()), |(h, root)| (*h, *root));
         Report { executed: self.executed, root, rooted: rooted.0, state_root: rooted.1 }
     }
 
     /// Returns this node's report, which rides beside something else: it isn't sent by itself then.
-    pub(super) fn report_now(&mut self) -> Report {
+    pub(crate) fn report_now(&mut self) -> Report {
         self.report_due_us = None;
         self.report()
     }
 
     /// Returns when the report is to be sent by itself, monotonic microseconds.
-    pub(super) fn report_due_us(&self) -> Option<u64> {
+    pub(crate) fn report_due_us(&self) -> Option<u64> {
         self.report_due_us
     }
 
     /// Returns the newest height whose result could be claimed now; genesis if there is none.
-    pub(super) fn claimable(&self) -> Option<Height> {
+    pub(crate) fn claimable(&self) -> Option<Height> {
         self.reports.claimable().map(|report| report.height)
     }
 
     /// Returns the newest height whose state root could be claimed now, if there is one.
-    pub(super) fn claimable_root(&self) -> Option<Height> {
+    pub(crate) fn claimable_root(&self) -> Option<Height> {
         self.rooted.claimable().map(|claim| claim.height)
     }
 
     /// Returns a height at which a quorum reports another root than this node's, if there is one (R24).
-    pub(super) fn diverged(&self) -> Option<Height> {
+    pub(crate) fn diverged(&self) -> Option<Height> {
         self.reports.diverged().or(self.rooted.diverged())
     }
 
     /// Returns this node's result root at a height.
-    pub(super) fn root(&self, height: Height) -> Option<&Hash> {
+    pub(crate) fn root(&self, height: Height) -> Option<&Hash> {
         self.roots.get(&height)
     }
 
     /// Returns true if this peer says that it has executed the height.
-    pub(super) fn has_executed(&self, peer: ValidatorIndex, height: Height) -> bool {
+    pub(crate) fn has_executed(&self, peer: ValidatorIndex, height: Height) -> bool {
         self.peers.get(&peer).is_some_and(|at| *at >= height)
     }
 
     /// Returns the height that at least one honest peer has executed among those who reported. `None` before a quorum with
     /// this node has.
-    pub(super) fn honest_height(&self, quorum: usize, faults: usize) -> Option<Height> {
+    pub(crate) fn honest_height(&self, quorum: usize, faults: usize) -> Option<Height> {
         let mut heights: Vec<Height> = self.peers.values().copied().collect();
         heights.sort_unstable_by(|a, b| b.cmp(a));
         (heights.len() + 1 >= quorum).then(|| heights.get(faults).copied().unwrap_or_default())
     }
 
     /// The claim of `height`, or the parent's where that is not executed here or not newer.
-    pub(super) fn claim_at(&self, height: Height, above: &Header) -> ResultClaim {
+    pub(crate) fn claim_at(&self, height: Height, above: &Header) -> ResultClaim {
         let newer = height > above.result.height && height <= above.height;
         match self.roots.get(&height) {
             Some(root) if newer => ResultClaim { height, root: *root },
@@ -172,7 +172,7 @@ impl Results {
     }
 
     /// The claim of the newest root period that is over at or below `height` and rooted here; else the parent's.
-    pub(super) fn state_claim(
+    pub(crate) fn state_claim(
         &self,
         tree: &BlockTree,
         parameters: &Parameters,
@@ -190,7 +190,7 @@ impl Results {
     }
 
     /// A claim must name a root period that is over on the block's own chain, and the root that this node has for it.
-    pub(super) fn check_state_claim(
+    pub(crate) fn check_state_claim(
         &self,
         tree: &BlockTree,
         parameters: &Parameters,

@@ -3,8 +3,8 @@
 //! *Invariants:* time in which this node itself did not run is nobody's silence; what is noted for others to read is
 //! bounded, whether or not it is taken.
 
-use super::Now;
 use crate::context::Context;
+use crate::shard::Now;
 use rustorium_types::{PublicKey, ValidatorIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
@@ -17,7 +17,7 @@ const SILENT_HEARTBEATS: u64 = 3;
 const ARRIVALS_MAX: usize = 256;
 
 /// Peers' links and signs of life.
-pub(super) struct Liveness {
+pub(crate) struct Liveness {
     heartbeat_us: u64,
     /// Node keys whose links are up, members' or not.
     linked: BTreeSet<PublicKey>,
@@ -34,7 +34,7 @@ pub(super) struct Liveness {
 
 impl Liveness {
     /// Creates the machine for cores that send a heartbeat so often.
-    pub(super) fn new(heartbeat_us: u64) -> Self {
+    pub(crate) fn new(heartbeat_us: u64) -> Self {
         Self {
             heartbeat_us,
             linked: BTreeSet::new(),
@@ -48,7 +48,7 @@ impl Liveness {
     }
 
     /// Notes that a link came up or went down.
-    pub(super) fn link(&mut self, node_key: PublicKey, up: bool) {
+    pub(crate) fn link(&mut self, node_key: PublicKey, up: bool) {
         if up {
             self.linked.insert(node_key);
         } else {
@@ -57,28 +57,28 @@ impl Liveness {
     }
 
     /// Returns the node keys whose links are up.
-    pub(super) fn linked(&self) -> &BTreeSet<PublicKey> {
+    pub(crate) fn linked(&self) -> &BTreeSet<PublicKey> {
         &self.linked
     }
 
     /// Returns the node key after this one whose link is up, round and round.
-    pub(super) fn linked_after(&self, node_key: PublicKey) -> Option<PublicKey> {
+    pub(crate) fn linked_after(&self, node_key: PublicKey) -> Option<PublicKey> {
         let after = self.linked.range((Excluded(node_key), Unbounded));
         after.chain(&self.linked).next().copied()
     }
 
     /// Takes the links of the epoch before.
-    pub(super) fn go_on_with(&mut self, linked: BTreeSet<PublicKey>) {
+    pub(crate) fn go_on_with(&mut self, linked: BTreeSet<PublicKey>) {
         self.linked = linked;
     }
 
     /// Returns the node keys whose links are up, for the next epoch.
-    pub(super) fn into_linked(self) -> BTreeSet<PublicKey> {
+    pub(crate) fn into_linked(self) -> BTreeSet<PublicKey> {
         self.linked
     }
 
     /// Notes that a member's link came up or went down.
-    pub(super) fn member_link(&mut self, now: Now, peer: ValidatorIndex, up: bool) {
+    pub(crate) fn member_link(&mut self, now: Now, peer: ValidatorIndex, up: bool) {
         if up {
             self.connected.insert(peer);
             self.expect(now, peer);
@@ -88,32 +88,32 @@ impl Liveness {
     }
 
     /// Returns the members whose links are up, by place.
-    pub(super) fn connected(&self) -> &BTreeSet<ValidatorIndex> {
+    pub(crate) fn connected(&self) -> &BTreeSet<ValidatorIndex> {
         &self.connected
     }
 
     /// Returns true if a member's link is up and its core is heard.
-    pub(super) fn speaks(&self, peer: ValidatorIndex) -> bool {
+    pub(crate) fn speaks(&self, peer: ValidatorIndex) -> bool {
         self.connected.contains(&peer) && !self.silent.contains(&peer)
     }
 
     /// Returns true if a member can be reached. A non-member receives no votes, so silence is no evidence that a peer is down.
-    pub(super) fn is_reachable(&self, context: &Context, peer: ValidatorIndex) -> bool {
+    pub(crate) fn is_reachable(&self, context: &Context, peer: ValidatorIndex) -> bool {
         self.connected.contains(&peer) && (context.me().is_none() || !self.silent.contains(&peer))
     }
 
     /// Returns the number of other members whose links are down or whose cores were not heard of late.
-    pub(super) fn missing(&self, context: &Context) -> usize {
+    pub(crate) fn missing(&self, context: &Context) -> usize {
         others(context).filter(|peer| !self.speaks(*peer)).count()
     }
 
     /// Expects signs of life of a peer from now on.
-    pub(super) fn expect(&mut self, now: Now, peer: ValidatorIndex) {
+    pub(crate) fn expect(&mut self, now: Now, peer: ValidatorIndex) {
         self.heard_us.entry(peer).or_insert(now.us);
     }
 
     /// Notes a sign of life. Returns true if the peer was silent.
-    pub(super) fn heard(&mut self, now: Now, peer: ValidatorIndex) -> bool {
+    pub(crate) fn heard(&mut self, now: Now, peer: ValidatorIndex) -> bool {
         self.heard_us.insert(peer, now.us);
         self.note(now, peer);
         self.silent.remove(&peer)
@@ -131,14 +131,14 @@ impl Liveness {
     }
 
     /// Takes when peers were heard since the last call, at most once a heartbeat each.
-    pub(super) fn take_arrivals(&mut self) -> Vec<(ValidatorIndex, u64)> {
+    pub(crate) fn take_arrivals(&mut self) -> Vec<(ValidatorIndex, u64)> {
         std::mem::take(&mut self.arrivals)
     }
 
     /// Returns the members that have fallen silent: they were not heard for three heartbeats. A node that was kept from
     /// running could not hear anyone: what its peers sent meanwhile may still be on its way through its own threads, for
     /// which there is one more heartbeat.
-    pub(super) fn newly_silent(&mut self, now: Now, context: &Context) -> Vec<ValidatorIndex> {
+    pub(crate) fn newly_silent(&mut self, now: Now, context: &Context) -> Vec<ValidatorIndex> {
         let limit = SILENT_HEARTBEATS * self.heartbeat_us;
         let late = self.promised_us.take().map_or(0, |due| now.us.saturating_sub(due));
         if late > LATE_US {
@@ -156,12 +156,12 @@ impl Liveness {
     }
 
     /// Notes when the shard wants its next turn.
-    pub(super) fn promise(&mut self, due_us: Option<u64>) {
+    pub(crate) fn promise(&mut self, due_us: Option<u64>) {
         self.promised_us = due_us;
     }
 
     /// Returns when the next peer falls silent, monotonic microseconds.
-    pub(super) fn next_silence_us(&self) -> Option<u64> {
+    pub(crate) fn next_silence_us(&self) -> Option<u64> {
         let speaking = self.heard_us.iter().filter(|(peer, _)| !self.silent.contains(peer));
         speaking.map(|(_, heard)| heard + SILENT_HEARTBEATS * self.heartbeat_us).min()
     }

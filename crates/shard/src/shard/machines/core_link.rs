@@ -5,23 +5,23 @@
 
 use super::passed_over::PassedOver;
 use super::timing::{Stage, Timing};
-use super::{COALESCE_US, Now};
 use crate::port::{CertificateName, Effect, Input};
+use crate::shard::{COALESCE_US, Now};
 use rustorium_types::{Epoch, Height, ValidatorIndex, View, VoteKind};
 
 /// The levels that the core acts on, as they are now.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Levels {
+pub(crate) struct Levels {
     /// Whether something could be listed.
-    pub(super) listable: bool,
+    pub(crate) listable: bool,
     /// The newest height whose result could be claimed.
-    pub(super) claim: Option<Height>,
+    pub(crate) claim: Option<Height>,
     /// The newest height whose state root could be claimed.
-    pub(super) root: Option<Height>,
+    pub(crate) root: Option<Height>,
     /// Whether the end of the epoch is due.
-    pub(super) end_due: bool,
+    pub(crate) end_due: bool,
     /// A height at which a quorum reports another root.
-    pub(super) diverged: Option<Height>,
+    pub(crate) diverged: Option<Height>,
 }
 
 /// The levels that the core knows.
@@ -37,7 +37,7 @@ struct Told {
 }
 
 /// The core's view, and what it is told.
-pub(super) struct CoreLink {
+pub(crate) struct CoreLink {
     view: View,
     /// Whether this node leads the view.
     leads: bool,
@@ -55,7 +55,7 @@ pub(super) struct CoreLink {
 
 impl CoreLink {
     /// Creates the link to a core that goes on after a block of this view.
-    pub(super) fn after(view: View) -> Self {
+    pub(crate) fn after(view: View) -> Self {
         Self {
             view,
             leads: false,
@@ -70,17 +70,17 @@ impl CoreLink {
     }
 
     /// Returns the view that the core is in.
-    pub(super) fn view(&self) -> View {
+    pub(crate) fn view(&self) -> View {
         self.view
     }
 
     /// Returns the certificate by which the core entered its view.
-    pub(super) fn entered_by(&self) -> Option<CertificateName> {
+    pub(crate) fn entered_by(&self) -> Option<CertificateName> {
         self.entered_by
     }
 
     /// Notes that the core has entered a view. Returns how long it was in the one before, microseconds.
-    pub(super) fn enter(&mut self, view: View, because: Option<CertificateName>, leads: bool) -> Option<u64> {
+    pub(crate) fn enter(&mut self, view: View, because: Option<CertificateName>, leads: bool) -> Option<u64> {
         self.view = view;
         self.leads = leads;
         self.entered_by = because;
@@ -88,37 +88,37 @@ impl CoreLink {
     }
 
     /// Sets the time of the event at hand.
-    pub(super) fn at(&mut self, now_us: u64) {
+    pub(crate) fn at(&mut self, now_us: u64) {
         self.timing.at(now_us);
     }
 
     /// Returns when the event at hand came, monotonic milliseconds.
-    pub(super) fn now_ms(&self) -> u64 {
+    pub(crate) fn now_ms(&self) -> u64 {
         self.timing.now_ms()
     }
 
     /// Notes a proposal. Returns how long after there was something to propose it came, if it is of the core's view.
-    pub(super) fn proposed(&mut self, view: View) -> Option<u64> {
+    pub(crate) fn proposed(&mut self, view: View) -> Option<u64> {
         self.timing.proposed(view, self.view)
     }
 
     /// Returns how long the core's view has had work, if a certificate of this view ends it.
-    pub(super) fn worked(&self, certified: View) -> Option<u64> {
+    pub(crate) fn worked(&self, certified: View) -> Option<u64> {
         self.timing.worked().filter(|_| certified >= self.view)
     }
 
     /// Notes a certificate. Returns the stage that it ends, and how long that took.
-    pub(super) fn certified(&mut self, kind: VoteKind, view: View) -> Option<(Stage, u64)> {
+    pub(crate) fn certified(&mut self, kind: VoteKind, view: View) -> Option<(Stage, u64)> {
         self.timing.certified(kind, view)
     }
 
     /// Forgets the times of views up to this one.
-    pub(super) fn settle(&mut self, view: View) {
+    pub(crate) fn settle(&mut self, view: View) {
         self.timing.forget_through(view);
     }
 
     /// R29: tells whether an effect is from before the core went into this epoch.
-    pub(super) fn is_of_an_older_epoch(&mut self, own: Epoch, effect: &Effect) -> bool {
+    pub(crate) fn is_of_an_older_epoch(&mut self, own: Epoch, effect: &Effect) -> bool {
         if let Effect::EnterView { epoch, .. } = effect {
             self.entered |= *epoch == own;
         }
@@ -126,57 +126,57 @@ impl CoreLink {
     }
 
     /// Sets the leaders that the core passes over.
-    pub(super) fn pass_over(&mut self, leaders: Vec<ValidatorIndex>) {
+    pub(crate) fn pass_over(&mut self, leaders: Vec<ValidatorIndex>) {
         self.passed_over.now(leaders);
     }
 
     /// Returns the leaders that the core passes over.
-    pub(super) fn passed_over(&self) -> &[ValidatorIndex] {
+    pub(crate) fn passed_over(&self) -> &[ValidatorIndex] {
         self.passed_over.leaders()
     }
 
     /// R17b (c): the leader of a view proposed in it, as its link proves. The view may be over, and the block be of no use.
     /// `newest_timely`: the newest view of which a proposal is in time.
-    pub(super) fn note_proposed(&mut self, leader: ValidatorIndex, view: View, newest_timely: View) {
+    pub(crate) fn note_proposed(&mut self, leader: ValidatorIndex, view: View, newest_timely: View) {
         if view <= newest_timely && self.passed_over.is_news(leader, view) {
             self.tell(Input::Proposed(view));
         }
     }
 
     /// Tells the core something at the end of the turn.
-    pub(super) fn tell(&mut self, input: Input) {
+    pub(crate) fn tell(&mut self, input: Input) {
         self.inputs.push(input);
     }
 
     /// Tells the core how it starts, in place of all that it would have been told so far.
-    pub(super) fn restart(&mut self, recovered: Input) {
+    pub(crate) fn restart(&mut self, recovered: Input) {
         self.inputs.clear();
         self.inputs.push(recovered);
     }
 
     /// Takes what the core is told now.
-    pub(super) fn take_inputs(&mut self) -> Vec<Input> {
+    pub(crate) fn take_inputs(&mut self) -> Vec<Input> {
         std::mem::take(&mut self.inputs)
     }
 
     /// A client waits for the result of this height to be certified.
-    pub(super) fn want_claim(&mut self, height: Height) {
+    pub(crate) fn want_claim(&mut self, height: Height) {
         self.claim_wanted = self.claim_wanted.max(height);
         self.tell(Input::ClaimWanted(height));
     }
 
     /// Returns up to which height clients wait for results to be certified.
-    pub(super) fn claim_wanted(&self) -> Height {
+    pub(crate) fn claim_wanted(&self) -> Height {
         self.claim_wanted
     }
 
     /// Returns when levels that have changed are told at the latest, monotonic microseconds.
-    pub(super) fn due_us(&self) -> Option<u64> {
+    pub(crate) fn due_us(&self) -> Option<u64> {
         self.told.stale_since_us.map(|since| since + COALESCE_US)
     }
 
     /// Tells the core what changed of the levels: at once where it acts on that or is woken anyway, else after a while.
-    pub(super) fn tell_levels(&mut self, now: Now, levels: Levels) {
+    pub(crate) fn tell_levels(&mut self, now: Now, levels: Levels) {
         let Levels { listable, end_due, .. } = levels;
         self.timing.work(listable);
         let told = &mut self.told;

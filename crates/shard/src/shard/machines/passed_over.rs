@@ -7,26 +7,26 @@ use rustorium_types::{ValidatorIndex, View};
 use std::collections::BTreeMap;
 
 #[derive(Default)]
-pub(super) struct PassedOver {
+pub(crate) struct PassedOver {
     leaders: Vec<ValidatorIndex>,
     /// The newest view of each in which it was seen to propose.
     proposed: BTreeMap<ValidatorIndex, View>,
 }
 
 impl PassedOver {
-    pub(super) fn now(&mut self, leaders: Vec<ValidatorIndex>) {
+    pub(crate) fn now(&mut self, leaders: Vec<ValidatorIndex>) {
         if self.leaders != leaders {
             self.proposed.retain(|leader, _| leaders.contains(leader));
             self.leaders = leaders;
         }
     }
 
-    pub(super) fn leaders(&self) -> &[ValidatorIndex] {
+    pub(crate) fn leaders(&self) -> &[ValidatorIndex] {
         &self.leaders
     }
 
     /// Returns true if a proposal of this view tells anything new of its leader.
-    pub(super) fn is_news(&mut self, leader: ValidatorIndex, view: View) -> bool {
+    pub(crate) fn is_news(&mut self, leader: ValidatorIndex, view: View) -> bool {
         if !self.leaders.contains(&leader) {
             return false;
         }

@@ -4,11 +4,11 @@
 //! chain; any other time is at most `clock_ahead_ms_max` above the clock, so no leader moves the chain's time ahead of the
 //! fastest honest clock by more than that.
 
-use super::Now;
+use crate::shard::Now;
 use rustorium_types::{BlockDigest, Header, ValidatorIndex, View};
 
 /// The longest pause between two looks at a block that waits for the clock, which may be set right at any moment.
-pub(super) const LOOK_AGAIN_MS: u64 = 1_000;
+pub(crate) const LOOK_AGAIN_MS: u64 = 1_000;
 
 /// A block that waited for this node's clock and for nothing else.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,7 +23,7 @@ pub struct BlockAhead {
 
 /// What a shard knows of clocks.
 #[derive(Default)]
-pub(super) struct Clocks {
+pub(crate) struct Clocks {
     /// This node's newest proposal, while no certificate of it is known.
     unproven: Option<BlockDigest>,
     block_ahead: Option<BlockAhead>,
@@ -34,18 +34,18 @@ pub(super) struct Clocks {
 
 impl Clocks {
     /// This node proposes a block.
-    pub(super) fn proposed(&mut self, block: BlockDigest) {
+    pub(crate) fn proposed(&mut self, block: BlockDigest) {
         self.unproven = Some(block);
     }
 
     /// Goes on in the next epoch: a count never falls, and proposals of the epoch before are void.
-    pub(super) fn after(before: &Self) -> Self {
+    pub(crate) fn after(before: &Self) -> Self {
         Self { blocks_ahead: before.blocks_ahead, block_ahead: before.block_ahead, ..Self::default() }
     }
 
     /// The time of this node's block of `view` in a committee of `n`: the clock's, or the smallest step where its last
     /// proposal was lost or a whole cycle of leaders has found no parent, as either may be for the clock's sake.
-    pub(super) fn time_above(&self, now: Now, n: usize, view: View, parent: &Header) -> u64 {
+    pub(crate) fn time_above(&self, now: Now, n: usize, view: View, parent: &Header) -> u64 {
         let skipped = view.0.saturating_sub(parent.view.0) > n as u64;
         let falls_back = self.unproven.is_some() || skipped;
         let least_ms = least_above(parent.time_ms);
@@ -53,19 +53,19 @@ impl Clocks {
     }
 
     /// Returns the newest block that waited for the clock alone, and how many there were.
-    pub(super) fn blocks_ahead(&self) -> (Option<BlockAhead>, u64) {
+    pub(crate) fn blocks_ahead(&self) -> (Option<BlockAhead>, u64) {
         (self.block_ahead, self.blocks_ahead)
     }
 
     /// Notes a block that waits for this node's clock and for nothing else.
-    pub(super) fn note_ahead(&mut self, now: Now, digest: &BlockDigest, header: &Header) {
+    pub(crate) fn note_ahead(&mut self, now: Now, digest: &BlockDigest, header: &Header) {
         let (proposer, ahead_ms) = (header.proposer, header.time_ms.saturating_sub(now.wall_ms));
         self.block_ahead = Some(BlockAhead { proposer, ahead_ms, at_us: now.us });
         self.blocks_ahead += u64::from(self.counted.replace(*digest) != Some(*digest));
     }
 
     /// A block was notarized or finalized, or is final by a later one.
-    pub(super) fn certified(&mut self, block: &BlockDigest) {
+    pub(crate) fn certified(&mut self, block: &BlockDigest) {
         if self.unproven == Some(*block) {
             self.unproven = None;
         }
@@ -78,7 +78,7 @@ fn least_above(parent_ms: u64) -> u64 {
 }
 
 /// Milliseconds by which a time is more than `ahead_ms_max` ahead of the clock; 0 for the smallest step above the parent's.
-pub(super) fn too_far_ms(time_ms: u64, parent_ms: Option<u64>, clock_ms: u64, ahead_ms_max: u64) -> u64 {
+pub(crate) fn too_far_ms(time_ms: u64, parent_ms: Option<u64>, clock_ms: u64, ahead_ms_max: u64) -> u64 {
     let smallest = parent_ms.is_some_and(|parent_ms| time_ms == least_above(parent_ms));
     if smallest { 0 } else { time_ms.saturating_sub(clock_ms.saturating_add(ahead_ms_max)) }
 }

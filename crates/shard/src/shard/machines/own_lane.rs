@@ -3,8 +3,8 @@
 //! *Invariants:* a place of the lane is used once; batches from `sent` on wait for the disk and must not leave, for a power
 //! loss would let their places be used again (R21); a node that lists nothing hands on what waits, a batch's worth at once.
 
-use super::Now;
 use super::homes::Reach;
+use crate::shard::Now;
 use rustorium_crypto::{CheckedBatch, Verified};
 use rustorium_execution::Skip;
 use rustorium_txpool::{AccountView, Admission, Clock, CutLimits, Dropped, Pool, PoolConfig, Refused, lanes_by_rank};
@@ -14,14 +14,14 @@ use std::sync::Arc;
 
 /// How long a node that lists nothing leaves a transaction to the first in rank and the two after them, until it hands it on
 /// to one after the other, and how long after each frame of such ones the next may follow.
-pub(super) const HAND_ON_AFTER_MS: u64 = 900;
+pub(crate) const HAND_ON_AFTER_MS: u64 = 900;
 const HAND_ON_PAUSE_US: u64 = 300_000;
 
 /// Transactions by the validator that they go to.
-pub(super) type Away = BTreeMap<ValidatorIndex, Vec<Transaction>>;
+pub(crate) type Away = BTreeMap<ValidatorIndex, Vec<Transaction>>;
 
 /// The pool, and the chain of own batches.
-pub(super) struct OwnLane {
+pub(crate) struct OwnLane {
     pool: Pool,
     next_seq: u64,
     /// From this seq on batches wait for the disk.
@@ -36,7 +36,7 @@ pub(super) struct OwnLane {
 
 impl OwnLane {
     /// Creates an empty lane and pool. `time_ms`: the newest executed header's time.
-    pub(super) fn new(pool: PoolConfig, time_ms: u64) -> Self {
+    pub(crate) fn new(pool: PoolConfig, time_ms: u64) -> Self {
         Self {
             pool: Pool::new(pool, time_ms),
             next_seq: 0,
@@ -50,12 +50,12 @@ impl OwnLane {
     }
 
     /// Returns the pool, to read.
-    pub(super) fn pool(&self) -> &Pool {
+    pub(crate) fn pool(&self) -> &Pool {
         &self.pool
     }
 
     /// Takes a transaction into the pool; it isn't cut before `not_before_ms`.
-    pub(super) fn admit(
+    pub(crate) fn admit(
         &mut self,
         now: Now,
         (id, transaction): (TxId, Arc<Verified<Transaction>>),
@@ -67,37 +67,37 @@ impl OwnLane {
     }
 
     /// Notes that a batch that is held has this transaction: it isn't cut here while that batch is held.
-    pub(super) fn mark_listed(&mut self, id: &TxId) {
+    pub(crate) fn mark_listed(&mut self, id: &TxId) {
         self.pool.mark_elsewhere(id, true);
     }
 
     /// Lets a transaction be cut at once that was left to others.
-    pub(super) fn open(&mut self, id: &TxId) {
+    pub(crate) fn open(&mut self, id: &TxId) {
         self.pool.open(id);
     }
 
     /// Lets transactions be cut that were left to others for long enough.
-    pub(super) fn open_delayed(&mut self, now: Now) {
+    pub(crate) fn open_delayed(&mut self, now: Now) {
         self.pool.open_delayed(now.ms());
     }
 
     /// Notes that another lane's batch is held, whose transactions aren't cut here.
-    pub(super) fn held_elsewhere(&mut self, batch: &CheckedBatch) {
+    pub(crate) fn held_elsewhere(&mut self, batch: &CheckedBatch) {
         self.pool.held_elsewhere(batch);
     }
 
     /// Notes that another lane's batch is held no more and was not listed.
-    pub(super) fn dropped_elsewhere(&mut self, batch: &CheckedBatch) {
+    pub(crate) fn dropped_elsewhere(&mut self, batch: &CheckedBatch) {
         self.pool.dropped_elsewhere(batch);
     }
 
     /// Lets transactions be cut again: no batch came of them.
-    pub(super) fn uncut(&mut self, ids: &[TxId]) {
+    pub(crate) fn uncut(&mut self, ids: &[TxId]) {
         self.pool.uncut(ids);
     }
 
     /// Notes what an executed height did to accounts and transactions.
-    pub(super) fn executed(&mut self, touched: Vec<(AccountId, u64)>, skipped: &[(TxId, Skip)], time_ms: u64) {
+    pub(crate) fn executed(&mut self, touched: Vec<(AccountId, u64)>, skipped: &[(TxId, Skip)], time_ms: u64) {
         for (account, nonce) in touched {
             self.pool.executed(account, nonce, time_ms);
         }
@@ -108,23 +108,23 @@ impl OwnLane {
     }
 
     /// Takes the ids of the transactions that the pool dropped.
-    pub(super) fn take_dropped(&mut self) -> Dropped {
+    pub(crate) fn take_dropped(&mut self) -> Dropped {
         self.pool.take_dropped()
     }
 
     /// Takes all transactions that wait, for the next epoch.
-    pub(super) fn into_transactions(self) -> Vec<(TxId, Arc<Verified<Transaction>>)> {
+    pub(crate) fn into_transactions(self) -> Vec<(TxId, Arc<Verified<Transaction>>)> {
         self.pool.into_transactions()
     }
 
     /// Begins where the store and the journal end.
-    pub(super) fn start_at(&mut self, cursor: Cursor) {
+    pub(crate) fn start_at(&mut self, cursor: Cursor) {
         self.next_seq = cursor.next_seq;
         self.previous = cursor.tip;
     }
 
     /// Goes on behind an own batch of the journal.
-    pub(super) fn recover(&mut self, batch: &CheckedBatch, account: impl Fn(&AccountId) -> Option<AccountView>) {
+    pub(crate) fn recover(&mut self, batch: &CheckedBatch, account: impl Fn(&AccountId) -> Option<AccountView>) {
         let body = &batch.batch.body;
         if body.seq >= self.next_seq {
             self.next_seq = body.seq + 1;
@@ -134,48 +134,48 @@ impl OwnLane {
     }
 
     /// Notes that all that was recovered is on disk.
-    pub(super) fn recovered(&mut self) {
+    pub(crate) fn recovered(&mut self) {
         self.sent = self.next_seq;
     }
 
     /// Returns the lane's next place and the batch before it.
-    pub(super) fn end(&self) -> (u64, BatchDigest) {
+    pub(crate) fn end(&self) -> (u64, BatchDigest) {
         (self.next_seq, self.previous)
     }
 
     /// Returns the lane's next place.
-    pub(super) fn next_seq(&self) -> u64 {
+    pub(crate) fn next_seq(&self) -> u64 {
         self.next_seq
     }
 
     /// Returns the place from which on batches wait for the disk.
-    pub(super) fn sent(&self) -> u64 {
+    pub(crate) fn sent(&self) -> u64 {
         self.sent
     }
 
     /// Returns true if no batch waits for the disk.
-    pub(super) fn all_sent(&self) -> bool {
+    pub(crate) fn all_sent(&self) -> bool {
         self.sent >= self.next_seq
     }
 
     /// Returns true if a batch takes up the lane where it ends.
-    pub(super) fn is_next(&self, body: &BatchBody) -> bool {
+    pub(crate) fn is_next(&self, body: &BatchBody) -> bool {
         body.seq == self.next_seq && body.previous == self.previous
     }
 
     /// Notes that the next batch was signed.
-    pub(super) fn extend(&mut self, digest: BatchDigest) {
+    pub(crate) fn extend(&mut self, digest: BatchDigest) {
         self.next_seq += 1;
         self.previous = digest;
     }
 
     /// Notes that the oldest batch that waited is on disk.
-    pub(super) fn one_left(&mut self) {
+    pub(crate) fn one_left(&mut self) {
         self.sent = (self.sent + 1).min(self.next_seq);
     }
 
     /// Goes on behind what a final block lists of the lane, where that is further.
-    pub(super) fn follow(&mut self, listed: Cursor) {
+    pub(crate) fn follow(&mut self, listed: Cursor) {
         if listed.next_seq > self.next_seq {
             self.start_at(listed);
             self.sent = listed.next_seq;
@@ -183,22 +183,22 @@ impl OwnLane {
     }
 
     /// Returns when something is to be cut or handed on, monotonic microseconds.
-    pub(super) fn cut_due_us(&self) -> Option<u64> {
+    pub(crate) fn cut_due_us(&self) -> Option<u64> {
         self.cut_due_us
     }
 
     /// Looks anew whether something is to be cut.
-    pub(super) fn begin_cut(&mut self) {
+    pub(crate) fn begin_cut(&mut self) {
         self.cut_due_us = None;
     }
 
     /// Notes that transactions wait, if they didn't.
-    pub(super) fn gather(&mut self, now: Now) {
+    pub(crate) fn gather(&mut self, now: Now) {
         self.ready_since_us.get_or_insert(now.us);
     }
 
     /// Returns true if it is time to cut a batch: `at_once`, or enough bytes or time have gathered.
-    pub(super) fn is_cut_due(&mut self, now: Now, at_once: bool, delay_us: u64, bytes_max: u32) -> bool {
+    pub(crate) fn is_cut_due(&mut self, now: Now, at_once: bool, delay_us: u64, bytes_max: u32) -> bool {
         let due = self.ready_since_us.unwrap_or(now.us) + delay_us;
         let full = self.pool.ready_bytes() >= u64::from(bytes_max);
         let cut = at_once || full || now.us >= due;
@@ -209,18 +209,18 @@ impl OwnLane {
     }
 
     /// Takes the transactions of the next batch, and since when the oldest of them waited.
-    pub(super) fn cut(&mut self, now: Now, parameters: &Parameters) -> Vec<(TxId, Arc<Verified<Transaction>>)> {
+    pub(crate) fn cut(&mut self, now: Now, parameters: &Parameters) -> Vec<(TxId, Arc<Verified<Transaction>>)> {
         self.pool.cut(now.ms(), &limits(parameters))
     }
 
     /// Takes since when the oldest transaction that can be cut has waited.
-    pub(super) fn take_ready_since(&mut self) -> Option<u64> {
+    pub(crate) fn take_ready_since(&mut self) -> Option<u64> {
         self.ready_since_us.take()
     }
 
     /// Takes what this node can't list and hands on until it is executed, each time to the next in rank, and at most a
     /// batch's worth at once: the frame before may have been lost with a link, or be kept back by its receiver.
-    pub(super) fn hand_on(&mut self, now: Now, reach: &Reach) -> Away {
+    pub(crate) fn hand_on(&mut self, now: Now, reach: &Reach) -> Away {
         let mut away = Away::new();
         if self.pool.ready_count() == 0 {
             return away;

@@ -3,10 +3,10 @@
 //! *Invariants:* peers of an older release get the older forms; what is told to all that a quorum already holds is told at
 //! most once a heartbeat.
 
-use super::Now;
 use super::batches::Batches;
 use super::liveness::Liveness;
 use crate::context::Context;
+use crate::shard::Now;
 use rustorium_sync::told::{Ask, Peers, Told};
 use rustorium_types::{BoundedVec, Cursor, Held, ValidatorIndex, link_version};
 use std::collections::BTreeSet;
@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 const WHOLE_EVERY: u32 = 16;
 
 /// What this node told and was told by names.
-pub(super) struct Digests {
+pub(crate) struct Digests {
     told: Told,
     /// Peers that understand the forms of 0.2.0 alone.
     older: BTreeSet<ValidatorIndex>,
@@ -27,11 +27,11 @@ pub(super) struct Digests {
 }
 
 /// What the shard knows of its peers.
-pub(super) struct Known<'a> {
-    pub(super) context: &'a Context,
-    pub(super) batches: &'a Batches,
-    pub(super) liveness: &'a Liveness,
-    pub(super) rtt_us: &'a dyn Fn(ValidatorIndex) -> Option<u64>,
+pub(crate) struct Known<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) batches: &'a Batches,
+    pub(crate) liveness: &'a Liveness,
+    pub(crate) rtt_us: &'a dyn Fn(ValidatorIndex) -> Option<u64>,
 }
 
 struct Speaking<'a>(&'a BTreeSet<ValidatorIndex>, &'a Known<'a>);
@@ -59,28 +59,28 @@ impl Peers for Speaking<'_> {
 }
 
 impl Digests {
-    pub(super) fn new(timeout_ms: u64) -> Self {
+    pub(crate) fn new(timeout_ms: u64) -> Self {
         let told = Told::new(timeout_ms);
         Self { told, older: BTreeSet::new(), held: Vec::new(), since_whole: 0, told_all_us: None }
     }
 
     /// When it wants a turn, in monotonic microseconds.
-    pub(super) fn next_deadline_us(&self) -> Option<u64> {
+    pub(crate) fn next_deadline_us(&self) -> Option<u64> {
         self.told.next_deadline_ms().map(|ms| ms.saturating_mul(1000))
     }
 
     /// Returns true if a peer understands the newer forms.
-    pub(super) fn speaks(&self, peer: ValidatorIndex) -> bool {
+    pub(crate) fn speaks(&self, peer: ValidatorIndex) -> bool {
         !self.older.contains(&peer)
     }
 
     /// Returns true if all peers understand the newer forms.
-    pub(super) fn all_speak(&self) -> bool {
+    pub(crate) fn all_speak(&self) -> bool {
         self.older.is_empty()
     }
 
     /// A link came up: which forms its peer understands, and that it has heard nothing of the held batches.
-    pub(super) fn note_version(&mut self, peer: ValidatorIndex, version: u8) {
+    pub(crate) fn note_version(&mut self, peer: ValidatorIndex, version: u8) {
         if version < link_version::DIGESTS {
             self.older.insert(peer);
         } else {
@@ -90,7 +90,7 @@ impl Digests {
     }
 
     /// What changed of the held batches since the last vote; all of it after a link came up, and now and then.
-    pub(super) fn held_change(&mut self, held: Vec<u64>) -> Held {
+    pub(crate) fn held_change(&mut self, held: Vec<u64>) -> Held {
         let before = std::mem::replace(&mut self.held, held.clone());
         let whole = self.since_whole == 0 || before.len() != held.len();
         self.since_whole = (self.since_whole + 1) % WHOLE_EVERY;
@@ -103,7 +103,7 @@ impl Digests {
     }
 
     /// Returns true if work is told to all now whatever they hold: at most once in `pause_us`.
-    pub(super) fn tells_all(&mut self, now: Now, pause_us: u64) -> bool {
+    pub(crate) fn tells_all(&mut self, now: Now, pause_us: u64) -> bool {
         let all = self.told_all_us.is_none_or(|at| now.us >= at + pause_us);
         if all {
             self.told_all_us = Some(now.us);
@@ -112,17 +112,17 @@ impl Digests {
     }
 
     /// Notes how far a lane goes, as a peer tells.
-    pub(super) fn tell(&mut self, now: Now, peer: ValidatorIndex, lane: ValidatorIndex, end: Cursor, known: &Known) {
+    pub(crate) fn tell(&mut self, now: Now, peer: ValidatorIndex, lane: ValidatorIndex, end: Cursor, known: &Known) {
         self.told.tell(now.ms(), peer, lane, end, &Speaking(&self.older, known));
     }
 
     /// Returns the questions for what peers told of.
-    pub(super) fn poll(&mut self, now: Now, known: &Known) -> Vec<Ask> {
+    pub(crate) fn poll(&mut self, now: Now, known: &Known) -> Vec<Ask> {
         self.told.poll(now.ms(), &Speaking(&self.older, known))
     }
 
     /// Takes an answer with so many batches. Returns the lane that was asked for.
-    pub(super) fn on_answer(
+    pub(crate) fn on_answer(
         &mut self,
         now: Now,
         peer: ValidatorIndex,

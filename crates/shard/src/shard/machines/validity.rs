@@ -14,16 +14,16 @@ use rustorium_txpool::{Missing, PayloadFault};
 use rustorium_types::View;
 
 /// What a block is judged by.
-pub(super) struct Judge<'a> {
-    pub(super) context: &'a Context,
-    pub(super) tree: &'a BlockTree,
-    pub(super) batches: &'a Batches,
-    pub(super) results: &'a Results,
-    pub(super) epoch_end: &'a EpochEnd,
+pub(crate) struct Judge<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) tree: &'a BlockTree,
+    pub(crate) batches: &'a Batches,
+    pub(crate) results: &'a Results,
+    pub(crate) epoch_end: &'a EpochEnd,
 }
 
 /// What is found of a block.
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// Its status.
     Known(PayloadStatus),
     /// It waits for batches that it lists and this node lacks.
@@ -32,7 +32,7 @@ pub(super) enum Verdict {
 
 impl Judge<'_> {
     /// Judges all of a block but its time against this node's clock.
-    pub(super) fn judge(&self, entry: &Entry) -> Verdict {
+    pub(crate) fn judge(&self, entry: &Entry) -> Verdict {
         let (context, block) = (self.context, &entry.block);
         let header = &block.header;
         let Some(parent) = self.tree.header(&header.parent) else { return Verdict::Known(PayloadStatus::Pending) };
@@ -66,7 +66,7 @@ impl Judge<'_> {
 }
 
 /// Says which rule a block breaks.
-pub(super) fn invalid(view: View, rule: &'static str) -> PayloadStatus {
+pub(crate) fn invalid(view: View, rule: &'static str) -> PayloadStatus {
     tracing::warn!(event = "block_invalid", view = view.0, rule);
     PayloadStatus::Invalid
 }

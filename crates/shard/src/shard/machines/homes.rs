@@ -5,9 +5,9 @@
 //! step is measured by the monotonic clock; what is remembered of transactions and of homes is bounded, and a home is
 //! blamed only for what was executed in the end and what it could have listed at once.
 
-use super::Now;
 use super::liveness::Liveness;
 use crate::context::Context;
+use crate::shard::Now;
 use rustorium_crypto::CheckedBatch;
 use rustorium_execution::Skip;
 use rustorium_txpool::lanes_by_rank;
@@ -24,7 +24,7 @@ const STEP_MS_MIN: u64 = 50;
 /// How long a measured round trip counts.
 const RTT_COUNTS_MS: u64 = 1_000;
 /// Ranks to which a transaction goes after the first step.
-pub(super) const NEXT_RANKS: usize = 2;
+pub(crate) const NEXT_RANKS: usize = 2;
 /// Forwarded transactions that are watched at once, and for how long: those that were executed by then tell of their home.
 const WATCHED_MAX: usize = 256;
 const WATCHED_MS: u64 = 5_000;
@@ -80,7 +80,7 @@ struct ViewTimes {
 
 /// Homes, and what was sent to them.
 #[derive(Default)]
-pub(super) struct Homes {
+pub(crate) struct Homes {
     views: ViewTimes,
     /// What goes to the next ranks, by when, and to whom it went first.
     later: BTreeMap<(u64, u64), (TxId, ValidatorIndex)>,
@@ -93,12 +93,12 @@ pub(super) struct Homes {
 
 impl Homes {
     /// Goes on in the next epoch: places are others'.
-    pub(super) fn after(before: Self) -> Self {
+    pub(crate) fn after(before: Self) -> Self {
         Self { views: before.views, ..Self::default() }
     }
 
     /// A view with work ended after so long. Its first certificate counts.
-    pub(super) fn view_took(&mut self, view: View, us: u64) {
+    pub(crate) fn view_took(&mut self, view: View, us: u64) {
         let views = &mut self.views;
         if view <= views.newest {
             return;
@@ -114,7 +114,7 @@ impl Homes {
     }
 
     /// When something goes to the next ranks, monotonic milliseconds.
-    pub(super) fn next_due_ms(&self) -> Option<u64> {
+    pub(crate) fn next_due_ms(&self) -> Option<u64> {
         self.later.first_key_value().map(|((due_ms, _), _)| *due_ms)
     }
 
@@ -150,7 +150,7 @@ impl Homes {
     }
 
     /// A batch is held and joins its lane.
-    pub(super) fn batch_joined(&mut self, batch: &CheckedBatch, now_ms: u64) {
+    pub(crate) fn batch_joined(&mut self, batch: &CheckedBatch, now_ms: u64) {
         if self.watched.is_empty() {
             return;
         }
@@ -162,7 +162,7 @@ impl Homes {
     }
 
     /// A final block lists these batches.
-    pub(super) fn handed_over(&mut self, height: Height, payload: &[Vec<Arc<CheckedBatch>>]) {
+    pub(crate) fn handed_over(&mut self, height: Height, payload: &[Vec<Arc<CheckedBatch>>]) {
         if self.watched.is_empty() {
             return;
         }
@@ -175,7 +175,7 @@ impl Homes {
 
     /// A height was executed. One that was skipped wherever it was listed tells nothing of its home: its client may have made
     /// it so.
-    pub(super) fn executed(&mut self, height: Height, skipped: &[(TxId, Skip)]) {
+    pub(crate) fn executed(&mut self, height: Height, skipped: &[(TxId, Skip)]) {
         let mut skips: HashMap<TxId, usize> = HashMap::new();
         for (id, _) in skipped.iter().filter(|(id, _)| self.watched.contains_key(id)) {
             *skips.entry(*id).or_default() += 1;
@@ -189,7 +189,7 @@ impl Homes {
     }
 
     /// A peer's link went down: what it was sent may be lost.
-    pub(super) fn link_lost(&mut self, peer: ValidatorIndex) {
+    pub(crate) fn link_lost(&mut self, peer: ValidatorIndex) {
         self.watched.retain(|_, watched| watched.home != peer);
         if let Some(record) = self.records.get_mut(&peer) {
             record.rtt = None;
@@ -241,7 +241,7 @@ impl Record {
 
 impl Homes {
     /// How long a transaction is left to this validator, ms. `rtt_ms` measures the round trip to it.
-    pub(super) fn step_ms(&mut self, now: Now, home: ValidatorIndex, rtt_ms: impl FnOnce() -> Option<u64>) -> u64 {
+    pub(crate) fn step_ms(&mut self, now: Now, home: ValidatorIndex, rtt_ms: impl FnOnce() -> Option<u64>) -> u64 {
         let record = self.records.entry(home).or_default();
         let rtt_ms = match record.rtt {
             Some((rtt_ms, at_ms)) if now.ms() < at_ms + RTT_COUNTS_MS => rtt_ms,
@@ -256,7 +256,7 @@ impl Homes {
 
     /// Returns where a client's transaction goes first: its home, where that can be reached and isn't passed over, else the
     /// next in rank. `None`: nobody can list it.
-    pub(super) fn first_lane(&mut self, now: Now, reach: &Reach, sender: &AccountId) -> Option<ValidatorIndex> {
+    pub(crate) fn first_lane(&mut self, now: Now, reach: &Reach, sender: &AccountId) -> Option<ValidatorIndex> {
         let home = reach.home(sender);
         if reach.can_list(home) && (reach.context.is_me(home) || !self.passes_over(home, now.ms())) {
             return Some(home);
@@ -265,7 +265,7 @@ impl Homes {
     }
 
     /// Returns the validators in rank that can list it and aren't passed over, without `first`.
-    pub(super) fn next_lanes<'a>(
+    pub(crate) fn next_lanes<'a>(
         &'a self,
         now: Now,
         reach: &'a Reach<'a>,
@@ -277,7 +277,7 @@ impl Homes {
     }
 
     /// Notes that a transaction goes to `first`, and is left to it for a step. `could_list`: its home could list it at once.
-    pub(super) fn left_to(
+    pub(crate) fn left_to(
         &mut self,
         now: Now,
         (id, home): (&TxId, ValidatorIndex),
@@ -292,13 +292,13 @@ impl Homes {
     }
 
     /// Takes the next transaction whose step is over, and where it went first.
-    pub(super) fn pop_due(&mut self, now: Now) -> Option<(TxId, ValidatorIndex)> {
+    pub(crate) fn pop_due(&mut self, now: Now) -> Option<(TxId, ValidatorIndex)> {
         let due = self.next_due_ms().is_some_and(|due_ms| due_ms <= now.ms());
         if due { self.later.pop_first().map(|(_, left)| left) } else { None }
     }
 
     /// Judges homes by what they were sent. `able`: whether a home could list it now.
-    pub(super) fn judge(&mut self, now: Now, able: impl Fn(ValidatorIndex) -> bool) {
+    pub(crate) fn judge(&mut self, now: Now, able: impl Fn(ValidatorIndex) -> bool) {
         for watched in self.take_old(now.ms()) {
             let in_time = watched.listed_ms.is_some_and(|at_ms| at_ms <= watched.due_ms);
             if watched.executed && (in_time || able(watched.home)) {
@@ -308,7 +308,7 @@ impl Homes {
     }
 
     /// Returns the homes that are passed over, by place.
-    pub(super) fn left_out(&self, now: Now) -> Vec<LeftOut> {
+    pub(crate) fn left_out(&self, now: Now) -> Vec<LeftOut> {
         let passed_over = self.records.iter().filter(|(_, record)| record.passed_over_until_ms > now.ms());
         let left_out = |(home, record): (&ValidatorIndex, &Record)| {
             let (missed, of) = (record.count(), record.missed.len());
@@ -321,15 +321,15 @@ impl Homes {
 }
 
 /// Which validators can list a transaction now.
-pub(super) struct Reach<'a> {
-    pub(super) context: &'a Context,
+pub(crate) struct Reach<'a> {
+    pub(crate) context: &'a Context,
     liveness: &'a Liveness,
     /// Whether this node signs nothing more.
     retired: bool,
 }
 
 impl<'a> Reach<'a> {
-    pub(super) fn of(context: &'a Context, liveness: &'a Liveness, retired: bool) -> Self {
+    pub(crate) fn of(context: &'a Context, liveness: &'a Liveness, retired: bool) -> Self {
         Self { context, liveness, retired }
     }
 
@@ -337,7 +337,7 @@ impl<'a> Reach<'a> {
         rustorium_txpool::home_lane(sender, self.context.epoch(), self.context.n())
     }
 
-    pub(super) fn is_reachable(&self, lane: ValidatorIndex) -> bool {
+    pub(crate) fn is_reachable(&self, lane: ValidatorIndex) -> bool {
         self.liveness.is_reachable(self.context, lane)
     }
 

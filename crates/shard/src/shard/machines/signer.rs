@@ -9,7 +9,7 @@ use rustorium_types::{View, VoteBody};
 use std::collections::BTreeMap;
 
 /// A request to the signer that has no answer yet.
-pub(super) enum Asked {
+pub(crate) enum Asked {
     /// The journal was shown.
     Show,
     /// A vote, the certificate that it is to carry, and where the journal has that it is asked for.
@@ -21,7 +21,7 @@ pub(super) enum Asked {
 
 /// State of the signer, and the requests that wait for its answers.
 #[derive(Default)]
-pub(super) struct Signer {
+pub(crate) struct Signer {
     /// Whether it has compared the journal with its record, and signs.
     ready: bool,
     /// Numbers go on over epochs, so that an answer to an older one meets nothing.
@@ -36,22 +36,22 @@ pub(super) struct Signer {
 
 impl Signer {
     /// The state in which the next epoch begins: what was asked is of the epoch that is over.
-    pub(super) fn after(self) -> Self {
+    pub(crate) fn after(self) -> Self {
         Self { ready: self.ready, next: self.next, ..Self::default() }
     }
 
     /// Returns true if the signer has compared the journal with its record, and signs.
-    pub(super) fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.ready
     }
 
     /// The signer signs from now on.
-    pub(super) fn is_back(&mut self) {
+    pub(crate) fn is_back(&mut self) {
         self.ready = true;
     }
 
     /// The signer is gone. Returns the certificates that votes were to carry, and the batch that nobody signs now.
-    pub(super) fn is_lost(&mut self) -> (Vec<CertificateName>, Option<Box<UnsignedBatch>>) {
+    pub(crate) fn is_lost(&mut self) -> (Vec<CertificateName>, Option<Box<UnsignedBatch>>) {
         self.ready = false;
         let (mut carried, mut batch) = (Vec::new(), None);
         for (number, asked) in std::mem::take(&mut self.asked) {
@@ -71,56 +71,56 @@ impl Signer {
     }
 
     /// Nothing is signed any more.
-    pub(super) fn retire(&mut self) {
+    pub(crate) fn retire(&mut self) {
         self.asked.clear();
         self.proposal = None;
     }
 
     /// Lets a proposal wait for the batch that was just cut.
-    pub(super) fn propose_later(&mut self, proposal: Effect) {
+    pub(crate) fn propose_later(&mut self, proposal: Effect) {
         self.proposal = Some(proposal);
     }
 
     /// Takes the proposal that waited for a batch.
-    pub(super) fn take_proposal(&mut self) -> Option<Effect> {
+    pub(crate) fn take_proposal(&mut self) -> Option<Effect> {
         self.proposal.take()
     }
 
     /// Returns true if no batch of this node's will be signed in this epoch.
-    pub(super) fn has_no_lane(&self) -> bool {
+    pub(crate) fn has_no_lane(&self) -> bool {
         self.lane_is_lost
     }
 
     /// The signer and this node disagree on the lane.
-    pub(super) fn lose_lane(&mut self) {
+    pub(crate) fn lose_lane(&mut self) {
         self.lane_is_lost = true;
     }
 
     /// Notes a request. Returns its number.
-    pub(super) fn ask(&mut self, asked: Asked) -> u64 {
+    pub(crate) fn ask(&mut self, asked: Asked) -> u64 {
         self.next += 1;
         self.asked.insert(self.next, asked);
         self.next
     }
 
     /// Notes that the journal is shown now, in place of an earlier time. Returns the request's number.
-    pub(super) fn show(&mut self) -> u64 {
+    pub(crate) fn show(&mut self) -> u64 {
         self.asked.retain(|_, asked| !matches!(asked, Asked::Show));
         self.ask(Asked::Show)
     }
 
     /// Returns a request without an answer.
-    pub(super) fn get(&self, number: u64) -> Option<&Asked> {
+    pub(crate) fn get(&self, number: u64) -> Option<&Asked> {
         self.asked.get(&number)
     }
 
     /// Takes a request: it has an answer, or needs none.
-    pub(super) fn take(&mut self, number: u64) -> Option<Asked> {
+    pub(crate) fn take(&mut self, number: u64) -> Option<Asked> {
         self.asked.remove(&number)
     }
 
     /// Returns the votes without a signature, and forgets those of settled views.
-    pub(super) fn open_votes(&mut self, settled: View) -> Vec<(u64, VoteBody)> {
+    pub(crate) fn open_votes(&mut self, settled: View) -> Vec<(u64, VoteBody)> {
         self.asked.retain(|_, asked| match asked {
             Asked::Vote(body, ..) | Asked::Proposal(body, _) => body.view > settled,
             Asked::Show | Asked::Batch(_) => true,
@@ -133,12 +133,12 @@ impl Signer {
     }
 
     /// Returns true if a batch was cut and its signature hasn't come.
-    pub(super) fn has_batch(&self) -> bool {
+    pub(crate) fn has_batch(&self) -> bool {
         self.asked.values().any(|asked| matches!(asked, Asked::Batch(_)))
     }
 
     /// Returns the number of requests without an answer.
-    pub(super) fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.asked.len()
     }
 }

@@ -3,8 +3,8 @@
 //! *Invariants:* what is held is bounded by the lanes' windows; batches that no living block lists are dropped after a
 //! while (R41); a leader says of a lane only that it was costly, and only where more than f peers had to be served (R20).
 
-use super::Now;
 use crate::context::Context;
+use crate::shard::Now;
 use rustorium_crypto::CheckedBatch;
 use rustorium_quorum::{Evidence, HeldTally};
 use rustorium_txpool::{Inserted, Lanes};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 const SWEEP_US: u64 = 100_000;
 
 /// The batches above the final cursors.
-pub(super) struct Batches {
+pub(crate) struct Batches {
     lanes: Lanes,
     /// What the members say that they hold.
     peers: HeldTally,
@@ -31,7 +31,7 @@ pub(super) struct Batches {
 
 impl Batches {
     /// Creates the machine of a committee.
-    pub(super) fn new(context: &Context) -> Self {
+    pub(crate) fn new(context: &Context) -> Self {
         let n = context.n();
         Self {
             lanes: Lanes::for_parameters(n, &context.parameters),
@@ -44,34 +44,34 @@ impl Batches {
     }
 
     /// Returns the lanes, to read.
-    pub(super) fn lanes(&self) -> &Lanes {
+    pub(crate) fn lanes(&self) -> &Lanes {
         &self.lanes
     }
 
     /// Returns what the members say that they hold, to read.
-    pub(super) fn peers(&self) -> &HeldTally {
+    pub(crate) fn peers(&self) -> &HeldTally {
         &self.peers
     }
 
     /// Returns true if the lane's window has room for a batch of any size.
-    pub(super) fn has_room(&self, context: &Context, lane: ValidatorIndex) -> bool {
+    pub(crate) fn has_room(&self, context: &Context, lane: ValidatorIndex) -> bool {
         let (batches, bytes) = self.lanes.window_left(lane);
         batches > 0 && bytes >= u64::from(context.parameters.batch_bytes_max)
     }
 
     /// Takes all lanes as far as these cursors, at the start.
-    pub(super) fn start_at(&mut self, cursors: &[Cursor]) {
+    pub(crate) fn start_at(&mut self, cursors: &[Cursor]) {
         self.lanes.finalized(cursors);
     }
 
     /// Takes a batch that the journal holds at `position`. False if it is held already.
-    pub(super) fn insert(&mut self, batch: CheckedBatch, position: u64) -> bool {
+    pub(crate) fn insert(&mut self, batch: CheckedBatch, position: u64) -> bool {
         self.lanes.insert(Arc::new(batch), position, true) != Inserted::Duplicate
     }
 
     /// Takes a peer's batch, `wanted` if it was asked for. Returns the evidence if its author signed another one for the
     /// same place.
-    pub(super) fn hold(&mut self, now: Now, checked: &Arc<CheckedBatch>, wanted: bool) -> Option<Evidence> {
+    pub(crate) fn hold(&mut self, now: Now, checked: &Arc<CheckedBatch>, wanted: bool) -> Option<Evidence> {
         self.sweep = true;
         match self.lanes.hold(now.ms(), checked.clone(), wanted) {
             Inserted::Conflict { other, .. } => {
@@ -85,24 +85,24 @@ impl Batches {
     }
 
     /// Takes the batches that have joined their lane since the last call: blocks can list them from now on.
-    pub(super) fn joined(&mut self) -> Vec<Arc<CheckedBatch>> {
+    pub(crate) fn joined(&mut self) -> Vec<Arc<CheckedBatch>> {
         self.lanes.joined()
     }
 
     /// Notes where the journal holds a batch.
-    pub(super) fn journaled(&mut self, lane: ValidatorIndex, digest: &BatchDigest, position: u64) {
+    pub(crate) fn journaled(&mut self, lane: ValidatorIndex, digest: &BatchDigest, position: u64) {
         self.lanes.journaled(lane, digest, position);
     }
 
     /// Lets go of what final blocks have gone past. Returns those batches, and the positions of those that the journal holds.
-    pub(super) fn finalized(&mut self, cursors: &[Cursor]) -> (Vec<Arc<CheckedBatch>>, Vec<u64>) {
+    pub(crate) fn finalized(&mut self, cursors: &[Cursor]) -> (Vec<Arc<CheckedBatch>>, Vec<u64>) {
         self.sweep = true;
         let gone = self.lanes.finalized(cursors);
         (gone, self.lanes.released())
     }
 
     /// Takes what a member says that it holds.
-    pub(super) fn on_held(&mut self, peer: ValidatorIndex, held: &Held) {
+    pub(crate) fn on_held(&mut self, peer: ValidatorIndex, held: &Held) {
         match held {
             Held::Whole(counts) => self.peers.update(peer, counts),
             Held::Changes(changes) => self.peers.change(peer, changes),
@@ -110,22 +110,22 @@ impl Batches {
     }
 
     /// Takes all that a member says that it holds.
-    pub(super) fn on_counts(&mut self, peer: ValidatorIndex, counts: &[u64]) {
+    pub(crate) fn on_counts(&mut self, peer: ValidatorIndex, counts: &[u64]) {
         self.peers.update(peer, counts);
     }
 
     /// Counts what this node holds.
-    pub(super) fn count_own(&mut self, me: ValidatorIndex) {
+    pub(crate) fn count_own(&mut self, me: ValidatorIndex) {
         self.peers.update(me, &self.lanes.held());
     }
 
     /// Looks soon for batches that nobody needs any more.
-    pub(super) fn sweep_soon(&mut self) {
+    pub(crate) fn sweep_soon(&mut self) {
         self.sweep = true;
     }
 
     /// Returns true if it is time to look for them.
-    pub(super) fn sweep_is_due(&mut self, now: Now) -> bool {
+    pub(crate) fn sweep_is_due(&mut self, now: Now) -> bool {
         if std::mem::take(&mut self.sweep) && self.lanes.has_loose() {
             let soon = now.us + SWEEP_US;
             self.sweep_at_us = Some(self.sweep_at_us.map_or(soon, |at| at.min(soon)));
@@ -134,28 +134,28 @@ impl Batches {
     }
 
     /// Drops those that no living block lists; `living`: the cursors of those blocks.
-    pub(super) fn sweep(&mut self, now: Now, living: &[&[Cursor]]) {
+    pub(crate) fn sweep(&mut self, now: Now, living: &[&[Cursor]]) {
         let next_ms = self.lanes.drop_unlisted(now.ms(), living);
         self.sweep_at_us = next_ms.map(|ms| ms * 1000);
     }
 
     /// Returns when to look next, monotonic microseconds.
-    pub(super) fn sweep_at_us(&self) -> Option<u64> {
+    pub(crate) fn sweep_at_us(&self) -> Option<u64> {
         self.sweep_at_us
     }
 
     /// Notes that an own proposal of this view has left.
-    pub(super) fn note_proposal(&mut self, view: View) {
+    pub(crate) fn note_proposal(&mut self, view: View) {
         self.proposed = Some(view);
     }
 
     /// Notes that the core has entered a view.
-    pub(super) fn entered(&mut self, view: View) {
+    pub(crate) fn entered(&mut self, view: View) {
         self.served.retain(|(_, served_in), _| *served_in >= view);
     }
 
     /// Forgets what views up to this one made necessary.
-    pub(super) fn settle(&mut self, view: View) {
+    pub(crate) fn settle(&mut self, view: View) {
         if self.proposed.is_some_and(|proposed| proposed <= view) {
             self.proposed = None;
         }
@@ -163,7 +163,7 @@ impl Batches {
 
     /// Notes that a peer asked for a batch of another's lane. Returns true if the lane was costly, once a view: this node has
     /// proposed in it, and had to serve more than f peers, so that the lane's tip is no longer trusted.
-    pub(super) fn note_served(
+    pub(crate) fn note_served(
         &mut self,
         context: &Context,
         view: View,

@@ -3,8 +3,8 @@
 //! *Invariants:* what blocks need is derived again whenever blocks are checked, and gone with the blocks (R41); what
 //! proposals need takes no place from what certified blocks need; what the core asks for by name is bounded (R25).
 
-use super::{Now, VIEW_WINDOW};
 use crate::context::Context;
+use crate::shard::{Now, VIEW_WINDOW};
 use rustorium_quorum::HeldTally;
 use rustorium_sync::{FetchConfig, Fetcher, GapConfig, GapFetcher, Needed, Owner, Want};
 use rustorium_txpool::Missing;
@@ -19,10 +19,10 @@ const HOLDERS_ASKED: usize = 2;
 const NAMED_MAX: usize = 256;
 
 /// A question to a peer, with its number.
-pub(super) type Question = (ValidatorIndex, u64, Request);
+pub(crate) type Question = (ValidatorIndex, u64, Request);
 
 /// What is wanted now, and what was asked for.
-pub(super) struct Fetching {
+pub(crate) struct Fetching {
     fetcher: Fetcher,
     /// Certificates that are lacking above the last final view.
     gap: GapFetcher,
@@ -43,7 +43,7 @@ pub(super) struct Fetching {
 impl Fetching {
     /// Creates the machine for what is above the last final view. `timeout_ms`: when an unanswered question goes to the next
     /// peer.
-    pub(super) fn new(timeout_ms: u64, quorum: usize, last_final: View) -> Self {
+    pub(crate) fn new(timeout_ms: u64, quorum: usize, last_final: View) -> Self {
         let fetch = FetchConfig {
             timeout_ms,
             in_flight_max: 256,
@@ -65,18 +65,18 @@ impl Fetching {
     }
 
     /// Begins to derive anew what blocks need.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.needed.clear();
     }
 
     /// Notes that a block above this height, which is certified or an ancestor of a certified one, needs this.
-    pub(super) fn certified(&mut self, above: Height, want: Want) {
+    pub(crate) fn certified(&mut self, above: Height, want: Want) {
         self.needed.push((above, Needed { want, owner: Owner::Certified(None) }));
     }
 
     /// Notes that a block of this height lists batches that are missing. `kept`: it is certified, below a certified block,
     /// or journaled here.
-    pub(super) fn batches(
+    pub(crate) fn batches(
         &mut self,
         (context, held): (&Context, &HeldTally),
         (height, proposer): (Height, ValidatorIndex),
@@ -114,7 +114,7 @@ impl Fetching {
 
     /// Asks for what was noted since `begin` and for what the core named, and for nothing else. `height` and `view` are those
     /// of the newest block that was handed to execution.
-    pub(super) fn ask(&mut self, now: Now, height: Height, view: View) {
+    pub(crate) fn ask(&mut self, now: Now, height: Height, view: View) {
         // What was certified when the core asked is decided by now.
         self.named.retain(|_, asked| *asked > view);
         let named = self.named.keys().map(|digest| Want::Block(*digest));
@@ -125,7 +125,7 @@ impl Fetching {
     }
 
     /// Asks for a block by its name from the next check of blocks on. False if there are too many of them.
-    pub(super) fn name(&mut self, digest: BlockDigest, view: View) -> bool {
+    pub(crate) fn name(&mut self, digest: BlockDigest, view: View) -> bool {
         let room = self.named.len() < NAMED_MAX;
         if room {
             self.named.insert(digest, view);
@@ -134,78 +134,78 @@ impl Fetching {
     }
 
     /// Returns true if the block is asked for by its name.
-    pub(super) fn is_named(&self, digest: &BlockDigest) -> bool {
+    pub(crate) fn is_named(&self, digest: &BlockDigest) -> bool {
         self.named.contains_key(digest)
     }
 
     /// Notes that a block that was asked for came.
-    pub(super) fn came(&mut self, digest: &BlockDigest) {
+    pub(crate) fn came(&mut self, digest: &BlockDigest) {
         self.named.remove(digest);
     }
 
     /// Asks for something no more.
-    pub(super) fn cancel(&mut self, want: &Want) {
+    pub(crate) fn cancel(&mut self, want: &Want) {
         self.fetcher.cancel(want);
     }
 
     /// Returns true if something is asked for.
-    pub(super) fn contains(&self, want: &Want) -> bool {
+    pub(crate) fn contains(&self, want: &Want) -> bool {
         self.fetcher.contains(want)
     }
 
     /// Returns true if nothing is asked for.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.fetcher.is_empty()
     }
 
     /// Returns the number of things that are asked for.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.fetcher.len()
     }
 
     /// Notes that a peer answered with a batch whose signatures don't verify.
-    pub(super) fn lied(&mut self, peer: ValidatorIndex) {
+    pub(crate) fn lied(&mut self, peer: ValidatorIndex) {
         self.liars.insert(peer);
     }
 
     /// Notes that there is a certificate of this kind and view.
-    pub(super) fn has_certificate(&mut self, kind: VoteKind, view: View) {
+    pub(crate) fn has_certificate(&mut self, kind: VoteKind, view: View) {
         self.gap.certified(kind, view);
     }
 
     /// Asks this peer for the certificates of these views, where they are lacking.
-    pub(super) fn wish(&mut self, first: View, last: View, prefer: ValidatorIndex) {
+    pub(crate) fn wish(&mut self, first: View, last: View, prefer: ValidatorIndex) {
         self.gap.wish(first, last, prefer);
     }
 
     /// Notes that an answer with certificates was checked to its end.
-    pub(super) fn settled(&mut self, id: u64) {
+    pub(crate) fn settled(&mut self, id: u64) {
         self.gap.settled(id);
     }
 
     /// Notes that the core has entered a view.
-    pub(super) fn entered(&mut self, view: View) {
+    pub(crate) fn entered(&mut self, view: View) {
         self.gap.entered(view);
     }
 
     /// Notes that a view is final and handed to execution.
-    pub(super) fn finalized(&mut self, view: View) {
+    pub(crate) fn finalized(&mut self, view: View) {
         self.gap.finalized(view);
     }
 
     /// Notes that a link came up.
-    pub(super) fn connected(&mut self) {
+    pub(crate) fn connected(&mut self) {
         self.gap.connected();
     }
 
     /// Asks others for what this peer was asked for: its link went down.
-    pub(super) fn disconnected(&mut self, peer: ValidatorIndex) {
+    pub(crate) fn disconnected(&mut self, peer: ValidatorIndex) {
         self.fetcher.disconnected(peer);
         self.gap.disconnected(peer);
     }
 
     /// Returns the questions that are due to these peers.
-    pub(super) fn poll(&mut self, now: Now, peers: &[ValidatorIndex]) -> Vec<Question> {
+    pub(crate) fn poll(&mut self, now: Now, peers: &[ValidatorIndex]) -> Vec<Question> {
         let mut questions = Vec::new();
         self.fetcher.poll(now.ms(), peers, &mut questions);
         self.gap.poll(now.ms(), peers, &mut questions);
@@ -213,13 +213,13 @@ impl Fetching {
     }
 
     /// Returns when the next question is due, monotonic microseconds.
-    pub(super) fn next_due_us(&self) -> Option<u64> {
+    pub(crate) fn next_due_us(&self) -> Option<u64> {
         let due = self.fetcher.next_deadline_ms().into_iter().chain(self.gap.next_deadline_ms());
         due.min().map(|ms| ms * 1000)
     }
 
     /// Takes an answer. Returns what was asked for with it, unless it is no use.
-    pub(super) fn on_answer(
+    pub(crate) fn on_answer(
         &mut self,
         now: Now,
         peer: ValidatorIndex,
@@ -230,7 +230,7 @@ impl Fetching {
     }
 
     /// Takes an answer to a question for certificates (R34).
-    pub(super) fn on_certificates(
+    pub(crate) fn on_certificates(
         &mut self,
         now: Now,
         peer: ValidatorIndex,
@@ -242,7 +242,7 @@ impl Fetching {
 
     /// Notes that peers said that they don't hold what was asked for. `next`: the first height that is not final here.
     /// Returns true if one more of them lacks its block: perhaps there is a way down from the newest block.
-    pub(super) fn note_refusals(&mut self, next: Height) -> bool {
+    pub(crate) fn note_refusals(&mut self, next: Height) -> bool {
         let mut news = false;
         for (peer, want) in self.fetcher.take_refusals() {
             if !matches!(want, Want::FinalBlocks { first, .. } if first == next) {
@@ -257,23 +257,23 @@ impl Fetching {
     }
 
     /// Returns true if a peer has no range of blocks from the next height on that ends with a finalization.
-    pub(super) fn lacks_proven_range(&self, next: Height) -> bool {
+    pub(crate) fn lacks_proven_range(&self, next: Height) -> bool {
         let (height, refused) = &self.refused;
         !refused.is_empty() && *height == next
     }
 
     /// Notes that the next block came among those below a final one: somebody holds it.
-    pub(super) fn note_way_down(&mut self, next: Height) {
+    pub(crate) fn note_way_down(&mut self, next: Height) {
         self.served = next;
     }
 
     /// Returns the peers that have no block of the next height. `None` if there are none, or a block of it came.
-    pub(super) fn unserved_by(&self, next: Height) -> Option<&BTreeSet<ValidatorIndex>> {
+    pub(crate) fn unserved_by(&self, next: Height) -> Option<&BTreeSet<ValidatorIndex>> {
         (self.lacks_proven_range(next) && self.served != next).then_some(&self.refused.1)
     }
 
     /// R35: returns the views whose certificates seem lost to all, if they have changed since the last call.
-    pub(super) fn newly_lost(&mut self) -> Option<Vec<(View, View)>> {
+    pub(crate) fn newly_lost(&mut self) -> Option<Vec<(View, View)>> {
         let runs = self.gap.held_by_nobody(VIEW_WINDOW);
         if runs == self.told_lost {
             return None;
