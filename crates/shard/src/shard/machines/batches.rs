@@ -177,3 +177,32 @@ impl Batches {
         peers.insert(peer) && peers.len() == context.committee.faults() + 1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::machines::testing::{at, context};
+
+    #[test]
+    fn a_lane_is_costly_once_a_view_and_only_to_its_leader() {
+        let context = context(0);
+        let mut batches = Batches::new(&context);
+        let (lane, view) = (ValidatorIndex(1), View(5));
+        let mut costly =
+            |batches: &mut Batches, peer, lane| batches.note_served(&context, view, ValidatorIndex(peer), lane);
+        assert!(!costly(&mut batches, 2, lane) && !costly(&mut batches, 3, lane), "it has not proposed");
+        batches.note_proposal(view);
+        assert!(!costly(&mut batches, 2, lane) && !costly(&mut batches, 2, lane), "one peer may lie");
+        assert!(costly(&mut batches, 3, lane) && !costly(&mut batches, 3, lane));
+        assert!(!costly(&mut batches, 2, ValidatorIndex(0)) && !costly(&mut batches, 3, ValidatorIndex(0)), "its own");
+    }
+
+    #[test]
+    fn nothing_is_swept_where_nothing_is_loose() {
+        let mut batches = Batches::new(&context(0));
+        batches.sweep_soon();
+        assert!(!batches.sweep_is_due(at(u64::MAX / 2)));
+        assert_eq!(batches.sweep_at_us(), None);
+        assert!(batches.has_room(&context(0), ValidatorIndex(3)) && !batches.has_room(&context(0), ValidatorIndex(9)));
+    }
+}

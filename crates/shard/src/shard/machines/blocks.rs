@@ -224,3 +224,55 @@ impl BlockTree {
         &self.root.1.cursors
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::shard::machines::testing::{at, child, context, tree};
+
+    #[test]
+    fn the_way_to_a_block_is_known_or_says_what_is_missing_on_it() {
+        let context = context(0);
+        let mut tree = tree(&context);
+        let (one, first) = child(&context.genesis_header, context.genesis_digest, 1);
+        let (two, second) = child(&first.header, one, 2);
+        let (three, third) = child(&second.header, two, 4);
+        assert!(tree.insert(one, first) && tree.insert(three, third));
+        assert_eq!(tree.path(&three), Err((two, Some(Height(2)))));
+        assert!(tree.insert(two, second.clone()) && !tree.insert(two, second));
+        assert_eq!(tree.path(&three), Ok(vec![one, two, three]));
+        tree.advance(&one, &context.parameters).unwrap();
+        assert_eq!((tree.path(&three), tree.len()), (Ok(vec![two, three]), 2));
+        assert_eq!(tree.path(&one), Ok(Vec::new()), "it is the root");
+    }
+
+    #[test]
+    fn the_newest_certified_block_is_the_root_while_it_is_not_held() {
+        let context = context(0);
+        let mut tree = tree(&context);
+        let (one, first) = child(&context.genesis_header, context.genesis_digest, 3);
+        tree.consider_parent(View(3), one);
+        assert_eq!((tree.best_parent(), tree.newest_certified().view), (None, View(0)));
+        tree.insert(one, first);
+        tree.consider_parent(View(2), BlockDigest([9; 32]));
+        assert_eq!(tree.newest_certified().view, View(3), "an older certificate came late");
+    }
+
+    #[test]
+    fn a_status_is_news_once_and_blocks_are_checked_again_when_their_time_has_come() {
+        let context = context(0);
+        let mut tree = tree(&context);
+        let (one, first) = child(&context.genesis_header, context.genesis_digest, 1);
+        tree.insert(one, first);
+        assert_eq!(tree.take_news(&one).map(|(_, status)| status), Some(PayloadStatus::Pending));
+        assert!(tree.take_news(&one).is_none());
+        tree.get_mut(&one).unwrap().status = PayloadStatus::Ready;
+        assert_eq!(tree.take_news(&one).map(|(_, status)| status), Some(PayloadStatus::Ready));
+        tree.recheck_at(70);
+        tree.recheck_at(50);
+        assert!(!tree.take_recheck(at(49)) && tree.take_recheck(at(50)) && !tree.take_recheck(at(99)));
+        tree.recheck_soon();
+        assert!(tree.take_recheck(at(0)));
+    }
+}

@@ -174,9 +174,24 @@ pub(crate) fn due_by_time_us(context: &Context, now: Now) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shard::machines::testing::{at, context, genesis};
 
-    fn at(us: u64) -> Now {
-        Now { us, wall_ms: 0 }
+    #[test]
+    fn the_end_is_due_by_time_by_a_wish_and_when_it_is_asked_for() {
+        let (context, genesis) = (context(0), genesis());
+        let (start_ms, own) = (context.start_ms, context.hashes.validator_set);
+        let end_ms = start_ms + context.parameters.epoch_ms;
+        let mut end = EpochEnd::default();
+        let due = |end: &EpochEnd, time_ms, claimed| end.due_at(&context, Height(5), time_ms, Height(claimed));
+        assert_eq!(due(&end, start_ms, 5), None, "nothing is known of what operators want");
+        end.note(Height(0), &CommitteeRecord::of_genesis(&genesis));
+        assert_eq!(due(&end, start_ms, 6), None, "not executed so far");
+        assert_eq!((due(&end, end_ms - 1, 5), due(&end, end_ms, 5)), (Some((false, own)), Some((true, own))));
+        let asked = CommitteeRecord { end_asked: Some(Epoch(0)), ..CommitteeRecord::of_genesis(&genesis) };
+        end.note(Height(3), &asked);
+        assert_eq!((due(&end, start_ms, 2), due(&end, start_ms, 3)), (Some((false, own)), Some((true, own))));
+        end.forget_below(Height(4));
+        assert_eq!((due(&end, start_ms, 2), due(&end, start_ms, 4)), (None, Some((true, own))));
     }
 
     #[test]

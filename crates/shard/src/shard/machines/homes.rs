@@ -345,3 +345,59 @@ impl<'a> Reach<'a> {
         if self.context.is_me(lane) { !self.retired } else { self.is_reachable(lane) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::machines::testing::{at, context};
+
+    const HOME: ValidatorIndex = ValidatorIndex(1);
+
+    /// Sends a home `count` transactions that are executed, of which it lists none.
+    fn leaves_out(homes: &mut Homes, count: usize, now_ms: u64) {
+        for number in 0..count {
+            let mut id = [number as u8; 32];
+            id[0] = (now_ms / 1_000) as u8;
+            homes.left_to(at(now_ms * 1000), (&TxId(id), HOME), HOME, 100, true);
+        }
+        homes.watched.values_mut().for_each(|watched| watched.executed = true);
+        homes.judge(at((now_ms + WATCHED_MS) * 1000), |_| true);
+    }
+
+    #[test]
+    fn a_home_that_leaves_out_what_it_is_sent_is_passed_over_for_a_while() {
+        let mut homes = Homes::default();
+        leaves_out(&mut homes, LEFT_OUT_MIN - 1, 0);
+        assert!(homes.left_out(at(WATCHED_MS * 1000)).is_empty());
+        leaves_out(&mut homes, 1, 10_000);
+        let now_ms = 10_000 + WATCHED_MS;
+        let left_out = LeftOut { home: HOME, missed: LEFT_OUT_MIN, of: LEFT_OUT_MIN };
+        assert_eq!(homes.left_out(at(now_ms * 1000)), [left_out]);
+        let offered = (0..STILL_OFFERED).filter(|_| !homes.passes_over(HOME, now_ms)).count();
+        assert_eq!(offered, 1, "a few still go to it");
+        assert!(!homes.passes_over(HOME, now_ms + PASSED_OVER_MS));
+    }
+
+    #[test]
+    fn what_is_left_to_a_home_is_due_after_a_step_which_is_measured_and_bounded() {
+        let mut homes = Homes::default();
+        assert_eq!(homes.step_ms(at(0), HOME, || None), VIEW_MS_MAX + STEP_MS_MIN, "nothing is measured yet");
+        homes.view_took(View(1), 80_000);
+        let far = ValidatorIndex(2);
+        assert_eq!(homes.step_ms(at(0), far, || Some(9_000)), 80 + RTT_MS_MAX + STEP_MS_MIN);
+        assert_eq!(homes.step_ms(at(1), far, || Some(1)), 80 + RTT_MS_MAX + STEP_MS_MIN, "it counts for a while");
+        homes.left_to(at(0), (&TxId([1; 32]), HOME), HOME, 130, false);
+        assert_eq!((homes.pop_due(at(129_999)), homes.next_due_ms()), (None, Some(130)));
+        assert_eq!(homes.pop_due(at(130_000)), Some((TxId([1; 32]), HOME)));
+    }
+
+    #[test]
+    fn nobody_lists_for_a_retired_key_and_an_unreachable_committee() {
+        let (context, liveness, mut homes) = (context(0), Liveness::new(500_000), Homes::default());
+        let sender = AccountId::default();
+        let first =
+            |homes: &mut Homes, retired| homes.first_lane(at(0), &Reach::of(&context, &liveness, retired), &sender);
+        assert_eq!(first(&mut homes, false), Some(ValidatorIndex(0)), "this node alone can");
+        assert_eq!(first(&mut homes, true), None);
+    }
+}

@@ -22,6 +22,8 @@ pub(crate) mod passed_over;
 pub(crate) mod results;
 pub(crate) mod retained;
 pub(crate) mod signer;
+#[cfg(test)]
+mod testing;
 pub(crate) mod timing;
 pub(crate) mod validity;
 pub(crate) mod votes;

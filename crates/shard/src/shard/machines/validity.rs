@@ -70,3 +70,62 @@ pub(crate) fn invalid(view: View, rule: &'static str) -> PayloadStatus {
     tracing::warn!(event = "block_invalid", view = view.0, rule);
     PayloadStatus::Invalid
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::shard::machines::testing::{at, child, context, genesis, tree};
+    use rustorium_execution::CommitteeRecord;
+    use rustorium_types::{Block, BlockDigest, Hash, Height, ResultClaim, ValidatorIndex};
+
+    struct World {
+        context: Context,
+        tree: BlockTree,
+        batches: Batches,
+        results: Results,
+        epoch_end: EpochEnd,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let context = context(0);
+            let mut results = Results::new(4, 3, Some(ValidatorIndex(0)));
+            results.recover(context.genesis_root, Vec::new(), Height(0));
+            let mut epoch_end = EpochEnd::default();
+            epoch_end.note(Height(0), &CommitteeRecord::of_genesis(&genesis()));
+            let (tree, batches) = (tree(&context), Batches::new(&context));
+            Self { context, tree, batches, results, epoch_end }
+        }
+
+        fn judge(&mut self, digest: BlockDigest, block: Block) -> PayloadStatus {
+            self.tree.insert(digest, block);
+            let Self { context, tree, batches, results, epoch_end } = &*self;
+            let judge = Judge { context, tree, batches, results, epoch_end };
+            match judge.judge(tree.get(&digest).unwrap()) {
+                Verdict::Known(status) => status,
+                Verdict::Lacks(_) => panic!("it lists nothing"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_block_is_judged_by_its_parent_and_by_what_was_executed_here() {
+        let mut world = World::new();
+        let (header, digest) = (world.context.genesis_header.clone(), world.context.genesis_digest);
+        let (one, first) = child(&header, digest, 1);
+        let (two, mut second) = child(&first.header, one, 2);
+        assert_eq!(world.judge(two, second.clone()), PayloadStatus::Pending, "its parent isn't known");
+        assert_eq!(world.judge(one, first.clone()), PayloadStatus::Ready);
+        assert_eq!(world.judge(two, second.clone()), PayloadStatus::Ready);
+        let mut late = first.clone();
+        late.header.time_ms = header.time_ms;
+        assert_eq!(world.judge(BlockDigest([8; 32]), late), PayloadStatus::Invalid);
+        second.header.result = ResultClaim { height: Height(1), root: Hash([1; 32]) };
+        assert_eq!(world.judge(BlockDigest([9; 32]), second.clone()), PayloadStatus::Pending, "not executed here");
+        world.results.on_executed(at(0), Height(1), Hash([1; 32]));
+        assert_eq!(world.judge(BlockDigest([9; 32]), second.clone()), PayloadStatus::Ready);
+        second.header.result.root = Hash([2; 32]);
+        assert_eq!(world.judge(BlockDigest([7; 32]), second), PayloadStatus::Invalid, "another root");
+    }
+}
