@@ -18,6 +18,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 /// Signatures that a turn checks on the shard's thread: another thread costs two hops, which is more than a few checks do.
 const INLINE_SIGNATURES: usize = 16;
+
 impl<P: Ports> Shard<P> {
     pub(super) fn add_vote(&mut self, peer: ValidatorIndex, vote: SignedVote) {
         let (_, root) = self.tree.root();

@@ -8,7 +8,7 @@ use super::{Now, Ports, Shard};
 use crate::senders::Credit;
 use bytes::Bytes;
 use rustorium_crypto::CheckedBatch;
-use rustorium_sync::told::{Peers, Told};
+use rustorium_sync::told::Told;
 use rustorium_txpool::BlockCaps;
 use rustorium_types::limits::{VALIDATORS_MAX, WORK_NOTARIZATIONS_MAX};
 use rustorium_types::{

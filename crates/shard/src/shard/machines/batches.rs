@@ -188,7 +188,7 @@ mod tests {
         let context = context(0);
         let mut batches = Batches::new(&context);
         let (lane, view) = (ValidatorIndex(1), View(5));
-        let mut costly =
+        let costly =
             |batches: &mut Batches, peer, lane| batches.note_served(&context, view, ValidatorIndex(peer), lane);
         assert!(!costly(&mut batches, 2, lane) && !costly(&mut batches, 3, lane), "it has not proposed");
         batches.note_proposal(view);
