@@ -149,7 +149,7 @@ FIGURES = (
     (
         SPEC,
         r"at most ([\d,]+) heights are held",
-        constant("crates/shard/src/shard/finality.rs", "ANCESTORS_AHEAD_MAX"),
+        constant("crates/shard/src/shard/execution.rs", "ANCESTORS_AHEAD_MAX"),
     ),
 )
 """Page, where a figure stands in it, and where else it stands."""

@@ -3,18 +3,18 @@
 //! *Invariants:* a certificate is in the journal before the core hears of it; one is kept until a view at or above its
 //! own is final and executed (R10); what is lacking is asked for as one gap (R34).
 
-use super::{Now, Ports, Shard, VIEW_WINDOW};
+use super::{Now, Ports, Shard};
 use crate::port::{CertificateName, Input};
 use rustorium_crypto::Verified;
 use rustorium_quorum::KeptCertificate;
 use rustorium_storage::RecordKind;
 use rustorium_types::limits::SYNC_ITEMS_MAX;
-use rustorium_types::{Certificate, Class, Message, Response, SignedVote, ValidatorIndex, View, VoteBody, VoteKind};
+use rustorium_types::{Certificate, Class, Message, Response, ValidatorIndex, View, VoteKind};
 
 impl<P: Ports> Shard<P> {
     /// R34: certificates that were lacking, the newest views first.
     pub(super) fn on_gap_answer(&mut self, now: Now, peer: ValidatorIndex, id: u64, response: Response) {
-        if let Some(certificates) = self.gap.on_response(now.ms(), peer, id, response) {
+        if let Some(certificates) = self.fetching.on_certificates(now, peer, id, response) {
             self.add_answer(peer, id, certificates.into_iter().rev());
         }
     }
@@ -22,60 +22,53 @@ impl<P: Ports> Shard<P> {
     pub(super) fn on_certificate(&mut self, certificate: &Verified<Certificate>) {
         let body = &certificate.body;
         let position = self.append(RecordKind::Certificate, &rustorium_types::encode(&**certificate));
-        self.retained.note(body.view, position);
-        self.tally.journaled(body.kind, body.view, position);
-        self.certified_to = self.certified_to.max(body.view);
-        self.gap.certified(body.kind, body.view);
-        self.own_votes.close(body.kind, body.view);
+        self.journal.note(body.view, position);
+        self.votes.journaled(body.kind, body.view, position);
+        self.votes.certified(body.kind, body.view);
+        self.fetching.has_certificate(body.kind, body.view);
         let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
         if let Some(digest) = digest {
-            self.consider_parent(body.view, digest);
+            self.tree.consider_parent(body.view, digest);
             self.fetch_forgotten(body.view, digest);
             self.clocks.certified(&digest);
         }
         if body.kind == VoteKind::Finalize {
             self.is_final(body.view, body.block);
         }
-        self.tell(Input::Certificate(CertificateName { kind: body.kind, view: body.view, digest }));
+        self.core.tell(Input::Certificate(CertificateName { kind: body.kind, view: body.view, digest }));
         self.checks.stir();
-        self.measure_certified(body.kind, body.view);
-        self.recheck = true;
+        if let Some(us) = self.core.worked(body.view) {
+            self.homes.view_took(body.view, us);
+        }
+        if let Some((stage, us)) = self.core.certified(body.kind, body.view) {
+            self.ports.measured(stage, us);
+        }
+        self.tree.recheck_soon();
     }
 
     /// R35: tells the core of views whose certificates seem lost to all, where that has changed.
     pub(super) fn tell_held_by_nobody(&mut self) {
-        let runs = self.gap.held_by_nobody(VIEW_WINDOW);
-        if runs != self.told_held_by_nobody {
-            self.told_held_by_nobody.clone_from(&runs);
-            self.tell(Input::HeldByNobody(runs));
+        if let Some(runs) = self.fetching.newly_lost() {
+            self.core.tell(Input::HeldByNobody(runs));
         }
     }
 
     /// R34: all that is kept of the asked views, oldest first, as far as one answer goes.
     pub(super) fn serve_certificates(&mut self, peer: ValidatorIndex, id: u64, first: View, last: View) {
-        let live = &self.retained.live;
+        let journal = &self.journal;
         let newest = |kept| match kept {
-            KeptCertificate::At(name) => live.place(name).map(KeptCertificate::At),
+            KeptCertificate::At(name) => journal.place(name).map(KeptCertificate::At),
             whole @ KeptCertificate::Whole(_) => Some(whole),
         };
-        let kept = self.tally.kept_between(first, last).filter_map(newest).take(SYNC_ITEMS_MAX).collect();
+        let kept = self.votes.kept_between(first, last).filter_map(newest).take(SYNC_ITEMS_MAX).collect();
         let asker = self.context.validators.get(usize::from(peer.0)).map(|member| member.node_key);
         if let Some(asker) = asker {
             self.ports.answer_certificates(&asker, id, kept);
         }
     }
 
-    /// An own vote has left, or may have: it is sent again until there is a certificate.
-    pub(super) fn note_open(&mut self, vote: SignedVote) {
-        let VoteBody { kind, view, .. } = vote.body;
-        let nullified = kind == VoteKind::Finalize && self.tally.has(VoteKind::Nullify, view);
-        if !nullified && !self.tally.has(kind, view) {
-            self.own_votes.insert(vote);
-        }
-    }
-
     pub(super) fn certificate(&self, name: &CertificateName) -> Option<&Verified<Certificate>> {
-        self.tally.certificate(name.kind, name.view)
+        self.votes.certificate(name.kind, name.view)
     }
 
     pub(super) fn send_certificate(&mut self, name: &CertificateName) {
@@ -85,14 +78,8 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// The newest notarizations above the last finalization, at most so many.
-    pub(super) fn open_certificates(&self, count: usize) -> impl Iterator<Item = &Verified<Certificate>> {
-        let finalized = self.tally.best_finalization().map_or(View(0), |best| best.body.view);
-        self.tally.notarizations_above(self.tree.root().1.view.max(finalized)).take(count)
-    }
-
     pub(super) fn open_notarizations(&self, count: usize) -> Vec<Message> {
         let message = |certificate: &Verified<Certificate>| Message::Certificate(Box::new((**certificate).clone()));
-        self.open_certificates(count).map(message).collect()
+        self.votes.notarizations_above(self.tree.root().1.view, count).map(message).collect()
     }
 }

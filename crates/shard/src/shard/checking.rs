@@ -6,164 +6,46 @@
 //! carries; a turn checks at most `INLINE_SIGNATURES` on the shard's thread, and nothing of a peer that was charged within
 //! the hour.
 
+use super::machines::checks::{CheckedCertificate, name};
 use super::{FalseBatch, Now, Ports, Shard, VIEW_WINDOW};
-use rustorium_crypto::{BatchFault, Verified, block_digest, false_signers, verify_certificate};
+use rustorium_crypto::{BatchFault, block_digest, false_signers, verify_certificate};
 use rustorium_quorum::{CertificateUse, Charge, CheckedVote, Cut, Offenders, Sentence};
 use rustorium_sync::Want;
 use rustorium_types::{
     Block, BlockDigest, Certificate, Proposal, PublicKey, SignedVote, ValidatorIndex, View, VoteBody, VoteKind,
 };
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 /// Signatures that a turn checks on the shard's thread: another thread costs two hops, which is more than a few checks do.
 const INLINE_SIGNATURES: usize = 16;
-/// Certificates of a peer that may wait for their check: those of a proposal and of one long answer.
-const WAITING_MAX: usize = 320;
-/// Answers of a peer for the gap that may wait besides: as many as are asked for at a time.
-const ANSWERS_MAX: usize = 4;
-
-/// How long votes and certificates may be on their way after a finalize vote before the notarization is asked for.
-const LACKING_US: u64 = 20_000;
-/// Views of which that is noted.
-const LACKING_MAX: usize = 64;
-
-type Name = (VoteKind, View, BlockDigest);
-
-/// Outcome of a certificate's check; a false one comes back, with whether a single signature was found false.
-pub type CheckedCertificate = Result<Verified<Certificate>, (Certificate, bool)>;
-
-/// What a peer answered for the gap (R34), by the question's number: what is left to check of it.
-struct Answer {
-    id: u64,
-    left: VecDeque<Certificate>,
-}
-
-/// What is under check and who was charged.
-#[derive(Default)]
-pub(super) struct Checks {
-    waiting: BTreeMap<ValidatorIndex, VecDeque<Certificate>>,
-    answers: BTreeMap<ValidatorIndex, VecDeque<Answer>>,
-    under_check: BTreeMap<ValidatorIndex, Name>,
-    /// Of each peer the newest proposal whose certificates are being checked.
-    proposals: BTreeMap<ValidatorIndex, (BTreeSet<Name>, Proposal)>,
-    /// Whether a certificate was formed since the last look at what waits.
-    stirred: bool,
-    now: Now,
-    /// Views of which a finalize vote came and no notarization: whom to ask, and from when on.
-    lacking: BTreeMap<View, (u64, ValidatorIndex)>,
-    offenders: Offenders,
-}
-
-fn name(certificate: &Certificate) -> Name {
-    (certificate.body.kind, certificate.body.view, certificate.body.block)
-}
-
-impl Checks {
-    /// A turn begins, or the clock moved.
-    pub(super) fn at(&mut self, now: Now) {
-        self.now = now;
-    }
-
-    /// A certificate was formed: what waits may wait in vain.
-    pub(super) fn stir(&mut self) {
-        self.stirred = true;
-    }
-
-    /// When something is due: a member that is cut off is listened to again, or a notarization is asked for.
-    pub(super) fn next_due_us(&self, now: Now) -> Option<u64> {
-        let back = self.offenders.next_return_ms(now.ms()).map(|at_ms| at_ms * 1000);
-        self.lacking.values().map(|(due_us, _)| *due_us).chain(back).min()
-    }
-
-    pub(super) fn into_offenders(self) -> Offenders {
-        self.offenders
-    }
-
-    fn is_busy(&self, peer: ValidatorIndex) -> bool {
-        self.under_check.contains_key(&peer) || self.waiting.contains_key(&peer)
-    }
-
-    fn wait(&mut self, peer: ValidatorIndex, certificate: Certificate) {
-        let queue = self.waiting.entry(peer).or_default();
-        let held = queue.iter().any(|held| *held == certificate);
-        if queue.len() < WAITING_MAX && !held {
-            queue.push_back(certificate);
-        }
-    }
-
-    /// Whether this peer's certificate of that name is yet to be checked.
-    fn awaits(&self, peer: ValidatorIndex, wanted: &Name) -> bool {
-        let waits = self.waiting.get(&peer).is_some_and(|queue| queue.iter().any(|held| name(held) == *wanted));
-        waits || self.under_check.get(&peer) == Some(wanted)
-    }
-
-    /// Peers of which something waits.
-    fn peers(&self) -> BTreeSet<ValidatorIndex> {
-        self.waiting.keys().chain(self.answers.keys()).copied().collect()
-    }
-
-    /// What is to be checked next of a peer: what it sent by itself, then what it answered.
-    fn next_of(&self, peer: ValidatorIndex) -> Option<&Certificate> {
-        let answered = || self.answers.get(&peer)?.front()?.left.front();
-        self.waiting.get(&peer).and_then(VecDeque::front).or_else(answered)
-    }
-
-    fn take_next_of(&mut self, peer: ValidatorIndex) -> Option<Certificate> {
-        if let Some(queue) = self.waiting.get_mut(&peer) {
-            let next = queue.pop_front();
-            if queue.is_empty() {
-                self.waiting.remove(&peer);
-            }
-            return next;
-        }
-        self.answers.get_mut(&peer)?.front_mut()?.left.pop_front()
-    }
-
-    /// The oldest answer of a peer, where none of its certificates is left.
-    fn take_finished(&mut self, peer: ValidatorIndex) -> Option<u64> {
-        let answers = self.answers.get_mut(&peer)?;
-        let id = answers.front().filter(|answer| answer.left.is_empty()).map(|answer| answer.id)?;
-        answers.pop_front();
-        if answers.is_empty() {
-            self.answers.remove(&peer);
-        }
-        Some(id)
-    }
-}
 
 impl<P: Ports> Shard<P> {
     pub(super) fn add_vote(&mut self, peer: ValidatorIndex, vote: SignedVote) {
         let (_, root) = self.tree.root();
-        let in_window = vote.body.view >= root.view && vote.body.view.0 <= self.view.0 + VIEW_WINDOW;
+        let in_window = vote.body.view >= root.view && vote.body.view.0 <= self.core.view().0 + VIEW_WINDOW;
         if vote.signer != peer || !self.is_ours(&vote.body) || !in_window {
             return;
         }
-        let mut events = Vec::new();
-        self.tally.add_vote(vote, &mut events);
+        let events = self.votes.count(vote);
         self.on_tally(events);
         let VoteBody { kind, view, .. } = vote.body;
-        if kind == VoteKind::Finalize && self.lacks_notarization(view) && self.checks.lacking.len() < LACKING_MAX {
-            let due_us = self.checks.now.us + LACKING_US;
-            self.checks.lacking.entry(view).or_insert((due_us, peer));
+        if kind == VoteKind::Finalize && self.lacks_notarization(view) {
+            self.checks.note_lacking(view, peer);
         }
     }
 
     fn lacks_notarization(&self, view: View) -> bool {
-        let none = |kind| !self.tally.has(kind, view);
-        view > self.tree.root().1.view && none(VoteKind::Notarize) && none(VoteKind::Finalize)
+        view > self.tree.root().1.view && self.votes.lacks_notarization(view)
     }
 
     /// R2: who finalizes holds the notarization. A member that gave its vote to one node alone keeps the others waiting
     /// for the rest of the view, if they don't ask.
     fn ask_for_lacking(&mut self, now: Now) {
-        let due = self.checks.lacking.iter().filter(|(_, (due_us, _))| *due_us <= now.us);
-        let due: Vec<(View, ValidatorIndex)> = due.map(|(view, (_, peer))| (*view, *peer)).collect();
-        for (view, peer) in due {
-            self.checks.lacking.remove(&view);
+        for (view, peer) in self.checks.take_lacking(now) {
             // Views without any certificate are fetched as a gap by themselves.
-            let nullified = self.tally.has(VoteKind::Nullify, view);
-            if self.lacks_notarization(view) && (nullified || view > self.certified_to) {
-                self.gap.wish(view, view, peer);
+            let nullified = self.votes.has(VoteKind::Nullify, view);
+            if self.lacks_notarization(view) && (nullified || view > self.votes.certified_to()) {
+                self.fetching.wish(view, view, peer);
             }
         }
     }
@@ -192,11 +74,9 @@ impl<P: Ports> Shard<P> {
                 left.push_back(certificate);
             }
         }
-        let waiting = self.checks.answers.get(&peer).map_or(0, VecDeque::len);
-        if left.is_empty() || waiting >= ANSWERS_MAX {
-            return self.gap.settled(id);
+        if !self.checks.add_answer(peer, id, left) {
+            return self.fetching.settled(id);
         }
-        self.checks.answers.entry(peer).or_default().push_back(Answer { id, left });
         self.check_next_of(peer);
     }
 
@@ -215,7 +95,7 @@ impl<P: Ports> Shard<P> {
     /// Checks and takes a certificate, if that may be done here; else gives it back.
     fn check_inline(&mut self, peer: ValidatorIndex, certificate: Certificate) -> Option<Certificate> {
         let trusted = !self.is_suspect(peer) && !self.checks.is_busy(peer);
-        if !trusted || !self.tally.spend(certificate.signatures.len()) {
+        if !trusted || !self.votes.spend(certificate.signatures.len()) {
             return Some(certificate);
         }
         let checked = check_certificate(&self.context.committee.keys, certificate);
@@ -225,7 +105,7 @@ impl<P: Ports> Shard<P> {
 
     /// Whether a certificate can still matter (R37). What is wrong with its form is held against nobody.
     fn is_needed(&self, peer: ValidatorIndex, certificate: &Certificate) -> bool {
-        match self.tally.judge(certificate) {
+        match self.votes.judge(certificate) {
             Ok(judged) => judged == CertificateUse::ToCheck,
             Err(refused) => {
                 tracing::warn!(event = "certificate_refused", peer = peer.0, reason = %refused);
@@ -243,7 +123,7 @@ impl<P: Ports> Shard<P> {
         if !self.is_ours(&body) {
             return;
         }
-        self.checks.under_check.remove(&peer);
+        self.checks.checked(peer);
         self.take_certificate(peer, checked);
         self.check_next();
     }
@@ -251,8 +131,7 @@ impl<P: Ports> Shard<P> {
     pub(super) fn take_certificate(&mut self, peer: ValidatorIndex, checked: CheckedCertificate) {
         match checked {
             Ok(certificate) => {
-                let mut events = Vec::new();
-                self.tally.take(certificate, &mut events);
+                let events = self.votes.take(certificate);
                 self.on_tally(events);
             }
             Err((_, liar)) => {
@@ -267,10 +146,7 @@ impl<P: Ports> Shard<P> {
 
     /// Checks nothing more of what a peer has sent so far.
     fn drop_checks_of(&mut self, peer: ValidatorIndex) {
-        self.checks.waiting.remove(&peer);
-        self.checks.proposals.remove(&peer);
-        let answers = self.checks.answers.remove(&peer).unwrap_or_default();
-        answers.into_iter().for_each(|answer| self.gap.settled(answer.id));
+        self.checks.drop_of(peer).for_each(|id| self.fetching.settled(id));
     }
 
     /// Sends on what may be checked now, and judges the proposals that waited for it.
@@ -278,29 +154,26 @@ impl<P: Ports> Shard<P> {
         for peer in self.checks.peers() {
             self.check_next_of(peer);
         }
-        let proposals = self.checks.proposals.iter();
-        let done = proposals.filter(|(peer, (names, _))| !names.iter().any(|name| self.checks.awaits(**peer, name)));
-        let done: Vec<ValidatorIndex> = done.map(|(peer, _)| *peer).collect();
-        for peer in done {
-            if let Some((_, proposal)) = self.checks.proposals.remove(&peer) {
+        for peer in self.checks.ready_proposals() {
+            if let Some(proposal) = self.checks.take_proposal(peer) {
                 self.take_proposal(peer, proposal);
             }
         }
     }
 
     fn check_next_of(&mut self, peer: ValidatorIndex) {
-        while !self.checks.under_check.contains_key(&peer) {
+        while !self.checks.is_under_check(peer) {
             while let Some(id) = self.checks.take_finished(peer) {
-                self.gap.settled(id);
+                self.fetching.settled(id);
             }
             let Some(next) = self.checks.next_of(peer).map(name) else { return };
-            if self.checks.under_check.values().any(|other| *other == next) {
+            if self.checks.is_checked_now(&next) {
                 // Another's copy is under check: this one is only of use if that one is false.
                 return;
             }
             let Some(certificate) = self.checks.take_next_of(peer) else { return };
             if self.is_needed(peer, &certificate) {
-                self.checks.under_check.insert(peer, next);
+                self.checks.begin(peer, next);
                 self.ports.check_certificate(peer, certificate);
             }
         }
@@ -320,7 +193,7 @@ impl<P: Ports> Shard<P> {
         if !(of_proposer && ours && leads) {
             return;
         }
-        self.note_proposed(peer, view);
+        self.core.note_proposed(peer, view, self.newest_timely());
         if self.proposal_matters(view, newest, || block_digest(&proposal.header)) {
             self.await_certificates(peer, certificates, proposal);
         }
@@ -331,14 +204,14 @@ impl<P: Ports> Shard<P> {
     /// vote in it may be the one that its block lacks.
     fn proposal_matters(&self, view: View, newest: Option<View>, digest: impl FnOnce() -> BlockDigest) -> bool {
         let (_, root) = self.tree.root();
-        if view <= root.view || view.0 > self.view.0 + VIEW_WINDOW {
+        if view <= root.view || view.0 > self.core.view().0 + VIEW_WINDOW {
             return false;
         }
-        if view.0 + (self.context.n() as u64) < self.view.0 {
+        if view.0 + (self.context.n() as u64) < self.core.view().0 {
             let digest = digest();
-            return self.is_certified(view, &digest)
-                || self.wanting.is_named(&digest)
-                || self.fetcher.contains(&Want::Block(digest));
+            return self.votes.is_certified(view, &digest)
+                || self.fetching.is_named(&digest)
+                || self.fetching.contains(&Want::Block(digest));
         }
         view <= self.newest_timely() || newest.map(View::next) == Some(view)
     }
@@ -356,23 +229,18 @@ impl<P: Ports> Shard<P> {
 
     /// Keeps a proposal until its certificates are checked; at once where there are none to check.
     fn await_certificates(&mut self, peer: ValidatorIndex, certificates: Vec<Certificate>, proposal: Proposal) {
-        let names: BTreeSet<Name> = certificates.iter().map(name).collect();
+        let names: BTreeSet<_> = certificates.iter().map(name).collect();
         certificates.into_iter().for_each(|certificate| self.add_certificate(peer, certificate));
         if !names.iter().any(|name| self.checks.awaits(peer, name)) {
             return self.take_proposal(peer, proposal);
         }
-        let view = proposal.header.view;
-        let newer = self.checks.proposals.get(&peer).is_none_or(|(_, other)| other.header.view <= view);
-        if newer {
-            self.checks.proposals.insert(peer, (names, proposal));
-        }
+        self.checks.keep_proposal(peer, names, proposal);
     }
 
     /// Votes that reach a threshold were checked on another thread.
     pub(super) fn on_votes_checked(&mut self, checked: Vec<CheckedVote>) {
-        let mut events = Vec::new();
         let ours = checked.into_iter().filter(|(vote, _)| self.context.committee.owns(&vote.body));
-        self.tally.take_votes(ours.collect(), &mut events);
+        let events = self.votes.count_checked(ours.collect());
         self.on_tally(events);
     }
 
@@ -380,9 +248,9 @@ impl<P: Ports> Shard<P> {
     pub(super) fn charge(&mut self, peer: ValidatorIndex, charge: Charge) {
         let Some(key) = self.node_key(peer) else { return };
         let faults = self.context.committee.faults();
-        let (now_ms, what) = (self.checks.now.ms(), charge.what());
-        self.tally.suspect(peer);
-        match self.checks.offenders.charge(key, charge, now_ms, faults) {
+        let (now_ms, what) = (self.checks.now().ms(), charge.what());
+        self.votes.suspect(peer);
+        match self.checks.charge(key, charge, faults) {
             Sentence::Noted => tracing::warn!(event = "false_signature", peer = peer.0, "it sent {what}"),
             Sentence::CutUntil(until_ms) => {
                 let seconds = until_ms.saturating_sub(now_ms) / 1000;
@@ -408,18 +276,18 @@ impl<P: Ports> Shard<P> {
     /// Once a turn: looks again at what waits where something was formed, and gives the next turn its signatures.
     pub(super) fn settle_checks(&mut self, now: Now) {
         self.checks.at(now);
-        if std::mem::take(&mut self.checks.stirred) {
+        if self.checks.take_stirred() {
             self.check_next();
         }
         self.ask_for_lacking(now);
-        self.tally.allow(INLINE_SIGNATURES);
+        self.votes.allow(INLINE_SIGNATURES);
     }
 
     /// Takes the offenders of the epoch before along.
     pub(super) fn go_on_with(&mut self, offenders: Offenders) {
         let places = self.context.places.iter();
-        places.filter(|(key, _)| offenders.is_suspect(key)).for_each(|(_, place)| self.tally.suspect(*place));
-        self.checks.offenders = offenders;
+        places.filter(|(key, _)| offenders.is_suspect(key)).for_each(|(_, place)| self.votes.suspect(*place));
+        self.checks.go_on_with(offenders);
     }
 
     fn node_key(&self, peer: ValidatorIndex) -> Option<PublicKey> {
@@ -427,18 +295,17 @@ impl<P: Ports> Shard<P> {
     }
 
     fn is_suspect(&self, peer: ValidatorIndex) -> bool {
-        let offenders = &self.checks.offenders;
-        !offenders.is_empty() && self.node_key(peer).is_some_and(|key| offenders.is_suspect(&key))
+        self.checks.is_suspect(|| self.node_key(peer))
     }
 
     /// Node keys whose frames aren't read now.
     pub fn cut_off(&self, now: Now) -> BTreeSet<PublicKey> {
-        self.checks.offenders.cut_off(now.ms()).copied().collect()
+        self.checks.cut_off(now)
     }
 
     /// The same for people, and whether there are more than may be.
     pub fn cuts(&self, now: Now) -> (Vec<Cut>, bool) {
-        (self.checks.offenders.cuts(now.ms()), self.checks.offenders.too_many(now.ms()))
+        self.checks.cuts(now)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The core's effects, carried out: proposing, voting, and telling peers.
 
-use super::{Now, Ports, Shard};
+use super::machines::journal::Outgoing;
+use super::{Now, Ports, Shard, Stage};
 use crate::landmarks;
 use crate::port::{CertificateName, Effect, Input, PayloadStatus};
 use bytes::Bytes;
@@ -8,29 +9,22 @@ use rustorium_crypto::Verified;
 use rustorium_storage::RecordKind;
 use rustorium_types::limits;
 use rustorium_types::{
-    BlockDigest, BoundedVec, Certificate, Class, Hash, Heartbeat, Height, Held, Message, Report, SignedVote,
-    ValidatorIndex, View, VoteBody, VoteKind, VoteMessage, encode,
+    BlockDigest, BoundedVec, Certificate, Class, Heartbeat, Held, Message, Report, SignedVote, ValidatorIndex, View,
+    VoteBody, VoteKind, VoteMessage, encode,
 };
 use std::collections::BTreeMap;
 
-/// A frame or batch that leaves once the journal is on disk.
-pub(super) enum Outgoing {
-    Vote(Verified<SignedVote>, Option<CertificateName>),
-    Proposal(Bytes, Verified<SignedVote>),
-    /// None: it has left already.
-    Batch(Option<Bytes>),
-}
-
 impl<P: Ports> Shard<P> {
     pub(super) fn apply(&mut self, now: Now, effect: Effect) {
-        if self.is_of_an_older_epoch(&effect) {
+        if self.core.is_of_an_older_epoch(self.context.epoch(), &effect) {
             return;
         }
-        let Some(effect) = self.hold_back(effect) else { return };
+        let (is_member, signer_is_away) = (self.context.me().is_some(), self.signer_is_away());
+        let Some(effect) = self.key.hold_back(effect, is_member, signer_is_away) else { return };
         match effect {
             Effect::EnterView { view, because, leads, backoff, passed_over, .. } => {
                 self.config.backoff = Some(backoff);
-                self.passed_over.now(passed_over);
+                self.core.pass_over(passed_over);
                 self.enter_view(view, because, leads);
             }
             Effect::Propose { view, parent, claim_height, root_height, distrusted_lanes } => {
@@ -41,23 +35,22 @@ impl<P: Ports> Shard<P> {
             Effect::SendCertificate(name) => self.send_certificate(&name),
             Effect::FetchBlock(digest) => self.fetch_block(digest),
             Effect::FetchCertificates { first, last, peer } => {
-                self.gap.wish(first, last, peer);
+                self.fetching.wish(first, last, peer);
             }
             Effect::SendWork(peer) => self.send_work(now, peer),
             // Peers go on at once past the views of a leader that shows no life.
-            Effect::ResendVotes(_) | Effect::Heartbeat(_) if self.only_follows() => self.recheck = true,
+            Effect::ResendVotes(_) | Effect::Heartbeat(_) if self.only_follows() => self.tree.recheck_soon(),
             Effect::ResendVotes(_) => self.resend(),
             Effect::Heartbeat(_) => self.heartbeat(),
         }
     }
 
     fn enter_view(&mut self, view: View, because: Option<CertificateName>, leads: bool) {
-        self.measure_entered();
-        self.view = view;
-        self.leads = leads;
-        self.entered_by = because;
-        self.gap.entered(view);
-        self.served.retain(|(_, served_in), _| *served_in >= view);
+        if let Some(us) = self.core.enter(view, because, leads) {
+            self.ports.measured(Stage::View, us);
+        }
+        self.fetching.entered(view);
+        self.batches.entered(view);
         self.forget_failed_blocks();
     }
 
@@ -71,9 +64,8 @@ impl<P: Ports> Shard<P> {
         let unready = kind == VoteKind::Notarize
             && digest.and_then(|digest| self.status_of(&digest)) != Some(PayloadStatus::Ready);
         let notarized = digest.filter(|_| kind == VoteKind::Notarize);
-        if unready || self.guard.check(&body).is_err() || notarized.is_some_and(|digest| !self.journal_payload(&digest))
-        {
-            self.tell(Input::VoteRefused(kind, view));
+        if unready || !self.votes.permits(&body) || notarized.is_some_and(|digest| !self.journal_payload(&digest)) {
+            self.core.tell(Input::VoteRefused(kind, view));
             // R2: what the vote was to carry goes by itself.
             carry.iter().for_each(|name| self.send_certificate(name));
             return;
@@ -86,7 +78,7 @@ impl<P: Ports> Shard<P> {
         }
         match self.sign(body) {
             Some(vote) => self.send_when_durable(&vote.clone(), Outgoing::Vote(vote, carry)),
-            None => self.tell(Input::VoteRefused(kind, view)),
+            None => self.core.tell(Input::VoteRefused(kind, view)),
         }
     }
 
@@ -94,22 +86,21 @@ impl<P: Ports> Shard<P> {
     /// has no place in the committee.
     pub(super) fn sign(&mut self, body: VoteBody) -> Option<Verified<SignedVote>> {
         let (place, key) = (self.context.me()?, self.context.key.as_ref()?);
-        self.guard.record(&body);
+        self.votes.record(&body);
         Some(key.sign_own_vote(place, body))
     }
 
     pub(super) fn send_when_durable(&mut self, vote: &SignedVote, outgoing: Outgoing) {
         let position = self.append(RecordKind::Vote, &encode(vote));
-        self.retained.note(vote.body.view, position);
+        self.journal.note(vote.body.view, position);
         self.ports.sync(position);
-        self.outbox.push_back((position, outgoing));
+        self.journal.push(position, outgoing);
     }
 
     /// Lets something leave once the journal is on disk up to `position`, which it may be by now.
     pub(super) fn leave_after(&mut self, position: u64, outgoing: Outgoing) {
-        let place = self.outbox.partition_point(|(at, _)| *at <= position);
-        self.outbox.insert(place, (position, outgoing));
-        self.on_durable(self.durable);
+        let durable = self.journal.insert(position, outgoing);
+        self.on_durable(durable);
     }
 
     pub(super) fn journal_block(&mut self, digest: &BlockDigest) {
@@ -117,28 +108,28 @@ impl<P: Ports> Shard<P> {
         if !std::mem::replace(&mut entry.journaled, true) {
             let block = entry.block.clone();
             let position = self.append(RecordKind::Proposal, &encode(&*block));
-            self.retained.note(block.header.view, position);
+            self.journal.note(block.header.view, position);
         }
     }
 
     pub(super) fn on_durable(&mut self, position: u64) {
-        self.durable = self.durable.max(position);
-        while self.outbox.front().is_some_and(|(at, _)| *at <= position) {
-            let Some((_, outgoing)) = self.outbox.pop_front() else { return };
+        self.journal.durable_to(position);
+        while let Some(outgoing) = self.journal.take_due(position) {
             match outgoing {
                 Outgoing::Batch(frame) => {
-                    self.own_lane.sent = (self.own_lane.sent + 1).min(self.own_lane.next_seq);
+                    self.own_lane.one_left();
                     frame.into_iter().for_each(|frame| self.ports.broadcast(Class::Data, frame));
                 }
                 Outgoing::Proposal(frame, vote) => {
-                    self.own_proposal = Some(vote.body.view);
+                    self.batches.note_proposal(vote.body.view);
                     self.mark_proposed(&vote.body.block);
                     self.ports.broadcast(Class::Consensus, frame);
                     self.count_own(vote);
                 }
                 Outgoing::Vote(vote, carry) => {
                     let carry = carry.and_then(|name| self.certificate(&name)).map(|c| (**c).clone());
-                    let (report, held) = (self.report_now(), self.held_change());
+                    let held = self.digests.held_change(self.batches.lanes().held());
+                    let report = self.results.report_now();
                     self.send_vote(&VoteMessage { vote: *vote, report, held, carry: None }, carry.as_ref());
                     self.count_own(vote);
                 }
@@ -151,15 +142,15 @@ impl<P: Ports> Shard<P> {
     fn send_vote(&mut self, plain: &VoteMessage, carry: Option<&Certificate>) {
         let mut forms: BTreeMap<(bool, bool), Vec<ValidatorIndex>> = BTreeMap::new();
         for peer in (0..self.context.n() as u16).map(ValidatorIndex).filter(|peer| !self.context.is_me(*peer)) {
-            let lacks = carry.is_some_and(|carry| !self.tally.has_vote(&carry.body, peer));
-            forms.entry((lacks, self.speaks_digests(peer))).or_default().push(peer);
+            let lacks = carry.is_some_and(|carry| !self.votes.has_vote(&carry.body, peer));
+            forms.entry((lacks, self.digests.speaks(peer))).or_default().push(peer);
         }
         let to_all = forms.len() == 1;
         for ((lacks, brief), peers) in forms {
             let mut message = plain.clone();
             message.carry = carry.filter(|_| lacks).cloned();
             if !brief {
-                message.held = Held::Whole(BoundedVec::new(self.lanes.held()).unwrap_or_default());
+                message.held = Held::Whole(BoundedVec::new(self.batches.lanes().held()).unwrap_or_default());
             }
             let frame = Bytes::from(Message::Vote(Box::new(message)).to_frame());
             if to_all {
@@ -178,50 +169,32 @@ impl<P: Ports> Shard<P> {
     }
 
     fn count_own(&mut self, vote: Verified<SignedVote>) {
-        self.note_open(*vote);
-        let mut events = Vec::new();
-        self.tally.add_own_vote(vote, &mut events);
-        self.on_tally(events);
-    }
-
-    /// Counts own votes of views without a certificate, of which the tally holds the newest alone (R10), so that it may have
-    /// let go of them.
-    fn count_again(&mut self, votes: &[SignedVote]) {
-        let mut events = Vec::new();
-        for vote in votes.iter().filter(|vote| vote.body.view < self.view) {
-            self.tally.add_vote(*vote, &mut events);
-        }
+        let events = self.votes.count_own(vote);
         self.on_tally(events);
     }
 
     /// What rides beside votes and heartbeats.
     fn beside(&mut self) -> (Report, BoundedVec<u64, { limits::VALIDATORS_MAX }>) {
-        (self.report_now(), BoundedVec::new(self.lanes.held()).unwrap_or_default())
-    }
-
-    pub(super) fn own_report(&self) -> Report {
-        let root = self.roots.get(&self.executed).copied().unwrap_or_default();
-        let rooted = self.state_roots.last_key_value().map_or((Height(0), Hash::default()), |(h, root)| (*h, *root));
-        Report { executed: self.executed, root, rooted: rooted.0, state_root: rooted.1 }
+        (self.results.report_now(), BoundedVec::new(self.batches.lanes().held()).unwrap_or_default())
     }
 
     pub(super) fn send_report(&mut self, now: Now) {
-        if self.report_due_us.is_some_and(|at| at <= now.us) {
-            self.report_due_us = None;
-            let frame = Message::Report(self.own_report()).to_frame();
+        if self.results.report_due_us().is_some_and(|at| at <= now.us) {
+            let frame = Message::Report(self.results.report_now()).to_frame();
             self.ports.broadcast(Class::Consensus, frame.into());
         }
     }
 
     fn heartbeat(&mut self) {
         let (report, held) = self.beside();
-        let entered_by = self.entered_by.and_then(|name| self.certificate(&name)).map(|c| (**c).clone());
-        let mut votes = self.own_votes.frame(self.view);
+        let entered_by = self.core.entered_by().and_then(|name| self.certificate(&name)).map(|c| (**c).clone());
+        let mut votes = self.votes.open_frame(self.core.view());
         votes.truncate(limits::HEARTBEAT_VOTES_MAX);
-        self.count_again(&votes);
+        let events = self.votes.count_again(&votes, self.core.view());
+        self.on_tally(events);
         let heartbeat = Heartbeat {
             epoch: self.context.epoch(),
-            finalization: self.tally.best_finalization().map(|c| (**c).clone()),
+            finalization: self.votes.best_finalization().map(|c| (**c).clone()),
             entered_by,
             votes: BoundedVec::new(votes).unwrap_or_default(),
             report,
@@ -235,14 +208,14 @@ impl<P: Ports> Shard<P> {
             self.ports.broadcast(Class::Consensus, notarization.to_frame().into());
         }
         // What an answer that was no use ended is asked for again.
-        self.recheck = true;
+        self.tree.recheck_soon();
     }
 
     /// Own open votes again, and the proposal of this view among them, also one from before a restart: peers in views
     /// below come here by the certificate that goes along.
     fn resend(&mut self) {
         self.heartbeat();
-        let notarizes = self.own_votes.from(self.view).filter(|vote| vote.body.kind == VoteKind::Notarize);
+        let notarizes = self.votes.open_from(self.core.view()).filter(|vote| vote.body.kind == VoteKind::Notarize);
         let own = notarizes.filter_map(|vote| {
             let block = &self.tree.get(&vote.body.block)?.block;
             let own = self.context.is_me(block.header.proposer);

@@ -28,17 +28,17 @@ pub struct Holdings {
 impl<P: Ports> Shard<P> {
     /// Counts what this shard keeps.
     pub fn holdings(&self) -> Holdings {
-        let (certificates, votes) = self.tally.held();
+        let (certificates, votes) = self.votes.held();
         Holdings {
             certificates,
             votes,
             blocks: self.tree.len(),
-            lane_batches_max: self.lanes.held_of_each().map(|(batches, _)| batches).max().unwrap_or(0),
-            lane_bytes_max: self.lanes.held_of_each().map(|(_, bytes)| bytes).max().unwrap_or(0),
-            wants: self.fetcher.len(),
-            pool: self.pool.len(),
-            outbox: self.outbox.len(),
-            own_views: self.own_votes.len(),
+            lane_batches_max: self.batches.lanes().held_of_each().map(|(batches, _)| batches).max().unwrap_or(0),
+            lane_bytes_max: self.batches.lanes().held_of_each().map(|(_, bytes)| bytes).max().unwrap_or(0),
+            wants: self.fetching.len(),
+            pool: self.own_lane.pool().len(),
+            outbox: self.journal.waiting(),
+            own_views: self.votes.open_views(),
         }
     }
 }

@@ -1,19 +1,17 @@
 //! Peers' messages: votes, proposals, certificates, batches, questions and answers.
 
 use super::memory::Memory;
-use super::{COMPANY_US, FalseBatch, Now, Ports, Shard, Stage};
-use crate::port::{Input, PayloadStatus};
-use crate::rules;
+use super::{FalseBatch, Now, Ports, Shard};
+use crate::port::Input;
 use crate::senders::Credit;
 use crate::senders::Payer;
 use bytes::Bytes;
 use rustorium_crypto::{CheckedBatch, block_digest, block_payload_root};
-use rustorium_quorum::Evidence;
 use rustorium_sync::{GapFetcher, Want};
-use rustorium_txpool::{Inserted, PayloadFault, check_batch};
+use rustorium_txpool::check_batch;
 use rustorium_types::{
-    Batch, Block, BlockDigest, Certificate, Class, Heartbeat, Height, Message, PublicKey, Report, Request, Response,
-    ValidatorIndex, View, VoteBody, VoteMessage,
+    Batch, Block, Certificate, Class, Heartbeat, Message, PublicKey, Request, Response, ValidatorIndex, View, VoteBody,
+    VoteMessage,
 };
 use std::sync::Arc;
 
@@ -40,7 +38,7 @@ impl<P: Ports> Shard<P> {
                 self.on_heartbeat(peer, *heartbeat);
             }
             Message::Certificate(certificate) => self.add_certificate(peer, *certificate),
-            Message::Report(report) => self.on_report(peer, report),
+            Message::Report(report) => self.results.on_report(peer, report),
             Message::Work(work) => self.on_work(now, peer, &work),
             Message::Batch(batch) => {
                 if self.is_pushed_by_author(peer, &batch) && self.is_news(&batch) {
@@ -52,6 +50,12 @@ impl<P: Ports> Shard<P> {
             }
             Message::Request { id, request } => self.on_request(peer, id, request, credit),
             Message::Response { id, response } => self.on_response(now, peer, id, response, credit),
+        }
+    }
+
+    fn heard(&mut self, now: Now, peer: ValidatorIndex) {
+        if self.liveness.heard(now, peer) {
+            self.core.tell(Input::PeerSilence(peer, false));
         }
     }
 
@@ -79,8 +83,8 @@ impl<P: Ports> Shard<P> {
         if let Some(certificate) = message.carry {
             self.add_certificate(peer, certificate);
         }
-        self.on_held(peer, &message.held);
-        self.on_report(peer, message.report);
+        self.batches.on_held(peer, &message.held);
+        self.results.on_report(peer, message.report);
         self.add_vote(peer, message.vote);
     }
 
@@ -89,8 +93,8 @@ impl<P: Ports> Shard<P> {
         for certificate in heartbeat.finalization.into_iter().chain(heartbeat.entered_by) {
             self.add_certificate(peer, certificate);
         }
-        self.held.update(peer, &heartbeat.held);
-        self.on_report(peer, heartbeat.report);
+        self.batches.on_counts(peer, &heartbeat.held);
+        self.results.on_report(peer, heartbeat.report);
         for vote in &heartbeat.votes {
             self.add_vote(peer, *vote);
         }
@@ -99,7 +103,7 @@ impl<P: Ports> Shard<P> {
 
     /// Sends the best finalization to a peer that is behind it.
     pub(super) fn help(&mut self, peer: ValidatorIndex, theirs: View) {
-        if let Some(best) = self.tally.best_finalization()
+        if let Some(best) = self.votes.best_finalization()
             && best.body.view > theirs
         {
             let frame = Message::Certificate(Box::new((**best).clone())).to_frame();
@@ -107,110 +111,9 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    pub(super) fn on_report(&mut self, peer: ValidatorIndex, report: Report) {
-        self.peer_executed.insert(peer, report.executed);
-        self.reports.update(peer, report.result());
-        if report.rooted > Height(0) {
-            self.rooted.update(peer, report.state());
-        }
-    }
-
     pub(super) fn is_ours(&self, body: &VoteBody) -> bool {
         let committee = &self.context.committee;
         body.chain == committee.chain && body.shard == committee.shard && body.epoch == committee.epoch
-    }
-
-    /// `sure`: the block is certified or below a certified one, be its own certificate known or not.
-    pub(super) fn keep_block(&mut self, digest: BlockDigest, block: Block, sure: bool) {
-        let has_inline = !block.inline.is_empty();
-        let (view, proposer) = (block.header.view, block.header.proposer);
-        let new = self.tree.insert(digest, block);
-        self.tree.get_mut(&digest).into_iter().for_each(|entry| entry.sure |= sure);
-        self.recheck = true;
-        if new {
-            self.measure_proposed(view, proposer);
-            self.fetcher.cancel(&Want::Block(digest));
-            if has_inline && let Some(entry) = self.tree.get(&digest) {
-                let block = entry.block.clone();
-                self.ports.check_inline(digest, block);
-            }
-        }
-    }
-
-    pub(super) fn on_inline_checked(&mut self, digest: &BlockDigest, good: bool) {
-        if let Some(entry) = self.tree.get_mut(digest) {
-            entry.inline_checked = good;
-            if !good {
-                entry.status = PayloadStatus::Invalid;
-                self.tell_block(digest);
-            }
-            self.recheck = true;
-        }
-    }
-
-    pub(super) fn recheck_blocks(&mut self, now: Now) {
-        for digest in self.tree.pending() {
-            if !self.tree.get(&digest).is_some_and(|entry| self.is_living(&digest, entry)) {
-                continue;
-            }
-            let status = self.check_by_clock(now, &digest);
-            let Some(entry) = self.tree.get_mut(&digest) else { continue };
-            entry.status = status;
-            // Most blocks are ready a moment later: the core is not woken twice.
-            let since = *entry.pending_since_us.get_or_insert(now.us);
-            if status == PayloadStatus::Ready {
-                self.ports.measured(Stage::Payload, now.us.saturating_sub(since));
-            }
-            let Some(entry) = self.tree.get_mut(&digest) else { continue };
-            let until = since + COMPANY_US;
-            if status == PayloadStatus::Pending && entry.told.is_none() && now.us < until {
-                self.recheck_at(until);
-            } else {
-                self.tell_block(&digest);
-            }
-        }
-    }
-
-    /// Checks all of a block but its time against this node's clock.
-    pub(super) fn check_block(&mut self, now: Now, digest: &BlockDigest) -> PayloadStatus {
-        let Some(entry) = self.tree.get(digest) else { return PayloadStatus::Pending };
-        let block = entry.block.clone();
-        let inline_checked = entry.inline_checked;
-        let header = &block.header;
-        let Some(parent) = self.tree.header(&header.parent) else { return PayloadStatus::Pending };
-        if let Err(rule) = rules::check_header(parent, &block, &self.context.parameters) {
-            return invalid(header.view, rule);
-        }
-        match self.check_end(parent, header) {
-            PayloadStatus::Ready => {}
-            other => return other,
-        }
-        let weight = self.lanes.weight(&parent.cursors, &header.cursors);
-        match weight {
-            Ok(weight) => {
-                if let Err(rule) = rules::check_payload(&block, weight, &self.context.parameters) {
-                    return invalid(header.view, rule);
-                }
-            }
-            Err(PayloadFault::Broken { what, .. }) => return invalid(header.view, what),
-            Err(PayloadFault::Missing(missing)) => {
-                self.want_batches(now, digest, &missing);
-                return PayloadStatus::Pending;
-            }
-        }
-        match self.check_state_claim(&block, parent) {
-            PayloadStatus::Ready => {}
-            other => return other,
-        }
-        match rules::check_claim(self.roots.get(&header.result.height), parent, header, self.executed) {
-            PayloadStatus::Invalid => invalid(header.view, "it claims another result root"),
-            PayloadStatus::Ready if !inline_checked => PayloadStatus::Pending,
-            other => other,
-        }
-    }
-
-    pub(super) fn recheck_at(&mut self, at_us: u64) {
-        self.recheck_at_us = Some(self.recheck_at_us.map_or(at_us, |known| known.min(at_us)));
     }
 
     /// Whether peers may send this batch unasked: beyond the final cursor, by no more than the window.
@@ -229,9 +132,9 @@ impl<P: Ports> Shard<P> {
         // Hashed only where something is asked for.
         let listed = || {
             let digest = || rustorium_crypto::batch_digest(&batch.body);
-            !self.fetcher.is_empty() && self.fetcher.contains(&Want::Batch { lane, digest: digest() })
+            !self.fetching.is_empty() && self.fetching.contains(&Want::Batch { lane, digest: digest() })
         };
-        self.in_lane_window(batch) && (!self.lanes.needs_no_other(lane, seq, &batch.signature) || listed())
+        self.in_lane_window(batch) && (!self.batches.lanes().needs_no_other(lane, seq, &batch.signature) || listed())
     }
 
     pub(super) fn on_batch(
@@ -248,50 +151,46 @@ impl<P: Ports> Shard<P> {
             if wanted {
                 // Its digest doesn't cover the author's signature: others may have the real one, and are asked when its time
                 // is over.
-                self.liars.insert(peer);
+                self.fetching.lied(peer);
             }
             return;
         };
         let (lane, digest) = (checked.batch.body.author, checked.digest);
-        let wanted = wanted || self.fetcher.contains(&Want::Batch { lane, digest });
+        let wanted = wanted || self.fetching.contains(&Want::Batch { lane, digest });
         let committee = &self.context.committee;
         let (chain, shard, epoch) = (committee.chain, committee.shard, committee.epoch);
         if let Err(refused) = check_batch(&checked.batch.body, chain, shard, epoch, &self.context.parameters) {
             tracing::warn!(event = "batch_refused", peer = peer.0, reason = %refused);
             return;
         }
-        if self.lanes.get(lane, &digest).is_some() {
+        if self.batches.lanes().get(lane, &digest).is_some() {
             return;
         }
         self.watch_batch(&checked);
-        if self.lanes.is_past(lane, checked.batch.body.seq) {
+        if self.batches.lanes().is_past(lane, checked.batch.body.seq) {
             // Another's copy came first, and its block is final: nothing of it is asked for, or kept, any more.
-            self.fetcher.cancel(&Want::Batch { lane, digest });
+            self.fetching.cancel(&Want::Batch { lane, digest });
             return;
         }
         if !wanted && !self.in_lane_window(&checked.batch) {
             return;
         }
         let checked = Arc::new(checked);
-        match self.lanes.hold(now.ms(), checked.clone(), wanted) {
-            Inserted::Conflict { other, .. } => {
-                let other = self.lanes.get(lane, &other);
-                let two = other.and_then(|other| Evidence::two_batches(&other, &checked));
-                if let Some(evidence) = two {
-                    self.ports.evidence(evidence);
-                }
-            }
-            Inserted::Held | Inserted::Duplicate | Inserted::BeyondWindow | Inserted::Stale | Inserted::NoSuchLane => {}
+        let two = self.batches.hold(now, &checked, wanted);
+        if let Some(evidence) = two {
+            self.ports.evidence(evidence);
         }
         self.note_joined(Some((&digest, bytes)));
-        self.sweep_lanes = true;
-        self.fetcher.cancel(&Want::Batch { lane, digest });
-        self.recheck = true;
+        self.fetching.cancel(&Want::Batch { lane, digest });
+        self.tree.recheck_soon();
     }
 
     fn on_request(&mut self, peer: ValidatorIndex, id: u64, request: Request, credit: Credit) {
         if let Request::Batch { lane, .. } = request {
-            self.note_served(peer, lane);
+            let view = self.core.view();
+            if self.batches.note_served(&self.context, view, peer, lane) {
+                self.core.tell(Input::LaneCostly(lane, view));
+            }
         }
         if let Request::Certificates { first, last } = request {
             return self.serve_certificates(peer, id, first, last);
@@ -312,18 +211,6 @@ impl<P: Ports> Shard<P> {
         self.ports.send(peer, Class::Sync, frame.into());
     }
 
-    /// Counts the peers that a leader had to serve a lane to: more than f, and the lane's tip is no longer trusted.
-    fn note_served(&mut self, peer: ValidatorIndex, lane: ValidatorIndex) {
-        let proposed = self.own_proposal == Some(self.view);
-        if !proposed || self.context.is_me(lane) {
-            return;
-        }
-        let peers = self.served.entry((lane, self.view)).or_default();
-        if peers.insert(peer) && peers.len() == self.context.committee.faults() + 1 {
-            self.tell(Input::LaneCostly(lane, self.view));
-        }
-    }
-
     fn on_response(&mut self, now: Now, peer: ValidatorIndex, id: u64, response: Response, credit: Credit) {
         let response = match response {
             Response::OwnSignatures { epoch, finalization, votes, batch } if epoch == self.context.epoch() => {
@@ -336,15 +223,16 @@ impl<P: Ports> Shard<P> {
             return self.on_gap_answer(now, peer, id, response);
         }
         let Some((response, credit)) = self.on_told_answer(now, peer, id, response, credit) else { return };
-        let Some((want, response)) = self.fetcher.on_response(now.ms(), peer, id, response) else {
-            return self.note_refusals();
+        let Some((want, response)) = self.fetching.on_answer(now, peer, id, response) else {
+            self.tree.recheck_if(self.fetching.note_refusals(self.tree.root().1.height.next()));
+            return;
         };
         match (want, response) {
             (Want::Block(digest), Response::Block(block)) => {
                 let ours = block_digest(&block.header) == digest && self.context.header_is_ours(&block.header);
                 // The digest covers the header only: where a peer forged the rest, another is asked, which has the real one.
                 if ours && self.inline_fits(&block) {
-                    self.wanting.came(&digest);
+                    self.fetching.came(&digest);
                     self.keep_block(digest, *block, true);
                 } else if !ours {
                     self.note_fetched(&block.header, digest);
@@ -367,7 +255,7 @@ impl<P: Ports> Shard<P> {
     /// Blocks up to one that is final, each the parent of the next.
     fn on_ancestors(&mut self, blocks: Vec<Block>) {
         if blocks.first().is_some_and(|block| block.header.height <= self.tree.root().1.height.next()) {
-            self.note_way_down();
+            self.fetching.note_way_down(self.tree.root().1.height.next());
         }
         for block in blocks {
             if self.context.header_is_ours(&block.header) && self.inline_fits(&block) {
@@ -403,7 +291,7 @@ impl<P: Ports> Shard<P> {
                         break;
                     }
                     self.keep_block(digest, block, true);
-                    self.proven = Some((digest, chain.finalization.clone()));
+                    self.finality.prove(digest, Some(chain.finalization.clone()));
                 }
                 if !self.note_owners_end(&finalization) && self.is_ours(&finalization.body) {
                     self.watch_certificate(&finalization);
@@ -413,9 +301,4 @@ impl<P: Ports> Shard<P> {
             Err(refused) => tracing::warn!(event = "sync_refused", peer = peer.0, reason = %refused),
         }
     }
-}
-
-pub(super) fn invalid(view: View, rule: &'static str) -> PayloadStatus {
-    tracing::warn!(event = "block_invalid", view = view.0, rule);
-    PayloadStatus::Invalid
 }

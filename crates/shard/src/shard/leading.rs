@@ -1,16 +1,15 @@
 //! The leader's block: what it lists and claims, and the frame that it leaves in.
 
-use super::{Now, Outgoing, Ports, Shard};
-use crate::periods::{Period, claimed_height};
+use super::machines::journal::Outgoing;
+use super::{Now, Ports, Shard};
+use crate::periods::claimed_height;
 use crate::port::{Effect, Input, PayloadStatus};
 use crate::rules;
 use bytes::Bytes;
 use rustorium_crypto::{block_digest, payload_root};
 use rustorium_txpool::BlockCaps;
-use rustorium_types::limits::CARRIED_NULLIFICATIONS_MAX;
 use rustorium_types::{
-    Block, BlockDigest, BoundedVec, Certificate, End, Header, Height, Message, Proposal, ResultClaim, SignedVote,
-    StateClaim, ValidatorIndex, View, VoteKind,
+    Block, BlockDigest, BoundedVec, End, Header, Height, Message, Proposal, SignedVote, ValidatorIndex, View, VoteKind,
 };
 
 impl<P: Ports> Shard<P> {
@@ -30,9 +29,9 @@ impl<P: Ports> Shard<P> {
             let distrusted_lanes = distrusted.to_vec();
             let (claim_height, root_height) = claims;
             let later = Effect::Propose { view, parent: *parent, claim_height, root_height, distrusted_lanes };
-            return self.signing.propose_later(later);
+            return self.signer.propose_later(later);
         }
-        self.held.update(me, &self.lanes.held());
+        self.batches.count_own(me);
         let block = if parent_header.ends_epoch() {
             self.closing_block(now, view, parent, &parent_header, me)
         } else {
@@ -40,8 +39,8 @@ impl<P: Ports> Shard<P> {
         };
         let digest = block_digest(&block.header);
         let body = self.vote_body(VoteKind::Notarize, view, digest);
-        if self.guard.check(&body).is_err() {
-            self.tell(Input::VoteRefused(VoteKind::Notarize, view));
+        if !self.votes.permits(&body) {
+            self.core.tell(Input::VoteRefused(VoteKind::Notarize, view));
             return;
         }
         self.clocks.proposed(digest);
@@ -69,8 +68,8 @@ impl<P: Ports> Shard<P> {
             header: block.header,
             inline: block.inline,
             signature: vote.signature,
-            notarization: self.certified(parent_view),
-            nullifications: self.nullifications_between(parent_view, view),
+            notarization: self.votes.of_parent(parent_view),
+            nullifications: self.votes.nullifications_between(parent_view, view),
         };
         Bytes::from(Message::Proposal(Box::new(proposal)).to_frame())
     }
@@ -85,7 +84,7 @@ impl<P: Ports> Shard<P> {
         distrusted: &[ValidatorIndex],
     ) -> Block {
         let parameters = &self.context.parameters;
-        let result = self.claim_at(claims.0, above);
+        let result = self.results.claim_at(claims.0, above);
         let height = above.height.next();
         let may_list = rules::may_list(height, result.height, claimed_height(&above.state), parameters);
         let limit = |lane: usize| -> Option<u64> {
@@ -93,9 +92,9 @@ impl<P: Ports> Shard<P> {
                 return Some(0);
             }
             let distrusted = distrusted.iter().any(|l| usize::from(l.0) == lane);
-            distrusted.then(|| self.held.quorum_held(lane))
+            distrusted.then(|| self.batches.peers().quorum_held(lane))
         };
-        let extension = self.lanes.extend(&above.cursors, &BlockCaps::for_parameters(parameters), limit);
+        let extension = self.batches.lanes().extend(&above.cursors, &BlockCaps::for_parameters(parameters), limit);
         let committee = &self.context.committee;
         let mut header = Header {
             version: self.context.rules.version(),
@@ -107,7 +106,7 @@ impl<P: Ports> Shard<P> {
             parent: *parent,
             parent_view: above.view,
             proposer: me,
-            time_ms: self.time_above(now, view, above),
+            time_ms: self.clocks.time_above(now, self.context.n(), view, above),
             payload_root: payload_root(&[], &above.cursors, &extension.cursors),
             cursors: BoundedVec::new(extension.cursors).unwrap_or_default(),
             transactions: extension.transactions,
@@ -121,7 +120,7 @@ impl<P: Ports> Shard<P> {
             result,
             state: above.state,
         };
-        header.state = self.state_claim(claims.1, &header, above);
+        header.state = self.results.state_claim(&self.tree, parameters, claims.1, &header, above);
         if let Some((true, next)) = self.end_at(header.time_ms, header.result.height) {
             (header.end, header.next_validator_set) = (End::Boundary, next);
         }
@@ -136,7 +135,7 @@ impl<P: Ports> Shard<P> {
             parent: *parent,
             parent_view: above.view,
             proposer: me,
-            time_ms: self.time_above(now, view, above),
+            time_ms: self.clocks.time_above(now, self.context.n(), view, above),
             payload_root: payload_root(&[], &above.cursors, &above.cursors),
             transactions: 0,
             declared_work: 0,
@@ -145,39 +144,5 @@ impl<P: Ports> Shard<P> {
             ..above.clone()
         };
         Block { header, inline: BoundedVec::default() }
-    }
-
-    /// The claim of `height`, or the parent's where that is not executed here or not newer.
-    fn claim_at(&self, height: Height, above: &Header) -> ResultClaim {
-        let newer = height > above.result.height && height <= above.height;
-        match self.roots.get(&height) {
-            Some(root) if newer => ResultClaim { height, root: *root },
-            _ => above.result,
-        }
-    }
-
-    /// The claim of the newest root period that is over at or below `height` and rooted here; else the parent's.
-    fn state_claim(&self, height: Height, header: &Header, above: &Header) -> StateClaim {
-        let parameters = &self.context.parameters;
-        let periods = self.tree.periods(&header.parent, parameters).map(|periods| periods.ended_by(header, parameters));
-        let period = periods.and_then(|periods| periods.newest_at(height.min(header.result.height)));
-        let newer = period.filter(|period| period.end > claimed_height(&above.state));
-        match newer.and_then(|period| Some((period, self.state_roots.get(&period.end)?))) {
-            Some((Period { first, end }, root)) => StateClaim::Rooted { height: end, first, root: *root },
-            None => above.state,
-        }
-    }
-
-    /// A certificate that makes the block of `view` fit to be a parent.
-    pub(super) fn certified(&self, view: View) -> Option<Certificate> {
-        let notarization = self.tally.certificate(VoteKind::Notarize, view);
-        notarization.or_else(|| self.tally.certificate(VoteKind::Finalize, view)).map(|c| (**c).clone())
-    }
-
-    fn nullifications_between(&self, parent: View, view: View) -> BoundedVec<Certificate, CARRIED_NULLIFICATIONS_MAX> {
-        let first = View(parent.0 + 1).max(View(view.0.saturating_sub(CARRIED_NULLIFICATIONS_MAX as u64)));
-        let views = (first.0..view.0).map(View);
-        let held = views.filter_map(|v| self.tally.certificate(VoteKind::Nullify, v)).map(|c| (**c).clone());
-        BoundedVec::new(held.collect()).unwrap_or_default()
     }
 }

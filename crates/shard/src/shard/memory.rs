@@ -4,7 +4,6 @@ use super::{Ports, Shard};
 use rustorium_crypto::Verified;
 use rustorium_quorum::KeptCertificate;
 use rustorium_sync::Source;
-use rustorium_txpool::Lanes;
 use rustorium_types::{
     Batch, BatchDigest, Block, BlockDigest, Certificate, Epoch, EpochChange, Height, ValidatorIndex, View, limits,
 };
@@ -20,12 +19,11 @@ impl<P: Ports> Source for Memory<'_, P> {
     }
 
     fn batch(&self, lane: ValidatorIndex, digest: &BatchDigest) -> Option<Batch> {
-        let lanes: &Lanes = &self.shard.lanes;
-        lanes.get(lane, digest).map(|checked| (*checked.batch).clone())
+        self.shard.batches.lanes().get(lane, digest).map(|checked| (*checked.batch).clone())
     }
 
     fn batches(&self, lane: ValidatorIndex, first: u64, end: u64) -> Vec<Batch> {
-        let held = self.shard.lanes.unlisted(lane).into_iter();
+        let held = self.shard.batches.lanes().unlisted(lane).into_iter();
         let above = held.filter(|batch| (first..end).contains(&batch.batch.body.seq));
         let joined = above.zip(first..).take_while(|(batch, seq)| batch.batch.body.seq == *seq);
         joined.map(|(batch, _)| (*batch.batch).clone()).collect()
@@ -37,7 +35,7 @@ impl<P: Ports> Source for Memory<'_, P> {
             KeptCertificate::Whole(certificate) => Some(plain(&certificate)),
             KeptCertificate::At(_) => None,
         };
-        self.shard.tally.kept_between(first, last).filter_map(whole).take(limits::SYNC_ITEMS_MAX).collect()
+        self.shard.votes.kept_between(first, last).filter_map(whole).take(limits::SYNC_ITEMS_MAX).collect()
     }
 
     fn final_blocks(&self, _first: Height, _count: u32) -> (Vec<Block>, Option<Certificate>) {

@@ -209,6 +209,7 @@ pub trait Ports {
     fn rtt_us(&self, _peer: ValidatorIndex) -> Option<u64> {
         None
     }
+
     /// Sends a frame to all peers.
     fn broadcast(&mut self, class: Class, frame: Bytes);
     /// Appends to the journal; returns the record's position.
@@ -219,10 +220,12 @@ pub trait Ports {
     fn sealed_below(&self) -> u64 {
         u64::MAX
     }
+
     /// What is needed of the records below this position is to be appended once more, however little that saves.
     fn leave_below(&self) -> u64 {
         0
     }
+
     /// Asks for `Durable` once the journal is on disk up to `position`.
     fn sync(&mut self, position: u64);
     /// Frees the journal below `position`.
@@ -271,6 +274,7 @@ pub trait Ports {
     fn rtt_ms(&self, _member: ValidatorIndex) -> Option<u64> {
         None
     }
+
     /// A stage took so long. Only a node shows it.
     fn measured(&mut self, _stage: Stage, _us: u64) {}
     /// A validator's proposal came so long after there was something to propose. Only a node shows it.

@@ -1,22 +1,21 @@
 //! From what store and journal hold to a running shard: the higher of the two counts.
 
-use super::finality::guard_of;
-use super::live_records::LiveRecords;
-use super::retained::{HandedOver, Retained};
-use super::stale::KeyState;
-use super::{CERTIFICATES_WHOLE_MIN, Now, Ports, Shard, WorkConfig};
+use super::machines::journal::Journal;
+use super::machines::key_standing::KeyStanding;
+use super::machines::live_records::LiveRecords;
+use super::machines::retained::HandedOver;
+use super::machines::votes::kept_whole;
+use super::{Now, Ports, Shard, WorkConfig};
 use crate::context::Context;
 use crate::periods::Periods;
 use crate::port::{BlockFacts, CertificateName, Input};
 use rustorium_crypto::{block_digest, verify_batch};
 use rustorium_execution::CommitteeRecord;
 use rustorium_quorum::TallyEvent;
-use rustorium_txpool::Inserted;
 use rustorium_types::{
-    Batch, Block, BlockDigest, Certificate, Cursor, Epoch, Hash, Header, Height, ResultClaim, SignedVote,
-    ValidatorIndex, View, VoteBody, VoteKind,
+    Batch, Block, BlockDigest, Certificate, Cursor, Epoch, Hash, Header, Height, SignedVote, ValidatorIndex, View,
+    VoteKind,
 };
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// Up to where the journal has forgotten what this node signed.
@@ -118,16 +117,14 @@ impl<P: Ports> Shard<P> {
         let Journaled { records, later, .. } = journaled;
         let (tip_view, tip_height) = (tip.1.view, tip.1.height);
         let mut shard = Self::empty(context, config, ports, tip, journaled.periods);
-        shard.key = KeyState::recovered(own_lane, past, journaled.retired);
-        shard.retained = Retained::of(journaled.live);
-        shard.retained.keep_later(&later);
-        shard.later = later;
+        shard.key = KeyStanding::recovered(own_lane, past, journaled.retired);
+        shard.journal = Journal::found(journaled.live, later);
         journaled.committees.iter().for_each(|(height, record)| shard.note_wanted(*height, record));
-        shard.recover_roots(journaled.roots, tip_height);
+        shard.results.recover(shard.context.genesis_root, journaled.roots, tip_height);
         shard.recover_lanes(own_lane, records.batches);
         for (position, block) in records.blocks {
             if block.header.view > tip_view {
-                shard.retained.note(block.header.view, position);
+                shard.journal.note(block.header.view, position);
                 let digest = block_digest(&block.header);
                 shard.tree.claim_first(block.header.view, block.header.proposer, digest);
                 shard.keep_block(digest, block, true);
@@ -137,19 +134,17 @@ impl<P: Ports> Shard<P> {
             }
         }
         let certificates = shard.recover_certificates(tip_view, records.certificates, journaled.finalization);
-        shard.floor = floor;
-        shard.retained.note_floor(None, floor.position);
+        shard.journal.found_floor(floor);
         shard.recover_floor();
         let (votes, formed) = shard.recover_votes(tip_view, &records.votes);
-        shard.retained.recovered();
+        shard.journal.recovered();
         let members = (0..shard.context.n() as u16).map(ValidatorIndex);
         let me = shard.context.me();
-        members.filter(|peer| Some(*peer) != me).for_each(|peer| shard.signs.expect(now, peer));
+        members.filter(|peer| Some(*peer) != me).for_each(|peer| shard.liveness.expect(now, peer));
         let (epoch, me, n) = (shard.context.epoch(), shard.context.me(), shard.context.n());
         let (leaders, backoff) = (shard.context.leaders.clone(), shard.config.backoff);
         // What was told so far is what `Recovered` says as a whole, and it comes first.
-        shard.inputs.clear();
-        shard.tell(Input::Recovered {
+        shard.core.restart(Input::Recovered {
             last_final: facts,
             payload_height: journaled.payload_height,
             blocks: shard.tree.facts(),
@@ -162,27 +157,18 @@ impl<P: Ports> Shard<P> {
             backoff,
         });
         if journaled.retired {
-            shard.tell(Input::KeyRetired);
+            shard.core.tell(Input::KeyRetired);
         }
         shard.on_tally(formed);
-        shard.recheck = true;
+        shard.tree.recheck_soon();
         shard
-    }
-
-    fn recover_roots(&mut self, roots: Vec<(Height, Hash)>, tip: Height) {
-        self.roots.insert(Height(0), self.context.genesis_root);
-        self.roots.extend(roots);
-        self.executed = tip;
-        for (height, root) in &self.roots {
-            self.reports.own(ResultClaim { height: *height, root: *root });
-        }
     }
 
     /// Once the tip is durable, the journal lets go of what is up to it, as if it had been handed over just now.
     fn recover_floor(&mut self) {
         let (_, tip) = self.tree.root();
         let handed = HandedOver { view: tip.view, own_lane: self.own_cursor(tip), batches: Vec::new() };
-        self.retained.hand_over(tip.height, handed);
+        self.journal.hand_over(tip.height, handed);
     }
 
     fn recover_lanes(&mut self, floor: Cursor, mut batches: Vec<(u64, Batch)>) {
@@ -191,9 +177,8 @@ impl<P: Ports> Shard<P> {
         let listed = self.own_cursor(self.tree.root().1);
         // Where the store was lost, and only that, the lane is still known to have gone further.
         let cursor = if floor.next_seq > listed.next_seq { floor } else { listed };
-        self.lanes.finalized(self.tree.root_cursors());
-        self.own_lane.next_seq = cursor.next_seq;
-        self.own_lane.previous = cursor.tip;
+        self.batches.start_at(self.tree.root_cursors());
+        self.own_lane.start_at(cursor);
         for (position, batch) in batches {
             let author = self.context.committee.key(batch.body.author);
             let Some(batch) = author.and_then(|author| verify_batch(author, batch)) else { continue };
@@ -203,17 +188,15 @@ impl<P: Ports> Shard<P> {
                 continue;
             }
             let own = self.context.is_me(body.author);
-            if own && body.seq >= self.own_lane.next_seq {
-                self.own_lane.next_seq = body.seq + 1;
-                self.own_lane.previous = batch.digest;
-                self.pool.restore(&batch, |account| self.ports.account(account));
+            if own {
+                self.own_lane.recover(&batch, |account| self.ports.account(account));
             }
-            if self.lanes.insert(Arc::new(batch), position, true) != Inserted::Duplicate {
-                self.retained.note_batch(position);
+            if self.batches.insert(batch, position) {
+                self.journal.note_batch(position);
             }
         }
         self.note_joined(None);
-        self.own_lane.sent = self.own_lane.next_seq;
+        self.own_lane.recovered();
     }
 
     fn recover_certificates(
@@ -222,11 +205,10 @@ impl<P: Ports> Shard<P> {
         journaled: Vec<(u64, Certificate)>,
         stored: Option<Certificate>,
     ) -> Vec<CertificateName> {
-        let mut events = Vec::new();
         let mut names = Vec::new();
         if let Some(certificate) = stored {
             // The store's own word on its tip; the core starts from the tip and needs no input for it.
-            let _ = self.tally.add_certificate(certificate, &mut events);
+            let _ = self.votes.check_and_take(certificate);
         }
         let whole = kept_whole(&journaled);
         for (position, certificate) in journaled {
@@ -234,21 +216,14 @@ impl<P: Ports> Shard<P> {
             if body.view < tip {
                 continue;
             }
-            let taken = if whole(&body) {
-                self.tally.add_certificate(certificate, &mut events)
-            } else {
-                self.tally.restore(&body, position)
-            };
-            if taken.is_err() {
+            if !self.votes.recover_certificate(position, certificate, whole(&body)) {
                 continue;
             }
-            self.retained.note(body.view, position);
-            self.gap.certified(body.kind, body.view);
-            self.tally.journaled(body.kind, body.view, position);
-            self.certified_to = self.certified_to.max(body.view);
+            self.journal.note(body.view, position);
+            self.fetching.has_certificate(body.kind, body.view);
             let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
             if let Some(digest) = digest {
-                self.consider_parent(body.view, digest);
+                self.tree.consider_parent(body.view, digest);
             }
             if body.kind == VoteKind::Finalize {
                 self.is_final(body.view, body.block);
@@ -262,49 +237,11 @@ impl<P: Ports> Shard<P> {
 
     /// The names of the votes above the tip, and what they complete.
     fn recover_votes(&mut self, tip: View, votes: &[(u64, SignedVote)]) -> (Vec<CertificateName>, Vec<TallyEvent>) {
-        self.guard = guard_of(votes.iter().map(|(_, vote)| &vote.body));
-        // The journal may have let go of what was voted up to the tip.
-        self.guard.prune_below(tip.max(self.floor.view).next());
-        let mut names = Vec::new();
-        let mut events = Vec::new();
-        let mut signed = BTreeSet::new();
         for (position, vote) in votes.iter().filter(|(_, vote)| vote.body.view > tip) {
-            let body = vote.body;
-            self.retained.note(body.view, *position);
-            // What a certificate has made needless is neither sent again nor counted.
-            let own = self.context.own_key().filter(|_| !self.tally.has(body.kind, body.view));
-            if let Some(vote) = own.and_then(|own| rustorium_crypto::verify_vote(&own, *vote)) {
-                self.note_open(*vote);
-                self.tally.add_own_vote(vote, &mut events);
-            }
-            let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
-            // A vote that a signer was asked for stands there twice: as it was asked for, and signed.
-            if signed.insert((body.view, body.kind)) {
-                names.push(CertificateName { kind: body.kind, view: body.view, digest });
-            }
+            self.journal.note(vote.body.view, *position);
         }
+        let found = self.votes.recover(tip, self.journal.floor().view, self.context.own_key(), votes);
         self.recover_asked(tip, votes);
-        // A certificate that took peers' votes too is among the journaled ones, or forms again when they resend theirs. In a
-        // committee of one there is nobody else: what its journal lacks of what these votes complete forms now.
-        (names, events)
-    }
-}
-
-/// The journal's certificates that are checked once more and kept in memory: the newest, and the newest that name a block. The
-/// others were checked before they were written, and are kept by their places: to check 100,000 takes a quarter of a minute.
-fn kept_whole(journaled: &[(u64, Certificate)]) -> impl Fn(&VoteBody) -> bool + use<> {
-    let newest_of =
-        |kind| journaled.iter().map(|(_, certificate)| certificate.body).filter(move |body| body.kind == kind);
-    let newest = [VoteKind::Notarize, VoteKind::Finalize].map(|kind| newest_of(kind).map(|body| body.view).max());
-    let mut views: Vec<View> = journaled.iter().map(|(_, certificate)| certificate.body.view).collect();
-    views.sort_unstable();
-    let from = views.len().checked_sub(CERTIFICATES_WHOLE_MIN).and_then(|at| views.get(at).copied());
-    move |body| {
-        let named = match body.kind {
-            VoteKind::Notarize => newest[0] == Some(body.view),
-            VoteKind::Finalize => newest[1] == Some(body.view),
-            VoteKind::Nullify => false,
-        };
-        named || from.is_none_or(|from| body.view >= from)
+        found
     }
 }

@@ -4,73 +4,19 @@
 //! is asked for at a time, and is on the signer's disk before it leaves; while the signer is away nothing is signed, and all
 //! else goes on.
 
-use super::{Now, Outgoing, Ports, Shard, SignerEvent};
-use crate::port::{CertificateName, Effect, Input};
+use super::machines::journal::Outgoing;
+use super::machines::signer::Asked;
+use super::{Now, Ports, Shard, SignerEvent};
+use crate::port::{CertificateName, Input};
 use rustorium_crypto::{UnsignedBatch, Verified, verify_batch, verify_vote};
 use rustorium_signer::protocol::{Request, SHOWN_VOTES_MAX};
 use rustorium_signer::{Answer, Refusal, Shown, What};
 use rustorium_storage::RecordKind;
-use rustorium_types::{
-    Batch, BatchBody, BoundedVec, Cursor, Signature, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, encode,
-};
+use rustorium_types::{Batch, BoundedVec, Signature, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, encode};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Placeholder in the journal for a signature that was asked for. It is valid under no validator's key.
 const UNSIGNED: Signature = [0; 64];
-
-/// A request to the signer that has no answer yet.
-enum Asked {
-    /// The journal was shown.
-    Show,
-    /// A vote, the certificate that it is to carry, and where the journal has that it is asked for.
-    Vote(VoteBody, Option<CertificateName>, u64),
-    /// The notarize vote that makes a block a proposal, and where the journal has it.
-    Proposal(VoteBody, u64),
-    Batch(Box<UnsignedBatch>),
-}
-
-/// State of the signer, and the requests that wait for its answers.
-#[derive(Default)]
-pub(super) struct Signing {
-    /// Whether it has compared the journal with its record, and signs.
-    ready: bool,
-    /// Numbers go on over epochs, so that an answer to an older one meets nothing.
-    next: u64,
-    /// By number. Bounded as the core's votes are: a few a view that isn't final, and one batch.
-    asked: BTreeMap<u64, Asked>,
-    /// A proposal that waits for the batch that was just cut.
-    proposal: Option<Effect>,
-    /// The signer signed another batch for the lane's next place: this node lists nothing in this epoch.
-    lane_is_lost: bool,
-}
-
-impl Signing {
-    /// The state in which the next epoch begins: what was asked is of the epoch that is over.
-    pub(super) fn after(self) -> Self {
-        Self { ready: self.ready, next: self.next, ..Self::default() }
-    }
-
-    /// Nothing is signed any more.
-    pub(super) fn retire(&mut self) {
-        self.asked.clear();
-        self.proposal = None;
-    }
-
-    pub(super) fn propose_later(&mut self, proposal: Effect) {
-        self.proposal = Some(proposal);
-    }
-
-    /// Whether no batch of this node's will be signed in this epoch.
-    pub(super) fn has_no_lane(&self) -> bool {
-        self.lane_is_lost
-    }
-
-    fn number(&mut self, asked: Asked) -> u64 {
-        self.next += 1;
-        self.asked.insert(self.next, asked);
-        self.next
-    }
-}
 
 impl<P: Ports> Shard<P> {
     /// Whether another process has this node's key.
@@ -80,12 +26,12 @@ impl<P: Ports> Shard<P> {
 
     /// Whether that process can't be asked now.
     pub(super) fn signer_is_away(&self) -> bool {
-        self.signs_elsewhere() && !self.signing.ready
+        self.signs_elsewhere() && !self.signer.is_ready()
     }
 
     /// Whether a batch was cut and its signature hasn't come.
     pub(super) fn waits_for_batch(&self) -> bool {
-        self.signing.asked.values().any(|asked| matches!(asked, Asked::Batch(_)))
+        self.signer.has_batch()
     }
 
     pub(super) fn on_signer(&mut self, now: Now, event: SignerEvent) {
@@ -109,7 +55,7 @@ impl<P: Ports> Shard<P> {
     /// Remembers a vote that the signer will be asked for. The two disks work at the same time: the signer's record and this
     /// journal each have the vote before it leaves, and the signature is added here without another wait.
     fn journal_asked(&mut self, body: &VoteBody) -> u64 {
-        self.guard.record(body);
+        self.votes.record(body);
         let signer = self.context.me().unwrap_or(ValidatorIndex(0));
         let position = self.journal_vote(&SignedVote { body: *body, signer, signature: UNSIGNED });
         self.ports.sync(position);
@@ -118,7 +64,7 @@ impl<P: Ports> Shard<P> {
 
     fn journal_vote(&mut self, vote: &SignedVote) -> u64 {
         let position = self.append(RecordKind::Vote, &encode(vote));
-        self.retained.note(vote.body.view, position);
+        self.journal.note(vote.body.view, position);
         position
     }
 
@@ -130,21 +76,21 @@ impl<P: Ports> Shard<P> {
         let signed: BTreeSet<_> = open().filter(|vote| vote.signature != UNSIGNED).map(name).collect();
         let asked = open().filter(|vote| vote.signature == UNSIGNED && !signed.contains(&name(vote)));
         let bodies: BTreeMap<_, _> = asked.map(|vote| (name(vote), vote.body)).collect();
-        for body in bodies.into_values().filter(|body| !self.tally.has(body.kind, body.view)) {
+        for body in bodies.into_values().filter(|body| !self.votes.has(body.kind, body.view)) {
             // What was found in the journal is on disk.
-            self.signing.number(Asked::Vote(body, None, 0));
+            self.signer.ask(Asked::Vote(body, None, 0));
         }
     }
 
     fn ask_vote(&mut self, body: VoteBody, asked: Asked) {
         let settled = self.settled();
-        let id = self.signing.number(asked);
+        let id = self.signer.ask(asked);
         self.ports.ask_signer(Request { id, what: What::Vote { body, settled } });
     }
 
     pub(super) fn ask_for_batch(&mut self, unsigned: UnsignedBatch) {
         let body = Box::new(unsigned.body().clone());
-        let id = self.signing.number(Asked::Batch(Box::new(unsigned)));
+        let id = self.signer.ask(Asked::Batch(Box::new(unsigned)));
         self.ports.ask_signer(Request { id, what: What::Batch(body) });
     }
 
@@ -155,44 +101,37 @@ impl<P: Ports> Shard<P> {
 
     fn show_journal(&mut self) {
         let committee = &self.context.committee;
-        let votes: Vec<SignedVote> = self.own_votes.from(self.settled().next()).copied().collect();
+        let votes: Vec<SignedVote> = self.votes.open_from(self.settled().next()).copied().collect();
         let newest = votes.len().saturating_sub(SHOWN_VOTES_MAX);
         let shown = Shown {
             chain: committee.chain,
             shard: committee.shard,
             epoch: committee.epoch,
             settled: self.settled(),
-            next_seq: self.own_lane.next_seq,
+            next_seq: self.own_lane.next_seq(),
             votes: BoundedVec::new(votes.get(newest..).unwrap_or_default().to_vec()).unwrap_or_default(),
         };
-        self.signing.asked.retain(|_, asked| !matches!(asked, Asked::Show));
-        let id = self.signing.number(Asked::Show);
+        let id = self.signer.show();
         self.ports.ask_signer(Request { id, what: What::Show(Box::new(shown)) });
     }
 
     /// The signer is gone: what was asked waits, but for the batch, whose transactions others can list.
     fn signer_lost(&mut self, now: Now) {
-        self.signing.ready = false;
-        let mut carried = Vec::new();
-        for asked in self.signing.asked.values_mut() {
-            match asked {
-                Asked::Vote(_, carry, _) => carried.extend(carry.take()),
-                Asked::Batch(unsigned) => self.pool.uncut(unsigned.ids()),
-                Asked::Show | Asked::Proposal(..) => {}
-            }
+        let (carried, batch) = self.signer.is_lost();
+        if let Some(unsigned) = batch {
+            self.own_lane.uncut(unsigned.ids());
         }
-        self.signing.asked.retain(|_, asked| matches!(asked, Asked::Vote(..) | Asked::Proposal(..)));
         carried.iter().for_each(|name| self.send_certificate(name));
         self.propose_now(now);
-        tracing::warn!(event = "signer_lost", waiting = self.signing.asked.len(), "nothing is signed until it is back");
+        tracing::warn!(event = "signer_lost", waiting = self.signer.waiting(), "nothing is signed until it is back");
     }
 
     /// The signer has compared the journal with its record: takes what the journal lacks, and asks again for what was asked.
     fn signer_is_ready(&mut self, now: Now, newest: Option<Box<Batch>>) {
-        self.signing.ready = true;
+        self.signer.is_back();
         newest.into_iter().for_each(|batch| self.adopt(*batch));
-        tracing::info!(event = "signer_ready", waiting = self.signing.asked.len());
-        if self.is_whole() {
+        tracing::info!(event = "signer_ready", waiting = self.signer.waiting());
+        if self.key.is_whole() {
             self.ask_again();
             self.go_on_with_waiting(now);
         }
@@ -205,38 +144,15 @@ impl<P: Ports> Shard<P> {
             return;
         }
         let settled = self.settled();
-        let is_open = |asked: &Asked| match asked {
-            Asked::Vote(body, ..) | Asked::Proposal(body, _) => body.view > settled,
-            Asked::Show | Asked::Batch(_) => true,
-        };
-        self.signing.asked.retain(|_, asked| is_open(asked));
-        let votes = self.signing.asked.iter().filter_map(|(number, asked)| match asked {
-            Asked::Vote(body, ..) | Asked::Proposal(body, _) => Some((*number, *body)),
-            Asked::Show | Asked::Batch(_) => None,
-        });
-        for (id, body) in votes.collect::<Vec<_>>() {
+        for (id, body) in self.signer.open_votes(settled) {
             if self.signs_elsewhere() {
                 self.ports.ask_signer(Request { id, what: What::Vote { body, settled } });
                 continue;
             }
-            self.signing.asked.remove(&id);
+            self.signer.take(id);
             if let Some(vote) = self.sign(body) {
                 self.send_when_durable(&vote.clone(), Outgoing::Vote(vote, None));
             }
-        }
-    }
-
-    /// Whether a batch takes up the own lane where the journal ends.
-    pub(super) fn is_next_of_lane(&self, body: &BatchBody) -> bool {
-        body.seq == self.own_lane.next_seq && body.previous == self.own_lane.previous
-    }
-
-    /// Goes on behind what a final block lists of the own lane, which the journal may lack.
-    pub(super) fn follow_own_lane(&mut self, listed: Cursor) {
-        if self.signs_elsewhere() && listed.next_seq > self.own_lane.next_seq {
-            self.own_lane.next_seq = listed.next_seq;
-            self.own_lane.previous = listed.tip;
-            self.own_lane.sent = listed.next_seq;
         }
     }
 
@@ -244,16 +160,16 @@ impl<P: Ports> Shard<P> {
     /// shown it by a peer.
     pub(super) fn adopt(&mut self, batch: Batch) {
         let body = &batch.body;
-        let (epoch, next_seq) = (self.context.epoch(), self.own_lane.next_seq);
-        let is_own = self.context.is_me(body.author) && body.epoch == epoch && !self.is_retired();
+        let (epoch, next_seq) = (self.context.epoch(), self.own_lane.next_seq());
+        let is_own = self.context.is_me(body.author) && body.epoch == epoch && !self.key.is_retired();
         if !is_own || body.seq < next_seq {
             return;
         }
-        let next = self.is_next_of_lane(body);
+        let next = self.own_lane.is_next(body);
         let own = self.context.own_key().filter(|_| next);
         match own.and_then(|own| verify_batch(&own, batch)) {
             Some(checked) => {
-                self.pool.held_elsewhere(&checked);
+                self.own_lane.held_elsewhere(&checked);
                 self.take_own_batch(checked);
             }
             None => self.lose_lane(next_seq),
@@ -263,23 +179,23 @@ impl<P: Ports> Shard<P> {
     /// The signer and this node disagree on the lane: another node used the key, or the journal was lost.
     fn lose_lane(&mut self, seq: u64) {
         tracing::warn!(event = "signer_lane_lost", seq, "another batch was signed: others list what comes here");
-        self.signing.lane_is_lost = true;
+        self.signer.lose_lane();
     }
 
     fn on_signed(&mut self, now: Now, number: u64, answer: Answer) {
-        let Some(asked) = self.signing.asked.get(&number) else { return };
+        let Some(asked) = self.signer.get(number) else { return };
         let (shows, votes) = (matches!(asked, Asked::Show), matches!(asked, Asked::Vote(..) | Asked::Proposal(..)));
         let signature = match answer {
             // Asked before the journal was shown on this connection: asked again after it.
             Answer::Refused(Refusal::NotShown) if votes => return,
             Answer::Ready(newest) if shows => {
-                self.signing.asked.remove(&number);
+                self.signer.take(number);
                 return self.signer_is_ready(now, newest);
             }
             Answer::Signed(signature) => Some(signature),
             _ => None,
         };
-        match self.signing.asked.remove(&number) {
+        match self.signer.take(number) {
             Some(Asked::Vote(body, carry, position)) => {
                 let vote = signature.and_then(|signature| self.own_vote(body, signature));
                 self.send_signed(&body, vote, carry, position);
@@ -315,14 +231,14 @@ impl<P: Ports> Shard<P> {
                 self.leave_after(position, Outgoing::Vote(vote, carry));
             }
             None => {
-                self.tell(Input::VoteRefused(body.kind, body.view));
+                self.core.tell(Input::VoteRefused(body.kind, body.view));
                 carry.iter().for_each(|name| self.send_certificate(name));
             }
         }
     }
 
     fn send_proposal(&mut self, body: &VoteBody, vote: Option<Verified<SignedVote>>, position: u64) {
-        let Some(vote) = vote else { return self.tell(Input::VoteRefused(VoteKind::Notarize, body.view)) };
+        let Some(vote) = vote else { return self.core.tell(Input::VoteRefused(VoteKind::Notarize, body.view)) };
         let Some(block) = self.tree.get(&body.block).map(|entry| (*entry.block).clone()) else { return };
         if body.view > self.settled() {
             let frame = self.proposal_frame(block, &vote);
@@ -336,9 +252,9 @@ impl<P: Ports> Shard<P> {
         let own = self.context.own_key();
         let checked = signature.zip(own).and_then(|(signature, own)| unsigned.signed(&own, signature));
         match checked {
-            Some(checked) if seq == self.own_lane.next_seq => self.take_own_batch(checked),
+            Some(checked) if seq == self.own_lane.next_seq() => self.take_own_batch(checked),
             _ => {
-                self.pool.uncut(&ids);
+                self.own_lane.uncut(&ids);
                 self.lose_lane(seq);
             }
         }
@@ -346,7 +262,7 @@ impl<P: Ports> Shard<P> {
 
     /// Goes on with a proposal that waited for a batch.
     fn propose_now(&mut self, now: Now) {
-        if let Some(effect) = self.signing.proposal.take() {
+        if let Some(effect) = self.signer.take_proposal() {
             self.catch_up_with(now, effect);
         }
     }

@@ -10,7 +10,7 @@ impl<P: Ports> Shard<P> {
     /// A block that was asked for by its digest isn't one that this node knows: whether a quorum voted for it.
     pub(super) fn note_fetched(&mut self, header: &Header, digest: BlockDigest) {
         let certified = [VoteKind::Notarize, VoteKind::Finalize].into_iter().any(|kind| {
-            self.tally.certificate(kind, header.view).is_some_and(|certificate| certificate.body.block == digest)
+            self.votes.certificate(kind, header.view).is_some_and(|certificate| certificate.body.block == digest)
         });
         if certified && block_digest(header) == digest {
             self.note_certified(header);

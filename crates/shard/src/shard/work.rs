@@ -1,26 +1,22 @@
 //! The own lane: admitting transactions, cutting them into batches, forwarding those of other lanes; links and silence.
 
-use super::{Admitted, Now, Outgoing, Ports, Shard, Stage};
+use super::machines::homes::{LeftOut, NEXT_RANKS, Reach};
+use super::machines::journal::Outgoing;
+use super::machines::own_lane::{Away, HAND_ON_AFTER_MS};
+use super::{Admitted, Now, Ports, Shard, Stage};
 use crate::periods::claimed_height;
 use crate::rules;
 use bytes::Bytes;
 use rustorium_crypto::{CheckedBatch, UnsignedBatch, own_batch};
 use rustorium_storage::RecordKind;
-use rustorium_txpool::{Admission, Clock, CutLimits, PoolConfig, lanes_by_rank};
+use rustorium_txpool::{Admission, PoolConfig};
 use rustorium_types::limits::VALIDATORS_MAX;
 use rustorium_types::{
-    BatchBody, BatchDigest, BoundedVec, Class, Height, Message, PublicKey, Request, Transaction, TxId, ValidatorIndex,
-    View,
+    BatchBody, BoundedVec, Class, Height, Message, PublicKey, Transaction, TxId, ValidatorIndex, View,
 };
-use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// Transactions in one forwarded frame: the largest fit into a frame then.
 const FORWARDED_TOGETHER: usize = 15;
-/// How long a node that lists nothing leaves a transaction to the first in rank and the two after them, until it hands it on
-/// to one after the other, and how long after each frame of such ones the next may follow.
-const HAND_ON_AFTER_MS: u64 = 900;
-const HAND_ON_PAUSE_US: u64 = 300_000;
 
 /// How a shard treats its own lane and its peers.
 #[derive(Clone, Debug)]
@@ -65,29 +61,15 @@ impl Default for WorkConfig {
     }
 }
 
-/// The chain of this validator's own batches.
-#[derive(Default)]
-pub(super) struct OwnLane {
-    pub(super) next_seq: u64,
-    /// From this seq on batches wait for the disk: they must not leave, for a power loss would let the seq be used again.
-    pub(super) sent: u64,
-    pub(super) previous: BatchDigest,
-    pub(super) cut_due_us: Option<u64>,
-    ready_since_us: Option<u64>,
-    /// While this node lists nothing: how often it has handed on what waits, and when it may do so again.
-    handed_on: u64,
-    hand_on_at_us: u64,
-}
-
 impl<P: Ports> Shard<P> {
     pub(super) fn admit(&mut self, now: Now, transactions: Vec<Admitted>, from_client: bool) {
-        let mut away: BTreeMap<ValidatorIndex, Vec<Transaction>> = BTreeMap::new();
+        let mut away = Away::new();
         let mut held = Vec::with_capacity(transactions.len());
-        let clock = Clock { ms: now.ms(), wall_ms: now.wall_ms };
         for (id, transaction) in transactions {
             tracing::debug!(event = "transaction_came", transaction = %id, from_client);
             let sender = transaction.body.sender;
-            let first = self.first_lane(now, &sender);
+            let reach = Reach::of(&self.context, &self.liveness, self.key.is_retired());
+            let first = self.homes.first_lane(now, &reach, &sender);
             let here =
                 first.is_none_or(|first| self.context.is_me(first)) || !from_client && self.context.me().is_some();
             let away_to = first.filter(|_| !here).map(|first| (first, self.step_ms(now, first)));
@@ -98,7 +80,7 @@ impl<P: Ports> Shard<P> {
                 None => 0,
             };
             let account = || self.ports.account(&sender);
-            match self.pool.admit_later(clock, id, transaction.clone(), not_before_ms, account) {
+            match self.own_lane.admit(now, (id, transaction.clone()), not_before_ms, account) {
                 Ok(Admission::Queued) => {
                     held.push(id);
                     self.note_listed(&id);
@@ -112,7 +94,7 @@ impl<P: Ports> Shard<P> {
                     self.ports.duplicate(&id);
                     if !from_client && self.context.me().is_some() {
                         // Another node has left it to others for long enough.
-                        self.pool.open(&id);
+                        self.own_lane.open(&id);
                     }
                 }
                 Err(refused) => self.ports.refused(&id, refused),
@@ -128,7 +110,7 @@ impl<P: Ports> Shard<P> {
 
     /// Tells of transactions that the pool dropped.
     pub(super) fn tell_dropped(&mut self) {
-        let dropped = self.pool.take_dropped();
+        let dropped = self.own_lane.take_dropped();
         if !dropped.expired.is_empty() {
             self.ports.expired(&dropped.expired);
         }
@@ -139,14 +121,9 @@ impl<P: Ports> Shard<P> {
 
     /// A transaction that a held batch already has is not cut here while that batch is held.
     fn note_listed(&mut self, id: &TxId) {
-        if self.lanes.has_transaction(id) {
-            self.pool.mark_elsewhere(id, true);
+        if self.batches.lanes().has_transaction(id) {
+            self.own_lane.mark_listed(id);
         }
-    }
-
-    /// Who isn't in the committee hears none of its votes: to it silence says nothing.
-    pub(super) fn is_reachable(&self, peer: ValidatorIndex) -> bool {
-        self.connected.contains(&peer) && (self.context.me().is_none() || !self.signs.is_silent(peer))
     }
 
     pub(super) fn forward(&mut self, home: ValidatorIndex, group: &[Transaction]) {
@@ -160,98 +137,58 @@ impl<P: Ports> Shard<P> {
 
     /// Whether no batch of this node's will come in this epoch.
     fn lists_nothing(&self) -> bool {
-        self.only_follows() || self.is_past() || self.signer_is_away() || self.signing.has_no_lane()
-    }
-
-    /// Who can't list what waits here hands it on until it is executed, each time to the next in rank, and at most a batch's
-    /// worth at once: the frame before may have been lost with a link, or be kept back by who got it.
-    fn hand_on(&mut self, now: Now) {
-        if self.pool.ready_count() == 0 {
-            return;
-        }
-        if now.us < self.own_lane.hand_on_at_us {
-            self.own_lane.cut_due_us = Some(self.own_lane.hand_on_at_us);
-            return;
-        }
-        self.own_lane.hand_on_at_us = now.us + HAND_ON_PAUSE_US;
-        self.own_lane.handed_on += 1;
-        let turn = self.own_lane.handed_on as usize;
-        let mut away: BTreeMap<ValidatorIndex, Vec<Transaction>> = BTreeMap::new();
-        for (id, transaction) in self.pool.cut(now.ms(), &self.cut_limits()) {
-            self.pool.wait_until(&id, now.ms() + HAND_ON_AFTER_MS);
-            let ranks = lanes_by_rank(&transaction.body.sender, self.context.epoch(), self.context.n()).into_iter();
-            let reachable: Vec<_> = ranks.filter(|lane| self.is_reachable(*lane)).collect();
-            if let Some(next) = turn.checked_rem(reachable.len()).map(|place| reachable[place]) {
-                away.entry(next).or_default().push((**transaction).clone());
-            }
-        }
-        for (next, group) in away {
-            self.forward(next, &group);
-        }
-        self.own_lane.cut_due_us = (self.pool.ready_count() > 0).then_some(self.own_lane.hand_on_at_us);
+        self.only_follows() || self.key.is_past() || self.signer_is_away() || self.signer.has_no_lane()
     }
 
     /// Cuts own batches: at once when the last one is listed, else when enough time or bytes have gathered.
     pub(super) fn cut_batches(&mut self, now: Now, proposing: bool) {
-        self.own_lane.cut_due_us = None;
+        self.own_lane.begin_cut();
         if self.lists_nothing() {
-            return self.hand_on(now);
+            let reach = Reach::of(&self.context, &self.liveness, self.key.is_retired());
+            let away = self.own_lane.hand_on(now, &reach);
+            return away.into_iter().for_each(|(next, group)| self.forward(next, &group));
         }
-        while self.pool.ready_count() > 0 && self.may_sign() {
+        while self.own_lane.pool().ready_count() > 0 && self.may_sign() {
             // The signer keeps one batch for a node that loses it, so each is on disk here before the next is asked for.
-            if self.waits_for_batch() || self.signs_elsewhere() && self.own_lane.sent < self.own_lane.next_seq {
+            if self.waits_for_batch() || self.signs_elsewhere() && !self.own_lane.all_sent() {
                 return;
             }
-            let since = *self.own_lane.ready_since_us.get_or_insert(now.us);
+            self.own_lane.gather(now);
             if self.own_window_full() {
                 return;
             }
-            let due = since + self.config.batch_delay_us;
-            let full = self.pool.ready_bytes() >= u64::from(self.context.parameters.batch_bytes_max);
-            if !(proposing || full || now.us >= due || self.own_lane_listed()) {
-                self.own_lane.cut_due_us = Some(due);
-                return;
-            }
-            if !self.cut_one(now) {
+            let at_once = proposing || self.own_lane_listed();
+            let (delay_us, bytes_max) = (self.config.batch_delay_us, self.context.parameters.batch_bytes_max);
+            if !self.own_lane.is_cut_due(now, at_once, delay_us, bytes_max) || !self.cut_one(now) {
                 return;
             }
         }
-        self.own_lane.ready_since_us = None;
+        self.own_lane.take_ready_since();
     }
 
     /// Whether what waits in the pool can become a batch.
     fn may_cut(&self) -> bool {
-        self.pool.ready_count() > 0 && self.may_sign() && !self.own_window_full()
+        self.own_lane.pool().ready_count() > 0 && self.may_sign() && !self.own_window_full()
     }
 
     fn own_window_full(&self) -> bool {
         let Some(me) = self.context.me() else { return true };
-        let (batches, bytes) = self.lanes.window_left(me);
-        batches == 0 || bytes < u64::from(self.context.parameters.batch_bytes_max)
+        !self.batches.has_room(&self.context, me)
     }
 
     fn own_lane_listed(&self) -> bool {
-        let header = self.tree.header(&self.best_parent);
-        header.is_none_or(|header| self.own_cursor(header).next_seq >= self.own_lane.next_seq)
-    }
-
-    fn cut_limits(&self) -> CutLimits {
-        let parameters = &self.context.parameters;
-        CutLimits {
-            bytes: u64::from(parameters.batch_bytes_max),
-            transactions: parameters.batch_transactions_max as usize,
-            work: parameters.batch_work_max,
-        }
+        let header = self.tree.best_parent();
+        header.is_none_or(|header| self.own_cursor(header).next_seq >= self.own_lane.next_seq())
     }
 
     fn cut_one(&mut self, now: Now) -> bool {
         let Some(author) = self.context.me() else { return false };
-        let transactions = self.pool.cut(now.ms(), &self.cut_limits());
+        let transactions = self.own_lane.cut(now, &self.context.parameters);
         if transactions.is_empty() {
             return false;
         }
         let committee = &self.context.committee;
-        let (seq, previous) = (self.own_lane.next_seq, self.own_lane.previous);
+        let (seq, previous) = self.own_lane.end();
         let body = |transactions| BatchBody {
             chain: committee.chain,
             shard: committee.shard,
@@ -261,7 +198,7 @@ impl<P: Ports> Shard<P> {
             previous,
             transactions: BoundedVec::new(transactions).unwrap_or_default(),
         };
-        if let Some(since) = self.own_lane.ready_since_us.take() {
+        if let Some(since) = self.own_lane.take_ready_since() {
             self.ports.measured(Stage::Gather, now.us.saturating_sub(since));
         }
         match &self.context.key {
@@ -280,44 +217,40 @@ impl<P: Ports> Shard<P> {
     /// The next batch of the own lane, with its signature: journaled, held, and sent once it is on disk, which it is where a
     /// signer gave the signature: that keeps the newest batch for a node that loses it.
     pub(super) fn take_own_batch(&mut self, checked: CheckedBatch) {
-        self.own_lane.next_seq += 1;
-        self.own_lane.previous = checked.digest;
+        self.own_lane.extend(checked.digest);
         let frame = Bytes::from(Message::Batch(Box::new((*checked.batch).clone())).to_frame());
         let position = self.append(RecordKind::Batch, &frame[1..]);
         self.ports.sync(position);
-        self.retained.note_batch(position);
-        self.lanes.insert(Arc::new(checked), position, true);
+        self.journal.note_batch(position);
+        self.batches.insert(checked, position);
         let later = if self.signs_elsewhere() {
             self.ports.broadcast(Class::Data, frame);
             None
         } else {
             Some(frame)
         };
-        self.outbox.push_back((position, Outgoing::Batch(later)));
+        self.journal.push(position, Outgoing::Batch(later));
     }
 
     /// Whether something could be listed on the newest certified block.
     pub(super) fn listable(&self) -> bool {
-        let (_, root) = self.tree.root();
-        let parent = self.tree.header(&self.best_parent).unwrap_or(root);
+        let parent = self.tree.newest_certified();
         // A new block may claim what is executed here, and only that: the lag is what it would be then.
-        let claim = self.reports.claimable().map_or(0, |report| report.height.0).max(parent.result.height.0);
-        let rooted = self.newest_rooted().max(claimed_height(&parent.state));
+        let claim = self.results.claimable().map_or(0, |height| height.0).max(parent.result.height.0);
+        let rooted = self.results.claimable_root().unwrap_or_default().max(claimed_height(&parent.state));
         let (height, parameters) = (parent.height.next(), &self.context.parameters);
         let lag_allows = rules::may_list(height, Height(claim.min(parent.height.0)), rooted, parameters);
         // R28: nothing is listed on a block that ends the epoch.
-        !parent.ends_epoch() && lag_allows && (self.lanes.listable(&parent.cursors) || self.may_cut())
+        !parent.ends_epoch() && lag_allows && (self.batches.lanes().listable(&parent.cursors) || self.may_cut())
     }
 
     pub(super) fn poll_fetcher(&mut self, now: Now) {
         let mut peers: Vec<ValidatorIndex> = self.connected();
         // Of more than f members one is honest.
         if peers.len() <= self.context.committee.faults() {
-            peers.extend(self.linked.iter().filter_map(|key| self.seed_place(key)));
+            peers.extend(self.liveness.linked().iter().filter_map(|key| self.seed_place(key)));
         }
-        let mut questions: Vec<(ValidatorIndex, u64, Request)> = Vec::new();
-        self.fetcher.poll(now.ms(), &peers, &mut questions);
-        self.gap.poll(now.ms(), &peers, &mut questions);
+        let questions = self.fetching.poll(now, &peers);
         self.poll_told(now);
         for (peer, id, request) in questions {
             let frame = Message::Request { id, request }.to_frame().into();
@@ -344,17 +277,70 @@ impl<P: Ports> Shard<P> {
 
     pub(super) fn on_link(&mut self, now: Now, peer: ValidatorIndex, up: bool) {
         if up {
-            self.connected.insert(peer);
-            self.gap.connected();
-            self.note_version(peer);
-            self.signs.expect(now, peer);
+            self.fetching.connected();
+            self.digests.note_version(peer, self.ports.link_version(peer));
+            self.liveness.member_link(now, peer, true);
             self.help(peer, View(0));
-            self.ask_soon(now);
+            self.key.ask_soon(now);
         } else {
-            self.connected.remove(&peer);
+            self.liveness.member_link(now, peer, false);
             self.homes.link_lost(peer);
-            self.fetcher.disconnected(peer);
-            self.gap.disconnected(peer);
+            self.fetching.disconnected(peer);
         }
+    }
+
+    /// How long a transaction is left to this validator, ms.
+    pub(super) fn step_ms(&mut self, now: Now, home: ValidatorIndex) -> u64 {
+        self.homes.step_ms(now, home, || self.ports.rtt_ms(home))
+    }
+
+    /// A transaction that the pool took goes to `first`, and is left to it for a step.
+    pub(super) fn left_to(
+        &mut self,
+        now: Now,
+        id: &TxId,
+        transaction: &Transaction,
+        first: ValidatorIndex,
+        step_ms: u64,
+    ) {
+        let (sender, nonce) = (&transaction.body.sender, transaction.body.nonce);
+        let home = rustorium_txpool::home_lane(sender, self.context.epoch(), self.context.n());
+        // One that waits for an earlier nonce its home can't list, be that with another node or nowhere.
+        let could_list = self.own_lane.pool().next_nonce(sender) == Some(nonce) && self.lane_has_room(home);
+        self.homes.left_to(now, (id, home), first, step_ms, could_list && self.context.me().is_some());
+    }
+
+    fn lane_has_room(&self, lane: ValidatorIndex) -> bool {
+        self.batches.has_room(&self.context, lane)
+    }
+
+    /// What is in no batch a step after it was forwarded goes to the next two in rank; this node may be one of them.
+    pub(super) fn forward_on(&mut self, now: Now) {
+        let (context, batches, retired) = (&self.context, &self.batches, self.key.is_retired());
+        let reach = Reach::of(context, &self.liveness, retired);
+        self.homes.judge(now, |home| reach.is_reachable(home) && batches.has_room(context, home));
+        let mut away = Away::new();
+        while let Some((id, first)) = self.homes.pop_due(now) {
+            // A lane without room has no use for another copy, nor have others while it is the load that fills it.
+            let unlisted = self.own_lane.pool().unlisted(&id).filter(|_| batches.has_room(context, first));
+            let Some(transaction) = unlisted else { continue };
+            let next: Vec<_> =
+                self.homes.next_lanes(now, &reach, &transaction.body.sender, first).take(NEXT_RANKS).collect();
+            for lane in next {
+                if context.is_me(lane) {
+                    self.own_lane.open(&id);
+                } else {
+                    away.entry(lane).or_default().push((**transaction).clone());
+                }
+            }
+        }
+        for (lane, group) in away {
+            self.forward(lane, &group);
+        }
+    }
+
+    /// The homes that are passed over, for status and metrics.
+    pub fn homes_left_out(&self, now: Now) -> Vec<LeftOut> {
+        self.homes.left_out(now)
     }
 }

@@ -4,12 +4,11 @@
 //! chain; any other time is at most `clock_ahead_ms_max` above the clock, so no leader moves the chain's time ahead of the
 //! fastest honest clock by more than that.
 
-use super::{Now, Ports, Shard};
-use crate::port::PayloadStatus;
+use crate::shard::Now;
 use rustorium_types::{BlockDigest, Header, ValidatorIndex, View};
 
 /// The longest pause between two looks at a block that waits for the clock, which may be set right at any moment.
-const LOOK_AGAIN_MS: u64 = 1_000;
+pub(crate) const LOOK_AGAIN_MS: u64 = 1_000;
 
 /// A block that waited for this node's clock and for nothing else.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,7 +23,7 @@ pub struct BlockAhead {
 
 /// What a shard knows of clocks.
 #[derive(Default)]
-pub(super) struct Clocks {
+pub(crate) struct Clocks {
     /// This node's newest proposal, while no certificate of it is known.
     unproven: Option<BlockDigest>,
     block_ahead: Option<BlockAhead>,
@@ -35,17 +34,38 @@ pub(super) struct Clocks {
 
 impl Clocks {
     /// This node proposes a block.
-    pub(super) fn proposed(&mut self, block: BlockDigest) {
+    pub(crate) fn proposed(&mut self, block: BlockDigest) {
         self.unproven = Some(block);
     }
 
     /// Goes on in the next epoch: a count never falls, and proposals of the epoch before are void.
-    pub(super) fn after(before: &Self) -> Self {
+    pub(crate) fn after(before: &Self) -> Self {
         Self { blocks_ahead: before.blocks_ahead, block_ahead: before.block_ahead, ..Self::default() }
     }
 
+    /// The time of this node's block of `view` in a committee of `n`: the clock's, or the smallest step where its last
+    /// proposal was lost or a whole cycle of leaders has found no parent, as either may be for the clock's sake.
+    pub(crate) fn time_above(&self, now: Now, n: usize, view: View, parent: &Header) -> u64 {
+        let skipped = view.0.saturating_sub(parent.view.0) > n as u64;
+        let falls_back = self.unproven.is_some() || skipped;
+        let least_ms = least_above(parent.time_ms);
+        if falls_back { least_ms } else { now.wall_ms.max(least_ms) }
+    }
+
+    /// Returns the newest block that waited for the clock alone, and how many there were.
+    pub(crate) fn blocks_ahead(&self) -> (Option<BlockAhead>, u64) {
+        (self.block_ahead, self.blocks_ahead)
+    }
+
+    /// Notes a block that waits for this node's clock and for nothing else.
+    pub(crate) fn note_ahead(&mut self, now: Now, digest: &BlockDigest, header: &Header) {
+        let (proposer, ahead_ms) = (header.proposer, header.time_ms.saturating_sub(now.wall_ms));
+        self.block_ahead = Some(BlockAhead { proposer, ahead_ms, at_us: now.us });
+        self.blocks_ahead += u64::from(self.counted.replace(*digest) != Some(*digest));
+    }
+
     /// A block was notarized or finalized, or is final by a later one.
-    pub(super) fn certified(&mut self, block: &BlockDigest) {
+    pub(crate) fn certified(&mut self, block: &BlockDigest) {
         if self.unproven == Some(*block) {
             self.unproven = None;
         }
@@ -58,54 +78,9 @@ fn least_above(parent_ms: u64) -> u64 {
 }
 
 /// Milliseconds by which a time is more than `ahead_ms_max` ahead of the clock; 0 for the smallest step above the parent's.
-fn too_far_ms(time_ms: u64, parent_ms: Option<u64>, clock_ms: u64, ahead_ms_max: u64) -> u64 {
+pub(crate) fn too_far_ms(time_ms: u64, parent_ms: Option<u64>, clock_ms: u64, ahead_ms_max: u64) -> u64 {
     let smallest = parent_ms.is_some_and(|parent_ms| time_ms == least_above(parent_ms));
     if smallest { 0 } else { time_ms.saturating_sub(clock_ms.saturating_add(ahead_ms_max)) }
-}
-
-impl<P: Ports> Shard<P> {
-    /// The time of this node's block of `view`: the clock's, or the smallest step where its last proposal was lost or a
-    /// whole cycle of leaders has found no parent, as either may be for the clock's sake.
-    pub(super) fn time_above(&self, now: Now, view: View, parent: &Header) -> u64 {
-        let skipped = view.0.saturating_sub(parent.view.0) > self.context.n() as u64;
-        let falls_back = self.clocks.unproven.is_some() || skipped;
-        let least_ms = least_above(parent.time_ms);
-        if falls_back { least_ms } else { now.wall_ms.max(least_ms) }
-    }
-
-    /// Checks a block. One that waits for the clock alone is told of.
-    pub(super) fn check_by_clock(&mut self, now: Now, digest: &BlockDigest) -> PayloadStatus {
-        let Some(block) = self.tree.get(digest).map(|entry| entry.block.clone()) else { return PayloadStatus::Pending };
-        let ahead_ms = self.ahead_ms(now, &block.header);
-        let status = self.check_block(now, digest);
-        if ahead_ms == 0 || status == PayloadStatus::Invalid {
-            return status;
-        }
-        self.recheck_at(now.us.saturating_add(ahead_ms.min(LOOK_AGAIN_MS) * 1000));
-        if status == PayloadStatus::Ready {
-            let (proposer, ahead_ms) = (block.header.proposer, block.header.time_ms.saturating_sub(now.wall_ms));
-            self.clocks.block_ahead = Some(BlockAhead { proposer, ahead_ms, at_us: now.us });
-            self.clocks.blocks_ahead += u64::from(self.clocks.counted.replace(*digest) != Some(*digest));
-        }
-        PayloadStatus::Pending
-    }
-
-    /// Milliseconds by which a block's time is too far ahead of the clock; 0 where it is accepted.
-    fn ahead_ms(&self, now: Now, header: &Header) -> u64 {
-        let parent = self.tree.header(&header.parent);
-        let ahead_ms_max = self.context.parameters.clock_ahead_ms_max;
-        too_far_ms(header.time_ms, parent.map(|parent| parent.time_ms), now.wall_ms, ahead_ms_max)
-    }
-
-    /// The time of the newest certified block that is known.
-    pub fn certified_time_ms(&self) -> u64 {
-        self.tree.header(&self.best_parent).unwrap_or(self.tree.root().1).time_ms
-    }
-
-    /// The newest block that waited for the clock alone, and how many there were.
-    pub fn blocks_ahead(&self) -> (Option<BlockAhead>, u64) {
-        (self.clocks.block_ahead, self.clocks.blocks_ahead)
-    }
 }
 
 #[cfg(test)]

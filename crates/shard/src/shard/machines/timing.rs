@@ -2,8 +2,8 @@
 //!
 //! *Invariants:* only measures: nothing is decided by it; bounded by the window of views.
 
-use super::{Ports, Shard, VIEW_WINDOW};
-use rustorium_types::{ValidatorIndex, View, VoteKind};
+use crate::shard::VIEW_WINDOW;
+use rustorium_types::{View, VoteKind};
 use std::collections::BTreeMap;
 
 /// A stage of a block's way, as this node sees it.
@@ -31,7 +31,7 @@ struct Times {
 
 /// When the views at hand reached which stage.
 #[derive(Default)]
-pub(super) struct Timing {
+pub(crate) struct Timing {
     /// When the event at hand came.
     now_us: u64,
     entered_us: Option<u64>,
@@ -40,31 +40,38 @@ pub(super) struct Timing {
 }
 
 impl Timing {
-    pub(super) fn at(&mut self, now_us: u64) {
+    pub(crate) fn at(&mut self, now_us: u64) {
         self.now_us = now_us;
     }
 
     /// Whether something could be listed.
-    pub(super) fn work(&mut self, listable: bool) {
+    pub(crate) fn work(&mut self, listable: bool) {
         let since = self.work_since_us.unwrap_or(self.now_us);
         self.work_since_us = listable.then_some(since);
     }
 
     /// When the event at hand came, monotonic milliseconds.
-    pub(super) fn now_ms(&self) -> u64 {
+    pub(crate) fn now_ms(&self) -> u64 {
         self.now_us / 1000
     }
 
+    /// Views up to this one are over.
+    pub(crate) fn forget_through(&mut self, view: View) {
+        self.views = self.views.split_off(&view.next());
+    }
+
     /// How long the view has had work; none where it has none.
-    fn worked(&self) -> Option<u64> {
+    pub(crate) fn worked(&self) -> Option<u64> {
         Some(self.now_us.saturating_sub(self.work_since_us?.max(self.entered_us?)))
     }
 
-    fn enter(&mut self) -> Option<u64> {
+    /// The core enters a view. Returns how long the one before took.
+    pub(crate) fn enter(&mut self) -> Option<u64> {
         self.entered_us.replace(self.now_us).map(|before| self.now_us.saturating_sub(before))
     }
 
-    fn proposed(&mut self, view: View, current: View) -> Option<u64> {
+    /// A proposal came. Returns how long after there was something to propose, if it is of the current view.
+    pub(crate) fn proposed(&mut self, view: View, current: View) -> Option<u64> {
         if self.views.contains_key(&view) || self.views.len() as u64 > 2 * VIEW_WINDOW {
             return None;
         }
@@ -74,7 +81,8 @@ impl Timing {
         (view == current).then(|| proposed_us.saturating_sub(since))
     }
 
-    fn certified(&mut self, kind: VoteKind, view: View) -> Option<(Stage, u64)> {
+    /// A certificate was formed. Returns the stage that it ends, and how long that took.
+    pub(crate) fn certified(&mut self, kind: VoteKind, view: View) -> Option<(Stage, u64)> {
         let times = self.views.get_mut(&view)?;
         match kind {
             VoteKind::Notarize if times.notarized_us.is_none() && !times.finalized => {
@@ -87,35 +95,6 @@ impl Timing {
             }
             _ => None,
         }
-    }
-}
-
-impl<P: Ports> Shard<P> {
-    pub(super) fn measure_entered(&mut self) {
-        if let Some(us) = self.timing.enter() {
-            self.ports.measured(Stage::View, us);
-        }
-    }
-
-    pub(super) fn measure_proposed(&mut self, view: View, proposer: ValidatorIndex) {
-        if let Some(us) = self.timing.proposed(view, self.view) {
-            self.ports.measured(Stage::Propose, us);
-            self.ports.proposed(proposer, us);
-        }
-    }
-
-    pub(super) fn measure_certified(&mut self, kind: VoteKind, view: View) {
-        if let Some(us) = self.timing.worked().filter(|_| view >= self.view) {
-            self.homes.view_took(view, us);
-        }
-        if let Some((stage, us)) = self.timing.certified(kind, view) {
-            self.ports.measured(stage, us);
-        }
-    }
-
-    /// Views up to this one are over.
-    pub(super) fn measured_up_to(&mut self, view: View) {
-        self.timing.views = self.timing.views.split_off(&view.next());
     }
 }
 

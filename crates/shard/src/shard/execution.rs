@@ -1,25 +1,18 @@
 //! From a finalization to execution in height order, what is told of it, and what the journal may then forget.
 
-use super::live_records::{JournalSizes, LiveRecords};
-use super::retained::HandedOver;
+use super::machines::finality::Way;
+use super::machines::live_records::JournalSizes;
+use super::machines::retained::HandedOver;
 use super::{Executed, ExecutionJob, Floor, Now, Ports, Shard};
 use rustorium_crypto::block_payload_root;
-use rustorium_quorum::VoteGuard;
 use rustorium_storage::RecordKind;
 use rustorium_sync::Want;
 use rustorium_txpool::{Missing, PayloadFault};
-use rustorium_types::{BatchDigest, BlockDigest, Class, Height, Message, ResultClaim, View, VoteKind, encode, limits};
+use rustorium_types::{BatchDigest, BlockDigest, Class, Height, Message, View, VoteKind, encode, limits};
 use std::collections::HashSet;
 
 /// Blocks handed to execution and not yet executed, at most.
 const EXECUTION_QUEUE_MAX: u64 = 64;
-/// Result roots kept in memory below the newest.
-const ROOTS_KEPT: u64 = 1024;
-/// How long an execution report waits for a vote to ride beside.
-const REPORT_DELAY_US: u64 = 3_000;
-/// The same where the block before was executed no longer ago than `BUSY_US`: the next vote is then on its way.
-const REPORT_DELAY_BUSY_US: u64 = 15_000;
-const BUSY_US: u64 = 50_000;
 /// A gap of more heights than this is fetched as a range.
 const RANGE_GAP: u64 = 3;
 /// Heights above the newest executed one from which blocks are fetched downwards, at most: they wait in memory.
@@ -30,25 +23,18 @@ const COPIED_TOGETHER_BYTES: usize = 1024 * 1024;
 impl<P: Ports> Shard<P> {
     /// R9: a finalization needs no decision, its block and all ancestors are final.
     pub(super) fn is_final(&mut self, view: View, digest: BlockDigest) {
-        if self.final_target.is_none_or(|(known, _)| view > known) {
-            self.final_target = Some((view, digest));
-        }
-        self.recheck = true;
+        self.finality.is_final(view, digest);
+        self.tree.recheck_soon();
     }
 
     /// Hands final blocks to execution as far as blocks and payloads are held; asks for what is missing.
     pub(super) fn advance_finality(&mut self) {
-        let Some((view, target)) = self.final_target else { return };
-        if view <= self.tree.root().1.view {
-            return;
-        }
-        let path = match self.final_path(&target) {
-            Ok(path) => path,
-            Err((missing, height)) => {
+        let path = match self.finality.way(&self.tree) {
+            Way::Settled => return,
+            Way::Known(path) => path,
+            Way::Missing((missing, height), other) => {
                 self.fetch_ancestors(missing, height);
-                // Who knows of the epoch's end needs the way there, be the newest final block lost for good.
-                let proven = self.proven.as_ref().map(|(digest, _)| self.tree.path(digest));
-                if let Some(Err((missing, height))) = proven {
+                if let Some((missing, height)) = other {
                     self.fetch_ancestors(missing, height);
                 }
                 return;
@@ -62,41 +48,33 @@ impl<P: Ports> Shard<P> {
                 // R28: what is above the boundary is never executed.
                 return;
             }
-            let full = self.tree.root().1.height.0 >= self.executed.0 + EXECUTION_QUEUE_MAX;
+            let full = self.tree.root().1.height.0 >= self.results.executed().0 + EXECUTION_QUEUE_MAX;
             if full || !self.hand_over(digest, &path[place + 1..]) {
                 return self.prefetch(&path[place..]);
             }
         }
     }
 
-    /// The way to the target; where a block of it is missing, to the end of the range that a peer proved final.
-    fn final_path(&self, target: &BlockDigest) -> Result<Vec<BlockDigest>, (BlockDigest, Option<Height>)> {
-        self.tree.path(target).or_else(|missing| {
-            let proven = self.proven.as_ref().and_then(|(digest, _)| self.tree.path(digest).ok());
-            proven.filter(|path| !path.is_empty()).ok_or(missing)
-        })
-    }
-
     fn fetch_ancestors(&mut self, missing: BlockDigest, height: Option<Height>) {
         let root = self.tree.root().1.height;
-        self.wanting.certified(root, Want::Block(missing), None);
+        self.fetching.certified(root, Want::Block(missing));
         if height.is_some_and(|height| height.0 >= root.0 + RANGE_GAP) {
             let want = Want::FinalBlocks { first: root.next(), count: limits::SYNC_ITEMS_MAX as u32 };
-            self.wanting.certified(root, want, None);
+            self.fetching.certified(root, want);
         }
         if let Some(above) = height.map(|height| height.0.saturating_sub(root.0))
             && (RANGE_GAP..=ANCESTORS_AHEAD_MAX).contains(&above)
-            && self.lacks_proven_range()
+            && self.fetching.lacks_proven_range(root.next())
         {
             let count = above.min(limits::SYNC_ITEMS_MAX as u64 - 1) as u32;
             let height = Height(root.0 + above);
-            self.wanting.certified(root, Want::Ancestors { digest: missing, height, count }, None);
+            self.fetching.certified(root, Want::Ancestors { digest: missing, height, count });
         }
     }
 
     /// True where the block went to execution; else its batches were asked for. `above`: the way on to the finalized one.
     fn hand_over(&mut self, digest: &BlockDigest, above: &[BlockDigest]) -> bool {
-        let end = match self.end_proof(digest, above) {
+        let end = match self.finality.end_proof(&self.tree, &self.votes, digest, above) {
             Ok(end) => end,
             Err(reason) => {
                 tracing::error!(event = "epoch_end_unprovable", reason);
@@ -108,15 +86,15 @@ impl<P: Ports> Shard<P> {
         if block_payload_root(&entry.block, self.tree.root_cursors()) != entry.block.header.payload_root {
             // The digest covers the header only: its proposer gave this node another body than the rest.
             self.tree.remove(digest);
-            self.wanting.certified(self.tree.root().1.height, Want::Block(*digest), None);
+            self.fetching.certified(self.tree.root().1.height, Want::Block(*digest));
             return false;
         }
-        let payload = match self.lanes.payload(self.tree.root_cursors(), cursors) {
+        let payload = match self.batches.lanes().payload(self.tree.root_cursors(), cursors) {
             Ok(payload) => payload,
             Err(PayloadFault::Missing(missing)) => {
                 let root = self.tree.root().1.height;
                 for Missing { lane, digest, .. } in missing {
-                    self.wanting.certified(root, Want::Batch { lane, digest }, None);
+                    self.fetching.certified(root, Want::Batch { lane, digest });
                 }
                 return false;
             }
@@ -133,26 +111,26 @@ impl<P: Ports> Shard<P> {
         self.clocks.certified(digest);
         let (height, view) = (header.height, header.view);
         let own_lane = self.own_cursor(header);
-        self.follow_own_lane(own_lane);
+        if self.signs_elsewhere() {
+            // The journal may lack what the signer signed.
+            self.own_lane.follow(own_lane);
+        }
         self.homes.handed_over(height, &payload);
         let listed: HashSet<BatchDigest> = payload.iter().flatten().map(|batch| batch.digest).collect();
-        for gone in self.lanes.finalized(&header.cursors) {
+        let (gone, batches) = self.batches.finalized(&header.cursors);
+        for gone in gone {
             if !listed.contains(&gone.digest) {
-                self.pool.dropped_elsewhere(&gone);
+                self.own_lane.dropped_elsewhere(&gone);
             }
         }
-        let batches = self.lanes.released();
-        self.retained.hand_over(height, HandedOver { view, own_lane, batches });
+        self.journal.hand_over(height, HandedOver { view, own_lane, batches });
         self.note_joined(None);
-        self.sweep_lanes = true;
         self.forget_below(view);
-        // The end of a range is reached: from here on it leads nowhere, and to look for the way to it would be to fetch
-        // what is below the root.
-        let proven = self.proven.take_if(|(end, _)| end == digest).map(|(_, proof)| proof);
-        let proof = proven.filter(|proof| proof.body.block == *digest);
-        let finalization = self.tally.certificate(VoteKind::Finalize, view).cloned().or(proof);
+        let proof = self.finality.take_proof(digest);
+        let finalization = self.votes.certificate(VoteKind::Finalize, view).cloned().or(proof);
         if let Some(certificate) = &finalization {
-            self.untold.insert(height, Message::Certificate(Box::new((**certificate).clone())).to_frame().into());
+            let frame = Message::Certificate(Box::new((**certificate).clone())).to_frame();
+            self.finality.tell_later(height, frame.into());
         }
         self.ports.execute(ExecutionJob { digest: *digest, block, payload, finalization, end });
         true
@@ -166,77 +144,51 @@ impl<P: Ports> Shard<P> {
             for (lane, cursor) in entry.block.header.cursors.iter().enumerate() {
                 let lane = rustorium_types::ValidatorIndex(lane as u16);
                 let final_seq = self.tree.root_cursors().get(usize::from(lane.0)).map_or(0, |c| c.next_seq);
-                if cursor.next_seq > final_seq && self.lanes.get(lane, &cursor.tip).is_none() {
+                if cursor.next_seq > final_seq && self.batches.lanes().get(lane, &cursor.tip).is_none() {
                     wants.push((entry.block.header.height, Want::Batch { lane, digest: cursor.tip }));
                 }
             }
         }
-        wants.into_iter().for_each(|(height, want)| self.wanting.certified(height, want, None));
+        wants.into_iter().for_each(|(height, want)| self.fetching.certified(height, want));
     }
 
     fn forget_below(&mut self, view: View) {
-        self.measured_up_to(view);
-        self.tally.prune_below(view);
-        self.gap.finalized(view);
-        self.guard.prune_below(view);
-        self.own_votes.forget_through(view);
-        if self.own_proposal.is_some_and(|proposed| proposed <= view) {
-            self.own_proposal = None;
-        }
+        self.core.settle(view);
+        self.votes.settle(view);
+        self.fetching.finalized(view);
+        self.batches.settle(view);
         let (digest, _) = self.tree.root();
         let digest = *digest;
-        self.consider_parent(view, digest);
+        self.tree.consider_parent(view, digest);
     }
 
     pub(super) fn on_executed(&mut self, now: Now, executed: Executed) {
-        self.executed = executed.height;
+        self.results.on_executed(now, executed.height, executed.root);
         self.tell_followers();
         self.note_epoch(executed.height, executed.committee.as_ref(), executed.ended);
-        self.roots.insert(executed.height, executed.root);
-        self.roots = self.roots.split_off(&Height(executed.height.0.saturating_sub(ROOTS_KEPT)));
-        self.reports.own(ResultClaim { height: executed.height, root: executed.root });
-        for (account, nonce) in executed.touched {
-            self.pool.executed(account, nonce, executed.time_ms);
-        }
-        for (id, why) in &executed.skipped {
-            self.pool.skipped(id, why);
-        }
+        self.own_lane.executed(executed.touched, &executed.skipped, executed.time_ms);
         self.homes.executed(executed.height, &executed.skipped);
-        self.pool.expire(executed.time_ms);
-        let busy = self.executed_at_us.replace(now.us).is_some_and(|before| now.us < before + BUSY_US);
-        self.report_due_us.get_or_insert(now.us + if busy { REPORT_DELAY_BUSY_US } else { REPORT_DELAY_US });
-        self.recheck = true;
+        self.tree.recheck_soon();
     }
 
     /// Tells followers what is final once the store has it: what they then ask for is answered from there.
     fn tell_followers(&mut self) {
-        let above = self.untold.split_off(&self.executed.next());
-        for frame in std::mem::replace(&mut self.untold, above).into_values() {
+        for frame in self.finality.take_told(self.results.executed()) {
             self.ports.tell_followers(Class::Consensus, frame);
         }
     }
 
-    /// Something else than execution is to be reported.
-    pub(super) fn report_soon(&mut self, now: Now) {
-        self.report_due_us.get_or_insert(now.us + REPORT_DELAY_US);
-    }
-
     pub(super) fn on_store_durable(&mut self, height: Height) {
-        let (forgotten, own_lane) = self.retained.forget(height);
-        if forgotten > self.floor.view {
+        if let Some((view, own_lane)) = self.journal.forget(height) {
             // On disk before the votes below it are gone: a node that loses its store, and only that, must not sign again
             // in views, or batches at seqs of its lane, that it no longer knows.
-            let position = self.append(RecordKind::Floor, &encode(&(self.context.epoch(), forgotten, own_lane)));
-            let before = std::mem::replace(
-                &mut self.floor,
-                Floor { epoch: self.context.epoch(), view: forgotten, own_lane, position },
-            );
-            self.retained.note_floor(Some(before.position), position);
+            let epoch = self.context.epoch();
+            let position = self.append(RecordKind::Floor, &encode(&(epoch, view, own_lane)));
+            self.journal.raise_floor(Floor { epoch, view, own_lane, position });
             self.ports.sync(position);
         }
         self.copy_forward();
-        // Where nothing is needed, as on an idle chain, all but the newest record may go.
-        self.ports.release(self.retained.live.first().unwrap_or(self.appended));
+        self.ports.release(self.journal.needed_from());
     }
 
     /// R36: old records that are still needed are appended once more, so that the segments which hold them can go. The
@@ -244,32 +196,21 @@ impl<P: Ports> Shard<P> {
     fn copy_forward(&mut self) {
         let (sealed_below, slack_bytes) = (self.ports.sealed_below(), self.config.journal_slack_bytes);
         let leave_below = self.ports.leave_below();
-        let next = |live: &LiveRecords| {
-            live.next_to_leave(leave_below).or_else(|| live.next_to_copy(sealed_below, slack_bytes))
-        };
         let mut copied = 0;
         while copied < COPIED_TOGETHER_BYTES
-            && let Some((from, payload_bytes)) = next(&self.retained.live)
+            && let Some((from, payload_bytes)) = self.journal.next_to_copy(leave_below, sealed_below, slack_bytes)
         {
             let to = self.ports.append_again(from, payload_bytes);
-            self.retained.live.copied(from, to);
-            self.appended = to;
+            self.journal.copied(from, to);
             copied += payload_bytes;
         }
         if copied > 0 {
-            self.ports.sync(self.appended);
+            self.ports.sync(self.journal.end());
         }
     }
 
     /// What the journal holds, for metrics and findings.
     pub fn journal_sizes(&self) -> JournalSizes {
-        self.retained.live.sizes()
+        self.journal.sizes()
     }
-}
-
-/// A guard that already knows these votes.
-pub(super) fn guard_of<'a>(votes: impl IntoIterator<Item = &'a rustorium_types::VoteBody>) -> VoteGuard {
-    let mut guard = VoteGuard::new();
-    votes.into_iter().for_each(|vote| guard.record(vote));
-    guard
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 /// The open votes that are on disk.
 #[derive(Default)]
-pub(super) struct OpenVotes {
+pub(crate) struct OpenVotes {
     votes: BTreeMap<View, Vec<SignedVote>>,
     /// The newest of the older views that the last frame had votes of.
     told: View,
@@ -16,17 +16,17 @@ pub(super) struct OpenVotes {
 
 impl OpenVotes {
     /// A vote that has left, or may have before a restart.
-    pub(super) fn insert(&mut self, vote: SignedVote) {
+    pub(crate) fn insert(&mut self, vote: SignedVote) {
         self.votes.entry(vote.body.view).or_default().push(vote);
     }
 
     /// Number of views with open votes.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.votes.len()
     }
 
     /// There is a certificate of this kind and view.
-    pub(super) fn close(&mut self, kind: VoteKind, view: View) {
+    pub(crate) fn close(&mut self, kind: VoteKind, view: View) {
         let Some(votes) = self.votes.get_mut(&view) else { return };
         let nullified = |vote: &SignedVote| kind == VoteKind::Nullify && vote.body.kind == VoteKind::Finalize;
         votes.retain(|vote| vote.body.kind != kind && !nullified(vote));
@@ -36,17 +36,17 @@ impl OpenVotes {
     }
 
     /// The views up to this one are final.
-    pub(super) fn forget_through(&mut self, view: View) {
+    pub(crate) fn forget_through(&mut self, view: View) {
         self.votes = self.votes.split_off(&view.next());
     }
 
     /// The votes of this view and later ones.
-    pub(super) fn from(&self, view: View) -> impl Iterator<Item = &SignedVote> {
+    pub(crate) fn from(&self, view: View) -> impl Iterator<Item = &SignedVote> {
         self.votes.range(view..).flat_map(|(_, votes)| votes)
     }
 
     /// What the next heartbeat says: the votes of the current view, and the next of the others.
-    pub(super) fn frame(&mut self, current: View) -> Vec<SignedVote> {
+    pub(crate) fn frame(&mut self, current: View) -> Vec<SignedVote> {
         let mut frame: Vec<SignedVote> = self.from(current).copied().take(HEARTBEAT_VOTES_MAX).collect();
         let newer = self.votes.range(self.told.next()..).take_while(|(view, _)| **view < current);
         let older = self.votes.range(..=self.told).take_while(|(view, _)| **view < current);

@@ -5,11 +5,13 @@
 //! step is measured by the monotonic clock; what is remembered of transactions and of homes is bounded, and a home is
 //! blamed only for what was executed in the end and what it could have listed at once.
 
-use super::{Now, Ports, Shard};
+use super::liveness::Liveness;
+use crate::context::Context;
+use crate::shard::Now;
 use rustorium_crypto::CheckedBatch;
 use rustorium_execution::Skip;
 use rustorium_txpool::lanes_by_rank;
-use rustorium_types::{AccountId, Height, Transaction, TxId, ValidatorIndex, View};
+use rustorium_types::{AccountId, Height, TxId, ValidatorIndex, View};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -22,7 +24,7 @@ const STEP_MS_MIN: u64 = 50;
 /// How long a measured round trip counts.
 const RTT_COUNTS_MS: u64 = 1_000;
 /// Ranks to which a transaction goes after the first step.
-const NEXT_RANKS: usize = 2;
+pub(crate) const NEXT_RANKS: usize = 2;
 /// Forwarded transactions that are watched at once, and for how long: those that were executed by then tell of their home.
 const WATCHED_MAX: usize = 256;
 const WATCHED_MS: u64 = 5_000;
@@ -78,7 +80,7 @@ struct ViewTimes {
 
 /// Homes, and what was sent to them.
 #[derive(Default)]
-pub(super) struct Homes {
+pub(crate) struct Homes {
     views: ViewTimes,
     /// What goes to the next ranks, by when, and to whom it went first.
     later: BTreeMap<(u64, u64), (TxId, ValidatorIndex)>,
@@ -91,12 +93,12 @@ pub(super) struct Homes {
 
 impl Homes {
     /// Goes on in the next epoch: places are others'.
-    pub(super) fn after(before: Self) -> Self {
+    pub(crate) fn after(before: Self) -> Self {
         Self { views: before.views, ..Self::default() }
     }
 
     /// A view with work ended after so long. Its first certificate counts.
-    pub(super) fn view_took(&mut self, view: View, us: u64) {
+    pub(crate) fn view_took(&mut self, view: View, us: u64) {
         let views = &mut self.views;
         if view <= views.newest {
             return;
@@ -112,7 +114,7 @@ impl Homes {
     }
 
     /// When something goes to the next ranks, monotonic milliseconds.
-    pub(super) fn next_due_ms(&self) -> Option<u64> {
+    pub(crate) fn next_due_ms(&self) -> Option<u64> {
         self.later.first_key_value().map(|((due_ms, _), _)| *due_ms)
     }
 
@@ -148,7 +150,7 @@ impl Homes {
     }
 
     /// A batch is held and joins its lane.
-    pub(super) fn batch_joined(&mut self, batch: &CheckedBatch, now_ms: u64) {
+    pub(crate) fn batch_joined(&mut self, batch: &CheckedBatch, now_ms: u64) {
         if self.watched.is_empty() {
             return;
         }
@@ -160,7 +162,7 @@ impl Homes {
     }
 
     /// A final block lists these batches.
-    pub(super) fn handed_over(&mut self, height: Height, payload: &[Vec<Arc<CheckedBatch>>]) {
+    pub(crate) fn handed_over(&mut self, height: Height, payload: &[Vec<Arc<CheckedBatch>>]) {
         if self.watched.is_empty() {
             return;
         }
@@ -173,7 +175,7 @@ impl Homes {
 
     /// A height was executed. One that was skipped wherever it was listed tells nothing of its home: its client may have made
     /// it so.
-    pub(super) fn executed(&mut self, height: Height, skipped: &[(TxId, Skip)]) {
+    pub(crate) fn executed(&mut self, height: Height, skipped: &[(TxId, Skip)]) {
         let mut skips: HashMap<TxId, usize> = HashMap::new();
         for (id, _) in skipped.iter().filter(|(id, _)| self.watched.contains_key(id)) {
             *skips.entry(*id).or_default() += 1;
@@ -187,7 +189,7 @@ impl Homes {
     }
 
     /// A peer's link went down: what it was sent may be lost.
-    pub(super) fn link_lost(&mut self, peer: ValidatorIndex) {
+    pub(crate) fn link_lost(&mut self, peer: ValidatorIndex) {
         self.watched.retain(|_, watched| watched.home != peer);
         if let Some(record) = self.records.get_mut(&peer) {
             record.rtt = None;
@@ -237,105 +239,77 @@ impl Record {
     }
 }
 
-impl<P: Ports> Shard<P> {
-    /// How long a transaction is left to this validator, ms.
-    pub(super) fn step_ms(&mut self, now: Now, home: ValidatorIndex) -> u64 {
-        let record = self.homes.records.entry(home).or_default();
+impl Homes {
+    /// How long a transaction is left to this validator, ms. `rtt_ms` measures the round trip to it.
+    pub(crate) fn step_ms(&mut self, now: Now, home: ValidatorIndex, rtt_ms: impl FnOnce() -> Option<u64>) -> u64 {
+        let record = self.records.entry(home).or_default();
         let rtt_ms = match record.rtt {
             Some((rtt_ms, at_ms)) if now.ms() < at_ms + RTT_COUNTS_MS => rtt_ms,
             _ => {
-                let rtt_ms = self.ports.rtt_ms(home).unwrap_or(0);
+                let rtt_ms = rtt_ms().unwrap_or(0);
                 record.rtt = Some((rtt_ms, now.ms()));
                 rtt_ms
             }
         };
-        self.homes.views.median_ms.unwrap_or(VIEW_MS_MAX).min(VIEW_MS_MAX) + rtt_ms.min(RTT_MS_MAX) + STEP_MS_MIN
+        self.views.median_ms.unwrap_or(VIEW_MS_MAX).min(VIEW_MS_MAX) + rtt_ms.min(RTT_MS_MAX) + STEP_MS_MIN
     }
 
-    /// Where a client's transaction goes first: its home, where that can be reached and isn't passed over, else the next in
-    /// rank. None: nobody can list it.
-    pub(super) fn first_lane(&mut self, now: Now, sender: &AccountId) -> Option<ValidatorIndex> {
-        let home = rustorium_txpool::home_lane(sender, self.context.epoch(), self.context.n());
-        if self.can_list(home) && (self.context.is_me(home) || !self.homes.passes_over(home, now.ms())) {
+    /// Returns where a client's transaction goes first: its home, where that can be reached and isn't passed over, else the
+    /// next in rank. `None`: nobody can list it.
+    pub(crate) fn first_lane(&mut self, now: Now, reach: &Reach, sender: &AccountId) -> Option<ValidatorIndex> {
+        let home = reach.home(sender);
+        if reach.can_list(home) && (reach.context.is_me(home) || !self.passes_over(home, now.ms())) {
             return Some(home);
         }
-        self.next_lanes(now, sender, home).next().or_else(|| Some(home).filter(|home| self.can_list(*home)))
+        self.next_lanes(now, reach, sender, home).next().or_else(|| Some(home).filter(|home| reach.can_list(*home)))
     }
 
-    /// The validators in rank that can list it and aren't passed over, without `first`.
-    fn next_lanes<'a>(
+    /// Returns the validators in rank that can list it and aren't passed over, without `first`.
+    pub(crate) fn next_lanes<'a>(
         &'a self,
         now: Now,
+        reach: &'a Reach<'a>,
         sender: &AccountId,
         first: ValidatorIndex,
-    ) -> impl Iterator<Item = ValidatorIndex> + use<'a, P> {
-        let ranks = lanes_by_rank(sender, self.context.epoch(), self.context.n()).into_iter();
-        ranks.filter(move |lane| *lane != first && self.can_list(*lane) && !self.homes.is_passed_over(*lane, now.ms()))
+    ) -> impl Iterator<Item = ValidatorIndex> + use<'a> {
+        let ranks = lanes_by_rank(sender, reach.context.epoch(), reach.context.n()).into_iter();
+        ranks.filter(move |lane| *lane != first && reach.can_list(*lane) && !self.is_passed_over(*lane, now.ms()))
     }
 
-    fn can_list(&self, lane: ValidatorIndex) -> bool {
-        if self.context.is_me(lane) { !self.is_retired() } else { self.is_reachable(lane) }
-    }
-
-    /// A transaction that the pool took goes to `first`, and is left to it for a step.
-    pub(super) fn left_to(
+    /// Notes that a transaction goes to `first`, and is left to it for a step. `could_list`: its home could list it at once.
+    pub(crate) fn left_to(
         &mut self,
         now: Now,
-        id: &TxId,
-        transaction: &Transaction,
+        (id, home): (&TxId, ValidatorIndex),
         first: ValidatorIndex,
         step_ms: u64,
+        could_list: bool,
     ) {
-        self.homes.go_on_at(now.ms() + step_ms, *id, first);
-        let (sender, nonce) = (&transaction.body.sender, transaction.body.nonce);
-        let home = rustorium_txpool::home_lane(sender, self.context.epoch(), self.context.n());
-        // One that waits for an earlier nonce its home can't list, be that with another node or nowhere.
-        let could_list = self.pool.next_nonce(sender) == Some(nonce) && self.lane_has_room(home);
-        if home == first && could_list && self.context.me().is_some() {
-            self.homes.watch(*id, home, now.ms(), step_ms);
+        self.go_on_at(now.ms() + step_ms, *id, first);
+        if home == first && could_list {
+            self.watch(*id, home, now.ms(), step_ms);
         }
     }
 
-    fn lane_has_room(&self, lane: ValidatorIndex) -> bool {
-        let (batches, bytes) = self.lanes.window_left(lane);
-        batches > 0 && bytes >= u64::from(self.context.parameters.batch_bytes_max)
+    /// Takes the next transaction whose step is over, and where it went first.
+    pub(crate) fn pop_due(&mut self, now: Now) -> Option<(TxId, ValidatorIndex)> {
+        let due = self.next_due_ms().is_some_and(|due_ms| due_ms <= now.ms());
+        if due { self.later.pop_first().map(|(_, left)| left) } else { None }
     }
 
-    /// What is in no batch a step after it was forwarded goes to the next two in rank; this node may be one of them.
-    pub(super) fn forward_on(&mut self, now: Now) {
-        self.judge_homes(now);
-        let mut away: BTreeMap<ValidatorIndex, Vec<Transaction>> = BTreeMap::new();
-        while self.homes.next_due_ms().is_some_and(|due_ms| due_ms <= now.ms()) {
-            let Some((_, (id, first))) = self.homes.later.pop_first() else { break };
-            // A lane without room has no use for another copy, nor have others while it is the load that fills it.
-            let Some(transaction) = self.pool.unlisted(&id).filter(|_| self.lane_has_room(first)) else { continue };
-            let next: Vec<_> = self.next_lanes(now, &transaction.body.sender, first).take(NEXT_RANKS).collect();
-            for lane in next {
-                if self.context.is_me(lane) {
-                    self.pool.open(&id);
-                } else {
-                    away.entry(lane).or_default().push((**transaction).clone());
-                }
-            }
-        }
-        for (lane, group) in away {
-            self.forward(lane, &group);
-        }
-    }
-
-    fn judge_homes(&mut self, now: Now) {
-        for watched in self.homes.take_old(now.ms()) {
+    /// Judges homes by what they were sent. `able`: whether a home could list it now.
+    pub(crate) fn judge(&mut self, now: Now, able: impl Fn(ValidatorIndex) -> bool) {
+        for watched in self.take_old(now.ms()) {
             let in_time = watched.listed_ms.is_some_and(|at_ms| at_ms <= watched.due_ms);
-            let able = self.is_reachable(watched.home) && self.lane_has_room(watched.home);
-            if watched.executed && (in_time || able) {
-                self.homes.remember(watched.home, !in_time, now.ms());
+            if watched.executed && (in_time || able(watched.home)) {
+                self.remember(watched.home, !in_time, now.ms());
             }
         }
     }
 
-    /// The homes that are passed over, for status and metrics.
-    pub fn homes_left_out(&self, now: Now) -> Vec<LeftOut> {
-        let passed_over = self.homes.records.iter().filter(|(_, record)| record.passed_over_until_ms > now.ms());
+    /// Returns the homes that are passed over, by place.
+    pub(crate) fn left_out(&self, now: Now) -> Vec<LeftOut> {
+        let passed_over = self.records.iter().filter(|(_, record)| record.passed_over_until_ms > now.ms());
         let left_out = |(home, record): (&ValidatorIndex, &Record)| {
             let (missed, of) = (record.count(), record.missed.len());
             LeftOut { home: *home, missed, of }
@@ -343,5 +317,87 @@ impl<P: Ports> Shard<P> {
         let mut found: Vec<LeftOut> = passed_over.map(left_out).collect();
         found.sort_unstable_by_key(|left_out| left_out.home);
         found
+    }
+}
+
+/// Which validators can list a transaction now.
+pub(crate) struct Reach<'a> {
+    pub(crate) context: &'a Context,
+    liveness: &'a Liveness,
+    /// Whether this node signs nothing more.
+    retired: bool,
+}
+
+impl<'a> Reach<'a> {
+    pub(crate) fn of(context: &'a Context, liveness: &'a Liveness, retired: bool) -> Self {
+        Self { context, liveness, retired }
+    }
+
+    fn home(&self, sender: &AccountId) -> ValidatorIndex {
+        rustorium_txpool::home_lane(sender, self.context.epoch(), self.context.n())
+    }
+
+    pub(crate) fn is_reachable(&self, lane: ValidatorIndex) -> bool {
+        self.liveness.is_reachable(self.context, lane)
+    }
+
+    fn can_list(&self, lane: ValidatorIndex) -> bool {
+        if self.context.is_me(lane) { !self.retired } else { self.is_reachable(lane) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::machines::testing::{at, context};
+
+    const HOME: ValidatorIndex = ValidatorIndex(1);
+
+    /// Sends a home `count` transactions that are executed, of which it lists none.
+    fn leaves_out(homes: &mut Homes, count: usize, now_ms: u64) {
+        for number in 0..count {
+            let mut id = [number as u8; 32];
+            id[0] = (now_ms / 1_000) as u8;
+            homes.left_to(at(now_ms * 1000), (&TxId(id), HOME), HOME, 100, true);
+        }
+        homes.watched.values_mut().for_each(|watched| watched.executed = true);
+        homes.judge(at((now_ms + WATCHED_MS) * 1000), |_| true);
+    }
+
+    #[test]
+    fn a_home_that_leaves_out_what_it_is_sent_is_passed_over_for_a_while() {
+        let mut homes = Homes::default();
+        leaves_out(&mut homes, LEFT_OUT_MIN - 1, 0);
+        assert!(homes.left_out(at(WATCHED_MS * 1000)).is_empty());
+        leaves_out(&mut homes, 1, 10_000);
+        let now_ms = 10_000 + WATCHED_MS;
+        let left_out = LeftOut { home: HOME, missed: LEFT_OUT_MIN, of: LEFT_OUT_MIN };
+        assert_eq!(homes.left_out(at(now_ms * 1000)), [left_out]);
+        let offered = (0..STILL_OFFERED).filter(|_| !homes.passes_over(HOME, now_ms)).count();
+        assert_eq!(offered, 1, "a few still go to it");
+        assert!(!homes.passes_over(HOME, now_ms + PASSED_OVER_MS));
+    }
+
+    #[test]
+    fn what_is_left_to_a_home_is_due_after_a_step_which_is_measured_and_bounded() {
+        let mut homes = Homes::default();
+        assert_eq!(homes.step_ms(at(0), HOME, || None), VIEW_MS_MAX + STEP_MS_MIN, "nothing is measured yet");
+        homes.view_took(View(1), 80_000);
+        let far = ValidatorIndex(2);
+        assert_eq!(homes.step_ms(at(0), far, || Some(9_000)), 80 + RTT_MS_MAX + STEP_MS_MIN);
+        assert_eq!(homes.step_ms(at(1), far, || Some(1)), 80 + RTT_MS_MAX + STEP_MS_MIN, "it counts for a while");
+        homes.left_to(at(0), (&TxId([1; 32]), HOME), HOME, 130, false);
+        assert_eq!((homes.pop_due(at(129_999)), homes.next_due_ms()), (None, Some(130)));
+        assert_eq!(homes.pop_due(at(130_000)), Some((TxId([1; 32]), HOME)));
+    }
+
+    #[test]
+    fn nobody_lists_for_a_retired_key_and_an_unreachable_committee() {
+        let (context, liveness, mut homes) = (context(0), Liveness::new(500_000), Homes::default());
+        let sender = AccountId::default();
+        let first =
+            |homes: &mut Homes, retired| homes.first_lane(at(0), &Reach::of(&context, &liveness, retired), &sender);
+        assert_eq!(first(&mut homes, false), Some(ValidatorIndex(0)), "this node alone can");
+        assert_eq!(first(&mut homes, true), None);
     }
 }

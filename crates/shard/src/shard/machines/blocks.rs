@@ -2,6 +2,7 @@
 
 use crate::periods::Periods;
 use crate::port::{BlockFacts, PayloadStatus};
+use crate::shard::Now;
 use rustorium_types::{Block, BlockDigest, Cursor, Header, Height, Parameters, ValidatorIndex, View};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -32,12 +33,25 @@ pub struct BlockTree {
     first: BTreeMap<(View, ValidatorIndex), BlockDigest>,
     root: (BlockDigest, Header),
     root_periods: Periods,
+    /// The newest block known to be notarized or final, and its view: the next block would extend it.
+    best_parent: (View, BlockDigest),
+    /// Whether blocks are to be checked again at the end of the turn, and when else, monotonic microseconds.
+    recheck: bool,
+    recheck_at_us: Option<u64>,
 }
 
 impl BlockTree {
     /// A tree of just its root, and the root periods of the chain that ends there.
     pub fn new(digest: BlockDigest, header: Header, root_periods: Periods) -> Self {
-        Self { entries: HashMap::new(), first: BTreeMap::new(), root: (digest, header), root_periods }
+        Self {
+            entries: HashMap::new(),
+            first: BTreeMap::new(),
+            best_parent: (header.view, digest),
+            root: (digest, header),
+            root_periods,
+            recheck: false,
+            recheck_at_us: None,
+        }
     }
 
     /// The root periods of the chain that ends with this block; none where an ancestor isn't known.
@@ -50,6 +64,56 @@ impl BlockTree {
     /// The root periods of the chain that ends at the root.
     pub fn root_periods(&self) -> &Periods {
         &self.root_periods
+    }
+
+    /// Remembers the newest certified block as the one that the next block would extend.
+    pub fn consider_parent(&mut self, view: View, digest: BlockDigest) {
+        if view >= self.best_parent.0 {
+            self.best_parent = (view, digest);
+        }
+    }
+
+    /// Returns the header of the newest certified block. `None` if the block isn't held.
+    pub fn best_parent(&self) -> Option<&Header> {
+        self.header(&self.best_parent.1)
+    }
+
+    /// Returns the header of the newest certified block, or the root's if the block isn't held.
+    pub fn newest_certified(&self) -> &Header {
+        self.best_parent().unwrap_or(&self.root.1)
+    }
+
+    /// Has blocks checked again at the end of the turn.
+    pub fn recheck_soon(&mut self) {
+        self.recheck = true;
+    }
+
+    /// The same, if so.
+    pub fn recheck_if(&mut self, news: bool) {
+        self.recheck |= news;
+    }
+
+    /// Has blocks checked again then, monotonic microseconds.
+    pub fn recheck_at(&mut self, at_us: u64) {
+        self.recheck_at_us = Some(self.recheck_at_us.map_or(at_us, |known| known.min(at_us)));
+    }
+
+    /// Returns when blocks are to be checked again.
+    pub fn recheck_at_us(&self) -> Option<u64> {
+        self.recheck_at_us
+    }
+
+    /// Returns true if blocks are to be checked again now.
+    pub fn take_recheck(&mut self, now: Now) -> bool {
+        self.recheck |= self.recheck_at_us.take_if(|at| *at <= now.us).is_some();
+        std::mem::take(&mut self.recheck)
+    }
+
+    /// Returns a block's facts and status if the core doesn't know that status yet; it is told now.
+    pub fn take_news(&mut self, digest: &BlockDigest) -> Option<(BlockFacts, PayloadStatus)> {
+        let entry = self.entries.get_mut(digest)?;
+        let status = entry.status;
+        (entry.told.replace(status) != Some(status)).then(|| (BlockFacts::of(*digest, &entry.block.header), status))
     }
 
     /// Number of blocks above the root.
@@ -158,5 +222,57 @@ impl BlockTree {
     /// The root's cursors.
     pub fn root_cursors(&self) -> &[Cursor] {
         &self.root.1.cursors
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::shard::machines::testing::{at, child, context, tree};
+
+    #[test]
+    fn the_way_to_a_block_is_known_or_says_what_is_missing_on_it() {
+        let context = context(0);
+        let mut tree = tree(&context);
+        let (one, first) = child(&context.genesis_header, context.genesis_digest, 1);
+        let (two, second) = child(&first.header, one, 2);
+        let (three, third) = child(&second.header, two, 4);
+        assert!(tree.insert(one, first) && tree.insert(three, third));
+        assert_eq!(tree.path(&three), Err((two, Some(Height(2)))));
+        assert!(tree.insert(two, second.clone()) && !tree.insert(two, second));
+        assert_eq!(tree.path(&three), Ok(vec![one, two, three]));
+        tree.advance(&one, &context.parameters).unwrap();
+        assert_eq!((tree.path(&three), tree.len()), (Ok(vec![two, three]), 2));
+        assert_eq!(tree.path(&one), Ok(Vec::new()), "it is the root");
+    }
+
+    #[test]
+    fn the_newest_certified_block_is_the_root_while_it_is_not_held() {
+        let context = context(0);
+        let mut tree = tree(&context);
+        let (one, first) = child(&context.genesis_header, context.genesis_digest, 3);
+        tree.consider_parent(View(3), one);
+        assert_eq!((tree.best_parent(), tree.newest_certified().view), (None, View(0)));
+        tree.insert(one, first);
+        tree.consider_parent(View(2), BlockDigest([9; 32]));
+        assert_eq!(tree.newest_certified().view, View(3), "an older certificate came late");
+    }
+
+    #[test]
+    fn a_status_is_news_once_and_blocks_are_checked_again_when_their_time_has_come() {
+        let context = context(0);
+        let mut tree = tree(&context);
+        let (one, first) = child(&context.genesis_header, context.genesis_digest, 1);
+        tree.insert(one, first);
+        assert_eq!(tree.take_news(&one).map(|(_, status)| status), Some(PayloadStatus::Pending));
+        assert!(tree.take_news(&one).is_none());
+        tree.get_mut(&one).unwrap().status = PayloadStatus::Ready;
+        assert_eq!(tree.take_news(&one).map(|(_, status)| status), Some(PayloadStatus::Ready));
+        tree.recheck_at(70);
+        tree.recheck_at(50);
+        assert!(!tree.take_recheck(at(49)) && tree.take_recheck(at(50)) && !tree.take_recheck(at(99)));
+        tree.recheck_soon();
+        assert!(tree.take_recheck(at(0)));
     }
 }

@@ -61,23 +61,23 @@ impl LiveRecords {
     }
 
     /// The same records before it is known which of them are needed.
-    pub(super) fn unclaimed(mut self) -> Self {
+    pub(crate) fn unclaimed(mut self) -> Self {
         self.places.values_mut().for_each(|record| record.claimed = false);
         self
     }
 
     /// Forgets the records that nobody has claimed by `keep`.
-    pub(super) fn drop_unclaimed(&mut self) {
+    pub(crate) fn drop_unclaimed(&mut self) {
         let unclaimed: Vec<u64> = self.places.values().filter(|record| !record.claimed).map(|r| r.name).collect();
         unclaimed.into_iter().for_each(|name| self.drop(name));
     }
 
-    pub(super) fn at(&mut self, now_us: u64) {
+    pub(crate) fn at(&mut self, now_us: u64) {
         self.now_us = now_us;
     }
 
     /// A record was appended.
-    pub(super) fn appended(&mut self, position: u64, payload_bytes: usize) {
+    pub(crate) fn appended(&mut self, position: u64, payload_bytes: usize) {
         let bytes = (RECORD_OVERHEAD + payload_bytes) as u64;
         self.newest = (position, self.end);
         self.end += bytes;
@@ -85,7 +85,7 @@ impl LiveRecords {
     }
 
     /// The newest record, or one that was found, is needed until `drop`.
-    pub(super) fn keep(&mut self, name: u64) {
+    pub(crate) fn keep(&mut self, name: u64) {
         if let Some(record) = self.names.get(&name).and_then(|place| self.places.get_mut(place)) {
             record.claimed = true;
             return;
@@ -98,7 +98,7 @@ impl LiveRecords {
     }
 
     /// A record isn't needed any more.
-    pub(super) fn drop(&mut self, name: u64) {
+    pub(crate) fn drop(&mut self, name: u64) {
         let record = self.names.remove(&name).and_then(|place| self.places.remove(&place));
         self.live_bytes -= record.map_or(0, |record| record.bytes);
     }
@@ -109,7 +109,7 @@ impl LiveRecords {
     }
 
     /// Position of the oldest copy that is needed.
-    pub(super) fn first(&self) -> Option<u64> {
+    pub(crate) fn first(&self) -> Option<u64> {
         self.places.first_key_value().map(|(position, _)| *position)
     }
 
@@ -119,7 +119,7 @@ impl LiveRecords {
 
     /// The record to copy next and the length of its payload: the oldest one, where the log needs more than twice what is
     /// live and `slack_bytes`. Only a record below `sealed_below` is worth it: the segment of others can't go yet.
-    pub(super) fn next_to_copy(&self, sealed_below: u64, slack_bytes: u64) -> Option<(u64, usize)> {
+    pub(crate) fn next_to_copy(&self, sealed_below: u64, slack_bytes: u64) -> Option<(u64, usize)> {
         let (position, record) = self.places.first_key_value()?;
         let sparse = self.held_bytes() > self.live_bytes.saturating_mul(2).saturating_add(slack_bytes);
         let due = sparse && *position < sealed_below && record.bytes <= self.credit;
@@ -128,14 +128,14 @@ impl LiveRecords {
     }
 
     /// The record to copy next and the length of its payload: the oldest one, where it stands below this position.
-    pub(super) fn next_to_leave(&self, below: u64) -> Option<(u64, usize)> {
+    pub(crate) fn next_to_leave(&self, below: u64) -> Option<(u64, usize)> {
         let (position, record) = self.places.first_key_value().filter(|(position, _)| **position < below)?;
         let payload_bytes = (record.bytes as usize).checked_sub(RECORD_OVERHEAD)?;
         (record.bytes <= self.credit).then_some((*position, payload_bytes))
     }
 
     /// The record at `from` was appended once more.
-    pub(super) fn copied(&mut self, from: u64, to: u64) {
+    pub(crate) fn copied(&mut self, from: u64, to: u64) {
         let Some(mut record) = self.places.remove(&from) else { return };
         record.at = self.end;
         self.end += record.bytes;
@@ -144,7 +144,7 @@ impl LiveRecords {
         self.places.insert(to, record);
     }
 
-    pub(super) fn sizes(&self) -> JournalSizes {
+    pub(crate) fn sizes(&self) -> JournalSizes {
         let oldest = self.names.values().next().and_then(|place| self.places.get(place));
         JournalSizes {
             live_bytes: self.live_bytes,

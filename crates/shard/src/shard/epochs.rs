@@ -1,0 +1,212 @@
+//! From one epoch to the next: asking and showing how an epoch ended, and the start of the next one in place.
+//!
+//! *Invariants:* the next epoch begins only when the boundary is executed and on disk; what is of an older epoch is dropped.
+
+use super::machines::clocks::Clocks;
+use super::machines::epoch_end::due_by_time_us;
+use super::machines::homes::Homes;
+use super::recovery::Journaled;
+use super::{Ended, Now, Ports, Shard};
+use crate::senders::{Credit, epoch_of};
+use bytes::Bytes;
+use rustorium_crypto::block_digest;
+use rustorium_execution::CommitteeRecord;
+use rustorium_types::{Block, BoundedVec, Certificate, Class, EpochChange, Hash, Height, Message, PublicKey, Request};
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+impl<P: Ports> Shard<P> {
+    /// Whether the epoch's end is due in a block of this time with this claim, and the committee that its header then
+    /// names.
+    pub(super) fn end_at(&self, time_ms: u64, claimed: Height) -> Option<(bool, Hash)> {
+        self.epoch_end.due_at(&self.context, self.results.executed(), time_ms, claimed)
+    }
+
+    /// Whether a block proposed now could be the boundary.
+    pub(super) fn end_due(&self, now: Now) -> bool {
+        let parent = self.tree.newest_certified();
+        let ready = self.results.claimable().unwrap_or_default();
+        let claim = ready.max(parent.result.height).min(self.results.executed());
+        let time_ms = now.wall_ms.max(parent.time_ms.saturating_add(1));
+        !self.tree.root().1.ends_epoch() && self.end_at(time_ms, claim).is_some_and(|(due, _)| due)
+    }
+
+    /// When the end is due by time, be it for a wish, or it is asked again how the epoch ended; monotonic microseconds.
+    pub(super) fn next_end_us(&self, now: Now) -> Option<u64> {
+        let due = due_by_time_us(&self.context, now).into_iter();
+        let ask = self.asks_for_end().then_some(self.epoch_end.ask_at_us());
+        due.chain(ask).min()
+    }
+
+    /// Passes on what is of this epoch, or of none.
+    pub(super) fn of_this_epoch(
+        &mut self,
+        now: Now,
+        from: &PublicKey,
+        message: Message,
+        frame: &Bytes,
+    ) -> Option<Message> {
+        let Some(epoch) = epoch_of(&message) else { return Some(message) };
+        match epoch.cmp(&self.context.epoch()) {
+            Ordering::Equal => return Some(message),
+            Ordering::Less => {
+                if let (Message::Heartbeat(_), Some(change)) = (&message, self.ports.epoch_end(epoch)) {
+                    self.show_end(from, change);
+                }
+            }
+            Ordering::Greater => {
+                if self.epoch_end.may_ask(now) {
+                    self.ask_how_it_ended(now, *from);
+                }
+                if epoch == self.context.epoch().next() && self.epoch_end.expects(&self.context, from) {
+                    self.epoch_end.keep_early(*from, message, frame);
+                }
+            }
+        }
+        None
+    }
+
+    /// R31: gives the end of an epoch to a peer that is still in it.
+    fn show_end(&mut self, to: &PublicKey, change: EpochChange) {
+        let response = rustorium_types::Response::EpochEnd(Box::new(change));
+        let frame = Message::Response { id: 0, response }.to_frame();
+        self.ports.send_to(to, Class::Sync, frame.into());
+    }
+
+    fn asks_for_end(&self) -> bool {
+        self.only_follows() && !self.liveness.linked().is_empty() && !self.tree.root().1.ends_epoch()
+    }
+
+    /// R31: who sends no heartbeats, and so is told nothing unasked, asks one peer after the other.
+    pub(super) fn ask_for_end(&mut self, now: Now) {
+        if !self.asks_for_end() || !self.epoch_end.may_ask(now) {
+            return;
+        }
+        let Some(next) = self.liveness.linked_after(self.epoch_end.asked()) else { return };
+        self.ask_how_it_ended(now, next);
+    }
+
+    fn ask_how_it_ended(&mut self, now: Now, peer: PublicKey) {
+        self.epoch_end.ask(now, peer, self.config.heartbeat_us);
+        let message =
+            Message::Request { id: super::journal_check::QUESTION, request: Request::EpochEnd(self.context.epoch()) };
+        self.ports.send_to(&peer, Class::Sync, message.to_frame().into());
+    }
+
+    /// Someone shows how this epoch ended. Closing headers are all that there is of their blocks; the boundary and what is
+    /// below are fetched.
+    pub(super) fn on_epoch_end(&mut self, change: EpochChange) {
+        let known = self.tree.root().1.ends_epoch() || change.boundary.epoch != self.context.epoch();
+        if known {
+            return;
+        }
+        if let Err(part) = self.context.check_change(&change) {
+            tracing::warn!(event = "epoch_end_refused", epoch = change.boundary.epoch.0, reason = part);
+            return;
+        }
+        let certified = change.proof.finalization.body.block;
+        let last = change.proof.descendants.last().unwrap_or(&change.boundary);
+        self.finality.prove(certified, self.context.finalization_of(last, &change.proof.finalization));
+        for header in change.proof.descendants.into_vec() {
+            self.keep_block(block_digest(&header), Block { header, inline: BoundedVec::default() }, true);
+        }
+        if self.note_owners_end(&change.proof.finalization) {
+            return;
+        }
+        self.watch_certificate(&change.proof.finalization);
+        match self.votes.check_and_take(change.proof.finalization) {
+            Ok(events) => self.on_tally(events),
+            Err(refused) => tracing::warn!(event = "certificate_refused", reason = %refused),
+        }
+    }
+
+    /// R33: a finalization that holds and isn't the members' is their owners', of which the core is told nothing: the block is
+    /// final, and the next epoch begins. Whether it is one.
+    pub(super) fn note_owners_end(&mut self, finalization: &Certificate) -> bool {
+        if !self.context.committee.owns(&finalization.body) {
+            // A run of blocks may lead into a later epoch: what ended that one is said there.
+            return false;
+        }
+        let members = rustorium_crypto::verify_certificate(&self.context.committee.keys, finalization.clone());
+        if members.is_none() {
+            self.is_final(finalization.body.view, finalization.body.block);
+        }
+        members.is_none()
+    }
+
+    /// A height wrote the committee record, or was the boundary.
+    pub(super) fn note_epoch(&mut self, height: Height, record: Option<&CommitteeRecord>, ended: Option<Box<Ended>>) {
+        if let Some(record) = record {
+            self.note_wanted(height, record);
+        }
+        self.epoch_end.forget_below(self.tree.root().1.result.height);
+        if let Some(ended) = ended {
+            self.epoch_end.end(ended);
+        }
+    }
+
+    /// A height wrote what committee operators want.
+    pub(super) fn note_wanted(&mut self, height: Height, record: &CommitteeRecord) {
+        self.ports.target(self.epoch_end.note(height, record));
+    }
+
+    /// Whether `next_epoch` has something to do.
+    pub fn epoch_is_over(&self) -> bool {
+        self.epoch_end.is_over()
+    }
+
+    /// Goes on in the next epoch, as a restart would: from the boundary, with the new committee. What was in flight is void;
+    /// links, waiting transactions and what was said of the new epoch already are taken along.
+    pub fn next_epoch(mut self, now: Now) -> Self {
+        let Some(ended) = self.epoch_end.take_over() else { return self };
+        let Ended { change, payload_height } = *ended;
+        let context = Arc::new(self.context.after(&change));
+        tracing::info!(event = "epoch", epoch = context.epoch().0, n = context.n(), me = ?context.me().map(|me| me.0));
+        let (whole, retired) = (self.key.is_whole() && !self.key.is_past(), self.key.is_retired());
+        let (records, later) = self.journal.take_later(context.epoch());
+        let (roots, state_roots) = self.results.into_roots();
+        let (floor, appended) = (self.journal.floor(), self.journal.end());
+        let journaled = Journaled {
+            records,
+            later,
+            live: self.journal.into_live(),
+            floor,
+            retired,
+            periods: self.tree.root_periods().clone(),
+            roots: roots.into_iter().collect(),
+            payload_height,
+            finalization: None,
+            committees: Vec::new(),
+        };
+        self.ports.begin_epoch(&context);
+        let tip = (block_digest(&change.boundary), change.boundary);
+        let (mut offenders, members) = (self.checks.into_offenders(), context.places.keys().copied().collect());
+        offenders.begin_epoch(&members, now.ms(), context.committee.faults());
+        let mut next = Self::recover(context, self.config, self.ports, now, tip, journaled);
+        next.go_on_with(offenders);
+        next.signer = self.signer.after();
+        let (epoch_end, said) = self.epoch_end.into_next();
+        next.epoch_end = epoch_end;
+        next.journal.goes_on_at(appended);
+        next.clocks = Clocks::after(&self.clocks);
+        next.homes = Homes::after(self.homes);
+        next.results.go_on_with(state_roots);
+        next.key.begin_epoch(now, whole);
+        let linked = self.liveness.into_linked();
+        next.liveness.go_on_with(linked.clone());
+        for node_key in linked {
+            if let Some(peer) = next.context.place(&node_key) {
+                next.on_link(now, peer, true);
+            }
+        }
+        if self.core.claim_wanted() > next.tree.root().1.result.height {
+            next.core.want_claim(self.core.claim_wanted());
+        }
+        let unlisted = self.own_lane.into_transactions();
+        next.admit(now, unlisted, true);
+        for (from, message, frame) in said {
+            next.peer_says(now, &from, message, frame, Credit::default());
+        }
+        next
+    }
+}

@@ -1,0 +1,223 @@
+//! Whether this node's journal is whole: asked of the peers before anything new is signed, watched for as long as it runs.
+//!
+//! *Invariants:* a journal that was lost, restored or copied can't know what it lacks, so that only signatures count, never
+//! a peer's word; nothing new is signed before a quorum was asked (R26), nor ever again once the journal lacks something
+//! (R27); what the journal may have let go of (below its floor) is never held against it; of two processes with one key,
+//! the one that has not signed yet ends.
+
+use super::machines::key_standing::Patience;
+use super::{Ending, Now, Ports, Shard};
+use crate::port::{Effect, Input};
+use bytes::Bytes;
+use rustorium_crypto::{CheckedBatch, verify_batch, verify_vote};
+use rustorium_txpool::check_batch;
+use rustorium_types::limits::SYNC_ITEMS_MAX;
+use rustorium_types::{
+    Batch, BlockDigest, BoundedVec, Certificate, Class, Cursor, Header, Message, PublicKey, Request, Response,
+    SignedVote, ValidatorIndex, VoteKind,
+};
+
+/// The number of the question what peers hold of this node's; other questions count up from 0.
+pub(super) const QUESTION: u64 = u64::MAX;
+/// The number of the question for certificates that a peer named (R44).
+pub(super) const TOLD: u64 = u64::MAX - 1;
+
+impl<P: Ports> Shard<P> {
+    pub(super) fn may_sign(&self) -> bool {
+        let whole = self.key.is_whole() && !self.key.is_past();
+        whole && self.context.me().is_some() && !self.signer_is_away()
+    }
+
+    /// Whether this node says nothing in this epoch: its key is retired, or no member's.
+    pub(super) fn only_follows(&self) -> bool {
+        self.key.is_retired() || self.context.me().is_none()
+    }
+
+    /// Votes and proposals that wait until this node may sign.
+    pub fn held_back(&self) -> usize {
+        self.key.held_back()
+    }
+
+    /// How long answers of peers and rivals are waited for.
+    fn patience(&self) -> Patience {
+        Patience {
+            quorum: self.context.committee.quorum(),
+            timeout_us: self.config.fetch_timeout_ms * 1000,
+            rival_us: self.config.rival_wait_us,
+        }
+    }
+
+    /// When it is time to ask, or to go on with the answers.
+    pub(super) fn ask_due_us(&self) -> Option<u64> {
+        self.context.me()?;
+        self.key.due_us(self.liveness.connected(), self.patience())
+    }
+
+    /// A peer ended the link because a process with the same key made another one.
+    pub(super) fn on_replaced(&mut self, node_key: &PublicKey) {
+        if self.key.has_rival(&self.context, node_key) {
+            self.ports.end(Ending::Rival);
+        }
+    }
+
+    /// Asks whom it is time to ask, and goes on where the answers suffice.
+    pub(super) fn update_standing(&mut self, now: Now) {
+        let (patience, settled) = (self.patience(), self.tree.root().1.view);
+        self.key.forget_waiting(settled);
+        self.ask_peers(now, patience);
+        let views = (self.votes.final_view(), settled);
+        if self.key.advance(now, self.liveness.connected(), patience, views) {
+            let view = self.core.view().0;
+            tracing::info!(event = "may_sign", view, "no peer holds a signature that the journal lacks");
+            self.ask_again();
+            self.cut_batches(now, false);
+            self.go_on_with_waiting(now);
+        }
+    }
+
+    fn ask_peers(&mut self, now: Now, patience: Patience) {
+        if self.context.me().is_none() {
+            return;
+        }
+        let asked = self.key.ask(now, self.liveness.connected(), patience);
+        if !asked.is_empty() {
+            let request = Request::OwnSignatures { next_seq: self.own_lane.next_seq() };
+            let frame = Bytes::from(Message::Request { id: QUESTION, request }.to_frame());
+            asked.into_iter().for_each(|peer| self.ports.send(peer, Class::Sync, frame.clone()));
+        }
+    }
+
+    /// Carries out what waited until this node may sign.
+    pub(super) fn go_on_with_waiting(&mut self, now: Now) {
+        let waiting = self.key.take_waiting();
+        waiting.into_iter().for_each(|effect| self.catch_up_with(now, effect));
+    }
+
+    /// Carries out what waited. A proposal is for its view only; a vote is as good late.
+    pub(super) fn catch_up_with(&mut self, now: Now, effect: Effect) {
+        match effect {
+            Effect::Propose { view, .. } if view != self.core.view() => {}
+            effect => self.apply(now, effect),
+        }
+    }
+
+    /// What this node holds with a peer's signature on it.
+    pub(super) fn signatures_of(&self, peer: ValidatorIndex, next_seq: u64) -> Response {
+        let finalization = self.votes.best_finalization().map(|best| (**best).clone());
+        let votes = self.votes.votes_of(peer).take(SYNC_ITEMS_MAX);
+        let votes = BoundedVec::new(votes.collect()).unwrap_or_default();
+        let tip = self.batches.lanes().tip(peer).filter(|tip| tip.next_seq > next_seq);
+        let batch =
+            tip.and_then(|tip| self.batches.lanes().get(peer, &tip.tip)).map(|held| Box::new((*held.batch).clone()));
+        Response::OwnSignatures { epoch: self.context.epoch(), finalization, votes, batch }
+    }
+
+    /// A peer's answer; the first one counts.
+    pub(super) fn on_own_signatures(
+        &mut self,
+        peer: ValidatorIndex,
+        finalization: Option<Certificate>,
+        votes: &[SignedVote],
+        batch: Option<Batch>,
+    ) {
+        if !self.key.answered(peer) {
+            return;
+        }
+        for vote in votes {
+            self.watch_vote(vote);
+        }
+        if let Some(checked) = batch.and_then(|batch| self.checked_own(batch)) {
+            self.watch_batch(&checked);
+        }
+        if let Some(finalization) = finalization {
+            self.add_certificate(peer, finalization);
+        }
+        self.tree.recheck_soon();
+    }
+
+    /// A batch of this node's lane, all of whose signatures hold.
+    fn checked_own(&self, batch: Batch) -> Option<CheckedBatch> {
+        let (committee, body) = (&self.context.committee, &batch.body);
+        let (chain, shard, epoch) = (committee.chain, committee.shard, committee.epoch);
+        let ours =
+            self.context.is_me(body.author) && check_batch(body, chain, shard, epoch, &self.context.parameters).is_ok();
+        let own = self.context.own_key().filter(|_| ours)?;
+        verify_batch(&own, batch)
+    }
+
+    /// A vote, perhaps with this node's signature. False if it is a forged one.
+    fn watch_vote(&mut self, vote: &SignedVote) -> bool {
+        let body = &vote.body;
+        let ours = self.context.is_me(vote.signer) && self.context.committee.owns(body) && !self.key.is_retired();
+        let Some(own) = self.context.own_key().filter(|_| ours) else { return true };
+        if self.votes.accounts_for(body) {
+            return true;
+        }
+        let signed = verify_vote(&own, *vote).is_some();
+        if signed {
+            self.retire(&format!("{} of view {}", vote_name(body.kind), body.view.0));
+        }
+        signed
+    }
+
+    /// A certificate, not verified yet, perhaps with this node's signature in it. False if that is a forged one.
+    pub(super) fn watch_certificate(&mut self, certificate: &Certificate) -> bool {
+        let Some(me) = self.context.me() else { return true };
+        let own = certificate.signatures.iter().find(|(signer, _)| *signer == me);
+        let own = own.map(|(_, signature)| SignedVote { body: certificate.body, signer: me, signature: *signature });
+        own.is_none_or(|vote| self.watch_vote(&vote))
+    }
+
+    /// A batch of this chain whose signatures hold, perhaps of this node's lane.
+    pub(super) fn watch_batch(&mut self, checked: &CheckedBatch) {
+        let Some(me) = self.context.me() else { return };
+        let body = &checked.batch.body;
+        let forgotten = self.tree.root_cursors().get(usize::from(me.0)).map_or(0, |cursor| cursor.next_seq);
+        let known =
+            body.seq < forgotten.max(self.key.floor_seq()) || self.batches.lanes().get(me, &checked.digest).is_some();
+        if body.author != me || known {
+            return;
+        }
+        if self.signs_elsewhere() && self.own_lane.is_next(body) {
+            // It left once it was on the signer's disk, and this node ended before its own had it.
+            self.adopt((*checked.batch).clone());
+        } else {
+            self.retire(&format!("batch {} of its lane", body.seq));
+        }
+    }
+
+    /// A final block, perhaps of this node's making: then a quorum saw its vote.
+    pub(super) fn watch_final(&mut self, digest: &BlockDigest, header: &Header) {
+        let body = self.context.committee.body(VoteKind::Notarize, header.view, *digest);
+        let lacks = !self.votes.accounts_for(&body);
+        if self.context.is_me(header.proposer) && lacks {
+            self.retire(&format!("the block of view {}", header.view.0));
+        }
+    }
+
+    /// How far a block lists this node's own lane.
+    pub(super) fn own_cursor(&self, header: &Header) -> Cursor {
+        let cursor = self.context.me().and_then(|me| header.cursors.get(usize::from(me.0)));
+        cursor.copied().unwrap_or_default()
+    }
+
+    /// Signs nothing any more, and lets nothing leave that was signed and waits for the disk.
+    fn retire(&mut self, lacks: &str) {
+        if self.key.is_retired() || !self.config.retires {
+            return;
+        }
+        self.key.retire();
+        self.signer.retire();
+        self.journal.drop_outbox();
+        self.ports.retire(lacks);
+        self.core.tell(Input::KeyRetired);
+    }
+}
+
+fn vote_name(kind: VoteKind) -> &'static str {
+    match kind {
+        VoteKind::Notarize => "the notarize vote",
+        VoteKind::Nullify => "the nullify vote",
+        VoteKind::Finalize => "the finalize vote",
+    }
+}

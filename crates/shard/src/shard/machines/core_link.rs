@@ -1,0 +1,283 @@
+//! The consensus core as the shard knows it: the view it is in, and what it was told.
+//!
+//! *Invariants:* the core hears of a level only when that has changed: at once where it acts on that or is woken anyway,
+//! else after a while; effects from before it entered this epoch are void (R29).
+
+use super::passed_over::PassedOver;
+use super::timing::{Stage, Timing};
+use crate::port::{CertificateName, Effect, Input};
+use crate::shard::{COALESCE_US, Now};
+use rustorium_types::{Epoch, Height, ValidatorIndex, View, VoteKind};
+
+/// The levels that the core acts on, as they are now.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Levels {
+    /// Whether something could be listed.
+    pub(crate) listable: bool,
+    /// The newest height whose result could be claimed.
+    pub(crate) claim: Option<Height>,
+    /// The newest height whose state root could be claimed.
+    pub(crate) root: Option<Height>,
+    /// Whether the end of the epoch is due.
+    pub(crate) end_due: bool,
+    /// A height at which a quorum reports another root.
+    pub(crate) diverged: Option<Height>,
+}
+
+/// The levels that the core knows.
+#[derive(Default)]
+struct Told {
+    listable: bool,
+    claim: Height,
+    root: Height,
+    end_due: bool,
+    diverged: bool,
+    /// Since when a level has changed that the core does not know yet.
+    stale_since_us: Option<u64>,
+}
+
+/// The core's view, and what it is told.
+pub(crate) struct CoreLink {
+    view: View,
+    /// Whether this node leads the view.
+    leads: bool,
+    entered_by: Option<CertificateName>,
+    /// Whether the core has said that it is in this epoch.
+    entered: bool,
+    passed_over: PassedOver,
+    timing: Timing,
+    /// What the core is told at the end of the turn.
+    inputs: Vec<Input>,
+    told: Told,
+    /// Up to this height a client waits for its result to be certified.
+    claim_wanted: Height,
+}
+
+impl CoreLink {
+    /// Creates the link to a core that goes on after a block of this view.
+    pub(crate) fn after(view: View) -> Self {
+        Self {
+            view,
+            leads: false,
+            entered_by: None,
+            entered: false,
+            passed_over: PassedOver::default(),
+            timing: Timing::default(),
+            inputs: Vec::new(),
+            told: Told::default(),
+            claim_wanted: Height(0),
+        }
+    }
+
+    /// Returns the view that the core is in.
+    pub(crate) fn view(&self) -> View {
+        self.view
+    }
+
+    /// Returns the certificate by which the core entered its view.
+    pub(crate) fn entered_by(&self) -> Option<CertificateName> {
+        self.entered_by
+    }
+
+    /// Notes that the core has entered a view. Returns how long it was in the one before, microseconds.
+    pub(crate) fn enter(&mut self, view: View, because: Option<CertificateName>, leads: bool) -> Option<u64> {
+        self.view = view;
+        self.leads = leads;
+        self.entered_by = because;
+        self.timing.enter()
+    }
+
+    /// Sets the time of the event at hand.
+    pub(crate) fn at(&mut self, now_us: u64) {
+        self.timing.at(now_us);
+    }
+
+    /// Returns when the event at hand came, monotonic milliseconds.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.timing.now_ms()
+    }
+
+    /// Notes a proposal. Returns how long after there was something to propose it came, if it is of the core's view.
+    pub(crate) fn proposed(&mut self, view: View) -> Option<u64> {
+        self.timing.proposed(view, self.view)
+    }
+
+    /// Returns how long the core's view has had work, if a certificate of this view ends it.
+    pub(crate) fn worked(&self, certified: View) -> Option<u64> {
+        self.timing.worked().filter(|_| certified >= self.view)
+    }
+
+    /// Notes a certificate. Returns the stage that it ends, and how long that took.
+    pub(crate) fn certified(&mut self, kind: VoteKind, view: View) -> Option<(Stage, u64)> {
+        self.timing.certified(kind, view)
+    }
+
+    /// Forgets the times of views up to this one.
+    pub(crate) fn settle(&mut self, view: View) {
+        self.timing.forget_through(view);
+    }
+
+    /// R29: tells whether an effect is from before the core went into this epoch.
+    pub(crate) fn is_of_an_older_epoch(&mut self, own: Epoch, effect: &Effect) -> bool {
+        if let Effect::EnterView { epoch, .. } = effect {
+            self.entered |= *epoch == own;
+        }
+        !self.entered
+    }
+
+    /// Sets the leaders that the core passes over.
+    pub(crate) fn pass_over(&mut self, leaders: Vec<ValidatorIndex>) {
+        self.passed_over.now(leaders);
+    }
+
+    /// Returns the leaders that the core passes over.
+    pub(crate) fn passed_over(&self) -> &[ValidatorIndex] {
+        self.passed_over.leaders()
+    }
+
+    /// R17b (c): the leader of a view proposed in it, as its link proves. The view may be over, and the block be of no use.
+    /// `newest_timely`: the newest view of which a proposal is in time.
+    pub(crate) fn note_proposed(&mut self, leader: ValidatorIndex, view: View, newest_timely: View) {
+        if view <= newest_timely && self.passed_over.is_news(leader, view) {
+            self.tell(Input::Proposed(view));
+        }
+    }
+
+    /// Tells the core something at the end of the turn.
+    pub(crate) fn tell(&mut self, input: Input) {
+        self.inputs.push(input);
+    }
+
+    /// Tells the core how it starts, in place of all that it would have been told so far.
+    pub(crate) fn restart(&mut self, recovered: Input) {
+        self.inputs.clear();
+        self.inputs.push(recovered);
+    }
+
+    /// Takes what the core is told now.
+    pub(crate) fn take_inputs(&mut self) -> Vec<Input> {
+        std::mem::take(&mut self.inputs)
+    }
+
+    /// A client waits for the result of this height to be certified.
+    pub(crate) fn want_claim(&mut self, height: Height) {
+        self.claim_wanted = self.claim_wanted.max(height);
+        self.tell(Input::ClaimWanted(height));
+    }
+
+    /// Returns up to which height clients wait for results to be certified.
+    pub(crate) fn claim_wanted(&self) -> Height {
+        self.claim_wanted
+    }
+
+    /// Returns when levels that have changed are told at the latest, monotonic microseconds.
+    pub(crate) fn due_us(&self) -> Option<u64> {
+        self.told.stale_since_us.map(|since| since + COALESCE_US)
+    }
+
+    /// Tells the core what changed of the levels: at once where it acts on that or is woken anyway, else after a while.
+    pub(crate) fn tell_levels(&mut self, now: Now, levels: Levels) {
+        let Levels { listable, end_due, .. } = levels;
+        self.timing.work(listable);
+        let told = &mut self.told;
+        let claim = levels.claim.filter(|claim| *claim > told.claim);
+        let root = levels.root.filter(|root| *root > told.root);
+        let diverged = levels.diverged.filter(|_| !told.diverged);
+        let end_changed = end_due != told.end_due;
+        if listable == told.listable && claim.is_none() && root.is_none() && diverged.is_none() && !end_changed {
+            told.stale_since_us = None;
+            return;
+        }
+        let leads_to_work = listable && !told.listable && self.leads;
+        let urgent = leads_to_work || told.claim < self.claim_wanted && claim.is_some() || diverged.is_some();
+        let since = *told.stale_since_us.get_or_insert(now.us);
+        if self.inputs.is_empty() && !urgent && now.us < since + COALESCE_US {
+            return;
+        }
+        told.stale_since_us = None;
+        if listable != told.listable {
+            told.listable = listable;
+            // Before the certificate of the same turn: else the next leader would still believe in work that the
+            // certified block has just listed, and propose an empty block.
+            let place = usize::from(matches!(self.inputs.first(), Some(Input::Recovered { .. })));
+            self.inputs.insert(place, Input::WorkSeen(listable));
+        }
+        if let Some(height) = claim {
+            told.claim = height;
+            self.inputs.push(Input::ClaimReady(height));
+        }
+        if let Some(height) = root {
+            told.root = height;
+            self.inputs.push(Input::RootReady(height));
+        }
+        if end_changed {
+            told.end_due = end_due;
+            self.inputs.push(Input::EndDue(end_due));
+        }
+        if let Some(height) = diverged {
+            told.diverged = true;
+            self.inputs.push(Input::Diverged(height));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(us: u64) -> Now {
+        Now { us, wall_ms: 0 }
+    }
+
+    fn listable() -> Levels {
+        Levels { listable: true, ..Levels::default() }
+    }
+
+    #[test]
+    fn a_level_waits_for_another_input_and_not_for_long() {
+        let mut core = CoreLink::after(View(0));
+        core.tell_levels(at(100), listable());
+        assert_eq!((core.take_inputs().len(), core.due_us()), (0, Some(100 + COALESCE_US)));
+        core.tell_levels(at(100 + COALESCE_US), listable());
+        assert!(matches!(core.take_inputs()[..], [Input::WorkSeen(true)]));
+        core.tell_levels(at(200 + COALESCE_US), listable());
+        assert_eq!((core.take_inputs().len(), core.due_us()), (0, None), "it is told once");
+        core.tell(Input::NullifiesSeen(View(3)));
+        core.tell_levels(at(300), Levels::default());
+        assert!(matches!(core.take_inputs()[..], [Input::WorkSeen(false), Input::NullifiesSeen(_)]), "it comes first");
+    }
+
+    #[test]
+    fn what_the_core_acts_on_is_told_at_once() {
+        let mut core = CoreLink::after(View(0));
+        assert_eq!(core.enter(View(1), None, true), None);
+        core.tell_levels(at(0), listable());
+        assert!(matches!(core.take_inputs()[..], [Input::WorkSeen(true)]), "it leads");
+        core.want_claim(Height(2));
+        assert!(matches!(core.take_inputs()[..], [Input::ClaimWanted(Height(2))]));
+        core.tell_levels(at(0), Levels { claim: Some(Height(1)), ..listable() });
+        assert!(matches!(core.take_inputs()[..], [Input::ClaimReady(Height(1))]));
+        for _ in 0..2 {
+            core.tell_levels(at(0), Levels { diverged: Some(Height(1)), claim: Some(Height(1)), ..listable() });
+        }
+        assert!(matches!(core.take_inputs()[..], [Input::Diverged(Height(1))]), "once");
+    }
+
+    #[test]
+    fn effects_are_void_until_the_core_is_in_this_epoch() {
+        let mut core = CoreLink::after(View(0));
+        let beat = Effect::Heartbeat(View(1));
+        assert!(core.is_of_an_older_epoch(Epoch(2), &beat));
+        let enter = |epoch| Effect::EnterView {
+            view: View(1),
+            because: None,
+            leads: false,
+            backoff: 0,
+            passed_over: Vec::new(),
+            epoch,
+        };
+        assert!(core.is_of_an_older_epoch(Epoch(2), &enter(Epoch(1))));
+        assert!(!core.is_of_an_older_epoch(Epoch(2), &enter(Epoch(2))));
+        assert!(!core.is_of_an_older_epoch(Epoch(2), &beat));
+    }
+}

@@ -1,0 +1,162 @@
+//! What this node told and was told by names (R44), and which forms its peers understand.
+//!
+//! *Invariants:* peers of an older release get the older forms; what is told to all that a quorum already holds is told at
+//! most once a heartbeat.
+
+use super::batches::Batches;
+use super::liveness::Liveness;
+use crate::context::Context;
+use crate::shard::Now;
+use rustorium_sync::told::{Ask, Peers, Told};
+use rustorium_types::{BoundedVec, Cursor, Held, ValidatorIndex, link_version};
+use std::collections::BTreeSet;
+
+/// Votes between two that say all that is held.
+const WHOLE_EVERY: u32 = 16;
+
+/// What this node told and was told by names.
+pub(crate) struct Digests {
+    told: Told,
+    /// Peers that understand the forms of 0.2.0 alone.
+    older: BTreeSet<ValidatorIndex>,
+    /// What was last said of the held batches, and how many votes ago all of it.
+    held: Vec<u64>,
+    since_whole: u32,
+    /// When work was last told to all, monotonic microseconds.
+    told_all_us: Option<u64>,
+}
+
+/// What the shard knows of its peers.
+pub(crate) struct Known<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) batches: &'a Batches,
+    pub(crate) liveness: &'a Liveness,
+    pub(crate) rtt_us: &'a dyn Fn(ValidatorIndex) -> Option<u64>,
+}
+
+struct Speaking<'a>(&'a BTreeSet<ValidatorIndex>, &'a Known<'a>);
+
+impl Peers for Speaking<'_> {
+    fn reachable(&self, peer: ValidatorIndex) -> bool {
+        !self.0.contains(&peer) && self.1.liveness.speaks(peer)
+    }
+
+    fn rtt_ms(&self, peer: ValidatorIndex) -> Option<u64> {
+        (self.1.rtt_us)(peer).map(|us| us / 1000)
+    }
+
+    fn holds(&self, peer: ValidatorIndex, lane: ValidatorIndex) -> u64 {
+        self.1.batches.peers().of(peer, lane)
+    }
+
+    fn have(&self, lane: ValidatorIndex) -> u64 {
+        self.1.batches.lanes().tip(lane).map_or(u64::MAX, |tip| tip.next_seq)
+    }
+
+    fn n(&self) -> u16 {
+        self.1.context.n() as u16
+    }
+}
+
+impl Digests {
+    pub(crate) fn new(timeout_ms: u64) -> Self {
+        let told = Told::new(timeout_ms);
+        Self { told, older: BTreeSet::new(), held: Vec::new(), since_whole: 0, told_all_us: None }
+    }
+
+    /// When it wants a turn, in monotonic microseconds.
+    pub(crate) fn next_deadline_us(&self) -> Option<u64> {
+        self.told.next_deadline_ms().map(|ms| ms.saturating_mul(1000))
+    }
+
+    /// Returns true if a peer understands the newer forms.
+    pub(crate) fn speaks(&self, peer: ValidatorIndex) -> bool {
+        !self.older.contains(&peer)
+    }
+
+    /// Returns true if all peers understand the newer forms.
+    pub(crate) fn all_speak(&self) -> bool {
+        self.older.is_empty()
+    }
+
+    /// A link came up: which forms its peer understands, and that it has heard nothing of the held batches.
+    pub(crate) fn note_version(&mut self, peer: ValidatorIndex, version: u8) {
+        if version < link_version::DIGESTS {
+            self.older.insert(peer);
+        } else {
+            self.older.remove(&peer);
+        }
+        self.since_whole = 0;
+    }
+
+    /// What changed of the held batches since the last vote; all of it after a link came up, and now and then.
+    pub(crate) fn held_change(&mut self, held: Vec<u64>) -> Held {
+        let before = std::mem::replace(&mut self.held, held.clone());
+        let whole = self.since_whole == 0 || before.len() != held.len();
+        self.since_whole = (self.since_whole + 1) % WHOLE_EVERY;
+        if whole {
+            return Held::Whole(BoundedVec::new(held).unwrap_or_default());
+        }
+        let changed = held.into_iter().zip(before).enumerate().filter(|(_, (count, before))| count != before);
+        let changed = changed.map(|(lane, (count, _))| (ValidatorIndex(lane as u16), count)).collect();
+        Held::Changes(BoundedVec::new(changed).unwrap_or_default())
+    }
+
+    /// Returns true if work is told to all now whatever they hold: at most once in `pause_us`.
+    pub(crate) fn tells_all(&mut self, now: Now, pause_us: u64) -> bool {
+        let all = self.told_all_us.is_none_or(|at| now.us >= at + pause_us);
+        if all {
+            self.told_all_us = Some(now.us);
+        }
+        all
+    }
+
+    /// Notes how far a lane goes, as a peer tells.
+    pub(crate) fn tell(&mut self, now: Now, peer: ValidatorIndex, lane: ValidatorIndex, end: Cursor, known: &Known) {
+        self.told.tell(now.ms(), peer, lane, end, &Speaking(&self.older, known));
+    }
+
+    /// Returns the questions for what peers told of.
+    pub(crate) fn poll(&mut self, now: Now, known: &Known) -> Vec<Ask> {
+        self.told.poll(now.ms(), &Speaking(&self.older, known))
+    }
+
+    /// Takes an answer with so many batches. Returns the lane that was asked for.
+    pub(crate) fn on_answer(
+        &mut self,
+        now: Now,
+        peer: ValidatorIndex,
+        id: u64,
+        batches: usize,
+    ) -> Option<ValidatorIndex> {
+        self.told.on_answer(now.ms(), peer, id, batches)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_is_held_is_said_at_first_and_now_and_then_and_after_a_link_came_up() {
+        let mut digests = Digests::new(300);
+        let held = [3, 5, 0];
+        let whole = |held: &Held| matches!(held, Held::Whole(_));
+        assert!(whole(&digests.held_change(held.to_vec())));
+        let Held::Changes(changes) = digests.held_change(vec![3, 6, 0]) else { panic!("changes alone") };
+        assert_eq!(changes.as_slice(), [(ValidatorIndex(1), 6)]);
+        let said: Vec<bool> = (0..WHOLE_EVERY).map(|_| whole(&digests.held_change(held.to_vec()))).collect();
+        assert_eq!(said.iter().filter(|whole| **whole).count(), 1);
+        digests.note_version(ValidatorIndex(1), link_version::DIGESTS);
+        assert!(whole(&digests.held_change(held.to_vec())) && digests.all_speak());
+        digests.note_version(ValidatorIndex(2), link_version::DIGESTS - 1);
+        assert!(!digests.speaks(ValidatorIndex(2)) && digests.speaks(ValidatorIndex(1)));
+    }
+
+    #[test]
+    fn all_are_told_at_most_once_in_a_pause() {
+        let mut digests = Digests::new(300);
+        let at = |us| Now { us, wall_ms: 0 };
+        assert!(digests.tells_all(at(5), 100) && !digests.tells_all(at(104), 100) && digests.tells_all(at(105), 100));
+    }
+}

@@ -1,0 +1,220 @@
+//! The end of the epoch: when it is due, what headers may say of it, and what peers say of the next epoch until then.
+//!
+//! *Invariants:* whether the end is due at a block follows from its header's time and the state after the height that it
+//! claims, so that all who executed that far agree (R28); what peers say of the next epoch is kept within bounds.
+
+use super::validity::invalid;
+use crate::context::Context;
+use crate::port::PayloadStatus;
+use crate::shard::{Ended, Now};
+use bytes::Bytes;
+use rustorium_crypto::{domain, hash::hash_value};
+use rustorium_execution::CommitteeRecord;
+use rustorium_types::{Epoch, Hash, Header, Height, Message, PublicKey};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Messages of the next epoch that are kept of each sender, and their bytes.
+const EARLY_MESSAGES_MAX: usize = 64;
+const EARLY_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// What operators want, as of a height.
+#[derive(Clone, Copy)]
+struct Wanted {
+    /// Hash of the committee that comes next.
+    set: Hash,
+    end_asked: Option<Epoch>,
+}
+
+/// What a sender said of the next epoch.
+#[derive(Default)]
+struct Early {
+    messages: Vec<(Message, Bytes)>,
+    bytes: usize,
+}
+
+/// How the epoch comes to its end.
+#[derive(Default)]
+pub(crate) struct EpochEnd {
+    /// By the height that wrote it. The newest one up to the tip's claim is there, except where the store was filled with a
+    /// snapshot above it.
+    wanted: BTreeMap<Height, Wanted>,
+    /// The node keys of the committee that operators want.
+    target: BTreeSet<PublicKey>,
+    /// The boundary is executed and on disk.
+    over: Option<Box<Ended>>,
+    early: BTreeMap<PublicKey, Early>,
+    /// When it may be asked again how the epoch ended, monotonic microseconds.
+    ask_at_us: u64,
+    /// The peer that was asked last.
+    asked: PublicKey,
+}
+
+impl EpochEnd {
+    /// Notes that a height wrote the committee record. Returns the node keys of the committee that operators want.
+    pub(crate) fn note(&mut self, height: Height, record: &CommitteeRecord) -> &BTreeSet<PublicKey> {
+        let set = Hash(hash_value(domain::VALIDATOR_SET, &record.target));
+        self.target = record.target.iter().map(|member| member.node_key).collect();
+        self.wanted.insert(height, Wanted { set, end_asked: record.end_asked });
+        &self.target
+    }
+
+    /// Forgets what was wanted below a claimed height: claims never go back.
+    pub(crate) fn forget_below(&mut self, claimed: Height) {
+        if let Some((kept, _)) = self.wanted.range(..=claimed).next_back() {
+            self.wanted = self.wanted.split_off(&{ *kept });
+        }
+    }
+
+    /// Returns whether the end is due in a block of this time with this claim, and the committee that its header then
+    /// names. `None`: the claimed height isn't executed here.
+    pub(crate) fn due_at(
+        &self,
+        context: &Context,
+        executed: Height,
+        time_ms: u64,
+        claimed: Height,
+    ) -> Option<(bool, Hash)> {
+        let wanted = self.wanted.range(..=claimed).next_back().filter(|_| claimed <= executed)?.1;
+        let (own, epoch) = (context.hashes.validator_set, context.epoch());
+        let end_ms = context.start_ms.saturating_add(context.parameters.epoch_ms);
+        let by_time = time_ms >= end_ms;
+        let asked = wanted.end_asked == Some(epoch);
+        let due = by_time || wanted.set != own && time_ms >= wish_ms(context) || asked;
+        Some((due, if due { wanted.set } else { own }))
+    }
+
+    /// R28: tells whether a header says of the epoch's end what this node finds.
+    pub(crate) fn check(&self, context: &Context, executed: Height, parent: &Header, header: &Header) -> PayloadStatus {
+        if parent.ends_epoch() {
+            return PayloadStatus::Ready;
+        }
+        match self.due_at(context, executed, header.time_ms, header.result.height) {
+            None => PayloadStatus::Pending,
+            Some(found) if found == (header.ends_epoch(), header.next_validator_set) => PayloadStatus::Ready,
+            Some((true, _)) if !header.ends_epoch() => invalid(header.view, "the epoch's end is due"),
+            Some((false, _)) => invalid(header.view, "it ends the epoch before its end is due"),
+            Some(_) => invalid(header.view, "it names another next committee"),
+        }
+    }
+
+    /// Returns true if this node key's messages of the next epoch are kept.
+    pub(crate) fn expects(&self, context: &Context, from: &PublicKey) -> bool {
+        context.place(from).is_some() || self.target.contains(from)
+    }
+
+    /// Keeps a message of the next epoch, within bounds.
+    pub(crate) fn keep_early(&mut self, from: PublicKey, message: Message, frame: &Bytes) {
+        let early = self.early.entry(from).or_default();
+        if early.messages.len() < EARLY_MESSAGES_MAX && early.bytes + frame.len() <= EARLY_BYTES_MAX {
+            early.bytes += frame.len();
+            early.messages.push((message, frame.clone()));
+        }
+    }
+
+    /// Returns true if a peer may be asked how the epoch ended.
+    pub(crate) fn may_ask(&self, now: Now) -> bool {
+        now.us >= self.ask_at_us
+    }
+
+    /// Returns when a peer may be asked how the epoch ended, monotonic microseconds.
+    pub(crate) fn ask_at_us(&self) -> u64 {
+        self.ask_at_us
+    }
+
+    /// Notes that a peer is asked now. The next one may be after `pause_us`.
+    pub(crate) fn ask(&mut self, now: Now, peer: PublicKey, pause_us: u64) {
+        self.asked = peer;
+        self.ask_at_us = now.us + pause_us;
+    }
+
+    /// Returns the peer that was asked last.
+    pub(crate) fn asked(&self) -> PublicKey {
+        self.asked
+    }
+
+    /// Notes that the boundary is executed and on disk.
+    pub(crate) fn end(&mut self, ended: Box<Ended>) {
+        self.over = Some(ended);
+    }
+
+    /// Returns true if the epoch is over.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.is_some()
+    }
+
+    /// Takes how the epoch ended.
+    pub(crate) fn take_over(&mut self) -> Option<Box<Ended>> {
+        self.over.take()
+    }
+
+    /// Takes what the next epoch goes on with, and what peers said of it.
+    pub(crate) fn into_next(self) -> (Self, Vec<(PublicKey, Message, Bytes)>) {
+        let said = self
+            .early
+            .into_iter()
+            .flat_map(|(from, early)| early.messages.into_iter().map(move |(message, frame)| (from, message, frame)));
+        let said = said.collect();
+        (Self { wanted: self.wanted, target: self.target, ..Self::default() }, said)
+    }
+}
+
+/// R45: the header time from which a wish for another committee ends the epoch; under version 1 at any.
+fn wish_ms(context: &Context) -> u64 {
+    let age_ms = context.parameters.epoch_age_min_ms;
+    context.start_ms.saturating_add(age_ms.unwrap_or(0))
+}
+
+/// Returns when the end is due by time, be it for a wish, monotonic microseconds.
+pub(crate) fn due_by_time_us(context: &Context, now: Now) -> Option<u64> {
+    let end_ms = context.start_ms.saturating_add(context.parameters.epoch_ms);
+    let due = [end_ms, wish_ms(context)].into_iter().filter(|at_ms| *at_ms > now.wall_ms);
+    due.map(|at_ms| now.us.saturating_add((at_ms - now.wall_ms).saturating_mul(1000))).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::machines::testing::{at, context, genesis};
+
+    #[test]
+    fn the_end_is_due_by_time_by_a_wish_and_when_it_is_asked_for() {
+        let (context, genesis) = (context(0), genesis());
+        let (start_ms, own) = (context.start_ms, context.hashes.validator_set);
+        let end_ms = start_ms + context.parameters.epoch_ms;
+        let mut end = EpochEnd::default();
+        let due = |end: &EpochEnd, time_ms, claimed| end.due_at(&context, Height(5), time_ms, Height(claimed));
+        assert_eq!(due(&end, start_ms, 5), None, "nothing is known of what operators want");
+        end.note(Height(0), &CommitteeRecord::of_genesis(&genesis));
+        assert_eq!(due(&end, start_ms, 6), None, "not executed so far");
+        assert_eq!((due(&end, end_ms - 1, 5), due(&end, end_ms, 5)), (Some((false, own)), Some((true, own))));
+        let asked = CommitteeRecord { end_asked: Some(Epoch(0)), ..CommitteeRecord::of_genesis(&genesis) };
+        end.note(Height(3), &asked);
+        assert_eq!((due(&end, start_ms, 2), due(&end, start_ms, 3)), (Some((false, own)), Some((true, own))));
+        end.forget_below(Height(4));
+        assert_eq!((due(&end, start_ms, 2), due(&end, start_ms, 4)), (None, Some((true, own))));
+    }
+
+    #[test]
+    fn what_is_said_of_the_next_epoch_is_bounded_for_each_sender() {
+        let mut end = EpochEnd::default();
+        let (few, many) = (PublicKey([1; 32]), PublicKey([2; 32]));
+        let message = || Message::Request { id: 0, request: rustorium_types::Request::EpochEnd(Epoch(1)) };
+        let large = Bytes::from(vec![0; EARLY_BYTES_MAX / 2 + 1]);
+        end.keep_early(few, message(), &large);
+        end.keep_early(few, message(), &large);
+        (0..2 * EARLY_MESSAGES_MAX).for_each(|_| end.keep_early(many, message(), &Bytes::new()));
+        let (next, said) = end.into_next();
+        assert_eq!(said.iter().filter(|(from, ..)| *from == few).count(), 1);
+        assert_eq!(said.iter().filter(|(from, ..)| *from == many).count(), EARLY_MESSAGES_MAX);
+        assert!(next.into_next().1.is_empty());
+    }
+
+    #[test]
+    fn one_peer_is_asked_at_a_time() {
+        let mut end = EpochEnd::default();
+        assert!(end.may_ask(at(0)));
+        end.ask(at(10), PublicKey([3; 32]), 500);
+        assert!(!end.may_ask(at(509)) && end.may_ask(at(510)));
+        assert_eq!((end.asked(), end.ask_at_us(), end.is_over()), (PublicKey([3; 32]), 510, false));
+    }
+}
