@@ -9,9 +9,9 @@ use rustorium_types::{ChainId, DecodeError, TRANSACTION_VERSION, Transaction, de
 pub(crate) fn decode_transaction(bytes: &[u8]) -> Result<Transaction, Refused> {
     decode(bytes, TRANSACTION_BYTES_MAX).map_err(|error| match error {
         DecodeError::TooLarge { .. } => {
-            Refused::new("transaction_too_large", format!("{error}; split it into several."))
+            Refused::new("transaction-too-large", format!("{error}; split it into several."))
         }
-        other => Refused::new("malformed_transaction", format!("{other}; send the canonical bytes.")),
+        other => Refused::new("malformed-transaction", format!("{other}; send the canonical bytes.")),
     })
 }
 
@@ -20,11 +20,11 @@ pub(crate) fn foreign(chain: &ChainId, transaction: &Transaction) -> Option<Refu
     let body = &transaction.body;
     if body.chain != *chain {
         let message = format!("It is signed for chain {}; this node serves {chain}.", body.chain);
-        return Some(Refused::new("wrong_chain", message));
+        return Some(Refused::new("wrong-chain", message));
     }
     (body.version != TRANSACTION_VERSION).then(|| {
         let message = format!("It has transaction version {}; this node speaks {TRANSACTION_VERSION}.", body.version);
-        Refused::new("wrong_version", message)
+        Refused::new("wrong-version", message)
     })
 }
 

@@ -79,12 +79,12 @@ impl NodeBackend {
         if body.chain != self.chain.id {
             let message =
                 format!("the transaction is for chain {}, this is {}; sign it anew", body.chain, self.chain.id);
-            return Some(Refused::new("wrong_chain", message));
+            return Some(Refused::new("wrong-chain", message));
         }
         (body.version != TRANSACTION_VERSION).then(|| {
             let message =
                 format!("the transaction has version {}, this node speaks {TRANSACTION_VERSION}", body.version);
-            Refused::new("wrong_version", message)
+            Refused::new("wrong-version", message)
         })
     }
 

@@ -330,7 +330,7 @@ fn waited_for((since, submission): (Instant, Submission)) -> (Transaction, Waite
 
 fn bad_signature() -> Refused {
     Refused::new(
-        "bad_signature",
+        "bad-signature",
         "the signature does not verify under the transaction's public key; sign the canonical bytes with that key",
     )
 }

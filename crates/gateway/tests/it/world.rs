@@ -178,7 +178,7 @@ impl World {
     fn take(&self, transactions: Vec<Transaction>) -> Vec<Submitted> {
         self.check();
         if self.pool_full.load(Ordering::Relaxed) {
-            let refused = Refused { busy: true, retry_after_ms: Some(50), ..Refused::new("pool_full", "Full.") };
+            let refused = Refused { busy: true, retry_after_ms: Some(50), ..Refused::new("pool-full", "Full.") };
             return transactions.iter().map(|_| Submitted::Refused(refused.clone())).collect();
         }
         let mut inner = self.inner.lock();
@@ -197,9 +197,9 @@ impl World {
             }
             let body = &transaction.body;
             let refused = match inner.nonces.get(&body.sender) {
-                None => Some("unknown_account"),
-                Some((next, _)) if body.nonce < *next => Some("nonce_used"),
-                Some((next, _)) if body.nonce > *next => Some("nonce_too_far"),
+                None => Some("unknown-account"),
+                Some((next, _)) if body.nonce < *next => Some("nonce-used"),
+                Some((next, _)) if body.nonce > *next => Some("nonce-too-far"),
                 Some(_) => None,
             };
             if let Some(code) = refused {

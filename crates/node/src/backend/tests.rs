@@ -138,7 +138,7 @@ fn what_is_not_for_this_chain_is_refused_beside_what_is() {
     newer.body.version += 1;
     let answers = world.submit(vec![elsewhere, world.signed(2), newer], Wait::Final);
     assert_eq!(world.backend.verifier.unverified(), 1);
-    assert_eq!(codes(&at_the_deadline(answers)), ["wrong_chain", "timed out", "wrong_version"]);
+    assert_eq!(codes(&at_the_deadline(answers)), ["wrong-chain", "timed out", "wrong-version"]);
 }
 
 type Told = Arc<Mutex<Vec<(usize, Submitted)>>>;

@@ -117,7 +117,7 @@ fn of_copies_that_wait_together_one_is_checked_and_each_is_told() {
     let expected = vec![sender(0), sender(1)];
     assert_eq!(bench.admitted(), expected, "a copy is admitted once");
     let told = bench.told.lock().unwrap();
-    let refused = told.iter().filter(|(_, how)| matches!(how, Submitted::Refused(why) if why.code == "bad_signature"));
+    let refused = told.iter().filter(|(_, how)| matches!(how, Submitted::Refused(why) if why.code == "bad-signature"));
     assert_eq!(refused.map(|(index, _)| *index).collect::<Vec<_>>(), [101, 103]);
     assert_eq!(told.len(), 2 + (101 - 8), "of good copies the last eight wait for the end");
     drop(told);
@@ -152,7 +152,7 @@ fn a_bad_signature_among_good_ones_is_refused_alone() {
     let senders: Vec<_> = bench.admitted().into_iter().map(|(sender, _)| sender).collect();
     assert_eq!(senders, [0, 1, 2, 3, 5, 6].map(chain::account));
     match &bench.told.lock().unwrap()[..] {
-        [(4, Submitted::Refused(refused))] => assert_eq!((refused.code, refused.busy), ("bad_signature", false)),
+        [(4, Submitted::Refused(refused))] => assert_eq!((refused.code, refused.busy), ("bad-signature", false)),
         other => panic!("{other:?}"),
     }
     assert!(ids.iter().enumerate().all(|(index, id)| bench.waiters.holds(id) == (index != 4)));
