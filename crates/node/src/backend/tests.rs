@@ -6,7 +6,7 @@
 pub(super) mod chain;
 
 use super::*;
-use rustorium_crypto::SigningKey;
+use rustorium_crypto::{SigningKey, work_done};
 use rustorium_shard::Event;
 use rustorium_shard::context::Context;
 use rustorium_stages::journal_records;
@@ -139,6 +139,18 @@ fn what_is_not_for_this_chain_is_refused_beside_what_is() {
     let answers = world.submit(vec![elsewhere, world.signed(2), newer], Wait::Final);
     assert_eq!(world.backend.verifier.unverified(), 1);
     assert_eq!(codes(&at_the_deadline(answers)), ["wrong-chain", "timed out", "wrong-version"]);
+}
+
+#[test]
+fn an_id_is_hashed_once_and_a_signature_checked_once_on_the_way_into_the_pool() {
+    let world = World::new(100);
+    let transactions: Vec<_> = (0..3).map(|account| world.signed(account)).collect();
+    let before = work_done();
+    let answers = world.submit(transactions, Wait::Final);
+    world.check_all();
+    let work = work_done().since(before);
+    assert_eq!((work.ids, work.singles + work.grouped), (3, 3));
+    assert_eq!(codes(&at_the_deadline(answers)), ["timed out"; 3]);
 }
 
 type Told = Arc<Mutex<Vec<(usize, Submitted)>>>;

@@ -3,7 +3,7 @@
 use crate::chain::{self, genesis, put, v};
 use crate::forge;
 use rustorium_api::{Submitted, SubmittedSink, Visit, Wait};
-use rustorium_crypto::BatchFault;
+use rustorium_crypto::{BatchFault, work_done};
 use rustorium_shard::senders::Credit;
 use rustorium_shard::senders::Payer;
 use rustorium_shard::{Event, FalseBatch};
@@ -188,6 +188,51 @@ fn what_consensus_waits_for_goes_before_clients() {
         Event::Transactions { transactions, from_client: false } => assert_eq!(transactions.len(), 1, "the good one"),
         _ => panic!("not what was forwarded"),
     }
+}
+
+/// All others refuse a batch that has one, so that nobody could list anything of this node's lane any more.
+#[test]
+fn a_forwarded_transaction_of_another_chain_never_reaches_the_pool() {
+    let mut bench = Bench::new();
+    let mut elsewhere = bench.genesis.clone();
+    elsewhere.time_ms += 1;
+    let foreign = put(&elsewhere, 0, 0).into_inner();
+    bench.verifier.forwarded(Payer::Member(v(2)), vec![foreign, bench.signed(1, 0)], Credit::default());
+    assert!(bench.verifier.turn());
+    let Event::Transactions { transactions, from_client: false } = bench.next() else { panic!("nothing forwarded") };
+    assert_eq!(transactions.len(), 1, "its signature holds, and it is for another chain");
+}
+
+/// Signatures that the next turn of the verifier checks, and ids that it hashes.
+fn work_of_a_turn(bench: &Bench) -> (u64, u64) {
+    let before = work_done();
+    assert!(bench.verifier.turn());
+    let work = work_done().since(before);
+    (work.singles + work.grouped, work.ids)
+}
+
+/// A node verifies its clients' transactions, and then the batch of another validator that lists them.
+#[test]
+fn what_came_by_itself_is_not_checked_again_in_a_batch() {
+    let mut bench = Bench::new();
+    let came: Vec<_> = (0..3).map(|account| bench.signed(account, 0)).collect();
+    bench.submit(came.clone());
+    assert_eq!(work_of_a_turn(&bench), (3, 3));
+    assert_eq!(bench.admitted().len(), 3);
+    bench.verifier.forwarded(Payer::Member(v(2)), came[..2].to_vec(), Credit::default());
+    assert_eq!(work_of_a_turn(&bench), (0, 2));
+    assert!(matches!(bench.next(), Event::Transactions { transactions, .. } if transactions.len() == 2));
+    let all = [came.clone(), vec![bench.signed(3, 0)]].concat();
+    let (batch, bytes) = bench.batch(1, &all);
+    bench.verifier.batch(v(1), batch, bytes, false, Credit::default());
+    assert_eq!(work_of_a_turn(&bench), (2, 4), "the author's signature, and that of the one that is new");
+    let Event::BatchChecked { checked: Ok(checked), .. } = bench.next() else { panic!("the batch is good") };
+    assert_eq!(checked.ids, all.iter().map(|one| chain::id_of(one)).collect::<Vec<_>>());
+    let (batch, bytes) = bench.batch(2, &[came[0].clone(), forged(came[1].clone())]);
+    bench.verifier.batch(v(2), batch, bytes, false, Credit::default());
+    assert!(bench.verifier.turn());
+    let Event::BatchChecked { checked: Err(found), .. } = bench.next() else { panic!("an id covers no signature") };
+    assert_eq!(found.fault, Some(BatchFault::Transaction));
 }
 
 #[test]
