@@ -14,7 +14,7 @@ mod shard;
 pub mod turns;
 
 pub use shard::{
-    Admitted, BlockAhead, CheckedCertificate, Ended, Ending, Event, Executed, ExecutionJob, FalseBatch, Floor,
+    BlockAhead, CheckedCertificate, Ended, Ending, Event, Executed, ExecutionJob, FalseBatch, Floor,
     Holdings, JournalSizes, Journaled, LeftOut, LiveRecords, Now, Ports, Records, Shard, SignerEvent, Stage,
     WorkConfig,
 };

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use rustorium_api::json::Finding;
 use rustorium_api::*;
-use rustorium_crypto::{SigningKey, account_id, block_digest, chain_id, transaction_id};
+use rustorium_crypto::{Addressed, SigningKey, account_id, block_digest, chain_id, transaction_id};
 use rustorium_execution::AccountRecord;
 use rustorium_gateway::{Backend, ChainInfo};
 use rustorium_types::*;
@@ -175,7 +175,7 @@ impl World {
         self.events.send_replace(Newest { height: told.height, block: Some(Arc::new(told)) });
     }
 
-    fn take(&self, transactions: Vec<Transaction>) -> Vec<Submitted> {
+    fn take(&self, transactions: Vec<Addressed>) -> Vec<Submitted> {
         self.check();
         if self.pool_full.load(Ordering::Relaxed) {
             let refused = Refused { busy: true, retry_after_ms: Some(50), ..Refused::new("pool-full", "Full.") };
@@ -184,8 +184,8 @@ impl World {
         let mut inner = self.inner.lock();
         let height = inner.blocks.len() as u64;
         let (mut receipts, mut ends) = (Vec::new(), Vec::new());
-        for transaction in transactions {
-            let id = transaction_id(&transaction.body);
+        for mut transaction in transactions {
+            let id = transaction.id();
             if let Some((_, receipt)) = inner.transactions.get(&id) {
                 ends.push(Submitted::Final(id, receipt.clone()));
                 continue;
@@ -324,7 +324,7 @@ impl Backend for World {
 
     fn submit(
         &self,
-        transactions: Vec<Transaction>,
+        transactions: Vec<Addressed>,
         wait: Wait,
         _: Instant,
         _: &Arc<Visit>,
@@ -333,7 +333,7 @@ impl Backend for World {
         async move { ends }.boxed()
     }
 
-    fn submit_streaming(&self, transactions: Vec<Transaction>, wait: Wait, _: &Arc<Visit>, done: SubmittedSink) {
+    fn submit_streaming(&self, transactions: Vec<Addressed>, wait: Wait, _: &Arc<Visit>, done: SubmittedSink) {
         self.streaming_calls.fetch_add(1, Ordering::Relaxed);
         for (index, end) in self.take(transactions).into_iter().enumerate() {
             // What is held never ends, as on a chain without a quorum.

@@ -332,7 +332,7 @@ impl<P: Ports> Shard<P> {
             next.tell(Input::ClaimWanted(self.claim_wanted));
         }
         let unlisted = self.pool.into_transactions();
-        next.admit(now, unlisted, true);
+        next.admit(now, unlisted.into_iter(), true);
         for (from, early) in self.ending.early {
             for (message, frame) in early.messages {
                 next.peer_says(now, &from, message, frame, Credit::default());

@@ -256,10 +256,13 @@ impl<P: Ports> Shard<P> {
         let wanted = wanted || self.fetcher.contains(&Want::Batch { lane, digest });
         let committee = &self.context.committee;
         let (chain, shard, epoch) = (committee.chain, committee.shard, committee.epoch);
-        if let Err(refused) = check_batch(&checked.batch.body, chain, shard, epoch, &self.context.parameters) {
-            tracing::warn!(event = "batch_refused", peer = peer.0, reason = %refused);
-            return;
-        }
+        let weight = match check_batch(&checked.batch.body, chain, shard, epoch, &self.context.parameters) {
+            Ok(weight) => weight,
+            Err(refused) => {
+                tracing::warn!(event = "batch_refused", peer = peer.0, reason = %refused);
+                return;
+            }
+        };
         if self.lanes.get(lane, &digest).is_some() {
             return;
         }
@@ -273,7 +276,7 @@ impl<P: Ports> Shard<P> {
             return;
         }
         let checked = Arc::new(checked);
-        match self.lanes.hold(now.ms(), checked.clone(), wanted) {
+        match self.lanes.hold(now.ms(), checked.clone(), weight, wanted) {
             Inserted::Conflict { other, .. } => {
                 let other = self.lanes.get(lane, &other);
                 let two = other.and_then(|other| Evidence::two_batches(&other, &checked));
@@ -339,9 +342,10 @@ impl<P: Ports> Shard<P> {
         let Some((want, response)) = self.fetcher.on_response(now.ms(), peer, id, response) else {
             return self.note_refusals();
         };
+        // The fetcher has compared digests: an answer with another one is never passed on.
         match (want, response) {
             (Want::Block(digest), Response::Block(block)) => {
-                let ours = block_digest(&block.header) == digest && self.context.header_is_ours(&block.header);
+                let ours = self.context.header_is_ours(&block.header);
                 // The digest covers the header only: where a peer forged the rest, another is asked, which has the real one.
                 if ours && self.inline_fits(&block) {
                     self.wanting.came(&digest);
@@ -350,9 +354,7 @@ impl<P: Ports> Shard<P> {
                     self.note_fetched(&block.header, digest);
                 }
             }
-            (Want::Batch { lane, digest }, Response::Batch(batch))
-                if batch.body.author == lane && rustorium_crypto::batch_digest(&batch.body) == digest =>
-            {
+            (Want::Batch { .. }, Response::Batch(batch)) => {
                 let bytes = Bytes::from(rustorium_types::encode(&*batch));
                 self.ports.check_batch(peer, *batch, bytes, true, credit);
             }

@@ -39,7 +39,7 @@ use crate::senders::Credit;
 use blocks::BlockTree;
 use bytes::Bytes;
 use effects::Outgoing;
-use rustorium_crypto::Verified;
+use rustorium_crypto::{Admitted, Verified};
 use rustorium_quorum::{Charge, HeldTally, ReportTally, Tally, TallyEvent, VoteGuard};
 use rustorium_storage::RecordKind;
 use rustorium_sync::{FetchConfig, Fetcher, GapConfig, GapFetcher};
@@ -53,7 +53,7 @@ pub use clocks::BlockAhead;
 pub use holdings::Holdings;
 pub use homes::LeftOut;
 pub use live_records::{JournalSizes, LiveRecords};
-pub use ports::{Admitted, Ended, Ending, Event, Executed, ExecutionJob, FalseBatch, Now, Ports, SignerEvent};
+pub use ports::{Ended, Ending, Event, Executed, ExecutionJob, FalseBatch, Now, Ports, SignerEvent};
 pub use recovery::{Floor, Journaled, Records};
 pub use timing::Stage;
 pub use work::WorkConfig;
@@ -277,7 +277,9 @@ impl<P: Ports> Shard<P> {
             Event::CertificateChecked { peer, checked } => self.on_certificate_checked(peer, checked),
             Event::VotesChecked(checked) => self.on_votes_checked(checked),
             Event::InlineChecked { digest, good } => self.on_inline_checked(&digest, good),
-            Event::Transactions { transactions, from_client } => self.admit(now, transactions, from_client),
+            Event::Transactions { transactions, from_client } => {
+                self.admit(now, transactions.into_iter().map(Admitted::into_parts), from_client);
+            }
             Event::Effects(effects) => effects.into_iter().for_each(|effect| self.apply(now, effect)),
             Event::Durable(position) => self.on_durable(position),
             Event::Executed(executed) => self.on_executed(now, executed),

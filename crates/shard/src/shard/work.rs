@@ -1,10 +1,10 @@
 //! The own lane: admitting transactions, cutting them into batches, forwarding those of other lanes; links and silence.
 
-use super::{Admitted, Now, Outgoing, Ports, Shard, Stage};
+use super::{Now, Outgoing, Ports, Shard, Stage};
 use crate::periods::claimed_height;
 use crate::rules;
 use bytes::Bytes;
-use rustorium_crypto::{CheckedBatch, UnsignedBatch, own_batch};
+use rustorium_crypto::{CheckedBatch, UnsignedBatch, Verified, own_batch};
 use rustorium_storage::RecordKind;
 use rustorium_txpool::{Admission, Clock, CutLimits, PoolConfig, lanes_by_rank};
 use rustorium_types::limits::VALIDATORS_MAX;
@@ -80,7 +80,12 @@ pub(super) struct OwnLane {
 }
 
 impl<P: Ports> Shard<P> {
-    pub(super) fn admit(&mut self, now: Now, transactions: Vec<Admitted>, from_client: bool) {
+    pub(super) fn admit(
+        &mut self,
+        now: Now,
+        transactions: impl ExactSizeIterator<Item = (TxId, Arc<Verified<Transaction>>)>,
+        from_client: bool,
+    ) {
         let mut away: BTreeMap<ValidatorIndex, Vec<Transaction>> = BTreeMap::new();
         let mut held = Vec::with_capacity(transactions.len());
         let clock = Clock { ms: now.ms(), wall_ms: now.wall_ms };

@@ -3,7 +3,7 @@
 use crate::chain::{self, genesis, put, v};
 use crate::forge;
 use rustorium_api::{Submitted, SubmittedSink, Visit, Wait};
-use rustorium_crypto::{BatchFault, work_done};
+use rustorium_crypto::{Addressed, Admitted, BatchFault, work_done};
 use rustorium_shard::senders::Credit;
 use rustorium_shard::senders::Payer;
 use rustorium_shard::{Event, FalseBatch};
@@ -68,7 +68,9 @@ impl Bench {
         let told = self.told.clone();
         let done: SubmittedSink = Arc::new(move |index, how| told.lock().unwrap().push((index, how)));
         let visit = Visit::of(IpAddr::from([192, 0, 2, 1]));
-        let all = transactions.into_iter().enumerate().map(|(index, transaction)| Submission {
+        let chain = self.verifier.chain();
+        let ours = transactions.into_iter().map(|transaction| Addressed::check(&chain, transaction).unwrap());
+        let all = ours.enumerate().map(|(index, transaction)| Submission {
             transaction,
             wait: Wait::Final,
             index,
@@ -83,7 +85,8 @@ impl Bench {
     fn admitted(&mut self) -> Vec<(AccountId, u64)> {
         match self.next() {
             Event::Transactions { transactions, from_client: true } => {
-                transactions.iter().map(|(_, transaction)| (transaction.body.sender, transaction.body.nonce)).collect()
+                let body = |one: &Admitted| (one.transaction().body.sender, one.transaction().body.nonce);
+                transactions.iter().map(body).collect()
             }
             _ => panic!("not clients' transactions"),
         }
