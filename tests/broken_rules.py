@@ -22,6 +22,7 @@ from model.port import SimPort
 from model.run import Report, run_many, run_seed
 from model.scenario import Mode
 from model.world import World
+from rustorium.client import wire
 from rustorium.client.state import StateMethods
 from rustorium.client.witnesses import Witnesses
 from rustorium.consensus.chain import Chain, Parent
@@ -359,6 +360,7 @@ RULES: dict[str, Broken] = {
     "reads: a witness confirms whatever it has": _tests(
         "tests/client/test_witnesses.py", (Witnesses, "confirm", confirms_anything)
     ),
+    "codes: a client knows the newest spelling alone": _tests("tests/client/test_earlier_codes.py", (wire, "spelled", str)),
     "R35: what was lost to all stays so": _tests(
         "tests/consensus/test_late_nullify.py", (Machine, "_nullify_late", lambda _machine, _now: None)
     ),

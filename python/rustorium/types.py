@@ -204,7 +204,7 @@ class Evidence:
     validator: int
     name: str
     kind: str
-    """`two_notarizes`, `two_finalizes`, `nullify_and_finalize` or `two_batches`."""
+    """`two-notarizes`, `two-finalizes`, `nullify-and-finalize` or `two-batches`."""
     first: str
     """The place where it was seen first, such as "view 7"."""
     count: int

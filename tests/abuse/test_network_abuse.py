@@ -86,7 +86,7 @@ def test_handshakes_that_nobody_ends_are_answered_little_and_proved_first(net: D
 
 def test_handshakes_of_one_address_have_a_rate(net: Devnet, program: Path) -> None:
     node = net.net.nodes[VICTIM]
-    refusals = 'rustorium_transport_refusals_total{reason="too_many"}'
+    refusals = 'rustorium_transport_refusals_total{reason="too-many"}'
     before = counter(net, VICTIM, refusals)
     with Watch(net, "handshakes") as watch:
         said = Flood(program, net, node, "handshakes", "peer", 600 * TIMES).end()
@@ -179,7 +179,7 @@ def test_bodies_that_never_come_are_bounded_together(net: Devnet) -> None:
                 status, body = answer_of(connection)
                 answers[status, problem_of(body)["code"]] += 1
                 connections.remove(connection)
-        assert answers.keys() <= {(503, "busy"), (408, "body_too_slow")}
+        assert answers.keys() <= {(503, "busy"), (408, "body-too-slow")}
         watch.beat()
 
 
@@ -199,7 +199,7 @@ def test_event_streams_that_nobody_reads_are_bounded(net: Devnet) -> None:
             if not connection.recv(12, socket.MSG_PEEK).startswith((b"HTTP/1.1 200", b"HTTP/1.1 101")):
                 _, body = answer_of(connection)
                 codes[problem_of(body)["code"]] += 1
-        assert codes["too_many_streams"] >= 520 - 512
+        assert codes["too-many-streams"] >= 520 - 512
         assert counter(net, VICTIM, "rustorium_gateway_event_streams") <= 512
         load.wait_for_more(500)
         unread = unread_bytes(node)
@@ -213,10 +213,10 @@ def test_floods_of_transactions_are_refused_with_their_reasons(net: Devnet) -> N
     known = Key.open(net.net.accounts[2].key_file)
     unknown = [Key.generate() for _ in range(64)]
     kinds = {
-        "unknown_account": body_of([raw(unknown[n % 64], chain, n) for n in range(500)]),
-        "bad_signature": body_of([raw(known, chain, n, good=False) for n in range(500)]),
-        "nonce_too_far": body_of([raw(known, chain, 1_000_000 + n) for n in range(500)]),
-        "malformed_transaction": body_of([secrets.token_bytes(200) for _ in range(500)]),
+        "unknown-account": body_of([raw(unknown[n % 64], chain, n) for n in range(500)]),
+        "bad-signature": body_of([raw(known, chain, n, good=False) for n in range(500)]),
+        "nonce-too-far": body_of([raw(known, chain, 1_000_000 + n) for n in range(500)]),
+        "malformed-transaction": body_of([secrets.token_bytes(200) for _ in range(500)]),
     }
 
     # Attackers bring machines of their own: as threads they would take the interpreter from the pulse, which is what is
@@ -229,7 +229,7 @@ def test_floods_of_transactions_are_refused_with_their_reasons(net: Devnet) -> N
             codes = future.result()
             print(kind, dict(codes))
             assert codes[kind] > 0
-            assert codes.keys() <= {kind, "busy", "sender_full", "pool_full"}
+            assert codes.keys() <= {kind, "busy", "sender-full", "pool-full"}
             assert codes.total() == 3_000 * TIMES
     with Client(node.http) as client:
         wait_for("it is ready", lambda: client.status().ready)

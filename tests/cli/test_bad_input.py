@@ -65,17 +65,17 @@ def test_each_bad_transaction_has_its_code_and_costs_nothing(devnet: Devnet) -> 
     # R49: it is expired by the newest header's time, which on a new chain is the genesis'.
     late = signed(chain, key, nonce, lifetime_ms=-3_600_000)
     bad = {
-        "wrong_chain": signed("ab" * 32, key, nonce),
-        "bad_signature": replaced(good, bytes(flipped)),
-        "malformed_transaction": replaced(good, good.raw[:-1]),
-        "nonce_too_far": signed(chain, key, nonce + 5_000),
+        "wrong-chain": signed("ab" * 32, key, nonce),
+        "bad-signature": replaced(good, bytes(flipped)),
+        "malformed-transaction": replaced(good, good.raw[:-1]),
+        "nonce-too-far": signed(chain, key, nonce + 5_000),
         "expired": late,
-        "expiry_too_far": signed(chain, key, nonce, lifetime_ms=TWO_DAYS_MS),
-        "work_limit_too_low": signed(chain, key, nonce, work=1),
-        "unknown_account": signed(chain, Key.generate(), 0),
+        "expiry-too-far": signed(chain, key, nonce, lifetime_ms=TWO_DAYS_MS),
+        "work-limit-too-low": signed(chain, key, nonce, work=1),
+        "unknown-account": signed(chain, Key.generate(), 0),
     }
     if nonce:
-        bad["nonce_used"] = signed(chain, key, nonce - 1, value=b"other")
+        bad["nonce-used"] = signed(chain, key, nonce - 1, value=b"other")
     found = {}
     for code, transaction in bad.items():
         answer = post(devnet.net.nodes[0].http, [transaction])
@@ -96,7 +96,7 @@ def test_each_bad_transaction_has_its_code_and_costs_nothing(devnet: Devnet) -> 
         assert again.receipt == done.receipt
         with pytest.raises(Refused) as refused:
             client.submit_transaction(signed(chain, key, nonce, value=b"other"))
-        assert refused.value.code == "nonce_used"
+        assert refused.value.code == "nonce-used"
         assert str(nonce + 1) in refused.value.message
 
 
@@ -105,10 +105,10 @@ def test_oversized_requests_and_transactions_are_refused(devnet: Devnet) -> None
     headers = {"content-type": SUBMISSION_MEDIA}
     large = (1).to_bytes(4, "little") + (300_000).to_bytes(4, "little") + bytes(300_000)
     answer = httpx2.post(f"{url}/v1/transactions", content=large, headers=headers, trust_env=False)
-    assert (answer.status_code, answer.json()["code"]) == (422, "transaction_too_large")
+    assert (answer.status_code, answer.json()["code"]) == (422, "transaction-too-large")
     huge = bytes(2 * 1024 * 1024)
     answer = httpx2.post(f"{url}/v1/transactions", content=huge, headers=headers, trust_env=False)
-    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+    assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
 
 
 def test_garbage_on_every_port_harms_nobody(devnet: Devnet) -> None:
@@ -174,7 +174,7 @@ def test_a_full_pool_says_busy_and_loses_nothing(devnet_factory: DevnetFactory) 
         refused = [result for result in results if isinstance(result, Exception)]
         assert taken == held[: len(taken)]
         assert refused
-        assert all(isinstance(result, Busy) and result.code in ("busy", "pool_full") for result in refused), refused
+        assert all(isinstance(result, Busy) and result.code in ("busy", "pool-full") for result in refused), refused
         answer = post(net.net.nodes[0].http, [held[-1]])
         assert (answer.status_code, answer.json()["retry_after_ms"] > 0) == (503, True)
         assert int(answer.headers["retry-after"]) >= 1

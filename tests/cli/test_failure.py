@@ -13,8 +13,8 @@ from rustorium.cli.failure import explain, wants_json
 from rustorium.errors import Busy, ChainForked, OutcomeUnknown, Refused
 
 PROBLEM = {
-    "type": "urn:rustorium:problem:height_not_kept",
-    "code": "height_not_kept",
+    "type": "urn:rustorium:problem:height-not-kept",
+    "code": "height-not-kept",
     "title": "The state of that height is not kept",
     "status": 409,
     "detail": "The state of height 3 is not kept; ask for at=latest.",
@@ -67,12 +67,12 @@ def test_a_servers_refusal_is_shown_with_its_code(cli: Cli, refusing: str) -> No
     asked = ("tx", "status", "ab" * 32, "--node", refusing)
     ended = cli(*asked)
     assert (ended.code, ended.out) == (1, "")
-    assert ended.err == "error: the state of height 3 is not kept; ask for at=latest [height_not_kept]\n"
+    assert ended.err == "error: the state of height 3 is not kept; ask for at=latest [height-not-kept]\n"
     ended = cli(*asked, "-o", "json")
     assert (ended.code, ended.out) == (1, "")
     assert json.loads(ended.err) == {
         "error": "the state of height 3 is not kept; ask for at=latest",
-        "code": "height_not_kept",
+        "code": "height-not-kept",
         "exit_code": 1,
     }
 
@@ -90,11 +90,11 @@ def test_local_and_usage_errors_have_codes_too(cli: Cli, tmp_path: Path) -> None
 def test_what_a_script_needs_next_is_beside_the_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert explain(OutcomeUnknown("ab" * 32), as_json=True) == 5
     assert json.loads(capsys.readouterr().err)["transaction"] == "ab" * 32
-    assert explain(Busy("the pool is full", code="pool_full", retry_after_ms=70), as_json=True) == 5
-    busy = {"error": "the pool is full", "code": "pool_full", "exit_code": 5, "retry_after_ms": 70}
+    assert explain(Busy("the pool is full", code="pool-full", retry_after_ms=70), as_json=True) == 5
+    busy = {"error": "the pool is full", "code": "pool-full", "exit_code": 5, "retry_after_ms": 70}
     assert json.loads(capsys.readouterr().err) == busy
-    assert explain(Refused("no", code="nonce_used"), as_json=False) == 1
-    assert capsys.readouterr().err == "error: no [nonce_used]\n"
+    assert explain(Refused("no", code="nonce-used"), as_json=False) == 1
+    assert capsys.readouterr().err == "error: no [nonce-used]\n"
     assert explain(RuntimeError("what"), as_json=False) == 1
     assert capsys.readouterr().err.endswith("report it [internal]\n")
 

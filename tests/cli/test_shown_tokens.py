@@ -26,7 +26,7 @@ def listening() -> Iterator[tuple[str, list[str | None]]]:
             self.refuse(503, "not-ready")
 
         def do_GET(self) -> None:
-            self.refuse(401, "token_unknown")
+            self.refuse(401, "token-unknown")
 
         def refuse(self, status: int, code: str) -> None:
             seen.append(self.headers.get("authorization"))

@@ -38,7 +38,7 @@ ANSWER: dict[str, Any] = {
     "at": {"height": 9, "root": "00" * 32, "shard": 0},
 }
 EVIDENCE = {
-    "validator": 2, "name": "node-2", "validator_key": "ab" * 32, "kind": "two_notarizes", "first": "view 7",
+    "validator": 2, "name": "node-2", "validator_key": "ab" * 32, "kind": "two-notarizes", "first": "view 7",
     "first_ms": 1_800_000_000_000, "count": 3, "member": True,
 }  # fmt: skip
 FINDING = {
@@ -114,7 +114,7 @@ def test_a_missing_peer_and_evidence_leave_a_quorum_that_is_not_well(
     answering |= {"peers_up": 2, "unreachable": ["node-1"], "evidence": [EVIDENCE]}
     ended = cli("status", "check", "--home", home.path)
     assert ended.code == 1
-    said = "node-2 signed two_notarizes in view 7 (3 in all, first at 2027-01-15T08:00:00Z), as node-0 saw"
+    said = "node-2 signed two-notarizes in view 7 (3 in all, first at 2027-01-15T08:00:00Z), as node-0 saw"
     assert f"evidence: {said}" in ended.out
     # Who does what about it: the command of each.
     assert f"`rustorium-node node remove {'ab' * 32} --key OPERATOR.key`" in " ".join(ended.out.split())

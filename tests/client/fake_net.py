@@ -105,7 +105,7 @@ class FakeNet:
                 return ok(self._account(address))
             case ["v1", "accounts", address, "keys", key]:
                 return self._value(address, key, request.url.params.get("at", "latest"))
-        return problem(404, "unknown_route", "There is nothing here.")
+        return problem(404, "unknown-route", "There is nothing here.")
 
     def status(self) -> dict[str, Any]:
         return {
@@ -148,14 +148,14 @@ class FakeNet:
     def _transaction(self, identity: str) -> httpx2.Response:
         if identity in self.receipts:
             return ok({"id": identity, "status": "final", "receipt": self.receipts[identity], "at": self.at()})
-        return problem(404, "transaction_not_found", "This node knows no such transaction.")
+        return problem(404, "transaction-not-found", "This node knows no such transaction.")
 
     def _value(self, address: str, key: str, at: str) -> httpx2.Response:
         if at == "proven":
-            return problem(409, "no_state_root_yet", "Proofs of state come with the state root.")
+            return problem(409, "no-state-root-yet", "Proofs of state come with the state root.")
         value = self.values.get((address, key))
         if value is None:
-            return problem(404, "key_not_found", "The namespace has no value under this key.", at=self.at())
+            return problem(404, "key-not-found", "The namespace has no value under this key.", at=self.at())
         shown = (
             {"value": value.decode()}
             if value.isascii() and value.decode().isprintable()
@@ -180,11 +180,11 @@ class FakeNet:
                 return {"status": "refused", "id": identity} | self.refuse_next.pop(0)
             if nonce < self.nonces[sender]:
                 message = f"The nonce {nonce} is used; the next is {self.nonces[sender]}."
-                return {"status": "refused", "id": identity, "code": "nonce_used", "message": message}
+                return {"status": "refused", "id": identity, "code": "nonce-used", "message": message}
             self.pending[(sender, nonce)] = raw
             self._execute(sender)
         if identity not in self.receipts:
-            return {"status": "timed_out" if wait != "accepted" else "accepted", "id": identity}
+            return {"status": "timed-out" if wait != "accepted" else "accepted", "id": identity}
         if wait == "accepted":
             return {"status": "accepted", "id": identity}
         return {"status": "final", "id": identity, "receipt": self.receipts[identity]}

@@ -67,7 +67,7 @@ def test_from_now_on_starts_at_the_height_of_the_subscription(net: FakeNet, key:
 
 def test_a_bad_filter_is_refused(net: FakeNet, key: Key) -> None:
     async def events(request: httpx2.Request) -> httpx2.Response:
-        return httpx2.Response(400, json={"code": "bad_filter", "detail": "`x` is no filter."})
+        return httpx2.Response(400, json={"code": "bad-filter", "detail": "`x` is no filter."})
 
     net.events = events
     with pytest.raises(Refused, match="is no filter"):

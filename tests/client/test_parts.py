@@ -40,7 +40,7 @@ def test_a_token_goes_with_every_request_and_what_a_node_says_of_it_is_said() ->
 
     def handle(request: httpx2.Request) -> httpx2.Response:
         seen.append((request.url.path, request.headers.get("authorization")))
-        problem = {"code": "token_expired", "detail": "That token has expired; ask for another one."}
+        problem = {"code": "token-expired", "detail": "That token has expired; ask for another one."}
         return httpx2.Response(401, json=problem)
 
     async def main(token: str | None) -> None:
@@ -54,7 +54,7 @@ def test_a_token_goes_with_every_request_and_what_a_node_says_of_it_is_said() ->
             ):
                 with pytest.raises(Refused, match="that token has expired; ask for another one") as refused:
                     await work()
-                assert refused.value.code == "token_expired"
+                assert refused.value.code == "token-expired"
 
     trio.run(main, token)
     trio.run(main, None)

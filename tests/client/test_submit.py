@@ -173,7 +173,7 @@ def test_busy_everywhere_is_busy_at_the_deadline(net: FakeNet, key: Key) -> None
 
 
 def test_a_full_pool_is_tried_again(net: FakeNet, key: Key) -> None:
-    full = {"code": "pool_full", "message": "The pool is full.", "retry_after_ms": 20}
+    full = {"code": "pool-full", "message": "The pool is full.", "retry_after_ms": 20}
     net.refuse_next = [full] * 5
 
     async def body(client: AsyncClient) -> None:
@@ -194,12 +194,12 @@ def test_a_nonce_that_somebody_else_used_is_replaced(net: FakeNet, key: Key) -> 
 
 
 def test_a_refusal_names_its_code_and_the_nonce_stays_free(net: FakeNet, key: Key) -> None:
-    net.refuse_next = [{"code": "work_limit_too_high", "message": "It may use at most 5 units."}]
+    net.refuse_next = [{"code": "work-limit-too-high", "message": "It may use at most 5 units."}]
 
     async def body(client: AsyncClient) -> None:
         with pytest.raises(Refused, match="at most 5 units") as caught:
             await client.put(b"a", b"0")
-        assert caught.value.code == "work_limit_too_high"
+        assert caught.value.code == "work-limit-too-high"
         done = await client.put(b"a", b"1")
         assert done.receipt is not None
         assert done.receipt.nonce == 0
@@ -208,7 +208,7 @@ def test_a_refusal_names_its_code_and_the_nonce_stays_free(net: FakeNet, key: Ke
 
 
 def test_a_node_that_is_behind_is_not_believed_alone(net: FakeNet, key: Key) -> None:
-    net.refuse_next = [{"code": "unknown_account", "message": "There is no such account."}]
+    net.refuse_next = [{"code": "unknown-account", "message": "There is no such account."}]
 
     async def body(client: AsyncClient) -> None:
         assert (await client.put(b"a", b"0")).reached == "final"
@@ -218,7 +218,7 @@ def test_a_node_that_is_behind_is_not_believed_alone(net: FakeNet, key: Key) -> 
 
 def test_nodes_that_are_behind_are_not_believed_while_another_one_is_busy(net: FakeNet, key: Key) -> None:
     """The busy one may have what the others lack: the nonces before it, for instance."""
-    net.refuse_next = [{"code": "nonce_too_far", "message": "The nonce 1025 is too far ahead."}] * 2
+    net.refuse_next = [{"code": "nonce-too-far", "message": "The nonce 1025 is too far ahead."}] * 2
     net.nodes[0].busy_submissions = 1
 
     async def body(client: AsyncClient) -> None:
@@ -229,8 +229,8 @@ def test_nodes_that_are_behind_are_not_believed_while_another_one_is_busy(net: F
 
 
 def test_a_node_that_is_behind_is_not_believed_after_a_full_one(net: FakeNet, key: Key) -> None:
-    full = {"code": "pool_full", "message": "The pool is full.", "retry_after_ms": 20}
-    behind = {"code": "nonce_too_far", "message": "The nonce 1025 is too far ahead."}
+    full = {"code": "pool-full", "message": "The pool is full.", "retry_after_ms": 20}
+    behind = {"code": "nonce-too-far", "message": "The nonce 1025 is too far ahead."}
     net.refuse_next = [full, behind, behind]
 
     async def body(client: AsyncClient) -> None:
@@ -241,7 +241,7 @@ def test_a_node_that_is_behind_is_not_believed_after_a_full_one(net: FakeNet, ke
 
 
 def test_all_nodes_say_unknown_account(net: FakeNet, key: Key) -> None:
-    net.refuse_next = [{"code": "unknown_account", "message": "There is no such account."}] * 3
+    net.refuse_next = [{"code": "unknown-account", "message": "There is no such account."}] * 3
 
     async def body(client: AsyncClient) -> None:
         with pytest.raises(Refused, match="no such account"):
@@ -251,7 +251,7 @@ def test_all_nodes_say_unknown_account(net: FakeNet, key: Key) -> None:
 
 
 @pytest.mark.parametrize("mood", ["hangs", "fails"])
-@pytest.mark.parametrize("code", ["unknown_account", "nonce_too_far", "expired", "nonce_taken"])
+@pytest.mark.parametrize("code", ["unknown-account", "nonce-too-far", "expired", "nonce-taken"])
 def test_what_may_have_been_taken_is_not_called_refused(net: FakeNet, key: Key, mood: str, code: str) -> None:
     """The nodes that refuse it are behind, or go by their clocks: the one that may have it brings it to a block yet."""
 
@@ -295,7 +295,7 @@ def test_a_used_nonce_is_believed_of_the_node_that_says_so_alone(net: FakeNet, k
         net.nodes[1].knows_nothing = False
         with pytest.raises(Refused) as caught:
             await client.submit_transaction(signed, timeout_ms=5_000)
-        assert caught.value.code == "nonce_used"
+        assert caught.value.code == "nonce-used"
         assert not [request for request in net.nodes[2].requests if signed.id in request.url.path]
 
     run(net, key, body)
@@ -341,7 +341,7 @@ def test_what_cannot_be_encoded_is_a_usage_error_and_costs_no_nonce(net: FakeNet
 def test_a_failed_receipt_is_an_error_of_put_and_none_of_submit(
     net: FakeNet, key: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    failed = Receipt("x", key.address, 0, 1, 0, 1, 1, Failure("insufficient_balance", 2))
+    failed = Receipt("x", key.address, 0, 1, 0, 1, 1, Failure("insufficient-balance", 2))
 
     async def submit(*_: object) -> list[Submitted]:
         return [Submitted("x", "final", failed)]
@@ -350,9 +350,9 @@ def test_a_failed_receipt_is_an_error_of_put_and_none_of_submit(
         monkeypatch.setattr(client._sender, "submit", submit)
         signed = await client.sign([put(key.address, b"a", b"1")])
         assert (await client.submit_transaction(signed)).receipt == failed
-        with pytest.raises(TransactionFailed, match=r"operation 2 \(insufficient_balance\)") as caught:
+        with pytest.raises(TransactionFailed, match=r"operation 2 \(insufficient-balance\)") as caught:
             await client.put(b"a", b"1")
-        assert caught.value.failure == "insufficient_balance"
+        assert caught.value.failure == "insufficient-balance"
 
     run(net, key, body)
 

@@ -137,7 +137,7 @@ def test_reasons_are_typed_and_a_wait_ends() -> None:
 
     def late(request: httpx2.Request) -> httpx2.Response:
         asked.append(json.loads(request.content))
-        return problem(503, "not_proven_yet", "Not yet.", retry_after_ms=500)
+        return problem(503, "not-proven-yet", "Not yet.", retry_after_ms=500)
 
     async def waits(client: AsyncClient) -> None:
         with pytest.raises(Busy, match="not yet"):
@@ -150,14 +150,14 @@ def test_reasons_are_typed_and_a_wait_ends() -> None:
         with pytest.raises(NoStateRoot):
             await client.get(ACCOUNT, b"a")
 
-    run([lambda _: problem(409, "no_state_root", "None.")], none)
+    run([lambda _: problem(409, "no-state-root", "None.")], none)
 
     async def pruned(client: AsyncClient) -> None:
         with pytest.raises(ProofPruned) as found:
             await client.prove([Subject(ACCOUNT)], at=1)
         assert found.value.nearest == 5
 
-    run([lambda _: problem(410, "proof_pruned", "Gone.", nearest=5)], pruned)
+    run([lambda _: problem(410, "proof-pruned", "Gone.", nearest=5)], pruned)
 
 
 @pytest.mark.parametrize("earlier_ms", [0, 1])
@@ -170,7 +170,7 @@ def test_an_own_write_is_waited_for_until_it_is_shown_to_be_none(
 
     def reached(request: httpx2.Request) -> httpx2.Response:
         if json.loads(request.content).get("from_height", 0) > 1:
-            return problem(503, "not_proven_yet", "Not yet.", retry_after_ms=500)
+            return problem(503, "not-proven-yet", "Not yet.", retry_after_ms=500)
         return proven(ONE)(request)
 
     async def body(client: AsyncClient) -> None:

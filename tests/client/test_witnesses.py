@@ -84,7 +84,7 @@ def run(
         asked.append(host)
         answers = nodes[host]
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
-        return problem(404, "block_not_found", "None.") if answer is None else ok(answer)
+        return problem(404, "block-not-found", "None.") if answer is None else ok(answer)
 
     async def main() -> None:
         named.setdefault("witnesses", [f"http://{host}" for host in nodes if host != "n0"])

@@ -73,7 +73,7 @@ def tokens_decide(net: Devnet, home: Home, key: Key, folder: Path) -> Path:
     dash = call(socket, "create_token", name="dash", role="read", gateway="read", expires_in_ms=3_600_000)
     app = call(socket, "create_token", name="app", gateway="submit")
     with Client.from_net(net.path) as client:
-        refused("token_missing", client.status)
+        refused("token-missing", client.status)
     file = folder / "app.token"
     file.write_text(f"{app['token']}\n")
     file.chmod(0o600)
@@ -82,7 +82,7 @@ def tokens_decide(net: Devnet, home: Home, key: Key, folder: Path) -> Path:
         Client.from_net(net.path, key=key, token=app["token"]) as writer,
     ):
         assert reader.status().ready
-        refused("token_scope", lambda: reader.put(b"k", b"no"))
+        refused("token-scope", lambda: reader.put(b"k", b"no"))
         written = writer.put(b"k", b"yes")
         with closing(reader.subscribe_transactions(after="0.0")) as stream:  # type: ignore[type-var]
             assert next(stream).receipt.transaction == written.id
@@ -92,11 +92,11 @@ def tokens_decide(net: Devnet, home: Home, key: Key, folder: Path) -> Path:
         assert call(remote, "status")["ready"]
         refused("role-too-low", lambda: call(remote, "create_snapshot"))
         call(socket, "revoke_token", name="dash")
-        refused("token_unknown", reader.status)
+        refused("token-unknown", reader.status)
         refused("token-unknown", lambda: call(remote, "status"))
     report = run_load(net.net, rate_per_s=50, seconds=1, token=app["token"])
     assert (report["finalized"], report["lost"]) == (50, 0)
-    refused("token_unknown", lambda: run_load(net.net, rate_per_s=50, seconds=1, token=app["token"][:-1] + "_"))
+    refused("token-unknown", lambda: run_load(net.net, rate_per_s=50, seconds=1, token=app["token"][:-1] + "_"))
     assert [one["name"] for one in events(home, "token creation ordered")] == ["dash", "app"]
     kinds = [(row["by"], row["call"], row["outcome"]) for line in events(home, "admin calls") for row in line["calls"]]
     assert ("token dash", "create_snapshot", "role-too-low") in kinds

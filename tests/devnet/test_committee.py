@@ -118,5 +118,5 @@ def test_only_operators_change_the_committee(devnet: Devnet) -> None:
         one = client.validators()["validators"][0]
         with pytest.raises(TransactionFailed) as failed:
             remove(client, one, stranger)
-        assert failed.value.failure == "not_an_operator"
+        assert failed.value.failure == "not-an-operator"
         assert len(client.validators()["validators"]) == 4

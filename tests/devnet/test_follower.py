@@ -106,7 +106,7 @@ def test_a_node_whose_gateway_asks_for_tokens_serves_no_follower_that_it_does_no
         try:
 
             def is_refused() -> bool:
-                return counter(net, 0, 'rustorium_transport_refusals_total{reason="unknown_key"}') > 0
+                return counter(net, 0, 'rustorium_transport_refusals_total{reason="unknown-key"}') > 0
 
             def is_ready() -> bool:
                 return bool(select.select([ready], [], [], 0)[0])

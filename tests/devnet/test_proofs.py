@@ -60,7 +60,7 @@ def test_before_the_first_block_the_genesis_says_what_holds(devnet_factory: Devn
         # No certificate covers height 0: there is no proof for others.
         with pytest.raises(Busy) as refused:
             client.prove([Subject(key.address)])
-        assert refused.value.code == "not_proven_yet"
+        assert refused.value.code == "not-proven-yet"
         client.put(b"first", b"1")
         assert client.read(key.address, b"first", at="proven").at.height > 0
 

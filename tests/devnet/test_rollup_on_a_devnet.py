@@ -62,7 +62,7 @@ def test_a_shop_settles_its_batches_and_others_check_them(devnet: Devnet, tmp_pa
         settled = Prover.insecure().prove(state, [Transfer(0, 1, 79)])
         lies = [settled.inputs[0], State.of([10**6]).root, settled.inputs[2]]
         for inputs, start, failure in (
-            (lies, state, "not_proved"),
+            (lies, state, "not-proved"),
             (settled.inputs, State.of([1000, 500]), "precondition"),
         ):
             with pytest.raises(TransactionFailed) as refused:

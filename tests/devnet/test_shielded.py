@@ -142,14 +142,14 @@ def test_what_must_not_pass(devnet: Devnet, tmp_path: Path) -> None:
                 client.send([changed], key=key)
             assert error.value.failure == failure
 
-        fails("not_proved", operation, other)
-        fails("not_proved", operation | {"to": other.address})
-        fails("not_proved", operation | {"amount": "49"})
-        fails("no_such_pool", operation | {"pool": 2})
-        fails("bad_transfer", operation | {"transfer": operation["transfer"] | {"root": "ff" * 32}})
-        fails("old_root", operation | {"transfer": operation["transfer"] | {"root": "00" * 32}})
+        fails("not-proved", operation, other)
+        fails("not-proved", operation | {"to": other.address})
+        fails("not-proved", operation | {"amount": "49"})
+        fails("no-such-pool", operation | {"pool": 2})
+        fails("bad-transfer", operation | {"transfer": operation["transfer"] | {"root": "ff" * 32}})
+        fails("old-root", operation | {"transfer": operation["transfer"] | {"root": "00" * 32}})
         client.send([operation], key=signer)
-        fails("note_spent", operation)
+        fails("note-spent", operation)
         # A key that is new starts where the pool is now, and finds what comes from then on.
         with Wallet.create(tmp_path / "late", wallet.chain, passphrase=b"another") as late:
             late.start_now(client)

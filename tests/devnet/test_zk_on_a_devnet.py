@@ -39,9 +39,9 @@ def test_from_the_command_line(devnet: Devnet, curve: str) -> None:
     verifier = done["verifier"]
     proof = ("--proof", folder / "1.proof.json", "--public", folder / "1.public.json")
     assert json.loads(cli("zk", "submit", verifier, *proof, *signed).stdout)["outcome"] == "ok"
-    assert "input_used" in cli("zk", "submit", verifier, *proof, *signed, code=1).stderr
+    assert "input-used" in cli("zk", "submit", verifier, *proof, *signed, code=1).stderr
     wrong = ("--proof", folder / "2.proof.json", "--public", folder / "3.public.json")
-    assert "not_proved" in cli("zk", "submit", verifier, *wrong, *signed, code=1).stderr
+    assert "not-proved" in cli("zk", "submit", verifier, *wrong, *signed, code=1).stderr
 
 
 @pytest.mark.parametrize("curve", ["bn128", "bls12381"])
@@ -66,6 +66,6 @@ def test_from_python_with_a_gate(devnet: Devnet, key: Key, curve: str) -> None:
         with pytest.raises(ZkRefused):
             client.submit_proof(verifier, proof, ["-1", *public[1:]])
         raw = zk.proof_bytes(proof)
-        fails("bad_proof", client, verify_proof(verifier, [bound], raw))
-        fails("not_proved", client, verify_proof(verifier, [bound] * 4, raw))
-        fails("no_such_verifier", client, verify_proof("ab" * 32, [bound] * 4, raw))
+        fails("bad-proof", client, verify_proof(verifier, [bound], raw))
+        fails("not-proved", client, verify_proof(verifier, [bound] * 4, raw))
+        fails("no-such-verifier", client, verify_proof("ab" * 32, [bound] * 4, raw))

@@ -69,7 +69,7 @@ def test_one_that_is_too_long_for_a_line_is_told_by_its_hash(home: Home) -> None
 def test_a_flood_of_refusals_is_a_few_lines_a_day() -> None:
     refusals, lines, told = Refusals(), 0, 0
     for look in range(1, int(DAY_S // LOOK_S)):
-        fields = refusals.take({"handshake": 1_000_000 * look, "too_many": 7}, look * LOOK_S)
+        fields = refusals.take({"handshake": 1_000_000 * look, "too-many": 7}, look * LOOK_S)
         if fields is not None:
             lines += 1
             told += fields["refused"]["handshake"]  # type: ignore[index]
@@ -80,27 +80,27 @@ def test_a_flood_of_refusals_is_a_few_lines_a_day() -> None:
 def test_refusals_now_and_then_are_each_told() -> None:
     refusals = Refusals()
     assert refusals.take({}, 60) is None
-    assert refusals.take({"wrong_chain": 1}, 120) == {"refused": {"wrong_chain": 1}, "total": 1}
-    assert refusals.take({"wrong_chain": 1}, 180) is None
+    assert refusals.take({"wrong-chain": 1}, 120) == {"refused": {"wrong-chain": 1}, "total": 1}
+    assert refusals.take({"wrong-chain": 1}, 180) is None
     later = 180 + 2 * PERIOD_S_MAX
-    assert refusals.take({"wrong_chain": 1}, later) is None
-    assert refusals.take({"wrong_chain": 1, "handshake": 2}, later + 60) == {"refused": {"handshake": 2}, "total": 3}
-    assert refusals.take({"wrong_chain": 2, "handshake": 2}, later + 120) == {"refused": {"wrong_chain": 1}, "total": 4}
+    assert refusals.take({"wrong-chain": 1}, later) is None
+    assert refusals.take({"wrong-chain": 1, "handshake": 2}, later + 60) == {"refused": {"handshake": 2}, "total": 3}
+    assert refusals.take({"wrong-chain": 2, "handshake": 2}, later + 120) == {"refused": {"wrong-chain": 1}, "total": 4}
 
 
 METRICS = b"""# TYPE rustorium_transport_refusals counter
-rustorium_transport_refusals_total{reason="wrong_chain"} %d
-rustorium_transport_refusals_total{reason="by_peer"} 9
+rustorium_transport_refusals_total{reason="wrong-chain"} %d
+rustorium_transport_refusals_total{reason="by-peer"} 9
 rustorium_transport_peers 3
-rustorium_gateway_unauthorized_total{face="http",reason="token_missing"} 7
-rustorium_gateway_unauthorized_total{face="http",reason="token_scope"} 0
-rustorium_gateway_unauthorized_total{face="quic",reason="token_expired"} 2
+rustorium_gateway_unauthorized_total{face="http",reason="token-missing"} 7
+rustorium_gateway_unauthorized_total{face="http",reason="token-scope"} 0
+rustorium_gateway_unauthorized_total{face="quic",reason="token-expired"} 2
 """
 
 
 def test_what_this_node_refused_is_read_of_its_metrics() -> None:
-    assert refusal_counts(METRICS % 4) == {"wrong_chain": 4}
-    assert denial_counts(METRICS % 4) == {"http token_missing": 7, "quic token_expired": 2}
+    assert refusal_counts(METRICS % 4) == {"wrong-chain": 4}
+    assert denial_counts(METRICS % 4) == {"http token-missing": 7, "quic token-expired": 2}
     with pytest.raises(ValueError, match="invalid literal"):
         refusal_counts(METRICS.replace(b"%d", b"many"))
 
@@ -137,9 +137,9 @@ def test_it_goes_on_where_its_metrics_fail_and_writes_in_time() -> None:
                 await trio.sleep(LOOK_S)
             nursery.cancel_scope.cancel()
         assert node.lines == [
-            ("peers refused", {"refused": {"wrong_chain": 4}, "total": 4}),
-            ("clients refused", {"refused": {"http token_missing": 7, "quic token_expired": 2}, "total": 9}),
-            ("peers refused", {"refused": {"wrong_chain": 2}, "total": 6}),
+            ("peers refused", {"refused": {"wrong-chain": 4}, "total": 4}),
+            ("clients refused", {"refused": {"http token-missing": 7, "quic token-expired": 2}, "total": 9}),
+            ("peers refused", {"refused": {"wrong-chain": 2}, "total": 6}),
         ]
 
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.01))

@@ -12,7 +12,7 @@ from itertools import zip_longest
 
 from history_records import Done, Final, Intent, Look, Place, Record
 
-FAILURES = {"cas": "precondition", "check": "precondition", "transfer": "insufficient_balance"}
+FAILURES = {"cas": "precondition", "check": "precondition", "transfer": "insufficient-balance"}
 """Why an operation may have no effect."""
 
 

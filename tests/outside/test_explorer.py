@@ -136,7 +136,7 @@ def test_a_node_that_asks_for_a_token_is_shown_one(browser: "Browser", world: Wo
         if route.request.headers.get("authorization") == f"Bearer {token}":
             route.continue_()
             return
-        code = "token_unknown" if "authorization" in route.request.headers else "token_missing"
+        code = "token-unknown" if "authorization" in route.request.headers else "token-missing"
         body = {"code": code, "title": "A token is needed", "detail": "Send a token.", "status": 401}
         route.fulfill(status=401, content_type="application/problem+json", body=json.dumps(body))
 

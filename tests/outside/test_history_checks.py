@@ -206,7 +206,7 @@ def good() -> Record:
         Final((6, 0), win.id, ""),
         Final((6, 1), lose.id, "precondition"),
         Final((7, 0), pay.id, ""),
-        Final((8, 0), owe.id, "insufficient_balance"),
+        Final((8, 0), owe.id, "insufficient-balance"),
         Final((9, 0), lost.id, ""),
     ]
     registers = {height: {"r": value} for height, value in zip(range(5, 10), "abbbe", strict=True)} | {4: {}}

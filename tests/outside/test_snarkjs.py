@@ -72,7 +72,7 @@ def test_a_proof_for_one_transaction(devnet: Devnet, tmp_path: Path, curve: str)
         used = client.submit_transaction(client.sign([_submission(verifier, proof, public)]))
         assert used.receipt is not None
         assert used.receipt.failure is not None
-        assert used.receipt.failure.code == "input_used"
+        assert used.receipt.failure.code == "input-used"
 
 
 def _submission(verifier: str, proof: Any, public: Any) -> dict[str, object]:

@@ -4,6 +4,7 @@
 
 use crate::json::Finding;
 use core::net::{IpAddr, Ipv4Addr};
+use rustorium_crypto::Foreign;
 use rustorium_types::{
     BatchDigest, Block, BlockDigest, BlockProof, Epoch, Hash, Height, Receipt, ReceiptProof, ResultLink, Transaction,
     TxId, ValidatorIndex, ValidatorSet, View,
@@ -51,6 +52,12 @@ impl Refused {
     /// A permanent refusal.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self { id: None, code, message: message.into(), busy: false, retry_after_ms: None }
+    }
+}
+
+impl From<Foreign> for Refused {
+    fn from(foreign: Foreign) -> Self {
+        Self::new(foreign.code(), foreign.to_string())
     }
 }
 

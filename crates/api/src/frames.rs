@@ -264,7 +264,7 @@ mod tests {
     fn every_frame_comes_back() {
         let refused = WireOutcome::Refused {
             id: None,
-            code: bounded("nonce_used"),
+            code: bounded("nonce-used"),
             message: bounded(&"é".repeat(400)),
             retry_after_ms: Some(3),
         };

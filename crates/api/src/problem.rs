@@ -21,6 +21,12 @@ mod status {
     pub(super) const SERVICE_UNAVAILABLE: u16 = 503;
 }
 
+/// A code as it is spelled now. Nodes of 0.1.0 joined its words by underscores, and clients understand them for one
+/// release.
+pub fn spelled(code: &str) -> String {
+    code.replace('_', "-")
+}
+
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $status:ident, $title:literal;)*) => {
         /// Kind of error. It determines the stable name in `code`, the HTTP status and the title.
@@ -51,13 +57,13 @@ macro_rules! codes {
 
 codes! {
     /// A token is needed and none was given.
-    TokenMissing = "token_missing", UNAUTHORIZED, "A token is needed";
+    TokenMissing = "token-missing", UNAUTHORIZED, "A token is needed";
     /// The token is none that this node takes.
-    TokenUnknown = "token_unknown", UNAUTHORIZED, "The token is not known";
+    TokenUnknown = "token-unknown", UNAUTHORIZED, "The token is not known";
     /// The token's time is over.
-    TokenExpired = "token_expired", UNAUTHORIZED, "The token has expired";
+    TokenExpired = "token-expired", UNAUTHORIZED, "The token has expired";
     /// The token is good for less.
-    TokenScope = "token_scope", FORBIDDEN, "The token is not good for this";
+    TokenScope = "token-scope", FORBIDDEN, "The token is not good for this";
     /// The request names another host.
     HostNotAllowed = "host-not-allowed", MISDIRECTED_REQUEST, "This node isn't known by that name";
     /// A page of another site asks.
@@ -65,73 +71,73 @@ codes! {
     /// A request without TLS, where TLS is spoken.
     TlsNeeded = "tls-needed", BAD_REQUEST, "This node speaks TLS here";
     /// A query parameter is unknown or has a bad value.
-    BadQuery = "bad_query", BAD_REQUEST, "A query parameter is unknown or has a bad value";
+    BadQuery = "bad-query", BAD_REQUEST, "A query parameter is unknown or has a bad value";
     /// A part of the path does not parse.
-    BadPath = "bad_path", BAD_REQUEST, "A part of the path does not parse";
+    BadPath = "bad-path", BAD_REQUEST, "A part of the path does not parse";
     /// An address does not parse.
-    BadAddress = "bad_address", BAD_REQUEST, "Not an account address";
+    BadAddress = "bad-address", BAD_REQUEST, "Not an account address";
     /// An id or digest does not parse.
-    BadHex = "bad_hex", BAD_REQUEST, "Not the right number of hex digits";
+    BadHex = "bad-hex", BAD_REQUEST, "Not the right number of hex digits";
     /// A key in the path does not parse.
-    BadKey = "bad_key", BAD_REQUEST, "Not a key";
+    BadKey = "bad-key", BAD_REQUEST, "Not a key";
     /// A paging cursor does not parse.
-    BadCursor = "bad_cursor", BAD_REQUEST, "Not a paging cursor of this API";
+    BadCursor = "bad-cursor", BAD_REQUEST, "Not a paging cursor of this API";
     /// `Last-Event-ID` does not parse.
-    BadEventId = "bad_event_id", BAD_REQUEST, "Not an event id of this API";
+    BadEventId = "bad-event-id", BAD_REQUEST, "Not an event id of this API";
     /// An event filter does not parse.
-    BadFilter = "bad_filter", BAD_REQUEST, "Not an event filter";
+    BadFilter = "bad-filter", BAD_REQUEST, "Not an event filter";
     /// A request body does not parse.
-    BadBody = "bad_body", BAD_REQUEST, "The request body does not parse";
+    BadBody = "bad-body", BAD_REQUEST, "The request body does not parse";
     /// A submission without transactions.
-    NoTransactions = "no_transactions", BAD_REQUEST, "There is no transaction in the request";
+    NoTransactions = "no-transactions", BAD_REQUEST, "There is no transaction in the request";
     /// A submission with too many transactions.
-    TooManyTransactions = "too_many_transactions", PAYLOAD_TOO_LARGE, "Too many transactions in one request";
+    TooManyTransactions = "too-many-transactions", PAYLOAD_TOO_LARGE, "Too many transactions in one request";
     /// A request body over the limit.
-    BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "The request body is too large";
+    BodyTooLarge = "body-too-large", PAYLOAD_TOO_LARGE, "The request body is too large";
     /// A request body that came too slowly.
-    BodyTooSlow = "body_too_slow", REQUEST_TIMEOUT, "The request body came too slowly";
+    BodyTooSlow = "body-too-slow", REQUEST_TIMEOUT, "The request body came too slowly";
     /// A media type that isn't taken.
-    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "This media type is not taken here";
+    UnsupportedMediaType = "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, "This media type is not taken here";
     /// No such path.
-    UnknownRoute = "unknown_route", NOT_FOUND, "There is no such path";
+    UnknownRoute = "unknown-route", NOT_FOUND, "There is no such path";
     /// The path exists, the method doesn't.
-    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "This path has no such method";
+    MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, "This path has no such method";
     /// Not a WebSocket handshake.
-    NotAWebSocket = "not_a_websocket", BAD_REQUEST, "This path takes WebSocket handshakes only";
+    NotAWebSocket = "not-a-websocket", BAD_REQUEST, "This path takes WebSocket handshakes only";
     /// No such transaction.
-    TransactionNotFound = "transaction_not_found", NOT_FOUND, "This node knows no such transaction";
+    TransactionNotFound = "transaction-not-found", NOT_FOUND, "This node knows no such transaction";
     /// No such account.
-    AccountNotFound = "account_not_found", NOT_FOUND, "There is no such account";
+    AccountNotFound = "account-not-found", NOT_FOUND, "There is no such account";
     /// The key has no value.
-    KeyNotFound = "key_not_found", NOT_FOUND, "The key has no value";
+    KeyNotFound = "key-not-found", NOT_FOUND, "The key has no value";
     /// No such pool.
-    PoolNotFound = "pool_not_found", NOT_FOUND, "This chain has no such pool";
+    PoolNotFound = "pool-not-found", NOT_FOUND, "This chain has no such pool";
     /// No such block.
-    BlockNotFound = "block_not_found", NOT_FOUND, "This node holds no such final block";
+    BlockNotFound = "block-not-found", NOT_FOUND, "This node holds no such final block";
     /// A list of things to prove is empty, too long, or names one twice.
-    BadSubjects = "bad_subjects", BAD_REQUEST, "Not a list of things to prove";
+    BadSubjects = "bad-subjects", BAD_REQUEST, "Not a list of things to prove";
     /// State proofs need a state root.
-    NoStateRoot = "no_state_root", CONFLICT, "This chain makes no state roots";
+    NoStateRoot = "no-state-root", CONFLICT, "This chain makes no state roots";
     /// No certified root is new enough.
-    NotProvenYet = "not_proven_yet", SERVICE_UNAVAILABLE, "That state is not certified yet";
+    NotProvenYet = "not-proven-yet", SERVICE_UNAVAILABLE, "That state is not certified yet";
     /// The root of that height isn't kept.
-    ProofPruned = "proof_pruned", GONE, "The state root of that height is not kept";
+    ProofPruned = "proof-pruned", GONE, "The state root of that height is not kept";
     /// That height isn't kept.
     Pruned = "pruned", GONE, "That height is not kept";
     /// That height isn't executed yet.
-    HeightAhead = "height_ahead", NOT_FOUND, "That height is not executed yet";
+    HeightAhead = "height-ahead", NOT_FOUND, "That height is not executed yet";
     /// The values are too large for one proof.
-    ProofTooLarge = "proof_too_large", PAYLOAD_TOO_LARGE, "The values are too large for one proof";
+    ProofTooLarge = "proof-too-large", PAYLOAD_TOO_LARGE, "The values are too large for one proof";
     /// All transactions of the request were refused, for different reasons.
-    TransactionsRefused = "transactions_refused", UNPROCESSABLE_ENTITY, "All transactions were refused";
+    TransactionsRefused = "transactions-refused", UNPROCESSABLE_ENTITY, "All transactions were refused";
     /// Too much is under way.
     Busy = "busy", SERVICE_UNAVAILABLE, "The node is busy";
     /// Too many connections or streams of one client.
-    TooManyStreams = "too_many_streams", TOO_MANY_REQUESTS, "Too many event streams are open";
+    TooManyStreams = "too-many-streams", TOO_MANY_REQUESTS, "Too many event streams are open";
     /// A part of the node is not running.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "The node can't answer now";
     /// Not synced, or no quorum seen.
-    NotReady = "not_ready", SERVICE_UNAVAILABLE, "The node is not ready";
+    NotReady = "not-ready", SERVICE_UNAVAILABLE, "The node is not ready";
     /// Stored data could not be read.
     Storage = "storage", INTERNAL_SERVER_ERROR, "Stored data could not be read";
 }

@@ -1,6 +1,7 @@
 //! Ed25519 by the ZIP-215 rules, single and in batches, which always agree; and `Verified`, the mark that only this
 //! crate makes.
 
+mod entry;
 #[cfg(not(target_family = "wasm"))]
 mod random;
 mod small;
@@ -23,6 +24,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
+pub use entry::{Addressed, Admitted, Foreign, KnownSignatures, admit};
 pub use small::is_small_order;
 #[cfg(not(target_family = "wasm"))]
 pub use unsigned::UnsignedBatch;
@@ -175,28 +177,28 @@ pub fn verify_all<'a>(items: impl IntoIterator<Item = (&'a PublicKey, &'a [u8], 
 pub fn verify_transactions(transactions: Vec<Transaction>) -> Vec<Result<(TxId, Verified<Transaction>), Transaction>> {
     let bytes: Vec<Vec<u8>> = transactions.iter().map(|t| signed_bytes(domain::TRANSACTION, &t.body)).collect();
     let mut good = vec![false; transactions.len()];
-    bisect(&transactions, &bytes, &mut good);
+    let items = transactions.iter().zip(&bytes).map(|(t, b)| (&t.body.public_key, b.as_slice(), &t.signature));
+    bisect(&items.collect::<Vec<_>>(), &mut good);
     let mut results = Vec::with_capacity(transactions.len());
     for ((transaction, bytes), good) in transactions.into_iter().zip(bytes).zip(good) {
-        let id = TxId(*blake3::hash(&bytes).as_bytes());
+        let id = entry::id_of_signed(&bytes);
         results.push(if good { Ok((id, Verified(transaction))) } else { Err(transaction) });
     }
     results
 }
 
-fn bisect(transactions: &[Transaction], bytes: &[Vec<u8>], good: &mut [bool]) {
-    let items = transactions.iter().zip(bytes).map(|(t, b)| (&t.body.public_key, b.as_slice(), &t.signature));
-    if verify_all(items) {
+fn bisect(items: &[(&PublicKey, &[u8], &Signature)], good: &mut [bool]) {
+    if verify_all(items.iter().copied()) {
         good.fill(true);
-    } else if transactions.len() < ALONE_BELOW {
-        for ((transaction, bytes), good) in transactions.iter().zip(bytes).zip(good) {
-            *good = verify(&transaction.body.public_key, bytes, &transaction.signature);
+    } else if items.len() < ALONE_BELOW {
+        for ((key, bytes, signature), good) in items.iter().zip(good) {
+            *good = verify(key, bytes, signature);
         }
     } else {
-        let middle = transactions.len() / 2;
+        let middle = items.len() / 2;
         let (good_left, good_right) = good.split_at_mut(middle);
-        bisect(&transactions[..middle], &bytes[..middle], good_left);
-        bisect(&transactions[middle..], &bytes[middle..], good_right);
+        bisect(&items[..middle], good_left);
+        bisect(&items[middle..], good_right);
     }
 }
 
@@ -216,13 +218,19 @@ struct Prepared {
     digest: BatchDigest,
     own: Vec<u8>,
     bytes: Vec<Vec<u8>>,
+    ids: Vec<TxId>,
+    /// Which transactions' signatures are known to hold.
+    known: Vec<bool>,
 }
 
 impl Prepared {
-    fn of(batch: &Batch) -> Self {
+    fn of(batch: &Batch, known: &KnownSignatures) -> Self {
         let digest = batch_digest(&batch.body);
-        let bytes = batch.body.transactions.iter().map(|t| signed_bytes(domain::TRANSACTION, &t.body)).collect();
-        Self { digest, own: batch_signature_bytes(&digest), bytes }
+        let transactions = &batch.body.transactions;
+        let bytes: Vec<_> = transactions.iter().map(|t| signed_bytes(domain::TRANSACTION, &t.body)).collect();
+        let ids: Vec<_> = bytes.iter().map(|bytes| entry::id_of_signed(bytes)).collect();
+        let known = known.which(ids.iter().zip(transactions.iter().map(|t| &t.signature)));
+        Self { digest, own: batch_signature_bytes(&digest), bytes, ids, known }
     }
 
     fn items<'a>(
@@ -230,30 +238,33 @@ impl Prepared {
         author: &'a PublicKey,
         batch: &'a Batch,
     ) -> impl Iterator<Item = (&'a PublicKey, &'a [u8], &'a Signature)> {
-        let transactions = batch.body.transactions.iter().zip(&self.bytes);
-        let signed = transactions.map(|(t, bytes)| (&t.body.public_key, bytes.as_slice(), &t.signature));
+        let transactions = batch.body.transactions.iter().zip(&self.bytes).zip(&self.known);
+        let unknown = transactions.filter(|(_, known)| !**known);
+        let signed = unknown.map(|((t, bytes), _)| (&t.body.public_key, bytes.as_slice(), &t.signature));
         signed.chain([(author, self.own.as_slice(), &batch.signature)])
     }
 
     fn checked(self, batch: Batch) -> CheckedBatch {
-        let ids = self.bytes.iter().map(|bytes| TxId(*blake3::hash(bytes).as_bytes())).collect();
-        CheckedBatch { digest: self.digest, ids, batch: Verified(batch) }
+        CheckedBatch { digest: self.digest, ids: self.ids, batch: Verified(batch) }
     }
 }
 
 /// Checks the author's signature and every transaction's; `None` if any of them is bad.
 pub fn verify_batch(author: &PublicKey, batch: Batch) -> Option<CheckedBatch> {
-    let prepared = Prepared::of(&batch);
+    let prepared = Prepared::of(&batch, &KnownSignatures::default());
     verify_all(prepared.items(author, &batch)).then(|| prepared.checked(batch))
 }
 
 /// Does what `verify_batch` does, for several batches, each with its author's key, in one equation: small batches cost
 /// as little as large ones. If that fails, each is checked alone. One result each, in order; a failed batch is
-/// returned.
+/// returned. The signatures of transactions that are among `known` are not checked again.
 // Only a failed batch is returned, which is rare.
 #[allow(clippy::result_large_err)]
-pub fn verify_batches(batches: Vec<(PublicKey, Batch)>) -> Vec<Result<CheckedBatch, (PublicKey, Batch)>> {
-    let prepared: Vec<Prepared> = batches.iter().map(|(_, batch)| Prepared::of(batch)).collect();
+pub fn verify_batches(
+    batches: Vec<(PublicKey, Batch)>,
+    known: &KnownSignatures,
+) -> Vec<Result<CheckedBatch, (PublicKey, Batch)>> {
+    let prepared: Vec<Prepared> = batches.iter().map(|(_, batch)| Prepared::of(batch, known)).collect();
     let pairs = prepared.iter().zip(&batches);
     let all = verify_all(pairs.flat_map(|(prepared, (author, batch))| prepared.items(author, batch)));
     let each = prepared.into_iter().zip(batches);
@@ -275,7 +286,7 @@ pub enum BatchFault {
 
 /// Finds the false part of a batch that failed, by checks of single signatures; `None` if each holds by itself.
 pub fn batch_fault(author: &PublicKey, batch: &Batch) -> Option<BatchFault> {
-    let prepared = Prepared::of(batch);
+    let prepared = Prepared::of(batch, &KnownSignatures::default());
     if !verify(author, &prepared.own, &batch.signature) {
         return Some(BatchFault::Author);
     }

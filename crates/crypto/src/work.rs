@@ -1,4 +1,4 @@
-//! Counters of the signature work that a thread has done. A simulation uses them to price it.
+//! Counters of the signature work that a thread has done. A simulation uses them to price it, tests to see what is done twice.
 
 use std::cell::Cell;
 
@@ -13,6 +13,8 @@ pub struct Work {
     pub groups: u64,
     /// Signatures in those equations.
     pub grouped: u64,
+    /// Ids of transactions hashed.
+    pub ids: u64,
 }
 
 impl Work {
@@ -23,12 +25,13 @@ impl Work {
             singles: self.singles - before.singles,
             groups: self.groups - before.groups,
             grouped: self.grouped - before.grouped,
+            ids: self.ids - before.ids,
         }
     }
 }
 
 thread_local! {
-    static DONE: Cell<Work> = const { Cell::new(Work { signed: 0, singles: 0, groups: 0, grouped: 0 }) };
+    static DONE: Cell<Work> = const { Cell::new(Work { signed: 0, singles: 0, groups: 0, grouped: 0, ids: 0 }) };
 }
 
 /// Returns the signature work of this thread since it began.

@@ -8,7 +8,8 @@ use rustorium_api::{
     BackendError, BlockRef, BlockView, Committee, FinalBlock, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt,
     Proven, ReadAt, StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Visit, Wait,
 };
-use rustorium_types::{AccountId, ChainId, Epoch, EpochChange, Genesis, Height, ShardId, Subject, Transaction, TxId};
+use rustorium_crypto::Addressed;
+use rustorium_types::{AccountId, ChainId, Epoch, EpochChange, Genesis, Height, ShardId, Subject, TxId};
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -37,14 +38,14 @@ pub trait Backend: Send + Sync + 'static {
     /// Submits transactions. Returns one answer per item, in order, by `deadline`.
     fn submit(
         &self,
-        transactions: Vec<Transaction>,
+        transactions: Vec<Addressed>,
         wait: Wait,
         deadline: Instant,
         visit: &Arc<Visit>,
     ) -> BoxFuture<'static, Vec<Submitted>>;
 
     /// Submits transactions. Calls `done` once per item when its outcome is known, or when the session ends.
-    fn submit_streaming(&self, transactions: Vec<Transaction>, wait: Wait, visit: &Arc<Visit>, done: SubmittedSink);
+    fn submit_streaming(&self, transactions: Vec<Addressed>, wait: Wait, visit: &Arc<Visit>, done: SubmittedSink);
 
     /// Ends the session and its waits. Nothing is reported.
     fn left(&self, visit: &Visit) {

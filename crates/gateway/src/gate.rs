@@ -103,10 +103,10 @@ impl Denied {
     /// The stable code.
     pub fn code(self) -> &'static str {
         match self {
-            Self::Missing => "token_missing",
-            Self::Unknown => "token_unknown",
-            Self::Expired => "token_expired",
-            Self::Scope(_) => "token_scope",
+            Self::Missing => "token-missing",
+            Self::Unknown => "token-unknown",
+            Self::Expired => "token-expired",
+            Self::Scope(_) => "token-scope",
         }
     }
 

@@ -2,36 +2,24 @@
 
 use crate::backend::Backend;
 use rustorium_api::{Refused, Submitted};
+use rustorium_crypto::Addressed;
 use rustorium_types::limits::TRANSACTION_BYTES_MAX;
-use rustorium_types::{ChainId, DecodeError, TRANSACTION_VERSION, Transaction, decode};
+use rustorium_types::{DecodeError, Transaction, decode};
 
 /// Decodes one transaction's canonical bytes.
 pub(crate) fn decode_transaction(bytes: &[u8]) -> Result<Transaction, Refused> {
     decode(bytes, TRANSACTION_BYTES_MAX).map_err(|error| match error {
         DecodeError::TooLarge { .. } => {
-            Refused::new("transaction_too_large", format!("{error}; split it into several."))
+            Refused::new("transaction-too-large", format!("{error}; split it into several."))
         }
-        other => Refused::new("malformed_transaction", format!("{other}; send the canonical bytes.")),
-    })
-}
-
-/// Returns the refusal of a transaction that isn't for `chain`; `None` if it may be.
-pub(crate) fn foreign(chain: &ChainId, transaction: &Transaction) -> Option<Refused> {
-    let body = &transaction.body;
-    if body.chain != *chain {
-        let message = format!("It is signed for chain {}; this node serves {chain}.", body.chain);
-        return Some(Refused::new("wrong_chain", message));
-    }
-    (body.version != TRANSACTION_VERSION).then(|| {
-        let message = format!("It has transaction version {}; this node speaks {TRANSACTION_VERSION}.", body.version);
-        Refused::new("wrong_version", message)
+        other => Refused::new("malformed-transaction", format!("{other}; send the canonical bytes.")),
     })
 }
 
 /// Items of one submission: those for the node, and those that were refused here.
 pub(crate) struct Screened {
     /// For the node.
-    pub good: Vec<Transaction>,
+    pub good: Vec<Addressed>,
     /// Position in the submission of each of `good`; `None` if nothing was refused.
     pub places: Option<Vec<usize>>,
     /// Position and refusal of the others.
@@ -46,7 +34,7 @@ pub(crate) fn screen(
     let chain = backend.chain().id;
     let (mut good, mut places, mut refused) = (Vec::with_capacity(items.len()), Vec::new(), Vec::new());
     for (place, item) in items.enumerate() {
-        match item.and_then(|t| foreign(&chain, &t).map_or(Ok(t), Err)) {
+        match item.and_then(|transaction| Addressed::check(&chain, transaction).map_err(Refused::from)) {
             Ok(transaction) => {
                 good.push(transaction);
                 places.push(place);

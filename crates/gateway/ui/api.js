@@ -34,14 +34,18 @@ async function ask(path, signal, options = {}) {
   return response;
 }
 
+/** Nodes of 0.1.0 joined the words of codes by underscores. */
+const spelled = (name, value) =>
+  ["code", "kind"].includes(name) && typeof value === "string" ? value.replaceAll("_", "-") : value;
+
 async function answerOf(response, also = 0) {
   let body;
   try {
-    body = await response.json();
+    body = JSON.parse(await response.text(), spelled);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem(
-      "not_json",
+      "not-json",
       "This answer is not from a node",
       "Something between this page and the node answered instead. Open the node's own address.",
       response.status,

@@ -89,12 +89,14 @@ async function open() {
   stream = bearing().authorization ? new TokenStream(path) : new EventSource(path);
   stream.addEventListener("open", () => connected("live"));
   stream.addEventListener("block", take);
-  for (const end of ["too_slow", "gone", "closing"]) {
+  for (const end of ["too-slow", "gone", "closing"]) {
     stream.addEventListener(end, () => {
       if (end === "gone") live.blocks.length = 0;
       again();
     });
   }
+  // A node of 0.1.0 spells it so.
+  stream.addEventListener("too_slow", again);
   stream.addEventListener("error", again);
 }
 

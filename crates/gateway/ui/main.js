@@ -90,7 +90,7 @@ async function show() {
     if (live.denied) throw live.denied;
     if (!match)
       throw new Problem(
-        "no_page",
+        "no-page",
         "There is no such page",
         "Check the address, or search for a height, an id or an account above.",
       );

@@ -186,7 +186,7 @@ export function checked(proof, { signal, judge, done, refuse, fail }) {
 
 const PROOF_TIMEOUT_MS = 5000;
 /** Why there may be no proof, though all is well. */
-const NO_PROOF = ["no_state_root", "not_proven_yet", "proof_pruned"];
+const NO_PROOF = ["no-state-root", "not-proven-yet", "proof-pruned"];
 
 async function prove(subject, signal) {
   const question = { items: [subject] };
@@ -198,15 +198,15 @@ async function prove(subject, signal) {
       from,
     };
   } catch (error) {
-    if (error.code === "bad_body") {
+    if (error.code === "bad-body") {
       const what = "asset" in subject ? "Not an account address, or not an asset’s id" : "Not an account address";
       throw new Problem(
-        "bad_address",
+        "bad-address",
         what,
         "An address begins with rs1 and ends with a checksum: a character of it is wrong or missing. Copy it whole.",
       );
     }
-    if (error.code !== "not_proven_yet") throw error;
+    if (error.code !== "not-proven-yet") throw error;
     return { answer: await post("/v1/proofs", question, signal), from: 0 };
   }
 }

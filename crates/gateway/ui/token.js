@@ -20,7 +20,7 @@ export function bearing() {
 }
 
 /** Whether a problem is that a token is missing or not good. */
-export const wantsToken = (problem) => problem.code?.startsWith("token_") ?? false;
+export const wantsToken = (problem) => problem.code?.startsWith("token-") ?? false;
 
 /** Asks for a token; then the page begins anew. */
 export function tokenForm() {

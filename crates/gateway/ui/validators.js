@@ -51,7 +51,7 @@ function change(committee) {
 
 function evidence(status) {
   if (!status || status.evidence.length === 0) return null;
-  const rows = status.evidence.map((one) => [one.name, one.kind.replaceAll("_", " "), one.first, count(one.count)]);
+  const rows = status.evidence.map((one) => [one.name, one.kind.replaceAll("-", " "), one.first, count(one.count)]);
   return card(
     "Seen to sign what no honest validator signs",
     table("Evidence", ["Validator", "What", "First seen", ["Times", "number"]], rows, "names"),

@@ -1,6 +1,7 @@
 //! One connection's bookkeeping: what is due, what is under way, how it ended.
 
 use crate::plan::Plan;
+use rustorium_api::problem::spelled;
 use rustorium_types::limits::{SUBMISSION_BYTES_MAX, SUBMISSION_TRANSACTIONS_MAX};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -62,7 +63,7 @@ struct Flight {
 
 /// Returns true if a refused transaction is offered again at the account's next slot. Others would be refused again.
 fn offered_again(code: &str) -> bool {
-    !matches!(code, "nonce_used" | "expired")
+    !matches!(code, "nonce-used" | "expired")
 }
 
 pub(crate) struct Book {
@@ -120,7 +121,7 @@ impl Book {
                     return Some(Entry { due_us: slot.due_us, account: slot.account, transaction });
                 }
                 // Its transaction was dropped for good after a refusal.
-                None => *self.tally.refused.entry("nothing_left".to_owned()).or_default() += 1,
+                None => *self.tally.refused.entry("nothing-left".to_owned()).or_default() += 1,
             }
         }
     }
@@ -169,8 +170,10 @@ impl Book {
             End::Failed => tally.failed += 1,
             End::Lost => tally.lost += 1,
             End::Refused(code) => {
-                *tally.refused.entry((*code).to_owned()).or_default() += 1;
-                if offered_again(code) {
+                let code = spelled(code);
+                let again = offered_again(&code);
+                *tally.refused.entry(code).or_default() += 1;
+                if again {
                     self.plan.available[entry.account as usize].push(Reverse(entry.transaction));
                 }
             }

@@ -194,7 +194,7 @@ fn answered(Answer { tag, how }: Answer) -> Answered {
         Submitted::Final(_, receipt) => (tag, "final", Some(receipt.height.0)),
         Submitted::Certified(_, proof) => (tag, "certified", Some(proof.receipt.height.0)),
         Submitted::Refused(refused) => (tag, refused.code, None),
-        Submitted::TimedOut(_) => (tag, "timed_out", None),
+        Submitted::TimedOut(_) => (tag, "timed-out", None),
     }
 }
 

@@ -14,7 +14,7 @@ use rustorium_api::{
     At, BackendError, BlockRef, BlockView, Committee, FinalBlock, ListedKeys, Listing, Newest, Place, ProofStatus,
     ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Visit, Wait,
 };
-use rustorium_crypto::transaction_id;
+use rustorium_crypto::Addressed;
 use rustorium_execution::CommitteeRecord;
 use rustorium_gateway::{Backend, ChainInfo};
 use rustorium_stages::block_proofs::{block_proof, receipt_proof, storage};
@@ -27,7 +27,7 @@ use rustorium_stages::room::Room;
 use rustorium_stages::verifier::{Submission, Verifier};
 use rustorium_stages::waiters::Waiters;
 use rustorium_storage::{Store, StoredBlock};
-use rustorium_types::{AccountId, Epoch, EpochChange, Height, Subject, TRANSACTION_VERSION, Transaction, TxId, View};
+use rustorium_types::{AccountId, Epoch, EpochChange, Height, Subject, TxId, View};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -72,20 +72,6 @@ impl NodeBackend {
     pub fn tell_health(&self, findings: Vec<Finding>, suspicion: &BTreeMap<String, f64>) {
         self.metrics.health(findings.iter().map(|finding| finding.code.as_str()), suspicion);
         *self.findings.write() = findings;
-    }
-
-    fn not_for_this_chain(&self, transaction: &Transaction) -> Option<Refused> {
-        let body = &transaction.body;
-        if body.chain != self.chain.id {
-            let message =
-                format!("the transaction is for chain {}, this is {}; sign it anew", body.chain, self.chain.id);
-            return Some(Refused::new("wrong_chain", message));
-        }
-        (body.version != TRANSACTION_VERSION).then(|| {
-            let message =
-                format!("the transaction has version {}, this node speaks {TRANSACTION_VERSION}", body.version);
-            Refused::new("wrong_version", message)
-        })
     }
 
     fn busy_refusal(&self, id: Option<TxId>) -> Refused {
@@ -179,12 +165,12 @@ impl Backend for NodeBackend {
 
     fn submit(
         &self,
-        transactions: Vec<Transaction>,
+        mut transactions: Vec<Addressed>,
         wait: Wait,
         deadline: Instant,
         visit: &Arc<Visit>,
     ) -> BoxFuture<'static, Vec<Submitted>> {
-        let ids: Vec<TxId> = transactions.iter().map(|t| transaction_id(&t.body)).collect();
+        let ids: Vec<TxId> = transactions.iter_mut().map(Addressed::id).collect();
         let (sender, mut ended) = mpsc::unbounded_channel();
         let done: SubmittedSink = Arc::new(move |index, how| {
             // A client that went away has no use for the answer.
@@ -207,7 +193,7 @@ impl Backend for NodeBackend {
         })
     }
 
-    fn submit_streaming(&self, transactions: Vec<Transaction>, wait: Wait, visit: &Arc<Visit>, done: SubmittedSink) {
+    fn submit_streaming(&self, transactions: Vec<Addressed>, wait: Wait, visit: &Arc<Visit>, done: SubmittedSink) {
         let mut places = self.room.enter(visit.site(), transactions.len()).into_iter();
         let (now, wall_ms) = (std::time::Instant::now(), wall_ms());
         let mut taken = Vec::with_capacity(places.len());
@@ -216,10 +202,6 @@ impl Backend for NodeBackend {
                 done(index, Submitted::Refused(self.busy_refusal(None)));
                 continue;
             };
-            if let Some(refused) = self.not_for_this_chain(&transaction) {
-                done(index, Submitted::Refused(refused));
-                continue;
-            }
             let left = Duration::from_millis(transaction.body.expires_at_ms.saturating_sub(wall_ms));
             let until = now + left.saturating_add(WAIT_AFTER_EXPIRY).min(WAIT_MAX);
             let (visit, done) = (visit.clone(), done.clone());

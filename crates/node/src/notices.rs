@@ -5,6 +5,7 @@
 
 use parking_lot::{Mutex, RwLock};
 use rustorium_api::EvidenceNote;
+use rustorium_api::problem::spelled;
 use rustorium_quorum::Evidence;
 use rustorium_stages::clock::wall_ms;
 use rustorium_storage::{AuditSink, retired};
@@ -21,7 +22,7 @@ const EVIDENCE: &str = "evidence";
 const RECORDED_EACH: u64 = 8;
 /// Liars and kinds that are shown at most: the first ones.
 const SHOWN_MAX: usize = 1024;
-const KINDS: [&str; 4] = ["two_notarizes", "two_finalizes", "nullify_and_finalize", "two_batches"];
+const KINDS: [&str; 4] = ["two-notarizes", "two-finalizes", "nullify-and-finalize", "two-batches"];
 
 /// A member of the committee that goes on.
 struct Member {
@@ -43,7 +44,8 @@ impl Seen {
         let text = |key: &str| fields.get(key).and_then(|value| value.as_str());
         let number = |key: &str| fields.get(key).and_then(serde_json::Value::as_u64);
         let validator = ValidatorIndex(u16::try_from(number("validator")?).ok()?);
-        let kind = *KINDS.iter().find(|kind| text("kind") == Some(kind))?;
+        let said = spelled(text("kind")?);
+        let kind = *KINDS.iter().find(|kind| said == **kind)?;
         let name = text("name").map_or_else(|| format!("validator {}", validator.0), str::to_owned);
         let key = text("validator_key").unwrap_or_default().to_owned();
         let whose = if key.is_empty() { name.clone() } else { key };

@@ -14,7 +14,6 @@ mod shard;
 pub mod turns;
 
 pub use shard::{
-    Admitted, BlockAhead, CheckedCertificate, Ended, Ending, Event, Executed, ExecutionJob, FalseBatch, Floor,
-    Holdings, JournalSizes, Journaled, LeftOut, LiveRecords, Now, Ports, Records, Shard, SignerEvent, Stage,
-    WorkConfig,
+    BlockAhead, CheckedCertificate, Ended, Ending, Event, Executed, ExecutionJob, FalseBatch, Floor, Holdings,
+    JournalSizes, Journaled, LeftOut, LiveRecords, Now, Ports, Records, Shard, SignerEvent, Stage, WorkConfig,
 };

@@ -107,7 +107,7 @@ impl Costs {
 
     /// Returns the price of signatures.
     pub fn signatures(&self, work: Work) -> u64 {
-        let Work { signed, singles, groups, grouped } = work;
+        let Work { signed, singles, groups, grouped, .. } = work;
         let checked = self.of(Item::Single, singles) + self.of(Item::Group, groups) + self.of(Item::Grouped, grouped);
         self.of(Item::Sign, signed) + checked
     }

@@ -10,7 +10,7 @@ use crate::start::store_failed;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rustorium_api::{Submitted, Visit, Wait};
-use rustorium_crypto::{SigningKey, work_done};
+use rustorium_crypto::{Addressed, SigningKey, work_done};
 use rustorium_quorum::Evidence;
 use rustorium_shard::port::{Effect, Input};
 use rustorium_shard::senders::Credit;
@@ -187,8 +187,13 @@ impl SimNode {
         let transaction: Transaction = decode(transaction, limits::TRANSACTION_BYTES_MAX)?;
         let answers = self.answers.clone();
         let done = Arc::new(move |tag, how| answers.lock().push(Answer { tag, how }));
-        let submission = Submission::unswept(transaction, wait, tag, self.client.clone(), done);
-        self.verifier.submissions(std::iter::once(submission));
+        match Addressed::check(&self.verifier.chain(), transaction) {
+            Err(foreign) => done(tag, Submitted::Refused(foreign.into())),
+            Ok(ours) => {
+                let submission = Submission::unswept(ours, wait, tag, self.client.clone(), done);
+                self.verifier.submissions(std::iter::once(submission));
+            }
+        }
         Ok(())
     }
 

@@ -14,14 +14,15 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use rustorium_api::{Refused, Submitted, SubmittedSink, Visit, Wait};
 use rustorium_crypto::{
-    Verified, batch_fault, false_signers, verify_batches, verify_certificate, verify_transactions, verify_votes,
+    Addressed, Admitted, KnownSignatures, admit, batch_fault, false_signers, verify_batches, verify_certificate,
+    verify_transactions, verify_votes,
 };
 use rustorium_quorum::Committee;
 use rustorium_shard::senders::Credit;
 use rustorium_shard::senders::Payer;
-use rustorium_shard::{Admitted, Event, FalseBatch};
+use rustorium_shard::{Event, FalseBatch};
 use rustorium_types::{
-    Batch, Block, BlockDigest, Certificate, Signature, SignedVote, Transaction, TxId, ValidatorIndex,
+    Batch, Block, BlockDigest, Certificate, ChainId, Signature, SignedVote, Transaction, ValidatorIndex,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -31,7 +32,7 @@ use std::time::{Duration, Instant};
 /// A client's transaction on its way in.
 pub struct Submission {
     /// The transaction.
-    pub transaction: Transaction,
+    pub transaction: Addressed,
     /// How far it is waited for.
     pub wait: Wait,
     /// Its index in the client's submission.
@@ -48,7 +49,7 @@ pub struct Submission {
 
 impl Submission {
     /// A submission that is counted nowhere, of a client whose waits no thread ends.
-    pub fn unswept(transaction: Transaction, wait: Wait, index: usize, visit: Arc<Visit>, done: SubmittedSink) -> Self {
+    pub fn unswept(transaction: Addressed, wait: Wait, index: usize, visit: Arc<Visit>, done: SubmittedSink) -> Self {
         Self { transaction, wait, index, until: Instant::now(), visit, place: None, done }
     }
 }
@@ -76,6 +77,8 @@ pub struct Verifier {
     checked: Mutex<Checked>,
     /// Bytes of the batches that wait or are being checked: a peer's copy of one isn't checked besides.
     checking: Mutex<HashSet<Bytes>>,
+    /// Of transactions that came here by themselves.
+    known: KnownSignatures,
     events: Arc<Queue<Event>>,
     /// One for each thread.
     marks: Mutex<Vec<Arc<Mark>>>,
@@ -88,10 +91,11 @@ impl Verifier {
     pub fn new(committee: Arc<Committee>, waiters: Arc<Waiters>, events: Arc<Queue<Event>>) -> Self {
         let (queues, ready) = (Mutex::default(), Condvar::new());
         let (unverified, checked, checking) = (AtomicUsize::new(0), Mutex::default(), Mutex::default());
+        let known = KnownSignatures::default();
         let committee = RwLock::new(committee);
         let marks = Mutex::default();
         let time = Histogram::new(exponential_buckets(0.000_05, 2.0, 16));
-        Self { queues, ready, committee, waiters, unverified, checked, checking, events, marks, time }
+        Self { queues, ready, committee, waiters, unverified, checked, checking, known, events, marks, time }
     }
 
     /// Registers its figures.
@@ -103,6 +107,11 @@ impl Verifier {
     /// Batches of this committee's epoch are checked from now on; those of others are void.
     pub fn begin_epoch(&self, committee: Arc<Committee>) {
         *self.committee.write() = committee;
+    }
+
+    /// The chain whose transactions are taken.
+    pub fn chain(&self) -> ChainId {
+        self.committee.read().chain
     }
 
     /// Submissions that wait for their check.
@@ -233,8 +242,10 @@ impl Verifier {
                 self.send(Event::InlineChecked { digest, good });
             }
             Work::Forwarded(transactions, _held) => {
-                let good = verify_transactions(transactions).into_iter().flatten();
-                let transactions = good.map(|(id, transaction)| (id, Arc::new(transaction))).collect();
+                let chain = self.chain();
+                // In this node's batch a foreign one would have all others refuse the batch, and its lane with it.
+                let ours = transactions.into_iter().filter_map(|one| Addressed::check(&chain, one).ok());
+                let transactions = admit(ours.collect(), &self.known).into_iter().flatten().collect();
                 self.send(Event::Transactions { transactions, from_client: false });
             }
         }
@@ -253,7 +264,7 @@ impl Verifier {
                 from.push((peer, bytes, wanted, credit));
             }
         }
-        for ((peer, bytes, wanted, _credit), checked) in from.into_iter().zip(verify_batches(batches)) {
+        for ((peer, bytes, wanted, _credit), checked) in from.into_iter().zip(verify_batches(batches, &self.known)) {
             let checked = checked.map_err(|(key, batch)| FalseBatch {
                 epoch: batch.body.epoch,
                 author: batch.body.author,
@@ -272,11 +283,11 @@ impl Verifier {
         let oldest = submissions.first().map(|(since, _)| *since);
         let (transactions, waits): (Vec<_>, Vec<_>) = submissions.into_iter().map(waited_for).unzip();
         let (distinct, places) = distinct(transactions);
-        let checked: Vec<Option<Admitted>> = verify_transactions(distinct).into_iter().map(admit).collect();
+        let checked = admit(distinct, &self.known);
         let mut waiters = Vec::with_capacity(count);
         for (place, waiter) in places.into_iter().zip(waits) {
             match checked.get(place) {
-                Some(Some((id, _))) => waiters.push((*id, waiter)),
+                Some(Some(admitted)) => waiters.push((admitted.id(), waiter)),
                 _ => waiter.tell(&Submitted::Refused(bad_signature())),
             }
         }
@@ -302,13 +313,13 @@ impl Verifier {
 }
 
 /// The transactions without copies of one before, and the place of each one's original among them.
-fn distinct(transactions: Vec<Transaction>) -> (Vec<Transaction>, Vec<usize>) {
-    let mut distinct: Vec<Transaction> = Vec::with_capacity(transactions.len());
+fn distinct(transactions: Vec<Addressed>) -> (Vec<Addressed>, Vec<usize>) {
+    let mut distinct: Vec<Addressed> = Vec::with_capacity(transactions.len());
     let mut by_signature: HashMap<Signature, usize> = HashMap::with_capacity(transactions.len());
     let mut places = Vec::with_capacity(transactions.len());
     for transaction in transactions {
         let held = by_signature.get(&transaction.signature).copied();
-        let held = held.filter(|place| distinct.get(*place) == Some(&transaction));
+        let held = held.filter(|place| distinct.get(*place).is_some_and(|other| **other == *transaction));
         places.push(held.unwrap_or(distinct.len()));
         if held.is_none() {
             by_signature.insert(transaction.signature, distinct.len());
@@ -318,11 +329,7 @@ fn distinct(transactions: Vec<Transaction>) -> (Vec<Transaction>, Vec<usize>) {
     (distinct, places)
 }
 
-fn admit(checked: Result<(TxId, Verified<Transaction>), Transaction>) -> Option<Admitted> {
-    checked.ok().map(|(id, transaction)| (id, Arc::new(transaction)))
-}
-
-fn waited_for((since, submission): (Instant, Submission)) -> (Transaction, Waiter) {
+fn waited_for((since, submission): (Instant, Submission)) -> (Addressed, Waiter) {
     let Submission { transaction, wait, index, until, visit, place, done } = submission;
     let (expires_at_ms, copies) = (transaction.body.expires_at_ms, [(index, done)].into());
     (transaction, Waiter { wait, expires_at_ms, since, until, visit, place, copies })
@@ -330,7 +337,7 @@ fn waited_for((since, submission): (Instant, Submission)) -> (Transaction, Waite
 
 fn bad_signature() -> Refused {
     Refused::new(
-        "bad_signature",
+        "bad-signature",
         "the signature does not verify under the transaction's public key; sign the canonical bytes with that key",
     )
 }

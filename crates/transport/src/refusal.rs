@@ -217,16 +217,16 @@ impl Refusal {
 
 /// Names of the kinds of refusal, for metrics.
 pub(crate) const REFUSAL_LABELS: [&str; 11] = [
-    "unknown_key",
-    "unknown_here",
-    "wrong_chain",
-    "wrong_version",
-    "bad_hello",
-    "frame_too_large",
-    "by_peer",
+    "unknown-key",
+    "unknown-here",
+    "wrong-chain",
+    "wrong-version",
+    "bad-hello",
+    "frame-too-large",
+    "by-peer",
     "handshake",
-    "too_many",
-    "followers_full",
+    "too-many",
+    "followers-full",
     "barred",
 ];
 

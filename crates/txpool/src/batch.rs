@@ -32,12 +32,18 @@ pub(crate) fn encoded_bytes(transaction: &Transaction) -> usize {
 
 /// Returns the weight of these transactions; also for a block's inline ones.
 pub fn weigh(transactions: &[Transaction]) -> Weight {
-    let mut total = Weight::default();
+    weigh_each(transactions).0
+}
+
+/// Returns what they take together, and the bytes of the largest.
+fn weigh_each(transactions: &[Transaction]) -> (Weight, u64) {
+    let (mut total, mut largest) = (Weight::default(), 0);
     for transaction in transactions {
         let bytes = encoded_bytes(transaction) as u64;
+        largest = bytes.max(largest);
         total += Weight { transactions: 1, work: declared_work(transaction), bytes };
     }
-    total
+    (total, largest)
 }
 
 /// A batch is invalid for every node.
@@ -73,7 +79,8 @@ pub enum BatchRefused {
     },
 }
 
-/// Checks a batch's stateless rules, except signatures, which `rustorium_crypto::verify_batch` checks.
+/// Checks a batch's stateless rules, except signatures, which `rustorium_crypto::verify_batch` checks. Returns its
+/// weight, which `Lanes::hold` takes.
 pub fn check_batch(
     body: &BatchBody,
     chain: ChainId,
@@ -97,10 +104,10 @@ pub fn check_batch(
     if !transactions.iter().all(known) {
         return Err(BatchRefused::LaterOperation);
     }
-    if transactions.iter().any(|transaction| encoded_bytes(transaction) > TRANSACTION_BYTES_MAX) {
+    let (weight, largest) = weigh_each(transactions);
+    if largest > TRANSACTION_BYTES_MAX as u64 {
         return Err(BatchRefused::TransactionTooLarge);
     }
-    let weight = weigh(transactions);
     let Weight { transactions, work, bytes } = weight;
     let fits = transactions <= parameters.batch_transactions_max
         && work <= parameters.batch_work_max

@@ -3,7 +3,7 @@
 //! *Invariants:* nothing below the final cursor is held; `chain` is the end of an unbroken chain from there; only loose
 //! batches (in memory only, and no part of the chain) are dropped before final blocks pass them.
 
-use crate::batch::{Weight, weigh};
+use crate::batch::Weight;
 use rustorium_crypto::CheckedBatch;
 use rustorium_types::{BatchDigest, Cursor};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -24,8 +24,7 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    pub(crate) fn new(batch: Arc<CheckedBatch>, lsn: Option<u64>, wanted: bool, since_ms: u64) -> Self {
-        let weight = weigh(&batch.batch.body.transactions);
+    pub(crate) fn new(batch: Arc<CheckedBatch>, weight: Weight, lsn: Option<u64>, wanted: bool, since_ms: u64) -> Self {
         Self { batch, lsn, weight, joined: false, wanted, since_ms }
     }
 

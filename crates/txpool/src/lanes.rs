@@ -4,7 +4,7 @@
 //! living blocks list; a batch that doesn't join the lane's chain and isn't listed is dropped after `LOOSE_MS`, and
 //! never journaled; a payload is only returned if every batch of it links to the one before.
 
-use crate::batch::Weight;
+use crate::batch::{Weight, weigh};
 use crate::lane::{Held, Lane};
 use rustorium_crypto::CheckedBatch;
 use rustorium_types::{BatchDigest, Cursor, Parameters, Signature, TxId, ValidatorIndex};
@@ -152,16 +152,24 @@ impl Lanes {
     /// Stores a checked batch that is in the journal as `lsn`. `wanted`: a block lists it, so it is kept even beyond
     /// the window or beside another one with its seq.
     pub fn insert(&mut self, batch: Arc<CheckedBatch>, lsn: u64, wanted: bool) -> Inserted {
-        self.take(batch, Some(lsn), wanted, 0)
+        let weight = weigh(&batch.batch.body.transactions);
+        self.take((batch, weight), Some(lsn), wanted, 0)
     }
 
-    /// Stores a checked batch that isn't in the journal (R42). If it joins the chain, `joined` returns it, and it must
-    /// be journaled then. Otherwise it stays in memory, until `drop_unlisted` finds it useless.
-    pub fn hold(&mut self, now_ms: u64, batch: Arc<CheckedBatch>, wanted: bool) -> Inserted {
-        self.take(batch, None, wanted, now_ms)
+    /// Stores a checked batch that isn't in the journal (R42), with its weight as `check_batch` returns it. If it joins
+    /// the chain, `joined` returns it, and it must be journaled then. Otherwise it stays in memory, until
+    /// `drop_unlisted` finds it useless.
+    pub fn hold(&mut self, now_ms: u64, batch: Arc<CheckedBatch>, weight: Weight, wanted: bool) -> Inserted {
+        self.take((batch, weight), None, wanted, now_ms)
     }
 
-    fn take(&mut self, batch: Arc<CheckedBatch>, lsn: Option<u64>, wanted: bool, now_ms: u64) -> Inserted {
+    fn take(
+        &mut self,
+        (batch, weight): (Arc<CheckedBatch>, Weight),
+        lsn: Option<u64>,
+        wanted: bool,
+        now_ms: u64,
+    ) -> Inserted {
         let body = &batch.batch.body;
         let Some(lane) = self.lanes.get_mut(usize::from(body.author.0)) else { return Inserted::NoSuchLane };
         if lane.get(&batch.digest).is_some() {
@@ -170,7 +178,7 @@ impl Lanes {
         if body.seq < lane.last_final.next_seq {
             return Inserted::Stale;
         }
-        let (seq, held) = (body.seq, Held::new(batch, lsn, wanted, now_ms));
+        let (seq, held) = (body.seq, Held::new(batch, weight, lsn, wanted, now_ms));
         let other = lane.at(seq).first().map(|other| other.batch.digest);
         lane.equivocates |= other.is_some();
         if other.is_none() && held.follows(&lane.chain) {

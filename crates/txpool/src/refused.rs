@@ -104,18 +104,18 @@ impl Refused {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Expired { .. } => "expired",
-            Self::ExpiryTooFar { .. } => "expiry_too_far",
-            Self::UnknownAccount => "unknown_account",
-            Self::WrongKey => "wrong_key",
-            Self::NonceUsed { .. } => "nonce_used",
-            Self::NonceTaken { .. } => "nonce_taken",
-            Self::NonceTooFar { .. } => "nonce_too_far",
-            Self::PoolFull => "pool_full",
-            Self::SenderFull { .. } => "sender_full",
-            Self::WorkLimitTooLow { .. } => "work_limit_too_low",
-            Self::WorkLimitTooHigh { .. } => "work_limit_too_high",
-            Self::TooLarge { .. } => "too_large",
-            Self::LaterOperation { .. } => "wrong_version",
+            Self::ExpiryTooFar { .. } => "expiry-too-far",
+            Self::UnknownAccount => "unknown-account",
+            Self::WrongKey => "wrong-key",
+            Self::NonceUsed { .. } => "nonce-used",
+            Self::NonceTaken { .. } => "nonce-taken",
+            Self::NonceTooFar { .. } => "nonce-too-far",
+            Self::PoolFull => "pool-full",
+            Self::SenderFull { .. } => "sender-full",
+            Self::WorkLimitTooLow { .. } => "work-limit-too-low",
+            Self::WorkLimitTooHigh { .. } => "work-limit-too-high",
+            Self::TooLarge { .. } => "too-large",
+            Self::LaterOperation { .. } => "wrong-version",
         }
     }
 

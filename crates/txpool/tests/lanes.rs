@@ -74,7 +74,7 @@ fn a_second_batch_at_a_seq_is_evidence_and_held_only_where_listed() {
     insert_all(&mut lanes, &mine);
     let first = mine[0].digest;
     assert_eq!(lanes.insert(other[0].clone(), 5, false), Inserted::Conflict { other: first, held: false });
-    assert_eq!(lanes.hold(0, other[0].clone(), false), Inserted::Conflict { other: first, held: false });
+    assert_eq!(hold(&mut lanes, 0, other[0].clone(), false), Inserted::Conflict { other: first, held: false });
     assert_eq!(lanes.get(ValidatorIndex(0), &other[0].digest), None);
     let listed = [after(&other[0])];
     let missing = Missing { lane: ValidatorIndex(0), seq: 0, digest: other[0].digest };
@@ -230,10 +230,10 @@ fn only_what_joins_its_lane_is_to_be_journaled() {
     let (mut lanes, lane) = (lanes(1), ValidatorIndex(0));
     let a = chain(0, START, 4, 10);
     for at in [3, 1, 2] {
-        assert_eq!(lanes.hold(0, a[at].clone(), false), Inserted::Held);
+        assert_eq!(hold(&mut lanes, 0, a[at].clone(), false), Inserted::Held);
     }
     assert!(lanes.joined().is_empty() && lanes.has_loose());
-    lanes.hold(0, a[0].clone(), false);
+    hold(&mut lanes, 0, a[0].clone(), false);
     let joined = lanes.joined();
     assert_eq!(joined, a);
     assert!(!lanes.has_loose() && lanes.lsn(lane, &a[1].digest).is_none());
@@ -248,8 +248,8 @@ fn what_does_not_join_goes_after_its_time_and_what_a_living_block_lists_stays() 
     let mut lanes = lanes(2);
     let (a, b) = (chain(0, START, 4, 10), chain(1, START, 1, 10));
     insert_all(&mut lanes, &b);
-    lanes.hold(1_000, a[3].clone(), false);
-    lanes.hold(4_000, a[2].clone(), false);
+    hold(&mut lanes, 1_000, a[3].clone(), false);
+    hold(&mut lanes, 4_000, a[2].clone(), false);
     assert_eq!(lanes.drop_unlisted(10_000, &[]), Some(11_000));
     assert_eq!(lanes.drop_unlisted(11_000, &[]), Some(14_000), "only what is old enough goes");
     assert_eq!((lanes.get(ValidatorIndex(0), &a[3].digest), lanes.in_memory()), (None, 1));
@@ -268,9 +268,9 @@ fn an_equivocation_and_what_came_for_a_block_go_with_the_block() {
     insert_all(&mut lanes, &mine);
     let first = mine[0].digest;
     let conflict = |other: &CheckedBatch| Inserted::Conflict { other: other.digest, held: true };
-    assert_eq!(lanes.hold(0, other[0].clone(), true), conflict(&mine[0]));
-    assert_eq!(lanes.hold(0, other[1].clone(), true), conflict(&mine[1]));
-    assert_eq!(lanes.hold(0, other[2].clone(), true), Inserted::Held);
+    assert_eq!(hold(&mut lanes, 0, other[0].clone(), true), conflict(&mine[0]));
+    assert_eq!(hold(&mut lanes, 0, other[1].clone(), true), conflict(&mine[1]));
+    assert_eq!(hold(&mut lanes, 0, other[2].clone(), true), Inserted::Held);
     let block = [after(&other[1])];
     assert_eq!(lanes.drop_unlisted(1, &[&block]), None);
     assert_eq!(lanes.in_memory(), 2, "the third came for a block that failed");
@@ -287,11 +287,11 @@ fn what_joins_has_precedence_over_what_waits_behind_a_gap() {
     let mut lanes = lanes(1);
     let a = chain(0, START, 4, 20_000);
     for (at, batch) in a.iter().enumerate().skip(1) {
-        assert_eq!(lanes.hold(at as u64, batch.clone(), false), Inserted::Held);
+        assert_eq!(hold(&mut lanes, at as u64, batch.clone(), false), Inserted::Held);
     }
     let far = chain(0, after(&a[3]), 2, 20_000);
-    assert_eq!(lanes.hold(9, far[1].clone(), false), Inserted::Held);
-    assert_eq!(lanes.hold(10, a[0].clone(), false), Inserted::Held);
+    assert_eq!(hold(&mut lanes, 9, far[1].clone(), false), Inserted::Held);
+    assert_eq!(hold(&mut lanes, 10, a[0].clone(), false), Inserted::Held);
     assert!(lanes.bytes(ValidatorIndex(0)) <= 100_000);
     assert!(lanes.held()[0] >= 1, "{:?}", lanes.held());
 }

@@ -64,14 +64,14 @@ fn refused(change: impl FnOnce(&mut TransactionBody)) -> Refused {
 fn each_refusal_has_its_code_and_its_figures() {
     let code = |change: fn(&mut TransactionBody)| refused(change).code();
     assert_eq!(code(|b| b.expires_at_ms = NOW_MS), "expired");
-    assert_eq!(code(|b| b.expires_at_ms = NOW_MS + 24 * 3600 * 1000 + 1), "expiry_too_far");
-    assert_eq!(code(|b| b.public_key = signer(1).public()), "wrong_key");
+    assert_eq!(code(|b| b.expires_at_ms = NOW_MS + 24 * 3600 * 1000 + 1), "expiry-too-far");
+    assert_eq!(code(|b| b.public_key = signer(1).public()), "wrong-key");
     assert_eq!(refused(|b| b.nonce = 4), Refused::NonceUsed { nonce: 4, expected: 5 });
     assert_eq!(refused(|b| b.nonce = 5 + 1_025), Refused::NonceTooFar { nonce: 1_030, expected: 5 });
     let needed = body(0, 5, 10).work_limit;
     assert_eq!(refused(|b| b.work_limit -= 1), Refused::WorkLimitTooLow { limit: needed - 1, needed });
     assert_eq!(refused(|b| b.work_limit = 2_000_001), Refused::WorkLimitTooHigh { limit: 2_000_001, max: 2_000_000 });
-    assert_eq!(refused(|b| b.nonce = u64::MAX).code(), "nonce_too_far");
+    assert_eq!(refused(|b| b.nonce = u64::MAX).code(), "nonce-too-far");
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn an_unknown_account_and_a_taken_nonce_and_a_large_transaction_are_refused() {
     assert_eq!(pool.admit(CLOCK, id, t, || None), Err(Refused::UnknownAccount));
     let (large, t) = sign(0, body(0, 0, 2_000));
     let refused = pool.admit(CLOCK, large, t, || view(0, 0)).unwrap_err();
-    assert_eq!((refused.code(), refused.is_busy()), ("too_large", false));
+    assert_eq!((refused.code(), refused.is_busy()), ("too-large", false));
     admit(&mut pool, 0, 0).unwrap();
     let (other, t) = sign(0, body(0, 0, 11));
     assert_eq!(pool.admit(CLOCK, other, t, || view(0, 0)), Err(Refused::NonceTaken { nonce: 0, by: id }));
@@ -105,11 +105,11 @@ fn a_full_pool_and_a_full_sender_are_busy() {
         admit(&mut pool, 0, nonce).unwrap();
     }
     let refused = admit(&mut pool, 0, 3).unwrap_err();
-    assert_eq!((refused.code(), refused.is_busy()), ("sender_full", true));
+    assert_eq!((refused.code(), refused.is_busy()), ("sender-full", true));
     admit(&mut pool, 1, 0).unwrap();
     assert!(!pool.has_room(1, 0));
     let refused = admit(&mut pool, 2, 0).unwrap_err();
-    assert_eq!((refused.code(), refused.is_busy()), ("pool_full", true));
+    assert_eq!((refused.code(), refused.is_busy()), ("pool-full", true));
     // What is cut still counts until it is executed.
     assert_eq!(cut(&mut pool, 2, &ALL).len(), 4);
     assert_eq!(admit(&mut pool, 2, 0), Err(Refused::PoolFull));

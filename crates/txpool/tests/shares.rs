@@ -35,10 +35,10 @@ fn few_senders_can_not_fill_a_pool() {
     assert!((100..=128).contains(&alone), "one alone has an eighth of what is free: {alone}");
     for sender in 1..32 {
         let (held, why) = fill(&mut pool, 1, sender, 0);
-        assert!(held >= 16 && why.is_busy() && why.code() == "sender_full", "{sender}: {held}, {why}");
+        assert!(held >= 16 && why.is_busy() && why.code() == "sender-full", "{sender}: {held}, {why}");
     }
     assert!(pool.len() > 900 && pool.len() <= 1_024, "{}", pool.len());
-    assert_eq!(admit_at(&mut pool, 1, 0, alone).unwrap_err().code(), "sender_full", "its share has shrunk");
+    assert_eq!(admit_at(&mut pool, 1, 0, alone).unwrap_err().code(), "sender-full", "its share has shrunk");
     for sender in 32..64 {
         assert_eq!(admit_at(&mut pool, 2_000, sender, 0), Ok(Admission::Queued), "a newcomer finds room");
     }

@@ -69,7 +69,7 @@ class StateMethods(BlockMethods):
         try:
             body = await self._read(f"{path}/keys/{subject.key.hex()}", params=params | {"encoding": "hex"})
         except NotFound as error:
-            if error.code != "key_not_found":
+            if error.code != "key-not-found":
                 raise
             return Value(subject.account, subject.key, None, wire.parse(wire.at, error.details))
         found = wire.parse(wire.value, body)
@@ -213,7 +213,7 @@ class StateMethods(BlockMethods):
             age_s = None if isinstance(at, int) else self._max_age(max_age_s)
             found = await self._proof(subjects, at, least, self._deadline(None), age_s, genesis=genesis)
         except Busy as error:
-            if error.code == "not_proven_yet" and 0 < least == self._wrote_height:
+            if error.code == "not-proven-yet" and 0 < least == self._wrote_height:
                 await self._doubt_own_write(subjects)
             raise
         if not isinstance(at, int):
@@ -262,7 +262,7 @@ class StateMethods(BlockMethods):
                     waits=True,
                 )
             except Busy as error:
-                if genesis and error.code == "not_proven_yet" and self._knows_nothing():
+                if genesis and error.code == "not-proven-yet" and self._knows_nothing():
                     raise _NothingProven from None
                 raise
             proof = refusing(_native.wrap_proof, "read", wire.parse(wire.proof, body))

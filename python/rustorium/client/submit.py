@@ -27,11 +27,11 @@ from rustorium.types import SignedTransaction, Submitted, Wait
 PATH = "/v1/transactions"
 GRACE_S = 0.5
 SERVER_WAIT_MS_MAX = 60_000
-LAGGING = ("unknown_account", "nonce_too_far")
+LAGGING = ("unknown-account", "nonce-too-far")
 """A node that is behind says so; the others are asked before it is believed."""
 SKIPPED = "skipped"
 """A block had it and execution skipped it, for want of quota or of the nonce before: a later block may execute it."""
-NEVER_EXECUTED = ("nonce_used", "wrong_chain", "malformed_transaction", "transaction_too_large")
+NEVER_EXECUTED = ("nonce-used", "wrong-chain", "malformed-transaction", "transaction-too-large")
 """Refusals that hold wherever the transaction was sent before, where the node that refuses it doesn't know it. One that
 expired by a node's clock may still be in a block."""
 

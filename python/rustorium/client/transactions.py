@@ -24,7 +24,7 @@ from rustorium.zk import groth16 as zk
 from rustorium.zk.groth16 import Document, Public
 
 SIGN_AGAIN_MAX = 4
-SIGN_AGAIN = ("nonce_used", "nonce_taken", "nonce_too_far")
+SIGN_AGAIN = ("nonce-used", "nonce-taken", "nonce-too-far")
 
 
 class TransactionMethods(ClientBase):
@@ -183,8 +183,8 @@ class TransactionMethods(ClientBase):
     ) -> Submitted:
         """Proves a statement to a verifier, which records it.
 
-        Errors: ZkRefused where proof or inputs are none, and those of `send`: TransactionFailed with `not_proved` where
-        the proof doesn't hold, `input_used` where a nullifier was used."""
+        Errors: ZkRefused where proof or inputs are none, and those of `send`: TransactionFailed with `not-proved` where
+        the proof doesn't hold, `input-used` where a nullifier was used."""
         raw = await to_thread.run_sync(zk.proof_bytes, proof)
         inputs = await to_thread.run_sync(zk.input_bytes, public, raw)
         return await self.send([ops.verify_proof(verifier, inputs, raw)], key=key, wait=wait, timeout_s=timeout_s)

@@ -118,7 +118,7 @@ class Transport:
             if last is not None and (missing == len(nodes) or refused == len(nodes)):
                 raise last
             if anyio.current_time() + pause >= deadline:
-                if last is not None and (last.exit_code in (3, 4) or last.code == "not_proven_yet"):
+                if last is not None and (last.exit_code in (3, 4) or last.code == "not-proven-yet"):
                     raise last
                 raise _unreachable(self.endpoints, last)
             await anyio.sleep(pause)

@@ -47,7 +47,7 @@ SUBMISSION_MEDIA = "application/octet-stream"
 RETRY_MS, RETRY_MS_MAX = 100, 60_000
 PROBLEM_CHARACTERS_MAX = 300
 _U32 = struct.Struct("<I")
-_NO_EFFECT_YET = ("busy", "pool_full", "sender_full", "unavailable", "not_ready")
+_NO_EFFECT_YET = ("busy", "pool-full", "sender-full", "unavailable", "not-ready")
 
 
 def frame(transactions: Iterable[bytes]) -> bytes:
@@ -87,19 +87,24 @@ def parse(what: Callable[[Any], T], answer: object) -> T:
         raise BadResponse(f"a node's answer can't be read ({name}): it may run another version") from None
 
 
+def spelled(code: object) -> str:
+    """A code as it is spelled now: nodes of 0.1.0 join its words by underscores."""
+    return str(code).replace("_", "-")
+
+
 def problem(status: int, body: object) -> RustoriumError:
     """The error that a problem+json answer stands for."""
     fields: Answer = body if isinstance(body, Mapping) else {}
-    code = str(fields.get("code") or f"http-{status}")
+    code = spelled(fields.get("code") or f"http-{status}")
     detail = str(fields.get("detail") or fields.get("title") or f"the node answered with status {status}")
     message = detail[:1].lower() + detail[1:].rstrip(".")
-    if code == "no_state_root":
+    if code == "no-state-root":
         return NoStateRoot(message)
     if code == "pruned":
         return Pruned(message, oldest=_height(fields.get("oldest")))
-    if code == "proof_pruned":
+    if code == "proof-pruned":
         return ProofPruned(message, nearest=_height(fields.get("nearest")))
-    if code == "not_ready":
+    if code == "not-ready":
         return NotReady(message)
     if code in _NO_EFFECT_YET or status in (429, 503):
         return Busy(message, code=code, retry_after_ms=_retry_ms(fields.get("retry_after_ms")))
@@ -121,20 +126,21 @@ def _height(field: object) -> int | None:
 
 def submitted(answer: Answer) -> Submitted | Refused | str:
     """One result of a submission: how far it got, why not, or (a string) that its outcome is open."""
-    status = answer["status"]
+    status = spelled(answer["status"])
     if status == "accepted":
         return Submitted(str(answer["id"]), "accepted")
     if status == "final":
         return Submitted(str(answer["id"]), "final", receipt(answer["receipt"]))
     if status == "certified":
         return Submitted(str(answer["id"]), "certified", receipt(answer["receipt"]), bytes.fromhex(answer["proof_hex"]))
-    if status == "timed_out":
+    if status == "timed-out":
         return str(answer["id"])
     if status == "refused":
         message = str(answer["message"]).rstrip(".")
-        if answer.get("retry_after_ms") is not None or answer["code"] in _NO_EFFECT_YET:
-            return Busy(message, code=str(answer["code"]), retry_after_ms=_retry_ms(answer.get("retry_after_ms")))
-        return Refused(message, code=str(answer["code"]), details=answer)
+        code = spelled(answer["code"])
+        if answer.get("retry_after_ms") is not None or code in _NO_EFFECT_YET:
+            return Busy(message, code=code, retry_after_ms=_retry_ms(answer.get("retry_after_ms")))
+        return Refused(message, code=code, details=answer)
     raise ValueError(f"unknown status {status!r}")
 
 
@@ -155,7 +161,7 @@ def receipt(answer: Answer) -> Receipt:
         index=int(answer["index"]),
         time_ms=int(answer["time_ms"]),
         work=int(answer["work"]),
-        failure=Failure(str(failure["code"]), int(failure["operation"])) if failure is not None else None,
+        failure=Failure(spelled(failure["code"]), int(failure["operation"])) if failure is not None else None,
     )
 
 
@@ -271,7 +277,7 @@ def committee(answer: Answer) -> Answer:
 
 def finding(answer: Answer) -> Finding:
     return Finding(
-        code=str(answer["code"]),
+        code=spelled(answer["code"]),
         severity=str(answer["severity"]),
         evidence=str(answer["evidence"]),
         advice=str(answer["advice"]),
@@ -283,7 +289,7 @@ def evidence(answer: Answer) -> Evidence:
     return Evidence(
         validator=int(answer["validator"]),
         name=str(answer["name"]),
-        kind=str(answer["kind"]),
+        kind=spelled(answer["kind"]),
         first=str(answer["first"]),
         count=int(answer["count"]),
         validator_key=str(answer.get("validator_key", "")),

@@ -251,7 +251,7 @@ def _member(members: list[dict[str, Any]], home: Home, owner: Path, opener: Open
     raise NotFound(
         f"the validator key of {home.path}, {key}, doesn't belong to a member of the plan's epoch: name a member's "
         "--home",
-        code="no_such_validator",
+        code="no-such-validator",
     )
 
 

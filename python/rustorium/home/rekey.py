@@ -224,7 +224,7 @@ def _named(client: "Client", keys: tuple[str, str]) -> Mapping[str, Any]:
     raise NotFound(
         f"the next committee, {names}, has no validator with this home's key {keys[0]}: it was removed or has another "
         "key, so have the operators add it with `node add`",
-        code="no_such_validator",
+        code="no-such-validator",
     )
 
 

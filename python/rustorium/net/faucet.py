@@ -90,7 +90,7 @@ def _handler(faucet: Faucet) -> type[BaseHTTPRequestHandler]:
                 self._answer(409, {"code": error.code, "detail": error.message}, "application/problem+json")
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 detail = f'send {{"region": 0, "public_key": "<64 hex digits>"}} ({error})'
-                self._answer(400, {"code": "bad_body", "detail": detail}, "application/problem+json")
+                self._answer(400, {"code": "bad-body", "detail": detail}, "application/problem+json")
 
         def _answer(self, status: int, body: dict[str, object], media: str) -> None:
             content = json.dumps(body).encode()

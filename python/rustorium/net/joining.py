@@ -295,7 +295,7 @@ def find(validators: list[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
     found = [one for one in validators if name in (one["name"], one["validator_key"])]
     if not found:
         names = ", ".join(str(one["name"]) for one in validators)
-        raise NotFound(f"the committee has no validator {name}, but {names}", code="no_such_validator")
+        raise NotFound(f"the committee has no validator {name}, but {names}", code="no-such-validator")
     if len(found) > 1:
         raise UsageError(f"several validators are called {name}: give the key of one")
     return found[0]

@@ -78,40 +78,40 @@ pub struct ReceiptView {
 /// The stable name of a failure.
 pub fn failure_name(code: FailureCode) -> &'static str {
     match code {
-        FailureCode::WorkLimit => "work_limit",
+        FailureCode::WorkLimit => "work-limit",
         FailureCode::Precondition => "precondition",
-        FailureCode::NotAllowed => "not_allowed",
-        FailureCode::InsufficientBalance => "insufficient_balance",
-        FailureCode::InsufficientStorage => "insufficient_storage",
-        FailureCode::NoSuchAccount => "no_such_account",
-        FailureCode::AccountExists => "account_exists",
-        FailureCode::NoSuchKey => "no_such_key",
-        FailureCode::BadAmount => "bad_amount",
-        FailureCode::BadSymbol => "bad_symbol",
-        FailureCode::TooManyWrites => "too_many_writes",
-        FailureCode::NotAnOperator => "not_an_operator",
-        FailureCode::NoSuchValidator => "no_such_validator",
-        FailureCode::ValidatorExists => "validator_exists",
-        FailureCode::CommitteeSize => "committee_size",
-        FailureCode::KeyInUse => "key_in_use",
-        FailureCode::WrongEpoch => "wrong_epoch",
-        FailureCode::AlreadyApproved => "already_approved",
-        FailureCode::BadValidator => "bad_validator",
-        FailureCode::BadVerifier => "bad_verifier",
-        FailureCode::VerifierExists => "verifier_exists",
-        FailureCode::NoSuchVerifier => "no_such_verifier",
-        FailureCode::BadProof => "bad_proof",
-        FailureCode::NotProved => "not_proved",
-        FailureCode::InputUsed => "input_used",
-        FailureCode::NoSuchPool => "no_such_pool",
-        FailureCode::BadTransfer => "bad_transfer",
-        FailureCode::OldRoot => "old_root",
-        FailureCode::NoteSpent => "note_spent",
-        FailureCode::PoolBalance => "pool_balance",
-        FailureCode::PoolFull => "pool_full",
-        FailureCode::NotPossessed => "not_possessed",
-        FailureCode::KeyRetired => "key_retired",
-        FailureCode::ReplacedAlready => "replaced_already",
+        FailureCode::NotAllowed => "not-allowed",
+        FailureCode::InsufficientBalance => "insufficient-balance",
+        FailureCode::InsufficientStorage => "insufficient-storage",
+        FailureCode::NoSuchAccount => "no-such-account",
+        FailureCode::AccountExists => "account-exists",
+        FailureCode::NoSuchKey => "no-such-key",
+        FailureCode::BadAmount => "bad-amount",
+        FailureCode::BadSymbol => "bad-symbol",
+        FailureCode::TooManyWrites => "too-many-writes",
+        FailureCode::NotAnOperator => "not-an-operator",
+        FailureCode::NoSuchValidator => "no-such-validator",
+        FailureCode::ValidatorExists => "validator-exists",
+        FailureCode::CommitteeSize => "committee-size",
+        FailureCode::KeyInUse => "key-in-use",
+        FailureCode::WrongEpoch => "wrong-epoch",
+        FailureCode::AlreadyApproved => "already-approved",
+        FailureCode::BadValidator => "bad-validator",
+        FailureCode::BadVerifier => "bad-verifier",
+        FailureCode::VerifierExists => "verifier-exists",
+        FailureCode::NoSuchVerifier => "no-such-verifier",
+        FailureCode::BadProof => "bad-proof",
+        FailureCode::NotProved => "not-proved",
+        FailureCode::InputUsed => "input-used",
+        FailureCode::NoSuchPool => "no-such-pool",
+        FailureCode::BadTransfer => "bad-transfer",
+        FailureCode::OldRoot => "old-root",
+        FailureCode::NoteSpent => "note-spent",
+        FailureCode::PoolBalance => "pool-balance",
+        FailureCode::PoolFull => "pool-full",
+        FailureCode::NotPossessed => "not-possessed",
+        FailureCode::KeyRetired => "key-retired",
+        FailureCode::ReplacedAlready => "replaced-already",
     }
 }
 
@@ -199,7 +199,7 @@ impl From<&Transaction> for TransactionView {
 
 /// How the submission of one transaction ended.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
-#[serde(tag = "status", rename_all = "snake_case")]
+#[serde(tag = "status", rename_all = "kebab-case")]
 pub enum SubmittedView {
     /// The pool holds it.
     Accepted {

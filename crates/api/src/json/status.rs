@@ -106,7 +106,7 @@ pub struct EvidenceView {
     pub name: String,
     /// Its validator key; empty where an earlier release recorded none.
     pub validator_key: String,
-    /// `two_notarizes`, `two_finalizes`, `nullify_and_finalize` or `two_batches`.
+    /// `two-notarizes`, `two-finalizes`, `nullify-and-finalize` or `two-batches`.
     pub kind: &'static str,
     /// Where it was seen first.
     pub first: String,

@@ -69,7 +69,7 @@ fn feed(app: &Arc<App>, params: &EventParams, headers: &HeaderMap) -> Result<Fee
     get, path = "/v1/events",
     params(EventParams, ("Last-Event-ID" = Option<String>, Header, description = "height.index of the last event seen")),
     responses(
-        (status = 200, description = "Events `receipt` and `block`; `position` when nothing else comes; `too_slow`, `gone` and `closing` before the end", content_type = "text/event-stream"),
+        (status = 200, description = "Events `receipt` and `block`; `position` when nothing else comes; `too-slow`, `gone` and `closing` before the end", content_type = "text/event-stream"),
         (status = "4XX", description = "Problem", content_type = "application/problem+json"),
     )
 )]

@@ -5,7 +5,7 @@
 //! only the position decides what comes next.
 //!
 //! *Invariants:* ids ascend by one step each, but for what the filter leaves out; a subscriber that had all and then falls
-//! too many blocks behind is told with `too_slow` and gets nothing after it; a subscriber holds one block at most.
+//! too many blocks behind is told with `too-slow` and gets nothing after it; a subscriber holds one block at most.
 
 use super::App;
 use super::params::place;
@@ -83,7 +83,7 @@ impl Filter {
 pub struct Event {
     /// Event id to resume after; `None` if there is none yet.
     pub id: Option<Place>,
-    /// `receipt`, `block`, `position`, `too_slow`, `closing`, `gone`.
+    /// `receipt`, `block`, `position`, `too-slow`, `closing`, `gone`.
     pub kind: &'static str,
     /// JSON.
     pub data: Arc<str>,
@@ -204,7 +204,7 @@ impl Feed {
         }
         let detail =
             "Events came faster than they were read; resume after the last id, with a narrower filter if need be.";
-        Some(self.end("too_slow", json!({ "missed_blocks": behind, "detail": detail })))
+        Some(self.end("too-slow", json!({ "missed_blocks": behind, "detail": detail })))
     }
 
     /// Comes by the next block, or waits for it.

@@ -242,7 +242,7 @@ fn parse_json(bytes: &[u8]) -> Result<Items, Problem> {
         return Err(too_large(SUBMISSION_BYTES_MAX));
     }
     let bad = || {
-        Refused::new("malformed_transaction", "It is not an even number of hex digits; send the canonical bytes so.")
+        Refused::new("malformed-transaction", "It is not an even number of hex digits; send the canonical bytes so.")
     };
     Ok(items
         .iter()

@@ -60,16 +60,16 @@ impl Default for QuicLimits {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum Violation {
     /// More transactions than credit.
-    #[error("over_credit: more transactions are outstanding than the credit allows; wait for results")]
+    #[error("over-credit: more transactions are outstanding than the credit allows; wait for results")]
     OverCredit,
     /// Not a frame of this protocol.
-    #[error("malformed_frame: a frame is too large or isn't a canonical encoding")]
+    #[error("malformed-frame: a frame is too large or isn't a canonical encoding")]
     Malformed,
     /// Another version.
-    #[error("unsupported_version: this node speaks version 1 of the client face")]
+    #[error("unsupported-version: this node speaks version 1 of the client face")]
     Version,
     /// No hello in time, or results were not read.
-    #[error("too_slow: the client said or read nothing for too long")]
+    #[error("too-slow: the client said or read nothing for too long")]
     TooSlow,
     /// No token that is good for submissions.
     #[error("{}: {}", .0.code(), .0.sentence())]

@@ -79,7 +79,7 @@ async fn each_documented_route_asks_for_a_token_exactly_where_the_document_says_
             let (uri, method) = (path.replace(['{', '}'], ""), method.to_uppercase());
             let (status, code, challenge) = ask(&router, &method, &uri, None).await;
             if operation["security"] == json!([{}, { "token": [] }]) {
-                assert_eq!((status, code.as_str()), (401, "token_missing"), "{method} {path}");
+                assert_eq!((status, code.as_str()), (401, "token-missing"), "{method} {path}");
                 assert_eq!(challenge, "Bearer realm=\"rustorium\"");
                 let (status, ..) = ask(&router, &method, &uri, Some('c')).await;
                 assert_eq!(status, 401, "an expired one: {method} {path}");
@@ -111,20 +111,20 @@ async fn rules_and_scopes_decide_and_what_is_open_stays_open_to_all() {
             let (status, code, challenge) = ask(&router, "GET", "/v1/status", token).await;
             let expected = match (read, token) {
                 (Access::Open, _) | (_, Some('a' | 'b')) => (200, ""),
-                (_, None) => (401, "token_missing"),
-                (_, Some('c')) => (401, "token_expired"),
-                _ => (401, "token_unknown"),
+                (_, None) => (401, "token-missing"),
+                (_, Some('c')) => (401, "token-expired"),
+                _ => (401, "token-unknown"),
             };
             assert_eq!((status, code.as_str()), expected, "{read:?} {token:?}");
             let invalid = challenge == "Bearer realm=\"rustorium\", error=\"invalid_token\"";
-            assert_eq!(invalid, matches!(code.as_str(), "token_expired" | "token_unknown"));
+            assert_eq!(invalid, matches!(code.as_str(), "token-expired" | "token-unknown"));
             let (status, code, challenge) = ask(&router, "POST", "/v1/transactions", token).await;
             let expected = match (submit, token) {
-                (Access::Open, _) | (_, Some('b')) => (400, "bad_body"),
-                (_, None) => (401, "token_missing"),
-                (_, Some('a')) => (403, "token_scope"),
-                (_, Some('c')) => (401, "token_expired"),
-                _ => (401, "token_unknown"),
+                (Access::Open, _) | (_, Some('b')) => (400, "bad-body"),
+                (_, None) => (401, "token-missing"),
+                (_, Some('a')) => (403, "token-scope"),
+                (_, Some('c')) => (401, "token-expired"),
+                _ => (401, "token-unknown"),
             };
             assert_eq!((status, code.as_str()), expected, "{submit:?} {token:?}");
             assert_eq!(challenge.ends_with("error=\"insufficient_scope\", scope=\"submit\""), status == 403);
@@ -153,11 +153,11 @@ async fn a_header_of_any_shape_is_refused_as_an_unknown_token() {
     ];
     for shape in shapes {
         let (status, code, _) = said(&router, request("GET", "/v1/status", &[shape])).await;
-        assert_eq!((status, code.as_str()), (401, "token_unknown"), "{shape:?}");
+        assert_eq!((status, code.as_str()), (401, "token-unknown"), "{shape:?}");
     }
     let fine = format!("bEaReR  {good} ").into_bytes();
     assert_eq!(said(&router, request("GET", "/v1/status", &[&fine])).await.0, 200);
-    assert_eq!(said(&router, request("GET", "/v1/status", &[&fine, &fine])).await.1, "token_unknown");
+    assert_eq!(said(&router, request("GET", "/v1/status", &[&fine, &fine])).await.1, "token-unknown");
     // Where nothing is asked for, nothing of it matters.
     let open = app(&world, HttpLimits::default());
     assert_eq!(said(&open, request("GET", "/v1/status", &[b"\xff"])).await.0, 200);
@@ -169,7 +169,7 @@ async fn a_stranger_is_refused_before_a_byte_of_the_body_is_read() {
     for uri in ["/v1/transactions", "/v1/proofs"] {
         let endless = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
         let request = Request::post(uri).header(header::CONTENT_TYPE, "application/json").body(endless).unwrap();
-        assert_eq!(said(&router, request).await.1, "token_missing", "{uri}");
+        assert_eq!(said(&router, request).await.1, "token-missing", "{uri}");
     }
 }
 
@@ -185,11 +185,11 @@ async fn refusals_are_counted_by_face_and_reason() {
     let mut text = String::new();
     encode(&mut text, &registry).unwrap();
     for (face, reason, count) in [
-        ("http", "token_missing", 2),
-        ("http", "token_expired", 1),
-        ("http", "token_scope", 1),
-        ("http", "token_unknown", 0),
-        ("quic", "token_missing", 0),
+        ("http", "token-missing", 2),
+        ("http", "token-expired", 1),
+        ("http", "token-scope", 1),
+        ("http", "token-unknown", 0),
+        ("quic", "token-missing", 0),
     ] {
         let line = format!("rustorium_gateway_unauthorized_total{{face=\"{face}\",reason=\"{reason}\"}} {count}\n");
         assert!(text.contains(&line), "{line}{text}");
@@ -251,7 +251,7 @@ async fn the_quic_face_asks_for_the_same_token_and_lets_go_when_it_is_revoked() 
         let token = token.map(text);
         QuicClient::connect(face.local_addr(), &quic::node_key(), token.as_deref()).await
     };
-    for (token, code) in [(None, "token_missing"), (Some('a'), "token_scope"), (Some('c'), "token_expired")] {
+    for (token, code) in [(None, "token-missing"), (Some('a'), "token-scope"), (Some('c'), "token-expired")] {
         let told = connect(token).await.err().unwrap();
         assert!(matches!(&told, ClientError::Closed { reason, .. } if reason.starts_with(code)), "{told}");
     }
@@ -266,7 +266,7 @@ async fn the_quic_face_asks_for_the_same_token_and_lets_go_when_it_is_revoked() 
             Err(told) => break told,
         }
     };
-    assert!(matches!(&told, ClientError::Closed { reason, .. } if reason.starts_with("token_unknown")), "{told}");
+    assert!(matches!(&told, ClientError::Closed { reason, .. } if reason.starts_with("token-unknown")), "{told}");
     assert_eq!(world.streaming_calls.load(Ordering::Relaxed), 1);
     face.close().await;
     // A node that asks for nothing takes who brings a token, too.

@@ -169,7 +169,7 @@ async fn filters_choose_and_the_position_moves_on_all_the_same() {
     assert_eq!(next(&mut sender).await.0.as_deref(), Some("1.1"));
     assert_eq!(next(&mut by_id).await.0.as_deref(), Some("1.2"));
     let failed = next(&mut by_id).await;
-    assert_eq!(failed.2["failure"], json!({ "code": "not_allowed", "operation": 0 }));
+    assert_eq!(failed.2["failure"], json!({ "code": "not-allowed", "operation": 0 }));
     assert_eq!(next(&mut heads).await.2["receipts"], 3);
     // Nothing more for this one; it still learns where to resume.
     let position = sender.next().await.unwrap();
@@ -190,12 +190,12 @@ async fn a_slow_reader_is_told_and_disconnected() {
     blocks(&world, 9, 8);
     assert_eq!(reader.ids(3 * 8).await, all_ids(9..=16));
     let told = slower.next().await.unwrap();
-    assert_eq!((told.0, told.1.as_str(), &told.2["missed_blocks"]), (None, "too_slow", &json!(16)));
+    assert_eq!((told.0, told.1.as_str(), &told.2["missed_blocks"]), (None, "too-slow", &json!(16)));
     assert_eq!(slower.next().await, None);
     reader.level().await;
     blocks(&world, 17, 9);
     let told = reader.next().await.unwrap();
-    assert_eq!((told.0.as_deref(), told.1.as_str()), (Some("16.2"), "too_slow"));
+    assert_eq!((told.0.as_deref(), told.1.as_str()), (Some("16.2"), "too-slow"));
     assert_eq!(reader.next().await, None);
     // What it was told is where it goes on.
     let mut reader = Reader::open(&router, "", told.0.as_deref()).await;
@@ -242,7 +242,7 @@ async fn streams_are_limited_and_end_when_the_node_closes() {
     let router = router(App::new(Arc::clone(&world) as _, Gate::open(), limits, GatewayMetrics::default(), closing));
     let mut reader = Reader::open(&router, "", None).await;
     let refused = get(&router, "/v1/events").await;
-    assert_eq!((refused.status.as_u16(), &refused.problem()["code"]), (429, &json!("too_many_streams")));
+    assert_eq!((refused.status.as_u16(), &refused.problem()["code"]), (429, &json!("too-many-streams")));
     assert!(refused.headers.contains_key("retry-after"));
     close.send(true).unwrap();
     assert_eq!(reader.next().await.unwrap().1, "closing");

@@ -230,6 +230,6 @@ async fn names_and_origins_are_checked_over_http_2_as_over_http_1() {
     let stream = pki.connect(served.address(), &[H2], None).await;
     let request = Request::get("https://localhost/v1/events/ws").body(Body::empty()).unwrap();
     let (status, body) = ask(stream, request).await.unwrap();
-    assert!(status == 400 && String::from_utf8_lossy(&body).contains("not_a_websocket"), "{status}");
+    assert!(status == 400 && String::from_utf8_lossy(&body).contains("not-a-websocket"), "{status}");
     served.server.close().await;
 }

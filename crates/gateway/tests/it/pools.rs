@@ -45,12 +45,12 @@ async fn what_is_no_pool_or_no_page_is_a_problem() {
     let world = world(0);
     let router = app(&world, HttpLimits::default());
     for (path, code, status) in [
-        ("/v1/pools/2/records", "pool_not_found", StatusCode::NOT_FOUND),
-        ("/v1/pools/1/records?limit=0", "bad_query", StatusCode::BAD_REQUEST),
-        ("/v1/pools/1/records?limit=1001", "bad_query", StatusCode::BAD_REQUEST),
-        ("/v1/pools/1/records?from=-1", "bad_query", StatusCode::BAD_REQUEST),
-        ("/v1/pools/1/records?colour=blue", "bad_query", StatusCode::BAD_REQUEST),
-        ("/v1/pools/x/records", "bad_path", StatusCode::BAD_REQUEST),
+        ("/v1/pools/2/records", "pool-not-found", StatusCode::NOT_FOUND),
+        ("/v1/pools/1/records?limit=0", "bad-query", StatusCode::BAD_REQUEST),
+        ("/v1/pools/1/records?limit=1001", "bad-query", StatusCode::BAD_REQUEST),
+        ("/v1/pools/1/records?from=-1", "bad-query", StatusCode::BAD_REQUEST),
+        ("/v1/pools/1/records?colour=blue", "bad-query", StatusCode::BAD_REQUEST),
+        ("/v1/pools/x/records", "bad-path", StatusCode::BAD_REQUEST),
     ] {
         let answer = get(&router, path).await;
         assert_eq!((answer.status, &answer.problem()["code"]), (status, &json!(code)), "{path}");

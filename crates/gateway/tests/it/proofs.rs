@@ -54,8 +54,8 @@ async fn absence_is_a_404_that_can_carry_its_proof() {
     let world = world();
     let router = app(&world, HttpLimits::default());
     let paths = [
-        (format!("/v1/accounts/{}/keys/none?proof=1", address(1)), "key_not_found"),
-        (format!("/v1/accounts/{}?proof=1", address(9)), "account_not_found"),
+        (format!("/v1/accounts/{}/keys/none?proof=1", address(1)), "key-not-found"),
+        (format!("/v1/accounts/{}?proof=1", address(9)), "account-not-found"),
     ];
     for (path, code) in paths {
         let answer = get(&router, &path).await;
@@ -111,26 +111,26 @@ async fn what_cant_be_proven_says_why() {
     let many: Vec<Value> = (0..=PROOF_KEYS_MAX).map(|n| json!({ "account": account, "key": n.to_string() })).collect();
     let long = "k".repeat(limits::KEY_BYTES_MAX + 1);
     let cases = [
-        (json!({ "items": [] }), 400, "bad_subjects"),
-        (json!({ "items": many }), 400, "bad_body"),
-        (json!({ "items": [{ "account": account }, { "account": account }] }), 400, "bad_subjects"),
+        (json!({ "items": [] }), 400, "bad-subjects"),
+        (json!({ "items": many }), 400, "bad-body"),
+        (json!({ "items": [{ "account": account }, { "account": account }] }), 400, "bad-subjects"),
         (
             json!({ "items": [{ "account": account, "key": "a" }, { "account": account, "key_hex": "61" }] }),
             400,
-            "bad_subjects",
+            "bad-subjects",
         ),
-        (json!({ "items": [{ "account": account, "key": "a", "key_hex": "62" }] }), 400, "bad_subjects"),
-        (json!({ "items": [{ "account": account, "key": "a", "asset": Hash([1; 32]) }] }), 400, "bad_subjects"),
-        (json!({ "items": [{ "account": account, "key": long }] }), 400, "bad_subjects"),
-        (json!({ "items": [{ "account": "rs1nonsense" }] }), 400, "bad_body"),
-        (json!({ "items": [{ "key": "a" }] }), 400, "bad_body"),
-        (json!({ "items": one, "more": 1 }), 400, "bad_body"),
-        (json!({ "items": one, "at": "latest" }), 400, "bad_body"),
-        (json!({ "items": one, "at": "1", "from_height": 1 }), 400, "bad_body"),
-        (json!({ "items": one, "at": "current", "from_height": 1 }), 400, "bad_body"),
-        (json!({ "items": one, "timeout_ms": 0 }), 400, "bad_query"),
-        (json!({ "items": one, "at": "0" }), 410, "proof_pruned"),
-        (json!({ "items": one, "from_height": 2 }), 503, "not_proven_yet"),
+        (json!({ "items": [{ "account": account, "key": "a", "key_hex": "62" }] }), 400, "bad-subjects"),
+        (json!({ "items": [{ "account": account, "key": "a", "asset": Hash([1; 32]) }] }), 400, "bad-subjects"),
+        (json!({ "items": [{ "account": account, "key": long }] }), 400, "bad-subjects"),
+        (json!({ "items": [{ "account": "rs1nonsense" }] }), 400, "bad-body"),
+        (json!({ "items": [{ "key": "a" }] }), 400, "bad-body"),
+        (json!({ "items": one, "more": 1 }), 400, "bad-body"),
+        (json!({ "items": one, "at": "latest" }), 400, "bad-body"),
+        (json!({ "items": one, "at": "1", "from_height": 1 }), 400, "bad-body"),
+        (json!({ "items": one, "at": "current", "from_height": 1 }), 400, "bad-body"),
+        (json!({ "items": one, "timeout_ms": 0 }), 400, "bad-query"),
+        (json!({ "items": one, "at": "0" }), 410, "proof-pruned"),
+        (json!({ "items": one, "from_height": 2 }), 503, "not-proven-yet"),
     ];
     for (question, status, code) in cases {
         let answer = post(&router, "/v1/proofs", JSON, question.to_string()).await;
@@ -138,18 +138,18 @@ async fn what_cant_be_proven_says_why() {
         assert_eq!((answer.status.as_u16(), problem["code"].as_str().unwrap()), (status, code), "{question}");
         assert_eq!(answer.headers.contains_key(header::RETRY_AFTER), status == 503);
         match code {
-            "proof_pruned" => assert_eq!(problem["nearest"], 1),
-            "not_proven_yet" => assert_eq!(problem["newest"], 1),
+            "proof-pruned" => assert_eq!(problem["nearest"], 1),
+            "not-proven-yet" => assert_eq!(problem["newest"], 1),
             _ => {}
         }
     }
     let other = post(&router, "/v1/proofs", BINARY, "").await;
-    assert_eq!(other.problem()["code"], "unsupported_media_type");
+    assert_eq!(other.problem()["code"], "unsupported-media-type");
     let huge = post(&router, "/v1/proofs", JSON, vec![b' '; 2 * 1024 * 1024 + 1]).await;
-    assert_eq!(huge.problem()["code"], "body_too_large");
+    assert_eq!(huge.problem()["code"], "body-too-large");
     world.proven_height.store(0, Ordering::Relaxed);
     let none = post(&router, "/v1/proofs", JSON, json!({ "items": one }).to_string()).await;
-    assert_eq!((none.status.as_u16(), &none.problem()["code"]), (409, &json!("no_state_root")));
+    assert_eq!((none.status.as_u16(), &none.problem()["code"]), (409, &json!("no-state-root")));
     world.pruned_below.store(1, Ordering::Relaxed);
     let pruned = get(&router, &format!("/v1/accounts/{account}?at=0")).await;
     assert_eq!((pruned.status.as_u16(), &pruned.problem()["oldest"]), (410, &json!(1)));
@@ -173,6 +173,6 @@ async fn epoch_changes_come_in_pages() {
     assert_eq!(last.headers[header::CACHE_CONTROL], "no-store");
     assert_eq!((last.json()["changes"].as_array().unwrap().len(), last.json().get("next")), (1, None));
     for bad in ["from=x", "limit=0", "limit=101", "what=1"] {
-        assert_eq!(get(&router, &format!("/v1/epochs?{bad}")).await.problem()["code"], "bad_query", "{bad}");
+        assert_eq!(get(&router, &format!("/v1/epochs?{bad}")).await.problem()["code"], "bad-query", "{bad}");
     }
 }

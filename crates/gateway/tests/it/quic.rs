@@ -103,7 +103,7 @@ async fn foreign_and_refused_transactions_keep_their_places() {
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(codes, ["wrong_chain", "final", "unknown_account", "wrong_chain"]);
+    assert_eq!(codes, ["wrong-chain", "final", "unknown-account", "wrong-chain"]);
     face.close().await;
 }
 
@@ -160,7 +160,7 @@ async fn more_than_the_credit_ends_the_connection() {
     submit(&mut client, WireWait::Final, &transactions[..3]).await;
     submit(&mut client, WireWait::Final, &transactions[3..]).await;
     let told = client.results.next().await.unwrap_err();
-    assert!(matches!(told, ClientError::Closed { reason, .. } if reason.starts_with("over_credit")));
+    assert!(matches!(told, ClientError::Closed { reason, .. } if reason.starts_with("over-credit")));
     face.close().await;
 }
 
@@ -196,14 +196,14 @@ async fn each_violation_has_its_code() {
     bytes.pop();
     write_submit(0, WireWait::Final, [bytes.as_slice()].into_iter(), &mut broken);
     let cases = [
-        (vec![0], 4, "too_slow"),
-        (framed(&ClientFrame::Hello { version: 2 }), 3, "unsupported_version"),
-        (vec![0, 0, 0, 0], 2, "malformed_frame"),
-        (vec![255, 255, 255, 255], 2, "malformed_frame"),
-        (broken.clone(), 2, "malformed_frame"),
-        (after_hello(&(CLIENT_FRAME_BYTES_MAX as u32 + 1).to_le_bytes()), 2, "malformed_frame"),
-        (after_hello(&hello), 2, "malformed_frame"),
-        (after_hello(&broken), 2, "malformed_frame"),
+        (vec![0], 4, "too-slow"),
+        (framed(&ClientFrame::Hello { version: 2 }), 3, "unsupported-version"),
+        (vec![0, 0, 0, 0], 2, "malformed-frame"),
+        (vec![255, 255, 255, 255], 2, "malformed-frame"),
+        (broken.clone(), 2, "malformed-frame"),
+        (after_hello(&(CLIENT_FRAME_BYTES_MAX as u32 + 1).to_le_bytes()), 2, "malformed-frame"),
+        (after_hello(&hello), 2, "malformed-frame"),
+        (after_hello(&broken), 2, "malformed-frame"),
     ];
     for (bytes, code, reason) in cases {
         let told = told_after(&face, bytes).await;

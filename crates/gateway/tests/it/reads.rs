@@ -45,7 +45,7 @@ async fn transactions_are_read_with_receipt_and_proof() {
     assert_eq!(if_none_match(&router, &plain, &etag).await, 304);
     assert_eq!(if_none_match(&router, &plain, "\"other\"").await, 200);
     let unknown = get(&router, &format!("/v1/transactions/{}", TxId::ZERO)).await;
-    assert_eq!((unknown.status.as_u16(), &unknown.problem()["code"]), (404, &json!("transaction_not_found")));
+    assert_eq!((unknown.status.as_u16(), &unknown.problem()["code"]), (404, &json!("transaction-not-found")));
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn accounts_balances_and_keys_name_where_they_hold() {
     let body = get(&router, &format!("/v1/accounts/{account}/keys/ff00?encoding=hex")).await.json();
     assert_eq!((&body["key"], &body["key_hex"]), (&Value::Null, &json!("ff00")));
     let missing = get(&router, &format!("/v1/accounts/{account}/keys/none")).await;
-    assert_eq!((&missing.problem()["code"], &missing.problem()["at"]), (&json!("key_not_found"), &at));
+    assert_eq!((&missing.problem()["code"], &missing.problem()["at"]), (&json!("key-not-found"), &at));
 }
 
 #[tokio::test]
@@ -225,7 +225,7 @@ async fn what_an_operator_must_know_is_in_status_and_health() {
         validator,
         name,
         validator_key: "ab".into(),
-        kind: "two_batches",
+        kind: "two-batches",
         first,
         first_ms: 7,
         count: 2,
@@ -234,7 +234,7 @@ async fn what_an_operator_must_know_is_in_status_and_health() {
     let status = get(&router, "/v1/status").await.json();
     assert_eq!((&status["peers_up"], &status["unreachable"]), (&json!(2), &json!(["node-2"])));
     assert_eq!(status["key_retired_because"], "the key is retired");
-    let evidence = json!({"validator": 3, "name": "node-3", "validator_key": "ab", "kind": "two_batches", "first": "view 7", "first_ms": 7, "count": 2, "member": true});
+    let evidence = json!({"validator": 3, "name": "node-3", "validator_key": "ab", "kind": "two-batches", "first": "view 7", "first_ms": 7, "count": 2, "member": true});
     assert_eq!(status["evidence"], json!([evidence]));
     let health = get(&router, "/healthz").await;
     assert_eq!(health.json()["reasons"], json!(["2 of 3 peers are connected, not node-2", "the key is retired"]));
@@ -275,56 +275,56 @@ async fn each_bad_read_has_its_code() {
     let long_key = "k".repeat(KEY_BYTES_MAX + 1);
     let digits = "0".repeat(64);
     let cases = [
-        ("/".to_owned(), 404, "unknown_route"),
-        ("/v1".to_owned(), 404, "unknown_route"),
-        ("/v2/status".to_owned(), 404, "unknown_route"),
-        ("/v1/transactions".to_owned(), 405, "method_not_allowed"),
-        ("/v1/transactions/xyz".to_owned(), 400, "bad_hex"),
-        (format!("/v1/transactions/{digits}0"), 400, "bad_hex"),
-        (format!("/v1/transactions/{digits}?proof=yes"), 400, "bad_query"),
-        (format!("/v1/transactions/{digits}?what=1"), 400, "bad_query"),
-        (format!("/v1/transactions/{digits}?proof=1&proof=1"), 400, "bad_query"),
+        ("/".to_owned(), 404, "unknown-route"),
+        ("/v1".to_owned(), 404, "unknown-route"),
+        ("/v2/status".to_owned(), 404, "unknown-route"),
+        ("/v1/transactions".to_owned(), 405, "method-not-allowed"),
+        ("/v1/transactions/xyz".to_owned(), 400, "bad-hex"),
+        (format!("/v1/transactions/{digits}0"), 400, "bad-hex"),
+        (format!("/v1/transactions/{digits}?proof=yes"), 400, "bad-query"),
+        (format!("/v1/transactions/{digits}?what=1"), 400, "bad-query"),
+        (format!("/v1/transactions/{digits}?proof=1&proof=1"), 400, "bad-query"),
         (format!("/v1/transactions/ee{}", &digits[2..]), 503, "busy"),
-        ("/v1/transactions/%FF".to_owned(), 400, "bad_path"),
-        ("/v1/accounts/rs1nonsense".to_owned(), 400, "bad_address"),
-        (format!("/v1/accounts/{wrong_checksum}"), 400, "bad_address"),
-        (format!("/v1/accounts/{}", address(7)), 404, "account_not_found"),
-        (format!("/v1/accounts/{account}?at=proven"), 409, "no_state_root"),
-        (format!("/v1/accounts/{account}?proof=1"), 409, "no_state_root"),
-        (format!("/v1/accounts/{account}?at=77"), 404, "height_ahead"),
-        (format!("/v1/accounts/{account}?at=latest&proof=1"), 400, "bad_query"),
-        (format!("/v1/accounts/{account}?at=soon"), 400, "bad_query"),
-        (format!("/v1/accounts/{account}?at=+1"), 400, "bad_query"),
-        (format!("/v1/accounts/{account}/balances/12"), 400, "bad_hex"),
-        (format!("/v1/accounts/{account}/balances/{digits}?at=77"), 404, "height_ahead"),
-        (format!("/v1/accounts/{account}/keys/0g?encoding=hex"), 400, "bad_key"),
-        (format!("/v1/accounts/{account}/keys/a?encoding=base64"), 400, "bad_key"),
-        (format!("/v1/accounts/{account}/keys/a?encoding=rot13"), 400, "bad_query"),
-        (format!("/v1/accounts/{account}/keys/{long_key}"), 400, "bad_key"),
-        (format!("/v1/accounts/{account}/keys/%FF"), 400, "bad_path"),
-        (format!("/v1/accounts/{account}/keys?prefix=0g&encoding=hex"), 400, "bad_key"),
-        (format!("/v1/accounts/{account}/keys?prefix={long_key}"), 400, "bad_key"),
-        (format!("/v1/accounts/{account}/keys?cursor=AAAA"), 400, "bad_cursor"),
-        (format!("/v1/accounts/{account}/keys?cursor=AAAA&at=1"), 400, "bad_query"),
-        (format!("/v1/accounts/{account}/keys?at=soon"), 400, "bad_query"),
-        (format!("/v1/accounts/{account}/keys?at=77"), 404, "height_ahead"),
-        (format!("/v1/accounts/{account}/keys?limit=101"), 400, "bad_query"),
-        (format!("/v1/accounts/{account}/transactions?before=1"), 400, "bad_cursor"),
-        (format!("/v1/accounts/{account}/transactions?before=1.x"), 400, "bad_cursor"),
-        (format!("/v1/accounts/{account}/transactions?before=-1.1"), 400, "bad_cursor"),
-        (format!("/v1/accounts/{account}/transactions?limit=0"), 400, "bad_query"),
-        (format!("/v1/accounts/{account}/transactions?limit=101"), 400, "bad_query"),
-        ("/v1/blocks/5".to_owned(), 404, "block_not_found"),
-        (format!("/v1/blocks/{digits}"), 404, "block_not_found"),
-        ("/v1/blocks/tip".to_owned(), 400, "bad_path"),
-        ("/v1/blocks/18446744073709551616".to_owned(), 400, "bad_path"),
-        (format!("/v1/blocks/{}g", &digits[1..]), 400, "bad_hex"),
-        ("/v1/blocks/0/receipts?after=1.0".to_owned(), 400, "bad_cursor"),
-        ("/v1/events?filter=everything".to_owned(), 400, "bad_filter"),
-        ("/v1/events?filter=sender:rs1x".to_owned(), 400, "bad_filter"),
-        (format!("/v1/events?filter={}", vec!["all"; 33].join(",")), 400, "bad_filter"),
-        ("/v1/events?last_event_id=7".to_owned(), 400, "bad_event_id"),
-        ("/v1/events/ws".to_owned(), 400, "not_a_websocket"),
+        ("/v1/transactions/%FF".to_owned(), 400, "bad-path"),
+        ("/v1/accounts/rs1nonsense".to_owned(), 400, "bad-address"),
+        (format!("/v1/accounts/{wrong_checksum}"), 400, "bad-address"),
+        (format!("/v1/accounts/{}", address(7)), 404, "account-not-found"),
+        (format!("/v1/accounts/{account}?at=proven"), 409, "no-state-root"),
+        (format!("/v1/accounts/{account}?proof=1"), 409, "no-state-root"),
+        (format!("/v1/accounts/{account}?at=77"), 404, "height-ahead"),
+        (format!("/v1/accounts/{account}?at=latest&proof=1"), 400, "bad-query"),
+        (format!("/v1/accounts/{account}?at=soon"), 400, "bad-query"),
+        (format!("/v1/accounts/{account}?at=+1"), 400, "bad-query"),
+        (format!("/v1/accounts/{account}/balances/12"), 400, "bad-hex"),
+        (format!("/v1/accounts/{account}/balances/{digits}?at=77"), 404, "height-ahead"),
+        (format!("/v1/accounts/{account}/keys/0g?encoding=hex"), 400, "bad-key"),
+        (format!("/v1/accounts/{account}/keys/a?encoding=base64"), 400, "bad-key"),
+        (format!("/v1/accounts/{account}/keys/a?encoding=rot13"), 400, "bad-query"),
+        (format!("/v1/accounts/{account}/keys/{long_key}"), 400, "bad-key"),
+        (format!("/v1/accounts/{account}/keys/%FF"), 400, "bad-path"),
+        (format!("/v1/accounts/{account}/keys?prefix=0g&encoding=hex"), 400, "bad-key"),
+        (format!("/v1/accounts/{account}/keys?prefix={long_key}"), 400, "bad-key"),
+        (format!("/v1/accounts/{account}/keys?cursor=AAAA"), 400, "bad-cursor"),
+        (format!("/v1/accounts/{account}/keys?cursor=AAAA&at=1"), 400, "bad-query"),
+        (format!("/v1/accounts/{account}/keys?at=soon"), 400, "bad-query"),
+        (format!("/v1/accounts/{account}/keys?at=77"), 404, "height-ahead"),
+        (format!("/v1/accounts/{account}/keys?limit=101"), 400, "bad-query"),
+        (format!("/v1/accounts/{account}/transactions?before=1"), 400, "bad-cursor"),
+        (format!("/v1/accounts/{account}/transactions?before=1.x"), 400, "bad-cursor"),
+        (format!("/v1/accounts/{account}/transactions?before=-1.1"), 400, "bad-cursor"),
+        (format!("/v1/accounts/{account}/transactions?limit=0"), 400, "bad-query"),
+        (format!("/v1/accounts/{account}/transactions?limit=101"), 400, "bad-query"),
+        ("/v1/blocks/5".to_owned(), 404, "block-not-found"),
+        (format!("/v1/blocks/{digits}"), 404, "block-not-found"),
+        ("/v1/blocks/tip".to_owned(), 400, "bad-path"),
+        ("/v1/blocks/18446744073709551616".to_owned(), 400, "bad-path"),
+        (format!("/v1/blocks/{}g", &digits[1..]), 400, "bad-hex"),
+        ("/v1/blocks/0/receipts?after=1.0".to_owned(), 400, "bad-cursor"),
+        ("/v1/events?filter=everything".to_owned(), 400, "bad-filter"),
+        ("/v1/events?filter=sender:rs1x".to_owned(), 400, "bad-filter"),
+        (format!("/v1/events?filter={}", vec!["all"; 33].join(",")), 400, "bad-filter"),
+        ("/v1/events?last_event_id=7".to_owned(), 400, "bad-event-id"),
+        ("/v1/events/ws".to_owned(), 400, "not-a-websocket"),
     ];
     for (path, status, code) in cases {
         let answer = get(&router, &path).await;
@@ -332,7 +332,7 @@ async fn each_bad_read_has_its_code() {
         assert_eq!(answer.headers.contains_key(header::RETRY_AFTER), status == 503, "{path}");
     }
     let request = Request::delete("/v1/status").body(Body::empty()).unwrap();
-    assert_eq!(send(&router, request).await.problem()["code"], "method_not_allowed");
+    assert_eq!(send(&router, request).await.problem()["code"], "method-not-allowed");
 }
 
 /// `{*key}` and `{key}` are the same path.
@@ -360,7 +360,7 @@ async fn the_openapi_document_lists_every_route_and_no_other() {
             }
             let answer = send(&router, request).await;
             let code = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default()["code"].clone();
-            assert!(code != "unknown_route" && code != "method_not_allowed", "{method} {path}");
+            assert!(code != "unknown-route" && code != "method-not-allowed", "{method} {path}");
         }
     }
     // References lead somewhere.

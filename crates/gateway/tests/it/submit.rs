@@ -68,7 +68,7 @@ async fn refused_items_do_not_stop_the_others() {
     assert_eq!(answer.status, 200);
     let results = answer.json()["results"].clone();
     let codes: Vec<_> = results.as_array().unwrap().iter().map(|r| r["code"].as_str().unwrap_or("ok")).collect();
-    assert_eq!(codes, ["wrong_chain", "malformed_transaction", "ok", "wrong_version", "malformed_transaction"]);
+    assert_eq!(codes, ["wrong-chain", "malformed-transaction", "ok", "wrong-version", "malformed-transaction"]);
 }
 
 #[tokio::test]
@@ -78,11 +78,11 @@ async fn a_request_of_which_nothing_was_taken_is_a_problem_with_its_results() {
     let stranger = world.put(9, 0, b"k", b"v");
     let answer = post(&router, PATH, BINARY, binary(std::slice::from_ref(&stranger))).await;
     assert_eq!(answer.status, 422);
-    assert_eq!(answer.problem()["code"], "unknown_account");
+    assert_eq!(answer.problem()["code"], "unknown-account");
     assert_eq!(answer.problem()["results"][0]["status"], "refused");
     let late = world.put(1, 7, b"k", b"v");
     let answer = post(&router, PATH, BINARY, binary(&[stranger, late])).await;
-    assert_eq!((answer.status.as_u16(), &answer.problem()["code"]), (422, &json!("transactions_refused")));
+    assert_eq!((answer.status.as_u16(), &answer.problem()["code"]), (422, &json!("transactions-refused")));
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn busy_is_503_with_the_time_to_wait_before_and_in_the_pool() {
     world.pool_full.store(true, Ordering::Relaxed);
     let answer = post(&router, PATH, BINARY, body.clone()).await;
     assert_eq!((answer.status.as_u16(), &answer.headers[header::RETRY_AFTER]), (503, &"1".parse().unwrap()));
-    assert_eq!(answer.problem()["results"][0]["code"], "pool_full");
+    assert_eq!(answer.problem()["results"][0]["code"], "pool-full");
     world.pool_full.store(false, Ordering::Relaxed);
     assert_eq!(post(&router, PATH, BINARY, body).await.status, 200);
 }
@@ -114,7 +114,7 @@ async fn an_end_that_is_not_seen_in_time_is_202() {
     let transaction = world.put(1, 0, b"k", b"v");
     let id = transaction_id(&transaction.body);
     let answer = post(&router, "/v1/transactions?timeout_ms=1", BINARY, binary(&[transaction])).await;
-    assert_eq!((answer.status.as_u16(), &answer.json()["results"][0]["status"]), (202, &json!("timed_out")));
+    assert_eq!((answer.status.as_u16(), &answer.json()["results"][0]["status"]), (202, &json!("timed-out")));
     let answer = get(&router, &format!("/v1/transactions/{id}")).await;
     assert_eq!((answer.status.as_u16(), &answer.json()["status"]), (200, &json!("pending")));
 }
@@ -131,31 +131,31 @@ async fn each_bad_submission_has_its_code() {
     let large_json = json!({ "transactions": ["00".repeat(SUBMISSION_BYTES_MAX + 1)] }).to_string();
     let trailing = [good.clone(), vec![0]].concat();
     let cases: Vec<(&str, &str, Vec<u8>, u16, &str)> = vec![
-        (PATH, "text/plain", good.clone(), 415, "unsupported_media_type"),
-        (PATH, "", good.clone(), 415, "unsupported_media_type"),
-        (PATH, BINARY, vec![], 400, "bad_body"),
-        (PATH, BINARY, vec![1, 0, 0, 0], 400, "bad_body"),
-        (PATH, BINARY, vec![1, 0, 0, 0, 255, 255, 255, 255, 1], 400, "bad_body"),
-        (PATH, BINARY, trailing, 400, "bad_body"),
-        (PATH, BINARY, vec![0, 0, 0, 0], 400, "no_transactions"),
-        (PATH, BINARY, many, 413, "too_many_transactions"),
-        (PATH, BINARY, vec![255, 255, 255, 255], 413, "too_many_transactions"),
-        (PATH, BINARY, large, 413, "body_too_large"),
-        (PATH, BINARY, [vec![1, 0, 0, 0, 2, 0, 0, 0], vec![1, 2]].concat(), 422, "malformed_transaction"),
-        (PATH, "application/json", b"{".to_vec(), 400, "bad_body"),
-        (PATH, "application/json", b"[]".to_vec(), 400, "bad_body"),
-        (PATH, "application/json", br#"{"transactions": 5}"#.to_vec(), 400, "bad_body"),
-        (PATH, "application/json", br#"{"transactions": [5]}"#.to_vec(), 400, "bad_body"),
-        (PATH, "application/json", br#"{"transactions": [], "more": 1}"#.to_vec(), 400, "bad_body"),
-        (PATH, "application/json", br#"{"transactions": []}"#.to_vec(), 400, "no_transactions"),
-        (PATH, "application/json", br#"{"transactions": ["xy"]}"#.to_vec(), 422, "malformed_transaction"),
-        (PATH, "application/json", many_json.into_bytes(), 413, "too_many_transactions"),
-        (PATH, "application/json", large_json.into_bytes(), 413, "body_too_large"),
-        ("/v1/transactions?wait=sometime", BINARY, good.clone(), 400, "bad_query"),
-        ("/v1/transactions?timeout_ms=0", BINARY, good.clone(), 400, "bad_query"),
-        ("/v1/transactions?timeout_ms=60001", BINARY, good.clone(), 400, "bad_query"),
-        ("/v1/transactions?timeout_ms=-1", BINARY, good.clone(), 400, "bad_query"),
-        ("/v1/transactions?tiemout_ms=1", BINARY, good.clone(), 400, "bad_query"),
+        (PATH, "text/plain", good.clone(), 415, "unsupported-media-type"),
+        (PATH, "", good.clone(), 415, "unsupported-media-type"),
+        (PATH, BINARY, vec![], 400, "bad-body"),
+        (PATH, BINARY, vec![1, 0, 0, 0], 400, "bad-body"),
+        (PATH, BINARY, vec![1, 0, 0, 0, 255, 255, 255, 255, 1], 400, "bad-body"),
+        (PATH, BINARY, trailing, 400, "bad-body"),
+        (PATH, BINARY, vec![0, 0, 0, 0], 400, "no-transactions"),
+        (PATH, BINARY, many, 413, "too-many-transactions"),
+        (PATH, BINARY, vec![255, 255, 255, 255], 413, "too-many-transactions"),
+        (PATH, BINARY, large, 413, "body-too-large"),
+        (PATH, BINARY, [vec![1, 0, 0, 0, 2, 0, 0, 0], vec![1, 2]].concat(), 422, "malformed-transaction"),
+        (PATH, "application/json", b"{".to_vec(), 400, "bad-body"),
+        (PATH, "application/json", b"[]".to_vec(), 400, "bad-body"),
+        (PATH, "application/json", br#"{"transactions": 5}"#.to_vec(), 400, "bad-body"),
+        (PATH, "application/json", br#"{"transactions": [5]}"#.to_vec(), 400, "bad-body"),
+        (PATH, "application/json", br#"{"transactions": [], "more": 1}"#.to_vec(), 400, "bad-body"),
+        (PATH, "application/json", br#"{"transactions": []}"#.to_vec(), 400, "no-transactions"),
+        (PATH, "application/json", br#"{"transactions": ["xy"]}"#.to_vec(), 422, "malformed-transaction"),
+        (PATH, "application/json", many_json.into_bytes(), 413, "too-many-transactions"),
+        (PATH, "application/json", large_json.into_bytes(), 413, "body-too-large"),
+        ("/v1/transactions?wait=sometime", BINARY, good.clone(), 400, "bad-query"),
+        ("/v1/transactions?timeout_ms=0", BINARY, good.clone(), 400, "bad-query"),
+        ("/v1/transactions?timeout_ms=60001", BINARY, good.clone(), 400, "bad-query"),
+        ("/v1/transactions?timeout_ms=-1", BINARY, good.clone(), 400, "bad-query"),
+        ("/v1/transactions?tiemout_ms=1", BINARY, good.clone(), 400, "bad-query"),
     ];
     for (path, media, body, status, code) in cases {
         let answer = post(&router, path, media, body).await;
@@ -171,7 +171,7 @@ async fn each_bad_submission_has_its_code() {
         (TRANSACTION_BYTES_MAX as u32 + 1).to_le_bytes().to_vec(),
         vec![0; TRANSACTION_BYTES_MAX + 1],
     ];
-    assert_eq!(post(&router, PATH, BINARY, too_large.concat()).await.problem()["code"], "transaction_too_large");
+    assert_eq!(post(&router, PATH, BINARY, too_large.concat()).await.problem()["code"], "transaction-too-large");
 }
 
 #[tokio::test]
@@ -186,13 +186,13 @@ async fn a_body_without_a_length_is_bounded_too_and_a_slow_one_ends() {
         Ok::<_, std::io::Error>(chunk.clone())
     });
     let answer = post(&router, PATH, BINARY, Body::from_stream(large.take(64))).await;
-    assert_eq!(answer.problem()["code"], "body_too_large");
+    assert_eq!(answer.problem()["code"], "body-too-large");
     assert_eq!(sent.load(Ordering::Relaxed), SUBMISSION_BYTES_MAX / (64 * 1024) + 1, "no more is read");
     let silent = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
     let answer = post(&router, PATH, BINARY, Body::from_stream(silent)).await;
-    assert_eq!((answer.status.as_u16(), &answer.problem()["code"]), (408, &json!("body_too_slow")));
+    assert_eq!((answer.status.as_u16(), &answer.problem()["code"]), (408, &json!("body-too-slow")));
     let broken = futures_util::stream::iter([Err::<Bytes, _>(std::io::Error::other("gone"))]);
-    assert_eq!(post(&router, PATH, BINARY, Body::from_stream(broken)).await.problem()["code"], "bad_body");
+    assert_eq!(post(&router, PATH, BINARY, Body::from_stream(broken)).await.problem()["code"], "bad-body");
 }
 
 #[tokio::test]

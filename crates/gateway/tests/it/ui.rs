@@ -144,8 +144,8 @@ async fn only_the_files_of_this_build_are_there() {
     ];
     for path in wrong {
         let answer = get(&router, &path).await;
-        assert_eq!((answer.status.as_u16(), &answer.problem()["code"]), (404, &"unknown_route".into()), "{path}");
+        assert_eq!((answer.status.as_u16(), &answer.problem()["code"]), (404, &"unknown-route".into()), "{path}");
     }
     let posted = post(&router, "/ui/", "text/plain", "").await;
-    assert_eq!((posted.status.as_u16(), &posted.problem()["code"]), (405, &"method_not_allowed".into()));
+    assert_eq!((posted.status.as_u16(), &posted.problem()["code"]), (405, &"method-not-allowed".into()));
 }

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use rustorium_api::json::Finding;
 use rustorium_api::*;
-use rustorium_crypto::{SigningKey, account_id, block_digest, chain_id, transaction_id};
+use rustorium_crypto::{Addressed, SigningKey, account_id, block_digest, chain_id};
 use rustorium_execution::AccountRecord;
 use rustorium_gateway::{Backend, ChainInfo};
 use rustorium_types::*;
@@ -147,7 +147,8 @@ impl World {
 
     /// Makes a block of puts of account `seed`.
     pub fn finalize(&self, transactions: Vec<Transaction>) {
-        let ends = self.take(transactions);
+        let ours = |one| Addressed::check(&self.chain.id, one).unwrap();
+        let ends = self.take(transactions.into_iter().map(ours).collect());
         assert!(ends.iter().all(|end| matches!(end, Submitted::Final(..))), "{ends:?}");
     }
 
@@ -175,17 +176,17 @@ impl World {
         self.events.send_replace(Newest { height: told.height, block: Some(Arc::new(told)) });
     }
 
-    fn take(&self, transactions: Vec<Transaction>) -> Vec<Submitted> {
+    fn take(&self, transactions: Vec<Addressed>) -> Vec<Submitted> {
         self.check();
         if self.pool_full.load(Ordering::Relaxed) {
-            let refused = Refused { busy: true, retry_after_ms: Some(50), ..Refused::new("pool_full", "Full.") };
+            let refused = Refused { busy: true, retry_after_ms: Some(50), ..Refused::new("pool-full", "Full.") };
             return transactions.iter().map(|_| Submitted::Refused(refused.clone())).collect();
         }
         let mut inner = self.inner.lock();
         let height = inner.blocks.len() as u64;
         let (mut receipts, mut ends) = (Vec::new(), Vec::new());
-        for transaction in transactions {
-            let id = transaction_id(&transaction.body);
+        for mut transaction in transactions {
+            let id = transaction.id();
             if let Some((_, receipt)) = inner.transactions.get(&id) {
                 ends.push(Submitted::Final(id, receipt.clone()));
                 continue;
@@ -197,9 +198,9 @@ impl World {
             }
             let body = &transaction.body;
             let refused = match inner.nonces.get(&body.sender) {
-                None => Some("unknown_account"),
-                Some((next, _)) if body.nonce < *next => Some("nonce_used"),
-                Some((next, _)) if body.nonce > *next => Some("nonce_too_far"),
+                None => Some("unknown-account"),
+                Some((next, _)) if body.nonce < *next => Some("nonce-used"),
+                Some((next, _)) if body.nonce > *next => Some("nonce-too-far"),
                 Some(_) => None,
             };
             if let Some(code) = refused {
@@ -324,7 +325,7 @@ impl Backend for World {
 
     fn submit(
         &self,
-        transactions: Vec<Transaction>,
+        transactions: Vec<Addressed>,
         wait: Wait,
         _: Instant,
         _: &Arc<Visit>,
@@ -333,7 +334,7 @@ impl Backend for World {
         async move { ends }.boxed()
     }
 
-    fn submit_streaming(&self, transactions: Vec<Transaction>, wait: Wait, _: &Arc<Visit>, done: SubmittedSink) {
+    fn submit_streaming(&self, transactions: Vec<Addressed>, wait: Wait, _: &Arc<Visit>, done: SubmittedSink) {
         self.streaming_calls.fetch_add(1, Ordering::Relaxed);
         for (index, end) in self.take(transactions).into_iter().enumerate() {
             // What is held never ends, as on a chain without a quorum.

@@ -6,7 +6,7 @@
 pub(super) mod chain;
 
 use super::*;
-use rustorium_crypto::SigningKey;
+use rustorium_crypto::{Addressed, SigningKey, work_done};
 use rustorium_shard::Event;
 use rustorium_shard::context::Context;
 use rustorium_stages::journal_records;
@@ -70,8 +70,9 @@ impl World {
         Self { _home: home, genesis, backend, events }
     }
 
-    fn signed(&self, account: usize) -> Transaction {
-        chain::put(&self.genesis, account, 0).into_inner()
+    fn signed(&self, account: usize) -> Addressed {
+        let transaction = chain::put(&self.genesis, account, 0).into_inner();
+        Addressed::check(&self.backend.chain.id, transaction).unwrap()
     }
 
     /// Checks what waits until the shard is given something.
@@ -88,7 +89,7 @@ impl World {
         while self.backend.verifier.turn() {}
     }
 
-    fn submit(&self, transactions: Vec<Transaction>, wait: Wait) -> BoxFuture<'static, Vec<Submitted>> {
+    fn submit(&self, transactions: Vec<Addressed>, wait: Wait) -> BoxFuture<'static, Vec<Submitted>> {
         self.backend.submit(transactions, wait, Instant::now(), &Visit::of(CLIENT))
     }
 }
@@ -116,7 +117,7 @@ fn codes(answers: &[Submitted]) -> Vec<&'static str> {
 fn each_item_is_answered_in_its_place_and_who_stopped_waiting_is_forgotten() {
     let world = World::new(100);
     let transactions: Vec<_> = (0..3).map(|account| world.signed(account)).collect();
-    let ids: Vec<TxId> = transactions.iter().map(chain::id_of).collect();
+    let ids: Vec<TxId> = transactions.iter().map(|transaction| chain::id_of(transaction)).collect();
     let answers = world.submit(transactions, Wait::Final);
     world.check();
     world.backend.waiters.executed(Height(5), &[receipt(ids[2])]);
@@ -131,14 +132,15 @@ fn each_item_is_answered_in_its_place_and_who_stopped_waiting_is_forgotten() {
 }
 
 #[test]
-fn what_is_not_for_this_chain_is_refused_beside_what_is() {
+fn an_id_is_hashed_once_and_a_signature_checked_once_on_the_way_into_the_pool() {
     let world = World::new(100);
-    let (mut elsewhere, mut newer) = (world.signed(0), world.signed(1));
-    elsewhere.body.chain = rustorium_types::ChainId([3; 32]);
-    newer.body.version += 1;
-    let answers = world.submit(vec![elsewhere, world.signed(2), newer], Wait::Final);
-    assert_eq!(world.backend.verifier.unverified(), 1);
-    assert_eq!(codes(&at_the_deadline(answers)), ["wrong_chain", "timed out", "wrong_version"]);
+    let transactions: Vec<_> = (0..3).map(|account| world.signed(account)).collect();
+    let before = work_done();
+    let answers = world.submit(transactions, Wait::Final);
+    world.check_all();
+    let work = work_done().since(before);
+    assert_eq!((work.ids, work.singles + work.grouped), (3, 3));
+    assert_eq!(codes(&at_the_deadline(answers)), ["timed out"; 3]);
 }
 
 type Told = Arc<Mutex<Vec<(usize, Submitted)>>>;

@@ -1,11 +1,11 @@
 //! Transactions of nodes outside the committee: what is cheap to see is looked at first, and then the one signature.
 
 use crate::host::ShardGauges;
-use rustorium_crypto::{Verified, verify_transactions};
+use rustorium_crypto::{Addressed, Admitted, KnownSignatures, admit};
 use rustorium_stages::clients::account_view;
 use rustorium_storage::Store;
 use rustorium_txpool::PoolConfig;
-use rustorium_types::{ChainId, TRANSACTION_VERSION, Transaction, TxId};
+use rustorium_types::{ChainId, Transaction};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering;
 #[derive(Debug)]
 pub(crate) enum Looked {
     /// The pool may have it.
-    Good(TxId, Arc<Verified<Transaction>>),
+    Good(Admitted),
     /// The pool would refuse it, or its sender has no such account.
     Useless,
     /// Its signature is false.
@@ -32,20 +32,18 @@ pub(crate) struct Intake {
 
 impl Intake {
     pub(crate) fn look(&self, transaction: Transaction) -> Looked {
+        let Ok(transaction) = Addressed::check(&self.chain, transaction) else { return Looked::Useless };
         if !self.may_be_pooled(&transaction) {
             return Looked::Useless;
         }
-        let checked = verify_transactions(vec![transaction]).pop();
-        match checked {
-            Some(Ok((id, transaction))) => Looked::Good(id, Arc::new(transaction)),
-            _ => Looked::False,
-        }
+        let checked = admit(vec![transaction], &KnownSignatures::default()).pop();
+        checked.flatten().map_or(Looked::False, Looked::Good)
     }
 
     fn may_be_pooled(&self, transaction: &Transaction) -> bool {
         let body = &transaction.body;
         let room = self.gauges.pool_transactions.load(Ordering::Relaxed) < self.capacity;
-        if !room || body.chain != self.chain || body.version != TRANSACTION_VERSION {
+        if !room {
             return false;
         }
         let bytes = rustorium_types::encode(transaction).len();
@@ -64,7 +62,7 @@ pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use rustorium_storage::MemStore;
-    use rustorium_types::{BoundedVec, Genesis, Parameters, TransactionBody};
+    use rustorium_types::{BoundedVec, Genesis, Parameters, TRANSACTION_VERSION, TransactionBody};
 
     use crate::outside::made::{START_MS, account, genesis_of, signer};
 

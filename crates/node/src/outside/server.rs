@@ -115,8 +115,8 @@ impl Server {
     fn look(&self, desk: &mut Desk, from: &PublicKey, transaction: Transaction) {
         let Some((intake, events)) = &self.intake else { return };
         match intake.look(transaction) {
-            Looked::Good(id, transaction) => {
-                events.push(Event::Transactions { transactions: vec![(id, transaction)], from_client: false });
+            Looked::Good(admitted) => {
+                events.push(Event::Transactions { transactions: vec![admitted], from_client: false });
             }
             Looked::Useless => {}
             Looked::False => {

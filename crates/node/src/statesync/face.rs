@@ -6,8 +6,9 @@ use rustorium_api::{
     At, BackendError, BlockRef, BlockView, Committee, FinalBlock, ListedKeys, Listing, Newest, Place, ProofStatus,
     ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Visit, Wait,
 };
+use rustorium_crypto::Addressed;
 use rustorium_gateway::{Backend, ChainInfo};
-use rustorium_types::{AccountId, Epoch, EpochChange, Height, Subject, Transaction, TxId, View};
+use rustorium_types::{AccountId, Epoch, EpochChange, Height, Subject, TxId, View};
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -47,7 +48,7 @@ impl Backend for FillFace {
 
     fn submit(
         &self,
-        transactions: Vec<Transaction>,
+        transactions: Vec<Addressed>,
         _: Wait,
         _: Instant,
         _: &Arc<Visit>,
@@ -55,7 +56,7 @@ impl Backend for FillFace {
         Box::pin(ready(transactions.iter().map(|_| self.refusal()).collect()))
     }
 
-    fn submit_streaming(&self, transactions: Vec<Transaction>, _: Wait, _: &Arc<Visit>, done: SubmittedSink) {
+    fn submit_streaming(&self, transactions: Vec<Addressed>, _: Wait, _: &Arc<Visit>, done: SubmittedSink) {
         (0..transactions.len()).for_each(|index| done(index, self.refusal()));
     }
 

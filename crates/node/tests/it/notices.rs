@@ -58,8 +58,8 @@ fn evidence_is_shown_by_validator_and_kind_also_after_a_restart() {
     }
     notices.evidence(&double_vote(3, 8));
     let expected = [
-        ("bob".to_owned(), "two_notarizes", "view 7".to_owned(), 2),
-        ("validator 3".to_owned(), "two_notarizes", "view 8".to_owned(), 1),
+        ("bob".to_owned(), "two-notarizes", "view 7".to_owned(), 2),
+        ("validator 3".to_owned(), "two-notarizes", "view 8".to_owned(), 1),
     ];
     assert_eq!(shown(&notices), expected);
     drop(notices);
@@ -112,6 +112,7 @@ fn what_an_earlier_release_recorded_is_shown_with_what_it_says() {
     drop(sink);
     let [note] = open(home.path()).evidence_notes().try_into().unwrap();
     assert_eq!((note.name.as_str(), note.validator_key.as_str(), note.count, note.member), ("bob", "", 5, true));
+    assert_eq!(note.kind, "two-batches", "0.1.0 joined the words by underscores");
 }
 
 #[test]
@@ -122,7 +123,7 @@ fn an_offence_in_every_view_fills_no_disk() {
     for _ in 0..300 {
         notices.evidence(&evidence);
     }
-    assert_eq!(shown(&notices), [("bob".to_owned(), "two_notarizes", "view 1".to_owned(), 300)]);
+    assert_eq!(shown(&notices), [("bob".to_owned(), "two-notarizes", "view 1".to_owned(), 300)]);
     drop(notices);
     // The first eight, then 16, 32, 64, 128 and 256.
     assert_eq!(recorded(home.path()).len(), 13);

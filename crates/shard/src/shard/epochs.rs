@@ -203,7 +203,7 @@ impl<P: Ports> Shard<P> {
             next.core.want_claim(self.core.claim_wanted());
         }
         let unlisted = self.own_lane.into_transactions();
-        next.admit(now, unlisted, true);
+        next.admit(now, unlisted.into_iter(), true);
         for (from, message, frame) in said {
             next.peer_says(now, &from, message, frame, Credit::default());
         }

@@ -159,10 +159,13 @@ impl<P: Ports> Shard<P> {
         let wanted = wanted || self.fetching.contains(&Want::Batch { lane, digest });
         let committee = &self.context.committee;
         let (chain, shard, epoch) = (committee.chain, committee.shard, committee.epoch);
-        if let Err(refused) = check_batch(&checked.batch.body, chain, shard, epoch, &self.context.parameters) {
-            tracing::warn!(event = "batch_refused", peer = peer.0, reason = %refused);
-            return;
-        }
+        let weight = match check_batch(&checked.batch.body, chain, shard, epoch, &self.context.parameters) {
+            Ok(weight) => weight,
+            Err(refused) => {
+                tracing::warn!(event = "batch_refused", peer = peer.0, reason = %refused);
+                return;
+            }
+        };
         if self.batches.lanes().get(lane, &digest).is_some() {
             return;
         }
@@ -176,7 +179,7 @@ impl<P: Ports> Shard<P> {
             return;
         }
         let checked = Arc::new(checked);
-        let two = self.batches.hold(now, &checked, wanted);
+        let two = self.batches.hold(now, &checked, weight, wanted);
         if let Some(evidence) = two {
             self.ports.evidence(evidence);
         }
@@ -227,9 +230,10 @@ impl<P: Ports> Shard<P> {
             self.tree.recheck_if(self.fetching.note_refusals(self.tree.root().1.height.next()));
             return;
         };
+        // The fetcher has compared digests: an answer with another one is never passed on.
         match (want, response) {
             (Want::Block(digest), Response::Block(block)) => {
-                let ours = block_digest(&block.header) == digest && self.context.header_is_ours(&block.header);
+                let ours = self.context.header_is_ours(&block.header);
                 // The digest covers the header only: where a peer forged the rest, another is asked, which has the real one.
                 if ours && self.inline_fits(&block) {
                     self.fetching.came(&digest);
@@ -238,9 +242,7 @@ impl<P: Ports> Shard<P> {
                     self.note_fetched(&block.header, digest);
                 }
             }
-            (Want::Batch { lane, digest }, Response::Batch(batch))
-                if batch.body.author == lane && rustorium_crypto::batch_digest(&batch.body) == digest =>
-            {
+            (Want::Batch { .. }, Response::Batch(batch)) => {
                 let bytes = Bytes::from(rustorium_types::encode(&*batch));
                 self.ports.check_batch(peer, *batch, bytes, true, credit);
             }

@@ -48,6 +48,7 @@ use machines::own_lane::OwnLane;
 use machines::results::Results;
 use machines::signer::Signer;
 use machines::votes::Votes;
+use rustorium_crypto::Admitted;
 use rustorium_quorum::{Charge, TallyEvent};
 use rustorium_storage::RecordKind;
 use rustorium_types::{BlockDigest, Header, Height, Message, PublicKey, ValidatorIndex, View};
@@ -59,7 +60,7 @@ pub use machines::clocks::BlockAhead;
 pub use machines::homes::LeftOut;
 pub use machines::live_records::{JournalSizes, LiveRecords};
 pub use machines::timing::Stage;
-pub use ports::{Admitted, Ended, Ending, Event, Executed, ExecutionJob, FalseBatch, Now, Ports, SignerEvent};
+pub use ports::{Ended, Ending, Event, Executed, ExecutionJob, FalseBatch, Now, Ports, SignerEvent};
 pub use recovery::{Floor, Journaled, Records};
 pub use work::WorkConfig;
 
@@ -155,7 +156,9 @@ impl<P: Ports> Shard<P> {
             Event::CertificateChecked { peer, checked } => self.on_certificate_checked(peer, checked),
             Event::VotesChecked(checked) => self.on_votes_checked(checked),
             Event::InlineChecked { digest, good } => self.on_inline_checked(&digest, good),
-            Event::Transactions { transactions, from_client } => self.admit(now, transactions, from_client),
+            Event::Transactions { transactions, from_client } => {
+                self.admit(now, transactions.into_iter().map(Admitted::into_parts), from_client);
+            }
             Event::Effects(effects) => effects.into_iter().for_each(|effect| self.apply(now, effect)),
             Event::Durable(position) => self.on_durable(position),
             Event::Executed(executed) => self.on_executed(now, executed),

@@ -7,7 +7,7 @@ use crate::senders::Credit;
 use crate::senders::Payer;
 use crate::shard::{CheckedCertificate, Stage};
 use bytes::Bytes;
-use rustorium_crypto::{BatchFault, CheckedBatch, Verified};
+use rustorium_crypto::{Admitted, BatchFault, CheckedBatch, Verified};
 use rustorium_execution::{CommitteeRecord, Skip};
 use rustorium_quorum::{Evidence, KeptCertificate};
 use rustorium_signer::Answer;
@@ -35,9 +35,6 @@ impl Now {
         self.us / 1000
     }
 }
-
-/// A transaction that was verified when it came.
-pub type Admitted = (TxId, Arc<Verified<Transaction>>);
 
 /// What happens to a shard.
 pub enum Event {

@@ -3,16 +3,15 @@
 //! *Invariants:* only what a quorum voted for stops a node: no peer's word does, nor a leader's.
 
 use super::{Ending, Ports, Shard};
-use rustorium_crypto::block_digest;
 use rustorium_types::{BlockDigest, Header, VoteKind};
 
 impl<P: Ports> Shard<P> {
-    /// A block that was asked for by its digest isn't one that this node knows: whether a quorum voted for it.
+    /// A block that was asked for by its digest, and has it, isn't one that this node knows: whether a quorum voted for it.
     pub(super) fn note_fetched(&mut self, header: &Header, digest: BlockDigest) {
         let certified = [VoteKind::Notarize, VoteKind::Finalize].into_iter().any(|kind| {
             self.votes.certificate(kind, header.view).is_some_and(|certificate| certificate.body.block == digest)
         });
-        if certified && block_digest(header) == digest {
+        if certified {
             self.note_certified(header);
         }
     }

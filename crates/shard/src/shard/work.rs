@@ -3,17 +3,18 @@
 use super::machines::homes::{LeftOut, NEXT_RANKS, Reach};
 use super::machines::journal::Outgoing;
 use super::machines::own_lane::{Away, HAND_ON_AFTER_MS};
-use super::{Admitted, Now, Ports, Shard, Stage};
+use super::{Now, Ports, Shard, Stage};
 use crate::periods::claimed_height;
 use crate::rules;
 use bytes::Bytes;
-use rustorium_crypto::{CheckedBatch, UnsignedBatch, own_batch};
+use rustorium_crypto::{CheckedBatch, UnsignedBatch, Verified, own_batch};
 use rustorium_storage::RecordKind;
 use rustorium_txpool::{Admission, PoolConfig};
 use rustorium_types::limits::VALIDATORS_MAX;
 use rustorium_types::{
     BatchBody, BoundedVec, Class, Height, Message, PublicKey, Transaction, TxId, ValidatorIndex, View,
 };
+use std::sync::Arc;
 
 /// Transactions in one forwarded frame: the largest fit into a frame then.
 const FORWARDED_TOGETHER: usize = 15;
@@ -62,7 +63,12 @@ impl Default for WorkConfig {
 }
 
 impl<P: Ports> Shard<P> {
-    pub(super) fn admit(&mut self, now: Now, transactions: Vec<Admitted>, from_client: bool) {
+    pub(super) fn admit(
+        &mut self,
+        now: Now,
+        transactions: impl ExactSizeIterator<Item = (TxId, Arc<Verified<Transaction>>)>,
+        from_client: bool,
+    ) {
         let mut away = Away::new();
         let mut held = Vec::with_capacity(transactions.len());
         for (id, transaction) in transactions {

@@ -5,7 +5,7 @@ mod made;
 
 use made::genesis_of;
 pub use made::{START_MS, account, signer};
-use rustorium_crypto::{SigningKey, Verified, transaction_id, verify_transactions};
+use rustorium_crypto::{Addressed, Admitted, KnownSignatures, SigningKey, Verified, admit, transaction_id};
 use rustorium_shard::ExecutionJob;
 use rustorium_shard::context::Context;
 use rustorium_txpool::home_lane;
@@ -88,13 +88,14 @@ pub fn id_of(transaction: &Transaction) -> TxId {
     transaction_id(&transaction.body)
 }
 
-pub fn admitted(transaction: &Verified<Transaction>) -> (TxId, Arc<Verified<Transaction>>) {
-    (id_of(transaction), Arc::new(transaction.clone()))
+/// The transaction as a client of its own chain hands it in.
+pub fn admitted(transaction: &Verified<Transaction>) -> Admitted {
+    verified(transaction.body.chain, vec![(**transaction).clone()]).remove(0)
 }
 
-pub fn verified(transactions: Vec<Transaction>) -> Vec<(TxId, Arc<Verified<Transaction>>)> {
-    let good = verify_transactions(transactions).into_iter().flatten();
-    good.map(|(id, transaction)| (id, Arc::new(transaction))).collect()
+pub fn verified(chain: ChainId, transactions: Vec<Transaction>) -> Vec<Admitted> {
+    let ours = transactions.into_iter().filter_map(|transaction| Addressed::check(&chain, transaction).ok());
+    admit(ours.collect(), &KnownSignatures::default()).into_iter().flatten().collect()
 }
 
 pub fn copy(job: &ExecutionJob) -> ExecutionJob {

@@ -174,7 +174,7 @@ fn a_node_that_gets_a_forwarded_transaction_lists_it_at_once_though_it_left_it_t
     let mut net = Net::new();
     net.passes = Box::new(|_, _, message| !matches!(message, Message::Transactions(_)));
     let transaction = net.next_put(account_of_lane(2));
-    let (id, _) = admitted(&transaction);
+    let id = admitted(&transaction).id();
     let event = Event::Transactions { transactions: vec![admitted(&transaction)], from_client: true };
     net.ports(ranks[3]).events.push_back(event);
     net.run();
@@ -311,7 +311,7 @@ fn batches_far_beyond_the_window_are_not_held() {
 fn forwarded_transactions_count_as_local_and_answer_no_client() {
     let mut net = Net::new();
     let transaction = net.next_put(account_of_lane(1));
-    let (id, _) = admitted(&transaction);
+    let id = admitted(&transaction).id();
     let group = rustorium_types::BoundedVec::new(vec![transaction.into_inner()]).unwrap();
     let message = Message::Transactions(group);
     assert_eq!(message.class(), Class::Data);

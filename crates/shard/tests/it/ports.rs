@@ -352,7 +352,7 @@ impl Ports for TestPorts {
     }
 
     fn check_transactions(&mut self, _: Payer, transactions: Vec<Transaction>, _: Credit) {
-        let transactions = verified(transactions);
+        let transactions = verified(self.context.chain(), transactions);
         self.events.push_back(Event::Transactions { transactions, from_client: false });
     }
 

@@ -3,7 +3,7 @@
 use crate::chain::{self, genesis, put, v};
 use crate::forge;
 use rustorium_api::{Submitted, SubmittedSink, Visit, Wait};
-use rustorium_crypto::BatchFault;
+use rustorium_crypto::{Addressed, Admitted, BatchFault, work_done};
 use rustorium_shard::senders::Credit;
 use rustorium_shard::senders::Payer;
 use rustorium_shard::{Event, FalseBatch};
@@ -68,7 +68,9 @@ impl Bench {
         let told = self.told.clone();
         let done: SubmittedSink = Arc::new(move |index, how| told.lock().unwrap().push((index, how)));
         let visit = Visit::of(IpAddr::from([192, 0, 2, 1]));
-        let all = transactions.into_iter().enumerate().map(|(index, transaction)| Submission {
+        let chain = self.verifier.chain();
+        let ours = transactions.into_iter().map(|transaction| Addressed::check(&chain, transaction).unwrap());
+        let all = ours.enumerate().map(|(index, transaction)| Submission {
             transaction,
             wait: Wait::Final,
             index,
@@ -83,7 +85,8 @@ impl Bench {
     fn admitted(&mut self) -> Vec<(AccountId, u64)> {
         match self.next() {
             Event::Transactions { transactions, from_client: true } => {
-                transactions.iter().map(|(_, transaction)| (transaction.body.sender, transaction.body.nonce)).collect()
+                let body = |one: &Admitted| (one.transaction().body.sender, one.transaction().body.nonce);
+                transactions.iter().map(body).collect()
             }
             _ => panic!("not clients' transactions"),
         }
@@ -117,7 +120,7 @@ fn of_copies_that_wait_together_one_is_checked_and_each_is_told() {
     let expected = vec![sender(0), sender(1)];
     assert_eq!(bench.admitted(), expected, "a copy is admitted once");
     let told = bench.told.lock().unwrap();
-    let refused = told.iter().filter(|(_, how)| matches!(how, Submitted::Refused(why) if why.code == "bad_signature"));
+    let refused = told.iter().filter(|(_, how)| matches!(how, Submitted::Refused(why) if why.code == "bad-signature"));
     assert_eq!(refused.map(|(index, _)| *index).collect::<Vec<_>>(), [101, 103]);
     assert_eq!(told.len(), 2 + (101 - 8), "of good copies the last eight wait for the end");
     drop(told);
@@ -152,7 +155,7 @@ fn a_bad_signature_among_good_ones_is_refused_alone() {
     let senders: Vec<_> = bench.admitted().into_iter().map(|(sender, _)| sender).collect();
     assert_eq!(senders, [0, 1, 2, 3, 5, 6].map(chain::account));
     match &bench.told.lock().unwrap()[..] {
-        [(4, Submitted::Refused(refused))] => assert_eq!((refused.code, refused.busy), ("bad_signature", false)),
+        [(4, Submitted::Refused(refused))] => assert_eq!((refused.code, refused.busy), ("bad-signature", false)),
         other => panic!("{other:?}"),
     }
     assert!(ids.iter().enumerate().all(|(index, id)| bench.waiters.holds(id) == (index != 4)));
@@ -188,6 +191,51 @@ fn what_consensus_waits_for_goes_before_clients() {
         Event::Transactions { transactions, from_client: false } => assert_eq!(transactions.len(), 1, "the good one"),
         _ => panic!("not what was forwarded"),
     }
+}
+
+/// All others refuse a batch that has one, so that nobody could list anything of this node's lane any more.
+#[test]
+fn a_forwarded_transaction_of_another_chain_never_reaches_the_pool() {
+    let mut bench = Bench::new();
+    let mut elsewhere = bench.genesis.clone();
+    elsewhere.time_ms += 1;
+    let foreign = put(&elsewhere, 0, 0).into_inner();
+    bench.verifier.forwarded(Payer::Member(v(2)), vec![foreign, bench.signed(1, 0)], Credit::default());
+    assert!(bench.verifier.turn());
+    let Event::Transactions { transactions, from_client: false } = bench.next() else { panic!("nothing forwarded") };
+    assert_eq!(transactions.len(), 1, "its signature holds, and it is for another chain");
+}
+
+/// Signatures that the next turn of the verifier checks, and ids that it hashes.
+fn work_of_a_turn(bench: &Bench) -> (u64, u64) {
+    let before = work_done();
+    assert!(bench.verifier.turn());
+    let work = work_done().since(before);
+    (work.singles + work.grouped, work.ids)
+}
+
+/// A node verifies its clients' transactions, and then the batch of another validator that lists them.
+#[test]
+fn what_came_by_itself_is_not_checked_again_in_a_batch() {
+    let mut bench = Bench::new();
+    let came: Vec<_> = (0..3).map(|account| bench.signed(account, 0)).collect();
+    bench.submit(came.clone());
+    assert_eq!(work_of_a_turn(&bench), (3, 3));
+    assert_eq!(bench.admitted().len(), 3);
+    bench.verifier.forwarded(Payer::Member(v(2)), came[..2].to_vec(), Credit::default());
+    assert_eq!(work_of_a_turn(&bench), (0, 2));
+    assert!(matches!(bench.next(), Event::Transactions { transactions, .. } if transactions.len() == 2));
+    let all = [came.clone(), vec![bench.signed(3, 0)]].concat();
+    let (batch, bytes) = bench.batch(1, &all);
+    bench.verifier.batch(v(1), batch, bytes, false, Credit::default());
+    assert_eq!(work_of_a_turn(&bench), (2, 4), "the author's signature, and that of the one that is new");
+    let Event::BatchChecked { checked: Ok(checked), .. } = bench.next() else { panic!("the batch is good") };
+    assert_eq!(checked.ids, all.iter().map(chain::id_of).collect::<Vec<_>>());
+    let (batch, bytes) = bench.batch(2, &[came[0].clone(), forged(came[1].clone())]);
+    bench.verifier.batch(v(2), batch, bytes, false, Credit::default());
+    assert!(bench.verifier.turn());
+    let Event::BatchChecked { checked: Err(found), .. } = bench.next() else { panic!("an id covers no signature") };
+    assert_eq!(found.fault, Some(BatchFault::Transaction));
 }
 
 #[test]

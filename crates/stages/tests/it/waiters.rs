@@ -80,8 +80,8 @@ fn a_refusal_names_the_transaction_and_ends_all_its_waits() {
     let (waiters, (told, done)) = (Waiters::default(), sink());
     waiters.register(vec![(id(1), waiter(Wait::Final, 0, &done)), (id(1), waiter(Wait::Accepted, 1, &done))]);
     waiters.refused(&id(2), &Refused::new("other", "another's"));
-    waiters.refused(&id(1), &Refused::new("pool_full", "no room"));
-    let refused = Submitted::Refused(Refused { id: Some(id(1)), ..Refused::new("pool_full", "no room") });
+    waiters.refused(&id(1), &Refused::new("pool-full", "no room"));
+    let refused = Submitted::Refused(Refused { id: Some(id(1)), ..Refused::new("pool-full", "no room") });
     assert_eq!(take(&told), [(0, refused.clone()), (1, refused)]);
     nobody_waits(&waiters, &told);
 }

@@ -173,7 +173,7 @@ async fn the_figures_are_in_the_registry() {
         r#"rustorium_transport_link_up{peer="0"} 1"#,
         r#"rustorium_transport_queue_bytes{peer="0",class="sync"} 0"#,
         r#"rustorium_transport_reconnects_total{peer="0"} 0"#,
-        r#"rustorium_transport_refusals_total{reason="unknown_key"} 0"#,
+        r#"rustorium_transport_refusals_total{reason="unknown-key"} 0"#,
         r#"rustorium_transport_rtt_seconds{peer="0"} "#,
     ] {
         assert!(text.contains(line), "{line} is missing in\n{text}");

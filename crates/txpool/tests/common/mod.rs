@@ -119,6 +119,12 @@ pub fn chain(author: u16, cursor: Cursor, count: u64, bytes: usize) -> Vec<Arc<C
     out
 }
 
+/// Holds a batch that isn't in the journal, with what it weighs.
+pub fn hold(lanes: &mut Lanes, now_ms: u64, batch: Arc<CheckedBatch>, wanted: bool) -> Inserted {
+    let weight = weigh(&batch.batch.body.transactions);
+    lanes.hold(now_ms, batch, weight, wanted)
+}
+
 pub fn after(batch: &CheckedBatch) -> Cursor {
     Cursor { next_seq: batch.batch.body.seq + 1, tip: batch.digest }
 }

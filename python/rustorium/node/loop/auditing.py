@@ -26,21 +26,21 @@ REFUSED = "peers refused"
 DENIED = "clients refused"
 REASONS = frozenset(
     {
-        "unknown_key",
-        "unknown_here",
-        "wrong_chain",
-        "wrong_version",
-        "bad_hello",
-        "frame_too_large",
+        "unknown-key",
+        "unknown-here",
+        "wrong-chain",
+        "wrong-version",
+        "bad-hello",
+        "frame-too-large",
         "handshake",
-        "too_many",
-        "followers_full",
+        "too-many",
+        "followers-full",
     }
 )
-"""All reasons except `by_peer`, which peers also give when they stop."""
+"""All reasons except `by-peer`, which peers also give when they stop."""
 SERIES = b"rustorium_transport_refusals_total{"
 DENIED_SERIES = b"rustorium_gateway_unauthorized_total{"
-LABELS = re.compile(rb'(?:face="([a-z]+)",)?reason="([a-z_]+)"')
+LABELS = re.compile(rb'(?:face="([a-z]+)",)?reason="([a-z-]+)"')
 LOOK_S = 60.0
 PERIOD_S_MAX = 3_600.0
 ANSWER_BYTES_MAX = 8 * 1024 * 1024

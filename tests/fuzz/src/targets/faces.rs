@@ -143,7 +143,7 @@ pub fn server_frames() -> Vec<Vec<u8>> {
         proofs.map(|proof| WireOutcome::Certified { receipt: proof.receipt.clone(), proof: Some(Box::new(proof)) });
     let refused = WireOutcome::Refused {
         id: None,
-        code: BoundedBytes::new(b"nonce_used".to_vec()).unwrap(),
+        code: BoundedBytes::new(b"nonce-used".to_vec()).unwrap(),
         message: BoundedBytes::new(b"No.".to_vec()).unwrap(),
         retry_after_ms: Some(9),
     };

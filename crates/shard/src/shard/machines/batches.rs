@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::shard::Now;
 use rustorium_crypto::CheckedBatch;
 use rustorium_quorum::{Evidence, HeldTally};
-use rustorium_txpool::{Inserted, Lanes};
+use rustorium_txpool::{Inserted, Lanes, Weight};
 use rustorium_types::{BatchDigest, Cursor, Held, ValidatorIndex, View};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -71,9 +71,15 @@ impl Batches {
 
     /// Takes a peer's batch, `wanted` if it was asked for. Returns the evidence if its author signed another one for the
     /// same place.
-    pub(crate) fn hold(&mut self, now: Now, checked: &Arc<CheckedBatch>, wanted: bool) -> Option<Evidence> {
+    pub(crate) fn hold(
+        &mut self,
+        now: Now,
+        checked: &Arc<CheckedBatch>,
+        weight: Weight,
+        wanted: bool,
+    ) -> Option<Evidence> {
         self.sweep = true;
-        match self.lanes.hold(now.ms(), checked.clone(), wanted) {
+        match self.lanes.hold(now.ms(), checked.clone(), weight, wanted) {
             Inserted::Conflict { other, .. } => {
                 let other = self.lanes.get(checked.batch.body.author, &other)?;
                 Evidence::two_batches(&other, checked)
