@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn what_is_said_of_the_next_epoch_is_bounded_for_each_sender() {
         let mut end = EpochEnd::default();
-        let (few, many) = (PublicKey([1; 32]), PublicKey([2; 32]));
+        let (few, many) = ([1; 32], [2; 32]);
         let message = || Message::Request { id: 0, request: rustorium_types::Request::EpochEnd(Epoch(1)) };
         let large = Bytes::from(vec![0; EARLY_BYTES_MAX / 2 + 1]);
         end.keep_early(few, message(), &large);
@@ -213,8 +213,8 @@ mod tests {
     fn one_peer_is_asked_at_a_time() {
         let mut end = EpochEnd::default();
         assert!(end.may_ask(at(0)));
-        end.ask(at(10), PublicKey([3; 32]), 500);
+        end.ask(at(10), [3; 32], 500);
         assert!(!end.may_ask(at(509)) && end.may_ask(at(510)));
-        assert_eq!((end.asked(), end.ask_at_us(), end.is_over()), (PublicKey([3; 32]), 510, false));
+        assert_eq!((end.asked(), end.ask_at_us(), end.is_over()), ([3; 32], 510, false));
     }
 }

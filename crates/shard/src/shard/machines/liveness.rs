@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn links_are_gone_round_and_a_members_counts_while_it_is_up() {
         let mut liveness = Liveness::new(BEAT_US);
-        let keys = [1, 2, 3].map(|byte| PublicKey([byte; 32]));
+        let keys = [1, 2, 3].map(|byte| [byte; 32]);
         keys.iter().for_each(|key| liveness.link(*key, true));
         assert_eq!(liveness.linked_after(keys[0]), Some(keys[1]));
         assert_eq!(liveness.linked_after(keys[2]), Some(keys[0]));
