@@ -222,8 +222,8 @@ fn a_batch_needs_its_authors_and_every_transactions_signature() {
     list[3].signature[0] ^= 1;
     let (_, forged) = author.sign_batch(batch_body(list));
     assert!(verify_batch(&author.public(), forged.clone()).is_none(), "one bad transaction");
-    let both =
-        rustorium_crypto::verify_batches(vec![(author.public(), forged.clone()), (author.public(), batch.clone())]);
+    let pair = vec![(author.public(), forged.clone()), (author.public(), batch.clone())];
+    let both = rustorium_crypto::verify_batches(pair, &rustorium_crypto::KnownSignatures::default());
     let bad = Err((author.public(), forged.clone()));
     assert_eq!(both, [bad, Ok(checked)], "together: the bad one is named, the good one passes");
     let fault = |batch: &Batch| batch_fault(&author.public(), batch);
