@@ -1,6 +1,5 @@
 """A script that forgets `with` or `close` ends like any other, and is told of it as of an open file."""
 
-import gc
 import subprocess
 import sys
 import threading
@@ -59,9 +58,10 @@ def test_a_client_that_nobody_refers_to_ends_its_thread(net: FakeNet) -> None:
     client = Client(net.urls, transport=net.transport)
     client.status()
     [loop] = set(threading.enumerate()) - before
+    owners = [client]
+    del client
     with pytest.warns(ResourceWarning, match="was not closed"):
-        del client
-        gc.collect()
+        owners.clear()  # the last reference
     loop.join(timeout=30)
     assert not loop.is_alive()
 

@@ -4,14 +4,12 @@ Invariants: the same method names, arguments, results and errors; usable from an
 """
 
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 import httpx2
-from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from rustorium.access.bearer import Tokens
 from rustorium.access.netfile import read_net
@@ -22,6 +20,7 @@ from rustorium.client.base import TIMEOUT_S
 from rustorium.client.blockingloops import BlockingConvenience
 from rustorium.client.keys import Key
 from rustorium.client.light import LightClient
+from rustorium.client.loop import LoopThread
 from rustorium.client.pools import RECORDS_MAX
 from rustorium.client.submit import Result
 from rustorium.client.wire import Answer
@@ -51,7 +50,10 @@ T = TypeVar("T")
 
 
 class Client(BlockingConvenience):
-    """One client of one chain; use it as `with`, or `close` it. See `AsyncClient` for what the methods do."""
+    """One client of one chain; use it as `with`, or `close` it: one that is left open ends with the script, with a
+    ResourceWarning. See `AsyncClient` for what the methods do."""
+
+    _loop: LoopThread | None = None
 
     def __init__(
         self,
@@ -69,8 +71,7 @@ class Client(BlockingConvenience):
         token: Tokens | None = None,
         tls: Tls | None = None,
     ) -> None:
-        self._loop: AbstractContextManager[BlockingPortal] | None = start_blocking_portal("asyncio")
-        self._portal = self._loop.__enter__()
+        loop = self._loop = LoopThread()
         try:
             make = partial(
                 AsyncClient,
@@ -87,10 +88,11 @@ class Client(BlockingConvenience):
                 token=token,
                 tls=tls,
             )
-            self._client = self._portal.call(make)
+            self._client = loop.make(make)
         except BaseException:
-            self._end()
+            loop.close()
             raise
+        loop.closes(self._client.aclose, ", ".join([endpoints] if isinstance(endpoints, str) else endpoints))
 
     @classmethod
     def from_net(
@@ -121,8 +123,11 @@ class Client(BlockingConvenience):
     def close(self) -> None:
         """Closes all connections and ends the thread; idempotent."""
         if self._loop is not None:
-            self._portal.call(self._client.aclose)
-            self._end()
+            self._loop.close()
+
+    def __del__(self) -> None:
+        if self._loop is not None:
+            self._loop.forgotten()
 
     def sign(
         self, operations: Sequence[Operation], *, key: Key | None = None, timeout_s: float | None = None
@@ -278,10 +283,10 @@ class Client(BlockingConvenience):
         stream = self._client.subscribe_transactions(filter, after=after)
         try:
             while True:
-                yield self._portal.call(stream.__anext__)
+                yield self._call(stream.__anext__)
         finally:
-            if self._loop is not None:
-                self._portal.call(stream.aclose)
+            if self._loop is not None and self._loop.usable:
+                self._loop.call(stream.aclose)
 
     def block(self, which: int | str = "latest", *, proof: bool = True) -> Block:
         """A final block by height, digest or "latest"."""
@@ -408,10 +413,5 @@ class Client(BlockingConvenience):
         return self._call(self._client.chain)
 
     def _call(self, method: Callable[..., Coroutine[Any, Any, T]], *arguments: Any, **named: Any) -> T:
-        result: T = self._portal.call(partial(method, *arguments, **named))
-        return result
-
-    def _end(self) -> None:
-        loop, self._loop = self._loop, None
-        if loop is not None:
-            loop.__exit__(None, None, None)
+        assert self._loop is not None
+        return self._loop.call(method, *arguments, **named)
