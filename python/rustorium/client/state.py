@@ -34,6 +34,8 @@ from rustorium.types import PROOF_KEYS_MAX, Account, Balance, Held, ProvenState,
 WAIT_S = 3.0
 """How long one node is asked to wait for a root; then another is asked."""
 ATTEMPT_S = 6.0
+PATIENCE_S = 0.75
+"""Time after which another node is asked for a root too, since a good node waits for the next root."""
 
 
 class _NothingProven(Exception):
@@ -275,7 +277,7 @@ class StateMethods(BlockMethods):
                 raise ProofRefused(f"a node proved the state of height {height}, which isn't what was asked for")
             return state, proof, facts
 
-        return await self._transport.first(ask, deadline)
+        return await self._transport.first(ask, deadline, patience_s=PATIENCE_S)
 
 
 def _value(held: Held) -> Value:
