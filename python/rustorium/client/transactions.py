@@ -4,7 +4,8 @@ Invariants: signing happens here, on this machine; a receipt's proof that comes 
 out.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import anyio
 from anyio import to_thread
@@ -23,8 +24,9 @@ from rustorium.types import Receipt, ReceiptPage, SignedTransaction, Submitted, 
 from rustorium.zk import groth16 as zk
 from rustorium.zk.groth16 import Document, Public
 
-SIGN_AGAIN_MAX = 4
-SIGN_AGAIN = ("nonce_used", "nonce_taken", "nonce_too_far")
+SIGN_AGAIN = ("nonce_used", "nonce_taken", "nonce_too_far", "nonce-used", "nonce-taken", "nonce-too-far")
+AGAIN_S_MIN, AGAIN_S_MAX = 0.002, 0.25
+"""Longest pause before the second and before late attempts; each pause is a random part of it."""
 
 
 class TransactionMethods(ClientBase):
@@ -66,20 +68,20 @@ class TransactionMethods(ClientBase):
         wait: Wait = "final",
         timeout_s: float | None = None,
     ) -> Submitted:
-        """Signs and submits, with another nonce where somebody else has used this one.
+        """Signs and submits, with another nonce where another process has used this one, until the deadline.
 
         Errors: those of `submit_transaction`, and TransactionFailed where the receipt is a failed one."""
         signer, deadline = self._signer(key), self._deadline(timeout_s)
-        for attempt in range(1, SIGN_AGAIN_MAX + 1):
-            [transaction] = await self._sender.sign([operations], signer, self._lifetime_s(timeout_s))
+        for pause in _pauses():
+            [transaction] = await self._sender.sign([operations], signer, self._lifetime_s(timeout_s), deadline)
             [result] = await self._sender.submit([transaction], wait, deadline)
             if isinstance(result, Submitted):
                 self._wrote(result.receipt)
                 return succeeded(result)
-            again = isinstance(result, Refused) and result.code in SIGN_AGAIN and attempt < SIGN_AGAIN_MAX
-            if not again or anyio.current_time() >= deadline:
+            if not _signable_again(result) or anyio.current_time() + pause >= deadline:
                 raise result
-        raise AssertionError("the loop ends by return or raise")
+            await anyio.sleep(pause)
+        raise AssertionError("the pauses never end")
 
     async def send_many(
         self,
@@ -91,10 +93,21 @@ class TransactionMethods(ClientBase):
         on_progress: Callable[[int, int], None] | None = None,
     ) -> list[Result]:
         """Signs and submits many in groups, the next group while the ones before become final; one result each, in
-        order. `timeout_s` is per group."""
-        signer = self._signer(key)
+        order. `timeout_s` is per group. A transaction whose nonce another process has used is signed again and sent
+        behind the others, for at most `timeout_s` more."""
+        signer, seconds = self._signer(key), self._lifetime_s(timeout_s)
         wanted = list(transactions)
-        results = await self._sender.send_many(wanted, signer, wait, self._lifetime_s(timeout_s), on_progress)
+        results = await self._sender.send_many(wanted, signer, wait, seconds, on_progress)
+        deadline = anyio.current_time() + seconds
+        for pause in _pauses():
+            again = [place for place, result in enumerate(results) if _signable_again(result)]
+            if not again or anyio.current_time() + pause >= deadline:
+                break
+            await anyio.sleep(pause)
+            left_s = deadline - anyio.current_time()
+            found = await self._sender.send_many([wanted[place] for place in again], signer, wait, left_s, None)
+            for place, result in zip(again, found, strict=True):
+                results[place] = result
         self._wrote(_newest(results))
         return results
 
@@ -230,6 +243,19 @@ class TransactionMethods(ClientBase):
         if facts["receipt"]["id"] != identity:
             raise VerificationFailed("a node proved another transaction than was asked for: ask another node")
         return await light.file(proof, facts)
+
+
+def _signable_again(result: Result) -> bool:
+    """Another process used the nonce: the transaction had no effect, and may be signed with another nonce."""
+    return isinstance(result, Refused) and result.code in SIGN_AGAIN
+
+
+def _pauses() -> Iterator[float]:
+    """Random pauses, so that processes that were refused together don't meet again."""
+    longest = AGAIN_S_MIN
+    while True:
+        yield random.uniform(0.0, longest)
+        longest = min(2 * longest, AGAIN_S_MAX)
 
 
 def succeeded(result: Submitted) -> Submitted:
