@@ -251,9 +251,9 @@ class Client(BlockingConvenience):
         """Proves a statement to a verifier, which records it."""
         return self._call(self._client.submit_proof, verifier, proof, public, key=key, wait=wait, timeout_s=timeout_s)
 
-    def get_transaction(self, transaction: str) -> TransactionStatus:
-        """Where it is, by id."""
-        return self._call(self._client.get_transaction, transaction)
+    def get_transaction(self, transaction: str, *, verify: bool = True) -> TransactionStatus:
+        """Where it is, by id; a certified receipt is proven where a genesis is given, unless `verify=False`."""
+        return self._call(self._client.get_transaction, transaction, verify=verify)
 
     def prove_transaction(self, transaction: str) -> bytes:
         """The proof file of a certified transaction."""
@@ -275,11 +275,11 @@ class Client(BlockingConvenience):
         return self._call(call, account, prefix, cursor=cursor, at=at, limit=limit, values=values)
 
     def account_transactions(self, address: str, *, before: str | None = None, limit: int = 30) -> ReceiptPage:
-        """Ids of an account's final transactions, newest first."""
+        """Ids of an account's final transactions, newest first, on the node's word."""
         return self._call(self._client.account_transactions, address, before=before, limit=limit)
 
     def subscribe_transactions(self, filter: str | None = None, *, after: str | None = None) -> Iterator[Event]:
-        """Final transactions in order, from behind `after` or from now on."""
+        """Final transactions in order, from behind `after` or from now on, on the node's word."""
         stream = self._client.subscribe_transactions(filter, after=after)
         try:
             while True:
@@ -292,9 +292,9 @@ class Client(BlockingConvenience):
         """A final block by height, digest or "latest"."""
         return self._call(self._client.block, which, proof=proof)
 
-    def block_receipts(self, which: int | str) -> tuple[Receipt, ...]:
-        """All receipts of a final block, in order."""
-        return self._call(self._client.block_receipts, which)
+    def block_receipts(self, which: int | str, *, verify: bool = True) -> tuple[Receipt, ...]:
+        """All receipts of a final block, in order, each proven where a genesis is given, unless `verify=False`."""
+        return self._call(self._client.block_receipts, which, verify=verify)
 
     def prove_block(self, which: int | str) -> bytes:
         """The proof file of a final block's header."""
