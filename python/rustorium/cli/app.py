@@ -23,6 +23,7 @@ from rustorium.cli import (
     dashboards,
     devnet,
     followers,
+    genesis,
     keys,
     logs,
     metrics,
@@ -71,6 +72,7 @@ app.command("doctor")(care.doctor)
 app.add_typer(care.debug_group, name="debug")
 app.add_typer(care.systemd_group, name="systemd")
 app.add_typer(testnet.group, name="testnet")
+app.add_typer(genesis.group, name="genesis")
 app.add_typer(keys.group, name="keys")
 app.add_typer(signer.group, name="signer")
 app.add_typer(snapshot.group, name="snapshot")
