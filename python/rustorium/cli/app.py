@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from rustorium.cli import (
+    account,
     admin,
     analyze,
     audit,
@@ -76,6 +77,7 @@ app.add_typer(genesis.group, name="genesis")
 app.add_typer(keys.group, name="keys")
 app.add_typer(signer.group, name="signer")
 app.add_typer(snapshot.group, name="snapshot")
+app.add_typer(account.group, name="account")
 app.add_typer(tx.group, name="tx")
 app.add_typer(committee.group, name="node")
 app.add_typer(followers.group, name="followers")

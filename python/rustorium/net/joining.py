@@ -85,7 +85,8 @@ def check_operator(genesis: bytes, key: "Key") -> None:
     operators = json.loads(_native.genesis_describe(genesis))["parameters"]["operators"]
     if key.public_key not in operators:
         raise UsageError(
-            f"{key.address} is not an operator of this chain, so it can't admit validators: name an operator's --key"
+            f"{key.address} is not an operator of this chain, so it can't change the committee: name an operator's "
+            "--key"
         )
 
 
@@ -278,11 +279,23 @@ def admit(client: "Client", joiner: Joiner, operator: "Key") -> None:
             key=operator,
             wait="final",
         )
-    change = operations.add_validator(
+    client.send([admission(joiner)], key=operator, wait="final")
+
+
+def admission(joiner: Joiner) -> Operation:
+    """The operation that each operator sends."""
+    return operations.add_validator(
         joiner.name, joiner.validator_key, joiner.node_key, joiner.owner_key, joiner.region, joiner.address,
         joiner.possession,
     )  # fmt: skip
-    client.send([change], key=operator, wait="final")
+
+
+def note_admission(client: "Client", joiner: Joiner, file: Path) -> bool:
+    """Writes the operation for the other operators, if the next committee doesn't have the validator yet."""
+    if any(one["validator_key"] == joiner.validator_key for one in client.validators()["next"]):
+        return False
+    file.write_text(json.dumps([admission(joiner)], indent=1) + "\n")
+    return True
 
 
 def remove(client: "Client", validator: Mapping[str, Any], operator: "Key") -> None:
