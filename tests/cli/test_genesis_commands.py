@@ -189,3 +189,14 @@ def test_how_much_history_is_kept_is_said_in_words(cli: Cli, tmp_path: Path) -> 
     assert kept("c", "--keep", 5_000)[0] == "5000"
     cli("init", "--home", tmp_path / "d", "--keep", "some").fails(2, "everything, recent")
     assert not (tmp_path / "d").exists()
+
+
+def test_a_missing_genesis_is_named_without_advice_to_make_a_home(cli: Cli, parties: Path, tmp_path: Path) -> None:
+    home = parties / "bank" / "home"
+    start = ("start", "--home", home, "--passphrase-file", parties / "bank" / "passphrase")
+    cli(*start).fails(3, "genesis.json is missing: put the genesis", "keep")
+    proof = tmp_path / "proof.json"
+    proof.write_text("{}")
+    cli("verify", proof, "--genesis", tmp_path / "none").fails(3, "there is no genesis file", "none")
+    account = json.loads((parties / "bank" / "operator.json").read_text())["address"]
+    cli("query", "--node", "http://127.0.0.1:9", "--account", account).fails(2, "--genesis FILE", "--no-verify")

@@ -33,6 +33,9 @@ class Ledger:
         (self.folder / f"{name}.json").write_text(json.dumps(made))
         return file, made["address"]
 
+    def signed(self, key: Path | str) -> list[object]:
+        return self._more(key)
+
     def _more(self, key: Path | str | None) -> list[object]:
         own = key is not None and Path(key).parent == self.folder
         passphrase = ["--passphrase-file", self.secret] if own else []
@@ -98,6 +101,11 @@ def test_a_transaction_is_proven_and_its_proof_is_kept(ledger: Ledger) -> None:
     assert (status["state"], status["certified"], status["proven"]) == ("final", True, True)
     shown = json.loads(cli("verify", proof, "--genesis", ledger.net.net.genesis, "-o", "json").stdout)
     assert (shown["kind"], shown["receipt"]["id"]) == ("transaction", done["id"])
+    said = cli("verify", proof, "--genesis", ledger.net.net.genesis).stdout
+    assert said.startswith(f"VERIFIED: a quorum of the validators of epoch 0 of chain {ledger.net.net.chain} signed it")
+    shown = cli("tx", "put", "proved", "2", "--wait", "certified", *ledger.signed(account.key_file)).stdout
+    assert "--proof-out FILE" in shown
+    assert max(map(len, shown.splitlines())) < 200, "a table has no page of hex digits"
     block = ledger.folder / "block.json"
     ledger("block", "show", done["height"], "--proof-out", block)
     shown = json.loads(cli("verify", block, "--genesis", ledger.net.net.genesis, "-o", "json").stdout)

@@ -16,7 +16,7 @@ from rustorium.errors import UsageError
 from rustorium.home import growth
 from rustorium.net.devnet import Devnet
 from rustorium.observe import doctor
-from rustorium.observe.systemd import Unit, unit_text
+from rustorium.observe.systemd import Unit, hidden, unit_text
 
 
 @pytest.fixture
@@ -264,3 +264,16 @@ def test_growth_is_of_the_last_hour_alone() -> None:
     put_back = growth.add(samples, growth.Sample(5, 10**12))
     assert put_back == [growth.Sample(5, 10**12)]
     assert growth.days_left(samples[-5:]) is None
+
+
+def test_a_service_that_could_not_reach_its_files_is_warned_of(cli: Cli, home: Path, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    program = closed / "rustorium-node"
+    program.touch()
+    said = cli("systemd", "print", "--home", home, "--command", program, "--user", "ledger")
+    assert "useradd --system" in said.out
+    assert "WARNING: the program" in said.err
+    found = hidden(Unit("node-0", Path("/tmp/n"), Path("/var/tmp/v/bin/rustorium-node"), "rustorium"))
+    assert ["is below /tmp, which the service sees empty" in found[0], "/opt/rustorium" in found[1]] == [True, True]
+    assert hidden(Unit("node-0", Path("/usr/lib"), Path("/usr/bin/env"), "rustorium")) == []
