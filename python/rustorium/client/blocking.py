@@ -47,6 +47,7 @@ from rustorium.zk.blockproofs import BlockProofs, Verifier
 from rustorium.zk.groth16 import Document, Public
 
 T = TypeVar("T")
+K = TypeVar("K", bytes, str)
 
 
 class Client(BlockingConvenience):
@@ -174,8 +175,8 @@ class Client(BlockingConvenience):
 
     def put(
         self,
-        key_bytes: bytes,
-        value: bytes,
+        key_bytes: bytes | str,
+        value: bytes | str,
         *,
         key: Key | None = None,
         namespace: str | None = None,
@@ -189,7 +190,7 @@ class Client(BlockingConvenience):
 
     def delete(
         self,
-        key_bytes: bytes,
+        key_bytes: bytes | str,
         *,
         key: Key | None = None,
         namespace: str | None = None,
@@ -318,7 +319,9 @@ class Client(BlockingConvenience):
         """Waits until a height, or the block of a transaction id, is final."""
         return self._call(self._client.wait_for_quorum, what, timeout_ms=timeout_ms)
 
-    def read(self, namespace: str, key: bytes, *, at: str | int = "latest", max_age_s: float | None = None) -> Value:
+    def read(
+        self, namespace: str, key: bytes | str, *, at: str | int = "latest", max_age_s: float | None = None
+    ) -> Value:
         """A key's value: `at` is "latest", "proven" or a height."""
         return self._call(self._client.read, namespace, key, at=at, max_age_s=max_age_s)
 
@@ -326,13 +329,15 @@ class Client(BlockingConvenience):
         """What a subject holds, on the node's word."""
         return self._call(self._client.held, subject, at=at)
 
-    def get(self, namespace: str, key: bytes, *, verify: bool = True, max_age_s: float | None = None) -> bytes | None:
+    def get(
+        self, namespace: str, key: bytes | str, *, verify: bool = True, max_age_s: float | None = None
+    ) -> bytes | None:
         """A key's value, proven unless `verify=False`."""
         return self._call(self._client.get, namespace, key, verify=verify, max_age_s=max_age_s)
 
     def get_many(
-        self, namespace: str, keys: Iterable[bytes], *, verify: bool = True, max_age_s: float | None = None
-    ) -> dict[bytes, bytes | None]:
+        self, namespace: str, keys: Iterable[K], *, verify: bool = True, max_age_s: float | None = None
+    ) -> dict[K, bytes | None]:
         """Values of many keys, all at one height and with one proof unless `verify=False`."""
         return self._call(self._client.get_many, namespace, keys, verify=verify, max_age_s=max_age_s)
 

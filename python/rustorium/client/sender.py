@@ -5,6 +5,7 @@ before its result is handed out.
 """
 
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ GROUPS_IN_FLIGHT = 3
 RESEND_S = 0.5
 
 
+POSITION = re.compile(r" at line \d+ column \d+")
+"""In JSON that the caller never saw."""
 NONCE_TAKEN = ("nonce-taken", "nonce_taken")
 """Codes of nodes of this release and of earlier ones."""
 
@@ -76,7 +79,8 @@ class Sender:
             for nonce in numbers:
                 account.nonces.unused(nonce)
             if isinstance(error, (ValueError, TypeError)):
-                raise UsageError(f"the transaction can't be made: {error}") from None
+                why = POSITION.sub("", str(error))
+                raise UsageError(f"the transaction can't be made: {why}") from None
             raise
         for transaction in signed:
             account.nonces.sent(transaction)

@@ -116,8 +116,8 @@ class TransactionMethods(ClientBase):
 
     async def put(
         self,
-        key_bytes: bytes,
-        value: bytes,
+        key_bytes: bytes | str,
+        value: bytes | str,
         *,
         key: Key | None = None,
         namespace: str | None = None,
