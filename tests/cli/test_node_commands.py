@@ -72,7 +72,7 @@ def refused_before_anything_is_made(cli: Cli, net: Devnet, node: Node, home: Pat
     deaf = ("--net", silent, "--home", home, "--key", net.net.accounts[0].key_file, "--timeout-s", "0.3")
     cli("node", "add", *deaf).fails(5, "http://127.0.0.1:9", "check that the nodes run")
     node("remove", "node-9").fails(3, "no validator node-9, but node-0")
-    node("remove", "node-3", account=2).fails(1, "operator")
+    node("remove", "node-3", account=2).fails(2, "is not an operator")
     wrong = cli("node", "remove", "--net", net.path, "-o", "json")
     assert (wrong.code, json.loads(wrong.err)["code"]) == (2, "usage")
     assert list(home.parent.iterdir()) == [silent]

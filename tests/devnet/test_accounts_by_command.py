@@ -50,7 +50,7 @@ def ledger(devnet: Devnet, tmp_path: Path) -> Ledger:
 def test_an_account_from_the_command_line(ledger: Ledger) -> None:
     sponsor = ledger.net.net.accounts[0]
     file, address = ledger.new_key("alice.key")
-    ledger.refused(1, "tx", "put", "a", "1", key=file, says="account create")
+    ledger.refused(3, "tx", "put", "a", "1", key=file, says="account create")
     made = ledger("account", "create", file, "--storage-bytes", 5_000, key=sponsor.key_file)
     assert (made["address"], made["outcome"]) == (address, "ok")
     assert ledger("tx", "put", "a", "1", key=file)["outcome"] == "ok"

@@ -17,6 +17,8 @@ T = TypeVar("T")
 HEDGE_S = 0.25
 """Shortest time after which another node is asked too."""
 HEDGE_ROUND_TRIPS = 4
+GRACE_S = 0.5
+"""Time that a question may take beyond the deadline, for checks of an answer that came in time."""
 
 
 class Round(Generic[T]):
@@ -37,6 +39,7 @@ class Round(Generic[T]):
     async def run(self, nodes: Sequence[Endpoint], deadline: float, patience_s: float) -> None:
         """Asks until the deadline; another node after `patience_s` or some round trips. Errors: those of `ask` that
         another node would answer alike."""
+        self._scope.deadline = deadline + GRACE_S
         with self._scope:
             async with anyio.create_task_group() as group:
                 for position, endpoint in enumerate(nodes):
