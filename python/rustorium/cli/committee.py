@@ -131,7 +131,7 @@ def add(
             "Until the new node is a member, validators must name it as a follower: on each validator's machine, "
             f"run `rustorium-node followers add {joiner.node_key}`"
         )
-    pid = start_and_sync(joiner, passphrase, timeout_s)
+    pid = start_and_sync(joiner, passphrase, timeout_s, note)
     note(f"{joiner.name} is synced and is being admitted.")
     with client_of(net, node, file, timeout_s, token_file=token_file) as client:
         admit(client, joiner, signer)
