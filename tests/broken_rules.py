@@ -360,7 +360,9 @@ RULES: dict[str, Broken] = {
     "reads: a witness confirms whatever it has": _tests(
         "tests/client/test_witnesses.py", (Witnesses, "confirm", confirms_anything)
     ),
-    "codes: a client knows the newest spelling alone": _tests("tests/client/test_earlier_codes.py", (wire, "spelled", str)),
+    "codes: a client knows the newest spelling alone": _tests(
+        "tests/client/test_earlier_codes.py", (wire, "spelled", str)
+    ),
     "R35: what was lost to all stays so": _tests(
         "tests/consensus/test_late_nullify.py", (Machine, "_nullify_late", lambda _machine, _now: None)
     ),

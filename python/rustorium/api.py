@@ -31,8 +31,8 @@ class TransactionProcessor(Protocol):
         """Sends it, to other endpoints too until the deadline. Errors: Refused, Busy, OutcomeUnknown."""
         ...
 
-    async def get_transaction(self, transaction: str) -> TransactionStatus:
-        """Where it is, by id."""
+    async def get_transaction(self, transaction: str, *, verify: bool = True) -> TransactionStatus:
+        """Where it is, by id; proven where it can be, unless `verify=False`."""
         ...
 
     def subscribe_transactions(self, filter: str | None = None, *, after: str | None = None) -> AsyncIterator[Event]:

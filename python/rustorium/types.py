@@ -100,7 +100,9 @@ class TransactionStatus:
     certified: bool = False
     """`True` if a final header claims a result root at or above its height."""
     transaction: dict[str, object] = field(default_factory=dict)
-    """The transaction as the node shows it; empty unless final."""
+    """The transaction as the node shows it, or as it is proven; empty unless final."""
+    proven: bool = False
+    """The receipt and the transaction were checked here; otherwise all of it is on the node's word."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ RUN = {
     ("docs/tutorial.md", "sh"): GUIDES,
     ("docs/tutorial.md", "python"): GUIDES,
     ("docs/operator.md", "sh"): GUIDES,
+    ("docs/several-owners.md", "sh"): GUIDES,
     ("docs/proofs.md", "sh"): DEVNET,
     ("docs/proofs.md", "python"): DEVNET,
     ("docs/zk.md", "sh"): DEVNET,
@@ -41,6 +42,7 @@ RUN = {
 READ = {
     ("docs/operations.md", "sh"): "for a net of many machines; tests/cli and tests/devnet have each command",
     ("docs/benchmarks.md", "sh"): "just bench",
+    ("docs/sizing.md", "sh"): "takes 400 s; docs/operator.md runs bench load for less",
     ("docs/ceremony.md", "sh"): "takes minutes; tests/cli/test_ceremony_commands.py has its commands",
     ("docs/tuning.md", "sh"): "tests/devnet/test_analysis_on_a_devnet.py has its command",
     ("docs/rollup.md", "sh"): "tests/devnet/test_rollup_on_a_devnet.py has its commands",
@@ -51,7 +53,9 @@ READ = {
 }
 """Blocks that are read alone, and where what they show is run."""
 TAGS = ("sh", "python", "toml", "json", "text")
-SYSTEM = frozenset({".", "cd", "npm", "pip", "printf", "prometheus", "python3", "rm", "snarkjs", "tests/zk/recipe"})
+SYSTEM = frozenset(
+    {".", "cd", "du", "npm", "pip", "printf", "prometheus", "python3", "rm", "snarkjs", "tests/zk/recipe"}
+)
 """Commands that aren't ours."""
 
 

@@ -189,7 +189,7 @@ def test_auto_ends_with_the_reason_where_a_person_must_decide(home: Home, passph
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
     last = ended.stderr.splitlines()[-1]
-    assert last.startswith(f"error: there is no {home.genesis}")
+    assert last.startswith(f"error: {home.genesis} is missing: put the genesis of this node's chain there")
     assert last.endswith("[home-missing]")
     assert [(one["act"], one["code"]) for one in recovered(home)] == [("ask", "home-missing")]
     assert at_work(home) is not None, "`status check` says so"

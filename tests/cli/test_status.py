@@ -290,3 +290,11 @@ def test_it_watches_until_it_is_interrupted(
     rows = [json.loads(line) for line in ended.out.splitlines()]
     assert [row["height"] for row in rows] == [9, 10, 11]
     assert all(row["at_ms"] > 0 for row in rows)
+
+
+def test_a_node_that_does_not_answer_has_no_height(cli: Cli, home: Home) -> None:
+    ended = cli("status", "check", "--home", home.path)
+    assert ended.code == 5
+    row = ended.out.splitlines()[-1].split()
+    assert row[0] == str(home.path)
+    assert set(row[1:]) == {"-", "no"}, "a 0 would look like a height"

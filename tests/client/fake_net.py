@@ -48,6 +48,8 @@ class FakeNet:
 
     def __init__(self, nodes: int = 3) -> None:
         self.nodes = [FakeNode() for _ in range(nodes)]
+        self.block_s = 0.0
+        """Time from when a transaction waits in the pool to its block."""
         self.urls = [f"http://n{index}" for index in range(nodes)]
         self.transport = httpx2.MockTransport(self._handle)
         self.ids: dict[bytes, str] = {}
@@ -85,7 +87,10 @@ class FakeNet:
             return busy()
         if request.url.path == "/v1/events" and self.events is not None:
             return await self.events(request)
-        response = self._answer(request)
+        if self.block_s and request.method == "POST" and request.url.path == "/v1/transactions":
+            response = await self._submit_to_pool(request)
+        else:
+            response = self._answer(request)
         if node.loses_answers and request.method == "POST":
             raise httpx2.ReadError("connection reset", request=request)
         return response
@@ -170,6 +175,21 @@ class FakeNet:
         if all(result["status"] == "refused" for result in results):
             return problem(422, results[0]["code"], results[0]["message"], results=results)
         return ok({"results": results, "at": self.at()})
+
+    async def _submit_to_pool(self, request: httpx2.Request) -> httpx2.Response:
+        """Submits one transaction to a pool with others' transactions in it."""
+        [raw] = unframe(request.content)
+        body = json.loads(_native.describe_transaction(raw))
+        place = body["sender"], body["nonce"]
+        if self.pending.setdefault(place, raw) != raw:
+            message = f"The transaction {self.ids[self.pending[place]]} already waits with nonce {place[1]}."
+            refusal = {"status": "refused", "id": self.ids[raw], "code": "nonce_taken", "message": message}
+            return problem(422, "nonce_taken", message, results=[refusal])
+        if place[1] < self.nonces[place[0]]:
+            del self.pending[place]
+        else:
+            await anyio.sleep(self.block_s)
+        return self._submit(request)
 
     def _take(self, raw: bytes, wait: str) -> dict[str, Any]:
         identity = self.ids[raw]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -48,6 +49,12 @@ def test_devnet_json(devnet: Devnet) -> None:
         assert Path(account["key_file"]).stat().st_mode & 0o777 == 0o600
 
 
+def test_a_node_says_when_it_is_ready(devnet: Devnet) -> None:
+    for node in devnet.net.nodes:
+        said = Path(node.home, "log", "stderr.log").read_text()
+        assert re.search(r"^Ready at height [\d,]+: [0-3] of 3 peers are connected\.$", said, re.MULTILINE), said
+
+
 def test_put_and_query_by_command(devnet: Devnet) -> None:
     account = devnet.net.accounts[1]
     query = ("query", "--net", devnet.path, "--account", account.address)
@@ -60,6 +67,7 @@ def test_put_and_query_by_command(devnet: Devnet) -> None:
     assert json.loads(told(*query, "-o", "json"))["nonce"] == before + 1
     status = json.loads(told("tx", "status", "--net", devnet.path, done["id"], "-o", "json"))
     assert (status["state"], status["height"]) == ("final", done["height"])
+    assert status["proven"] == status["certified"]
     block = json.loads(told("block", "show", "--net", devnet.path, done["height"], "-o", "json"))
     assert (block["height"], block["verified"]) == (done["height"], True)
     other = devnet.net.accounts[2]

@@ -1,12 +1,15 @@
 """Every block of the guides does what it says, in the guide's order, in one folder and one shell."""
 
 import os
+import random
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from rustorium.net.ports import PortLeases
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -47,14 +50,33 @@ def script(page: str, folder: Path) -> str:
     return "\n".join(parts) + "\n"
 
 
+PORTS = re.compile(r"\b27([0-3])(00|01)\b")
+"""Ports that the page of several owners shows: four validators, the links' port and the HTTP API's of each."""
+
+
+def free_ports(leases: PortLeases) -> int:
+    """A port from which on four validators find theirs free, 100 apart."""
+    for first in random.SystemRandom().sample(range(20_000, 31_000), 200):
+        wanted = [first + 100 * number + place for number in range(4) for place in (0, 1, 2, 10)]
+        if all(leases.lease(port) for port in wanted):
+            return first
+    raise AssertionError("no ports are free")
+
+
 @pytest.mark.nodes
-@pytest.mark.parametrize("page", ["tutorial.md", "operator.md"])
+@pytest.mark.parametrize("page", ["tutorial.md", "operator.md", "several-owners.md"])
 def test_every_block_of_a_guide_runs(page: str, tmp_path: Path) -> None:
     bin_folder = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}", "HOME": str(tmp_path)}
     environment = {name: value for name, value in environment.items() if not name.startswith("RUSTORIUM_")}
-    done = subprocess.run(
-        ["bash", "-c", script(page, tmp_path)], cwd=tmp_path, env=environment, capture_output=True, text=True,
-        timeout=300, check=False,
-    )  # fmt: skip
+    leases = PortLeases()
+    first = free_ports(leases)
+    lines = PORTS.sub(lambda port: str(first + 100 * int(port[1]) + int(port[2])), script(page, tmp_path))
+    try:
+        done = subprocess.run(
+            ["bash", "-c", lines], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300,
+            check=False,
+        )  # fmt: skip
+    finally:
+        leases.close()
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"

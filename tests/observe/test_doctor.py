@@ -1,5 +1,6 @@
 """`doctor` and `systemd print` on homes that are well, and that aren't."""
 
+import errno
 import json
 import socket
 import time
@@ -12,9 +13,10 @@ from cli_runner import Cli
 
 from rustorium import _native
 from rustorium.errors import UsageError
+from rustorium.home import growth
 from rustorium.net.devnet import Devnet
 from rustorium.observe import doctor
-from rustorium.observe.systemd import Unit, unit_text
+from rustorium.observe.systemd import Unit, hidden, unit_text
 
 
 @pytest.fixture
@@ -214,3 +216,64 @@ def test_what_would_mean_something_to_systemd_is_refused(cli: Cli, home: Path, t
             unit_text(Unit("node-0", Path(path), good.command, "rustorium"))
     with pytest.raises(UsageError, match="can't be part of a unit's name"):
         unit_text(Unit("my node", good.home, good.command, "rustorium"))
+
+
+def test_a_full_disk_is_a_failure(cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(doctor, "free_bytes", lambda _: 0)
+    monkeypatch.setattr(doctor.tempfile, "TemporaryFile", full)
+    found = checks(cli, home, 1)
+    assert (found["free disk"]["result"], found["disk sync"]["result"]) == ("fail", "fail")
+    assert "No space left" in found["disk sync"]["seen"]
+    assert found["free disk"]["do"].endswith("a node without space stops")
+
+
+def test_the_days_that_are_left_are_told(cli: Cli, home: Path) -> None:
+    assert "not known yet" in checks(cli, home, 0)["disk growth"]["seen"]
+
+    def filled(bytes_an_hour: int) -> dict[str, Any]:
+        free = 100 * 2**30
+        samples: list[growth.Sample] = []
+        for minute in range(90):
+            samples = growth.add(samples, growth.Sample(minute * 60_000, free - bytes_an_hour * minute // 60))
+        growth.write(home, samples)
+        return checks(cli, home, 0)["disk growth"]
+
+    found = filled(2**30)
+    assert (found["result"], "24.0 GiB a day" in found["seen"], "full in 4 days" in found["seen"]) == (
+        "warn",
+        True,
+        True,
+    )
+    assert "all history" in found["seen"]
+    found = filled(2**20)
+    assert (found["result"], "full in 4,2" in found["seen"]) == ("ok", True)
+    assert "none in the last hour" in filled(0)["seen"]
+    (home / growth.FILE).write_text("{")
+    assert "not known yet" in checks(cli, home, 0)["disk growth"]["seen"]
+
+
+def test_growth_is_of_the_last_hour_alone() -> None:
+    samples: list[growth.Sample] = []
+    for minute in range(1_000):
+        samples = growth.add(samples, growth.Sample(minute * 60_000, 10**12))
+    assert len(samples) == growth.SAMPLES_MAX
+    assert samples[0].at_ms == (999 - 60) * 60_000
+    put_back = growth.add(samples, growth.Sample(5, 10**12))
+    assert put_back == [growth.Sample(5, 10**12)]
+    assert growth.days_left(samples[-5:]) is None
+
+
+def test_a_service_that_could_not_reach_its_files_is_warned_of(cli: Cli, home: Path, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    program = closed / "rustorium-node"
+    program.touch()
+    said = cli("systemd", "print", "--home", home, "--command", program, "--user", "ledger")
+    assert "useradd --system" in said.out
+    assert "WARNING: the program" in said.err
+    found = hidden(Unit("node-0", Path("/tmp/n"), Path("/var/tmp/v/bin/rustorium-node"), "rustorium"))
+    assert ["is below /tmp, which the service sees empty" in found[0], "/opt/rustorium" in found[1]] == [True, True]
+    assert hidden(Unit("node-0", Path("/usr/lib"), Path("/usr/bin/env"), "rustorium")) == []

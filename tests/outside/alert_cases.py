@@ -113,6 +113,11 @@ CASES = [
         {f"{S}_free_bytes": f"{10**12}-{10**9}x{HOUR}", DISK: steady(10**13)},
         {f"{S}_free_bytes": f"{10**12}-{10**9}x{HOUR}", DISK: steady(2 * 10**12)},
     ),
+    Case(
+        "RustoriumDiskFullSoon",
+        {f"{S}_free_bytes": f"{10**12}-{10**8}x{HOUR}"},
+        {f"{S}_free_bytes": f"{10**12}-{10**6}x{HOUR}"},
+    ),
     Case("RustoriumStoreDamaged", {f"{S}_damaged": steady(1)}, {f"{S}_damaged": steady(0)}),
     Case("RustoriumBusy", {"rustorium_gateway_busy_total": rising(1)}, {"rustorium_gateway_busy_total": steady(5)}),
     Case("RustoriumLinkDown", VALIDATOR | {DOWN: steady(0)}, VALIDATOR | {DOWN: steady(1)}, PEER),

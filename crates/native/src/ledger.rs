@@ -7,7 +7,7 @@ use pyo3::types::PyBytes;
 use rustorium_api::genesis_file;
 use rustorium_api::json::{HeaderView, OperationView, PossessionView, ReceiptView, TransactionView};
 use rustorium_crypto::keystore::{self, KeystoreError, Origin, Resealed};
-use rustorium_crypto::{SigningKey, hash, is_small_order};
+use rustorium_crypto::{SigningKey, hash, is_small_order, sign};
 use rustorium_types::limits::{GENESIS_BYTES_MAX, TRANSACTION_BYTES_MAX};
 use rustorium_types::{
     AccountId, Block, BlockProof, BoundedVec, ChainId, Epoch, Genesis, GeoLocation, Hash, Operation, Possession,
@@ -188,6 +188,29 @@ fn prove_possession(validator_seed: &[u8], node_seed: &[u8], chain: &str, owner_
     serde_json::to_string(&PossessionView::from(&possession)).map_err(value_error)
 }
 
+/// Checks that both keys (hex) signed that they are this owner's on this chain, by what [`prove_possession`] gave.
+#[pyfunction]
+fn possession_holds(
+    validator_key: &str,
+    node_key: &str,
+    chain: &str,
+    owner_key: &str,
+    possession_json: &str,
+) -> PyResult<bool> {
+    let public = |text: &str| Hash::from_hex(text).map(|hash| hash.0).map_err(value_error);
+    let view: PossessionView = serde_json::from_str(possession_json).map_err(value_error)?;
+    let possession = Possession::from(view);
+    let body = PossessionBody {
+        chain: ChainId::from_hex(chain).map_err(value_error)?,
+        owner_key: public(owner_key)?,
+        validator_key: public(validator_key)?,
+        node_key: public(node_key)?,
+    };
+    let signed = hash::signed_bytes(hash::domain::POSSESSION, &body);
+    Ok(sign::verify(&body.validator_key, &signed, &possession.validator)
+        && sign::verify(&body.node_key, &signed, &possession.node))
+}
+
 /// Signs a transaction. Returns its id and canonical bytes. Without a work limit, the limit is the worst case of its
 /// operations.
 #[pyfunction]
@@ -332,6 +355,7 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(destroy_file, module)?)?;
     module.add_function(wrap_pyfunction!(build_transaction, module)?)?;
     module.add_function(wrap_pyfunction!(prove_possession, module)?)?;
+    module.add_function(wrap_pyfunction!(possession_holds, module)?)?;
     module.add_function(wrap_pyfunction!(describe_transaction, module)?)?;
     module.add_function(wrap_pyfunction!(genesis_encode, module)?)?;
     module.add_function(wrap_pyfunction!(genesis_describe, module)?)?;

@@ -6,7 +6,7 @@ Invariants: SYNC; only the extension validates it.
 from pathlib import Path
 
 from rustorium.access.private import read_text
-from rustorium.errors import HomeError
+from rustorium.errors import HomeError, HomeMissing
 
 
 def read_genesis(path: Path) -> bytes:
@@ -14,7 +14,18 @@ def read_genesis(path: Path) -> bytes:
     it."""
     from rustorium import _native
 
+    if not path.exists():
+        raise HomeMissing(_missing(path))
     try:
         return _native.genesis_encode(read_text(path))
     except ValueError as error:
         raise HomeError(f"{path} is not a genesis: {error}", code="genesis-invalid") from None
+
+
+def _missing(path: Path) -> str:
+    if not (path.parent / "config.toml").is_file():
+        return f"there is no genesis file {path}: name the chain's genesis file"
+    return (
+        f"{path} is missing: put the genesis of this node's chain there, from another party or another node; "
+        f"keep {path.parent} as it is"
+    )

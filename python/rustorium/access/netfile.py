@@ -79,8 +79,9 @@ class _Format(msgspec.Struct):
     format: int = FORMAT
 
 
-def read_net(path: Path) -> Net:
+def read_net(path: str | Path) -> Net:
     """Reads a `devnet.json`, or the one in the given folder. Errors: UsageError."""
+    path = Path(path)
     file = path / "devnet.json" if path.is_dir() else path
     try:
         content = file.read_bytes()

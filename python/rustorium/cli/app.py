@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from rustorium.cli import (
+    account,
     admin,
     analyze,
     audit,
@@ -23,6 +24,7 @@ from rustorium.cli import (
     dashboards,
     devnet,
     followers,
+    genesis,
     keys,
     logs,
     metrics,
@@ -71,9 +73,11 @@ app.command("doctor")(care.doctor)
 app.add_typer(care.debug_group, name="debug")
 app.add_typer(care.systemd_group, name="systemd")
 app.add_typer(testnet.group, name="testnet")
+app.add_typer(genesis.group, name="genesis")
 app.add_typer(keys.group, name="keys")
 app.add_typer(signer.group, name="signer")
 app.add_typer(snapshot.group, name="snapshot")
+app.add_typer(account.group, name="account")
 app.add_typer(tx.group, name="tx")
 app.add_typer(committee.group, name="node")
 app.add_typer(followers.group, name="followers")

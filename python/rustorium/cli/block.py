@@ -4,8 +4,16 @@ from typing import Annotated
 
 import typer
 
-from rustorium.cli.options import GenesisOption, NetOption, NodeOption, TimeoutOption, TokenFileOption, client_of
-from rustorium.cli.output import Format, Output, emit_one
+from rustorium.cli.options import (
+    GenesisOption,
+    NetOption,
+    NodeOption,
+    ProofOutOption,
+    TimeoutOption,
+    TokenFileOption,
+    client_of,
+)
+from rustorium.cli.output import Format, Output, emit_one, write_proof
 
 group = typer.Typer(help="Show final blocks.", no_args_is_help=True)
 
@@ -19,6 +27,7 @@ def block() -> None:
 def show(
     which: Annotated[str, typer.Argument(help="A height, a digest (hex), or latest.")] = "latest",
     verify: Annotated[bool, typer.Option(help="Check the block's certificate against the genesis.")] = True,
+    proof_out: ProofOutOption = None,
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
@@ -29,10 +38,16 @@ def show(
     """Show a final block after checking its certificate."""
     import msgspec
 
+    from rustorium.errors import UsageError
+
+    if proof_out is not None and not verify:
+        raise UsageError("--proof-out needs a proof: leave out --no-verify")
     with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
         found = client.block(int(which) if which.isdigit() else which)
         if verify:
             client.validate_block(found)
+        if proof_out is not None:
+            write_proof(proof_out, client.prove_block(found.height))
     row: dict[str, object] = msgspec.to_builtins(found)
     del row["raw"], row["proof"]
     emit_one(row | {"verified": verify}, output)

@@ -71,7 +71,7 @@ def print_unit(
     """Print a systemd unit for a home, with Type=notify, a watchdog, and only the permissions that a node needs. The
     node runs under `recover auto`."""
     from rustorium.errors import UsageError
-    from rustorium.observe.systemd import Unit, unit_text
+    from rustorium.observe.systemd import Unit, hidden, unit_text
 
     found = home_of(home)
     name = found.load_config().config.node.name
@@ -81,4 +81,7 @@ def print_unit(
     path = Path(named).expanduser().absolute()
     if not path.is_file():
         raise UsageError(f"there is no {path}: name rustorium-node with --command")
-    print(unit_text(Unit(name, found.path, path, user)), end="")
+    unit = Unit(name, found.path, path, user)
+    print(unit_text(unit), end="")
+    for sentence in hidden(unit):
+        note(f"WARNING: {sentence}")

@@ -85,8 +85,8 @@ def add(
     """Make a home on this machine for a new validator of a net, start it, sync it, and let it vote from the next epoch
     on.
 
-    `--key` is an operator's account. If more operators must approve, each sends the same transaction with `tx`. After
-    an interruption, run the command again."""
+    `--key` is an operator's account. If more operators must approve, the command writes HOME.admit.json, and each of
+    them sends it with `tx send`. After an interruption, run the command again."""
     from rustorium.access.genesis import read_genesis
     from rustorium.access.passphrases import find_passphrase
     from rustorium.errors import UsageError
@@ -96,6 +96,7 @@ def add(
         in_turn,
         let_in,
         make_joiner,
+        note_admission,
         start_and_sync,
         take_up,
     )
@@ -130,11 +131,15 @@ def add(
             "Until the new node is a member, validators must name it as a follower: on each validator's machine, "
             f"run `rustorium-node followers add {joiner.node_key}`"
         )
-    pid = start_and_sync(joiner, passphrase, timeout_s)
+    pid = start_and_sync(joiner, passphrase, timeout_s, note)
     note(f"{joiner.name} is synced and is being admitted.")
     with client_of(net, node, file, timeout_s, token_file=token_file) as client:
         admit(client, joiner, signer)
-        note("Admitted. It votes from the next epoch on.")
+        approval = path.with_name(f"{path.name}.admit.json")
+        if note_admission(client, joiner, approval):
+            note(f"More operators must approve: each runs `rustorium tx send {approval} --key KEY_FILE`.")
+        else:
+            note("Admitted. It votes from the next epoch on.")
         epoch = _awaited(client, content, joiner.validator_key, True, timeout_s)
     emit_one(
         {"name": joiner.name, "region": region_name(byte, labels), "home": str(path), "pid": pid, "epoch": epoch,
@@ -158,13 +163,15 @@ def remove(
     """Remove a validator from the committee from the next epoch on. It continues to follow the chain until you stop
     it."""
     from rustorium.access.genesis import read_genesis
-    from rustorium.net.joining import find
+    from rustorium.net.joining import check_operator, find
     from rustorium.net.joining import remove as send_removal
 
     signer = key_of(key, passphrase_file)
     known = net_of(net)
     file = genesis or (Path(known.genesis) if known is not None else None)
     content = read_genesis(file) if file is not None else None
+    if content is not None:
+        check_operator(content, signer)
     with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
         one = find(client.validators()["validators"], validator)
         send_removal(client, one, signer)

@@ -24,6 +24,10 @@ NATIVE_EXIT_CODES = {
     "not-ready": 5,
     "interrupted": 130,
 }
+GENESIS_NEEDED = (
+    "nothing can be checked without the chain's genesis: add --genesis FILE, or --no-verify where the command takes it "
+    "to accept the node's word"
+)
 FACTS = ("transaction", "failure", "operation", "retry_after_ms")
 """Attributes of errors that a script may want besides the sentence."""
 
@@ -39,9 +43,11 @@ def wants_json(line: Sequence[str]) -> bool:
 
 def explain(error: Exception, *, as_json: bool) -> int:
     """Prints an error on standard error; gives the exit code."""
-    from rustorium.errors import ChainForked, RustoriumError
+    from rustorium.errors import ChainForked, GenesisNeeded, RustoriumError
 
     if isinstance(error, RustoriumError):
+        if isinstance(error, GenesisNeeded):
+            return _say(GENESIS_NEEDED, error.code, error.exit_code, error, as_json)
         if isinstance(error, ChainForked):
             return _say(f"{error.message}; {_kept(error.evidence)}", error.code, error.exit_code, error, as_json)
         return _say(error.message, error.code, error.exit_code, error, as_json)

@@ -38,6 +38,24 @@ def init(
             "--owner-key", help="Where to write the owner's key; keep it off the node. Default: HOME.owner.key."
         ),
     ] = None,
+    region: Annotated[str, typer.Option("--region", help="Region of the validator: a name or a byte.")] = "local",
+    address: Annotated[
+        str | None, typer.Option("--address", help="HOST:PORT at which the other validators dial this one.")
+    ] = None,
+    base_port: Annotated[
+        int | None,
+        typer.Option(
+            "--base-port", min=1024, max=65000, help="First port; the others are this +1, +2 and +10. Default: 26650."
+        ),
+    ] = None,
+    keep: Annotated[
+        str,
+        typer.Option(
+            "--keep",
+            help="History to keep: everything (grows without limit; anyone can ask for any height), recent (the newest "
+            "100000 heights), or a number of heights.",
+        ),
+    ] = "everything",
     peers: Annotated[
         list[str] | None,
         typer.Option("--peer", help="NAME=HOST:PORT of a genesis validator, or NODE_KEY=HOST:PORT; repeat."),
@@ -45,20 +63,31 @@ def init(
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Make a node's home: keys and config.toml. Prints a validator's public keys for the genesis. A follower has no
-    validator key, and can start at once if --genesis and a --peer are given."""
-    from rustorium.home.setup import init_home, parse_peers
+    """Make a node's home: keys and config.toml. With `-o json` it prints what `genesis new` needs of a validator:
+    public keys, and the proof that this party holds them. A follower has no validator key, and can start at once if
+    --genesis and a --peer are given."""
+    from rustorium.home.setup import Wishes, init_home, parse_keep, parse_peers
+    from rustorium.regions import parse_region
 
     path = home.expanduser().absolute()
-    made = init_home(path, name, role.value, genesis, parse_peers(peers or []), owner_key, passphrase_file, os.environ)
+    wishes = Wishes(parse_region(region), address or "", base_port, parse_keep(keep))
+    known = parse_peers(peers or [])
+    made = init_home(path, name, role.value, genesis, known, owner_key, passphrase_file, os.environ, wishes)
     emit_one(made, output)
+    if wishes.keep == "archive":
+        note("It keeps everything: about 13 GB a day at 50 transactions/s; --keep recent bounds it (docs/sizing.md).")
     if role is Role.follower:
         missing = [] if genesis is not None else [f"put the chain's genesis at {made['genesis']}"]
         missing += [] if peers else ["fill p2p.peers in config.toml"]
         named = f"have each validator name it: `rustorium-node followers add {made['node_key']}`"
         note(f"next: {', '.join([*missing, named, f'run `rustorium-node start --home {path}`'])}")
         return
-    note(f"next: list these keys in the genesis, put it at {made['genesis']}, fill p2p.peers in config.toml")
+    if not address:
+        note("This validator has no --address: the others must fill it in as p2p.peers in their config.toml.")
+    note(
+        "Next: give what `-o json` prints to whoever runs `rustorium genesis new`, check the genesis that comes back "
+        f"with `rustorium genesis check`, and put it at {made['genesis']}"
+    )
 
 
 def start(
@@ -101,4 +130,4 @@ def start(
     note(f"{launch.config.node.name} of chain {launch.chain} starts; {gateway_url(launch.config)}/docs")
     for sentence in in_the_clear(launch.config):
         note(f"WARNING: {sentence}")
-    run(launch, Descriptors(ready_fd, stop_fd))
+    run(launch, Descriptors(ready_fd, stop_fd, note))

@@ -75,6 +75,9 @@ AdminTokenOption = Annotated[
         "--token-file", help="File (0600) with a token, for --admin-url. Default: RUSTORIUM_ADMIN_TOKEN_FILE."
     ),
 ]
+ProofOutOption = Annotated[
+    Path | None, typer.Option("--proof-out", help="Write the proof to this file; `verify` checks it offline.")
+]
 TimeoutOption = Annotated[float, typer.Option("--timeout-s", min=0.1, help="Timeout in seconds.")]
 EncodingHelp = "How keys and values are written: utf8, hex or base64."
 

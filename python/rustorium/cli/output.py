@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Protocol
 
 import typer
@@ -57,6 +58,17 @@ def emit_one(row: Mapping[str, object], form: Format) -> None:
 def note(message: str) -> None:
     """A line for people, on standard error."""
     print(message, file=sys.stderr, flush=True)
+
+
+def write_proof(path: Path, content: bytes) -> None:
+    """Writes a proof file and says how to check it. Errors: UsageError."""
+    from rustorium.errors import UsageError
+
+    try:
+        path.expanduser().write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"the proof can't be written to {path} ({error.strerror}): name another file") from None
+    note(f"The proof is in {path}. `rustorium verify {path} --genesis FILE` checks it.")
 
 
 def lively() -> bool:
@@ -117,6 +129,9 @@ def progress(what: str) -> Iterator[Advance]:
         yield advance
 
 
+PROOF_DIGITS_SHOWN = 100
+
+
 def _is_moment(name: str, value: object) -> bool:
     """Whether it is a time since 1970 in ms, and no duration: one of thirty years at least."""
     return name.endswith("_ms") and isinstance(value, int) and 10**12 <= value < 10**14
@@ -129,6 +144,8 @@ def _title(name: str, *, moment: bool) -> str:
 
 
 def _cell(name: str, value: object) -> str:
+    if name == "proof" and isinstance(value, str) and len(value) > PROOF_DIGITS_SHOWN:
+        return f"{len(value) // 2} bytes: `tx status ID --proof-out FILE` writes it to a file that `verify` checks"
     if not _is_moment(name, value):
         return text(value)
     at = datetime.fromtimestamp(int(str(value)) / 1000, UTC)

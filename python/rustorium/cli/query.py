@@ -12,6 +12,7 @@ from rustorium.cli.options import (
     MaxAgeOption,
     NetOption,
     NodeOption,
+    ProofOutOption,
     TimeoutOption,
     TokenFileOption,
     TrustFileOption,
@@ -20,7 +21,7 @@ from rustorium.cli.options import (
     WitnessOption,
     client_of,
 )
-from rustorium.cli.output import Format, Output, emit, emit_one, note
+from rustorium.cli.output import Format, Output, emit, emit_one, write_proof
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,9 +48,7 @@ def query(
         ),
     ] = None,
     verify: Annotated[bool, typer.Option(help="Check the proof against the genesis.")] = True,
-    proof_out: Annotated[
-        Path | None, typer.Option("--proof-out", help="Write the proof to this file; `verify` checks it offline.")
-    ] = None,
+    proof_out: ProofOutOption = None,
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
@@ -118,7 +117,7 @@ def _proven(client: "Client", subjects: "list[Subject]", where: str, proof_out: 
         return client.proven(subjects, at="current")
     state = client.prove(subjects, at=int(where) if where.isdigit() else "current")
     if proof_out is not None:
-        _write(proof_out, state.proof)
+        write_proof(proof_out, state.proof)
     return state
 
 
@@ -136,16 +135,6 @@ def _listed(
         if page.next_cursor is None:
             return
         page = client.list_keys(account, prefix, cursor=page.next_cursor, limit=100)
-
-
-def _write(path: Path, content: bytes) -> None:
-    from rustorium.errors import UsageError
-
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise UsageError(f"the proof can't be written to {path} ({error.strerror}): name another file") from None
-    note(f"The proof is in {path}. `rustorium-node verify {path} --genesis FILE` checks it.")
 
 
 def _is_absent(held: "Held") -> bool:

@@ -168,7 +168,11 @@ def _of_home(home: "Home", timeout_s: float) -> "tuple[NodeStatus, str]":
 
 
 def _print(statuses: "list[NodeStatus]", verdicts: "list[Verdict]", output: Format, *, again: bool) -> None:
-    rows = [{name: getattr(one, name) for name in COLUMNS} for one in statuses]
+    # A node that didn't answer has no height: a 0 would look like one.
+    rows = [
+        {name: getattr(one, name) if one.chain or name in ("node", "ready") else None for name in COLUMNS}
+        for one in statuses
+    ]
     if output is Format.table:
         if again:
             clear()

@@ -10,6 +10,9 @@ from rustorium.cli.output import Format, Output, emit, note, progress
 if TYPE_CHECKING:
     from rustorium.net.generate import Listen
 
+FOUR = 4
+"""The smallest committee that goes on without one of its members."""
+
 group = typer.Typer(help="Make the files of a trial net on several machines.", no_args_is_help=True)
 
 
@@ -43,6 +46,10 @@ def gen(
     base_port: Annotated[
         int, typer.Option("--base-port", min=1024, max=65000, help="First port; the others are this +1, +2 and +10.")
     ] = 26650,
+    ports_step: Annotated[
+        int,
+        typer.Option("--ports-step", min=0, max=1000, help="Distance of one host's ports from the next one's."),
+    ] = 0,
     pool_key: Annotated[
         Path | None,
         typer.Option("--pool-key", help="Create a pool of shielded value with this verifying key. Default: no pool."),
@@ -55,17 +62,20 @@ def gen(
 ) -> None:
     """Make a genesis, homes, and keys of owners, operators and accounts. Each party's keys have their own passphrase.
 
-    One person makes all keys of such a net and could keep copies, so use it only for trials."""
+    One person makes all keys of such a net and could keep copies, so use it only for trials: `genesis new` makes a net
+    of several owners."""
     from rustorium import _native
     from rustorium.access.private import make_folder
     from rustorium.net.generate import NetPlan, generate
 
-    count, quorum = _governing(operators, operator_quorum, single_operator)
+    count, quorum = governing(operators, operator_quorum, single_operator)
+    listens = [_listen(host, base_port + number * ports_step) for number, host in enumerate(hosts)]
+    _check_hosts(hosts, listens)
     key = _pool_key(pool_key, devnet_pool)
     named = [region.strip() for region in regions.split(",")]
     plan = NetPlan(
         name,
-        [_listen(host, base_port) for host in hosts],
+        listens,
         named,
         accounts,
         pool_key=key,
@@ -96,7 +106,12 @@ def gen(
         "--home HOME --passphrase-file FILE` there; give each folder of owners/ and operators/ to whom it belongs, and "
         "leave none of them on a validator's machine"
     )
-    note("One person made all these keys and passphrases and could have kept copies: use this net only for trials.")
+    note(
+        "One person made all these keys and passphrases and could have kept copies: use this net only for trials. "
+        "`rustorium genesis new` makes a net of several owners."
+    )
+    if len(hosts) < FOUR:
+        note(f"WARNING: {_count(len(hosts), 'validator')} tolerate no failure; four tolerate one")
     if quorum == 1:
         note(
             "WARNING: one key governs this chain: the holder of the operator's key admits validators, and can take "
@@ -104,7 +119,26 @@ def gen(
         )
 
 
-def _governing(operators: int | None, quorum: int | None, single: bool) -> tuple[int, int]:
+def _check_hosts(hosts: list[str], listens: "list[Listen]") -> None:
+    """No two validators may have one address. Errors: UsageError."""
+    from rustorium.errors import UsageError
+
+    seen: dict[str, str] = {}
+    for host, listen in zip(hosts, listens, strict=True):
+        address = listen.p2p_public or listen.p2p
+        if address in seen:
+            raise UsageError(
+                f"two validators would be at {address}: name different hosts, or give --ports-step 20 to run several "
+                "on one machine"
+            )
+        seen[address] = host
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number != 1 else ''}"
+
+
+def governing(operators: int | None, quorum: int | None, single: bool) -> tuple[int, int]:
     """How many operators there are and how many decide. Errors: UsageError where one key would, unasked."""
     from rustorium.errors import UsageError
 

@@ -1,6 +1,9 @@
-"""`tx put`, `tx transfer`, `tx status`."""
+"""`tx put`, `tx delete`, `tx transfer`, `tx issue`, `tx grant`, `tx revoke`, `tx send`, `tx status`."""
 
-from typing import TYPE_CHECKING, Annotated
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,16 +14,19 @@ from rustorium.cli.options import (
     NetOption,
     NodeOption,
     PassphraseOption,
+    ProofOutOption,
     TimeoutOption,
     TokenFileOption,
     client_of,
+    content_of,
     key_of,
     net_of,
 )
-from rustorium.cli.output import Format, Output, emit_one
+from rustorium.cli.output import Format, Output, emit_one, note, write_proof
 
 if TYPE_CHECKING:
-    from rustorium.types import Submitted
+    from rustorium.api import Operation
+    from rustorium.types import Submitted, TransactionStatus
 
 group = typer.Typer(help="Send transactions and look them up.", no_args_is_help=True)
 WaitOption = Annotated[str, typer.Option("--wait", help="What to wait for: accepted, final or certified.")]
@@ -82,9 +88,139 @@ def transfer(
         emit_one(submitted_row(client.transfer(to, named, units, key=signer, wait=reached)), output)
 
 
+@group.command()
+def delete(
+    name: Annotated[str, typer.Argument(help="The key.")],
+    key: KeyOption,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
+    namespace: Annotated[
+        str | None, typer.Option(help="Address of another account that granted this one the key.")
+    ] = None,
+    encoding: Annotated[str, typer.Option(help=EncodingHelp)] = "utf8",
+    wait: WaitOption = "final",
+    timeout_s: TimeoutOption = 30.0,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Remove a key and its value from the account's namespace."""
+    from rustorium.client import text_to_bytes, wait_of
+
+    reached, raw_name = wait_of(wait), text_to_bytes(name, encoding)
+    signer = key_of(key, passphrase_file)
+    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+        emit_one(submitted_row(client.delete(raw_name, key=signer, namespace=namespace, wait=reached)), output)
+
+
+@group.command()
+def issue(
+    symbol: Annotated[str, typer.Argument(help="Symbol of the account's own asset, such as COIN.")],
+    amount: Annotated[str, typer.Argument(help="Amount in the asset's smallest units.")],
+    key: KeyOption,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
+    to: Annotated[
+        str | None, typer.Option("--to", help="Address that receives it. Default: the account itself.")
+    ] = None,
+    wait: WaitOption = "final",
+    timeout_s: TimeoutOption = 30.0,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Create an amount of the account's own asset, which only this account can issue."""
+    from rustorium import _native
+    from rustorium.client import amount_of, wait_of
+    from rustorium.client.operations import issue as operation
+
+    reached, units = wait_of(wait), amount_of(amount)
+    signer = key_of(key, passphrase_file)
+    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+        done = client.send([operation(symbol, to or signer.address, units)], key=signer, wait=reached)
+    emit_one(submitted_row(done) | {"asset": _native.asset_id(signer.address, symbol)}, output)
+
+
+@group.command()
+def grant(
+    to: Annotated[str, typer.Argument(help="Address of the account that may write.")],
+    prefixes: Annotated[list[str], typer.Argument(help="Beginnings of keys that it may write.", metavar="PREFIX...")],
+    key: KeyOption,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
+    encoding: Annotated[str, typer.Option(help=EncodingHelp)] = "utf8",
+    wait: WaitOption = "final",
+    timeout_s: TimeoutOption = 30.0,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Let another account write keys that begin with one of these texts in this account's namespace. It replaces an
+    earlier grant."""
+    from rustorium.client import text_to_bytes
+    from rustorium.errors import UsageError
+
+    raw = [text_to_bytes(prefix, encoding) for prefix in prefixes]
+    if not all(raw):
+        raise UsageError("an empty prefix would give the whole namespace away: name the beginning of the keys")
+    _grant(to, raw, key, passphrase_file, net, node, genesis, token_file, wait, timeout_s, output)
+
+
+@group.command()
+def revoke(
+    to: Annotated[str, typer.Argument(help="Address of the account that may no longer write.")],
+    key: KeyOption,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
+    wait: WaitOption = "final",
+    timeout_s: TimeoutOption = 30.0,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Take back what `tx grant` let another account write."""
+    _grant(to, [], key, passphrase_file, net, node, genesis, token_file, wait, timeout_s, output)
+
+
+@group.command()
+def send(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="JSON file with one operation or a list of them, or - for standard input.", allow_dash=True
+        ),
+    ],
+    key: KeyOption,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
+    wait: WaitOption = "final",
+    timeout_s: TimeoutOption = 30.0,
+    passphrase_file: PassphraseOption = None,
+    output: Output = Format.table,
+) -> None:
+    """Send one transaction with any operations: all of them take effect, or none.
+
+    Each operation is an object with its type, such as {"type": "put", "namespace": "rs1…", "key": "a", "value": "b"}.
+    The HTTP reference lists all types and their fields."""
+    from rustorium.client import wait_of
+
+    reached, operations = wait_of(wait), _operations(file)
+    signer = key_of(key, passphrase_file)
+    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+        emit_one(submitted_row(client.send(operations, key=signer, wait=reached)), output)
+
+
 @group.command("status")
 def tx_status(
     transaction: Annotated[str, typer.Argument(help="Transaction id (hex).")],
+    verify: Annotated[bool, typer.Option(help="Check the receipt's proof against the genesis.")] = True,
+    proof_out: ProofOutOption = None,
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
@@ -92,17 +228,72 @@ def tx_status(
     timeout_s: TimeoutOption = 10.0,
     output: Output = Format.table,
 ) -> None:
-    """Show the state of a transaction: pending, or final with its receipt."""
-    from rustorium.errors import NotFound
+    """Show the state of a transaction: pending, or final with its receipt. A certified receipt is proven here."""
+    from rustorium.errors import NotFound, UsageError
 
+    if proof_out is not None and not verify:
+        raise UsageError("--proof-out needs a proof: leave out --no-verify")
     with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
-        found = client.get_transaction(transaction)
+        found = client.get_transaction(transaction, verify=verify)
+        proof = client.prove_transaction(transaction) if proof_out is not None else b""
     if found.state == "unknown":
         raise NotFound(f"no node knows transaction {transaction}: check the id, or send it again")
+    if proof_out is not None:
+        write_proof(proof_out, proof)
+    if found.state == "final" and not found.proven:
+        note(f"The receipt is on the node's word: {_unproven(found, verify, trusts=not node or genesis is not None)}.")
     row: dict[str, object] = {"id": found.id, "state": found.state, "certified": found.certified}
+    row["proven"] = found.proven
     if found.receipt is not None:
         row |= _receipt(found.receipt)
     emit_one(row, output)
+
+
+def _grant(
+    to: str,
+    prefixes: list[bytes],
+    key: Path,
+    passphrase_file: Path | None,
+    net: Path | None,
+    node: list[str] | None,
+    genesis: Path | None,
+    token_file: Path | None,
+    wait: str,
+    timeout_s: float,
+    output: Format,
+) -> None:
+    from rustorium.client import wait_of
+    from rustorium.client.operations import grant as operation
+
+    reached, signer = wait_of(wait), key_of(key, passphrase_file)
+    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+        emit_one(submitted_row(client.send([operation(to, prefixes)], key=signer, wait=reached)), output)
+
+
+def _operations(file: Path) -> "list[Operation]":
+    """The operations in a file. Errors: UsageError."""
+    from rustorium.errors import UsageError
+
+    content = sys.stdin.buffer.read() if str(file) == "-" else content_of(file)
+    try:
+        found: Any = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{file} is not JSON ({error}): write one operation or a list of them") from None
+    listed = found if isinstance(found, list) else [found]
+    if not listed or not all(isinstance(one, dict) and isinstance(one.get("type"), str) for one in listed):
+        raise UsageError(f'{file} has no operations: write objects such as {{"type": "put", …}}, one or a list of them')
+    return listed
+
+
+def _unproven(found: "TransactionStatus", verify: bool, trusts: bool) -> str:
+    """Reason why a final receipt was not checked, and what to do about it."""
+    if not verify:
+        return "leave out --no-verify to have it checked"
+    if not trusts:
+        return "add --genesis FILE to have it checked"
+    if not found.certified:
+        return "no block certifies it yet, ask again in a moment"
+    return "this node keeps no proof of it, ask another node"
 
 
 def submitted_row(submitted: "Submitted") -> dict[str, object]:

@@ -23,8 +23,8 @@ from rustorium.cli.output import Format, Output, emit, emit_one, note
 
 
 def verify(
-    file: Annotated[Path, typer.Argument(help="A proof file, as `query --proof-out` writes it.")],
-    genesis: GenesisOption = None,
+    file: Annotated[Path, typer.Argument(help="A proof file, as --proof-out writes it.")],
+    genesis: Annotated[Path | None, typer.Option("--genesis", help="The chain's genesis file.")] = None,
     checkpoint: CheckpointOption = None,
     trust_period: TrustPeriodOption = "never",
     max_age: MaxAgeOption = None,
@@ -56,6 +56,10 @@ def verify(
         emit_one(shown.facts, output)
         return
     claim = shown.claim
+    print(
+        f"VERIFIED: a quorum of the validators of epoch {claim.epoch} of chain {shown.chain} signed it, by "
+        f"{'the genesis ' + str(genesis) if genesis is not None else 'the checkpoint ' + str(checkpoint)}"
+    )
     fields: dict[str, object] = {"kind": shown.kind, "chain": shown.chain}
     if shown.state is not None:
         fields |= {"holds_after_height": shown.state.at.height, "state_root": shown.state.at.root}

@@ -167,3 +167,12 @@ def hex_of(text: str, what: str) -> str:
     except ValueError:
         pass
     raise UsageError(f"{text!r} is not {what}: give its {DIGEST_DIGITS} hex digits")
+
+
+def address_of(text: str) -> str:
+    """An account's address, as it is. Errors: UsageError."""
+    try:
+        _native.parse_address(text)
+    except (ValueError, TypeError):
+        raise UsageError(f"{text!r} is not an address: give one as it was printed, such as rs1q…") from None
+    return text

@@ -4,14 +4,12 @@ Invariants: the same method names, arguments, results and errors; usable from an
 """
 
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar
 
 import httpx2
-from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from rustorium.access.bearer import Tokens
 from rustorium.access.netfile import read_net
@@ -22,6 +20,7 @@ from rustorium.client.base import TIMEOUT_S
 from rustorium.client.blockingloops import BlockingConvenience
 from rustorium.client.keys import Key
 from rustorium.client.light import LightClient
+from rustorium.client.loop import LoopThread
 from rustorium.client.pools import RECORDS_MAX
 from rustorium.client.submit import Result
 from rustorium.client.wire import Answer
@@ -48,10 +47,14 @@ from rustorium.zk.blockproofs import BlockProofs, Verifier
 from rustorium.zk.groth16 import Document, Public
 
 T = TypeVar("T")
+K = TypeVar("K", bytes, str)
 
 
 class Client(BlockingConvenience):
-    """One client of one chain; use it as `with`, or `close` it. See `AsyncClient` for what the methods do."""
+    """One client of one chain; use it as `with`, or `close` it: one that is left open ends with the script, with a
+    ResourceWarning. See `AsyncClient` for what the methods do."""
+
+    _loop: LoopThread | None = None
 
     def __init__(
         self,
@@ -69,8 +72,7 @@ class Client(BlockingConvenience):
         token: Tokens | None = None,
         tls: Tls | None = None,
     ) -> None:
-        self._loop: AbstractContextManager[BlockingPortal] | None = start_blocking_portal("asyncio")
-        self._portal = self._loop.__enter__()
+        loop = self._loop = LoopThread()
         try:
             make = partial(
                 AsyncClient,
@@ -87,10 +89,11 @@ class Client(BlockingConvenience):
                 token=token,
                 tls=tls,
             )
-            self._client = self._portal.call(make)
+            self._client = loop.make(make)
         except BaseException:
-            self._end()
+            loop.close()
             raise
+        loop.closes(self._client.aclose, ", ".join([endpoints] if isinstance(endpoints, str) else endpoints))
 
     @classmethod
     def from_net(
@@ -121,8 +124,11 @@ class Client(BlockingConvenience):
     def close(self) -> None:
         """Closes all connections and ends the thread; idempotent."""
         if self._loop is not None:
-            self._portal.call(self._client.aclose)
-            self._end()
+            self._loop.close()
+
+    def __del__(self) -> None:
+        if self._loop is not None:
+            self._loop.forgotten()
 
     def sign(
         self, operations: Sequence[Operation], *, key: Key | None = None, timeout_s: float | None = None
@@ -169,8 +175,8 @@ class Client(BlockingConvenience):
 
     def put(
         self,
-        key_bytes: bytes,
-        value: bytes,
+        key_bytes: bytes | str,
+        value: bytes | str,
         *,
         key: Key | None = None,
         namespace: str | None = None,
@@ -184,7 +190,7 @@ class Client(BlockingConvenience):
 
     def delete(
         self,
-        key_bytes: bytes,
+        key_bytes: bytes | str,
         *,
         key: Key | None = None,
         namespace: str | None = None,
@@ -246,9 +252,9 @@ class Client(BlockingConvenience):
         """Proves a statement to a verifier, which records it."""
         return self._call(self._client.submit_proof, verifier, proof, public, key=key, wait=wait, timeout_s=timeout_s)
 
-    def get_transaction(self, transaction: str) -> TransactionStatus:
-        """Where it is, by id."""
-        return self._call(self._client.get_transaction, transaction)
+    def get_transaction(self, transaction: str, *, verify: bool = True) -> TransactionStatus:
+        """Where it is, by id; a certified receipt is proven where a genesis is given, unless `verify=False`."""
+        return self._call(self._client.get_transaction, transaction, verify=verify)
 
     def prove_transaction(self, transaction: str) -> bytes:
         """The proof file of a certified transaction."""
@@ -270,26 +276,26 @@ class Client(BlockingConvenience):
         return self._call(call, account, prefix, cursor=cursor, at=at, limit=limit, values=values)
 
     def account_transactions(self, address: str, *, before: str | None = None, limit: int = 30) -> ReceiptPage:
-        """Ids of an account's final transactions, newest first."""
+        """Ids of an account's final transactions, newest first, on the node's word."""
         return self._call(self._client.account_transactions, address, before=before, limit=limit)
 
     def subscribe_transactions(self, filter: str | None = None, *, after: str | None = None) -> Iterator[Event]:
-        """Final transactions in order, from behind `after` or from now on."""
+        """Final transactions in order, from behind `after` or from now on, on the node's word."""
         stream = self._client.subscribe_transactions(filter, after=after)
         try:
             while True:
-                yield self._portal.call(stream.__anext__)
+                yield self._call(stream.__anext__)
         finally:
-            if self._loop is not None:
-                self._portal.call(stream.aclose)
+            if self._loop is not None and self._loop.usable:
+                self._loop.call(stream.aclose)
 
     def block(self, which: int | str = "latest", *, proof: bool = True) -> Block:
         """A final block by height, digest or "latest"."""
         return self._call(self._client.block, which, proof=proof)
 
-    def block_receipts(self, which: int | str) -> tuple[Receipt, ...]:
-        """All receipts of a final block, in order."""
-        return self._call(self._client.block_receipts, which)
+    def block_receipts(self, which: int | str, *, verify: bool = True) -> tuple[Receipt, ...]:
+        """All receipts of a final block, in order, each proven where a genesis is given, unless `verify=False`."""
+        return self._call(self._client.block_receipts, which, verify=verify)
 
     def prove_block(self, which: int | str) -> bytes:
         """The proof file of a final block's header."""
@@ -313,7 +319,9 @@ class Client(BlockingConvenience):
         """Waits until a height, or the block of a transaction id, is final."""
         return self._call(self._client.wait_for_quorum, what, timeout_ms=timeout_ms)
 
-    def read(self, namespace: str, key: bytes, *, at: str | int = "latest", max_age_s: float | None = None) -> Value:
+    def read(
+        self, namespace: str, key: bytes | str, *, at: str | int = "latest", max_age_s: float | None = None
+    ) -> Value:
         """A key's value: `at` is "latest", "proven" or a height."""
         return self._call(self._client.read, namespace, key, at=at, max_age_s=max_age_s)
 
@@ -321,13 +329,15 @@ class Client(BlockingConvenience):
         """What a subject holds, on the node's word."""
         return self._call(self._client.held, subject, at=at)
 
-    def get(self, namespace: str, key: bytes, *, verify: bool = True, max_age_s: float | None = None) -> bytes | None:
+    def get(
+        self, namespace: str, key: bytes | str, *, verify: bool = True, max_age_s: float | None = None
+    ) -> bytes | None:
         """A key's value, proven unless `verify=False`."""
         return self._call(self._client.get, namespace, key, verify=verify, max_age_s=max_age_s)
 
     def get_many(
-        self, namespace: str, keys: Iterable[bytes], *, verify: bool = True, max_age_s: float | None = None
-    ) -> dict[bytes, bytes | None]:
+        self, namespace: str, keys: Iterable[K], *, verify: bool = True, max_age_s: float | None = None
+    ) -> dict[K, bytes | None]:
         """Values of many keys, all at one height and with one proof unless `verify=False`."""
         return self._call(self._client.get_many, namespace, keys, verify=verify, max_age_s=max_age_s)
 
@@ -408,10 +418,5 @@ class Client(BlockingConvenience):
         return self._call(self._client.chain)
 
     def _call(self, method: Callable[..., Coroutine[Any, Any, T]], *arguments: Any, **named: Any) -> T:
-        result: T = self._portal.call(partial(method, *arguments, **named))
-        return result
-
-    def _end(self) -> None:
-        loop, self._loop = self._loop, None
-        if loop is not None:
-            loop.__exit__(None, None, None)
+        assert self._loop is not None
+        return self._loop.call(method, *arguments, **named)

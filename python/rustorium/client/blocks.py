@@ -36,8 +36,55 @@ class BlockMethods(TransactionMethods):
         body = await self._read(f"/v1/blocks/{which}", params={"proof": int(proof)}, absent=True)
         return wire.parse(wire.block, body)
 
-    async def block_receipts(self, which: int | str) -> tuple[Receipt, ...]:
-        """All receipts of a final block, in order."""
+    async def block_receipts(self, which: int | str, *, verify: bool = True) -> tuple[Receipt, ...]:
+        """All receipts of a final block, in order. With a genesis or checkpoint each is checked here, once it is
+        certified; that the last of them are not left out is on the node's word, as is all with `verify=False`.
+
+        Errors: NotReady where they aren't certified before the deadline, VerificationFailed."""
+        deadline = self._deadline(None)
+        receipts = await self._receipts_told(which)
+        if not (verify and self._trusts()) or not receipts:
+            return receipts
+        height = which
+        if isinstance(which, str):
+            height = (await self.validate_block(await self.block(which))).height
+        in_order(receipts, height)
+        room = anyio.CapacityLimiter(READERS)
+        faults: list[ClientError | NotReady] = []
+
+        async def one(receipt: Receipt) -> None:
+            async with room:
+                try:
+                    await self._confirm(receipt, deadline)
+                except (ClientError, NotReady) as error:
+                    faults.append(error)
+                    tasks.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as tasks:
+            for receipt in receipts:
+                tasks.start_soon(one, receipt)
+        if faults:
+            raise faults[0]
+        return receipts
+
+    async def _confirm(self, receipt: Receipt, deadline: float) -> None:
+        """Waits until a receipt is certified, and compares it with what is proven."""
+        pause = POLL_S_MIN
+        while not (status := await self.get_transaction(receipt.transaction)).proven:
+            if anyio.current_time() + pause >= deadline:
+                raise NotReady(
+                    f"the receipts of block {receipt.height} are not certified yet: ask again in a moment, or add "
+                    "verify=False to take the node's word"
+                )
+            await anyio.sleep(pause)
+            pause = min(2 * pause, POLL_S_MAX)
+        if status.receipt != receipt:
+            raise ProofRefused(
+                f"block {receipt.height} has another receipt at place {receipt.index} than the node said: don't trust "
+                "that node"
+            )
+
+    async def _receipts_told(self, which: int | str) -> tuple[Receipt, ...]:
         found: list[Receipt] = []
         after: str | None = None
         while True:
@@ -72,7 +119,8 @@ class BlockMethods(TransactionMethods):
 
     async def wait_for_quorum(self, what: int | str, *, timeout_ms: int | None = None) -> Block:
         """Waits until a height, or the block of a transaction id, is final; returns it with its certificate, checked
-        where a genesis is given. Errors: NotReady at the deadline, ProofRefused."""
+        where a genesis is given. Which block holds the transaction is on the node's word. Errors: NotReady at the
+        deadline, ProofRefused."""
         deadline = self._deadline(timeout_ms / 1000 if timeout_ms is not None else None)
         pause = POLL_S_MIN
         while True:
@@ -89,7 +137,7 @@ class BlockMethods(TransactionMethods):
     async def _final_block(self, what: int | str) -> Block | None:
         height = what
         if isinstance(what, str):
-            receipt = (await self.get_transaction(what)).receipt
+            receipt = (await self.get_transaction(what, verify=False)).receipt
             if receipt is None:
                 return None
             height = receipt.height
@@ -113,9 +161,8 @@ class BlockMethods(TransactionMethods):
 
         Errors: ZkRefused that names a bad one; NotFound, NotReady until the block's results are certified,
         VerificationFailed, GenesisNeeded."""
-        receipts = await self.block_receipts(height)
-        if [(one.height, one.index) for one in receipts] != [(height, index) for index in range(len(receipts))]:
-            raise ProofRefused(f"the receipts of block {height} are not its own, in order: don't trust that node")
+        receipts = await self._receipts_told(height)
+        in_order(receipts, height)
         good = [receipt for receipt in receipts if receipt.ok]
         found: list[list[ProvedHere]] = [[] for _ in good]
         room = anyio.CapacityLimiter(READERS)
@@ -130,3 +177,9 @@ class BlockMethods(TransactionMethods):
                 tasks.start_soon(one, place, receipt)
         proofs = [proof for proofs in found for proof in proofs]
         return await anyio.to_thread.run_sync(blockproofs.check, height, proofs, verifiers)
+
+
+def in_order(receipts: Sequence[Receipt], height: int | str) -> None:
+    """The receipts are those of this height, without a gap. Errors: ProofRefused."""
+    if [(one.height, one.index) for one in receipts] != [(height, index) for index in range(len(receipts))]:
+        raise ProofRefused(f"the receipts of block {height} are not its own, in order: don't trust that node")

@@ -9,6 +9,8 @@ import heapq
 from rustorium.types import SignedTransaction
 
 HEADER_TIME_MARGIN_MS = 5_000
+TAKEN_MS = 2_000
+"""Time for which another client's transaction that waits with a nonce is believed to become final."""
 
 
 class Nonces:
@@ -20,6 +22,8 @@ class Nonces:
         self._reserved: set[int] = set()
         self._sent: dict[int, SignedTransaction] = {}
         self._lost: set[int] = set()
+        self._taken: dict[int, int] = {}
+        """Nonces of other clients' transactions, and when each was met (Unix ms)."""
 
     @property
     def stale(self) -> bool:
@@ -32,7 +36,12 @@ class Nonces:
             expired = transaction.expires_at_ms + HEADER_TIME_MARGIN_MS < now_ms
             if nonce < ledger or (nonce in self._lost and expired):
                 self.settled(nonce)
-        used = self._reserved | self._sent.keys()
+        self._taken = {
+            nonce: met_ms
+            for nonce, met_ms in self._taken.items()
+            if nonce >= ledger and now_ms < met_ms + TAKEN_MS and nonce not in self._sent
+        }
+        used = self._reserved | self._sent.keys() | self._taken.keys()
         self._next = max([ledger, *(nonce + 1 for nonce in used)])
         self._free = [nonce for nonce in range(ledger, self._next) if nonce not in used]
         return [self._sent[nonce] for nonce in sorted(self._lost)]
@@ -62,6 +71,11 @@ class Nonces:
         """It was never taken, so that the nonce may be free: the ledger has to be asked."""
         self.settled(nonce)
         self._next = None
+
+    def taken(self, nonce: int, now_ms: int) -> None:
+        """Another client's transaction waits with this nonce: the next one is tried, without asking the ledger."""
+        self.settled(nonce)
+        self._taken[nonce] = now_ms
 
     def lost(self, nonce: int) -> None:
         """Its outcome is unknown."""

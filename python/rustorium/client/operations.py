@@ -7,26 +7,29 @@ import json
 from collections.abc import Sequence
 
 from rustorium.api import Operation
+from rustorium.client.text import AMOUNT_MAX, raw
+from rustorium.errors import UsageError
 
 
-def put(namespace: str, key: bytes, value: bytes) -> Operation:
+def put(namespace: str, key: bytes | str, value: bytes | str) -> Operation:
     """Sets a key."""
-    return {"type": "put", "namespace": namespace, "key_hex": key.hex(), "value_hex": value.hex()}
+    digits = {"key_hex": raw(key, "a key").hex(), "value_hex": raw(value, "a value").hex()}
+    return {"type": "put", "namespace": namespace, **digits}
 
 
-def delete(namespace: str, key: bytes) -> Operation:
+def delete(namespace: str, key: bytes | str) -> Operation:
     """Removes a key."""
-    return {"type": "delete", "namespace": namespace, "key_hex": key.hex()}
+    return {"type": "delete", "namespace": namespace, "key_hex": raw(key, "a key").hex()}
 
 
 def transfer(to: str, asset: str, amount: int) -> Operation:
     """Moves an amount from the sender."""
-    return {"type": "transfer", "to": to, "asset": asset, "amount": str(amount)}
+    return {"type": "transfer", "to": to, "asset": asset, "amount": _amount(amount)}
 
 
 def issue(symbol: str, to: str, amount: int) -> Operation:
     """Creates an amount of the sender's own asset."""
-    return {"type": "issue", "symbol": symbol, "to": to, "amount": str(amount)}
+    return {"type": "issue", "symbol": symbol, "to": to, "amount": _amount(amount)}
 
 
 def create_account(region: int, public_key: str, storage_bytes: int) -> Operation:
@@ -34,9 +37,9 @@ def create_account(region: int, public_key: str, storage_bytes: int) -> Operatio
     return {"type": "create_account", "region": region, "public_key": public_key, "storage_bytes": storage_bytes}
 
 
-def grant(to: str, prefixes: Sequence[bytes]) -> Operation:
+def grant(to: str, prefixes: Sequence[bytes | str]) -> Operation:
     """Lets another account write under these prefixes of the sender's namespace; none takes the right back."""
-    return {"type": "grant", "to": to, "prefixes_hex": [prefix.hex() for prefix in prefixes]}
+    return {"type": "grant", "to": to, "prefixes_hex": [raw(prefix, "a prefix").hex() for prefix in prefixes]}
 
 
 def add_validator(
@@ -109,20 +112,27 @@ def require_proved(verifier: str, index: int, value: bytes | None = None) -> Ope
     return {"type": "require", "condition": condition if value is None else condition | {"value": value.hex()}}
 
 
-def require_value(namespace: str, key: bytes, value: bytes) -> Operation:
+def require_value(namespace: str, key: bytes | str, value: bytes | str) -> Operation:
     """Goes on only where the key has this value."""
     from rustorium import _native
 
-    condition = {"type": "value_hash", "namespace": namespace, "key_hex": key.hex()}
-    return {"type": "require", "condition": condition | {"hash": _native.value_hash(value).hex()}}
+    condition = {"type": "value_hash", "namespace": namespace, "key_hex": raw(key, "a key").hex()}
+    return {"type": "require", "condition": condition | {"hash": _native.value_hash(raw(value, "a value")).hex()}}
 
 
-def require_absent(namespace: str, key: bytes) -> Operation:
+def require_absent(namespace: str, key: bytes | str) -> Operation:
     """Goes on only where the key has no value."""
-    return {"type": "require", "condition": {"type": "absent", "namespace": namespace, "key_hex": key.hex()}}
+    condition = {"type": "absent", "namespace": namespace, "key_hex": raw(key, "a key").hex()}
+    return {"type": "require", "condition": condition}
 
 
 def require_balance(account: str, asset: str, amount: int) -> Operation:
     """Goes on only where the account holds at least this much."""
     condition = {"type": "balance_at_least", "account": account, "asset": asset, "amount": str(amount)}
     return {"type": "require", "condition": condition}
+
+
+def _amount(amount: int) -> str:
+    if type(amount) is not int or not 0 < amount <= AMOUNT_MAX:
+        raise UsageError(f"an amount is a whole number above 0, of the asset's smallest units, not {amount!r}")
+    return str(amount)

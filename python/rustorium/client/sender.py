@@ -5,6 +5,7 @@ before its result is handed out.
 """
 
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,14 +21,18 @@ from rustorium.client.keys import Key
 from rustorium.client.nonces import Nonces
 from rustorium.client.submit import Group, Result
 from rustorium.client.transport import Transport
-from rustorium.errors import ClientError, OutcomeUnknown, ProofRefused, Refused, RustoriumError, UsageError
+from rustorium.errors import ClientError, OutcomeUnknown, ProofRefused, Refused, RustoriumError, Unreachable, UsageError
 from rustorium.types import SUBMISSION_TRANSACTIONS_MAX, SignedTransaction, Wait
 
 EXPIRY_MS_MIN = 60_000
 GROUPS_IN_FLIGHT = 3
-SYNC_S = 10.0
 RESEND_S = 0.5
 
+
+POSITION = re.compile(r" at line \d+ column \d+")
+"""In JSON that the caller never saw."""
+NONCE_TAKEN = ("nonce-taken", "nonce_taken")
+"""Codes of nodes of this release and of earlier ones."""
 
 CheckReceipt = Callable[[bytes], Awaitable[dict[str, Any] | None]]
 """What a receipt's proof shows; None where there is nothing to check it with. Errors: VerificationFailed."""
@@ -47,17 +52,17 @@ class Sender:
         self._accounts: dict[str, _Account] = {}
 
     async def sign(
-        self, wanted: Sequence[Sequence[Operation]], signer: Key, timeout_s: float
+        self, wanted: Sequence[Sequence[Operation]], signer: Key, timeout_s: float, deadline: float | None = None
     ) -> list[SignedTransaction]:
-        """Signs one transaction per list of operations. They expire some time after `timeout_s` from now.
+        """Signs one transaction per list of operations. They expire some time after `timeout_s` from now. The nonce is
+        known by the deadline, which is `timeout_s` from now unless it is given.
 
-        Errors: UsageError for operations that can't be encoded, NotFound where the account doesn't exist."""
+        Errors: UsageError for operations that can't be encoded, NotFound where the account doesn't exist, Unreachable
+        at the deadline."""
         chain = await self._chain()
         account = self._accounts.setdefault(signer.address, _Account())
-        async with account.lock:
-            if account.nonces.stale:
-                await self._sync(signer.address, account.nonces)
-            numbers = [account.nonces.take() for _ in wanted]
+        until = anyio.current_time() + timeout_s if deadline is None else deadline
+        numbers = await self._take(signer.address, account, len(wanted), until)
         expiry_ms = time.time_ns() // 1_000_000 + max(EXPIRY_MS_MIN, int(2000 * timeout_s))
 
         def build() -> list[SignedTransaction]:
@@ -74,11 +79,22 @@ class Sender:
             for nonce in numbers:
                 account.nonces.unused(nonce)
             if isinstance(error, (ValueError, TypeError)):
-                raise UsageError(f"the transaction can't be made: {error}") from None
+                why = POSITION.sub("", str(error))
+                raise UsageError(f"the transaction can't be made: {why}") from None
             raise
         for transaction in signed:
             account.nonces.sent(transaction)
         return signed
+
+    async def _take(self, address: str, account: _Account, count: int, deadline: float) -> list[int]:
+        with anyio.CancelScope() as scope:
+            # Another call may hold the lock, with a later deadline.
+            scope.deadline = deadline + RESEND_S
+            async with account.lock:
+                if account.nonces.stale:
+                    await self._sync(address, account.nonces, deadline)
+                return [account.nonces.take() for _ in range(count)]
+        raise Unreachable(f"the next nonce of {address} was not known before the deadline: allow more time")
 
     async def submit(self, group: Sequence[SignedTransaction], wait: Wait, deadline: float) -> list[Result]:
         """Submits one group; one result each, in order. Errors: ProofRefused."""
@@ -146,9 +162,9 @@ class Sender:
             results[start:] = [fault] * (len(wanted) - start)
         return results
 
-    async def _sync(self, address: str, nonces: Nonces) -> None:
+    async def _sync(self, address: str, nonces: Nonces, deadline: float) -> None:
         """Learns the ledger's nonce, and sends again what may have been lost, since later nonces wait for it."""
-        body = await self._transport.get(f"/v1/accounts/{address}", anyio.current_time() + SYNC_S)
+        body = await self._transport.get(f"/v1/accounts/{address}", deadline)
         ledger = wire.parse(wire.account, body).nonce
         lost = nonces.synced(ledger, time.time_ns() // 1_000_000)
         for group in wire.groups(lost):
@@ -159,6 +175,8 @@ class Sender:
             return
         if isinstance(result, OutcomeUnknown):
             account.nonces.lost(transaction.nonce)
+        elif isinstance(result, ClientError) and result.code in NONCE_TAKEN:
+            account.nonces.taken(transaction.nonce, time.time_ns() // 1_000_000)
         elif isinstance(result, ClientError):
             account.nonces.refused(transaction.nonce)
         elif result.reached != "accepted":

@@ -5,19 +5,20 @@ never older than what this client was shown before or wrote itself.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
 from rustorium import _native
 from rustorium.api import Operation
 from rustorium.client import wire
-from rustorium.client.base import hex_of
+from rustorium.client.base import address_of, hex_of
 from rustorium.client.blocks import BlockMethods
 from rustorium.client.endpoints import Endpoint
 from rustorium.client.keys import Key
 from rustorium.client.light import check_fresh, shown
 from rustorium.client.subjects import subjects_of
+from rustorium.client.text import raw
 from rustorium.client.trust import refusing
 from rustorium.errors import (
     BadResponse,
@@ -31,9 +32,13 @@ from rustorium.errors import (
 )
 from rustorium.types import PROOF_KEYS_MAX, Account, Balance, Held, ProvenState, Shown, Subject, Value, WriteProof
 
+K = TypeVar("K", bytes, str)
+
 WAIT_S = 3.0
 """How long one node is asked to wait for a root; then another is asked."""
 ATTEMPT_S = 6.0
+PATIENCE_S = 0.75
+"""Time after which another node is asked for a root too, since a good node waits for the next root."""
 
 
 class _NothingProven(Exception):
@@ -44,23 +49,23 @@ class StateMethods(BlockMethods):
     """The client's methods about the state."""
 
     async def read(
-        self, namespace: str, key: bytes, *, at: str | int = "latest", max_age_s: float | None = None
+        self, namespace: str, key: bytes | str, *, at: str | int = "latest", max_age_s: float | None = None
     ) -> Value:
         """A key's value, or its absence. `at`: "latest", the newest that the node has executed, on its word; "proven",
         the newest under a certified root, checked here; or a height, on the node's word. `max_age_s` as for `prove`.
 
         Errors: VerificationFailed, GenesisNeeded, NoStateRoot, Pruned."""
+        subject = Subject(namespace, key=raw(key, "a key"))
         if at == "proven":
-            subject = Subject(namespace, key=key)
             return _value((await self.proven([subject], max_age_s=max_age_s)).items[subject])
-        return _value(await self.held(Subject(namespace, key=key), at=at))
+        return _value(await self.held(subject, at=at))
 
     async def held(self, subject: Subject, *, at: str | int = "latest") -> Account | Balance | Value:
         """What a subject holds at "latest", "proven" or a height, on the node's word: nothing is checked.
 
         Errors: NotFound where there is no such account, Pruned."""
         params: dict[str, str | int] = {"at": str(at)}
-        path = f"/v1/accounts/{subject.account}"
+        path = f"/v1/accounts/{address_of(subject.account)}"
         if subject.asset is not None:
             asset = hex_of(subject.asset, "an asset id")
             return wire.parse(wire.balance, await self._read(f"{path}/balances/{asset}", params=params))
@@ -78,23 +83,23 @@ class StateMethods(BlockMethods):
         return found
 
     async def get(
-        self, namespace: str, key: bytes, *, verify: bool = True, max_age_s: float | None = None
+        self, namespace: str, key: bytes | str, *, verify: bool = True, max_age_s: float | None = None
     ) -> bytes | None:
         """A key's value, proven under a certified root unless `verify=False`; None where it has none."""
         return (await self.read(namespace, key, at="proven" if verify else "latest", max_age_s=max_age_s)).value
 
     async def get_many(
-        self, namespace: str, keys: Iterable[bytes], *, verify: bool = True, max_age_s: float | None = None
-    ) -> dict[bytes, bytes | None]:
+        self, namespace: str, keys: Iterable[K], *, verify: bool = True, max_age_s: float | None = None
+    ) -> dict[K, bytes | None]:
         """Values of many keys. Each 1,024 of them are of one height and have one proof, unless `verify=False`."""
         wanted = list(dict.fromkeys(keys))
         if not verify:
             return {key: (await self.read(namespace, key)).value for key in wanted}
-        found: dict[bytes, bytes | None] = {}
+        found: dict[K, bytes | None] = {}
         for first in range(0, len(wanted), PROOF_KEYS_MAX):
-            part = wanted[first : first + PROOF_KEYS_MAX]
-            state = await self.proven([Subject(namespace, key=key) for key in part], max_age_s=max_age_s)
-            found |= {key: _value(state.items[Subject(namespace, key=key)]).value for key in part}
+            part = {key: Subject(namespace, key=raw(key, "a key")) for key in wanted[first : first + PROOF_KEYS_MAX]}
+            state = await self.proven(list(dict.fromkeys(part.values())), max_age_s=max_age_s)
+            found |= {key: _value(state.items[subject]).value for key, subject in part.items()}
         return found
 
     async def account(self, address: str, *, verify: bool = True, max_age_s: float | None = None) -> Account:
@@ -243,6 +248,8 @@ class StateMethods(BlockMethods):
     ) -> tuple[ProvenState, bytes, dict[str, Any]]:
         """A checked proof of some node's, of the height `least` or above."""
         light = self.light
+        for subject in subjects:
+            address_of(subject.account)
         question = {
             "items": [wire.question(subject) for subject in subjects],
             "timeout_ms": int(1000 * min(WAIT_S, self._timeout_s)),
@@ -275,7 +282,7 @@ class StateMethods(BlockMethods):
                 raise ProofRefused(f"a node proved the state of height {height}, which isn't what was asked for")
             return state, proof, facts
 
-        return await self._transport.first(ask, deadline)
+        return await self._transport.first(ask, deadline, patience_s=PATIENCE_S)
 
 
 def _value(held: Held) -> Value:

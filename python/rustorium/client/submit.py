@@ -26,6 +26,8 @@ from rustorium.types import SignedTransaction, Submitted, Wait
 
 PATH = "/v1/transactions"
 GRACE_S = 0.5
+ATTEMPTS = 3
+"""Least number of parts of the time that is left, one for each attempt."""
 SERVER_WAIT_MS_MAX = 60_000
 LAGGING = ("unknown-account", "nonce-too-far")
 """A node that is behind says so; the others are asked before it is believed."""
@@ -55,7 +57,7 @@ class Group:
         pause = PAUSE_S_MIN
         while self._open():
             self._doubts.clear()
-            nodes = await self._transport.order()
+            nodes = await self._transport.order(self._deadline)
             for endpoint in nodes:
                 if not self._open() or anyio.current_time() >= self._deadline:
                     break
@@ -77,7 +79,8 @@ class Group:
     async def _ask(self, endpoint: Endpoint) -> None:
         asked = self._open()
         remaining = self._deadline - anyio.current_time()
-        attempt_s = min(remaining, max(ATTEMPT_S_MIN, remaining / 3))
+        share = max(ATTEMPTS, len(self._transport.endpoints.all))
+        attempt_s = min(remaining, max(ATTEMPT_S_MIN, remaining / share))
         wait_ms = max(1, min(int(attempt_s * 1000), SERVER_WAIT_MS_MAX))
         try:
             answer = await self._transport.attempt(

@@ -14,6 +14,15 @@ ENCODINGS = ("utf8", "hex", "base64")
 AMOUNT_MAX = 2**128 - 1
 
 
+def raw(content: bytes | str, what: str) -> bytes:
+    """Bytes as they are, text as UTF-8. Errors: UsageError for anything else; `what` names it, such as "a key"."""
+    if isinstance(content, str):
+        return content.encode()
+    if isinstance(content, (bytes, bytearray, memoryview)):
+        return bytes(content)
+    raise UsageError(f"{what} is bytes or text, not {type(content).__name__}: encode it first, for example as JSON")
+
+
 def text_to_bytes(text: str, encoding: str = "utf8") -> bytes:
     """Errors: UsageError."""
     try:

@@ -4,7 +4,10 @@ Invariants: signing happens here, on this machine; a receipt's proof that comes 
 out.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, cast
 
 import anyio
 from anyio import to_thread
@@ -14,17 +17,19 @@ from rustorium.api import Operation
 from rustorium.client import operations as ops
 from rustorium.client import wire
 from rustorium.client.base import ClientBase, hex_of
+from rustorium.client.endpoints import Endpoint
 from rustorium.client.events import EventStream
 from rustorium.client.keys import Key
 from rustorium.client.submit import Result
 from rustorium.client.trust import refusing
-from rustorium.errors import ClientError, NotFound, NotReady, Refused, TransactionFailed, VerificationFailed
+from rustorium.errors import ClientError, NotFound, NotReady, ProofRefused, Refused, TransactionFailed
 from rustorium.types import Receipt, ReceiptPage, SignedTransaction, Submitted, TransactionStatus, Wait
 from rustorium.zk import groth16 as zk
 from rustorium.zk.groth16 import Document, Public
 
-SIGN_AGAIN_MAX = 4
 SIGN_AGAIN = ("nonce-used", "nonce-taken", "nonce-too-far")
+AGAIN_S_MIN, AGAIN_S_MAX = 0.002, 0.25
+"""Longest pause before the second and before late attempts; each pause is a random part of it."""
 
 
 class TransactionMethods(ClientBase):
@@ -66,20 +71,20 @@ class TransactionMethods(ClientBase):
         wait: Wait = "final",
         timeout_s: float | None = None,
     ) -> Submitted:
-        """Signs and submits, with another nonce where somebody else has used this one.
+        """Signs and submits, with another nonce where another process has used this one, until the deadline.
 
         Errors: those of `submit_transaction`, and TransactionFailed where the receipt is a failed one."""
         signer, deadline = self._signer(key), self._deadline(timeout_s)
-        for attempt in range(1, SIGN_AGAIN_MAX + 1):
-            [transaction] = await self._sender.sign([operations], signer, self._lifetime_s(timeout_s))
+        for pause in _pauses():
+            [transaction] = await self._sender.sign([operations], signer, self._lifetime_s(timeout_s), deadline)
             [result] = await self._sender.submit([transaction], wait, deadline)
             if isinstance(result, Submitted):
                 self._wrote(result.receipt)
                 return succeeded(result)
-            again = isinstance(result, Refused) and result.code in SIGN_AGAIN and attempt < SIGN_AGAIN_MAX
-            if not again or anyio.current_time() >= deadline:
+            if not _signable_again(result) or anyio.current_time() + pause >= deadline:
                 raise result
-        raise AssertionError("the loop ends by return or raise")
+            await anyio.sleep(pause)
+        raise AssertionError("the pauses never end")
 
     async def send_many(
         self,
@@ -91,17 +96,28 @@ class TransactionMethods(ClientBase):
         on_progress: Callable[[int, int], None] | None = None,
     ) -> list[Result]:
         """Signs and submits many in groups, the next group while the ones before become final; one result each, in
-        order. `timeout_s` is per group."""
-        signer = self._signer(key)
+        order. `timeout_s` is per group. A transaction whose nonce another process has used is signed again and sent
+        behind the others, for at most `timeout_s` more."""
+        signer, seconds = self._signer(key), self._lifetime_s(timeout_s)
         wanted = list(transactions)
-        results = await self._sender.send_many(wanted, signer, wait, self._lifetime_s(timeout_s), on_progress)
+        results = await self._sender.send_many(wanted, signer, wait, seconds, on_progress)
+        deadline = anyio.current_time() + seconds
+        for pause in _pauses():
+            again = [place for place, result in enumerate(results) if _signable_again(result)]
+            if not again or anyio.current_time() + pause >= deadline:
+                break
+            await anyio.sleep(pause)
+            left_s = deadline - anyio.current_time()
+            found = await self._sender.send_many([wanted[place] for place in again], signer, wait, left_s, None)
+            for place, result in zip(again, found, strict=True):
+                results[place] = result
         self._wrote(_newest(results))
         return results
 
     async def put(
         self,
-        key_bytes: bytes,
-        value: bytes,
+        key_bytes: bytes | str,
+        value: bytes | str,
         *,
         key: Key | None = None,
         namespace: str | None = None,
@@ -189,16 +205,56 @@ class TransactionMethods(ClientBase):
         inputs = await to_thread.run_sync(zk.input_bytes, public, raw)
         return await self.send([ops.verify_proof(verifier, inputs, raw)], key=key, wait=wait, timeout_s=timeout_s)
 
-    async def get_transaction(self, transaction: str) -> TransactionStatus:
-        """Where it is, by id; "unknown" only where no node knows it."""
+    async def get_transaction(self, transaction: str, *, verify: bool = True) -> TransactionStatus:
+        """Where it is, by id; "unknown" only where no node knows it. With a genesis or checkpoint, a certified receipt
+        is checked here and called `proven`. Everything else is on the node's word, as is all with `verify=False`.
+
+        Errors: VerificationFailed where no node's proof holds."""
+        identity = hex_of(transaction, "a transaction id")
         try:
-            body = await self._read(f"/v1/transactions/{hex_of(transaction, 'a transaction id')}", absent=True)
+            if verify and self._trusts():
+                return await self._transport.first(
+                    partial(self._ask_status, identity), self._deadline(None), absent=True
+                )
+            body = await self._read(f"/v1/transactions/{identity}", absent=True)
         except NotFound:
             return TransactionStatus(transaction, "unknown")
         return wire.parse(wire.transaction_status, body)
 
+    async def _ask_status(self, identity: str, endpoint: Endpoint) -> TransactionStatus:
+        body = await self._ask_proof(identity, endpoint)
+        status = wire.parse(wire.transaction_status, body)
+        proved = await self._prove_executed(identity, body) if status.certified else None
+        if proved is None:
+            return status
+        _, facts = proved
+        receipt = wire.parse(wire.receipt, facts["receipt"])
+        return TransactionStatus(identity, "final", receipt, True, dict(facts["transaction"]), proven=True)
+
+    async def _ask_proof(self, identity: str, endpoint: Endpoint) -> wire.Answer:
+        path, deadline = f"/v1/transactions/{identity}", self._deadline(None)
+        body = await self._transport.attempt("GET", endpoint, path, deadline, params={"proof": 1})
+        if wire.parse(lambda answer: answer["id"], body) != identity:
+            raise ProofRefused("a node answered about another transaction: don't trust that node")
+        return cast(wire.Answer, body)
+
+    async def _prove_executed(self, identity: str, body: wire.Answer) -> tuple[bytes, dict[str, Any]] | None:
+        """The proof (canonical bytes) in a node's answer and what it shows, checked; None if it has none.
+
+        Errors: VerificationFailed."""
+        parts = wire.parse(lambda answer: (answer.get("transaction_hex"), answer.get("proof_hex")), body)
+        if not all(parts):
+            return None
+        raw, receipt = (wire.parse(bytes.fromhex, part) for part in parts)
+        proof = refusing(_native.wrap_proof, "transaction", raw, receipt)
+        facts = await self._show(self.light, proof)
+        if facts["receipt"]["id"] != identity:
+            raise ProofRefused("a node proved another transaction than was asked for: don't trust that node")
+        return proof, facts
+
     async def account_transactions(self, address: str, *, before: str | None = None, limit: int = 30) -> ReceiptPage:
-        """Ids of an account's final transactions, newest first; go on with `before=page.next_cursor`."""
+        """Ids of an account's final transactions, newest first, on the node's word; go on with
+        `before=page.next_cursor`."""
         params: dict[str, str | int] = {"limit": limit} | ({"before": before} if before is not None else {})
         body = await self._read(f"/v1/accounts/{address}/transactions", params=params)
         return wire.parse(
@@ -207,7 +263,7 @@ class TransactionMethods(ClientBase):
 
     def subscribe_transactions(self, filter: str | None = None, *, after: str | None = None) -> EventStream:
         """Final transactions in order, from behind event `after`, or from when the first is asked for; reconnects
-        without gap or duplicate.
+        without gap or duplicate. Events are on the node's word: `get_transaction` has one proven.
 
         `filter`: any of `receipts`, `failed`, `sender:rs1…`, `id:<hex>`, separated by commas."""
         stream = EventStream(self._transport, filter or "receipts", after)
@@ -220,16 +276,27 @@ class TransactionMethods(ClientBase):
         Errors: NotFound, NotReady where it isn't certified yet, VerificationFailed, GenesisNeeded."""
         light = self.light
         identity = hex_of(transaction, "a transaction id")
-        body = await self._read(f"/v1/transactions/{identity}", params={"proof": 1}, absent=True)
-        parts = wire.parse(lambda answer: (answer.get("transaction_hex"), answer.get("proof_hex")), body)
-        if not all(parts):
+
+        async def ask(endpoint: Endpoint) -> tuple[bytes, dict[str, Any]] | None:
+            return await self._prove_executed(identity, await self._ask_proof(identity, endpoint))
+
+        found = await self._transport.first(ask, self._deadline(None), absent=True)
+        if found is None:
             raise NotReady(f"transaction {identity} is not certified yet: ask again in a moment")
-        raw, receipt = (wire.parse(bytes.fromhex, part) for part in parts)
-        proof = refusing(_native.wrap_proof, "transaction", raw, receipt)
-        facts = await self._show(light, proof)
-        if facts["receipt"]["id"] != identity:
-            raise VerificationFailed("a node proved another transaction than was asked for: ask another node")
-        return await light.file(proof, facts)
+        return await light.file(*found)
+
+
+def _signable_again(result: Result) -> bool:
+    """Another process used the nonce: the transaction had no effect, and may be signed with another nonce."""
+    return isinstance(result, Refused) and result.code in SIGN_AGAIN
+
+
+def _pauses() -> Iterator[float]:
+    """Random pauses, so that processes that were refused together don't meet again."""
+    longest = AGAIN_S_MIN
+    while True:
+        yield random.uniform(0.0, longest)
+        longest = min(2 * longest, AGAIN_S_MAX)
 
 
 def succeeded(result: Submitted) -> Submitted:

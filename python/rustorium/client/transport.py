@@ -4,6 +4,7 @@ Invariants: only requests that may be repeated come here (reads, and submissions
 alone for as long as it asked.
 """
 
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
@@ -13,17 +14,15 @@ import httpx2
 from rustorium.access.bearer import Tokens, bearing, tokens_by_url
 from rustorium.access.tls import Tls, refusal, verifying
 from rustorium.client.endpoints import Endpoint, Endpoints
+from rustorium.client.hedge import HEDGE_S, Round
 from rustorium.client.wire import decoded, problem
 from rustorium.errors import (
     Busy,
-    ChainForked,
-    ClientError,
     NotReady,
     RustoriumError,
     TlsRefused,
     Unreachable,
     UsageError,
-    VerificationFailed,
 )
 
 T = TypeVar("T")
@@ -70,12 +69,12 @@ class Transport:
         """Closes all connections."""
         await self.http.aclose()
 
-    async def order(self) -> list[Endpoint]:
-        """Nodes, nearest first; measures them on first use."""
+    async def order(self, deadline: float = math.inf) -> list[Endpoint]:
+        """Nodes, nearest first; measures them on first use, in at most half of the time until the deadline."""
         if not self._probed:
             async with self._probing:
                 if not self._probed:
-                    await self._probe()
+                    await self._probe(min(PROBE_S, (deadline - anyio.current_time()) / 2))
                     self._probed = True
         return self.endpoints.order(anyio.current_time())
 
@@ -91,36 +90,36 @@ class Transport:
 
         return await self.first(ask, deadline, absent=absent)
 
-    async def first(self, ask: Callable[[Endpoint], Awaitable[T]], deadline: float, *, absent: bool = False) -> T:
-        """What the nearest node that can answer gives. A node whose answer can't be verified is asked no more in this
-        round; with `absent` a 404 of one node is asked of the others too.
+    async def first(
+        self,
+        ask: Callable[[Endpoint], Awaitable[T]],
+        deadline: float,
+        *,
+        absent: bool = False,
+        patience_s: float = HEDGE_S,
+    ) -> T:
+        """The answer of the nearest node that can give one; another is asked too if it takes longer than `patience_s`.
+        A node whose answer can't be verified is asked no more in this round; with `absent` a 404 of one node is asked
+        of the others too.
 
         Errors: those of `ask`, Unreachable at the deadline, VerificationFailed where no answer could be verified."""
+        asked: dict[str, None] = {}
         last: RustoriumError | None = None
         pause = PAUSE_S_MIN
         while True:
-            missing = refused = 0
-            nodes = await self.order()
-            for endpoint in nodes:
-                try:
-                    return await ask(endpoint)
-                except (Unreachable, Busy, NotReady) as error:
-                    last = error
-                except ChainForked:
-                    raise
-                except VerificationFailed as error:
-                    self.endpoints.failed(endpoint, anyio.current_time())
-                    last, refused = error, refused + 1
-                except ClientError as error:
-                    if not absent or error.exit_code != 3:
-                        raise
-                    last, missing = error, missing + 1
-            if last is not None and (missing == len(nodes) or refused == len(nodes)):
+            nodes = await self.order(deadline)
+            turn = Round(self.endpoints, ask, absent=absent)
+            await turn.run(nodes, deadline, patience_s)
+            if turn.answers:
+                return turn.answers[0]
+            asked.update(dict.fromkeys(endpoint.url for endpoint in turn.asked))
+            last = turn.last or last
+            if last is not None and len(nodes) in (turn.missing, turn.refused):
                 raise last
             if anyio.current_time() + pause >= deadline:
                 if last is not None and (last.exit_code in (3, 4) or last.code == "not-proven-yet"):
                     raise last
-                raise _unreachable(self.endpoints, last)
+                raise _unreachable(list(asked), last)
             await anyio.sleep(pause)
             pause = min(2 * pause, PAUSE_S_MAX)
 
@@ -169,17 +168,17 @@ class Transport:
         self.endpoints.answered(endpoint, None if waits else anyio.current_time() - start)
         return body
 
-    async def _probe(self) -> None:
+    async def _probe(self, seconds: float) -> None:
         """Asks all at once; goes on when the first has answered and twice its time has passed, or after a while."""
 
         answered: float | None = None
         start = anyio.current_time()
-        scope = anyio.CancelScope(deadline=start + PROBE_S)
+        scope = anyio.CancelScope(deadline=start + seconds)
 
         async def ask(endpoint: Endpoint) -> None:
             nonlocal answered
             try:
-                await self.attempt("GET", endpoint, "/livez", anyio.current_time() + PROBE_S)
+                await self.attempt("GET", endpoint, "/livez", start + seconds)
             except RustoriumError:
                 return
             if answered is None:
@@ -192,8 +191,8 @@ class Transport:
                     group.start_soon(ask, endpoint)
 
 
-def _unreachable(endpoints: Endpoints, last: RustoriumError | None) -> RustoriumError:
+def _unreachable(asked: Sequence[str], last: RustoriumError | None) -> RustoriumError:
     if isinstance(last, (Busy, NotReady)):
         return last
-    names = ", ".join(endpoint.url for endpoint in endpoints.all)
-    return Unreachable(f"none of {names} answered before the deadline: check that the nodes run and the URLs are right")
+    subject = f"{asked[0]} has not" if len(asked) == 1 else f"none of {', '.join(asked)}"
+    return Unreachable(f"{subject} answered before the deadline: check that the nodes run and the URLs are right")

@@ -5,16 +5,32 @@ Invariants: SYNC; nothing is overwritten; the owner's key lies outside the home.
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from rustorium.access.genesis import read_genesis
 from rustorium.access.passphrases import new_passphrase
 from rustorium.access.private import make_folder
-from rustorium.config import Config, NodeSection, P2pSection, split_address
+from rustorium.config import (
+    KEEP_MIN,
+    ClientSection,
+    Config,
+    HttpSection,
+    MetricsSection,
+    NodeSection,
+    P2pSection,
+    StorageSection,
+    split_address,
+)
 from rustorium.errors import HomeError, UsageError
 from rustorium.home.keys import is_node_key
 from rustorium.home.paths import Home
+
+NO_CHAIN = "00" * 32
+"""Stands for the chain in a proof of possession that is made before there is one."""
+KEEP: dict[str, str | int] = {"everything": "archive", "recent": 100_000}
+"""`storage.keep` in words."""
 
 
 def parse_peers(peers: list[str]) -> dict[str, str]:
@@ -34,6 +50,19 @@ def parse_peers(peers: list[str]) -> dict[str, str]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """Choices of whoever makes a home."""
+
+    region: int = 0
+    address: str = ""
+    """`host:port` at which other validators dial it; empty: their configurations say it."""
+    base_port: int | None = None
+    """First port to listen on; None: the default ports."""
+    keep: str | int = "archive"
+    """`storage.keep`."""
+
+
 def init_home(
     path: Path,
     name: str,
@@ -43,10 +72,15 @@ def init_home(
     owner_key: Path | None,
     passphrase_file: Path | None,
     environment: Mapping[str, str],
+    wishes: Wishes | None = None,
 ) -> dict[str, object]:
-    """Makes the home; gives its public keys. A follower has neither validator nor owner. Errors: HomeError,
-    KeyFileError, UsageError."""
+    """Makes the home; gives its public keys, and of a validator the proof that somebody holds them. A follower has
+    neither validator nor owner. Errors: HomeError, KeyFileError, UsageError."""
     from rustorium import _native
+
+    wished = wishes or Wishes()
+    if wished.address:
+        _check_address(wished.address)
 
     home = Home(path)
     owner = owner_key or path.with_name(f"{path.name}.owner.key")
@@ -67,18 +101,53 @@ def init_home(
         _check_peers(peers, genesis)
         genesis_json = genesis.read_text(encoding="utf-8")
     passphrase = new_passphrase(passphrase_file, environment)
-    home.create(Config(node=NodeSection(name, role), p2p=P2pSection(peers=dict(peers))), genesis_json)
+    home.create(_config(name, role, peers, wished), genesis_json)
     public: dict[str, str] = {}
+    seeds: dict[str, bytes] = {}
     for kind, file in keys.items():
         make_folder(file.parent)
-        seed = _native.generate_seed()
+        seed = seeds[kind] = _native.generate_seed()
         _native.seal_key(str(file), seed, kind, passphrase)
         public[f"{kind}_key"] = _native.public_key(seed).hex()
     _native.StorageKey.create(str(home.storage_key), passphrase)
     made: dict[str, object] = {"name": name, "role": role, "home": str(path), "genesis": str(home.genesis)}
     if role == "validator":
         made["owner_key_file"] = str(owner)
+        made |= {"region": wished.region, "address": wished.address}
+        shown = _native.prove_possession(seeds["validator"], seeds["node"], NO_CHAIN, public["owner_key"])
+        public_parts: dict[str, object] = {**public, "possession": json.loads(shown)}
+        return made | public_parts
     return made | public
+
+
+def parse_keep(text: str) -> str | int:
+    """How much history a home keeps: "everything", "recent" or a number of heights. Errors: UsageError."""
+    if text in KEEP:
+        return KEEP[text]
+    if text.isascii() and text.isdigit() and int(text) >= KEEP_MIN:
+        return int(text)
+    raise UsageError(f"--keep is everything, recent, or a number of heights from {KEEP_MIN}, not {text}")
+
+
+def _config(name: str, role: Literal["validator", "follower"], peers: Mapping[str, str], wishes: Wishes) -> Config:
+    storage = StorageSection(keep=wishes.keep)
+    config = Config(node=NodeSection(name, role), p2p=P2pSection(peers=dict(peers)), storage=storage)
+    if (port := wishes.base_port) is None:
+        return config
+    return replace(
+        config,
+        p2p=P2pSection(f"0.0.0.0:{port}", dict(peers)),
+        http=HttpSection(f"127.0.0.1:{port + 1}"),
+        client=ClientSection(f"127.0.0.1:{port + 2}"),
+        metrics=MetricsSection(f"127.0.0.1:{port + 10}"),
+    )
+
+
+def _check_address(address: str) -> None:
+    try:
+        split_address(address)
+    except ValueError as error:
+        raise UsageError(f"--address: {error}: give the HOST:PORT at which other validators dial this one") from None
 
 
 def _check_peers(peers: Mapping[str, str], genesis: Path) -> None:

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -34,6 +34,7 @@ from rustorium.home.lock import stopped
 from rustorium.home.paths import SEEDS_MAX, Home
 from rustorium.net.generate import Listen
 from rustorium.net.ports import PortLeases
+from rustorium.node.admin.socket import call
 from rustorium.types import Subject
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 POLL_S = 0.2
+PROGRESS_S = 5.0
+"""Time between two sentences on how far a new node is."""
 OWNER_STORAGE_BYTES = 1 << 16
 """What the owner's account gets of the operator's: each key that it replaces leaves a leaf behind, for good."""
 
@@ -85,7 +88,8 @@ def check_operator(genesis: bytes, key: "Key") -> None:
     operators = json.loads(_native.genesis_describe(genesis))["parameters"]["operators"]
     if key.public_key not in operators:
         raise UsageError(
-            f"{key.address} is not an operator of this chain, so it can't admit validators: name an operator's --key"
+            f"{key.address} is not an operator of this chain, so it can't change the committee: name an operator's "
+            "--key"
         )
 
 
@@ -205,15 +209,20 @@ def let_in(homes: Iterable[Path], node_key: str) -> list[Path]:
     return missing
 
 
-def start_and_sync(joiner: Joiner, passphrase: bytes, timeout_s: float) -> int | None:
+def start_and_sync(
+    joiner: Joiner, passphrase: bytes, timeout_s: float, say: Callable[[str], None] | None = None
+) -> int | None:
     """Starts the node, which outlives this process, and waits until it is synced; its process id, None where it ran
-    already. Errors: NotReady."""
+    already. `say` gets a sentence on how far it is, now and then. Errors: NotReady."""
     from rustorium.net.probe import is_ready
 
     pid = None if runs(joiner.home) else _start(joiner.home, passphrase)
     url = gateway_url(joiner.home.load_config().config)
-    deadline = time.monotonic() + timeout_s
+    deadline, told = time.monotonic() + timeout_s, time.monotonic()
     while not is_ready(url, joiner.home):
+        if say is not None and time.monotonic() >= told + PROGRESS_S:
+            say(f"{joiner.name} {_progress(joiner.home)}.")
+            told = time.monotonic()
         log = joiner.home.path / "log"
         if pid is not None and (code := _exit_code(pid)) is not None:
             raise NotReady(f"{joiner.name} ended with {code}: read {log}, fix the cause, then run this again")
@@ -224,6 +233,18 @@ def start_and_sync(joiner: Joiner, passphrase: bytes, timeout_s: float) -> int |
             )
         time.sleep(POLL_S)
     return pid
+
+
+def _progress(home: Home) -> str:
+    """How far a node that isn't ready is, as the end of a sentence."""
+    try:
+        status: dict[str, Any] = call(home.admin_socket, "status", timeout_s=2.0)
+    except NotReady:
+        return "starts"
+    if filling := status.get("filling"):
+        return f"fills its store from a snapshot: {filling.get('percent', 0)} %"
+    height = (status.get("at") or {}).get("height", 0)
+    return f"is at height {height:,}: {status.get('not_ready_because') or 'ready in a moment'}"
 
 
 def runs(home: Home) -> bool:
@@ -278,11 +299,23 @@ def admit(client: "Client", joiner: Joiner, operator: "Key") -> None:
             key=operator,
             wait="final",
         )
-    change = operations.add_validator(
+    client.send([admission(joiner)], key=operator, wait="final")
+
+
+def admission(joiner: Joiner) -> Operation:
+    """The operation that each operator sends."""
+    return operations.add_validator(
         joiner.name, joiner.validator_key, joiner.node_key, joiner.owner_key, joiner.region, joiner.address,
         joiner.possession,
     )  # fmt: skip
-    client.send([change], key=operator, wait="final")
+
+
+def note_admission(client: "Client", joiner: Joiner, file: Path) -> bool:
+    """Writes the operation for the other operators, if the next committee doesn't have the validator yet."""
+    if any(one["validator_key"] == joiner.validator_key for one in client.validators()["next"]):
+        return False
+    file.write_text(json.dumps([admission(joiner)], indent=1) + "\n")
+    return True
 
 
 def remove(client: "Client", validator: Mapping[str, Any], operator: "Key") -> None:

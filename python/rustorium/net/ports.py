@@ -24,7 +24,7 @@ class PortLeases:
         for port in random.SystemRandom().sample(range(FIRST, LAST), LAST - FIRST):
             if len(ports) == count:
                 return ports
-            if self._lease(port):
+            if self.lease(port):
                 ports.append(port)
         raise DevnetError(f"there are no {count} free ports from {FIRST} to {LAST}: stop something that listens there")
 
@@ -39,7 +39,8 @@ class PortLeases:
             lease.close()
         self._leases.clear()
 
-    def _lease(self, port: int) -> bool:
+    def lease(self, port: int) -> bool:
+        """Leases this port, if nobody has it."""
         return self._claim(port) and _is_free(port)
 
     def _claim(self, port: int) -> bool:

@@ -5,6 +5,7 @@ Invariants: changes nothing except one small file in the home, which it removes.
 that can't be made says so.
 """
 
+import errno
 import json
 import os
 import platform
@@ -24,6 +25,7 @@ from rustorium.config import Config, split_address
 from rustorium.errors import NotReady, RustoriumError
 from rustorium.health import certificate
 from rustorium.home import format as homeformat
+from rustorium.home import growth
 from rustorium.home.endpoints import in_the_clear, tls_files
 from rustorium.home.paths import Home
 from rustorium.home.tokens import load
@@ -34,6 +36,9 @@ FILES_MIN = 4_096
 MEMORY_BYTES_MIN = 2 * 1024**3
 LOCKED_BYTES_MIN = 1024 * 1024
 SYNCS = 20
+DAYS_LEFT_MIN = 30
+"""Days that a disk should last."""
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 LAST_S = 253_402_300_799
 """The end of the year 9999, in Unix time."""
 SLOW_DISKS = ("nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs")
@@ -267,8 +272,13 @@ def _passphrase(home: Home, config: Config) -> Check:
 def _disk(home: Home, config: Config) -> Iterator[Check]:
     free = free_bytes(home.path)
     if free is not None:
-        do = "free space on the disk, or set storage.keep: a node without space stops"
-        yield _at_least("free disk", free, 4 * config.recovery.disk_free_bytes_min, "MiB", do, 2**20)
+        least, do = config.recovery.disk_free_bytes_min, "free space on the disk, or set storage.keep: a node without"
+        do = f"{do} space stops"
+        if free < least:
+            yield Check("free disk", Result.fail, f"{free // 2**20:,} MiB, {least // 2**20:,} MiB are needed", do)
+        else:
+            yield _at_least("free disk", free, 4 * least, "MiB", do, 2**20)
+    yield _growth(home, config)
     kind = _filesystem(home.path)
     if kind in SLOW_DISKS:
         yield Check(
@@ -279,7 +289,22 @@ def _disk(home: Home, config: Config) -> Iterator[Check]:
         yield Check("file system", Result.warn, kind, do)
     else:
         yield Check("file system", Result.ok, kind or "unknown")
-    yield from _guarded("disk sync", lambda: [_sync(home, config)])
+    yield from _guarded("disk sync", lambda: [_written(home, config)])
+
+
+def _growth(home: Home, config: Config) -> Check:
+    """How long the disk lasts at the rate of the last hour."""
+    samples = growth.read(home.path)
+    rate, days = growth.bytes_a_day(samples), growth.days_left(samples)
+    kept = "all history" if config.storage.keep == "archive" else f"{config.storage.keep:,} heights"
+    if rate is None:
+        return Check("disk growth", Result.ok, f"not known yet: the node notes it while it runs; it keeps {kept}")
+    if days is None:
+        return Check("disk growth", Result.ok, f"none in the last hour; the node keeps {kept}")
+    seen = f"{rate / 2**30:,.1f} GiB a day at the rate of the last hour: full in {days:,} days; it keeps {kept}"
+    if days >= DAYS_LEFT_MIN:
+        return Check("disk growth", Result.ok, seen)
+    return Check("disk growth", Result.warn, seen, "enlarge the disk, or lower storage.keep (docs/sizing.md)")
 
 
 def _filesystem(path: Path) -> str:
@@ -291,6 +316,16 @@ def _filesystem(path: Path) -> str:
         if path.absolute().is_relative_to(mounted or "-") and len(mounted) >= best:
             best, found = len(mounted), kind
     return found
+
+
+def _written(home: Home, config: Config) -> Check:
+    try:
+        return _sync(home, config)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        do = "free space on the disk, and see that it can be written: a node that can't write stops"
+        return Check("disk sync", Result.fail, f"nothing can be written ({error.strerror})", do)
 
 
 def _sync(home: Home, config: Config) -> Check:

@@ -13,6 +13,7 @@ CREDENTIAL = "rustorium-passphrase"
 UNIT = """# Rustorium: {name}. Put it at /etc/systemd/system/{unit}.service, then: systemctl daemon-reload
 # && systemctl enable --now {unit}. The passphrase: systemd-creds encrypt --name={credential} FILE
 # /etc/credstore.encrypted/{unit}.passphrase.
+# The user: useradd --system --shell /usr/sbin/nologin {user} && chown -R {user}: {home}
 [Unit]
 Description=Rustorium node {name}
 Wants=network-online.target
@@ -110,3 +111,36 @@ def unit_text(unit: Unit) -> str:
         credential=CREDENTIAL,
         protect_home="read-only" if at_home else "yes",
     )
+
+
+def hidden(unit: Unit) -> list[str]:
+    """Sentences on what the service couldn't reach: below /tmp, which it sees empty, and in folders that only their
+    owner may enter."""
+    found = []
+    for what, path, do in (
+        ("the home", unit.home, "move it to /var/lib/rustorium"),
+        ("the program", unit.command, "install it in a virtual environment such as /opt/rustorium"),
+    ):
+        if path.is_relative_to("/tmp") or path.is_relative_to("/var/tmp"):  # noqa: S108
+            found.append(f"{what} {path} is below {'/'.join(path.parts[:2])[1:]}, which the service sees empty: {do}")
+        elif (closed := _closed(path)) is not None and _owner(closed) != unit.user:
+            found.append(f"{what} {path} is in {closed}, which the user {unit.user} can't enter: {do}")
+    return found
+
+
+def _closed(path: Path) -> Path | None:
+    """The first folder on the way to a path that others than its owner can't enter."""
+    for folder in reversed(path.parents):
+        try:
+            if not folder.stat().st_mode & 0o001:
+                return folder
+        except OSError:
+            return folder
+    return None
+
+
+def _owner(path: Path) -> str:
+    try:
+        return path.owner()
+    except (OSError, KeyError):
+        return ""

@@ -128,7 +128,7 @@ pub async fn account(
             PreparedAnswer::fresh(&AccountAnswer { account, record, proof_hex, at })
         }
         _ => {
-            let detail = "No account has this address; make it with CreateAccount.";
+            let detail = "No account has this address; make it with `rustorium account create`.";
             Err(absent(Code::AccountNotFound, detail, at, proof_hex))
         }
     };

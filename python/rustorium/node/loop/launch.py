@@ -200,7 +200,8 @@ def _index_of(home: Home, validators: list[dict[str, Any]], validator_key: str, 
 
 
 def _peers(home: Home, config: Config, validators: list[dict[str, Any]], node_key: str) -> dict[str, object]:
-    """Returns the genesis' validators by place, and others by node key."""
+    """Returns the genesis' validators by place, and others by node key. An address in `config.toml` comes before the
+    one in the genesis."""
     # The node key decides: the validator key may have been replaced since the genesis.
     index = next((number for number, one in enumerate(validators) if one["node_key"] == node_key), None)
     names = {str(validator["name"]): number for number, validator in enumerate(validators)}
@@ -212,19 +213,20 @@ def _peers(home: Home, config: Config, validators: list[dict[str, Any]], node_ke
         )
     if len(seeds) > SEEDS_MAX:
         raise ConfigError(f"{home.config}: p2p.peers has {len(seeds)} node keys: name {SEEDS_MAX} at most")
-    if index is None and not config.p2p.peers:
+    if index is None and not config.p2p.peers and not any(one.get("address") for one in validators):
         raise ConfigError(
             f"{home.config}: p2p.peers has no address of {', '.join(names)}, nor of another node by its node key: "
             "add one"
         )
-    missing = [name for name, number in names.items() if number != index and name not in config.p2p.peers]
+    book = {str(one["name"]): str(one["address"]) for one in validators if one.get("address")} | config.p2p.peers
+    missing = [name for name, number in names.items() if number != index and name not in book]
     if missing and index is not None and config.node.role == "validator":
         raise ConfigError(f"{home.config}: p2p.peers has no address of {', '.join(missing)}: add one for each")
     return {
         "peers": [
-            {"index": number, "address": config.p2p.peers[name]}
+            {"index": number, "address": book[name]}
             for name, number in names.items()
-            if name in config.p2p.peers and number != index
+            if name in book and number != index
         ],
         "seeds": [{"node_key_hex": name.lower(), "address": address} for name, address in seeds.items()],
     }

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -47,6 +48,8 @@ class Descriptors:
     """Gets one line with the node's addresses (JSON) once the node is ready; then it is closed."""
     stop: int | None = None
     """The read end of a pipe: when its other end closes, the node stops."""
+    say: Callable[[str], None] | None = None
+    """Gets a sentence for people when the node is ready."""
 
 
 def run(launch: Launch, descriptors: Descriptors) -> None:
@@ -253,8 +256,11 @@ class Supervisor:
         self.stop("the process that started it ended")
 
     async def _report_ready(self, node: _native.Node) -> None:
-        while not json.loads(node.status()).get("ready", False):  # noqa: ASYNC110
+        while not (status := json.loads(node.status())).get("ready", False):  # noqa: ASYNC110
             await trio.sleep(READY_POLL_S)
         self._log.info("node ready")
+        if self._descriptors.say is not None:
+            height, up, peers = status["at"]["height"], status["peers_up"], status["peers"]
+            self._descriptors.say(f"Ready at height {height:,}: {up} of {peers} peers are connected.")
         if self._descriptors.ready is not None:
             tell(self._descriptors.ready, json.dumps(self._addresses(node)))

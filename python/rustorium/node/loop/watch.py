@@ -4,6 +4,7 @@ Invariants: the watch decides and heals nothing; `rustorium.health` and `recover
 it is written to the audit log, and a disk that hangs delays only the writing.
 """
 
+import contextlib
 import json
 import os
 import time
@@ -19,6 +20,7 @@ from rustorium.config import Config
 from rustorium.health import certificate
 from rustorium.health.catalogue import Finding, retired_because
 from rustorium.health.detect import Detector, PeerVitals, Vitals
+from rustorium.home import growth
 from rustorium.logs import Logger
 
 NS_PER_S = 1_000_000_000
@@ -28,6 +30,8 @@ RECORDED_EACH = 8
 """Number of beginnings of each kind that are audited; after those only the 16th, 32nd and further powers of two."""
 BLOCK_AHEAD_US = 60_000_000
 """Time for which a block that waited for the clock is reported: its leader's next turn may be that far away."""
+GROWTH_S = 60.0
+"""Interval between two notes of the disk's free space, which `doctor` reads."""
 PASSING = frozenset({"catching-up", "peers-suspected"})
 """Findings that come and go by themselves, and are only logged."""
 
@@ -59,6 +63,7 @@ class Watch:
         """Runs until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write_notes)
+            nursery.start_soon(self._note_growth)
             due = trio.current_time() + self._period_s
             while True:
                 await trio.sleep_until(due)
@@ -69,6 +74,18 @@ class Watch:
                     # A watcher must not end what it watches.
                     self._log.exception("watch failed")
                 due = now + self._period_s
+
+    async def _note_growth(self) -> None:
+        """Notes each minute how much is free. A disk that hangs holds up this alone."""
+        while True:
+            with contextlib.suppress(OSError):  # a full disk has its own finding
+                await trio.to_thread.run_sync(self._grow, abandon_on_cancel=True)
+            await trio.sleep(GROWTH_S)
+
+    def _grow(self) -> None:
+        free = free_bytes(self._home)
+        if free is not None:
+            growth.write(self._home, growth.add(growth.read(self._home), growth.Sample(wall_ms(), free)))
 
     def look(self, lag_ns: int) -> None:
         """Takes one look; `lag_ns` is its delay after the requested time."""

@@ -1,0 +1,89 @@
+"""One round of a read: the nearest node first, and the next one too where it takes long.
+
+Invariants: a node is asked once in a round; the first answer ends the round, and slower nodes are asked last for a
+while; what a round raises is the error of one node, never a group of errors.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+import anyio
+
+from rustorium.client.endpoints import Endpoint, Endpoints
+from rustorium.errors import Busy, ChainForked, ClientError, NotReady, RustoriumError, Unreachable, VerificationFailed
+
+T = TypeVar("T")
+
+HEDGE_S = 0.25
+"""Shortest time after which another node is asked too."""
+HEDGE_ROUND_TRIPS = 4
+GRACE_S = 0.5
+"""Time that a question may take beyond the deadline, for checks of an answer that came in time."""
+
+
+class Round(Generic[T]):
+    """One question to nodes in order until one answers."""
+
+    def __init__(self, endpoints: Endpoints, ask: Callable[[Endpoint], Awaitable[T]], *, absent: bool) -> None:
+        """`absent`: a 404 of one node is asked of the others too."""
+        self._endpoints, self._ask, self._absent = endpoints, ask, absent
+        self._scope = anyio.CancelScope()
+        self._waiting: list[Endpoint] = []
+        self._fatal: BaseException | None = None
+        self.answers: list[T] = []
+        """The first answer; empty if no node gave one."""
+        self.asked: list[Endpoint] = []
+        self.last: RustoriumError | None = None
+        self.missing = self.refused = 0
+
+    async def run(self, nodes: Sequence[Endpoint], deadline: float, patience_s: float) -> None:
+        """Asks until the deadline; another node after `patience_s` or some round trips. Errors: those of `ask` that
+        another node would answer alike."""
+        self._scope.deadline = deadline + GRACE_S
+        with self._scope:
+            async with anyio.create_task_group() as group:
+                for position, endpoint in enumerate(nodes):
+                    done = anyio.Event()
+                    group.start_soon(self._one, endpoint, done)
+                    # Each node that is left gets its part of the time that is left.
+                    share_s = (deadline - anyio.current_time()) / (len(nodes) - position)
+                    wait_s = max(patience_s, HEDGE_ROUND_TRIPS * (endpoint.rtt_s or 0.0))
+                    with anyio.move_on_after(max(0.0, min(wait_s, share_s))):
+                        await done.wait()
+                    if anyio.current_time() >= deadline:
+                        break
+        if self._fatal is not None:
+            raise self._fatal
+        if self.answers:
+            for endpoint in self._waiting:
+                self._endpoints.failed(endpoint, anyio.current_time())
+
+    async def _one(self, endpoint: Endpoint, done: anyio.Event) -> None:
+        self.asked.append(endpoint)
+        self._waiting.append(endpoint)
+        try:
+            answer = await self._ask(endpoint)
+        except Exception as error:
+            self._waiting.remove(endpoint)
+            if not self._go_on(endpoint, error):
+                self._fatal = error
+                self._scope.cancel()
+        else:
+            self._waiting.remove(endpoint)
+            self.answers.append(answer)
+            self._scope.cancel()
+        finally:
+            done.set()
+
+    def _go_on(self, endpoint: Endpoint, error: Exception) -> bool:
+        """Counts an error. False if no other node needs to be asked."""
+        if isinstance(error, (Unreachable, Busy, NotReady)):
+            self.last = error
+        elif isinstance(error, VerificationFailed) and not isinstance(error, ChainForked):
+            self._endpoints.failed(endpoint, anyio.current_time())
+            self.last, self.refused = error, self.refused + 1
+        elif isinstance(error, ClientError) and self._absent and error.exit_code == 3:
+            self.last, self.missing = error, self.missing + 1
+        else:
+            return False
+        return True

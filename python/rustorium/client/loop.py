@@ -1,0 +1,115 @@
+"""The event loop of a blocking client, in a thread of its own.
+
+Invariants: the loop ends with its owner: by `close`, when nobody refers to the owner any more, or when the interpreter
+ends, whichever comes first; the thread refers to the asynchronous client and never to the owner.
+"""
+
+import atexit
+import os
+import threading
+import warnings
+import weakref
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from functools import partial
+from typing import Any, TypeVar
+
+import anyio
+from anyio.from_thread import BlockingPortal
+
+from rustorium.errors import UsageError
+
+T = TypeVar("T")
+
+CLOSE_S_MAX = 5.0
+"""Longest time that an end of the interpreter waits for connections to close."""
+
+
+class LoopThread:
+    """One thread with one event loop, usable from any other thread."""
+
+    def __init__(self) -> None:
+        self._process = os.getpid()
+        started: Future[BlockingPortal] = Future()
+        self._thread = threading.Thread(target=_run, args=(started,), daemon=True, name="rustorium-client")
+        self._thread.start()
+        self._portal = started.result()
+        self._open = True
+        self._turn = threading.Lock()
+        self._aclose: Callable[[], Coroutine[Any, Any, None]] | None = None
+        self._name = ""
+        _running.add(self)
+
+    def closes(self, aclose: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        """Sets what is awaited before the loop ends, and the name of its owner in the warning."""
+        self._aclose, self._name = aclose, name
+
+    @property
+    def usable(self) -> bool:
+        """False once it is closed, and in a forked process, where its thread doesn't exist."""
+        return self._open and self._process == os.getpid()
+
+    def make(self, maker: Callable[[], T]) -> T:
+        """Makes something on the loop's thread."""
+        return self._portal.call(maker)
+
+    def call(self, method: Callable[..., Coroutine[Any, Any, T]], *arguments: Any, **named: Any) -> T:
+        """Runs it on the loop. Errors: those of `method`; UsageError once the loop is closed."""
+        if not self._open:
+            raise UsageError("the client is closed: make another one")
+        if self._process != os.getpid():
+            raise UsageError("the client was made before this process was forked: make one in each process")
+        result: T = self._portal.call(partial(method, *arguments, **named))
+        return result
+
+    def close(self, seconds: float | None = None) -> None:
+        """Closes connections and ends the thread; idempotent. With `seconds` it gives up after that time."""
+        with self._turn:
+            if not self._open:
+                return
+            self._open = False
+        _running.discard(self)
+        if self._process != os.getpid():
+            return
+        try:
+            if self._aclose is not None:
+                self._portal.start_task_soon(self._aclose).result(seconds)
+        except TimeoutError:
+            pass  # the connections end with the process
+        finally:
+            self._portal.start_task_soon(self._portal.stop, True)
+            self._thread.join(seconds)
+
+    def forgotten(self) -> None:
+        """Warns, and closes it from another thread: garbage is collected anywhere, also on the loop itself."""
+        if self.usable:
+            self._warn()
+            threading.Thread(target=self.close, daemon=True, name="client-close").start()
+
+    def interpreter_ends(self) -> None:
+        """Warns and closes it, in a bounded time."""
+        if self.usable:
+            self._warn()
+            self.close(CLOSE_S_MAX)
+
+    def _warn(self) -> None:
+        message = f"the client of {self._name} was not closed: use `with`, or call close()"
+        warnings.warn(message, ResourceWarning, stacklevel=2, source=self)
+
+
+def _run(started: "Future[BlockingPortal]") -> None:
+    async def serve() -> None:
+        async with BlockingPortal() as portal:
+            started.set_result(portal)
+            await portal.sleep_until_stopped()
+
+    anyio.run(serve, backend="asyncio")
+
+
+_running: weakref.WeakSet[LoopThread] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_all() -> None:
+    for loop in list(_running):
+        loop.interpreter_ends()

@@ -1,0 +1,202 @@
+"""Several parties make a genesis from their public keys, and each finds out where it isn't what they agreed on."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cli_runner import Cli
+
+from rustorium.home.paths import Home
+
+PARTIES = ("bank", "insurer", "port", "customs")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("parties")
+
+
+@pytest.fixture
+def parties(cli: Cli, folder: Path) -> Path:
+    """Four folders, each with a home, an owner's key, an operator's account, and what their commands printed."""
+    for number, name in enumerate(PARTIES):
+        place = folder / name
+        if place.exists():
+            continue
+        place.mkdir()
+        secret = place / "passphrase"
+        secret.write_text(f"{name} and nobody else")
+        secret.chmod(0o600)
+        seal = ("--passphrase-file", secret, "-o", "json")
+        address = f"10.0.0.{number + 1}:26650"
+        made = cli("init", "--home", place / "home", "--name", name, "--address", address, *seal)
+        (place / "validator.json").write_text(made.out)
+        (place / "operator.json").write_text(cli("keys", "new", place / "operator.key", *seal).out)
+    return folder
+
+
+def files(parties: Path, kind: str, names: tuple[str, ...] = PARTIES) -> list[str]:
+    return [part for name in names for part in (f"--{kind}", str(parties / name / f"{kind}.json"))]
+
+
+def changed(source: Path, to: Path, change: Callable[[dict[str, Any]], object]) -> Path:
+    content = json.loads(source.read_text())
+    change(content)
+    to.write_text(json.dumps(content))
+    return to
+
+
+@pytest.fixture
+def genesis(cli: Cli, parties: Path) -> Path:
+    out = parties / "genesis.json"
+    if not out.exists():
+        made = cli("genesis", "new", *files(parties, "validator"), *files(parties, "operator"), "--out", out)
+        assert made.code == 0, made.err
+        assert "genesis check" in made.err
+    return out
+
+
+def check(cli: Cli, genesis: Path, *options: object) -> tuple[int, dict[str, str]]:
+    """The exit code, and the result by check."""
+    done = cli("genesis", "check", genesis, *options, "-o", "json")
+    return done.code, {row["check"]: row["result"] for row in json.loads(done.out)}
+
+
+def test_a_genesis_of_four_parties(cli: Cli, parties: Path, genesis: Path) -> None:
+    shown = json.loads(cli("genesis", "show", genesis, "-o", "json").out)
+    assert (shown["validators"], shown["tolerated_failures"]) == (4, 1)
+    assert (shown["operators"], shown["operator_quorum"]) == (4, 3)
+    assert [one["name"] for one in shown["genesis"]["validators"]] == list(PARTIES)
+    for name, one in zip(PARTIES, shown["genesis"]["validators"], strict=True):
+        made = json.loads((parties / name / "validator.json").read_text())
+        assert {key: one[key] for key in ("validator_key", "node_key", "owner_key", "address")} == {
+            key: made[key] for key in ("validator_key", "node_key", "owner_key", "address")
+        }
+    table = cli("genesis", "show", genesis)
+    assert all(word in table.out for word in (*PARTIES, shown["chain"], "operator quorum", "epoch_ms"))
+
+
+def test_every_party_finds_it_right(cli: Cli, parties: Path, genesis: Path) -> None:
+    chain = json.loads(cli("genesis", "show", genesis, "-o", "json").out)["chain"]
+    for name in PARTIES:
+        given = (*files(parties, "validator"), *files(parties, "operator"), "--chain", chain)
+        code, results = check(cli, genesis, "--home", parties / name / "home", *given)
+        assert code == 0
+        assert set(results.values()) == {"ok"}, results
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda it: it["validators"][1].update(validator_key="ab" * 32), "insurer"),
+        (lambda it: it["validators"][1].update(owner_key="ab" * 32), "insurer"),
+        (lambda it: it["validators"][2].update(address="10.9.9.9:26650"), "port"),
+        (lambda it: it["validators"].pop(), "customs"),
+        (lambda it: it["parameters"].update(operators=it["parameters"]["operators"][:1]), "operators' files"),
+        (lambda it: it.update(name="another"), "chain id"),
+    ],
+)
+def test_a_changed_genesis_is_refused(
+    cli: Cli, parties: Path, genesis: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object], found: str
+) -> None:
+    chain = json.loads(cli("genesis", "show", genesis, "-o", "json").out)["chain"]
+
+    def altered(content: dict[str, Any]) -> None:
+        change(content)
+        content["parameters"]["operator_quorum"] = min(3, len(content["parameters"]["operators"]))
+
+    other = changed(genesis, tmp_path / "genesis.json", altered)
+    given = (*files(parties, "validator"), *files(parties, "operator"), "--chain", chain)
+    code, results = check(cli, other, *given)
+    assert code == 4
+    assert results[found] == "fail"
+
+
+def test_a_home_that_is_not_in_it_is_told(cli: Cli, parties: Path, tmp_path: Path) -> None:
+    three, out = PARTIES[:3], tmp_path / "genesis.json"
+    made = ("genesis", "new", *files(parties, "validator", three), *files(parties, "operator", three), "--out", out)
+    assert cli(*made).code == 0
+    code, results = check(cli, out, "--home", parties / "customs" / "home")
+    assert (code, results["this home"], results["committee"], results["validators"]) == (4, "fail", "warn", "warn")
+
+
+def test_somebody_elses_keys_and_changed_files_are_refused(cli: Cli, parties: Path, tmp_path: Path) -> None:
+    def new(*options: object) -> Any:
+        return cli("genesis", "new", *options, *files(parties, "operator"), "--out", tmp_path / "genesis.json")
+
+    bank = parties / "bank" / "validator.json"
+    insurer = json.loads((parties / "insurer" / "validator.json").read_text())
+    stolen = changed(bank, tmp_path / "stolen.json", lambda it: it.update(validator_key=insurer["validator_key"]))
+    new("--validator", stolen).fails(4, "doesn't prove", "[not-possessed]")
+    moved = changed(bank, tmp_path / "moved.json", lambda it: it.update(owner_key=insurer["owner_key"]))
+    new("--validator", moved).fails(4, "doesn't prove")
+    new("--validator", bank, "--validator", bank).fails(2, "same name")
+    bare = changed(bank, tmp_path / "bare.json", lambda it: it.pop("possession"))
+    new("--validator", bare).fails(2, "has no possession", "init -o json")
+    new("--validator", parties / "bank" / "operator.json").fails(2, "has no possession")
+    new().fails(2, "--validator FILE")
+    nowhere = changed(bank, tmp_path / "nowhere.json", lambda it: it.update(address=""))
+    new("--validator", nowhere).fails(2, "address")
+
+
+def test_who_governs_is_said(cli: Cli, parties: Path, tmp_path: Path) -> None:
+    out, validators = tmp_path / "genesis.json", files(parties, "validator")
+    cli("genesis", "new", *validators, "--out", out).fails(2, "--operator")
+    cli("genesis", "new", *validators, *files(parties, "operator"), "--operator-quorum", 1, "--out", out).fails(
+        2, "one key"
+    )
+    cli("genesis", "new", *validators, "--operator", "rs1qqq", "--out", out).fails(2, "public key of rs1qqq")
+    cli("genesis", "new", *validators, *files(parties, "operator"), "--set", "epoc_ms=1", "--out", out).fails(
+        2, "epoch_ms"
+    )
+    address = json.loads((parties / "bank" / "operator.json").read_text())["address"]
+    named = ("--account", parties / "bank" / "operator.json", "--operator", address, "--single-operator")
+    assert cli("genesis", "new", *validators, *named, "--out", out).code == 0
+    assert check(cli, out)[1]["operators"] == "warn"
+    cli("genesis", "new", *validators, *files(parties, "operator"), "--out", out).fails(2, "never overwritten")
+
+
+def test_a_testnet_is_checked_and_says_what_it_is_for(cli: Cli, tmp_path: Path) -> None:
+    gen = ("testnet", "gen", "--single-operator", "--accounts", 0, "--out")
+    cli(*gen, tmp_path / "a", "localhost", "localhost").fails(2, "localhost:26650", "--ports-step")
+    assert not (tmp_path / "a").exists()
+    three = cli(*gen, tmp_path / "b", "localhost", "localhost", "localhost", "--ports-step", 20)
+    assert three.code == 0, three.err
+    assert "3 validators tolerate no failure" in three.err
+    assert "genesis new" in three.err
+    homes = [Home(tmp_path / "b" / "nodes" / f"node-{number}") for number in range(3)]
+    configs = [home.load_config({}).config for home in homes]
+    assert [one.p2p.listen for one in configs] == ["0.0.0.0:26650", "0.0.0.0:26670", "0.0.0.0:26690"]
+    assert [one.metrics.listen for one in configs] == ["127.0.0.1:26660", "127.0.0.1:26680", "127.0.0.1:26700"]
+
+
+def test_how_much_history_is_kept_is_said_in_words(cli: Cli, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("a passphrase for tests")
+    secret.chmod(0o600)
+
+    def kept(name: str, *options: object) -> tuple[str, str]:
+        done = cli("init", "--home", tmp_path / name, "--passphrase-file", secret, "-o", "json", *options)
+        assert done.code == 0, done.err
+        return str(Home(tmp_path / name).load_config({}).config.storage.keep), done.err
+
+    everything, said = kept("a")
+    assert (everything, "keeps everything" in said) == ("archive", True)
+    recent, said = kept("b", "--keep", "recent")
+    assert (recent, "keeps everything" in said) == ("100000", False)
+    assert kept("c", "--keep", 5_000)[0] == "5000"
+    cli("init", "--home", tmp_path / "d", "--keep", "some").fails(2, "everything, recent")
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_missing_genesis_is_named_without_advice_to_make_a_home(cli: Cli, parties: Path, tmp_path: Path) -> None:
+    home = parties / "bank" / "home"
+    start = ("start", "--home", home, "--passphrase-file", parties / "bank" / "passphrase")
+    cli(*start).fails(3, "genesis.json is missing: put the genesis", "keep")
+    proof = tmp_path / "proof.json"
+    proof.write_text("{}")
+    cli("verify", proof, "--genesis", tmp_path / "none").fails(3, "there is no genesis file", "none")
+    account = json.loads((parties / "bank" / "operator.json").read_text())["address"]
+    cli("query", "--node", "http://127.0.0.1:9", "--account", account).fails(2, "--genesis FILE", "--no-verify")
