@@ -1,4 +1,4 @@
-//! The ledger's values as JSON: what the HTTP face answers and what the Python package converts with.
+//! The ledger's values as JSON, for HTTP answers, event streams, proof files and the Python package.
 //!
 //! Amounts are decimal strings; times, heights and nonces are integers; ids, hashes, keys and signatures are hex digits;
 //! addresses are bech32m. `key_hex` is always there, `key` where the bytes are UTF-8 text. A value is shown once: in `value`

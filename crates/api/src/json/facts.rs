@@ -1,13 +1,13 @@
-//! What a checked proof shows, for people: the readable part of proof files.
+//! Facts that a checked proof shows: the readable part of proof files, and the light client's answer.
 
 use super::answers::{ReceiptView, TransactionView};
 use super::chain::HeaderView;
-use super::state::{ClaimedBy, ShownView};
+use super::state::{ClaimedBy, ReadAnswer};
 use rustorium_execution::{GenesisState, Shown, header_of, subject_key};
 use rustorium_types::{BoundedBytes, ChainId, DecodeError, Epoch, Hash, Height, LeafValue, Proof, ShardId, Subject};
 use serde::Serialize;
 
-/// What a proof shows, and who vouches for it.
+/// Facts that a proof shows, and the header that vouches for them.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct FactsView {
     /// `read`, `receipt`, `transaction` or `block`.
@@ -16,29 +16,29 @@ pub struct FactsView {
     pub chain: ChainId,
     /// The shard.
     pub shard: ShardId,
-    /// The epoch whose committee vouches for it.
+    /// The epoch whose committee signed the header.
     pub epoch: Epoch,
-    /// The final header on which all of it hangs.
+    /// The final header that everything else follows from.
     pub claimed_by: ClaimedBy,
-    /// What it shows.
+    /// The facts.
     #[serde(flatten)]
     pub facts: KindFacts,
 }
 
-/// What is shown, by kind.
+/// Facts by kind of proof.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(untagged)]
 pub enum KindFacts {
-    /// What subjects hold after a height.
+    /// Values of subjects after a height.
     Read {
         /// The height.
         height: Height,
         /// The state root there.
         state_root: Hash,
-        /// What each holds.
-        items: Vec<ShownView>,
+        /// The value of each.
+        items: Vec<ReadAnswer>,
     },
-    /// What came of a transaction, and in full where it is there.
+    /// A transaction's receipt, and the transaction if the proof contains it.
     Receipt {
         /// The receipt.
         receipt: Box<ReceiptView>,
@@ -54,15 +54,15 @@ pub enum KindFacts {
 }
 
 impl FactsView {
-    /// What subjects hold at height 0, which the genesis alone shows: no root is certified for it.
+    /// Returns the values of subjects at height 0. The genesis alone shows them: no root is certified for it.
     ///
     /// # Errors
-    /// [`DecodeError`]: the genesis gives a leaf what none can hold.
+    /// [`DecodeError`]: the genesis gives a leaf a value that none can hold.
     pub fn of_genesis(chain: ChainId, genesis: &GenesisState, subjects: &[Subject]) -> Result<Self, DecodeError> {
         let shown = |subject: &Subject| {
             let value = genesis.value(&subject_key(subject)).map(<[u8]>::to_vec);
             let leaf: LeafValue = value.map(BoundedBytes::new).transpose()?;
-            ShownView::new(subject, &leaf)
+            ReadAnswer::new(subject, &leaf)
         };
         let items = subjects.iter().map(shown).collect::<Result<_, _>>()?;
         let header = &genesis.header;
@@ -76,15 +76,15 @@ impl FactsView {
         })
     }
 
-    /// What `proof` shows, of which `shown` was found by checking it.
+    /// Returns the facts of `proof`. `shown` is the result of checking it.
     ///
     /// # Errors
-    /// [`DecodeError`]: the state holds bytes that mean nothing to this version.
+    /// [`DecodeError`]: the state holds bytes that this version doesn't know.
     pub fn new(chain: ChainId, proof: &Proof, shown: &Shown) -> Result<Self, DecodeError> {
         let header = header_of(proof);
         let facts = match proof {
             Proof::Read(read) => {
-                let items = read.entries.iter().map(|(subject, value)| ShownView::new(subject, value));
+                let items = read.entries.iter().map(|(subject, value)| ReadAnswer::new(subject, value));
                 let (height, state_root) = shown.read.map(|read| (read.height, read.root)).unwrap_or_default();
                 KindFacts::Read { height, state_root, items: items.collect::<Result<_, _>>()? }
             }

@@ -1,4 +1,4 @@
-//! What a node found wrong with itself, as whoever watches it says.
+//! Findings: problems of a node, as its watch reports them.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -11,25 +11,25 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use utoipa::ToSchema;
 
-/// Why a view is not an operation.
+/// Reason why a view is not an operation.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum ViewError {
     /// Neither the text nor the hex digits are given.
     #[error("give `{0}` as text or `{0}_hex` as hex digits")]
     Missing(&'static str),
-    /// Both are given and differ.
+    /// Both are given, and they differ.
     #[error("`{0}` and `{0}_hex` differ; give one of them")]
     Differ(&'static str),
-    /// Two that exclude each other.
+    /// Two fields that exclude each other are given.
     #[error("give `{0}` or `{1}`, not both")]
     Both(&'static str, &'static str),
     /// Not hex digits.
     #[error("`{0}_hex` is not an even number of hex digits")]
     Hex(&'static str),
-    /// A number over its limit.
+    /// A number is above its limit.
     #[error("`{0}` must be below 2^64; take several operations for more")]
     Large(&'static str),
-    /// Over a limit.
+    /// A value is above its limit.
     #[error("`{0}`: {1}")]
     Bound(&'static str, DecodeError),
 }

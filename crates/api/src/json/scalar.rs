@@ -44,16 +44,16 @@ impl<'de, const N: usize> Deserialize<'de> for Hex<N> {
     }
 }
 
-/// The text of UTF-8 bytes; none for other bytes.
+/// Returns the text of UTF-8 bytes; `None` for other bytes.
 pub(super) fn text(bytes: &[u8]) -> Option<String> {
     std::str::from_utf8(bytes).ok().map(str::to_owned)
 }
 
-/// A value as text or as hex digits, whichever of the two shows it.
+/// A value as text or as hex digits; one of the two is there.
 pub(super) type Once = (Option<String>, Option<String>);
 
-/// Shows a value once: as text where it is UTF-8 without control characters (except tab and line ends), else as hex digits.
-/// In JSON that takes at most two characters a byte.
+/// Shows a value once: as text if it is UTF-8 without control characters (except tab and line ends), otherwise as hex
+/// digits. In JSON that takes at most two characters a byte.
 pub(super) fn once(value: &[u8]) -> Once {
     let readable = |text: &String| text.chars().all(|c| !c.is_control() || matches!(c, '\t' | '\n' | '\r'));
     match text(value).filter(|text| readable(text)) {

@@ -1,4 +1,4 @@
-//! Accounts, balances and keys as JSON, and what proofs of them show.
+//! Accounts, balances and keys as JSON, with their proofs.
 
 use super::answers::AtView;
 use super::operation::{ViewError, bytes};
@@ -129,7 +129,7 @@ impl TryFrom<SubjectView> for Subject {
     }
 }
 
-/// As many subjects as one proof can be about.
+/// List of subjects, at most as many as one proof takes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SubjectViews(pub Vec<SubjectView>);
 
@@ -161,7 +161,8 @@ impl<'de> Deserialize<'de> for SubjectViews {
 /// What a subject holds.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum ShownView {
+#[schema(as = ShownView)]
+pub enum ReadAnswer {
     /// An account's record.
     Account {
         /// The account.
@@ -200,8 +201,8 @@ pub enum ShownView {
     },
 }
 
-impl ShownView {
-    /// What `subject` holds, whose leaf has this value.
+impl ReadAnswer {
+    /// Describes the leaf `value` of `subject`, as proof files do: with a value as text and as hex digits.
     ///
     /// # Errors
     /// [`DecodeError`]: no leaf of this kind holds such bytes.
@@ -226,7 +227,7 @@ impl ShownView {
         })
     }
 
-    /// The same as an answer of the API shows it, with a value once. Proof files show text in both forms.
+    /// Describes the leaf as answers of the API do: with a value once.
     ///
     /// # Errors
     /// [`DecodeError`]: no leaf of this kind holds such bytes.
@@ -256,7 +257,7 @@ pub struct ClaimedBy {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct ProofAnswer {
     /// What each holds, in ascending order: accounts, then balances, then keys.
-    pub items: Vec<ShownView>,
+    pub items: Vec<ReadAnswer>,
     /// Canonical bytes of the read proof.
     pub proof_hex: String,
     /// The final header that claims the state root.

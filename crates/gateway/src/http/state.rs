@@ -11,7 +11,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use rustorium_api::json::{
-    AccountAnswer, AtView, BalanceAnswer, ClaimedBy, ProofAnswer, ShownView, SubjectViews, ValueAnswer,
+    AccountAnswer, AtView, BalanceAnswer, ClaimedBy, ProofAnswer, ReadAnswer, SubjectViews, ValueAnswer,
 };
 use rustorium_api::{BackendError, Code, ProveAt, Proven, ReadAt};
 use rustorium_crypto::block_digest;
@@ -26,7 +26,7 @@ const PROOFS_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Value of one subject, with its height and root.
 struct SubjectAnswer {
-    shown: ShownView,
+    value: ReadAnswer,
     proof_hex: Option<String>,
     at: AtView,
 }
@@ -48,7 +48,7 @@ async fn one(
                 let value = proof.entries.first().and_then(|(_, value)| value.clone());
                 let proof_hex = Some(hex::encode(encode(&*proof)));
                 view(SubjectAnswer {
-                    shown: shown(&subject, &value)?,
+                    value: read_answer(&subject, &value)?,
                     proof_hex,
                     at: AtView::proven(shard, at, state_root),
                 })
@@ -74,7 +74,7 @@ fn read_one(backend: &dyn Backend, subject: Subject, at: ReadAt) -> Result<Subje
     let mut answer = backend.read(std::slice::from_ref(&subject), at)?;
     let value = answer.values.pop().flatten();
     Ok(SubjectAnswer {
-        shown: shown(&subject, &value)?,
+        value: read_answer(&subject, &value)?,
         proof_hex: None,
         at: AtView::new(backend.chain().shard, answer.at),
     })
@@ -98,8 +98,8 @@ async fn proven_answer(
 /// Bytes of what an answer says of one subject beside its value, mostly.
 const ITEM_BYTES: usize = 256;
 
-fn shown(subject: &Subject, value: &LeafValue) -> Result<ShownView, Problem> {
-    ShownView::once(subject, value).map_err(|error| BackendError::Storage(error.to_string()).into())
+fn read_answer(subject: &Subject, value: &LeafValue) -> Result<ReadAnswer, Problem> {
+    ReadAnswer::once(subject, value).map_err(|error| BackendError::Storage(error.to_string()).into())
 }
 
 /// The subject is absent: where, and on demand the proof that it is.
@@ -123,8 +123,8 @@ pub async fn account(
     Params(params): Params<StateParams>,
 ) -> Result<Response, Problem> {
     let id = address(&text)?;
-    let view = |SubjectAnswer { shown, proof_hex, at }| match shown {
-        ShownView::Account { account, record: Some(record) } => {
+    let view = |SubjectAnswer { value, proof_hex, at }| match value {
+        ReadAnswer::Account { account, record: Some(record) } => {
             PreparedAnswer::fresh(&AccountAnswer { account, record, proof_hex, at })
         }
         _ => {
@@ -151,11 +151,11 @@ pub async fn balance(
     Params(params): Params<StateParams>,
 ) -> Result<Response, Problem> {
     let (account, asset) = (address(&text)?, AssetId(digest("An asset's id", &asset)?));
-    let view = |SubjectAnswer { shown, proof_hex, at }| match shown {
-        ShownView::Balance { account, asset, balance } => {
+    let view = |SubjectAnswer { value, proof_hex, at }| match value {
+        ReadAnswer::Balance { account, asset, balance } => {
             PreparedAnswer::fresh(&BalanceAnswer { account, asset, balance, proof_hex, at })
         }
-        ShownView::Account { .. } | ShownView::Value { .. } => Err(other_kind()),
+        ReadAnswer::Account { .. } | ReadAnswer::Value { .. } => Err(other_kind()),
     };
     one(&app, caller, Subject::Balance(account, asset), &params, view).await
 }
@@ -201,8 +201,8 @@ async fn read_value(
 ) -> Result<Response, Problem> {
     let namespace = address(text)?;
     let key = key(name, params.encoding.as_deref())?;
-    let view = |SubjectAnswer { shown, proof_hex, at }| match shown {
-        ShownView::Value { account: namespace, key, key_hex, value, value_hex }
+    let view = |SubjectAnswer { value, proof_hex, at }| match value {
+        ReadAnswer::Value { account: namespace, key, key_hex, value, value_hex }
             if value.is_some() || value_hex.is_some() =>
         {
             PreparedAnswer::fresh(&ValueAnswer { namespace, key, key_hex, value, value_hex, proof_hex, at })
@@ -284,7 +284,8 @@ pub async fn prove(State(app): Shared, caller: Caller, headers: HeaderMap, body:
     let proven = app.backend.prove(question.subjects()?, at, deadline, caller.0).await?;
     let shard = app.backend.chain().shard;
     proven_answer(&app, caller, proven, move |Proven { proof, at, state_root }| {
-        let items = proof.entries.iter().map(|(subject, value)| shown(subject, value)).collect::<Result<_, _>>()?;
+        let items =
+            proof.entries.iter().map(|(subject, value)| read_answer(subject, value)).collect::<Result<_, _>>()?;
         let header = &proof.header;
         let claimed_by = ClaimedBy { height: header.height, digest: block_digest(header), time_ms: header.time_ms };
         let at = AtView::proven(shard, at, state_root);
