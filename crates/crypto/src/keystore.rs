@@ -5,6 +5,7 @@
 //! version and public key are part of the sealed data, so that no file passes for another; plain secrets are wiped when
 //! dropped.
 
+mod files;
 mod replace;
 mod storage;
 
@@ -22,9 +23,8 @@ use getrandom::SysRng;
 use rand_core::{Rng, UnwrapErr};
 use rustorium_types::PublicKey;
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zeroize::Zeroizing;
@@ -310,7 +310,7 @@ fn io_error(path: &Path) -> impl Fn(io::Error) -> KeystoreError + '_ {
 fn read(path: &Path) -> Result<KeyFile, KeystoreError> {
     let file = File::open(path).map_err(io_error(path))?;
     let metadata = file.metadata().map_err(io_error(path))?;
-    let mode = metadata.permissions().mode() & 0o7777;
+    let mode = files::mode(&metadata);
     if mode & 0o077 != 0 {
         return Err(KeystoreError::Permissions { path: path.to_owned(), mode });
     }
@@ -331,17 +331,18 @@ fn write_new(path: &Path, text: &[u8]) -> Result<(), KeystoreError> {
     let fault = |source| KeystoreError::Io { path: path.to_owned(), source };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let scratch = folder.join(format!(".key-{:016x}", UnwrapErr(SysRng).next_u64()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&scratch).map_err(fault)?;
+    let mut file = files::create_private(&scratch).map_err(fault)?;
     let written = file.write_all(text).and_then(|()| file.sync_all()).map_err(fault);
     let linked = written.and_then(|()| fs::hard_link(&scratch, path).map_err(io_error(path)));
     let removed = fs::remove_file(&scratch).map_err(fault);
     linked.and(removed)?;
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(fault)
+    files::sync_folder(folder).map_err(fault)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     fn place() -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();

@@ -4,7 +4,7 @@
 //! secrets are wiped when dropped; for wasm32 there is only the code that checks, and none that keeps a secret.
 
 pub mod hash;
-#[cfg(unix)]
+#[cfg(not(target_family = "wasm"))]
 pub mod keystore;
 #[cfg(not(target_family = "wasm"))]
 pub mod locked;

@@ -2,15 +2,19 @@
 //! the crate's only `unsafe` code.
 //!
 //! *Invariants:* a secret's pages hold nothing else; its bytes are overwritten before the pages go back to the system;
-//! a system that refuses to lock them is reported, not worked around.
+//! a system that refuses to lock them is reported, not worked around. On Windows, where no node runs, they
+//! are not locked.
 
 #![allow(unsafe_code)]
 
-use rustix::io::Errno;
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mlock, mmap_anonymous, munmap};
+#[cfg(target_os = "linux")]
+use rustix::mm::{Advice, madvise};
+#[cfg(unix)]
+use rustix::mm::{MapFlags, ProtFlags, mlock, mmap_anonymous, munmap};
 use std::fmt;
+use std::io::{self, ErrorKind};
 use std::ops::Deref;
-use std::ptr::{NonNull, null_mut};
+use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering, compiler_fence};
 
 static REFUSED: AtomicBool = AtomicBool::new(false);
@@ -31,7 +35,7 @@ impl<T> Locked<T> {
     ///
     /// # Errors
     /// There is no memory. If the system has memory but doesn't lock it (`refused`), that is no error.
-    pub fn new(value: T) -> Result<Self, Errno> {
+    pub fn new(value: T) -> io::Result<Self> {
         let place = map::<T>()?;
         // SAFETY: the mapping is page-aligned, which satisfies T's alignment (checked). It has T's size, and nobody
         // else uses it.
@@ -45,7 +49,7 @@ impl<const N: usize> Locked<[u8; N]> {
     ///
     /// # Errors
     /// As `new`.
-    pub fn copy_of(bytes: &[u8; N]) -> Result<Self, Errno> {
+    pub fn copy_of(bytes: &[u8; N]) -> io::Result<Self> {
         let place = map::<[u8; N]>()?;
         // SAFETY: both are N bytes long, and a new mapping overlaps nothing.
         unsafe { place.as_ptr().copy_from_nonoverlapping(bytes, 1) };
@@ -54,18 +58,53 @@ impl<const N: usize> Locked<[u8; N]> {
 }
 
 /// Maps new pages for a T, zeroed, and locked if the system allows it.
-fn map<T>() -> Result<NonNull<T>, Errno> {
+#[cfg(unix)]
+fn map<T>() -> io::Result<NonNull<T>> {
     const { assert!(align_of::<T>() <= 4096 && size_of::<T>() > 0, "pages hold it as it wants to lie") };
     let bytes = size_of::<T>();
     let (access, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
     // SAFETY: a new mapping at an address chosen by the system overlaps nothing that this process uses.
-    let start = unsafe { mmap_anonymous(null_mut(), bytes, access, flags) }?;
+    let start = unsafe { mmap_anonymous(std::ptr::null_mut(), bytes, access, flags) }?;
     // SAFETY: locking and advice change no contents, and the range is that of the new mapping.
+    #[cfg(target_os = "linux")]
     let kept = unsafe { mlock(start, bytes).and(madvise(start, bytes, Advice::LinuxDontDump)) };
+    // SAFETY: as above.
+    #[cfg(not(target_os = "linux"))]
+    let kept = unsafe { mlock(start, bytes) };
     if kept.is_err() {
         REFUSED.store(true, Ordering::Relaxed);
     }
-    NonNull::new(start.cast::<T>()).ok_or(Errno::NOMEM)
+    NonNull::new(start.cast::<T>()).ok_or(ErrorKind::OutOfMemory.into())
+}
+
+/// Memory for a T, zeroed and not locked.
+#[cfg(windows)]
+fn map<T>() -> io::Result<NonNull<T>> {
+    const { assert!(size_of::<T>() > 0, "nothing has no memory") };
+    REFUSED.store(true, Ordering::Relaxed);
+    // SAFETY: a T takes memory.
+    let start = unsafe { std::alloc::alloc_zeroed(std::alloc::Layout::new::<T>()) };
+    NonNull::new(start.cast::<T>()).ok_or(ErrorKind::OutOfMemory.into())
+}
+
+/// Gives back what `map` gave. Failing would leak wiped pages, which is no fault.
+///
+/// # Safety
+/// Nothing refers to the memory any more.
+#[cfg(unix)]
+unsafe fn unmap<T>(place: NonNull<T>) {
+    // SAFETY: the mapping is as long as a T, and nothing refers to it.
+    let _ = unsafe { munmap(place.as_ptr().cast(), size_of::<T>()) };
+}
+
+/// Gives back what `map` gave.
+///
+/// # Safety
+/// Nothing refers to the memory any more.
+#[cfg(windows)]
+unsafe fn unmap<T>(place: NonNull<T>) {
+    // SAFETY: `map` allocated it with this layout, and nothing refers to it.
+    unsafe { std::alloc::dealloc(place.as_ptr().cast(), std::alloc::Layout::new::<T>()) };
 }
 
 /// Tells if the system has refused, since the process began, to keep some secret out of swap and core dumps.
@@ -77,10 +116,18 @@ pub fn refused() -> bool {
 ///
 /// # Errors
 /// Those of the system. Then it makes core dumps as before.
-pub fn forbid_core_dumps() -> Result<(), Errno> {
-    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
-    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+pub fn forbid_core_dumps() -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, setrlimit};
+        setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    }
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    }
+    Ok(())
 }
 
 /// Bytes of the stack that `scrubbed` overwrites: more than is used by hashing, deriving and opening a key.
@@ -130,8 +177,8 @@ impl<T> Drop for Locked<T> {
             unsafe { bytes.add(at).write_volatile(0) };
         }
         compiler_fence(Ordering::SeqCst);
-        // SAFETY: this value owns the mapping. A failure would leak wiped pages, which is safe.
-        let _ = unsafe { munmap(self.place.as_ptr().cast(), size_of::<T>()) };
+        // SAFETY: the memory is this value's own, and this is its end.
+        unsafe { unmap(self.place) };
     }
 }
 

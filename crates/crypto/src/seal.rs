@@ -134,7 +134,7 @@ impl MasterKey {
     }
 }
 
-fn no_memory(error: rustix::io::Errno) -> SealError {
+fn no_memory(error: std::io::Error) -> SealError {
     SealError::Memory(error.to_string())
 }
 

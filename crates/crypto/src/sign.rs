@@ -14,8 +14,6 @@ use crate::hash::{batch_digest, domain, signed_bytes, vote_bytes};
 #[cfg(not(target_family = "wasm"))]
 use crate::locked::{Locked, scrubbed};
 use ed25519_zebra::{Signature as ZebraSignature, SigningKey as Inner, VerificationKey, VerificationKeyBytes};
-#[cfg(not(target_family = "wasm"))]
-use rustix::io::Errno;
 use rustorium_types::{
     Batch, BatchBody, BatchDigest, Certificate, End, Header, PublicKey, Signature, SignedVote, Transaction,
     TransactionBody, TxId, ValidatorIndex, VoteBody, quorum,
@@ -77,7 +75,7 @@ impl SigningKey {
     /// # Errors
     /// There is no memory.
     #[cfg(not(target_family = "wasm"))]
-    pub fn locked(seed: &[u8; 32]) -> Result<Self, Errno> {
+    pub fn locked(seed: &[u8; 32]) -> std::io::Result<Self> {
         scrubbed(|| {
             let inner = Inner::from(*seed);
             let public = VerificationKeyBytes::from(&inner).into();

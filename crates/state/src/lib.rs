@@ -3,7 +3,7 @@
 //! *Invariants:* knows no clock, thread, network or disk (except with the feature `host`: the table file, and pools of
 //! threads that a caller brings); a decoded group element or scalar is canonical and in the group, so no later code
 //! checks it again; one encoding per value; no bytes make a decoder panic or allocate more than a few times their
-//! length; updating, proving and checking are pure functions; for wasm32 it is built without `host`.
+//! length; updating, proving and checking are pure functions; for wasm32 and Windows it is built without `host`.
 //!
 //! The primitives (group, CRS, transcript, IPA, multiproof) are those of the public Ethereum Verkle work (EIP-6800 and
 //! its references), byte for byte: its published vectors pass. The layout of the tree is the ledger's own:
@@ -18,7 +18,7 @@ pub mod crs;
 mod domain;
 mod fixed;
 pub mod group;
-#[cfg(all(feature = "host", not(target_family = "wasm")))]
+#[cfg(all(feature = "host", unix))]
 pub mod host;
 pub mod ipa;
 pub mod msm;

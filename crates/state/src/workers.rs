@@ -26,7 +26,7 @@ impl Workers for Serial {
     }
 }
 
-#[cfg(all(feature = "host", not(target_family = "wasm")))]
+#[cfg(all(feature = "host", unix))]
 impl Workers for rayon::ThreadPool {
     fn count(&self) -> usize {
         self.current_num_threads()

@@ -5,6 +5,7 @@ Invariants: SYNC; a file that others may read is refused; a passphrase is never 
 
 import os
 import secrets
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -85,7 +86,8 @@ def read_passphrase(path: Path) -> bytes:
             f"the passphrase file {path} can't be read ({error.strerror}): name another with --passphrase-file",
             code="passphrase-missing",
         ) from None
-    if mode & 0o077 and "CREDENTIALS_DIRECTORY" not in os.environ:
+    # Windows has no modes: there a file has the access rights of its folder.
+    if sys.platform != "win32" and mode & 0o077 and "CREDENTIALS_DIRECTORY" not in os.environ:
         raise KeyFileError(
             f"others may read the passphrase file {path}: run `chmod 600 {path}`", code="passphrase-exposed"
         )
@@ -123,7 +125,6 @@ def new_random_passphrase(path: Path) -> bytes:
 
 def _prompt(text: str, key: Path | None) -> bytes:
     import getpass
-    import sys
 
     if not sys.stdin.isatty():
         what = f"{key} is sealed" if key is not None else "a new key needs a passphrase"

@@ -1,10 +1,13 @@
 """Folders and files that only their owner may read.
 
-Invariants: SYNC; folders are 0700 and files 0600; nothing is overwritten; a secret is never logged.
+Invariants: SYNC; folders are 0700 and files 0600; nothing is overwritten; a secret is never logged. Windows has no such
+modes: there a file has the access rights of its folder.
 """
 
 import os
+import sys
 from pathlib import Path
+from typing import IO
 
 from rustorium.errors import HomeError, HomeMissing
 
@@ -20,7 +23,7 @@ def make_folder(path: Path) -> None:
 def write_private(path: Path, text: str) -> None:
     """Writes a new file of mode 0600. Errors: HomeError, also if the file exists."""
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(handle, "w", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
@@ -38,3 +41,27 @@ def read_text(path: Path) -> str:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise HomeError(f"{path} can't be read ({error}): check its owner and mode") from None
+
+
+def lock_now(file: IO[bytes]) -> None:
+    """Locks a file against other processes until it is closed. Errors: OSError where one has it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        file.seek(1 << 30)  # beyond its end: on Windows nobody could read a locked range
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        file.seek(0)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def sync_folder(path: Path) -> None:
+    """Puts a folder's list of files on the disk, where the system lets a program ask for it. Errors: OSError."""
+    if sys.platform != "win32":
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

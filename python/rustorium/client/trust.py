@@ -79,7 +79,7 @@ class TrustFile:
         if self._epoch() <= _facts(light)["epoch"]:
             fresh = self._path.with_name(f"{self._path.name}.{os.getpid()}.partial")
             try:
-                with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+                with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
                     file.write(prooffile.trust_to_bytes(_facts(light), state))
                     file.flush()
                     os.fsync(file.fileno())

@@ -69,7 +69,7 @@ def seconds_of(text: str, what: str, days_max: int = 30) -> float:
 def create(path: Path) -> BinaryIO:
     """Creates a new file. Errors: UsageError, also if the file exists."""
     try:
-        descriptor = os.open(path.expanduser(), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path.expanduser(), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     except FileExistsError:
         raise UsageError(f"{path} is there already: name another file, or remove it") from None
     except OSError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from rustorium import _native
+from rustorium.access.private import sync_folder
 from rustorium.errors import CeremonyRefused, UsageError
 
 Progress = Callable[[int, int], None]
@@ -202,11 +203,7 @@ def _write(path: Path, content: bytes) -> None:
             os.link(making, path)
         finally:
             making.unlink()
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(path.parent)
     except FileExistsError:
         raise UsageError(f"{path} is there already and is never overwritten: name another") from None
     except OSError as error:

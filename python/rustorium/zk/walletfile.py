@@ -4,7 +4,6 @@ Invariants: secrets and notes are on disk only sealed; one process at a time use
 talk to nodes.
 """
 
-import fcntl
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +13,7 @@ from typing import IO, Any, ParamSpec, Self, TypeVar
 
 from rustorium import _native
 from rustorium.access.keyfiles import open_key_file
-from rustorium.access.private import make_folder
+from rustorium.access.private import lock_now, make_folder
 from rustorium.errors import KeyFileError, UsageError, WalletError
 
 P = ParamSpec("P")
@@ -180,12 +179,12 @@ class WalletFile:
         sealed = self._native.save(json.dumps({"assets": self._assets}).encode())
         partial = self._notes.with_name(f"{self._notes.name}.partial")
         try:
-            handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with open(handle, "wb") as file:
                 file.write(sealed)
                 file.flush()
                 os.fsync(file.fileno())
-            partial.rename(self._notes)
+            partial.replace(self._notes)
         except OSError as error:
             raise WalletError(f"{self._notes} can't be written ({error.strerror}): free space or move it") from None
 
@@ -221,7 +220,7 @@ def refusing(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
 def _locked(path: Path) -> IO[bytes]:
     file = path.open("rb")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_now(file)
     except OSError:
         file.close()
         raise WalletError(f"another process uses {path}: wait until it ends", code="wallet-locked") from None

@@ -3,11 +3,11 @@
 //! *Invariants:* a file is replaced by renaming, after the new one is on disk and was opened; the contents of a
 //! replaced or destroyed file are overwritten only after no name leads to them any more.
 
+use super::files::{create_private, names, sync_folder, write_at_start};
 use super::{KeystoreError, Origin, SECRET_BYTES_MAX, io_error, open_file, read, sealed_text};
 use crate::locked::scrubbed;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Called before each change of the disk. If it returns an error, the change isn't made. Tests fail or end the process
@@ -110,7 +110,7 @@ pub(super) fn put(path: &Path, contents: &[u8], gate: Gate<'_>) -> io::Result<()
         _ => {}
     }
     gate()?;
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = create_private(path)?;
     gate()?;
     file.write_all(contents)?;
     gate()?;
@@ -123,7 +123,7 @@ pub(super) fn rename_over(from: &Path, to: &Path, gate: Gate<'_>) -> io::Result<
     gate()?;
     fs::rename(from, to)?;
     sync_folder_of(to, gate)?;
-    if replaced.metadata()?.nlink() == 0 {
+    if names(&replaced.metadata()?, 0) == 0 {
         overwrite(&replaced, gate)?;
     }
     Ok(())
@@ -132,7 +132,7 @@ pub(super) fn rename_over(from: &Path, to: &Path, gate: Gate<'_>) -> io::Result<
 pub(super) fn sync_folder_of(path: &Path, gate: Gate<'_>) -> io::Result<()> {
     gate()?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+    sync_folder(folder)
 }
 
 fn overwrite_and_remove(path: &Path, gate: Gate<'_>) -> io::Result<()> {
@@ -141,7 +141,7 @@ fn overwrite_and_remove(path: &Path, gate: Gate<'_>) -> io::Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
-    if file.metadata()?.nlink() == 1 {
+    if names(&file.metadata()?, 1) == 1 {
         overwrite(&file, gate)?;
     }
     gate()?;
@@ -152,7 +152,7 @@ fn overwrite_and_remove(path: &Path, gate: Gate<'_>) -> io::Result<()> {
 fn overwrite(file: &File, gate: Gate<'_>) -> io::Result<()> {
     let bytes = usize::try_from(file.metadata()?.len()).unwrap_or(0).min(super::FILE_BYTES_MAX as usize);
     gate()?;
-    std::os::unix::fs::FileExt::write_all_at(file, &vec![0; bytes], 0)?;
+    write_at_start(file, &vec![0; bytes])?;
     gate()?;
     file.sync_all()
 }
@@ -163,6 +163,7 @@ pub(super) mod tests {
     use super::*;
     use crate::sign::SigningKey;
     use std::cell::Cell;
+    use std::os::unix::fs::MetadataExt;
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     /// A way in which a step of the disk fails.
