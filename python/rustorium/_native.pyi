@@ -10,24 +10,26 @@ __all__ = [
     "Backups", "HeldKey", "Light", "NativeError", "Node", "Restoring", "RollupProver", "ShieldedProver",
     "ShieldedWallet", "SignerProcess", "SigningKey", "SimChain", "SimDisk", "SimNode", "Starting", "StorageKey",
     "TlsAuthority", "account_id", "asset_id", "audit_record", "audit_record_by", "audit_verify", "block_digest",
-    "boundary_of", "build_transaction", "ceremony_begin", "ceremony_circuits", "ceremony_contribute",
-    "ceremony_finish", "ceremony_second", "ceremony_verify", "check_tls", "copy_store", "describe_change",
-    "describe_transaction", "destroy_file", "devnet_pool_key", "forbid_core_dumps", "format_address", "generate_seed",
-    "genesis_describe", "genesis_encode", "genesis_hash", "genesis_state", "home_lane", "key_opens", "load_run",
-    "new_backup_key", "open_key", "openapi", "parse_address", "payload_root", "pool_account", "pool_row",
+    "boundary_of", "build_transaction", "ceremony_begin", "ceremony_circuits", "ceremony_contribute", "ceremony_finish",
+    "ceremony_second", "ceremony_verify", "check_tls", "copy_store", "describe_change", "describe_transaction",
+    "destroy_file", "devnet_pool_key", "forbid_core_dumps", "format_address", "generate_seed", "genesis_describe",
+    "genesis_encode", "genesis_hash", "genesis_state", "has_node", "home_lane", "key_opens", "load_run",
+    "new_backup_key", "node_names", "open_key", "openapi", "parse_address", "payload_root", "pool_account", "pool_row",
     "pool_transfers", "prove_possession", "public_key", "read_journal", "replace_backup_key", "reseal_key",
-    "restart_apply", "restart_base", "restart_plan", "restart_sign", "rollup_apply", "rollup_batch_hash",
-    "rollup_root", "seal_key", "seal_secret", "signed_header", "signer_adopt", "signer_create", "signer_show",
-    "signer_transaction", "sim_forge_batch", "sim_forge_proposal", "sim_forge_vote", "sim_read_frame",
-    "sim_signature_work", "tracing_init", "transaction_input", "value_hash", "verifier_id", "verify_block",
-    "verify_receipt_proof", "version", "versions", "wrap_proof", "zk_describe", "zk_inputs", "zk_key", "zk_proof",
-    "zk_verify", "zk_verify_all",
+    "restart_apply", "restart_base", "restart_plan", "restart_sign", "rollup_apply", "rollup_batch_hash", "rollup_root",
+    "seal_key", "seal_secret", "signed_header", "signer_adopt", "signer_create", "signer_show", "signer_transaction",
+    "sim_forge_batch", "sim_forge_proposal", "sim_forge_vote", "sim_read_frame", "sim_signature_work", "tracing_init",
+    "transaction_input", "value_hash", "verifier_id", "verify_block", "verify_receipt_proof", "version", "versions",
+    "wrap_proof", "zk_describe", "zk_inputs", "zk_key", "zk_proof", "zk_verify", "zk_verify_all",
 ]  # fmt: skip
 
 class NativeError(Exception):
     """`args[0]` is one sentence; `code` is stable: port-in-use, home-locked, wrong-passphrase, key-missing, …"""
 
     code: str
+
+has_node: bool
+node_names: tuple[str, ...]  # without the node, each raises NativeError `node-missing`
 
 def version() -> str: ...
 def openapi() -> str:

@@ -46,6 +46,7 @@ from rustorium.cli import (
 )
 from rustorium.cli.failure import explain, wants_json
 from rustorium.cli.grouped import Grouped, list_whole
+from rustorium.cli.whole import group_needing_node, needing_node
 
 BROKEN_PIPE = 141
 TLS_VARIABLES = ("RUSTORIUM_CA_FILE", "RUSTORIUM_CLIENT_CERTIFICATE", "RUSTORIUM_CLIENT_KEY")
@@ -60,19 +61,19 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command("init")(node.init)
-app.command("start")(node.start)
-app.command("upgrade")(upgrade.upgrade)
-app.command("devnet")(devnet.devnet)
+app.command("init")(needing_node(node.init))
+app.command("start")(needing_node(node.start))
+app.command("upgrade")(needing_node(upgrade.upgrade))
+app.command("devnet")(needing_node(devnet.devnet))
 app.command("query")(query.query)
 app.command("verify")(verify.verify)
 app.command("checkpoint")(verify.checkpoint)
-app.command("replay")(replay.replay)
+app.command("replay")(needing_node(replay.replay))
 app.command("top")(top.top)
-app.command("doctor")(care.doctor)
+app.command("doctor")(needing_node(care.doctor))
 app.add_typer(care.debug_group, name="debug")
 app.add_typer(care.systemd_group, name="systemd")
-app.add_typer(testnet.group, name="testnet")
+app.add_typer(group_needing_node(testnet.group), name="testnet")
 app.add_typer(genesis.group, name="genesis")
 app.add_typer(keys.group, name="keys")
 app.add_typer(signer.group, name="signer")
@@ -82,18 +83,18 @@ app.add_typer(tx.group, name="tx")
 app.add_typer(committee.group, name="node")
 app.add_typer(followers.group, name="followers")
 app.add_typer(block.group, name="block")
-app.add_typer(recover.group, name="recover")
+app.add_typer(group_needing_node(recover.group), name="recover")
 app.add_typer(status.group, name="status")
 app.add_typer(metrics.group, name="metrics")
 app.add_typer(analyze.group, name="analyze")
 app.add_typer(dashboards.group, name="dashboards")
 app.add_typer(logs.group, name="logs")
-app.add_typer(bench.group, name="bench")
+app.add_typer(group_needing_node(bench.group), name="bench")
 app.add_typer(config.group, name="config")
 app.add_typer(admin.group, name="admin")
 app.add_typer(audit.group, name="audit")
-app.add_typer(backup.group, name="backup")
-app.add_typer(sim.group, name="sim")
+app.add_typer(group_needing_node(backup.group), name="backup")
+app.add_typer(group_needing_node(sim.group), name="sim")
 app.add_typer(zk.group, name="zk")
 app.add_typer(wallet.group, name="wallet")
 list_whole(app)
@@ -132,9 +133,9 @@ def root(
         if path is not None:
             os.environ[variable] = str(path)
     if version:
-        from rustorium import __version__
+        from rustorium import __version__, _native
 
-        print(__version__)
+        print(__version__ if _native.has_node else f"{__version__} (client)")
         raise typer.Exit
 
 
