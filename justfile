@@ -240,5 +240,4 @@ lock:
     pin docs --group pyproject.toml:docs -c requirements/test.txt
     pin runtime pyproject.toml -c requirements/test.txt # what `pip install` of the wheel needs, in the versions of the tests
     cargo update
-    cargo update --manifest-path tools/rocksdb/Cargo.toml
     cargo update --manifest-path tests/fuzz/guided/Cargo.toml

@@ -138,12 +138,17 @@ def toolchain(cache: Path) -> Path:
     return folder / "usr"
 
 
+def libraries_path(rust: Path) -> str:
+    """Where the unpacked compiler finds its libraries."""
+    (llvm,) = (rust / "lib").glob("llvm-*")
+    return ":".join(map(str, (rust / "lib", rust / "lib" / "x86_64-linux-gnu", llvm / "lib")))
+
+
 def compiled(root: Path, target: Path | None = None) -> tuple[Path, str]:
     """The module, made anew, and the compiler that made it. `target`: where cargo builds; none: in the build cache."""
     cache = Path(os.environ.get("RUSTORIUM_BUILD_CACHE", "~/.cache/rustorium-build")).expanduser()
     rust = toolchain(cache)
     (llvm,) = (rust / "lib").glob("llvm-*")
-    libraries_path = ":".join(map(str, (rust / "lib", rust / "lib" / "x86_64-linux-gnu", llvm / "lib")))
     environment = {
         **os.environ,
         **{f"CARGO_PROFILE_RELEASE_{name}": value for name, value in PROFILE.items()},
@@ -152,9 +157,10 @@ def compiled(root: Path, target: Path | None = None) -> tuple[Path, str]:
         # The library is built from its sources, which takes an unstable switch; the code itself uses nothing unstable.
         "RUSTC_BOOTSTRAP": "1",
         "RUSTC": str(rust / "bin/rustc"),
-        "LD_LIBRARY_PATH": libraries_path,
+        "LD_LIBRARY_PATH": libraries_path(rust),
         "CARGO_TARGET_DIR": str(target or cache / "wasm-target"),
     }
+    environment.pop("CARGO_CFG_CURVE25519_DALEK_BACKEND", None)  # the build's, for x86-64 alone
     command = ["cargo", "rustc", "--release", "--locked", "-p", f"rustorium-{CRATE}", "--crate-type", "cdylib"]
     command += ["--target", TARGET, "-Z", "build-std=std,panic_abort", "-Z", "build-std-features="]
     subprocess.run(command, cwd=root, env=environment, check=True)

@@ -293,8 +293,7 @@ def replace_backup_key(path: str, passphrase: bytes) -> None:
     """Draws a new key that replaces the one in a file, which stays beside it. Errors: NativeError."""
 
 def restart_base(store: str, genesis: bytes, key: StorageKey) -> str:
-    """Returns JSON of the newest final block in a stopped node's store, and of the committee above it. Errors:
-    NativeError."""
+    """Returns JSON: the newest final block in a stopped node's store and the committee above. Errors: NativeError."""
 
 def restart_plan(store: str, genesis: bytes, key: StorageKey, transactions: list[bytes], time_ms: int) -> str:
     """Returns JSON of the plan that these changes of the committee make there (R33). Errors: NativeError."""

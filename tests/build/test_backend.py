@@ -1,5 +1,6 @@
-"""The build backend: RocksDB is compiled once; a machine that can't build is told so in one sentence (ADR 0001)."""
+"""The build backend: RocksDB is compiled once, and a machine that can't build is told so (ADRs 0001 and 0048)."""
 
+import json
 import os
 import re
 import shlex
@@ -11,37 +12,56 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BACKEND = ROOT / "tools" / "build" / "backend.py"
+sys.path.insert(0, str(ROOT / "tools" / "rocksdb"))
 
-# Stands in for cargo: notes what it was given, and leaves an archive as librocksdb-sys would.
+import archive  # noqa: E402
+
+# Stands in for cargo: notes what it was given, and names the folders of the three crates.
 CARGO = """#!{python}
-import json, os, pathlib, sys
+import json, os, sys
 with open({calls!r}, "a") as calls:
-    print(json.dumps({{"arguments": sys.argv[1:], "environment": dict(os.environ)}}), file=calls)
+    print(json.dumps(sys.argv[1:]), file=calls)
 if os.environ.get("CARGO_FAILS"):
     sys.exit("error: no space left on device")
-out = pathlib.Path(os.environ["CARGO_TARGET_DIR"]) / "out"
-out.mkdir(parents=True)
-(out / "librocksdb.a").write_bytes(b"archive")
-print(json.dumps({{"reason": "build-script-executed", "package_id": "librocksdb-sys", "out_dir": str(out)}}))
+names = ["librocksdb-sys", "lz4-sys", "zstd-sys", "serde"]
+print(json.dumps({{"packages": [{{"name": n, "manifest_path": {crates!r} + "/" + n + "/Cargo.toml"}} for n in names]}}))
 """
+SOURCES = 20
 
 
 class Machine:
-    """A cache of its own, and a cargo that only pretends."""
+    """A cache of its own, a cargo that only pretends, and sources that the real compiler takes."""
 
     def __init__(self, folder: Path) -> None:
         self.cache, self.calls = folder / "cache", folder / "calls.jsonl"
+        self.sources = folder / "librocksdb-sys" / "rocksdb" / "db"
+        self.sources.mkdir(parents=True)
+        for number in range(SOURCES):
+            self.write(
+                number, f"#include <lz4.h>\n#include <zstd.h>\nint f{number}() {{ return FROM_LZ4 + FROM_ZSTD; }}\n"
+            )
+        listed = "".join(f"db/f{number}.cc\n" for number in range(SOURCES)) + "util/build_version.cc\n"
+        (folder / "librocksdb-sys" / "rocksdb_lib_sources.txt").write_text(listed)
+        (folder / "librocksdb-sys" / "build_version.cc").write_text("int version() { return sizeof(std::uint64_t); }\n")
+        for place, text in (("lz4-sys/liblz4/lib/lz4.h", "FROM_LZ4"), ("zstd-sys/zstd/lib/zstd.h", "FROM_ZSTD")):
+            (folder / place).parent.mkdir(parents=True)
+            (folder / place).write_text(f"#define {text} 1\n")
         tools = folder / "bin"
         tools.mkdir()
         cargo = tools / "cargo"
-        cargo.write_text(CARGO.format(python=sys.executable, calls=str(self.calls)))
+        cargo.write_text(CARGO.format(python=sys.executable, calls=str(self.calls), crates=str(folder)))
         cargo.chmod(0o755)
-        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("ROCKSDB_")}
+        dropped = ("ROCKSDB_", "CARGO_", "RUSTORIUM_", "LIBCLANG_", "BINDGEN_")
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
         self.environment |= {"PATH": f"{tools}:{os.environ['PATH']}", "RUSTORIUM_BUILD_CACHE": str(self.cache)}
 
+    def write(self, number: int, text: str) -> None:
+        (self.sources / f"f{number}.cc").write_text(text)
+
     def start(self, **environment: str) -> subprocess.Popen[str]:
-        command, pipe = [sys.executable, str(BACKEND)], subprocess.PIPE
-        return subprocess.Popen(command, env=self.environment | environment, stdout=pipe, stderr=pipe, text=True)
+        command, pipe, variables = [sys.executable, str(BACKEND)], subprocess.PIPE, self.environment | environment
+        # In a session of its own a process has no terminal.
+        return subprocess.Popen(command, env=variables, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 
     def run(self, **environment: str) -> tuple[int, str, str]:
         process = self.start(**environment)
@@ -51,8 +71,12 @@ class Machine:
     def archives(self) -> list[Path]:
         return list(self.cache.rglob("librocksdb.a"))
 
-    def compilations(self) -> list[str]:
-        return self.calls.read_text().splitlines() if self.calls.exists() else []
+    def symbols(self) -> str:
+        (made,) = self.archives()
+        return subprocess.run(["nm", "-C", made], check=True, capture_output=True, text=True).stdout
+
+    def compilations(self) -> list[list[str]]:
+        return [json.loads(line) for line in self.calls.read_text().splitlines()] if self.calls.exists() else []
 
 
 @pytest.fixture
@@ -72,6 +96,7 @@ def test_rocksdb_is_compiled_once_for_any_number_of_builds_at_once(machine: Mach
     assert [process.returncode for process in running] == [0] * 4, done
     assert machine.run()[0] == 0
     assert len(machine.compilations()) == 1
+    assert "--locked" in machine.compilations()[0]
     assert len(machine.archives()) == 1
     assert sum("compiling RocksDB, once for this machine" in errors for _, errors in done) == 1
     environments = {output for output, _ in done}
@@ -81,18 +106,54 @@ def test_rocksdb_is_compiled_once_for_any_number_of_builds_at_once(machine: Mach
     assert Path(environment["ROCKSDB_LIB_DIR"]) == machine.archives()[0].parent
     assert (Path(environment["LIBCLANG_PATH"]) / "libclang.so").exists()
     assert Path(environment["BINDGEN_EXTRA_CLANG_ARGS"].removeprefix("-isystem ")).is_dir()
+    assert {path.name for path in machine.cache.iterdir()} <= {
+        "libclang-18.1.1",
+        "rocksdb.lock",
+        machine.archives()[0].parent.name,
+    }
 
 
-def test_flags_of_one_build_are_not_compiled_into_the_archive(machine: Machine) -> None:
-    own = {"RUSTFLAGS": "-C panic=abort", "CARGO_PROFILE_RELEASE_DEBUG_ASSERTIONS": "true", "ROCKSDB_STATIC": "1"}
-    assert machine.run(**own, CARGO_TARGET_DIR="/nowhere")[0] == 0
-    (call,) = machine.compilations()
-    assert "--locked" in call
-    assert not [name for name in own if name in call]
-    assert "/nowhere" not in call
+def test_the_archive_holds_every_source_in_a_few_parts(machine: Machine) -> None:
+    assert machine.run()[0] == 0
+    symbols = machine.symbols()
+    assert all(f" T f{number}()" in symbols for number in range(SOURCES))
+    assert " T version()" in symbols
+    members = re.findall(r"^(\S+)\.o:$", symbols, re.MULTILINE)
+    assert len(members) <= archive.PARTS
+    assert all(re.fullmatch(r"part\d\d", name) for name in members)
 
 
-def test_a_failed_compilation_ends_in_a_sentence_and_leaves_no_archive(machine: Machine) -> None:
+def test_what_the_compiler_refuses_together_it_takes_one_by_one(machine: Machine) -> None:
+    for number in range(SOURCES):
+        machine.write(number, f"static int same() {{ return {number}; }}\nint f{number}() {{ return same(); }}\n")
+    code, _, errors = machine.run()
+    assert code == 0, errors
+    assert "redefinition of" in errors
+    assert re.search(r"the compiler refuses part\d\d\.cc: its \d sources are compiled one by one", errors)
+    assert all(f" T f{number}()" in machine.symbols() for number in range(SOURCES))
+
+
+def test_an_interrupted_compilation_continues(machine: Machine) -> None:
+    machine.write(SOURCES - 1, "#error not today\n")
+    code, output, errors = machine.run()
+    assert (code, output) == (1, "")
+    assert "RocksDB did not compile" in errors
+    assert "not today" in errors
+    assert "Traceback" not in errors
+    assert machine.archives() == []
+    before = {path: path.stat().st_mtime_ns for path in machine.cache.rglob("*.o")}
+    assert before
+    for path in before:
+        assert path.parent.name.endswith(".objects")
+    first = machine.sources / "f0.cc"
+    first.unlink()
+    first.write_text("#error compiled already\n")
+    machine.write(SOURCES - 1, f"int f{SOURCES - 1}() {{ return 0; }}\n")
+    assert machine.run()[0] == 0
+    assert f" T f{SOURCES - 1}()" in machine.symbols()
+
+
+def test_without_cargo_there_is_a_sentence_and_no_archive(machine: Machine) -> None:
     code, output, errors = machine.run(CARGO_FAILS="1")
     assert (code, output) == (1, "")
     assert "no space left on device" in errors
@@ -102,24 +163,69 @@ def test_a_failed_compilation_ends_in_a_sentence_and_leaves_no_archive(machine: 
     assert machine.run()[0] == 0, "the next try starts afresh"
 
 
-def run_elsewhere(statements: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
+def test_the_client_needs_neither_compiler_nor_rocksdb(machine: Machine) -> None:
+    code, output, errors = machine.run(RUSTORIUM_BUILD="client", CXX="no-such-compiler")
+    assert code == 0, errors
+    assert not [name for name in exports(output) if name.startswith(("ROCKSDB_", "LIBCLANG_", "BINDGEN_"))]
+    assert machine.compilations() == []
+    assert machine.archives() == []
+
+
+def test_an_unknown_build_gets_one_sentence(machine: Machine) -> None:
+    code, output, errors = machine.run(RUSTORIUM_BUILD="server")
+    assert (code, output) == (1, "")
+    assert errors == "RUSTORIUM_BUILD is `server`: set it to `node` or `client`, or unset it.\n"
+
+
+def test_the_archives_name_says_how_it_was_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = archive.recipe(ROOT, "g++ 12", "x86_64")
+    assert made == archive.recipe(ROOT, "g++ 12", "x86_64")
+    assert all(f"{name}" in made.decode() for name in archive.CRATES)
+    assert len({made, archive.recipe(ROOT, "g++ 13", "x86_64"), archive.recipe(ROOT, "g++ 12", "aarch64")}) == 3
+    for name, value in (("OPTIONS", ["-O0"]), ("DEFINES", []), ("PARTS", 1), ("PROCESSOR", {}), ("RECIPE", 0)):
+        with monkeypatch.context() as changed:
+            changed.setattr(archive, name, value)
+            assert archive.recipe(ROOT, "g++ 12", "x86_64") != made, name
+
+
+def run_elsewhere(statements: str, path: str | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
     """Loads the backend as a build front end does, on a machine made different by `statements`, without maturin."""
     path_to_backend = (
         f"import platform, sys\nsys.path.insert(0, {str(BACKEND.parent)!r})\nsys.modules['maturin'] = None"
     )
     code = f"{path_to_backend}\n{statements}\nimport backend"
-    environment = os.environ | ({"PATH": path} if path is not None else {})
+    environment = os.environ | variables | ({"PATH": path} if path is not None else {})
     return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(
-    ("system", "processor"), [("darwin", "arm64"), ("win32", "AMD64"), ("linux", "armv7l"), ("linux", "riscv64")]
+    ("system", "processor", "build"),
+    [("darwin", "arm64", "node"), ("win32", "AMD64", "node"), ("linux", "armv7l", ""), ("linux", "riscv64", "")],
 )
-def test_another_platform_gets_one_sentence(system: str, processor: str) -> None:
-    done = run_elsewhere(f"sys.platform = {system!r}\nplatform.machine = lambda: {processor!r}")
+def test_where_no_node_runs_there_is_one_sentence(system: str, processor: str, build: str) -> None:
+    elsewhere = f"sys.platform = {system!r}\nplatform.machine = lambda: {processor!r}"
+    done = run_elsewhere(elsewhere, RUSTORIUM_BUILD=build)
     assert done.returncode == 1
-    expected = f"rustorium runs on Linux x86-64 and aarch64 only, and this is {system} {processor}: use one of those.\n"
-    assert done.stderr == expected
+    assert done.stderr == (
+        f"rustorium's node runs on Linux x86-64 and aarch64 only, and this is {system} {processor}: use one of those, "
+        "or set RUSTORIUM_BUILD=client for the client alone.\n"
+    )
+
+
+@pytest.mark.parametrize(("system", "processor"), [("darwin", "arm64"), ("win32", "AMD64")])
+def test_macos_and_windows_build_the_client_by_default(system: str, processor: str) -> None:
+    elsewhere = (
+        "import shutil\nshutil.which = lambda tool: tool\nsys.modules['fcntl'] = None\n"
+        f"sys.platform = {system!r}\nplatform.machine = lambda: {processor!r}"
+    )
+    done = run_elsewhere(elsewhere, RUSTORIUM_BUILD="")
+    assert "import of maturin halted" in done.stderr, "it gets as far as maturin, which this environment hides"
+    asked = f"{elsewhere}\ndel sys.modules['maturin']\nimport backend\nprint(backend.get_requires_for_build_wheel())"
+    assert run_elsewhere(asked, RUSTORIUM_BUILD="").stdout == "[]\n"
+    assert (
+        run_elsewhere(asked.replace(system, "linux").replace(processor, "x86_64"), RUSTORIUM_BUILD="").stdout
+        == "['libclang==18.1.1']\n"
+    )
 
 
 def test_a_missing_toolchain_gets_one_sentence() -> None:
@@ -138,15 +244,9 @@ def test_an_old_toolchain_gets_one_sentence(tmp_path: Path) -> None:
     assert re.fullmatch(r"rustorium needs Rust [\d.]+ or newer to build, and this is 1\.70\.0: .*\n", done.stderr)
 
 
-def test_both_lock_files_name_one_rocksdb() -> None:
-    pattern = re.compile(r'name = "librocksdb-sys"\nversion = "(.+)"')
-    ours, archive = (pattern.findall((ROOT / lock).read_text()) for lock in ("Cargo.lock", "tools/rocksdb/Cargo.lock"))
-    assert len(ours) == 1
-    assert ours == archive
-
-
-def test_the_backend_stays_short() -> None:
+@pytest.mark.parametrize("path", [BACKEND, BACKEND.with_name("progress.py"), Path(archive.__file__)])
+def test_the_backend_stays_short(path: Path) -> None:
     code = [
-        line for line in BACKEND.read_text().splitlines() if line.strip() and not line.lstrip().startswith(("#", '"""'))
+        line for line in path.read_text().splitlines() if line.strip() and not line.lstrip().startswith(("#", '"""'))
     ]
-    assert len(code) < 110, "a build backend is read by whoever doubts a build"
+    assert len(code) < 140, "a build backend is read by whoever doubts a build"

@@ -7,6 +7,8 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+BACKEND = ROOT / "tools" / "build" / "backend.py"
+LIBCLANG = re.compile(r'LIBCLANG = "(.*)"')
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -43,6 +45,8 @@ def test_every_requirement_is_locked_with_hashes() -> None:
 
 
 def test_the_build_asks_for_the_libclang_that_the_tests_have() -> None:
-    build = {name(r): r.split(";")[0] for r in PROJECT["build-system"]["requires"]}
+    requires = [*PROJECT["build-system"]["requires"], *LIBCLANG.findall(BACKEND.read_text())]
+    build = {name(r): r for r in requires}
+    assert set(build) == {"maturin", "libclang"}
     test = {name(r): r for r in PROJECT["dependency-groups"]["test"]}
     assert {key: test[key] for key in build} == build

@@ -1,7 +1,6 @@
 """An installation of the client alone: what needs no node works, and the rest says in one sentence how to get it.
 
-The extension of the tests has the node, so a stand-in hides what a build without it lacks. The real build is tried by
-tests/outside/test_client_build.py.
+The extension of the tests has the node, so a stand-in hides what a build without it lacks.
 """
 
 import json
@@ -65,7 +64,7 @@ def test_the_extension_of_the_tests_has_all_that_a_client_lacks() -> None:
         ["init", "--home", "HOME", "--region", "eu-west-1"],
         ["start", "--home", "HOME"],
         ["devnet", "--state", "HOME"],
-        ["testnet", "gen", "--out", "HOME", "--host", "a", "--host", "b", "--single-operator"],
+        ["testnet", "gen", "--out", "HOME", "10.0.0.1", "10.0.0.2", "--single-operator"],
         ["sim", "run", "--count", "1"],
         ["bench", "load", "--net", "HOME"],
         ["recover", "manual", "--home", "HOME"],

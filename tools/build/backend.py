@@ -1,14 +1,13 @@
-"""The wheel's build backend: maturin's hooks, after RocksDB and libclang have been put in place.
+"""The wheel's build backend: maturin's hooks, after what they need has been put in place.
 
-RocksDB takes a quarter of an hour to compile, so it is compiled once per machine into a cache folder and linked from
-there by every profile, virtual environment and clone (docs/adr/0001-rocksdb-once.md). Run as a script this prints
-the same environment as shell exports (`eval "$(python tools/build/backend.py)"`), which is what the justfile does.
+`RUSTORIUM_BUILD` says what is built: `node`, the default on Linux, or `client`, the default elsewhere, which needs only
+Python and Rust. RocksDB is compiled once per machine into a cache folder. Every profile, virtual environment and clone
+links it from there (docs/adr/0001-rocksdb-once.md, docs/adr/0048-install.md). Run as a script, this prints the same
+environment as shell exports (`eval "$(python tools/build/backend.py)"`) for the justfile.
 """
 
-import fcntl
 import hashlib
 import importlib.util
-import json
 import os
 import platform
 import re
@@ -20,23 +19,49 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-ARCHIVE = ROOT / "tools" / "rocksdb"
+sys.path[:0] = [str(ROOT / "tools" / folder) for folder in ("build", "rocksdb")]
+
+import archive  # noqa: E402  (found by the line above when this runs as a script)
+from progress import Progress, cargo_watched  # noqa: E402
+
 CACHE = Path(os.environ.get("RUSTORIUM_BUILD_CACHE") or Path.home() / ".cache" / "rustorium-build")
 CXX = os.environ.get("CXX") or "c++"
+LIBCLANG = "libclang==18.1.1"
+NODE_MACHINES = ("linux x86_64", "linux aarch64")
+AVX512_RUST = [1, 89]
+"""The first stable Rust that compiles the AVX-512 code of curve25519-dalek."""
+
+
+def wanted() -> str:
+    """What is built, `node` or `client`: what the user says, else what runs on this machine."""
+    said = os.environ.get("RUSTORIUM_BUILD") or ("node" if sys.platform == "linux" else "client")
+    if said not in ("node", "client"):
+        sys.exit(f"RUSTORIUM_BUILD is `{said}`: set it to `node` or `client`, or unset it.")
+    return said
 
 
 def check_machine() -> None:
-    """Ends with one sentence where rustorium can't be built."""
+    """Ends with one sentence where what is wanted can't be built."""
     here = f"{sys.platform} {platform.machine()}"
-    if here not in ("linux x86_64", "linux aarch64"):
-        sys.exit(f"rustorium runs on Linux x86-64 and aarch64 only, and this is {here}: use one of those.")
-    for tool, what in (("rustc", "stable Rust (https://rustup.rs)"), ("cargo", "cargo"), (CXX, "a C++ compiler")):
+    tools = [("rustc", "stable Rust (https://rustup.rs)"), ("cargo", "cargo")]
+    if wanted() == "node":
+        if here not in NODE_MACHINES:
+            sys.exit(
+                f"rustorium's node runs on Linux x86-64 and aarch64 only, and this is {here}: use one of those, or set "
+                "RUSTORIUM_BUILD=client for the client alone."
+            )
+        tools.append((shlex.split(CXX)[0], "a C++ compiler"))
+    for tool, what in tools:
         if shutil.which(tool) is None:
             sys.exit(f"rustorium needs {what} to build, and `{tool}` is not on the PATH: install it and try again.")
-    wanted = _found(r'rust-version = "([\d.]+)"', (ROOT / "Cargo.toml").read_text())
-    here = _found(r"rustc ([\d.]+)", _output("rustc", "--version"))
-    if [int(part) for part in here.split(".")] < [int(part) for part in wanted.split(".")]:
-        sys.exit(f"rustorium needs Rust {wanted} or newer to build, and this is {here}: run `rustup update stable`.")
+    least = _found(r'rust-version = "([\d.]+)"', (ROOT / "Cargo.toml").read_text())
+    if _rust() < [int(part) for part in least.split(".")]:
+        found = ".".join(map(str, _rust()))
+        sys.exit(f"rustorium needs Rust {least} or newer to build, and this is {found}: run `rustup update stable`.")
+
+
+def _rust() -> list[int]:
+    return [int(part) for part in _found(r"rustc ([\d.]+)", _output("rustc", "--version")).split(".")]
 
 
 def _found(pattern: str, text: str) -> str:
@@ -56,59 +81,47 @@ def _replace(source: Path, target: Path) -> None:
     partial.rename(target)
 
 
-def _libclang() -> Path:
+def libclang() -> Path:
     """The wheel's libclang, copied to a path that stays the same, since cargo reruns bindgen when the path changes."""
     target = CACHE / "libclang-18.1.1" / "libclang.so"
     if not target.exists():
         spec = importlib.util.find_spec("clang")
         if spec is None or not spec.submodule_search_locations:
-            sys.exit("the build needs the Python package libclang: run `pip install libclang==18.1.1` and try again.")
+            sys.exit(f"the build needs the Python package libclang: run `pip install {LIBCLANG}` and try again.")
         _replace(Path(spec.submodule_search_locations[0]) / "native" / "libclang.so", target)
     return target.parent
 
 
-def _rocksdb(env: dict[str, str]) -> Path:
-    """The folder of the one librocksdb.a for this lock file, compiler and processor, built when it is missing."""
-    inputs = [ARCHIVE / "Cargo.lock", ARCHIVE / "Cargo.toml", ARCHIVE / ".cargo" / "config.toml"]
-    ours, wanted = (
-        _found(r'"librocksdb-sys"\nversion = "(.+)"', p.read_text()) for p in (inputs[0], ROOT / "Cargo.lock")
-    )
-    if ours != wanted:
-        sys.exit(f"tools/rocksdb/Cargo.lock has librocksdb-sys {ours} and Cargo.lock has {wanted}: make them equal.")
-    key = [*(path.read_bytes() for path in inputs), _output(CXX, "--version").encode(), platform.machine().encode()]
-    folder = CACHE / f"rocksdb-{hashlib.sha256(bytes(1).join(key)).hexdigest()[:16]}"
+def rocksdb(progress: Progress, compiler: str = CXX, processor: str = platform.machine()) -> Path:
+    """The folder of the one librocksdb.a of this recipe, compiler and processor; compiles it when it is missing."""
+    recipe = archive.recipe(ROOT, f"{compiler} {_output(*shlex.split(compiler), '--version')}", processor)
+    folder = CACHE / f"rocksdb-{hashlib.sha256(recipe).hexdigest()[:16]}"
+    import fcntl  # Windows, which builds the client alone, has none
+
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "rocksdb.lock").open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         if not (folder / "librocksdb.a").exists():
-            print("rustorium: compiling RocksDB, once for this machine (about 27 CPU-minutes)", file=sys.stderr)
-            _build_archive(env, folder)
+            progress.say("compiling RocksDB, once for this machine (about 7 CPU-minutes)")
+            try:
+                archive.compile_into(folder, ROOT, compiler, processor, progress)
+            except archive.Failed as failed:
+                sys.exit(f"RocksDB did not compile: {failed}; put that right and run this again.")
     return folder
 
 
-def _build_archive(env: dict[str, str], folder: Path) -> None:
-    dropped = re.compile(r"RUSTFLAGS|CARGO_ENCODED_RUSTFLAGS|CARGO_PROFILE_.*|ROCKSDB_.*")
-    clean = {name: value for name, value in env.items() if not dropped.fullmatch(name)}
-    clean["CARGO_TARGET_DIR"] = str(CACHE / "rocksdb-target")
-    command = ["cargo", "build", "--release", "--locked", "--message-format=json-render-diagnostics"]
-    done = subprocess.run(command, cwd=ARCHIVE, env=clean, stdout=subprocess.PIPE, text=True, check=False)
-    messages = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    built = [m for m in messages if m["reason"] == "build-script-executed" and "librocksdb-sys" in m["package_id"]]
-    if done.returncode or not built:
-        sys.exit("RocksDB did not compile: cargo's messages above say why; put that right and run this again.")
-    _replace(Path(built[-1]["out_dir"]) / "librocksdb.a", folder / "librocksdb.a")
-    shutil.rmtree(CACHE / "rocksdb-target", ignore_errors=True)
-
-
-def build_environment() -> dict[str, str]:
+def build_environment(progress: Progress | None = None) -> dict[str, str]:
     """The variables that every cargo call of this project needs, building the archive when it is missing."""
     check_machine()
-    added = {
-        "LIBCLANG_PATH": str(_libclang()),
-        "BINDGEN_EXTRA_CLANG_ARGS": f"-isystem {_output(CXX, '-print-file-name=include')}",
-        "CARGO_TARGET_DIR": os.environ.get("CARGO_TARGET_DIR") or str(CACHE / "target"),
-    }
-    return added | {"ROCKSDB_LIB_DIR": str(_rocksdb({**os.environ, **added})), "ROCKSDB_STATIC": "1"}
+    added = {"CARGO_TARGET_DIR": os.environ.get("CARGO_TARGET_DIR") or str(CACHE / "target")}
+    if platform.machine() == "x86_64" and _rust() >= AVX512_RUST:
+        # Read by the build script of curve25519-dalek alone: code for AVX-512, chosen when the program starts.
+        added["CARGO_CFG_CURVE25519_DALEK_BACKEND"] = "avx512"
+    if wanted() == "client":
+        return added
+    added["LIBCLANG_PATH"] = str(libclang())
+    added["BINDGEN_EXTRA_CLANG_ARGS"] = f"-isystem {_output(*shlex.split(CXX), '-print-file-name=include')}"
+    return added | {"ROCKSDB_LIB_DIR": str(rocksdb(progress or Progress())), "ROCKSDB_STATIC": "1"}
 
 
 if __name__ == "__main__":
@@ -119,12 +132,26 @@ else:
     import maturin
     from maturin import *  # noqa: F403  (a build backend is its module's hooks)
 
+    def get_requires_for_build_wheel(config_settings: Any = None) -> list[str]:
+        """PEP 517's hook: the client needs no libclang."""
+        return [*maturin.get_requires_for_build_wheel(config_settings), *([LIBCLANG] if wanted() == "node" else [])]
+
+    get_requires_for_build_editable = get_requires_for_build_wheel
+
+    def _built(build: Any, wheel_directory: str, config_settings: Any, metadata_directory: str | None) -> str:
+        progress = Progress()
+        os.environ.update(build_environment(progress))
+        if wanted() == "client":
+            os.environ["MATURIN_PEP517_ARGS"] = f"{os.environ.get('MATURIN_PEP517_ARGS', '')} --no-default-features"
+        with cargo_watched(progress):
+            return str(build(wheel_directory, config_settings, metadata_directory))
+
     def build_wheel(wheel_directory: str, config_settings: Any = None, metadata_directory: str | None = None) -> str:
         """PEP 517's hook."""
-        os.environ.update(build_environment())
-        return maturin.build_wheel(wheel_directory, config_settings, metadata_directory)
+        # Editable installs keep cargo's incremental state for the next change; a wheel is compiled once.
+        os.environ.setdefault("CARGO_INCREMENTAL", "0")
+        return _built(maturin.build_wheel, wheel_directory, config_settings, metadata_directory)
 
     def build_editable(wheel_directory: str, config_settings: Any = None, metadata_directory: str | None = None) -> str:
         """PEP 660's hook."""
-        os.environ.update(build_environment())
-        return maturin.build_editable(wheel_directory, config_settings, metadata_directory)
+        return _built(maturin.build_editable, wheel_directory, config_settings, metadata_directory)

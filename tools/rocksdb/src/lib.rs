@@ -1,1 +1,0 @@
-//! Exists so that cargo builds librocksdb-sys: the archive is what is kept, this library is not.
