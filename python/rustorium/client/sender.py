@@ -31,8 +31,7 @@ RESEND_S = 0.5
 
 POSITION = re.compile(r" at line \d+ column \d+")
 """In JSON that the caller never saw."""
-NONCE_TAKEN = ("nonce-taken", "nonce_taken")
-"""Codes of nodes of this release and of earlier ones."""
+NONCE_TAKEN = "nonce-taken"
 
 CheckReceipt = Callable[[bytes], Awaitable[dict[str, Any] | None]]
 """What a receipt's proof shows; None where there is nothing to check it with. Errors: VerificationFailed."""
@@ -175,7 +174,7 @@ class Sender:
             return
         if isinstance(result, OutcomeUnknown):
             account.nonces.lost(transaction.nonce)
-        elif isinstance(result, ClientError) and result.code in NONCE_TAKEN:
+        elif isinstance(result, ClientError) and result.code == NONCE_TAKEN:
             account.nonces.taken(transaction.nonce, time.time_ns() // 1_000_000)
         elif isinstance(result, ClientError):
             account.nonces.refused(transaction.nonce)
