@@ -245,7 +245,7 @@ pub fn open_signing_key(path: &Path, kind: &str, passphrase: &[u8]) -> Result<Si
         let seed = <&[u8; 32]>::try_from(secret.as_slice());
         let seed = seed.map_err(|_| corrupt(path)("a signing key has 32 bytes".into()))?;
         let locked = SigningKey::locked(seed);
-        locked.map_err(|source| KeystoreError::Io { path: path.to_owned(), source: source.into() })
+        locked.map_err(|source| KeystoreError::Io { path: path.to_owned(), source })
     })?;
     if public(path)?.is_some_and(|public| public != key.public()) {
         return Err(corrupt(path)("its public key is another one's".into()));
