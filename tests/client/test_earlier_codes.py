@@ -64,7 +64,7 @@ def test_a_node_that_is_behind_is_not_believed_alone(net: FakeNet, key: Key) -> 
 
 
 def test_a_nonce_that_another_program_used_is_signed_again(net: FakeNet, key: Key) -> None:
-    net.refuse_next = [{"code": "nonce_taken", "message": "Another transaction waits with this nonce."}]
+    net.refuse_next = [{"code": "nonce_used", "message": "The nonce 0 was used before."}]
 
     async def body(client: AsyncClient) -> None:
         assert (await client.send([put(key.address, b"a", b"0")])).reached == "final"

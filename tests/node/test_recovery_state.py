@@ -53,4 +53,4 @@ def test_an_act_of_the_future_was_done_now(tmp_path: Path) -> None:
 def test_a_mark_that_was_cut_to_nothing_is_a_mark() -> None:
     assert retired_because(None) == ""
     assert retired_because("a peer showed a vote") == "a peer showed a vote"
-    assert "signs nothing more" in retired_because("")
+    assert "the validator key is retired" in retired_because("")
