@@ -25,7 +25,7 @@ def listed(world: World) -> set[int]:
 def test_a_far_leader_that_was_passed_over_leads_again(far_ms: int) -> None:
     """30 ms more each way is more than its turn has without its own doubling (2Δ = 40 ms), and less than with it."""
     plan = draw_plan(0, Mode.BAD_HOURS, Shape(NODES, 100))
-    world = build_world(1, plan)
+    world = build_world(2, plan)
     arrivals = world.links.arrivals
 
     def longer(now: int, source: int, target: int) -> list[int]:
