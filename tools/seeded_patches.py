@@ -195,9 +195,11 @@ def write_copy(folder: Path) -> None:
     for crate in {"/".join(path.split("/")[:2]) for path in changed}:
         files[f"{crate}/src/lib.rs"] += b"\nmod seeded;\n"
         files[f"{crate}/src/seeded.rs"] = MODULE.encode()
-    for old in folder.rglob("*"):
+    for old in sorted(folder.rglob("*"), reverse=True):  # what is in a folder comes before it
         if old.is_file() and str(old.relative_to(folder)) not in files:
             old.unlink()
+        elif old.is_dir() and not any(old.iterdir()):
+            old.rmdir()  # cargo takes a folder in `crates` for a crate
     for name, content in files.items():
         path = folder / name
         if not path.is_file() or path.read_bytes() != content:

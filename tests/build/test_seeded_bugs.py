@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LIST = (sys.executable, "tools/seeded_bugs.py", "--list")
 sys.path.insert(0, str(ROOT / "tools"))
 
-from seeded_patches import Change, Table, Unsound, read_table, with_bugs  # noqa: E402  (scripts of tools/)
+from seeded_patches import Change, Table, Unsound, read_table, with_bugs, write_copy  # noqa: E402  (scripts of tools/)
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +110,12 @@ def test_a_name_that_is_none_is_refused() -> None:
     done = subprocess.run((*LIST, "no-such-bug"), cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "no-such-bug" in done.stderr
+
+
+def test_a_copy_has_nothing_of_a_crate_that_is_gone(tmp_path: Path) -> None:
+    left = tmp_path / "crates" / "gone" / "src" / "lib.rs"
+    left.parent.mkdir(parents=True)
+    left.write_text("")
+    write_copy(tmp_path)
+    assert not (tmp_path / "crates" / "gone").exists()
+    assert (tmp_path / "crates" / "types" / "src" / "lib.rs").is_file()
