@@ -116,6 +116,37 @@ fn each_damage(begins: &str, ends: &str, count: usize) {
     }
 }
 
+/// Places of the kinds of the records in a file of one block.
+fn kinds(content: &[u8]) -> Vec<usize> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at + 7 <= content.len() {
+        found.push(at + 6);
+        at += 7 + usize::from(u16::from_le_bytes([content[at + 4], content[at + 5]]));
+    }
+    found
+}
+
+#[test]
+fn a_record_as_of_a_recycled_log_is_refused_and_not_read_for_ever() {
+    let folder = TempDir::new().unwrap();
+    filled(folder.path());
+    for (begins, ends) in [("MANIFEST-", ""), ("0", ".log")] {
+        let [name] = files(folder.path(), begins, ends).try_into().unwrap();
+        let content = fs::read(folder.path().join(&name)).unwrap();
+        let places = kinds(&content[..content.len().min(32 * 1024)]);
+        assert!(places.len() > 2, "{name}");
+        for at in places.into_iter().filter(|at| (1..=3).contains(&content[*at])) {
+            let damaged = copy(folder.path());
+            let mut bytes = content.clone();
+            bytes[at] ^= 4;
+            fs::write(damaged.path().join(&name), bytes).unwrap();
+            let refused = try_open(damaged.path()).err().unwrap();
+            assert!(matches!(&refused, StoreError::Damaged { reason, .. } if reason.contains(&name)), "{refused}");
+        }
+    }
+}
+
 #[test]
 fn a_damaged_manifest_never_makes_a_wrong_answer() {
     each_damage("MANIFEST-", "", 40);
