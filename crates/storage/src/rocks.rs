@@ -11,6 +11,7 @@ mod history;
 pub(crate) mod manifest;
 mod options;
 mod pruning;
+mod records;
 mod rekey;
 mod rollback;
 mod rotation;
@@ -111,6 +112,7 @@ impl RocksStore {
             .map_err(|e| StoreError::Io { path: path.display().to_string(), reason: e.to_string() })?;
         KeyFile::check_format(path, at_rest)?;
         manifest::check(path)?;
+        records::check(path)?;
         let blocks = Cache::new_lru_cache(config.block_cache_bytes);
         let needed = Arc::<Needed>::default();
         let options = |table| options::table_options(table, config, &blocks, &needed);
