@@ -57,8 +57,7 @@ def seal_key(path: str, seed: bytes, kind: str, passphrase: bytes, random_passph
     bits, so guesses needn't be made costly. Errors: NativeError."""
 
 def versions() -> dict[str, int]:
-    """Returns the versions that this build reads and writes: `store`, `safety journal`, `store keys`, `backup`,
-    `peer protocol` (the newest), `protocol`."""
+    """Versions that this build reads and writes: of store, journal, keys, backup, links (the newest) and protocol."""
 
 def seal_secret(path: str, secret: bytes, kind: str, passphrase: bytes) -> None: ...
 def open_key(path: str, kind: str, passphrase: bytes) -> bytes: ...
