@@ -70,7 +70,7 @@ const keys = (address, signal, prefix) =>
 async function keyList(address, signal) {
   const place = h("div", { "aria-live": "polite" }, await keys(address, signal, ""));
   const input = h("input", {
-    type: "search",
+    type: "text",
     id: "key-prefix",
     autocomplete: "off",
     spellcheck: "false",
