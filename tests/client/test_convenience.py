@@ -73,6 +73,21 @@ def test_keys_are_cut_into_transactions_that_fit_and_keep_their_order(sizes: lis
         assert sum(len(name) + len(values[name]) for name in group) <= BYTES_MAX or len(group) == 1
 
 
+def test_text_counts_as_its_bytes_and_keeps_its_spelling(net: FakeNet, key: Key) -> None:
+    values = {f"größe/{index}": "ü" * 30_000 for index in range(4)}
+    assert [len(group) for group in fitting(values)] == [3, 1], "60,000 bytes each"
+
+    async def body(client: AsyncClient) -> None:
+        assert list(await client.put_many(values)) == list(values)
+        assert (await client.read(key.address, "größe/3")).value == ("ü" * 30_000).encode()
+        await client.put_json("größe", [1])
+        assert await client.get_json(key.address, "größe", verify=False) == [1]
+        with pytest.raises(UsageError, match="a value is bytes or text, not int"):
+            await client.put_many({"k": 5})  # type: ignore[dict-item]
+
+    run(net, key, body)
+
+
 def test_many_keys_are_set_in_few_transactions(net: FakeNet, key: Key) -> None:
     values = {f"many/{index}".encode(): b"%d" % index for index in range(600)}
 

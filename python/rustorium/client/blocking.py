@@ -17,12 +17,13 @@ from rustorium.access.tls import Tls
 from rustorium.api import Operation
 from rustorium.client.aio import AsyncClient
 from rustorium.client.base import TIMEOUT_S
-from rustorium.client.blockingloops import BlockingConvenience
+from rustorium.client.blockingconvenience import BlockingConvenience
 from rustorium.client.keys import Key
 from rustorium.client.light import LightClient
 from rustorium.client.loop import LoopThread
 from rustorium.client.pools import RECORDS_MAX
 from rustorium.client.submit import Result
+from rustorium.client.text import K
 from rustorium.client.wire import Answer
 from rustorium.types import (
     Account,
@@ -47,7 +48,6 @@ from rustorium.zk.blockproofs import BlockProofs, Verifier
 from rustorium.zk.groth16 import Document, Public
 
 T = TypeVar("T")
-K = TypeVar("K", bytes, str)
 
 
 class Client(BlockingConvenience):

@@ -4,15 +4,17 @@ Invariants: each is made of methods that the client has anyway, so it promises n
 """
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import anyio
 
 from rustorium.client import operations as ops
+from rustorium.client import wire
 from rustorium.client.keys import Key
 from rustorium.client.pools import PoolMethods
 from rustorium.client.submit import Result
+from rustorium.client.text import K, raw
 from rustorium.client.transactions import succeeded
 from rustorium.errors import NotReady, OutcomeUnknown, Unreachable, UsageError
 from rustorium.types import ListedKey, Submitted, TransactionStatus, Wait
@@ -31,7 +33,7 @@ class ConvenienceMethods(PoolMethods):
 
     async def put_json(
         self,
-        key_bytes: bytes,
+        key_bytes: bytes | str,
         value: Any,
         *,
         key: Key | None = None,
@@ -45,7 +47,9 @@ class ConvenienceMethods(PoolMethods):
         content = json_bytes(value)
         return await self.put(key_bytes, content, key=key, namespace=namespace, wait=wait, timeout_s=timeout_s)
 
-    async def get_json(self, namespace: str, key: bytes, *, verify: bool = True, max_age_s: float | None = None) -> Any:
+    async def get_json(
+        self, namespace: str, key: bytes | str, *, verify: bool = True, max_age_s: float | None = None
+    ) -> Any:
         """Returns a key's value read as JSON; `None` if the key has no value.
 
         Errors: UsageError if the value isn't JSON, and those of `get`."""
@@ -54,20 +58,20 @@ class ConvenienceMethods(PoolMethods):
 
     async def put_many(
         self,
-        values: Mapping[bytes, bytes],
+        values: Mapping[K, bytes | str],
         *,
         key: Key | None = None,
         namespace: str | None = None,
         wait: Wait = "final",
         timeout_s: float | None = None,
         on_progress: Callable[[int, int], None] | None = None,
-    ) -> dict[bytes, Result]:
+    ) -> dict[K, Result]:
         """Sets many keys, in as few transactions as they fit into, in the order of `values`.
 
         Each transaction sets all of its keys or none. Returns for each key the result of its transaction: `Submitted`,
         whose receipt may be a failed one, or an error. `on_progress` and `timeout_s` as for `send_many`."""
         signer = self._signer(key)
-        groups = list(fitting(values))
+        groups = fitting(values)
         operations = [[ops.put(namespace or signer.address, name, values[name]) for name in group] for group in groups]
         results = await self.send_many(operations, key=signer, wait=wait, timeout_s=timeout_s, on_progress=on_progress)
         return {name: result for group, result in zip(groups, results, strict=True) for name in group}
@@ -110,19 +114,10 @@ class ConvenienceMethods(PoolMethods):
             return None
 
 
-def fitting(values: Mapping[bytes, bytes]) -> Iterator[list[bytes]]:
-    """Yields the keys of each transaction, in order."""
-    group: list[bytes] = []
-    held = 0
-    for name, value in values.items():
-        size = len(name) + len(value)
-        if group and (len(group) == OPERATIONS_MAX or held + size > BYTES_MAX):
-            yield group
-            group, held = [], 0
-        group.append(name)
-        held += size
-    if group:
-        yield group
+def fitting(values: Mapping[K, bytes | str]) -> list[list[K]]:
+    """Returns the keys of each transaction, in order. Errors: UsageError for what is neither bytes nor text."""
+    sized = ((name, len(raw(name, "a key")) + len(raw(value, "a value"))) for name, value in values.items())
+    return wire.split(sized, OPERATIONS_MAX, BYTES_MAX)
 
 
 def json_bytes(value: Any) -> bytes:
@@ -136,7 +131,7 @@ def json_bytes(value: Any) -> bytes:
         ) from None
 
 
-def json_value(key: bytes, content: bytes) -> Any:
+def json_value(key: bytes | str, content: bytes) -> Any:
     """The value of JSON text. Errors: UsageError."""
     try:
         return json.loads(content)

@@ -5,6 +5,7 @@ from typing import Any
 
 from rustorium.client import wire
 from rustorium.client.state import StateMethods
+from rustorium.client.text import raw
 from rustorium.types import KeyPage, ListedKey
 
 
@@ -26,8 +27,12 @@ class ListingMethods(StateMethods):
 
         A node says what it likes here: read a key to have it proved. Errors: Pruned where the node keeps that height no
         more; NotFound where it hasn't executed it yet."""
-        raw = prefix.encode() if isinstance(prefix, str) else prefix
-        asked: dict[str, str | int] = {"prefix": raw.hex(), "encoding": "hex", "limit": limit, "values": int(values)}
+        asked: dict[str, str | int] = {
+            "prefix": raw(prefix, "a prefix").hex(),
+            "encoding": "hex",
+            "limit": limit,
+            "values": int(values),
+        }
         if cursor is not None:
             asked["cursor"] = cursor
         elif at is not None:

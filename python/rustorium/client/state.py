@@ -5,7 +5,7 @@ never older than what this client was shown before or wrote itself.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import msgspec
 
@@ -18,7 +18,7 @@ from rustorium.client.endpoints import Endpoint
 from rustorium.client.keys import Key
 from rustorium.client.light import check_fresh, shown
 from rustorium.client.subjects import subjects_of
-from rustorium.client.text import raw
+from rustorium.client.text import K, raw
 from rustorium.client.trust import refusing
 from rustorium.errors import (
     BadResponse,
@@ -31,8 +31,6 @@ from rustorium.errors import (
     UsageError,
 )
 from rustorium.types import PROOF_KEYS_MAX, Account, Balance, Held, ProvenState, Shown, Subject, Value, WriteProof
-
-K = TypeVar("K", bytes, str)
 
 WAIT_S = 3.0
 """How long one node is asked to wait for a root; then another is asked."""

@@ -5,13 +5,16 @@ Invariants: PURE; what can't be read is a UsageError that says what can.
 
 import base64
 import binascii
-from typing import cast, get_args
+from typing import TypeVar, cast, get_args
 
 from rustorium.errors import UsageError
 from rustorium.types import Wait
 
 ENCODINGS = ("utf8", "hex", "base64")
 AMOUNT_MAX = 2**128 - 1
+
+K = TypeVar("K", bytes, str)
+"""Keys of one call: all bytes, or all text."""
 
 
 def raw(content: bytes | str, what: str) -> bytes:

@@ -58,15 +58,21 @@ def frame(transactions: Iterable[bytes]) -> bytes:
 
 def groups(transactions: list[SignedTransaction]) -> list[list[SignedTransaction]]:
     """Splits into groups of at most 1,000 transactions and 1 MiB, in order."""
-    result: list[list[SignedTransaction]] = []
+    cost = [(transaction, len(transaction.raw) + 4) for transaction in transactions]
+    return split(cost, SUBMISSION_TRANSACTIONS_MAX, SUBMISSION_BYTES_MAX - 4)
+
+
+def split(sized: Iterable[tuple[T, int]], count_max: int, bytes_max: int) -> list[list[T]]:
+    """Splits things with their sizes into groups of at most so many and so many bytes, in order. A thing that is larger
+    than a group is one by itself."""
+    result: list[list[T]] = []
     room = 0
-    for transaction in transactions:
-        cost = len(transaction.raw) + 4
-        if not result or len(result[-1]) == SUBMISSION_TRANSACTIONS_MAX or cost > room:
+    for thing, size in sized:
+        if not result or len(result[-1]) == count_max or size > room:
             result.append([])
-            room = SUBMISSION_BYTES_MAX - 4
-        result[-1].append(transaction)
-        room -= cost
+            room = bytes_max
+        result[-1].append(thing)
+        room -= size
     return result
 
 

@@ -8,6 +8,7 @@ from rustorium.client.aio import AsyncClient
 from rustorium.client.convenience import PAGE_KEYS
 from rustorium.client.keys import Key
 from rustorium.client.submit import Result
+from rustorium.client.text import K
 from rustorium.errors import OutcomeUnknown
 from rustorium.types import ListedKey, Submitted, Wait
 
@@ -24,7 +25,7 @@ class BlockingConvenience:
 
     def put_json(
         self,
-        key_bytes: bytes,
+        key_bytes: bytes | str,
         value: Any,
         *,
         key: Key | None = None,
@@ -36,20 +37,20 @@ class BlockingConvenience:
         put = self._client.put_json
         return self._call(put, key_bytes, value, key=key, namespace=namespace, wait=wait, timeout_s=timeout_s)
 
-    def get_json(self, namespace: str, key: bytes, *, verify: bool = True, max_age_s: float | None = None) -> Any:
+    def get_json(self, namespace: str, key: bytes | str, *, verify: bool = True, max_age_s: float | None = None) -> Any:
         """Returns a key's value read as JSON; `None` if the key has no value."""
         return self._call(self._client.get_json, namespace, key, verify=verify, max_age_s=max_age_s)
 
     def put_many(
         self,
-        values: Mapping[bytes, bytes],
+        values: Mapping[K, bytes | str],
         *,
         key: Key | None = None,
         namespace: str | None = None,
         wait: Wait = "final",
         timeout_s: float | None = None,
         on_progress: Callable[[int, int], None] | None = None,
-    ) -> dict[bytes, Result]:
+    ) -> dict[K, Result]:
         """Sets many keys in few transactions; for each key the result of its transaction. `on_progress` is called from
         another thread."""
         put, told = self._client.put_many, on_progress
