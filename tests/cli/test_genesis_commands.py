@@ -141,6 +141,14 @@ def test_somebody_elses_keys_and_changed_files_are_refused(cli: Cli, parties: Pa
     new("--validator", nowhere).fails(2, "address")
 
 
+def test_a_name_that_would_move_the_cursor_of_a_terminal_is_refused(cli: Cli, parties: Path, tmp_path: Path) -> None:
+    source = parties / "bank" / "validator.json"
+    evil = changed(source, tmp_path / "evil.json", lambda party: party.update(name="bank\x1b[2J"))
+    made = cli("genesis", "new", "--validator", evil, "--out", tmp_path / "out.json")
+    made.fails(2, "its name is no text")
+    assert "\x1b" not in made.err
+
+
 def test_who_governs_is_said(cli: Cli, parties: Path, tmp_path: Path) -> None:
     out, validators = tmp_path / "genesis.json", files(parties, "validator")
     cli("genesis", "new", *validators, "--out", out).fails(2, "--operator")
@@ -198,5 +206,10 @@ def test_a_missing_genesis_is_named_without_advice_to_make_a_home(cli: Cli, part
     proof = tmp_path / "proof.json"
     proof.write_text("{}")
     cli("verify", proof, "--genesis", tmp_path / "none").fails(3, "there is no genesis file", "none")
+    nobody = cli("genesis", "new", "--validator", tmp_path / "v.json", "--out", tmp_path / "out.json")
+    nobody.fails(3, "there is no file", "v.json")
+    assert "--home" not in nobody.err
+    config = cli("config", "show", "--home", tmp_path)
+    config.fails(3, "config.toml", "name another --home, or make one with `rustorium-node init")
     account = json.loads((parties / "bank" / "operator.json").read_text())["address"]
     cli("query", "--node", "http://127.0.0.1:9", "--account", account).fails(2, "--genesis FILE", "--no-verify")
