@@ -33,12 +33,11 @@ def write_private(path: Path, text: str) -> None:
 
 
 def read_text(path: Path) -> str:
+    """Returns a file's text. Errors: HomeMissing, HomeError."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise HomeMissing(
-            f"there is no {path}: name another --home, or make one with `rustorium-node init --home {path.parent}`"
-        ) from None
+        raise HomeMissing(f"there is no file {path}: name one that is there") from None
     except (OSError, UnicodeDecodeError) as error:
         raise HomeError(f"{path} can't be read ({error}): check its owner and mode") from None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from rustorium.access.genesis import read_genesis
 from rustorium.access.private import make_folder, read_text, write_private
 from rustorium.config import Config, HomeSection, Loaded, load, render
-from rustorium.errors import HomeError
+from rustorium.errors import HomeError, HomeMissing
 from rustorium.home import format as homeformat
 
 SEEDS_MAX = 16
@@ -132,6 +132,9 @@ class Home:
         """Reads `config.toml`. Errors: HomeMissing, HomeError where a newer release wrote the home, ConfigError."""
         # What a newer release writes there may well be unknown here, and no reason to name the nearest known key.
         homeformat.refuse_newer(self.path)
+        if not self.config.exists():
+            advice = f"name another --home, or make one with `rustorium-node init --home {self.path}`"
+            raise HomeMissing(f"there is no {self.config}: {advice}")
         return load(read_text(self.config), environment, flags, source=str(self.config))
 
     def signer_key(self) -> str:

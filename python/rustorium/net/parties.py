@@ -186,7 +186,8 @@ def _fields(path: Path, how: str, needed: str) -> dict[str, Any]:
 
 
 def _text(found: dict[str, Any], name: str) -> str:
-    if not isinstance(found[name], str) or not found[name]:
+    # A terminal shows it: control characters would let a party write there what it likes.
+    if not isinstance(found[name], str) or not found[name].isprintable() or not found[name]:
         raise ValueError(f"its {name} is no text")
     return str(found[name])
 
