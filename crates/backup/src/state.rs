@@ -192,7 +192,7 @@ impl TreeCheck<'_> {
     /// Returns all leaves below a node if they are few, otherwise `None`.
     fn few_leaves(&self, prefix: &Prefix) -> Result<Option<Vec<Leaf>>, BackupError> {
         let mut leaves = Vec::new();
-        let mut from = Some(first_key(prefix));
+        let mut from = Some(prefix.first_key());
         while let Some(key) = from {
             let walked = self.tree.0.walk(&walk(key))?;
             for (key, value) in walked.leaves {
@@ -226,14 +226,4 @@ fn hashed(key: &StateKey, value: &StoredValue) -> Option<Leaf> {
 
 fn read_failed(error: &ReadError) -> BackupError {
     BackupError::Unproven(format!("the state tree can't be read ({error})"))
-}
-
-/// Returns the first key that can begin with a prefix.
-fn first_key(prefix: &Prefix) -> StateKey {
-    let mut bytes = [0; 64];
-    bytes[..prefix.length()].copy_from_slice(prefix.as_slice());
-    let (mut account, mut name) = ([0; 32], [0; 32]);
-    account.copy_from_slice(&bytes[..32]);
-    name.copy_from_slice(&bytes[32..]);
-    StateKey { account: AccountId(account), name }
 }

@@ -1,4 +1,4 @@
-//! What this build of the extension contains, and one sentence for names that it lacks.
+//! The parts that this build of the extension contains, and one sentence for names that it lacks.
 
 use crate::errors::native_error;
 use pyo3::exceptions::PyAttributeError;

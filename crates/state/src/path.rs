@@ -4,6 +4,7 @@
 //! length are zero, so equal prefixes are equal values; prefixes are ordered as byte strings, a node before everything
 //! below it.
 
+use rustorium_types::{AccountId, StateKey};
 use std::cmp::Ordering;
 use std::fmt;
 
@@ -47,6 +48,16 @@ impl Prefix {
     /// Returns the number of bytes.
     pub fn length(&self) -> usize {
         usize::from(self.length)
+    }
+
+    /// Returns the first key that can begin with this prefix.
+    pub fn first_key(&self) -> StateKey {
+        let mut bytes = [0; KEY_BYTES];
+        bytes[..self.length()].copy_from_slice(self.as_slice());
+        let (mut account, mut name) = ([0; 32], [0; 32]);
+        account.copy_from_slice(&bytes[..32]);
+        name.copy_from_slice(&bytes[32..]);
+        StateKey { account: AccountId(account), name }
     }
 
     /// Returns the slot for a key or longer prefix with these bytes; `None` if they don't extend this prefix.

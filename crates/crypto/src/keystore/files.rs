@@ -1,4 +1,4 @@
-//! What key files need of the operating system.
+//! The operating system calls of key files.
 //!
 //! *Invariants:* on Unix a file is created for its owner alone (mode 0600). Windows has no such modes: there a file has the
 //! access rights of its folder, and folders need no sync.

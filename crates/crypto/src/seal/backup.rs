@@ -39,10 +39,10 @@ pub enum ObjectRefused {
     /// Another version of this program sealed it.
     #[error("its format {0} is not known: it was altered, or another version wrote it")]
     Format(u8),
-    /// It was sealed under another key.
+    /// The object was sealed under another key.
     #[error("it was sealed under another backup key, or altered")]
     OtherKey,
-    /// It was altered, or is another object than the name says.
+    /// The object was altered, or is another one than its name says.
     #[error("its seal doesn't fit: it was altered, or is another object")]
     Altered,
     /// The subkey can't be derived.

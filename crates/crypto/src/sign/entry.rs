@@ -23,7 +23,7 @@ pub enum Foreign {
         /// The node's.
         ours: ChainId,
     },
-    /// Of a version that this release doesn't speak.
+    /// The transaction has a version that this release doesn't speak.
     #[error("The transaction has version {0}, and this node speaks {TRANSACTION_VERSION}; sign it in that version.")]
     Version(u16),
 }

@@ -37,7 +37,7 @@ pub struct Trust {
     /// Time of the trusted block, Unix ms.
     pub time_ms: u64,
     /// Age of an epoch at which its end is due. `None` in checkpoints of earlier releases; then epochs count as short.
-    /// It is the last field of a checkpoint, and missing there if it is unknown.
+    /// The field is the last of a checkpoint, and missing there if it is unknown.
     #[borsh(skip)]
     pub epoch_ms: Option<u64>,
 }

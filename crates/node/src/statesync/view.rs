@@ -5,7 +5,7 @@ use rustorium_state::chunk::NodeChunk;
 use rustorium_state::path::Prefix;
 use rustorium_storage::{StateView, StoredValue, Walk};
 use rustorium_sync::state::SnapshotView;
-use rustorium_types::{AccountId, BoundedBytes, StateKey, StateLeaf};
+use rustorium_types::{BoundedBytes, StateKey, StateLeaf};
 use std::sync::Arc;
 
 /// Leaves read at once: more would be read in vain where a subtree ends.
@@ -22,7 +22,7 @@ impl SnapshotView for StoredView {
 
     fn leaves(&self, prefix: &Prefix, leaves_max: usize, bytes_max: usize) -> Option<Vec<StateLeaf>> {
         let mut leaves = Vec::new();
-        let (mut bytes, mut from) = (0, Some(first_key(prefix)));
+        let (mut bytes, mut from) = (0, Some(prefix.first_key()));
         while let Some(key) = from {
             let walk = Walk {
                 from: key,
@@ -56,16 +56,6 @@ impl SnapshotView for StoredView {
         let leaf = leaf.inspect_err(|error| tracing::error!(event = "snapshot_unreadable", reason = %error)).ok()?;
         shown(key, leaf?)
     }
-}
-
-/// The first key that can begin with a prefix.
-fn first_key(prefix: &Prefix) -> StateKey {
-    let mut bytes = [0; 64];
-    bytes[..prefix.length()].copy_from_slice(prefix.as_slice());
-    let (mut account, mut name) = ([0; 32], [0; 32]);
-    account.copy_from_slice(&bytes[..32]);
-    name.copy_from_slice(&bytes[32..]);
-    StateKey { account: AccountId(account), name }
 }
 
 fn shown(key: &StateKey, leaf: StoredValue) -> Option<StateLeaf> {

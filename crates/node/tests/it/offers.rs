@@ -1,4 +1,4 @@
-//! What a node offers to those whose store is empty.
+//! Snapshots that a node offers to nodes whose store is empty.
 
 use crate::chain::genesis;
 use rustorium_node::statesync::fits_a_frame;

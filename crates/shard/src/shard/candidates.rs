@@ -13,7 +13,7 @@ use rustorium_sync::Want;
 use rustorium_txpool::Missing;
 use rustorium_types::{Block, BlockDigest, Header, ValidatorIndex, View};
 
-/// How long a listed batch may be on its way before it is asked for.
+/// Longest time that a listed batch may be on its way before it is requested.
 const FETCH_GRACE_US: u64 = 40_000;
 
 impl<P: Ports> Shard<P> {
@@ -103,14 +103,14 @@ impl<P: Ports> Shard<P> {
         self.fetching.ask(now, root.height, root.view);
     }
 
-    /// Whether a block may still become final, as far as this node knows, or could if its leader were quick: it is certified
-    /// or below a certified one, notarized by this node, or of the current view or a later one.
+    /// Returns true if a block may still become final, as far as this node knows, or could if its leader were quick. Such a
+    /// block is certified or below a certified one, notarized by this node, or of the current view or a later one.
     pub(super) fn is_living(&self, digest: &BlockDigest, entry: &Entry) -> bool {
         let current = entry.block.header.view >= self.core.view() && entry.status != PayloadStatus::Invalid;
         current || self.is_kept(digest, entry)
     }
 
-    /// The same without its view's being a reason.
+    /// Returns what `is_living` does, without the view as a reason.
     pub(super) fn is_kept(&self, digest: &BlockDigest, entry: &Entry) -> bool {
         entry.sure || entry.journaled || self.votes.is_certified(entry.block.header.view, digest)
     }
@@ -121,7 +121,8 @@ impl<P: Ports> Shard<P> {
         self.core.view().max(self.votes.certified_to().next()).next()
     }
 
-    /// Whether a proposal is to be kept: it is its view's leader's, of the current view or the next one; or it is certified.
+    /// Returns true if a proposal is kept: its view's leader made it and the view is the current or the next one, or the
+    /// proposal is certified.
     pub(super) fn is_timely(&self, view: View, proposer: ValidatorIndex, digest: &BlockDigest) -> bool {
         let leads = self.context.leaders.of(view) == proposer;
         let current = view >= self.core.view() && view <= self.newest_timely() && leads;

@@ -16,13 +16,13 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 impl<P: Ports> Shard<P> {
-    /// Whether the epoch's end is due in a block of this time with this claim, and the committee that its header then
-    /// names.
+    /// Returns whether the epoch's end is due in a block of this time with this claim, and the committee that its header
+    /// then names.
     pub(super) fn end_at(&self, time_ms: u64, claimed: Height) -> Option<(bool, Hash)> {
         self.epoch_end.due_at(&self.context, self.results.executed(), time_ms, claimed)
     }
 
-    /// Whether a block proposed now could be the boundary.
+    /// Returns true if a block proposed now could be the boundary.
     pub(super) fn end_due(&self, now: Now) -> bool {
         let parent = self.tree.newest_certified();
         let ready = self.results.claimable().unwrap_or_default();
@@ -150,7 +150,7 @@ impl<P: Ports> Shard<P> {
         self.ports.target(self.epoch_end.note(height, record));
     }
 
-    /// Whether `next_epoch` has something to do.
+    /// Returns true if `next_epoch` has something to do.
     pub fn epoch_is_over(&self) -> bool {
         self.epoch_end.is_over()
     }

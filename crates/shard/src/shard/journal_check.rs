@@ -1,4 +1,4 @@
-//! Whether this node's journal is whole: asked of the peers before anything new is signed, watched for as long as it runs.
+//! The check that this node's journal is whole: peers are asked before anything new is signed, and watched while it runs.
 //!
 //! *Invariants:* a journal that was lost, restored or copied can't know what it lacks, so that only signatures count, never
 //! a peer's word; nothing new is signed before a quorum was asked (R26), nor ever again once the journal lacks something
