@@ -149,6 +149,12 @@ def test_a_name_that_would_move_the_cursor_of_a_terminal_is_refused(cli: Cli, pa
     assert "\x1b" not in made.err
 
 
+def test_a_file_that_no_command_printed_is_not_read(cli: Cli, tmp_path: Path) -> None:
+    large = tmp_path / "large.json"
+    large.write_bytes(b" " * 70_000)
+    cli("genesis", "new", "--validator", large, "--out", tmp_path / "out.json").fails(2, "70,000 bytes", "init -o json")
+
+
 def test_who_governs_is_said(cli: Cli, parties: Path, tmp_path: Path) -> None:
     out, validators = tmp_path / "genesis.json", files(parties, "validator")
     cli("genesis", "new", *validators, "--out", out).fails(2, "--operator")

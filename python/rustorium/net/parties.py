@@ -18,6 +18,8 @@ from rustorium.errors import UsageError, VerificationFailed
 from rustorium.home.setup import NO_CHAIN
 from rustorium.net.generate import ACCOUNT_STORAGE_BYTES, OWNER_STORAGE_BYTES, PROTOCOL_VERSION
 
+FILE_BYTES_MAX = 64 * 1024
+"""Bytes of a party's file; commands print less than one KiB."""
 VALIDATOR_KEYS = ("validator_key", "node_key", "owner_key")
 
 
@@ -176,8 +178,11 @@ def _distinct(what: str, found: Iterable[tuple[str, str]]) -> None:
 
 
 def _fields(path: Path, how: str, needed: str) -> dict[str, Any]:
+    path = path.expanduser()
+    if path.is_file() and (size := path.stat().st_size) > FILE_BYTES_MAX:
+        raise UsageError(f"{path} has {size:,} bytes, more than any such file: {how}")
     try:
-        found = json.loads(read_text(path.expanduser()))
+        found = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not JSON ({error}): {how}") from None
     if not isinstance(found, dict) or not found.get(needed):
