@@ -24,6 +24,7 @@ from rustorium.cli.output import note, progress
 from rustorium.client import Client, zk
 from rustorium.client.operations import put, require_absent, require_value, verify_proof
 from rustorium.errors import RustoriumError, UsageError, VerificationFailed
+from rustorium.types import Subject, Value
 from rustorium.zk.rollup import (
     NEW_ROOT,
     OLD_ROOT,
@@ -79,23 +80,29 @@ def prover_of(path: Path | None) -> Prover:
 
 
 def value(client: Client, owner: str, name: bytes) -> bytes:
-    """What the ledger holds, verified. Errors: UsageError where it holds nothing."""
-    found = client.get(owner, name)
-    if found is None:
+    """What the ledger holds with all that is final, verified. Errors: UsageError where it holds nothing."""
+    subject = Subject(owner, key=name)
+    found = client.proven([subject], at="current").items[subject]
+    if not isinstance(found, Value) or found.value is None:
         raise UsageError(f"{owner} has no {name.decode()} on the ledger: run `open` first")
-    return found
+    return found.value
 
 
 def replay(client: Client, owner: str) -> tuple[State, int, bytes]:
     """The balances that the batches on the ledger lead to, their number, and the verifying key; checks every proof."""
     opened = json.loads(value(client, owner, OPENED))
     state, key, number = State.of(opened["coins"]), bytes.fromhex(opened["key"]), 0
-    while (batch := client.get(owner, batch_name(number))) is not None:
+    while True:
+        # One proof for both: a batch that is settled meanwhile moves the root and isn't missed.
+        held = client.get_many(owner, [batch_name(number), ROOT])
+        batch = held[batch_name(number)]
+        if batch is None:
+            break
         transfers, proof = batch_from_bytes(batch[256:]), batch[:256]
         after = state.after(transfers)
         zk.verify(key, proof, [state.root, after.root, batch_hash(transfers)])
         state, number = after, number + 1
-    if value(client, owner, ROOT) != state.root:
+    if held[ROOT] != state.root:
         raise VerificationFailed("the root on the ledger isn't where the batches lead: don't trust that shop")
     return state, number, key
 
