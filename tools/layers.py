@@ -334,7 +334,7 @@ def check_rooms(root: Path, write: bool = False) -> Iterator[str]:
                 continue
             shown = f"{module.replace('.', '/')}{'/' if _is_package(root, package) else ''}"
             shown = f"tests/{shown}" if package == module else shown
-            allowed = " ".join(sorted(room.rooms)) if name != "PURE" else "PURE"
+            allowed = " ".join(sorted(room.rooms)) if name != "PURE" else "is PURE"
             rows.append(f"| `{shown}` | {allowed} | {' '.join(sentences[package].split(chr(10) * 2)[0].split())} |")
     before, found, after = page.read_text().partition(ROOMS)
     table, _, rest = after.partition("\n\n")
