@@ -28,6 +28,7 @@ GUIDES, DEVNET = "tests/devnet/test_guides.py", "tests/devnet/test_pages_on_a_de
 RUN = {
     ("README.md", "sh"): "tests/devnet/test_readme.py",
     ("README.md", "python"): "tests/devnet/test_readme.py",
+    ("README.md", "console"): "tests/devnet/test_readme.py",
     ("docs/tutorial.md", "sh"): GUIDES,
     ("docs/tutorial.md", "python"): GUIDES,
     ("docs/operator.md", "sh"): GUIDES,
@@ -53,9 +54,9 @@ READ = {
     ("tests/zk/README.md", "sh"): "just test-outside",
 }
 """Blocks that are read alone, and where what they show is run."""
-TAGS = ("sh", "python", "toml", "json", "text")
+TAGS = ("sh", "console", "python", "toml", "json", "text")
 SYSTEM = frozenset(
-    {".", "cd", "du", "npm", "pip", "printf", "prometheus", "python3", "rm", "snarkjs", "tests/zk/recipe"}
+    {".", "cd", "du", "kill", "npm", "pip", "printf", "prometheus", "python3", "rm", "snarkjs", "tests/zk/recipe"}
 )
 """Commands that aren't ours."""
 
@@ -66,6 +67,9 @@ def faults(block: Block) -> list[str]:
         match block.tag:
             case "sh":
                 return shell_faults(block.text)
+            case "console":
+                typed = [line[2:] for line in block.text.splitlines() if line.startswith("$ ")]
+                return shell_faults("\n".join(typed)) if typed else ["nothing is typed in it: begin commands with $"]
             case "python":
                 return list(import_faults(ast.parse(block.text)))
             case "toml":
@@ -118,7 +122,7 @@ def test_each_block_is_what_it_says(page: str) -> None:
     # The guides are one script each, functions and all: bash itself reads them when they are run.
     read = [block for block in shown if RUN.get((page, "sh")) != GUIDES or block.tag != "sh"]
     assert [f"{block}: {fault}" for block in read for fault in faults(block)] == []
-    for tag in {block.tag for block in shown} & {"sh", "python"}:
+    for tag in {block.tag for block in shown} & {"sh", "console", "python"}:
         run, is_read = (page, tag) in RUN, (page, tag) in READ
         assert run != is_read, f"{page} shows {tag}: have a test run it, or say in READ where that is done"
 
@@ -166,8 +170,10 @@ def test_commands_in_a_sentence_exist(page: str) -> None:
         ("toml", "a = \n", "toml: "),
         ("json", "{'a': 1}\n", "json: "),
         ("text", "rustorium-node start\n", "is a command"),
+        ("console", "$ rustorium nosuch\n", "nosuch"),
+        ("console", "rustorium status check\n", "nothing is typed"),
         ("", "anything\n", "no tag"),
-        ("console", "$ ls\n", "console is none of"),
+        ("shell", "$ ls\n", "shell is none of"),
     ],
 )
 def test_what_is_wrong_with_a_block_is_found(tag: str, text: str, fault: str) -> None:

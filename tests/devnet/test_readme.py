@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rustorium.net.devnet import Devnet
+from rustorium.testing import DevnetFactory
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
 
@@ -25,18 +26,46 @@ def test_the_python_example(devnet: Devnet, tmp_path: Path, monkeypatch: pytest.
     assert run["shown"].receipt.ok
 
 
+def output(words: list[str], folder: Path) -> str:
+    """What a command of ours prints, which must end well."""
+    command = [sys.executable, "-m", "rustorium.cli", *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @pytest.mark.nodes
 def test_the_commands_of_the_devnet(devnet: Devnet, tmp_path: Path) -> None:
     account = json.loads(devnet.path.read_text())["accounts"][0]
     (tmp_path / "net").symlink_to(devnet.root)
     lines = re.findall(r"^rustorium (.*net/devnet\.json.*)$", README, re.MULTILINE)
     assert len(lines) == 2
-    for line in lines:
-        words = shlex.split(line.replace("KEY_FILE", account["key_file"]).replace("ADDRESS", account["address"]))
-        command = [sys.executable, "-m", "rustorium.cli", *words]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-    assert "world" in done.stdout
+    real = [line.replace("KEY_FILE", account["key_file"]).replace("ADDRESS", account["address"]) for line in lines]
+    assert "world" in [output(shlex.split(line), tmp_path) for line in real][-1]
+
+
+def masked(line: str) -> str:
+    """A line of output without what differs from net to net: ids, addresses, times and numbers."""
+    return " ".join(re.sub(r"rs1\w+|\S+T\S+Z|[0-9a-f]{16,}|\d+", "#", line).split())
+
+
+@pytest.mark.nodes
+def test_the_transcript(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
+    (text,) = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    _, *steps = [part.splitlines() for part in text.split("$ ")[1:]]
+    assert [step[0].split()[0] for step in steps] == ["rustorium", "rustorium", "kill", "rustorium"]
+    net = devnet_factory(nodes=4, accounts=1)
+    (tmp_path / "net").symlink_to(net.root)
+    (account,) = json.loads(net.path.read_text())["accounts"]
+    for line, *shown in steps:
+        if line.startswith("kill -9 "):
+            net.kill(3)
+            continue
+        words = shlex.split(re.sub(r"rs1\w+", account["address"], line))
+        told = output(words[1:], tmp_path)
+        rest = iter(told.splitlines())
+        for expected in (masked(one) for one in shown if one != "…"):
+            assert any(masked(one) == expected for one in rest), f"no line like {expected!r} in {told}"
 
 
 def test_the_commands_of_the_table() -> None:
