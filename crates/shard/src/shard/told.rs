@@ -1,7 +1,7 @@
-//! Work told by names (R44): what this node sees and others may lack, and batches that others told of.
+//! Work told by names (R44): what this node sees and others may lack, and batches that others named.
 //!
-//! *Invariants:* no batch leaves unasked but an own one, to all, when it is cut; peers of an older release get the older
-//! forms.
+//! *Invariants:* no batch leaves unasked except an own one, to all peers, when it is cut; peers of an older release get
+//! the older forms.
 
 use super::machines::digests::Known;
 use super::{Now, Ports, Shard};
@@ -16,11 +16,11 @@ use rustorium_types::{
 };
 use std::sync::Arc;
 
-/// Batches that one `SendWork` sends to a peer of an older release, at most.
+/// Maximum number of batches that one `SendWork` sends to a peer of an older release.
 const WORK_BATCHES_MAX: usize = 16;
 
 impl<P: Ports> Shard<P> {
-    /// Sends to all peers, in the older form to those that know no other.
+    /// Sends a message to all peers, in the older form to those that understand no other.
     pub(super) fn broadcast_by_version(&mut self, message: &Message, older: impl FnOnce(&Self) -> Vec<Message>) {
         let (class, frame) = (message.class(), Bytes::from(message.to_frame()));
         if self.digests.all_speak() {
@@ -40,8 +40,8 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Tells what makes this node see work: ends of lanes that no certified block lists, notarizations above the last final
-    /// view, the report.
+    /// Tells peers why this node sees work: ends of lanes that no certified block lists, notarizations above the last
+    /// final view, and the report.
     pub(super) fn send_work(&mut self, now: Now, peer: Option<ValidatorIndex>) {
         match peer {
             Some(peer) if self.digests.speaks(peer) => {
@@ -76,7 +76,8 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Lanes that go beyond the newest certified block, and how far; the own one as far as it is on disk.
+    /// Returns the lanes that go beyond the newest certified block, and how far. The own lane counts as far as it is on
+    /// disk.
     fn unlisted_ends(&self) -> Vec<(ValidatorIndex, Cursor)> {
         let parent = self.tree.newest_certified();
         let mut ends = Vec::new();
@@ -87,7 +88,7 @@ impl<P: Ports> Shard<P> {
         ends
     }
 
-    /// How far the own lane has left this node.
+    /// Returns how far the own lane has left this node.
     fn own_end(&self) -> Option<Cursor> {
         let me = self.context.me()?;
         let sent = self.own_lane.sent();
@@ -96,7 +97,7 @@ impl<P: Ports> Shard<P> {
         Some(Cursor { next_seq: last.batch.body.seq + 1, tip: last.digest })
     }
 
-    /// The same for a peer of an older release: certificates, the report, and the batches themselves.
+    /// Returns the same work for a peer of an older release: certificates, the report, and the batches themselves.
     fn work_whole(&self) -> Vec<Message> {
         let mut messages = self.open_notarizations(WORK_NOTARIZATIONS_MAX);
         messages.push(Message::Report(self.results.report()));
@@ -116,7 +117,7 @@ impl<P: Ports> Shard<P> {
         payload.map(|lanes| lanes.into_iter().flatten().collect()).unwrap_or_default()
     }
 
-    /// A peer tells what makes it see work.
+    /// Takes a peer's statement of why it sees work.
     pub(super) fn on_work(&mut self, now: Now, peer: ValidatorIndex, work: &Work) {
         self.results.on_report(peer, work.report);
         self.ask_for_notarizations(peer, work);
@@ -133,7 +134,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Asks a peer for the notarizations that it named and this node lacks: once for all of them.
+    /// Requests the notarizations that a peer named and this node lacks, in one question.
     fn ask_for_notarizations(&mut self, peer: ValidatorIndex, work: &Work) {
         let above = self.votes.final_view().max(self.tree.root().1.view);
         let lacks = |view: &View| *view > above && self.votes.certificate(VoteKind::Notarize, *view).is_none();
@@ -144,7 +145,7 @@ impl<P: Ports> Shard<P> {
         self.ports.send(peer, Class::Sync, message.to_frame().into());
     }
 
-    /// Asks for what peers told of.
+    /// Requests what peers named.
     pub(super) fn poll_told(&mut self, now: Now) {
         let rtt_us = |peer| self.ports.rtt_us(peer);
         let (context, batches, liveness) = (&*self.context, &self.batches, &self.liveness);
@@ -156,7 +157,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Takes an answer to such a question; gives back any other one.
+    /// Takes an answer to such a question. Gives back any other answer.
     pub(super) fn on_told_answer(
         &mut self,
         now: Now,
@@ -195,7 +196,8 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Whether a batch that a peer sent unasked is taken: its author's alone, but for peers that know no other way.
+    /// Returns true if a batch that a peer sent unasked is accepted: the author may push it, and so may peers that know
+    /// no other way.
     pub(super) fn is_pushed_by_author(&self, peer: ValidatorIndex, batch: &Batch) -> bool {
         batch.body.author == peer || !self.digests.speaks(peer)
     }

@@ -1,7 +1,7 @@
-//! The process that signs for this node, as the shard knows it: whether it is there, and the requests without an answer.
+//! The process that signs for this node: whether it is connected, and the requests that it hasn't answered.
 //!
-//! *Invariants:* one batch is asked for at a time; what was asked waits while the signer is away, except the batch, whose
-//! transactions others can list; a number is used once, over epochs too.
+//! *Invariants:* one batch is requested at a time; requests wait while the signer is away, except the batch, whose
+//! transactions others can list; a number is used once, even over epochs.
 
 use crate::port::{CertificateName, Effect};
 use rustorium_crypto::UnsignedBatch;
@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 pub(crate) enum Asked {
     /// The journal was shown.
     Show,
-    /// A vote, the certificate that it is to carry, and where the journal has that it is asked for.
+    /// A vote, the certificate that it is to carry, and the journal position of its request.
     Vote(VoteBody, Option<CertificateName>, u64),
-    /// The notarize vote that makes a block a proposal, and where the journal has it.
+    /// The notarize vote that makes a block a proposal, and the journal position of its request.
     Proposal(VoteBody, u64),
     Batch(Box<UnsignedBatch>),
 }
@@ -22,20 +22,20 @@ pub(crate) enum Asked {
 /// State of the signer, and the requests that wait for its answers.
 #[derive(Default)]
 pub(crate) struct Signer {
-    /// Whether it has compared the journal with its record, and signs.
+    /// True if the signer has compared the journal with its record, and signs.
     ready: bool,
-    /// Numbers go on over epochs, so that an answer to an older one meets nothing.
+    /// Last used number. It goes on over epochs, so that an answer to an older request meets nothing.
     next: u64,
-    /// By number. Bounded as the core's votes are: a few a view that isn't final, and one batch.
+    /// Requests by number. Bounded like the core's votes: a few per view that isn't final, and one batch.
     asked: BTreeMap<u64, Asked>,
     /// A proposal that waits for the batch that was just cut.
     proposal: Option<Effect>,
-    /// The signer signed another batch for the lane's next place: this node lists nothing in this epoch.
+    /// True if the signer signed another batch for the lane's next place. This node then lists nothing in this epoch.
     lane_is_lost: bool,
 }
 
 impl Signer {
-    /// The state in which the next epoch begins: what was asked is of the epoch that is over.
+    /// Returns the state for the next epoch. Open requests belong to the epoch that is over.
     pub(crate) fn after(self) -> Self {
         Self { ready: self.ready, next: self.next, ..Self::default() }
     }
@@ -45,12 +45,13 @@ impl Signer {
         self.ready
     }
 
-    /// The signer signs from now on.
+    /// Notes that the signer signs from now on.
     pub(crate) fn is_back(&mut self) {
         self.ready = true;
     }
 
-    /// The signer is gone. Returns the certificates that votes were to carry, and the batch that nobody signs now.
+    /// Notes that the signer is gone. Returns the certificates that votes were to carry, and the batch that nobody
+    /// signs now.
     pub(crate) fn is_lost(&mut self) -> (Vec<CertificateName>, Option<Box<UnsignedBatch>>) {
         self.ready = false;
         let (mut carried, mut batch) = (Vec::new(), None);
@@ -70,13 +71,13 @@ impl Signer {
         (carried, batch)
     }
 
-    /// Nothing is signed any more.
+    /// Drops all requests: nothing is signed any more.
     pub(crate) fn retire(&mut self) {
         self.asked.clear();
         self.proposal = None;
     }
 
-    /// Lets a proposal wait for the batch that was just cut.
+    /// Keeps a proposal until the batch that was just cut is signed.
     pub(crate) fn propose_later(&mut self, proposal: Effect) {
         self.proposal = Some(proposal);
     }
@@ -91,7 +92,7 @@ impl Signer {
         self.lane_is_lost
     }
 
-    /// The signer and this node disagree on the lane.
+    /// Notes that the signer and this node disagree on the lane.
     pub(crate) fn lose_lane(&mut self) {
         self.lane_is_lost = true;
     }
@@ -103,7 +104,7 @@ impl Signer {
         self.next
     }
 
-    /// Notes that the journal is shown now, in place of an earlier time. Returns the request's number.
+    /// Notes that the journal is shown now, which replaces an earlier showing. Returns the request's number.
     pub(crate) fn show(&mut self) -> u64 {
         self.asked.retain(|_, asked| !matches!(asked, Asked::Show));
         self.ask(Asked::Show)
@@ -114,7 +115,7 @@ impl Signer {
         self.asked.get(&number)
     }
 
-    /// Takes a request: it has an answer, or needs none.
+    /// Takes a request that has an answer or needs none.
     pub(crate) fn take(&mut self, number: u64) -> Option<Asked> {
         self.asked.remove(&number)
     }
