@@ -21,7 +21,7 @@ use std::sync::Arc;
 /// Limit up to which the journal has forgotten what this node signed.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Floor {
-    /// Epoch of the two limits below.
+    /// Epoch in which the floor was written.
     pub epoch: Epoch,
     /// Newest view whose votes are forgotten.
     pub view: View,

@@ -1,4 +1,4 @@
-//! Proofs that were made, by root and key.
+//! Cache of proofs, by root and key.
 
 use super::make::Made;
 use quick_cache::Weighter;
@@ -13,7 +13,7 @@ const TYPICAL_ENTRY_BYTES: usize = 1_024;
 #[derive(Clone)]
 struct Bytes;
 
-/// Root, key, and whether the proof is a large one: who asks for a few keys is not sent the proof of a thousand.
+/// Root, key, and true for a large proof: a client that asks for a few keys is not sent the proof of a thousand.
 type Place = (Height, StateKey, bool);
 
 impl Weighter<Place, Arc<Made>> for Bytes {
@@ -23,10 +23,10 @@ impl Weighter<Place, Arc<Made>> for Bytes {
     }
 }
 
-/// The newest proof of each key, bounded in bytes; older roots fall out as they aren't asked for.
+/// Newest proof of each key, bounded in bytes. Proofs of older roots are evicted when nobody asks for them.
 pub(super) struct ProofCache {
     proofs: Cache<Place, Arc<Made>, Bytes>,
-    /// Keys of a proof, or of a question, from which on it is a large one.
+    /// Number of keys from which on a proof, or a question, counts as large.
     large: usize,
 }
 
@@ -36,7 +36,7 @@ impl ProofCache {
         Self { proofs, large: small_keys_max + 1 }
     }
 
-    /// A proof of all these keys at this root.
+    /// Returns a proof of all these keys at this root.
     pub(super) fn find<'a>(
         &self,
         root: Height,
