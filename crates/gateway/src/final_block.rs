@@ -62,7 +62,7 @@ impl FinalBlocks {
         block.clone()
     }
 
-    /// The block of a height that is executed; none where it was pruned.
+    /// Returns the block of an executed height. `None` if the block was pruned.
     pub(crate) async fn read(
         &self,
         backend: &Arc<dyn Backend>,
@@ -74,7 +74,7 @@ impl FinalBlocks {
             return Ok(Some(kept));
         }
         let backend = backend.clone();
-        // The turn is over when the read is, even where nobody waits for it any more.
+        // The turn ends with the read, even if nobody waits for the result any more.
         let read = tokio::task::spawn_blocking(move || (backend.final_block(height), turn));
         let (found, _turn) = read.await.map_err(|_| interrupted())?;
         Ok(found?.map(|block| self.keep(&Arc::new(block))))

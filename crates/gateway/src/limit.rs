@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub(crate) struct ConnectionsBySite(Mutex<HashMap<IpAddr, usize>>);
 
 impl ConnectionsBySite {
-    /// Counts one more of `address`; none where it has `max`.
+    /// Counts one more connection of `address`. `None` if it has `max` already.
     pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, max: usize) -> Option<CountedConnection> {
         let address = site(address);
         let mut open = self.0.lock();

@@ -78,12 +78,12 @@ impl Shares {
         new
     }
 
-    /// No one can hold more than a site's part, and whoever needs more takes that.
+    /// Limits units to one site's part. Nobody can hold more, so a larger request takes that much.
     fn bounded(&self, units: usize) -> u32 {
         u32::try_from(units.min(self.per_site)).unwrap_or(u32::MAX)
     }
 
-    /// Waits at most so long for units; None where the site, or all, had too few for that long.
+    /// Waits at most this long for units. `None` if the site, or all sites together, had too few for that long.
     pub(crate) async fn wait(&self, address: IpAddr, units: usize, longest: Duration) -> Option<Share> {
         let (site, units) = (self.site(address), self.bounded(units));
         let both = async {

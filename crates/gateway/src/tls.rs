@@ -1,11 +1,11 @@
-//! TLS of the HTTP face: certificate and key from PEM files, read anew while the node runs.
+//! TLS of the HTTP face: certificate and key from PEM files, read again while the node runs.
 //!
-//! TLS 1.3 alone: its clients are programs and browsers of this decade, it has no choice that weakens it, and QUIC and the
-//! peers' links speak nothing else here. Nothing is resumed, so that each connection proves its client anew.
+//! Only TLS 1.3 is spoken: the clients are current programs and browsers, it has no option that weakens it, and QUIC
+//! and the peers' links speak only TLS 1.3 too. No session is resumed, so each connection proves its client again.
 //!
-//! *Invariants:* files that can't be used change nothing: what was in use stays so, and the trouble is told; a connection
-//! keeps what it began with; where authorities of clients are named, a client without a certificate of one of them is never
-//! served.
+//! *Invariants:* files that can't be used change nothing: the previous certificate stays in use, and the problem is
+//! reported; a connection keeps the configuration that it began with; if authorities of clients are named, a client
+//! without a certificate of one of them is never served.
 
 mod files;
 mod validity;
@@ -40,7 +40,7 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// Its key.
     pub key: PathBuf,
-    /// Authorities of clients, each of which must show a certificate of one of them then.
+    /// Authorities of clients. If given, each client must show a certificate of one of them.
     #[serde(default)]
     pub client_authorities: Option<PathBuf>,
 }
@@ -57,9 +57,9 @@ pub struct TlsState {
 
 /// Configuration for new connections.
 struct Loaded {
-    /// For clients that may speak HTTP/2.
+    /// Configuration for clients that may speak HTTP/2.
     both: Arc<ServerConfig>,
-    /// For those that may not.
+    /// Configuration for clients that may not.
     one: Arc<ServerConfig>,
     validity: Validity,
 }

@@ -185,7 +185,7 @@ pub(super) async fn sent(response: Response, room: Room) -> Response {
 /// Rules for a client that keeps an answer.
 enum Keep {
     No,
-    /// For ever, under this ETag.
+    /// Keeps it for ever, under this ETag.
     Forever(Option<String>),
     /// The client has it already.
     Has(String),
@@ -306,7 +306,7 @@ pub(super) async fn off_thread<T: Send + 'static>(
 ) -> Result<T, Problem> {
     let turn = app.answers.reads.wait(caller.0, 1, app.answers.room_timeout).await.ok_or_else(crowded)?;
     let backend = app.backend.clone();
-    // The turn is over when the read is, even where nobody waits for it any more.
+    // The turn ends with the read, even if nobody waits for the result any more.
     let ran = tokio::task::spawn_blocking(move || {
         step_back();
         let found = read(backend.as_ref());

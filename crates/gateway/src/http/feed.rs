@@ -1,11 +1,12 @@
 //! One subscriber's events: receipts and blocks in order, from any position on, without a gap or a duplicate.
 //!
-//! A receipt's id is `height.index`; the event of a block follows its receipts as `height.<number of receipts>`. A block
-//! comes from where it is at hand: as it becomes final, from those that are kept for all subscribers, or from storage;
-//! only the position decides what comes next.
+//! A receipt's id is `height.index`; the event of a block follows its receipts as `height.<number of receipts>`. A
+//! block is taken from the nearest source: when it becomes final, from the blocks kept for all subscribers, or from
+//! storage. Only the position decides what comes next.
 //!
-//! *Invariants:* ids ascend by one step each, but for what the filter leaves out; a subscriber that had all and then falls
-//! too many blocks behind is told with `too-slow` and gets nothing after it; a subscriber holds one block at most.
+//! *Invariants:* ids ascend by one step each, except for events that the filter leaves out; a subscriber that had
+//! everything and then falls too many blocks behind gets `too-slow` and nothing after it; a subscriber holds one block
+//! at most.
 
 use super::App;
 use super::params::place;
@@ -142,7 +143,7 @@ impl Feed {
         Self { app, filter, next, last: after, newest, level: false, ended: false, current: None, closing }
     }
 
-    /// The next events; none after the last. Cancelling it loses nothing.
+    /// Returns the next events. `None` after the last. Cancelling it loses nothing.
     pub async fn next(&mut self) -> Option<Vec<Event>> {
         loop {
             if self.ended {

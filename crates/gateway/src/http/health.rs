@@ -82,7 +82,7 @@ pub async fn healthz(State(app): Shared) -> Response {
     }
     reasons.extend(status.retired);
     let said = |finding: &Finding| format!("{}: {}; {}", finding.code, finding.evidence, finding.advice);
-    // Of a retired key it is said already, with what to do.
+    // A retired key is reported already, with what to do.
     let others = status.findings.iter().filter(|finding| finding.code != "key-retired");
     for reason in others.map(said) {
         if !reasons.contains(&reason) {

@@ -1,10 +1,10 @@
 //! HTTP/2 connections: bounded streams, heads and windows, and an end for clients that take nothing.
 //!
-//! Over HTTP/2 a client can take nothing while its connection goes on, since each stream has a window of its own. So each
-//! part of an answer is watched from when it is made until the connection has passed its last byte to the system.
+//! Over HTTP/2 a client can stop reading while its connection goes on, because each stream has a window of its own. So
+//! each part of an answer is watched from its creation until the connection has passed its last byte to the system.
 //!
 //! *Invariants:* a connection ends once a part of an answer has waited for `write_timeout`, or without requests for
-//! `head_timeout`; what a client may have sent that nobody has read fits its window.
+//! `head_timeout`; a client's unread bytes fit its window.
 
 use super::HttpLimits;
 use super::params::Caller;
@@ -38,11 +38,11 @@ const SEND_BYTES_MAX: usize = 64 * 1024;
 pub struct Http2Limits {
     /// Open connections that speak it; more are offered HTTP/1.1.
     pub connections_max: usize,
-    /// The same for one address.
+    /// Open connections that speak it, for one address.
     pub connections_per_address_max: usize,
     /// Requests under way on one connection.
     pub streams_max: u32,
-    /// Bytes that a connection may have sent of bodies that nobody has read.
+    /// Bytes of unread request bodies that a connection may have sent.
     pub window_bytes: u32,
     /// Bytes of a request's head.
     pub head_bytes_max: u32,
@@ -53,7 +53,7 @@ pub struct Http2Limits {
 impl Default for Http2Limits {
     fn default() -> Self {
         Self {
-            // Of one address: as many requests at a time as it may have connections of HTTP/1.1.
+            // One address may have as many requests at a time as it may have connections of HTTP/1.1.
             connections_max: 512,
             connections_per_address_max: 64,
             streams_max: 16,
@@ -94,7 +94,7 @@ impl Book {
         Under(self.clone())
     }
 
-    /// The same bytes, watched until they are let go.
+    /// Returns the same bytes, watched until they are dropped.
     fn part(self: &Arc<Self>, bytes: Bytes) -> Bytes {
         if bytes.is_empty() {
             return bytes;
@@ -113,7 +113,7 @@ impl Book {
         match entries.parts.first_key_value() {
             Some((_, since)) => (*since + longest, Some(End::Untaken)),
             None if entries.requests == 0 => (entries.last + idle, Some(End::Idle)),
-            // What begins from now on ends no sooner.
+            // Waits that begin from now on end no sooner.
             None => (Instant::now() + idle.min(longest), None),
         }
     }
@@ -225,7 +225,7 @@ pub(super) async fn serve<S>(
             result = connection.as_mut() => return super::connection::ended(result),
             end = book.over(idle, limits.write_timeout) => match end {
                 End::Idle if !leaving => {}
-                // What it has to be told, it doesn't take.
+                // The client doesn't read, so it can't be told.
                 End::Idle | End::Untaken => {
                     tracing::debug!(event = "connection_ended", untaken = end == End::Untaken);
                     return;

@@ -85,7 +85,7 @@ pub async fn document() -> Json<utoipa::openapi::OpenApi> {
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// What a browser may do with the page.
+/// Sets the headers that restrict what a browser does with the page.
 pub(super) async fn secure(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     sites::secure(&mut response, POLICY);

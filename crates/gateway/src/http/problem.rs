@@ -10,7 +10,7 @@ const CONTENT_TYPE: &str = "application/problem+json";
 /// Time after which a client should ask again for a root that wasn't certified in time.
 const NOT_PROVEN_RETRY_MS: u64 = 500;
 
-/// One problem: becomes an `application/problem+json` response.
+/// Problem of one request. It becomes an `application/problem+json` response.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Problem {
     code: &'static str,

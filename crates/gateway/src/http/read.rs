@@ -110,7 +110,7 @@ pub async fn account_transactions(
     let limit = page_limit(params.limit)?;
     let before = cursor(params.before.as_deref())?;
     answer(&app, caller, IDS_BYTES, move |backend| {
-        // One more than asked tells whether there is a next page.
+        // One more entry than requested shows whether there is a next page.
         let mut found = backend.account_transactions(&id, before, limit + 1)?;
         let more = found.len() > limit;
         found.truncate(limit);

@@ -57,7 +57,7 @@ impl StartError {
 pub struct HttpConfig {
     /// The API.
     pub listen: SocketAddr,
-    /// Metrics; none for no metrics.
+    /// Address of the metrics. `None` for no metrics.
     pub metrics_listen: Option<SocketAddr>,
     /// Bounds.
     pub limits: HttpLimits,
@@ -161,7 +161,7 @@ async fn look(tls: Arc<Tls>, metrics: GatewayMetrics, mut closed: watch::Receive
             _ = closed.wait_for(|closed| *closed) => return,
         }
         let looking = tls.clone();
-        // Where it panics, the next look may not.
+        // If this look panics, the next one may not.
         let _ = tokio::task::spawn_blocking(move || looking.look()).await;
         metrics.certificate(tls.state().validity);
     }
@@ -212,6 +212,6 @@ async fn accept(listener: TcpListener, served: Served, app: Arc<App>) {
     }
     drop(listener);
     let all = async { while connections.join_next().await.is_some() {} };
-    // What has not ended by then is dropped with the set.
+    // Connections that have not ended by then are dropped with the set.
     let _ = tokio::time::timeout(CLOSE_GRACE, all).await;
 }

@@ -22,7 +22,7 @@ const LOCALHOST: &str = "localhost";
 /// Characters of a foreign name that a refusal repeats.
 const SHOWN_CHARS: usize = 100;
 
-/// The names that a node is asked by, besides its addresses and `localhost`.
+/// Names by which clients may address the node, besides its addresses and `localhost`.
 #[derive(Debug, Default)]
 pub(crate) struct Sites {
     /// Named by the operator.
@@ -33,7 +33,7 @@ pub(crate) struct Sites {
 }
 
 impl Sites {
-    /// Those of a gateway's rules.
+    /// Creates the names of a gateway's rules.
     pub fn new(rules: &Rules) -> Self {
         let all = |names: &[String]| names.iter().map(|name| plain(name)).collect();
         let any = rules.hosts.iter().any(|name| name == ANY);
@@ -46,7 +46,7 @@ impl Sites {
         let first = given.next();
         let one = given.next().is_none();
         let whole = uri.authority().is_none_or(|authority| self.knows(authority));
-        // Only programs leave the header out: HTTP/1.0, or an authority in the URI.
+        // Only programs leave out the header: with HTTP/1.0, or with an authority in the URI.
         let named = first.is_none_or(|value| authority_of(value).is_some_and(|authority| self.knows(&authority)));
         if one && whole && named {
             return Ok(());
@@ -124,7 +124,8 @@ pub(super) async fn check(State(app): Shared, request: Request, next: Next) -> R
     }
 }
 
-/// What a browser may do with a page, whatever is in it. No other site shows it in a frame.
+/// Sets the headers that restrict what a browser does with a page, whatever it contains. No other site may show it in a
+/// frame.
 pub(super) fn secure(response: &mut Response, policy: &'static str) {
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, policy),

@@ -162,7 +162,7 @@ pub(super) fn reserve(app: &Arc<App>, headers: &HeaderMap, limit: usize) -> Resu
 pub(super) async fn read_body(body: Body, limit: usize, timeout: Duration) -> Result<Bytes, Problem> {
     let mut stream = body.into_data_stream();
     let read = async {
-        // One chunk is the common case and is taken as it is.
+        // One chunk is the common case, and is used without a copy.
         let mut whole: Option<Vec<u8>> = None;
         let mut first: Option<Bytes> = None;
         while let Some(chunk) = stream.next().await {
@@ -250,7 +250,7 @@ fn parse_json(bytes: &[u8]) -> Result<Items, Problem> {
         .collect())
 }
 
-/// As many strings as one request may have; the others are counted and not kept.
+/// At most as many strings as one request may have. Further ones are counted and not kept.
 struct Limited<'a> {
     items: Vec<Cow<'a, str>>,
     count: usize,

@@ -1,8 +1,8 @@
 //! The explorer: a page at `/ui/` and its files, which are part of the program.
 //!
-//! The files stand in `crates/gateway/ui` as they are served: nothing bundles or rewrites them. All of them have one folder,
-//! whose name is the hash of them all, so that they can be kept for ever and never mix with those of another build; the page
-//! itself is asked for anew and names the folder.
+//! The files in `crates/gateway/ui` are served as they are; nothing bundles or rewrites them. All of them are in one
+//! folder, whose name is the hash of them all. So they can be cached for ever and never mix with those of another
+//! build. The page itself is fetched each time and names the folder.
 //!
 //! *Invariants:* only the files of the table below are served, each by its exact name; the page may load nothing from
 //! anywhere else, and runs no script and no style that stands in it.
@@ -126,7 +126,7 @@ async fn one(request: Request) -> Result<Response, Problem> {
     Ok((cache, [(header::CONTENT_TYPE, file.media)], file.bytes).into_response())
 }
 
-/// What a browser may do with the page, whatever is in it.
+/// Sets the headers that restrict what a browser does with the page, whatever it contains.
 async fn secure(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     sites::secure(&mut response, POLICY);

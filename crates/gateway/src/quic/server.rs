@@ -62,7 +62,7 @@ pub enum Violation {
     /// More transactions than credit.
     #[error("over-credit: more transactions are outstanding than the credit allows; wait for results")]
     OverCredit,
-    /// Not a frame of this protocol.
+    /// The bytes are not a frame of this protocol.
     #[error("malformed-frame: a frame is too large or isn't a canonical encoding")]
     Malformed,
     /// Another version.
@@ -187,7 +187,7 @@ fn admit(incoming: Incoming, face: &Arc<Face>, connections: &mut JoinSet<()>) {
         Verdict::Enter(inside) => inside,
         Verdict::Prove => {
             face.metrics.address_proof();
-            // Fails only for a validated address, which is never asked for.
+            // This fails only for a validated address, and those never get here.
             let _ = incoming.retry();
             return;
         }
@@ -260,7 +260,7 @@ fn refuse(violation: Violation, connection: &Connection, face: &Face) {
 /// Both halves of a session's stream, and leave to submit.
 type Opened = (SendStream, RecvStream, Permission);
 
-/// Waits for the stream and the hello, and answers it; none where the client is gone.
+/// Waits for the stream and the hello, and answers it. `None` if the client is gone.
 async fn open(connection: &Connection, face: &Face) -> Result<Option<Opened>, Violation> {
     let Ok((mut send, mut recv)) = connection.accept_bi().await else { return Ok(None) };
     let mut buffer = Vec::new();
@@ -315,7 +315,7 @@ async fn read(
     Ok(())
 }
 
-/// One `Submit` frame: credit, then the busy check, and only then is anything decoded.
+/// Handles one `Submit` frame: first the credit, then the busy check, and only then the decoding.
 fn submit(face: &Face, session: &Arc<Session>, visit: &Arc<Visit>, frame: &[u8]) -> Result<(), Violation> {
     let head = SubmitHead::peek(frame).ok_or(Violation::Malformed)?;
     session.take_credit(head.count)?;

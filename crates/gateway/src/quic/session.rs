@@ -1,7 +1,7 @@
-//! One connection's credit, and its results on their way out.
+//! Credit of one connection, and its results on their way out.
 //!
-//! *Invariants:* holds at most as many results as the client has credit for; whoever fills an empty outbox wakes the
-//! writer, and the writer goes back to sleep only after it found an empty one.
+//! *Invariants:* a session holds at most as many results as the client has credit for; a thread that fills an empty
+//! outbox wakes the writer, and the writer sleeps only after it found the outbox empty.
 
 use super::server::Violation;
 use bytes::Bytes;
@@ -64,7 +64,7 @@ struct Outbox {
     closed: bool,
 }
 
-/// One connection's credit and results. Pushed to from any thread.
+/// Credit and results of one connection. Any thread may add results.
 pub(super) struct Session {
     outbox: Mutex<Outbox>,
     /// Told when results wait.
@@ -152,7 +152,7 @@ impl Session {
         }
     }
 
-    /// All that waits, as frames, with the credit that they give back; none where nothing does.
+    /// Returns all waiting results as frames, with the credit that they give back. `None` if none waits.
     pub(super) fn take(&self) -> Option<(Vec<Bytes>, u32)> {
         let mut outbox = self.outbox.lock();
         let used = std::mem::take(&mut outbox.used);

@@ -20,7 +20,7 @@ const EVERYBODY: u32 = 0o007;
 /// Reason why the files can't be used.
 #[derive(Debug, Error)]
 pub enum TlsError {
-    /// One can't be read.
+    /// A file can't be read.
     #[error("{path} can't be read ({error}): correct its path in [gateway], and let the node's user read it")]
     Unreadable {
         /// The file.
@@ -28,7 +28,7 @@ pub enum TlsError {
         /// Error of the system.
         error: io::Error,
     },
-    /// One is no file, or far too large.
+    /// A path is not a file, or the file is far too large.
     #[error("{path} is no PEM file of at most 1 MiB: correct its path in [gateway]")]
     NoFile {
         /// The file.
@@ -42,7 +42,7 @@ pub enum TlsError {
     Exposed {
         /// The file.
         path: PathBuf,
-        /// Its mode.
+        /// Mode of the file.
         mode: u32,
     },
     /// The key needs a passphrase.

@@ -14,18 +14,18 @@ const LENGTH_BYTES_MAX: usize = 4;
 /// Validity period of a certificate, Unix ms; 0 for times before 1970.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub struct Validity {
-    /// Its first moment.
+    /// First moment of the period.
     pub begins_ms: u64,
-    /// Its last moment.
+    /// Last moment of the period.
     pub ends_ms: u64,
 }
 
 impl Validity {
-    /// That of a certificate; none where the bytes are no certificate.
+    /// Returns the period of a certificate. `None` if the bytes are not a certificate.
     pub(super) fn of(certificate: &[u8]) -> Option<Self> {
         let mut body = Reader(Reader(Reader(certificate).expect(SEQUENCE)?).expect(SEQUENCE)?);
         let (first, _) = body.next()?;
-        // The number, the algorithm, and the issuer; the number is first where no version stands before it.
+        // Before the period come an optional version, the number, the algorithm and the issuer; `first` is the first of them.
         let skipped = if first == VERSION { 3 } else { 2 };
         for _ in 0..skipped {
             body.next()?;
