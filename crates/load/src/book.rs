@@ -1,4 +1,4 @@
-//! One connection's bookkeeping: what is due, what is under way, how it ended.
+//! Bookkeeping of one connection: transactions that are due, those under way, and their outcomes.
 
 use crate::plan::Plan;
 use rustorium_api::problem::spelled;
@@ -22,9 +22,9 @@ pub(crate) enum End<'a> {
     Final,
     /// Final, without effect.
     Failed,
-    /// Not taken, with the reason's code.
+    /// Refused, with the reason's code.
     Refused(&'a str),
-    /// No end was seen.
+    /// No outcome was seen.
     Lost,
 }
 
@@ -120,7 +120,7 @@ impl Book {
                 Some(Reverse(transaction)) => {
                     return Some(Entry { due_us: slot.due_us, account: slot.account, transaction });
                 }
-                // Its transaction was dropped for good after a refusal.
+                // The slot's transaction was dropped for good after a refusal.
                 None => *self.tally.refused.entry("nothing-left".to_owned()).or_default() += 1,
             }
         }

@@ -112,7 +112,7 @@ fn settle(run: &Run, submitter: &mut Submitter, book: &mut Book, at: Instant, fr
                     WireOutcome::Refused { code, .. } => {
                         End::Refused(std::str::from_utf8(code.as_slice()).unwrap_or("unknown"))
                     }
-                    // Final was asked for; anything less is no end.
+                    // The client asked for the final result, and anything less is no outcome.
                     WireOutcome::Accepted(_) | WireOutcome::TimedOut(_) => End::Lost,
                 };
                 book.ended(*number, *index, now_us, &end);

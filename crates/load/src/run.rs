@@ -52,7 +52,7 @@ pub struct LoadAccount {
     pub seed: [u8; 32],
     /// Home region's byte.
     pub region: u8,
-    /// Its next nonce.
+    /// Next nonce.
     pub nonce: u64,
     /// The target that is its home lane's validator.
     pub target: usize,
@@ -71,7 +71,7 @@ pub struct LoadConfig {
     pub accounts: Vec<LoadAccount>,
     /// Transactions per second.
     pub rate_per_s: u32,
-    /// For how long.
+    /// Duration of the run.
     pub seconds: u32,
     /// Bytes of each value.
     pub value_bytes: usize,
@@ -111,7 +111,7 @@ pub enum LoadError {
     WrongChain {
         /// The node.
         address: SocketAddr,
-        /// Its chain.
+        /// Chain of the node.
         chain: ChainId,
     },
     /// Threads or the runtime failed.

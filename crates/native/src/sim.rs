@@ -22,8 +22,8 @@ type SentFrame<'py> = (Vec<u16>, u8, Raw<'py>);
 type Answered = (usize, &'static str, Option<u64>);
 /// Stage, number of its thread, and for how many µs that is busy (None if the simulation decides).
 type BegunStage = (u8, usize, Option<u64>);
-/// For how many µs the shard's thread was busy, frames, stages that begin, deadline in µs (None: never), whether inputs
-/// wait, answers to clients.
+/// Time for which the shard's thread was busy (µs), frames, stages that begin, deadline in µs (None: never), whether
+/// inputs wait, answers to clients.
 type Turned<'py> = (u64, Vec<SentFrame<'py>>, Vec<BegunStage>, Option<u64>, bool, Vec<Answered>);
 /// Height, digest, header, result root.
 type StoredTip<'py> = (u64, Raw<'py>, Raw<'py>, Raw<'py>);
