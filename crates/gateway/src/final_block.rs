@@ -17,7 +17,7 @@ const RECEIPTS_MAX: usize = 16 * 1024;
 const BLOCK_RECEIPTS: usize = 8;
 
 #[derive(Default)]
-struct Kept {
+struct KeptBlocks {
     blocks: BTreeMap<Height, Arc<FinalBlock>>,
     /// Their heights in the order in which they came.
     order: VecDeque<Height>,
@@ -26,7 +26,7 @@ struct Kept {
 
 /// The blocks that subscribers were told of last.
 pub(crate) struct FinalBlocks {
-    kept: Mutex<Kept>,
+    kept: Mutex<KeptBlocks>,
     reading: Arc<Semaphore>,
 }
 

@@ -56,7 +56,7 @@ pub struct TlsState {
 }
 
 /// Configuration for new connections.
-struct Loaded {
+struct LoadedTls {
     /// Configuration for clients that may speak HTTP/2.
     both: Arc<ServerConfig>,
     /// Configuration for clients that may not.
@@ -67,7 +67,7 @@ struct Loaded {
 /// The gateway's TLS.
 pub struct Tls {
     files: TlsFiles,
-    loaded: RwLock<Arc<Loaded>>,
+    loaded: RwLock<Arc<LoadedTls>>,
     /// The bytes that were looked at last, and what was wrong with them.
     looked: Mutex<(Hash, Option<String>)>,
 }
@@ -76,7 +76,7 @@ impl Tls {
     /// Reads the files.
     pub fn open(files: TlsFiles) -> Result<Self, TlsError> {
         let contents = Contents::read(&files)?;
-        let loaded = Loaded::new(&files, &contents)?;
+        let loaded = LoadedTls::new(&files, &contents)?;
         let (loaded, looked) = (RwLock::new(Arc::new(loaded)), Mutex::new((contents.mark(), None)));
         Ok(Self { files, loaded, looked })
     }
@@ -93,7 +93,7 @@ impl Tls {
         if looked.0 == mark {
             return false;
         }
-        let loaded = contents.and_then(|contents| Loaded::new(&self.files, &contents));
+        let loaded = contents.and_then(|contents| LoadedTls::new(&self.files, &contents));
         let (trouble, new) = match loaded {
             Ok(loaded) => {
                 *self.loaded.write() = Arc::new(loaded);
@@ -128,7 +128,7 @@ pub(crate) fn is_http_2(protocol: Option<&[u8]>) -> bool {
     protocol == Some(HTTP_2)
 }
 
-impl Loaded {
+impl LoadedTls {
     fn new(files: &TlsFiles, contents: &Contents) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
         let chain = chain(&files.certificate, &contents.certificate)?;

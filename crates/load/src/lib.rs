@@ -13,4 +13,4 @@ mod run;
 
 pub use client::{ClientError, QuicClient, Results, Submitter};
 pub use report::LoadReport;
-pub use run::{Face, LoadAccount, LoadConfig, LoadError, LoadTarget, run};
+pub use run::{LoadAccount, LoadConfig, LoadError, LoadTarget, Protocol, run};

@@ -1,7 +1,7 @@
 //! Measurements of a run.
 
 use crate::book::Tally;
-use crate::run::{Face, LoadConfig};
+use crate::run::{LoadConfig, Protocol};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct LoadReport {
     /// The face used.
-    pub face: Face,
+    pub face: Protocol,
     /// Transactions per second that were to be sent.
     pub offered_per_s: f64,
     /// Final transactions per second, from the start to the last of them, or to the end of sending if that is later.

@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 /// API that the load uses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Face {
+pub enum Protocol {
     /// The QUIC API.
     Quic,
     /// The HTTP API.
@@ -64,7 +64,7 @@ pub struct LoadConfig {
     /// The chain.
     pub chain: ChainId,
     /// The API.
-    pub face: Face,
+    pub face: Protocol,
     /// The nodes.
     pub targets: Vec<LoadTarget>,
     /// The senders.
@@ -187,8 +187,8 @@ pub(crate) async fn connect(config: &LoadConfig, target: usize) -> Result<Link, 
     let LoadTarget { address, node_key, token } = &config.targets[target];
     let token = token.as_deref();
     match config.face {
-        Face::Http => Ok(Link::Http(http::HttpLink::connect(*address, token).await?)),
-        Face::Quic => {
+        Protocol::Http => Ok(Link::Http(http::HttpLink::connect(*address, token).await?)),
+        Protocol::Quic => {
             let client = QuicClient::connect(*address, node_key, token).await?;
             if client.chain != config.chain {
                 return Err(LoadError::WrongChain { address: *address, chain: client.chain });

@@ -36,7 +36,7 @@ pub struct Hello {
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub enum What {
     /// The node's own journal, for the signer to compare with its record. It is the first request for a validator key.
-    Show(Box<Shown>),
+    Show(Box<JournalSummary>),
     /// A vote. For a proposal it is its leader's notarize vote.
     Vote {
         /// The vote.
@@ -57,7 +57,7 @@ pub enum What {
 
 /// A node's own signatures, as its journal has them.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
-pub struct Shown {
+pub struct JournalSummary {
     /// The chain.
     pub chain: ChainId,
     /// The shard.

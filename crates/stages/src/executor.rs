@@ -13,7 +13,7 @@ use rustorium_execution::{
     CommitteeRecord, Input, Keys, Skip, StateRead, StateReadError, arrange, committee_key, execute_with, order,
 };
 use rustorium_shard::context::Context;
-use rustorium_shard::landmarks;
+use rustorium_shard::log_marks;
 use rustorium_shard::{Ended, Event, Executed, ExecutionJob};
 use rustorium_state::workers::Workers;
 use rustorium_storage::{HeightCommit, Store, StoreError, TreeWrites};
@@ -117,13 +117,13 @@ impl Executor {
         let basis = Basis { parameters: &self.context.parameters, previous_root, parent_claim, rooted };
         let started = Instant::now();
         let stored = execute_and_store(&*self.store, &basis, (&self.keys, &self.provers), job)?;
-        let Stored { commit, change, skipped, touched, writes, executed_in } = stored;
+        let StoredBlock { commit, change, skipped, touched, writes, executed_in } = stored;
         if let (Some(roots), Some(diff)) = (&self.roots, writes) {
             roots.push(RootJob { header: job.block.header.clone(), diff });
         }
         let times = [executed_in, started.elapsed().saturating_sub(executed_in)];
         self.metrics.executed(&commit, above_ms, skipped.len(), times);
-        landmarks::executed(&commit, above_ms);
+        log_marks::executed(&commit, above_ms);
         self.progress.executed.store(job.block.header.height.0, Ordering::Release);
         self.progress.moved.send_replace(());
         let told = Instant::now();
@@ -173,7 +173,7 @@ pub struct Basis<'a> {
 }
 
 /// Executed block that is in the store.
-pub struct Stored {
+pub struct StoredBlock {
     /// Stored commit.
     pub commit: HeightCommit,
     /// How the epoch ended, if the block is its boundary.
@@ -194,7 +194,7 @@ pub fn execute_and_store(
     basis: &Basis<'_>,
     (keys, provers): (&Keys, &impl Workers),
     job: &ExecutionJob,
-) -> Result<Stored, (&'static str, String)> {
+) -> Result<StoredBlock, (&'static str, String)> {
     let started = Instant::now();
     let block = &job.block;
     let header = &block.header;
@@ -233,7 +233,7 @@ pub fn execute_and_store(
         // R32: nothing of the next epoch is signed before a restart would find that it has begun.
         store.sync().map_err(failed)?;
     }
-    Ok(Stored { commit, change, skipped: execution.skipped, touched: execution.touched, writes, executed_in })
+    Ok(StoredBlock { commit, change, skipped: execution.skipped, touched: execution.touched, writes, executed_in })
 }
 
 /// Returns the end of an epoch with this boundary. The store keeps it before it stores the boundary.

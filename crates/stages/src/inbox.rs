@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 #[derive(Default)]
-struct Waiting {
+struct WaitingInputs {
     queue: VecDeque<Input>,
     work: Option<bool>,
     claim: Option<Height>,
@@ -39,7 +39,7 @@ fn monotonic_ns() -> u64 {
 /// Queue of inputs for the core. Level-triggered inputs keep only their newest value, so the windows of views and peers
 /// bound what waits.
 pub struct Inbox {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<WaitingInputs>,
     event: OwnedFd,
     timer: OwnedFd,
     /// Descriptor that is readable while one of the two is.
@@ -84,9 +84,10 @@ impl Inbox {
                     // R29: earlier inputs belong to the epoch that is over, or to the time before a restart.
                     let wanted = waiting.wanted.take();
                     let fatal = waiting.fatal.take();
-                    let Waiting { signalled, since, armed, .. } = *waiting;
+                    let WaitingInputs { signalled, since, armed, .. } = *waiting;
                     let queue = VecDeque::from([input]);
-                    *waiting = Waiting { queue, wanted, fatal, signalled, since, armed, ..Waiting::default() };
+                    *waiting =
+                        WaitingInputs { queue, wanted, fatal, signalled, since, armed, ..WaitingInputs::default() };
                 }
                 Input::WorkSeen(listable) => waiting.work = Some(listable),
                 Input::ClaimReady(height) => waiting.claim = Some(height),
@@ -104,7 +105,7 @@ impl Inbox {
         }
     }
 
-    fn signal(&self, waiting: &mut Waiting) {
+    fn signal(&self, waiting: &mut WaitingInputs) {
         if !std::mem::replace(&mut waiting.signalled, true) {
             waiting.since = Some(Instant::now());
             // An eventfd write fails only at 2^64 − 1, which one write at a time cannot reach.

@@ -8,7 +8,7 @@ use crate::queue::Queue;
 use crate::room::Place;
 use crate::waiters::{Waiter, Waiters};
 use bytes::Bytes;
-use order::{Incoming, Taken, Waiting, Work};
+use order::{Incoming, NextWork, WaitingChecks, Work};
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
@@ -56,13 +56,13 @@ impl Submission {
 
 #[derive(Default)]
 struct Queues {
-    waiting: Waiting,
+    waiting: WaitingChecks,
     stopped: bool,
 }
 
 /// Checked groups that wait for an earlier group, so that a sender's nonces stay in order.
 #[derive(Default)]
-struct Checked {
+struct CheckedGroups {
     next: u64,
     early: BTreeMap<u64, Vec<Admitted>>,
 }
@@ -74,7 +74,7 @@ pub struct Verifier {
     committee: RwLock<Arc<Committee>>,
     waiters: Arc<Waiters>,
     unverified: AtomicUsize,
-    checked: Mutex<Checked>,
+    checked: Mutex<CheckedGroups>,
     /// Bytes of the batches that wait or are being checked. A peer's copy of one of them isn't checked as well.
     checking: Mutex<HashSet<Bytes>>,
     /// Known signatures of transactions that came here by themselves.
@@ -207,9 +207,9 @@ impl Verifier {
         drop(queues);
         match taken {
             None => return false,
-            Some(Taken::Batches(batches)) => self.check_batches(batches),
-            Some(Taken::One(work)) => self.check_one(work),
-            Some(Taken::Submissions(group, submissions)) => self.check_submissions(group, submissions),
+            Some(NextWork::Batches(batches)) => self.check_batches(batches),
+            Some(NextWork::One(work)) => self.check_one(work),
+            Some(NextWork::Submissions(group, submissions)) => self.check_submissions(group, submissions),
         }
         true
     }

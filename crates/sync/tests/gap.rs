@@ -26,10 +26,10 @@ fn nullifications(first: u64, last: u64) -> Response {
     Response::Certificates(BoundedVec::new(list).unwrap())
 }
 
-type Asked = (ValidatorIndex, u64, u64, u64);
+type Question = (ValidatorIndex, u64, u64, u64);
 
 /// Peer, request number, first and last view of each question.
-fn poll(gap: &mut GapFetcher, now_ms: u64, connected: &[ValidatorIndex]) -> Vec<Asked> {
+fn poll(gap: &mut GapFetcher, now_ms: u64, connected: &[ValidatorIndex]) -> Vec<Question> {
     let mut out = Vec::new();
     gap.poll(now_ms, connected, &mut out);
     let range = |request: &Request| match request {

@@ -133,15 +133,15 @@ fn crowded() -> Problem {
 
 /// Marks a response that is counted already, or takes no memory.
 #[derive(Clone, Copy)]
-pub(super) struct Counted;
+pub(super) struct AlreadyCounted;
 
 /// JSON in its room, which is free again when the connection has it.
-struct Sent {
+struct HeldJson {
     json: Bytes,
     _room: Room,
 }
 
-impl AsRef<[u8]> for Sent {
+impl AsRef<[u8]> for HeldJson {
     fn as_ref(&self) -> &[u8] {
         &self.json
     }
@@ -154,7 +154,7 @@ pub(super) fn body(json: impl Into<Bytes>, mut room: Room) -> Body {
         return Body::from(json);
     }
     room.fit(json.len());
-    Body::from(Bytes::from_owner(Sent { json, _room: room }))
+    Body::from(Bytes::from_owner(HeldJson { json, _room: room }))
 }
 
 /// Counts every answer that its route didn't count: whatever is large finds room, or is refused.
@@ -163,7 +163,7 @@ pub(super) async fn count_bytes(State(app): State<Arc<App>>, caller: Caller, req
     let Some(bytes) = response.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()) else {
         return response;
     };
-    if bytes <= SMALL_BYTES || response.extensions().get::<Counted>().is_some() {
+    if bytes <= SMALL_BYTES || response.extensions().get::<AlreadyCounted>().is_some() {
         return response;
     }
     match app.answers.take(caller, bytes) {
@@ -175,7 +175,7 @@ pub(super) async fn count_bytes(State(app): State<Arc<App>>, caller: Caller, req
 /// Puts a response that exists whole into its room.
 pub(super) async fn sent(response: Response, room: Room) -> Response {
     let (mut head, whole) = response.into_parts();
-    head.extensions.insert(Counted);
+    head.extensions.insert(AlreadyCounted);
     match to_bytes(whole, usize::MAX).await {
         Ok(json) => Response::from_parts(head, body(json, room)),
         Err(_) => Problem::from(BackendError::Unavailable("the answer broke off".to_owned())).into_response(),
@@ -272,7 +272,7 @@ impl PreparedAnswer {
                 (StatusCode::NOT_MODIFIED, kept).into_response()
             }
         };
-        response.extensions_mut().insert(Counted);
+        response.extensions_mut().insert(AlreadyCounted);
         response
     }
 }

@@ -27,7 +27,7 @@ const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// State that the connections of a listener share.
 #[derive(Clone)]
-pub(super) struct Served {
+pub(super) struct ConnectionContext {
     pub(super) router: Router,
     pub(super) limits: HttpLimits,
     /// `None` if TLS isn't spoken.
@@ -35,7 +35,7 @@ pub(super) struct Served {
     pub(super) closed: watch::Receiver<bool>,
 }
 
-impl Served {
+impl ConnectionContext {
     /// Serves a connection until it ends.
     pub(super) async fn connection(mut self, stream: TcpStream, caller: Caller) {
         // Latency only; the connection works without.

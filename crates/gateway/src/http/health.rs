@@ -1,7 +1,7 @@
 //! The node's condition, the chain's genesis, health, and the metrics listener's one route.
 
 use super::Shared;
-use super::answers::Counted;
+use super::answers::AlreadyCounted;
 use super::params::none_match;
 use super::problem::Problem;
 use axum::extract::State;
@@ -47,7 +47,7 @@ pub async fn genesis(State(app): Shared, headers: HeaderMap) -> Response {
     }
     let media = [(header::CONTENT_TYPE, "application/octet-stream")];
     // These bytes are there once, however many clients are sent them.
-    (Extension(Counted), cache, media, chain.genesis_bytes.clone()).into_response()
+    (Extension(AlreadyCounted), cache, media, chain.genesis_bytes.clone()).into_response()
 }
 
 /// Whether the process answers.

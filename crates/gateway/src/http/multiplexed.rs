@@ -89,9 +89,9 @@ impl Book {
         Arc::new(Self(Mutex::new(entries)))
     }
 
-    fn request(self: &Arc<Self>) -> Under {
+    fn request(self: &Arc<Self>) -> RequestInProgress {
         self.0.lock().requests += 1;
-        Under(self.clone())
+        RequestInProgress(self.clone())
     }
 
     /// Returns the same bytes, watched until they are dropped.
@@ -136,9 +136,9 @@ impl Book {
 }
 
 /// A request under way, until all of its answer is made.
-struct Under(Arc<Book>);
+struct RequestInProgress(Arc<Book>);
 
-impl Drop for Under {
+impl Drop for RequestInProgress {
     fn drop(&mut self) {
         let mut entries = self.0.0.lock();
         entries.requests -= 1;
@@ -167,12 +167,12 @@ impl Drop for Part {
 }
 
 /// An answer's body, each part of which is watched.
-struct Watched {
+struct WatchedBody {
     body: Body,
-    under: Under,
+    under: RequestInProgress,
 }
 
-impl body::Body for Watched {
+impl body::Body for WatchedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -204,7 +204,7 @@ pub(super) async fn serve<S>(
     let named = |mut request: Request<Incoming>| {
         request.extensions_mut().insert(caller);
         let (under, answer) = (book.request(), routes.call(request));
-        async move { answer.await.map(|response: Response| response.map(|body| Watched { body, under })) }
+        async move { answer.await.map(|response: Response| response.map(|body| WatchedBody { body, under })) }
     };
     let bounds = limits.http_2;
     let mut builder = http2::Builder::new(TokioExecutor::new());

@@ -42,7 +42,7 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         health::healthz,
         document,
     ),
-    modifiers(&Guarded)
+    modifiers(&TokenScheme)
 )]
 struct Api;
 
@@ -50,9 +50,9 @@ struct Api;
 const SCHEME: &str = "token";
 
 /// Says where a node may ask for a token.
-struct Guarded;
+struct TokenScheme;
 
-impl Modify for Guarded {
+impl Modify for TokenScheme {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let about =
             "A token of the node's operator, where its configuration asks for one: `[gateway] submit` and `read`";

@@ -2,7 +2,7 @@
 //!
 //! *Invariants:* at most `connections_max` connections, and fewer of one address; none outlives `close`.
 
-use super::connection::Served;
+use super::connection::ConnectionContext;
 use super::params::Caller;
 use super::problem::Problem;
 use super::secured::Secured;
@@ -107,14 +107,15 @@ impl HttpServer {
             server.metrics_address = listener.local_addr().ok();
             let within = server.metrics_address.is_some_and(|address| address.ip().is_loopback());
             let router = metrics_router(app.clone(), within);
-            let served = Served { router, limits: app.limits.clone(), secured: None, closed: closed.clone() };
+            let served =
+                ConnectionContext { router, limits: app.limits.clone(), secured: None, closed: closed.clone() };
             server.tasks.spawn(accept(listener, served, app.clone()));
         }
         let secured = config.tls.map(|tls| {
             server.tasks.spawn(look(tls.clone(), app.metrics.clone(), closed.clone()));
             Arc::new(Secured::new(tls, &app))
         });
-        let served = Served { router: router(app.clone()), limits: app.limits.clone(), secured, closed };
+        let served = ConnectionContext { router: router(app.clone()), limits: app.limits.clone(), secured, closed };
         server.tasks.spawn(accept(listener, served, app));
         Ok(server)
     }
@@ -167,7 +168,7 @@ async fn look(tls: Arc<Tls>, metrics: GatewayMetrics, mut closed: watch::Receive
     }
 }
 
-async fn accept(listener: TcpListener, served: Served, app: Arc<App>) {
+async fn accept(listener: TcpListener, served: ConnectionContext, app: Arc<App>) {
     let backend = app.backend.clone();
     let _fuse = PanicAlarm(move || backend.panicked("HTTP port"));
     let mut closed = served.closed.clone();

@@ -70,7 +70,7 @@ pub struct Submission<'a> {
     /// Canonical bytes of each transaction, as hex digits.
     #[serde(borrow)]
     #[schema(value_type = Vec<String>)]
-    transactions: Limited<'a>,
+    transactions: LimitedStrings<'a>,
 }
 
 /// Submits transactions.
@@ -234,7 +234,7 @@ fn parse_binary(bytes: &[u8]) -> Result<Items, Problem> {
 fn parse_json(bytes: &[u8]) -> Result<Items, Problem> {
     let submission: Submission<'_> = serde_json::from_slice(bytes)
         .map_err(|error| Problem::new(Code::BadBody, format!("{error}; send {{\"transactions\": [\"<hex>\"]}}.")))?;
-    let Limited { items, count } = submission.transactions;
+    let LimitedStrings { items, count } = submission.transactions;
     if count > SUBMISSION_TRANSACTIONS_MAX {
         return Err(too_many());
     }
@@ -251,34 +251,34 @@ fn parse_json(bytes: &[u8]) -> Result<Items, Problem> {
 }
 
 /// At most as many strings as one request may have. Further ones are counted and not kept.
-struct Limited<'a> {
+struct LimitedStrings<'a> {
     items: Vec<Cow<'a, str>>,
     count: usize,
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Limited<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for LimitedStrings<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Items;
         impl<'de> Visitor<'de> for Items {
-            type Value = Limited<'de>;
+            type Value = LimitedStrings<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list of strings")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Limited<'de>, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<LimitedStrings<'de>, A::Error> {
                 let mut items = Vec::new();
                 while items.len() < SUBMISSION_TRANSACTIONS_MAX {
                     match seq.next_element::<Text<'de>>()? {
                         Some(Text(item)) => items.push(item),
-                        None => return Ok(Limited { count: items.len(), items }),
+                        None => return Ok(LimitedStrings { count: items.len(), items }),
                     }
                 }
                 let mut count = items.len();
                 while seq.next_element::<IgnoredAny>()?.is_some() {
                     count += 1;
                 }
-                Ok(Limited { items, count })
+                Ok(LimitedStrings { items, count })
             }
         }
         deserializer.deserialize_seq(Items)

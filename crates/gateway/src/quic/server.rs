@@ -98,7 +98,7 @@ impl Violation {
 }
 
 /// State that all sessions share.
-struct Face {
+struct QuicContext {
     backend: Arc<dyn Backend>,
     gate: Arc<Gate>,
     limits: QuicLimits,
@@ -144,7 +144,7 @@ impl QuicFace {
         let address = endpoint.local_addr().map_err(failed)?;
         let total = Arc::new(Semaphore::new(limits.connections_max));
         let door = Door::new(limits.handshakes);
-        let face = Arc::new(Face { backend, gate, limits, metrics, total, addresses: Arc::default(), door });
+        let face = Arc::new(QuicContext { backend, gate, limits, metrics, total, addresses: Arc::default(), door });
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(endpoint.clone(), face));
         Ok(Self { endpoint, address, accepting })
@@ -165,7 +165,7 @@ impl QuicFace {
     }
 }
 
-async fn accept(endpoint: Endpoint, face: Arc<Face>) {
+async fn accept(endpoint: Endpoint, face: Arc<QuicContext>) {
     let backend = face.backend.clone();
     let _fuse = PanicAlarm(move || backend.panicked("client port"));
     let mut connections = JoinSet::new();
@@ -181,7 +181,7 @@ async fn accept(endpoint: Endpoint, face: Arc<Face>) {
 }
 
 /// Takes a connection in, or refuses it before anything is spent on it.
-fn admit(incoming: Incoming, face: &Arc<Face>, connections: &mut JoinSet<()>) {
+fn admit(incoming: Incoming, face: &Arc<QuicContext>, connections: &mut JoinSet<()>) {
     let (address, proved) = (incoming.remote_address().ip(), incoming.remote_address_validated());
     let inside = match face.door.knock(Instant::now(), address, proved) {
         Verdict::Enter(inside) => inside,
@@ -216,7 +216,7 @@ fn admit(incoming: Incoming, face: &Arc<Face>, connections: &mut JoinSet<()>) {
     });
 }
 
-async fn serve(connection: &Connection, face: &Arc<Face>) {
+async fn serve(connection: &Connection, face: &Arc<QuicContext>) {
     let streams = timeout(face.limits.hello_timeout, open(connection, face)).await;
     let (send, recv, pass) = match streams {
         Ok(Ok(Some(opened))) => opened,
@@ -240,7 +240,7 @@ async fn serve(connection: &Connection, face: &Arc<Face>) {
 
 /// Ends what a session waits for, however the session ends.
 struct EndOnDrop<'a> {
-    face: &'a Face,
+    face: &'a QuicContext,
     visit: &'a Visit,
 }
 
@@ -250,7 +250,7 @@ impl Drop for EndOnDrop<'_> {
     }
 }
 
-fn refuse(violation: Violation, connection: &Connection, face: &Face) {
+fn refuse(violation: Violation, connection: &Connection, face: &QuicContext) {
     if let Violation::Denied(denied) = violation {
         face.metrics.unauthorized(QUIC, denied.code());
     }
@@ -261,7 +261,7 @@ fn refuse(violation: Violation, connection: &Connection, face: &Face) {
 type Opened = (SendStream, RecvStream, Permission);
 
 /// Waits for the stream and the hello, and answers it. `None` if the client is gone.
-async fn open(connection: &Connection, face: &Face) -> Result<Option<Opened>, Violation> {
+async fn open(connection: &Connection, face: &QuicContext) -> Result<Option<Opened>, Violation> {
     let Ok((mut send, mut recv)) = connection.accept_bi().await else { return Ok(None) };
     let mut buffer = Vec::new();
     if !read_frame(&mut recv, &mut buffer).await? {
@@ -300,7 +300,7 @@ async fn read_frame(recv: &mut RecvStream, buffer: &mut Vec<u8>) -> Result<bool,
 
 async fn read(
     mut recv: RecvStream,
-    face: &Face,
+    face: &QuicContext,
     session: &Arc<Session>,
     visit: &Arc<Visit>,
     pass: &Permission,
@@ -316,7 +316,7 @@ async fn read(
 }
 
 /// Handles one `Submit` frame: first the credit, then the busy check, and only then the decoding.
-fn submit(face: &Face, session: &Arc<Session>, visit: &Arc<Visit>, frame: &[u8]) -> Result<(), Violation> {
+fn submit(face: &QuicContext, session: &Arc<Session>, visit: &Arc<Visit>, frame: &[u8]) -> Result<(), Violation> {
     let head = SubmitHead::peek(frame).ok_or(Violation::Malformed)?;
     session.take_credit(head.count)?;
     if let Some(retry_after_ms) = face.backend.busy(Some(visit.site())) {

@@ -2,7 +2,7 @@
 
 use super::machines::journal::Outgoing;
 use super::{Now, Ports, Shard, Stage};
-use crate::landmarks;
+use crate::log_marks;
 use crate::port::{CertificateName, Effect, Input, PayloadStatus};
 use bytes::Bytes;
 use rustorium_crypto::Verified;
@@ -164,7 +164,7 @@ impl<P: Ports> Shard<P> {
     fn mark_proposed(&self, digest: &BlockDigest) {
         let header = self.tree.get(digest).map(|entry| &entry.block.header);
         if let Some((header, above)) = header.and_then(|header| Some((header, self.tree.header(&header.parent)?))) {
-            landmarks::proposed(header, above.time_ms);
+            log_marks::proposed(header, above.time_ms);
         }
     }
 

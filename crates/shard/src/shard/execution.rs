@@ -1,7 +1,7 @@
 //! From a finalization to execution in height order, what followers are told of it, and what the journal may then
 //! forget.
 
-use super::machines::finality::Way;
+use super::machines::finality::FinalPath;
 use super::machines::live_records::JournalSizes;
 use super::machines::retained::HandedOver;
 use super::{Executed, ExecutionJob, Floor, Now, Ports, Shard};
@@ -31,9 +31,9 @@ impl<P: Ports> Shard<P> {
     /// Hands final blocks to execution as far as blocks and payloads are held. Requests what is missing.
     pub(super) fn advance_finality(&mut self) {
         let path = match self.finality.way(&self.tree) {
-            Way::Settled => return,
-            Way::Known(path) => path,
-            Way::Missing((missing, height), other) => {
+            FinalPath::Settled => return,
+            FinalPath::Known(path) => path,
+            FinalPath::Missing((missing, height), other) => {
                 self.fetch_ancestors(missing, height);
                 if let Some((missing, height)) = other {
                     self.fetch_ancestors(missing, height);

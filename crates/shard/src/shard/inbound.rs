@@ -226,7 +226,7 @@ impl<P: Ports> Shard<P> {
         if GapFetcher::owns(id) {
             return self.on_gap_answer(now, peer, id, response);
         }
-        let Some((response, credit)) = self.on_told_answer(now, peer, id, response, credit) else { return };
+        let Some((response, credit)) = self.on_named_answer(now, peer, id, response, credit) else { return };
         let Some((want, response)) = self.fetching.on_answer(now, peer, id, response) else {
             self.tree.recheck_if(self.fetching.note_refusals(self.tree.root().1.height.next()));
             return;
@@ -258,7 +258,7 @@ impl<P: Ports> Shard<P> {
     /// Takes blocks up to a final one, each the parent of the next.
     fn on_ancestors(&mut self, blocks: Vec<Block>) {
         if blocks.first().is_some_and(|block| block.header.height <= self.tree.root().1.height.next()) {
-            self.fetching.note_way_down(self.tree.root().1.height.next());
+            self.fetching.note_path_down(self.tree.root().1.height.next());
         }
         for block in blocks {
             if self.context.header_is_ours(&block.header) && self.inline_fits(&block) {

@@ -19,10 +19,10 @@ mod journal_check;
 mod leading;
 mod machines;
 mod memory;
+mod named_work;
 mod ports;
 mod recovery;
 mod signing;
-mod told;
 mod versions;
 mod work;
 

@@ -5,12 +5,12 @@
 //! nothing is signed, and everything else goes on.
 
 use super::machines::journal::Outgoing;
-use super::machines::signer::Asked;
+use super::machines::signer::OpenRequest;
 use super::{Now, Ports, Shard, SignerEvent};
 use crate::port::{CertificateName, Input};
 use rustorium_crypto::{UnsignedBatch, Verified, verify_batch, verify_vote};
 use rustorium_signer::protocol::{Request, SHOWN_VOTES_MAX};
-use rustorium_signer::{Answer, Refusal, Shown, What};
+use rustorium_signer::{Answer, JournalSummary, Refusal, What};
 use rustorium_storage::RecordKind;
 use rustorium_types::{Batch, BoundedVec, Signature, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, encode};
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,12 +44,12 @@ impl<P: Ports> Shard<P> {
 
     pub(super) fn ask_for_vote(&mut self, body: VoteBody, carry: Option<CertificateName>) {
         let position = self.journal_asked(&body);
-        self.ask_vote(body, Asked::Vote(body, carry, position));
+        self.ask_vote(body, OpenRequest::Vote(body, carry, position));
     }
 
     pub(super) fn ask_for_proposal(&mut self, body: VoteBody) {
         let position = self.journal_asked(&body);
-        self.ask_vote(body, Asked::Proposal(body, position));
+        self.ask_vote(body, OpenRequest::Proposal(body, position));
     }
 
     /// Remembers a vote that the signer will be asked for. Both disks write at the same time: the signer's record and
@@ -78,11 +78,11 @@ impl<P: Ports> Shard<P> {
         let bodies: BTreeMap<_, _> = asked.map(|vote| (name(vote), vote.body)).collect();
         for body in bodies.into_values().filter(|body| !self.votes.has(body.kind, body.view)) {
             // Records that were found in the journal are on disk.
-            self.signer.ask(Asked::Vote(body, None, 0));
+            self.signer.ask(OpenRequest::Vote(body, None, 0));
         }
     }
 
-    fn ask_vote(&mut self, body: VoteBody, asked: Asked) {
+    fn ask_vote(&mut self, body: VoteBody, asked: OpenRequest) {
         let settled = self.settled();
         let id = self.signer.ask(asked);
         self.ports.ask_signer(Request { id, what: What::Vote { body, settled } });
@@ -90,7 +90,7 @@ impl<P: Ports> Shard<P> {
 
     pub(super) fn ask_for_batch(&mut self, unsigned: UnsignedBatch) {
         let body = Box::new(unsigned.body().clone());
-        let id = self.signer.ask(Asked::Batch(Box::new(unsigned)));
+        let id = self.signer.ask(OpenRequest::Batch(Box::new(unsigned)));
         self.ports.ask_signer(Request { id, what: What::Batch(body) });
     }
 
@@ -103,7 +103,7 @@ impl<P: Ports> Shard<P> {
         let committee = &self.context.committee;
         let votes: Vec<SignedVote> = self.votes.open_from(self.settled().next()).copied().collect();
         let newest = votes.len().saturating_sub(SHOWN_VOTES_MAX);
-        let shown = Shown {
+        let shown = JournalSummary {
             chain: committee.chain,
             shard: committee.shard,
             epoch: committee.epoch,
@@ -188,7 +188,8 @@ impl<P: Ports> Shard<P> {
 
     fn on_signed(&mut self, now: Now, number: u64, answer: Answer) {
         let Some(asked) = self.signer.get(number) else { return };
-        let (shows, votes) = (matches!(asked, Asked::Show), matches!(asked, Asked::Vote(..) | Asked::Proposal(..)));
+        let (shows, votes) =
+            (matches!(asked, OpenRequest::Show), matches!(asked, OpenRequest::Vote(..) | OpenRequest::Proposal(..)));
         let signature = match answer {
             // The request was sent before the journal was shown on this connection. It is repeated after that.
             Answer::Refused(Refusal::NotShown) if votes => return,
@@ -200,19 +201,19 @@ impl<P: Ports> Shard<P> {
             _ => None,
         };
         match self.signer.take(number) {
-            Some(Asked::Vote(body, carry, position)) => {
+            Some(OpenRequest::Vote(body, carry, position)) => {
                 let vote = signature.and_then(|signature| self.own_vote(body, signature));
                 self.send_signed(&body, vote, carry, position);
             }
-            Some(Asked::Proposal(body, position)) => {
+            Some(OpenRequest::Proposal(body, position)) => {
                 let vote = signature.and_then(|signature| self.own_vote(body, signature));
                 self.send_proposal(&body, vote, position);
             }
-            Some(Asked::Batch(unsigned)) => {
+            Some(OpenRequest::Batch(unsigned)) => {
                 self.on_signed_batch(*unsigned, signature);
                 self.propose_now(now);
             }
-            Some(Asked::Show) | None => {}
+            Some(OpenRequest::Show) | None => {}
         }
     }
 

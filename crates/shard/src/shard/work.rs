@@ -2,7 +2,7 @@
 
 use super::machines::homes::{LeftOut, NEXT_RANKS, Reach};
 use super::machines::journal::Outgoing;
-use super::machines::own_lane::{Away, HAND_ON_AFTER_MS};
+use super::machines::own_lane::{ForwardGroups, HAND_ON_AFTER_MS};
 use super::{Now, Ports, Shard, Stage};
 use crate::periods::claimed_height;
 use crate::rules;
@@ -72,7 +72,7 @@ impl<P: Ports> Shard<P> {
         transactions: impl ExactSizeIterator<Item = (TxId, Arc<Verified<Transaction>>)>,
         from_client: bool,
     ) {
-        let mut away = Away::new();
+        let mut away = ForwardGroups::new();
         let mut held = Vec::with_capacity(transactions.len());
         for (id, transaction) in transactions {
             tracing::debug!(event = "transaction_came", transaction = %id, from_client);
@@ -263,7 +263,7 @@ impl<P: Ports> Shard<P> {
             peers.extend(self.liveness.linked().iter().filter_map(|key| self.seed_place(key)));
         }
         let questions = self.fetching.poll(now, &peers);
-        self.poll_told(now);
+        self.poll_named_work(now);
         for (peer, id, request) in questions {
             let frame = Message::Request { id, request }.to_frame().into();
             match self.seed_at(peer).copied() {
@@ -332,7 +332,7 @@ impl<P: Ports> Shard<P> {
         let (context, batches, retired) = (&self.context, &self.batches, self.key.is_retired());
         let reach = Reach::of(context, &self.liveness, retired);
         self.homes.judge(now, |home| reach.is_reachable(home) && batches.has_room(context, home));
-        let mut away = Away::new();
+        let mut away = ForwardGroups::new();
         while let Some((id, first)) = self.homes.pop_due(now) {
             // A lane without room has no use for another copy. Other lanes have none either while this load fills that
             // lane.

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Number of claims kept in memory.
-const KEPT: usize = 16;
+const CLAIMS_MAX: usize = 16;
 /// Number of newest roots that are tried: the certificate of the newest claiming header may be a moment late.
 const NEWEST_TRIED: usize = 4;
 
@@ -68,7 +68,7 @@ impl Claims {
         let Some(found) = claim_of(store, root)?.map(Arc::new) else { return Ok(None) };
         let mut kept = self.0.lock();
         kept.push_front(found.clone());
-        kept.truncate(KEPT);
+        kept.truncate(CLAIMS_MAX);
         Ok(Some(found))
     }
 }

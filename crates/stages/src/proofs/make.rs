@@ -15,12 +15,12 @@ use std::collections::{BTreeMap, BTreeSet};
 const ANSWER_VALUE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Proof of some keys and their values.
-pub(super) struct Made {
+pub(super) struct Multiproof {
     values: BTreeMap<StateKey, LeafValue>,
     state: BoundedBytes<STATE_PROOF_BYTES_MAX>,
 }
 
-impl Made {
+impl Multiproof {
     /// Returns the proof's keys.
     pub(super) fn iter(&self) -> impl Iterator<Item = &StateKey> {
         self.values.keys()
@@ -66,7 +66,7 @@ pub(super) fn make(
     store: &dyn Store,
     claimed: &Claimed,
     keys: impl Iterator<Item = StateKey>,
-) -> Result<Made, BackendError> {
+) -> Result<Multiproof, BackendError> {
     let view = store.view_at(claimed.height).map_err(storage)?;
     let keys: BTreeSet<StateKey> = keys.collect();
     let mut values = BTreeMap::new();
@@ -84,7 +84,7 @@ pub(super) fn make(
     let proof = open(&Tree(view), &claimed.state_root.0, &keys).map_err(|error| match error {
         OpenError::Tree(_) | OpenError::Keys(_) | OpenError::OtherRoot(_) => failed(error),
     })?;
-    Ok(Made { values, state: BoundedBytes::new(proof.to_bytes()).map_err(failed)? })
+    Ok(Multiproof { values, state: BoundedBytes::new(proof.to_bytes()).map_err(failed)? })
 }
 
 fn failed(error: impl std::fmt::Display) -> BackendError {

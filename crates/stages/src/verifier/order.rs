@@ -72,7 +72,7 @@ impl Work {
 }
 
 /// Work that is taken at once.
-pub(super) enum Taken {
+pub(super) enum NextWork {
     Batches(Vec<Incoming>),
     One(Work),
     /// Submissions with the number of their group.
@@ -81,7 +81,7 @@ pub(super) enum Taken {
 
 /// All waiting checks.
 #[derive(Default)]
-pub(super) struct Waiting {
+pub(super) struct WaitingChecks {
     classes: [FairQueue<Payer, Work>; 5],
     /// Submissions by the client's site, each with its time of arrival.
     pub(super) submissions: FairQueue<IpAddr, (Instant, Submission)>,
@@ -91,7 +91,7 @@ pub(super) struct Waiting {
     since_stranger: u32,
 }
 
-impl Waiting {
+impl WaitingChecks {
     pub(super) fn push(&mut self, payer: Payer, work: Work) {
         self.classes[work.class(payer) as usize].push(payer, work);
     }
@@ -106,7 +106,7 @@ impl Waiting {
     }
 
     /// Takes the next work.
-    pub(super) fn take(&mut self) -> Option<Taken> {
+    pub(super) fn take(&mut self) -> Option<NextWork> {
         self.since_stranger += 1;
         if self.since_stranger >= STRANGERS_SHARE
             && let Some(taken) = self.take_of(Class::Stranger)
@@ -121,7 +121,7 @@ impl Waiting {
             .or_else(|| self.take_of(Class::Stranger))
     }
 
-    fn take_of(&mut self, class: Class) -> Option<Taken> {
+    fn take_of(&mut self, class: Class) -> Option<NextWork> {
         if matches!(class, Class::Stranger) {
             self.since_stranger = 0;
         }
@@ -137,14 +137,14 @@ impl Waiting {
             }
         }
         if !batches.is_empty() {
-            return Some(Taken::Batches(batches));
+            return Some(NextWork::Batches(batches));
         }
         let (payer, work) = queue.pop()?;
         queue.charge(&payer, work.signatures());
-        Some(Taken::One(work))
+        Some(NextWork::One(work))
     }
 
-    fn take_submissions(&mut self) -> Option<Taken> {
+    fn take_submissions(&mut self) -> Option<NextWork> {
         let mut next = || {
             let (site, submission) = self.submissions.pop()?;
             self.submissions.charge(&site, 1);
@@ -156,6 +156,6 @@ impl Waiting {
         }
         let group = self.next_group;
         self.next_group += 1;
-        Some(Taken::Submissions(group, taken))
+        Some(NextWork::Submissions(group, taken))
     }
 }

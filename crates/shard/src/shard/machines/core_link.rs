@@ -26,7 +26,7 @@ pub(crate) struct Levels {
 
 /// The values of the levels that the core was told.
 #[derive(Default)]
-struct Told {
+struct ToldLevels {
     listable: bool,
     claim: Height,
     root: Height,
@@ -48,7 +48,7 @@ pub(crate) struct CoreLink {
     timing: Timing,
     /// Inputs that the core gets at the end of the turn.
     inputs: Vec<Input>,
-    told: Told,
+    told: ToldLevels,
     /// Height up to which clients wait for a certified result.
     claim_wanted: Height,
 }
@@ -64,7 +64,7 @@ impl CoreLink {
             passed_over: PassedOver::default(),
             timing: Timing::default(),
             inputs: Vec::new(),
-            told: Told::default(),
+            told: ToldLevels::default(),
             claim_wanted: Height(0),
         }
     }

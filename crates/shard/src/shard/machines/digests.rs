@@ -7,7 +7,7 @@ use super::batches::Batches;
 use super::liveness::Liveness;
 use crate::context::Context;
 use crate::shard::Now;
-use rustorium_sync::told::{Ask, Peers, Told};
+use rustorium_sync::named_work::{Ask, NamedWork, Peers};
 use rustorium_types::{BoundedVec, Cursor, Held, ValidatorIndex, link_version};
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ const WHOLE_EVERY: u32 = 16;
 
 /// Work that was named between this node and its peers.
 pub(crate) struct Digests {
-    told: Told,
+    told: NamedWork,
     /// Peers that understand only the forms of 0.2.0.
     older: BTreeSet<ValidatorIndex>,
     /// Last statement of the held batches, and the number of votes since the last complete one.
@@ -27,16 +27,16 @@ pub(crate) struct Digests {
 }
 
 /// The shard's knowledge of its peers.
-pub(crate) struct Known<'a> {
+pub(crate) struct PeerKnowledge<'a> {
     pub(crate) context: &'a Context,
     pub(crate) batches: &'a Batches,
     pub(crate) liveness: &'a Liveness,
     pub(crate) rtt_us: &'a dyn Fn(ValidatorIndex) -> Option<u64>,
 }
 
-struct Speaking<'a>(&'a BTreeSet<ValidatorIndex>, &'a Known<'a>);
+struct PeerView<'a>(&'a BTreeSet<ValidatorIndex>, &'a PeerKnowledge<'a>);
 
-impl Peers for Speaking<'_> {
+impl Peers for PeerView<'_> {
     fn reachable(&self, peer: ValidatorIndex) -> bool {
         !self.0.contains(&peer) && self.1.liveness.speaks(peer)
     }
@@ -60,7 +60,7 @@ impl Peers for Speaking<'_> {
 
 impl Digests {
     pub(crate) fn new(timeout_ms: u64) -> Self {
-        let told = Told::new(timeout_ms);
+        let told = NamedWork::new(timeout_ms);
         Self { told, older: BTreeSet::new(), held: Vec::new(), since_whole: 0, told_all_us: None }
     }
 
@@ -112,13 +112,20 @@ impl Digests {
     }
 
     /// Notes how far a lane goes according to a peer.
-    pub(crate) fn tell(&mut self, now: Now, peer: ValidatorIndex, lane: ValidatorIndex, end: Cursor, known: &Known) {
-        self.told.tell(now.ms(), peer, lane, end, &Speaking(&self.older, known));
+    pub(crate) fn tell(
+        &mut self,
+        now: Now,
+        peer: ValidatorIndex,
+        lane: ValidatorIndex,
+        end: Cursor,
+        known: &PeerKnowledge,
+    ) {
+        self.told.tell(now.ms(), peer, lane, end, &PeerView(&self.older, known));
     }
 
     /// Returns the questions for work that peers named.
-    pub(crate) fn poll(&mut self, now: Now, known: &Known) -> Vec<Ask> {
-        self.told.poll(now.ms(), &Speaking(&self.older, known))
+    pub(crate) fn poll(&mut self, now: Now, known: &PeerKnowledge) -> Vec<Ask> {
+        self.told.poll(now.ms(), &PeerView(&self.older, known))
     }
 
     /// Takes an answer with this many batches. Returns the lane that was asked for.

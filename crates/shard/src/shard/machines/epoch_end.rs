@@ -19,7 +19,7 @@ const EARLY_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// The operators' wish as of a height.
 #[derive(Clone, Copy)]
-struct Wanted {
+struct CommitteeWish {
     /// Hash of the next committee.
     set: Hash,
     end_asked: Option<Epoch>,
@@ -27,7 +27,7 @@ struct Wanted {
 
 /// One sender's early messages of the next epoch.
 #[derive(Default)]
-struct Early {
+struct EarlyMessages {
     messages: Vec<(Message, Bytes)>,
     bytes: usize,
 }
@@ -37,12 +37,12 @@ struct Early {
 pub(crate) struct EpochEnd {
     /// Wishes by the height that wrote them. The newest one up to the tip's claim is there, except if the store was
     /// filled with a snapshot above it.
-    wanted: BTreeMap<Height, Wanted>,
+    wanted: BTreeMap<Height, CommitteeWish>,
     /// Node keys of the committee that operators want.
     target: BTreeSet<PublicKey>,
     /// How the epoch ended, once the boundary is executed and on disk.
     over: Option<Box<Ended>>,
-    early: BTreeMap<PublicKey, Early>,
+    early: BTreeMap<PublicKey, EarlyMessages>,
     /// Time from which a peer may be asked again how the epoch ended, monotonic microseconds.
     ask_at_us: u64,
     /// The peer that was asked last.
@@ -54,7 +54,7 @@ impl EpochEnd {
     pub(crate) fn note(&mut self, height: Height, record: &CommitteeRecord) -> &BTreeSet<PublicKey> {
         let set = Hash(hash_value(domain::VALIDATOR_SET, &record.target));
         self.target = record.target.iter().map(|member| member.node_key).collect();
-        self.wanted.insert(height, Wanted { set, end_asked: record.end_asked });
+        self.wanted.insert(height, CommitteeWish { set, end_asked: record.end_asked });
         &self.target
     }
 

@@ -266,7 +266,7 @@ impl Fetching {
     }
 
     /// Notes that the next height's block came among those below a final one, so somebody holds it.
-    pub(crate) fn note_way_down(&mut self, next: Height) {
+    pub(crate) fn note_path_down(&mut self, next: Height) {
         self.served = next;
     }
 
@@ -333,7 +333,7 @@ mod tests {
         assert!(fetching.note_refusals(next) && !fetching.note_refusals(next), "it is news once");
         assert_eq!(fetching.unserved_by(next), Some(&BTreeSet::from([*peer])));
         assert_eq!(fetching.unserved_by(Height(2)), None);
-        fetching.note_way_down(next);
+        fetching.note_path_down(next);
         assert_eq!(fetching.unserved_by(next), None);
     }
 }

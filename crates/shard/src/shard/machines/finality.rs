@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 pub(crate) type Gap = (BlockDigest, Option<Height>);
 
 /// Path from the newest block that was handed to execution to the final one.
-pub(crate) enum Way {
+pub(crate) enum FinalPath {
     /// No block above it is final.
     Settled,
     /// The digests of all blocks on the path, the final one last.
@@ -47,17 +47,19 @@ impl Finality {
     }
 
     /// Returns the path to the target. If a block of it is missing, returns the path to the end of the proven range.
-    pub(crate) fn way(&self, tree: &BlockTree) -> Way {
-        let Some((_, target)) = self.target.filter(|(view, _)| *view > tree.root().1.view) else { return Way::Settled };
+    pub(crate) fn way(&self, tree: &BlockTree) -> FinalPath {
+        let Some((_, target)) = self.target.filter(|(view, _)| *view > tree.root().1.view) else {
+            return FinalPath::Settled;
+        };
         let missing = match tree.path(&target) {
-            Ok(path) => return Way::Known(path),
+            Ok(path) => return FinalPath::Known(path),
             Err(missing) => missing,
         };
         // A node that knows the epoch's end needs the path there, even if the newest final block is lost for good.
         match self.proven.as_ref().map(|(end, _)| tree.path(end)) {
-            Some(Ok(path)) if !path.is_empty() => Way::Known(path),
-            Some(Err(other)) => Way::Missing(missing, Some(other)),
-            Some(Ok(_)) | None => Way::Missing(missing, None),
+            Some(Ok(path)) if !path.is_empty() => FinalPath::Known(path),
+            Some(Err(other)) => FinalPath::Missing(missing, Some(other)),
+            Some(Ok(_)) | None => FinalPath::Missing(missing, None),
         }
     }
 

@@ -49,7 +49,7 @@ pub struct LeftOut {
 }
 
 /// A transaction that was forwarded to its home.
-struct Watched {
+struct WatchedTransaction {
     home: ValidatorIndex,
     sent_ms: u64,
     due_ms: u64,
@@ -86,7 +86,7 @@ pub(crate) struct Homes {
     /// Transactions that go to the next ranks: due time and sequence, id, and the validator that got it first.
     later: BTreeMap<(u64, u64), (TxId, ValidatorIndex)>,
     sequence: u64,
-    watched: HashMap<TxId, Watched>,
+    watched: HashMap<TxId, WatchedTransaction>,
     /// The watched transactions in the order in which they were sent.
     order: VecDeque<TxId>,
     records: HashMap<ValidatorIndex, Record>,
@@ -143,8 +143,15 @@ impl Homes {
     fn watch(&mut self, id: TxId, home: ValidatorIndex, sent_ms: u64, step_ms: u64) {
         if self.watched.len() < WATCHED_MAX && self.order.len() < 4 * WATCHED_MAX {
             let due_ms = sent_ms + step_ms;
-            let watched =
-                Watched { home, sent_ms, due_ms, listed_ms: None, height: None, listings: 0, executed: false };
+            let watched = WatchedTransaction {
+                home,
+                sent_ms,
+                due_ms,
+                listed_ms: None,
+                height: None,
+                listings: 0,
+                executed: false,
+            };
             if self.watched.insert(id, watched).is_none() {
                 self.order.push_back(id);
             }
@@ -199,7 +206,7 @@ impl Homes {
     }
 
     /// Takes the watched transactions whose time is over.
-    fn take_old(&mut self, now_ms: u64) -> Vec<Watched> {
+    fn take_old(&mut self, now_ms: u64) -> Vec<WatchedTransaction> {
         let mut old = Vec::new();
         while let Some(id) = self.order.front() {
             match self.watched.get(id) {

@@ -158,7 +158,7 @@ impl Journal {
     /// Returns the next record to append again and the length of its payload (R36). `None` if there is none.
     pub(crate) fn next_to_copy(&self, leave_below: u64, sealed_below: u64, slack_bytes: u64) -> Option<(u64, usize)> {
         let live = &self.retained.live;
-        live.next_to_leave(leave_below).or_else(|| live.next_to_copy(sealed_below, slack_bytes))
+        live.next_to_rewrite(leave_below).or_else(|| live.next_to_copy(sealed_below, slack_bytes))
     }
 
     /// Notes that the record at `from` was appended again.

@@ -129,7 +129,7 @@ impl LiveRecords {
     }
 
     /// Returns the oldest record and the length of its payload, if the record is below this position.
-    pub(crate) fn next_to_leave(&self, below: u64) -> Option<(u64, usize)> {
+    pub(crate) fn next_to_rewrite(&self, below: u64) -> Option<(u64, usize)> {
         let (position, record) = self.places.first_key_value().filter(|(position, _)| **position < below)?;
         let payload_bytes = (record.bytes as usize).checked_sub(RECORD_OVERHEAD)?;
         (record.bytes <= self.credit).then_some((*position, payload_bytes))
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(live.next_to_copy(2, SLACK_BYTES), Some((1, PAYLOAD)));
         live.copied(1, 8);
         assert_eq!((live.first(), live.next_to_copy(u64::MAX, SLACK_BYTES)), (Some(8), None));
-        assert_eq!((live.next_to_leave(8), live.next_to_leave(9)), (None, Some((8, PAYLOAD))), "whatever it saves");
+        assert_eq!((live.next_to_rewrite(8), live.next_to_rewrite(9)), (None, Some((8, PAYLOAD))), "whatever it saves");
         let sizes = JournalSizes { live_bytes: 1_000_000, held_bytes: 1_000_000, oldest_us: Some(7) };
         assert_eq!(live.sizes(), sizes);
         live.drop(old);

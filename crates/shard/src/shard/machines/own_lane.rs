@@ -19,7 +19,7 @@ pub(crate) const HAND_ON_AFTER_MS: u64 = 900;
 const HAND_ON_PAUSE_US: u64 = 300_000;
 
 /// Transactions by the validator that gets them.
-pub(crate) type Away = BTreeMap<ValidatorIndex, Vec<Transaction>>;
+pub(crate) type ForwardGroups = BTreeMap<ValidatorIndex, Vec<Transaction>>;
 
 /// The pool, and the chain of own batches.
 pub(crate) struct OwnLane {
@@ -222,8 +222,8 @@ impl OwnLane {
     /// Takes transactions that this node can't list and hands on until they are executed. Each time they go to the next
     /// in rank, at most one batch's worth at once: the previous frame may have been lost with a link or kept back by
     /// its receiver.
-    pub(crate) fn hand_on(&mut self, now: Now, reach: &Reach) -> Away {
-        let mut away = Away::new();
+    pub(crate) fn hand_on(&mut self, now: Now, reach: &Reach) -> ForwardGroups {
+        let mut away = ForwardGroups::new();
         if self.pool.ready_count() == 0 {
             return away;
         }

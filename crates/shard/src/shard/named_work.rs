@@ -3,12 +3,12 @@
 //! *Invariants:* no batch leaves unasked except an own one, to all peers, when it is cut; peers of an older release get
 //! the older forms.
 
-use super::machines::digests::Known;
+use super::machines::digests::PeerKnowledge;
 use super::{Now, Ports, Shard};
 use crate::senders::Credit;
 use bytes::Bytes;
 use rustorium_crypto::CheckedBatch;
-use rustorium_sync::told::Told;
+use rustorium_sync::named_work::NamedWork;
 use rustorium_txpool::BlockCaps;
 use rustorium_types::limits::{VALIDATORS_MAX, WORK_NOTARIZATIONS_MAX};
 use rustorium_types::{
@@ -125,7 +125,7 @@ impl<P: Ports> Shard<P> {
         let window = u64::from(self.context.parameters.lane_window_batches);
         let rtt_us = |peer| self.ports.rtt_us(peer);
         let (context, batches, liveness) = (&*self.context, &self.batches, &self.liveness);
-        let known = Known { context, batches, liveness, rtt_us: &rtt_us };
+        let known = PeerKnowledge { context, batches, liveness, rtt_us: &rtt_us };
         for (lane, end) in work.tips.iter() {
             let last = finals.get(usize::from(lane.0)).map_or(0, |cursor| cursor.next_seq.saturating_add(window));
             if !context.is_me(*lane) && end.next_seq <= last {
@@ -146,10 +146,10 @@ impl<P: Ports> Shard<P> {
     }
 
     /// Requests what peers named.
-    pub(super) fn poll_told(&mut self, now: Now) {
+    pub(super) fn poll_named_work(&mut self, now: Now) {
         let rtt_us = |peer| self.ports.rtt_us(peer);
         let (context, batches, liveness) = (&*self.context, &self.batches, &self.liveness);
-        let asks = self.digests.poll(now, &Known { context, batches, liveness, rtt_us: &rtt_us });
+        let asks = self.digests.poll(now, &PeerKnowledge { context, batches, liveness, rtt_us: &rtt_us });
         for ask in asks {
             let request = Request::Batches { lane: ask.lane, first: ask.first, end: ask.end };
             let message = Message::Request { id: ask.id, request };
@@ -158,7 +158,7 @@ impl<P: Ports> Shard<P> {
     }
 
     /// Takes an answer to such a question. Gives back any other answer.
-    pub(super) fn on_told_answer(
+    pub(super) fn on_named_answer(
         &mut self,
         now: Now,
         peer: ValidatorIndex,
@@ -177,11 +177,11 @@ impl<P: Ports> Shard<P> {
                 let mut credit = Some(credit);
                 for batch in batches.into_vec() {
                     if Some(batch.body.author) == lane {
-                        self.check_told(peer, batch, credit.take().unwrap_or_default());
+                        self.check_named(peer, batch, credit.take().unwrap_or_default());
                     }
                 }
             }
-            Response::NotHeld if Told::is_number(id) => {
+            Response::NotHeld if NamedWork::is_number(id) => {
                 self.digests.on_answer(now, peer, id, 0);
             }
             other => return Some((other, credit)),
@@ -189,7 +189,7 @@ impl<P: Ports> Shard<P> {
         None
     }
 
-    fn check_told(&mut self, peer: ValidatorIndex, batch: Batch, credit: Credit) {
+    fn check_named(&mut self, peer: ValidatorIndex, batch: Batch, credit: Credit) {
         if self.is_news(&batch) {
             let bytes = Bytes::from(rustorium_types::encode(&batch));
             self.ports.check_batch(peer, batch, bytes, false, credit);
