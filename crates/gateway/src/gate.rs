@@ -114,7 +114,7 @@ impl Denied {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Missing => "This node asks for a token here; send it as `Authorization: Bearer rsk_…`.",
-            Self::Unknown => "That token is none of this node's, or was revoked; ask its operator for another one.",
+            Self::Unknown => "This node doesn't know that token, or it was revoked; ask the operator for another one.",
             Self::Expired => "That token has expired; ask the node's operator for another one.",
             Self::Scope(Scope::Submit) => "That token only reads; ask the node's operator for one that submits.",
             Self::Scope(Scope::Read) => "That token doesn't read here; ask the node's operator for one that does.",

@@ -22,7 +22,9 @@ pub enum ClientError {
         what: String,
     },
     /// The node does not answer, or proves another key.
-    #[error("no connection to {address}: {why}; check that the node runs and that its node key is the genesis' one")]
+    #[error(
+        "no connection to {address}: {why}; check that the node runs and that its node key is the one in the genesis"
+    )]
     Connect {
         /// The node.
         address: SocketAddr,
@@ -46,7 +48,7 @@ pub enum ClientError {
         what: String,
     },
     /// The node says something that isn't this protocol.
-    #[error("{address} does not speak version 1 of the client face")]
+    #[error("{address} does not speak version 1 of the QUIC API: use nodes of this release")]
     Protocol {
         /// The node.
         address: SocketAddr,

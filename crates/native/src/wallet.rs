@@ -42,7 +42,7 @@ fn refused(error: ShieldedError) -> PyErr {
 }
 
 fn other_chain() -> PyErr {
-    let sentence = "a node's records don't come to what is proven of the pool: nothing of them is kept, ask another node";
+    let sentence = "a node's records don't lead to the pool's proven state: none of them is kept, ask another node";
     native_error("records-refused", sentence)
 }
 
@@ -154,7 +154,7 @@ impl ShieldedWallet {
     fn take(&self, records: &[u8]) -> Result<Value, ShieldedError> {
         let (records, over) = records.as_chunks::<RECORD_BYTES>();
         if !over.is_empty() {
-            return Err(ShieldedError::Wallet("records end within one"));
+            return Err(ShieldedError::Wallet("the records end within a record"));
         }
         let decoded = records.iter().map(Record::from_bytes).collect::<Result<Vec<_>, _>>()?;
         let mut inner = self.lock();
@@ -170,7 +170,7 @@ impl ShieldedWallet {
 
     fn prepare(&self, wanted: &PlannedTransfer) -> Result<(Operation, Prepared), ShieldedError> {
         let Secret::Spending(key) = &self.secret else {
-            return Err(ShieldedError::ViewingKey("it only looks: open the wallet of the seed to pay"));
+            return Err(ShieldedError::ViewingKey("it is a viewing wallet: open the wallet of the seed to pay"));
         };
         let plan = self.plan(wanted)?;
         let context = shielded_context(&wanted.sender, &wanted.operation);
@@ -282,7 +282,7 @@ impl ShieldedWallet {
         let tree = Tree::from_bytes(head.frontier.as_slice()).map_err(refused)?;
         let mut inner = self.lock();
         if inner.taken.wallet.position() > 0 {
-            let sentence = "this wallet has looked at transfers already: only a new one can start behind them";
+            let sentence = "this wallet has read transfers already: only a new wallet can start after them";
             return Err(native_error("wallet-refused", sentence));
         }
         let taken = WalletState { wallet: Wallet::since(self.key.clone(), tree), digest: head.digest };

@@ -255,7 +255,7 @@ fn end_of_epoch(
     let next = next.filter(certified).ok_or_else(|| {
         let sentence = format!(
             "the committee that a quorum certified at height {} is not the one in this node's state: its execution \
-             is another; sync the store anew",
+             is another; sync the store again",
             boundary.height
         );
         ("diverged", sentence)

@@ -79,7 +79,7 @@ impl Plan {
         // it didn't make.
         let gone = context.committee.keys.iter().position(|key| !place(*key));
         let gone =
-            gone.ok_or_else(|| refused("it takes no member's key away: a committee that can sign needs no restart"))?;
+            gone.ok_or_else(|| refused("it removes no member's key: a committee that can sign needs no restart"))?;
         first.proposer = ValidatorIndex(gone as u16);
         let digest = block_digest(&first);
         let mut second = above(&context, &first, digest, 0);
@@ -163,7 +163,7 @@ fn checked(transactions: Vec<Transaction>, context: &Context) -> Result<Vec<Tran
             )
         };
         if !transaction.body.data.iter().all(changes) {
-            return Err(refused(format!("the transaction {id} does something else than change the committee")));
+            return Err(refused(format!("the transaction {id} does more than change the committee: leave that out")));
         }
     }
     verify_transactions(transactions)

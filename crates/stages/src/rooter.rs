@@ -104,7 +104,7 @@ impl Rooter {
 
     fn stored(&self, height: Height) -> Result<(Header, rustorium_storage::TreeWrites), StoreError> {
         let missing =
-            StoreError::Inconsistent { height, what: "what it wrote isn't kept, and the state tree lacks it" };
+            StoreError::Inconsistent { height, what: "its writes are not kept, and the state tree lacks them" };
         let block = self.store.bare_block(height)?.ok_or(missing.clone())?;
         Ok((block.header, self.store.tree_writes(height)?.ok_or(missing)?))
     }

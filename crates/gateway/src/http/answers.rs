@@ -127,7 +127,7 @@ impl Answers {
 }
 
 fn crowded() -> Problem {
-    let detail = "As many answers are under way as may be, for your address or for all; take those, then ask again.";
+    let detail = "Too many answers are in progress, for your address or in total; read those, then ask again.";
     Problem::new(Code::Busy, detail).retry_after(RETRY_AFTER_MS)
 }
 

@@ -100,7 +100,7 @@ impl StateParams {
             (None | Some("proven"), true) => Ok(newest),
             (None | Some("latest"), false) => Ok(StateQuestion::Values(ReadAt::Latest)),
             (Some("proven"), false) => Ok(StateQuestion::Values(ReadAt::Proven)),
-            (Some("latest"), true) => bad("The newest state has no certified root yet; ask proof=1 with at=proven."),
+            (Some("latest"), true) => bad("The newest state has no certified root yet; use proof=1 with at=proven."),
             (Some(text), proof) => match height(text) {
                 Some(height) if proof => Ok(StateQuestion::Proof(ProveAt::Height(height))),
                 Some(height) => Ok(StateQuestion::Values(ReadAt::Height(height))),

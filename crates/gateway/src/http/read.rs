@@ -66,7 +66,7 @@ fn one_transaction(
     };
     let (transaction, receipt, certified) = match backend.transaction(&id)? {
         TransactionStatus::Unknown => {
-            let detail = "Nothing is known of it here: it was never sent, it is still on its way, or it expired.";
+            let detail = "This node doesn't know it: it was never sent, it is still on its way, or it expired.";
             let problem = Problem::new(Code::TransactionNotFound, detail);
             return Err(problem.at(answer.at.shard.0, backend.status().executed));
         }

@@ -173,7 +173,7 @@ impl Secured {
 
 /// Answers a client that speaks no TLS, in its own words.
 async fn tell(stream: &mut TcpStream) {
-    let detail = "This node speaks TLS here, and what was just sent could be read on its way; ask it by https://.";
+    let detail = "This node speaks TLS here, and the request could be read on its way; ask it by https://.";
     let answer = Problem::new(Code::TlsNeeded, detail).to_http_1();
     // If the client is gone, there is nobody to tell.
     let _ = stream.write_all(answer.as_bytes()).await;

@@ -81,8 +81,8 @@ impl Sites {
         if headers.get_all(header::ORIGIN).iter().all(same) {
             return Ok(());
         }
-        let detail = "A page of another site asks here; open the node's own page, or have its operator add the name of \
-                      that site to `hosts` in [gateway] of its configuration.";
+        let detail = "A page of another site sent this request; open the node's own page, or have its operator add \
+                      the name of that site to `hosts` in [gateway] of its configuration.";
         Err(Problem::new(Code::OriginNotAllowed, detail))
     }
 

@@ -233,7 +233,7 @@ impl ProofQuestion {
         let bad = |detail: &str| Problem::new(Code::BadBody, detail);
         match self.at.as_deref() {
             None | Some("proven") => Ok(ProveAt::Newest { from: Height(self.from_height.unwrap_or(0)) }),
-            Some(_) if self.from_height.is_some() => Err(bad("`from_height` goes with `at` = `proven` alone.")),
+            Some(_) if self.from_height.is_some() => Err(bad("Use `from_height` only with `at` = `proven`.")),
             Some("current") => Ok(ProveAt::Current),
             Some(text) => {
                 let detail = "`at` is `proven`, `current` or a height, as a string.";

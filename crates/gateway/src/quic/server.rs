@@ -66,10 +66,10 @@ pub enum Violation {
     #[error("malformed-frame: a frame is too large or isn't a canonical encoding")]
     Malformed,
     /// Another version.
-    #[error("unsupported-version: this node speaks version 1 of the client face")]
+    #[error("unsupported-version: this node speaks version 1 of the QUIC API; use a client of that version")]
     Version,
     /// No hello in time, or results were not read.
-    #[error("too-slow: the client said or read nothing for too long")]
+    #[error("too-slow: the client sent or read nothing for too long; connect again")]
     TooSlow,
     /// No token that is good for submissions.
     #[error("{}: {}", .0.code(), .0.sentence())]

@@ -29,7 +29,7 @@ pub enum TlsError {
         error: io::Error,
     },
     /// A path is not a file, or the file is far too large.
-    #[error("{path} is no PEM file of at most 1 MiB: correct its path in [gateway]")]
+    #[error("{path} is not a PEM file of at most 1 MiB: correct its path in [gateway]")]
     NoFile {
         /// The file.
         path: PathBuf,
@@ -83,7 +83,7 @@ pub enum TlsError {
         reason: String,
     },
     /// The certificate is of another key.
-    #[error("the certificate in {certificate} is not one for the key in {key}: put those that belong together there")]
+    #[error("the certificate in {certificate} is not for the key in {key}: put a matching pair there")]
     OtherKey {
         /// The certificate's file.
         certificate: PathBuf,
