@@ -45,7 +45,7 @@ pub enum Mode {
     /// Signs everything that doesn't contradict the record.
     #[default]
     Guarding,
-    /// Signs likewise, after a node has shown its journal, which is believed.
+    /// Signs as well, after a node has shown its journal, which is believed.
     Adopting,
     /// Signs nothing: the record lacks a vote of this view.
     RolledBack(View),

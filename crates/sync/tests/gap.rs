@@ -90,7 +90,7 @@ fn false_foreign_and_empty_answers_lead_to_the_next_peer() {
     let (peer, id, ..) = poll(&mut gap, 100, &peers(3))[0];
     assert_eq!(gap.on_response(101, ValidatorIndex(9), id, nullifications(1, 10)), None, "another peer");
     assert_eq!(gap.on_response(101, peer, id + 5, nullifications(1, 10)), None, "another number");
-    // None of these certificates holds, so that none is told.
+    // None of these certificates is valid, so none is told.
     let found = gap.on_response(101, peer, id, nullifications(1, 10)).unwrap();
     assert!(found.len() == 10 && poll(&mut gap, 101, &peers(3)).is_empty(), "while they are checked nobody is asked");
     gap.settled(id);

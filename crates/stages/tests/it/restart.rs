@@ -94,7 +94,7 @@ fn the_plan_put_into_the_stores_of_stopped_nodes_brings_the_chain_back() {
         settle(&mut net);
         assert_eq!((epoch(&net, index), net.height(index)), (1, net.height(0)), "node {index}");
     }
-    // What operators want is what there is: no further end is due.
+    // The committee is the one that operators want, so no further end is due.
     settle(&mut net);
     assert_eq!(epoch(&net, 0), 1);
 }
