@@ -14,8 +14,8 @@ mod receipt;
 
 pub use committees::EpochEnd;
 pub use final_header::{Trust, verify_block};
-pub use light::{HEADER_AHEAD_MS_MAX, Light, Shown, header_of};
-pub use read::{ShownRead, check_read, subject_key, verify_read};
+pub use light::{CheckedProof, HEADER_AHEAD_MS_MAX, Light, header_of};
+pub use read::{ReadState, check_read, subject_key, verify_read};
 pub use receipt::{check_receipt, check_transaction, prove_receipt, verify_receipt, verify_transaction};
 
 use rustorium_state::proof::{ProofBytesError, VerifyError};
