@@ -1,7 +1,7 @@
 //! Final blocks for event streams. Each is read once, for any number of subscribers.
 //!
-//! *Invariants:* one stored block is read at a time, however many subscribers are behind; what is kept is bounded by its
-//! receipts.
+//! *Invariants:* one stored block is read at a time, however many subscribers are behind; the number of receipts bounds
+//! the blocks that are kept.
 
 use crate::backend::Backend;
 use parking_lot::Mutex;
@@ -11,20 +11,20 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
-/// Receipts of all blocks that are kept, about 400 bytes each with their words. One block is always kept.
+/// Maximum number of receipts of all kept blocks, about 400 bytes each with their JSON. One block is always kept.
 const RECEIPTS_MAX: usize = 16 * 1024;
-/// Receipts that a block without receipts counts as.
+/// Number of receipts that a block without receipts counts as.
 const BLOCK_RECEIPTS: usize = 8;
 
 #[derive(Default)]
 struct KeptBlocks {
     blocks: BTreeMap<Height, Arc<FinalBlock>>,
-    /// Their heights in the order in which they came.
+    /// Heights of the blocks in the order in which they came.
     order: VecDeque<Height>,
     receipts: usize,
 }
 
-/// The blocks that subscribers were told of last.
+/// Blocks that subscribers were sent last.
 pub(crate) struct FinalBlocks {
     kept: Mutex<KeptBlocks>,
     reading: Arc<Semaphore>,
@@ -41,12 +41,12 @@ fn size(block: &FinalBlock) -> usize {
 }
 
 impl FinalBlocks {
-    /// The block of a height, where it is kept.
+    /// Returns the block of a height if it is kept.
     pub(crate) fn kept(&self, height: Height) -> Option<Arc<FinalBlock>> {
         self.kept.lock().blocks.get(&height).cloned()
     }
 
-    /// Keeps a block, in the place of those that were kept longest; the one that is kept of its height.
+    /// Keeps a block in place of the oldest ones. Returns the kept block of its height.
     pub(crate) fn keep(&self, block: &Arc<FinalBlock>) -> Arc<FinalBlock> {
         let mut kept = self.kept.lock();
         if let Some(known) = kept.blocks.get(&block.height) {

@@ -31,7 +31,7 @@ pub enum Access {
     /// Everybody has access.
     #[default]
     Open,
-    /// Only bearers of a token have access.
+    /// Bearers of a token have access.
     Token,
 }
 
@@ -43,11 +43,11 @@ pub struct Rules {
     pub submit: Access,
     /// All other requests, except health checks.
     pub read: Access,
-    /// Names by which the HTTP face is asked, such as that of a proxy before it, and whose pages may use it; `*` stands
-    /// for all names.
+    /// Names by which clients address the HTTP face, such as that of a proxy in front of it. Pages of these names may
+    /// use it; `*` stands for all names.
     #[serde(default)]
     pub hosts: Vec<String>,
-    /// The machine's own names: the HTTP face is asked by them too.
+    /// The machine's own names. Clients may address the HTTP face by them too.
     #[serde(default)]
     pub own_names: Vec<String>,
 }
@@ -100,7 +100,7 @@ pub enum Denied {
 }
 
 impl Denied {
-    /// The stable code.
+    /// Returns the stable code.
     pub fn code(self) -> &'static str {
         match self {
             Self::Missing => "token-missing",
@@ -167,7 +167,7 @@ impl Gate {
         Arc::default()
     }
 
-    /// The rules.
+    /// Returns the rules.
     pub fn rules(&self) -> &Rules {
         &self.rules
     }

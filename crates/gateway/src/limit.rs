@@ -1,4 +1,4 @@
-//! Counts what each client has open, by its site: the address, or the IPv6 network that it is in.
+//! Counts of open connections per site: an address, or the IPv6 network that contains it.
 
 use parking_lot::Mutex;
 use rustorium_transport::door::site;
@@ -25,7 +25,7 @@ impl ConnectionsBySite {
     }
 }
 
-/// Counts until it is dropped.
+/// Counts as open until it is dropped.
 pub(crate) struct CountedConnection {
     all: Arc<ConnectionsBySite>,
     address: IpAddr,

@@ -239,7 +239,7 @@ pub(crate) struct AnswerBytes {
 }
 
 impl AnswerBytes {
-    /// The answer takes so many bytes.
+    /// Sets the bytes of the answer.
     pub(crate) fn set(&mut self, bytes: usize) {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         self.gauge.inc_by(bytes - self.bytes);

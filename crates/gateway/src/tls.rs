@@ -27,7 +27,7 @@ use std::time::Duration;
 pub use files::TlsError;
 pub use validity::Validity;
 
-/// Time between two looks at the files.
+/// Time between two checks of the files.
 pub(crate) const LOOK: Duration = Duration::from_secs(1);
 const HTTP_2: &[u8] = b"h2";
 const HTTP_1: &[u8] = b"http/1.1";
@@ -36,9 +36,9 @@ const HTTP_1: &[u8] = b"http/1.1";
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsFiles {
-    /// The gateway's certificate, and those that lead from it to its authority.
+    /// The gateway's certificate, and the chain from it to its authority.
     pub certificate: PathBuf,
-    /// Its key.
+    /// Key of the certificate.
     pub key: PathBuf,
     /// Authorities of clients. If given, each client must show a certificate of one of them.
     #[serde(default)]
@@ -68,7 +68,7 @@ struct LoadedTls {
 pub struct Tls {
     files: TlsFiles,
     loaded: RwLock<Arc<LoadedTls>>,
-    /// The bytes that were looked at last, and what was wrong with them.
+    /// Hash of the bytes that were checked last, and what was wrong with them.
     looked: Mutex<(Hash, Option<String>)>,
 }
 
@@ -81,8 +81,7 @@ impl Tls {
         Ok(Self { files, loaded, looked })
     }
 
-    /// Looks whether the files have changed, and takes them into use if they are right. Returns true where they are in
-    /// use now and weren't.
+    /// Checks whether the files have changed, and uses them if they are right. Returns true if they came into use now.
     pub fn look(&self) -> bool {
         let contents = Contents::read(&self.files);
         let mark = match &contents {

@@ -38,9 +38,9 @@ pub(super) struct ConnectionContext {
 impl ConnectionContext {
     /// Serves a connection until it ends.
     pub(super) async fn connection(mut self, stream: TcpStream, caller: Caller) {
-        // Latency only; the connection works without.
+        // This affects only latency; the connection works without it.
         let _ = stream.set_nodelay(true);
-        // A bound for who reads slowly; others never see it.
+        // The bound concerns slow readers; others never notice it.
         let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
         let Some(secured) = self.secured.take() else {
             let stream = Stalling::new(stream, (self.limits.write_stall_timeout, self.limits.write_timeout));

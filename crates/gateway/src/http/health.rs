@@ -46,7 +46,7 @@ pub async fn genesis(State(app): Shared, headers: HeaderMap) -> Response {
         return (StatusCode::NOT_MODIFIED, cache).into_response();
     }
     let media = [(header::CONTENT_TYPE, "application/octet-stream")];
-    // These bytes are there once, however many clients are sent them.
+    // These bytes are in memory once, however many clients get them.
     (Extension(AlreadyCounted), cache, media, chain.genesis_bytes.clone()).into_response()
 }
 

@@ -76,7 +76,7 @@ pub async fn keys(
     answer(&app, caller, about, move |backend| page(backend, &listing, params.values)).await
 }
 
-/// Bytes of JSON of one key without its value, mostly.
+/// Usual bytes of JSON of one key without its value.
 const KEY_BYTES: usize = 512;
 
 fn page(backend: &dyn Backend, listing: &Listing, values: bool) -> Result<PreparedAnswer, Problem> {

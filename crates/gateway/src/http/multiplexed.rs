@@ -1,4 +1,4 @@
-//! HTTP/2 connections: bounded streams, heads and windows, and an end for clients that take nothing.
+//! HTTP/2 connections: bounded streams, heads and windows, and an end for clients that read nothing.
 //!
 //! Over HTTP/2 a client can stop reading while its connection goes on, because each stream has a window of its own. So
 //! each part of an answer is watched from its creation until the connection has passed its last byte to the system.
@@ -28,25 +28,25 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// Requests that a connection is refused before it ends: some clients send a hundred before they hear how many they may.
+/// Number of refused requests after which a connection ends. Some clients send a hundred before they learn their limit.
 const REFUSED_MAX: usize = 256;
-/// Bytes of a request's answer that are taken out of its body before the client takes them.
+/// Bytes of an answer that are taken out of its body before the client takes them.
 const SEND_BYTES_MAX: usize = 64 * 1024;
 
 /// Bounds of HTTP/2.
 #[derive(Clone, Copy, Debug)]
 pub struct Http2Limits {
-    /// Open connections that speak it; more are offered HTTP/1.1.
+    /// Open connections that speak HTTP/2. Further ones are offered HTTP/1.1.
     pub connections_max: usize,
-    /// Open connections that speak it, for one address.
+    /// Open connections that speak HTTP/2, for one address.
     pub connections_per_address_max: usize,
-    /// Requests under way on one connection.
+    /// Requests in progress on one connection.
     pub streams_max: u32,
     /// Bytes of unread request bodies that a connection may have sent.
     pub window_bytes: u32,
     /// Bytes of a request's head.
     pub head_bytes_max: u32,
-    /// Requests that a client took back before they were looked at: one more ends the connection.
+    /// Number of requests that a client may withdraw before they were looked at. One more ends the connection.
     pub resets_max: usize,
 }
 
@@ -69,7 +69,7 @@ struct Book(Mutex<Entries>);
 
 struct Entries {
     requests: usize,
-    /// Parts of answers that the client hasn't taken, by when they were made.
+    /// Parts of answers that the client hasn't taken, by number, each with the time when it was made.
     parts: BTreeMap<u64, Instant>,
     next: u64,
     /// Time of the last activity.
@@ -107,7 +107,7 @@ impl Book {
         Bytes::from_owner(Part { bytes, number, book: self.clone() })
     }
 
-    /// Time at which the connection ends if nothing happens, and the reason.
+    /// Returns the time at which the connection ends if nothing happens, and the reason.
     fn end(&self, idle: Duration, longest: Duration) -> (Instant, Option<End>) {
         let entries = self.0.lock();
         match entries.parts.first_key_value() {
@@ -124,7 +124,7 @@ impl Book {
             let (at, end) = self.end(idle, longest);
             match end {
                 Some(end) if at <= Instant::now() => return end,
-                // Something else may have to end before: no sooner than after the shorter of both times.
+                // Another reason may end the connection earlier, but not before the shorter of both times.
                 _ => sleep_until(at.min(Instant::now() + idle.min(longest))).await,
             }
         }
@@ -135,7 +135,7 @@ impl Book {
     }
 }
 
-/// A request under way, until all of its answer is made.
+/// A request in progress, until all of its answer is made.
 struct RequestInProgress(Arc<Book>);
 
 impl Drop for RequestInProgress {
@@ -166,7 +166,7 @@ impl Drop for Part {
     }
 }
 
-/// An answer's body, each part of which is watched.
+/// Body of an answer. Each part of it is watched.
 struct WatchedBody {
     body: Body,
     under: RequestInProgress,
@@ -190,7 +190,7 @@ impl body::Body for WatchedBody {
     }
 }
 
-/// Serves a connection until it ends, or has to.
+/// Serves a connection until it ends, or has to end.
 pub(super) async fn serve<S>(
     stream: S,
     caller: Caller,
@@ -246,7 +246,7 @@ mod tests {
     const IDLE: Duration = Duration::from_secs(75);
     const LONGEST: Duration = Duration::from_secs(60);
 
-    /// The seconds until the connection has to end, and whether for an answer that isn't taken.
+    /// Returns the seconds until the connection has to end, and true if it ends for an answer that isn't taken.
     async fn over(book: &Book) -> (u64, bool) {
         let began = Instant::now();
         let end = book.over(IDLE, LONGEST).await;
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(over(&book).await, (30, true));
         drop(first);
         assert_eq!(over(&book).await, (30, true));
-        // A copy of some of it keeps it.
+        // A copy of a part keeps the whole part.
         let some = second.slice(2..4);
         drop(second);
         assert_eq!(over(&book).await, (0, true));

@@ -46,10 +46,10 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 )]
 struct Api;
 
-/// The scheme's name in the document.
+/// Name of the scheme in the document.
 const SCHEME: &str = "token";
 
-/// Says where a node may ask for a token.
+/// Adds to the document where a node may require a token.
 struct TokenScheme;
 
 impl Modify for TokenScheme {
@@ -59,7 +59,7 @@ impl Modify for TokenScheme {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("rsk_…").description(Some(about));
         let components = document.components.get_or_insert_default();
         components.add_security_scheme(SCHEME, SecurityScheme::Http(scheme.build()));
-        // Nothing, or a token.
+        // A request needs nothing, or a token.
         let either = vec![SecurityRequirement::default(), SecurityRequirement::new::<_, [&str; 0], &str>(SCHEME, [])];
         for path in guarded_paths() {
             let Some(item) = document.paths.paths.get_mut(&path.replace("{*", "{")) else { continue };
@@ -81,7 +81,7 @@ pub async fn document() -> Json<utoipa::openapi::OpenApi> {
     Json(api())
 }
 
-/// The page runs its own scripts alone; its styles are partly made by these.
+/// The page runs only its own scripts. The scripts make some of its styles.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -92,7 +92,7 @@ pub(super) async fn secure(request: Request, next: Next) -> Response {
     response
 }
 
-/// The page at `/docs`.
+/// Returns the page at `/docs`.
 pub(super) fn docs() -> SwaggerUi {
     SwaggerUi::new("/docs").config(Config::from("/openapi.json"))
 }

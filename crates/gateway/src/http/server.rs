@@ -1,6 +1,6 @@
 //! The HTTP listener: limits on connections, slow heads and stalled readers, and a clean end.
 //!
-//! *Invariants:* at most `connections_max` connections, and fewer of one address; none outlives `close`.
+//! *Invariants:* at most `connections_max` connections are open, and fewer of one address; none outlives `close`.
 
 use super::connection::ConnectionContext;
 use super::params::Caller;
@@ -75,13 +75,13 @@ pub struct HttpServer {
     tasks: JoinSet<()>,
 }
 
-/// Connections that an address may hold however few are free. Otherwise it may hold half as many as are free: few
-/// addresses that hold connections and ask nothing leave some to others.
+/// Number of connections that an address may always hold. Beyond it, an address may hold half as many as are free, so
+/// that a few addresses that hold idle connections leave some to others.
 const SHARE_MIN: usize = 8;
-/// Time that requests in progress have to end after `close`.
+/// Time for requests in progress to end after `close`.
 pub(super) const CLOSE_GRACE: Duration = Duration::from_secs(3);
 
-/// Answer to a connection over the limit, which is then closed.
+/// Returns the answer to a connection over the limit, which is then closed.
 fn too_many() -> String {
     let detail = "Too many connections are open; close some or try another node.";
     Problem::new(Code::Busy, detail).retry_after(1_000).to_http_1()
@@ -120,19 +120,19 @@ impl HttpServer {
         Ok(server)
     }
 
-    /// The API's address.
+    /// Returns the API's address.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// The metrics listener's address.
+    /// Returns the address of the metrics listener.
     pub fn metrics_addr(&self) -> Option<SocketAddr> {
         self.metrics_address
     }
 
-    /// Ends event streams, lets requests under way end, and stops.
+    /// Ends event streams, lets requests in progress end, and stops.
     pub async fn close(mut self) {
-        // Without receivers there is no one to tell.
+        // Without receivers there is nobody to tell.
         let _ = self.closing.send(true);
         while self.tasks.join_next().await.is_some() {}
     }
@@ -153,7 +153,7 @@ struct ConnectionCounts {
     _open: OpenCount,
 }
 
-/// Looks at the files of TLS again and again.
+/// Checks the files of TLS at regular times.
 async fn look(tls: Arc<Tls>, metrics: GatewayMetrics, mut closed: watch::Receiver<bool>) {
     metrics.certificate(tls.state().validity);
     loop {
@@ -184,7 +184,7 @@ async fn accept(listener: TcpListener, served: ConnectionContext, app: Arc<App>)
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of file descriptors, most likely: those of ending connections come back.
+                // The process is probably out of file descriptors. Those of ending connections come back.
                 tracing::warn!(event = "accept_failed", %error, "could not accept a connection");
                 sleep(Duration::from_millis(20)).await;
                 continue;
@@ -205,7 +205,7 @@ async fn accept(listener: TcpListener, served: ConnectionContext, app: Arc<App>)
             _ => {
                 app.metrics.refused_connection(HTTP);
                 if served.secured.is_none() {
-                    // An empty socket buffer takes it whole; where not, the connection just ends.
+                    // An empty socket buffer takes the whole answer. Otherwise the connection just ends.
                     let _ = stream.try_write(too_many().as_bytes());
                 }
             }

@@ -54,10 +54,10 @@ pub struct SubmitParams {
     pub timeout_ms: Option<u64>,
 }
 
-/// The formats of a submission.
+/// Formats of a submission.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Media {
-    /// A u32 (little-endian) count, then each transaction's canonical bytes behind their u32 length.
+    /// A u32 (little-endian) count, then for each transaction a u32 length and its canonical bytes.
     Binary,
     /// `{"transactions": ["<canonical bytes as hex digits>", …]}`.
     Json,
@@ -118,7 +118,7 @@ pub async fn submit(
     Ok(sent(answer(&app, &merge(answers, places, refused)), room).await)
 }
 
-/// Bytes of one transaction's result, mostly; and with its proof.
+/// Usual bytes of one transaction's result, without and with its proof.
 const RESULT_BYTES: usize = 512;
 const CERTIFIED_BYTES: usize = 8 * 1024;
 
@@ -148,7 +148,7 @@ fn too_large(limit: usize) -> Problem {
     Problem::new(Code::BodyTooLarge, detail)
 }
 
-/// Room for the body, from the budget of all bodies.
+/// Takes room for the body from the budget of all bodies.
 pub(super) fn reserve(app: &Arc<App>, headers: &HeaderMap, limit: usize) -> Result<OwnedSemaphorePermit, Problem> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
     let bytes: usize = announced.unwrap_or(limit);
@@ -285,7 +285,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for LimitedStrings<'a> {
     }
 }
 
-/// A string that borrows from the body where it can.
+/// A string that borrows from the body if possible.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -309,7 +309,7 @@ fn refusal(result: &Submitted) -> Option<&Refused> {
     }
 }
 
-/// Nothing was taken: a problem with the results beside it.
+/// Returns the problem of a submission of which nothing was taken, with the results.
 fn all_refused(refusals: &[&Refused], views: Vec<SubmittedView>) -> Problem {
     let retry_after_ms = refusals.iter().filter_map(|refused| refused.retry_after_ms).max();
     let results = serde_json::to_value(views).unwrap_or_default();

@@ -14,15 +14,15 @@ use rustorium_types::encode_into;
 use std::collections::VecDeque;
 use tokio::sync::Notify;
 
-/// A `Results` frame that is being filled.
+/// A `Results` frame in progress.
 struct Segment {
     bytes: Vec<u8>,
     items: usize,
 }
 
-/// Bytes after which another frame is begun.
+/// Bytes after which the next frame begins.
 const SEGMENT_BYTES: usize = 256 * 1024;
-/// Length, tag, count.
+/// Bytes of length, tag and count.
 const SEGMENT_HEAD_BYTES: usize = LENGTH_BYTES + 1 + 4;
 
 impl Segment {
@@ -67,7 +67,7 @@ struct Outbox {
 /// Credit and results of one connection. Any thread may add results.
 pub(super) struct Session {
     outbox: Mutex<Outbox>,
-    /// Told when results wait.
+    /// Notified when results wait.
     pub(super) ready: Notify,
     proof_bytes_waiting_max: usize,
 }
@@ -128,7 +128,7 @@ impl Session {
         }
         outbox.used += 1;
         drop(outbox);
-        // Whoever fills an empty outbox wakes the writer; the writer leaves only an empty one.
+        // A thread that fills an empty outbox wakes the writer. The writer sleeps only when the outbox is empty.
         if was_empty {
             self.ready.notify_one();
         }
