@@ -73,7 +73,7 @@ async fn talk(run: &Run, client: QuicClient, book: &mut Book, wake: &Notify) {
     submitter.close();
 }
 
-/// Sends all that is due and that credit allows; false where the connection broke.
+/// Sends everything that is due and that credit allows. Returns false if the connection broke.
 async fn send_due(run: &Run, submitter: &mut Submitter, book: &mut Book) -> bool {
     loop {
         let now_us = run.now_us();

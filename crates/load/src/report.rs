@@ -9,7 +9,7 @@ use std::time::Duration;
 /// A run's result.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct LoadReport {
-    /// The face used.
+    /// API that was used.
     pub face: Protocol,
     /// Transactions per second that were to be sent.
     pub offered_per_s: f64,

@@ -1,10 +1,11 @@
 //! The load generator: signed puts at intended times, measured from these to the receipt of a final transaction.
 //!
-//! Open loop: what is due is sent whether or not earlier answers came; latency counts from the intended time also where
-//! sending was late. Transactions are signed before the clock starts. Each connection owns its accounts. A slot takes its
-//! account's lowest transaction that isn't under way, so that a refused one is offered again (as a new slot with its own
-//! time) and leaves no gap in the nonces. When a connection breaks, what was outstanding is sent again, the same bytes, over
-//! the next node, and its time goes on counting from the first intended one.
+//! Open loop: a transaction that is due is sent whether or not earlier answers came, and latency counts from the
+//! intended time even if sending was late. Transactions are signed before the clock starts. Each connection owns its
+//! accounts. A slot takes its account's lowest transaction that isn't in progress. So a refused one is offered again,
+//! as a new slot with its own time, and leaves no gap in the nonces. When a connection breaks, the outstanding
+//! transactions are sent again, with the same bytes, to the next node. Their time still counts from the first intended
+//! one.
 //!
 //! *Invariants:* every slot ends in exactly one of finalized, failed, rejected and lost.
 
@@ -77,7 +78,7 @@ pub struct LoadConfig {
     pub value_bytes: usize,
     /// Declared work of each transaction.
     pub work_limit: u64,
-    /// Connections to each node: few over QUIC; over HTTP as many as requests are to be under way.
+    /// Connections to each node: few over QUIC; over HTTP as many as there should be requests in progress.
     pub connections: usize,
     /// Maximum wait for the last results.
     pub drain: Duration,
