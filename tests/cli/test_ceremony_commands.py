@@ -91,7 +91,7 @@ def test_what_cannot_be_is_said_before_any_work(cli: Cli, begun: Path, tmp_path:
     cli("zk", "ceremony", "new", out, "--circuit", "sudoku").fails(2, "sudoku", "shielded-transfer", "rollup")
     cli("zk", "ceremony", "new", out, "--ptau", PTAU, "--powers", begun).fails(2, "one of them")
     cli("zk", "ceremony", "new", out, "--ptau", PTAU).fails(2, "2^4", "2^14", "ceremony-not-possible")
-    cli("zk", "ceremony", "new", out, "--ptau", begun).fails(4, "no .ptau", "ceremony-refused")
+    cli("zk", "ceremony", "new", out, "--ptau", begun).fails(4, "not a .ptau", "ceremony-refused")
     cli("zk", "ceremony", "new", out, "--powers", begun, "--power", 4).fails(2, "one of them")
     cli("zk", "ceremony", "new", out, "--powers", begun).fails(2, "nobody has contributed", "ceremony-not-possible")
     cli("zk", "ceremony", "new", out, "--powers", tmp_path / "missing").fails(2, "missing")

@@ -49,7 +49,7 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// A permanent refusal.
+    /// Creates a permanent refusal.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
         Self { id: None, code, message: message.into(), busy: false, retry_after_ms: None }
     }
@@ -130,7 +130,7 @@ pub enum TransactionStatus {
     Final {
         /// The transaction.
         transaction: Box<Transaction>,
-        /// Its receipt.
+        /// Receipt of the transaction.
         receipt: Receipt,
         /// True if a final header's claim covers it.
         certified: bool,
@@ -161,7 +161,7 @@ pub struct BlockView {
     pub link: ResultLink,
     /// The batches it lists, in order.
     pub batches: Vec<(ValidatorIndex, BatchDigest)>,
-    /// Its receipts, in order.
+    /// Receipts of the block, in order.
     pub receipts: Vec<Receipt>,
     /// Proof that the block is final; `None` if this node holds no certificate at or above it.
     pub proof: Option<BlockProof>,
@@ -235,7 +235,7 @@ impl Filling {
 pub struct Status {
     /// The node's name.
     pub node: String,
-    /// Its position in the committee.
+    /// The node's position in the committee.
     pub validator: Option<ValidatorIndex>,
     /// The build's version.
     pub version: String,

@@ -10,13 +10,13 @@ use std::sync::{Arc, OnceLock};
 /// A final, executed block for event streams.
 #[derive(Debug)]
 pub struct FinalBlock {
-    /// Its height.
+    /// Height of the block.
     pub height: Height,
-    /// Its time, Unix ms.
+    /// Time of the block, Unix ms.
     pub time_ms: u64,
-    /// Its digest.
+    /// Digest of the block.
     pub digest: BlockDigest,
-    /// Its receipts, in order.
+    /// Receipts of the block, in order.
     pub receipts: Vec<Receipt>,
     words: Box<[OnceLock<Arc<str>>]>,
 }
@@ -53,7 +53,7 @@ impl FinalBlock {
 pub struct Newest {
     /// The height.
     pub height: Height,
-    /// Its block.
+    /// Block at the height.
     pub block: Option<Arc<FinalBlock>>,
 }
 

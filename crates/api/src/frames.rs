@@ -82,7 +82,7 @@ pub enum WireOutcome {
     Certified {
         /// The receipt.
         receipt: Receipt,
-        /// Its proof.
+        /// Proof of the receipt.
         proof: Option<Box<ReceiptProof>>,
     },
     /// The transaction was not taken.

@@ -64,7 +64,7 @@ pub struct FoundKey {
     pub name: [u8; 32],
     /// The key.
     pub key: Vec<u8>,
-    /// Its value.
+    /// Value of the key.
     pub value: Vec<u8>,
 }
 

@@ -21,8 +21,8 @@ mod status {
     pub(super) const SERVICE_UNAVAILABLE: u16 = 503;
 }
 
-/// A code as it is spelled now. Nodes of 0.1.0 joined its words by underscores, and clients understand them for one
-/// release.
+/// Returns a code in its present spelling. Nodes of 0.1.0 joined the words by underscores, and clients understand those
+/// codes for one release.
 pub fn spelled(code: &str) -> String {
     code.replace('_', "-")
 }
@@ -37,17 +37,17 @@ macro_rules! codes {
             /// Every code.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// The stable name.
+            /// Returns the stable name.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$name => $code,)* }
             }
 
-            /// The HTTP status.
+            /// Returns the HTTP status.
             pub fn status(self) -> u16 {
                 match self { $(Self::$name => status::$status,)* }
             }
 
-            /// A short title, the same for every occurrence.
+            /// Returns a short title, the same for every occurrence.
             pub fn title(self) -> &'static str {
                 match self { $(Self::$name => $title,)* }
             }
@@ -58,17 +58,17 @@ macro_rules! codes {
 codes! {
     /// A token is needed and none was given.
     TokenMissing = "token-missing", UNAUTHORIZED, "A token is needed";
-    /// The token is none that this node takes.
+    /// This node doesn't know the token.
     TokenUnknown = "token-unknown", UNAUTHORIZED, "The token is not known";
-    /// The token's time is over.
+    /// The token has expired.
     TokenExpired = "token-expired", UNAUTHORIZED, "The token has expired";
-    /// The token is good for less.
+    /// The token's scope is too small.
     TokenScope = "token-scope", FORBIDDEN, "The token is not good for this";
     /// The request names another host.
     HostNotAllowed = "host-not-allowed", MISDIRECTED_REQUEST, "This node isn't known by that name";
     /// A page of another site asks.
     OriginNotAllowed = "origin-not-allowed", FORBIDDEN, "Pages of other sites may not ask this";
-    /// A request without TLS, where TLS is spoken.
+    /// The request came without TLS, though this address speaks TLS.
     TlsNeeded = "tls-needed", BAD_REQUEST, "This node speaks TLS here";
     /// A query parameter is unknown or has a bad value.
     BadQuery = "bad-query", BAD_REQUEST, "A query parameter is unknown or has a bad value";
@@ -88,21 +88,21 @@ codes! {
     BadFilter = "bad-filter", BAD_REQUEST, "Not an event filter";
     /// A request body does not parse.
     BadBody = "bad-body", BAD_REQUEST, "The request body does not parse";
-    /// A submission without transactions.
+    /// The submission has no transactions.
     NoTransactions = "no-transactions", BAD_REQUEST, "There is no transaction in the request";
-    /// A submission with too many transactions.
+    /// The submission has too many transactions.
     TooManyTransactions = "too-many-transactions", PAYLOAD_TOO_LARGE, "Too many transactions in one request";
-    /// A request body over the limit.
+    /// The request body is over the limit.
     BodyTooLarge = "body-too-large", PAYLOAD_TOO_LARGE, "The request body is too large";
-    /// A request body that came too slowly.
+    /// The request body came too slowly.
     BodyTooSlow = "body-too-slow", REQUEST_TIMEOUT, "The request body came too slowly";
-    /// A media type that isn't taken.
+    /// The media type isn't accepted.
     UnsupportedMediaType = "unsupported-media-type", UNSUPPORTED_MEDIA_TYPE, "This media type is not taken here";
     /// No such path.
     UnknownRoute = "unknown-route", NOT_FOUND, "There is no such path";
-    /// The path exists, the method doesn't.
+    /// The path exists, but the method doesn't.
     MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, "This path has no such method";
-    /// Not a WebSocket handshake.
+    /// The request is not a WebSocket handshake.
     NotAWebSocket = "not-a-websocket", BAD_REQUEST, "This path takes WebSocket handshakes only";
     /// No such transaction.
     TransactionNotFound = "transaction-not-found", NOT_FOUND, "This node knows no such transaction";
@@ -114,7 +114,7 @@ codes! {
     PoolNotFound = "pool-not-found", NOT_FOUND, "This chain has no such pool";
     /// No such block.
     BlockNotFound = "block-not-found", NOT_FOUND, "This node holds no such final block";
-    /// A list of things to prove is empty, too long, or names one twice.
+    /// The list of things to prove is empty, too long, or names one twice.
     BadSubjects = "bad-subjects", BAD_REQUEST, "Not a list of things to prove";
     /// State proofs need a state root.
     NoStateRoot = "no-state-root", CONFLICT, "This chain makes no state roots";
@@ -130,13 +130,13 @@ codes! {
     ProofTooLarge = "proof-too-large", PAYLOAD_TOO_LARGE, "The values are too large for one proof";
     /// All transactions of the request were refused, for different reasons.
     TransactionsRefused = "transactions-refused", UNPROCESSABLE_ENTITY, "All transactions were refused";
-    /// Too much is under way.
+    /// The node has too much in progress.
     Busy = "busy", SERVICE_UNAVAILABLE, "The node is busy";
-    /// Too many connections or streams of one client.
+    /// The client has too many connections or streams.
     TooManyStreams = "too-many-streams", TOO_MANY_REQUESTS, "Too many event streams are open";
     /// A part of the node is not running.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "The node can't answer now";
-    /// Not synced, or no quorum seen.
+    /// The node is not synced, or has seen no quorum.
     NotReady = "not-ready", SERVICE_UNAVAILABLE, "The node is not ready";
     /// Stored data could not be read.
     Storage = "storage", INTERNAL_SERVER_ERROR, "Stored data could not be read";

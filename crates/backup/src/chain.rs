@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 const EPOCHS_BYTES_MAX: usize = 256 << 20;
 
 /// The reach of a store's certificates.
-pub(crate) struct Vouched {
+pub(crate) struct CertifiedRange {
     /// The newest header with a certificate of its own.
     pub header: Header,
     pub certificate: Option<Certificate>,
@@ -35,7 +35,7 @@ pub(crate) struct Vouched {
 
 /// Finds the newest certificate in a store, and the heights that it proves. Errors: there is none yet, or those of the
 /// store.
-pub(crate) fn vouched(store: &dyn Store) -> Result<Vouched, BackupError> {
+pub(crate) fn vouched(store: &dyn Store) -> Result<CertifiedRange, BackupError> {
     let tip = store.tip().ok_or(BackupError::NothingProven)?;
     let found = newest_finalization(store, tip.height)?;
     let (height, certificate) = found.map_or((Height(0), None), |(height, found)| (height, Some(found)));
@@ -53,7 +53,7 @@ pub(crate) fn vouched(store: &dyn Store) -> Result<Vouched, BackupError> {
     if newest < oldest {
         return Err(BackupError::NothingProven);
     }
-    Ok(Vouched { header, certificate, changes, oldest, newest })
+    Ok(CertifiedRange { header, certificate, changes, oldest, newest })
 }
 
 /// Returns the stored finalization of the highest block up to the tip.

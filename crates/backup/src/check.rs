@@ -42,7 +42,7 @@ pub struct Verified {
 
 /// The users of a piece, by backup and file, and its bytes.
 #[derive(Default)]
-struct Needed {
+struct PieceUsers {
     bytes: u64,
     backups: BTreeSet<BackupId>,
     files: BTreeSet<String>,
@@ -82,7 +82,7 @@ impl Backups {
         let listed = self.place.list(PIECES)?;
         let unneeded = listed.len() - needed.keys().filter(|name| listed.contains_key(&piece_object(name))).count();
         for (name, what) in self.read_pieces(&needed)? {
-            let Needed { backups, files, .. } = &needed[&name];
+            let PieceUsers { backups, files, .. } = &needed[&name];
             let backups = backups.iter().copied().take(NAMED_MAX).collect();
             found(piece_object(&name), what, backups, files.iter().take(NAMED_MAX).cloned().collect());
         }
@@ -101,7 +101,10 @@ impl Backups {
     }
 
     /// Reads pieces. Returns the faults of those that are damaged.
-    fn read_pieces(&self, needed: &BTreeMap<PieceName, Needed>) -> Result<BTreeMap<PieceName, String>, BackupError> {
+    fn read_pieces(
+        &self,
+        needed: &BTreeMap<PieceName, PieceUsers>,
+    ) -> Result<BTreeMap<PieceName, String>, BackupError> {
         self.work.begin("reading", needed.values().map(|needed| needed.bytes).sum());
         let bad = Mutex::new(BTreeMap::new());
         in_parallel(needed.iter(), |(name, needed)| {
@@ -122,8 +125,8 @@ impl Backups {
     }
 }
 
-fn needed(manifests: &[(&BackupId, &Manifest)]) -> BTreeMap<PieceName, Needed> {
-    let mut needed: BTreeMap<PieceName, Needed> = BTreeMap::new();
+fn needed(manifests: &[(&BackupId, &Manifest)]) -> BTreeMap<PieceName, PieceUsers> {
+    let mut needed: BTreeMap<PieceName, PieceUsers> = BTreeMap::new();
     for (id, manifest) in manifests {
         for file in &manifest.files {
             for (name, bytes) in file.sized().into_iter().flatten() {

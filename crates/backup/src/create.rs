@@ -4,7 +4,7 @@
 //! at the destination is not written again; the manifest is written after every piece.
 
 use crate::Backups;
-use crate::chain::{Vouched, vouched};
+use crate::chain::{CertifiedRange, vouched};
 use crate::error::BackupError;
 use crate::manifest::{BackupId, EPOCHS, Manifest, PIECE_BYTES, PIECES, PieceName, StoredFile, piece_object};
 use crate::work::in_parallel;
@@ -119,7 +119,7 @@ impl Backups {
         let sources = sources(home, &vouched)?;
         let known = self.place.list(PIECES)?;
         let (files, new_pieces, new_bytes) = self.store_pieces(&sources, &known)?;
-        let Vouched { header, certificate, oldest, newest, .. } = vouched;
+        let CertifiedRange { header, certificate, oldest, newest, .. } = vouched;
         let manifest = Manifest {
             chain: at_rest.chain(),
             node_key: home.node_key,
@@ -175,7 +175,7 @@ impl Backups {
 }
 
 /// Returns all files of a backup.
-fn sources(home: &Home, vouched: &Vouched) -> Result<Vec<Source>, BackupError> {
+fn sources(home: &Home, vouched: &CertifiedRange) -> Result<Vec<Source>, BackupError> {
     let mut sources = Vec::new();
     for name in HOME_FILES {
         let place = home.folder.join(name);

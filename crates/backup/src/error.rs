@@ -17,7 +17,7 @@ pub enum BackupError {
     Destination(String),
     /// The destination can't do what was requested.
     #[error(
-        "{place} can't be reached or written ({reason}): mend that and run this again, which goes on with what is there"
+        "{place} can't be reached or written ({reason}): correct that and run this again; it goes on where it stopped"
     )]
     Place {
         /// The destination.
@@ -29,7 +29,7 @@ pub enum BackupError {
     #[error("{0} holds no backup: check the destination, or make one with `rustorium-node backup create`")]
     Empty(String),
     /// No object opens.
-    #[error("what {0} holds was sealed under another backup key: name the backup.key of that home with --key")]
+    #[error("the backups in {0} were sealed under another backup key: name that home's backup.key with --key")]
     OtherKey(String),
     /// The destination has another home's backups.
     #[error("{place} holds backups of the node {node} and not of this one: give each home a destination of its own")]
@@ -62,10 +62,12 @@ pub enum BackupError {
         what: String,
     },
     /// The restored data isn't what the chain certified.
-    #[error("what was restored is not what the chain certified: {0}; nothing was put in place, restore another backup")]
+    #[error(
+        "the restored state is not the one that the chain certified: {0}; nothing was put in place, restore another backup"
+    )]
     Unproven(String),
     /// Certificates prove no height yet.
-    #[error("the store has no height yet that certificates vouch for: wait for a final block, then try again")]
+    #[error("the store has no certified height yet: wait for a final block, then try again")]
     NothingProven,
     /// Another version wrote the backup.
     #[error(
@@ -78,14 +80,14 @@ pub enum BackupError {
         found: u32,
     },
     /// There is something at the place of the new home.
-    #[error("{0} is there and not empty, and is never overwritten: name another --home")]
+    #[error("{0} exists and is not empty, and is never overwritten: name another --home")]
     Exists(PathBuf),
     /// Another process restores to the same place.
-    #[error("another process restores to {0}: wait for its end")]
+    #[error("another process restores to {0}: wait until it has ended")]
     Busy(PathBuf),
     /// A backup can't be read, so the others can't be removed.
     #[error(
-        "{object} in {place} can't be read ({what}), so that nothing tells what may be removed: look at it with `backup verify`, remove it if it is lost, then try again"
+        "{object} in {place} can't be read ({what}), so it isn't known what may be removed: check it with `backup verify`, remove it if it is lost, then try again"
     )]
     Unclear {
         /// The destination.
@@ -96,7 +98,7 @@ pub enum BackupError {
         what: String,
     },
     /// A file can't be read or written.
-    #[error("{path} can't be {doing} ({reason}): mend that, then run this again")]
+    #[error("{path} can't be {doing} ({reason}): correct that, then run this again")]
     Io {
         /// The file.
         path: PathBuf,
@@ -112,7 +114,7 @@ pub enum BackupError {
     #[error("{0}")]
     Key(#[from] SealError),
     /// The work was stopped.
-    #[error("it was stopped: run it again, which goes on with what is there")]
+    #[error("it was stopped: run it again; it goes on where it stopped")]
     Stopped,
 }
 

@@ -353,8 +353,8 @@ pub(crate) enum Fault {
     Refused(ObjectRefused),
     #[error("it has format {0}, and this release reads {FORMAT}: use the release that wrote it, or a newer one")]
     Format(u32),
-    #[error("it is no object of a backup")]
+    #[error("it is not an object of a backup")]
     Malformed,
-    #[error("it holds something else than its name says")]
+    #[error("its content doesn't match its name")]
     OtherContents,
 }

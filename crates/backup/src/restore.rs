@@ -8,7 +8,7 @@ use crate::chain::{check_certificate, check_chain, read_genesis, unproven};
 use crate::create::STORE;
 use crate::error::BackupError;
 use crate::manifest::{BackupId, EPOCHS, Fault, Manifest, Opened, StoredFile, bytes_of, piece_object};
-use crate::state::{Shown, check_state};
+use crate::state::{StateProofKind, check_state};
 use crate::work::{Work, in_parallel};
 use rustix::fs::FlockOperation;
 use rustorium_crypto::seal::AtRest;
@@ -51,7 +51,7 @@ pub struct Restored {
     /// The height of the certificate that proves it.
     pub certified_by: Height,
     /// The kind of proof for the state.
-    pub state: Shown,
+    pub state: StateProofKind,
     /// True if the home is a validator's. Its key is retired now.
     pub key_retired: bool,
 }

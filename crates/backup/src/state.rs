@@ -25,7 +25,7 @@ const STEP_LEAVES: usize = 1024;
 /// Kind of proof for the state in a store.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Shown {
+pub enum StateProofKind {
     /// Compared with the root that a certified header claims; writes of heights above it were compared with the
     /// certified result.
     StateRoot,
@@ -42,18 +42,18 @@ pub(crate) fn check_state(
     claims: &Claims,
     tables: &Tables,
     work: &Work,
-) -> Result<Shown, BackupError> {
+) -> Result<StateProofKind, BackupError> {
     let tip = store.tip().map_or(Height(0), |tip| tip.height);
     let (from, shown) = match store.tree_base()? {
         Some(base) => {
             let tree = Tree(store.view_at(base)?);
             let (root, shown) = match claims.get(&base) {
-                Some(root) => (*root, Shown::StateRoot),
+                Some(root) => (*root, StateProofKind::StateRoot),
                 // No header claims the root of the genesis, but its values are known.
                 None if base == Height(0) => {
                     check_genesis(store, genesis)?;
                     let top = tree.top().map_err(|error| read_failed(&error))?;
-                    (Hash(top.commitment.encode()), Shown::Genesis)
+                    (Hash(top.commitment.encode()), StateProofKind::Genesis)
                 }
                 None => return Err(unproven(base, "no certified header claims the state")),
             };
@@ -62,9 +62,9 @@ pub(crate) fn check_state(
         }
         None if store.kept().oldest_height == Height(0) => {
             check_genesis(store, genesis)?;
-            (Height(0), Shown::Genesis)
+            (Height(0), StateProofKind::Genesis)
         }
-        None => return Ok(Shown::Nothing),
+        None => return Ok(StateProofKind::Nothing),
     };
     let changes = store.changes(from, tip)?;
     let none = Vec::<LeafWrite>::new();

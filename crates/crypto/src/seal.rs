@@ -63,10 +63,10 @@ pub enum SealError {
     #[error("there is no memory for a key ({0}): free some, then restart the node")]
     Memory(String),
     /// All nonces of a subkey are used.
-    #[error("this key version has sealed all that it may: restart the node, which draws a new one")]
+    #[error("this key version has sealed its maximum: restart the node, which then draws a new version")]
     UsedUp,
     /// The position isn't after the previous one.
-    #[error("position {0} of a log was sealed already: restart the node, which begins a new segment")]
+    #[error("position {0} of a log was sealed already: restart the node, which then begins a new segment")]
     Position(u64),
     /// The row's key is longer than any.
     #[error("a row's key of {0} bytes is over the limit of 128: report this as a fault of the program")]

@@ -84,7 +84,7 @@ fn zip_215_accepts_every_small_order_pair_alone_and_in_batches() {
     assert_eq!(together_and_alone(&all), (true, true));
 }
 
-/// Whether a signature that needs no key holds: R is the neutral point, and s is 0.
+/// Returns true if a signature that needs no key verifies: R is the neutral point, and s is 0.
 fn signs_for_anybody(key: &PublicKey) -> bool {
     let mut signature = [0; 64];
     signature[0] = 1;

@@ -83,7 +83,7 @@ pub enum GenesisRefused {
     #[error("pool {0} is not above the one before it; sort pools by number, each once")]
     PoolOrder(u32),
     /// A pool's key is not a possible one.
-    #[error("the key of pool {0} is no verifying key of shielded transfers; take the one that the ceremony gave")]
+    #[error("the key of pool {0} is not a verifying key of shielded transfers; take the one that the ceremony made")]
     PoolKey(u32),
     /// A parameter is looser than the formats, or contradicts another.
     #[error("the parameter {0} is out of range; see the reference of chain parameters")]

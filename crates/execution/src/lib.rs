@@ -29,8 +29,8 @@ pub use ledger::{StateRead, StateReadError};
 pub use order::{arrange, order};
 pub use pools::{pool_record, shielded_context};
 pub use proof::{
-    EpochEnd, HEADER_AHEAD_MS_MAX, Light, ProofRefused, Shown, ShownRead, Trust, Unprovable, check_read, check_receipt,
-    check_transaction, header_of, prove_receipt, subject_key, verify_block, verify_read, verify_receipt,
+    CheckedProof, EpochEnd, HEADER_AHEAD_MS_MAX, Light, ProofRefused, ReadState, Trust, Unprovable, check_read,
+    check_receipt, check_transaction, header_of, prove_receipt, subject_key, verify_block, verify_read, verify_receipt,
     verify_transaction,
 };
 pub use record::{

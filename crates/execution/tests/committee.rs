@@ -1,4 +1,4 @@
-//! Who may change the committee, when a change counts, and what the record then says.
+//! Who may change the committee, when a change counts, and what the record then contains.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use rustorium_execution::*;
 use rustorium_types::*;
 
-/// Accounts 0 to 2 are operators, two of whom must agree; account 3 is none.
+/// Accounts 0 to 2 are operators, two of whom must agree. Account 3 is not one.
 fn governed() -> World {
     let operators = BoundedVec::new((0..3).map(|number| signer(number).public()).collect()).unwrap();
     World::with(Parameters { operators, operator_quorum: 2, ..Parameters::of(Rules::V1) })
@@ -196,7 +196,7 @@ fn an_owner_replaces_its_own_validators_keys_alone_and_nothing_else() {
     assert_eq!(keys(&world)[1], [5; 32]);
 }
 
-/// What happens: who sends which operation, and now and then a new epoch.
+/// An event: an operation of a sender, or now and then a new epoch.
 #[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug)]
 enum Act {

@@ -197,7 +197,7 @@ fn the_signed_ends_of_kept_committees_are_at_hand() {
     assert!(light.signed_end(Epoch(2)).is_none());
 }
 
-/// What is below a checkpoint's block is of no epoch that its committee has a say in.
+/// A block below the trusted one is of no epoch in which the trusted committee has a say.
 #[test]
 fn no_other_block_at_or_below_the_trusted_one_is_taken_from_its_committee() {
     let chain = EpochChain::new(2);

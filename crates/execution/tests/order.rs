@@ -1,4 +1,4 @@
-//! Whose transactions come first in a block is nobody's choice (R50): a validator that sees all batches in the clear, and
+//! Nobody chooses whose transactions come first in a block (R50). A validator that sees all batches in the clear, and
 //! chooses when its own comes, gets no better place than a random one.
 #![allow(clippy::unwrap_used)]
 
@@ -15,7 +15,7 @@ fn header(rules: Rules, view: u64, proposer: usize) -> Header {
     Header { view: View(view), proposer: ValidatorIndex(proposer as u16), ..base }
 }
 
-/// What the parent of a view's block claims: it was executed before anybody proposed the block.
+/// Returns the claim of the parent of a view's block. It was executed before anybody proposed the block.
 fn claimed(view: u64) -> Hash {
     Hash(rustorium_crypto::hash(b"claimed", &[&(view / 3).to_le_bytes()]))
 }
@@ -37,7 +37,7 @@ fn before(rules: Rules, n: usize, (a, b): (usize, usize), counts: impl Fn(usize)
     (wins, tries)
 }
 
-/// Whether so many of so many is within four deviations of half.
+/// Returns true if `wins` of `tries` is within four deviations of half.
 fn is_half((wins, tries): (u64, u64)) -> bool {
     (2 * wins).abs_diff(tries).pow(2) <= 16 * tries
 }

@@ -1,4 +1,4 @@
-//! What version 2 asks of new keys: possession (R46), and a place in a committee once (R45); and how often an owner may act.
+//! Rules of version 2 for new keys: possession (R46), one place in a committee (R45), and how often an owner may act.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -121,7 +121,7 @@ fn an_owner_alone_replaces_its_keys_once_an_epoch_and_operators_when_they_agree(
     world.fails(3, vec![again.clone()], FailureCode::ReplacedAlready);
     operators_agree(&mut world, &again);
     assert_eq!(record(&world).target[1].validator_key, new_key(61).public());
-    // What operators did isn't the owner's turn; nor does the next epoch's begin before it does.
+    // A change by operators doesn't use up the owner's turn, and the owner's next turn begins only with the next epoch.
     let third = replace(&world, new_key(61).public(), 62);
     world.ok(3, vec![third]);
     let fourth = replace(&world, new_key(62).public(), 63);

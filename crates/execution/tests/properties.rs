@@ -1,4 +1,4 @@
-//! What holds for any transactions in any order.
+//! Properties that hold for any transactions in any order.
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -165,7 +165,8 @@ fn the_limits_are_those_of_the_state_proofs() {
     assert_eq!(STATE_PROOF_BYTES_MAX, rustorium_state::proof::PROOF_BYTES_MAX);
 }
 
-/// What was changed is refused, or says something else that is true: where one key is absent, so are its neighbours.
+/// Returns true if a changed proof is refused, or says something else that is true: where one key is absent, so are its
+/// neighbours.
 fn refused_or_true(changed: &ReadProof) -> bool {
     verify_read(&CHAIN.world.genesis, changed).is_err()
         || changed.entries.iter().all(|(subject, value)| {

@@ -198,7 +198,7 @@ fn an_input_that_is_used_once_is_used_once() {
         world.fails(1, vec![prove(verifier, curve, 1)], FailureCode::InputUsed);
         world.fails(2, vec![put(2, b"k", b"v"), prove(verifier, curve, 1)], FailureCode::InputUsed);
         world.fails(2, vec![prove(verifier, curve, 2), prove(verifier, curve, 2)], FailureCode::InputUsed);
-        // In one block: the first in the order has it.
+        // Both are in one block: the first in the order gets it.
         let block = [world.sign(1, vec![prove(verifier, curve, 3)]), world.sign(2, vec![prove(verifier, curve, 3)])];
         let outcomes: Vec<Outcome> = world.run(&block).receipts.iter().map(|receipt| receipt.outcome).collect();
         assert_eq!(outcomes, [Outcome::Ok, Outcome::Failed { code: FailureCode::InputUsed, operation: 0 }]);
@@ -235,7 +235,7 @@ fn a_proof_can_be_required_for_this_transaction() {
     let gated = world.sign(1, vec![require(verifier, BOUND, InputValue::ThisTransaction), put(1, b"k", b"v")]);
     let input = transaction_input(&transaction_id(&gated.body));
     assert!(input[0] < 0x20, "below the order of either group");
-    // As if such a proof had been recorded: snarkjs' proofs here are bound to other numbers.
+    // Stores the record of such a proof, because snarkjs' proofs here are bound to other numbers.
     let leaf = rustorium_crypto::state_key(AccountId(verifier.0), 8, &[&[BOUND][..], &input].concat());
     world.state.insert(leaf, vec![0; 32]);
     let other = world.sign(2, vec![require(verifier, BOUND, InputValue::ThisTransaction)]);

@@ -22,7 +22,7 @@ pub struct ChainInfo {
     pub id: ChainId,
     /// The genesis.
     pub genesis: Arc<Genesis>,
-    /// Its canonical bytes.
+    /// Canonical bytes of the genesis.
     pub genesis_bytes: Bytes,
     /// The shard served.
     pub shard: ShardId,
@@ -57,8 +57,8 @@ pub trait Backend: Send + Sync + 'static {
         let _ = part;
     }
 
-    /// Returns the ms to wait while no transaction of `site` would be taken (or, without a site, of any that waits for
-    /// nothing). The gateway then refuses before it decodes anything.
+    /// Returns how many ms to wait if no transaction of `site` would be taken now. Without a site, answers for a site
+    /// that has none waiting. The gateway then refuses before it decodes anything.
     fn busy(&self, site: Option<IpAddr>) -> Option<u64> {
         let _ = site;
         None
@@ -71,7 +71,7 @@ pub trait Backend: Send + Sync + 'static {
     fn read(&self, subjects: &[Subject], at: ReadAt) -> Result<StateValues, BackendError>;
 
     /// Reads the values of subjects (1 to `PROOF_KEYS_MAX`, ascending, each once) by `deadline`, with one proof of them
-    /// all. Clients are told apart by their address.
+    /// all. Clients are distinguished by their address.
     fn prove(
         &self,
         subjects: Vec<Subject>,

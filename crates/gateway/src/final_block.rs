@@ -1,7 +1,7 @@
 //! Final blocks for event streams. Each is read once, for any number of subscribers.
 //!
-//! *Invariants:* one stored block is read at a time, however many subscribers are behind; what is kept is bounded by its
-//! receipts.
+//! *Invariants:* one stored block is read at a time, however many subscribers are behind; the number of receipts bounds
+//! the blocks that are kept.
 
 use crate::backend::Backend;
 use parking_lot::Mutex;
@@ -11,22 +11,22 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
-/// Receipts of all blocks that are kept, about 400 bytes each with their words. One block is always kept.
+/// Maximum number of receipts of all kept blocks, about 400 bytes each with their JSON. One block is always kept.
 const RECEIPTS_MAX: usize = 16 * 1024;
-/// Receipts that a block without receipts counts as.
+/// Number of receipts that a block without receipts counts as.
 const BLOCK_RECEIPTS: usize = 8;
 
 #[derive(Default)]
-struct Kept {
+struct KeptBlocks {
     blocks: BTreeMap<Height, Arc<FinalBlock>>,
-    /// Their heights in the order in which they came.
+    /// Heights of the blocks in the order in which they came.
     order: VecDeque<Height>,
     receipts: usize,
 }
 
-/// The blocks that subscribers were told of last.
+/// Blocks that subscribers were sent last.
 pub(crate) struct FinalBlocks {
-    kept: Mutex<Kept>,
+    kept: Mutex<KeptBlocks>,
     reading: Arc<Semaphore>,
 }
 
@@ -41,12 +41,12 @@ fn size(block: &FinalBlock) -> usize {
 }
 
 impl FinalBlocks {
-    /// The block of a height, where it is kept.
+    /// Returns the block of a height if it is kept.
     pub(crate) fn kept(&self, height: Height) -> Option<Arc<FinalBlock>> {
         self.kept.lock().blocks.get(&height).cloned()
     }
 
-    /// Keeps a block, in the place of those that were kept longest; the one that is kept of its height.
+    /// Keeps a block in place of the oldest ones. Returns the kept block of its height.
     pub(crate) fn keep(&self, block: &Arc<FinalBlock>) -> Arc<FinalBlock> {
         let mut kept = self.kept.lock();
         if let Some(known) = kept.blocks.get(&block.height) {
@@ -62,7 +62,7 @@ impl FinalBlocks {
         block.clone()
     }
 
-    /// The block of a height that is executed; none where it was pruned.
+    /// Returns the block of an executed height. `None` if the block was pruned.
     pub(crate) async fn read(
         &self,
         backend: &Arc<dyn Backend>,
@@ -74,7 +74,7 @@ impl FinalBlocks {
             return Ok(Some(kept));
         }
         let backend = backend.clone();
-        // The turn is over when the read is, even where nobody waits for it any more.
+        // The turn ends with the read, even if nobody waits for the result any more.
         let read = tokio::task::spawn_blocking(move || (backend.final_block(height), turn));
         let (found, _turn) = read.await.map_err(|_| interrupted())?;
         Ok(found?.map(|block| self.keep(&Arc::new(block))))

@@ -31,7 +31,7 @@ pub enum Access {
     /// Everybody has access.
     #[default]
     Open,
-    /// Only bearers of a token have access.
+    /// Bearers of a token have access.
     Token,
 }
 
@@ -43,11 +43,11 @@ pub struct Rules {
     pub submit: Access,
     /// All other requests, except health checks.
     pub read: Access,
-    /// Names by which the HTTP face is asked, such as that of a proxy before it, and whose pages may use it; `*` stands
-    /// for all names.
+    /// Names by which clients address the HTTP face, such as that of a proxy in front of it. Pages of these names may
+    /// use it; `*` stands for all names.
     #[serde(default)]
     pub hosts: Vec<String>,
-    /// The machine's own names: the HTTP face is asked by them too.
+    /// The machine's own names. Clients may address the HTTP face by them too.
     #[serde(default)]
     pub own_names: Vec<String>,
 }
@@ -100,7 +100,7 @@ pub enum Denied {
 }
 
 impl Denied {
-    /// The stable code.
+    /// Returns the stable code.
     pub fn code(self) -> &'static str {
         match self {
             Self::Missing => "token-missing",
@@ -114,7 +114,7 @@ impl Denied {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Missing => "This node asks for a token here; send it as `Authorization: Bearer rsk_…`.",
-            Self::Unknown => "That token is none of this node's, or was revoked; ask its operator for another one.",
+            Self::Unknown => "This node doesn't know that token, or it was revoked; ask the operator for another one.",
             Self::Expired => "That token has expired; ask the node's operator for another one.",
             Self::Scope(Scope::Submit) => "That token only reads; ask the node's operator for one that submits.",
             Self::Scope(Scope::Read) => "That token doesn't read here; ask the node's operator for one that does.",
@@ -167,7 +167,7 @@ impl Gate {
         Arc::default()
     }
 
-    /// The rules.
+    /// Returns the rules.
     pub fn rules(&self) -> &Rules {
         &self.rules
     }

@@ -1,7 +1,7 @@
 //! The HTTP face: routes, what they share, and their limits.
 //!
-//! *Invariants:* every route of the API is in `routes()` and in the OpenAPI document; each says there whether it asks for a
-//! token; every error is a `Problem`.
+//! *Invariants:* every route of the API is in `routes()` and in the OpenAPI document; the document says for each route
+//! whether it may require a token; every error is a `Problem`.
 
 mod access;
 mod answers;
@@ -61,7 +61,7 @@ pub struct HttpLimits {
     pub connections_per_address_max: usize,
     /// TLS handshakes.
     pub handshakes: DoorLimits,
-    /// A TLS handshake must be over within this time.
+    /// Time limit of a TLS handshake.
     pub handshake_timeout: Duration,
     /// HTTP/2.
     pub http_2: Http2Limits,
@@ -69,17 +69,18 @@ pub struct HttpLimits {
     pub event_streams_max: usize,
     /// Bytes of request bodies that are read or decoded at the same time.
     pub body_bytes_in_flight_max: usize,
-    /// A body must have come within this time.
+    /// Time limit for a request's body to arrive.
     pub body_timeout: Duration,
-    /// A request's head must have come within this time; also the longest idle time of a connection.
+    /// Time limit for a request's head to arrive, and for an idle connection.
     pub head_timeout: Duration,
-    /// A client that takes none of an answer for this long is disconnected.
+    /// Time after which a client that takes no byte of an answer is disconnected.
     pub write_stall_timeout: Duration,
-    /// A client that hasn't taken all that waits for it in this time is disconnected, however much it took meanwhile.
+    /// Time after which a client that hasn't taken everything that waits for it is disconnected, however much it took
+    /// meanwhile.
     pub write_timeout: Duration,
-    /// Answers that are made and not taken yet.
+    /// Limits of answers that clients haven't taken yet.
     pub answers: AnswerLimits,
-    /// Blocks that an event stream which had all may fall behind.
+    /// Number of blocks that an up-to-date event stream may fall behind.
     pub event_lag_blocks_max: u64,
     /// Longest silence on an event stream.
     pub keep_alive: Duration,
@@ -127,7 +128,7 @@ pub struct App {
 pub(crate) type Shared = State<Arc<App>>;
 
 impl App {
-    /// Joins a node, its gate and limits. `closing` turning true ends event streams.
+    /// Creates the state from a node, its gate and limits. Event streams end when `closing` turns true.
     pub fn new(
         backend: Arc<dyn Backend>,
         gate: Arc<Gate>,
@@ -144,7 +145,7 @@ impl App {
     }
 }
 
-/// Bytes that a submission's body may have: 1 MiB of transactions and what its format adds.
+/// Returns the maximum bytes of a submission's body: 1 MiB of transactions and the overhead of its format.
 pub(crate) fn body_limit(media: submit::Media) -> usize {
     match media {
         submit::Media::Binary => SUBMISSION_BYTES_MAX + 8 * 1024,
@@ -154,7 +155,7 @@ pub(crate) fn body_limit(media: submit::Media) -> usize {
 
 const SUBMIT_PATH: &str = "/v1/transactions";
 
-/// Every route of the API with its path and what it is for; `/docs` and the explorer are beside it.
+/// Returns every route of the API with its path and its required access. `/docs` and the explorer are separate.
 fn routes() -> Vec<(&'static str, Need, MethodRouter<Arc<App>>)> {
     vec![
         (SUBMIT_PATH, Need::Submit, post(submit::submit)),
@@ -182,30 +183,30 @@ fn routes() -> Vec<(&'static str, Need, MethodRouter<Arc<App>>)> {
     ]
 }
 
-/// The paths of all routes, in the router's notation.
+/// Returns the paths of all routes, in the router's notation.
 pub fn route_paths() -> Vec<&'static str> {
     routes().into_iter().map(|(path, ..)| path).collect()
 }
 
-/// The paths of the routes that may ask for a token, in the router's notation.
+/// Returns the paths of the routes that may require a token, in the router's notation.
 pub(crate) fn guarded_paths() -> Vec<&'static str> {
     routes().into_iter().filter(|(_, need, _)| *need != Need::Nothing).map(|(path, ..)| path).collect()
 }
 
-/// The API's router.
+/// Returns the API's router.
 pub fn router(app: Arc<App>) -> Router {
     let docs: Router<Arc<App>> = Router::from(openapi::docs()).layer(from_fn(openapi::secure));
-    // A wildcard never matches nothing, and an empty key is a key.
+    // A wildcard never matches an empty segment, and an empty key is a key.
     let empty_key = ("/v1/accounts/{address}/keys/", Need::Read, get(state::empty_key));
     let all = routes().into_iter().chain([empty_key]);
     let router =
         all.fold(Router::new(), |router, (path, need, methods)| router.route(path, guard(&app, need, methods)));
     let router = router.merge(docs).layer(from_fn_with_state(app.clone(), answers::count_bytes));
-    // The explorer's files are part of the program, and take no memory.
+    // The explorer's files are part of the program, and need no counted memory.
     finish(router.merge(ui::routes()), app, true)
 }
 
-/// On the route itself, so that no spelling of a path leads around it.
+/// Puts the access check on the route itself, so that no spelling of a path bypasses it.
 fn guard(app: &Arc<App>, need: Need, methods: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
     match need {
         Need::Nothing => methods,
@@ -214,13 +215,13 @@ fn guard(app: &Arc<App>, need: Need, methods: MethodRouter<Arc<App>>) -> MethodR
     }
 }
 
-/// The router of the metrics listener, which has nothing else. `within`: it listens on loopback, where no other machine
-/// has a name for it.
+/// Returns the router of the metrics listener, which has no other route. `within`: it listens on loopback, where other
+/// machines have no name for it.
 pub fn metrics_router(app: Arc<App>, within: bool) -> Router {
     finish(Router::new().route("/metrics", get(health::metrics)), app, within)
 }
 
-/// `named`: whether requests must name this node.
+/// Adds what all routes share. `named`: requests must name this node.
 fn finish(router: Router<Arc<App>>, app: Arc<App>, named: bool) -> Router {
     let router = router.fallback(unknown_route).method_not_allowed_fallback(method_not_allowed);
     let router = if named { router.layer(from_fn_with_state(app.clone(), sites::check)) } else { router };

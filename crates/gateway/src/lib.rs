@@ -1,8 +1,8 @@
 //! HTTP and QUIC servers over the API: decoding, access, limits, errors, event streams, OpenAPI.
 //!
-//! *Invariants:* the crate knows the node only through `Backend`; everything that a client sends is bounded before it is
-//! kept or decoded; bad input is a typed answer, never a 500 and never a panic; a slow reader is told and disconnected,
-//! never skipped.
+//! *Invariants:* the crate knows the node only through `Backend`; everything that a client sends is bounded before it
+//! is kept or decoded; bad input gives a typed answer, never a 500 and never a panic; a slow reader is told so and
+//! disconnected, and no event of its stream is skipped.
 
 pub mod backend;
 mod final_block;

@@ -1,4 +1,4 @@
-//! Counts what each client has open, by its site: the address, or the IPv6 network that it is in.
+//! Counts of open connections per site: an address, or the IPv6 network that contains it.
 
 use parking_lot::Mutex;
 use rustorium_transport::door::site;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub(crate) struct ConnectionsBySite(Mutex<HashMap<IpAddr, usize>>);
 
 impl ConnectionsBySite {
-    /// Counts one more of `address`; none where it has `max`.
+    /// Counts one more connection of `address`. `None` if it has `max` already.
     pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, max: usize) -> Option<CountedConnection> {
         let address = site(address);
         let mut open = self.0.lock();
@@ -25,7 +25,7 @@ impl ConnectionsBySite {
     }
 }
 
-/// Counts until it is dropped.
+/// Counts as open until it is dropped.
 pub(crate) struct CountedConnection {
     all: Arc<ConnectionsBySite>,
     address: IpAddr,

@@ -11,7 +11,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use std::time::Duration;
 
-/// Which face a client uses.
+/// Face that a client uses.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct FaceLabel {
     face: &'static str,
@@ -78,7 +78,7 @@ impl Default for GatewayMetrics {
             certificates: Family::default(),
             times: Family::new_with_constructor(times),
         };
-        // What is known beforehand is there from the start, with 0: so rates and alerts see the first one, too.
+        // Series that are known beforehand exist from the start with 0, so rates and alerts see the first event too.
         for face in [HTTP, QUIC] {
             drop(metrics.submitted.get_or_create(&FaceLabel { face }));
             drop(metrics.busy.get_or_create(&FaceLabel { face }));
@@ -239,7 +239,7 @@ pub(crate) struct AnswerBytes {
 }
 
 impl AnswerBytes {
-    /// The answer takes so many bytes.
+    /// Sets the bytes of the answer.
     pub(crate) fn set(&mut self, bytes: usize) {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         self.gauge.inc_by(bytes - self.bytes);

@@ -1,7 +1,7 @@
 //! The QUIC face: transactions in and results out over one stream, paced by credit.
 //!
-//! *Invariants:* a client has at most as many transactions outstanding as it was given credit for; what it has not read
-//! is bounded by that; results that are ready together leave in one write.
+//! *Invariants:* a client has at most as many transactions outstanding as it was given credit for, which also bounds
+//! its unread results; results that are ready together leave in one write.
 
 pub mod server;
 mod session;

@@ -18,11 +18,11 @@ pub(crate) fn decode_transaction(bytes: &[u8]) -> Result<Transaction, Refused> {
 
 /// Items of one submission: those for the node, and those that were refused here.
 pub(crate) struct Screened {
-    /// For the node.
+    /// Items for the node.
     pub good: Vec<Addressed>,
     /// Position in the submission of each of `good`; `None` if nothing was refused.
     pub places: Option<Vec<usize>>,
-    /// Position and refusal of the others.
+    /// Position and refusal of the other items.
     pub refused: Vec<(usize, Refused)>,
 }
 

@@ -1,7 +1,7 @@
 //! Shares of a bounded resource: a limit for all clients together, and one for each site.
 //!
-//! *Invariants:* at most `all` units are held, and at most `per_site` by one site; a share that is dropped is free; nothing is
-//! kept of a site that holds nothing and waits for nothing.
+//! *Invariants:* at most `all` units are held, and at most `per_site` by one site; dropping a share frees it; nothing
+//! is kept of a site that holds nothing and waits for nothing.
 
 use parking_lot::Mutex;
 use rustorium_transport::door::site;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// The resource.
+/// The shared resource.
 pub(crate) struct Shares {
     all: Arc<Semaphore>,
     per_site: usize,
@@ -21,7 +21,7 @@ pub(crate) struct Shares {
 
 type Sites = Mutex<HashMap<IpAddr, Weak<Site>>>;
 
-/// Share of one site. It is dropped with its last user.
+/// Share of one site. Its last user drops it.
 struct Site {
     free: Arc<Semaphore>,
     address: IpAddr,
@@ -38,7 +38,7 @@ impl Drop for Site {
     }
 }
 
-/// Units that are held until they are dropped.
+/// Units that are held until this is dropped.
 pub(crate) struct Share {
     of_site: OwnedSemaphorePermit,
     of_all: OwnedSemaphorePermit,
@@ -46,12 +46,12 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// Units that it has.
+    /// Returns the number of held units.
     pub(crate) fn units(&self) -> usize {
         self.of_site.num_permits()
     }
 
-    /// Gives back what is above `units`.
+    /// Gives back the units above `units`.
     pub(crate) fn shrink(&mut self, units: usize) {
         for held in [&mut self.of_site, &mut self.of_all] {
             drop(held.split(held.num_permits().saturating_sub(units)));
@@ -60,7 +60,7 @@ impl Share {
 }
 
 impl Shares {
-    /// A resource of so many units, of which one site holds at most `per_site`.
+    /// Creates a resource of `all` units, of which one site holds at most `per_site`.
     pub(crate) fn new(all: usize, per_site: usize) -> Self {
         let all = all.min(u32::MAX as usize).min(Semaphore::MAX_PERMITS);
         Self { all: Arc::new(Semaphore::new(all)), per_site: per_site.min(all), sites: Arc::default() }
@@ -78,12 +78,12 @@ impl Shares {
         new
     }
 
-    /// No one can hold more than a site's part, and whoever needs more takes that.
+    /// Limits units to one site's part. Nobody can hold more, so a larger request takes that much.
     fn bounded(&self, units: usize) -> u32 {
         u32::try_from(units.min(self.per_site)).unwrap_or(u32::MAX)
     }
 
-    /// Waits at most so long for units; None where the site, or all, had too few for that long.
+    /// Waits at most this long for units. `None` if the site, or all sites together, had too few for that long.
     pub(crate) async fn wait(&self, address: IpAddr, units: usize, longest: Duration) -> Option<Share> {
         let (site, units) = (self.site(address), self.bounded(units));
         let both = async {
@@ -95,7 +95,7 @@ impl Shares {
         Some(Share { of_site, of_all, _site: site })
     }
 
-    /// Takes units that are free now.
+    /// Takes units that are free now. `None` if there are too few.
     pub(crate) fn take(&self, address: IpAddr, units: usize) -> Option<Share> {
         let (site, units) = (self.site(address), self.bounded(units));
         let of_site = site.free.clone().try_acquire_many_owned(units).ok()?;

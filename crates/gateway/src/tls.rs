@@ -1,11 +1,11 @@
-//! TLS of the HTTP face: certificate and key from PEM files, read anew while the node runs.
+//! TLS of the HTTP face: certificate and key from PEM files, read again while the node runs.
 //!
-//! TLS 1.3 alone: its clients are programs and browsers of this decade, it has no choice that weakens it, and QUIC and the
-//! peers' links speak nothing else here. Nothing is resumed, so that each connection proves its client anew.
+//! Only TLS 1.3 is spoken: the clients are current programs and browsers, it has no option that weakens it, and QUIC
+//! and the peers' links speak only TLS 1.3 too. No session is resumed, so each connection proves its client again.
 //!
-//! *Invariants:* files that can't be used change nothing: what was in use stays so, and the trouble is told; a connection
-//! keeps what it began with; where authorities of clients are named, a client without a certificate of one of them is never
-//! served.
+//! *Invariants:* files that can't be used change nothing: the previous certificate stays in use, and the problem is
+//! reported; a connection keeps the configuration that it began with; if authorities of clients are named, a client
+//! without a certificate of one of them is never served.
 
 mod files;
 mod validity;
@@ -27,7 +27,7 @@ use std::time::Duration;
 pub use files::TlsError;
 pub use validity::Validity;
 
-/// Time between two looks at the files.
+/// Time between two checks of the files.
 pub(crate) const LOOK: Duration = Duration::from_secs(1);
 const HTTP_2: &[u8] = b"h2";
 const HTTP_1: &[u8] = b"http/1.1";
@@ -36,11 +36,11 @@ const HTTP_1: &[u8] = b"http/1.1";
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsFiles {
-    /// The gateway's certificate, and those that lead from it to its authority.
+    /// The gateway's certificate, and the chain from it to its authority.
     pub certificate: PathBuf,
-    /// Its key.
+    /// Key of the certificate.
     pub key: PathBuf,
-    /// Authorities of clients, each of which must show a certificate of one of them then.
+    /// Authorities of clients. If given, each client must show a certificate of one of them.
     #[serde(default)]
     pub client_authorities: Option<PathBuf>,
 }
@@ -56,10 +56,10 @@ pub struct TlsState {
 }
 
 /// Configuration for new connections.
-struct Loaded {
-    /// For clients that may speak HTTP/2.
+struct LoadedTls {
+    /// Configuration for clients that may speak HTTP/2.
     both: Arc<ServerConfig>,
-    /// For those that may not.
+    /// Configuration for clients that may not.
     one: Arc<ServerConfig>,
     validity: Validity,
 }
@@ -67,8 +67,8 @@ struct Loaded {
 /// The gateway's TLS.
 pub struct Tls {
     files: TlsFiles,
-    loaded: RwLock<Arc<Loaded>>,
-    /// The bytes that were looked at last, and what was wrong with them.
+    loaded: RwLock<Arc<LoadedTls>>,
+    /// Hash of the bytes that were checked last, and what was wrong with them.
     looked: Mutex<(Hash, Option<String>)>,
 }
 
@@ -76,13 +76,12 @@ impl Tls {
     /// Reads the files.
     pub fn open(files: TlsFiles) -> Result<Self, TlsError> {
         let contents = Contents::read(&files)?;
-        let loaded = Loaded::new(&files, &contents)?;
+        let loaded = LoadedTls::new(&files, &contents)?;
         let (loaded, looked) = (RwLock::new(Arc::new(loaded)), Mutex::new((contents.mark(), None)));
         Ok(Self { files, loaded, looked })
     }
 
-    /// Looks whether the files have changed, and takes them into use if they are right. Returns true where they are in
-    /// use now and weren't.
+    /// Checks whether the files have changed, and uses them if they are right. Returns true if they came into use now.
     pub fn look(&self) -> bool {
         let contents = Contents::read(&self.files);
         let mark = match &contents {
@@ -93,7 +92,7 @@ impl Tls {
         if looked.0 == mark {
             return false;
         }
-        let loaded = contents.and_then(|contents| Loaded::new(&self.files, &contents));
+        let loaded = contents.and_then(|contents| LoadedTls::new(&self.files, &contents));
         let (trouble, new) = match loaded {
             Ok(loaded) => {
                 *self.loaded.write() = Arc::new(loaded);
@@ -128,7 +127,7 @@ pub(crate) fn is_http_2(protocol: Option<&[u8]>) -> bool {
     protocol == Some(HTTP_2)
 }
 
-impl Loaded {
+impl LoadedTls {
     fn new(files: &TlsFiles, contents: &Contents) -> Result<Self, TlsError> {
         let provider = Arc::new(ring::default_provider());
         let chain = chain(&files.certificate, &contents.certificate)?;

@@ -1,7 +1,8 @@
-//! How JavaScript calls the client: it asks for room, writes a question there, and reads the answer where it is told.
+//! Calls from JavaScript: it asks for room, writes a question there, and reads the answer at the place that the call
+//! returns.
 //!
-//! *Invariants:* the module has one thread, and no call is under way while JavaScript runs; the room stays where it is until
-//! it is asked for anew.
+//! *Invariants:* the module has one thread, and no call is in progress while JavaScript runs; the room stays where it
+//! is until it is requested again.
 #![allow(unsafe_code, reason = "a module exports functions by name and shares its memory; see README.md")]
 
 use crate::session::{QUESTION_BYTES_MAX, Session};

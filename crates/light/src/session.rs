@@ -14,19 +14,20 @@ use std::fmt::Display;
 /// Bytes of a question: a proof in hex digits and a little.
 pub const QUESTION_BYTES_MAX: usize = 2 * PROOF_BYTES_MAX + 64 * 1024;
 
-/// What a page asks. Bytes are hex digits, as the HTTP API gives them; times are Unix ms.
+/// Question of a page. Bytes are hex digits, as in the HTTP API; times are Unix ms.
 #[derive(Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
 enum Question {
-    /// To start at a genesis, or at a checkpoint; without a trust period retired committees count for ever.
+    /// Starts at a genesis or at a checkpoint. Without a trust period retired committees count for ever.
     Start { genesis_hex: Option<String>, checkpoint_hex: Option<String>, trust_period_ms: Option<u64> },
-    /// To take the change that ended a known epoch.
+    /// Takes the change that ended a known epoch.
     Follow { change_hex: String, now_ms: u64 },
-    /// What a proof shows. A transaction's has the transaction beside the proof of its receipt, a block's the block.
+    /// Checks a proof and returns its facts. A transaction's proof needs the transaction as well, a block's proof the
+    /// block.
     Check { kind: String, part_hex: Option<String>, proof_hex: String, now_ms: u64 },
 }
 
-/// Why a question has no other answer.
+/// Reason why a question has no other answer.
 enum Refusal {
     /// The proof, the change or the genesis is not what it should be: stable code, and sentence.
     Refused(&'static str, String),

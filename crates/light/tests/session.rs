@@ -1,4 +1,4 @@
-//! What a page is told is what the conformance vectors say, and nothing makes the client panic.
+//! A page gets the answers that the conformance vectors name, and nothing makes the client panic.
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
@@ -71,7 +71,7 @@ fn each_vector_shows_what_it_says() {
                 assert_eq!((&shown["height"], &shown["state_root"]), (&says["height"], &says["state_root"]), "{name}");
                 let said = says["values"].as_array().unwrap().iter();
                 for (found, said) in values(shown).iter().zip(said) {
-                    // Of an account's record the key stands first.
+                    // An account's record begins with the key.
                     let same =
                         found == said || found.as_str().is_some_and(|key| said.as_str().unwrap().starts_with(key));
                     assert!(same, "{name}: {found} for {said}");

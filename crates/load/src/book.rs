@@ -1,4 +1,4 @@
-//! One connection's bookkeeping: what is due, what is under way, how it ended.
+//! Bookkeeping of one connection: transactions that are due, those under way, and their outcomes.
 
 use crate::plan::Plan;
 use rustorium_api::problem::spelled;
@@ -6,7 +6,7 @@ use rustorium_types::limits::{SUBMISSION_BYTES_MAX, SUBMISSION_TRANSACTIONS_MAX}
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-/// A transaction on its way.
+/// A transaction in progress.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
     /// Intended time of sending, microseconds after the start.
@@ -22,9 +22,9 @@ pub(crate) enum End<'a> {
     Final,
     /// Final, without effect.
     Failed,
-    /// Not taken, with the reason's code.
+    /// Refused, with the reason's code.
     Refused(&'a str),
-    /// No end was seen.
+    /// No outcome was seen.
     Lost,
 }
 
@@ -76,17 +76,17 @@ pub(crate) struct Book {
 }
 
 impl Book {
-    /// Nothing sent yet.
+    /// Creates a book of a plan of which nothing is sent yet.
     pub fn new(plan: Plan) -> Self {
         Self { plan, next_slot: 0, held: 0, again: VecDeque::new(), flights: HashMap::new(), tally: Tally::default() }
     }
 
-    /// The node to start with.
+    /// Returns the node to start with.
     pub fn target(&self) -> usize {
         self.plan.target
     }
 
-    /// A transaction's canonical bytes.
+    /// Returns a transaction's canonical bytes.
     pub fn encoded(&self, entry: &Entry) -> &[u8] {
         self.plan.encoded(entry.transaction)
     }
@@ -96,7 +96,7 @@ impl Book {
         self.next_slot == self.plan.slots.len() && self.again.is_empty() && self.flights.is_empty()
     }
 
-    /// Takes what is due, as much as one submission and `credit` allow.
+    /// Takes the transactions that are due, as many as one submission and `credit` allow.
     pub fn due(&mut self, now_us: u64, credit: usize) -> Vec<Entry> {
         let limit = credit.min(SUBMISSION_TRANSACTIONS_MAX);
         let (mut due, mut bytes) = (Vec::new(), 0);
@@ -120,7 +120,7 @@ impl Book {
                 Some(Reverse(transaction)) => {
                     return Some(Entry { due_us: slot.due_us, account: slot.account, transaction });
                 }
-                // Its transaction was dropped for good after a refusal.
+                // The slot's transaction was dropped for good after a refusal.
                 None => *self.tally.refused.entry("nothing-left".to_owned()).or_default() += 1,
             }
         }
@@ -140,7 +140,7 @@ impl Book {
         self.flights.insert(number, Flight { entries: entries.into_iter().map(Some).collect(), left });
     }
 
-    /// Notes a result; one for something unknown is ignored.
+    /// Notes a result. A result for something unknown is ignored.
     pub fn ended(&mut self, number: u64, index: u32, now_us: u64, end: &End<'_>) {
         let Some(flight) = self.flights.get_mut(&number) else { return };
         let Some(entry) = flight.entries.get_mut(index as usize).and_then(Option::take) else { return };
@@ -151,7 +151,7 @@ impl Book {
         self.count(entry, now_us, end);
     }
 
-    /// Notes one result for all of a submission that have none.
+    /// Notes one result for all transactions of a submission that have none.
     pub fn end_all(&mut self, number: u64, now_us: u64, end: &End<'_>) {
         let flight = self.flights.remove(&number);
         for entry in flight.into_iter().flat_map(|flight| flight.entries).flatten() {
@@ -180,7 +180,7 @@ impl Book {
         }
     }
 
-    /// The connection broke: sends what was under way again, lowest transactions first.
+    /// Queues what was in progress again after the connection broke, lowest transactions first.
     pub fn broke(&mut self) {
         let mut open: Vec<Entry> = self.flights.drain().flat_map(|(_, f)| f.entries.into_iter().flatten()).collect();
         open.sort_by_key(|entry| entry.transaction);
@@ -188,7 +188,7 @@ impl Book {
         self.again.extend(open);
     }
 
-    /// The end: what has no result is lost, sent or not.
+    /// Ends the book. Transactions without a result are lost, sent or not.
     pub fn close(mut self) -> Tally {
         let open: usize = self.flights.values().map(|flight| flight.left).sum();
         let unsent = self.plan.slots.len() - self.next_slot;

@@ -22,7 +22,9 @@ pub enum ClientError {
         what: String,
     },
     /// The node does not answer, or proves another key.
-    #[error("no connection to {address}: {why}; check that the node runs and that its node key is the genesis' one")]
+    #[error(
+        "no connection to {address}: {why}; check that the node runs and that its node key is the one in the genesis"
+    )]
     Connect {
         /// The node.
         address: SocketAddr,
@@ -46,7 +48,7 @@ pub enum ClientError {
         what: String,
     },
     /// The node says something that isn't this protocol.
-    #[error("{address} does not speak version 1 of the client face")]
+    #[error("{address} does not speak version 1 of the QUIC API: use nodes of this release")]
     Protocol {
         /// The node.
         address: SocketAddr,
@@ -57,9 +59,9 @@ pub enum ClientError {
 pub struct QuicClient {
     /// The chain that the node serves.
     pub chain: ChainId,
-    /// Sends.
+    /// Sending half.
     pub submitter: Submitter,
-    /// Receives.
+    /// Receiving half.
     pub results: Results,
 }
 
@@ -121,7 +123,7 @@ fn hello(token: Option<&str>) -> Result<Vec<u8>, String> {
 }
 
 impl QuicClient {
-    /// Connects to the node at `address`, which must prove `node_key`; `token` where the node asks for one.
+    /// Connects to the node at `address`, which must prove `node_key`. `token` is for a node that requires one.
     pub async fn connect(address: SocketAddr, node_key: &PublicKey, token: Option<&str>) -> Result<Self, ClientError> {
         Self::connect_from(local_address(address), address, node_key, token).await
     }
@@ -153,12 +155,12 @@ impl QuicClient {
 }
 
 impl Submitter {
-    /// Transactions that may be sent now.
+    /// Returns the number of transactions that may be sent now.
     pub fn credit(&self) -> u32 {
         self.credit
     }
 
-    /// Takes what a `Credit` frame gives.
+    /// Adds the credit of a `Credit` frame.
     pub fn add_credit(&mut self, count: u32) {
         self.credit = self.credit.saturating_add(count);
     }
@@ -186,7 +188,7 @@ impl Submitter {
 }
 
 impl Results {
-    /// The next frame. Cancelling it loses the place in the stream: give it a task of its own.
+    /// Returns the next frame. Cancelling it loses the position in the stream, so it needs its own task.
     pub async fn next(&mut self) -> Result<ServerFrame, ClientError> {
         let mut length = [0; LENGTH_BYTES];
         self.recv.read_exact(&mut length).await.map_err(|error| self.link.lost(io::Error::other(error)))?;

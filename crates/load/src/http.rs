@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout_at};
 
-/// Bytes of an answer: a thousand receipts take a fraction.
+/// Maximum bytes of an answer. A thousand receipts take a fraction of it.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 const RECONNECT: Duration = Duration::from_millis(50);
 
@@ -27,11 +27,11 @@ pub(crate) struct HttpLink {
 }
 
 impl HttpLink {
-    /// Connects; `token` where the node asks for one.
+    /// Connects. `token` is for a node that requires one.
     pub async fn connect(address: SocketAddr, token: Option<&str>) -> Result<Self, LoadError> {
         let failed = |what: String| LoadError::Http { address, what };
         let stream = TcpStream::connect(address).await.map_err(|error| failed(error.to_string()))?;
-        // Latency only; the connection works without.
+        // This affects only latency; the connection works without it.
         let _ = stream.set_nodelay(true);
         let (send, connection) = handshake(TokioIo::new(stream)).await.map_err(|error| failed(error.to_string()))?;
         tokio::spawn(connection);
@@ -139,7 +139,7 @@ fn encode_body(book: &Book, entries: &[Entry]) -> Vec<u8> {
     body
 }
 
-/// Books the answer to the one submission that is under way.
+/// Notes the answer to the one submission in progress.
 fn settle(run: &Run, book: &mut Book, answer: &[u8]) {
     let now_us = run.now_us();
     let answer = serde_json::from_slice(answer).unwrap_or(Answer { code: None, results: Vec::new() });

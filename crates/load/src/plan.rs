@@ -1,4 +1,4 @@
-//! Signs all transactions and lays out when each account sends.
+//! Signs all transactions and determines when each account sends.
 
 use crate::run::LoadConfig;
 use rustorium_crypto::{SigningKey, account_id};
@@ -6,7 +6,7 @@ use rustorium_types::{BoundedVec, Key, Operation, TRANSACTION_VERSION, Transacti
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// A time to send, and who sends.
+/// A time to send, and the account that sends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot {
     /// Microseconds after the start.
@@ -17,18 +17,18 @@ pub(crate) struct Slot {
 
 /// Transactions and send times of one connection.
 pub(crate) struct Plan {
-    /// The node that it starts with.
+    /// Node that the connection starts with.
     pub target: usize,
     /// Slots, ordered by time.
     pub slots: Vec<Slot>,
-    /// Per account: its transactions that aren't under way, lowest nonce first.
+    /// Per account: the transactions that aren't in progress, lowest nonce first.
     pub available: Vec<BinaryHeap<Reverse<u32>>>,
     bytes: Vec<u8>,
     ends: Vec<usize>,
 }
 
 impl Plan {
-    /// A transaction's canonical bytes.
+    /// Returns a transaction's canonical bytes.
     pub fn encoded(&self, transaction: u32) -> &[u8] {
         let index = transaction as usize;
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
@@ -60,7 +60,7 @@ pub(crate) fn make(config: &LoadConfig) -> Vec<Plan> {
 fn plan(config: &LoadConfig, target: usize, own: &[usize]) -> Plan {
     let (rate, accounts) = (u64::from(config.rate_per_s), config.accounts.len() as u64);
     let total = rate * u64::from(config.seconds);
-    // Slot i is of account i mod accounts, at i / rate seconds.
+    // Slot i belongs to account i mod accounts, at i / rate seconds.
     let mut slots: Vec<Slot> = Vec::new();
     for (local, &global) in own.iter().enumerate() {
         let turns = (global as u64..total).step_by(config.accounts.len());

@@ -73,7 +73,7 @@ async fn talk(run: &Run, client: QuicClient, book: &mut Book, wake: &Notify) {
     submitter.close();
 }
 
-/// Sends all that is due and that credit allows; false where the connection broke.
+/// Sends everything that is due and that credit allows. Returns false if the connection broke.
 async fn send_due(run: &Run, submitter: &mut Submitter, book: &mut Book) -> bool {
     loop {
         let now_us = run.now_us();
@@ -112,7 +112,7 @@ fn settle(run: &Run, submitter: &mut Submitter, book: &mut Book, at: Instant, fr
                     WireOutcome::Refused { code, .. } => {
                         End::Refused(std::str::from_utf8(code.as_slice()).unwrap_or("unknown"))
                     }
-                    // Final was asked for; anything less is no end.
+                    // The client asked for the final result, and anything less is no outcome.
                     WireOutcome::Accepted(_) | WireOutcome::TimedOut(_) => End::Lost,
                 };
                 book.ended(*number, *index, now_us, &end);

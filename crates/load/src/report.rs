@@ -1,7 +1,7 @@
 //! Measurements of a run.
 
 use crate::book::Tally;
-use crate::run::{Face, LoadConfig};
+use crate::run::{LoadConfig, Protocol};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use std::time::Duration;
 /// A run's result.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct LoadReport {
-    /// The face used.
-    pub face: Face,
+    /// API that was used.
+    pub face: Protocol,
     /// Transactions per second that were to be sent.
     pub offered_per_s: f64,
     /// Final transactions per second, from the start to the last of them, or to the end of sending if that is later.
     pub achieved_per_s: f64,
-    /// Median latency from intended send to final receipt; none without a final transaction.
+    /// Median latency from intended send to final receipt. `None` without a final transaction.
     pub p50_ms: Option<f64>,
     /// 95th percentile.
     pub p95_ms: Option<f64>,
@@ -31,9 +31,9 @@ pub struct LoadReport {
     pub finalized: u64,
     /// Final without effect.
     pub failed: u64,
-    /// Not taken.
+    /// Number of refused transactions.
     pub rejected: u64,
-    /// These, by the code of the reason.
+    /// Refused transactions by the code of the reason.
     pub rejected_by_code: BTreeMap<String, u64>,
     /// No result was seen.
     pub lost: u64,

@@ -1,10 +1,11 @@
 //! The load generator: signed puts at intended times, measured from these to the receipt of a final transaction.
 //!
-//! Open loop: what is due is sent whether or not earlier answers came; latency counts from the intended time also where
-//! sending was late. Transactions are signed before the clock starts. Each connection owns its accounts. A slot takes its
-//! account's lowest transaction that isn't under way, so that a refused one is offered again (as a new slot with its own
-//! time) and leaves no gap in the nonces. When a connection breaks, what was outstanding is sent again, the same bytes, over
-//! the next node, and its time goes on counting from the first intended one.
+//! Open loop: a transaction that is due is sent whether or not earlier answers came, and latency counts from the
+//! intended time even if sending was late. Transactions are signed before the clock starts. Each connection owns its
+//! accounts. A slot takes its account's lowest transaction that isn't in progress. So a refused one is offered again,
+//! as a new slot with its own time, and leaves no gap in the nonces. When a connection breaks, the outstanding
+//! transactions are sent again, with the same bytes, to the next node. Their time still counts from the first intended
+//! one.
 //!
 //! *Invariants:* every slot ends in exactly one of finalized, failed, rejected and lost.
 
@@ -27,7 +28,7 @@ use tokio::task::JoinSet;
 /// API that the load uses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Face {
+pub enum Protocol {
     /// The QUIC API.
     Quic,
     /// The HTTP API.
@@ -52,7 +53,7 @@ pub struct LoadAccount {
     pub seed: [u8; 32],
     /// Home region's byte.
     pub region: u8,
-    /// Its next nonce.
+    /// Next nonce.
     pub nonce: u64,
     /// The target that is its home lane's validator.
     pub target: usize,
@@ -64,20 +65,20 @@ pub struct LoadConfig {
     /// The chain.
     pub chain: ChainId,
     /// The API.
-    pub face: Face,
+    pub face: Protocol,
     /// The nodes.
     pub targets: Vec<LoadTarget>,
     /// The senders.
     pub accounts: Vec<LoadAccount>,
     /// Transactions per second.
     pub rate_per_s: u32,
-    /// For how long.
+    /// Duration of the run.
     pub seconds: u32,
     /// Bytes of each value.
     pub value_bytes: usize,
     /// Declared work of each transaction.
     pub work_limit: u64,
-    /// Connections to each node: few over QUIC; over HTTP as many as requests are to be under way.
+    /// Connections to each node: few over QUIC; over HTTP as many as there should be requests in progress.
     pub connections: usize,
     /// Maximum wait for the last results.
     pub drain: Duration,
@@ -111,7 +112,7 @@ pub enum LoadError {
     WrongChain {
         /// The node.
         address: SocketAddr,
-        /// Its chain.
+        /// Chain of the node.
         chain: ChainId,
     },
     /// Threads or the runtime failed.
@@ -187,8 +188,8 @@ pub(crate) async fn connect(config: &LoadConfig, target: usize) -> Result<Link, 
     let LoadTarget { address, node_key, token } = &config.targets[target];
     let token = token.as_deref();
     match config.face {
-        Face::Http => Ok(Link::Http(http::HttpLink::connect(*address, token).await?)),
-        Face::Quic => {
+        Protocol::Http => Ok(Link::Http(http::HttpLink::connect(*address, token).await?)),
+        Protocol::Quic => {
             let client = QuicClient::connect(*address, node_key, token).await?;
             if client.chain != config.chain {
                 return Err(LoadError::WrongChain { address: *address, chain: client.chain });

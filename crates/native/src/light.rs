@@ -159,8 +159,8 @@ impl Light {
         self.with(py, |state| state.follow(&change, now_ms))?.map(|epoch| epoch.0).map_err(|error| refused(&error))
     }
 
-    /// Checks a proof (canonical bytes of `Proof`). Returns its results as JSON. `anew`: check the certificate even if
-    /// its header is known. Errors: NativeError.
+    /// Checks a proof (canonical bytes of `Proof`). Returns its results as JSON. With `anew`, checks the certificate
+    /// even if its header is known. Errors: NativeError.
     #[pyo3(signature = (proof, now_ms, anew=false))]
     fn check(&self, py: Python<'_>, proof: &[u8], now_ms: u64, anew: bool) -> PyResult<String> {
         if anew {

@@ -3,7 +3,7 @@
 use crate::errors::{detached, native_error};
 use pyo3::prelude::*;
 use rustorium_crypto::{SigningKey, hash};
-use rustorium_load::{Face, LoadAccount, LoadConfig, LoadTarget, run};
+use rustorium_load::{LoadAccount, LoadConfig, LoadTarget, Protocol, run};
 use rustorium_types::{ChainId, Epoch, Hash};
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -53,13 +53,13 @@ struct Settings {
 impl Settings {
     fn config(self) -> Result<LoadConfig, &'static str> {
         let face = match self.face.as_str() {
-            "quic" => Face::Quic,
-            "http" => Face::Http,
-            _ => return Err("the face is quic or http"),
+            "quic" => Protocol::Quic,
+            "http" => Protocol::Http,
+            _ => return Err("the face must be quic or http"),
         };
         let n = self.nodes.len().max(1);
         let target = |node: NodeSettings| LoadTarget {
-            address: if face == Face::Quic { node.client } else { node.http },
+            address: if face == Protocol::Quic { node.client } else { node.http },
             node_key: node.node_key.0,
             token: node.token,
         };

@@ -67,6 +67,6 @@ fn absent(name: &str) -> PyResult<()> {
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("has_node", cfg!(feature = "node"))?;
     module.add("node_names", PyTuple::new(module.py(), NODE)?)?;
-    // Not by `add_function`, which would list it in `__all__`.
+    // `add_function` isn't used, because it would list the function in `__all__`.
     module.setattr("__getattr__", wrap_pyfunction!(absent, module)?)
 }

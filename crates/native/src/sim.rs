@@ -19,12 +19,12 @@ type Raw<'py> = Bound<'py, PyBytes>;
 /// Receivers, class, frame.
 type SentFrame<'py> = (Vec<u16>, u8, Raw<'py>);
 /// Tag, result, and the transaction's height if it is final.
-type Answered = (usize, &'static str, Option<u64>);
+type ClientAnswer = (usize, &'static str, Option<u64>);
 /// Stage, number of its thread, and for how many µs that is busy (None if the simulation decides).
 type BegunStage = (u8, usize, Option<u64>);
-/// For how many µs the shard's thread was busy, frames, stages that begin, deadline in µs (None: never), whether inputs
-/// wait, answers to clients.
-type Turned<'py> = (u64, Vec<SentFrame<'py>>, Vec<BegunStage>, Option<u64>, bool, Vec<Answered>);
+/// Time for which the shard's thread was busy (µs), frames, stages that begin, deadline in µs (None: never), whether
+/// inputs wait, answers to clients.
+type TurnResult<'py> = (u64, Vec<SentFrame<'py>>, Vec<BegunStage>, Option<u64>, bool, Vec<ClientAnswer>);
 /// Height, digest, header, result root.
 type StoredTip<'py> = (u64, Raw<'py>, Raw<'py>, Raw<'py>);
 
@@ -188,7 +188,7 @@ fn wait(name: &str) -> PyResult<Wait> {
     }
 }
 
-fn answered(Answer { tag, how }: Answer) -> Answered {
+fn answered(Answer { tag, how }: Answer) -> ClientAnswer {
     match how {
         Submitted::Accepted(_) => (tag, "accepted", None),
         Submitted::Final(_, receipt) => (tag, "final", Some(receipt.height.0)),
@@ -198,7 +198,7 @@ fn answered(Answer { tag, how }: Answer) -> Answered {
     }
 }
 
-fn turned<'py>(py: Python<'py>, outcome: Outcome) -> Turned<'py> {
+fn turned<'py>(py: Python<'py>, outcome: Outcome) -> TurnResult<'py> {
     let sent = outcome.sent.into_iter().map(|sent| (sent.to, sent.class as u8, PyBytes::new(py, &sent.frame)));
     let begun = outcome.begun.into_iter().map(|begun| (begun.stage as u8, begun.thread, begun.busy_us)).collect();
     let deadline = (outcome.deadline_us < u64::MAX).then_some(outcome.deadline_us);
@@ -213,7 +213,7 @@ fn turned<'py>(py: Python<'py>, outcome: Outcome) -> Turned<'py> {
 }
 
 impl SimNode {
-    fn run<'py>(&self, py: Python<'py>, now: Now, work: impl FnOnce(&mut Inner) + Send) -> PyResult<Turned<'py>> {
+    fn run<'py>(&self, py: Python<'py>, now: Now, work: impl FnOnce(&mut Inner) + Send) -> PyResult<TurnResult<'py>> {
         let outcome = detached(py, || {
             let mut inner = self.inner.lock();
             work(&mut inner);
@@ -256,7 +256,7 @@ impl SimNode {
     }
 
     /// Returns the results of the calls so far. Call it once after the start.
-    fn started<'py>(&self, py: Python<'py>, now_us: u64, wall_ms: u64) -> PyResult<Turned<'py>> {
+    fn started<'py>(&self, py: Python<'py>, now_us: u64, wall_ms: u64) -> PyResult<TurnResult<'py>> {
         self.run(py, Now { us: now_us, wall_ms }, |_| {})
     }
 
@@ -269,7 +269,7 @@ impl SimNode {
         source: u16,
         class_: u8,
         frame: Vec<u8>,
-    ) -> PyResult<Turned<'py>> {
+    ) -> PyResult<TurnResult<'py>> {
         let (now, class) = (Now { us: now_us, wall_ms }, class(class_)?);
         let outcome = detached(py, || {
             let mut inner = self.inner.lock();
@@ -278,7 +278,7 @@ impl SimNode {
         Ok(turned(py, outcome.map_err(value_error)?))
     }
 
-    fn link<'py>(&self, py: Python<'py>, now_us: u64, wall_ms: u64, peer: u16, up: bool) -> PyResult<Turned<'py>> {
+    fn link<'py>(&self, py: Python<'py>, now_us: u64, wall_ms: u64, peer: u16, up: bool) -> PyResult<TurnResult<'py>> {
         let now = Now { us: now_us, wall_ms };
         self.run(py, now, |inner| inner.link(now, peer, up))
     }
@@ -289,7 +289,7 @@ impl SimNode {
         now_us: u64,
         wall_ms: u64,
         effects: &Bound<'py, PyAny>,
-    ) -> PyResult<Turned<'py>> {
+    ) -> PyResult<TurnResult<'py>> {
         let effects: Vec<_> = effects.try_iter()?.map(|item| effect(&item?)).collect::<PyResult<_>>()?;
         let now = Now { us: now_us, wall_ms };
         self.run(py, now, |inner| inner.submit(now, effects))
@@ -304,20 +304,27 @@ impl SimNode {
         transaction: &[u8],
         until: &str,
         tag: usize,
-    ) -> PyResult<Turned<'py>> {
+    ) -> PyResult<TurnResult<'py>> {
         let (now, until) = (Now { us: now_us, wall_ms }, wait(until)?);
         let mut inner = self.inner.lock();
         inner.client(transaction, until, tag).map_err(value_error)?;
         Ok(turned(py, inner.outcome(now)))
     }
 
-    fn tick<'py>(&self, py: Python<'py>, now_us: u64, wall_ms: u64) -> PyResult<Turned<'py>> {
+    fn tick<'py>(&self, py: Python<'py>, now_us: u64, wall_ms: u64) -> PyResult<TurnResult<'py>> {
         let now = Now { us: now_us, wall_ms };
         self.run(py, now, |inner| inner.tick(now))
     }
 
     /// Ends a stage, on this of its threads.
-    fn end<'py>(&self, py: Python<'py>, now_us: u64, wall_ms: u64, stage: u8, thread: usize) -> PyResult<Turned<'py>> {
+    fn end<'py>(
+        &self,
+        py: Python<'py>,
+        now_us: u64,
+        wall_ms: u64,
+        stage: u8,
+        thread: usize,
+    ) -> PyResult<TurnResult<'py>> {
         let now = Now { us: now_us, wall_ms };
         let stage = Stage::ALL.get(usize::from(stage)).copied();
         let stage = stage.ok_or_else(|| PyValueError::new_err("there is no such stage"))?;

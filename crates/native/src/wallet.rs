@@ -20,7 +20,7 @@ use rustorium_zk::shielded::keys::{Address, FullViewingKey, IncomingViewingKey, 
 use rustorium_zk::shielded::memo::{Memo, Opened, Sent};
 use rustorium_zk::shielded::note::{AssetTag, Pool};
 use rustorium_zk::shielded::prove::{DEVNET_VERIFYING_KEY, DEVNET_WARNING, Prover};
-use rustorium_zk::shielded::scan::{Happened, RECORD_BYTES, Record, ViewingKey, Wallet};
+use rustorium_zk::shielded::scan::{RECORD_BYTES, Record, ViewingKey, Wallet, WalletChanges};
 use rustorium_zk::shielded::store::{open_file, seal_file};
 use rustorium_zk::shielded::transfer::{Flow, Payment, Plan, Prepared, prepare};
 use rustorium_zk::shielded::tree::Tree;
@@ -42,8 +42,7 @@ fn refused(error: ShieldedError) -> PyErr {
 }
 
 fn other_chain() -> PyErr {
-    let sentence =
-        "a node's records don't come to what is proven of the pool: nothing of them is kept, ask another node";
+    let sentence = "a node's records don't lead to the pool's proven state: none of them is kept, ask another node";
     native_error("records-refused", sentence)
 }
 
@@ -121,14 +120,14 @@ enum Secret {
 
 /// The records that a wallet took.
 #[derive(Clone)]
-struct Taken {
+struct WalletState {
     wallet: Wallet,
     digest: Hash,
 }
 
 struct Inner {
-    taken: Taken,
-    ahead: Option<Taken>,
+    taken: WalletState,
+    ahead: Option<WalletState>,
 }
 
 /// A wallet of one account of a seed, or of a viewing key, in one pool of one chain.
@@ -144,7 +143,7 @@ pub struct ShieldedWallet {
 
 impl ShieldedWallet {
     fn new(secret: Secret, key: ViewingKey, sealing: Zeroizing<Vec<u8>>, pool: Pool) -> Self {
-        let taken = Taken { wallet: Wallet::new(key.clone()), digest: Hash::ZERO };
+        let taken = WalletState { wallet: Wallet::new(key.clone()), digest: Hash::ZERO };
         Self { secret, key, sealing, pool, inner: Mutex::new(Inner { taken, ahead: None }) }
     }
 
@@ -155,7 +154,7 @@ impl ShieldedWallet {
     fn take(&self, records: &[u8]) -> Result<Value, ShieldedError> {
         let (records, over) = records.as_chunks::<RECORD_BYTES>();
         if !over.is_empty() {
-            return Err(ShieldedError::Wallet("records end within one"));
+            return Err(ShieldedError::Wallet("the records end within a record"));
         }
         let decoded = records.iter().map(Record::from_bytes).collect::<Result<Vec<_>, _>>()?;
         let mut inner = self.lock();
@@ -169,16 +168,16 @@ impl ShieldedWallet {
         Ok(events(first, &happened))
     }
 
-    fn prepare(&self, wanted: &Wanted) -> Result<(Operation, Prepared), ShieldedError> {
+    fn prepare(&self, wanted: &PlannedTransfer) -> Result<(Operation, Prepared), ShieldedError> {
         let Secret::Spending(key) = &self.secret else {
-            return Err(ShieldedError::ViewingKey("it only looks: open the wallet of the seed to pay"));
+            return Err(ShieldedError::ViewingKey("it is a viewing wallet: open the wallet of the seed to pay"));
         };
         let plan = self.plan(wanted)?;
         let context = shielded_context(&wanted.sender, &wanted.operation);
         Ok((wanted.operation.clone(), prepare(key, &plan, &context, &fresh())?))
     }
 
-    fn plan(&self, wanted: &Wanted) -> Result<Plan, ShieldedError> {
+    fn plan(&self, wanted: &PlannedTransfer) -> Result<Plan, ShieldedError> {
         let tag = AssetTag::new(&self.pool, &wanted.asset);
         let inner = self.lock();
         let wallet = &inner.taken.wallet;
@@ -191,7 +190,7 @@ impl ShieldedWallet {
 }
 
 /// A transfer to be proved.
-struct Wanted {
+struct PlannedTransfer {
     sender: AccountId,
     asset: AssetId,
     operation: Operation,
@@ -283,10 +282,10 @@ impl ShieldedWallet {
         let tree = Tree::from_bytes(head.frontier.as_slice()).map_err(refused)?;
         let mut inner = self.lock();
         if inner.taken.wallet.position() > 0 {
-            let sentence = "this wallet has looked at transfers already: only a new one can start behind them";
+            let sentence = "this wallet has read transfers already: only a new wallet can start after them";
             return Err(native_error("wallet-refused", sentence));
         }
-        let taken = Taken { wallet: Wallet::since(self.key.clone(), tree), digest: head.digest };
+        let taken = WalletState { wallet: Wallet::since(self.key.clone(), tree), digest: head.digest };
         *inner = Inner { taken, ahead: None };
         Ok(())
     }
@@ -358,7 +357,7 @@ impl ShieldedWallet {
             let (length, rest) = rest.split_first_chunk().ok_or(short)?;
             let (more, wallet) = rest.split_at_checked(u32::from_le_bytes(*length) as usize).ok_or(short)?;
             let wallet = Wallet::from_bytes(self.key.clone(), wallet)?;
-            *self.lock() = Inner { taken: Taken { wallet, digest: Hash(*digest) }, ahead: None };
+            *self.lock() = Inner { taken: WalletState { wallet, digest: Hash(*digest) }, ahead: None };
             Ok(more.to_vec())
         })?;
         Ok(PyBytes::new(py, &read.map_err(refused)?))
@@ -374,7 +373,7 @@ impl ShieldedWallet {
         amount: u64,
         to: Option<&str>,
         memo: &[u8],
-    ) -> PyResult<Wanted> {
+    ) -> PyResult<PlannedTransfer> {
         let sender = AccountId::parse(sender).map_err(value_error)?;
         let asset = AssetId::from_hex(asset).map_err(value_error)?;
         let pool = self.pool.number;
@@ -404,7 +403,7 @@ impl ShieldedWallet {
             ("merge", None) => (Operation::ShieldedTransfer { pool, transfer }, None, None),
             _ => return Err(value_error("a transfer is a shield, transfer, unshield or merge, with its receiver")),
         };
-        Ok(Wanted { sender, asset, operation, payment, flow, merge: kind == "merge" })
+        Ok(PlannedTransfer { sender, asset, operation, payment, flow, merge: kind == "merge" })
     }
 }
 
@@ -427,7 +426,7 @@ fn tag_hex(tag: &AssetTag) -> String {
 }
 
 /// Returns the events of a wallet as JSON, with the numbers of transfers.
-fn events(first: u64, happened: &Happened) -> Value {
+fn events(first: u64, happened: &WalletChanges) -> Value {
     let number = |at: usize| first + at as u64;
     let received = happened.received.iter().map(|(at, position, Opened { note, memo })| {
         json!({

@@ -40,7 +40,7 @@ pub enum VoteConflict {
         view: View,
     },
     /// The votes of the view are no longer remembered.
-    #[error("view {view} is below {floor}: what was voted there is forgotten")]
+    #[error("view {view} is below {floor}: its votes are forgotten")]
     Forgotten {
         /// The view.
         view: View,
@@ -51,7 +51,7 @@ pub enum VoteConflict {
     #[error("the vote is of another chain, shard or epoch than this guard's: use one guard for each")]
     OtherScope,
     /// The vote is a nullify with a block, or of another kind without one.
-    #[error("the vote names a block where its kind has none, or none where it needs one")]
+    #[error("the vote names a block though its kind has none, or lacks the block that its kind needs")]
     BlockMismatch,
 }
 

@@ -49,7 +49,7 @@ pub enum CertificateRefused {
         want: Epoch,
     },
     /// A nullification has a block, or another kind has none.
-    #[error("the certificate names a block where its kind has none, or none where it needs one")]
+    #[error("the certificate names a block though its kind has none, or lacks the block that its kind needs")]
     BlockMismatch,
     /// There are too few signers.
     #[error("the certificate has {got} signers, a quorum is {need}")]
@@ -63,7 +63,7 @@ pub enum CertificateRefused {
     #[error("the certificate's signers are not distinct members in ascending order")]
     Signers,
     /// A signature does not hold.
-    #[error("the certificate has a signature that does not hold")]
+    #[error("the certificate has a signature that does not verify")]
     Signature,
 }
 

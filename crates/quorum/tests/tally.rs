@@ -351,7 +351,7 @@ fn below_the_window_votes_count_for_views_without_a_certificate_alone() {
     for view in 1..=40 {
         add(&mut tally, vote(1, Nullify, view, 0));
         add(&mut tally, vote(2, Nullify, view, 0));
-        // Of every third view there is none.
+        // Every third view has none.
         if view % 3 != 0 {
             tally.add_certificate(certificate(4, &[0, 2, 3], Nullify, view, 0), &mut out).unwrap();
         }
@@ -436,7 +436,7 @@ proptest! {
                 _ => {}
             }
         }
-        // Where enough members voted for one block alone, there is a certificate.
+        // If enough members voted for one block alone, there is a certificate.
         for kind in kinds {
             for view in 1..3 {
                 for number in 0..3 {

@@ -1,4 +1,4 @@
-//! What never changes while a shard's epoch runs: committee, keys, parameters and the hashes that headers carry.
+//! Facts that stay fixed while a shard's epoch runs: committee, keys, parameters and the hashes that headers carry.
 
 use rustorium_crypto::{SigningKey, Verified, block_digest};
 use rustorium_execution::ChainHashes;
@@ -15,19 +15,21 @@ use std::sync::Arc;
 pub struct Context {
     /// The committee.
     pub committee: Arc<Committee>,
-    /// Its members, in the order of their places.
+    /// The committee's members, in the order of their places.
     pub validators: Arc<ValidatorSet>,
     /// The members' places, by the node keys that their links prove.
     pub places: BTreeMap<PublicKey, ValidatorIndex>,
-    /// Who leads the epoch's views.
+    /// The leader of each view of the epoch.
     pub leaders: Leaders,
-    /// Whether their order is drawn (R1): not on chains of protocol version 1, whose leaders go round by place.
+    /// True if the leaders' order is drawn by lot (R1). Chains of protocol version 1 take leaders in the order of
+    /// places.
     drawn: bool,
-    /// When the epoch began, header time: its end is due `epoch_ms` later.
+    /// Header time at which the epoch began. The epoch's end is due `epoch_ms` later.
     pub start_ms: u64,
-    /// Signs votes and batches, where its public half is a member's; none: this node has no such key, and follows.
+    /// Key that signs votes and batches if its public half is a member's. `None` on a node without such a key: that
+    /// node only follows.
     pub key: Option<SigningKey>,
-    /// The public half of a key that signs them in another process, which the shard asks.
+    /// Public half of a key that another process holds. The shard asks that process for signatures.
     pub elsewhere: Option<PublicKey>,
     /// The rules that the chain follows.
     pub rules: Rules,
@@ -37,7 +39,7 @@ pub struct Context {
     pub hashes: ChainHashes,
     /// The genesis block's header.
     pub genesis_header: Header,
-    /// Its digest.
+    /// The genesis block's digest.
     pub genesis_digest: BlockDigest,
     /// The result root at height 0.
     pub genesis_root: Hash,
@@ -71,8 +73,9 @@ impl Context {
         }
     }
 
-    /// The context of the epoch that goes on after the block of `tip`: the next one where that is a boundary. Errors: the
-    /// store can't be read, or lacks the end of the epoch before.
+    /// Returns the context of the epoch that goes on after the block of `tip`; if that block ends an epoch, of the next
+    /// one.
+    /// Errors: the store can't be read, or it lacks the end of the previous epoch.
     pub fn at(
         genesis: &Genesis,
         key: impl Into<Option<SigningKey>>,
@@ -87,7 +90,7 @@ impl Context {
         Ok(first.after(&change))
     }
 
-    /// The context of the epoch after the one that `change`, which was checked, ends.
+    /// Returns the context of the epoch after the one that `change` ends. The caller has checked `change`.
     pub fn after(&self, change: &EpochChange) -> Self {
         let (chain, epoch) = (self.chain(), change.boundary.epoch.next());
         let (committee, places) = members(chain, epoch, &change.next, self.own_key());
@@ -109,15 +112,16 @@ impl Context {
         }
     }
 
-    /// The same with leaders that go round by place, whatever the chain's protocol version, in this and later epochs: for
-    /// tests and models that say which view is whose.
+    /// Returns the same context with leaders in the order of their places, for this epoch and later ones, whatever the
+    /// chain's protocol version. For tests and models that say who leads which view.
     pub fn led_by_place(mut self) -> Self {
         self.drawn = false;
         self.leaders = Leaders::new(self.n(), None, self.leaders.boundary());
         self
     }
 
-    /// The same for a node whose votes and batches another process signs, with this key; none: the same.
+    /// Returns the same context for a node whose votes and batches another process signs with the key `own`. `None`
+    /// changes nothing.
     pub fn signed_elsewhere(mut self, own: Option<PublicKey>) -> Self {
         let Some(own) = own else { return self };
         (self.key, self.elsewhere) = (None, Some(own));
@@ -127,42 +131,43 @@ impl Context {
         self
     }
 
-    /// The chain.
+    /// Returns the chain.
     pub fn chain(&self) -> ChainId {
         self.committee.chain
     }
 
-    /// The epoch.
+    /// Returns the epoch.
     pub fn epoch(&self) -> Epoch {
         self.committee.epoch
     }
 
-    /// The public half of its key.
+    /// Returns the public half of this node's validator key.
     pub fn own_key(&self) -> Option<PublicKey> {
         self.key.as_ref().map(SigningKey::public).or(self.elsewhere)
     }
 
-    /// This node's place in the committee; none: it follows.
+    /// Returns this node's place in the committee. `None` if the node only follows.
     pub fn me(&self) -> Option<ValidatorIndex> {
         self.committee.me
     }
 
-    /// Whether this is this node's place.
+    /// Returns true if `place` is this node's place.
     pub fn is_me(&self, place: ValidatorIndex) -> bool {
         self.committee.me == Some(place)
     }
 
-    /// The place of whoever has this node key; none: it is no member of this epoch's committee.
+    /// Returns the place of the member with this node key. `None` if the key belongs to no member of this epoch's
+    /// committee.
     pub fn place(&self, node_key: &PublicKey) -> Option<ValidatorIndex> {
         self.places.get(node_key).copied()
     }
 
-    /// Validators in the committee.
+    /// Returns the number of validators in the committee.
     pub fn n(&self) -> usize {
         self.committee.keys.len()
     }
 
-    /// Whether a header carries this chain, shard, epoch and their hashes.
+    /// Returns true if a header carries this chain, shard and epoch and their hashes.
     pub fn header_is_ours(&self, header: &Header) -> bool {
         header.version == self.rules.version()
             && header.chain == self.committee.chain
@@ -175,14 +180,14 @@ impl Context {
             && header.shard_map == self.hashes.shard_map
     }
 
-    /// Whether a header is of this chain and of a protocol version that this release doesn't follow on it. What it says
-    /// besides isn't known to be understood.
+    /// Returns true if a header is of this chain and of a protocol version that this release doesn't know for it. The
+    /// header's other fields may mean something else in that version.
     pub fn is_of_newer_version(&self, header: &Header) -> bool {
         header.chain == self.committee.chain && header.version > self.rules.version()
     }
 
-    /// A final block as this epoch's blocks see it. The boundary block before the epoch is a parent like any other, but
-    /// that lanes start anew above it, and nothing ends with it.
+    /// Returns a final header as this epoch's blocks see it. The boundary block of the previous epoch is a parent like
+    /// any other, with two differences: lanes start at zero above it, and it ends nothing in this epoch.
     pub fn as_parent(&self, header: &Header) -> Header {
         let mut seen = header.clone();
         if header.epoch < self.epoch() {
@@ -193,18 +198,20 @@ impl Context {
         seen
     }
 
-    /// The keys of the members' owners, in the order of their places.
+    /// Returns the keys of the members' owners, in the order of the members' places.
     pub fn owners(&self) -> Vec<PublicKey> {
         self.validators.iter().map(|validator| validator.owner_key).collect()
     }
 
-    /// A finalization of the block of this header, of this epoch, where its signatures hold.
+    /// Verifies a finalization of this epoch's block with this header. `None` if a signature doesn't verify or there is
+    /// no quorum.
     pub fn finalization_of(&self, header: &Header, certificate: &Certificate) -> Option<Verified<Certificate>> {
         rustorium_crypto::verify_finalization(&self.committee.keys, &self.owners(), header, certificate)
     }
 
-    /// Checks the end of this epoch, as someone shows it: the boundary, closing blocks above it and a finalization of the
-    /// last, and the next committee. Errors: the broken part, for the log.
+    /// Checks a proof that this epoch has ended: the boundary, the closing block above it if there is one, a
+    /// finalization of the last of them, and the next committee.
+    /// Errors: the part that is wrong, for the log.
     pub fn check_change(&self, change: &EpochChange) -> Result<(), &'static str> {
         let boundary = &change.boundary;
         let ensure = |holds: bool, part| if holds { Ok(()) } else { Err(part) };
@@ -233,7 +240,8 @@ impl Context {
     }
 }
 
-/// The leaders of an epoch whose boundary, in this view, claims this result root.
+/// Returns the leaders of an epoch. `root` and `boundary` are the result root that the boundary before it claims, and
+/// the boundary's view.
 fn leaders_of(committee: &Committee, drawn: bool, root: Hash, boundary: View) -> Leaders {
     let seed = drawn.then(|| leader_seed(committee.chain, committee.epoch, root));
     Leaders::new(committee.n(), seed, boundary)

@@ -1,19 +1,19 @@
-//! A queue that is fair by key: of those that have something waiting, the key that has cost least is served next.
+//! A queue that is fair between keys: it serves the waiting key that has cost least so far.
 //!
-//! *Invariants:* never empty-handed while a key that isn't held has an item; items of one key leave in order; a key that
-//! was idle has saved nothing up, and a key in debt waits until the others have had as much; where nothing waits, all
-//! debts are forgotten.
+//! *Invariants:* `pop` returns an item while a key that isn't held has one; items of one key leave in order; an idle
+//! key gains no advantage, and a key in debt waits until the others have had as much; when nothing waits, all debts are
+//! forgotten.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Cost of taking an item, before anything is charged: keys whose items cost nothing still take turns.
+/// Cost of taking an item before its real cost is charged. Keys whose items cost nothing still take turns.
 const TAKEN: u64 = 1;
 
 struct Lane<T> {
     items: VecDeque<T>,
-    /// Cost that the others must have had before this key is served again.
+    /// Cost at which this key is served again; keys with a smaller value go first.
     due: u64,
-    /// Breaks ties: who was served longest ago.
+    /// Tie-breaker: a number that rises with each entry into `ready`, so the key that has waited longest goes first.
     place: u64,
     held: bool,
 }
@@ -24,12 +24,12 @@ impl<T> Default for Lane<T> {
     }
 }
 
-/// Items by key. Costs are in any one unit, such as nanoseconds or signatures.
+/// Items by key. Costs have any one unit, such as nanoseconds or signatures.
 pub struct FairQueue<K, T> {
     lanes: BTreeMap<K, Lane<T>>,
-    /// Keys with items that aren't held, the next one first.
+    /// Keys that have items and aren't held, the next one first.
     ready: BTreeSet<(u64, u64, K)>,
-    /// What the key that was served last had cost before.
+    /// Cost at which the last key was served. A key that comes back from idle starts at this value.
     level: u64,
     places: u64,
     len: usize,
@@ -52,33 +52,33 @@ impl<K: Copy + Ord, T> FairQueue<K, T> {
         }
     }
 
-    /// Items that wait, those of held keys included.
+    /// Returns the number of waiting items, including those of held keys.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether nothing waits, of held keys either.
+    /// Returns true if nothing waits, not even for held keys.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Items of one key.
+    /// Returns the number of one key's items.
     pub fn len_of(&self, key: &K) -> usize {
         self.lanes.get(key).map_or(0, |lane| lane.items.len())
     }
 
-    /// Whether `pop` has nothing to give.
+    /// Returns true if `pop` would return `None`.
     pub fn is_idle(&self) -> bool {
         self.ready.is_empty()
     }
 
-    /// The next item, without taking it.
+    /// Returns the next item without taking it.
     pub fn peek(&self) -> Option<(&K, &T)> {
         let (_, _, key) = self.ready.first()?;
         self.lanes.get(key).and_then(|lane| lane.items.front()).map(|item| (key, item))
     }
 
-    /// Takes the next item; its cost is charged as soon as it is known.
+    /// Takes the next item. The caller charges its cost once that is known.
     pub fn pop(&mut self) -> Option<(K, T)> {
         let (due, _, key) = self.ready.pop_first()?;
         self.level = self.level.max(due);
@@ -92,7 +92,7 @@ impl<K: Copy + Ord, T> FairQueue<K, T> {
         Some((key, item))
     }
 
-    /// Makes a key pay for what its last item cost.
+    /// Charges a key for its last item.
     pub fn charge(&mut self, key: &K, cost: u64) {
         let Some(lane) = self.lanes.get_mut(key) else { return };
         let waits = self.ready.remove(&(lane.due, lane.place, *key));
@@ -104,7 +104,7 @@ impl<K: Copy + Ord, T> FairQueue<K, T> {
         }
     }
 
-    /// Serves these keys no more, and all others again. Their items stay.
+    /// Stops serving these keys, and serves all others again. Held items stay in the queue.
     pub fn hold_only(&mut self, held: &BTreeSet<K>) {
         for key in held {
             let lane = self.lanes.entry(*key).or_default();
@@ -130,7 +130,7 @@ impl<K: Copy + Ord, T> FairQueue<K, T> {
         self.ready.insert((lane.due, lane.place, key));
     }
 
-    /// Nothing that isn't held waits: the next busy time begins with all keys equal.
+    /// Resets all debts once nothing that isn't held waits, so that the next busy time begins with equal keys.
     fn forgive(&mut self) {
         self.level = 0;
         self.lanes.retain(|_, lane| lane.held || !lane.items.is_empty());
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Serves `count` items, each of its key's cost; returns what each key was served.
+    /// Serves `count` items, each at its key's cost. Returns the cost that each key was served.
     fn serve(queue: &mut FairQueue<u8, u32>, costs: &[u64], count: usize) -> Vec<u64> {
         let mut served = vec![0; costs.len()];
         for _ in 0..count {
@@ -195,7 +195,7 @@ mod tests {
             key == 0
         });
         assert!((15..=22).contains(&first.expect("it comes in the end")), "{first:?}");
-        // One that was idle for long is served next, and not several times in a row.
+        // A key that was idle for long is served next, but not several times in a row.
         queue.push(2, 0);
         queue.push(2, 1);
         let next: Vec<u8> = (0..4)
@@ -260,7 +260,7 @@ mod tests {
             }
             let served = serve(&mut queue, &costs, count);
             let most = costs.iter().max().expect("two at least") + TAKEN;
-            // Beside the cost, each item counts as one.
+            // Each item counts as one in addition to its cost.
             let counted: Vec<u64> = served.iter().zip(&costs).map(|(served, cost)| served + served / cost).collect();
             let (low, high) = (counted.iter().min(), counted.iter().max());
             prop_assert!(high.zip(low).is_some_and(|(high, low)| high - low <= 2 * most), "{counted:?}");

@@ -5,7 +5,7 @@
 
 pub mod context;
 pub mod fair;
-pub mod landmarks;
+pub mod log_marks;
 pub mod periods;
 pub mod port;
 pub mod rules;

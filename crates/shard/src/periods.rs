@@ -1,37 +1,37 @@
-//! Root periods: which heights a state root is made for, decided by headers alone.
+//! Root periods: the heights for which a state root is made. Headers alone decide them.
 //!
-//! *Invariants:* the same chain of headers gives the same periods on every node; a period ends below the block that ends
-//! it, so that this block can claim its root; only periods that no header of the chain has claimed yet are kept.
+//! *Invariants:* the same chain of headers gives the same periods on every node; a period ends below the block that
+//! ends it, so that this block can claim its root; only periods that no header of the chain has claimed yet are kept.
 
 use rustorium_types::{Hash, Header, Height, Parameters, StateClaim};
 
 /// A root period that is over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Period {
-    /// Its first height.
+    /// First height of the period.
     pub first: Height,
-    /// Its last height: the state root is that of the state after it.
+    /// Last height of the period. The state root is that of the state after this height.
     pub end: Height,
 }
 
 /// A state root.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RootedPeriod {
-    /// The period; where it was rooted ahead, as if it ended with the newest executed height.
+    /// The period. If the root was made ahead of the period's end, the period ends with the newest executed height.
     pub period: Period,
-    /// The state root after it.
+    /// State root after the period's last height.
     pub root: Hash,
 }
 
-/// The period that goes on.
+/// The period that is still open.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Open {
     first: Height,
-    /// Header time of its first block.
+    /// Header time of the period's first block.
     since_ms: u64,
-    /// Whether one of its blocks lists transactions.
+    /// True if one of the period's blocks lists transactions.
     filled: bool,
-    /// Whether its newest block is an epoch's boundary: the next height begins another period, whatever it is.
+    /// True if the newest block is an epoch's boundary. The next height then always begins another period.
     last: bool,
 }
 
@@ -39,17 +39,19 @@ struct Open {
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Periods {
     open: Option<Open>,
-    /// Over and not claimed, by height.
+    /// Periods that are over and not claimed yet, by height.
     over: Vec<Period>,
 }
 
 impl Periods {
-    /// The periods after a block on top of these.
+    /// Returns the periods after a block on top of these.
     ///
-    /// It ends the open one below itself where that one's newest block is an epoch's boundary; where header time has gone on
-    /// by a period since the open one's first block; or where it is empty, the open period is not and began
-    /// `root_period_idle_ms` ago: an idle chain's newest state is rooted without waiting. Not for closing blocks, which
-    /// are no heights of the chain.
+    /// The block ends the open period below itself in one of three cases. The open period's newest block is an epoch's
+    /// boundary. Header time has advanced by a whole period since the open period's first block. Or the block is empty,
+    /// the open period is not, and that period began `root_period_idle_ms` ago: the newest state of an idle chain then
+    /// gets its root without further waiting.
+    ///
+    /// Not for closing blocks, which are no heights of the chain.
     pub fn after(&self, header: &Header, parameters: &Parameters) -> Self {
         let mut next = self.ended_by(header, parameters);
         let claimed = claimed_height(&header.state);
@@ -57,10 +59,11 @@ impl Periods {
         next
     }
 
-    /// The periods that a block on top of these may claim: its own end of the open one included, its claim left aside.
+    /// Returns the periods that a block on top of these may claim, including one that the block itself ends. Ignores
+    /// the block's own claim.
     pub fn ended_by(&self, header: &Header, parameters: &Parameters) -> Self {
         if !parameters.state_roots || header.height == Height(0) {
-            // Genesis is a period of its own, which needs no claim.
+            // Genesis is a period of its own and needs no claim.
             return Self::default();
         }
         let filled = header.transactions > 0;
@@ -81,23 +84,24 @@ impl Periods {
         next
     }
 
-    /// The newest period that is over at or below `height`.
+    /// Returns the newest ended period whose end is at or below `height`.
     pub fn newest_at(&self, height: Height) -> Option<Period> {
         self.over.iter().rev().find(|period| period.end <= height).copied()
     }
 
-    /// The period that ended at this height and isn't claimed.
+    /// Returns the unclaimed period that ended at this height.
     pub fn ended_at(&self, end: Height) -> Option<Period> {
         self.over.iter().find(|period| period.end == end).copied()
     }
 
-    /// From what time on an empty block would end the open period; none where nothing in it needs a root.
+    /// Returns the header time from which an empty block ends the open period. `None` if nothing in that period needs a
+    /// root.
     pub fn idle_end_ms(&self, parameters: &Parameters) -> Option<u64> {
         let open = self.open.filter(|open| open.filled)?;
         Some(if open.last { 0 } else { open.since_ms.saturating_add(parameters.root_period_idle_ms) })
     }
 
-    /// The first height of the open period.
+    /// Returns the first height of the open period.
     pub fn open_first(&self) -> Option<Height> {
         self.open.map(|open| open.first)
     }
@@ -110,7 +114,7 @@ impl Open {
     }
 }
 
-/// The height whose state root a header claims; genesis where none was claimed yet.
+/// Returns the height whose state root a header claims: genesis if none was claimed yet.
 pub fn claimed_height(claim: &StateClaim) -> Height {
     match claim {
         StateClaim::NoneYet => Height(0),

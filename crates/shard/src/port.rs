@@ -1,38 +1,38 @@
-//! What the data plane and the consensus core say to each other: the Rust side of `rustorium.consensus.vocabulary`.
+//! Messages between the data plane and the consensus core: the Rust side of `rustorium.consensus.vocabulary`.
 
 use crate::periods::claimed_height;
 use rustorium_quorum::Leaders;
 use rustorium_types::{BlockDigest, Epoch, Header, Height, ValidatorIndex, View, VoteKind};
 
-/// What the core needs to know of a block.
+/// Facts of a block that the core needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BlockFacts {
-    /// The view it was proposed in.
+    /// View in which the block was proposed.
     pub view: View,
-    /// Its height.
+    /// Height of the block.
     pub height: Height,
-    /// Its digest.
+    /// Digest of the block.
     pub digest: BlockDigest,
-    /// Its parent's view.
+    /// View of the parent.
     pub parent_view: View,
-    /// Its parent's digest.
+    /// Digest of the parent.
     pub parent: BlockDigest,
-    /// Its proposer.
+    /// Proposer of the block.
     pub proposer: ValidatorIndex,
-    /// Its time, Unix ms.
+    /// Time of the block, Unix ms.
     pub time_ms: u64,
-    /// Whether it lists transactions.
+    /// True if the block lists transactions.
     pub has_payload: bool,
-    /// The executed height that it claims.
+    /// Executed height that the block claims.
     pub claimed_height: Height,
-    /// The height whose state root it claims.
+    /// Height whose state root the block claims.
     pub rooted_height: Height,
-    /// Whether its header says that the epoch ends.
+    /// True if the header says that the epoch ends.
     pub ends_epoch: bool,
 }
 
 impl BlockFacts {
-    /// The facts of a header.
+    /// Returns the facts of a header.
     pub fn of(digest: BlockDigest, header: &Header) -> Self {
         Self {
             view: header.view,
@@ -50,89 +50,91 @@ impl BlockFacts {
     }
 }
 
-/// How far the data plane is with a block.
+/// Result of the data plane's checks of a block.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum PayloadStatus {
     /// Something is still missing.
     Pending = 0,
-    /// May be voted for.
+    /// The block may be voted for.
     Ready = 1,
-    /// Never to be voted for.
+    /// The block must never be voted for.
     Invalid = 2,
 }
 
-/// Names a certificate.
+/// Name of a certificate.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct CertificateName {
-    /// Its kind.
+    /// Kind of the certificate.
     pub kind: VoteKind,
-    /// Its view.
+    /// View of the certificate.
     pub view: View,
-    /// Its block; none for a nullification.
+    /// Block of the certificate. `None` for a nullification.
     pub digest: Option<BlockDigest>,
 }
 
-/// What comes up to the core.
+/// Input to the core.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Input {
-    /// Always the first, and again at each epoch's start, when everything before is void.
+    /// State at the start. It is always the first input, and comes again at each epoch's start; it voids everything
+    /// before it.
     Recovered {
         /// The newest final block in the store.
         last_final: BlockFacts,
         /// The newest final height that had a payload.
         payload_height: Height,
-        /// Blocks above it that the journal holds.
+        /// Blocks above `last_final` that the journal holds.
         blocks: Vec<BlockFacts>,
-        /// Certificates above it that the journal holds.
+        /// Certificates above `last_final` that the journal holds.
         certificates: Vec<CertificateName>,
-        /// Own votes above it that the journal holds.
+        /// Own votes above `last_final` that the journal holds.
         votes: Vec<CertificateName>,
         /// The epoch.
         epoch: Epoch,
-        /// This node's place in its committee; none: it follows.
+        /// This node's place in the committee. `None` if the node only follows.
         me: Option<ValidatorIndex>,
         /// The committee's size.
         n: usize,
-        /// Who leads its views.
+        /// Leaders of the epoch's views.
         leaders: Leaders,
-        /// How often the timers of all views were doubled when the core last said so; none: not within an hour.
+        /// Number of doublings of all views' timers that the core last reported. `None` if it reported none within an
+        /// hour.
         backoff: Option<u32>,
     },
-    /// A block and how far it is checked.
+    /// A block and the result of its checks so far.
     BlockSeen(BlockFacts, PayloadStatus),
-    /// A certificate, verified.
+    /// A verified certificate.
     Certificate(CertificateName),
-    /// Whether something could be listed.
+    /// True if something could be listed.
     WorkSeen(bool),
-    /// The newest height that a quorum has executed alike.
+    /// The newest height that a quorum has executed to the same result root.
     ClaimReady(Height),
-    /// The newest height whose state root a quorum has alike.
+    /// The newest height for which a quorum has the same state root.
     RootReady(Height),
     /// A client waits for this height to be certified.
     ClaimWanted(Height),
-    /// Whether a block proposed now could be the epoch's boundary.
+    /// True if a block proposed now could be the epoch's boundary.
     EndDue(bool),
-    /// f + 1 nullified the view.
+    /// f + 1 members have voted to nullify the view.
     NullifiesSeen(View),
     /// Runs of views of which neither this node nor its peers hold a certificate.
     HeldByNobody(Vec<(View, View)>),
-    /// The leader of the view, one that the core passes over, proposed in it.
+    /// The leader of this view proposed in it, though the core passes that leader over.
     Proposed(View),
-    /// A peer fell silent or is back.
+    /// A peer fell silent (true) or is back (false).
     PeerSilence(ValidatorIndex, bool),
-    /// A lane had to be served to more than f peers.
+    /// A lane whose batches had to be served to more than f peers.
     LaneCostly(ValidatorIndex, View),
     /// The guard refused a vote.
     VoteRefused(VoteKind, View),
-    /// A quorum executed to another root.
+    /// A quorum has executed this height to another root than this node.
     Diverged(Height),
-    /// The journal lacks something that this node signed: nothing is signed any more.
+    /// The journal lacks something that this node signed, so the node signs nothing more.
     KeyRetired,
 }
 
 impl Input {
-    /// Names of the kinds, as the core has them.
+    /// Names of the kinds, as the core spells them.
     pub const KINDS: [&'static str; 16] = [
         "Recovered",
         "BlockSeen",
@@ -152,7 +154,7 @@ impl Input {
         "KeyRetired",
     ];
 
-    /// Place of its kind in `KINDS`.
+    /// Returns the place of the input's kind in `KINDS`.
     pub fn kind(&self) -> usize {
         match self {
             Self::Recovered { .. } => 0,
@@ -175,65 +177,66 @@ impl Input {
     }
 }
 
-/// What goes down to the data plane.
+/// Effect of the core, for the data plane to carry out.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Effect {
-    /// The node is in this view.
+    /// The core has entered a view.
     EnterView {
         /// The view.
         view: View,
-        /// Why.
+        /// Certificate that made the core enter the view.
         because: Option<CertificateName>,
-        /// Whether this node leads it, and must hear of work at once.
+        /// True if this node leads the view and must hear of work at once.
         leads: bool,
-        /// The epoch that the core is in: what comes before the first one that names this node's is of an older epoch.
+        /// Epoch that the core is in. Effects that come before the first one with this node's epoch belong to an older
+        /// epoch.
         epoch: Epoch,
-        /// How often the timers of all views are doubled.
+        /// Number of doublings of all views' timers.
         backoff: u32,
-        /// The leaders that this node passes over.
+        /// Leaders that this node passes over.
         passed_over: Vec<ValidatorIndex>,
     },
-    /// Build, sign and send a block.
+    /// Builds, signs and sends a block.
     Propose {
-        /// Its view.
+        /// View of the block.
         view: View,
-        /// Its parent.
+        /// Parent of the block.
         parent: BlockDigest,
-        /// The executed height to claim.
+        /// Executed height to claim.
         claim_height: Height,
-        /// The height to claim the newest state root at or below of.
+        /// Height up to which the newest state root is claimed.
         root_height: Height,
-        /// Lanes that end where a quorum holds them.
+        /// Lanes that are listed only as far as a quorum holds them.
         distrusted_lanes: Vec<ValidatorIndex>,
     },
-    /// Sign, journal, sync and send a vote.
+    /// Signs a vote, writes it to the journal, and sends it once it is on disk.
     Vote {
-        /// The kind.
+        /// Kind of the vote.
         kind: VoteKind,
-        /// The view.
+        /// View of the vote.
         view: View,
-        /// The block; none for a nullify.
+        /// Block of the vote. `None` for a nullify vote.
         digest: Option<BlockDigest>,
-        /// A certificate to send on with it.
+        /// Certificate to send along with the vote.
         carry: Option<CertificateName>,
     },
-    /// Send a held certificate on to all.
+    /// Sends a held certificate to all peers.
     SendCertificate(CertificateName),
-    /// Get a block that a certificate names.
+    /// Fetches a block that a certificate names.
     FetchBlock(BlockDigest),
-    /// Get certificates.
+    /// Fetches certificates.
     FetchCertificates {
         /// First view.
         first: View,
         /// Last view.
         last: View,
-        /// Whom to ask first.
+        /// Peer to ask first.
         peer: ValidatorIndex,
     },
-    /// Send what could be listed.
+    /// Sends the work that could be listed, to this peer or (`None`) to all.
     SendWork(Option<ValidatorIndex>),
-    /// Send own open votes again.
+    /// Sends own open votes again.
     ResendVotes(View),
-    /// Say that the core is alive.
+    /// Tells peers that the core is alive.
     Heartbeat(View),
 }

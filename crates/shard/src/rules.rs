@@ -1,4 +1,4 @@
-//! Validity of a block against its parent: pure, the same for proposer, voter and catch-up.
+//! Validity of a block against its parent. Pure, and the same for proposer, voter and catch-up.
 
 use crate::periods::claimed_height;
 use crate::port::PayloadStatus;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// Batches per lane, in the order of their seqs.
 pub type Payload = Vec<Vec<Arc<CheckedBatch>>>;
 
-/// Checks what header and parent alone decide. Errors: the broken rule, for the log.
+/// Checks the rules that depend on header and parent alone. Errors: the broken rule, for the log.
 pub fn check_header(parent: &Header, block: &Block, parameters: &Parameters) -> Result<(), &'static str> {
     let header = &block.header;
     if parent.ends_epoch() {
@@ -50,12 +50,14 @@ fn check_place(parent: &Header, header: &Header) -> Result<(), &'static str> {
     ensure(header.time_ms > parent.time_ms, "the time is not above the parent's")
 }
 
-/// The boundary that a child of this block, which ends the epoch, names: the block itself, or what it names itself.
+/// Returns the boundary that a child of `header`'s block names, for a block that ends the epoch: that block itself, or
+/// the boundary that it names.
 pub fn boundary_of(digest: &BlockDigest, header: &Header) -> BlockDigest {
     if let End::Closing(boundary) = header.end { boundary } else { *digest }
 }
 
-/// Checks a child, in its own epoch, of a header that ends it (R28): it helps to finalize and changes nothing.
+/// Checks a child of a block that ends the epoch, within the same epoch (R28). Such a child helps to finalize the
+/// boundary and changes nothing.
 fn check_closing(parent: &Header, header: &Header) -> Result<(), &'static str> {
     check_place(parent, header)?;
     let named = End::Closing(boundary_of(&header.parent, parent));
@@ -63,7 +65,7 @@ fn check_closing(parent: &Header, header: &Header) -> Result<(), &'static str> {
     check_closes(parent, header)
 }
 
-/// Checks that a closing block says what the boundary does, or the closing block before it.
+/// Checks that a closing block repeats what the block before it says: the boundary, or another closing block.
 pub fn check_closes(before: &Header, header: &Header) -> Result<(), &'static str> {
     let next = header.next_validator_set == before.next_validator_set;
     ensure(next, "a closing block names another next committee")?;
@@ -75,9 +77,11 @@ pub fn check_closes(before: &Header, header: &Header) -> Result<(), &'static str
     ensure(claims, "a closing block claims what its parent doesn't")
 }
 
-/// What a claim of a result makes of a block on a valid header: `known` is the root that this node has at the claimed height.
-/// A root that it lacks makes the block wait, be it not made yet or forgotten; but where nothing new is claimed, a quorum
-/// has vouched for the claim with the parent.
+/// Returns the status that a result claim gives to a block with a valid header. `known` is this node's root at the
+/// claimed height.
+///
+/// If the node has no root there, the block waits: the root is not made yet, or was forgotten. A claim that repeats the
+/// parent's needs no root at or below the executed height, because a quorum vouched for it with the parent.
 pub fn check_claim(known: Option<&Hash>, parent: &Header, header: &Header, executed: Height) -> PayloadStatus {
     match known {
         Some(root) if *root != header.result.root => PayloadStatus::Invalid,
@@ -88,13 +92,13 @@ pub fn check_claim(known: Option<&Hash>, parent: &Header, header: &Header, execu
     }
 }
 
-/// Back-pressure: whether a block at `height` that claims so far may list transactions.
+/// Returns true if a block at `height` with these claims may list transactions (back-pressure).
 pub fn may_list(height: Height, claimed: Height, rooted: Height, parameters: &Parameters) -> bool {
     let lag = |claim: Height| height.0.saturating_sub(claim.0);
     lag(claimed) <= parameters.claim_lag_max && (!parameters.state_roots || lag(rooted) <= parameters.root_lag_max)
 }
 
-/// What header and parent alone say of a claim on the state tree.
+/// Checks the rules of a state claim that depend on header and parent alone.
 fn check_state_claim(parent: &Header, header: &Header, parameters: &Parameters) -> Result<(), &'static str> {
     let (before, now) = (claimed_height(&parent.state), claimed_height(&header.state));
     if header.state == parent.state {
@@ -118,7 +122,7 @@ fn cursors_advance(parent: &[Cursor], cursors: &[Cursor]) -> bool {
             .all(|(before, after)| before.next_seq < after.next_seq && before.tip != after.tip || before == after)
 }
 
-/// Checks what the listed batches weigh, and the inline transactions, against the header's sums and the block's caps.
+/// Checks the weights of listed batches and inline transactions against the header's sums and the block's caps.
 pub fn check_payload(block: &Block, listed: Weight, parameters: &Parameters) -> Result<(), &'static str> {
     let mut total = listed;
     total += weigh(&block.inline);

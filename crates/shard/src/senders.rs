@@ -1,14 +1,15 @@
-//! Whoever sends a shard something: who pays for the checks of it, the room that it takes, and the epoch that it speaks of.
+//! Senders of a shard's messages: who pays for the checks, how much memory a message takes, and which epoch it belongs
+//! to.
 
 use rustorium_types::{Epoch, Message, PublicKey, ValidatorIndex};
 use std::fmt;
 
-/// Room that a frame takes until this is dropped: bounds what is read and not dealt with.
+/// Memory reserved for a frame until this value is dropped. Bounds the frames that were read and not handled yet.
 #[derive(Default)]
 pub struct Credit(#[expect(dead_code, reason = "held for what its drop does")] Option<Box<dyn Send + Sync>>);
 
 impl Credit {
-    /// Holds what gives the room back when it is dropped.
+    /// Holds `room` until the credit is dropped; dropping `room` releases the memory.
     pub fn of(room: impl Send + Sync + 'static) -> Self {
         Self(Some(Box::new(room)))
     }
@@ -20,7 +21,7 @@ impl fmt::Debug for Credit {
     }
 }
 
-/// Whose share of the checking threads a check takes.
+/// Party whose share of the checking threads pays for a check.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Payer {
     /// This node.
@@ -31,7 +32,7 @@ pub enum Payer {
     Outsider(PublicKey),
 }
 
-/// The epoch that a message is of. None: it is of none.
+/// Returns the epoch of a message. `None` for messages that belong to no epoch.
 pub fn epoch_of(message: &Message) -> Option<Epoch> {
     match message {
         Message::Proposal(proposal) => Some(proposal.header.epoch),

@@ -1,15 +1,16 @@
-//! The order in which a shard takes what happened: its own events first, then peers' frames, fairly and not for long.
+//! The order in which a shard handles events: its own events first, then peers' frames in fair order for a limited
+//! time.
 //!
-//! *Invariants:* own events never wait behind a peer's frame for longer than one turn; a turn gives peers at most
-//! `PEERS_NS_MAX` and the rest of one frame; frames of one peer are taken in order; a peer's frames wait at the cost of
-//! that peer alone.
+//! *Invariants:* own events wait at most one turn behind peers' frames; a turn gives peers' frames at most
+//! `PEERS_NS_MAX` plus the rest of one frame; frames of one peer are handled in order; a peer's frames delay only that
+//! peer.
 
 use crate::fair::FairQueue;
 use crate::shard::{Event, Now, Ports, Shard};
 use rustorium_types::PublicKey;
 use std::collections::{BTreeSet, VecDeque};
 
-/// Nanoseconds of peers' frames in a turn.
+/// Time for peers' frames in one turn, nanoseconds.
 pub const PEERS_NS_MAX: u64 = 5_000_000;
 
 /// Events that wait for the shard.
@@ -17,7 +18,7 @@ pub const PEERS_NS_MAX: u64 = 5_000_000;
 pub struct Turns {
     own: VecDeque<Event>,
     frames: FairQueue<PublicKey, Event>,
-    /// Peers that are cut off.
+    /// Peers whose frames are not read at present.
     held: BTreeSet<PublicKey>,
 }
 
@@ -30,29 +31,30 @@ impl Turns {
         }
     }
 
-    /// Whether a turn would have nothing to take. Frames of those who are cut off don't count.
+    /// Returns true if a turn would find nothing to handle. Frames of peers that are cut off don't count.
     pub fn is_idle(&self) -> bool {
         self.own.is_empty() && self.frames.is_idle()
     }
 
-    /// How many events wait.
+    /// Returns the number of waiting events.
     pub fn len(&self) -> usize {
         self.own.len() + self.frames.len()
     }
 
-    /// Whether no event waits.
+    /// Returns true if no event waits.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Frames of one peer that wait.
+    /// Returns the number of waiting frames of one peer.
     pub fn len_of(&self, peer: &PublicKey) -> usize {
         self.frames.len_of(peer)
     }
 
-    /// Lets the shard take the events of one turn. `begin` is told each event before it is dealt with; `clock_ns` measures
-    /// what the frames cost, each peer pays for its own; `arrive` brings what has come meanwhile. False if the shard was
-    /// told to stop.
+    /// Lets the shard handle the events of one turn. Returns false if the shard was told to stop.
+    ///
+    /// `begin` gets each event before it is handled. `clock_ns` measures the cost of the frames; each peer pays for its
+    /// own. `arrive` adds the events that have come in the meantime.
     pub fn take<P: Ports>(
         &mut self,
         shard: &mut Shard<P>,

@@ -4,7 +4,7 @@
 
 use rustorium_crypto::SigningKey;
 use rustorium_signer::protocol::Request;
-use rustorium_signer::{Client, Key, Role, Server, Settings, Shown, StateFile, TokenKey, TokenUri, What};
+use rustorium_signer::{Client, JournalSummary, Key, Role, Server, Settings, StateFile, TokenKey, TokenUri, What};
 use rustorium_types::{BlockDigest, BoundedVec, ChainId, Epoch, PublicKey, ShardId, View, VoteBody, VoteKind};
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -45,7 +45,7 @@ fn connected(socket: &Path, key: PublicKey) -> Result<Client, Box<dyn Error>> {
     let mut client = Client::connect(socket, key, Duration::from_secs(20))?;
     let votes = BoundedVec::default();
     let (chain, shard, epoch, settled) = (CHAIN, ShardId(0), Epoch(0), View(0));
-    client.ask_one(What::Show(Box::new(Shown { chain, shard, epoch, settled, next_seq: 0, votes })))?;
+    client.ask_one(What::Show(Box::new(JournalSummary { chain, shard, epoch, settled, next_seq: 0, votes })))?;
     Ok(client)
 }
 

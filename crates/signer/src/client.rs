@@ -26,7 +26,7 @@ pub enum ClientError {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The signer doesn't keep to the protocol.
-    #[error("the signer at {0} gives answers that fit no question: run node and signer of one release")]
+    #[error("the signer at {0} gives answers to questions that nobody asked: run node and signer of the same release")]
     Confused(PathBuf),
 }
 

@@ -6,7 +6,7 @@
 //! R8); for each place in the lane at most one batch is signed; epochs, and the floor below which nothing is signed,
 //! never go back.
 
-use crate::protocol::{Refusal, Shown};
+use crate::protocol::{JournalSummary, Refusal};
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_crypto::{batch_digest, verify_vote};
 use rustorium_quorum::VoteGuard;
@@ -45,7 +45,7 @@ pub enum Mode {
     /// Signs everything that doesn't contradict the record.
     #[default]
     Guarding,
-    /// Signs likewise, after a node has shown its journal, which is believed.
+    /// Signs as well, after a node has shown its journal, which is believed.
     Adopting,
     /// Signs nothing: the record lacks a vote of this view.
     RolledBack(View),
@@ -252,7 +252,7 @@ impl Guard {
     ///
     /// # Errors
     /// The key signed a vote that isn't remembered. The returned changes must be on disk even then.
-    pub fn show(&mut self, shown: &Shown) -> (Vec<Record>, Result<Option<Box<Batch>>, Refusal>) {
+    pub fn show(&mut self, shown: &JournalSummary) -> (Vec<Record>, Result<Option<Box<Batch>>, Refusal>) {
         let (chain, shard, epoch) = (shown.chain, shown.shard, shown.epoch);
         if let Mode::RolledBack(view) = self.mode {
             return (Vec::new(), Err(Refusal::RolledBack(view)));

@@ -80,7 +80,7 @@ pub enum TokenFault {
         error: std::io::Error,
     },
     /// The token reports an error.
-    #[error("the token {token} refuses ({error}): check its PIN and that it is there")]
+    #[error("the token {token} refuses ({error}): check its PIN and that it is inserted")]
     Token {
         /// The token.
         token: String,

@@ -36,7 +36,7 @@ pub struct Hello {
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub enum What {
     /// The node's own journal, for the signer to compare with its record. It is the first request for a validator key.
-    Show(Box<Shown>),
+    Show(Box<JournalSummary>),
     /// A vote. For a proposal it is its leader's notarize vote.
     Vote {
         /// The vote.
@@ -57,7 +57,7 @@ pub enum What {
 
 /// A node's own signatures, as its journal has them.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
-pub struct Shown {
+pub struct JournalSummary {
     /// The chain.
     pub chain: ChainId,
     /// The shard.
@@ -111,7 +111,7 @@ pub enum Answer {
 #[derive(Clone, PartialEq, Eq, Debug, Error, BorshSerialize, BorshDeserialize)]
 pub enum Refusal {
     /// The client has another version of the protocol.
-    #[error("the signer speaks version {0} of the protocol: run node and signer of one release")]
+    #[error("the signer speaks version {0} of the protocol: run node and signer of the same release")]
     OtherVersion(u8),
     /// The signer doesn't hold the key.
     #[error("the signer doesn't hold this key: start it with the key's file, or correct signer.key in config.toml")]
@@ -120,19 +120,19 @@ pub enum Refusal {
     #[error("another node signs with this key: stop it first, and never run two nodes with one key")]
     InUse,
     /// All places for connections are taken.
-    #[error("the signer has as many connections as it takes: end one")]
+    #[error("the signer has its maximum of connections: end one")]
     Busy,
     /// The signer wasn't started for the chain.
     #[error("the signer wasn't started for the chain {0}: name its genesis with --genesis")]
     OtherChain(ChainId),
     /// No chain has the shard.
-    #[error("there is no shard {0}: run node and signer of one release")]
+    #[error("there is no shard {0}: run node and signer of the same release")]
     OtherShard(ShardId),
     /// A key of this role doesn't sign this.
     #[error("a key of this role doesn't sign that: use a validator key for votes and an account key for transactions")]
     OtherRole,
     /// The request names another key than the connection's.
-    #[error("what is to be signed names another key: use the key that it names")]
+    #[error("the content to sign names another key: use that key")]
     OtherSigner,
     /// The node must send `Show` first.
     #[error("the node has not shown its journal on this connection: restart the node")]
@@ -141,7 +141,7 @@ pub enum Refusal {
     #[error("epoch {0} is over for this key")]
     EpochOver(Epoch),
     /// The view is settled, or below the remembered ones.
-    #[error("view {view} is not above {floor}: it is final, or what was signed there is forgotten")]
+    #[error("view {view} is not above {floor}: it is final, or its signatures are forgotten")]
     Settled {
         /// The view.
         view: View,

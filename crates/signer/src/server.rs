@@ -80,17 +80,17 @@ impl ServerError {
 }
 
 /// A validator key with its record.
-struct Guarded {
+struct GuardedKey {
     guard: Guard,
     file: StateFile,
     failed: Option<String>,
 }
 
 /// A key with its record and state.
-struct Held {
+struct HeldKey {
     key: Key,
     /// The guard; `None` for an account's key.
-    guarded: Option<Mutex<Guarded>>,
+    guarded: Option<Mutex<GuardedKey>>,
     /// True if a connection has the key.
     taken: AtomicBool,
 }
@@ -100,7 +100,7 @@ pub struct Server {
     listener: UnixListener,
     socket: PathBuf,
     chains: BTreeSet<ChainId>,
-    keys: BTreeMap<PublicKey, Held>,
+    keys: BTreeMap<PublicKey, HeldKey>,
     users: BTreeSet<u32>,
     connections: AtomicUsize,
     open: Mutex<Vec<(usize, UnixStream)>>,
@@ -121,10 +121,14 @@ impl Server {
                 Role::Account => None,
                 Role::Validator => {
                     let (file, records) = StateFile::open(&state, &public)?;
-                    Some(Mutex::new(Guarded { guard: Guard::new(public, chains.clone(), records), file, failed: None }))
+                    Some(Mutex::new(GuardedKey {
+                        guard: Guard::new(public, chains.clone(), records),
+                        file,
+                        failed: None,
+                    }))
                 }
             };
-            held.insert(public, Held { key, guarded, taken: AtomicBool::new(false) });
+            held.insert(public, HeldKey { key, guarded, taken: AtomicBool::new(false) });
         }
         users.insert(geteuid().as_raw());
         let listener = listen(&socket, users.len() == 1)?;
@@ -207,7 +211,7 @@ impl Server {
             Ok(held) => held,
             Err(refusal) => return write_frame(&mut stream, &Answer::Refused(refusal)),
         };
-        let _taken = Taken(held);
+        let _taken = KeyLease(held);
         write_frame(&mut stream, &Answer::Here)?;
         let (mut frames, mut shown) = (Frames::default(), false);
         while let Some(requests) = frames.next(&mut stream)? {
@@ -219,7 +223,7 @@ impl Server {
         Ok(())
     }
 
-    fn welcome(&self, hello: &Hello) -> Result<&Held, Refusal> {
+    fn welcome(&self, hello: &Hello) -> Result<&HeldKey, Refusal> {
         if hello.version != VERSION {
             return Err(Refusal::OtherVersion(VERSION));
         }
@@ -229,7 +233,7 @@ impl Server {
     }
 
     /// Answers requests that came together, in order.
-    fn answer(&self, held: &Held, requests: Vec<Request>, shown: &mut bool) -> Vec<Reply> {
+    fn answer(&self, held: &HeldKey, requests: Vec<Request>, shown: &mut bool) -> Vec<Reply> {
         let Some(guarded) = &held.guarded else {
             let one =
                 |request: Request| Reply { id: request.id, answer: or_refused(self.account(held, &request.what)) };
@@ -251,7 +255,7 @@ impl Server {
         replies
     }
 
-    fn account(&self, held: &Held, what: &What) -> Result<Answer, Refusal> {
+    fn account(&self, held: &HeldKey, what: &What) -> Result<Answer, Refusal> {
         match what {
             What::Ping => Ok(Answer::Here),
             What::Transaction(body) if !self.chains.contains(&body.chain) => Err(Refusal::OtherChain(body.chain)),
@@ -269,9 +273,9 @@ impl Drop for Server {
 }
 
 /// Releases a key when its connection ends.
-struct Taken<'a>(&'a Held);
+struct KeyLease<'a>(&'a HeldKey);
 
-impl Drop for Taken<'_> {
+impl Drop for KeyLease<'_> {
     fn drop(&mut self) {
         self.0.taken.store(false, Ordering::Release);
     }
@@ -281,7 +285,7 @@ fn or_refused(answer: Result<Answer, Refusal>) -> Answer {
     answer.unwrap_or_else(Answer::Refused)
 }
 
-impl Guarded {
+impl GuardedKey {
     /// Decides on a request. Adds the records that must be on disk before the answer leaves to `records`.
     fn decide(
         &mut self,
@@ -417,7 +421,7 @@ fn listen(path: &Path, alone: bool) -> Result<UnixListener, ServerError> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::protocol::Shown;
+    use crate::protocol::JournalSummary;
     use rustorium_crypto::SigningKey;
     use rustorium_types::{BlockDigest, BoundedVec, Epoch, ShardId, View, VoteBody, VoteKind};
 
@@ -435,8 +439,8 @@ mod tests {
         StateFile::create(folder.path(), &key.public(), &[]).unwrap();
         let (file, records) = StateFile::open(folder.path(), &key.public()).unwrap();
         let guard = Guard::new(key.public(), chains.clone(), records);
-        let guarded = Guarded { guard, file, failed: None };
-        let held = Held { key, guarded: Some(Mutex::new(guarded)), taken: AtomicBool::new(false) };
+        let guarded = GuardedKey { guard, file, failed: None };
+        let held = HeldKey { key, guarded: Some(Mutex::new(guarded)), taken: AtomicBool::new(false) };
         let settings = Settings {
             socket: folder.path().join("signer.sock"),
             state: folder.path().to_owned(),
@@ -450,7 +454,7 @@ mod tests {
             server.answer(&held, requests, &mut shown).into_iter().map(|reply| reply.answer).collect()
         };
         let (chain, shard, epoch, settled) = (ChainId([7; 32]), ShardId(0), Epoch(0), View(0));
-        let journal = Shown { chain, shard, epoch, settled, next_seq: 0, votes: BoundedVec::default() };
+        let journal = JournalSummary { chain, shard, epoch, settled, next_seq: 0, votes: BoundedVec::default() };
         let good = answers(vec![What::Show(Box::new(journal)), ask(1)]);
         assert!(matches!(good[..], [Answer::Ready(None), Answer::Signed(_)]), "{good:?}");
         held.guarded.as_ref().unwrap().lock().file.fill_disk().unwrap();

@@ -22,5 +22,5 @@ pub use costs::Costs;
 pub use disk::SimDisk;
 pub use inbound::Queues;
 pub use journal::SimJournal;
-pub use node::{Answer, Begun, Keys, Outcome, SimNode, Stage, Threads};
+pub use node::{Answer, Keys, Outcome, SimNode, Stage, StageStart, Threads};
 pub use ports::Sent;

@@ -56,7 +56,7 @@ impl Stage {
 
 /// A stage that begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Begun {
+pub struct StageStart {
     /// The stage.
     pub stage: Stage,
     /// Number of the checking thread; 0 for other stages.
@@ -81,7 +81,7 @@ pub struct Outcome {
     /// Frames that leave, in order.
     pub sent: Vec<Sent>,
     /// Stages that begin.
-    pub begun: Vec<Begun>,
+    pub begun: Vec<StageStart>,
     /// Time at which `tick` should be called, monotonic microseconds.
     pub deadline_us: u64,
     /// True if inputs wait for the core, or the node has failed.
@@ -326,7 +326,7 @@ impl SimNode {
     }
 
     /// Starts waiting checks on idle threads. Their results are reported when they are done.
-    fn begin_checks(&mut self) -> Vec<Begun> {
+    fn begin_checks(&mut self) -> Vec<StageStart> {
         let mut begun = Vec::new();
         while let Some(thread) = self.checks.free().filter(|_| !self.verifier.is_idle()) {
             self.count(|calls| calls.checked += 1);
@@ -337,12 +337,12 @@ impl SimNode {
             let price_ns = self.meter.costs.as_ref().map(|costs| costs.signatures(work_done().since(before)));
             self.meter.verify_ns += price_ns.unwrap_or(0);
             self.checks.begin(thread, found);
-            begun.push(Begun { stage: Stage::Check, thread, busy_us: price_ns.map(|ns| ns.div_ceil(1000)) });
+            begun.push(StageStart { stage: Stage::Check, thread, busy_us: price_ns.map(|ns| ns.div_ceil(1000)) });
         }
         begun
     }
 
-    fn begins(&mut self, stage: Stage, now: Now) -> Option<Begun> {
+    fn begins(&mut self, stage: Stage, now: Now) -> Option<StageStart> {
         if self.running.contains(&stage) {
             return None;
         }
@@ -370,7 +370,7 @@ impl SimNode {
         if due {
             self.running.insert(stage);
         }
-        due.then_some(Begun { stage, thread: 0, busy_us })
+        due.then_some(StageStart { stage, thread: 0, busy_us })
     }
 
     /// Returns the nanoseconds for which threads were busy since the start, by their kind; and the number of frames

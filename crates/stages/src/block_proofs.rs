@@ -1,4 +1,4 @@
-//! Proofs from the store that a block is final, and that a receipt is in one.
+//! Proofs from the store that a block is final, and that a block has a receipt.
 
 use rustorium_api::{BackendError, ProofStatus};
 use rustorium_execution::prove_receipt;
@@ -6,10 +6,10 @@ use rustorium_storage::{Store, StoreError};
 use rustorium_types::limits::PROOF_HEADERS_MAX;
 use rustorium_types::{BlockProof, BoundedVec, EpochChange, Header, Height, TxId};
 
-/// Heights searched for the header that claims a receipt: claims lag by less.
+/// Maximum number of heights searched for the header that claims a receipt. Claims lag by less.
 const CLAIM_SEARCH_MAX: u64 = 4096;
 
-/// What a store's refusal means to a client.
+/// Returns the clients' error for a store's error.
 pub fn storage(error: StoreError) -> BackendError {
     match error {
         StoreError::Pruned { height, oldest } => BackendError::Pruned { height, oldest },
@@ -19,8 +19,9 @@ pub fn storage(error: StoreError) -> BackendError {
     }
 }
 
-/// Shows that the block at `height` is final: the next stored finalization of its epoch and the headers up to it; where
-/// that is of a later epoch, whose committee may be another, what shows that the epoch's boundary is final.
+/// Returns a proof that the block at `height` is final: the next stored finalization of its epoch, and the headers up
+/// to that block. If that finalization is of a later epoch, whose committee may differ, the proof is that of the
+/// epoch's boundary. `None` if the block isn't stored.
 pub fn block_proof(store: &dyn Store, height: Height) -> Result<Option<BlockProof>, StoreError> {
     let Some(block) = store.bare_block(height)? else { return Ok(None) };
     let epoch = block.header.epoch;
@@ -46,7 +47,7 @@ pub fn block_proof(store: &dyn Store, height: Height) -> Result<Option<BlockProo
     Ok(BoundedVec::new(headers).ok().map(|descendants| BlockProof { descendants, finalization }))
 }
 
-/// A receipt's proof, from the lowest final header that claims its height.
+/// Returns a receipt's proof from the lowest final header that claims its height.
 pub fn receipt_proof(store: &dyn Store, id: &TxId) -> Result<ProofStatus, BackendError> {
     let Some(found) = store.transaction(id).map_err(storage)? else { return Ok(ProofStatus::NotFound) };
     let (height, index) = (found.receipt.height, found.receipt.index as usize);

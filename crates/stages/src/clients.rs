@@ -1,5 +1,4 @@
-//! What clients are told of their transactions: of those that the pool takes, has had or refuses, and of the same bytes once
-//! more.
+//! Answers to clients about their transactions: taken, known or refused by the pool, or the same bytes sent again.
 //!
 //! *Invariants:* the same bytes get the same receipt, whatever the pool says of them.
 
@@ -14,30 +13,30 @@ use rustorium_txpool::AccountView;
 use rustorium_types::{AccountId, Height, TxId};
 use std::sync::Arc;
 
-/// The side of a node's shard that clients wait at.
+/// The side of a node's shard that clients wait for.
 pub struct Clients {
     /// The store.
     pub store: Arc<dyn Store>,
-    /// Who waits.
+    /// Clients' waits.
     pub waiters: Arc<Waiters>,
-    /// To the core.
+    /// Inputs for the core.
     pub inbox: Arc<Inbox>,
     /// Makes a certified answer.
     pub prove: Arc<dyn Fn(&TxId) -> Submitted + Send + Sync>,
 }
 
 impl Clients {
-    /// The pool holds these transactions.
+    /// Handles transactions that the pool took.
     pub fn admitted(&self, ids: &[TxId]) {
         self.waiters.admitted(ids);
     }
 
-    /// The pool held this one before.
+    /// Handles a transaction that the pool already held.
     pub fn duplicate(&self, id: &TxId) {
         self.answer_from_store(id);
     }
 
-    /// These expired in the pool.
+    /// Handles transactions that expired in the pool.
     pub fn expired(&self, ids: &[TxId]) {
         let message = "the transaction expired before it was executed; sign a new one with a later expiry";
         for id in ids {
@@ -45,24 +44,25 @@ impl Clients {
         }
     }
 
-    /// The pool let these go, and how they end is open: clients ask later, or send the same bytes again.
+    /// Handles transactions that the pool dropped. Their outcome is open: clients ask later, or send the same bytes
+    /// again.
     pub fn given_up(&self, ids: &[TxId]) {
         ids.iter().for_each(|id| self.waiters.given_up(id));
     }
 
-    /// The pool refused it.
+    /// Handles a transaction that the pool refused.
     pub fn refused(&self, id: &TxId, refused: &rustorium_txpool::Refused) {
         if !self.answer_from_store(id) {
             self.waiters.refused(id, &refusal(refused));
         }
     }
 
-    /// An account as executed so far.
+    /// Returns an account's executed state.
     pub fn account(&self, account: &AccountId) -> Option<AccountView> {
         account_view(&*self.store, account)
     }
 
-    /// The same bytes twice get the same receipt. True where there was one.
+    /// Answers with the stored receipt of the same bytes. Returns false if there is none.
     fn answer_from_store(&self, id: &TxId) -> bool {
         let Ok(Some(stored)) = self.store.transaction(id) else { return false };
         let height = stored.receipt.height;
@@ -78,14 +78,14 @@ impl Clients {
     }
 }
 
-/// An account as executed so far.
+/// Returns an account's executed state.
 pub fn account_view(store: &dyn Store, account: &AccountId) -> Option<AccountView> {
     let bytes = store.state(&account_key(*account)).ok().flatten()?;
     let record = AccountRecord::from_bytes(&bytes).ok()?;
     Some(AccountView { nonce: record.nonce, public_key: record.public_key })
 }
 
-/// Makes the certified answers of a store.
+/// Returns a function that makes a store's certified answers.
 pub fn prover(store: Arc<dyn Store>) -> Arc<dyn Fn(&TxId) -> Submitted + Send + Sync> {
     Arc::new(move |id| match receipt_proof(&*store, id) {
         Ok(ProofStatus::Proof(proof)) => Submitted::Certified(*id, proof),
@@ -94,7 +94,7 @@ pub fn prover(store: Arc<dyn Store>) -> Arc<dyn Fn(&TxId) -> Submitted + Send + 
     })
 }
 
-/// The client's view of a pool's refusal.
+/// Returns the clients' form of a pool's refusal.
 fn refusal(refused: &rustorium_txpool::Refused) -> Refused {
     let busy = refused.is_busy();
     Refused { busy, retry_after_ms: busy.then_some(100), ..Refused::new(refused.code(), refused.to_string()) }

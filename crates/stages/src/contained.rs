@@ -1,12 +1,12 @@
-//! What becomes of a panic in a stage: whoever waits for it is let go (docs/adr/0040-overflow-checks.md).
+//! Panics in a stage: they end the waits of whoever depends on that stage (docs/adr/0040-overflow-checks.md).
 //!
-//! *Invariants:* a panic while a question from outside is answered ends that question alone.
+//! *Invariants:* a panic in the answer to a question from outside ends only that question.
 
 use crate::queue::Queue;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-/// Does a piece of work for somebody outside. A panic ends this piece alone, without an answer. Returns `None` then.
+/// Runs a piece of work for a client or peer. Returns `None` if it panics, which ends only this piece.
 pub fn contained<T>(work: &'static str, run: impl FnOnce() -> T) -> Option<T> {
     let done = catch_unwind(AssertUnwindSafe(run)).ok();
     if done.is_none() {
@@ -15,7 +15,7 @@ pub fn contained<T>(work: &'static str, run: impl FnOnce() -> T) -> Option<T> {
     done
 }
 
-/// Closes a queue at the end of its scope, a panic included, so that its consumer ends, too.
+/// Closes a queue at the end of its scope, even after a panic, so that the queue's consumer ends too.
 pub struct Closes<T>(pub Arc<Queue<T>>);
 
 impl<T> Drop for Closes<T> {

@@ -1,19 +1,19 @@
-//! Why a node, or a part of it, doesn't go on.
+//! Errors that keep a node, or a part of it, from running.
 
 use thiserror::Error;
 
-/// Why a node did not start, or stopped.
+/// Error for which a node did not start, or stopped.
 #[derive(Debug, Error)]
 #[error("{sentence}")]
 pub struct NodeError {
-    /// Stable name.
+    /// Stable code.
     pub code: &'static str,
     /// What is wrong and what to do.
     pub sentence: String,
 }
 
 impl NodeError {
-    /// An error with its code.
+    /// Creates an error from its code and sentence.
     pub fn new(code: &'static str, sentence: impl Into<String>) -> Self {
         Self { code, sentence: sentence.into() }
     }

@@ -1,4 +1,4 @@
-//! The thread that executes final blocks in height order, commits them, and tells whoever waits.
+//! The thread that executes final blocks in height order, commits them, and answers waiting clients.
 
 use crate::contained::Closes;
 use crate::inbox::Inbox;
@@ -13,7 +13,7 @@ use rustorium_execution::{
     CommitteeRecord, Input, Keys, Skip, StateRead, StateReadError, arrange, committee_key, execute_with, order,
 };
 use rustorium_shard::context::Context;
-use rustorium_shard::landmarks;
+use rustorium_shard::log_marks;
 use rustorium_shard::{Ended, Event, Executed, ExecutionJob};
 use rustorium_state::workers::Workers;
 use rustorium_storage::{HeightCommit, Store, StoreError, TreeWrites};
@@ -26,7 +26,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// State as of the last commit.
+/// State after the last commit.
 pub struct StoredState<'a>(pub &'a dyn Store);
 
 impl StateRead for StoredState<'_> {
@@ -35,49 +35,49 @@ impl StateRead for StoredState<'_> {
     }
 }
 
-/// Executed and claimed heights, readable by all threads.
+/// Reached heights, readable by all threads.
 #[derive(Default)]
 pub struct Progress {
     /// Newest executed height.
     pub executed: AtomicU64,
-    /// Newest claimed height of a final header.
+    /// Newest height whose result a final header claims.
     pub claimed: AtomicU64,
     /// Newest height whose commit is on disk.
     pub durable: AtomicU64,
-    /// Told when a height is stored, and when the base of the state tree has moved: more can be proven then.
+    /// Notified when a height is stored and when the base of the state tree has moved, because more can be proven then.
     pub moved: Arc<watch::Sender<()>>,
-    /// The newest executed height, and its block for event streams where there are any.
+    /// Newest executed height, and its block if there are event streams.
     pub newest: watch::Sender<Newest>,
 }
 
-/// What the executing thread works with.
+/// Parts of the executing thread.
 pub struct Executor {
     /// The chain's fixed facts.
     pub context: Arc<Context>,
     /// The store.
     pub store: Arc<dyn Store>,
-    /// Who waits.
+    /// Clients' waits.
     pub waiters: Arc<Waiters>,
-    /// To the shard.
+    /// Events for the shard.
     pub events: Arc<Queue<Event>>,
-    /// For failures.
+    /// Inbox for failures.
     pub inbox: Arc<Inbox>,
-    /// Heights reached.
+    /// Reached heights.
     pub progress: Arc<Progress>,
     /// Counters.
     pub metrics: Arc<NodeMetrics>,
-    /// To the state tree; none where the chain makes no state roots.
+    /// Queue to the state tree's stage. `None` if the chain makes no state roots.
     pub roots: Option<Arc<Queue<RootJob>>>,
-    /// Verifying keys that blocks used lately.
+    /// Verifying keys that recent blocks used.
     pub keys: Keys,
-    /// Who verifies a block's proofs.
+    /// Threads that verify a block's proofs.
     pub provers: Scoped,
     /// Makes a certified answer.
     pub prove: Arc<dyn Fn(&TxId) -> Submitted + Send + Sync>,
 }
 
 impl Executor {
-    /// Executes jobs until the queue closes or the store fails; then nothing more comes to be rooted either.
+    /// Executes jobs until the queue closes or the store fails. Then closes the queue of roots too.
     pub fn run(&self, jobs: &Queue<ExecutionJob>) {
         let _roots = self.roots.clone().map(Closes);
         self.execute_all(jobs);
@@ -93,7 +93,8 @@ impl Executor {
         }
     }
 
-    /// Executes the block above the store's tip; false where the store fails, which is told.
+    /// Executes the block above the store's tip. Returns false if the store fails; the failure is reported to the
+    /// inbox.
     pub fn execute_next(&self, job: &ExecutionJob) -> bool {
         let above = self.store.tip().map(|tip| (tip.result_root, tip.header.result.root, tip.header.time_ms));
         let genesis_root = self.context.genesis_root;
@@ -105,8 +106,8 @@ impl Executor {
         done.is_ok()
     }
 
-    /// `previous_root`, `parent_claim` and `above_ms`: the result root of the height below, the one that its header claims,
-    /// and its time; 0 where there is none.
+    /// Executes a block. `previous_root`, `parent_claim` and `above_ms` are the result root of the height below, the
+    /// root that its header claims, and its time; 0 if there is none.
     fn execute(
         &self,
         job: &ExecutionJob,
@@ -116,13 +117,13 @@ impl Executor {
         let basis = Basis { parameters: &self.context.parameters, previous_root, parent_claim, rooted };
         let started = Instant::now();
         let stored = execute_and_store(&*self.store, &basis, (&self.keys, &self.provers), job)?;
-        let Stored { commit, change, skipped, touched, writes, executed_in } = stored;
+        let StoredBlock { commit, change, skipped, touched, writes, executed_in } = stored;
         if let (Some(roots), Some(diff)) = (&self.roots, writes) {
             roots.push(RootJob { header: job.block.header.clone(), diff });
         }
         let times = [executed_in, started.elapsed().saturating_sub(executed_in)];
         self.metrics.executed(&commit, above_ms, skipped.len(), times);
-        landmarks::executed(&commit, above_ms);
+        log_marks::executed(&commit, above_ms);
         self.progress.executed.store(job.block.header.height.0, Ordering::Release);
         self.progress.moved.send_replace(());
         let told = Instant::now();
@@ -159,31 +160,31 @@ impl Executor {
     }
 }
 
-/// What a block is executed by.
+/// Inputs of an execution besides the block.
 pub struct Basis<'a> {
-    /// The chain's.
+    /// The chain's parameters.
     pub parameters: &'a Parameters,
-    /// The result root of the height below.
+    /// Result root of the height below.
     pub previous_root: Hash,
-    /// The result root that the parent's header claims, which the order of lanes follows from (R50).
+    /// Result root that the parent's header claims. The order of lanes follows from it (R50).
     pub parent_claim: Hash,
-    /// Whether what it writes is kept for the state tree.
+    /// True if the block's writes are kept for the state tree.
     pub rooted: bool,
 }
 
-/// An executed block that is in the store.
-pub struct Stored {
-    /// What was stored.
+/// Executed block that is in the store.
+pub struct StoredBlock {
+    /// Stored commit.
     pub commit: HeightCommit,
-    /// How its epoch ended, where it is the boundary.
+    /// How the epoch ended, if the block is its boundary.
     pub change: Option<EpochChange>,
     /// Transactions without a receipt.
     pub skipped: Vec<(TxId, Skip)>,
-    /// Accounts that used a nonce, with the next one.
+    /// Accounts that used a nonce, each with its next nonce.
     pub touched: Vec<(rustorium_types::AccountId, u64)>,
-    /// For the state tree.
+    /// Writes for the state tree.
     pub writes: Option<TreeWrites>,
-    /// How long it took without the store.
+    /// Duration of the execution without the store.
     pub executed_in: Duration,
 }
 
@@ -193,7 +194,7 @@ pub fn execute_and_store(
     basis: &Basis<'_>,
     (keys, provers): (&Keys, &impl Workers),
     job: &ExecutionJob,
-) -> Result<Stored, (&'static str, String)> {
+) -> Result<StoredBlock, (&'static str, String)> {
     let started = Instant::now();
     let block = &job.block;
     let header = &block.header;
@@ -232,10 +233,10 @@ pub fn execute_and_store(
         // R32: nothing of the next epoch is signed before a restart would find that it has begun.
         store.sync().map_err(failed)?;
     }
-    Ok(Stored { commit, change, skipped: execution.skipped, touched: execution.touched, writes, executed_in })
+    Ok(StoredBlock { commit, change, skipped: execution.skipped, touched: execution.touched, writes, executed_in })
 }
 
-/// The end of an epoch whose boundary is this, kept in the store before the boundary is.
+/// Returns the end of an epoch with this boundary. The store keeps it before it stores the boundary.
 fn end_of_epoch(
     store: &dyn Store,
     boundary: &Header,
@@ -243,7 +244,8 @@ fn end_of_epoch(
 ) -> Result<EpochChange, (&'static str, String)> {
     let failed = |error: StoreError| (store_code(&error), error.to_string());
     let as_claimed = store.committee_record(boundary.result.height).map_err(failed)?;
-    // A store that was filled with a snapshot knows none below it; as a rule it is the same.
+    // A store that was filled with a snapshot knows no record below the snapshot. The boundary's record is usually the
+    // same.
     let record = match as_claimed {
         None => store.committee_record(boundary.height).map_err(failed)?,
         known => known,
@@ -253,7 +255,7 @@ fn end_of_epoch(
     let next = next.filter(certified).ok_or_else(|| {
         let sentence = format!(
             "the committee that a quorum certified at height {} is not the one in this node's state: its execution \
-             is another; sync the store anew",
+             is another; sync the store again",
             boundary.height
         );
         ("diverged", sentence)
@@ -263,19 +265,19 @@ fn end_of_epoch(
     Ok(change)
 }
 
-/// The committee record that a diff writes.
+/// Returns the committee record that a diff writes.
 pub fn committee_of(diff: &[LeafWrite]) -> Option<&[u8]> {
     let key = committee_key();
     let place = diff.binary_search_by_key(&key, |write| write.key).ok()?;
     diff[place].value.as_deref()
 }
 
-/// What the state tree needs to know of a diff.
+/// Returns the part of a diff that the state tree needs.
 pub fn tree_writes(diff: &[LeafWrite]) -> TreeWrites {
     diff.iter().map(|write| (write.key, write.value.as_deref().map(rustorium_crypto::hash::value_hash))).collect()
 }
 
-/// The stable code of a store's failure.
+/// Returns the stable code of a store's failure.
 pub fn store_code(error: &StoreError) -> &'static str {
     match error {
         StoreError::DiskFull { .. } => "disk-full",
@@ -288,7 +290,7 @@ pub fn store_code(error: &StoreError) -> &'static str {
     }
 }
 
-/// Code and sentence of a failure that may come from a row that was read.
+/// Returns code and sentence of a failure that a damaged row may have caused.
 pub fn read_code(store: &dyn Store, code: &'static str, error: &dyn std::error::Error) -> (&'static str, String) {
     match store.damaged() {
         Some(damage) => (store_code(&damage), damage.to_string()),

@@ -1,5 +1,5 @@
-//! Inputs on their way to the core: queued or coalesced, and a descriptor that is readable while some wait, or once the
-//! core's deadline has come.
+//! Inputs on their way to the core, queued or coalesced. A descriptor is readable while inputs wait or once the core's
+//! deadline has come.
 
 use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, epoll, eventfd};
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 #[derive(Default)]
-struct Waiting {
+struct WaitingInputs {
     queue: VecDeque<Input>,
     work: Option<bool>,
     claim: Option<Height>,
@@ -23,9 +23,9 @@ struct Waiting {
     silence: BTreeMap<ValidatorIndex, bool>,
     fatal: Option<(String, String)>,
     signalled: bool,
-    /// Since when the core has not come for what waits.
+    /// Time since which inputs wait that the core has not fetched.
     since: Option<Instant>,
-    /// Monotonic nanoseconds at which the timer makes the descriptor readable, or has.
+    /// Monotonic nanoseconds at which the timer makes, or made, the descriptor readable.
     armed: Option<u64>,
 }
 
@@ -36,15 +36,15 @@ fn monotonic_ns() -> u64 {
     u64::try_from(tv_sec).unwrap_or(0) * NS_PER_S + u64::try_from(tv_nsec).unwrap_or(0)
 }
 
-/// The way up. Level-triggered inputs keep only their newest value, so that what waits is bounded by the windows of
-/// views and peers.
+/// Queue of inputs for the core. Level-triggered inputs keep only their newest value, so the windows of views and peers
+/// bound what waits.
 pub struct Inbox {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<WaitingInputs>,
     event: OwnedFd,
     timer: OwnedFd,
-    /// Readable while one of the two is.
+    /// Descriptor that is readable while one of the two is.
     either: OwnedFd,
-    /// The core has come for inputs.
+    /// True once the core has fetched inputs.
     visited: AtomicBool,
 }
 
@@ -55,7 +55,7 @@ impl AsFd for Inbox {
 }
 
 impl Inbox {
-    /// An empty inbox. Errors: the system gives no descriptor.
+    /// Creates an empty inbox. Errors: the system gives no descriptor.
     pub fn new() -> std::io::Result<Self> {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
@@ -66,13 +66,14 @@ impl Inbox {
         Ok(Self { waiting: Mutex::default(), event, timer, either, visited: AtomicBool::new(false) })
     }
 
-    /// The descriptor to wait on.
+    /// Returns the descriptor to wait on.
     pub fn fd(&self) -> RawFd {
         self.either.as_raw_fd()
     }
 
-    /// Adds inputs, all or none of which the next drain sees, and wakes the core, but for work that went away, or an
-    /// end that is due no more, and comes alone: that only rides along.
+    /// Adds inputs and wakes the core. The next drain sees all of them or none.
+    ///
+    /// Two inputs don't wake the core on their own: work that went away, and an epoch's end that is no longer due.
     pub fn push(&self, inputs: impl IntoIterator<Item = Input>) {
         let mut waiting = self.waiting.lock();
         let mut wake = false;
@@ -80,12 +81,13 @@ impl Inbox {
             wake |= !matches!(input, Input::WorkSeen(false) | Input::EndDue(false));
             match input {
                 Input::Recovered { .. } => {
-                    // R29: what was told before is of the epoch that is over, or of the time before a restart.
+                    // R29: earlier inputs belong to the epoch that is over, or to the time before a restart.
                     let wanted = waiting.wanted.take();
                     let fatal = waiting.fatal.take();
-                    let Waiting { signalled, since, armed, .. } = *waiting;
+                    let WaitingInputs { signalled, since, armed, .. } = *waiting;
                     let queue = VecDeque::from([input]);
-                    *waiting = Waiting { queue, wanted, fatal, signalled, since, armed, ..Waiting::default() };
+                    *waiting =
+                        WaitingInputs { queue, wanted, fatal, signalled, since, armed, ..WaitingInputs::default() };
                 }
                 Input::WorkSeen(listable) => waiting.work = Some(listable),
                 Input::ClaimReady(height) => waiting.claim = Some(height),
@@ -103,7 +105,7 @@ impl Inbox {
         }
     }
 
-    fn signal(&self, waiting: &mut Waiting) {
+    fn signal(&self, waiting: &mut WaitingInputs) {
         if !std::mem::replace(&mut waiting.signalled, true) {
             waiting.since = Some(Instant::now());
             // An eventfd write fails only at 2^64 − 1, which one write at a time cannot reach.
@@ -111,29 +113,29 @@ impl Inbox {
         }
     }
 
-    /// Says that the data plane cannot go on: a stable code and one sentence.
+    /// Reports that the data plane cannot go on, by a stable code and one sentence.
     pub fn fail(&self, code: &str, sentence: &str) {
         let mut waiting = self.waiting.lock();
         waiting.fatal.get_or_insert((code.to_owned(), sentence.to_owned()));
         self.signal(&mut waiting);
     }
 
-    /// Returns true once the core has come for inputs, which it does after operators can ask the node.
+    /// Returns true once the core has fetched inputs. By then operators can query the node.
     pub fn is_visited(&self) -> bool {
         self.visited.load(Ordering::Relaxed)
     }
 
-    /// Whether the core is to be woken: the descriptor is readable.
+    /// Returns true if the core is to be woken: the descriptor is readable.
     pub fn is_signalled(&self) -> bool {
         self.waiting.lock().signalled
     }
 
-    /// Why the data plane cannot go on, where it can't.
+    /// Returns why the data plane cannot go on. `None` if it can.
     pub fn failure(&self) -> Option<String> {
         self.waiting.lock().fatal.as_ref().map(|(_, sentence)| sentence.clone())
     }
 
-    /// For how long the core has not come for what waits; none where nothing does.
+    /// Returns how long inputs have waited that the core has not fetched. `None` if no input waits.
     pub fn waiting_for(&self) -> Option<Duration> {
         self.waiting.lock().since.map(|since| since.elapsed())
     }
@@ -149,7 +151,7 @@ impl Inbox {
         if matches!(waiting.queue.front(), Some(Input::Recovered { .. })) {
             inputs.extend(waiting.queue.pop_front());
         }
-        // In front of work: what work makes the leader propose carries the newest claim.
+        // These go before work: the block that a leader proposes for the work then carries the newest claim.
         inputs.extend(waiting.claim.take().map(Input::ClaimReady));
         inputs.extend(waiting.root.take().map(Input::RootReady));
         inputs.extend(waiting.due.take().map(Input::EndDue));
@@ -170,19 +172,20 @@ impl Inbox {
         Ok(inputs)
     }
 
-    /// Has the descriptor become readable at this time of the monotonic clock, in nanoseconds, though nothing waits by
-    /// then, and at no other that was asked for before: a wake for nothing costs more than this call.
+    /// Makes the descriptor readable at this time of the monotonic clock, in nanoseconds, even if no input waits then.
+    /// Replaces an earlier time. A needless wake-up costs more than this call.
     pub fn wake_at(&self, deadline_ns: Option<u64>) {
         let mut waiting = self.waiting.lock();
         if deadline_ns == waiting.armed && deadline_ns.is_none_or(|deadline| deadline > monotonic_ns()) {
             return;
         }
         waiting.armed = deadline_ns;
-        // All zero disarms it, so that a time in the past is never zero. Setting it takes an expiry back.
+        // A time of zero disarms the timer, so a time in the past is never passed as zero. Setting the timer withdraws
+        // an expiry.
         let at = deadline_ns.map_or(0, |deadline| deadline.max(1));
         let it_value = Timespec { tv_sec: (at / NS_PER_S).cast_signed(), tv_nsec: (at % NS_PER_S).cast_signed() };
         let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value };
-        // Fails only for times below zero or nanoseconds of a second and more.
+        // This fails only for negative times or nanoseconds of a second and more.
         let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once);
     }
 }

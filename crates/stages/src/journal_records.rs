@@ -1,4 +1,4 @@
-//! Decodes what the journal holds above the store's tip, and opens the store at genesis where it is empty.
+//! Decodes the journal's records above the store's tip, and commits the genesis block to an empty store.
 
 use crate::executor::{StoredState, committee_of, tree_writes};
 use bytes::Bytes;
@@ -13,10 +13,10 @@ use rustorium_types::{
 };
 use std::collections::HashSet;
 
-/// Result roots that a restarted node reads back: as far as a claim may lag, and some.
+/// Number of result roots that a restarted node reads back: as many heights as a claim may lag, and some more.
 const ROOTS_READ: u64 = 512;
 
-/// Commits the genesis block where the store has no tip; returns the tip.
+/// Commits the genesis block if the store has no tip. Returns the tip.
 pub fn tip_of(store: &dyn Store, genesis: &Genesis) -> Result<Tip, StoreError> {
     if let Some(tip) = store.tip() {
         keep_committee_record(store, &tip)?;
@@ -51,9 +51,11 @@ pub fn tip_of(store: &dyn Store, genesis: &Genesis) -> Result<Tip, StoreError> {
     })
 }
 
-/// A store that was filled with a snapshot has the committee record as of its tip in its state, and no row of the height that
-/// wrote it: it counts from the tip on. What the record was at a height below that a block may still claim isn't known:
-/// such a block waits, and the next one claims more.
+/// Stores the tip's committee record in a store that was filled with a snapshot. Such a store has the record in its
+/// state and no row of the height that wrote it, so the record counts from the tip on.
+///
+/// A block may still claim a height below the tip, at which the record isn't known. Such a block waits, and the next
+/// one claims more.
 fn keep_committee_record(store: &dyn Store, tip: &Tip) -> Result<(), StoreError> {
     if store.committee_record(tip.height)?.is_some() {
         return Ok(());
@@ -64,8 +66,8 @@ fn keep_committee_record(store: &dyn Store, tip: &Tip) -> Result<(), StoreError>
     store.put_committee_record(tip.height, &record.to_bytes())
 }
 
-/// Decodes the journal's records. Records that a newer format would have are refused by the journal itself; one that
-/// checks but does not decode was written by another version, and is reported by its position.
+/// Decodes the journal's records. The journal itself refuses records of a newer format. Errors: the position of a
+/// record that is intact but doesn't decode, so another version wrote it.
 pub fn decode_journal(
     context: &Context,
     store: &dyn Store,
@@ -113,14 +115,15 @@ pub fn decode_journal(
     Ok(journaled)
 }
 
-/// The records, each with whether it is the newest of its copies: R36 appends what is needed for long once more.
+/// Returns the records, each with true if it is the newest of its copies. R36 appends a record again that is needed for
+/// long.
 fn mark_copied(journal: Vec<JournalRecord>) -> Vec<(JournalRecord, bool)> {
     let mut seen: HashSet<(RecordKind, Bytes)> = HashSet::new();
     let newest: Vec<bool> = journal.iter().rev().map(|r| seen.insert((r.kind, r.payload.clone()))).collect();
     journal.into_iter().zip(newest.into_iter().rev()).collect()
 }
 
-/// The root periods that the tip leaves: they follow from the headers above the state root that it claims.
+/// Reads the root periods as of the tip. They follow from the headers above the state root that the tip claims.
 fn read_periods(context: &Context, store: &dyn Store, tip: &Tip, journaled: &mut Journaled) -> Result<(), StoreError> {
     let claimed = claimed_height(&tip.header.state);
     let synced = store.synced_headers()?;
@@ -131,7 +134,7 @@ fn read_periods(context: &Context, store: &dyn Store, tip: &Tip, journaled: &mut
     Ok(())
 }
 
-/// A header of the chain, also of those that came with the snapshot that the store was filled with.
+/// Returns a header of the chain, even one that came with the snapshot that filled the store.
 fn stored_header(store: &dyn Store, synced: &[Header], height: Height) -> Result<Option<Header>, StoreError> {
     match store.bare_block(height) {
         Ok(Some(block)) => Ok(Some(block.header)),
@@ -140,12 +143,12 @@ fn stored_header(store: &dyn Store, synced: &[Header], height: Height) -> Result
     }
 }
 
-/// Committee records from the height that the tip claims on: the next block may claim any of them.
+/// Reads the committee records from the height that the tip claims on. The next block may claim any of them.
 fn read_committees(store: &dyn Store, tip: &Tip) -> Result<Vec<(Height, CommitteeRecord)>, String> {
     let mut found: Vec<(Height, CommitteeRecord)> = Vec::new();
     for height in (tip.header.result.height.0..=tip.height.0).map(Height) {
         let bytes = store.committee_record(height).map_err(|error| error.to_string())?;
-        // Below the tip of a store that was filled with a snapshot none is known.
+        // A store that was filled with a snapshot knows no record below its tip.
         let Some(bytes) = bytes else { continue };
         let record = CommitteeRecord::from_bytes(&bytes).map_err(|error| error.to_string())?;
         if found.last().is_none_or(|(_, before)| *before != record) {

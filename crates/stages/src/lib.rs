@@ -1,7 +1,7 @@
 //! The work beside a shard's replica, one turn per call: signatures checked, blocks executed, state rooted, commits kept, questions answered, proofs made.
 //!
-//! *Invariants:* a stage starts no thread and decides nothing that validators agree on; the queues in front of it are
-//! closed by whoever feeds it; nothing here knows a link between nodes.
+//! *Invariants:* a stage starts no thread and decides nothing that validators agree on; whoever feeds the queues in
+//! front of the stages closes them; nothing here knows a link between nodes.
 
 pub mod block_proofs;
 pub mod clients;

@@ -1,24 +1,25 @@
-//! For how long a thread has been at its work, for whoever watches it.
+//! A mark of how long a thread has been at its work, for the watch.
 
 use parking_lot::Mutex;
 use std::time::{Duration, Instant};
 
-/// Since when a thread has been at a piece of work; none while it waits for one. One that panics stays at its last piece.
+/// Time since which a thread has been at a piece of work. `None` while it waits for one. A thread that panics stays at
+/// its last piece.
 #[derive(Default)]
 pub struct Mark(Mutex<Option<Instant>>);
 
 impl Mark {
-    /// It takes up a piece of work.
+    /// Notes that the thread begins a piece of work.
     pub fn begin(&self) {
         *self.0.lock() = Some(Instant::now());
     }
 
-    /// It waits for the next.
+    /// Notes that the thread waits for the next piece.
     pub fn end(&self) {
         *self.0.lock() = None;
     }
 
-    /// How long it has been at it.
+    /// Returns how long the thread has been at its piece of work. `None` if it waits.
     pub fn busy_for(&self) -> Option<Duration> {
         self.0.lock().map(|since| since.elapsed())
     }

@@ -1,4 +1,4 @@
-//! The node's one metrics registry and the figures that the data plane itself keeps.
+//! The node's one metrics registry and the figures of the data plane.
 
 use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -46,7 +46,7 @@ const STAGES: [(&str, &str); 6] = [
     ("rustorium_consensus_view_seconds", "Duration of a view, until the node enters a later one"),
 ];
 
-/// Counters, gauges and histograms; all cheap to touch.
+/// Counters, gauges and histograms. All are cheap to update.
 pub struct NodeMetrics {
     registry: Mutex<Registry>,
     /// Newest executed height.
@@ -57,7 +57,7 @@ pub struct NodeMetrics {
     pub peers: Gauge,
     /// Transactions in the pool.
     pub pool: Gauge,
-    /// Whether the node is ready.
+    /// 1 if the node is ready.
     pub ready: Gauge,
     transactions: Counter,
     skipped: Counter,
@@ -69,14 +69,14 @@ pub struct NodeMetrics {
     leader_seconds: Family<PeerLabel, Counter<f64, AtomicU64>>,
     leader_proposals: Family<PeerLabel, Counter>,
     passed_over: Family<PeerLabel, Gauge>,
-    /// How often the timers of all views are doubled.
+    /// Number of doublings of all views' timers.
     pub backoff: Gauge,
     block_views: Histogram,
     block_interval: Histogram,
     block_transactions: Histogram,
     notify: Histogram,
     steps: Family<StepLabel, Counter>,
-    /// Those of `steps`, by `Input::kind`.
+    /// Counters of `steps`, by `Input::kind`.
     inputs: [Counter; Input::KINDS.len()],
     ticks: Counter,
     step_cpu: Histogram,
@@ -85,7 +85,7 @@ pub struct NodeMetrics {
     pub busy: Counter,
     /// Views entered because of a nullification.
     pub nullified: Counter,
-    /// Times that a peer fell silent.
+    /// Number of times that a peer fell silent.
     pub silences: Counter,
     findings: Family<FindingLabel, Gauge>,
     findings_total: Gauge,
@@ -97,7 +97,7 @@ fn seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.000_02, 2.0, 18))
 }
 
-/// For what may take longer than a moment: up to a minute.
+/// Returns a histogram for durations of up to a minute.
 fn long_seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.000_25, 2.0, 18))
 }
@@ -109,7 +109,7 @@ impl Default for NodeMetrics {
 }
 
 impl NodeMetrics {
-    /// A new registry with the node's figures in it.
+    /// Creates a registry with the node's figures in it.
     pub fn new() -> Self {
         let steps = Family::<StepLabel, Counter>::default();
         let metrics = Self {
@@ -223,24 +223,24 @@ impl NodeMetrics {
         );
     }
 
-    /// Lets another room register its own figures.
+    /// Lets another crate register its own figures.
     pub fn with_registry<T>(&self, register: impl FnOnce(&mut Registry) -> T) -> T {
         register(&mut self.registry.lock())
     }
 
-    /// Observes how long a stage of a view took.
+    /// Observes the duration of a view's stage.
     pub fn stage(&self, stage: Stage, us: u64) {
         self.stages[stage as usize].observe(Duration::from_micros(us).as_secs_f64());
     }
 
-    /// One validator's: two series each, as a histogram of every member would be too many.
+    /// Observes one validator's proposal. Two series per validator: a histogram of every member would be too many.
     pub fn proposed(&self, proposer: ValidatorIndex, us: u64) {
         let label = PeerLabel { peer: proposer.0.to_string() };
         self.leader_seconds.get_or_create(&label).inc_by(Duration::from_micros(us).as_secs_f64());
         self.leader_proposals.get_or_create(&label).inc();
     }
 
-    /// The leaders that are passed over now; one that was before shows 0.
+    /// Shows the leaders that are passed over now. A leader that was passed over before shows 0.
     pub fn pass_over(&self, before: &[ValidatorIndex], now: &[ValidatorIndex]) {
         let show = |leaders: &[ValidatorIndex], shown| {
             for leader in leaders {
@@ -251,7 +251,7 @@ impl NodeMetrics {
         show(now, 1);
     }
 
-    /// Counts an executed block; `above_ms` is its parent's time, `times` are those of execution and commit.
+    /// Counts an executed block. `above_ms` is its parent's time; `times` are those of execution and commit.
     pub fn executed(&self, commit: &HeightCommit, above_ms: u64, skipped: usize, times: [Duration; 2]) {
         let header = &commit.block.header;
         self.height.set(i64::try_from(header.height.0).unwrap_or(i64::MAX));
@@ -271,12 +271,13 @@ impl NodeMetrics {
         self.commit.observe(times[1].as_secs_f64());
     }
 
-    /// Observes how long it took to tell all who waited for a block.
+    /// Observes how long it took to answer all who waited for a block.
     pub fn notified(&self, took: Duration) {
         self.notify.observe(took.as_secs_f64());
     }
 
-    /// What the watch found: the codes of what is wrong, and each peer's phi. A code that was shown once stays, with 0.
+    /// Shows the watch's findings: the codes of problems, and each peer's phi. A code that was shown once stays, with
+    /// 0.
     pub fn health<'a>(&self, codes: impl Iterator<Item = &'a str>, suspicion: &BTreeMap<String, f64>) {
         let codes: BTreeSet<String> = codes.map(str::to_owned).collect();
         self.findings_total.set(codes.len() as i64);
@@ -302,13 +303,13 @@ impl NodeMetrics {
         }
     }
 
-    /// Observes the time of one call. Not all calls are timed.
+    /// Observes the duration of one call. Not all calls are timed.
     pub fn step(&self, cpu: Duration, wall: Duration) {
         self.step_cpu.observe(cpu.as_secs_f64());
         self.step_wall.observe(wall.as_secs_f64());
     }
 
-    /// The OpenMetrics text.
+    /// Returns the OpenMetrics text.
     pub fn encode(&self) -> String {
         let mut text = String::new();
         // Writing to a String does not fail.

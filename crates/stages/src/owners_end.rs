@@ -1,9 +1,9 @@
-//! R33: an epoch's end by its members' owners, for where so many keys are retired that no quorum of them signs any more. It is
-//! planned, signed and put into the stores of nodes that don't run.
+//! R33: the owners of a committee's members end its epoch if too many keys are retired for a quorum to sign. This
+//! module plans that end, signs it, and puts it into the stores of nodes that don't run.
 //!
-//! *Invariants:* the same store, transactions and time give the same plan, so that each owner makes it anew before signing
-//! it; nothing is stored before a quorum of owners' signatures holds; what is stored are blocks like others, which any node
-//! executes and any light client follows.
+//! *Invariants:* the same store, transactions and time give the same plan, so each owner makes the plan again before
+//! signing it; nothing is stored before a quorum of owners' signatures is verified; the stored blocks are like others,
+//! so any node executes them and any light client follows them.
 
 use crate::error::NodeError;
 use crate::executor::{Basis, StoredState, committee_of, execute_and_store, store_code};
@@ -24,18 +24,18 @@ use rustorium_types::{
 };
 use std::sync::Arc;
 
-/// What the owners of a committee sign: two blocks above the newest final one, of which the first changes the committee and
-/// the second ends the epoch.
+/// What the owners of a committee sign: two blocks above the newest final one. The first changes the committee; the
+/// second ends the epoch.
 pub struct Plan {
-    /// The epoch that it ends.
+    /// Context of the epoch that the plan ends.
     pub context: Context,
-    /// The newest final block.
+    /// Newest final block.
     pub base: Tip,
-    /// The block with the changes, and the boundary.
+    /// Block with the changes, and the boundary.
     pub blocks: [Block; 2],
-    /// Their digests.
+    /// Digests of the two blocks.
     pub digests: [BlockDigest; 2],
-    /// The next epoch's committee.
+    /// Committee of the next epoch.
     pub next: ValidatorSet,
 }
 
@@ -48,8 +48,9 @@ fn failed(error: &StoreError) -> NodeError {
 }
 
 impl Plan {
-    /// Plans on a store's newest final block. `transactions` change the committee and nothing else; `time_ms`: that of the
-    /// first block, where it is above the newest final one's. Errors: a transaction that doesn't do that, the store's.
+    /// Plans an epoch's end on a store's newest final block. `transactions` change the committee and nothing else.
+    /// `time_ms` is the first block's time, if it is above the newest final block's.
+    /// Errors: a transaction that does something else, or the store's.
     pub fn new(
         genesis: &Genesis,
         store: &dyn Store,
@@ -74,16 +75,17 @@ impl Plan {
         };
         let next = record.target;
         let place = |key: PublicKey| next.iter().any(|validator| validator.validator_key == key);
-        // Whose place the blocks are said to be of: one that signs nothing more, and won't wonder.
+        // Proposer that the blocks name: a member that signs nothing more, whose node takes no offence at blocks that
+        // it didn't make.
         let gone = context.committee.keys.iter().position(|key| !place(*key));
         let gone =
-            gone.ok_or_else(|| refused("it takes no member's key away: a committee that can sign needs no restart"))?;
+            gone.ok_or_else(|| refused("it removes no member's key: a committee that can sign needs no restart"))?;
         first.proposer = ValidatorIndex(gone as u16);
         let digest = block_digest(&first);
         let mut second = above(&context, &first, digest, 0);
         (second.proposer, second.end) = (first.proposer, End::Boundary);
         second.next_validator_set = Hash(hash_value(domain::VALIDATOR_SET, &next));
-        // The proposer is in the header, of which the execution sees height and time alone.
+        // The header names the proposer; the execution uses only the header's height and time.
         second.result = ResultClaim { height: first.height, root: done.result_root };
         let digests = [digest, block_digest(&second)];
         let inline = BoundedVec::new(inline).map_err(|_| refused("the changes are too many for one block"))?;
@@ -91,13 +93,14 @@ impl Plan {
         Ok(Self { context, base, blocks, digests, next })
     }
 
-    /// What each owner signs.
+    /// Returns the vote that each owner signs.
     pub fn body(&self) -> VoteBody {
         let [_, boundary] = &self.blocks;
         self.context.committee.body(VoteKind::Finalize, boundary.header.view, self.digests[1])
     }
 
-    /// The owners' signatures, one for each place, as a certificate. Errors: too few, or one that doesn't hold.
+    /// Returns the owners' signatures, one per place, as a certificate. Errors: there are too few, or one doesn't
+    /// verify.
     pub fn certificate(
         &self,
         mut signatures: Vec<(ValidatorIndex, Signature)>,
@@ -115,8 +118,10 @@ impl Plan {
         })
     }
 
-    /// Stores both blocks and the end of the epoch, on disk when this returns. Errors: the store's. One that was cut short
-    /// leaves the first block, which is the plan's alone: it is taken back before the next try.
+    /// Stores both blocks and the end of the epoch, on disk when this returns. Errors: the store's.
+    ///
+    /// An interrupted call leaves only the first block, which belongs to the plan alone. It is removed before the next
+    /// try.
     pub fn apply(&self, store: &dyn Store, certificate: &Verified<Certificate>) -> Result<(), NodeError> {
         let end = BlockProof { descendants: BoundedVec::default(), finalization: (**certificate).clone() };
         let (mut previous_root, mut parent_claim) = (self.base.result_root, self.base.header.result.root);
@@ -140,7 +145,7 @@ impl Plan {
     }
 }
 
-/// The transactions, whose signatures hold and which change the committee and nothing else.
+/// Returns the transactions after checking that their signatures verify and that they only change the committee.
 fn checked(transactions: Vec<Transaction>, context: &Context) -> Result<Vec<Transaction>, NodeError> {
     for transaction in &transactions {
         let id = transaction_id(&transaction.body);
@@ -158,7 +163,7 @@ fn checked(transactions: Vec<Transaction>, context: &Context) -> Result<Vec<Tran
             )
         };
         if !transaction.body.data.iter().all(changes) {
-            return Err(refused(format!("the transaction {id} does something else than change the committee")));
+            return Err(refused(format!("the transaction {id} does more than change the committee: leave that out")));
         }
     }
     verify_transactions(transactions)
@@ -172,7 +177,7 @@ fn checked(transactions: Vec<Transaction>, context: &Context) -> Result<Vec<Tran
         .collect()
 }
 
-/// A header above a parent, with no payload, that claims what the parent does.
+/// Returns a header above a parent, without a payload, that repeats the parent's claims.
 fn above(context: &Context, parent: &Header, digest: BlockDigest, time_ms: u64) -> Header {
     let committee = &context.committee;
     Header {
@@ -201,7 +206,7 @@ fn above(context: &Context, parent: &Header, digest: BlockDigest, time_ms: u64) 
     }
 }
 
-/// Executes the changes, all of which must take effect.
+/// Executes the changes. Each of them must take effect.
 fn executed(
     header: &Header,
     inline: &[Transaction],

@@ -1,5 +1,5 @@
-//! A queue between threads that parks at once instead of spinning: on two busy cores a spin takes the very time that the
-//! other side needs.
+//! A queue between threads whose consumer parks at once instead of spinning. On two busy cores a spin takes the very
+//! time that the other side needs.
 
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -9,11 +9,11 @@ struct State<T> {
     items: VecDeque<T>,
     waiting: bool,
     closed: bool,
-    /// Since when there has been work, waiting or taken, without the consumer coming for more.
+    /// Time since which there has been work, waiting or taken, without the consumer coming for more.
     busy_since: Option<Instant>,
 }
 
-/// Many producers, one consumer that takes all that waits at once.
+/// Queue with many producers and one consumer that takes all waiting items at once.
 pub struct Queue<T> {
     state: Mutex<State<T>>,
     ready: Condvar,
@@ -27,7 +27,7 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T> Queue<T> {
-    /// Adds an item; after `close` it is dropped.
+    /// Adds an item. After `close` the item is dropped.
     pub fn push(&self, item: T) {
         let mut state = self.state.lock();
         if state.closed {
@@ -44,29 +44,29 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Whether nothing waits.
+    /// Returns true if no item waits.
     pub fn is_empty(&self) -> bool {
         self.state.lock().items.is_empty()
     }
 
-    /// How many wait.
+    /// Returns the number of waiting items.
     pub fn len(&self) -> usize {
         self.state.lock().items.len()
     }
 
-    /// For how long there has been work without its consumer coming for more; none while that one waits.
+    /// Returns how long there has been work without the consumer coming for more. `None` while the consumer waits.
     pub fn busy_for(&self) -> Option<Duration> {
         self.state.lock().busy_since.map(|since| since.elapsed())
     }
 
-    /// No more items are taken in; the consumer gets what is there.
+    /// Refuses further items. The consumer gets those that are there.
     pub fn close(&self) {
         self.state.lock().closed = true;
         self.ready.notify_one();
     }
 
-    /// Waits until something is there, the queue is closed or `timeout` is over; moves all that waits to `out`, which
-    /// must be empty. False where nothing will come any more.
+    /// Waits until an item is there, the queue is closed or `timeout` is over. Moves all waiting items to `out`, which
+    /// must be empty. Returns false if no more items will come.
     pub fn take(&self, timeout: Option<Duration>, out: &mut VecDeque<T>) -> bool {
         let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut state = self.state.lock();

@@ -1,7 +1,8 @@
-//! One construction of a shard's replica and its stages: a node gives each stage a thread, a simulation turns them.
+//! One construction of a shard's replica and its stages: a node gives each stage a thread, a simulation runs them in
+//! turn.
 //!
-//! *Invariants:* every host starts in one order: the store's tip, the epoch that goes on above it, the journal's records,
-//! the stages, then the shard.
+//! *Invariants:* every host starts in one order: the store's tip, the epoch that goes on above the tip, the journal's
+//! records, the stages, then the shard.
 
 use crate::clients::{Clients, prover};
 use crate::durability::Keeping;
@@ -32,7 +33,7 @@ pub type Roots = (Rooter, Arc<Queue<RootJob>>);
 
 /// Parts that a shard's replica and its stages share in one process.
 pub struct Replica {
-    /// The epoch that goes on above the tip.
+    /// Context of the epoch that goes on above the tip.
     pub context: Arc<Context>,
     /// The store.
     pub store: Arc<dyn Store>,
@@ -44,16 +45,17 @@ pub struct Replica {
     pub events: Arc<Queue<Event>>,
     /// Clients' waits.
     pub waiters: Arc<Waiters>,
-    /// Heights reached.
+    /// Reached heights.
     pub progress: Arc<Progress>,
-    /// Figures.
+    /// Metrics.
     pub metrics: Arc<NodeMetrics>,
-    /// Set once the host stops.
+    /// True once the host stops.
     pub stopping: Arc<AtomicBool>,
 }
 
 impl Replica {
-    /// Opens a store at its tip, an empty one at genesis. Another process signs with the key of `elsewhere`, if there is one.
+    /// Opens a store at its tip, or an empty one at genesis. `elsewhere` is a key with which another process signs, if
+    /// there is one.
     ///
     /// # Errors
     /// The store's, or the system's if it has no descriptors left.
@@ -85,7 +87,7 @@ impl Replica {
         })
     }
 
-    /// Decodes what the journal holds above the tip; `retired`: the key signs nothing more.
+    /// Decodes the journal's records above the tip. `retired`: the key signs nothing more.
     ///
     /// # Errors
     /// A record that can't be read.
@@ -101,7 +103,7 @@ impl Replica {
         Shard::recover(self.context.clone(), config, ports, now, tip, journaled)
     }
 
-    /// Returns the stage that checks signatures and tells `checked` what it found.
+    /// Returns the stage that checks signatures and sends its results to `checked`.
     pub fn verifier(&self, checked: Arc<Queue<Event>>) -> Arc<Verifier> {
         Arc::new(Verifier::new(self.context.committee.clone(), self.waiters.clone(), checked))
     }
@@ -137,7 +139,7 @@ impl Replica {
         Ok(Some((rooter, Arc::default())))
     }
 
-    /// Returns the stage that executes blocks, on so many threads where their proofs are verified.
+    /// Returns the stage that executes blocks. `threads` is the number of threads that verify their proofs.
     pub fn executor(&self, roots: Option<&Roots>, threads: usize) -> Executor {
         Executor {
             context: self.context.clone(),
@@ -154,7 +156,8 @@ impl Replica {
         }
     }
 
-    /// Returns the stage that makes commits durable and prunes; it keeps so many of the newest heights, or all.
+    /// Returns the stage that makes commits durable and prunes. `keep_heights` is the number of newest heights that it
+    /// keeps; `None` keeps all.
     pub fn keeping(&self, keep_heights: Option<u64>) -> Keeping {
         Keeping {
             store: self.store.clone(),

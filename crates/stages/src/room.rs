@@ -1,8 +1,8 @@
-//! The room for clients' transactions that wait for their check or their end, and how clients share it.
+//! Room for clients' transactions that wait for their check or their outcome, and how clients share it.
 //!
-//! *Invariants:* a site that has less than its share of the room is let in, whoever else fills it; a place that is
-//! dropped is free. The n-th site that comes to a full room takes an n-th of the capacity at most. So k sites take at
-//! most the capacity times 1 + 1/2 + … + 1/k, which is below 1 + ln k, and one submission.
+//! *Invariants:* a site below its share of the room is let in, whoever else fills it; dropping a place frees it. The
+//! n-th site that comes to a full room takes at most an n-th of the capacity. So k sites take at most the capacity
+//! times 1 + 1/2 + … + 1/k, which is below 1 + ln k, and one submission.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -10,26 +10,27 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Places by site.
+/// Places taken by each site.
 pub struct Room {
     capacity: usize,
     taken: AtomicUsize,
-    /// Counted up under the lock, so that a site which is dropped at zero has nobody on the way in.
+    /// Counters are raised under the lock. So when a site is removed at zero, none of its submissions is about to take
+    /// a place.
     sites: Mutex<HashMap<IpAddr, Arc<AtomicUsize>>>,
 }
 
 impl Room {
-    /// A room of so many places.
+    /// Creates a room with this many places.
     pub fn new(capacity: usize) -> Arc<Self> {
         Arc::new(Self { capacity, taken: AtomicUsize::new(0), sites: Mutex::default() })
     }
 
-    /// Places that are taken.
+    /// Returns the number of taken places.
     pub fn taken(&self) -> usize {
         self.taken.load(Ordering::Relaxed)
     }
 
-    /// Returns true if a site would find no place. None stands for a newcomer.
+    /// Returns true if a site would find no place. `None` stands for a site that holds none.
     pub fn is_full_for(&self, site: Option<IpAddr>) -> bool {
         let sites = self.sites.lock();
         let held = site.and_then(|site| sites.get(&site));
@@ -37,7 +38,8 @@ impl Room {
         self.free(mine, others + usize::from(held.is_none()), 1) == 0
     }
 
-    /// Takes places for a submission of `wanted` transactions: all of them while there is room, else up to the site's share.
+    /// Takes places for a submission of `wanted` transactions: all of them if there is room, otherwise up to the site's
+    /// share.
     pub fn enter(self: &Arc<Self>, site: IpAddr, wanted: usize) -> Vec<Place> {
         let mut sites = self.sites.lock();
         let held = sites.entry(site).or_default().clone();
@@ -60,7 +62,7 @@ impl Room {
     }
 }
 
-/// One transaction's place.
+/// Place of one transaction.
 pub struct Place {
     room: Arc<Room>,
     site: IpAddr,

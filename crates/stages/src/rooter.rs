@@ -1,4 +1,5 @@
-//! The thread that roots the state: off the consensus path, one period at a time, and ahead of its end on an idle chain.
+//! The thread that roots the state, outside the consensus path: one period at a time, and ahead of the period's end on
+//! an idle chain.
 
 use crate::clock::wall_ms;
 use crate::executor::{read_code, store_code};
@@ -22,35 +23,35 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
-/// How far the thread steps back behind the others.
+/// Nice value of the thread, above that of other threads.
 const NICE: i32 = 5;
-/// The rooting thread's parts.
+/// Parts of the rooting thread.
 pub struct Rooter {
     /// The store.
     pub store: Arc<dyn Store>,
-    /// The way to the root.
+    /// State machine that makes roots.
     pub rooting: Rooting<Tree<Arc<dyn Store>>, Serial>,
-    /// How long a root period lasts that has a payload and that nothing follows.
+    /// Time after which an unfinished root period with a payload ends if no block follows.
     pub idle: Duration,
-    /// To the shard.
+    /// Events for the shard.
     pub events: Arc<Queue<Event>>,
-    /// For failures.
+    /// Inbox for failures.
     pub inbox: Arc<Inbox>,
-    /// Figures.
+    /// Metrics of rooting.
     pub metrics: RootMetrics,
-    /// Told when the base has moved.
+    /// Notified when the base has moved.
     pub moved: Arc<watch::Sender<()>>,
 }
 
-/// What is to be seen of rooting.
+/// Metrics of rooting.
 pub struct RootMetrics {
     height: Gauge,
-    /// Seconds of each root, the reading of rows included.
+    /// Seconds of each root, including the time to read rows.
     time: Histogram,
 }
 
 impl RootMetrics {
-    /// Figures in the node's registry.
+    /// Registers the metrics in the node's registry.
     pub fn new(node: &NodeMetrics) -> Self {
         let (height, time) = (Gauge::default(), Histogram::new(exponential_buckets(0.001, 2.0, 14)));
         node.with_registry(|registry| {
@@ -79,7 +80,7 @@ fn store_failed(error: &StoreError) -> (&'static str, String) {
 }
 
 impl Rooter {
-    /// Goes on from the store's base with what was executed above it. Errors: a code and a sentence.
+    /// Goes on from the store's base with the heights executed above it. Errors: a code and a sentence.
     pub fn new(
         store: Arc<dyn Store>,
         tables: Arc<Tables>,
@@ -103,14 +104,15 @@ impl Rooter {
 
     fn stored(&self, height: Height) -> Result<(Header, rustorium_storage::TreeWrites), StoreError> {
         let missing =
-            StoreError::Inconsistent { height, what: "what it wrote isn't kept, and the state tree lacks it" };
+            StoreError::Inconsistent { height, what: "its writes are not kept, and the state tree lacks them" };
         let block = self.store.bare_block(height)?.ok_or(missing.clone())?;
         Ok((block.header, self.store.tree_writes(height)?.ok_or(missing)?))
     }
 
-    /// Roots what comes until the queue closes or something fails.
+    /// Roots the heights that come until the queue closes or something fails.
     pub fn run(mut self, jobs: &Queue<RootJob>) {
-        // Nobody waits behind a root: on busy cores consensus comes first. On Linux this is the thread's alone.
+        // Nothing waits for a root, so on busy cores consensus comes first. On Linux the nice value is the thread's
+        // own.
         if let Err(error) = rustix::process::nice(NICE) {
             tracing::debug!(event = "nice_failed", reason = %error);
         }
@@ -128,15 +130,18 @@ impl Rooter {
         Ok(())
     }
 
-    /// How long nothing may come until the newest state is rooted ahead; none where it isn't to be. No longer than an idle
-    /// period, where the clock is behind the chain (R48): the wait for the clock would be as long as it is behind.
+    /// Returns how long no height may come before the newest state is rooted ahead. `None` if it isn't to be rooted
+    /// ahead.
+    ///
+    /// If the clock is behind the chain (R48), the time is at most an idle period. Otherwise the wait would be as long
+    /// as the clock is behind.
     pub fn ahead_in(&self, now_ms: u64) -> Option<Duration> {
         let wait = |at: u64| Duration::from_millis(at.saturating_sub(now_ms)).min(self.idle).max(self.rooting.quiet());
         self.rooting.ahead_from_ms().map(wait)
     }
 
-    /// Takes what waits. Where nothing does, `ahead_in` has passed, and the newest state is rooted ahead. Errors: a code and a
-    /// sentence.
+    /// Takes the waiting heights. If none waits, `ahead_in` has passed, so the newest state is rooted ahead. Errors: a
+    /// code and a sentence.
     pub fn turn(&mut self, waiting: &mut VecDeque<RootJob>) -> Result<(), (&'static str, String)> {
         if waiting.is_empty() && self.rooting.ahead_from_ms().is_some() {
             let start = Instant::now();

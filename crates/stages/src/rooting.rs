@@ -1,8 +1,8 @@
-//! From executed heights to state roots: gathers the writes of a root period, roots it when it is over, or ahead of its end
-//! on an idle chain, and hands what a final header claimed to the store.
+//! From executed heights to state roots: gathers the writes of a root period, makes the root when the period is over
+//! (or earlier on an idle chain), and hands what a final header has claimed to the store.
 //!
-//! *Invariants:* a machine without threads or clock; what is rooted and not claimed by a final header stays above the base
-//! as layers, so that the base is always the state of one certified root.
+//! *Invariants:* this is a machine without threads or clock; roots that no final header has claimed stay above the base
+//! as layers, so the base is always the state of one certified root.
 
 use rustorium_shard::periods::{Period, Periods, RootedPeriod, claimed_height};
 use rustorium_state::slot::{Child, Slot};
@@ -14,38 +14,39 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long the newest height must have been executed before it is rooted ahead: under load the next one is on its way.
+/// Time after the newest height was executed before it is rooted ahead. Under load the next height is on its way.
 const QUIET: Duration = Duration::from_millis(20);
-/// How long for each write that the root would be of, about four times what it costs: a height that comes in between makes
-/// it worthless. With a fixed time, three fifths of the arithmetic at the highest rates was such roots.
+/// Additional time for each write under the root: about four times its cost, because a height that comes in between
+/// makes the root worthless. With a fixed time, three fifths of the arithmetic at the highest rates went into such
+/// roots.
 const QUIET_A_WRITE: Duration = Duration::from_micros(60);
 
-/// An executed height, as far as the state tree is concerned.
+/// Executed height, as far as the state tree needs it.
 pub struct RootJob {
-    /// Its header.
+    /// Header of the height.
     pub header: Header,
-    /// What it wrote, each key once.
+    /// Writes of the height, each key once.
     pub diff: Vec<KeyChange>,
 }
 
-/// What becomes of the base when a final header claims a root.
+/// Change of the base when a final header claims a root.
 pub struct Fold {
-    /// The height whose state the base then is.
+    /// Height whose state the base becomes.
     pub height: Height,
-    /// Its top node.
+    /// Top node of the new base.
     pub top: Child,
     /// Changed and removed rows, each slot once.
     pub rows: Vec<Row>,
 }
 
-/// The state tree's way from base to tip.
+/// State of the tree from its base to the tip.
 pub struct Rooting<S, W> {
     tables: Arc<Tables>,
     workers: W,
     parameters: Parameters,
     /// The tree as of the last claimed root.
     base: S,
-    /// Rooted and not in the base, each with its layer.
+    /// Periods that are rooted and not in the base, each with its layer in `layers`.
     rooted: Vec<Period>,
     layers: Vec<Layer>,
     periods: Periods,
@@ -55,7 +56,7 @@ pub struct Rooting<S, W> {
 }
 
 impl<S: KvRead, W: Workers> Rooting<S, W> {
-    /// Starts at a base, whose height the chain's periods go on from.
+    /// Starts at a base. The chain's periods go on from the base's height.
     pub fn new(tables: Arc<Tables>, workers: W, parameters: Parameters, base: S, height: Height) -> Self {
         Self {
             tables,
@@ -71,7 +72,7 @@ impl<S: KvRead, W: Workers> Rooting<S, W> {
         }
     }
 
-    /// Takes the next executed height; the root of the period that it ended below itself, where it did.
+    /// Takes the next executed height. Returns the root of the period that this height ended below itself, if it did.
     pub fn take(&mut self, job: RootJob) -> Result<Option<RootedPeriod>, TreeError> {
         let next = self.periods.after(&job.header, &self.parameters);
         let ended = self.periods.open_first().filter(|_| next.open_first() == Some(job.header.height));
@@ -104,17 +105,18 @@ impl<S: KvRead, W: Workers> Rooting<S, W> {
         update(&self.tables, &Layered { base: &self.base, layers: &self.layers }, &diff, &self.workers)
     }
 
-    /// From when on (Unix ms) the newest state can be rooted ahead, where it isn't.
+    /// Returns the time (Unix ms) from which the newest state can be rooted ahead. `None` if it can't, or is rooted
+    /// ahead already.
     pub fn ahead_from_ms(&self) -> Option<u64> {
         self.periods.idle_end_ms(&self.parameters).filter(|_| self.ahead.is_none())
     }
 
-    /// How long nothing may follow the newest height before it is worth being rooted ahead.
+    /// Returns how long no height may follow the newest one before rooting ahead is worthwhile.
     pub fn quiet(&self) -> Duration {
         QUIET.max(QUIET_A_WRITE.saturating_mul(u32::try_from(self.pending.len()).unwrap_or(u32::MAX)))
     }
 
-    /// Roots the newest state: an empty block that came now would end the period there and could claim it.
+    /// Roots the newest state. An empty block that came now would end the period there and could claim the root.
     pub fn root_ahead(&mut self) -> Result<Option<RootedPeriod>, TreeError> {
         let Some(first) = self.periods.open_first() else { return Ok(None) };
         let diff = self.update()?;
@@ -123,7 +125,8 @@ impl<S: KvRead, W: Workers> Rooting<S, W> {
         Ok(Some(rooted))
     }
 
-    /// What a final header's claim makes ready for the base; `folded` is called when the store has it.
+    /// Returns the change of the base that a final header's claim allows. The caller calls `folded` once the store has
+    /// it.
     pub fn fold(&self, header: &Header) -> Option<Fold> {
         let count = self.up_to(claimed_height(&header.state));
         let (period, layer) = self.rooted[..count].last().zip(self.layers[..count].last())?;
@@ -131,14 +134,14 @@ impl<S: KvRead, W: Workers> Rooting<S, W> {
         Some(Fold { height: period.end, top: layer.top(), rows: rows.into_iter().collect() })
     }
 
-    /// The store's base is the state of `height` now.
+    /// Notes that the store's base is the state of `height` now.
     pub fn folded(&mut self, height: Height) {
         let count = self.up_to(height);
         self.rooted.drain(..count);
         self.layers.drain(..count);
     }
 
-    /// How many rooted periods end at or below `height`.
+    /// Returns the number of rooted periods that end at or below `height`.
     fn up_to(&self, height: Height) -> usize {
         self.rooted.partition_point(|period| period.end <= height)
     }

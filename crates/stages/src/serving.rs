@@ -1,4 +1,4 @@
-//! Answers to peers from the store, and from a shard's memory where it is at hand.
+//! Answers to peers from the store, and from a shard's memory if that is available.
 
 use rustorium_quorum::KeptCertificate;
 use rustorium_storage::{JournalRecord, Lsn, RecordKind, Store};
@@ -8,7 +8,7 @@ use rustorium_types::{
     ValidatorIndex, View, decode, limits,
 };
 
-/// The answer to a question for certificates; `read` reads what is kept by its place alone.
+/// Returns the answer to a question for certificates. `read` reads those of which only the journal position is kept.
 pub fn answer_certificates(kept: Vec<KeptCertificate>, read: impl FnOnce(&[Lsn]) -> Vec<JournalRecord>) -> Response {
     let place = |kept: &KeptCertificate| match kept {
         KeptCertificate::At(position) => Some(Lsn(*position)),
@@ -28,11 +28,11 @@ pub fn answer_certificates(kept: Vec<KeptCertificate>, read: impl FnOnce(&[Lsn])
     certificates_within(certificates.collect())
 }
 
-/// Answers from memory, else from the store.
+/// Source of answers: first memory, then the store.
 pub struct Serving<'a> {
-    /// Blocks, batches and certificates that are not final yet. None: they are another thread's.
+    /// Blocks, batches and certificates that are not final yet. `None` if they belong to another thread.
     pub memory: Option<&'a dyn Source>,
-    /// The rest.
+    /// Store with everything else.
     pub store: &'a dyn Store,
 }
 
@@ -61,7 +61,7 @@ impl Source for Serving<'_> {
         let wanted = u64::from(count).clamp(1, limits::SYNC_ITEMS_MAX as u64);
         let tip = self.store.tip().map_or(0, |tip| tip.height.0);
         let mut last = (first.0.saturating_add(wanted - 1)).min(tip);
-        // Who asks may have the keys of the first block's epoch only: the answer ends with that, as the epoch did.
+        // A peer may have only the keys of the first block's epoch, so the answer ends where that epoch ended.
         let end = self.store.bare_block(first).ok().flatten().and_then(|block| self.epoch_end(block.header.epoch));
         if let Some(change) = end.filter(|change| change.boundary.height.0 <= last) {
             last = change.boundary.height.0;
@@ -70,7 +70,8 @@ impl Source for Serving<'_> {
             let blocks = (first.0..=last).map_while(|h| self.store.bare_block(Height(h)).ok().flatten());
             return (blocks.chain(closing).collect(), Some(change.proof.finalization));
         }
-        // Whoever asks for fewer knows the last one (R34), and needs no finalization. Older releases ask for as many as may be.
+        // A peer that asks for fewer blocks knows the last one (R34) and needs no finalization. Older releases ask for
+        // the maximum.
         let knows_last = wanted < limits::SYNC_ITEMS_MAX as u64 && last == first.0.saturating_add(wanted - 1);
         for end in (first.0..=last).rev().take(if knows_last { 1 } else { usize::MAX }) {
             let Ok(Some((height, certificate))) = self.store.finalization_at_or_above(Height(end)) else { continue };

@@ -1,4 +1,4 @@
-//! The state tree's tables: made once a machine, and shared by its processes.
+//! The state tree's tables, made once per machine and shared by its processes.
 
 use crate::error::NodeError;
 use rustorium_state::host::open_table;
@@ -6,11 +6,11 @@ use rustorium_state::tables::Tables;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Width of the state tree's tables, bits: 200 MiB, once a machine and shared.
+/// Width of the state tree's tables, bits. At 10 they take 200 MiB, once per machine and shared.
 const TABLE_WIDTH: u32 = 10;
 
-/// The state tree's tables, in the user's cache folder (`XDG_CACHE_HOME`), or in the home of one who has none. Errors:
-/// they can be neither read nor made there.
+/// Opens the state tree's tables in the user's cache folder (`XDG_CACHE_HOME`), or in `home` for a user without one.
+/// Errors: they can be neither read nor made there.
 pub fn open_tables(home: &Path) -> Result<Tables, NodeError> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")));

@@ -1,4 +1,4 @@
-//! The state tree's rows in a store, as the tree reads them.
+//! Rows of the state tree in a store, as the tree reads them.
 
 use rustorium_state::path::{Prefix, SlotId};
 use rustorium_state::slot::{Child, Slot};
@@ -6,18 +6,18 @@ use rustorium_state::tree::{KvRead, ReadError};
 use rustorium_storage::{StateView, Store, StoreError, TreeRow};
 use std::sync::Arc;
 
-/// The key of the top node's row: no slot's, whose first byte is the length of a prefix.
+/// Key of the top node's row. No slot has it: a slot's first byte is the length of a prefix.
 pub const TOP_KEY: &[u8] = &[u8::MAX];
 
 /// Rows of one tree.
 pub trait TreeRows: Sync {
-    /// Rows by key, in the order of `keys`.
+    /// Returns rows by key, in the order of `keys`.
     ///
     /// # Errors
     /// The store's.
     fn rows(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
 
-    /// Rows whose keys begin with `prefix` and have one byte more, by key.
+    /// Returns rows whose keys begin with `prefix` and have one byte more, by key.
     ///
     /// # Errors
     /// The store's.
@@ -42,7 +42,7 @@ impl TreeRows for Arc<dyn StateView> {
     }
 }
 
-/// A tree in its rows: a store's base, or a view of a kept root.
+/// Tree in its rows: a store's base, or a view of a kept root.
 pub struct Tree<R>(pub R);
 
 fn read_error(error: impl std::fmt::Display) -> ReadError {

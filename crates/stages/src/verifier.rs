@@ -1,5 +1,5 @@
-//! Signature checks off the shard's thread: what consensus waits for first, fairly by sender; clients' transactions gathered
-//! into batches.
+//! Signature checks outside the shard's thread. Checks that consensus waits for come first, in fair order by sender.
+//! Clients' transactions are gathered into batches.
 
 mod order;
 
@@ -8,7 +8,7 @@ use crate::queue::Queue;
 use crate::room::Place;
 use crate::waiters::{Waiter, Waiters};
 use bytes::Bytes;
-use order::{Incoming, Taken, Waiting, Work};
+use order::{Incoming, NextWork, WaitingChecks, Work};
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
@@ -29,26 +29,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// A client's transaction on its way in.
+/// Client's transaction on its way in.
 pub struct Submission {
     /// The transaction.
     pub transaction: Addressed,
-    /// How far it is waited for.
+    /// Outcome that the client waits for.
     pub wait: Wait,
     /// Its index in the client's submission.
     pub index: usize,
-    /// Until when it is waited for.
+    /// Time until which the client waits.
     pub until: Instant,
-    /// Whose it is.
+    /// Session that sent it.
     pub visit: Arc<Visit>,
-    /// Kept until its wait ends. None: it is counted nowhere.
+    /// Place in the room until the wait ends. `None` if the submission takes no place.
     pub place: Option<Place>,
-    /// Told how it ended.
+    /// Sink for the outcome.
     pub done: SubmittedSink,
 }
 
 impl Submission {
-    /// A submission that is counted nowhere, of a client whose waits no thread ends.
+    /// Creates a submission without a place in the room, for a client whose waits no thread ends.
     pub fn unswept(transaction: Addressed, wait: Wait, index: usize, visit: Arc<Visit>, done: SubmittedSink) -> Self {
         Self { transaction, wait, index, until: Instant::now(), visit, place: None, done }
     }
@@ -56,13 +56,13 @@ impl Submission {
 
 #[derive(Default)]
 struct Queues {
-    waiting: Waiting,
+    waiting: WaitingChecks,
     stopped: bool,
 }
 
-/// Checked groups that wait for one that was taken before them: a sender's nonces stay in order.
+/// Checked groups that wait for an earlier group, so that a sender's nonces stay in order.
 #[derive(Default)]
-struct Checked {
+struct CheckedGroups {
     next: u64,
     early: BTreeMap<u64, Vec<Admitted>>,
 }
@@ -74,20 +74,20 @@ pub struct Verifier {
     committee: RwLock<Arc<Committee>>,
     waiters: Arc<Waiters>,
     unverified: AtomicUsize,
-    checked: Mutex<Checked>,
-    /// Bytes of the batches that wait or are being checked: a peer's copy of one isn't checked besides.
+    checked: Mutex<CheckedGroups>,
+    /// Bytes of the batches that wait or are being checked. A peer's copy of one of them isn't checked as well.
     checking: Mutex<HashSet<Bytes>>,
-    /// Of transactions that came here by themselves.
+    /// Known signatures of transactions that came here by themselves.
     known: KnownSignatures,
     events: Arc<Queue<Event>>,
-    /// One for each thread.
+    /// One mark per thread.
     marks: Mutex<Vec<Arc<Mark>>>,
-    /// Seconds from a submission's coming to the end of its check.
+    /// Seconds from a submission's arrival to the end of its check.
     time: Histogram,
 }
 
 impl Verifier {
-    /// A queue; `run` on as many threads as should check.
+    /// Creates a queue. The caller runs `run` on each checking thread.
     pub fn new(committee: Arc<Committee>, waiters: Arc<Waiters>, events: Arc<Queue<Event>>) -> Self {
         let (queues, ready) = (Mutex::default(), Condvar::new());
         let (unverified, checked, checking) = (AtomicUsize::new(0), Mutex::default(), Mutex::default());
@@ -98,23 +98,23 @@ impl Verifier {
         Self { queues, ready, committee, waiters, unverified, checked, checking, known, events, marks, time }
     }
 
-    /// Registers its figures.
+    /// Registers the metrics.
     pub fn register_metrics(&self, registry: &mut Registry) {
         let help = "Time from a client's submission to the end of its signature check, which runs in batches";
         registry.register("rustorium_txpool_verify_seconds", help, self.time.clone());
     }
 
-    /// Batches of this committee's epoch are checked from now on; those of others are void.
+    /// Begins an epoch. Batches of other committees' epochs are void from now on.
     pub fn begin_epoch(&self, committee: Arc<Committee>) {
         *self.committee.write() = committee;
     }
 
-    /// The chain whose transactions are taken.
+    /// Returns the chain whose transactions are accepted.
     pub fn chain(&self) -> ChainId {
         self.committee.read().chain
     }
 
-    /// Submissions that wait for their check.
+    /// Returns the number of submissions that wait for their check.
     pub fn unverified(&self) -> usize {
         self.unverified.load(Ordering::Relaxed)
     }
@@ -169,7 +169,7 @@ impl Verifier {
         self.ready.notify_all();
     }
 
-    /// For how long the thread that is longest at it has been checking what it took last.
+    /// Returns the longest time for which a thread has been checking what it took last.
     pub fn busy_for(&self) -> Option<Duration> {
         self.marks.lock().iter().filter_map(|mark| mark.busy_for()).max()
     }
@@ -192,12 +192,12 @@ impl Verifier {
         }
     }
 
-    /// Checks what comes first of what waits; false where nothing does.
+    /// Checks the next waiting item. Returns false if none waits.
     pub fn turn(&self) -> bool {
         self.take_next(self.queues.lock())
     }
 
-    /// Whether nothing waits.
+    /// Returns true if nothing waits.
     pub fn is_idle(&self) -> bool {
         self.queues.lock().waiting.is_empty()
     }
@@ -207,9 +207,9 @@ impl Verifier {
         drop(queues);
         match taken {
             None => return false,
-            Some(Taken::Batches(batches)) => self.check_batches(batches),
-            Some(Taken::One(work)) => self.check_one(work),
-            Some(Taken::Submissions(group, submissions)) => self.check_submissions(group, submissions),
+            Some(NextWork::Batches(batches)) => self.check_batches(batches),
+            Some(NextWork::One(work)) => self.check_one(work),
+            Some(NextWork::Submissions(group, submissions)) => self.check_submissions(group, submissions),
         }
         true
     }
@@ -223,7 +223,7 @@ impl Verifier {
             Work::Certificate { peer, certificate } => {
                 let keys = &self.committee.read().clone().keys;
                 let checked = verify_certificate(keys, (*certificate).clone());
-                // Only what a check of each signature by itself finds false is held against anybody.
+                // Nobody is charged unless a check of a single signature finds it false.
                 let checked = checked.ok_or_else(|| {
                     let liars = false_signers(keys, &certificate);
                     self.queues.lock().waiting.charge(Payer::Member(peer), certificate.signatures.len() as u64);
@@ -243,7 +243,8 @@ impl Verifier {
             }
             Work::Forwarded(transactions, _held) => {
                 let chain = self.chain();
-                // In this node's batch a foreign one would have all others refuse the batch, and its lane with it.
+                // A foreign transaction in this node's batch would make all others refuse the batch, and its lane with
+                // it.
                 let ours = transactions.into_iter().filter_map(|one| Addressed::check(&chain, one).ok());
                 let transactions = admit(ours.collect(), &self.known).into_iter().flatten().collect();
                 self.send(Event::Transactions { transactions, from_client: false });
@@ -251,7 +252,7 @@ impl Verifier {
         }
     }
 
-    /// Checks the batches that wait together.
+    /// Checks together the batches that wait together.
     fn check_batches(&self, incoming: Vec<Incoming>) {
         let committee = self.committee.read().clone();
         let mut from = Vec::with_capacity(incoming.len());
@@ -312,7 +313,7 @@ impl Verifier {
     }
 }
 
-/// The transactions without copies of one before, and the place of each one's original among them.
+/// Returns the transactions without duplicates, and for each input the place of its original among them.
 fn distinct(transactions: Vec<Addressed>) -> (Vec<Addressed>, Vec<usize>) {
     let mut distinct: Vec<Addressed> = Vec::with_capacity(transactions.len());
     let mut by_signature: HashMap<Signature, usize> = HashMap::with_capacity(transactions.len());

@@ -1,7 +1,7 @@
-//! Who waits for which transaction: registered once it is verified, told once.
+//! Clients' waits for transactions: each is registered once its transaction is verified, and told once.
 //!
-//! *Invariants:* a session has one wait for a transaction and a way of waiting, however many copies it sends; none outlives
-//! its session, or `until`.
+//! *Invariants:* a session has one wait per transaction and way of waiting, however many copies it sends; no wait
+//! outlives its session or its `until`.
 
 use crate::room::Place;
 use parking_lot::Mutex;
@@ -15,24 +15,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-/// Copies of one transaction that a session is told of. Of more, the oldest are told that the end is open.
+/// Maximum number of copies of one transaction that a session is told of. Beyond it, the oldest copies are told that
+/// the outcome is open.
 const COPIES_MAX: usize = 8;
 
 /// One session's wait for one transaction.
 pub struct Waiter {
-    /// How far.
+    /// Outcome that the session waits for.
     pub wait: Wait,
     /// Header time after which the transaction cannot be executed any more.
     pub expires_at_ms: u64,
-    /// Since when.
+    /// Start of the wait.
     pub since: Instant,
-    /// Until when, whether or not blocks come.
+    /// End of the wait, whether or not blocks come.
     pub until: Instant,
-    /// Whose it is.
+    /// Session that waits.
     pub visit: Arc<Visit>,
-    /// Kept until its end. None: it is counted nowhere.
+    /// Place in the room until the wait ends. `None` if the wait takes no place.
     pub place: Option<Place>,
-    /// Told once each: the index in its submission, and the submission's sink.
+    /// Copies that are told once each: the index in their submission, and the submission's sink.
     pub copies: VecDeque<(usize, SubmittedSink)>,
 }
 
@@ -41,7 +42,7 @@ impl Waiter {
         Arc::ptr_eq(&self.visit, &other.visit) && self.wait == other.wait
     }
 
-    /// Tells every copy how it ended.
+    /// Tells every copy the outcome.
     pub fn tell(self, how: &Submitted) {
         self.copies.iter().for_each(|(index, done)| done(*index, how.clone()));
     }
@@ -70,23 +71,23 @@ impl Default for Waiters {
 }
 
 impl Waiters {
-    /// Registers its figures.
+    /// Registers the metrics.
     pub fn register_metrics(&self, registry: &mut Registry) {
         let help = "Time from a client's submission to its receipt, for clients that wait for it";
         registry.register("rustorium_gateway_finality_seconds", help, self.finality.clone());
     }
 
-    /// How many wait.
+    /// Returns the number of waits.
     pub fn len(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Whether nobody waits.
+    /// Returns true if there is no wait.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether somebody waits for this transaction.
+    /// Returns true if a client waits for this transaction.
     pub fn holds(&self, id: &TxId) -> bool {
         self.by_id.lock().contains_key(id)
     }
@@ -96,7 +97,7 @@ impl Waiters {
         let mut displaced = Vec::new();
         let mut by_id = self.by_id.lock();
         for (id, mut waiter) in waiters {
-            // Looked at under the lock: whoever ends a session takes its waits back after it is marked.
+            // This is checked under the lock, because a session is marked as ended before its waits are removed.
             if waiter.visit.has_ended() {
                 continue;
             }
@@ -127,7 +128,7 @@ impl Waiters {
         waiter.tell(how);
     }
 
-    /// The pool took these: ends the waits that ask for no more.
+    /// Notes that the pool took these transactions. Ends the waits that ask for no more.
     pub fn admitted(&self, ids: &[TxId]) {
         if self.accepted.load(Ordering::Relaxed) == 0 {
             return;
@@ -148,7 +149,7 @@ impl Waiters {
         }
     }
 
-    /// The pool or execution refused it.
+    /// Notes that the pool or execution refused the transaction.
     pub fn refused(&self, id: &TxId, refused: &Refused) {
         let waiters = self.by_id.lock().remove(id).unwrap_or_default();
         for waiter in waiters {
@@ -156,7 +157,7 @@ impl Waiters {
         }
     }
 
-    /// The pool let it go before its end: ends the waits without one.
+    /// Notes that the pool dropped the transaction before its outcome. Ends the waits without one.
     pub fn given_up(&self, id: &TxId) {
         let waiters = self.by_id.lock().remove(id).unwrap_or_default();
         for waiter in waiters {
@@ -164,7 +165,7 @@ impl Waiters {
         }
     }
 
-    /// A block's receipts. True where somebody now waits for the height to be certified.
+    /// Takes a block's receipts. Returns true if a client now waits for the height to be certified.
     pub fn executed(&self, height: Height, receipts: &[Receipt]) -> bool {
         let mut ended = Vec::new();
         {
@@ -193,7 +194,7 @@ impl Waiters {
             return false;
         }
         let mut certified = self.certified.lock();
-        // Between the two maps nobody finds them who ends their session.
+        // Between the two maps these waits can't be found by the end of their session, so the mark is checked again.
         let (over, wanted): (Vec<_>, Vec<_>) = wanted.into_iter().partition(|(_, waiter)| waiter.visit.has_ended());
         let any = !wanted.is_empty();
         if any {
@@ -204,7 +205,7 @@ impl Waiters {
         any
     }
 
-    /// A final header claims `height`: ends the waits up to it with what `prove` finds.
+    /// Notes that a final header claims `height`. Ends the waits up to it with the outcomes that `prove` finds.
     pub fn certified(&self, height: Height, prove: impl Fn(&TxId) -> Submitted) {
         let done = {
             let mut certified = self.certified.lock();
@@ -230,19 +231,19 @@ impl Waiters {
         }
     }
 
-    /// Ends the waits whose time is over by the machine's clock: how their transactions end is open.
+    /// Ends the waits whose time is over by the machine's clock. Their outcome is open.
     pub fn sweep(&self, now: Instant) {
         for (id, waiter) in self.extract(|waiter| waiter.until <= now) {
             self.end(waiter, &Submitted::TimedOut(id));
         }
     }
 
-    /// Takes a session's waits for these back, since it stopped waiting.
+    /// Removes a session's waits for these transactions, because it stopped waiting.
     pub fn forget(&self, ids: &[TxId], visit: &Visit) {
         visit.end();
         let mut gone = Vec::new();
         let mut by_id = self.by_id.lock();
-        // Most of the time all have been told. Read under the lock, as new ones are counted.
+        // Most of the time all have been told. This is read under the lock, because new waits are counted under it.
         let ids: &[TxId] = if visit.waits().load(Ordering::Relaxed) == 0 { &[] } else { ids };
         for id in ids {
             let Some(waiters) = by_id.get_mut(id) else { continue };
@@ -253,14 +254,14 @@ impl Waiters {
         }
         drop(by_id);
         gone.iter().for_each(|waiter| self.uncount(waiter));
-        // The others wait for their certificates.
+        // Other waits of the session wait for certificates.
         self.left(visit);
     }
 
-    /// Takes all of a session's waits back.
+    /// Removes all waits of a session.
     pub fn left(&self, visit: &Visit) {
         visit.end();
-        // Under the lock, as waits are registered: one that comes later sees the end of the session.
+        // Waits are registered under the same lock, so a later one sees the end of the session.
         let waits = || {
             let _registering = self.by_id.lock();
             visit.waits().load(Ordering::Relaxed)

@@ -56,7 +56,7 @@ fn elements(out: &mut impl Write, rounds: usize) -> Result<(), Box<dyn Error>> {
 }
 
 fn proofs(out: &mut impl Write, count: usize, rounds: usize) -> Result<(), Box<dyn Error>> {
-    // As in a tree of a million keys: a node for every second query.
+    // This is as in a tree of a million keys: a node for every second query.
     let nodes: Vec<[Fr; WIDTH]> = (0..count.div_ceil(2) as u64).map(polynomial).collect();
     let commitments: Vec<Element> = nodes.iter().map(commit).collect();
     let queries: Vec<ProverQuery<'_>> = (0..count)

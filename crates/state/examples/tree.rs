@@ -199,7 +199,7 @@ fn rows_bytes(rows: &[Row]) -> usize {
     rows.iter().map(|(id, slot)| id.to_bytes().len() + slot.map_or(0, |slot| slot.to_row().len())).sum()
 }
 
-/// What the same nodes would take as one row each.
+/// Returns the bytes that the same nodes would take as one row each.
 fn nodes_bytes(tree: &MemKv, nodes: &BTreeSet<Prefix>) -> Result<usize, Box<dyn Error>> {
     let bytes = |node: &Prefix| {
         let slots = tree.node(node)?;

@@ -23,13 +23,13 @@ use std::ops::{Add, AddAssign, Mul, Neg, Sub, SubAssign};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GroupError {
     /// The x coordinate is not below the modulus of the base field.
-    #[error("the bytes are no group element: x is not below the field's modulus")]
+    #[error("the bytes are not a group element: x is not below the field's modulus")]
     Coordinate,
     /// No point of the curve has this x coordinate.
-    #[error("the bytes are no group element: no point of the curve has this x")]
+    #[error("the bytes are not a group element: no point of the curve has this x")]
     Curve,
     /// The point is on the curve and in the wrong coset.
-    #[error("the bytes are no group element: the point is outside the subgroup")]
+    #[error("the bytes are not a group element: the point is outside the subgroup")]
     Subgroup,
 }
 

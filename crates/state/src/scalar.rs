@@ -8,7 +8,7 @@ use ark_ff::{BigInt, BigInteger, PrimeField};
 
 /// The bytes are no scalar: the number is not below the group's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the bytes are no scalar: the number is not below the group's order")]
+#[error("the bytes are not a scalar: the number is not below the group's order")]
 pub struct ScalarError;
 
 /// Encodes a scalar: 32 bytes, little-endian.

@@ -157,7 +157,7 @@ pub enum Slot {
 
 /// A row that no store of this version has written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a row of the state tree is damaged: restore the store, or sync it anew")]
+#[error("a row of the state tree is damaged: restore the store, or sync it again")]
 pub struct RowError;
 
 const LEAF_ROW: u8 = 0;

@@ -10,7 +10,7 @@ use rustorium_state::{Element, Fr, MultiProof, ProofError, Transcript, VerifierQ
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the layout says is at the end of a stem's path.
+/// Value that the layout has at the end of a stem's path.
 #[derive(Clone, Copy, PartialEq)]
 enum Found {
     Nothing,

@@ -203,7 +203,7 @@ impl Parts {
     }
 }
 
-/// What a liar would say: the leaf isn't there, it is another, its node is a leaf, the node below is the child.
+/// Lies: the leaf isn't there, it is another, its node is a leaf, the node below is the child.
 #[test]
 fn lies_about_what_is_in_a_slot_are_refused() {
     let known = mixed();
@@ -234,7 +234,7 @@ fn lies_about_what_is_in_a_slot_are_refused() {
     lie(|parts| parts.nodes[1].1 = [0xff; 32]);
 }
 
-/// Else two files of different bytes would be the same proof.
+/// Otherwise two files of different bytes would be the same proof.
 #[test]
 fn parts_out_of_order_or_twice_are_no_encoding_of_a_proof() {
     let known = mixed();
@@ -308,7 +308,7 @@ fn chunks_carry_the_whole_tree() {
     assert_eq!(NodeChunk::read(&MemKv::default(), &Prefix::EMPTY).unwrap().to_bytes().len(), 0);
 }
 
-/// Else two files of different bytes would be the same chunk: a commitment is a sum, which has no order.
+/// Otherwise two files of different bytes would be the same chunk: a commitment is a sum, which has no order.
 #[test]
 fn slots_out_of_order_or_twice_are_no_encoding_of_a_chunk() {
     let known = known((1..4).map(|byte| parting_key(0, byte)));

@@ -81,7 +81,7 @@ fn sealed(folder: &Path, sync: bool) -> Outcome<Value> {
     Ok(figure)
 }
 
-/// The same in RocksDB alone.
+/// Same in plain RocksDB.
 fn plain(folder: &Path, sync: bool) -> Outcome<Value> {
     let plain = Plain::open(folder)?;
     rate(&heights(HEIGHTS, PUTS)?, |commit| plain.commit(commit, sync))
@@ -91,7 +91,7 @@ fn bytes_below(folder: &Path) -> Outcome<u64> {
     std::fs::read_dir(folder)?.map(|entry| Ok(entry?.metadata()?.len())).sum()
 }
 
-/// What batches of `PUTS` cost; the median batch tells more than the mean where a flush falls into some.
+/// Measures batches of `PUTS`. The median batch says more than the mean if a flush falls into some.
 fn rate(commits: &[HeightCommit], mut commit: impl FnMut(&HeightCommit) -> Outcome<()>) -> Outcome<Value> {
     let (cpu, mut batches) = (cpu_us(), Vec::new());
     let start = Instant::now();
@@ -124,7 +124,7 @@ fn reads(folder: &Path) -> Outcome<Value> {
         commits.iter().flat_map(|commit| commit.diff.iter().map(|write| write.key)).collect();
     let keys: Vec<_> = keys.into_iter().collect();
     let store = open(folder)?;
-    // In an order that has nothing to do with theirs: all of them are misses.
+    // The order is unrelated to theirs, so all reads are misses.
     let step = keys.len() / 2 + 1;
     let mut missed = Vec::new();
     for n in 0..20_000 {

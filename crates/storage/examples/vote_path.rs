@@ -81,7 +81,7 @@ impl Voter {
         Ok(())
     }
 
-    /// What `keys rotate master` does, as far as it goes before the journal has moved on.
+    /// Does what `keys rotate master` does before the journal has moved on.
     fn replace_key(&self) -> Result<(), Anything> {
         let at_rest = of(keystore::replace_storage(&key_file(&self.home), PASSPHRASE)?);
         self.store.rekey(&at_rest)?;
@@ -139,7 +139,7 @@ fn run(home: &Path, address: &str, session: u64) -> Result<(), Anything> {
         retired::mark(&safety, "shown a vote that the journal lacks")?;
         voter.say("retired")?;
     }
-    // What was written and not synced stays with the kernel: the next session finds it there.
+    // Bytes that were written and not synced stay with the kernel, and the next session finds them.
     let writes = voter.journal.stats().writes;
     voter.journal.append(RecordKind::Vote, b"never said");
     // Nothing is below that position: it only wakes the thread that writes.

@@ -17,7 +17,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// The name of an account's own leaf: its kind.
 const ACCOUNT: [u8; 1] = [0];
-/// Where the account's record ends with the bytes that it may still store, little-endian.
+/// Length of the end of an account's record: the bytes that the account may still store, little-endian.
 const LEFT_BYTES: usize = 8;
 
 fn main() -> Outcome<()> {

@@ -32,7 +32,7 @@ use crate::store::{
     StoredLink, StoredTransaction, Tip, check_commit, tip_after,
 };
 use disk::{Disk, failure, row_failure};
-use filter::Needed;
+use filter::NeededFrom;
 use parking_lot::{Mutex, RwLock};
 use rocksdb::{Cache, ColumnFamilyDescriptor, DB, Direction, IteratorMode, ReadOptions, WriteBatch};
 use rustorium_crypto::seal::AtRest;
@@ -114,7 +114,7 @@ impl RocksStore {
         manifest::check(path)?;
         records::check(path)?;
         let blocks = Cache::new_lru_cache(config.block_cache_bytes);
-        let needed = Arc::<Needed>::default();
+        let needed = Arc::<NeededFrom>::default();
         let options = |table| options::table_options(table, config, &blocks, &needed);
         let families = Table::ALL.map(|table| ColumnFamilyDescriptor::new(table.name(), options(table)));
         let database = options::database_options(config);

@@ -140,32 +140,32 @@ pub(crate) const NAMED_BYTES: usize = 17;
 pub(crate) const STATE_KEY_BYTES: usize = 64;
 
 /// The beginning of an index row's key, made from a digest or an account. The height follows it.
-pub(crate) type Named = [u8; NAMED_BYTES];
+pub(crate) type IndexPrefix = [u8; NAMED_BYTES];
 
-fn named(names: &KeyedHash, tag: u8, digest: &[u8; 32]) -> Named {
+fn named(names: &KeyedHash, tag: u8, digest: &[u8; 32]) -> IndexPrefix {
     let mut key = [tag; NAMED_BYTES];
     key[1..].copy_from_slice(&names.of(tag, &[digest]));
     key
 }
 
-pub(crate) fn block_name(names: &KeyedHash, digest: &BlockDigest) -> Named {
+pub(crate) fn block_name(names: &KeyedHash, digest: &BlockDigest) -> IndexPrefix {
     named(names, b'b', &digest.0)
 }
 
-pub(crate) fn batch_name(names: &KeyedHash, digest: &BatchDigest) -> Named {
+pub(crate) fn batch_name(names: &KeyedHash, digest: &BatchDigest) -> IndexPrefix {
     named(names, b'l', &digest.0)
 }
 
-pub(crate) fn transaction_name(names: &KeyedHash, id: &TxId) -> Named {
+pub(crate) fn transaction_name(names: &KeyedHash, id: &TxId) -> IndexPrefix {
     named(names, b't', &id.0)
 }
 
-pub(crate) fn account_name(names: &KeyedHash, account: &AccountId) -> Named {
+pub(crate) fn account_name(names: &KeyedHash, account: &AccountId) -> IndexPrefix {
     named(names, b'a', &account.0)
 }
 
 /// Key of the index row of a name at a height.
-pub(crate) fn index_key(name: &Named, height: Height) -> [u8; NAMED_BYTES + 8] {
+pub(crate) fn index_key(name: &IndexPrefix, height: Height) -> [u8; NAMED_BYTES + 8] {
     let mut key = [0; NAMED_BYTES + 8];
     key[..NAMED_BYTES].copy_from_slice(name);
     key[NAMED_BYTES..].copy_from_slice(&height.0.to_be_bytes());

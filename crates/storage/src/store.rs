@@ -134,7 +134,7 @@ pub enum StoreError {
         path: String,
     },
     /// A row that this code did not write in this form.
-    #[error("the row {key} of table {table} is damaged ({what}): restore the store from a backup or sync it anew")]
+    #[error("the row {key} of table {table} is damaged ({what}): restore the store from a backup or sync it again")]
     Corrupt {
         /// The table.
         table: &'static str,
@@ -144,7 +144,7 @@ pub enum StoreError {
         what: String,
     },
     /// Files that RocksDB finds damaged.
-    #[error("the store {path} is damaged ({reason}): restore it from a backup or sync it anew")]
+    #[error("the store {path} is damaged ({reason}): restore it from a backup or sync it again")]
     Damaged {
         /// The store's folder.
         path: String,
@@ -153,7 +153,7 @@ pub enum StoreError {
     },
     /// There are rows, but the file that says how they were sealed is missing.
     #[error(
-        "the key file {path} is missing, without which no row beside it opens: restore it from a backup of this home, or remove its folder and sync the store anew"
+        "the key file {path} is missing, and no row can be read without it: restore it from a backup of this home, or remove its folder and sync the store again"
     )]
     KeysMissing {
         /// The file.
@@ -161,7 +161,7 @@ pub enum StoreError {
     },
     /// The file that says how rows were sealed is damaged.
     #[error(
-        "the key file {path} is damaged ({what}): restore it from a backup of this home, or remove its folder and sync the store anew"
+        "the key file {path} is damaged ({what}): restore it from a backup of this home, or remove its folder and sync the store again"
     )]
     KeysDamaged {
         /// The file.
@@ -209,7 +209,7 @@ pub enum StoreError {
         supported: u32,
     },
     /// The height does not follow the tip.
-    #[error("height {got} was to be stored where {expected} comes next: heights are stored in order, on their parent")]
+    #[error("height {got} can't be stored: {expected} comes next, and heights are stored in order, each on its parent")]
     NotNext {
         /// The height that comes next.
         expected: Height,
@@ -217,7 +217,7 @@ pub enum StoreError {
         got: Height,
     },
     /// The parts of the commit contradict each other.
-    #[error("what was to be stored at height {height} contradicts itself: {what}")]
+    #[error("the commit of height {height} contradicts itself: {what}")]
     Inconsistent {
         /// The height.
         height: Height,

@@ -50,7 +50,7 @@ pub struct WrongAnswer {
     pub want: Want,
 }
 
-struct Asked {
+struct OpenQuestion {
     id: u64,
     peer: ValidatorIndex,
 }
@@ -74,7 +74,7 @@ struct Entry {
     tried: Vec<ValidatorIndex>,
     round: u32,
     /// The request in flight.
-    current: Option<Asked>,
+    current: Option<OpenQuestion>,
     /// Time at which the request times out, or a pause ends; `None` while the entry waits for a free peer.
     due_ms: Option<u64>,
     /// Newest requests. Their answers count even when late.
@@ -273,7 +273,7 @@ impl Fetcher {
         let Some(entry) = self.entries.get_mut(&number) else { return };
         entry.tried.push(peer);
         entry.ids.push_back(id);
-        entry.current = Some(Asked { id, peer });
+        entry.current = Some(OpenQuestion { id, peer });
         out.push((peer, id, entry.want.request()));
         if entry.ids.len() > LATE_ANSWERS_MAX {
             entry.ids.pop_front().map(|oldest| self.asked.remove(&oldest));
@@ -395,7 +395,7 @@ impl Fetcher {
             self.timers.remove(&(due_ms, number));
         }
         let proposal = entry.few.is_some();
-        let Some(Asked { peer, .. }) = entry.current.take() else { return };
+        let Some(OpenQuestion { peer, .. }) = entry.current.take() else { return };
         self.places.give_back(proposal);
         if let Some(places) = self.in_flight.get_mut(&peer) {
             places.give_back(proposal);

@@ -7,16 +7,16 @@ pub mod answer;
 pub mod chain;
 pub mod fetcher;
 pub mod gap;
+pub mod named_work;
 mod needed;
 mod runs;
 pub mod state;
-pub mod told;
 mod want;
 
 pub use answer::{ANSWER_BYTES_MAX, Source, answer, certificates_within};
 pub use chain::{FinalBlocksRefused, FinalChain, check_final_blocks, check_final_chain};
 pub use fetcher::{FetchConfig, Fetcher, WrongAnswer};
 pub use gap::{GapConfig, GapFetcher};
+pub use named_work::{Ask, NamedWork, Peers};
 pub use needed::{Needed, Owner};
-pub use told::{Ask, Peers, Told};
 pub use want::Want;

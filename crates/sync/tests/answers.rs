@@ -1,4 +1,4 @@
-//! What is served, and what of it the asker takes for final.
+//! Answers that are served, and the part of them that the asker takes for final.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;

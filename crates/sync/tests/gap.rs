@@ -26,10 +26,10 @@ fn nullifications(first: u64, last: u64) -> Response {
     Response::Certificates(BoundedVec::new(list).unwrap())
 }
 
-type Asked = (ValidatorIndex, u64, u64, u64);
+type Question = (ValidatorIndex, u64, u64, u64);
 
 /// Peer, request number, first and last view of each question.
-fn poll(gap: &mut GapFetcher, now_ms: u64, connected: &[ValidatorIndex]) -> Vec<Asked> {
+fn poll(gap: &mut GapFetcher, now_ms: u64, connected: &[ValidatorIndex]) -> Vec<Question> {
     let mut out = Vec::new();
     gap.poll(now_ms, connected, &mut out);
     let range = |request: &Request| match request {
@@ -90,7 +90,7 @@ fn false_foreign_and_empty_answers_lead_to_the_next_peer() {
     let (peer, id, ..) = poll(&mut gap, 100, &peers(3))[0];
     assert_eq!(gap.on_response(101, ValidatorIndex(9), id, nullifications(1, 10)), None, "another peer");
     assert_eq!(gap.on_response(101, peer, id + 5, nullifications(1, 10)), None, "another number");
-    // None of these certificates holds, so that none is told.
+    // None of these certificates is valid, so none is told.
     let found = gap.on_response(101, peer, id, nullifications(1, 10)).unwrap();
     assert!(found.len() == 10 && poll(&mut gap, 101, &peers(3)).is_empty(), "while they are checked nobody is asked");
     gap.settled(id);

@@ -56,7 +56,7 @@ pub enum BatchRefused {
     #[error("the batch is empty")]
     Empty,
     /// The first batch names a previous one, or a later one names none.
-    #[error("the batch's place in its lane and its previous digest are at odds")]
+    #[error("the batch's place in its lane and its previous digest contradict each other")]
     BadLink,
     /// A transaction has an operation that the chain's rules don't know. Releases that know no newer rules can't decode
     /// it.

@@ -39,7 +39,7 @@ pub enum Refused {
         expected: u64,
     },
     /// Another transaction with this nonce is waiting.
-    #[error("the transaction {by} already waits with nonce {nonce}; use a later nonce or wait for its end")]
+    #[error("the transaction {by} already waits with nonce {nonce}; use a later nonce or wait for its outcome")]
     NonceTaken {
         /// The transaction's nonce.
         nonce: u64,
@@ -47,7 +47,7 @@ pub enum Refused {
         by: TxId,
     },
     /// Too many nonces are missing before this one.
-    #[error("the nonce {nonce} is too far ahead; the next one missing is {expected}, send that first")]
+    #[error("the nonce {nonce} is too far ahead; the next missing one is {expected}: send that first")]
     NonceTooFar {
         /// The transaction's nonce.
         nonce: u64,
@@ -74,7 +74,7 @@ pub enum Refused {
         needed: u64,
     },
     /// The declared work is more than a batch may hold.
-    #[error("the work limit {limit} is above the largest of {max}; lower it or split the transaction")]
+    #[error("the work limit {limit} is above the maximum of {max}; lower it or split the transaction")]
     WorkLimitTooHigh {
         /// The declared work.
         limit: u64,
@@ -91,7 +91,7 @@ pub enum Refused {
     },
     /// The chain's rules don't know an operation.
     #[error(
-        "an operation is of a later protocol version than the chain's, {version}; leave its proof of possession out"
+        "an operation is of a later protocol version than the chain's, {version}; leave out its proof of possession"
     )]
     LaterOperation {
         /// The chain's version.

@@ -371,7 +371,7 @@ fn stateless_rules_of_a_batch() {
     assert_eq!(check(&body(0, BatchDigest::ZERO, &[foreign])), Err(BatchRefused::WrongPlace));
 }
 
-/// Releases that know version 1 alone can't read a later operation: a batch that has one is none on its chains.
+/// Releases that know only version 1 can't read a later operation, so a batch with one is invalid on their chains.
 #[test]
 fn a_batch_has_the_operations_that_its_chain_knows() {
     let later = batch(0, 0, BatchDigest::ZERO, &[sign(0, common::proven(0, 0))]).batch.body.clone();

@@ -110,7 +110,7 @@ fn a_full_pool_and_a_full_sender_are_busy() {
     assert!(!pool.has_room(1, 0));
     let refused = admit(&mut pool, 2, 0).unwrap_err();
     assert_eq!((refused.code(), refused.is_busy()), ("pool-full", true));
-    // What is cut still counts until it is executed.
+    // A transaction that was cut still counts until it is executed.
     assert_eq!(cut(&mut pool, 2, &ALL).len(), 4);
     assert_eq!(admit(&mut pool, 2, 0), Err(Refused::PoolFull));
     pool.executed(account(0), 1, NOW_MS);
@@ -193,7 +193,7 @@ fn an_expired_head_is_not_cut() {
     pool.admit(CLOCK, first, t, || view(0, 0)).unwrap();
     admit(&mut pool, 0, 1).unwrap();
     admit(&mut pool, 1, 0).unwrap();
-    // Its time is over when a header says so, whatever the clock says.
+    // It expires when a header's time says so, whatever the clock says.
     pool.executed(account(2), 0, NOW_MS + 10);
     assert_eq!(names(2, pool.cut(NOW_MS, &ALL)), [(1, 0)]);
     assert_eq!(expired(&mut pool, 0).expired, [first]);
@@ -209,7 +209,7 @@ fn the_clock_bounds_only_how_far_an_expiry_may_be_ahead_and_leaves_nothing_behin
     let (id, t) = with_expiry(0, NOW_MS + 10);
     assert_eq!(pool.admit(at(NOW_MS + 2 * HOUR_MS), id, t, || view(0, 0)), Ok(Admission::Queued));
     assert_eq!(names(1, pool.cut(5, &ALL)), [(0, 0)]);
-    // Of clock and header the later one counts, and only now.
+    // The later of clock and header counts, and only now.
     let day = with_expiry(1, NOW_MS + 24 * HOUR_MS);
     assert_eq!(pool.admit(at(NOW_MS - HOUR_MS), day.0, day.1, || view(1, 0)), Ok(Admission::Queued));
     let (id, t) = with_expiry(2, NOW_MS + 24 * HOUR_MS + 1);
@@ -230,7 +230,7 @@ fn skipped_ones_wait_again_or_go_as_the_reason_asks() {
     pool.skipped(&make(0, 0).0, &Skip::NonceUsed { expected: 1 });
     assert!(!pool.contains(&make(0, 0).0) && pool.contains(&make(0, 1).0));
     pool.skipped(&make(0, 1).0, &Skip::WrongKey);
-    // That is no expiry: with the account's next key it may be executed.
+    // This is no expiry: with the account's next key it may be executed.
     assert_eq!(expired(&mut pool, 0), Dropped { given_up: vec![make(0, 1).0], ..Dropped::default() });
     assert_eq!((pool.len(), pool.gapped_count()), (1, 1));
     pool.skipped(&make(5, 5).0, &Skip::Expired);

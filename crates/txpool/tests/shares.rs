@@ -79,7 +79,7 @@ fn old_ones_make_room_in_a_crowded_pool_and_are_not_called_expired() {
     }
     let full = pool.len();
     assert!((800..920).contains(&full), "{full}");
-    // What the own lane has stays: a lane can't take it back.
+    // Transactions of the own lane stay, because a lane can't take them back.
     let cut = pool.cut(1, &CutLimits { transactions: 16, ..ALL });
     assert_eq!(cut.len(), 16);
     admit_at(&mut pool, 60_001, 100, 0).unwrap();
@@ -103,7 +103,7 @@ fn a_pool_that_is_not_crowded_keeps_what_waits() {
     assert_eq!((pool.len(), pool.take_dropped()), (held + 1, Dropped::default()));
 }
 
-/// What is listed until a day has passed, of a sender with so many waiting whose quota never suffices.
+/// Returns what is listed within a day of a sender with so many waiting transactions whose quota never suffices.
 fn listed_without_quota(waiting: u64) -> usize {
     let mut pool = Pool::new(PoolConfig::default(), 0);
     (0..waiting).for_each(|nonce| drop(admit_at(&mut pool, 0, 0, nonce)));

@@ -12,7 +12,7 @@ use std::fmt::Debug;
 trait Travels: borsh::BorshSerialize + borsh::BorshDeserialize + PartialEq + Debug {}
 impl<T: borsh::BorshSerialize + borsh::BorshDeserialize + PartialEq + Debug> Travels for T {}
 
-/// What decodes, encodes to the same bytes.
+/// Checks that bytes which decode are encoded to the same bytes again.
 fn canonical<T: Travels>(bytes: &[u8]) -> Result<bool, TestCaseError> {
     match decode::<T>(bytes, FRAME_BYTES_MAX) {
         Ok(value) => {

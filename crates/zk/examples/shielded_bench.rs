@@ -38,7 +38,7 @@ use rustorium_zk::shielded::tree::{LEVELS, Path, Tree};
 use rustorium_zk::shielded::wire::{Circuit, Wire};
 use rustorium_zk::{Key, verify_all};
 
-/// What `benches/zk.py` reads, by name.
+/// Figures that `benches/zk.py` reads, by name.
 type Figures = BTreeMap<&'static str, u128>;
 
 type Plain = Groth16<Bn254, LibsnarkReduction>;
@@ -276,7 +276,7 @@ fn chain_time<E: Pairing>(constraints: usize, runs: usize) -> Result<Duration, B
     Ok(median(runs, &mut prove))
 }
 
-/// What the same number of constraints takes on each curve.
+/// Measures the same number of constraints on each curve.
 fn other_curve(out: &mut impl Write, runs: usize) -> Result<(), Box<dyn Error>> {
     let constraints = Matrices::of_transfer()?.constraints();
     let (bn, bls) = (chain_time::<Bn254>(constraints, runs)?, chain_time::<Bls12_381>(constraints, runs)?);

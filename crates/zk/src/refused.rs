@@ -70,7 +70,7 @@ pub enum Refused {
     #[error("the key's first byte is {0}, which names no curve; 1 is BN254 and 2 is BLS12-381")]
     UnknownCurve(u8),
     /// The bytes have a length that this kind of document can't have.
-    #[error("{0} has {1} bytes, which is no length that it can have; give its canonical bytes or snarkjs' JSON")]
+    #[error("{0} has {1} bytes, which is not a length that it can have; give its canonical bytes or snarkjs' JSON")]
     Length(Document, usize),
     /// The key is for more inputs than are allowed.
     #[error("the key is for {0} public inputs, at most {max} are taken; hash them into fewer", max = crate::INPUTS_MAX)]

@@ -21,7 +21,7 @@ fn count() -> usize {
     set.map_or(1_000, |value| value.parse().expect("RUSTORIUM_ZK_MUTATIONS is a number"))
 }
 
-/// What came of the changes: how many could be decoded, and how many of them held for the statement that they had.
+/// Results of the changes: how many could be decoded, and how many of those proved their statement.
 #[derive(Default, Debug)]
 struct Tally {
     decoded: usize,
@@ -37,7 +37,7 @@ fn judge(key: &Key, originals: &[Sample], changed: &[Sample], tally: &mut Tally)
     let claims: Vec<Claim> = decoded.iter().map(|(_, claim)| claim.clone()).collect();
     tally.decoded += claims.len();
     for ((sample, claim), verdict) in decoded.iter().zip(verify_all(&claims)) {
-        // What is decoded is encoded to the same bytes: there is no second encoding of anything.
+        // A decoded value is encoded to the same bytes: nothing has a second encoding.
         assert_eq!((claim.proof_bytes(), claim.input_bytes()), (sample.proof.clone(), sample.inputs.concat()));
         if verdict.is_ok() {
             assert!(originals.iter().any(|o| o.inputs == sample.inputs), "accepted for another statement: {sample:?}");
@@ -126,7 +126,7 @@ fn no_change_of_bytes_is_accepted_for_another_statement() {
     bytes::<Bls12_381>();
 }
 
-/// The same for the text of snarkjs' files: what is still read means what it meant, or something that isn't proved.
+/// Same for the text of snarkjs' files: a changed text that is read means the same as before, or isn't proved.
 #[test]
 fn no_change_of_a_file_is_accepted_for_another_statement() {
     for curve in [Curve::Bn254, Curve::Bls12381] {

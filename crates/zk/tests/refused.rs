@@ -70,7 +70,7 @@ fn number_of_inputs<E: Suite>() {
 fn a_dropped_zero_and_a_superfluous_input_are_refused_where_the_library_takes_them() {
     number_of_inputs::<Bn254>();
     number_of_inputs::<Bls12_381>();
-    // That the trap is real: with a zero for the last input, dropped, and with one too many, the library accepts.
+    // The trap is real: with a zero for the last input, dropped, and with one too many, the library accepts.
     let key = common::zero_statement::<Bn254>();
     let (verifying, proof, inputs) = (&key.0, &key.1, &key.2);
     #[expect(clippy::disallowed_methods, reason = "shows what the wrapper is for")]
@@ -194,7 +194,7 @@ fn keys<E: Suite>() {
     assert_eq!(refused(&encode_key(&many(0))), Refused::Length(Document::Key, E::CURVE.key_bytes(0) - 2 * size));
 }
 
-/// What a δ that is known relative to γ lets anybody do, and why such a key is refused.
+/// A known ratio of δ to γ allows anybody to forge proofs, so such a key is refused.
 #[test]
 fn a_key_whose_delta_is_gamma_proves_anything() {
     let good = proving_key::<Bn254>(1, 6).vk;

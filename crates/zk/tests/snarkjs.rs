@@ -1,4 +1,4 @@
-//! What snarkjs writes is read, and what differs from it in any way is refused with its own error.
+//! Files of snarkjs are read, and each deviation from its format is refused with its own error.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -3,7 +3,7 @@
 use super::answers::{ReceiptView, TransactionView};
 use super::chain::HeaderView;
 use super::state::{ClaimedBy, ReadAnswer};
-use rustorium_execution::{GenesisState, Shown, header_of, subject_key};
+use rustorium_execution::{CheckedProof, GenesisState, header_of, subject_key};
 use rustorium_types::{BoundedBytes, ChainId, DecodeError, Epoch, Hash, Height, LeafValue, Proof, ShardId, Subject};
 use serde::Serialize;
 
@@ -80,7 +80,7 @@ impl FactsView {
     ///
     /// # Errors
     /// [`DecodeError`]: the state holds bytes that this version doesn't know.
-    pub fn new(chain: ChainId, proof: &Proof, shown: &Shown) -> Result<Self, DecodeError> {
+    pub fn new(chain: ChainId, proof: &Proof, shown: &CheckedProof) -> Result<Self, DecodeError> {
         let header = header_of(proof);
         let facts = match proof {
             Proof::Read(read) => {

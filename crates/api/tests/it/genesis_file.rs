@@ -43,7 +43,7 @@ fn a_pool_has_a_number_and_a_key() {
     value["pools"][0]["key_hex"] = Value::from("no digits");
     assert!(refused(&value).contains("hex digits"));
     value["pools"][0]["key_hex"] = Value::from(hex::encode(&key[1..]));
-    assert!(refused(&value).contains("no verifying key of shielded transfers"));
+    assert!(refused(&value).contains("not a verifying key of shielded transfers"));
 }
 
 #[test]

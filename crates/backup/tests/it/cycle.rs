@@ -148,7 +148,7 @@ fn an_upload_that_was_cut_anywhere_is_no_backup_and_is_gone_on_with() {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bytes).unwrap();
         }
-        // What was being written when it was cut.
+        // Contents that were being written when the backup was cut off.
         if let Some((name, bytes)) = pieces.get(cut) {
             let path = world.destination().join(format!("{name}#1"));
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -196,7 +196,7 @@ fn a_restore_that_was_ended_is_begun_anew_and_nothing_else_is_touched() {
     assert!(!home.exists() && staged.exists());
     world.restore_to(&home, None).unwrap();
     assert!(!home.join("db/left-behind").exists() && !staged.exists());
-    // What is there is never written over.
+    // Existing contents are never overwritten.
     let before = files(&home);
     assert!(matches!(world.restore_to(&home, None), Err(BackupError::Exists(_))));
     assert_eq!(files(&home), before);

@@ -6,7 +6,8 @@ use rustorium_crypto::seal::BackupKey;
 use std::collections::BTreeMap;
 use std::fs;
 
-/// What happens to an object: its contents, those of another, and a number that chooses; none where it is removed.
+/// Damage to an object, from its contents, those of another object, and a number that chooses. `None` removes the
+/// object.
 type Harm = fn(&[u8], &[u8], usize) -> Option<Vec<u8>>;
 
 const HARMS: [(&str, Harm); 6] = [
@@ -123,7 +124,7 @@ fn a_backup_whose_pieces_are_gone_or_cut_is_not_listed_as_good() {
         assert!(world.backups().list().unwrap()[0].state.contains("cut short"));
         fs::remove_file(world.destination().join(name)).unwrap();
         assert!(world.backups().list().unwrap()[0].state.contains("missing"));
-        // What the next backup has too, it brings back for both; another copy of the store has files of its own.
+        // The next backup brings back, for both, what it has too. Another copy of the store has files of its own.
         let lost = world.backups().verify().unwrap().damaged.remove(0);
         world.create().unwrap();
         if !lost.files.iter().any(|file| file.starts_with("db/")) {

@@ -7,7 +7,7 @@ use rustorium_execution::genesis as genesis_state;
 use rustorium_storage::{HeightCommit, Store};
 use rustorium_types::{Block, BoundedVec, Genesis, ResultLink};
 
-/// A store whose first height is the genesis' but for what `change` does.
+/// Returns a store whose first height is the genesis', except for what `change` does.
 fn changed(change: impl FnOnce(&mut HeightCommit)) -> World {
     let genesis: Genesis = genesis();
     let world = World::of(&genesis, |_| {});

@@ -98,7 +98,7 @@ impl World {
         Ok(Backups::new(place, BackupKey::from_secret(&[key; 32]).unwrap(), work.clone()))
     }
 
-    /// What `create` is called with.
+    /// Home with which `create` is called.
     pub fn source(&self) -> Home {
         self.copies.set(self.copies.get() + 1);
         let store = self.root.path().join(format!("copy-{}", self.copies.get()));

@@ -135,7 +135,7 @@ pub fn sample_transactions() -> Vec<(&'static str, u8, u8, Transaction)> {
     ]
 }
 
-/// What only chains of version 2 list.
+/// Transactions that only chains of version 2 list.
 pub fn second_transactions() -> Vec<(&'static str, u8, u8, Transaction)> {
     let possessed = |owner: u8, validator: u8, node: u8| {
         let (validator, node, owner_key) = (key(validator), key(node), key(owner).public());

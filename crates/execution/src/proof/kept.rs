@@ -12,7 +12,7 @@ use rustorium_types::{BoundedVec, DecodeError, Epoch, decode, encode};
 type KeptTrust = (Trust, Option<u64>);
 
 #[derive(BorshSerialize, BorshDeserialize)]
-struct Kept {
+struct SavedState {
     anchor: KeptTrust,
     trusts: BoundedVec<KeptTrust, COMMITTEES_MAX>,
     ends: BoundedVec<(Epoch, EpochEnd), ENDS_MAX>,
@@ -36,7 +36,7 @@ impl Light {
         let committees = &self.committees;
         let trusts = committees.trusts.values().map(kept).collect();
         let ends = committees.ends.iter().map(|(epoch, end)| (*epoch, *end)).collect();
-        encode(&Kept {
+        encode(&SavedState {
             anchor: kept(&committees.anchor),
             // The state has the same bounds, so the fallbacks are never used.
             trusts: BoundedVec::new(trusts).unwrap_or_default(),
@@ -50,7 +50,7 @@ impl Light {
     /// # Errors
     /// [`DecodeError`]: the bytes are no state, or its parts don't fit together.
     pub fn from_bytes(bytes: &[u8], trust_period_ms: Option<u64>) -> Result<Self, DecodeError> {
-        let Kept { anchor, trusts, ends, passed_ms } = decode(bytes, Self::BYTES_MAX)?;
+        let SavedState { anchor, trusts, ends, passed_ms } = decode(bytes, Self::BYTES_MAX)?;
         let ascending = trusts.is_sorted_by(|a, b| a.0.epoch < b.0.epoch) && ends.is_sorted_by(|a, b| a.0 < b.0);
         let mut committees = Committees::new(trust(anchor)?);
         let fits =

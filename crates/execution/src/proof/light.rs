@@ -6,7 +6,7 @@
 //! again.
 
 use super::committees::{Committees, EpochEnd};
-use super::{ProofRefused, ShownRead, Trust, check_read, check_receipt, check_transaction};
+use super::{ProofRefused, ReadState, Trust, check_read, check_receipt, check_transaction};
 use rustorium_crypto::block_digest;
 use rustorium_types::{BlockDigest, BlockProof, Epoch, EpochChange, Header, HeaderProof, Proof};
 use std::collections::VecDeque;
@@ -19,11 +19,11 @@ pub const HEADER_AHEAD_MS_MAX: u64 = 60_000;
 
 /// The results of a proof in addition to its content.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Shown {
+pub struct CheckedProof {
     /// Digest of the final header that the whole proof depends on.
     pub digest: BlockDigest,
     /// For a read proof, the state in which its values hold.
-    pub read: Option<ShownRead>,
+    pub read: Option<ReadState>,
 }
 
 /// The state of a light client.
@@ -134,23 +134,23 @@ impl Light {
     ///
     /// # Errors
     /// [`ProofRefused`]; `OtherEpoch` if changes must be followed first.
-    pub fn check(&mut self, proof: &Proof, now_ms: u64) -> Result<Shown, ProofRefused> {
+    pub fn check(&mut self, proof: &Proof, now_ms: u64) -> Result<CheckedProof, ProofRefused> {
         let mut is_final = |header: &Header, proof: &BlockProof| self.check_final(header, proof, now_ms);
         match proof {
             Proof::Read(read) => {
                 let shown = check_read(read, || is_final(&read.header, &read.proof))?;
-                Ok(Shown { digest: shown.digest, read: Some(shown) })
+                Ok(CheckedProof { digest: shown.digest, read: Some(shown) })
             }
             Proof::Receipt(receipt) => {
                 check_receipt(receipt)?;
-                Ok(Shown { digest: is_final(&receipt.header, &receipt.proof)?, read: None })
+                Ok(CheckedProof { digest: is_final(&receipt.header, &receipt.proof)?, read: None })
             }
             Proof::Transaction(transaction) => {
                 check_transaction(transaction)?;
                 let receipt = &transaction.receipt;
-                Ok(Shown { digest: is_final(&receipt.header, &receipt.proof)?, read: None })
+                Ok(CheckedProof { digest: is_final(&receipt.header, &receipt.proof)?, read: None })
             }
-            Proof::Block(block) => Ok(Shown { digest: is_final(&block.header, &block.proof)?, read: None }),
+            Proof::Block(block) => Ok(CheckedProof { digest: is_final(&block.header, &block.proof)?, read: None }),
         }
     }
 

@@ -14,8 +14,8 @@ mod receipt;
 
 pub use committees::EpochEnd;
 pub use final_header::{Trust, verify_block};
-pub use light::{HEADER_AHEAD_MS_MAX, Light, Shown, header_of};
-pub use read::{ShownRead, check_read, subject_key, verify_read};
+pub use light::{CheckedProof, HEADER_AHEAD_MS_MAX, Light, header_of};
+pub use read::{ReadState, check_read, subject_key, verify_read};
 pub use receipt::{check_receipt, check_transaction, prove_receipt, verify_receipt, verify_transaction};
 
 use rustorium_state::proof::{ProofBytesError, VerifyError};
@@ -30,7 +30,7 @@ pub enum ProofRefused {
     #[error("the proof is of another chain; check that the genesis file is the chain's")]
     OtherChain,
     /// The header is of another shard than the one that has the accounts in question.
-    #[error("the proof is of shard {header}, which doesn't have what it is about; ask a node of the right chain")]
+    #[error("the proof is of shard {header}, which doesn't hold its subjects; ask a node of the right chain")]
     OtherShard {
         /// The header's shard.
         header: ShardId,
@@ -46,7 +46,7 @@ pub enum ProofRefused {
         trusted: Epoch,
     },
     /// The header has other settings than the genesis.
-    #[error("the header names another committee, parameters or shard map than what is trusted")]
+    #[error("the header names another committee, parameters or shard map than the trusted ones")]
     OtherSettings,
     /// The header isn't above the block that is already trusted.
     #[error("the header at height {0} is not above the block that is trusted, or not later")]

@@ -18,7 +18,7 @@ pub fn subject_key(subject: &Subject) -> StateKey {
 
 /// The state in which the values of a read proof hold: the one after `height`, whose root the final header claims.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct ShownRead {
+pub struct ReadState {
     /// The height after which the subjects have these values.
     pub height: Height,
     /// The state root there.
@@ -35,7 +35,7 @@ pub struct ShownRead {
 ///
 /// # Errors
 /// [`ProofRefused`].
-pub fn verify_read(genesis: &Genesis, proof: &ReadProof) -> Result<ShownRead, ProofRefused> {
+pub fn verify_read(genesis: &Genesis, proof: &ReadProof) -> Result<ReadState, ProofRefused> {
     check_read(proof, || Trust::genesis(genesis).check_final(&proof.header, &proof.proof))
 }
 
@@ -46,7 +46,7 @@ pub fn verify_read(genesis: &Genesis, proof: &ReadProof) -> Result<ShownRead, Pr
 pub fn check_read(
     proof: &ReadProof,
     check_final: impl FnOnce() -> Result<BlockDigest, ProofRefused>,
-) -> Result<ShownRead, ProofRefused> {
+) -> Result<ReadState, ProofRefused> {
     let entries = proof.entries.as_slice();
     let others = proof.others.as_slice();
     let ascending = entries.is_sorted_by(|a, b| a.0 < b.0) && others.is_sorted_by(|a, b| a < b);
@@ -70,5 +70,5 @@ pub fn check_read(
         }
     }
     let (claimed_at, time_ms) = (proof.header.height, proof.header.time_ms);
-    Ok(ShownRead { height, root, claimed_at, digest, time_ms })
+    Ok(ReadState { height, root, claimed_at, digest, time_ms })
 }

@@ -165,7 +165,7 @@ impl World {
         self.state.get(&data_key(account(number), key))
     }
 
-    /// What all accounts may still store plus what all leaves take.
+    /// Returns the bytes that all accounts may still store plus those that all leaves take.
     pub fn storage_total(&self, accounts: &[AccountId]) -> u64 {
         let left: u64 = accounts.iter().filter_map(|a| self.record(*a)).map(|r| r.storage_bytes_left).sum();
         left + self.state.values().map(|value| LEAF_KEY_BYTES + value.len() as u64).sum::<u64>()

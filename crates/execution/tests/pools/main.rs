@@ -120,7 +120,7 @@ fn a_failed_transaction_leaves_nothing_in_the_pool() {
     let before = head(&world);
     world.fails(0, vec![from_alice.clone(), delete(0, b"none")], FailureCode::NoSuchKey);
     assert_eq!(head(&world), before);
-    // In one block with one that does hold, which takes the place.
+    // The block also has a valid one, which takes the place.
     let block = [world.sign(0, vec![from_alice.clone(), delete(0, b"none")]), world.sign(1, vec![from_bob])];
     let outcomes: Vec<Outcome> = world.run(&block).receipts.iter().map(|receipt| receipt.outcome).collect();
     assert_eq!(outcomes, [failed(FailureCode::NoSuchKey, 1), Outcome::Ok]);
@@ -149,7 +149,7 @@ fn a_proof_holds_for_its_sender_asset_amount_and_receiver_alone() {
             not_proved,
         );
     }
-    // Not in another pool under the same key, and not as another kind of operation.
+    // The transfer is invalid in another pool under the same key, and as another kind of operation.
     world.fails(0, vec![Operation::Shield { pool: 9, asset: gold(), amount: 600, transfer: transfer() }], not_proved);
     world.fails(0, vec![Operation::ShieldedTransfer { pool: NUMBER, transfer: transfer() }], not_proved);
     for change in [
@@ -213,7 +213,7 @@ fn what_is_malformed_or_too_much_is_refused_by_its_own_name() {
     let held = world.state.insert(key, 99u128.to_le_bytes().to_vec()).unwrap();
     world.fails(0, vec![leave.clone()], FailureCode::PoolBalance);
     world.state.insert(key, held);
-    // Who sends pays for the records.
+    // The sender pays for the records.
     let mut poor = World { state: world.state.clone(), header: world.header.clone(), ..pool_world() };
     let mut record = poor.record(account(0)).unwrap();
     record.storage_bytes_left = 999;
@@ -232,7 +232,7 @@ fn a_full_tree_takes_no_more() {
     let mut alice = Payer::new(0);
     let shield = alice.shield(&world, 600);
     let mut full = head(&world);
-    // As many leaves as there can be but for one: the bits of 2³² − 2 say which nodes a frontier has.
+    // One leaf less than the maximum: the bits of 2³² − 2 say which nodes a frontier has.
     let count = u32::MAX as u64 - 1;
     let nodes: u64 = (0..16).map(|level| (count >> (2 * level)) % 4).sum();
     let bytes = [&count.to_le_bytes()[..], &vec![0; 32 * nodes as usize]].concat();

@@ -41,7 +41,7 @@ pub fn head(world: &World) -> PoolHead {
     PoolHead::from_bytes(&world.state[&pool_key(NUMBER, PoolRow::Head)]).unwrap()
 }
 
-/// What the pool holds of gold.
+/// Returns the pool's balance of gold.
 pub fn pool_balance(world: &World) -> u128 {
     let key = balance_key(rustorium_crypto::pool_account(NUMBER), gold());
     world.state.get(&key).map_or(0, |bytes| decode_amount(bytes).unwrap())
@@ -52,7 +52,7 @@ pub fn supply(world: &World) -> u128 {
     (0..ACCOUNTS).map(|number| world.balance(number, gold())).sum::<u128>() + pool_balance(world)
 }
 
-/// What accounts may store and what leaves take that somebody paid for.
+/// Returns the bytes that accounts may store plus those of leaves that somebody paid for.
 pub fn paid_storage(world: &World) -> u64 {
     let own = |row| world.state.get(&pool_key(NUMBER, row)).map_or(0, |value| LEAF_KEY_BYTES + value.len() as u64);
     let newest = head(world).roots;

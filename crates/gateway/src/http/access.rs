@@ -1,4 +1,4 @@
-//! Asks for a token before anything else is done for a request.
+//! Checks a request's token before anything else is done for the request.
 
 use super::Shared;
 use super::caches::keep_private;
@@ -13,9 +13,9 @@ use axum::response::{IntoResponse, Response};
 /// Access that a route requires.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Need {
-    /// Whoever looks whether the node is there and well, and what its API is.
+    /// None: checks of whether the node is up and well, and the description of its API.
     Nothing,
-    /// A question.
+    /// A read.
     Read,
     /// A submission.
     Submit,
@@ -53,7 +53,7 @@ async fn guard(State(app): Shared, need: Scope, mut request: Request, next: Next
     }
 }
 
-/// RFC 9457 with the challenge of RFC 6750, section 3.
+/// Returns an RFC 9457 problem with the challenge of RFC 6750, section 3.
 fn refuse(denied: Denied) -> Response {
     let challenge = match denied {
         Denied::Missing => "Bearer realm=\"rustorium\"",

@@ -1,7 +1,7 @@
 //! Answers: made on threads for reads, and counted in bytes until their client has them.
 //!
-//! *Invariants:* the bytes of an answer are counted until its connection has passed the last of them to the system, or has
-//! ended; reads that run at the same time are bounded, in all and for each address; a client that finds no room is told.
+//! *Invariants:* the bytes of an answer are counted until its connection has passed the last of them to the system, or
+//! has ended; concurrent reads are bounded, in total and for each address; a client that finds no room gets an error.
 
 use super::App;
 use super::params::{Caller, none_match};
@@ -22,22 +22,22 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Limits of answers that are made and not taken yet.
+/// Limits of answers that clients haven't taken yet.
 #[derive(Clone, Debug)]
 pub struct AnswerLimits {
     /// Bytes of answers to reads.
     pub bytes_max: usize,
     /// Bytes of answers to reads of one address.
     pub bytes_per_address_max: usize,
-    /// Bytes of answers to submissions. They have a bound of their own, so that readers keep no writer out.
+    /// Bytes of answers to submissions. They have their own bound, so that readers can't keep writers out.
     pub result_bytes_max: usize,
     /// Bytes of answers to submissions of one address.
     pub result_bytes_per_address_max: usize,
-    /// Reads that run at the same time on threads of their own.
+    /// Number of concurrent reads on their own threads.
     pub reads_max: usize,
-    /// Such reads of one address.
+    /// Number of concurrent reads for one address.
     pub reads_per_address_max: usize,
-    /// The longest wait for room.
+    /// Longest wait for room.
     pub room_timeout: Duration,
     /// Bytes of JSON after which a page of a listing ends.
     pub page_bytes_max: usize,
@@ -58,7 +58,8 @@ impl Default for AnswerLimits {
     }
 }
 
-/// Answers up to this size aren't counted: the system takes them whole, so nothing of them is held here.
+/// Maximum size of an answer that isn't counted. The system takes such answers whole, so none of their bytes are held
+/// here.
 const SMALL_BYTES: usize = 16 * 1024;
 /// Niceness of threads for reads.
 #[cfg(target_os = "linux")]
@@ -66,7 +67,7 @@ const NICE: i32 = 10;
 /// Time after which a client that found no room should ask again.
 const RETRY_AFTER_MS: u64 = 1_000;
 
-/// The room for answers, and the turns of reads.
+/// Room for answers, and the order of reads.
 pub(crate) struct Answers {
     bytes: Shares,
     results: Shares,
@@ -82,7 +83,7 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// Makes the room as small as the answer.
+    /// Reduces the room to the size of the answer.
     fn fit(&mut self, bytes: usize) {
         self.share.shrink(bytes);
         self.held.set(self.share.units());
@@ -110,60 +111,60 @@ impl Answers {
         Ok(Room { share, held })
     }
 
-    /// Waits for room for an answer to a read of about so many bytes.
+    /// Waits for room for an answer of about this many bytes to a read.
     async fn wait(&self, caller: Caller, bytes: usize) -> Result<Room, Problem> {
         self.room(self.bytes.wait(caller.0, bytes, self.room_timeout).await)
     }
 
-    /// Takes room that is free now: for an answer that exists already, which would be held while it waits.
+    /// Takes room that is free now, for an answer that exists already. It would be held in memory while it waits.
     pub(super) fn take(&self, caller: Caller, bytes: usize) -> Result<Room, Problem> {
         self.room(self.bytes.take(caller.0, bytes))
     }
 
-    /// Takes room for the answer to a submission, before anything of that is submitted.
+    /// Takes room for the answer to a submission before any of the submission is passed on.
     pub(super) fn take_for_results(&self, caller: Caller, bytes: usize) -> Result<Room, Problem> {
         self.room(self.results.take(caller.0, bytes))
     }
 }
 
 fn crowded() -> Problem {
-    let detail = "As many answers are under way as may be, for your address or for all; take those, then ask again.";
+    let detail = "Too many answers are in progress, for your address or in total; read those, then ask again.";
     Problem::new(Code::Busy, detail).retry_after(RETRY_AFTER_MS)
 }
 
 /// Marks a response that is counted already, or takes no memory.
 #[derive(Clone, Copy)]
-pub(super) struct Counted;
+pub(super) struct AlreadyCounted;
 
-/// JSON in its room, which is free again when the connection has it.
-struct Sent {
+/// JSON with its room, which is freed when the connection has sent the JSON.
+struct HeldJson {
     json: Bytes,
     _room: Room,
 }
 
-impl AsRef<[u8]> for Sent {
+impl AsRef<[u8]> for HeldJson {
     fn as_ref(&self) -> &[u8] {
         &self.json
     }
 }
 
-/// A body that holds its room until it is sent.
+/// Returns a body that holds its room until it is sent.
 pub(super) fn body(json: impl Into<Bytes>, mut room: Room) -> Body {
     let json = json.into();
     if json.len() <= SMALL_BYTES {
         return Body::from(json);
     }
     room.fit(json.len());
-    Body::from(Bytes::from_owner(Sent { json, _room: room }))
+    Body::from(Bytes::from_owner(HeldJson { json, _room: room }))
 }
 
-/// Counts every answer that its route didn't count: whatever is large finds room, or is refused.
+/// Counts every answer that its route didn't count. A large answer finds room, or is refused.
 pub(super) async fn count_bytes(State(app): State<Arc<App>>, caller: Caller, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let Some(bytes) = response.body().size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()) else {
         return response;
     };
-    if bytes <= SMALL_BYTES || response.extensions().get::<Counted>().is_some() {
+    if bytes <= SMALL_BYTES || response.extensions().get::<AlreadyCounted>().is_some() {
         return response;
     }
     match app.answers.take(caller, bytes) {
@@ -172,10 +173,10 @@ pub(super) async fn count_bytes(State(app): State<Arc<App>>, caller: Caller, req
     }
 }
 
-/// Puts a response that exists whole into its room.
+/// Puts a complete response into its room.
 pub(super) async fn sent(response: Response, room: Room) -> Response {
     let (mut head, whole) = response.into_parts();
-    head.extensions.insert(Counted);
+    head.extensions.insert(AlreadyCounted);
     match to_bytes(whole, usize::MAX).await {
         Ok(json) => Response::from_parts(head, body(json, room)),
         Err(_) => Problem::from(BackendError::Unavailable("the answer broke off".to_owned())).into_response(),
@@ -185,7 +186,7 @@ pub(super) async fn sent(response: Response, room: Room) -> Response {
 /// Rules for a client that keeps an answer.
 enum Keep {
     No,
-    /// For ever, under this ETag.
+    /// Keeps it for ever, under this ETag.
     Forever(Option<String>),
     /// The client has it already.
     Has(String),
@@ -206,7 +207,7 @@ pub(super) fn written<T: Serialize>(answer: &T) -> Result<Vec<u8>, Problem> {
     Ok(json)
 }
 
-/// The number of bytes that `part` takes in an answer.
+/// Returns the number of bytes that `part` takes in an answer.
 pub(super) fn json_bytes<T: Serialize>(part: &T) -> usize {
     struct Length(usize);
     impl io::Write for Length {
@@ -225,17 +226,18 @@ pub(super) fn json_bytes<T: Serialize>(part: &T) -> usize {
 }
 
 impl PreparedAnswer {
-    /// An answer that may change.
+    /// Creates an answer that may change.
     pub(super) fn fresh<T: Serialize>(answer: &T) -> Result<Self, Problem> {
         Ok(Self { keep: Keep::No, json: written(answer)? })
     }
 
-    /// An answer that never changes.
+    /// Creates an answer that never changes.
     pub(super) fn forever<T: Serialize>(answer: &T) -> Result<Self, Problem> {
         Ok(Self { keep: Keep::Forever(None), json: written(answer)? })
     }
 
-    /// An answer that never changes and has a name; only its name where the client holds it.
+    /// Creates an answer that never changes and has a name. If the client holds the answer, it consists of the name
+    /// only.
     pub(super) fn named<T: Serialize>(headers: &HeaderMap, etag: String, answer: &T) -> Result<Self, Problem> {
         if none_match(headers, &etag) {
             return Ok(Self { keep: Keep::Has(etag), json: Vec::new() });
@@ -243,7 +245,7 @@ impl PreparedAnswer {
         Ok(Self { keep: Keep::Forever(Some(etag)), json: written(answer)? })
     }
 
-    /// Bytes of its JSON.
+    /// Returns the bytes of its JSON.
     pub(super) fn bytes(&self) -> usize {
         self.json.len()
     }
@@ -253,7 +255,7 @@ impl PreparedAnswer {
         self.json.len() <= SMALL_BYTES
     }
 
-    /// The response, which holds its room until it is sent.
+    /// Returns the response, which holds its room until it is sent.
     pub(super) fn into_response(self, room: Option<Room>) -> Response {
         let body = match room {
             Some(room) => body(self.json, room),
@@ -272,7 +274,7 @@ impl PreparedAnswer {
                 (StatusCode::NOT_MODIFIED, kept).into_response()
             }
         };
-        response.extensions_mut().insert(Counted);
+        response.extensions_mut().insert(AlreadyCounted);
         response
     }
 }
@@ -306,7 +308,7 @@ pub(super) async fn off_thread<T: Send + 'static>(
 ) -> Result<T, Problem> {
     let turn = app.answers.reads.wait(caller.0, 1, app.answers.room_timeout).await.ok_or_else(crowded)?;
     let backend = app.backend.clone();
-    // The turn is over when the read is, even where nobody waits for it any more.
+    // The turn ends with the read, even if nobody waits for the result any more.
     let ran = tokio::task::spawn_blocking(move || {
         step_back();
         let found = read(backend.as_ref());
@@ -316,13 +318,13 @@ pub(super) async fn off_thread<T: Send + 'static>(
     ran.await.map_err(|_| BackendError::Unavailable("the read was interrupted".to_owned()).into())
 }
 
-/// Puts this thread behind the others once. Only reads run on it.
+/// Lowers the priority of this thread once. Only reads run on it.
 fn step_back() {
     thread_local! { static DONE: Cell<bool> = const { Cell::new(false) } }
     if DONE.replace(true) {
         return;
     }
-    // On Linux this is the thread's alone; elsewhere it would be the node's.
+    // On Linux the nice value is the thread's own; elsewhere it would be the node's.
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(NICE) {
         tracing::debug!(event = "nice_failed", reason = %error);

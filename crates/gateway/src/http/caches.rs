@@ -1,6 +1,6 @@
 //! Keeps answers that needed a token out of shared caches (RFC 9111, section 3.5).
 //!
-//! *Invariants:* no cache but the bearer's own keeps what a token was asked for, and that one keeps it for this token.
+//! *Invariants:* only the bearer's own cache keeps an answer that needed a token, and only for that token.
 
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
@@ -19,7 +19,7 @@ pub(super) fn keep_private(response: &mut Response) {
         }
         _ => "private".to_owned(),
     };
-    // Of what was a header's value.
+    // The text comes from a header's value, so this doesn't fail.
     headers
         .insert(header::CACHE_CONTROL, HeaderValue::from_str(&control).unwrap_or(HeaderValue::from_static("no-store")));
     headers.append(header::VARY, HeaderValue::from_static("authorization"));

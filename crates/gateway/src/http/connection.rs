@@ -1,4 +1,5 @@
-//! One connection of a client: its TLS handshake, where the gateway speaks TLS, and then the version of HTTP that it speaks.
+//! One connection of a client: the TLS handshake, if the gateway speaks TLS, and then the version of HTTP that it
+//! speaks.
 
 use super::params::Caller;
 use super::secured::Secured;
@@ -18,28 +19,28 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-/// What the system takes of an answer before it can send it. Without a bound it is some MiB for each client that reads
-/// nothing: work and memory for answers that nobody has.
+/// Bytes of an answer that the system buffers before it can send them. Without a bound it buffers some MiB for each
+/// client that reads nothing, which costs work and memory for answers that nobody gets.
 const UNSENT_BYTES_MAX: u32 = 64 * 1024;
 /// Bytes that are read ahead of an HTTP/1.1 request.
 const BUFFER_BYTES_MAX: usize = 64 * 1024;
 
 /// State that the connections of a listener share.
 #[derive(Clone)]
-pub(super) struct Served {
+pub(super) struct ConnectionContext {
     pub(super) router: Router,
     pub(super) limits: HttpLimits,
-    /// None where TLS isn't spoken.
+    /// `None` if TLS isn't spoken.
     pub(super) secured: Option<Arc<Secured>>,
     pub(super) closed: watch::Receiver<bool>,
 }
 
-impl Served {
+impl ConnectionContext {
     /// Serves a connection until it ends.
     pub(super) async fn connection(mut self, stream: TcpStream, caller: Caller) {
-        // Latency only; the connection works without.
+        // This affects only latency; the connection works without it.
         let _ = stream.set_nodelay(true);
-        // A bound for who reads slowly; others never see it.
+        // The bound concerns slow readers; others never notice it.
         let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
         let Some(secured) = self.secured.take() else {
             let stream = Stalling::new(stream, (self.limits.write_stall_timeout, self.limits.write_timeout));

@@ -21,9 +21,9 @@ use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use utoipa::IntoParams;
 
-/// Bytes that wait to be written to a WebSocket, about.
+/// Approximate bytes that wait to be written to a WebSocket.
 const WRITE_BUFFER_BYTES: usize = 16 * 1024;
-/// Bytes of a frame from a WebSocket client, which has nothing to say.
+/// Bytes of a frame from a WebSocket client. Clients have nothing to send.
 const CLIENT_FRAME_BYTES_MAX: usize = 4 * 1024;
 
 /// Data of the last event if the token is no longer valid.
@@ -96,7 +96,8 @@ pub async fn stream(
     Ok((head, Body::from_stream(chunks)).into_response())
 }
 
-/// Events that may be sent only while the token is valid. An idle stream checks the token at each keep-alive.
+/// Returns the events if they may be sent: only while the token is valid. An idle stream checks the token at each
+/// keep-alive.
 fn allowed(app: &App, pass: &Permission, events: Option<Vec<Event>>) -> Option<Vec<Event>> {
     events.filter(|_| app.gate.holds(pass))
 }
@@ -135,7 +136,7 @@ async fn serve(mut socket: WebSocket, mut feed: Feed, app: &App, pass: &Permissi
     loop {
         let events = tokio::select! {
             events = feed.next() => events,
-            // Pings are answered by the library; anything else is of no interest, and the end ends.
+            // The library answers pings. A closed connection ends the stream, and anything else is ignored.
             message = socket.recv() => match message {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 Some(Ok(_)) => continue,
@@ -145,7 +146,7 @@ async fn serve(mut socket: WebSocket, mut feed: Feed, app: &App, pass: &Permissi
         let Some(events) = events.filter(|_| held) else {
             let (code, reason) = if held { (1001, "the last event says why") } else { (1008, REVOKED) };
             let goodbye = CloseFrame { code, reason: reason.into() };
-            // The client may be gone already; there is no one else to tell.
+            // The client may be gone already, and there is nobody else to tell.
             let _ = socket.send(Message::Close(Some(goodbye))).await;
             return;
         };
@@ -155,7 +156,7 @@ async fn serve(mut socket: WebSocket, mut feed: Feed, app: &App, pass: &Permissi
     }
 }
 
-/// All of them at once: a write for each would cost more than all the rest.
+/// Sends all events at once: a write for each would cost more than everything else.
 async fn send(socket: &mut WebSocket, events: &[Event]) -> Result<(), axum::Error> {
     for event in events {
         socket.feed(Message::Text(event.to_frame().into())).await?;

@@ -1,11 +1,12 @@
 //! One subscriber's events: receipts and blocks in order, from any position on, without a gap or a duplicate.
 //!
-//! A receipt's id is `height.index`; the event of a block follows its receipts as `height.<number of receipts>`. A block
-//! comes from where it is at hand: as it becomes final, from those that are kept for all subscribers, or from storage;
-//! only the position decides what comes next.
+//! A receipt's id is `height.index`; the event of a block follows its receipts as `height.<number of receipts>`. A
+//! block is taken from the nearest source: when it becomes final, from the blocks kept for all subscribers, or from
+//! storage. Only the position decides what comes next.
 //!
-//! *Invariants:* ids ascend by one step each, but for what the filter leaves out; a subscriber that had all and then falls
-//! too many blocks behind is told with `too-slow` and gets nothing after it; a subscriber holds one block at most.
+//! *Invariants:* ids ascend by one step each, except for events that the filter leaves out; a subscriber that had
+//! everything and then falls too many blocks behind gets `too-slow` and nothing after it; a subscriber holds one block
+//! at most.
 
 use super::App;
 use super::params::place;
@@ -21,7 +22,7 @@ use tokio::sync::watch;
 
 /// Terms that a filter may have.
 pub const FILTER_TERMS_MAX: usize = 32;
-/// Events that are made at a time.
+/// Number of events that are made at a time.
 const EVENTS_AT_ONCE: usize = 256;
 
 /// Filter of a subscriber. An event passes if any term matches.
@@ -103,7 +104,7 @@ impl Event {
         let _ = write!(out, "event: {}\ndata: {}\n\n", self.kind, self.data);
     }
 
-    /// The event as a WebSocket text frame.
+    /// Returns the event as a WebSocket text frame.
     pub fn to_frame(&self) -> String {
         let id = self.id_text().map_or("null".to_owned(), |id| format!("\"{id}\""));
         format!("{{\"id\":{id},\"event\":\"{}\",\"data\":{}}}", self.kind, self.data)
@@ -116,7 +117,7 @@ pub fn last_event_id(text: Option<&str>) -> Result<Option<Place>, Problem> {
     text.map(|text| place(text).ok_or_else(|| Problem::new(Code::BadEventId, detail))).transpose()
 }
 
-/// One subscriber's place in the stream.
+/// Position of one subscriber in the stream.
 pub struct Feed {
     app: Arc<App>,
     filter: Filter,
@@ -132,7 +133,7 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// A subscriber that has seen everything up to `after`, or that starts with the next block.
+    /// Creates a subscriber that has seen everything up to `after`, or that starts with the next block.
     pub fn new(app: Arc<App>, filter: Filter, after: Option<Place>) -> Self {
         let (newest, closing) = (app.backend.subscribe(), app.closing.clone());
         let next = match after {
@@ -142,7 +143,7 @@ impl Feed {
         Self { app, filter, next, last: after, newest, level: false, ended: false, current: None, closing }
     }
 
-    /// The next events; none after the last. Cancelling it loses nothing.
+    /// Returns the next events. `None` after the last. Cancelling it loses nothing.
     pub async fn next(&mut self) -> Option<Vec<Event>> {
         loop {
             if self.ended {
@@ -161,7 +162,7 @@ impl Feed {
         }
     }
 
-    /// Events of all blocks that are kept from the position on, up to a limit; moves the position.
+    /// Returns the events of all kept blocks from the position on, up to a limit. Moves the position.
     fn at_hand(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
         while events.len() < EVENTS_AT_ONCE {
@@ -196,7 +197,7 @@ impl Feed {
         self.next = (block.height.next(), 0);
     }
 
-    /// The end of a subscriber that had all, and then left too much unread.
+    /// Ends the stream of an up-to-date subscriber that then left too much unread.
     fn too_slow(&mut self) -> Option<Event> {
         let behind = (self.newest.borrow().height.0 + 1).saturating_sub(self.next.0.0);
         if !self.level || self.current.is_some() || behind <= self.app.limits.event_lag_blocks_max {
@@ -207,13 +208,13 @@ impl Feed {
         Some(self.end("too-slow", json!({ "missed_blocks": behind, "detail": detail })))
     }
 
-    /// Comes by the next block, or waits for it.
+    /// Gets the next block, or waits for it.
     async fn fetch(&mut self) -> Option<Event> {
         if *self.closing.borrow() {
             return Some(self.closing_event());
         }
         let height = self.next.0;
-        // Read first: a height at or below it that isn't stored was pruned.
+        // This is read first: a height at or below it that isn't stored was pruned.
         let newest = self.newest.borrow_and_update().clone();
         if height > newest.height {
             self.level = true;
@@ -263,7 +264,7 @@ impl Feed {
     }
 }
 
-/// Ends when the server says that it closes; never where there is no server.
+/// Ends when the server closes. Never ends without a server.
 async fn closes(closing: &mut watch::Receiver<bool>) {
     if closing.wait_for(|closing| *closing).await.is_err() {
         std::future::pending::<()>().await;

@@ -1,7 +1,7 @@
 //! The node's condition, the chain's genesis, health, and the metrics listener's one route.
 
 use super::Shared;
-use super::answers::Counted;
+use super::answers::AlreadyCounted;
 use super::params::none_match;
 use super::problem::Problem;
 use axum::extract::State;
@@ -46,8 +46,8 @@ pub async fn genesis(State(app): Shared, headers: HeaderMap) -> Response {
         return (StatusCode::NOT_MODIFIED, cache).into_response();
     }
     let media = [(header::CONTENT_TYPE, "application/octet-stream")];
-    // These bytes are there once, however many clients are sent them.
-    (Extension(Counted), cache, media, chain.genesis_bytes.clone()).into_response()
+    // These bytes are in memory once, however many clients get them.
+    (Extension(AlreadyCounted), cache, media, chain.genesis_bytes.clone()).into_response()
 }
 
 /// Whether the process answers.
@@ -82,7 +82,7 @@ pub async fn healthz(State(app): Shared) -> Response {
     }
     reasons.extend(status.retired);
     let said = |finding: &Finding| format!("{}: {}; {}", finding.code, finding.evidence, finding.advice);
-    // Of a retired key it is said already, with what to do.
+    // A retired key is reported already, with what to do.
     let others = status.findings.iter().filter(|finding| finding.code != "key-retired");
     for reason in others.map(said) {
         if !reasons.contains(&reason) {

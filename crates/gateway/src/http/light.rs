@@ -44,7 +44,7 @@ pub async fn epochs(
             if bytes >= bytes_max {
                 break;
             }
-            // One at a time: a change of a large committee has some hundred kilobytes.
+            // One change is read at a time: a change of a large committee has some hundred kilobytes.
             let Some(change) = backend.epoch_changes(Epoch(epoch), 1)?.pop() else { break };
             let view = EpochChangeView::from(&change);
             bytes += json_bytes(&view);

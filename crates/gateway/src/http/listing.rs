@@ -37,7 +37,7 @@ pub struct ListParams {
 impl ListParams {
     fn from(&self) -> Result<ListFrom, Problem> {
         match (self.cursor.as_deref(), self.at.as_deref()) {
-            (Some(_), Some(_)) => Err(Problem::new(Code::BadQuery, "A cursor has its height: leave `at` away.")),
+            (Some(_), Some(_)) => Err(Problem::new(Code::BadQuery, "A cursor contains its height: leave out `at`.")),
             (Some(text), None) => {
                 let bytes = URL_SAFE_NO_PAD.decode(text).ok();
                 let cursor = bytes.and_then(|bytes| KeyCursor::from_bytes(&bytes)).map(ListFrom::Cursor);
@@ -76,7 +76,7 @@ pub async fn keys(
     answer(&app, caller, about, move |backend| page(backend, &listing, params.values)).await
 }
 
-/// Bytes of JSON of one key without its value, mostly.
+/// Usual bytes of JSON of one key without its value.
 const KEY_BYTES: usize = 512;
 
 fn page(backend: &dyn Backend, listing: &Listing, values: bool) -> Result<PreparedAnswer, Problem> {

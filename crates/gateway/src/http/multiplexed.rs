@@ -1,10 +1,10 @@
-//! HTTP/2 connections: bounded streams, heads and windows, and an end for clients that take nothing.
+//! HTTP/2 connections: bounded streams, heads and windows, and an end for clients that read nothing.
 //!
-//! Over HTTP/2 a client can take nothing while its connection goes on, since each stream has a window of its own. So each
-//! part of an answer is watched from when it is made until the connection has passed its last byte to the system.
+//! Over HTTP/2 a client can stop reading while its connection goes on, because each stream has a window of its own. So
+//! each part of an answer is watched from its creation until the connection has passed its last byte to the system.
 //!
 //! *Invariants:* a connection ends once a part of an answer has waited for `write_timeout`, or without requests for
-//! `head_timeout`; what a client may have sent that nobody has read fits its window.
+//! `head_timeout`; a client's unread bytes fit its window.
 
 use super::HttpLimits;
 use super::params::Caller;
@@ -28,32 +28,32 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// Requests that a connection is refused before it ends: some clients send a hundred before they hear how many they may.
+/// Number of refused requests after which a connection ends. Some clients send a hundred before they learn their limit.
 const REFUSED_MAX: usize = 256;
-/// Bytes of a request's answer that are taken out of its body before the client takes them.
+/// Bytes of an answer that are taken out of its body before the client takes them.
 const SEND_BYTES_MAX: usize = 64 * 1024;
 
 /// Bounds of HTTP/2.
 #[derive(Clone, Copy, Debug)]
 pub struct Http2Limits {
-    /// Open connections that speak it; more are offered HTTP/1.1.
+    /// Open connections that speak HTTP/2. Further ones are offered HTTP/1.1.
     pub connections_max: usize,
-    /// The same for one address.
+    /// Open connections that speak HTTP/2, for one address.
     pub connections_per_address_max: usize,
-    /// Requests under way on one connection.
+    /// Requests in progress on one connection.
     pub streams_max: u32,
-    /// Bytes that a connection may have sent of bodies that nobody has read.
+    /// Bytes of unread request bodies that a connection may have sent.
     pub window_bytes: u32,
     /// Bytes of a request's head.
     pub head_bytes_max: u32,
-    /// Requests that a client took back before they were looked at: one more ends the connection.
+    /// Number of requests that a client may withdraw before they were looked at. One more ends the connection.
     pub resets_max: usize,
 }
 
 impl Default for Http2Limits {
     fn default() -> Self {
         Self {
-            // Of one address: as many requests at a time as it may have connections of HTTP/1.1.
+            // One address may have as many requests at a time as it may have connections of HTTP/1.1.
             connections_max: 512,
             connections_per_address_max: 64,
             streams_max: 16,
@@ -69,7 +69,7 @@ struct Book(Mutex<Entries>);
 
 struct Entries {
     requests: usize,
-    /// Parts of answers that the client hasn't taken, by when they were made.
+    /// Parts of answers that the client hasn't taken, by number, each with the time when it was made.
     parts: BTreeMap<u64, Instant>,
     next: u64,
     /// Time of the last activity.
@@ -89,12 +89,12 @@ impl Book {
         Arc::new(Self(Mutex::new(entries)))
     }
 
-    fn request(self: &Arc<Self>) -> Under {
+    fn request(self: &Arc<Self>) -> RequestInProgress {
         self.0.lock().requests += 1;
-        Under(self.clone())
+        RequestInProgress(self.clone())
     }
 
-    /// The same bytes, watched until they are let go.
+    /// Returns the same bytes, watched until they are dropped.
     fn part(self: &Arc<Self>, bytes: Bytes) -> Bytes {
         if bytes.is_empty() {
             return bytes;
@@ -107,13 +107,13 @@ impl Book {
         Bytes::from_owner(Part { bytes, number, book: self.clone() })
     }
 
-    /// Time at which the connection ends if nothing happens, and the reason.
+    /// Returns the time at which the connection ends if nothing happens, and the reason.
     fn end(&self, idle: Duration, longest: Duration) -> (Instant, Option<End>) {
         let entries = self.0.lock();
         match entries.parts.first_key_value() {
             Some((_, since)) => (*since + longest, Some(End::Untaken)),
             None if entries.requests == 0 => (entries.last + idle, Some(End::Idle)),
-            // What begins from now on ends no sooner.
+            // Waits that begin from now on end no sooner.
             None => (Instant::now() + idle.min(longest), None),
         }
     }
@@ -124,7 +124,7 @@ impl Book {
             let (at, end) = self.end(idle, longest);
             match end {
                 Some(end) if at <= Instant::now() => return end,
-                // Something else may have to end before: no sooner than after the shorter of both times.
+                // Another reason may end the connection earlier, but not before the shorter of both times.
                 _ => sleep_until(at.min(Instant::now() + idle.min(longest))).await,
             }
         }
@@ -135,10 +135,10 @@ impl Book {
     }
 }
 
-/// A request under way, until all of its answer is made.
-struct Under(Arc<Book>);
+/// A request in progress, until all of its answer is made.
+struct RequestInProgress(Arc<Book>);
 
-impl Drop for Under {
+impl Drop for RequestInProgress {
     fn drop(&mut self) {
         let mut entries = self.0.0.lock();
         entries.requests -= 1;
@@ -166,13 +166,13 @@ impl Drop for Part {
     }
 }
 
-/// An answer's body, each part of which is watched.
-struct Watched {
+/// Body of an answer. Each part of it is watched.
+struct WatchedBody {
     body: Body,
-    under: Under,
+    under: RequestInProgress,
 }
 
-impl body::Body for Watched {
+impl body::Body for WatchedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -190,7 +190,7 @@ impl body::Body for Watched {
     }
 }
 
-/// Serves a connection until it ends, or has to.
+/// Serves a connection until it ends, or has to end.
 pub(super) async fn serve<S>(
     stream: S,
     caller: Caller,
@@ -204,7 +204,7 @@ pub(super) async fn serve<S>(
     let named = |mut request: Request<Incoming>| {
         request.extensions_mut().insert(caller);
         let (under, answer) = (book.request(), routes.call(request));
-        async move { answer.await.map(|response: Response| response.map(|body| Watched { body, under })) }
+        async move { answer.await.map(|response: Response| response.map(|body| WatchedBody { body, under })) }
     };
     let bounds = limits.http_2;
     let mut builder = http2::Builder::new(TokioExecutor::new());
@@ -225,7 +225,7 @@ pub(super) async fn serve<S>(
             result = connection.as_mut() => return super::connection::ended(result),
             end = book.over(idle, limits.write_timeout) => match end {
                 End::Idle if !leaving => {}
-                // What it has to be told, it doesn't take.
+                // The client doesn't read, so it can't be told.
                 End::Idle | End::Untaken => {
                     tracing::debug!(event = "connection_ended", untaken = end == End::Untaken);
                     return;
@@ -246,7 +246,7 @@ mod tests {
     const IDLE: Duration = Duration::from_secs(75);
     const LONGEST: Duration = Duration::from_secs(60);
 
-    /// The seconds until the connection has to end, and whether for an answer that isn't taken.
+    /// Returns the seconds until the connection has to end, and true if it ends for an answer that isn't taken.
     async fn over(book: &Book) -> (u64, bool) {
         let began = Instant::now();
         let end = book.over(IDLE, LONGEST).await;
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(over(&book).await, (30, true));
         drop(first);
         assert_eq!(over(&book).await, (30, true));
-        // A copy of some of it keeps it.
+        // A copy of a part keeps the whole part.
         let some = second.slice(2..4);
         drop(second);
         assert_eq!(over(&book).await, (0, true));

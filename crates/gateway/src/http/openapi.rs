@@ -42,24 +42,24 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         health::healthz,
         document,
     ),
-    modifiers(&Guarded)
+    modifiers(&TokenScheme)
 )]
 struct Api;
 
-/// The scheme's name in the document.
+/// Name of the scheme in the document.
 const SCHEME: &str = "token";
 
-/// Says where a node may ask for a token.
-struct Guarded;
+/// Adds to the document where a node may require a token.
+struct TokenScheme;
 
-impl Modify for Guarded {
+impl Modify for TokenScheme {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let about =
             "A token of the node's operator, where its configuration asks for one: `[gateway] submit` and `read`";
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("rsk_…").description(Some(about));
         let components = document.components.get_or_insert_default();
         components.add_security_scheme(SCHEME, SecurityScheme::Http(scheme.build()));
-        // Nothing, or a token.
+        // A request needs nothing, or a token.
         let either = vec![SecurityRequirement::default(), SecurityRequirement::new::<_, [&str; 0], &str>(SCHEME, [])];
         for path in guarded_paths() {
             let Some(item) = document.paths.paths.get_mut(&path.replace("{*", "{")) else { continue };
@@ -81,18 +81,18 @@ pub async fn document() -> Json<utoipa::openapi::OpenApi> {
     Json(api())
 }
 
-/// The page runs its own scripts alone; its styles are partly made by these.
+/// The page runs only its own scripts. The scripts make some of its styles.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// What a browser may do with the page.
+/// Sets the headers that restrict what a browser does with the page.
 pub(super) async fn secure(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     sites::secure(&mut response, POLICY);
     response
 }
 
-/// The page at `/docs`.
+/// Returns the page at `/docs`.
 pub(super) fn docs() -> SwaggerUi {
     SwaggerUi::new("/docs").config(Config::from("/openapi.json"))
 }

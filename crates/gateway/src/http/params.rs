@@ -17,12 +17,12 @@ use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
 use utoipa::IntoParams;
 
-/// A page's length, where the client says nothing.
+/// Default length of a page.
 pub const PAGE_DEFAULT: usize = 30;
-/// The longest page.
+/// Maximum length of a page.
 pub const PAGE_MAX: usize = 100;
 
-/// A query string as `T`, which refuses unknown parameters.
+/// A query string as `T`. Unknown parameters are refused.
 pub struct Params<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
@@ -34,7 +34,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     }
 }
 
-/// The captured parts of the path.
+/// Captured parts of the path.
 pub struct Segments<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Segments<T> {
@@ -46,7 +46,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Segment
     }
 }
 
-/// The address that a request came from.
+/// Address that a request came from.
 #[derive(Clone, Copy, Debug)]
 pub struct Caller(pub IpAddr);
 
@@ -54,12 +54,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        // The listener puts it there; whoever calls the routes otherwise is one client.
+        // The listener adds the extension. A caller that uses the routes without a listener counts as one client.
         Ok(parts.extensions.get().copied().unwrap_or(Self(Ipv4Addr::UNSPECIFIED.into())))
     }
 }
 
-/// A query parameter that is on or off: `1`, `true`, `0`, `false`.
+/// Parses a query parameter that is on or off: `1`, `true`, `0`, `false`.
 pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     match Cow::<'de, str>::deserialize(deserializer)?.as_ref() {
         "1" | "true" => Ok(true),
@@ -100,7 +100,7 @@ impl StateParams {
             (None | Some("proven"), true) => Ok(newest),
             (None | Some("latest"), false) => Ok(StateQuestion::Values(ReadAt::Latest)),
             (Some("proven"), false) => Ok(StateQuestion::Values(ReadAt::Proven)),
-            (Some("latest"), true) => bad("The newest state has no certified root yet; ask proof=1 with at=proven."),
+            (Some("latest"), true) => bad("The newest state has no certified root yet; use proof=1 with at=proven."),
             (Some(text), proof) => match height(text) {
                 Some(height) if proof => Ok(StateQuestion::Proof(ProveAt::Height(height))),
                 Some(height) => Ok(StateQuestion::Values(ReadAt::Height(height))),
@@ -142,7 +142,7 @@ pub struct AfterParams {
     pub limit: Option<usize>,
 }
 
-/// A page's length.
+/// Parses a page's length.
 pub(super) fn page_limit(limit: Option<usize>) -> Result<usize, Problem> {
     match limit.unwrap_or(PAGE_DEFAULT) {
         limit @ 1..=PAGE_MAX => Ok(limit),
@@ -150,31 +150,31 @@ pub(super) fn page_limit(limit: Option<usize>) -> Result<usize, Problem> {
     }
 }
 
-/// A height: digits only.
+/// Parses a height: digits only.
 pub(super) fn height(text: &str) -> Option<Height> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten().map(Height)
 }
 
-/// `height.index`.
+/// Parses `height.index`.
 pub(super) fn place(text: &str) -> Option<Place> {
     let (first, second) = text.split_once('.')?;
     let index = second.bytes().all(|b| b.is_ascii_digit()).then(|| second.parse().ok()).flatten()?;
     Some((height(first)?, index))
 }
 
-/// A paging cursor.
+/// Parses a paging cursor.
 pub(super) fn cursor(text: Option<&str>) -> Result<Option<Place>, Problem> {
     let detail = "A cursor is the `next` of the page before, unchanged.";
     text.map(|text| place(text).ok_or_else(|| Problem::new(Code::BadCursor, detail))).transpose()
 }
 
-/// An address in the path.
+/// Parses an address in the path.
 pub(super) fn address(text: &str) -> Result<AccountId, Problem> {
     AccountId::parse(text)
         .map_err(|error| Problem::new(Code::BadAddress, format!("{error}; addresses look like rs1….")))
 }
 
-/// A 32-byte id in the path.
+/// Parses a 32-byte id in the path.
 pub(super) fn digest(what: &str, text: &str) -> Result<[u8; 32], Problem> {
     let mut bytes = [0; 32];
     let detail = || Problem::new(Code::BadHex, format!("{what} is 64 hex digits."));
@@ -182,7 +182,7 @@ pub(super) fn digest(what: &str, text: &str) -> Result<[u8; 32], Problem> {
     Ok(bytes)
 }
 
-/// A key in the path.
+/// Parses a key in the path.
 pub(super) fn key(text: &str, encoding: Option<&str>) -> Result<Key, Problem> {
     let bad = |how: &str| Problem::new(Code::BadKey, format!("The key in the path is not {how}."));
     let key = match encoding.unwrap_or("utf8") {

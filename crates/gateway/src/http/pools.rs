@@ -12,7 +12,7 @@ use rustorium_types::BoundedBytes;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-/// Records of a page, where the client says nothing, and at most: 0.8 MB.
+/// Default and maximum number of records of a page: 0.8 MB.
 const RECORDS_MAX: u64 = 1_000;
 /// Bytes of JSON of one record.
 const RECORD_BYTES: usize = 1024;

@@ -10,7 +10,7 @@ const CONTENT_TYPE: &str = "application/problem+json";
 /// Time after which a client should ask again for a root that wasn't certified in time.
 const NOT_PROVEN_RETRY_MS: u64 = 500;
 
-/// One problem: becomes an `application/problem+json` response.
+/// Problem of one request. It becomes an `application/problem+json` response.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Problem {
     code: &'static str,
@@ -22,7 +22,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem; `detail` is one sentence that says what is wrong and what to do.
+    /// Creates a problem. `detail` is one sentence that says what is wrong and what to do.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
         Self {
             code: code.name(),
@@ -34,18 +34,18 @@ impl Problem {
         }
     }
 
-    /// A refused submission, with the reason's own code.
+    /// Creates the problem of a refused submission, with the reason's own code.
     pub fn refused(code: &'static str, detail: impl Into<String>) -> Self {
         Self { code, ..Self::new(Code::TransactionsRefused, detail) }
     }
 
-    /// Busy, with the time to wait.
+    /// Creates a problem of a busy node, with the time to wait.
     pub fn busy(retry_after_ms: u64) -> Self {
         let detail = format!("The node is busy; try again in {retry_after_ms} ms or at another node.");
         Self::new(Code::Busy, detail).retry_after(retry_after_ms)
     }
 
-    /// Says when to try again.
+    /// Adds the time after which to try again.
     #[must_use]
     pub fn retry_after(mut self, retry_after_ms: u64) -> Self {
         self.retry_after_ms = Some(retry_after_ms);
@@ -59,23 +59,23 @@ impl Problem {
         self
     }
 
-    /// Says where a negative answer about state holds.
+    /// Adds the height and root at which a negative answer about state holds.
     #[must_use]
     pub fn at(self, shard: u32, at: At) -> Self {
         self.with("at", json!({ "shard": shard, "height": at.height, "root": at.root }))
     }
 
-    /// The code.
+    /// Returns the code.
     pub fn code(&self) -> &'static str {
         self.code
     }
 
-    /// The HTTP status.
+    /// Returns the HTTP status.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// A whole HTTP/1.1 answer, for connections that are closed before a server has them.
+    /// Returns a complete HTTP/1.1 answer, for connections that are closed before a server has them.
     pub(crate) fn to_http_1(&self) -> String {
         let (status, body) = (self.status, self.body());
         let retry = self.retry_after_s().map_or(String::new(), |seconds| format!("retry-after: {seconds}\r\n"));

@@ -23,7 +23,7 @@ fn tip(backend: &dyn Backend) -> AtView {
     AtView::new(backend.chain().shard, backend.status().executed)
 }
 
-/// Bytes that a transaction's answer, and a block's, takes mostly.
+/// Usual bytes of a transaction's answer, and of a block's.
 const TRANSACTION_BYTES: usize = 64 * 1024;
 const BLOCK_BYTES: usize = 256 * 1024;
 /// Bytes of a list of ids.
@@ -66,7 +66,7 @@ fn one_transaction(
     };
     let (transaction, receipt, certified) = match backend.transaction(&id)? {
         TransactionStatus::Unknown => {
-            let detail = "Nothing is known of it here: it was never sent, it is still on its way, or it expired.";
+            let detail = "This node doesn't know it: it was never sent, it is still on its way, or it expired.";
             let problem = Problem::new(Code::TransactionNotFound, detail);
             return Err(problem.at(answer.at.shard.0, backend.status().executed));
         }
@@ -86,7 +86,7 @@ fn one_transaction(
     if !certified || (proof && answer.proof_hex.is_none()) {
         return PreparedAnswer::fresh(&answer);
     }
-    // Weak: `at` moves on while the rest stays.
+    // The ETag is weak, because `at` changes while the rest stays the same.
     let etag = format!("W/\"{id}{}\"", if proof { "-proof" } else { "" });
     PreparedAnswer::named(headers, etag, &answer)
 }
@@ -110,7 +110,7 @@ pub async fn account_transactions(
     let limit = page_limit(params.limit)?;
     let before = cursor(params.before.as_deref())?;
     answer(&app, caller, IDS_BYTES, move |backend| {
-        // One more than asked tells whether there is a next page.
+        // One more entry than requested shows whether there is a next page.
         let mut found = backend.account_transactions(&id, before, limit + 1)?;
         let more = found.len() > limit;
         found.truncate(limit);
@@ -191,7 +191,7 @@ pub async fn block_receipts(
     let which = block_ref(&text)?;
     let limit = page_limit(params.limit)?;
     let after = cursor(params.after.as_deref())?;
-    // A cursor of `latest` names its height, so that the pages after the first are of the same block.
+    // A cursor of `latest` names its height, so that the following pages are of the same block.
     let which = after.filter(|_| which == BlockRef::Latest).map_or(which, |(height, _)| BlockRef::Height(height));
     answer(&app, caller, BLOCK_BYTES, move |backend| {
         let view = find_block(backend, which)?;

@@ -1,7 +1,7 @@
-//! From a TCP connection to a TLS one: handshakes bounded in time, in number and in rate for each address.
+//! From a TCP connection to a TLS one: handshakes are bounded in time, in number, and in rate for each address.
 //!
-//! *Invariants:* who doesn't finish a handshake holds a connection for `handshake_timeout` at most; an address that has as
-//! many HTTP/2 connections as it may is offered HTTP/1.1.
+//! *Invariants:* a client that doesn't finish its handshake holds a connection for at most `handshake_timeout`; an
+//! address at its limit of HTTP/2 connections is offered HTTP/1.1.
 
 use super::problem::Problem;
 use super::stalling::Stalling;
@@ -25,26 +25,26 @@ use tokio_rustls::server::TlsStream;
 
 /// The first byte of a TLS connection: a record of the handshake.
 const HANDSHAKE: u8 = 22;
-/// What a client whose handshake failed may go on to send: a connection that is closed before it is read is reset, and the
-/// client hears no reason.
+/// Bytes that are read from a client whose handshake failed. A connection that is closed before it is read is reset,
+/// and the client gets no reason.
 const REST_BYTES_MAX: u64 = 64 * 1024;
-/// Time limit for that.
+/// Time limit for reading them.
 const REST_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Reason why a handshake failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum HandshakeFailure {
-    /// The address has too many under way, or begins them too fast.
+    /// The address has too many handshakes in progress, or begins them too fast.
     Crowded,
     /// The handshake took too long.
     Late,
     /// The client speaks no TLS.
     Plain,
-    /// The client showed no certificate, where it must.
+    /// The client showed no certificate, though it must.
     NoCertificate,
-    /// The client's certificate isn't one of the authorities', or not good now.
+    /// The client's certificate isn't from one of the authorities, or isn't valid now.
     BadCertificate,
-    /// The client doesn't take the gateway's certificate.
+    /// The client doesn't accept the gateway's certificate.
     Refused,
     /// Anything else, such as another version of TLS.
     Broken,
@@ -88,14 +88,14 @@ impl HandshakeFailure {
     }
 }
 
-/// A connection whose client is who its certificate says, where one is asked for.
+/// A TLS connection. Its client has shown a valid certificate, if the gateway requires one.
 pub(super) struct Connection {
     pub(super) stream: TlsStream<Stalling<TcpStream>>,
-    /// Held by one that speaks HTTP/2.
+    /// Place of a connection that speaks HTTP/2.
     pub(super) http_2: Option<Http2Place>,
 }
 
-/// One of the places for HTTP/2 connections.
+/// Place of one HTTP/2 connection.
 pub(super) struct Http2Place {
     _permit: OwnedSemaphorePermit,
     _address: CountedConnection,
@@ -124,7 +124,7 @@ impl Secured {
         }
     }
 
-    /// The handshake; none where it came to nothing, which is counted.
+    /// Performs the handshake. `None` if it fails, which is counted.
     pub(super) async fn accept(&self, stream: TcpStream, address: IpAddr) -> Option<Connection> {
         // TCP has proved the address.
         let Verdict::Enter(_inside) = self.door.knock(Instant::now(), address, true) else {
@@ -171,22 +171,22 @@ impl Secured {
     }
 }
 
-/// Answers a client that speaks no TLS, in its own words.
+/// Answers a client that speaks no TLS in plain HTTP.
 async fn tell(stream: &mut TcpStream) {
-    let detail = "This node speaks TLS here, and what was just sent could be read on its way; ask it by https://.";
+    let detail = "This node speaks TLS here, and the request could be read on its way; ask it by https://.";
     let answer = Problem::new(Code::TlsNeeded, detail).to_http_1();
-    // Where the client is gone, there is nobody to tell.
+    // If the client is gone, there is nobody to tell.
     let _ = stream.write_all(answer.as_bytes()).await;
     leave(stream).await;
 }
 
-/// Says the end, and waits for the client's.
+/// Ends the stream, and waits for the client to do the same.
 async fn leave<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) {
     let rest = async {
         stream.shutdown().await?;
         let mut stream = stream.take(REST_BYTES_MAX);
         tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
     };
-    // However it ends, the connection does.
+    // The connection ends, whatever the outcome.
     let _ = timeout(REST_TIMEOUT, rest).await;
 }

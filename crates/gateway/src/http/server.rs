@@ -1,8 +1,8 @@
 //! The HTTP listener: limits on connections, slow heads and stalled readers, and a clean end.
 //!
-//! *Invariants:* at most `connections_max` connections, and fewer of one address; none outlives `close`.
+//! *Invariants:* at most `connections_max` connections are open, and fewer of one address; none outlives `close`.
 
-use super::connection::Served;
+use super::connection::ConnectionContext;
 use super::params::Caller;
 use super::problem::Problem;
 use super::secured::Secured;
@@ -57,7 +57,7 @@ impl StartError {
 pub struct HttpConfig {
     /// The API.
     pub listen: SocketAddr,
-    /// Metrics; none for no metrics.
+    /// Address of the metrics. `None` for no metrics.
     pub metrics_listen: Option<SocketAddr>,
     /// Bounds.
     pub limits: HttpLimits,
@@ -75,13 +75,13 @@ pub struct HttpServer {
     tasks: JoinSet<()>,
 }
 
-/// Connections that an address may hold however few are free. Otherwise it may hold half as many as are free: few
-/// addresses that hold connections and ask nothing leave some to others.
+/// Number of connections that an address may always hold. Beyond it, an address may hold half as many as are free, so
+/// that a few addresses that hold idle connections leave some to others.
 const SHARE_MIN: usize = 8;
-/// Time that requests in progress have to end after `close`.
+/// Time for requests in progress to end after `close`.
 pub(super) const CLOSE_GRACE: Duration = Duration::from_secs(3);
 
-/// Answer to a connection over the limit, which is then closed.
+/// Returns the answer to a connection over the limit, which is then closed.
 fn too_many() -> String {
     let detail = "Too many connections are open; close some or try another node.";
     Problem::new(Code::Busy, detail).retry_after(1_000).to_http_1()
@@ -107,31 +107,32 @@ impl HttpServer {
             server.metrics_address = listener.local_addr().ok();
             let within = server.metrics_address.is_some_and(|address| address.ip().is_loopback());
             let router = metrics_router(app.clone(), within);
-            let served = Served { router, limits: app.limits.clone(), secured: None, closed: closed.clone() };
+            let served =
+                ConnectionContext { router, limits: app.limits.clone(), secured: None, closed: closed.clone() };
             server.tasks.spawn(accept(listener, served, app.clone()));
         }
         let secured = config.tls.map(|tls| {
             server.tasks.spawn(look(tls.clone(), app.metrics.clone(), closed.clone()));
             Arc::new(Secured::new(tls, &app))
         });
-        let served = Served { router: router(app.clone()), limits: app.limits.clone(), secured, closed };
+        let served = ConnectionContext { router: router(app.clone()), limits: app.limits.clone(), secured, closed };
         server.tasks.spawn(accept(listener, served, app));
         Ok(server)
     }
 
-    /// The API's address.
+    /// Returns the API's address.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// The metrics listener's address.
+    /// Returns the address of the metrics listener.
     pub fn metrics_addr(&self) -> Option<SocketAddr> {
         self.metrics_address
     }
 
-    /// Ends event streams, lets requests under way end, and stops.
+    /// Ends event streams, lets requests in progress end, and stops.
     pub async fn close(mut self) {
-        // Without receivers there is no one to tell.
+        // Without receivers there is nobody to tell.
         let _ = self.closing.send(true);
         while self.tasks.join_next().await.is_some() {}
     }
@@ -152,7 +153,7 @@ struct ConnectionCounts {
     _open: OpenCount,
 }
 
-/// Looks at the files of TLS again and again.
+/// Checks the files of TLS at regular times.
 async fn look(tls: Arc<Tls>, metrics: GatewayMetrics, mut closed: watch::Receiver<bool>) {
     metrics.certificate(tls.state().validity);
     loop {
@@ -161,13 +162,13 @@ async fn look(tls: Arc<Tls>, metrics: GatewayMetrics, mut closed: watch::Receive
             _ = closed.wait_for(|closed| *closed) => return,
         }
         let looking = tls.clone();
-        // Where it panics, the next look may not.
+        // If this look panics, the next one may not.
         let _ = tokio::task::spawn_blocking(move || looking.look()).await;
         metrics.certificate(tls.state().validity);
     }
 }
 
-async fn accept(listener: TcpListener, served: Served, app: Arc<App>) {
+async fn accept(listener: TcpListener, served: ConnectionContext, app: Arc<App>) {
     let backend = app.backend.clone();
     let _fuse = PanicAlarm(move || backend.panicked("HTTP port"));
     let mut closed = served.closed.clone();
@@ -183,7 +184,7 @@ async fn accept(listener: TcpListener, served: Served, app: Arc<App>) {
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Out of file descriptors, most likely: those of ending connections come back.
+                // The process is probably out of file descriptors. Those of ending connections come back.
                 tracing::warn!(event = "accept_failed", %error, "could not accept a connection");
                 sleep(Duration::from_millis(20)).await;
                 continue;
@@ -204,7 +205,7 @@ async fn accept(listener: TcpListener, served: Served, app: Arc<App>) {
             _ => {
                 app.metrics.refused_connection(HTTP);
                 if served.secured.is_none() {
-                    // An empty socket buffer takes it whole; where not, the connection just ends.
+                    // An empty socket buffer takes the whole answer. Otherwise the connection just ends.
                     let _ = stream.try_write(too_many().as_bytes());
                 }
             }
@@ -212,6 +213,6 @@ async fn accept(listener: TcpListener, served: Served, app: Arc<App>) {
     }
     drop(listener);
     let all = async { while connections.join_next().await.is_some() {} };
-    // What has not ended by then is dropped with the set.
+    // Connections that have not ended by then are dropped with the set.
     let _ = tokio::time::timeout(CLOSE_GRACE, all).await;
 }

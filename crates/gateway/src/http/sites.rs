@@ -1,7 +1,8 @@
-//! Refuses what a web page of another site makes a browser send to this node.
+//! Refuses requests that a web page of another site makes a browser send to this node.
 //!
-//! *Invariants:* a name that isn't the node's own is answered with nothing of the chain, whatever it resolves to (DNS
-//! rebinding); an address is no name, and can't be rebound; no page of another origin opens a WebSocket or posts.
+//! *Invariants:* a request by a name that isn't the node's own gets no data of the chain, whatever the name resolves to
+//! (DNS rebinding); an address is not a name and can't be rebound; no page of another origin opens a WebSocket or
+//! posts.
 
 use super::Shared;
 use super::problem::Problem;
@@ -15,25 +16,25 @@ use rustorium_api::Code;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// The entry of the list of names that stands for all of them.
+/// Entry of the list of names that stands for all names.
 const ANY: &str = "*";
-/// The name that every machine has for itself.
+/// Name that every machine has for itself.
 const LOCALHOST: &str = "localhost";
-/// Characters of a foreign name that a refusal repeats.
+/// Number of characters of a foreign name that a refusal repeats.
 const SHOWN_CHARS: usize = 100;
 
-/// The names that a node is asked by, besides its addresses and `localhost`.
+/// Names by which clients may address the node, besides its addresses and `localhost`.
 #[derive(Debug, Default)]
 pub(crate) struct Sites {
-    /// Named by the operator.
+    /// Names given by the operator.
     hosts: BTreeSet<String>,
-    /// The machine's own.
+    /// The machine's own names.
     own: BTreeSet<String>,
     any: bool,
 }
 
 impl Sites {
-    /// Those of a gateway's rules.
+    /// Creates the names of a gateway's rules.
     pub fn new(rules: &Rules) -> Self {
         let all = |names: &[String]| names.iter().map(|name| plain(name)).collect();
         let any = rules.hosts.iter().any(|name| name == ANY);
@@ -46,7 +47,7 @@ impl Sites {
         let first = given.next();
         let one = given.next().is_none();
         let whole = uri.authority().is_none_or(|authority| self.knows(authority));
-        // Only programs leave the header out: HTTP/1.0, or an authority in the URI.
+        // Only programs leave out the header: with HTTP/1.0, or with an authority in the URI.
         let named = first.is_none_or(|value| authority_of(value).is_some_and(|authority| self.knows(&authority)));
         if one && whole && named {
             return Ok(());
@@ -67,22 +68,22 @@ impl Sites {
             None => host.parse::<IpAddr>().is_ok(),
         };
         let own = address || host == LOCALHOST || self.any || self.own.contains(&host) || self.hosts.contains(&host);
-        // Whatever else stands around the host, such as a user, may have been read in another way.
+        // Anything else around the host, such as a user, may have been interpreted in another way.
         let rest = authority.as_str().strip_prefix(authority.host());
         let port = |rest: &str| rest.strip_prefix(':').is_some_and(|port| port.bytes().all(|one| one.is_ascii_digit()));
         own && rest.is_some_and(|rest| rest.is_empty() || port(rest))
     }
 
-    /// Refuses what a page of another origin can send although it may read no answer.
+    /// Refuses requests that a page of another origin can send although it can't read the answer.
     fn check_origin(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-        // HTTP/2 has the host in the URI alone. Where both are there, both are this node's.
+        // HTTP/2 has the host only in the URI. If both are present, both are this node's.
         let host = || headers.get(header::HOST).map_or_else(|| uri.authority().cloned(), authority_of);
         let same = |origin: &HeaderValue| self.same(origin, host()).unwrap_or(false);
         if headers.get_all(header::ORIGIN).iter().all(same) {
             return Ok(());
         }
-        let detail = "A page of another site asks here; open the node's own page, or have its operator add the name of \
-                      that site to `hosts` in [gateway] of its configuration.";
+        let detail = "A page of another site sent this request; open the node's own page, or have its operator add \
+                      the name of that site to `hosts` in [gateway] of its configuration.";
         Err(Problem::new(Code::OriginNotAllowed, detail))
     }
 
@@ -94,7 +95,7 @@ impl Sites {
             _ => return None,
         };
         let (name, port) = (plain(origin.host()?), origin.port_u16().unwrap_or(default));
-        // The name that a proxy is asked by, which may hand on another one.
+        // The request may name the host by which a proxy is addressed, while the proxy passes on another one.
         if self.hosts.contains(&name) {
             return Some(true);
         }
@@ -103,7 +104,7 @@ impl Sites {
     }
 }
 
-/// A name as it is compared.
+/// Returns a name in the form in which names are compared.
 fn plain(name: &str) -> String {
     name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
@@ -112,7 +113,7 @@ fn authority_of(value: &HeaderValue) -> Option<Authority> {
     value.to_str().ok()?.parse().ok()
 }
 
-/// Lets through what names this node and, where a page can send it, comes from a page of this node.
+/// Passes requests that name this node and, if a page can send them, come from a page of this node.
 pub(super) async fn check(State(app): Shared, request: Request, next: Next) -> Response {
     let headers = request.headers();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD) && !headers.contains_key(header::UPGRADE);
@@ -124,7 +125,8 @@ pub(super) async fn check(State(app): Shared, request: Request, next: Next) -> R
     }
 }
 
-/// What a browser may do with a page, whatever is in it. No other site shows it in a frame.
+/// Sets the headers that restrict what a browser does with a page, whatever it contains. No other site may show it in a
+/// frame.
 pub(super) fn secure(response: &mut Response, policy: &'static str) {
     for (name, value) in [
         (header::CONTENT_SECURITY_POLICY, policy),

@@ -1,4 +1,4 @@
-//! A connection that ends where its client takes nothing for long, or a little again and again.
+//! A connection that ends if its client takes nothing for long, or only a little again and again.
 
 use std::io;
 use std::pin::Pin;
@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A connection whose writes fail once the client has taken nothing for a while, or not all that waited in a longer one.
+/// Connection whose writes fail once the client has taken nothing for a while, or hasn't taken everything for a longer
+/// time.
 pub(super) struct Stalling<S> {
     stream: S,
-    /// The longest time without a byte, and until nothing waits any more.
+    /// Longest time without a byte, and longest time until nothing waits any more.
     patience: (Duration, Duration),
     timer: Pin<Box<Sleep>>,
     /// Times at which the client stopped taking data, and at which data began to wait.
@@ -19,7 +20,7 @@ pub(super) struct Stalling<S> {
 }
 
 impl<S> Stalling<S> {
-    /// A connection that may take nothing, and not all, for so long.
+    /// Creates a connection with these two limits.
     pub(super) fn new(stream: S, patience: (Duration, Duration)) -> Self {
         Self { stream, patience, timer: Box::pin(sleep(patience.0)), stalled: None, waiting: None }
     }
@@ -74,7 +75,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Asked once the system has all that was written.
+        // This is called once the system has everything that was written.
         self.waiting = None;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
@@ -93,7 +94,8 @@ mod tests {
     const STALL: Duration = Duration::from_secs(20);
     const WHOLE: Duration = Duration::from_secs(60);
 
-    /// Writes more than fits, to a client that takes so many bytes a second; how long that went on, and how it ended.
+    /// Writes more than fits to a client that takes so many bytes per second. Returns how long that went on, and how it
+    /// ended.
     async fn written(bytes_a_second: usize, total: usize) -> (u64, io::Result<()>) {
         let (near, mut far) = duplex(64);
         let mut connection = Stalling::new(near, (STALL, WHOLE));

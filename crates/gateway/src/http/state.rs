@@ -21,7 +21,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-/// Bytes of a request's body: so many subjects with their longest keys, and what JSON adds.
+/// Bytes of a request's body: the maximum number of subjects with their longest keys, and the overhead of JSON.
 const PROOFS_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Value of one subject, with its height and root.
@@ -31,7 +31,7 @@ struct SubjectAnswer {
     at: AtView,
 }
 
-/// Answers with what one subject holds, as `view` writes it.
+/// Answers with the value of one subject, as `view` writes it.
 async fn one(
     app: &Arc<App>,
     caller: Caller,
@@ -56,7 +56,7 @@ async fn one(
             .await
         }
         StateQuestion::Values(ReadAt::Latest) => {
-            // Mostly from the cache.
+            // The value usually comes from the cache.
             let made = view(read_one(&*app.backend, subject, ReadAt::Latest)?)?;
             let room = if made.is_small() { None } else { Some(app.answers.take(caller, made.bytes())?) };
             Ok(made.into_response(room))
@@ -67,7 +67,7 @@ async fn one(
     }
 }
 
-/// Bytes of an answer with one value, mostly.
+/// Usual bytes of an answer with one value.
 const ONE_VALUE_BYTES: usize = 16 * 1024;
 
 fn read_one(backend: &dyn Backend, subject: Subject, at: ReadAt) -> Result<SubjectAnswer, Problem> {
@@ -80,7 +80,7 @@ fn read_one(backend: &dyn Backend, subject: Subject, at: ReadAt) -> Result<Subje
     })
 }
 
-/// Writes an answer with a proof, which exists already: where there is no room for it, it goes.
+/// Writes an answer with a proof, which exists already. If there is no room for the answer, it is dropped.
 async fn proven_answer(
     app: &Arc<App>,
     caller: Caller,
@@ -89,20 +89,20 @@ async fn proven_answer(
 ) -> Result<Response, Problem> {
     let values = proven.proof.entries.iter().map(|(_, value)| value.as_ref().map_or(0, |value| value.as_slice().len()));
     let rest = proven.proof.state.as_slice().len() + proven.proof.entries.len() * ITEM_BYTES;
-    // Each value is shown once and is in the proof; both have two digits a byte.
+    // Each value is shown once and is in the proof. Both take two digits per byte.
     let room = app.answers.take(caller, 4 * values.sum::<usize>() + 2 * rest)?;
     let made = off_thread(app, caller, move |_| write(proven)).await??;
     Ok(made.into_response(Some(room)))
 }
 
-/// Bytes of what an answer says of one subject beside its value, mostly.
+/// Usual bytes of an answer for one subject without its value.
 const ITEM_BYTES: usize = 256;
 
 fn read_answer(subject: &Subject, value: &LeafValue) -> Result<ReadAnswer, Problem> {
     ReadAnswer::once(subject, value).map_err(|error| BackendError::Storage(error.to_string()).into())
 }
 
-/// The subject is absent: where, and on demand the proof that it is.
+/// Returns the problem of an absent subject: where it is absent and, on demand, the proof of that.
 fn absent(code: Code, detail: &str, at: AtView, proof_hex: Option<String>) -> Problem {
     let problem = Problem::new(code, detail).with("at", serde_json::to_value(at).unwrap_or_default());
     proof_hex.into_iter().fold(problem, |problem, proof| problem.with("proof_hex", proof.into()))
@@ -233,7 +233,7 @@ impl ProofQuestion {
         let bad = |detail: &str| Problem::new(Code::BadBody, detail);
         match self.at.as_deref() {
             None | Some("proven") => Ok(ProveAt::Newest { from: Height(self.from_height.unwrap_or(0)) }),
-            Some(_) if self.from_height.is_some() => Err(bad("`from_height` goes with `at` = `proven` alone.")),
+            Some(_) if self.from_height.is_some() => Err(bad("Use `from_height` only with `at` = `proven`.")),
             Some("current") => Ok(ProveAt::Current),
             Some(text) => {
                 let detail = "`at` is `proven`, `current` or a height, as a string.";

@@ -54,10 +54,10 @@ pub struct SubmitParams {
     pub timeout_ms: Option<u64>,
 }
 
-/// The formats of a submission.
+/// Formats of a submission.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Media {
-    /// A u32 (little-endian) count, then each transaction's canonical bytes behind their u32 length.
+    /// A u32 (little-endian) count, then for each transaction a u32 length and its canonical bytes.
     Binary,
     /// `{"transactions": ["<canonical bytes as hex digits>", …]}`.
     Json,
@@ -70,7 +70,7 @@ pub struct Submission<'a> {
     /// Canonical bytes of each transaction, as hex digits.
     #[serde(borrow)]
     #[schema(value_type = Vec<String>)]
-    transactions: Limited<'a>,
+    transactions: LimitedStrings<'a>,
 }
 
 /// Submits transactions.
@@ -118,7 +118,7 @@ pub async fn submit(
     Ok(sent(answer(&app, &merge(answers, places, refused)), room).await)
 }
 
-/// Bytes of one transaction's result, mostly; and with its proof.
+/// Usual bytes of one transaction's result, without and with its proof.
 const RESULT_BYTES: usize = 512;
 const CERTIFIED_BYTES: usize = 8 * 1024;
 
@@ -148,7 +148,7 @@ fn too_large(limit: usize) -> Problem {
     Problem::new(Code::BodyTooLarge, detail)
 }
 
-/// Room for the body, from the budget of all bodies.
+/// Takes room for the body from the budget of all bodies.
 pub(super) fn reserve(app: &Arc<App>, headers: &HeaderMap, limit: usize) -> Result<OwnedSemaphorePermit, Problem> {
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
     let bytes: usize = announced.unwrap_or(limit);
@@ -162,7 +162,7 @@ pub(super) fn reserve(app: &Arc<App>, headers: &HeaderMap, limit: usize) -> Resu
 pub(super) async fn read_body(body: Body, limit: usize, timeout: Duration) -> Result<Bytes, Problem> {
     let mut stream = body.into_data_stream();
     let read = async {
-        // One chunk is the common case and is taken as it is.
+        // One chunk is the common case, and is used without a copy.
         let mut whole: Option<Vec<u8>> = None;
         let mut first: Option<Bytes> = None;
         while let Some(chunk) = stream.next().await {
@@ -234,7 +234,7 @@ fn parse_binary(bytes: &[u8]) -> Result<Items, Problem> {
 fn parse_json(bytes: &[u8]) -> Result<Items, Problem> {
     let submission: Submission<'_> = serde_json::from_slice(bytes)
         .map_err(|error| Problem::new(Code::BadBody, format!("{error}; send {{\"transactions\": [\"<hex>\"]}}.")))?;
-    let Limited { items, count } = submission.transactions;
+    let LimitedStrings { items, count } = submission.transactions;
     if count > SUBMISSION_TRANSACTIONS_MAX {
         return Err(too_many());
     }
@@ -250,42 +250,42 @@ fn parse_json(bytes: &[u8]) -> Result<Items, Problem> {
         .collect())
 }
 
-/// As many strings as one request may have; the others are counted and not kept.
-struct Limited<'a> {
+/// At most as many strings as one request may have. Further ones are counted and not kept.
+struct LimitedStrings<'a> {
     items: Vec<Cow<'a, str>>,
     count: usize,
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Limited<'a> {
+impl<'de: 'a, 'a> Deserialize<'de> for LimitedStrings<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Items;
         impl<'de> Visitor<'de> for Items {
-            type Value = Limited<'de>;
+            type Value = LimitedStrings<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list of strings")
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Limited<'de>, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<LimitedStrings<'de>, A::Error> {
                 let mut items = Vec::new();
                 while items.len() < SUBMISSION_TRANSACTIONS_MAX {
                     match seq.next_element::<Text<'de>>()? {
                         Some(Text(item)) => items.push(item),
-                        None => return Ok(Limited { count: items.len(), items }),
+                        None => return Ok(LimitedStrings { count: items.len(), items }),
                     }
                 }
                 let mut count = items.len();
                 while seq.next_element::<IgnoredAny>()?.is_some() {
                     count += 1;
                 }
-                Ok(Limited { items, count })
+                Ok(LimitedStrings { items, count })
             }
         }
         deserializer.deserialize_seq(Items)
     }
 }
 
-/// A string that borrows from the body where it can.
+/// A string that borrows from the body if possible.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -309,7 +309,7 @@ fn refusal(result: &Submitted) -> Option<&Refused> {
     }
 }
 
-/// Nothing was taken: a problem with the results beside it.
+/// Returns the problem of a submission of which nothing was taken, with the results.
 fn all_refused(refusals: &[&Refused], views: Vec<SubmittedView>) -> Problem {
     let retry_after_ms = refusals.iter().filter_map(|refused| refused.retry_after_ms).max();
     let results = serde_json::to_value(views).unwrap_or_default();

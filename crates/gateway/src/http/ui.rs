@@ -1,11 +1,11 @@
 //! The explorer: a page at `/ui/` and its files, which are part of the program.
 //!
-//! The files stand in `crates/gateway/ui` as they are served: nothing bundles or rewrites them. All of them have one folder,
-//! whose name is the hash of them all, so that they can be kept for ever and never mix with those of another build; the page
-//! itself is asked for anew and names the folder.
+//! The files in `crates/gateway/ui` are served as they are; nothing bundles or rewrites them. All of them are in one
+//! folder, whose name is the hash of them all. So they can be cached for ever and never mix with those of another
+//! build. The page itself is fetched each time and names the folder.
 //!
 //! *Invariants:* only the files of the table below are served, each by its exact name; the page may load nothing from
-//! anywhere else, and runs no script and no style that stands in it.
+//! anywhere else, and runs no inline script or style.
 
 use super::params::none_match;
 use super::problem::Problem;
@@ -19,7 +19,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use std::sync::{Arc, OnceLock};
 
-/// The page; `BASE` in it stands for the folder of the other files.
+/// The page. `BASE` in it stands for the folder of the other files.
 const PAGE: &str = include_str!("../../ui/index.html");
 const BASE: &str = "{base}";
 
@@ -28,7 +28,7 @@ const STYLE: &str = "text/css; charset=utf-8";
 const PICTURE: &str = "image/svg+xml";
 const MODULE: &str = "application/wasm";
 
-/// A file as it is served.
+/// A served file.
 struct File {
     name: &'static str,
     media: &'static str,
@@ -64,12 +64,13 @@ const FILES: &[File] = &[
     file("validators.js", SCRIPT, include_bytes!("../../ui/validators.js")),
 ];
 
-/// Nothing but what the page's own node serves; WebAssembly may be compiled; no text becomes script or markup.
+/// Policy: only what the page's own node serves is loaded; WebAssembly may be compiled; no text becomes script or
+/// markup.
 const POLICY: &str = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; \
                       require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// The explorer as it is served: its folder, and the page that names it.
+/// The served explorer: its folder, and the page that names the folder.
 struct Explorer {
     folder: String,
     page: String,
@@ -92,7 +93,7 @@ fn explorer() -> &'static Explorer {
     })
 }
 
-/// The routes of the explorer.
+/// Returns the routes of the explorer.
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/ui", get(|| async { Redirect::permanent("/ui/") }))
@@ -117,7 +118,7 @@ async fn one(request: Request) -> Result<Response, Problem> {
     let Some(file) = FILES.iter().find(|file| Some(file.name) == name) else {
         return Err(unknown_route(request).await);
     };
-    // The folder's name is a hash of all files, so that it tells this one's version, too.
+    // The folder's name is a hash of all files, so it also identifies this file's version.
     let etag = explorer().etag.as_str();
     let cache = [(header::ETAG, etag), (header::CACHE_CONTROL, IMMUTABLE)];
     if none_match(request.headers(), etag) {
@@ -126,7 +127,7 @@ async fn one(request: Request) -> Result<Response, Problem> {
     Ok((cache, [(header::CONTENT_TYPE, file.media)], file.bytes).into_response())
 }
 
-/// What a browser may do with the page, whatever is in it.
+/// Sets the headers that restrict what a browser does with the page, whatever it contains.
 async fn secure(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     sites::secure(&mut response, POLICY);

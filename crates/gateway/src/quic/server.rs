@@ -1,4 +1,4 @@
-//! The server side: connections, their limits, and one session each.
+//! The QUIC server: connections, their limits, and one session each.
 
 use super::session::Session;
 use crate::backend::Backend;
@@ -34,11 +34,11 @@ pub struct QuicLimits {
     pub handshakes: DoorLimits,
     /// Transactions that one connection may have outstanding.
     pub credit: u32,
-    /// Bytes of unread results of a connection beyond which certified results go without their proof.
+    /// Bytes of a connection's unread results beyond which certified results are sent without their proof.
     pub proof_bytes_waiting_max: usize,
-    /// A client must have said hello within this time.
+    /// Time limit for a client's hello.
     pub hello_timeout: Duration,
-    /// A client that reads none of its results for this long is disconnected.
+    /// Time after which a client that reads none of its results is disconnected.
     pub write_stall_timeout: Duration,
 }
 
@@ -59,19 +59,19 @@ impl Default for QuicLimits {
 /// Reason why the server ends a connection. QUIC's close frame carries the number and the text.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum Violation {
-    /// More transactions than credit.
+    /// The client submitted more transactions than its credit allows.
     #[error("over-credit: more transactions are outstanding than the credit allows; wait for results")]
     OverCredit,
-    /// Not a frame of this protocol.
+    /// The bytes are not a frame of this protocol.
     #[error("malformed-frame: a frame is too large or isn't a canonical encoding")]
     Malformed,
-    /// Another version.
-    #[error("unsupported-version: this node speaks version 1 of the client face")]
+    /// The client speaks another version.
+    #[error("unsupported-version: this node speaks version 1 of the QUIC API; use a client of that version")]
     Version,
-    /// No hello in time, or results were not read.
-    #[error("too-slow: the client said or read nothing for too long")]
+    /// The client sent no hello in time, or didn't read its results.
+    #[error("too-slow: the client sent or read nothing for too long; connect again")]
     TooSlow,
-    /// No token that is good for submissions.
+    /// The client has no token that allows submissions.
     #[error("{}: {}", .0.code(), .0.sentence())]
     Denied(Denied),
     /// The node stops.
@@ -80,7 +80,7 @@ pub enum Violation {
 }
 
 impl Violation {
-    /// The number in the close frame.
+    /// Returns the number in the close frame.
     pub fn code(self) -> u32 {
         match self {
             Self::OverCredit => 1,
@@ -98,7 +98,7 @@ impl Violation {
 }
 
 /// State that all sessions share.
-struct Face {
+struct QuicContext {
     backend: Arc<dyn Backend>,
     gate: Arc<Gate>,
     limits: QuicLimits,
@@ -115,11 +115,12 @@ pub struct QuicFace {
     accepting: JoinSet<()>,
 }
 
-/// Connections that may wait to be looked at, and early packets kept for those, each and together.
+/// Number of connections that may wait to be looked at. `INCOMING_BYTES` and `INCOMING_BYTES_TOTAL` bound the early
+/// packets kept for each of them and for all.
 const INCOMING_MAX: usize = 256;
 const INCOMING_BYTES: u64 = 16 * 1024;
 const INCOMING_BYTES_TOTAL: u64 = 1024 * 1024;
-/// Bytes that a client hasn't acknowledged and that are kept for it.
+/// Bytes kept for a client because it hasn't acknowledged them.
 const SEND_WINDOW_BYTES: u64 = 2 * 1024 * 1024;
 
 impl QuicFace {
@@ -144,28 +145,28 @@ impl QuicFace {
         let address = endpoint.local_addr().map_err(failed)?;
         let total = Arc::new(Semaphore::new(limits.connections_max));
         let door = Door::new(limits.handshakes);
-        let face = Arc::new(Face { backend, gate, limits, metrics, total, addresses: Arc::default(), door });
+        let face = Arc::new(QuicContext { backend, gate, limits, metrics, total, addresses: Arc::default(), door });
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(endpoint.clone(), face));
         Ok(Self { endpoint, address, accepting })
     }
 
-    /// The face's address.
+    /// Returns the server's address.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Tells every client and stops.
+    /// Tells every client that the server closes, and stops.
     pub async fn close(mut self) {
         let closing = Violation::Closing;
         self.endpoint.close(VarInt::from_u32(closing.code()), closing.to_string().as_bytes());
-        // Clients that don't acknowledge the end aren't waited for.
+        // Clients that don't acknowledge the end are not waited for.
         let _ = timeout(Duration::from_secs(1), self.endpoint.wait_idle()).await;
         self.accepting.shutdown().await;
     }
 }
 
-async fn accept(endpoint: Endpoint, face: Arc<Face>) {
+async fn accept(endpoint: Endpoint, face: Arc<QuicContext>) {
     let backend = face.backend.clone();
     let _fuse = PanicAlarm(move || backend.panicked("client port"));
     let mut connections = JoinSet::new();
@@ -180,14 +181,14 @@ async fn accept(endpoint: Endpoint, face: Arc<Face>) {
     }
 }
 
-/// Takes a connection in, or refuses it before anything is spent on it.
-fn admit(incoming: Incoming, face: &Arc<Face>, connections: &mut JoinSet<()>) {
+/// Accepts a connection, or refuses it before anything is spent on it.
+fn admit(incoming: Incoming, face: &Arc<QuicContext>, connections: &mut JoinSet<()>) {
     let (address, proved) = (incoming.remote_address().ip(), incoming.remote_address_validated());
     let inside = match face.door.knock(Instant::now(), address, proved) {
         Verdict::Enter(inside) => inside,
         Verdict::Prove => {
             face.metrics.address_proof();
-            // Fails only for a validated address, which is never asked for.
+            // This fails only for a validated address, and those never get here.
             let _ = incoming.retry();
             return;
         }
@@ -205,7 +206,7 @@ fn admit(incoming: Incoming, face: &Arc<Face>, connections: &mut JoinSet<()>) {
     let face = face.clone();
     connections.spawn(async move {
         let _held = (permit, address, face.metrics.connection(QUIC));
-        // A handshake that goes on and never ends would keep its place.
+        // A handshake that never ends would keep its place.
         let connected = timeout(face.limits.hello_timeout, incoming).await;
         drop(inside);
         match connected {
@@ -216,7 +217,7 @@ fn admit(incoming: Incoming, face: &Arc<Face>, connections: &mut JoinSet<()>) {
     });
 }
 
-async fn serve(connection: &Connection, face: &Arc<Face>) {
+async fn serve(connection: &Connection, face: &Arc<QuicContext>) {
     let streams = timeout(face.limits.hello_timeout, open(connection, face)).await;
     let (send, recv, pass) = match streams {
         Ok(Ok(Some(opened))) => opened,
@@ -238,9 +239,9 @@ async fn serve(connection: &Connection, face: &Arc<Face>) {
     }
 }
 
-/// Ends what a session waits for, however the session ends.
+/// Ends the session's waits when it is dropped, however the session ends.
 struct EndOnDrop<'a> {
-    face: &'a Face,
+    face: &'a QuicContext,
     visit: &'a Visit,
 }
 
@@ -250,18 +251,18 @@ impl Drop for EndOnDrop<'_> {
     }
 }
 
-fn refuse(violation: Violation, connection: &Connection, face: &Face) {
+fn refuse(violation: Violation, connection: &Connection, face: &QuicContext) {
     if let Violation::Denied(denied) = violation {
         face.metrics.unauthorized(QUIC, denied.code());
     }
     violation.close(connection);
 }
 
-/// Both halves of a session's stream, and leave to submit.
+/// Both halves of a session's stream, and the permission to submit.
 type Opened = (SendStream, RecvStream, Permission);
 
-/// Waits for the stream and the hello, and answers it; none where the client is gone.
-async fn open(connection: &Connection, face: &Face) -> Result<Option<Opened>, Violation> {
+/// Waits for the stream and the hello, and answers it. `None` if the client is gone.
+async fn open(connection: &Connection, face: &QuicContext) -> Result<Option<Opened>, Violation> {
     let Ok((mut send, mut recv)) = connection.accept_bi().await else { return Ok(None) };
     let mut buffer = Vec::new();
     if !read_frame(&mut recv, &mut buffer).await? {
@@ -284,7 +285,7 @@ async fn open(connection: &Connection, face: &Face) -> Result<Option<Opened>, Vi
     Ok(send.write_all(&out).await.is_ok().then_some((send, recv, pass)))
 }
 
-/// Reads one frame into `buffer`; false at the end of the stream.
+/// Reads one frame into `buffer`. Returns false at the end of the stream.
 async fn read_frame(recv: &mut RecvStream, buffer: &mut Vec<u8>) -> Result<bool, Violation> {
     let mut length = [0; LENGTH_BYTES];
     if recv.read_exact(&mut length).await.is_err() {
@@ -300,7 +301,7 @@ async fn read_frame(recv: &mut RecvStream, buffer: &mut Vec<u8>) -> Result<bool,
 
 async fn read(
     mut recv: RecvStream,
-    face: &Face,
+    face: &QuicContext,
     session: &Arc<Session>,
     visit: &Arc<Visit>,
     pass: &Permission,
@@ -315,8 +316,8 @@ async fn read(
     Ok(())
 }
 
-/// One `Submit` frame: credit, then the busy check, and only then is anything decoded.
-fn submit(face: &Face, session: &Arc<Session>, visit: &Arc<Visit>, frame: &[u8]) -> Result<(), Violation> {
+/// Handles one `Submit` frame: first the credit, then the busy check, and only then the decoding.
+fn submit(face: &QuicContext, session: &Arc<Session>, visit: &Arc<Visit>, frame: &[u8]) -> Result<(), Violation> {
     let head = SubmitHead::peek(frame).ok_or(Violation::Malformed)?;
     session.take_credit(head.count)?;
     if let Some(retry_after_ms) = face.backend.busy(Some(visit.site())) {

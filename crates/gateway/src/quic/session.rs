@@ -1,7 +1,7 @@
-//! One connection's credit, and its results on their way out.
+//! Credit of one connection, and its results on their way out.
 //!
-//! *Invariants:* holds at most as many results as the client has credit for; whoever fills an empty outbox wakes the
-//! writer, and the writer goes back to sleep only after it found an empty one.
+//! *Invariants:* a session holds at most as many results as the client has credit for; a thread that fills an empty
+//! outbox wakes the writer, and the writer sleeps only after it found the outbox empty.
 
 use super::server::Violation;
 use bytes::Bytes;
@@ -14,15 +14,15 @@ use rustorium_types::encode_into;
 use std::collections::VecDeque;
 use tokio::sync::Notify;
 
-/// A `Results` frame that is being filled.
+/// A `Results` frame in progress.
 struct Segment {
     bytes: Vec<u8>,
     items: usize,
 }
 
-/// Bytes after which another frame is begun.
+/// Bytes after which the next frame begins.
 const SEGMENT_BYTES: usize = 256 * 1024;
-/// Length, tag, count.
+/// Bytes of length, tag and count.
 const SEGMENT_HEAD_BYTES: usize = LENGTH_BYTES + 1 + 4;
 
 impl Segment {
@@ -64,10 +64,10 @@ struct Outbox {
     closed: bool,
 }
 
-/// One connection's credit and results. Pushed to from any thread.
+/// Credit and results of one connection. Any thread may add results.
 pub(super) struct Session {
     outbox: Mutex<Outbox>,
-    /// Told when results wait.
+    /// Notified when results wait.
     pub(super) ready: Notify,
     proof_bytes_waiting_max: usize,
 }
@@ -128,7 +128,7 @@ impl Session {
         }
         outbox.used += 1;
         drop(outbox);
-        // Whoever fills an empty outbox wakes the writer; the writer leaves only an empty one.
+        // A thread that fills an empty outbox wakes the writer. The writer sleeps only when the outbox is empty.
         if was_empty {
             self.ready.notify_one();
         }
@@ -152,7 +152,7 @@ impl Session {
         }
     }
 
-    /// All that waits, as frames, with the credit that they give back; none where nothing does.
+    /// Returns all waiting results as frames, with the credit that they give back. `None` if none waits.
     pub(super) fn take(&self) -> Option<(Vec<Bytes>, u32)> {
         let mut outbox = self.outbox.lock();
         let used = std::mem::take(&mut outbox.used);

@@ -1,4 +1,4 @@
-//! The PEM files of the gateway's TLS: read within bounds, and what is wrong with them said in one sentence.
+//! PEM files of the gateway's TLS: read within bounds, with one sentence for each fault.
 
 use crate::tls::TlsFiles;
 use rustls_pki_types::pem::PemObject;
@@ -12,15 +12,15 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// Bytes of a file: hundreds of certificates.
+/// Maximum bytes of a file: hundreds of certificates.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
-/// The bits of a mode that let everybody in.
+/// Bits of a file's mode that give access to everybody.
 const EVERYBODY: u32 = 0o007;
 
 /// Reason why the files can't be used.
 #[derive(Debug, Error)]
 pub enum TlsError {
-    /// One can't be read.
+    /// A file can't be read.
     #[error("{path} can't be read ({error}): correct its path in [gateway], and let the node's user read it")]
     Unreadable {
         /// The file.
@@ -28,8 +28,8 @@ pub enum TlsError {
         /// Error of the system.
         error: io::Error,
     },
-    /// One is no file, or far too large.
-    #[error("{path} is no PEM file of at most 1 MiB: correct its path in [gateway]")]
+    /// A path is not a file, or the file is far too large.
+    #[error("{path} is not a PEM file of at most 1 MiB: correct its path in [gateway]")]
     NoFile {
         /// The file.
         path: PathBuf,
@@ -42,7 +42,7 @@ pub enum TlsError {
     Exposed {
         /// The file.
         path: PathBuf,
-        /// Its mode.
+        /// Mode of the file.
         mode: u32,
     },
     /// The key needs a passphrase.
@@ -60,7 +60,7 @@ pub enum TlsError {
         /// The file.
         path: PathBuf,
     },
-    /// The key is of another kind.
+    /// The key is of an unsupported kind.
     #[error("the key in {path} can't be used ({reason}): take an ECDSA (P-256), Ed25519 or RSA key")]
     OtherKind {
         /// The file.
@@ -82,20 +82,20 @@ pub enum TlsError {
         /// The fault.
         reason: String,
     },
-    /// The certificate is of another key.
-    #[error("the certificate in {certificate} is not one for the key in {key}: put those that belong together there")]
+    /// The certificate doesn't belong to the key.
+    #[error("the certificate in {certificate} is not for the key in {key}: put a matching pair there")]
     OtherKey {
         /// The certificate's file.
         certificate: PathBuf,
         /// The key's file.
         key: PathBuf,
     },
-    /// The TLS library refuses what else is right.
+    /// The TLS library refuses files that are otherwise right.
     #[error("TLS can't be used ({0}): report this")]
     Other(String),
 }
 
-/// The files' bytes.
+/// Contents of the files.
 pub(super) struct Contents {
     pub(super) certificate: Vec<u8>,
     pub(super) key: Zeroizing<Vec<u8>>,
@@ -103,7 +103,7 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    /// Reads all.
+    /// Reads all files.
     pub(super) fn read(files: &TlsFiles) -> Result<Self, TlsError> {
         let certificate = content(&files.certificate, false)?;
         let key = Zeroizing::new(content(&files.key, true)?);
@@ -111,7 +111,7 @@ impl Contents {
         Ok(Self { certificate, key, client_authorities })
     }
 
-    /// Differs for other bytes.
+    /// Returns a hash of the contents, which differs for other bytes.
     pub(super) fn mark(&self) -> Hash {
         let parts = [&self.certificate[..], &self.key[..], self.client_authorities.as_deref().unwrap_or_default()];
         let marks: Vec<u8> = parts.iter().flat_map(|part| value_hash(part).0).collect();
@@ -130,24 +130,24 @@ fn content(path: &Path, secret: bool) -> Result<Vec<u8>, TlsError> {
     if secret && mode & EVERYBODY != 0 {
         return Err(TlsError::Exposed { path: path.to_owned(), mode });
     }
-    // All room at once: a vector that grows leaves copies behind.
+    // All memory is allocated at once: a growing vector leaves copies behind.
     let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or(0) + 1);
     file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(unreadable)?;
     Ok(bytes)
 }
 
-/// All certificates of a PEM file. Errors: what is wrong with it.
+/// Returns all certificates of a PEM file. Errors: what is wrong with the file.
 pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|error| error.to_string())
 }
 
-/// The certificates of a file, at least one.
+/// Returns the certificates of a file, at least one.
 pub(super) fn chain(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found = certificates(pem).map_err(|reason| TlsError::BadCertificate { path: path.to_owned(), reason })?;
     if found.is_empty() { Err(TlsError::NoCertificate { path: path.to_owned() }) } else { Ok(found) }
 }
 
-/// The first key of a file.
+/// Returns the first key of a file.
 pub(super) fn key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsError> {
     let sealed =
         |line: &[u8]| line.starts_with(b"-----BEGIN ENCRYPTED ") || line.starts_with(b"Proc-Type: 4,ENCRYPTED");

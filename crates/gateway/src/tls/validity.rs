@@ -1,6 +1,6 @@
-//! The time for which a certificate is good, read from its DER (RFC 5280, section 4.1).
+//! Validity period of a certificate, read from its DER (RFC 5280, section 4.1).
 //!
-//! *Invariants:* reads any bytes without a panic, and nothing outside of them.
+//! *Invariants:* any bytes are read without a panic, and nothing outside of them.
 
 use serde::Serialize;
 
@@ -8,24 +8,24 @@ const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-/// Bytes of a length beyond the first: a certificate of more than 4 GiB is none.
+/// Maximum number of bytes of a long length: a certificate of more than 4 GiB is invalid.
 const LENGTH_BYTES_MAX: usize = 4;
 
 /// Validity period of a certificate, Unix ms; 0 for times before 1970.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 pub struct Validity {
-    /// Its first moment.
+    /// First moment of the period.
     pub begins_ms: u64,
-    /// Its last moment.
+    /// Last moment of the period.
     pub ends_ms: u64,
 }
 
 impl Validity {
-    /// That of a certificate; none where the bytes are no certificate.
+    /// Returns the period of a certificate. `None` if the bytes are not a certificate.
     pub(super) fn of(certificate: &[u8]) -> Option<Self> {
         let mut body = Reader(Reader(Reader(certificate).expect(SEQUENCE)?).expect(SEQUENCE)?);
         let (first, _) = body.next()?;
-        // The number, the algorithm, and the issuer; the number is first where no version stands before it.
+        // Before the period come an optional version, the number, the algorithm and the issuer; `first` is the first of them.
         let skipped = if first == VERSION { 3 } else { 2 };
         for _ in 0..skipped {
             body.next()?;
@@ -39,7 +39,7 @@ impl Validity {
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    /// The next value with its tag.
+    /// Returns the next value with its tag.
     fn next(&mut self) -> Option<(u8, &'a [u8])> {
         let (&[tag, first], mut rest) = self.0.split_first_chunk()?;
         let length = if first < 0x80 {
@@ -62,7 +62,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// `YYMMDDhhmmssZ` of 1950 to 2049, or `YYYYMMDDhhmmssZ`.
+/// Parses `YYMMDDhhmmssZ` of 1950 to 2049, or `YYYYMMDDhhmmssZ`.
 fn unix_ms((tag, text): (u8, &[u8])) -> Option<u64> {
     let digits = text.strip_suffix(b"Z").filter(|digits| digits.iter().all(u8::is_ascii_digit))?;
     let number = |part: &[u8]| part.iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0'));
@@ -84,7 +84,7 @@ fn unix_ms((tag, text): (u8, &[u8])) -> Option<u64> {
     Some(u64::try_from(seconds).unwrap_or(0) * 1_000)
 }
 
-/// Days since 1970-01-01 in the Gregorian calendar, with years that begin in March.
+/// Returns the days since 1970-01-01 in the Gregorian calendar, with years that begin in March.
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month > 2 { year } else { year - 1 };
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));

@@ -1,4 +1,4 @@
-//! Who is let in where a node asks for tokens: each route, each kind of token, and what becomes of what is open.
+//! Access on a node that requires tokens: each route, each kind of token, and the fate of open streams.
 
 use crate::client::*;
 use crate::quic;
@@ -158,7 +158,7 @@ async fn a_header_of_any_shape_is_refused_as_an_unknown_token() {
     let fine = format!("bEaReR  {good} ").into_bytes();
     assert_eq!(said(&router, request("GET", "/v1/status", &[&fine])).await.0, 200);
     assert_eq!(said(&router, request("GET", "/v1/status", &[&fine, &fine])).await.1, "token-unknown");
-    // Where nothing is asked for, nothing of it matters.
+    // If no token is required, tokens don't matter.
     let open = app(&world, HttpLimits::default());
     assert_eq!(said(&open, request("GET", "/v1/status", &[b"\xff"])).await.0, 200);
 }

@@ -134,7 +134,7 @@ async fn status(stream: &mut TcpStream) -> String {
 async fn what_nobody_reads_is_bounded_for_each_address_and_in_all() {
     let server = serve(&large(20), HttpLimits::default()).await;
     let bytes = || server.figure("rustorium_gateway_answer_bytes");
-    // Of one address: so many are answered, and the others are told within the time for room.
+    // Of one address, so many get answers, and the others are refused within the time for room.
     let mut readers = Vec::new();
     for _ in 0..24 {
         readers.push(server.ask("127.0.0.9").await);
@@ -155,7 +155,7 @@ async fn what_nobody_reads_is_bounded_for_each_address_and_in_all() {
     }
     assert!((26..=32).contains(&answered), "{answered}");
     assert!((26 * MIB..=32 * MIB).contains(&bytes()), "{}", bytes());
-    // Who leaves makes room.
+    // A client that leaves makes room.
     drop((readers, others));
     let mut last = server.ask("127.0.0.9").await;
     assert_eq!(status(&mut last).await, "200");

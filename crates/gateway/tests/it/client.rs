@@ -40,7 +40,7 @@ pub fn app(world: &Arc<World>, limits: HttpLimits) -> Router {
     guarded(world, limits, Gate::open())
 }
 
-/// The same with a gate.
+/// Same as `app`, with a gate.
 pub fn guarded(world: &Arc<World>, limits: HttpLimits, gate: Arc<Gate>) -> Router {
     router(App::new(world.clone(), gate, limits, GatewayMetrics::default(), watch::channel(false).1))
 }

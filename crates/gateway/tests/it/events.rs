@@ -197,7 +197,7 @@ async fn a_slow_reader_is_told_and_disconnected() {
     let told = reader.next().await.unwrap();
     assert_eq!((told.0.as_deref(), told.1.as_str()), (Some("16.2"), "too-slow"));
     assert_eq!(reader.next().await, None);
-    // What it was told is where it goes on.
+    // It goes on after the last event that it got.
     let mut reader = Reader::open(&router, "", told.0.as_deref()).await;
     assert_eq!(reader.ids(3 * 9).await, all_ids(17..=25));
 }
@@ -218,7 +218,7 @@ async fn a_block_is_read_once_for_all_who_are_behind() {
     while let Some(ids) = tasks.join_next().await {
         assert_eq!(ids.unwrap(), all_ids(1..=30));
     }
-    // The newest is at hand, and the first one is known to be had but for the end of it.
+    // The newest is in memory, and the first one is known to be complete except for its end.
     assert_eq!(world.stored_reads.load(Ordering::Relaxed), 30);
 }
 

@@ -96,7 +96,7 @@ async fn who_takes_requests_back_at_once_again_and_again_is_left() {
         flood.extend(frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, &head(false)));
         flood.extend(frame(RESET, 0, 2 * number + 1, &8u32.to_be_bytes()));
     }
-    // It may be left before all is sent.
+    // The connection may end before everything is sent.
     let _ = stream.write_all(&flood).await;
     assert_eq!(next(&mut stream, GO_AWAY, 4).await.map(|(_, code)| code), Some(ENHANCE_YOUR_CALM));
     let _ = stream.read_to_end(&mut Vec::new()).await;

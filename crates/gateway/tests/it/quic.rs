@@ -107,7 +107,7 @@ async fn foreign_and_refused_transactions_keep_their_places() {
     face.close().await;
 }
 
-/// Else what a client that hung up waited for would fill the node for as long as its transactions live.
+/// Otherwise the waits of a client that hung up would fill the node for as long as its transactions live.
 #[tokio::test]
 async fn what_a_session_waits_for_ends_with_it() {
     let world = World::new([1]);

@@ -128,7 +128,7 @@ async fn keys_are_listed_by_prefix_in_pages_of_one_height() {
         }
         let Some(cursor) = page["next"].as_str() else { break };
         next = format!("&cursor={cursor}");
-        // What is written meanwhile changes nothing of it.
+        // Writes in the meantime don't change the pages.
         if world.status().height.0 == 1 {
             world.finalize(vec![world.put(2, 0, b"k", b"v")]);
         }

@@ -73,7 +73,7 @@ async fn a_websocket_gets_the_same_events_and_a_goodbye() {
     let url = format!("ws://{address}/v1/events/ws?last_event_id=0.0");
     let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
     world.finalize(vec![world.put(1, 1, b"k", b"v")]);
-    // What a client says is of no interest.
+    // The server ignores what a client says.
     socket.send(Message::text("hello")).await.unwrap();
     let mut ids = Vec::new();
     while ids.len() < 4 {
@@ -160,7 +160,7 @@ async fn a_head_that_never_ends_and_a_reader_that_never_reads_are_dropped() {
     server.close().await;
 }
 
-/// Whether the server answers on a new connection from an address of this machine.
+/// Returns a connection if the server answers on it from an address of this machine.
 async fn answers(address: SocketAddr, from: [u8; 4]) -> Option<TcpStream> {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from((from, 0))).unwrap();

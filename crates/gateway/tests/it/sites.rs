@@ -1,4 +1,5 @@
-//! What a web page of another site can make a browser send: a name that was rebound to the node, a foreign origin.
+//! Requests that a web page of another site can make a browser send: to a name that was rebound to the node, or with a
+//! foreign origin.
 
 use crate::client::*;
 use crate::world::World;
@@ -59,7 +60,7 @@ async fn a_name_that_was_rebound_reads_nothing() {
             assert!(refused(&answer, "host-not-allowed"), "{name:?} {uri}");
         }
     }
-    // As a request to a proxy names it, and as two headers hide it.
+    // The name is given as in a request to a proxy, and hidden in two headers.
     let whole = asked(&router, "GET", "http://evil.example/v1/status", &["127.0.0.1"], None).await;
     assert!(refused(&whole, "host-not-allowed"));
     for hosts in [["127.0.0.1", "evil.example"], ["evil.example", "127.0.0.1"]] {

@@ -210,8 +210,8 @@ fn each_file_that_can_not_be_used_is_named_with_what_to_do() {
     let with_authorities = |content: &[u8]| TlsFiles { client_authorities: Some(put(content)), ..good.clone() };
     let cases = [
         (TlsFiles { key: pki.path("none"), ..good.clone() }, "none can't be read (", "let the node's user read it"),
-        (TlsFiles { certificate: pki.folder.path().into(), ..good.clone() }, "no PEM file", "correct its path"),
-        (with_key(pki.issue(Purpose::Server).key.as_bytes()), "not one for the key in ", "that belong together"),
+        (TlsFiles { certificate: pki.folder.path().into(), ..good.clone() }, "not a PEM file", "correct its path"),
+        (with_key(pki.issue(Purpose::Server).key.as_bytes()), "is not for the key in ", "put a matching pair there"),
         (with_key(b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n"), "sealed by a passphrase", "openssl pkey -in"),
         (with_key(b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n"), "sealed by a", "openssl pkey -in"),
         (with_key(pki.authority.certificate().as_bytes()), "there is no key in ", "-----BEGIN PRIVATE KEY-----"),
@@ -281,7 +281,7 @@ async fn new_files_are_used_without_a_restart_and_broken_ones_change_nothing() {
     // Another certificate without its key, no key, a key for everybody to read, and half a certificate.
     let state = || tls.state();
     let broken: [(&dyn Fn(), &str); 4] = [
-        (&|| copy(&pki.path("kept.pem"), &pki.path("gateway.pem")), "not one for the key"),
+        (&|| copy(&pki.path("kept.pem"), &pki.path("gateway.pem")), "is not for the key"),
         (&|| fs::remove_file(pki.path("gateway.key")).unwrap(), "gateway.key can't be read"),
         (&|| pki.renew(), ""),
         (&|| drop(pki.write("gateway.pem", &fs::read(pki.path("kept.pem")).unwrap()[..200])), "certificate in "),

@@ -4,7 +4,7 @@ use rustorium_gateway::http::server::HttpConfig;
 use rustorium_gateway::http::{HttpLimits, HttpServer};
 use rustorium_gateway::quic::QuicLimits;
 use rustorium_gateway::{Backend, Gate, GatewayMetrics};
-use rustorium_load::{Face, LoadAccount, LoadConfig, LoadError, LoadReport, LoadTarget, run};
+use rustorium_load::{LoadAccount, LoadConfig, LoadError, LoadReport, LoadTarget, Protocol, run};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 const SENDERS: [u8; 5] = [1, 2, 3, 4, 5];
 
-fn config(world: &World, face: Face, addresses: &[SocketAddr]) -> LoadConfig {
+fn config(world: &World, face: Protocol, addresses: &[SocketAddr]) -> LoadConfig {
     let targets: Vec<_> = addresses
         .iter()
         .map(|address| LoadTarget { address: *address, node_key: quic::node_key(), token: None })
@@ -49,7 +49,7 @@ async fn quic_load_is_final_to_the_last() {
     let world = World::new(SENDERS);
     let faces = [quic::start(&world, QuicLimits::default()), quic::start(&world, QuicLimits::default())];
     let addresses = faces.iter().map(|face| face.local_addr()).collect::<Vec<_>>();
-    let report = run_off_thread(config(&world, Face::Quic, &addresses)).await.unwrap();
+    let report = run_off_thread(config(&world, Protocol::Quic, &addresses)).await.unwrap();
     check_sum(&report);
     assert_eq!((report.offered, report.finalized, report.lost), (200, 200, 0));
     assert!(report.p50_ms.unwrap() <= report.p99_ms.unwrap());
@@ -72,9 +72,9 @@ async fn http_load_is_final_to_the_last() {
         tls: None,
     };
     let server = HttpServer::start(listen, world.clone(), GatewayMetrics::default()).await.unwrap();
-    let report = run_off_thread(config(&world, Face::Http, &[server.local_addr()])).await.unwrap();
+    let report = run_off_thread(config(&world, Protocol::Http, &[server.local_addr()])).await.unwrap();
     check_sum(&report);
-    assert_eq!((report.finalized, report.face), (200, Face::Http));
+    assert_eq!((report.finalized, report.face), (200, Protocol::Http));
     server.close().await;
 }
 
@@ -83,7 +83,7 @@ async fn what_a_busy_node_refuses_is_rejected_and_leaves_no_nonce_gap() {
     let world = World::new(SENDERS);
     let face = quic::start(&world, QuicLimits::default());
     world.pool_full.store(true, Ordering::Relaxed);
-    let load = tokio::spawn(run_off_thread(config(&world, Face::Quic, &[face.local_addr()])));
+    let load = tokio::spawn(run_off_thread(config(&world, Protocol::Quic, &[face.local_addr()])));
     while world.streaming_calls.load(Ordering::Relaxed) < 10 {
         tokio::task::yield_now().await;
     }
@@ -100,7 +100,7 @@ async fn load_goes_on_over_the_next_node_when_one_dies() {
     let world = World::new(SENDERS);
     let (first, second) = (quic::start(&world, QuicLimits::default()), quic::start(&world, QuicLimits::default()));
     let addresses = [first.local_addr(), second.local_addr()];
-    let load = tokio::spawn(run_off_thread(config(&world, Face::Quic, &addresses)));
+    let load = tokio::spawn(run_off_thread(config(&world, Protocol::Quic, &addresses)));
     while world.streaming_calls.load(Ordering::Relaxed) < 10 {
         tokio::task::yield_now().await;
     }
@@ -115,7 +115,8 @@ async fn what_never_ends_is_lost() {
     let world = World::new(SENDERS);
     world.hold.store(true, Ordering::Relaxed);
     let face = quic::start(&world, QuicLimits { credit: 10, ..QuicLimits::default() });
-    let settings = LoadConfig { drain: Duration::from_millis(50), ..config(&world, Face::Quic, &[face.local_addr()]) };
+    let settings =
+        LoadConfig { drain: Duration::from_millis(50), ..config(&world, Protocol::Quic, &[face.local_addr()]) };
     let report = run_off_thread(settings).await.unwrap();
     check_sum(&report);
     assert!(report.lost > 0 && report.finalized == 0 && report.held_back > 0, "{report:?}");
@@ -126,7 +127,7 @@ async fn what_never_ends_is_lost() {
 fn settings_that_make_no_sense_and_dead_nodes_are_said() {
     let world = World::new(SENDERS);
     let dead: SocketAddr = "127.0.0.1:9".parse().unwrap();
-    let good = config(&world, Face::Http, &[dead]);
+    let good = config(&world, Protocol::Http, &[dead]);
     let bad = [
         LoadConfig { targets: Vec::new(), ..good.clone() },
         LoadConfig { accounts: Vec::new(), ..good.clone() },

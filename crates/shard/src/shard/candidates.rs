@@ -1,8 +1,8 @@
-//! Blocks that may become final: which are kept and worth checking, how far each is checked, and what they need that this
-//! node lacks (R41).
+//! Blocks that may become final: which of them are kept and checked, how far each is checked, and what they need that
+//! this node lacks (R41).
 //!
-//! *Invariants:* only a leader's block of the current view or the next one makes wants before it is certified, at most one a
-//! lane and block.
+//! *Invariants:* before certification, only a leader's block of the current view or the next one is fetched for, with
+//! at most one want per lane and block.
 
 use super::machines::blocks::Entry;
 use super::machines::clocks::{BlockAhead, LOOK_AGAIN_MS, too_far_ms};
@@ -13,11 +13,12 @@ use rustorium_sync::Want;
 use rustorium_txpool::Missing;
 use rustorium_types::{Block, BlockDigest, Header, ValidatorIndex, View};
 
-/// Longest time that a listed batch may be on its way before it is requested.
+/// Longest time to wait for a listed batch to arrive by itself before it is requested.
 const FETCH_GRACE_US: u64 = 40_000;
 
 impl<P: Ports> Shard<P> {
-    /// `sure`: the block is certified or below a certified one, be its own certificate known or not.
+    /// Keeps a block. `sure`: the block is certified or an ancestor of a certified block, even if its own certificate
+    /// isn't known.
     pub(super) fn keep_block(&mut self, digest: BlockDigest, block: Block, sure: bool) {
         let has_inline = !block.inline.is_empty();
         let (view, proposer) = (block.header.view, block.header.proposer);
@@ -60,7 +61,7 @@ impl<P: Ports> Shard<P> {
             let status = self.check_by_clock(now, &digest);
             let Some(entry) = self.tree.get_mut(&digest) else { continue };
             entry.status = status;
-            // Most blocks are ready a moment later: the core is not woken twice.
+            // Most blocks are ready a moment later, so the core is not woken twice.
             let since = *entry.pending_since_us.get_or_insert(now.us);
             if status == PayloadStatus::Ready {
                 self.ports.measured(Stage::Payload, now.us.saturating_sub(since));
@@ -75,7 +76,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Checks all of a block but its time against this node's clock.
+    /// Checks all of a block except its time against this node's clock.
     pub(super) fn check_block(&mut self, now: Now, digest: &BlockDigest) -> PayloadStatus {
         let Some(entry) = self.tree.get(digest) else { return PayloadStatus::Pending };
         let judge = Judge {
@@ -94,7 +95,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Checks what is pending, hands over what is final, and asks for what both lack and nothing else.
+    /// Re-checks pending blocks, hands over final ones, and requests exactly what both lack.
     pub(super) fn recheck_all(&mut self, now: Now) {
         self.fetching.begin();
         self.recheck_blocks(now);
@@ -103,34 +104,35 @@ impl<P: Ports> Shard<P> {
         self.fetching.ask(now, root.height, root.view);
     }
 
-    /// Returns true if a block may still become final, as far as this node knows, or could if its leader were quick. Such a
-    /// block is certified or below a certified one, notarized by this node, or of the current view or a later one.
+    /// Returns true if a block may still become final, as far as this node knows, or could if its leader were quick.
+    /// Such a block is certified or an ancestor of a certified block, notarized by this node, or of the current view or
+    /// a later one.
     pub(super) fn is_living(&self, digest: &BlockDigest, entry: &Entry) -> bool {
         let current = entry.block.header.view >= self.core.view() && entry.status != PayloadStatus::Invalid;
         current || self.is_kept(digest, entry)
     }
 
-    /// Returns what `is_living` does, without the view as a reason.
+    /// Returns the same as `is_living`, but doesn't accept the view as a reason.
     pub(super) fn is_kept(&self, digest: &BlockDigest, entry: &Entry) -> bool {
         entry.sure || entry.journaled || self.votes.is_certified(entry.block.header.view, digest)
     }
 
-    /// The newest view of which a proposal is in time: the one after the current view, or after the one that follows the newest
-    /// certificate.
+    /// Returns the newest view whose proposal is in time: the one after the current view, or the second one after the
+    /// newest certificate.
     pub(super) fn newest_timely(&self) -> View {
         self.core.view().max(self.votes.certified_to().next()).next()
     }
 
-    /// Returns true if a proposal is kept: its view's leader made it and the view is the current or the next one, or the
-    /// proposal is certified.
+    /// Returns true if a proposal is kept: it is from its view's leader and of the current or the next view, or it is
+    /// certified.
     pub(super) fn is_timely(&self, view: View, proposer: ValidatorIndex, digest: &BlockDigest) -> bool {
         let leads = self.context.leaders.of(view) == proposer;
         let current = view >= self.core.view() && view <= self.newest_timely() && leads;
         current || self.votes.is_certified(view, digest) || self.fetching.is_named(digest)
     }
 
-    /// The view has changed: blocks of views before it that may never be certified make no wants any more, and go after a
-    /// while, at once where they have a body.
+    /// Forgets blocks that may never be certified, after the view has changed. Such a block makes no wants any more. It
+    /// is dropped after a while, or at once if it has a body.
     pub(super) fn forget_failed_blocks(&mut self) {
         let oldest = self.core.view().0.saturating_sub(VIEW_WINDOW);
         let failed = |digest: &BlockDigest, entry: &Entry| {
@@ -144,7 +146,7 @@ impl<P: Ports> Shard<P> {
         self.tree.recheck_if(!self.fetching.is_empty());
     }
 
-    /// A certificate of a view that is over: its block may have been forgotten, and the core not know that.
+    /// Fetches the block of a certificate whose view is over, if it was forgotten. The core may not know that it was.
     pub(super) fn fetch_forgotten(&mut self, view: View, digest: BlockDigest) {
         let (_, root) = self.tree.root();
         let forgotten = view > root.view && view < self.core.view() && self.tree.get(&digest).is_none();
@@ -153,7 +155,8 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// A block that the core knows by name alone: told at once where this node holds it, be it final and stored by now.
+    /// Gets a block that the core knows only by name. The core is told at once if this node holds the block, even if it
+    /// is final and stored by now.
     pub(super) fn fetch_block(&mut self, digest: BlockDigest) {
         if let Some(held) = self.tree.get_mut(&digest) {
             (held.told, held.sure) = (None, true);
@@ -172,7 +175,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Asks for listed batches once they have had the time to come by themselves.
+    /// Requests listed batches after they have had time to arrive by themselves.
     pub(super) fn want_batches(&mut self, now: Now, block: &BlockDigest, missing: &[Missing]) {
         let Some(entry) = self.tree.get_mut(block) else { return };
         let since = *entry.missing_since_us.get_or_insert(now.us);
@@ -185,7 +188,7 @@ impl<P: Ports> Shard<P> {
         self.fetching.batches((&self.context, self.batches.peers()), of, kept, missing);
     }
 
-    /// Checks a block. One that waits for the clock alone is told of.
+    /// Checks a block, its time included. Notes a block that waits only for the clock.
     pub(super) fn check_by_clock(&mut self, now: Now, digest: &BlockDigest) -> PayloadStatus {
         let Some(block) = self.tree.get(digest).map(|entry| entry.block.clone()) else { return PayloadStatus::Pending };
         let ahead_ms = self.ahead_ms(now, &block.header);
@@ -200,19 +203,19 @@ impl<P: Ports> Shard<P> {
         PayloadStatus::Pending
     }
 
-    /// Milliseconds by which a block's time is too far ahead of the clock; 0 where it is accepted.
+    /// Returns by how many milliseconds a block's time is too far ahead of the clock. 0 if the time is accepted.
     fn ahead_ms(&self, now: Now, header: &Header) -> u64 {
         let parent = self.tree.header(&header.parent);
         let ahead_ms_max = self.context.parameters.clock_ahead_ms_max;
         too_far_ms(header.time_ms, parent.map(|parent| parent.time_ms), now.wall_ms, ahead_ms_max)
     }
 
-    /// The time of the newest certified block that is known.
+    /// Returns the time of the newest known certified block.
     pub fn certified_time_ms(&self) -> u64 {
         self.tree.newest_certified().time_ms
     }
 
-    /// The newest block that waited for the clock alone, and how many there were.
+    /// Returns the newest block that waited only for the clock, and the number of such blocks.
     pub fn blocks_ahead(&self) -> (Option<BlockAhead>, u64) {
         self.clocks.blocks_ahead()
     }

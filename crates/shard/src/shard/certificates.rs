@@ -1,7 +1,8 @@
-//! Certificates: taken from peers and from votes, journaled, told to the core, sent on, and fetched where they lack.
+//! Certificates: taken from peers and formed from votes, written to the journal, told to the core, forwarded, and
+//! fetched if missing.
 //!
-//! *Invariants:* a certificate is in the journal before the core hears of it; one is kept until a view at or above its
-//! own is final and executed (R10); what is lacking is asked for as one gap (R34).
+//! *Invariants:* a certificate is in the journal before the core hears of it; a certificate is kept until a view at or
+//! above its own is final and executed (R10); missing certificates are requested as one gap (R34).
 
 use super::{Now, Ports, Shard};
 use crate::port::{CertificateName, Input};
@@ -12,7 +13,7 @@ use rustorium_types::limits::SYNC_ITEMS_MAX;
 use rustorium_types::{Certificate, Class, Message, Response, ValidatorIndex, View, VoteKind};
 
 impl<P: Ports> Shard<P> {
-    /// R34: certificates that were lacking, the newest views first.
+    /// R34: takes certificates that were missing, the newest views first.
     pub(super) fn on_gap_answer(&mut self, now: Now, peer: ValidatorIndex, id: u64, response: Response) {
         if let Some(certificates) = self.fetching.on_certificates(now, peer, id, response) {
             self.add_answer(peer, id, certificates.into_iter().rev());
@@ -46,14 +47,14 @@ impl<P: Ports> Shard<P> {
         self.tree.recheck_soon();
     }
 
-    /// R35: tells the core of views whose certificates seem lost to all, where that has changed.
+    /// R35: tells the core which views' certificates seem lost to all nodes, if that has changed.
     pub(super) fn tell_held_by_nobody(&mut self) {
         if let Some(runs) = self.fetching.newly_lost() {
             self.core.tell(Input::HeldByNobody(runs));
         }
     }
 
-    /// R34: all that is kept of the asked views, oldest first, as far as one answer goes.
+    /// R34: answers with the kept certificates of the requested views, oldest first, as many as fit one answer.
     pub(super) fn serve_certificates(&mut self, peer: ValidatorIndex, id: u64, first: View, last: View) {
         let journal = &self.journal;
         let newest = |kept| match kept {

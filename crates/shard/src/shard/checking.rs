@@ -1,9 +1,9 @@
-//! Checks of what members sign: what is looked at on the shard's thread, what goes to the checking threads, and who is
-//! charged for what proves false (R37, R38, R39).
+//! Checks of members' signatures: which run on the shard's thread, which go to the checking threads, and who is charged
+//! for a false one (R37, R38, R39).
 //!
-//! *Invariants:* nothing is checked that can't matter; of each peer at most one certificate is under check, and what it
-//! sent besides waits at its cost alone, answers for the gap last; a proposal is judged after the certificates that it
-//! carries; a turn checks at most `INLINE_SIGNATURES` on the shard's thread, and nothing of a peer that was charged within
+//! *Invariants:* nothing is checked that can't matter; each peer has at most one certificate under check, and the rest
+//! of what it sent waits at its own cost, answers for the gap last; a proposal is judged after the certificates that it
+//! carries; a turn checks at most `INLINE_SIGNATURES` on the shard's thread, and none of a peer that was charged within
 //! the hour.
 
 use super::machines::checks::{CheckedCertificate, name};
@@ -16,7 +16,8 @@ use rustorium_types::{
 };
 use std::collections::{BTreeSet, VecDeque};
 
-/// Signatures that a turn checks on the shard's thread: another thread costs two hops, which is more than a few checks do.
+/// Number of signatures that a turn checks on the shard's thread. A few checks cost less than the two hops to another
+/// thread and back.
 const INLINE_SIGNATURES: usize = 16;
 
 impl<P: Ports> Shard<P> {
@@ -38,11 +39,11 @@ impl<P: Ports> Shard<P> {
         view > self.tree.root().1.view && self.votes.lacks_notarization(view)
     }
 
-    /// R2: who finalizes holds the notarization. A member that gave its vote to one node alone keeps the others waiting
-    /// for the rest of the view, if they don't ask.
+    /// R2: asks the member that sent a finalize vote for the notarization that it must hold. Otherwise a member that
+    /// sends its vote to one node alone could keep the others waiting for the rest of the view.
     fn ask_for_lacking(&mut self, now: Now) {
         for (view, peer) in self.checks.take_lacking(now) {
-            // Views without any certificate are fetched as a gap by themselves.
+            // Views without any certificate are fetched as part of the gap.
             let nullified = self.votes.has(VoteKind::Nullify, view);
             if self.lacks_notarization(view) && (nullified || view > self.votes.certified_to()) {
                 self.fetching.wish(view, view, peer);
@@ -50,7 +51,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Takes a certificate that a peer sent: at once where it is known or may be checked here, else after its check.
+    /// Takes a certificate from a peer: at once if it is known or may be checked here, otherwise after its check.
     pub(super) fn add_certificate(&mut self, peer: ValidatorIndex, certificate: Certificate) {
         if !self.may_be_of_use(peer, &certificate) {
             return;
@@ -61,7 +62,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Takes a peer's answer for the gap, in this order; it is settled when all of it is checked.
+    /// Takes a peer's answer for the gap, in this order. The answer is settled once all of it is checked.
     pub(super) fn add_answer(&mut self, peer: ValidatorIndex, id: u64, answer: impl Iterator<Item = Certificate>) {
         let mut left = VecDeque::new();
         for certificate in answer {
@@ -80,7 +81,7 @@ impl<P: Ports> Shard<P> {
         self.check_next_of(peer);
     }
 
-    /// Whether a peer's certificate is worth a check.
+    /// Returns true if a peer's certificate is worth a check.
     fn may_be_of_use(&mut self, peer: ValidatorIndex, certificate: &Certificate) -> bool {
         if !self.is_ours(&certificate.body) {
             return false;
@@ -92,7 +93,7 @@ impl<P: Ports> Shard<P> {
         self.is_needed(peer, certificate)
     }
 
-    /// Checks and takes a certificate, if that may be done here; else gives it back.
+    /// Checks and takes a certificate if that may be done here. Otherwise gives it back.
     fn check_inline(&mut self, peer: ValidatorIndex, certificate: Certificate) -> Option<Certificate> {
         let trusted = !self.is_suspect(peer) && !self.checks.is_busy(peer);
         if !trusted || !self.votes.spend(certificate.signatures.len()) {
@@ -103,7 +104,7 @@ impl<P: Ports> Shard<P> {
         None
     }
 
-    /// Whether a certificate can still matter (R37). What is wrong with its form is held against nobody.
+    /// Returns true if a certificate can still matter (R37). Nobody is charged for a malformed one.
     fn is_needed(&self, peer: ValidatorIndex, certificate: &Certificate) -> bool {
         match self.votes.judge(certificate) {
             Ok(judged) => judged == CertificateUse::ToCheck,
@@ -114,7 +115,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// A certificate of a peer was checked on another thread.
+    /// Takes a peer's certificate that another thread has checked.
     pub(super) fn on_certificate_checked(&mut self, peer: ValidatorIndex, checked: CheckedCertificate) {
         let body = match &checked {
             Ok(certificate) => certificate.body,
@@ -144,12 +145,12 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Checks nothing more of what a peer has sent so far.
+    /// Drops everything from this peer that waits for its check.
     fn drop_checks_of(&mut self, peer: ValidatorIndex) {
         self.checks.drop_of(peer).for_each(|id| self.fetching.settled(id));
     }
 
-    /// Sends on what may be checked now, and judges the proposals that waited for it.
+    /// Sends the next certificates to their checks, and judges the proposals that waited for them.
     pub(super) fn check_next(&mut self) {
         for peer in self.checks.peers() {
             self.check_next_of(peer);
@@ -168,7 +169,7 @@ impl<P: Ports> Shard<P> {
             }
             let Some(next) = self.checks.next_of(peer).map(name) else { return };
             if self.checks.is_checked_now(&next) {
-                // Another's copy is under check: this one is only of use if that one is false.
+                // Another peer's copy is under check. This one is of use only if that one is false.
                 return;
             }
             let Some(certificate) = self.checks.take_next_of(peer) else { return };
@@ -199,9 +200,10 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Whether a leader's proposal of this view may be of use here: of the current view, of the next, of one that the newest
-    /// certificate in it proves; of an older one if its block is certified or asked for, or if it is of the last n views: the
-    /// vote in it may be the one that its block lacks.
+    /// Returns true if a leader's proposal of this view may be of use here. It is if the view is the current one, the
+    /// next one, or one that the proposal's newest certificate proves. It is for an older view if the block is
+    /// certified or requested, or if the view is one of the last n: the vote in the proposal may be the one that the
+    /// block lacks.
     fn proposal_matters(&self, view: View, newest: Option<View>, digest: impl FnOnce() -> BlockDigest) -> bool {
         let (_, root) = self.tree.root();
         if view <= root.view || view.0 > self.core.view().0 + VIEW_WINDOW {
@@ -227,7 +229,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Keeps a proposal until its certificates are checked; at once where there are none to check.
+    /// Keeps a proposal until its certificates are checked. Takes it at once if there are none to check.
     fn await_certificates(&mut self, peer: ValidatorIndex, certificates: Vec<Certificate>, proposal: Proposal) {
         let names: BTreeSet<_> = certificates.iter().map(name).collect();
         certificates.into_iter().for_each(|certificate| self.add_certificate(peer, certificate));
@@ -237,14 +239,14 @@ impl<P: Ports> Shard<P> {
         self.checks.keep_proposal(peer, names, proposal);
     }
 
-    /// Votes that reach a threshold were checked on another thread.
+    /// Counts votes that reach a threshold and that another thread has checked.
     pub(super) fn on_votes_checked(&mut self, checked: Vec<CheckedVote>) {
         let ours = checked.into_iter().filter(|(vote, _)| self.context.committee.owns(&vote.body));
         let events = self.votes.count_checked(ours.collect());
         self.on_tally(events);
     }
 
-    /// Holds a false signature against a member (R39).
+    /// Charges a member for a false signature (R39).
     pub(super) fn charge(&mut self, peer: ValidatorIndex, charge: Charge) {
         let Some(key) = self.node_key(peer) else { return };
         let faults = self.context.committee.faults();
@@ -261,7 +263,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// What is false in a batch is its author's doing, or its sender's who should have checked it.
+    /// Charges whoever is responsible for a false batch: its author, or the sender who should have checked it.
     pub(super) fn charge_batch(&mut self, peer: ValidatorIndex, found: &FalseBatch, wanted: bool) {
         if found.epoch != self.context.epoch() {
             return;
@@ -273,7 +275,8 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Once a turn: looks again at what waits where something was formed, and gives the next turn its signatures.
+    /// Once a turn: looks again at waiting checks if a certificate was formed, and renews the turn's budget of
+    /// signatures.
     pub(super) fn settle_checks(&mut self, now: Now) {
         self.checks.at(now);
         if self.checks.take_stirred() {
@@ -283,7 +286,7 @@ impl<P: Ports> Shard<P> {
         self.votes.allow(INLINE_SIGNATURES);
     }
 
-    /// Takes the offenders of the epoch before along.
+    /// Takes over the offenders of the previous epoch.
     pub(super) fn go_on_with(&mut self, offenders: Offenders) {
         let places = self.context.places.iter();
         places.filter(|(key, _)| offenders.is_suspect(key)).for_each(|(_, place)| self.votes.suspect(*place));
@@ -298,12 +301,12 @@ impl<P: Ports> Shard<P> {
         self.checks.is_suspect(|| self.node_key(peer))
     }
 
-    /// Node keys whose frames aren't read now.
+    /// Returns the node keys whose frames aren't read at present.
     pub fn cut_off(&self, now: Now) -> BTreeSet<PublicKey> {
         self.checks.cut_off(now)
     }
 
-    /// The same for people, and whether there are more than may be.
+    /// Returns the same for people, and whether more members are affected than may be.
     pub fn cuts(&self, now: Now) -> (Vec<Cut>, bool) {
         self.checks.cuts(now)
     }

@@ -1,8 +1,8 @@
-//! The core's effects, carried out: proposing, voting, and telling peers.
+//! Carries out the core's effects: proposing, voting, and telling peers.
 
 use super::machines::journal::Outgoing;
 use super::{Now, Ports, Shard, Stage};
-use crate::landmarks;
+use crate::log_marks;
 use crate::port::{CertificateName, Effect, Input, PayloadStatus};
 use bytes::Bytes;
 use rustorium_crypto::Verified;
@@ -66,7 +66,7 @@ impl<P: Ports> Shard<P> {
         let notarized = digest.filter(|_| kind == VoteKind::Notarize);
         if unready || !self.votes.permits(&body) || notarized.is_some_and(|digest| !self.journal_payload(&digest)) {
             self.core.tell(Input::VoteRefused(kind, view));
-            // R2: what the vote was to carry goes by itself.
+            // R2: the certificate that the vote was to carry is sent by itself.
             carry.iter().for_each(|name| self.send_certificate(name));
             return;
         }
@@ -82,8 +82,8 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Signs what the guard let pass, and makes the guard remember it before anything else can see it. None: this node
-    /// has no place in the committee.
+    /// Signs a vote that the guard permits. The guard remembers the vote before anything else can see it. `None` if
+    /// this node has no place in the committee.
     pub(super) fn sign(&mut self, body: VoteBody) -> Option<Verified<SignedVote>> {
         let (place, key) = (self.context.me()?, self.context.key.as_ref()?);
         self.votes.record(&body);
@@ -97,7 +97,7 @@ impl<P: Ports> Shard<P> {
         self.journal.push(position, outgoing);
     }
 
-    /// Lets something leave once the journal is on disk up to `position`, which it may be by now.
+    /// Sends something once the journal is on disk up to `position`, which may be the case already.
     pub(super) fn leave_after(&mut self, position: u64, outgoing: Outgoing) {
         let durable = self.journal.insert(position, outgoing);
         self.on_durable(durable);
@@ -137,8 +137,8 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// R2: a certificate rides to those alone whose vote for it isn't held here; the others make it of the votes. Peers of an
-    /// older release are told all that is held.
+    /// Sends an own vote. R2: a certificate is attached only for peers whose vote in it isn't held here; the others
+    /// form it from the votes. Peers of an older release get the complete list of held batches.
     fn send_vote(&mut self, plain: &VoteMessage, carry: Option<&Certificate>) {
         let mut forms: BTreeMap<(bool, bool), Vec<ValidatorIndex>> = BTreeMap::new();
         for peer in (0..self.context.n() as u16).map(ValidatorIndex).filter(|peer| !self.context.is_me(*peer)) {
@@ -164,7 +164,7 @@ impl<P: Ports> Shard<P> {
     fn mark_proposed(&self, digest: &BlockDigest) {
         let header = self.tree.get(digest).map(|entry| &entry.block.header);
         if let Some((header, above)) = header.and_then(|header| Some((header, self.tree.header(&header.parent)?))) {
-            landmarks::proposed(header, above.time_ms);
+            log_marks::proposed(header, above.time_ms);
         }
     }
 
@@ -173,7 +173,7 @@ impl<P: Ports> Shard<P> {
         self.on_tally(events);
     }
 
-    /// What rides beside votes and heartbeats.
+    /// Returns the report and the held batches, which accompany heartbeats.
     fn beside(&mut self) -> (Report, BoundedVec<u64, { limits::VALIDATORS_MAX }>) {
         (self.results.report_now(), BoundedVec::new(self.batches.lanes().held()).unwrap_or_default())
     }
@@ -201,18 +201,18 @@ impl<P: Ports> Shard<P> {
             held,
         };
         let frame = Bytes::from(Message::Heartbeat(Box::new(heartbeat)).to_frame());
-        // Followers too: by it they know how far the chain is, and that an epoch is over.
+        // Followers get it too: from it they learn how far the chain is, and that an epoch is over.
         self.ports.tell_followers(Class::Consensus, frame.clone());
         self.ports.broadcast(Class::Consensus, frame);
         for notarization in self.open_notarizations(1) {
             self.ports.broadcast(Class::Consensus, notarization.to_frame().into());
         }
-        // What an answer that was no use ended is asked for again.
+        // Requests again what a useless answer left unanswered.
         self.tree.recheck_soon();
     }
 
-    /// Own open votes again, and the proposal of this view among them, also one from before a restart: peers in views
-    /// below come here by the certificate that goes along.
+    /// Sends own open votes again, and the proposal of this view if it is this node's own, even one from before a
+    /// restart. Peers in lower views get here by the certificate that goes along.
     fn resend(&mut self) {
         self.heartbeat();
         let notarizes = self.votes.open_from(self.core.view()).filter(|vote| vote.body.kind == VoteKind::Notarize);

@@ -1,6 +1,7 @@
-//! From one epoch to the next: asking and showing how an epoch ended, and the start of the next one in place.
+//! From one epoch to the next: asking and showing how an epoch ended, and starting the next one in place.
 //!
-//! *Invariants:* the next epoch begins only when the boundary is executed and on disk; what is of an older epoch is dropped.
+//! *Invariants:* the next epoch begins only when the boundary is executed and on disk; messages of an older epoch are
+//! dropped.
 
 use super::machines::clocks::Clocks;
 use super::machines::epoch_end::due_by_time_us;
@@ -16,7 +17,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 impl<P: Ports> Shard<P> {
-    /// Returns whether the epoch's end is due in a block of this time with this claim, and the committee that its header
+    /// Returns whether the epoch's end is due in a block with this time and claim, and the committee that its header
     /// then names.
     pub(super) fn end_at(&self, time_ms: u64, claimed: Height) -> Option<(bool, Hash)> {
         self.epoch_end.due_at(&self.context, self.results.executed(), time_ms, claimed)
@@ -31,14 +32,16 @@ impl<P: Ports> Shard<P> {
         !self.tree.root().1.ends_epoch() && self.end_at(time_ms, claim).is_some_and(|(due, _)| due)
     }
 
-    /// When the end is due by time, be it for a wish, or it is asked again how the epoch ended; monotonic microseconds.
+    /// Returns when the epoch's end is due by time or by a wish of the operators, or when a peer is next asked how the
+    /// epoch ended; monotonic microseconds.
     pub(super) fn next_end_us(&self, now: Now) -> Option<u64> {
         let due = due_by_time_us(&self.context, now).into_iter();
         let ask = self.asks_for_end().then_some(self.epoch_end.ask_at_us());
         due.chain(ask).min()
     }
 
-    /// Passes on what is of this epoch, or of none.
+    /// Returns the message if it belongs to this epoch or to none. Otherwise handles it as one of an older or a later
+    /// epoch.
     pub(super) fn of_this_epoch(
         &mut self,
         now: Now,
@@ -66,7 +69,7 @@ impl<P: Ports> Shard<P> {
         None
     }
 
-    /// R31: gives the end of an epoch to a peer that is still in it.
+    /// R31: sends the proof of an epoch's end to a peer that is still in it.
     fn show_end(&mut self, to: &PublicKey, change: EpochChange) {
         let response = rustorium_types::Response::EpochEnd(Box::new(change));
         let frame = Message::Response { id: 0, response }.to_frame();
@@ -77,7 +80,8 @@ impl<P: Ports> Shard<P> {
         self.only_follows() && !self.liveness.linked().is_empty() && !self.tree.root().1.ends_epoch()
     }
 
-    /// R31: who sends no heartbeats, and so is told nothing unasked, asks one peer after the other.
+    /// R31: asks one peer after the other how the epoch ended. A node without heartbeats must ask, because nobody tells
+    /// it unasked.
     pub(super) fn ask_for_end(&mut self, now: Now) {
         if !self.asks_for_end() || !self.epoch_end.may_ask(now) {
             return;
@@ -93,8 +97,8 @@ impl<P: Ports> Shard<P> {
         self.ports.send_to(&peer, Class::Sync, message.to_frame().into());
     }
 
-    /// Someone shows how this epoch ended. Closing headers are all that there is of their blocks; the boundary and what is
-    /// below are fetched.
+    /// Takes a peer's proof of how this epoch ended. A closing block consists of its header alone; the boundary and the
+    /// blocks below it are fetched.
     pub(super) fn on_epoch_end(&mut self, change: EpochChange) {
         let known = self.tree.root().1.ends_epoch() || change.boundary.epoch != self.context.epoch();
         if known {
@@ -120,11 +124,11 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// R33: a finalization that holds and isn't the members' is their owners', of which the core is told nothing: the block is
-    /// final, and the next epoch begins. Whether it is one.
+    /// R33: takes a valid finalization that members did not sign as their owners'. The block is final and the next
+    /// epoch begins; the core is told nothing. Returns true if it is one.
     pub(super) fn note_owners_end(&mut self, finalization: &Certificate) -> bool {
         if !self.context.committee.owns(&finalization.body) {
-            // A run of blocks may lead into a later epoch: what ended that one is said there.
+            // A range of blocks may lead into a later epoch. How that epoch ended is told within it.
             return false;
         }
         let members = rustorium_crypto::verify_certificate(&self.context.committee.keys, finalization.clone());
@@ -134,7 +138,7 @@ impl<P: Ports> Shard<P> {
         members.is_none()
     }
 
-    /// A height wrote the committee record, or was the boundary.
+    /// Notes that a height wrote the committee record or was the boundary.
     pub(super) fn note_epoch(&mut self, height: Height, record: Option<&CommitteeRecord>, ended: Option<Box<Ended>>) {
         if let Some(record) = record {
             self.note_wanted(height, record);
@@ -145,7 +149,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// A height wrote what committee operators want.
+    /// Notes the committee that operators want, as a height wrote it.
     pub(super) fn note_wanted(&mut self, height: Height, record: &CommitteeRecord) {
         self.ports.target(self.epoch_end.note(height, record));
     }
@@ -155,8 +159,8 @@ impl<P: Ports> Shard<P> {
         self.epoch_end.is_over()
     }
 
-    /// Goes on in the next epoch, as a restart would: from the boundary, with the new committee. What was in flight is void;
-    /// links, waiting transactions and what was said of the new epoch already are taken along.
+    /// Goes on in the next epoch as a restart would: from the boundary, with the new committee. Work in flight is void.
+    /// Links, waiting transactions and early messages of the new epoch are taken along.
     pub fn next_epoch(mut self, now: Now) -> Self {
         let Some(ended) = self.epoch_end.take_over() else { return self };
         let Ended { change, payload_height } = *ended;

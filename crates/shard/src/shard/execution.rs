@@ -1,6 +1,7 @@
-//! From a finalization to execution in height order, what is told of it, and what the journal may then forget.
+//! From a finalization to execution in height order, what followers are told of it, and what the journal may then
+//! forget.
 
-use super::machines::finality::Way;
+use super::machines::finality::FinalPath;
 use super::machines::live_records::JournalSizes;
 use super::machines::retained::HandedOver;
 use super::{Executed, ExecutionJob, Floor, Now, Ports, Shard};
@@ -11,28 +12,28 @@ use rustorium_txpool::{Missing, PayloadFault};
 use rustorium_types::{BatchDigest, BlockDigest, Class, Height, Message, View, VoteKind, encode, limits};
 use std::collections::HashSet;
 
-/// Blocks handed to execution and not yet executed, at most.
+/// Maximum number of blocks handed to execution and not yet executed.
 const EXECUTION_QUEUE_MAX: u64 = 64;
-/// A gap of more heights than this is fetched as a range.
+/// Gap in heights from which on blocks are fetched as a range.
 const RANGE_GAP: u64 = 3;
-/// Heights above the newest executed one from which blocks are fetched downwards, at most: they wait in memory.
+/// Maximum distance above the newest executed height from which blocks are fetched downwards. They wait in memory.
 const ANCESTORS_AHEAD_MAX: u64 = 16_384;
-/// Bytes of the journal that are copied forward at once: a vote may wait for as long as that takes.
+/// Bytes of the journal that are copied forward at once. A vote may wait for as long as that takes.
 const COPIED_TOGETHER_BYTES: usize = 1024 * 1024;
 
 impl<P: Ports> Shard<P> {
-    /// R9: a finalization needs no decision, its block and all ancestors are final.
+    /// R9: notes a finalized block. It and all its ancestors are final without any decision of this node.
     pub(super) fn is_final(&mut self, view: View, digest: BlockDigest) {
         self.finality.is_final(view, digest);
         self.tree.recheck_soon();
     }
 
-    /// Hands final blocks to execution as far as blocks and payloads are held; asks for what is missing.
+    /// Hands final blocks to execution as far as blocks and payloads are held. Requests what is missing.
     pub(super) fn advance_finality(&mut self) {
         let path = match self.finality.way(&self.tree) {
-            Way::Settled => return,
-            Way::Known(path) => path,
-            Way::Missing((missing, height), other) => {
+            FinalPath::Settled => return,
+            FinalPath::Known(path) => path,
+            FinalPath::Missing((missing, height), other) => {
                 self.fetch_ancestors(missing, height);
                 if let Some((missing, height)) = other {
                     self.fetch_ancestors(missing, height);
@@ -45,7 +46,7 @@ impl<P: Ports> Shard<P> {
         }
         for (place, digest) in path.iter().enumerate() {
             if self.tree.root().1.ends_epoch() {
-                // R28: what is above the boundary is never executed.
+                // R28: blocks above the boundary are never executed.
                 return;
             }
             let full = self.tree.root().1.height.0 >= self.results.executed().0 + EXECUTION_QUEUE_MAX;
@@ -72,7 +73,8 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// True where the block went to execution; else its batches were asked for. `above`: the way on to the finalized one.
+    /// Hands a block to execution and returns true, or requests its missing batches. `above`: the path from the block
+    /// to the finalized one.
     fn hand_over(&mut self, digest: &BlockDigest, above: &[BlockDigest]) -> bool {
         let end = match self.finality.end_proof(&self.tree, &self.votes, digest, above) {
             Ok(end) => end,
@@ -84,7 +86,7 @@ impl<P: Ports> Shard<P> {
         let Some(entry) = self.tree.get(digest) else { return false };
         let cursors = &entry.block.header.cursors;
         if block_payload_root(&entry.block, self.tree.root_cursors()) != entry.block.header.payload_root {
-            // The digest covers the header only: its proposer gave this node another body than the rest.
+            // The digest covers the header only: the proposer gave this node another body than the rest.
             self.tree.remove(digest);
             self.fetching.certified(self.tree.root().1.height, Want::Block(*digest));
             return false;
@@ -103,7 +105,7 @@ impl<P: Ports> Shard<P> {
                 return false;
             }
         };
-        // The core may lead the next view: it must have heard of the block that it would extend.
+        // The core may lead the next view, so it must have heard of the block that it would extend.
         self.tell_block(digest);
         let Some(block) = self.tree.advance(digest, &self.context.parameters) else { return false };
         let header = &block.header;
@@ -112,7 +114,7 @@ impl<P: Ports> Shard<P> {
         let (height, view) = (header.height, header.view);
         let own_lane = self.own_cursor(header);
         if self.signs_elsewhere() {
-            // The journal may lack what the signer signed.
+            // The journal may lack batches that the signer signed.
             self.own_lane.follow(own_lane);
         }
         self.homes.handed_over(height, &payload);
@@ -136,7 +138,7 @@ impl<P: Ports> Shard<P> {
         true
     }
 
-    /// Asks for the newest listed batch of every lane of every block that waits, so that catching up isn't serial.
+    /// Requests the newest listed batch of every lane of every waiting block, so that catching up isn't serial.
     fn prefetch(&mut self, path: &[BlockDigest]) {
         let blocks = path.iter().take(EXECUTION_QUEUE_MAX as usize).filter_map(|digest| self.tree.get(digest));
         let mut wants = Vec::new();
@@ -171,7 +173,7 @@ impl<P: Ports> Shard<P> {
         self.tree.recheck_soon();
     }
 
-    /// Tells followers what is final once the store has it: what they then ask for is answered from there.
+    /// Tells followers which blocks are final once the store has them: the store answers their questions.
     fn tell_followers(&mut self) {
         for frame in self.finality.take_told(self.results.executed()) {
             self.ports.tell_followers(Class::Consensus, frame);
@@ -180,8 +182,8 @@ impl<P: Ports> Shard<P> {
 
     pub(super) fn on_store_durable(&mut self, height: Height) {
         if let Some((view, own_lane)) = self.journal.forget(height) {
-            // On disk before the votes below it are gone: a node that loses its store, and only that, must not sign again
-            // in views, or batches at seqs of its lane, that it no longer knows.
+            // The floor is on disk before the votes below it are gone. A node that loses only its store must not sign
+            // again in views, or batches at seqs of its lane, that it no longer knows.
             let epoch = self.context.epoch();
             let position = self.append(RecordKind::Floor, &encode(&(epoch, view, own_lane)));
             self.journal.raise_floor(Floor { epoch, view, own_lane, position });
@@ -191,8 +193,8 @@ impl<P: Ports> Shard<P> {
         self.ports.release(self.journal.needed_from());
     }
 
-    /// R36: old records that are still needed are appended once more, so that the segments which hold them can go. The
-    /// journal syncs the copies before it releases anything.
+    /// R36: appends old records again that are still needed, so that their segments can be freed. The journal syncs the
+    /// copies before it releases anything.
     fn copy_forward(&mut self) {
         let (sealed_below, slack_bytes) = (self.ports.sealed_below(), self.config.journal_slack_bytes);
         let leave_below = self.ports.leave_below();
@@ -209,7 +211,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// What the journal holds, for metrics and findings.
+    /// Returns the sizes of what the journal holds, for metrics and findings.
     pub fn journal_sizes(&self) -> JournalSizes {
         self.journal.sizes()
     }

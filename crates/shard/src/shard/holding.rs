@@ -1,7 +1,8 @@
-//! Batches that are held: journaled when they join their lane or are voted for, dropped when no living block lists them.
+//! Held batches: written to the journal when they join their lane or are voted for, dropped when no living block lists
+//! them.
 //!
-//! *Invariants:* a vote or proposal rests only on batches that are in the journal; what is in the journal stays held until
-//! final blocks go past it.
+//! *Invariants:* a vote or proposal rests only on batches that are in the journal; a batch in the journal stays held
+//! until final blocks have passed it.
 
 use super::{Now, Ports, Shard};
 use bytes::Bytes;
@@ -11,12 +12,13 @@ use rustorium_types::{BatchDigest, BlockDigest, Cursor, encode};
 use std::sync::Arc;
 
 impl<P: Ports> Shard<P> {
-    /// Batches that blocks can list from now on are journaled (R42), and what those of others have isn't cut here while they
-    /// are held. `came`: the bytes of the batch that came now.
+    /// Journals the batches that blocks can list from now on (R42). Transactions in other validators' batches aren't
+    /// cut here while those batches are held. `came`: digest and bytes of the batch that has just come.
     pub(super) fn note_joined(&mut self, came: Option<(&BatchDigest, &Bytes)>) {
         for batch in self.batches.joined() {
             self.homes.batch_joined(&batch, self.core.now_ms());
-            // A final block may have gone past it since it joined: the store has it, and nobody would let go of the record.
+            // A final block may have passed the batch since it joined. The store has it then, and nothing would free
+            // its record.
             if self.batches.lanes().get(batch.batch.body.author, &batch.digest).is_none() {
                 continue;
             }
@@ -40,7 +42,8 @@ impl<P: Ports> Shard<P> {
         self.batches.journaled(lane, &batch.digest, position);
     }
 
-    /// Journals what a block lists and is in memory only, before it is voted for (R21). False where that isn't all held.
+    /// Journals the batches of a block that are in memory only, before the block is voted for (R21). Returns false if a
+    /// batch isn't held.
     pub(super) fn journal_payload(&mut self, digest: &BlockDigest) -> bool {
         let Some(entry) = self.tree.get(digest) else { return false };
         let cursors = entry.block.header.cursors.clone();
@@ -52,8 +55,8 @@ impl<P: Ports> Shard<P> {
         true
     }
 
-    /// Drops batches that are of no use any more: those that a block listed which can't become final, and those that never
-    /// joined their lane.
+    /// Drops useless batches: those listed only by blocks that can't become final, and those that never joined their
+    /// lane.
     pub(super) fn sweep_lanes(&mut self, now: Now) {
         if !self.batches.sweep_is_due(now) {
             return;

@@ -1,4 +1,4 @@
-//! Counts of what a shard keeps in memory, for those who assert that all of it is bounded.
+//! Counts of what a shard keeps in memory, for tests that assert that all of it is bounded.
 
 use super::{Ports, Shard};
 
@@ -15,13 +15,13 @@ pub struct Holdings {
     pub lane_batches_max: usize,
     /// Bytes of the lane that has most of them.
     pub lane_bytes_max: u64,
-    /// Things that the fetcher asks for.
+    /// Wants of the fetcher.
     pub wants: usize,
     /// Transactions in the pool.
     pub pool: usize,
     /// Frames that wait for the journal.
     pub outbox: usize,
-    /// Views with own votes that no certificate has made needless.
+    /// Views with own votes for which no certificate is known yet.
     pub own_views: usize,
 }
 

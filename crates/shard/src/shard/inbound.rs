@@ -59,15 +59,16 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Takes what a node outside the committee says: questions and transactions go elsewhere, and its word on the chain isn't
-    /// heard. On a node most of this never comes here (`outside::routing`).
+    /// Takes a message of a node outside the committee. Questions and transactions are passed on; statements about the
+    /// chain are ignored. On a node most such messages never get here (`outside::routing`).
     pub(super) fn on_outsider(&mut self, now: Now, from: &PublicKey, message: Message, credit: Credit) {
         match message {
             Message::Request { id, request } => self.ports.serve(from, id, request, credit),
             Message::Transactions(transactions) => {
                 self.ports.take_from_outside(from, transactions.into_vec(), credit);
             }
-            // Who left the committee with the last epoch may still show how it ended; a quorum's word needs no sender.
+            // A node that left the committee with the last epoch may still show how that epoch ended. A quorum's
+            // signatures need no trusted sender.
             Message::Response { response: Response::EpochEnd(change), .. } => self.on_epoch_end(*change),
             Message::Response { response: Response::OwnSignatures { .. }, .. } => {}
             Message::Response { id, response } => {
@@ -116,7 +117,7 @@ impl<P: Ports> Shard<P> {
         body.chain == committee.chain && body.shard == committee.shard && body.epoch == committee.epoch
     }
 
-    /// Whether peers may send this batch unasked: beyond the final cursor, by no more than the window.
+    /// Returns true if peers may send this batch unasked: it is beyond the final cursor and within the window.
     pub(super) fn in_lane_window(&self, batch: &Batch) -> bool {
         let body = &batch.body;
         let committee = &self.context.committee;
@@ -126,10 +127,10 @@ impl<P: Ports> Shard<P> {
         ours && cursor.is_some_and(|c| body.seq >= c.next_seq && body.seq < c.next_seq + window)
     }
 
-    /// Checks whether a batch that came unasked is worth a check of its signatures.
+    /// Returns true if a batch that came unasked is worth a check of its signatures.
     pub(super) fn is_news(&self, batch: &Batch) -> bool {
         let (lane, seq) = (batch.body.author, batch.body.seq);
-        // Hashed only where something is asked for.
+        // Hashed only if something is requested.
         let listed = || {
             let digest = || rustorium_crypto::batch_digest(&batch.body);
             !self.fetching.is_empty() && self.fetching.contains(&Want::Batch { lane, digest: digest() })
@@ -149,8 +150,8 @@ impl<P: Ports> Shard<P> {
         let Ok(checked) = checked else {
             tracing::warn!(event = "batch_refused", peer = peer.0, "a signature in a batch does not verify");
             if wanted {
-                // Its digest doesn't cover the author's signature: others may have the real one, and are asked when its time
-                // is over.
+                // The digest doesn't cover the author's signature, so other peers may have the real batch. They are
+                // asked when this request's time is over.
                 self.fetching.lied(peer);
             }
             return;
@@ -171,7 +172,7 @@ impl<P: Ports> Shard<P> {
         }
         self.watch_batch(&checked);
         if self.batches.lanes().is_past(lane, checked.batch.body.seq) {
-            // Another's copy came first, and its block is final: nothing of it is asked for, or kept, any more.
+            // Another peer's copy came first, and its block is final: the batch is neither requested nor kept any more.
             self.fetching.cancel(&Want::Batch { lane, digest });
             return;
         }
@@ -225,16 +226,16 @@ impl<P: Ports> Shard<P> {
         if GapFetcher::owns(id) {
             return self.on_gap_answer(now, peer, id, response);
         }
-        let Some((response, credit)) = self.on_told_answer(now, peer, id, response, credit) else { return };
+        let Some((response, credit)) = self.on_named_answer(now, peer, id, response, credit) else { return };
         let Some((want, response)) = self.fetching.on_answer(now, peer, id, response) else {
             self.tree.recheck_if(self.fetching.note_refusals(self.tree.root().1.height.next()));
             return;
         };
-        // The fetcher has compared digests: an answer with another one is never passed on.
+        // The fetcher has compared digests: an answer with another digest is never passed on.
         match (want, response) {
             (Want::Block(digest), Response::Block(block)) => {
                 let ours = self.context.header_is_ours(&block.header);
-                // The digest covers the header only: where a peer forged the rest, another is asked, which has the real one.
+                // The digest covers the header only. If a peer forged the rest, another peer is asked.
                 if ours && self.inline_fits(&block) {
                     self.fetching.came(&digest);
                     self.keep_block(digest, *block, true);
@@ -254,10 +255,10 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Blocks up to one that is final, each the parent of the next.
+    /// Takes blocks up to a final one, each the parent of the next.
     fn on_ancestors(&mut self, blocks: Vec<Block>) {
         if blocks.first().is_some_and(|block| block.header.height <= self.tree.root().1.height.next()) {
-            self.fetching.note_way_down(self.tree.root().1.height.next());
+            self.fetching.note_path_down(self.tree.root().1.height.next());
         }
         for block in blocks {
             if self.context.header_is_ours(&block.header) && self.inline_fits(&block) {
@@ -266,7 +267,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Whether a fetched block's inline transactions are those of its header, as far as its parent is known to tell.
+    /// Returns true if a fetched block's inline transactions are those of its header, as far as the parent is known.
     fn inline_fits(&self, block: &Block) -> bool {
         let Some(parent) = self.tree.header(&block.header.parent) else { return block.inline.is_empty() };
         block_payload_root(block, &parent.cursors) == block.header.payload_root
@@ -274,7 +275,7 @@ impl<P: Ports> Shard<P> {
 
     fn on_final_blocks(&mut self, peer: ValidatorIndex, blocks: Vec<Block>, finalization: Certificate) {
         let Some(first) = blocks.first() else { return };
-        // What was asked for may be final here by now: what goes on from the root is all that is of use.
+        // Some of the requested blocks may be final here by now. Only those above the root are of use.
         let (root_digest, root) = self.tree.root();
         let skipped = blocks.iter().take_while(|block| block.header.height <= root.height).count();
         if first.header.height > root.height.next()
@@ -283,7 +284,7 @@ impl<P: Ports> Shard<P> {
             return;
         }
         let (keys, owners) = (&self.context.committee.keys, self.context.owners());
-        // The root's own digest: of a boundary, what it is called in the epoch before.
+        // The root's own digest, which for a boundary is its digest in the previous epoch.
         match rustorium_sync::check_final_blocks(&blocks[skipped..], &finalization, root_digest, keys, &owners) {
             Ok(chain) => {
                 let blocks = blocks.into_iter().skip(skipped).take(chain.complete);

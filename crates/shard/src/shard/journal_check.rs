@@ -1,9 +1,9 @@
-//! The check that this node's journal is whole: peers are asked before anything new is signed, and watched while it runs.
+//! The check that this node's journal is whole: peers are asked before anything new is signed, and observed afterwards.
 //!
-//! *Invariants:* a journal that was lost, restored or copied can't know what it lacks, so that only signatures count, never
-//! a peer's word; nothing new is signed before a quorum was asked (R26), nor ever again once the journal lacks something
-//! (R27); what the journal may have let go of (below its floor) is never held against it; of two processes with one key,
-//! the one that has not signed yet ends.
+//! *Invariants:* a journal that was lost, restored or copied can't know what it lacks, so only signatures count, never
+//! a peer's word; nothing new is signed before a quorum was asked (R26), and nothing ever again once the journal lacks
+//! something (R27); what the journal may have freed (below its floor) is never held against it; of two processes with
+//! one key, the one that has not signed yet ends.
 
 use super::machines::key_standing::Patience;
 use super::{Ending, Now, Ports, Shard};
@@ -17,9 +17,9 @@ use rustorium_types::{
     SignedVote, ValidatorIndex, VoteKind,
 };
 
-/// The number of the question what peers hold of this node's; other questions count up from 0.
+/// Number of the question which signatures of this node a peer holds. Other questions count up from 0.
 pub(super) const QUESTION: u64 = u64::MAX;
-/// The number of the question for certificates that a peer named (R44).
+/// Number of the question for certificates that a peer named (R44).
 pub(super) const TOLD: u64 = u64::MAX - 1;
 
 impl<P: Ports> Shard<P> {
@@ -28,17 +28,17 @@ impl<P: Ports> Shard<P> {
         whole && self.context.me().is_some() && !self.signer_is_away()
     }
 
-    /// Whether this node says nothing in this epoch: its key is retired, or no member's.
+    /// Returns true if this node signs nothing in this epoch: its key is retired or belongs to no member.
     pub(super) fn only_follows(&self) -> bool {
         self.key.is_retired() || self.context.me().is_none()
     }
 
-    /// Votes and proposals that wait until this node may sign.
+    /// Returns the number of votes and proposals that wait until this node may sign.
     pub fn held_back(&self) -> usize {
         self.key.held_back()
     }
 
-    /// How long answers of peers and rivals are waited for.
+    /// Returns how long this node waits for answers of peers and for rivals.
     fn patience(&self) -> Patience {
         Patience {
             quorum: self.context.committee.quorum(),
@@ -47,20 +47,20 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// When it is time to ask, or to go on with the answers.
+    /// Returns when it is time to ask peers, or to go on with their answers.
     pub(super) fn ask_due_us(&self) -> Option<u64> {
         self.context.me()?;
         self.key.due_us(self.liveness.connected(), self.patience())
     }
 
-    /// A peer ended the link because a process with the same key made another one.
+    /// Handles that a peer ended the link because another process with the same key made one.
     pub(super) fn on_replaced(&mut self, node_key: &PublicKey) {
         if self.key.has_rival(&self.context, node_key) {
             self.ports.end(Ending::Rival);
         }
     }
 
-    /// Asks whom it is time to ask, and goes on where the answers suffice.
+    /// Asks the peers that are due, and goes on if the answers suffice.
     pub(super) fn update_standing(&mut self, now: Now) {
         let (patience, settled) = (self.patience(), self.tree.root().1.view);
         self.key.forget_waiting(settled);
@@ -87,13 +87,13 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Carries out what waited until this node may sign.
+    /// Carries out the effects that waited until this node may sign.
     pub(super) fn go_on_with_waiting(&mut self, now: Now) {
         let waiting = self.key.take_waiting();
         waiting.into_iter().for_each(|effect| self.catch_up_with(now, effect));
     }
 
-    /// Carries out what waited. A proposal is for its view only; a vote is as good late.
+    /// Carries out a delayed effect. A proposal is only for its view; a vote is as good late.
     pub(super) fn catch_up_with(&mut self, now: Now, effect: Effect) {
         match effect {
             Effect::Propose { view, .. } if view != self.core.view() => {}
@@ -101,7 +101,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// What this node holds with a peer's signature on it.
+    /// Returns what this node holds with a peer's signature on it.
     pub(super) fn signatures_of(&self, peer: ValidatorIndex, next_seq: u64) -> Response {
         let finalization = self.votes.best_finalization().map(|best| (**best).clone());
         let votes = self.votes.votes_of(peer).take(SYNC_ITEMS_MAX);
@@ -112,7 +112,7 @@ impl<P: Ports> Shard<P> {
         Response::OwnSignatures { epoch: self.context.epoch(), finalization, votes, batch }
     }
 
-    /// A peer's answer; the first one counts.
+    /// Takes a peer's answer. Only the first one counts.
     pub(super) fn on_own_signatures(
         &mut self,
         peer: ValidatorIndex,
@@ -135,7 +135,7 @@ impl<P: Ports> Shard<P> {
         self.tree.recheck_soon();
     }
 
-    /// A batch of this node's lane, all of whose signatures hold.
+    /// Checks a batch of this node's lane. `None` unless all its signatures verify.
     fn checked_own(&self, batch: Batch) -> Option<CheckedBatch> {
         let (committee, body) = (&self.context.committee, &batch.body);
         let (chain, shard, epoch) = (committee.chain, committee.shard, committee.epoch);
@@ -145,7 +145,7 @@ impl<P: Ports> Shard<P> {
         verify_batch(&own, batch)
     }
 
-    /// A vote, perhaps with this node's signature. False if it is a forged one.
+    /// Looks at a vote that may have this node's signature. Returns false if that is forged.
     fn watch_vote(&mut self, vote: &SignedVote) -> bool {
         let body = &vote.body;
         let ours = self.context.is_me(vote.signer) && self.context.committee.owns(body) && !self.key.is_retired();
@@ -160,7 +160,7 @@ impl<P: Ports> Shard<P> {
         signed
     }
 
-    /// A certificate, not verified yet, perhaps with this node's signature in it. False if that is a forged one.
+    /// Looks at an unverified certificate that may have this node's signature. Returns false if that is forged.
     pub(super) fn watch_certificate(&mut self, certificate: &Certificate) -> bool {
         let Some(me) = self.context.me() else { return true };
         let own = certificate.signatures.iter().find(|(signer, _)| *signer == me);
@@ -168,7 +168,7 @@ impl<P: Ports> Shard<P> {
         own.is_none_or(|vote| self.watch_vote(&vote))
     }
 
-    /// A batch of this chain whose signatures hold, perhaps of this node's lane.
+    /// Looks at a batch of this chain with verified signatures, which may be of this node's lane.
     pub(super) fn watch_batch(&mut self, checked: &CheckedBatch) {
         let Some(me) = self.context.me() else { return };
         let body = &checked.batch.body;
@@ -179,14 +179,14 @@ impl<P: Ports> Shard<P> {
             return;
         }
         if self.signs_elsewhere() && self.own_lane.is_next(body) {
-            // It left once it was on the signer's disk, and this node ended before its own had it.
+            // The batch left once it was on the signer's disk, and this node ended before its own disk had it.
             self.adopt((*checked.batch).clone());
         } else {
             self.retire(&format!("batch {} of its lane", body.seq));
         }
     }
 
-    /// A final block, perhaps of this node's making: then a quorum saw its vote.
+    /// Looks at a final block. If this node made it, a quorum has seen this node's vote for it.
     pub(super) fn watch_final(&mut self, digest: &BlockDigest, header: &Header) {
         let body = self.context.committee.body(VoteKind::Notarize, header.view, *digest);
         let lacks = !self.votes.accounts_for(&body);
@@ -195,13 +195,13 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// How far a block lists this node's own lane.
+    /// Returns how far a block lists this node's own lane.
     pub(super) fn own_cursor(&self, header: &Header) -> Cursor {
         let cursor = self.context.me().and_then(|me| header.cursors.get(usize::from(me.0)));
         cursor.copied().unwrap_or_default()
     }
 
-    /// Signs nothing any more, and lets nothing leave that was signed and waits for the disk.
+    /// Stops signing for good, and drops what was signed and waits for the disk.
     fn retire(&mut self, lacks: &str) {
         if self.key.is_retired() || !self.config.retires {
             return;

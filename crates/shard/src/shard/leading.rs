@@ -1,4 +1,4 @@
-//! The leader's block: what it lists and claims, and the frame that it leaves in.
+//! The leader's block: what it lists and claims, and the frame in which it is sent.
 
 use super::machines::journal::Outgoing;
 use super::{Now, Ports, Shard};
@@ -25,7 +25,7 @@ impl<P: Ports> Shard<P> {
         let Some(parent_header) = self.tree.header(parent).cloned() else { return };
         self.cut_batches(now, true);
         if self.waits_for_batch() {
-            // The block is to list what was just cut.
+            // The block lists the batch that was just cut.
             let distrusted_lanes = distrusted.to_vec();
             let (claim_height, root_height) = claims;
             let later = Effect::Propose { view, parent: *parent, claim_height, root_height, distrusted_lanes };
@@ -127,7 +127,7 @@ impl<P: Ports> Shard<P> {
         Block { header, inline: BoundedVec::default() }
     }
 
-    /// R28: a child of a block that ends the epoch. It helps to finalize the boundary, and changes nothing.
+    /// R28: builds a child of a block that ends the epoch. It helps to finalize the boundary and changes nothing.
     fn closing_block(&self, now: Now, view: View, parent: &BlockDigest, above: &Header, me: ValidatorIndex) -> Block {
         let header = Header {
             view,

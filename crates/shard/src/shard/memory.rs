@@ -1,4 +1,4 @@
-//! What of the shard's memory peers are answered from: blocks, batches and certificates that aren't final yet.
+//! Answers to peers from the shard's memory: blocks, batches and certificates that aren't final yet.
 
 use super::{Ports, Shard};
 use rustorium_crypto::Verified;
@@ -8,7 +8,7 @@ use rustorium_types::{
     Batch, BatchDigest, Block, BlockDigest, Certificate, Epoch, EpochChange, Height, ValidatorIndex, View, limits,
 };
 
-/// What the shard's memory can answer questions from.
+/// Source of answers from the shard's memory.
 pub(super) struct Memory<'a, P: Ports> {
     pub(super) shard: &'a Shard<P>,
 }

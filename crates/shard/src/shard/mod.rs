@@ -1,7 +1,7 @@
 //! One shard's data plane as a machine without threads: events in, calls on `Ports` out.
 //!
-//! `Shard` is a table of contents: `handle` takes one event, `end_turn` does what is done once a turn. Its methods are the
-//! flows from an event to calls on `Ports`; what it knows is owned by `machines`.
+//! `Shard` is a table of contents: `handle` takes one event, and `end_turn` does the work that is done once a turn. Its
+//! methods are the flows from an event to calls on `Ports`. All state belongs to `machines`.
 //!
 //! *Invariants:* what a vote rests on is appended to the journal before the vote, and a frame that promises something
 //! leaves only when the journal is durable up to it; nothing is executed that is not final; everything held is bounded.
@@ -19,10 +19,10 @@ mod journal_check;
 mod leading;
 mod machines;
 mod memory;
+mod named_work;
 mod ports;
 mod recovery;
 mod signing;
-mod told;
 mod versions;
 mod work;
 
@@ -64,18 +64,18 @@ pub use ports::{Ended, Ending, Event, Executed, ExecutionJob, FalseBatch, Now, P
 pub use recovery::{Floor, Journaled, Records};
 pub use work::WorkConfig;
 
-/// How many views beyond the current one a peer's votes and proposals are kept.
+/// Number of views beyond the current one for which peers' votes and proposals are kept.
 const VIEW_WINDOW: u64 = 64;
 
-/// Delay of inputs that nobody acts on at once, so that they share a wake-up of the core.
+/// Delay of non-urgent inputs, so that they share a wake-up of the core.
 const COALESCE_US: u64 = 5_000;
 
-/// Heights that a node may be behind and still count as synced: it is on its way through them.
+/// Number of heights that a node may be behind and still count as synced, because it is executing them.
 const SYNCED_WITHIN: u64 = 16;
 
 /// One shard's data plane.
 pub struct Shard<P: Ports> {
-    /// The outside.
+    /// Interface to everything outside the shard.
     pub ports: P,
     context: Arc<Context>,
     config: WorkConfig,
@@ -134,7 +134,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Takes one event.
+    /// Handles one event.
     pub fn handle(&mut self, now: Now, event: Event) {
         self.core.at(now.us);
         self.journal.at(now.us);
@@ -173,7 +173,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// How often the timers of all views are doubled, as the core last said.
+    /// Returns the number of doublings of all views' timers that the core last reported.
     pub fn backoff(&self) -> u32 {
         self.config.backoff.unwrap_or_default()
     }
@@ -186,7 +186,8 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Does what is done once for all events of a turn: re-checks, cuts, sends and level-triggered inputs.
+    /// Does the work that is done once for all events of a turn: re-checks, cuts of batches, sends and level-triggered
+    /// inputs.
     pub fn end_turn(&mut self, now: Now) {
         self.core.at(now.us);
         self.settle_checks(now);
@@ -214,7 +215,7 @@ impl<P: Ports> Shard<P> {
         self.liveness.promise(self.next_deadline_us(now));
     }
 
-    /// When `Tick` is wanted next, in monotonic microseconds.
+    /// Returns when `Tick` is wanted next, monotonic microseconds.
     pub fn next_deadline_us(&self, now: Now) -> Option<u64> {
         let silence = self.liveness.next_silence_us();
         let fetch = self.fetching.next_due_us();
@@ -264,7 +265,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Tells the core what changed of the levels.
+    /// Tells the core which levels have changed.
     fn tell_levels(&mut self, now: Now) {
         let levels = Levels {
             listable: self.listable(),
@@ -276,29 +277,31 @@ impl<P: Ports> Shard<P> {
         self.core.tell_levels(now, levels);
     }
 
-    /// The shard's view, for status.
+    /// Returns the shard's view, for status.
     pub fn view(&self) -> View {
         self.core.view()
     }
 
-    /// The leaders that the core passes over.
+    /// Returns the leaders that the core passes over.
     pub fn passed_over(&self) -> &[ValidatorIndex] {
         self.core.passed_over()
     }
 
-    /// Batches of each lane that it holds without a gap.
+    /// Returns, for each lane, the number of batches that this shard holds without a gap.
     pub fn held_lanes(&self) -> Vec<u64> {
         self.batches.lanes().held()
     }
 
-    /// Transactions and bytes in the pool, for back-pressure at the gateway.
+    /// Returns the number of transactions and of bytes in the pool, for back-pressure at the gateway.
     pub fn pool_size(&self) -> (usize, u64) {
         (self.own_lane.pool().len(), self.own_lane.pool().bytes())
     }
 
-    /// Whether this node has executed about as far as its peers say: at least one honest one among those who count has.
-    /// Not known, and so not true, before a quorum with this node has reported.
-    /// Who only follows hears few reports, but of every final block: with that it compares itself.
+    /// Returns true if this node has executed about as far as its peers report. At least one honest peer is among those
+    /// whose reports count.
+    ///
+    /// A member returns false until a quorum, itself included, has reported. A node that only follows gets few reports
+    /// but every finalization, so it compares itself with the newest finalization.
     pub fn synced(&self) -> bool {
         let committee = &self.context.committee;
         let told = self.votes.best_finalization().map(|best| best.body.view).filter(|_| committee.me.is_none());
@@ -310,23 +313,23 @@ impl<P: Ports> Shard<P> {
         honest.is_some_and(|honest| self.results.executed().0 + SYNCED_WITHIN >= honest.0)
     }
 
-    /// The peers whose links are up.
+    /// Returns the peers whose links are up.
     pub fn connected(&self) -> Vec<ValidatorIndex> {
         self.liveness.connected().iter().copied().collect()
     }
 
-    /// Members of the committee, other than this node, whose link is down or whose core was not heard of late.
+    /// Returns the number of other committee members whose link is down or whose core has been silent of late.
     pub fn missing(&self) -> usize {
         self.liveness.missing(&self.context)
     }
 
-    /// When peers were heard since the last call, at most once a heartbeat each.
+    /// Takes the times at which peers were heard since the last call, at most one per peer and heartbeat.
     pub fn take_arrivals(&mut self) -> Vec<(ValidatorIndex, u64)> {
         self.liveness.take_arrivals()
     }
 
-    /// The next height, where all connected peers that have executed it say that they no longer hold its block: at least
-    /// one honest one among them.
+    /// Returns the next height if no connected peer that has executed it still holds its block. `None` unless at least
+    /// one of those peers must be honest.
     pub fn unserved(&self) -> Option<Height> {
         let height = self.tree.root().1.height.next();
         let refused = self.fetching.unserved_by(height)?;

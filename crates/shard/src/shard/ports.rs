@@ -1,4 +1,4 @@
-//! What a shard is told, and what it does to the world.
+//! Events that a shard handles, and the calls that it makes on the outside.
 
 use crate::context::Context;
 use crate::periods::RootedPeriod;
@@ -21,7 +21,7 @@ use rustorium_types::{
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// The two clocks, read once an event.
+/// The two clocks, read once per event.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Now {
     /// Monotonic microseconds.
@@ -36,63 +36,64 @@ impl Now {
     }
 }
 
-/// What happens to a shard.
+/// Event for a shard.
 pub enum Event {
     /// A peer's message and the frame that it was decoded from.
     Peer {
-        /// The node key that its link proved; whose place that is, is looked up when the message is dealt with.
+        /// Node key that the sender's link proved. The sender's place is looked up when the message is handled.
         from: PublicKey,
-        /// The message.
+        /// Decoded message.
         message: Message,
-        /// Its bytes.
+        /// Bytes of the message.
         frame: Bytes,
-        /// Given back when the message is dealt with: bounds what is read and not processed.
+        /// Memory reserved for the frame, released when the message is handled. Bounds the frames that were read and
+        /// not handled yet.
         credit: Credit,
     },
     /// A link came up or went down.
     Link {
-        /// The peer's node key.
+        /// Node key of the peer.
         node_key: PublicKey,
-        /// Whether it is up.
+        /// True if the link is up.
         up: bool,
     },
-    /// A peer took another process' link with this node's key for this one's.
+    /// A peer accepted another process' link with this node's key in place of this process' link.
     Replaced {
-        /// The peer's node key.
+        /// Node key of the peer.
         node_key: PublicKey,
     },
     /// A peer's certificate was checked.
     CertificateChecked {
-        /// Who sent it.
+        /// Sender of the certificate.
         peer: ValidatorIndex,
-        /// The certificate.
+        /// Outcome of the check.
         checked: CheckedCertificate,
     },
-    /// Votes were checked; `None`: the signature doesn't hold.
+    /// Votes were checked. `None` if a signature doesn't verify.
     VotesChecked(Vec<(SignedVote, Option<Verified<SignedVote>>)>),
     /// A batch's signatures were checked.
     BatchChecked {
-        /// Who sent it.
+        /// Sender of the batch.
         peer: ValidatorIndex,
         /// The batch, or what is false in it.
         checked: Result<CheckedBatch, FalseBatch>,
-        /// Its canonical bytes.
+        /// Canonical bytes of the batch.
         bytes: Bytes,
-        /// Whether it was asked for.
+        /// True if the batch was requested.
         wanted: bool,
     },
     /// The signatures of a block's inline transactions were checked.
     InlineChecked {
-        /// The block.
+        /// Digest of the block.
         digest: BlockDigest,
-        /// Whether all are good.
+        /// True if all signatures verify.
         good: bool,
     },
-    /// Verified transactions, from clients of this node or from a peer.
+    /// Verified transactions from clients of this node or from a peer.
     Transactions {
         /// The transactions.
         transactions: Vec<Admitted>,
-        /// Whether a client sent them here.
+        /// True if a client sent them to this node.
         from_client: bool,
     },
     /// The core's effects, in order.
@@ -109,116 +110,116 @@ pub enum Event {
     ClaimWanted(Height),
     /// The signer answered, came or went.
     Signer(SignerEvent),
-    /// The time that the shard asked for has come.
+    /// The time of the requested wake-up has come.
     Tick,
     /// The node stops.
     Stop,
 }
 
-/// An event of the process that signs for a shard.
+/// Event of the process that signs for a shard.
 pub enum SignerEvent {
-    /// The signer listens, and must be shown the journal first.
+    /// The signer is connected. It must be shown the journal first.
     Connected,
-    /// Requests that it has not answered will not be.
+    /// The signer is gone. It will not answer open requests.
     Lost,
-    /// Its answer to the request of this number.
+    /// Answer to the request with this number.
     Answer(u64, Answer),
 }
 
 /// A batch whose signatures don't hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FalseBatch {
-    /// Its epoch, by whose committee it was checked.
+    /// Epoch of the batch. That epoch's committee was used for the check.
     pub epoch: Epoch,
-    /// Its author's place there.
+    /// Place of the author in that epoch.
     pub author: ValidatorIndex,
-    /// The part whose single check failed, if one did.
+    /// Part whose single check failed, if one did.
     pub fault: Option<BatchFault>,
 }
 
-/// What the shard needs to know of an execution.
+/// Outcome of an execution, as far as the shard needs it.
 pub struct Executed {
-    /// The height.
+    /// Height of the block.
     pub height: Height,
-    /// Its time.
+    /// Header time of the block.
     pub time_ms: u64,
-    /// The result root there.
+    /// Result root at the height.
     pub root: Hash,
-    /// Accounts whose nonce moved, with their next one.
+    /// Accounts whose nonce moved, with their next nonce.
     pub touched: Vec<(AccountId, u64)>,
     /// Listed transactions that execution skipped.
     pub skipped: Vec<(TxId, Skip)>,
-    /// The committee record, where the height wrote it.
+    /// Committee record, if the height wrote it.
     pub committee: Option<CommitteeRecord>,
-    /// Where this was the epoch's boundary, and is on disk: how the epoch ended.
+    /// How the epoch ended, if this was its boundary and the boundary is on disk.
     pub ended: Option<Box<Ended>>,
 }
 
 /// An epoch that is over.
 pub struct Ended {
-    /// What the next one follows from.
+    /// Proof of the epoch's end, from which the next epoch follows.
     pub change: EpochChange,
     /// The newest height up to the boundary that had a payload.
     pub payload_height: Height,
 }
 
-/// A final block on its way to execution.
+/// Final block on its way to execution.
 pub struct ExecutionJob {
-    /// Its digest.
+    /// Digest of the block.
     pub digest: BlockDigest,
     /// The block.
     pub block: Arc<Block>,
     /// Listed batches per lane, by seq.
     pub payload: crate::rules::Payload,
-    /// The finalization, where it is of this very block.
+    /// Finalization, if it is of this very block.
     pub finalization: Option<Verified<Certificate>>,
-    /// Where it is its epoch's boundary: shows that it is final, whatever certificate makes it so.
+    /// Proof that the block is final, if it is its epoch's boundary. Any certificate may be what makes it final.
     pub end: Option<BlockProof>,
 }
 
-/// Why a node can't go on, though nothing failed.
+/// Reason why a node ends without a failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ending {
-    /// Another process runs with its keys, and this one has signed nothing yet.
+    /// Another process runs with this node's keys, and this process has signed nothing yet.
     Rival,
-    /// A quorum certified a block of a protocol version that this release doesn't follow on this chain.
+    /// A quorum certified a block of a protocol version that this release doesn't know for this chain.
     Version {
-        /// Its version.
+        /// Protocol version of the block.
         version: u16,
-        /// Its height.
+        /// Height of the block.
         height: Height,
     },
 }
 
-/// What a shard does to the world: the threads of a node, or a test.
+/// Calls of a shard on the outside: the threads of a node, or a test.
 pub trait Ports {
-    /// An epoch begins: to its committee's members is sent from now on, and their keys are checked against.
+    /// Begins an epoch. From now on frames go to its committee's members, and signatures are checked with their keys.
     fn begin_epoch(&mut self, context: &Arc<Context>);
     /// Sends a frame to one peer.
     fn send(&mut self, to: ValidatorIndex, class: Class, frame: Bytes);
-    /// Sends a frame to whoever has this node key, in the committee or not.
+    /// Sends a frame to the node with this key, a member or not.
     fn send_to(&mut self, node_key: &PublicKey, class: Class, frame: Bytes);
-    /// Sends a frame to all who follow without being in the committee.
+    /// Sends a frame to all followers outside the committee.
     fn tell_followers(&mut self, class: Class, frame: Bytes);
-    /// The version of the links' protocol that a peer and this node both speak (`link_version`).
+    /// Returns the version of the links' protocol that a peer and this node both speak (`link_version`).
     fn link_version(&self, peer: ValidatorIndex) -> u8;
-    /// The round trip to a peer; none where it isn't measured.
+    /// Returns the round trip to a peer. `None` if it isn't measured.
     fn rtt_us(&self, _peer: ValidatorIndex) -> Option<u64> {
         None
     }
 
     /// Sends a frame to all peers.
     fn broadcast(&mut self, class: Class, frame: Bytes);
-    /// Appends to the journal; returns the record's position.
+    /// Appends a record to the journal. Returns the record's position.
     fn append(&mut self, kind: RecordKind, payload: &[u8]) -> u64;
-    /// Appends the record at `of`, with a payload of this length, once more; returns the copy's position.
+    /// Appends the record at `of`, whose payload has this length, again. Returns the copy's position.
     fn append_again(&mut self, of: u64, payload_bytes: usize) -> u64;
-    /// Below this position the journal is complete in whole segments, which can be freed.
+    /// Returns the position below which the journal consists of complete segments, which can be freed.
     fn sealed_below(&self) -> u64 {
         u64::MAX
     }
 
-    /// What is needed of the records below this position is to be appended once more, however little that saves.
+    /// Returns the position below which all needed records are to be appended again, however little space that frees.
     fn leave_below(&self) -> u64 {
         0
     }
@@ -239,47 +240,49 @@ pub trait Ports {
     fn check_inline(&mut self, digest: BlockDigest, block: Arc<Block>);
     /// Hands a final block to execution, which answers `Executed`.
     fn execute(&mut self, job: ExecutionJob);
-    /// Tells the core all that one turn brought, in order, with one wake.
+    /// Passes all inputs of one turn to the core, in order, with one wake-up.
     fn inputs(&mut self, inputs: Vec<Input>);
-    /// The pool holds these transactions.
+    /// Reports transactions that the pool took.
     fn admitted(&mut self, ids: &[TxId]);
-    /// The pool held this one before.
+    /// Reports a transaction that the pool already held.
     fn duplicate(&mut self, id: &TxId);
-    /// These expired in the pool, by an executed header's time.
+    /// Reports transactions that expired in the pool, by an executed header's time.
     fn expired(&mut self, ids: &[TxId]);
-    /// The pool let these go; they may still be executed.
+    /// Reports transactions that the pool dropped. They may still be executed.
     fn given_up(&mut self, ids: &[TxId]);
-    /// A transaction will not be pooled.
+    /// Reports a transaction that the pool refused.
     fn refused(&mut self, id: &TxId, refused: Refused);
-    /// An account as executed so far.
+    /// Returns an account's executed state.
     fn account(&self, account: &AccountId) -> Option<AccountView>;
-    /// Answers a member's question for certificates with these, of which some are still to be read from the journal.
+    /// Answers a member's question for certificates. Some of these are still to be read from the journal.
     fn answer_certificates(&mut self, to: &PublicKey, id: u64, kept: Vec<KeptCertificate>);
-    /// Has a question of whoever has this node key answered from the store.
+    /// Has a question of the node with this key answered from the store.
     fn serve(&mut self, to: &PublicKey, id: u64, request: Request, credit: Credit);
-    /// Has transactions of a node outside the committee checked, which come as `Transactions`.
+    /// Has transactions of a node outside the committee checked. They come back as `Transactions`.
     fn take_from_outside(&mut self, from: &PublicKey, transactions: Vec<Transaction>, credit: Credit);
-    /// The committee that operators want has members with these node keys.
+    /// Tells the node keys of the committee that operators want.
     fn target(&mut self, node_keys: &BTreeSet<PublicKey>);
-    /// A final block, from the store.
+    /// Returns a final block from the store.
     fn stored_block(&self, digest: &BlockDigest) -> Option<Block>;
-    /// How an epoch ended, from the store.
+    /// Returns from the store how an epoch ended.
     fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange>;
-    /// Asks the process that signs for this node, which answers with `Event::Signer`. Only a shard without a key of its own asks.
+    /// Sends a request to the process that signs for this node, which answers with `Event::Signer`. Only a shard
+    /// without a key of its own calls it.
     fn ask_signer(&mut self, _request: SignRequest) {}
-    /// The round trip to a member, as its link measures it. None: nobody measures, or it isn't connected.
+    /// Returns the round trip to a member, measured by its link. `None` if nobody measures it or the member isn't
+    /// connected.
     fn rtt_ms(&self, _member: ValidatorIndex) -> Option<u64> {
         None
     }
 
-    /// A stage took so long. Only a node shows it.
+    /// Reports the duration of a stage. Only a node shows it.
     fn measured(&mut self, _stage: Stage, _us: u64) {}
-    /// A validator's proposal came so long after there was something to propose. Only a node shows it.
+    /// Reports how long after there was something to propose a validator's proposal came. Only a node shows it.
     fn proposed(&mut self, _proposer: ValidatorIndex, _us: u64) {}
-    /// Keeps and shows evidence of a validator's misbehaviour.
+    /// Stores and shows evidence of a validator's misbehaviour.
     fn evidence(&mut self, evidence: Evidence);
-    /// Makes known, now and after every restart, that this node's key signs nothing more. `lacks`: what it signed and
-    /// the journal doesn't hold, such as "batch 7 of its lane".
+    /// Makes known, now and after every restart, that this node's key signs nothing more. `lacks` names what the node
+    /// signed and the journal doesn't hold, such as "batch 7 of its lane".
     fn retire(&mut self, lacks: &str);
     /// Ends the node.
     fn end(&mut self, why: Ending);

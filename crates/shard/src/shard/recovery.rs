@@ -1,4 +1,4 @@
-//! From what store and journal hold to a running shard: the higher of the two counts.
+//! Builds a running shard from store and journal. The higher of the two counts.
 
 use super::machines::journal::Journal;
 use super::machines::key_standing::KeyStanding;
@@ -18,16 +18,16 @@ use rustorium_types::{
 };
 use std::sync::Arc;
 
-/// Up to where the journal has forgotten what this node signed.
+/// Limit up to which the journal has forgotten what this node signed.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Floor {
-    /// The epoch in which it says so.
+    /// Epoch in which the floor was written.
     pub epoch: Epoch,
-    /// Votes up to this view.
+    /// Newest view whose votes are forgotten.
     pub view: View,
-    /// Own batches up to this place in the lane.
+    /// Place in the own lane up to which batches are forgotten.
     pub own_lane: Cursor,
-    /// Where the journal says so; 0 for nowhere.
+    /// Position of the floor's record in the journal. 0 if there is none.
     pub position: u64,
 }
 
@@ -48,7 +48,7 @@ pub struct Records {
 }
 
 impl Records {
-    /// Those of an epoch, and those of later ones. What is of an older one is void.
+    /// Splits the records into those of an epoch and those of later ones. Records of older epochs are void.
     pub fn split(self, epoch: Epoch) -> (Self, Self) {
         fn parts<T>(all: Placed<T>, epoch: Epoch, of: impl Fn(&T) -> Epoch) -> (Placed<T>, Placed<T>) {
             let (now, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, record)| of(record) == epoch);
@@ -63,7 +63,7 @@ impl Records {
         (Self { votes, blocks, batches, certificates }, later)
     }
 
-    /// The records' positions, kind by kind.
+    /// Returns the records' positions, kind by kind.
     pub fn positions(&self) -> impl Iterator<Item = u64> {
         let votes = self.votes.iter().map(|(position, _)| *position);
         let blocks = self.blocks.iter().map(|(position, _)| *position);
@@ -73,33 +73,35 @@ impl Records {
     }
 }
 
-/// What the journal and the store hold, decoded and checked.
+/// Contents of journal and store, decoded and checked.
 #[derive(Default)]
 pub struct Journaled {
     /// The journal's records of this epoch.
     pub records: Records,
-    /// Those of later epochs, which a node finds that lost its store.
+    /// Records of later epochs, which a node finds if it lost its store.
     pub later: Records,
-    /// All of them, with their sizes.
+    /// All records, with their sizes.
     pub live: LiveRecords,
-    /// Up to where it has forgotten what was signed.
+    /// Limit up to which the journal has forgotten what was signed.
     pub floor: Floor,
-    /// Whether an earlier start found that the journal isn't whole.
+    /// True if an earlier start found that the journal isn't whole.
     pub retired: bool,
-    /// The root periods of the chain that ends at the tip.
+    /// Root periods of the chain that ends at the tip.
     pub periods: Periods,
     /// Result roots of the newest executed heights, from the store.
     pub roots: Vec<(Height, Hash)>,
     /// The newest final height that had a payload.
     pub payload_height: Height,
-    /// The store's finalization of its tip, where it has one.
+    /// The store's finalization of its tip, if it has one.
     pub finalization: Option<Certificate>,
-    /// Committee records by the height that wrote them: the one as of the height that the tip claims, and newer ones.
+    /// Committee records by the height that wrote them: the one that is valid at the height that the tip claims, and
+    /// newer ones.
     pub committees: Vec<(Height, CommitteeRecord)>,
 }
 
 impl<P: Ports> Shard<P> {
-    /// A shard that goes on from the store's tip and what the journal holds above it. Its first input is `Recovered`.
+    /// Creates a shard that goes on from the store's tip and what the journal holds above it. Its first input is
+    /// `Recovered`.
     pub fn recover(
         context: Arc<Context>,
         config: WorkConfig,
@@ -111,7 +113,7 @@ impl<P: Ports> Shard<P> {
         let tip = (tip.0, context.as_parent(&tip.1));
         let facts = BlockFacts::of(tip.0, &tip.1);
         let floor = journaled.floor;
-        // Places in a lane are of one epoch, views go on.
+        // Places in a lane are of one epoch; views go on over epochs.
         let own_lane = if floor.epoch == context.epoch() { floor.own_lane } else { Cursor::default() };
         let past = floor.epoch > context.epoch();
         let Journaled { records, later, .. } = journaled;
@@ -143,7 +145,7 @@ impl<P: Ports> Shard<P> {
         members.filter(|peer| Some(*peer) != me).for_each(|peer| shard.liveness.expect(now, peer));
         let (epoch, me, n) = (shard.context.epoch(), shard.context.me(), shard.context.n());
         let (leaders, backoff) = (shard.context.leaders.clone(), shard.config.backoff);
-        // What was told so far is what `Recovered` says as a whole, and it comes first.
+        // `Recovered` comes first and replaces all inputs so far.
         shard.core.restart(Input::Recovered {
             last_final: facts,
             payload_height: journaled.payload_height,
@@ -164,7 +166,7 @@ impl<P: Ports> Shard<P> {
         shard
     }
 
-    /// Once the tip is durable, the journal lets go of what is up to it, as if it had been handed over just now.
+    /// Makes the journal free its records up to the tip once the tip is durable, as if it had just been handed over.
     fn recover_floor(&mut self) {
         let (_, tip) = self.tree.root();
         let handed = HandedOver { view: tip.view, own_lane: self.own_cursor(tip), batches: Vec::new() };
@@ -172,10 +174,10 @@ impl<P: Ports> Shard<P> {
     }
 
     fn recover_lanes(&mut self, floor: Cursor, mut batches: Vec<(u64, Batch)>) {
-        // Those that were copied forward (R36) come last.
+        // Records that were copied forward (R36) come last.
         batches.sort_by_key(|(position, batch)| (batch.body.author, batch.body.seq, *position));
         let listed = self.own_cursor(self.tree.root().1);
-        // Where the store was lost, and only that, the lane is still known to have gone further.
+        // If only the store was lost, the floor still knows that the lane went further.
         let cursor = if floor.next_seq > listed.next_seq { floor } else { listed };
         self.batches.start_at(self.tree.root_cursors());
         self.own_lane.start_at(cursor);
@@ -207,7 +209,7 @@ impl<P: Ports> Shard<P> {
     ) -> Vec<CertificateName> {
         let mut names = Vec::new();
         if let Some(certificate) = stored {
-            // The store's own word on its tip; the core starts from the tip and needs no input for it.
+            // The certificate is the store's own for its tip. The core starts from the tip and needs no input for it.
             let _ = self.votes.check_and_take(certificate);
         }
         let whole = kept_whole(&journaled);
@@ -235,7 +237,7 @@ impl<P: Ports> Shard<P> {
         names
     }
 
-    /// The names of the votes above the tip, and what they complete.
+    /// Takes the votes above the tip. Returns their names and the events of the certificates that they complete.
     fn recover_votes(&mut self, tip: View, votes: &[(u64, SignedVote)]) -> (Vec<CertificateName>, Vec<TallyEvent>) {
         for (position, vote) in votes.iter().filter(|(_, vote)| vote.body.view > tip) {
             self.journal.note(vote.body.view, *position);

@@ -1,35 +1,35 @@
-//! Signatures by another process: asked for, waited for, and asked for again when that process was away.
+//! Signatures by another process: requested, waited for, and requested again after that process was away.
 //!
-//! *Invariants:* guard and journal here have a vote before the signer hears of it, and both disks before it leaves; one batch
-//! is asked for at a time, and is on the signer's disk before it leaves; while the signer is away nothing is signed, and all
-//! else goes on.
+//! *Invariants:* guard and journal here have a vote before the signer hears of it, and both disks have it before it
+//! leaves; one batch is requested at a time, and is on the signer's disk before it leaves; while the signer is away
+//! nothing is signed, and everything else goes on.
 
 use super::machines::journal::Outgoing;
-use super::machines::signer::Asked;
+use super::machines::signer::OpenRequest;
 use super::{Now, Ports, Shard, SignerEvent};
 use crate::port::{CertificateName, Input};
 use rustorium_crypto::{UnsignedBatch, Verified, verify_batch, verify_vote};
 use rustorium_signer::protocol::{Request, SHOWN_VOTES_MAX};
-use rustorium_signer::{Answer, Refusal, Shown, What};
+use rustorium_signer::{Answer, JournalSummary, Refusal, What};
 use rustorium_storage::RecordKind;
 use rustorium_types::{Batch, BoundedVec, Signature, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, encode};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Placeholder in the journal for a signature that was asked for. It is valid under no validator's key.
+/// Placeholder in the journal for a signature that was requested. It is valid under no validator's key.
 const UNSIGNED: Signature = [0; 64];
 
 impl<P: Ports> Shard<P> {
-    /// Whether another process has this node's key.
+    /// Returns true if another process holds this node's key.
     pub(super) fn signs_elsewhere(&self) -> bool {
         self.context.elsewhere.is_some()
     }
 
-    /// Whether that process can't be asked now.
+    /// Returns true if that process can't be asked at present.
     pub(super) fn signer_is_away(&self) -> bool {
         self.signs_elsewhere() && !self.signer.is_ready()
     }
 
-    /// Whether a batch was cut and its signature hasn't come.
+    /// Returns true if a batch was cut and its signature hasn't come.
     pub(super) fn waits_for_batch(&self) -> bool {
         self.signer.has_batch()
     }
@@ -44,16 +44,16 @@ impl<P: Ports> Shard<P> {
 
     pub(super) fn ask_for_vote(&mut self, body: VoteBody, carry: Option<CertificateName>) {
         let position = self.journal_asked(&body);
-        self.ask_vote(body, Asked::Vote(body, carry, position));
+        self.ask_vote(body, OpenRequest::Vote(body, carry, position));
     }
 
     pub(super) fn ask_for_proposal(&mut self, body: VoteBody) {
         let position = self.journal_asked(&body);
-        self.ask_vote(body, Asked::Proposal(body, position));
+        self.ask_vote(body, OpenRequest::Proposal(body, position));
     }
 
-    /// Remembers a vote that the signer will be asked for. The two disks work at the same time: the signer's record and this
-    /// journal each have the vote before it leaves, and the signature is added here without another wait.
+    /// Remembers a vote that the signer will be asked for. Both disks write at the same time: the signer's record and
+    /// this journal each have the vote before it leaves. The signature is added here later, without another wait.
     fn journal_asked(&mut self, body: &VoteBody) -> u64 {
         self.votes.record(body);
         let signer = self.context.me().unwrap_or(ValidatorIndex(0));
@@ -68,8 +68,8 @@ impl<P: Ports> Shard<P> {
         position
     }
 
-    /// Votes that the journal has as asked for and not as signed: the node ended in between. They are asked for again once
-    /// peers were asked (R26), whoever has the key by then.
+    /// Finds votes that the journal has as requested and not as signed, because the node ended in between. They are
+    /// requested again after peers were asked (R26), whichever process has the key by then.
     pub(super) fn recover_asked(&mut self, tip: View, votes: &[(u64, SignedVote)]) {
         let open = || votes.iter().map(|(_, vote)| vote).filter(|vote| vote.body.view > tip);
         let name = |vote: &SignedVote| (vote.body.view, vote.body.kind);
@@ -77,12 +77,12 @@ impl<P: Ports> Shard<P> {
         let asked = open().filter(|vote| vote.signature == UNSIGNED && !signed.contains(&name(vote)));
         let bodies: BTreeMap<_, _> = asked.map(|vote| (name(vote), vote.body)).collect();
         for body in bodies.into_values().filter(|body| !self.votes.has(body.kind, body.view)) {
-            // What was found in the journal is on disk.
-            self.signer.ask(Asked::Vote(body, None, 0));
+            // Records that were found in the journal are on disk.
+            self.signer.ask(OpenRequest::Vote(body, None, 0));
         }
     }
 
-    fn ask_vote(&mut self, body: VoteBody, asked: Asked) {
+    fn ask_vote(&mut self, body: VoteBody, asked: OpenRequest) {
         let settled = self.settled();
         let id = self.signer.ask(asked);
         self.ports.ask_signer(Request { id, what: What::Vote { body, settled } });
@@ -90,11 +90,11 @@ impl<P: Ports> Shard<P> {
 
     pub(super) fn ask_for_batch(&mut self, unsigned: UnsignedBatch) {
         let body = Box::new(unsigned.body().clone());
-        let id = self.signer.ask(Asked::Batch(Box::new(unsigned)));
+        let id = self.signer.ask(OpenRequest::Batch(Box::new(unsigned)));
         self.ports.ask_signer(Request { id, what: What::Batch(body) });
     }
 
-    /// The newest final view: nothing is voted in it or below.
+    /// Returns the newest final view. Nothing is voted in it or below.
     fn settled(&self) -> View {
         self.tree.root().1.view
     }
@@ -103,7 +103,7 @@ impl<P: Ports> Shard<P> {
         let committee = &self.context.committee;
         let votes: Vec<SignedVote> = self.votes.open_from(self.settled().next()).copied().collect();
         let newest = votes.len().saturating_sub(SHOWN_VOTES_MAX);
-        let shown = Shown {
+        let shown = JournalSummary {
             chain: committee.chain,
             shard: committee.shard,
             epoch: committee.epoch,
@@ -115,7 +115,8 @@ impl<P: Ports> Shard<P> {
         self.ports.ask_signer(Request { id, what: What::Show(Box::new(shown)) });
     }
 
-    /// The signer is gone: what was asked waits, but for the batch, whose transactions others can list.
+    /// Handles the loss of the signer. Open requests wait, except the batch: other validators can list its
+    /// transactions.
     fn signer_lost(&mut self, now: Now) {
         let (carried, batch) = self.signer.is_lost();
         if let Some(unsigned) = batch {
@@ -126,7 +127,8 @@ impl<P: Ports> Shard<P> {
         tracing::warn!(event = "signer_lost", waiting = self.signer.waiting(), "nothing is signed until it is back");
     }
 
-    /// The signer has compared the journal with its record: takes what the journal lacks, and asks again for what was asked.
+    /// Goes on after the signer has compared the journal with its record: takes the batch that the journal lacks, and
+    /// repeats open requests.
     fn signer_is_ready(&mut self, now: Now, newest: Option<Box<Batch>>) {
         self.signer.is_back();
         newest.into_iter().for_each(|batch| self.adopt(*batch));
@@ -138,7 +140,8 @@ impl<P: Ports> Shard<P> {
         self.cut_batches(now, false);
     }
 
-    /// Asks for the votes that are still without a signature, of a signer that signs, or of the key where it is here again.
+    /// Requests the votes that are still without a signature: from the signer, or from this node's key if it is back
+    /// here.
     pub(super) fn ask_again(&mut self) {
         if !self.may_sign() {
             return;
@@ -156,8 +159,8 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Takes a batch of the own lane that was signed and never journaled: a node that ended in between asks for it anew, or is
-    /// shown it by a peer.
+    /// Takes a batch of the own lane that was signed and never journaled. A node that ended in between requests the
+    /// batch again, or gets it from a peer.
     pub(super) fn adopt(&mut self, batch: Batch) {
         let body = &batch.body;
         let (epoch, next_seq) = (self.context.epoch(), self.own_lane.next_seq());
@@ -176,7 +179,8 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// The signer and this node disagree on the lane: another node used the key, or the journal was lost.
+    /// Handles a disagreement between the signer and this node about the lane: another node used the key, or the
+    /// journal was lost.
     fn lose_lane(&mut self, seq: u64) {
         tracing::warn!(event = "signer_lane_lost", seq, "another batch was signed: others list what comes here");
         self.signer.lose_lane();
@@ -184,9 +188,10 @@ impl<P: Ports> Shard<P> {
 
     fn on_signed(&mut self, now: Now, number: u64, answer: Answer) {
         let Some(asked) = self.signer.get(number) else { return };
-        let (shows, votes) = (matches!(asked, Asked::Show), matches!(asked, Asked::Vote(..) | Asked::Proposal(..)));
+        let (shows, votes) =
+            (matches!(asked, OpenRequest::Show), matches!(asked, OpenRequest::Vote(..) | OpenRequest::Proposal(..)));
         let signature = match answer {
-            // Asked before the journal was shown on this connection: asked again after it.
+            // The request was sent before the journal was shown on this connection. It is repeated after that.
             Answer::Refused(Refusal::NotShown) if votes => return,
             Answer::Ready(newest) if shows => {
                 self.signer.take(number);
@@ -196,19 +201,19 @@ impl<P: Ports> Shard<P> {
             _ => None,
         };
         match self.signer.take(number) {
-            Some(Asked::Vote(body, carry, position)) => {
+            Some(OpenRequest::Vote(body, carry, position)) => {
                 let vote = signature.and_then(|signature| self.own_vote(body, signature));
                 self.send_signed(&body, vote, carry, position);
             }
-            Some(Asked::Proposal(body, position)) => {
+            Some(OpenRequest::Proposal(body, position)) => {
                 let vote = signature.and_then(|signature| self.own_vote(body, signature));
                 self.send_proposal(&body, vote, position);
             }
-            Some(Asked::Batch(unsigned)) => {
+            Some(OpenRequest::Batch(unsigned)) => {
                 self.on_signed_batch(*unsigned, signature);
                 self.propose_now(now);
             }
-            Some(Asked::Show) | None => {}
+            Some(OpenRequest::Show) | None => {}
         }
     }
 

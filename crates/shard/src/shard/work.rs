@@ -2,7 +2,7 @@
 
 use super::machines::homes::{LeftOut, NEXT_RANKS, Reach};
 use super::machines::journal::Outgoing;
-use super::machines::own_lane::{Away, HAND_ON_AFTER_MS};
+use super::machines::own_lane::{ForwardGroups, HAND_ON_AFTER_MS};
 use super::{Now, Ports, Shard, Stage};
 use crate::periods::claimed_height;
 use crate::rules;
@@ -16,32 +16,35 @@ use rustorium_types::{
 };
 use std::sync::Arc;
 
-/// Transactions in one forwarded frame: the largest fit into a frame then.
+/// Number of transactions in one forwarded frame. That many of the largest size fit into a frame.
 const FORWARDED_TOGETHER: usize = 15;
 
-/// How a shard treats its own lane and its peers.
+/// Settings of a shard for its own lane and its peers.
 #[derive(Clone, Debug)]
 pub struct WorkConfig {
     /// Bounds of the pool.
     pub pool: PoolConfig,
-    /// How long transactions wait for company while the lane's last batch isn't listed yet.
+    /// Delay before transactions are cut while the lane's last batch isn't listed yet, so that more of them share a
+    /// batch.
     pub batch_delay_us: u64,
-    /// When an unanswered question goes to the next peer.
+    /// Time after which an unanswered question goes to the next peer.
     pub fetch_timeout_ms: u64,
-    /// The core's heartbeat; three without a sign of life are silence.
+    /// Interval of the core's heartbeats. Three intervals without a sign of life count as silence.
     pub heartbeat_us: u64,
-    /// Node keys of whom this node asks, while it is no member, what no connected member may be there to tell.
+    /// Node keys that this node asks, while it is no member, for what no connected member may be able to tell.
     pub seeds: Vec<PublicKey>,
-    /// Whether the key is given up once somebody shows a signature of it that the journal lacks (R27). Every node does;
-    /// a simulated traitor that runs twice under one key must not.
+    /// True if the key is retired once somebody shows a signature of it that the journal lacks (R27). True on every
+    /// node; false for a simulated traitor that runs twice under one key.
     pub retires: bool,
-    /// How long after a quorum's answers a process that starts listens for another one with its keys, before it signs.
+    /// Time after a quorum's answers during which a starting process listens for another one with its keys, before it
+    /// signs.
     pub rival_wait_us: u64,
-    /// How often the timers of all views were doubled when this node last knew; none: not within an hour.
+    /// Number of doublings of all views' timers when this node last knew it. `None` if it knew none within an hour.
     pub backoff: Option<u32>,
-    /// Bytes of certificates in memory, beyond the newest 256; older ones are read from the journal.
+    /// Bytes of certificates kept in memory beyond the newest 256. Older ones are read from the journal.
     pub certificates_bytes_max: usize,
-    /// Bytes of the journal that nobody needs, beyond as many as are needed, until old records are copied forward (R36).
+    /// Bytes of the journal that nobody needs, in excess of the needed bytes, at which old records are copied forward
+    /// (R36).
     pub journal_slack_bytes: u64,
 }
 
@@ -69,7 +72,7 @@ impl<P: Ports> Shard<P> {
         transactions: impl ExactSizeIterator<Item = (TxId, Arc<Verified<Transaction>>)>,
         from_client: bool,
     ) {
-        let mut away = Away::new();
+        let mut away = ForwardGroups::new();
         let mut held = Vec::with_capacity(transactions.len());
         for (id, transaction) in transactions {
             tracing::debug!(event = "transaction_came", transaction = %id, from_client);
@@ -99,7 +102,7 @@ impl<P: Ports> Shard<P> {
                     held.push(id);
                     self.ports.duplicate(&id);
                     if !from_client && self.context.me().is_some() {
-                        // Another node has left it to others for long enough.
+                        // Another node has left the transaction to others for long enough.
                         self.own_lane.open(&id);
                     }
                 }
@@ -114,7 +117,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Tells of transactions that the pool dropped.
+    /// Reports transactions that the pool dropped.
     pub(super) fn tell_dropped(&mut self) {
         let dropped = self.own_lane.take_dropped();
         if !dropped.expired.is_empty() {
@@ -125,7 +128,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// A transaction that a held batch already has is not cut here while that batch is held.
+    /// Marks a transaction that is in a held batch: it is not cut here while that batch is held.
     fn note_listed(&mut self, id: &TxId) {
         if self.batches.lanes().has_transaction(id) {
             self.own_lane.mark_listed(id);
@@ -141,12 +144,13 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Whether no batch of this node's will come in this epoch.
+    /// Returns true if this node makes no batch in this epoch.
     fn lists_nothing(&self) -> bool {
         self.only_follows() || self.key.is_past() || self.signer_is_away() || self.signer.has_no_lane()
     }
 
-    /// Cuts own batches: at once when the last one is listed, else when enough time or bytes have gathered.
+    /// Cuts own batches: at once if the last one is listed, otherwise when enough time has passed or enough bytes have
+    /// gathered.
     pub(super) fn cut_batches(&mut self, now: Now, proposing: bool) {
         self.own_lane.begin_cut();
         if self.lists_nothing() {
@@ -155,7 +159,8 @@ impl<P: Ports> Shard<P> {
             return away.into_iter().for_each(|(next, group)| self.forward(next, &group));
         }
         while self.own_lane.pool().ready_count() > 0 && self.may_sign() {
-            // The signer keeps one batch for a node that loses it, so each is on disk here before the next is asked for.
+            // The signer keeps one batch for a node that loses it, so each batch is on disk here before the next is
+            // requested.
             if self.waits_for_batch() || self.signs_elsewhere() && !self.own_lane.all_sent() {
                 return;
             }
@@ -172,7 +177,7 @@ impl<P: Ports> Shard<P> {
         self.own_lane.take_ready_since();
     }
 
-    /// Whether what waits in the pool can become a batch.
+    /// Returns true if the waiting transactions can become a batch.
     fn may_cut(&self) -> bool {
         self.own_lane.pool().ready_count() > 0 && self.may_sign() && !self.own_window_full()
     }
@@ -220,8 +225,9 @@ impl<P: Ports> Shard<P> {
         true
     }
 
-    /// The next batch of the own lane, with its signature: journaled, held, and sent once it is on disk, which it is where a
-    /// signer gave the signature: that keeps the newest batch for a node that loses it.
+    /// Takes the next batch of the own lane, with its signature: journals, holds and sends it. The batch leaves once it
+    /// is on disk. A batch that a signer signed is on the signer's disk already, because the signer keeps the newest
+    /// batch for a node that loses it, so it leaves at once.
     pub(super) fn take_own_batch(&mut self, checked: CheckedBatch) {
         self.own_lane.extend(checked.digest);
         let frame = Bytes::from(Message::Batch(Box::new((*checked.batch).clone())).to_frame());
@@ -238,10 +244,10 @@ impl<P: Ports> Shard<P> {
         self.journal.push(position, Outgoing::Batch(later));
     }
 
-    /// Whether something could be listed on the newest certified block.
+    /// Returns true if something could be listed on the newest certified block.
     pub(super) fn listable(&self) -> bool {
         let parent = self.tree.newest_certified();
-        // A new block may claim what is executed here, and only that: the lag is what it would be then.
+        // A new block may claim exactly what is executed here, so the lag is computed for that claim.
         let claim = self.results.claimable().map_or(0, |height| height.0).max(parent.result.height.0);
         let rooted = self.results.claimable_root().unwrap_or_default().max(claimed_height(&parent.state));
         let (height, parameters) = (parent.height.next(), &self.context.parameters);
@@ -252,12 +258,12 @@ impl<P: Ports> Shard<P> {
 
     pub(super) fn poll_fetcher(&mut self, now: Now) {
         let mut peers: Vec<ValidatorIndex> = self.connected();
-        // Of more than f members one is honest.
+        // More than f members include an honest one.
         if peers.len() <= self.context.committee.faults() {
             peers.extend(self.liveness.linked().iter().filter_map(|key| self.seed_place(key)));
         }
         let questions = self.fetching.poll(now, &peers);
-        self.poll_told(now);
+        self.poll_named_work(now);
         for (peer, id, request) in questions {
             let frame = Message::Request { id, request }.to_frame().into();
             match self.seed_at(peer).copied() {
@@ -267,8 +273,8 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// The number of a seed among those who are asked, beyond every committee's places. None: it is a member, or no seed,
-    /// or this node is a member and needs none.
+    /// Returns the number of a seed among the peers that are asked, beyond every committee's places. `None` if the key
+    /// is a member's or no seed's, or if this node is a member and needs no seed.
     pub(super) fn seed_place(&self, key: &PublicKey) -> Option<ValidatorIndex> {
         if self.context.me().is_some() || self.context.place(key).is_some() {
             return None;
@@ -295,12 +301,12 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// How long a transaction is left to this validator, ms.
+    /// Returns how long a transaction is left to this validator, ms.
     pub(super) fn step_ms(&mut self, now: Now, home: ValidatorIndex) -> u64 {
         self.homes.step_ms(now, home, || self.ports.rtt_ms(home))
     }
 
-    /// A transaction that the pool took goes to `first`, and is left to it for a step.
+    /// Notes that a transaction in the pool goes to `first` and is left to it for one step.
     pub(super) fn left_to(
         &mut self,
         now: Now,
@@ -311,7 +317,7 @@ impl<P: Ports> Shard<P> {
     ) {
         let (sender, nonce) = (&transaction.body.sender, transaction.body.nonce);
         let home = rustorium_txpool::home_lane(sender, self.context.epoch(), self.context.n());
-        // One that waits for an earlier nonce its home can't list, be that with another node or nowhere.
+        // A home can't list a transaction that waits for an earlier nonce, which may be with another node or nowhere.
         let could_list = self.own_lane.pool().next_nonce(sender) == Some(nonce) && self.lane_has_room(home);
         self.homes.left_to(now, (id, home), first, step_ms, could_list && self.context.me().is_some());
     }
@@ -320,14 +326,16 @@ impl<P: Ports> Shard<P> {
         self.batches.has_room(&self.context, lane)
     }
 
-    /// What is in no batch a step after it was forwarded goes to the next two in rank; this node may be one of them.
+    /// Forwards transactions to the next two in rank if no batch has them one step after they were forwarded. This node
+    /// may be one of the two.
     pub(super) fn forward_on(&mut self, now: Now) {
         let (context, batches, retired) = (&self.context, &self.batches, self.key.is_retired());
         let reach = Reach::of(context, &self.liveness, retired);
         self.homes.judge(now, |home| reach.is_reachable(home) && batches.has_room(context, home));
-        let mut away = Away::new();
+        let mut away = ForwardGroups::new();
         while let Some((id, first)) = self.homes.pop_due(now) {
-            // A lane without room has no use for another copy, nor have others while it is the load that fills it.
+            // A lane without room has no use for another copy. Other lanes have none either while this load fills that
+            // lane.
             let unlisted = self.own_lane.pool().unlisted(&id).filter(|_| batches.has_room(context, first));
             let Some(transaction) = unlisted else { continue };
             let next: Vec<_> =
@@ -345,7 +353,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// The homes that are passed over, for status and metrics.
+    /// Returns the homes that are passed over, for status and metrics.
     pub fn homes_left_out(&self, now: Now) -> Vec<LeftOut> {
         self.homes.left_out(now)
     }

@@ -132,7 +132,7 @@ fn an_owner_that_replaces_its_keys_without_end_ends_no_epoch_before_its_age() {
         };
         settle(&mut net);
         for _ in 0..8 {
-            // Views in which the churner, whose key is nobody's, should lead.
+            // In views that the churner should lead, but its key is no member's.
             if !net.is_final(0, &id) {
                 net.nullify();
                 settle(&mut net);

@@ -67,7 +67,7 @@ fn a_node_that_was_away_for_too_long_knows_that_nobody_holds_what_it_lacks() {
     net.stop(3);
     grow(&mut net, 40);
     for index in 0..3 {
-        // What is below the tree's base may go.
+        // The store may drop what is below the tree's base.
         net.store(index).fold_tree(Height(30), &[]).unwrap();
         let kept = net.store(index).prune(Height(30)).unwrap();
         assert_eq!((kept.oldest_height, kept.more), (Height(30), false));
@@ -78,7 +78,7 @@ fn a_node_that_was_away_for_too_long_knows_that_nobody_holds_what_it_lacks() {
     assert!(lacks < Height(30));
     assert_eq!(net.nodes[3].shard.unserved(), Some(lacks));
     assert_eq!(net.nodes[0].shard.unserved(), None);
-    // One of f + 1 may lie, all that are connected don't: alone with one peer it knows nothing.
+    // Of f + 1 connected peers one may lie, but not all of them. A node with a single peer learns nothing.
     net.stop(0);
     net.stop(1);
     assert_eq!(net.nodes[3].shard.unserved(), None);

@@ -19,7 +19,7 @@ fn first_block_ms(net: &mut Net, bound_ms: u64) -> Option<u64> {
     })
 }
 
-/// So many views are given up without a proposal.
+/// Gives up `views` views without a proposal.
 fn lose(net: &mut Net, views: u64) {
     net.nodes.iter_mut().for_each(|node| node.core.proposes = false);
     for _ in 0..views {
@@ -76,7 +76,7 @@ fn old_certificates_are_served_from_the_journal() {
     net.advance(1_000_000);
     net.stop(3);
     lose(&mut net, 1000);
-    // Who starts with no room for certificates keeps 256 of them.
+    // Nodes that start without room for certificates keep 256 of them.
     net.config.certificates_bytes_max = 0;
     for node in [0, 1, 2] {
         net.power_loss(node, 0);
@@ -98,7 +98,7 @@ fn old_certificates_are_served_from_the_journal() {
 #[test]
 fn the_core_is_told_of_views_that_nobody_holds_a_certificate_of() {
     let mut net = Net::new();
-    // One nullification sends node 3 from view 1 to 7, as in a chain that lost the others.
+    // One nullification takes node 3 from view 1 to view 7, as in a chain that lost the others.
     let body = forge::body(&context(&net.genesis, 3), VoteKind::Nullify, 6, BlockDigest::ZERO);
     net.inject(0, 3, Message::Certificate(Box::new(forge::certificate(body, &[0, 1, 2]))));
     net.advance(2_000_000);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 pub const N: usize = made::VALIDATORS as usize;
 pub const ACCOUNTS: usize = 24;
-/// When transactions expire, unless a test says otherwise.
+/// Expiry of transactions, unless a test sets another.
 pub const EXPIRES_AT_MS: u64 = START_MS + 3_600_000;
 
 pub fn v(index: usize) -> ValidatorIndex {
@@ -47,7 +47,7 @@ pub fn put(genesis: &Genesis, number: usize, nonce: u64) -> Verified<Transaction
     put_until(genesis, number, nonce, EXPIRES_AT_MS)
 }
 
-/// The same with an expiry.
+/// Same as `put`, with an expiry.
 pub fn put_until(genesis: &Genesis, number: usize, nonce: u64, expires_at_ms: u64) -> Verified<Transaction> {
     let operation = Operation::Put {
         namespace: account(number),

@@ -10,10 +10,10 @@ use rustorium_types::{Header, TxId};
 use std::collections::{HashMap, HashSet};
 
 const HOUR_MS: i64 = 3_600_000;
-/// How long a view without a proposal, or with one that nobody accepts, lasts here: three times the release's Δ.
+/// Duration of a view without a proposal, or with one that nobody accepts: three times the release's Δ.
 const LOST_VIEW_US: u64 = 300_000;
 
-/// One block is final at clocks that are so far ahead.
+/// Returns a net whose clocks are `ms` ahead and whose first block is final.
 fn ahead(ms: i64) -> Net {
     let mut net = Net::new();
     net.clocks_ms = vec![ms; 4];
@@ -154,7 +154,7 @@ fn submit_until(net: &mut Net, index: usize, account: usize, expires_at_ms: u64)
 enum Step {
     /// A node's clock is so far ahead from now on.
     Clock(usize, i64),
-    /// So many milliseconds pass.
+    /// Lets so many milliseconds pass.
     Pass(u64),
     /// An account's transaction, which is valid for so long by the chain's time, goes to a node, and perhaps again.
     Submit(usize, usize, u64),
@@ -169,7 +169,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Those that a node called expired since it was last asked, and hasn't executed.
+/// Takes the transactions that a node reported as expired since the last call and hasn't executed.
 fn told_expired(net: &mut Net, index: usize) -> Vec<TxId> {
     let ports = net.ports(index);
     let refused = ports.refused.drain(..).filter(|(_, why)| why.code() == "expired").map(|(id, _)| id);

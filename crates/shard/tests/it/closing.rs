@@ -30,7 +30,7 @@ fn an_end_that_took_more_closing_blocks_than_a_proof_has_room_for_is_shown_by_on
         assert_eq!(rustorium_execution::verify_block(&net.genesis, &header, &proof), Ok(()), "height {height}");
     }
     goes_on(&mut net, 4);
-    // One that comes with nothing learns it from its peers.
+    // A node that comes with an empty store learns it from its peers.
     net.wipe(3);
     for _ in 0..6 {
         settle(&mut net);

@@ -26,9 +26,9 @@ pub struct Core {
     nullified: BTreeSet<View>,
     pub inputs: Vec<Input>,
     pub distrusted: Vec<ValidatorIndex>,
-    /// Whether it proposes.
+    /// True if the core proposes.
     pub proposes: bool,
-    /// Whether it votes.
+    /// True if the core votes.
     pub votes: bool,
 }
 

@@ -47,7 +47,7 @@ fn silences(net: &Net, silent: bool) -> usize {
     net.saw(0, |input| *input == Input::PeerSilence(v(LIAR), silent))
 }
 
-/// For so long the liar alone speaks to node 0, which hears the others too.
+/// Lets `ms` pass. Meanwhile only the liar speaks to node 0, which hears the others too.
 fn go_on(net: &mut Net, ms: u64) {
     for _ in 0..ms / 500 {
         net.advance(500_000);
@@ -129,7 +129,7 @@ fn who_sends_on_what_anothers_key_signed_falsely_pays_and_the_other_does_not() {
     assert_eq!([1, 2, LIAR].map(of), [0, 0, 1]);
 }
 
-/// R37: a proposal that nobody waits for would have its payload asked for, and its certificates checked.
+/// R37: a needless proposal would make the node request its payload and check its certificates.
 #[test]
 fn a_proposal_of_a_view_to_come_that_nothing_proves_is_not_looked_at() {
     let mut net = Net::new();
@@ -149,7 +149,7 @@ fn a_proposal_of_a_view_to_come_that_nothing_proves_is_not_looked_at() {
         *from == 0 && matches!(message, Message::Request { request: rustorium_types::Request::Batch { .. }, .. })
     });
     assert_eq!(asked.count(), 0);
-    // One that isn't its view's leader is no proposer either.
+    // A member that isn't the view's leader is no proposer either.
     let mut other = forge::child(&context, &parent, 1);
     other.header.proposer = v(LIAR);
     net.inject(LIAR, 0, forge::proposal(&context, &other));

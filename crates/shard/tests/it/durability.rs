@@ -93,7 +93,7 @@ fn heartbeats_carry_no_vote_that_is_not_on_disk() {
     let votes = |disk_held: bool| {
         let mut net = Net::new();
         net.nodes[2].disk_held = disk_held;
-        // Else the others finalize the block, and nobody needs the vote any more.
+        // Otherwise the others finalize the block, and nobody needs the vote any more.
         [0, 3].into_iter().for_each(|index: usize| net.nodes[index].core.votes = false);
         net.submit(1);
         net.run();

@@ -271,7 +271,8 @@ fn all_that_lose_power_around_the_switch_go_on() {
     }
 }
 
-/// R32: nobody in the new epoch holds what it signed in the old one, to tell it that its journal is an old one.
+/// R32: in the new epoch nobody holds what the node signed in the old one, so nobody can tell it that its journal is
+/// old.
 #[test]
 fn who_has_not_been_answered_when_its_epoch_ends_asks_on_in_the_next() {
     let mut net = net(4);
@@ -346,7 +347,7 @@ fn what_is_of_an_older_epoch_is_not_heard_and_its_sender_is_shown_the_end() {
     assert!(net.between(0, 3).any(end), "a heartbeat of an older epoch is answered with its end");
 }
 
-/// The block that a leader would propose next, altered and signed anew by that leader.
+/// Returns the block that a leader would propose next, altered and signed again by that leader, and the leader.
 fn forged(net: &Net, alter: impl Fn(&mut Header)) -> (usize, Block) {
     let tip = net.store(1).tip().unwrap();
     let context = Context::new(&net.genesis, validator_key(1));
@@ -376,7 +377,7 @@ fn a_header_that_lies_about_the_end_is_invalid() {
     early.traitor(0);
     let (leader, block) = forged(&early, |header| header.end = End::Boundary);
     assert_eq!(status_of(&mut early, leader, &block), [PayloadStatus::Invalid]);
-    // Not saying so when it is due.
+    // The header doesn't say that the epoch ends when the end is due.
     let mut late = Net::of(4, Parameters { epoch_ms: 60_000, ..parameters() });
     goes_on(&mut late, 4);
     late.nobody_proposes();

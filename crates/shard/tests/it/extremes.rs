@@ -62,7 +62,7 @@ fn samples() -> Vec<(Class, Vec<u8>)> {
     shortest.map(|(_, frame)| (decode::<Message>(&frame, limits::FRAME_BYTES_MAX).unwrap().class(), frame)).collect()
 }
 
-/// The message, signed anew by whomever it names.
+/// Returns the message, signed again by the member that it names.
 fn signed(message: Message) -> Message {
     let key = |member: ValidatorIndex| validator_key(usize::from(member.0) % N);
     match message {
@@ -87,7 +87,7 @@ fn signed(message: Message) -> Message {
     }
 }
 
-/// Who would send it: its author, or else the last of the members.
+/// Returns the message's sender: its author, or the last member.
 fn sender(message: &Message) -> usize {
     let author = match message {
         Message::Proposal(proposal) => proposal.header.proposer,

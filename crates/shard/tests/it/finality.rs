@@ -1,4 +1,4 @@
-//! From a client's transaction to the same result on all nodes.
+//! The way from a client's transaction to the same result on all nodes.
 
 use crate::chain::N;
 use crate::net::Net;
@@ -69,7 +69,7 @@ fn a_wanted_claim_is_made_once_a_quorum_executed() {
     }
 }
 
-/// Its node may lead the next view and must know the parent: asking peers would cost it the view.
+/// The node may lead the next view and must know the parent. Asking peers for it would take the whole view.
 #[test]
 fn a_block_that_is_final_before_it_was_ready_is_told_and_one_in_the_store_needs_no_peer() {
     let mut net = Net::new();

@@ -20,8 +20,8 @@ fn committee_of(n: usize) -> Genesis {
     genesis
 }
 
-/// How long it takes, ms, until an honest node's transaction is listed and, where blocks are made, final. The first f of its
-/// sender's ranks are censors of what others forward, and the node is the last in rank.
+/// Returns how long it takes, ms, until an honest node's transaction is listed and, if `blocks`, final. The first f of
+/// its sender's ranks censor what others forward, and the node is the last in rank.
 fn delay_ms(n: usize, blocks: bool) -> u64 {
     let mut net = Net::on(committee_of(n), n);
     if blocks {
@@ -54,7 +54,7 @@ fn lists(message: &Message, id: &TxId) -> bool {
     batch.body.transactions.iter().any(|transaction| chain::id_of(transaction) == *id)
 }
 
-/// A step is a view (here of no time), a round trip (none) and 50 ms; a batch is cut at once.
+/// A step is a view (here of no time), a round trip (none) and 50 ms. A batch is cut at once.
 #[test]
 fn any_number_of_censors_up_to_f_costs_two_steps_at_most() {
     for n in [4, 16, 31] {
@@ -64,7 +64,7 @@ fn any_number_of_censors_up_to_f_costs_two_steps_at_most() {
     }
 }
 
-/// Where no view was measured yet, a step takes a view for 500 ms.
+/// If no view was measured yet, a step counts 500 ms for it.
 #[test]
 fn two_steps_are_the_same_at_a_hundred_validators_and_before_the_first_view() {
     for n in [4, 100] {

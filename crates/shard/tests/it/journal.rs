@@ -59,7 +59,7 @@ fn one_unlistable_batch_does_not_pin_the_journal() {
     assert!((0..3).all(|index| batches(&mut net, index, 3) == 0), "no block could list it");
 }
 
-/// The same without a liar: a validator dies after its peers got batch s + 1, and nobody got s.
+/// Same without a liar: a validator dies after its peers got batch s + 1, and nobody got batch s.
 #[test]
 fn a_batch_whose_author_died_before_anybody_got_the_one_before_pins_nothing() {
     let mut net = Net::new();

@@ -184,7 +184,7 @@ fn a_node_that_gets_a_forwarded_transaction_lists_it_at_once_though_it_left_it_t
     assert!(net.is_final(0, &id));
 }
 
-/// Whether a batch, or an answer with one, is kept back.
+/// Returns true if a message is a batch or an answer with one.
 fn gives(message: &Message) -> bool {
     matches!(message, Message::Batch(_) | Message::Response { response: Response::Batch(_), .. })
 }
@@ -208,7 +208,7 @@ fn a_lane_served_to_more_than_f_peers_is_costly_once() {
     let block = net.ports(1).journal.iter().any(|record| record.kind == rustorium_storage::RecordKind::Proposal);
     assert!(block, "{digest:?} was proposed");
     assert_eq!(net.saw(1, costly), 0);
-    // The author is asked first, and the leader besides when that is silent for 25 ms.
+    // The author is asked first, and the leader as well after the author was silent for 25 ms.
     net.advance(64_000);
     assert_eq!((requests(&net, 0, 3), net.saw(1, costly)), (1, 0));
     net.advance(3_000);
@@ -236,7 +236,7 @@ fn a_lane_served_to_f_peers_costs_it_nothing() {
     assert_eq!(net.saw(1, |input| matches!(input, Input::LaneCostly(..))), 0);
 }
 
-/// What node 1 proposes while it distrusts lane 3, whose batch only some were given.
+/// Returns what node 1 proposes while it distrusts lane 3. Only the members for which `given` is true got its batch.
 fn proposed_in_distrust(given: impl Fn(usize) -> bool + 'static) -> Header {
     let mut net = Net::new();
     net.nodes[1].core.proposes = false;

@@ -1,4 +1,4 @@
-//! What a node makes of claims, committees, votes and snapshots of which it lacks what came before.
+//! How a node handles claims, committees, votes and snapshots whose history it lacks.
 
 use crate::chain::{genesis, genesis_with};
 use crate::net::Net;
@@ -10,7 +10,7 @@ use rustorium_stages::journal_records;
 use rustorium_storage::{EpochStore, HeightCommit, MemStore, Store};
 use rustorium_types::*;
 
-/// L1 of the review: a root that this node has let go of was taken for any root.
+/// A root that this node had forgotten was once taken for any root.
 #[test]
 fn a_claim_whose_root_is_not_known_any_more_waits_unless_the_parent_claims_the_same() {
     let root = |byte: u8| Hash([byte; 32]);
@@ -72,7 +72,7 @@ fn votes_that_wait_for_the_catching_up_go_with_their_views() {
     let mut net = Net::new();
     net.submit(1);
     net.advance(100_000);
-    // Node 0 is back, and nobody answers what it asks first.
+    // Node 0 is back, and nobody answers its first questions.
     net.passes = Box::new(|_, to, message| {
         to != 0
             || !matches!(message, Message::Response { response, .. }

@@ -1,4 +1,4 @@
-//! Who leads, and what the core is told of it: the same as the vectors have it, and as the core makes of it.
+//! Leaders of views, as the vectors have them, and how the core uses them.
 
 use crate::net::Net;
 use crate::{chain, forge, steps};
@@ -58,7 +58,7 @@ fn cases() -> Vec<Value> {
     cases
 }
 
-/// With `REGENERATE_VECTORS` in the environment the file is written anew, as `just regenerate-vectors` does.
+/// With `REGENERATE_VECTORS` in the environment the file is written again, as by `just regenerate-vectors`.
 #[test]
 fn orders_and_seeds_are_those_of_the_vectors() {
     let about = "Who leads which view, and what the order is drawn from: seeds are hexadecimal.";
@@ -82,7 +82,7 @@ fn a_turn_names_its_cycle_and_whether_that_goes_over_all() {
     assert_eq!([turn(134), turn(135), turn(138), turn(139)], [(30, false), (31, true), (31, true), (32, false)]);
 }
 
-/// One header tells the order: of the genesis its own, of an epoch the boundary before it.
+/// One header determines the order: for the genesis epoch its own, for any other the boundary before it.
 #[test]
 fn chains_of_version_two_draw_from_what_the_boundary_claims_and_those_of_version_one_never() {
     let genesis = chain::genesis();
@@ -99,7 +99,7 @@ fn chains_of_version_two_draw_from_what_the_boundary_claims_and_those_of_version
     let next = (old.after(&change).leaders, Leaders::new(3, None, change.boundary.view));
     assert_eq!((old.rules, old.leaders.seed(), next.0), (Rules::V1, None, next.1));
 
-    // How an epoch came to its end is no matter of who leads in the next one.
+    // The way in which an epoch ended doesn't affect who leads in the next one.
     let seed = leader_seed(first.chain(), Epoch(1), change.boundary.result.root);
     let next = Leaders::new(3, Some(seed), change.boundary.view);
     assert_eq!(first.after(&change).leaders, next);

@@ -1,4 +1,4 @@
-//! What a frame that leaves rests on is on disk, and doesn't contradict what left before.
+//! Everything on which a sent frame rests is on disk, and the frame doesn't contradict earlier ones.
 
 use crate::ports::{TestPorts, from};
 use bytes::Bytes;
@@ -32,7 +32,7 @@ impl TestPorts {
         if body.view <= self.durable.view.max(self.lost) {
             return;
         }
-        // Where another process signs, its disk has the vote, and this one that it was asked for.
+        // If another process signs, its disk has the vote, and this node's disk has that it was requested.
         let elsewhere = self.signer.as_ref().is_some_and(|signer| signer.has_vote(body));
         let journaled = |found: SignedVote| found == *vote || elsewhere && found.body == *body;
         assert!(self.has(RecordKind::Vote, |bytes| journaled(from(bytes))), "a vote left before its sync");
@@ -75,7 +75,7 @@ impl TestPorts {
     fn batch_leaves(&self, batch: &Batch) {
         let digest = batch_digest(&batch.body);
         if self.context.is_me(batch.body.author) {
-            // One that left before a store was lost, and was fetched back, may be served from memory.
+            // A batch that left before a store was lost, and was fetched back, may be served from memory.
             let known = self.witness.borrow_mut().batch(&batch.body, digest);
             let elsewhere = self.signer.as_ref().is_some_and(|signer| signer.has_batch(batch));
             assert!(known || elsewhere || self.batch_on_disk(&digest).is_some(), "an own batch left before its sync");

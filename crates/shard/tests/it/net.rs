@@ -28,7 +28,7 @@ pub struct Node {
     pub shard: Living,
     pub turns: Turns,
     pub core: Core,
-    /// Whether it runs, and its links are up.
+    /// True if the node runs and its links are up.
     pub up: bool,
     /// While set the disk answers no sync.
     pub disk_held: bool,
@@ -38,7 +38,7 @@ pub struct Node {
     pub core_held: bool,
 }
 
-/// A shard, but for the moment in which it becomes that of the next epoch.
+/// A shard, except in the moment in which it becomes that of the next epoch.
 pub struct Living(Option<Shard<TestPorts>>);
 
 impl Deref for Living {
@@ -63,12 +63,12 @@ pub struct Net {
     pub wire: VecDeque<(usize, usize, Class, Bytes)>,
     /// Frames that were delivered, or lost on the way.
     pub log: Vec<(usize, usize, Message)>,
-    /// Which frames pass.
+    /// Filter that decides which frames pass.
     pub passes: Filter,
     witness: Rc<RefCell<Witness>>,
     pub config: WorkConfig,
     nonces: Vec<u64>,
-    /// How far each node's wall clock is ahead of the true time.
+    /// Milliseconds by which each node's wall clock is ahead of the true time.
     pub clocks_ms: Vec<i64>,
 }
 
@@ -86,12 +86,12 @@ impl Net {
         Self::of(N, parameters)
     }
 
-    /// So many nodes, of which the first four are the genesis' validators.
+    /// Creates so many nodes, of which the first four are the genesis' validators.
     pub fn of(count: usize, parameters: Parameters) -> Self {
         Self::on(chain::genesis_with(parameters), count)
     }
 
-    /// So many nodes of this chain.
+    /// Creates so many nodes of this chain.
     pub fn on(genesis: Genesis, count: usize) -> Self {
         Self::configured(genesis, count, WorkConfig::default())
     }
@@ -277,7 +277,7 @@ impl Net {
         self.run();
     }
 
-    /// From now on no core proposes.
+    /// Stops all cores from proposing.
     pub fn nobody_proposes(&mut self) {
         self.nodes.iter_mut().for_each(|node| node.core.proposes = false);
     }
@@ -315,7 +315,7 @@ impl Net {
         self.submit_until(index, account, chain::EXPIRES_AT_MS)
     }
 
-    /// The same with an expiry.
+    /// Same as `submit`, with an expiry.
     pub fn submit_until(&mut self, index: usize, account: usize, expires_at_ms: u64) -> TxId {
         let transaction = chain::put_until(&self.genesis, account, self.nonces[account], expires_at_ms);
         self.nonces[account] += 1;
@@ -366,13 +366,13 @@ impl Net {
         self.link_all(index, true);
     }
 
-    /// From now on another process signs for this node, which starts again.
+    /// Moves a node's signing to another process, and starts the node again.
     pub fn sign_elsewhere(&mut self, index: usize) {
         self.ports(index).signer = Some(Signer::new(index, &self.genesis));
         self.power_loss(index, 0);
     }
 
-    /// That process comes or goes.
+    /// Brings that process up or down.
     pub fn signer_up(&mut self, index: usize, up: bool) {
         let ports = self.ports(index);
         let event = ports.signer.as_mut().unwrap().set_up(up);
@@ -380,7 +380,7 @@ impl Net {
         self.run();
     }
 
-    /// From now on who starts listens so long for another process with its keys.
+    /// Makes nodes that start listen for so long for another process with their keys.
     pub fn listen_for_rivals(&mut self, us: u64) {
         self.config.rival_wait_us = us;
     }

@@ -44,7 +44,7 @@ fn whoever_is_outside_is_answered_and_told_what_is_final() {
     assert!(matches!(ask(&mut net, Request::Block(tip.digest)), Response::Block(block) if block.header == tip.header));
     let blocks = ask(&mut net, Request::FinalBlocks { first: Height(1), count: 9 });
     assert!(matches!(blocks, Response::FinalBlocks { blocks, .. } if !blocks.is_empty()));
-    // What it may have signed is no question that it can have.
+    // A non-member has signed nothing, so it can't ask what it signed.
     assert_eq!(ask(&mut net, Request::OwnSignatures { next_seq: 0 }), Response::NotHeld);
 }
 
@@ -68,7 +68,7 @@ fn what_an_outsider_says_of_the_chain_is_not_heard() {
     assert_eq!(net.nodes[0].shard.connected().len(), 3);
 }
 
-/// Who this node handed transactions to.
+/// Returns the members to which this node handed transactions.
 fn handed_to(net: &Net, from: usize) -> Vec<usize> {
     let all =
         net.log.iter().filter(|(sender, _, message)| *sender == from && matches!(message, Message::Transactions(_)));

@@ -97,7 +97,7 @@ fn a_heartbeat_brings_notarizations_above_the_last_finalization() {
     assert_eq!((net.height(0), net.nodes[0].core.view), (0, View(3)));
     let notarized = |input: &Input| matches!(input, Input::Certificate(c) if c.kind == VoteKind::Notarize);
     assert_eq!((net.saw(0, notarized), net.saw(3, notarized)), (1, 0));
-    // One node's word is enough: its own vote alone would not be.
+    // One node's word is enough, although its vote alone would not be.
     net.passes = Box::new(|from, _, _| from == 0);
     net.heartbeats();
     assert_eq!(net.saw(3, notarized), 1);

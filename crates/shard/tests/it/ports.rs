@@ -50,9 +50,9 @@ pub struct TestPorts {
     pub store: Arc<MemStore>,
     pub waiters: Arc<Waiters>,
     pub witness: Rc<RefCell<Witness>>,
-    /// To one peer, or to all.
+    /// Frames to one peer, or to all.
     pub sent: VecDeque<(Option<ValidatorIndex>, Class, Bytes)>,
-    /// To nodes outside the committee: one, or all of them.
+    /// Messages to nodes outside the committee: to one, or to all of them.
     pub told_outside: Vec<(Option<PublicKey>, Message)>,
     /// The same, until it is on its way, with the epoch in which it was said.
     pub outside: Vec<(Option<PublicKey>, Message, Arc<Context>)>,
@@ -64,7 +64,7 @@ pub struct TestPorts {
     release_after: u64,
     /// The newest header that the store has on disk.
     pub durable: Header,
-    /// Up to this view a store held what votes rest on, and is gone.
+    /// View up to which a lost store held what votes rest on.
     pub lost: View,
     pub events: VecDeque<Event>,
     pub jobs: VecDeque<ExecutionJob>,
@@ -82,11 +82,11 @@ pub struct TestPorts {
     /// The state tree, from genesis on.
     rooting: Rooting<Tree<Arc<dyn Store>>, Serial>,
     pub roots: Arc<Queue<RootJob>>,
-    /// What the journal was found to lack, once.
+    /// What the journal was found to lack.
     pub retired: Option<String>,
-    /// Whether this test takes something away that the node had signed.
+    /// True if this test removes something that the node had signed.
     pub may_retire: bool,
-    /// Whether it ended for another process with its keys.
+    /// Reason for which the shard ended the node.
     pub ended: Option<Ending>,
     /// The node keys of the committee that operators want.
     pub target: BTreeSet<PublicKey>,
@@ -210,7 +210,7 @@ impl TestPorts {
         !rooted.is_empty()
     }
 
-    /// The journal frees nothing before it has synced what was appended by then.
+    /// Frees what the shard released. The journal frees nothing before it has synced what was appended until then.
     pub fn free(&mut self) {
         if self.synced >= self.release_after {
             self.journal.retain(|record| record.lsn.0 >= self.released);
@@ -221,7 +221,7 @@ impl TestPorts {
         self.journal.iter().filter(|record| record.lsn.0 <= self.synced)
     }
 
-    /// Whether a restart with the store's durable tip needs the record.
+    /// Returns true if a restart with the store's durable tip needs the record.
     fn needed(&self, record: &JournalRecord, position: u64) -> bool {
         let now = if self.durable.ends_epoch() { self.durable.epoch.next() } else { self.durable.epoch };
         let epoch = match record.kind {

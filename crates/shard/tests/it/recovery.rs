@@ -24,7 +24,7 @@ fn recovered_comes_first_also_when_work_waits() {
 #[test]
 fn a_node_alone_in_the_dark_signs_nothing_else_than_before() {
     let mut net = Net::new();
-    // Its proposal and vote get to disk; nobody hears of them, only its question what it signed.
+    // Its proposal and vote get to disk. The others get none of its messages except the question what it signed.
     let asks = |message: &Message| matches!(message, Message::Request { request: Request::OwnSignatures { .. }, .. });
     net.passes = Box::new(move |from, _, message| from != 1 || asks(message));
     net.submit(1);
@@ -54,7 +54,7 @@ fn a_node_alone_in_the_dark_signs_nothing_else_than_before() {
     net.run();
     assert_eq!(net.saw(1, |input| *input == Input::VoteRefused(kind, view)), 2);
 
-    // It says again what it said, proposal included, and the view goes on.
+    // It repeats its messages, including the proposal, and the view goes on.
     net.passes = Box::new(|_, _, _| true);
     net.effects(1, vec![Effect::ResendVotes(view)]);
     net.advance(100_000);
@@ -88,7 +88,7 @@ fn nothing_is_signed_in_views_whose_votes_may_be_forgotten() {
     net.advance(10_000);
     net.sync_store(0);
     net.run();
-    // The store has it all, so that the journal may have let go of every record.
+    // The store has everything, so the journal may have freed every record.
     net.ports(0).journal.clear();
     net.power_loss(0, 0);
     net.run();
@@ -190,7 +190,7 @@ fn a_store_lost_alone_does_not_free_votes_that_the_journal_forgot() {
     net.run();
     net.sync_store(1);
     net.run();
-    // What release may free is gone, and so is the whole store: only the floor tells what was signed.
+    // Everything that release may free is gone, and so is the whole store: only the floor says what was signed.
     net.ports(1).journal.retain(|record| record.kind == RecordKind::Floor);
     net.lose_store(1);
     net.run();
@@ -200,7 +200,8 @@ fn a_store_lost_alone_does_not_free_votes_that_the_journal_forgot() {
     assert_eq!(net.saw(1, |input| *input == Input::VoteRefused(kind, view)), 1);
 }
 
-/// R32: who lost the store alone, and is back in an epoch that the journal has let go of, can't know what it signed there.
+/// R32: a node that lost only its store, and is back in an epoch whose records the journal has freed, can't know what
+/// it signed there.
 #[test]
 fn nothing_is_signed_in_an_epoch_that_the_journal_has_forgotten() {
     let mut net = steps::net(N);
@@ -213,7 +214,8 @@ fn nothing_is_signed_in_an_epoch_that_the_journal_has_forgotten() {
         net.ports(index).journal.retain(|record| record.kind == RecordKind::Floor);
     }
     (0..N).for_each(|index| net.stop(index));
-    // All of them at once: nobody can show the others how the epoch ended, and nobody holds what they signed in it.
+    // All nodes lose their stores at once: nobody can show the others how the epoch ended, or holds what they signed in
+    // it.
     (0..N).for_each(|index| net.lose_store(index));
     let since = net.log.len();
     steps::settle(&mut net);

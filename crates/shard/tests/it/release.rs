@@ -51,7 +51,7 @@ fn take(net: &mut Net, step: &Step) {
             net.run();
         }
         Step::PowerLoss(index, kept) => net.power_loss(index, kept),
-        // One and the same: what the others hold is fetched again.
+        // Always the same node, so that it fetches again what the others hold.
         Step::LoseStore => net.lose_store(N - 1),
         Step::Deaf(index) => net.passes = Box::new(move |_, to, _| to != index),
         Step::Hear => net.passes = Box::new(|_, _, _| true),

@@ -133,7 +133,7 @@ fn far_above_its_claim_a_block_lists_nothing() {
 #[test]
 fn inline_transactions_are_bound_by_the_payload_root() {
     let (parent, mut block, parameters) = at_height_ten();
-    // Under version 2 a proposal has none.
+    // Under version 2 a proposal has no inline transactions.
     block.header.version = Rules::V1.version();
     block.inline = BoundedVec::new(vec![put(&genesis(), 0, 0).into_inner()]).unwrap();
     assert_eq!(check_header(&parent, &block, &parameters), Err("the payload root is another"));

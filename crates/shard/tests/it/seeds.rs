@@ -1,4 +1,4 @@
-//! Who comes when none of the genesis' validators is there any more, and knows some of today's.
+//! A node that joins after all of the genesis' validators are gone, and knows some of today's members.
 
 use crate::net::{Net, node_key};
 use crate::steps::{add, change, epoch, goes_on, net, operate, remove, settle};
@@ -49,7 +49,7 @@ fn it_goes_through_the_epochs_by_what_seeds_show() {
 #[test]
 fn without_any_it_stays_where_it_is() {
     assert!(!is_level(&replaced(&[])));
-    // A seed that isn't there is none.
+    // An absent seed doesn't help.
     assert!(!is_level(&replaced(&[1])));
 }
 
@@ -66,7 +66,7 @@ fn a_seed_that_makes_things_up_is_not_believed() {
             }
             other => other,
         };
-        // What it said before, and what others said, said again by the seed.
+        // The seed repeats what it and others said before.
         net.inject(5, LATE, forged);
     }
     net.run();

@@ -19,7 +19,7 @@ pub struct Signer {
     shown: bool,
     /// Votes and batches that it was asked for.
     pub asked: usize,
-    /// From this one on its answers get lost.
+    /// Number of the first request whose answer gets lost. Later answers get lost too.
     pub silent_from: Option<usize>,
 }
 
@@ -35,12 +35,12 @@ impl Signer {
         self.key.public()
     }
 
-    /// Whether its disk has the vote.
+    /// Returns true if the signer's disk has the vote.
     pub fn has_vote(&self, body: &VoteBody) -> bool {
         self.disk.contains(&Record::Vote(*body))
     }
 
-    /// Whether its disk has the batch.
+    /// Returns true if the signer's disk has the batch.
     pub fn has_batch(&self, batch: &Batch) -> bool {
         self.disk.contains(&Record::Batch(Box::new(batch.clone())))
     }
@@ -50,7 +50,7 @@ impl Signer {
         self.disk.retain(|record| !matches!(record, Record::Batch(_)));
     }
 
-    /// Both processes start, or a broken connection is made anew.
+    /// Starts both processes, or connects them again after a broken connection.
     pub fn connect(&mut self) -> Option<Event> {
         self.guard = Guard::new(self.public(), self.chains.clone(), self.disk.clone());
         self.shown = false;

@@ -69,7 +69,7 @@ fn a_committee_signs_through_its_signers() {
     let height = net.height(0);
     assert!(height >= 5 && (0..N).all(|index| net.height(index) == height));
     assert!((0..N).all(|index| net.ports(index).signer.as_ref().unwrap().asked > 10));
-    // Batches are signed before the block that lists them is proposed: none is empty.
+    // Batches are signed before the block that lists them is proposed, so no block is empty.
     let empty =
         (1..=height).filter(|at| net.store(0).bare_block(Height(*at)).unwrap().unwrap().header.transactions == 0);
     assert!(empty.count() <= 1);
@@ -102,7 +102,8 @@ fn no_crash_between_a_signature_and_the_journal_stops_lane_or_chain() {
         net.power_loss(1, 0);
         net.advance(400_000);
         let since = net.log.len();
-        // What waited in the pool is gone, and with it the nonces behind it: another account's.
+        // The transactions that waited in the pool are gone, and with them the nonces after them, so another account is
+        // used.
         let other = other_account_of_lane(1);
         let ids = [net.submit_of(1, other), net.submit_of(1, other), net.submit(0)];
         settle(&mut net, 1, &ids);

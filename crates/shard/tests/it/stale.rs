@@ -40,7 +40,7 @@ fn retired(net: &mut Net, index: usize) -> Option<String> {
     net.ports(index).retired.clone()
 }
 
-/// It follows the others and has signed nothing since.
+/// Checks that the node follows the others and has signed nothing since.
 fn follows(net: &mut Net, index: usize, since: usize) {
     for _ in 0..6 {
         net.heartbeats();
@@ -61,7 +61,7 @@ fn a_node_that_lost_everything_signs_nothing_and_follows() {
     net.nullify();
     follows(&mut net, 1, since);
     assert!(retired(&mut net, 1).is_some());
-    // Its clients are served: others list what they send.
+    // Its clients are served: other validators list what they send.
     let ids = [net.submit(1), net.submit(2)];
     net.advance(100_000);
     net.nullify();
@@ -135,7 +135,8 @@ fn a_batch_that_only_a_peer_remembers_is_enough() {
     assert_eq!(signed(&net, 2, since), 0);
 }
 
-/// A chain on which nobody counts what node `index` votes; then it is wiped, and its core nullifies view 1 at once.
+/// Returns a chain on which nobody counts the votes of node `index`. Then that node is wiped, and its core nullifies
+/// view 1 at once.
 fn wiped_unheard(index: usize, submits: &[usize]) -> (Net, usize) {
     let mut net = Net::new();
     net.passes = Box::new(move |from, _, message| from != index || !matches!(message, Message::Vote(_)));
@@ -274,7 +275,7 @@ fn a_key_that_votes_elsewhere_is_found_out_while_running() {
     let context = chain::context(&net.genesis, 0);
     let body = forge::body(&context, VoteKind::Nullify, view, BlockDigest::ZERO);
     let certificate = |signers: &[usize]| Message::Certificate(Box::new(forge::certificate(body, signers)));
-    // The first is known by then: the second is looked at all the same.
+    // The first is known by now. The second is looked at all the same.
     net.inject(0, 3, certificate(&[0, 1, 2]));
     net.run();
     assert_eq!(retired(&mut net, 3), None);
@@ -376,7 +377,7 @@ fn a_store_lost_alone_costs_no_key_and_the_lane_goes_on_where_it_was() {
     net.run();
     let listed = net.store(1).tip().unwrap().header.cursors[1];
     assert!(listed.next_seq >= 3);
-    // What release may free is gone, and so is the whole store.
+    // Everything that release may free is gone, and so is the whole store.
     net.ports(1).journal.retain(|record| record.kind == RecordKind::Floor);
     net.lose_store(1);
     let id = net.submit(1);
@@ -393,7 +394,7 @@ fn a_store_lost_alone_costs_no_key_and_the_lane_goes_on_where_it_was() {
     assert_eq!(cut.last(), Some(listed.next_seq), "no seq twice");
 }
 
-/// Else the journal would let go of votes above its floor, and a store lost later would pass for one that lost its journal.
+/// Otherwise the journal would free votes above its floor, and a store lost later would pass for a lost journal.
 #[test]
 fn after_a_restart_the_floor_is_at_the_tip_before_anything_is_let_go() {
     let mut net = Net::new();

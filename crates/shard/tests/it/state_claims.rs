@@ -23,7 +23,7 @@ fn periods(blocks: &[(u64, u32)]) -> Periods {
     periods_with_boundary(blocks, None)
 }
 
-/// The same with an epoch's boundary at this height.
+/// Same as `periods`, with an epoch's boundary at this height.
 fn periods_with_boundary(blocks: &[(u64, u32)], boundary: Option<u64>) -> Periods {
     let parameters = Parameters { root_period_ms: 1_000, root_period_idle_ms: 20, ..Parameters::default() };
     let genesis = Net::new().genesis;
@@ -63,7 +63,7 @@ fn an_empty_block_ends_a_period_that_is_not_after_a_moment() {
     assert_eq!(ended(&[(100, 1), (120, 0), (140, 0)]), Some((1, 1)), "what followed is empty");
 }
 
-/// What an epoch ends with has a root of its own, which its committee's successors can be shown.
+/// The state at the end of an epoch has a root of its own, which can be shown to the next committee.
 #[test]
 fn an_epochs_boundary_ends_its_period_whatever_comes_next() {
     let ended = |boundary: u64, next: (u64, u32)| {

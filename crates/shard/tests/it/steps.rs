@@ -16,7 +16,7 @@ pub fn parameters() -> Parameters {
     Parameters { epoch_age_min_ms: None, ..governed() }
 }
 
-/// The same under the newest rules.
+/// Same as `parameters`, under the newest rules.
 pub fn governed() -> Parameters {
     let operators = BoundedVec::new(vec![chain::signer(0).public()]).unwrap();
     Parameters { operators, operator_quorum: 1, ..Parameters::default() }
@@ -78,7 +78,7 @@ pub fn goes_on(net: &mut Net, count: usize) {
     }
 }
 
-/// One member is away: views of its own are given up.
+/// One member is away, so views that it leads are given up.
 pub fn operate_through(net: &mut Net, operations: Vec<Operation>, wanted: u64) {
     operate(net, 0, operations);
     for _ in 0..24 {
@@ -114,7 +114,8 @@ pub fn lose_finality_of_the_end(net: &mut Net, closing: u64) {
     net.passes = Box::new(move |_, _, message| !lost(message));
 }
 
-/// The operator asks for this, and whoever votes to finalize the boundary isn't heard: closing blocks must follow it.
+/// The operator asks for this. Members that vote to finalize the boundary aren't heard, so closing blocks must follow
+/// it.
 pub fn with_closing_blocks(net: &mut Net, operations: Vec<Operation>) {
     lose_finality_of_the_end(net, 1);
     operate_through(net, operations, 1);
@@ -122,7 +123,7 @@ pub fn with_closing_blocks(net: &mut Net, operations: Vec<Operation>) {
     settle(net);
 }
 
-/// One transaction on an idle chain, rooted ahead everywhere.
+/// Returns a net with one transaction on an idle chain, rooted ahead everywhere.
 pub fn rooted() -> Net {
     let mut net = Net::new();
     net.submit(1);

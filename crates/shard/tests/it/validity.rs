@@ -8,7 +8,7 @@ use rustorium_shard::port::{Effect, Input, PayloadStatus};
 use rustorium_storage::Store;
 use rustorium_types::*;
 
-/// All nodes have block 1 final and executed, and node 2 leads next; nobody proposes any more.
+/// Returns a net in which all nodes have executed block 1, node 2 leads next, and nobody proposes any more.
 fn after_one_block() -> Net {
     after_one_block_under(Rules::NEWEST)
 }
@@ -107,7 +107,7 @@ fn a_time_at_the_end_of_all_times_neither_overflows_nor_keeps_the_shard_awake() 
     for (peer, time_ms) in [(0, u64::MAX), (1, u64::MAX / 1000), (3, wraps_ms)] {
         let mut block = forge::child(&context, &parent, 2);
         block.header.time_ms = time_ms;
-        // The epoch is over by then, so that but for its time the block is valid.
+        // The epoch is over by then, so the block is valid except for its time.
         block.header.end = End::Boundary;
         net.inject(2, peer, forge::proposal(&context, &block));
         net.advance(5_000);
@@ -170,7 +170,8 @@ fn a_forged_body_of_a_final_block_is_replaced_by_the_real_one() {
     }
 }
 
-/// Its digest covers the header only: a body that isn't the header's says that the peer lies, and nothing of the block.
+/// The digest covers the header only. A body that isn't the header's shows that the peer lies, and says nothing of the
+/// block.
 #[test]
 fn a_forged_body_in_an_answer_is_asked_for_again_and_never_judged() {
     let mut net = after_one_block_under(Rules::V1);

@@ -1,4 +1,4 @@
-//! A node stops where a quorum goes on with a protocol version that it doesn't know, and at nobody's mere word.
+//! A node stops where a quorum goes on with a protocol version that it doesn't know, and never on a single peer's word.
 
 use crate::catch_up::grow;
 use crate::forge::{body, certificate, child, proposal};
@@ -29,8 +29,8 @@ fn certified(net: &mut Net, block: &Block, kind: VoteKind, signers: &[usize]) ->
     certificate(body(&context, kind, block.header.view.0, block_digest(&block.header)), signers)
 }
 
-/// From now on the node hears no answers but those that a test makes, and nobody hears of certificates with votes that were
-/// never cast; since when it asks.
+/// Isolates a node: it gets only the answers that a test makes, and its messages reach nobody, so certificates with
+/// votes that were never cast don't spread. Returns the length of the log at that time.
 fn alone(net: &mut Net) -> usize {
     let answers = |message: &Message| matches!(message, Message::Response { .. });
     net.passes = Box::new(move |from, to, message| from != STOPPED && (to != STOPPED || !answers(message)));
@@ -126,7 +126,7 @@ fn a_leader_or_less_than_a_quorum_stops_nobody() {
     net.run();
     let few = certified(&mut net, &block, VoteKind::Finalize, &[0, 1]);
     hears(&mut net, &block, few);
-    // What a quorum voted for, but another block is shown.
+    // A quorum voted for the block, but another one is shown.
     let heard = certified(&mut net, &block, VoteKind::Notarize, &[0, 1, 2]);
     let mut other = block.clone();
     other.header.time_ms += 1;

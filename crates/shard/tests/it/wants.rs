@@ -1,4 +1,5 @@
-//! What a leader, or one who isn't, can make a node ask for and hold: wants and batches that die with their blocks (R41, R42).
+//! What a leader, or another member, can make a node request and hold: wants and batches that die with their blocks
+//! (R41, R42).
 
 use crate::chain::{N, put, v};
 use crate::forge;
@@ -7,7 +8,7 @@ use rustorium_crypto::{batch_digest, payload_root};
 use rustorium_storage::Store;
 use rustorium_types::*;
 
-/// Some work, and on past the views of a leader that proposes nothing.
+/// Does some work, and passes the views of a leader that proposes nothing.
 fn turn(net: &mut Net, index: usize) {
     net.submit(index);
     net.advance(50_000);
@@ -31,7 +32,7 @@ fn listing(net: &mut Net, view: u64, cursors: &[(usize, Cursor)]) -> Message {
     forge::proposal(&context, &block)
 }
 
-/// The same with an invented batch of each lane.
+/// Returns such a block that lists an invented batch in each lane.
 fn invented(net: &mut Net, view: u64, round: u64) -> Message {
     let parent = net.store(0).tip().unwrap().header;
     let invent = |(lane, cursor): (usize, &Cursor)| {
@@ -52,7 +53,8 @@ fn questions(net: &Net, from: usize) -> usize {
     net.log[from..].iter().filter(|(_, _, message)| fetches(message)).count()
 }
 
-/// C4: a member that is silent in its turns proposes in the next 60 views, ever again, what nobody can fetch.
+/// A member that is silent in its turns proposes in the next 60 views, again and again, something that nobody can
+/// fetch.
 #[test]
 fn invented_batches_of_views_to_come_keep_no_real_one_from_being_fetched() {
     let mut net = Net::new();

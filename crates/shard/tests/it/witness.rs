@@ -1,9 +1,9 @@
-//! What nodes have shown to others, over all their restarts: nothing of it may contradict itself.
+//! Everything that nodes have shown to others, over all their restarts. Nothing of it may contradict itself.
 
 use rustorium_types::*;
 use std::collections::BTreeMap;
 
-/// What all incarnations of all nodes have shown to others.
+/// Messages that all incarnations of all nodes have shown to others.
 #[derive(Default)]
 pub struct Witness {
     votes: BTreeMap<(Epoch, ValidatorIndex, View, VoteKind), BlockDigest>,
@@ -23,7 +23,7 @@ impl Witness {
         assert_ne!(both, [true, true], "{signer:?} nullified and finalized {:?}", body.view);
     }
 
-    /// Whether it was shown before.
+    /// Notes a batch. Returns true if it was shown before.
     pub fn batch(&mut self, body: &BatchBody, digest: BatchDigest) -> bool {
         let (author, seq) = (body.author, body.seq);
         let known = self.batches.insert((body.epoch, author, seq), digest);

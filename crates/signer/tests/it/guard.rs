@@ -109,7 +109,7 @@ fn adopting_takes_over_what_the_node_shows_once() {
     }
 }
 
-/// What is asked, or happens.
+/// A request, or an event.
 #[derive(Clone, Debug)]
 enum Step {
     Vote {
@@ -179,7 +179,7 @@ proptest! {
     #[test]
     fn no_two_signatures_contradict_each_other(steps in steps()) {
         let (mut guard, mut disk, mut signed) = (fresh(), Vec::<Record>::new(), Signed::default());
-        // What the last request changed, and what it would have let out.
+        // Records of the last request, and what it would have let out.
         for step in steps {
             match step {
                 Step::Vote { kind, epoch, view, block, settled } => {

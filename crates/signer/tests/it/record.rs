@@ -43,7 +43,7 @@ fn a_cut_at_any_byte_loses_only_what_was_not_acknowledged() {
         file.append(together).unwrap();
         drop(file);
         let ahead = fs::read(&path).unwrap();
-        // Who opens it takes away the zeros behind its end.
+        // Opening the file removes the zeros after its end.
         opened(folder.path()).unwrap();
         let after = fs::read(&path).unwrap();
         assert!(ahead.len() > after.len() && ahead.starts_with(&after));
@@ -58,7 +58,7 @@ fn a_cut_at_any_byte_loses_only_what_was_not_acknowledged() {
             fs::write(&path, &left).unwrap();
             let left = opened(folder.path()).unwrap();
             assert_eq!(left, acknowledged, "cut at {cut}");
-            // What was cut is gone, and the file goes on behind what is whole.
+            // The cut part is gone, and the file goes on after its intact part.
             let (mut file, _) = StateFile::open(folder.path(), &key().public()).unwrap();
             file.append(&together[..1]).unwrap();
             drop(file);

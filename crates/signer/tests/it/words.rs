@@ -1,7 +1,7 @@
 //! Short names for what the tests sign.
 
 use rustorium_crypto::SigningKey;
-use rustorium_signer::{Shown, What};
+use rustorium_signer::{JournalSummary, What};
 use rustorium_types::*;
 use std::collections::BTreeSet;
 
@@ -34,9 +34,9 @@ pub fn batch(epoch: u64, seq: u64, content: u8) -> BatchBody {
     }
 }
 
-pub fn shown(epoch: u64, settled: u64, next_seq: u64, votes: Vec<SignedVote>) -> Shown {
+pub fn shown(epoch: u64, settled: u64, next_seq: u64, votes: Vec<SignedVote>) -> JournalSummary {
     let (chain, shard, votes) = (CHAIN, SHARD, BoundedVec::new(votes).unwrap());
-    Shown { chain, shard, epoch: Epoch(epoch), settled: View(settled), next_seq, votes }
+    JournalSummary { chain, shard, epoch: Epoch(epoch), settled: View(settled), next_seq, votes }
 }
 
 pub fn show(epoch: u64) -> What {

@@ -1,6 +1,6 @@
-//! Proofs that were made, by root and key.
+//! Cache of proofs, by root and key.
 
-use super::make::Made;
+use super::make::Multiproof;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use rustorium_types::{Height, StateKey};
@@ -13,20 +13,20 @@ const TYPICAL_ENTRY_BYTES: usize = 1_024;
 #[derive(Clone)]
 struct Bytes;
 
-/// Root, key, and whether the proof is a large one: who asks for a few keys is not sent the proof of a thousand.
+/// Root, key, and true for a large proof: a client that asks for a few keys is not sent the proof of a thousand.
 type Place = (Height, StateKey, bool);
 
-impl Weighter<Place, Arc<Made>> for Bytes {
-    fn weight(&self, _: &Place, made: &Arc<Made>) -> u64 {
+impl Weighter<Place, Arc<Multiproof>> for Bytes {
+    fn weight(&self, _: &Place, made: &Arc<Multiproof>) -> u64 {
         // All keys of a proof share it.
         (made.bytes() / made.keys().max(1)) as u64 + ENTRY_BYTES
     }
 }
 
-/// The newest proof of each key, bounded in bytes; older roots fall out as they aren't asked for.
+/// Newest proof of each key, bounded in bytes. Proofs of older roots are evicted when nobody asks for them.
 pub(super) struct ProofCache {
-    proofs: Cache<Place, Arc<Made>, Bytes>,
-    /// Keys of a proof, or of a question, from which on it is a large one.
+    proofs: Cache<Place, Arc<Multiproof>, Bytes>,
+    /// Number of keys from which on a proof, or a question, counts as large.
     large: usize,
 }
 
@@ -36,14 +36,14 @@ impl ProofCache {
         Self { proofs, large: small_keys_max + 1 }
     }
 
-    /// A proof of all these keys at this root.
+    /// Returns a proof of all these keys at this root.
     pub(super) fn find<'a>(
         &self,
         root: Height,
         keys: impl ExactSizeIterator<Item = &'a StateKey>,
-    ) -> Option<Arc<Made>> {
+    ) -> Option<Arc<Multiproof>> {
         let large = keys.len() >= self.large;
-        let mut found: Option<Arc<Made>> = None;
+        let mut found: Option<Arc<Multiproof>> = None;
         for key in keys {
             let made = self.proofs.get(&(root, *key, large))?;
             if found.as_ref().is_some_and(|before| !Arc::ptr_eq(before, &made)) {
@@ -54,7 +54,7 @@ impl ProofCache {
         found
     }
 
-    pub(super) fn put(&self, root: Height, made: &Arc<Made>) {
+    pub(super) fn put(&self, root: Height, made: &Arc<Multiproof>) {
         let large = made.keys() >= self.large;
         for key in made.iter() {
             self.proofs.insert((root, *key, large), made.clone());

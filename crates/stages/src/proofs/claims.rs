@@ -1,4 +1,4 @@
-//! Which final header claims a root, and what shows that it is final.
+//! The final header that claims a root, and the proof that it is final.
 
 use crate::block_proofs::{block_proof, storage};
 use parking_lot::Mutex;
@@ -9,40 +9,40 @@ use rustorium_types::{BlockProof, Hash, Header, Height, StateClaim};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Claims kept in memory.
-const KEPT: usize = 16;
-/// Of the newest roots, how many are tried: the newest claiming header's certificate may be a moment late.
+/// Number of claims kept in memory.
+const CLAIMS_MAX: usize = 16;
+/// Number of newest roots that are tried: the certificate of the newest claiming header may be a moment late.
 const NEWEST_TRIED: usize = 4;
 
-/// A root and the final header that claims it.
+/// Root and the final header that claims it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Claimed {
-    /// The rooted height.
+    /// Rooted height.
     pub height: Height,
-    /// The state root there.
+    /// State root after that height.
     pub state_root: Hash,
-    /// The result root there.
+    /// Result root of that height.
     pub result_root: Hash,
-    /// The claiming header.
+    /// Header that claims the root.
     pub header: Header,
-    /// Shows that it is final.
+    /// Proof that the header is final.
     pub proof: BlockProof,
 }
 
-/// Claims that were looked up.
+/// Claims that were looked up before.
 #[derive(Default)]
 pub struct Claims(Mutex<VecDeque<Arc<Claimed>>>);
 
 impl Claims {
-    /// The claim of this root, where it was looked up before.
+    /// Returns the claim of this root if it was looked up before.
     pub fn known(&self, root: Height) -> Option<Arc<Claimed>> {
         self.0.lock().iter().find(|claimed| claimed.height == root).cloned()
     }
 
-    /// The claim of a kept root, or of the newest that is certified.
+    /// Returns the claim of a kept root, or (`None`) of the newest certified one.
     ///
     /// # Errors
-    /// `ProofPruned` where that root isn't kept, `NotProvenYet` where no certificate is there yet, or the store's.
+    /// `ProofPruned` if that root isn't kept, `NotProvenYet` if there is no certificate yet, or the store's.
     pub fn resolve(&self, store: &dyn Store, root: Option<Height>) -> Result<Arc<Claimed>, BackendError> {
         let roots = store.roots();
         let newest = roots.first().copied().unwrap_or_default();
@@ -68,19 +68,19 @@ impl Claims {
         let Some(found) = claim_of(store, root)?.map(Arc::new) else { return Ok(None) };
         let mut kept = self.0.lock();
         kept.push_front(found.clone());
-        kept.truncate(KEPT);
+        kept.truncate(CLAIMS_MAX);
         Ok(Some(found))
     }
 }
 
-/// The first final header that claims the root of this very height; none where it isn't stored, or nothing shows yet that
-/// it is final.
+/// Returns the first final header that claims the root of exactly this height. `None` if it isn't stored, or nothing
+/// proves yet that it is final.
 ///
 /// # Errors
 /// The store's.
 pub fn claim_of(store: &dyn Store, root: Height) -> Result<Option<Claimed>, StoreError> {
     let Some(tip) = store.tip().map(|tip| tip.height) else { return Ok(None) };
-    // What headers claim never goes back: halve the heights above the root until the first that claims it is left.
+    // Claims of headers never go back, so this searches by halves for the first header that claims the root.
     let (mut low, mut high) = (root.0.max(store.kept().oldest_height.0.saturating_sub(1)) + 1, tip.0 + 1);
     while low < high {
         let middle = low + (high - low) / 2;

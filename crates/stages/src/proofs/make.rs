@@ -11,33 +11,34 @@ use rustorium_types::{
 };
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Bytes of the values of one answer. In JSON they take four times as many, since the proof has them too.
+/// Maximum bytes of the values in one answer. JSON takes four times as many, because the proof has the values too.
 const ANSWER_VALUE_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// A proof of some keys and what they hold.
-pub(super) struct Made {
+/// Proof of some keys and their values.
+pub(super) struct Multiproof {
     values: BTreeMap<StateKey, LeafValue>,
     state: BoundedBytes<STATE_PROOF_BYTES_MAX>,
 }
 
-impl Made {
-    /// The keys that it is about.
+impl Multiproof {
+    /// Returns the proof's keys.
     pub(super) fn iter(&self) -> impl Iterator<Item = &StateKey> {
         self.values.keys()
     }
 
-    /// How many.
+    /// Returns the number of keys.
     pub(super) fn keys(&self) -> usize {
         self.values.len()
     }
 
-    /// Bytes of values and proof.
+    /// Returns the bytes of values and proof.
     pub(super) fn bytes(&self) -> usize {
         let values = self.values.values().flatten().map(|value| value.as_slice().len());
         values.sum::<usize>() + self.state.as_slice().len()
     }
 
-    /// Returns the answer to a question about some of its keys. Errors: `ProofTooLarge` where their values are too large.
+    /// Returns the answer to a question about some of the proof's keys. Errors: `ProofTooLarge` if their values are too
+    /// large.
     pub(super) fn answer(&self, claimed: &Claimed, subjects: &[(Subject, StateKey)]) -> Result<Proven, BackendError> {
         let held = subjects.iter().filter_map(|(_, key)| self.values.get(key)?.as_ref());
         if held.map(|value| value.as_slice().len()).sum::<usize>() > ANSWER_VALUE_BYTES_MAX {
@@ -48,7 +49,7 @@ impl Made {
         let entries: Vec<(Subject, LeafValue)> = subjects.iter().map(entry).collect();
         let others: Vec<StateKey> = self.values.keys().filter(|key| !own.contains(key)).copied().collect();
         let proof = ReadProof {
-            // Made of at most as many keys as a proof can be about.
+            // The entries come from at most as many keys as a proof can have.
             entries: BoundedVec::new(entries).unwrap_or_default(),
             others: BoundedVec::new(others).unwrap_or_default(),
             state: self.state.clone(),
@@ -60,12 +61,12 @@ impl Made {
     }
 }
 
-/// Reads and proves what `keys` hold at the claimed root, all in one view.
+/// Reads and proves the values of `keys` at the claimed root, all in one view of the store.
 pub(super) fn make(
     store: &dyn Store,
     claimed: &Claimed,
     keys: impl Iterator<Item = StateKey>,
-) -> Result<Made, BackendError> {
+) -> Result<Multiproof, BackendError> {
     let view = store.view_at(claimed.height).map_err(storage)?;
     let keys: BTreeSet<StateKey> = keys.collect();
     let mut values = BTreeMap::new();
@@ -83,7 +84,7 @@ pub(super) fn make(
     let proof = open(&Tree(view), &claimed.state_root.0, &keys).map_err(|error| match error {
         OpenError::Tree(_) | OpenError::Keys(_) | OpenError::OtherRoot(_) => failed(error),
     })?;
-    Ok(Made { values, state: BoundedBytes::new(proof.to_bytes()).map_err(failed)? })
+    Ok(Multiproof { values, state: BoundedBytes::new(proof.to_bytes()).map_err(failed)? })
 }
 
 fn failed(error: impl std::fmt::Display) -> BackendError {

@@ -1,4 +1,4 @@
-//! What is to be seen of the pool of proofs.
+//! Metrics of the pool of proofs.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -6,7 +6,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use std::time::Duration;
 
-/// Figures of the pool.
+/// Metrics of the pool.
 pub struct ProofMetrics {
     pub(super) waiting: Gauge,
     pub(super) asked: Counter,
@@ -34,7 +34,7 @@ impl Default for ProofMetrics {
 }
 
 impl ProofMetrics {
-    /// Adds the figures to a registry.
+    /// Adds the metrics to a registry.
     #[must_use]
     pub fn register(self, registry: &mut Registry) -> Self {
         let registry = registry.sub_registry_with_prefix("rustorium_proofs");
@@ -56,7 +56,7 @@ impl ProofMetrics {
         self.time.observe(took.as_secs_f64());
     }
 
-    /// Proofs made, and questions that they answered.
+    /// Returns the number of proofs made, and of questions that they answered.
     pub fn made_and_answered(&self) -> (u64, u64) {
         (self.made.get(), self.answered.get())
     }

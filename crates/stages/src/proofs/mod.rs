@@ -1,10 +1,11 @@
-//! Proofs of the state for clients: a bounded pool that gathers what waits into one multiproof, off the nodes' other work.
+//! Proofs of the state for clients: a bounded pool that gathers waiting questions into one multiproof, at low priority.
 //!
-//! *Invariants:* never one proof for each of several that wait; what a proof says is read from one view at a root that a
-//! final header claims; every question is answered once, at the latest when its turn comes after its deadline; full means
-//! `Busy`, at once, and no client fills it for the others.
+//! *Invariants:* waiting questions never get one proof each; a proof comes from one view of the store at a root that a
+//! final header claims; every question is answered once, at the latest at its turn after its deadline; a full pool
+//! answers `Busy` at once, and no client can fill it for the others.
 //!
-//! There is no timer: what comes while a proof is being made goes into the next, and on an idle node nothing waits.
+//! There is no timer: questions that come while a proof is being made go into the next proof, and on an idle node none
+//! waits.
 
 mod cache;
 mod claims;
@@ -30,20 +31,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How far the pool's thread steps back behind the others.
+/// Nice value of the pool's thread, above that of other threads.
 const NICE: i32 = 10;
-/// When a client that found it full asks again.
+/// Time after which a client that found the pool full asks again.
 const RETRY_AFTER_MS: u64 = 200;
 
 /// Bounds of the pool.
 #[derive(Clone, Copy, Debug)]
 pub struct ProofLimits {
-    /// Questions that wait.
+    /// Maximum number of waiting questions.
     pub asks_max: usize,
-    /// Keys of all that wait.
+    /// Maximum number of keys of all waiting questions.
     pub keys_max: usize,
-    /// Keys up to which questions are gathered into one proof. More is cheaper for the node and dearer for each client,
-    /// who checks the proof of all.
+    /// Number of keys up to which questions are gathered into one proof. A larger number is cheaper for the node and
+    /// dearer for each client, who checks the proof of all.
     pub gathered_keys_max: usize,
     /// Bytes of the cache of proofs.
     pub cache_bytes: usize,
@@ -51,7 +52,7 @@ pub struct ProofLimits {
 
 impl Default for ProofLimits {
     fn default() -> Self {
-        // At 64 keys a proof takes twice as long as one of a single key, and is checked in under 4 ms.
+        // With 64 keys a proof takes twice as long to make as with a single key, and its check takes less than 4 ms.
         Self { asks_max: 1_024, keys_max: 16 * 1024, gathered_keys_max: 64, cache_bytes: 16 * 1024 * 1024 }
     }
 }
@@ -59,19 +60,19 @@ impl Default for ProofLimits {
 /// Takes the answer to a question, once, on any thread.
 pub type ProofSink = Box<dyn FnOnce(Result<Proven, BackendError>) + Send>;
 
-/// One question.
+/// Question of a client.
 struct Ask {
-    /// Site of the client that asks.
+    /// Site of the client.
     site: IpAddr,
-    /// What it is about, ascending, and where in the state that is.
+    /// Subjects in ascending order, each with its key in the state.
     subjects: Vec<(Subject, StateKey)>,
-    /// The root's height; none for the newest.
+    /// Height of the root. `None` for the newest.
     root: Option<Height>,
     deadline: Instant,
     done: ProofSink,
 }
 
-/// The pool: questions in, answers from its one thread.
+/// Pool that takes questions and answers them from its one thread.
 pub struct ProofPool {
     store: Arc<dyn Store>,
     limits: ProofLimits,
@@ -83,19 +84,20 @@ pub struct ProofPool {
 }
 
 impl ProofPool {
-    /// A pool over a store; nothing is made before a thread runs it.
+    /// Creates a pool over a store. Nothing is made before a thread runs the pool.
     pub fn new(store: Arc<dyn Store>, limits: ProofLimits, metrics: ProofMetrics) -> Self {
         let cache = ProofCache::new(limits.cache_bytes, limits.gathered_keys_max);
         let (waiting, load, claims) = (Queue::default(), Mutex::default(), Claims::default());
         Self { store, limits, waiting, load, claims, cache, metrics }
     }
 
-    /// Its figures.
+    /// Returns the pool's metrics.
     pub fn metrics(&self) -> &ProofMetrics {
         &self.metrics
     }
 
-    /// The final header that claims the root of a height, or the newest such; with what shows that it is final.
+    /// Returns the final header that claims the root of a height, or (`None`) the newest claimed root, with the proof
+    /// that the header is final.
     ///
     /// # Errors
     /// `ProofPruned` and `NotProvenYet`, or the store's.
@@ -103,8 +105,8 @@ impl ProofPool {
         self.claims.resolve(&*self.store, root)
     }
 
-    /// Asks for a client's site what `subjects` (ascending, each once, at least one) hold under a root, the newest where none
-    /// is named.
+    /// Asks, for a client's site, for the values of `subjects` (ascending, each once, at least one) under a root.
+    /// `None` means the newest root.
     pub fn ask(&self, site: IpAddr, subjects: Vec<Subject>, root: Option<Height>, deadline: Instant, done: ProofSink) {
         self.metrics.asked.inc();
         let keyed = |subject: Subject| {
@@ -126,7 +128,7 @@ impl ProofPool {
             self.metrics.busy.inc();
             return done(Err(BackendError::Busy { retry_after_ms: RETRY_AFTER_MS }));
         }
-        // Closed, it drops the question, and with it the sink: the client sees that no answer comes.
+        // A closed pool drops the question and with it the sink, so the client sees that no answer comes.
         self.waiting.push(Ask { site, subjects, root, deadline, done });
     }
 
@@ -147,9 +149,10 @@ impl ProofPool {
         self.metrics.waiting.set(i64::try_from(load.asks()).unwrap_or(i64::MAX));
     }
 
-    /// Makes proofs until the pool is closed; for one thread.
+    /// Makes proofs until the pool is closed. For one thread.
     pub fn run(&self) {
-        // A proof is nobody's vote: on busy cores everything else comes first. On Linux this is the thread's alone.
+        // No vote waits for a proof, so on busy cores everything else comes first. On Linux the nice value is the
+        // thread's own.
         if let Err(error) = rustix::process::nice(NICE) {
             tracing::debug!(event = "nice_failed", reason = %error);
         }
@@ -159,7 +162,8 @@ impl ProofPool {
         }
     }
 
-    /// Adds what came meanwhile to those that wait; false where nothing waits and nothing will come any more.
+    /// Adds the questions that came meanwhile to those that wait. Returns false if none waits and none will come any
+    /// more.
     fn gather(&self, turns: &mut Turns, patience: Option<Duration>) -> bool {
         let mut arrived = VecDeque::new();
         let patience = if turns.is_empty() { patience } else { Some(Duration::ZERO) };
@@ -168,17 +172,17 @@ impl ProofPool {
         open || !turns.is_empty()
     }
 
-    /// For how long its thread has been at what it took last.
+    /// Returns how long the pool's thread has been at the questions that it took last.
     pub fn busy_for(&self) -> Option<Duration> {
         self.waiting.busy_for()
     }
 
-    /// Ends the thread, after what still waits.
+    /// Ends the thread after the questions that still wait.
     pub fn close(&self) {
         self.waiting.close();
     }
 
-    /// Answers everything that waits now; for who has no thread.
+    /// Answers all questions that wait now, for callers without a thread.
     pub fn run_once(&self) {
         let mut turns = Turns::default();
         while self.gather(&mut turns, Some(Duration::ZERO)) && !turns.is_empty() {
@@ -203,12 +207,12 @@ impl ProofPool {
             }
         }
         for (claimed, asks) in by_root.into_values() {
-            // Who asked hears of nothing, and others' questions go on.
+            // On a panic, those who asked get no answer, and other questions go on.
             contained("proofs", || self.answer(&claimed, asks));
         }
     }
 
-    /// One multiproof for all of these.
+    /// Answers all these questions with one multiproof.
     fn answer(&self, claimed: &Claimed, asks: Vec<Ask>) {
         let start = Instant::now();
         let keys = asks.iter().flat_map(|ask| ask.subjects.iter().map(|(_, key)| *key));

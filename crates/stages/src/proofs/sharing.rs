@@ -1,21 +1,21 @@
-//! The pool of proofs as clients share it: room for questions that wait, and the order in which they are answered.
+//! Fair use of the pool of proofs: room for waiting questions, and the order in which they are answered.
 //!
-//! *Invariants:* a site that holds less than its share is let in, whoever else fills the pool; sites take turns by the keys
-//! that they ask for, and a site's large questions don't keep its small ones waiting.
+//! *Invariants:* a site below its share is let in, whoever else fills the pool; sites take turns by the number of keys
+//! that they ask for, and a site's large questions don't delay its small ones.
 
 use super::{Ask, ProofLimits};
 use rustorium_shard::fair::FairQueue;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
-/// Questions and their keys.
+/// Number of questions and of their keys.
 #[derive(Default, Clone, Copy, PartialEq, Eq, Debug)]
 struct Load {
     asks: usize,
     keys: usize,
 }
 
-/// Loads of the questions that wait, by site.
+/// Loads of waiting questions, by site.
 #[derive(Default)]
 pub(super) struct Loads {
     all: Load,
@@ -23,16 +23,17 @@ pub(super) struct Loads {
 }
 
 impl Loads {
-    /// Questions that wait.
+    /// Returns the number of waiting questions.
     pub(super) fn asks(&self) -> usize {
         self.all.asks
     }
 
-    /// Lets a question of so many keys in; false where the pool, or the site's share of a full one, has no room.
+    /// Admits a question with this many keys. Returns false if the pool, or the site's share of a full pool, has no
+    /// room.
     pub(super) fn enter(&mut self, site: IpAddr, keys: usize, limits: &ProofLimits) -> bool {
         let own = self.sites.get(&site).copied();
         let sites = self.sites.len() + usize::from(own.is_none());
-        // A client that comes to an empty pool is never too much for it.
+        // An empty pool admits a client with any number of keys.
         let room = self.all.asks == 0 || (self.all.asks < limits.asks_max && self.all.keys + keys <= limits.keys_max);
         let own = own.unwrap_or_default();
         let share = own.asks < (limits.asks_max / sites).max(1)
@@ -46,7 +47,7 @@ impl Loads {
         true
     }
 
-    /// A question of so many keys waits no more.
+    /// Notes that a question with this many keys no longer waits.
     pub(super) fn leave(&mut self, site: IpAddr, keys: usize) {
         let less = |load: &mut Load| {
             *load = Load { asks: load.asks.saturating_sub(1), keys: load.keys.saturating_sub(keys) };
@@ -61,7 +62,7 @@ impl Loads {
     }
 }
 
-/// Questions in the order in which they are answered.
+/// Waiting questions in the order in which they are answered.
 #[derive(Default)]
 pub(super) struct Turns(FairQueue<(IpAddr, bool), Ask>);
 
@@ -77,7 +78,7 @@ impl Turns {
         self.0.is_empty()
     }
 
-    /// The questions whose turn it is: a large one by itself, or small ones of up to `keys_max` distinct keys.
+    /// Returns the questions whose turn it is: one large question, or small ones of up to `keys_max` distinct keys.
     pub(super) fn next(&mut self, keys_max: usize) -> Vec<Ask> {
         let (mut portion, mut keys) = (Vec::new(), BTreeSet::new());
         while let Some((_, ask)) = self.0.peek() {

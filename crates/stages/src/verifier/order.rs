@@ -1,7 +1,7 @@
-//! What waits for a check, and the order in which it is taken: by class, and within a class fairly by who pays for it.
+//! Waiting checks, and the order in which they are taken: by class, and within a class fairly by payer.
 //!
-//! *Invariants:* what consensus waits for is never behind what it doesn't; within a class nobody gets more signatures
-//! checked than another who has some waiting, and no site of clients does; strangers get a sixteenth while others wait,
+//! *Invariants:* checks that consensus waits for are never behind others; within a class no payer gets more signatures
+//! checked than another with waiting checks, and no site of clients does; strangers get a sixteenth while others wait,
 //! and all that is left.
 
 use crate::verifier::Submission;
@@ -15,18 +15,18 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Transactions checked together at most: beyond, batches gain nothing and latency grows.
+/// Maximum number of transactions checked together. Larger batches gain nothing and add latency.
 pub(super) const TOGETHER_MAX: usize = 256;
-/// Of so many pieces of work one is a stranger's, while others wait.
+/// One in this many pieces of work is a stranger's while others wait.
 const STRANGERS_SHARE: u32 = 16;
 
-/// A peer's batch on its way in.
+/// Peer's batch on its way in.
 pub(super) struct Incoming {
     pub(super) peer: ValidatorIndex,
     pub(super) batch: Box<Batch>,
     pub(super) bytes: Bytes,
     pub(super) wanted: bool,
-    /// Kept until the batch is checked.
+    /// Memory reserved until the batch is checked.
     pub(super) credit: Credit,
 }
 
@@ -38,7 +38,7 @@ pub(super) enum Work {
     Forwarded(Vec<Transaction>, Credit),
 }
 
-/// The most urgent first. Clients of this node come between batches and what peers forward.
+/// Classes, the most urgent first. Clients of this node come between batches and transactions that peers forward.
 #[derive(Clone, Copy)]
 enum Class {
     Threshold,
@@ -72,18 +72,18 @@ impl Work {
 }
 
 /// Work that is taken at once.
-pub(super) enum Taken {
+pub(super) enum NextWork {
     Batches(Vec<Incoming>),
     One(Work),
-    /// With the number of the group.
+    /// Submissions with the number of their group.
     Submissions(u64, Vec<(Instant, Submission)>),
 }
 
-/// All that waits.
+/// All waiting checks.
 #[derive(Default)]
-pub(super) struct Waiting {
+pub(super) struct WaitingChecks {
     classes: [FairQueue<Payer, Work>; 5],
-    /// By the client's site, each with when it came.
+    /// Submissions by the client's site, each with its time of arrival.
     pub(super) submissions: FairQueue<IpAddr, (Instant, Submission)>,
     /// Number of the next group of submissions.
     next_group: u64,
@@ -91,7 +91,7 @@ pub(super) struct Waiting {
     since_stranger: u32,
 }
 
-impl Waiting {
+impl WaitingChecks {
     pub(super) fn push(&mut self, payer: Payer, work: Work) {
         self.classes[work.class(payer) as usize].push(payer, work);
     }
@@ -100,13 +100,13 @@ impl Waiting {
         self.submissions.is_idle() && self.classes.iter().all(FairQueue::is_idle)
     }
 
-    /// Makes somebody pay for more than was foreseen.
+    /// Charges a payer for more than was foreseen.
     pub(super) fn charge(&mut self, payer: Payer, signatures: u64) {
         self.classes.iter_mut().for_each(|class| class.charge(&payer, signatures));
     }
 
-    /// Takes what comes next.
-    pub(super) fn take(&mut self) -> Option<Taken> {
+    /// Takes the next work.
+    pub(super) fn take(&mut self) -> Option<NextWork> {
         self.since_stranger += 1;
         if self.since_stranger >= STRANGERS_SHARE
             && let Some(taken) = self.take_of(Class::Stranger)
@@ -121,7 +121,7 @@ impl Waiting {
             .or_else(|| self.take_of(Class::Stranger))
     }
 
-    fn take_of(&mut self, class: Class) -> Option<Taken> {
+    fn take_of(&mut self, class: Class) -> Option<NextWork> {
         if matches!(class, Class::Stranger) {
             self.since_stranger = 0;
         }
@@ -137,14 +137,14 @@ impl Waiting {
             }
         }
         if !batches.is_empty() {
-            return Some(Taken::Batches(batches));
+            return Some(NextWork::Batches(batches));
         }
         let (payer, work) = queue.pop()?;
         queue.charge(&payer, work.signatures());
-        Some(Taken::One(work))
+        Some(NextWork::One(work))
     }
 
-    fn take_submissions(&mut self) -> Option<Taken> {
+    fn take_submissions(&mut self) -> Option<NextWork> {
         let mut next = || {
             let (site, submission) = self.submissions.pop()?;
             self.submissions.charge(&site, 1);
@@ -156,6 +156,6 @@ impl Waiting {
         }
         let group = self.next_group;
         self.next_group += 1;
-        Some(Taken::Submissions(group, taken))
+        Some(NextWork::Submissions(group, taken))
     }
 }

@@ -1,4 +1,4 @@
-//! What waits for the core, and when its descriptor is readable.
+//! Inputs that wait for the core, and when its descriptor is readable.
 
 use proptest::prelude::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};

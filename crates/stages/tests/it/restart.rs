@@ -94,7 +94,7 @@ fn the_plan_put_into_the_stores_of_stopped_nodes_brings_the_chain_back() {
         settle(&mut net);
         assert_eq!((epoch(&net, index), net.height(index)), (1, net.height(0)), "node {index}");
     }
-    // What operators want is what there is: no further end is due.
+    // The committee is the one that operators want, so no further end is due.
     settle(&mut net);
     assert_eq!(epoch(&net, 0), 1);
 }
@@ -166,9 +166,9 @@ fn what_is_no_plan_is_refused_with_its_reason() {
     };
     assert!(refused(&net, Vec::new()).contains("nothing in it changes the committee"));
     let more = chain::sign(&net.genesis, 0, 0, vec![add(4)]).into_inner();
-    assert!(refused(&net, vec![more]).contains("takes no member's key away"));
+    assert!(refused(&net, vec![more]).contains("removes no member's key"));
     let put = net.next_put(8).into_inner();
-    assert!(refused(&net, vec![put]).contains("does something else than change the committee"));
+    assert!(refused(&net, vec![put]).contains("does more than change the committee"));
     let mut bad = changes(&mut net);
     bad[0].signature[0] ^= 1;
     assert!(refused(&net, bad).contains("doesn't hold"));

@@ -21,7 +21,7 @@ fn job(height: u64, after_ms: u64) -> RootJob {
     job_of(1, height, after_ms)
 }
 
-/// The same with so many keys.
+/// Same as `job`, with so many keys.
 fn job_of(keys: u64, height: u64, after_ms: u64) -> RootJob {
     let start = context(&genesis(), 0).genesis_header.clone();
     let time_ms = start.time_ms + after_ms;
@@ -54,7 +54,7 @@ fn a_root_ahead_is_that_of_its_period_only_while_nothing_follows() {
     assert_eq!(ends(ahead.take(job(3, PERIOD_MS)).unwrap()), of_two);
     assert_eq!((of_one.0, of_two.0), (1, 2));
     assert_ne!(of_one.1, of_two.1);
-    // Where nothing follows, the root ahead is the period's.
+    // If nothing follows, the root ahead is the period's.
     let of_three = ends(ahead.root_ahead().unwrap());
     assert_eq!(ends(ahead.take(job(4, 2 * PERIOD_MS)).unwrap()), of_three);
     assert_eq!(ends(plain.take(job(4, 2 * PERIOD_MS)).unwrap()), of_three);

@@ -124,7 +124,7 @@ fn what_is_executed_when_its_session_is_over_waits_for_no_certificate() {
     let (waiters, (told, done)) = (Waiters::default(), sink());
     let visit = Visit::of(IpAddr::from([192, 0, 2, 1]));
     waiters.register(vec![(id(1), of(&visit, Wait::Certified, 0, &done))]);
-    // As if the session ended while a block's receipts are told.
+    // This is as if the session ended while a block's receipts are told.
     visit.end();
     assert!(!waiters.executed(Height(5), &[receipt(1)]));
     nobody_waits(&waiters, &told);

@@ -9,7 +9,7 @@ use rustorium_types::StateKey;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The combined result of the walks to all keys.
-pub(super) struct Walked {
+pub(super) struct WalkResult {
     /// The scalar of each slot that they pass, by (prefix, index).
     pub slots: BTreeMap<SlotId, Fr>,
     /// The numbers of the shown nodes that they pass, ascending.
@@ -19,15 +19,16 @@ pub(super) struct Walked {
 }
 
 /// Content of a slot as a proof shows it, by its number.
-enum Shown {
+enum SlotContent {
     Node(usize),
     Leaf(usize),
     Nothing,
 }
 
 /// Walks to each key through the shown nodes and leaves, which are sorted; `None` if one of them is on no path.
-pub(super) fn walk(nodes: &[ShownNode], leaves: &[Leaf], keys: &[StateKey]) -> Option<Walked> {
-    let mut walked = Walked { slots: BTreeMap::new(), opened: BTreeSet::new(), values: Vec::with_capacity(keys.len()) };
+pub(super) fn walk(nodes: &[ShownNode], leaves: &[Leaf], keys: &[StateKey]) -> Option<WalkResult> {
+    let mut walked =
+        WalkResult { slots: BTreeMap::new(), opened: BTreeSet::new(), values: Vec::with_capacity(keys.len()) };
     let mut met = (BTreeSet::new(), BTreeSet::new());
     for key in keys {
         let path = key.to_bytes();
@@ -36,12 +37,12 @@ pub(super) fn walk(nodes: &[ShownNode], leaves: &[Leaf], keys: &[StateKey]) -> O
             let id = node.slot_of(&path)?;
             let shown = shown(nodes, leaves, &path[..=node.length()]);
             walked.slots.entry(id).or_insert_with(|| match shown {
-                Shown::Node(number) => inner_scalar(&nodes[number].0, &nodes[number].1),
-                Shown::Leaf(number) => leaves[number].scalar(),
-                Shown::Nothing => Fr::ZERO,
+                SlotContent::Node(number) => inner_scalar(&nodes[number].0, &nodes[number].1),
+                SlotContent::Leaf(number) => leaves[number].scalar(),
+                SlotContent::Nothing => Fr::ZERO,
             });
             match shown {
-                Shown::Node(number) => {
+                SlotContent::Node(number) => {
                     met.0.insert(number);
                     node = nodes[number].0;
                     if node.slot_of(&path).is_none() {
@@ -49,12 +50,12 @@ pub(super) fn walk(nodes: &[ShownNode], leaves: &[Leaf], keys: &[StateKey]) -> O
                     }
                     walked.opened.insert(number);
                 }
-                Shown::Leaf(number) => {
+                SlotContent::Leaf(number) => {
                     met.1.insert(number);
                     let leaf = &leaves[number];
                     break (leaf.key == *key).then_some(leaf.value);
                 }
-                Shown::Nothing => break None,
+                SlotContent::Nothing => break None,
             }
         };
         walked.values.push(value);
@@ -66,14 +67,14 @@ pub(super) fn walk(nodes: &[ShownNode], leaves: &[Leaf], keys: &[StateKey]) -> O
 /// Returns the content shown for the slot that `path`, a node's prefix and an index, leads to. The first shown node
 /// below the slot, in order, is the nearest one, so it is the one in the slot itself. Leaves below that node are
 /// further down.
-fn shown(nodes: &[ShownNode], leaves: &[Leaf], path: &[u8]) -> Shown {
+fn shown(nodes: &[ShownNode], leaves: &[Leaf], path: &[u8]) -> SlotContent {
     let node = nodes.partition_point(|(prefix, _)| prefix.as_slice() < path);
     if nodes.get(node).is_some_and(|(prefix, _)| prefix.as_slice().starts_with(path)) {
-        return Shown::Node(node);
+        return SlotContent::Node(node);
     }
     let leaf = leaves.partition_point(|leaf| leaf.key.to_bytes()[..] < *path);
     if leaves.get(leaf).is_some_and(|leaf| leaf.key.to_bytes().starts_with(path)) {
-        return Shown::Leaf(leaf);
+        return SlotContent::Leaf(leaf);
     }
-    Shown::Nothing
+    SlotContent::Nothing
 }

@@ -66,7 +66,7 @@ pub enum TreeError {
     #[error("the keys are not strictly ascending: sort the diff and name each key once")]
     Unsorted,
     /// The stored rows form no tree.
-    #[error("the rows of the state tree's node {0:?} contradict each other: restore the store, or sync it anew")]
+    #[error("the rows of the state tree's node {0:?} contradict each other: restore the store, or sync it again")]
     Inconsistent(Prefix),
 }
 

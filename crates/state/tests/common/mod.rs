@@ -1,4 +1,4 @@
-//! What the tests of the published vectors share: reading the files, and their ways of writing values.
+//! Helpers of the tests of the published vectors: reading the files, and their ways of writing values.
 
 #![allow(dead_code, reason = "each test takes what it needs")]
 

@@ -1,4 +1,4 @@
-//! What the benchmarks commit, and the processor time that it costs.
+//! Heights that the benchmarks commit, and the processor time of a commit.
 
 use rustix::time::{ClockId, clock_gettime};
 use rustorium_crypto::{SigningKey, block_digest, own_batch, state_key, transaction_id};

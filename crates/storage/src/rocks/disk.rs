@@ -3,11 +3,11 @@
 //! *Invariants:* reads below the floor are refused before their rows are removed; a kept root that has a view, and all
 //! roots above it, stay.
 
-use super::filter::Needed;
+use super::filter::NeededFrom;
 use super::manifest::Manifest;
 use crate::history::{Kept, nearest_root};
 use crate::rowkeys::RowKeys;
-use crate::rows::{self, Named, Table};
+use crate::rows::{self, IndexPrefix, Table};
 use crate::store::StoreError;
 use parking_lot::RwLock;
 use rocksdb::{
@@ -31,7 +31,7 @@ pub(super) struct Disk {
     pub(super) swept: AtomicU64,
     roots: RwLock<Roots>,
     /// The limits that compaction uses.
-    pub(super) needed: Arc<Needed>,
+    pub(super) needed: Arc<NeededFrom>,
     manifest: Manifest,
 }
 
@@ -50,7 +50,7 @@ struct Roots {
 }
 
 impl Disk {
-    pub(super) fn new(db: DB, path: &Path, keys: RowKeys, needed: Arc<Needed>) -> Result<Self, StoreError> {
+    pub(super) fn new(db: DB, path: &Path, keys: RowKeys, needed: Arc<NeededFrom>) -> Result<Self, StoreError> {
         let (floor, swept, roots) = (AtomicU64::new(0), AtomicU64::new(0), RwLock::default());
         let manifest = Manifest::new(path);
         let disk = Self { db, path: path.to_owned(), keys, floor, swept, roots, needed, manifest };
@@ -121,7 +121,7 @@ impl Disk {
     }
 
     /// Finds the index row of a name. Returns its height, key and contents.
-    pub(super) fn named(&self, name: &Named) -> Result<Option<(Height, Row)>, StoreError> {
+    pub(super) fn named(&self, name: &IndexPrefix) -> Result<Option<(Height, Row)>, StoreError> {
         let found = self.first(Table::Index, rows::NAMED_BYTES, &rows::index_key(name, Height(0)))?;
         let Some(row) = found else { return Ok(None) };
         let height = rows::index_height(&row.0)?;

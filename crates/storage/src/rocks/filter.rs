@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The limits from which on rows are needed. Both were synced before they are set here.
 #[derive(Default)]
-pub(super) struct Needed {
+pub(super) struct NeededFrom {
     /// The oldest kept height.
     pub(super) height: AtomicU64,
     /// The oldest kept root. Changes of roots up to it are no longer read.
@@ -23,7 +23,7 @@ pub(super) struct Needed {
 /// Makes a filter for each compaction of one table.
 pub(super) struct Filters {
     pub(super) table: Table,
-    pub(super) needed: Arc<Needed>,
+    pub(super) needed: Arc<NeededFrom>,
 }
 
 impl CompactionFilterFactory for Filters {

@@ -3,7 +3,7 @@
 //! *Invariants:* one compression for all levels, so that a file can move down a level without being written again.
 
 use super::StoreConfig;
-use super::filter::{Filters, Needed};
+use super::filter::{Filters, NeededFrom};
 use crate::rows::{NAMED_BYTES, STATE_KEY_BYTES, Table};
 use rocksdb::{
     BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, DataBlockIndexType, LogLevel, Options, SliceTransform,
@@ -34,7 +34,7 @@ pub(super) fn database_options(config: &StoreConfig) -> Options {
     options
 }
 
-pub(super) fn table_options(table: Table, config: &StoreConfig, blocks: &Cache, needed: &Arc<Needed>) -> Options {
+pub(super) fn table_options(table: Table, config: &StoreConfig, blocks: &Cache, needed: &Arc<NeededFrom>) -> Options {
     let mut block = BlockBasedOptions::default();
     block.set_block_cache(blocks);
     block.set_cache_index_and_filter_blocks(true);

@@ -16,7 +16,7 @@ pub enum SnapshotRefused {
     #[error("the header at height {0} does not follow the one before it")]
     Broken(Height),
     /// There are too few headers.
-    #[error("it lacks headers that the state at height {0} is judged by")]
+    #[error("it lacks headers that are needed to judge the state at height {0}")]
     Incomplete(Height),
     /// No header claims the root.
     #[error("none of its headers claims the state at height {0}")]

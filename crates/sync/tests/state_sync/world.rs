@@ -84,7 +84,7 @@ impl Snapshots for Offer {
     }
 }
 
-/// What a peer does with a question.
+/// Manner in which a peer treats a question.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Manner {
     Honest,
@@ -116,7 +116,7 @@ impl Manner {
     }
 }
 
-/// The answer of a peer of this manner; none where it says nothing.
+/// Returns the answer of a peer of this manner. `None` if it doesn't answer.
 pub fn respond(model: &Arc<Model>, manner: Manner, request: &Request, draw: usize) -> Option<Response> {
     let Request::State(question) = request else { panic!("not a question of state sync") };
     let honest = answer_state(&Offer(model.clone()), question);
@@ -211,7 +211,7 @@ fn without_last_slot(bytes: &[u8]) -> Vec<u8> {
     bytes[..bytes.len() - size].to_vec()
 }
 
-/// What was stored; each write is all or nothing.
+/// Stored values. Each write is all or nothing.
 #[derive(Clone, Default)]
 pub struct Disk {
     pub rows: BTreeMap<SlotId, Slot>,

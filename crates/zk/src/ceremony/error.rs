@@ -50,13 +50,13 @@ pub enum Fault {
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum CeremonyError {
     /// The bytes are of another kind.
-    #[error("these bytes are no {0}: give a file that `zk ceremony` wrote")]
+    #[error("these bytes are not a {0}: give a file that `zk ceremony` wrote")]
     Magic(&'static str),
     /// The bytes end too early.
     #[error("the file ends within {0}: it was cut off, get it again")]
     Short(&'static str),
     /// There are bytes after the end.
-    #[error("the file goes on behind its end: it was changed, get it again")]
+    #[error("the file has bytes after its end: it was changed, get it again")]
     Long,
     /// The file has a number that no honest program writes.
     #[error("the file has a value that no ceremony writes in {0}: it was changed, get it again")]
@@ -108,7 +108,7 @@ pub enum CeremonyError {
         need: u8,
     },
     /// There is no contribution yet.
-    #[error("nobody has contributed to phase {0}: who began it would know its secret")]
+    #[error("nobody has contributed to phase {0}: whoever began it would know its secret")]
     Untouched(u8),
     /// A phase has only a beacon.
     #[error(
@@ -140,7 +140,7 @@ pub enum CeremonyError {
     #[error("the circuit can't have a ceremony: {0}")]
     Unfit(&'static str),
     /// The `.ptau` can't be read.
-    #[error("this is no .ptau of snarkjs over bn128: {0}")]
+    #[error("this is not a .ptau file of snarkjs over bn128: {0}")]
     Ptau(&'static str),
     /// The verifier refuses the resulting key.
     #[error("the key is refused: {0}")]

@@ -6,7 +6,7 @@ use thiserror::Error;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
 pub enum ShieldedError {
     /// The bytes encode no field element.
-    #[error("32 bytes that are no field element: the number must be below the field's order")]
+    #[error("these 32 bytes are not a field element: the number must be below the field's order")]
     NotAnElement,
     /// The address can't be read.
     #[error("this isn't a shielded address: {0}")]
@@ -23,16 +23,16 @@ pub enum ShieldedError {
         free: u64,
     },
     /// A tree's bytes can't be read.
-    #[error("these bytes are no tree's frontier: {0}")]
+    #[error("these bytes are not a tree's frontier: {0}")]
     Frontier(&'static str),
     /// The bytes are no wallet's, or the wallet can't do this.
-    #[error("this is no use to a wallet: {0}")]
+    #[error("a wallet can't use this: {0}")]
     Wallet(&'static str),
     /// There are more than two notes on a side.
     #[error("a transfer spends at most two notes and makes at most two")]
     TooManyNotes,
     /// The sums differ.
-    #[error("what goes in ({ins}) isn't what comes out ({outs})")]
+    #[error("the inputs are worth {ins} and the outputs {outs}: make them equal")]
     Unbalanced {
         /// Value of spent notes and of shielded value.
         ins: u128,
@@ -40,23 +40,23 @@ pub enum ShieldedError {
         outs: u128,
     },
     /// A note is of another asset than the transfer.
-    #[error("a note that is spent is of another asset than the transfer")]
+    #[error("a spent note has another asset than the transfer")]
     WrongAsset,
     /// A note belongs to another key.
-    #[error("a note that is spent belongs to another key")]
+    #[error("a spent note belongs to another key")]
     WrongOwner,
     /// A note's path leads to another root.
     #[error("a note's path doesn't lead to the root that the transfer names: bring the wallet up to date")]
     WrongRoot,
     /// A transfer has the same nullifier twice.
-    #[error("both spent notes are the same one")]
+    #[error("both spent notes are the same note: spend two different ones")]
     SameNullifier,
     /// The witness breaks the circuit's rules.
     #[error("the transfer breaks a rule of the circuit, so there is no proof of it")]
     Unsatisfied,
     /// The parts of a proving key don't belong together.
     #[error(
-        "the proof doesn't hold under the chain's key: the proving key was changed, make it anew from the ceremony's file \
+        "the proof doesn't hold under the chain's key: the proving key was changed, make it again from the ceremony's file \
          with `zk ceremony finalize`"
     )]
     ProvingKey,
@@ -75,7 +75,7 @@ pub enum ShieldedError {
     #[error("the cipher refused to encrypt a note: report this as a fault of the program")]
     Encryption,
     /// There is less value than requested.
-    #[error("there are {have} of this asset to spend, {wanted} are wanted")]
+    #[error("there are {have} of this asset to spend, and {wanted} are needed")]
     NotEnough {
         /// Value of all unspent notes.
         have: u128,

@@ -104,7 +104,7 @@ pub struct Held {
 
 /// The changes of a wallet by some transfers.
 #[derive(Clone, PartialEq, Eq, Default)]
-pub struct Happened {
+pub struct WalletChanges {
     /// New notes: the record's number, the leaf's position, the note.
     pub received: Vec<(usize, u32, Opened)>,
     /// Spent notes: the record's number, the leaf's position, the note.
@@ -167,7 +167,7 @@ impl Wallet {
     }
 
     /// Scans the next transfers, in the chain's order.
-    pub fn scan(&mut self, records: &[Record]) -> Result<Happened, ShieldedError> {
+    pub fn scan(&mut self, records: &[Record]) -> Result<WalletChanges, ShieldedError> {
         let looks = records.iter().map(|record| self.key.look(record)).collect();
         self.take(records, looks)
     }
@@ -175,12 +175,12 @@ impl Wallet {
     /// Takes the next transfers, in the chain's order, with its key's view of each.
     ///
     /// All of them are added to the tree at once, so the root is the one after the last: pass whole blocks.
-    pub fn take(&mut self, records: &[Record], looks: Vec<Look>) -> Result<Happened, ShieldedError> {
+    pub fn take(&mut self, records: &[Record], looks: Vec<Look>) -> Result<WalletChanges, ShieldedError> {
         let (wanted, free) = (2 * records.len() as u64, Tree::CAPACITY - self.tree.count());
         if wanted > free {
             return Err(ShieldedError::TreeFull { wanted, free });
         }
-        let mut happened = Happened::default();
+        let mut happened = WalletChanges::default();
         let mut position = self.tree.count();
         for (number, (record, look)) in records.iter().zip(looks).enumerate() {
             for nullifier in &record.nullifiers {

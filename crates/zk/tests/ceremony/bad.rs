@@ -25,7 +25,7 @@ fn powers_bytes(transcript: &Transcript) -> usize {
     (2 * size - 1) * FIRST + size * (SECOND + 2 * FIRST) + SECOND
 }
 
-/// Where the contributions of a phase begin: at their number.
+/// Returns where the contributions of a phase begin: at their number.
 fn place(transcript: &Transcript, phase: u8) -> usize {
     let bytes = transcript.to_bytes();
     let first = HEAD + powers_bytes(transcript);
@@ -117,7 +117,7 @@ fn the_last_one_dropped_leaves_powers_and_key_that_nobody_made() {
 
 #[test]
 fn a_contribution_of_another_ceremony_is_named() {
-    // The same person with the same secret, after somebody else.
+    // The same person contributes with the same secret, after somebody else.
     let mut other = Transcript::begin(powers().power()).unwrap();
     add(&mut other, "mallory", 66);
     add(&mut other, "bob", 2);
@@ -217,7 +217,7 @@ fn every_point_is_bound_to_the_rest() {
     }
 }
 
-/// Who contributes to the powers has no key that would show what is wrong with them.
+/// A contributor to the powers has no key that would show what is wrong with them.
 #[test]
 fn every_point_of_the_powers_is_bound_to_the_rest_before_there_is_a_key() {
     let transcript = powers();

@@ -6,7 +6,7 @@ use rustorium_zk::ceremony::{CeremonyError, Origin, Transcript};
 /// `snarkjs powersoftau new bn128 4`, then one contribution (tests/zk/README.md).
 const PTAU: &[u8] = include_bytes!("../../../../tests/zk/powers-4.ptau");
 
-/// Where its sections with powers are; behind them is who contributed.
+/// Range of the sections with powers. The contributions come after them.
 const POWERS: std::ops::Range<usize> = 56..6324;
 
 #[test]
@@ -32,7 +32,7 @@ fn damaged_ones_are_refused() {
         assert!(matches!(Transcript::import(&PTAU[..length], 4), Err(CeremonyError::Ptau(_))), "{length} bytes");
     }
     assert!(Transcript::import(&[PTAU, &[0]].concat(), 4).is_err());
-    // In the sections with powers each byte is a coordinate's, or says what and how long they are.
+    // In the sections with powers each byte belongs to a coordinate, or to the kind and length of a section.
     for at in POWERS.step_by(211) {
         let mut bytes = PTAU.to_vec();
         bytes[at] ^= 1;

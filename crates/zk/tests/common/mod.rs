@@ -41,7 +41,7 @@ pub fn file(curve: Curve, name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// What snarkjs made for `gate.circom`.
+/// Returns what snarkjs made for `gate.circom`.
 pub fn snarkjs_samples(curve: Curve) -> Samples {
     let proof = |n: u32| Sample {
         proof: snarkjs::proof_from_json(&file(curve, &format!("{n}.proof.json"))).expect("snarkjs made it"),

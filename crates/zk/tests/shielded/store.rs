@@ -46,7 +46,7 @@ fn a_wallet_survives_its_bytes() {
     let mut again = Wallet::from_bytes(viewing.clone(), &bytes).unwrap();
     assert!(again == wallet);
     assert_eq!(again.to_bytes().as_slice(), bytes.as_slice());
-    // It sees the same afterwards, its own spends among it, and its paths lead to the root.
+    // It sees the same afterwards, including its own spends, and its paths lead to the root.
     assert!(again.scan(std::slice::from_ref(&record)).unwrap() == wallet.scan(&[record]).unwrap());
     assert!(again == wallet);
     for held in again.held().values() {

@@ -1,4 +1,5 @@
-//! What the pool hashes, derives and encrypts, pinned: a change here is a change of the protocol (docs/spec/shielded.md).
+//! Vectors of everything that the pool hashes, derives and encrypts. A change here changes the protocol
+//! (docs/spec/shielded.md).
 
 use std::num::NonZeroU64;
 

@@ -44,7 +44,7 @@ fn record(transfer: &Prepared) -> Record {
     }
 }
 
-/// What a ledger keeps of a pool, and its rules but for the proof, of which it checks the witness.
+/// State that a ledger keeps of a pool, and its rules except the proof: it checks the proof's witness instead.
 #[derive(Default)]
 struct Chain {
     tree: Tree,
@@ -243,7 +243,7 @@ fn what_is_encrypted_is_bound_and_fresh() {
     let mut sealed = transfer.sealed.clone();
     sealed.outgoing[0] ^= 1;
     assert_ne!(bound, binding(&POOL, &sealed, b"context"));
-    // The same entropy by mistake, and another memo or another context: other keys of the moment, other blindings.
+    // With the same entropy by mistake, another memo or another context gives other one-time keys and other blindings.
     let other = |memo: &[u8], context: &[u8]| {
         let plan = wallet(1).plan(POOL, asset(1), Some(payment(bob.address(), 300, memo)), flow_in(1_000)).unwrap();
         prepare(&alice, &plan, context, &[9; 32]).unwrap()

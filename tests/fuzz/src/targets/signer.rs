@@ -3,7 +3,7 @@
 use super::canonical;
 use rustorium_crypto::SigningKey;
 use rustorium_signer::protocol::{FRAME_BYTES_MAX, Hello, Reply, Request, VERSION, frame_into, split_frame};
-use rustorium_signer::{Answer, Refusal, Shown, What};
+use rustorium_signer::{Answer, JournalSummary, Refusal, What};
 use rustorium_types::{
     Batch, BatchBody, BatchDigest, BlockDigest, BoundedVec, ChainId, Epoch, PossessionBody, ShardId, ValidatorIndex,
     View, VoteBody, VoteKind, encode,
@@ -36,7 +36,7 @@ pub fn requests() -> Vec<Vec<u8>> {
     let (chain, shard, epoch, settled) = (CHAIN, ShardId(0), Epoch(1), View(8));
     let possession = PossessionBody { chain, owner_key: [1; 32], validator_key: [2; 32], node_key: [3; 32] };
     let whats = [
-        What::Show(Box::new(Shown { chain, shard, epoch, settled, next_seq: 3, votes })),
+        What::Show(Box::new(JournalSummary { chain, shard, epoch, settled, next_seq: 3, votes })),
         What::Vote { body: vote(), settled },
         What::Batch(Box::new(batch())),
         What::Possession(possession),

@@ -1,7 +1,7 @@
-//! Batches of all lanes: which are held here and by peers, which of them nobody needs any more, and whom they cost what.
+//! Batches of all lanes: which are held here and by peers, which of them nobody needs, and which peers they cost what.
 //!
-//! *Invariants:* what is held is bounded by the lanes' windows; batches that no living block lists are dropped after a
-//! while (R41); a leader says of a lane only that it was costly, and only where more than f peers had to be served (R20).
+//! *Invariants:* the lanes' windows bound what is held; batches that no living block lists are dropped after a while
+//! (R41); a leader reports a lane as costly only if it had to serve more than f peers (R20).
 
 use crate::context::Context;
 use crate::shard::Now;
@@ -12,15 +12,16 @@ use rustorium_types::{BatchDigest, Cursor, Held, ValidatorIndex, View};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// How long batches may be held that nobody needs, so that they are not looked through at each batch that comes.
+/// Longest time for which useless batches are held, so that not every new batch causes a search for them.
 const SWEEP_US: u64 = 100_000;
 
 /// The batches above the final cursors.
 pub(crate) struct Batches {
     lanes: Lanes,
-    /// What the members say that they hold.
+    /// Batches that the members say they hold.
     peers: HeldTally,
-    /// Whether batches may be held that no living block lists, and when to look next, monotonic microseconds.
+    /// True if batches may be held that no living block lists. `sweep_at_us` says when to look next, monotonic
+    /// microseconds.
     sweep: bool,
     sweep_at_us: Option<u64>,
     /// The view of the newest own proposal that has left.
@@ -48,7 +49,7 @@ impl Batches {
         &self.lanes
     }
 
-    /// Returns what the members say that they hold, to read.
+    /// Returns the tally of what the members say they hold, to read.
     pub(crate) fn peers(&self) -> &HeldTally {
         &self.peers
     }
@@ -59,17 +60,17 @@ impl Batches {
         batches > 0 && bytes >= u64::from(context.parameters.batch_bytes_max)
     }
 
-    /// Takes all lanes as far as these cursors, at the start.
+    /// Advances all lanes to these cursors, at the start.
     pub(crate) fn start_at(&mut self, cursors: &[Cursor]) {
         self.lanes.finalized(cursors);
     }
 
-    /// Takes a batch that the journal holds at `position`. False if it is held already.
+    /// Takes a batch that the journal holds at `position`. Returns false if it is held already.
     pub(crate) fn insert(&mut self, batch: CheckedBatch, position: u64) -> bool {
         self.lanes.insert(Arc::new(batch), position, true) != Inserted::Duplicate
     }
 
-    /// Takes a peer's batch, `wanted` if it was asked for. Returns the evidence if its author signed another one for the
+    /// Takes a peer's batch; `wanted` if it was requested. Returns evidence if its author signed another batch for the
     /// same place.
     pub(crate) fn hold(
         &mut self,
@@ -100,14 +101,15 @@ impl Batches {
         self.lanes.journaled(lane, digest, position);
     }
 
-    /// Lets go of what final blocks have gone past. Returns those batches, and the positions of those that the journal holds.
+    /// Drops batches that final blocks have passed. Returns those batches, and the journal positions of those that were
+    /// journaled.
     pub(crate) fn finalized(&mut self, cursors: &[Cursor]) -> (Vec<Arc<CheckedBatch>>, Vec<u64>) {
         self.sweep = true;
         let gone = self.lanes.finalized(cursors);
         (gone, self.lanes.released())
     }
 
-    /// Takes what a member says that it holds.
+    /// Takes a member's statement of what it holds.
     pub(crate) fn on_held(&mut self, peer: ValidatorIndex, held: &Held) {
         match held {
             Held::Whole(counts) => self.peers.update(peer, counts),
@@ -115,7 +117,7 @@ impl Batches {
         }
     }
 
-    /// Takes all that a member says that it holds.
+    /// Takes a member's complete statement of what it holds.
     pub(crate) fn on_counts(&mut self, peer: ValidatorIndex, counts: &[u64]) {
         self.peers.update(peer, counts);
     }
@@ -125,12 +127,12 @@ impl Batches {
         self.peers.update(me, &self.lanes.held());
     }
 
-    /// Looks soon for batches that nobody needs any more.
+    /// Schedules a search for batches that nobody needs any more.
     pub(crate) fn sweep_soon(&mut self) {
         self.sweep = true;
     }
 
-    /// Returns true if it is time to look for them.
+    /// Returns true if that search is due.
     pub(crate) fn sweep_is_due(&mut self, now: Now) -> bool {
         if std::mem::take(&mut self.sweep) && self.lanes.has_loose() {
             let soon = now.us + SWEEP_US;
@@ -139,13 +141,13 @@ impl Batches {
         self.sweep_at_us.take_if(|at| *at <= now.us).is_some()
     }
 
-    /// Drops those that no living block lists; `living`: the cursors of those blocks.
+    /// Drops batches that no living block lists. `living`: the cursors of those blocks.
     pub(crate) fn sweep(&mut self, now: Now, living: &[&[Cursor]]) {
         let next_ms = self.lanes.drop_unlisted(now.ms(), living);
         self.sweep_at_us = next_ms.map(|ms| ms * 1000);
     }
 
-    /// Returns when to look next, monotonic microseconds.
+    /// Returns when to search next, monotonic microseconds.
     pub(crate) fn sweep_at_us(&self) -> Option<u64> {
         self.sweep_at_us
     }
@@ -167,8 +169,9 @@ impl Batches {
         }
     }
 
-    /// Notes that a peer asked for a batch of another's lane. Returns true if the lane was costly, once a view: this node has
-    /// proposed in it, and had to serve more than f peers, so that the lane's tip is no longer trusted.
+    /// Notes that a peer asked for a batch of another validator's lane. Returns true once per lane and view if the lane
+    /// was costly: this node has proposed in the view and had to serve more than f peers, so the lane's tip is no
+    /// longer trusted.
     pub(crate) fn note_served(
         &mut self,
         context: &Context,

@@ -1,4 +1,4 @@
-//! The blocks above the final one: by digest, with their status, and which of them was first in its view.
+//! The blocks above the final one: by digest, with their status, and the first one of each view and proposer.
 
 use crate::periods::Periods;
 use crate::port::{BlockFacts, PayloadStatus};
@@ -11,19 +11,20 @@ use std::sync::Arc;
 pub struct Entry {
     /// The block.
     pub block: Arc<Block>,
-    /// How far it is checked.
+    /// Result of the checks so far.
     pub status: PayloadStatus,
-    /// What the core was told last.
+    /// Status that the core was last told.
     pub told: Option<PayloadStatus>,
-    /// Whether the signatures of its inline transactions were checked (true where it has none).
+    /// True if the signatures of the block's inline transactions were checked, or if there are none.
     pub inline_checked: bool,
-    /// Since when it is pending, monotonic microseconds.
+    /// Time since which the block is pending, monotonic microseconds.
     pub pending_since_us: Option<u64>,
-    /// Since when listed batches are missing, monotonic microseconds.
+    /// Time since which listed batches are missing, monotonic microseconds.
     pub missing_since_us: Option<u64>,
-    /// Whether the journal holds it: this node notarized it, or made it.
+    /// True if the journal holds the block: this node notarized or made it.
     pub journaled: bool,
-    /// Whether it is known to be certified, or an ancestor of a certified block, without its own certificate.
+    /// True if the block is known to be certified or an ancestor of a certified block, even without its own
+    /// certificate.
     pub sure: bool,
 }
 
@@ -33,15 +34,16 @@ pub struct BlockTree {
     first: BTreeMap<(View, ValidatorIndex), BlockDigest>,
     root: (BlockDigest, Header),
     root_periods: Periods,
-    /// The newest block known to be notarized or final, and its view: the next block would extend it.
+    /// View and digest of the newest block known to be notarized or final. The next block would extend it.
     best_parent: (View, BlockDigest),
-    /// Whether blocks are to be checked again at the end of the turn, and when else, monotonic microseconds.
+    /// True if blocks are to be checked again at the end of the turn. `recheck_at_us` is the next other time, monotonic
+    /// microseconds.
     recheck: bool,
     recheck_at_us: Option<u64>,
 }
 
 impl BlockTree {
-    /// A tree of just its root, and the root periods of the chain that ends there.
+    /// Creates a tree that has only its root. `root_periods`: the root periods of the chain that ends there.
     pub fn new(digest: BlockDigest, header: Header, root_periods: Periods) -> Self {
         Self {
             entries: HashMap::new(),
@@ -54,14 +56,14 @@ impl BlockTree {
         }
     }
 
-    /// The root periods of the chain that ends with this block; none where an ancestor isn't known.
+    /// Returns the root periods of the chain that ends with this block. `None` if an ancestor isn't known.
     pub fn periods(&self, digest: &BlockDigest, parameters: &Parameters) -> Option<Periods> {
         let path = self.path(digest).ok()?;
         let headers = path.iter().filter_map(|digest| self.entries.get(digest)).map(|entry| &entry.block.header);
         Some(headers.fold(self.root_periods.clone(), |periods, header| periods.after(header, parameters)))
     }
 
-    /// The root periods of the chain that ends at the root.
+    /// Returns the root periods of the chain that ends at the root.
     pub fn root_periods(&self) -> &Periods {
         &self.root_periods
     }
@@ -83,17 +85,17 @@ impl BlockTree {
         self.best_parent().unwrap_or(&self.root.1)
     }
 
-    /// Has blocks checked again at the end of the turn.
+    /// Schedules a check of blocks at the end of the turn.
     pub fn recheck_soon(&mut self) {
         self.recheck = true;
     }
 
-    /// The same, if so.
+    /// Does the same if `news` is true.
     pub fn recheck_if(&mut self, news: bool) {
         self.recheck |= news;
     }
 
-    /// Has blocks checked again then, monotonic microseconds.
+    /// Schedules a check of blocks at this time, monotonic microseconds.
     pub fn recheck_at(&mut self, at_us: u64) {
         self.recheck_at_us = Some(self.recheck_at_us.map_or(at_us, |known| known.min(at_us)));
     }
@@ -116,42 +118,42 @@ impl BlockTree {
         (entry.told.replace(status) != Some(status)).then(|| (BlockFacts::of(*digest, &entry.block.header), status))
     }
 
-    /// Number of blocks above the root.
+    /// Returns the number of blocks above the root.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// The newest block handed to execution.
+    /// Returns the newest block handed to execution.
     pub fn root(&self) -> (&BlockDigest, &Header) {
         (&self.root.0, &self.root.1)
     }
 
-    /// A block's header: of the root or above it.
+    /// Returns the header of the root or of a block above it.
     pub fn header(&self, digest: &BlockDigest) -> Option<&Header> {
         if *digest == self.root.0 { Some(&self.root.1) } else { self.entries.get(digest).map(|e| &e.block.header) }
     }
 
-    /// A block above the root.
+    /// Returns a block above the root.
     pub fn get(&self, digest: &BlockDigest) -> Option<&Entry> {
         self.entries.get(digest)
     }
 
-    /// A block above the root.
+    /// Returns a block above the root.
     pub fn get_mut(&mut self, digest: &BlockDigest) -> Option<&mut Entry> {
         self.entries.get_mut(digest)
     }
 
-    /// All blocks above the root.
+    /// Returns all blocks above the root.
     pub fn entries(&self) -> impl Iterator<Item = (&BlockDigest, &Entry)> {
         self.entries.iter()
     }
 
-    /// Keeps the first proposal of a view by its proposer. False where another came before it.
+    /// Keeps the first proposal of a view by its proposer. Returns false if another one came before it.
     pub fn claim_first(&mut self, view: View, proposer: ValidatorIndex, digest: BlockDigest) -> bool {
         *self.first.entry((view, proposer)).or_insert(digest) == digest
     }
 
-    /// Adds a block unless it is known, or at or below the root. True where it is new.
+    /// Adds a block unless it is known, or at or below the root. Returns true if it is new.
     pub fn insert(&mut self, digest: BlockDigest, block: Block) -> bool {
         if block.header.view <= self.root.1.view || self.entries.contains_key(&digest) {
             return false;
@@ -178,7 +180,7 @@ impl BlockTree {
         self.entries.remove(digest);
     }
 
-    /// Digests of the blocks whose checks are not at an end, by view.
+    /// Returns the digests of the blocks whose checks are not finished, by view.
     pub fn pending(&self) -> Vec<BlockDigest> {
         let pending = self.entries.iter().filter(|(_, entry)| entry.status == PayloadStatus::Pending);
         let mut pending: Vec<_> = pending.map(|(digest, entry)| (entry.block.header.view, *digest)).collect();
@@ -186,15 +188,16 @@ impl BlockTree {
         pending.into_iter().map(|(_, digest)| digest).collect()
     }
 
-    /// The facts of all blocks above the root, by view.
+    /// Returns the facts of all blocks above the root, by view.
     pub fn facts(&self) -> Vec<BlockFacts> {
         let mut facts: Vec<_> = self.entries.iter().map(|(d, e)| BlockFacts::of(*d, &e.block.header)).collect();
         facts.sort_unstable_by_key(|facts| (facts.view, facts.digest));
         facts
     }
 
-    /// The way from the root (exclusive) up to `digest` (inclusive), of closing blocks with the last one alone, or the ancestor that is missing and, where it is not
-    /// `digest` itself, its height.
+    /// Returns the path from the root (exclusive) up to `digest` (inclusive). Of closing blocks it has only the last
+    /// one.
+    /// Errors: the missing ancestor, and its height unless that ancestor is `digest` itself.
     pub fn path(&self, digest: &BlockDigest) -> Result<Vec<BlockDigest>, (BlockDigest, Option<Height>)> {
         let mut path = Vec::new();
         let (mut at, mut height) = (*digest, None);
@@ -219,7 +222,7 @@ impl BlockTree {
         Some(entry.block)
     }
 
-    /// The root's cursors.
+    /// Returns the root's cursors.
     pub fn root_cursors(&self) -> &[Cursor] {
         &self.root.1.cursors
     }

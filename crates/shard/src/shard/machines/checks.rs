@@ -1,7 +1,7 @@
-//! What members signed and is yet to be checked, and who was charged for what proved false (R37, R38, R39).
+//! Signatures of members that are yet to be checked, and the members that were charged for false ones (R37, R38, R39).
 //!
-//! *Invariants:* of each peer at most one certificate is under check, and what it sent besides waits at its cost alone,
-//! answers for the gap last; of each peer the newest proposal alone waits for its certificates; all of it is bounded.
+//! *Invariants:* each peer has at most one certificate under check, and the rest of what it sent waits at its own cost,
+//! answers for the gap last; only the newest proposal of each peer waits for its certificates; all of it is bounded.
 
 use crate::shard::Now;
 use rustorium_crypto::Verified;
@@ -9,39 +9,40 @@ use rustorium_quorum::{Charge, Cut, Offenders, Sentence};
 use rustorium_types::{BlockDigest, Certificate, Proposal, PublicKey, ValidatorIndex, View, VoteKind};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Certificates of a peer that may wait for their check: those of a proposal and of one long answer.
+/// Maximum number of a peer's certificates that wait for their check: those of a proposal and of one long answer.
 const WAITING_MAX: usize = 320;
-/// Answers of a peer for the gap that may wait besides: as many as are asked for at a time.
+/// Maximum number of a peer's answers for the gap that wait: as many as are requested at a time.
 const ANSWERS_MAX: usize = 4;
 
-/// How long votes and certificates may be on their way after a finalize vote before the notarization is asked for.
+/// Time for votes and certificates to arrive after a finalize vote, before the notarization is requested.
 const LACKING_US: u64 = 20_000;
-/// Views of which that is noted.
+/// Maximum number of views for which a missing notarization is noted.
 const LACKING_MAX: usize = 64;
 
 pub(crate) type Name = (VoteKind, View, BlockDigest);
 
-/// Outcome of a certificate's check; a false one comes back, with whether a single signature was found false.
+/// Outcome of a certificate's check. A false certificate comes back, with true if a single signature in it was found
+/// false.
 pub type CheckedCertificate = Result<Verified<Certificate>, (Certificate, bool)>;
 
-/// What a peer answered for the gap (R34), by the question's number: what is left to check of it.
+/// A peer's answer for the gap (R34): the question's number, and the certificates that are still to be checked.
 struct Answer {
     id: u64,
     left: VecDeque<Certificate>,
 }
 
-/// What is under check and who was charged.
+/// Signatures under check, and the members that were charged.
 #[derive(Default)]
 pub(crate) struct Checks {
     waiting: BTreeMap<ValidatorIndex, VecDeque<Certificate>>,
     answers: BTreeMap<ValidatorIndex, VecDeque<Answer>>,
     under_check: BTreeMap<ValidatorIndex, Name>,
-    /// Of each peer the newest proposal whose certificates are being checked.
+    /// The newest proposal of each peer whose certificates are being checked.
     proposals: BTreeMap<ValidatorIndex, (BTreeSet<Name>, Proposal)>,
-    /// Whether a certificate was formed since the last look at what waits.
+    /// True if a certificate was formed since the last look at waiting checks.
     stirred: bool,
     now: Now,
-    /// Views of which a finalize vote came and no notarization: whom to ask, and from when on.
+    /// Views with a finalize vote and without a notarization: when to ask for it, and which peer.
     lacking: BTreeMap<View, (u64, ValidatorIndex)>,
     offenders: Offenders,
 }
@@ -51,17 +52,17 @@ pub(crate) fn name(certificate: &Certificate) -> Name {
 }
 
 impl Checks {
-    /// A turn begins, or the clock moved.
+    /// Sets the time of the event at hand.
     pub(crate) fn at(&mut self, now: Now) {
         self.now = now;
     }
 
-    /// A certificate was formed: what waits may wait in vain.
+    /// Notes that a certificate was formed, so that some waiting checks may be needless.
     pub(crate) fn stir(&mut self) {
         self.stirred = true;
     }
 
-    /// When something is due: a member that is cut off is listened to again, or a notarization is asked for.
+    /// Returns when something is due: a member that is cut off is heard again, or a notarization is requested.
     pub(crate) fn next_due_us(&self, now: Now) -> Option<u64> {
         let back = self.offenders.next_return_ms(now.ms()).map(|at_ms| at_ms * 1000);
         self.lacking.values().map(|(due_us, _)| *due_us).chain(back).min()
@@ -76,7 +77,7 @@ impl Checks {
         self.under_check.contains_key(&peer) || self.waiting.contains_key(&peer)
     }
 
-    /// Lets a peer's certificate wait for its check, unless too many do.
+    /// Queues a peer's certificate for its check, unless too many wait.
     pub(crate) fn wait(&mut self, peer: ValidatorIndex, certificate: Certificate) {
         let queue = self.waiting.entry(peer).or_default();
         let held = queue.iter().any(|held| *held == certificate);
@@ -85,24 +86,24 @@ impl Checks {
         }
     }
 
-    /// Whether this peer's certificate of that name is yet to be checked.
+    /// Returns true if this peer's certificate of that name is yet to be checked.
     pub(crate) fn awaits(&self, peer: ValidatorIndex, wanted: &Name) -> bool {
         let waits = self.waiting.get(&peer).is_some_and(|queue| queue.iter().any(|held| name(held) == *wanted));
         waits || self.under_check.get(&peer) == Some(wanted)
     }
 
-    /// Peers of which something waits.
+    /// Returns the peers with waiting certificates.
     pub(crate) fn peers(&self) -> BTreeSet<ValidatorIndex> {
         self.waiting.keys().chain(self.answers.keys()).copied().collect()
     }
 
-    /// What is to be checked next of a peer: what it sent by itself, then what it answered.
+    /// Returns the peer's next certificate to check: first those it sent by itself, then those of its answers.
     pub(crate) fn next_of(&self, peer: ValidatorIndex) -> Option<&Certificate> {
         let answered = || self.answers.get(&peer)?.front()?.left.front();
         self.waiting.get(&peer).and_then(VecDeque::front).or_else(answered)
     }
 
-    /// Takes that.
+    /// Takes that certificate.
     pub(crate) fn take_next_of(&mut self, peer: ValidatorIndex) -> Option<Certificate> {
         if let Some(queue) = self.waiting.get_mut(&peer) {
             let next = queue.pop_front();
@@ -114,7 +115,7 @@ impl Checks {
         self.answers.get_mut(&peer)?.front_mut()?.left.pop_front()
     }
 
-    /// The oldest answer of a peer, where none of its certificates is left.
+    /// Takes the number of a peer's oldest answer if all its certificates were taken.
     pub(crate) fn take_finished(&mut self, peer: ValidatorIndex) -> Option<u64> {
         let answers = self.answers.get_mut(&peer)?;
         let id = answers.front().filter(|answer| answer.left.is_empty()).map(|answer| answer.id)?;
@@ -135,14 +136,14 @@ impl Checks {
         std::mem::take(&mut self.stirred)
     }
 
-    /// Notes that a finalize vote of a view came and no notarization.
+    /// Notes that a finalize vote of a view came and its notarization did not.
     pub(crate) fn note_lacking(&mut self, view: View, peer: ValidatorIndex) {
         if self.lacking.len() < LACKING_MAX {
             self.lacking.entry(view).or_insert((self.now.us + LACKING_US, peer));
         }
     }
 
-    /// Takes the views of which a notarization is to be asked for now, and whom to ask.
+    /// Takes the views whose notarization is to be requested now, and the peer to ask.
     pub(crate) fn take_lacking(&mut self, now: Now) -> Vec<(View, ValidatorIndex)> {
         let due = self.lacking.iter().filter(|(_, (due_us, _))| *due_us <= now.us);
         let due: Vec<_> = due.map(|(view, (_, peer))| (*view, *peer)).collect();
@@ -152,7 +153,7 @@ impl Checks {
         due
     }
 
-    /// Lets a peer's answer for the gap wait for its check. False if there is nothing to check, or too much waits.
+    /// Queues a peer's answer for the gap. Returns false if there is nothing to check, or too much waits.
     pub(crate) fn add_answer(&mut self, peer: ValidatorIndex, id: u64, left: VecDeque<Certificate>) -> bool {
         let waiting = self.answers.get(&peer).map_or(0, VecDeque::len);
         let kept = !left.is_empty() && waiting < ANSWERS_MAX;
@@ -167,7 +168,7 @@ impl Checks {
         self.under_check.contains_key(&peer)
     }
 
-    /// Returns true if a certificate of this name is under check, whoever sent it.
+    /// Returns true if a certificate of this name, from any peer, is under check.
     pub(crate) fn is_checked_now(&self, wanted: &Name) -> bool {
         self.under_check.values().any(|other| other == wanted)
     }
@@ -182,14 +183,15 @@ impl Checks {
         self.under_check.remove(&peer);
     }
 
-    /// Checks nothing more of what a peer has sent so far. Returns the numbers of its answers.
+    /// Drops everything from this peer that waits for its check. Returns the numbers of its answers.
     pub(crate) fn drop_of(&mut self, peer: ValidatorIndex) -> impl Iterator<Item = u64> + use<> {
         self.waiting.remove(&peer);
         self.proposals.remove(&peer);
         self.answers.remove(&peer).unwrap_or_default().into_iter().map(|answer| answer.id)
     }
 
-    /// Keeps a proposal until the certificates of these names are checked, unless a newer one of its peer is kept.
+    /// Keeps a proposal until the certificates with these names are checked, unless a newer one of the same peer is
+    /// kept.
     pub(crate) fn keep_proposal(&mut self, peer: ValidatorIndex, names: BTreeSet<Name>, proposal: Proposal) {
         let view = proposal.header.view;
         let newer = self.proposals.get(&peer).is_none_or(|(_, other)| other.header.view <= view);
@@ -198,7 +200,7 @@ impl Checks {
         }
     }
 
-    /// Returns the peers whose proposals wait for nothing more.
+    /// Returns the peers whose proposals wait for no certificate any more.
     pub(crate) fn ready_proposals(&self) -> Vec<ValidatorIndex> {
         let proposals = self.proposals.iter();
         let done = proposals.filter(|(peer, (names, _))| !names.iter().any(|name| self.awaits(**peer, name)));
@@ -210,27 +212,27 @@ impl Checks {
         self.proposals.remove(&peer).map(|(_, proposal)| proposal)
     }
 
-    /// Holds a false signature against the member with this node key (R39).
+    /// Charges the member with this node key for a false signature (R39).
     pub(crate) fn charge(&mut self, key: PublicKey, charge: Charge, faults: usize) -> Sentence {
         self.offenders.charge(key, charge, self.now.ms(), faults)
     }
 
-    /// Returns true if a false signature of the member with this node key was found of late.
+    /// Returns true if a false signature of the member with this node key was found recently.
     pub(crate) fn is_suspect(&self, key: impl FnOnce() -> Option<PublicKey>) -> bool {
         !self.offenders.is_empty() && key().is_some_and(|key| self.offenders.is_suspect(&key))
     }
 
-    /// Takes the offenders of the epoch before.
+    /// Takes over the offenders of the previous epoch.
     pub(crate) fn go_on_with(&mut self, offenders: Offenders) {
         self.offenders = offenders;
     }
 
-    /// Returns the node keys whose frames aren't read now.
+    /// Returns the node keys whose frames aren't read at present.
     pub(crate) fn cut_off(&self, now: Now) -> BTreeSet<PublicKey> {
         self.offenders.cut_off(now.ms()).copied().collect()
     }
 
-    /// Returns the same for people, and whether there are more than may be.
+    /// Returns the same for people, and true if more members are affected than may be.
     pub(crate) fn cuts(&self, now: Now) -> (Vec<Cut>, bool) {
         (self.offenders.cuts(now.ms()), self.offenders.too_many(now.ms()))
     }

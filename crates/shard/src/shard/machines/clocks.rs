@@ -1,50 +1,52 @@
-//! Header time (R48): which time a block of this node has, which one it accepts, and what is noted where clocks disagree.
+//! Header time (R48): the time that a block of this node gets, the times that it accepts, and notes of clocks that
+//! disagree.
 //!
 //! *Invariants:* one millisecond above the parent is accepted whatever the clock says, so clocks that step back stop no
-//! chain; any other time is at most `clock_ahead_ms_max` above the clock, so no leader moves the chain's time ahead of the
-//! fastest honest clock by more than that.
+//! chain; any other time is at most `clock_ahead_ms_max` above the clock, so no leader moves the chain's time ahead of
+//! the fastest honest clock by more than that.
 
 use crate::shard::Now;
 use rustorium_types::{BlockDigest, Header, ValidatorIndex, View};
 
-/// The longest pause between two looks at a block that waits for the clock, which may be set right at any moment.
+/// Longest pause between two checks of a block that waits for the clock. The clock may be set right at any moment.
 pub(crate) const LOOK_AGAIN_MS: u64 = 1_000;
 
-/// A block that waited for this node's clock and for nothing else.
+/// A block that waited only for this node's clock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BlockAhead {
-    /// Its proposer.
+    /// Proposer of the block.
     pub proposer: ValidatorIndex,
     /// Milliseconds by which it was ahead of the clock.
     pub ahead_ms: u64,
-    /// Monotonic microseconds at which that was found.
+    /// Time at which that was found, monotonic microseconds.
     pub at_us: u64,
 }
 
-/// What a shard knows of clocks.
+/// Clock-related state of a shard.
 #[derive(Default)]
 pub(crate) struct Clocks {
-    /// This node's newest proposal, while no certificate of it is known.
+    /// This node's newest proposal, until a certificate of it is known.
     unproven: Option<BlockDigest>,
     block_ahead: Option<BlockAhead>,
     blocks_ahead: u64,
-    /// The newest of them, so that a block is counted once.
+    /// The newest block that waited for the clock, so that each is counted once.
     counted: Option<BlockDigest>,
 }
 
 impl Clocks {
-    /// This node proposes a block.
+    /// Notes that this node proposes a block.
     pub(crate) fn proposed(&mut self, block: BlockDigest) {
         self.unproven = Some(block);
     }
 
-    /// Goes on in the next epoch: a count never falls, and proposals of the epoch before are void.
+    /// Goes on in the next epoch. The count never falls; proposals of the previous epoch are void.
     pub(crate) fn after(before: &Self) -> Self {
         Self { blocks_ahead: before.blocks_ahead, block_ahead: before.block_ahead, ..Self::default() }
     }
 
-    /// The time of this node's block of `view` in a committee of `n`: the clock's, or the smallest step where its last
-    /// proposal was lost or a whole cycle of leaders has found no parent, as either may be for the clock's sake.
+    /// Returns the time of this node's block of `view` in a committee of `n`: the clock's time, or the smallest step
+    /// above the parent. The smallest step is taken if this node's last proposal was lost, or if a whole cycle of
+    /// leaders found no parent: a clock that is ahead may have caused either.
     pub(crate) fn time_above(&self, now: Now, n: usize, view: View, parent: &Header) -> u64 {
         let skipped = view.0.saturating_sub(parent.view.0) > n as u64;
         let falls_back = self.unproven.is_some() || skipped;
@@ -52,19 +54,19 @@ impl Clocks {
         if falls_back { least_ms } else { now.wall_ms.max(least_ms) }
     }
 
-    /// Returns the newest block that waited for the clock alone, and how many there were.
+    /// Returns the newest block that waited only for the clock, and the number of such blocks.
     pub(crate) fn blocks_ahead(&self) -> (Option<BlockAhead>, u64) {
         (self.block_ahead, self.blocks_ahead)
     }
 
-    /// Notes a block that waits for this node's clock and for nothing else.
+    /// Notes a block that waits only for this node's clock.
     pub(crate) fn note_ahead(&mut self, now: Now, digest: &BlockDigest, header: &Header) {
         let (proposer, ahead_ms) = (header.proposer, header.time_ms.saturating_sub(now.wall_ms));
         self.block_ahead = Some(BlockAhead { proposer, ahead_ms, at_us: now.us });
         self.blocks_ahead += u64::from(self.counted.replace(*digest) != Some(*digest));
     }
 
-    /// A block was notarized or finalized, or is final by a later one.
+    /// Notes that a block was notarized or finalized, or is final by a later one.
     pub(crate) fn certified(&mut self, block: &BlockDigest) {
         if self.unproven == Some(*block) {
             self.unproven = None;
@@ -72,12 +74,13 @@ impl Clocks {
     }
 }
 
-/// The smallest time of a child of a block of this time.
+/// Returns the smallest time of a child of a block with this time.
 fn least_above(parent_ms: u64) -> u64 {
     parent_ms.saturating_add(1)
 }
 
-/// Milliseconds by which a time is more than `ahead_ms_max` ahead of the clock; 0 for the smallest step above the parent's.
+/// Returns by how many milliseconds a time is more than `ahead_ms_max` ahead of the clock. 0 for the smallest step
+/// above the parent's time.
 pub(crate) fn too_far_ms(time_ms: u64, parent_ms: Option<u64>, clock_ms: u64, ahead_ms_max: u64) -> u64 {
     let smallest = parent_ms.is_some_and(|parent_ms| time_ms == least_above(parent_ms));
     if smallest { 0 } else { time_ms.saturating_sub(clock_ms.saturating_add(ahead_ms_max)) }
@@ -94,11 +97,11 @@ mod tests {
 
     #[derive(Clone, Debug)]
     struct Turn {
-        /// How long the view takes; a view takes a millisecond or more.
+        /// Duration of the view: a millisecond or more.
         takes_ms: u64,
-        /// Which honest clock steps ahead meanwhile, and by how much.
+        /// Honest clock that steps ahead during the view, and by how much.
         step: (usize, u64),
-        /// The time that a traitor proposes, above its parent's.
+        /// Time that a traitor proposes, above its parent's.
         wish_ms: u64,
     }
 

@@ -1,7 +1,7 @@
-//! The consensus core as the shard knows it: the view it is in, and what it was told.
+//! The consensus core as the shard knows it: the core's view, and what it was told.
 //!
-//! *Invariants:* the core hears of a level only when that has changed: at once where it acts on that or is woken anyway,
-//! else after a while; effects from before it entered this epoch are void (R29).
+//! *Invariants:* the core hears of a level only if that has changed: at once if it acts on the change or is woken
+//! anyway, otherwise after a delay; effects from before the core entered this epoch are void (R29).
 
 use super::passed_over::PassedOver;
 use super::timing::{Stage, Timing};
@@ -9,47 +9,47 @@ use crate::port::{CertificateName, Effect, Input};
 use crate::shard::{COALESCE_US, Now};
 use rustorium_types::{Epoch, Height, ValidatorIndex, View, VoteKind};
 
-/// The levels that the core acts on, as they are now.
+/// The present values of the levels that the core acts on.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Levels {
-    /// Whether something could be listed.
+    /// True if something could be listed.
     pub(crate) listable: bool,
-    /// The newest height whose result could be claimed.
+    /// Newest height whose result could be claimed.
     pub(crate) claim: Option<Height>,
-    /// The newest height whose state root could be claimed.
+    /// Newest height whose state root could be claimed.
     pub(crate) root: Option<Height>,
-    /// Whether the end of the epoch is due.
+    /// True if the end of the epoch is due.
     pub(crate) end_due: bool,
-    /// A height at which a quorum reports another root.
+    /// Height at which a quorum reports another root than this node's.
     pub(crate) diverged: Option<Height>,
 }
 
-/// The levels that the core knows.
+/// The values of the levels that the core was told.
 #[derive(Default)]
-struct Told {
+struct ToldLevels {
     listable: bool,
     claim: Height,
     root: Height,
     end_due: bool,
     diverged: bool,
-    /// Since when a level has changed that the core does not know yet.
+    /// Time since which the core doesn't know a changed level.
     stale_since_us: Option<u64>,
 }
 
-/// The core's view, and what it is told.
+/// The core's view, and what the core is told.
 pub(crate) struct CoreLink {
     view: View,
-    /// Whether this node leads the view.
+    /// True if this node leads the view.
     leads: bool,
     entered_by: Option<CertificateName>,
-    /// Whether the core has said that it is in this epoch.
+    /// True if the core has said that it is in this epoch.
     entered: bool,
     passed_over: PassedOver,
     timing: Timing,
-    /// What the core is told at the end of the turn.
+    /// Inputs that the core gets at the end of the turn.
     inputs: Vec<Input>,
-    told: Told,
-    /// Up to this height a client waits for its result to be certified.
+    told: ToldLevels,
+    /// Height up to which clients wait for a certified result.
     claim_wanted: Height,
 }
 
@@ -64,7 +64,7 @@ impl CoreLink {
             passed_over: PassedOver::default(),
             timing: Timing::default(),
             inputs: Vec::new(),
-            told: Told::default(),
+            told: ToldLevels::default(),
             claim_wanted: Height(0),
         }
     }
@@ -135,8 +135,8 @@ impl CoreLink {
         self.passed_over.leaders()
     }
 
-    /// R17b (c): the leader of a view proposed in it, as its link proves. The view may be over, and the block be of no use.
-    /// `newest_timely`: the newest view of which a proposal is in time.
+    /// R17b (c): notes that the leader of a view proposed in it, as the leader's link proves. The view may be over and
+    /// the block useless. `newest_timely`: the newest view whose proposal is in time.
     pub(crate) fn note_proposed(&mut self, leader: ValidatorIndex, view: View, newest_timely: View) {
         if view <= newest_timely && self.passed_over.is_news(leader, view) {
             self.tell(Input::Proposed(view));
@@ -159,23 +159,24 @@ impl CoreLink {
         std::mem::take(&mut self.inputs)
     }
 
-    /// A client waits for the result of this height to be certified.
+    /// Notes that a client waits for a certified result of this height.
     pub(crate) fn want_claim(&mut self, height: Height) {
         self.claim_wanted = self.claim_wanted.max(height);
         self.tell(Input::ClaimWanted(height));
     }
 
-    /// Returns up to which height clients wait for results to be certified.
+    /// Returns the height up to which clients wait for certified results.
     pub(crate) fn claim_wanted(&self) -> Height {
         self.claim_wanted
     }
 
-    /// Returns when levels that have changed are told at the latest, monotonic microseconds.
+    /// Returns the latest time at which changed levels are told, monotonic microseconds.
     pub(crate) fn due_us(&self) -> Option<u64> {
         self.told.stale_since_us.map(|since| since + COALESCE_US)
     }
 
-    /// Tells the core what changed of the levels: at once where it acts on that or is woken anyway, else after a while.
+    /// Tells the core which levels have changed: at once if it acts on the change or is woken anyway, otherwise after a
+    /// delay.
     pub(crate) fn tell_levels(&mut self, now: Now, levels: Levels) {
         let Levels { listable, end_due, .. } = levels;
         self.timing.work(listable);
@@ -197,8 +198,8 @@ impl CoreLink {
         told.stale_since_us = None;
         if listable != told.listable {
             told.listable = listable;
-            // Before the certificate of the same turn: else the next leader would still believe in work that the
-            // certified block has just listed, and propose an empty block.
+            // This goes before a certificate of the same turn. Otherwise the next leader would still believe in work
+            // that the certified block has just listed, and propose an empty block.
             let place = usize::from(matches!(self.inputs.first(), Some(Input::Recovered { .. })));
             self.inputs.insert(place, Input::WorkSeen(listable));
         }

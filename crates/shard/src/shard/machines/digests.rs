@@ -1,42 +1,42 @@
-//! What this node told and was told by names (R44), and which forms its peers understand.
+//! Work that this node named to peers and that peers named to it (R44), and the message forms that peers understand.
 //!
-//! *Invariants:* peers of an older release get the older forms; what is told to all that a quorum already holds is told at
-//! most once a heartbeat.
+//! *Invariants:* peers of an older release get the older forms; work that a quorum already holds is told to all peers
+//! at most once per heartbeat.
 
 use super::batches::Batches;
 use super::liveness::Liveness;
 use crate::context::Context;
 use crate::shard::Now;
-use rustorium_sync::told::{Ask, Peers, Told};
+use rustorium_sync::named_work::{Ask, NamedWork, Peers};
 use rustorium_types::{BoundedVec, Cursor, Held, ValidatorIndex, link_version};
 use std::collections::BTreeSet;
 
-/// Votes between two that say all that is held.
+/// Number of votes from one complete statement of held batches to the next.
 const WHOLE_EVERY: u32 = 16;
 
-/// What this node told and was told by names.
+/// Work that was named between this node and its peers.
 pub(crate) struct Digests {
-    told: Told,
-    /// Peers that understand the forms of 0.2.0 alone.
+    told: NamedWork,
+    /// Peers that understand only the forms of 0.2.0.
     older: BTreeSet<ValidatorIndex>,
-    /// What was last said of the held batches, and how many votes ago all of it.
+    /// Last statement of the held batches, and the number of votes since the last complete one.
     held: Vec<u64>,
     since_whole: u32,
-    /// When work was last told to all, monotonic microseconds.
+    /// Time at which work was last told to all peers, monotonic microseconds.
     told_all_us: Option<u64>,
 }
 
-/// What the shard knows of its peers.
-pub(crate) struct Known<'a> {
+/// The shard's knowledge of its peers.
+pub(crate) struct PeerKnowledge<'a> {
     pub(crate) context: &'a Context,
     pub(crate) batches: &'a Batches,
     pub(crate) liveness: &'a Liveness,
     pub(crate) rtt_us: &'a dyn Fn(ValidatorIndex) -> Option<u64>,
 }
 
-struct Speaking<'a>(&'a BTreeSet<ValidatorIndex>, &'a Known<'a>);
+struct PeerView<'a>(&'a BTreeSet<ValidatorIndex>, &'a PeerKnowledge<'a>);
 
-impl Peers for Speaking<'_> {
+impl Peers for PeerView<'_> {
     fn reachable(&self, peer: ValidatorIndex) -> bool {
         !self.0.contains(&peer) && self.1.liveness.speaks(peer)
     }
@@ -60,11 +60,11 @@ impl Peers for Speaking<'_> {
 
 impl Digests {
     pub(crate) fn new(timeout_ms: u64) -> Self {
-        let told = Told::new(timeout_ms);
+        let told = NamedWork::new(timeout_ms);
         Self { told, older: BTreeSet::new(), held: Vec::new(), since_whole: 0, told_all_us: None }
     }
 
-    /// When it wants a turn, in monotonic microseconds.
+    /// Returns when this machine wants a turn, monotonic microseconds.
     pub(crate) fn next_deadline_us(&self) -> Option<u64> {
         self.told.next_deadline_ms().map(|ms| ms.saturating_mul(1000))
     }
@@ -79,7 +79,7 @@ impl Digests {
         self.older.is_empty()
     }
 
-    /// A link came up: which forms its peer understands, and that it has heard nothing of the held batches.
+    /// Notes that a link came up: which forms the peer understands, and that it knows nothing of the held batches.
     pub(crate) fn note_version(&mut self, peer: ValidatorIndex, version: u8) {
         if version < link_version::DIGESTS {
             self.older.insert(peer);
@@ -89,7 +89,7 @@ impl Digests {
         self.since_whole = 0;
     }
 
-    /// What changed of the held batches since the last vote; all of it after a link came up, and now and then.
+    /// Returns what changed of the held batches since the last vote: all of it after a link came up, and now and then.
     pub(crate) fn held_change(&mut self, held: Vec<u64>) -> Held {
         let before = std::mem::replace(&mut self.held, held.clone());
         let whole = self.since_whole == 0 || before.len() != held.len();
@@ -102,7 +102,7 @@ impl Digests {
         Held::Changes(BoundedVec::new(changed).unwrap_or_default())
     }
 
-    /// Returns true if work is told to all now whatever they hold: at most once in `pause_us`.
+    /// Returns true if work is told to all peers now, whatever they hold: at most once in `pause_us`.
     pub(crate) fn tells_all(&mut self, now: Now, pause_us: u64) -> bool {
         let all = self.told_all_us.is_none_or(|at| now.us >= at + pause_us);
         if all {
@@ -111,17 +111,24 @@ impl Digests {
         all
     }
 
-    /// Notes how far a lane goes, as a peer tells.
-    pub(crate) fn tell(&mut self, now: Now, peer: ValidatorIndex, lane: ValidatorIndex, end: Cursor, known: &Known) {
-        self.told.tell(now.ms(), peer, lane, end, &Speaking(&self.older, known));
+    /// Notes how far a lane goes according to a peer.
+    pub(crate) fn tell(
+        &mut self,
+        now: Now,
+        peer: ValidatorIndex,
+        lane: ValidatorIndex,
+        end: Cursor,
+        known: &PeerKnowledge,
+    ) {
+        self.told.tell(now.ms(), peer, lane, end, &PeerView(&self.older, known));
     }
 
-    /// Returns the questions for what peers told of.
-    pub(crate) fn poll(&mut self, now: Now, known: &Known) -> Vec<Ask> {
-        self.told.poll(now.ms(), &Speaking(&self.older, known))
+    /// Returns the questions for work that peers named.
+    pub(crate) fn poll(&mut self, now: Now, known: &PeerKnowledge) -> Vec<Ask> {
+        self.told.poll(now.ms(), &PeerView(&self.older, known))
     }
 
-    /// Takes an answer with so many batches. Returns the lane that was asked for.
+    /// Takes an answer with this many batches. Returns the lane that was asked for.
     pub(crate) fn on_answer(
         &mut self,
         now: Now,

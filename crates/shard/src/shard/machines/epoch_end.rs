@@ -1,7 +1,7 @@
-//! The end of the epoch: when it is due, what headers may say of it, and what peers say of the next epoch until then.
+//! The end of the epoch: when it is due, what headers may say of it, and early messages of the next epoch.
 //!
-//! *Invariants:* whether the end is due at a block follows from its header's time and the state after the height that it
-//! claims, so that all who executed that far agree (R28); what peers say of the next epoch is kept within bounds.
+//! *Invariants:* a header's time and the state after the height that it claims decide whether the end is due, so all
+//! who executed that far agree (R28); early messages of the next epoch are bounded.
 
 use super::validity::invalid;
 use crate::context::Context;
@@ -13,37 +13,37 @@ use rustorium_execution::CommitteeRecord;
 use rustorium_types::{Epoch, Hash, Header, Height, Message, PublicKey};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Messages of the next epoch that are kept of each sender, and their bytes.
+/// Maximum number of early messages kept per sender, and their bytes.
 const EARLY_MESSAGES_MAX: usize = 64;
 const EARLY_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// What operators want, as of a height.
+/// The operators' wish as of a height.
 #[derive(Clone, Copy)]
-struct Wanted {
-    /// Hash of the committee that comes next.
+struct CommitteeWish {
+    /// Hash of the next committee.
     set: Hash,
     end_asked: Option<Epoch>,
 }
 
-/// What a sender said of the next epoch.
+/// One sender's early messages of the next epoch.
 #[derive(Default)]
-struct Early {
+struct EarlyMessages {
     messages: Vec<(Message, Bytes)>,
     bytes: usize,
 }
 
-/// How the epoch comes to its end.
+/// State of the epoch's end.
 #[derive(Default)]
 pub(crate) struct EpochEnd {
-    /// By the height that wrote it. The newest one up to the tip's claim is there, except where the store was filled with a
-    /// snapshot above it.
-    wanted: BTreeMap<Height, Wanted>,
-    /// The node keys of the committee that operators want.
+    /// Wishes by the height that wrote them. The newest one up to the tip's claim is there, except if the store was
+    /// filled with a snapshot above it.
+    wanted: BTreeMap<Height, CommitteeWish>,
+    /// Node keys of the committee that operators want.
     target: BTreeSet<PublicKey>,
-    /// The boundary is executed and on disk.
+    /// How the epoch ended, once the boundary is executed and on disk.
     over: Option<Box<Ended>>,
-    early: BTreeMap<PublicKey, Early>,
-    /// When it may be asked again how the epoch ended, monotonic microseconds.
+    early: BTreeMap<PublicKey, EarlyMessages>,
+    /// Time from which a peer may be asked again how the epoch ended, monotonic microseconds.
     ask_at_us: u64,
     /// The peer that was asked last.
     asked: PublicKey,
@@ -54,19 +54,19 @@ impl EpochEnd {
     pub(crate) fn note(&mut self, height: Height, record: &CommitteeRecord) -> &BTreeSet<PublicKey> {
         let set = Hash(hash_value(domain::VALIDATOR_SET, &record.target));
         self.target = record.target.iter().map(|member| member.node_key).collect();
-        self.wanted.insert(height, Wanted { set, end_asked: record.end_asked });
+        self.wanted.insert(height, CommitteeWish { set, end_asked: record.end_asked });
         &self.target
     }
 
-    /// Forgets what was wanted below a claimed height: claims never go back.
+    /// Forgets wishes below a claimed height, except the newest: claims never go back.
     pub(crate) fn forget_below(&mut self, claimed: Height) {
         if let Some((kept, _)) = self.wanted.range(..=claimed).next_back() {
             self.wanted = self.wanted.split_off(&{ *kept });
         }
     }
 
-    /// Returns whether the end is due in a block of this time with this claim, and the committee that its header then
-    /// names. `None`: the claimed height isn't executed here.
+    /// Returns whether the end is due in a block with this time and claim, and the committee that its header then
+    /// names. `None` if the claimed height isn't executed here.
     pub(crate) fn due_at(
         &self,
         context: &Context,
@@ -83,7 +83,7 @@ impl EpochEnd {
         Some((due, if due { wanted.set } else { own }))
     }
 
-    /// R28: tells whether a header says of the epoch's end what this node finds.
+    /// R28: checks what a header says of the epoch's end against this node's own result.
     pub(crate) fn check(&self, context: &Context, executed: Height, parent: &Header, header: &Header) -> PayloadStatus {
         if parent.ends_epoch() {
             return PayloadStatus::Ready;
@@ -97,7 +97,7 @@ impl EpochEnd {
         }
     }
 
-    /// Returns true if this node key's messages of the next epoch are kept.
+    /// Returns true if messages of the next epoch from this node key are kept.
     pub(crate) fn expects(&self, context: &Context, from: &PublicKey) -> bool {
         context.place(from).is_some() || self.target.contains(from)
     }
@@ -121,7 +121,7 @@ impl EpochEnd {
         self.ask_at_us
     }
 
-    /// Notes that a peer is asked now. The next one may be after `pause_us`.
+    /// Notes that a peer is asked now. The next question may follow after `pause_us`.
     pub(crate) fn ask(&mut self, now: Now, peer: PublicKey, pause_us: u64) {
         self.asked = peer;
         self.ask_at_us = now.us + pause_us;
@@ -147,7 +147,7 @@ impl EpochEnd {
         self.over.take()
     }
 
-    /// Takes what the next epoch goes on with, and what peers said of it.
+    /// Returns the state with which the next epoch goes on, and the early messages.
     pub(crate) fn into_next(self) -> (Self, Vec<(PublicKey, Message, Bytes)>) {
         let said = self
             .early
@@ -158,13 +158,13 @@ impl EpochEnd {
     }
 }
 
-/// R45: the header time from which a wish for another committee ends the epoch; under version 1 at any.
+/// R45: returns the header time from which a wish for another committee ends the epoch. Under version 1 any time does.
 fn wish_ms(context: &Context) -> u64 {
     let age_ms = context.parameters.epoch_age_min_ms;
     context.start_ms.saturating_add(age_ms.unwrap_or(0))
 }
 
-/// Returns when the end is due by time, be it for a wish, monotonic microseconds.
+/// Returns when the end is due by time or by a wish, monotonic microseconds.
 pub(crate) fn due_by_time_us(context: &Context, now: Now) -> Option<u64> {
     let end_ms = context.start_ms.saturating_add(context.parameters.epoch_ms);
     let due = [end_ms, wish_ms(context)].into_iter().filter(|at_ms| *at_ms > now.wall_ms);

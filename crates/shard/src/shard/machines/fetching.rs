@@ -1,7 +1,8 @@
-//! What this node lacks and asks peers for: blocks, batches, ranges of final blocks, and certificates.
+//! Things that this node lacks and requests from peers: blocks, batches, ranges of final blocks, and certificates.
 //!
-//! *Invariants:* what blocks need is derived again whenever blocks are checked, and gone with the blocks (R41); what
-//! proposals need takes no place from what certified blocks need; what the core asks for by name is bounded (R25).
+//! *Invariants:* the needs of blocks are derived again at each check of blocks and vanish with the blocks (R41); the
+//! needs of proposals take no room from those of certified blocks; blocks that the core requests by name are bounded
+//! (R25).
 
 use crate::context::Context;
 use crate::shard::{Now, VIEW_WINDOW};
@@ -11,38 +12,39 @@ use rustorium_txpool::Missing;
 use rustorium_types::{BlockDigest, Certificate, Height, Request, Response, ValidatorIndex, View, VoteKind};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-/// How long a certificate that is lacking may be on its way before it is asked for.
+/// Time for a missing certificate to arrive by itself before it is requested.
 const GAP_GRACE_MS: u64 = 100;
-/// Members that say they hold a proposal's batch and are asked besides its author and the proposer.
+/// Number of members that are asked for a proposal's batch because they say they hold it, in addition to its author and
+/// the proposer.
 const HOLDERS_ASKED: usize = 2;
-/// Blocks that the core asks for by name at the same time, at most: it asks again with each heartbeat (R25).
+/// Maximum number of blocks that the core requests by name at the same time. It asks again with each heartbeat (R25).
 const NAMED_MAX: usize = 256;
 
 /// A question to a peer, with its number.
 pub(crate) type Question = (ValidatorIndex, u64, Request);
 
-/// What is wanted now, and what was asked for.
+/// Things that are wanted now, and open requests.
 pub(crate) struct Fetching {
     fetcher: Fetcher,
-    /// Certificates that are lacking above the last final view.
+    /// Missing certificates above the last final view.
     gap: GapFetcher,
-    /// What the blocks that were checked last need, by the height below which nothing of it is of use.
+    /// Needs of the blocks that were checked last, each with the height at or below which it is useless.
     needed: Vec<(Height, Needed)>,
-    /// Blocks that the core knows by name alone, and its view when it asked.
+    /// Blocks that the core knows only by name, and its view when it asked.
     named: BTreeMap<BlockDigest, View>,
-    /// Peers that answered with a batch whose signatures don't verify: they are asked first no more.
+    /// Peers that answered with a batch whose signatures don't verify. They are no longer asked first.
     liars: HashSet<ValidatorIndex>,
-    /// A height, and the peers that have said that they don't hold its block.
+    /// A height, and the peers that said they don't hold its block.
     refused: (Height, BTreeSet<ValidatorIndex>),
-    /// The newest height of which a block came with those above it.
+    /// Newest height whose block came together with those above it.
     served: Height,
-    /// Views whose certificates seem lost to all, as the core knows them.
+    /// Views whose certificates seem lost to all nodes, as the core was told.
     told_lost: Vec<(View, View)>,
 }
 
 impl Fetching {
-    /// Creates the machine for what is above the last final view. `timeout_ms`: when an unanswered question goes to the next
-    /// peer.
+    /// Creates the machine for what is above the last final view. `timeout_ms`: time after which an unanswered question
+    /// goes to the next peer.
     pub(crate) fn new(timeout_ms: u64, quorum: usize, last_final: View) -> Self {
         let fetch = FetchConfig {
             timeout_ms,
@@ -64,18 +66,18 @@ impl Fetching {
         }
     }
 
-    /// Begins to derive anew what blocks need.
+    /// Starts to derive the needs of blocks again.
     pub(crate) fn begin(&mut self) {
         self.needed.clear();
     }
 
-    /// Notes that a block above this height, which is certified or an ancestor of a certified one, needs this.
+    /// Notes a need of a block above this height that is certified or an ancestor of a certified one.
     pub(crate) fn certified(&mut self, above: Height, want: Want) {
         self.needed.push((above, Needed { want, owner: Owner::Certified(None) }));
     }
 
-    /// Notes that a block of this height lists batches that are missing. `kept`: it is certified, below a certified block,
-    /// or journaled here.
+    /// Notes that a block of this height lists missing batches. `kept`: the block is certified, an ancestor of a
+    /// certified block, or journaled here.
     pub(crate) fn batches(
         &mut self,
         (context, held): (&Context, &HeldTally),
@@ -95,7 +97,8 @@ impl Fetching {
         }
     }
 
-    /// Returns the peers asked for a batch that a proposal lists: its author, the proposer, and two that say they hold it.
+    /// Returns the peers that are asked for a batch of a proposal: its author, the proposer, and two that say they hold
+    /// it.
     fn asked_for(
         &self,
         context: &Context,
@@ -112,10 +115,10 @@ impl Fetching {
         few
     }
 
-    /// Asks for what was noted since `begin` and for what the core named, and for nothing else. `height` and `view` are those
+    /// Requests what was noted since `begin` and what the core named, and nothing else. `height` and `view` are those
     /// of the newest block that was handed to execution.
     pub(crate) fn ask(&mut self, now: Now, height: Height, view: View) {
-        // What was certified when the core asked is decided by now.
+        // Blocks that were certified when the core asked are decided by now.
         self.named.retain(|_, asked| *asked > view);
         let named = self.named.keys().map(|digest| Want::Block(*digest));
         self.needed.extend(named.map(|want| (height, Needed { want, owner: Owner::Certified(None) })));
@@ -124,7 +127,7 @@ impl Fetching {
         self.fetcher.need(now.ms(), needed.into_iter().map(|(_, needed)| needed).collect());
     }
 
-    /// Asks for a block by its name from the next check of blocks on. False if there are too many of them.
+    /// Requests a block by its name from the next check of blocks on. Returns false if there are too many.
     pub(crate) fn name(&mut self, digest: BlockDigest, view: View) -> bool {
         let room = self.named.len() < NAMED_MAX;
         if room {
@@ -133,32 +136,32 @@ impl Fetching {
         room
     }
 
-    /// Returns true if the block is asked for by its name.
+    /// Returns true if the block is requested by its name.
     pub(crate) fn is_named(&self, digest: &BlockDigest) -> bool {
         self.named.contains_key(digest)
     }
 
-    /// Notes that a block that was asked for came.
+    /// Notes that a requested block came.
     pub(crate) fn came(&mut self, digest: &BlockDigest) {
         self.named.remove(digest);
     }
 
-    /// Asks for something no more.
+    /// Stops requesting something.
     pub(crate) fn cancel(&mut self, want: &Want) {
         self.fetcher.cancel(want);
     }
 
-    /// Returns true if something is asked for.
+    /// Returns true if something is requested.
     pub(crate) fn contains(&self, want: &Want) -> bool {
         self.fetcher.contains(want)
     }
 
-    /// Returns true if nothing is asked for.
+    /// Returns true if nothing is requested.
     pub(crate) fn is_empty(&self) -> bool {
         self.fetcher.is_empty()
     }
 
-    /// Returns the number of things that are asked for.
+    /// Returns the number of requested things.
     pub(crate) fn len(&self) -> usize {
         self.fetcher.len()
     }
@@ -168,12 +171,12 @@ impl Fetching {
         self.liars.insert(peer);
     }
 
-    /// Notes that there is a certificate of this kind and view.
+    /// Notes that a certificate of this kind and view exists.
     pub(crate) fn has_certificate(&mut self, kind: VoteKind, view: View) {
         self.gap.certified(kind, view);
     }
 
-    /// Asks this peer for the certificates of these views, where they are lacking.
+    /// Asks this peer for the certificates of these views that are missing.
     pub(crate) fn wish(&mut self, first: View, last: View, prefer: ValidatorIndex) {
         self.gap.wish(first, last, prefer);
     }
@@ -198,7 +201,7 @@ impl Fetching {
         self.gap.connected();
     }
 
-    /// Asks others for what this peer was asked for: its link went down.
+    /// Requests from others what this peer was asked for, because its link went down.
     pub(crate) fn disconnected(&mut self, peer: ValidatorIndex) {
         self.fetcher.disconnected(peer);
         self.gap.disconnected(peer);
@@ -218,7 +221,7 @@ impl Fetching {
         due.min().map(|ms| ms * 1000)
     }
 
-    /// Takes an answer. Returns what was asked for with it, unless it is no use.
+    /// Takes an answer. Returns what was requested with it, unless the answer is useless.
     pub(crate) fn on_answer(
         &mut self,
         now: Now,
@@ -240,8 +243,8 @@ impl Fetching {
         self.gap.on_response(now.ms(), peer, id, response)
     }
 
-    /// Notes that peers said that they don't hold what was asked for. `next`: the first height that is not final here.
-    /// Returns true if one more of them lacks its block: perhaps there is a way down from the newest block.
+    /// Takes the peers that said they don't hold what was requested. `next`: the first height that is not final here.
+    /// Returns true if one more of them lacks the block of `next`: there may be a path down from the newest block.
     pub(crate) fn note_refusals(&mut self, next: Height) -> bool {
         let mut news = false;
         for (peer, want) in self.fetcher.take_refusals() {
@@ -256,23 +259,23 @@ impl Fetching {
         news
     }
 
-    /// Returns true if a peer has no range of blocks from the next height on that ends with a finalization.
+    /// Returns true if a peer lacks a range of blocks from the next height on that ends with a finalization.
     pub(crate) fn lacks_proven_range(&self, next: Height) -> bool {
         let (height, refused) = &self.refused;
         !refused.is_empty() && *height == next
     }
 
-    /// Notes that the next block came among those below a final one: somebody holds it.
-    pub(crate) fn note_way_down(&mut self, next: Height) {
+    /// Notes that the next height's block came among those below a final one, so somebody holds it.
+    pub(crate) fn note_path_down(&mut self, next: Height) {
         self.served = next;
     }
 
-    /// Returns the peers that have no block of the next height. `None` if there are none, or a block of it came.
+    /// Returns the peers that lack the next height's block. `None` if there are none, or if the block came.
     pub(crate) fn unserved_by(&self, next: Height) -> Option<&BTreeSet<ValidatorIndex>> {
         (self.lacks_proven_range(next) && self.served != next).then_some(&self.refused.1)
     }
 
-    /// R35: returns the views whose certificates seem lost to all, if they have changed since the last call.
+    /// R35: returns the views whose certificates seem lost to all nodes, if they have changed since the last call.
     pub(crate) fn newly_lost(&mut self) -> Option<Vec<(View, View)>> {
         let runs = self.gap.held_by_nobody(VIEW_WINDOW);
         if runs == self.told_lost {
@@ -330,7 +333,7 @@ mod tests {
         assert!(fetching.note_refusals(next) && !fetching.note_refusals(next), "it is news once");
         assert_eq!(fetching.unserved_by(next), Some(&BTreeSet::from([*peer])));
         assert_eq!(fetching.unserved_by(Height(2)), None);
-        fetching.note_way_down(next);
+        fetching.note_path_down(next);
         assert_eq!(fetching.unserved_by(next), None);
     }
 }

@@ -1,7 +1,7 @@
-//! Which block is final, the way to it, and the proof of it (R9).
+//! The block that is final, the path to it, and the proof of it (R9).
 //!
-//! *Invariants:* a target only rises; a proof leads to the end of a range that a peer proved final, and goes once that is
-//! reached; followers are told of a finalization only once its block is executed.
+//! *Invariants:* a target only rises; a proof belongs to the end of a range that a peer proved final, and is dropped
+//! once that end is reached; followers are told of a finalization only once its block is executed.
 
 use super::blocks::BlockTree;
 use super::votes::Votes;
@@ -10,31 +10,31 @@ use rustorium_crypto::Verified;
 use rustorium_types::{BlockDigest, BlockProof, BoundedVec, Certificate, Header, Height, View, VoteKind};
 use std::collections::BTreeMap;
 
-/// A block that isn't held, and its height where that is known.
+/// A block that isn't held, and its height if that is known.
 pub(crate) type Gap = (BlockDigest, Option<Height>);
 
-/// The way from the newest block that was handed to execution to the final one.
-pub(crate) enum Way {
-    /// There is nothing above it that is final.
+/// Path from the newest block that was handed to execution to the final one.
+pub(crate) enum FinalPath {
+    /// No block above it is final.
     Settled,
-    /// The digests of all blocks on the way, the final one last.
+    /// The digests of all blocks on the path, the final one last.
     Known(Vec<BlockDigest>),
-    /// Blocks that are missing on it, and on the way to the end of a proven range.
+    /// Missing blocks: one on the path, and one on the path to the end of a proven range.
     Missing(Gap, Option<Gap>),
 }
 
-/// What is known to be final above the newest block that was handed to execution.
+/// Blocks known to be final above the newest block that was handed to execution.
 #[derive(Default)]
 pub(crate) struct Finality {
     target: Option<(View, BlockDigest)>,
-    /// The end of a range of blocks that a peer proved final, and the proof.
+    /// End of a range of blocks that a peer proved final, and the proof.
     proven: Option<(BlockDigest, Verified<Certificate>)>,
     /// Finalizations of blocks that are being executed, as frames for followers.
     untold: BTreeMap<Height, Bytes>,
 }
 
 impl Finality {
-    /// R9: a finalization needs no decision, its block and all ancestors are final.
+    /// R9: notes a finalized block. It and all its ancestors are final without any decision of this node.
     pub(crate) fn is_final(&mut self, view: View, digest: BlockDigest) {
         if self.target.is_none_or(|(known, _)| view > known) {
             self.target = Some((view, digest));
@@ -46,22 +46,25 @@ impl Finality {
         self.proven = proof.map(|proof| (end, proof));
     }
 
-    /// Returns the way to the target. Where a block of it is missing, it is the one to the end of the proven range.
-    pub(crate) fn way(&self, tree: &BlockTree) -> Way {
-        let Some((_, target)) = self.target.filter(|(view, _)| *view > tree.root().1.view) else { return Way::Settled };
+    /// Returns the path to the target. If a block of it is missing, returns the path to the end of the proven range.
+    pub(crate) fn way(&self, tree: &BlockTree) -> FinalPath {
+        let Some((_, target)) = self.target.filter(|(view, _)| *view > tree.root().1.view) else {
+            return FinalPath::Settled;
+        };
         let missing = match tree.path(&target) {
-            Ok(path) => return Way::Known(path),
+            Ok(path) => return FinalPath::Known(path),
             Err(missing) => missing,
         };
-        // Who knows of the epoch's end needs the way there, be the newest final block lost for good.
+        // A node that knows the epoch's end needs the path there, even if the newest final block is lost for good.
         match self.proven.as_ref().map(|(end, _)| tree.path(end)) {
-            Some(Ok(path)) if !path.is_empty() => Way::Known(path),
-            Some(Err(other)) => Way::Missing(missing, Some(other)),
-            Some(Ok(_)) | None => Way::Missing(missing, None),
+            Some(Ok(path)) if !path.is_empty() => FinalPath::Known(path),
+            Some(Err(other)) => FinalPath::Missing(missing, Some(other)),
+            Some(Ok(_)) | None => FinalPath::Missing(missing, None),
         }
     }
 
-    /// Shows that a block that ends the epoch is final: `above` leads from it to the finalized one. `None` for other blocks.
+    /// Proves that a block that ends the epoch is final. `above` leads from it to the finalized block. `None` for other
+    /// blocks.
     pub(crate) fn end_proof(
         &self,
         tree: &BlockTree,
@@ -83,19 +86,21 @@ impl Finality {
         Ok(Some(BlockProof { descendants, finalization: (**finalization).clone() }))
     }
 
-    /// Takes the proof of a block that was handed to execution, if a range ends there and the proof is of this very block.
-    /// From here on the range leads nowhere, and to look for the way to its end would be to fetch what is below the root.
+    /// Takes the proof of a block that was handed to execution, if a range ends there and the proof is of this very
+    /// block. The range is dropped: its end is below the root from now on, and a search for the path there would fetch
+    /// blocks below the root.
     pub(crate) fn take_proof(&mut self, digest: &BlockDigest) -> Option<Verified<Certificate>> {
         let proven = self.proven.take_if(|(end, _)| end == digest).map(|(_, proof)| proof);
         proven.filter(|proof| proof.body.block == *digest)
     }
 
-    /// Keeps the finalization of a block that is executed now for followers.
+    /// Keeps for followers the finalization of a block that is executed now.
     pub(crate) fn tell_later(&mut self, height: Height, frame: Bytes) {
         self.untold.insert(height, frame);
     }
 
-    /// Takes the finalizations up to an executed height, the oldest first: the store answers what followers then ask.
+    /// Takes the finalizations up to an executed height, oldest first. The store can answer the followers' questions by
+    /// then.
     pub(crate) fn take_told(&mut self, executed: Height) -> impl Iterator<Item = Bytes> + use<> {
         let above = self.untold.split_off(&executed.next());
         std::mem::replace(&mut self.untold, above).into_values()

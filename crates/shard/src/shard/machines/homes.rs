@@ -1,9 +1,9 @@
-//! Homes of senders (R47): where a transaction that a client gave to this node goes, how long it is left to others, and
-//! which homes leave out what they are sent.
+//! Homes of senders (R47): where a client's transaction goes from this node, how long it is left to others, and which
+//! homes leave out the transactions that they are sent.
 //!
-//! *Invariants:* local policy alone: nothing here decides whether a block is valid; no delay is a multiple of a rank; a
-//! step is measured by the monotonic clock; what is remembered of transactions and of homes is bounded, and a home is
-//! blamed only for what was executed in the end and what it could have listed at once.
+//! *Invariants:* this is local policy and never decides whether a block is valid; no delay is a multiple of a rank; a
+//! step is measured by the monotonic clock; the memory of transactions and homes is bounded; a home is blamed only for
+//! transactions that were executed in the end and that it could have listed at once.
 
 use super::liveness::Liveness;
 use crate::context::Context;
@@ -15,62 +15,63 @@ use rustorium_types::{AccountId, Height, TxId, ValidatorIndex, View};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-/// Views with work whose times a step is measured by.
+/// Number of last views with work whose durations determine a step.
 const VIEWS: usize = 32;
-/// What a view with work and a round trip add to a step at most, and what it is besides.
+/// Maximum share of a view's duration and of a round trip in a step, and the constant share.
 const VIEW_MS_MAX: u64 = 500;
 const RTT_MS_MAX: u64 = 400;
 const STEP_MS_MIN: u64 = 50;
-/// How long a measured round trip counts.
+/// Time for which a measured round trip is used.
 const RTT_COUNTS_MS: u64 = 1_000;
-/// Ranks to which a transaction goes after the first step.
+/// Number of ranks to which a transaction goes after the first step.
 pub(crate) const NEXT_RANKS: usize = 2;
-/// Forwarded transactions that are watched at once, and for how long: those that were executed by then tell of their home.
+/// Maximum number of forwarded transactions that are watched, and for how long. Those executed by then count for or
+/// against their home.
 const WATCHED_MAX: usize = 256;
 const WATCHED_MS: u64 = 5_000;
-/// Of the last so many that a home was sent and that were executed, so many were in no batch of its within a step: then it
-/// is passed over for so long.
+/// A home is passed over for `PASSED_OVER_MS` if, of the last `REMEMBERED` executed transactions that it was sent, at
+/// least `LEFT_OUT_MIN` were in no batch of its lane within a step.
 const REMEMBERED: usize = 16;
 const LEFT_OUT_MIN: usize = 8;
 const PASSED_OVER_MS: u64 = 600_000;
-/// Of those that a home is passed over for, each so manieth still goes to it first.
+/// Of the transactions for which a home is passed over, one in so many still goes to it first.
 const STILL_OFFERED: u64 = 64;
 
-/// A home that leaves out what it is sent, and is passed over.
+/// A home that leaves out the transactions that it is sent, and is passed over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LeftOut {
-    /// Its place.
+    /// Place of the home.
     pub home: ValidatorIndex,
-    /// How many of the last were in no batch of its in time.
+    /// Number of the last transactions that were in no batch of the home in time.
     pub missed: usize,
-    /// The last so many.
+    /// Number of the last transactions that count.
     pub of: usize,
 }
 
 /// A transaction that was forwarded to its home.
-struct Watched {
+struct WatchedTransaction {
     home: ValidatorIndex,
     sent_ms: u64,
     due_ms: u64,
-    /// When a batch of its home had it.
+    /// Time at which a batch of the home had it.
     listed_ms: Option<u64>,
-    /// The first final block that lists it, and in how many lanes.
+    /// Height of the first final block that lists it; `listings` is the number of lanes that do.
     height: Option<Height>,
     listings: usize,
     executed: bool,
 }
 
-/// What is known of a home.
+/// Record of a home.
 #[derive(Default)]
 struct Record {
     missed: VecDeque<bool>,
     passed_over_until_ms: u64,
     offered: u64,
-    /// The round trip to it, and when that was measured.
+    /// Round trip to the home, and the time of its measurement.
     rtt: Option<(u64, u64)>,
 }
 
-/// The times of the last views with work.
+/// Durations of the last views with work.
 #[derive(Default)]
 struct ViewTimes {
     last_ms: VecDeque<u64>,
@@ -78,26 +79,26 @@ struct ViewTimes {
     newest: View,
 }
 
-/// Homes, and what was sent to them.
+/// Homes, and the transactions that they were sent.
 #[derive(Default)]
 pub(crate) struct Homes {
     views: ViewTimes,
-    /// What goes to the next ranks, by when, and to whom it went first.
+    /// Transactions that go to the next ranks: due time and sequence, id, and the validator that got it first.
     later: BTreeMap<(u64, u64), (TxId, ValidatorIndex)>,
     sequence: u64,
-    watched: HashMap<TxId, Watched>,
-    /// Those by when they were sent.
+    watched: HashMap<TxId, WatchedTransaction>,
+    /// The watched transactions in the order in which they were sent.
     order: VecDeque<TxId>,
     records: HashMap<ValidatorIndex, Record>,
 }
 
 impl Homes {
-    /// Goes on in the next epoch: places are others'.
+    /// Goes on in the next epoch, in which places belong to other validators.
     pub(crate) fn after(before: Self) -> Self {
         Self { views: before.views, ..Self::default() }
     }
 
-    /// A view with work ended after so long. Its first certificate counts.
+    /// Notes the duration of a view with work. Only its first certificate counts.
     pub(crate) fn view_took(&mut self, view: View, us: u64) {
         let views = &mut self.views;
         if view <= views.newest {
@@ -113,7 +114,7 @@ impl Homes {
         views.median_ms = sorted.get(sorted.len() / 2).copied();
     }
 
-    /// When something goes to the next ranks, monotonic milliseconds.
+    /// Returns when something goes to the next ranks, monotonic milliseconds.
     pub(crate) fn next_due_ms(&self) -> Option<u64> {
         self.later.first_key_value().map(|((due_ms, _), _)| *due_ms)
     }
@@ -122,7 +123,8 @@ impl Homes {
         self.records.get(&home).is_some_and(|record| record.passed_over_until_ms > now_ms)
     }
 
-    /// Whether a home is passed over now: not for each 64th.
+    /// Returns true if a home is passed over for this transaction. One in `STILL_OFFERED` is offered to it all the
+    /// same.
     fn passes_over(&mut self, home: ValidatorIndex, now_ms: u64) -> bool {
         if !self.is_passed_over(home, now_ms) {
             return false;
@@ -132,7 +134,7 @@ impl Homes {
         !record.offered.is_multiple_of(STILL_OFFERED)
     }
 
-    /// It goes to the next ranks then, unless a batch has it.
+    /// Schedules a transaction for the next ranks, unless a batch has it by then.
     fn go_on_at(&mut self, due_ms: u64, id: TxId, first: ValidatorIndex) {
         self.sequence += 1;
         self.later.insert((due_ms, self.sequence), (id, first));
@@ -141,15 +143,22 @@ impl Homes {
     fn watch(&mut self, id: TxId, home: ValidatorIndex, sent_ms: u64, step_ms: u64) {
         if self.watched.len() < WATCHED_MAX && self.order.len() < 4 * WATCHED_MAX {
             let due_ms = sent_ms + step_ms;
-            let watched =
-                Watched { home, sent_ms, due_ms, listed_ms: None, height: None, listings: 0, executed: false };
+            let watched = WatchedTransaction {
+                home,
+                sent_ms,
+                due_ms,
+                listed_ms: None,
+                height: None,
+                listings: 0,
+                executed: false,
+            };
             if self.watched.insert(id, watched).is_none() {
                 self.order.push_back(id);
             }
         }
     }
 
-    /// A batch is held and joins its lane.
+    /// Notes that a batch is held and joins its lane.
     pub(crate) fn batch_joined(&mut self, batch: &CheckedBatch, now_ms: u64) {
         if self.watched.is_empty() {
             return;
@@ -161,7 +170,7 @@ impl Homes {
         }
     }
 
-    /// A final block lists these batches.
+    /// Notes that a final block lists these batches.
     pub(crate) fn handed_over(&mut self, height: Height, payload: &[Vec<Arc<CheckedBatch>>]) {
         if self.watched.is_empty() {
             return;
@@ -173,8 +182,8 @@ impl Homes {
         }
     }
 
-    /// A height was executed. One that was skipped wherever it was listed tells nothing of its home: its client may have made
-    /// it so.
+    /// Notes that a height was executed. A transaction that was skipped wherever it was listed tells nothing of its
+    /// home: the client may have made it so.
     pub(crate) fn executed(&mut self, height: Height, skipped: &[(TxId, Skip)]) {
         let mut skips: HashMap<TxId, usize> = HashMap::new();
         for (id, _) in skipped.iter().filter(|(id, _)| self.watched.contains_key(id)) {
@@ -188,7 +197,7 @@ impl Homes {
         });
     }
 
-    /// A peer's link went down: what it was sent may be lost.
+    /// Notes that a peer's link went down, so what the peer was sent may be lost.
     pub(crate) fn link_lost(&mut self, peer: ValidatorIndex) {
         self.watched.retain(|_, watched| watched.home != peer);
         if let Some(record) = self.records.get_mut(&peer) {
@@ -196,8 +205,8 @@ impl Homes {
         }
     }
 
-    /// Takes the watched ones whose time is over.
-    fn take_old(&mut self, now_ms: u64) -> Vec<Watched> {
+    /// Takes the watched transactions whose time is over.
+    fn take_old(&mut self, now_ms: u64) -> Vec<WatchedTransaction> {
         let mut old = Vec::new();
         while let Some(id) = self.order.front() {
             match self.watched.get(id) {
@@ -210,7 +219,7 @@ impl Homes {
         old
     }
 
-    /// A home was sent one that was executed.
+    /// Records for a home whether it missed a transaction that was executed.
     fn remember(&mut self, home: ValidatorIndex, missed: bool, now_ms: u64) {
         let record = self.records.entry(home).or_default();
         if record.missed.len() == REMEMBERED {
@@ -240,7 +249,7 @@ impl Record {
 }
 
 impl Homes {
-    /// How long a transaction is left to this validator, ms. `rtt_ms` measures the round trip to it.
+    /// Returns how long a transaction is left to this validator, ms. `rtt_ms` measures the round trip to it.
     pub(crate) fn step_ms(&mut self, now: Now, home: ValidatorIndex, rtt_ms: impl FnOnce() -> Option<u64>) -> u64 {
         let record = self.records.entry(home).or_default();
         let rtt_ms = match record.rtt {
@@ -254,8 +263,8 @@ impl Homes {
         self.views.median_ms.unwrap_or(VIEW_MS_MAX).min(VIEW_MS_MAX) + rtt_ms.min(RTT_MS_MAX) + STEP_MS_MIN
     }
 
-    /// Returns where a client's transaction goes first: its home, where that can be reached and isn't passed over, else the
-    /// next in rank. `None`: nobody can list it.
+    /// Returns where a client's transaction goes first: its home if that can be reached and isn't passed over,
+    /// otherwise the next in rank. `None` if nobody can list it.
     pub(crate) fn first_lane(&mut self, now: Now, reach: &Reach, sender: &AccountId) -> Option<ValidatorIndex> {
         let home = reach.home(sender);
         if reach.can_list(home) && (reach.context.is_me(home) || !self.passes_over(home, now.ms())) {
@@ -264,7 +273,8 @@ impl Homes {
         self.next_lanes(now, reach, sender, home).next().or_else(|| Some(home).filter(|home| reach.can_list(*home)))
     }
 
-    /// Returns the validators in rank that can list it and aren't passed over, without `first`.
+    /// Returns the validators, in rank order, that can list the sender's transactions and aren't passed over, except
+    /// `first`.
     pub(crate) fn next_lanes<'a>(
         &'a self,
         now: Now,
@@ -276,7 +286,8 @@ impl Homes {
         ranks.filter(move |lane| *lane != first && reach.can_list(*lane) && !self.is_passed_over(*lane, now.ms()))
     }
 
-    /// Notes that a transaction goes to `first`, and is left to it for a step. `could_list`: its home could list it at once.
+    /// Notes that a transaction goes to `first` and is left to it for a step. `could_list`: the home could list it at
+    /// once.
     pub(crate) fn left_to(
         &mut self,
         now: Now,
@@ -297,7 +308,7 @@ impl Homes {
         if due { self.later.pop_first().map(|(_, left)| left) } else { None }
     }
 
-    /// Judges homes by what they were sent. `able`: whether a home could list it now.
+    /// Judges homes by the transactions that they were sent. `able`: returns true if a home could list one now.
     pub(crate) fn judge(&mut self, now: Now, able: impl Fn(ValidatorIndex) -> bool) {
         for watched in self.take_old(now.ms()) {
             let in_time = watched.listed_ms.is_some_and(|at_ms| at_ms <= watched.due_ms);
@@ -320,11 +331,11 @@ impl Homes {
     }
 }
 
-/// Which validators can list a transaction now.
+/// Validators that can list a transaction now.
 pub(crate) struct Reach<'a> {
     pub(crate) context: &'a Context,
     liveness: &'a Liveness,
-    /// Whether this node signs nothing more.
+    /// True if this node signs nothing more.
     retired: bool,
 }
 

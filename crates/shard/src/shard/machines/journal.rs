@@ -1,7 +1,8 @@
-//! The journal as the shard keeps account of it: what waits until it is durable, what of it is needed, and its floor.
+//! The shard's account of the journal: what waits until it is durable, which records are needed, and its floor.
 //!
-//! *Invariants:* appends and syncs nothing itself: it is told of each record; what promises something leaves only once the
-//! journal is durable up to it (R21); a record is let go only once the store holds, on disk, what it was needed for.
+//! *Invariants:* this machine appends and syncs nothing itself, and is told of each record; a frame that promises
+//! something leaves only once the journal is durable up to it (R21); a record is freed only once the store holds, on
+//! disk, what it was needed for.
 
 use super::live_records::{JournalSizes, LiveRecords};
 use super::retained::{HandedOver, Retained};
@@ -16,7 +17,7 @@ use std::collections::VecDeque;
 pub(crate) enum Outgoing {
     Vote(Verified<SignedVote>, Option<CertificateName>),
     Proposal(Bytes, Verified<SignedVote>),
-    /// None: it has left already.
+    /// `None` if the frame has left already.
     Batch(Option<Bytes>),
 }
 
@@ -24,19 +25,20 @@ pub(crate) enum Outgoing {
 #[derive(Default)]
 pub(crate) struct Journal {
     retained: Retained,
-    /// What waits for the disk, each with the journal position that must be on it.
+    /// Frames that wait for the disk, each with the journal position that must be on it.
     outbox: VecDeque<(u64, Outgoing)>,
     /// Position up to which all records are on disk.
     durable: u64,
     /// The newest record's position.
     appended: u64,
     floor: Floor,
-    /// Records of later epochs: a node whose store was lost goes through the earlier ones again.
+    /// Records of later epochs. A node that lost its store goes through the earlier epochs again.
     later: Records,
 }
 
 impl Journal {
-    /// Begins with what was found, of which nothing is known to be needed yet but the records of later epochs.
+    /// Creates the account of a journal that was found. At first only the records of later epochs are known to be
+    /// needed.
     pub(crate) fn found(live: LiveRecords, later: Records) -> Self {
         let mut retained = Retained::of(live);
         retained.keep_later(&later);
@@ -49,12 +51,12 @@ impl Journal {
         self.retained.note_floor(None, floor.position);
     }
 
-    /// Lets go of the found records that nobody has noted since.
+    /// Frees the found records that nobody has noted since.
     pub(crate) fn recovered(&mut self) {
         self.retained.recovered();
     }
 
-    /// Goes on in the next epoch where the journal ended in this one.
+    /// Goes on in the next epoch from the journal's present end.
     pub(crate) fn goes_on_at(&mut self, appended: u64) {
         self.appended = appended;
     }
@@ -69,7 +71,7 @@ impl Journal {
         self.retained.into_live()
     }
 
-    /// Sets the time that records appended from now on have.
+    /// Sets the time that the records appended from now on get.
     pub(crate) fn at(&mut self, now_us: u64) {
         self.retained.live.at(now_us);
     }
@@ -95,12 +97,13 @@ impl Journal {
         self.retained.note_batch(position);
     }
 
-    /// Lets something leave once the journal is on disk up to the newest record, which stands at `position`.
+    /// Queues something to leave once the journal is on disk up to its newest record, at `position`.
     pub(crate) fn push(&mut self, position: u64, outgoing: Outgoing) {
         self.outbox.push_back((position, outgoing));
     }
 
-    /// Lets something leave once the journal is on disk up to `position`, which it may be by now. Returns how far it is.
+    /// Queues something to leave once the journal is on disk up to `position`, which may be the case already. Returns
+    /// how far it is on disk.
     pub(crate) fn insert(&mut self, position: u64, outgoing: Outgoing) -> u64 {
         let place = self.outbox.partition_point(|(at, _)| *at <= position);
         self.outbox.insert(place, (position, outgoing));
@@ -119,7 +122,7 @@ impl Journal {
         first.map(|(_, outgoing)| outgoing)
     }
 
-    /// Lets nothing leave that waits.
+    /// Drops everything that waits to leave.
     pub(crate) fn drop_outbox(&mut self) {
         self.outbox.clear();
     }
@@ -129,7 +132,7 @@ impl Journal {
         self.outbox.len()
     }
 
-    /// Returns up to where the journal has forgotten what was signed.
+    /// Returns the limit up to which the journal has forgotten what was signed.
     pub(crate) fn floor(&self) -> Floor {
         self.floor
     }
@@ -139,37 +142,38 @@ impl Journal {
         self.retained.hand_over(height, handed);
     }
 
-    /// Forgets what only heights up to this one needed, which the store holds. Returns the newest forgotten view and how far
-    /// its block lists the own lane, if a new floor is to be appended.
+    /// Forgets what only heights up to this one needed, which the store holds. Returns the newest forgotten view and
+    /// how far its block lists the own lane, if a new floor is to be appended.
     pub(crate) fn forget(&mut self, height: Height) -> Option<(View, Cursor)> {
         let (forgotten, own_lane) = self.retained.forget(height);
         (forgotten > self.floor.view).then_some((forgotten, own_lane))
     }
 
-    /// Replaces the floor by a newer one, which was appended.
+    /// Replaces the floor by a newer one that was appended.
     pub(crate) fn raise_floor(&mut self, floor: Floor) {
         let before = std::mem::replace(&mut self.floor, floor);
         self.retained.note_floor(Some(before.position), floor.position);
     }
 
-    /// Returns the record to append once more and the length of its payload (R36), if there is one.
+    /// Returns the next record to append again and the length of its payload (R36). `None` if there is none.
     pub(crate) fn next_to_copy(&self, leave_below: u64, sealed_below: u64, slack_bytes: u64) -> Option<(u64, usize)> {
         let live = &self.retained.live;
-        live.next_to_leave(leave_below).or_else(|| live.next_to_copy(sealed_below, slack_bytes))
+        live.next_to_rewrite(leave_below).or_else(|| live.next_to_copy(sealed_below, slack_bytes))
     }
 
-    /// Notes that the record at `from` was appended once more.
+    /// Notes that the record at `from` was appended again.
     pub(crate) fn copied(&mut self, from: u64, to: u64) {
         self.retained.live.copied(from, to);
         self.appended = to;
     }
 
-    /// Returns the position below which no record is needed. Where none is, as on an idle chain, it is the newest record's.
+    /// Returns the position below which no record is needed. If none is needed at all, as on an idle chain, it is the
+    /// newest record's.
     pub(crate) fn needed_from(&self) -> u64 {
         self.retained.live.first().unwrap_or(self.appended)
     }
 
-    /// Returns where the newest copy of a record stands.
+    /// Returns the position of a record's newest copy.
     pub(crate) fn place(&self, name: u64) -> Option<u64> {
         self.retained.live.place(name)
     }

@@ -1,7 +1,7 @@
-//! The standing of this node's validator key: whether it may sign, and what waits until it may.
+//! The standing of this node's validator key: whether it may sign, and the effects that wait until it may.
 //!
-//! *Invariants:* nothing new is signed before a quorum was asked (R26), nor ever again once the journal lacks something
-//! (R27); a process whose keys another one uses ends if it has not signed yet.
+//! *Invariants:* nothing new is signed before a quorum was asked (R26), and nothing ever again once the journal lacks
+//! something (R27); a process whose keys another one uses ends if it has not signed yet.
 
 use crate::context::Context;
 use crate::port::Effect;
@@ -9,45 +9,45 @@ use crate::shard::Now;
 use rustorium_types::{Cursor, PublicKey, ValidatorIndex, View};
 use std::collections::BTreeSet;
 
-/// How far this node is with finding out what it signed.
+/// Progress in finding out what this node has signed.
 enum Standing {
     /// Peers are being asked; times in monotonic microseconds.
     Asking {
         answered: BTreeSet<ValidatorIndex>,
-        /// When those without an answer are asked (again).
+        /// Time at which peers without an answer are asked (again).
         due_us: u64,
-        /// Since when a quorum has answered: who is connected beyond it gets some more time.
+        /// Time since which a quorum has answered. Further connected peers get some more time.
         enough_us: Option<u64>,
     },
-    /// A quorum has answered, and knew of a final block of this view: what is below is looked at first.
+    /// A quorum has answered and knew of a final block of this view. What is below that view is looked at first.
     CatchingUp(View),
-    /// The journal lacks nothing that anyone showed.
+    /// The journal has everything that anyone showed.
     Whole,
-    /// It does: nothing is signed any more.
+    /// The journal lacks something: nothing is signed any more.
     Retired,
 }
 
-/// How long answers of peers and rivals are waited for.
+/// Limits of the waiting for answers of peers and for rivals.
 #[derive(Clone, Copy)]
 pub(crate) struct Patience {
-    /// Members of a quorum, with this node.
+    /// Size of a quorum, with this node.
     pub(crate) quorum: usize,
-    /// When an unanswered question is asked again.
+    /// Time after which an unanswered question is asked again.
     pub(crate) timeout_us: u64,
-    /// How long a rival is listened for after a quorum's answers.
+    /// Time for which this node listens for a rival after a quorum's answers.
     pub(crate) rival_us: u64,
 }
 
-/// The validator key's standing, and what waits for it.
+/// The validator key's standing, and the effects that wait for it.
 pub(crate) struct KeyStanding {
     standing: Standing,
-    /// Below this seq the journal may have let go of own batches.
+    /// Seq below which the journal may have freed own batches.
     floor_seq: u64,
-    /// Whether the journal has let go of a later epoch's records already: what was signed in this one isn't known.
+    /// True if the journal has already freed records of a later epoch, so it isn't known what was signed in this one.
     past: bool,
-    /// Peers that took another process' link for this one's.
+    /// Peers that accepted another process' link in place of this process' link.
     replaced_at: BTreeSet<PublicKey>,
-    /// Votes and proposals of the core, oldest first. Bounded as they are in the core: a few per view that isn't final.
+    /// Votes and proposals of the core, oldest first. Bounded as in the core: a few per view that isn't final.
     waiting: Vec<Effect>,
 }
 
@@ -59,13 +59,15 @@ impl Default for KeyStanding {
 }
 
 impl KeyStanding {
-    /// A key whose journal goes back to here in its lane, or that an earlier start found retired.
+    /// Returns the standing of a key whose journal goes back to `floor` in its lane, or that an earlier start found
+    /// retired.
     pub(crate) fn recovered(floor: Cursor, past: bool, retired: bool) -> Self {
         let found = Self { floor_seq: floor.next_seq, past, ..Self::default() };
         if retired { Self { standing: Standing::Retired, ..found } } else { found }
     }
 
-    /// R32: begins an epoch in place. The process has had its journal all along, so that nobody is asked where it was whole.
+    /// R32: begins an epoch in place. The process has had its journal all along, so nobody is asked if the journal was
+    /// whole.
     pub(crate) fn begin_epoch(&mut self, now: Now, whole: bool) {
         self.replaced_at.clear();
         if whole && !self.is_retired() {
@@ -75,12 +77,12 @@ impl KeyStanding {
         }
     }
 
-    /// Returns true if the journal holds all that was signed, as far as anyone showed.
+    /// Returns true if the journal holds everything that was signed, as far as anyone showed.
     pub(crate) fn is_whole(&self) -> bool {
         matches!(self.standing, Standing::Whole)
     }
 
-    /// Returns true if the journal has let go of what was signed in this epoch.
+    /// Returns true if the journal has freed records of what was signed in this epoch.
     pub(crate) fn is_past(&self) -> bool {
         self.past
     }
@@ -90,19 +92,19 @@ impl KeyStanding {
         matches!(self.standing, Standing::Retired)
     }
 
-    /// Returns the seq below which the journal may have let go of own batches.
+    /// Returns the seq below which the journal may have freed own batches.
     pub(crate) fn floor_seq(&self) -> u64 {
         self.floor_seq
     }
 
-    /// Signs nothing any more.
+    /// Stops signing for good.
     pub(crate) fn retire(&mut self) {
         self.standing = Standing::Retired;
         self.waiting.clear();
     }
 
-    /// Lets votes and proposals wait until this node may sign, as they would for a slow disk; others pass. What is left to do
-    /// at once is returned: of a vote that is not signed now, the certificate that it was to carry (R2).
+    /// Keeps votes and proposals until this node may sign, as if the disk were slow. Passes other effects. Returns what
+    /// is left to do at once: for a vote that is not signed now, sending the certificate that it was to carry (R2).
     pub(crate) fn hold_back(&mut self, effect: Effect, is_member: bool, signer_is_away: bool) -> Option<Effect> {
         let signs = matches!(effect, Effect::Vote { .. } | Effect::Propose { .. });
         if !is_member {
@@ -121,7 +123,7 @@ impl KeyStanding {
         }
     }
 
-    /// Lets a vote or proposal wait for the signer. The certificate that a vote was to carry is sent on at once.
+    /// Keeps a vote or proposal for the signer. The certificate that a vote was to carry is sent at once.
     fn wait_for_signer(&mut self, effect: Effect) -> Option<Effect> {
         match effect {
             Effect::Vote { kind, view, digest, carry } => {
@@ -140,12 +142,13 @@ impl KeyStanding {
         self.waiting.len()
     }
 
-    /// Takes what waited until this node may sign.
+    /// Takes the effects that waited until this node may sign.
     pub(crate) fn take_waiting(&mut self) -> Vec<Effect> {
         std::mem::take(&mut self.waiting)
     }
 
-    /// What is at or below the newest final block has one outcome: no vote of it leaves, however long a node catches up.
+    /// Forgets waiting effects at or below the newest final view. Such views are decided, so no vote of them leaves,
+    /// however long a node catches up.
     pub(crate) fn forget_waiting(&mut self, settled: View) {
         self.waiting.retain(|effect| match effect {
             Effect::Vote { view, .. } | Effect::Propose { view, .. } => *view > settled,
@@ -153,14 +156,14 @@ impl KeyStanding {
         });
     }
 
-    /// A link came up: its peer is asked at once.
+    /// Has the peer of a new link asked at once.
     pub(crate) fn ask_soon(&mut self, now: Now) {
         if let Standing::Asking { due_us, .. } = &mut self.standing {
             *due_us = now.us;
         }
     }
 
-    /// Returns the connected peers that are to be asked now what they hold of this node's.
+    /// Returns the connected peers that are to be asked now which signatures of this node they hold.
     pub(crate) fn ask(
         &mut self,
         now: Now,
@@ -177,14 +180,14 @@ impl KeyStanding {
         }
     }
 
-    /// Notes a peer's answer. False if nobody is asked, or this peer has answered before.
+    /// Notes a peer's answer. Returns false if no question is open, or if this peer has answered before.
     pub(crate) fn answered(&mut self, peer: ValidatorIndex) -> bool {
         let Standing::Asking { answered, .. } = &mut self.standing else { return false };
         answered.insert(peer)
     }
 
-    /// Goes on where the answers suffice. Returns true if this node may sign from now on. `told`: the newest final view that
-    /// peers know of; `settled`: that of the newest block that was handed to execution here.
+    /// Goes on if the answers suffice. Returns true if this node may sign from now on. `told`: the newest final view
+    /// that peers know of. `settled`: the view of the newest block that was handed to execution here.
     pub(crate) fn advance(
         &mut self,
         now: Now,
@@ -212,19 +215,19 @@ impl KeyStanding {
         self.heard_at_us(connected, patience).is_some_and(|at| now.us >= at)
     }
 
-    /// Where a quorum has answered, this node included: when whoever else is connected, or would take its links, had the
-    /// time to.
+    /// Returns when other connected peers, and a rival that would take over links, have had their time to answer.
+    /// `None` until a quorum, with this node, has answered.
     fn heard_at_us(&self, connected: &BTreeSet<ValidatorIndex>, patience: Patience) -> Option<u64> {
         let Standing::Asking { answered, enough_us: Some(since), .. } = &self.standing else { return None };
-        // Twice: an answer that was lost is asked for again.
+        // Twice the timeout: an answer that was lost is requested again.
         let patience_us = 2 * patience.timeout_us;
-        // Alone there is nobody who could tell of a rival.
+        // A committee of one has no peer that could tell of a rival.
         let rival_us = if patience.quorum == 1 { 0 } else { patience.rival_us };
         let all = connected.iter().all(|peer| answered.contains(peer));
         Some(since + if all { rival_us } else { patience_us.max(rival_us) })
     }
 
-    /// Returns when it is time to ask, or to go on with the answers, monotonic microseconds.
+    /// Returns when it is time to ask, or to go on with the answers; monotonic microseconds.
     pub(crate) fn due_us(&self, connected: &BTreeSet<ValidatorIndex>, patience: Patience) -> Option<u64> {
         let ask = match self.standing {
             Standing::Asking { due_us, .. } if due_us < u64::MAX => Some(due_us),
@@ -233,9 +236,11 @@ impl KeyStanding {
         ask.into_iter().chain(self.heard_at_us(connected, patience)).min()
     }
 
-    /// A peer ended the link because a process with the same key made another one. Nobody can tell which of the two is to
-    /// be; but one that has signed in its life can't take that back, and one that hasn't can end. One peer may lie. Returns
-    /// true if this process is the one to end.
+    /// Notes that a peer ended the link because another process with the same key made one. Returns true if this
+    /// process is the one to end.
+    ///
+    /// Nobody can tell which of the two processes is meant to run. But a process that has signed can't take that back,
+    /// and one that hasn't can end. One peer may lie, so one peer's word is not enough.
     pub(crate) fn has_rival(&mut self, context: &Context, node_key: &PublicKey) -> bool {
         self.replaced_at.insert(*node_key);
         let members = self.replaced_at.iter().filter(|key| context.place(key).is_some()).count();
@@ -246,7 +251,8 @@ impl KeyStanding {
     }
 }
 
-/// What is left of an effect where nothing is signed: the certificate that a vote was to carry is sent on all the same (R2).
+/// Returns what is left of an effect if nothing is signed: the certificate that a vote was to carry is sent all the
+/// same (R2).
 fn unsigned(effect: Effect) -> Option<Effect> {
     match effect {
         Effect::Vote { carry, .. } => carry.map(Effect::SendCertificate),

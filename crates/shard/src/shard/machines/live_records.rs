@@ -1,7 +1,7 @@
-//! The journal's live records: where each one stands, how many bytes they need, and which is copied forward next (R36).
+//! The journal's live records: where each one is, how many bytes they need, and which is copied forward next (R36).
 //!
-//! *Invariants:* a record keeps the name that it got first, the position of its first append, wherever its newest copy
-//! stands; copies write at most as many bytes as were appended since.
+//! *Invariants:* a record keeps its name, the position of its first append, wherever its newest copy is; copies write
+//! at most as many bytes as were appended since.
 
 use rustorium_storage::RECORD_OVERHEAD;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ struct Record {
     /// Bytes of all records before its newest copy.
     at: u64,
     bytes: u64,
-    /// When it was appended first, monotonic microseconds.
+    /// Time of the first append, monotonic microseconds.
     since_us: u64,
     claimed: bool,
 }
@@ -25,14 +25,14 @@ pub struct JournalSizes {
     pub live_bytes: u64,
     /// Bytes from the oldest of them to the end.
     pub held_bytes: u64,
-    /// When the oldest of them was appended first, monotonic microseconds.
+    /// Time at which the oldest of them was first appended, monotonic microseconds.
     pub oldest_us: Option<u64>,
 }
 
 /// The records that a restart needs.
 #[derive(Debug, Default)]
 pub struct LiveRecords {
-    /// By the position of the newest copy.
+    /// Records by the position of their newest copy.
     places: BTreeMap<u64, Record>,
     /// The position of the newest copy, by name.
     names: BTreeMap<u64, u64>,
@@ -41,14 +41,14 @@ pub struct LiveRecords {
     end: u64,
     /// Position of the newest record and the bytes before it.
     newest: (u64, u64),
-    /// Bytes appended that no copy was set against.
+    /// Appended bytes against which no copy has been charged.
     credit: u64,
     now_us: u64,
 }
 
 impl LiveRecords {
-    /// The records that were found when the journal was opened, oldest first: position, length of the payload, and whether
-    /// there is no newer copy of it.
+    /// Creates the account of the records that were found when the journal was opened, oldest first. Each has its
+    /// position, the length of its payload, and true if there is no newer copy of it.
     pub fn found(records: impl IntoIterator<Item = (u64, usize, bool)>) -> Self {
         let mut live = Self::default();
         for (position, payload_bytes, is_newest) in records {
@@ -60,7 +60,7 @@ impl LiveRecords {
         live.unclaimed()
     }
 
-    /// The same records before it is known which of them are needed.
+    /// Returns the same records with none of them claimed as needed.
     pub(crate) fn unclaimed(mut self) -> Self {
         self.places.values_mut().for_each(|record| record.claimed = false);
         self
@@ -76,7 +76,7 @@ impl LiveRecords {
         self.now_us = now_us;
     }
 
-    /// A record was appended.
+    /// Notes that a record was appended.
     pub(crate) fn appended(&mut self, position: u64, payload_bytes: usize) {
         let bytes = (RECORD_OVERHEAD + payload_bytes) as u64;
         self.newest = (position, self.end);
@@ -84,7 +84,7 @@ impl LiveRecords {
         self.credit = self.credit.saturating_add(bytes);
     }
 
-    /// The newest record, or one that was found, is needed until `drop`.
+    /// Keeps the newest record, or one that was found, until `drop`.
     pub(crate) fn keep(&mut self, name: u64) {
         if let Some(record) = self.names.get(&name).and_then(|place| self.places.get_mut(place)) {
             record.claimed = true;
@@ -97,18 +97,18 @@ impl LiveRecords {
         self.places.insert(name, record);
     }
 
-    /// A record isn't needed any more.
+    /// Notes that a record isn't needed any more.
     pub(crate) fn drop(&mut self, name: u64) {
         let record = self.names.remove(&name).and_then(|place| self.places.remove(&place));
         self.live_bytes -= record.map_or(0, |record| record.bytes);
     }
 
-    /// Position of the newest copy of a record: from there it can be read.
+    /// Returns the position of a record's newest copy, from which it can be read.
     pub fn place(&self, name: u64) -> Option<u64> {
         self.names.get(&name).copied()
     }
 
-    /// Position of the oldest copy that is needed.
+    /// Returns the position of the oldest copy that is needed.
     pub(crate) fn first(&self) -> Option<u64> {
         self.places.first_key_value().map(|(position, _)| *position)
     }
@@ -117,8 +117,9 @@ impl LiveRecords {
         self.places.first_key_value().map_or(0, |(_, record)| self.end - record.at)
     }
 
-    /// The record to copy next and the length of its payload: the oldest one, where the log needs more than twice what is
-    /// live and `slack_bytes`. Only a record below `sealed_below` is worth it: the segment of others can't go yet.
+    /// Returns the record to copy next and the length of its payload. It is the oldest one, if the log takes more than
+    /// twice the live bytes plus `slack_bytes`. Only a record below `sealed_below` is worth a copy: the segment of any
+    /// other can't be freed yet.
     pub(crate) fn next_to_copy(&self, sealed_below: u64, slack_bytes: u64) -> Option<(u64, usize)> {
         let (position, record) = self.places.first_key_value()?;
         let sparse = self.held_bytes() > self.live_bytes.saturating_mul(2).saturating_add(slack_bytes);
@@ -127,14 +128,14 @@ impl LiveRecords {
         due.then_some((*position, payload_bytes))
     }
 
-    /// The record to copy next and the length of its payload: the oldest one, where it stands below this position.
-    pub(crate) fn next_to_leave(&self, below: u64) -> Option<(u64, usize)> {
+    /// Returns the oldest record and the length of its payload, if the record is below this position.
+    pub(crate) fn next_to_rewrite(&self, below: u64) -> Option<(u64, usize)> {
         let (position, record) = self.places.first_key_value().filter(|(position, _)| **position < below)?;
         let payload_bytes = (record.bytes as usize).checked_sub(RECORD_OVERHEAD)?;
         (record.bytes <= self.credit).then_some((*position, payload_bytes))
     }
 
-    /// The record at `from` was appended once more.
+    /// Notes that the record at `from` was appended again.
     pub(crate) fn copied(&mut self, from: u64, to: u64) {
         let Some(mut record) = self.places.remove(&from) else { return };
         record.at = self.end;
@@ -181,7 +182,7 @@ mod tests {
         assert_eq!(live.next_to_copy(2, SLACK_BYTES), Some((1, PAYLOAD)));
         live.copied(1, 8);
         assert_eq!((live.first(), live.next_to_copy(u64::MAX, SLACK_BYTES)), (Some(8), None));
-        assert_eq!((live.next_to_leave(8), live.next_to_leave(9)), (None, Some((8, PAYLOAD))), "whatever it saves");
+        assert_eq!((live.next_to_rewrite(8), live.next_to_rewrite(9)), (None, Some((8, PAYLOAD))), "whatever it saves");
         let sizes = JournalSizes { live_bytes: 1_000_000, held_bytes: 1_000_000, oldest_us: Some(7) };
         assert_eq!(live.sizes(), sizes);
         live.drop(old);

@@ -1,7 +1,8 @@
-//! Links and signs of life: whose links are up, when each peer's consensus core was heard, and who is silent (R17).
+//! Links and signs of life: which links are up, when each peer's consensus core was heard, and which peers are silent
+//! (R17).
 //!
-//! *Invariants:* time in which this node itself did not run is nobody's silence; what is noted for others to read is
-//! bounded, whether or not it is taken.
+//! *Invariants:* time in which this node itself did not run doesn't count as a peer's silence; notes for other readers
+//! are bounded, whether or not they are taken.
 
 use crate::context::Context;
 use crate::shard::Now;
@@ -9,11 +10,11 @@ use rustorium_types::{PublicKey, ValidatorIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 
-/// A turn that comes later than it was asked for by more than this was kept from running.
+/// Delay of a turn behind its requested time from which on this node counts as kept from running.
 const LATE_US: u64 = 100_000;
-/// Heartbeats without a sign of life that are silence.
+/// Number of heartbeats without a sign of life that count as silence.
 const SILENT_HEARTBEATS: u64 = 3;
-/// Arrivals that are kept until they are read.
+/// Maximum number of arrivals kept until they are read.
 const ARRIVALS_MAX: usize = 256;
 
 /// Peers' links and signs of life.
@@ -25,7 +26,7 @@ pub(crate) struct Liveness {
     connected: BTreeSet<ValidatorIndex>,
     heard_us: BTreeMap<ValidatorIndex, u64>,
     silent: BTreeSet<ValidatorIndex>,
-    /// When the next turn was asked for.
+    /// Time for which the next turn was requested.
     promised_us: Option<u64>,
     /// The last noted arrival of each peer.
     noted_us: BTreeMap<ValidatorIndex, u64>,
@@ -33,7 +34,7 @@ pub(crate) struct Liveness {
 }
 
 impl Liveness {
-    /// Creates the machine for cores that send a heartbeat so often.
+    /// Creates the machine for cores with this interval of heartbeats.
     pub(crate) fn new(heartbeat_us: u64) -> Self {
         Self {
             heartbeat_us,
@@ -61,13 +62,13 @@ impl Liveness {
         &self.linked
     }
 
-    /// Returns the node key after this one whose link is up, round and round.
+    /// Returns the next node key after this one whose link is up, in a circle.
     pub(crate) fn linked_after(&self, node_key: PublicKey) -> Option<PublicKey> {
         let after = self.linked.range((Excluded(node_key), Unbounded));
         after.chain(&self.linked).next().copied()
     }
 
-    /// Takes the links of the epoch before.
+    /// Takes over the links of the previous epoch.
     pub(crate) fn go_on_with(&mut self, linked: BTreeSet<PublicKey>) {
         self.linked = linked;
     }
@@ -92,7 +93,7 @@ impl Liveness {
         &self.connected
     }
 
-    /// Returns true if a member's link is up and its core is heard.
+    /// Returns true if a member's link is up and its core is not silent.
     pub(crate) fn speaks(&self, peer: ValidatorIndex) -> bool {
         self.connected.contains(&peer) && !self.silent.contains(&peer)
     }
@@ -102,7 +103,7 @@ impl Liveness {
         self.connected.contains(&peer) && (context.me().is_none() || !self.silent.contains(&peer))
     }
 
-    /// Returns the number of other members whose links are down or whose cores were not heard of late.
+    /// Returns the number of other members whose links are down or whose cores have been silent of late.
     pub(crate) fn missing(&self, context: &Context) -> usize {
         others(context).filter(|peer| !self.speaks(*peer)).count()
     }
@@ -119,7 +120,7 @@ impl Liveness {
         self.silent.remove(&peer)
     }
 
-    /// One arrival a heartbeat and peer is noted: under load there are many, which say no more.
+    /// Notes at most one arrival per heartbeat and peer. Under load there are many, which say no more.
     fn note(&mut self, now: Now, peer: ValidatorIndex) {
         let before = self.noted_us.get(&peer).copied();
         if before.is_none_or(|before| now.us >= before + self.heartbeat_us / 10 * 9) {
@@ -130,14 +131,14 @@ impl Liveness {
         }
     }
 
-    /// Takes when peers were heard since the last call, at most once a heartbeat each.
+    /// Takes the times at which peers were heard since the last call, at most one per heartbeat and peer.
     pub(crate) fn take_arrivals(&mut self) -> Vec<(ValidatorIndex, u64)> {
         std::mem::take(&mut self.arrivals)
     }
 
     /// Returns the members that have fallen silent: they were not heard for three heartbeats. A node that was kept from
-    /// running could not hear anyone: what its peers sent meanwhile may still be on its way through its own threads, for
-    /// which there is one more heartbeat.
+    /// running could not hear anyone. Frames that arrived meanwhile may still be on their way through its own threads,
+    /// so it waits for one more heartbeat.
     pub(crate) fn newly_silent(&mut self, now: Now, context: &Context) -> Vec<ValidatorIndex> {
         let limit = SILENT_HEARTBEATS * self.heartbeat_us;
         let late = self.promised_us.take().map_or(0, |due| now.us.saturating_sub(due));
@@ -167,7 +168,7 @@ impl Liveness {
     }
 }
 
-/// The other members' places.
+/// Returns the other members' places.
 fn others(context: &Context) -> impl Iterator<Item = ValidatorIndex> {
     (0..context.n() as u16).map(ValidatorIndex).filter(|peer| !context.is_me(*peer))
 }

@@ -1,6 +1,7 @@
-//! The machines of a shard: each owns what it knows, is told of events, and returns what it asks for.
+//! The machines of a shard. Each owns its part of the state, takes notes of events, and returns what it asks for.
 //!
-//! *Invariants:* none of them sees `Ports`; fields are private to a file; a machine reads others only as arguments.
+//! *Invariants:* no machine sees `Ports`; fields are private to their file; a machine reads other machines only as
+//! arguments.
 
 pub(crate) mod batches;
 pub(crate) mod blocks;

@@ -1,31 +1,31 @@
-//! This node's open votes: those of views above the last final one that no certificate of their kind has made needless.
+//! This node's open votes: votes of views above the last final one that no certificate of their kind has made needless.
 //!
-//! *Invariants:* a finalize vote of a nullified view isn't open; a frame's worth has the votes of the current view, and of
-//! the others in turns from old to new, so that each is told again however many there are (R18, R19).
+//! *Invariants:* a finalize vote of a nullified view isn't open; one frame has the votes of the current view, and those
+//! of the other views in turns from old to new, so that each vote is sent again however many there are (R18, R19).
 
 use rustorium_types::{SignedVote, View, VoteKind, limits::HEARTBEAT_VOTES_MAX};
 use std::collections::BTreeMap;
 
-/// The open votes that are on disk.
+/// Open votes that are on disk.
 #[derive(Default)]
 pub(crate) struct OpenVotes {
     votes: BTreeMap<View, Vec<SignedVote>>,
-    /// The newest of the older views that the last frame had votes of.
+    /// Newest of the older views whose votes the last frame had.
     told: View,
 }
 
 impl OpenVotes {
-    /// A vote that has left, or may have before a restart.
+    /// Adds a vote that has left, or may have left before a restart.
     pub(crate) fn insert(&mut self, vote: SignedVote) {
         self.votes.entry(vote.body.view).or_default().push(vote);
     }
 
-    /// Number of views with open votes.
+    /// Returns the number of views with open votes.
     pub(crate) fn len(&self) -> usize {
         self.votes.len()
     }
 
-    /// There is a certificate of this kind and view.
+    /// Notes that a certificate of this kind and view exists.
     pub(crate) fn close(&mut self, kind: VoteKind, view: View) {
         let Some(votes) = self.votes.get_mut(&view) else { return };
         let nullified = |vote: &SignedVote| kind == VoteKind::Nullify && vote.body.kind == VoteKind::Finalize;
@@ -35,17 +35,17 @@ impl OpenVotes {
         }
     }
 
-    /// The views up to this one are final.
+    /// Forgets views up to this one, which are final.
     pub(crate) fn forget_through(&mut self, view: View) {
         self.votes = self.votes.split_off(&view.next());
     }
 
-    /// The votes of this view and later ones.
+    /// Returns the votes of this view and later ones.
     pub(crate) fn from(&self, view: View) -> impl Iterator<Item = &SignedVote> {
         self.votes.range(view..).flat_map(|(_, votes)| votes)
     }
 
-    /// What the next heartbeat says: the votes of the current view, and the next of the others.
+    /// Returns the votes for the next heartbeat: those of the current view, and the next ones of the other views.
     pub(crate) fn frame(&mut self, current: View) -> Vec<SignedVote> {
         let mut frame: Vec<SignedVote> = self.from(current).copied().take(HEARTBEAT_VOTES_MAX).collect();
         let newer = self.votes.range(self.told.next()..).take_while(|(view, _)| **view < current);

@@ -1,7 +1,8 @@
 //! This validator's own lane: the transactions that wait for it, and the chain of its batches.
 //!
-//! *Invariants:* a place of the lane is used once; batches from `sent` on wait for the disk and must not leave, for a power
-//! loss would let their places be used again (R21); a node that lists nothing hands on what waits, a batch's worth at once.
+//! *Invariants:* a place of the lane is used once; batches from `sent` on wait for the disk and must not leave, because
+//! after a power loss their places would be used again (R21); a node that lists nothing hands on waiting transactions,
+//! one batch's worth at a time.
 
 use super::homes::Reach;
 use crate::shard::Now;
@@ -12,24 +13,24 @@ use rustorium_types::{AccountId, BatchBody, BatchDigest, Cursor, Parameters, Tra
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// How long a node that lists nothing leaves a transaction to the first in rank and the two after them, until it hands it on
-/// to one after the other, and how long after each frame of such ones the next may follow.
+/// Time for which a node that lists nothing leaves a transaction to the first in rank and the two after them, before it
+/// hands the transaction on to one rank after the other. `HAND_ON_PAUSE_US` is the pause between two such frames.
 pub(crate) const HAND_ON_AFTER_MS: u64 = 900;
 const HAND_ON_PAUSE_US: u64 = 300_000;
 
-/// Transactions by the validator that they go to.
-pub(crate) type Away = BTreeMap<ValidatorIndex, Vec<Transaction>>;
+/// Transactions by the validator that gets them.
+pub(crate) type ForwardGroups = BTreeMap<ValidatorIndex, Vec<Transaction>>;
 
 /// The pool, and the chain of own batches.
 pub(crate) struct OwnLane {
     pool: Pool,
     next_seq: u64,
-    /// From this seq on batches wait for the disk.
+    /// Batches from this seq on wait for the disk.
     sent: u64,
     previous: BatchDigest,
     cut_due_us: Option<u64>,
     ready_since_us: Option<u64>,
-    /// While this node lists nothing: how often it has handed on what waits, and when it may do so again.
+    /// Number of times that this node has handed on transactions while it lists nothing, and when it may do so again.
     handed_on: u64,
     hand_on_at_us: u64,
 }
@@ -54,7 +55,7 @@ impl OwnLane {
         &self.pool
     }
 
-    /// Takes a transaction into the pool; it isn't cut before `not_before_ms`.
+    /// Takes a transaction into the pool. It isn't cut before `not_before_ms`.
     pub(crate) fn admit(
         &mut self,
         now: Now,
@@ -66,32 +67,32 @@ impl OwnLane {
         self.pool.admit_later(clock, id, transaction, not_before_ms, account)
     }
 
-    /// Notes that a batch that is held has this transaction: it isn't cut here while that batch is held.
+    /// Marks a transaction that is in a held batch: it isn't cut here while that batch is held.
     pub(crate) fn mark_listed(&mut self, id: &TxId) {
         self.pool.mark_elsewhere(id, true);
     }
 
-    /// Lets a transaction be cut at once that was left to others.
+    /// Allows a transaction that was left to others to be cut at once.
     pub(crate) fn open(&mut self, id: &TxId) {
         self.pool.open(id);
     }
 
-    /// Lets transactions be cut that were left to others for long enough.
+    /// Allows transactions to be cut that were left to others for long enough.
     pub(crate) fn open_delayed(&mut self, now: Now) {
         self.pool.open_delayed(now.ms());
     }
 
-    /// Notes that another lane's batch is held, whose transactions aren't cut here.
+    /// Notes another lane's held batch. Its transactions aren't cut here.
     pub(crate) fn held_elsewhere(&mut self, batch: &CheckedBatch) {
         self.pool.held_elsewhere(batch);
     }
 
-    /// Notes that another lane's batch is held no more and was not listed.
+    /// Notes that another lane's batch was dropped without being listed.
     pub(crate) fn dropped_elsewhere(&mut self, batch: &CheckedBatch) {
         self.pool.dropped_elsewhere(batch);
     }
 
-    /// Lets transactions be cut again: no batch came of them.
+    /// Allows transactions to be cut again that are in no batch after all.
     pub(crate) fn uncut(&mut self, ids: &[TxId]) {
         self.pool.uncut(ids);
     }
@@ -117,13 +118,13 @@ impl OwnLane {
         self.pool.into_transactions()
     }
 
-    /// Begins where the store and the journal end.
+    /// Starts where the store and the journal end.
     pub(crate) fn start_at(&mut self, cursor: Cursor) {
         self.next_seq = cursor.next_seq;
         self.previous = cursor.tip;
     }
 
-    /// Goes on behind an own batch of the journal.
+    /// Continues after an own batch from the journal.
     pub(crate) fn recover(&mut self, batch: &CheckedBatch, account: impl Fn(&AccountId) -> Option<AccountView>) {
         let body = &batch.batch.body;
         if body.seq >= self.next_seq {
@@ -133,7 +134,7 @@ impl OwnLane {
         }
     }
 
-    /// Notes that all that was recovered is on disk.
+    /// Notes that everything recovered is on disk.
     pub(crate) fn recovered(&mut self) {
         self.sent = self.next_seq;
     }
@@ -158,7 +159,7 @@ impl OwnLane {
         self.sent >= self.next_seq
     }
 
-    /// Returns true if a batch takes up the lane where it ends.
+    /// Returns true if a batch continues the lane at its end.
     pub(crate) fn is_next(&self, body: &BatchBody) -> bool {
         body.seq == self.next_seq && body.previous == self.previous
     }
@@ -169,12 +170,12 @@ impl OwnLane {
         self.previous = digest;
     }
 
-    /// Notes that the oldest batch that waited is on disk.
+    /// Notes that the oldest waiting batch is on disk.
     pub(crate) fn one_left(&mut self) {
         self.sent = (self.sent + 1).min(self.next_seq);
     }
 
-    /// Goes on behind what a final block lists of the lane, where that is further.
+    /// Continues after what a final block lists of the lane, if that is further.
     pub(crate) fn follow(&mut self, listed: Cursor) {
         if listed.next_seq > self.next_seq {
             self.start_at(listed);
@@ -187,12 +188,12 @@ impl OwnLane {
         self.cut_due_us
     }
 
-    /// Looks anew whether something is to be cut.
+    /// Starts a new decision on whether something is to be cut.
     pub(crate) fn begin_cut(&mut self) {
         self.cut_due_us = None;
     }
 
-    /// Notes that transactions wait, if they didn't.
+    /// Notes that transactions wait, unless that is noted already.
     pub(crate) fn gather(&mut self, now: Now) {
         self.ready_since_us.get_or_insert(now.us);
     }
@@ -208,20 +209,21 @@ impl OwnLane {
         cut
     }
 
-    /// Takes the transactions of the next batch, and since when the oldest of them waited.
+    /// Takes the transactions of the next batch.
     pub(crate) fn cut(&mut self, now: Now, parameters: &Parameters) -> Vec<(TxId, Arc<Verified<Transaction>>)> {
         self.pool.cut(now.ms(), &limits(parameters))
     }
 
-    /// Takes since when the oldest transaction that can be cut has waited.
+    /// Takes the time since which the oldest transaction that can be cut has waited.
     pub(crate) fn take_ready_since(&mut self) -> Option<u64> {
         self.ready_since_us.take()
     }
 
-    /// Takes what this node can't list and hands on until it is executed, each time to the next in rank, and at most a
-    /// batch's worth at once: the frame before may have been lost with a link, or be kept back by its receiver.
-    pub(crate) fn hand_on(&mut self, now: Now, reach: &Reach) -> Away {
-        let mut away = Away::new();
+    /// Takes transactions that this node can't list and hands on until they are executed. Each time they go to the next
+    /// in rank, at most one batch's worth at once: the previous frame may have been lost with a link or kept back by
+    /// its receiver.
+    pub(crate) fn hand_on(&mut self, now: Now, reach: &Reach) -> ForwardGroups {
+        let mut away = ForwardGroups::new();
         if self.pool.ready_count() == 0 {
             return away;
         }

@@ -1,7 +1,7 @@
-//! The leaders that the core passes over, and their proposals, by which it takes them back (R17b).
+//! The leaders that the core passes over, and their proposals, for which it takes them back (R17b).
 //!
-//! *Invariants:* the core hears of a proposal of such a leader once, and of views that only rise: a leader can wake it as often
-//! as it leads. A link proves who proposed; nothing else of the proposal is looked at for this, nor kept.
+//! *Invariants:* the core hears of such a leader's proposal once, and of rising views only, so a leader can wake it as
+//! often as it leads; a link proves who proposed; nothing else of the proposal is looked at for this, or kept.
 
 use rustorium_types::{ValidatorIndex, View};
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 #[derive(Default)]
 pub(crate) struct PassedOver {
     leaders: Vec<ValidatorIndex>,
-    /// The newest view of each in which it was seen to propose.
+    /// Newest view in which each leader was seen to propose.
     proposed: BTreeMap<ValidatorIndex, View>,
 }
 
@@ -25,7 +25,7 @@ impl PassedOver {
         &self.leaders
     }
 
-    /// Returns true if a proposal of this view tells anything new of its leader.
+    /// Returns true if a proposal of this view says something new of its leader.
     pub(crate) fn is_news(&mut self, leader: ValidatorIndex, view: View) -> bool {
         if !self.leaders.contains(&leader) {
             return false;

@@ -1,6 +1,6 @@
-//! What was executed and rooted here and what members report of it: which results a header may claim.
+//! Results executed and rooted here, members' reports of theirs, and which results a header may claim.
 //!
-//! *Invariants:* a claim rests on this node's own root alone; what is reported only tells what others could check by now
+//! *Invariants:* a claim rests on this node's own root alone; a report contains only what others can check by now
 //! (R24); roots are kept for a bounded number of heights.
 
 use super::blocks::BlockTree;
@@ -16,9 +16,9 @@ use std::collections::{BTreeMap, HashMap};
 const ROOTS_KEPT: u64 = 1024;
 /// State roots kept in memory below the newest.
 const STATE_ROOTS_KEPT: usize = 1024;
-/// How long an execution report waits for a vote to ride beside.
+/// Time for which an execution report waits for a vote to accompany.
 const REPORT_DELAY_US: u64 = 3_000;
-/// The same where the block before was executed no longer ago than `BUSY_US`: the next vote is then on its way.
+/// The same if the previous block was executed at most `BUSY_US` ago: the next vote is then on its way.
 const REPORT_DELAY_BUSY_US: u64 = 15_000;
 const BUSY_US: u64 = 50_000;
 
@@ -33,7 +33,7 @@ pub(crate) struct Results {
     reports: ReportTally,
     /// Members' reports of state roots.
     rooted: ReportTally,
-    /// How far each peer says that it has executed.
+    /// Newest height that each peer says it has executed.
     peers: HashMap<ValidatorIndex, Height>,
     report_due_us: Option<u64>,
     executed_at_us: Option<u64>,
@@ -69,7 +69,7 @@ impl Results {
         (self.roots, self.state_roots)
     }
 
-    /// Takes the state roots of the epoch before.
+    /// Takes over the state roots of the previous epoch.
     pub(crate) fn go_on_with(&mut self, state_roots: BTreeMap<Height, Hash>) {
         if let Some((height, root)) = state_roots.last_key_value() {
             self.rooted.own(ResultClaim { height: *height, root: *root });
@@ -118,7 +118,7 @@ impl Results {
         Report { executed: self.executed, root, rooted: rooted.0, state_root: rooted.1 }
     }
 
-    /// Returns this node's report, which rides beside something else: it isn't sent by itself then.
+    /// Returns this node's report, which accompanies another message and so isn't sent by itself.
     pub(crate) fn report_now(&mut self) -> Report {
         self.report_due_us = None;
         self.report()
@@ -162,7 +162,7 @@ impl Results {
         (heights.len() + 1 >= quorum).then(|| heights.get(faults).copied().unwrap_or_default())
     }
 
-    /// The claim of `height`, or the parent's where that is not executed here or not newer.
+    /// Returns a claim of `height`, or the parent's claim if `height` is not executed here or not newer.
     pub(crate) fn claim_at(&self, height: Height, above: &Header) -> ResultClaim {
         let newer = height > above.result.height && height <= above.height;
         match self.roots.get(&height) {
@@ -171,7 +171,8 @@ impl Results {
         }
     }
 
-    /// The claim of the newest root period that is over at or below `height` and rooted here; else the parent's.
+    /// Returns a claim of the newest root period that ended at or below `height` and is rooted here. Otherwise returns
+    /// the parent's claim.
     pub(crate) fn state_claim(
         &self,
         tree: &BlockTree,
@@ -189,7 +190,8 @@ impl Results {
         }
     }
 
-    /// A claim must name a root period that is over on the block's own chain, and the root that this node has for it.
+    /// Checks a state claim. It must name a root period that is over on the block's own chain, with this node's root
+    /// for it.
     pub(crate) fn check_state_claim(
         &self,
         tree: &BlockTree,

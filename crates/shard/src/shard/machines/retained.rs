@@ -1,4 +1,4 @@
-//! What of the journal is still needed, and until when: by view for votes, certificates and blocks, by height for batches.
+//! Needed records of the journal, by view for votes, certificates and blocks, and by height for batches.
 //!
 //! *Invariants:* a record is forgotten only once the store holds, on disk, what it was needed for.
 
@@ -9,51 +9,51 @@ use std::collections::BTreeMap;
 
 /// A height that was handed to execution.
 pub(crate) struct HandedOver {
-    /// Its block's view.
+    /// View of the height's block.
     pub(crate) view: View,
-    /// How far it lists this node's own lane.
+    /// How far the block lists this node's own lane.
     pub(crate) own_lane: Cursor,
-    /// The records of the batches that its lanes hold no more.
+    /// Records of the batches that the lanes no longer hold.
     pub(crate) batches: Vec<u64>,
 }
 
 /// The journal's records, by what they are needed for.
 #[derive(Default)]
 pub(crate) struct Retained {
-    /// All that are needed.
+    /// All needed records.
     pub(crate) live: LiveRecords,
     views: BTreeMap<View, Vec<u64>>,
     heights: BTreeMap<Height, HandedOver>,
 }
 
 impl Retained {
-    /// What was found at the start, of which nothing is known to be needed yet.
+    /// Creates the account of what was found at the start. Nothing of it is known to be needed yet.
     pub(crate) fn of(live: LiveRecords) -> Self {
         Self { live, ..Self::default() }
     }
 
-    /// The records for the next epoch's start, of which nothing is known to be needed yet.
+    /// Returns the records for the next epoch's start. None of them is known to be needed yet.
     pub(crate) fn into_live(self) -> LiveRecords {
         self.live.unclaimed()
     }
 
-    /// Everything that is needed of what was found has been noted.
+    /// Frees what was found and not noted: everything that is needed has been noted.
     pub(crate) fn recovered(&mut self) {
         self.live.drop_unclaimed();
     }
 
-    /// A record of this view is at `position`.
+    /// Keeps the record at `position` for this view.
     pub(crate) fn note(&mut self, view: View, position: u64) {
         self.live.keep(position);
         self.views.entry(view).or_default().push(position);
     }
 
-    /// A batch is at `position`.
+    /// Keeps the batch at `position`.
     pub(crate) fn note_batch(&mut self, position: u64) {
         self.live.keep(position);
     }
 
-    /// The floor is at `position`, in place of an earlier one. 0: there is none.
+    /// Keeps the floor at `position` in place of an earlier one. `position` is 0 if there is no floor.
     pub(crate) fn note_floor(&mut self, before: Option<u64>, position: u64) {
         before.into_iter().for_each(|before| self.live.drop(before));
         if position > 0 {
@@ -61,7 +61,7 @@ impl Retained {
         }
     }
 
-    /// Records of later epochs stay until their epoch has begun.
+    /// Keeps records of later epochs until their epoch has begun.
     pub(crate) fn keep_later(&mut self, later: &Records) {
         later.positions().for_each(|position| self.live.keep(position));
     }
@@ -70,8 +70,8 @@ impl Retained {
         self.heights.insert(height, handed);
     }
 
-    /// The store holds everything up to `height`: forgets what only that needed, returns the newest forgotten view and how
-    /// far its block lists the own lane.
+    /// Forgets what only heights up to `height` needed, because the store holds it. Returns the newest forgotten view
+    /// and how far its block lists the own lane.
     pub(crate) fn forget(&mut self, height: Height) -> (View, Cursor) {
         let above = self.heights.split_off(&height.next());
         let done = std::mem::replace(&mut self.heights, above);

@@ -15,17 +15,17 @@ pub(crate) fn genesis() -> Genesis {
     made::genesis_of(2, 1_000, Parameters::default())
 }
 
-/// The context of the member with this place.
+/// Returns the context of the member with this place.
 pub(crate) fn context(me: u8) -> Context {
     Context::new(&genesis(), made::validator_key(me))
 }
 
-/// A tree of the genesis block alone.
+/// Returns a tree that has only the genesis block.
 pub(crate) fn tree(context: &Context) -> BlockTree {
     BlockTree::new(context.genesis_digest, context.genesis_header.clone(), Periods::default())
 }
 
-/// An empty child of this block in this view, and its digest.
+/// Returns an empty child of this block in this view, and its digest.
 pub(crate) fn child(parent: &Header, digest: BlockDigest, view: u64) -> (BlockDigest, Block) {
     let header = Header {
         view: View(view),

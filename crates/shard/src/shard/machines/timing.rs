@@ -1,23 +1,23 @@
-//! How long the stages of a view took on this node, for metrics.
+//! Durations of the stages of a view on this node, for metrics.
 //!
-//! *Invariants:* only measures: nothing is decided by it; bounded by the window of views.
+//! *Invariants:* this only measures, and decides nothing; it is bounded by the window of views.
 
 use crate::shard::VIEW_WINDOW;
 use rustorium_types::{View, VoteKind};
 use std::collections::BTreeMap;
 
-/// A stage of a block's way, as this node sees it.
+/// Stage in the life of a block, as this node sees it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Stage {
-    /// The oldest transaction of an own batch waited in the pool for company.
+    /// Wait of an own batch's oldest transaction in the pool until more of them gather.
     Gather,
-    /// From the view's start, or since there is something to list, to its proposal.
+    /// From the view's start, or from the first thing to list, to its proposal.
     Propose,
-    /// From the proposal until all that it lists is here and checked.
+    /// From the proposal until everything that it lists is here and checked.
     Payload,
     /// From the proposal to its notarization.
     Notarize,
-    /// From the notarization, or the proposal where that wasn't seen, to the finalization.
+    /// From the notarization, or from the proposal if no notarization was seen, to the finalization.
     Finalize,
     /// A view, from entering it to entering a later one.
     View,
@@ -29,10 +29,10 @@ struct Times {
     finalized: bool,
 }
 
-/// When the views at hand reached which stage.
+/// Times at which the current views reached each stage.
 #[derive(Default)]
 pub(crate) struct Timing {
-    /// When the event at hand came.
+    /// Time of the event at hand.
     now_us: u64,
     entered_us: Option<u64>,
     work_since_us: Option<u64>,
@@ -44,33 +44,33 @@ impl Timing {
         self.now_us = now_us;
     }
 
-    /// Whether something could be listed.
+    /// Notes whether something could be listed.
     pub(crate) fn work(&mut self, listable: bool) {
         let since = self.work_since_us.unwrap_or(self.now_us);
         self.work_since_us = listable.then_some(since);
     }
 
-    /// When the event at hand came, monotonic milliseconds.
+    /// Returns the time of the event at hand, monotonic milliseconds.
     pub(crate) fn now_ms(&self) -> u64 {
         self.now_us / 1000
     }
 
-    /// Views up to this one are over.
+    /// Forgets views up to this one.
     pub(crate) fn forget_through(&mut self, view: View) {
         self.views = self.views.split_off(&view.next());
     }
 
-    /// How long the view has had work; none where it has none.
+    /// Returns how long the view has had work. `None` if it has none.
     pub(crate) fn worked(&self) -> Option<u64> {
         Some(self.now_us.saturating_sub(self.work_since_us?.max(self.entered_us?)))
     }
 
-    /// The core enters a view. Returns how long the one before took.
+    /// Notes that the core enters a view. Returns how long the previous one took.
     pub(crate) fn enter(&mut self) -> Option<u64> {
         self.entered_us.replace(self.now_us).map(|before| self.now_us.saturating_sub(before))
     }
 
-    /// A proposal came. Returns how long after there was something to propose, if it is of the current view.
+    /// Notes a proposal. Returns how long after there was something to propose it came, if it is of the current view.
     pub(crate) fn proposed(&mut self, view: View, current: View) -> Option<u64> {
         if self.views.contains_key(&view) || self.views.len() as u64 > 2 * VIEW_WINDOW {
             return None;
@@ -81,7 +81,7 @@ impl Timing {
         (view == current).then(|| proposed_us.saturating_sub(since))
     }
 
-    /// A certificate was formed. Returns the stage that it ends, and how long that took.
+    /// Notes a certificate. Returns the stage that it ends and that stage's duration.
     pub(crate) fn certified(&mut self, kind: VoteKind, view: View) -> Option<(Stage, u64)> {
         let times = self.views.get_mut(&view)?;
         match kind {

@@ -1,7 +1,7 @@
-//! Whether a proposal is valid: its header against its parent, its batches, and what was executed here (R5).
+//! Validity of a proposal: its header against its parent, its batches, and what was executed here (R5).
 //!
-//! *Invariants:* reads and changes nothing; a block waits where this node can't tell yet, and is invalid only for what no
-//! later event can change; nobody's clock is looked at here (`clocks`).
+//! *Invariants:* this reads and changes nothing; a block waits if this node can't tell yet, and is invalid only for
+//! what no later event can change; no clock is looked at here (see `clocks`).
 
 use super::batches::Batches;
 use super::blocks::{BlockTree, Entry};
@@ -13,7 +13,7 @@ use crate::rules;
 use rustorium_txpool::{Missing, PayloadFault};
 use rustorium_types::View;
 
-/// What a block is judged by.
+/// Everything by which a block is judged.
 pub(crate) struct Judge<'a> {
     pub(crate) context: &'a Context,
     pub(crate) tree: &'a BlockTree,
@@ -22,16 +22,16 @@ pub(crate) struct Judge<'a> {
     pub(crate) epoch_end: &'a EpochEnd,
 }
 
-/// What is found of a block.
+/// Verdict on a block.
 pub(crate) enum Verdict {
-    /// Its status.
+    /// The block's status.
     Known(PayloadStatus),
-    /// It waits for batches that it lists and this node lacks.
+    /// The block waits for batches that it lists and this node lacks.
     Lacks(Vec<Missing>),
 }
 
 impl Judge<'_> {
-    /// Judges all of a block but its time against this node's clock.
+    /// Judges all of a block except its time against this node's clock.
     pub(crate) fn judge(&self, entry: &Entry) -> Verdict {
         let (context, block) = (self.context, &entry.block);
         let header = &block.header;
@@ -65,7 +65,7 @@ impl Judge<'_> {
     }
 }
 
-/// Says which rule a block breaks.
+/// Logs which rule a block breaks.
 pub(crate) fn invalid(view: View, rule: &'static str) -> PayloadStatus {
     tracing::warn!(event = "block_invalid", view = view.0, rule);
     PayloadStatus::Invalid

@@ -1,6 +1,6 @@
-//! Votes and certificates: counts members' votes, guards the own ones, and says which views and blocks are certified.
+//! Votes and certificates: counts members' votes, guards own votes, and tells which views and blocks are certified.
 //!
-//! *Invariants:* knows no block, link or journal; an own vote is checked and recorded by the guard before anything else
+//! *Invariants:* this knows no block, link or journal; the guard checks and records an own vote before anything else
 //! sees it; a certificate is kept until a view at or above its own is final and executed (R10).
 
 use super::open_votes::OpenVotes;
@@ -17,7 +17,7 @@ use rustorium_types::{
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Certificates that stay in memory however large they are.
+/// Number of certificates that stay in memory however large they are.
 const CERTIFICATES_WHOLE_MIN: usize = 256;
 
 /// The votes and certificates above the last final view.
@@ -26,7 +26,7 @@ pub(crate) struct Votes {
     guard: VoteGuard,
     /// Own votes that are sent again until there is a certificate.
     open: OpenVotes,
-    /// The newest view of which any certificate is known.
+    /// Newest view of which any certificate is known.
     certified_to: View,
 }
 
@@ -47,7 +47,7 @@ impl Votes {
         self.guard.check(body).is_ok()
     }
 
-    /// Remembers an own vote before it is signed or asked for.
+    /// Remembers an own vote before it is signed or requested.
     pub(crate) fn record(&mut self, body: &VoteBody) {
         self.guard.record(body);
     }
@@ -79,8 +79,8 @@ impl Votes {
         events
     }
 
-    /// Counts own votes of views before `current` without a certificate, of which the tally holds the newest alone (R10),
-    /// so that it may have let go of them.
+    /// Counts own votes of views before `current` that have no certificate. The tally holds only the newest of them
+    /// (R10), so it may have dropped these.
     pub(crate) fn count_again(&mut self, votes: &[SignedVote], current: View) -> Vec<TallyEvent> {
         let mut events = Vec::new();
         for vote in votes.iter().filter(|vote| vote.body.view < current) {
@@ -89,7 +89,7 @@ impl Votes {
         events
     }
 
-    /// Keeps an own vote that has left, or may have, open: it is sent again until there is a certificate.
+    /// Keeps an own vote open that has left or may have left: it is sent again until there is a certificate.
     pub(crate) fn note_open(&mut self, vote: SignedVote) {
         let VoteBody { kind, view, .. } = vote.body;
         let nullified = kind == VoteKind::Finalize && self.tally.has(VoteKind::Nullify, view);
@@ -128,17 +128,17 @@ impl Votes {
         self.tally.has_vote(body, signer)
     }
 
-    /// Tells what a peer's certificate is good for, or why its form is refused.
+    /// Returns what a peer's certificate is good for. Errors: what is wrong with its form.
     pub(crate) fn judge(&self, certificate: &Certificate) -> Result<CertificateUse, CertificateRefused> {
         self.tally.judge(certificate)
     }
 
-    /// Takes so many signatures from this turn's allowance. False: there are fewer left.
+    /// Takes signatures from this turn's allowance. Returns false if fewer are left.
     pub(crate) fn spend(&mut self, signatures: usize) -> bool {
         self.tally.spend(signatures)
     }
 
-    /// Sets how many signatures may be checked on the shard's thread until the next call.
+    /// Sets the number of signatures that may be checked on the shard's thread until the next call.
     pub(crate) fn allow(&mut self, signatures: usize) {
         self.tally.allow(signatures);
     }
@@ -167,7 +167,7 @@ impl Votes {
         self.tally.journaled(kind, view, position);
     }
 
-    /// Notes that a certificate was formed or found: own votes that it makes needless aren't open any more.
+    /// Notes that a certificate was formed or found. Own votes that it makes needless aren't open any more.
     pub(crate) fn certified(&mut self, kind: VoteKind, view: View) {
         self.certified_to = self.certified_to.max(view);
         self.open.close(kind, view);
@@ -210,13 +210,13 @@ impl Votes {
         !self.tally.has(VoteKind::Notarize, view) && !self.tally.has(VoteKind::Finalize, view)
     }
 
-    /// Returns a certificate that makes the block of `view` fit to be a parent.
+    /// Returns a certificate that allows the block of `view` to be a parent.
     pub(crate) fn of_parent(&self, view: View) -> Option<Certificate> {
         let notarization = self.tally.certificate(VoteKind::Notarize, view);
         notarization.or_else(|| self.tally.certificate(VoteKind::Finalize, view)).map(|c| (**c).clone())
     }
 
-    /// Returns the nullifications between a parent's view and its child's, the newest that one proposal carries.
+    /// Returns the nullifications between a parent's view and its child's: the newest, as many as one proposal carries.
     pub(crate) fn nullifications_between(
         &self,
         parent: View,
@@ -228,28 +228,28 @@ impl Votes {
         BoundedVec::new(held.collect()).unwrap_or_default()
     }
 
-    /// Returns the newest notarizations above `view` and the last finalization, at most so many.
+    /// Returns the newest notarizations above `view` and above the last finalization, at most `count`.
     pub(crate) fn notarizations_above(&self, view: View, count: usize) -> impl Iterator<Item = &Verified<Certificate>> {
         self.tally.notarizations_above(view.max(self.final_view())).take(count)
     }
 
-    /// Returns what is kept of these views, the oldest first.
+    /// Returns the kept certificates of these views, oldest first.
     pub(crate) fn kept_between(&self, first: View, last: View) -> impl Iterator<Item = KeptCertificate> {
         self.tally.kept_between(first, last)
     }
 
-    /// Forgets what views up to this one made necessary: it is final and handed to execution.
+    /// Forgets what views up to this one made necessary. The view is final and handed to execution.
     pub(crate) fn settle(&mut self, view: View) {
         self.tally.prune_below(view);
         self.guard.prune_below(view);
         self.open.forget_through(view);
     }
 
-    /// Takes a certificate that the journal holds at `position`. Those that aren't kept `whole` were checked before they
-    /// were written. False if it is refused.
+    /// Takes a certificate that the journal holds at `position`. Certificates that aren't kept `whole` were checked
+    /// before they were written. Returns false if it is refused.
     pub(crate) fn recover_certificate(&mut self, position: u64, certificate: Certificate, whole: bool) -> bool {
         let VoteBody { kind, view, .. } = certificate.body;
-        // What forms of it was told before the restart.
+        // Events of this certificate were told before the restart.
         let taken = if whole {
             self.tally.add_certificate(certificate, &mut Vec::new())
         } else {
@@ -263,10 +263,11 @@ impl Votes {
         true
     }
 
-    /// Takes the journal's own votes: the guard all, the tally and the open ones those above the tip that no certificate has
-    /// made needless. Returns the names of those above the tip, and what they complete.
+    /// Takes the journal's own votes. The guard gets all of them. The tally and the open votes get those above the tip
+    /// that no certificate has made needless. Returns the names of the votes above the tip, and the events of the
+    /// certificates that they complete.
     ///
-    /// `floor`: the view up to which the journal has let go of votes. `own`: the key that signed them.
+    /// `floor`: the view up to which the journal has freed votes. `own`: the key that signed them.
     pub(crate) fn recover(
         &mut self,
         tip: View,
@@ -275,40 +276,41 @@ impl Votes {
         votes: &[(u64, SignedVote)],
     ) -> (Vec<CertificateName>, Vec<TallyEvent>) {
         self.guard = guard_of(votes.iter().map(|(_, vote)| &vote.body));
-        // The journal may have let go of what was voted up to the tip.
+        // The journal may have freed votes up to the tip.
         self.guard.prune_below(tip.max(floor).next());
         let mut names = Vec::new();
         let mut events = Vec::new();
         let mut signed = BTreeSet::new();
         for (_, vote) in votes.iter().filter(|(_, vote)| vote.body.view > tip) {
             let body = vote.body;
-            // What a certificate has made needless is neither sent again nor counted.
+            // A vote that a certificate has made needless is neither sent again nor counted.
             let own = own.filter(|_| !self.tally.has(body.kind, body.view));
             if let Some(vote) = own.and_then(|own| rustorium_crypto::verify_vote(&own, *vote)) {
                 self.note_open(*vote);
                 self.tally.add_own_vote(vote, &mut events);
             }
             let digest = (body.kind != VoteKind::Nullify).then_some(body.block);
-            // A vote that a signer was asked for stands there twice: as it was asked for, and signed.
+            // A vote that a signer was asked for is there twice: as requested, and as signed.
             if signed.insert((body.view, body.kind)) {
                 names.push(CertificateName { kind: body.kind, view: body.view, digest });
             }
         }
-        // A certificate that took peers' votes too is among the journaled ones, or forms again when they resend theirs. In a
-        // committee of one there is nobody else: what its journal lacks of what these votes complete forms now.
+        // A certificate that includes peers' votes is in the journal, or forms again when they resend those votes. A
+        // committee of one has no peers: certificates that its journal lacks and these votes complete form now.
         (names, events)
     }
 }
 
-/// A guard that already knows these votes.
+/// Returns a guard that already knows these votes.
 fn guard_of<'a>(votes: impl IntoIterator<Item = &'a VoteBody>) -> VoteGuard {
     let mut guard = VoteGuard::new();
     votes.into_iter().for_each(|vote| guard.record(vote));
     guard
 }
 
-/// The journal's certificates that are checked once more and kept in memory: the newest, and the newest that name a block. The
-/// others were checked before they were written, and are kept by their places: to check 100,000 takes a quarter of a minute.
+/// Returns a test for the journal's certificates that are checked again and kept in memory. These are the newest
+/// `CERTIFICATES_WHOLE_MIN`, and the newest notarization and finalization. The others were checked before they were
+/// written, and are kept by their positions, because checking 100,000 takes a quarter of a minute.
 pub(crate) fn kept_whole(journaled: &[(u64, Certificate)]) -> impl Fn(&VoteBody) -> bool + use<> {
     let newest_of =
         |kind| journaled.iter().map(|(_, certificate)| certificate.body).filter(move |body| body.kind == kind);

@@ -67,7 +67,7 @@ fn a_file_that_rocksdb_finds_damaged_is_no_other_failure_of_the_disk() {
     fs::remove_file(table).unwrap();
     let error = RocksStore::open(folder.path(), &small(), &at_rest(1, 5)).err().unwrap();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error:?}");
-    assert!(error.to_string().contains("sync it anew"));
+    assert!(error.to_string().contains("sync it again"));
 }
 
 #[test]

@@ -47,7 +47,7 @@ pub struct Ask {
 }
 
 #[derive(Debug)]
-struct ToldWant {
+struct NamedWant {
     end: Cursor,
     tellers: Vec<ValidatorIndex>,
     tried: Vec<ValidatorIndex>,
@@ -67,14 +67,14 @@ struct Doubt {
 
 /// The ends of lanes that peers named and that this node lacks.
 #[derive(Debug, Default)]
-pub struct Told {
-    wants: BTreeMap<ValidatorIndex, ToldWant>,
+pub struct NamedWork {
+    wants: BTreeMap<ValidatorIndex, NamedWant>,
     doubts: BTreeMap<(ValidatorIndex, ValidatorIndex), Doubt>,
     next: u64,
     timeout_ms: u64,
 }
 
-impl Told {
+impl NamedWork {
     /// Creates it with nothing named. `timeout_ms`: time for answers of peers whose round trip isn't known.
     pub fn new(timeout_ms: u64) -> Self {
         Self { timeout_ms, ..Self::default() }
@@ -92,7 +92,7 @@ impl Told {
         }
         // The author has sent it to all peers, so it may be on its way.
         let on_its_way_ms = peers.rtt_ms(lane).unwrap_or(PATIENCE_MS_MIN).max(PATIENCE_MS_MIN / 5);
-        let want = self.wants.entry(lane).or_insert_with(|| ToldWant {
+        let want = self.wants.entry(lane).or_insert_with(|| NamedWant {
             end,
             tellers: Vec::new(),
             tried: Vec::new(),
@@ -241,13 +241,13 @@ mod tests {
         Cursor { next_seq, tip: BatchDigest([next_seq as u8; 32]) }
     }
 
-    fn told(known: &Known) -> Told {
-        let mut told = Told::new(300);
+    fn told(known: &Known) -> NamedWork {
+        let mut told = NamedWork::new(300);
         told.tell(0, TELLER, LANE, end(8), known);
         told
     }
 
-    fn asked(told: &mut Told, now_ms: u64, known: &Known) -> Option<(u16, u64, u64)> {
+    fn asked(told: &mut NamedWork, now_ms: u64, known: &Known) -> Option<(u16, u64, u64)> {
         told.poll(now_ms, known).first().map(|ask| (ask.peer.0, ask.first, ask.end))
     }
 
@@ -299,7 +299,7 @@ mod tests {
     #[test]
     fn after_two_rounds_the_want_goes_and_its_teller_is_believed_three_times_at_most() {
         let known = known();
-        let mut told = Told::new(300);
+        let mut told = NamedWork::new(300);
         for next_seq in 8..11 {
             told.tell(0, TELLER, LANE, end(next_seq), &known);
             let mut now_ms = 0;

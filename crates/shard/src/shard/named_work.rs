@@ -1,14 +1,14 @@
-//! Work told by names (R44): what this node sees and others may lack, and batches that others told of.
+//! Work told by names (R44): what this node sees and others may lack, and batches that others named.
 //!
-//! *Invariants:* no batch leaves unasked but an own one, to all, when it is cut; peers of an older release get the older
-//! forms.
+//! *Invariants:* no batch leaves unasked except an own one, to all peers, when it is cut; peers of an older release get
+//! the older forms.
 
-use super::machines::digests::Known;
+use super::machines::digests::PeerKnowledge;
 use super::{Now, Ports, Shard};
 use crate::senders::Credit;
 use bytes::Bytes;
 use rustorium_crypto::CheckedBatch;
-use rustorium_sync::told::Told;
+use rustorium_sync::named_work::NamedWork;
 use rustorium_txpool::BlockCaps;
 use rustorium_types::limits::{VALIDATORS_MAX, WORK_NOTARIZATIONS_MAX};
 use rustorium_types::{
@@ -16,11 +16,11 @@ use rustorium_types::{
 };
 use std::sync::Arc;
 
-/// Batches that one `SendWork` sends to a peer of an older release, at most.
+/// Maximum number of batches that one `SendWork` sends to a peer of an older release.
 const WORK_BATCHES_MAX: usize = 16;
 
 impl<P: Ports> Shard<P> {
-    /// Sends to all peers, in the older form to those that know no other.
+    /// Sends a message to all peers, in the older form to those that understand no other.
     pub(super) fn broadcast_by_version(&mut self, message: &Message, older: impl FnOnce(&Self) -> Vec<Message>) {
         let (class, frame) = (message.class(), Bytes::from(message.to_frame()));
         if self.digests.all_speak() {
@@ -40,8 +40,8 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Tells what makes this node see work: ends of lanes that no certified block lists, notarizations above the last final
-    /// view, the report.
+    /// Tells peers why this node sees work: ends of lanes that no certified block lists, notarizations above the last
+    /// final view, and the report.
     pub(super) fn send_work(&mut self, now: Now, peer: Option<ValidatorIndex>) {
         match peer {
             Some(peer) if self.digests.speaks(peer) => {
@@ -76,7 +76,8 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Lanes that go beyond the newest certified block, and how far; the own one as far as it is on disk.
+    /// Returns the lanes that go beyond the newest certified block, and how far. The own lane counts as far as it is on
+    /// disk.
     fn unlisted_ends(&self) -> Vec<(ValidatorIndex, Cursor)> {
         let parent = self.tree.newest_certified();
         let mut ends = Vec::new();
@@ -87,7 +88,7 @@ impl<P: Ports> Shard<P> {
         ends
     }
 
-    /// How far the own lane has left this node.
+    /// Returns how far the own lane has left this node.
     fn own_end(&self) -> Option<Cursor> {
         let me = self.context.me()?;
         let sent = self.own_lane.sent();
@@ -96,7 +97,7 @@ impl<P: Ports> Shard<P> {
         Some(Cursor { next_seq: last.batch.body.seq + 1, tip: last.digest })
     }
 
-    /// The same for a peer of an older release: certificates, the report, and the batches themselves.
+    /// Returns the same work for a peer of an older release: certificates, the report, and the batches themselves.
     fn work_whole(&self) -> Vec<Message> {
         let mut messages = self.open_notarizations(WORK_NOTARIZATIONS_MAX);
         messages.push(Message::Report(self.results.report()));
@@ -116,7 +117,7 @@ impl<P: Ports> Shard<P> {
         payload.map(|lanes| lanes.into_iter().flatten().collect()).unwrap_or_default()
     }
 
-    /// A peer tells what makes it see work.
+    /// Takes a peer's statement of why it sees work.
     pub(super) fn on_work(&mut self, now: Now, peer: ValidatorIndex, work: &Work) {
         self.results.on_report(peer, work.report);
         self.ask_for_notarizations(peer, work);
@@ -124,7 +125,7 @@ impl<P: Ports> Shard<P> {
         let window = u64::from(self.context.parameters.lane_window_batches);
         let rtt_us = |peer| self.ports.rtt_us(peer);
         let (context, batches, liveness) = (&*self.context, &self.batches, &self.liveness);
-        let known = Known { context, batches, liveness, rtt_us: &rtt_us };
+        let known = PeerKnowledge { context, batches, liveness, rtt_us: &rtt_us };
         for (lane, end) in work.tips.iter() {
             let last = finals.get(usize::from(lane.0)).map_or(0, |cursor| cursor.next_seq.saturating_add(window));
             if !context.is_me(*lane) && end.next_seq <= last {
@@ -133,7 +134,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Asks a peer for the notarizations that it named and this node lacks: once for all of them.
+    /// Requests the notarizations that a peer named and this node lacks, in one question.
     fn ask_for_notarizations(&mut self, peer: ValidatorIndex, work: &Work) {
         let above = self.votes.final_view().max(self.tree.root().1.view);
         let lacks = |view: &View| *view > above && self.votes.certificate(VoteKind::Notarize, *view).is_none();
@@ -144,11 +145,11 @@ impl<P: Ports> Shard<P> {
         self.ports.send(peer, Class::Sync, message.to_frame().into());
     }
 
-    /// Asks for what peers told of.
-    pub(super) fn poll_told(&mut self, now: Now) {
+    /// Requests what peers named.
+    pub(super) fn poll_named_work(&mut self, now: Now) {
         let rtt_us = |peer| self.ports.rtt_us(peer);
         let (context, batches, liveness) = (&*self.context, &self.batches, &self.liveness);
-        let asks = self.digests.poll(now, &Known { context, batches, liveness, rtt_us: &rtt_us });
+        let asks = self.digests.poll(now, &PeerKnowledge { context, batches, liveness, rtt_us: &rtt_us });
         for ask in asks {
             let request = Request::Batches { lane: ask.lane, first: ask.first, end: ask.end };
             let message = Message::Request { id: ask.id, request };
@@ -156,8 +157,8 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Takes an answer to such a question; gives back any other one.
-    pub(super) fn on_told_answer(
+    /// Takes an answer to such a question. Gives back any other answer.
+    pub(super) fn on_named_answer(
         &mut self,
         now: Now,
         peer: ValidatorIndex,
@@ -176,11 +177,11 @@ impl<P: Ports> Shard<P> {
                 let mut credit = Some(credit);
                 for batch in batches.into_vec() {
                     if Some(batch.body.author) == lane {
-                        self.check_told(peer, batch, credit.take().unwrap_or_default());
+                        self.check_named(peer, batch, credit.take().unwrap_or_default());
                     }
                 }
             }
-            Response::NotHeld if Told::is_number(id) => {
+            Response::NotHeld if NamedWork::is_number(id) => {
                 self.digests.on_answer(now, peer, id, 0);
             }
             other => return Some((other, credit)),
@@ -188,14 +189,15 @@ impl<P: Ports> Shard<P> {
         None
     }
 
-    fn check_told(&mut self, peer: ValidatorIndex, batch: Batch, credit: Credit) {
+    fn check_named(&mut self, peer: ValidatorIndex, batch: Batch, credit: Credit) {
         if self.is_news(&batch) {
             let bytes = Bytes::from(rustorium_types::encode(&batch));
             self.ports.check_batch(peer, batch, bytes, false, credit);
         }
     }
 
-    /// Whether a batch that a peer sent unasked is taken: its author's alone, but for peers that know no other way.
+    /// Returns true if a batch that a peer sent unasked is accepted: the author may push it, and so may peers that know
+    /// no other way.
     pub(super) fn is_pushed_by_author(&self, peer: ValidatorIndex, batch: &Batch) -> bool {
         batch.body.author == peer || !self.digests.speaks(peer)
     }
