@@ -39,6 +39,7 @@ from rustorium.consensus.vocabulary import (
     OwnVote,
     PayloadStatus,
     PeerSilence,
+    Proposed,
     SendCertificate,
 )
 
@@ -230,6 +231,23 @@ def terms_by_views_alone(turns: Any, now: int, view: int, _took_ns: int) -> None
     LOST(turns, now, view, 0)
 
 
+def early_within_the_doubled_timer(pace: Any, proposed: int, since: int | None) -> bool:
+    return since is None or proposed - max(since, pace.entered_at) <= 3 * pace.common_ns
+
+
+def early_ends_any_doubling(turns: Any, view: int, early: bool, quick: bool) -> None:
+    NOTARIZED(turns, view, early, quick)
+    if early:
+        turns._late.discard(turns._schedule.leader(view))
+
+
+def comes_back_to_the_timer_as_it_is(machine: Any, now: int, event: Any) -> None:
+    if isinstance(event, Proposed):
+        machine._turns.proposed(now, event.view, 2 * machine._pace.doubled_ns)
+    else:
+        TAKE(machine, now, event)
+
+
 def enters_and_forgets_nothing(turns: Any, now: int, view: int, _final_view: int) -> None:
     turns._window = 1 << 62
     ENTERED(turns, now, view, view)
@@ -265,7 +283,7 @@ async def confirms_anything(*_arguments: Any) -> None:
 
 JUDGE, CERTIFICATE, START, OPEN_FRAME = Chain.judge, DataPlane._certificate, SimPort.start, SimPort._open_frame
 HAS_CONTENT, OWED = Chain.has_content, Work._owed_claim_since
-ENTERED, LOST = Turns.entered, Turns.lost
+ENTERED, LOST, NOTARIZED = Turns.entered, Turns.lost, Turns.notarized
 NEW_CHAIN, TAKE_END = Chain.__init__, Peers._take_end
 EMIT, FINALIZE, NEXT_PHASE, TAKE = Machine._emit, Machine._finalize, Pacemaker.next_phase, Machine._take
 NO_GUARDS = ((VoteGuard, "cast", cast_anything), (SimPort, "_sign", sign_anything))
@@ -315,6 +333,9 @@ RULES: dict[str, Broken] = {
     "R15: a proposal buys no time": _tests(TIME, (Pacemaker, "next_phase", gives_up_as_without_a_proposal)),
     "R16: the timeout never doubles": _tests(TURNS, (Pacemaker, "back_off", lambda *_: None)),
     "R16: no leader has a doubling of his own": _tests(TURNS, (Turns, "late", lambda *_: 0)),
+    "R16: a late proposal ends the doubling": _tests(TURNS, (Pacemaker, "early", early_within_the_doubled_timer)),
+    "R16: one early proposal ends any doubling": _tests(TURNS, (Turns, "notarized", early_ends_any_doubling)),
+    "R16: no doubling in a view that runs": _tests(TURNS, (Machine, "_take", comes_back_to_the_timer_as_it_is)),
     "R17b: a leader that loses its turns isn't passed over": _tests(TURNS, (Turns, "skips", lambda *_: False)),
     "R17b: full cycles are passed over too": _tests(TURNS, (Turns, "skips", skips_in_full_cycles)),
     "R17b: terms are counted in views alone": _tests(TURNS, (Turns, "lost", terms_by_views_alone)),

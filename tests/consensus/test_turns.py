@@ -113,17 +113,17 @@ def test_r16_only_a_quick_final_block_halves() -> None:
     assert story.loses(14) == 2 * FLOOR_MS
 
 
-def test_r16_a_quick_notarization_takes_the_leaders_own_doubling_back_and_a_late_one_does_not() -> None:
+def test_r16_an_early_proposal_takes_the_leaders_own_doubling_back_and_a_late_one_does_not() -> None:
     story = Story()
     story.loses(1)
     story.wins(2)
     story.wins(3)
     story.wins(4)
-    story.wins(5, after_ms=2 * FLOOR_MS)
+    story.wins(5, after_ms=FLOOR_MS)
     story.wins(6)
     story.wins(7)
     story.wins(8)
-    assert story.loses(9) // FLOOR_MS == 2, "200 of 600 ms are quick"
+    assert story.loses(9) // FLOOR_MS == 2, "it had 200 ms to propose, and needed 100"
     story.wins(10)
     story.wins(11)
     story.wins(12)
@@ -133,7 +133,22 @@ def test_r16_a_quick_notarization_takes_the_leaders_own_doubling_back_and_a_late
     story.wins(14)
     story.wins(15)
     story.wins(16)
-    assert story.loses(17) // FLOOR_MS == 4, "301 of 600 ms are not"
+    assert story.loses(17) // FLOOR_MS == 4, "it needed 300"
+
+
+@pytest.mark.parametrize("proposed_ms", [FLOOR_MS + 1, 2 * FLOOR_MS + 50])
+def test_r16_a_leader_keeps_its_own_doubling_if_its_proposal_takes_more_than_half_of_the_time_without_it(
+    proposed_ms: int,
+) -> None:
+    """Its block is there within half of its doubled timer, but without the doubling it had 2Δ to propose."""
+    story = Story()
+    story.loses(1)
+    for view in (2, 3, 4):
+        story.wins(view)
+    story.wins(5, after_ms=proposed_ms)
+    for view in (6, 7, 8):
+        story.wins(view)
+    assert story.loses(9) // FLOOR_MS == 4
 
 
 def test_r15_a_late_leader_may_propose_late_but_not_what_nobody_can_get() -> None:
@@ -269,6 +284,37 @@ def test_r17b_a_proposal_in_time_after_the_term_gives_the_next_turn(after_ms: in
     story.core.feed(Proposed(17))
     story.cycles(4, 4)
     assert nullifies(story.entering) == ([] if comes_back else [21])
+
+
+def test_r17b_a_leader_that_comes_back_in_its_own_view_has_its_own_doubling_there() -> None:
+    """It lost that turn for want of time, and with it, having been listed before, all those of the next term."""
+    story = Story()
+    story.lists_the_mute()
+    story.rests(TERM_MS)
+    story.cycles(2, 4)
+    story.core.feed(WorkSeen(False))
+    story.nullified(21)
+    for view in (22, 23, 24):
+        story.wins(view)
+    assert not nullifies(story.entering), "there is no work in view 25"
+    story.core.feed(Proposed(21))
+    story.core.feed(WorkSeen(True))
+    assert story.loses(25) // FLOOR_MS == 4
+
+
+def test_r16_a_leader_that_was_listed_before_keeps_its_own_doubling_after_an_early_proposal() -> None:
+    """One is early by chance, if the others hear of its work no sooner than of the proposal."""
+    story = Story()
+    story.lists_the_mute()
+    story.rests(TERM_MS)
+    story.cycles(2, 4)
+    story.core.feed(Proposed(21))
+    for view in range(22, 25):
+        story.wins(view)
+    assert not nullifies(story.entering)
+    for view in range(25, 29):
+        story.wins(view)
+    assert story.loses(29) // FLOOR_MS == 4
 
 
 def test_r17b_a_term_outlasts_quick_views_by_the_clock() -> None:

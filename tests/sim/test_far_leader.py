@@ -13,7 +13,7 @@ from rustorium.sim.world import World
 
 NODES = 4
 FAR = NODES - 1
-WARM_MS, DEAF_MS, WAIT_MS = 1_000, 3_000, 2_000
+WARM_MS, DEAF_MS, WAIT_MS, AGAIN_MS = 1_000, 3_000, 2_000, 1_000
 
 
 def listed(world: World) -> set[int]:
@@ -21,11 +21,12 @@ def listed(world: World) -> set[int]:
     return {leader for node in world.nodes if node.port is not None for leader in node.port.passed_over}
 
 
-@pytest.mark.parametrize("far_ms", [10, 30])
-def test_a_far_leader_that_was_passed_over_leads_again(far_ms: int) -> None:
-    """30 ms more each way is more than its turn has without its own doubling (2Δ = 40 ms), and less than with it."""
+@pytest.mark.parametrize(("far_ms", "seed"), [(10, 2), (19, 1), (30, 1), (30, 16)])
+def test_a_far_leader_that_was_passed_over_leads_again_and_from_then_on(far_ms: int, seed: int) -> None:
+    """30 ms more each way is more than its turn has without its own doubling (2Δ = 40 ms), and less than with it.
+    With 19 ms its proposals come just within that or just after."""
     plan = draw_plan(0, Mode.BAD_HOURS, Shape(NODES, 100))
-    world = build_world(2, plan)
+    world = build_world(seed, plan)
     arrivals = world.links.arrivals
 
     def longer(now: int, source: int, target: int) -> list[int]:
@@ -43,3 +44,5 @@ def test_a_far_leader_that_was_passed_over_leads_again(far_ms: int) -> None:
     assert listed(world) == {FAR}
     world.bars = lambda source, target, frame: False
     assert world.run(WARM_MS + DEAF_MS + WAIT_MS, lambda: not listed(world)), world.checkers.final_height
+    back_ms = world.now // 1_000_000
+    assert not world.run(back_ms + AGAIN_MS, lambda: bool(listed(world))), "passed over again"

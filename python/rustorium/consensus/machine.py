@@ -128,6 +128,7 @@ class Machine:
                 self._held_by_nobody = runs
             case Proposed(view):
                 self._turns.proposed(now, view, 2 * self._pace.doubled_ns)
+                self._pace.set_timer(self._turns.late(self._pace.view))  # for a leader that is back in its own view
             case PeerSilence(peer, silent) if peer != self._me:
                 (self._silent.add if silent else self._silent.discard)(peer)
             case _:
@@ -199,7 +200,8 @@ class Machine:
                     return
                 assert certificate.digest is not None
                 if view == self._pace.view and self._turns.told_of_any and not self._guard.has_nullified(view):
-                    self._turns.notarized(view, self._pace.quick(now, since))
+                    proposed = now if self._proposal_at is None else self._proposal_at
+                    self._turns.notarized(view, self._pace.early(proposed, since), self._pace.quick(now, since))
                 chain.notarized.add(view, certificate.digest)
                 self._work.notarized(now, view)
                 if self._guard.may_finalize(view):

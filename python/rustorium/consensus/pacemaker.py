@@ -143,8 +143,13 @@ class Pacemaker:
         self._resend_at = now + self.delta_ns
 
     def quick(self, now: int, since: int | None) -> bool:
-        """Checks whether this view has taken at most half of its timer so far (R16)."""
+        """Checks whether this view has taken at most half of its timer so far (R17b)."""
         return since is None or now - max(since, self.entered_at) <= 3 * self.delta_ns // 2
+
+    def early(self, proposed: int, since: int | None) -> bool:
+        """Checks whether a proposal that came at `proposed` took at most half of the time of a leader whose k is 0
+        (R16)."""
+        return since is None or proposed - max(since, self.entered_at) <= self.common_ns
 
     def finalized(self, now: int, view: int, since: int | None) -> None:
         """Halves all timers if the final block came within half the timer of its view: it would have come within the

@@ -99,22 +99,21 @@ class Turns:
             del self._listed[min(self._listed, key=lambda one: (self._lost_at[one], one))]
         self._listed_anew()
 
-    def notarized(self, view: int, quick: bool) -> None:
-        """Records a turn that ended in a notarization, of a leader that this node didn't pass over. `quick`: within
-        half the timer."""
+    def notarized(self, view: int, early: bool, quick: bool) -> None:
+        """Records a turn that ended in a notarization, of a leader that this node didn't pass over. `early`: the
+        proposal came within half of the time that a leader has without its own doubling. `quick`: the notarization came
+        within half of the timer."""
         turn = self._schedule.turn(view)
         leader = turn.leader
         self._lost.pop(leader, None)
-        if not quick:
-            return
-        if turn.full or leader not in self._listed:
-            self._late.discard(leader)
-        if turn.full:
+        if quick and turn.full:
             self._listed.pop(leader, None)
             if leader in self._terms:
                 self._terms[leader] -= 1
                 if not self._terms[leader]:
                     del self._terms[leader]
+        if early and leader not in self._terms:
+            self._late.discard(leader)
         self._listed_anew()
 
     def proposed(self, now: int, view: int, within_ns: int) -> None:
