@@ -41,7 +41,8 @@ OVERLOAD_S_MIN = 10
 BUSY_RATE = 20_000
 BUSY_POOL = 64
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-SERIES = re.compile(r'^(\w+)(?:\{(\w+)="([^"]*)".*\})? (\S+)$')
+SERIES = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
+LABEL = re.compile(r'(\w+)="([^"]*)"')
 POOL = "rustorium_txpool_transactions"
 STEP = "rustorium_python_steps_total"
 STEP_CPU = "rustorium_python_step_cpu_seconds"
@@ -96,8 +97,9 @@ def snapshot(net: Net) -> Snapshot:
             text: str = answer.read().decode()
         for line in text.splitlines():
             if (match := SERIES.match(line)) is not None:
-                name, _, label, value = match.groups()
-                sums[name, label or ""] += float(value)
+                name, labels, value = match.groups()
+                label = next((value for name, value in LABEL.findall(labels or "") if name != "shard"), "")
+                sums[name, label] += float(value)
                 if name == "rustorium_consensus_view":
                     views = max(views, int(value))
     return Snapshot([cpu_seconds(node.pid) for node in net.nodes], sums, views)

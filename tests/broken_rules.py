@@ -8,6 +8,7 @@ broken_rules tests/consensus`, with this folder on the path) it breaks one for a
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +23,8 @@ from model.port import SimPort
 from model.run import Report, run_many, run_seed
 from model.scenario import Mode
 from model.world import World
-from rustorium.client import wire
+from rustorium.client import events, wire
+from rustorium.client.floors import Floors
 from rustorium.client.state import StateMethods
 from rustorium.client.witnesses import Witnesses
 from rustorium.consensus.chain import Chain, Parent
@@ -273,8 +275,12 @@ def beats_not(machine: Any, effect: Any) -> None:
 
 
 def asks_for_any_height(client: Any, *arguments: Any, **named: Any) -> Any:
-    client._seen_height = client._wrote_height = 0
+    client._floors = Floors()
     return ASK(client, *arguments, **named)
+
+
+def counts_all_shards_alike(floors: Any, receipt: Any, now_ms: int) -> None:
+    WRITE(floors, replace(receipt, shard=0), now_ms)
 
 
 async def confirms_anything(*_arguments: Any) -> None:
@@ -287,7 +293,7 @@ ENTERED, LOST, NOTARIZED = Turns.entered, Turns.lost, Turns.notarized
 NEW_CHAIN, TAKE_END = Chain.__init__, Peers._take_end
 EMIT, FINALIZE, NEXT_PHASE, TAKE = Machine._emit, Machine._finalize, Pacemaker.next_phase, Machine._take
 NO_GUARDS = ((VoteGuard, "cast", cast_anything), (SimPort, "_sign", sign_anything))
-ASK = StateMethods._ask
+ASK, WRITE = StateMethods._ask, Floors.write
 VOTES, TIME = "tests/consensus/test_votes.py", "tests/consensus/test_time.py"
 TURNS = "tests/consensus/test_turns.py"
 
@@ -374,6 +380,12 @@ RULES: dict[str, Broken] = {
     "R32: the epoch's start is not on disk": _seeds(Mode.EPOCHS, 0, (SimPort, "start", begin_without_sync)),
     "reads: a client goes back": _tests(
         "tests/client/test_verified_reads.py", (StateMethods, "_ask", asks_for_any_height)
+    ),
+    "reads: a write in one shard is waited for in another": _tests(
+        "tests/client/test_verified_reads.py", (Floors, "write", counts_all_shards_alike)
+    ),
+    "events: ids of an earlier release are none": _tests(
+        "tests/client/test_events.py", (events, "PLACE", re.compile(r"([0-9]+)\.([0-9]+)\.([0-9]+)"))
     ),
     "reads: a proof may have any age": _tests(
         "tests/client/test_witnesses.py", (StateMethods, "_max_age", lambda _client, _max_age_s: None)

@@ -36,7 +36,7 @@ class TransactionProcessor(Protocol):
         ...
 
     def subscribe_transactions(self, filter: str | None = None, *, after: str | None = None) -> AsyncIterator[Event]:
-        """Final transactions in order, from behind event `after` (`height.index`) or from now; no gap, no duplicate."""
+        """Final transactions in order, from behind event `after` (`shard.height.index`) or from now, without a gap."""
         ...
 
 

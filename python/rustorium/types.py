@@ -61,6 +61,8 @@ class Receipt:
     time_ms: int
     work: int
     failure: Failure | None = None
+    shard: int = 0
+    """The shard whose chain has the block."""
 
     @property
     def ok(self) -> bool:
@@ -157,6 +159,7 @@ class Block:
     """Canonical bytes of the block."""
     proof: bytes = b""
     """Canonical bytes of the block's `BlockProof`; empty if the node had none."""
+    shard: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +198,7 @@ class Event:
     """A final transaction on the event stream."""
 
     id: str
-    """`height.index`; the stream can be resumed after it."""
+    """`shard.height.index`; the stream can be resumed after it."""
     receipt: Receipt
 
 
@@ -260,6 +263,8 @@ class NodeStatus:
     """Progress of filling the empty store from a snapshot: height, percent, rows, parts, peers, banned, …"""
     findings: tuple[Finding, ...] = ()
     """The node's problems, each with what to do about it."""
+    shard: int = 0
+    """The shard whose height, view, epoch, committee and pool these are."""
 
     @property
     def release(self) -> str:

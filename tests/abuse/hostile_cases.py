@@ -105,9 +105,18 @@ HEADER = {
 VALIDATOR = {"name": "n", "validator_key": "ab", "region": 0, "address": "h:1"}
 PROBLEM = {"code": "busy", "title": "Busy", "detail": "It is full.", "retry_after_ms": 7, "oldest": 1, "nearest": 2}
 ANSWERS: Mapping[str, tuple[Callable[[Any], object], object]] = {
-    "submitted": (wire.submitted, {"status": "certified", "id": "aa", "receipt": RECEIPT, "proof_hex": "00"}),
-    "refused": (wire.submitted, {"status": "refused", "message": "m.", "code": "busy", "retry_after_ms": 7}),
-    "transaction": (wire.transaction_status, {"status": "final", "id": "aa", "receipt": RECEIPT, "transaction": {}}),
+    "submitted": (
+        partial(wire.submitted, shard=0),
+        {"status": "certified", "id": "aa", "receipt": RECEIPT, "proof_hex": "00"},
+    ),
+    "refused": (
+        partial(wire.submitted, shard=0),
+        {"status": "refused", "message": "m.", "code": "busy", "retry_after_ms": 7},
+    ),
+    "transaction": (
+        wire.transaction_status,
+        {"status": "final", "id": "aa", "receipt": RECEIPT, "transaction": {}, "at": PLACE},
+    ),
     "account": (
         wire.account,
         {"account": "rs1", "nonce": 1, "public_key": "ab", "quota_left": 3, "storage_bytes_left": 4, "at": PLACE},
@@ -248,7 +257,7 @@ def _cases() -> dict[str, Callable[[Path], tuple[Read, bytes]]]:
         "checkpoint": lambda _: (parse_checkpoint, checkpoint_to_bytes({"epoch": 1}, b"\x01")),
         "trust file": lambda _: (parse_trust, trust_to_bytes({"epoch": 1}, b"\x01")),
         "fork file": lambda _: (parse_fork, fork_file()),
-        "event id": lambda _: (lambda content: place(content.decode(errors="replace")), b"12.0"),
+        "event id": lambda _: (lambda content: place(content.decode(errors="replace")), b"0.12.0"),
         "event stream": lambda _: (read_stream, stream_bytes(RECEIPT)),
         "admin line": lambda _: (read_admin_line, json.dumps(TOKEN_ORDER).encode()),
         "admin body": lambda _: (read_admin_body, json.dumps(TOKEN_ORDER).encode()),

@@ -41,12 +41,12 @@ def test_a_problem_is_the_same_error(status: int, earlier: str, kind: type[Rusto
 
 
 def test_ends_failures_and_evidence_are_the_same_words() -> None:
-    assert [wire.submitted({"status": status, "id": "ab"}) for status in ("timed_out", "timed-out")] == ["ab", "ab"]
-    full = wire.submitted({"status": "refused", "id": "ab", "code": "sender_full", "message": "Full."})
+    assert [wire.submitted({"status": status, "id": "ab"}, 0) for status in ("timed_out", "timed-out")] == ["ab", "ab"]
+    full = wire.submitted({"status": "refused", "id": "ab", "code": "sender_full", "message": "Full."}, 0)
     assert isinstance(full, Busy)
     assert full.code == "sender-full"
     failed = receipt("ab", "rs1", 0, 1) | {"outcome": "failed", "failure": {"code": "not_an_operator", "operation": 2}}
-    assert wire.receipt(failed).failure == Failure("not-an-operator", 2)
+    assert wire.receipt(failed, 0).failure == Failure("not-an-operator", 2)
     one: dict[str, Any] = {"validator": 1, "name": "bob", "kind": "two_batches", "first": "batch 7", "count": 5}
     assert wire.evidence(one).kind == "two-batches"
 

@@ -9,16 +9,18 @@ import trio.testing
 from fake_net import FakeNet, receipt
 
 from rustorium.client import AsyncClient, Key
-from rustorium.errors import NotFound, Refused
+from rustorium.client.events import Place, place
+from rustorium.errors import BadResponse, NotFound, Refused
 from rustorium.types import Event
 
 
-def sse(first: int, last: int, end: str = "closing") -> bytes:
-    """Receipts of heights `first` to `last`, one each, and how the stream ends."""
+def sse(first: int, last: int, end: str = "closing", shard: str = "0.") -> bytes:
+    """Receipts of heights `first` to `last`, one each, and how the stream ends. `shard`: what ids begin with."""
     text = "retry: 1000\n\n"
     for height in range(first, last + 1):
         data = json.dumps(receipt(f"{height:064x}", "rs1", height, height))
-        text += f"id: {height}.0\nevent: receipt\ndata: {data}\n\nid: {height}.1\nevent: position\ndata: {{}}\n\n"
+        text += f"id: {shard}{height}.0\nevent: receipt\ndata: {data}\n\n"
+        text += f"id: {shard}{height}.1\nevent: position\ndata: {{}}\n\n"
     return (text + f"event: {end}\ndata: {{}}\n\n").encode()
 
 
@@ -41,16 +43,16 @@ def test_it_resumes_behind_the_last_event(net: FakeNet, key: Key) -> None:
     async def events(request: httpx2.Request) -> httpx2.Response:
         asked.append(request.headers["last-event-id"])
         assert request.url.params["filter"] == "sender:rs1"
-        first = int(asked[-1].split(".")[0]) + 1
+        first = int(asked[-1].split(".")[1]) + 1
         if len(asked) == 2:
             raise httpx2.ConnectError("gone", request=request)
         return httpx2.Response(200, content=sse(first - 1, first + 2), headers={"content-type": "text/event-stream"})
 
     net.events = events
-    found = follow(net, key, 8, "5.0")
-    assert [event.id for event in found] == [f"{height}.0" for height in range(6, 14)]
+    found = follow(net, key, 8, "0.5.0")
+    assert [event.id for event in found] == [f"0.{height}.0" for height in range(6, 14)]
     assert [event.receipt.height for event in found] == list(range(6, 14))
-    assert asked[:3] == ["5.0", "8.1", "8.1"]
+    assert asked[:3] == ["0.5.0", "0.8.1", "0.8.1"]
 
 
 def test_from_now_on_starts_at_the_height_of_the_subscription(net: FakeNet, key: Key) -> None:
@@ -61,8 +63,8 @@ def test_from_now_on_starts_at_the_height_of_the_subscription(net: FakeNet, key:
         return httpx2.Response(200, content=sse(1, 1), headers={"content-type": "text/event-stream"})
 
     net.events = events
-    assert [event.id for event in follow(net, key, 1, None)] == ["1.0"]
-    assert asked == [f"0.{2**32 - 1}"]
+    assert [event.id for event in follow(net, key, 1, None)] == ["0.1.0"]
+    assert asked == [f"0.0.{2**32 - 1}"]
 
 
 def test_a_bad_filter_is_refused(net: FakeNet, key: Key) -> None:
@@ -71,7 +73,7 @@ def test_a_bad_filter_is_refused(net: FakeNet, key: Key) -> None:
 
     net.events = events
     with pytest.raises(Refused, match="is no filter"):
-        follow(net, key, 1, "0.0")
+        follow(net, key, 1, "0.0.0")
 
 
 def test_pruned_events_are_not_found(net: FakeNet, key: Key) -> None:
@@ -80,4 +82,47 @@ def test_pruned_events_are_not_found(net: FakeNet, key: Key) -> None:
 
     net.events = events
     with pytest.raises(NotFound, match="no node keeps the events"):
-        follow(net, key, 1, "1.0")
+        follow(net, key, 1, "0.1.0")
+
+
+def test_an_id_names_its_shard_and_one_of_an_earlier_release_is_of_shard_0() -> None:
+    assert [place(text) for text in ("3.7.1", "0.7.1", "7.1")] == [Place(3, 7, 1), Place(0, 7, 1), Place(0, 7, 1)]
+    assert [str(place(text)) for text in ("3.7.1", "7.1")] == ["3.7.1", "0.7.1"]
+    for text in ("", "7", "7.", ".7", "1.2.3.4", "+1.2", "1.2.-3", "1.2.x", "1.2\n", "\u0661.2", "12345678901.2.3"):
+        with pytest.raises(BadResponse, match=r"give shard\.height\.index"):
+            place(text)
+
+
+def test_events_of_another_shard_are_followed_in_that_shard(net: FakeNet, key: Key) -> None:
+    asked: list[str] = []
+
+    async def events(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.headers["last-event-id"])
+        return httpx2.Response(200, content=sse(6, 7, shard="3."))
+
+    net.events = events
+    found = follow(net, key, 2, "3.5.0")
+    assert ([event.id for event in found], asked) == (["3.6.0", "3.7.0"], ["3.5.0"])
+    assert [(event.receipt.shard, event.receipt.height) for event in found] == [(3, 6), (3, 7)]
+    with pytest.raises(BadResponse, match="an event of shard 3 instead of shard 4"):
+        follow(net, key, 1, "4.5.0")
+
+
+def test_a_node_of_an_earlier_release_is_asked_as_it_understands(net: FakeNet, key: Key) -> None:
+    """It refuses an id with a shard; the events that it sends are named as all others."""
+    asked: list[str] = []
+
+    async def earlier(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.headers["last-event-id"])
+        if asked[-1].count(".") != 1:
+            return httpx2.Response(400, json={"code": "bad_event_id", "detail": "An event id is height.index."})
+        first = int(asked[-1].split(".")[0]) + 1
+        return httpx2.Response(200, content=sse(first, first + 1, shard=""))
+
+    net.events = earlier
+    for after in ("0.5.0", "5.0"):
+        asked.clear()
+        assert [event.id for event in follow(net, key, 3, after)] == ["0.6.0", "0.7.0", "0.8.0"]
+        assert asked == ["0.5.0", "5.0", "0.7.1", "7.1"]
+    with pytest.raises(Refused, match=r"height\.index"):
+        follow(net, key, 1, "3.5.0")

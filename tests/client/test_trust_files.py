@@ -115,6 +115,24 @@ def test_a_trust_file_that_was_changed_or_is_of_another_chain_is_refused(tmp_pat
             LightClient(GENESIS, trust_file=path)
 
 
+def test_files_of_releases_that_named_no_shard_are_of_shard_0(tmp_path: Path, clock: list[int]) -> None:
+    path = tmp_path / "trust.json"
+    light = follower(clock, 3, trust_file=path)
+    assert (light.shard, light.trusted["shard"]) == (0, 0)
+    for content, read in (
+        (path.read_bytes(), lambda: LightClient(GENESIS, trust_file=path)),
+        (light.checkpoint(), lambda: LightClient(path, checkpoint=True)),
+    ):
+        fields = json.loads(content)
+        del fields["facts"]["shard"]
+        path.write_text(json.dumps(fields))
+        assert read().trusted == light.trusted
+        fields["facts"]["shard"] = 1
+        path.write_text(json.dumps(fields))
+        with pytest.raises(VerificationFailed, match="contradicts"):
+            read()
+
+
 def test_from_a_trust_file_the_trust_period_is_thirty_days_unless_another_is_named(
     tmp_path: Path, clock: list[int]
 ) -> None:

@@ -132,6 +132,25 @@ def test_a_client_never_goes_back_behind_what_it_was_shown_or_wrote() -> None:
     assert asked == [0, 1, 2]
 
 
+def test_a_write_in_another_shard_says_nothing_of_this_one() -> None:
+    """Heights of two chains have nothing to do with each other: a floor of one would make the other wait for ever."""
+    asked: list[int] = []
+
+    def node(request: httpx2.Request) -> httpx2.Response:
+        asked.append(json.loads(request.content)["from_height"])
+        return proven(ONE)(request)
+
+    async def body(client: AsyncClient) -> None:
+        client._wrote(Receipt("", ACCOUNT, 0, 900, 0, 1, 1, shard=1))
+        assert await client.get(ACCOUNT, b"\x03") == VALUE
+        client._wrote(Receipt("", ACCOUNT, 0, 2, 0, 1, 1, shard=client.light.shard))
+        with pytest.raises(ProofRefused, match="height 1"):
+            await client.get(ACCOUNT, b"\x03")
+
+    run([node], body)
+    assert asked == [0, 2]
+
+
 def test_reasons_are_typed_and_a_wait_ends() -> None:
     asked: list[dict[str, Any]] = []
 

@@ -11,7 +11,7 @@ from process_tools import assert_no_panic, statuses, wait_for
 from rustorium.access.netfile import read_net
 from rustorium.client import Client, Key
 from rustorium.net.devnet import Devnet
-from rustorium.observe.boards import queries
+from rustorium.observe.boards import OF_SHARD, queries
 from rustorium.observe.export import alert_rules
 from rustorium.observe.exposition import Family
 from rustorium.observe.figures import Metrics, figures
@@ -64,6 +64,8 @@ def test_every_metric_of_boards_and_rules_is_there_and_is_true(devnet: Devnet) -
         for name, family in families.items():
             assert name.startswith("rustorium_"), name
             assert family.help, f"{name} says nothing of itself"
+            shards = {dict(sample.labels).get("shard") for sample in family.samples}
+            assert shards <= ({"0"} if OF_SHARD.match(name) else {None}), f"{name} is of shards {shards}"
             if family.kind == "histogram":
                 assert name.endswith(("_seconds", "_views", "_transactions")), f"{name}: what are its observations?"
         metrics = Metrics(families)

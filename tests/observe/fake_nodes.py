@@ -12,10 +12,10 @@ def text(height: int = 7, more: str = "") -> bytes:
     """A small text as a node of this release writes one."""
     return f"""# HELP rustorium_consensus_height Newest executed height.
 # TYPE rustorium_consensus_height gauge
-rustorium_consensus_height {height}
+rustorium_consensus_height{{shard="0"}} {height}
 # HELP rustorium_execution_transactions Transactions with a receipt.
 # TYPE rustorium_execution_transactions counter
-rustorium_execution_transactions_total {10 * height}
+rustorium_execution_transactions_total{{shard="0"}} {10 * height}
 # HELP rustorium_gateway_http_responses HTTP responses by status.
 # TYPE rustorium_gateway_http_responses counter
 rustorium_gateway_http_responses_total{{status="200"}} 3

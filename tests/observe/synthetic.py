@@ -18,6 +18,7 @@ from rustorium.observe.analysis.names import (
     STEP_WALL,
     SYNC,
 )
+from rustorium.observe.boards import OF_SHARD
 from rustorium.observe.exposition import parse
 from rustorium.observe.recording import Recorder, Recording
 from rustorium.observe.scrape import Scrape, Target
@@ -61,6 +62,8 @@ class SyntheticNet:
     silent: set[int] = field(default_factory=set)
     restarts: dict[int, int] = field(default_factory=dict)
     """At which look a node has started anew."""
+    named_shard: str | None = "0"
+    """The label `shard`; None: as releases wrote that knew one shard."""
 
     def record(self, path: Path) -> Recording:
         """Writes it; each node answers a few ms after the one before."""
@@ -103,7 +106,15 @@ class SyntheticNet:
         lines += [*_histogram(STEP_CPU, 6 * done, cpu_ms), *_histogram(STEP_WALL, 6 * done, wall_ms)]
         for stage in STAGES:
             lines += _histogram(stage.metric, done, self.stage_ms.get((index, stage.name), STAGE_MS[stage.name]))
-        return "\n".join([*lines, "# EOF", ""])
+        return "\n".join([*map(self._with_shard, lines), "# EOF", ""])
+
+    def _with_shard(self, line: str) -> str:
+        if self.named_shard is None or not OF_SHARD.match(line):
+            return line
+        name, value = line.rsplit(" ", 1)
+        bare, _, labels = name.partition("{")
+        inside = ",".join([f'shard="{self.named_shard}"', *([labels[:-1]] if labels else [])])
+        return f"{bare}{{{inside}}} {value}"
 
     def _leaders(self, done: int) -> list[str]:
         came = {leader: int(done / self.n * (1 - self.loses.get(leader, 0.0))) for leader in range(self.n)}

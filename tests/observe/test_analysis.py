@@ -15,6 +15,7 @@ from rustorium.observe.analysis.gather import POINTS_MAX, Node, gather
 from rustorium.observe.analysis.page import page
 from rustorium.observe.analysis.report import BINS_MAX, Report, report_of
 from rustorium.observe.analysis.text import bar, lines, spark
+from rustorium.observe.exposition import parse
 from rustorium.observe.recording import Look, Recording, Series
 
 
@@ -173,6 +174,42 @@ def test_a_restart_loses_nothing_that_was_seen(tmp_path: Path) -> None:
     assert found.transactions == 550
     assert [row.restarts for row in found.nodes] == [1] * 4
     assert {one.final_ms for one in found.bins} == {16.2}
+
+
+def test_a_recording_of_an_earlier_release_is_read_as_one_of_today(tmp_path: Path) -> None:
+    """Its series name no shard."""
+    found = []
+    for number, shard in enumerate((None, "0")):
+        (tmp_path / str(number)).mkdir()
+        net = SyntheticNet(named_shard=shard, sync_ms={2: 41.0}, late_ms={1: 400.0}, nullified=9)
+        found.append(report(net, tmp_path / str(number)))
+    assert found[0] == found[1]
+    assert (found[1].transactions, {one.final_ms for one in found[1].bins}) == (550, {16.2})
+    assert ("disk-slow", "node-2") in [(cause.code, cause.subject) for cause in found[1].causes]
+
+
+def test_figures_of_several_shards_are_added_up_where_that_says_something(tmp_path: Path) -> None:
+    shards = [SyntheticNet(named_shard=shard, n=4, per_look=per_look) for shard, per_look in (("0", 50), ("1", 7))]
+    node = Node("node-0", "")
+    numbers: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
+    series: dict[int, Series] = {}
+    kinds: dict[str, tuple[str, str]] = {}
+    for look in range(3):
+        values: dict[int, float] = {}
+        for families in (parse(net.text(0, look).encode()) for net in shards):
+            for family in families.values():
+                kinds[family.name] = (family.kind, "")
+                for sample in family.samples:
+                    number = numbers.setdefault((sample.name, sample.labels), len(numbers))
+                    series[number] = Series(family.name, sample.name, sample.labels)
+                    values[number] = sample.value
+        node.take(Look("node-0", 1_000 * look, 1, "", values), series, kinds)
+    assert node.count("rustorium_execution_transactions") == 2 * (50 + 7)
+    assert node.spread("rustorium_consensus_view_seconds").count == 2 * (50 + 7)
+    validators = node.gauge("rustorium_consensus_validators")
+    assert validators is not None
+    assert validators.last == 4
+    assert (node.points[-1].transactions, node.points[-1].stages[3][1]) == (114, 114)
 
 
 def test_long_recordings_take_bounded_room(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cli_runner import Cli
 
-from rustorium.observe.boards import BOARDS, WIDTH, grafana, queries
+from rustorium.observe.boards import BOARDS, NODES, SHARDS, WIDTH, grafana, queries
 from rustorium.observe.export import FILES, alert_rules, export, targets_json
 from rustorium.observe.scrape import Target
 
@@ -19,7 +19,7 @@ def test_there_are_four_boards_and_each_picks_its_source_and_nodes() -> None:
     assert len({board.name for board in BOARDS}) == len({board.title for board in BOARDS}) == 4
     for board in BOARDS:
         made = json.loads(grafana(board))
-        assert [variable["name"] for variable in made["templating"]["list"]] == ["datasource", "node"]
+        assert [variable["name"] for variable in made["templating"]["list"]] == ["datasource", "node", "shard"]
         for panel in made["panels"]:
             sources = [panel["datasource"], *(target["datasource"] for target in panel["targets"])]
             assert all(source == {"type": "prometheus", "uid": "${datasource}"} for source in sources)
@@ -50,7 +50,7 @@ def test_every_query_is_of_the_picked_nodes() -> None:
         assert query.count("(") == query.count(")"), where
         selectors = re.findall(r"rustorium_\w+(\{[^}]*\})?", query)
         assert selectors, where
-        assert all(selector == '{instance=~"$node"}' for selector in selectors), (where, query)
+        assert set(selectors) <= {NODES, SHARDS}, (where, query)
 
 
 def test_every_alert_says_how_bad_it_is_what_is_and_what_to_do() -> None:

@@ -50,7 +50,9 @@ def test_one_file_for_all_nodes(cli: Cli, tmp_path: Path, closed: str) -> None:
         assert (ended.code, ended.out, ended.err) == (0, "", "")
         heights = parse(out.read_bytes())["rustorium_consensus_height"].samples
         assert sorted(sample.value for sample in heights) == [8.0, 9.0]
-        assert {sample.labels for sample in heights} == {(("node", url.removeprefix("http://")),) for url in (one, two)}
+        assert {sample.labels for sample in heights} == {
+            (("node", url.removeprefix("http://")), ("shard", "0")) for url in (one, two)
+        }
         cli("metrics", "collect", "--node", one, "--out", out).fails(2, "is there already")
         cli("metrics", "collect", "--node", one, "--out", tmp_path / "no" / "x").fails(2, "can't be made")
     ended = cli("metrics", "collect", "--node", closed, "--out", tmp_path / "none")

@@ -143,10 +143,10 @@ def test_a_recording_becomes_one_text_with_times(tmp_path: Path) -> None:
     assert lines[-1] == "# EOF\n"
     heights = [line for line in lines if line.startswith("rustorium_consensus_height{")]
     assert heights[:2] == [
-        'rustorium_consensus_height{node="node-0"} 5 1.000\n',
-        'rustorium_consensus_height{node="node-0"} 6 2.500\n',
+        'rustorium_consensus_height{node="node-0",shard="0"} 5 1.000\n',
+        'rustorium_consensus_height{node="node-0",shard="0"} 6 2.500\n',
     ]
-    assert heights[-1] == 'rustorium_consensus_height{node="node-1"} 4 1.250\n'
+    assert heights[-1] == 'rustorium_consensus_height{node="node-1",shard="0"} 4 1.250\n'
     quiet = [line for line in lines if line.startswith('rustorium_gateway_finality_seconds_sum{node="node-0"}')]
     assert [line.split()[-1] for line in quiet] == ["1.000", "61.000"], "what stays is repeated each minute"
     described = [line.split()[2] for line in lines if line.startswith("# TYPE")]
@@ -157,8 +157,8 @@ def test_the_nodes_of_one_moment_become_one_text() -> None:
     lines = list(of_moment([said("a", 1, 5), silent("b", 1), said("c", 1, 6, FLAPPING)]))
     families = parse("".join(lines).encode())
     assert [(s.labels, s.value) for s in families["rustorium_consensus_height"].samples] == [
-        ((("node", "a"),), 5.0),
-        ((("node", "c"),), 6.0),
+        ((("node", "a"), ("shard", "0")), 5.0),
+        ((("node", "c"), ("shard", "0")), 6.0),
     ]
     assert math.isnan(families["rustorium_x"].samples[0].value)
 

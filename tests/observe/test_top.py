@@ -15,6 +15,7 @@ from textual.pilot import Pilot
 from textual.widgets import ContentSwitcher, DataTable, Static
 
 from rustorium.errors import BadResponse
+from rustorium.observe.exposition import parse
 from rustorium.observe.scrape import Scrape
 from rustorium.observe.top.app import HELP, Help, Top
 from rustorium.observe.top.board import HISTORY_MAX, WINDOW, Board
@@ -255,3 +256,20 @@ def test_a_restart_shows_no_rate_until_there_is_one(tmp_path: Path) -> None:
 def test_without_a_terminal_it_says_what_else_there_is(cli: Cli, tmp_path: Path) -> None:
     cli("top", "--node", "http://127.0.0.1:1").fails(2, "needs a terminal", "status check --watch")
     cli("top", tmp_path / "r", "--node", "http://127.0.0.1:1").fails(2, "can't be watched together")
+
+
+def test_how_far_behind_a_node_is_is_asked_within_a_shard() -> None:
+    def said(node: str, heights: dict[str, int]) -> Scrape:
+        lines = [f"rustorium_consensus_height{labels} {height}" for labels, height in heights.items()]
+        text = "\n".join(["# TYPE rustorium_consensus_height gauge", *lines, "# EOF", ""])
+        return Scrape(node, 1, 1, parse(text.encode()))
+
+    root, other, earlier = '{shard="0"}', '{shard="1"}', ""
+    for first, second, behind in (
+        ({root: 100, other: 7}, {root: 97, other: 9}, 3),
+        ({root: 100}, {other: 7}, 0),
+        ({root: 100}, {earlier: 90}, 10),
+        ({root: 100, other: 50}, {root: 100, other: 7}, 43),
+    ):
+        shown = Board().take([said("a", first), said("b", second)])
+        assert (shown.behind, shown.height) == (behind, max([*first.values(), *second.values()]))

@@ -40,9 +40,15 @@ PEER = {"peer": "2"}
 DOWN = named(f"{T}_link_up", **PEER)
 LOST, SENT = named(f"{T}_lost_packets_total", **PEER), named(f"{T}_sent_packets_total", **PEER)
 DISK = f"{S}_disk_bytes"
+SHARD = {"shard": "0"}
 VALIDATOR = {named("rustorium_node_build", role="validator"): steady(1)}
 FOLLOWER = {named("rustorium_node_build", role="follower"): steady(1)}
 REFUSED = named(f"{T}_refusals_total", reason="identity")
+
+
+def of(shard: int, **values: str) -> dict[str, str]:
+    """Figures of a shard: each with its area and values."""
+    return {named(f"rustorium_{name}", shard=str(shard)): value for name, value in values.items()}
 
 
 def finality(fast: int, slow: int) -> dict[str, str]:
@@ -56,51 +62,82 @@ CASES = [
     Case("RustoriumNodeNotReady", {"rustorium_node_ready": steady(0)}, {"rustorium_node_ready": steady(1)}),
     Case(
         "RustoriumQuorumLost",
+        VALIDATOR | of(0, consensus_missing_validators=steady(2), consensus_validators=steady(4)),
+        VALIDATOR | of(0, consensus_missing_validators=steady(1), consensus_validators=steady(4)),
+        SHARD,
+    ),
+    Case(
+        "RustoriumQuorumLost",
+        VALIDATOR | of(0, consensus_missing_validators=steady(3), consensus_validators=steady(7)),
+        FOLLOWER | of(0, consensus_missing_validators=steady(3), consensus_validators=steady(7)),
+        SHARD,
+    ),
+    # A node of an earlier release, whose series name no shard.
+    Case(
+        "RustoriumQuorumLost",
         VALIDATOR | {f"{C}_missing_validators": steady(2), f"{C}_validators": steady(4)},
         VALIDATOR | {f"{C}_missing_validators": steady(1), f"{C}_validators": steady(4)},
     ),
     Case(
-        "RustoriumQuorumLost",
-        VALIDATOR | {f"{C}_missing_validators": steady(3), f"{C}_validators": steady(7)},
-        FOLLOWER | {f"{C}_missing_validators": steady(3), f"{C}_validators": steady(7)},
+        "RustoriumValidatorsMissing",
+        VALIDATOR | of(0, consensus_missing_validators=steady(1)),
+        VALIDATOR | of(0, consensus_missing_validators=steady(0)),
+        SHARD,
     ),
     Case(
         "RustoriumValidatorsMissing",
-        VALIDATOR | {f"{C}_missing_validators": steady(1)},
-        VALIDATOR | {f"{C}_missing_validators": steady(0)},
-    ),
-    Case(
-        "RustoriumValidatorsMissing",
-        VALIDATOR | {f"{C}_missing_validators": steady(1)},
-        FOLLOWER | {f"{C}_missing_validators": steady(1)},
+        VALIDATOR | of(0, consensus_missing_validators=steady(1)),
+        FOLLOWER | of(0, consensus_missing_validators=steady(1)),
+        SHARD,
     ),
     Case(
         "RustoriumByzantineValidator",
-        {f"{C}_byzantine_validators": steady(1)},
-        {f"{C}_byzantine_validators": steady(0)},
+        of(0, consensus_byzantine_validators=steady(1)),
+        of(0, consensus_byzantine_validators=steady(0)),
+        SHARD,
     ),
-    Case("RustoriumKeyRetired", {f"{C}_key_retired": steady(1)}, {f"{C}_key_retired": steady(0)}),
+    Case("RustoriumKeyRetired", of(0, consensus_key_retired=steady(1)), of(0, consensus_key_retired=steady(0)), SHARD),
     Case(
         "RustoriumChainStalled",
-        {"rustorium_txpool_transactions": steady(3), f"{C}_height": steady(7)},
-        {"rustorium_txpool_transactions": steady(3), f"{C}_height": rising(1)},
+        of(0, txpool_transactions=steady(3), consensus_height=steady(7)),
+        of(0, txpool_transactions=steady(3), consensus_height=rising(1)),
+        SHARD,
     ),
     Case(
         "RustoriumChainStalled",
-        {"rustorium_txpool_transactions": steady(1), f"{C}_height": steady(7)},
-        {"rustorium_txpool_transactions": steady(0), f"{C}_height": steady(7)},
+        of(0, txpool_transactions=steady(1), consensus_height=steady(7)),
+        of(0, txpool_transactions=steady(0), consensus_height=steady(7)),
+        SHARD,
     ),
+    # Transactions of one shard say nothing of the height of another.
+    Case(
+        "RustoriumChainStalled",
+        of(0, txpool_transactions=steady(3), consensus_height=steady(7)),
+        of(0, txpool_transactions=steady(3), consensus_height=rising(1))
+        | of(1, txpool_transactions=steady(0), consensus_height=steady(7)),
+        SHARD,
+    ),
+    Case("RustoriumNodeBehind", of(0, consensus_height=steady(100)), of(0, consensus_height=steady(1_000)), SHARD),
     Case("RustoriumNodeBehind", {f"{C}_height": steady(100)}, {f"{C}_height": steady(1_000)}),
+    # A young shard isn't behind an old one.
+    Case(
+        "RustoriumNodeBehind",
+        of(0, consensus_height=steady(100)) | of(1, consensus_height=steady(7)),
+        of(0, consensus_height=steady(1_000)) | of(1, consensus_height=steady(9)),
+        SHARD,
+    ),
     Case(
         "RustoriumViewsFail",
-        {f"{C}_nullified_views_total": rising(10)},
-        {f"{C}_nullified_views_total": rising(1)},
+        of(0, consensus_nullified_views_total=rising(10)),
+        of(0, consensus_nullified_views_total=rising(1)),
+        SHARD,
     ),
     Case("RustoriumFinalitySlow", finality(90, 10), finality(1_000, 1)),
     Case(
         "RustoriumDiskSlow",
-        {f"{S}_journal_sync_seconds_sum": rising(10), f"{S}_journal_sync_seconds_count": rising(100)},
-        {f"{S}_journal_sync_seconds_sum": rising(1), f"{S}_journal_sync_seconds_count": rising(100)},
+        of(0, storage_journal_sync_seconds_sum=rising(10), storage_journal_sync_seconds_count=rising(100)),
+        of(0, storage_journal_sync_seconds_sum=rising(1), storage_journal_sync_seconds_count=rising(100)),
+        SHARD,
     ),
     Case("RustoriumDiskFull", {f"{S}_free_bytes": steady(10**9)}, {f"{S}_free_bytes": steady(10**10)}),
     Case(
@@ -118,7 +155,7 @@ CASES = [
         {f"{S}_free_bytes": f"{10**12}-{10**8}x{HOUR}"},
         {f"{S}_free_bytes": f"{10**12}-{10**6}x{HOUR}"},
     ),
-    Case("RustoriumStoreDamaged", {f"{S}_damaged": steady(1)}, {f"{S}_damaged": steady(0)}),
+    Case("RustoriumStoreDamaged", of(0, storage_damaged=steady(1)), of(0, storage_damaged=steady(0)), SHARD),
     Case("RustoriumBusy", {"rustorium_gateway_busy_total": rising(1)}, {"rustorium_gateway_busy_total": steady(5)}),
     Case("RustoriumLinkDown", VALIDATOR | {DOWN: steady(0)}, VALIDATOR | {DOWN: steady(1)}, PEER),
     Case("RustoriumLinkDown", VALIDATOR | {DOWN: steady(0)}, FOLLOWER | {DOWN: steady(0)}, PEER),

@@ -186,7 +186,7 @@ def test_a_value_and_an_absence_are_verified_in_the_page(tab: Explorer, world: W
     tab.proof("verified")
     expect(tab.page.locator(".value pre")).to_have_text(VALUE.decode())
     tab.page.get_by_text("What was checked").click()
-    expect(tab.page.locator(".proof")).to_contain_text("of epoch 0, reached from the genesis’ 4 validators")
+    expect(tab.page.locator(".proof")).to_contain_text("of shard 0, epoch 0, reached from the genesis’ 4 validators")
     expect(tab.page.locator(".proof .whole")).to_have_text(world.net.net.chain)
     tab.open(world.views()["absent"][0])
     tab.proof("verified")

@@ -148,7 +148,7 @@ def test_prometheus_finds_all_and_an_alert_fires_for_a_real_fault(tmp_path: Path
                 client.get(key.address, b"scraped 4")
             wait_for(f"Prometheus has {len(named)} metrics", lambda: named <= found.names(), DEADLINE_S)
             for where, query in queries():
-                asked = query.replace("$node", ".*").replace("$__rate_interval", "1m")
+                asked = query.replace("$node", ".*").replace("$shard", ".*").replace("$__rate_interval", "1m")
                 assert found.get("query", query=asked)["resultType"] == "vector", where
             wait_for("all is well", lambda: not found.firing() & all_of("RustoriumNodeDown", net), DEADLINE_S)
             net.kill(3)

@@ -4,6 +4,7 @@
 //! decoder is bounded.
 
 pub mod answers;
+mod event_id;
 mod final_block;
 pub mod frames;
 pub mod genesis_file;
@@ -13,6 +14,7 @@ pub mod problem;
 pub mod state;
 
 pub use answers::*;
+pub use event_id::EventId;
 pub use final_block::{FinalBlock, Newest};
 pub use listing::{FoundKey, KeyCursor, ListFrom, ListedKeys, Listing};
 pub use problem::Code;

@@ -101,6 +101,29 @@ fn a_checkpoint_with_shards_that_nobody_knows_is_none() {
     assert!(Trust::from_checkpoint(&trust.to_checkpoint()).is_err());
 }
 
+/// No change of the trusted shard leads to a header of another one, so none is asked for.
+#[test]
+fn a_header_of_another_shard_is_refused_before_its_committee_is_looked_for() {
+    let chain = LightChain::new();
+    let trust = Trust::genesis(&chain.genesis);
+    let (own, mut light) = (trust.shard, Light::new(trust.clone(), None));
+    let other = ShardId(own.0 + 1);
+    let here = chain.header(3, 305, START_MS + 3 * DAY_MS + 5);
+    let elsewhere = Header { shard: other, ..here.clone() };
+    assert_eq!(light.missing(&here), Ok(Some((Epoch(0), Epoch(3)))));
+    assert_eq!(light.missing(&elsewhere), Err(ProofRefused::OtherShard { header: other, expected: own }));
+    assert_eq!(light.missing(&genesis(&chain.genesis).header), Ok(None));
+    let first = Header { shard: other, ..chain.header(0, 5, START_MS + 5) };
+    let refused = Err(ProofRefused::OtherShard { header: other, expected: own });
+    assert_eq!(light.check_final(&first, &chain.proof(&first), NOW), refused);
+    // Who trusts the other shard's committee trusts no header of this one.
+    let mut there = Light::new(Trust { shard: other, ..trust }, None);
+    assert_eq!(there.check_final(&first, &chain.proof(&first), NOW), Ok(block_digest(&first)));
+    let first = chain.header(0, 5, START_MS + 5);
+    let refused = Err(ProofRefused::OtherShard { header: own, expected: other });
+    assert_eq!(there.check_final(&first, &chain.proof(&first), NOW), refused);
+}
+
 /// The end of an epoch is known for longer than its committee is kept.
 #[test]
 fn a_committee_that_was_forgotten_comes_back_with_its_end() {

@@ -110,7 +110,7 @@ fn every_tampered_field_of_the_header_is_refused() {
     let changes: [(Change, ProofRefused); 20] = [
         (|h| h.version += 1, ProofRefused::OtherChain),
         (|h| h.chain.0[0] ^= 1, ProofRefused::OtherChain),
-        (|h| h.shard.0 += 1, ProofRefused::OtherShard { header: ShardId(1) }),
+        (|h| h.shard.0 += 1, ProofRefused::OtherShard { header: ShardId(1), expected: ShardId(0) }),
         (|h| h.epoch.0 += 1, ProofRefused::OtherEpoch { header: Epoch(1), trusted: Epoch(0) }),
         (|h| h.view.0 += 1, ProofRefused::NotAChain(0)),
         (|h| h.height.0 += 1, ProofRefused::NotAChain(0)),

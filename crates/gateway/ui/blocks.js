@@ -93,7 +93,7 @@ function headerFacts(header, digest, receipts) {
     ["Digest", copied(digest)],
     ["Time", when(header.time_ms), h("span", { class: "muted" }, ` ${new Date(header.time_ms).toLocaleString()}`)],
     ["Transactions", `${count(header.transactions)} listed, ${count(receipts)} executed`],
-    ["Proposed by", `validator ${header.proposer}, view ${count(header.view)} of epoch ${count(header.epoch)}`],
+    ["Proposed by", `validator ${header.proposer}, view ${count(header.view)} of epoch ${count(header.epoch)}, shard ${header.shard}`],
     ["Parent", idLink(blockHref(header.parent), header.parent)],
     [
       "Claims results of",
@@ -116,6 +116,7 @@ function judge(answer) {
     if (claim.digest !== answer.digest) return "the proof is of another block than the one that the node names";
     const said = answer.header;
     const same = [
+      "shard",
       "height",
       "epoch",
       "view",

@@ -85,7 +85,7 @@ async function open() {
   const tip = live.status.at.height;
   shown = Math.max(shown, tip);
   const seen = live.blocks.at(-1)?.height ?? Math.max(tip - BACKFILL, 0);
-  const path = `/v1/events?filter=blocks&last_event_id=${seen}.${AFTER}`;
+  const path = `/v1/events?filter=blocks&last_event_id=${live.status.at.shard}.${seen}.${AFTER}`;
   stream = bearing().authorization ? new TokenStream(path) : new EventSource(path);
   stream.addEventListener("open", () => connected("live"));
   stream.addEventListener("block", take);

@@ -264,7 +264,7 @@ function connection() {
     if (live.chain && live.status)
       say(
         about,
-        `${live.chain.name} · chain ${short(live.chain.chain)} · ${live.status.node}, version ${live.status.version}`,
+        `${live.chain.name} · chain ${short(live.chain.chain)} · shard ${live.status.shard} · ${live.status.node}, version ${live.status.version}`,
       );
   });
 }

@@ -123,7 +123,7 @@ function verified(proof, { shown, started, tookMs }, signal) {
         ],
         [
           "Committee",
-          `of epoch ${count(shown.epoch)}, reached from the genesis’ ${count(started.validators)} validators`,
+          `of shard ${shown.shard}, epoch ${count(shown.epoch)}, reached from the genesis’ ${count(started.validators)} validators`,
         ],
         ["Chain", copied(shown.chain)],
         ["Took", duration(tookMs)],

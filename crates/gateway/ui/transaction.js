@@ -139,8 +139,8 @@ const SAME = ["id", "sender", "nonce", "height", "index", "outcome"];
 
 /** What is wrong with what the proof shows, beside what the node says. */
 function judge(answer) {
-  return ({ receipt, transaction }) => {
-    if (SAME.some((name) => receipt[name] !== answer.receipt[name]))
+  return ({ shard, receipt, transaction }) => {
+    if (shard !== answer.at.shard || SAME.some((name) => receipt[name] !== answer.receipt[name]))
       return "the node says something else of this transaction than its proof shows";
     return same(transaction.operations, answer.transaction.operations)
       ? null

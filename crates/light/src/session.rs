@@ -104,16 +104,15 @@ impl Session {
                 ));
             }
         };
-        let started = json!({ "chain": trust.chain, "validators": trust.validators.len() });
+        let started = json!({ "chain": trust.chain, "shard": trust.shard, "validators": trust.validators.len() });
         self.light = Some(Light::new(trust, trust_period_ms));
         Ok(json!({ "started": started }))
     }
 
     fn check(&mut self, proof: &Proof, now_ms: u64) -> Result<Value, Refusal> {
         let light = self.light()?;
-        let epoch = header_of(proof).epoch;
-        if let Some(known) = light.known_up_to(epoch).filter(|known| *known < epoch) {
-            return Err(Refusal::Missing(known.0, epoch.0));
+        if let Some((first, end)) = light.missing(header_of(proof))? {
+            return Err(Refusal::Missing(first.0, end.0));
         }
         let shown = light.check(proof, now_ms)?;
         let chain = light.newest().chain;

@@ -85,13 +85,13 @@ impl Light {
         Ok(PyBytes::new(py, &self.with(py, |state| state.newest().to_checkpoint())?))
     }
 
-    /// Returns the newest trusted committee as JSON: chain, epoch, the block that it follows, and the length of its
+    /// Returns the newest trusted committee as JSON: chain, shard, epoch, the block that it follows, and the length of its
     /// epoch if that is known.
     fn describe(&self, py: Python<'_>) -> PyResult<String> {
         let described = self.with(py, |state| {
             let trust = state.newest();
             let mut described = serde_json::json!({
-                "chain": trust.chain, "epoch": trust.epoch, "height": trust.height, "digest": trust.digest,
+                "chain": trust.chain, "shard": trust.shard, "epoch": trust.epoch, "height": trust.height, "digest": trust.digest,
                 "time_ms": trust.time_ms, "validator_set": trust.validator_set, "validators": trust.validators.len(),
             });
             if let Some(epoch_ms) = trust.epoch_ms {
@@ -140,11 +140,12 @@ impl Light {
     }
 
     /// Returns the epochs between which changes are needed to check a proof: from the newest known epoch up to the
-    /// proof's. None if the proof's committee is known, or its epoch is before everything that is trusted.
+    /// proof's. None if the proof's committee is known, or its epoch is before everything that is trusted. Errors:
+    /// NativeError if the proof is of another shard.
     fn missing(&self, py: Python<'_>, proof: &[u8]) -> PyResult<Option<(u64, u64)>> {
-        let epoch = header_of(&proof_of(proof)?).epoch;
-        let known = self.with(py, |state| state.known_up_to(epoch))?;
-        Ok(known.filter(|known| *known < epoch).map(|known| (known.0, epoch.0)))
+        let proof = proof_of(proof)?;
+        let missing = self.with(py, |state| state.missing(header_of(&proof)))?.map_err(|error| refused(&error))?;
+        Ok(missing.map(|(first, end)| (first.0, end.0)))
     }
 
     /// Tells if an epoch's committee is known.

@@ -50,20 +50,38 @@ impl fmt::Debug for Scraped {
     }
 }
 
-impl Collector for Scraped {
+/// The figures of the process.
+#[derive(Debug)]
+pub(crate) struct OfProcess(pub(crate) Arc<Scraped>);
+
+/// The figures of the shard.
+#[derive(Debug)]
+pub(crate) struct OfShard(pub(crate) Arc<Scraped>);
+
+impl Collector for OfProcess {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let e = &mut encoder;
-        self.node(e)?;
-        self.committee(e)?;
-        self.pool(e)?;
-        self.disk(e)?;
-        self.journal(e)?;
-        self.process(e)
+        self.0.build(e)?;
+        let help = "Client transactions whose outcome is awaited";
+        whole(e, "rustorium_gateway_waiting_transactions", help, clamped(self.0.waiters.len() as u64))?;
+        self.0.file_system(e)?;
+        self.0.process(e)
+    }
+}
+
+impl Collector for OfShard {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let e = &mut encoder;
+        self.0.work(e)?;
+        self.0.committee(e)?;
+        self.0.pool(e)?;
+        self.0.store(e)?;
+        self.0.journal(e)
     }
 }
 
 impl Scraped {
-    fn node(&self, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn build(&self, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let context = self.links.context();
         let role = if context.me().is_some() { "validator" } else { "follower" };
         let chain = context.chain().to_string();
@@ -78,7 +96,10 @@ impl Scraped {
             None,
             MetricType::Gauge,
         )?;
-        ConstGauge::new(1i64).encode(family.encode_family(&labels)?)?;
+        ConstGauge::new(1i64).encode(family.encode_family(&labels)?)
+    }
+
+    fn work(&self, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let synced = i64::from(self.gauges.synced.load(Relaxed));
         whole(e, "rustorium_node_synced", "1 if the node has executed about as many blocks as its peers", synced)?;
         let help = "Length of each thread's work queue";
@@ -134,11 +155,10 @@ impl Scraped {
             let place = left_out.home.0.to_string();
             ConstGauge::new(1i64).encode(family.encode_family(&[("peer", place.as_str())])?)?;
         }
-        let help = "Client transactions whose outcome is awaited";
-        whole(e, "rustorium_gateway_waiting_transactions", help, clamped(self.waiters.len() as u64))
+        Ok(())
     }
 
-    fn disk(&self, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    fn store(&self, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let stats = self.store.stats();
         count(e, "rustorium_storage_cache_hits", "State reads answered from the cache", stats.cache_hits)?;
         count(e, "rustorium_storage_cache_misses", "State reads not in the cache", stats.cache_misses)?;
@@ -155,7 +175,10 @@ impl Scraped {
         let help = "Rows processed by the latest key rotation";
         whole(e, "rustorium_storage_rotation_rows", help, clamped(rotation.rows))?;
         let help = "Estimated total rows when the latest key rotation began";
-        whole(e, "rustorium_storage_rotation_rows_about", help, clamped(rotation.rows_about))?;
+        whole(e, "rustorium_storage_rotation_rows_about", help, clamped(rotation.rows_about))
+    }
+
+    fn file_system(&self, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
         if let Ok(disk) = rustix::fs::statvfs(&self.home) {
             let bytes = |blocks: u64| clamped(blocks.saturating_mul(disk.f_frsize));
             let help = "Bytes free for this node on the file system of its home";

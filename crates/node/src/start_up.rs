@@ -3,7 +3,7 @@
 use crate::backend::NodeBackend;
 use crate::certificate_server::CertificateServer;
 use crate::codes::{journal_code, start_code, transport_code};
-use crate::collector::Scraped;
+use crate::collector::{OfProcess, OfShard, Scraped};
 use crate::config::{DurabilitySetting, NodeConfig, NodeKeys};
 use crate::copier::Copier;
 use crate::guarded::Threads;
@@ -296,9 +296,13 @@ impl Starting {
             jobs: jobs.clone(),
             rotator: self.rotator.clone(),
         };
+        let scraped = Arc::new(scraped);
         self.replica.metrics.with_registry(|registry| {
-            registry.register_collector(Box::new(scraped));
+            registry.register_collector(Box::new(OfProcess(scraped.clone())));
             self.replica.waiters.register_metrics(registry);
+        });
+        self.replica.metrics.with_shard(|registry| {
+            registry.register_collector(Box::new(OfShard(scraped)));
             verifier.register_metrics(registry);
         });
     }

@@ -1,7 +1,11 @@
-//! The node's one metrics registry and the figures of the data plane.
+//! The node's metrics registries and the figures of the data plane.
+//!
+//! *Invariants:* a series is either of the process or of one shard, which its label `shard` names; the areas `consensus`,
+//! `txpool`, `execution`, `state` and `python` are of a shard, and so is `storage` except for the file system; of the
+//! area `node`, `synced` and `queue_length` are.
 
 use parking_lot::Mutex;
-use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -10,7 +14,7 @@ use prometheus_client::registry::{Metric, Registry};
 use rustorium_shard::Stage;
 use rustorium_shard::port::Input;
 use rustorium_storage::HeightCommit;
-use rustorium_types::ValidatorIndex;
+use rustorium_types::{ShardId, ValidatorIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -49,6 +53,8 @@ const STAGES: [(&str, &str); 6] = [
 /// Counters, gauges and histograms. All are cheap to update.
 pub struct NodeMetrics {
     registry: Mutex<Registry>,
+    /// Adds the label `shard` to each series.
+    of_shard: Mutex<Registry>,
     /// Newest executed height.
     pub height: Gauge,
     /// Current view.
@@ -102,18 +108,13 @@ fn long_seconds() -> Histogram {
     Histogram::new(exponential_buckets(0.000_25, 2.0, 18))
 }
 
-impl Default for NodeMetrics {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl NodeMetrics {
-    /// Creates a registry with the node's figures in it.
-    pub fn new() -> Self {
+    /// Creates registries with the figures of the node and of a shard in them.
+    pub fn new(shard: ShardId) -> Self {
         let steps = Family::<StepLabel, Counter>::default();
         let metrics = Self {
             registry: Mutex::new(Registry::default()),
+            of_shard: Mutex::new(Registry::with_labels(std::iter::once(("shard".into(), shard.to_string().into())))),
             height: Gauge::default(),
             view: Gauge::default(),
             peers: Gauge::default(),
@@ -156,27 +157,35 @@ impl NodeMetrics {
         self.registry.lock().register(name, help, metric.clone());
     }
 
+    fn add_of_shard(&self, name: &str, help: &str, metric: &(impl Metric + Clone)) {
+        self.of_shard.lock().register(name, help, metric.clone());
+    }
+
     fn register_consensus(&self) {
-        self.add("rustorium_consensus_height", "Height of the newest executed block", &self.height);
-        self.add("rustorium_consensus_view", "Current view", &self.view);
-        self.add("rustorium_consensus_nullified_views", "Views that ended by a nullification", &self.nullified);
+        self.add_of_shard("rustorium_consensus_height", "Height of the newest executed block", &self.height);
+        self.add_of_shard("rustorium_consensus_view", "Current view", &self.view);
+        self.add_of_shard(
+            "rustorium_consensus_nullified_views",
+            "Views that ended by a nullification",
+            &self.nullified,
+        );
         let help = "Times that a peer sent no consensus frame for three heartbeats";
-        self.add("rustorium_consensus_silences", help, &self.silences);
+        self.add_of_shard("rustorium_consensus_silences", help, &self.silences);
         for ((name, help), stage) in STAGES.iter().zip(&self.stages) {
-            self.add(name, help, stage);
+            self.add_of_shard(name, help, stage);
         }
         let help = "Total of propose_seconds for each leader";
-        self.add("rustorium_consensus_leader_propose_seconds", help, &self.leader_seconds);
+        self.add_of_shard("rustorium_consensus_leader_propose_seconds", help, &self.leader_seconds);
         let help = "Proposals received during their own view while work was pending, for each leader";
-        self.add("rustorium_consensus_leader_proposals", help, &self.leader_proposals);
+        self.add_of_shard("rustorium_consensus_leader_proposals", help, &self.leader_proposals);
         let help = "1 for each leader whose views this node skips at once because the leader lost its last turns";
-        self.add("rustorium_consensus_leader_passed_over", help, &self.passed_over);
+        self.add_of_shard("rustorium_consensus_leader_passed_over", help, &self.passed_over);
         let help = "Number of doublings of all view timeouts; above 1, views fail to finish in time";
-        self.add("rustorium_consensus_backoff", help, &self.backoff);
+        self.add_of_shard("rustorium_consensus_backoff", help, &self.backoff);
         let help = "Views from a final block's parent to the block; 1 if no view between them failed";
-        self.add("rustorium_consensus_block_views", help, &self.block_views);
+        self.add_of_shard("rustorium_consensus_block_views", help, &self.block_views);
         let help = "Time from a final block's parent to the block, from their headers";
-        self.add("rustorium_consensus_block_interval_seconds", help, &self.block_interval);
+        self.add_of_shard("rustorium_consensus_block_interval_seconds", help, &self.block_interval);
     }
 
     fn register_rest(&self) {
@@ -191,41 +200,54 @@ impl NodeMetrics {
             "Phi of each peer's failure detector: -log10 of the probability that a live peer is silent this long";
         self.add("rustorium_node_peer_suspicion", help, &self.suspicion);
         self.add("rustorium_transport_peers", "Number of peers with a link that is up", &self.peers);
-        self.add("rustorium_txpool_transactions", "Transactions in the pool", &self.pool);
+        self.add_of_shard("rustorium_txpool_transactions", "Transactions in the pool", &self.pool);
         self.add("rustorium_gateway_busy", "Transactions refused because the pool was full", &self.busy);
         self.add(
             "rustorium_gateway_notify_seconds",
             "Time to notify all clients that wait for the outcome of a block",
             &self.notify,
         );
-        self.add("rustorium_execution_transactions", "Executed transactions, each with a receipt", &self.transactions);
-        self.add(
+        self.add_of_shard(
+            "rustorium_execution_transactions",
+            "Executed transactions, each with a receipt",
+            &self.transactions,
+        );
+        self.add_of_shard(
             "rustorium_execution_skipped_transactions",
             "Transactions in blocks that were skipped without a receipt",
             &self.skipped,
         );
-        self.add("rustorium_execution_blocks", "Executed blocks", &self.blocks);
-        self.add("rustorium_execution_empty_blocks", "Executed blocks without transactions", &self.empty_blocks);
+        self.add_of_shard("rustorium_execution_blocks", "Executed blocks", &self.blocks);
+        self.add_of_shard(
+            "rustorium_execution_empty_blocks",
+            "Executed blocks without transactions",
+            &self.empty_blocks,
+        );
         let help = "Number of transactions in an executed block";
-        self.add("rustorium_execution_block_transactions", help, &self.block_transactions);
-        self.add("rustorium_execution_block_seconds", "Time to execute a block", &self.execution);
-        self.add("rustorium_storage_commit_seconds", "Time to commit a block", &self.commit);
-        self.add("rustorium_python_steps", "Calls of replica.on_input, by kind of input", &self.steps);
-        self.add(
+        self.add_of_shard("rustorium_execution_block_transactions", help, &self.block_transactions);
+        self.add_of_shard("rustorium_execution_block_seconds", "Time to execute a block", &self.execution);
+        self.add_of_shard("rustorium_storage_commit_seconds", "Time to commit a block", &self.commit);
+        self.add_of_shard("rustorium_python_steps", "Calls of replica.on_input, by kind of input", &self.steps);
+        self.add_of_shard(
             "rustorium_python_step_cpu_seconds",
             "CPU time of a consensus step; sampled in one turn of 16",
             &self.step_cpu,
         );
-        self.add(
+        self.add_of_shard(
             "rustorium_python_step_wall_seconds",
             "Wall time of a consensus step; sampled in one turn of 16",
             &self.step_wall,
         );
     }
 
-    /// Lets another crate register its own figures.
+    /// Lets another crate register its own figures of the process.
     pub fn with_registry<T>(&self, register: impl FnOnce(&mut Registry) -> T) -> T {
         register(&mut self.registry.lock())
+    }
+
+    /// Lets another crate register its own figures of the shard.
+    pub fn with_shard<T>(&self, register: impl FnOnce(&mut Registry) -> T) -> T {
+        register(&mut self.of_shard.lock())
     }
 
     /// Observes the duration of a view's stage.
@@ -311,9 +333,49 @@ impl NodeMetrics {
 
     /// Returns the OpenMetrics text.
     pub fn encode(&self) -> String {
-        let mut text = String::new();
+        let mut written = String::new();
         // Writing to a String does not fail.
-        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry.lock());
-        text
+        let _ = text::encode_registry(&mut written, &self.registry.lock())
+            .and_then(|()| text::encode_registry(&mut written, &self.of_shard.lock()))
+            .and_then(|()| text::encode_eof(&mut written));
+        written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_series_of_a_shard_names_it_and_none_of_the_process_does() {
+        let metrics = NodeMetrics::new(ShardId(3));
+        metrics.stage(Stage::Notarize, 5);
+        metrics.proposed(ValidatorIndex(1), 5);
+        metrics.stepped(&[], true);
+        metrics
+            .with_registry(|registry| registry.register("rustorium_process_files", "Files", Counter::<u64>::default()));
+        metrics.with_shard(|registry| registry.register("rustorium_state_roots", "Roots", Counter::<u64>::default()));
+        let text = metrics.encode();
+        assert!(text.ends_with("# EOF\n") && text.matches("# EOF").count() == 1);
+        let mut seen = BTreeSet::new();
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let area = line.split('_').nth(1).unwrap();
+            let of_shard = ["consensus", "txpool", "execution", "storage", "state", "python"].contains(&area);
+            assert_eq!(line.contains("shard=\"3\""), of_shard, "{line}");
+            seen.insert(area);
+        }
+        let areas = ["consensus", "execution", "gateway", "node", "process", "python", "state", "storage"];
+        assert_eq!(seen, areas.into_iter().chain(["transport", "txpool"]).collect());
+        for series in [
+            "rustorium_consensus_height{shard=\"3\"} 0",
+            "rustorium_consensus_leader_proposals_total{shard=\"3\",peer=\"1\"} 1",
+            "rustorium_consensus_notarize_seconds_bucket{le=\"0.00025\",shard=\"3\"} 1",
+            "rustorium_python_steps_total{shard=\"3\",kind=\"Tick\"} 1",
+            "rustorium_state_roots_total{shard=\"3\"} 0",
+            "rustorium_process_files_total 0",
+            "rustorium_node_ready 0",
+        ] {
+            assert!(text.lines().any(|line| line == series), "{series} is missing in {text}");
+        }
     }
 }

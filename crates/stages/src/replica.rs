@@ -69,6 +69,7 @@ impl Replica {
         let tip = tip_of(&*store, genesis).map_err(failed)?;
         let context = Context::at(genesis, key, &*store, &tip.header).map_err(failed)?;
         let context = Arc::new(context.signed_elsewhere(elsewhere));
+        let metrics = Arc::new(NodeMetrics::new(tip.header.shard));
         let inbox = Inbox::new().map_err(|error| NodeError::new("system", format!("no eventfd: {error}")))?;
         let progress = Arc::<Progress>::default();
         progress.executed.store(tip.height.0, Ordering::Release);
@@ -82,7 +83,7 @@ impl Replica {
             events: Arc::default(),
             waiters: Arc::default(),
             progress,
-            metrics: Arc::default(),
+            metrics,
             stopping: Arc::default(),
         })
     }

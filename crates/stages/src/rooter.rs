@@ -51,10 +51,10 @@ pub struct RootMetrics {
 }
 
 impl RootMetrics {
-    /// Registers the metrics in the node's registry.
+    /// Registers the metrics in the node's registry of the shard.
     pub fn new(node: &NodeMetrics) -> Self {
         let (height, time) = (Gauge::default(), Histogram::new(exponential_buckets(0.001, 2.0, 14)));
-        node.with_registry(|registry| {
+        node.with_shard(|registry| {
             registry.register(
                 "rustorium_state_rooted_height",
                 "Newest height for which this node has computed the state root",

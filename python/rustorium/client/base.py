@@ -17,6 +17,7 @@ from rustorium.access.genesis import read_genesis
 from rustorium.access.tls import Tls
 from rustorium.client import wire
 from rustorium.client.events import EventStream
+from rustorium.client.floors import Floors
 from rustorium.client.keys import Key
 from rustorium.client.light import LightClient
 from rustorium.client.sender import Sender
@@ -64,7 +65,7 @@ class ClientBase:
         self._key = key
         self._timeout_s = timeout_s
         self._streams: list[EventStream] = []
-        self._seen_height = self._wrote_height = self._wrote_ms = 0
+        self._floors = Floors()
         self._sender = Sender(self._transport, self._check_receipt, self.chain)
 
     def __repr__(self) -> str:
@@ -138,10 +139,9 @@ class ClientBase:
         return wire.parse(wire.epoch_changes, body)
 
     def _wrote(self, receipt: Receipt | None) -> None:
-        """A receipt of this client's own was seen: proven reads are of its height or above from now on."""
-        if receipt is not None and receipt.height > self._wrote_height:
-            # A node may name any time: one that is still to come would hold for long.
-            self._wrote_height, self._wrote_ms = receipt.height, min(receipt.time_ms, time.time_ns() // 1_000_000)
+        """A receipt of this client's own was seen: proven reads of its shard are of its height or above from now on."""
+        if receipt is not None:
+            self._floors.write(receipt, time.time_ns() // 1_000_000)
 
     def _deadline(self, timeout_s: float | None) -> float:
         return anyio.current_time() + (self._timeout_s if timeout_s is None else timeout_s)

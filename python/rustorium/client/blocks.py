@@ -90,7 +90,9 @@ class BlockMethods(TransactionMethods):
         while True:
             params: dict[str, str | int] = {"limit": 100} | ({"after": after} if after is not None else {})
             body = await self._read(f"/v1/blocks/{which}/receipts", params=params, absent=True)
-            found += wire.parse(lambda page: [wire.receipt(item) for item in page["receipts"]], body)
+            found += wire.parse(
+                lambda page: [wire.receipt(item, wire.shard_of(page)) for item in page["receipts"]], body
+            )
             after = body.get("next")
             if after is None:
                 return tuple(found)

@@ -4,7 +4,9 @@ Invariants: an event comes once and in order; the position is known before the f
 no gap; a stream is given up only when no node can go on from the position.
 """
 
+import re
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Self
 
 import anyio
@@ -22,10 +24,28 @@ from rustorium.types import Event
 SILENCE_S_MAX = 60.0
 """A node says something every 15 s, so that a longer silence is a broken link."""
 EVENT_BYTES_MAX = 1024 * 1024
-DIGITS_MAX = 20
-"""Of a height or an index, which have 64 bits."""
+PLACE = re.compile(r"(?:([0-9]{1,10})\.)?([0-9]{1,20})\.([0-9]{1,10})")
+"""An event's id; those of earlier releases name no shard."""
 AFTER_ALL = 2**32 - 1
 """An index behind every receipt of a height."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A place in a shard's events."""
+
+    shard: int
+    height: int
+    index: int
+
+    def __str__(self) -> str:
+        """The id of the event there."""
+        return f"{self.shard}.{self.height}.{self.index}"
+
+    @property
+    def earlier_id(self) -> str:
+        """The same as nodes of earlier releases have it, which know shard 0 alone."""
+        return f"{self.height}.{self.index}"
 
 
 class EventStream:
@@ -46,7 +66,7 @@ class EventStream:
     async def __anext__(self) -> Event:
         """Errors: Refused for a bad filter, NotFound where no node keeps the position any more."""
         if self._position is None:
-            self._position = (await self._height(), AFTER_ALL)
+            self._position = await self._newest()
         while True:
             if self._link is None and not await self._connect(self._position):
                 continue
@@ -77,21 +97,28 @@ class EventStream:
         assert self._position is not None
         self._gone = self._gone + 1 if found.kind == "gone" else 0
         self._pause = PAUSE_S_MIN
-        if found.id is None or place(found.id) <= self._position:
+        here = place(found.id) if found.id is not None else self._position
+        if here.shard != self._position.shard:
+            raise BadResponse(
+                f"a node sent an event of shard {here.shard} instead of shard {self._position.shard}: ask another node"
+            )
+        if here <= self._position:
             return None
-        self._position = place(found.id)
+        self._position = here
         if found.kind != "receipt":
             return None
-        return Event(found.id, wire.parse(lambda data: wire.receipt(msgspec.json.decode(data)), found.data))
+        receipt = wire.parse(lambda data: wire.receipt(msgspec.json.decode(data), here.shard), found.data)
+        return Event(str(here), receipt)
 
-    async def _height(self) -> int:
+    async def _newest(self) -> Place:
         body = await self._transport.get("/v1/status", anyio.current_time() + 2 * READ_ATTEMPT_S)
-        return wire.parse(wire.node_status, body).executed
+        status = wire.parse(wire.node_status, body)
+        return Place(status.shard, status.executed, AFTER_ALL)
 
-    async def _connect(self, position: tuple[int, int]) -> bool:
+    async def _connect(self, position: Place) -> bool:
         nodes = await self._transport.order()
         if self._gone >= len(nodes):
-            message = f"no node keeps the events behind {position[0]}.{position[1]}: start at a later one"
+            message = f"no node keeps the events behind {position}: start at a later one"
             raise NotFound(message, code="gone")
         self._endpoint = nodes[self._gone]
         try:
@@ -132,8 +159,18 @@ class _Link:
         self._buffer = bytearray()
 
     @classmethod
-    async def open(cls, transport: Transport, endpoint: Endpoint, filter: str, position: tuple[int, int]) -> "_Link":
-        headers = {"last-event-id": f"{position[0]}.{position[1]}", "accept": "text/event-stream"}
+    async def open(cls, transport: Transport, endpoint: Endpoint, filter: str, position: Place) -> "_Link":
+        try:
+            return await cls._open(transport, endpoint, filter, str(position))
+        except Refused as error:
+            if error.code != "bad-event-id" or position.shard != 0:
+                raise
+        # A node of an earlier release.
+        return await cls._open(transport, endpoint, filter, position.earlier_id)
+
+    @classmethod
+    async def _open(cls, transport: Transport, endpoint: Endpoint, filter: str, last: str) -> "_Link":
+        headers = {"last-event-id": last, "accept": "text/event-stream"}
         headers |= bearing(endpoint.token)
         request = transport.http.build_request(
             "GET",
@@ -191,10 +228,10 @@ def _parse(text: str) -> _Frame | None:
     return _Frame(kind, identity, "\n".join(data)) if data else None
 
 
-def place(text: str) -> tuple[int, int]:
-    """Height and index of an event's id. Errors: BadResponse."""
-    height, _, index = text.partition(".")
-    digits = f"{height}{index}"
-    if not (height and index and digits.isascii() and digits.isdigit() and max(len(height), len(index)) <= DIGITS_MAX):
-        raise BadResponse(f"{text[:100]!r} is not an event's id: give height.index")
-    return int(height), int(index)
+def place(text: str) -> Place:
+    """The place that an event's id names. Errors: BadResponse."""
+    found = PLACE.fullmatch(text)
+    if found is None:
+        raise BadResponse(f"{text[:100]!r} is not an event's id: give shard.height.index")
+    shard, height, index = found.groups(default="0")
+    return Place(int(shard), int(height), int(index))

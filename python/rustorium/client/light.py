@@ -70,10 +70,12 @@ class LightClient:
             raise TrustExpired(f"{error}; or remove {trust_file} to start again") from None
         self.chain: str = self.trusted["chain"]
         """The chain's id."""
+        self.shard: int = self.trusted["shard"]
+        """The shard whose committees are followed. Headers of another shard are refused."""
 
     @property
     def trusted(self) -> dict[str, Any]:
-        """The newest trusted committee: chain, epoch, and the block that it follows."""
+        """The newest trusted committee: chain, shard, epoch, and the block that it follows."""
         return cast(dict[str, Any], json.loads(self._light.describe()))
 
     def checkpoint(self) -> bytes:
@@ -259,7 +261,7 @@ def shown(facts: dict[str, Any], file: bytes) -> Shown:
         int(facts["epoch"]),
     )
     kind = cast(Literal["read", "receipt", "transaction", "block"], facts["kind"])
-    receipt = wire.receipt(facts["receipt"]) if "receipt" in facts else None
+    receipt = wire.proven_receipt(facts) if "receipt" in facts else None
     state = None
     if kind == "read":
         at = At(int(facts["height"]), str(facts["state_root"]), int(facts["shard"]), proven=True)

@@ -189,6 +189,6 @@ class Sender:
             raise ProofRefused("a node answered about another transaction: don't trust that node")
         if result.proof is not None:
             facts = await self._check(result.proof)
-            if facts is not None and wire.parse(wire.receipt, facts["receipt"]) != result.receipt:
+            if facts is not None and wire.parse(wire.proven_receipt, facts) != result.receipt:
                 raise ProofRefused("a node's proof is of another receipt: don't trust that node")
         return result

@@ -193,10 +193,6 @@ class StateMethods(BlockMethods):
     def _max_age(self, max_age_s: float | None) -> float | None:
         return self._max_age_s if max_age_s is None else max_age_s
 
-    def _knows_nothing(self) -> bool:
-        """Of any block: neither read nor written."""
-        return self._seen_height == 0 and self._wrote_height == 0
-
     async def _ask(
         self,
         subjects: Sequence[Subject],
@@ -211,28 +207,30 @@ class StateMethods(BlockMethods):
             raise UsageError(
                 f"a proof is about 1 to {PROOF_KEYS_MAX} different things, not {len(subjects)}: ask in parts"
             )
-        least = max(from_height, self._seen_height, self._wrote_height) if at == "proven" else 0
+        shard = self.light.shard
+        least = max(from_height, self._floors.least(shard)) if at == "proven" else 0
         try:
             age_s = None if isinstance(at, int) else self._max_age(max_age_s)
             found = await self._proof(subjects, at, least, self._deadline(None), age_s, genesis=genesis)
         except Busy as error:
-            if error.code == "not-proven-yet" and 0 < least == self._wrote_height:
-                await self._doubt_own_write(subjects)
+            if error.code == "not-proven-yet" and 0 < least == self._floors.own(shard).height:
+                await self._doubt_own_write(subjects, shard)
             raise
         if not isinstance(at, int):
-            self._seen_height = max(self._seen_height, found[0].at.height)
+            self._floors.show(found[0].at.shard, found[0].at.height)
         return found
 
-    async def _doubt_own_write(self, subjects: Sequence[Subject]) -> None:
+    async def _doubt_own_write(self, subjects: Sequence[Subject], shard: int) -> None:
         """A node may have named a height that never comes: forgets it where a final header of a lower height is of a
         later time than the receipt, since times grow with heights. Otherwise the chain stands, and may have it yet."""
-        wrote = self._wrote_height
+        wrote = self._floors.own(shard)
         try:
-            state, _, _ = await self._proof(subjects, "proven", self._seen_height, self._deadline(WAIT_S))
+            state, _, _ = await self._proof(subjects, "proven", self._floors.shown(shard), self._deadline(WAIT_S))
         except ClientError:
             return
-        if state.claim.height < wrote == self._wrote_height and state.claim.time_ms > self._wrote_ms:
-            self._wrote_height = 0
+        late = state.claim.height < wrote.height and state.claim.time_ms > wrote.time_ms
+        if late and wrote == self._floors.own(shard):
+            self._floors.forget_write(shard)
 
     async def _proof(
         self,
@@ -267,7 +265,7 @@ class StateMethods(BlockMethods):
                     waits=True,
                 )
             except Busy as error:
-                if genesis and error.code == "not-proven-yet" and self._knows_nothing():
+                if genesis and error.code == "not-proven-yet" and self._floors.least(light.shard) == 0:
                     raise _NothingProven from None
                 raise
             proof = refusing(_native.wrap_proof, "read", wire.parse(wire.proof, body))

@@ -5,12 +5,13 @@ taken elsewhere; what stays open at the deadline is called unknown, with its id.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import anyio
 
 from rustorium.client.endpoints import Endpoint
 from rustorium.client.transport import ATTEMPT_S_MIN, PAUSE_S_MAX, PAUSE_S_MIN, Transport
-from rustorium.client.wire import SUBMISSION_MEDIA, Answer, frame, parse, submitted, transaction_status
+from rustorium.client.wire import SUBMISSION_MEDIA, Answer, frame, parse, shard_of, submitted, transaction_status
 from rustorium.errors import (
     Busy,
     ClientError,
@@ -121,14 +122,15 @@ class Group:
             self._perhaps_taken.update(asked)
             return
         if isinstance(answer, dict) and "results" in answer:
-            await self._take(endpoint, asked, parse(lambda body: list(body["results"]), answer))
+            answers, shard = parse(lambda body: (list(body["results"]), shard_of(body)), answer)
+            await self._take(endpoint, asked, answers, shard)
 
-    async def _take(self, endpoint: Endpoint, asked: list[int], answers: list[Answer]) -> None:
+    async def _take(self, endpoint: Endpoint, asked: list[int], answers: list[Answer], shard: int) -> None:
         if len(answers) != len(asked):
             self._perhaps_taken.update(asked)
             return
         for index, answer in zip(asked, answers, strict=True):
-            result = parse(submitted, answer)
+            result = parse(partial(submitted, shard=shard), answer)
             if isinstance(result, str) or (isinstance(result, Refused) and result.code == SKIPPED):
                 self._perhaps_taken.add(index)
             elif isinstance(result, Submitted):

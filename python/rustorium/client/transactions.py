@@ -23,7 +23,7 @@ from rustorium.client.keys import Key
 from rustorium.client.submit import Result
 from rustorium.client.trust import refusing
 from rustorium.errors import ClientError, NotFound, NotReady, ProofRefused, Refused, TransactionFailed
-from rustorium.types import Receipt, ReceiptPage, SignedTransaction, Submitted, TransactionStatus, Wait
+from rustorium.types import ReceiptPage, SignedTransaction, Submitted, TransactionStatus, Wait
 from rustorium.zk import groth16 as zk
 from rustorium.zk.groth16 import Document, Public
 
@@ -60,7 +60,7 @@ class TransactionMethods(ClientBase):
         results: list[Result] = []
         for group in wire.groups(list(transactions)):
             results += await self._sender.submit(group, wait, deadline)
-        self._wrote(_newest(results))
+        self._wrote_all(results)
         return results
 
     async def send(
@@ -111,8 +111,13 @@ class TransactionMethods(ClientBase):
             found = await self._sender.send_many([wanted[place] for place in again], signer, wait, left_s, None)
             for place, result in zip(again, found, strict=True):
                 results[place] = result
-        self._wrote(_newest(results))
+        self._wrote_all(results)
         return results
+
+    def _wrote_all(self, results: Sequence[Result]) -> None:
+        for result in results:
+            if isinstance(result, Submitted):
+                self._wrote(result.receipt)
 
     async def put(
         self,
@@ -228,7 +233,7 @@ class TransactionMethods(ClientBase):
         if proved is None:
             return status
         _, facts = proved
-        receipt = wire.parse(wire.receipt, facts["receipt"])
+        receipt = wire.parse(wire.proven_receipt, facts)
         return TransactionStatus(identity, "final", receipt, True, dict(facts["transaction"]), proven=True)
 
     async def _ask_proof(self, identity: str, endpoint: Endpoint) -> wire.Answer:
@@ -262,8 +267,8 @@ class TransactionMethods(ClientBase):
         )
 
     def subscribe_transactions(self, filter: str | None = None, *, after: str | None = None) -> EventStream:
-        """Final transactions in order, from behind event `after`, or from when the first is asked for; reconnects
-        without gap or duplicate. Events are on the node's word: `get_transaction` has one proven.
+        """Final transactions in order, from behind event `after` (`shard.height.index`), or from when the first is
+        asked for; reconnects without gap or duplicate. Events are on the node's word: `get_transaction` has one proven.
 
         `filter`: any of `receipts`, `failed`, `sender:rs1…`, `id:<hex>`, separated by commas."""
         stream = EventStream(self._transport, filter or "receipts", after)
@@ -310,8 +315,3 @@ def succeeded(result: Submitted) -> Submitted:
             operation=failure.operation,
         )
     return result
-
-
-def _newest(results: Sequence[Result]) -> Receipt | None:
-    receipts = (result.receipt for result in results if isinstance(result, Submitted))
-    return max((one for one in receipts if one is not None), key=lambda one: one.height, default=None)

@@ -110,7 +110,8 @@ def _facts(light: _native.Light) -> dict[str, Any]:
 
 
 def _as_claimed(light: _native.Light, claimed: dict[str, object], what: str) -> _native.Light:
-    if claimed != _facts(light):
+    # Releases that knew one shard didn't name it.
+    if {"shard": 0} | claimed != _facts(light):
         raise VerificationFailed(f"the {what}'s readable part contradicts the {what}: get it again")
     return light
 

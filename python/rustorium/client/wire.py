@@ -130,15 +130,16 @@ def _height(field: object) -> int | None:
     return field if isinstance(field, int) else None
 
 
-def submitted(answer: Answer) -> Submitted | Refused | str:
-    """One result of a submission: how far it got, why not, or (a string) that its outcome is open."""
+def submitted(answer: Answer, shard: int) -> Submitted | Refused | str:
+    """One result of a submission to a shard: how far it got, why not, or (a string) that its outcome is open."""
     status = spelled(answer["status"])
     if status == "accepted":
         return Submitted(str(answer["id"]), "accepted")
     if status == "final":
-        return Submitted(str(answer["id"]), "final", receipt(answer["receipt"]))
+        return Submitted(str(answer["id"]), "final", receipt(answer["receipt"], shard))
     if status == "certified":
-        return Submitted(str(answer["id"]), "certified", receipt(answer["receipt"]), bytes.fromhex(answer["proof_hex"]))
+        proof = bytes.fromhex(answer["proof_hex"])
+        return Submitted(str(answer["id"]), "certified", receipt(answer["receipt"], shard), proof)
     if status == "timed-out":
         return str(answer["id"])
     if status == "refused":
@@ -155,7 +156,18 @@ def at(answer: Answer) -> At:
     return At(int(place["height"]), str(place["root"]), int(place["shard"]))
 
 
-def receipt(answer: Answer) -> Receipt:
+def shard_of(answer: Answer) -> int:
+    """The shard that an answer is of. A submission that was refused as a whole names none."""
+    return int(answer["at"]["shard"]) if "at" in answer else 0
+
+
+def proven_receipt(facts: Answer) -> Receipt:
+    """The receipt that a checked proof shows."""
+    return receipt(facts["receipt"], int(facts["shard"]))
+
+
+def receipt(answer: Answer, shard: int) -> Receipt:
+    """A receipt of a shard. What is around it names the shard, or its event's id does."""
     failure = answer.get("failure")
     if answer["outcome"] not in ("ok", "failed") or (answer["outcome"] == "failed") != (failure is not None):
         raise ValueError("outcome and failure don't fit")
@@ -168,6 +180,7 @@ def receipt(answer: Answer) -> Receipt:
         time_ms=int(answer["time_ms"]),
         work=int(answer["work"]),
         failure=Failure(spelled(failure["code"]), int(failure["operation"])) if failure is not None else None,
+        shard=shard,
     )
 
 
@@ -178,7 +191,8 @@ def transaction_status(answer: Answer) -> TransactionStatus:
     if state not in ("final", "certified"):
         raise ValueError(f"unknown status {state!r}")
     shown = dict(answer.get("transaction") or {})
-    return TransactionStatus(str(answer["id"]), "final", receipt(answer["receipt"]), state == "certified", shown)
+    found = receipt(answer["receipt"], shard_of(answer))
+    return TransactionStatus(str(answer["id"]), "final", found, state == "certified", shown)
 
 
 def account(answer: Answer) -> Account:
@@ -226,6 +240,7 @@ def block(answer: Answer) -> Block:
         root=str(answer["at"]["root"]),
         raw=bytes.fromhex(answer.get("block_hex") or ""),
         proof=bytes.fromhex(answer.get("proof_hex") or ""),
+        shard=int(answer["at"]["shard"]),
     )
 
 
@@ -256,6 +271,7 @@ def node_status(answer: Answer) -> NodeStatus:
         view=int(answer["view"]),
         epoch=int(answer["epoch"]),
         executed=int(answer["at"]["height"]),
+        shard=int(answer["at"]["shard"]),
         claimed=int(answer["claimed"]["height"]),
         peers_up=int(answer["peers_up"]),
         pool_transactions=int(answer["pool_transactions"]),

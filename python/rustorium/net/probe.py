@@ -23,7 +23,8 @@ from rustorium.types import NodeStatus
 
 THREADS = 16
 TIMEOUT_S = 1.0
-TRANSACTIONS = "rustorium_execution_transactions_total "
+TRANSACTIONS = ("rustorium_execution_transactions_total ", "rustorium_execution_transactions_total{")
+"""Without labels at nodes of earlier releases."""
 
 
 def ask(
@@ -103,5 +104,7 @@ class LiveLine:
             for node in self._nodes:
                 with suppress(httpx2.HTTPError, OSError, ValueError):
                     lines = client.get(f"{node.metrics}/metrics").text.splitlines()
-                    counts += [float(line.rpartition(" ")[2]) for line in lines if line.startswith(TRANSACTIONS)]
+                    counts.append(
+                        sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(TRANSACTIONS))
+                    )
         return max(counts)

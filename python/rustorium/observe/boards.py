@@ -1,12 +1,18 @@
 """The four Grafana boards, described here and converted to Grafana's JSON on export."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 WIDTH = 24
 NODES = '{instance=~"$node"}'
+SHARDS = '{instance=~"$node",shard=~"$shard"}'
+OF_SHARD = re.compile(
+    r"rustorium_(consensus|txpool|execution|state|python|storage_(?!free_bytes|disk_bytes)|node_(synced|queue_length))"
+)
+"""Metrics whose series name a shard; all others are of the whole process."""
 SCHEMA = 39
 """The schema version of Grafana 10 and later."""
 
@@ -32,8 +38,8 @@ class Board:
     panels: tuple[Panel, ...]
 
 
-def _rate(metric: str, by: str = "", *, more: str = "") -> str:
-    selected = f'{{instance=~"$node"{more}}}'
+def _rate(metric: str, by: str = "") -> str:
+    selected = SHARDS if OF_SHARD.match(metric) else NODES
     query = f"rate({metric}{selected}[$__rate_interval])"
     return f"sum by ({by}) ({query})" if by else query
 
@@ -47,8 +53,14 @@ def _mean(metric: str) -> str:
     return f"{_rate(f'{metric}_sum')} / {_rate(f'{metric}_count')}"
 
 
-def _one(title: str, query: str, legend: str = "{{instance}}", **more: Any) -> Panel:
-    return Panel(title, ((query, legend),), **more)
+def _each(query: str, what: str = "") -> tuple[str, str]:
+    """Returns a query and its legend: `what`, the node, and the shard of those metrics that have one."""
+    named = "{{instance}}, shard {{shard}}" if SHARDS in query else "{{instance}}"
+    return query, f"{what} {named}".lstrip()
+
+
+def _one(title: str, query: str, legend: str = "", **more: Any) -> Panel:
+    return Panel(title, ((query, legend) if legend else _each(query),), **more)
 
 
 def _stat(title: str, query: str, unit: str = "short", help: str = "") -> Panel:
@@ -60,7 +72,7 @@ def _times(title: str, metric: str, help: str = "", **more: Any) -> Panel:
     queries = (
         (_quantile(metric, 0.5), "p50"),
         (_quantile(metric, 0.99), "p99"),
-        (_mean(metric), "mean {{instance}}"),
+        _each(_mean(metric), "mean"),
     )
     return Panel(title, queries, "s", help=help, **more)
 
@@ -70,10 +82,15 @@ OVERVIEW = Board(
     "Rustorium / Overview",
     (
         _stat("Nodes ready", f"sum(rustorium_node_ready{NODES})"),
-        _stat("Height", f"max(rustorium_consensus_height{NODES})"),
-        _stat("Transactions per second", f"max({_rate('rustorium_execution_transactions_total')})", "tps"),
-        _stat("Missing validators", f"max(rustorium_consensus_missing_validators{NODES})"),
-        _stat("Byzantine validators", f"max(rustorium_consensus_byzantine_validators{NODES})"),
+        _stat("Height", f"max(rustorium_consensus_height{SHARDS})"),
+        _stat(
+            "Transactions per second",
+            f"sum(max by (shard) ({_rate('rustorium_execution_transactions_total')}))",
+            "tps",
+            "Of each shard by the node that counts most.",
+        ),
+        _stat("Missing validators", f"max(rustorium_consensus_missing_validators{SHARDS})"),
+        _stat("Byzantine validators", f"max(rustorium_consensus_byzantine_validators{SHARDS})"),
         _stat("Findings", f"sum(rustorium_node_findings{NODES})"),
         Panel(
             "Time until a transaction is final",
@@ -86,10 +103,10 @@ OVERVIEW = Board(
         ),
         _one("Transactions executed", _rate("rustorium_execution_transactions_total"), unit="tps"),
         _one("Blocks", _rate("rustorium_execution_blocks_total"), unit="ops"),
-        _one("Height", f"rustorium_consensus_height{NODES}"),
+        _one("Height", f"rustorium_consensus_height{SHARDS}"),
         _one("Ready", f"rustorium_node_ready{NODES}"),
         _one("Findings by node", f"rustorium_node_findings{NODES}"),
-        _one("Pool", f"rustorium_txpool_transactions{NODES}"),
+        _one("Pool", f"rustorium_txpool_transactions{SHARDS}"),
         _one("CPU cores", _rate("rustorium_process_cpu_seconds_total"), unit="short"),
         _one("Memory", f"rustorium_process_resident_memory_bytes{NODES}", unit="bytes"),
         _one("Free disk", f"rustorium_storage_free_bytes{NODES}", unit="bytes"),
@@ -107,17 +124,17 @@ CONSENSUS = Board(
     "rustorium-consensus",
     "Rustorium / Consensus",
     (
-        _stat("Validators", f"max(rustorium_consensus_validators{NODES})"),
-        _stat("Missing validators", f"max(rustorium_consensus_missing_validators{NODES})"),
-        _stat("Byzantine validators", f"max(rustorium_consensus_byzantine_validators{NODES})"),
-        _stat("Epoch", f"max(rustorium_consensus_epoch{NODES})"),
-        _stat("View", f"max(rustorium_consensus_view{NODES})"),
-        _stat("Retired keys", f"sum(rustorium_consensus_key_retired{NODES})"),
-        _one("Missing validators", f"rustorium_consensus_missing_validators{NODES}", help="As each node sees it."),
+        _stat("Validators", f"max(rustorium_consensus_validators{SHARDS})"),
+        _stat("Missing validators", f"max(rustorium_consensus_missing_validators{SHARDS})"),
+        _stat("Byzantine validators", f"max(rustorium_consensus_byzantine_validators{SHARDS})"),
+        _stat("Epoch", f"max(rustorium_consensus_epoch{SHARDS})"),
+        _stat("View", f"max(rustorium_consensus_view{SHARDS})"),
+        _stat("Retired keys", f"sum(max by (instance) (rustorium_consensus_key_retired{SHARDS}))"),
+        _one("Missing validators", f"rustorium_consensus_missing_validators{SHARDS}", help="As each node sees it."),
         _one("Failed views", _rate("rustorium_consensus_nullified_views_total"), unit="ops"),
         Panel(
             "Views per block",
-            ((_mean("rustorium_consensus_block_views"), "{{instance}}"),),
+            (_each(_mean("rustorium_consensus_block_views")),),
             help="1 if no view failed; like CometBFT's rounds.",
         ),
         _times("Block interval", "rustorium_consensus_block_interval_seconds", "By the times in the headers."),
@@ -130,9 +147,9 @@ CONSENSUS = Board(
             "Time to the proposal, by leader",
             (
                 (
-                    f"{_rate('rustorium_consensus_leader_propose_seconds_total', 'peer')} / "
-                    f"{_rate('rustorium_consensus_leader_proposals_total', 'peer')}",
-                    "leader {{peer}}",
+                    f"{_rate('rustorium_consensus_leader_propose_seconds_total', 'shard, peer')} / "
+                    f"{_rate('rustorium_consensus_leader_proposals_total', 'shard, peer')}",
+                    "leader {{peer}} of shard {{shard}}",
                 ),
             ),
             "s",
@@ -150,7 +167,7 @@ CONSENSUS = Board(
         ),
         Panel(
             "Heights without a certified result",
-            ((f"rustorium_consensus_height{NODES} - rustorium_consensus_claimed_height{NODES}", "{{instance}}"),),
+            (_each(f"rustorium_consensus_height{SHARDS} - rustorium_consensus_claimed_height{SHARDS}"),),
         ),
         _one("Peers that became silent", _rate("rustorium_consensus_silences_total"), unit="ops"),
         _one("Suspicion of peers (phi)", f"rustorium_node_peer_suspicion{NODES}", "{{instance}} of {{peer}}"),
@@ -169,51 +186,54 @@ STATE = Board(
         _times("Time to sync the journal", "rustorium_storage_journal_sync_seconds", "Every vote waits for it."),
         Panel(
             "Transactions per block",
-            ((_mean("rustorium_execution_block_transactions"), "{{instance}}"),),
+            (_each(_mean("rustorium_execution_block_transactions")),),
         ),
         _one("Skipped transactions", _rate("rustorium_execution_skipped_transactions_total"), unit="ops"),
         _one("Empty blocks", _rate("rustorium_execution_empty_blocks_total"), unit="ops"),
         Panel(
             "Hit rate of the state cache",
             (
-                (
+                _each(
                     f"{_rate('rustorium_storage_cache_hits_total')} / ({_rate('rustorium_storage_cache_hits_total')} + "
-                    f"{_rate('rustorium_storage_cache_misses_total')})",
-                    "{{instance}}",
+                    f"{_rate('rustorium_storage_cache_misses_total')})"
                 ),
             ),
             "percentunit",
         ),
-        _one("Size of the state cache", f"rustorium_storage_cache_bytes{NODES}", unit="bytes"),
+        _one("Size of the state cache", f"rustorium_storage_cache_bytes{SHARDS}", unit="bytes"),
         _one("Committed bytes", _rate("rustorium_storage_commit_bytes_total"), unit="Bps"),
         _one("Bytes written to the journal", _rate("rustorium_storage_journal_bytes_total"), unit="Bps"),
         _one("Records of the journal", _rate("rustorium_storage_journal_records_total"), unit="ops"),
         _one("Syncs of the journal", _rate("rustorium_storage_journal_syncs_total"), unit="ops"),
-        _one("Segments of the journal", f"rustorium_storage_journal_segments{NODES}"),
+        _one("Segments of the journal", f"rustorium_storage_journal_segments{SHARDS}"),
         Panel(
             "Size of the journal",
             (
-                (f"rustorium_storage_journal_held_bytes{NODES}", "{{instance}} held"),
-                (f"rustorium_storage_journal_live_bytes{NODES}", "{{instance}} needed"),
+                _each(f"rustorium_storage_journal_held_bytes{SHARDS}", "held by"),
+                _each(f"rustorium_storage_journal_live_bytes{SHARDS}", "needed by"),
             ),
             "bytes",
             help="Held: from the oldest needed record to the end. Needed: the records that are still needed.",
         ),
         Panel(
             "Heights not on disk yet",
-            ((f"rustorium_consensus_height{NODES} - rustorium_storage_durable_height{NODES}", "{{instance}}"),),
+            (_each(f"rustorium_consensus_height{SHARDS} - rustorium_storage_durable_height{SHARDS}"),),
             help="The journal would replay the commits of these heights.",
         ),
         Panel(
             "Heights without a state root yet",
-            ((f"rustorium_consensus_height{NODES} - rustorium_state_rooted_height{NODES}", "{{instance}}"),),
+            (_each(f"rustorium_consensus_height{SHARDS} - rustorium_state_rooted_height{SHARDS}"),),
         ),
         _times("Time to compute a state root", "rustorium_state_root_seconds"),
         _one("Requests for proofs", _rate("rustorium_proofs_asked_total"), unit="ops"),
         _times("Time to make a state proof", "rustorium_proofs_seconds"),
         _times("Time to check clients' signatures", "rustorium_txpool_verify_seconds"),
         _times("Waiting time of a batch for more transactions", "rustorium_txpool_gather_seconds"),
-        _one("Queue lengths", f"rustorium_node_queue_length{NODES}", "{{instance}} {{stage}}"),
+        _one(
+            "Queue lengths",
+            f"rustorium_node_queue_length{SHARDS}",
+            "{{stage}} of {{instance}}, shard {{shard}}",
+        ),
     ),
 )
 
@@ -342,6 +362,16 @@ def _variables(source: dict[str, str]) -> list[dict[str, Any]]:
             "type": "query",
             "datasource": source,
             "query": "label_values(rustorium_consensus_height, instance)",
+            **every,
+        },
+        {
+            "name": "shard",
+            "label": "Shard",
+            "type": "query",
+            "datasource": source,
+            "query": "label_values(rustorium_consensus_height, shard)",
+            # Also the series of earlier releases, which name no shard.
+            "allValue": ".*",
             **every,
         },
     ]

@@ -42,7 +42,8 @@ def _whole(value: float | None) -> int | None:
 
 
 def figures(families: Mapping[str, Family]) -> Figures:
-    """Returns the figures of a node for `metrics collect`; times in ms, since the node's start."""
+    """Returns the figures of a node for `metrics collect`; times in ms, since the node's start. Of a node with several
+    shards, height, view, epoch and validators are those of the shard with most; counts are the sum of all."""
     metrics = Metrics(families)
     hits, misses = metrics.value("rustorium_storage_cache_hits"), metrics.value("rustorium_storage_cache_misses")
     asked = (hits or 0) + (misses or 0)
@@ -53,10 +54,10 @@ def figures(families: Mapping[str, Family]) -> Figures:
     return {
         "ready": _whole(metrics.value("rustorium_node_ready")),
         "findings": _whole(metrics.value("rustorium_node_findings")),
-        "height": _whole(metrics.value("rustorium_consensus_height")),
-        "view": _whole(metrics.value("rustorium_consensus_view")),
-        "epoch": _whole(metrics.value("rustorium_consensus_epoch")),
-        "validators": _whole(metrics.value("rustorium_consensus_validators")),
+        "height": _whole(metrics.value("rustorium_consensus_height", max)),
+        "view": _whole(metrics.value("rustorium_consensus_view", max)),
+        "epoch": _whole(metrics.value("rustorium_consensus_epoch", max)),
+        "validators": _whole(metrics.value("rustorium_consensus_validators", max)),
         "missing": _whole(metrics.value("rustorium_consensus_missing_validators")),
         "byzantine": _whole(metrics.value("rustorium_consensus_byzantine_validators")),
         "peers": _whole(metrics.value("rustorium_transport_peers")),

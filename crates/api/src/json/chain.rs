@@ -349,6 +349,10 @@ impl CommitteeAnswer {
 pub struct HealthAnswer {
     /// `ok` or `degraded`.
     pub status: &'static str,
+    /// The shard that the answer is about; none if it is about the process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u32>)]
+    pub shard: Option<ShardId>,
     /// What is wrong; empty where nothing is.
     pub reasons: Vec<String>,
 }

@@ -23,6 +23,9 @@ pub struct StatusAnswer {
     pub validator: Option<ValidatorIndex>,
     /// The build's version.
     pub version: String,
+    /// The shard whose height, view, epoch, committee and pool these are.
+    #[schema(value_type = u32)]
+    pub shard: ShardId,
     /// Newest final height.
     #[schema(value_type = u64)]
     pub height: Height,
@@ -134,6 +137,7 @@ impl StatusAnswer {
             role: if status.validator.is_some() { "validator" } else { "follower" },
             validator: status.validator,
             version: status.version,
+            shard,
             height: status.height,
             view: status.view,
             epoch: status.epoch,

@@ -1,13 +1,13 @@
 //! The trust of a verifier: the committee that it believes, and the checks of headers that this committee made final.
 
 use super::ProofRefused;
-use crate::genesis::{SHARD, genesis as genesis_state, hashes, shard_map};
+use crate::genesis::{genesis as genesis_state, hashes, shard_map};
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_crypto::{block_digest, domain, hash_value, verify_finalization};
 use rustorium_types::limits::VALIDATORS_MAX;
 use rustorium_types::{
     BlockDigest, BlockProof, ChainId, DecodeError, End, Epoch, EpochChange, Genesis, Hash, Header, Height, PublicKey,
-    ValidatorSet, VoteKind, decode, encode,
+    ShardId, ValidatorSet, VoteKind, decode, encode,
 };
 
 /// The facts that a verifier takes for granted: a chain, a final block of it, and the committee of the epoch above that
@@ -40,6 +40,9 @@ pub struct Trust {
     /// The field is the last of a checkpoint, and missing there if it is unknown.
     #[borsh(skip)]
     pub epoch_ms: Option<u64>,
+    /// The shard that the committee serves. It is not in a checkpoint: the shard map of this release has one.
+    #[borsh(skip)]
+    pub shard: ShardId,
 }
 
 impl Trust {
@@ -61,6 +64,7 @@ impl Trust {
             digest: genesis_state(genesis).digest,
             time_ms: genesis.time_ms,
             epoch_ms: Some(genesis.parameters.epoch_ms),
+            shard: ShardId::ROOT,
         }
     }
 
@@ -86,7 +90,7 @@ impl Trust {
 
     /// Checks the parts that can be checked of a trust that somebody vouches for.
     pub(super) fn checked(self) -> Result<Self, DecodeError> {
-        let trust = self;
+        let trust = Self { shard: ShardId::ROOT, ..self };
         if trust.shard_map != shard_map() {
             return Err(DecodeError::Malformed("the checkpoint has shards that this release doesn't know".to_owned()));
         }
@@ -153,13 +157,22 @@ impl Trust {
         }
     }
 
+    /// Checks that a header of the chain is one of the trusted shard. The genesis header, which names no chain, passes.
+    ///
+    /// # Errors
+    /// `OtherShard` of [`ProofRefused`].
+    pub(super) fn check_shard(&self, header: &Header) -> Result<(), ProofRefused> {
+        if header.chain == self.chain && header.shard != self.shard {
+            return Err(ProofRefused::OtherShard { header: header.shard, expected: self.shard });
+        }
+        Ok(())
+    }
+
     fn check_settings(&self, header: &Header) -> Result<(), ProofRefused> {
         if (header.chain, header.version) != (self.chain, self.version) {
             return Err(ProofRefused::OtherChain);
         }
-        if header.shard != SHARD {
-            return Err(ProofRefused::OtherShard { header: header.shard });
-        }
+        self.check_shard(header)?;
         if header.epoch != self.epoch {
             return Err(ProofRefused::OtherEpoch { header: header.epoch, trusted: self.epoch });
         }

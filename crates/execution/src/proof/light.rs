@@ -60,6 +60,17 @@ impl Light {
         self.committees.trusts.range(..=epoch).next_back().map(|(epoch, _)| *epoch)
     }
 
+    /// Returns the epochs between which changes are needed to check a header: from the newest known epoch up to the
+    /// header's. `None` if its committee is known, or its epoch is before everything that is trusted.
+    ///
+    /// # Errors
+    /// `OtherShard` of [`ProofRefused`]: no change of the trusted shard leads there.
+    pub fn missing(&self, header: &Header) -> Result<Option<(Epoch, Epoch)>, ProofRefused> {
+        self.newest().check_shard(header)?;
+        let known = self.known_up_to(header.epoch).filter(|known| *known < header.epoch);
+        Ok(known.map(|known| (known, header.epoch)))
+    }
+
     /// Returns the end of an epoch; `None` if the epoch is not over, or its end isn't known any more.
     pub fn end_of(&self, epoch: Epoch) -> Option<EpochEnd> {
         self.committees.end_of(epoch)

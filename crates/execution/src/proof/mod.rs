@@ -29,11 +29,13 @@ pub enum ProofRefused {
     /// The header is of another chain or protocol version.
     #[error("the proof is of another chain; check that the genesis file is the chain's")]
     OtherChain,
-    /// The header is of another shard than the one that has the accounts in question.
-    #[error("the proof is of shard {header}, which doesn't hold its subjects; ask a node of the right chain")]
+    /// The header is of another shard than the trusted one, or than the one that has the accounts in question.
+    #[error("the proof is of shard {header} instead of shard {expected}; ask a node that serves shard {expected}")]
     OtherShard {
         /// The header's shard.
         header: ShardId,
+        /// The shard that can prove it.
+        expected: ShardId,
     },
     /// The header is of another epoch than the trusted committee's.
     #[error(

@@ -53,8 +53,9 @@ pub fn check_read(
     if entries.is_empty() || !ascending {
         return Err(ProofRefused::Unordered);
     }
-    if entries.iter().any(|(subject, _)| shard_of(subject.account()) != proof.header.shard) {
-        return Err(ProofRefused::OtherShard { header: proof.header.shard });
+    let shard = proof.header.shard;
+    if let Some(expected) = entries.iter().map(|(subject, _)| shard_of(subject.account())).find(|of| *of != shard) {
+        return Err(ProofRefused::OtherShard { header: shard, expected });
     }
     let StateClaim::Rooted { height, root, .. } = proof.header.state else { return Err(ProofRefused::NoStateClaim) };
     let digest = check_final()?;

@@ -45,8 +45,9 @@ pub fn verify_receipt(genesis: &Genesis, proof: &ReceiptProof) -> Result<(), Pro
 /// [`ProofRefused`].
 pub fn check_receipt(proof: &ReceiptProof) -> Result<(), ProofRefused> {
     let receipt = &proof.receipt;
-    if shard_of(receipt.sender) != proof.header.shard {
-        return Err(ProofRefused::OtherShard { header: proof.header.shard });
+    let (header, expected) = (proof.header.shard, shard_of(receipt.sender));
+    if header != expected {
+        return Err(ProofRefused::OtherShard { header, expected });
     }
     let Some(first) = proof.links.first() else {
         return Err(ProofRefused::LinkCount { links: 0, needed: 1 });

@@ -36,7 +36,7 @@ const REVOKED: &str = "the token was revoked or has expired: open it with anothe
 pub struct EventParams {
     /// Any of: `all` (the default), `blocks`, `receipts`, `failed`, `sender:rs1…`, `id:<hex>`; separated by commas.
     pub filter: Option<String>,
-    /// As the header `Last-Event-ID`, for clients that can't set one: `0.0` streams the whole chain.
+    /// As the header `Last-Event-ID`, for clients that can't set one: `0.0.0` streams all of shard 0.
     pub last_event_id: Option<String>,
 }
 
@@ -60,14 +60,14 @@ fn feed(app: &Arc<App>, params: &EventParams, headers: &HeaderMap) -> Result<Fee
         Some(Ok(text)) if !text.is_empty() => Some(text),
         _ => None,
     };
-    let after = last_event_id(header.or(params.last_event_id.as_deref()))?;
+    let after = last_event_id(header.or(params.last_event_id.as_deref()), app.backend.chain().shard)?;
     Ok(Feed::new(app.clone(), filter, after))
 }
 
 /// Receipts and blocks as they become final, as server-sent events. `Last-Event-ID` resumes without a gap or a duplicate.
 #[utoipa::path(
     get, path = "/v1/events",
-    params(EventParams, ("Last-Event-ID" = Option<String>, Header, description = "height.index of the last event seen")),
+    params(EventParams, ("Last-Event-ID" = Option<String>, Header, description = "shard.height.index of the last event seen. For `height.index`, as earlier releases give it, all ids are of that form")),
     responses(
         (status = 200, description = "Events `receipt` and `block`; `position` when nothing else comes; `too-slow`, `gone` and `closing` before the end", content_type = "text/event-stream"),
         (status = "4XX", description = "Problem", content_type = "application/problem+json"),
@@ -113,7 +113,7 @@ fn written(events: &[Event]) -> String {
 #[utoipa::path(
     get, path = "/v1/events/ws", params(EventParams),
     responses(
-        (status = 101, description = "Text frames {\"id\": \"height.index\", \"event\", \"data\"}"),
+        (status = 101, description = "Text frames {\"id\": \"shard.height.index\", \"event\", \"data\"}"),
         (status = "4XX", description = "Problem", content_type = "application/problem+json"),
     )
 )]

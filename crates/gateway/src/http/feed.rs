@@ -1,18 +1,18 @@
 //! One subscriber's events: receipts and blocks in order, from any position on, without a gap or a duplicate.
 //!
-//! A receipt's id is `height.index`; the event of a block follows its receipts as `height.<number of receipts>`. A
-//! block is taken from the nearest source: when it becomes final, from the blocks kept for all subscribers, or from
-//! storage. Only the position decides what comes next.
+//! A receipt's id is `shard.height.index`; the event of a block follows its receipts as
+//! `shard.height.<number of receipts>`. A subscriber that resumes by an id of an earlier release, `height.index`, gets
+//! ids of that form. A block is taken from the nearest source: when it becomes final, from the blocks kept for all
+//! subscribers, or from storage. Only the position decides what comes next.
 //!
 //! *Invariants:* ids ascend by one step each, except for events that the filter leaves out; a subscriber that had
 //! everything and then falls too many blocks behind gets `too-slow` and nothing after it; a subscriber holds one block
 //! at most.
 
 use super::App;
-use super::params::place;
 use super::problem::Problem;
-use rustorium_api::{Code, FinalBlock, Newest, Place};
-use rustorium_types::{AccountId, Outcome, Receipt, TxId};
+use rustorium_api::{Code, EventId, FinalBlock, Newest, Place};
+use rustorium_types::{AccountId, Outcome, Receipt, ShardId, TxId};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -83,7 +83,7 @@ impl Filter {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Event {
     /// Event id to resume after; `None` if there is none yet.
-    pub id: Option<Place>,
+    pub id: Option<EventId>,
     /// `receipt`, `block`, `position`, `too-slow`, `closing`, `gone`.
     pub kind: &'static str,
     /// JSON.
@@ -91,13 +91,9 @@ pub struct Event {
 }
 
 impl Event {
-    fn id_text(&self) -> Option<String> {
-        self.id.map(|(height, index)| format!("{height}.{index}"))
-    }
-
     /// Appends the event as a server-sent event. The data holds no line break, as it is JSON.
     pub fn write_sse(&self, out: &mut String) {
-        if let Some(id) = self.id_text() {
+        if let Some(id) = self.id {
             // Writing to a String does not fail.
             let _ = writeln!(out, "id: {id}");
         }
@@ -106,21 +102,31 @@ impl Event {
 
     /// Returns the event as a WebSocket text frame.
     pub fn to_frame(&self) -> String {
-        let id = self.id_text().map_or("null".to_owned(), |id| format!("\"{id}\""));
+        let id = self.id.map_or("null".to_owned(), |id| format!("\"{id}\""));
         format!("{{\"id\":{id},\"event\":\"{}\",\"data\":{}}}", self.kind, self.data)
     }
 }
 
-/// Parses the id of the last event that a client has seen.
-pub fn last_event_id(text: Option<&str>) -> Result<Option<Place>, Problem> {
-    let detail = "An event id is height.index, as the stream gave it.";
-    text.map(|text| place(text).ok_or_else(|| Problem::new(Code::BadEventId, detail))).transpose()
+/// Parses the id of the last event that a client has seen. The node serves the events of one shard.
+pub fn last_event_id(text: Option<&str>, served: ShardId) -> Result<Option<EventId>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let bad = |detail: &str| Problem::new(Code::BadEventId, detail);
+    let id = EventId::parse(text).ok_or_else(|| bad("An event id is shard.height.index, as the stream gave it."))?;
+    if id.shard() != served {
+        let shard = id.shard();
+        return Err(bad(&format!(
+            "The event id is of shard {shard}, and this node serves shard {served}; resume at a node of shard {shard}."
+        )));
+    }
+    Ok(Some(id))
 }
 
 /// Position of one subscriber in the stream.
 pub struct Feed {
     app: Arc<App>,
     filter: Filter,
+    /// Shard that ids name; `None` if the subscriber knows ids without one.
+    named: Option<ShardId>,
     next: Place,
     last: Option<Place>,
     newest: watch::Receiver<Newest>,
@@ -134,13 +140,23 @@ pub struct Feed {
 
 impl Feed {
     /// Creates a subscriber that has seen everything up to `after`, or that starts with the next block.
-    pub fn new(app: Arc<App>, filter: Filter, after: Option<Place>) -> Self {
+    pub fn new(app: Arc<App>, filter: Filter, after: Option<EventId>) -> Self {
         let (newest, closing) = (app.backend.subscribe(), app.closing.clone());
-        let next = match after {
+        let named = after.map_or_else(|| Some(app.backend.chain().shard), |id| id.named);
+        let last = after.map(|id| id.place);
+        let next = match last {
             Some((height, index)) => (height, index.saturating_add(1)),
             None => (newest.borrow().height.next(), 0),
         };
-        Self { app, filter, next, last: after, newest, level: false, ended: false, current: None, closing }
+        Self { app, filter, named, next, last, newest, level: false, ended: false, current: None, closing }
+    }
+
+    fn id(&self, place: Place) -> EventId {
+        EventId { named: self.named, place }
+    }
+
+    fn last_id(&self) -> Option<EventId> {
+        self.last.map(|place| self.id(place))
     }
 
     /// Returns the next events. `None` after the last. Cancelling it loses nothing.
@@ -175,11 +191,11 @@ impl Feed {
     fn take(&mut self, block: Arc<FinalBlock>, events: &mut Vec<Event>) {
         let first = usize::try_from(self.next.1).unwrap_or(usize::MAX);
         for (offset, receipt) in block.receipts.iter().enumerate().skip(first).take(EVENTS_AT_ONCE) {
-            let id = (block.height, u32::try_from(offset).unwrap_or(u32::MAX));
-            self.last = Some(id);
-            self.next = (block.height, id.1.saturating_add(1));
+            let place = (block.height, u32::try_from(offset).unwrap_or(u32::MAX));
+            self.last = Some(place);
+            self.next = (block.height, place.1.saturating_add(1));
             if self.filter.receipt(receipt) {
-                events.push(Event { id: Some(id), kind: "receipt", data: block.words(offset) });
+                events.push(Event { id: Some(self.id(place)), kind: "receipt", data: block.words(offset) });
             }
         }
         let receipts = block.receipts.len();
@@ -187,11 +203,11 @@ impl Feed {
             self.current = Some(block);
             return;
         }
-        let id = (block.height, u32::try_from(receipts).unwrap_or(u32::MAX));
-        if self.next.1 <= id.1 {
-            self.last = Some(id);
+        let place = (block.height, u32::try_from(receipts).unwrap_or(u32::MAX));
+        if self.next.1 <= place.1 {
+            self.last = Some(place);
             if self.filter.block() {
-                events.push(Event { id: Some(id), kind: "block", data: block.words(receipts) });
+                events.push(Event { id: Some(self.id(place)), kind: "block", data: block.words(receipts) });
             }
         }
         self.next = (block.height.next(), 0);
@@ -249,7 +265,7 @@ impl Feed {
             () = closes(&mut self.closing) => Some(self.closing_event()),
             () = tokio::time::sleep(self.app.limits.keep_alive) => {
                 let data = json!({ "next_height": self.next.0 }).to_string().into();
-                Some(Event { id: self.last, kind: "position", data })
+                Some(Event { id: self.last_id(), kind: "position", data })
             }
         }
     }
@@ -260,7 +276,7 @@ impl Feed {
 
     fn end(&mut self, kind: &'static str, data: Value) -> Event {
         self.ended = true;
-        Event { id: self.last, kind, data: data.to_string().into() }
+        Event { id: self.last_id(), kind, data: data.to_string().into() }
     }
 }
 

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use rustorium_api::Code;
 use rustorium_api::json::{AtView, ChainAnswer, CommitteeAnswer, Finding, HealthAnswer, StatusAnswer};
+use serde_json::json;
 
 /// The node's condition.
 #[utoipa::path(get, path = "/v1/status", responses((status = 200, body = StatusAnswer)))]
@@ -53,7 +54,7 @@ pub async fn genesis(State(app): Shared, headers: HeaderMap) -> Response {
 /// Whether the process answers.
 #[utoipa::path(get, path = "/livez", responses((status = 200, body = HealthAnswer)))]
 pub async fn livez() -> Json<HealthAnswer> {
-    Json(HealthAnswer { status: "ok", reasons: Vec::new() })
+    Json(HealthAnswer { status: "ok", shard: None, reasons: Vec::new() })
 }
 
 /// Whether the node is synced and has seen a quorum.
@@ -62,9 +63,10 @@ pub async fn livez() -> Json<HealthAnswer> {
     (status = 503, description = "Not ready, and why", content_type = "application/problem+json"),
 ))]
 pub async fn readyz(State(app): Shared) -> Result<Json<HealthAnswer>, Problem> {
+    let shard = app.backend.chain().shard;
     match app.backend.status().ready {
-        Ok(()) => Ok(Json(HealthAnswer { status: "ok", reasons: Vec::new() })),
-        Err(why) => Err(Problem::new(Code::NotReady, why).retry_after(1_000)),
+        Ok(()) => Ok(Json(HealthAnswer { status: "ok", shard: Some(shard), reasons: Vec::new() })),
+        Err(why) => Err(Problem::new(Code::NotReady, why).with("shard", json!(shard)).retry_after(1_000)),
     }
 }
 
@@ -94,7 +96,8 @@ pub async fn healthz(State(app): Shared) -> Response {
     }
     let (code, word) =
         if reasons.is_empty() { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "degraded") };
-    (code, Json(HealthAnswer { status: word, reasons })).into_response()
+    let shard = Some(app.backend.chain().shard);
+    (code, Json(HealthAnswer { status: word, shard, reasons })).into_response()
 }
 
 /// All metrics.

@@ -222,7 +222,7 @@ async fn a_websocket_needs_a_token_and_is_told_when_it_is_revoked() {
         HttpConfig { listen, metrics_listen: None, limits: HttpLimits::default(), gate: gate.clone(), tls: None };
     let server = HttpServer::start(config, world.clone(), GatewayMetrics::default()).await.unwrap();
     world.finalize(vec![world.put(1, 0, b"k", b"v")]);
-    let url = format!("ws://{}/v1/events/ws?filter=blocks&last_event_id=0.0", server.local_addr());
+    let url = format!("ws://{}/v1/events/ws?filter=blocks&last_event_id=0.0.0", server.local_addr());
     let connect = async |authorization: Option<String>| {
         let mut request = url.as_str().into_client_request().unwrap();
         if let Some(value) = authorization {

@@ -7,6 +7,7 @@ use futures_util::{FutureExt, StreamExt};
 use rustorium_crypto::transaction_id;
 use rustorium_gateway::http::{App, HttpLimits, router};
 use rustorium_gateway::{Gate, GatewayMetrics};
+use rustorium_types::ShardId;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -74,7 +75,43 @@ fn blocks(world: &World, from: u64, count: u64) {
 }
 
 fn all_ids(heights: std::ops::RangeInclusive<u64>) -> Vec<String> {
-    heights.flat_map(|height| (0..3).map(move |index| format!("{height}.{index}"))).collect()
+    ids_of("0.", heights)
+}
+
+fn ids_of(shard: &str, heights: std::ops::RangeInclusive<u64>) -> Vec<String> {
+    heights.flat_map(|height| (0..3).map(move |index| format!("{shard}{height}.{index}"))).collect()
+}
+
+#[tokio::test]
+async fn ids_name_the_shard_and_one_of_another_shard_is_refused() {
+    let world = World::of_shard(ShardId(3), [1]);
+    let router = app(&world, HttpLimits::default());
+    let (mut new, mut resumed) =
+        (Reader::open(&router, "", None).await, Reader::open(&router, "?last_event_id=3.0.0", Some("3.1.0")).await);
+    blocks(&world, 1, 2);
+    assert_eq!(new.ids(6).await, ids_of("3.", 1..=2));
+    assert_eq!(resumed.ids(5).await, ids_of("3.", 1..=2)[1..]);
+    // An id without a shard is one of shard 0.
+    for id in ["0.1.0", "4.1.0", "1.0"] {
+        let refused = get(&router, &format!("/v1/events?last_event_id={id}")).await;
+        assert_eq!((refused.status.as_u16(), &refused.problem()["code"]), (400, &json!("bad-event-id")), "{id}");
+        let detail = refused.problem()["detail"].to_string();
+        assert!(detail.contains("this node serves shard 3; resume at a node of shard"), "{detail}");
+    }
+}
+
+#[tokio::test]
+async fn who_resumes_by_an_id_of_an_earlier_release_gets_such_ids() {
+    let world = World::new([1]);
+    let limits = HttpLimits { keep_alive: Duration::from_millis(5), ..HttpLimits::default() };
+    let router = app(&world, limits);
+    blocks(&world, 1, 3);
+    let mut reader = Reader::open(&router, "", Some("1.1")).await;
+    assert_eq!(reader.ids(7).await, ids_of("", 1..=3)[2..]);
+    let position = reader.next().await.unwrap();
+    assert_eq!((position.0.as_deref(), position.1.as_str()), (Some("3.2"), "position"));
+    let mut reader = Reader::open(&router, "", Some("0.1.1")).await;
+    assert_eq!(reader.ids(7).await, all_ids(1..=3)[2..]);
 }
 
 #[tokio::test]
@@ -87,7 +124,7 @@ async fn a_new_subscriber_gets_what_comes_from_now_on() {
     let first = reader.next().await.unwrap();
     assert_eq!(
         (first.0.as_deref(), first.1.as_str(), &first.2["sender"]),
-        (Some("4.0"), "receipt", &json!(address(1)))
+        (Some("0.4.0"), "receipt", &json!(address(1)))
     );
     assert_eq!(reader.ids(5).await, all_ids(4..=5)[1..]);
 }
@@ -98,7 +135,7 @@ async fn resuming_anywhere_leaves_no_gap_and_no_duplicate() {
     let router = app(&world, HttpLimits::default());
     blocks(&world, 1, 4);
     let all = all_ids(1..=7);
-    let resumes: Vec<&str> = std::iter::once("0.0").chain(all[..12].iter().map(String::as_str)).collect();
+    let resumes: Vec<&str> = std::iter::once("0.0.0").chain(all[..12].iter().map(String::as_str)).collect();
     let mut readers = Vec::new();
     for id in &resumes {
         readers.push(Reader::open(&router, "", Some(id)).await);
@@ -123,9 +160,9 @@ async fn resuming_anywhere_leaves_no_gap_and_no_duplicate() {
 async fn a_client_that_is_ahead_of_this_node_waits_for_it() {
     let world = World::new([1]);
     let router = app(&world, HttpLimits::default());
-    let mut reader = Reader::open(&router, "?last_event_id=2.1", None).await;
+    let mut reader = Reader::open(&router, "?last_event_id=0.2.1", None).await;
     blocks(&world, 1, 3);
-    assert_eq!(reader.ids(4).await, ["2.2", "3.0", "3.1", "3.2"]);
+    assert_eq!(reader.ids(4).await, ["0.2.2", "0.3.0", "0.3.1", "0.3.2"]);
 }
 
 #[tokio::test]
@@ -133,8 +170,8 @@ async fn a_large_block_comes_in_pieces_and_resumes_inside() {
     let world = World::new([1]);
     let router = app(&world, HttpLimits::default());
     world.finalize((0..700).map(|nonce| world.put(1, nonce, b"k", b"v")).collect());
-    let mut reader = Reader::open(&router, "", Some("1.299")).await;
-    assert_eq!(reader.ids(401).await, (300..=700).map(|index| format!("1.{index}")).collect::<Vec<_>>());
+    let mut reader = Reader::open(&router, "", Some("0.1.299")).await;
+    assert_eq!(reader.ids(401).await, (300..=700).map(|index| format!("0.1.{index}")).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -166,14 +203,14 @@ async fn filters_choose_and_the_position_moves_on_all_the_same() {
             return event;
         }
     };
-    assert_eq!(next(&mut sender).await.0.as_deref(), Some("1.1"));
-    assert_eq!(next(&mut by_id).await.0.as_deref(), Some("1.2"));
+    assert_eq!(next(&mut sender).await.0.as_deref(), Some("0.1.1"));
+    assert_eq!(next(&mut by_id).await.0.as_deref(), Some("0.1.2"));
     let failed = next(&mut by_id).await;
     assert_eq!(failed.2["failure"], json!({ "code": "not-allowed", "operation": 0 }));
     assert_eq!(next(&mut heads).await.2["receipts"], 3);
     // Nothing more for this one; it still learns where to resume.
     let position = sender.next().await.unwrap();
-    assert_eq!((position.0.as_deref(), position.1.as_str()), (Some("2.1"), "position"));
+    assert_eq!((position.0.as_deref(), position.1.as_str()), (Some("0.2.1"), "position"));
 }
 
 #[tokio::test]
@@ -195,7 +232,7 @@ async fn a_slow_reader_is_told_and_disconnected() {
     reader.level().await;
     blocks(&world, 17, 9);
     let told = reader.next().await.unwrap();
-    assert_eq!((told.0.as_deref(), told.1.as_str()), (Some("16.2"), "too-slow"));
+    assert_eq!((told.0.as_deref(), told.1.as_str()), (Some("0.16.2"), "too-slow"));
     assert_eq!(reader.next().await, None);
     // It goes on after the last event that it got.
     let mut reader = Reader::open(&router, "", told.0.as_deref()).await;
@@ -209,7 +246,7 @@ async fn a_block_is_read_once_for_all_who_are_behind() {
     blocks(&world, 1, 30);
     let mut readers = Vec::new();
     for _ in 0..20 {
-        readers.push(Reader::open(&router, "", Some("0.0")).await);
+        readers.push(Reader::open(&router, "", Some("0.0.0")).await);
     }
     let mut tasks = tokio::task::JoinSet::new();
     for mut reader in readers {
@@ -228,7 +265,7 @@ async fn pruned_history_is_said_and_never_skipped() {
     let router = app(&world, HttpLimits::default());
     blocks(&world, 1, 5);
     world.pruned_below.store(3, Ordering::Relaxed);
-    let mut reader = Reader::open(&router, "", Some("1.0")).await;
+    let mut reader = Reader::open(&router, "", Some("0.1.0")).await;
     let gone = reader.next().await.unwrap();
     assert_eq!((gone.1.as_str(), &gone.2["height"]), ("gone", &json!(1)));
     assert_eq!(reader.next().await, None);

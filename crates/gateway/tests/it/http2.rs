@@ -155,7 +155,7 @@ async fn who_takes_nothing_of_an_answer_or_of_events_is_left_though_the_connecti
     let id = transaction_id(&large[0].body);
     world.finalize(large);
     for uri in
-        [format!("https://localhost/v1/transactions/{id}"), "https://localhost/v1/events?last_event_id=0.0".into()]
+        [format!("https://localhost/v1/transactions/{id}"), "https://localhost/v1/events?last_event_id=0.0.0".into()]
     {
         let (mut send, connection) = client(&pki, &served, 64).await;
         let answer = send.send_request(Request::get(uri.as_str()).body(Body::empty()).unwrap()).await.unwrap();

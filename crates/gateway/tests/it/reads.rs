@@ -212,6 +212,20 @@ async fn chain_status_and_health() {
 }
 
 #[tokio::test]
+async fn status_and_health_name_the_shard() {
+    let world = World::of_shard(ShardId(3), [1]);
+    let router = app(&world, HttpLimits::default());
+    let status = get(&router, "/v1/status").await.json();
+    assert_eq!((&status["shard"], &status["at"]["shard"]), (&json!(3), &json!(3)));
+    assert!(get(&router, "/livez").await.json().get("shard").is_none(), "it is about the process");
+    for path in ["/readyz", "/healthz"] {
+        assert_eq!(get(&router, path).await.json()["shard"], 3, "{path}");
+    }
+    world.ready.store(false, Ordering::Relaxed);
+    assert_eq!(get(&router, "/readyz").await.problem()["shard"], 3);
+}
+
+#[tokio::test]
 async fn what_an_operator_must_know_is_in_status_and_health() {
     let world = World::new([1]);
     let router = app(&world, HttpLimits::default());

@@ -172,7 +172,7 @@ async fn a_websocket_is_for_pages_of_the_node_and_for_programs() {
     let server = HttpServer::start(config, World::new([1]), GatewayMetrics::default()).await.unwrap();
     let address = server.local_addr();
     let connect = async |host: String, origin: Option<String>| {
-        let mut request = format!("ws://{address}/v1/events/ws?last_event_id=0.0").into_client_request().unwrap();
+        let mut request = format!("ws://{address}/v1/events/ws?last_event_id=0.0.0").into_client_request().unwrap();
         request.headers_mut().insert(header::HOST, host.parse().unwrap());
         if let Some(origin) = origin {
             request.headers_mut().insert(header::ORIGIN, origin.parse().unwrap());

@@ -400,7 +400,7 @@ async fn a_websocket_goes_over_tls_too_and_is_told_of_the_end() {
     let served = Served::start(&world, Some(pki.tls()), HttpLimits::default()).await;
     world.finalize(vec![world.put(1, 0, b"k", b"v")]);
     let stream = pki.connect(served.address(), &[H1], None).await;
-    let url = "ws://localhost/v1/events/ws?last_event_id=0.0";
+    let url = "ws://localhost/v1/events/ws?last_event_id=0.0.0";
     let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
     let mut next = async || match socket.next().await.unwrap().unwrap() {
         Message::Text(text) => serde_json::from_str::<Value>(&text).unwrap()["event"].clone(),

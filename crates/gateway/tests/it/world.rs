@@ -74,6 +74,10 @@ pub fn address(seed: u8) -> AccountId {
 
 impl World {
     pub fn new(accounts: impl IntoIterator<Item = u8>) -> Arc<Self> {
+        Self::of_shard(ShardId(0), accounts)
+    }
+
+    pub fn of_shard(shard: ShardId, accounts: impl IntoIterator<Item = u8>) -> Arc<Self> {
         let genesis = Genesis {
             version: PROTOCOL_VERSION,
             name: BoundedBytes::new(b"test".to_vec()).unwrap(),
@@ -87,7 +91,7 @@ impl World {
             id: chain_id(&genesis),
             genesis_bytes: encode(&genesis).into(),
             genesis: Arc::new(genesis),
-            shard: ShardId(0),
+            shard,
             name: "test".to_owned(),
         };
         let nonces = accounts.into_iter().map(|seed| (address(seed), (0, key(seed).public()))).collect();

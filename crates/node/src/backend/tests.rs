@@ -10,10 +10,11 @@ use rustorium_crypto::{Addressed, SigningKey, work_done};
 use rustorium_shard::Event;
 use rustorium_shard::context::Context;
 use rustorium_stages::journal_records;
+use rustorium_stages::metrics::NodeMetrics;
 use rustorium_stages::queue::Queue;
 use rustorium_storage::{AuditSink, MemStore};
 use rustorium_transport::PeerAddress;
-use rustorium_types::{Genesis, Outcome, Receipt, encode};
+use rustorium_types::{Genesis, Outcome, Receipt, ShardId, encode};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::net::Ipv4Addr;
@@ -61,7 +62,7 @@ impl World {
             waiters,
             gauges: Arc::default(),
             progress: Arc::default(),
-            metrics: Arc::default(),
+            metrics: Arc::new(NodeMetrics::new(ShardId::ROOT)),
             proofs: None,
             inbox: Arc::new(Inbox::new().unwrap()),
             stopping: Arc::default(),

@@ -165,7 +165,7 @@ impl TestPorts {
             events: events.clone(),
             inbox: inbox.clone(),
             progress: Arc::<Progress>::default(),
-            metrics: Arc::<NodeMetrics>::default(),
+            metrics: Arc::new(NodeMetrics::new(ShardId::ROOT)),
             roots: Some(self.roots.clone()),
             keys: Keys::default(),
             provers: Scoped(2),

@@ -13,7 +13,7 @@ use rustorium_stages::queue::Queue;
 use rustorium_stages::rooter::{RootMetrics, Rooter};
 use rustorium_state::tables::Tables;
 use rustorium_storage::{Store, TreeStore};
-use rustorium_types::{End, Hash, Header, Height, Message, Parameters, Report, StateClaim};
+use rustorium_types::{End, Hash, Header, Height, Message, Parameters, Report, ShardId, StateClaim};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -165,7 +165,8 @@ fn what_a_final_header_claims_folds_into_the_base_and_a_restart_goes_on_from_the
     assert_eq!((store.tip().unwrap().height, store.tree_base().unwrap()), (Height(3), None));
     let open = || {
         let (events, inbox) = (Arc::<Queue<Event>>::default(), Arc::new(Inbox::new().unwrap()));
-        let (tables, metrics) = (Arc::new(Tables::build(4).unwrap()), RootMetrics::new(&NodeMetrics::new()));
+        let (tables, metrics) =
+            (Arc::new(Tables::build(4).unwrap()), RootMetrics::new(&NodeMetrics::new(ShardId::ROOT)));
         let rooter = Rooter::new(store.clone(), tables, &net.genesis.parameters, events.clone(), inbox, metrics);
         let mut told = VecDeque::new();
         events.take(Some(Duration::ZERO), &mut told);

@@ -13,7 +13,7 @@ use rustorium_stages::proving::Scoped;
 use rustorium_stages::queue::Queue;
 use rustorium_stages::waiters::Waiters;
 use rustorium_storage::{Fault, FaultyStore, MemStore};
-use rustorium_types::{Epoch, Genesis, Operation};
+use rustorium_types::{Epoch, Genesis, Operation, ShardId};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +48,7 @@ impl Alone {
             events: events.clone(),
             inbox: Arc::new(Inbox::new().unwrap()),
             progress: Arc::<Progress>::default(),
-            metrics: Arc::<NodeMetrics>::default(),
+            metrics: Arc::new(NodeMetrics::new(ShardId::ROOT)),
             roots: None,
             keys: Keys::default(),
             provers: Scoped(1),

@@ -13,7 +13,7 @@ use rustorium_stages::queue::Queue;
 use rustorium_stages::rooter::{RootMetrics, Rooter};
 use rustorium_state::tables::Tables;
 use rustorium_storage::{HistoryStore, MemStore, Store};
-use rustorium_types::{BoundedBytes, Genesis, Height, PROOF_KEYS_MAX, StateClaim, Subject, encode};
+use rustorium_types::{BoundedBytes, Genesis, Height, PROOF_KEYS_MAX, ShardId, StateClaim, Subject, encode};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -29,7 +29,7 @@ static TABLES: LazyLock<Arc<Tables>> = LazyLock::new(|| Arc::new(Tables::build(4
 /// Node 0's store takes what was claimed into the tree's base, as it does at a start.
 fn fold(net: &Net) {
     let (events, inbox) = (Arc::<Queue<Event>>::default(), Arc::new(Inbox::new().unwrap()));
-    let (store, metrics) = (net.store(0).clone(), RootMetrics::new(&NodeMetrics::new()));
+    let (store, metrics) = (net.store(0).clone(), RootMetrics::new(&NodeMetrics::new(ShardId::ROOT)));
     assert!(Rooter::new(store, TABLES.clone(), &net.genesis.parameters, events, inbox, metrics).is_ok());
 }
 

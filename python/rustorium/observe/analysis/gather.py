@@ -113,6 +113,8 @@ class Node:
     place: str = ""
     """The node's name in others' label `peer`; empty if it is not a member."""
     _before: dict[int, float] = field(default_factory=dict)
+    _totals: dict[str, float] = field(default_factory=dict)
+    """The changes of counters by name, whatever their labels."""
     _every: int = 1
 
     @property
@@ -121,7 +123,7 @@ class Node:
 
     def count(self, name: str) -> float:
         """Returns the change of a counter (named without `_total`), all its series together."""
-        return sum(value for (full, _), value in self.counted.items() if full == f"{name}_total")
+        return self._totals.get(f"{name}_total", 0.0)
 
     def counts(self, name: str, label: str) -> dict[str, float]:
         """Returns the change of a counter by one label's value."""
@@ -133,8 +135,8 @@ class Node:
         return found
 
     def gauge(self, name: str) -> Gauge | None:
-        """Returns a gauge without labels."""
-        return self.gauges.get((name, ()))
+        """Returns a gauge; of several series, as of a node with several shards, the one with the highest value."""
+        return self.gauges_by(name, "").get("")
 
     def gauges_by(self, name: str, label: str) -> dict[str, Gauge]:
         """Returns the series of a gauge by one label's value; of several, the one with the highest value."""
@@ -178,7 +180,9 @@ class Node:
             now[number] = value
             was = before.get(number, value if first else 0.0)
             back = back or (value < was and one.name == f"{TRANSACTIONS}_total")
-            self.counted[key] = self.counted.get(key, 0.0) + (value - was if value >= was else value)
+            moved = value - was if value >= was else value
+            self.counted[key] = self.counted.get(key, 0.0) + moved
+            self._totals[one.name] = self._totals.get(one.name, 0.0) + moved
         self._before = now
         self.restarts += back
         for (name, labels), _ in self.gauges.items():
@@ -196,7 +200,7 @@ class Node:
             self.points, self._every = self.points[::2], self._every * 2
 
     def _sum(self, name: str) -> tuple[float, float]:
-        return self.counted.get((f"{name}_sum", ()), 0.0), self.counted.get((f"{name}_count", ()), 0.0)
+        return self._totals.get(f"{name}_sum", 0.0), self._totals.get(f"{name}_count", 0.0)
 
 
 @dataclass(frozen=True, slots=True)

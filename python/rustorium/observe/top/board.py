@@ -17,6 +17,8 @@ from rustorium.observe.scrape import Scrape
 
 WINDOW = 10
 HISTORY_MAX = 240
+ROOT = "0"
+"""The shard of nodes of earlier releases, which don't name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Snapshot:
     findings: tuple[FindingLine, ...]
     height: int | None
     behind: int
-    """Heights by which the lowest answering node is behind the highest."""
+    """Heights by which the lowest answering node is behind the highest one of the same shard, at most."""
     transactions_per_s: float | None
     final_p50_ms: float | None
     final_p99_ms: float | None
@@ -127,6 +129,9 @@ class Board:
         names = {place: scrape.node for scrape in scrapes if (place := _place(scrape.families))}
         nodes = tuple(self._node(scrape) for scrape in scrapes)
         heights = [line.height for line in nodes if line.height is not None]
+        apart = _apart(
+            [_by(scrape.families, "rustorium_consensus_height", "shard", ROOT) for scrape in scrapes if scrape.ok]
+        )
         rates = [line.transactions_per_s for line in nodes if line.transactions_per_s is not None]
         self._rates.append(max(rates) if rates else None)
         final = together(self._kept[scrape.node].spread(FINALITY) for scrape in scrapes)
@@ -136,7 +141,7 @@ class Board:
             links=tuple(line for scrape in scrapes for line in self._links(scrape, names)),
             findings=tuple(line for scrape in scrapes for line in _findings(scrape)),
             height=max(heights, default=None),
-            behind=max(heights, default=0) - min(heights, default=0),
+            behind=apart,
             transactions_per_s=self._rates[-1],
             final_p50_ms=final.quantile_ms(0.5),
             final_p99_ms=final.quantile_ms(0.99),
@@ -152,8 +157,8 @@ class Board:
         return NodeLine(
             node=scrape.node,
             state="ready" if metrics.value("rustorium_node_ready") else "not ready",
-            height=_whole(metrics.value("rustorium_consensus_height")),
-            view=_whole(metrics.value("rustorium_consensus_view")),
+            height=_whole(metrics.value("rustorium_consensus_height", max)),
+            view=_whole(metrics.value("rustorium_consensus_view", max)),
             transactions_per_s=kept.rate(TRANSACTIONS),
             final_p50_ms=final.quantile_ms(0.5),
             final_p99_ms=final.quantile_ms(0.99),
@@ -199,12 +204,19 @@ def _histogram(families: dict[str, Family], name: str) -> Spread:
     return Spread(buckets[-1][1] if buckets else 0.0, total, tuple(buckets))
 
 
-def _by(families: dict[str, Family], name: str, label: str) -> dict[str, float]:
-    """Returns the sums of a metric's series by one label's value."""
+def _apart(nodes: Sequence[dict[str, float]]) -> int:
+    """Returns the largest difference between two nodes' heights of one shard, from each node's heights by shard."""
+    shards = {shard for heights in nodes for shard in heights}
+    of_shard = [[heights[shard] for heights in nodes if shard in heights] for shard in shards]
+    return int(max((max(heights) - min(heights) for heights in of_shard), default=0))
+
+
+def _by(families: dict[str, Family], name: str, label: str, missing: str = "") -> dict[str, float]:
+    """Returns the sums of a metric's series by one label's value; `missing`: that of series without the label."""
     found: dict[str, float] = {}
     family = families.get(name)
     for sample in family.samples if family is not None else ():
-        key = dict(sample.labels).get(label, "")
+        key = dict(sample.labels).get(label, missing)
         found[key] = found.get(key, 0.0) + sample.value
     return found
 

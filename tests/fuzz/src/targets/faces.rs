@@ -78,7 +78,7 @@ pub fn requests() -> Vec<Vec<u8>> {
         format!("/v1/blocks/{}", "ab".repeat(32)),
         format!("/v1/transactions/{}?proof=1", "cd".repeat(32)),
         "/v1/epochs?from=0".to_owned(),
-        "/v1/events?filter=blocks,sender:ACCOUNT&last_event_id=0.0".to_owned(),
+        "/v1/events?filter=blocks,sender:ACCOUNT&last_event_id=0.0.0".to_owned(),
         "/v1/events/ws?filter=receipts".to_owned(),
         "/v1/validators".to_owned(),
         "/v1/genesis".to_owned(),
