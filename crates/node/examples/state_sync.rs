@@ -224,7 +224,7 @@ async fn main() {
     let store = open(&folder.path().join("joined"));
     let committee =
         Committee { chain: CHAIN, shard: ShardId(0), epoch: Epoch(0), me: None, keys: vec![key(1).public()] };
-    let mut context = Context::new(&genesis(), None);
+    let mut context = Context::new(&genesis(), ShardId::ROOT, None);
     context.committee = Arc::new(committee);
     let joiner = Joiner {
         store: store.clone(),

@@ -72,7 +72,7 @@ mod tests {
     use rustorium_transport::Credit;
     use rustorium_types::{
         BoundedBytes, BoundedVec, Certificate, Epoch, Genesis, Height, PROTOCOL_VERSION, Parameters, Report, Request,
-        Response, Validator, View, VoteBody, VoteKind,
+        Response, ShardId, Validator, View, VoteBody, VoteKind,
     };
     use std::collections::{BTreeMap, VecDeque};
     use std::time::Duration;
@@ -98,7 +98,7 @@ mod tests {
             accounts: BoundedVec::default(),
             pools: BoundedVec::default(),
         };
-        let context = Arc::new(Context::new(&genesis, SigningKey::from_seed(&[1; 32])));
+        let context = Arc::new(Context::new(&genesis, ShardId::ROOT, SigningKey::from_seed(&[1; 32])));
         let links = Arc::new(Links::new(context, [0; 32], BTreeMap::new()));
         Inbound {
             events: Arc::default(),

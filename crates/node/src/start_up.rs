@@ -80,13 +80,13 @@ pub(crate) struct Starting {
     start: Instant,
 }
 
-/// The chain as the gateway shows it.
-pub(crate) fn chain_info(genesis: &Arc<Genesis>) -> ChainInfo {
+/// Returns the description of a shard's chain for the gateway.
+pub(crate) fn chain_info(genesis: &Arc<Genesis>, shard: ShardId) -> ChainInfo {
     ChainInfo {
         id: rustorium_crypto::chain_id(genesis),
         genesis_bytes: encode(&**genesis).into(),
         genesis: genesis.clone(),
-        shard: ShardId(0),
+        shard,
         name: String::from_utf8_lossy(genesis.name.as_slice()).into_owned(),
     }
 }
@@ -118,7 +118,7 @@ impl Starting {
         }
         .run()?;
         let elsewhere = config.signer.as_ref().map(|signer| signer.key_hex.0);
-        let replica = Replica::open(&genesis, store.clone(), validator_key, elsewhere)?;
+        let replica = Replica::open(&genesis, ShardId::ROOT, store.clone(), validator_key, elsewhere)?;
         let context = &replica.context;
         let notices = open_notices(&config, audit.clone())?;
         notices.begin_epoch(&context.validators);
@@ -347,7 +347,7 @@ impl Starting {
 
     fn backend(&self, verifier: Arc<Verifier>) -> NodeBackend {
         NodeBackend {
-            chain: chain_info(&self.genesis),
+            chain: chain_info(&self.genesis, self.replica.context.shard()),
             name: self.config.name.clone(),
             links: self.links.clone(),
             notices: self.notices.clone(),

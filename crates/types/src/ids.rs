@@ -127,6 +127,12 @@ counter_type!(
     /// A partition of the key space.
     ShardId(u32)
 );
+
+impl ShardId {
+    /// The shard that every chain has. On chains of one shard it has all accounts.
+    pub const ROOT: Self = Self(0);
+}
+
 counter_type!(
     /// A validator's position in its epoch's set; also the number of its lane.
     ValidatorIndex(u16)

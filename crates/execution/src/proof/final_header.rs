@@ -1,13 +1,13 @@
 //! The trust of a verifier: the committee that it believes, and the checks of headers that this committee made final.
 
 use super::ProofRefused;
-use crate::genesis::{SHARD, genesis as genesis_state, hashes, shard_map};
+use crate::genesis::{genesis as genesis_state, hashes, shard_map};
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_crypto::{block_digest, domain, hash_value, verify_finalization};
 use rustorium_types::limits::VALIDATORS_MAX;
 use rustorium_types::{
     BlockDigest, BlockProof, ChainId, DecodeError, End, Epoch, EpochChange, Genesis, Hash, Header, Height, PublicKey,
-    ValidatorSet, VoteKind, decode, encode,
+    ShardId, ValidatorSet, VoteKind, decode, encode,
 };
 
 /// The facts that a verifier takes for granted: a chain, a final block of it, and the committee of the epoch above that
@@ -58,7 +58,7 @@ impl Trust {
             validator_set: hashes.validator_set,
             validators: genesis.validators.clone(),
             height: Height(0),
-            digest: genesis_state(genesis).digest,
+            digest: genesis_state(genesis, ShardId::ROOT).digest,
             time_ms: genesis.time_ms,
             epoch_ms: Some(genesis.parameters.epoch_ms),
         }
@@ -157,7 +157,7 @@ impl Trust {
         if (header.chain, header.version) != (self.chain, self.version) {
             return Err(ProofRefused::OtherChain);
         }
-        if header.shard != SHARD {
+        if header.shard != ShardId::ROOT {
             return Err(ProofRefused::OtherShard { header: header.shard });
         }
         if header.epoch != self.epoch {

@@ -13,7 +13,7 @@ use rustorium_stages::journal_records;
 use rustorium_stages::queue::Queue;
 use rustorium_storage::{AuditSink, MemStore};
 use rustorium_transport::PeerAddress;
-use rustorium_types::{Genesis, Outcome, Receipt, encode};
+use rustorium_types::{Genesis, Outcome, Receipt, ShardId, encode};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::net::Ipv4Addr;
@@ -37,7 +37,7 @@ impl World {
         let context: Arc<Context> = chain::context(&genesis, 0);
         let (waiters, events) = (Arc::<Waiters>::default(), Arc::<Queue<Event>>::default());
         let store = Arc::new(MemStore::new());
-        journal_records::tip_of(&*store, &genesis).unwrap();
+        journal_records::tip_of(&*store, &genesis, ShardId::ROOT).unwrap();
         let home = TempDir::new().unwrap();
         let audit = Arc::new(AuditSink::open(home.path(), SigningKey::from_seed(&[9; 32])).unwrap());
         let address = PeerAddress::parse("10.0.0.1:26650").unwrap();

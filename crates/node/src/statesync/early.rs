@@ -25,7 +25,7 @@ use rustorium_stages::tables::open_tables;
 use rustorium_storage::{AuditSink, Durability, Journal, Store};
 use rustorium_sync::state::Ban;
 use rustorium_transport::{Config, FollowerLimits, Frame, Handler, Peer, SPOKEN, Transport};
-use rustorium_types::{Class, Genesis, Hash, Message, PublicKey, Response, ValidatorIndex};
+use rustorium_types::{Class, Genesis, Hash, Message, PublicKey, Response, ShardId, ValidatorIndex};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -113,7 +113,7 @@ impl Early<'_> {
     fn face(&self) -> Arc<FillFace> {
         let early = self.handle.early.get_or_init(|| EarlyFace {
             face: Arc::new(FillFace {
-                chain: chain_info(self.genesis),
+                chain: chain_info(self.genesis, ShardId::ROOT),
                 name: self.config.name.clone(),
                 durability: self.config.durability.name(),
                 progress: Arc::default(),
@@ -147,7 +147,7 @@ impl Early<'_> {
             transport,
             events,
             tables: Arc::new(open_tables(&self.config.home)?),
-            context: Arc::new(Context::new(self.genesis, None)),
+            context: Arc::new(Context::new(self.genesis, ShardId::ROOT, None)),
             peers: self.config.peers.len() + self.config.seeds.len(),
             beyond_heights: self.config.state_sync_beyond_heights,
             banned: self.ban_hook(progress.clone()),

@@ -13,7 +13,7 @@ use rustorium_stages::proving::Scoped;
 use rustorium_stages::queue::Queue;
 use rustorium_stages::waiters::Waiters;
 use rustorium_storage::{Fault, FaultyStore, MemStore};
-use rustorium_types::{Epoch, Genesis, Operation};
+use rustorium_types::{Epoch, Genesis, Operation, ShardId};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ struct Alone {
 impl Alone {
     fn new(genesis: &Genesis) -> Self {
         let store = MemStore::new();
-        journal_records::tip_of(&store, genesis).unwrap();
+        journal_records::tip_of(&store, genesis, ShardId::ROOT).unwrap();
         let store = Arc::new(FaultyStore::remembering(store));
         let events = Arc::<Queue<Event>>::default();
         let executor = Executor {
