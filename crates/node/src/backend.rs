@@ -4,7 +4,7 @@ mod listing;
 mod state;
 
 use crate::guarded;
-use crate::host::ShardGauges;
+use crate::shard_thread::ShardGauges;
 use crate::links::Links;
 use crate::notices::Notices;
 use futures_util::future::BoxFuture;

@@ -2,7 +2,7 @@
 //!
 //! *Invariants:* costs nothing between scrapes; waits for no disk and for no thread but a moment at its lock.
 
-use crate::host::ShardGauges;
+use crate::shard_thread::ShardGauges;
 use crate::links::Links;
 use crate::notices::Notices;
 use crate::rotator::Rotator;

@@ -8,7 +8,7 @@ use crate::config::{DurabilitySetting, NodeConfig, NodeKeys};
 use crate::copier::Copier;
 use crate::guarded::Threads;
 use crate::guests::Guests;
-use crate::host::{ShardGauges, ThreadPorts, run_shard};
+use crate::shard_thread::{ShardGauges, ThreadPorts, run_shard};
 use crate::inbound::Inbound;
 use crate::links::Links;
 use crate::node::{Node, Running, StartHandle};

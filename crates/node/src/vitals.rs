@@ -2,7 +2,7 @@
 //!
 //! *Invariants:* only measures; whoever judges them (the watch in Python) does so apart from the threads that it watches.
 
-use crate::host::ShardGauges;
+use crate::shard_thread::ShardGauges;
 use crate::links::Links;
 use crate::remote_signer::{RemoteSigner, SignerNote};
 use parking_lot::Mutex;

@@ -1,6 +1,6 @@
 //! Transactions of nodes outside the committee: what is cheap to see is looked at first, and then the one signature.
 
-use crate::host::ShardGauges;
+use crate::shard_thread::ShardGauges;
 use rustorium_crypto::{Addressed, Admitted, KnownSignatures, admit};
 use rustorium_stages::clients::account_view;
 use rustorium_storage::Store;
