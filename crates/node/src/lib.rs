@@ -11,12 +11,14 @@ pub mod config;
 pub mod copier;
 mod guarded;
 pub mod guests;
+mod host;
 mod inbound;
 pub mod links;
 pub mod node;
 pub mod notices;
 mod opening;
 pub mod outside;
+mod process;
 pub mod remote_signer;
 pub mod rotator;
 mod shard_thread;
@@ -26,4 +28,5 @@ pub mod vitals;
 
 pub use codes::journal_code;
 
+pub use host::Host;
 pub use node::{Node, StartHandle};
