@@ -294,6 +294,7 @@ fn config(attack: &Attack, context: &Context) -> Result<Config, Fault> {
         listen: attack.listen.parse()?,
         identity: SigningKey::from_seed(&seed(&attack.node_seed)?),
         chain: context.chain(),
+        shards: Default::default(),
         versions: SPOKEN,
         peers: members.map(peer).collect::<Result<_, _>>()?,
         queue_frames: Config::QUEUES.0,

@@ -185,6 +185,7 @@ fn link(me: u8, sockets: &mut [Option<UdpSocket>], addresses: &[SocketAddr], han
         me: Some(ValidatorIndex(u16::from(me))),
         listen: addresses[usize::from(me)],
         identity: key(100 + me),
+        shards: Default::default(),
         chain: CHAIN,
         versions: SPOKEN,
         peers: (0..addresses.len() as u8).map(peer).collect(),

@@ -31,7 +31,9 @@ pub(crate) struct Inbound {
 
 impl Handler for Inbound {
     fn frame(&self, frame: Frame) {
-        let Some(inlet) = self.inlets.get(&ShardId::ROOT) else { return };
+        let Some(inlet) = self.inlets.get(&frame.shard) else {
+            return tracing::warn!(event = "frame_unhosted", peer = %Hash(frame.from), shard = frame.shard.0);
+        };
         let Frame { from, bytes, credit, .. } = frame;
         let credit = Credit::of(credit);
         let message = match Message::from_frame(frame.class, &bytes) {
@@ -125,7 +127,7 @@ mod tests {
     fn heard(inbound: &Inbound, from: PublicKey, messages: impl IntoIterator<Item = Message>) -> usize {
         for message in messages {
             let (class, bytes) = (message.class(), message.to_frame().into());
-            inbound.frame(Frame { from, class, bytes, credit: Credit::default() });
+            inbound.frame(Frame { from, shard: ShardId::ROOT, class, bytes, credit: Credit::default() });
         }
         let mut events = VecDeque::new();
         root(inbound).events.take(Some(Duration::ZERO), &mut events);

@@ -15,7 +15,7 @@ use rustorium_gateway::http::{HttpLimits, HttpServer};
 use rustorium_gateway::quic::{QuicFace, QuicLimits};
 use rustorium_gateway::{Backend, Gate, GatewayMetrics};
 use rustorium_stages::NodeError;
-use rustorium_transport::{FollowerLimits, Transport};
+use rustorium_transport::{FollowerLimits, Transport, TransportError};
 use rustorium_types::ShardId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ pub(crate) fn start(config: NodeConfig, keys: NodeKeys, handle: &StartHandle) ->
     let root = Arc::new(root.start(&process, transport.clone())?);
     let mut hosts = BTreeMap::from([(ShardId::ROOT, root.clone())]);
     for (shard, opened) in others {
-        let host: Host = opened.start(&process, transport.clone())?;
+        let host: Host = opened.start(&process, transport.for_shard(shard))?;
         hosts.insert(shard, Arc::new(host));
     }
     let running = Running { runtime, clients, transport, http, quic };
@@ -77,6 +77,7 @@ fn start_transport(
         me: root.replica.context.me(),
         listen: process.config.p2p_listen,
         identity: process.node_key.clone(),
+        shards: others.keys().copied().collect(),
         chain: root.replica.context.chain(),
         versions: rustorium_transport::SPOKEN,
         peers: root.links.to_dial(),
@@ -89,8 +90,13 @@ fn start_transport(
     let inlets = others.iter().map(|(shard, opened)| (*shard, opened.inlet()));
     let inlets = inlets.chain([(ShardId::ROOT, root.inlet())]).collect();
     let handler = Arc::new(Inbound { inlets, open: process.config.gateway.submit == Access::Open });
-    let transport = Transport::start(config, handler, runtime.handle())
-        .map_err(|error| NodeError::new(transport_code(&error), error.to_string()))?;
+    let failed = |error: TransportError| NodeError::new(transport_code(&error), error.to_string());
+    let transport = Transport::start(config, handler, runtime.handle()).map_err(failed)?;
+    for (shard, opened) in others {
+        let of_shard = transport.for_shard(*shard);
+        of_shard.set_guests(opened.links.guests().keys());
+        of_shard.set_peers(opened.replica.context.me(), &opened.links.to_dial()).map_err(failed)?;
+    }
     root.replica.metrics.with_registry(|registry| transport.metrics().register(registry));
     Ok(transport)
 }

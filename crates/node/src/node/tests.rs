@@ -70,6 +70,29 @@ fn shards_have_cores_folders_and_chains_of_their_own() {
 }
 
 #[test]
+fn what_a_peer_says_to_a_shard_is_heard_by_that_shard() {
+    let homes = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let first = start(homes[0].path(), 0, None);
+    let second = start(homes[1].path(), 1, Some(&first.addresses()["p2p"]));
+    let heard = Input::PeerSilence(ValidatorIndex(0), false);
+    let silent = Input::PeerSilence(ValidatorIndex(0), true);
+    let (root, other) = (second.host(ShardId::ROOT).unwrap(), second.host(SHARD).unwrap());
+    let (began, mut silence) = (Instant::now(), false);
+    loop {
+        let inputs = told(other).unwrap();
+        silence |= inputs.contains(&silent);
+        if inputs.contains(&heard) {
+            break;
+        }
+        if silence {
+            first.host(SHARD).unwrap().submit(vec![Effect::Heartbeat(View(1))]);
+        }
+        assert!(began.elapsed() < PATIENCE, "it never heard");
+    }
+    assert!(!told(root).unwrap().contains(&heard), "the root shard's core said nothing");
+}
+
+#[test]
 fn a_panic_in_one_shard_stops_that_shard_alone() {
     for thread in ["shard", "execute", "keep"] {
         let home = tempfile::tempdir().unwrap();

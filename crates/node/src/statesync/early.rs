@@ -177,6 +177,7 @@ impl Early<'_> {
             me,
             listen: self.process.config.p2p_listen,
             identity: self.process.node_key.clone(),
+            shards: Default::default(),
             chain: rustorium_crypto::chain_id(&self.process.genesis),
             versions: SPOKEN,
             peers: peers.chain(others).collect(),

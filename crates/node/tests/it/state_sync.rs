@@ -200,6 +200,7 @@ impl World {
             me: Some(v(usize::from(me))),
             listen: self.addresses[usize::from(me)],
             identity: node_key(me),
+            shards: Default::default(),
             chain: context(&self.net.genesis, 0).chain(),
             versions: SPOKEN,
             peers: (0..4).map(peer).collect(),
