@@ -298,7 +298,7 @@ def restart_base(store: str, genesis: bytes, key: StorageKey) -> str:
 def restart_plan(store: str, genesis: bytes, key: StorageKey, transactions: list[bytes], time_ms: int) -> str:
     """Returns JSON of the plan that these changes of the committee make there (R33). Errors: NativeError."""
 
-def restart_sign(seed: bytes, chain: str, epoch: int, view: int, end: str) -> bytes: ...
+def restart_sign(seed: bytes, chain: str, epoch: int, view: int, end: str, shard: int = 0) -> bytes: ...
 def restart_apply(
     store: str,
     genesis: bytes,
@@ -481,7 +481,14 @@ class SimNode:
     def calls(self) -> dict[str, int]: ...
 
 def sim_forge_vote(
-    seed: bytes, signer: int, chain: str, epoch: int, view: int, kind: int, block: bytes | None = None
+    seed: bytes,
+    signer: int,
+    chain: str,
+    epoch: int,
+    view: int,
+    kind: int,
+    block: bytes | None = None,
+    shard: int = 0,
 ) -> bytes: ...
 def sim_forge_proposal(
     seed: bytes,
@@ -494,7 +501,14 @@ def sim_forge_proposal(
     ends_epoch: bool | None = None,
 ) -> bytes: ...
 def sim_forge_batch(
-    seed: bytes, author: int, chain: str, epoch: int, seq: int, previous: bytes, transactions: Sequence[bytes]
+    seed: bytes,
+    author: int,
+    chain: str,
+    epoch: int,
+    seq: int,
+    previous: bytes,
+    transactions: Sequence[bytes],
+    shard: int = 0,
 ) -> bytes: ...
 def sim_read_frame(frame: bytes) -> dict[str, Any]: ...
 def sim_signature_work() -> tuple[int, int, int, int]: ...

@@ -12,8 +12,8 @@ use rustorium_crypto::{batch_digest, block_digest, block_payload_root, chain_id,
 use rustorium_execution::{Trust, genesis as genesis_state, receipts_root};
 use rustorium_storage::{Store, StoredBlock};
 use rustorium_types::{
-    BlockDigest, BlockProof, BoundedVec, Certificate, Cursor, EpochChange, Genesis, Hash, Header, Height, StateClaim,
-    decode,
+    BlockDigest, BlockProof, BoundedVec, Certificate, Cursor, EpochChange, Genesis, Hash, Header, Height, ShardId,
+    StateClaim, decode,
 };
 use std::collections::BTreeMap;
 
@@ -93,7 +93,7 @@ pub(crate) fn check_certificate(manifest: &Manifest, genesis: &[u8], epochs: &[u
         return Err("it says that it reaches heights that its certificate doesn't".to_owned());
     }
     let Some(finalization) = manifest.certificate.clone() else {
-        let right = *header == genesis_state(&genesis).header;
+        let right = *header == genesis_state(&genesis, ShardId::ROOT).header;
         return if right { Ok(()) } else { Err("it has no certificate".to_owned()) };
     };
     let changes: Vec<EpochChange> =

@@ -15,7 +15,7 @@ use rustorium_state::tree::{self, KvRead, ReadError};
 use rustorium_state::workers::Serial;
 use rustorium_storage::{HistoryStore, RocksStore, StateView, Store, StoredValue, TreeStore, Walk};
 use rustorium_types::limits::SUBTREE_LEAVES_MAX;
-use rustorium_types::{AccountId, Genesis, Hash, Height, LeafWrite, StateKey};
+use rustorium_types::{AccountId, Genesis, Hash, Height, LeafWrite, ShardId, StateKey};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -79,7 +79,7 @@ pub(crate) fn check_state(
 }
 
 fn check_genesis(store: &RocksStore, genesis: &Genesis) -> Result<(), BackupError> {
-    let first = genesis_state(genesis);
+    let first = genesis_state(genesis, ShardId::ROOT);
     let mut from = Some(FIRST_KEY);
     let mut right = first.diff.iter();
     while let Some(key) = from {

@@ -4,7 +4,7 @@ use rustorium_crypto::{account_id, transaction_id};
 use rustorium_execution::{Input, StateRead, StateReadError, execute, genesis, hashes};
 use rustorium_types::{
     BoundedBytes, BoundedVec, Genesis, GenesisAccount, Header, Height, Key, Operation, PROTOCOL_VERSION, Parameters,
-    StateKey, TRANSACTION_VERSION, Transaction, TransactionBody, Validator, Value,
+    ShardId, StateKey, TRANSACTION_VERSION, Transaction, TransactionBody, Validator, Value,
 };
 use std::collections::HashMap;
 use std::time::Instant;
@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         accounts: BoundedVec::new(accounts.collect())?,
         pools: BoundedVec::default(),
     };
-    let start = genesis(&made);
+    let start = genesis(&made, ShardId::ROOT);
     let mut state = Memory(start.diff.into_iter().filter_map(|write| Some((write.key, write.value?))).collect());
     let (mut root, mut number, mut total) = (start.result_root, 0, std::time::Duration::ZERO);
     for height in 1..=BLOCKS {

@@ -100,17 +100,14 @@ pub fn hashes(genesis: &Genesis) -> ChainHashes {
     }
 }
 
-/// The only shard of a chain.
-pub const SHARD: ShardId = ShardId(0);
-
 /// Returns the hash of the map with one shard, which has all accounts.
 pub fn shard_map() -> Hash {
-    Hash(hash_value(domain::SHARD_MAP, &vec![SHARD]))
+    Hash(hash_value(domain::SHARD_MAP, &vec![ShardId::ROOT]))
 }
 
 /// Returns the shard that has an account's state, by that map.
 pub fn shard_of(_account: AccountId) -> ShardId {
-    SHARD
+    ShardId::ROOT
 }
 
 impl GenesisState {
@@ -121,8 +118,8 @@ impl GenesisState {
     }
 }
 
-/// Returns the state at height 0 of the chain.
-pub fn genesis(genesis: &Genesis) -> GenesisState {
+/// Returns the state at height 0 of one of the chain's shards.
+pub fn genesis(genesis: &Genesis, shard: ShardId) -> GenesisState {
     let hashes = hashes(genesis);
     let mut diff: Vec<_> = genesis.accounts.iter().flat_map(|account| leaves(genesis, account)).collect();
     diff.push(first_write(SYSTEM_ACCOUNT, Name::Committee, CommitteeRecord::of_genesis(genesis).to_bytes()));
@@ -137,7 +134,7 @@ pub fn genesis(genesis: &Genesis) -> GenesisState {
     let header = Header {
         version: genesis.version,
         chain: ChainId::ZERO,
-        shard: SHARD,
+        shard,
         epoch: Epoch(0),
         view: View(0),
         height: Height(0),

@@ -12,8 +12,8 @@ fn genesis_is_a_function_of_its_bytes() {
     let made = make_genesis(Parameters::default());
     let bytes = encode(&made);
     let read: Genesis = decode(&bytes, bytes.len()).unwrap();
-    assert_eq!(genesis(&made), genesis(&read));
-    let start = genesis(&made);
+    assert_eq!(genesis(&made, ShardId::ROOT), genesis(&read, ShardId::ROOT));
+    let start = genesis(&made, ShardId::ROOT);
     assert_eq!(start.header.result, ResultClaim { height: Height(0), root: start.result_root });
     assert_eq!(start.header.cursors.len(), 4);
     assert_eq!(start.diff.len(), 2 * ACCOUNTS + 1, "and the committee record");
@@ -21,7 +21,15 @@ fn genesis_is_a_function_of_its_bytes() {
     assert!(start.diff.iter().all(|write| is_name(&write.key, &write.name)));
     let mut other = made;
     other.name = BoundedBytes::new(b"other".to_vec()).unwrap();
-    assert_ne!(genesis(&other).digest, start.digest, "the result root binds the whole genesis");
+    assert_ne!(genesis(&other, ShardId::ROOT).digest, start.digest, "the result root binds the whole genesis");
+}
+
+#[test]
+fn shards_of_a_chain_start_alike_and_with_blocks_of_their_own() {
+    let made = make_genesis(Parameters::default());
+    let (root, other) = (genesis(&made, ShardId::ROOT), genesis(&made, ShardId(7)));
+    assert_eq!(other.header, Header { shard: ShardId(7), ..root.header });
+    assert_ne!(other.digest, root.digest);
 }
 
 fn refused(change: impl FnOnce(&mut Genesis)) -> GenesisRefused {
@@ -107,7 +115,7 @@ fn both_versions_start_a_chain_and_its_headers_carry_theirs() {
         assert_eq!(check_genesis(&made), Ok(()));
         let bytes = encode(&made);
         assert_eq!(decode::<Genesis>(&bytes, bytes.len()).unwrap(), made);
-        assert_eq!(genesis(&made).header.version, rules.version());
+        assert_eq!(genesis(&made, ShardId::ROOT).header.version, rules.version());
     }
     // Version 1 is what it was: the same bytes, without the field that version 2 brought.
     let first = make_genesis(Parameters::of(Rules::V1));

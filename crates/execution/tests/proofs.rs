@@ -42,7 +42,7 @@ fn a_block_is_final_by_its_own_certificate_too() {
 fn the_genesis_block_is_final_only_as_it_is() {
     let world = World::new();
     let (_, proof) = proof_of(0);
-    let start = rustorium_execution::genesis(&world.genesis).header;
+    let start = rustorium_execution::genesis(&world.genesis, ShardId::ROOT).header;
     assert_eq!(verify_block(&world.genesis, &start, &proof.proof), Ok(()));
     let other = Header { time_ms: start.time_ms + 1, ..start };
     assert_eq!(verify_block(&world.genesis, &other, &proof.proof), Err(ProofRefused::OtherGenesis));

@@ -103,7 +103,7 @@ fn a_header_that_does_not_claim_the_root_shows_nothing() {
     assert_eq!(refused(none), ProofRefused::NoStateClaim);
     // A quorum finalized it, and it claims the root of another state, such as an older one.
     let mut older = MemKv::default();
-    let start = genesis(&CHAIN.world.genesis).diff;
+    let start = genesis(&CHAIN.world.genesis, ShardId::ROOT).diff;
     let start: Vec<KeyChange> = start.iter().map(|w| (w.key, w.value.as_deref().map(value_hash))).collect();
     let diff = update(&TABLES, &older, &start, &Serial).unwrap();
     let root = Hash(diff.root());

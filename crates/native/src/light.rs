@@ -9,7 +9,8 @@ use rustorium_execution::{Light as State, ProofRefused, Trust, genesis as genesi
 use rustorium_types::limits::GENESIS_BYTES_MAX;
 use rustorium_types::{
     Block, BlockDigest, BlockProof, Epoch, EpochChange, Genesis, Header, HeaderProof, PROOF_BYTES_MAX, Proof,
-    ReadProof, ReceiptProof, Subject, Transaction, TransactionProof, Validator, ValidatorIndex, decode, encode,
+    ReadProof, ReceiptProof, ShardId, Subject, Transaction, TransactionProof, Validator, ValidatorIndex, decode,
+    encode,
 };
 use std::sync::{Mutex, PoisonError};
 
@@ -252,7 +253,11 @@ pub fn genesis_state(py: Python<'_>, genesis: &[u8], items_json: &str) -> PyResu
         let genesis: Genesis = decode(genesis, GENESIS_BYTES_MAX).map_err(malformed)?;
         let SubjectViews(items) = serde_json::from_str(items_json).map_err(malformed)?;
         let subjects: Result<Vec<Subject>, _> = items.into_iter().map(Subject::try_from).collect();
-        let facts = FactsView::of_genesis(hashes(&genesis).chain, &genesis_of(&genesis), &subjects.map_err(malformed)?);
+        let facts = FactsView::of_genesis(
+            hashes(&genesis).chain,
+            &genesis_of(&genesis, ShardId::ROOT),
+            &subjects.map_err(malformed)?,
+        );
         serde_json::to_string(&facts.map_err(malformed)?).map_err(malformed)
     })?
 }

@@ -30,7 +30,7 @@ fn refused(error: NodeError) -> PyErr {
 fn opened(path: &str, genesis: &Genesis, key: &StorageKey) -> PyResult<RocksStore> {
     let at_rest = at_rest(key, &chain_id(genesis).to_string())?;
     let store = RocksStore::open(Path::new(path), &StoreConfig::default(), &at_rest).map_err(|error| failed(&error))?;
-    journal_records::tip_of(&store, genesis).map_err(|error| failed(&error))?;
+    journal_records::tip_of(&store, genesis, ShardId::ROOT).map_err(|error| failed(&error))?;
     Ok(store)
 }
 
@@ -123,10 +123,11 @@ fn restart_plan(
 
 /// Returns an owner's signature of a plan's end.
 #[pyfunction]
-fn restart_sign(seed: &[u8], chain: &str, epoch: u64, view: u64, end: &str) -> PyResult<[u8; 64]> {
+#[pyo3(signature = (seed, chain, epoch, view, end, shard=0))]
+fn restart_sign(seed: &[u8], chain: &str, epoch: u64, view: u64, end: &str, shard: u32) -> PyResult<[u8; 64]> {
     let body = VoteBody {
         chain: ChainId::from_hex(chain).map_err(value_error)?,
-        shard: ShardId(0),
+        shard: ShardId(shard),
         epoch: Epoch(epoch),
         view: View(view),
         kind: VoteKind::Finalize,

@@ -12,7 +12,7 @@ use rustorium_types::{
 
 /// Returns the frame of a vote; without a block, of a nullify.
 #[pyfunction]
-#[pyo3(signature = (seed, signer, chain, epoch, view, kind, block=None))]
+#[pyo3(signature = (seed, signer, chain, epoch, view, kind, block=None, shard=0))]
 #[expect(clippy::too_many_arguments, reason = "the parts of a vote, by name on the Python side")]
 fn sim_forge_vote<'py>(
     py: Python<'py>,
@@ -23,6 +23,7 @@ fn sim_forge_vote<'py>(
     view: u64,
     kind: u8,
     block: Option<[u8; 32]>,
+    shard: u32,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let kind = match kind {
         0 => VoteKind::Notarize,
@@ -32,7 +33,7 @@ fn sim_forge_vote<'py>(
     };
     let body = VoteBody {
         chain: ChainId::from_hex(chain).map_err(value_error)?,
-        shard: ShardId(0),
+        shard: ShardId(shard),
         epoch: Epoch(epoch),
         view: View(view),
         kind,
@@ -68,6 +69,7 @@ fn sim_forge_proposal<'py>(
 
 /// Returns the frame of a batch.
 #[pyfunction]
+#[pyo3(signature = (seed, author, chain, epoch, seq, previous, transactions, shard=0))]
 #[expect(clippy::too_many_arguments, reason = "the parts of a batch, by name on the Python side")]
 fn sim_forge_batch<'py>(
     py: Python<'py>,
@@ -78,12 +80,13 @@ fn sim_forge_batch<'py>(
     seq: u64,
     previous: [u8; 32],
     transactions: Vec<Vec<u8>>,
+    shard: u32,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let decoded = transactions.iter().map(|bytes| decode(bytes, TRANSACTION_BYTES_MAX).map_err(value_error));
     let (key, chain) = (key(seed)?, ChainId::from_hex(chain).map_err(value_error)?);
     let place = (seq, BatchDigest(previous));
     let transactions = decoded.collect::<PyResult<Vec<_>>>()?;
-    let frame = forge::batch(&key, chain, Epoch(epoch), ValidatorIndex(author), place, transactions);
+    let frame = forge::batch(&key, (chain, ShardId(shard), Epoch(epoch)), ValidatorIndex(author), place, transactions);
     Ok(PyBytes::new(py, &frame.map_err(value_error)?))
 }
 

@@ -294,6 +294,7 @@ fn config(attack: &Attack, context: &Context) -> Result<Config, Fault> {
         listen: attack.listen.parse()?,
         identity: SigningKey::from_seed(&seed(&attack.node_seed)?),
         chain: context.chain(),
+        shards: Default::default(),
         versions: SPOKEN,
         peers: members.map(peer).collect::<Result<_, _>>()?,
         queue_frames: Config::QUEUES.0,
@@ -312,7 +313,8 @@ fn say(line: serde_json::Value) -> Result<(), Fault> {
 fn main() -> Result<(), Fault> {
     let attack: Attack = serde_json::from_str(&std::env::args().nth(1).ok_or("usage: liar CONFIG")?)?;
     let key = SigningKey::from_seed(&seed(&attack.validator_seed)?);
-    let context = Context::new(&genesis_file::from_json(&std::fs::read_to_string(&attack.genesis)?)?, key.clone());
+    let context =
+        Context::new(&genesis_file::from_json(&std::fs::read_to_string(&attack.genesis)?)?, ShardId::ROOT, key.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let ear = Arc::<Ear>::default();
     let transport = Transport::start(config(&attack, &context)?, ear.clone(), runtime.handle())?;

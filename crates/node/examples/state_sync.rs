@@ -185,6 +185,7 @@ fn link(me: u8, sockets: &mut [Option<UdpSocket>], addresses: &[SocketAddr], han
         me: Some(ValidatorIndex(u16::from(me))),
         listen: addresses[usize::from(me)],
         identity: key(100 + me),
+        shards: Default::default(),
         chain: CHAIN,
         versions: SPOKEN,
         peers: (0..addresses.len() as u8).map(peer).collect(),
@@ -224,7 +225,7 @@ async fn main() {
     let store = open(&folder.path().join("joined"));
     let committee =
         Committee { chain: CHAIN, shard: ShardId(0), epoch: Epoch(0), me: None, keys: vec![key(1).public()] };
-    let mut context = Context::new(&genesis(), None);
+    let mut context = Context::new(&genesis(), ShardId::ROOT, None);
     context.committee = Arc::new(committee);
     let joiner = Joiner {
         store: store.clone(),

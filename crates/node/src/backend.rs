@@ -4,9 +4,9 @@ mod listing;
 mod state;
 
 use crate::guarded;
-use crate::host::ShardGauges;
 use crate::links::Links;
 use crate::notices::Notices;
+use crate::shard_thread::ShardGauges;
 use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
 use rustorium_api::json::{Finding, Severity};

@@ -2,10 +2,10 @@
 //!
 //! *Invariants:* costs nothing between scrapes; waits for no disk and for no thread but a moment at its lock.
 
-use crate::host::ShardGauges;
 use crate::links::Links;
 use crate::notices::Notices;
 use crate::rotator::Rotator;
+use crate::shard_thread::ShardGauges;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;

@@ -5,8 +5,9 @@ use rustorium_crypto::keystore::StorageKeys;
 use rustorium_gateway::gate::Rules;
 use rustorium_gateway::tls::TlsFiles;
 use rustorium_transport::PeerAddress;
-use rustorium_types::Hash;
+use rustorium_types::{Hash, ShardId};
 use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -120,6 +121,9 @@ pub struct NodeConfig {
     /// The process that signs for this node; none: the node has its key itself, or follows.
     #[serde(default)]
     pub signer: Option<SignerSetting>,
+    /// The shards that this node hosts. Chains of today's protocol versions have the root shard alone.
+    #[serde(default = "root_alone")]
+    pub shards: BTreeSet<u32>,
     /// The genesis' other validators.
     pub peers: Vec<PeerSetting>,
     /// Nodes that are asked how the chain went on while this one is in no committee, such as today's validators.
@@ -165,6 +169,10 @@ pub struct NodeConfig {
     /// How often the timers of all views were doubled within the last hour.
     #[serde(default)]
     pub backoff: Option<u32>,
+}
+
+fn root_alone() -> BTreeSet<u32> {
+    BTreeSet::from([ShardId::ROOT.0])
 }
 
 fn default_snapshot_interval_ms() -> u64 {

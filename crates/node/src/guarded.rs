@@ -1,6 +1,6 @@
 //! Threads that a node needs, and what becomes of a panic on one of them (docs/adr/0040-overflow-checks.md).
 //!
-//! *Invariants:* a panic on a thread of consensus or of the store stops the node, with a sentence.
+//! *Invariants:* a panic on a thread of consensus or of the store stops its shard's core, with a sentence.
 
 use rustorium_stages::NodeError;
 use rustorium_stages::inbox::Inbox;
@@ -74,16 +74,18 @@ mod faults {
 }
 
 #[cfg(test)]
-mod faults {
+pub(crate) mod faults {
     use std::cell::Cell;
 
     thread_local! {
-        /// The thread that panics, of nodes that this thread starts.
-        pub(super) static FAULTY: Cell<Option<&'static str>> = const { Cell::new(None) };
+        /// The thread that panics, of nodes that this thread starts, and how many of its name are started before it.
+        pub(crate) static FAULTY: Cell<Option<(&'static str, usize)>> = const { Cell::new(None) };
     }
 
     pub(super) fn here(thread: &str) -> bool {
-        FAULTY.get() == Some(thread)
+        let Some((name, before)) = FAULTY.get().filter(|(name, _)| *name == thread) else { return false };
+        FAULTY.set(before.checked_sub(1).map(|before| (name, before)));
+        before == 0
     }
 }
 

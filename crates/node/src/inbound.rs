@@ -1,4 +1,4 @@
-//! What frames and links become: events of the shard, work of the serving thread, or nothing.
+//! What frames and links become: events of a shard, work of its serving thread, or nothing.
 
 use crate::guarded;
 use crate::links::Links;
@@ -9,57 +9,71 @@ use rustorium_shard::senders::Credit;
 use rustorium_stages::inbox::Inbox;
 use rustorium_stages::queue::Queue;
 use rustorium_transport::{Frame, Handler};
-use rustorium_types::{Hash, Message, PublicKey};
+use rustorium_types::{Hash, Message, PublicKey, ShardId};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// The transport's handler.
-pub(crate) struct Inbound {
+/// A shard's way in.
+pub(crate) struct Inlet {
     pub(crate) events: Arc<Queue<Event>>,
     pub(crate) links: Arc<Links>,
     pub(crate) questions: Arc<Queue<Question>>,
-    /// Whether anybody may submit transactions.
-    pub(crate) open: bool,
     /// For failures.
     pub(crate) inbox: Arc<Inbox>,
 }
 
+/// The transport's handler, which all shards of a process share.
+pub(crate) struct Inbound {
+    pub(crate) inlets: BTreeMap<ShardId, Inlet>,
+    /// Whether anybody may submit transactions.
+    pub(crate) open: bool,
+}
+
 impl Handler for Inbound {
     fn frame(&self, frame: Frame) {
+        let Some(inlet) = self.inlets.get(&frame.shard) else {
+            return tracing::warn!(event = "frame_unhosted", peer = %Hash(frame.from), shard = frame.shard.0);
+        };
         let Frame { from, bytes, credit, .. } = frame;
         let credit = Credit::of(credit);
         let message = match Message::from_frame(frame.class, &bytes) {
             Ok(message) => message,
             Err(error) => return tracing::warn!(event = "frame_refused", peer = %Hash(from), reason = %error),
         };
-        let (standing, epoch) = (self.links.standing(&from), self.links.context().epoch());
+        let (standing, epoch) = (inlet.links.standing(&from), inlet.links.context().epoch());
         let allowed = Allowed {
-            shows_end: &|| self.links.take_asked(&from),
-            submits: &|| self.open || self.links.guests().is_named(&from),
+            shows_end: &|| inlet.links.take_asked(&from),
+            submits: &|| self.open || inlet.links.guests().is_named(&from),
         };
         match route(standing, epoch, &allowed, message) {
-            Route::Shard(message) => self.events.push(Event::Peer { from, message, frame: bytes, credit }),
-            Route::Serve(work) => self.questions.push(Question { from, standing, work, credit }),
+            Route::Shard(message) => inlet.events.push(Event::Peer { from, message, frame: bytes, credit }),
+            Route::Serve(work) => inlet.questions.push(Question { from, standing, work, credit }),
             Route::Drop => {}
         }
     }
 
     fn link(&self, node_key: &PublicKey, up: bool) {
         let event = if up { "link_up" } else { "link_down" };
-        match self.links.place(node_key) {
+        let places = self.inlets.values().filter_map(|inlet| inlet.links.place(node_key));
+        match places.min() {
             Some(peer) => tracing::info!(event, peer = peer.0),
             None => tracing::info!(event, follower = %Hash(*node_key)),
         }
-        self.links.set(node_key, up);
-        self.events.push(Event::Link { node_key: *node_key, up });
+        for inlet in self.inlets.values() {
+            inlet.links.set(node_key, up);
+            inlet.events.push(Event::Link { node_key: *node_key, up });
+        }
     }
 
     fn replaced(&self, node_key: &PublicKey) {
         tracing::warn!(event = "link_replaced", peer = %Hash(*node_key), "another process connects with this node's key");
-        self.events.push(Event::Replaced { node_key: *node_key });
+        let told = || Event::Replaced { node_key: *node_key };
+        self.inlets.values().for_each(|inlet| inlet.events.push(told()));
     }
 
     fn panicked(&self, part: &'static str) {
-        guarded::stop(&self.inbox, part);
+        // No shard can go on without its links.
+        self.inlets.values().for_each(|inlet| guarded::stop(&inlet.inbox, part));
     }
 }
 
@@ -72,9 +86,9 @@ mod tests {
     use rustorium_transport::Credit;
     use rustorium_types::{
         BoundedBytes, BoundedVec, Certificate, Epoch, Genesis, Height, PROTOCOL_VERSION, Parameters, Report, Request,
-        Response, Validator, View, VoteBody, VoteKind,
+        Response, ShardId, Validator, View, VoteBody, VoteKind,
     };
-    use std::collections::{BTreeMap, VecDeque};
+    use std::collections::VecDeque;
     use std::time::Duration;
 
     const MEMBER: PublicKey = [1; 32];
@@ -98,30 +112,30 @@ mod tests {
             accounts: BoundedVec::default(),
             pools: BoundedVec::default(),
         };
-        let context = Arc::new(Context::new(&genesis, SigningKey::from_seed(&[1; 32])));
+        let context = Arc::new(Context::new(&genesis, ShardId::ROOT, SigningKey::from_seed(&[1; 32])));
         let links = Arc::new(Links::new(context, [0; 32], BTreeMap::new()));
-        Inbound {
-            events: Arc::default(),
-            links,
-            questions: Arc::default(),
-            open: true,
-            inbox: Arc::new(Inbox::new().unwrap()),
-        }
+        let inbox = Arc::new(Inbox::new().unwrap());
+        let inlet = Inlet { events: Arc::default(), links, questions: Arc::default(), inbox };
+        Inbound { inlets: [(ShardId::ROOT, inlet)].into(), open: true }
+    }
+
+    fn root(inbound: &Inbound) -> &Inlet {
+        &inbound.inlets[&ShardId::ROOT]
     }
 
     /// What of a peer's frames reaches the shard.
     fn heard(inbound: &Inbound, from: PublicKey, messages: impl IntoIterator<Item = Message>) -> usize {
         for message in messages {
             let (class, bytes) = (message.class(), message.to_frame().into());
-            inbound.frame(Frame { from, class, bytes, credit: Credit::default() });
+            inbound.frame(Frame { from, shard: ShardId::ROOT, class, bytes, credit: Credit::default() });
         }
         let mut events = VecDeque::new();
-        inbound.events.take(Some(Duration::ZERO), &mut events);
+        root(inbound).events.take(Some(Duration::ZERO), &mut events);
         events.len()
     }
 
     fn certificate(epoch: Epoch) -> Message {
-        let context = inbound().links.context();
+        let context = root(&inbound()).links.context();
         let (chain, shard, view) = (context.committee.chain, context.committee.shard, View(1));
         let (kind, block) = (VoteKind::Nullify, rustorium_types::BlockDigest::ZERO);
         let body = VoteBody { chain, shard, epoch, view, kind, block };
@@ -151,13 +165,13 @@ mod tests {
     fn a_members_questions_about_history_are_answered_elsewhere_and_the_rest_is_heard() {
         let inbound = inbound();
         assert_eq!(heard(&inbound, MEMBER, all_kinds()), all_kinds().len() - 2);
-        assert_eq!(inbound.questions.len(), 2);
+        assert_eq!(root(&inbound).questions.len(), 2);
     }
 
     #[test]
     fn of_a_guest_the_shard_hears_of_a_later_epoch_alone() {
         let inbound = inbound();
-        inbound.links.guests().set_named([STRANGER].into());
+        root(&inbound).links.guests().set_named([STRANGER].into());
         assert_eq!(heard(&inbound, STRANGER, all_kinds()), 1);
     }
 
@@ -166,15 +180,15 @@ mod tests {
         let mut inbound = inbound();
         let transactions = || [Message::Transactions(BoundedVec::default())];
         heard(&inbound, STRANGER, transactions());
-        assert_eq!(inbound.questions.len(), 1);
+        assert_eq!(root(&inbound).questions.len(), 1);
         inbound.open = false;
         heard(&inbound, STRANGER, transactions());
-        assert_eq!(inbound.questions.len(), 1);
-        inbound.links.guests().set_target([STRANGER].into());
+        assert_eq!(root(&inbound).questions.len(), 1);
+        root(&inbound).links.guests().set_target([STRANGER].into());
         heard(&inbound, STRANGER, transactions());
-        assert_eq!(inbound.questions.len(), 1, "a newcomer isn't one whom the owner named");
-        inbound.links.guests().set_named([STRANGER].into());
+        assert_eq!(root(&inbound).questions.len(), 1, "a newcomer isn't one whom the owner named");
+        root(&inbound).links.guests().set_named([STRANGER].into());
         heard(&inbound, STRANGER, transactions());
-        assert_eq!(inbound.questions.len(), 2);
+        assert_eq!(root(&inbound).questions.len(), 2);
     }
 }

@@ -11,19 +11,22 @@ pub mod config;
 pub mod copier;
 mod guarded;
 pub mod guests;
-pub mod host;
+mod host;
 mod inbound;
 pub mod links;
 pub mod node;
 pub mod notices;
 mod opening;
 pub mod outside;
+mod process;
 pub mod remote_signer;
 pub mod rotator;
+mod shard_thread;
 mod start_up;
 pub mod statesync;
 pub mod vitals;
 
 pub use codes::journal_code;
 
+pub use host::Host;
 pub use node::{Node, StartHandle};

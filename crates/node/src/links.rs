@@ -214,7 +214,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use rustorium_crypto::SigningKey;
-    use rustorium_types::{BoundedBytes, BoundedVec, Genesis, PROTOCOL_VERSION, Parameters};
+    use rustorium_types::{BoundedBytes, BoundedVec, Genesis, PROTOCOL_VERSION, Parameters, ShardId};
 
     /// Of `n` other validators that `config.toml` knows; the last one's address stands in the committee instead.
     fn links(n: u8) -> Links {
@@ -235,7 +235,7 @@ mod tests {
             accounts: BoundedVec::default(),
             pools: BoundedVec::default(),
         };
-        let context = Arc::new(Context::new(&genesis, SigningKey::from_seed(&[1; 32])));
+        let context = Arc::new(Context::new(&genesis, ShardId::ROOT, SigningKey::from_seed(&[1; 32])));
         let address = |index: u8| std::net::SocketAddr::from(([10, 0, 0, 1], 1000 + u16::from(index))).into();
         Links::new(context, [0; 32], (1..n).map(|index| ([index; 32], address(index))).collect())
     }

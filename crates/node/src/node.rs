@@ -1,35 +1,30 @@
-//! A running data plane: the way up and down, and its end.
+//! A node: its start, the shards that it hosts, and its end.
+//!
+//! *Invariants:* hosts the root shard; a failure of one hosted shard is told to that shard's core alone.
 
 use crate::backend::NodeBackend;
-use crate::certificate_server::CertificateServer;
 use crate::config::{NodeConfig, NodeKeys};
 use crate::copier::Copier;
-use crate::guarded::Threads;
-use crate::links::Links;
-use crate::outside::Question;
-use crate::remote_signer::RemoteSigner;
+use crate::host::Host;
 use crate::rotator::Rotator;
-use crate::start_up::Starting;
+use crate::start_up;
 use crate::statesync::face::FillFace;
 use crate::statesync::{JoinEvent, Offers};
-use crate::vitals::{Vitals, VitalsNote};
+use crate::vitals::VitalsNote;
 use parking_lot::Mutex;
 use rustorium_gateway::gate::Rules;
 use rustorium_gateway::http::HttpServer;
 use rustorium_gateway::quic::QuicFace;
 use rustorium_gateway::{Backend, Gate};
-use rustorium_shard::Event;
 use rustorium_shard::port::Effect;
 use rustorium_stages::NodeError;
 use rustorium_stages::inbox::Inbox;
 use rustorium_stages::metrics::NodeMetrics;
 use rustorium_stages::queue::Queue;
-use rustorium_stages::verifier::Verifier;
-use rustorium_storage::{AuditSink, Store};
+use rustorium_storage::AuditSink;
 use rustorium_transport::Transport;
-use rustorium_types::PublicKey;
+use rustorium_types::{PublicKey, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -76,24 +71,18 @@ impl StartHandle {
     }
 }
 
-/// A running data plane.
+/// A running data plane: the process, and the shards that it hosts.
 pub struct Node {
-    pub(crate) inbox: Arc<Inbox>,
-    pub(crate) events: Arc<Queue<Event>>,
-    pub(crate) backend: Arc<NodeBackend>,
-    pub(crate) audit: Arc<AuditSink>,
-    pub(crate) rotator: Arc<Rotator>,
-    pub(crate) copier: Arc<Copier>,
-    pub(crate) offers: Arc<Offers>,
-    pub(crate) questions: Arc<Queue<Question>>,
-    pub(crate) links: Arc<Links>,
-    pub(crate) metrics: Arc<NodeMetrics>,
-    pub(crate) gate: Arc<Gate>,
-    pub(crate) addresses: BTreeMap<&'static str, String>,
-    pub(crate) stopping: Arc<AtomicBool>,
-    pub(crate) running: Mutex<Option<Running>>,
+    root: Arc<Host>,
+    /// All of them, by their shards.
+    hosts: BTreeMap<ShardId, Arc<Host>>,
+    audit: Arc<AuditSink>,
+    gate: Arc<Gate>,
+    addresses: BTreeMap<&'static str, String>,
+    running: Mutex<Option<Running>>,
 }
 
+/// Parts of a running process that belong to no shard.
 pub(crate) struct Running {
     /// The threads of peers' links.
     pub(crate) runtime: Runtime,
@@ -102,115 +91,110 @@ pub(crate) struct Running {
     pub(crate) transport: Transport,
     pub(crate) http: HttpServer,
     pub(crate) quic: QuicFace,
-    pub(crate) verifier: Arc<Verifier>,
-    pub(crate) certificates: Arc<CertificateServer>,
-    pub(crate) store: Arc<dyn Store>,
-    pub(crate) threads: Threads,
-    pub(crate) vitals: Vitals,
-    pub(crate) signer: Option<Arc<RemoteSigner>>,
 }
 
 impl Node {
     /// Opens everything and starts. Errors: a stable code and one sentence.
     pub fn start(config: NodeConfig, keys: NodeKeys, handle: &StartHandle) -> Result<Self, NodeError> {
-        Starting::new(config, keys, handle)?.start()
+        start_up::start(config, keys, handle)
     }
 
-    /// The descriptor that is readable while inputs wait.
+    pub(crate) fn of(
+        root: Arc<Host>,
+        hosts: BTreeMap<ShardId, Arc<Host>>,
+        audit: Arc<AuditSink>,
+        gate: Arc<Gate>,
+        addresses: BTreeMap<&'static str, String>,
+        running: Running,
+    ) -> Self {
+        Self { root, hosts, audit, gate, addresses, running: Mutex::new(Some(running)) }
+    }
+
+    /// Returns a hosted shard; `None` if this node doesn't host it.
+    pub fn host(&self, shard: ShardId) -> Option<&Host> {
+        self.hosts.get(&shard).map(|host| &**host)
+    }
+
+    /// Returns the hosted shards, in order.
+    pub fn shards(&self) -> impl Iterator<Item = ShardId> {
+        self.hosts.keys().copied()
+    }
+
+    /// Returns the descriptor that is readable while inputs of the root shard's core wait.
     pub fn fd(&self) -> i32 {
-        self.inbox.fd()
+        self.root.inbox().fd()
     }
 
-    /// The way up.
+    /// Returns the inbox of the root shard's core.
     pub fn inbox(&self) -> &Inbox {
-        &self.inbox
+        self.root.inbox()
     }
 
-    /// The way down: effects in order.
+    /// Applies the effects of the root shard's core, in order.
     pub fn submit(&self, effects: Vec<Effect>) {
-        self.events.push(Event::Effects(effects));
+        self.root.submit(effects);
     }
 
-    /// What the gateway sees.
+    /// Returns the gateway's view of the root shard.
     pub fn backend(&self) -> &NodeBackend {
-        &self.backend
+        self.root.backend()
     }
 
-    /// The node's figures.
+    /// Returns the figures of the process and of the root shard.
     pub fn metrics(&self) -> &NodeMetrics {
-        &self.metrics
+        self.root.metrics()
     }
 
-    /// Who may read and submit.
+    /// Returns the access rules of the gateway.
     pub fn gate(&self) -> &Gate {
         &self.gate
     }
 
-    /// Lets these followers in from now on, besides those whom the committee makes guests; others' links end.
+    /// Admits these followers from now on, besides the guests that the committees make; others' links end.
     pub fn set_followers(&self, keys: BTreeSet<PublicKey>) {
-        self.links.guests().set_named(keys);
-        if let Some(running) = self.running.lock().as_ref() {
-            running.transport.set_guests(self.links.guests().keys());
-        }
+        self.hosts.values().for_each(|host| host.set_followers(keys.clone()));
     }
 
-    /// The audit log.
+    /// Returns the audit log.
     pub fn audit(&self) -> &AuditSink {
         &self.audit
     }
 
-    /// How its parts do; none once it is closed.
+    /// Returns the health of the root shard's parts; `None` after `close`.
     pub fn vitals(&self) -> Option<VitalsNote> {
-        self.running.lock().as_ref().map(|running| running.vitals.read())
+        self.root.vitals()
     }
 
-    /// Rotation of the storage keys.
+    /// Returns the rotation of the storage keys.
     pub fn rotator(&self) -> &Arc<Rotator> {
-        &self.rotator
+        self.root.rotator()
     }
 
-    /// Copies of the store for backups.
+    /// Returns the copies of the root shard's store for backups.
     pub fn copier(&self) -> &Arc<Copier> {
-        &self.copier
+        self.root.copier()
     }
 
-    /// The snapshots that it offers.
+    /// Returns the snapshots that the root shard offers.
     pub fn offers(&self) -> &Offers {
-        &self.offers
+        self.root.offers()
     }
 
-    /// Where it listens, by face.
+    /// Returns the addresses that are listened at, by face.
     pub fn addresses(&self) -> &BTreeMap<&'static str, String> {
         &self.addresses
     }
 
-    /// Stops: no new work, threads joined, store and journal synced, locks released. Again: nothing.
+    /// Stops: no new work, threads joined, stores and journals synced, locks released. A second call does nothing.
     pub fn close(&self) {
         let Some(running) = self.running.lock().take() else { return };
-        self.stopping.store(true, Ordering::Release);
+        self.hosts.values().for_each(|host| host.stop_soon());
         running.clients.block_on(async {
             running.http.close().await;
             running.quic.close().await;
         });
         running.runtime.block_on(running.transport.close());
-        running.verifier.stop();
-        if let Some(proofs) = &self.backend.proofs {
-            proofs.close();
-        }
-        // It holds the journal, which is closed by the last who does.
-        drop(running.vitals);
-        self.events.push(Event::Stop);
-        self.questions.close();
-        running.certificates.questions.close();
-        if let Some(signer) = &running.signer {
-            signer.close();
-        }
-        running.threads.join();
-        self.rotator.join();
-        self.copier.join();
-        if let Err(error) = running.store.sync() {
-            tracing::error!(event = "store_sync_failed", reason = %error);
-        }
+        self.hosts.values().for_each(|host| host.close());
         running.clients.shutdown_timeout(Duration::from_secs(2));
         running.runtime.shutdown_timeout(Duration::from_secs(2));
     }
@@ -221,3 +205,6 @@ impl Drop for Node {
         self.close();
     }
 }
+
+#[cfg(test)]
+mod tests;

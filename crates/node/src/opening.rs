@@ -9,10 +9,11 @@ use rustorium_stages::NodeError;
 use rustorium_storage::AuditSink;
 use rustorium_transport::{PeerAddress, Shaper, ShaperOptions};
 use rustorium_txpool::PoolConfig;
-use rustorium_types::{Genesis, Parameters, PublicKey};
+use rustorium_types::{Genesis, Parameters, PublicKey, ShardId};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::runtime::Runtime;
 
@@ -56,16 +57,17 @@ pub(crate) fn open_tls(config: &NodeConfig) -> Result<Option<Arc<Tls>>, NodeErro
 /// A journal that is missing under a store that has blocks retires the key: what it voted for is not known any more. In
 /// a home without a validator key there is nothing to retire, but one that such a key comes into later must not look as
 /// if its journal were whole.
-pub(crate) fn refuse_missing_journal(folder: &Path, height: u64, signs_elsewhere: bool) -> Result<(), NodeError> {
+pub(crate) fn refuse_missing_journal(folders: &Folders, height: u64, signs_elsewhere: bool) -> Result<(), NodeError> {
+    let folder = &folders.journal;
     let is_segment = |entry: fs::DirEntry| entry.file_name().to_string_lossy().starts_with("segment-");
     let missing = fs::read_dir(folder).map_or(true, |entries| !entries.flatten().any(is_segment));
-    let has_key = signs_elsewhere || folder.with_file_name("validator.key").exists();
+    let has_key = signs_elsewhere || folders.home.join("validator.key").exists();
     if missing && height > 0 && !has_key {
         let sentence = format!(
             "the safety journal {} is missing while the store has blocks: remove {} too and start this follower again, \
              which its peers then fill anew",
             folder.display(),
-            folder.with_file_name("db").display()
+            folders.store.display()
         );
         return Err(NodeError::new("journal-missing", sentence));
     }
@@ -81,6 +83,37 @@ pub(crate) fn refuse_missing_journal(folder: &Path, height: u64, signs_elsewhere
     Ok(())
 }
 
+/// The folders of a shard in a node's home. The root shard has those of a home without shards.
+#[derive(Clone)]
+pub(crate) struct Folders {
+    home: PathBuf,
+    /// Folder of the shard.
+    pub(crate) base: PathBuf,
+    /// Folder of the store.
+    pub(crate) store: PathBuf,
+    /// Folder of the safety journal.
+    pub(crate) journal: PathBuf,
+}
+
+impl Folders {
+    pub(crate) fn of(home: &Path, shard: ShardId) -> Self {
+        let base = match shard {
+            ShardId::ROOT => home.to_owned(),
+            ShardId(number) => home.join("shards").join(number.to_string()),
+        };
+        Self { store: base.join("db"), journal: base.join("safety"), base, home: home.to_owned() }
+    }
+
+    /// Makes the folder of the shard, for its owner alone. Errors: the system's.
+    pub(crate) fn make(&self) -> Result<(), NodeError> {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.base);
+        made.map_err(|error| {
+            let sentence = format!("can't make the folder {} ({error}); mend that", self.base.display());
+            NodeError::new("store-failed", sentence)
+        })
+    }
+}
+
 /// Where `config.toml` says that the genesis' validators are dialed, by their node keys.
 pub(crate) fn address_book(config: &NodeConfig, genesis: &Genesis) -> BTreeMap<PublicKey, PeerAddress> {
     let entry =
@@ -93,8 +126,9 @@ pub(crate) fn seed_book(config: &NodeConfig) -> BTreeMap<PublicKey, PeerAddress>
     config.seeds.iter().map(|seed| (seed.node_key_hex.0, seed.address.clone())).collect()
 }
 
+/// Opens the notices. A key that is retired in one shard is retired in all, so its mark is the home's.
 pub(crate) fn open_notices(config: &NodeConfig, audit: Arc<AuditSink>) -> Result<Notices, NodeError> {
-    Notices::open(audit, config.home.join("safety")).map_err(|error| {
+    Notices::open(audit, Folders::of(&config.home, ShardId::ROOT).journal).map_err(|error| {
         let home = config.home.display();
         NodeError::new("journal-failed", format!("can't read safety/retired or audit/ in {home} ({error}); mend that"))
     })
@@ -138,13 +172,15 @@ pub(crate) fn threads_for(cores_each: usize) -> usize {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_journal_is_missing_where_no_segment_is_and_that_matters_once_there_are_blocks() {
         let home = tempfile::tempdir().unwrap();
-        let safety = home.path().join("safety");
+        let folders = Folders::of(home.path(), ShardId::ROOT);
+        let safety = folders.journal.clone();
         fs::write(home.path().join("validator.key"), "{}").unwrap();
-        let refused = |height| refuse_missing_journal(&safety, height, false).err().map(|error| error.code);
+        let refused = |height| refuse_missing_journal(&folders, height, false).err().map(|error| error.code);
         assert_eq!((refused(0), refused(1)), (None, Some("journal-retired")));
         fs::create_dir(&safety).unwrap();
         fs::write(safety.join("lock"), "").unwrap();
@@ -157,7 +193,7 @@ mod tests {
     fn the_refusal_does_not_advise_to_sign_twice() {
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join("validator.key"), "{}").unwrap();
-        let sentence = refuse_missing_journal(&home.path().join("safety"), 9, false).unwrap_err().sentence;
+        let sentence = refuse_missing_journal(&Folders::of(home.path(), ShardId::ROOT), 9, false).unwrap_err().sentence;
         for part in ["/safety is missing", "signs nothing more", "don't empty its home", "new validator key"] {
             assert!(sentence.contains(part), "{sentence}");
         }
@@ -165,8 +201,23 @@ mod tests {
 
     #[test]
     fn a_follower_without_its_journal_is_filled_anew() {
-        let refused = refuse_missing_journal(Path::new("/nowhere/safety"), 9, false).unwrap_err();
+        let refused = refuse_missing_journal(&Folders::of(Path::new("/nowhere"), ShardId::ROOT), 9, false).unwrap_err();
         assert_eq!(refused.code, "journal-missing");
         assert!(refused.sentence.contains("remove /nowhere/db too"), "{}", refused.sentence);
+    }
+
+    #[test]
+    fn the_root_shard_stays_in_the_home_and_others_have_folders_of_their_own() {
+        let home = tempfile::tempdir().unwrap();
+        let root = Folders::of(home.path(), ShardId::ROOT);
+        assert_eq!((root.store, root.journal), (home.path().join("db"), home.path().join("safety")));
+        let other = Folders::of(home.path(), ShardId(7));
+        let base = home.path().join("shards/7");
+        assert_eq!((&other.store, &other.journal), (&base.join("db"), &base.join("safety")));
+        other.make().unwrap();
+        assert_eq!(fs::metadata(&base).unwrap().permissions().mode() & 0o777, 0o700);
+        fs::write(home.path().join("validator.key"), "{}").unwrap();
+        let refused = refuse_missing_journal(&other, 9, false).unwrap_err();
+        assert_eq!(refused.code, "journal-retired", "the key is the home's");
     }
 }

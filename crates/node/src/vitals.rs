@@ -2,9 +2,9 @@
 //!
 //! *Invariants:* only measures; whoever judges them (the watch in Python) does so apart from the threads that it watches.
 
-use crate::host::ShardGauges;
 use crate::links::Links;
 use crate::remote_signer::{RemoteSigner, SignerNote};
+use crate::shard_thread::ShardGauges;
 use parking_lot::Mutex;
 use rustorium_gateway::Tls;
 use rustorium_gateway::tls::TlsState;

@@ -46,13 +46,13 @@ pub struct Context {
 }
 
 impl Context {
-    /// The context of the genesis committee's epoch 0, shard 0.
-    pub fn new(genesis: &Genesis, key: impl Into<Option<SigningKey>>) -> Self {
+    /// The context of a shard's epoch 0, which has the genesis committee.
+    pub fn new(genesis: &Genesis, shard: ShardId, key: impl Into<Option<SigningKey>>) -> Self {
         let key = key.into();
-        let state = rustorium_execution::genesis(genesis);
+        let state = rustorium_execution::genesis(genesis, shard);
         let chain = rustorium_crypto::chain_id(genesis);
         let own = key.as_ref().map(SigningKey::public);
-        let (committee, places) = members(chain, Epoch(0), &genesis.validators, own);
+        let (committee, places) = members(chain, (shard, Epoch(0)), &genesis.validators, own);
         let drawn = genesis.rules() >= Rules::V2;
         let leaders = leaders_of(&committee, drawn, state.result_root, View(0));
         Self {
@@ -82,7 +82,7 @@ impl Context {
         store: &dyn Store,
         tip: &Header,
     ) -> Result<Self, StoreError> {
-        let first = Self::new(genesis, key);
+        let first = Self::new(genesis, tip.shard, key);
         let epoch = if tip.ends_epoch() { tip.epoch.next() } else { tip.epoch };
         let Some(before) = epoch.0.checked_sub(1).map(Epoch) else { return Ok(first) };
         let what = "the end of the epoch before is missing";
@@ -93,7 +93,7 @@ impl Context {
     /// Returns the context of the epoch after the one that `change` ends. The caller has checked `change`.
     pub fn after(&self, change: &EpochChange) -> Self {
         let (chain, epoch) = (self.chain(), change.boundary.epoch.next());
-        let (committee, places) = members(chain, epoch, &change.next, self.own_key());
+        let (committee, places) = members(chain, (self.shard(), epoch), &change.next, self.own_key());
         Self {
             leaders: leaders_of(&committee, self.drawn, change.boundary.result.root, change.boundary.view),
             drawn: self.drawn,
@@ -125,8 +125,8 @@ impl Context {
     pub fn signed_elsewhere(mut self, own: Option<PublicKey>) -> Self {
         let Some(own) = own else { return self };
         (self.key, self.elsewhere) = (None, Some(own));
-        let (chain, epoch) = (self.chain(), self.epoch());
-        let (committee, _) = members(chain, epoch, &self.validators, Some(own));
+        let place = (self.shard(), self.epoch());
+        let (committee, _) = members(self.chain(), place, &self.validators, Some(own));
         self.committee = Arc::new(committee);
         self
     }
@@ -134,6 +134,11 @@ impl Context {
     /// Returns the chain.
     pub fn chain(&self) -> ChainId {
         self.committee.chain
+    }
+
+    /// Returns the shard.
+    pub fn shard(&self) -> ShardId {
+        self.committee.shard
     }
 
     /// Returns the epoch.
@@ -249,7 +254,7 @@ fn leaders_of(committee: &Committee, drawn: bool, root: Hash, boundary: View) ->
 
 fn members(
     chain: ChainId,
-    epoch: Epoch,
+    (shard, epoch): (ShardId, Epoch),
     set: &ValidatorSet,
     own: Option<PublicKey>,
 ) -> (Committee, BTreeMap<PublicKey, ValidatorIndex>) {
@@ -257,5 +262,5 @@ fn members(
     let place = |at: usize| ValidatorIndex(at as u16);
     let me = own.and_then(|own| keys.iter().position(|member| *member == own)).map(place);
     let places = set.iter().enumerate().map(|(at, validator)| (validator.node_key, place(at))).collect();
-    (Committee { chain, shard: ShardId(0), epoch, me, keys }, places)
+    (Committee { chain, shard, epoch, me, keys }, places)
 }

@@ -68,18 +68,17 @@ pub fn proposal(key: &SigningKey, frame: &[u8], change: Change) -> Result<Vec<u8
     Ok(Message::Proposal(Box::new(forged)).to_frame())
 }
 
-/// Returns a batch's frame.
+/// Returns the frame of a batch of a shard's epoch.
 pub fn batch(
     key: &SigningKey,
-    chain: ChainId,
-    epoch: Epoch,
+    (chain, shard, epoch): (ChainId, ShardId, Epoch),
     author: ValidatorIndex,
     place: (u64, BatchDigest),
     transactions: Vec<Transaction>,
 ) -> Result<Vec<u8>, DecodeError> {
     let (seq, previous) = place;
     let transactions = BoundedVec::new(transactions)?;
-    let body = BatchBody { chain, shard: ShardId(0), epoch, author, seq, previous, transactions };
+    let body = BatchBody { chain, shard, epoch, author, seq, previous, transactions };
     let (_, batch) = key.sign_batch(body);
     Ok(Message::Batch(Box::new(batch)).to_frame())
 }

@@ -8,21 +8,26 @@ use rustorium_shard::periods::claimed_height;
 use rustorium_shard::{Floor, Journaled, LiveRecords, Records};
 use rustorium_storage::{HeightCommit, JournalRecord, RecordKind, Store, StoreError, Tip};
 use rustorium_types::{
-    Batch, Block, BoundedVec, Certificate, Cursor, Epoch, Genesis, Header, Height, ResultLink, SignedVote, View,
-    decode, limits,
+    Batch, Block, BoundedVec, Certificate, Cursor, Epoch, Genesis, Header, Height, ResultLink, ShardId, SignedVote,
+    View, decode, limits,
 };
 use std::collections::HashSet;
 
 /// Number of result roots that a restarted node reads back: as many heights as a claim may lag, and some more.
 const ROOTS_READ: u64 = 512;
+const OTHER_SHARD: &str = "its blocks are another shard's: put the store back into the folder of its shard";
 
-/// Commits the genesis block if the store has no tip. Returns the tip.
-pub fn tip_of(store: &dyn Store, genesis: &Genesis) -> Result<Tip, StoreError> {
+/// Commits the shard's genesis block if the store has no tip. Returns the tip. Errors: the store's, also that its blocks
+/// are another shard's.
+pub fn tip_of(store: &dyn Store, genesis: &Genesis, shard: ShardId) -> Result<Tip, StoreError> {
     if let Some(tip) = store.tip() {
+        if tip.header.shard != shard {
+            return Err(StoreError::Inconsistent { height: tip.height, what: OTHER_SHARD });
+        }
         keep_committee_record(store, &tip)?;
         return Ok(tip);
     }
-    let state = rustorium_execution::genesis(genesis);
+    let state = rustorium_execution::genesis(genesis, shard);
     if genesis.parameters.state_roots {
         store.put_tree_writes(Height(0), &tree_writes(&state.diff))?;
     }

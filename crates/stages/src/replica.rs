@@ -24,7 +24,7 @@ use rustorium_shard::context::Context;
 use rustorium_shard::{Event, Journaled, Now, Ports, Shard, WorkConfig};
 use rustorium_state::tables::Tables;
 use rustorium_storage::{JournalRecord, Store, StoreError, Tip};
-use rustorium_types::{Genesis, PublicKey};
+use rustorium_types::{Genesis, PublicKey, ShardId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -54,19 +54,20 @@ pub struct Replica {
 }
 
 impl Replica {
-    /// Opens a store at its tip, or an empty one at genesis. `elsewhere` is a key with which another process signs, if
-    /// there is one.
+    /// Opens a shard's store at its tip, or an empty one at genesis. `elsewhere` is a key with which another process signs,
+    /// if there is one.
     ///
     /// # Errors
     /// The store's, or the system's if it has no descriptors left.
     pub fn open(
         genesis: &Genesis,
+        shard: ShardId,
         store: Arc<dyn Store>,
         key: Option<SigningKey>,
         elsewhere: Option<PublicKey>,
     ) -> Result<Self, NodeError> {
         let failed = |error: StoreError| NodeError::new(store_code(&error), error.to_string());
-        let tip = tip_of(&*store, genesis).map_err(failed)?;
+        let tip = tip_of(&*store, genesis, shard).map_err(failed)?;
         let context = Context::at(genesis, key, &*store, &tip.header).map_err(failed)?;
         let context = Arc::new(context.signed_elsewhere(elsewhere));
         let metrics = Arc::new(NodeMetrics::new(tip.header.shard));

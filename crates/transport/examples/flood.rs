@@ -311,6 +311,7 @@ fn follower(attack: &Attack, chain: ChainId, heard: Arc<Heard>) -> Result<Transp
         me: None,
         listen: (Ipv4Addr::LOCALHOST, 0).into(),
         identity: SigningKey::generate(),
+        shards: Default::default(),
         chain,
         versions: SPOKEN,
         peers: vec![peer],

@@ -57,6 +57,7 @@ fn config(me: u16, keys: &[SigningKey; 2], addresses: [SocketAddr; 2]) -> Config
         me: Some(ValidatorIndex(me)),
         listen: addresses[usize::from(me)],
         identity: keys[usize::from(me)].clone(),
+        shards: Default::default(),
         chain: ChainId::ZERO,
         versions: SPOKEN,
         peers: peers.to_vec(),

@@ -6,7 +6,7 @@ use crate::framing::Versions;
 use crate::tls::TlsError;
 use rustorium_crypto::SigningKey;
 use rustorium_types::limits::VALIDATORS_MAX;
-use rustorium_types::{ChainId, PublicKey, ValidatorIndex};
+use rustorium_types::{ChainId, PublicKey, ShardId, ValidatorIndex};
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
@@ -78,6 +78,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// This node's identity.
     pub identity: SigningKey,
+    /// The shards that this node hosts, besides the root, which every node hosts.
+    pub shards: BTreeSet<ShardId>,
     /// The chain. A peer on another chain is refused.
     pub chain: ChainId,
     /// The versions of the peer protocol that this node speaks. A peer that speaks none of them is refused.
@@ -211,6 +213,9 @@ pub enum SendError {
     /// There is no link to this peer at the moment.
     #[error("there is no link to this peer at the moment; it is dialed until it answers")]
     Down,
+    /// This node doesn't host the shard.
+    #[error("this node doesn't host the shard; send the frame from a node that does")]
+    NotHosted,
     /// The frame is longer than any peer would accept.
     #[error("a frame of {bytes} bytes is over the limit of {}", rustorium_types::limits::FRAME_BYTES_MAX)]
     TooLarge {

@@ -82,7 +82,7 @@ pub(crate) async fn keep(
     mut stop: Stop,
 ) {
     let _fuse = Fuse { handler: shared.handler.clone(), part: "peer link" };
-    let first_wait = if shared.dials(&link) || shared.roster.me().is_none() { Duration::ZERO } else { KNOCK_AFTER };
+    let first_wait = if shared.dials(&link) || !shared.roster.is_member() { Duration::ZERO } else { KNOCK_AFTER };
     let mut backoff = Backoff::new(BACKOFF_MIN.max(first_wait));
     let mut wait = first_wait;
     let mut next = None;

@@ -6,16 +6,19 @@
 use crate::refusal::Refusal;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use rustorium_types::limits::FRAME_BYTES_MAX;
-use rustorium_types::{ChainId, Class, link_version};
+use rustorium_types::{ChainId, Class, ShardId, link_version};
 use std::fmt;
 
 /// The versions of the peer protocol that this release speaks. A release that adds one keeps the version before it,
 /// because a net is upgraded node by node.
-pub const SPOKEN: Versions = Versions { newest: link_version::DIGESTS, oldest: link_version::FIRST };
+pub const SPOKEN: Versions = Versions { newest: link_version::SHARDS, oldest: link_version::FIRST };
 /// Bytes of a greeting.
 pub const HELLO_BYTES: usize = 39;
+/// Bytes of the greeting of another shard's stream.
+pub const SHARD_HELLO_BYTES: usize = 9;
 
 const MAGIC: [u8; 4] = *b"RSTM";
+const SHARD_MAGIC: [u8; 4] = *b"RSTS";
 const LENGTH_BYTES: usize = 4;
 /// Frames up to this size are copied behind their length, so that many frames make one write. Larger frames are written
 /// without a copy.
@@ -64,8 +67,8 @@ impl fmt::Display for Versions {
     }
 }
 
-/// The greeting that each side sends first on each stream. It names no one: the key has proved who the peer is, and the
-/// key's place depends on the epoch.
+/// The greeting that each side sends first on each of the connection's first three streams, which are the root shard's. It
+/// names no one: the key has proved who the peer is, and the key's place depends on the epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hello {
     /// The sender's chain.
@@ -107,6 +110,43 @@ impl Hello {
         }
         let class = CLASSES.get(usize::from(rest.get_u8())).ok_or(Refusal::BadHello("it names no class"))?;
         Ok((Self { chain: *chain, class: *class, versions: theirs }, common))
+    }
+}
+
+/// The greeting of a stream of another shard than the root (`link_version::SHARDS`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShardHello {
+    /// The shard of the frames on the stream.
+    pub shard: ShardId,
+    /// Their class.
+    pub class: Class,
+}
+
+impl ShardHello {
+    /// Encodes the greeting.
+    pub fn to_bytes(self) -> [u8; SHARD_HELLO_BYTES] {
+        let mut bytes = [0; SHARD_HELLO_BYTES];
+        let mut out = &mut bytes[..];
+        out.put_slice(&SHARD_MAGIC);
+        out.put_u8(self.class as u8);
+        out.put_u32_le(self.shard.0);
+        bytes
+    }
+
+    /// Parses a greeting. Errors: it is malformed, or names the root shard, whose streams come first.
+    pub fn parse(bytes: &[u8; SHARD_HELLO_BYTES]) -> Result<Self, Refusal> {
+        let mut rest = &bytes[..];
+        let mut magic = [0; 4];
+        rest.copy_to_slice(&mut magic);
+        if magic != SHARD_MAGIC {
+            return Err(Refusal::BadHello("a further stream doesn't start with the mark of a shard's"));
+        }
+        let class = CLASSES.get(usize::from(rest.get_u8())).ok_or(Refusal::BadHello("it names no class"))?;
+        let shard = ShardId(rest.get_u32_le());
+        if shard == ShardId::ROOT {
+            return Err(Refusal::BadHello("a further stream names the root shard"));
+        }
+        Ok(Self { shard, class: *class })
     }
 }
 
@@ -251,6 +291,20 @@ mod tests {
 
     fn versions() -> impl Strategy<Value = Versions> {
         (any::<u8>(), any::<u8>()).prop_map(|(a, b)| Versions { newest: a.max(b), oldest: a.min(b) })
+    }
+
+    #[test]
+    fn a_shards_greeting_names_shard_and_class() {
+        let hello = ShardHello { shard: ShardId(0x0102_0304), class: Class::Data };
+        assert_eq!(hello.to_bytes(), *b"RSTS\x01\x04\x03\x02\x01");
+        assert_eq!(ShardHello::parse(&hello.to_bytes()).unwrap(), hello);
+        for (at, wrong) in [(0, b'x'), (4, 3)] {
+            let mut bytes = hello.to_bytes();
+            bytes[at] = wrong;
+            assert!(matches!(ShardHello::parse(&bytes), Err(Refusal::BadHello(_))), "{at}");
+        }
+        let root = ShardHello { shard: ShardId::ROOT, class: Class::Data }.to_bytes();
+        assert!(matches!(ShardHello::parse(&root), Err(Refusal::BadHello(_))), "its streams are the first three");
     }
 
     /// The release before ranges sent and accepted this: version 2 as a little-endian u16, and nothing else.

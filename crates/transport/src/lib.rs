@@ -21,6 +21,8 @@ mod refusal;
 mod roster;
 mod session;
 mod shaper;
+mod shard_queues;
+mod shard_streams;
 mod slots;
 pub mod tls;
 mod tuning;
@@ -46,11 +48,11 @@ use quinn::Endpoint;
 use refusal::RefusalCounters;
 use roster::Roster;
 use rustorium_crypto::SigningKey;
-use rustorium_types::{ChainId, Class, PublicKey, ValidatorIndex};
+use rustorium_types::{ChainId, Class, PublicKey, ShardId, ValidatorIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{SocketAddr, UdpSocket};
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -121,6 +123,8 @@ pub(crate) struct Shared {
     turns: Mutex<BTreeMap<PublicKey, Weak<AsyncMutex<()>>>>,
     pub doors: Doors,
     refusals: Arc<RefusalCounters>,
+    /// Streams refused because this node doesn't host their shard.
+    pub unhosted: Arc<AtomicU64>,
 }
 
 impl Shared {
@@ -170,10 +174,12 @@ impl fmt::Debug for Shared {
     }
 }
 
-/// A node's links. Clones share one transport. It ends with `close` or with the last clone.
+/// A node's links, as one of its shards uses them: frames and places are that shard's. Clones share one transport. It ends
+/// with `close` or with the last clone.
 #[derive(Clone, Debug)]
 pub struct Transport {
     shared: Arc<Shared>,
+    shard: ShardId,
     lifeline: Arc<Lifeline>,
 }
 
@@ -185,7 +191,8 @@ struct Lifeline {
 }
 
 impl Transport {
-    /// Starts to listen, and to link with every peer for as long as the transport lives.
+    /// Starts to listen, and to link with every peer for as long as the transport lives. Peers and guests are the root
+    /// shard's, and so is what is returned.
     pub fn start(config: Config, handler: Arc<dyn Handler>, runtime: &Handle) -> Result<Self, TransportError> {
         let socket = endpoint::bind(config.listen)?;
         Self::start_on(socket, config, handler, runtime)
@@ -202,17 +209,18 @@ impl Transport {
         let checks = config.checked()?;
         checks.peers(config.me, &config.peers)?;
         let keys = tls::KnownKeys::new([], config.followers.strangers_max > 0);
-        keys.set_guests(config.guests.clone());
         let servers = endpoint::Servers::new(&config.identity, keys.clone())?;
         let endpoint = endpoint::open(socket, &config, &servers, runtime)?;
-        let bounds = Bounds { queue_frames: config.queue_frames, queue_bytes: config.queue_bytes, ..Bounds::default() };
+        let shards = Arc::new(config.shards);
+        let (queue_frames, queue_bytes) = (config.queue_frames, config.queue_bytes);
+        let bounds = Bounds { queue_frames, queue_bytes, shards: shards.clone(), ..Bounds::default() };
         let shared = Arc::new(Shared {
             identity: config.identity,
             chain: config.chain,
             versions: config.versions,
             endpoint,
             handler,
-            roster: Arc::new(Roster::new(config.followers, keys.clone())),
+            roster: Arc::new(Roster::new(config.followers, keys.clone(), shards)),
             only_v4: config.listen.is_ipv4(),
             keys,
             servers,
@@ -222,26 +230,35 @@ impl Transport {
             turns: Mutex::default(),
             doors: Doors { members: Door::new(connect::MEMBERS), strangers: Door::new(connect::STRANGERS) },
             refusals: Default::default(),
+            unhosted: Arc::default(),
         });
         let (stop, stopping) = watch::channel(false);
         let lifeline = Lifeline { stop, tasks: Mutex::default(), runtime: runtime.clone() };
-        let transport = Self { shared: shared.clone(), lifeline: Arc::new(lifeline) };
+        let transport = Self { shared: shared.clone(), shard: ShardId::ROOT, lifeline: Arc::new(lifeline) };
+        transport.set_guests(config.guests);
         transport.set_peers(config.me, &config.peers)?;
         transport.lifeline.tasks.lock().push(runtime.spawn(connect::accept(shared, stopping)));
         Ok(transport)
     }
 
-    /// Sets another committee, while everything runs. Links of node keys that stay keep their connections and queues;
-    /// others end, and new ones are dialed. When it returns, indices mean places in this committee. Frames of removed
-    /// members may still be handed up for a moment, under their keys.
+    /// Returns the same links as another hosted shard uses them.
+    pub fn for_shard(&self, shard: ShardId) -> Self {
+        Self { shard, ..self.clone() }
+    }
+
+    /// Sets another committee of the shard, while everything runs. Links of node keys that stay, or are in another shard's
+    /// committee, keep their connections and queues; others end, and new ones are dialed. When it returns, indices mean
+    /// places in this committee. Frames of removed members may still be handed up for a moment, under their keys.
     pub fn set_peers(&self, me: Option<ValidatorIndex>, peers: &[Peer]) -> Result<(), TransportError> {
         let shared = &self.shared;
         let peers = shared.checks.peers(me, peers)?;
         let dialers = peers.iter().map(|peer| Ok((peer.node_key, endpoint::Dialer::new(&shared.identity, peer)?)));
         let mut dialers: BTreeMap<_, _> = dialers.collect::<Result<_, TransportError>>()?;
-        shared.keys.set(peers.iter().map(|peer| peer.node_key));
-        let new = shared.roster.set(me, &peers, |peer| shared.make_link(me, peer));
+        // Another shard's thread may do the same.
         let mut tasks = self.lifeline.tasks.lock();
+        let others = shared.roster.keys_besides(self.shard);
+        shared.keys.set(peers.iter().map(|peer| peer.node_key).chain(others));
+        let new = shared.roster.set(self.shard, me, &peers, |peer| shared.make_link(me, peer));
         tasks.retain(|task| !task.is_finished());
         for (link, peer) in new {
             let Some(dialer) = dialers.remove(&peer.node_key) else { continue };
@@ -253,10 +270,10 @@ impl Transport {
         Ok(())
     }
 
-    /// Sets other guests: keys outside the committee that are admitted by name, each with a place that strangers can't
-    /// take. Links of former guests end.
+    /// Sets other guests of the shard: keys outside the committee that are admitted by name, each with a place that
+    /// strangers can't take. Links of former guests end.
     pub fn set_guests(&self, guests: BTreeSet<PublicKey>) {
-        self.shared.roster.set_guests(guests);
+        self.shared.roster.set_guests(self.shard, guests);
     }
 
     /// Ends the link of a node outside the committee, and refuses its key for `time`.
@@ -266,42 +283,42 @@ impl Transport {
 
     /// Tells if less than half of a class's send queue to this node key is in use; `None` if the key isn't linked.
     pub fn has_room(&self, node_key: &PublicKey, class: Class) -> Option<bool> {
-        self.shared.roster.of(node_key)?.has_room(class)
+        self.shared.roster.of(node_key)?.has_room(self.shard, class)
     }
 
     /// Queues a frame for a member of the committee. Callable from any thread; never blocks.
     pub fn send(&self, to: ValidatorIndex, class: Class, frame: Bytes) -> Result<(), SendError> {
-        self.shared.roster.at(to).ok_or(SendError::NoSuchPeer)?.send(class, frame)
+        self.shared.roster.at(self.shard, to).ok_or(SendError::NoSuchPeer)?.send(self.shard, class, frame)
     }
 
     /// Queues a frame for the node with this key, a validator or a follower.
     pub fn send_to(&self, node_key: &PublicKey, class: Class, frame: Bytes) -> Result<(), SendError> {
-        self.shared.roster.of(node_key).ok_or(SendError::NoSuchPeer)?.send(class, frame)
+        self.shared.roster.of(node_key).ok_or(SendError::NoSuchPeer)?.send(self.shard, class, frame)
     }
 
     /// Queues a frame for every validator whose link is up and has room. Returns their number.
     pub fn broadcast(&self, class: Class, frame: Bytes) -> usize {
-        self.shared.roster.each_member(|link| link.send(class, frame.clone()).is_ok())
+        self.shared.roster.each_member(self.shard, |link| link.send(self.shard, class, frame.clone()).is_ok())
     }
 
     /// Queues a frame for every follower that has room. Returns their number.
     pub fn broadcast_followers(&self, class: Class, frame: Bytes) -> usize {
-        self.shared.roster.each_follower(|link| link.send(class, frame.clone()).is_ok())
+        self.shared.roster.each_follower(|link| link.send(self.shard, class, frame.clone()).is_ok())
     }
 
     /// Returns the version of the peer protocol that both ends of the link to a member speak, or spoke last.
     pub fn version(&self, peer: ValidatorIndex) -> Option<u8> {
-        self.shared.roster.at(peer)?.version()
+        self.shared.roster.at(self.shard, peer)?.version()
     }
 
     /// Returns the smoothed round trip of the link to a member, while the link is up.
     pub fn rtt_us(&self, peer: ValidatorIndex) -> Option<u64> {
-        self.shared.roster.at(peer)?.rtt_us()
+        self.shared.roster.at(self.shard, peer)?.rtt_us()
     }
 
     /// Returns the state of the links to the committee, in the order in which it was given.
     pub fn status(&self) -> Vec<LinkStatus> {
-        self.shared.roster.links().iter().map(|link| link.status()).collect()
+        self.shared.roster.links(self.shard).iter().map(|link| link.status()).collect()
     }
 
     /// Returns the state of the links to followers.
@@ -316,7 +333,12 @@ impl Transport {
 
     /// Returns a collector of the transport's metrics for the node's registry.
     pub fn metrics(&self) -> TransportMetrics {
-        TransportMetrics::new(self.shared.roster.clone(), self.shared.doors.clone(), self.shared.refusals.clone())
+        TransportMetrics {
+            roster: self.shared.roster.clone(),
+            doors: self.shared.doors.clone(),
+            refusals: self.shared.refusals.clone(),
+            unhosted: self.shared.unhosted.clone(),
+        }
     }
 
     /// Ends all links and tells the peers. Returns when both are done. The port is free soon after the last clone is

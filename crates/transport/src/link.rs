@@ -6,36 +6,32 @@
 use crate::address::PeerAddress;
 use crate::config::SendError;
 use crate::framing::CLASSES;
-use crate::outbox::Outbox;
 use crate::pace::Pace;
 use crate::refusal::CloseCode;
 use crate::shaper::LinkShaper;
+use crate::shard_queues::ShardQueues;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use quinn::{Connection, PathStats};
-use rustorium_types::{Class, PublicKey, ValidatorIndex};
+use rustorium_types::{Class, PublicKey, ShardId, ValidatorIndex, link_version};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, watch};
 use tokio::time::Instant;
 
 /// Connections of one peer that wait for the previous one to end. A node makes one at a time.
 const ACCEPTED_MAX: usize = 4;
-
-/// Frames and bytes of consensus that may be read from a peer and not yet processed.
-const CONSENSUS_READ: (usize, usize) = (512, 4 * 1024 * 1024);
-
-/// Frames of consensus that are read from a peer in a second. An honest member sends about 2.6 a block, so this is no
-/// limit below 1,500 blocks a second. Above that rate it slows both sides down alike.
-pub(crate) const CONSENSUS_FRAMES_PER_S: u32 = 4_000;
 
 /// A received frame. Dropping it (or its `credit`) lets the peer send more.
 #[derive(Debug)]
 pub struct Frame {
     /// The node key that the sender proved. The key's role depends on the epoch: look it up at the time of use.
     pub from: PublicKey,
+    /// Shard of the stream on which the frame came. This node hosts it.
+    pub shard: ShardId,
     /// Class of the stream on which the frame came.
     pub class: Class,
     /// The frame, without its length.
@@ -47,6 +43,12 @@ pub struct Frame {
 /// Share of the bytes that may be read from a peer and not yet processed. It is returned when dropped.
 #[derive(Debug, Default)]
 pub struct Credit(#[expect(dead_code, reason = "held for what its drop does")] Option<OwnedSemaphorePermit>);
+
+impl Credit {
+    pub(crate) fn of(permit: Option<OwnedSemaphorePermit>) -> Self {
+        Self(permit)
+    }
+}
 
 /// State of a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,38 +92,53 @@ pub(crate) struct ClassCounters {
 pub(crate) struct Bounds {
     pub queue_frames: [usize; 3],
     pub queue_bytes: [usize; 3],
+    /// The shards that this side hosts. The root has queues in any case.
+    pub shards: Arc<BTreeSet<ShardId>>,
     /// Rate of reading.
     pub read: Option<Arc<Pace>>,
     /// Rate of sending, which may be shared with other links.
     pub sent: Option<Arc<Pace>>,
 }
 
-/// The committee's data about a link. They change with the committee.
+/// The committees' data about a link. They change with the committees.
 #[derive(Debug, Clone, Default)]
-struct Place {
-    index: Option<ValidatorIndex>,
-    address: Option<PeerAddress>,
+struct Places {
+    by_shard: BTreeMap<ShardId, (ValidatorIndex, Option<PeerAddress>)>,
     /// Result of the last resolution of the address.
     resolved: Option<SocketAddr>,
+}
+
+impl Places {
+    fn address(&self) -> Option<&PeerAddress> {
+        self.by_shard.values().find_map(|(_, address)| address.as_ref())
+    }
+
+    /// Applies a change, after which another address has to be resolved.
+    fn change(&mut self, change: impl FnOnce(&mut Self)) {
+        let before = self.address().cloned();
+        change(self);
+        if self.address() != before.as_ref() {
+            self.resolved = None;
+        }
+        self.resolved = self.resolved.or(self.address().and_then(PeerAddress::fixed));
+    }
 }
 
 #[derive(Debug)]
 pub(crate) struct Link {
     pub node_key: PublicKey,
-    pub outboxes: [Outbox; 3],
+    /// The root shard's.
+    pub root: Arc<ShardQueues>,
+    /// Those of the other shards that this side hosts.
+    pub others: Vec<Arc<ShardQueues>>,
     pub counters: [ClassCounters; 3],
     pub ups: AtomicU64,
     /// Signals that the peer, which this node dials, has shown that it is there.
     pub knock: Notify,
     pub bounds: Bounds,
-    /// Rate of consensus frames that are read.
-    pub consensus: Pace,
-    place: Mutex<Place>,
+    places: Mutex<Places>,
     ended: watch::Sender<Option<CloseCode>>,
     accepted: Mutex<Option<mpsc::Sender<Connection>>>,
-    credits: [Arc<Semaphore>; 3],
-    credit_units: [usize; 3],
-    credit_max: [usize; 3],
     shaper: Option<Mutex<LinkShaper>>,
     connection: Mutex<Option<Connection>>,
     version: Mutex<Option<u8>>,
@@ -132,27 +149,18 @@ pub(crate) struct Link {
 
 impl Link {
     pub fn new(node_key: PublicKey, bounds: Bounds, shaper: Option<LinkShaper>) -> Self {
-        let (mut read_frames, mut read_bytes) = (bounds.queue_frames, bounds.queue_bytes);
-        let consensus = Class::Consensus as usize;
-        read_frames[consensus] = read_frames[consensus].min(CONSENSUS_READ.0);
-        read_bytes[consensus] = read_bytes[consensus].min(CONSENSUS_READ.1);
-        let credit_max = read_bytes.map(|bytes| bytes.min(u32::MAX as usize).min(Semaphore::MAX_PERMITS));
-        // A frame costs its bytes, but at least a fixed share, so that the number of frames is bounded too.
-        let units = CLASSES.map(|c| credit_max[c as usize].div_ceil(read_frames[c as usize]));
+        let queues = |shard: &ShardId| Arc::new(ShardQueues::new(*shard, &bounds));
         Self {
             node_key,
-            outboxes: CLASSES.map(|c| Outbox::new(bounds.queue_frames[c as usize], bounds.queue_bytes[c as usize])),
+            root: queues(&ShardId::ROOT),
+            others: bounds.shards.iter().filter(|shard| **shard != ShardId::ROOT).map(queues).collect(),
             counters: Default::default(),
             ups: AtomicU64::new(0),
             knock: Notify::new(),
             bounds,
-            consensus: Pace::new(CONSENSUS_FRAMES_PER_S, 0),
-            place: Mutex::default(),
+            places: Mutex::default(),
             ended: watch::Sender::new(None),
             accepted: Mutex::new(None),
-            credits: credit_max.map(|max| Arc::new(Semaphore::new(max))),
-            credit_units: units,
-            credit_max,
             shaper: shaper.map(Mutex::new),
             connection: Mutex::new(None),
             version: Mutex::new(None),
@@ -161,28 +169,31 @@ impl Link {
         }
     }
 
-    /// Sets the peer's place in a committee, for the first time or again.
-    pub fn set_place(&self, index: ValidatorIndex, address: Option<PeerAddress>) {
-        let mut place = self.place.lock();
-        let resolved = if place.address == address { place.resolved } else { None };
-        let resolved = resolved.or(address.as_ref().and_then(PeerAddress::fixed));
-        *place = Place { index: Some(index), address, resolved };
+    /// Sets the peer's place in a shard's committee, for the first time or again.
+    pub fn set_place(&self, shard: ShardId, index: ValidatorIndex, address: Option<PeerAddress>) {
+        self.places.lock().change(|places| _ = places.by_shard.insert(shard, (index, address)));
     }
 
+    /// Removes the peer's place in a shard's committee.
+    pub fn clear_place(&self, shard: ShardId) {
+        self.places.lock().change(|places| _ = places.by_shard.remove(&shard));
+    }
+
+    /// Returns the peer's place in the committee of the first shard that has one.
     pub fn index(&self) -> Option<ValidatorIndex> {
-        self.place.lock().index
+        self.places.lock().by_shard.values().next().map(|(index, _)| *index)
     }
 
     pub fn address(&self) -> Option<PeerAddress> {
-        self.place.lock().address.clone()
+        self.places.lock().address().cloned()
     }
 
     pub fn resolved(&self) -> Option<SocketAddr> {
-        self.place.lock().resolved
+        self.places.lock().resolved
     }
 
     pub fn note_resolved(&self, address: SocketAddr) {
-        self.place.lock().resolved = Some(address);
+        self.places.lock().resolved = Some(address);
     }
 
     /// Returns a receiver of all connections that the peer makes from now on.
@@ -216,36 +227,40 @@ impl Link {
         ended.wait_for(Option::is_some).await.ok().and_then(|code| *code).unwrap_or(CloseCode::Shutdown)
     }
 
-    pub fn send(&self, class: Class, frame: Bytes) -> Result<(), SendError> {
+    /// Returns a shard's queues; `None` if this side doesn't host the shard.
+    pub fn queues(&self, shard: ShardId) -> Option<&Arc<ShardQueues>> {
+        if shard == ShardId::ROOT {
+            return Some(&self.root);
+        }
+        self.others.iter().find(|queues| queues.shard == shard)
+    }
+
+    pub fn send(&self, shard: ShardId, class: Class, frame: Bytes) -> Result<(), SendError> {
+        let queues = self.queues(shard).ok_or(SendError::NotHosted)?;
         let release = |bytes| {
             let shaper = self.shaper.as_ref()?;
             Some(shaper.lock().release(Instant::now(), class, bytes))
         };
-        let result = self.outboxes[class as usize].push(frame, release);
+        let result = queues.outboxes[class as usize].push(frame, release);
         if result == Err(SendError::Full) {
             self.counters[class as usize].full.fetch_add(1, Relaxed);
         }
         result
     }
 
-    /// Waits until a frame of `bytes` may be read.
-    pub async fn credit(&self, class: Class, bytes: usize) -> Credit {
-        let class = class as usize;
-        let cost = bytes.max(self.credit_units[class]).min(self.credit_max[class]);
-        let cost = u32::try_from(cost).unwrap_or(u32::MAX);
-        // The semaphore is never closed. If it were, there would only be no bound.
-        Credit(self.credits[class].clone().acquire_many_owned(cost).await.ok())
-    }
-
     pub fn raise(&self, connection: Connection, version: u8) {
         *self.version.lock() = Some(version);
         *self.connection.lock() = Some(connection);
         self.ups.fetch_add(1, Relaxed);
-        self.outboxes.iter().for_each(Outbox::open);
+        self.root.open();
+        if version >= link_version::SHARDS {
+            self.others.iter().for_each(|queues| queues.open());
+        }
     }
 
     pub fn lower(&self) {
-        self.outboxes.iter().for_each(Outbox::close);
+        self.root.close();
+        self.others.iter().for_each(|queues| queues.close());
         *self.connection.lock() = None;
     }
 
@@ -259,10 +274,16 @@ impl Link {
         now.saturating_duration_since(*self.heard.lock())
     }
 
-    /// Tells if less than half of this class's queue is in use; `None` if the link is down.
-    pub fn has_room(&self, class: Class) -> Option<bool> {
+    /// Tells if less than half of a shard's queue of this class is in use; `None` if the link is down.
+    pub fn has_room(&self, shard: ShardId, class: Class) -> Option<bool> {
         self.connection.lock().as_ref()?;
-        Some(self.outboxes[class as usize].is_half_empty())
+        Some(self.queues(shard)?.outboxes[class as usize].is_half_empty())
+    }
+
+    /// Returns the numbers of frames and bytes of a class that wait to be sent.
+    pub fn depth(&self, class: Class) -> (usize, usize) {
+        let all = self.others.iter().chain([&self.root]).map(|queues| queues.outboxes[class as usize].depth());
+        all.fold((0, 0), |(frames, bytes), (more, larger)| (frames + more, bytes + larger))
     }
 
     pub fn note(&self, error: String) {
@@ -285,7 +306,7 @@ impl Link {
     }
 
     pub fn status(&self) -> LinkStatus {
-        let depths = CLASSES.map(|class| self.outboxes[class as usize].depth());
+        let depths = CLASSES.map(|class| self.depth(class));
         let rtt_us = self.rtt_us();
         LinkStatus {
             node_key: self.node_key,

@@ -24,16 +24,13 @@ type Labels = [(&'static str, String); 2];
 /// Metrics of every link: `rustorium_transport_…`, labelled by peer and class.
 #[derive(Debug, Clone)]
 pub struct TransportMetrics {
-    roster: Arc<Roster>,
-    doors: Doors,
-    refusals: Arc<RefusalCounters>,
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) doors: Doors,
+    pub(crate) refusals: Arc<RefusalCounters>,
+    pub(crate) unhosted: Arc<AtomicU64>,
 }
 
 impl TransportMetrics {
-    pub(crate) fn new(roster: Arc<Roster>, doors: Doors, refusals: Arc<RefusalCounters>) -> Self {
-        Self { roster, doors, refusals }
-    }
-
     /// Adds the metrics to the node's registry, which must have no prefix.
     pub fn register(self, registry: &mut Registry) {
         registry.register_collector(Box::new(self));
@@ -65,7 +62,7 @@ impl TransportMetrics {
         for (peer, link) in self.roster.numbered() {
             for class in CLASSES {
                 let labels: Labels = [("peer", peer.to_string()), ("class", name_of(class).into())];
-                let (_, bytes) = link.outboxes[class as usize].depth();
+                let (_, bytes) = link.depth(class);
                 gauge(i64::try_from(bytes).unwrap_or(i64::MAX), family.encode_family(&labels)?)?;
             }
         }
@@ -168,6 +165,15 @@ impl TransportMetrics {
     }
 }
 
+impl TransportMetrics {
+    fn unhosted(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Streams refused because this node does not host their shard";
+        let count = ConstCounter::new(self.unhosted.load(Relaxed));
+        let name = "rustorium_transport_unhosted_streams";
+        count.encode(encoder.encode_descriptor(name, help, None, count.metric_type())?)
+    }
+}
+
 impl Collector for TransportMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let e = &mut encoder;
@@ -186,7 +192,8 @@ impl Collector for TransportMetrics {
         self.followers(e)?;
         self.reconnects(e)?;
         self.proofs(e)?;
-        self.refusals(e)
+        self.refusals(e)?;
+        self.unhosted(e)
     }
 }
 

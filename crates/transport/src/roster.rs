@@ -1,27 +1,41 @@
-//! The roster of links: the committee's other members, and the admitted followers.
+//! The roster of links: the other members of the shards' committees, and the admitted followers.
 //!
-//! *Invariants:* a key has one link; a member's link outlives a change of the committee that keeps its key.
+//! *Invariants:* a key has one link, whatever shards it is a member of; a member's link outlives a change of the committees
+//! that keeps its key in one of them.
 
 use crate::config::{FollowerLimits, Peer};
 use crate::link::Link;
 use crate::refusal::{CloseCode, Refusal};
 use crate::slots::Slots;
 use crate::tls::KnownKeys;
-use parking_lot::RwLock;
-use rustorium_types::{PublicKey, ValidatorIndex};
+use parking_lot::{Mutex, RwLock};
+use rustorium_types::{PublicKey, ShardId, ValidatorIndex};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-#[derive(Debug)]
-struct Members {
+/// A shard's committee.
+#[derive(Debug, Default)]
+struct Committee {
     me: Option<ValidatorIndex>,
     /// In the order of the configuration.
     links: Vec<Arc<Link>>,
     by_index: BTreeMap<ValidatorIndex, Arc<Link>>,
+}
+
+#[derive(Debug)]
+struct Members {
+    committees: BTreeMap<ShardId, Committee>,
+    /// Of all committees.
     by_key: BTreeMap<PublicKey, Arc<Link>>,
     followers: Slots,
+}
+
+impl Members {
+    fn committee(&self, shard: ShardId) -> Option<&Committee> {
+        self.committees.get(&shard)
+    }
 }
 
 /// The links, found by index, by key or by kind.
@@ -29,54 +43,67 @@ struct Members {
 pub(crate) struct Roster {
     members: RwLock<Members>,
     keys: Arc<KnownKeys>,
+    /// By the shards that admit them.
+    guests: Mutex<BTreeMap<ShardId, BTreeSet<PublicKey>>>,
     strangers: bool,
 }
 
 impl Roster {
-    pub fn new(limits: FollowerLimits, keys: Arc<KnownKeys>) -> Self {
-        let members = Members {
-            me: None,
-            links: Vec::new(),
-            by_index: BTreeMap::new(),
-            by_key: BTreeMap::new(),
-            followers: Slots::new(limits),
-        };
-        Self { members: RwLock::new(members), keys, strangers: limits.strangers_max > 0 }
+    pub fn new(limits: FollowerLimits, keys: Arc<KnownKeys>, shards: Arc<BTreeSet<ShardId>>) -> Self {
+        let followers = Slots::new(limits, shards);
+        let members = Members { committees: BTreeMap::new(), by_key: BTreeMap::new(), followers };
+        let strangers = limits.strangers_max > 0;
+        Self { members: RwLock::new(members), keys, guests: Mutex::default(), strangers }
     }
 
-    /// Sets another committee. Links of keys that stay get their new places; `make` creates the others. Returns the new
-    /// links. Links of keys that left, and links of followers that are members now, end.
+    /// Sets a shard's committee. Links of keys that stay get their new places; `make` creates the others. Returns the new
+    /// links. Links of keys that are in no shard's committee any more, and links of followers that are members now, end.
     pub fn set(
         &self,
+        shard: ShardId,
         me: Option<ValidatorIndex>,
         peers: &[Peer],
         make: impl Fn(&Peer) -> Arc<Link>,
     ) -> Vec<(Arc<Link>, Peer)> {
         let mut members = self.members.write();
-        let mut before = std::mem::take(&mut members.by_key);
         let mut new = Vec::new();
         let mut links = Vec::new();
         for peer in peers {
-            let link = before.remove(&peer.node_key).unwrap_or_else(|| {
+            let link = members.by_key.get(&peer.node_key).cloned().unwrap_or_else(|| {
                 let link = make(peer);
                 new.push((link.clone(), peer.clone()));
                 link
             });
-            link.set_place(peer.index, peer.address.clone());
+            link.set_place(shard, peer.index, peer.address.clone());
             members.followers.end(&peer.node_key, CloseCode::Changed);
             links.push((peer.index, link));
         }
-        before.into_values().for_each(|link| link.end(CloseCode::Changed));
-        members.me = me;
-        members.by_key = links.iter().map(|(_, link)| (link.node_key, link.clone())).collect();
-        members.by_index = links.iter().cloned().collect();
-        members.links = links.into_iter().map(|(_, link)| link).collect();
+        let by_index = links.iter().cloned().collect();
+        let links = links.into_iter().map(|(_, link)| link).collect();
+        let before = members.committees.insert(shard, Committee { me, links, by_index });
+        let stay: BTreeSet<PublicKey> = peers.iter().map(|peer| peer.node_key).collect();
+        let gone = before.iter().flat_map(|committee| &committee.links).filter(|link| !stay.contains(&link.node_key));
+        gone.for_each(|link| link.clear_place(shard));
+        let all = members.committees.values().flat_map(|committee| &committee.links);
+        let by_key = all.map(|link| (link.node_key, link.clone())).collect();
+        let before = std::mem::replace(&mut members.by_key, by_key);
+        let left = before.values().filter(|link| !members.by_key.contains_key(&link.node_key));
+        left.for_each(|link| link.end(CloseCode::Changed));
         new
     }
 
-    /// Sets other guests: keys outside the committee that are admitted by name.
-    pub fn set_guests(&self, guests: BTreeSet<PublicKey>) {
-        self.keys.set_guests(guests);
+    /// Returns the keys of the members of all shards but this one.
+    pub fn keys_besides(&self, shard: ShardId) -> BTreeSet<PublicKey> {
+        let members = self.members.read();
+        let others = members.committees.iter().filter(|(other, _)| **other != shard);
+        others.flat_map(|(_, committee)| committee.links.iter().map(|link| link.node_key)).collect()
+    }
+
+    /// Sets a shard's guests: keys outside the committees that are admitted by name.
+    pub fn set_guests(&self, shard: ShardId, guests: BTreeSet<PublicKey>) {
+        let mut by_shard = self.guests.lock();
+        by_shard.insert(shard, guests);
+        self.keys.set_guests(by_shard.values().flatten().copied().collect());
         self.members.write().followers.reclassify(|key| self.keys.is_guest(key));
     }
 
@@ -110,16 +137,17 @@ impl Roster {
         self.members.write().followers.forget(link);
     }
 
-    pub fn me(&self) -> Option<ValidatorIndex> {
-        self.members.read().me
+    /// Tells if this node is a member of a committee.
+    pub fn is_member(&self) -> bool {
+        self.members.read().committees.values().any(|committee| committee.me.is_some())
     }
 
     pub fn member(&self, key: &PublicKey) -> Option<Arc<Link>> {
         self.members.read().by_key.get(key).cloned()
     }
 
-    pub fn at(&self, index: ValidatorIndex) -> Option<Arc<Link>> {
-        self.members.read().by_index.get(&index).cloned()
+    pub fn at(&self, shard: ShardId, index: ValidatorIndex) -> Option<Arc<Link>> {
+        self.members.read().committee(shard)?.by_index.get(&index).cloned()
     }
 
     pub fn of(&self, key: &PublicKey) -> Option<Arc<Link>> {
@@ -127,9 +155,11 @@ impl Roster {
         members.by_key.get(key).or_else(|| members.followers.get(key)).cloned()
     }
 
-    pub fn each_member(&self, visit: impl FnMut(&Arc<Link>) -> bool) -> usize {
+    pub fn each_member(&self, shard: ShardId, visit: impl FnMut(&Arc<Link>) -> bool) -> usize {
         let mut visit = visit;
-        self.members.read().links.iter().filter(|link| visit(link)).count()
+        let members = self.members.read();
+        let links = members.committee(shard).map(|committee| &committee.links);
+        links.into_iter().flatten().filter(|link| visit(link)).count()
     }
 
     pub fn each_follower(&self, visit: impl FnMut(&Arc<Link>) -> bool) -> usize {
@@ -137,21 +167,23 @@ impl Roster {
         self.members.read().followers.links().filter(|link| visit(link)).count()
     }
 
-    pub fn links(&self) -> Vec<Arc<Link>> {
-        self.members.read().links.clone()
+    pub fn links(&self, shard: ShardId) -> Vec<Arc<Link>> {
+        self.members.read().committee(shard).map(|committee| committee.links.clone()).unwrap_or_default()
     }
 
     pub fn followers(&self) -> Vec<Arc<Link>> {
         self.members.read().followers.links().cloned().collect()
     }
 
-    /// Returns the members' links with their places.
+    /// Returns the links of the root shard's members with their places.
     pub fn numbered(&self) -> Vec<(ValidatorIndex, Arc<Link>)> {
-        self.members.read().by_index.iter().map(|(index, link)| (*index, link.clone())).collect()
+        let members = self.members.read();
+        let by_index = members.committee(ShardId::ROOT).map(|committee| &committee.by_index);
+        by_index.into_iter().flatten().map(|(index, link)| (*index, link.clone())).collect()
     }
 
     /// Tells if a member is known to be at this address.
     pub fn knows(&self, address: SocketAddr) -> bool {
-        self.members.read().links.iter().any(|link| link.resolved() == Some(address))
+        self.members.read().by_key.values().any(|link| link.resolved() == Some(address))
     }
 }

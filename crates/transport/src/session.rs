@@ -1,11 +1,14 @@
-//! A connection's session: it greets, carries frames on three streams each way, and ends with a reason.
+//! A connection's session: it greets, carries frames on three streams each way and shard, and ends with a reason.
 //!
-//! *Invariants:* a link is up only when both sides have greeted on all three streams; the handler gets `up` before the
-//! connection's first frame and `down` after its last; a stream that ends, ends the connection.
+//! *Invariants:* a link is up only when both sides have greeted on the root shard's three streams; the handler gets `up` before the
+//! connection's first frame and `down` after its last; a stream that ends, ends the
+//! connection.
 
 use crate::framing::{CLASSES, Decoder, HELLO_BYTES, Hello, Step, gather};
 use crate::link::{Frame, Link};
 use crate::refusal::{CloseCode, Refusal};
+use crate::shard_queues::ShardQueues;
+use crate::shard_streams::{self, ShardStreams};
 use crate::{Handler, Shared};
 use bytes::Bytes;
 use quinn::{Connection, ConnectionError, ReadError, ReadExactError, RecvStream, SendStream, WriteError};
@@ -18,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// Time in which a connection must greet. After it, the connection is closed.
-const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// Approximate bytes of frames written with one call: enough to fill segmented datagrams, few enough to let others in.
 const WRITE_BYTES: usize = 256 * 1024;
 /// Number of packets' payloads read with one call.
@@ -71,6 +74,16 @@ impl From<ReadError> for End {
         match error {
             ReadError::ConnectionLost(error) => error.into(),
             other => Self::Lost(other.to_string()),
+        }
+    }
+}
+
+/// Of a greeting.
+impl From<ReadExactError> for End {
+    fn from(error: ReadExactError) -> Self {
+        match error {
+            ReadExactError::FinishedEarly(_) => Refusal::BadHello("it ends early").into(),
+            ReadExactError::ReadError(error) => error.into(),
         }
     }
 }
@@ -142,10 +155,7 @@ async fn greet(shared: &Shared, connection: &Connection) -> Result<Streams, End>
     for _ in CLASSES {
         let mut stream = connection.accept_uni().await?;
         let mut bytes = [0; HELLO_BYTES];
-        stream.read_exact(&mut bytes).await.map_err(|error| match error {
-            ReadExactError::FinishedEarly(_) => End::Refused(Refusal::BadHello("it ends early")),
-            ReadExactError::ReadError(error) => error.into(),
-        })?;
+        stream.read_exact(&mut bytes).await?;
         let (hello, version) = Hello::parse(&bytes, &shared.chain, shared.versions)?;
         if *spoken.get_or_insert(version) != version {
             return Err(Refusal::BadHello("its streams differ in their versions").into());
@@ -160,7 +170,7 @@ async fn greet(shared: &Shared, connection: &Connection) -> Result<Streams, End>
     Ok(Streams { outgoing, incoming: [consensus, data, sync], version })
 }
 
-async fn open(connection: &Connection, class: Class) -> Result<SendStream, End> {
+pub(crate) async fn open(connection: &Connection, class: Class) -> Result<SendStream, End> {
     let stream = connection.open_uni().await?;
     // This fails only for a closed stream, which the next write reports.
     let _ = stream.set_priority(-i32::from(class as u8));
@@ -181,21 +191,18 @@ async fn carry(
     shared.handler.link(&link.node_key, true);
     let mut tasks = JoinSet::new();
     for (class, stream) in CLASSES.into_iter().zip(streams.outgoing) {
-        tasks.spawn(write(link.clone(), class, stream));
+        tasks.spawn(send(link.clone(), class, stream));
     }
     for (class, stream) in CLASSES.into_iter().zip(streams.incoming) {
         tasks.spawn(read(link.clone(), shared.handler.clone(), class, stream));
     }
-    let end = tokio::select! {
-        biased;
-        code = stop => End::Closed(code),
-        // The connection's error comes first: its streams have the same error, but this one has the reason.
-        error = connection.closed() => error.into(),
-        end = tasks.join_next() => match end {
-            Some(Ok(end)) => end,
-            _ => End::Lost("handling a frame failed".into()),
-        },
-    };
+    let further = ShardStreams::new(link, connection, streams.version);
+    for queues in further.of(link) {
+        for class in CLASSES {
+            tasks.spawn(shard_streams::send(link.clone(), queues.clone(), class, connection.clone()));
+        }
+    }
+    let end = until_the_end(shared, link, connection, further, &mut tasks, stop).await;
     let replaced = matches!(end, End::Replaced);
     // Close before the streams are dropped, which would end them without a reason. Note the reason before anyone asks.
     finish(shared, link, connection, end);
@@ -207,11 +214,46 @@ async fn carry(
     shared.handler.link(&link.node_key, false);
 }
 
-async fn write(link: Arc<Link>, class: Class, mut stream: SendStream) -> End {
+/// Takes the peer's further streams, until something ends the session.
+async fn until_the_end(
+    shared: &Arc<Shared>,
+    link: &Arc<Link>,
+    connection: &Connection,
+    further: Arc<ShardStreams>,
+    tasks: &mut JoinSet<Result<(), End>>,
+    stop: impl Future<Output = CloseCode>,
+) -> End {
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            biased;
+            code = &mut stop => return End::Closed(code),
+            // The connection's error comes first: its streams have the same error, but this one has the reason.
+            error = connection.closed() => return error.into(),
+            end = tasks.join_next() => match end {
+                Some(Ok(Ok(()))) => {}
+                Some(Ok(Err(end))) => return end,
+                _ => return End::Lost("handling a frame failed".into()),
+            },
+            stream = further.next(connection) => match stream {
+                Ok(stream) => _ = tasks.spawn(further.clone().read(shared.clone(), link.clone(), stream)),
+                Err(error) => return error.into(),
+            },
+        }
+    }
+}
+
+/// Sends the root shard's frames of one class.
+async fn send(link: Arc<Link>, class: Class, mut stream: SendStream) -> Result<(), End> {
+    Err(write(&link, &link.root, class, &mut stream).await.into())
+}
+
+/// Writes a shard's frames of one class, until the stream fails.
+pub(crate) async fn write(link: &Link, queues: &ShardQueues, class: Class, stream: &mut SendStream) -> WriteError {
     let counters = &link.counters[class as usize];
     let (mut frames, mut chunks) = (Vec::new(), Vec::new());
     loop {
-        link.outboxes[class as usize].take(WRITE_BYTES, &mut frames).await;
+        queues.outboxes[class as usize].take(WRITE_BYTES, &mut frames).await;
         if let Some(pace) = &link.bounds.sent {
             pace.pass(frames.iter().map(Bytes::len).sum()).await;
         }
@@ -219,20 +261,24 @@ async fn write(link: Arc<Link>, class: Class, mut stream: SendStream) -> End {
         counters.sent_bytes.fetch_add(frames.iter().map(|frame| frame.len() as u64).sum(), Relaxed);
         gather(&mut frames, &mut chunks);
         if let Err(error) = stream.write_all_chunks(&mut chunks).await {
-            return error.into();
+            return error;
         }
         chunks.clear();
     }
 }
 
-async fn read(link: Arc<Link>, handler: Arc<dyn Handler>, class: Class, mut stream: RecvStream) -> End {
-    match read_frames(&link, &*handler, class, &mut stream).await {
-        Ok(()) => End::Lost("the peer ended a stream".into()),
-        Err(end) => end,
-    }
+async fn read(link: Arc<Link>, handler: Arc<dyn Handler>, class: Class, mut stream: RecvStream) -> Result<(), End> {
+    read_frames(&link, &*handler, (&link.root, class), &mut stream).await?;
+    Err(End::Lost("the peer ended a stream".into()))
 }
 
-async fn read_frames(link: &Link, handler: &dyn Handler, class: Class, stream: &mut RecvStream) -> Result<(), End> {
+/// Hands up a shard's frames of one class, until the stream ends.
+pub(crate) async fn read_frames(
+    link: &Link,
+    handler: &dyn Handler,
+    (queues, class): (&ShardQueues, Class),
+    stream: &mut RecvStream,
+) -> Result<(), End> {
     let counters = &link.counters[class as usize];
     let mut chunks: [Bytes; READ_CHUNKS] = Default::default();
     let mut decoder = Decoder::default();
@@ -247,16 +293,16 @@ async fn read_frames(link: &Link, handler: &dyn Handler, class: Class, stream: &
                             pace.pass(bytes).await;
                         }
                         if class == Class::Consensus {
-                            link.consensus.pass(bytes).await;
+                            queues.consensus.pass(bytes).await;
                         }
-                        credit = Some(link.credit(class, bytes).await);
+                        credit = Some(queues.credit(class, bytes).await);
                     }
                     Step::Complete(bytes) => {
                         counters.received_frames.fetch_add(1, Relaxed);
                         counters.received_bytes.fetch_add(bytes.len() as u64, Relaxed);
                         link.hear();
                         let credit = credit.take().unwrap_or_default();
-                        handler.frame(Frame { from: link.node_key, class, bytes, credit });
+                        handler.frame(Frame { from: link.node_key, shard: queues.shard, class, bytes, credit });
                     }
                 }
             }

@@ -7,8 +7,8 @@ use crate::config::FollowerLimits;
 use crate::link::{Bounds, Link};
 use crate::pace::Pace;
 use crate::refusal::{CloseCode, Refusal};
-use rustorium_types::PublicKey;
-use std::collections::BTreeMap;
+use rustorium_types::{PublicKey, ShardId};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +43,7 @@ struct Stranger {
 #[derive(Debug)]
 pub(crate) struct Slots {
     limits: FollowerLimits,
+    shards: Arc<BTreeSet<ShardId>>,
     followers: BTreeMap<PublicKey, Follower>,
     guests_sent: Arc<Pace>,
     strangers_sent: Arc<Pace>,
@@ -51,9 +52,10 @@ pub(crate) struct Slots {
 }
 
 impl Slots {
-    pub fn new(limits: FollowerLimits) -> Self {
+    pub fn new(limits: FollowerLimits, shards: Arc<BTreeSet<ShardId>>) -> Self {
         Self {
             limits,
+            shards,
             followers: BTreeMap::new(),
             guests_sent: Arc::new(Pace::new(0, limits.guests_sent_bytes_per_s)),
             strangers_sent: Arc::new(Pace::new(0, limits.strangers_sent_bytes_per_s)),
@@ -123,7 +125,7 @@ impl Slots {
         let (queue_frames, queue_bytes) = FollowerLimits::QUEUES;
         let read = Some(Arc::new(Pace::new(self.limits.frames_per_s, self.limits.read_bytes_per_s)));
         let sent = if stranger.is_none() { self.guests_sent.clone() } else { self.strangers_sent.clone() };
-        let bounds = Bounds { queue_frames, queue_bytes, read, sent: Some(sent) };
+        let bounds = Bounds { queue_frames, queue_bytes, shards: self.shards.clone(), read, sent: Some(sent) };
         let link = Arc::new(Link::new(*key, bounds, None));
         if let Some(older) = self.followers.insert(*key, Follower { link: link.clone(), stranger }) {
             older.link.end(CloseCode::Replaced);
@@ -185,7 +187,7 @@ mod tests {
 
     #[test]
     fn strangers_of_one_network_share_two_places() {
-        let mut slots = Slots::new(LIMITS);
+        let mut slots = Slots::new(LIMITS, Arc::default());
         let now = Instant::now();
         for host in 1..=2 {
             slots.admit_stranger(now, &[host; 32], address(1, host)).unwrap();
@@ -199,7 +201,7 @@ mod tests {
 
     #[test]
     fn the_stranger_that_is_idle_longest_makes_room_and_a_busy_one_does_not() {
-        let mut slots = Slots::new(LIMITS);
+        let mut slots = Slots::new(LIMITS, Arc::default());
         let links: Vec<_> =
             (1..=4).map(|n| slots.admit_stranger(Instant::now(), &[n; 32], address(n, 1)).unwrap()).collect();
         let refused = slots.admit_stranger(later(59), &[9; 32], address(9, 1));
@@ -212,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_guest_takes_no_place_of_strangers_and_finds_room_beside_all_of_them() {
-        let mut slots = Slots::new(LIMITS);
+        let mut slots = Slots::new(LIMITS, Arc::default());
         for n in 1..=4 {
             slots.admit_stranger(Instant::now(), &[n; 32], address(n, 1)).unwrap();
         }
@@ -224,7 +226,7 @@ mod tests {
 
     #[test]
     fn strangers_come_at_a_rate() {
-        let mut slots = Slots::new(FollowerLimits::open(1_000));
+        let mut slots = Slots::new(FollowerLimits::open(1_000), Arc::default());
         let now = Instant::now();
         let mut come = |seconds: u64, n: u8| {
             slots.admit_stranger(now + Duration::from_secs(seconds), &[n; 32], address(n, 1)).is_ok()

@@ -4,7 +4,7 @@
 //! another class needs (the connection's windows are larger than the sum of the streams').
 
 use quinn::congestion::CubicConfig;
-use quinn::{AckFrequencyConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+use quinn::{AckFrequencyConfig, Connection, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +48,17 @@ fn base(uni_streams: u32, bidi_streams: u32) -> TransportConfig {
         .ack_frequency_config(Some(acks))
         .congestion_controller_factory(Arc::new(congestion));
     config
+}
+
+/// Lets a peer that speaks of shards open the streams of `others`, the shards besides the root, and three that may be
+/// refused. Each shard adds the root's share of bytes in flight.
+pub(crate) fn widen(connection: &Connection, others: usize, is_member: bool) {
+    let others = u32::try_from(others).unwrap_or(u32::MAX);
+    connection.set_max_concurrent_uni_streams(VarInt::from_u32(others.saturating_add(2).saturating_mul(3)));
+    if others > 0 {
+        let window = if is_member { CONNECTION_WINDOW } else { STRANGER_CONNECTION_WINDOW };
+        connection.set_receive_window(VarInt::from_u32(window.saturating_mul(others.saturating_add(1))));
+    }
 }
 
 /// Returns the settings of a link between validators at `address`: three unidirectional streams, kept alive.

@@ -17,6 +17,8 @@ pub mod link_version {
     pub const FIRST: u8 = 2;
     /// Adds work by digests, and differences of held batches.
     pub const DIGESTS: u8 = 3;
+    /// Adds streams of other shards than the root.
+    pub const SHARDS: u8 = 4;
 }
 
 /// Progress of a node's execution and rooting. It is sent beside votes, outside the signed part.

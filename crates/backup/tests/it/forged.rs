@@ -5,14 +5,14 @@ use rustorium_backup::BackupError;
 use rustorium_crypto::block_digest;
 use rustorium_execution::genesis as genesis_state;
 use rustorium_storage::{HeightCommit, Store};
-use rustorium_types::{Block, BoundedVec, Genesis, ResultLink};
+use rustorium_types::{Block, BoundedVec, Genesis, ResultLink, ShardId};
 
 /// Returns a store whose first height is the genesis', except for what `change` does.
 fn changed(change: impl FnOnce(&mut HeightCommit)) -> World {
     let genesis: Genesis = genesis();
     let world = World::of(&genesis, |_| {});
     std::fs::remove_dir_all(world.home().join("db")).unwrap();
-    let state = genesis_state(&genesis);
+    let state = genesis_state(&genesis, ShardId::ROOT);
     let mut commit = HeightCommit {
         digest: state.digest,
         block: Block { header: state.header, inline: BoundedVec::default() },

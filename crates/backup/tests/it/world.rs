@@ -8,7 +8,7 @@ use rustorium_crypto::chain_id;
 use rustorium_crypto::seal::{AtRest, BackupKey, MasterKey};
 use rustorium_stages::journal_records::tip_of;
 use rustorium_storage::{AuditSink, RocksStore, Store, StoreConfig};
-use rustorium_types::{BoundedBytes, BoundedVec, Genesis, GenesisAccount, Height, Validator};
+use rustorium_types::{BoundedBytes, BoundedVec, Genesis, GenesisAccount, Height, ShardId, Validator};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -83,7 +83,7 @@ impl World {
     pub fn store(&self) -> RocksStore {
         let store = RocksStore::open(&self.home().join("db"), &StoreConfig::default(), &self.at_rest).unwrap();
         if store.tip().is_none() {
-            tip_of(&store, &genesis()).unwrap();
+            tip_of(&store, &genesis(), ShardId::ROOT).unwrap();
         }
         store
     }

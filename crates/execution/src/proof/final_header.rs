@@ -61,7 +61,7 @@ impl Trust {
             validator_set: hashes.validator_set,
             validators: genesis.validators.clone(),
             height: Height(0),
-            digest: genesis_state(genesis).digest,
+            digest: genesis_state(genesis, ShardId::ROOT).digest,
             time_ms: genesis.time_ms,
             epoch_ms: Some(genesis.parameters.epoch_ms),
             shard: ShardId::ROOT,

@@ -42,7 +42,7 @@ impl LightChain {
 
     /// A header of an epoch, as its committee might sign it.
     pub fn header(&self, epoch: u64, height: u64, time_ms: u64) -> Header {
-        let start = rustorium_execution::genesis(&self.genesis).header;
+        let start = rustorium_execution::genesis(&self.genesis, ShardId::ROOT).header;
         let validator_set = hash_of(&self.committee(epoch));
         Header {
             chain: hashes(&self.genesis).chain,

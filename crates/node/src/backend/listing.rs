@@ -51,7 +51,7 @@ mod tests {
 
     fn commit(store: &MemStore, diff: Vec<LeafWrite>) {
         let tip = store.tip();
-        let mut header = rustorium_execution::genesis(&crate::backend::tests::chain::genesis()).header;
+        let mut header = rustorium_execution::genesis(&crate::backend::tests::chain::genesis(), ShardId::ROOT).header;
         header.height = tip.as_ref().map_or(Height(0), |tip| tip.height.next());
         header.parent = tip.map(|tip| tip.digest).unwrap_or_default();
         let commit = HeightCommit {

@@ -38,7 +38,7 @@ impl World {
         let context: Arc<Context> = chain::context(&genesis, 0);
         let (waiters, events) = (Arc::<Waiters>::default(), Arc::<Queue<Event>>::default());
         let store = Arc::new(MemStore::new());
-        journal_records::tip_of(&*store, &genesis).unwrap();
+        journal_records::tip_of(&*store, &genesis, ShardId::ROOT).unwrap();
         let home = TempDir::new().unwrap();
         let audit = Arc::new(AuditSink::open(home.path(), SigningKey::from_seed(&[9; 32])).unwrap());
         let address = PeerAddress::parse("10.0.0.1:26650").unwrap();

@@ -61,7 +61,7 @@ fn close(node: Node) {
 fn a_panic_on_any_thread_stops_the_node_which_then_ends() {
     for thread in ["shard", "execute", "keep", "verify", "snapshots", "certificates"] {
         let home = tempfile::tempdir().unwrap();
-        faults::FAULTY.set(Some(thread));
+        faults::FAULTY.set(Some((thread, 0)));
         let node = start(home.path());
         faults::FAULTY.set(None);
         let (code, sentence) = failure(&node);

@@ -1,6 +1,6 @@
 //! Transactions of nodes outside the committee: what is cheap to see is looked at first, and then the one signature.
 
-use crate::host::ShardGauges;
+use crate::shard_thread::ShardGauges;
 use rustorium_crypto::{Addressed, Admitted, KnownSignatures, admit};
 use rustorium_stages::clients::account_view;
 use rustorium_storage::Store;
@@ -62,7 +62,7 @@ pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use rustorium_storage::MemStore;
-    use rustorium_types::{BoundedVec, Genesis, Parameters, TRANSACTION_VERSION, TransactionBody};
+    use rustorium_types::{BoundedVec, Genesis, Parameters, ShardId, TRANSACTION_VERSION, TransactionBody};
 
     use crate::outside::made::{START_MS, account, genesis_of, signer};
 
@@ -94,7 +94,7 @@ pub(crate) mod tests {
 
     fn intake() -> Intake {
         let store: Arc<dyn Store> = Arc::new(MemStore::new());
-        rustorium_stages::journal_records::tip_of(&*store, &genesis()).unwrap();
+        rustorium_stages::journal_records::tip_of(&*store, &genesis(), ShardId::ROOT).unwrap();
         let chain = rustorium_crypto::chain_id(&genesis());
         Intake { chain, pool: PoolConfig::default(), capacity: 10, store, gauges: Arc::default() }
     }

@@ -7,38 +7,31 @@ use super::face::FillFace;
 use super::join::{JoinEvent, Joined, Joiner, ban_reason};
 use super::progress::FillProgress;
 use crate::codes::{journal_code, start_code, transport_code};
-use crate::config::NodeConfig;
+use crate::host::chain_info;
 use crate::links::seed_peers;
 use crate::node::{EarlyFace, StartHandle};
-use crate::opening::{refuse_missing_journal, seed_book};
-use crate::start_up::chain_info;
+use crate::opening::{Folders, refuse_missing_journal, seed_book};
+use crate::process::Process;
 use parking_lot::Mutex;
-use rustorium_crypto::SigningKey;
-use rustorium_crypto::seal::AtRest;
+use rustorium_gateway::GatewayMetrics;
 use rustorium_gateway::http::server::HttpConfig;
 use rustorium_gateway::http::{HttpLimits, HttpServer};
-use rustorium_gateway::{GatewayMetrics, Tls};
 use rustorium_shard::context::Context;
 use rustorium_stages::NodeError;
 use rustorium_stages::queue::Queue;
-use rustorium_stages::tables::open_tables;
-use rustorium_storage::{AuditSink, Durability, Journal, Store};
+use rustorium_storage::{Durability, Journal, Store};
 use rustorium_sync::state::Ban;
 use rustorium_transport::{Config, FollowerLimits, Frame, Handler, Peer, SPOKEN, Transport};
-use rustorium_types::{Class, Genesis, Hash, Message, PublicKey, Response, ValidatorIndex};
+use rustorium_types::{Class, Hash, Message, PublicKey, Response, ShardId, ValidatorIndex};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// What an empty store is filled with the help of.
 pub(crate) struct Early<'a> {
-    pub(crate) config: &'a NodeConfig,
-    pub(crate) genesis: &'a Arc<Genesis>,
-    pub(crate) node_key: &'a SigningKey,
-    pub(crate) at_rest: &'a AtRest,
+    pub(crate) process: &'a Process,
+    /// The root shard's.
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) audit: Arc<AuditSink>,
-    pub(crate) tls: Option<Arc<Tls>>,
     /// Where a stop comes in, and what can be seen meanwhile goes out.
     pub(crate) handle: &'a StartHandle,
 }
@@ -81,8 +74,8 @@ impl Early<'_> {
     /// Fills the store where it is empty and the chain isn't better replayed. Errors: a code and a sentence.
     pub(crate) fn run(self) -> Result<(), NodeError> {
         if self.store.tip().is_some()
-            || !self.genesis.parameters.state_roots
-            || self.config.peers.is_empty() && self.config.seeds.is_empty()
+            || !self.process.genesis.parameters.state_roots
+            || self.process.config.peers.is_empty() && self.process.config.seeds.is_empty()
         {
             return Ok(());
         }
@@ -113,12 +106,12 @@ impl Early<'_> {
     fn face(&self) -> Arc<FillFace> {
         let early = self.handle.early.get_or_init(|| EarlyFace {
             face: Arc::new(FillFace {
-                chain: chain_info(self.genesis),
-                name: self.config.name.clone(),
-                durability: self.config.durability.name(),
+                chain: chain_info(&self.process.genesis, ShardId::ROOT),
+                name: self.process.config.name.clone(),
+                durability: self.process.config.durability.name(),
                 progress: Arc::default(),
             }),
-            audit: self.audit.clone(),
+            audit: self.process.audit.clone(),
         });
         early.face.clone()
     }
@@ -126,11 +119,11 @@ impl Early<'_> {
     /// Whoever asks over HTTP is told how far it is.
     fn show(&self, runtime: &Runtime, face: Arc<FillFace>) -> Result<HttpServer, NodeError> {
         let http = HttpConfig {
-            listen: self.config.http_listen,
+            listen: self.process.config.http_listen,
             metrics_listen: None,
             limits: HttpLimits::default(),
             gate: self.handle.gate().clone(),
-            tls: self.tls.clone(),
+            tls: self.process.tls.clone(),
         };
         let started = runtime.block_on(HttpServer::start(http, face, GatewayMetrics::default()));
         started.map_err(|error| NodeError::new(start_code(&error), error.to_string()))
@@ -146,10 +139,10 @@ impl Early<'_> {
             store: self.store.clone(),
             transport,
             events,
-            tables: Arc::new(open_tables(&self.config.home)?),
-            context: Arc::new(Context::new(self.genesis, None)),
-            peers: self.config.peers.len() + self.config.seeds.len(),
-            beyond_heights: self.config.state_sync_beyond_heights,
+            tables: self.process.tables()?,
+            context: Arc::new(Context::new(&self.process.genesis, ShardId::ROOT, None)),
+            peers: self.process.config.peers.len() + self.process.config.seeds.len(),
+            beyond_heights: self.process.config.state_sync_beyond_heights,
             banned: self.ban_hook(progress.clone()),
             progress,
         };
@@ -157,7 +150,7 @@ impl Early<'_> {
         match joiner.run() {
             Ok(Joined::Filled(height)) => {
                 let fields = serde_json::json!({ "height": height.0 });
-                if let Err(error) = self.audit.record("state synced", fields) {
+                if let Err(error) = self.process.audit.record("state synced", fields) {
                     tracing::error!(event = "audit_failed", reason = %error);
                 }
                 Ok(())
@@ -169,22 +162,23 @@ impl Early<'_> {
     }
 
     fn link(&self, runtime: &Runtime, ear: Arc<Ear>) -> Result<Transport, NodeError> {
-        let validators = &self.genesis.validators;
-        let key = self.node_key.public();
+        let validators = &self.process.genesis.validators;
+        let key = self.process.node_key.public();
         let me = validators.iter().zip(0..).find(|(v, _)| v.node_key == key).map(|(_, place)| ValidatorIndex(place));
-        let peers = self.config.peers.iter().filter_map(|peer| {
+        let peers = self.process.config.peers.iter().filter_map(|peer| {
             let node_key = validators.get(usize::from(peer.index))?.node_key;
             Some(Peer { index: ValidatorIndex(peer.index), node_key, address: Some(peer.address.clone()) })
         });
-        let seeds = seed_book(self.config);
+        let seeds = seed_book(&self.process.config);
         let named = |key: &PublicKey| validators.iter().any(|validator| validator.node_key == *key);
         let others = seed_peers(seeds.iter().filter(|(seed, _)| **seed != key && !named(seed)));
         let (queue_frames, queue_bytes) = Config::QUEUES;
         let config = Config {
             me,
-            listen: self.config.p2p_listen,
-            identity: self.node_key.clone(),
-            chain: rustorium_crypto::chain_id(self.genesis),
+            listen: self.process.config.p2p_listen,
+            identity: self.process.node_key.clone(),
+            shards: Default::default(),
+            chain: rustorium_crypto::chain_id(&self.process.genesis),
             versions: SPOKEN,
             peers: peers.chain(others).collect(),
             queue_frames,
@@ -201,8 +195,8 @@ impl Early<'_> {
     fn ban_hook(&self, progress: Arc<FillProgress>) -> Box<dyn Fn(&Ban) + Send> {
         let name =
             |v: &rustorium_types::Validator| (v.node_key, String::from_utf8_lossy(v.name.as_slice()).into_owned());
-        let names: Vec<(PublicKey, String)> = self.genesis.validators.iter().map(name).collect();
-        let audit = self.audit.clone();
+        let names: Vec<(PublicKey, String)> = self.process.genesis.validators.iter().map(name).collect();
+        let audit = self.process.audit.clone();
         Box::new(move |ban| {
             let known = names.iter().find(|(key, _)| *key == ban.peer).map(|(_, name)| name.clone());
             let name = known.unwrap_or_else(|| Hash(ban.peer).to_string());
@@ -218,9 +212,11 @@ impl Early<'_> {
 
     /// A home without store and journal is new, or was wiped: from now on it has a journal.
     fn have_journal(&self) -> Result<(), NodeError> {
-        let folder = self.config.home.join("safety");
-        refuse_missing_journal(&folder, 0, false)?;
+        let folders = Folders::of(&self.process.config.home, ShardId::ROOT);
+        refuse_missing_journal(&folders, 0, false)?;
         let failed = |error: rustorium_storage::JournalError| NodeError::new(journal_code(&error), error.to_string());
-        Journal::open(&folder, Durability::Vote, self.at_rest, Box::new(|_| {})).map(drop).map_err(failed)
+        Journal::open(&folders.journal, Durability::Vote, &self.process.at_rest, Box::new(|_| {}))
+            .map(drop)
+            .map_err(failed)
     }
 }

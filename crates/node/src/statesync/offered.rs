@@ -64,7 +64,8 @@ pub(super) fn checked(committees: &Committees, snapshot: Snapshot) -> Option<Box
         tracing::warn!(event = "snapshot_refused", reason = "its epoch's committee isn't known here");
         return None;
     };
-    let checked = check_snapshot(&context.chain(), &context.committee.keys, &context.owners(), snapshot);
+    let checked =
+        check_snapshot(&context.chain(), context.shard(), &context.committee.keys, &context.owners(), snapshot);
     checked.inspect_err(|why| tracing::warn!(event = "snapshot_refused", reason = %why)).ok().map(Box::new)
 }
 

@@ -8,7 +8,7 @@ use rustorium_types::*;
 /// L4: of a hundred validators a header has 4.4 KiB, so that a frame holds some 900 of the 2,048 that a snapshot may have.
 #[test]
 fn a_snapshot_that_no_frame_holds_is_not_offered() {
-    let mut header = rustorium_execution::genesis(&genesis()).header;
+    let mut header = rustorium_execution::genesis(&genesis(), ShardId::ROOT).header;
     header.cursors = BoundedVec::new(vec![Cursor::default(); 100]).unwrap();
     let body = VoteBody {
         chain: ChainId::ZERO,

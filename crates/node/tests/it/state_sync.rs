@@ -71,7 +71,7 @@ fn what_is_offered_is_certified_and_the_newest_two() {
     assert_eq!(snapshot.height, listed[0].height);
     assert!(offers.newest(snapshot.height).is_none());
     let committee = context(&net.genesis, 3).committee.clone();
-    let checked = check_snapshot(&committee.chain, &committee.keys, &[], snapshot).unwrap();
+    let checked = check_snapshot(&committee.chain, committee.shard, &committee.keys, &[], snapshot).unwrap();
     assert_eq!(checked.snapshot.result_root, net.store(0).block(checked.header.height).unwrap().unwrap().result_root);
     // Whoever looks at the same chain offers the same heights.
     fold(&net, net.store(1).clone());
@@ -200,6 +200,7 @@ impl World {
             me: Some(v(usize::from(me))),
             listen: self.addresses[usize::from(me)],
             identity: node_key(me),
+            shards: Default::default(),
             chain: context(&self.net.genesis, 0).chain(),
             versions: SPOKEN,
             peers: (0..4).map(peer).collect(),
@@ -323,7 +324,7 @@ fn a_chain_without_snapshots_is_replayed() {
     world.serve(1, false);
     assert_eq!(joining.end(), Joined::NotNeeded);
     assert_eq!((store.tip(), store.syncing().unwrap()), (None, None));
-    journal_records::tip_of(&*store, &world.net.genesis).unwrap();
+    journal_records::tip_of(&*store, &world.net.genesis, ShardId::ROOT).unwrap();
 }
 
 #[test]

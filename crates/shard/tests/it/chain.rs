@@ -39,7 +39,7 @@ pub fn genesis_with(parameters: Parameters) -> Genesis {
 }
 
 pub fn context(genesis: &Genesis, index: usize) -> Arc<Context> {
-    Arc::new(Context::new(genesis, validator_key(index)).led_by_place())
+    Arc::new(Context::new(genesis, ShardId::ROOT, validator_key(index)).led_by_place())
 }
 
 /// A put of account `number` with this nonce.

@@ -20,7 +20,7 @@ fn an_operator_adds_a_validator_who_votes_from_the_next_epoch_on() {
     operate(&mut net, 0, vec![add(4)]);
     assert_eq!((0..5).map(|index| epoch(&net, index)).collect::<Vec<_>>(), [1; 5]);
     let change = change(&net, 0, 0);
-    let genesis_context = Context::new(&net.genesis, validator_key(0));
+    let genesis_context = Context::new(&net.genesis, ShardId::ROOT, validator_key(0));
     assert_eq!(genesis_context.check_change(&change), Ok(()));
     assert_eq!(change.next.len(), 5);
     let boundary = net.store(4).bare_block(change.boundary.height).unwrap().unwrap();
@@ -109,7 +109,7 @@ fn the_end_comes_by_time_on_an_idle_chain_with_one_empty_block() {
     assert!(boundary.ends_epoch() && boundary.transactions == 0 && boundary.time_ms >= START_MS + 20_000);
     assert_eq!(boundary.next_validator_set, boundary.validator_set, "the same committee goes on");
     let end = change(&net, 0, 0);
-    let context = Context::new(&net.genesis, validator_key(0));
+    let context = Context::new(&net.genesis, ShardId::ROOT, validator_key(0));
     assert_eq!(context.check_change(&end), Ok(()));
     net.advance(10_000_000);
     assert_eq!(net.height(0), 1, "an idle chain makes no further block");
@@ -131,7 +131,7 @@ fn closing_blocks_finalize_a_boundary_that_lost_its_votes_and_are_no_heights() {
         assert!(header.ends_epoch() && header.transactions == 0 && header.result == change.boundary.result);
         assert_eq!(net.store(0).height_of(&block_digest(header)).unwrap(), None, "a closing block isn't stored");
     }
-    assert_eq!(Context::new(&net.genesis, validator_key(1)).check_change(&change), Ok(()));
+    assert_eq!(Context::new(&net.genesis, ShardId::ROOT, validator_key(1)).check_change(&change), Ok(()));
     goes_on(&mut net, 5);
     let next = net.store(4).bare_block(change.boundary.height.next()).unwrap().unwrap().header;
     assert_eq!(next.parent, block_digest(&change.boundary), "whatever certificate made it final");
@@ -158,7 +158,7 @@ fn a_change_shown_with_any_part_altered_is_refused() {
     let mut net = net(5);
     goes_on(&mut net, 4);
     with_closing_blocks(&mut net, vec![add(4)]);
-    let (good, context) = (change(&net, 0, 0), Context::new(&net.genesis, validator_key(2)));
+    let (good, context) = (change(&net, 0, 0), Context::new(&net.genesis, ShardId::ROOT, validator_key(2)));
     let closing = good.proof.descendants[0].clone();
     type Spoil = Box<dyn Fn(&mut EpochChange)>;
     let certificate = |spoil: fn(&mut Certificate)| -> Spoil { Box::new(move |c| spoil(&mut c.proof.finalization)) };
@@ -350,7 +350,7 @@ fn what_is_of_an_older_epoch_is_not_heard_and_its_sender_is_shown_the_end() {
 /// Returns the block that a leader would propose next, altered and signed again by that leader, and the leader.
 fn forged(net: &Net, alter: impl Fn(&mut Header)) -> (usize, Block) {
     let tip = net.store(1).tip().unwrap();
-    let context = Context::new(&net.genesis, validator_key(1));
+    let context = Context::new(&net.genesis, ShardId::ROOT, validator_key(1));
     let view = net.nodes[1].core.view.0.max(tip.header.view.0 + 1);
     let mut block = crate::forge::child(&context, &tip.header, view);
     block.header.state = tip.header.state;
@@ -360,7 +360,7 @@ fn forged(net: &Net, alter: impl Fn(&mut Header)) -> (usize, Block) {
 
 fn status_of(net: &mut Net, leader: usize, block: &Block) -> Vec<PayloadStatus> {
     let to = (leader + 1) % N;
-    let context = Context::new(&net.genesis, validator_key(to));
+    let context = Context::new(&net.genesis, ShardId::ROOT, validator_key(to));
     let proposal = crate::forge::proposal(&context, block);
     net.inject(leader, to, proposal);
     net.run();

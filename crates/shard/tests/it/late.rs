@@ -15,7 +15,7 @@ use rustorium_types::*;
 fn a_claim_whose_root_is_not_known_any_more_waits_unless_the_parent_claims_the_same() {
     let root = |byte: u8| Hash([byte; 32]);
     let claiming = |height: u64, byte: u8| {
-        let header = rustorium_execution::genesis(&genesis()).header;
+        let header = rustorium_execution::genesis(&genesis(), ShardId::ROOT).header;
         Header { result: ResultClaim { height: Height(height), root: root(byte) }, ..header }
     };
     let (parent, executed) = (claiming(5, 5), Height(9_000));
@@ -32,7 +32,7 @@ fn a_claim_whose_root_is_not_known_any_more_waits_unless_the_parent_claims_the_s
 #[test]
 fn of_a_snapshots_store_the_committee_record_counts_from_its_tip_on() {
     let made = genesis_with(Parameters { epoch_age_min_ms: None, ..governed() });
-    let start = rustorium_execution::genesis(&made);
+    let start = rustorium_execution::genesis(&made, ShardId::ROOT);
     let mut record = CommitteeRecord::from_bytes(start.value(&rustorium_execution::committee_key()).unwrap()).unwrap();
     let mut target = record.target.to_vec();
     target.pop();
@@ -57,7 +57,7 @@ fn of_a_snapshots_store_the_committee_record_counts_from_its_tip_on() {
             finalization: None,
         })
         .unwrap();
-    let tip = journal_records::tip_of(&store, &made).unwrap();
+    let tip = journal_records::tip_of(&store, &made, ShardId::ROOT).unwrap();
     assert_eq!(tip.height, Height(9));
     assert_eq!(store.committee_record(Height(9)).unwrap(), Some(record.to_bytes()));
     assert_eq!(store.committee_record(Height(8)).unwrap(), None, "it isn't known, and nothing is made up");

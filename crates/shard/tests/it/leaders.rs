@@ -6,7 +6,7 @@ use rustorium_quorum::{Leaders, leader_seed};
 use rustorium_shard::context::Context;
 use rustorium_shard::port::Input;
 use rustorium_storage::{EpochStore, Store};
-use rustorium_types::{BlockDigest, ChainId, Epoch, Hash, Message, Rules, ValidatorIndex, View, VoteKind};
+use rustorium_types::{BlockDigest, ChainId, Epoch, Hash, Message, Rules, ShardId, ValidatorIndex, View, VoteKind};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -86,16 +86,16 @@ fn a_turn_names_its_cycle_and_whether_that_goes_over_all() {
 #[test]
 fn chains_of_version_two_draw_from_what_the_boundary_claims_and_those_of_version_one_never() {
     let genesis = chain::genesis();
-    let first = Context::new(&genesis, None);
+    let first = Context::new(&genesis, ShardId::ROOT, None);
     assert_eq!(first.rules, Rules::V2);
     let seed = leader_seed(first.chain(), Epoch(0), first.genesis_root);
     assert_eq!(first.leaders, Leaders::new(4, Some(seed), View(0)));
-    assert_eq!(Context::new(&genesis, None).led_by_place().leaders.seed(), None);
+    assert_eq!(Context::new(&genesis, ShardId::ROOT, None).led_by_place().leaders.seed(), None);
 
     let mut net = steps::net(4);
     steps::operate(&mut net, 0, vec![steps::remove(3)]);
     let change = net.store(0).epoch(Epoch(0)).unwrap().expect("it has ended");
-    let old = Context::new(&net.genesis, None);
+    let old = Context::new(&net.genesis, ShardId::ROOT, None);
     let next = (old.after(&change).leaders, Leaders::new(3, None, change.boundary.view));
     assert_eq!((old.rules, old.leaders.seed(), next.0), (Rules::V1, None, next.1));
 

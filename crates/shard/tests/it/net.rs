@@ -347,7 +347,7 @@ impl Net {
         let old = &mut self.nodes[index].shard.ports;
         let store = Arc::new(MemStore::new());
         let mut ports = TestPorts::new(old.context.clone(), store.clone(), self.witness.clone());
-        journal_records::tip_of(&*store, &self.genesis).unwrap();
+        journal_records::tip_of(&*store, &self.genesis, ShardId::ROOT).unwrap();
         let durable = old.durable.height;
         for job in std::mem::take(&mut old.executed) {
             if job.block.header.height <= durable {
@@ -469,7 +469,7 @@ impl Net {
 
 impl Node {
     fn start(genesis: &Genesis, index: usize, mut ports: TestPorts, now: Now, config: &WorkConfig) -> Self {
-        let tip = journal_records::tip_of(&*ports.store, genesis).unwrap();
+        let tip = journal_records::tip_of(&*ports.store, genesis, ShardId::ROOT).unwrap();
         let key = chain::validator_key(index);
         let context = Context::at(genesis, key, &*ports.store, &tip.header).unwrap().led_by_place();
         let context = Arc::new(context.signed_elsewhere(ports.signer.as_ref().map(Signer::public)));

@@ -76,6 +76,9 @@ fn a_header_that_breaks_a_rule_is_invalid_and_a_foreign_one_is_not_told() {
     let mut foreign = forge::child(&context, &parent, 2);
     foreign.header.chain = ChainId([1; 32]);
     net.inject(2, 1, forge::proposal(&context, &foreign));
+    let mut of_another_shard = forge::child(&context, &parent, 2);
+    of_another_shard.header.shard = ShardId(1);
+    net.inject(2, 1, forge::proposal(&context, &of_another_shard));
     net.inject(1, 3, forge::proposal(&context, &forge::child(&context, &parent, 2)));
     net.run();
     assert_eq!(net.nodes[0].core.statuses(2), [PayloadStatus::Invalid]);

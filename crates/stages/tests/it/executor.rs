@@ -38,7 +38,7 @@ struct Alone {
 impl Alone {
     fn new(genesis: &Genesis) -> Self {
         let store = MemStore::new();
-        journal_records::tip_of(&store, genesis).unwrap();
+        journal_records::tip_of(&store, genesis, ShardId::ROOT).unwrap();
         let store = Arc::new(FaultyStore::remembering(store));
         let events = Arc::<Queue<Event>>::default();
         let executor = Executor {

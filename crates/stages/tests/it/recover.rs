@@ -20,21 +20,29 @@ fn record(lsn: u64, kind: RecordKind, payload: Vec<u8>) -> JournalRecord {
 
 fn decode(records: Vec<JournalRecord>) -> Result<Journaled, String> {
     let (genesis, store) = (genesis(), MemStore::new());
-    let tip = tip_of(&store, &genesis).unwrap();
+    let tip = tip_of(&store, &genesis, ShardId::ROOT).unwrap();
     decode_journal(&context(&genesis, 0), &store, &tip, records)
 }
 
 #[test]
 fn an_empty_store_starts_at_genesis_and_a_full_one_keeps_its_tip() {
     let (genesis, store) = (genesis(), MemStore::new());
-    let tip = tip_of(&store, &genesis).unwrap();
-    let expected = rustorium_execution::genesis(&genesis);
+    let tip = tip_of(&store, &genesis, ShardId::ROOT).unwrap();
+    let expected = rustorium_execution::genesis(&genesis, ShardId::ROOT);
     assert_eq!((tip.height, tip.digest, tip.result_root), (Height(0), expected.digest, expected.result_root));
     assert_eq!(tip.header, expected.header);
     let write = &expected.diff[0];
     assert_eq!(store.state(&write.key).unwrap(), write.value);
     assert_eq!(store.tip(), Some(tip.clone()));
-    assert_eq!(tip_of(&store, &genesis).unwrap(), tip);
+    assert_eq!(tip_of(&store, &genesis, ShardId::ROOT).unwrap(), tip);
+}
+
+#[test]
+fn a_store_opens_for_the_shard_of_its_blocks_alone() {
+    let (genesis, store) = (genesis(), MemStore::new());
+    assert_eq!(tip_of(&store, &genesis, ShardId(3)).unwrap().header.shard, ShardId(3));
+    let refused = tip_of(&store, &genesis, ShardId::ROOT).unwrap_err();
+    assert!(refused.to_string().contains("another shard"), "{refused}");
 }
 
 #[test]
@@ -134,7 +142,7 @@ fn a_journal_of_lost_views_comes_back_whole() {
     let views = std::env::var("RESTART_VIEWS").map_or(300, |views| views.parse().unwrap());
     let (genesis, store) = (genesis(), Arc::new(MemStore::new()));
     let context = context(&genesis, 0);
-    let tip = tip_of(&*store, &genesis).unwrap();
+    let tip = tip_of(&*store, &genesis, ShardId::ROOT).unwrap();
     let records = lost_views(&context, views);
     let mut ports = TestPorts::new(context.clone(), store.clone(), Rc::default());
     ports.journal.clone_from(&records);

@@ -123,7 +123,7 @@ fn a_light_client_follows_the_owners_end_and_believes_the_new_committee_alone() 
     assert_eq!(after.validators.as_slice(), plan.next.as_slice());
     let boundary = block_proof(&*store, end.boundary.height).unwrap().unwrap();
     assert_eq!(genesis.check_final(&end.boundary, &boundary), Ok(after.digest));
-    let context = Context::new(&net.genesis, validator_key(1));
+    let context = Context::new(&net.genesis, ShardId::ROOT, validator_key(1));
     assert_eq!(context.check_change(&end), Ok(()));
     // Any other end under the same signatures, and the same end under fewer.
     let mut other = end.clone();

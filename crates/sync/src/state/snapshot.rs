@@ -3,7 +3,9 @@
 
 use rustorium_crypto::hash::result_root;
 use rustorium_crypto::{block_digest, verify_finalization};
-use rustorium_types::{BlockDigest, ChainId, Epoch, Hash, Header, Height, PublicKey, Snapshot, StateClaim, VoteKind};
+use rustorium_types::{
+    BlockDigest, ChainId, Epoch, Hash, Header, Height, PublicKey, ShardId, Snapshot, StateClaim, VoteKind,
+};
 use thiserror::Error;
 
 /// A snapshot was refused. The peer that offered it is wrong, or on another fork.
@@ -12,6 +14,9 @@ pub enum SnapshotRefused {
     /// The snapshot is of another chain.
     #[error("it is of another chain")]
     OtherChain,
+    /// The snapshot is of another shard, whose committee may have the same keys.
+    #[error("it is of shard {0}")]
+    OtherShard(ShardId),
     /// The headers form no chain.
     #[error("the header at height {0} does not follow the one before it")]
     Broken(Height),
@@ -47,9 +52,10 @@ pub fn certifying_epoch(snapshot: &Snapshot) -> Epoch {
     snapshot.finalization.body.epoch
 }
 
-/// Checks a snapshot with the keys of the committee of `certifying_epoch` and of its owners.
+/// Checks a shard's snapshot with the keys of the committee of `certifying_epoch` and of its owners.
 pub fn check_snapshot(
     chain: &ChainId,
+    shard: ShardId,
     keys: &[PublicKey],
     owners: &[PublicKey],
     snapshot: Snapshot,
@@ -59,12 +65,14 @@ pub fn check_snapshot(
     if headers.iter().any(|header| header.chain != *chain) || snapshot.finalization.body.chain != *chain {
         return Err(SnapshotRefused::OtherChain);
     }
+    if let Some(other) = headers.iter().find(|header| header.shard != shard) {
+        return Err(SnapshotRefused::OtherShard(other.shard));
+    }
     let digests: Vec<BlockDigest> = headers.iter().map(block_digest).collect();
     for (pair, digest) in headers.windows(2).zip(&digests) {
         let (parent, header) = (&pair[0], &pair[1]);
         let follows = header.parent == *digest
             && header.height == parent.height.next()
-            && header.shard == parent.shard
             && (header.epoch, header.view) > (parent.epoch, parent.view);
         if !follows {
             return Err(SnapshotRefused::Broken(header.height));

@@ -53,7 +53,7 @@ fn snapshot() -> Snapshot {
 fn refused(change: impl FnOnce(&mut Snapshot)) -> SnapshotRefused {
     let mut changed = snapshot();
     change(&mut changed);
-    check_snapshot(&CHAIN, &keys(), &[], changed).unwrap_err()
+    check_snapshot(&CHAIN, ShardId(0), &keys(), &[], changed).unwrap_err()
 }
 
 fn with_headers(snapshot: &mut Snapshot, change: impl FnOnce(&mut Vec<Header>)) {
@@ -64,13 +64,13 @@ fn with_headers(snapshot: &mut Snapshot, change: impl FnOnce(&mut Vec<Header>)) 
 
 #[test]
 fn a_certified_snapshot_is_believed() {
-    let checked = check_snapshot(&CHAIN, &keys(), &[], snapshot()).unwrap();
+    let checked = check_snapshot(&CHAIN, ShardId(0), &keys(), &[], snapshot()).unwrap();
     assert_eq!((checked.header.height, checked.state_root), (AT, STATE));
     assert_eq!(checked.digest, rustorium_crypto::block_digest(&chain()[4].header));
     // More headers than needed below are no harm.
     let mut more = snapshot();
     with_headers(&mut more, |headers| headers.insert(0, chain()[1].header.clone()));
-    assert!(check_snapshot(&CHAIN, &keys(), &[], more).is_ok());
+    assert!(check_snapshot(&CHAIN, ShardId(0), &keys(), &[], more).is_ok());
 }
 
 #[test]
@@ -93,8 +93,9 @@ fn what_the_chain_did_not_certify_is_refused() {
     assert_eq!(refused(|s| s.finalization.signatures = BoundedVec::default()), Certificate);
     assert_eq!(refused(|s| s.finalization.body.chain = ChainId([2; 32])), OtherChain);
     assert_eq!(refused(|s| with_headers(s, |h| h[0].chain = ChainId([2; 32]))), OtherChain);
+    assert_eq!(refused(|s| with_headers(s, |h| h[1].shard = ShardId(1))), OtherShard(ShardId(1)));
     let others: Vec<PublicKey> = (9..13).map(|seed| crate::common::key(seed).public()).collect();
-    assert_eq!(check_snapshot(&CHAIN, &others, &[], snapshot()).unwrap_err(), Certificate);
+    assert_eq!(check_snapshot(&CHAIN, ShardId(0), &others, &[], snapshot()).unwrap_err(), Certificate);
 }
 
 #[test]

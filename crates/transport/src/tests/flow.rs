@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::framing::HELLO_BYTES;
-use crate::link::CONSENSUS_FRAMES_PER_S;
+use crate::shard_queues::CONSENSUS_FRAMES_PER_S;
 use rustorium_types::limits::FRAME_BYTES_MAX;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

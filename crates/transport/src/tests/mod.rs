@@ -5,6 +5,7 @@ mod flow;
 mod identity;
 mod lifecycle;
 mod shaping;
+mod shards;
 
 use crate::framing::{CLASSES, Hello};
 use crate::*;
@@ -83,6 +84,7 @@ impl Committee {
             me: Some(index(me)),
             listen: self.addresses[usize::from(me)],
             identity: self.keys[usize::from(me)].clone(),
+            shards: Default::default(),
             chain: CHAIN,
             versions: SPOKEN,
             peers: self.peers(&all),

@@ -6,10 +6,10 @@ use bytes::Bytes;
 use rustls_pki_types::CertificateDer;
 use rustorium_crypto::{SigningKey, block_digest};
 use rustorium_sync::check_final_blocks;
-use rustorium_transport::framing::{Decoder, HELLO_BYTES, Hello, SPOKEN, Step};
+use rustorium_transport::framing::{Decoder, HELLO_BYTES, Hello, SHARD_HELLO_BYTES, SPOKEN, ShardHello, Step};
 use rustorium_transport::tls;
 use rustorium_types::limits::FRAME_BYTES_MAX;
-use rustorium_types::{BlockDigest, ChainId, Class, Message, Response, encode};
+use rustorium_types::{BlockDigest, ChainId, Class, Message, Response, ShardId, encode};
 
 const CHAIN: ChainId = ChainId([7; 32]);
 
@@ -33,6 +33,12 @@ pub fn certificates() -> Vec<Vec<u8>> {
 }
 
 pub fn greeting(input: &[u8]) {
+    if let Ok(bytes) = <&[u8; SHARD_HELLO_BYTES]>::try_from(input)
+        && let Ok(hello) = ShardHello::parse(bytes)
+    {
+        assert_eq!(hello.to_bytes(), *bytes);
+        assert_ne!(hello.shard, ShardId::ROOT);
+    }
     let Ok(bytes) = <&[u8; HELLO_BYTES]>::try_from(input) else { return };
     if let Ok((hello, version)) = Hello::parse(bytes, &CHAIN, SPOKEN) {
         assert_eq!(hello.to_bytes(), *bytes);
@@ -42,7 +48,9 @@ pub fn greeting(input: &[u8]) {
 
 pub fn greetings() -> Vec<Vec<u8>> {
     let classes = [Class::Consensus, Class::Data, Class::Sync];
-    classes.map(|class| Hello { chain: CHAIN, class, versions: SPOKEN }.to_bytes().to_vec()).to_vec()
+    let first = classes.map(|class| Hello { chain: CHAIN, class, versions: SPOKEN }.to_bytes().to_vec());
+    let further = classes.map(|class| ShardHello { shard: ShardId(7), class }.to_bytes().to_vec());
+    [first, further].concat()
 }
 
 /// The first byte says how the rest is cut into chunks.

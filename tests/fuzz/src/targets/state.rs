@@ -194,7 +194,7 @@ pub fn snapshot(input: &[u8]) {
     let chain = snapshot.finalization.body.chain;
     certifying_epoch(&snapshot);
     let keys: Vec<PublicKey> = (90..94).map(|seed| SigningKey::from_seed(&[seed; 32]).public()).collect();
-    assert!(check_snapshot(&chain, &keys, &keys, snapshot).is_err());
+    assert!(check_snapshot(&chain, ShardId::ROOT, &keys, &keys, snapshot).is_err());
 }
 
 pub fn snapshots() -> Vec<Vec<u8>> {

@@ -9,7 +9,7 @@ use crate::periods::Periods;
 use crate::shard::Now;
 use crate::shard::machines::blocks::BlockTree;
 use rustorium_crypto::{block_digest, payload_root};
-use rustorium_types::{Block, BlockDigest, BoundedVec, Genesis, Header, Parameters, View};
+use rustorium_types::{Block, BlockDigest, BoundedVec, Genesis, Header, Parameters, ShardId, View};
 
 pub(crate) fn genesis() -> Genesis {
     made::genesis_of(2, 1_000, Parameters::default())
@@ -17,7 +17,7 @@ pub(crate) fn genesis() -> Genesis {
 
 /// Returns the context of the member with this place.
 pub(crate) fn context(me: u8) -> Context {
-    Context::new(&genesis(), made::validator_key(me))
+    Context::new(&genesis(), ShardId::ROOT, made::validator_key(me))
 }
 
 /// Returns a tree that has only the genesis block.

@@ -1,0 +1,134 @@
+//! Two shards in one process.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use super::*;
+use crate::guarded::faults::FAULTY;
+use crate::outside::made;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustorium_api::genesis_file;
+use rustorium_crypto::SigningKey;
+use rustorium_crypto::keystore::StorageKeys;
+use rustorium_crypto::seal::MasterKey;
+use rustorium_shard::port::Input;
+use rustorium_types::{Parameters, ValidatorIndex, View};
+use std::path::Path;
+use std::time::Instant;
+
+const SHARD: ShardId = ShardId(7);
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Starts the validator of this place with these shards. It dials the first one at `first`.
+fn try_start(home: &Path, place: u8, shards: &[ShardId], first: Option<&str>) -> Result<Node, NodeError> {
+    let genesis = made::genesis_of(1, 1_000, Parameters { state_roots: false, ..Parameters::default() });
+    std::fs::write(home.join("genesis.json"), genesis_file::to_json(&genesis)).unwrap();
+    let nowhere = "127.0.0.1:0";
+    let peers: Vec<_> = first.iter().map(|at| serde_json::json!({ "index": 0, "address": at })).collect();
+    let config = serde_json::json!({
+        "home": home, "name": "a", "genesis_path": home.join("genesis.json"), "peers": peers,
+        "shards": shards.iter().map(|shard| shard.0).collect::<Vec<_>>(), "heartbeat_ms": 20,
+        "p2p_listen": nowhere, "http_listen": nowhere, "metrics_listen": nowhere, "client_listen": nowhere,
+    });
+    let keys = NodeKeys {
+        storage: StorageKeys { newest: Arc::new(MasterKey::from_secret(&[1; 32]).unwrap()), before: None },
+        node: SigningKey::from_seed(&[110 + place; 32]),
+        validator: Some(made::validator_key(place)),
+    };
+    Node::start(serde_json::from_value(config).unwrap(), keys, &StartHandle::default())
+}
+
+fn start(home: &Path, place: u8, first: Option<&str>) -> Node {
+    try_start(home, place, &[ShardId::ROOT, SHARD], first).unwrap()
+}
+
+/// Takes what the core of a shard is told, within a short time.
+fn told(host: &Host) -> Result<Vec<Input>, (String, String)> {
+    let soon = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+    poll(&mut [PollFd::new(host.inbox(), PollFlags::IN)], Some(&soon)).unwrap();
+    host.inbox().drain(1_000)
+}
+
+#[test]
+fn shards_have_cores_folders_and_chains_of_their_own() {
+    let home = tempfile::tempdir().unwrap();
+    let node = start(home.path(), 0, None);
+    assert_eq!(node.shards().collect::<Vec<_>>(), [ShardId::ROOT, SHARD]);
+    let (root, other) = (node.host(ShardId::ROOT).unwrap(), node.host(SHARD).unwrap());
+    assert_ne!(root.inbox().fd(), other.inbox().fd());
+    let genesis = |host: &Host| match &told(host).unwrap()[0] {
+        Input::Recovered { last_final, .. } => last_final.digest,
+        input => panic!("the first input is {input:?}"),
+    };
+    assert_ne!(genesis(root), genesis(other));
+    for folder in ["db", "safety", "shards/7/db", "shards/7/safety"] {
+        assert!(home.path().join(folder).is_dir(), "{folder}");
+    }
+    node.close();
+    assert!(root.vitals().is_none() && other.vitals().is_none());
+    drop(node);
+    let again = start(home.path(), 0, None);
+    assert_eq!(again.host(SHARD).unwrap().backend().chain().shard, SHARD);
+}
+
+#[test]
+fn what_a_peer_says_to_a_shard_is_heard_by_that_shard() {
+    let homes = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let first = start(homes[0].path(), 0, None);
+    let second = start(homes[1].path(), 1, Some(&first.addresses()["p2p"]));
+    let heard = Input::PeerSilence(ValidatorIndex(0), false);
+    let silent = Input::PeerSilence(ValidatorIndex(0), true);
+    let (root, other) = (second.host(ShardId::ROOT).unwrap(), second.host(SHARD).unwrap());
+    let (began, mut silence) = (Instant::now(), false);
+    loop {
+        let inputs = told(other).unwrap();
+        silence |= inputs.contains(&silent);
+        if inputs.contains(&heard) {
+            break;
+        }
+        if silence {
+            first.host(SHARD).unwrap().submit(vec![Effect::Heartbeat(View(1))]);
+        }
+        assert!(began.elapsed() < PATIENCE, "it never heard");
+    }
+    assert!(!told(root).unwrap().contains(&heard), "the root shard's core said nothing");
+}
+
+#[test]
+fn a_panic_in_one_shard_stops_that_shard_alone() {
+    for thread in ["shard", "execute", "keep"] {
+        let home = tempfile::tempdir().unwrap();
+        FAULTY.set(Some((thread, 1)));
+        let node = start(home.path(), 0, None);
+        assert_eq!(FAULTY.take(), None, "the second thread of this name has it");
+        let began = Instant::now();
+        let failure = loop {
+            match told(node.host(SHARD).unwrap()) {
+                Err(failure) => break failure,
+                Ok(_) => assert!(began.elapsed() < PATIENCE, "nothing is told"),
+            }
+        };
+        assert_eq!(failure.0, "thread-panicked");
+        let root = node.host(ShardId::ROOT).unwrap();
+        assert_eq!(root.inbox().failure(), None);
+        assert!(!told(root).unwrap().is_empty(), "it goes on");
+    }
+}
+
+#[test]
+fn a_node_hosts_the_root_shard_and_not_too_many() {
+    let home = tempfile::tempdir().unwrap();
+    let many: Vec<ShardId> = (0..17).map(ShardId).collect();
+    for shards in [&[SHARD][..], &[], &many] {
+        let refused = try_start(home.path(), 0, shards, None).err().map(|error| error.code);
+        assert_eq!(refused, Some("config-invalid"));
+    }
+}
+
+#[test]
+fn a_store_in_another_shards_folder_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    start(home.path(), 0, None).close();
+    let folder = home.path().join("shards");
+    std::fs::rename(folder.join("7"), folder.join("8")).unwrap();
+    let refused = try_start(home.path(), 0, &[ShardId::ROOT, ShardId(8)], None).err().unwrap();
+    assert!(refused.sentence.contains("another shard"), "{}", refused.sentence);
+}

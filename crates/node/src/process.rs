@@ -1,0 +1,91 @@
+//! A node's process: what its shards share.
+//!
+//! *Invariants:* belongs to no shard; the tables of the state tree are mapped once, however many shards use them.
+
+use crate::config::{NodeConfig, NodeKeys};
+use crate::opening::{Folders, open_tls, read_genesis};
+use parking_lot::Mutex;
+use rustorium_crypto::SigningKey;
+use rustorium_crypto::keystore::StorageKeys;
+use rustorium_crypto::seal::AtRest;
+use rustorium_gateway::Tls;
+use rustorium_stages::NodeError;
+use rustorium_stages::executor::store_code;
+use rustorium_stages::tables::open_tables;
+use rustorium_state::tables::Tables;
+use rustorium_storage::{AuditSink, RocksStore, StoreConfig};
+use rustorium_types::{Genesis, ShardId};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Shards that a process hosts, at most.
+const HOSTS_MAX: usize = 16;
+
+/// What the shards of a process share.
+pub(crate) struct Process {
+    pub(crate) config: NodeConfig,
+    pub(crate) genesis: Arc<Genesis>,
+    pub(crate) node_key: SigningKey,
+    pub(crate) at_rest: AtRest,
+    pub(crate) audit: Arc<AuditSink>,
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) start: Instant,
+    tables: Mutex<Option<Arc<Tables>>>,
+}
+
+/// The stores of a process, by their shards.
+pub(crate) type Stores = BTreeMap<ShardId, Arc<RocksStore>>;
+
+impl Process {
+    /// Opens what the shards share, and their stores. Returns the validator key besides. Errors: a code and a sentence.
+    pub(crate) fn open(config: NodeConfig, keys: NodeKeys) -> Result<(Self, Stores, Option<SigningKey>), NodeError> {
+        check_shards(&config)?;
+        let genesis = Arc::new(read_genesis(&config.genesis_path)?);
+        let tls = open_tls(&config)?;
+        let NodeKeys { storage: StorageKeys { newest, before }, node: node_key, validator } = keys;
+        let at_rest = AtRest::rekeyed(newest, before, rustorium_crypto::chain_id(&genesis));
+        let stores = open_stores(&config, &at_rest)?;
+        let audit = AuditSink::open(&config.home.join("audit"), node_key.clone())
+            .map_err(|error| NodeError::new("audit-failed", error.to_string()))?;
+        let (audit, start, tables) = (Arc::new(audit), Instant::now(), Mutex::default());
+        Ok((Self { config, genesis, node_key, at_rest, audit, tls, start, tables }, stores, validator))
+    }
+
+    /// Returns the tables of the state tree. Errors: they can't be made or mapped.
+    pub(crate) fn tables(&self) -> Result<Arc<Tables>, NodeError> {
+        let mut tables = self.tables.lock();
+        if let Some(tables) = &*tables {
+            return Ok(tables.clone());
+        }
+        let opened = Arc::new(open_tables(&self.config.home)?);
+        *tables = Some(opened.clone());
+        Ok(opened)
+    }
+}
+
+fn check_shards(config: &NodeConfig) -> Result<(), NodeError> {
+    let refuse = |sentence: String| Err(NodeError::new("config-invalid", sentence));
+    if !config.shards.contains(&ShardId::ROOT.0) || config.shards.len() > HOSTS_MAX {
+        return refuse(format!("a node hosts shard 0 and up to {} others; name those", HOSTS_MAX - 1));
+    }
+    if config.shards.len() > 1 && config.signer.is_some() {
+        return refuse("a signer process signs for one shard; host shard 0 alone, or keep the key in this node".into());
+    }
+    Ok(())
+}
+
+/// Opens the stores. They share the configured size of the state cache.
+fn open_stores(config: &NodeConfig, at_rest: &AtRest) -> Result<Stores, NodeError> {
+    let cache_bytes = config.cache_bytes / config.shards.len().max(1);
+    let store_config = StoreConfig { cache_bytes, roots_kept: config.proofs_kept, ..StoreConfig::default() };
+    let mut stores = Stores::new();
+    for shard in config.shards.iter().copied().map(ShardId) {
+        let folders = Folders::of(&config.home, shard);
+        folders.make()?;
+        let store = RocksStore::open(&folders.store, &store_config, at_rest)
+            .map_err(|error| NodeError::new(store_code(&error), error.to_string()))?;
+        stores.insert(shard, Arc::new(store));
+    }
+    Ok(stores)
+}
