@@ -112,7 +112,7 @@ fn a_header_of_another_shard_is_refused_before_its_committee_is_looked_for() {
     let elsewhere = Header { shard: other, ..here.clone() };
     assert_eq!(light.missing(&here), Ok(Some((Epoch(0), Epoch(3)))));
     assert_eq!(light.missing(&elsewhere), Err(ProofRefused::OtherShard { header: other, expected: own }));
-    assert_eq!(light.missing(&genesis(&chain.genesis).header), Ok(None));
+    assert_eq!(light.missing(&genesis(&chain.genesis, ShardId::ROOT).header), Ok(None));
     let first = Header { shard: other, ..chain.header(0, 5, START_MS + 5) };
     let refused = Err(ProofRefused::OtherShard { header: other, expected: own });
     assert_eq!(light.check_final(&first, &chain.proof(&first), NOW), refused);
