@@ -208,7 +208,7 @@ class Evidence:
     kind: str
     """`two-notarizes`, `two-finalizes`, `nullify-and-finalize` or `two-batches`."""
     first: str
-    """The place where it was seen first, such as "view 7"."""
+    """The view or batch in which it was seen first, such as "view 7"."""
     count: int
     validator_key: str = ""
     """Empty if an earlier release recorded no key."""

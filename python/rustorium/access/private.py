@@ -43,7 +43,7 @@ def read_text(path: Path) -> str:
 
 
 def lock_now(file: IO[bytes]) -> None:
-    """Locks a file against other processes until it is closed. Errors: OSError where one has it."""
+    """Locks a file against other processes until it is closed. Errors: OSError if another process has locked it."""
     if sys.platform == "win32":
         import msvcrt
 
@@ -57,7 +57,7 @@ def lock_now(file: IO[bytes]) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Puts a folder's list of files on the disk, where the system lets a program ask for it. Errors: OSError."""
+    """Flushes a folder's list of files to the disk, if the system supports it. Errors: OSError."""
     if sys.platform != "win32":
         folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -1,7 +1,7 @@
-"""The light client: follows committees from a genesis or a checkpoint, and checks proofs with the right one.
+"""The light client, which follows committees from a genesis or a checkpoint and checks each proof with the right one.
 
-Invariants: the cryptography is in the extension; state is bounded however long the chain; what a file or a node says
-beside a proof is compared with what the proof shows; without a way to fetch epoch changes nothing is fetched.
+Invariants: the cryptography is in the extension; its state is bounded, however long the chain; claims beside a proof
+are compared with the proven facts; without `fetch` it uses no network.
 """
 
 import contextlib
@@ -24,24 +24,24 @@ from rustorium.errors import ChainForked, EpochUnknown, ProofRefused, ProofTooOl
 from rustorium.types import Account, At, Balance, Block, Claim, Held, ProvenState, Shown, Subject, Value
 
 FetchChanges = Callable[[int], Awaitable[Sequence[bytes]]]
-"""Canonical bytes of the epoch changes from an epoch on, some of them; empty where there are none yet."""
+"""Returns canonical bytes of some epoch changes, from the given epoch on; empty if there are none yet."""
 
 FORKED = ("two-ends", "above-epoch-end")
-"""Refusals of what a committee signed though its epoch had ended otherwise."""
+"""Codes of refusals that mean that a committee signed something although its epoch had ended in another block."""
 INLINE_BYTES_MAX = 16 * 1024
 """Proofs up to this size are checked on the event loop's thread: in about 2 ms."""
 WAY_BYTES_MAX = 4 * 1024 * 1024
-"""Epoch changes from the genesis on that are kept for proof files: of four validators, some thousand epochs."""
+"""Maximum number of bytes of epoch changes that are kept for proof files: some thousand epochs of four validators."""
 
 
 class LightClient:
     """Checks proofs of one chain.
 
-    `anchor`: the path of the genesis file, or with `checkpoint=True` of a checkpoint's; or the canonical bytes of the
-    genesis, or the content of the checkpoint's file. `trust_period_s`: committees that retired longer ago prove
-    nothing; the default is 30 days from a checkpoint or a trust file on, and from a genesis none; `math.inf` is never.
-    `trust_file`: where it keeps the committees that it followed, for the next start; a checkpoint's file is one, too.
-    Errors: VerificationFailed, UsageError, HomeMissing and HomeError with what is wrong in a genesis file, OSError."""
+    `anchor`: path or canonical bytes of the genesis; with `checkpoint=True` path or content of a checkpoint file.
+    `trust_period_s`: committees that retired longer ago are not trusted. The default is 30 days when starting from a
+    checkpoint or trust file, and no limit (`math.inf`) from a genesis. `trust_file`: path of the file that keeps the
+    followed committees for the next start; it can also be a checkpoint file. Errors: VerificationFailed, UsageError,
+    HomeMissing and HomeError with the fault in a genesis file, OSError."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class LightClient:
         self._fetch = fetch
         self._genesis = None if checkpoint else anchor
         self._way: list[bytes] = []
-        """The first changes after the genesis, as they were followed."""
+        """The first epoch changes after the genesis, in order."""
         self._way_bytes = 0
         try:
             refusing(self._light.check_trust, now_ms())
@@ -77,7 +77,7 @@ class LightClient:
         return cast(dict[str, Any], json.loads(self._light.describe()))
 
     def checkpoint(self) -> bytes:
-        """A checkpoint's file: the newest trusted committee, to start from another time."""
+        """Returns the content of a checkpoint file with the newest trusted committee, to start from later."""
         return prooffile.checkpoint_to_bytes(self.trusted, self._light.checkpoint())
 
     def save_trust(self) -> None:
@@ -86,8 +86,8 @@ class LightClient:
             self._trust_file.save(self._light)
 
     def follow(self, change: bytes) -> int:
-        """Takes an epoch change; the epoch that follows. Errors: VerificationFailed, and nothing has changed;
-        ChainForked with evidence if the epoch is known to have ended otherwise."""
+        """Applies an epoch change; returns the epoch that it begins. Errors: VerificationFailed, and the state is
+        unchanged; ChainForked with evidence if the epoch is known to have ended otherwise."""
         with self._contradicted(lambda: _native.boundary_of(change)):
             epoch = refusing(self._light.follow, change, now_ms())
         fits = self._way_bytes + len(change) <= WAY_BYTES_MAX
@@ -97,7 +97,8 @@ class LightClient:
         return epoch
 
     async def catch_up(self) -> dict[str, Any]:
-        """Follows all epoch changes that can be fetched; the newest trusted committee. Errors: VerificationFailed."""
+        """Follows all epoch changes that can be fetched; returns the newest trusted committee. Errors:
+        VerificationFailed."""
         while self._fetch is not None and (changes := await self._fetch(self.trusted["epoch"])):
             for change in changes:
                 self.follow(change)
@@ -105,16 +106,16 @@ class LightClient:
         return self.trusted
 
     def at_genesis(self, subjects: Sequence[Subject]) -> ProvenState | None:
-        """What subjects hold before the first block: the genesis alone shows it, so there is no proof for others.
-        None where the anchor is a checkpoint. Errors: VerificationFailed."""
+        """Returns the content of subjects before the first block, from the genesis, so there is no proof for others.
+        `None` if the client started from a checkpoint. Errors: VerificationFailed."""
         if self._genesis is None:
             return None
         items = json.dumps([wire.question(subject) for subject in subjects])
         return shown(json.loads(refusing(_native.genesis_state, self._genesis, items)), b"").state
 
     async def show(self, proof: bytes, *, max_age_s: float | None = None) -> dict[str, Any]:
-        """What a proof (canonical bytes) shows; fetches epoch changes where they are needed. `max_age_s`: how old the
-        header may be by this machine's clock.
+        """Checks a proof (canonical bytes) and returns its facts; fetches the epoch changes that it needs. `max_age_s`:
+        maximum age of the header by this machine's clock.
 
         Errors: VerificationFailed."""
         await self._reach(proof)
@@ -124,13 +125,14 @@ class LightClient:
         return facts
 
     def show_file(self, content: bytes | BinaryIO, *, max_age_s: float | None = None) -> Shown:
-        """What a proof file, as it is or opened, shows, from the file and the anchor alone. An opened one is read as a
-        stream: it may have any number of epochs. `max_age_s`: how old its header may be by this machine's clock.
+        """Returns the facts that a proof file proves, from the file and the anchor alone. `content` is the file's bytes
+        or an open file, which is read as a stream and may have any number of epochs. `max_age_s`: maximum age of the
+        header by this machine's clock.
 
         Errors: VerificationFailed, OSError."""
         opened = io.BytesIO(content) if isinstance(content, bytes) else content
         file, epochs = prooffile.read(opened, self._follow_where_new)
-        # Whoever gets the file from here knows no header: every byte of it counts.
+        # The next reader of the file knows no headers, so every byte of the proof must be valid.
         facts = self._check(file.proof, anew=True)
         if epochs != facts["epoch"]:
             raise ProofRefused("the file lacks the epoch changes that lead from the genesis to its proof: get it again")
@@ -142,12 +144,13 @@ class LightClient:
         return shown(facts, content if isinstance(content, bytes) else b"")
 
     def end_of(self, epoch: int) -> tuple[int, str] | None:
-        """Height and digest of an epoch's last block; None if the epoch goes on, or its end isn't known."""
+        """Returns height and digest of an epoch's last block; `None` if the epoch isn't over, or its end isn't
+        known."""
         return self._light.end_of(epoch)
 
     def fork(self, first: bytes, second: bytes, sources: tuple[str, str]) -> ChainForked:
-        """The error that carries two proofs of headers (canonical bytes) which one committee signed, though only one
-        can be final. Errors: ProofRefused where they don't contradict each other."""
+        """Returns an error with the proofs (canonical bytes) of two conflicting headers, which one committee signed.
+        Errors: ProofRefused if the headers don't contradict each other."""
         headers = (_native.signed_header(first), _native.signed_header(second))
         facts = json.loads(refusing(self._light.check_conflict, *headers))
         way = tuple(self._way[: facts["epoch"]])
@@ -158,9 +161,9 @@ class LightClient:
         )
 
     def show_fork(self, content: bytes) -> dict[str, Any]:
-        """What the file of a fork shows: the epoch, both headers, and the validators that signed both.
+        """Checks a fork file and returns its facts: the epoch, both headers, and the validators that signed both.
 
-        Errors: ProofRefused where it shows none, EpochUnknown where its committee must be followed first."""
+        Errors: ProofRefused if it proves no fork, EpochUnknown if its committee must be followed first."""
         file = prooffile.parse_fork(content)
         if file.chain != self.chain:
             raise ProofRefused("the evidence is of another chain: check it with that chain's genesis")
@@ -172,17 +175,17 @@ class LightClient:
         return facts
 
     def _follow_where_new(self, epoch: int, change: bytes, facts: object) -> None:
-        """Takes the change that ended an epoch, where a proof of what the facts say needs it and it isn't known."""
+        """Applies the change that ended an epoch, if it is new and the proof with these facts needs it."""
         last = facts.get("epoch") if isinstance(facts, dict) else None
         needed = not isinstance(last, int) or epoch < last
         if needed and self._light.knows(epoch) and not self._light.knows(epoch + 1):
             self.follow(change)
 
     async def file(self, proof: bytes, facts: dict[str, Any]) -> bytes:
-        """The proof file of a proof that was checked: what others need to check it from the genesis alone.
+        """Returns the proof file of a checked proof, with all that others need to check it from the genesis alone.
 
-        Who starts at a checkpoint can't check what leads to it. Errors: EpochUnknown where the changes from the genesis
-        on can't be fetched, ProofRefused where a node gives wrong ones."""
+        Without the genesis, the epoch changes before the checkpoint are not checked. Errors: EpochUnknown if the
+        changes from the genesis on can't be fetched, ProofRefused if a node gives wrong ones."""
         epochs = self._way[: facts["epoch"]]
         if len(epochs) < facts["epoch"]:
             epochs += await self._changes(len(epochs), facts["epoch"])
@@ -191,7 +194,7 @@ class LightClient:
         return ProofFile(facts["kind"], self.chain, facts, proof, tuple(epochs)).to_bytes()
 
     async def check_block(self, block: Block) -> tuple[dict[str, Any], str]:
-        """Header and digest of a block that is final. Errors: VerificationFailed."""
+        """Checks that a block is final; returns its header and digest. Errors: VerificationFailed."""
         proof = refusing(_native.wrap_proof, "block", block.raw, block.proof)
         await self._reach(proof)
         with self._contradicted(lambda: proof):
@@ -199,7 +202,8 @@ class LightClient:
         return json.loads(header), digest
 
     def _check_way(self, genesis: bytes, epochs: Sequence[bytes], proof: bytes) -> None:
-        # From the start, as whoever gets the file: of the changes that were followed only a few committees are left.
+        # Checks from the genesis, like the file's readers do: the light client keeps only a few of the committees that
+        # it followed.
         light = _native.Light.from_genesis(genesis)
         for change in epochs:
             refusing(light.follow, change, now_ms())
@@ -213,7 +217,7 @@ class LightClient:
             self._keep()
 
     async def _changes(self, first: int, end: int) -> list[bytes]:
-        """The changes that ended the epochs from `first` to before `end`. Errors: EpochUnknown."""
+        """Fetches the changes that ended the epochs from `first` to before `end`. Errors: EpochUnknown."""
         found: list[bytes] = []
         while len(found) < end - first:
             more = await self._fetch(first + len(found)) if self._fetch is not None else ()
@@ -230,13 +234,13 @@ class LightClient:
             return cast(dict[str, Any], json.loads(refusing(self._light.check, proof, now_ms(), anew)))
 
     def _keep(self) -> None:
-        """Saves what was followed. Without room for it the next start follows it again, so nothing is lost."""
+        """Writes the trust file. On an I/O error nothing is lost: the next start fetches the epoch changes again."""
         with contextlib.suppress(OSError):
             self.save_trust()
 
     @contextlib.contextmanager
     def _contradicted(self, offered: Callable[[], bytes]) -> Iterator[None]:
-        """Turns a refusal by the known end of an epoch into one that carries both signed headers."""
+        """Turns a refusal that contradicts an epoch's known end into an error with both signed headers."""
         try:
             yield
         except ProofRefused as error:
@@ -251,7 +255,7 @@ class LightClient:
 
 
 def shown(facts: dict[str, Any], file: bytes) -> Shown:
-    """What checked facts say, typed."""
+    """Converts checked facts into typed values."""
     claim = Claim(
         int(facts["claimed_by"]["height"]),
         str(facts["claimed_by"]["digest"]),
@@ -290,7 +294,7 @@ def _held(item: dict[str, Any], at: At) -> tuple[Subject, Held]:
 
 
 def fork_words(facts: Mapping[str, Any]) -> str:
-    """One clause on what the evidence of a fork shows."""
+    """Describes the evidence of a fork in one clause."""
     first, second = facts["headers"]
     names = ", ".join(str(signer["name"]) for signer in facts["signed_both"])
     return (
@@ -300,7 +304,7 @@ def fork_words(facts: Mapping[str, Any]) -> str:
 
 
 def check_fresh(time_ms: int, max_age_s: float | None) -> None:
-    """Refuses a header of this time if it is older. Errors: ProofTooOld."""
+    """Refuses a header of this time if it is older than `max_age_s`. Errors: ProofTooOld."""
     age_s = (now_ms() - time_ms) / 1000
     if max_age_s is not None and age_s > max_age_s:
         raise ProofTooOld(
@@ -310,5 +314,5 @@ def check_fresh(time_ms: int, max_age_s: float | None) -> None:
 
 
 def now_ms() -> int:
-    """The wall clock, Unix ms."""
+    """Returns the wall clock time, Unix ms."""
     return time.time_ns() // 1_000_000
