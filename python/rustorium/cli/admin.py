@@ -85,7 +85,7 @@ def create(
     arguments = {"name": name, "role": role, "gateway": gateway, "expires_in_ms": life}
     asked(arguments)
     if out is not None:
-        # Before there is a token that nobody could read.
+        # Fails early if the file can't be written: a token that nobody can read must not exist.
         write_private(out.expanduser(), "")
     try:
         made = _do("create_token", arguments, home, admin_url, token_file, passphrase_file)
@@ -132,7 +132,7 @@ def _do(
     token_file: Path | None,
     passphrase_file: Path | None,
 ) -> Any:
-    """By the node where it runs, else here. Errors: RustoriumError, NativeError."""
+    """Asks the running node; if none runs, does the work here. Errors: RustoriumError, NativeError."""
     from rustorium.errors import NotReady
     from rustorium.node.admin.remote import NO_NODE
     from rustorium.node.admin.socket import call
@@ -147,7 +147,7 @@ def _do(
 
 
 def _at_rest(operation: str, arguments: Mapping[str, Any], home: "Home", passphrase_file: Path | None) -> Any:
-    """In a home whose node doesn't run. Errors: RustoriumError, NativeError."""
+    """Does the work in the home of a stopped node. Errors: RustoriumError, NativeError."""
     from rustorium.node.admin.tokenwork import at_rest
 
     home.load_config()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rustorium.observe.analysis.gather import Net as Gathered
 
 PROFILE_SPARE_S = 10.0
-"""A node goes on profiling for so long where nobody takes its profile."""
+"""Time after which a node ends a profile that nobody fetches."""
 
 group = typer.Typer(help="Find out where time is spent.", no_args_is_help=True)
 
@@ -92,7 +92,7 @@ def _homes(net: "Net | None", home: Path | None) -> "dict[str, Home]":
 
 @contextmanager
 def _profiles(homes: "dict[str, Home]", for_: str, out: Path | None) -> Iterator[None]:
-    """Has these nodes profile their steps meanwhile, and draws what they saw."""
+    """Lets these nodes profile their steps in the meantime, and draws the result."""
     from rustorium.errors import RustoriumError
     from rustorium.node.admin.socket import call
     from rustorium.observe.flame import svg, tree
@@ -132,7 +132,7 @@ def _read(recording: Path) -> "Gathered":
 
 
 def _watch(net: "Net | None", nodes: list[str], for_: str, every: str, timeout_s: float) -> "Gathered":
-    """Records a live net into a file that is gone afterwards."""
+    """Records a live net into a temporary file and evaluates it."""
     from tempfile import TemporaryDirectory
 
     from rustorium.errors import UsageError

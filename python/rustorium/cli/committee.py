@@ -1,4 +1,4 @@
-"""`node add`, `list`, `remove`, `end-epoch` and `replace-key`: who is in the committee."""
+"""`node add`, `list`, `remove`, `end-epoch` and `replace-key`: changes of the committee."""
 
 import os
 import time
@@ -31,9 +31,9 @@ group = typer.Typer(
     help="Add validators to a running net, remove them, list them, replace their keys.", no_args_is_help=True
 )
 ANSWER_S = 10.0
-"""How long the net may take to answer before anything is made."""
+"""Maximum time for the net's first answer, before anything is made."""
 FOUR = 4
-"""The smallest committee that goes on without one of its members."""
+"""The smallest committee that makes blocks without one of its members."""
 HomeArgument = Annotated[Path, typer.Option("--home", help="Folder to make, or one that an earlier `node add` made.")]
 
 
@@ -207,7 +207,7 @@ def end_epoch(
 
 
 def _awaited(client: "Client", genesis: bytes | None, validator_key: str, member: bool, timeout_s: float) -> int:
-    """The epoch from which on the validator is a member, or none; waited for where it can begin in time."""
+    """Returns the epoch from which the validator is a member or no member; waits for it if it can begin in time."""
     from rustorium.net.joining import wait_for_committee, young_until_ms
 
     answer = client.validators()

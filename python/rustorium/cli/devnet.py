@@ -1,4 +1,4 @@
-"""`devnet`: a whole net on this machine until Ctrl-C."""
+"""`devnet` runs a whole net on this machine until Ctrl-C."""
 
 import os
 import signal
@@ -137,7 +137,7 @@ def _show(net: "Devnet", faucet: str | None, output: Format) -> None:
 
 
 def _watch(net: "Devnet", stopping: threading.Event) -> None:
-    """Until told to stop: a live line on a terminal, and a note for each validator that ended."""
+    """Until told to stop, shows a live line on a terminal, and a note for each validator that ended."""
     from rustorium.net.probe import LiveLine
 
     gone: set[int] = set()

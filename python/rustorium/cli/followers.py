@@ -1,4 +1,4 @@
-"""`followers add`, `followers list` and `followers remove`: which nodes may follow this one."""
+"""`followers add`, `followers list` and `followers remove`: nodes that may follow this one."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -60,7 +60,7 @@ def remove_(
 def _do(
     operation: str, node_key: str | None, home: Path | None, admin_url: str | None, token_file: Path | None
 ) -> list[dict[str, Any]]:
-    """By the node where it runs, else in its home. Errors: RustoriumError."""
+    """Asks the running node; if none runs, changes its home. Errors: RustoriumError."""
     from rustorium.errors import NotReady
     from rustorium.home.followers import parse
     from rustorium.node.admin.remote import NO_NODE

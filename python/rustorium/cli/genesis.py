@@ -170,7 +170,7 @@ def _account(one: dict[str, Any], operators: list[str]) -> dict[str, object]:
 
 
 def _operators(named: list[str], accounts: "list[Holder]") -> "list[Holder]":
-    """Operators by file, or by the address of an account whose file was given. Errors: UsageError."""
+    """Finds the operators by file, or by the address of an account whose file was given. Errors: UsageError."""
     from rustorium.errors import UsageError
     from rustorium.net.parties import read_holder
 
@@ -186,7 +186,7 @@ def _operators(named: list[str], accounts: "list[Holder]") -> "list[Holder]":
 
 
 def _parameters(named: list[str]) -> dict[str, Any]:
-    """Errors: UsageError."""
+    """Parses NAME=VALUE of chain parameters. Errors: UsageError."""
     from rustorium.errors import UsageError
 
     found: dict[str, Any] = {}
@@ -202,7 +202,7 @@ def _parameters(named: list[str]) -> dict[str, Any]:
 
 
 def _own_keys(path: Path, passphrase_file: Path | None) -> dict[str, str]:
-    """The public keys of a home."""
+    """Returns the public keys of a home."""
     from rustorium.client.keys import describe
 
     home = home_of(path)

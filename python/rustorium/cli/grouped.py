@@ -1,4 +1,4 @@
-"""The list of all commands in `--help`, by what somebody wants to do."""
+"""The list of all commands in `--help`, grouped by task."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -18,7 +18,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 }
 OTHERS = "Others"
 SHORT_HELP_CHARS = 200
-"""Characters of a command's first sentence; the text is wrapped and not cut."""
+"""Maximum number of characters of a command's first sentence; the text is wrapped and not cut."""
 
 
 class Listed(TyperGroup):
@@ -48,7 +48,7 @@ class Grouped(Listed):
 
 
 def list_whole(app: typer.Typer) -> None:
-    """Makes `Listed` of every group below `app`."""
+    """Makes every group below `app` a `Listed`."""
     for registered in app.registered_groups:
         group = registered.typer_instance
         if group is not None:

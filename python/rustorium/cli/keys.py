@@ -44,7 +44,7 @@ def show(
 
 
 class What(StrEnum):
-    """What `keys rotate` replaces."""
+    """The key or passphrase that `keys rotate` replaces."""
 
     rows = "rows"
     master = "master"

@@ -128,11 +128,11 @@ def _writer(stack: ExitStack, out: Path | None, output: Format) -> "Callable[[Me
 
 
 def _nothing(_: object) -> None:
-    """What was written is of no interest."""
+    """Ignores a line."""
 
 
 def _tell(merger: "Merger") -> None:
-    """What was wrong with logs and clocks."""
+    """Prints notes on faults of logs and clocks."""
     for source in merger.sources:
         if source.garbage:
             note(f"{source.name}: {source.garbage} lines of {source.path} are not log lines, and were skipped")

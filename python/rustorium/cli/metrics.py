@@ -160,7 +160,7 @@ def _moved(name: str, seen: "Watched") -> dict[str, object]:
 
 
 def _write(path: Path, lines: Iterable[str]) -> None:
-    """A new file, whole or not at all."""
+    """Writes a new file, and removes it if writing fails."""
     from rustorium.observe.watching import create
 
     with create(path) as file:

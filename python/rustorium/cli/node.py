@@ -12,7 +12,7 @@ from rustorium.cli.output import Format, Output, emit_one, note
 
 
 class Role(enum.StrEnum):
-    """What a node does in the net."""
+    """The role of a node in the net."""
 
     validator = "validator"
     follower = "follower"

@@ -112,7 +112,7 @@ def query(
 
 
 def _proven(client: "Client", subjects: "list[Subject]", where: str, proof_out: Path | None) -> "ProvenState":
-    """What was checked here; with a file for others where one is wanted."""
+    """Returns proven content, and writes a proof file for others if requested."""
     if proof_out is None and not where.isdigit():
         return client.proven(subjects, at="current")
     state = client.prove(subjects, at=int(where) if where.isdigit() else "current")
@@ -124,7 +124,7 @@ def _proven(client: "Client", subjects: "list[Subject]", where: str, proof_out: 
 def _listed(
     client: "Client", account: str, prefix: bytes, height: int | None, encoding: str
 ) -> "Iterator[dict[str, object]]":
-    """The keys of all pages, as rows."""
+    """Yields the keys of all pages, as rows."""
     from rustorium.client import bytes_to_text
 
     page = client.list_keys(account, prefix, at=height, limit=100)

@@ -1,4 +1,4 @@
-"""`testnet gen`: the files of a net whose validators run on several machines, to try things with."""
+"""`testnet gen` makes the files of a net whose validators run on several machines, for trials."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rustorium.net.generate import Listen
 
 FOUR = 4
-"""The smallest committee that goes on without one of its members."""
+"""The smallest committee that makes blocks without one of its members."""
 
 group = typer.Typer(help="Make the files of a trial net on several machines.", no_args_is_help=True)
 
@@ -120,7 +120,7 @@ def gen(
 
 
 def _check_hosts(hosts: list[str], listens: "list[Listen]") -> None:
-    """No two validators may have one address. Errors: UsageError."""
+    """Checks that no two validators have the same address. Errors: UsageError."""
     from rustorium.errors import UsageError
 
     seen: dict[str, str] = {}
@@ -139,7 +139,8 @@ def _count(number: int, what: str) -> str:
 
 
 def governing(operators: int | None, quorum: int | None, single: bool) -> tuple[int, int]:
-    """How many operators there are and how many decide. Errors: UsageError where one key would, unasked."""
+    """Returns the number of operators and how many must approve. Errors: UsageError if one key would decide and
+    --single-operator is missing."""
     from rustorium.errors import UsageError
 
     if operators is None and not single:
@@ -180,7 +181,7 @@ def _listen(host: str, base_port: int) -> "Listen":
 
 
 def _pool_key(path: Path | None, devnet: bool) -> bytes | None:
-    """A pool's verifying key: the named file's bytes, or a devnet's, which is said loudly. Errors: UsageError."""
+    """Returns a pool's verifying key: the named file's bytes, or the devnet's with a warning. Errors: UsageError."""
     from rustorium import _native
     from rustorium.cli.options import content_of
     from rustorium.errors import UsageError
