@@ -1,6 +1,6 @@
-"""A party's check of a genesis before it starts a node on it: is it what the parties agreed on?
+"""Checks a genesis for one party, before it starts a node: is it what the parties agreed on?
 
-Invariants: nothing is taken from the genesis on trust that a party's own files can show; each finding says what to do.
+Invariants: everything that a party's own files can show is compared with them; each finding names the next step.
 """
 
 import json
@@ -15,7 +15,7 @@ Result = Literal["ok", "warn", "fail"]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding."""
+    """The result of one check."""
 
     name: str
     result: Result
@@ -30,8 +30,8 @@ def examine(
     own: dict[str, str] | None = None,
     chain: str | None = None,
 ) -> list[Check]:
-    """Compares a genesis (canonical bytes) with the parties' files, the keys of an own home by their kinds, and the
-    chain id that others read out."""
+    """Compares a genesis (canonical bytes) with the parties' files, the keys of the own home (public keys by kind), and
+    the chain id that others read out."""
     from rustorium import _native
 
     described: dict[str, Any] = json.loads(_native.genesis_describe(genesis))
