@@ -274,7 +274,7 @@ class NodeStatus:
 
     @property
     def attention(self) -> str:
-        """What the operator must look after, apart from readiness; empty if nothing."""
+        """The problems that the operator must solve, apart from readiness; empty if there are none."""
         found = [self.retired] if self.retired else []
         if self.filling is not None and (banned := self.filling["banned"]):
             found.append(f"banned while filling: {', '.join(map(str, cast(list[object], banned)))}")

@@ -47,7 +47,7 @@ def lock_now(file: IO[bytes]) -> None:
     if sys.platform == "win32":
         import msvcrt
 
-        file.seek(1 << 30)  # beyond its end: on Windows nobody could read a locked range
+        file.seek(1 << 30)  # a byte beyond the end: on Windows a locked range can't be read
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         file.seek(0)
     else:

@@ -1,7 +1,7 @@
 """The admin socket `run/admin.sock` (0600): one JSON request per line, one JSON answer per line; and its callers.
 
 A request is {"op": name, ...}; an answer {"ok": true, "result": …} or {"ok": false, "code": …, "message": …}. The same
-calls are available over HTTP if `[admin] listen` is set (`adminhttp`).
+calls are available over HTTP if `[admin] listen` is set (`admin.http`).
 
 Invariants: on the socket only the node's own user and root get answers, and both are admins. Lines, connections and
 waiting times are bounded; neither interface takes room that the other needs.

@@ -287,7 +287,7 @@ class Recovery:
         try:
             order_prune(self._home)
         except RustoriumError as error:
-            # Not one more file fits: then the node waits for space like any other.
+            # The disk has no room for another file: the node waits for space.
             self._log.error("prune failed", code=error.code, reason=error.message)
 
     async def _free(self, step: Step, running: bool) -> None:

@@ -171,7 +171,7 @@ class ClockLiar(Actor):
 
 
 class ReportLiar(Actor):
-    """Claims beside its votes to have executed, rooted and held what it hasn't; each peer gets another claim."""
+    """Adds false claims to its votes about what it has executed, rooted and stored; each peer gets another claim."""
 
     def send(self, out: Outgoing, /) -> None:
         at = {"vote": 1 + VOTE_BYTES, "report": 1}.get(out.said["message"])
