@@ -1,4 +1,4 @@
-"""Writes docs/reference from the code: commands' help, paths of the HTTP face, public names of Python, limits.
+"""Writes docs/reference from the code: commands' help, paths of the HTTP API, public names of Python, limits.
 
 `python tools/reference.py` writes the pages, `--check` says which isn't what the code makes (1 then). Needs a built
 extension, and no node.
@@ -102,7 +102,7 @@ def line(text: str | None) -> str:
 def http() -> str:
     """Paths and types of the OpenAPI document."""
     document = json.loads(_native.openapi())
-    parts = ["# The HTTP face\n", WRITTEN, line(document["info"]["description"]) + "\n"]
+    parts = ["# The HTTP API\n", WRITTEN, line(document["info"]["description"]) + "\n"]
     parts.append("Each node serves this as `/openapi.json`, and as a page to try it at `/docs`.\n")
     for path, methods in document["paths"].items():
         for method, operation in methods.items():

@@ -112,7 +112,7 @@ def memory_bytes(pid: int) -> int:
 
 
 def unread_bytes(node: NetNode) -> list[int]:
-    """What each connection to a node's HTTP face has in the system's hands that its client hasn't taken."""
+    """What each connection to a node's HTTP API has in the system's hands that its client hasn't taken."""
     port = f":{split_address(node.http.removeprefix('http://'))[1]:04X}"
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return [int(row[4].partition(":")[0], 16) for row in rows if row[1].endswith(port) and row[3] == "01"]
@@ -125,7 +125,7 @@ def open_sockets_max() -> None:
 
 
 def connect(node: NetNode, source: str = "127.0.0.1", receive_bytes: int | None = None) -> socket.socket:
-    """A connection to a node's HTTP face, from any address of this machine."""
+    """A connection to a node's HTTP API, from any address of this machine."""
     connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     if receive_bytes is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)

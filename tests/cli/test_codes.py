@@ -119,7 +119,7 @@ def test_the_list_of_codes_has_each_kind() -> None:
         "token-missing", "busy", "height-ahead",  # problems of the HTTP API
         "nonce-too-far", "wrong-chain", "bad-signature", "malformed-transaction",  # refusals
         "not-an-operator", "work-limit",  # failures of receipts
-        "two-batches", "followers-full", "over-credit",  # evidence, links, the QUIC face
+        "two-batches", "followers-full", "over-credit",  # evidence, links, the QUIC API
         "too-slow", "nothing-left",  # ends of streams, reports of a load
         "disk-stalled", "thread-panicked", "rotation-running", "proof-refused",  # a node and its findings
         "home-missing", "no-such-validator", "bad-body", "wallet-locked",  # the CLI

@@ -272,7 +272,7 @@ def test_the_storage_key_is_replaced_under_load_and_over_a_kill(devnet_factory: 
 
 
 def rotation(home: Path) -> bool | None:
-    """Whether one is running; None where the admin socket isn't there yet, which comes after the HTTP face."""
+    """Whether one is running; None where the admin socket isn't there yet, which comes after the HTTP API."""
     try:
         return bool(call(Home(home).admin_socket, "rotation")["running"])
     except NotReady:

@@ -127,7 +127,7 @@ def test_it_goes_on_where_its_metrics_fail_and_writes_in_time() -> None:
             at_s.append(trio.current_time() - began)
             answer = answers[min(len(at_s), len(answers)) - 1]
             if not answer:
-                raise ValueError("the metrics face answers 503")
+                raise ValueError("the metrics endpoint answers 503")
             return answer
 
         node = FakeNode("")

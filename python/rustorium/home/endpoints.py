@@ -34,7 +34,7 @@ def in_the_clear(config: Config) -> list[str]:
     beyond = not is_loopback(split_address(config.client.listen)[0])
     if config.gateway.client_authorities and config.gateway.submit == "open" and beyond:
         found.append(
-            f"gateway.client_authorities doesn't hold for the QUIC face on {config.client.listen}, where everybody may "
+            f"gateway.client_authorities doesn't hold for the QUIC API on {config.client.listen}, where everybody may "
             'submit: set gateway.submit = "token", or client.listen to a loopback address'
         )
     return found

@@ -133,7 +133,7 @@ async def own_metrics(node: Audited) -> bytes:
                     raise ValueError(f"the metrics are longer than {ANSWER_BYTES_MAX} bytes")
     head, _, body = bytes(answer).partition(b"\r\n\r\n")
     if not head.startswith(b"HTTP/1.1 200"):
-        raise ValueError(f"the metrics face answers {head[:40]!r}")
+        raise ValueError(f"the metrics endpoint answers {head[:40]!r}")
     return body
 
 
