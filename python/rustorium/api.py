@@ -9,11 +9,11 @@ from typing import Protocol
 from rustorium.types import (
     Block,
     Event,
-    Shown,
     SignedTransaction,
     Submitted,
     TransactionStatus,
     Value,
+    VerifiedProof,
     Wait,
     WriteProof,
 )
@@ -77,7 +77,7 @@ class Storage(Protocol):
         Errors: VerificationFailed, GenesisNeeded, NoStateRoot, Pruned."""
         ...
 
-    async def verify_proof(self, proof: bytes) -> Shown:
+    async def verify_proof(self, proof: bytes) -> VerifiedProof:
         """Returns the facts that a proof file proves; only the genesis file is needed. Errors: VerificationFailed,
         GenesisNeeded."""
         ...

@@ -295,8 +295,10 @@ class Subject:
     asset: str | None = None
 
 
-Held = Account | Balance | Value | None
+SubjectContent = Account | Balance | Value | None
 """Content of a subject: an account's record (`None` if there is no such account), a balance, or a value."""
+Held = SubjectContent
+"""The former name of `SubjectContent`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,13 +317,13 @@ class ProvenState:
 
     at: At
     claim: Claim
-    items: dict[Subject, Held]
+    items: dict[Subject, SubjectContent]
     proof: bytes
     """A proof file, which others can check from the genesis alone."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class VerifiedProof:
     """Exactly what a proof file proves."""
 
     kind: Literal["read", "receipt", "transaction", "block"]
@@ -331,6 +333,10 @@ class Shown:
     """All proven facts, for people."""
     receipt: Receipt | None = None
     state: ProvenState | None = None
+
+
+Shown = VerifiedProof
+"""The former name of `VerifiedProof`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ def test_a_node_whose_gateway_asks_for_tokens_serves_no_follower_that_it_does_no
             wait_for("it is turned away, or let in", lambda: is_refused() or is_ready())
             assert (is_refused(), is_ready()) == (True, False)
             assert counter(net, 0, "rustorium_transport_followers") == 0
-            net.let_in(follower.node_key)
+            net.allow_follower(follower.node_key)
             follower.wait_ready(os.dup(ready))
             assert follower.stop() == 0
         finally:

@@ -22,7 +22,7 @@ from rustorium.home.rekey import Opener, replace_key
 from rustorium.net.devnet import Devnet
 from rustorium.net.joining import wait_for_committee
 from rustorium.testing import DevnetFactory
-from rustorium.types import Claim, Receipt, ReceiptPage, Shown
+from rustorium.types import Claim, Receipt, ReceiptPage, VerifiedProof
 
 VICTIM = 3
 
@@ -101,10 +101,10 @@ class FakeChain:
             raise NotReady("not certified yet")
         return identity.encode()
 
-    def verify_proof(self, proof: bytes) -> Shown:
+    def verify_proof(self, proof: bytes) -> VerifiedProof:
         receipt = Receipt("00", self.owner, 0, 1, 0, 1, 1)
         facts = {"transaction": self.proven[int(proof)]}
-        return Shown("transaction", "00", Claim(2, "00", 1, 0), facts, receipt, None)
+        return VerifiedProof("transaction", "00", Claim(2, "00", 1, 0), facts, receipt, None)
 
 
 class Crash(Exception):

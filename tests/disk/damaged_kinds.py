@@ -16,7 +16,7 @@ from rustorium.health.plan import Step, Trouble
 from rustorium.home.paths import Home
 from rustorium.home.tokens import Role, Scope, issue, load
 from rustorium.node.loop.watch import wall_ms
-from rustorium.node.recovery.state import RecoveryState, at_work, last_end, read_recovery
+from rustorium.node.recovery.state import RecoveryState, last_end, read_recovery, supervisor_state
 
 KINDS = {
     "config": "config.toml",
@@ -78,7 +78,7 @@ def _backup_key(home: Path) -> object:
 def _supervisor(home: Path) -> object:
     """As `recover auto` and `status check` read it."""
     found = Home(home)
-    at_work(found)
+    supervisor_state(found)
     return RecoveryState(found).history(), read_recovery(found)
 
 

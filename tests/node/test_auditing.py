@@ -1,4 +1,4 @@
-"""What a node writes down of its configuration and of peers that it refused: once, and boundedly."""
+"""Audit lines about a node's configuration and refused peers: each once, and bounded."""
 
 import json
 import math

@@ -9,7 +9,7 @@ import typer
 
 from rustorium.cli.metrics import MetricsNodeOption
 from rustorium.cli.options import NetOption, home_of, net_of
-from rustorium.cli.output import Format, Output, emit_one, note, pictured, progress, show
+from rustorium.cli.output import Format, Output, can_draw, emit_one, note, progress, show
 
 if TYPE_CHECKING:
     from rustorium.access.netfile import Net
@@ -71,7 +71,7 @@ def performance(
         _write(html, page(report))
         note(f"The report with charts is in {html}.")
     if output is Format.table:
-        show(lines(report, plain=not pictured()))
+        show(lines(report, plain=not can_draw()))
     else:
         emit_one(report.as_json(), output)
 

@@ -45,7 +45,7 @@ from rustorium.cli import (
     zk,
 )
 from rustorium.cli.failure import explain, wants_json
-from rustorium.cli.grouped import Grouped, list_whole
+from rustorium.cli.grouped import SectionedGroup, list_whole
 from rustorium.cli.whole import group_needing_node, needing_node
 
 BROKEN_PIPE = 141
@@ -56,7 +56,7 @@ is imported only if needed."""
 app = typer.Typer(
     name="rustorium-node",
     help="Rustorium: run a validator or a devnet, send transactions, read the ledger.",
-    cls=Grouped,
+    cls=SectionedGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -78,10 +78,10 @@ def _do(
 
 
 def _at_rest(operation: str, arguments: dict[str, Any], home: Path | None) -> list[dict[str, Any]]:
-    from rustorium.home.followers import Door, add, remove
+    from rustorium.home.followers import AllowedFollowers, add, remove
 
     found = home_of(home)
-    door = Door(found.followers, found.load_config().config.p2p.followers_named)
+    allowed = AllowedFollowers(found.followers, found.load_config().config.p2p.followers_named)
     changes: dict[str, Callable[[Path, str], list[str]]] = {"add_follower": add, "remove_follower": remove}
     change = changes.get(operation)
-    return list(door.rows() if change is None else door.change(change, arguments["node_key"]))
+    return list(allowed.rows() if change is None else allowed.change(change, arguments["node_key"]))

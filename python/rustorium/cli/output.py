@@ -71,7 +71,7 @@ def write_proof(path: Path, content: bytes) -> None:
     note(f"The proof is in {path}. `rustorium verify {path} --genesis FILE` checks it.")
 
 
-def lively() -> bool:
+def is_interactive() -> bool:
     """Returns whether standard error supports colour and changing lines."""
     return sys.stderr.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
@@ -79,7 +79,7 @@ def lively() -> bool:
 TONES = {"head": "bold", "bad": "bold yellow", "good": "green", "dim": "dim"}
 
 
-def pictured() -> bool:
+def can_draw() -> bool:
     """Returns whether standard output is a terminal that can show block characters."""
     return sys.stdout.isatty() and "utf" in (sys.stdout.encoding or "").lower()
 
@@ -112,7 +112,7 @@ class Advance(Protocol):
 @contextmanager
 def progress(what: str) -> Iterator[Advance]:
     """Shows a progress bar with rate and remaining time on a terminal; elsewhere nothing."""
-    if not lively():
+    if not is_interactive():
         yield lambda done, total: None
         return
     from rich.console import Console

@@ -148,12 +148,12 @@ def _of_home(home: "Home", timeout_s: float) -> "tuple[NodeStatus, str]":
     from rustorium.errors import NotReady
     from rustorium.net.probe import silent, status_of
     from rustorium.node.admin.socket import call
-    from rustorium.node.recovery.state import at_work, last_end
+    from rustorium.node.recovery.state import last_end, supervisor_state
 
     try:
         return status_of(call(home.admin_socket, "status", timeout_s=timeout_s)), ""
     except NotReady as error:
-        state, hangs = at_work(home), error.code == "node-hangs"
+        state, hangs = supervisor_state(home), error.code == "node-hangs"
     if state is not None:
         said = silent(str(home.path), str(state.get("reason") or "it is not up yet"))
         reason = f"`recover auto` {state['state']}: {said.reason}"

@@ -10,7 +10,7 @@ from rustorium.cli.output import Format, Output, emit, note, progress
 if TYPE_CHECKING:
     from rustorium.net.generate import Listen
 
-FOUR = 4
+FAULT_TOLERANT_MIN = 4
 """The smallest committee that makes blocks without one of its members."""
 
 group = typer.Typer(help="Make the files of a trial net on several machines.", no_args_is_help=True)
@@ -68,7 +68,7 @@ def gen(
     from rustorium.access.private import make_folder
     from rustorium.net.generate import NetPlan, generate
 
-    count, quorum = governing(operators, operator_quorum, single_operator)
+    count, quorum = operator_counts(operators, operator_quorum, single_operator)
     listens = [_listen(host, base_port + number * ports_step) for number, host in enumerate(hosts)]
     _check_hosts(hosts, listens)
     key = _pool_key(pool_key, devnet_pool)
@@ -110,7 +110,7 @@ def gen(
         "One person made all these keys and passphrases and could have kept copies: use this net only for trials. "
         "`rustorium genesis new` makes a net of several owners."
     )
-    if len(hosts) < FOUR:
+    if len(hosts) < FAULT_TOLERANT_MIN:
         note(f"WARNING: {_count(len(hosts), 'validator')} tolerate no failure; four tolerate one")
     if quorum == 1:
         note(
@@ -138,7 +138,7 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'s' if number != 1 else ''}"
 
 
-def governing(operators: int | None, quorum: int | None, single: bool) -> tuple[int, int]:
+def operator_counts(operators: int | None, quorum: int | None, single: bool) -> tuple[int, int]:
     """Returns the number of operators and how many must approve. Errors: UsageError if one key would decide and
     --single-operator is missing."""
     from rustorium.errors import UsageError

@@ -35,12 +35,12 @@ from rustorium.types import (
     ProvenState,
     Receipt,
     ReceiptPage,
-    Shown,
     SignedTransaction,
     Subject,
     Submitted,
     TransactionStatus,
     Value,
+    VerifiedProof,
     Wait,
     WriteProof,
 )
@@ -378,7 +378,7 @@ class Client(BlockingConvenience):
         """Signs, submits, and waits until a quorum has certified the receipt and a root with the written values."""
         return self._call(self._client.write_with_proof, operations, key=key, timeout_ms=timeout_ms)
 
-    def verify_proof(self, proof: bytes) -> Shown:
+    def verify_proof(self, proof: bytes) -> VerifiedProof:
         """Returns the facts that a proof file proves, from the genesis or checkpoint alone."""
         return self._call(self._client.verify_proof, proof)
 

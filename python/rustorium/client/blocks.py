@@ -19,7 +19,7 @@ from rustorium.client.trust import refusing
 from rustorium.errors import ClientError, NotFound, NotReady, ProofRefused
 from rustorium.types import Block, Receipt, SignedTransaction
 from rustorium.zk import blockproofs
-from rustorium.zk.blockproofs import BlockProofs, ProvedHere, Verifier
+from rustorium.zk.blockproofs import BlockProofs, ProofInBlock, Verifier
 
 POLL_S_MIN, POLL_S_MAX = 0.02, 0.5
 READERS = 8
@@ -167,7 +167,7 @@ class BlockMethods(TransactionMethods):
         receipts = await self._receipts_told(height)
         in_order(receipts, height)
         good = [receipt for receipt in receipts if receipt.ok]
-        found: list[list[ProvedHere]] = [[] for _ in good]
+        found: list[list[ProofInBlock]] = [[] for _ in good]
         room = anyio.CapacityLimiter(READERS)
 
         async def one(place: int, receipt: Receipt) -> None:

@@ -21,7 +21,18 @@ from rustorium.client import prooffile, wire
 from rustorium.client.prooffile import ForkFile, ProofFile
 from rustorium.client.trust import TrustFile, from_checkpoint, from_genesis, refusing
 from rustorium.errors import ChainForked, EpochUnknown, ProofRefused, ProofTooOld, TrustExpired
-from rustorium.types import Account, At, Balance, Block, Claim, Held, ProvenState, Shown, Subject, Value
+from rustorium.types import (
+    Account,
+    At,
+    Balance,
+    Block,
+    Claim,
+    ProvenState,
+    Subject,
+    SubjectContent,
+    Value,
+    VerifiedProof,
+)
 
 FetchChanges = Callable[[int], Awaitable[Sequence[bytes]]]
 """Returns canonical bytes of some epoch changes, from the given epoch on; empty if there are none yet."""
@@ -30,7 +41,7 @@ FORKED = ("two-ends", "above-epoch-end")
 """Codes of refusals that mean that a committee signed something although its epoch had ended in another block."""
 INLINE_BYTES_MAX = 16 * 1024
 """Proofs up to this size are checked on the event loop's thread: in about 2 ms."""
-WAY_BYTES_MAX = 4 * 1024 * 1024
+FIRST_CHANGES_BYTES_MAX = 4 * 1024 * 1024
 """Maximum number of bytes of epoch changes that are kept for proof files: some thousand epochs of four validators."""
 
 
@@ -59,9 +70,9 @@ class LightClient:
         self._light = self._trust_file.light(start, trust_period_s) if self._trust_file is not None else start()
         self._fetch = fetch
         self._genesis = None if checkpoint else anchor
-        self._way: list[bytes] = []
+        self._first_changes: list[bytes] = []
         """The first epoch changes after the genesis, in order."""
-        self._way_bytes = 0
+        self._first_changes_bytes = 0
         try:
             refusing(self._light.check_trust, now_ms())
         except TrustExpired as error:
@@ -90,10 +101,10 @@ class LightClient:
         unchanged; ChainForked with evidence if the epoch is known to have ended otherwise."""
         with self._contradicted(lambda: _native.boundary_of(change)):
             epoch = refusing(self._light.follow, change, now_ms())
-        fits = self._way_bytes + len(change) <= WAY_BYTES_MAX
-        if self._genesis is not None and epoch == len(self._way) + 1 and fits:
-            self._way.append(change)
-            self._way_bytes += len(change)
+        fits = self._first_changes_bytes + len(change) <= FIRST_CHANGES_BYTES_MAX
+        if self._genesis is not None and epoch == len(self._first_changes) + 1 and fits:
+            self._first_changes.append(change)
+            self._first_changes_bytes += len(change)
         return epoch
 
     async def catch_up(self) -> dict[str, Any]:
@@ -111,7 +122,7 @@ class LightClient:
         if self._genesis is None:
             return None
         items = json.dumps([wire.question(subject) for subject in subjects])
-        return shown(json.loads(refusing(_native.genesis_state, self._genesis, items)), b"").state
+        return verified_proof(json.loads(refusing(_native.genesis_state, self._genesis, items)), b"").state
 
     async def show(self, proof: bytes, *, max_age_s: float | None = None) -> dict[str, Any]:
         """Checks a proof (canonical bytes) and returns its facts; fetches the epoch changes that it needs. `max_age_s`:
@@ -121,10 +132,10 @@ class LightClient:
         await self._reach(proof)
         inline = len(proof) <= INLINE_BYTES_MAX
         facts = self._check(proof) if inline else await anyio.to_thread.run_sync(self._check, proof)
-        check_fresh(int(facts["claimed_by"]["time_ms"]), max_age_s)
+        check_age(int(facts["claimed_by"]["time_ms"]), max_age_s)
         return facts
 
-    def show_file(self, content: bytes | BinaryIO, *, max_age_s: float | None = None) -> Shown:
+    def show_file(self, content: bytes | BinaryIO, *, max_age_s: float | None = None) -> VerifiedProof:
         """Returns the facts that a proof file proves, from the file and the anchor alone. `content` is the file's bytes
         or an open file, which is read as a stream and may have any number of epochs. `max_age_s`: maximum age of the
         header by this machine's clock.
@@ -140,8 +151,8 @@ class LightClient:
             raise ProofRefused("the file names another chain or kind than its proof: get it again")
         if file.facts != facts:
             raise ProofRefused("the file's readable part contradicts its proof: don't trust its source")
-        check_fresh(int(facts["claimed_by"]["time_ms"]), max_age_s)
-        return shown(facts, content if isinstance(content, bytes) else b"")
+        check_age(int(facts["claimed_by"]["time_ms"]), max_age_s)
+        return verified_proof(facts, content if isinstance(content, bytes) else b"")
 
     def end_of(self, epoch: int) -> tuple[int, str] | None:
         """Returns height and digest of an epoch's last block; `None` if the epoch isn't over, or its end isn't
@@ -153,10 +164,10 @@ class LightClient:
         Errors: ProofRefused if the headers don't contradict each other."""
         headers = (_native.signed_header(first), _native.signed_header(second))
         facts = json.loads(refusing(self._light.check_conflict, *headers))
-        way = tuple(self._way[: facts["epoch"]])
+        way = tuple(self._first_changes[: facts["epoch"]])
         epochs = way if len(way) == facts["epoch"] else ()
         return ChainForked(
-            f"{fork_words(facts)}: stop relying on the chain, keep the evidence, and tell its operators",
+            f"{describe_fork(facts)}: stop relying on the chain, keep the evidence, and tell its operators",
             evidence=ForkFile(self.chain, facts, headers, sources, epochs).to_bytes(),
         )
 
@@ -186,11 +197,11 @@ class LightClient:
 
         Without the genesis, the epoch changes before the checkpoint are not checked. Errors: EpochUnknown if the
         changes from the genesis on can't be fetched, ProofRefused if a node gives wrong ones."""
-        epochs = self._way[: facts["epoch"]]
+        epochs = self._first_changes[: facts["epoch"]]
         if len(epochs) < facts["epoch"]:
             epochs += await self._changes(len(epochs), facts["epoch"])
             if self._genesis is not None:
-                await anyio.to_thread.run_sync(self._check_way, self._genesis, epochs, proof)
+                await anyio.to_thread.run_sync(self._check_from_genesis, self._genesis, epochs, proof)
         return ProofFile(facts["kind"], self.chain, facts, proof, tuple(epochs)).to_bytes()
 
     async def check_block(self, block: Block) -> tuple[dict[str, Any], str]:
@@ -201,7 +212,7 @@ class LightClient:
             header, digest = refusing(self._light.check_block, block.raw, block.proof, now_ms())
         return json.loads(header), digest
 
-    def _check_way(self, genesis: bytes, epochs: Sequence[bytes], proof: bytes) -> None:
+    def _check_from_genesis(self, genesis: bytes, epochs: Sequence[bytes], proof: bytes) -> None:
         # Checks from the genesis, like the file's readers do: the light client keeps only a few of the committees that
         # it followed.
         light = _native.Light.from_genesis(genesis)
@@ -254,7 +265,7 @@ class LightClient:
             raise fork from None
 
 
-def shown(facts: dict[str, Any], file: bytes) -> Shown:
+def verified_proof(facts: dict[str, Any], file: bytes) -> VerifiedProof:
     """Converts checked facts into typed values."""
     claim = Claim(
         int(facts["claimed_by"]["height"]),
@@ -267,11 +278,11 @@ def shown(facts: dict[str, Any], file: bytes) -> Shown:
     state = None
     if kind == "read":
         at = At(int(facts["height"]), str(facts["state_root"]), int(facts["shard"]), proven=True)
-        state = ProvenState(at, claim, dict(_held(item, at) for item in facts["items"]), file)
-    return Shown(kind, str(facts["chain"]), claim, facts, receipt, state)
+        state = ProvenState(at, claim, dict(_subject_content(item, at) for item in facts["items"]), file)
+    return VerifiedProof(kind, str(facts["chain"]), claim, facts, receipt, state)
 
 
-def _held(item: dict[str, Any], at: At) -> tuple[Subject, Held]:
+def _subject_content(item: dict[str, Any], at: At) -> tuple[Subject, SubjectContent]:
     account = str(item["account"])
     if item["type"] == "value":
         key = bytes.fromhex(item["key_hex"])
@@ -293,7 +304,7 @@ def _held(item: dict[str, Any], at: At) -> tuple[Subject, Held]:
     )
 
 
-def fork_words(facts: Mapping[str, Any]) -> str:
+def describe_fork(facts: Mapping[str, Any]) -> str:
     """Describes the evidence of a fork in one clause."""
     first, second = facts["headers"]
     names = ", ".join(str(signer["name"]) for signer in facts["signed_both"])
@@ -303,7 +314,7 @@ def fork_words(facts: Mapping[str, Any]) -> str:
     )
 
 
-def check_fresh(time_ms: int, max_age_s: float | None) -> None:
+def check_age(time_ms: int, max_age_s: float | None) -> None:
     """Refuses a header of this time if it is older than `max_age_s`. Errors: ProofTooOld."""
     age_s = (now_ms() - time_ms) / 1000
     if max_age_s is not None and age_s > max_age_s:

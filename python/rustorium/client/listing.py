@@ -49,5 +49,5 @@ def _key(item: Mapping[str, Any]) -> ListedKey:
         key=bytes.fromhex(item["key_hex"]),
         value_bytes=int(item["value_bytes"]),
         value_hash=str(item["value_hash"]),
-        value=wire.shown_value(item),
+        value=wire.value_of(item),
     )

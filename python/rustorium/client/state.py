@@ -16,7 +16,7 @@ from rustorium.client.base import address_of, hex_of
 from rustorium.client.blocks import BlockMethods
 from rustorium.client.endpoints import Endpoint
 from rustorium.client.keys import Key
-from rustorium.client.light import check_fresh, shown
+from rustorium.client.light import check_age, verified_proof
 from rustorium.client.subjects import subjects_of
 from rustorium.client.text import K, raw
 from rustorium.client.trust import refusing
@@ -30,7 +30,17 @@ from rustorium.errors import (
     ProofRefused,
     UsageError,
 )
-from rustorium.types import PROOF_KEYS_MAX, Account, Balance, Held, ProvenState, Shown, Subject, Value, WriteProof
+from rustorium.types import (
+    PROOF_KEYS_MAX,
+    Account,
+    Balance,
+    ProvenState,
+    Subject,
+    SubjectContent,
+    Value,
+    VerifiedProof,
+    WriteProof,
+)
 
 WAIT_S = 3.0
 """Maximum time that one node may wait for a root, before another is asked."""
@@ -166,7 +176,7 @@ class StateMethods(BlockMethods):
             state = None
         return WriteProof(done.receipt, file, state)
 
-    async def verify_proof(self, proof: bytes) -> Shown:
+    async def verify_proof(self, proof: bytes) -> VerifiedProof:
         """Returns the facts that a proof file proves, from the genesis or checkpoint alone.
 
         Errors: VerificationFailed, GenesisNeeded."""
@@ -190,7 +200,7 @@ class StateMethods(BlockMethods):
             if state is None:
                 # A checkpoint has no state, so the client waits for a root.
                 return (await self._ask(subjects, at, 0, max_age_s))[0]
-            check_fresh(state.claim.time_ms, self._max_age(max_age_s))
+            check_age(state.claim.time_ms, self._max_age(max_age_s))
             return state
 
     def _max_age(self, max_age_s: float | None) -> float | None:
@@ -277,7 +287,7 @@ class StateMethods(BlockMethods):
                 raise
             proof = refusing(_native.wrap_proof, "read", wire.parse(wire.proof, body))
             facts = await self._show(light, proof, max_age_s)
-            state = shown(facts, b"").state
+            state = verified_proof(facts, b"").state
             if state is None or state.items.keys() != set(subjects):
                 raise ProofRefused("a node proved something else than was asked for: don't trust that node")
             height = state.at.height
@@ -288,11 +298,11 @@ class StateMethods(BlockMethods):
         return await self._transport.first(ask, deadline, patience_s=PATIENCE_S)
 
 
-def _value(held: Held) -> Value:
+def _value(held: SubjectContent) -> Value:
     assert isinstance(held, Value)
     return held
 
 
-def _account(held: Held) -> Account:
+def _account(held: SubjectContent) -> Account:
     assert isinstance(held, Account)
     return held

@@ -193,13 +193,13 @@ def account(answer: Answer) -> Account:
 
 
 def value(answer: Answer) -> Value:
-    held = shown_value(answer)
+    held = value_of(answer)
     if held is None:
         raise ValueError("the answer has no value")
     return Value(str(answer["namespace"]), bytes.fromhex(answer["key_hex"]), held, at(answer))
 
 
-def shown_value(answer: Answer) -> bytes | None:
+def value_of(answer: Answer) -> bytes | None:
     """Returns the value in an answer, given as text or hex digits; `None` if there is none. Earlier nodes send both."""
     digits = answer.get("value_hex")
     if digits is not None:

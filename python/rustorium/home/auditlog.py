@@ -24,7 +24,7 @@ LINE_BYTES_MAX = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class AuditLogCheck:
     """The result of a successful check: every line is unaltered. Times are Unix ms, 0 for an empty log."""
 
     lines: int
@@ -55,13 +55,13 @@ def parse_anchor(text: str) -> tuple[int, bytes]:
     return int(found[1]), bytes.fromhex(found[2])
 
 
-def check(log: Path, node_key: bytes, anchor: tuple[int, bytes] | None = None) -> Checked:
+def check(log: Path, node_key: bytes, anchor: tuple[int, bytes] | None = None) -> AuditLogCheck:
     """Checks hash, signature and order of every line, and that the anchored line exists. Errors: NativeError
     (audit-refused names the first altered line; not-found)."""
     from rustorium import _native
 
     lines, digest, first_ms, last_ms = _native.audit_verify(str(log), node_key, anchor)
-    return Checked(lines, f"{lines}:{digest.hex()}", first_ms, last_ms)
+    return AuditLogCheck(lines, f"{lines}:{digest.hex()}", first_ms, last_ms)
 
 
 def anchor_name(node_key: bytes) -> bytes:

@@ -65,7 +65,7 @@ def remove(path: Path, key: str) -> list[str]:
     return keys
 
 
-class Door:
+class AllowedFollowers:
     """The allowed keys of one home and its configuration, for its running node."""
 
     def __init__(self, path: Path, configured: Sequence[str]) -> None:

@@ -32,21 +32,21 @@ NUMBER_MAX = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownFormat:
     """A format: the release that introduced it, and the newest formats of the parts of such a home."""
 
     release: str
     parts: Mapping[str, int]
 
 
-FORMATS: Mapping[int, Known] = {
-    1: Known("0.1.0", {"store": 4, "safety journal": 2, "store keys": 1, "key files": 1}),
-    2: Known("0.2.0", {"store": 4, "safety journal": 2, "store keys": 1, "key files": 1}),
+FORMATS: Mapping[int, KnownFormat] = {
+    1: KnownFormat("0.1.0", {"store": 4, "safety journal": 2, "store keys": 1, "key files": 1}),
+    2: KnownFormat("0.2.0", {"store": 4, "safety journal": 2, "store keys": 1, "key files": 1}),
 }
 """A part's format changes together with the home's; a test compares this table with the code."""
 
 
-class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FormatContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Content of `format.json`."""
 
     format: int
@@ -65,10 +65,10 @@ class Pending(msgspec.Struct, frozen=True, rename={"from_": "from"}):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class HomeFormats:
     """The formats in a home's files."""
 
-    written: Written | None
+    written: FormatContent | None
     marked: int
     """`home.format` in `config.toml`."""
     pending: Pending | None
@@ -84,12 +84,12 @@ class Found:
         return self.pending is not None or (self.written is None and self.marked > 1)
 
 
-def look(folder: Path) -> Found:
+def look(folder: Path) -> HomeFormats:
     """Reads the formats in a home's files. Errors: HomeError: home-newer, format-invalid."""
     _refuse(_numbers(folder))
     content, pending = _json(folder / FILE), _json(folder / PENDING)
-    return Found(
-        _convert(folder / FILE, content, Written) if content is not None else None,
+    return HomeFormats(
+        _convert(folder / FILE, content, FormatContent) if content is not None else None,
         _marked(folder),
         _convert(folder / PENDING, pending, Pending) if pending is not None else None,
     )
@@ -101,7 +101,7 @@ def refuse_newer(folder: Path) -> None:
     _refuse(_parts(folder))
 
 
-def require_current(folder: Path) -> Found:
+def require_current(folder: Path) -> HomeFormats:
     """Checks that a home can be started. Errors: HomeError: home-newer, home-older, upgrade-unfinished,
     format-invalid."""
     refuse_newer(folder)
@@ -122,7 +122,7 @@ def require_current(folder: Path) -> Found:
     return found
 
 
-def check_chain(found: Found, folder: Path, chain: str) -> None:
+def check_chain(found: HomeFormats, folder: Path, chain: str) -> None:
     """Checks that the home is of its genesis' chain. Errors: HomeError."""
     said = found.written.chain if found.written is not None else None
     if said is not None and said != chain:
@@ -139,9 +139,9 @@ def record(folder: Path, chain: str | None) -> bool:
 
     versions = {**_native.versions(), "key files": KEY_FILE}
     parts = {name: versions[name] for name in FORMATS[FORMAT].parts}
-    wanted = Written(FORMAT, __version__, chain, parts)
+    wanted = FormatContent(FORMAT, __version__, chain, parts)
     content = _json(folder / FILE)
-    if content is not None and _convert(folder / FILE, content, Written) == wanted:
+    if content is not None and _convert(folder / FILE, content, FormatContent) == wanted:
         return False
     replace_file(folder / FILE, msgspec.json.format(msgspec.json.encode(wanted), indent=1) + b"\n")
     return True
@@ -226,7 +226,7 @@ def _parts(folder: Path) -> Iterator[_Number]:
     known = FORMATS[FORMAT].parts
     content = _json(folder / FILE)
     if content is not None:
-        for name, number in _convert(folder / FILE, content, Written).parts.items():
+        for name, number in _convert(folder / FILE, content, FormatContent).parts.items():
             # An unknown part is from a newer release.
             yield _Number(folder / FILE, max(number, 1), known.get(name, 0))
     for path in sorted(folder.glob("*.key")):

@@ -45,7 +45,7 @@ class Opener:
 
 
 @dataclass(frozen=True, slots=True)
-class Resealed:
+class PassphraseChange:
     """The result of a change."""
 
     files: tuple[Path, ...]
@@ -54,7 +54,7 @@ class Resealed:
     """The file with the new passphrase."""
 
 
-def rotate_folder(folder: Path, opener: Opener, advance: Advance) -> Resealed:
+def rotate_folder(folder: Path, opener: Opener, advance: Advance) -> PassphraseChange:
     """Seals all key files of a folder, such as a home, with another passphrase. Errors: KeyFileMissing, KeyFileError,
     HomeError, UsageError, NativeError; after an error all files open with the old one, or the call can be repeated."""
     folder = folder.absolute()
@@ -82,7 +82,7 @@ def _named(opener: Opener) -> Path | None:
     return credential if credential.is_file() else None
 
 
-def rotate_file(file: Path, opener: Opener) -> Resealed:
+def rotate_file(file: Path, opener: Opener) -> PassphraseChange:
     """Seals one key file with the passphrase in `opener.new`. Errors: as `rotate_folder`."""
     if not file.is_file():
         raise KeyFileMissing(f"there is no key file {file}: name an existing one")
@@ -123,7 +123,9 @@ def _is_key_file(path: Path) -> bool:
     return isinstance(content, dict) and {"kind", "kdf", "sealed"} <= content.keys()
 
 
-def _rotate_kept(files: list[Path], found: Path | None, kept: Path, opener: Opener, advance: Advance) -> Resealed:
+def _rotate_kept(
+    files: list[Path], found: Path | None, kept: Path, opener: Opener, advance: Advance
+) -> PassphraseChange:
     """Replaces a passphrase that is kept beside the keys; `kept` has the old one, or doesn't exist yet."""
     begun = begun_file(kept)
     if begun.is_file():
@@ -141,10 +143,10 @@ def _rotate_kept(files: list[Path], found: Path | None, kept: Path, opener: Open
     is_drawn = opener.new is None and re.fullmatch(rb"[0-9a-f]{32}", new) is not None
     _reseal(files, old, new, advance, drawn=is_drawn)
     _put(begun, kept)
-    return Resealed(tuple(files), kept)
+    return PassphraseChange(tuple(files), kept)
 
 
-def _rotate_named(files: list[Path], opener: Opener, advance: Advance) -> Resealed:
+def _rotate_named(files: list[Path], opener: Opener, advance: Advance) -> PassphraseChange:
     """Replaces a passphrase that the operator keeps elsewhere."""
     if opener.new is None:
         raise UsageError(
@@ -154,7 +156,7 @@ def _rotate_named(files: list[Path], opener: Opener, advance: Advance) -> Reseal
     left = [file for file in files if not _native.key_opens(str(file), new)]
     if left:
         _reseal(files, find_passphrase(left[0], opener.old, opener.environment), new, advance)
-    return Resealed(tuple(files), opener.new)
+    return PassphraseChange(tuple(files), opener.new)
 
 
 def _reseal(files: list[Path], old: bytes, new: bytes, advance: Advance, *, drawn: bool = False) -> None:

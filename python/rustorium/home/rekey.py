@@ -44,7 +44,7 @@ PAGES_MAX = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Rekeyed:
+class KeyReplacement:
     """The result of a replacement: public keys in hex, and the folder with the old key's files."""
 
     old_key: str
@@ -84,7 +84,7 @@ def owner_file(home: Home, named: Path | None) -> Path:
     return (named or (in_devnet if in_devnet.is_file() and not beside.is_file() else beside)).expanduser()
 
 
-def replace_key(home: Home, client: "Client", owner: Path, opener: Opener) -> Rekeyed:
+def replace_key(home: Home, client: "Client", owner: Path, opener: Opener) -> KeyReplacement:
     """Makes a new key, asks the chain for the replacement, and installs it; continues an interrupted call. The home
     must be `stopped`. Errors: HomeError, KeyFileError, UsageError, NotFound, Refused, TransactionFailed,
     VerificationFailed."""
@@ -246,7 +246,7 @@ def owner_of(path: Path, validator: Mapping[str, Any], opener: Opener) -> "Key":
     return key
 
 
-def install(home: Home) -> Rekeyed:
+def install(home: Home) -> KeyReplacement:
     """Moves the old key and journal away and installs the new ones. Each step is on disk before the next, and skipped
     if an earlier call did it."""
     aside = home.rekey / "old"
@@ -268,7 +268,7 @@ def install(home: Home) -> Rekeyed:
     _move(aside, kept)
     home.rekey.rmdir()
     sync_paths(home.path)
-    return Rekeyed(old, new, kept)
+    return KeyReplacement(old, new, kept)
 
 
 def _move(source: Path, target: Path) -> None:

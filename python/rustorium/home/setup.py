@@ -51,7 +51,7 @@ def parse_peers(peers: list[str]) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class HomeOptions:
     """Options of a new home."""
 
     region: int = 0
@@ -72,13 +72,13 @@ def init_home(
     owner_key: Path | None,
     passphrase_file: Path | None,
     environment: Mapping[str, str],
-    wishes: Wishes | None = None,
+    options: HomeOptions | None = None,
 ) -> dict[str, object]:
     """Makes the home; returns its public keys and, for a validator, the proof of possession. A follower has neither
     validator key nor owner. Errors: HomeError, KeyFileError, UsageError."""
     from rustorium import _native
 
-    wished = wishes or Wishes()
+    wished = options or HomeOptions()
     if wished.address:
         _check_address(wished.address)
 
@@ -129,10 +129,12 @@ def parse_keep(text: str) -> str | int:
     raise UsageError(f"--keep is everything, recent, or a number of heights from {KEEP_MIN}, not {text}")
 
 
-def _config(name: str, role: Literal["validator", "follower"], peers: Mapping[str, str], wishes: Wishes) -> Config:
-    storage = StorageSection(keep=wishes.keep)
+def _config(
+    name: str, role: Literal["validator", "follower"], peers: Mapping[str, str], options: HomeOptions
+) -> Config:
+    storage = StorageSection(keep=options.keep)
     config = Config(node=NodeSection(name, role), p2p=P2pSection(peers=dict(peers)), storage=storage)
-    if (port := wishes.base_port) is None:
+    if (port := options.base_port) is None:
         return config
     return replace(
         config,

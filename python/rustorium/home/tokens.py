@@ -1,6 +1,6 @@
 """A home's tokens: who may use the node's admin plane and gateway over the network, and with which rights.
 
-The file `tokens.json` (0600) has each token's name, rights, times and hash; the token itself is shown only when it is
+The file `tokens.json` (0600) has each token's name, rights, times and hash; the token itself is row only when it is
 made. Its text is `rsk_ID_SECRET`, with 256 random bits in SECRET.
 
 Invariants: SYNC; a token is in no file, log or error of ours; a file with any invalid field admits nobody, and a
@@ -80,7 +80,7 @@ class Token:
         """Returns whether the token has expired."""
         return self.expires_ms is not None and now_ms >= self.expires_ms
 
-    def shown(self, now_ms: int) -> dict[str, object]:
+    def row(self, now_ms: int) -> dict[str, object]:
         """Returns the token as lists show it, without its hash."""
         return {
             "name": self.name,

@@ -18,7 +18,7 @@ from rustorium import __version__
 from rustorium.access.private import make_folder
 from rustorium.errors import HomeError, HomeMissing
 from rustorium.home import format as files
-from rustorium.home.format import FORMAT, FORMATS, Found, Pending
+from rustorium.home.format import FORMAT, FORMATS, HomeFormats, Pending
 from rustorium.home.lock import stopped
 from rustorium.home.paths import Home
 
@@ -149,7 +149,7 @@ def plan(home: Home, *, back: bool) -> Plan:
     return Plan(start, FORMAT, tuple(step for number in range(start + 1, FORMAT + 1) for step in STEPS[number]))
 
 
-def _back(home: Home, found: Found) -> Plan:
+def _back(home: Home, found: HomeFormats) -> Plan:
     target = FORMAT - 1
     if found.format <= target and not found.unfinished:
         return Plan(target, target, ())

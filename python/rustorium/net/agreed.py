@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rustorium.net.parties import VALIDATOR_KEYS, Holder, Party, default_parameters, tolerated
+from rustorium.net.parties import VALIDATOR_KEYS, Holder, Party, default_parameters, faults_tolerated
 
 Result = Literal["ok", "warn", "fail"]
 
@@ -51,8 +51,9 @@ def _chain(found: str, expected: str | None) -> Check:
 
 def _size(described: dict[str, Any]) -> Check:
     count = len(described["validators"])
-    seen = f"{count} validators tolerate {tolerated(count) or 'no'} failure{'s' if tolerated(count) > 1 else ''}"
-    if tolerated(count):
+    faults = faults_tolerated(count)
+    seen = f"{count} validators tolerate {faults or 'no'} failure{'s' if faults > 1 else ''}"
+    if faults:
         return Check("committee", "ok", seen)
     return Check("committee", "warn", seen, "take four validators or more, so that the net goes on without one")
 

@@ -28,7 +28,7 @@ from rustorium.errors import DevnetError, RustoriumError
 from rustorium.home.endpoints import gateway_url
 from rustorium.home.paths import Home
 from rustorium.net.generate import PROTOCOL_VERSION, Listen, NetPlan, generate, matrix_for
-from rustorium.net.joining import Joiner, in_turn, let_in, make_home, peers_of
+from rustorium.net.joining import Joiner, allow_follower, make_home, next_in_turn, peers_of
 from rustorium.net.ports import PortLeases
 from rustorium.net.probe import is_ready
 from rustorium.regions import region_byte
@@ -232,7 +232,7 @@ class Devnet:
         UsageError."""
         index = len(self.net.nodes)
         labels = [node.region for node in self.net.nodes]
-        region = region if region is not None else in_turn(labels)
+        region = region if region is not None else next_in_turn(labels)
         byte = region_byte(region, labels)
         name = name or f"node-{index}"
         listen = Listen(*(f"127.0.0.1:{port}" for port in self._leases.take(4)))
@@ -246,15 +246,15 @@ class Devnet:
         joiner = make_home(
             genesis, peers, home, name, byte, listen=listen, passphrase=passphrase, owner=owner, durability=durability
         )
-        self.let_in(joiner.node_key)
+        self.allow_follower(joiner.node_key)
         self.net.nodes.append(_net_node(index, name, region, home, listen))
         self._processes.append(None)
         self.net.write(self.path)
         return joiner
 
-    def let_in(self, node_key: str) -> None:
+    def allow_follower(self, node_key: str) -> None:
         """Lets a node that is no member follow all nodes. Errors: RustoriumError."""
-        let_in([Path(node.home) for node in self.net.nodes], node_key)
+        allow_follower([Path(node.home) for node in self.net.nodes], node_key)
 
     def exit_code(self, index: int) -> int | None:
         """Returns a validator's exit code (negative: the signal); `None` while it runs or if it was never started."""

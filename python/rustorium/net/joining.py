@@ -63,7 +63,7 @@ class Joiner:
     """Proof that the home's maker holds its keys; `None` on a chain of version 1."""
 
 
-def in_turn(items: Sequence[T]) -> T:
+def next_in_turn(items: Sequence[T]) -> T:
     """Returns the next item in turn: `items` has at least one item, with one entry per earlier turn."""
     distinct = list(dict.fromkeys(items))
     return distinct[len(items) % len(distinct)]
@@ -93,7 +93,7 @@ def check_operator(genesis: bytes, key: "Key") -> None:
         )
 
 
-def take_up(path: Path, owner: Path, genesis: bytes, region: int, passphrase: bytes) -> Joiner | None:
+def resume_joiner(path: Path, owner: Path, genesis: bytes, region: int, passphrase: bytes) -> Joiner | None:
     """Returns the joiner that an earlier call made; `None` if there is no home. Errors: HomeError if the home doesn't
     match, KeyFileError."""
     from rustorium import _native
@@ -191,7 +191,7 @@ def free_listen() -> Listen:
         leases.close()
 
 
-def let_in(homes: Iterable[Path], node_key: str) -> list[Path]:
+def allow_follower(homes: Iterable[Path], node_key: str) -> list[Path]:
     """Lets a node that is no member yet follow the nodes of these homes. Returns the homes that aren't on this machine.
     Errors: RustoriumError."""
     from rustorium.node.admin.socket import call
@@ -338,7 +338,7 @@ def find(validators: list[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
     return found[0]
 
 
-def young_until_ms(client: "Client", genesis: bytes) -> int:
+def epoch_may_end_ms(client: "Client", genesis: bytes) -> int:
     """Returns the earliest header time (Unix ms) at which an approved committee change may end the current epoch; 0 if
     at once. Errors: VerificationFailed."""
     from rustorium import _native

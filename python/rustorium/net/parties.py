@@ -154,7 +154,7 @@ def default_parameters(genesis: bytes) -> dict[str, Any]:
     return found
 
 
-def tolerated(validators: int) -> int:
+def faults_tolerated(validators: int) -> int:
     """Returns the number of members that may fail while the others make blocks."""
     return (validators - 1) // 3
 

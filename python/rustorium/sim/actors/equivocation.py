@@ -7,7 +7,7 @@ import random
 from typing import TYPE_CHECKING
 
 from rustorium import _native
-from rustorium.sim.actors.base import Actor, Hand, Incoming, Outgoing, others
+from rustorium.sim.actors.base import Actor, ActorKey, Incoming, Outgoing, others
 from rustorium.sim.frames import (
     FINALIZE,
     NOTARIZE,
@@ -35,7 +35,7 @@ class DoubleVoter(Actor):
 
     def __init__(self) -> None:
         super().__init__()
-        self._hand = Hand()
+        self._hand = ActorKey()
         self._voted: set[bytes] = set()
 
     def send(self, out: Outgoing, /) -> None:
@@ -139,7 +139,7 @@ class ClockLiar(Actor):
 
     def __init__(self) -> None:
         super().__init__()
-        self._hand = Hand()
+        self._hand = ActorKey()
         self._made: dict[bytes, bytes] = {}
 
     def send(self, out: Outgoing, /) -> None:
