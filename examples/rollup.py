@@ -79,7 +79,7 @@ def prover_of(path: Path | None) -> Prover:
 
 
 def value(client: Client, owner: str, name: bytes) -> bytes:
-    """What the ledger holds, verified. Errors: UsageError where it holds nothing."""
+    """Returns the ledger's value, verified. Errors: UsageError if there is none."""
     found = client.get(owner, name)
     if found is None:
         raise UsageError(f"{owner} has no {name.decode()} on the ledger: run `open` first")
