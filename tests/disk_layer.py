@@ -1,4 +1,4 @@
-"""The preloaded layer of `disk/layer.cc`: compiled here once, and what it is told as the environment of a process.
+"""The preloaded layer of `disk/layer.cc`: compiles it once, and makes its rules for a process's environment.
 
 A rule is made by `rule(KIND, ...)`; what it does, and to which calls below the folder:
 

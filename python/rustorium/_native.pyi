@@ -418,8 +418,8 @@ _Turned = tuple[
     bool,
     list[tuple[int, str, int | None]],
 ]
-"""Busy time of the shard's thread (µs), frames to send (to, class, bytes), stages to begin (stage, thread, µs), deadline
-(µs), whether inputs wait, answers to clients (tag, result, height)."""
+"""Busy time of the shard's thread (µs), frames to send (to, class, bytes), stages to begin (stage, thread, µs),
+deadline (µs), whether inputs wait, answers to clients (tag, result, height)."""
 
 @final
 class SimChain:

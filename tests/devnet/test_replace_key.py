@@ -73,7 +73,7 @@ def test_a_retired_validator_votes_with_its_new_key(devnet_factory: DevnetFactor
 
 
 class FakeChain:
-    """What `replace_key` asks of a client: it names the new key once it was told to, and proves that it was."""
+    """A fake client for `replace_key`: it names the new key after the transaction, and proves that."""
 
     def __init__(self, validator: Mapping[str, Any], owner: str = "") -> None:
         self.validator, self.sent, self.owner = dict(validator), 0, owner
@@ -186,7 +186,7 @@ def test_a_nodes_word_alone_changes_nothing(devnet_factory: DevnetFactory, monke
         address,
     )
     monkeypatch.setattr(rekeying, "PROOF_S", 0.0)
-    # It was interrupted once; then a node says that all is done, and proves other things.
+    # After an interruption a node claims that everything is done, and proves something else.
     with pytest.raises(NotReady):
         replace_key(home, chain, owner, opener)  # type: ignore[arg-type]
     [done], chain.uncertified = chain.proven, 0
