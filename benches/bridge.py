@@ -1,4 +1,4 @@
-"""What the interpreter's thread costs a node in each view, and how often it wakes. See docs/benchmarks.md.
+"""Measures the cost of the interpreter's thread per node and view, and how often it wakes. See docs/benchmarks.md.
 
 Invariants: CPU time and voluntary switches of the main thread of each validator, as the kernel counts them, over one
 load; nothing passes or fails by time.

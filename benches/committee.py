@@ -1,4 +1,5 @@
-"""What a view costs as the committee grows: bytes, processor time of each thread, and views a second, in the simulator.
+"""Measures the cost of a view as the committee grows: bytes, processor time of each thread, and views per second, in
+the simulator.
 
 Real stages on virtual time: work costs what `python/rustorium/sim/prices.py` says, on a machine of four cores a
 node; links have a delay and no end of bandwidth. Nobody fails, and a few clients send all the time. `--write` puts the

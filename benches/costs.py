@@ -97,7 +97,7 @@ def signing() -> tuple[float, float]:
     return statistics.median(made) - expanded, statistics.median(single)
 
 
-class Watched:
+class TimedNode:
     """A node's stages, each call timed."""
 
     def __init__(
@@ -160,7 +160,7 @@ def watched_run(n: int, seed: int) -> tuple[dict[str, list[tuple[float, Work, in
     for node in world.nodes:
         assert node.port is not None
         assert node.replica is not None
-        node.port.native = Watched(node.port.native, node.disk, seen)  # type: ignore[assignment]
+        node.port.native = TimedNode(node.port.native, node.disk, seen)  # type: ignore[assignment]
         node.replica = Stepped(node.replica, steps)  # type: ignore[assignment]
     clients = Clients(world, 20.0)
     clients.begin()

@@ -1,4 +1,4 @@
-"""What proofs to clients cost: sizes, checks, and latencies through HTTP, on a devnet of this machine.
+"""Measures the cost of proofs for clients: sizes, checks, and latencies through HTTP, on a devnet of this machine.
 
 Invariants: times are medians; the client's checks are measured by themselves (processor time), the rest by the wall
 clock over one keep-alive connection; nothing passes or fails by time.

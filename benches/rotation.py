@@ -1,4 +1,4 @@
-"""What a replacement of storage keys costs writes: their times before it, while one node does it, and while all do.
+"""Measures the latency of writes while storage keys are replaced: before, while one node does it, and while all do.
 
 Invariants: one client writes one value after the other; nothing passes or fails by time.
 """

@@ -1,4 +1,4 @@
-"""What signer processes cost writes: four validators without them and with them, in turns (A B B A).
+"""Measures the cost of signer processes for writes: four validators without and with them, in turns (A B B A).
 
 Invariants: one client writes one value after the other; nothing passes or fails by time. `--sync-ms` makes each sync of
 nodes and signers take that much longer, as on a slower disk, by the preloaded layer of `tests/disk`.

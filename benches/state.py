@@ -1,4 +1,4 @@
-"""What keeping and proving state costs, beside what was promised: one table, medians of several runs.
+"""Measures the cost of keeping and proving state beside the promised figures: one table, medians of several runs.
 
 Programs of the crates `state` and `storage` measure what needs no node; the rest comes from a devnet on this machine.
 The store's batches and RocksDB's own `db_bench` run in turns and are compared pair by pair, since a machine that is

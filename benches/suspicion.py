@@ -1,4 +1,4 @@
-"""How often a live peer is suspected on a machine without a free core: recorded from a devnet, judged for node-days.
+"""Measures how often a live peer is suspected on a machine without a free core: recorded from a devnet, per node-day.
 
 `record SECONDS FILE` runs four validators beside one busy process a core, and writes down what the watch of one of
 them read: its own lateness and its peers' arrivals. `judge FILE` plays the detector over blocks of these readings,

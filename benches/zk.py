@@ -1,5 +1,5 @@
-"""What Groth16 proofs cost: verifying alone and in batches of 128, the wrapper included, and all that shielded value
-takes, beside what was promised, plain ark-groth16 and, where it is installed, snarkjs.
+"""Measures Groth16 proofs: verifying one and batches of 128, with the wrapper's cost, and everything that shielded
+value takes. The figures stand beside the promised ones, plain ark-groth16 and, if it is installed, snarkjs.
 
 Invariants: processor time a proof, the least of the repetitions, since others share the machine; nothing passes or
 fails by time.

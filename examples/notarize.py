@@ -3,7 +3,7 @@
     python examples/notarize.py FOLDER --net devnet.json --key account-0.key            # record, then check
     python examples/notarize.py FOLDER --net devnet.json --key account-0.key --check    # only check, some day later
 
-Ends with 0 where every file is as recorded, and with 4 where one was changed, removed or added; each is named.
+Exit code 0: every file is as recorded; 4: a file was changed, removed or added, and is named.
 """
 
 import json
@@ -44,7 +44,7 @@ class Entry:
 
     @property
     def value(self) -> bytes:
-        """What is recorded of it."""
+        """Returns the recorded content."""
         return json.dumps({"size": self.size, "blake3": self.blake3}, separators=(",", ":")).encode()
 
 
@@ -56,7 +56,7 @@ def entries(folder: Path) -> Iterator[Entry]:
 
 
 async def record(client: AsyncClient, key: Key, files: list[Entry]) -> None:
-    """One signed transaction per file, and one for their number; returns when all are final."""
+    """Records each file in a signed transaction, and their number in one more; returns when all are final."""
     transactions = [[put(key.address, file.key, file.value)] for file in files]
     transactions.append([put(key.address, INDEX, str(len(files)).encode())])
     with progress("recording") as advance:
@@ -69,7 +69,7 @@ async def record(client: AsyncClient, key: Key, files: list[Entry]) -> None:
 
 
 async def check(client: AsyncClient, key: Key, files: list[Entry]) -> list[str]:
-    """What differs between the folder and the ledger, one sentence each."""
+    """Returns the differences between the folder and the ledger, one sentence each."""
     found: dict[bytes, str] = {}
     room = anyio.CapacityLimiter(READERS)
     done = 0

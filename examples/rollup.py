@@ -80,7 +80,7 @@ def prover_of(path: Path | None) -> Prover:
 
 
 def value(client: Client, owner: str, name: bytes) -> bytes:
-    """What the ledger holds with all that is final, verified. Errors: UsageError where it holds nothing."""
+    """Returns the ledger's newest final value, verified. Errors: UsageError if there is none."""
     subject = Subject(owner, key=name)
     found = client.proven([subject], at="current").items[subject]
     if not isinstance(found, Value) or found.value is None:

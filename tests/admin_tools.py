@@ -57,7 +57,7 @@ class FakeNode:
 
 
 def calls(node: FakeNode) -> dict[tuple[str, str, str], int]:
-    """How often the trail has which call, by caller, call and outcome."""
+    """Returns the trail's counts by caller, call and outcome."""
     found: dict[tuple[str, str, str], int] = {}
     for line in node.said(EVENT):
         for row in line["calls"]:

@@ -1,5 +1,5 @@
-"""Rules of the core, of the model of its data plane and of the client that aren't kept: what stands in place of what,
-and what shows it.
+"""Broken rules of the core, of the model of its data plane and of the client: each replacement, and the test that finds
+it.
 
 Invariants: each breaks one rule in one place; the tests and seeds that show it don't know of it. `test_mutations.py`
 plays the seeds, `tools/seeded_bugs.py` goes through all. As a pytest plugin (`BROKEN_RULE="R3: ..." python -m pytest -p
@@ -65,7 +65,7 @@ class Broken:
     """A rule that isn't kept."""
 
     changes: tuple[tuple[Any, str, Any], ...]
-    """Owner, attribute, what it is now."""
+    """Owner, attribute, replacement."""
     shown_by: Seeds | str
     """Seeds, or tests that fail."""
 

@@ -1,4 +1,4 @@
-"""The preloaded layer of `disk/layer.cc`: compiled here once, and what it is told as the environment of a process.
+"""The preloaded layer of `disk/layer.cc`: compiles it once, and makes its rules for a process's environment.
 
 A rule is made by `rule(KIND, ...)`; what it does, and to which calls below the folder:
 
@@ -48,7 +48,7 @@ def rule(
     when: Path | None = None,
     ms: int = 0,
 ) -> str:
-    """One rule, as the layer reads it."""
+    """Returns a rule in the layer's form."""
     assert kind in KINDS, kind
     assert kind != "stall" or when is not None, "nothing would ever end it"
     parts = [kind, f"from={from_}", f"ms={ms}"]
@@ -62,8 +62,8 @@ def rule(
 def environment(
     root: Path, *, trace: Path | None = None, rules: Sequence[str] = (), real_syncs: bool = False
 ) -> dict[str, str]:
-    """What a process under the layer needs besides its own environment. Syncs are slow on some disks and change nothing
-    that a process can see, so that they are left out unless asked for."""
+    """Returns the variables that a process under the layer needs. Syncs are skipped unless asked for: they are slow on
+    some disks, and no process can see the difference."""
     found = {"DISK_ROOT": str(root.resolve()), "DISK_RULES": ";".join(rules)}
     found["LD_PRELOAD"] = " ".join(filter(None, [str(library()), os.environ.get("LD_PRELOAD")]))
     if trace is not None:

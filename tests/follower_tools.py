@@ -31,7 +31,7 @@ class Follower:
         assert set(made_of) == {"name", "role", "home", "genesis", "node_key"}
         self.node_key = str(made_of["node_key"])
         if named:
-            net.let_in(self.node_key)
+            net.allow_follower(self.node_key)
         assert not (home / "validator.key").exists()
 
     def _command(self, *arguments: str) -> list[str]:
@@ -39,7 +39,7 @@ class Follower:
         return [sys.executable, "-m", "rustorium.cli", *arguments, *shared]
 
     def spawn(self) -> int:
-        """Starts it; where it says that it is ready."""
+        """Starts the follower; returns the descriptor on which it reports that it is ready."""
         read, write = os.pipe()
         free = [part for name in ("p2p", "http", "client", "metrics") for part in (f"--{name}-listen", "127.0.0.1:0")]
         command = self._command("start", "--ready-fd", str(write), *free)
@@ -60,13 +60,13 @@ class Follower:
         self.url = f"http://{json.loads(line)['http']}"
 
     def kill(self) -> None:
-        """kill -9, where it runs."""
+        """Sends SIGKILL if it runs."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.communicate()
 
     def stop(self) -> int:
-        """SIGTERM; the exit code."""
+        """Sends SIGTERM; returns the exit code."""
         assert self._process is not None
         self._process.terminate()
         _, said = self._process.communicate(timeout=DEADLINE_S)

@@ -25,7 +25,7 @@ POLL_S = 0.2
 
 
 class Relay:
-    """What one node sends to another, and what comes back on that way."""
+    """Relays what one node sends to another, and the answers."""
 
     def __init__(self, source: int, target: int, address: tuple[str, int]) -> None:
         self.ends = {source, target}
@@ -55,7 +55,7 @@ class Relay:
 
 
 class Wires:
-    """All links of a net that was made and isn't started; from then on its nodes dial through them."""
+    """All links of a net that isn't started yet; its nodes dial through them."""
 
     def __init__(self, net: Devnet) -> None:
         self.dropped = 0
@@ -116,7 +116,7 @@ class Wires:
                     if not bars:
                         self._pass_on(relay, key.fileobj, data)  # type: ignore[arg-type]
                 except OSError:
-                    continue  # nobody listens there now: the datagram is lost
+                    continue  # no socket listens there now: the datagram is lost
             while self._waiting and self._waiting[0][0] <= time.monotonic():
                 _, _, relay, arrived, data = heapq.heappop(self._waiting)
                 with suppress(OSError):

@@ -1,4 +1,4 @@
-"""A script of `tools/`, and the small trees in which its tests plant what it must find."""
+"""Runs a script of `tools/` on small trees in which the tests plant faults."""
 
 import importlib.util
 from pathlib import Path

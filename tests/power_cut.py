@@ -60,7 +60,7 @@ class Record:
 
 
 def read_trace(path: Path) -> list[Record]:
-    """All records; one that the end of the process cut short is left out."""
+    """Reads all records, except one that the end of the process cut short."""
     found, at, content = [], 0, path.read_bytes()
     while at + HEAD.size <= len(content):
         op, path_bytes, data_bytes, result, file, a, b = HEAD.unpack_from(content, at)
@@ -114,7 +114,7 @@ class File:
         self.changes.append(change)
 
     def sync(self, below: int) -> None:
-        """What was changed before the call with this number is on the disk."""
+        """Syncs all changes made before the call with this number."""
         for change in self.changes:
             if change.index < below:
                 change.apply(self.durable)
@@ -167,18 +167,18 @@ class Naming:
                 del names[name]
             names.update({self.to + name.removeprefix(self.path): node for name, node in moved.items()})
         elif self.node is not None:
-            # It was made and renamed, and only the folder it went to was synced.
+            # The file was made and renamed, and only its new folder was synced.
             names[self.to] = self.node
 
 
 DATA = ("dropped", "kept", "prefix", "torn")
 NAMES = ("dropped", "kept", "prefix")
 VARIANTS = [(names, data) for names in NAMES for data in DATA if (names, data) != ("kept", "kept")]
-"""All that a power cut can do; ("kept", "kept") is what kill -9 does."""
+"""All results of a power cut; ("kept", "kept") is that of kill -9."""
 
 
 class Disk:
-    """A folder, and what of it is on the disk. `base`: what it held when the trace began, all synced."""
+    """A folder and its synced content. `base`: its content when the trace began, all synced."""
 
     def __init__(self, root: Path, base: Mapping[str, bytes | None] | None = None) -> None:
         self.root = str(root.resolve())
@@ -272,7 +272,7 @@ class Disk:
         return len(self.namings) + sum(len(file.changes) for file in files.values())
 
     def image(self, names: str, data: str, seed: int) -> dict[str, bytes | None]:
-        """What a power cut leaves, by path below the folder; None: a folder."""
+        """Returns what a power cut leaves, by path below the folder; `None`: a folder."""
         luck = Random(seed)
         table = dict(self.names if names == "kept" else self.durable_names)
         if names == "prefix":
@@ -290,7 +290,8 @@ class Disk:
         return path.removeprefix(self.root + "/")
 
     def assert_complete(self, but: str = "") -> None:
-        """The folder, but for one in it, holds byte for byte what the trace says: the layer has seen every call."""
+        """Checks that the folder, except one folder in it, has exactly the traced content: the layer has seen every
+        call."""
         said, found = self.image("kept", "kept", 0), read_folder(Path(self.root))
         if but:
             said, found = ({path: one[path] for path in one if not path.startswith(f"{but}/")} for one in (said, found))
@@ -304,7 +305,7 @@ def _parent(path: str) -> str:
 
 
 def read_folder(folder: Path) -> dict[str, bytes | None]:
-    """All files and folders, as `Disk.image` gives them."""
+    """Returns all files and folders, as `Disk.image` does."""
     found: dict[str, bytes | None] = {}
     for path in folder.rglob("*"):
         mode = path.lstat().st_mode

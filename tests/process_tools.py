@@ -1,4 +1,4 @@
-"""What the fault tests share: conditions waited for, load that remembers what it was told, and looks into nodes.
+"""Tools of the fault tests: waiting for conditions, a load that remembers its results, and looks into nodes.
 
 Invariants: no test sleeps for a fixed time; a deadline is only there to end a test that would never end.
 """
@@ -42,13 +42,14 @@ def statuses(net: Devnet, indexes: Sequence[int] | None = None) -> list[NodeStat
 
 
 def level(net: Devnet, indexes: Sequence[int] | None = None) -> bool:
-    """Whether these nodes (all) are ready and at one height."""
+    """Returns whether these nodes (default: all) are ready and at one height."""
     found = statuses(net, indexes)
     return all(status.ready for status in found) and len({status.executed for status in found}) == 1
 
 
 def assert_same_roots(net: Devnet, first: int = 0, indexes: Sequence[int] | None = None) -> int:
-    """These nodes (all) have the same block and root at every height that all of them have; the last of these."""
+    """Checks that these nodes (default: all) have the same block and root at every height that all have; returns the
+    last of these heights."""
     last = min(status.executed for status in statuses(net, indexes))
     seen: list[list[tuple[str, str]]] = []
     for node in net.net.nodes if indexes is None else [net.net.nodes[index] for index in indexes]:
@@ -86,7 +87,7 @@ def cli(*arguments: object, code: int = 0, timeout_s: float = 60.0) -> subproces
 
 
 def assert_one_sentence(ended: subprocess.CompletedProcess[str], code: int, *parts: str) -> None:
-    """It ended with this code and, after its notes, one sentence that has these parts."""
+    """Checks that a command ended with this code and, after its notes, one sentence with these parts."""
     assert ended.returncode == code, ended
     assert "Traceback" not in ended.stderr
     assert "panicked" not in ended.stderr
@@ -97,7 +98,7 @@ def assert_one_sentence(ended: subprocess.CompletedProcess[str], code: int, *par
 
 
 def assert_no_panic(net: Devnet) -> None:
-    """Nothing that any node wrote tells of a panic or an unexpected exception."""
+    """Checks that no node's output has a panic or an unexpected exception."""
     for node in net.net.nodes:
         for path in Path(node.home, "log").iterdir():
             if path.is_file():

@@ -52,15 +52,15 @@ class Signers:
         return self.net.root / "passphrase"
 
     def socket(self, index: int) -> Path:
-        """Where a validator's signer listens."""
+        """Path of a validator's signer socket."""
         return self.root / f"{index}.sock"
 
     def state(self, index: int) -> Path:
-        """What it signed."""
+        """Folder of the signer's records."""
         return self.root / f"state-{index}"
 
     def configure(self, index: int, public_key: str) -> None:
-        """Has the validator's node ask its signer."""
+        """Configures the validator's node to ask its signer."""
         home = Home(Path(self.net.net.nodes[index].home))
         config = home.load_config().config
         named = SignerSection(f"unix:{self.socket(index)}", public_key)
@@ -100,11 +100,11 @@ class Signers:
         self.wait(index)
 
     def log(self, index: int) -> Path:
-        """What it says."""
+        """Path of the signer's output."""
         return self.root / f"{index}.log"
 
     def kill(self, index: int) -> None:
-        """kill -9."""
+        """Sends SIGKILL."""
         process = self._processes[index]
         assert process is not None
         process.kill()

@@ -38,7 +38,7 @@ ALLOWED: dict[str, tuple[Statistic, Statistic, float, float]] = {
     "threads": (median, median, 1.0, 3.0),
     "disk_mb": (min, max, 1.0, 8.0),
 }
-"""What of the last third is compared with what of the middle one, by which factor and how much more it may be."""
+"""Figures whose last third is compared with the middle one: allowed factor and allowed increase."""
 SILENCING = frozenset({"kill", "terminate", "freeze"})
 """Faults after which others may well suspect the node."""
 SAME_KEYS = 7
@@ -47,7 +47,7 @@ SAME_KEYS = 7
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What a round left behind: its fault, the load's report, and each node's figures."""
+    """Results of a round: its fault, the load's report, and each node's figures."""
 
     fault: str
     load: dict[str, Any]
@@ -58,7 +58,8 @@ class Round:
 
 
 def grown(series: Sequence[float], figure: str) -> bool:
-    """Whether the last third is above the middle one by more than its allowance. Fewer than six rounds say nothing."""
+    """Returns whether the last third is above the middle one by more than its allowance. Fewer than six rounds give no
+    verdict."""
     third = len(series) // 3
     if third < 2:
         return False
@@ -85,12 +86,12 @@ def verdicts(rounds: Sequence[Round]) -> list[str]:
 
 
 def suspicions(rounds: Sequence[Round]) -> tuple[int, float]:
-    """How many live nodes were suspected, and in how many node-hours."""
+    """Returns the number of suspected live nodes, and the node-hours."""
     return sum(len(one.suspected) for one in rounds), sum(one.seconds * len(one.nodes) for one in rounds) / 3600
 
 
 def figures(net: Devnet, index: int) -> dict[str, float]:
-    """Of one node: proportional memory, open files, threads, bytes of its home."""
+    """Returns one node's figures: proportional memory, open files, threads, bytes of its home."""
     process = Path(f"/proc/{net.net.nodes[index].pid}")
     rollup = dict(line.split(":", 1) for line in (process / "smaps_rollup").read_text().splitlines()[1:])
     home = subprocess.run(["du", "-s", "-B1", net.net.nodes[index].home], capture_output=True, text=True, check=False)
@@ -115,7 +116,7 @@ def heights(net: Devnet, indexes: Sequence[int] | None = None) -> list[int]:
 
 
 class Faults:
-    """What is done to one node while the load goes on."""
+    """Faults of one node under load."""
 
     def __init__(self, net: Devnet, folder: Path) -> None:
         self.net, self.folder = net, folder
@@ -155,7 +156,7 @@ class Faults:
 
 
 def play(net: Devnet, faults: Faults, logs: Logs, fault: str, index: int, rate: int) -> Round:
-    """One round: load, and in the midst of it a fault of one node."""
+    """Runs one round: load, and in its middle a fault of one node."""
     reports: list[dict[str, Any]] = []
     began = time.monotonic()
 

@@ -1,4 +1,4 @@
-"""Which live nodes others suspected during a soak, read from the nodes' logs: each suspicion that begins is a line.
+"""Live nodes that others suspected during a soak, read from the nodes' logs: each begin of a suspicion is a line.
 
 Invariants: a line is read once, whole; who is suspected is named in it, and so is everybody else that is suspected at
 that moment; who joins a suspicion before it is over isn't told.
@@ -17,7 +17,7 @@ _PEER = re.compile(r"(\S+) not heard for (\d+) ms")
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """Of a node by another."""
+    """A suspicion of one node by another."""
 
     watcher: str
     peer: str
@@ -32,7 +32,7 @@ class Logs:
         self._read = dict.fromkeys(homes, 0)
 
     def new(self) -> list[Suspicion]:
-        """Those that began since."""
+        """Returns the suspicions that began since the last call."""
         found = []
         for name, path in self._paths.items():
             with open(path, "rb") as file:
@@ -56,10 +56,10 @@ def begun(watcher: str, line: bytes) -> Iterator[Suspicion]:
 
 
 def unfounded(found: Sequence[Suspicion], stopped: str | None) -> list[Suspicion]:
-    """Those of nodes that weren't stopped: `stopped` is the one that was."""
+    """Returns the suspicions of nodes that weren't stopped; `stopped` is the stopped one."""
     return [one for one in found if one.peer != stopped]
 
 
 def too_many(count: int, node_hours: float) -> bool:
-    """Whether that is more than one a node-day: in a run of less than one, any."""
+    """Returns whether this is more than one per node-day; in a shorter run, whether there is any."""
     return count > int(node_hours / HOURS_PER_ALLOWED)

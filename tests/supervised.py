@@ -54,7 +54,7 @@ class Supervised:
     def child(self) -> int | None:
         """The node's process; None while there is none."""
         assert self._process is not None
-        # By whichever of its threads it was started.
+        # Any of its threads may have started it.
         tasks = Path(f"/proc/{self._process.pid}/task").glob("*/children")
         found = [pid for task in tasks for pid in task.read_text().split()]
         return int(found[0]) if found else None
@@ -73,7 +73,7 @@ class Supervised:
         return child[0]
 
     def acts(self) -> list[tuple[str, str]]:
-        """What was done, and for what."""
+        """Returns the acts and their reasons."""
         return [(str(one["act"]), str(one["code"])) for one in read_recovery(self.home).get("acts", [])]
 
     def wait_for_act(self, act: str, code: str, after: Sequence[tuple[str, str]]) -> None:
@@ -91,6 +91,6 @@ def audited(home: Home, event: str) -> list[dict[str, Any]]:
 
 
 def recover_manually(home: Home, *options: str) -> Any:
-    """What `recover manual` prints as JSON."""
+    """Returns the output of `recover manual` as JSON."""
     command = [sys.executable, "-m", "rustorium.cli", "recover", "manual", "--home", str(home.path), "-o", "json"]
     return json.loads(subprocess.run([*command, *options], check=True, capture_output=True, timeout=DEADLINE_S).stdout)

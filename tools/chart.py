@@ -21,7 +21,7 @@ FIRST_MS, LAST_MS = 1.0, 10_000.0
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One system: its median, and the latency that one transaction in a hundred exceeds."""
+    """One system: its median latency, and the 99th percentile."""
 
     name: str
     p50_ms: float

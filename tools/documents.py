@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 LIST = "`docs/adr/` says why, with what was rejected:\n\n"
-"""What the list of decisions begins with."""
+"""The text before the list of decisions."""
 SPEC = "docs/spec/consensus.md"
 RULE = r"R\d+b?"
 GIVEN_UP = frozenset({"R43"})
@@ -64,12 +64,13 @@ def check_index(root: Path) -> Iterator[str]:
 
 
 def rules(text: str) -> list[str]:
-    """The rules that a specification has, as they stand."""
+    """Returns the rules of a specification, in its order."""
     return re.findall(rf"^\*\*({RULE}) ", text, re.MULTILINE)
 
 
 def check_rules(root: Path) -> Iterator[str]:
-    """Each rule stands once and has a place in the table, each number that is cited is a rule's, each file is there."""
+    """Checks that each rule occurs once and is in the table, that each cited number is a rule's, and that each named
+    file exists."""
     text = (root / SPEC).read_text()
     known = rules(text)
     for rule in sorted(set(known)):
@@ -113,12 +114,12 @@ def constant(path: str, name: str, unit: int = 1) -> tuple[str, Callable[[str], 
 
 
 def targets(text: str) -> int:
-    """How many decoders are fuzzed."""
+    """Returns the number of fuzzed decoders."""
     return len(re.findall(r'\btarget\("', text[text.index("pub const TARGETS") :].partition("\n];")[0]))
 
 
 def traitors(text: str) -> int:
-    """How many kinds of traitors the simulator draws."""
+    """Returns the number of kinds of traitors in the simulator."""
     makers = next(
         node.value
         for node in ast.parse(text).body
@@ -152,7 +153,7 @@ FIGURES = (
         constant("crates/shard/src/shard/execution.rs", "ANCESTORS_AHEAD_MAX"),
     ),
 )
-"""Page, where a figure stands in it, and where else it stands."""
+"""Page, the figure's place in it, and the figure's source elsewhere."""
 
 
 def check_figures(root: Path) -> Iterator[str]:

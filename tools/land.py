@@ -24,7 +24,7 @@ Point = tuple[float, float]
 
 
 def rings(topology: dict[str, object]) -> list[list[Point]]:
-    """All outer rings of the land, in degrees."""
+    """Returns all outer rings of the land, in degrees."""
     decoded = json.loads(json.dumps(topology))
     (scale_x, scale_y), (move_x, move_y) = decoded["transform"]["scale"], decoded["transform"]["translate"]
     arcs: list[list[Point]] = []
@@ -47,7 +47,7 @@ def rings(topology: dict[str, object]) -> list[list[Point]]:
 
 
 def unwrap(ring: list[Point]) -> list[Point]:
-    """A ring that goes on where it crosses the date line, instead of jumping to the other end of the map."""
+    """Returns a ring that continues across the date line instead of jumping to the other end of the map."""
     found = [ring[0]]
     for east, north in ring[1:]:
         turns = round((found[-1][0] - east) / 360)

@@ -23,7 +23,7 @@ class Room:
     modules: tuple[str, ...]
     """Names below `rustorium`; a longer one goes before a shorter one."""
     rooms: frozenset[str]
-    """Rooms whose modules it may import besides its own, each of which it does import."""
+    """Other rooms whose modules it may import; it does import each."""
     banned: frozenset[str] = frozenset()
     """Modules that it may not import."""
 
@@ -63,7 +63,7 @@ PYTHON = {
     ),
 }
 ROOMS = "| module | may import | owns |\n|---|---|---|\n"
-"""What the table of Python begins with in the architecture page."""
+"""The text before the table of Python in the architecture page."""
 SOURCES = {"python": "rustorium", "tests": "model"}
 """Folders with modules of rooms, and the package in each."""
 
@@ -205,7 +205,7 @@ def _other_room(name: str, imported: str) -> str | None:
 
 
 def unsound(root: Path) -> list[str]:
-    """What is wrong with the tables: permissions that nobody uses, rows without a module, arrows that point back."""
+    """Yields faults of the tables: unused permissions, rows without a module, arrows that point back."""
     found: dict[str, set[str]] = {name: set() for name in PYTHON}
     for _, module, tree in modules(root):
         if (name := room_of(module)) is not None:
@@ -253,7 +253,7 @@ def _siblings() -> dict[str, frozenset[str]]:
 
 
 def dependencies(manifest: Path) -> set[str]:
-    """What a crate's sources and build script depend on, on any platform."""
+    """Returns the dependencies of a crate's sources and build script, on any platform."""
     described = tomllib.loads(manifest.read_text())
     tables = [described, *described.get("target", {}).values()]
     return {name for table in tables for kind in ("dependencies", "build-dependencies") for name in table.get(kind, {})}
@@ -287,7 +287,7 @@ def _spoken(text: str, patterns: tuple[str, ...]) -> Iterator[tuple[int, str]]:
     pattern = re.compile("|".join(patterns))
     for number, line in enumerate(text.splitlines(), 1):
         if line.startswith("#[cfg(test)]"):
-            return  # the tests of a file stand at its end
+            return  # a file's tests are at its end
         if found := pattern.search(line.split("//")[0]):
             yield number, found.group()
 
@@ -303,7 +303,7 @@ def sentence(crate: Path) -> str:
 
 
 def check_sentences(root: Path, write: bool = False) -> Iterator[str]:
-    """Each crate's sentence is the same in its `//!`, its README and the architecture page."""
+    """Checks that each crate's sentence is the same in its `//!`, its README and the architecture page."""
     page = root / "docs" / "architecture.md"
     for crate in sorted(path.parent for path in (root / "crates").glob("*/Cargo.toml")):
         line = sentence(crate)
@@ -349,7 +349,7 @@ def _is_package(root: Path, module: str) -> bool:
 
 
 def check_sizes(root: Path) -> Iterator[str]:
-    """No source file is longer than a sitting."""
+    """Checks that no source file is too long to read in one sitting."""
     for folder in ("benches", "crates", "examples", "python", "tests", "tools"):
         for path in sorted(p for p in (root / folder).rglob("*") if p.suffix in (".py", ".pyi", ".rs")):
             lines = len(path.read_text().splitlines())

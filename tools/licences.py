@@ -1,4 +1,4 @@
-"""What the wheel is made of and under which licences: THIRD-PARTY.txt, which the wheel carries.
+"""Writes THIRD-PARTY.txt, which the wheel contains: its components and their licences.
 
 `just licences` writes the file, and a test says when it is of another Cargo.lock. Where a crate lets one choose,
 Apache-2.0 is chosen, whose text is LICENSE; the texts of all other licences, and notices, are in the file.
@@ -43,7 +43,7 @@ CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE."""
 
 
 def metadata(target: str) -> dict[str, Any]:
-    """What cargo knows of all packages on a target."""
+    """Returns cargo's metadata of all packages on a target."""
     command = ["cargo", "metadata", "--locked", "--format-version", "1", "--filter-platform", target]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     found: dict[str, Any] = json.loads(done.stdout)
@@ -51,7 +51,7 @@ def metadata(target: str) -> dict[str, Any]:
 
 
 def packages() -> list[dict[str, Any]]:
-    """All packages of others whose code is in the extension, by name and version."""
+    """Returns the third-party packages in the extension, by name and version."""
     found: dict[str, dict[str, Any]] = {}
     for target in TARGETS:
         known = metadata(target)
@@ -102,7 +102,7 @@ def choices(expression: str) -> list[frozenset[str]]:
 
 
 def chosen(package: dict[str, Any]) -> frozenset[str]:
-    """The licences under which the package is in the wheel: Apache-2.0 alone where that may be chosen."""
+    """Returns the licences under which the wheel uses the package: Apache-2.0 alone if it may be chosen."""
     return min(choices(package["license"]), key=lambda own: (len(own - {CHOSEN}), sorted(own)))
 
 

@@ -1,4 +1,4 @@
-"""Writes docs/reference from the code: commands' help, paths of the HTTP face, public names of Python, limits.
+"""Writes docs/reference from the code: commands' help, paths of the HTTP API, public names of Python, limits.
 
 `python tools/reference.py` writes the pages, `--check` says which isn't what the code makes (1 then). Needs a built
 extension, and no node.
@@ -42,7 +42,7 @@ PYTHON = {
     "rustorium.client.wallet": ("Wallet", "WalletEvent", "Holding"),
     "rustorium.client.walletaio": ("AsyncWallet",),
     "rustorium.zk.groth16": None,
-    "rustorium.zk.blockproofs": ("Verifier", "BlockProofs", "ProvedHere"),
+    "rustorium.zk.blockproofs": ("Verifier", "BlockProofs", "ProofInBlock"),
     "rustorium.zk.rollup": None,
     "rustorium.zk.ceremony": None,
     "rustorium.api": None,
@@ -54,7 +54,7 @@ PYTHON = {
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Each command by its words, in the order of `--help`."""
+    """Yields each command by its words, in the order of `--help`."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, (*path, name))
@@ -63,7 +63,7 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]
 
 
 def command_line() -> str:
-    """Every command's help."""
+    """Returns every command's help."""
     runner, parts = CliRunner(), ["# The command line\n", WRITTEN]
     parts.append(
         "`rustorium` and `rustorium-node` are one program. Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, "
@@ -77,7 +77,7 @@ def command_line() -> str:
 
 
 def schema_text(schema: dict[str, Any]) -> str:
-    """A type in a word or two."""
+    """Describes a type in a word or two."""
     if "$ref" in schema:
         name = schema["$ref"].rsplit("/", 1)[-1]
         return f"[{name}](#{name.lower()})"
@@ -95,14 +95,14 @@ def schema_text(schema: dict[str, Any]) -> str:
 
 
 def line(text: str | None) -> str:
-    """For one cell of a table."""
+    """Formats text for a table cell."""
     return " ".join((text or "").split()).replace("|", "\\|")
 
 
 def http() -> str:
-    """Paths and types of the OpenAPI document."""
+    """Returns the paths and types of the OpenAPI document."""
     document = json.loads(_native.openapi())
-    parts = ["# The HTTP face\n", WRITTEN, line(document["info"]["description"]) + "\n"]
+    parts = ["# The HTTP API\n", WRITTEN, line(document["info"]["description"]) + "\n"]
     parts.append("Each node serves this as `/openapi.json`, and as a page to try it at `/docs`.\n")
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
@@ -127,7 +127,7 @@ def http() -> str:
 
 
 def answers(operation: dict[str, Any]) -> Iterator[str]:
-    """What a path answers."""
+    """Yields the table of a path's responses."""
     yield "| answer | | |\n|---|---|---|"
     for status, answer in operation["responses"].items():
         kinds = [f"`{kind}`: {schema_text(one.get('schema', {}))}" for kind, one in answer.get("content", {}).items()]
@@ -135,7 +135,7 @@ def answers(operation: dict[str, Any]) -> Iterator[str]:
 
 
 def type_lines(name: str, schema: dict[str, Any]) -> Iterator[str]:
-    """One type and its fields."""
+    """Yields a type and its fields."""
     yield f"### {name}\n"
     if text := schema.get("description"):
         yield f"{text.strip()}\n"
@@ -153,7 +153,7 @@ def type_lines(name: str, schema: dict[str, Any]) -> Iterator[str]:
 
 
 def python() -> str:
-    """Signatures and docstrings."""
+    """Returns signatures and docstrings of the public modules."""
     parts = ["# Python\n", WRITTEN]
     parts.append("`Client` has the methods of `AsyncClient`, blocking; both check what nodes say.\n")
     for module_name, public in PYTHON.items():
@@ -166,18 +166,18 @@ def python() -> str:
 
 
 def is_public(one: object, module: str, name: str) -> bool:
-    """Whether it is the module's own, and public."""
+    """Returns whether an object is the module's own and public. Former names of an object aren't."""
     is_code = inspect.isclass(one) or inspect.isfunction(one)
-    return not name.startswith("_") and is_code and one.__module__ == module
+    return not name.startswith("_") and is_code and one.__module__ == module and one.__name__ == name
 
 
 def source(one: Any) -> Any:
-    """The statement that defines it: what it says, however this Python would print a type."""
+    """Returns the statement that defines an object as source text, whatever this Python would print for a type."""
     return ast.parse(textwrap.dedent(inspect.getsource(one))).body[0]
 
 
 def signature(function: Any) -> str:
-    """As it is written, without `self`."""
+    """Returns a function's signature as it is written, without `self`."""
     node = source(function)
     for arguments in (node.args.posonlyargs, node.args.args):
         if arguments and arguments[0].arg in ("self", "cls"):
@@ -187,7 +187,7 @@ def signature(function: Any) -> str:
 
 
 def fields(one: type) -> Iterator[str]:
-    """A dataclass's, each with the string below it."""
+    """Yields a dataclass's fields, each with the string below it."""
     body = source(one).body
     for node, after in zip(body, [*body[1:], None], strict=True):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
@@ -198,7 +198,7 @@ def fields(one: type) -> Iterator[str]:
 
 
 def described(name: str, one: Any) -> Iterator[str]:
-    """A function or a class with its methods."""
+    """Yields a function, or a class with its methods."""
     yield f"### {name}\n"
     if not inspect.isclass(one):
         yield f"```python\n{name}{signature(one)}\n```\n"

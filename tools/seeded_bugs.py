@@ -23,7 +23,7 @@ from typing import Any
 from seeded_history import younger_than_their_bug
 from seeded_pages import PAGE, page, rows_of, table
 from seeded_patches import Unsound, read_table, write_copy
-from seeded_runs import ROOT, TIMEOUT_S, Bug, Check, Kept, finder, run, unfit
+from seeded_runs import ROOT, TIMEOUT_S, Bug, Check, RecordedOutcomes, finder, run, unfit
 
 RULES = [f"R{number}" for number in range(1, 51) if number != 43]
 """Rules of docs/spec/consensus.md, which has no R43: each has a bug."""
@@ -36,7 +36,7 @@ EXTENSION_TEST = "tests/build/test_seeded_bugs.py::test_the_extension_has_no_swi
 
 
 def target_folder() -> Path:
-    """Where the tests are built, and what came of them is kept."""
+    """Returns the folder in which the tests are built and their results are kept."""
     sys.path.insert(0, str(ROOT / "tools" / "build"))
     from backend import CACHE
 
@@ -83,7 +83,7 @@ def build() -> dict[str, str]:
 
 
 def try_the_extension() -> int:
-    """Builds the extension as for a release but with the bugs in it, which its test must see; 1 where it doesn't."""
+    """Builds the extension as for a release, but with the bugs. Its test must find them; returns 1 otherwise."""
     os.environ |= {"PYO3_BUILD_EXTENSION_MODULE": "1", "PYO3_PYTHON": sys.executable}
     write_copy(copy_folder())
     [built] = [message for message in compile_with_bugs("build", "-p", "rustorium-native") if _is_extension(message)]
@@ -103,7 +103,7 @@ def _is_extension(message: dict[str, Any]) -> bool:
 
 
 def rust_bugs(programs: dict[str, str]) -> Iterator[Bug]:
-    """Those of the Rust code, with the tests that the table names."""
+    """Returns the bugs in Rust code, with the tests that the table names."""
     patches = read_table()
     places = patches.places()
     tested = copy_folder() if programs else ROOT
@@ -135,20 +135,20 @@ def python_bugs() -> Iterator[Bug]:
 
 
 def every(programs: dict[str, str]) -> list[Bug]:
-    """All bugs, by rule; what is beside the specification comes last."""
+    """Returns all bugs, by rule; those outside the specification come last."""
     found = [*rust_bugs(programs), *python_bugs()]
     return sorted(found, key=lambda bug: (int(re.findall(r"\d+", f"{bug.rules} 99")[0]), bug.rules, bug.name))
 
 
 def named_beside(bugs: Sequence[Bug]) -> list[str]:
-    """Where Rust code names a bug: neither a test nor what it tests knows any."""
+    """Yields places in Rust code that name a bug: neither a test nor the code under test may know about bugs."""
     names = [f'"{bug.name}"' for bug in bugs if bug.variable == "SEEDED_BUG"]
     texts = {path.relative_to(ROOT): path.read_text() for path in sorted((ROOT / "crates").rglob("*.rs"))}
     return [f"{place} names {name}" for place, text in texts.items() for name in names if name in text]
 
 
-def fail_without(bugs: Sequence[Bug], kept: Kept, jobs: int) -> list[str]:
-    """What is wrong with the commands while no bug is switched on."""
+def fail_without(bugs: Sequence[Bug], kept: RecordedOutcomes, jobs: int) -> list[str]:
+    """Returns what is wrong with the commands while no bug is switched on."""
     checks = list(dict.fromkeys(bug.check for bug in bugs if bug.check.command[-1] != SEEDS))
     with ThreadPoolExecutor(jobs) as workers:
         faults = [fault for fault in map(unfit, checks, workers.map(kept.run, checks)) if fault]
@@ -156,7 +156,7 @@ def fail_without(bugs: Sequence[Bug], kept: Kept, jobs: int) -> list[str]:
     return faults
 
 
-def hunt(bugs: Sequence[Bug], kept: Kept, jobs: int) -> tuple[list[list[str]], list[str]]:
+def hunt(bugs: Sequence[Bug], kept: RecordedOutcomes, jobs: int) -> tuple[list[list[str]], list[str]]:
     """The catch table's rows, and the names of the bugs that survived."""
     rows, survivors = [], []
     with ThreadPoolExecutor(jobs) as workers:
@@ -188,7 +188,7 @@ def without_a_bug(bugs: Sequence[Bug]) -> list[str]:
 
 
 def asked_for() -> argparse.Namespace:
-    """What the command line asks for."""
+    """Returns the bugs that the command line names."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="bugs, or rules such as R21; none: all")
     parser.add_argument("--list", action="store_true", help="names the bugs, and runs nothing")
@@ -224,7 +224,7 @@ def main() -> int:
         return 0
     if any(bug.variable == "SEEDED_BUG" for bug in bugs):
         bugs = [bug for bug in every(build()) if bug.is_among(wanted)]
-    kept = Kept(target_folder() / "seeded-bugs.jsonl", arguments.anew)
+    kept = RecordedOutcomes(target_folder() / "seeded-bugs.jsonl", arguments.anew)
     if faults := fail_without(bugs, kept, arguments.jobs):
         sys.exit("\n".join(faults))
     rows, survivors = hunt(bugs, kept, arguments.jobs)

@@ -1,4 +1,4 @@
-"""Whether each test that finds a seeded bug is older than the bug, by the history of the repository.
+"""Checks by the repository's history that each test that finds a seeded bug is older than the bug.
 
 Invariants: a bug is as old as the newest commit that brought its name into the crates or the patches when neither had
 it; a test is older if the commit before that one has it. What can't be told from the history (a seed of the simulator:
@@ -49,7 +49,7 @@ def functions_before(commit: str) -> set[tuple[str, str]]:
 
 
 def _test(caught_by: str) -> tuple[str, str] | None:
-    """Where the test is, and what its function is called."""
+    """Returns a test's file and the name of its function."""
     if caught_by.startswith("seed "):
         return None
     if ".py::" in caught_by:
@@ -59,7 +59,7 @@ def _test(caught_by: str) -> tuple[str, str] | None:
 
 
 def younger_than_their_bug(found: Iterable[tuple[str, str]]) -> tuple[int, list[str]]:
-    """Of bugs and the tests that caught them: how many could be judged, and which tests are too young."""
+    """Returns how many pairs of a bug and its test could be judged, and the tests that are younger than their bug."""
     judged, young = 0, []
     for name, caught_by in found:
         commit, test = brought_by().get(name), _test(caught_by)

@@ -59,7 +59,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Change:
-    """Lines of a function, and what stands there where the bugs are."""
+    """Lines of a function, and the lines that replace them to make the bugs."""
 
     place: str
     path: str
@@ -73,7 +73,7 @@ class Change:
         return SWITCH.findall(self.after)
 
     def span(self, text: str) -> tuple[int, int]:
-        """Where the lines are in the text of their file."""
+        """Returns the position of the lines in their file's text."""
         within = list(_functions(text, self.function))
         if not within:
             raise Unsound(f"{self.place}: {self.path} has no `fn {self.function}`: name the function as it is now")
@@ -100,7 +100,7 @@ class Table:
         return {path: list(changes) for path, changes in groupby(ordered, key=lambda change: change.path)}
 
     def places(self) -> dict[str, str]:
-        """Where each bug is, as `crate/file.rs:line` of its first change."""
+        """Returns each bug's place, as `crate/file.rs:line` of its first change."""
         found: dict[str, str] = {}
         for path, changes in self.by_file().items():
             text = (ROOT / path).read_text()
@@ -113,7 +113,8 @@ class Table:
 
 
 def _functions(text: str, name: str) -> Iterator[tuple[int, int]]:
-    """Where the functions of this name are: each ends with the next brace as far to the left as its beginning."""
+    """Yields the places of functions with this name. A function ends with the next brace that is indented as little as
+    its first line."""
     for match in FUNCTION.finditer(text):
         if match["name"] == name:
             end = text.find(f"\n{match['indent']}}}", match.end())

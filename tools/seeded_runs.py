@@ -1,4 +1,4 @@
-"""One run of what is to find a seeded bug: the command, how it ended, and what is kept of it for the next time.
+"""Runs the check that should find a seeded bug: the command, its result, and what is kept for the next time.
 
 Invariants: a run is kept under a hash of all that it depends on, so that a kept one is never about other code; a
 command that doesn't end is stopped with all that it started, and has found nothing: a test has to fail, not to hang.
@@ -35,11 +35,11 @@ class Check:
     command: tuple[str, ...]
     folder: Path
     programs: tuple[str, ...] = ()
-    """What has been compiled for it."""
+    """The program that was compiled for it."""
 
     @property
     def is_rust(self) -> bool:
-        """Whether it is a program of Rust tests."""
+        """Returns whether this is a program of Rust tests."""
         return self.folder != ROOT
 
     def depends_on(self) -> str:
@@ -59,13 +59,13 @@ class Bug:
     variable: str
 
     def is_among(self, wanted: set[str]) -> bool:
-        """Whether it is called so, or breaks such a rule."""
+        """Returns whether the bug has this name or breaks this rule."""
         return not wanted or bool(wanted & {self.name, self.rules, *self.rules.split()})
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a command: whether it passed, whether it ended at all, in how long, and what it said at last."""
+    """Result of a command: whether it passed, whether it ended at all, its duration, and its last output."""
 
     passed: bool
     ended: bool
@@ -80,12 +80,12 @@ def _digest(path: Path) -> str:
 
 @cache
 def _python() -> str:
-    """Of all Python that there is: little of it, and quickly read."""
+    """Returns a hash over all Python files: there are few, and they are read quickly."""
     files = sorted(path for folder in ("python", "tests") for path in (ROOT / folder).rglob("*.py"))
     return hashlib.sha256("".join(_digest(path) for path in files).encode()).hexdigest()
 
 
-class Kept:
+class RecordedOutcomes:
     """The outcomes so far, in a file with a line for each."""
 
     def __init__(self, path: Path, anew: bool) -> None:
@@ -100,7 +100,7 @@ class Kept:
             self._known[key] = Outcome(**entry)
 
     def run(self, check: Check, **bug: str) -> Outcome:
-        """What came of the command, with a bug or without; runs it if that isn't known."""
+        """Returns the result of the command, with a bug or without; runs it if the result isn't known."""
         key = hashlib.sha256(repr((check.shown_as, check.depends_on(), bug)).encode()).hexdigest()
         if known := self._known.get(key):
             return known
@@ -136,7 +136,7 @@ def run(check: Check, **bug: str) -> Outcome:
 
 
 def unfit(check: Check, outcome: Outcome) -> str | None:
-    """What is wrong with a command that no bug is switched on for; none where it passes and tests something."""
+    """Returns what is wrong with a command while no bug is switched on; empty if it passes and tests something."""
     if not outcome.ended:
         return f"no end in {TIMEOUT_S} s without a bug: {check.shown_as}"
     if not outcome.passed:

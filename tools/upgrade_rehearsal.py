@@ -42,12 +42,12 @@ SAMPLES = 200
 
 
 def say(text: str) -> None:
-    """For whoever watches."""
+    """Prints progress."""
     print(text, file=sys.stderr, flush=True)
 
 
 def output(*command: object, cwd: Path = ROOT) -> str:
-    """What a command prints."""
+    """Returns a command's output."""
     return subprocess.run([str(c) for c in command], check=True, capture_output=True, text=True, cwd=cwd).stdout.strip()
 
 
@@ -62,7 +62,7 @@ def wait_for(what: str, condition: Callable[[], bool]) -> float:
 
 
 def must(holds: bool, what: str) -> None:
-    """Ends the rehearsal where it doesn't hold."""
+    """Ends the rehearsal unless the condition holds."""
     if not holds:
         sys.exit(f"the rehearsal failed: {what}")
 
@@ -83,7 +83,7 @@ def release_before() -> str:
 
 
 def built(ref: str, cache: Path) -> Path:
-    """The `bin` folder of a virtual environment that has that commit installed; built where it is missing."""
+    """Returns the `bin` folder of a virtual environment with that commit installed; builds it if it is missing."""
     commit = output("git", "rev-parse", "--verify", f"{ref}^{{commit}}")
     folder = cache / commit[:12]
     programs, mark = folder / "venv" / "bin", folder / "built"
@@ -181,12 +181,12 @@ class Rolling:
         return Path(self.net.nodes[index].home)
 
     def run(self, release: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
-        """A command of a release, whatever becomes of it."""
+        """Runs a command of a release, whatever its result."""
         command = [str(release / "rustorium-node"), *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False, env=clean())
 
     def does(self, release: Path, *arguments: object) -> str:
-        """The same, which must end well; what it prints."""
+        """Runs a command that must succeed; returns its output."""
         ended = self.run(release, *arguments)
         must(ended.returncode == 0, f"{arguments} of {release} ended with {ended.returncode}: {ended.stderr}")
         return ended.stdout
@@ -262,7 +262,7 @@ def devnet(before: Path, now: Path, root: Path) -> Iterator[Rolling]:
 
 
 def files(folder: Path) -> dict[str, str]:
-    """Hashes of a home's files, but for those that every start writes."""
+    """Returns hashes of a home's files, except those that every start writes."""
     loose = {"log", "run"}
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -272,7 +272,7 @@ def files(folder: Path) -> dict[str, str]:
 
 
 def refuses(rolling: Rolling, release: Path, index: int, *parts: str) -> str:
-    """A release must refuse a home by one sentence, and change nothing; what it says."""
+    """Checks that a release refuses a home by one sentence and changes nothing; returns the sentence."""
     before = files(rolling.home(index))
     ended = rolling.run(release, "start", "--home", rolling.home(index))
     said = ended.stderr.strip().splitlines()[-1:]
@@ -286,7 +286,7 @@ def refuses(rolling: Rolling, release: Path, index: int, *parts: str) -> str:
 
 
 def change(rolling: Rolling, load: Load, index: int, release: Path, *upgrade: str) -> dict[str, Any]:
-    """One validator goes to another release; what that took."""
+    """Moves one validator to another release; returns how long that took."""
     begun = time.monotonic()
     rolling.stop(index)
     stopped = time.monotonic()
@@ -312,7 +312,7 @@ def change(rolling: Rolling, load: Load, index: int, release: Path, *upgrade: st
 
 
 def roll(rolling: Rolling, load: Load) -> dict[str, Any]:
-    """All of it; the figures."""
+    """Runs the whole upgrade; returns the figures."""
     load.wait_for_more(200)
     steady = load.longest_pause_s()
     rows, said = [], {}
@@ -333,7 +333,7 @@ def roll(rolling: Rolling, load: Load) -> dict[str, Any]:
 
 
 def check(rolling: Rolling, load: Load, path: Path) -> dict[str, Any]:
-    """Nothing is lost, all agree, nobody was retired, and reads verify."""
+    """Checks that nothing is lost, all nodes agree, no key was retired, and reads verify."""
     wait_for("all are level", lambda: len(set(rolling.heights())) == 1)
     statuses = ask([node.http for node in rolling.net.nodes], 5.0)
     must(all(one.ready and not one.retired and not one.evidence for one in statuses), f"a node isn't well: {statuses}")

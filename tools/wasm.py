@@ -78,14 +78,15 @@ def _parts(root: Path) -> Iterator[str]:
         yield json.dumps(tomllib.loads((folder / "Cargo.toml").read_text())["dependencies"], sort_keys=True)
         for path in sorted((folder / "src").rglob("*.rs")):
             if "tests" not in (path.stem, path.parent.name):
-                # What only people read changes nothing.
+                # Comments and empty lines don't change the module.
                 lines = (line.strip() for line in path.read_text().splitlines())
                 code = "\n".join(line for line in lines if line and not line.startswith("//"))
                 yield f"{path.relative_to(root)}\n{code}"
 
 
 def sources(root: Path) -> str:
-    """The hash of all that decides what the module does: code, libraries, settings; not comments or tests."""
+    """Returns the hash of everything that determines the module: code, libraries and settings, without comments and
+    tests."""
     digest = hashlib.sha256()
     for part in _parts(root):
         digest.update(hashlib.sha256(part.encode()).digest())
@@ -93,7 +94,7 @@ def sources(root: Path) -> str:
 
 
 def fault(root: Path, module: Path, record: Path) -> str | None:
-    """What is wrong with the committed module; none where it is of these sources."""
+    """Returns what is wrong with the committed module; `None` if it is of these sources."""
     said = json.loads(record.read_text())
     if said["module"] != hashlib.sha256(module.read_bytes()).hexdigest():
         return f"{module.relative_to(root)} is not the file that {record.name} names: run `just wasm`"
@@ -121,7 +122,7 @@ def packages() -> list[str]:
 
 
 def toolchain(cache: Path) -> Path:
-    """The folder of a compiler with its library's sources, which is made where it isn't there."""
+    """Returns the folder of a compiler with its library's sources; makes it if it is missing."""
     folder = cache / "wasm-rust"
     if not folder.exists():
         with tempfile.TemporaryDirectory(dir=cache) as work:
@@ -139,13 +140,14 @@ def toolchain(cache: Path) -> Path:
 
 
 def libraries_path(rust: Path) -> str:
-    """Where the unpacked compiler finds its libraries."""
+    """Returns the folder in which the unpacked compiler finds its libraries."""
     (llvm,) = (rust / "lib").glob("llvm-*")
     return ":".join(map(str, (rust / "lib", rust / "lib" / "x86_64-linux-gnu", llvm / "lib")))
 
 
 def compiled(root: Path, target: Path | None = None) -> tuple[Path, str]:
-    """The module, made anew, and the compiler that made it. `target`: where cargo builds; none: in the build cache."""
+    """Builds the module again; returns it and the compiler's version. `target`: cargo's target folder; `None`: in the
+    build cache."""
     cache = Path(os.environ.get("RUSTORIUM_BUILD_CACHE", "~/.cache/rustorium-build")).expanduser()
     rust = toolchain(cache)
     (llvm,) = (rust / "lib").glob("llvm-*")
@@ -172,7 +174,7 @@ def compiled(root: Path, target: Path | None = None) -> tuple[Path, str]:
 
 
 def build(root: Path) -> None:
-    """Makes the module and its record anew."""
+    """Builds the module and its record again."""
     made, version = compiled(root)
     shutil.copyfile(made, MODULE)
     record = {

@@ -418,8 +418,8 @@ _Turned = tuple[
     bool,
     list[tuple[int, str, int | None]],
 ]
-"""For how many µs the shard's thread is busy, frames that leave (to, class, bytes), stages that begin (which, on which
-thread, for how many µs), deadline in µs, whether inputs wait, answers (tag, result, height) to clients."""
+"""Busy time of the shard's thread (µs), frames to send (to, class, bytes), stages to begin (stage, thread, µs),
+deadline (µs), whether inputs wait, answers to clients (tag, result, height)."""
 
 @final
 class SimChain:

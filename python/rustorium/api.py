@@ -1,4 +1,4 @@
-"""The three interfaces of the ledger, as protocols: what the client implements over the network.
+"""The ledger's three interfaces as protocols; the client implements them over the network.
 
 Invariants: PURE; every check named here is made locally against the pinned genesis, never by trusting an endpoint.
 """
@@ -9,11 +9,11 @@ from typing import Protocol
 from rustorium.types import (
     Block,
     Event,
-    Shown,
     SignedTransaction,
     Submitted,
     TransactionStatus,
     Value,
+    VerifiedProof,
     Wait,
     WriteProof,
 )
@@ -23,20 +23,22 @@ Operation = Mapping[str, object]
 
 
 class TransactionProcessor(Protocol):
-    """Takes transactions and says what became of them."""
+    """Takes transactions and reports their outcome."""
 
     async def submit_transaction(
         self, transaction: SignedTransaction, *, wait: Wait = "final", timeout_ms: int | None = None
     ) -> Submitted:
-        """Sends it, to other endpoints too until the deadline. Errors: Refused, Busy, OutcomeUnknown."""
+        """Sends a transaction to one endpoint after another until the deadline. Errors: Refused, Busy,
+        OutcomeUnknown."""
         ...
 
     async def get_transaction(self, transaction: str, *, verify: bool = True) -> TransactionStatus:
-        """Where it is, by id; proven where it can be, unless `verify=False`."""
+        """Returns a transaction's status by its id, proven if it can be, unless `verify=False`."""
         ...
 
     def subscribe_transactions(self, filter: str | None = None, *, after: str | None = None) -> AsyncIterator[Event]:
-        """Final transactions in order, from behind event `after` (`shard.height.index`) or from now, without a gap."""
+        """Yields final transactions in order, after event `after` (`shard.height.index`) or from now on, without gaps or
+        duplicates."""
         ...
 
 
@@ -46,7 +48,7 @@ class ConsensusEngine(Protocol):
     async def propose_block(
         self, transactions: Sequence[SignedTransaction], *, timeout_ms: int | None = None
     ) -> tuple[Block, ...]:
-        """Submits them, waits, and returns the final blocks that hold them, in height order."""
+        """Submits transactions, waits until they are final, and returns their blocks in height order."""
         ...
 
     async def validate_block(self, block: Block) -> Block:
@@ -63,17 +65,19 @@ class Storage(Protocol):
     """Reads and writes state, with proofs."""
 
     async def write_with_proof(self, operations: Sequence[Operation], *, timeout_ms: int | None = None) -> WriteProof:
-        """Signs, submits and waits until a quorum certified the receipt and a root that holds what was written; the
-        proofs are checked before they are returned. Errors: VerificationFailed."""
+        """Signs, submits, and waits until a quorum has certified the receipt and a root with the written values.
+
+        The proofs are checked before they are returned. Errors: VerificationFailed."""
         ...
 
     async def read(self, namespace: str, key: bytes, *, at: str | int = "latest") -> Value:
-        """A key's value or its absence: `at` is "latest" or a height, on the node's word, or "proven", checked here
-        under the newest root that a quorum certified.
+        """Returns a key's value or its absence. With `at` "latest" or a height, the answer is the node's claim. With
+        "proven", it is checked here under the newest root that a quorum certified.
 
         Errors: VerificationFailed, GenesisNeeded, NoStateRoot, Pruned."""
         ...
 
-    async def verify_proof(self, proof: bytes) -> Shown:
-        """What a proof file shows, from the genesis file alone. Errors: VerificationFailed, GenesisNeeded."""
+    async def verify_proof(self, proof: bytes) -> VerifiedProof:
+        """Returns the facts that a proof file proves; only the genesis file is needed. Errors: VerificationFailed,
+        GenesisNeeded."""
         ...

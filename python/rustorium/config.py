@@ -1,7 +1,7 @@
-"""A node's configuration: defaults, `config.toml`, environment, flags, in that order; strict, with the origin of each.
+"""A node's configuration: defaults, `config.toml`, environment, flags, in that order. Each value has its origin.
 
-Invariants: PURE (it is given text and mappings, it reads nothing); an unknown key is an error that names the nearest
-known one; every number has its unit in its name.
+Invariants: PURE (it gets text and mappings and reads nothing); an unknown key is an error that names the nearest known
+one; every number has its unit in its name.
 """
 
 import difflib
@@ -28,10 +28,10 @@ ENV_SEPARATOR = "__"
 HOME_FORMAT = 2
 """The format of homes that this release writes and starts (`home.format`)."""
 KEEP_MIN = 1_000
-"""Heights that a node keeps at least: what a restart and a peer that was away for a moment ask for."""
+"""Minimum number of heights that a node keeps, for its own restart and for peers that were away for a moment."""
 PROOFS_KEPT_MAX = 1_000
 FOLLOWERS_MAX = 256
-"""Node keys that a configuration may name, and as many more in a home's `followers.json`."""
+"""Maximum number of node keys in a configuration, and in a home's `followers.json`."""
 HOSTS_MAX = 64
 HOST_NAME = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*"
@@ -43,7 +43,7 @@ class HomeSection:
     """[home]"""
 
     format: int = 1
-    """Which format the home has, for releases that know no other sign of it; `init` and `upgrade` write it."""
+    """The home's format, for releases that read no other sign of it; `init` and `upgrade` write it."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.format <= HOME_FORMAT:
@@ -55,9 +55,9 @@ class NodeSection:
     """[node]"""
 
     name: str = "node-0"
-    """What logs and metrics call this node."""
+    """The node's name in logs and metrics."""
     role: typing.Literal["validator", "follower"] = "validator"
-    """"follower": it needs no validator key, never votes, and verifies, executes and serves what validators decide."""
+    """"follower": no validator key and no votes; the node verifies, executes and serves what validators decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +66,14 @@ class P2pSection:
 
     listen: str = "0.0.0.0:26650"
     peers: dict[str, str] = field(default_factory=dict)
-    """Name of each other validator in the genesis, and its host:port; a name is resolved anew at each attempt. A node
-    that isn't in the genesis needs some of them only, or others by their node keys (64 hex digits): with today's
-    validators there it finds in where those of the genesis are gone."""
+    """host:port of each other genesis validator by name; a host name is resolved again at each attempt. A node outside
+    the genesis needs only some of them, or current validators by node key (64 hex digits): with these it can join even
+    if the genesis validators are gone."""
     followers: typing.Literal["any"] | list[str] = field(default_factory=list)
-    """Node keys (64 hex digits) of nodes outside the committee that may follow this one: they get all that the chain
-    has. "any": everybody may, after these. More keys: `rustorium-node followers add`."""
+    """Node keys (64 hex digits) of nodes outside the committee that may follow this one: they get all of the chain.
+    "any": others may follow, too, after these. More keys: `rustorium-node followers add`."""
     followers_max: int = 16
-    """Where followers = "any": nodes that nobody named and that may follow at once."""
+    """With followers = "any": maximum number of unnamed nodes that may follow at once."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.followers_max <= 1024:
@@ -86,46 +86,46 @@ class P2pSection:
 
     @property
     def followers_named(self) -> list[str]:
-        """The keys that are named."""
+        """Returns the named keys."""
         return [] if self.followers == "any" else [key.lower() for key in self.followers]
 
     @property
     def strangers_max(self) -> int:
-        """Nodes that nobody named and that may follow at once."""
+        """Returns the maximum number of unnamed nodes that may follow at once."""
         return self.followers_max if self.followers == "any" else 0
 
 
 @dataclass(frozen=True, slots=True)
 class HttpSection:
-    """[http]: the gateway's HTTP face."""
+    """[http]: the gateway's HTTP API."""
 
     listen: str = "127.0.0.1:26651"
 
 
 @dataclass(frozen=True, slots=True)
 class GatewaySection:
-    """[gateway]: who may use the HTTP and QUIC faces: everybody ("open"), or bearers of a token that
-    `rustorium-node admin token create --gateway` made ("token")."""
+    """[gateway]: who may use the HTTP and QUIC APIs: everybody ("open"), or bearers of a token that `rustorium-node
+    admin token create --gateway` made ("token")."""
 
     submit: typing.Literal["open", "token"] = "open"
-    """Submissions, on both faces."""
+    """Submissions, on both APIs."""
     read: typing.Literal["open", "token"] = "open"
     """Reads, proofs and event streams. /livez, /readyz, /healthz, /openapi.json, /docs and the explorer's files stay
-    open, and so do the metrics, which have an address of their own."""
+    open, and so do the metrics, which have their own address."""
     hosts: list[str] = field(default_factory=list)
-    """Names, without ports, by which clients and browsers ask the HTTP face, such as that of a proxy before it. An
-    address, localhost, this machine's name and the name in http.listen need not be here; any other name is refused,
-    since a web page can have its own name lead here. "*": every name, so that such a page reads what is open."""
+    """Names (without ports) under which clients and browsers reach the HTTP API, such as a proxy's. Addresses,
+    localhost, this machine's name and the name in http.listen always count. Other names are refused, since a web page
+    could point its own name here. "*": every name, so such a page can read what is open."""
 
     tls_certificate: str = ""
-    """PEM file with the certificate of the HTTP face and those from it up to its authority; relative to the home.
-    With tls_key, the face speaks TLS 1.3 alone (HTTP/2 and HTTP/1.1). Changed files are used within a second, without a
-    restart; files that can't be used change nothing, and are a finding. Empty: plain HTTP."""
+    """PEM file with the HTTP API's certificate and those up to its authority; relative to the home. With tls_key, only
+    TLS 1.3 is served (HTTP/2 and HTTP/1.1). Changed files are used within a second, without a restart; unusable files
+    change nothing and are a finding. Empty: plain HTTP."""
     tls_key: str = ""
-    """PEM file with the certificate's key, without a passphrase, for the node's user (and a group) alone."""
+    """PEM file with the certificate's key, without a passphrase, readable only by the node's user (and a group)."""
     client_authorities: str = ""
-    """PEM file with certificates of authorities: every client of the HTTP face must show a certificate of one of them,
-    also where it has a token. Empty: clients show none. The QUIC face asks for none."""
+    """PEM file with authorities' certificates: every client of the HTTP API must show a certificate of one of them,
+    even with a token. Empty: clients show none. The QUIC API asks for none."""
 
     def __post_init__(self) -> None:
         if bool(self.tls_certificate) != bool(self.tls_key):
@@ -140,10 +140,10 @@ class GatewaySection:
 
 @dataclass(frozen=True, slots=True)
 class AdminSection:
-    """[admin]: the admin plane besides the socket run/admin.sock."""
+    """[admin]: the admin plane, in addition to the socket run/admin.sock."""
 
     listen: str = ""
-    """host:port for callers with a token (HTTP); a loopback address, as it speaks no TLS. Empty: the socket only."""
+    """host:port for callers with a token (HTTP); a loopback address, since it has no TLS. Empty: the socket only."""
 
     def __post_init__(self) -> None:
         if self.listen and not is_loopback(split_address(self.listen)[0]):
@@ -155,7 +155,7 @@ class AdminSection:
 
 @dataclass(frozen=True, slots=True)
 class ClientSection:
-    """[client]: the gateway's QUIC face."""
+    """[client]: the gateway's QUIC API."""
 
     listen: str = "127.0.0.1:26652"
 
@@ -172,12 +172,12 @@ class StorageSection:
     """[storage]"""
 
     durability: typing.Literal["vote", "os"] = "vote"
-    """"vote": what a vote rests on is synced before it leaves. "os": no sync, for tests and benchmarks only."""
+    """"vote": data is synced before a vote that rests on it. "os": no sync, for tests and benchmarks only."""
     cache_bytes: int = 16 * 1024 * 1024
     keep: str | int = "archive"
-    """How many of the newest heights stay readable: blocks, receipts, and the values after each. "archive": all."""
+    """Number of newest heights that stay readable: blocks, receipts, and the values after each. "archive": all."""
     proofs_kept: int = 100
-    """Newest state roots within them at which values can be proved."""
+    """Number of newest state roots among them at which values can be proven."""
 
     def __post_init__(self) -> None:
         if self.cache_bytes < 1024 * 1024:
@@ -190,13 +190,13 @@ class StorageSection:
 
 @dataclass(frozen=True, slots=True)
 class SyncSection:
-    """[sync]: snapshots of the state for nodes that begin with nothing."""
+    """[sync]: snapshots of the state for nodes with an empty store."""
 
     snapshot_interval_ms: int = 600_000
-    """A snapshot is offered at the first state root in each such span of block time; the newest two are kept. Nodes of
-    the same interval offer the same."""
+    """A snapshot is offered at the first state root in each such span of block time; the newest two are kept. Nodes
+    with the same interval offer the same snapshots."""
     beyond_heights: int = 5_000
-    """An empty store is filled from a snapshot at least so high; from a lower one only where no peer has block 1."""
+    """An empty store is filled from a snapshot at least this high; from a lower one only if no peer has block 1."""
 
     def __post_init__(self) -> None:
         if self.snapshot_interval_ms < 1_000 or self.beyond_heights < 0:
@@ -209,7 +209,7 @@ class TxpoolSection:
 
     transactions_max: int = 4_096
     batch_delay_us: int = 25_000
-    """How long transactions wait at most for company in a batch."""
+    """Maximum time that transactions wait for others in a batch."""
 
     def __post_init__(self) -> None:
         if self.transactions_max < 1 or not 0 <= self.batch_delay_us <= 1_000_000:
@@ -232,7 +232,7 @@ class LogSection:
     file: str = "log/node.jsonl"
     """Relative to the home; empty: standard error."""
     core_inputs_bytes_max: int = 64 * 1024 * 1024
-    """Bound of the log of consensus inputs in log/inputs; 0: no such log."""
+    """Maximum size of the log of consensus inputs in log/inputs; 0: no such log."""
 
     def __post_init__(self) -> None:
         if self.core_inputs_bytes_max != 0 and self.core_inputs_bytes_max < 1024 * 1024:
@@ -241,24 +241,24 @@ class LogSection:
 
 @dataclass(frozen=True, slots=True)
 class RecoverySection:
-    """[recovery]: when something counts as wrong, and how often `recover auto` may act."""
+    """[recovery]: what counts as a fault, and how often `recover auto` may act."""
 
     watch_ms: int = 1_000
-    """How often a node looks at itself."""
+    """Interval between two checks of a node by itself."""
     wedged_ms: int = 30_000
-    """A part that has been at one piece of work for so long hangs; longer where the watch itself runs late."""
+    """A thread that works on one item for this long hangs; the time is longer if the watch itself runs late."""
     lasts_ms: int = 10_000
-    """What others may end (lost peers, being behind) must last for so long."""
+    """Faults that others may end (lost peers, being behind) must last this long."""
     disk_slow_ms: int = 200
-    """A mean time of the journal's syncs above this is a slow disk."""
+    """A disk is slow if the journal's syncs take longer on average."""
     disk_free_bytes_min: int = 256 * 1024 * 1024
     restarts_per_hour_max: int = 6
     refills_per_day_max: int = 2
     keep_when_low: int = 0
-    """On a disk that stays low the node is started again with so many of the newest heights kept (fewer than
-    storage.keep), and the older ones are gone for good. 0: history is never cut by itself."""
+    """On a disk that stays nearly full, the node restarts with only this many of the newest heights (fewer than
+    storage.keep); older ones are deleted for good. 0: history is never cut automatically."""
     settle_ms: int = 600_000
-    """A node that was well for so long is healthy again: what was moved aside is removed."""
+    """A node that was well for this long is healthy again: stores that were moved aside are removed."""
 
     def __post_init__(self) -> None:
         if min(self.watch_ms, self.wedged_ms, self.lasts_ms, self.settle_ms, self.disk_slow_ms) < 10:
@@ -271,7 +271,7 @@ class RecoverySection:
 
 @dataclass(frozen=True, slots=True)
 class ShaperSection:
-    """[shaper]: delays the links on purpose, for tests."""
+    """[shaper]: artificial delays of the links, for tests."""
 
     matrix: str = ""
     """A JSON file of round-trip times between regions; empty: no shaper."""
@@ -313,13 +313,13 @@ class Config:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration and where each value came from, by `section.key`."""
+    """A configuration and the origin of each value, by `section.key`."""
 
     config: Config
     origins: Mapping[str, str]
 
     def rows(self) -> list[tuple[str, object, str]]:
-        """(section.key, value, origin), in the order of the sections."""
+        """Returns rows (section.key, value, origin), in the order of the sections."""
         return [
             (f"{section.name}.{key.name}", getattr(getattr(self.config, section.name), key.name),
              self.origins.get(f"{section.name}.{key.name}", "default"))
@@ -329,7 +329,7 @@ class Loaded:
 
 
 def keys_of(section: object) -> list[Field[Any]]:
-    """The keys of a section (its class or a value): all fields but those that the chain decides."""
+    """Returns the keys of a section (its class or a value): all fields except those that the chain decides."""
     return [key for key in fields(section) if not key.metadata.get("chain")]  # type: ignore[arg-type]
 
 
@@ -340,7 +340,7 @@ def load(
     *,
     source: str = "config.toml",
 ) -> Loaded:
-    """Merges the sources, later ones winning. `flags` are by `section.key`; None values are ignored.
+    """Merges the sources; later ones win. `flags` are by `section.key`; `None` values are ignored.
 
     Errors: ConfigError with the file, the key and, for an unknown one, the nearest known key.
     """
@@ -382,7 +382,7 @@ def load(
 
 
 def render(config: Config) -> str:
-    """The text of a `config.toml`: what differs from the defaults; an empty section is left out."""
+    """Returns the text of a `config.toml`: the values that differ from the defaults; an empty section is left out."""
     defaults = Config()
     lines = ["# Rustorium node. Keys left out have their defaults: `rustorium-node config show --origin` lists all."]
     for section in fields(Config):
@@ -399,7 +399,7 @@ def render(config: Config) -> str:
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """Host and port of `host:port` or `[v6]:port`. Errors: ValueError."""
+    """Returns host and port of `host:port` or `[v6]:port`. Errors: ValueError."""
     host, colon, port = address.rpartition(":")
     if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
         raise ValueError(f"{address!r} is not host:port")
@@ -407,7 +407,7 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 def is_address(host: str) -> bool:
-    """Whether this is an IP address rather than a name."""
+    """Returns whether text is an IP address, not a name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -416,7 +416,7 @@ def is_address(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it: a loopback address, or the name localhost."""
+    """Returns whether only this machine can reach it: a loopback address, or the name localhost."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -424,7 +424,7 @@ def is_loopback(host: str) -> bool:
 
 
 def nearest(unknown: str, known: typing.Iterable[str]) -> str:
-    """ " (did you mean x?)", or nothing."""
+    """Returns " (did you mean x?)", or an empty string."""
     found = difflib.get_close_matches(unknown, list(known), n=1, cutoff=0.4)
     return f" (did you mean `{found[0]}`?)" if found else ""
 
@@ -460,7 +460,7 @@ def _check_keys(section: str, values: Mapping[str, object], source: str) -> None
 
 
 def _from_text(section: str, key: str, value: str, variable: str) -> object:
-    """A scalar from the environment; lists and tables as JSON."""
+    """Parses a value from the environment; lists and tables are JSON."""
     kind = typing.get_type_hints(_sections()[section])[key]
     if kind is str or typing.get_origin(kind) is typing.Literal:
         return value

@@ -1,4 +1,4 @@
-"""The one tree of errors: each says in one sentence what is wrong and what to do next, and carries a stable code.
+"""The package's errors: each says in one sentence what is wrong and what to do next, and carries a stable code.
 
 Invariants: PURE; `code` never changes once published; `exit_code` is the CLI's; `str(error)` is the sentence.
 """

@@ -1,6 +1,7 @@
 """One JSON line per event, with the keys of the Rust side: ts, level, target, event, node, shard, height, view, peer.
 
-Invariants: lines are appended whole, so that both languages can write one file; nothing logs secrets; no line per step.
+Invariants: lines are appended whole, so that both languages can write one file; no secret is logged; a step writes no
+line.
 """
 
 import sys
@@ -17,7 +18,7 @@ Logger = structlog.typing.FilteringBoundLogger
 
 
 def configure(path: Path | None, level: str, node: str) -> Logger:
-    """Sends events at or above `level` to `path` (appending), or to standard error. Gives the node's logger."""
+    """Sends events at or above `level` to `path` (appending), or to standard error. Returns the node's logger."""
     stream = sys.stderr if path is None else cast(TextIO, _Lines(path))
     structlog.configure(
         processors=[
@@ -35,7 +36,7 @@ def configure(path: Path | None, level: str, node: str) -> Logger:
 
 
 class _Lines:
-    """A log file: each line is one append; a full disk must not stop the node for its log's sake."""
+    """A log file: each line is one append. Write errors are ignored, because a full disk must not stop the node."""
 
     def __init__(self, path: Path) -> None:
         self._file = open(path, "ab", buffering=0)  # noqa: SIM115
@@ -45,7 +46,7 @@ class _Lines:
             self._file.write(text.encode("utf-8", "backslashreplace"))
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Does nothing: nothing is buffered."""
 
 
 def _keys(_logger: object, method: str, event: MutableMapping[str, Any]) -> dict[str, Any]:

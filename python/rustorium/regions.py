@@ -1,9 +1,10 @@
-"""The names of regions: what an account's or validator's region byte is called, the same on every chain.
+"""Names of the region bytes of accounts and validators, the same on every chain.
 
-A byte below `OWN_FIRST` is a place in `KNOWN`. From `OWN_FIRST` on, a net's own labels have bytes in the net's order.
+A byte below `OWN_FIRST` is an index into `KNOWN`. From `OWN_FIRST` on, a net's own labels have bytes in the net's
+order.
 
-Invariants: PURE; a place keeps its byte for ever, so names are only ever appended; a byte without a name is shown as
-its number.
+Invariants: PURE; a name keeps its byte for ever, so names are only appended; a byte without a name is shown as its
+number.
 """
 
 import difflib
@@ -16,7 +17,7 @@ OWN_MAX = 256 - OWN_FIRST
 LOCAL = "local"
 KNOWN: tuple[str, ...] = (
     LOCAL,
-    # Parts of the world, for users without a provider in mind.
+    # Parts of the world, for users who name no cloud provider.
     "us-east", "us-central", "us-south", "us-west", "canada-east", "canada-west", "mexico-central",
     "southamerica-east", "southamerica-west", "europe-west", "europe-central", "europe-north", "europe-south",
     "europe-east", "asia-east", "asia-northeast", "asia-south", "asia-southeast", "asia-central", "australia-east",
@@ -40,12 +41,12 @@ _BYTES = {name: byte for byte, name in enumerate(KNOWN)}
 
 
 def own_labels(names: Sequence[str]) -> list[str]:
-    """Returns those of a net's region names that are no known place, in the order of their bytes."""
+    """Returns a net's region names that are not in `KNOWN`, in the order of their bytes."""
     return [name for name in dict.fromkeys(names) if name not in _BYTES]
 
 
 def region_byte(name: str, net: Sequence[str] = ()) -> int:
-    """Returns the byte of a known place, or of a label of a net with these region names. Errors: UsageError."""
+    """Returns the byte of a known region, or of a label of a net with these region names. Errors: UsageError."""
     own = own_labels(net)
     if name in _BYTES:
         return _BYTES[name]

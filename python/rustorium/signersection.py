@@ -1,6 +1,7 @@
 """The section [signer] of a node's configuration.
 
-Invariants: PURE; a node asks a signer process on a Unix socket alone, since a token remembers no votes.
+Invariants: PURE; a node uses only a signer process on a Unix socket, never a token directly, because a token doesn't
+remember the votes that it signed.
 """
 
 import re
@@ -9,10 +10,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SignerSection:
-    """[signer]: a process that has the validator key in the node's stead (`rustorium-node signer run`)."""
+    """[signer]: a process that holds the validator key instead of the node (`rustorium-node signer run`)."""
 
     url: str = ""
-    """unix:/path/to/its/socket, from the home on where it is relative. Empty: the node opens validator.key itself."""
+    """unix:/path/to/its/socket; a relative path starts at the home. Empty: the node opens validator.key itself."""
     key: str = ""
     """The validator's public key (64 hex digits), as the signer prints it."""
 

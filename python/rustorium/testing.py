@@ -18,27 +18,27 @@ _SEEDS = pytest.StashKey[list[str]]()
 
 
 class DevnetFactory(Protocol):
-    """Makes and starts a devnet; takes what `Devnet.create` takes."""
+    """Makes and starts a devnet; `options` are the arguments of `Devnet.create`."""
 
     def __call__(self, *, start: bool = True, **options: Any) -> "Devnet": ...
 
 
 class Sim(Protocol):
-    """Plays one seed on the release stages and fails the test where an invariant broke or the chain stood still."""
+    """Plays one seed of the simulator; fails the test if an invariant broke or the chain stopped."""
 
     def __call__(self, seed: int, mode: str = "liveness") -> "Report": ...
 
 
 @pytest.fixture
 def devnet_factory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DevnetFactory]:
-    """Devnets of one test; all are stopped at its end."""
+    """Makes devnets for one test; all are stopped at its end."""
     with _Factory(tmp_path_factory) as factory:
         yield factory
 
 
 @pytest.fixture(scope="session")
 def devnet(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Devnet]":
-    """A running devnet of four validators, one for all tests of a worker: leave it as healthy as it was."""
+    """A running devnet of four validators, shared by all tests of a worker: leave it as healthy as it was."""
     with _Factory(tmp_path_factory) as factory:
         yield factory()
 
@@ -63,7 +63,7 @@ def sim(request: pytest.FixtureRequest) -> Sim:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Adds the seeds that a failing test played to its report."""
+    """Adds to a failing test's report the seeds that it played."""
     report = yield
     if report.failed and (played := item.stash.get(_SEEDS, [])):
         report.sections.append(("seeds", "\n".join(played)))
@@ -71,7 +71,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 class _Factory:
-    """Keeps what it made, to stop it."""
+    """Makes devnets and stops them at the end."""
 
     def __init__(self, folders: pytest.TempPathFactory) -> None:
         self._folders = folders

@@ -211,7 +211,7 @@ class Evidence:
     kind: str
     """`two-notarizes`, `two-finalizes`, `nullify-and-finalize` or `two-batches`."""
     first: str
-    """The place where it was seen first, such as "view 7"."""
+    """The view or batch in which it was seen first, such as "view 7"."""
     count: int
     validator_key: str = ""
     """Empty if an earlier release recorded no key."""
@@ -279,7 +279,7 @@ class NodeStatus:
 
     @property
     def attention(self) -> str:
-        """What the operator must look after, apart from readiness; empty if nothing."""
+        """The problems that the operator must solve, apart from readiness; empty if there are none."""
         found = [self.retired] if self.retired else []
         if self.filling is not None and (banned := self.filling["banned"]):
             found.append(f"banned while filling: {', '.join(map(str, cast(list[object], banned)))}")
@@ -300,8 +300,10 @@ class Subject:
     asset: str | None = None
 
 
-Held = Account | Balance | Value | None
+SubjectContent = Account | Balance | Value | None
 """Content of a subject: an account's record (`None` if there is no such account), a balance, or a value."""
+Held = SubjectContent
+"""The former name of `SubjectContent`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,13 +322,13 @@ class ProvenState:
 
     at: At
     claim: Claim
-    items: dict[Subject, Held]
+    items: dict[Subject, SubjectContent]
     proof: bytes
     """A proof file, which others can check from the genesis alone."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class VerifiedProof:
     """Exactly what a proof file proves."""
 
     kind: Literal["read", "receipt", "transaction", "block"]
@@ -336,6 +338,10 @@ class Shown:
     """All proven facts, for people."""
     receipt: Receipt | None = None
     state: ProvenState | None = None
+
+
+Shown = VerifiedProof
+"""The former name of `VerifiedProof`."""
 
 
 @dataclass(frozen=True, slots=True)

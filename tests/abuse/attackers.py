@@ -1,4 +1,4 @@
-"""What the tests of abuse share: the flood program, sockets that misbehave, and looks at what a node spends.
+"""Tools of the abuse tests: the flood program, sockets that misbehave, and measurements of a node's cost.
 
 Invariants: an attacker knows addresses and public keys and nothing else; what is measured is printed, what is asserted
 is a limit, a count or a bound of bytes, and a time in the long form alone.
@@ -33,7 +33,7 @@ MIB = 1024 * 1024
 
 
 def flood_program(name: str = "flood") -> Path:
-    """The example `flood` of the crate transport, or another one, compiled where it isn't yet."""
+    """Path of the example `flood` of the crate transport, or of another program; compiles it if it is missing."""
     exported = subprocess.run(
         [sys.executable, str(ROOT / "tools/build/backend.py")], capture_output=True, text=True, check=True
     )
@@ -59,14 +59,14 @@ class Flood:
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
 
     def line(self) -> dict[str, int]:
-        """The next thing it says."""
+        """Returns the program's next line."""
         assert self._process.stdout is not None
         said: dict[str, int] = json.loads(self._process.stdout.readline())
         print(shlex.join(self._process.args[1:4]), said)  # type: ignore[index,misc]
         return said
 
     def end(self) -> dict[str, int]:
-        """Ends it where it waits for that; the last thing that it says."""
+        """Ends the attack if it waits for that; returns its last output."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         said = self.line()
@@ -106,26 +106,26 @@ class Copies:
 
 
 def memory_bytes(pid: int) -> int:
-    """What of a process is in memory."""
+    """Returns the bytes of a process in memory."""
     [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")]
     return int(line.split()[1]) * 1024
 
 
 def unread_bytes(node: NetNode) -> list[int]:
-    """What each connection to a node's HTTP face has in the system's hands that its client hasn't taken."""
+    """Returns, for each connection to a node's HTTP API, the bytes that the system holds and its client hasn't read."""
     port = f":{split_address(node.http.removeprefix('http://'))[1]:04X}"
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return [int(row[4].partition(":")[0], 16) for row in rows if row[1].endswith(port) and row[3] == "01"]
 
 
 def open_sockets_max() -> None:
-    """As many open files as the machine lets this process have."""
+    """Raises the limit of open files as far as the machine allows."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def connect(node: NetNode, source: str = "127.0.0.1", receive_bytes: int | None = None) -> socket.socket:
-    """A connection to a node's HTTP face, from any address of this machine."""
+    """A connection to a node's HTTP API, from any address of this machine."""
     connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     if receive_bytes is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
@@ -162,8 +162,8 @@ class Figures:
 
 
 class Pulse:
-    """One transaction after the other from a thread, each waited for: how long they take, and that none is lost. The
-    accounts take turns."""
+    """Sends one transaction after the other from a thread and waits for each: it measures latencies and finds lost
+    transactions. The accounts take turns."""
 
     def __init__(self, net: Devnet, accounts: Sequence[int] = (3,)) -> None:
         self._keys = [Key.open(net.net.accounts[account].key_file) for account in accounts]
@@ -196,7 +196,7 @@ class Pulse:
             self._faults.append(error)
 
     def beats(self) -> int:
-        """How many are final."""
+        """Number of final transactions."""
         if self._faults:
             raise self._faults[0]
         return len(self._seconds)

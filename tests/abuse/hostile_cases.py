@@ -1,6 +1,6 @@
-"""What anybody may have written, by a name: what reads it, and one that is good.
+"""Inputs that anybody may have written, by name: the reader of each, and a valid one.
 
-Invariants: a reader raises errors of ours and nothing else, whatever it is given; a good one is read without any.
+Invariants: a reader raises only our errors, whatever its input; a valid input raises none.
 """
 
 import json
@@ -39,8 +39,8 @@ from rustorium.node.admin.calls import socket_owner
 from rustorium.node.admin.http import arguments_of
 from rustorium.node.admin.remote import said
 from rustorium.node.admin.socket import AdminServer
-from rustorium.node.admin.tokenwork import asked, fields_of
-from rustorium.node.recovery.state import RecoveryState, at_work, last_end
+from rustorium.node.admin.tokenwork import fields_of, parse_token_request
+from rustorium.node.recovery.state import RecoveryState, last_end, supervisor_state
 
 Read = Callable[[bytes], object]
 
@@ -64,7 +64,7 @@ def config_text() -> bytes:
 
 
 def read_config(content: bytes) -> None:
-    """What is read is written and read again as the same."""
+    """Reads a configuration; written and read again it must be the same."""
     config = load(content.decode(errors="replace")).config
     assert load(render(config)).config == config
 
@@ -147,7 +147,7 @@ def answer_case(name: str, _: Path) -> tuple[Read, bytes]:
     def read(content: bytes) -> None:
         answer = wire.decoded(content)
         if name == "problem":
-            reader(answer)  # an error is what it makes of anything
+            reader(answer)  # it turns any input into an error
         else:
             wire.parse(reader, answer)
 
@@ -158,7 +158,7 @@ def answer_case(name: str, _: Path) -> tuple[Read, bytes]:
 
 
 def read_admin_line(content: bytes) -> None:
-    """One line of the socket: an answer that is JSON, and never a fault."""
+    """Reads one line of the socket: the answer is JSON, and never a fault."""
     line = content.replace(b"\n", b" ")
 
     async def main() -> None:
@@ -174,11 +174,11 @@ def read_admin_body(content: bytes) -> None:
     """A call's body, and what an order for a token makes of it."""
     arguments = arguments_of(content)
     json.dumps(fields_of(arguments))
-    asked(arguments)
+    parse_token_request(arguments)
 
 
 def read_admin_answer(content: bytes) -> None:
-    """What a command makes of an answer from elsewhere."""
+    """Reads an answer from elsewhere as a command does."""
     for status in (200, 409):
         try:
             said(status, content)
@@ -213,7 +213,7 @@ def records_case(folder: Path) -> tuple[Read, bytes]:
     def read(content: bytes) -> None:
         put(home.recovery, content)
         put(home.ended, content)
-        at_work(home)
+        supervisor_state(home)
         last_end(home)
         RecoveryState(home).history()
 
@@ -272,4 +272,4 @@ def _cases() -> dict[str, Callable[[Path], tuple[Read, bytes]]]:
 
 
 CASES = _cases()
-"""By name: given a folder of its own, what reads such bytes, and good ones."""
+"""By name: a function that gets a folder and returns the reader of such bytes, and valid ones."""

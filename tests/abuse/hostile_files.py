@@ -5,7 +5,8 @@ from pathlib import Path
 
 
 def put(path: Path, content: bytes) -> None:
-    """A new file (0600): one that is cut to nothing and filled again is synced by ext4, which takes milliseconds."""
+    """Writes a new file (0600). A file that is truncated and filled again is synced by ext4, which takes
+    milliseconds."""
     path.unlink(missing_ok=True)
     with open(path, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
         file.write(content)

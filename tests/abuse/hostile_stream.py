@@ -9,7 +9,7 @@ from rustorium.client.transport import Transport
 
 
 class Answer:
-    """What the stream reads of a response."""
+    """The parts of a response that the stream reads."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -26,7 +26,7 @@ def stream_bytes(receipt: Mapping[str, object]) -> bytes:
 
 
 def read_stream(content: bytes) -> int:
-    """All events of the stream; how many. Errors: what the stream raises."""
+    """Reads all events of the stream; returns their number. Errors: those of the stream."""
     stream = EventStream(cast(Transport, None), "", "0.0")
     link = _Link(cast(Any, Answer(content)))
 

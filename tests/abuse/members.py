@@ -1,4 +1,4 @@
-"""An attacker with the keys of a member of the committee, and what it costs the others.
+"""An attacker with a committee member's keys, and its cost for the others.
 
 Invariants: the member's own node is dead, so that calm figures are of the same honest nodes as attacked ones.
 """
@@ -40,7 +40,7 @@ class Liar:
             "addresses": [node.p2p for node in net.net.nodes],
             "mbit_per_s": mbit_per_s,
         }
-        # It brings a machine of its own: what it costs the nodes of this one is what they do with its frames.
+        # The attacker has its own machine: only the nodes' work on its frames counts.
         command = ["nice", "-n", "19", str(program), json.dumps(attack)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -64,7 +64,7 @@ class Liar:
         return said
 
     def end(self) -> dict[str, Any]:
-        """Ends it, and returns what it has sent."""
+        """Ends the attack; returns what it has sent."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         said = self.line()

@@ -18,7 +18,7 @@ from rustorium.net.devnet import Devnet
 pytestmark = MARK
 
 COPIES = 4_200
-"""With so many, sent once, no node took another transaction until it was started again."""
+"""Number of copies after which no node took another transaction until it was restarted."""
 SLACK_MS = 10.0
 
 

@@ -27,7 +27,7 @@ def round_trips_ms() -> list[list[float]]:
 
 def test_finality_over_four_regions_is_some_round_trips(tmp_path: Path) -> None:
     trips = round_trips_ms()
-    # A quorum of four is three: the second nearest of the others, seen from whoever is best placed, and worst.
+    # A quorum of four is three: the second nearest of the others, for the best and the worst placed validator.
     quorum = sorted(sorted(row)[2] for row in trips)
     with Devnet.create(tmp_path / "net", regions=REGIONS) as net:
         net.start()

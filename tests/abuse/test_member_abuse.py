@@ -1,5 +1,5 @@
-"""A member of the committee that uses its own keys against the others: writes go on being final, what it sends takes
-bounded room, and who signs falsely is cut off and named.
+"""A committee member attacks the others with its own keys: writes stay final, its frames take bounded memory, and false
+signatures get it cut off and named.
 
 `RUSTORIUM_ABUSE_TIMES` makes the attacks that much longer (`just torture`), and each kind of falsely signed frames also
 comes alone. Only then times are judged: no test of `just test` fails by the clock. The attacker and all nodes share the
@@ -31,10 +31,10 @@ ACCOUNTS = range(4)
 """The home of one of them may be the liar."""
 
 SLOWER_TIMES_MAX = 1.5
-"""How much longer the median may take during an attack than the bystander's."""
+"""Factor by which the median may be longer during an attack than for the bystander."""
 PAUSE_MS_MAX = 1_000.0
-"""What the longest may take. A leader whose proposal nobody can complete takes six times the least Δ, 600 ms, in the
-second turn that it loses (R16), and is passed over then."""
+"""Maximum latency. A leader whose proposal nobody can complete takes six times the least Δ, 600 ms, in the second turn
+that it loses (R16), and is passed over then."""
 
 FALSE = ["votes", "certificates", "proposals", "junk"]
 FALSE_FORMS = [FALSE] if TIMES == 1 else [FALSE, *([kind] for kind in FALSE)]
@@ -63,7 +63,7 @@ class Net(Victims):
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
-    """For attackers that aren't cut off."""
+    """The net for attackers that aren't cut off."""
     with Devnet.create(tmp_path_factory.mktemp("members")) as net:
         victims = Net(net)
         yield victims
@@ -80,7 +80,7 @@ def fresh(tmp_path: Path) -> Iterator[Net]:
 
 @pytest.fixture(scope="module")
 def bystander(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet | None]:
-    """A net with a dead member that nobody attacks, in the long form."""
+    """The long form's net with a dead member, which nobody attacks."""
     if TIMES == 1:
         yield None
         return
@@ -110,7 +110,7 @@ def attack(
     until: Callable[[], bool],
     figure: Callable[[str], None],
 ) -> None:
-    """Has the liar send these kinds until so many writes are final and the condition holds; tells the figures."""
+    """Lets the liar send these kinds until enough writes are final and the condition holds; returns the figures."""
     with ExitStack() as stack:
         pulses = [stack.enter_context(Pulse(net, ACCOUNTS)) for net in (victims.net, bystander) if net is not None]
 

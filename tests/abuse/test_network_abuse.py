@@ -43,7 +43,7 @@ from rustorium.net.devnet import Devnet
 pytestmark = MARK
 
 UNREAD_BYTES_MAX = 128 * 1024
-"""What the system may hold for one client that reads nothing, beside the node's own memory."""
+"""Memory that the system may hold for one client that reads nothing, apart from the node's own memory."""
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +173,7 @@ def test_bodies_that_never_come_are_bounded_together(net: Devnet) -> None:
         for connection in connections:
             connection.sendall(head)
         answers: Counter[tuple[int, str]] = Counter()
-        # Those without room are told at once; who is waited for is told much later.
+        # Transactions without room are refused at once; the others are answered much later.
         while answers[503, "busy"] < 48 - room:
             for connection in select.select(connections, [], [], DEADLINE_S)[0]:
                 status, body = answer_of(connection)
@@ -236,7 +236,7 @@ def test_floods_of_transactions_are_refused_with_their_reasons(net: Devnet) -> N
 
 
 def test_copies_of_a_transaction_that_is_never_executed_keep_nobody_out(net: Devnet) -> None:
-    """One account, one transaction behind a gap of nonces: its copies once filled a node until its next start."""
+    """One account with one transaction behind a gap of nonces: its copies once filled a node until its next start."""
     node, chain = net.net.nodes[VICTIM], net.net.chain
     signer = Key.open(net.net.accounts[2].key_file)
     with Client(node.http) as client:
@@ -259,7 +259,7 @@ def test_copies_of_a_transaction_that_is_never_executed_keep_nobody_out(net: Dev
             for number in range(6 * TIMES):
                 connection = many.enter_context(connect(node, f"127.0.1.{1 + number % 8}"))
                 connection.sendall(head.encode() + body)
-            # Each that is taken whole adds a thousand; a node that is full by then takes no more.
+            # Each accepted group adds a thousand; a full node takes no more.
             wait_for("copies came", lambda: taken() >= before + 4_000)
             watch.beat()
             assert waiting() <= 7 * TIMES + 1, "a request waits once for one transaction"

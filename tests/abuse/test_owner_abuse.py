@@ -33,7 +33,7 @@ CLOCKS_S = 2
 CHURNER = 3
 HONEST = [0, 1, 2]
 RATE_MIN = 0.9
-"""Of the calm rate; a machine with two cores is no more exact."""
+"""Share of the calm rate; a machine with two cores is no more exact."""
 
 
 class Churner:

@@ -1,5 +1,5 @@
-"""Readers against a node's gateway: large answers that nobody takes, or that are taken a byte a second. Memory is
-bounded, and writes of others go on."""
+"""Readers attack a node's gateway: they request large answers and read nothing, or a byte a second. Memory is bounded,
+and others' writes go on."""
 
 import selectors
 import socket
@@ -22,9 +22,10 @@ pytestmark = MARK
 GROWTH_BYTES_MAX = 64 * MIB
 SLOWER_TIMES_MAX = 1.3
 VALUES, VALUE_BYTES = 48, 60_000
-"""What each reader asks for: 2.9 MB of bytes that JSON once wrote with six characters, and with two digits beside."""
+"""The answer that each reader requests: 2.9 MB of bytes that JSON once wrote with six characters, and with two digits
+beside."""
 KEPT_S = 5.0 * TIMES
-"""How long readers take a byte a second."""
+"""Time for which readers take a byte a second."""
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ class Readers:
             self._open.append(connection)
 
     def refused(self) -> tuple[int, int]:
-        """How many are answered, and how many refused; each is one or the other within the time for room."""
+        """Returns how many requests were answered and how many refused, each within the time for room."""
         with selectors.DefaultSelector() as waiting:
             for connection in self._open:
                 waiting.register(connection, selectors.EVENT_READ)
@@ -98,7 +99,7 @@ CROWDS = {
 NOTHING, SIPS = "nothing", "a byte a second"
 ALL = list(product(CROWDS, (NOTHING, SIPS)))
 QUICK = [(ONE, NOTHING), (MANY, SIPS), (CROWD, NOTHING)]
-"""Each crowd, and each way to take nothing, once."""
+"""Each crowd, and each way to read nothing, once."""
 
 
 @pytest.mark.parametrize(("crowd", "taking"), ALL if TIMES > 1 else QUICK)

@@ -25,10 +25,10 @@ BEATS = 8 * TIMES
 """Final transactions that are waited for before an attack and during it."""
 VICTIM = 0
 GROWTH_BYTES_MAX = 192 * MIB
-"""What one attack may add to a node's memory: connections and streams up to their limits, and the load beside it."""
+"""Memory that one attack may add to a node: connections and streams up to their limits, and the load beside it."""
 
 SLOWER_TIMES_MAX, SLACK_MS = 2.0, 10.0
-"""How much longer finality may take during an attack, and what a busy machine may add to the median."""
+"""Factor by which finality may take longer during an attack, and the allowance for a busy machine's median."""
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def attacked_net(root: Path) -> Iterator[Devnet]:
 
 
 class Watch:
-    """What an attack does to the chain and to the victim: says it, and asserts what has a bound."""
+    """Measures an attack's effect on the chain and the victim, prints it, and checks the bounds."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Watch:
 
 
 def raw(signer: Key, chain: str, nonce: int, *, good: bool = True) -> bytes:
-    """A signed transaction's bytes; with another signature where it is to be bad."""
+    """Returns a signed transaction's bytes; with another signature if it should be invalid."""
     expiry_ms = time.time_ns() // 1_000_000 + 60_000
     _, signed = _native.build_transaction(signer.seed, chain, signer.region, nonce, expiry_ms, None, "[]")
     return signed if good else signed[:-64] + secrets.token_bytes(64)

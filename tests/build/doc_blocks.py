@@ -1,4 +1,4 @@
-"""What the pages of the documentation show, taken apart: fenced blocks, commands, and what our own commands take.
+"""Parses the documentation's pages: fenced blocks, commands, and the arguments of our own commands.
 
 Invariants: reads files alone; runs nothing.
 """
@@ -26,7 +26,7 @@ MORE_SOURCES = {"rustorium-fuzz": "tests/fuzz/src", "tests/fuzz/guided/run": "te
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block: its page, the line it begins in, and what it says its kind is."""
+    """A fenced block: its page, its first line, and its declared kind."""
 
     page: str
     line: int
@@ -89,8 +89,8 @@ def program() -> Any:
 
 
 def fault_of_ours(words: list[str], *, whole: bool = True, app: Any = None) -> str:
-    """What is wrong with a line of `rustorium` (or another `app`), nothing where it is right; `whole`: what a command
-    needs must be there."""
+    """Returns what is wrong with a line of `rustorium` (or another `app`), empty if nothing; `whole`: required
+    arguments must be present."""
     command, path, rest = app or program(), [words[0]], list(words[1:])
     while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
         if rest[0] not in command.commands:
@@ -120,7 +120,7 @@ def recipes() -> dict[str, tuple[str, str]]:
 
 
 def fault_of_just(words: list[str]) -> str:
-    """What is wrong with a line of `just`, nothing where it is right."""
+    """Returns what is wrong with a line of `just`, empty if nothing."""
     if len(words) == 1:
         return ""
     name, given = words[1], words[2:]
@@ -150,7 +150,7 @@ def options(path: list[str]) -> Iterator[str]:
 
 
 def sources(body: str) -> str:
-    """What a recipe runs, as text."""
+    """Returns the sources that a recipe runs, as text."""
     named = {ROOT / name for name in SOURCES.findall(body)}
     named |= {ROOT / place for mark, place in MORE_SOURCES.items() if mark in body}
     files = [file for path in named for file in ([path] if path.is_file() else path.rglob("*.rs"))]
@@ -158,7 +158,7 @@ def sources(body: str) -> str:
 
 
 def fault_of_script(words: list[str]) -> str:
-    """What is wrong with a line that runs a Typer program of this repository."""
+    """Returns what is wrong with a line that runs a Typer program of this repository."""
     if not (ROOT / words[1]).is_file():
         return f"there is no file {words[1]}"
     app = runpy.run_path(str(ROOT / words[1]))["app"]

@@ -1,4 +1,4 @@
-"""What a long build says of itself: on the terminal also where pip keeps its output, every few seconds."""
+"""Progress messages of a long build: on the terminal, even if pip keeps its output, every few seconds."""
 
 import io
 import os

@@ -1,5 +1,5 @@
-"""Every fenced block of every page is run by a test, or is at least what it says it is: commands and options that
-exist, Python that compiles and imports what there is, TOML and JSON that parse.
+"""Every fenced block of every page is run by a test, or at least checked: commands and options exist, Python compiles
+and its imports exist, TOML and JSON parse.
 
 `RUN` and `READ` say which, by page and kind; what is in neither may not be shown.
 """
@@ -62,7 +62,7 @@ SYSTEM = frozenset(
 
 
 def faults(block: Block) -> list[str]:
-    """What is wrong with a block."""
+    """Returns what is wrong with a block."""
     try:
         match block.tag:
             case "sh":

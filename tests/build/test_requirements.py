@@ -1,4 +1,4 @@
-"""What the project says that it needs is what it uses, and what the tests install is pinned."""
+"""The declared requirements are the used ones, and the tests install pinned versions."""
 
 import ast
 import re

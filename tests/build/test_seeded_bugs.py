@@ -1,4 +1,4 @@
-"""No release has a seeded bug, each patch still applies, and the page is about the bugs that there are."""
+"""No release has a seeded bug, each patch still applies, and the page lists the existing bugs."""
 
 import os
 import re

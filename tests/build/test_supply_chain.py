@@ -1,4 +1,4 @@
-"""What is shipped names all that it is made of: crates in the wheel's SBOM, licences of others, versions to install."""
+"""The wheel names its components: crates in its SBOM, licences of others, versions to install."""
 
 import importlib.metadata
 import json
@@ -90,7 +90,7 @@ def test_apache_is_chosen_where_one_may_choose(expression: str, wanted: set[str]
 
 
 def locked(name: str) -> dict[str, set[str]]:
-    """Each package of a lock file with its version, and the hashes of its files."""
+    """Returns each package of a lock file with its version, and its files' hashes."""
     text = (ROOT / "requirements" / f"{name}.txt").read_text()
     blocks = [block for block in re.split(r"\n(?=\w)", text) if "==" in block]
     return {block.split(" ")[0].lower(): set(re.findall(r"--hash=(sha256:\w+)", block)) for block in blocks}

@@ -11,14 +11,14 @@ from rustorium.cli import main
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended."""
+    """The result of a command."""
 
     code: int
     out: str
     err: str
 
     def fails(self, code: int, *parts: str) -> None:
-        """It ended with this exit code and one sentence, with a stable code behind it, that has these parts."""
+        """Checks that the command ended with this exit code and one sentence with a stable code and these parts."""
         assert self.code == code, self
         assert self.out == ""
         lines = self.err.strip().splitlines()

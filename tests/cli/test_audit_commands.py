@@ -104,7 +104,7 @@ def test_ten_thousand_changes_are_all_found_and_placed(home: Home, tmp_path: Pat
 
 
 class Ledger:
-    """Keeps what accounts put; stands for a client and its net."""
+    """A fake client and net that store what accounts put."""
 
     def __init__(self) -> None:
         self.values: dict[tuple[str, bytes], bytes] = {}

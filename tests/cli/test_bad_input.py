@@ -146,7 +146,7 @@ def test_garbage_on_every_port_harms_nobody(devnet: Devnet) -> None:
 
 
 def talk(connection: socket.socket, request: bytes) -> bytes:
-    """What comes back until the other side closes, or says no more."""
+    """Returns the answer until the other side closes or sends nothing more."""
     try:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)

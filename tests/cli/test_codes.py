@@ -21,7 +21,7 @@ RUST_CALL = re.compile(
     r'|\bcode: "([^"]+)"|"code": "([^"]+)"|#\[error\("([a-z_-]+): |\(tag, "([^"]+)"'
 )
 RUST_STATUS = re.compile(r'#\[serde\(tag = "status", rename_all = "([a-z_-]+)"')
-"""How the ends of a submission are spelled."""
+"""The codes of a submission's results."""
 SCRIPT = re.compile(
     r'\bcode\)? ?[!=]== "([^"]+)"|new Problem\(\s*"([^"]+)"|\bcode\?*\.startsWith\("([^"]+)"|spelled\("([^"]+)"'
 )
@@ -51,7 +51,7 @@ def of_script(text: str) -> Iterator[str]:
 
 
 def of_python(text: str) -> Iterator[str]:
-    """What is given as a code, or compared with one; the constants of such places count, too."""
+    """Yields values that are used as codes or compared with them, including constants."""
     tree = ast.parse(text)
     set_here = (node for node in tree.body if isinstance(node, (ast.Assign, ast.AnnAssign)))
     constants = {name: node.value for node in set_here for name in named(node)}
@@ -69,7 +69,7 @@ def named(node: ast.AST) -> Iterator[str]:
 
 
 def given(node: ast.AST) -> Iterator[ast.AST | None]:
-    """Where codes stand in a node."""
+    """Yields the codes in a syntax node."""
     match node:
         case ast.keyword(arg="code"):
             yield node.value
@@ -119,7 +119,7 @@ def test_the_list_of_codes_has_each_kind() -> None:
         "token-missing", "busy", "height-ahead",  # problems of the HTTP API
         "nonce-too-far", "wrong-chain", "bad-signature", "malformed-transaction",  # refusals
         "not-an-operator", "work-limit",  # failures of receipts
-        "two-batches", "followers-full", "over-credit",  # evidence, links, the QUIC face
+        "two-batches", "followers-full", "over-credit",  # evidence, links, the QUIC API
         "too-slow", "nothing-left",  # ends of streams, reports of a load
         "disk-stalled", "thread-panicked", "rotation-running", "proof-refused",  # a node and its findings
         "home-missing", "no-such-validator", "bad-body", "wallet-locked",  # the CLI

@@ -1,4 +1,4 @@
-"""What a failed command says, to people and to scripts."""
+"""Error output of failed commands, for people and for scripts."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ PROBLEM = {
 
 @pytest.fixture
 def refusing() -> Iterator[str]:
-    """A node that refuses whatever it is asked."""
+    """A node that refuses every request."""
 
     class Refusing(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,4 +1,4 @@
-"""Several parties make a genesis from their public keys, and each finds out where it isn't what they agreed on."""
+"""Several parties make a genesis from their public keys, and each finds differences from what they agreed on."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What `--help` lists, how completion begins, and how the parser's errors read."""
+"""The list in `--help`, the start of completion, and the parser's errors."""
 
 import json
 from pathlib import Path

@@ -69,7 +69,7 @@ def newer_key(home: Home) -> str:
 
 def test_a_new_home_has_this_format_and_says_who_made_it(home: Home) -> None:
     found = homeformat.require_current(home.path)
-    assert found.written == homeformat.Written(
+    assert found.written == homeformat.FormatContent(
         homeformat.FORMAT, __version__, None, dict(homeformat.FORMATS[homeformat.FORMAT].parts)
     )
     assert found.marked == homeformat.FORMAT

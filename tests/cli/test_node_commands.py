@@ -23,7 +23,7 @@ pytestmark = pytest.mark.nodes
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
-    """Where a node is added; it is stopped at the end."""
+    """Home of the added node; it is stopped at the end."""
     path = tmp_path / "tokyo"
     yield path
     with suppress(RustoriumError):

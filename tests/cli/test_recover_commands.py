@@ -10,11 +10,11 @@ from cli_runner import Cli
 
 from rustorium import _native
 from rustorium.access.passphrases import find_passphrase
-from rustorium.health.plan import Step, Trouble, by_hand
+from rustorium.health.plan import Step, Trouble, manual_step
 from rustorium.home.paths import Home
 from rustorium.node.recovery.manual import Operator, carry_out
 from rustorium.node.recovery.quarantine import free_space, move_aside, quarantined, remove
-from rustorium.node.recovery.state import at_work
+from rustorium.node.recovery.state import supervisor_state
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_evidence_is_removed_by_nobody_and_space_is_made_of_the_rest(home: Home,
     assert free_space(home) == logs[2:]
     assert remove(home) == []
     # By hand too, and audited.
-    step: Step = by_hand(Trouble("disk-low", "little"), alone=False)
+    step: Step = manual_step(Trouble("disk-low", "little"), alone=False)
     assert "nothing to remove" in carry_out(Operator(home, passphrase, {}), step, running=False)
     assert [one["act"] for one in recovered(home)] == ["free"]
 
@@ -192,7 +192,7 @@ def test_auto_ends_with_the_reason_where_a_person_must_decide(home: Home, passph
     assert last.startswith(f"error: {home.genesis} is missing: put the genesis of this node's chain there")
     assert last.endswith("[home-missing]")
     assert [(one["act"], one["code"]) for one in recovered(home)] == [("ask", "home-missing")]
-    assert at_work(home) is not None, "`status check` says so"
+    assert supervisor_state(home) is not None, "`status check` says so"
 
 
 def test_the_audit_log_of_a_stopped_node_is_signed_with_its_key(home: Home, passphrase: Path) -> None:

@@ -43,7 +43,7 @@ FILES = ("backup.key", "node.key", "retired/aa/validator.key", "storage.key", "v
 
 
 def opens(path: Path) -> bool:
-    """Whether a key file opens with what is found for it."""
+    """Returns whether a key file opens with the passphrase that is found for it."""
     return _native.key_opens(str(path), find_passphrase(path, None, ENVIRONMENT))
 
 

@@ -17,7 +17,7 @@ A, B = ("rsk_0123456789abcdef_" + letter * 43 for letter in "AB")
 
 @contextmanager
 def listening() -> Iterator[tuple[str, list[str | None]]]:
-    """A node's URL, and what it was shown."""
+    """A node's URL, and the tokens that it got."""
     seen: list[str | None] = []
 
     class Handler(BaseHTTPRequestHandler):

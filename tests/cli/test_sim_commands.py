@@ -61,7 +61,7 @@ def test_a_breach_ends_with_the_line_that_repeats_it(cli: Cli, monkeypatch: pyte
 
 @pytest.fixture
 def input_log(tmp_path: Path) -> Path:
-    """What node 1 of a simulated net was told, as a production node logs it."""
+    """The inputs of node 1 of a simulated net, as a production node logs them."""
     world = build_world(3, draw_plan(3, Mode.SAFETY, Shape(heights=5)))
     clients = Clients(world, 30.0)
     world.inputs_seen = []

@@ -1,4 +1,4 @@
-"""The command line starts fast, and says what it can."""
+"""The command line starts fast, and every command has help."""
 
 import resource
 import subprocess

@@ -62,7 +62,7 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture
 def answering(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the node behind the admin socket says."""
+    """The status that the node behind the admin socket returns."""
     answer = dict(ANSWER)
     monkeypatch.setattr("rustorium.node.admin.socket.call", lambda *_, **__: answer)
     return answer

@@ -155,7 +155,7 @@ def test_there_is_no_way_back_from_what_the_release_before_can_not_read(
     carry_out(home, back=False, audit=lambda _: None)
     before = picture(home)
     former = homeformat.FORMATS[1]
-    older = homeformat.Known(former.release, dict(former.parts) | {"store": former.parts["store"] - 1})
+    older = homeformat.KnownFormat(former.release, dict(former.parts) | {"store": former.parts["store"] - 1})
     monkeypatch.setattr(upgrading, "FORMATS", {**homeformat.FORMATS, 1: older})
     ended = cli("upgrade", "--back", "--home", home.path, "--passphrase-file", passphrase)
     ended.fails(1, "the store of", "by now, and 0.1.0 reads", "a backup from before", "[upgrade-refused]")

@@ -23,20 +23,20 @@ CHAIN = "cd" * 32
 
 @dataclass
 class FakeNode:
-    """One node's mood."""
+    """The behaviour of one fake node."""
 
     delay_s: float = 0.0
     down: bool = False
     hangs: bool = False
     busy: bool = False
     busy_submissions: int = 0
-    """How many submissions are still to be answered with busy."""
+    """Number of submissions that are still answered with busy."""
     loses_answers: bool = False
     garbage: bool = False
     fails: bool = False
-    """Whoever stands before it answers in its place, after a submission was taken or not."""
+    """A proxy answers instead of the node, after a submission was taken or not."""
     knows_nothing: bool = False
-    """It answers no question about a transaction."""
+    """It doesn't answer requests about a transaction."""
     requests: list[httpx2.Request] = field(default_factory=list)
 
     def posts(self) -> list[httpx2.Request]:
@@ -216,7 +216,7 @@ class FakeNet:
             self.executed.append(nonce)
             for operation in json.loads(_native.describe_transaction(raw))["operations"]:
                 if operation["type"] == "put":
-                    value = wire.shown_value(operation)
+                    value = wire.value_of(operation)
                     assert value is not None
                     self.values[(operation["namespace"], operation["key_hex"])] = value
             self.receipts[self.ids[raw]] = receipt(self.ids[raw], sender, nonce, self.height + 1)

@@ -1,4 +1,4 @@
-"""A block's proofs checked by a client: where they stand, that they hold, and which one doesn't."""
+"""A block's proofs checked by a client: their places, their validity, and the invalid one's name."""
 
 import json
 from dataclasses import replace
@@ -16,7 +16,7 @@ from rustorium.errors import BadResponse, ProofRefused, ZkRefused
 from rustorium.types import Receipt
 from rustorium.zk import blockproofs
 from rustorium.zk import groth16 as zk
-from rustorium.zk.blockproofs import ProvedHere
+from rustorium.zk.blockproofs import ProofInBlock
 
 MADE = Path(__file__).resolve().parents[1] / "zk"
 OWNER = Key.generate().address
@@ -26,10 +26,10 @@ VERIFIERS = {
 }
 
 
-def proved(curve: str, number: int, operation: int = 0) -> ProvedHere:
+def proved(curve: str, number: int, operation: int = 0) -> ProofInBlock:
     proof = zk.proof_bytes(MADE / curve / f"{number}.proof.json")
     inputs = tuple(zk.input_bytes(MADE / curve / f"{number}.public.json", proof))
-    return ProvedHere(f"{number:064x}", operation, VERIFIERS[curve].id, inputs, proof)
+    return ProofInBlock(f"{number:064x}", operation, VERIFIERS[curve].id, inputs, proof)
 
 
 BLOCK = [proved(curve, number) for number in (1, 2, 3) for curve in ("bn128", "bls12381")] * 3
@@ -92,7 +92,7 @@ def facts(**changed: object) -> dict[str, Any]:
 
 def test_only_what_is_certified_in_the_block_counts() -> None:
     assert blockproofs.in_block(facts(), RECEIPT) == [
-        ProvedHere(RECEIPT.transaction, 1, "cd" * 32, (b"\0" * 32,), b"proof")
+        ProofInBlock(RECEIPT.transaction, 1, "cd" * 32, (b"\0" * 32,), b"proof")
     ]
     for changed in ({"id": "cd" * 32}, {"height": 8}, {"index": 2}, {"outcome": "failed"}):
         with pytest.raises(ProofRefused):

@@ -1,4 +1,4 @@
-"""What a newcomer passes first works, or is refused in one sentence that says what to pass."""
+"""Arguments that a newcomer passes first work, or are refused in one sentence that names the right ones."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Proof files from anyone: whatever is changed in one is refused, or means the same."""
+"""Proof files from anyone: every change in one is refused or changes nothing."""
 
 import io
 import json
@@ -128,7 +128,7 @@ def test_json_that_hurts_is_refused(content: bytes) -> None:
 
 @pytest.mark.parametrize("room", [1 << 20, 3000, 0])
 def test_changes_are_fetched_once_and_kept_within_bounds(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
-    monkeypatch.setattr(light, "WAY_BYTES_MAX", room)
+    monkeypatch.setattr(light, "FIRST_CHANGES_BYTES_MAX", room)
     [case] = [case for case in CASES if "epochs" in case]
     changes, raw = [bytes.fromhex(change) for change in case["epochs"]], bytes.fromhex(case["bytes"])
     asked: list[int] = []

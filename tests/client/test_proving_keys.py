@@ -20,7 +20,7 @@ CHAIN, PASSPHRASE, ASSET, KEY = "ab" * 32, b"secret word", "cd" * 32, Key(bytes(
 
 @dataclass(frozen=True)
 class Keys:
-    """As a ceremony leaves them."""
+    """Keys as a ceremony makes them."""
 
     verifying: bytes
     file: bytes

@@ -1,4 +1,5 @@
-"""What a client takes for verified: what it asked for, no older than it may be, from any node that can show it."""
+"""Verified reads: a client accepts only answers to its question, no older than allowed, from any node that can prove
+them."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -49,7 +50,7 @@ def run(nodes: list[Answer], body: Callable[[AsyncClient], Awaitable[Any]]) -> A
 
 
 def account() -> str:
-    """Whose key the one value is of."""
+    """The account whose key the one value has."""
 
     async def body(client: AsyncClient) -> str:
         facts = await client.light.show(bytes.fromhex(ONE["bytes"]))

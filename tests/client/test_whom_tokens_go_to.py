@@ -25,7 +25,7 @@ def secure(net: FakeNet) -> list[str]:
 
 
 def shown(net: FakeNet) -> list[set[str | None]]:
-    """What each node was shown, all requests taken together; empty where it was asked nothing."""
+    """Returns the authorization headers that each node got in all requests; empty if it got no request."""
     return [{request.headers.get("authorization") for request in node.requests} for node in net.nodes]
 
 

@@ -21,7 +21,8 @@ GENESIS = bytes.fromhex(FILE["genesis"])
 CASES: dict[str, list[dict[str, Any]]] = {case["name"]: case["steps"] for case in FILE["cases"]}
 START_MS = FILE["changes_at_ms"][0] - (FILE["changes_at_ms"][1] - FILE["changes_at_ms"][0])
 PROOF_BYTES = {3: 4 + 85 + 4 + 3 * 66, 1: 4 + 85 + 4 + 66}
-"""Of a finalization without descendants, by its signatures: no headers, the vote, and the signatures."""
+"""Number of bytes of a finalization without descendants, by its signatures: no headers, the vote, and the
+signatures."""
 LAST = "the last moment of a period, from where an epoch ends at the latest"
 
 Page = dict[str, Any]
@@ -53,7 +54,7 @@ def block(step: dict[str, Any], signatures: int = 3) -> Page:
 
 ONE = block(CASES[LAST][0])
 ANOTHER = block(CASES["headers that are no later than what is trusted"][1])
-"""Of the same height and committee."""
+"""Another block of the same height and committee."""
 assert ONE["digest"] != ANOTHER["digest"]
 UNSIGNED = ANOTHER | {"proof_hex": ANOTHER["proof_hex"][:-2] + "ff"}
 

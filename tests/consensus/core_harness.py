@@ -63,7 +63,7 @@ def nullification(view: int) -> Certificate:
 
 
 class Core:
-    """One replica of a committee of four, recovered at genesis in epoch 0 unless told otherwise."""
+    """A replica in a committee of four, recovered at genesis in epoch 0 unless stated otherwise."""
 
     def __init__(
         self,

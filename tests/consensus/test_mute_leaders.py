@@ -1,4 +1,4 @@
-"""R1, R16, R17b: what leaders cost that show life and don't propose, and that nobody is passed over for ever.
+"""R1, R16, R17b: the cost of leaders that are alive and don't propose; and nobody is passed over for ever.
 
 Invariants: virtual time and fixed seeds; the mute members never vote either, so that the others are just a quorum.
 """

@@ -1,4 +1,4 @@
-"""Whatever the data plane says, in whatever order, one core never casts votes that exclude each other.
+"""One core never casts conflicting votes, whatever the data plane sends in whatever order.
 
 Invariants: inputs are drawn freely, only certificates are those that a quorum could have made (one digest per view).
 """

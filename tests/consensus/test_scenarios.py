@@ -10,7 +10,7 @@ import pytest
 
 from model.actors import Equivocator, Outgoing, Silent, Withholder
 from model.epochs import make_block
-from model.held import Held, Pace
+from model.held import NodeData, Pace
 from model.run import settled
 from model.scenario import CONFIG, submit
 from model.vocabulary import BatchFrame, Block, Message, ProposalFrame
@@ -22,7 +22,7 @@ N = 4
 STEPS_PER_GOOD_VIEW_MAX = 6
 BASE_MS = 1.0
 USUAL_MS_MAX = 12.0
-"""What a transaction takes at most when its leader is well: batch, proposal and two votes, each a sync and a delay."""
+"""Maximum latency of a transaction with a healthy leader: batch, proposal and two votes, each a sync and a delay."""
 
 
 def play(world: World, ms: float) -> None:
@@ -38,7 +38,7 @@ def heights(world: World) -> list[int]:
 
 
 def latency_ms(world: World, node: int, transaction: int) -> float:
-    """From submitting to the slowest honest node's execution."""
+    """Returns the time from submission to the slowest honest node's execution."""
     start = world.now
     world.after_ms(0, submit, world, node, transaction)
     done = world.run(
@@ -61,18 +61,18 @@ class HelpsOnce(Equivocator):
     def lets_out(self, outgoing: Outgoing, /) -> bool:
         return self.helping and isinstance(outgoing.message, ProposalFrame)
 
-    def propose(self, port: Held, frame: ProposalFrame, parent: Block) -> None:
+    def propose(self, port: NodeData, frame: ProposalFrame, parent: Block) -> None:
         twin = make_block(port.epoch, 1, parent, frame.block.facts.time_ms + 1, (), (0, frame.block.claimed_root))
         port.world.checkers.made(twin)
         for peer, mine in ((0, twin), (2, frame.block), (3, frame.block)):
             port.send(peer, ProposalFrame(mine, frame.certificates, frame.riders))
 
-    def hear(self, port: Held, message: Message) -> None:
+    def hear(self, port: NodeData, message: Message) -> None:
         """Votes by its proposal alone."""
 
 
 class Cut:
-    """A world whose links lose what `lost` says, whoever sent it."""
+    """A world whose links lose the frames that `lost` selects, from any sender."""
 
     def __init__(self, world: World) -> None:
         self.lost: Callable[[int, int, Message], bool] = lambda source, target, message: False

@@ -1,4 +1,4 @@
-"""R1, R16, R17b, one core at a time: who leads, how long he gets, and who is passed over until when.
+"""R1, R16, R17b for one core: the leader of a view, its time, and how long a leader is passed over.
 
 Invariants: virtual time only; a committee of four in which view v is led by member v mod 4.
 """
@@ -60,7 +60,7 @@ class Story:
         self.tip, self.entering = facts, effects
 
     def rests(self, ms: int) -> None:
-        """Nothing is to be done for so long."""
+        """Lets the core have no work for this long."""
         self.core.feed(WorkSeen(False))
         self.core.wait(ms)
         self.core.feed(WorkSeen(True))
@@ -152,7 +152,7 @@ def test_r16_a_leader_keeps_its_own_doubling_if_its_proposal_takes_more_than_hal
 
 
 def test_r15_a_late_leader_may_propose_late_but_not_what_nobody_can_get() -> None:
-    """Else who proposes what nobody can vote for stops the chain for six times the floor."""
+    """Otherwise a leader whose proposals nobody can vote for stops the chain for six times the floor."""
     for proposed_ms, given_up_ms in [(0, 300), (150, 300), (250, 350), (399, 499)]:
         story = Story()
         story.loses(1)
@@ -318,7 +318,8 @@ def test_r16_a_leader_that_was_listed_before_keeps_its_own_doubling_after_an_ear
 
 
 def test_r17b_a_term_outlasts_quick_views_by_the_clock() -> None:
-    """Else the turn of who proposes what nobody can get comes back before the chain has made up for the one before."""
+    """Otherwise the turn of a leader whose proposals nobody can get comes back before the chain has recovered from the
+    previous one."""
     story = Story()
     story.lists_the_mute()
     story.rests(TERM_MS - 1)

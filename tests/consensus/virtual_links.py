@@ -44,7 +44,7 @@ GENESIS = BlockFacts(0, 0, b"g" * 32, 0, b"g" * 32, 0, 0, False, 0)
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What one member says to another."""
+    """A message from one member to another."""
 
     source: int
     votes: tuple[OwnVote, ...] = ()
@@ -68,7 +68,7 @@ class Member:
 
 
 class Guile(Enum):
-    """When a member that is mute else proposes all the same, at once and well."""
+    """When a member that is otherwise mute proposes anyway, at once and correctly."""
 
     NEVER = "never"
     SKIPPED = "in views where most pass it over"
@@ -92,15 +92,15 @@ class Links:
         self.mute, self.guile = frozenset(mute), guile
         self.config = config or ConsensusConfig()
         self.delay: Callable[[int, int], int | None] | None = None
-        """Where set, each link's own: None loses the frame."""
+        """Own delay of each link, if set; `None` loses the frame."""
         self.delay_ns = int(delay_ms * NS_PER_MS)
         self.now = 0
         self.blocks: dict[bytes, BlockFacts] = {GENESIS.digest: GENESIS}
         self.known: dict[tuple[VoteKind, int], Certificate] = {}
         self.final_at: dict[int, int] = {}
-        """When each view was first final anywhere."""
+        """Time at which each view was first final anywhere."""
         self.first_at: dict[int, int] = {}
-        """When each view was first entered anywhere."""
+        """Time at which each view was first entered anywhere."""
         self.sent_work = 0
         self._order = count()
         self._frames: list[tuple[int, int, tuple[int, ...], Frame]] = []
@@ -208,7 +208,7 @@ class Links:
         return block
 
     def _fake(self, me: int, view: int) -> None:
-        """What a mute leader of the view proposes all the same. It knows what the others think of it."""
+        """Returns a mute leader's proposal. The leader knows what the others think of it."""
         if self.guile is Guile.NEVER or len(self.first_at) == 1:
             return
         machines = [self.machine(me) for me in self.members]

@@ -56,7 +56,7 @@ def test_an_account_from_the_command_line(ledger: Ledger) -> None:
     assert ledger("tx", "put", "a", "1", key=file)["outcome"] == "ok"
     assert ledger("query", "--account", address, "a")["value"] == "1"
     assert ledger("tx", "delete", "a", key=file)["outcome"] == "ok"
-    # Of another's key only what `keys new` printed is needed.
+    # Another party's key needs only the output of `keys new`.
     _, other = ledger.new_key("bob.key")
     made = ledger("account", "create", ledger.folder / "bob.key.json", key=sponsor.key_file)
     assert made["address"] == other

@@ -1,4 +1,4 @@
-"""What is slow in a live net is found by name: a link that is delayed and a disk whose syncs are."""
+"""The analysis names what is slow in a live net: a delayed link, and a disk with delayed syncs."""
 
 import json
 import re
@@ -26,7 +26,7 @@ MORE = 200
 
 
 def measured(net: Devnet) -> bool:
-    """Whether the long way is in the round trips: QUIC smooths over some packets."""
+    """Returns whether the measured round trips include the delay: QUIC averages over several packets."""
     with Scraper(targets_of(net.net, []), 10.0) as scraper:
         found = [scrape.families["rustorium_transport_rtt_seconds"].samples for scrape in scraper.scrape()]
     return all(len(samples) == 3 for samples in found) and max(s.value for x in found for s in x) > 0.8 * FAR_MS / 1000
@@ -85,7 +85,7 @@ def test_the_slow_link_and_the_slow_disk_are_named(tmp_path: Path, capsys: pytes
 
 
 def one_node_alone(net: Devnet, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """By its home, and with the steps of its core."""
+    """Analyzes one node by its home, with the steps of its core."""
     node = net.net.nodes[DISK]
     found = analyzed(capsys, "--home", node.home, "--for", "2s", "--flame", folder / "one.svg")
     assert len(found["nodes"]) == 1

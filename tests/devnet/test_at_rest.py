@@ -1,4 +1,4 @@
-"""Nothing that clients write can be read in a home: not in the database, the journal, the logs or the configuration."""
+"""Clients' data can't be read in a home: not in the database, the journal, the logs or the configuration."""
 
 import base64
 import json
@@ -26,17 +26,18 @@ WRITES = 100
 
 
 def forms(secret: bytes) -> dict[str, bytes]:
-    """A known string as it could stand in a file: raw, in hex digits, and in base64 at each of the three offsets."""
+    """Returns the forms in which a known string could be in a file: raw, in hex digits, and in base64 at each of the
+    three offsets."""
     found = {"raw": secret, "hex": secret.hex().encode(), "HEX": secret.hex().upper().encode()}
     for offset in range(3):
-        # The characters at either end mix with what stands around the string.
+        # The characters at both ends depend on the neighbouring bytes.
         text = base64.b64encode(b"\0" * offset + secret)[offset and 4 : -4]
         found |= {f"base64 at {offset}": text, f"base64url at {offset}": text.translate(bytes.maketrans(b"+/", b"-_"))}
     return found
 
 
 def occurrences(root: Path, secrets: dict[str, bytes]) -> list[str]:
-    """Where any of them stands below a folder, in whatever form."""
+    """Returns the places of these strings below a folder, in any form."""
     found = []
     files = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
     assert len(files) > 10
@@ -73,7 +74,8 @@ SECRETS = {
 
 
 def write_everywhere(client: Client, key: Key, other: Key) -> None:
-    """Has the strings in batches, receipts, values, names, indexes, roots with what they changed, and proofs."""
+    """Writes the strings into batches, receipts, values, names, indexes, state roots with replaced values, and
+    proofs."""
     name = SECRETS["name"]
     client.send([put(key.address, name, SECRETS["old value"]), put(key.address, b"gone", SECRETS["removed value"])])
     client.send([grant(other.address, [SECRETS["granted prefix"]])])
@@ -92,25 +94,25 @@ def write_everywhere(client: Client, key: Key, other: Key) -> None:
 
 
 def test_nothing_written_is_readable_in_a_home(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
-    # Which kinds of row a store has, and that each is sealed: crates/storage/src/rocks/tests/kinds.rs.
+    # crates/storage/src/rocks/tests/kinds.rs has all kinds of rows, and checks that each is encrypted.
     with eager(tmp_path / "net", 4) as net:
         keys = [Key.open(account.key_file) for account in net.net.accounts]
         with Client.from_net(net.path, key=keys[0]) as client:
             write_everywhere(client, keys[0], keys[1])
             filled_anew(net)
-            # All homes, and what the processes printed.
+            # All homes, and the output of the processes.
             assert occurrences(net.root, SECRETS) == [], "while it runs"
     assert occurrences(net.root, SECRETS) == [], "when it has stopped"
     for node in net.net.nodes:
         assert Path(node.home, "db", "keys").stat().st_mode & 0o777 == 0o600
-    # What was sealed opens again, also what came from peers.
+    # All encrypted data opens again, also data from peers.
     again = devnet_factory(root=net.root)
     with Client(again.net.nodes[VICTIM].http) as client:
         assert client.read(keys[0].address, SECRETS["name"]).value == SECRETS["value"]
 
 
 def filled_anew(net: Devnet) -> None:
-    """One home loses its store, which peers fill from a snapshot."""
+    """Removes the store of one home; peers fill it from a snapshot."""
     last = executed(net, VICTIM)
     net.kill(VICTIM)
     wipe(net, VICTIM)
@@ -228,7 +230,7 @@ def test_the_storage_key_is_replaced_under_load_and_over_a_kill(devnet_factory: 
         with Load(net, "moves the chain on"):
             wait_for("the old key's end", lambda: rotation(home.path) is False)
         assert not old.exists()
-        # A kill in the middle, wherever that is: the next start goes on, seals the journal anew, and ends it.
+        # A kill at any point in between: the next start continues, encrypts the journal again, and finishes.
         second = home.storage_key.read_bytes()
         call(home.admin_socket, "replace_storage_key")
         wait_for("the new key", lambda: home.storage_key.read_bytes() != second)
@@ -272,7 +274,7 @@ def test_the_storage_key_is_replaced_under_load_and_over_a_kill(devnet_factory: 
 
 
 def rotation(home: Path) -> bool | None:
-    """Whether one is running; None where the admin socket isn't there yet, which comes after the HTTP face."""
+    """Returns whether a rotation is running; `None` before the admin socket exists, which comes after the HTTP API."""
     try:
         return bool(call(Home(home).admin_socket, "rotation")["running"])
     except NotReady:

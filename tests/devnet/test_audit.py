@@ -26,7 +26,7 @@ pytestmark = pytest.mark.nodes
 
 
 def audit(*line: object, code: int = 0) -> tuple[Any, str]:
-    """Ends so, and gives what it printed as JSON, and the error's sentence."""
+    """Runs a command that must end with this exit code; returns its output as JSON, and the error's sentence."""
     command = [sys.executable, "-m", "rustorium.cli", "audit", *(str(part) for part in line), "-o", "json"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == code, ended
@@ -68,7 +68,7 @@ def refused(code: str, work: Callable[[], object]) -> None:
 
 
 def tokens_decide(net: Devnet, home: Home, key: Key, folder: Path) -> Path:
-    """Who has which token may do what, over HTTP, QUIC and the admin plane; gives the file of one that submits."""
+    """Checks the rights of each token over HTTP, QUIC and the admin plane; returns the file of one that may submit."""
     socket = home.admin_socket
     dash = call(socket, "create_token", name="dash", role="read", gateway="read", expires_in_ms=3_600_000)
     app = call(socket, "create_token", name="app", gateway="submit")
@@ -86,7 +86,7 @@ def tokens_decide(net: Devnet, home: Home, key: Key, folder: Path) -> Path:
         written = writer.put(b"k", b"yes")
         with closing(reader.subscribe_transactions(after="0.0")) as stream:  # type: ignore[type-var]
             assert next(stream).receipt.transaction == written.id
-        # What is proven may be older for a client that did not write it.
+        # Another client's proven state may be older than this write.
         assert reader.get(key.address, b"k", verify=False) == b"yes"
         remote = Remote(f"http://{call(socket, 'addresses')['admin']}", dash["token"])
         assert call(remote, "status")["ready"]

@@ -80,7 +80,7 @@ def test_a_validator_comes_back_from_a_backup_and_never_signs(devnet_factory: De
     assert answer("verify", "--home", home, "--from", place)["damaged"] == []
     assert_older_state_is_told(net, place, older, int(second["height"]))
 
-    # The machine is lost but for the key, which lies elsewhere.
+    # The machine is lost; only the key is safe, because it is elsewhere.
     key = tmp_path / "backup.key"
     shutil.copy(home / "backup.key", key)
     refused = run("restore", "--from", place, "--key", key, "--home", home, *passphrase(net))
@@ -99,7 +99,7 @@ def test_a_validator_comes_back_from_a_backup_and_never_signs(devnet_factory: De
     with client_of(net) as client:
         client.put(b"after", b"1")
         wait_for("all are level", lambda: level(net))
-        # Three of four are a quorum, and the restored one is none of them: without another the chain stands still.
+        # Three of four are a quorum, and the restored node doesn't vote: without another one the chain stops.
         assert client.get(owner_of(net), b"after") == b"1"
     assert all(one.evidence == () for one in statuses(net)), "it has contradicted nothing"
     signs = (home / "log" / "node.jsonl").read_text().count('"may_sign"')
@@ -216,7 +216,7 @@ def pieces(place: Path) -> int:
 
 
 def killed(folder: Path, path: str, calls: int, *arguments: object) -> None:
-    """Has a command end by SIGKILL before its so-many-th write, sync or change of names on such paths of a folder."""
+    """Ends a command by SIGKILL before its n-th write, sync or rename in a folder."""
     environment = {
         **os.environ,
         **disk_layer.environment(folder, rules=[disk_layer.rule("cut", path=path, from_=calls)]),

@@ -17,7 +17,8 @@ from rustorium.net.joining import admit, find, remove, wait_for_committee
 from rustorium.testing import DevnetFactory
 
 PAUSE_S_MAX = 30.0
-"""Of the client that waits for each write: many time-outs of a busy machine, and less than a chain that stands."""
+"""Longest pause between two writes of a client: many view timeouts of a busy machine, and less than a stopped chain
+takes."""
 
 
 def client_of(net: Devnet) -> Client:
@@ -66,7 +67,7 @@ def test_four_validators_become_seven_and_other_four_under_load(devnet_factory: 
             admit(client, joiner, operator)
             assert wait_for_committee(client, joiner.validator_key, True, 60) == wanted - 4
         assert len(client.validators()["validators"]) == 7
-        # Who owns a validator that joined can replace its keys: the account that signs that exists.
+        # The owner of a joined validator can replace its keys: the account that signs this exists.
         assert client.account(account_id(joiner.region, bytes.fromhex(joiner.owner_key))).nonce == 0
         for number, name in enumerate(("node-0", "node-1", "node-2")):
             one = find(client.validators()["validators"], name)
@@ -86,7 +87,7 @@ def test_four_validators_become_seven_and_other_four_under_load(devnet_factory: 
 
 
 def none_of_the_genesis_is_left(net: Devnet, operator: Key, watcher: Path) -> None:
-    """Who comes now knows three validators that the genesis doesn't name, and finds in by them."""
+    """A new validator knows three validators that the genesis doesn't name, and joins through them."""
     with client_of(net) as client:
         one = find(client.validators()["validators"], "node-3")
         remove(client, one, operator)
@@ -105,7 +106,7 @@ def none_of_the_genesis_is_left(net: Devnet, operator: Key, watcher: Path) -> No
     follower = Follower(net, watcher, {committee[0]["node_key"]: committee[0]["address"]})
     try:
         follower.start()
-        # It may call itself ready at the end of an earlier epoch, of which nobody tells it that it is over.
+        # It may report ready at the end of an earlier epoch, since nobody tells it that the epoch is over.
         wait_for("it is in the newest epoch", lambda: follower.status().epoch == 8)
         assert follower.stop() == 0
     finally:

@@ -23,7 +23,7 @@ def dialer_of_all(net: Devnet) -> int:
 
 
 def may_signs(home: str | Path) -> int:
-    """How often a process of this home was let sign."""
+    """Returns how often a process of this home was allowed to sign."""
     return (Path(home) / "log" / "node.jsonl").read_text().count('"may_sign"')
 
 

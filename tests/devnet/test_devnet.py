@@ -27,7 +27,7 @@ pytestmark = pytest.mark.nodes
 
 
 def told(*arguments: object, code: int = 0) -> str:
-    """What the command printed."""
+    """Returns the command's output."""
     return cli(*arguments, code=code).stdout
 
 

@@ -23,7 +23,7 @@ from rustorium.types import Submitted
 pytestmark = pytest.mark.nodes
 LIAR, VICTIM = 2, 3
 PUTS, VALUE_BYTES = 100, 20_000
-"""Of each of two accounts: more than one part of a snapshot holds."""
+"""Number of keys of each of two accounts: more than one part of a snapshot holds."""
 ROOT = Path(__file__).parents[2]
 
 
@@ -50,7 +50,7 @@ def log(net: Devnet, index: int, event: str) -> list[dict[str, Any]]:
 
 
 def filling(net: Devnet, index: int) -> dict[str, Any]:
-    """What a node says of its filling over HTTP, and by its admin socket; empty where it isn't filling."""
+    """Returns a node's progress of filling, over HTTP and by its admin socket; empty if it isn't filling."""
     [status] = statuses(net, [index])
     return dict(status.filling or {})
 
@@ -75,7 +75,7 @@ def readyz(net: Devnet, index: int) -> tuple[int, str]:
 
 
 def start_with_a_parent(net: Devnet, index: int) -> tuple["subprocess.Popen[bytes]", int]:
-    """A node and the descriptor that stands for its parent: closed, the parent is gone."""
+    """Starts a node; returns it and a descriptor for its parent: if it is closed, the parent has ended."""
     read, write = os.pipe()
     command = [sys.executable, "-m", "rustorium.cli", "start", "--home", net.net.nodes[index].home]
     process = subprocess.Popen([*command, "--stop-fd", str(read)], pass_fds=(read,), start_new_session=True)
@@ -125,7 +125,7 @@ def in_the_middle(net: Devnet) -> None:
     assert (now["rows"] > 0, 0 < now["percent"] < 100, now["parts"] > 0) == (True, True, True), now
 
     def says_how_far() -> bool:
-        # What was under way when the liar was banned may still come.
+        # Data that was on its way when the liar was banned may still arrive.
         far = f"filling from snapshot at height {now['height']}: {filling(net, VICTIM)['percent']} %"
         return readyz(net, VICTIM) == (503, far)
 
@@ -140,7 +140,7 @@ def in_the_middle(net: Devnet) -> None:
     assert banned["peer"] == "node-2"
     looked = len(log(net, VICTIM, "looking_for_snapshots"))
     net.kill(VICTIM)
-    # What is stored is gone on with, until the parent ends.
+    # The node continues with the stored part, until the parent ends.
     process, parent = start_with_a_parent(net, VICTIM)
     wait_for("it goes on", lambda: filling(net, VICTIM).get("height") == now["height"])
     assert len(log(net, VICTIM, "looking_for_snapshots")) == looked, "it had begun with one"

@@ -36,7 +36,7 @@ def following(folder: Path, **parameters: int) -> Iterator[tuple[Devnet, Followe
 
 
 def assert_serves(net: Devnet, follower: Follower, load: Load) -> None:
-    """What clients were told is final reads back from the follower, proved."""
+    """Checks that the follower returns, with proofs, everything that clients were told is final."""
     wait_for("the follower is level", lambda: follower.status().executed >= max(s.executed for s in statuses(net)))
     with Client(follower.url, genesis=Path(net.net.genesis), timeout_s=20.0) as client:
         for _, address, name, value in (load.told[-1], load.told[-GROUP]):
@@ -79,7 +79,7 @@ def test_it_goes_on_after_kill_9_and_across_an_epochs_end(tmp_path: Path) -> Non
             follower.kill()
             load.wait_for_more(100)
             began = max(status.epoch for status in statuses(net))
-            # It comes back into an epoch that began without it.
+            # It returns in an epoch that began without it.
             wait_for("an epoch ends", lambda: min(status.epoch for status in statuses(net)) > began)
         follower.start()
         assert_serves(net, follower, load)
@@ -114,7 +114,7 @@ def test_a_node_whose_gateway_asks_for_tokens_serves_no_follower_that_it_does_no
             wait_for("it is turned away, or let in", lambda: is_refused() or is_ready())
             assert (is_refused(), is_ready()) == (True, False)
             assert counter(net, 0, "rustorium_transport_followers") == 0
-            net.let_in(follower.node_key)
+            net.allow_follower(follower.node_key)
             follower.wait_ready(os.dup(ready))
             assert follower.stop() == 0
         finally:

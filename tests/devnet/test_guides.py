@@ -1,4 +1,4 @@
-"""Every block of the guides does what it says, in the guide's order, in one folder and one shell."""
+"""Every block of the guides works, in the guide's order, in one folder and one shell."""
 
 import os
 import random
@@ -14,7 +14,7 @@ from rustorium.net.ports import PortLeases
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 INSTALLS = "pip install"
-"""What an installation needs is for whoever runs these tests to have done."""
+"""Mark of a block that installs the package; the machine of these tests has it already."""
 STAYS = re.compile(r"^rustorium-node (devnet|start|recover auto)\b")
 """Commands that a reader leaves open in a terminal of its own."""
 EXITS = re.compile(r"  # exit code (\d+)$")

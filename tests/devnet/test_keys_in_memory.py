@@ -1,4 +1,4 @@
-"""Where a running node's secret keys lie: in locked pages that no dump has, and nowhere else.
+"""A running node's secret keys are only in locked pages that no dump contains.
 
 Invariants: the nodes are the release's, but that this test's user may look into their memory.
 """
@@ -46,7 +46,7 @@ def regions(pid: int) -> Iterator[tuple[int, int, set[str]]]:
 
 
 def places(pid: int, wanted: dict[str, bytes]) -> list[tuple[str, set[str]]]:
-    """Which of these are in a process's memory, and the flags of where."""
+    """Returns which of these are in a process's memory, and the flags of their pages."""
     found = []
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
         for start, end, flags in regions(pid):

@@ -23,7 +23,7 @@ def key(devnet: Devnet) -> Key:
 
 
 def listed(client: Client, account: str, prefix: bytes, at: int | None = None) -> dict[bytes, bytes | None]:
-    """All keys with their values, in pages of three."""
+    """Returns all keys with their values, in pages of three."""
     found: dict[bytes, bytes | None] = {}
     page = client.list_keys(account, prefix, at=at, limit=3, values=True)
     height = page.at.height

@@ -1,4 +1,4 @@
-"""The logs of a live net are merged by what its nodes say of the same blocks."""
+"""The logs of a live net are merged by lines about the same blocks."""
 
 import json
 import subprocess
@@ -43,7 +43,7 @@ def test_the_logs_of_a_net_are_merged_by_what_they_say_of_the_same_blocks(devnet
     for source in merger.sources:
         assert source.garbage == 0
         source.close()
-    # One machine has one clock: what is found must be within what it says of itself.
+    # One machine has one clock: the offsets must be within their error bounds.
     for offset in merger.clocks.offsets:
         assert offset.bound_ms is None or abs(offset.ms) <= 2 * offset.bound_ms + 2, merger.clocks.offsets
     assert merger.clocks.jumps == 0

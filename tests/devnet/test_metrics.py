@@ -23,7 +23,7 @@ METRIC = re.compile(r"\brustorium_[a-z0-9_]+")
 
 
 def named() -> set[str]:
-    """All metrics that a board or a rule names."""
+    """Returns all metrics that a board or a rule names."""
     texts = [query for _, query in queries()] + [alert_rules()]
     return {name for text in texts for name in METRIC.findall(text)}
 

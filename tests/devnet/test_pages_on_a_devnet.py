@@ -1,4 +1,4 @@
-"""The blocks of proofs.md, zk.md and operations.md that a devnet can show, run as they stand there."""
+"""The blocks of proofs.md, zk.md and operations.md that need a devnet, run unchanged."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def shown(page: str, tag: str) -> list[str]:
 
 
 def run_shell(folder: Path, text: str, **words: str) -> str:
-    """What the lines print, with these words replaced."""
+    """Returns the output of shell lines, with these words replaced."""
     for word, meant in words.items():
         text = re.sub(rf"\b{re.escape(word).replace('__', '[.]')}\b", meant, text)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RUSTORIUM_")}
@@ -54,7 +54,7 @@ def run_python(folder: Path, text: str, **names: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def folder(devnet: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where a reader is: with the net's files beside."""
+    """The reader's folder, with the net's files."""
     (tmp_path / "net").symlink_to(devnet.root)
     (tmp_path / "devnet.json").symlink_to(devnet.path)
     monkeypatch.chdir(tmp_path)

@@ -1,7 +1,7 @@
 """Partitions between real processes: no half goes on, a quorum does, and all come together again when it heals.
 
-Invariants: whether the chain stands is asked when every link is known to be down and a hundred datagrams more were
-dropped, never by the clock.
+Invariants: the chain counts as stopped only when every link is down and a hundred more datagrams were dropped, never by
+the clock.
 """
 
 from collections.abc import Iterator

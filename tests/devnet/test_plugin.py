@@ -1,4 +1,4 @@
-"""The pytest plugin, and what it prints of a failing seed."""
+"""The pytest plugin, and its output for a failing seed."""
 
 import subprocess
 import sys

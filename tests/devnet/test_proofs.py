@@ -1,4 +1,4 @@
-"""Nobody has to trust a node: reads, writes and files that are checked against the genesis, and a node that lies."""
+"""Clients need not trust nodes: reads, writes and files are checked against the genesis, and a node lies."""
 
 import json
 import threading

@@ -21,7 +21,7 @@ NAME = b"term"
 
 
 def verify(file: Path, *arguments: object, code: int = 0) -> dict[str, object]:
-    """What `verify` prints of a file, without a node; nothing where it refuses it."""
+    """Returns the output of `verify` for a file, without a node; empty if it refuses the file."""
     command = [sys.executable, "-m", "rustorium.cli", "verify", str(file), *map(str, arguments), "-o", "json"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == code, ended.stderr
@@ -66,7 +66,8 @@ def test_clients_follow_the_committees_and_files_lead_to_the_newest(
         assert next_epoch(net, client, remove_validator(leaves)) == 2
         third = read_anew(client, operator, b"epoch 2")
         assert [state.claim.epoch for state in (first, second, third)] == [0, 1, 2]
-    # Who starts at the genesis or at a checkpoint, and has seen nothing between, comes to the newest committee.
+    # A client that starts at the genesis or at a checkpoint, and has seen nothing between, reaches the newest
+    # committee.
     anchors = ({"genesis": genesis}, {"checkpoint": pinned_at_0}, {"checkpoint": pinned_at_1})
     for number, anchor in enumerate(anchors):
         with Client(survivors, **anchor, key=operator) as client:
@@ -88,7 +89,7 @@ def test_clients_follow_the_committees_and_files_lead_to_the_newest(
     checkpoint.write_bytes(pinned_at_1)
     verify(paths["new"], "--checkpoint", checkpoint)
     assert verify(paths["old"], "--checkpoint", checkpoint, code=4) == {}, "what was before it can't be checked from it"
-    # Nothing but the changes leads there.
+    # Only the epoch changes lead there.
     fields = json.loads(third.proof)
     assert len(fields["epochs"]) == 2
     light = LightClient(read_genesis(genesis))

@@ -70,8 +70,8 @@ def pruned(net: Devnet, client: Client, load: Load) -> None:
 
 
 def cut_on_a_low_disk(net: Devnet) -> float:
-    """What nobody needs goes first; then the archive is started with fewer heights, once, and forgets the rest. The
-    seconds that took."""
+    """Removes unneeded files first; then the archive starts once with fewer heights and forgets the rest. Returns the
+    seconds."""
     with Client(net.net.nodes[ARCHIVE].http) as client:
         assert client.block(1, proof=False).height == 1
         net.terminate(ARCHIVE)
@@ -111,7 +111,7 @@ def is_pruned(client: Client) -> bool:
 
 
 def away_for_too_long(net: Devnet) -> None:
-    """Its store is whole, and nobody holds what comes next: `recover auto` finds that out, and has it filled."""
+    """Its store is whole, but nobody has the next blocks: `recover auto` detects this and fills the store."""
     with Supervised(net, VICTIM) as node:
         node.wait_for_act("refill", "behind-pruned", [])
         wait_for("all are level", lambda: level(net))

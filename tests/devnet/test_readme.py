@@ -1,4 +1,4 @@
-"""What the README shows is what works."""
+"""Everything in the README works."""
 
 import json
 import re

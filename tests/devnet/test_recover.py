@@ -45,7 +45,7 @@ def committee(net: Devnet) -> Any:
 
 
 def findings(net: Devnet) -> set[str]:
-    """What the victim says is wrong with it; nothing while it is down."""
+    """Returns the victim's findings; empty while it is down."""
     return {one.code for one in victim(net).findings}
 
 
@@ -55,7 +55,7 @@ def victim(net: Devnet) -> NodeStatus:
 
 
 def flip_everywhere(folder: Path) -> int:
-    """One bit in each KiB of every table file; how many."""
+    """Flips one bit in each KiB of every table file; returns their number."""
     flipped = 0
     for path in folder.glob("*.sst"):
         content = bytearray(path.read_bytes())
@@ -67,7 +67,8 @@ def flip_everywhere(folder: Path) -> int:
 
 
 def assert_holds(net: Devnet, told: Sequence[tuple[str, str, bytes, bytes]]) -> None:
-    """All of it is in the victim's state; of transactions below the snapshot that filled it, others tell."""
+    """Checks that the victim's state has everything; other nodes know the transactions below the snapshot that filled
+    it."""
     with Client(net.net.nodes[VICTIM].http) as client:
         assert all(client.get(namespace, name, verify=False) == value for _, namespace, name, value in told)
 
@@ -200,7 +201,7 @@ def test_a_disk_that_hangs_is_slow_or_is_full_is_waited_for_by_name(net: Devnet,
 
 
 def test_a_silent_leader_is_skipped_until_it_is_back(net: Devnet) -> None:
-    """By counters: who is away falls silent once at each of the others, whatever the load."""
+    """Counters show it: a dead node falls silent once at each of the others, whatever the load."""
     with Load(net, "all") as load:
         load.wait_for_more(100)
         net.kill(VICTIM)

@@ -77,7 +77,7 @@ def test_a_node_whose_state_is_another_signs_nothing_and_is_filled_anew(
 
 
 def assert_signed_nothing_more(home: Home) -> None:
-    """By what the core was told and did: it went on through views, and voted in none of them."""
+    """Checks by the core's inputs and effects that it passed views and voted in none of them."""
     steps = list(replay(home.input_log))
     told = max(number for number, step in enumerate(steps) if isinstance(step.event, Diverged))
     effects = [effect for step in steps[told:] for effect in step.effects]

@@ -22,7 +22,7 @@ from rustorium.home.rekey import Opener, replace_key
 from rustorium.net.devnet import Devnet
 from rustorium.net.joining import wait_for_committee
 from rustorium.testing import DevnetFactory
-from rustorium.types import Claim, Receipt, ReceiptPage, Shown
+from rustorium.types import Claim, Receipt, ReceiptPage, VerifiedProof
 
 VICTIM = 3
 
@@ -73,7 +73,7 @@ def test_a_retired_validator_votes_with_its_new_key(devnet_factory: DevnetFactor
 
 
 class FakeChain:
-    """What `replace_key` asks of a client: it names the new key once it was told to, and proves that it was."""
+    """A fake client for `replace_key`: it names the new key after the transaction, and proves that."""
 
     def __init__(self, validator: Mapping[str, Any], owner: str = "") -> None:
         self.validator, self.sent, self.owner = dict(validator), 0, owner
@@ -101,10 +101,10 @@ class FakeChain:
             raise NotReady("not certified yet")
         return identity.encode()
 
-    def verify_proof(self, proof: bytes) -> Shown:
+    def verify_proof(self, proof: bytes) -> VerifiedProof:
         receipt = Receipt("00", self.owner, 0, 1, 0, 1, 1)
         facts = {"transaction": self.proven[int(proof)]}
-        return Shown("transaction", "00", Claim(2, "00", 1, 0), facts, receipt, None)
+        return VerifiedProof("transaction", "00", Claim(2, "00", 1, 0), facts, receipt, None)
 
 
 class Crash(Exception):
@@ -186,7 +186,7 @@ def test_a_nodes_word_alone_changes_nothing(devnet_factory: DevnetFactory, monke
         address,
     )
     monkeypatch.setattr(rekeying, "PROOF_S", 0.0)
-    # It was interrupted once; then a node says that all is done, and proves other things.
+    # After an interruption a node claims that everything is done, and proves something else.
     with pytest.raises(NotReady):
         replace_key(home, chain, owner, opener)  # type: ignore[arg-type]
     [done], chain.uncertified = chain.proven, 0

@@ -1,4 +1,5 @@
-"""R26, R27 on real processes: a validator whose home lost what it signed follows the chain and signs nothing more."""
+"""R26, R27 on real processes: a validator whose home lost its signing record follows the chain and signs nothing
+more."""
 
 import json
 import shutil

@@ -27,7 +27,7 @@ def run_cli(*arguments: object, code: int = 0) -> "subprocess.CompletedProcess[s
 
 
 def make(devnet: Devnet, folder: Path, name: str) -> Path:
-    """A wallet's file, with the passphrase beside it, where it is found."""
+    """Makes a wallet's file, with the passphrase beside it, where it is found."""
     secret = folder / "passphrase"
     secret.touch(0o600)
     secret.write_text("secret word")

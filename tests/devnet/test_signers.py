@@ -28,7 +28,7 @@ def log_of(home: Path) -> str:
 def test_validators_sign_through_their_signers_and_never_twice(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
     net = devnet_factory(start=False, nodes=4, accounts=1)
     validators = json.loads(Path(net.net.genesis).read_text())["validators"]
-    # It dials every other one, so that a copy of it reaches them all.
+    # It dials every other node, so a copy of it reaches them all.
     victim = min(range(4), key=lambda index: validators[index]["node_key"])
     others = [index for index in range(4) if index != victim]
     key = Key.open(net.net.accounts[0].key_file)
@@ -172,5 +172,5 @@ def test_commands_that_need_the_key_file_say_that_a_signer_has_it(
     assert run_command(*rotate, *named, *words, "--signer-apart").returncode == 0
     state = ["--state", str(tmp_path / "state"), "--validator", str(moved)]
     assert run_command("signer", "init", *state, "--passphrase-file", str(new)).returncode == 0
-    # What seals the store is no signer's affair.
+    # The key that encrypts the store is not the signer's.
     assert run_command("keys", "rotate", "master", *named, "--passphrase-file", str(new)).returncode == 0

@@ -67,7 +67,7 @@ def wiped_and_filled(net: Devnet) -> None:
     last = executed(net, VICTIM)
     net.kill(VICTIM)
     wipe(net, VICTIM)
-    # What the key signed lies below the snapshot that the home begins with: nothing above it can be held against it.
+    # The key signed only below the snapshot with which the home begins; nothing above it contradicts new votes.
     with Load(net, "after") as more:
         more.wait_for_more(100)
         wait_for("a snapshot without the victim", lambda: min(snapshots(net, 0), default=0) > last + 1)
@@ -80,7 +80,7 @@ def wiped_and_filled(net: Devnet) -> None:
     with Client(net.net.nodes[VICTIM].http, genesis=Path(net.net.genesis)) as client:
         for _, address, name, value in (load.told + more.told)[::7]:
             assert client.get(address, name, verify=False) == value
-    # It votes: without node 0 the other three are a quorum only together.
+    # It votes: without node 0 only all other three together are a quorum.
     wait_for("it may sign", lambda: len(events(net, VICTIM, "may_sign")) >= 2)
     net.kill(0)
     with Load(net, "three") as load:
@@ -117,7 +117,7 @@ def filled_in_a_later_epoch(net: Devnet, follower: Follower) -> None:
     assert int(str(synced["height"])) > last
     assert len(events(net, VICTIM, "committee_known")) >= 2
     wait_for("it may sign", lambda: len(events(net, VICTIM, "may_sign")) >= 2)
-    # Of the keys of a follower nobody has ever heard.
+    # Nobody has ever heard of a follower's keys.
     follower.start()
     log = (follower.home / "log" / "node.jsonl").read_text()
     assert '"state_synced"' in log

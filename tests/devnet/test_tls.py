@@ -37,7 +37,7 @@ def write(folder: Path, name: str, text: str) -> Path:
 
 
 def refused(url: str, tls: Tls | None, expected: type[ClientError] = TlsRefused) -> str:
-    """What a client is told, at once rather than at its deadline."""
+    """Returns a client's error, which comes at once and not at the deadline."""
     began = time.monotonic()
     with Client(url, tls=tls, timeout_s=30) as client, pytest.raises(expected) as caught:
         client.status()
@@ -112,7 +112,7 @@ def test_a_new_certificate_is_used_while_events_go_on(net: Devnet, key: Key, tmp
             await trio.to_thread.run_sync(until_trusted, url, new)
             async with AsyncClient(url, genesis=net.net.genesis, key=key, tls=new) as later:
                 await later.send([put(key.address, b"k", b"2")])
-            # What was open goes on.
+            # Open connections continue.
             with anyio.fail_after(20):
                 await anext(events)
             await events.aclose()

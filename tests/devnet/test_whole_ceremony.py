@@ -1,5 +1,5 @@
-"""From nobody's secret to a payment: a ceremony of the real circuit by the command line, a chain that pins its key, and
-wallets that prove with what came out.
+"""From a ceremony to a payment: a ceremony of the real circuit by the command line, a chain that pins its key, and
+wallets that prove with the result.
 
 The ceremony takes minutes of processor time, so it is part of `just torture`; what of it is cheap is tested in
 tests/cli and crates/zk, and wallets under a key that isn't a devnet's in `test_shielded.py`."""

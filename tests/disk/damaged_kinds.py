@@ -16,7 +16,7 @@ from rustorium.health.plan import Step, Trouble
 from rustorium.home.paths import Home
 from rustorium.home.tokens import Role, Scope, issue, load
 from rustorium.node.loop.watch import wall_ms
-from rustorium.node.recovery.state import RecoveryState, at_work, last_end, read_recovery
+from rustorium.node.recovery.state import RecoveryState, last_end, read_recovery, supervisor_state
 
 KINDS = {
     "config": "config.toml",
@@ -44,14 +44,14 @@ KINDS = {
     "supervisor's record": "run/recovery.json",
     "end's record": "run/ended.json",
 }
-"""Where each kind of file lies in a home; the tables in a cache folder, which the long form has in the home."""
+"""Places of each kind of file in a home; the tables are in a cache folder, which the long form has in the home."""
 RECORDS = ("supervisor's record", "end's record")
-"""No node reads them: it need not be started to see what they do."""
+"""Kinds that no node reads, so no node is started for them."""
 RETIRED = "the validator key is retired and signs nothing more: a peer showed a vote with its signature"
 
 
 def make_files(home: Path) -> None:
-    """Those that only some homes have."""
+    """Makes the files that only some homes have."""
     issue(home / "tokens.json", "ops", Role.operate, Scope.submit, wall_ms() + 10**9, wall_ms())
     _native.new_backup_key(str(home / "backup.key"), _passphrase(home))
     state = RecoveryState(Home(home))
@@ -76,9 +76,9 @@ def _backup_key(home: Path) -> object:
 
 
 def _supervisor(home: Path) -> object:
-    """As `recover auto` and `status check` read it."""
+    """Reads a file as `recover auto` and `status check` do."""
     found = Home(home)
-    at_work(found)
+    supervisor_state(found)
     return RecoveryState(found).history(), read_recovery(found)
 
 
@@ -91,7 +91,8 @@ READERS: dict[str, Callable[[Path], object]] = {
 
 
 def read(kind: str, home: Path) -> object:
-    """What else reads files of this kind than the node: what it finds, or the code of its refusal; None: nothing."""
+    """Reads a file of this kind as other programs than the node do: returns the result, or the code of the refusal;
+    `None` if there is no such program."""
     if kind not in READERS:
         return None
     try:

@@ -1,4 +1,5 @@
-"""Disks that are full, slow or stand still: their validator stops by name or comes back, and the others go on."""
+"""Disks that are full, slow or hang: their validator stops with a named reason or comes back, and the others
+continue."""
 
 import os
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.nodes
 VICTIM = 3
 LONG = os.environ.get("RUSTORIUM_DISKS") == "long"
 FULL = ["db/", "safety/", "audit/", "log/", ""] if LONG else ["db/"]
-"""Where there is no room; the last: nowhere in the home."""
+"""Places without room; the last: nowhere in the home."""
 
 
 @pytest.fixture(scope="module")

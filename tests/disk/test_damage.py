@@ -36,7 +36,7 @@ RETIRED = "key retired, follows"
 
 
 def damage(path: Path, how: str, luck: Random) -> str:
-    """Flips a bit of what the file holds, or cuts it there; where that was."""
+    """Flips a bit of the file's content, or truncates it there; returns the place."""
     content = path.read_bytes()
     used = len(content.rstrip(b"\0"))
     at = luck.randrange(max(used, 1))
@@ -76,7 +76,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Refused:
-    """Not answered, by this name."""
+    """A request that was refused with this code."""
 
     code: str
 
@@ -114,7 +114,7 @@ class Bench:
         self.whole = read_folder(self.home)
 
     def _certified(self, identities: list[str]) -> bool:
-        """Whether that won't change any more in what is said of these transactions."""
+        """Returns whether answers about these transactions won't change any more."""
         with Client(self.net.net.nodes[HEALTHY].http, genesis=Path(self.net.net.genesis)) as client:
             return all(client.get_transaction(identity).certified for identity in identities)
 
@@ -149,7 +149,7 @@ class Bench:
         return f"{outcome}; read {'as before' if found == before else found}"
 
     def outcome(self) -> str:
-        """What became of the damaged victim. Fails on a wrong answer and on an end without a reason."""
+        """Returns the result of the damaged victim. Fails on a wrong answer and on an end without a reason."""
         self.net.spawn(VICTIM, self.cache)
         wait_for("it ended or caught up", lambda: self.net.exit_code(VICTIM) is not None or level(self.net))
         if self.net.exit_code(VICTIM) is not None:

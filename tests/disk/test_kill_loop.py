@@ -1,4 +1,4 @@
-"""kill -9 of any validators at any time under load: what was told to be final is there, and nobody said two things."""
+"""kill -9 of any validators at any time under load: final transactions are kept, and no node contradicts itself."""
 
 import os
 import signal

@@ -24,7 +24,7 @@ ROUNDS = int(os.environ.get("RUSTORIUM_CUT_ROUNDS", "2"))
 SEED = int(os.environ.get("RUSTORIUM_CUT_SEED", "0"))
 VICTIM = 3
 CALLS = 1500
-"""Of a start and a few seconds under load, about."""
+"""Approximate number of calls of a start and a few seconds under load."""
 TOLD = 400
 
 
@@ -44,7 +44,7 @@ def live_until_cut(net: Devnet, load: Load, at: int, trace: Path) -> bool:
 
 
 def level_enough(net: Devnet) -> bool:
-    """Whether the victim takes part."""
+    """Returns whether the victim takes part."""
     [status] = statuses(net, [VICTIM])
     return status.ready
 

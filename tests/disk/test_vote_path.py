@@ -1,4 +1,4 @@
-"""Power cut at every call on the vote path: whatever had been sent is on the disk, and no cut costs the key.
+"""Power cuts at every call on the vote path: everything that was sent is on the disk, and no cut costs the key.
 
 `crates/storage/examples/vote_path.rs` is started three times on one home, each time ended as by kill -9, under the
 layer that records its calls. After each of them (`RUSTORIUM_CUT_STRIDE`: after each so-many-th, and where a start has
@@ -32,7 +32,7 @@ STRIDE = int(os.environ.get("RUSTORIUM_CUT_STRIDE", "31"))
 LIVES = int(os.environ.get("RUSTORIUM_CUT_LIVES", "8"))
 SESSIONS = 3
 CALLS_ABOUT = 260
-"""Of one session."""
+"""Approximate number of calls of one session."""
 AT_ONCE = 200
 """Images that are checked by one process."""
 
@@ -44,7 +44,7 @@ def vote_path() -> Path:
 
 @dataclass
 class Promise:
-    """What had been sent at some point."""
+    """Everything that had been sent at some point."""
 
     votes: dict[int, str] = field(default_factory=dict)
     height: int = 0
@@ -60,7 +60,7 @@ class Promise:
             self.retired = True
 
     def broken_by(self, found: dict[str, Any]) -> list[str]:
-        """What of it a start on the rebuilt home would not know."""
+        """Returns the parts that a start on the rebuilt home would not know."""
         if "error" in found:
             return [f"it doesn't open: {found['error']}"]
         names = dict(found["votes"]) | {lsn: "floor" for lsn, _ in found["floors"]}
@@ -76,7 +76,7 @@ class Promise:
         return broken
 
     def _pinned(self) -> list[str]:
-        """Of the newest session alone: a start copies nothing of what an earlier one left."""
+        """Returns the pinned records of the newest session: a start copies nothing of an earlier one's."""
         names = [name for name in self.votes.values() if name.endswith(".pinned")]
         return sorted(names, key=lambda name: int(name.split(".")[0]))[-1:]
 
@@ -90,7 +90,7 @@ def receiver() -> Iterator[str]:
 
 
 def session(program: Path, home: Path, number: int, trace: Path, address: str, *rules: str) -> int:
-    """One start of the example; what it ended with."""
+    """Runs the example once; returns how it ended."""
     told = {**os.environ, **environment(home, trace=trace, rules=rules)}
     command = [program, "run", home, address, str(number)]
     return subprocess.run(command, env=told, check=False, timeout=60).returncode
@@ -152,7 +152,7 @@ def cuts(records: Sequence[Record], home: Path, stride: int, variants: Sequence[
 
 
 def check(program: Path, scratch: Path, found: Sequence[Cut]) -> list[str]:
-    """What is wrong with these homes."""
+    """Returns what is wrong with these homes."""
     homes = [scratch / str(number) / "home" for number in range(len(found))]
     for home, cut in zip(homes, found, strict=True):
         write_folder(home, cut.image)
@@ -168,7 +168,7 @@ def check(program: Path, scratch: Path, found: Sequence[Cut]) -> list[str]:
 
 
 def all_faults(program: Path, scratch: Path, points: Iterator[Cut]) -> tuple[int, list[str]]:
-    """How many homes there were, and what is wrong with them."""
+    """Returns the number of homes, and what is wrong with them."""
     faults, total = list[str](), 0
     while group := list(islice(points, AT_ONCE)):
         faults += check(program, scratch, group)

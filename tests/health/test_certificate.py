@@ -1,4 +1,4 @@
-"""An operator is told of a certificate's end in time, and not of one that is renewed in time."""
+"""An operator learns in time that a certificate ends, and hears nothing of one that is renewed in time."""
 
 import pytest
 

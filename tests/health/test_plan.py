@@ -1,4 +1,4 @@
-"""Plans: whatever a node ends with, in whatever order and however often, the limits hold."""
+"""Recovery plans: the limits hold for any sequence of ends of a node."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from rustorium.config import RecoverySection
 from rustorium.health.catalogue import ENDINGS, FINDINGS, Act, Finding
-from rustorium.health.plan import DAY_MS, HOUR_MS, PAUSE_MS, Done, Planner, Step, Trouble, by_hand, is_well
+from rustorium.health.plan import DAY_MS, HOUR_MS, PAUSE_MS, PastAct, Planner, Step, Trouble, is_well, manual_step
 
 CONFIG = RecoverySection()
 CUTTING = RecoverySection(keep_when_low=1000)
@@ -16,9 +16,9 @@ NOW = 10 * DAY_MS
 
 
 def carry_out(planner: Planner, step: Step, now_ms: int) -> int:
-    """As the supervisor does: not before its time. When that was."""
+    """Carries out a step as the supervisor does, not before its time; returns that time."""
     at_ms = max(now_ms, step.not_before_ms)
-    planner.did(Done(at_ms, step.act, step.trouble.code))
+    planner.did(PastAct(at_ms, step.act, step.trouble.code))
     return at_ms
 
 
@@ -35,7 +35,7 @@ def test_no_sequence_of_endings_breaks_the_limits(
     config = RecoverySection(
         restarts_per_hour_max=restarts, refills_per_day_max=refills, keep_when_low=1000 * (restarts % 2)
     )
-    planner, now_ms, done = Planner(config), NOW, list[Done]()
+    planner, now_ms, done = Planner(config), NOW, list[PastAct]()
     for code, lived_ms, room, again in endings:
         now_ms += lived_ms
         if again:
@@ -47,7 +47,7 @@ def test_no_sequence_of_endings_breaks_the_limits(
         if step.act in (Act.ASK, Act.WAIT):
             continue
         now_ms = carry_out(planner, step, now_ms)
-        done.append(Done(now_ms, step.act, code))
+        done.append(PastAct(now_ms, step.act, code))
         starts = (Act.RESTART, Act.PRUNE)
         for acts, span_ms, most in ((starts, HOUR_MS, restarts), ((Act.REFILL,), DAY_MS, refills)):
             within = [one for one in done if one.act in acts and now_ms - span_ms < one.at_ms <= now_ms]
@@ -58,7 +58,7 @@ def test_no_sequence_of_endings_breaks_the_limits(
 @pytest.mark.parametrize("code", [*sorted(code for code, act in ENDINGS.items() if act is Act.ASK), "config-invalid"])
 def test_what_a_person_must_decide_is_asked(code: str) -> None:
     assert Planner(CONFIG).ended(Trouble(code, "why"), NOW).act is Act.ASK
-    assert by_hand(Trouble(code, "why"), alone=False).act is Act.ASK
+    assert manual_step(Trouble(code, "why"), alone=False).act is Act.ASK
 
 
 def test_restarts_wait_longer_and_longer() -> None:
@@ -94,7 +94,7 @@ def test_a_damaged_store_is_refilled_at_most_so_often_and_never_without_peers() 
     assert planner.running(corrupt, now_ms) is None, "it serves what it can meanwhile"
     assert Planner(CONFIG, alone=True).ended(Trouble("store-corrupt", "a row"), NOW).act is Act.ASK
     assert Planner(CONFIG, alone=True).running(corrupt, NOW) is None
-    assert by_hand(Trouble("diverged", "why"), alone=True).act is Act.ASK
+    assert manual_step(Trouble("diverged", "why"), alone=True).act is Act.ASK
 
 
 def test_a_full_disk_is_freed_only_where_it_is_full() -> None:
@@ -122,7 +122,7 @@ def test_history_is_cut_where_that_is_allowed_and_nothing_else_made_room() -> No
     assert step is not None
     assert (step.act, step.undo, step.not_before_ms - now_ms) == (Act.PRUNE, "", PAUSE_MS)
     assert "nothing brings them back" in step.why
-    assert Planner(CONFIG, [Done(freed_ms, Act.FREE, "disk-low")]).running([low], now_ms) is None
+    assert Planner(CONFIG, [PastAct(freed_ms, Act.FREE, "disk-low")]).running([low], now_ms) is None
     now_ms = carry_out(planner, step, now_ms) + 60_000
     assert running(low) is None, "once an hour"
     now_ms += HOUR_MS
@@ -143,9 +143,9 @@ def test_a_full_disk_that_nothing_spare_is_on_has_its_history_cut_once() -> None
         acts.append(step.act)
     assert acts == [Act.FREE, Act.PRUNE, Act.FREE]
     assert planner.ended(full, NOW + 200_000, room=True).act is Act.RESTART
-    assert by_hand(full, alone=False).act is Act.FREE
-    assert by_hand(full, alone=False, prune=True).act is Act.PRUNE
-    assert by_hand(Trouble("store-corrupt", "a row"), alone=False, prune=True).act is Act.REFILL
+    assert manual_step(full, alone=False).act is Act.FREE
+    assert manual_step(full, alone=False, prune=True).act is Act.PRUNE
+    assert manual_step(Trouble("store-corrupt", "a row"), alone=False, prune=True).act is Act.REFILL
 
 
 def test_of_a_running_nodes_troubles_the_worst_is_healed_and_waiting_is_left_alone() -> None:
@@ -165,14 +165,14 @@ def test_of_a_running_nodes_troubles_the_worst_is_healed_and_waiting_is_left_alo
     assert act("behind-pruned") is act("diverged") is Act.REFILL
     assert act("disk-stalled", since_ms=NOW - 10 * CONFIG.wedged_ms) is Act.RESTART
     assert act("disk-low") is Act.FREE
-    planner.did(Done(NOW - 60_000, Act.FREE, "disk-low"))
+    planner.did(PastAct(NOW - 60_000, Act.FREE, "disk-low"))
     assert act("disk-low") is None, "what could go went the first time"
 
 
 @PROFILE
 @given(st.lists(st.sampled_from(sorted(FINDINGS)), max_size=5), st.integers(0, 40))
 def test_a_running_node_is_never_ended_beyond_the_limits(codes: list[str], before: int) -> None:
-    planner = Planner(CONFIG, [Done(NOW - 1_000 * n, Act.RESTART, "died") for n in range(before, 0, -1)])
+    planner = Planner(CONFIG, [PastAct(NOW - 1_000 * n, Act.RESTART, "died") for n in range(before, 0, -1)])
     step = planner.running([Finding(code, "why", NOW) for code in codes], NOW)
     if step is not None and step.act is Act.RESTART:
         assert before < CONFIG.restarts_per_hour_max

@@ -1,4 +1,4 @@
-"""Traitors: nodes that run the same data plane and core, and then lie on the wire.
+"""Traitors: nodes that run the same data plane and core, but send false messages.
 
 Invariants: a traitor can sign only for itself and can't make a certificate without a quorum's votes; each counts a
 fault only when it really kept something back or said two things.
@@ -23,7 +23,7 @@ from model.vocabulary import (
 from rustorium.consensus.vocabulary import OwnVote, VoteKind
 
 if TYPE_CHECKING:
-    from model.held import Held
+    from model.held import NodeData
     from model.world import World
 
 
@@ -40,15 +40,15 @@ class Outgoing(NamedTuple):
 
 
 class Actor(Protocol):
-    """How a traitor's wire differs from an honest node's."""
+    """The differences between a traitor's messages and an honest node's."""
 
     def lets_out(self, outgoing: Outgoing, /) -> bool:
-        """False keeps the message back."""
+        """Returns `False` to keep the message back."""
         ...
 
 
 class Silent:
-    """Says nothing from a time on."""
+    """Sends nothing from a time on."""
 
     def __init__(self, from_ns: int = 0) -> None:
         self.from_ns = from_ns
@@ -62,7 +62,7 @@ class Silent:
 
 
 class Withholder:
-    """Gives its batches to the leader alone, serves none, and gives its votes to one peer only."""
+    """Sends its batches only to the leader, serves none, and sends its votes to one peer only."""
 
     def __init__(self, votes: bool = True) -> None:
         self._votes = votes
@@ -87,8 +87,8 @@ class Withholder:
 
 
 class Hoarder:
-    """Helps to end an epoch in a way that one peer alone sees: its votes for blocks that end it, and whatever proves
-    that they are final, go to nobody else."""
+    """Helps to end an epoch so that only one peer sees it: only that peer gets its votes for blocks that end the epoch,
+    and the proofs that they are final."""
 
     def lets_out(self, outgoing: Outgoing, /) -> bool:
         world, source, target, message = outgoing
@@ -112,14 +112,14 @@ class Hoarder:
         return False
 
     @staticmethod
-    def _ends(port: "Held", kind: VoteKind, digest: bytes | None) -> bool:
+    def _ends(port: "NodeData", kind: VoteKind, digest: bytes | None) -> bool:
         block = port.blocks.get(digest) if digest is not None else None
         return kind is VoteKind.FINALIZE and block is not None and block.facts.ends_epoch
 
 
 class Ghost:
-    """Says in each epoch again what it said in the one before, as if it were of this one; and passes a closing block
-    off as the boundary."""
+    """Repeats in each epoch its messages of the previous one as if they were of this one, and presents a closing block
+    as the boundary."""
 
     def __init__(self) -> None:
         self._said: list[tuple[int, VoteFrame | CertificateFrame]] = []
@@ -150,7 +150,7 @@ class Ghost:
 
 
 class Equivocator:
-    """As a leader proposes two blocks to two halves; votes for whatever it hears of, and against it too."""
+    """As a leader, proposes two blocks to two halves; votes for and against everything that it hears of."""
 
     def __init__(self) -> None:
         self._voted: set[bytes] = set()
@@ -158,7 +158,7 @@ class Equivocator:
     def lets_out(self, _outgoing: Outgoing, /) -> bool:
         return True
 
-    def propose(self, port: "Held", frame: ProposalFrame, parent: Block) -> None:
+    def propose(self, port: "NodeData", frame: ProposalFrame, parent: Block) -> None:
         """Sends two proposals where an honest leader sends one."""
         block, rng, counts = frame.block, port.world.rng, port.world.counts
         twin = self._talkative(port, block, parent) if port.epoch.closes_on(parent) else self._twin(port, block, parent)
@@ -175,9 +175,9 @@ class Equivocator:
             self._vote_all(port, both)
 
     @staticmethod
-    def _false_ending(port: "Held", block: Block) -> Ending:
-        """What the honest twin says of the epoch's end, or where it ends, sometimes a lie: that it goes on, or with
-        another committee."""
+    def _false_ending(port: "NodeData", block: Block) -> Ending:
+        """Returns what the honest block says about the epoch's end; at the end sometimes a lie: that the epoch goes on,
+        or another committee."""
         true = Ending(block.facts.ends_epoch, block.next_set)
         if block.next_set is None or port.world.rng.random() < 0.5:
             return true
@@ -185,8 +185,9 @@ class Equivocator:
         return GOES_ON if port.world.rng.random() < 0.5 else Ending(True, block.next_set[:-1] or block.next_set)
 
     @staticmethod
-    def _talkative(port: "Held", block: Block, parent: Block) -> Block:
-        """A closing block with all that it could list and claim, were it a block like others; else a mere twin."""
+    def _talkative(port: "NodeData", block: Block, parent: Block) -> Block:
+        """Returns a closing block with everything that an ordinary block could list and claim; otherwise just a
+        twin."""
         height = max(block.facts.claimed_height, min(port.ledger.height, parent.facts.height))
         payload = port.lanes.listable(port.epoch.cursors(parent), [None] * port.epoch.n)
         port.world.counts["talkative closing block"] += bool(payload) or height > parent.facts.claimed_height
@@ -194,8 +195,8 @@ class Equivocator:
         ending, time_ms = Ending(True, block.next_set), block.facts.time_ms + 1
         return make_block(port.epoch, block.facts.view, parent, time_ms, payload, claim, None, ending)
 
-    def _twin(self, port: "Held", block: Block, parent: Block) -> Block:
-        """An empty block, with a lie or two where it can have some."""
+    def _twin(self, port: "NodeData", block: Block, parent: Block) -> Block:
+        """Returns an empty block, with a lie or two if it can have any."""
         claim = (block.facts.claimed_height, block.claimed_root)
         below = port.blocks.get(parent.facts.parent, parent)
         if port.world.rng.random() < 0.5 and below.facts.height >= block.facts.claimed_height:
@@ -205,19 +206,19 @@ class Equivocator:
         return make_block(port.epoch, block.facts.view, parent, block.facts.time_ms + 1, (), claim, root, ending)
 
     @staticmethod
-    def _false_root(port: "Held", block: Block) -> tuple[int, bytes] | None:
-        """Sometimes a lie about the state where the honest twin tells a root; None repeats the parent's claim."""
+    def _false_root(port: "NodeData", block: Block) -> tuple[int, bytes] | None:
+        """Returns sometimes a false state root if the honest block claims one; `None` repeats the parent's claim."""
         if not block.facts.rooted_height or port.world.rng.random() < 0.5:
             return None
         port.world.counts["false state root"] += 1
         return block.facts.rooted_height, hash_of("false", block.state_root)
 
-    def hear(self, port: "Held", message: Message) -> None:
+    def hear(self, port: "NodeData", message: Message) -> None:
         """Called for each message, before the data plane sees it."""
         if isinstance(message, ProposalFrame):
             self._vote_all(port, message.block)
 
-    def _vote_all(self, port: "Held", block: Block) -> None:
+    def _vote_all(self, port: "NodeData", block: Block) -> None:
         if block.facts.digest in self._voted:
             return
         self._voted.add(block.facts.digest)

@@ -12,18 +12,18 @@ from rustorium.consensus.vocabulary import Certificate, OwnVote
 Record = OwnVote | Certificate | Block | Batch
 
 
-class Stored(NamedTuple):
-    """One final height with a finalization of it or of a descendant."""
+class StoredHeight(NamedTuple):
+    """A final height, with a finalization of it or of a descendant."""
 
     block: Block
     batches: tuple[Batch, ...]
     proof: Certificate
     end: EpochEnd | None = None
-    """Of a boundary: what ends its epoch for others (R31)."""
+    """For a boundary: the proof for others that its epoch ended (R31)."""
 
 
 class Entry(NamedTuple):
-    """One journal record, where it stands and of which epoch it is."""
+    """A journal record with its position and epoch."""
 
     position: int
     epoch: int
@@ -31,17 +31,17 @@ class Entry(NamedTuple):
 
 
 class Disk:
-    """Survives its node's process."""
+    """A disk, which outlives its node's process."""
 
     def __init__(self) -> None:
         self._journal: list[Entry] = []
         self._next = 0
         self._synced_below = 0
-        self.store: list[Stored] = []
+        self.store: list[StoredHeight] = []
         self.store_synced = 0
 
     def records(self, epoch: int) -> list[Record]:
-        """Those of one epoch. There is none of a later one than the store has come to (R32)."""
+        """Returns the records of one epoch. The journal has none of an epoch later than the store's (R32)."""
         assert all(entry.epoch <= epoch for entry in self._journal), "signed in an epoch whose start isn't on disk"
         return [entry.record for entry in self._journal if entry.epoch == epoch]
 
@@ -50,14 +50,14 @@ class Disk:
         self._next += 1
 
     def mark(self) -> int:
-        """What a sync that starts now will cover."""
+        """Returns the position up to which a sync that starts now will cover."""
         return self._next
 
     def synced(self, mark: int) -> None:
         self._synced_below = max(self._synced_below, mark)
 
     def lose_power(self) -> int:
-        """Forgets what isn't synced; returns how many records and heights that were."""
+        """Discards unsynced data; returns the number of records and heights lost."""
         kept = [entry for entry in self._journal if entry.position < self._synced_below]
         lost = len(self._journal) - len(kept) + len(self.store) - self.store_synced
         self._journal = kept
@@ -65,7 +65,7 @@ class Disk:
         return lost
 
     def sync_store(self) -> None:
-        """The store's own background sync, after which the journal may let go of what the store now holds."""
+        """Syncs the store in the background; the journal may then drop the records that the store has."""
         self.store_synced = len(self.store)
         if self.store:
             tip = self.store[-1].block

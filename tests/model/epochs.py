@@ -1,5 +1,5 @@
-"""Epochs in the simulated ledger: the committee record that transactions change, when an end is due, what a block must
-say of it.
+"""Epochs in the simulated ledger: the committee record that transactions change, the time when an end is due, and the
+fields of a block about it.
 
 Invariants: what a header has to say follows from the headers below it and from the state that it claims, and from
 nothing that a node did; an operation that would leave a committee too small changes nothing.
@@ -9,33 +9,33 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-from model.vocabulary import Block, Committee, Listed, Member, hash_of
+from model.vocabulary import Block, Committee, ListedBatch, Member, hash_of
 from rustorium.consensus.schedule import Schedule
 from rustorium.consensus.vocabulary import BlockFacts
 
 MEMBERS_MIN = 4
-"""No operation makes a committee smaller, so that one traitor is never too many."""
+"""Minimum size of a committee, so that one traitor is never too many."""
 
 
 class Record(NamedTuple):
-    """The committee record: the state that epochs go by."""
+    """The committee record: the state that determines epochs."""
 
     target: Committee
     """The committee that operators want next."""
     ended: int
-    """The newest epoch that they asked to end early, -1: none."""
+    """The newest epoch that operators asked to end early; -1: none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a transaction does to the record; `remove` and `add` of one node give it another key."""
+    """A transaction's change of the record; `remove` and `add` of one node give it another key."""
 
     add: Member | None = None
     remove: int | None = None
     end_epoch: bool = False
 
     def applied(self, record: Record, epoch: int) -> Record:
-        """The record after this change, executed in a block of `epoch`."""
+        """Returns the record after this change, executed in a block of `epoch`."""
         gone = {self.remove} if self.add is None else {self.remove, self.add.node}
         target = [member for member in record.target if member.node not in gone]
         if self.add is not None:
@@ -45,7 +45,7 @@ class Change:
 
 
 class Ending(NamedTuple):
-    """What a header says of its epoch's end."""
+    """A header's fields about its epoch's end."""
 
     ends_epoch: bool
     next_set: Committee | None
@@ -56,23 +56,23 @@ GOES_ON = Ending(False, None)
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """One committee's term, and the block that it starts on: a boundary, or genesis."""
+    """A committee's term, and the block on which it starts: a boundary or genesis."""
 
     number: int
     committee: Committee
     start: Block
     drawn: bool = False
-    """Whether the order of leaders is drawn (R1)."""
+    """`True` if the order of leaders is drawn (R1)."""
 
     @property
     def seed(self) -> int | None:
-        """R1: of what the boundary claims."""
+        """Returns the schedule's seed (R1), from the boundary's claim."""
         if not self.drawn:
             return None
         return int.from_bytes(hash_of("leaders", self.number, self.start.claimed_root)[:8], "little")
 
     def leader(self, view: int) -> int:
-        """R1."""
+        """Returns the leader of a view (R1)."""
         return _schedule(self.n, self.seed, self.start.facts.view).leader(view)
 
     @property
@@ -88,7 +88,7 @@ class Epoch:
         return self.n - self.faulty_max
 
     def index(self, node: int, keys: set[int]) -> int | None:
-        """Which validator a node with these keys is; None: it follows."""
+        """Returns the index of a node with these keys; `None` if it follows."""
         places = (place for place, member in enumerate(self.committee) if member.node == node and member.key in keys)
         return next(places, None)
 
@@ -96,19 +96,20 @@ class Epoch:
         return self.committee[index].node
 
     def place_of(self, node: int) -> int | None:
-        """The index of the member that runs at `node`, whatever its key."""
+        """Returns the index of the member that runs at `node`, whatever its key."""
         return next((place for place, member in enumerate(self.committee) if member.node == node), None)
 
     def cursors(self, parent: Block) -> tuple[int, ...]:
-        """What a child of `parent` goes on from: lanes begin anew with the epoch."""
+        """Returns the cursors on which a child of `parent` builds: lanes start again with the epoch."""
         return (0,) * self.n if parent.epoch != self.number or parent == self.start else parent.cursors
 
     def closes_on(self, parent: Block) -> bool:
-        """R28: whether a child of `parent` in this epoch is a closing block."""
+        """Returns whether a child of `parent` in this epoch is a closing block (R28)."""
         return parent.epoch == self.number and parent.facts.ends_epoch
 
     def ending(self, record: Record, time_ms: int, epoch_ms: int | None) -> Ending:
-        """What a block of that time, which is no closing block, says, `record` being that of the height it claims."""
+        """Returns the fields of a block of that time that is no closing block; `record` is that of the height it
+        claims."""
         by_state = record.target != self.committee or record.ended >= self.number
         by_time = epoch_ms is not None and time_ms >= self.start.facts.time_ms + epoch_ms
         return Ending(True, record.target) if by_state or by_time else GOES_ON
@@ -128,12 +129,12 @@ def make_block(
     view: int,
     parent: Block,
     time_ms: int,
-    payload: tuple[Listed, ...],
+    payload: tuple[ListedBatch, ...],
     claim: tuple[int, bytes],
     rooted: tuple[int, bytes] | None = None,
     ending: Ending = GOES_ON,
 ) -> Block:
-    """A block on `parent`; without `rooted` it claims the state root that its parent does."""
+    """Makes a block on `parent`; without `rooted` it claims its parent's state root."""
     cursors = list(epoch.cursors(parent))
     for item in payload:
         cursors[item.author] = item.seq + 1

@@ -1,4 +1,4 @@
-"""Faults that strike by what a run comes to, not by the clock: at the stages of an epoch's end.
+"""Faults that strike at stages of an epoch's end instead of at a time.
 
 Invariants: a fault strikes once, at the first node that comes to its stage; it is a plan's, so the same seed has it
 again.
@@ -9,22 +9,22 @@ from typing import NamedTuple
 
 
 class Stage(Enum):
-    """Where a node is with an epoch's boundary; the epoch is the one that ends."""
+    """A node's progress with an epoch's boundary; the epoch is the one that ends."""
 
     NOTARIZED = "notarized"
-    """It has the boundary's notarization."""
+    """The node has the boundary's notarization."""
     FINAL = "final"
-    """It knows that the boundary is final."""
+    """The node knows that the boundary is final."""
     EXECUTED = "executed"
-    """It has executed and stored the boundary, and not begun the next epoch."""
+    """The node has executed and stored the boundary, and not begun the next epoch."""
     BEGUN = "begun"
-    """It has begun the next epoch."""
+    """The node has begun the next epoch."""
     VOTED = "voted"
-    """A vote of it in the next epoch has left."""
+    """A vote of the node in the next epoch has left."""
 
 
 class BoundaryFault(NamedTuple):
-    """What happens to the first node that comes to `stage` of `epoch`'s end; to all where `power` is lost."""
+    """The fault of the first node that reaches `stage` of `epoch`'s end; with `power`, all nodes lose power."""
 
     epoch: int
     stage: Stage

@@ -1,4 +1,4 @@
-"""What a node has asked its peers for: one request at a time per thing, to one peer after the other.
+"""A node's requests to its peers: one at a time per object, to one peer after the other.
 
 Invariants: requests are bounded in number and in attempts; whoever still needs a thing asks again (resends, heartbeats
 and finalizations do).

@@ -1,4 +1,4 @@
-"""What one node of the simulated data plane holds, and how far it has checked a block by that.
+"""The data that one node of the simulated data plane holds, and how far it has checked a block with that.
 
 Invariants: a block's status only depends on what is held, executed and rooted; nothing here is signed or decided.
 """
@@ -14,7 +14,7 @@ from model.lanes import Lanes
 from model.ledger import Ledger
 from model.reports import Reports
 from model.roots import MissingHeader, Roots
-from model.vocabulary import HEIGHT_BOUND, NS_PER_MS, Batch, Block, EpochEnd, GetBatch, GetBlock, Message, Riders
+from model.vocabulary import HEIGHT_BOUND, NS_PER_MS, Attachments, Batch, Block, EpochEnd, GetBatch, GetBlock, Message
 from rustorium.consensus.vocabulary import Certificate, Input, OwnVote, PayloadStatus, VoteKind
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast a node's disk and processor are; a random share is added."""
+    """The speed of a node's disk and processor; a random share is added."""
 
     sync_ms: float = 0.2
     execute_ms: float = 0.3
@@ -31,10 +31,10 @@ class Pace:
     batch_ms: float = 0.5
     store_sync_every: int = 4
     clock_ms: int = 0
-    """How far the node's clock is ahead of the true time."""
+    """Time by which the node's clock is ahead of the true time."""
 
 
-class Held:
+class NodeData:
     """One node, one incarnation, one epoch. `node` is its address, `me` its index in the
     epoch's committee."""
 
@@ -60,7 +60,7 @@ class Held:
         self._target: tuple[int, bytes] = (self._final_view, self.ledger.tip.facts.digest)
         self._own_votes: list[OwnVote] = []
         self._left: set[OwnVote] = set()
-        """Own votes that are synced, so that they may be sent, and sent again."""
+        """Own votes that are synced: they may be sent, also again."""
         self._tally: dict[tuple[VoteKind, int, bytes | None], set[int]] = {}
         self._first: dict[int, bytes] = {}
         self._pending: dict[bytes, PayloadStatus | None] = {}
@@ -103,7 +103,7 @@ class Held:
         return PayloadStatus.PENDING if waiting else PayloadStatus.READY
 
     def _follows(self, block: Block, parent: Block) -> bool:
-        """What headers tell of the payload."""
+        """Checks the headers' facts about the payload."""
         facts = block.facts
         if facts.has_payload and facts.height - facts.claimed_height > HEIGHT_BOUND:
             return False
@@ -115,7 +115,7 @@ class Held:
         return tuple(cursors) == block.cursors and facts.has_payload == bool(block.payload)
 
     def _ending_status(self, block: Block, parent: Block) -> PayloadStatus:
-        """R28: what the header says of the epoch's end is what this node finds, as it is with a claim."""
+        """Checks that the header's fields about the epoch's end equal this node's result, like a claim (R28)."""
         if parent.facts.claimed_height < block.facts.claimed_height > self.ledger.height:
             return PayloadStatus.PENDING
         ending = self._ending(parent, block.facts.claimed_height, block.facts.time_ms)
@@ -138,8 +138,8 @@ class Held:
         return PayloadStatus.READY if self.ledger.roots[height] == block.claimed_root else PayloadStatus.INVALID
 
     def _root_status(self, block: Block, parent: Block) -> PayloadStatus:
-        """A state root is claimed at the end of a period on the block's own chain, and is the one that this node
-        made; what it has not rooted yet it roots now."""
+        """Checks that a state root is claimed at the end of a period on the block's own chain and equals this node's.
+        If the node has not computed it yet, it does so now."""
         facts = block.facts
         if not self.world.config.state_roots:
             return PayloadStatus.INVALID if facts.rooted_height else PayloadStatus.READY
@@ -162,13 +162,13 @@ class Held:
         return self.world.now // NS_PER_MS + self._pace.clock_ms
 
     def _cursors(self) -> tuple[int, ...]:
-        """Those of the final tip, in this epoch's lanes."""
+        """The cursors of the final tip, in this epoch's lanes."""
         return self.epoch.cursors(self.ledger.tip)
 
-    def riders(self) -> Riders:
+    def riders(self) -> Attachments:
         ledger, roots = self.ledger, self.roots
         held = self.lanes.held(self._cursors())
-        return Riders(ledger.height, ledger.roots[-1], roots.newest, ledger.states[roots.newest], held)
+        return Attachments(ledger.height, ledger.roots[-1], roots.newest, ledger.states[roots.newest], held)
 
     def send(self, peer: int, message: Message) -> None:
         self.world.send(self.node, peer, message, self.epoch.number)

@@ -6,7 +6,7 @@ disk before it leaves, so an honest lane has one batch per seq.
 
 from collections.abc import Sequence
 
-from model.vocabulary import Batch, Listed, make_batch
+from model.vocabulary import Batch, ListedBatch, make_batch
 
 BEYOND_MAX = 64
 """W: peers take at most this many batches of a lane beyond its final cursor, unless one is listed."""
@@ -15,7 +15,7 @@ LIST_MAX = 8
 
 
 class Lanes:
-    """Those of one epoch; a node that is not in its committee (`me` is None) has no lane of its own."""
+    """The lanes of one epoch; a node outside its committee (`me` is None) has no own lane."""
 
     def __init__(self, epoch: int, me: int | None, n: int) -> None:
         self._epoch, self._me, self._n = epoch, me, n
@@ -59,7 +59,7 @@ class Lanes:
         return batch
 
     def pooled(self) -> set[int]:
-        """What clients gave this node: transactions that wait, and those of its own batches."""
+        """Returns the clients' transactions at this node: those that wait, and those in its own batches."""
         return self._own_transactions | set(self._pool)
 
     def skip_to(self, cursors: Sequence[int]) -> None:
@@ -67,16 +67,17 @@ class Lanes:
         if self._me is not None:
             self._own_next = max(self._own_next, cursors[self._me])
 
-    def listable(self, cursors: Sequence[int], ends: Sequence[int | None]) -> tuple[Listed, ...]:
-        """What a block could list from these cursors on: per lane the contiguous range, up to the lane's end."""
-        listed: list[Listed] = []
+    def listable(self, cursors: Sequence[int], ends: Sequence[int | None]) -> tuple[ListedBatch, ...]:
+        """Returns what a block could list from these cursors on: per lane the contiguous range, up to the lane's
+        end."""
+        listed: list[ListedBatch] = []
         for author in range(self._n):
             seq, end = cursors[author], ends[author]
             for _ in range(LIST_MAX):
                 batch = self._by_seq.get((author, seq))
                 if batch is None or (end is not None and seq >= end):
                     break
-                listed.append(Listed(author, seq, batch.digest))
+                listed.append(ListedBatch(author, seq, batch.digest))
                 seq += 1
         return tuple(listed)
 

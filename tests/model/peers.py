@@ -1,4 +1,4 @@
-"""What one simulated node takes from its peers and answers them, of its own epoch, an older or a later one.
+"""How a simulated node receives and answers its peers' messages, of its own epoch, an older or a later one.
 
 Invariants: a vote counts only by a key of this epoch's committee, a certificate only by a quorum of it; what answers a
 question is checked by what was asked; what others are told of ends is what the store holds.
@@ -10,6 +10,7 @@ from model.actors import Equivocator
 from model.plane import VIEWS_AHEAD_MAX, DataPlane
 from model.vocabulary import (
     NS_PER_MS,
+    Attachments,
     Batch,
     BatchFrame,
     BeatFrame,
@@ -27,7 +28,6 @@ from model.vocabulary import (
     ProposalFrame,
     ReportFrame,
     Request,
-    Riders,
     SubmitFrame,
     VoteFrame,
 )
@@ -35,11 +35,11 @@ from rustorium.consensus.vocabulary import Certificate, LaneCostly, OwnVote, Pee
 
 BLOCKS_PER_ANSWER = 6
 PARKED_MAX = 256
-"""So many messages of the next epoch wait until this node begins it (R31)."""
+"""Maximum number of messages of the next epoch that wait until this node begins it (R31)."""
 
 
 class Peers(DataPlane):
-    """A node's ear, and its answers."""
+    """Receives messages and answers them."""
 
     def _on_proposal(self, voter: int, frame: ProposalFrame) -> None:
         facts = frame.block.facts
@@ -55,8 +55,8 @@ class Peers(DataPlane):
     # ---- messages
 
     def receive(self, source: int, message: Message, epoch: int) -> None:
-        """A message that `source` sent in `epoch`. What answers a question counts whatever the epoch: it is checked by
-        what was asked."""
+        """Takes a message that `source` sent in `epoch`. Answers count in any epoch: they are checked against the
+        request."""
         actor = self.world.actors.get(self.node)
         if isinstance(actor, Equivocator):
             actor.hear(self, message)
@@ -80,7 +80,7 @@ class Peers(DataPlane):
             self._of_another_epoch(source, message, epoch)
 
     def _of_another_epoch(self, source: int, message: Message, epoch: int) -> None:
-        """R31: who is behind is told, and who is ahead is asked."""
+        """Informs a node that is behind, and asks a node that is ahead (R31)."""
         mine = self.epoch.number
         if epoch < mine and epoch in self.ends and isinstance(message, BeatFrame):
             self.send(source, EpochEndFrame(self.ends[epoch]))
@@ -90,7 +90,7 @@ class Peers(DataPlane):
             self.parked.append((source, message, epoch))
 
     def _of_this_epoch(self, source: int, message: Message) -> None:
-        """Whoever is no member can't sign; its certificates are as good as any."""
+        """Takes a message of this epoch. A non-member can't sign, but its certificates count like any."""
         index = self.epoch.index(source, self.world.nodes[source].keys)
         match message:
             case CertificateFrame(certificates):
@@ -103,7 +103,7 @@ class Peers(DataPlane):
                 self._heard_riders(index, riders)
 
     def _on_core_frame(self, index: int, frame: CoreFrame) -> None:
-        """Certificates first, then proposals, then votes: each may need those before it."""
+        """Takes certificates, then proposals, then votes: each may need those before it."""
         self._heard[index] = self.world.now
         if self._silent[index]:
             self._silent[index] = False
@@ -123,14 +123,14 @@ class Peers(DataPlane):
                     self._count(index, vote)
 
     def _take_certificates(self, certificates: tuple[Certificate, ...]) -> None:
-        """Those that a quorum of this epoch's committee signed."""
+        """Takes the certificates that a quorum of this epoch's committee signed."""
         for certificate in certificates:
             if self.world.is_genuine(self.epoch.number, certificate):
                 self._certificate(certificate)
 
     def _take_end(self, end: EpochEnd) -> None:
-        """R31: a finalization of this epoch and the blocks below it; where the boundary is, execution sees. It counts
-        beside a newer finalization too, whose closing block perhaps nobody holds any more."""
+        """Takes a finalization of this epoch and the blocks below it; execution finds the boundary (R31). It counts
+        even beside a newer finalization, whose closing block may be lost."""
         path = (end.boundary, *end.closing)
         linked = all(child.facts.parent == parent.facts.digest for parent, child in pairwise(path))
         ends = all(block.epoch == self.epoch.number and block.facts.ends_epoch for block in path)
@@ -188,7 +188,7 @@ class Peers(DataPlane):
         if len(served) == self.epoch.faulty_max + 1:
             self._put(LaneCostly(batch.author, self.view))
 
-    def _heard_riders(self, index: int, riders: Riders) -> None:
+    def _heard_riders(self, index: int, riders: Attachments) -> None:
         self._peer_riders[index] = riders.held
         if self.reports.heard(index, riders.executed, riders.root):
             self._see_claims()
@@ -206,13 +206,13 @@ class Peers(DataPlane):
         self._later(self.world.config.heartbeat_ms, self._watch_silence)
 
     def _lacks_end(self) -> bool:
-        """Whether the end can still bring something. It isn't enough that a closing block is known to be final: who has
-        gone on has the blocks below it in the end alone."""
+        """Returns whether the proof of the end can still help. A closing block that is known to be final isn't enough:
+        nodes in the next epoch have the blocks below it only in that proof."""
         return not (self._knows_end() and self._unexecuted()) and not self._over
 
     def _follow(self) -> None:
-        """R31: whoever sends no heartbeats is told nothing by answers to them, so it asks one peer after the other; and
-        again for what it lacks."""
+        """Asks one peer after the other, and again for missing data: a node that sends no heartbeats gets no answers to
+        them (R31)."""
         self._asked = (self._asked + 1) % self.world.size
         if self._lacks_end() and self._asked != self.node:
             self.send(self._asked, GetEpochEnd(self.epoch.number))

@@ -1,4 +1,4 @@
-"""The part of the simulated data plane that decides nothing at all: journal, tally, blocks, execution, lanes and work.
+"""The parts of the simulated data plane that decide nothing: journal, tally, blocks, execution, lanes and work.
 
 Invariants: certificates are journalled before the core hears of them; inputs coalesce and are never dropped; what is
 final is executed in height order up to the epoch's boundary, and nothing behind it.
@@ -6,9 +6,9 @@ final is executed in height order up to the epoch's boundary, and nothing behind
 
 from collections.abc import Callable
 
-from model.disk import Record, Stored
+from model.disk import Record, StoredHeight
 from model.faults import Stage
-from model.held import Held
+from model.held import NodeData
 from model.vocabulary import (
     HEIGHT_BOUND,
     NS_PER_MS,
@@ -37,13 +37,13 @@ from rustorium.consensus.vocabulary import (
 VIEWS_AHEAD_MAX = 64
 
 
-class DataPlane(Held):
-    """What `SimPort` stands on."""
+class DataPlane(NodeData):
+    """The base of `SimPort`."""
 
     # ---- disk and certificates
 
     def _sync_then(self, call: Callable[..., None], *arguments: object) -> None:
-        """Group commit: when the sync ends, all that was written before it began is on disk."""
+        """Starts a sync. When it ends, everything that was written before it began is on disk."""
         mark = self._disk.mark()
 
         def synced() -> None:
@@ -56,7 +56,7 @@ class DataPlane(Held):
         self._disk.append(self.epoch.number, record)
 
     def _count(self, voter: int, vote: OwnVote) -> None:
-        """Tallies the vote of a member of this epoch; a quorum of them is a certificate."""
+        """Tallies a vote of a member of this epoch; a quorum makes a certificate."""
         kind, view = vote.kind, vote.view
         if view <= self._final_view or view > self.view + VIEWS_AHEAD_MAX or (kind, view) in self.certificates:
             return
@@ -99,7 +99,7 @@ class DataPlane(Held):
         self._see_work()
 
     def _reassess(self) -> None:
-        """Moves blocks on whose parent, batches or claims have come."""
+        """Checks blocks again whose parent, batches or claims have arrived."""
         for digest, told in list(self._pending.items()):
             block = self.blocks[digest]
             status = self._status(block)
@@ -126,7 +126,7 @@ class DataPlane(Held):
         self._see_end()
 
     def _advance(self) -> None:
-        """Executes the next height of the final chain, or fetches what it takes; nothing behind a boundary (R28)."""
+        """Executes the next height of the final chain, or fetches what it needs; nothing after a boundary (R28)."""
         if self._executing or self._over:
             return
         path = self._unexecuted()
@@ -142,11 +142,11 @@ class DataPlane(Held):
 
     @property
     def _over(self) -> bool:
-        """Whether the boundary is executed: what comes now is another epoch's, and another data plane's."""
+        """`True` if the boundary is executed: later data is for another epoch and another data plane."""
         return self.ledger.epoch.number > self.epoch.number
 
     def _unexecuted(self) -> list[Block]:
-        """The final blocks above the tip, newest first; none while a header is missing, which is fetched."""
+        """Returns the final blocks above the tip, newest first; none while a header is missing, which is fetched."""
         digest, path = self._target[1], list[Block]()
         while digest not in self.ledger.heights:
             block = self.blocks.get(digest)
@@ -166,7 +166,7 @@ class DataPlane(Held):
         assert self.final is not None
         closing = tuple(reversed(self._unexecuted()))
         end = EpochEnd(block, closing, self.final) if block.facts.ends_epoch else None
-        self._disk.store.append(Stored(block, batches, self.final, end))
+        self._disk.store.append(StoredHeight(block, batches, self.final, end))
         if end is not None:
             self._end(end)
             return
@@ -185,7 +185,7 @@ class DataPlane(Held):
     # ---- the epoch's end
 
     def _end(self, end: EpochEnd) -> None:
-        """R29: the boundary is executed, and all goes on as after a restart."""
+        """Begins the next epoch after the boundary's execution, as after a restart (R29)."""
         self.ends[end.epoch] = end
         wanted = self.ledger.records[end.boundary.facts.claimed_height].target
         self.world.checkers.ended(self.node, end, wanted)
@@ -193,7 +193,7 @@ class DataPlane(Held):
         self.world.end_epoch(self.node)
 
     def _see_end(self) -> None:
-        """Whether a block proposed now would be the boundary, and none is final."""
+        """Checks whether a block proposed now would be the boundary, and no boundary is final."""
         claim = max(self._claim_ready, self.ledger.tip.facts.claimed_height)
         due = not self._knows_end() and self._ending(self.epoch.start, claim, self.clock_ms()).ends_epoch
         if due is not self._end_due:
@@ -201,7 +201,7 @@ class DataPlane(Held):
             self._put(EndDue(due), wakes=due)
 
     def _knows_end(self) -> bool:
-        """Whether the boundary is final: then all that may be missing is what it takes to execute it."""
+        """Returns whether the boundary is final. Then only data for its execution can be missing."""
         final = self.blocks.get(self._target[1])
         return final is not None and self.epoch.closes_on(final)
 
@@ -212,13 +212,13 @@ class DataPlane(Held):
             self.world.reached(self.node, self.epoch.number, stage)
 
     def _watch_clock(self) -> None:
-        """The time at which the epoch's end is due."""
+        """Returns the time at which the epoch's end is due."""
         if self.world.epoch_ms is not None:
             at_ms = self.epoch.start.facts.time_ms + self.world.epoch_ms
             self._later(max(0, at_ms - self.clock_ms()), self._see_end)
 
     def _report(self) -> None:
-        """By itself only when no vote has carried it; nobody counts on a follower's."""
+        """Sends a report by itself if no vote has carried it; a follower's report counts for nobody."""
         if self.me is not None and self._last_report != self._newest_report():
             self._last_report = self._newest_report()
             self._to_all(ReportFrame(self.riders()))
@@ -237,7 +237,8 @@ class DataPlane(Held):
     # ---- state roots
 
     def _root_next(self) -> None:
-        """Roots one height at a time: what is due, else, with nothing to list, what an empty block could then claim."""
+        """Computes one root at a time: the due one, or, with nothing to list, the one that an empty block could
+        claim."""
         if not self.world.config.state_roots or self._rooting:
             return
         height = self.roots.due()
@@ -248,7 +249,7 @@ class DataPlane(Held):
             self._later(self._pace.root_ms * (1 + self.world.rng.random()), self._rooted, height)
 
     def _ahead(self) -> int | None:
-        """The final tip, once its period is old enough to be ended by an empty block."""
+        """Returns the final tip once its period is old enough to be ended by an empty block."""
         from_ms, now_ms = self.roots.ahead_from_ms(), self.world.now // NS_PER_MS
         if from_ms is None or from_ms <= now_ms:
             return None if from_ms is None else self.ledger.height
@@ -274,7 +275,7 @@ class DataPlane(Held):
     # ---- work
 
     def submit_transaction(self, transaction: int, relayed: bool = False) -> None:
-        """A client's, or handed on by a node that has no lane; such a node asks f + 1 that have one."""
+        """Takes a transaction from a client or from a node without a lane; such a node asks f + 1 nodes with one."""
         new = self.lanes.submit(transaction)
         if self.me is not None:
             if new:
@@ -285,7 +286,7 @@ class DataPlane(Held):
                 self.send(member, SubmitFrame((transaction,)))
 
     def leftovers(self) -> list[int]:
-        """What no block has listed: it returns to the pool when the epoch ends."""
+        """Returns transactions that no block has listed; they return to the pool when the epoch ends."""
         return sorted(self.lanes.pooled() - self.ledger.transactions)
 
     def _cut(self) -> None:

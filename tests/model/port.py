@@ -51,7 +51,7 @@ class SimPort(Peers):
     """The port of one node: carries effects out."""
 
     _begun = False
-    """Whether the core has entered a view of this epoch (R29)."""
+    """`True` if the core has entered a view of this epoch (R29)."""
     backoff: int | None = None
     """K of R16, as the core last said it, or the port of the epoch before."""
 
@@ -126,14 +126,14 @@ class SimPort(Peers):
         self._watch_silence()
 
     def take_over(self, transactions: list[int], parked: list[tuple[int, Message, int]]) -> None:
-        """What the data plane of the epoch before had left to list, and had heard of this epoch."""
+        """Takes over from the previous epoch's data plane: its unlisted transactions, and messages of this epoch."""
         for transaction in transactions:
             self.submit_transaction(transaction)
         for source, message, epoch in parked:
             self.receive(source, message, epoch)
 
     def _read_journal(self) -> tuple[list[BlockFacts], list[Certificate]]:
-        """What the journal holds of this epoch."""
+        """Reads the journal's records of this epoch."""
         cursors = self._cursors()
         blocks: list[BlockFacts] = []
         certificates: list[Certificate] = []
@@ -272,8 +272,8 @@ class SimPort(Peers):
         return make_block(self.epoch, effect.view, parent, time_ms, payload, (claimed, root), rooted, ending)
 
     def _root_claim(self, height: int, parent: Block, time_ms: int, has_payload: bool) -> tuple[int, bytes] | None:
-        """The newest period's end up to that height, the one that the block itself makes included; None where this
-        node has no root of it or can't tell: then the parent's claim stands."""
+        """Returns the newest end of a period up to that height, including the one that the block makes; `None` if this
+        node has no root of it or can't tell, and then the parent's claim stays."""
         if not self.world.config.state_roots:
             return None
         period = self.roots.period_on(parent, time_ms, has_payload)

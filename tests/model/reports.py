@@ -1,4 +1,4 @@
-"""What validators report of their heights, and on which of them a quorum agrees.
+"""Validators' reports of their heights, and the reports on which a quorum agrees.
 
 Invariants: a report counts once this node has come to its height and found the same; it only ever rises.
 """
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class Reports:
-    """One kind of root, one epoch's committee; `me` is None for a node that is not in it."""
+    """Reports of one kind of root in one epoch's committee; `me` is None for a node outside it."""
 
     def __init__(self, me: int | None, n: int, root_of: Callable[[int], bytes | None]) -> None:
         self._me, self._root_of = me, root_of
@@ -16,7 +16,7 @@ class Reports:
         self._newest = 0
 
     def reached(self, height: int) -> None:
-        """This node has come to `height` itself."""
+        """Notes that this node has reached `height`."""
         self._newest = max(self._newest, height)
         if self._me is not None:
             self._matched[self._me] = self._newest

@@ -15,10 +15,10 @@ from rustorium.consensus.vocabulary import BlockFacts
 
 @dataclass(frozen=True, slots=True)
 class PeriodRule:
-    """When a root period ends, in milliseconds of header time: a chain parameter."""
+    """The rule for the end of a root period, in milliseconds of header time: a chain parameter."""
 
     longest_ms: int = 200
-    """P: the next block at or after this age ends it, whatever the load."""
+    """P: the next block at or after this age ends the period, whatever the load."""
     shortest_ms: int = 20
     """P_min: an empty block at or after this age ends it, if it has anything to root."""
 
@@ -40,7 +40,7 @@ class MissingHeader(NamedTuple):
 
 
 def closes(rule: PeriodRule, parent: BlockFacts, open_period: Period, time_ms: int, has_payload: bool) -> bool:
-    """Whether a block of that time on `parent`, which is no closing block, ends the period that is open there."""
+    """Returns whether a block of that time on `parent`, which is no closing block, ends the open period."""
     age_ms = time_ms - open_period.start_ms
     return (
         parent.height == 0
@@ -58,7 +58,7 @@ def period_after(rule: PeriodRule, parent: BlockFacts, open_period: Period, time
 
 
 class Roots:
-    """One node's: what it has rooted, and what peers report."""
+    """One node's roots, and its peers' reports."""
 
     def __init__(self, me: int | None, rule: PeriodRule, ledger: Ledger, blocks: dict[bytes, Block]) -> None:
         self._rule, self._ledger, self._blocks = rule, ledger, blocks
@@ -117,8 +117,8 @@ class Roots:
         return min((height for height in heights if height not in self._known), default=None)
 
     def ahead_from_ms(self) -> int | None:
-        """From when on to root the final tip, None where there is nothing to root: when an empty block could end the
-        period there, and not in each short pause between two blocks, which would root every height."""
+        """Returns the time from which the final tip is rooted, `None` if there is nothing to root: when an empty block
+        could end the period there. Rooting in each short pause between two blocks would root every height."""
         if not self._final_period().has_payload or self._ledger.height in self._known:
             return None
         return self._ledger.tip.facts.time_ms + self._rule.shortest_ms

@@ -23,7 +23,7 @@ IDLE_MS = 2_000.0
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What one run came to."""
+    """The result of one run."""
 
     seed: int
     mode: Mode
@@ -137,7 +137,7 @@ def settled(world: World, wanted: frozenset[int]) -> bool:
 
 
 def _restless(world: World) -> str:
-    """What an idle chain goes on making, or what the clock asks for and doesn't get; empty where all is well."""
+    """Returns what an idle chain still makes, or what the clock demands and doesn't get; empty if all is well."""
     first = _epoch(world)
     world.run(world.now / 1e6 + REST_MS)
     before = _reached(world)
@@ -152,7 +152,8 @@ def _restless(world: World) -> str:
 
 
 def _epoch(world: World) -> int:
-    """That of the next height: it moves on with the boundary's execution, before a node begins the epoch."""
+    """Returns the epoch of the next height. It advances with the boundary's execution, before a node begins the
+    epoch."""
     return max(port.ledger.epoch.number for port in world.ports())
 
 

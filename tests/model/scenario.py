@@ -1,4 +1,4 @@
-"""What happens in a run: which faults a seed draws, and when they strike.
+"""The faults of a run, drawn by its seed, and their times.
 
 Invariants: a plan is a function of seed and mode alone; at most f nodes are traitors; after the calm every honest node
 runs and no message is lost, so what doesn't happen then is the protocol's own fault.
@@ -47,7 +47,7 @@ EPOCH_FAULT_KINDS = (
     "vote of an older epoch",
     "wiped node",
 )
-"""Those of runs whose committees change. "closing block as boundary" is too rare to be asked for."""
+"""Kinds of faults in runs whose committees change. "closing block as boundary" is too rare to be required."""
 SLOW = Pace(sync_ms=6.0, execute_ms=25.0, root_ms=60.0)
 
 
@@ -57,7 +57,7 @@ class Mode(Enum):
     LIVENESS = "liveness"
     """Faults stop, then all that honest nodes' clients submitted must become final."""
     EPOCHS = "epochs"
-    """As LIVENESS, while committees grow, shrink and change their keys: and what is due of that must come about."""
+    """As LIVENESS, while committees grow, shrink and change their keys; every change that is due must happen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +88,9 @@ class Plan:
     state_roots: bool
     periods: PeriodRule
     drawn: bool
-    """Whether the order of leaders is drawn."""
+    """`True` if the order of leaders is drawn."""
     terms: Terms | None = None
-    """How the committees change, where they do."""
+    """Changes of the committees; `None` if they don't change."""
 
 
 def draw_plan(seed: int, mode: Mode) -> Plan:

@@ -1,5 +1,5 @@
-"""How committees change in a run: who is admitted, removed and re-keyed when, which nodes come late, and which faults
-wait at the boundaries.
+"""Changes of committees in a run: admissions, removals and new keys with their times, nodes that come late, and faults
+at the boundaries.
 
 Invariants: terms are a function of the plan's random numbers; no committee has more than one traitor, nor a wiped node
 beside one, and none is smaller than four.
@@ -20,9 +20,9 @@ class Terms:
 
     nodes: int
     epoch_ms: int | None
-    """How long an epoch lasts by the clock; None: only changes end one."""
+    """Length of an epoch by the clock; `None`: only changes end one."""
     clocks_ms: tuple[int, ...]
-    """How far each node's clock is ahead."""
+    """Time by which each node's clock is ahead."""
     changes: tuple[tuple[float, int, Change], ...]
     """(when, at which node, what)"""
     late: tuple[tuple[float, int], ...]
@@ -47,8 +47,8 @@ class Terms:
 
 
 def draw_terms(rng: random.Random, calm_ms: float, *, wipes: bool, wide: bool) -> Terms:
-    """Committees of at least four among eight nodes, of which the first four are the first one. In a `wide` network an
-    epoch must last longer: one that is over before a batch and a claim have gone round does nothing but end."""
+    """Draws committees of at least four of eight nodes; the first four nodes are the first committee. In a `wide`
+    network an epoch must be longer than a batch and a claim need to go round, otherwise it does nothing but end."""
     nodes, last = 8, calm_ms - 200
     changes: list[tuple[float, int, Change]] = []
 

@@ -1,4 +1,4 @@
-"""What the simulated data plane moves about: members, batches, blocks and wire messages; a transaction is just an int.
+"""The objects of the simulated data plane: members, batches, blocks and wire messages; a transaction is just an int.
 
 Invariants: values are immutable; a digest covers all of its value, so equal digests mean equal values. A *node* is an
 address in the world; its place in a committee is another number, or none.
@@ -20,7 +20,7 @@ def hash_of(*parts: object) -> bytes:
 
 
 class Member(NamedTuple):
-    """One validator: where it runs, and which of that node's keys it signs with (they are counted)."""
+    """A validator: its node, and the number of the node's key with which it signs."""
 
     node: int
     key: int
@@ -48,8 +48,8 @@ def make_batch(epoch: int, author: int, seq: int, transactions: tuple[int, ...])
     return Batch(epoch, author, seq, transactions, hash_of("batch", epoch, author, seq, transactions))
 
 
-class Listed(NamedTuple):
-    """One batch in a block's payload."""
+class ListedBatch(NamedTuple):
+    """A batch in a block's payload."""
 
     author: int
     seq: int
@@ -59,23 +59,23 @@ class Listed(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Block:
     facts: BlockFacts
-    payload: tuple[Listed, ...]
+    payload: tuple[ListedBatch, ...]
     cursors: tuple[int, ...]
     """Per lane the next seq to list after this block."""
     claimed_root: bytes
     state_root: bytes
-    """Of the state after `facts.rooted_height`."""
+    """Root of the state after `facts.rooted_height`."""
     epoch: int
     next_set: Committee | None
-    """Where the block ends its epoch: the committee of the next one."""
+    """The next epoch's committee, if the block ends its epoch."""
 
 
 class EpochEnd(NamedTuple):
-    """R31: what ends an epoch for whoever knows its committee."""
+    """Proof of an epoch's end for nodes that know its committee (R31)."""
 
     boundary: Block
     closing: tuple[Block, ...]
-    """From the boundary's child to the block that `proof` finalizes; none where that is the boundary itself."""
+    """The blocks from the boundary's child to the one that `proof` finalizes; empty if that is the boundary."""
     proof: Certificate
 
     @property
@@ -96,8 +96,8 @@ def genesis(committee: Committee) -> Block:
 # ---- wire messages: a core frame (vote, proposal, heartbeat) also ends its sender's silence
 
 
-class Riders(NamedTuple):
-    """What travels beside every core frame, outside the signed bytes."""
+class Attachments(NamedTuple):
+    """Data that travels beside every core frame, outside the signed bytes."""
 
     executed: int
     root: bytes
@@ -110,13 +110,13 @@ class Riders(NamedTuple):
 class ProposalFrame(NamedTuple):
     block: Block
     certificates: tuple[Certificate, ...]
-    riders: Riders
+    riders: Attachments
 
 
 class VoteFrame(NamedTuple):
     vote: OwnVote
     carry: Certificate | None
-    riders: Riders
+    riders: Attachments
 
 
 class BeatFrame(NamedTuple):
@@ -125,7 +125,7 @@ class BeatFrame(NamedTuple):
     certificates: tuple[Certificate, ...]
     votes: tuple[OwnVote, ...]
     proposals: tuple[ProposalFrame, ...]
-    riders: Riders
+    riders: Attachments
 
 
 class CertificateFrame(NamedTuple):
@@ -142,7 +142,7 @@ class BlockFrame(NamedTuple):
 
 
 class ReportFrame(NamedTuple):
-    riders: Riders
+    riders: Attachments
 
 
 class EpochEndFrame(NamedTuple):

@@ -31,9 +31,9 @@ class Node(engine.Node):
         super().__init__(index)
         self.disk = Disk()
         self.keys = {0}
-        """Which of its validator keys the node holds."""
+        """The numbers of the validator keys that the node holds."""
         self.unborn = False
-        """It isn't there yet, and nothing starts it."""
+        """`True` if the node doesn't exist yet: nothing starts it."""
         self.view = 0
 
 
@@ -61,7 +61,7 @@ class World(Engine[Node]):
         self.n, self.config, self.epoch_ms, self.drawn = n, config, epoch_ms, drawn
         self.committee = first_committee(n)
         self.changes: dict[int, Change] = {}
-        """What transactions do to the committee record; all others leave it alone."""
+        """Changes of the committee record by transaction; all other transactions leave it unchanged."""
         self.boundary_faults: list[BoundaryFault] = []
         self.periods = periods or PeriodRule()
         self.actors = actors or {}
@@ -133,14 +133,14 @@ class World(Engine[Node]):
             self.after_ms(fault.down_ms, self.start, each)
 
     def wipe(self, index: int, key: int) -> None:
-        """The node's disk is gone, and with it all that it signed: it starts anew, with another key."""
+        """Wipes the node's disk with everything that it signed; the node starts again with another key."""
         node = self.nodes[index]
         self.crash(index)
         node.disk, node.keys = Disk(), {key}
         self.counts["wiped node"] += 1
 
     def lose_power(self) -> None:
-        """All nodes at once forget what they haven't synced."""
+        """Takes the power from all nodes at once: each loses its unsynced data."""
         for node in self.nodes:
             self.crash(node.index)
             self.counts["forgotten records"] += node.disk.lose_power()
@@ -153,7 +153,8 @@ class World(Engine[Node]):
     # ---- signatures
 
     def formed(self, epoch: int, certificate: Certificate) -> None:
-        """A quorum of the epoch's committee has really signed this: nobody else's word makes a certificate."""
+        """Notes that a quorum of the epoch's committee has really signed this. Nothing else makes a certificate
+        genuine."""
         self.checkers.certified(epoch, certificate)
         self._genuine.add((epoch, certificate))
 
@@ -163,13 +164,13 @@ class World(Engine[Node]):
     # ---- messages
 
     def send(self, source: int, target: int, message: Message, epoch: int) -> None:
-        """`epoch` is the sender's."""
+        """Sends a message; `epoch` is the sender's."""
         actor = self.actors.get(source)
         if actor is None or actor.lets_out(Outgoing(self, source, target, message)):
             self.pass_on(source, target, message, epoch)
 
     def pass_on(self, source: int, target: int, message: Message, epoch: int) -> None:
-        """Puts a message on the link, whatever the sender's actor says."""
+        """Sends a message on the link, whatever the sender's actor wants."""
         for at in self.links.arrivals(self.now, source, target):
             self.at(at, self._deliver, source, target, message, epoch)
 

@@ -1,4 +1,4 @@
-"""A native port without Rust: a queue of inputs behind an eventfd, which remembers what it was given."""
+"""A native port without Rust: a queue of inputs behind an eventfd; it remembers the effects that it got."""
 
 import os
 from collections import deque

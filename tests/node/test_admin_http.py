@@ -1,4 +1,4 @@
-"""The admin plane over HTTP: tokens and nothing else let in; whatever is sent, the answer is a result or a problem."""
+"""The admin plane over HTTP: only tokens are accepted, and any input gets a result or a problem."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""Who may call what: every call with every role, how often, and what of it is in the audit log."""
+"""Rights at the admin plane: every call with every role, its rate, and its audit lines."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from admin_tools import FakeNode, calls
 from rustorium import _native
 from rustorium.errors import AccessRefused, NodeError, RustoriumError, TooManyCalls
-from rustorium.home.followers import Door, add
+from rustorium.home.followers import AllowedFollowers, add
 from rustorium.home.tokens import Role, Scope, issue, load
 from rustorium.node.admin.calls import OWNER_BURST, TOKEN_BURST, Caller, Plane, socket_owner
 from rustorium.node.admin.keyring import Keyring
@@ -99,9 +99,9 @@ def plane(folder: Path, node: FakeNode, stopped: list[str] | None = None) -> Pla
         issue(path, "old", Role.read, None, None, NOW)
     keyring = Keyring(path)
     add(folder / "followers.json", "bb" * 32)
-    door, stop = Door(folder / "followers.json", []), (stopped if stopped is not None else []).append
+    allowed, stop = AllowedFollowers(folder / "followers.json", []), (stopped if stopped is not None else []).append
     replaced = partial(node.audited.append, "storage key replaced")
-    return Plane(node, stop, Profiler(), keyring, now_ms=lambda: NOW, door=door, replace_key=replaced)
+    return Plane(node, stop, Profiler(), keyring, now_ms=lambda: NOW, allowed=allowed, replace_key=replaced)
 
 
 def bearer(role: Role) -> Caller:

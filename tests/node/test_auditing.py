@@ -1,4 +1,4 @@
-"""What a node writes down of its configuration and of peers that it refused: once, and boundedly."""
+"""Audit lines about a node's configuration and refused peers: each once, and bounded."""
 
 import json
 import math
@@ -127,7 +127,7 @@ def test_it_goes_on_where_its_metrics_fail_and_writes_in_time() -> None:
             at_s.append(trio.current_time() - began)
             answer = answers[min(len(at_s), len(answers)) - 1]
             if not answer:
-                raise ValueError("the metrics face answers 503")
+                raise ValueError("the metrics endpoint answers 503")
             return answer
 
         node = FakeNode("")

@@ -1,4 +1,4 @@
-"""The keys that a home's node lets follow: what their file takes, and who is told of a change."""
+"""The keys that may follow a home's node: the accepted files, and the listener for changes."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rustorium.errors import HomeError, NotFound, UsageError
-from rustorium.home.followers import Door, add, load, parse, remove
+from rustorium.home.followers import AllowedFollowers, add, load, parse, remove
 
 A, B = "aa" * 32, "bb" * 32
 
@@ -26,7 +26,7 @@ def test_keys_are_added_once_and_removed(tmp_path: Path) -> None:
 def test_a_file_that_is_no_list_of_keys_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "followers.json"
     path.write_text(content)
-    for look in (lambda: load(path), lambda: add(path, A), lambda: Door(path, [])):
+    for look in (lambda: load(path), lambda: add(path, A), lambda: AllowedFollowers(path, [])):
         with pytest.raises(HomeError, match="is no list of node keys") as caught:
             look()
         assert caught.value.code == "followers-invalid"
@@ -42,13 +42,13 @@ def test_there_is_an_end_to_them(tmp_path: Path) -> None:
 
 def test_a_running_node_is_told_of_all_keys_at_each_change(tmp_path: Path) -> None:
     told: list[list[str]] = []
-    door = Door(tmp_path / "followers.json", [A])
-    door.tell(told.append)
-    assert door.change(add, B.upper()) == [
+    allowed = AllowedFollowers(tmp_path / "followers.json", [A])
+    allowed.tell(told.append)
+    assert allowed.change(add, B.upper()) == [
         {"node_key": A, "named_in": "config.toml"},
         {"node_key": B, "named_in": "followers.json"},
     ]
-    door.change(remove, B)
+    allowed.change(remove, B)
     assert told == [[A], [A, B], [A]]
     for wrong in (None, "x", 7, A + "0"):
         with pytest.raises(UsageError, match="is no node key"):

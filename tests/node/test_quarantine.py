@@ -1,4 +1,4 @@
-"""Whatever is done to stores, in whatever order: the journal and the keys stay, and no store is lost."""
+"""Stores that are moved in any order: the journal and the keys stay, and no store is lost."""
 
 from collections.abc import Callable
 from itertools import count
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rustorium.errors import HomeError, HomeMissing
 from rustorium.home.lock import stopped
 from rustorium.home.paths import Home
-from rustorium.node.recovery.quarantine import free_space, move_aside, put_back, quarantined, remove
+from rustorium.node.recovery.quarantine import free_space, move_aside, quarantined, remove, restore_store
 
 PROFILE = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 KEPT = ("node.key", "validator.key", "storage.key", "config.toml", "genesis.json", "safety/segment-00000001.log")
@@ -27,7 +27,7 @@ def new_home(folder: Path) -> Home:
 
 
 def stores(home: Home) -> set[str]:
-    """What is in each store that there is."""
+    """Returns the content of each store."""
     found = [home.db, *(one.path / "db" for one in quarantined(home))]
     return {(store / "CURRENT").read_text() for store in found if (store / "CURRENT").exists()}
 
@@ -44,7 +44,7 @@ def test_no_order_of_acts_touches_the_journal_or_a_key(acts: list[str]) -> None:
 
         def back() -> None:
             try:
-                put_back(home)
+                restore_store(home)
             except HomeMissing:
                 assert quarantined(home) == []
 
@@ -80,12 +80,12 @@ def test_a_move_that_a_crash_cut_short_is_none(tmp_path: Path) -> None:
     (home.quarantine / "20261125T010203-004-store-corrupt").mkdir(parents=True)
     assert quarantined(home) == []
     with pytest.raises(HomeMissing, match="nothing to undo"):
-        put_back(home)
+        restore_store(home)
     assert move_aside(home, "store-corrupt", "a row") is not None
     assert move_aside(home, "store-corrupt", "a row") is None, "there is no store now"
     [one] = quarantined(home)
     (one.path / "why.json").write_text("{")
     [garbled] = quarantined(home)
     assert (garbled.code, garbled.kept) == ("unknown", True)
-    assert put_back(home, one.path.name)[1] is None
+    assert restore_store(home, one.path.name)[1] is None
     assert stores(home) == {"db/CURRENT"}

@@ -1,5 +1,5 @@
-"""What is left of `run/recovery.json` and `run/ended.json` when they are damaged: another record at most, and never a
-reason to end or to wait for years.
+"""Damaged `run/recovery.json` and `run/ended.json`: another record at most, and never a reason to end or to wait for
+years.
 """
 
 import json
@@ -9,11 +9,11 @@ from rustorium.health.catalogue import Act, retired_because
 from rustorium.health.plan import Step, Trouble
 from rustorium.home.paths import Home
 from rustorium.node.loop.watch import wall_ms
-from rustorium.node.recovery.state import RecoveryState, at_work, last_end, read_recovery
+from rustorium.node.recovery.state import RecoveryState, last_end, read_recovery, supervisor_state
 
 
 def home_of(folder: Path) -> Home:
-    """One whose supervisor asks a person, after an act."""
+    """A home whose supervisor asks a person, after an act."""
     home = Home(folder)
     state = RecoveryState(home)
     state.did(Step(Act.REFILL, Trouble("store-corrupt", "a row is not what was written"), 0, "it is filled anew"), 1)
@@ -31,7 +31,7 @@ def test_a_flipped_bit_or_a_cut_is_another_record_at_most(tmp_path: Path) -> Non
         ]
         for content in flips + [good[:at] for at in range(len(good))]:
             path.write_bytes(content)
-            at_work(home)
+            supervisor_state(home)
             last_end(home)
             assert all(done.at_ms <= wall_ms() for done in RecoveryState(home).history())
         path.write_bytes(good)

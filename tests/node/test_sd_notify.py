@@ -1,4 +1,4 @@
-"""What systemd is told, over a real datagram socket and in virtual time."""
+"""Messages to systemd, over a real datagram socket and in virtual time."""
 
 import socket
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The watch shows what it finds before it writes it down, and goes on whatever happens to either."""
+"""The watch publishes findings before it writes them down, and continues if either fails."""
 
 import json
 import time

@@ -16,8 +16,8 @@ from rustorium.errors import UsageError
 from rustorium.observe.nodelogs import merge
 from rustorium.observe.nodelogs.find import find_logs
 from rustorium.observe.nodelogs.lines import LINE_BYTES_MAX, LogFile, entry_of
-from rustorium.observe.nodelogs.merge import HOLD_MS, Follow, Merged, Merger, log_files
-from rustorium.observe.nodelogs.select import Wanted, as_json, as_text, heights_of, moment, transaction_of
+from rustorium.observe.nodelogs.merge import HOLD_MS, Follow, MergedLine, Merger, log_files
+from rustorium.observe.nodelogs.select import LineFilter, as_json, as_text, heights_of, moment, transaction_of
 
 START = 1_800_000_000_000
 ID = "ab" * 32
@@ -31,7 +31,7 @@ def block(height: int, **fields: object) -> dict[str, object]:
     return {"height": height, "view": height, "epoch": 0, **fields}
 
 
-def merged(*paths: Path) -> tuple[list[Merged], Merger]:
+def merged(*paths: Path) -> tuple[list[MergedLine], Merger]:
     merger = Merger(log_files([(path.stem, path) for path in paths], follow=False))
     merger.look_ahead()
     lines = list(merger.merge())
@@ -201,25 +201,25 @@ def test_what_is_held_while_following_is_bounded(tmp_path: Path, monkeypatch: py
 
 
 def test_each_filter_takes_its_lines_only() -> None:
-    def one(node: str = "a", at: int = 50, **fields: object) -> Merged:
+    def one(node: str = "a", at: int = 50, **fields: object) -> MergedLine:
         entry = entry_of(line(at, **fields).encode())  # type: ignore[arg-type]
         assert entry is not None
-        return Merged(entry.ts, node, entry)
+        return MergedLine(entry.ts, node, entry)
 
-    assert Wanted().takes(one())
-    assert Wanted(since_ms=START + 50, until_ms=START + 50).takes(one())
-    assert not Wanted(since_ms=START + 51).takes(one())
-    assert not Wanted(until_ms=START + 49).takes(one())
-    assert Wanted(nodes=frozenset("ab")).takes(one("b"))
-    assert not Wanted(nodes=frozenset("ab")).takes(one("c"))
-    assert Wanted(level=30).takes(one(level="error"))
-    assert not Wanted(level=30).takes(one(level="info"))
-    assert Wanted(event="final").takes(one(event="final"))
-    assert not Wanted(event="final").takes(one(event="finally"))
-    assert Wanted(transaction=ID.encode()).takes(one(transaction=ID))
-    assert not Wanted(transaction=ID.encode()).takes(one(transaction="cd" * 32))
-    assert Wanted(heights=(5, 7)).takes(one(height=7))
-    assert not any(Wanted(heights=(5, 7)).takes(one(height=height)) for height in (4, 8, "6", True, None))
+    assert LineFilter().takes(one())
+    assert LineFilter(since_ms=START + 50, until_ms=START + 50).takes(one())
+    assert not LineFilter(since_ms=START + 51).takes(one())
+    assert not LineFilter(until_ms=START + 49).takes(one())
+    assert LineFilter(nodes=frozenset("ab")).takes(one("b"))
+    assert not LineFilter(nodes=frozenset("ab")).takes(one("c"))
+    assert LineFilter(level=30).takes(one(level="error"))
+    assert not LineFilter(level=30).takes(one(level="info"))
+    assert LineFilter(event="final").takes(one(event="final"))
+    assert not LineFilter(event="final").takes(one(event="finally"))
+    assert LineFilter(transaction=ID.encode()).takes(one(transaction=ID))
+    assert not LineFilter(transaction=ID.encode()).takes(one(transaction="cd" * 32))
+    assert LineFilter(heights=(5, 7)).takes(one(height=7))
+    assert not any(LineFilter(heights=(5, 7)).takes(one(height=height)) for height in (4, 8, "6", True, None))
 
 
 def test_times_heights_and_ids_are_read_or_refused() -> None:
@@ -244,11 +244,11 @@ def test_times_heights_and_ids_are_read_or_refused() -> None:
 def test_a_node_cannot_move_the_readers_cursor() -> None:
     entry = entry_of(line(1, "e\x1b[2J\nx", reason="two words", code="plain", other="\x9b31m\u202e").encode())
     assert entry is not None
-    text = as_text(Merged(entry.ts, "a", entry))
+    text = as_text(MergedLine(entry.ts, "a", entry))
     assert text.isprintable()
     assert 'reason="two words" code=plain' in text
     assert text.startswith("2027-01-15T08:00:00.001Z a          info  e\\u001b[2J\\u000ax")
-    assert json.loads(as_json(Merged(7, "a", entry)))["at_ms"] == 7
+    assert json.loads(as_json(MergedLine(7, "a", entry)))["at_ms"] == 7
 
 
 def test_logs_are_found_by_home_by_file_and_by_net(tmp_path: Path) -> None:

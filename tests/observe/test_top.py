@@ -21,13 +21,13 @@ from rustorium.observe.top.app import HELP, Help, Top
 from rustorium.observe.top.board import HISTORY_MAX, WINDOW, Board
 from rustorium.observe.top.sources import Replay, Source
 
-Steps = Callable[["Looked"], Awaitable[None]]
+Steps = Callable[["RunningTop"], Awaitable[None]]
 FRAME = {"ff5f57", "febc2e", "28c840", "292929", "c5c8c6"}
 """Colours of the window that Textual draws around a picture."""
 BOTH = [(120, 30), (60, 15)]
 
 
-class Looked:
+class RunningTop:
     """A running application and what it shows."""
 
     def __init__(self, app: Top, pilot: Pilot[None]) -> None:
@@ -68,7 +68,7 @@ def play(source: Source, steps: Steps, size: tuple[int, int] = (120, 30)) -> Non
     async def main() -> None:
         app = Top(source, "test", None)
         async with app.run_test(size=size) as pilot:
-            looked = Looked(app, pilot)
+            looked = RunningTop(app, pilot)
             await looked.press()
             await steps(looked)
 
@@ -80,7 +80,7 @@ def recorded(folder: Path, net: SyntheticNet) -> Replay:
 
 
 def test_nodes_and_their_figures_are_those_of_the_recording(tmp_path: Path) -> None:
-    async def steps(looked: Looked) -> None:
+    async def steps(looked: RunningTop) -> None:
         assert "4/4 nodes  0 findings" in looked.head
         assert [row[looked.columns.index("tx/s")] for row in looked.rows] == ["-"] * 4, "one look tells no rate"
         await looked.press("r", "r")
@@ -97,7 +97,7 @@ def test_nodes_and_their_figures_are_those_of_the_recording(tmp_path: Path) -> N
 def test_links_and_findings_have_tables_of_their_own(tmp_path: Path) -> None:
     net = SyntheticNet(rtt_ms={(0, 3): 180.0}, down={(1, 2)}, findings={3: "disk-low"})
 
-    async def steps(looked: Looked) -> None:
+    async def steps(looked: RunningTop) -> None:
         await looked.press("l")
         assert (looked.current, len(looked.rows)) == ("links", 12)
         assert {(row[0], row[1]) for row in looked.rows if row[3] == "180"} == {
@@ -122,7 +122,7 @@ def test_links_and_findings_have_tables_of_their_own(tmp_path: Path) -> None:
 def test_keys_sort_and_turn_round(tmp_path: Path) -> None:
     net = SyntheticNet(n=11, sync_ms={2: 41.0, 10: 3.0, 5: 0.1})
 
-    async def steps(looked: Looked) -> None:
+    async def steps(looked: RunningTop) -> None:
         await looked.press("r")
         assert [row[0] for row in looked.rows] == [f"node-{index}" for index in range(11)], "10 comes after 9"
         await looked.press("S")
@@ -150,7 +150,7 @@ def test_a_node_that_goes_silent_shows_nothing_old(tmp_path: Path) -> None:
                 found[1] = Scrape("node-1", found[1].at_ms, 9, {}, "doesn't answer (refused)")
             return found
 
-    async def steps(looked: Looked) -> None:
+    async def steps(looked: RunningTop) -> None:
         await looked.press("r")
         assert looked.rows[1][:2] == ["node-1", "ready"]
         await looked.press("r")
@@ -163,7 +163,7 @@ def test_a_node_that_goes_silent_shows_nothing_old(tmp_path: Path) -> None:
 
 
 def test_a_recording_ends_and_a_look_that_fails_is_said(tmp_path: Path) -> None:
-    async def ends(looked: Looked) -> None:
+    async def ends(looked: RunningTop) -> None:
         await looked.press("r", "r", "r")
         assert "end of recording" in looked.head
         assert len(looked.rows) == 4, "the last look stays"
@@ -174,7 +174,7 @@ def test_a_recording_ends_and_a_look_that_fails_is_said(tmp_path: Path) -> None:
         def look(self) -> list[Scrape] | None:
             raise BadResponse("line 3 is wrong")
 
-    async def fails(looked: Looked) -> None:
+    async def fails(looked: RunningTop) -> None:
         assert "can't read the metrics: line 3 is wrong" in looked.head
         await looked.press("s", "l")
 
@@ -182,7 +182,7 @@ def test_a_recording_ends_and_a_look_that_fails_is_said(tmp_path: Path) -> None:
 
 
 def test_it_can_be_paused_and_tells_its_keys(tmp_path: Path) -> None:
-    async def steps(looked: Looked) -> None:
+    async def steps(looked: RunningTop) -> None:
         await looked.press("space")
         assert "paused" in looked.head
         looked.app._tick()
@@ -205,7 +205,7 @@ def test_it_can_be_paused_and_tells_its_keys(tmp_path: Path) -> None:
 def test_a_narrow_terminal_has_the_columns_that_matter(tmp_path: Path, size: tuple[int, int]) -> None:
     narrow = ["node", "state", "height", "tx/s", "p99", "links"]
 
-    async def steps(looked: Looked) -> None:
+    async def steps(looked: RunningTop) -> None:
         await looked.press("r")
         assert (looked.columns == narrow) == (size[0] < 90)
         assert set(narrow) <= set(looked.columns)
@@ -226,7 +226,7 @@ def test_no_colour_where_none_is_wanted(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("NO_COLOR", "1")
     shown: list[str] = []
 
-    async def steps(looked: Looked) -> None:
+    async def steps(looked: RunningTop) -> None:
         await looked.press("r")
         shown.append(looked.app.export_screenshot())
 

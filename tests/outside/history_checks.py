@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
-from history_records import Done, Final, Intent, Look, Place, Record
+from history_records import FinishedOperation, Intent, LedgerTransaction, Look, Place, Record
 
 FAILURES = {"cas": "precondition", "check": "precondition", "transfer": "insufficient-balance"}
 """Why an operation may have no effect."""
@@ -18,7 +18,7 @@ FAILURES = {"cas": "precondition", "check": "precondition", "transfer": "insuffi
 
 @dataclass(slots=True)
 class Versions:
-    """What something held after each height at which it changed."""
+    """The values of an object after each height at which it changed."""
 
     first: str | int
     heights: list[int] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Replay:
     def balances(self, height: int) -> tuple[int, ...]:
         return tuple(int(account.at(height)) for account in self.accounts)
 
-    def _execute(self, final: Final, intent: Intent) -> None:
+    def _execute(self, final: LedgerTransaction, intent: Intent) -> None:
         register, payer = self.registers[intent.key], self.accounts[intent.account]
         holds = {
             "cas": register.now() == intent.expected,
@@ -77,7 +77,7 @@ class Replay:
 
 
 def all_faults(record: Record) -> list[str]:
-    """Everything that contradicts the promises, but for what only the linearizability checker can tell."""
+    """Returns everything that contradicts the guarantees, except what only the linearizability checker can find."""
     replay = Replay(record)
     return [
         *replay.faults,
@@ -90,8 +90,8 @@ def all_faults(record: Record) -> list[str]:
 
 
 def told_faults(record: Record) -> Iterator[str]:
-    """What clients were told against what the ledger holds: each operation at most once, and as it was told."""
-    places: defaultdict[str, list[Final]] = defaultdict(list)
+    """Compares what clients were told with the ledger: each operation occurs at most once, with the reported result."""
+    places: defaultdict[str, list[LedgerTransaction]] = defaultdict(list)
     for final in record.book:
         if final.id:
             places[final.id].append(final)
@@ -103,7 +103,7 @@ def told_faults(record: Record) -> Iterator[str]:
             yield from _told(one, places[one.intent.id])
 
 
-def _told(one: Done, found: list[Final]) -> Iterator[str]:
+def _told(one: FinishedOperation, found: list[LedgerTransaction]) -> Iterator[str]:
     name = one.intent.id
     if one.outcome in ("ok", "failed"):
         if not found:
@@ -115,7 +115,7 @@ def _told(one: Done, found: list[Final]) -> Iterator[str]:
 
 
 def seen_faults(record: Record, replay: Replay) -> Iterator[str]:
-    """Each read saw what the final order has at its height: nothing that wasn't so at any time, or not yet."""
+    """Checks that each read saw the value of the final order at its height, never another one or a later one."""
     for one in record.done:
         if one.intent.kind == "read" and one.outcome == "ok":
             assert one.place is not None
@@ -137,9 +137,9 @@ def _seen(what: str, value: str, register: Versions, place: Place) -> Iterator[s
 
 
 def session_faults(record: Record) -> Iterator[str]:
-    """What one client reads never goes back and holds its own writes: verified reads whatever node answers, plain ones
-    as long as one node does, also when that was killed between."""
-    events: list[Done | Look] = [*record.done, *record.looks]
+    """Checks that one client's reads never go back and include its own writes: verified reads at any node, plain reads
+    at one node, even after it was killed."""
+    events: list[FinishedOperation | Look] = [*record.done, *record.looks]
     floors: Counter[tuple[str, int, int]] = Counter()
     for event in sorted(events, key=lambda event: event.return_ns):
         if isinstance(event, Look):
@@ -156,8 +156,8 @@ def session_faults(record: Record) -> Iterator[str]:
                 floors[scope] = max(floors[scope], event.place[0])
 
 
-def _scope(event: Done | Look, *, proven: bool) -> tuple[str, int, int]:
-    """What the floor is of: a client's session or, of plain reads, its one node."""
+def _scope(event: FinishedOperation | Look, *, proven: bool) -> tuple[str, int, int]:
+    """Returns the scope of a floor: a client's session, or for plain reads its one node."""
     client = event.client if isinstance(event, Look) else event.intent.client
     if proven or event.node is None:
         return ("session", client, event.session)
@@ -165,7 +165,8 @@ def _scope(event: Done | Look, *, proven: bool) -> tuple[str, int, int]:
 
 
 def bank_faults(record: Record, replay: Replay) -> Iterator[str]:
-    """At every height the total is what it was, nobody owes, and the balances follow from the final transfers."""
+    """Checks that the total is constant at every height, that no balance is negative, and that balances follow from the
+    final transfers."""
     total = sum(record.opening)
     for height, amounts in sorted([*record.balances.items(), *record.proven.items()]):
         if sum(amounts) != total:
@@ -181,7 +182,8 @@ def bank_faults(record: Record, replay: Replay) -> Iterator[str]:
 
 
 def stream_faults(record: Record) -> Iterator[str]:
-    """Who follows the events gets every transaction once, in the ledger's order, whatever nodes it has to change."""
+    """Checks that each follower of events gets every transaction once, in the ledger's order, whatever nodes it
+    uses."""
     book = sorted((final.place, final.transaction) for final in record.book if final.place > (record.opened, 0))
     for number, stream in enumerate(record.streams):
         known = [event for event in stream if event[0] <= book[-1][0]]

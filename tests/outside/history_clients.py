@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import trio
-from history_records import Done, Intent, Kind, Look, Outcome, Place
+from history_records import FinishedOperation, Intent, Kind, Look, Outcome, Place
 from history_world import World, amount_of, operations_of, place_of
 
 from rustorium.client import AsyncClient, Key
@@ -32,18 +32,18 @@ CHANGES: dict[Kind, int] = {"write": 24, "cas": 20, "check": 8, "transfer": 16}
 READS: dict[str, int] = {"read": 14, "look": 14, "look_all": 4}
 GROUP = 4
 GROUPED = 0.1
-"""How many of the changes are sent as a group of several at once."""
+"""Share of the changes that are sent as a group."""
 
 
 def clients_of(world: World) -> list["Recorder"]:
-    """One for each node, and those that ask all."""
+    """Returns the clients: one for each node, and those that ask all nodes."""
     nodes = len(world.net.net.nodes)
     pinned = [Recorder(world, number, number, number) for number in range(nodes)]
     return pinned + [Recorder(world, nodes + number, None, nodes) for number in range(ROAMING)]
 
 
 class Recorder:
-    """One client and its account. `cut` ends what it does just now, as if the client had died or lost patience."""
+    """A client and its account. `cut` ends its current operation, as if the client had died or lost patience."""
 
     def __init__(self, world: World, number: int, node: int | None, account: int) -> None:
         self._world, self.number, self._node, self._account = world, number, node, account
@@ -125,7 +125,7 @@ class Recorder:
         self._world.intents[identity] = intent
         return intent
 
-    async def _change(self, intents: Sequence[Intent]) -> list[Done]:
+    async def _change(self, intents: Sequence[Intent]) -> list[FinishedOperation]:
         """Sends each as one transaction, and records how they ended."""
         call = time.monotonic_ns()
         ends: list[tuple[Outcome, Place | None]] = [("unknown", None)] * len(intents)
@@ -134,7 +134,7 @@ class Recorder:
         finally:
             back = time.monotonic_ns()
             done = [
-                Done(intent, self._session, self._node, call, back, outcome, place)
+                FinishedOperation(intent, self._session, self._node, call, back, outcome, place)
                 for intent, (outcome, place) in zip(intents, ends, strict=True)
             ]
             self._world.done += done
@@ -173,7 +173,7 @@ class Recorder:
         intent = replace(mark.intent, id=f"{mark.intent.id}-read", kind="read", key=key)
         place = (found.at.height, 0)
         ended = time.monotonic_ns()
-        self._world.done.append(Done(intent, self._session, self._node, call, ended, "ok", place, seen))
+        self._world.done.append(FinishedOperation(intent, self._session, self._node, call, ended, "ok", place, seen))
 
     async def _look(self, key: str) -> None:
         """A plain read: verified, or of the newest state of the one node."""
@@ -200,7 +200,7 @@ class Recorder:
 
 
 def _end(result: Result) -> tuple[Outcome, Place | None]:
-    """How an operation ended for its client, and where it was executed, where the client was told."""
+    """Returns an operation's result for its client, and its place in the ledger if the client was told."""
     if isinstance(result, Submitted):
         assert result.receipt is not None
         return "ok" if result.receipt.ok else "failed", place_of(result)

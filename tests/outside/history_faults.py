@@ -23,7 +23,7 @@ from rustorium.net.devnet import Devnet
 from rustorium.net.joining import admit, find, remove, wait_for_committee
 
 PATIENCE_S = 240.0
-"""That is only there to end a run that would never end."""
+"""Time limit that only ends a run that would never end."""
 
 FaultKind = Literal["kill", "freeze", "kill_two", "kill_all", "join", "cut", "epoch"]
 """One node is killed; one stands still; two are killed, so that nothing becomes final; all are killed, and started
@@ -35,7 +35,7 @@ OTHER_FAULTS: tuple[FaultKind, ...] = ("cut", "epoch", "cut", "epoch", "cut")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """From one number of ended operations to another."""
+    """A fault between two numbers of ended operations."""
 
     kind: FaultKind
     first: int
@@ -47,7 +47,7 @@ class Fault:
 
 
 def plan(seed: int, kinds: Sequence[FaultKind], operations: int, nodes: int, clients: int) -> list[Fault]:
-    """These faults in an order of the seed's, spread over the run."""
+    """Returns these faults in an order of the seed, spread over the run."""
     luck = random.Random(f"{seed}/{kinds}")
     shuffled = luck.sample(kinds, len(kinds))
     room = operations // (len(shuffled) + 1)
@@ -98,7 +98,7 @@ def kill(net: Devnet, victims: tuple[int, ...]) -> None:
 
 
 def join(net: Devnet) -> None:
-    """One more node, which is synced and then admitted."""
+    """Adds a node, which is synced and then admitted."""
     joiner = net.add_home()
     net.spawn(len(net.net.nodes) - 1)
     net.wait_ready(timeout_s=PATIENCE_S, indexes=[len(net.net.nodes) - 1])

@@ -1,4 +1,4 @@
-"""What the ledger says, asked when a run is over: its transactions in order, and the state after every height.
+"""Reads the ledger after a run: its transactions in order, and the state after every height.
 
 Invariants: a node's word is taken, and checked against the order of the transactions by others; nothing here depends on
 what the clients were told.
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import trio
-from history_records import Final, Record
+from history_records import LedgerTransaction, Record
 from history_world import ID_KEY, OPENING, World, amount_of
 
 from rustorium.client import AsyncClient
@@ -26,7 +26,7 @@ R = TypeVar("R")
 
 
 async def read_record(world: World) -> Record:
-    """All of it, each height asked of another node than the one before."""
+    """Reads the whole record, each height from another node than the one before."""
     net = world.net.net
     async with AsyncExitStack() as stack:
         genesis = Path(net.genesis)
@@ -58,7 +58,7 @@ async def read_record(world: World) -> Record:
 
 
 async def read_proven(nodes: list[AsyncClient], subjects: list[Subject], first: int) -> dict[int, tuple[int, ...]]:
-    """All balances at some of the roots that are kept, each verified with one proof."""
+    """Reads all balances at some of the kept roots, each verified with one proof."""
     newest = (await nodes[0].proven(subjects)).at.height
     found: dict[int, tuple[int, ...]] = {}
     for number in range(PROVEN):
@@ -75,7 +75,7 @@ async def read_proven(nodes: list[AsyncClient], subjects: list[Subject], first: 
 
 
 async def each(ask: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R]:
-    """What `ask` gives for each, in order, some at a time."""
+    """Returns the results of `ask`, in order; some run at the same time."""
     wanted = list(items)
     found: dict[int, R] = {}
     limit = trio.CapacityLimiter(AT_ONCE)
@@ -90,8 +90,9 @@ async def each(ask: Callable[[T], Awaitable[R]], items: Iterable[T]) -> list[R]:
     return [found[number] for number in range(len(wanted))]
 
 
-async def read_book(nodes: list[AsyncClient], addresses: Iterable[str]) -> list[Final]:
-    """All transactions of these accounts, in the ledger's order; a transfer is listed under both of its accounts."""
+async def read_book(nodes: list[AsyncClient], addresses: Iterable[str]) -> list[LedgerTransaction]:
+    """Reads all transactions of these accounts, in the ledger's order; a transfer is listed under both of its
+    accounts."""
     names: dict[str, None] = {}
     for address in addresses:
         cursor: str | None = None
@@ -101,19 +102,19 @@ async def read_book(nodes: list[AsyncClient], addresses: Iterable[str]) -> list[
             if (cursor := page.next_cursor) is None:
                 break
 
-    async def final(numbered: tuple[int, str]) -> Final:
+    async def final(numbered: tuple[int, str]) -> LedgerTransaction:
         number, name = numbered
         status = await nodes[number % len(nodes)].get_transaction(name)
         assert status.receipt is not None, f"{name} is listed and not final at another node"
         failure = status.receipt.failure
         place = (status.receipt.height, status.receipt.index)
-        return Final(place, id_of(status.transaction), failure.code if failure is not None else "", name)
+        return LedgerTransaction(place, id_of(status.transaction), failure.code if failure is not None else "", name)
 
     return sorted(await each(final, enumerate(names)), key=lambda one: one.place)
 
 
 def id_of(transaction: dict[str, Any]) -> str:
-    """The operation's id in a transaction as a node shows it; empty where it has none."""
+    """Returns the operation's id in a transaction as a node shows it; empty if it has none."""
     for operation in transaction["operations"]:
         if operation["type"] == "put" and operation.get("key_hex") == ID_KEY.hex():
             return str(operation["value"])
@@ -121,7 +122,7 @@ def id_of(transaction: dict[str, Any]) -> str:
 
 
 async def read_registers(node: AsyncClient, namespace: str, height: int) -> dict[str, str]:
-    """All registers after a height."""
+    """Reads all registers after a height."""
     found: dict[str, str] = {}
     cursor: str | None = None
     while True:

@@ -1,4 +1,4 @@
-"""What clients did and were told, and what the ledger says became of it: the material of the consistency checks.
+"""Records of what clients did and were told, and of the ledger's result: the input of the consistency checks.
 
 Invariants: times are of one monotonic clock; an operation's id is unique in its run and stands in its transaction, so
 that it is found again in the ledger whatever the client was told.
@@ -24,12 +24,12 @@ refused, so that it is never executed. `unknown`: nobody told the client, it may
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What a client wants, before it is told anything."""
+    """A client's request, before it is sent."""
 
     id: str
     client: int
     account: int
-    """Who signs."""
+    """The account that signs."""
     kind: Kind
     key: str = ""
     value: str = ""
@@ -40,20 +40,20 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class FinishedOperation:
     """An operation with its end as the client knows it."""
 
     intent: Intent
     session: int
     node: int | None
-    """The one node that this client asks; None where it may ask all."""
+    """The one node that this client asks; `None` if it may ask all."""
     call_ns: int
     return_ns: int
     outcome: Outcome
     place: Place | None = None
-    """Where it was executed, where the client was told; of a read, the height at which it holds."""
+    """Its place in the ledger, if the client was told; for a read, the height that it describes."""
     seen: str = ""
-    """What a read saw."""
+    """The value that a read saw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,40 +74,40 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Final:
-    """A transaction of the ledger; `id` is the operation's, empty where it is of none."""
+class LedgerTransaction:
+    """A transaction of the ledger; `id` is the operation's, empty if it belongs to none."""
 
     place: Place
     id: str
     failure: str
-    """Why it had no effect; empty where it had."""
+    """Reason why it had no effect; empty if it had one."""
     transaction: str = ""
     """The transaction's own id."""
 
 
 @dataclass(slots=True)
 class Record:
-    """One run: what was wanted, how it ended, what was seen, and what the ledger holds of it."""
+    """One run: requests, their results, what clients saw, and what the ledger has of it."""
 
     intents: dict[str, Intent]
-    done: list[Done]
+    done: list[FinishedOperation]
     looks: list[Look]
-    book: list[Final]
+    book: list[LedgerTransaction]
     balances: dict[int, tuple[int, ...]]
-    """All balances after each height, on a node's word."""
+    """All balances after each height, as a node claims."""
     registers: dict[int, dict[str, str]]
-    """All registers after each height, on a node's word."""
+    """All registers after each height, as a node claims."""
     proven: dict[int, tuple[int, ...]]
     """All balances after some heights, verified."""
     streams: list[list[tuple[Place, str]]]
-    """Places and transactions' ids as followers of the event stream got them, from behind the opening on."""
+    """Places and ids of transactions as followers of the event stream got them, from after the opening on."""
     opened: int
     """The height at which the bank opened."""
     opening: tuple[int, ...]
-    """All balances after it; nobody had anything before."""
+    """All balances after the opening; all were zero before."""
 
 
-def write_history(path: Path, done: Iterable[Done]) -> None:
+def write_history(path: Path, done: Iterable[FinishedOperation]) -> None:
     """The operations on registers as the linearizability checker reads them."""
     with open(path, "w", encoding="utf-8") as file:
         for one in done:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import trio
-from history_records import Done, Intent, Look, Place
+from history_records import FinishedOperation, Intent, Look, Place
 
 from rustorium._native import asset_id
 from rustorium.api import Operation
@@ -26,17 +26,17 @@ ID_KEY = b"id"
 
 @dataclass(slots=True)
 class World:
-    """What all clients of a run share."""
+    """Data that all clients of a run share."""
 
     net: Devnet
     seed: int
     keys: list[Key]
-    """Of the bank's accounts; the first one's namespace has the registers."""
+    """Keys of the bank's accounts; the first one's namespace has the registers."""
     asset: str
     opened: int
     """The height at which the bank opened."""
     intents: dict[str, Intent] = field(default_factory=dict)
-    done: list[Done] = field(default_factory=list)
+    done: list[FinishedOperation] = field(default_factory=list)
     looks: list[Look] = field(default_factory=list)
     streams: list[list[tuple[Place, str]]] = field(default_factory=list)
     moved: trio.Condition = field(default_factory=trio.Condition)
@@ -48,12 +48,12 @@ class World:
         return self.keys[0].address
 
     async def complete(self) -> None:
-        """One more operation has ended, in whatever way."""
+        """Notes the end of an operation, with any result."""
         self.completed += 1
         await self.move()
 
     async def end(self) -> None:
-        """No client does anything more."""
+        """Stops all clients."""
         self.ended = True
         await self.move()
 
@@ -88,7 +88,7 @@ def prepare(net: Devnet, seed: int) -> World:
 
 
 def place_of(done: Submitted) -> Place:
-    """Where a final transaction was executed."""
+    """Returns a final transaction's place."""
     assert done.receipt is not None
     return done.receipt.height, done.receipt.index
 
@@ -120,6 +120,6 @@ def operations_of(world: World, intent: Intent) -> list[Operation]:
 
 
 def amount_of(held: Held) -> int:
-    """Of a balance."""
+    """Returns a balance's amount."""
     assert isinstance(held, Balance)
     return held.amount

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from history_checks import all_faults
-from history_records import Done, Final, Intent, Kind, Look, Outcome, Place, Record
+from history_records import FinishedOperation, Intent, Kind, LedgerTransaction, Look, Outcome, Place, Record
 
 Line = dict[str, Any]
 LINEARIZABLE, REFUSED, UNREADABLE = 0, 1, 2
@@ -171,8 +171,10 @@ def intent(number: int, kind: Kind, *, client: int = 0, **more: Any) -> Intent:
     return Intent(f"{client}-{number}", client, client, kind, **more)
 
 
-def done(what: Intent, at_ns: int, outcome: Outcome = "ok", place: Place | None = None, seen: str = "") -> Done:
-    return Done(what, 0, what.client, at_ns, at_ns + 5, outcome, place, seen)
+def done(
+    what: Intent, at_ns: int, outcome: Outcome = "ok", place: Place | None = None, seen: str = ""
+) -> FinishedOperation:
+    return FinishedOperation(what, 0, what.client, at_ns, at_ns + 5, outcome, place, seen)
 
 
 def good() -> Record:
@@ -201,13 +203,13 @@ def good() -> Record:
         Look(0, 0, 0, True, "r", "e", (), 9, 110, 115),
     ]
     book = [
-        Final((3, 0), "", ""),
-        Final((5, 0), write.id, ""),
-        Final((6, 0), win.id, ""),
-        Final((6, 1), lose.id, "precondition"),
-        Final((7, 0), pay.id, ""),
-        Final((8, 0), owe.id, "insufficient-balance"),
-        Final((9, 0), lost.id, ""),
+        LedgerTransaction((3, 0), "", ""),
+        LedgerTransaction((5, 0), write.id, ""),
+        LedgerTransaction((6, 0), win.id, ""),
+        LedgerTransaction((6, 1), lose.id, "precondition"),
+        LedgerTransaction((7, 0), pay.id, ""),
+        LedgerTransaction((8, 0), owe.id, "insufficient-balance"),
+        LedgerTransaction((9, 0), lost.id, ""),
     ]
     registers = {height: {"r": value} for height, value in zip(range(5, 10), "abbbe", strict=True)} | {4: {}}
     balances: dict[int, tuple[int, ...]] = {height: (100, 100) if height < 7 else (130, 70) for height in range(4, 10)}
@@ -233,12 +235,12 @@ def looked(record: Record, number: int, **changes: Any) -> None:
 
 
 FAULTY: dict[str, tuple[str, Callable[[Record], object]]] = {
-    "executed twice": ("0-0 was executed 2 times", lambda r: r.book.append(Final((8, 1), "0-0", ""))),
+    "executed twice": ("0-0 was executed 2 times", lambda r: r.book.append(LedgerTransaction((8, 1), "0-0", ""))),
     "a final one is missing": ("0-0 was called final and is not", lambda r: r.book.pop(1)),
     "told another place": ("0-1 was told ok at (6, 7)", lambda r: told(r, 1, place=(6, 7))),
     "told failed and had effect": ("0-1 was told failed", lambda r: told(r, 1, outcome="failed")),
     "told ok and had none": ("1-0 was told ok", lambda r: told(r, 2, outcome="ok")),
-    "refused and executed": ("0-2 was refused", lambda r: r.book.append(Final((9, 1), "0-2", ""))),
+    "refused and executed": ("0-2 was refused", lambda r: r.book.append(LedgerTransaction((9, 1), "0-2", ""))),
     "a condition that didn't hold": ("1-0 at (6, 1) ended with 'ok'", lambda r: booked(r, 3, failure="")),
     "a condition that held": (
         "0-1 at (6, 0) ended with 'precondition'",

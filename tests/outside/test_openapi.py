@@ -1,4 +1,4 @@
-"""The HTTP face of a live node against its own OpenAPI document: schemathesis makes requests of every kind that it
+"""The HTTP API of a live node against its own OpenAPI document: schemathesis makes requests of every kind that it
 allows and of many that it doesn't, and checks each answer against it."""
 
 import os

@@ -1,4 +1,4 @@
-"""What attackers with a member's key cost the others, in virtual time with the prices of work.
+"""The cost of attackers with a member's key for the others, in virtual time with the prices of work.
 
 Invariants: fixed seeds; calm and attacked runs differ in the attacker alone. `RUSTORIUM_ATTACK_MINUTES` makes runs of
 journals longer, and `RUSTORIUM_ATTACK_NODES` committees larger.
@@ -33,7 +33,7 @@ from rustorium.sim.net import EXPIRES_MS, make_net
 from rustorium.sim.prices import CORE_STEP_NS, PRICES
 from rustorium.sim.run import run_seed
 from rustorium.sim.scenario import Mode, Shape, draw_plan
-from rustorium.sim.shadow import Remembered
+from rustorium.sim.shadow import SignedByClient
 from rustorium.sim.world import World
 
 NODES = [int(n) for n in os.environ.get("RUSTORIUM_ATTACK_NODES", "4").split()]
@@ -91,7 +91,7 @@ class Inventions(Paced, InventiveProposer):
 
 
 class Votes(Paced):
-    """Well-signed votes for blocks that nobody has seen, of views that could matter."""
+    """Validly signed votes for blocks that nobody has seen, in views that could matter."""
 
     def worst(self, world: World, node: int) -> bytes | None:
         view = self.hand.view + world.rng.randint(1, 60)
@@ -119,8 +119,8 @@ FLOODS: dict[str, Callable[[], Actor]] = {
 
 
 @dataclass
-class Seen:
-    """What clients and a watcher saw after the warm-up."""
+class Observations:
+    """Observations of clients and a watcher after the warm-up."""
 
     latencies_ms: list[float] = field(default_factory=list)
     pause_ms: float = 0.0
@@ -140,7 +140,7 @@ class Run:
         self.world = World(5, self.net, n, ConsensusConfig(state_roots=True), base_ms=5.0, actors=actors, costs=PRICES)
         self.world.step_ns, self.world.events_max = CORE_STEP_NS, EVENTS_MAX
         self.world.on_answer = self._answered
-        self.seen, self._gap_ms, self._warm_ms = Seen(), gap_ms, warm_ms
+        self.seen, self._gap_ms, self._warm_ms = Observations(), gap_ms, warm_ms
         self._asked: dict[int, int] = {}
         self._last, self._height = 0, 0
         self._rng = random.Random(n)
@@ -155,7 +155,7 @@ class Run:
         world.after_ms(self._gap_ms * (0.5 + self._rng.random()), self._submit, account, nonce + 1)
         operations = [{"type": "put", "namespace": self.net.accounts[account].address, "key": "k", "value": "v" * 200}]
         signed = self.net.sign(account, nonce, operations)
-        world.shadow.signed(Remembered(signed.id, account, nonce, EXPIRES_MS, operations))
+        world.shadow.signed(SignedByClient(signed.id, account, nonce, EXPIRES_MS, operations))
         tag = account * 1_000_000 + nonce
         self._asked[tag] = world.now
         port = world.nodes[self._honest[account % len(self._honest)]].port
@@ -180,7 +180,7 @@ class Run:
             self._last = world.now
         world.after_ms(LOOK_MS, self._look)
 
-    def play(self, ms: float) -> Seen:
+    def play(self, ms: float) -> Observations:
         self.world.run(self._warm_ms + ms)
         return self.seen
 

@@ -35,7 +35,7 @@ class Churner:
         self._world.after_ms(500, self._next)
 
     def _key(self, epoch: int) -> bytes:
-        """The seed of the key that it wants to have in an epoch. But for the first one nobody has them."""
+        """Returns the seed of the key that it wants in an epoch. Except for the first key, nobody has it."""
         return seed_of("churn", epoch) if epoch else self._net.validator_seed(CHURNER)
 
     def _next(self) -> None:

@@ -12,7 +12,7 @@ import pytest
 from model.actors import Equivocator, Hoarder, Outgoing, Silent
 from model.epochs import Change, Epoch, Record
 from model.faults import BoundaryFault, Stage
-from model.held import Held
+from model.held import NodeData
 from model.peers import Peers
 from model.run import settled
 from model.scenario import CONFIG
@@ -69,7 +69,7 @@ def load(world: World, first: int, count: int, every_ms: float, nodes: int) -> s
 
 
 def lose(world: World, lost: Callable[[int, int, Message], bool]) -> None:
-    """The links lose what `lost` says, whoever sent it."""
+    """Lets the links lose the frames that `lost` selects, from any sender."""
     pass_on = world.pass_on
 
     def cut(source: int, target: int, message: Message, epoch: int) -> None:
@@ -80,7 +80,7 @@ def lose(world: World, lost: Callable[[int, int, Message], bool]) -> None:
 
 
 def finalizes_end(world: World, source: int, message: Message) -> bool:
-    """Whether this is a vote that helps to make a block final that ends an epoch."""
+    """Returns whether this is a vote that helps to finalize a block that ends an epoch."""
     port = world.nodes[source].port
     if not isinstance(message, VoteFrame) or message.vote.kind is not VoteKind.FINALIZE or port is None:
         return False
@@ -187,7 +187,7 @@ REPLACED = {ADD + node for node in range(4, 8)} | {REMOVE + node for node in ran
 
 
 def test_all_members_are_replaced_at_once_and_every_last_word_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The old ones are silent in the new epoch, the new ones silent in the old: who is silent must ask."""
+    """The old members are silent in the new epoch, the new ones in the old epoch: a silent member must ask."""
     world = replaced(4)
     settle(world, REPLACED)
     assert committee(world) == [4, 5, 6, 7]
@@ -302,13 +302,13 @@ def test_closing_blocks_make_a_boundary_final_that_lost_its_finalize_votes() -> 
 
 
 class Talker(Equivocator):
-    """Leads closing views with a block that lists what it could, and helps it along."""
+    """Leads closing views with a block that lists what it can, and helps to finalize it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.talked: list[Block] = []
 
-    def propose(self, port: Held, frame: ProposalFrame, parent: Block) -> None:
+    def propose(self, port: NodeData, frame: ProposalFrame, parent: Block) -> None:
         block = frame.block
         if port.epoch.closes_on(parent):
             block = self._talkative(port, block, parent)
@@ -318,7 +318,7 @@ class Talker(Equivocator):
             if peer != port.node:
                 port.send(peer, ProposalFrame(block, frame.certificates, frame.riders))
 
-    def hear(self, port: Held, message: Message) -> None:
+    def hear(self, port: NodeData, message: Message) -> None:
         """Votes as an honest node does."""
 
 
@@ -372,7 +372,7 @@ def test_effects_in_front_of_the_epochs_own_view_are_dropped() -> None:
 
 
 class Retired:
-    """Holds the keys of a committee whose time is over, and signs with them what it likes."""
+    """Holds the keys of a former committee and signs anything with them."""
 
     def lets_out(self, _outgoing: Outgoing, /) -> bool:
         return True

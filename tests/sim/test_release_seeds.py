@@ -1,4 +1,4 @@
-"""Seeds on the release stages: whatever faults they draw, the invariants hold, and after the calm the chain goes on.
+"""Seeds on the release stages: with any drawn faults the invariants hold, and after the calm the chain continues.
 
 Invariants: virtual time and fixed seeds; a failing seed prints its faults and the line that repeats it; a fault kind
 that never occurred fails the test.

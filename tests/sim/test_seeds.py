@@ -1,4 +1,4 @@
-"""Hundreds of seeds: whatever faults they draw, the invariants hold, and after the calm the chain goes on.
+"""Hundreds of seeds: with any drawn faults the invariants hold, and after the calm the chain continues.
 
 Invariants: a failing seed prints its faults and the line that repeats it; a fault kind that never occurred fails the
 test.

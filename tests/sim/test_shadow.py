@@ -14,7 +14,7 @@ from rustorium.sim.errors import BreachError
 from rustorium.sim.frames import SeenHeader
 from rustorium.sim.net import EXPIRES_MS
 from rustorium.sim.scenario import Mode, Shape, build_world, draw_plan
-from rustorium.sim.shadow import Leaves, Place, Remembered, Shadow
+from rustorium.sim.shadow import Leaves, Place, Shadow, SignedByClient
 from rustorium.sim.world import World
 
 KEYS = [b"a" * 32, b"b" * 32]
@@ -25,9 +25,9 @@ def shadow() -> Shadow:
     return Shadow(KEYS, ["rs1a", "rs1b"], 100)
 
 
-def remembered(nonce: int, account: int = 0, **changed: Any) -> Remembered:
+def remembered(nonce: int, account: int = 0, **changed: Any) -> SignedByClient:
     transfer = {"type": "transfer", "to": "rs1b", "asset": "", "amount": "3"}
-    return Remembered(
+    return SignedByClient(
         **{"id": f"{account}/{nonce}", "account": account, "nonce": nonce}
         | {"expires_ms": 1_000, "operations": [transfer]}
         | changed
@@ -42,7 +42,7 @@ def test_a_good_history() -> None:
     assert state.nonces == {KEYS[0]: 2, KEYS[1]: 1}
 
 
-HISTORIES: list[tuple[str, dict[Place, Remembered], str]] = [
+HISTORIES: list[tuple[str, dict[Place, SignedByClient], str]] = [
     ("a nonce left out", {(1, 0): remembered(1)}, "nonce 1 of account 0 where 0 was due"),
     ("nonces the wrong way round", {(1, 0): remembered(1), (1, 1): remembered(0)}, "where 0 was due"),
     ("a nonce twice", {(1, 0): remembered(0), (1, 1): remembered(0, id="other")}, "where 1 was due"),
@@ -53,7 +53,7 @@ HISTORIES: list[tuple[str, dict[Place, Remembered], str]] = [
 
 
 @pytest.mark.parametrize(("executed", "said"), [each[1:] for each in HISTORIES], ids=[each[0] for each in HISTORIES])
-def test_orders_that_must_not_be(executed: dict[Place, Remembered], said: str) -> None:
+def test_orders_that_must_not_be(executed: dict[Place, SignedByClient], said: str) -> None:
     with pytest.raises(BreachError, match=said):
         shadow().judge_order(0, executed, {1: HEADER})
 

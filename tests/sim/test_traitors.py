@@ -1,4 +1,4 @@
-"""Traitors on the release stages: each kind really does what it is for, and neither one nor two of them break anything.
+"""Traitors on the release stages: each kind does what it is made for, and neither one nor two break anything.
 
 Invariants: virtual time and fixed seeds; a failing seed prints the line that repeats it; a traitor that never acted
 fails the test.

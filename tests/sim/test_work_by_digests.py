@@ -1,4 +1,5 @@
-"""How often batches cross the network (R44): once to each who lacks them, in a wide network and beside dead members.
+"""Number of times that batches cross the network (R44): once to each node that lacks them, in a wide network and beside
+dead members.
 
 Invariants: virtual time and fixed seeds; what is counted is every byte of a batch on any link, asked for or not.
 """
@@ -11,7 +12,7 @@ import pytest
 from rustorium.consensus.pacemaker import NS_PER_MS, ConsensusConfig
 from rustorium.sim.links import CALM, Links
 from rustorium.sim.net import EXPIRES_MS, make_net
-from rustorium.sim.shadow import Remembered
+from rustorium.sim.shadow import SignedByClient
 from rustorium.sim.world import World
 
 ONE_WAY_MS = ((1, 40, 75, 110), (40, 1, 45, 90), (75, 45, 1, 60), (110, 90, 60, 1))
@@ -19,7 +20,7 @@ ONE_WAY_MS = ((1, 40, 75, 110), (40, 1, 45, 90), (75, 45, 1, 60), (110, 90, 60, 
 BATCH, RESPONSE, ONE_BATCH, BATCHES = 5, 8, 2, 8
 """Tags of messages and of answers."""
 START_MS = 3_000.0
-"""What comes before isn't counted: links come up, the core learns its times."""
+"""Start of counting: before that, links come up and the core learns its times."""
 
 
 class WideLinks(Links):
@@ -73,7 +74,7 @@ def run(n: int, dead: int, seconds: float, gap_ms: float) -> Meter:
         world.after_ms(gap_ms * (0.5 + world.rng.random()), submit, account, nonce + 1)
         operations = [{"type": "put", "namespace": net.accounts[account].address, "key": "k", "value": "v" * 200}]
         signed = net.sign(account, nonce, operations)
-        world.shadow.signed(Remembered(signed.id, account, nonce, EXPIRES_MS, operations))
+        world.shadow.signed(SignedByClient(signed.id, account, nonce, EXPIRES_MS, operations))
         port = world.nodes[account % len(living)].port
         assert port is not None
         port.client(signed.raw, "final", account * 1_000_000 + nonce)

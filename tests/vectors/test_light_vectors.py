@@ -19,7 +19,7 @@ CASES = [pytest.param(case, id=case["name"]) for case in FILE["cases"]]
 assert CASES
 
 Step = tuple[str, bytes, int, str]
-"""What is done with which bytes at what time, and what it gives."""
+"""Operations with bytes and times, and their results."""
 
 
 def steps(case: dict[str, Any]) -> Iterator[Step]:

@@ -85,7 +85,7 @@ def test_a_later_committee_needs_the_changes_that_lead_to_it() -> None:
 
 
 def test_no_file_is_made_with_changes_that_lead_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rustorium.client.light.WAY_BYTES_MAX", 0)  # all are fetched again
+    monkeypatch.setattr("rustorium.client.light.FIRST_CHANGES_BYTES_MAX", 0)  # all are fetched again
     [case] = [case for case in CASES if case.get("epochs") and case["shows"] is not None]
     good = [bytes.fromhex(change) for change in case["epochs"]]
     [closing] = [case["epochs"] for case in CASES if case.get("epochs") and case["shows"] is None]

@@ -101,7 +101,7 @@ def test_transaction_has_the_id_sender_and_signature_of_its_seed(case: Case) -> 
 
 
 def without_hint() -> list[Any]:
-    """Those that a client of this version can make: it gives no shard hint."""
+    """Vectors that a client of this version can make: without a shard hint."""
     return [one for one in cases("transactions") if one.values[0]["value"]["shard_hint"] is None]
 
 
@@ -159,7 +159,7 @@ def merkle(leaves: list[bytes]) -> bytes:
 
 
 def merkle_path(leaves: list[bytes], index: int) -> list[bytes]:
-    """From the leaf up."""
+    """Returns the path from the leaf up."""
     if len(leaves) < 2:
         return []
     half = 1 << ((len(leaves) - 1).bit_length() - 1)

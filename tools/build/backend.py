@@ -33,7 +33,7 @@ AVX512_RUST = [1, 89]
 
 
 def wanted() -> str:
-    """What is built, `node` or `client`: what the user says, else what runs on this machine."""
+    """Returns the build, `node` or `client`: the user's choice, otherwise what runs on this machine."""
     said = os.environ.get("RUSTORIUM_BUILD") or ("node" if sys.platform == "linux" else "client")
     if said not in ("node", "client"):
         sys.exit(f"RUSTORIUM_BUILD is `{said}`: set it to `node` or `client`, or unset it.")

@@ -87,7 +87,7 @@ class CargoOutput:
         self._newest = "starting cargo"
 
     def text(self) -> str:
-        """How far cargo is, in words."""
+        """Returns cargo's progress, in words."""
         return self._newest
 
     def read(self) -> None:

@@ -51,7 +51,7 @@ class Refused(Exception):
 
 
 class Says(Protocol):
-    """Where progress is told."""
+    """Called with progress messages."""
 
     def say(self, text: str) -> None:
         """Prints one line."""
@@ -61,7 +61,7 @@ class Says(Protocol):
 
 
 def recipe(root: Path, compiler: str, processor: str) -> bytes:
-    """All that decides what the archive contains."""
+    """Returns everything that determines the archive's content."""
     lock = (root / "Cargo.lock").read_text()
     crates = [re.findall(rf'name = "{name}"\nversion = ".*"\nsource = ".*"\nchecksum = ".*"', lock) for name in CRATES]
     return repr((RECIPE, PARTS, DEFINES, OPTIONS, PROCESSOR, crates, compiler, processor)).encode()
@@ -113,7 +113,7 @@ def parts(rocksdb: Path) -> list[list[Path]]:
 
 
 class Build:
-    """One compilation, whose finished objects stay in `folder` until all are there."""
+    """One compilation; its finished objects stay in `folder` until all exist."""
 
     def __init__(self, folder: Path, compiler: str, processor: str, sources: dict[str, Path]) -> None:
         rocksdb = sources["librocksdb-sys"]
@@ -126,7 +126,7 @@ class Build:
         self._compiled, self._lock = 0, Lock()
 
     def text(self) -> str:
-        """How far it is, in words."""
+        """Returns the progress, in words."""
         return f"compiling RocksDB, {self._compiled} of {len(self._parts)} parts done"
 
     def run(self, archiver: str, progress: Says) -> Path:

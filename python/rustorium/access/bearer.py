@@ -26,7 +26,7 @@ def bearing(token: str | None) -> dict[str, str]:
     return {"authorization": f"Bearer {token}"}
 
 
-def check_way(url: str) -> None:
+def check_token_url(url: str) -> None:
     """Refuses a URL that would let others on the network read a token. Errors: UsageError."""
     scheme, host, _, _ = place_of(url)
     if scheme == "http" and not is_loopback(host):
@@ -54,7 +54,7 @@ def tokens_by_url(urls: Sequence[str], tokens: Tokens | None) -> dict[str, str |
     for url, token in found.items():
         if token is not None:
             bearing(token)
-            check_way(url)
+            check_token_url(url)
     return found
 
 

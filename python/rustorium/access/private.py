@@ -43,11 +43,11 @@ def read_text(path: Path) -> str:
 
 
 def lock_now(file: IO[bytes]) -> None:
-    """Locks a file against other processes until it is closed. Errors: OSError where one has it."""
+    """Locks a file against other processes until it is closed. Errors: OSError if another process has locked it."""
     if sys.platform == "win32":
         import msvcrt
 
-        file.seek(1 << 30)  # beyond its end: on Windows nobody could read a locked range
+        file.seek(1 << 30)  # a byte beyond the end: on Windows a locked range can't be read
         msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         file.seek(0)
     else:
@@ -57,7 +57,7 @@ def lock_now(file: IO[bytes]) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Puts a folder's list of files on the disk, where the system lets a program ask for it. Errors: OSError."""
+    """Flushes a folder's list of files to the disk, if the system supports it. Errors: OSError."""
     if sys.platform != "win32":
         folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:

@@ -1,6 +1,7 @@
-"""The command line: one app with two names, `rustorium-node` and `rustorium`; one file per command group, no logic.
+"""The command line: one app with two names, `rustorium-node` and `rustorium`; one file per command group, without
+logic.
 
-Invariants: nothing heavy is imported before a command runs (trio, the extension and the client come with the command).
+Invariants: trio, the extension and the client are imported only when a command runs.
 """
 
 from rustorium.cli.app import main

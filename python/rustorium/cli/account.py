@@ -1,4 +1,4 @@
-"""`account create`: the account of a new key."""
+"""`account create` makes the account of a new key."""
 
 from pathlib import Path
 from typing import Annotated
@@ -62,7 +62,7 @@ def create(
 
 
 def _account_of(file: Path) -> tuple[str, str, int]:
-    """Address, public key and region. Errors: UsageError, KeyFileError."""
+    """Returns address, public key and region from a key file or its JSON. Errors: UsageError, KeyFileError."""
     import os
 
     from rustorium.client.keys import describe

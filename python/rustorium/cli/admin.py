@@ -78,14 +78,14 @@ def create(
     """Create a token and show it once. A running node creates it. If the node is stopped, this command does so and
     signs the audit entry with the node key."""
     from rustorium.access.private import write_private
-    from rustorium.node.admin.tokenwork import asked
+    from rustorium.node.admin.tokenwork import parse_token_request
     from rustorium.observe.watching import seconds_of
 
     life = None if expires == "never" else round(1000 * seconds_of(expires, "--expires", DAYS_MAX))
     arguments = {"name": name, "role": role, "gateway": gateway, "expires_in_ms": life}
-    asked(arguments)
+    parse_token_request(arguments)
     if out is not None:
-        # Before there is a token that nobody could read.
+        # Fails early if the file can't be written: a token that nobody can read must not exist.
         write_private(out.expanduser(), "")
     try:
         made = _do("create_token", arguments, home, admin_url, token_file, passphrase_file)
@@ -132,7 +132,7 @@ def _do(
     token_file: Path | None,
     passphrase_file: Path | None,
 ) -> Any:
-    """By the node where it runs, else here. Errors: RustoriumError, NativeError."""
+    """Asks the running node; if none runs, does the work here. Errors: RustoriumError, NativeError."""
     from rustorium.errors import NotReady
     from rustorium.node.admin.remote import NO_NODE
     from rustorium.node.admin.socket import call
@@ -147,8 +147,8 @@ def _do(
 
 
 def _at_rest(operation: str, arguments: Mapping[str, Any], home: "Home", passphrase_file: Path | None) -> Any:
-    """In a home whose node doesn't run. Errors: RustoriumError, NativeError."""
-    from rustorium.node.admin.tokenwork import at_rest
+    """Does the work in the home of a stopped node. Errors: RustoriumError, NativeError."""
+    from rustorium.node.admin.tokenwork import run_without_node
 
     home.load_config()
-    return at_rest(home, operation, arguments, passphrase_file, os.environ, time.time_ns() // 1_000_000)
+    return run_without_node(home, operation, arguments, passphrase_file, os.environ, time.time_ns() // 1_000_000)

@@ -9,7 +9,7 @@ import typer
 
 from rustorium.cli.metrics import MetricsNodeOption
 from rustorium.cli.options import NetOption, home_of, net_of
-from rustorium.cli.output import Format, Output, emit_one, note, pictured, progress, show
+from rustorium.cli.output import Format, Output, can_draw, emit_one, note, progress, show
 
 if TYPE_CHECKING:
     from rustorium.access.netfile import Net
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rustorium.observe.analysis.gather import Net as Gathered
 
 PROFILE_SPARE_S = 10.0
-"""A node goes on profiling for so long where nobody takes its profile."""
+"""Time after which a node ends a profile that nobody fetches."""
 
 group = typer.Typer(help="Find out where time is spent.", no_args_is_help=True)
 
@@ -71,7 +71,7 @@ def performance(
         _write(html, page(report))
         note(f"The report with charts is in {html}.")
     if output is Format.table:
-        show(lines(report, plain=not pictured()))
+        show(lines(report, plain=not can_draw()))
     else:
         emit_one(report.as_json(), output)
 
@@ -92,7 +92,7 @@ def _homes(net: "Net | None", home: Path | None) -> "dict[str, Home]":
 
 @contextmanager
 def _profiles(homes: "dict[str, Home]", for_: str, out: Path | None) -> Iterator[None]:
-    """Has these nodes profile their steps meanwhile, and draws what they saw."""
+    """Lets these nodes profile their steps in the meantime, and draws the result."""
     from rustorium.errors import RustoriumError
     from rustorium.node.admin.socket import call
     from rustorium.observe.flame import svg, tree
@@ -132,7 +132,7 @@ def _read(recording: Path) -> "Gathered":
 
 
 def _watch(net: "Net | None", nodes: list[str], for_: str, every: str, timeout_s: float) -> "Gathered":
-    """Records a live net into a file that is gone afterwards."""
+    """Records a live net into a temporary file and evaluates it."""
     from tempfile import TemporaryDirectory
 
     from rustorium.errors import UsageError

@@ -1,4 +1,4 @@
-"""Puts the groups together, and turns every error into one sentence and an exit code.
+"""Assembles the command groups, and turns every error into one sentence and an exit code.
 
 Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 verification failed, 5 not ready, 130 interrupted.
 """
@@ -45,17 +45,18 @@ from rustorium.cli import (
     zk,
 )
 from rustorium.cli.failure import explain, wants_json
-from rustorium.cli.grouped import Grouped, list_whole
+from rustorium.cli.grouped import SectionedGroup, list_whole
 from rustorium.cli.whole import group_needing_node, needing_node
 
 BROKEN_PIPE = 141
 TLS_VARIABLES = ("RUSTORIUM_CA_FILE", "RUSTORIUM_CLIENT_CERTIFICATE", "RUSTORIUM_CLIENT_KEY")
-"""Where commands find what global options name (`rustorium.access.tls`, which is imported only when it is needed)."""
+"""Environment variables through which commands get the values of global options; read by `rustorium.access.tls`, which
+is imported only if needed."""
 
 app = typer.Typer(
     name="rustorium-node",
     help="Rustorium: run a validator or a devnet, send transactions, read the ledger.",
-    cls=Grouped,
+    cls=SectionedGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -127,7 +128,7 @@ def root(
         ),
     ] = None,
 ) -> None:
-    """Global options, before the command; `--debug` was taken out of the line before this."""
+    """Takes the global options. `--debug` was already removed from the line."""
     del debug
     for variable, path in zip(TLS_VARIABLES, (ca, client_certificate, client_key), strict=True):
         if path is not None:

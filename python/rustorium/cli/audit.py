@@ -127,7 +127,7 @@ def anchor_(
 
 
 def _named(log: Path | None, home: Path | None, node_key: str | None) -> tuple[Path, bytes]:
-    """A log, and the public key that must have signed it. Errors: UsageError, HomeError."""
+    """Returns a log and the public key that must have signed it. Errors: UsageError, HomeError."""
     from rustorium.errors import UsageError
     from rustorium.home.auditlog import log_of, signer_of
     from rustorium.home.keys import is_node_key
@@ -143,7 +143,7 @@ def _named(log: Path | None, home: Path | None, node_key: str | None) -> tuple[P
 
 
 def _tell(home: "Home", fields: dict[str, str]) -> None:
-    """Has a node that runs write it down, too."""
+    """Lets the running node, if any, write the anchor into its log, too."""
     from rustorium.errors import NotReady
     from rustorium.node.admin.socket import call
 

@@ -79,7 +79,7 @@ def _make_key(home: "Home", key: Path | None, opener: "Opener") -> Path:
 
 
 def _refuse_missed(place: "Place", made: "Mapping[str, Any]") -> None:
-    """Fails after a backup was made where an earlier one is gone."""
+    """Fails if the destination has lost an earlier backup; the new one was made anyway."""
     from rustorium.node.admin.backup_memory import Newest, rolled_back
 
     if (missed := made.get("missed")) is not None:

@@ -1,4 +1,4 @@
-"""`bench load`: the Rust load generator."""
+"""`bench load` runs the Rust load generator."""
 
 from typing import Annotated
 

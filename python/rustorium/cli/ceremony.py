@@ -1,4 +1,5 @@
-"""`zk ceremony new|contribute|verify|finalize`: a circuit's keys made by many, so that nobody can forge proofs."""
+"""`zk ceremony new|contribute|verify|finalize`: many contributors make a circuit's keys, so that nobody can forge
+proofs."""
 
 import sys
 from collections.abc import Sequence
@@ -121,7 +122,7 @@ def finalize(
 
 
 def _say_import(contributions: "Sequence[Contribution]") -> None:
-    """A phase 1 without a contribution of its own rests on the import alone, which nothing here can check."""
+    """Warns about an imported phase 1: nothing here can check who made its powers."""
     if not any(one.origin.startswith("import") for one in contributions):
         return
     own = any(one.phase == 1 and one.origin == "random" for one in contributions)
@@ -133,7 +134,8 @@ def _say_import(contributions: "Sequence[Contribution]") -> None:
 
 
 def _typed() -> bytes:
-    """What the contributor types, unseen, on a terminal; off one nothing, and the system's randomness stands alone."""
+    """Reads what the contributor types, hidden, on a terminal; otherwise empty, and only the system's randomness is
+    used."""
     if not sys.stdin.isatty():
         return b""
     import getpass

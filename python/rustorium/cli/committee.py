@@ -1,4 +1,4 @@
-"""`node add`, `list`, `remove`, `end-epoch` and `replace-key`: who is in the committee."""
+"""`node add`, `list`, `remove`, `end-epoch` and `replace-key`: changes of the committee."""
 
 import os
 import time
@@ -31,9 +31,9 @@ group = typer.Typer(
     help="Add validators to a running net, remove them, list them, replace their keys.", no_args_is_help=True
 )
 ANSWER_S = 10.0
-"""How long the net may take to answer before anything is made."""
-FOUR = 4
-"""The smallest committee that goes on without one of its members."""
+"""Maximum time for the net's first answer, before anything is made."""
+FAULT_TOLERANT_MIN = 4
+"""The smallest committee that makes blocks without one of its members."""
 HomeArgument = Annotated[Path, typer.Option("--home", help="Folder to make, or one that an earlier `node add` made.")]
 
 
@@ -92,13 +92,13 @@ def add(
     from rustorium.errors import UsageError
     from rustorium.net.joining import (
         admit,
+        allow_follower,
         check_operator,
-        in_turn,
-        let_in,
         make_joiner,
+        next_in_turn,
         note_admission,
+        resume_joiner,
         start_and_sync,
-        take_up,
     )
     from rustorium.regions import parse_region, region_name
 
@@ -116,16 +116,16 @@ def add(
     with client_of(net, node, file, min(timeout_s, ANSWER_S), token_file=token_file) as client:
         known = client.validators()
     if byte is None:
-        byte = in_turn([int(one["region"]) for one in known["validators"]])
+        byte = next_in_turn([int(one["region"]) for one in known["validators"]])
     passphrase = find_passphrase(file, passphrase_file, os.environ)
-    joiner = take_up(path, owner, content, byte, passphrase)
+    joiner = resume_joiner(path, owner, content, byte, passphrase)
     if joiner is not None:
         note(f"{path} exists already; continuing with it.")
     else:
         others = {one.name: one.p2p for one in found.nodes} if found is not None else {}
         joiner = make_joiner(file, others, known, path, name or path.name, byte, passphrase=passphrase, owner=owner)
         note(f"Made {path} and {owner}. The node starts and follows the chain.")
-    missing = let_in([Path(one.home) for one in found.nodes] if found is not None else [], joiner.node_key)
+    missing = allow_follower([Path(one.home) for one in found.nodes] if found is not None else [], joiner.node_key)
     if missing or found is None:
         note(
             "Until the new node is a member, validators must name it as a follower: on each validator's machine, "
@@ -177,7 +177,7 @@ def remove(
         send_removal(client, one, signer)
         left = len(client.validators()["next"])
         note(f"{one['name']} leaves with this epoch; {left} stay")
-        if left < FOUR:
+        if left < FAULT_TOLERANT_MIN:
             note(f"A committee of {left} tolerates no fault: if one member fails, the chain stops until it is back.")
         epoch = _awaited(client, content, str(one["validator_key"]), False, timeout_s)
     emit_one({"name": one["name"], "validator_key": one["validator_key"], "epoch": epoch}, output)
@@ -207,13 +207,13 @@ def end_epoch(
 
 
 def _awaited(client: "Client", genesis: bytes | None, validator_key: str, member: bool, timeout_s: float) -> int:
-    """The epoch from which on the validator is a member, or none; waited for where it can begin in time."""
-    from rustorium.net.joining import wait_for_committee, young_until_ms
+    """Returns the epoch from which the validator is a member or no member; waits for it if it can begin in time."""
+    from rustorium.net.joining import epoch_may_end_ms, wait_for_committee
 
     answer = client.validators()
     if member == any(one["validator_key"] == validator_key for one in answer["validators"]):
         return int(answer["epoch"])
-    until_ms = young_until_ms(client, genesis) if genesis is not None else 0
+    until_ms = epoch_may_end_ms(client, genesis) if genesis is not None else 0
     if until_ms / 1000 - time.time() > timeout_s:
         at = datetime.fromtimestamp(until_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         note(f"This epoch continues until {at}, or until operators end it with `rustorium-node node end-epoch`.")

@@ -1,4 +1,4 @@
-"""`devnet`: a whole net on this machine until Ctrl-C."""
+"""`devnet` runs a whole net on this machine until Ctrl-C."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rustorium.cli.output import Format, Output, emit, emit_one, lively, note, progress
+from rustorium.cli.output import Format, Output, emit, emit_one, is_interactive, note, progress
 
 if TYPE_CHECKING:
     from rustorium.net.devnet import Devnet
@@ -137,7 +137,7 @@ def _show(net: "Devnet", faucet: str | None, output: Format) -> None:
 
 
 def _watch(net: "Devnet", stopping: threading.Event) -> None:
-    """Until told to stop: a live line on a terminal, and a note for each validator that ended."""
+    """Until told to stop, shows a live line on a terminal, and a note for each validator that ended."""
     from rustorium.net.probe import LiveLine
 
     gone: set[int] = set()
@@ -149,7 +149,7 @@ def _watch(net: "Devnet", stopping: threading.Event) -> None:
                 gone.add(node.index)
                 note(f"{node.name} ended with {code}. `rustorium-node start --home {node.home}` brings it back.")
 
-    if not lively():
+    if not is_interactive():
         while not stopping.wait(LINE_S):
             look()
         return

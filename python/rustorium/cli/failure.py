@@ -1,6 +1,6 @@
-"""What a failed command says: one sentence with the error's stable code, as text or (with `-o json`) as JSON.
+"""Prints the error of a failed command: one sentence with the stable code, as text or (with `-o json`) as JSON.
 
-Invariants: it goes to standard error, so that data on standard output stays data; one line, never a traceback.
+Invariants: errors go to standard error, so that standard output has only data; one line, never a traceback.
 """
 
 import hashlib
@@ -29,11 +29,11 @@ GENESIS_NEEDED = (
     "to accept the node's word"
 )
 FACTS = ("transaction", "failure", "operation", "retry_after_ms")
-"""Attributes of errors that a script may want besides the sentence."""
+"""Attributes of errors that a script may need, in addition to the sentence."""
 
 
 def wants_json(line: Sequence[str]) -> bool:
-    """Whether a command line asks for JSON, also where it is too wrong to be parsed."""
+    """Returns whether a command line asks for JSON, even if it can't be parsed."""
     names = ("-o", "--output")
     values = [value for name, value in pairwise(line) if name in names]
     values += [part.removeprefix("--output=") for part in line if part.startswith("--output=")]
@@ -42,7 +42,7 @@ def wants_json(line: Sequence[str]) -> bool:
 
 
 def explain(error: Exception, *, as_json: bool) -> int:
-    """Prints an error on standard error; gives the exit code."""
+    """Prints an error on standard error; returns the exit code."""
     from rustorium.errors import ChainForked, GenesisNeeded, RustoriumError
 
     if isinstance(error, RustoriumError):
@@ -64,7 +64,7 @@ def explain(error: Exception, *, as_json: bool) -> int:
 
 
 def _parsed(error: Exception, words: str, exit_code: int, as_json: bool) -> int:
-    """An error of the line's parser, as one sentence; a group without a command shows its help."""
+    """Prints a parser error as one sentence; a group without a command shows its help."""
     context = getattr(error, "ctx", None)
     path = getattr(context, "command_path", "rustorium-node")
     if type(error).__name__ == "NoArgsIsHelpError":
@@ -78,7 +78,7 @@ def _parsed(error: Exception, words: str, exit_code: int, as_json: bool) -> int:
 
 
 def _kept(evidence: bytes) -> str:
-    """Writes evidence of a fork to a file of its own in this folder; where it is."""
+    """Writes evidence of a fork to a new file in this folder; returns a clause that names the file."""
     path = Path(f"fork-{hashlib.blake2b(evidence, digest_size=4).hexdigest()}.json")
     try:
         path.write_bytes(evidence)

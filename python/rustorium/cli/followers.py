@@ -1,4 +1,4 @@
-"""`followers add`, `followers list` and `followers remove`: which nodes may follow this one."""
+"""`followers add`, `followers list` and `followers remove`: nodes that may follow this one."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -60,7 +60,7 @@ def remove_(
 def _do(
     operation: str, node_key: str | None, home: Path | None, admin_url: str | None, token_file: Path | None
 ) -> list[dict[str, Any]]:
-    """By the node where it runs, else in its home. Errors: RustoriumError."""
+    """Asks the running node; if none runs, changes its home. Errors: RustoriumError."""
     from rustorium.errors import NotReady
     from rustorium.home.followers import parse
     from rustorium.node.admin.remote import NO_NODE
@@ -78,10 +78,10 @@ def _do(
 
 
 def _at_rest(operation: str, arguments: dict[str, Any], home: Path | None) -> list[dict[str, Any]]:
-    from rustorium.home.followers import Door, add, remove
+    from rustorium.home.followers import AllowedFollowers, add, remove
 
     found = home_of(home)
-    door = Door(found.followers, found.load_config().config.p2p.followers_named)
+    allowed = AllowedFollowers(found.followers, found.load_config().config.p2p.followers_named)
     changes: dict[str, Callable[[Path, str], list[str]]] = {"add_follower": add, "remove_follower": remove}
     change = changes.get(operation)
-    return list(door.rows() if change is None else door.change(change, arguments["node_key"]))
+    return list(allowed.rows() if change is None else allowed.change(change, arguments["node_key"]))

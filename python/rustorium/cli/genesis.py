@@ -55,7 +55,7 @@ def new(
 
     Each party then checks the result with `genesis check`, and all compare the chain id."""
     from rustorium.access.private import write_private
-    from rustorium.cli.testnet import governing
+    from rustorium.cli.testnet import operator_counts
     from rustorium.errors import UsageError
     from rustorium.net.parties import new_genesis, read_holder, read_party
 
@@ -64,7 +64,7 @@ def new(
     parties = [read_party(file) for file in validator]
     accounts = [read_holder(file) for file in account or []]
     operators = _operators(operator or [], accounts)
-    _, quorum = governing(len(operators) or None, operator_quorum, single_operator)
+    _, quorum = operator_counts(len(operators) or None, operator_quorum, single_operator)
     text = new_genesis(name, parties, operators, quorum, accounts, _parameters(parameter or []))
     path = out.expanduser()
     if path.exists():
@@ -137,7 +137,7 @@ def check(
 def _row(file: Path) -> dict[str, object]:
     from rustorium import _native
     from rustorium.access.genesis import read_genesis
-    from rustorium.net.parties import tolerated
+    from rustorium.net.parties import faults_tolerated
 
     content = read_genesis(file.expanduser())
     described = json.loads(_native.genesis_describe(content))
@@ -148,7 +148,7 @@ def _row(file: Path) -> dict[str, object]:
         "version": described["version"],
         "time_ms": described["time_ms"],
         "validators": count,
-        "tolerated_failures": tolerated(count),
+        "tolerated_failures": faults_tolerated(count),
         "operators": len(parameters["operators"]),
         "operator_quorum": parameters["operator_quorum"],
         "accounts": len(described["accounts"]),
@@ -170,7 +170,7 @@ def _account(one: dict[str, Any], operators: list[str]) -> dict[str, object]:
 
 
 def _operators(named: list[str], accounts: "list[Holder]") -> "list[Holder]":
-    """Operators by file, or by the address of an account whose file was given. Errors: UsageError."""
+    """Finds the operators by file, or by the address of an account whose file was given. Errors: UsageError."""
     from rustorium.errors import UsageError
     from rustorium.net.parties import read_holder
 
@@ -186,7 +186,7 @@ def _operators(named: list[str], accounts: "list[Holder]") -> "list[Holder]":
 
 
 def _parameters(named: list[str]) -> dict[str, Any]:
-    """Errors: UsageError."""
+    """Parses NAME=VALUE of chain parameters. Errors: UsageError."""
     from rustorium.errors import UsageError
 
     found: dict[str, Any] = {}
@@ -202,7 +202,7 @@ def _parameters(named: list[str]) -> dict[str, Any]:
 
 
 def _own_keys(path: Path, passphrase_file: Path | None) -> dict[str, str]:
-    """The public keys of a home."""
+    """Returns the public keys of a home."""
     from rustorium.client.keys import describe
 
     home = home_of(path)

@@ -1,4 +1,4 @@
-"""The list of all commands in `--help`, by what somebody wants to do."""
+"""The list of all commands in `--help`, grouped by task."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -18,10 +18,10 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 }
 OTHERS = "Others"
 SHORT_HELP_CHARS = 200
-"""Characters of a command's first sentence; the text is wrapped and not cut."""
+"""Maximum number of characters of a command's first sentence; the text is wrapped and not cut."""
 
 
-class Listed(TyperGroup):
+class FullHelpGroup(TyperGroup):
     """A group whose help lists each command with its whole first sentence."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -36,7 +36,7 @@ class Listed(TyperGroup):
                 formatter.write_dl(rows)
 
 
-class Grouped(Listed):
+class SectionedGroup(FullHelpGroup):
     """The program's own group, whose help lists the commands in sections."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -48,9 +48,9 @@ class Grouped(Listed):
 
 
 def list_whole(app: typer.Typer) -> None:
-    """Makes `Listed` of every group below `app`."""
+    """Makes every group below `app` a `FullHelpGroup`."""
     for registered in app.registered_groups:
         group = registered.typer_instance
         if group is not None:
-            group.info.cls = Listed
+            group.info.cls = FullHelpGroup
             list_whole(group)

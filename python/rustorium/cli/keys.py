@@ -43,8 +43,8 @@ def show(
     emit_one(describe(file.expanduser(), passphrase_file, os.environ), output)
 
 
-class What(StrEnum):
-    """What `keys rotate` replaces."""
+class RotationTarget(StrEnum):
+    """The key or passphrase that `keys rotate` replaces."""
 
     rows = "rows"
     master = "master"
@@ -55,12 +55,12 @@ class What(StrEnum):
 @group.command()
 def rotate(
     what: Annotated[
-        What,
+        RotationTarget,
         typer.Argument(
             help="rows: the key that encrypts rows, under the same storage.key; master: storage.key itself; "
             "backup: backup.key; passphrase: the passphrase of key files."
         ),
-    ] = What.rows,
+    ] = RotationTarget.rows,
     home: HomeOption = None,
     admin_url: AdminUrlOption = None,
     token_file: AdminTokenOption = None,
@@ -97,11 +97,11 @@ def rotate(
     when this command ends. After an interruption, run the same command again to continue."""
     from rustorium.cli import rotating
 
-    if what is What.rows:
+    if what is RotationTarget.rows:
         emit_one(rotating.rows(plane_of(home, admin_url, token_file)), output)
-    elif what is What.master:
+    elif what is RotationTarget.master:
         emit_one(rotating.master(home_of(home), passphrase_file), output)
-    elif what is What.backup:
+    elif what is RotationTarget.backup:
         file = key if key is not None else home_of(home).path / "backup.key"
         emit_one(rotating.backup(file, home, passphrase_file, discard_old, from_), output)
     else:

@@ -12,8 +12,8 @@ from rustorium.cli.options import NetOption, net_of
 from rustorium.cli.output import Format, Output, note
 
 if TYPE_CHECKING:
-    from rustorium.observe.nodelogs.merge import Merged, Merger
-    from rustorium.observe.nodelogs.select import Wanted
+    from rustorium.observe.nodelogs.merge import MergedLine, Merger
+    from rustorium.observe.nodelogs.select import LineFilter
 
 group = typer.Typer(help="Read the logs of many nodes as one.", no_args_is_help=True)
 
@@ -85,17 +85,17 @@ def _wanted(
     event: str | None,
     transaction: str | None,
     height: str | None,
-) -> "Wanted":
+) -> "LineFilter":
     import time
 
     from rustorium.errors import UsageError
     from rustorium.observe.nodelogs.lines import LEVELS
-    from rustorium.observe.nodelogs.select import Wanted, heights_of, moment, transaction_of
+    from rustorium.observe.nodelogs.select import LineFilter, heights_of, moment, transaction_of
 
     if level not in LEVELS:
         raise UsageError(f"--level {level!r} is not a level: use {', '.join(LEVELS)}")
     now_ms = time.time_ns() // 1_000_000
-    return Wanted(
+    return LineFilter(
         since_ms=moment(since, "--since", now_ms) if since is not None else None,
         until_ms=moment(until, "--until", now_ms) if until is not None else None,
         nodes=frozenset(node) if node else None,
@@ -106,13 +106,13 @@ def _wanted(
     )
 
 
-def _lines(merger: "Merger", *, follow: bool) -> "Iterator[Merged]":
+def _lines(merger: "Merger", *, follow: bool) -> "Iterator[MergedLine]":
     from rustorium.observe.nodelogs.merge import Follow
 
     return merger.follow(Follow()) if follow else merger.merge()
 
 
-def _writer(stack: ExitStack, out: Path | None, output: Format) -> "Callable[[Merged], None]":
+def _writer(stack: ExitStack, out: Path | None, output: Format) -> "Callable[[MergedLine], None]":
     from rustorium.observe.nodelogs.select import as_json, as_text
     from rustorium.observe.watching import create
 
@@ -121,18 +121,18 @@ def _writer(stack: ExitStack, out: Path | None, output: Format) -> "Callable[[Me
         file = stack.enter_context(create(out))
         return lambda line: _nothing(file.write(show(line).encode() + b"\n"))
 
-    def write(line: "Merged") -> None:
+    def write(line: "MergedLine") -> None:
         print(show(line), flush=sys.stdout.isatty())
 
     return write
 
 
 def _nothing(_: object) -> None:
-    """What was written is of no interest."""
+    """Ignores a line."""
 
 
 def _tell(merger: "Merger") -> None:
-    """What was wrong with logs and clocks."""
+    """Prints notes on faults of logs and clocks."""
     for source in merger.sources:
         if source.garbage:
             note(f"{source.name}: {source.garbage} lines of {source.path} are not log lines, and were skipped")

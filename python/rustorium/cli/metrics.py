@@ -11,7 +11,7 @@ from rustorium.cli.output import Format, Output, emit, note, progress
 
 if TYPE_CHECKING:
     from rustorium.observe.scrape import Scrape, Scraper
-    from rustorium.observe.watching import Watched
+    from rustorium.observe.watching import RecordingResult
 
 group = typer.Typer(help="Collect the metrics of nodes.", no_args_is_help=True)
 COLUMNS = [
@@ -149,7 +149,7 @@ def _metrics(scrape: "Scrape") -> list[dict[str, object]]:
     ]
 
 
-def _moved(name: str, seen: "Watched") -> dict[str, object]:
+def _moved(name: str, seen: "RecordingResult") -> dict[str, object]:
     from rustorium.observe.figures import rates
 
     row: dict[str, object] = {"node": name, "silent_looks": seen.errors.get(name, 0)}
@@ -160,7 +160,7 @@ def _moved(name: str, seen: "Watched") -> dict[str, object]:
 
 
 def _write(path: Path, lines: Iterable[str]) -> None:
-    """A new file, whole or not at all."""
+    """Writes a new file, and removes it if writing fails."""
     from rustorium.observe.watching import create
 
     with create(path) as file:

@@ -12,7 +12,7 @@ from rustorium.cli.output import Format, Output, emit_one, note
 
 
 class Role(enum.StrEnum):
-    """What a node does in the net."""
+    """The role of a node in the net."""
 
     validator = "validator"
     follower = "follower"
@@ -66,15 +66,15 @@ def init(
     """Make a node's home: keys and config.toml. With `-o json` it prints what `genesis new` needs of a validator:
     public keys, and the proof that this party holds them. A follower has no validator key, and can start at once if
     --genesis and a --peer are given."""
-    from rustorium.home.setup import Wishes, init_home, parse_keep, parse_peers
+    from rustorium.home.setup import HomeOptions, init_home, parse_keep, parse_peers
     from rustorium.regions import parse_region
 
     path = home.expanduser().absolute()
-    wishes = Wishes(parse_region(region), address or "", base_port, parse_keep(keep))
+    options = HomeOptions(parse_region(region), address or "", base_port, parse_keep(keep))
     known = parse_peers(peers or [])
-    made = init_home(path, name, role.value, genesis, known, owner_key, passphrase_file, os.environ, wishes)
+    made = init_home(path, name, role.value, genesis, known, owner_key, passphrase_file, os.environ, options)
     emit_one(made, output)
-    if wishes.keep == "archive":
+    if options.keep == "archive":
         note("It keeps everything: about 13 GB a day at 50 transactions/s; --keep recent bounds it (docs/sizing.md).")
     if role is Role.follower:
         missing = [] if genesis is not None else [f"put the chain's genesis at {made['genesis']}"]

@@ -1,4 +1,4 @@
-"""Options that several groups share, and what they stand for."""
+"""Options that several command groups share, and functions that turn them into objects."""
 
 import math
 import os
@@ -83,7 +83,7 @@ EncodingHelp = "How keys and values are written: utf8, hex or base64."
 
 
 def home_of(path: Path | None) -> "Home":
-    """The home that a command is about. Errors: HomeMissing."""
+    """Returns the home that a command uses. Errors: HomeMissing."""
     from rustorium.errors import HomeMissing
     from rustorium.home.paths import Home, default_home
 
@@ -94,7 +94,7 @@ def home_of(path: Path | None) -> "Home":
 
 
 def net_of(path: Path | None) -> "Net | None":
-    """The net's file, where one is named. Errors: UsageError."""
+    """Returns the content of the net file; `None` if none is named. Errors: UsageError."""
     from rustorium.access.netfile import read_net
 
     named = path or (Path(os.environ["RUSTORIUM_NET"]) if os.environ.get("RUSTORIUM_NET") else None)
@@ -102,8 +102,8 @@ def net_of(path: Path | None) -> "Net | None":
 
 
 def token_of(path: Path | None, admin_url: str | None = None) -> "Tokens | None":
-    """The tokens to show to nodes' gateways, where a file is named. With `admin_url` one token without a URL is that of
-    the admin plane, and no gateway's. Errors: KeyFileError."""
+    """Returns the tokens for nodes' gateways; `None` if no file is named. With `admin_url`, one token without a URL is
+    for the admin plane, not for a gateway. Errors: KeyFileError."""
     if path is None and not os.environ.get("RUSTORIUM_TOKEN_FILE"):
         return None
     from rustorium.home.tokens import named_tokens
@@ -115,15 +115,15 @@ def token_of(path: Path | None, admin_url: str | None = None) -> "Tokens | None"
 
 
 def tls_of(net: "Net | None" = None) -> "Tls | None":
-    """Whom commands trust, and the certificate that they show: the files of the global options, of the environment, or
-    of a devnet."""
+    """Returns the TLS files of commands: those of the global options, of the environment, or of a devnet."""
     from rustorium.access.tls import named_tls
 
     return named_tls(None, None, None, os.environ, net.ca if net is not None else "")
 
 
 def plane_of(home: Path | None, admin_url: str | None, token_file: Path | None) -> "Path | Remote":
-    """The admin plane that a command is about: a home's socket, or one elsewhere. Errors: UsageError, KeyFileError."""
+    """Returns the admin plane that a command uses: a home's socket or a remote one. Errors: UsageError,
+    KeyFileError."""
     from rustorium.errors import UsageError
 
     if admin_url is None:
@@ -153,7 +153,8 @@ def client_of(
     trust: "TrustOptions | None" = None,
     nodes_of: "Net | None" = None,
 ) -> "Client":
-    """A client of the named net or nodes, which may be some of `nodes_of`. Errors: UsageError, KeyFileError."""
+    """Returns a client of the named net or nodes; the nodes may be some of `nodes_of`. Errors: UsageError,
+    KeyFileError."""
     from rustorium.access.genesis import read_genesis
     from rustorium.errors import UsageError
 
@@ -170,7 +171,7 @@ def client_of(
 
 @dataclass(frozen=True)
 class TrustOptions:
-    """What options say of a client's trust."""
+    """The options about a client's trust."""
 
     file: Path | None = None
     period: str | None = None
@@ -179,7 +180,7 @@ class TrustOptions:
 
 
 def trust_period_s(text: str | None) -> float | None:
-    """The seconds of --trust-period; None where it isn't given. Errors: UsageError."""
+    """Returns the seconds of --trust-period; `None` if it isn't given. Errors: UsageError."""
     if text is None or text == "never":
         return math.inf if text else None
     from rustorium.observe.watching import seconds_of
@@ -188,7 +189,7 @@ def trust_period_s(text: str | None) -> float | None:
 
 
 def max_age_s(text: str | None) -> float | None:
-    """The seconds of --max-age; None where it isn't given. Errors: UsageError."""
+    """Returns the seconds of --max-age; `None` if it isn't given. Errors: UsageError."""
     if text is None:
         return None
     from rustorium.observe.watching import seconds_of
@@ -223,7 +224,7 @@ def _client(
 
 
 def content_of(path: Path) -> bytes:
-    """A file's content. Errors: UsageError."""
+    """Returns a file's content. Errors: UsageError."""
     from rustorium.errors import UsageError
 
     try:

@@ -1,7 +1,7 @@
-"""How commands speak: data on standard output as a table, JSON or JSON lines; notes and progress on standard error.
+"""The output of commands: data on standard output as a table, JSON or JSON lines; notes and progress on standard error.
 
-Invariants: no colour and no progress bar off a terminal or with NO_COLOR; JSON holds what the table holds and more, and
-moments as Unix ms, which a table shows as dates in UTC.
+Invariants: no colour and no progress bar off a terminal or with NO_COLOR; JSON has all that the table has and more;
+times are Unix ms in JSON and UTC dates in a table.
 """
 
 import json
@@ -18,7 +18,7 @@ import typer
 
 
 class Format(StrEnum):
-    """-o"""
+    """Values of -o."""
 
     table = "table"
     json = "json"
@@ -29,7 +29,7 @@ Output = Annotated[Format, typer.Option("-o", "--output", help="Output format.")
 
 
 def emit(rows: Sequence[Mapping[str, object]], form: Format, columns: Sequence[str] | None = None) -> None:
-    """Prints many rows; `columns` picks and orders those of the table."""
+    """Prints rows; `columns` selects and orders the table's columns."""
     if form is Format.json:
         print(json.dumps(list(rows), indent=1, ensure_ascii=False))
     elif form is Format.jsonl:
@@ -45,7 +45,7 @@ def emit(rows: Sequence[Mapping[str, object]], form: Format, columns: Sequence[s
 
 
 def emit_one(row: Mapping[str, object], form: Format) -> None:
-    """Prints one thing; as a table, one line per field."""
+    """Prints one row; as a table, one line per field."""
     if form is Format.table:
         titles = {name: _title(name, moment=_is_moment(name, value)) for name, value in row.items()}
         width = max((len(title) for title in titles.values()), default=0)
@@ -56,7 +56,7 @@ def emit_one(row: Mapping[str, object], form: Format) -> None:
 
 
 def note(message: str) -> None:
-    """A line for people, on standard error."""
+    """Prints a line for people, on standard error."""
     print(message, file=sys.stderr, flush=True)
 
 
@@ -71,21 +71,21 @@ def write_proof(path: Path, content: bytes) -> None:
     note(f"The proof is in {path}. `rustorium verify {path} --genesis FILE` checks it.")
 
 
-def lively() -> bool:
-    """Whether standard error takes colour and moving lines."""
+def is_interactive() -> bool:
+    """Returns whether standard error supports colour and changing lines."""
     return sys.stderr.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
 TONES = {"head": "bold", "bad": "bold yellow", "good": "green", "dim": "dim"}
 
 
-def pictured() -> bool:
-    """Whether standard output is a terminal that takes block characters."""
+def can_draw() -> bool:
+    """Returns whether standard output is a terminal that can show block characters."""
     return sys.stdout.isatty() and "utf" in (sys.stdout.encoding or "").lower()
 
 
 def show(lines: Iterable[tuple[str, str]]) -> None:
-    """Prints lines, each with its tone (one of `TONES`, or none), coloured where standard output takes that."""
+    """Prints lines, each with a tone (one of `TONES`, or empty), in colour if standard output supports it."""
     if not sys.stdout.isatty() or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb":
         for line, _ in lines:
             print(line.rstrip())
@@ -99,20 +99,20 @@ def show(lines: Iterable[tuple[str, str]]) -> None:
 
 
 def clear() -> None:
-    """Makes room for the next look: an empty screen on a terminal, an empty line elsewhere."""
+    """Clears a terminal; elsewhere prints an empty line."""
     print("\x1b[H\x1b[2J" if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" else "", end="")
 
 
 class Advance(Protocol):
-    """Moves a progress bar on."""
+    """Updates a progress bar."""
 
     def __call__(self, done: int, total: int) -> None: ...
 
 
 @contextmanager
 def progress(what: str) -> Iterator[Advance]:
-    """A progress bar with rate and time left on a terminal; elsewhere nothing."""
-    if not lively():
+    """Shows a progress bar with rate and remaining time on a terminal; elsewhere nothing."""
+    if not is_interactive():
         yield lambda done, total: None
         return
     from rich.console import Console
@@ -133,7 +133,7 @@ PROOF_DIGITS_SHOWN = 100
 
 
 def _is_moment(name: str, value: object) -> bool:
-    """Whether it is a time since 1970 in ms, and no duration: one of thirty years at least."""
+    """Returns whether a field is a Unix time in ms, not a duration: values of more than 30 years are times."""
     return name.endswith("_ms") and isinstance(value, int) and 10**12 <= value < 10**14
 
 
@@ -153,7 +153,7 @@ def _cell(name: str, value: object) -> str:
 
 
 def text(value: object) -> str:
-    """A cell of a table."""
+    """Formats a table cell."""
     if value is None:
         return "-"
     if isinstance(value, bool):

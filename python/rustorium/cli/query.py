@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rustorium.client import Client
-    from rustorium.types import Account, Balance, Held, ProvenState, Subject, Value
+    from rustorium.types import Account, Balance, ProvenState, Subject, SubjectContent, Value
 
 
 def query(
@@ -92,7 +92,7 @@ def query(
     subjects = subjects or [Subject(account, asset=asset)]
     trust = TrustOptions(trust_file, trust_period, max_age, witness or ())
     with client_of(net, node, genesis, timeout_s, checkpoint, token_file=token_file, trust=trust) as client:
-        items: Mapping[Subject, Held]
+        items: Mapping[Subject, SubjectContent]
         if verify:
             state = _proven(client, subjects, where, proof_out)
             items, height = state.items, state.at.height
@@ -112,7 +112,7 @@ def query(
 
 
 def _proven(client: "Client", subjects: "list[Subject]", where: str, proof_out: Path | None) -> "ProvenState":
-    """What was checked here; with a file for others where one is wanted."""
+    """Returns proven content, and writes a proof file for others if requested."""
     if proof_out is None and not where.isdigit():
         return client.proven(subjects, at="current")
     state = client.prove(subjects, at=int(where) if where.isdigit() else "current")
@@ -124,7 +124,7 @@ def _proven(client: "Client", subjects: "list[Subject]", where: str, proof_out: 
 def _listed(
     client: "Client", account: str, prefix: bytes, height: int | None, encoding: str
 ) -> "Iterator[dict[str, object]]":
-    """The keys of all pages, as rows."""
+    """Yields the keys of all pages, as rows."""
     from rustorium.client import bytes_to_text
 
     page = client.list_keys(account, prefix, at=height, limit=100)
@@ -137,7 +137,7 @@ def _listed(
         page = client.list_keys(account, prefix, cursor=page.next_cursor, limit=100)
 
 
-def _is_absent(held: "Held") -> bool:
+def _is_absent(held: "SubjectContent") -> bool:
     from rustorium.types import Value
 
     return held is None or (isinstance(held, Value) and held.value is None)

@@ -38,12 +38,12 @@ def auto(
 
     from rustorium import _native
     from rustorium.logs import configure
-    from rustorium.node.recovery.auto import Orders, Recovery
+    from rustorium.node.recovery.auto import Recovery, SupervisorOptions
 
     _native.forbid_core_dumps()
     (found.path / "log").mkdir(mode=0o700, exist_ok=True)
     log = configure(found.path / "log" / "recovery.jsonl", loaded.config.log.level, loaded.config.node.name)
-    trio.run(Recovery(Orders(found, loaded.config, passphrase_file, os.environ), log).run)
+    trio.run(Recovery(SupervisorOptions(found, loaded.config, passphrase_file, os.environ), log).run)
 
 
 @group.command()

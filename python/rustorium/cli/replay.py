@@ -1,4 +1,4 @@
-"""`replay`: the core steps once more through what a production node was told."""
+"""`replay` runs the core again with the inputs that a production node logged."""
 
 from collections import Counter
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`recover committee`: the owners of a committee that can't sign any more bring it back."""
+"""`recover committee`: the owners restart a committee that can't sign any more."""
 
 import os
 from collections.abc import Iterator
@@ -118,7 +118,7 @@ def sign(
 
     signed = restarting.read(plan)
     if not give_up_open:
-        # It opens the journal, which nobody else may hold.
+        # This opens the journal, which no other process may have open.
         looked = home_of(home)
         restarting.refuse_open(looked, Opener(found_passphrase(looked, passphrase_file), os.environ), signed)
     with _stopped(home, passphrase_file) as (found, opener):

@@ -1,6 +1,6 @@
-"""What `keys rotate` does, by what it replaces.
+"""The work of `keys rotate`, one function per kind of key.
 
-Invariants: SYNC; a home's own configuration says where its passphrase is, unless a file is named.
+Invariants: SYNC; the home's configuration names its passphrase file, unless an option does.
 """
 
 import os
@@ -18,13 +18,13 @@ from rustorium.node.admin.remote import Remote
 
 
 def rows(plane: Path | Remote) -> dict[str, object]:
-    """A new key for rows, under the same storage key."""
+    """Makes a new key for rows, under the same storage key."""
     with progress("rows encrypted again") as advance:
         return rotation.rotate(plane, advance)
 
 
 def master(home: Home, passphrase_file: Path | None) -> dict[str, object]:
-    """A new storage key."""
+    """Makes a new storage key."""
     with progress("encrypted again") as advance:
         return rotation.replace_master(home, Opener(passphrase_file, os.environ).of_home(home), advance)
 
@@ -32,7 +32,7 @@ def master(home: Home, passphrase_file: Path | None) -> dict[str, object]:
 def backup(
     key: Path, home: Path | None, passphrase_file: Path | None, discard_old: bool, place: str | None
 ) -> dict[str, object]:
-    """A new backup key; or the key before is destroyed. Errors: KeyFileMissing, KeyFileError, UsageError,
+    """Makes a new backup key, or destroys the previous one. Errors: KeyFileMissing, KeyFileError, UsageError,
     NativeError."""
     file = key.expanduser().absolute()
     old = file.with_name(file.name + ".old")
@@ -63,8 +63,8 @@ def _refuse_needed(old: Path, key: Path, opener: Opener, place: str | None) -> N
 def passphrase(
     place: Path, passphrase_file: Path | None, new_passphrase_file: Path | None, signer_apart: bool
 ) -> dict[str, object]:
-    """Another passphrase for a home's key files, those of another folder, or one file. Errors: HomeError where the
-    home's validator key is in a signer process, and its file may open with this passphrase alone."""
+    """Replaces the passphrase of a home's key files, of the key files in a folder, or of one file. Errors: HomeError if
+    a signer process has the home's validator key, because its file may open only with the old passphrase."""
     configured = passphrase_file
     if (place / "config.toml").is_file() and not signer_apart:
         _refuse_signers(Home(place))
@@ -80,7 +80,7 @@ def passphrase(
 
 
 def _refuse_signers(home: Home) -> None:
-    """The key file of a signer lies elsewhere, and may open with the passphrase that is replaced here alone."""
+    """Refuses a home with a signer: the signer's key file is elsewhere, and may open only with the old passphrase."""
     if home.signer_key():
         raise HomeError(
             f"a signer process has the validator key of {home.path}, and its key file may open with this passphrase "

@@ -1,4 +1,4 @@
-"""`signer init`, `signer run`, `signer adopt` and `signer show`: keys in a process of their own."""
+"""`signer init`, `signer run`, `signer adopt` and `signer show`: keys in a separate process."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`sim run|replay`: seeds of the simulator, and any one of them again from its printed line."""
+"""`sim run|replay`: runs seeds of the simulator, and repeats a run from its printed line."""
 
 from enum import StrEnum
 from functools import partial
@@ -16,7 +16,7 @@ group = typer.Typer(
 
 
 class ModeName(StrEnum):
-    """--mode"""
+    """Values of --mode."""
 
     safety = "safety"
     liveness = "liveness"

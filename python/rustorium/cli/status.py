@@ -44,7 +44,7 @@ COLUMNS = [
     "home_format",
 ]
 wait = time.sleep
-"""Between two looks; a test's own in tests."""
+"""Waits between two checks; tests replace it."""
 
 
 @group.callback()
@@ -92,7 +92,8 @@ Look = Callable[[], "tuple[list[NodeStatus], list[Verdict]]"]
 def _looker(
     home: "Path | Remote | None", net: Path | None, nodes: Sequence[str], timeout_s: float, token: "Tokens | None"
 ) -> Look:
-    """What looks. The net comes first among the verdicts, then each node in order. Errors: UsageError, HomeMissing."""
+    """Returns the function that checks. Its verdicts begin with the net, then each node in order. Errors: UsageError,
+    HomeMissing."""
     from rustorium.health.verdict import of_net, of_node
     from rustorium.net.probe import ask
 
@@ -117,7 +118,7 @@ def _looker(
 
 
 def _known(home: "Home") -> "Home":
-    """Errors: HomeMissing."""
+    """Checks that the home exists. Errors: HomeMissing."""
     from rustorium.errors import HomeMissing
 
     if not home.config.is_file():
@@ -142,16 +143,17 @@ def _own(node: "Home | Remote", timeout_s: float) -> "tuple[NodeStatus, str]":
 
 
 def _of_home(home: "Home", timeout_s: float) -> "tuple[NodeStatus, str]":
-    """What the node says, or, while it doesn't run, what its supervisor or its end says; and then what to do."""
+    """Returns a node's status and the next step. If it doesn't run, the status comes from its supervisor or its last
+    end."""
     from rustorium.errors import NotReady
     from rustorium.net.probe import silent, status_of
     from rustorium.node.admin.socket import call
-    from rustorium.node.recovery.state import at_work, last_end
+    from rustorium.node.recovery.state import last_end, supervisor_state
 
     try:
         return status_of(call(home.admin_socket, "status", timeout_s=timeout_s)), ""
     except NotReady as error:
-        state, hangs = at_work(home), error.code == "node-hangs"
+        state, hangs = supervisor_state(home), error.code == "node-hangs"
     if state is not None:
         said = silent(str(home.path), str(state.get("reason") or "it is not up yet"))
         reason = f"`recover auto` {state['state']}: {said.reason}"
@@ -168,7 +170,7 @@ def _of_home(home: "Home", timeout_s: float) -> "tuple[NodeStatus, str]":
 
 
 def _print(statuses: "list[NodeStatus]", verdicts: "list[Verdict]", output: Format, *, again: bool) -> None:
-    # A node that didn't answer has no height: a 0 would look like one.
+    # A node that didn't answer has no height; 0 would look like a height.
     rows = [
         {name: getattr(one, name) if one.chain or name in ("node", "ready") else None for name in COLUMNS}
         for one in statuses

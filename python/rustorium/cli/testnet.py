@@ -1,4 +1,4 @@
-"""`testnet gen`: the files of a net whose validators run on several machines, to try things with."""
+"""`testnet gen` makes the files of a net whose validators run on several machines, for trials."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,8 +10,8 @@ from rustorium.cli.output import Format, Output, emit, note, progress
 if TYPE_CHECKING:
     from rustorium.net.generate import Listen
 
-FOUR = 4
-"""The smallest committee that goes on without one of its members."""
+FAULT_TOLERANT_MIN = 4
+"""The smallest committee that makes blocks without one of its members."""
 
 group = typer.Typer(help="Make the files of a trial net on several machines.", no_args_is_help=True)
 
@@ -68,7 +68,7 @@ def gen(
     from rustorium.access.private import make_folder
     from rustorium.net.generate import NetPlan, generate
 
-    count, quorum = governing(operators, operator_quorum, single_operator)
+    count, quorum = operator_counts(operators, operator_quorum, single_operator)
     listens = [_listen(host, base_port + number * ports_step) for number, host in enumerate(hosts)]
     _check_hosts(hosts, listens)
     key = _pool_key(pool_key, devnet_pool)
@@ -110,7 +110,7 @@ def gen(
         "One person made all these keys and passphrases and could have kept copies: use this net only for trials. "
         "`rustorium genesis new` makes a net of several owners."
     )
-    if len(hosts) < FOUR:
+    if len(hosts) < FAULT_TOLERANT_MIN:
         note(f"WARNING: {_count(len(hosts), 'validator')} tolerate no failure; four tolerate one")
     if quorum == 1:
         note(
@@ -120,7 +120,7 @@ def gen(
 
 
 def _check_hosts(hosts: list[str], listens: "list[Listen]") -> None:
-    """No two validators may have one address. Errors: UsageError."""
+    """Checks that no two validators have the same address. Errors: UsageError."""
     from rustorium.errors import UsageError
 
     seen: dict[str, str] = {}
@@ -138,8 +138,9 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'s' if number != 1 else ''}"
 
 
-def governing(operators: int | None, quorum: int | None, single: bool) -> tuple[int, int]:
-    """How many operators there are and how many decide. Errors: UsageError where one key would, unasked."""
+def operator_counts(operators: int | None, quorum: int | None, single: bool) -> tuple[int, int]:
+    """Returns the number of operators and how many must approve. Errors: UsageError if one key would decide and
+    --single-operator is missing."""
     from rustorium.errors import UsageError
 
     if operators is None and not single:
@@ -180,7 +181,7 @@ def _listen(host: str, base_port: int) -> "Listen":
 
 
 def _pool_key(path: Path | None, devnet: bool) -> bytes | None:
-    """A pool's verifying key: the named file's bytes, or a devnet's, which is said loudly. Errors: UsageError."""
+    """Returns a pool's verifying key: the named file's bytes, or the devnet's with a warning. Errors: UsageError."""
     from rustorium import _native
     from rustorium.cli.options import content_of
     from rustorium.errors import UsageError

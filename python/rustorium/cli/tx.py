@@ -271,7 +271,7 @@ def _grant(
 
 
 def _operations(file: Path) -> "list[Operation]":
-    """The operations in a file. Errors: UsageError."""
+    """Reads the operations in a file. Errors: UsageError."""
     from rustorium.errors import UsageError
 
     content = sys.stdin.buffer.read() if str(file) == "-" else content_of(file)
@@ -286,7 +286,7 @@ def _operations(file: Path) -> "list[Operation]":
 
 
 def _unproven(found: "TransactionStatus", verify: bool, trusts: bool) -> str:
-    """Reason why a final receipt was not checked, and what to do about it."""
+    """Returns the reason why a final receipt was not checked, and what to do about it."""
     if not verify:
         return "leave out --no-verify to have it checked"
     if not trusts:
@@ -297,7 +297,7 @@ def _unproven(found: "TransactionStatus", verify: bool, trusts: bool) -> str:
 
 
 def submitted_row(submitted: "Submitted") -> dict[str, object]:
-    """What became of a transaction, as a row."""
+    """Returns a transaction's outcome, as a row."""
     row: dict[str, object] = {"id": submitted.id, "reached": submitted.reached}
     if submitted.receipt is not None:
         row |= _receipt(submitted.receipt)

@@ -1,4 +1,4 @@
-"""`verify` and `checkpoint`: proofs and trust as files."""
+"""`verify` and `checkpoint`: proof files and checkpoints."""
 
 from pathlib import Path
 from typing import Annotated

@@ -241,7 +241,7 @@ def unshield(
 
 
 class _Payment:
-    """What a payment names: units, an asset, and the account that sends it. Errors: UsageError, KeyFileError."""
+    """The arguments of a payment: units, an asset, and the account that sends it. Errors: UsageError, KeyFileError."""
 
     def __init__(
         self, amount: str, asset: str | None, net: Path | None, key: Path, passphrase_file: Path | None
@@ -260,7 +260,7 @@ def _paying(
     timeout_s: float,
     token_file: Path | None,
 ) -> "Iterator[tuple[Wallet, Client]]":
-    """Wallet and client, after it was said which key the pool has, for a person to compare, and what must be known."""
+    """Yields wallet and client, after printing the pool's key for comparison and any warning about it."""
     from rustorium import _native
 
     with _open(*opens) as wallet, client_of(net, node, genesis, timeout_s, token_file=token_file) as client:

@@ -1,4 +1,4 @@
-"""Commands that need the node: in an installation of the client alone, they say how to get it before they do anything.
+"""Wraps commands that need the node: in an installation of the client alone, they explain how to install it.
 
 Invariants: the extension is imported only when a command runs.
 """
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def needing_node(command: Callable[P, T]) -> Callable[P, T]:
-    """The command, which raises NativeError `node-missing` in an installation without the node."""
+    """Wraps a command so that it raises NativeError `node-missing` in an installation without the node."""
 
     @wraps(command)
     def checked(*arguments: P.args, **named: P.kwargs) -> T:
@@ -26,7 +26,7 @@ def needing_node(command: Callable[P, T]) -> Callable[P, T]:
 
 
 def group_needing_node(group: typer.Typer) -> typer.Typer:
-    """The group, each command of which needs the node."""
+    """Wraps each command of a group."""
     for command in group.registered_commands:
         if command.callback is not None:
             command.callback = needing_node(command.callback)

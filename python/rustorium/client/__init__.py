@@ -1,8 +1,8 @@
-"""Talks to nodes over HTTP and checks what they say against the genesis: `AsyncClient` and `Client`, the same methods,
-and wallets of shielded value.
+"""Clients that talk to nodes over HTTP and check answers against the genesis: `AsyncClient` and `Client`, with the same
+methods, and wallets of shielded value.
 
-Invariants: works on trio and asyncio (anyio); the same bytes are sent again elsewhere until the deadline, and then the
-outcome is called unknown, never guessed; no proof or certificate is taken on trust.
+Invariants: works on trio and asyncio (anyio); the same bytes are sent to other nodes until the deadline, then the
+outcome is reported as unknown, never guessed; every proof and certificate is checked.
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,7 @@
 """The asynchronous client, on trio or asyncio.
 
-Invariants: its methods are those of its parts, each of which knows the ones before it: transactions, blocks, state.
+Invariants: the methods come from a chain of base classes, in which each class uses only the ones before it:
+transactions, blocks, state.
 """
 
 import contextlib
@@ -17,17 +18,18 @@ from rustorium.client.keys import Key
 
 
 class AsyncClient(ConvenienceMethods):
-    """One client of one chain; use it as `async with`. `key` signs where a method is given none.
+    """A client of one chain; use it as `async with`. `key` signs if a method is called without one.
 
-    `genesis`: canonical bytes or the path of the genesis file. `checkpoint`: content or path of a checkpoint's file, to
-    start at instead. Without either nothing can be proven (GenesisNeeded). `trust_period_s`: committees that retired
-    longer ago prove nothing; the default is 30 days from a checkpoint or trust file on, and from a genesis none
-    (`math.inf`: never). `trust_file`: where the committees that were followed are kept for the next start. `max_age_s`:
-    how old the header of a proven read may be by this machine's clock. `witnesses`: URLs of further nodes, without
-    tokens; one of them must have the header of each proof, and none another final one (ChainForked has the evidence).
-    `token`: a gateway token (`rsk_…`), for a node whose operator asks for one; with several endpoints `{URL: token}`.
-    Each is shown to its own endpoint alone, over TLS or within this machine. `tls`: PEM files for `https://` endpoints:
-    whose certificates are trusted, and the certificate to show (`Tls(ca=…, certificate=…, key=…)`)."""
+    `genesis`: canonical bytes or the path of the genesis file. `checkpoint`: content or path of a checkpoint file to
+    start from instead. Without either, nothing can be proven (GenesisNeeded). `trust_period_s`: committees that retired
+    longer ago are not trusted. The default is 30 days when starting from a checkpoint or trust file, and no limit
+    (`math.inf`) from a genesis. `trust_file`: path of the file that keeps the followed committees for the next start.
+    `max_age_s`: maximum age of the header of a proven read, by this machine's clock. `witnesses`: URLs of further
+    nodes, used without tokens. At least one must have the header of each proof, and none may have another final header
+    (ChainForked has the evidence). `token`: a gateway token (`rsk_…`) for a node that requires one; with several
+    endpoints `{URL: token}`. Each token is sent only to its own endpoint, over TLS or within this machine. `tls`: PEM
+    files for `https://` endpoints: the trusted authorities and the client's own certificate
+    (`Tls(ca=…, certificate=…, key=…)`)."""
 
     @classmethod
     def from_net(
@@ -39,7 +41,7 @@ class AsyncClient(ConvenienceMethods):
         token: Tokens | None = None,
         tls: Tls | None = None,
     ) -> Self:
-        """A client of the net in a `devnet.json`. Errors: UsageError, HomeError."""
+        """Returns a client of the net in a `devnet.json`. Errors: UsageError, HomeError."""
         net = read_net(Path(path))
         tls, genesis = tls or net.tls, Path(net.genesis)
         return cls(net.endpoints, genesis=genesis, key=key, timeout_s=timeout_s, token=token, tls=tls)
@@ -60,6 +62,6 @@ class AsyncClient(ConvenienceMethods):
         await self._witnesses.aclose()
         await self._transport.aclose()
         if self._light is not None:
-            # Without room for it the next start follows again what this one followed.
+            # If the disk is full, the next start fetches the same epoch changes again.
             with contextlib.suppress(OSError):
                 self._light.save_trust()

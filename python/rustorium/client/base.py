@@ -1,6 +1,7 @@
-"""What all parts of the asynchronous client share: connections, the key that signs, and what is trusted.
+"""The asynchronous client's base: connections, the signing key and the light client.
 
-Invariants: with a genesis or checkpoint given, nothing that comes with a proof or certificate is handed out unchecked.
+Invariants: given a genesis or checkpoint, every answer that comes with a proof or certificate is checked before it is
+returned.
 """
 
 import time
@@ -32,7 +33,7 @@ DIGEST_DIGITS = 64
 
 
 class ClientBase:
-    """One chain's nodes, the key, and the light client that checks what they say."""
+    """One chain's nodes, the signing key, and the light client that checks the nodes' answers."""
 
     def __init__(
         self,
@@ -69,13 +70,14 @@ class ClientBase:
         self._sender = Sender(self._transport, self._check_receipt, self.chain)
 
     def __repr__(self) -> str:
-        """The endpoints and the chain, and no secret."""
+        """Names the endpoints and the chain, but no secret."""
         urls = ", ".join(one.url for one in self._transport.endpoints.all)
         return f"<{type(self).__name__} of chain {self._chain[:8] if self._chain else 'unknown'} at {urls}>"
 
     @property
     def light(self) -> LightClient:
-        """What checks proofs: starts at the checkpoint, or else at the genesis. Errors: GenesisNeeded."""
+        """The light client that checks proofs, started at the checkpoint or else at the genesis. Errors:
+        GenesisNeeded."""
         if self._light is None:
             if self._checkpoint is not None:
                 self._light = self._start(self._checkpoint, checkpoint=True)
@@ -98,15 +100,15 @@ class ClientBase:
         )
 
     async def status(self) -> NodeStatus:
-        """What the nearest node says of itself."""
+        """Returns the nearest node's report about itself."""
         return wire.parse(wire.node_status, await self._read("/v1/status"))
 
     async def validators(self) -> wire.Answer:
-        """The committee of the epoch that goes on, as a node shows it: `epoch`, `next` and `validators`."""
+        """Returns the current epoch's committee as a node reports it: `epoch`, `next` and `validators`."""
         return wire.parse(wire.committee, await self._read("/v1/validators"))
 
     async def chain(self) -> str:
-        """The chain's id: the genesis' hash, or what a node says where neither genesis nor checkpoint is given."""
+        """Returns the chain's id, which is the genesis hash; without genesis and checkpoint it is the node's claim."""
         if self._chain is None:
             trusted = self._checkpoint is not None
             self._chain = self.light.chain if trusted else (await self.status()).chain
@@ -116,20 +118,21 @@ class ClientBase:
         return self._genesis is not None or self._checkpoint is not None
 
     async def _check_receipt(self, proof: bytes) -> dict[str, Any] | None:
-        """What a receipt's proof (canonical bytes) shows; None where nothing is there to check it with."""
+        """Returns the facts of a receipt's proof (canonical bytes); `None` without a genesis or checkpoint."""
         if not self._trusts():
             return None
         return await self._show(self.light, _native.wrap_proof("receipt", proof))
 
     async def _show(self, light: LightClient, proof: bytes, max_age_s: float | None = None) -> dict[str, Any]:
-        """What a proof (canonical bytes) shows, if witnesses have its header, too. Errors: VerificationFailed,
-        WitnessesSilent."""
+        """Checks a proof (canonical bytes) and asks the witnesses for its header; returns its facts. Errors:
+        VerificationFailed, WitnessesSilent."""
         facts = await light.show(proof, max_age_s=max_age_s)
         await self._witnesses.confirm(proof, facts, ", ".join(one.url for one in self._transport.endpoints.all))
         return facts
 
     async def catch_up(self) -> dict[str, Any]:
-        """Follows the committees to the newest that the nodes know; says which: chain, epoch, and the block it follows.
+        """Follows the committees to the newest that the nodes know. Returns its chain, its epoch, and the block that it
+        follows.
 
         Errors: VerificationFailed, GenesisNeeded."""
         return await self.light.catch_up()
@@ -139,7 +142,7 @@ class ClientBase:
         return wire.parse(wire.epoch_changes, body)
 
     def _wrote(self, receipt: Receipt | None) -> None:
-        """A receipt of this client's own was seen: proven reads of its shard are of its height or above from now on."""
+        """Notes a receipt of this client's own write: later proven reads of its shard have its height or a higher one."""
         if receipt is not None:
             self._floors.write(receipt, time.time_ns() // 1_000_000)
 
@@ -160,7 +163,7 @@ class ClientBase:
 
 
 def hex_of(text: str, what: str) -> str:
-    """64 hex digits, in lower case. Errors: UsageError."""
+    """Returns 64 hex digits in lower case. Errors: UsageError."""
     try:
         if len(bytes.fromhex(text)) * 2 == DIGEST_DIGITS == len(text):
             return text.lower()
@@ -170,7 +173,7 @@ def hex_of(text: str, what: str) -> str:
 
 
 def address_of(text: str) -> str:
-    """An account's address, as it is. Errors: UsageError."""
+    """Checks an account's address and returns it unchanged. Errors: UsageError."""
     try:
         _native.parse_address(text)
     except (ValueError, TypeError):

@@ -1,4 +1,4 @@
-"""The blocking client: the asynchronous one on an event loop in a thread of its own.
+"""The blocking client: the asynchronous client on an event loop in its own thread.
 
 Invariants: the same method names, arguments, results and errors; usable from any thread.
 """
@@ -35,12 +35,12 @@ from rustorium.types import (
     ProvenState,
     Receipt,
     ReceiptPage,
-    Shown,
     SignedTransaction,
     Subject,
     Submitted,
     TransactionStatus,
     Value,
+    VerifiedProof,
     Wait,
     WriteProof,
 )
@@ -51,8 +51,8 @@ T = TypeVar("T")
 
 
 class Client(BlockingConvenience):
-    """One client of one chain; use it as `with`, or `close` it: one that is left open ends with the script, with a
-    ResourceWarning. See `AsyncClient` for what the methods do."""
+    """A client of one chain; use it as `with`, or `close` it. An open client is closed when the script ends, with a
+    ResourceWarning. `AsyncClient` describes the methods."""
 
     _loop: LoopThread | None = None
 
@@ -105,7 +105,7 @@ class Client(BlockingConvenience):
         token: Tokens | None = None,
         tls: Tls | None = None,
     ) -> Self:
-        """A client of the net in a `devnet.json`. Errors: UsageError, HomeError."""
+        """Returns a client of the net in a `devnet.json`. Errors: UsageError, HomeError."""
         net = read_net(Path(path))
         tls, genesis = tls or net.tls, Path(net.genesis)
         return cls(net.endpoints, genesis=genesis, key=key, timeout_s=timeout_s, token=token, tls=tls)
@@ -139,13 +139,13 @@ class Client(BlockingConvenience):
     def submit_transaction(
         self, transaction: SignedTransaction, *, wait: Wait = "final", timeout_ms: int | None = None
     ) -> Submitted:
-        """Sends it, to other endpoints too until the deadline."""
+        """Sends a transaction to one endpoint after another until the deadline."""
         return self._call(self._client.submit_transaction, transaction, wait=wait, timeout_ms=timeout_ms)
 
     def submit_all(
         self, transactions: Sequence[SignedTransaction], *, wait: Wait = "final", timeout_ms: int | None = None
     ) -> list[Result]:
-        """Sends many; one result each, in order."""
+        """Sends many transactions; returns one result each, in order."""
         return self._call(self._client.submit_all, transactions, wait=wait, timeout_ms=timeout_ms)
 
     def send(
@@ -156,7 +156,7 @@ class Client(BlockingConvenience):
         wait: Wait = "final",
         timeout_s: float | None = None,
     ) -> Submitted:
-        """Signs and submits."""
+        """Signs and submits a transaction."""
         return self._call(self._client.send, operations, key=key, wait=wait, timeout_s=timeout_s)
 
     def send_many(
@@ -168,7 +168,8 @@ class Client(BlockingConvenience):
         timeout_s: float | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> list[Result]:
-        """Signs and submits many; one result each, in order. `on_progress` is called from another thread."""
+        """Signs and submits many transactions; returns one result each, in order. `on_progress` is called from another
+        thread."""
         return self._call(
             self._client.send_many, transactions, key=key, wait=wait, timeout_s=timeout_s, on_progress=on_progress
         )
@@ -253,11 +254,12 @@ class Client(BlockingConvenience):
         return self._call(self._client.submit_proof, verifier, proof, public, key=key, wait=wait, timeout_s=timeout_s)
 
     def get_transaction(self, transaction: str, *, verify: bool = True) -> TransactionStatus:
-        """Where it is, by id; a certified receipt is proven where a genesis is given, unless `verify=False`."""
+        """Returns a transaction's status by its id. Given a genesis, a certified receipt is proven, unless
+        `verify=False`."""
         return self._call(self._client.get_transaction, transaction, verify=verify)
 
     def prove_transaction(self, transaction: str) -> bytes:
-        """The proof file of a certified transaction."""
+        """Returns the proof file of a certified transaction."""
         return self._call(self._client.prove_transaction, transaction)
 
     def list_keys(
@@ -270,17 +272,17 @@ class Client(BlockingConvenience):
         limit: int = 30,
         values: bool = False,
     ) -> KeyPage:
-        """Keys of a namespace that begin with `prefix`, on the node's word; go on with `cursor=page.next_cursor` until
-        that is None."""
+        """Returns a page of a namespace's keys that begin with `prefix`; it is the node's claim, not proven.
+        `cursor=page.next_cursor` gives the next page, until it is `None`."""
         call = self._client.list_keys
         return self._call(call, account, prefix, cursor=cursor, at=at, limit=limit, values=values)
 
     def account_transactions(self, address: str, *, before: str | None = None, limit: int = 30) -> ReceiptPage:
-        """Ids of an account's final transactions, newest first, on the node's word."""
+        """Returns ids of an account's final transactions, newest first; the node's claim, not proven."""
         return self._call(self._client.account_transactions, address, before=before, limit=limit)
 
     def subscribe_transactions(self, filter: str | None = None, *, after: str | None = None) -> Iterator[Event]:
-        """Final transactions in order, from behind `after` or from now on, on the node's word."""
+        """Yields final transactions in order, after event `after` or from now on; the node's claim, not proven."""
         stream = self._client.subscribe_transactions(filter, after=after)
         try:
             while True:
@@ -290,25 +292,25 @@ class Client(BlockingConvenience):
                 self._loop.call(stream.aclose)
 
     def block(self, which: int | str = "latest", *, proof: bool = True) -> Block:
-        """A final block by height, digest or "latest"."""
+        """Returns a final block by height, digest or "latest"."""
         return self._call(self._client.block, which, proof=proof)
 
     def block_receipts(self, which: int | str, *, verify: bool = True) -> tuple[Receipt, ...]:
-        """All receipts of a final block, in order, each proven where a genesis is given, unless `verify=False`."""
+        """Returns all receipts of a final block, in order. Given a genesis, each is proven, unless `verify=False`."""
         return self._call(self._client.block_receipts, which, verify=verify)
 
     def prove_block(self, which: int | str) -> bytes:
-        """The proof file of a final block's header."""
+        """Returns the proof file of a final block's header."""
         return self._call(self._client.prove_block, which)
 
     def verify_block_proofs(self, height: int, verifiers: Sequence[Verifier]) -> BlockProofs:
-        """Checks the Groth16 proofs in a final block on this side, as one equation."""
+        """Checks the Groth16 proofs in a final block on this machine, as one equation."""
         return self._call(self._client.verify_block_proofs, height, verifiers)
 
     def propose_block(
         self, transactions: Sequence[SignedTransaction], *, timeout_ms: int | None = None
     ) -> tuple[Block, ...]:
-        """Submits them, waits, and returns the final blocks that hold them."""
+        """Submits transactions, waits until they are final, and returns their blocks."""
         return self._call(self._client.propose_block, transactions, timeout_ms=timeout_ms)
 
     def validate_block(self, block: Block) -> Block:
@@ -322,31 +324,31 @@ class Client(BlockingConvenience):
     def read(
         self, namespace: str, key: bytes | str, *, at: str | int = "latest", max_age_s: float | None = None
     ) -> Value:
-        """A key's value: `at` is "latest", "proven" or a height."""
+        """Returns a key's value; `at` is "latest", "proven" or a height."""
         return self._call(self._client.read, namespace, key, at=at, max_age_s=max_age_s)
 
     def held(self, subject: Subject, *, at: str | int = "latest") -> Account | Balance | Value:
-        """What a subject holds, on the node's word."""
+        """Returns a subject's content; the node's claim, not proven."""
         return self._call(self._client.held, subject, at=at)
 
     def get(
         self, namespace: str, key: bytes | str, *, verify: bool = True, max_age_s: float | None = None
     ) -> bytes | None:
-        """A key's value, proven unless `verify=False`."""
+        """Returns a key's value, proven unless `verify=False`; `None` if it has none."""
         return self._call(self._client.get, namespace, key, verify=verify, max_age_s=max_age_s)
 
     def get_many(
         self, namespace: str, keys: Iterable[K], *, verify: bool = True, max_age_s: float | None = None
     ) -> dict[K, bytes | None]:
-        """Values of many keys, all at one height and with one proof unless `verify=False`."""
+        """Returns the values of many keys. Each 1,024 of them have one height and one proof, unless `verify=False`."""
         return self._call(self._client.get_many, namespace, keys, verify=verify, max_age_s=max_age_s)
 
     def account(self, address: str, *, verify: bool = True, max_age_s: float | None = None) -> Account:
-        """An account's record, proven unless `verify=False`."""
+        """Returns an account's record, proven unless `verify=False`."""
         return self._call(self._client.account, address, verify=verify, max_age_s=max_age_s)
 
     def balance(self, address: str, asset: str, *, verify: bool = True, max_age_s: float | None = None) -> Balance:
-        """What an account holds of an asset, proven unless `verify=False`."""
+        """Returns an account's balance of an asset, proven unless `verify=False`."""
         return self._call(self._client.balance, address, asset, verify=verify, max_age_s=max_age_s)
 
     def proven(
@@ -356,7 +358,7 @@ class Client(BlockingConvenience):
         at: Literal["proven", "current"] = "proven",
         max_age_s: float | None = None,
     ) -> ProvenState:
-        """What up to 1,024 subjects hold, checked here, without a proof file."""
+        """Returns the content of up to 1,024 subjects, verified here, without a proof file."""
         return self._call(self._client.proven, subjects, at=at, max_age_s=max_age_s)
 
     def prove(
@@ -367,54 +369,54 @@ class Client(BlockingConvenience):
         from_height: int = 0,
         max_age_s: float | None = None,
     ) -> ProvenState:
-        """What up to 1,024 subjects hold, with one proof file."""
+        """Returns the content of up to 1,024 subjects, with one proof file."""
         return self._call(self._client.prove, subjects, at=at, from_height=from_height, max_age_s=max_age_s)
 
     def write_with_proof(
         self, operations: Sequence[Operation], *, key: Key | None = None, timeout_ms: int | None = None
     ) -> WriteProof:
-        """Signs, submits, and waits until a quorum certified the receipt and a root that holds what was written."""
+        """Signs, submits, and waits until a quorum has certified the receipt and a root with the written values."""
         return self._call(self._client.write_with_proof, operations, key=key, timeout_ms=timeout_ms)
 
-    def verify_proof(self, proof: bytes) -> Shown:
-        """What a proof file shows, checked against the genesis or checkpoint alone."""
+    def verify_proof(self, proof: bytes) -> VerifiedProof:
+        """Returns the facts that a proof file proves, from the genesis or checkpoint alone."""
         return self._call(self._client.verify_proof, proof)
 
     def pool_head(self, pool: int = 1) -> bytes:
-        """The canonical bytes of a pool's head; proven."""
+        """Returns the canonical bytes of a pool's head; proven."""
         return self._call(self._client.pool_head, pool)
 
     def pool_key(self, pool: int = 1) -> bytes:
-        """The canonical bytes of a pool's verifying key; proven."""
+        """Returns the canonical bytes of a pool's verifying key; proven."""
         return self._call(self._client.pool_key, pool)
 
     def pool_balance(self, asset: str, pool: int = 1) -> int:
-        """What a pool holds of an asset; proven."""
+        """Returns a pool's balance of an asset; proven."""
         return self._call(self._client.pool_balance, asset, pool)
 
     def pool_records(self, pool: int, first: int, limit: int = RECORDS_MAX) -> bytes:
-        """The records of transfers from number `first` on; unproven."""
+        """Returns the records of transfers from number `first` on; unproven."""
         return self._call(self._client.pool_records, pool, first, limit)
 
     @property
     def light(self) -> LightClient:
-        """What checks proofs: its checkpoint is where another client can start."""
+        """The light client that checks proofs; another client can start from its checkpoint."""
         return self._client.light
 
     def catch_up(self) -> dict[str, Any]:
-        """Follows the committees to the newest that the nodes know; says which."""
+        """Follows the committees to the newest that the nodes know, and returns it."""
         return self._call(self._client.catch_up)
 
     def status(self) -> NodeStatus:
-        """What the nearest node says of itself."""
+        """Returns the nearest node's report about itself."""
         return self._call(self._client.status)
 
     def validators(self) -> Answer:
-        """The committee of the epoch that goes on, as a node shows it: `epoch`, `next` and `validators`."""
+        """Returns the current epoch's committee as a node reports it: `epoch`, `next` and `validators`."""
         return self._call(self._client.validators)
 
     def chain(self) -> str:
-        """The chain's id."""
+        """Returns the chain's id."""
         return self._call(self._client.chain)
 
     def _call(self, method: Callable[..., Coroutine[Any, Any, T]], *arguments: Any, **named: Any) -> T:

@@ -51,13 +51,13 @@ class BlockingConvenience:
         timeout_s: float | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> dict[K, Result]:
-        """Sets many keys in few transactions; for each key the result of its transaction. `on_progress` is called from
-        another thread."""
+        """Sets many keys in few transactions; returns for each key the result of its transaction. `on_progress` is
+        called from another thread."""
         put, told = self._client.put_many, on_progress
         return self._call(put, values, key=key, namespace=namespace, wait=wait, timeout_s=timeout_s, on_progress=told)
 
     def iter_keys(self, account: str, prefix: bytes | str = b"", *, values: bool = False) -> Iterator[ListedKey]:
-        """Yields all keys of a namespace that begin with `prefix`, of one height, on the node's word."""
+        """Yields all keys of a namespace that begin with `prefix`, as of one height; the node's claim, not proven."""
         list_keys, cursor = self._client.list_keys, None
         while True:
             page = self._call(list_keys, account, prefix, cursor=cursor, limit=PAGE_KEYS, values=values)

@@ -1,6 +1,6 @@
-"""Blocks: reading them, waiting for them, checking them.
+"""Methods that read blocks, wait for them and check them.
 
-Invariants: a block that is called valid was checked here: certificate, ancestry and payload root.
+Invariants: a block is called valid only after its certificate, ancestry and payload root were checked here.
 """
 
 import json
@@ -19,28 +19,30 @@ from rustorium.client.trust import refusing
 from rustorium.errors import ClientError, NotFound, NotReady, ProofRefused
 from rustorium.types import Block, Receipt, SignedTransaction
 from rustorium.zk import blockproofs
-from rustorium.zk.blockproofs import BlockProofs, ProvedHere, Verifier
+from rustorium.zk.blockproofs import BlockProofs, ProofInBlock, Verifier
 
 POLL_S_MIN, POLL_S_MAX = 0.02, 0.5
 READERS = 8
-"""Transactions of a block that are asked for at once."""
+"""Maximum number of concurrent requests for a block's transactions."""
 
 
 class BlockMethods(TransactionMethods):
     """The client's methods about blocks."""
 
     async def block(self, which: int | str = "latest", *, proof: bool = True) -> Block:
-        """A final block by height, digest or "latest". Errors: NotFound."""
+        """Returns a final block by height, digest or "latest". Errors: NotFound."""
         if isinstance(which, str) and which != "latest":
             which = hex_of(which, "a block's digest")
         body = await self._read(f"/v1/blocks/{which}", params={"proof": int(proof)}, absent=True)
         return wire.parse(wire.block, body)
 
     async def block_receipts(self, which: int | str, *, verify: bool = True) -> tuple[Receipt, ...]:
-        """All receipts of a final block, in order. With a genesis or checkpoint each is checked here, once it is
-        certified; that the last of them are not left out is on the node's word, as is all with `verify=False`.
+        """Returns all receipts of a final block, in order.
 
-        Errors: NotReady where they aren't certified before the deadline, VerificationFailed."""
+        Given a genesis or checkpoint, it waits until each receipt is certified, and checks it here. It can't check
+        that the node left out none at the end. With `verify=False` everything is the node's claim.
+
+        Errors: NotReady if they aren't certified before the deadline, VerificationFailed."""
         deadline = self._deadline(None)
         receipts = await self._receipts_told(which)
         if not (verify and self._trusts()) or not receipts:
@@ -68,7 +70,7 @@ class BlockMethods(TransactionMethods):
         return receipts
 
     async def _confirm(self, receipt: Receipt, deadline: float) -> None:
-        """Waits until a receipt is certified, and compares it with what is proven."""
+        """Waits until a receipt is certified, and compares it with the proven one."""
         pause = POLL_S_MIN
         while not (status := await self.get_transaction(receipt.transaction)).proven:
             if anyio.current_time() + pause >= deadline:
@@ -100,9 +102,9 @@ class BlockMethods(TransactionMethods):
     async def propose_block(
         self, transactions: Sequence[SignedTransaction], *, timeout_ms: int | None = None
     ) -> tuple[Block, ...]:
-        """Submits them, waits, and returns the final blocks that hold them, in height order, each checked.
+        """Submits transactions, waits until they are final, and returns their checked blocks in height order.
 
-        Errors: the first of `submit_transaction`'s that one of them met."""
+        Errors: those of `submit_transaction`, for the first transaction that failed."""
         heights: set[int] = set()
         for result in await self.submit_all(transactions, timeout_ms=timeout_ms):
             if isinstance(result, ClientError):
@@ -120,9 +122,10 @@ class BlockMethods(TransactionMethods):
         return checked
 
     async def wait_for_quorum(self, what: int | str, *, timeout_ms: int | None = None) -> Block:
-        """Waits until a height, or the block of a transaction id, is final; returns it with its certificate, checked
-        where a genesis is given. Which block holds the transaction is on the node's word. Errors: NotReady at the
-        deadline, ProofRefused."""
+        """Waits until a height, or the block of a transaction id, is final; returns the block with its certificate.
+
+        Given a genesis or checkpoint, the block is checked. That it holds the transaction is the node's claim.
+        Errors: NotReady at the deadline, ProofRefused."""
         deadline = self._deadline(timeout_ms / 1000 if timeout_ms is not None else None)
         pause = POLL_S_MIN
         while True:
@@ -150,7 +153,7 @@ class BlockMethods(TransactionMethods):
         return found if found.proof else None
 
     async def prove_block(self, which: int | str) -> bytes:
-        """The proof file of a final block's header. Errors: NotFound, VerificationFailed, GenesisNeeded."""
+        """Returns the proof file of a final block's header. Errors: NotFound, VerificationFailed, GenesisNeeded."""
         light = self.light
         found = await self.block(which)
         require_certificate(found)
@@ -158,15 +161,15 @@ class BlockMethods(TransactionMethods):
         return await light.file(proof, await self._show(light, proof))
 
     async def verify_block_proofs(self, height: int, verifiers: Sequence[Verifier]) -> BlockProofs:
-        """Checks the Groth16 proofs in a final block on this side: that they stand in transactions which a quorum
-        certified as executed there, and, as one equation, that those to these verifiers hold.
+        """Checks the Groth16 proofs in a final block on this machine.
 
-        Errors: ZkRefused that names a bad one; NotFound, NotReady until the block's results are certified,
-        VerificationFailed, GenesisNeeded."""
+        It checks that a quorum certified their transactions as executed in the block, and that the proofs for
+        these verifiers hold, as one equation. Errors: ZkRefused names a bad proof; NotFound, NotReady until the
+        block's results are certified, VerificationFailed, GenesisNeeded."""
         receipts = await self._receipts_told(height)
         in_order(receipts, height)
         good = [receipt for receipt in receipts if receipt.ok]
-        found: list[list[ProvedHere]] = [[] for _ in good]
+        found: list[list[ProofInBlock]] = [[] for _ in good]
         room = anyio.CapacityLimiter(READERS)
 
         async def one(place: int, receipt: Receipt) -> None:
@@ -182,6 +185,6 @@ class BlockMethods(TransactionMethods):
 
 
 def in_order(receipts: Sequence[Receipt], height: int | str) -> None:
-    """The receipts are those of this height, without a gap. Errors: ProofRefused."""
+    """Checks that receipts are of this height and numbered without gaps. Errors: ProofRefused."""
     if [(one.height, one.index) for one in receipts] != [(height, index) for index in range(len(receipts))]:
         raise ProofRefused(f"the receipts of block {height} are not its own, in order: don't trust that node")

@@ -1,6 +1,6 @@
-"""Methods that spare a program a loop: JSON values, many keys at once, all keys of a prefix, an unknown outcome.
+"""Convenience methods: JSON values, many keys at once, all keys of a prefix, an unknown outcome.
 
-Invariants: each is made of methods that the client has anyway, so it promises no more than these do.
+Invariants: each calls only the client's other methods, so it guarantees no more than they do.
 """
 
 import json
@@ -20,12 +20,13 @@ from rustorium.errors import NotReady, OutcomeUnknown, Unreachable, UsageError
 from rustorium.types import ListedKey, Submitted, TransactionStatus, Wait
 
 OPERATIONS_MAX = 256
-"""Operations of one transaction."""
+"""Maximum number of operations in one transaction."""
 BYTES_MAX = 192 * 1024
-"""Bytes of keys and values in one transaction: a transaction has at most 256 KiB, of which the rest is for its form."""
+"""Maximum number of bytes of keys and values in one transaction. A transaction has at most 256 KiB; the rest is for its
+other fields."""
 PAGE_KEYS = 100
 ASK_AGAIN_S = (0.05, 1.0)
-"""Pause between two questions about a transaction: at first, and at most."""
+"""First and longest pause between two requests for a transaction's status."""
 
 
 class ConvenienceMethods(PoolMethods):
@@ -79,7 +80,7 @@ class ConvenienceMethods(PoolMethods):
     async def iter_keys(
         self, account: str, prefix: bytes | str = b"", *, values: bool = False
     ) -> AsyncIterator[ListedKey]:
-        """Yields all keys of a namespace that begin with `prefix`, of one height, in no order that means anything.
+        """Yields all keys of a namespace that begin with `prefix`, as of one height, in no meaningful order.
 
         As for `list_keys`, a node's list isn't proven: read a key to have it proved."""
         page = await self.list_keys(account, prefix, limit=PAGE_KEYS, values=values)
@@ -107,7 +108,7 @@ class ConvenienceMethods(PoolMethods):
         raise OutcomeUnknown(unknown.transaction)
 
     async def _perhaps(self, transaction: str) -> TransactionStatus | None:
-        """A transaction's status; `None` if no node answers."""
+        """Returns a transaction's status; `None` if no node answers."""
         try:
             return await self.get_transaction(transaction)
         except (NotReady, Unreachable):
@@ -115,13 +116,14 @@ class ConvenienceMethods(PoolMethods):
 
 
 def fitting(values: Mapping[K, bytes | str]) -> list[list[K]]:
-    """Returns the keys of each transaction, in order. Errors: UsageError for what is neither bytes nor text."""
+    """Returns the keys of each transaction, in order. Errors: UsageError if a key or value is neither bytes nor
+    text."""
     sized = ((name, len(raw(name, "a key")) + len(raw(value, "a value"))) for name, value in values.items())
     return wire.split(sized, OPERATIONS_MAX, BYTES_MAX)
 
 
 def json_bytes(value: Any) -> bytes:
-    """The canonical JSON of a value. Errors: UsageError."""
+    """Returns the canonical JSON of a value. Errors: UsageError."""
     try:
         text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return text.encode()
@@ -132,7 +134,7 @@ def json_bytes(value: Any) -> bytes:
 
 
 def json_value(key: bytes | str, content: bytes) -> Any:
-    """The value of JSON text. Errors: UsageError."""
+    """Parses JSON text. Errors: UsageError."""
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:

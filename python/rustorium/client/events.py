@@ -1,7 +1,7 @@
 """The event stream, followed across nodes.
 
-Invariants: an event comes once and in order; the position is known before the first event, so that a reconnect leaves
-no gap; a stream is given up only when no node can go on from the position.
+Invariants: each event comes once and in order; the position is known before the first event, so that a reconnect leaves
+no gap; the stream fails only if no node can continue from the position.
 """
 
 import re
@@ -22,12 +22,12 @@ from rustorium.errors import BadResponse, Busy, NotFound, Refused, TlsRefused
 from rustorium.types import Event
 
 SILENCE_S_MAX = 60.0
-"""A node says something every 15 s, so that a longer silence is a broken link."""
+"""Longest silence of a working connection; a node sends something every 15 s."""
 EVENT_BYTES_MAX = 1024 * 1024
 PLACE = re.compile(r"(?:([0-9]{1,10})\.)?([0-9]{1,20})\.([0-9]{1,10})")
 """An event's id; those of earlier releases name no shard."""
 AFTER_ALL = 2**32 - 1
-"""An index behind every receipt of a height."""
+"""An index above that of every receipt of a height."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -49,7 +49,7 @@ class Place:
 
 
 class EventStream:
-    """Events behind a position, for ever: an asynchronous iterator. `aclose` it, or the client."""
+    """An endless asynchronous iterator of the events after a position. Close it by `aclose`, or close the client."""
 
     def __init__(self, transport: Transport, filter: str, after: str | None) -> None:
         self._transport, self._filter = transport, filter
@@ -64,7 +64,7 @@ class EventStream:
         return self
 
     async def __anext__(self) -> Event:
-        """Errors: Refused for a bad filter, NotFound where no node keeps the position any more."""
+        """Returns the next event. Errors: Refused for a bad filter, NotFound if no node keeps the position any more."""
         if self._position is None:
             self._position = await self._newest()
         while True:
@@ -84,7 +84,7 @@ class EventStream:
                 return event
 
     async def aclose(self) -> None:
-        """Ends it."""
+        """Ends the stream."""
         self.closed = True
         await self._unlink()
 
@@ -190,7 +190,7 @@ class _Link:
         raise error if isinstance(error, Refused) else Busy(error.message)
 
     async def next(self) -> _Frame | None:
-        """The next frame; None at the end."""
+        """Returns the next frame; `None` at the end."""
         while True:
             text, found, rest = self._buffer.partition(b"\n\n")
             if found:
@@ -214,7 +214,7 @@ class _Link:
 
 
 def _parse(text: str) -> _Frame | None:
-    """One block of lines; None where it holds no data."""
+    """Parses one block of lines; `None` if it has no data."""
     kind, identity, data = "message", None, list[str]()
     for line in text.split("\n"):
         name, _, value = line.partition(":")

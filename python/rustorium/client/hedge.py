@@ -1,7 +1,7 @@
-"""One round of a read: the nearest node first, and the next one too where it takes long.
+"""One round of a hedged read: it asks the nearest node first, and the next one too if the answer takes long.
 
 Invariants: a node is asked once in a round; the first answer ends the round, and slower nodes are asked last for a
-while; what a round raises is the error of one node, never a group of errors.
+while; a round raises the error of one node, never a group of errors.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,17 +15,17 @@ from rustorium.errors import Busy, ChainForked, ClientError, NotReady, Rustorium
 T = TypeVar("T")
 
 HEDGE_S = 0.25
-"""Shortest time after which another node is asked too."""
+"""Shortest wait for an answer before another node is asked, too."""
 HEDGE_ROUND_TRIPS = 4
 GRACE_S = 0.5
-"""Time that a question may take beyond the deadline, for checks of an answer that came in time."""
+"""Time after the deadline for checking an answer that came in time."""
 
 
 class Round(Generic[T]):
-    """One question to nodes in order until one answers."""
+    """One question that goes to nodes in order until one answers."""
 
     def __init__(self, endpoints: Endpoints, ask: Callable[[Endpoint], Awaitable[T]], *, absent: bool) -> None:
-        """`absent`: a 404 of one node is asked of the others too."""
+        """`absent`: after a 404 the other nodes are asked, too."""
         self._endpoints, self._ask, self._absent = endpoints, ask, absent
         self._scope = anyio.CancelScope()
         self._waiting: list[Endpoint] = []
@@ -37,15 +37,15 @@ class Round(Generic[T]):
         self.missing = self.refused = 0
 
     async def run(self, nodes: Sequence[Endpoint], deadline: float, patience_s: float) -> None:
-        """Asks until the deadline; another node after `patience_s` or some round trips. Errors: those of `ask` that
-        another node would answer alike."""
+        """Asks until the deadline, and another node after `patience_s` or some round trips. Errors: those of `ask` that
+        every node would give."""
         self._scope.deadline = deadline + GRACE_S
         with self._scope:
             async with anyio.create_task_group() as group:
                 for position, endpoint in enumerate(nodes):
                     done = anyio.Event()
                     group.start_soon(self._one, endpoint, done)
-                    # Each node that is left gets its part of the time that is left.
+                    # The remaining time is shared by the remaining nodes.
                     share_s = (deadline - anyio.current_time()) / (len(nodes) - position)
                     wait_s = max(patience_s, HEDGE_ROUND_TRIPS * (endpoint.rtt_s or 0.0))
                     with anyio.move_on_after(max(0.0, min(wait_s, share_s))):
@@ -76,7 +76,7 @@ class Round(Generic[T]):
             done.set()
 
     def _go_on(self, endpoint: Endpoint, error: Exception) -> bool:
-        """Counts an error. False if no other node needs to be asked."""
+        """Counts an error. `False` if asking another node would not help."""
         if isinstance(error, (Unreachable, Busy, NotReady)):
             self.last = error
         elif isinstance(error, VerificationFailed) and not isinstance(error, ChainForked):

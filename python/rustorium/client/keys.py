@@ -1,6 +1,6 @@
-"""Account keys: made, sealed into files, opened, or in a signer process.
+"""Account keys: they are made, sealed into files, opened, or used in a signer process.
 
-Invariants: the seed never shows in a repr; a file's kind names the account's region, without which it has no address.
+Invariants: a repr never contains the seed; a file's kind names the account's region, which its address needs.
 """
 
 import os
@@ -34,7 +34,7 @@ class Key:
 
     @property
     def seed(self) -> bytes:
-        """The secret. Errors: KeyFileError where a signer process has it."""
+        """The secret seed. Errors: KeyFileError if a signer process has it."""
         if self._seed is None:
             raise KeyFileError(
                 "the key is in a signer process, which signs transactions alone: name a key file here",
@@ -44,12 +44,12 @@ class Key:
 
     @property
     def is_remote(self) -> bool:
-        """Whether a signer process has the secret."""
+        """`True` if a signer process has the secret."""
         return self._seed is None
 
     @classmethod
     def remote(cls, url: str) -> Self:
-        """The key of `unix:SOCKET?key=PUBLIC_KEY&region=0`, which a signer process has. Errors: KeyFileError."""
+        """Returns a signer process's key, given as `unix:SOCKET?key=PUBLIC_KEY&region=0`. Errors: KeyFileError."""
         parts = re.fullmatch(
             r"unix:(?P<socket>[^?]+)\?key=(?P<key>[0-9a-fA-F]{64})(&region=(?P<region>[0-9]{1,3}))?", url
         )
@@ -66,7 +66,7 @@ class Key:
         return key
 
     def build_transaction(self, chain: str, nonce: int, expires_at_ms: int, operations_json: str) -> tuple[str, bytes]:
-        """A signed transaction: its id and bytes. Errors: ValueError for parts that make none, NativeError."""
+        """Signs a transaction; returns its id and bytes. Errors: ValueError if a part is invalid, NativeError."""
         parts = (chain, self.region, nonce, expires_at_ms)
         if self._seed is None:
             key = bytes.fromhex(self.public_key)
@@ -75,13 +75,13 @@ class Key:
 
     @classmethod
     def generate(cls, region: int = 0) -> Self:
-        """A new key from the system's randomness."""
+        """Makes a new key from the system's randomness."""
         return cls(_native.generate_seed(), region)
 
     @classmethod
     def open(cls, path: str | Path, passphrase_file: str | Path | None = None) -> Self:
-        """Opens a key file, or a signer's key by its URL (`remote`); finds the passphrase like the commands do. Errors:
-        KeyFileError, NativeError."""
+        """Opens a key file, or a signer's key by its URL (`remote`). The passphrase is found as the commands find it.
+        Errors: KeyFileError, NativeError."""
         if str(path).startswith("unix:"):
             return cls.remote(str(path))
         file = Path(path)
@@ -93,14 +93,14 @@ class Key:
         return cls(open_key_file(file, kind, found, os.environ), region)
 
     def save(self, path: str | Path, passphrase: bytes) -> None:
-        """Seals it into a new file (0600). Errors: NativeError, also where the file exists."""
+        """Seals the key into a new file (0600). Errors: NativeError, also if the file exists."""
         file = Path(path).absolute()
         make_folder(file.parent)
         _native.seal_key(str(file), self.seed, account_kind(self.region), passphrase)
 
 
 def describe(path: Path, passphrase_file: Path | None, environment: Mapping[str, str]) -> dict[str, object]:
-    """A key file's kind, public key and, of an account, address. Errors: KeyFileError."""
+    """Returns a key file's kind and public key, and an account's address. Errors: KeyFileError."""
     if not path.is_file():
         raise KeyFileMissing(f"there is no key file {path}: name an existing one")
     kind, public = public_part(path)

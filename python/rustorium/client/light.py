@@ -1,7 +1,7 @@
-"""The light client: follows committees from a genesis or a checkpoint, and checks proofs with the right one.
+"""The light client, which follows committees from a genesis or a checkpoint and checks each proof with the right one.
 
-Invariants: the cryptography is in the extension; state is bounded however long the chain; what a file or a node says
-beside a proof is compared with what the proof shows; without a way to fetch epoch changes nothing is fetched.
+Invariants: the cryptography is in the extension; its state is bounded, however long the chain; claims beside a proof
+are compared with the proven facts; without `fetch` it uses no network.
 """
 
 import contextlib
@@ -21,27 +21,38 @@ from rustorium.client import prooffile, wire
 from rustorium.client.prooffile import ForkFile, ProofFile
 from rustorium.client.trust import TrustFile, from_checkpoint, from_genesis, refusing
 from rustorium.errors import ChainForked, EpochUnknown, ProofRefused, ProofTooOld, TrustExpired
-from rustorium.types import Account, At, Balance, Block, Claim, Held, ProvenState, Shown, Subject, Value
+from rustorium.types import (
+    Account,
+    At,
+    Balance,
+    Block,
+    Claim,
+    ProvenState,
+    Subject,
+    SubjectContent,
+    Value,
+    VerifiedProof,
+)
 
 FetchChanges = Callable[[int], Awaitable[Sequence[bytes]]]
-"""Canonical bytes of the epoch changes from an epoch on, some of them; empty where there are none yet."""
+"""Returns canonical bytes of some epoch changes, from the given epoch on; empty if there are none yet."""
 
 FORKED = ("two-ends", "above-epoch-end")
-"""Refusals of what a committee signed though its epoch had ended otherwise."""
+"""Codes of refusals that mean that a committee signed something although its epoch had ended in another block."""
 INLINE_BYTES_MAX = 16 * 1024
 """Proofs up to this size are checked on the event loop's thread: in about 2 ms."""
-WAY_BYTES_MAX = 4 * 1024 * 1024
-"""Epoch changes from the genesis on that are kept for proof files: of four validators, some thousand epochs."""
+FIRST_CHANGES_BYTES_MAX = 4 * 1024 * 1024
+"""Maximum number of bytes of epoch changes that are kept for proof files: some thousand epochs of four validators."""
 
 
 class LightClient:
     """Checks proofs of one chain.
 
-    `anchor`: the path of the genesis file, or with `checkpoint=True` of a checkpoint's; or the canonical bytes of the
-    genesis, or the content of the checkpoint's file. `trust_period_s`: committees that retired longer ago prove
-    nothing; the default is 30 days from a checkpoint or a trust file on, and from a genesis none; `math.inf` is never.
-    `trust_file`: where it keeps the committees that it followed, for the next start; a checkpoint's file is one, too.
-    Errors: VerificationFailed, UsageError, HomeMissing and HomeError with what is wrong in a genesis file, OSError."""
+    `anchor`: path or canonical bytes of the genesis; with `checkpoint=True` path or content of a checkpoint file.
+    `trust_period_s`: committees that retired longer ago are not trusted. The default is 30 days when starting from a
+    checkpoint or trust file, and no limit (`math.inf`) from a genesis. `trust_file`: path of the file that keeps the
+    followed committees for the next start; it can also be a checkpoint file. Errors: VerificationFailed, UsageError,
+    HomeMissing and HomeError with the fault in a genesis file, OSError."""
 
     def __init__(
         self,
@@ -59,9 +70,9 @@ class LightClient:
         self._light = self._trust_file.light(start, trust_period_s) if self._trust_file is not None else start()
         self._fetch = fetch
         self._genesis = None if checkpoint else anchor
-        self._way: list[bytes] = []
-        """The first changes after the genesis, as they were followed."""
-        self._way_bytes = 0
+        self._first_changes: list[bytes] = []
+        """The first epoch changes after the genesis, in order."""
+        self._first_changes_bytes = 0
         try:
             refusing(self._light.check_trust, now_ms())
         except TrustExpired as error:
@@ -79,7 +90,7 @@ class LightClient:
         return cast(dict[str, Any], json.loads(self._light.describe()))
 
     def checkpoint(self) -> bytes:
-        """A checkpoint's file: the newest trusted committee, to start from another time."""
+        """Returns the content of a checkpoint file with the newest trusted committee, to start from later."""
         return prooffile.checkpoint_to_bytes(self.trusted, self._light.checkpoint())
 
     def save_trust(self) -> None:
@@ -88,18 +99,19 @@ class LightClient:
             self._trust_file.save(self._light)
 
     def follow(self, change: bytes) -> int:
-        """Takes an epoch change; the epoch that follows. Errors: VerificationFailed, and nothing has changed;
-        ChainForked with evidence if the epoch is known to have ended otherwise."""
+        """Applies an epoch change; returns the epoch that it begins. Errors: VerificationFailed, and the state is
+        unchanged; ChainForked with evidence if the epoch is known to have ended otherwise."""
         with self._contradicted(lambda: _native.boundary_of(change)):
             epoch = refusing(self._light.follow, change, now_ms())
-        fits = self._way_bytes + len(change) <= WAY_BYTES_MAX
-        if self._genesis is not None and epoch == len(self._way) + 1 and fits:
-            self._way.append(change)
-            self._way_bytes += len(change)
+        fits = self._first_changes_bytes + len(change) <= FIRST_CHANGES_BYTES_MAX
+        if self._genesis is not None and epoch == len(self._first_changes) + 1 and fits:
+            self._first_changes.append(change)
+            self._first_changes_bytes += len(change)
         return epoch
 
     async def catch_up(self) -> dict[str, Any]:
-        """Follows all epoch changes that can be fetched; the newest trusted committee. Errors: VerificationFailed."""
+        """Follows all epoch changes that can be fetched; returns the newest trusted committee. Errors:
+        VerificationFailed."""
         while self._fetch is not None and (changes := await self._fetch(self.trusted["epoch"])):
             for change in changes:
                 self.follow(change)
@@ -107,32 +119,33 @@ class LightClient:
         return self.trusted
 
     def at_genesis(self, subjects: Sequence[Subject]) -> ProvenState | None:
-        """What subjects hold before the first block: the genesis alone shows it, so there is no proof for others.
-        None where the anchor is a checkpoint. Errors: VerificationFailed."""
+        """Returns the content of subjects before the first block, from the genesis, so there is no proof for others.
+        `None` if the client started from a checkpoint. Errors: VerificationFailed."""
         if self._genesis is None:
             return None
         items = json.dumps([wire.question(subject) for subject in subjects])
-        return shown(json.loads(refusing(_native.genesis_state, self._genesis, items)), b"").state
+        return verified_proof(json.loads(refusing(_native.genesis_state, self._genesis, items)), b"").state
 
     async def show(self, proof: bytes, *, max_age_s: float | None = None) -> dict[str, Any]:
-        """What a proof (canonical bytes) shows; fetches epoch changes where they are needed. `max_age_s`: how old the
-        header may be by this machine's clock.
+        """Checks a proof (canonical bytes) and returns its facts; fetches the epoch changes that it needs. `max_age_s`:
+        maximum age of the header by this machine's clock.
 
         Errors: VerificationFailed."""
         await self._reach(proof)
         inline = len(proof) <= INLINE_BYTES_MAX
         facts = self._check(proof) if inline else await anyio.to_thread.run_sync(self._check, proof)
-        check_fresh(int(facts["claimed_by"]["time_ms"]), max_age_s)
+        check_age(int(facts["claimed_by"]["time_ms"]), max_age_s)
         return facts
 
-    def show_file(self, content: bytes | BinaryIO, *, max_age_s: float | None = None) -> Shown:
-        """What a proof file, as it is or opened, shows, from the file and the anchor alone. An opened one is read as a
-        stream: it may have any number of epochs. `max_age_s`: how old its header may be by this machine's clock.
+    def show_file(self, content: bytes | BinaryIO, *, max_age_s: float | None = None) -> VerifiedProof:
+        """Returns the facts that a proof file proves, from the file and the anchor alone. `content` is the file's bytes
+        or an open file, which is read as a stream and may have any number of epochs. `max_age_s`: maximum age of the
+        header by this machine's clock.
 
         Errors: VerificationFailed, OSError."""
         opened = io.BytesIO(content) if isinstance(content, bytes) else content
         file, epochs = prooffile.read(opened, self._follow_where_new)
-        # Whoever gets the file from here knows no header: every byte of it counts.
+        # The next reader of the file knows no headers, so every byte of the proof must be valid.
         facts = self._check(file.proof, anew=True)
         if epochs != facts["epoch"]:
             raise ProofRefused("the file lacks the epoch changes that lead from the genesis to its proof: get it again")
@@ -140,29 +153,30 @@ class LightClient:
             raise ProofRefused("the file names another chain or kind than its proof: get it again")
         if file.facts != facts:
             raise ProofRefused("the file's readable part contradicts its proof: don't trust its source")
-        check_fresh(int(facts["claimed_by"]["time_ms"]), max_age_s)
-        return shown(facts, content if isinstance(content, bytes) else b"")
+        check_age(int(facts["claimed_by"]["time_ms"]), max_age_s)
+        return verified_proof(facts, content if isinstance(content, bytes) else b"")
 
     def end_of(self, epoch: int) -> tuple[int, str] | None:
-        """Height and digest of an epoch's last block; None if the epoch goes on, or its end isn't known."""
+        """Returns height and digest of an epoch's last block; `None` if the epoch isn't over, or its end isn't
+        known."""
         return self._light.end_of(epoch)
 
     def fork(self, first: bytes, second: bytes, sources: tuple[str, str]) -> ChainForked:
-        """The error that carries two proofs of headers (canonical bytes) which one committee signed, though only one
-        can be final. Errors: ProofRefused where they don't contradict each other."""
+        """Returns an error with the proofs (canonical bytes) of two conflicting headers, which one committee signed.
+        Errors: ProofRefused if the headers don't contradict each other."""
         headers = (_native.signed_header(first), _native.signed_header(second))
         facts = json.loads(refusing(self._light.check_conflict, *headers))
-        way = tuple(self._way[: facts["epoch"]])
+        way = tuple(self._first_changes[: facts["epoch"]])
         epochs = way if len(way) == facts["epoch"] else ()
         return ChainForked(
-            f"{fork_words(facts)}: stop relying on the chain, keep the evidence, and tell its operators",
+            f"{describe_fork(facts)}: stop relying on the chain, keep the evidence, and tell its operators",
             evidence=ForkFile(self.chain, facts, headers, sources, epochs).to_bytes(),
         )
 
     def show_fork(self, content: bytes) -> dict[str, Any]:
-        """What the file of a fork shows: the epoch, both headers, and the validators that signed both.
+        """Checks a fork file and returns its facts: the epoch, both headers, and the validators that signed both.
 
-        Errors: ProofRefused where it shows none, EpochUnknown where its committee must be followed first."""
+        Errors: ProofRefused if it proves no fork, EpochUnknown if its committee must be followed first."""
         file = prooffile.parse_fork(content)
         if file.chain != self.chain:
             raise ProofRefused("the evidence is of another chain: check it with that chain's genesis")
@@ -174,34 +188,35 @@ class LightClient:
         return facts
 
     def _follow_where_new(self, epoch: int, change: bytes, facts: object) -> None:
-        """Takes the change that ended an epoch, where a proof of what the facts say needs it and it isn't known."""
+        """Applies the change that ended an epoch, if it is new and the proof with these facts needs it."""
         last = facts.get("epoch") if isinstance(facts, dict) else None
         needed = not isinstance(last, int) or epoch < last
         if needed and self._light.knows(epoch) and not self._light.knows(epoch + 1):
             self.follow(change)
 
     async def file(self, proof: bytes, facts: dict[str, Any]) -> bytes:
-        """The proof file of a proof that was checked: what others need to check it from the genesis alone.
+        """Returns the proof file of a checked proof, with all that others need to check it from the genesis alone.
 
-        Who starts at a checkpoint can't check what leads to it. Errors: EpochUnknown where the changes from the genesis
-        on can't be fetched, ProofRefused where a node gives wrong ones."""
-        epochs = self._way[: facts["epoch"]]
+        Without the genesis, the epoch changes before the checkpoint are not checked. Errors: EpochUnknown if the
+        changes from the genesis on can't be fetched, ProofRefused if a node gives wrong ones."""
+        epochs = self._first_changes[: facts["epoch"]]
         if len(epochs) < facts["epoch"]:
             epochs += await self._changes(len(epochs), facts["epoch"])
             if self._genesis is not None:
-                await anyio.to_thread.run_sync(self._check_way, self._genesis, epochs, proof)
+                await anyio.to_thread.run_sync(self._check_from_genesis, self._genesis, epochs, proof)
         return ProofFile(facts["kind"], self.chain, facts, proof, tuple(epochs)).to_bytes()
 
     async def check_block(self, block: Block) -> tuple[dict[str, Any], str]:
-        """Header and digest of a block that is final. Errors: VerificationFailed."""
+        """Checks that a block is final; returns its header and digest. Errors: VerificationFailed."""
         proof = refusing(_native.wrap_proof, "block", block.raw, block.proof)
         await self._reach(proof)
         with self._contradicted(lambda: proof):
             header, digest = refusing(self._light.check_block, block.raw, block.proof, now_ms())
         return json.loads(header), digest
 
-    def _check_way(self, genesis: bytes, epochs: Sequence[bytes], proof: bytes) -> None:
-        # From the start, as whoever gets the file: of the changes that were followed only a few committees are left.
+    def _check_from_genesis(self, genesis: bytes, epochs: Sequence[bytes], proof: bytes) -> None:
+        # Checks from the genesis, like the file's readers do: the light client keeps only a few of the committees that
+        # it followed.
         light = _native.Light.from_genesis(genesis)
         for change in epochs:
             refusing(light.follow, change, now_ms())
@@ -215,7 +230,7 @@ class LightClient:
             self._keep()
 
     async def _changes(self, first: int, end: int) -> list[bytes]:
-        """The changes that ended the epochs from `first` to before `end`. Errors: EpochUnknown."""
+        """Fetches the changes that ended the epochs from `first` to before `end`. Errors: EpochUnknown."""
         found: list[bytes] = []
         while len(found) < end - first:
             more = await self._fetch(first + len(found)) if self._fetch is not None else ()
@@ -232,13 +247,13 @@ class LightClient:
             return cast(dict[str, Any], json.loads(refusing(self._light.check, proof, now_ms(), anew)))
 
     def _keep(self) -> None:
-        """Saves what was followed. Without room for it the next start follows it again, so nothing is lost."""
+        """Writes the trust file. On an I/O error nothing is lost: the next start fetches the epoch changes again."""
         with contextlib.suppress(OSError):
             self.save_trust()
 
     @contextlib.contextmanager
     def _contradicted(self, offered: Callable[[], bytes]) -> Iterator[None]:
-        """Turns a refusal by the known end of an epoch into one that carries both signed headers."""
+        """Turns a refusal that contradicts an epoch's known end into an error with both signed headers."""
         try:
             yield
         except ProofRefused as error:
@@ -252,8 +267,8 @@ class LightClient:
             raise fork from None
 
 
-def shown(facts: dict[str, Any], file: bytes) -> Shown:
-    """What checked facts say, typed."""
+def verified_proof(facts: dict[str, Any], file: bytes) -> VerifiedProof:
+    """Converts checked facts into typed values."""
     claim = Claim(
         int(facts["claimed_by"]["height"]),
         str(facts["claimed_by"]["digest"]),
@@ -265,11 +280,11 @@ def shown(facts: dict[str, Any], file: bytes) -> Shown:
     state = None
     if kind == "read":
         at = At(int(facts["height"]), str(facts["state_root"]), int(facts["shard"]), proven=True)
-        state = ProvenState(at, claim, dict(_held(item, at) for item in facts["items"]), file)
-    return Shown(kind, str(facts["chain"]), claim, facts, receipt, state)
+        state = ProvenState(at, claim, dict(_subject_content(item, at) for item in facts["items"]), file)
+    return VerifiedProof(kind, str(facts["chain"]), claim, facts, receipt, state)
 
 
-def _held(item: dict[str, Any], at: At) -> tuple[Subject, Held]:
+def _subject_content(item: dict[str, Any], at: At) -> tuple[Subject, SubjectContent]:
     account = str(item["account"])
     if item["type"] == "value":
         key = bytes.fromhex(item["key_hex"])
@@ -291,8 +306,8 @@ def _held(item: dict[str, Any], at: At) -> tuple[Subject, Held]:
     )
 
 
-def fork_words(facts: Mapping[str, Any]) -> str:
-    """One clause on what the evidence of a fork shows."""
+def describe_fork(facts: Mapping[str, Any]) -> str:
+    """Describes the evidence of a fork in one clause."""
     first, second = facts["headers"]
     names = ", ".join(str(signer["name"]) for signer in facts["signed_both"])
     return (
@@ -301,8 +316,8 @@ def fork_words(facts: Mapping[str, Any]) -> str:
     )
 
 
-def check_fresh(time_ms: int, max_age_s: float | None) -> None:
-    """Refuses a header of this time if it is older. Errors: ProofTooOld."""
+def check_age(time_ms: int, max_age_s: float | None) -> None:
+    """Refuses a header of this time if it is older than `max_age_s`. Errors: ProofTooOld."""
     age_s = (now_ms() - time_ms) / 1000
     if max_age_s is not None and age_s > max_age_s:
         raise ProofTooOld(
@@ -312,5 +327,5 @@ def check_fresh(time_ms: int, max_age_s: float | None) -> None:
 
 
 def now_ms() -> int:
-    """The wall clock, Unix ms."""
+    """Returns the wall clock time, Unix ms."""
     return time.time_ns() // 1_000_000

@@ -1,4 +1,4 @@
-"""The keys of a namespace, in pages."""
+"""Lists a namespace's keys, page by page."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,11 +22,11 @@ class ListingMethods(StateMethods):
         limit: int = 30,
         values: bool = False,
     ) -> KeyPage:
-        """Keys of a namespace that begin with `prefix`, as of the newest state or the height `at`; go on with
-        `cursor=page.next_cursor` until that is None: all pages are of the first one's height.
+        """Returns a page of a namespace's keys that begin with `prefix`, as of the newest state or the height `at`.
+        `cursor=page.next_cursor` gives the next page, until it is `None`. All pages are of the first one's height.
 
-        A node says what it likes here: read a key to have it proved. Errors: Pruned where the node keeps that height no
-        more; NotFound where it hasn't executed it yet."""
+        The list is the node's claim: read a key to have it proven. Errors: Pruned if the node doesn't keep that height
+        any more; NotFound if it hasn't executed it yet."""
         asked: dict[str, str | int] = {
             "prefix": raw(prefix, "a prefix").hex(),
             "encoding": "hex",
@@ -49,5 +49,5 @@ def _key(item: Mapping[str, Any]) -> ListedKey:
         key=bytes.fromhex(item["key_hex"]),
         value_bytes=int(item["value_bytes"]),
         value_hash=str(item["value_hash"]),
-        value=wire.shown_value(item),
+        value=wire.value_of(item),
     )

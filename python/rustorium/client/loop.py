@@ -1,7 +1,7 @@
-"""The event loop of a blocking client, in a thread of its own.
+"""The event loop of a blocking client, in its own thread.
 
-Invariants: the loop ends with its owner: by `close`, when nobody refers to the owner any more, or when the interpreter
-ends, whichever comes first; the thread refers to the asynchronous client and never to the owner.
+Invariants: the loop ends by `close`, when nothing refers to its owner any more, or when the interpreter ends, whichever
+is first; the thread refers to the asynchronous client and never to the owner.
 """
 
 import atexit
@@ -22,11 +22,11 @@ from rustorium.errors import UsageError
 T = TypeVar("T")
 
 CLOSE_S_MAX = 5.0
-"""Longest time that an end of the interpreter waits for connections to close."""
+"""Maximum time that the end of the interpreter waits for connections to close."""
 
 
 class LoopThread:
-    """One thread with one event loop, usable from any other thread."""
+    """A thread with one event loop, usable from any other thread."""
 
     def __init__(self) -> None:
         self._process = os.getpid()
@@ -41,20 +41,20 @@ class LoopThread:
         _running.add(self)
 
     def closes(self, aclose: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
-        """Sets what is awaited before the loop ends, and the name of its owner in the warning."""
+        """Sets the function that is awaited before the loop ends, and its owner's name for the warning."""
         self._aclose, self._name = aclose, name
 
     @property
     def usable(self) -> bool:
-        """False once it is closed, and in a forked process, where its thread doesn't exist."""
+        """`False` after `close`, and in a forked process, in which the thread doesn't exist."""
         return self._open and self._process == os.getpid()
 
     def make(self, maker: Callable[[], T]) -> T:
-        """Makes something on the loop's thread."""
+        """Calls a function on the loop's thread and returns its result."""
         return self._portal.call(maker)
 
     def call(self, method: Callable[..., Coroutine[Any, Any, T]], *arguments: Any, **named: Any) -> T:
-        """Runs it on the loop. Errors: those of `method`; UsageError once the loop is closed."""
+        """Runs a coroutine function on the loop. Errors: those of `method`; UsageError after `close`."""
         if not self._open:
             raise UsageError("the client is closed: make another one")
         if self._process != os.getpid():
@@ -63,7 +63,7 @@ class LoopThread:
         return result
 
     def close(self, seconds: float | None = None) -> None:
-        """Closes connections and ends the thread; idempotent. With `seconds` it gives up after that time."""
+        """Closes connections and ends the thread; idempotent. Stops waiting after `seconds`, if given."""
         with self._turn:
             if not self._open:
                 return
@@ -81,13 +81,14 @@ class LoopThread:
             self._thread.join(seconds)
 
     def forgotten(self) -> None:
-        """Warns, and closes it from another thread: garbage is collected anywhere, also on the loop itself."""
+        """Warns, and closes the loop from another thread: the garbage collector can run on any thread, also on the
+        loop's."""
         if self.usable:
             self._warn()
             threading.Thread(target=self.close, daemon=True, name="client-close").start()
 
     def interpreter_ends(self) -> None:
-        """Warns and closes it, in a bounded time."""
+        """Warns, and closes the loop within `CLOSE_S_MAX`."""
         if self.usable:
             self._warn()
             self.close(CLOSE_S_MAX)

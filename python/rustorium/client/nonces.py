@@ -1,7 +1,7 @@
-"""An account's nonces as one client uses them: given out in order, found again after a refusal or a lost answer.
+"""An account's nonces in one client: they are given out in order, and found again after a refusal or a lost answer.
 
-Invariants: no input or output; a nonce is given out again only when its transaction can't be executed any more
-(refused, expired) and the ledger's own nonce says that it is still free.
+Invariants: no input or output; a nonce is given out again only if its transaction can't be executed any more (refused
+or expired) and the ledger's nonce shows that it is still free.
 """
 
 import heapq
@@ -10,11 +10,11 @@ from rustorium.types import SignedTransaction
 
 HEADER_TIME_MARGIN_MS = 5_000
 TAKEN_MS = 2_000
-"""Time for which another client's transaction that waits with a nonce is believed to become final."""
+"""Time for which another client's pending transaction is expected to become final."""
 
 
 class Nonces:
-    """One account."""
+    """The nonces of one account."""
 
     def __init__(self) -> None:
         self._next: int | None = None
@@ -23,15 +23,15 @@ class Nonces:
         self._sent: dict[int, SignedTransaction] = {}
         self._lost: set[int] = set()
         self._taken: dict[int, int] = {}
-        """Nonces of other clients' transactions, and when each was met (Unix ms)."""
+        """Nonces of other clients' transactions, and the time when each was seen (Unix ms)."""
 
     @property
     def stale(self) -> bool:
-        """Whether the ledger's nonce must be read before the next `take`."""
+        """`True` if the ledger's nonce must be read before the next `take`."""
         return self._next is None
 
     def synced(self, ledger: int, now_ms: int) -> list[SignedTransaction]:
-        """The ledger's next nonce is `ledger`. Gives transactions whose answers were lost: send them again first."""
+        """Takes in the ledger's next nonce. Returns transactions whose answers were lost: send them again first."""
         for nonce, transaction in list(self._sent.items()):
             expired = transaction.expires_at_ms + HEADER_TIME_MARGIN_MS < now_ms
             if nonce < ledger or (nonce in self._lost and expired):
@@ -47,7 +47,7 @@ class Nonces:
         return [self._sent[nonce] for nonce in sorted(self._lost)]
 
     def take(self) -> int:
-        """The next nonce to sign with."""
+        """Returns the next nonce to sign with."""
         assert self._next is not None
         if self._free:
             nonce = heapq.heappop(self._free)
@@ -57,33 +57,34 @@ class Nonces:
         return nonce
 
     def sent(self, transaction: SignedTransaction) -> None:
-        """The nonce is in use until it is settled."""
+        """Marks the transaction's nonce as in use until it is settled."""
         self._reserved.discard(transaction.nonce)
         self._sent[transaction.nonce] = transaction
 
     def settled(self, nonce: int) -> None:
-        """Executed: it is used up for good."""
+        """Notes that the nonce was executed and is used up."""
         self._reserved.discard(nonce)
         self._sent.pop(nonce, None)
         self._lost.discard(nonce)
 
     def refused(self, nonce: int) -> None:
-        """It was never taken, so that the nonce may be free: the ledger has to be asked."""
+        """Notes that the nonce's transaction was refused. The nonce may be free, so the ledger must be asked."""
         self.settled(nonce)
         self._next = None
 
     def taken(self, nonce: int, now_ms: int) -> None:
-        """Another client's transaction waits with this nonce: the next one is tried, without asking the ledger."""
+        """Notes that another client's pending transaction has this nonce. The next nonce is tried without asking the
+        ledger."""
         self.settled(nonce)
         self._taken[nonce] = now_ms
 
     def lost(self, nonce: int) -> None:
-        """Its outcome is unknown."""
+        """Notes that the outcome of the nonce's transaction is unknown."""
         if nonce in self._sent:
             self._lost.add(nonce)
         self._next = None
 
     def unused(self, nonce: int) -> None:
-        """Taken and never sent."""
+        """Gives back a nonce that was taken but never sent."""
         self._reserved.discard(nonce)
         self._next = None

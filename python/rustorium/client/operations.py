@@ -1,4 +1,4 @@
-"""The operations of a transaction, as the JSON that signing takes.
+"""Makes the operations of a transaction, as the JSON that signing takes.
 
 Invariants: PURE; keys and values are bytes here and hex in JSON; amounts are decimal strings.
 """
@@ -23,7 +23,7 @@ def delete(namespace: str, key: bytes | str) -> Operation:
 
 
 def transfer(to: str, asset: str, amount: int) -> Operation:
-    """Moves an amount from the sender."""
+    """Moves an amount from the sender to another account."""
     return {"type": "transfer", "to": to, "asset": asset, "amount": _amount(amount)}
 
 
@@ -38,7 +38,7 @@ def create_account(region: int, public_key: str, storage_bytes: int) -> Operatio
 
 
 def grant(to: str, prefixes: Sequence[bytes | str]) -> Operation:
-    """Lets another account write under these prefixes of the sender's namespace; none takes the right back."""
+    """Lets another account write under these prefixes of the sender's namespace; an empty list revokes the right."""
     return {"type": "grant", "to": to, "prefixes_hex": [raw(prefix, "a prefix").hex() for prefix in prefixes]}
 
 
@@ -51,69 +51,70 @@ def add_validator(
     address: str = "",
     possession: Operation | None = None,
 ) -> Operation:
-    """Operators: a validator joins the committee with the next epoch; keys are hex, `address` is what peers dial.
+    """For operators: adds a validator to the committee from the next epoch on. Keys are hex; peers dial `address`.
 
-    `possession` (`possession_of`) is needed on chains of version 2 and later, and refused on others."""
+    `possession` (`possession_of`) is required on chains of version 2 and later, and refused on others."""
     keys = {"validator_key": validator_key, "node_key": node_key, "owner_key": owner_key}
     change: Operation = {"type": "add_validator", "name": name, **keys, "region": region, "address": address}
     return change if possession is None else {**change, "possession": possession}
 
 
 def possession_of(validator_seed: bytes, node_seed: bytes, chain: str, owner_key: str) -> Operation:
-    """Shows that somebody holds a validator's new keys and means them for this owner (hex) on this chain."""
+    """Proves possession of a validator's new keys, for this owner (hex) and this chain."""
     from rustorium import _native
 
     return json.loads(_native.prove_possession(validator_seed, node_seed, chain, owner_key))  # type: ignore[no-any-return]
 
 
 def remove_validator(validator_key: str) -> Operation:
-    """Operators: a validator leaves the committee with the next epoch."""
+    """For operators: removes a validator from the committee from the next epoch on."""
     return {"type": "remove_validator", "validator_key": validator_key}
 
 
 def replace_key(
     validator_key: str, new_validator_key: str, new_node_key: str, possession: Operation | None = None
 ) -> Operation:
-    """Operators, or the validator's owner key alone: it has other keys from the next epoch on.
+    """For operators or the validator's owner key: replaces a validator's keys from the next epoch on.
 
-    `possession` (`possession_of`) is needed on chains of version 2 and later, and refused on others."""
+    `possession` (`possession_of`) is required on chains of version 2 and later, and refused on others."""
     new = {"new_validator_key": new_validator_key, "new_node_key": new_node_key}
     change: Operation = {"type": "replace_key", "validator_key": validator_key, **new}
     return change if possession is None else {**change, "possession": possession}
 
 
 def end_epoch(epoch: int) -> Operation:
-    """Operators: the epoch, which must be the one that goes on now, ends as soon as it can."""
+    """For operators: ends the current epoch as soon as possible. `epoch` must be the current one."""
     return {"type": "end_epoch", "epoch": epoch}
 
 
 def register_verifier(key: bytes, named: Sequence[int] = (), once: Sequence[int] = ()) -> Operation:
-    """Takes a Groth16 verifying key's canonical bytes (`zk.key_bytes`).
+    """Registers a Groth16 verifier; `key` is the verifying key's canonical bytes (`zk.key_bytes`).
 
-    `named` are indices of public inputs that `require_proved` can ask for; those in `once`, nullifiers, are named too,
-    and each value of one can be used once alone.
+    `named` are the indices of public inputs that `require_proved` can ask for. The inputs in `once` are nullifiers:
+    they are named, too, and each value of one can be used only once.
     """
     inputs = [{"index": index, "once": index in once} for index in sorted({*named, *once})]
     return {"type": "register_verifier", "key_hex": key.hex(), "named": inputs}
 
 
 def verify_proof(verifier: str, inputs: Sequence[bytes], proof: bytes) -> Operation:
-    """Goes on only where the proof holds, and records its statement; the canonical bytes come from `zk`."""
+    """Fails the transaction unless the proof is valid, and records its statement. The canonical bytes come from
+    `zk`."""
     public = [each.hex() for each in inputs]
     return {"type": "verify_proof", "verifier": verifier, "inputs": public, "proof_hex": proof.hex()}
 
 
 def require_proved(verifier: str, index: int, value: bytes | None = None) -> Operation:
-    """Goes on only where a statement was proved to the verifier in which its named input `index` has this value.
+    """Fails the transaction unless the verifier has recorded a statement whose named input `index` has this value.
 
-    Without a value: the id of the transaction that asks, as a number without its three highest bits.
+    Without a value, it is this transaction's id, as a number without its three highest bits.
     """
     condition = {"type": "proved", "verifier": verifier, "input": index}
     return {"type": "require", "condition": condition if value is None else condition | {"value": value.hex()}}
 
 
 def require_value(namespace: str, key: bytes | str, value: bytes | str) -> Operation:
-    """Goes on only where the key has this value."""
+    """Fails the transaction unless the key has this value."""
     from rustorium import _native
 
     condition = {"type": "value_hash", "namespace": namespace, "key_hex": raw(key, "a key").hex()}
@@ -121,13 +122,13 @@ def require_value(namespace: str, key: bytes | str, value: bytes | str) -> Opera
 
 
 def require_absent(namespace: str, key: bytes | str) -> Operation:
-    """Goes on only where the key has no value."""
+    """Fails the transaction unless the key has no value."""
     condition = {"type": "absent", "namespace": namespace, "key_hex": raw(key, "a key").hex()}
     return {"type": "require", "condition": condition}
 
 
 def require_balance(account: str, asset: str, amount: int) -> Operation:
-    """Goes on only where the account holds at least this much."""
+    """Fails the transaction unless the account holds at least this amount."""
     condition = {"type": "balance_at_least", "account": account, "asset": asset, "amount": str(amount)}
     return {"type": "require", "condition": condition}
 

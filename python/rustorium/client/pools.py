@@ -1,7 +1,7 @@
-"""Pools of shielded value: the head, proven, and the records that wallets look through, on the node's word.
+"""Pools of shielded value: the proven head, and the unproven records that wallets scan.
 
-Invariants: nothing is called a pool's that a quorum didn't certify; records are for a wallet, which keeps none of them
-that don't come to a proven head.
+Invariants: a pool's head, key and balance are certified by a quorum; records are only for wallets, which keep them only
+if they lead to a proven head.
 """
 
 from rustorium import _native
@@ -11,30 +11,30 @@ from rustorium.errors import NotFound
 from rustorium.types import Subject, Value
 
 RECORDS_MAX = 1_000
-"""Of one page."""
+"""Maximum number of records in one page."""
 
 
 class PoolMethods(ListingMethods):
     """The client's methods about pools."""
 
     async def pool_head(self, pool: int = 1) -> bytes:
-        """The canonical bytes of a pool's head: tree, newest root, digest of all records; proven.
+        """Returns the canonical bytes of a pool's head: tree, newest root, digest of all records; proven.
 
-        Errors: NotFound where the chain has no such pool; VerificationFailed, GenesisNeeded, NoStateRoot, Busy."""
+        Errors: NotFound if the chain has no such pool; VerificationFailed, GenesisNeeded, NoStateRoot, Busy."""
         return await self._pool_value(pool, _native.pool_row("head"))
 
     async def pool_key(self, pool: int = 1) -> bytes:
-        """The canonical bytes of a pool's verifying key; proven. Errors: as `pool_head`."""
+        """Returns the canonical bytes of a pool's verifying key; proven. Errors: as `pool_head`."""
         return await self._pool_value(pool, _native.pool_row("key"))
 
     async def pool_balance(self, asset: str, pool: int = 1) -> int:
-        """What a pool holds of an asset, in smallest units; proven."""
+        """Returns a pool's balance of an asset, in smallest units; proven."""
         return (await self.balance(_native.pool_account(pool), asset)).amount
 
     async def pool_records(self, pool: int, first: int, limit: int = RECORDS_MAX) -> bytes:
-        """The records of transfers from number `first` on, at most 1,000, one behind the other; unproven.
+        """Returns at most 1,000 records of transfers, from number `first` on, concatenated; unproven.
 
-        Errors: NotFound where the chain has no such pool."""
+        Errors: NotFound if the chain has no such pool."""
         page = await self._read(f"/v1/pools/{pool}/records", params={"from": first, "limit": limit})
         return wire.parse(lambda answer: bytes.fromhex(answer["records_hex"]), page)
 

@@ -1,8 +1,8 @@
 """Proof files: one JSON envelope for every kind of proof, for checkpoints, trust files and evidence of forks.
 
-Invariants: PURE; what is for people (`facts`) is compared with what the proof shows, never believed; a file is read
-strictly: unknown or missing fields and other versions are refused; epoch changes are read one by one, so that a file of
-any number of epochs takes no more memory than one of few.
+Invariants: PURE; the readable part (`facts`) is compared with the proven facts, never believed; unknown or missing
+fields and other versions are refused; epoch changes are read one at a time, so memory use does not grow with the number
+of epochs.
 """
 
 import codecs
@@ -20,10 +20,10 @@ TRUST_FORMAT = "rustorium-trust"
 FORK_FORMAT = "rustorium-fork"
 VERSION = 1
 CHECKPOINT_VERSIONS = (1, 2)
-"""A checkpoint of version 1 doesn't say how long its epoch is."""
+"""A checkpoint of version 1 doesn't name the length of its epoch."""
 KINDS = ("read", "receipt", "transaction", "block")
 VALUE_CHARACTERS_MAX = 48 * 1024 * 1024
-"""Of one field, or of one epoch change: more than the longest proof has."""
+"""Maximum number of characters in one field or epoch change; the longest proof has fewer."""
 CHUNK_BYTES = 64 * 1024
 FORK_HEAD_BYTES = 64
 _FIELDS = {"format", "version", "kind", "chain", "facts", "epochs", "proof"}
@@ -31,7 +31,7 @@ _FIELDS = {"format", "version", "kind", "chain", "facts", "epochs", "proof"}
 
 @dataclass(frozen=True, slots=True)
 class ProofFile:
-    """A proof with what it needs: `epochs` lead from the genesis' committee to the one that vouches for it."""
+    """A proof and the `epochs` that lead from the genesis committee to the committee that signed it."""
 
     kind: str
     chain: str
@@ -39,7 +39,7 @@ class ProofFile:
     proof: bytes
     """Canonical bytes of a `Proof`."""
     epochs: Sequence[bytes] = ()
-    """Canonical bytes of the changes from epoch 0 on."""
+    """Canonical bytes of the epoch changes, from epoch 0 on."""
 
     def to_bytes(self) -> bytes:
         """The file's content."""
@@ -63,9 +63,10 @@ def parse(content: bytes) -> ProofFile:
 
 
 def read(content: BinaryIO, each: Callable[[int, bytes, object], None]) -> tuple[ProofFile, int]:
-    """Reads a proof file to its end, and hands each epoch change on as it comes: its number, its bytes, and the facts
-    where the file has them before; the file without them, and how many there were. Errors: VerificationFailed, and
-    those of `each`."""
+    """Reads a proof file to its end; returns it without its epoch changes, and their number.
+
+    `each` gets every epoch change in turn: its number, its bytes, and the facts if they come earlier in the file.
+    Errors: VerificationFailed, and those of `each`."""
     stream, fields, count = _Stream(content), dict[str, object](), 0
     for name in stream.members():
         if name in fields:
@@ -87,14 +88,14 @@ def read(content: BinaryIO, each: Callable[[int, bytes, object], None]) -> tuple
 
 
 def checkpoint_to_bytes(facts: Mapping[str, object], checkpoint: bytes) -> bytes:
-    """The content of a checkpoint's file."""
+    """Returns the content of a checkpoint file."""
     version = 2 if "epoch_ms" in facts else 1
     fields = {"format": CHECKPOINT_FORMAT, "version": version, "facts": facts, "checkpoint": checkpoint.hex()}
     return (json.dumps(fields, indent=1) + "\n").encode()
 
 
 def parse_checkpoint(content: bytes) -> tuple[dict[str, object], bytes]:
-    """The readable part and the canonical bytes of a checkpoint. Errors: VerificationFailed."""
+    """Returns the readable part and the canonical bytes of a checkpoint. Errors: VerificationFailed."""
     fields = _fields(content, CHECKPOINT_FORMAT, {"format", "version", "facts", "checkpoint"}, CHECKPOINT_VERSIONS)
     if not isinstance(fields["facts"], dict):
         raise _refused("its facts are of no known form")
@@ -102,13 +103,13 @@ def parse_checkpoint(content: bytes) -> tuple[dict[str, object], bytes]:
 
 
 def trust_to_bytes(facts: Mapping[str, object], state: bytes) -> bytes:
-    """The content of a trust file: the readable part, and a light client's state."""
+    """Returns the content of a trust file: the readable part and a light client's state."""
     fields = {"format": TRUST_FORMAT, "version": VERSION, "facts": facts, "state": state.hex()}
     return (json.dumps(fields, indent=1) + "\n").encode()
 
 
 def parse_trust(content: bytes) -> tuple[dict[str, object], bytes]:
-    """The readable part and the state of a trust file. Errors: VerificationFailed."""
+    """Returns the readable part and the state of a trust file. Errors: VerificationFailed."""
     fields = _fields(content, TRUST_FORMAT, {"format", "version", "facts", "state"}, (VERSION,))
     if not isinstance(fields["facts"], dict):
         raise _refused("its facts are of no known form")
@@ -117,15 +118,15 @@ def parse_trust(content: bytes) -> tuple[dict[str, object], bytes]:
 
 @dataclass(frozen=True, slots=True)
 class ForkFile:
-    """Two signed headers that contradict each other, and who gave them."""
+    """Two signed headers that contradict each other, and their sources."""
 
     chain: str
     facts: Mapping[str, object]
     headers: tuple[bytes, bytes]
-    """Canonical bytes of a `Proof` of a block, each."""
+    """Canonical bytes of two block proofs (`Proof`)."""
     sources: tuple[str, str]
     epochs: Sequence[bytes] = ()
-    """Canonical bytes of the changes from epoch 0 to that of the headers; empty if they aren't known."""
+    """Canonical bytes of the epoch changes from epoch 0 to that of the headers; empty if unknown."""
 
     def to_bytes(self) -> bytes:
         """The file's content."""
@@ -157,14 +158,14 @@ def parse_fork(content: bytes) -> ForkFile:
 
 
 def is_fork(content: BinaryIO) -> bool:
-    """Whether an opened file says that it is evidence of a fork; it is at its start again after that."""
+    """Returns whether an open file says that it is evidence of a fork; the file is back at its start afterwards."""
     head = content.read(FORK_HEAD_BYTES)
     content.seek(0)
     return f'"{FORK_FORMAT}"'.encode() in head
 
 
 def is_checkpoint(content: bytes) -> bool:
-    """Whether a file says that it is a checkpoint; other formats and bytes are none."""
+    """Returns whether content says that it is a checkpoint; `False` also for bytes that are not JSON."""
     try:
         fields = json.loads(content)
     except (ValueError, RecursionError):
@@ -198,7 +199,7 @@ def _check_fields(
 
 
 class _Stream:
-    """One JSON object, read bit by bit. Errors of all methods: VerificationFailed."""
+    """A JSON object that is read in small parts. Errors of all methods: VerificationFailed."""
 
     def __init__(self, content: BinaryIO) -> None:
         self._content = content
@@ -209,7 +210,7 @@ class _Stream:
         self._json = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
 
     def members(self) -> Iterator[str]:
-        """The names of the object's fields. The value of each must be taken before the next one is asked for."""
+        """Yields the names of the object's fields. The caller must take each value before the next name."""
         self._expect("{")
         if self._take("}"):
             return self._expect_end()
@@ -225,11 +226,11 @@ class _Stream:
         return self._expect_end()
 
     def starts_list(self) -> bool:
-        """Whether the next value is a list."""
+        """Returns whether the next value is a list."""
         return self._peek() == "["
 
     def elements(self) -> Iterator[object]:
-        """The values of a list."""
+        """Yields the values of a list."""
         self._expect("[")
         if self._take("]"):
             return
@@ -240,12 +241,12 @@ class _Stream:
         self._expect("]")
 
     def value(self) -> object:
-        """The next value."""
+        """Returns the next value."""
         self._peek()
         while True:
             try:
                 found, end = self._json.raw_decode(self._text, self._at)
-                # Digits at the end of what was read may go on.
+                # A number at the end of the buffer may continue in the next chunk.
                 if end < len(self._text) or self._ended:
                     self._at = end
                     return found
@@ -259,7 +260,7 @@ class _Stream:
             self._more()
 
     def _peek(self) -> str:
-        """The next character that is no blank; empty at the end."""
+        """Returns the next character that is not white space; empty at the end."""
         while True:
             while self._at < len(self._text):
                 if self._text[self._at] not in " \t\n\r":
@@ -283,7 +284,7 @@ class _Stream:
             raise _refused("it is not JSON (something follows its end)")
 
     def _more(self) -> None:
-        """Reads on, more at once where much was read for one value in vain."""
+        """Reads the next chunk. Chunks grow with the unread rest, so a long value needs few attempts."""
         rest = self._text[self._at :]
         try:
             chunk = self._content.read(max(CHUNK_BYTES, len(rest)))

@@ -1,6 +1,6 @@
-"""Checks of blocks, against what the light client trusts.
+"""Checks blocks with the light client.
 
-Invariants: the cryptography is in the extension; here its answer is compared with what the node claimed beside it.
+Invariants: the cryptography is in the extension; this module compares its result with the node's claims.
 """
 
 from rustorium import _native
@@ -11,7 +11,7 @@ from rustorium.types import Block
 
 
 def require_certificate(block: Block) -> None:
-    """There is something to check. Errors: ProofRefused."""
+    """Checks that the block came with its certificate. Errors: ProofRefused."""
     if not block.raw or not block.proof:
         raise ProofRefused(f"block {block.height} came without its certificate: ask for it again with proof=True")
 

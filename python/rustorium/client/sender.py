@@ -1,7 +1,7 @@
-"""Signs with the accounts' next nonces and submits, one account after the other in nonce order.
+"""Signs with the accounts' next nonces and submits, each account's transactions in nonce order.
 
-Invariants: a nonce is taken, then sent or given back, whatever happens between; a proof that comes along is checked
-before its result is handed out.
+Invariants: every nonce that is taken is sent or given back, also after an error; the proof in an answer is checked
+before the result is returned.
 """
 
 import json
@@ -30,11 +30,11 @@ RESEND_S = 0.5
 
 
 POSITION = re.compile(r" at line \d+ column \d+")
-"""In JSON that the caller never saw."""
+"""Position in an error message about JSON that the caller never saw."""
 NONCE_TAKEN = "nonce-taken"
 
 CheckReceipt = Callable[[bytes], Awaitable[dict[str, Any] | None]]
-"""What a receipt's proof shows; None where there is nothing to check it with. Errors: VerificationFailed."""
+"""Returns the facts of a receipt's proof; `None` if there is nothing to check it with. Errors: VerificationFailed."""
 
 
 @dataclass(slots=True)
@@ -44,7 +44,7 @@ class _Account:
 
 
 class Sender:
-    """All accounts that one client signs for."""
+    """Signs and sends for all accounts of one client."""
 
     def __init__(self, transport: Transport, check: CheckReceipt, chain: Callable[[], Awaitable[str]]) -> None:
         self._transport, self._check, self._chain = transport, check, chain
@@ -53,11 +53,11 @@ class Sender:
     async def sign(
         self, wanted: Sequence[Sequence[Operation]], signer: Key, timeout_s: float, deadline: float | None = None
     ) -> list[SignedTransaction]:
-        """Signs one transaction per list of operations. They expire some time after `timeout_s` from now. The nonce is
-        known by the deadline, which is `timeout_s` from now unless it is given.
+        """Signs one transaction per list of operations. They expire some time after `timeout_s` from now. The deadline
+        for learning the nonce is `timeout_s` from now unless it is given.
 
-        Errors: UsageError for operations that can't be encoded, NotFound where the account doesn't exist, Unreachable
-        at the deadline."""
+        Errors: UsageError for operations that can't be encoded, NotFound if the account doesn't exist, Unreachable at
+        the deadline."""
         chain = await self._chain()
         account = self._accounts.setdefault(signer.address, _Account())
         until = anyio.current_time() + timeout_s if deadline is None else deadline
@@ -96,7 +96,7 @@ class Sender:
         raise Unreachable(f"the next nonce of {address} was not known before the deadline: allow more time")
 
     async def submit(self, group: Sequence[SignedTransaction], wait: Wait, deadline: float) -> list[Result]:
-        """Submits one group; one result each, in order. Errors: ProofRefused."""
+        """Submits one group; returns one result each, in order. Errors: ProofRefused."""
         results: list[Result] = [OutcomeUnknown(transaction.id) for transaction in group]
         try:
             results = await Group(self._transport, group, wait, deadline).run()
@@ -113,9 +113,10 @@ class Sender:
         timeout_s: float,
         on_progress: Callable[[int, int], None] | None,
     ) -> list[Result]:
-        """Signs and submits in groups, the next while those before become final; one result each, in order.
+        """Signs and submits in groups; a group is sent while the ones before become final. Returns one result each, in
+        order.
 
-        Errors: UsageError, ProofRefused; those of `sign` where nothing was sent."""
+        Errors: UsageError, ProofRefused; those of `sign` if nothing was sent."""
         results: list[Result] = [ClientError("it was not sent: try again")] * len(wanted)
         room = anyio.Semaphore(GROUPS_IN_FLIGHT)
         start = done = 0
@@ -162,7 +163,8 @@ class Sender:
         return results
 
     async def _sync(self, address: str, nonces: Nonces, deadline: float) -> None:
-        """Learns the ledger's nonce, and sends again what may have been lost, since later nonces wait for it."""
+        """Reads the ledger's nonce, and sends again the transactions that may have been lost, since later nonces wait
+        for them."""
         body = await self._transport.get(f"/v1/accounts/{address}", deadline)
         ledger = wire.parse(wire.account, body).nonce
         lost = nonces.synced(ledger, time.time_ns() // 1_000_000)
@@ -182,7 +184,7 @@ class Sender:
             account.nonces.settled(transaction.nonce)
 
     async def _checked(self, transaction: SignedTransaction, result: Result) -> Result:
-        """A result must be of this transaction, and so must its proof. Errors: ProofRefused."""
+        """Checks that a result and its proof are about this transaction. Errors: ProofRefused."""
         if isinstance(result, ClientError):
             return result
         if result.id != transaction.id or (result.receipt is not None and result.receipt.transaction != transaction.id):

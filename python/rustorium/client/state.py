@@ -1,7 +1,7 @@
-"""The state: values, accounts and balances, verified here unless the caller says otherwise.
+"""Methods that read the state: values, accounts and balances, verified here unless the caller opts out.
 
-Invariants: what is called proven was checked under a root that a quorum certified, is about what was asked, and is
-never older than what this client was shown before or wrote itself.
+Invariants: a proven answer was checked under a root that a quorum certified, is about the requested subjects, and is
+never older than this client's earlier proven reads and its own writes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,7 @@ from rustorium.client.base import address_of, hex_of
 from rustorium.client.blocks import BlockMethods
 from rustorium.client.endpoints import Endpoint
 from rustorium.client.keys import Key
-from rustorium.client.light import check_fresh, shown
+from rustorium.client.light import check_age, verified_proof
 from rustorium.client.subjects import subjects_of
 from rustorium.client.text import K, raw
 from rustorium.client.trust import refusing
@@ -30,17 +30,27 @@ from rustorium.errors import (
     ProofRefused,
     UsageError,
 )
-from rustorium.types import PROOF_KEYS_MAX, Account, Balance, Held, ProvenState, Shown, Subject, Value, WriteProof
+from rustorium.types import (
+    PROOF_KEYS_MAX,
+    Account,
+    Balance,
+    ProvenState,
+    Subject,
+    SubjectContent,
+    Value,
+    VerifiedProof,
+    WriteProof,
+)
 
 WAIT_S = 3.0
-"""How long one node is asked to wait for a root; then another is asked."""
+"""Maximum time that one node may wait for a root, before another is asked."""
 ATTEMPT_S = 6.0
 PATIENCE_S = 0.75
-"""Time after which another node is asked for a root too, since a good node waits for the next root."""
+"""Time after which another node is asked for a root, too; a good node waits for the next root."""
 
 
 class _NothingProven(Exception):
-    """No root is certified yet, and this client knows of nothing that it would hold."""
+    """No root is certified yet, and this client has neither read nor written anything."""
 
 
 class StateMethods(BlockMethods):
@@ -49,8 +59,9 @@ class StateMethods(BlockMethods):
     async def read(
         self, namespace: str, key: bytes | str, *, at: str | int = "latest", max_age_s: float | None = None
     ) -> Value:
-        """A key's value, or its absence. `at`: "latest", the newest that the node has executed, on its word; "proven",
-        the newest under a certified root, checked here; or a height, on the node's word. `max_age_s` as for `prove`.
+        """Returns a key's value or its absence. `at`: "latest" is the newest executed state, by the node's claim;
+        "proven" is the newest under a certified root, checked here; a height gives the state of that height, by the
+        node's claim. `max_age_s` as for `prove`.
 
         Errors: VerificationFailed, GenesisNeeded, NoStateRoot, Pruned."""
         subject = Subject(namespace, key=raw(key, "a key"))
@@ -59,9 +70,9 @@ class StateMethods(BlockMethods):
         return _value(await self.held(subject, at=at))
 
     async def held(self, subject: Subject, *, at: str | int = "latest") -> Account | Balance | Value:
-        """What a subject holds at "latest", "proven" or a height, on the node's word: nothing is checked.
+        """Returns a subject's content at "latest", "proven" or a height; the node's claim, nothing is checked.
 
-        Errors: NotFound where there is no such account, Pruned."""
+        Errors: NotFound if there is no such account, Pruned."""
         params: dict[str, str | int] = {"at": str(at)}
         path = f"/v1/accounts/{address_of(subject.account)}"
         if subject.asset is not None:
@@ -83,13 +94,13 @@ class StateMethods(BlockMethods):
     async def get(
         self, namespace: str, key: bytes | str, *, verify: bool = True, max_age_s: float | None = None
     ) -> bytes | None:
-        """A key's value, proven under a certified root unless `verify=False`; None where it has none."""
+        """Returns a key's value, proven under a certified root unless `verify=False`; `None` if it has none."""
         return (await self.read(namespace, key, at="proven" if verify else "latest", max_age_s=max_age_s)).value
 
     async def get_many(
         self, namespace: str, keys: Iterable[K], *, verify: bool = True, max_age_s: float | None = None
     ) -> dict[K, bytes | None]:
-        """Values of many keys. Each 1,024 of them are of one height and have one proof, unless `verify=False`."""
+        """Returns the values of many keys. Each 1,024 of them have one height and one proof, unless `verify=False`."""
         wanted = list(dict.fromkeys(keys))
         if not verify:
             return {key: (await self.read(namespace, key)).value for key in wanted}
@@ -101,7 +112,7 @@ class StateMethods(BlockMethods):
         return found
 
     async def account(self, address: str, *, verify: bool = True, max_age_s: float | None = None) -> Account:
-        """An account's record, proven unless `verify=False`. Errors: NotFound, and then it is proven to be absent."""
+        """Returns an account's record, proven unless `verify=False`. Errors: NotFound, whose absence is proven, too."""
         subject = Subject(address)
         if not verify:
             return _account(await self.held(subject))
@@ -114,7 +125,7 @@ class StateMethods(BlockMethods):
     async def balance(
         self, address: str, asset: str, *, verify: bool = True, max_age_s: float | None = None
     ) -> Balance:
-        """What an account holds of an asset, proven unless `verify=False`."""
+        """Returns an account's balance of an asset, proven unless `verify=False`."""
         subject = Subject(address, asset=hex_of(asset, "an asset id"))
         if verify:
             found = (await self.proven([subject], max_age_s=max_age_s)).items[subject]
@@ -131,12 +142,14 @@ class StateMethods(BlockMethods):
         from_height: int = 0,
         max_age_s: float | None = None,
     ) -> ProvenState:
-        """What up to 1,024 subjects hold, with one proof file for others. `at`: "proven", the newest certified root,
-        waited for until it is of `from_height` or above; "current", waited for until it holds all that the node has
-        executed; or a height whose root the node keeps. `max_age_s`: how old the header may be that claims the root,
-        by this machine's clock, unless `at` is a height; the client's own `max_age_s` where none is given.
+        """Returns the content of up to 1,024 subjects, with one proof file for others.
 
-        Errors: VerificationFailed, GenesisNeeded, NoStateRoot, ProofPruned, Busy where no root came in time."""
+        `at`: "proven" waits until the newest certified root has `from_height` or a higher one; "current" waits until
+        the root covers everything that the node has executed; a height asks for its root, if the node keeps it.
+        `max_age_s`: maximum age of the header that claims the root, by this machine's clock, unless `at` is a height;
+        the default is the client's `max_age_s`.
+
+        Errors: VerificationFailed, GenesisNeeded, NoStateRoot, ProofPruned, Busy if no root came in time."""
         light = self.light
         state, proof, facts = await self._ask(subjects, at, from_height, max_age_s)
         file = await light.file(proof, facts)
@@ -145,8 +158,8 @@ class StateMethods(BlockMethods):
     async def write_with_proof(
         self, operations: Sequence[Operation], *, key: Key | None = None, timeout_ms: int | None = None
     ) -> WriteProof:
-        """Signs, submits, and waits until a quorum certified the receipt and a root that holds what was written; both
-        proofs are checked before they are returned. What others wrote at once may show in the state, too.
+        """Signs, submits, and waits until a quorum has certified the receipt and a root with the written values. Both
+        proofs are checked before they are returned. The state may already show later writes of others.
 
         Errors: those of `send`, VerificationFailed, GenesisNeeded."""
         light = self.light
@@ -163,8 +176,8 @@ class StateMethods(BlockMethods):
             state = None
         return WriteProof(done.receipt, file, state)
 
-    async def verify_proof(self, proof: bytes) -> Shown:
-        """What a proof file shows, checked against the genesis or checkpoint alone.
+    async def verify_proof(self, proof: bytes) -> VerifiedProof:
+        """Returns the facts that a proof file proves, from the genesis or checkpoint alone.
 
         Errors: VerificationFailed, GenesisNeeded."""
         return self.light.show_file(proof)
@@ -176,18 +189,18 @@ class StateMethods(BlockMethods):
         at: Literal["proven", "current"] = "proven",
         max_age_s: float | None = None,
     ) -> ProvenState:
-        """What up to 1,024 subjects hold, checked here, without a proof file; `at` and `max_age_s` as for `prove`.
-        Before the chain's first block it is what the genesis says.
+        """Returns the content of up to 1,024 subjects, verified here, without a proof file; `at` and `max_age_s` as for
+        `prove`. Before the chain's first block it is the genesis state.
 
-        Errors: VerificationFailed, GenesisNeeded, NoStateRoot, Busy where no root came in time."""
+        Errors: VerificationFailed, GenesisNeeded, NoStateRoot, Busy if no root came in time."""
         try:
             return (await self._ask(subjects, at, 0, max_age_s, genesis=True))[0]
         except _NothingProven:
             state = self.light.at_genesis(subjects)
             if state is None:
-                # From a checkpoint there is nothing to go by but a root to come.
+                # A checkpoint has no state, so the client waits for a root.
                 return (await self._ask(subjects, at, 0, max_age_s))[0]
-            check_fresh(state.claim.time_ms, self._max_age(max_age_s))
+            check_age(state.claim.time_ms, self._max_age(max_age_s))
             return state
 
     def _max_age(self, max_age_s: float | None) -> float | None:
@@ -202,7 +215,7 @@ class StateMethods(BlockMethods):
         *,
         genesis: bool = False,
     ) -> tuple[ProvenState, bytes, dict[str, Any]]:
-        """A checked proof. `genesis`: raises _NothingProven where the genesis says as much as a node can prove."""
+        """Returns a checked proof. `genesis`: raises _NothingProven if the genesis says as much as a node can prove."""
         if not 0 < len(subjects) <= PROOF_KEYS_MAX or len(set(subjects)) != len(subjects):
             raise UsageError(
                 f"a proof is about 1 to {PROOF_KEYS_MAX} different things, not {len(subjects)}: ask in parts"
@@ -221,8 +234,10 @@ class StateMethods(BlockMethods):
         return found
 
     async def _doubt_own_write(self, subjects: Sequence[Subject], shard: int) -> None:
-        """A node may have named a height that never comes: forgets it where a final header of a lower height is of a
-        later time than the receipt, since times grow with heights. Otherwise the chain stands, and may have it yet."""
+        """Forgets the height of the own write if it may be a node's invention.
+
+        Times grow with heights: a final header with a lower height and a later time than the receipt shows that the
+        claimed height is wrong. Otherwise the chain may only have stopped, and the height may still come."""
         wrote = self._floors.own(shard)
         try:
             state, _, _ = await self._proof(subjects, "proven", self._floors.shown(shard), self._deadline(WAIT_S))
@@ -242,7 +257,7 @@ class StateMethods(BlockMethods):
         *,
         genesis: bool = False,
     ) -> tuple[ProvenState, bytes, dict[str, Any]]:
-        """A checked proof of some node's, of the height `least` or above."""
+        """Returns a checked proof of height `least` or above, from any node."""
         light = self.light
         for subject in subjects:
             address_of(subject.account)
@@ -270,7 +285,7 @@ class StateMethods(BlockMethods):
                 raise
             proof = refusing(_native.wrap_proof, "read", wire.parse(wire.proof, body))
             facts = await self._show(light, proof, max_age_s)
-            state = shown(facts, b"").state
+            state = verified_proof(facts, b"").state
             if state is None or state.items.keys() != set(subjects):
                 raise ProofRefused("a node proved something else than was asked for: don't trust that node")
             height = state.at.height
@@ -281,11 +296,11 @@ class StateMethods(BlockMethods):
         return await self._transport.first(ask, deadline, patience_s=PATIENCE_S)
 
 
-def _value(held: Held) -> Value:
+def _value(held: SubjectContent) -> Value:
     assert isinstance(held, Value)
     return held
 
 
-def _account(held: Held) -> Account:
+def _account(held: SubjectContent) -> Account:
     assert isinstance(held, Account)
     return held

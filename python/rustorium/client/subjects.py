@@ -1,6 +1,6 @@
-"""What a transaction's operations write: the subjects whose proof shows that it was done.
+"""The subjects that a transaction's operations write; a proof of them shows the effect.
 
-Invariants: PURE; every kind of operation has some; what can't be read is left to who signs it.
+Invariants: PURE; every kind of operation is covered; signing reports operations that can't be read.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from rustorium.types import Subject
 
 
 def subjects_of(operations: Sequence[Operation], signer: str) -> list[Subject]:
-    """Each once, in order; the signer's account, whose nonce every transaction uses, comes last."""
+    """Returns each subject once, in order. The signer's account, whose nonce every transaction uses, comes last."""
     found: list[Subject] = []
     for operation in operations:
         kind = operation.get("type")

@@ -1,7 +1,7 @@
 """Sends the same bytes to one node after another until each transaction's outcome is known or the deadline passes.
 
-Invariants: a transaction is never signed again here; a refusal is believed only where the transaction can't have been
-taken elsewhere; what stays open at the deadline is called unknown, with its id.
+Invariants: a transaction is never signed again here; a refusal is believed only if no other node can have taken the
+transaction; a transaction that is open at the deadline is reported as unknown, with its id.
 """
 
 from collections.abc import Sequence
@@ -28,21 +28,22 @@ from rustorium.types import SignedTransaction, Submitted, Wait
 PATH = "/v1/transactions"
 GRACE_S = 0.5
 ATTEMPTS = 3
-"""Least number of parts of the time that is left, one for each attempt."""
+"""Minimum number of equal parts of the remaining time; each attempt gets one part."""
 SERVER_WAIT_MS_MAX = 60_000
 LAGGING = ("unknown-account", "nonce-too-far")
-"""A node that is behind says so; the others are asked before it is believed."""
+"""Refusals that a lagging node gives; the other nodes are asked before one is believed."""
 SKIPPED = "skipped"
-"""A block had it and execution skipped it, for want of quota or of the nonce before: a later block may execute it."""
+"""Code of a transaction that execution skipped because the quota or the nonce before was missing: a later block may
+execute it."""
 NEVER_EXECUTED = ("nonce-used", "wrong-chain", "malformed-transaction", "transaction-too-large")
-"""Refusals that hold wherever the transaction was sent before, where the node that refuses it doesn't know it. One that
-expired by a node's clock may still be in a block."""
+"""Refusals that are final if the refusing node doesn't know the transaction, even if it was sent elsewhere before. An
+expired transaction is not among them: by another node's clock it may still get into a block."""
 
 Result = Submitted | ClientError
 
 
 class Group:
-    """One group of at most 1,000 transactions on its way."""
+    """A group of at most 1,000 transactions that is being submitted."""
 
     def __init__(self, transport: Transport, transactions: Sequence[SignedTransaction], wait: Wait, deadline: float):
         self._transport, self._transactions, self._wait, self._deadline = transport, transactions, wait, deadline
@@ -51,10 +52,10 @@ class Group:
         self._perhaps_taken: set[int] = set()
         self._last: RustoriumError | None = None
         self._untrusted: set[str] = set()
-        """Nodes that were not asked, for want of trust."""
+        """URLs of nodes that got no request because TLS failed."""
 
     async def run(self) -> list[Result]:
-        """One result per transaction, in order."""
+        """Sends until every outcome is known or the deadline passes; returns one result per transaction, in order."""
         pause = PAUSE_S_MIN
         while self._open():
             self._doubts.clear()
@@ -101,7 +102,7 @@ class Group:
                 self._perhaps_taken.update(asked)
             return
         except TlsRefused as error:
-            # Nothing was asked.
+            # No request was sent.
             self._last, self._untrusted = error, self._untrusted | {endpoint.url}
             return
         except Refused as error:
@@ -117,7 +118,7 @@ class Group:
         except (NotReady, NotFound) as error:
             self._last = error
             return
-        except ClientError as error:  # the node, or who stands before it, failed in the middle
+        except ClientError as error:  # the node, or a proxy before it, failed after it got the request
             self._last = error
             self._perhaps_taken.update(asked)
             return
@@ -138,7 +139,7 @@ class Group:
             elif isinstance(result, Busy):
                 self._doubts[index] = result
             elif result.code in LAGGING:
-                # A busy node may have what this one lacks, so that it is asked again before this one is believed.
+                # A busy node may have what this node lacks. It is asked again before this refusal is believed.
                 if not isinstance(self._doubts.get(index), Busy):
                     self._doubts[index] = result
             elif index in self._perhaps_taken:
@@ -147,8 +148,10 @@ class Group:
                 self._results[index] = result
 
     async def _settle(self, endpoint: Endpoint, index: int, refusal: Refused) -> Result | None:
-        """A refusal of what may have been taken before: the ledger decides, as the node has it that refuses, since
-        another may not have executed as much. None: ask on."""
+        """Decides about a refusal of a transaction that another node may have taken.
+
+        The refusing node is asked for the ledger's record, because another node may not have executed as much. `None`:
+        go on asking."""
         identity = self._transactions[index].id
         try:
             body = await self._transport.attempt("GET", endpoint, f"{PATH}/{identity}", self._deadline)

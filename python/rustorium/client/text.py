@@ -1,6 +1,6 @@
-"""What people type: keys and values as text, amounts, how far to wait.
+"""Parses and formats text that people type: keys, values, amounts, milestones of a submission.
 
-Invariants: PURE; what can't be read is a UsageError that says what can.
+Invariants: PURE; text that can't be parsed is a UsageError that names the accepted forms.
 """
 
 import base64
@@ -14,11 +14,12 @@ ENCODINGS = ("utf8", "hex", "base64")
 AMOUNT_MAX = 2**128 - 1
 
 K = TypeVar("K", bytes, str)
-"""Keys of one call: all bytes, or all text."""
+"""The keys of one call: all bytes or all text."""
 
 
 def raw(content: bytes | str, what: str) -> bytes:
-    """Bytes as they are, text as UTF-8. Errors: UsageError for anything else; `what` names it, such as "a key"."""
+    """Returns bytes unchanged and text as UTF-8. Errors: UsageError for anything else; `what` names it, such as "a
+    key"."""
     if isinstance(content, str):
         return content.encode()
     if isinstance(content, (bytes, bytearray, memoryview)):
@@ -27,7 +28,7 @@ def raw(content: bytes | str, what: str) -> bytes:
 
 
 def text_to_bytes(text: str, encoding: str = "utf8") -> bytes:
-    """Errors: UsageError."""
+    """Decodes text in an encoding: utf8, hex or base64. Errors: UsageError."""
     try:
         if encoding == "utf8":
             return text.encode()
@@ -41,7 +42,7 @@ def text_to_bytes(text: str, encoding: str = "utf8") -> bytes:
 
 
 def bytes_to_text(content: bytes, encoding: str = "utf8") -> str:
-    """Errors: UsageError where they are no text."""
+    """Encodes bytes as text. Errors: UsageError if they aren't UTF-8."""
     if encoding == "hex":
         return content.hex()
     if encoding == "base64":
@@ -53,14 +54,14 @@ def bytes_to_text(content: bytes, encoding: str = "utf8") -> str:
 
 
 def amount_of(text: str) -> int:
-    """A whole number of smallest units, above 0. Errors: UsageError."""
+    """Parses a whole number of smallest units, above 0. Errors: UsageError."""
     if not text.isascii() or not text.isdigit() or not 0 < int(text) <= AMOUNT_MAX:
         raise UsageError(f"{text!r} is not an amount: give a whole number of smallest units, above 0")
     return int(text)
 
 
 def wait_of(text: str) -> Wait:
-    """How far to wait. Errors: UsageError."""
+    """Parses the milestone that a submission waits for. Errors: UsageError."""
     if text not in get_args(Wait):
         raise UsageError(f"there is no --wait {text}: choose one of {', '.join(get_args(Wait))}")
     return cast(Wait, text)

@@ -1,7 +1,6 @@
-"""Transactions: signing, sending, and what became of them.
+"""Methods that sign and send transactions and ask for their outcome.
 
-Invariants: signing happens here, on this machine; a receipt's proof that comes along is checked before it is handed
-out.
+Invariants: transactions are signed on this machine; a receipt's proof is checked before it is returned.
 """
 
 import random
@@ -29,7 +28,7 @@ from rustorium.zk.groth16 import Document, Public
 
 SIGN_AGAIN = ("nonce-used", "nonce-taken", "nonce-too-far")
 AGAIN_S_MIN, AGAIN_S_MAX = 0.002, 0.25
-"""Longest pause before the second and before late attempts; each pause is a random part of it."""
+"""Longest pause before the second attempt and before late ones; each pause is a random part of it."""
 
 
 class TransactionMethods(ClientBase):
@@ -38,13 +37,13 @@ class TransactionMethods(ClientBase):
     async def sign(
         self, operations: Sequence[Operation], *, key: Key | None = None, timeout_s: float | None = None
     ) -> SignedTransaction:
-        """Signs with the account's next nonce, which is in use from then on. Errors: UsageError, NotFound."""
+        """Signs with the account's next nonce, which counts as used from then on. Errors: UsageError, NotFound."""
         return (await self._sender.sign([operations], self._signer(key), self._lifetime_s(timeout_s)))[0]
 
     async def submit_transaction(
         self, transaction: SignedTransaction, *, wait: Wait = "final", timeout_ms: int | None = None
     ) -> Submitted:
-        """Sends it, to other endpoints too until the deadline. A receipt may be a failed one.
+        """Sends a transaction to one endpoint after another until the deadline. The receipt may be a failed one.
 
         Errors: Refused, Busy, OutcomeUnknown, Unreachable."""
         [result] = await self.submit_all([transaction], wait=wait, timeout_ms=timeout_ms)
@@ -55,7 +54,8 @@ class TransactionMethods(ClientBase):
     async def submit_all(
         self, transactions: Sequence[SignedTransaction], *, wait: Wait = "final", timeout_ms: int | None = None
     ) -> list[Result]:
-        """Sends many, in groups of up to 1,000; one result each, in order. Raises nothing but ProofRefused."""
+        """Sends many transactions, in groups of up to 1,000; returns one result each, in order. Errors: only
+        ProofRefused."""
         deadline = self._deadline(timeout_ms / 1000 if timeout_ms is not None else None)
         results: list[Result] = []
         for group in wire.groups(list(transactions)):
@@ -71,9 +71,10 @@ class TransactionMethods(ClientBase):
         wait: Wait = "final",
         timeout_s: float | None = None,
     ) -> Submitted:
-        """Signs and submits, with another nonce where another process has used this one, until the deadline.
+        """Signs and submits. If another process has used the nonce, it signs again with another one, until the
+        deadline.
 
-        Errors: those of `submit_transaction`, and TransactionFailed where the receipt is a failed one."""
+        Errors: those of `submit_transaction`, and TransactionFailed if the receipt is a failed one."""
         signer, deadline = self._signer(key), self._deadline(timeout_s)
         for pause in _pauses():
             [transaction] = await self._sender.sign([operations], signer, self._lifetime_s(timeout_s), deadline)
@@ -95,9 +96,10 @@ class TransactionMethods(ClientBase):
         timeout_s: float | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> list[Result]:
-        """Signs and submits many in groups, the next group while the ones before become final; one result each, in
-        order. `timeout_s` is per group. A transaction whose nonce another process has used is signed again and sent
-        behind the others, for at most `timeout_s` more."""
+        """Signs and submits many transactions in groups; returns one result each, in order.
+
+        A group is sent while the ones before become final. `timeout_s` is per group. If another process has used a
+        transaction's nonce, the transaction is signed again and sent after the others, for at most `timeout_s` more."""
         signer, seconds = self._signer(key), self._lifetime_s(timeout_s)
         wanted = list(transactions)
         results = await self._sender.send_many(wanted, signer, wait, seconds, on_progress)
@@ -129,7 +131,7 @@ class TransactionMethods(ClientBase):
         wait: Wait = "final",
         timeout_s: float | None = None,
     ) -> Submitted:
-        """Sets a key in the signer's namespace, or in one that granted it the key."""
+        """Sets a key in the signer's namespace, or in a namespace whose owner granted it the key."""
         signer = self._signer(key)
         operation = ops.put(namespace or signer.address, key_bytes, value)
         return await self.send([operation], key=signer, wait=wait, timeout_s=timeout_s)
@@ -184,10 +186,10 @@ class TransactionMethods(ClientBase):
         wait: Wait = "final",
         timeout_s: float | None = None,
     ) -> Submitted:
-        """Registers a Groth16 verifying key; `zk.verifier_id` says under which id.
+        """Registers a Groth16 verifying key; `zk.verifier_id` returns its id.
 
-        `named`: indices of up to four public inputs that can be required. `once`: those of them that are nullifiers.
-        Errors: ZkRefused where the key is refused here already, and those of `send`."""
+        `named`: indices of up to four public inputs that `require_proved` can name. `once`: those of them that are
+        nullifiers. Errors: ZkRefused if the key is refused here already, and those of `send`."""
         raw = await to_thread.run_sync(zk.key_bytes, verifying_key)
         operation = ops.register_verifier(raw, named, once)
         return await self.send([operation], key=key, wait=wait, timeout_s=timeout_s)
@@ -204,17 +206,19 @@ class TransactionMethods(ClientBase):
     ) -> Submitted:
         """Proves a statement to a verifier, which records it.
 
-        Errors: ZkRefused where proof or inputs are none, and those of `send`: TransactionFailed with `not-proved` where
-        the proof doesn't hold, `input-used` where a nullifier was used."""
+        Errors: ZkRefused if proof or inputs are malformed, and those of `send`: TransactionFailed with `not-proved` if
+        the proof isn't valid, `input-used` if a nullifier was used."""
         raw = await to_thread.run_sync(zk.proof_bytes, proof)
         inputs = await to_thread.run_sync(zk.input_bytes, public, raw)
         return await self.send([ops.verify_proof(verifier, inputs, raw)], key=key, wait=wait, timeout_s=timeout_s)
 
     async def get_transaction(self, transaction: str, *, verify: bool = True) -> TransactionStatus:
-        """Where it is, by id; "unknown" only where no node knows it. With a genesis or checkpoint, a certified receipt
-        is checked here and called `proven`. Everything else is on the node's word, as is all with `verify=False`.
+        """Returns a transaction's status by its id; "unknown" only if no node knows it.
 
-        Errors: VerificationFailed where no node's proof holds."""
+        Given a genesis or checkpoint, a certified receipt is checked here and called `proven`. Everything else is the
+        node's claim, as is all with `verify=False`.
+
+        Errors: VerificationFailed if no node's proof is valid."""
         identity = hex_of(transaction, "a transaction id")
         try:
             if verify and self._trusts():
@@ -244,7 +248,7 @@ class TransactionMethods(ClientBase):
         return cast(wire.Answer, body)
 
     async def _prove_executed(self, identity: str, body: wire.Answer) -> tuple[bytes, dict[str, Any]] | None:
-        """The proof (canonical bytes) in a node's answer and what it shows, checked; None if it has none.
+        """Checks the proof (canonical bytes) in a node's answer; returns it and its facts, `None` if there is no proof.
 
         Errors: VerificationFailed."""
         parts = wire.parse(lambda answer: (answer.get("transaction_hex"), answer.get("proof_hex")), body)
@@ -258,8 +262,8 @@ class TransactionMethods(ClientBase):
         return proof, facts
 
     async def account_transactions(self, address: str, *, before: str | None = None, limit: int = 30) -> ReceiptPage:
-        """Ids of an account's final transactions, newest first, on the node's word; go on with
-        `before=page.next_cursor`."""
+        """Returns ids of an account's final transactions, newest first; the node's claim. `before=page.next_cursor`
+        gives the next page."""
         params: dict[str, str | int] = {"limit": limit} | ({"before": before} if before is not None else {})
         body = await self._read(f"/v1/accounts/{address}/transactions", params=params)
         return wire.parse(
@@ -267,8 +271,8 @@ class TransactionMethods(ClientBase):
         )
 
     def subscribe_transactions(self, filter: str | None = None, *, after: str | None = None) -> EventStream:
-        """Final transactions in order, from behind event `after` (`shard.height.index`), or from when the first is
-        asked for; reconnects without gap or duplicate. Events are on the node's word: `get_transaction` has one proven.
+        """Yields final transactions in order, after event `after` (`shard.height.index`), or from the first request on; reconnects without
+        gaps or duplicates. Events are the node's claim: `get_transaction` returns a proven one.
 
         `filter`: any of `receipts`, `failed`, `sender:rs1…`, `id:<hex>`, separated by commas."""
         stream = EventStream(self._transport, filter or "receipts", after)
@@ -276,9 +280,9 @@ class TransactionMethods(ClientBase):
         return stream
 
     async def prove_transaction(self, transaction: str) -> bytes:
-        """The proof file of a certified transaction: itself, and its receipt under what a quorum certified.
+        """Returns the proof file of a certified transaction: the transaction and its certified receipt.
 
-        Errors: NotFound, NotReady where it isn't certified yet, VerificationFailed, GenesisNeeded."""
+        Errors: NotFound, NotReady if it isn't certified yet, VerificationFailed, GenesisNeeded."""
         light = self.light
         identity = hex_of(transaction, "a transaction id")
 
@@ -292,12 +296,12 @@ class TransactionMethods(ClientBase):
 
 
 def _signable_again(result: Result) -> bool:
-    """Another process used the nonce: the transaction had no effect, and may be signed with another nonce."""
+    """Returns whether another process used the nonce: the transaction had no effect and may be signed again."""
     return isinstance(result, Refused) and result.code in SIGN_AGAIN
 
 
 def _pauses() -> Iterator[float]:
-    """Random pauses, so that processes that were refused together don't meet again."""
+    """Yields random pauses, so that processes that were refused together don't collide again."""
     longest = AGAIN_S_MIN
     while True:
         yield random.uniform(0.0, longest)

@@ -1,7 +1,7 @@
-"""Requests that go to another node when one doesn't answer, until the deadline.
+"""Sends requests to one node after another until one answers or the deadline passes.
 
-Invariants: only requests that may be repeated come here (reads, and submissions of the same bytes); a busy node is left
-alone for as long as it asked.
+Invariants: all requests are repeatable (reads, and submissions of the same bytes); a busy node is not asked for as long
+as it demanded.
 """
 
 import math
@@ -45,7 +45,7 @@ class Transport:
         token: Tokens | None = None,
         tls: Tls | None = None,
     ) -> None:
-        """`token`: for endpoints whose operators ask for one. `tls`: for those that speak it. Errors: UsageError."""
+        """`token`: for endpoints that require one. `tls`: for `https://` endpoints. Errors: UsageError."""
         if not urls:
             raise UsageError("a client needs at least one endpoint: give the URL of a node's HTTP API")
         for url in urls:
@@ -70,7 +70,8 @@ class Transport:
         await self.http.aclose()
 
     async def order(self, deadline: float = math.inf) -> list[Endpoint]:
-        """Nodes, nearest first; measures them on first use, in at most half of the time until the deadline."""
+        """Returns the nodes, nearest first; measures them on first use, in at most half of the time until the
+        deadline."""
         if not self._probed:
             async with self._probing:
                 if not self._probed:
@@ -81,9 +82,9 @@ class Transport:
     async def get(
         self, path: str, deadline: float, *, params: Mapping[str, str | int] | None = None, absent: bool = False
     ) -> Any:
-        """Reads JSON from the nearest node that answers; with `absent` a 404 of one node is asked of the others too.
+        """Reads JSON from the nearest node that answers; with `absent`, after a 404 the other nodes are asked, too.
 
-        Errors: what the problem says, Unreachable at the deadline."""
+        Errors: that of the node's problem document, Unreachable at the deadline."""
 
         async def ask(endpoint: Endpoint) -> Any:
             return await self.attempt("GET", endpoint, path, deadline, params=params)
@@ -98,11 +99,13 @@ class Transport:
         absent: bool = False,
         patience_s: float = HEDGE_S,
     ) -> T:
-        """The answer of the nearest node that can give one; another is asked too if it takes longer than `patience_s`.
-        A node whose answer can't be verified is asked no more in this round; with `absent` a 404 of one node is asked
-        of the others too.
+        """Returns the first answer, from the nearest nodes on; another node is asked, too, if one takes longer than
+        `patience_s`.
 
-        Errors: those of `ask`, Unreachable at the deadline, VerificationFailed where no answer could be verified."""
+        A node whose answer can't be verified isn't asked again in this round. With `absent`, after a 404 the other
+        nodes are asked, too.
+
+        Errors: those of `ask`, Unreachable at the deadline, VerificationFailed if no answer could be verified."""
         asked: dict[str, None] = {}
         last: RustoriumError | None = None
         pause = PAUSE_S_MIN
@@ -136,9 +139,10 @@ class Transport:
         attempt_s: float = READ_ATTEMPT_S,
         waits: bool = False,
     ) -> Any:
-        """One request to one node. `waits`: its time says nothing about the network.
+        """Sends one request to one node. `waits`: the node may wait before it answers, so the time measures no round
+        trip.
 
-        Errors: Unreachable, TlsRefused, or what the problem says."""
+        Errors: Unreachable, TlsRefused, or that of the node's problem document."""
         start = anyio.current_time()
         seconds = max(0.001, min(attempt_s, deadline - start))
         headers = bearing(endpoint.token) | ({"content-type": media} if media is not None else {})
@@ -169,7 +173,8 @@ class Transport:
         return body
 
     async def _probe(self, seconds: float) -> None:
-        """Asks all at once; goes on when the first has answered and twice its time has passed, or after a while."""
+        """Measures all nodes at once; ends when the first has answered and twice its time has passed, or after
+        `seconds`."""
 
         answered: float | None = None
         start = anyio.current_time()

@@ -1,7 +1,7 @@
-"""Where a light client starts: at a genesis, at a checkpoint, or where it was when its trust file was written.
+"""Starting points of a light client: a genesis, a checkpoint, or its trust file.
 
-Invariants: a trust file is replaced whole or not at all, and only by one that is as far or farther; what it says for
-people is compared with what it holds.
+Invariants: a trust file is replaced atomically, and only by one with the same or a later epoch; its readable part is
+compared with its state.
 """
 
 import json
@@ -16,15 +16,15 @@ from rustorium.client import prooffile
 from rustorium.errors import EpochUnknown, ProofRefused, TrustExpired, UsageError, VerificationFailed
 
 TRUST_PERIOD_S = 30 * 24 * 3600.0
-"""The trust period from a checkpoint or a trust file on, unless the caller names one."""
+"""Default trust period when starting from a checkpoint or a trust file."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 def period_ms(trust_period_s: float | None, *, pinned: bool) -> int | None:
-    """The trust period; None if committees count for ever. `pinned`: the start is somebody's recent word. Errors:
-    UsageError."""
+    """Returns the trust period in ms; `None` if committees are trusted for ever. `pinned`: the start is a checkpoint or
+    trust file. Errors: UsageError."""
     if trust_period_s is None:
         return int(TRUST_PERIOD_S * 1000) if pinned else None
     if math.isnan(trust_period_s) or trust_period_s <= 0:
@@ -38,23 +38,23 @@ def from_genesis(genesis: bytes, trust_period_s: float | None) -> _native.Light:
 
 
 def from_checkpoint(content: bytes, trust_period_s: float | None) -> _native.Light:
-    """Starts at a checkpoint's file. Errors: VerificationFailed, UsageError."""
+    """Starts at the content of a checkpoint file. Errors: VerificationFailed, UsageError."""
     claimed, checkpoint = prooffile.parse_checkpoint(content)
     light = refusing(_native.Light.from_checkpoint, checkpoint, period_ms(trust_period_s, pinned=True))
     return _as_claimed(light, claimed, "checkpoint")
 
 
 class TrustFile:
-    """What a light client followed, kept for the next start."""
+    """The file that keeps a light client's state for the next start."""
 
     def __init__(self, path: Path) -> None:
         self._path = path.expanduser()
         self._saved = b""
 
     def light(self, start: Callable[[], _native.Light], trust_period_s: float | None) -> _native.Light:
-        """Goes on where the file is, or at `start` where that is newer or there is no file yet.
+        """Returns the light client of the file, or `start` if that is newer or there is no file yet.
 
-        Errors: VerificationFailed, UsageError where the file is of another chain, OSError."""
+        Errors: VerificationFailed, UsageError if the file is of another chain, OSError."""
         begun = start()
         try:
             content = self._path.read_bytes()
@@ -72,7 +72,7 @@ class TrustFile:
         return kept if _facts(kept)["epoch"] >= _facts(begun)["epoch"] else begun
 
     def save(self, light: _native.Light) -> None:
-        """Replaces the file, if what was followed is new and no other client has followed more. Errors: OSError."""
+        """Replaces the file if the state is new and no other client has followed farther. Errors: OSError."""
         state = light.to_bytes()
         if state == self._saved:
             return
@@ -90,7 +90,7 @@ class TrustFile:
         self._saved = state
 
     def _epoch(self) -> int:
-        """The newest epoch in the file; -1 if there is none that can be read."""
+        """Returns the newest epoch in the file; -1 if it can't be read."""
         try:
             return int(_facts(self._read(self._path.read_bytes(), None))["epoch"])
         except (OSError, VerificationFailed):
@@ -117,7 +117,7 @@ def _as_claimed(light: _native.Light, claimed: dict[str, object], what: str) -> 
 
 
 def refusing(check: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """What a check of the extension gives. Errors: VerificationFailed where it refuses."""
+    """Runs a check of the extension and returns its result. Errors: VerificationFailed if it refuses."""
     try:
         return check(*arguments, **named)
     except _native.NativeError as error:

@@ -1,7 +1,7 @@
-"""The asynchronous wallet of shielded value, on trio or asyncio, and what the blocking one does on its client's loop.
+"""The asynchronous wallet of shielded value, on trio or asyncio, and the operations that the blocking wallet shares.
 
-Invariants: what the chain says of a pool is kept only where it comes to a proven head; looking, proving and the disk
-are a thread's, never the event loop's, and none of them holds the GIL; one thing at a time is done with a wallet.
+Invariants: records are kept only if they lead to a proven head; scanning, proving and disk access run in threads, never
+on the event loop, and without the GIL; a wallet does one thing at a time.
 """
 
 import json
@@ -26,37 +26,37 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 Progress = Callable[[int, int], None]
-"""Called with the transfers that were looked at, and all there are."""
+"""Called with the number of scanned transfers and the number of all transfers."""
 MERGES_MAX = 64
-"""Payments to itself before one that needs more than two notes."""
+"""Maximum number of payments to itself before a payment that needs more than two notes."""
 
 
 async def in_thread(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
-    """Runs it off the event loop, to its end."""
+    """Runs a function in a thread, to its end."""
     return await anyio.to_thread.run_sync(partial(work, *arguments, **named))
 
 
 async def check_chain(wallet: WalletFile, client: AsyncClient) -> None:
-    """Errors: WalletError where the nodes serve another chain."""
+    """Checks that the nodes serve the wallet's chain. Errors: WalletError."""
     if (chain := await client.chain()) != wallet.chain:
         raise WalletError(f"this wallet is for chain {wallet.chain}, the nodes serve {chain}: name its own net")
 
 
 async def warning(wallet: WalletFile, client: AsyncClient) -> str | None:
-    """That a pool's keys are for tests, where they are."""
+    """Returns a warning if the pool's keys are only for tests, otherwise `None`."""
     key, warning = _native.devnet_pool_key()
     return warning if await client.pool_key(wallet.pool) == key else None
 
 
 async def start_now(wallet: WalletFile, client: AsyncClient) -> None:
-    """Skips what was in the pool before."""
+    """Skips the pool's earlier transfers."""
     await check_chain(wallet, client)
     refusing(wallet._native.start, await client.pool_head(wallet.pool))
     await in_thread(wallet._save)
 
 
 async def scan(wallet: WalletFile, client: AsyncClient, on_progress: Progress | None = None) -> list[WalletEvent]:
-    """Looks through what happened since the last time."""
+    """Scans the pool's transfers since the last scan; returns the wallet's own events."""
     await check_chain(wallet, client)
     native, head = wallet._native, await client.pool_head(wallet.pool)
     total, events = _native.pool_transfers(head), []
@@ -88,9 +88,10 @@ async def pay(
     to: str | None = None,
     memo: bytes = b"",
 ) -> Submitted:
-    """Proves and sends a `shield`, `transfer` or `unshield`, after payments to itself where it takes over two notes.
+    """Proves and sends a `shield`, `transfer` or `unshield`; first merges notes by payments to itself if it needs more
+    than two.
 
-    Errors: WalletError where the notes don't do or nothing is there to prove with; those of `client.send`."""
+    Errors: WalletError if the notes aren't enough or there is no proving key; those of `client.send`."""
     check_amount(amount)
     await check_chain(wallet, client)
     await in_thread(wallet._know, [asset])
@@ -117,8 +118,8 @@ async def pay(
 
 
 class AsyncWallet(WalletFile):
-    """One key's notes in one pool of one chain, for an `AsyncClient`. See `Wallet` for what the methods do; `create`,
-    `open` and `know` wait for the disk, and are asynchronous, too: `async with await AsyncWallet.open(…) as wallet`."""
+    """One key's notes in one pool of one chain, for an `AsyncClient`. `Wallet` describes the methods. `create`, `open`
+    and `know` wait for the disk, so they are asynchronous, too: `async with await AsyncWallet.open(…) as wallet`."""
 
     def __init__(self, *parts: Any) -> None:
         super().__init__(*parts)
@@ -137,14 +138,14 @@ class AsyncWallet(WalletFile):
         viewing_key: str | None = None,
         proving_key: str | Path | None = None,
     ) -> Self:
-        """Makes a wallet's file. Errors: as `Wallet.create`."""
+        """Makes a wallet file. Errors: as `Wallet.create`."""
         return await in_thread(cls._create, path, chain, passphrase, pool, account, seed, viewing_key, proving_key)
 
     @classmethod
     async def open(
         cls, path: str | Path, passphrase_file: str | Path | None = None, *, proving_key: str | Path | None = None
     ) -> Self:
-        """Opens a wallet's file. Errors: as `Wallet.open`."""
+        """Opens a wallet file. Errors: as `Wallet.open`."""
         return await in_thread(cls._open, path, passphrase_file, proving_key)
 
     async def __aenter__(self) -> Self:
@@ -156,28 +157,28 @@ class AsyncWallet(WalletFile):
         self.close()
 
     async def warning(self, client: AsyncClient) -> str | None:
-        """What whoever uses this pool must know: that its keys are for tests, where they are."""
+        """Returns a warning if the pool's keys are only for tests, otherwise `None`."""
         return await warning(self, client)
 
     async def start_now(self, client: AsyncClient) -> None:
-        """Skips what was in the pool before. Errors: WalletError after a scan."""
+        """Skips the pool's earlier transfers. Errors: WalletError after a scan."""
         async with self._turn:
             await start_now(self, client)
 
     async def scan(self, client: AsyncClient, on_progress: Progress | None = None) -> list[WalletEvent]:
-        """Looks through what happened in the pool since the last time; what of it was this wallet's."""
+        """Scans the pool's transfers since the last scan; returns the wallet's own events."""
         async with self._turn:
             return await scan(self, client, on_progress)
 
     async def know(self, assets: Iterable[str]) -> None:
-        """Tells it ids of assets, so that balances name them."""
+        """Tells the wallet the ids of assets, so that balances can name them."""
         async with self._turn:
             await in_thread(self._know, list(assets))
 
     async def shield(
         self, client: AsyncClient, asset: str, amount: int, *, key: Key, to: str | None = None, memo: bytes = b""
     ) -> Submitted:
-        """Moves an amount of the key's account into the pool, to a shielded address or to this wallet."""
+        """Moves an amount from the key's account into the pool, to a shielded address or to this wallet."""
         async with self._turn:
             return await pay(self, client, "shield", asset, amount, key, to, memo)
 
@@ -189,6 +190,6 @@ class AsyncWallet(WalletFile):
             return await pay(self, client, "transfer", asset, amount, key, to, memo)
 
     async def unshield(self, client: AsyncClient, to: str, asset: str, amount: int, *, key: Key) -> Submitted:
-        """Moves an amount out of the pool, to an account."""
+        """Moves an amount from the pool to an account."""
         async with self._turn:
             return await pay(self, client, "unshield", asset, amount, key, to)

@@ -1,6 +1,6 @@
-"""The gateway's HTTP API in bytes and JSON: what is sent, and what is made of the answers.
+"""The gateway's HTTP API: encodes requests and parses answers.
 
-Invariants: PURE; an answer that doesn't parse is a BadResponse, whatever is wrong with it.
+Invariants: PURE; every answer that doesn't parse is a BadResponse.
 """
 
 import struct
@@ -51,7 +51,7 @@ _NO_EFFECT_YET = ("busy", "pool-full", "sender-full", "unavailable", "not-ready"
 
 
 def frame(transactions: Iterable[bytes]) -> bytes:
-    """A submission's body: a u32 count, then each transaction's bytes behind their u32 length."""
+    """Encodes a submission's body: a u32 count, then for each transaction a u32 length and its bytes."""
     parts = list(transactions)
     return _U32.pack(len(parts)) + b"".join(_U32.pack(len(raw)) + raw for raw in parts)
 
@@ -63,8 +63,8 @@ def groups(transactions: list[SignedTransaction]) -> list[list[SignedTransaction
 
 
 def split(sized: Iterable[tuple[T, int]], count_max: int, bytes_max: int) -> list[list[T]]:
-    """Splits things with their sizes into groups of at most so many and so many bytes, in order. A thing that is larger
-    than a group is one by itself."""
+    """Splits items with sizes into groups of at most `count_max` items and `bytes_max` bytes, in order. A larger item
+    forms its own group."""
     result: list[list[T]] = []
     room = 0
     for thing, size in sized:
@@ -77,7 +77,7 @@ def split(sized: Iterable[tuple[T, int]], count_max: int, bytes_max: int) -> lis
 
 
 def decoded(content: bytes) -> Any:
-    """The JSON of a body; None where it has none."""
+    """Parses the JSON of a body; `None` if it has none."""
     try:
         return msgspec.json.decode(content) if content else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -85,7 +85,7 @@ def decoded(content: bytes) -> Any:
 
 
 def parse(what: Callable[[Any], T], answer: object) -> T:
-    """Reads an answer. Errors: BadResponse."""
+    """Parses an answer by `what`. Errors: BadResponse."""
     try:
         return what(answer)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError) as error:
@@ -94,12 +94,12 @@ def parse(what: Callable[[Any], T], answer: object) -> T:
 
 
 def spelled(code: object) -> str:
-    """A code as it is spelled now: nodes of 0.1.0 join its words by underscores."""
+    """Returns a code in today's spelling: nodes of 0.1.0 join its words by underscores."""
     return str(code).replace("_", "-")
 
 
 def problem(status: int, body: object) -> RustoriumError:
-    """The error that a problem+json answer stands for."""
+    """Returns the error for a problem+json answer."""
     fields: Answer = body if isinstance(body, Mapping) else {}
     code = spelled(fields.get("code") or f"http-{status}")
     detail = str(fields.get("detail") or fields.get("title") or f"the node answered with status {status}")
@@ -122,7 +122,7 @@ def problem(status: int, body: object) -> RustoriumError:
 
 
 def _retry_ms(field: object) -> int:
-    """When a node says to try again; a sensible time whatever it says."""
+    """Returns the time after which to try again, in ms; a sensible value for any input."""
     return min(max(field, 1), RETRY_MS_MAX) if isinstance(field, int) else RETRY_MS
 
 
@@ -131,7 +131,7 @@ def _height(field: object) -> int | None:
 
 
 def submitted(answer: Answer, shard: int) -> Submitted | Refused | str:
-    """One result of a submission to a shard: how far it got, why not, or (a string) that its outcome is open."""
+    """Returns one result of a submission to a shard: the milestone reached, a refusal, or a string if the outcome is open."""
     status = spelled(answer["status"])
     if status == "accepted":
         return Submitted(str(answer["id"]), "accepted")
@@ -207,14 +207,14 @@ def account(answer: Answer) -> Account:
 
 
 def value(answer: Answer) -> Value:
-    held = shown_value(answer)
+    held = value_of(answer)
     if held is None:
         raise ValueError("the answer has no value")
     return Value(str(answer["namespace"]), bytes.fromhex(answer["key_hex"]), held, at(answer))
 
 
-def shown_value(answer: Answer) -> bytes | None:
-    """The value that an answer shows, as text or as hex digits; None where it shows none. Earlier nodes show both."""
+def value_of(answer: Answer) -> bytes | None:
+    """Returns the value in an answer, given as text or hex digits; `None` if there is none. Earlier nodes send both."""
     digits = answer.get("value_hex")
     if digits is not None:
         return bytes.fromhex(digits)
@@ -245,17 +245,17 @@ def block(answer: Answer) -> Block:
 
 
 def proof(answer: Answer) -> bytes:
-    """The canonical bytes of a proof that was asked for."""
+    """Returns the canonical bytes of a requested proof."""
     return bytes.fromhex(answer["proof_hex"])
 
 
 def epoch_changes(answer: Answer) -> list[bytes]:
-    """Canonical bytes of epoch changes, in order."""
+    """Returns the canonical bytes of epoch changes, in order."""
     return [bytes.fromhex(change["change_hex"]) for change in answer["changes"]]
 
 
 def question(subject: Subject) -> dict[str, str]:
-    """A subject as the API names it."""
+    """Returns a subject in the API's JSON form."""
     if subject.asset is not None:
         return {"account": subject.account, "asset": subject.asset}
     if subject.key is not None:
@@ -284,13 +284,13 @@ def node_status(answer: Answer) -> NodeStatus:
         retired=retired_because(answer.get("key_retired_because")),
         evidence=tuple(evidence(one) for one in answer["evidence"]),
         filling=answer.get("filling"),
-        # A node of an earlier version does not look at itself.
+        # Nodes of earlier versions report no findings.
         findings=tuple(finding(one) for one in answer.get("findings", ())),
     )
 
 
 def committee(answer: Answer) -> Answer:
-    """The committee as a node shows it: its epoch, whether another was asked for, and its validators."""
+    """Returns the committee as a node reports it: its epoch, whether another was asked for, and its validators."""
     int(answer["epoch"])
     for validator in answer["validators"]:
         _ = (validator["name"], validator["validator_key"], validator["region"], validator["address"])

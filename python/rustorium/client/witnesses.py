@@ -1,7 +1,7 @@
-"""Witnesses: further nodes that are asked which block is at a height, so that a fork shows.
+"""Witnesses: further nodes that are asked for the block at a height, to detect forks.
 
-Invariants: a witness is believed in nothing but that it has the same block; what differs counts only where the light
-client finds it final, too; witnesses are never given a token.
+Invariants: a witness is only asked whether it has the same block; a different block counts only if the light client
+finds it final; witnesses never get a token.
 """
 
 from collections import OrderedDict
@@ -22,14 +22,14 @@ from rustorium.errors import ChainForked, NotFound, RustoriumError, WitnessesSil
 from rustorium.types import Block
 
 WAIT_S = 3.0
-"""How long a witness may be behind."""
+"""Maximum time that a witness may lag behind."""
 PAUSE_S = 0.05
 CONFIRMED_MAX = 256
 CHANGES_PAGE = 100
 
 
 class Witnesses:
-    """The witnesses of one client; none of them is one of its endpoints' own words."""
+    """The witnesses of one client; they are separate from its endpoints."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Witnesses:
         self._all = [_Witness(url, Transport([url], transport, tls=tls)) for url in urls]
         self._light = light
         self._confirmed: OrderedDict[str, None] = OrderedDict()
-        """Digests of headers that a witness has, too."""
+        """Digests of headers that a witness has confirmed."""
 
     async def aclose(self) -> None:
         """Closes all connections."""
@@ -49,8 +49,8 @@ class Witnesses:
             await witness.transport.aclose()
 
     async def confirm(self, proof: bytes, facts: Mapping[str, Any], source: str) -> None:
-        """Asks all witnesses whether they have the header of a proof that was checked; one that has it is enough, and
-        one that shows another final one is too much. Errors: ChainForked, WitnessesSilent."""
+        """Asks all witnesses for the header of a checked proof. One that has it is enough; one that shows another final
+        header is evidence of a fork. Errors: ChainForked, WitnessesSilent."""
         digest = str(facts["claimed_by"]["digest"])
         if not self._all or digest in self._confirmed:
             return
@@ -86,9 +86,9 @@ class _Witness:
         self.transport = transport
 
     async def compare(self, light: LightClient, proof: bytes, facts: Mapping[str, Any], source: str) -> None:
-        """Returns if the witness has the same header: then it has all before it, since headers name their parents.
+        """Returns if the witness has the same header. It then has all earlier ones, since headers name their parents.
 
-        Errors: ChainForked; others where it has none, or shows what isn't final."""
+        Errors: ChainForked; others if it has no header, or one that isn't final."""
         found = await self._block(int(facts["claimed_by"]["height"]))
         require_certificate(found)
         if refusing(_native.block_digest, found.raw) == facts["claimed_by"]["digest"]:
@@ -99,8 +99,8 @@ class _Witness:
         raise light.fork(proof, other, (source, self.url))
 
     async def _find_other_end(self, light: LightClient, epoch: int) -> None:
-        """Looks for an epoch before this one that ended otherwise: its committee signed both ends, and the light client
-        says so. Errors: those of `LightClient.follow`."""
+        """Looks for an earlier epoch whose end differs: its committee signed both ends, and the light client reports
+        it. Errors: those of `LightClient.follow`."""
         first = next((number for number in range(epoch) if light.end_of(number) is not None), epoch)
         while first < epoch:
             params: dict[str, str | int] = {"from": first, "limit": CHANGES_PAGE}

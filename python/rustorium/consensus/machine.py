@@ -47,7 +47,7 @@ from rustorium.consensus.vocabulary import (
 
 
 class Machine:
-    """One shard at one node for one epoch. It begins with what `Recovered` says (R22, R29)."""
+    """One shard at one node for one epoch. It begins with the content of `Recovered` (R22, R29)."""
 
     __slots__ = ("_asked_blocks", "_asked_certificates", "_chain", "_config", "_epoch", "_guard", "_held_by_nobody",
                  "_leader", "_me", "_n", "_now", "_out", "_pace", "_proposal_at", "_proposed_view", "_schedule",

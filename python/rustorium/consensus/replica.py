@@ -10,8 +10,7 @@ from rustorium.consensus.vocabulary import Effect, Input, Recovered
 
 
 class Replica:
-    """One node's replica. Its first input must be `Recovered`, which says who the node is and comes again with each
-    epoch."""
+    """One node's replica. Its first input must be `Recovered`, which names the node and comes again with each epoch."""
 
     __slots__ = ("_config", "_machine")
 

@@ -42,7 +42,7 @@ class Turns:
         self.told_of_any = False
         """`False` if no leader has lost a turn lately, so that there is nothing to take back."""
 
-    # ---- what it says
+    # ---- effects
 
     def skips(self, now: int, view: int) -> bool:
         """Checks whether this node passes over the leader of `view` (R17b)."""

@@ -35,7 +35,7 @@ class Trouble:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class PastAct:
     """An act of the past."""
 
     at_ms: int
@@ -70,7 +70,7 @@ ALONE = "this node has no peers that could fill a new store: restore the home fr
 UNDO = "`rustorium-node recover manual --undo` puts the store back, until the node has been healthy again for a while"
 
 
-def by_hand(trouble: Trouble, *, alone: bool, prune: bool = False) -> Step:
+def manual_step(trouble: Trouble, *, alone: bool, prune: bool = False) -> Step:
     """Returns the step that a person may order now, whatever was done before. `alone`: there are no peers. `prune`:
     nothing can be removed any more, and history may be cut."""
     act = act_for(trouble.code)
@@ -91,11 +91,11 @@ class Planner:
     """Decides for one home. `history`: past acts, oldest first, stored by the caller. `alone`: there are no peers that
     could fill a store."""
 
-    def __init__(self, config: RecoverySection, history: Sequence[Done] = (), *, alone: bool = False) -> None:
+    def __init__(self, config: RecoverySection, history: Sequence[PastAct] = (), *, alone: bool = False) -> None:
         self._config, self._alone = config, alone
         self._history = [one for one in history if one.act not in (Act.WAIT, Act.ASK)]
 
-    def did(self, done: Done) -> None:
+    def did(self, done: PastAct) -> None:
         """Records a step that was carried out."""
         self._history.append(done)
         self._history = [one for one in self._history if one.at_ms > done.at_ms - DAY_MS]
@@ -170,8 +170,8 @@ class Planner:
         freed, pruned = (self._since(now_ms, HOUR_MS, act) for act in (Act.FREE, Act.PRUNE))
         return self._config.keep_when_low > 0 and bool(freed) and not pruned
 
-    def _since(self, now_ms: int, span_ms: int, *acts: Act, code: str = "") -> list[Done]:
-        def counts(one: Done) -> bool:
+    def _since(self, now_ms: int, span_ms: int, *acts: Act, code: str = "") -> list[PastAct]:
+        def counts(one: PastAct) -> bool:
             return one.act in acts and one.at_ms > now_ms - span_ms and code in ("", one.code)
 
         return [one for one in self._history if counts(one)]

@@ -1,6 +1,6 @@
-"""A node's audit log as who reads it has it: where it is, whose it is, and what its lines say.
+"""Reads and checks a node's audit log.
 
-Invariants: reading checks nothing, `check` checks every line; a line is bounded; nothing here writes.
+Invariants: `read` checks nothing, `check` checks every line; a line is bounded; nothing here writes the log.
 """
 
 import json
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 
 FILE_NAME = "audit.jsonl"
 LINE_BYTES_MAX = 64 * 1024
-"""As the writer has it."""
+"""Maximum number of bytes in a line, as in the writer."""
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """An audit log of which every line is as it was written. Times in Unix ms, 0 for an empty log."""
+class AuditLogCheck:
+    """The result of a successful check: every line is unaltered. Times are Unix ms, 0 for an empty log."""
 
     lines: int
     head: str
-    """`LINES:HASH` of its last line. Kept elsewhere, it shows later that no line at the end was removed."""
+    """`LINES:HASH` of the last line. Kept elsewhere, it proves later that no line at the end was removed."""
     first_ms: int
     last_ms: int
 
 
 def log_of(home: Home) -> Path:
-    """Where a home's audit log is."""
+    """Returns the path of a home's audit log."""
     return home.path / "audit" / FILE_NAME
 
 
 def signer_of(home: Home) -> bytes:
-    """The public key that signs it. Errors: HomeError, KeyFileError."""
+    """Returns the public key that signs a home's audit log. Errors: HomeError, KeyFileError."""
     _, public = public_part(home.node_key)
     if not public:
         raise HomeError(f"{home.node_key} doesn't show its public key: give it with --node-key", code="key-hidden")
@@ -48,35 +48,35 @@ def signer_of(home: Home) -> bytes:
 
 
 def parse_anchor(text: str) -> tuple[int, bytes]:
-    """`SEQ:HASH`, as `check` gives it. Errors: UsageError."""
+    """Parses `SEQ:HASH`, as `check` returns it. Errors: UsageError."""
     found = re.fullmatch(r"([1-9][0-9]{0,18}):([0-9a-f]{64})", text)
     if found is None:
         raise UsageError(f"`{text}` is not the head of an audit log: give SEQ:HASH as `audit verify` prints it")
     return int(found[1]), bytes.fromhex(found[2])
 
 
-def check(log: Path, node_key: bytes, anchor: tuple[int, bytes] | None = None) -> Checked:
-    """Checks hash, signature and order of every line, and that the anchored one is there. Errors: NativeError
-    (audit-refused: the first line that isn't as it was written; not-found)."""
+def check(log: Path, node_key: bytes, anchor: tuple[int, bytes] | None = None) -> AuditLogCheck:
+    """Checks hash, signature and order of every line, and that the anchored line exists. Errors: NativeError
+    (audit-refused names the first altered line; not-found)."""
     from rustorium import _native
 
     lines, digest, first_ms, last_ms = _native.audit_verify(str(log), node_key, anchor)
-    return Checked(lines, f"{lines}:{digest.hex()}", first_ms, last_ms)
+    return AuditLogCheck(lines, f"{lines}:{digest.hex()}", first_ms, last_ms)
 
 
 def anchor_name(node_key: bytes) -> bytes:
-    """Under which key an operator's account keeps the head of a node's log."""
+    """Returns the ledger key under which an operator's account stores the head of a node's log."""
     return b"rustorium/audit/" + node_key.hex().encode()
 
 
 def put_anchor(client: "Client", key: "Key", node_key: bytes, head: str) -> "Submitted":
-    """Writes a head into the ledger, under the account of `key`; final when this returns. Errors: ClientError."""
+    """Writes a head into the ledger, under the account of `key`, and waits until it is final. Errors: ClientError."""
     parse_anchor(head)
     return client.put(anchor_name(node_key), head.encode(), key=key)
 
 
 def get_anchor(client: "Client", account: str, node_key: bytes) -> str:
-    """The head that an account put there last, proven. Errors: ClientError, NotFound, VerificationFailed."""
+    """Returns the head that an account stored last, proven. Errors: ClientError, NotFound, VerificationFailed."""
     value = client.get(account, anchor_name(node_key))
     if value is None:
         raise NotFound(f"{account} has not anchored an audit log of this node: run `audit anchor` with its key first")
@@ -91,7 +91,7 @@ def get_anchor(client: "Client", account: str, node_key: bytes) -> str:
 
 
 def export_to(log: Path, out: Path) -> None:
-    """Copies the whole lines that the log has now to a file that isn't there yet. Errors: HomeError, UsageError."""
+    """Copies all complete lines of the log to a new file. Errors: HomeError, UsageError."""
     try:
         with log.open("rb") as source, out.open("xb") as target:
             while (raw := source.readline(LINE_BYTES_MAX + 1)).endswith(b"\n"):
@@ -106,14 +106,14 @@ def export_to(log: Path, out: Path) -> None:
 
 
 def read(log: Path) -> Iterator[dict[str, Any]]:
-    """The lines as they stand, oldest first. Errors: HomeError where one is not even JSON."""
+    """Yields the lines unchecked, oldest first. Errors: HomeError if one is not even JSON."""
     try:
         with log.open("rb") as file:
             number = 0
             while raw := file.readline(LINE_BYTES_MAX + 1):
                 number += 1
                 if not raw.endswith(b"\n"):
-                    return  # being written, or cut: `check` tells which
+                    return  # being written, or truncated: `check` tells which
                 yield _line(log, number, raw)
     except FileNotFoundError:
         raise HomeMissing(f"there is no audit log {log}: name the home of a node that has run") from None

@@ -1,6 +1,6 @@
-"""A node's faces as others meet them: URLs, files of TLS, and what the network can read.
+"""A node's network interfaces as others see them: URLs, TLS files, and what the network can read.
 
-Invariants: SYNC; says what a configuration means, and changes nothing.
+Invariants: SYNC; it interprets a configuration and changes nothing.
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ from rustorium.config import Config, is_loopback, split_address
 
 
 class TlsFiles(TypedDict):
-    """Paths of a gateway's PEM files, as the data plane takes them."""
+    """Paths of a gateway's PEM files, in the extension's form."""
 
     certificate: str
     key: str
@@ -18,12 +18,12 @@ class TlsFiles(TypedDict):
 
 
 def gateway_url(config: Config) -> str:
-    """The URL of a node's HTTP face, by the address that it listens on."""
+    """Returns the URL of a node's HTTP API, by its listen address."""
     return f"{'https' if config.gateway.tls_certificate else 'http'}://{config.http.listen}"
 
 
 def in_the_clear(config: Config) -> list[str]:
-    """What of a node's faces others on the network could read or use although its operator may think otherwise."""
+    """Describes interfaces that others on the network could read or use without the operator expecting it."""
     found = []
     if not config.gateway.tls_certificate and not is_loopback(split_address(config.http.listen)[0]):
         found.append(
@@ -34,14 +34,14 @@ def in_the_clear(config: Config) -> list[str]:
     beyond = not is_loopback(split_address(config.client.listen)[0])
     if config.gateway.client_authorities and config.gateway.submit == "open" and beyond:
         found.append(
-            f"gateway.client_authorities doesn't hold for the QUIC face on {config.client.listen}, where everybody may "
+            f"gateway.client_authorities doesn't hold for the QUIC API on {config.client.listen}, where everybody may "
             'submit: set gateway.submit = "token", or client.listen to a loopback address'
         )
     return found
 
 
 def tls_files(home: Path, config: Config) -> TlsFiles | None:
-    """Absolute paths of the gateway's PEM files; None where it speaks no TLS."""
+    """Returns absolute paths of the gateway's PEM files; `None` without TLS."""
     gateway = config.gateway
     if not gateway.tls_certificate:
         return None

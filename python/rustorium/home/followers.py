@@ -1,7 +1,7 @@
-"""Node keys that may follow a home's node besides those of its configuration: the home's file `followers.json`.
+"""The home's file `followers.json`: node keys that may follow its node, in addition to those in the configuration.
 
-Invariants: SYNC; a file that isn't usable lets nobody in by it and stops a start; a change is on disk before it is
-told, and never half; there are at most `FOLLOWERS_MAX` keys.
+Invariants: SYNC; an unusable file admits nobody and stops a start; a change is atomic and on disk before it is
+announced; there are at most `FOLLOWERS_MAX` keys.
 """
 
 import json
@@ -18,7 +18,7 @@ KEY = re.compile("[0-9a-f]{64}", re.ASCII)
 
 
 def load(path: Path) -> list[str]:
-    """The keys in a file; none where there is no file. Errors: HomeError."""
+    """Returns the keys in a file, an empty list if there is no file. Errors: HomeError."""
     try:
         with open(path, "rb") as file:
             content = file.read(FILE_BYTES_MAX + 1)
@@ -37,7 +37,7 @@ def load(path: Path) -> list[str]:
 
 
 def parse(key: object) -> str:
-    """A node key as the file has it. Errors: UsageError."""
+    """Parses a node key into the file's spelling. Errors: UsageError."""
     found = key.lower() if isinstance(key, str) else ""
     if not _is_key(found):
         raise UsageError(f"{key} is no node key of 64 hex digits: give what `init` printed as node_key")
@@ -45,7 +45,7 @@ def parse(key: object) -> str:
 
 
 def add(path: Path, key: str) -> list[str]:
-    """Lets a key in; what the file has then. Errors: HomeError, UsageError."""
+    """Adds a key; returns the file's keys. Errors: HomeError, UsageError."""
     keys = load(path)
     if key not in keys:
         if len(keys) >= FOLLOWERS_MAX:
@@ -56,7 +56,7 @@ def add(path: Path, key: str) -> list[str]:
 
 
 def remove(path: Path, key: str) -> list[str]:
-    """Lets a key in no more; what the file has then. Errors: HomeError, NotFound."""
+    """Removes a key; returns the file's keys. Errors: HomeError, NotFound."""
     keys = load(path)
     if key not in keys:
         raise NotFound(f"{path} doesn't name {key}: see `rustorium-node followers list`", code="no-such-follower")
@@ -65,26 +65,26 @@ def remove(path: Path, key: str) -> list[str]:
     return keys
 
 
-class Door:
-    """The keys of one home and its configuration, for its running node."""
+class AllowedFollowers:
+    """The allowed keys of one home and its configuration, for its running node."""
 
     def __init__(self, path: Path, configured: Sequence[str]) -> None:
-        """Errors: HomeError where the file isn't usable."""
+        """Errors: HomeError if the file isn't usable."""
         self._path, self._configured = path, list(configured)
         self._told: Callable[[list[str]], None] = lambda _: None
         load(path)
 
     def tell(self, told: Callable[[list[str]], None]) -> None:
-        """From now on tells this one, and at once."""
+        """Calls `told` with the keys at once and after every change."""
         self._told = told
         told(self.keys())
 
     def keys(self) -> list[str]:
-        """All keys that are named. Errors: HomeError."""
+        """Returns all allowed keys. Errors: HomeError."""
         return list(dict.fromkeys([*self._configured, *load(self._path)]))
 
     def rows(self) -> list[dict[str, object]]:
-        """The keys, and where each is named. Errors: HomeError."""
+        """Returns the keys with the file that names each. Errors: HomeError."""
         named = set(self._configured)
         return [
             {"node_key": key, "named_in": "config.toml" if key in named else self._path.name} for key in self.keys()

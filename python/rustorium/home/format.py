@@ -1,7 +1,7 @@
-"""Which format a home has: one file of the home says so, and this module alone reads and writes it.
+"""The format of a home: one file in the home names it, and only this module reads and writes that file.
 
-Invariants: SYNC; looking changes nothing; a home of a newer format is refused before anything of it is written; a file
-is replaced by renaming, so that it is the old one or the new one, whole, and on disk when the call returns.
+Invariants: SYNC; looking changes nothing; a home of a newer format is refused before it is written to; files are
+replaced by renaming, so that a file is the old or the new one and on disk when the call returns.
 """
 
 import json
@@ -20,10 +20,10 @@ from rustorium.config import HOME_FORMAT
 from rustorium.errors import HomeError
 
 FORMAT = HOME_FORMAT
-"""What this release writes, and starts."""
+"""The format that this release writes and starts."""
 FILE = "format.json"
 UPGRADE = "upgrade"
-"""The folder in a home with what an upgrade needs to go on or back."""
+"""The folder in a home with the files that an upgrade needs to continue or to go back."""
 PENDING = f"{UPGRADE}/pending.json"
 CONFIG = "config.toml"
 T = TypeVar("T")
@@ -32,64 +32,64 @@ NUMBER_MAX = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """A format: the release that came with it, and which formats the parts of such a home have at most."""
+class KnownFormat:
+    """A format: the release that introduced it, and the newest formats of the parts of such a home."""
 
     release: str
     parts: Mapping[str, int]
 
 
-FORMATS: Mapping[int, Known] = {
-    1: Known("0.1.0", {"store": 4, "safety journal": 2, "store keys": 1, "key files": 1}),
-    2: Known("0.2.0", {"store": 4, "safety journal": 2, "store keys": 1, "key files": 1}),
+FORMATS: Mapping[int, KnownFormat] = {
+    1: KnownFormat("0.1.0", {"store": 4, "safety journal": 2, "store keys": 1, "key files": 1}),
+    2: KnownFormat("0.2.0", {"store": 4, "safety journal": 2, "store keys": 1, "key files": 1}),
 }
-"""A part's format changes together with the home's; a test compares this with what the code writes."""
+"""A part's format changes together with the home's; a test compares this table with the code."""
 
 
-class Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What `format.json` holds."""
+class FormatContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Content of `format.json`."""
 
     format: int
     release: str
-    """Which wrote to the home last."""
+    """The release that wrote to the home last."""
     chain: str | None
-    """The genesis' hash; None where the home has no genesis yet."""
+    """The genesis hash; `None` if the home has no genesis yet."""
     parts: dict[str, int]
 
 
 class Pending(msgspec.Struct, frozen=True, rename={"from_": "from"}):
-    """What `upgrade/pending.json` holds: an upgrade, or a way back, that has begun."""
+    """Content of `upgrade/pending.json`: an upgrade, or a way back, that has begun."""
 
     from_: int
     to: int
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a home's files say."""
+class HomeFormats:
+    """The formats in a home's files."""
 
-    written: Written | None
+    written: FormatContent | None
     marked: int
     """`home.format` in `config.toml`."""
     pending: Pending | None
 
     @property
     def format(self) -> int:
-        """Homes of the first release have no such file."""
+        """The home's format; homes of the first release have no format file."""
         return self.written.format if self.written is not None else 1
 
     @property
     def unfinished(self) -> bool:
-        """Whether an upgrade or a way back was begun and not ended."""
+        """`True` if an upgrade or a way back has begun and not ended."""
         return self.pending is not None or (self.written is None and self.marked > 1)
 
 
-def look(folder: Path) -> Found:
-    """What a home's files say. Errors: HomeError: home-newer, format-invalid."""
+def look(folder: Path) -> HomeFormats:
+    """Reads the formats in a home's files. Errors: HomeError: home-newer, format-invalid."""
     _refuse(_numbers(folder))
     content, pending = _json(folder / FILE), _json(folder / PENDING)
-    return Found(
-        _convert(folder / FILE, content, Written) if content is not None else None,
+    return HomeFormats(
+        _convert(folder / FILE, content, FormatContent) if content is not None else None,
         _marked(folder),
         _convert(folder / PENDING, pending, Pending) if pending is not None else None,
     )
@@ -101,8 +101,8 @@ def refuse_newer(folder: Path) -> None:
     _refuse(_parts(folder))
 
 
-def require_current(folder: Path) -> Found:
-    """What a home must say to be started. Errors: HomeError: home-newer, home-older, upgrade-unfinished,
+def require_current(folder: Path) -> HomeFormats:
+    """Checks that a home can be started. Errors: HomeError: home-newer, home-older, upgrade-unfinished,
     format-invalid."""
     refuse_newer(folder)
     found = look(folder)
@@ -122,8 +122,8 @@ def require_current(folder: Path) -> Found:
     return found
 
 
-def check_chain(found: Found, folder: Path, chain: str) -> None:
-    """Errors: HomeError where the home is of another chain than its genesis."""
+def check_chain(found: HomeFormats, folder: Path, chain: str) -> None:
+    """Checks that the home is of its genesis' chain. Errors: HomeError."""
     said = found.written.chain if found.written is not None else None
     if said is not None and said != chain:
         raise HomeError(
@@ -134,14 +134,14 @@ def check_chain(found: Found, folder: Path, chain: str) -> None:
 
 
 def record(folder: Path, chain: str | None) -> bool:
-    """Writes down that this release wrote to the home; whether that is news. Errors: HomeError."""
+    """Records that this release wrote to the home; returns whether the file changed. Errors: HomeError."""
     from rustorium import _native
 
     versions = {**_native.versions(), "key files": KEY_FILE}
     parts = {name: versions[name] for name in FORMATS[FORMAT].parts}
-    wanted = Written(FORMAT, __version__, chain, parts)
+    wanted = FormatContent(FORMAT, __version__, chain, parts)
     content = _json(folder / FILE)
-    if content is not None and _convert(folder / FILE, content, Written) == wanted:
+    if content is not None and _convert(folder / FILE, content, FormatContent) == wanted:
         return False
     replace_file(folder / FILE, msgspec.json.format(msgspec.json.encode(wanted), indent=1) + b"\n")
     return True
@@ -151,7 +151,7 @@ def record(folder: Path, chain: str | None) -> bool:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Replaces a file (0600), or makes it. Errors: HomeError."""
+    """Replaces or makes a file (0600). Errors: HomeError."""
     unfinished = path.with_name(f".{path.name}.new")
     try:
         handle = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
@@ -168,7 +168,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def remove_file(path: Path) -> None:
-    """Removes a file, where it is there. Errors: HomeError."""
+    """Removes a file if it exists. Errors: HomeError."""
     try:
         path.unlink(missing_ok=True)
         if path.parent.is_dir():
@@ -178,7 +178,7 @@ def remove_file(path: Path) -> None:
 
 
 def sync_paths(*paths: Path) -> None:
-    """Makes files, and names in folders, survive a power cut. Errors: OSError."""
+    """Syncs files and folders to the disk, so that they survive a power cut. Errors: OSError."""
     for path in paths:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -207,7 +207,7 @@ def _refuse(numbers: Iterator[_Number]) -> None:
 
 
 def _numbers(folder: Path) -> Iterator[_Number]:
-    """The home's format, wherever it stands."""
+    """Yields the home's format from each file that names it."""
     content = _json(folder / FILE)
     if content is not None:
         release = content.get("release")
@@ -221,13 +221,13 @@ def _numbers(folder: Path) -> Iterator[_Number]:
 
 
 def _parts(folder: Path) -> Iterator[_Number]:
-    """The formats of a home's parts, as far as they show without a key: journal and store are checked where they are
+    """Yields the formats of a home's parts that can be read without a key. Journal and store are checked when they are
     opened."""
     known = FORMATS[FORMAT].parts
     content = _json(folder / FILE)
     if content is not None:
-        for name, number in _convert(folder / FILE, content, Written).parts.items():
-            # A part that this release has never heard of is a newer one's.
+        for name, number in _convert(folder / FILE, content, FormatContent).parts.items():
+            # An unknown part is from a newer release.
             yield _Number(folder / FILE, max(number, 1), known.get(name, 0))
     for path in sorted(folder.glob("*.key")):
         if (found := key_version(path)) is not None:
@@ -235,7 +235,7 @@ def _parts(folder: Path) -> Iterator[_Number]:
 
 
 def _marked(folder: Path) -> int:
-    """`home.format` in `config.toml`, 1 where it has none; what else is wrong there is for its strict reader to say."""
+    """Returns `home.format` of `config.toml`, 1 if it is missing. The strict parser reports other faults."""
     try:
         with (folder / CONFIG).open("rb") as file:
             number = tomllib.loads(file.read(BYTES_MAX).decode())["home"]["format"]
@@ -245,7 +245,7 @@ def _marked(folder: Path) -> int:
 
 
 def _json(path: Path) -> dict[str, Any] | None:
-    """The object in a file; None where there is no file. Errors: HomeError."""
+    """Returns the object in a JSON file; `None` if there is no file. Errors: HomeError."""
     try:
         with path.open("rb") as file:
             content = json.loads(file.read(BYTES_MAX))

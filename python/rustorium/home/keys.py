@@ -1,6 +1,6 @@
-"""The keys with which a home's node signs and stores, opened where Python never sees them.
+"""Opens the keys with which a home's node signs and encrypts.
 
-Invariants: SYNC; an opened key's bytes never enter Python.
+Invariants: SYNC; the bytes of an opened key never enter Python.
 """
 
 import re
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 def open_signing_key(
     path: Path, kind: str, passphrase_file: Path | None, environment: Mapping[str, str]
 ) -> "SigningKey":
-    """An opened key of a node or a validator; its bytes never enter Python. Errors: as `open_key_file`."""
+    """Opens a node's or validator's key. Errors: as `open_key_file`."""
     from rustorium import _native
 
     return _native.SigningKey.open(str(path), kind, passphrase_of(path, passphrase_file, environment))
 
 
 def open_storage_key(path: Path, passphrase_file: Path | None, environment: Mapping[str, str]) -> "StorageKey":
-    """The opened key of what a node keeps on disk; its bytes never enter Python. Errors: as `open_key_file`."""
+    """Opens the key that encrypts a node's data on disk. Errors: as `open_key_file`."""
     from rustorium import _native
 
     if not path.is_file():
@@ -38,5 +38,5 @@ def open_storage_key(path: Path, passphrase_file: Path | None, environment: Mapp
 
 
 def is_node_key(text: str) -> bool:
-    """Whether this names a node by its key rather than a validator by its name."""
+    """Returns whether text is a node key, not a validator's name."""
     return re.fullmatch("[0-9a-fA-F]{64}", text) is not None

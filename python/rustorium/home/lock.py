@@ -1,6 +1,6 @@
-"""Gives a home to one process at a time: the node that runs, or the command that changes its files.
+"""Locks a home for one process at a time: the running node, or the command that changes its files.
 
-Invariants: SYNC; a node and a command take the same locks, and both take the home's before any other.
+Invariants: SYNC; nodes and commands take the same locks, and both take the home's lock first.
 """
 
 import fcntl
@@ -15,23 +15,23 @@ from rustorium.home.format import refuse_newer
 from rustorium.home.paths import Home
 
 Lock = tuple[Path, Callable[[int, int], None]]
-"""A file, and the call that locks it as its other users do."""
+"""A file, and the system call with which all its users lock it."""
 
 
 @contextmanager
 def running(home: Home) -> Iterator[None]:
-    """Held by the node for as long as it runs, so that a second one ends before it replaces the admin socket of the
-    first. Errors: HomeError where another process has the home."""
+    """Locks a home for its running node, so that a second node ends before it replaces the first one's admin socket.
+    Errors: HomeError if another process has the home."""
     with _held(home, (_home_lock(home),)):
         yield
 
 
 @contextmanager
 def stopped(home: Home) -> Iterator[None]:
-    """Keeps the home's node from starting meanwhile. Errors: HomeError where it runs, or a newer release wrote the
+    """Locks a home so that its node can't start. Errors: HomeError if the node runs, or if a newer release wrote the
     home."""
     refuse_newer(home.path)
-    # The locks of store and journal besides the home's: a node of an earlier release takes those alone.
+    # A node of an earlier release takes only the locks of store and journal, so these are taken, too.
     places = (_home_lock(home), (home.db / "LOCK", fcntl.lockf), (home.safety / "lock", fcntl.flock))
     with _held(home, places):
         yield

@@ -1,6 +1,6 @@
-"""What an operator's command did to a home, in the audit log of that home, while no node of it runs to write it.
+"""Appends an operator's command to the audit log of a home whose node is stopped.
 
-Invariants: SYNC; signed with the node's own key, as all lines of that log are.
+Invariants: SYNC; lines are signed with the node's own key, like all lines of that log.
 """
 
 import json

@@ -1,12 +1,11 @@
-"""Brings back a committee of which so many keys are retired that no quorum signs any more: its owners end the epoch.
+"""Restarts a committee with so many retired keys that it has no quorum: its owners end the epoch.
 
 Rule R33 of the specification. The plan is a file that goes from home to home: `begin` writes it at the newest final
-block, `replace` adds a new key for each that is retired, `sign` has an owner sign what came of it, `apply` puts it into
-a store.
+block, `replace` adds a new key for each retired one, `sign` adds an owner's signature, `apply` writes the plan into a
+store.
 
-Invariants: SYNC, on homes that are `stopped`; every owner's home makes the plan anew from its own store before it is
-signed; a home whose owner has signed starts no more until the plan is in its store; a change of the plan voids its
-signatures.
+Invariants: SYNC, on homes that are `stopped`; each owner's home recomputes the plan from its own store before signing;
+a home whose owner has signed can't start until the plan is in its store; a change of the plan voids its signatures.
 """
 
 import json
@@ -29,16 +28,16 @@ from rustorium.home.rekey import Opener, install, owner_of, prepare, replacement
 
 FORMAT = 1
 VALID_MS = 24 * 3_600_000
-"""How long after the plan's time its transactions are good: for its own block alone."""
+"""Validity of the plan's transactions after the plan's time; they are only for its own block."""
 VOTE, CERTIFICATE = 1, 4
-"""Kinds of records in a journal; they begin with what is voted."""
+"""Kinds of journal records that begin with the vote's body."""
 BODY = struct.Struct("<32sIQQB32s")
-"""chain, shard, epoch, view, kind, block."""
+"""Layout of a vote's body: chain, shard, epoch, view, kind, block."""
 NULLIFY, FINALIZE = 1, 2
 
 
 class Plan(msgspec.Struct, forbid_unknown_fields=True):
-    """The file that the owners pass on. Hexadecimal digits but for numbers."""
+    """The plan file. Strings are hexadecimal digits."""
 
     format: int
     chain: str
@@ -46,24 +45,24 @@ class Plan(msgspec.Struct, forbid_unknown_fields=True):
     base: str
     """Digest of the newest final block."""
     height: int
-    """Its height."""
+    """Height of the newest final block."""
     time_ms: int
-    """Of the block with the changes, Unix ms."""
+    """Time of the block with the changes, Unix ms."""
     transactions: list[str] = []
-    """Canonical bytes."""
+    """Canonical bytes of the transactions with the changes."""
     end: str = ""
-    """Digest of the boundary that is signed; none before the first signature."""
+    """Digest of the boundary that is signed; empty before the first signature."""
     view: int = 0
     signatures: dict[str, str] = {}
-    """By place in the committee."""
+    """Signatures by index in the committee."""
 
     def raw(self) -> list[bytes]:
-        """The transactions' bytes."""
+        """Returns the transactions' bytes."""
         return [bytes.fromhex(one) for one in self.transactions]
 
 
 def read(path: Path) -> Plan:
-    """Errors: UsageError where it is no plan."""
+    """Reads a plan file. Errors: UsageError."""
     try:
         plan = msgspec.json.decode(path.read_bytes(), type=Plan)
         plan.raw()
@@ -81,7 +80,7 @@ def read(path: Path) -> Plan:
 
 
 def write(path: Path, plan: Plan, *, new: bool = False) -> None:
-    """Puts it in the file's place at once. Errors: UsageError."""
+    """Replaces the plan file atomically; with `new` it must not exist. Errors: UsageError."""
     text = msgspec.json.format(msgspec.json.encode(plan), indent=2)
     beside = path.with_name(f".{path.name}.new")
     try:
@@ -94,15 +93,15 @@ def write(path: Path, plan: Plan, *, new: bool = False) -> None:
 
 
 def begin(home: Home, opener: Opener) -> Plan:
-    """A plan without changes, above the home's newest final block. Errors: NativeError, HomeError."""
+    """Makes a plan without changes, above the home's newest final block. Errors: NativeError, HomeError."""
     base = _base(home, _storage_key(home, opener))
     time_ms = max(time.time_ns() // 1_000_000, base["time_ms"] + 1)
     return Plan(FORMAT, _chain(home), base["epoch"], base["base"], base["height"], time_ms)
 
 
 def replace(home: Home, owner: Path, opener: Opener, plan: Plan) -> tuple[str, str]:
-    """Makes the home a new validator key and adds it to the plan; the old public key and the new one. The owner's
-    signature goes with it. Errors: HomeError, KeyFileError, NotFound, UsageError, NativeError."""
+    """Makes a new validator key for the home and adds it to the plan, signed by the owner; returns the old and the new
+    public key. Errors: HomeError, KeyFileError, NotFound, UsageError, NativeError."""
     base = _check_base(home, _storage_key(home, opener), plan)
     member, signer = _member(base["members"], home, owner, opener)
     old, new = prepare(home, opener)
@@ -122,7 +121,7 @@ def replace(home: Home, owner: Path, opener: Opener, plan: Plan) -> tuple[str, s
 
 
 def show(home: Home, opener: Opener, plan: Plan) -> dict[str, Any]:
-    """What the plan makes of the home's chain, worked out anew. Errors: UsageError, NativeError."""
+    """Recomputes the plan's effect on the home's chain. Errors: UsageError, NativeError."""
     key = _storage_key(home, opener)
     _check_base(home, key, plan)
     facts: dict[str, Any] = json.loads(
@@ -137,7 +136,7 @@ def show(home: Home, opener: Opener, plan: Plan) -> dict[str, Any]:
 
 
 def refuse_open(home: Home, opener: Opener, plan: Plan) -> None:
-    """Errors: HomeError where the journal, which this opens, knows of a block above that a quorum voted for."""
+    """Opens the journal and refuses the plan if a quorum voted for a block above it. Errors: HomeError."""
     key = _storage_key(home, opener)
     view = _open_view(home, key, plan.epoch, _base(home, key)["view"])
     if view is not None:
@@ -150,8 +149,8 @@ def refuse_open(home: Home, opener: Opener, plan: Plan) -> None:
 
 
 def sign(home: Home, owner: Path, opener: Opener, plan: Plan) -> int:
-    """Adds the signature of the home's owner; the home's place. From now on its node doesn't start before the plan is
-    in its store. Errors: those of `show`, HomeError, KeyFileError, NotFound."""
+    """Adds the signature of the home's owner; returns the home's index in the committee. From then on its node doesn't
+    start before the plan is in its store. Errors: those of `show`, HomeError, KeyFileError, NotFound."""
     facts = show(home, opener, plan)
     member, signer = _member(facts["members"], home, owner, opener)
     _check_time(home, plan)
@@ -164,14 +163,14 @@ def sign(home: Home, owner: Path, opener: Opener, plan: Plan) -> int:
 
 
 def apply(home: Home, opener: Opener, plan: Plan) -> dict[str, Any]:
-    """Puts the plan into the home's store, and the home's new key in place where it has one; goes on where an earlier
-    call ended. What is there now. Errors: UsageError, NativeError, HomeError."""
+    """Writes the plan into the home's store and installs the home's new key, if it has one; continues an interrupted
+    call. Returns the store's new state. Errors: UsageError, NativeError, HomeError."""
     if not plan.end:
         raise UsageError("nobody has signed the plan yet: have the owners sign it with `recover committee sign`")
     key = _storage_key(home, opener)
     base = _base(home, key)
     if base["base"] != plan.end and base["epoch"] <= plan.epoch:
-        # Where its owner has signed, no node ran since: a block above the base is what an earlier call left.
+        # If the owner has signed, no node has run since, so a block above the base is from an earlier call.
         again = _held(home).get("end") == plan.end and base["parent"] == plan.base
         if not again:
             _check_base(home, key, plan)
@@ -191,7 +190,7 @@ def apply(home: Home, opener: Opener, plan: Plan) -> dict[str, Any]:
 
 
 def _held(home: Home) -> dict[str, Any]:
-    """The end that the home's owner has signed; empty where none. Errors: HomeError."""
+    """Returns the epoch end that the home's owner has signed; empty if none. Errors: HomeError."""
     try:
         return dict(json.loads(home.restart.read_bytes())) if home.restart.exists() else {}
     except (OSError, ValueError, TypeError) as error:
@@ -199,8 +198,8 @@ def _held(home: Home) -> dict[str, Any]:
 
 
 def _hold(home: Home, why: dict[str, Any]) -> None:
-    """Keeps the node from starting; on disk when this returns. Errors: HomeError where another end is signed already:
-    an owner who signs two may make two chains."""
+    """Keeps the node from starting; on disk when this returns. Errors: HomeError if the owner has signed another end,
+    because two signed ends could fork the chain."""
     before = _held(home)
     if before:
         if before != why:
@@ -230,7 +229,7 @@ def _base(home: Home, key: _native.StorageKey) -> dict[str, Any]:
 
 
 def _check_base(home: Home, key: _native.StorageKey, plan: Plan) -> dict[str, Any]:
-    """The home's newest final block and committee, where they are the plan's. Errors: UsageError."""
+    """Returns the home's newest final block and committee, if the plan is based on them. Errors: UsageError."""
     base, chain = _base(home, key), _chain(home)
     if chain != plan.chain:
         raise UsageError(f"the plan is of the chain {plan.chain}, and {home.path} is of {chain}: name another --home")
@@ -243,7 +242,7 @@ def _check_base(home: Home, key: _native.StorageKey, plan: Plan) -> dict[str, An
 
 
 def _member(members: list[dict[str, Any]], home: Home, owner: Path, opener: Opener) -> tuple[dict[str, Any], Key]:
-    """The home's place in the committee, and its owner's key."""
+    """Returns the home's committee member, and its owner's key."""
     key = home.signer_key() or opener.public(home.validator_key, "validator")
     for member in members:
         if member["validator_key"] == key:
@@ -256,15 +255,15 @@ def _member(members: list[dict[str, Any]], home: Home, owner: Path, opener: Open
 
 
 def _check_time(home: Home, plan: Plan) -> None:
-    """A block of the future would have the chain wait for its time. Errors: UsageError."""
+    """Refuses a plan with a future time, for which the chain would have to wait. Errors: UsageError."""
     ahead_ms = json.loads(_native.genesis_describe(home.genesis_bytes()))["parameters"]["clock_ahead_ms_max"]
     if plan.time_ms > time.time_ns() // 1_000_000 + int(ahead_ms):
         raise UsageError("the plan's time is ahead of this machine's clock: correct the clocks, then begin again")
 
 
 def _open_view(home: Home, key: _native.StorageKey, epoch: int, base_view: int) -> int | None:
-    """The highest view above the base in which the journal has a quorum's votes for a block, or an own finalize vote,
-    and no quorum that gave it up."""
+    """Returns the highest view above the base for whose block the journal has a quorum of votes or its own finalize
+    vote, and no quorum that gave the view up."""
     if not any(home.safety.glob("segment-*")):
         return None
     voted, given_up = set[int](), set[int]()

@@ -1,8 +1,8 @@
-"""Another passphrase for the key files of a folder, or for one file.
+"""Replaces the passphrase of the key files in a folder, or of one file.
 
-Invariants: SYNC; a key file is replaced as a whole, and opens with the old passphrase or the new one; the new one is on
-disk before the first key file is sealed with it, and takes the place of the old one after the last; whatever was cut
-short, the same call goes on with.
+Invariants: SYNC; key files are replaced atomically, and each opens with the old or the new passphrase; the new one is
+on disk before the first key file is sealed with it, and replaces the old one after the last; an interrupted call can be
+repeated.
 """
 
 import fcntl
@@ -29,34 +29,34 @@ from rustorium.home.format import replace_file, sync_paths
 
 KEY_FILE_BYTES_MAX = 64 * 1024
 DEPTH = 3
-"""A passphrase file opens the keys beside it and two folders further down."""
+"""A passphrase file opens the keys beside it and those up to two folders below."""
 Advance = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Opener:
-    """Where passphrases come from."""
+    """The sources of passphrases."""
 
     old: Path | None
-    """The file with the one that opens the keys; None: it is found like the commands do."""
+    """File with the passphrase that opens the keys; `None`: it is found as the commands find it."""
     new: Path | None
-    """The file with the one that is to; None: it is drawn."""
+    """File with the new passphrase; `None`: a random one is generated."""
     environment: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Resealed:
-    """What was done."""
+class PassphraseChange:
+    """The result of a change."""
 
     files: tuple[Path, ...]
-    """Key files that open with the new passphrase now."""
+    """Key files that now open with the new passphrase."""
     kept_in: Path
-    """The file that has it."""
+    """The file with the new passphrase."""
 
 
-def rotate_folder(folder: Path, opener: Opener, advance: Advance) -> Resealed:
+def rotate_folder(folder: Path, opener: Opener, advance: Advance) -> PassphraseChange:
     """Seals all key files of a folder, such as a home, with another passphrase. Errors: KeyFileMissing, KeyFileError,
-    HomeError, UsageError, NativeError; then the key files open with the old one, or the same call goes on."""
+    HomeError, UsageError, NativeError; after an error all files open with the old one, or the call can be repeated."""
     folder = folder.absolute()
     with _only_one(folder):
         files = key_files(folder)
@@ -73,7 +73,7 @@ def rotate_folder(folder: Path, opener: Opener, advance: Advance) -> Resealed:
 
 
 def _named(opener: Opener) -> Path | None:
-    """A passphrase file that isn't found by where it is."""
+    """Returns a passphrase file that an option, the environment or systemd names; `None` if there is none."""
     if opener.old is not None:
         return opener.old
     if named := opener.environment.get(PASSPHRASE_VARIABLE):
@@ -82,7 +82,7 @@ def _named(opener: Opener) -> Path | None:
     return credential if credential.is_file() else None
 
 
-def rotate_file(file: Path, opener: Opener) -> Resealed:
+def rotate_file(file: Path, opener: Opener) -> PassphraseChange:
     """Seals one key file with the passphrase in `opener.new`. Errors: as `rotate_folder`."""
     if not file.is_file():
         raise KeyFileMissing(f"there is no key file {file}: name an existing one")
@@ -90,7 +90,7 @@ def rotate_file(file: Path, opener: Opener) -> Resealed:
 
 
 def key_files(folder: Path) -> list[Path]:
-    """The key files that a folder's passphrase file opens, however they are called."""
+    """Returns the key files that a folder's passphrase file opens, whatever their names."""
     found, folders = list[Path](), [(folder, 1)]
     while folders:
         place, depth = folders.pop()
@@ -123,8 +123,10 @@ def _is_key_file(path: Path) -> bool:
     return isinstance(content, dict) and {"kind", "kdf", "sealed"} <= content.keys()
 
 
-def _rotate_kept(files: list[Path], found: Path | None, kept: Path, opener: Opener, advance: Advance) -> Resealed:
-    """With a passphrase that stays beside the keys: in `kept`, which has the old one, or nothing yet."""
+def _rotate_kept(
+    files: list[Path], found: Path | None, kept: Path, opener: Opener, advance: Advance
+) -> PassphraseChange:
+    """Replaces a passphrase that is kept beside the keys; `kept` has the old one, or doesn't exist yet."""
     begun = begun_file(kept)
     if begun.is_file():
         if opener.new is not None and read_passphrase(opener.new) != read_passphrase(begun):
@@ -137,15 +139,15 @@ def _rotate_kept(files: list[Path], found: Path | None, kept: Path, opener: Open
         replace_file(begun, drawn + b"\n")
     new = read_passphrase(begun)
     old = read_passphrase(found) if found is not None else new
-    # One that was drawn has 128 random bits: making each guess at it dear adds nothing.
+    # A generated passphrase has 128 random bits; stretching adds no security.
     is_drawn = opener.new is None and re.fullmatch(rb"[0-9a-f]{32}", new) is not None
     _reseal(files, old, new, advance, drawn=is_drawn)
     _put(begun, kept)
-    return Resealed(tuple(files), kept)
+    return PassphraseChange(tuple(files), kept)
 
 
-def _rotate_named(files: list[Path], opener: Opener, advance: Advance) -> Resealed:
-    """With a passphrase that is kept elsewhere, by whoever runs this."""
+def _rotate_named(files: list[Path], opener: Opener, advance: Advance) -> PassphraseChange:
+    """Replaces a passphrase that the operator keeps elsewhere."""
     if opener.new is None:
         raise UsageError(
             "name the file with the new passphrase by --new-passphrase-file: it is not kept beside the keys"
@@ -154,11 +156,12 @@ def _rotate_named(files: list[Path], opener: Opener, advance: Advance) -> Reseal
     left = [file for file in files if not _native.key_opens(str(file), new)]
     if left:
         _reseal(files, find_passphrase(left[0], opener.old, opener.environment), new, advance)
-    return Resealed(tuple(files), opener.new)
+    return PassphraseChange(tuple(files), opener.new)
 
 
 def _reseal(files: list[Path], old: bytes, new: bytes, advance: Advance, *, drawn: bool = False) -> None:
-    # All of them before the first is changed: one that neither opens must not leave the others under two passphrases.
+    # All files are checked before the first one changes, because a file that neither passphrase opens would leave the
+    # others under two passphrases.
     for file in files:
         if not (_native.key_opens(str(file), old) or _native.key_opens(str(file), new)):
             raise KeyFileError(
@@ -173,7 +176,8 @@ def _reseal(files: list[Path], old: bytes, new: bytes, advance: Advance, *, draw
 
 
 def _put(begun: Path, kept: Path) -> None:
-    """The new passphrase in the place of the old one, which is overwritten. Errors: HomeError."""
+    """Replaces the file of the old passphrase by that of the new one, and overwrites the old content. Errors:
+    HomeError."""
     try:
         with kept.open("r+b") if kept.exists() else nullcontext() as replaced:
             begun.rename(kept)
@@ -189,7 +193,7 @@ def _put(begun: Path, kept: Path) -> None:
 
 @contextmanager
 def _only_one(folder: Path) -> Iterator[None]:
-    """Keeps others from changing the folder's passphrase. Errors: HomeError, KeyFileMissing."""
+    """Locks the folder against other passphrase changes. Errors: HomeError, KeyFileMissing."""
     if not folder.is_dir():
         raise KeyFileMissing(f"there is no folder {folder}: name a home, or a folder with key files")
     handle = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)

@@ -1,6 +1,6 @@
-"""A node's home folder on disk: where its files are, how one is found, and how one is made.
+"""A node's home folder on disk: the paths of its files, and functions that find and make one.
 
-Invariants: SYNC; a home is never overwritten; what a newer release wrote is refused before it is read.
+Invariants: SYNC; a home is never overwritten; a newer release's home is refused before it is read.
 """
 
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from rustorium.errors import HomeError, HomeMissing
 from rustorium.home import format as homeformat
 
 SEEDS_MAX = 16
-"""Nodes outside the genesis that a node dials; the transport takes no more."""
+"""Maximum number of nodes outside the genesis that a node dials, as in the transport."""
 
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """Paths below one home. Nothing need exist."""
+    """Paths below one home. They need not exist."""
 
     path: Path
 
@@ -45,12 +45,12 @@ class Home:
 
     @property
     def storage_key_before(self) -> Path:
-        """The storage key before, while what it sealed is sealed anew."""
+        """The previous storage key, while its data is being encrypted again."""
         return self.path / "storage.key.old"
 
     @property
     def db(self) -> Path:
-        """The store, which peers can fill anew."""
+        """The store, which can be filled again from peers."""
         return self.path / "db"
 
     @property
@@ -60,47 +60,47 @@ class Home:
 
     @property
     def recovery(self) -> Path:
-        """What `recover auto` did and is at."""
+        """State of `recover auto`."""
         return self.path / "run" / "recovery.json"
 
     @property
     def ended(self) -> Path:
-        """What the node ended with, where that was a failure."""
+        """Error with which the node ended, if it failed."""
         return self.path / "run" / "ended.json"
 
     @property
     def lock(self) -> Path:
-        """Locked by the process that has the home."""
+        """Lock file of the process that uses the home."""
         return self.path / "run" / "node.lock"
 
     @property
     def prune(self) -> Path:
-        """Where it is there, the next start keeps `recovery.keep_when_low` heights."""
+        """If this file exists, the next start keeps `recovery.keep_when_low` heights."""
         return self.path / "run" / "prune"
 
     @property
     def pace(self) -> Path:
-        """How slow the network was within the last hour."""
+        """Network delays of the last hour."""
         return self.path / "run" / "pace.json"
 
     @property
     def safety(self) -> Path:
-        """The safety journal's folder, which is of the validator key."""
+        """The folder of the validator key's safety journal."""
         return self.path / "safety"
 
     @property
     def rekey(self) -> Path:
-        """What will replace validator key and journal, while they are being replaced."""
+        """The next validator key and journal, while they are being replaced."""
         return self.path / "rekey"
 
     @property
     def key_change_begun(self) -> bool:
-        """Whether the old validator key has been moved away for good."""
+        """`True` if the old validator key has been moved away for good."""
         return (self.rekey / "old" / "validator.key").exists()
 
     @property
     def restart(self) -> Path:
-        """Says that the validator's owner has signed its epoch's end (R33), of which the store doesn't know yet."""
+        """Record that the validator's owner has signed an epoch's end (R33) which is not in the store yet."""
         return self.path / "restart.json"
 
     @property
@@ -109,17 +109,17 @@ class Home:
 
     @property
     def tokens(self) -> Path:
-        """Hashes of the tokens that its node takes."""
+        """Hashes of the tokens that the node accepts."""
         return self.path / "tokens.json"
 
     @property
     def followers(self) -> Path:
-        """Node keys that may follow besides those of `config.toml`."""
+        """Node keys that may follow, in addition to those in `config.toml`."""
         return self.path / "followers.json"
 
     @property
     def backups(self) -> Path:
-        """The newest backup that was made at each destination."""
+        """The newest backup at each destination."""
         return self.path / "backups.json"
 
     @property
@@ -129,8 +129,8 @@ class Home:
     def load_config(
         self, environment: Mapping[str, str] | None = None, flags: Mapping[str, object] | None = None
     ) -> Loaded:
-        """Reads `config.toml`. Errors: HomeMissing, HomeError where a newer release wrote the home, ConfigError."""
-        # What a newer release writes there may well be unknown here, and no reason to name the nearest known key.
+        """Reads `config.toml`. Errors: HomeMissing, HomeError if a newer release wrote the home, ConfigError."""
+        # A newer release's keys are unknown here: refuse the home instead of suggesting the nearest known key.
         homeformat.refuse_newer(self.path)
         if not self.config.exists():
             advice = f"name another --home, or make one with `rustorium-node init --home {self.path}`"
@@ -138,17 +138,18 @@ class Home:
         return load(read_text(self.config), environment, flags, source=str(self.config))
 
     def signer_key(self) -> str:
-        """The validator's public key in hex, where a signer process has it; else empty. Errors: as `load_config`."""
+        """Returns the validator's public key in hex if a signer process has it, otherwise "". Errors: as
+        `load_config`."""
         config = self.load_config().config
         return config.signer.key.lower() if config.signer.url and config.node.role == "validator" else ""
 
     def genesis_bytes(self) -> bytes:
-        """The genesis' canonical bytes. Errors: HomeMissing, HomeError."""
+        """Returns the genesis' canonical bytes. Errors: HomeMissing, HomeError."""
         return read_genesis(self.genesis)
 
     def create(self, config: Config, genesis_json: str | None) -> None:
-        """Makes folders, `config.toml`, `format.json` and, where given, `genesis.json`. Errors: HomeError where
-        something is there, or the genesis is none."""
+        """Makes folders, `config.toml`, `format.json` and, if given, `genesis.json`. Errors: HomeError if files exist,
+        or the genesis is invalid."""
         from rustorium import _native
 
         if self.path.exists() and any(self.path.iterdir()):
@@ -167,7 +168,7 @@ class Home:
 
 
 def default_home(environment: Mapping[str, str]) -> Path | None:
-    """RUSTORIUM_HOME, or the only folder under `~/.rustorium`."""
+    """Returns RUSTORIUM_HOME, or the only home under `~/.rustorium`; `None` if there isn't exactly one."""
     if home := environment.get("RUSTORIUM_HOME"):
         return Path(home)
     root = Path.home() / ".rustorium"

@@ -1,9 +1,9 @@
-"""Gives the validator of a stopped home another key: asks the chain for it, then changes key and journal together.
+"""Replaces the key of a stopped home's validator: asks the chain for the change, then replaces key and journal
+together.
 
-Invariants: SYNC; nothing in the home changes before a quorum's certificate shows, checked here, that the chain took
-the change: no node's word is enough; the home has no `validator.key` while
-its journal is changed, so that no key ever meets another key's journal, wherever the process ends; what was the old
-key's is kept in `retired/KEY`, and nothing reads it again.
+Invariants: SYNC; nothing in the home changes before a quorum's certificate, checked here, proves that the chain made
+the change; the home has no `validator.key` while its journal changes, so a key never meets another key's journal, even
+after a crash; the old key's files are kept in `retired/KEY` and never read again.
 """
 
 import json
@@ -37,15 +37,15 @@ if TYPE_CHECKING:
     from rustorium.client import Client, Key
 
 PROOF_S = 20.0
-"""How long a quorum's certificate is waited for."""
+"""Maximum time to wait for a quorum's certificate."""
 POLL_S = 0.2
 PAGES_MAX = 8
-"""Pages of the owner's newest transactions in which the one that replaced the key is looked for."""
+"""Maximum number of pages of the owner's transactions that are searched for the replacement."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rekeyed:
-    """What was done: public keys in hex, and where the old key's files are."""
+class KeyReplacement:
+    """The result of a replacement: public keys in hex, and the folder with the old key's files."""
 
     old_key: str
     new_key: str
@@ -54,54 +54,55 @@ class Rekeyed:
 
 @dataclass(frozen=True, slots=True)
 class Opener:
-    """Opens key files, whose passphrases it finds like the commands do."""
+    """Opens key files; passphrases are found as the commands find them."""
 
     passphrase_file: Path | None
     environment: Mapping[str, str]
 
     def seed(self, path: Path, kind: str) -> bytes:
-        """The secret. Errors: KeyFileError, NativeError."""
+        """Returns the secret seed. Errors: KeyFileError, NativeError."""
         return open_key_file(path, kind, self.passphrase_file, self.environment)
 
     def public(self, path: Path, kind: str) -> str:
-        """The public key in hex. Errors: KeyFileError, NativeError."""
+        """Returns the public key in hex. Errors: KeyFileError, NativeError."""
         from rustorium import _native
 
         return _native.public_key(self.seed(path, kind)).hex()
 
 
 def found_passphrase(home: Home, named: Path | None) -> Path | None:
-    """The passphrase file that was named, or the one of the home's configuration. Errors: HomeError, ConfigError."""
+    """Returns the named passphrase file, or the one of the home's configuration. Errors: HomeError, ConfigError."""
     if named is None and (configured := home.load_config().config.keys.passphrase_file):
         return home.path / configured
     return named
 
 
 def owner_file(home: Home, named: Path | None) -> Path:
-    """The owner's key file that was named, or the one beside the home, or the devnet's."""
+    """Returns the named key file of the owner, the one beside the home, or the devnet's."""
     beside = home.path.with_name(f"{home.path.name}.owner.key")
     in_devnet = home.path.parent.parent / "owners" / f"{home.path.name}.key"
     return (named or (in_devnet if in_devnet.is_file() and not beside.is_file() else beside)).expanduser()
 
 
-def replace_key(home: Home, client: "Client", owner: Path, opener: Opener) -> Rekeyed:
-    """Makes the key, has the chain name it and puts it in place; goes on where an earlier call ended. The home must be
-    `stopped`. Errors: HomeError, KeyFileError, UsageError, NotFound, Refused, TransactionFailed, VerificationFailed."""
+def replace_key(home: Home, client: "Client", owner: Path, opener: Opener) -> KeyReplacement:
+    """Makes a new key, asks the chain for the replacement, and installs it; continues an interrupted call. The home
+    must be `stopped`. Errors: HomeError, KeyFileError, UsageError, NotFound, Refused, TransactionFailed,
+    VerificationFailed."""
     from rustorium import _native
 
     if not home.key_change_begun:
         old, new = prepare(home, opener)
         node_seed = opener.seed(home.node_key, "node")
         _ask(client, home, (old, new), owner, opener)
-        # Before the change: it may be interrupted, and written twice is better than not at all.
+        # Written before the change, which may be interrupted: a second line is better than a missing one.
         fields = json.dumps({"by": "operator", "old": old, "new": new})
         _native.audit_record(str(home.path / "audit"), node_seed, "key replaced", fields)
     return install(home)
 
 
 def prepare(home: Home, opener: Opener) -> tuple[str, str]:
-    """Makes the new key and its empty journal beside the old ones, unless an earlier call did; the old public key and
-    the new one. Errors: KeyFileMissing, KeyFileError, HomeError, NativeError."""
+    """Makes the new key and its empty journal beside the old ones, unless an earlier call did; returns the old and the
+    new public key. Errors: KeyFileMissing, KeyFileError, HomeError, NativeError."""
     from rustorium import _native
 
     if not home.validator_key.is_file() and home.signer_key():
@@ -129,7 +130,8 @@ def prepare(home: Home, opener: Opener) -> tuple[str, str]:
 
 
 def _make_journal(home: Home, opener: Opener) -> None:
-    """An empty journal that is on disk. One that an earlier call left may be half of one, and nobody signed with it."""
+    """Makes an empty journal on disk. One of an earlier call may be incomplete, and nobody signed with it, so it is
+    made again."""
     from rustorium import _native
 
     folder = home.rekey / "safety"
@@ -137,7 +139,7 @@ def _make_journal(home: Home, opener: Opener) -> None:
     try:
         if folder.exists():
             shutil.rmtree(folder)
-        # A journal that isn't there is made by opening it.
+        # Opening a missing journal makes it.
         _native.read_journal(str(folder), _native.genesis_hash(home.genesis_bytes()), key)
         sync_paths(*folder.iterdir(), folder, home.rekey)
     except OSError as error:
@@ -145,14 +147,14 @@ def _make_journal(home: Home, opener: Opener) -> None:
 
 
 def replacement(home: Home, keys: tuple[str, str], owner_key: str, opener: Opener) -> "Operation":
-    """The operation that gives the home's validator the new of the keys (old, new), with what its chain's version asks
-    for. Errors: HomeError, KeyFileError, NativeError."""
+    """Returns the operation that replaces `keys` (old, new), with a proof of possession if the chain's version requires
+    one. Errors: HomeError, KeyFileError, NativeError."""
     from rustorium import _native
 
     genesis, node_seed = home.genesis_bytes(), opener.seed(home.node_key, "node")
     possession = None
     if json.loads(_native.genesis_describe(genesis))["version"] > 1:
-        # Sealed as the old one is.
+        # The new key file has the old one's passphrase.
         passphrase = find_passphrase(home.validator_key, opener.passphrase_file, opener.environment)
         seed = _native.open_key(str(home.rekey / "validator.key"), "validator", passphrase)
         possession = operations.possession_of(seed, node_seed, _native.genesis_hash(genesis), owner_key)
@@ -160,14 +162,14 @@ def replacement(home: Home, keys: tuple[str, str], owner_key: str, opener: Opene
 
 
 def _ask(client: "Client", home: Home, keys: tuple[str, str], owner: Path, opener: Opener) -> None:
-    """Has the chain name the new of the keys (old, new), unless it does already; certified when this returns."""
+    """Asks the chain to replace `keys` (old, new), unless it has; the change is certified when this returns."""
     one = _named(client, keys)
     signer = owner_of(owner, one, opener)
     if one["validator_key"] == keys[0]:
         try:
             client.send([replacement(home, keys, signer.public_key, opener)], key=signer, wait="final")
         except TransactionFailed:
-            # What an earlier call sent may have come first.
+            # The transaction of an earlier call may have been executed first.
             if _named(client, keys)["validator_key"] != keys[1]:
                 raise
     deadline = time.monotonic() + PROOF_S
@@ -178,8 +180,8 @@ def _ask(client: "Client", home: Home, keys: tuple[str, str], owner: Path, opene
 
 
 def _proven(client: "Client", owner: str, keys: tuple[str, str]) -> Literal[True] | RustoriumError:
-    """Whether a proof shows that the owner replaced the key, or why not (yet). Errors: of a node that
-    proves something else."""
+    """Returns `True` if a proof shows that the owner replaced the key, otherwise the reason why it isn't proven yet.
+    Errors: ClientError if a node proves something else."""
     why: RustoriumError = VerificationFailed(
         f"the nodes say that the chain names {keys[1]}, but none proves a transaction of its owner: "
         "ask others with --node, or have the operators explain it"
@@ -215,7 +217,7 @@ def _replaces(transaction: object, owner: str, keys: tuple[str, str]) -> bool:
 
 
 def _named(client: "Client", keys: tuple[str, str]) -> Mapping[str, Any]:
-    """The validator with one of these keys in the committee that comes next. Errors: NotFound."""
+    """Returns the validator with one of these keys in the next committee. Errors: NotFound."""
     following = client.validators()["next"]
     for one in following:
         if one["validator_key"] in keys:
@@ -229,7 +231,7 @@ def _named(client: "Client", keys: tuple[str, str]) -> Mapping[str, Any]:
 
 
 def owner_of(path: Path, validator: Mapping[str, Any], opener: Opener) -> "Key":
-    """The owner's account, which is in the validator's region where its key file doesn't say. Errors: UsageError."""
+    """Opens the owner's account; its region is the validator's unless the key file names one. Errors: UsageError."""
     from rustorium.client import Key
 
     if path.is_file() and public_part(path)[0] == "owner":
@@ -244,16 +246,16 @@ def owner_of(path: Path, validator: Mapping[str, Any], opener: Opener) -> "Key":
     return key
 
 
-def install(home: Home) -> Rekeyed:
-    """Old key away, old journal away, new journal there, new key there: each step is on disk before the next, and is
-    passed over where an earlier call did it."""
+def install(home: Home) -> KeyReplacement:
+    """Moves the old key and journal away and installs the new ones. Each step is on disk before the next, and skipped
+    if an earlier call did it."""
     aside = home.rekey / "old"
     make_folder(aside)
     sync_paths(home.rekey)
     if not home.key_change_begun:
         _move(home.validator_key, aside / "validator.key")
     if (home.rekey / "safety").exists():
-        # With the mark that its key is retired, where there is one.
+        # The old journal may have the mark that its key is retired.
         if home.safety.exists():
             _move(home.safety, aside / "safety")
         _move(home.rekey / "safety", home.safety)
@@ -266,7 +268,7 @@ def install(home: Home) -> Rekeyed:
     _move(aside, kept)
     home.rekey.rmdir()
     sync_paths(home.path)
-    return Rekeyed(old, new, kept)
+    return KeyReplacement(old, new, kept)
 
 
 def _move(source: Path, target: Path) -> None:

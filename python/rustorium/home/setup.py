@@ -1,6 +1,6 @@
-"""Makes one node's home with new keys (`init`).
+"""Makes a node's home with new keys (`init`).
 
-Invariants: SYNC; nothing is overwritten; the owner's key lies outside the home.
+Invariants: SYNC; nothing is overwritten; the owner's key is outside the home.
 """
 
 import json
@@ -28,13 +28,13 @@ from rustorium.home.keys import is_node_key
 from rustorium.home.paths import Home
 
 NO_CHAIN = "00" * 32
-"""Stands for the chain in a proof of possession that is made before there is one."""
+"""Placeholder for the chain id in a proof of possession that is made before the chain exists."""
 KEEP: dict[str, str | int] = {"everything": "archive", "recent": 100_000}
-"""`storage.keep` in words."""
+"""Names of values of `storage.keep`."""
 
 
 def parse_peers(peers: list[str]) -> dict[str, str]:
-    """Addresses by validator's name or node key, of `NAME=HOST:PORT`. Errors: UsageError."""
+    """Parses `NAME=HOST:PORT` into addresses by validator name or node key. Errors: UsageError."""
     found: dict[str, str] = {}
     for peer in peers:
         name, equals, address = peer.partition("=")
@@ -51,14 +51,14 @@ def parse_peers(peers: list[str]) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """Choices of whoever makes a home."""
+class HomeOptions:
+    """Options of a new home."""
 
     region: int = 0
     address: str = ""
-    """`host:port` at which other validators dial it; empty: their configurations say it."""
+    """`host:port` at which other validators dial it; empty: each of them configures it."""
     base_port: int | None = None
-    """First port to listen on; None: the default ports."""
+    """First port to listen on; `None`: the default ports."""
     keep: str | int = "archive"
     """`storage.keep`."""
 
@@ -72,13 +72,13 @@ def init_home(
     owner_key: Path | None,
     passphrase_file: Path | None,
     environment: Mapping[str, str],
-    wishes: Wishes | None = None,
+    options: HomeOptions | None = None,
 ) -> dict[str, object]:
-    """Makes the home; gives its public keys, and of a validator the proof that somebody holds them. A follower has
-    neither validator nor owner. Errors: HomeError, KeyFileError, UsageError."""
+    """Makes the home; returns its public keys and, for a validator, the proof of possession. A follower has neither
+    validator key nor owner. Errors: HomeError, KeyFileError, UsageError."""
     from rustorium import _native
 
-    wished = wishes or Wishes()
+    wished = options or HomeOptions()
     if wished.address:
         _check_address(wished.address)
 
@@ -121,7 +121,7 @@ def init_home(
 
 
 def parse_keep(text: str) -> str | int:
-    """How much history a home keeps: "everything", "recent" or a number of heights. Errors: UsageError."""
+    """Parses how much history a home keeps: "everything", "recent" or a number of heights. Errors: UsageError."""
     if text in KEEP:
         return KEEP[text]
     if text.isascii() and text.isdigit() and int(text) >= KEEP_MIN:
@@ -129,10 +129,12 @@ def parse_keep(text: str) -> str | int:
     raise UsageError(f"--keep is everything, recent, or a number of heights from {KEEP_MIN}, not {text}")
 
 
-def _config(name: str, role: Literal["validator", "follower"], peers: Mapping[str, str], wishes: Wishes) -> Config:
-    storage = StorageSection(keep=wishes.keep)
+def _config(
+    name: str, role: Literal["validator", "follower"], peers: Mapping[str, str], options: HomeOptions
+) -> Config:
+    storage = StorageSection(keep=options.keep)
     config = Config(node=NodeSection(name, role), p2p=P2pSection(peers=dict(peers)), storage=storage)
-    if (port := wishes.base_port) is None:
+    if (port := options.base_port) is None:
         return config
     return replace(
         config,

@@ -1,6 +1,6 @@
-"""The signer process: its keys, its records, and its life.
+"""The signer process: its keys, its records, and how it starts and stops.
 
-Invariants: secrets are opened in locked memory and never enter Python; a record is made by `create_record` alone.
+Invariants: secrets are opened in locked memory and never enter Python; only `create_record` makes a record.
 """
 
 import json
@@ -20,19 +20,19 @@ TOKEN = "pkcs11:"
 
 
 class Signer:
-    """A signer that listens."""
+    """A running signer."""
 
     def __init__(self, process: _native.SignerProcess) -> None:
         self._process = process
 
     def run_until_signal(self) -> None:
-        """Serves until SIGINT or SIGTERM. What it signed is on disk at any time."""
+        """Serves until SIGINT or SIGTERM. Every signature is recorded on disk before it is given out."""
         ended = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: ended.set())
         thread = threading.Thread(target=self._serve, args=(ended,), name="signer")
         thread.start()
-        # A signal interrupts no wait without an end on each system.
+        # On some systems a signal doesn't interrupt a wait without a timeout.
         while not ended.wait(0.5):
             pass
         self._process.stop()
@@ -55,8 +55,9 @@ def open_signer(
     passphrase_file: Path | None,
     environment: Mapping[str, str],
 ) -> tuple[Signer, list[dict[str, object]]]:
-    """A signer with these keys, and a row for each. Errors: UsageError, KeyFileError, HomeError, NativeError."""
-    # Before the first secret is in memory.
+    """Opens a signer with these keys; returns it and a row for each key. Errors: UsageError, KeyFileError, HomeError,
+    NativeError."""
+    # Must happen before the first secret is in memory.
     _native.forbid_core_dumps()
     if not validators and not accounts:
         raise UsageError("the signer has no key: name one with --validator or --account")
@@ -74,7 +75,7 @@ def open_signer(
 def create_record(
     state: Path, validator: str, adopt: bool, passphrase_file: Path | None, environment: Mapping[str, str]
 ) -> dict[str, object]:
-    """Makes a key's record. Errors: NativeError, also where there is one."""
+    """Makes a key's record. Errors: NativeError, also if there is one."""
     key = _public(validator, passphrase_file, environment)
     _native.signer_create(str(state.expanduser().absolute()), key, adopt)
     return {"public_key": key.hex(), "state": str(state), "adopts": adopt}
@@ -83,7 +84,7 @@ def create_record(
 def adopt_record(
     state: Path, validator: str, passphrase_file: Path | None, environment: Mapping[str, str]
 ) -> dict[str, object]:
-    """Has a record believe the next node that shows its journal. Errors: NativeError."""
+    """Lets a record accept the journal of the next node that shows one. Errors: NativeError."""
     key = _public(validator, passphrase_file, environment)
     _native.signer_adopt(str(state.expanduser().absolute()), key)
     return {"public_key": key.hex(), "state": str(state), "adopts": True}
@@ -92,7 +93,7 @@ def adopt_record(
 def show_record(
     state: Path, validator: str, passphrase_file: Path | None, environment: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    """A record, by shard. Errors: NativeError."""
+    """Returns a key's record, one row per shard. Errors: NativeError."""
     key = _public(validator, passphrase_file, environment)
     found = json.loads(_native.signer_show(str(state.expanduser().absolute()), key))
     head = {"public_key": found["public_key"], "mode": found["mode"]}
@@ -107,7 +108,7 @@ def _held(source: str, role: str, passphrase_file: Path | None, environment: Map
 
 
 def _kind(path: Path, role: str) -> str:
-    """The kind that the key file has, where it is of this role. Errors: KeyFileError."""
+    """Returns the kind in the key file, which must be of this role. Errors: KeyFileError."""
     if not path.is_file():
         return role
     kind, _ = public_part(path)
@@ -117,7 +118,7 @@ def _kind(path: Path, role: str) -> str:
 
 
 def _public(source: str, passphrase_file: Path | None, environment: Mapping[str, str]) -> bytes:
-    """The public key of a validator's key file, which needn't be opened for it, or of a key in a token."""
+    """Returns the public key of a validator's key file, without opening it if possible, or of a key in a token."""
     path = Path(source).expanduser()
     if not source.startswith(TOKEN) and path.is_file():
         kind, public = public_part(path)

@@ -1,11 +1,11 @@
-"""A home's tokens: who may use its node's admin plane and its gateway from elsewhere, and how far.
+"""A home's tokens: who may use the node's admin plane and gateway over the network, and with which rights.
 
-The file `tokens.json` (0600) has, of each, a name, what it is good for, its times, and a hash; the token itself is
-shown when it is made, and never again. Its text is `rsk_ID_SECRET`, with 256 random bits in SECRET.
+The file `tokens.json` (0600) has each token's name, rights, times and hash; the token itself is row only when it is
+made. Its text is `rsk_ID_SECRET`, with 256 random bits in SECRET.
 
-Invariants: SYNC; a token is in no file, log or error of ours; what can't be understood to the last field lets nobody
-in, and a bit that was flipped on disk is no other right; hashes are compared in constant time; a change is on disk
-before it is told, and never half.
+Invariants: SYNC; a token is in no file, log or error of ours; a file with any invalid field admits nobody, and a
+flipped bit on disk never gives other rights; hashes are compared in constant time; a change is atomic and on disk
+before it is announced.
 """
 
 import enum
@@ -32,32 +32,32 @@ FORMAT = 1
 TOKENS_MAX = 256
 FILE_BYTES_MAX = 1024 * 1024
 DOMAIN = b"rustorium/token/v1\0"
-"""Hashed before a token's text, as the gateway has it."""
+"""Prefix of a token's text when it is hashed, as in the gateway."""
 FILE_DOMAIN = b"rustorium/tokens/v1\0"
-"""Hashed before the rows of a file."""
+"""Prefix of a file's rows when they are hashed."""
 TEXT = re.compile(r"rsk_([0-9a-f]{16})_([A-Za-z0-9_-]{43})", re.ASCII)
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 ADMIN_VARIABLE = "RUSTORIUM_ADMIN_TOKEN_FILE"
 CLIENT_VARIABLE = "RUSTORIUM_TOKEN_FILE"
 TOKENS_BYTES_MAX = 64 * 1024
-"""Of a file with the tokens of several endpoints."""
+"""Maximum number of bytes in a file with the tokens of several endpoints."""
 
 
 class Role(enum.StrEnum):
-    """How far a caller of the admin plane may go; each includes those before it."""
+    """The role of a caller of the admin plane; each includes those before it."""
 
     read = "read"
     operate = "operate"
     admin = "admin"
 
     def covers(self, needed: "Role") -> bool:
-        """Whether this is enough."""
+        """Returns whether this role includes `needed`."""
         ranks = list(Role)
         return ranks.index(self) >= ranks.index(needed)
 
 
 class Scope(enum.StrEnum):
-    """What a client may do at the gateway; the later includes the earlier."""
+    """The scope of a client at the gateway; the later includes the earlier."""
 
     read = "read"
     submit = "submit"
@@ -65,23 +65,23 @@ class Scope(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What is known of a token. Times are Unix ms."""
+    """A token's record. Times are Unix ms."""
 
     id: str
     name: str
     role: Role | None
-    """At the admin plane; None: it is not let in there."""
+    """Role at the admin plane; `None`: no access."""
     gateway: Scope | None
     created_ms: int
     expires_ms: int | None
     hash: str
 
     def expired(self, now_ms: int) -> bool:
-        """Whether its time is over."""
+        """Returns whether the token has expired."""
         return self.expires_ms is not None and now_ms >= self.expires_ms
 
-    def shown(self, now_ms: int) -> dict[str, object]:
-        """As lists have it: without the hash."""
+    def row(self, now_ms: int) -> dict[str, object]:
+        """Returns the token as lists show it, without its hash."""
         return {
             "name": self.name,
             "id": self.id,
@@ -110,7 +110,7 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def load(path: Path) -> tuple[Token, ...]:
-    """The tokens in a file; none where there is no file. Errors: HomeError (tokens-invalid, tokens-exposed)."""
+    """Returns the tokens in a file; empty if there is no file. Errors: HomeError (tokens-invalid, tokens-exposed)."""
     try:
         with open(path, "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
@@ -181,7 +181,7 @@ def _invalid(path: Path, what: str) -> HomeError:
 
 @contextmanager
 def _changing(path: Path) -> Iterator[None]:
-    """One process at a time changes a file."""
+    """Locks a file against changes by other processes."""
     handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -206,7 +206,8 @@ def _rows(tokens: tuple[Token, ...]) -> list[dict[str, object]]:
 
 
 def checksum(rows: list[dict[str, object]]) -> str:
-    """Of a file's rows, hex: against damage, since who may write the file may write this too."""
+    """Returns the checksum of a file's rows, hex. It detects damage, not attacks: whoever can write the file can
+    compute it."""
     return _native.value_hash(FILE_DOMAIN + json.dumps(rows).encode()).hex()
 
 
@@ -229,8 +230,8 @@ def _store(path: Path, tokens: tuple[Token, ...]) -> None:
 def issue(
     path: Path, name: str, role: Role | None, gateway: Scope | None, expires_ms: int | None, now_ms: int
 ) -> tuple[Token, str]:
-    """Makes a token and writes down its hash; gives what is known of it, and its text. Errors: UsageError (also
-    `token-exists`), HomeError."""
+    """Makes a token and stores its hash; returns its record and its text. Errors: UsageError (also `token-exists`),
+    HomeError."""
     if NAME.fullmatch(name) is None:
         raise UsageError(f"{name!r} is not a valid token name: give up to 64 of a-z, 0-9, `.`, `_` and `-`")
     with _changing(path):
@@ -247,7 +248,7 @@ def issue(
 
 
 def revoke(path: Path, name: str) -> Token:
-    """Takes a token away. Errors: NotFound, HomeError."""
+    """Revokes a token and returns its record. Errors: NotFound, HomeError."""
     with _changing(path):
         known = load(path)
         found = next((token for token in known if token.name == name), None)
@@ -259,12 +260,12 @@ def revoke(path: Path, name: str) -> Token:
 
 
 def hash_of(text: str) -> str:
-    """What is kept of a token, hex."""
+    """Returns the hash of a token's text, hex."""
     return _native.value_hash(DOMAIN + text.encode()).hex()
 
 
 def authenticate(tokens: Mapping[str, Token], text: str | None, now_ms: int) -> Token:
-    """The token, by its id in `tokens`, whose text this is. Errors: AccessRefused (token-missing, token-unknown,
+    """Returns the token with this text; `tokens` are by id. Errors: AccessRefused (token-missing, token-unknown,
     token-expired)."""
     if text is None:
         raise AccessRefused(
@@ -274,7 +275,7 @@ def authenticate(tokens: Mapping[str, Token], text: str | None, now_ms: int) -> 
         )
     found = TEXT.fullmatch(text)
     token = tokens.get(found[1]) if found is not None else None
-    # Who names an id that isn't there waits as long as who names one that is.
+    # Hashes even for unknown ids, so the response time does not reveal which ids exist.
     expected = token.hash if token is not None else "0" * 64
     same = hmac.compare_digest(hash_of(text[:256]), expected)
     if token is None or not same:
@@ -290,7 +291,7 @@ def authenticate(tokens: Mapping[str, Token], text: str | None, now_ms: int) -> 
 
 
 def for_gateway(tokens: tuple[Token, ...]) -> str:
-    """What the gateway needs to know, JSON."""
+    """Returns the gateway's part of the tokens, as JSON."""
     rows = [
         {"id": token.id, "hash": token.hash, "scope": token.gateway, "expires_ms": token.expires_ms}
         for token in tokens
@@ -300,7 +301,7 @@ def for_gateway(tokens: tuple[Token, ...]) -> str:
 
 
 def read_token(path: Path) -> str:
-    """The token in a file that only its owner reads. Errors: KeyFileError."""
+    """Returns the token in a file that only its owner can read. Errors: KeyFileError."""
     text = _private_text(path, 256)
     if TEXT.fullmatch(text) is None:
         raise KeyFileError(
@@ -311,7 +312,7 @@ def read_token(path: Path) -> str:
 
 
 def read_tokens(path: Path) -> Tokens:
-    """The tokens in a file that only its owner reads: one, or a line `URL rsk_…` for each endpoint. Errors:
+    """Returns the tokens in a file that only its owner can read: one, or a line `URL rsk_…` for each endpoint. Errors:
     KeyFileError."""
     lines = [line.split() for line in _private_text(path, TOKENS_BYTES_MAX).splitlines()]
     if len(lines) <= 1 and all(len(words) <= 1 for words in lines):
@@ -347,6 +348,6 @@ def _private_text(path: Path, bytes_max: int) -> str:
 
 
 def named_tokens(named: Path | None, environment: Mapping[str, str], variable: str = CLIENT_VARIABLE) -> Tokens | None:
-    """The tokens in the file that is named, or else in the one that the variable names. Errors: KeyFileError."""
+    """Returns the tokens in the named file, or in the one that the variable names. Errors: KeyFileError."""
     path = named or (Path(environment[variable]) if environment.get(variable) else None)
     return read_tokens(path.expanduser()) if path is not None else None

@@ -1,8 +1,8 @@
-"""Takes a home to this release's format, and back to the former one.
+"""Converts a home to this release's format, and back to the previous one.
 
-Invariants: SYNC; the home's node is stopped meanwhile; neither the safety journal nor a key nor the store is touched,
-so that the way back never brings an old journal back, and what the chain made since stays; each step may be done
-twice, and wherever the process ends, another run goes on with it or takes it back.
+Invariants: SYNC; the home's node is stopped; safety journal, keys and store are not touched, so that going back never
+restores an old journal or loses blocks; each step can be repeated, and after an interruption another run continues or
+undoes it.
 """
 
 import tomllib
@@ -18,7 +18,7 @@ from rustorium import __version__
 from rustorium.access.private import make_folder
 from rustorium.errors import HomeError, HomeMissing
 from rustorium.home import format as files
-from rustorium.home.format import FORMAT, FORMATS, Found, Pending
+from rustorium.home.format import FORMAT, FORMATS, HomeFormats, Pending
 from rustorium.home.lock import stopped
 from rustorium.home.paths import Home
 
@@ -27,25 +27,25 @@ Advance = Callable[[int, int], None]
 
 
 class Step(Protocol):
-    """A part of the way between two formats."""
+    """A step between two formats."""
 
     name: str
-    """The file that it changes."""
+    """The file that the step changes."""
     does: str
     undoes: str
 
     def done(self, home: Home) -> bool:
-        """Whether it is done, wholly."""
+        """Returns whether the step is completely done."""
 
     def do(self, home: Home) -> None:
-        """Does it, or the rest of it. Errors: HomeError."""
+        """Does the step, or the rest of it. Errors: HomeError."""
 
     def undo(self, home: Home) -> None:
-        """Takes it back, whatever of it was done. Errors: HomeError."""
+        """Undoes the step, even if it is only partly done. Errors: HomeError."""
 
 
 class ConfigSection:
-    """`config.toml` gets a section that releases without formats don't know: they read it strictly, and so refuse the
+    """Adds a section to `config.toml` that earlier releases don't know. They read the file strictly, so they refuse the
     home before they open anything."""
 
     name = "config.toml"
@@ -86,7 +86,7 @@ class ConfigSection:
 
 
 class FormatFile:
-    """`format.json`, which is written last and removed first: with it the home is of the new format."""
+    """Writes `format.json`. It is written last and removed first: with it the home is of the new format."""
 
     name = files.FILE
     does = "writes down the home's format, the release that wrote it and the chain"
@@ -109,12 +109,12 @@ SECTION = f"""
 format = {FORMAT}
 """
 STEPS: Mapping[int, tuple[Step, ...]] = {2: (ConfigSection(), FormatFile())}
-"""By the format that they lead to from the one before, in order; the way back goes from the last to the first."""
+"""Steps by the format to which they lead from the previous one, in order; the way back goes in reverse."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done, in this order."""
+    """The steps to do, in this order."""
 
     start: int
     end: int
@@ -135,7 +135,7 @@ class Plan:
 
 
 def plan(home: Home, *, back: bool) -> Plan:
-    """What there is to do; looks only. Errors: HomeMissing, HomeError."""
+    """Returns the steps to do, without changing anything. Errors: HomeMissing, HomeError."""
     if not home.config.is_file():
         raise HomeMissing(f"{home.path} is not a node's home, because it has no config.toml: name another with --home")
     files.refuse_newer(home.path)
@@ -143,13 +143,13 @@ def plan(home: Home, *, back: bool) -> Plan:
     if back:
         return _back(home, found)
     if found.format == FORMAT and not found.unfinished:
-        # A configuration that was written anew lacks what an upgrade put there.
+        # A rewritten configuration lacks what an upgrade added.
         return Plan(FORMAT, FORMAT, tuple(step for step in STEPS[FORMAT] if not step.done(home)))
     start = FORMAT - 1 if found.unfinished else found.format
     return Plan(start, FORMAT, tuple(step for number in range(start + 1, FORMAT + 1) for step in STEPS[number]))
 
 
-def _back(home: Home, found: Found) -> Plan:
+def _back(home: Home, found: HomeFormats) -> Plan:
     target = FORMAT - 1
     if found.format <= target and not found.unfinished:
         return Plan(target, target, ())
@@ -165,7 +165,7 @@ def _back(home: Home, found: Found) -> Plan:
 
 
 def carry_out(home: Home, *, back: bool, audit: Audit, advance: Advance = lambda done, total: None) -> Plan:
-    """Does what there is to do with the node stopped; what that was. Errors: HomeMissing, HomeError, `audit`'s."""
+    """Does the steps on a stopped home; returns the plan. Errors: HomeMissing, HomeError, `audit`'s."""
     plan(home, back=back)
     with stopped(home):
         todo = plan(home, back=back)
@@ -173,7 +173,7 @@ def carry_out(home: Home, *, back: bool, audit: Audit, advance: Advance = lambda
         if not todo.steps and pending is None:
             return todo
         fields = {"from": todo.start, "to": todo.end, "release": __version__}
-        # Before the first change: it may be interrupted, and written twice is better than not at all.
+        # Written before the first change, which may be interrupted: a second line is better than a missing one.
         audit({**fields, "state": "begun"})
         make_folder(home.path / files.UPGRADE)
         files.replace_file(home.path / files.PENDING, msgspec.json.encode(Pending(todo.start, todo.end)))
@@ -191,12 +191,12 @@ def carry_out(home: Home, *, back: bool, audit: Audit, advance: Advance = lambda
 
 
 def _kept(home: Home) -> Path:
-    """Where files are kept as they were before this format."""
+    """Returns the folder with the files as they were before this format."""
     return home.path / files.UPGRADE / str(FORMAT)
 
 
 def _forget(keep: Path) -> None:
-    """What was kept for a way back that was gone. It is of no use to anybody, so that a fault of it is none."""
+    """Removes files that were kept for a way back, after that way back. Nobody needs them, so errors are ignored."""
     with suppress(OSError):
         for path in keep.iterdir():
             path.unlink()
@@ -230,7 +230,7 @@ def _format_in(text: str) -> object:
 
 
 def _without_section(text: str) -> str:
-    """The text without the lines of its section [home], and the comments right above it."""
+    """Returns the text without its section [home] and the comments right above it."""
     lines = text.splitlines(keepends=True)
     first = next((at for at, line in enumerate(lines) if line.strip() == "[home]"), None)
     if first is None:

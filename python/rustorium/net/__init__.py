@@ -1,6 +1,6 @@
-"""Whole nets: their files generated, devnets of processes on this machine, validators that join, and load on them.
+"""Tools for whole nets: generating files, running devnets on this machine, joining validators, and making load.
 
-Invariants: SYNC; uses clients and homes from outside; no node and no client imports it.
+Invariants: SYNC; it uses `client` and `home`; neither the node nor the client imports it.
 """
 
 from rustorium.access.netfile import Net, read_net

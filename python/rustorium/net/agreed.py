@@ -1,6 +1,6 @@
-"""A party's check of a genesis before it starts a node on it: is it what the parties agreed on?
+"""Checks a genesis for one party, before it starts a node: is it what the parties agreed on?
 
-Invariants: nothing is taken from the genesis on trust that a party's own files can show; each finding says what to do.
+Invariants: everything that a party's own files can show is compared with them; each finding names the next step.
 """
 
 import json
@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rustorium.net.parties import VALIDATOR_KEYS, Holder, Party, default_parameters, tolerated
+from rustorium.net.parties import VALIDATOR_KEYS, Holder, Party, default_parameters, faults_tolerated
 
 Result = Literal["ok", "warn", "fail"]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding."""
+    """The result of one check."""
 
     name: str
     result: Result
@@ -30,8 +30,8 @@ def examine(
     own: dict[str, str] | None = None,
     chain: str | None = None,
 ) -> list[Check]:
-    """Compares a genesis (canonical bytes) with the parties' files, the keys of an own home by their kinds, and the
-    chain id that others read out."""
+    """Compares a genesis (canonical bytes) with the parties' files, the keys of the own home (public keys by kind), and
+    the chain id that others read out."""
     from rustorium import _native
 
     described: dict[str, Any] = json.loads(_native.genesis_describe(genesis))
@@ -51,8 +51,9 @@ def _chain(found: str, expected: str | None) -> Check:
 
 def _size(described: dict[str, Any]) -> Check:
     count = len(described["validators"])
-    seen = f"{count} validators tolerate {tolerated(count) or 'no'} failure{'s' if tolerated(count) > 1 else ''}"
-    if tolerated(count):
+    faults = faults_tolerated(count)
+    seen = f"{count} validators tolerate {faults or 'no'} failure{'s' if faults > 1 else ''}"
+    if faults:
         return Check("committee", "ok", seen)
     return Check("committee", "warn", seen, "take four validators or more, so that the net goes on without one")
 

@@ -1,7 +1,7 @@
-"""A net of validators on this machine, each its own process with its own home: made, started, watched and ended here.
+"""A net of validators on this machine, each in its own process with its own home.
 
-Invariants: a validator is never restarted by itself; every process that was started is ended; one devnet per folder;
-children end by themselves when this process is gone, however it went.
+Invariants: a validator is restarted only on request; every process that was started is ended; one devnet per folder;
+children end when this process ends, even if it is killed.
 """
 
 import fcntl
@@ -28,7 +28,7 @@ from rustorium.errors import DevnetError, RustoriumError
 from rustorium.home.endpoints import gateway_url
 from rustorium.home.paths import Home
 from rustorium.net.generate import PROTOCOL_VERSION, Listen, NetPlan, generate, matrix_for
-from rustorium.net.joining import Joiner, in_turn, let_in, make_home, peers_of
+from rustorium.net.joining import Joiner, allow_follower, make_home, next_in_turn, peers_of
 from rustorium.net.ports import PortLeases
 from rustorium.net.probe import is_ready
 from rustorium.regions import region_byte
@@ -37,15 +37,15 @@ READY_S = 60.0
 POLL_S = 0.03
 END_S = 15.0
 AGES: dict[str, Any] = {"epoch_age_min_ms": 1_000}
-"""A devnet's committee changes at once: nobody waits an hour for it there."""
+"""Chain parameters that let a devnet's committee change at once instead of after an hour."""
 
 
 class Interrupted(Exception):
-    """Told to end while still starting."""
+    """The start was interrupted."""
 
 
 class Devnet:
-    """The net in folder `root`. `create` or `resume` it, then `start`; a context manager that stops it."""
+    """The net in folder `root`. `create` or `resume` it, then `start` it; a context manager that stops it."""
 
     def __init__(self, root: Path, net: Net, leases: PortLeases, lock: IO[str]) -> None:
         self.root = root
@@ -72,9 +72,9 @@ class Devnet:
         tls: bool = False,
         progress: Callable[[int, int], None] | None = None,
     ) -> Self:
-        """Makes a new net's files. `pool_key`: the canonical bytes of its pool's verifying key; None: a devnet's, for
-        tests. `tls`: gateways speak TLS, with certificates of an authority of its own. Errors: UsageError, HomeError,
-        DevnetError."""
+        """Makes the files of a new net. `pool_key`: canonical bytes of the verifying key of its pool; `None` uses the
+        devnet key, for tests. `tls`: gateways use TLS, with certificates of a new authority. Errors: UsageError,
+        HomeError, DevnetError."""
         from rustorium import _native
 
         root = root.absolute()
@@ -85,7 +85,7 @@ class Devnet:
             links = matrix_for(regions, matrix)
             ports = leases.take(4 * nodes)
             listen = [Listen(*(f"127.0.0.1:{port}" for port in ports[4 * i : 4 * i + 4])) for i in range(nodes)]
-            drawn = not (root / "passphrase").exists()  # one that is there may be anybody's
+            drawn = not (root / "passphrase").exists()  # an existing one may not be random
             passphrase = write_random_passphrase(root / "passphrase")
             pool_key = pool_key or _native.devnet_pool_key()[0]
             ca, certified = _certified(root) if tls else ("", None)
@@ -122,7 +122,7 @@ class Devnet:
 
     @classmethod
     def resume(cls, root: Path) -> Self:
-        """Opens a net that was made earlier, on the ports of its configurations. Errors: UsageError, HomeError."""
+        """Opens an existing net, on the ports of its configurations. Errors: UsageError, HomeError."""
         root = root.absolute()
         lock = _lock(root)
         leases = PortLeases()
@@ -142,12 +142,12 @@ class Devnet:
 
     @staticmethod
     def exists(root: Path) -> bool:
-        """Whether a net was made there."""
+        """Returns whether a net was made there."""
         return (root / "devnet.json").exists()
 
     @property
     def path(self) -> Path:
-        """Its `devnet.json`."""
+        """Path of its `devnet.json`."""
         return self.root / "devnet.json"
 
     def __enter__(self) -> Self:
@@ -165,8 +165,7 @@ class Devnet:
         self.wait_ready(timeout_s=timeout_s, interrupted=interrupted)
 
     def spawn(self, index: int, environment: Mapping[str, str] | None = None) -> None:
-        """Starts one validator that isn't running, without waiting for it; `environment`: more variables for it alone.
-        Errors: DevnetError."""
+        """Starts a validator that isn't running, without waiting for it. `environment`: additional variables for it."""
         if self.exit_code(index) is None and self._processes[index] is not None:
             raise DevnetError(f"{self.net.nodes[index].name} is running: stop it first")
         home = Path(self.net.nodes[index].home)
@@ -202,7 +201,8 @@ class Devnet:
         indexes: Sequence[int] | None = None,
         interrupted: threading.Event | None = None,
     ) -> None:
-        """Waits until these validators (all) are ready. Errors: DevnetError where one ended or is late, Interrupted."""
+        """Waits until these validators (default: all) are ready. Errors: DevnetError if one ended or is late,
+        Interrupted."""
         waiting = list(range(len(self.net.nodes)) if indexes is None else indexes)
         deadline = time.monotonic() + timeout_s
         while True:
@@ -228,11 +228,11 @@ class Devnet:
         return is_ready(node.http, Home(Path(node.home)))
 
     def add_home(self, region: str | None = None, name: str | None = None) -> Joiner:
-        """Makes the home of one more node, which follows once it is started, and may be admitted. Errors: HomeError,
+        """Makes the home of one more node. It follows once it is started, and can be admitted later. Errors: HomeError,
         UsageError."""
         index = len(self.net.nodes)
         labels = [node.region for node in self.net.nodes]
-        region = region if region is not None else in_turn(labels)
+        region = region if region is not None else next_in_turn(labels)
         byte = region_byte(region, labels)
         name = name or f"node-{index}"
         listen = Listen(*(f"127.0.0.1:{port}" for port in self._leases.take(4)))
@@ -246,28 +246,28 @@ class Devnet:
         joiner = make_home(
             genesis, peers, home, name, byte, listen=listen, passphrase=passphrase, owner=owner, durability=durability
         )
-        self.let_in(joiner.node_key)
+        self.allow_follower(joiner.node_key)
         self.net.nodes.append(_net_node(index, name, region, home, listen))
         self._processes.append(None)
         self.net.write(self.path)
         return joiner
 
-    def let_in(self, node_key: str) -> None:
-        """Has all nodes let a node follow that is no member. Errors: RustoriumError."""
-        let_in([Path(node.home) for node in self.net.nodes], node_key)
+    def allow_follower(self, node_key: str) -> None:
+        """Lets a node that is no member follow all nodes. Errors: RustoriumError."""
+        allow_follower([Path(node.home) for node in self.net.nodes], node_key)
 
     def exit_code(self, index: int) -> int | None:
-        """What a validator ended with (negative: the signal); None while it runs or was never started."""
+        """Returns a validator's exit code (negative: the signal); `None` while it runs or if it was never started."""
         process = self._processes[index]
         return None if process is None else process.poll()
 
     def kill(self, index: int) -> None:
-        """kill -9, and waits until the process is gone."""
+        """Sends SIGKILL and waits until the process has ended."""
         self.signal(index, signal.SIGKILL)
         self._reap(index, END_S)
 
     def terminate(self, index: int) -> int | None:
-        """SIGTERM, and waits; kill -9 when that doesn't help. What it ended with."""
+        """Sends SIGTERM and waits; after a timeout sends SIGKILL. Returns the exit code."""
         self.signal(index, signal.SIGTERM)
         self._reap(index, END_S)
         return self.exit_code(index)
@@ -279,12 +279,13 @@ class Devnet:
             process.send_signal(number)
 
     def restart(self, index: int, *, timeout_s: float = READY_S) -> None:
-        """Starts a validator again that ended, and waits until it is ready. Errors: DevnetError."""
+        """Starts an ended validator again, and waits until it is ready. Errors: DevnetError."""
         self.spawn(index)
         self.wait_ready(timeout_s=timeout_s, indexes=[index])
 
     def stop(self) -> dict[str, int | None]:
-        """Ends all validators, those that were started elsewhere on these homes too. Exit code by name; idempotent."""
+        """Ends all validators, also those that other commands started on these homes. Returns exit codes by name;
+        idempotent."""
         if self._closed:
             return {}
         self._closed = True
@@ -303,7 +304,7 @@ class Devnet:
         return {node.name: self.exit_code(index) for index, node in enumerate(self.net.nodes)}
 
     def last_words(self, index: int) -> tuple[str, str | None]:
-        """The last line that a validator wrote to standard error, and the stable code in it."""
+        """Returns the last line that a validator wrote to standard error, and the stable code in it."""
         try:
             lines = self._stderr(index).read_text(errors="replace").strip().splitlines()
         except OSError:
@@ -341,8 +342,8 @@ def _net_node(index: int, name: str, region: str, home: Path, listen: Listen) ->
 
 
 def _certified(root: Path) -> tuple[str, tuple[str, str]]:
-    """Paths of an authority's certificate, and of a certificate and a key for this machine. Nobody has the authority's
-    own key afterwards."""
+    """Makes an authority and a certificate for this machine; returns the paths of the authority's certificate, and of
+    certificate and key. The authority's key isn't kept."""
     from rustorium import _native
 
     folder = root / "tls"
@@ -355,7 +356,7 @@ def _certified(root: Path) -> tuple[str, tuple[str, str]]:
 
 
 def _lock(root: Path) -> IO[str]:
-    """Held for as long as the file object lives. Errors: DevnetError."""
+    """Locks the folder until the returned file is closed. Errors: DevnetError."""
     if not root.is_dir():
         raise DevnetError(f"there is no folder {root}: name the --state of a devnet")
     lock = open(root / "devnet.lock", "a")  # noqa: SIM115

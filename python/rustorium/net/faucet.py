@@ -1,7 +1,7 @@
 """A devnet's faucet: `POST /` with {"region", "public_key"} makes and funds that account from the first funded one.
 
-Invariants: loopback only; one request at a time, so that nonces stay in order; bodies are bounded; no web page of
-another site gets anything.
+Invariants: loopback only; one request at a time, so that nonces stay in order; bodies are bounded; requests from web
+pages of other sites are refused.
 """
 
 import json
@@ -26,7 +26,7 @@ AMOUNT = 1_000
 
 
 class Faucet:
-    """Serves until closed. Errors: DevnetError where the net has no funded account."""
+    """An HTTP server that runs until `close`. Errors: DevnetError if the net has no funded account."""
 
     def __init__(self, net: Net, storage_bytes: int = STORAGE_BYTES, amount: int = AMOUNT) -> None:
         if not net.accounts:
@@ -42,14 +42,14 @@ class Faucet:
         self._thread.start()
 
     def close(self) -> None:
-        """Ends it."""
+        """Stops the server and its client."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
         self._client.close()
 
     def fund(self, request: dict[str, Any]) -> dict[str, object]:
-        """Makes the account and gives it some of the devnet's asset. Errors: RustoriumError, ValueError, …"""
+        """Makes the account and transfers some of the devnet's asset to it. Errors: RustoriumError, ValueError, …"""
         from rustorium import _native
 
         region, public_key = int(request["region"]), str(request["public_key"])
@@ -62,7 +62,8 @@ class Faucet:
 
 
 def from_a_page(headers: Message) -> bool:
-    """Whether a browser sends this for a page of another origin, or for one whose name was made to lead here."""
+    """Returns whether a browser sent this for a page of another origin, or under a name that was pointed at this
+    machine."""
     host = headers.get("host") or ""
     try:
         here = is_loopback(split_address(host if ":" in host else f"{host}:80")[0])
@@ -101,6 +102,6 @@ def _handler(faucet: Faucet) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(content)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Says nothing."""
+            """Logs nothing."""
 
     return Handler

@@ -1,7 +1,8 @@
-"""Makes all files of a new net: genesis, one home per validator, owner keys apart, funded accounts with keys.
+"""Makes all files of a new net: the genesis, one home per validator, separate owner keys, and funded accounts with
+keys.
 
-Invariants: nothing is overwritten; every key is sealed; validators and accounts are named in the genesis' order; where
-each party has its own passphrase, none of them opens another party's keys.
+Invariants: nothing is overwritten; every key is sealed; validators and accounts are numbered in the genesis' order; if
+each party has its own passphrase, it opens only that party's keys.
 """
 
 import json
@@ -38,60 +39,60 @@ ACCOUNT_AMOUNT = 1_000_000_000
 ASSET_SYMBOL = "COIN"
 VALIDATORS_MAX = 128
 PROTOCOL_VERSION = 2
-"""What new chains follow; tests make chains of version 1 too."""
+"""The protocol version of new chains; tests also make chains of version 1."""
 POOL = 1
-"""The number of the one pool that a made genesis has."""
+"""The number of the only pool in a generated genesis."""
 RTT_MATRIX = Path(__file__).parents[1] / "data" / "region_rtt_ms.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where one validator listens, and where its peers find it."""
+    """The addresses on which a validator listens, and the one that peers dial."""
 
     p2p: str
     http: str
     client: str
     metrics: str
     p2p_public: str = ""
-    """What peers dial; empty: `p2p`."""
+    """The address that peers dial; empty: `p2p`."""
     name: str = ""
-    """The name by which clients ask the gateway; empty: by its address."""
+    """The name under which clients reach the gateway; empty: its address."""
 
 
 @dataclass(frozen=True, slots=True)
 class NetPlan:
-    """What to make."""
+    """The parameters of a new net."""
 
     name: str
     listen: Sequence[Listen]
-    """One per validator."""
+    """The addresses of each validator."""
     regions: Sequence[str] = ("local",)
-    """Validators and accounts take these in turn."""
+    """Regions, assigned to validators and accounts in turn."""
     accounts: int = 4
     matrix: Path | None = None
-    """Round-trip times between `regions`, to delay the links by; None: no delay."""
+    """File of round-trip times between `regions`, by which links are delayed; `None`: no delay."""
     durability: str = "vote"
     seed: int = 0
-    """Of the link shaper."""
+    """Seed of the link shaper."""
     pool_key: bytes | None = None
-    """The verifying key of the pool of shielded value, number 1; None: no pool."""
+    """The verifying key of the pool of shielded value (number 1); `None`: no pool."""
     random_passphrase: bool = False
-    """Whether the keys' passphrase was drawn at random, with 128 bits at least: sealing need not be slow then."""
+    """`True` if the passphrase is random with at least 128 bits, so that sealing need not be slow."""
     version: int = PROTOCOL_VERSION
     """The protocol version that the chain's headers carry."""
     parameters: dict[str, Any] = field(default_factory=dict)
-    """What differs from the default chain parameters. Operators, where it names none: the first account alone."""
+    """Chain parameters that differ from the defaults. Without `operators`, the first account is the only operator."""
     tls: tuple[str, str] | None = None
-    """Paths of the gateways' certificate and key; None: they speak no TLS."""
+    """Paths of the gateways' certificate and key; `None`: plain HTTP."""
     operators: int = 0
-    """Operators with accounts of their own, which hold nothing; 0: the first account is the only one."""
+    """Number of operators with own accounts, which hold no assets; 0: the first account is the only operator."""
     operator_quorum: int = 1
-    """How many of them decide."""
+    """Number of operators who must approve."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeFiles:
-    """A validator's home."""
+    """The files of a validator."""
 
     name: str
     region: str
@@ -101,7 +102,7 @@ class NodeFiles:
 
 @dataclass(frozen=True, slots=True)
 class AccountFiles:
-    """A funded account."""
+    """The files of a funded account."""
 
     address: str
     key_file: Path
@@ -109,13 +110,13 @@ class AccountFiles:
 
 @dataclass(frozen=True, slots=True)
 class NetFiles:
-    """What was made."""
+    """The generated files."""
 
     name: str
     chain: str
     genesis: Path
     asset: str
-    """Of which every account holds some."""
+    """Id of the asset that every account holds."""
     nodes: tuple[NodeFiles, ...]
     accounts: tuple[AccountFiles, ...]
     operators: tuple[AccountFiles, ...] = ()
@@ -129,7 +130,7 @@ class _Keys:
 
 @dataclass(frozen=True, slots=True)
 class _AllKeys:
-    """Keys of all parties; accounts and operators with the byte of their region."""
+    """The keys of all parties; those of accounts and operators with their region bytes."""
 
     validator: list[_Keys]
     node: list[_Keys]
@@ -140,7 +141,7 @@ class _AllKeys:
 
 @dataclass(frozen=True, slots=True)
 class _Sealed:
-    """A key file to make; None for a storage key, which is drawn when it is sealed."""
+    """A key file to write; the seed is `None` for a storage key, which is generated when it is sealed."""
 
     path: Path
     kind: str
@@ -150,11 +151,13 @@ class _Sealed:
 def generate(
     root: Path, plan: NetPlan, passphrase: bytes | None, progress: Callable[[int, int], None] | None = None
 ) -> NetFiles:
-    """Makes the net below `root`: `nodes/NAME`, `owners/NAME.key`, `accounts/account-N.key`, `genesis.json`, where one
-    passphrase opens all. With None each party gets its own: `passphrases/NAME` opens the home `nodes/NAME`, and
-    `owners/NAME/owner.key`, `operators/NAME/account.key` and `accounts/` have a file `passphrase` beside them.
+    """Makes the net below `root`. With a passphrase it makes `nodes/NAME`, `owners/NAME.key`, `accounts/account-N.key`
+    and `genesis.json`, and that passphrase opens all keys.
 
-    Errors: UsageError for a plan that doesn't fit, HomeError where files exist."""
+    Without one, each party gets its own: `passphrases/NAME` opens the home `nodes/NAME`; `owners/NAME/owner.key`,
+    `operators/NAME/account.key` and `accounts/` have a file `passphrase` beside them.
+
+    Errors: UsageError for an impossible plan, HomeError if files exist."""
     from rustorium import _native
 
     _check(plan)
@@ -208,7 +211,7 @@ def _draw(plan: NetPlan) -> "_AllKeys":
 
 
 def _genesis(plan: NetPlan, names: Sequence[str], keys: "_AllKeys", asset: str) -> str:
-    """The genesis as JSON. Errors: UsageError."""
+    """Returns the genesis as JSON. Errors: UsageError."""
     from rustorium import _native
 
     places = [region_byte(region, plan.regions) for region in plan.regions]
@@ -236,12 +239,12 @@ def _genesis(plan: NetPlan, names: Sequence[str], keys: "_AllKeys", asset: str) 
             }
             for region, one in keys.accounts
         ]
-        # A validator's owner replaces its keys by transactions of its own.
+        # A validator's owner replaces its keys by transactions from its own account.
         + [
             {"region": places[i % len(places)], "public_key": one.public.hex(), "storage_bytes": OWNER_STORAGE_BYTES}
             for i, one in enumerate(owner)
         ]
-        # An operator approves by transactions of its own, and gives newcomers' owners their storage.
+        # An operator approves by transactions from its own account, which also gives storage to new validators' owners.
         + [
             {"region": region, "public_key": one.public.hex(), "storage_bytes": ACCOUNT_STORAGE_BYTES}
             for region, one in keys.operators
@@ -269,7 +272,7 @@ def _genesis(plan: NetPlan, names: Sequence[str], keys: "_AllKeys", asset: str) 
 
 
 def matrix_regions(matrix: Path) -> list[str]:
-    """The regions of a round-trip matrix file. Errors: UsageError."""
+    """Returns the regions in a round-trip matrix file. Errors: UsageError."""
     try:
         content: Any = json.loads(matrix.read_text())
         content = content.get("aws", content)
@@ -279,8 +282,8 @@ def matrix_regions(matrix: Path) -> list[str]:
 
 
 def matrix_for(regions: Sequence[str], matrix: Path | None) -> Path | None:
-    """The matrix to delay links by: the given one, or the one that comes along where it knows all regions; None where
-    it knows none of them (they are labels then). Errors: UsageError where it knows some only."""
+    """Returns the matrix by which links are delayed: the given one, or the included one if it has all regions. `None`
+    if it has none of them, because they are labels. Errors: UsageError if it has only some of them."""
     known = matrix_regions(matrix or RTT_MATRIX)
     unknown = [region for region in regions if region not in known]
     if not unknown:
@@ -338,7 +341,7 @@ def _config(plan: NetPlan, names: list[str], index: int) -> Config:
 
 
 def _drawn_passphrases(root: Path) -> Callable[[Path], bytes]:
-    """Finds a key file's passphrase, which is drawn for its party at the first question."""
+    """Returns a function that finds a key file's passphrase; each party's passphrase is generated on first use."""
 
     drawn: dict[Path, bytes] = {}
 
@@ -359,8 +362,8 @@ def _seal_all(
     random_passphrase: bool,
     progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Sealing is slow on purpose (Argon2id) where a person may have chosen the passphrase, and runs outside the GIL, so
-    that threads help."""
+    """Seals the keys in several threads: Argon2id is slow on purpose for chosen passphrases, and runs without the
+    GIL."""
     from rustorium import _native
 
     def seal(item: tuple[_Sealed, bytes]) -> None:
@@ -370,7 +373,7 @@ def _seal_all(
         else:
             _native.seal_key(str(one.path), one.keys.seed, one.kind, opens, random_passphrase)
 
-    # In one thread, since a passphrase is drawn once.
+    # Passphrases are found in one thread, so that each is generated only once.
     work = [(one, passphrase(one.path)) for one in items]
     with ThreadPoolExecutor(max_workers=4) as pool:
         for done, _ in enumerate(pool.map(seal, work), start=1):

@@ -1,8 +1,7 @@
-"""Makes the home of a node that joins a running net, and asks the chain's operators' account to let it vote.
+"""Makes the home of a node that joins a running net, and lets an operator's account admit it.
 
-Invariants: SYNC; a home is never overwritten; the owner's key lies outside the home; a node follows and is synced
-before it is admitted, so that a committee never waits for one that isn't there; who does all of it again goes on where
-it ended.
+Invariants: SYNC; a home is never overwritten; the owner's key is outside the home; a node is synced before it is
+admitted, so that a committee never waits for a missing member; every step can be repeated after an interruption.
 """
 
 import json
@@ -43,14 +42,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 POLL_S = 0.2
 PROGRESS_S = 5.0
-"""Time between two sentences on how far a new node is."""
+"""Interval between two progress messages about a new node."""
 OWNER_STORAGE_BYTES = 1 << 16
-"""What the owner's account gets of the operator's: each key that it replaces leaves a leaf behind, for good."""
+"""Storage that the operator's account gives to the owner's. Each key that the owner replaces uses some of it for
+good."""
 
 
 @dataclass(frozen=True, slots=True)
 class Joiner:
-    """A home that was made to join a net: what the operation that admits it names."""
+    """A home that was made to join a net, with the fields of the operation that admits it."""
 
     name: str
     home: Home
@@ -60,18 +60,18 @@ class Joiner:
     region: int
     address: str
     possession: Operation | None
-    """That whoever made the home holds its keys; none on a chain of version 1."""
+    """Proof that the home's maker holds its keys; `None` on a chain of version 1."""
 
 
-def in_turn(items: Sequence[T]) -> T:
-    """Of these, one or more, the one that comes next where each had its turn."""
+def next_in_turn(items: Sequence[T]) -> T:
+    """Returns the next item in turn: `items` has at least one item, with one entry per earlier turn."""
     distinct = list(dict.fromkeys(items))
     return distinct[len(items) % len(distinct)]
 
 
 def peers_of(genesis: bytes, nodes: Mapping[str, str], committee: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Whom a joiner dials: of `nodes` (addresses by name) the genesis' validators, and of the committee by their node
-    keys whoever came later, since of the genesis' validators none may be left."""
+    """Returns the peers that a joiner dials: the genesis validators among `nodes` (addresses by name), and later
+    committee members by their node keys, since the genesis validators may be gone."""
     from rustorium import _native
 
     first = json.loads(_native.genesis_describe(genesis))["validators"]
@@ -82,7 +82,7 @@ def peers_of(genesis: bytes, nodes: Mapping[str, str], committee: Iterable[Mappi
 
 
 def check_operator(genesis: bytes, key: "Key") -> None:
-    """Before anything is made for an approval that can't count. Errors: UsageError."""
+    """Checks that a key is an operator's, before anything is made. Errors: UsageError."""
     from rustorium import _native
 
     operators = json.loads(_native.genesis_describe(genesis))["parameters"]["operators"]
@@ -93,8 +93,9 @@ def check_operator(genesis: bytes, key: "Key") -> None:
         )
 
 
-def take_up(path: Path, owner: Path, genesis: bytes, region: int, passphrase: bytes) -> Joiner | None:
-    """What an earlier call made there; None where nothing is. Errors: HomeError where it isn't that, KeyFileError."""
+def resume_joiner(path: Path, owner: Path, genesis: bytes, region: int, passphrase: bytes) -> Joiner | None:
+    """Returns the joiner that an earlier call made; `None` if there is no home. Errors: HomeError if the home doesn't
+    match, KeyFileError."""
     from rustorium import _native
 
     home = Home(path)
@@ -138,7 +139,7 @@ def make_home(
     owner: Path,
     durability: str = "vote",
 ) -> Joiner:
-    """Makes home and keys. Errors: HomeError where files exist."""
+    """Makes home and keys. Errors: HomeError if files exist."""
     from rustorium import _native
 
     if owner.exists():
@@ -173,8 +174,8 @@ def make_joiner(
     passphrase: bytes,
     owner: Path,
 ) -> Joiner:
-    """A home on free ports of this machine, beside `nodes` (addresses by name) and a committee as a node shows it.
-    Errors: HomeError where files exist, UsageError where the name is taken."""
+    """Makes a home on free ports of this machine. `nodes` are addresses by name; `committee` is as a node reports it.
+    Errors: HomeError if files exist, UsageError if the name is taken."""
     if any(name == one["name"] for one in committee["next"]):
         raise UsageError(f"the committee has a validator {name} already: give it another --name")
     peers = peers_of(read_genesis(genesis), nodes, committee["validators"])
@@ -182,7 +183,7 @@ def make_joiner(
 
 
 def free_listen() -> Listen:
-    """Four ports of loopback that are free now."""
+    """Returns four free loopback ports."""
     leases = PortLeases()
     try:
         return Listen(*(f"127.0.0.1:{port}" for port in leases.take(4)))
@@ -190,9 +191,9 @@ def free_listen() -> Listen:
         leases.close()
 
 
-def let_in(homes: Iterable[Path], node_key: str) -> list[Path]:
-    """Has the nodes of these homes let a newcomer follow, which is no member yet. Gives the homes that aren't on this
-    machine. Errors: RustoriumError."""
+def allow_follower(homes: Iterable[Path], node_key: str) -> list[Path]:
+    """Lets a node that is no member yet follow the nodes of these homes. Returns the homes that aren't on this machine.
+    Errors: RustoriumError."""
     from rustorium.node.admin.socket import call
 
     missing = []
@@ -204,7 +205,7 @@ def let_in(homes: Iterable[Path], node_key: str) -> list[Path]:
         try:
             call(home.admin_socket, "add_follower", node_key=node_key)
         except NotReady:
-            # It doesn't run: it reads this when it starts.
+            # The node is stopped; it reads this file when it starts.
             add(home.followers, node_key)
     return missing
 
@@ -212,8 +213,8 @@ def let_in(homes: Iterable[Path], node_key: str) -> list[Path]:
 def start_and_sync(
     joiner: Joiner, passphrase: bytes, timeout_s: float, say: Callable[[str], None] | None = None
 ) -> int | None:
-    """Starts the node, which outlives this process, and waits until it is synced; its process id, None where it ran
-    already. `say` gets a sentence on how far it is, now and then. Errors: NotReady."""
+    """Starts the node, which outlives this process, and waits until it is synced. Returns its process id, `None` if it
+    already ran. `say` gets a progress message now and then. Errors: NotReady."""
     from rustorium.net.probe import is_ready
 
     pid = None if runs(joiner.home) else _start(joiner.home, passphrase)
@@ -236,7 +237,7 @@ def start_and_sync(
 
 
 def _progress(home: Home) -> str:
-    """How far a node that isn't ready is, as the end of a sentence."""
+    """Returns the progress of a node that isn't ready, as the end of a sentence."""
     try:
         status: dict[str, Any] = call(home.admin_socket, "status", timeout_s=2.0)
     except NotReady:
@@ -248,7 +249,7 @@ def _progress(home: Home) -> str:
 
 
 def runs(home: Home) -> bool:
-    """Whether a process has this home's node."""
+    """Returns whether a process runs this home's node."""
     try:
         with stopped(home):
             return False
@@ -259,8 +260,8 @@ def runs(home: Home) -> bool:
 
 
 def _start(home: Home, passphrase: bytes) -> int:
-    """Starts the node in a session of its own; its process id. `subprocess.Popen` would warn of a process that outlives
-    the object."""
+    """Starts the node in its own session; returns its process id. `subprocess.Popen` would warn about a process that
+    outlives the object."""
     if not (home.path / "passphrase").exists():
         write_private(home.path / "passphrase", passphrase.decode())
     command = [sys.executable, "-m", "rustorium.cli", "start", "--home", str(home.path)]
@@ -274,7 +275,8 @@ def _start(home: Home, passphrase: bytes) -> int:
 
 
 def _exit_code(pid: int) -> int | None:
-    """How a child ended; None while it runs. A child that somebody else has waited for counts as ended with 0."""
+    """Returns a child's exit code; `None` while it runs. If somebody else has waited for the child, it counts as ended
+    with 0."""
     try:
         ended, status = os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
@@ -283,9 +285,10 @@ def _exit_code(pid: int) -> int | None:
 
 
 def admit(client: "Client", joiner: Joiner, operator: "Key") -> None:
-    """Sends the operator's approval, and waits until it is final; before that an account for the owner, who may replace
-    the validator's keys alone. Nothing is sent where the next committee has it already. Errors: Refused,
-    TransactionFailed."""
+    """Sends the operator's approval, and waits until it is final.
+
+    First it makes an account for the owner, who can replace the validator's keys alone. Nothing is sent if the next
+    committee already has the validator. Errors: Refused, TransactionFailed."""
     from rustorium import _native
 
     if any(one["validator_key"] == joiner.validator_key for one in client.validators()["next"]):
@@ -303,7 +306,7 @@ def admit(client: "Client", joiner: Joiner, operator: "Key") -> None:
 
 
 def admission(joiner: Joiner) -> Operation:
-    """The operation that each operator sends."""
+    """Returns the operation that each operator sends."""
     return operations.add_validator(
         joiner.name, joiner.validator_key, joiner.node_key, joiner.owner_key, joiner.region, joiner.address,
         joiner.possession,
@@ -311,7 +314,8 @@ def admission(joiner: Joiner) -> Operation:
 
 
 def note_admission(client: "Client", joiner: Joiner, file: Path) -> bool:
-    """Writes the operation for the other operators, if the next committee doesn't have the validator yet."""
+    """Writes the operation for the other operators to a file and returns `True`, unless the next committee has the
+    validator."""
     if any(one["validator_key"] == joiner.validator_key for one in client.validators()["next"]):
         return False
     file.write_text(json.dumps([admission(joiner)], indent=1) + "\n")
@@ -324,7 +328,7 @@ def remove(client: "Client", validator: Mapping[str, Any], operator: "Key") -> N
 
 
 def find(validators: list[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
-    """The validator of this name or key. Errors: NotFound, UsageError where several have the name."""
+    """Returns the validator with this name or key. Errors: NotFound, UsageError if several have the name."""
     found = [one for one in validators if name in (one["name"], one["validator_key"])]
     if not found:
         names = ", ".join(str(one["name"]) for one in validators)
@@ -334,9 +338,9 @@ def find(validators: list[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
     return found[0]
 
 
-def young_until_ms(client: "Client", genesis: bytes) -> int:
-    """When, by header time, a wish for another committee may end the epoch that goes on; 0 where at once. Errors:
-    VerificationFailed."""
+def epoch_may_end_ms(client: "Client", genesis: bytes) -> int:
+    """Returns the earliest header time (Unix ms) at which an approved committee change may end the current epoch; 0 if
+    at once. Errors: VerificationFailed."""
     from rustorium import _native
 
     age_ms = json.loads(_native.genesis_describe(genesis))["parameters"].get("epoch_age_min_ms", 0)
@@ -344,15 +348,16 @@ def young_until_ms(client: "Client", genesis: bytes) -> int:
 
 
 def end_epoch(client: "Client", operator: "Key") -> int:
-    """Sends the operator's approval that the epoch ends now, and waits until it is final; the epoch. Errors: Refused,
-    TransactionFailed."""
+    """Sends the operator's approval that the epoch ends now, and waits until it is final; returns the epoch. Errors:
+    Refused, TransactionFailed."""
     epoch = int(client.validators()["epoch"])
     client.send([operations.end_epoch(epoch)], key=operator, wait="final")
     return epoch
 
 
 def wait_for_committee(client: "Client", validator_key: str, member: bool, timeout_s: float) -> int:
-    """Waits until the validator is in the committee of the epoch that goes on, or out of it. Errors: NotReady."""
+    """Waits until the current epoch's committee has the validator, or has it no more; returns the epoch. Errors:
+    NotReady."""
     deadline = time.monotonic() + timeout_s
     while True:
         answer = client.validators()

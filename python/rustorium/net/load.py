@@ -1,6 +1,6 @@
-"""Starts the Rust load generator on a net's funded accounts.
+"""Starts the Rust load generator with a net's funded accounts.
 
-Invariants: keys are opened and nonces are read here, everything that is timed happens in Rust.
+Invariants: keys are opened and nonces are read here; everything that is timed happens in Rust.
 """
 
 import json
@@ -35,7 +35,8 @@ def run_load(
     passphrase_file: Path | None = None,
     token: Tokens | None = None,
 ) -> dict[str, Any]:
-    """The generator's report: offered and achieved rate, percentiles in ms, rejected, lost, its own CPU seconds.
+    """Runs the generator and returns its report: offered and achieved rate, percentiles in ms, rejected, lost, its own
+    CPU seconds. Errors: UsageError, KeyFileError, NativeError, Unreachable.
 
     Errors: UsageError, KeyFileError, NativeError, Unreachable."""
     tokens = tokens_by_url(net.endpoints, token)

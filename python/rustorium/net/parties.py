@@ -1,7 +1,7 @@
-"""The genesis of a net of several owners: made of what each party's commands wrote, and checked by each of them.
+"""Makes the genesis of a net with several owners from the files of the parties' commands.
 
-Invariants: no secret is read; a validator comes in only with a proof that its party holds its keys; the same files give
-the same genesis but for its time.
+Invariants: no secret is read; each validator has a proof that its party holds its keys; the same files give the same
+genesis except for its time.
 """
 
 import json
@@ -19,13 +19,13 @@ from rustorium.home.setup import NO_CHAIN
 from rustorium.net.generate import ACCOUNT_STORAGE_BYTES, OWNER_STORAGE_BYTES, PROTOCOL_VERSION
 
 FILE_BYTES_MAX = 64 * 1024
-"""Bytes of a party's file; commands print less than one KiB."""
+"""Maximum number of bytes in a party's file; commands print less than 1 KiB."""
 VALIDATOR_KEYS = ("validator_key", "node_key", "owner_key")
 
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """A validator, as its party's `init` describes it."""
+    """A validator, as its party's `init` printed it."""
 
     source: str
     name: str
@@ -38,14 +38,14 @@ class Party:
 
     @property
     def entry(self) -> dict[str, Any]:
-        """Its entry in the genesis."""
+        """Returns its entry in the genesis."""
         keys = {name: getattr(self, name) for name in VALIDATOR_KEYS}
         return {"name": self.name, **keys, "region": self.region, "address": self.address}
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """An account, as `keys new` describes it."""
+    """An account, as `keys new` printed it."""
 
     source: str
     address: str
@@ -54,7 +54,8 @@ class Holder:
 
 
 def read_party(path: Path) -> Party:
-    """Reads what `init -o json` wrote, and checks the proof of possession. Errors: UsageError, VerificationFailed."""
+    """Reads the output of `init -o json`, and checks its proof of possession. Errors: UsageError,
+    VerificationFailed."""
     from rustorium import _native
 
     found = _fields(path, "`rustorium-node init -o json` prints it", "possession")
@@ -86,7 +87,7 @@ def read_party(path: Path) -> Party:
 
 
 def read_holder(path: Path) -> Holder:
-    """Reads what `keys new -o json` wrote. Errors: UsageError."""
+    """Reads the output of `keys new -o json`. Errors: UsageError."""
     from rustorium import _native
 
     found = _fields(path, "`rustorium keys new -o json` prints it", "public_key")
@@ -108,8 +109,8 @@ def new_genesis(
     accounts: Sequence[Holder] = (),
     parameters: dict[str, Any] | None = None,
 ) -> str:
-    """The genesis as JSON. Each operator's account and each of `accounts` gets room for keys and values; each owner's
-    gets some. Errors: UsageError."""
+    """Returns the genesis as JSON. The accounts of operators and `accounts` get storage, owners' accounts a little.
+    Errors: UsageError."""
     from rustorium import _native
 
     _distinct("name", [(party.name, party.source) for party in parties])
@@ -139,12 +140,12 @@ def new_genesis(
     governing = {"operators": [one.public_key for one in operators], "operator_quorum": operator_quorum}
     genesis["parameters"] = defaults | governing | wished
     text = json.dumps(genesis, indent=1)
-    # As it is read, so that a file that was made here is one that a check accepts.
+    # The text is decoded and described again, so that it equals what a check expects.
     return json.dumps(json.loads(_native.genesis_describe(_encoded(json.loads(text)))), indent=1) + "\n"
 
 
 def default_parameters(genesis: bytes) -> dict[str, Any]:
-    """Parameters of a chain that names none, of the version of this one."""
+    """Returns the default parameters of a chain with this genesis' version."""
     from rustorium import _native
 
     described = json.loads(_native.genesis_describe(genesis))
@@ -153,8 +154,8 @@ def default_parameters(genesis: bytes) -> dict[str, Any]:
     return found
 
 
-def tolerated(validators: int) -> int:
-    """Members that may fail while the others go on."""
+def faults_tolerated(validators: int) -> int:
+    """Returns the number of members that may fail while the others make blocks."""
     return (validators - 1) // 3
 
 
@@ -191,7 +192,7 @@ def _fields(path: Path, how: str, needed: str) -> dict[str, Any]:
 
 
 def _text(found: dict[str, Any], name: str) -> str:
-    # A terminal shows it: control characters would let a party write there what it likes.
+    # A terminal shows it, and control characters could forge output.
     if not isinstance(found[name], str) or not found[name].isprintable() or not found[name]:
         raise ValueError(f"its {name} is no text")
     return str(found[name])

@@ -1,7 +1,7 @@
-"""Free ports on loopback that no other net of this machine takes: each is leased for as long as this process lives.
+"""Free loopback ports that no other net on this machine uses; each is leased until this process ends.
 
-Invariants: a lease is an abstract unix socket, so that it can't outlive its process; ports lie outside the kernel's
-range for outgoing connections, so that no client takes one between the lease and the server's start.
+Invariants: a lease is an abstract Unix socket, so it can't outlive its process; ports are outside the kernel's range
+for outgoing connections, so that no client takes one before the server starts.
 """
 
 import random
@@ -13,13 +13,13 @@ FIRST, LAST = 20_000, 32_000
 
 
 class PortLeases:
-    """Hands out ports; `close` gives them back."""
+    """Leases ports; `close` releases them."""
 
     def __init__(self) -> None:
         self._leases: list[socket.socket] = []
 
     def take(self, count: int) -> list[int]:
-        """Ports that nobody listens on (TCP and UDP) or has leased. Errors: DevnetError when there are too few."""
+        """Leases ports on which nobody listens (TCP and UDP). Errors: DevnetError if there are too few."""
         ports: list[int] = []
         for port in random.SystemRandom().sample(range(FIRST, LAST), LAST - FIRST):
             if len(ports) == count:
@@ -29,18 +29,18 @@ class PortLeases:
         raise DevnetError(f"there are no {count} free ports from {FIRST} to {LAST}: stop something that listens there")
 
     def hold(self, ports: list[int]) -> None:
-        """Leases ports that were written down earlier; one that is leased elsewhere is left alone."""
+        """Leases ports of an existing configuration, except those that are leased elsewhere."""
         for port in ports:
             self._claim(port)
 
     def close(self) -> None:
-        """Gives all ports back."""
+        """Releases all ports."""
         for lease in self._leases:
             lease.close()
         self._leases.clear()
 
     def lease(self, port: int) -> bool:
-        """Leases this port, if nobody has it."""
+        """Leases a port if nobody uses it; returns whether it did."""
         return self._claim(port) and _is_free(port)
 
     def _claim(self, port: int) -> bool:

@@ -1,6 +1,6 @@
-"""Blocking one-shot questions to many nodes: for `status check`, devnets and their live line.
+"""Blocking status requests to many nodes, for `status check` and devnets.
 
-Invariants: a node that doesn't answer is a row, not an error.
+Invariants: a node that doesn't answer gives a row, not an error.
 """
 
 import http.client
@@ -30,7 +30,7 @@ TRANSACTIONS = ("rustorium_execution_transactions_total ", "rustorium_execution_
 def ask(
     endpoints: Sequence[str], timeout_s: float, token: Tokens | None = None, tls: Tls | None = None
 ) -> list[NodeStatus]:
-    """Each node's status, in the order of `endpoints`. `token`, `tls`: for nodes that ask for one, or speak it. Errors:
+    """Returns each node's status, in the order of `endpoints`. `token`, `tls`: for nodes that need them. Errors:
     UsageError."""
     tokens = tokens_by_url(endpoints, token)
     with httpx2.Client(verify=verifying(endpoints, tls), trust_env=False, timeout=timeout_s) as client:
@@ -49,19 +49,19 @@ def ask(
 
 
 def status_of(answer: Any) -> NodeStatus:
-    """Reads a status answer. Errors: BadResponse."""
+    """Parses a status answer. Errors: BadResponse."""
     return parse(node_status, answer)
 
 
 def silent(url: str, why: str) -> NodeStatus:
-    """The row of a node that doesn't answer."""
+    """Returns the row of a node that doesn't answer."""
     reason = f"doesn't answer ({why})"
     return NodeStatus(url, "", 0, 0, 0, 0, 0, 0, 0, "", False, reason, {"node": url, "ready": False, "reason": reason})
 
 
 def is_ready(url: str, home: Home | None = None, timeout_s: float = 1.0) -> bool:
-    """Whether a node of this machine says on /readyz that it is synced and sees a quorum. One that speaks TLS may ask
-    for a certificate, and is asked over its admin socket."""
+    """Returns whether /readyz of a node on this machine reports that it is synced and sees a quorum. With TLS it may
+    demand a certificate, so it is asked over its admin socket."""
     if home is not None and url.startswith("https:"):
         from rustorium.node.admin.socket import call
 
@@ -81,14 +81,14 @@ def is_ready(url: str, home: Home | None = None, timeout_s: float = 1.0) -> bool
 
 
 class LiveLine:
-    """One line about a devnet, made anew each time it is asked for: heights, transactions and their rate, pools."""
+    """One line about a devnet: heights, transactions and their rate, pools."""
 
     def __init__(self, nodes: Sequence[NetNode], tls: Tls | None = None) -> None:
         self._nodes, self._tls = nodes, tls
         self._transactions, self._at_s = 0.0, time.monotonic()
 
     def text(self) -> str:
-        """Asks all nodes. A node that is down shows as "down"."""
+        """Asks all nodes and returns the line. A node that doesn't answer shows as "down"."""
         statuses = ask([node.http for node in self._nodes], TIMEOUT_S, tls=self._tls)
         transactions, now_s = self._executed(), time.monotonic()
         rate = max(0.0, transactions - self._transactions) / max(now_s - self._at_s, 0.001)
@@ -98,7 +98,7 @@ class LiveLine:
         return f"heights {heights} | transactions {transactions:,.0f} ({rate:,.0f}/s) | pooled {pools:,}"
 
     def _executed(self) -> float:
-        """Transactions with a receipt since the nodes started, by the node that counts most."""
+        """Returns the number of executed transactions since the nodes started: the largest count of any node."""
         counts = [0.0]
         with httpx2.Client(verify=False, trust_env=False, timeout=TIMEOUT_S) as client:
             for node in self._nodes:

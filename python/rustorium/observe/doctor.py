@@ -37,7 +37,7 @@ MEMORY_BYTES_MIN = 2 * 1024**3
 LOCKED_BYTES_MIN = 1024 * 1024
 SYNCS = 20
 DAYS_LEFT_MIN = 30
-"""Days that a disk should last."""
+"""Minimum number of days that a disk should last."""
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 LAST_S = 253_402_300_799
 """The end of the year 9999, in Unix time."""
@@ -55,7 +55,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: what was seen, and what to do if that isn't well."""
+    """The result of one check: the finding, and advice if it isn't good."""
 
     name: str
     result: Result
@@ -293,7 +293,7 @@ def _disk(home: Home, config: Config) -> Iterator[Check]:
 
 
 def _growth(home: Home, config: Config) -> Check:
-    """How long the disk lasts at the rate of the last hour."""
+    """Checks how long the disk lasts at the rate of the last hour."""
     samples = growth.read(home.path)
     rate, days = growth.bytes_a_day(samples), growth.days_left(samples)
     kept = "all history" if config.storage.keep == "archive" else f"{config.storage.keep:,} heights"

@@ -114,8 +114,8 @@ def unit_text(unit: Unit) -> str:
 
 
 def hidden(unit: Unit) -> list[str]:
-    """Sentences on what the service couldn't reach: below /tmp, which it sees empty, and in folders that only their
-    owner may enter."""
+    """Returns sentences on files that the service couldn't reach: those below /tmp, which it sees empty, and those in
+    folders that only their owner may enter."""
     found = []
     for what, path, do in (
         ("the home", unit.home, "move it to /var/lib/rustorium"),
@@ -129,7 +129,7 @@ def hidden(unit: Unit) -> list[str]:
 
 
 def _closed(path: Path) -> Path | None:
-    """The first folder on the way to a path that others than its owner can't enter."""
+    """Returns the first folder on the way to a path that only its owner can enter."""
     for folder in reversed(path.parents):
         try:
             if not folder.stat().st_mode & 0o001:

@@ -32,7 +32,7 @@ class Scrapes(Protocol):
 
 
 @dataclass(slots=True)
-class Watched:
+class RecordingResult:
     """Result of a recording."""
 
     looks: int = 0
@@ -88,11 +88,11 @@ def watch(
     advance: Callable[[int, int], None],
     tell: Callable[[str], None],
     clock: Clock | None = None,
-) -> Watched:
+) -> RecordingResult:
     """Records for `for_s`, one look each `every_s`. Errors: NotReady if no node answers at first, or later for
     `SILENT_LOOKS_MAX` looks; OSError of `out`."""
     clock = clock or Clock()
-    seen, looks, silent = Watched(), max(1, round(for_s / every_s)), 0
+    seen, looks, silent = RecordingResult(), max(1, round(for_s / every_s)), 0
     start, started_ms = clock.now(), clock.wall_ms()
     scrapes = scraper.scrape()
     if not any(scrape.ok for scrape in scrapes):
@@ -118,7 +118,7 @@ def watch(
         recorder.end(clock.wall_ms())
 
 
-def _note(seen: Watched, scrapes: Sequence[Scrape], tell: Callable[[str], None]) -> None:
+def _note(seen: RecordingResult, scrapes: Sequence[Scrape], tell: Callable[[str], None]) -> None:
     for scrape in scrapes:
         if scrape.ok:
             seen.first.setdefault(scrape.node, scrape)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rustorium import _native
 from rustorium.consensus.pacemaker import NS_PER_MS
 from rustorium.sim.net import EXPIRES_MS, REGION, START_MS, Signed, seed_of
-from rustorium.sim.shadow import Remembered
+from rustorium.sim.shadow import SignedByClient
 
 if TYPE_CHECKING:
     from rustorium.sim.world import World
@@ -97,7 +97,7 @@ class Clients:
         self, tag: int, account: int, nonce: int, operations: list[dict[str, Any]], expires_ms: int = EXPIRES_MS
     ) -> None:
         signed = self._world.net.sign(account, nonce, operations, expires_ms)
-        self._world.shadow.signed(Remembered(signed.id, account, nonce, expires_ms, operations))
+        self._world.shadow.signed(SignedByClient(signed.id, account, nonce, expires_ms, operations))
         self._waits[tag] = Wait(account, nonce, signed, "certified" if self._rng.random() < 0.3 else "final")
         self._hand_in(tag)
 

@@ -1,4 +1,4 @@
-"""All ways to cut a network apart, in one order.
+"""Lists all ways to cut a network apart, in one order.
 
 Invariants: every partition of a set appears once; the order never changes, so a number names a partition.
 """

@@ -146,7 +146,7 @@ def missing_kinds(reports: list[Report]) -> list[str]:
 
 
 def _play(world: World, plan: Plan, clients: Clients) -> str:
-    """Plays a run to its end. Returns what it failed to reach, or an empty string."""
+    """Plays a run to its end. Returns the goal that it missed, or an empty string."""
     heights = plan.shape.heights
     if plan.terms is not None:
         plan.terms.schedule(world, clients)

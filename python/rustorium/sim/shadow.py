@@ -24,7 +24,7 @@ Place = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class SignedByClient:
     """A transaction that a client signed."""
 
     id: str
@@ -53,10 +53,10 @@ class Shadow:
         has."""
         self._keys, self._amount = list(keys), amount
         self._key_of = dict(zip(addresses, keys, strict=True))
-        self._signed: list[Remembered] = []
+        self._signed: list[SignedByClient] = []
         self._places: dict[str, Place] = {}
 
-    def signed(self, transaction: Remembered) -> None:
+    def signed(self, transaction: SignedByClient) -> None:
         """Called for each transaction that a client signs."""
         self._signed.append(transaction)
 
@@ -64,7 +64,7 @@ class Shadow:
 
     def judge(self, node: int, disk: _native.SimDisk, leaves: Leaves, headers: Mapping[int, SeenHeader]) -> None:
         """Checks everything that an honest node executed, and the resulting state."""
-        executed: dict[Place, Remembered] = {}
+        executed: dict[Place, SignedByClient] = {}
         for transaction in self._signed:
             place = disk.transaction(transaction.id)
             if place is None:
@@ -74,7 +74,9 @@ class Shadow:
         self.judge_order(node, executed, headers)
         self.judge_state(node, self.replayed(executed), leaves)
 
-    def judge_order(self, node: int, executed: Mapping[Place, Remembered], headers: Mapping[int, SeenHeader]) -> None:
+    def judge_order(
+        self, node: int, executed: Mapping[Place, SignedByClient], headers: Mapping[int, SeenHeader]
+    ) -> None:
         """Checks that each transaction was executed once, in its account's order and in time, and nothing that no
         client signed."""
         receipts: dict[int, list[int]] = defaultdict(list)
@@ -99,7 +101,7 @@ class Shadow:
             if header is not None and len(indexes) > header.transactions:
                 raise BreachError(f"node {node} has more receipts at height {height} than its block lists")
 
-    def replayed(self, executed: Mapping[Place, Remembered]) -> State:
+    def replayed(self, executed: Mapping[Place, SignedByClient]) -> State:
         """Returns the state after these transactions, in the order of their places."""
         state = State(dict.fromkeys(self._keys, 0), dict.fromkeys(self._keys, self._amount))
         for _, transaction in sorted(executed.items(), key=lambda entry: entry[0]):

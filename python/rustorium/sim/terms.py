@@ -1,5 +1,5 @@
-"""Changes of committees in a run of the release stages: who is admitted, removed and re-keyed when, which nodes come
-late, and which faults wait at the boundaries.
+"""Changes of committees in a run of the simulator: admissions, removals and new keys with their times, nodes that come
+late, and faults at the boundaries.
 
 Invariants: terms are a function of the plan's random numbers. No committee has more than one traitor, nor both a
 traitor and a node without a valid key. No committee is smaller than the first one.

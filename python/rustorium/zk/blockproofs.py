@@ -31,7 +31,7 @@ class Verifier:
 
 
 @dataclass(frozen=True)
-class ProvedHere:
+class ProofInBlock:
     """A proof in a block."""
 
     transaction: str
@@ -42,17 +42,21 @@ class ProvedHere:
     proof: bytes
 
 
+ProvedHere = ProofInBlock
+"""The former name of `ProofInBlock`."""
+
+
 @dataclass(frozen=True)
 class BlockProofs:
     """Result of `verify_block_proofs`."""
 
     height: int
-    verified: tuple[ProvedHere, ...]
-    unknown: tuple[ProvedHere, ...]
+    verified: tuple[ProofInBlock, ...]
+    unknown: tuple[ProofInBlock, ...]
     """Proofs for verifiers that weren't given: the quorum accepted them, nothing was checked here."""
 
 
-def in_block(facts: Mapping[str, Any], receipt: Receipt) -> list[ProvedHere]:
+def in_block(facts: Mapping[str, Any], receipt: Receipt) -> list[ProofInBlock]:
     """Returns the proofs of a transaction, from the content of its proof file.
 
     Errors: ProofRefused if the file is about another transaction; KeyError, TypeError or ValueError if a field is
@@ -62,7 +66,7 @@ def in_block(facts: Mapping[str, Any], receipt: Receipt) -> list[ProvedHere]:
     if (shown["id"], shown["height"], shown["index"], shown["outcome"]) != place:
         raise ProofRefused(f"transaction {receipt.transaction} is not where the node listed it: don't trust that node")
     return [
-        ProvedHere(
+        ProofInBlock(
             receipt.transaction,
             number,
             operation["verifier"],
@@ -74,7 +78,7 @@ def in_block(facts: Mapping[str, Any], receipt: Receipt) -> list[ProvedHere]:
     ]
 
 
-def check(height: int, proofs: Sequence[ProvedHere], verifiers: Sequence[Verifier]) -> BlockProofs:
+def check(height: int, proofs: Sequence[ProofInBlock], verifiers: Sequence[Verifier]) -> BlockProofs:
     """Verifies the proofs as one equation. Errors: ZkRefused, which names the first invalid one."""
     keys = {verifier.id: zk.key_bytes(verifier.key) for verifier in verifiers}
     known = [proof for proof in proofs if proof.verifier in keys]

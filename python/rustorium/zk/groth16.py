@@ -17,7 +17,7 @@ Public = Sequence[int | str | bytes] | Document
 """A list of inputs (integers, decimal strings, 32 canonical bytes each), or a document."""
 
 PROOF_BYTES = (256, 384)
-"""Bytes of a proof on BN254 and on BLS12-381."""
+"""Number of bytes of a proof on BN254 and on BLS12-381."""
 INPUT_BYTES = 32
 
 P = ParamSpec("P")

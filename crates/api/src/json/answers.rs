@@ -9,7 +9,7 @@ use rustorium_types::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Where an answer holds: shard, executed height, result root there.
+/// The state that an answer describes: shard, executed height, and the result root at that height.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct AtView {
     /// The shard.
@@ -18,10 +18,10 @@ pub struct AtView {
     /// Executed height.
     #[schema(value_type = u64)]
     pub height: Height,
-    /// Result root there.
+    /// Result root at that height.
     #[schema(value_type = String)]
     pub root: Hash,
-    /// State root there; with a proof.
+    /// State root at that height; only with a proof.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub state_root: Option<Hash>,
@@ -39,7 +39,7 @@ impl AtView {
     }
 }
 
-/// Why a transaction with a receipt had no effect.
+/// The reason why a transaction with a receipt had no effect.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct FailureView {
     /// Stable name of the reason.
@@ -70,7 +70,7 @@ pub struct ReceiptView {
     pub work: u64,
     /// `ok` or `failed`.
     pub outcome: &'static str,
-    /// Why, where it failed.
+    /// The reason, if it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureView>,
 }
@@ -137,7 +137,7 @@ impl From<&Receipt> for ReceiptView {
     }
 }
 
-/// Where a user says that it is, in 10⁻⁷ degrees.
+/// A location that the user claims, in 10⁻⁷ degrees.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct LocationView {
     /// Latitude.
@@ -162,16 +162,16 @@ pub struct TransactionView {
     pub public_key: Hex<32>,
     /// The sender's nonce.
     pub nonce: u64,
-    /// Header time from which it is skipped, Unix ms.
+    /// Header time from which the transaction is skipped, Unix ms.
     pub expires_at_ms: u64,
-    /// The most work units it may use.
+    /// Maximum number of work units that it may use.
     pub work_limit: u64,
-    /// The shard that the client thought is the sender's home.
+    /// The sender's home shard, as the client assumed it.
     #[schema(value_type = Option<u32>)]
     pub shard_hint: Option<ShardId>,
-    /// Where the user says that it is.
+    /// The location that the user claims.
     pub location: Option<LocationView>,
-    /// Done all or nothing, in order.
+    /// Operations in order; all of them take effect, or none.
     pub operations: Vec<OperationView>,
     /// The sender's signature.
     #[schema(value_type = String)]
@@ -197,17 +197,17 @@ impl From<&Transaction> for TransactionView {
     }
 }
 
-/// How the submission of one transaction ended.
+/// The result of submitting one transaction.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[serde(tag = "status", rename_all = "kebab-case")]
 pub enum SubmittedView {
-    /// The pool holds it.
+    /// The transaction is in the pool.
     Accepted {
         /// The transaction.
         #[schema(value_type = String)]
         id: TxId,
     },
-    /// It is final and executed.
+    /// The transaction is final and executed.
     Final {
         /// The transaction.
         #[schema(value_type = String)]
@@ -215,7 +215,7 @@ pub enum SubmittedView {
         /// Its receipt.
         receipt: ReceiptView,
     },
-    /// It is certified.
+    /// The transaction's result is certified.
     Certified {
         /// The transaction.
         #[schema(value_type = String)]
@@ -225,20 +225,21 @@ pub enum SubmittedView {
         /// Canonical bytes of the receipt's proof.
         proof_hex: String,
     },
-    /// It was not taken.
+    /// The transaction was refused.
     Refused {
-        /// The transaction, where its id is known.
+        /// The transaction, if its id is known.
         #[schema(value_type = Option<String>)]
         id: Option<TxId>,
         /// Stable name of the reason.
         code: &'static str,
-        /// One sentence.
+        /// One sentence with the reason and the next step.
         message: String,
-        /// When trying again may help.
+        /// Time in ms after which trying again may help.
         #[serde(skip_serializing_if = "Option::is_none")]
         retry_after_ms: Option<u64>,
     },
-    /// Taken; its end was not seen in time. Ask for its status, or send the same bytes again.
+    /// The transaction was taken, but its outcome wasn't known in time. Ask for its status, or send the same bytes
+    /// again.
     TimedOut {
         /// The transaction.
         #[schema(value_type = String)]
@@ -272,11 +273,11 @@ impl From<&Submitted> for SubmittedView {
 pub struct SubmissionView {
     /// The results.
     pub results: Vec<SubmittedView>,
-    /// Where the node stood when it answered.
+    /// The node's newest state when it answered.
     pub at: AtView,
 }
 
-/// What a node knows of a transaction.
+/// A node's knowledge of a transaction.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct TransactionAnswer {
     /// The transaction's id.
@@ -296,7 +297,7 @@ pub struct TransactionAnswer {
     /// With `proof=1`: canonical bytes of the receipt's proof, once certified.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proof_hex: Option<String>,
-    /// Where the answer holds.
+    /// The state that the answer describes.
     pub at: AtView,
 }
 
@@ -318,9 +319,9 @@ pub struct PlacedTransaction {
 pub struct TransactionsPage {
     /// The transactions.
     pub transactions: Vec<PlacedTransaction>,
-    /// Give as `before` for the next page; none on the last.
+    /// Value of `before` for the next page; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
-    /// Where the answer holds.
+    /// The state that the answer describes.
     pub at: AtView,
 }

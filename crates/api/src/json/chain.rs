@@ -11,23 +11,23 @@ use rustorium_types::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// How far a lane is listed.
+/// The position up to which a lane's batches are listed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct CursorView {
-    /// Batches listed so far.
+    /// Sequence number of the next batch, which is the number of batches listed so far.
     pub next_seq: u64,
-    /// Digest of the last listed batch; zeros where none is.
+    /// Digest of the last listed batch; zeros if none is listed.
     #[schema(value_type = String)]
     pub tip: BatchDigest,
 }
 
-/// A claim on execution.
+/// A header's claim about execution or state.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct ClaimView {
     /// Executed height.
     #[schema(value_type = u64)]
     pub height: Height,
-    /// Result root there.
+    /// Root at that height.
     #[schema(value_type = String)]
     pub root: Hash,
 }
@@ -46,7 +46,7 @@ pub struct HeaderView {
     /// The epoch.
     #[schema(value_type = u64)]
     pub epoch: Epoch,
-    /// The view it was proposed in.
+    /// The view in which it was proposed.
     #[schema(value_type = u64)]
     pub view: View,
     /// The height.
@@ -61,25 +61,25 @@ pub struct HeaderView {
     /// The view's leader.
     #[schema(value_type = u16)]
     pub proposer: ValidatorIndex,
-    /// Unix ms.
+    /// The block's time, Unix ms.
     pub time_ms: u64,
     /// Root over the payload.
     #[schema(value_type = String)]
     pub payload_root: Hash,
-    /// One per lane.
+    /// Positions of all lanes, one each.
     pub cursors: Vec<CursorView>,
-    /// Transactions listed.
+    /// Number of listed transactions.
     pub transactions: u32,
-    /// Declared work of these.
+    /// Declared work of the listed transactions.
     pub declared_work: u64,
-    /// One bit per load window, the newest lowest, as hex digits.
+    /// One bit per load window, the newest in the lowest bit, as hex digits.
     pub load_history_hex: String,
     /// Hash of the committee.
     #[schema(value_type = String)]
     pub validator_set: Hash,
-    /// Whether the epoch's chain ends here.
+    /// `true` if this block is the last of its epoch.
     pub ends_epoch: bool,
-    /// Hash of the next epoch's committee where it does; else of this one.
+    /// Hash of the next epoch's committee if this block ends the epoch; otherwise of the current one.
     #[schema(value_type = String)]
     pub next_validator_set: Hash,
     /// Hash of the chain parameters.
@@ -88,9 +88,9 @@ pub struct HeaderView {
     /// Hash of the shard map.
     #[schema(value_type = String)]
     pub shard_map: Hash,
-    /// Execution claimed.
+    /// The claimed result of execution.
     pub result: ClaimView,
-    /// State claimed; none while the chain makes no state roots.
+    /// The claimed state; absent while the chain makes no state roots.
     pub state: Option<ClaimView>,
 }
 
@@ -145,22 +145,22 @@ pub struct BlockAnswer {
     pub digest: BlockDigest,
     /// The header.
     pub header: HeaderView,
-    /// Receipts that it has; page through them at `/v1/blocks/{block}/receipts`.
+    /// Number of receipts; `/v1/blocks/{block}/receipts` lists them.
     pub receipts: usize,
-    /// Inline transactions.
+    /// Number of inline transactions.
     pub inline: usize,
-    /// The batches it lists, in order.
+    /// The listed batches, in order.
     pub batches: Vec<BatchRef>,
-    /// Merkle root over its receipts.
+    /// Merkle root of the block's receipts.
     #[schema(value_type = String)]
     pub receipts_root: Hash,
-    /// Hash of its state changes.
+    /// Hash of the block's state changes.
     #[schema(value_type = String)]
     pub diff_root: Hash,
     /// With `proof=1`: canonical bytes of header and inline transactions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub block_hex: Option<String>,
-    /// With `proof=1`: canonical bytes of the proof that it is final, where this node has one.
+    /// With `proof=1`: canonical bytes of the proof that the block is final, if this node has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proof_hex: Option<String>,
     /// The block's own height and result root.
@@ -192,7 +192,7 @@ impl BlockAnswer {
 pub struct ReceiptsPage {
     /// The receipts.
     pub receipts: Vec<ReceiptView>,
-    /// Give as `after` for the next page; none on the last.
+    /// Value of `after` for the next page; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
     /// The block's own height and result root.
@@ -208,15 +208,15 @@ pub struct EpochChangeView {
     /// Height of its last block.
     #[schema(value_type = u64)]
     pub height: Height,
-    /// That block's digest.
+    /// Digest of its last block.
     #[schema(value_type = String)]
     pub digest: BlockDigest,
-    /// Its time, Unix ms.
+    /// Time of its last block, Unix ms.
     pub time_ms: u64,
     /// Hash of the next committee.
     #[schema(value_type = String)]
     pub next_validator_set: Hash,
-    /// Validators in it.
+    /// Number of validators in the next committee.
     pub next_validators: usize,
     /// Canonical bytes of the change: the last block's header, proof, next committee.
     pub change_hex: String,
@@ -237,15 +237,15 @@ impl From<&EpochChange> for EpochChangeView {
     }
 }
 
-/// Ends of epochs, in order.
+/// A page of changes that ended epochs, in order.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct EpochsPage {
-    /// The ends.
+    /// The changes.
     pub changes: Vec<EpochChangeView>,
-    /// Give as `from` for the next page; none on the last.
+    /// Value of `from` for the next page; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<u64>,
-    /// Where the node stands.
+    /// The node's newest state.
     pub at: AtView,
 }
 
@@ -254,18 +254,18 @@ pub struct EpochsPage {
 pub struct ValidatorView {
     /// Its name.
     pub name: String,
-    /// Signs votes and batches.
+    /// The key that signs votes and batches.
     #[schema(value_type = String)]
     pub validator_key: Hex<32>,
-    /// Proves the node's identity.
+    /// The key that proves the node's identity.
     #[schema(value_type = String)]
     pub node_key: Hex<32>,
-    /// Signs the validator's replacement.
+    /// The key that may replace the validator's other keys.
     #[schema(value_type = String)]
     pub owner_key: Hex<32>,
-    /// Home region's byte.
+    /// Byte of the home region.
     pub region: u8,
-    /// Where peers dial it; empty where each node's own configuration says.
+    /// Address that peers dial; empty if each node configures it.
     pub address: String,
 }
 
@@ -299,9 +299,9 @@ pub struct ChainAnswer {
     /// The parameters.
     #[schema(value_type = Object)]
     pub parameters: rustorium_types::Parameters,
-    /// Accounts that existed from the start.
+    /// Number of accounts in the genesis.
     pub genesis_accounts: usize,
-    /// Where the node stands.
+    /// The node's newest state.
     pub at: AtView,
 }
 
@@ -322,17 +322,17 @@ impl ChainAnswer {
     }
 }
 
-/// The committee of the epoch that goes on.
+/// The committee of the current epoch.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct CommitteeAnswer {
     /// The epoch.
     #[schema(value_type = u64)]
     pub epoch: Epoch,
-    /// Its validators, in the order of indexes.
+    /// Its validators, in the order of their indexes.
     pub validators: Vec<ValidatorView>,
-    /// Those that operators want in the next epoch.
+    /// The validators that operators have approved for the next epoch.
     pub next: Vec<ValidatorView>,
-    /// Where the node stands.
+    /// The node's newest state.
     pub at: AtView,
 }
 
@@ -344,7 +344,7 @@ impl CommitteeAnswer {
     }
 }
 
-/// Whether a node lives and serves, with reasons.
+/// The health of a node, with reasons.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct HealthAnswer {
     /// `ok` or `degraded`.
@@ -353,6 +353,6 @@ pub struct HealthAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<u32>)]
     pub shard: Option<ShardId>,
-    /// What is wrong; empty where nothing is.
+    /// The problems; empty if there are none.
     pub reasons: Vec<String>,
 }

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 pub enum ConditionView {
     /// The key's value has this BLAKE3 hash.
     ValueHash {
-        /// Whose namespace.
+        /// The account whose namespace it is.
         #[schema(value_type = String, example = "rs1…")]
         namespace: AccountId,
         /// The key as text.
@@ -27,7 +27,7 @@ pub enum ConditionView {
     },
     /// The key has no value.
     Absent {
-        /// Whose namespace.
+        /// The account whose namespace it is.
         #[schema(value_type = String)]
         namespace: AccountId,
         /// The key as text.
@@ -37,26 +37,26 @@ pub enum ConditionView {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key_hex: Option<String>,
     },
-    /// The account holds at least this much.
+    /// The account's balance is at least this amount.
     BalanceAtLeast {
-        /// The holder.
+        /// The account.
         #[schema(value_type = String)]
         account: AccountId,
         /// The asset.
         #[schema(value_type = String)]
         asset: AssetId,
-        /// Smallest units.
+        /// Amount in smallest units.
         #[schema(value_type = String)]
         amount: Amount,
     },
-    /// A statement was proved to the verifier in which one of the inputs that it names has this value.
+    /// The verifier has recorded a statement whose named input has this value.
     Proved {
         /// The verifier.
         #[schema(value_type = String)]
         verifier: VerifierId,
         /// The input's index, from 0.
         input: u8,
-        /// Its value, 32 bytes, big-endian; none: the id of this transaction without its three highest bits.
+        /// Its value, 32 bytes, big-endian. If absent: this transaction's id without its three highest bits.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schema(value_type = Option<String>)]
         value: Option<Hex<32>>,

@@ -3,27 +3,27 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// How much of a node's work something keeps it from.
+/// The severity of a finding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
-    /// It serves, but not as well as it should.
+    /// The node works, but not as well as it should.
     Degraded,
-    /// It should be asked nothing.
+    /// The node isn't ready for requests.
     NotReady,
 }
 
-/// Something that is wrong with a node.
+/// A problem of a node.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Finding {
-    /// Its stable name: `disk-stalled`, `store-corrupt`, …
+    /// Stable name: `disk-stalled`, `store-corrupt`, …
     pub code: String,
-    /// What it keeps the node from.
+    /// The severity.
     pub severity: Severity,
-    /// What shows it.
+    /// The observation that shows the problem.
     pub evidence: String,
-    /// What to do about it.
+    /// The next step.
     pub advice: String,
-    /// Since when, Unix ms.
+    /// Time since which it lasts, Unix ms.
     pub since_ms: u64,
 }

@@ -6,23 +6,23 @@ use rustorium_types::{AccountId, Hash};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// One key.
+/// A key of a namespace.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct ListedKey {
-    /// The key, where it is text.
+    /// The key, if it is text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// The key.
+    /// The key as hex digits.
     pub key_hex: String,
-    /// Bytes of its value.
+    /// Number of bytes of the value.
     pub value_bytes: usize,
-    /// BLAKE3 of its value, as `Require` names it.
+    /// BLAKE3 hash of the value, as a `require` operation names it.
     #[schema(value_type = String)]
     pub value_hash: Hash,
-    /// The value, where it was asked for and is text without control characters.
+    /// The value, if `values` was set and it is text without control characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
-    /// The value as hex digits, where it was asked for and isn't text.
+    /// The value as hex digits, if `values` was set and it isn't such text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value_hex: Option<String>,
 }
@@ -42,18 +42,18 @@ impl ListedKey {
     }
 }
 
-/// A page of keys, in no order that means anything. It may be short, or empty, and have a next one all the same: it ends after
-/// 1 MiB of JSON.
+/// A page of keys, in no meaningful order. A page ends after 1 MiB of JSON, so a short or empty page may still have a
+/// next one.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct KeysPage {
-    /// Whose namespace.
+    /// The account whose namespace it is.
     #[schema(value_type = String)]
     pub namespace: AccountId,
     /// The keys.
     pub keys: Vec<ListedKey>,
-    /// Give as `cursor` for the next page; none on the last.
+    /// Value of `cursor` for the next page; absent on the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
-    /// Where all pages of the listing hold.
+    /// The state that all pages of the listing describe.
     pub at: AtView,
 }

@@ -34,33 +34,33 @@ pub enum ViewError {
     Bound(&'static str, DecodeError),
 }
 
-/// A public input by which a verifier's statements can be found.
+/// A public input by which a verifier's statements can be required.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NamedInputView {
     /// Its index, from 0.
     pub index: u8,
-    /// Whether each value can be used once alone: a nullifier.
+    /// `true` for a nullifier: each value can be used only once.
     pub once: bool,
 }
 
-/// One step of a transaction.
+/// An operation of a transaction.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub enum OperationView {
-    /// Makes an account.
+    /// Creates an account.
     CreateAccount {
-        /// Home region's byte.
+        /// Byte of the home region.
         region: u8,
         /// The account's Ed25519 key.
         #[schema(value_type = String)]
         public_key: Hex<32>,
-        /// Storage balance handed over, bytes.
+        /// Storage that the sender gives to it, bytes.
         storage_bytes: u64,
     },
     /// Sets a key.
     Put {
-        /// Whose namespace.
+        /// The account whose namespace it is.
         #[schema(value_type = String)]
         namespace: AccountId,
         /// The key as text.
@@ -69,16 +69,16 @@ pub enum OperationView {
         /// The key as hex digits.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key_hex: Option<String>,
-        /// The value as text. A node shows a value that is text so.
+        /// The value as text. Answers of a node have this field if the value is text.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         value: Option<String>,
-        /// The value as hex digits. A node shows any other value so.
+        /// The value as hex digits. Answers of a node have this field for all other values.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         value_hex: Option<String>,
     },
     /// Removes a key.
     Delete {
-        /// Whose namespace.
+        /// The account whose namespace it is.
         #[schema(value_type = String)]
         namespace: AccountId,
         /// The key as text.
@@ -88,7 +88,7 @@ pub enum OperationView {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key_hex: Option<String>,
     },
-    /// Goes on only where the condition holds.
+    /// Fails the transaction unless the condition holds.
     Require {
         /// The condition.
         condition: ConditionView,
@@ -101,13 +101,13 @@ pub enum OperationView {
         /// The asset.
         #[schema(value_type = String)]
         asset: AssetId,
-        /// Smallest units.
+        /// Amount in smallest units.
         #[schema(value_type = String)]
         amount: Amount,
     },
     /// Creates an amount of the sender's own asset.
     Issue {
-        /// Printable ASCII; other bytes only as `symbol_hex`.
+        /// The symbol in printable ASCII; use `symbol_hex` for other bytes.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         symbol: Option<String>,
         /// The symbol as hex digits.
@@ -116,19 +116,19 @@ pub enum OperationView {
         /// The receiver.
         #[schema(value_type = String)]
         to: AccountId,
-        /// Smallest units.
+        /// Amount in smallest units.
         #[schema(value_type = String)]
         amount: Amount,
     },
     /// Lets another account write under prefixes of the sender's namespace.
     Grant {
-        /// Who may write.
+        /// The account that may write.
         #[schema(value_type = String)]
         to: AccountId,
-        /// Key prefixes as hex digits; an empty one is the whole namespace.
+        /// Key prefixes as hex digits; an empty prefix covers the whole namespace. An empty list revokes the grant.
         prefixes_hex: Vec<String>,
     },
-    /// Operators: a validator joins the committee with the next epoch.
+    /// For operators: adds a validator to the committee from the next epoch on.
     AddValidator {
         /// A name for people.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -136,61 +136,61 @@ pub enum OperationView {
         /// The name as hex digits.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name_hex: Option<String>,
-        /// Signs votes and batches.
+        /// The key that signs votes and batches.
         #[schema(value_type = String)]
         validator_key: Hex<32>,
-        /// Proves the node's identity.
+        /// The key that proves the node's identity.
         #[schema(value_type = String)]
         node_key: Hex<32>,
-        /// Signs the validator's replacement.
+        /// The key that may replace the validator's other keys.
         #[schema(value_type = String)]
         owner_key: Hex<32>,
-        /// Home region's byte.
+        /// Byte of the home region.
         region: u8,
-        /// Where peers dial it, "host:port"; empty where each node's own configuration says.
+        /// Address that peers dial, "host:port"; empty if each node configures it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         address: Option<String>,
         /// The address as hex digits.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         address_hex: Option<String>,
-        /// That both keys are held; on chains of version 2 and later.
+        /// Proof that somebody holds both keys; required on chains of version 2 and later.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         possession: Option<PossessionView>,
     },
-    /// Operators: a validator leaves the committee with the next epoch.
+    /// For operators: removes a validator from the committee from the next epoch on.
     RemoveValidator {
-        /// Its validator key.
+        /// The current validator key.
         #[schema(value_type = String)]
         validator_key: Hex<32>,
     },
-    /// Operators, or the validator's owner key alone: it has other keys from the next epoch on.
+    /// For operators or the validator's owner key: replaces a validator's keys from the next epoch on.
     ReplaceKey {
-        /// Its validator key.
+        /// The current validator key.
         #[schema(value_type = String)]
         validator_key: Hex<32>,
-        /// Signs votes and batches from then on.
+        /// The new key that signs votes and batches.
         #[schema(value_type = String)]
         new_validator_key: Hex<32>,
-        /// Proves the node's identity from then on.
+        /// The new key that proves the node's identity.
         #[schema(value_type = String)]
         new_node_key: Hex<32>,
-        /// That both new keys are held; on chains of version 2 and later.
+        /// Proof that somebody holds both new keys; required on chains of version 2 and later.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         possession: Option<PossessionView>,
     },
-    /// Operators: the epoch ends as soon as it can.
+    /// For operators: ends the current epoch as soon as possible.
     EndEpoch {
-        /// The epoch that goes on now.
+        /// The current epoch.
         epoch: u64,
     },
-    /// Takes a Groth16 verifying key, whose statements can be proved from then on.
+    /// Registers a Groth16 verifying key. Statements can be proved under it from then on.
     RegisterVerifier {
         /// The key's canonical bytes as hex digits.
         key_hex: String,
-        /// The inputs that a `require` can ask for, ascending.
+        /// The inputs that a `require` operation can name, in ascending order.
         named: Vec<NamedInputView>,
     },
-    /// Goes on only where the proof holds, and records its statement.
+    /// Fails the transaction unless the proof is valid, and records its statement.
     VerifyProof {
         /// The verifier.
         #[schema(value_type = String)]
@@ -201,45 +201,45 @@ pub enum OperationView {
         /// The proof's canonical bytes as hex digits.
         proof_hex: String,
     },
-    /// Moves an amount from the sender into a pool's notes.
+    /// Moves an amount from the sender into a pool, as notes.
     Shield {
         /// The pool's number.
         pool: u32,
         /// The asset.
         #[schema(value_type = String)]
         asset: AssetId,
-        /// Smallest units, below 2⁶⁴.
+        /// Amount in smallest units, below 2⁶⁴.
         #[schema(value_type = String)]
         amount: Amount,
-        /// The transfer.
+        /// The shielded transfer.
         transfer: Box<PoolTransferView>,
     },
-    /// Makes new notes of notes, inside a pool.
+    /// Replaces notes by new notes in a pool.
     ShieldedTransfer {
         /// The pool's number.
         pool: u32,
-        /// The transfer.
+        /// The shielded transfer.
         transfer: Box<PoolTransferView>,
     },
-    /// Moves an amount out of a pool's notes.
+    /// Moves an amount from a pool to an account.
     Unshield {
         /// The pool's number.
         pool: u32,
         /// The asset.
         #[schema(value_type = String)]
         asset: AssetId,
-        /// Smallest units, below 2⁶⁴.
+        /// Amount in smallest units, below 2⁶⁴.
         #[schema(value_type = String)]
         amount: Amount,
         /// The receiver.
         #[schema(value_type = String)]
         to: AccountId,
-        /// The transfer.
+        /// The shielded transfer.
         transfer: Box<PoolTransferView>,
     },
 }
 
-/// Signatures of a validator's new keys for its owner on one chain.
+/// Signatures by a validator's new keys, for its owner and one chain.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PossessionView {

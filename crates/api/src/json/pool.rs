@@ -7,36 +7,36 @@ use rustorium_types::limits::{SEALED_BYTES, TRANSFER_PROOF_BYTES};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// Records of a pool's transfers.
+/// A page of a pool's transfer records.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct PoolRecordsPage {
     /// The pool's number.
     pub pool: u32,
     /// The number of the first transfer.
     pub from: u64,
-    /// The records one behind the other, 792 bytes each: nullifiers, commitments, what is encrypted.
+    /// The concatenated records, 792 bytes each: nullifiers, commitments, encrypted data.
     pub records_hex: String,
-    /// Where the answer holds.
+    /// The state that the answer describes.
     pub at: AtView,
 }
 
-/// A transfer of shielded value: its proof, what that is about, and what is encrypted with it.
+/// A transfer of shielded value: its proof, the proof's public inputs, and the encrypted data.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PoolTransferView {
-    /// The root of the pool's tree under which the spent notes lie.
+    /// The root of the pool's tree that contains the spent notes.
     #[schema(value_type = String)]
     pub root: Hex<32>,
-    /// What stands for the spent notes.
+    /// The nullifiers of the spent notes.
     #[schema(value_type = Vec<String>)]
     pub nullifiers: [Hex<32>; 2],
-    /// The new notes.
+    /// The commitments of the new notes.
     #[schema(value_type = Vec<String>)]
     pub commitments: [Hex<32>; 2],
-    /// What is encrypted, 664 bytes as hex digits.
+    /// The encrypted data, 664 bytes as hex digits.
     #[schema(value_type = String)]
     pub sealed_hex: Hex<SEALED_BYTES>,
-    /// Canonical bytes of the proof, 256, as hex digits.
+    /// Canonical bytes of the proof, 256 bytes as hex digits.
     #[schema(value_type = String)]
     pub proof_hex: Hex<TRANSFER_PROOF_BYTES>,
 }

@@ -24,7 +24,7 @@ pub struct AccountAnswer {
     /// With `proof=1`: canonical bytes of the read proof.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proof_hex: Option<String>,
-    /// Where the answer holds.
+    /// The state that the answer describes.
     pub at: AtView,
 }
 
@@ -36,11 +36,11 @@ pub struct RecordView {
     /// Its key.
     #[schema(value_type = String)]
     pub public_key: Hex<32>,
-    /// Home region's byte.
+    /// Byte of the home region.
     pub region: u8,
-    /// Work units left.
+    /// Remaining quota, in work units.
     pub quota_left: u64,
-    /// Storage balance left, bytes.
+    /// Remaining storage balance, bytes.
     pub storage_bytes_left: u64,
 }
 
@@ -65,41 +65,41 @@ pub struct BalanceAnswer {
     /// The asset.
     #[schema(value_type = String)]
     pub asset: AssetId,
-    /// Smallest units; zero where there is none.
+    /// Amount in smallest units; zero if there is none.
     #[schema(value_type = String)]
     pub balance: Amount,
     /// With `proof=1`: canonical bytes of the read proof.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proof_hex: Option<String>,
-    /// Where the answer holds.
+    /// The state that the answer describes.
     pub at: AtView,
 }
 
 /// A key's value.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct ValueAnswer {
-    /// Whose namespace.
+    /// The account whose namespace it is.
     #[schema(value_type = String)]
     pub namespace: AccountId,
-    /// The key, where it is text.
+    /// The key, if it is text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// The key.
+    /// The key as hex digits.
     pub key_hex: String,
-    /// The value, where it is text without control characters.
+    /// The value, if it is text without control characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
-    /// The value as hex digits, where it isn't.
+    /// The value as hex digits, if it isn't such text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value_hex: Option<String>,
     /// With `proof=1`: canonical bytes of the read proof.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proof_hex: Option<String>,
-    /// Where the answer holds.
+    /// The state that the answer describes.
     pub at: AtView,
 }
 
-/// Something in the state to ask for: an account's record, or with `asset` a balance, or with `key` or `key_hex` a value.
+/// A subject in the state: an account's record; with `asset` a balance; with `key` or `key_hex` a value.
 #[derive(Clone, PartialEq, Eq, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SubjectView {
@@ -158,7 +158,7 @@ impl<'de> Deserialize<'de> for SubjectViews {
     }
 }
 
-/// What a subject holds.
+/// The content of a subject.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 #[schema(as = ShownView)]
@@ -168,7 +168,7 @@ pub enum ReadAnswer {
         /// The account.
         #[schema(value_type = String)]
         account: AccountId,
-        /// Its record; none where there is no such account.
+        /// Its record; absent if there is no such account.
         record: Option<RecordView>,
     },
     /// A balance.
@@ -179,24 +179,24 @@ pub enum ReadAnswer {
         /// The asset.
         #[schema(value_type = String)]
         asset: AssetId,
-        /// Smallest units; zero where there is none.
+        /// Amount in smallest units; zero if there is none.
         #[schema(value_type = String)]
         balance: Amount,
     },
     /// A key's value.
     Value {
-        /// Whose namespace.
+        /// The account whose namespace it is.
         #[schema(value_type = String)]
         account: AccountId,
-        /// The key, where it is text.
+        /// The key, if it is text.
         #[serde(skip_serializing_if = "Option::is_none")]
         key: Option<String>,
-        /// The key.
+        /// The key as hex digits.
         key_hex: String,
-        /// The value, where there is one and it is text without control characters.
+        /// The value, if there is one and it is text without control characters.
         #[serde(skip_serializing_if = "Option::is_none")]
         value: Option<String>,
-        /// The value as hex digits, where there is one and `value` doesn't show it. An absent key has neither.
+        /// The value as hex digits, if there is one and `value` doesn't show it. An absent key has neither.
         value_hex: Option<String>,
     },
 }
@@ -243,25 +243,25 @@ impl ReadAnswer {
 /// The final header that claims a state root.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct ClaimedBy {
-    /// Its height.
+    /// The header's height.
     #[schema(value_type = u64)]
     pub height: Height,
-    /// Its digest.
+    /// The header's digest.
     #[schema(value_type = String)]
     pub digest: BlockDigest,
-    /// Its time, Unix ms.
+    /// The header's time, Unix ms.
     pub time_ms: u64,
 }
 
-/// What many subjects hold, with one proof of them all.
+/// The content of many subjects, with one proof of them all.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct ProofAnswer {
-    /// What each holds, in ascending order: accounts, then balances, then keys.
+    /// The content of each, in ascending order: accounts, then balances, then keys.
     pub items: Vec<ReadAnswer>,
     /// Canonical bytes of the read proof.
     pub proof_hex: String,
     /// The final header that claims the state root.
     pub claimed_by: ClaimedBy,
-    /// Where the answer holds.
+    /// The state that the answer describes.
     pub at: AtView,
 }

@@ -8,7 +8,7 @@ use rustorium_types::{ChainId, Epoch, Height, ShardId, ValidatorIndex, View};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// A node's condition.
+/// A node's report about itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct StatusAnswer {
     /// The chain.
@@ -16,9 +16,9 @@ pub struct StatusAnswer {
     pub chain: ChainId,
     /// The node's name.
     pub node: String,
-    /// `validator`: it is in the committee of the epoch that goes on; `follower`: it is not.
+    /// `validator` if the node is in the current epoch's committee, otherwise `follower`.
     pub role: &'static str,
-    /// Its position in the committee.
+    /// The node's position in the committee; absent for a follower.
     #[schema(value_type = Option<u16>)]
     pub validator: Option<ValidatorIndex>,
     /// The build's version.
@@ -35,60 +35,60 @@ pub struct StatusAnswer {
     /// Current epoch.
     #[schema(value_type = u64)]
     pub epoch: Epoch,
-    /// The newest claim of a final header.
+    /// The newest claim in a final header.
     pub claimed: ClaimView,
-    /// Peers connected.
+    /// Number of connected peers of the committee.
     pub peers_up: usize,
-    /// Peers of the committee, without this node.
+    /// Number of the committee's members without this node.
     pub peers: usize,
     /// Names of the peers that aren't connected.
     pub unreachable: Vec<String>,
-    /// Transactions in the pool.
+    /// Number of transactions in the pool.
     pub pool_transactions: usize,
-    /// Their bytes.
+    /// Bytes of the transactions in the pool.
     pub pool_bytes: usize,
     /// `vote` or `os`.
     pub durability: &'static str,
-    /// Synced and a quorum seen.
+    /// `true` if the node is synced and has seen a quorum.
     pub ready: bool,
-    /// Why not.
+    /// The reason why the node isn't ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_ready_because: Option<String>,
-    /// How far the filling of its store from a snapshot is.
+    /// Progress of filling the empty store from a snapshot.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filling: Option<FillingView>,
-    /// What the node's watch found wrong, with what to do about it.
+    /// The problems that the node found with itself, with the next step for each.
     pub findings: Vec<Finding>,
-    /// Why the validator key signs nothing more; the node still follows the chain.
+    /// The reason why the validator key signs nothing more; the node still follows the chain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_retired_because: Option<String>,
-    /// What validators were seen to sign that no honest one signs, also before the last restart.
+    /// Evidence of validators that signed what no honest validator signs, also from before the last restart.
     pub evidence: Vec<EvidenceView>,
-    /// Where the node stands: newest executed height and root.
+    /// The node's newest state: executed height and root.
     pub at: AtView,
 }
 
-/// How far a node is that fills its empty store from a snapshot.
+/// Progress of a node that fills its empty store from a snapshot.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct FillingView {
-    /// The snapshot's height; none while one is looked for.
+    /// The snapshot's height; absent while the node looks for one.
     #[schema(value_type = Option<u64>)]
     pub height: Option<Height>,
-    /// Estimated share of the state that is stored.
+    /// Estimated percentage of the state that is stored.
     pub percent: u64,
-    /// The same in millionths.
+    /// The same share in millionths.
     pub done_ppm: u64,
-    /// Rows stored since the start.
+    /// Number of rows stored since the start.
     pub rows: u64,
-    /// Bytes of their names and values.
+    /// Bytes of these rows' names and values.
     pub bytes: u64,
-    /// Parts that are known and not stored yet.
+    /// Number of known parts that aren't stored yet.
     pub parts: usize,
-    /// Peers connected.
+    /// Number of connected peers.
     pub peers: usize,
-    /// Names of peers that lied and are asked no more.
+    /// Names of peers that sent wrong data and aren't asked any more.
     pub banned: Vec<String>,
-    /// Estimated time that is left, seconds.
+    /// Estimated remaining time, seconds.
     pub seconds_left: Option<u64>,
 }
 
@@ -99,25 +99,25 @@ impl From<Filling> for FillingView {
     }
 }
 
-/// One validator's offences of one kind.
+/// Offences of one kind by one validator.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct EvidenceView {
-    /// The validator's position in the committee, then.
+    /// The validator's position in the committee at that time.
     #[schema(value_type = u16)]
     pub validator: ValidatorIndex,
-    /// Its name, then.
+    /// The validator's name at that time.
     pub name: String,
-    /// Its validator key; empty where an earlier release recorded none.
+    /// The validator key; empty if an earlier release recorded none.
     pub validator_key: String,
     /// `two-notarizes`, `two-finalizes`, `nullify-and-finalize` or `two-batches`.
     pub kind: &'static str,
-    /// Where it was seen first.
+    /// The view or batch in which it was seen first.
     pub first: String,
-    /// When, by this node's clock, Unix ms; 0 where an earlier release recorded none.
+    /// Time when it was seen first, by this node's clock, Unix ms; 0 if an earlier release recorded none.
     pub first_ms: u64,
-    /// How often it was seen.
+    /// Number of times that it was seen.
     pub count: u64,
-    /// Whether it is in the committee that goes on.
+    /// `true` if the validator is in the current committee.
     pub member: bool,
 }
 

@@ -34,7 +34,7 @@ const REVOKED: &str = "the token was revoked or has expired: open it with anothe
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub struct EventParams {
-    /// Any of: `all` (the default), `blocks`, `receipts`, `failed`, `sender:rs1…`, `id:<hex>`; separated by commas.
+    /// Any of `all` (the default), `blocks`, `receipts`, `failed`, `sender:rs1…`, `id:<hex>`, separated by commas.
     pub filter: Option<String>,
     /// As the header `Last-Event-ID`, for clients that can't set one: `0.0.0` streams all of shard 0.
     pub last_event_id: Option<String>,
@@ -64,12 +64,13 @@ fn feed(app: &Arc<App>, params: &EventParams, headers: &HeaderMap) -> Result<Fee
     Ok(Feed::new(app.clone(), filter, after))
 }
 
-/// Receipts and blocks as they become final, as server-sent events. `Last-Event-ID` resumes without a gap or a duplicate.
+/// Streams receipts and blocks as server-sent events when they become final. `Last-Event-ID` resumes without gaps or
+/// duplicates.
 #[utoipa::path(
     get, path = "/v1/events",
     params(EventParams, ("Last-Event-ID" = Option<String>, Header, description = "shard.height.index of the last event seen. For `height.index`, as earlier releases give it, all ids are of that form")),
     responses(
-        (status = 200, description = "Events `receipt` and `block`; `position` when nothing else comes; `too-slow`, `gone` and `closing` before the end", content_type = "text/event-stream"),
+        (status = 200, description = "Events `receipt` and `block`; `position` when there is no other event; `too-slow`, `gone` or `closing` as the last one", content_type = "text/event-stream"),
         (status = "4XX", description = "Problem", content_type = "application/problem+json"),
     )
 )]
@@ -109,7 +110,7 @@ fn written(events: &[Event]) -> String {
     })
 }
 
-/// The same events over a WebSocket: text frames `{"id", "event", "data"}`.
+/// Streams the same events over a WebSocket: text frames `{"id", "event", "data"}`.
 #[utoipa::path(
     get, path = "/v1/events/ws", params(EventParams),
     responses(

@@ -12,14 +12,14 @@ use rustorium_api::Code;
 use rustorium_api::json::{AtView, ChainAnswer, CommitteeAnswer, Finding, HealthAnswer, StatusAnswer};
 use serde_json::json;
 
-/// The node's condition.
+/// Returns the node's report about itself.
 #[utoipa::path(get, path = "/v1/status", responses((status = 200, body = StatusAnswer)))]
 pub async fn status(State(app): Shared) -> Json<StatusAnswer> {
     let chain = app.backend.chain();
     Json(StatusAnswer::new(chain.id, chain.shard, app.backend.status()))
 }
 
-/// The chain: its name, first committee and parameters.
+/// Returns the chain's name, first committee and parameters.
 #[utoipa::path(get, path = "/v1/chain", responses((status = 200, body = ChainAnswer)))]
 pub async fn chain(State(app): Shared) -> Json<ChainAnswer> {
     let chain = app.backend.chain();
@@ -27,17 +27,17 @@ pub async fn chain(State(app): Shared) -> Json<ChainAnswer> {
     Json(ChainAnswer::new(chain.id, &chain.name, &chain.genesis, at))
 }
 
-/// The committee of the epoch that goes on, and the one that operators want next.
+/// Returns the committee of the current epoch, and the one that operators have approved for the next epoch.
 #[utoipa::path(get, path = "/v1/validators", responses((status = 200, body = CommitteeAnswer)))]
 pub async fn validators(State(app): Shared) -> Result<Json<CommitteeAnswer>, Problem> {
     let at = AtView::new(app.backend.chain().shard, app.backend.status().executed);
     Ok(Json(CommitteeAnswer::new(&app.backend.committee()?, at)))
 }
 
-/// The genesis' canonical bytes; their hash, with its domain string, is the chain's id.
+/// Returns the genesis' canonical bytes. Their hash, with its domain string, is the chain's id.
 #[utoipa::path(get, path = "/v1/genesis", responses(
     (status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
-    (status = 304, description = "The client holds it"),
+    (status = 304, description = "The client has the current version"),
 ))]
 pub async fn genesis(State(app): Shared, headers: HeaderMap) -> Response {
     let chain = app.backend.chain();
@@ -51,16 +51,16 @@ pub async fn genesis(State(app): Shared, headers: HeaderMap) -> Response {
     (Extension(AlreadyCounted), cache, media, chain.genesis_bytes.clone()).into_response()
 }
 
-/// Whether the process answers.
+/// Checks that the process answers.
 #[utoipa::path(get, path = "/livez", responses((status = 200, body = HealthAnswer)))]
 pub async fn livez() -> Json<HealthAnswer> {
     Json(HealthAnswer { status: "ok", shard: None, reasons: Vec::new() })
 }
 
-/// Whether the node is synced and has seen a quorum.
+/// Checks that the node is synced and has seen a quorum.
 #[utoipa::path(get, path = "/readyz", responses(
     (status = 200, body = HealthAnswer),
-    (status = 503, description = "Not ready, and why", content_type = "application/problem+json"),
+    (status = 503, description = "Not ready, with the reason", content_type = "application/problem+json"),
 ))]
 pub async fn readyz(State(app): Shared) -> Result<Json<HealthAnswer>, Problem> {
     let shard = app.backend.chain().shard;
@@ -70,10 +70,10 @@ pub async fn readyz(State(app): Shared) -> Result<Json<HealthAnswer>, Problem> {
     }
 }
 
-/// Whether all is well, with the reasons where it isn't.
+/// Checks that nothing is wrong; gives the reasons otherwise.
 #[utoipa::path(get, path = "/healthz", responses(
     (status = 200, body = HealthAnswer),
-    (status = 503, description = "What is wrong", body = HealthAnswer),
+    (status = 503, description = "Degraded, with the reasons", body = HealthAnswer),
 ))]
 pub async fn healthz(State(app): Shared) -> Response {
     let status = app.backend.status();

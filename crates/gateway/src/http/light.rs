@@ -16,15 +16,15 @@ use utoipa::IntoParams;
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub struct EpochsParams {
-    /// The first epoch whose end is wanted: 0 to start at genesis.
+    /// The first epoch whose change is listed: 0 to start at genesis.
     #[param(format = "uint64")]
     pub from: u64,
-    /// Items of the page: 30, at most 100.
+    /// Number of items on the page: 30 by default, at most 100.
     pub limit: Option<usize>,
 }
 
-/// The changes that ended epochs, in order: each with the last block of its epoch, the proof that it is final, and the next
-/// committee. A page ends after 1 MiB, or after `limit` changes.
+/// Lists the changes that ended epochs, in order. Each has the last block of its epoch, the proof that it is final, and
+/// the next committee. A page ends after 1 MiB, or after `limit` changes.
 #[utoipa::path(
     get, path = "/v1/epochs", params(EpochsParams),
     responses(

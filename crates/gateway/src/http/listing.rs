@@ -19,17 +19,17 @@ use utoipa::IntoParams;
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub struct ListParams {
-    /// What the keys begin with; all keys without it.
+    /// Prefix of the keys; without it all keys are listed.
     pub prefix: String,
-    /// How `prefix` is written: `utf8` (the default), `hex`, or `base64` (URL alphabet, no padding).
+    /// Encoding of `prefix`: `utf8` (the default), `hex`, or `base64` (URL alphabet, no padding).
     pub encoding: Option<String>,
-    /// `latest` (the default) or a height, for the first page: the next ones are of the same height.
+    /// State of the first page: `latest` (the default) or a height. The next pages are of the same height.
     pub at: Option<String>,
-    /// The last page's `next`.
+    /// The previous page's `next`.
     pub cursor: Option<String>,
-    /// Items of the page: 30, at most 100.
+    /// Number of items on the page: 30 by default, at most 100.
     pub limit: Option<usize>,
-    /// 1: with the values.
+    /// 1: adds the values.
     #[serde(deserialize_with = "flag")]
     pub values: bool,
 }
@@ -52,13 +52,13 @@ impl ListParams {
     }
 }
 
-/// The keys of a namespace that begin with a prefix, in no order that means anything. A page may be short, or empty, and have
-/// a next one all the same: a node looks at so many keys a page, and ends it after 1 MiB of JSON.
+/// Lists the keys of a namespace that begin with a prefix, in no meaningful order. A page may be short or empty and
+/// still have a next one: the node reads a limited number of keys for a page, and ends it after 1 MiB of JSON.
 #[utoipa::path(
     get, path = "/v1/accounts/{address}/keys", params(("address" = String, Path, description = "rs1…"), ListParams),
     responses(
         (status = 200, body = KeysPage),
-        (status = "4XX", description = "Problem; 410 `pruned` where the listing's height is not kept any more", content_type = "application/problem+json"),
+        (status = "4XX", description = "Problem; 410 `pruned` if the listing's height is no longer kept", content_type = "application/problem+json"),
     )
 )]
 pub async fn keys(

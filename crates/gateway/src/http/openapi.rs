@@ -13,9 +13,9 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 #[openapi(
     info(
         title = "Rustorium",
-        description = "The HTTP face of a Rustorium node. Errors are RFC 9457 problem details with a stable `code`; \
-                       amounts are decimal strings, times Unix ms, ids hex digits, addresses bech32m `rs1…`; every \
-                       answer says in `at` at which shard, height and root it holds.",
+        description = "The HTTP API of a Rustorium node. Errors are RFC 9457 problem details with a stable `code`. \
+                       Amounts are decimal strings, times Unix ms, ids hex digits, addresses bech32m `rs1…`. The \
+                       field `at` of an answer names the shard, height and root that it describes.",
         license(name = "Apache-2.0", identifier = "Apache-2.0"),
     ),
     paths(
@@ -54,8 +54,7 @@ struct TokenScheme;
 
 impl Modify for TokenScheme {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
-        let about =
-            "A token of the node's operator, where its configuration asks for one: `[gateway] submit` and `read`";
+        let about = "A token of the node's operator, if its configuration requires one: `[gateway] submit` and `read`";
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("rsk_…").description(Some(about));
         let components = document.components.get_or_insert_default();
         components.add_security_scheme(SCHEME, SecurityScheme::Http(scheme.build()));
@@ -75,7 +74,7 @@ pub fn api() -> utoipa::openapi::OpenApi {
     Api::openapi()
 }
 
-/// This document.
+/// Returns this document.
 #[utoipa::path(get, path = "/openapi.json", responses((status = 200, description = "OpenAPI 3.1")))]
 pub async fn document() -> Json<utoipa::openapi::OpenApi> {
     Json(api())

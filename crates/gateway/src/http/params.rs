@@ -75,10 +75,11 @@ pub(super) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D
 pub struct StateParams {
     /// `latest` (the default), `proven` (the default with `proof=1`), or a height.
     pub at: Option<String>,
-    /// 1: with a proof.
+    /// 1: adds a proof.
     #[serde(deserialize_with = "flag")]
     pub proof: bool,
-    /// How the key in the path is written, where there is one: `utf8` (the default), `hex`, or `base64` (URL alphabet, no padding).
+    /// Encoding of the key in the path, if there is one: `utf8` (the default), `hex`, or `base64` (URL alphabet, no
+    /// padding).
     pub encoding: Option<String>,
 }
 
@@ -115,7 +116,7 @@ impl StateParams {
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub struct ProofParams {
-    /// 1: with a proof.
+    /// 1: adds a proof.
     #[serde(deserialize_with = "flag")]
     pub proof: bool,
 }
@@ -125,9 +126,9 @@ pub struct ProofParams {
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub struct BeforeParams {
-    /// The last page's `next`.
+    /// The previous page's `next`.
     pub before: Option<String>,
-    /// Items of the page: 30, at most 100.
+    /// Number of items on the page: 30 by default, at most 100.
     pub limit: Option<usize>,
 }
 
@@ -136,9 +137,9 @@ pub struct BeforeParams {
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub struct AfterParams {
-    /// The last page's `next`.
+    /// The previous page's `next`.
     pub after: Option<String>,
-    /// Items of the page: 30, at most 100.
+    /// Number of items on the page: 30 by default, at most 100.
     pub limit: Option<usize>,
 }
 

@@ -22,16 +22,16 @@ const RECORD_BYTES: usize = 1024;
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub struct RecordsParams {
-    /// The number of the first transfer wanted, from 0.
+    /// Number of the first transfer, from 0.
     #[param(format = "uint64")]
     pub from: u64,
-    /// Records of the page: 1,000 at most, and without it.
+    /// Number of records on the page: 1,000 by default and at most.
     #[param(format = "uint64")]
     pub limit: Option<u64>,
 }
 
-/// What a wallet looks at of a pool's transfers, in order: fewer than asked for where there are no more. They are on the
-/// node's word: the value `head` in the namespace of the pool's account, which can be proven, has their digest.
+/// Lists a pool's transfer records, in order, for wallets; at the end a page has fewer. They are the node's claim. The
+/// value `head` in the namespace of the pool's account, which can be proven, has their digest.
 #[utoipa::path(
     get, path = "/v1/pools/{pool}/records",
     params(("pool" = u32, Path, description = "The pool's number"), RecordsParams),

@@ -29,12 +29,12 @@ const BLOCK_BYTES: usize = 256 * 1024;
 /// Bytes of a list of ids.
 const IDS_BYTES: usize = 16 * 1024;
 
-/// A transaction: its status and, once final, its receipt.
+/// Returns a transaction's status and, once it is final, its receipt.
 #[utoipa::path(
     get, path = "/v1/transactions/{id}", params(("id" = String, Path, description = "64 hex digits"), ProofParams),
     responses(
         (status = 200, body = TransactionAnswer),
-        (status = 304, description = "The client holds it"),
+        (status = 304, description = "The client has the current version"),
         (status = "4XX", description = "Problem", content_type = "application/problem+json"),
     )
 )]
@@ -91,7 +91,7 @@ fn one_transaction(
     PreparedAnswer::named(headers, etag, &answer)
 }
 
-/// An account's transactions, newest first.
+/// Lists an account's transactions, newest first.
 #[utoipa::path(
     get, path = "/v1/accounts/{address}/transactions",
     params(("address" = String, Path, description = "rs1…"), BeforeParams),
@@ -140,13 +140,13 @@ fn find_block(backend: &dyn Backend, which: BlockRef) -> Result<BlockView, Probl
     })
 }
 
-/// A final block.
+/// Returns a final block.
 #[utoipa::path(
     get, path = "/v1/blocks/{block}",
     params(("block" = String, Path, description = "`latest`, a height, or a digest of 64 hex digits"), ProofParams),
     responses(
         (status = 200, body = BlockAnswer),
-        (status = 304, description = "The client holds it"),
+        (status = 304, description = "The client has the current version"),
         (status = "4XX", description = "Problem", content_type = "application/problem+json"),
     )
 )]
@@ -171,13 +171,13 @@ pub async fn block(
     .await
 }
 
-/// A block's receipts, in order.
+/// Lists a block's receipts, in order.
 #[utoipa::path(
     get, path = "/v1/blocks/{block}/receipts",
     params(("block" = String, Path, description = "`latest`, a height, or a digest of 64 hex digits"), AfterParams),
     responses(
         (status = 200, body = ReceiptsPage),
-        (status = 304, description = "The client holds it"),
+        (status = 304, description = "The client has the current version"),
         (status = "4XX", description = "Problem", content_type = "application/problem+json"),
     )
 )]

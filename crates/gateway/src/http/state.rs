@@ -108,7 +108,7 @@ fn absent(code: Code, detail: &str, at: AtView, proof_hex: Option<String>) -> Pr
     proof_hex.into_iter().fold(problem, |problem, proof| problem.with("proof_hex", proof.into()))
 }
 
-/// An account's record.
+/// Returns an account's record.
 #[utoipa::path(
     get, path = "/v1/accounts/{address}", params(("address" = String, Path, description = "rs1…"), StateParams),
     responses(
@@ -135,7 +135,7 @@ pub async fn account(
     one(&app, caller, Subject::Account(id), &params, view).await
 }
 
-/// An account's balance of one asset.
+/// Returns an account's balance of one asset.
 #[utoipa::path(
     get, path = "/v1/accounts/{address}/balances/{asset}",
     params(("address" = String, Path, description = "rs1…"), ("asset" = String, Path, description = "64 hex digits"), StateParams),
@@ -164,7 +164,7 @@ fn other_kind() -> Problem {
     BackendError::Storage("a leaf of another kind was shown".to_owned()).into()
 }
 
-/// A key's value. The key may hold slashes; `encoding` says how it is written.
+/// Returns a key's value. The key may contain slashes; `encoding` names its encoding.
 #[utoipa::path(
     get, path = "/v1/accounts/{address}/keys/{key}",
     params(("address" = String, Path, description = "rs1…"), ("key" = String, Path, description = "See `encoding`"), StateParams),
@@ -212,19 +212,19 @@ async fn read_value(
     one(app, caller, Subject::Value(namespace, key), params, view).await
 }
 
-/// A question for one proof of many things.
+/// A request for one proof of many subjects.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProofQuestion {
-    /// What to prove: 1 to 1,024 accounts, balances and keys.
+    /// The subjects to prove: 1 to 1,024 accounts, balances and keys.
     #[schema(value_type = Vec<rustorium_api::json::SubjectView>)]
     items: SubjectViews,
-    /// `proven` (the default): the newest certified root; `current`: the same, waited for until it holds all that the node
-    /// has executed by now; or a height whose root the node keeps.
+    /// `proven` (the default): the newest certified root. `current`: waits until a certified root covers everything
+    /// that the node has executed by now. A height: the root of that height, if the node keeps it.
     at: Option<String>,
-    /// With `proven`: wait for a root of this height or above, such as a receipt's.
+    /// With `proven`: waits for a root of this height or above, such as a receipt's height.
     from_height: Option<u64>,
-    /// How long to wait for root and proof.
+    /// Maximum time to wait for root and proof, ms.
     timeout_ms: Option<u64>,
 }
 
@@ -258,7 +258,7 @@ impl ProofQuestion {
     }
 }
 
-/// Proves what many accounts, balances and keys hold, or that they are absent, with one proof of them all.
+/// Proves the content or absence of many accounts, balances and keys, with one proof of them all.
 #[utoipa::path(
     post, path = "/v1/proofs", request_body = ProofQuestion,
     responses(

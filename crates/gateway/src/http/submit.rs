@@ -47,10 +47,10 @@ pub enum WaitParam {
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
 pub struct SubmitParams {
-    /// How far to wait; `final` where nothing is said.
+    /// Milestone to wait for; `final` by default.
     #[param(inline)]
     pub wait: WaitParam,
-    /// How long to wait: 10,000, at most 60,000.
+    /// Maximum time to wait, ms: 10,000 by default, at most 60,000.
     pub timeout_ms: Option<u64>,
 }
 
@@ -79,7 +79,7 @@ pub struct Submission<'a> {
     request_body(content((Submission<'_> = "application/json"), (Vec<u8> = "application/octet-stream"))),
     responses(
         (status = 200, description = "One result per transaction, in order", body = SubmissionView),
-        (status = 202, description = "As 200, and the end of at least one isn't known yet", body = SubmissionView),
+        (status = 202, description = "As 200, but the outcome of at least one isn't known yet", body = SubmissionView),
         (status = "4XX", description = "Problem: nothing was taken", content_type = "application/problem+json"),
         (status = 503, description = "Busy: nothing was taken; see Retry-After", content_type = "application/problem+json"),
     )

@@ -17,11 +17,11 @@ import trio
 
 from rustorium import _native
 from rustorium.errors import AccessRefused, HomeError, NodeError, RustoriumError, TooManyCalls
-from rustorium.home.followers import Door, add, parse, remove
+from rustorium.home.followers import AllowedFollowers, add, parse, remove
 from rustorium.home.tokens import Role, Token
 from rustorium.node.admin.keyring import Keyring
 from rustorium.node.admin.ratelimit import Buckets
-from rustorium.node.admin.tokenwork import CREATION, REVOCATION, create, fields_of, take_away
+from rustorium.node.admin.tokenwork import CREATION, REVOCATION, create, fields_of, revoke_token
 from rustorium.node.admin.trail import Trail
 from rustorium.node.profile import SECONDS_MAX, Profiler
 
@@ -36,7 +36,7 @@ NOTE_BYTES_MAX = 16 * 1024
 Arguments = Mapping[str, Any]
 
 
-class Inspected(Protocol):
+class AdminNode(Protocol):
     """The part of a node that the calls need."""
 
     def status(self) -> str: ...
@@ -87,7 +87,7 @@ class Operation:
     role: Role
     run: Callable[[Arguments, Caller], object]
     event: str | None = None
-    told: Callable[[Arguments], dict[str, object]] = lambda _: {}
+    audit_fields: Callable[[Arguments], dict[str, object]] = lambda _: {}
 
 
 class Plane:
@@ -95,21 +95,21 @@ class Plane:
 
     def __init__(
         self,
-        node: Inspected,
+        node: AdminNode,
         stop: Callable[[str], None],
         profiler: Profiler | None = None,
         keyring: Keyring | None = None,
         addresses: Mapping[str, str] | None = None,
         trail: Trail | None = None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-        door: Door | None = None,
+        allowed: AllowedFollowers | None = None,
         replace_key: Callable[[], None] | None = None,
     ) -> None:
         """`profiler`: of the core's steps. `keyring`: without one, no token is valid. `addresses`: addresses that the
-        node itself doesn't list. `door`: without one, followers can't be changed. `replace_key`: starts the replacement
-        of the storage key, without waiting."""
+        node itself doesn't list. `allowed`: the allowed followers; without it they can't be changed. `replace_key`:
+        starts the replacement of the storage key, without waiting."""
         self._node, self._stop, self._profiler, self._keyring = node, stop, profiler, keyring
-        self._addresses, self._now_ms, self._door = dict(addresses or {}), now_ms, door
+        self._addresses, self._now_ms, self._allowed = dict(addresses or {}), now_ms, allowed
         self._replace_key = replace_key
         self.trail = Trail() if trail is None else trail
         self._owners = Buckets(OWNER_RATE_PER_S, OWNER_BURST)
@@ -124,8 +124,10 @@ class Plane:
         def note(event: str) -> Operation:
             return Operation(Role.operate, lambda _arguments, _caller: {}, event, _fields)
 
-        def act(role: Role, event: str, run: Callable[[Arguments], object], told: Any = lambda _: {}) -> Operation:
-            return Operation(role, lambda arguments, _caller: run(arguments), event, told)
+        def act(
+            role: Role, event: str, run: Callable[[Arguments], object], audit_fields: Any = lambda _: {}
+        ) -> Operation:
+            return Operation(role, lambda arguments, _caller: run(arguments), event, audit_fields)
 
         return {
             "status": look(lambda: json.loads(self._node.status())),
@@ -150,7 +152,7 @@ class Plane:
             "whoami": Operation(Role.read, lambda _arguments, caller: caller.known()),
             "tokens": Operation(Role.admin, lambda _arguments, _caller: self._list_tokens()),
             "create_token": act(Role.admin, CREATION, partial(self._change_tokens, create), fields_of),
-            "revoke_token": act(Role.admin, REVOCATION, partial(self._change_tokens, take_away), fields_of),
+            "revoke_token": act(Role.admin, REVOCATION, partial(self._change_tokens, revoke_token), fields_of),
             "followers": Operation(Role.read, lambda _arguments, _caller: self._followers().rows()),
             "add_follower": act(Role.admin, "follower named", partial(self._change_followers, add), _node_key),
             "remove_follower": act(Role.admin, "follower removed", partial(self._change_followers, remove), _node_key),
@@ -238,13 +240,13 @@ class Plane:
                 code="role-too-low",
             )
         if operation.event is not None:
-            self._audit(operation.event, operation.told(arguments) | self._calling(operation, caller), call)
+            self._audit(operation.event, operation.audit_fields(arguments) | self._calling(operation, caller), call)
         return operation.run(arguments, caller)
 
     @staticmethod
     def _calling(operation: Operation, caller: Caller) -> dict[str, object]:
         # A note's own fields stay separate from those of its caller.
-        return {"caller": caller.known()} if operation.told is _fields else caller.known()
+        return {"caller": caller.known()} if operation.audit_fields is _fields else caller.known()
 
     def _audit(self, event: str, fields: Mapping[str, object], call: str) -> None:
         try:
@@ -289,7 +291,7 @@ class Plane:
         keyring.refresh()
         if keyring.fault is not None:
             raise keyring.fault
-        return [token.shown(self._now_ms()) for token in keyring.tokens]
+        return [token.row(self._now_ms()) for token in keyring.tokens]
 
     def _change_tokens(self, change: Callable[[Path, Arguments, int], object], arguments: Arguments) -> object:
         keyring = self._tokens()
@@ -297,10 +299,10 @@ class Plane:
         keyring.refresh()
         return done
 
-    def _followers(self) -> Door:
-        if self._door is None:
+    def _followers(self) -> AllowedFollowers:
+        if self._allowed is None:
             raise NodeError("the node doesn't run yet: try again when it is ready", code="not-ready")
-        return self._door
+        return self._allowed
 
     def _change_followers(self, change: Callable[[Path, str], list[str]], arguments: Arguments) -> object:
         return self._followers().change(change, arguments.get("node_key"))

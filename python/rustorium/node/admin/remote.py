@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rustorium.access.bearer import check_way
+from rustorium.access.bearer import check_token_url
 from rustorium.access.tls import Tls, refusal, verifying
 from rustorium.errors import (
     AccessRefused,
@@ -38,7 +38,7 @@ class Remote:
     tls: Tls | None = None
 
     def __post_init__(self) -> None:
-        check_way(self.url)
+        check_token_url(self.url)
 
 
 def ask_remote(remote: Remote, operation: str, timeout_s: float, arguments: Mapping[str, object]) -> Any:

@@ -1,7 +1,7 @@
 """The admin socket `run/admin.sock` (0600): one JSON request per line, one JSON answer per line; and its callers.
 
 A request is {"op": name, ...}; an answer {"ok": true, "result": …} or {"ok": false, "code": …, "message": …}. The same
-calls are available over HTTP if `[admin] listen` is set (`adminhttp`).
+calls are available over HTTP if `[admin] listen` is set (`admin.http`).
 
 Invariants: on the socket only the node's own user and root get answers, and both are admins. Lines, connections and
 waiting times are bounded; neither interface takes room that the other needs.
@@ -19,8 +19,8 @@ from typing import Any
 import trio
 
 from rustorium.errors import NotReady, RustoriumError
-from rustorium.home.followers import Door
-from rustorium.node.admin.calls import Caller, Inspected, Plane, socket_owner
+from rustorium.home.followers import AllowedFollowers
+from rustorium.node.admin.calls import AdminNode, Caller, Plane, socket_owner
 from rustorium.node.admin.http import AdminHttp
 from rustorium.node.admin.keyring import Keyring
 from rustorium.node.admin.remote import NO_NODE, Remote, ask_remote, error_of
@@ -40,7 +40,7 @@ class Callers:
     keyring: Keyring
     listener: socket.socket | None = None
     """The socket for callers with a token; `None`: no such socket."""
-    door: Door | None = None
+    allowed: AllowedFollowers | None = None
     """The nodes that may follow; `None`: they can't be changed here."""
     trail: Trail = field(default_factory=Trail)
 
@@ -56,7 +56,7 @@ class AdminServer:
     def __init__(
         self,
         path: Path,
-        node: Inspected,
+        node: AdminNode,
         stop: Callable[[str], None],
         profiler: Profiler | None = None,
         callers: Callers | None = None,
@@ -66,8 +66,8 @@ class AdminServer:
         `replace_key`: starts the replacement of the storage key."""
         self._path, self._callers = path, callers
         keyring, addresses = (None, {}) if callers is None else (callers.keyring, callers.addresses)
-        trail, door = (Trail(), None) if callers is None else (callers.trail, callers.door)
-        self.plane = Plane(node, stop, profiler, keyring, addresses, trail, door=door, replace_key=replace_key)
+        trail, allowed = (Trail(), None) if callers is None else (callers.trail, callers.allowed)
+        self.plane = Plane(node, stop, profiler, keyring, addresses, trail, allowed=allowed, replace_key=replace_key)
         self._audit = node.audit
         self._room = trio.CapacityLimiter(CONNECTIONS_MAX)
 

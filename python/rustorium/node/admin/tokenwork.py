@@ -20,7 +20,7 @@ REVOCATION = "token revocation ordered"
 Arguments = Mapping[str, Any]
 
 
-def asked(arguments: Arguments) -> tuple[Role | None, Scope | None, int | None]:
+def parse_token_request(arguments: Arguments) -> tuple[Role | None, Scope | None, int | None]:
     """Parses role, scope and lifetime of the requested token. Errors: UsageError."""
     try:
         role, gateway = arguments.get("role"), arguments.get("gateway")
@@ -45,18 +45,18 @@ def fields_of(arguments: Arguments) -> dict[str, object]:
 
 def create(path: Path, arguments: Arguments, now_ms: int) -> dict[str, object]:
     """Makes a token; its text is in `token`. Errors: UsageError, HomeError."""
-    role, gateway, life_ms = asked(arguments)
+    role, gateway, life_ms = parse_token_request(arguments)
     expires_ms = now_ms + life_ms if life_ms is not None else None
     token, text = issue(path, str(arguments.get("name")), role, gateway, expires_ms, now_ms)
-    return {**token.shown(now_ms), "token": text}
+    return {**token.row(now_ms), "token": text}
 
 
-def take_away(path: Path, arguments: Arguments, now_ms: int) -> dict[str, object]:
+def revoke_token(path: Path, arguments: Arguments, now_ms: int) -> dict[str, object]:
     """Revokes a token. Errors: NotFound, HomeError."""
-    return revoke(path, str(arguments.get("name"))).shown(now_ms)
+    return revoke(path, str(arguments.get("name"))).row(now_ms)
 
 
-def at_rest(
+def run_without_node(
     home: Home,
     operation: str,
     arguments: Arguments,
@@ -66,7 +66,7 @@ def at_rest(
 ) -> Any:
     """Runs `tokens`, `create_token` or `revoke_token` if no node runs. Errors: RustoriumError, NativeError."""
     if operation == "tokens":
-        return [token.shown(now_ms) for token in load(home.tokens)]
-    event, work = {"create_token": (CREATION, create), "revoke_token": (REVOCATION, take_away)}[operation]
+        return [token.row(now_ms) for token in load(home.tokens)]
+    event, work = {"create_token": (CREATION, create), "revoke_token": (REVOCATION, revoke_token)}[operation]
     note_by_operator(home, event, fields_of(arguments), passphrase_file, environment)
     return work(home.tokens, arguments, now_ms)

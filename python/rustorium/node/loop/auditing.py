@@ -47,7 +47,7 @@ ANSWER_BYTES_MAX = 8 * 1024 * 1024
 ANSWER_S = 10.0
 
 
-class Audited(Protocol):
+class AuditedNode(Protocol):
     """The part of a node that auditing needs."""
 
     def audit(self, event: str, fields_json: str) -> None: ...
@@ -78,7 +78,7 @@ def _last_configuration(home: Home) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-async def record_configuration(node: Audited, home: Home, settings: Mapping[str, object], log: Logger) -> None:
+async def record_configuration(node: AuditedNode, home: Home, settings: Mapping[str, object], log: Logger) -> None:
     """Records a node's configuration, if it changed since it was recorded last."""
 
     def record() -> None:
@@ -119,7 +119,7 @@ class Refusals:
         return {"refused": grown, "total": sum(counts.values())}
 
 
-async def own_metrics(node: Audited) -> bytes:
+async def own_metrics(node: AuditedNode) -> bytes:
     """Returns the text of the node's metrics endpoint. Errors: OSError, TooSlowError, BrokenResourceError,
     ValueError."""
     host, port = split_address(node.addresses()["metrics"])
@@ -133,12 +133,12 @@ async def own_metrics(node: Audited) -> bytes:
                     raise ValueError(f"the metrics are longer than {ANSWER_BYTES_MAX} bytes")
     head, _, body = bytes(answer).partition(b"\r\n\r\n")
     if not head.startswith(b"HTTP/1.1 200"):
-        raise ValueError(f"the metrics face answers {head[:40]!r}")
+        raise ValueError(f"the metrics endpoint answers {head[:40]!r}")
     return body
 
 
 async def record_refusals(
-    node: Audited, log: Logger, metrics: Callable[[Audited], Awaitable[bytes]] = own_metrics
+    node: AuditedNode, log: Logger, metrics: Callable[[AuditedNode], Awaitable[bytes]] = own_metrics
 ) -> None:
     """Reads the node's own metrics periodically, until cancelled."""
     peers, clients = Refusals(), Refusals()

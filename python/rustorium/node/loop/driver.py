@@ -112,7 +112,7 @@ class Driver:
             self._log.append(now, event, caused)
 
 
-def calm_collector() -> None:
+def configure_collector() -> None:
     """Exempts the objects that exist at start from collection, and scans young objects rarely: steps make few
     cycles."""
     gc.collect()
@@ -120,7 +120,7 @@ def calm_collector() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
 
 
-def give_memory_back() -> None:
+def trim_memory() -> None:
     """Returns memory to the system that a load freed and glibc keeps in its threads' arenas. Other C libraries have no
     such call and need none."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
@@ -141,4 +141,4 @@ async def collect_when_idle(driver: Driver, idle_s: float = 10.0) -> None:
         if driver.steps - collected > LOAD_STEPS_MIN:
             collected = driver.steps
             gc.collect(1)
-            give_memory_back()
+            trim_memory()

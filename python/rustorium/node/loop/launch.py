@@ -17,7 +17,7 @@ from rustorium.config import Config, Loaded, is_address, split_address
 from rustorium.errors import ConfigError, HomeError, KeyFileMissing
 from rustorium.home import format as homeformat
 from rustorium.home.endpoints import tls_files
-from rustorium.home.followers import Door
+from rustorium.home.followers import AllowedFollowers
 from rustorium.home.keys import is_node_key, open_signing_key, open_storage_key
 from rustorium.home.paths import SEEDS_MAX, Home
 from rustorium.node.loop import pacehint
@@ -90,7 +90,7 @@ def prepare(home: Home, loaded: Loaded, passphrase_file: Path | None, environmen
         index = _index_of(home, validators, own, node_key)
     chain = _native.genesis_hash(genesis_bytes)
     homeformat.check_chain(found, home.path, chain)
-    followers = Door(home.followers, config.p2p.followers_named).keys()
+    followers = AllowedFollowers(home.followers, config.p2p.followers_named).keys()
     keep_few = config.recovery.keep_when_low or None if home.prune.exists() else None
     keep_heights = None if config.storage.keep == "archive" else config.storage.keep
     native = {

@@ -20,7 +20,7 @@ from rustorium.access.passphrases import known_passphrase
 from rustorium.consensus.replica import Replica
 from rustorium.errors import HomeError, KeyFileError, NodeError
 from rustorium.home.endpoints import in_the_clear
-from rustorium.home.followers import Door
+from rustorium.home.followers import AllowedFollowers
 from rustorium.home.format import record
 from rustorium.home.lock import running
 from rustorium.logs import Logger, configure
@@ -29,7 +29,7 @@ from rustorium.node.admin.socket import AdminServer, Callers
 from rustorium.node.bridge import listen_tcp, tell, wait_for_end
 from rustorium.node.loop import pacehint
 from rustorium.node.loop.auditing import record_configuration, record_refusals
-from rustorium.node.loop.driver import Driver, calm_collector, collect_when_idle
+from rustorium.node.loop.driver import Driver, collect_when_idle, configure_collector
 from rustorium.node.loop.inputlog import InputLog
 from rustorium.node.loop.launch import Launch
 from rustorium.node.loop.notify import Notifier
@@ -86,8 +86,8 @@ def _run(launch: Launch, descriptors: Descriptors) -> None:
         log.warning("faces in the clear", reason=sentence)
     keyring = Keyring(home.tokens)
     listener = listen_tcp(config.admin.listen) if config.admin.listen else None
-    door = Door(home.followers, config.p2p.followers_named)
-    supervisor = Supervisor(launch, log, descriptors, Callers(keyring, listener, door=door))
+    allowed = AllowedFollowers(home.followers, config.p2p.followers_named)
+    supervisor = Supervisor(launch, log, descriptors, Callers(keyring, listener, allowed=allowed))
     try:
         trio.run(supervisor.run)
     finally:
@@ -147,12 +147,12 @@ class Supervisor:
         inputs = self._input_log(replica)
         driver = Driver(node, replica, inputs)
         self._callers.keyring.tell(node.set_tokens)
-        if self._callers.door is not None:
-            self._callers.door.tell(node.set_followers)
+        if self._callers.allowed is not None:
+            self._callers.allowed.tell(node.set_followers)
         replace_key = partial(self._replace_key, node)
         socket = self._launch.home.admin_socket
         admin = AdminServer(socket, node, self.stop, driver.profiler, self._callers, replace_key)
-        calm_collector()
+        configure_collector()
         try:
             async with trio.open_nursery() as nursery:
                 # First, so that a caller told that the node is ready can call it.

@@ -36,7 +36,7 @@ PASSING = frozenset({"catching-up", "peers-suspected"})
 """Findings that come and go by themselves, and are only logged."""
 
 
-class Watched(Protocol):
+class WatchedNode(Protocol):
     """The part of a node that the watch needs."""
 
     def status(self) -> str: ...
@@ -51,7 +51,9 @@ class Watched(Protocol):
 class Watch:
     """Watches one node until cancelled."""
 
-    def __init__(self, node: Watched, config: Config, home: Path, log: Logger, *, keep_few: int | None = None) -> None:
+    def __init__(
+        self, node: WatchedNode, config: Config, home: Path, log: Logger, *, keep_few: int | None = None
+    ) -> None:
         self._node, self._home, self._log, self._keep_few = node, home, log, keep_few
         self._period_s = config.recovery.watch_ms / 1000
         self._detector = Detector(config.recovery, config.consensus.heartbeat_ms)

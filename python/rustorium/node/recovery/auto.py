@@ -24,7 +24,7 @@ from rustorium.config import Config
 from rustorium.errors import NodeError, RustoriumError
 from rustorium.health.catalogue import FINDINGS, Act, Finding
 from rustorium.health.liveness import LocalHealth
-from rustorium.health.plan import SENTENCES, SPACE_PAUSE_MS, Done, Planner, Step, Trouble, is_well
+from rustorium.health.plan import SENTENCES, SPACE_PAUSE_MS, PastAct, Planner, Step, Trouble, is_well
 from rustorium.home.keys import open_signing_key
 from rustorium.home.paths import Home
 from rustorium.logs import Logger
@@ -45,7 +45,7 @@ _CODED = re.compile(r"error: (.*) \[([a-z0-9_-]+)\]")
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class SupervisorOptions:
     """The parameters of the supervisor."""
 
     home: Home
@@ -57,7 +57,7 @@ class Orders:
 class Recovery:
     """Supervises one home."""
 
-    def __init__(self, orders: Orders, log: Logger) -> None:
+    def __init__(self, orders: SupervisorOptions, log: Logger) -> None:
         self._orders, self._home, self._log = orders, orders.home, log
         self._config = orders.config.recovery
         # Before the first act: without the key no act could be signed later.
@@ -268,7 +268,7 @@ class Recovery:
             if self._stopping.is_set():
                 return
         self._journal.did(step, wall_ms())
-        self._planner.did(Done(wall_ms(), step.act, step.trouble.code))
+        self._planner.did(PastAct(wall_ms(), step.act, step.trouble.code))
         self._journal.tell("recovering", code=step.trouble.code, reason=step.why)
         await trio.to_thread.run_sync(lambda: self._audit(fields, running=running), abandon_on_cancel=True)
         if step.act is Act.REFILL:
@@ -287,7 +287,7 @@ class Recovery:
         try:
             order_prune(self._home)
         except RustoriumError as error:
-            # Not one more file fits: then the node waits for space like any other.
+            # The disk has no room for another file: the node waits for space.
             self._log.error("prune failed", code=error.code, reason=error.message)
 
     async def _free(self, step: Step, running: bool) -> None:

@@ -12,13 +12,13 @@ from pathlib import Path
 from rustorium.config import RecoverySection
 from rustorium.errors import HomeError, NotReady
 from rustorium.health.catalogue import FINDINGS, Act
-from rustorium.health.plan import Step, Trouble, by_hand
+from rustorium.health.plan import Step, Trouble, manual_step
 from rustorium.home.lock import stopped
 from rustorium.home.noting import note_by_operator
 from rustorium.home.paths import Home
 from rustorium.node.admin.socket import call
 from rustorium.node.loop.watch import free_bytes
-from rustorium.node.recovery.quarantine import free_space, move_aside, put_back, spare
+from rustorium.node.recovery.quarantine import free_space, move_aside, removable_files, restore_store
 from rustorium.node.recovery.state import last_end, order_prune
 
 STOP_S = 60.0
@@ -45,17 +45,17 @@ def examine(home: Home, config: RecoverySection) -> tuple[bool, list[Step]]:
         status = call(home.admin_socket, "status")
     except NotReady:
         alone, prune = not home.load_config().config.p2p.peers, _may_prune(home, config, running=False)
-        return False, [by_hand(trouble, alone=alone, prune=prune) for trouble in _at_rest(home, config)]
+        return False, [manual_step(trouble, alone=alone, prune=prune) for trouble in _at_rest(home, config)]
     findings = [Trouble(str(f["code"]), str(f["evidence"])) for f in status.get("findings") or []]
     cut = any(trouble.code == "history-cut" for trouble in findings)
     alone, prune = not status["peers"], not cut and _may_prune(home, config, running=True)
-    return True, [by_hand(trouble, alone=alone, prune=prune) for trouble in findings if trouble.code in FINDINGS]
+    return True, [manual_step(trouble, alone=alone, prune=prune) for trouble in findings if trouble.code in FINDINGS]
 
 
 def _may_prune(home: Home, config: RecoverySection, *, running: bool) -> bool:
     free = free_bytes(home.path)
     low = free is not None and free < config.disk_free_bytes_min
-    return config.keep_when_low > 0 and low and not spare(home, running=running)
+    return config.keep_when_low > 0 and low and not removable_files(home, running=running)
 
 
 def _at_rest(home: Home, config: RecoverySection) -> list[Trouble]:
@@ -116,7 +116,7 @@ def undo(operator: Operator, name: str | None) -> dict[str, object]:
     """Puts a store back that was moved aside. Errors: HomeError, HomeMissing."""
     with stopped(operator.home):
         operator.audit({"act": "undo", "name": name or "the newest"})
-    chosen, aside = put_back(operator.home, name)
+    chosen, aside = restore_store(operator.home, name)
     return {"put_back": chosen.path.name, "code": chosen.code, "aside": str(aside) if aside is not None else None}
 
 

@@ -79,7 +79,7 @@ def _move_aside(home: Home, code: str, evidence: str) -> Path | None:
     return target
 
 
-def put_back(home: Home, name: str | None = None) -> tuple[Quarantined, Path | None]:
+def restore_store(home: Home, name: str | None = None) -> tuple[Quarantined, Path | None]:
     """Puts a store back (the newest if none is named), and moves the present one aside. Returns the store, and the new
     place of the other. The node fetches what the store lacks of the chain, as after a restart; the journal stays as it
     is. Errors: HomeError, HomeMissing."""
@@ -107,7 +107,7 @@ def remove(home: Home, *, evidence_too: bool = False) -> list[Path]:
     return gone
 
 
-def spare(home: Home, *, running: bool = False) -> list[Path]:
+def removable_files(home: Home, *, running: bool = False) -> list[Path]:
     """Returns the files that the node doesn't need: stores that are no evidence, and logs of core inputs, except the
     one that a running node writes."""
     logs = sorted(home.input_log.glob("*.inputs"))
@@ -116,7 +116,7 @@ def spare(home: Home, *, running: bool = False) -> list[Path]:
 
 def free_space(home: Home, *, running: bool = False) -> list[Path]:
     """Removes the files that the node doesn't need. Returns what was removed."""
-    logs = [path for path in spare(home, running=running) if path.parent == home.input_log]
+    logs = [path for path in removable_files(home, running=running) if path.parent == home.input_log]
     gone = remove(home)
     for path in logs:
         with suppress(OSError):

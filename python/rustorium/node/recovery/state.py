@@ -17,7 +17,7 @@ from typing import Any
 from rustorium.access.private import make_folder
 from rustorium.errors import HomeError
 from rustorium.health.catalogue import Act
-from rustorium.health.plan import Done, Step
+from rustorium.health.plan import PastAct, Step
 from rustorium.home.paths import Home
 from rustorium.node.loop.watch import wall_ms
 
@@ -33,7 +33,7 @@ class RecoveryState:
         self.acts: list[dict[str, Any]] = before.get("acts", [])
         self.state: dict[str, Any] = {}
 
-    def history(self) -> list[Done]:
+    def history(self) -> list[PastAct]:
         """Returns the acts of earlier supervisors, without acts that this release doesn't know. Future times are cut to
         now: a clock that was set back, or damage, is no reason to wait for years."""
         now_ms = wall_ms()
@@ -83,10 +83,10 @@ def read_recovery(home: Home) -> dict[str, Any]:
     return {}
 
 
-def _done(act: dict[str, Any]) -> Done | None:
+def _done(act: dict[str, Any]) -> PastAct | None:
     """Returns an act of the file; `None` if this release doesn't know it. Errors: TypeError, KeyError."""
     at_ms, name, code = operator.index(act["at_ms"]), act["act"], str(act["code"])
-    return Done(at_ms, Act(name), code) if name in set(Act) else None
+    return PastAct(at_ms, Act(name), code) if name in set(Act) else None
 
 
 def order_prune(home: Home) -> None:
@@ -97,7 +97,7 @@ def order_prune(home: Home) -> None:
         raise HomeError(f"{home.prune} can't be made ({error.strerror}): free a little space and try again") from None
 
 
-def at_work(home: Home) -> dict[str, Any] | None:
+def supervisor_state(home: Home) -> dict[str, Any] | None:
     """Returns the state of a supervisor that runs or that ended with a question; `None` if there is no such state."""
     state = read_recovery(home)
     if not state or state.get("state") == "stopped":

@@ -143,7 +143,7 @@ def _offsets_to(ways: Sequence[Sequence[int]], reference: int) -> list[Offset]:
         if above < INFINITE and below < INFINITE:
             found.append(Offset((above - below) // 2, (above + below + 1) // 2))
         else:
-            # One side, or none: the offset nearest to 0 that the lines allow.
+            # With one bound or none, the allowed offset nearest to 0 is used.
             low, high = -below if below < INFINITE else -INFINITE, above
             found.append(Offset(min(max(0, low), high), None))
     return found

@@ -26,7 +26,7 @@ STEP_MS = 10_000
 
 
 @dataclass(slots=True)
-class Merged:
+class MergedLine:
     """A line in its place: `at_ms` by the net's median clock."""
 
     at_ms: int
@@ -62,16 +62,16 @@ class Merger:
                     self.clocks.see(index, entry)
         self.clocks.solve()
 
-    def merge(self) -> Iterator[Merged]:
+    def merge(self) -> Iterator[MergedLine]:
         """Yields all existing lines."""
         for index in range(len(self.sources)):
             self._pull(index)
         while self._heap:
             at_ms, index, _, entry = heapq.heappop(self._heap)
             self._pull(index)
-            yield Merged(at_ms, self.sources[index].name, entry)
+            yield MergedLine(at_ms, self.sources[index].name, entry)
 
-    def follow(self, follow: Follow) -> Iterator[Merged]:
+    def follow(self, follow: Follow) -> Iterator[MergedLine]:
         """Yields all existing lines and new ones, until `follow.wait` returns `False`."""
         going = True
         while going:
@@ -81,11 +81,11 @@ class Merger:
             ripe_ms = follow.wall_ms() - HOLD_MS
             while self._heap and (self._heap[0][0] <= ripe_ms or len(self._heap) >= HELD_MAX):
                 at_ms, index, _, entry = heapq.heappop(self._heap)
-                yield Merged(at_ms, self.sources[index].name, entry)
+                yield MergedLine(at_ms, self.sources[index].name, entry)
             going = follow.wait(POLL_S)
         while self._heap:
             at_ms, index, _, entry = heapq.heappop(self._heap)
-            yield Merged(at_ms, self.sources[index].name, entry)
+            yield MergedLine(at_ms, self.sources[index].name, entry)
 
     def _pull(self, index: int) -> bool:
         entry = self.sources[index].read()

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from rustorium.errors import UsageError
 from rustorium.observe.nodelogs.lines import LEVELS
-from rustorium.observe.nodelogs.merge import Merged
+from rustorium.observe.nodelogs.merge import MergedLine
 from rustorium.observe.watching import UNITS, seconds_of
 
 HEIGHT_MAX = 2**64 - 1
@@ -19,7 +19,7 @@ HEAD = ("ts", "level", "target", "event", "node")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class LineFilter:
     """The conditions for a line, which must all hold; `None`: any."""
 
     since_ms: int | None = None
@@ -30,7 +30,7 @@ class Wanted:
     transaction: bytes | None = None
     heights: tuple[int, int] | None = None
 
-    def takes(self, line: Merged) -> bool:
+    def takes(self, line: MergedLine) -> bool:
         """Checks whether a line is wanted."""
         entry = line.entry
         if LEVELS[entry.level] < self.level or (self.nodes is not None and line.node not in self.nodes):
@@ -79,13 +79,13 @@ def transaction_of(text: str) -> bytes:
     return text.lower().encode()
 
 
-def as_json(line: Merged) -> str:
+def as_json(line: MergedLine) -> str:
     """Formats a line of a merged log: the node's own fields after `at_ms`, its time by the net's median clock."""
     fields = {"at_ms": line.at_ms, **line.entry.fields, "node": line.node}
     return json.dumps(fields, ensure_ascii=False)
 
 
-def as_text(line: Merged) -> str:
+def as_text(line: MergedLine) -> str:
     """Formats a line for people. A node's text can't move the cursor: control characters are escaped."""
     at = datetime.fromtimestamp(line.at_ms / 1000, UTC)
     rest = " ".join(f"{key}={_value(value)}" for key, value in line.entry.fields.items() if key not in HEAD)

@@ -84,7 +84,7 @@ class Snapshot:
 
 
 @dataclass(slots=True)
-class _Kept:
+class _NodeHistory:
     looks: "deque[Scrape]" = field(default_factory=lambda: deque(maxlen=WINDOW + 1))
 
     def take(self, scrape: Scrape) -> None:
@@ -119,13 +119,13 @@ class Board:
     """Takes looks at all nodes, one after another."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, _NodeHistory] = {}
         self._rates: deque[float | None] = deque(maxlen=HISTORY_MAX)
 
     def take(self, scrapes: Sequence[Scrape]) -> Snapshot:
         """Takes the next look."""
         for scrape in scrapes:
-            self._kept.setdefault(scrape.node, _Kept()).take(scrape)
+            self._kept.setdefault(scrape.node, _NodeHistory()).take(scrape)
         names = {place: scrape.node for scrape in scrapes if (place := _place(scrape.families))}
         nodes = tuple(self._node(scrape) for scrape in scrapes)
         heights = [line.height for line in nodes if line.height is not None]

@@ -14,7 +14,7 @@ from rustorium.sim.actors.base import (
     DATA,
     SYNC,
     Actor,
-    Hand,
+    ActorKey,
     Incoming,
     Outgoing,
     body_of,
@@ -63,7 +63,7 @@ class Clocked(Actor):
 
     def __init__(self) -> None:
         super().__init__()
-        self.hand = Hand()
+        self.hand = ActorKey()
         self.left = self.budget
 
     def begins(self, world: "World", node: int, /) -> None:
@@ -241,7 +241,7 @@ class GapSender(Actor):
 
     def __init__(self) -> None:
         super().__init__()
-        self._hand = Hand()
+        self._hand = ActorKey()
         self._sent = False
 
     def lets_in(self, incoming: Incoming, /) -> bool:

@@ -82,7 +82,7 @@ class Actor:
         return True
 
 
-class Hand:
+class ActorKey:
     """The signing hand of a traitor. It knows its place in the committee by what its own node signs."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ import random
 from typing import TYPE_CHECKING
 
 from rustorium import _native
-from rustorium.sim.actors.base import Actor, Hand, Incoming, Outgoing, others
+from rustorium.sim.actors.base import Actor, ActorKey, Incoming, Outgoing, others
 from rustorium.sim.frames import (
     FINALIZE,
     NOTARIZE,
@@ -35,7 +35,7 @@ class DoubleVoter(Actor):
 
     def __init__(self) -> None:
         super().__init__()
-        self._hand = Hand()
+        self._hand = ActorKey()
         self._voted: set[bytes] = set()
 
     def send(self, out: Outgoing, /) -> None:
@@ -139,7 +139,7 @@ class ClockLiar(Actor):
 
     def __init__(self) -> None:
         super().__init__()
-        self._hand = Hand()
+        self._hand = ActorKey()
         self._made: dict[bytes, bytes] = {}
 
     def send(self, out: Outgoing, /) -> None:
@@ -171,7 +171,7 @@ class ClockLiar(Actor):
 
 
 class ReportLiar(Actor):
-    """Claims beside its votes to have executed, rooted and held what it hasn't; each peer gets another claim."""
+    """Adds false claims to its votes about what it has executed, rooted and stored; each peer gets another claim."""
 
     def send(self, out: Outgoing, /) -> None:
         at = {"vote": 1 + VOTE_BYTES, "report": 1}.get(out.said["message"])

@@ -7,7 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from rustorium import _native
-from rustorium.sim.actors.base import CONSENSUS, DATA, SYNC, Actor, Hand, Incoming, Outgoing, others
+from rustorium.sim.actors.base import CONSENSUS, DATA, SYNC, Actor, ActorKey, Incoming, Outgoing, others
 from rustorium.sim.frames import FINALIZE, NOTARIZE, NULLIFY, VIEW_AT
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Spammer(Actor):
 
     def __init__(self) -> None:
         super().__init__()
-        self._hand = Hand()
+        self._hand = ActorKey()
         self._left = SPAM_MAX
         self._proposal: bytes | None = None
         self.proposed: list[tuple[int, bytes]] = []

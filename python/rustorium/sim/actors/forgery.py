@@ -11,7 +11,7 @@ from rustorium.sim.actors.base import (
     CONSENSUS,
     DATA,
     Actor,
-    Hand,
+    ActorKey,
     Incoming,
     Outgoing,
     body_of,
@@ -45,7 +45,7 @@ class Impersonator(Actor):
 
     def __init__(self) -> None:
         super().__init__()
-        self._hand = Hand()
+        self._hand = ActorKey()
         self._views: set[int] = set()
         """Views in which it has proposed: another traitor of its kind answers each proposal too."""
 
@@ -99,7 +99,7 @@ class GarbageCertifier(Actor):
 
     def __init__(self) -> None:
         super().__init__()
-        self._hand = Hand()
+        self._hand = ActorKey()
         self._heard: dict[bytes, dict[int, bytes]] = {}
         """Bodies that got votes, with the signatures on them by signer."""
 

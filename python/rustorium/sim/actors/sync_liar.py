@@ -4,7 +4,7 @@ certificates without a quorum, signatures that the asker never made.
 Invariants: it lies in answers alone. Besides that, it withholds frames from one peer, which must then ask for them.
 """
 
-from rustorium.sim.actors.base import RESPONSE, SYNC, Actor, Hand, Outgoing, body_of, certificate, signature_of
+from rustorium.sim.actors.base import RESPONSE, SYNC, Actor, ActorKey, Outgoing, body_of, certificate, signature_of
 from rustorium.sim.frames import FINALIZE, VOTE_BYTES
 
 NOT_HELD, BLOCK, BATCH, CERTIFICATES, FINAL_BLOCKS, OWN_SIGNATURES = (bytes([tag]) for tag in range(6))
@@ -27,7 +27,7 @@ class SyncLiar(Actor):
 
     def __init__(self) -> None:
         super().__init__()
-        self._hand = Hand()
+        self._hand = ActorKey()
         self._gave: dict[str, bytes] = {}
         """The newest true content of each kind of answer."""
 

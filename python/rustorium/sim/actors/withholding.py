@@ -5,7 +5,7 @@ Invariants: every frame that they let out was made by their own node.
 """
 
 from rustorium.consensus.pacemaker import NS_PER_MS
-from rustorium.sim.actors.base import Actor, Hand, Incoming, Outgoing, said_in
+from rustorium.sim.actors.base import Actor, ActorKey, Incoming, Outgoing, said_in
 from rustorium.sim.frames import NULLIFY, votes_in
 
 ANSWERS = ("batch answer", "batches answer", "block", "final blocks", "certificates")
@@ -71,7 +71,7 @@ class Nullifier(Actor):
 
     def __init__(self) -> None:
         super().__init__()
-        self._hand = Hand()
+        self._hand = ActorKey()
         self._against: set[tuple[int, int]] = set()
 
     def lets_out(self, out: Outgoing, _target: int, /) -> bool:
