@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx2
 
+from json_results import check
 from rustorium.client import Client, Key
 from rustorium.client.operations import put
 from rustorium.errors import ClientError
@@ -75,7 +76,9 @@ def start_home(home: str | Path, *more: str, timeout_s: float = DEADLINE_S) -> s
 def run_command(*words: str, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
     """Runs `rustorium-node` with these words to its end."""
     command = [sys.executable, "-m", "rustorium.cli", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+    check(words, ended.stdout, ended.stderr)
+    return ended
 
 
 def cli(*arguments: object, code: int = 0, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:

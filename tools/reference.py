@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 
 from rustorium import _native
 from rustorium.cli.app import app
+from rustorium.cli.results.table import SHAPES, error_schema, schema_of
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 WRITTEN = "<!-- written by `just reference`: change the code instead -->\n"
@@ -230,7 +231,59 @@ def methods(one: type) -> Iterator[str]:
             yield f"- `{awaited}{name}{signature(function)}`: {line(inspect.getdoc(function))}"
 
 
-PAGES = {"cli.md": command_line, "http.md": http, "python.md": python, "limits.md": lambda: limits_page.page(WRITTEN)}
+def json_results() -> str:
+    """The shape of each command's result with `-o json`."""
+    parts = ["# Results as JSON\n", WRITTEN]
+    parts.append(
+        "With `-o json` a command prints one JSON value on standard output, and with `-o jsonl` one object a line. An "
+        "error is one object, on the last line of standard error. `rustorium schema COMMAND` prints the JSON schema "
+        "of a result, `rustorium schema error` that of an error. Later releases may add fields.\n"
+    )
+    parts += [f"## Errors\n\n{result_types(error_schema())}"]
+    for name, shape in SHAPES.items():
+        parts.append(f"## {name}\n\nPrints {shape.form.value}.\n\n{result_types(schema_of(shape))}")
+    return "\n".join(parts)
+
+
+def result_types(schema: dict[str, Any]) -> str:
+    """Each type of the objects that a command prints, with its fields, and the types of these."""
+    defs: dict[str, Any] = schema.get("$defs", {})
+    return "\n".join(result_type(defs[name]) for name in defs) if defs else "A JSON schema.\n"
+
+
+def result_type(one: dict[str, Any]) -> str:
+    """A type's sentence and the table of its fields."""
+    required = set(one.get("required", ()))
+    rows = [
+        f"| `{field}` | {schema_word(kind)} | {'' if field in required else 'may be absent'} |"
+        for field, kind in one.get("properties", {}).items()
+    ]
+    more = "" if one.get("additionalProperties") is False else " There are further fields."
+    table = "\n".join(["| field | type | |", "|---|---|---|", *rows]) + "\n" if rows else ""
+    return f"**{one['title']}**: {line(one.get('description'))}{more}\n\n{table}"
+
+
+def schema_word(schema: dict[str, Any]) -> str:
+    """A type in a word or two, without links."""
+    if "$ref" in schema:
+        return f"**{schema['$ref'].rsplit('/', 1)[-1]}**"
+    if "anyOf" in schema:
+        return " or ".join(schema_word(one) for one in schema["anyOf"])
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    kind = schema.get("type", "any value")
+    if kind == "array":
+        return f"list of {schema_word(schema.get('items') or {})}"
+    return f"`{schema['const']}`" if "const" in schema else str(kind)
+
+
+PAGES = {
+    "cli.md": command_line,
+    "json.md": json_results,
+    "http.md": http,
+    "python.md": python,
+    "limits.md": lambda: limits_page.page(WRITTEN),
+}
 
 
 def main() -> None:

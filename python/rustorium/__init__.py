@@ -18,3 +18,7 @@ def __getattr__(name: str) -> object:
 
         return getattr(rustorium.client, name)
     raise AttributeError(f"module 'rustorium' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -37,8 +37,9 @@ class TransactionProcessor(Protocol):
         ...
 
     def subscribe_transactions(self, filter: str | None = None, *, after: str | None = None) -> AsyncIterator[Event]:
-        """Yields final transactions in order, after event `after` (`shard.height.index`) or from now on, without gaps or
-        duplicates."""
+        """Yields final transactions in order, after event `after` (`shard.height.index`) or from now on.
+
+        There are no gaps and no duplicates."""
         ...
 
 

@@ -75,7 +75,7 @@ class SignedTransaction:
     """Canonical bytes of a transaction, ready to be sent any number of times to any node."""
 
     id: str
-    raw: bytes
+    raw: bytes = field(repr=False)
     sender: str
     nonce: int
     expires_at_ms: int
@@ -88,7 +88,7 @@ class Submitted:
     id: str
     reached: Wait
     receipt: Receipt | None = None
-    proof: bytes | None = None
+    proof: bytes | None = field(default=None, repr=False)
     """Canonical bytes of the receipt's proof, already checked if a genesis was given."""
 
 
@@ -155,9 +155,9 @@ class Block:
     claimed_height: int
     root: str
     """Result root after it."""
-    raw: bytes = b""
+    raw: bytes = field(default=b"", repr=False)
     """Canonical bytes of the block."""
-    proof: bytes = b""
+    proof: bytes = field(default=b"", repr=False)
     """Canonical bytes of the block's `BlockProof`; empty if the node had none."""
     shard: int = 0
 
@@ -179,6 +179,45 @@ class KeyPage:
     """One page of a namespace's keys, in no meaningful order."""
 
     keys: tuple[ListedKey, ...]
+    next_cursor: str | None
+    """Cursor of the next page; `None` on the last page. A short or empty page may still have a next one."""
+    at: At
+    """The state that all pages of the listing describe."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A key's value from a height on, until the next version."""
+
+    height: int
+    value: bytes | None
+    """The value that the block left; `None` if the key was removed."""
+    time_ms: int | None = None
+    """Time of the block; `None` if the node no longer keeps it."""
+    transaction: str | None = None
+    """Id of the transaction that wrote it; `None` if the node no longer keeps it."""
+    proven: bool = False
+    """`True` if this client checked the receipt of the transaction, and that it left this value."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """One page of a key's versions, newest first."""
+
+    versions: tuple[Version, ...]
+    next_before: int | None
+    """The next page has the versions below this height; `None` on the last page."""
+    kept_from: int
+    """The oldest height that the node keeps. A version of this height or below may have been written earlier."""
+    at: At
+    """The node's newest height."""
+
+
+@dataclass(frozen=True, slots=True)
+class BalancePage:
+    """One page of an account's balances, in no meaningful order."""
+
+    balances: tuple[Balance, ...]
     next_cursor: str | None
     """Cursor of the next page; `None` on the last page. A short or empty page may still have a next one."""
     at: At
@@ -250,7 +289,7 @@ class NodeStatus:
     ready: bool
     reason: str
     """The reason why the node isn't ready; empty if it is."""
-    raw: dict[str, object] = field(default_factory=dict)
+    raw: dict[str, object] = field(default_factory=dict, repr=False)
     """The whole report."""
     unreachable: tuple[str, ...] = ()
     """Names of the validators that the node has no link to."""
@@ -323,7 +362,7 @@ class ProvenState:
     at: At
     claim: Claim
     items: dict[Subject, SubjectContent]
-    proof: bytes
+    proof: bytes = field(repr=False)
     """A proof file, which others can check from the genesis alone."""
 
 

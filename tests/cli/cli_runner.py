@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from json_results import check
 from rustorium.cli import main
 
 
@@ -37,6 +38,7 @@ def make_cli(capsys: pytest.CaptureFixture[str]) -> Cli:
         with pytest.raises(SystemExit) as ended:
             main([str(argument) for argument in arguments])
         out, err = capsys.readouterr()
+        check([str(argument) for argument in arguments], out, err)
         code = ended.value.code
         return Ended(code if isinstance(code, int) else 1, out, err)
 

@@ -1,12 +1,14 @@
 """The list in `--help`, the start of completion, and the parser's errors."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from cli_runner import Cli
 
-from rustorium.cli.grouped import OTHERS, SECTIONS
+from json_results import commands
+from rustorium.cli.grouped import OTHERS, SECTIONS, range_words
 
 
 def test_every_command_stands_in_a_section_with_its_whole_sentence(cli: Cli) -> None:
@@ -50,3 +52,19 @@ def test_a_shell_completes_commands(cli: Cli, monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.setenv("COMP_WORDS", "rustorium-node tx p")
     monkeypatch.setenv("COMP_CWORD", "2")
     assert cli().out.split() == ["put"]
+
+
+def test_help_speaks_of_text_and_numbers_and_not_of_python(cli: Cli) -> None:
+    for words, _ in commands():
+        text = cli(*words.split(), "--help").out
+        assert not re.search(r"list\[|<str>|<int|<float|x[<>]=|<=x", text), words
+    assert "at least 1" in cli("devnet", "--help").out
+    assert "1024 to 65000" in cli("init", "--help").out
+
+
+@pytest.mark.parametrize(
+    ("shown", "words"),
+    [("x>=0.1", "at least 0.1"), ("x<=7", "at most 7"), ("0<=x<=63", "0 to 63"), ("odd", "odd"), (None, None)],
+)
+def test_a_range_is_told_in_words(shown: str | None, words: str | None) -> None:
+    assert range_words(shown) == words

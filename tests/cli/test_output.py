@@ -25,3 +25,18 @@ def test_a_table_shows_moments_as_dates_and_durations_as_numbers(capsys: pytest.
 def test_json_has_them_as_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     emit(ROWS, Format.json)
     assert json.loads(capsys.readouterr().out) == ROWS
+
+
+def test_a_table_wider_than_the_terminal_has_one_field_a_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"check": "disk", "seen": "s" * 60}, {"check": "clock", "seen": "fine"}]
+    monkeypatch.setenv("COLUMNS", "50")
+    emit(rows, Format.table)
+    assert capsys.readouterr().out.splitlines()[0] == f"check  {'seen':<60}".rstrip()
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    emit(rows, Format.table)
+    assert capsys.readouterr().out == f"check  disk\nseen   {'s' * 60}\n\ncheck  clock\nseen   fine\n"
+    monkeypatch.setenv("COLUMNS", "80")
+    emit(rows, Format.table)
+    assert len(capsys.readouterr().out.splitlines()) == 3

@@ -59,12 +59,12 @@ def test_put_and_query_by_command(devnet: Devnet) -> None:
     account = devnet.net.accounts[1]
     query = ("query", "--net", devnet.path, "--account", account.address)
     # Other tests may have written to this net before.
-    before = json.loads(told(*query, "-o", "json"))["nonce"]
+    before = json.loads(told(*query, "-o", "json"))[0]["nonce"]
     done = json.loads(told("tx", "put", "--net", devnet.path, "--key", account.key_file, "a/b é", "v 1", "-o", "json"))
     assert (done["reached"], done["outcome"]) == ("final", "ok")
-    assert json.loads(told(*query, "a/b é", "-o", "json"))["value"] == "v 1"
+    assert json.loads(told(*query, "a/b é", "-o", "json"))[0]["value"] == "v 1"
     told(*query, "other", code=3)
-    assert json.loads(told(*query, "-o", "json"))["nonce"] == before + 1
+    assert json.loads(told(*query, "-o", "json"))[0]["nonce"] == before + 1
     status = json.loads(told("tx", "status", "--net", devnet.path, done["id"], "-o", "json"))
     assert (status["state"], status["height"]) == ("final", done["height"])
     assert status["proven"] == status["certified"]
@@ -72,9 +72,9 @@ def test_put_and_query_by_command(devnet: Devnet) -> None:
     assert (block["height"], block["verified"]) == (done["height"], True)
     other = devnet.net.accounts[2]
     held = ("query", "--net", devnet.path, "--account", other.address, "--asset", devnet.net.asset, "-o", "json")
-    had = int(json.loads(told(*held))["amount"])
+    had = int(json.loads(told(*held))[0]["amount"])
     told("tx", "transfer", "--net", devnet.path, "--key", account.key_file, other.address, "5")
-    balance = json.loads(told(*held))
+    [balance] = json.loads(told(*held))
     assert int(balance["amount"]) == had + 5
     rows = json.loads(told("status", "check", "--net", devnet.path, "-o", "json"))
     assert [row["ready"] for row in rows] == [True] * 4

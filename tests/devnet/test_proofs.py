@@ -56,7 +56,7 @@ def test_before_the_first_block_the_genesis_says_what_holds(devnet_factory: Devn
         with pytest.raises(NotFound):
             client.account(Key.generate().address)
         shown = cli("query", "--net", devnet.path, "--account", key.address, "--asset", devnet.net.asset, "-o", "json")
-        assert json.loads(shown.stdout)["amount"] == str(balance.amount)
+        assert json.loads(shown.stdout)[0]["amount"] == str(balance.amount)
         # No certificate covers height 0: there is no proof for others.
         with pytest.raises(Busy) as refused:
             client.prove([Subject(key.address)])
@@ -140,7 +140,7 @@ def test_a_proof_file_is_checked_offline_by_another_process(devnet: Devnet, key:
     cli("verify", file, code=2)
     cli("verify", tmp_path / "none.json", "--genesis", genesis, code=2)
     cli(*query, "invoice/17", "--at", "latest", code=2)
-    assert json.loads(cli(*query, "invoice/17", "--no-verify", "-o", "json").stdout)["proven"] is False
+    assert json.loads(cli(*query, "invoice/17", "--no-verify", "-o", "json").stdout)[0]["proven"] is False
 
 
 Change = tuple[str, str]

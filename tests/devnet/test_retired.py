@@ -90,5 +90,5 @@ def test_a_store_without_its_journal_is_told_what_to_do(devnet_factory: DevnetFa
     assert ended.returncode == 1
     last = ended.stderr.splitlines()[-1]
     assert last.endswith("[journal-retired]")
-    assert "don't empty its home" in last
+    assert "leave the home as it is" in last
     assert "re-key to a new validator key" in last

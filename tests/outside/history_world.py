@@ -17,7 +17,7 @@ from rustorium.api import Operation
 from rustorium.client import AsyncClient, Client, Key
 from rustorium.client import operations as ops
 from rustorium.net.devnet import Devnet
-from rustorium.types import Balance, Held, Submitted
+from rustorium.types import Balance, SubjectContent, Submitted
 
 OPENING = 100
 SYMBOL = "COIN"
@@ -119,7 +119,7 @@ def operations_of(world: World, intent: Intent) -> list[Operation]:
     return [*wanted, ops.put(world.keys[intent.account].address, ID_KEY, intent.id.encode())]
 
 
-def amount_of(held: Held) -> int:
+def amount_of(held: SubjectContent) -> int:
     """Returns a balance's amount."""
     assert isinstance(held, Balance)
     return held.amount

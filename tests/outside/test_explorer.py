@@ -62,7 +62,7 @@ class World:
         }
 
 
-LISTS = {"overview": 2, "blocks": 1, "block": 1, "account": 2, "validators": 1}
+LISTS = {"overview": 2, "blocks": 1, "block": 1, "account": 3, "key": 1, "validators": 1}
 PROVEN = ("block", "transaction", "account", "key", "absent", "balance")
 
 
@@ -171,8 +171,9 @@ def test_search_finds_whatever_has_a_name(tab: Explorer, world: World) -> None:
         "more/1": "Key more/1",  # the account is the one that is open
         f"#{world.height}": f"Block {world.height}",
         "no such thing": "Nothing found",
-        "rs1qqqq": "Not an account address",
         "0" * 64: "Nothing found",
+        "node-2": "Validators",
+        "rs1qqqq": "Not an account address",
         str(10**9): "This node holds no such final block",
     }
     for text, heading in found.items():
@@ -441,5 +442,7 @@ def test_before_the_first_block_it_says_what_to_do(browser: "Browser", tmp_path:
             tab.proof("unproven")
             tab.shot("empty-account")
             tab.open("#/validators")
-            expect(tab.page.get_by_role("img", name=re.compile("in no place that a map has"))).to_be_visible()
+            expect(
+                tab.page.get_by_role("img", name=re.compile("of which none names a region on the map"))
+            ).to_be_visible()
             tab.shot("ring")

@@ -23,7 +23,7 @@ pub use chain::*;
 pub use condition::ConditionView;
 pub use facts::{FactsView, KindFacts};
 pub use finding::{Finding, Severity};
-pub use listing::{KeysPage, ListedKey};
+pub use listing::{BalanceView, BalancesPage, HistoryPage, KeysPage, ListedKey, VersionView};
 pub use operation::{OperationView, PossessionView, ViewError};
 pub use pool::{PoolRecordsPage, PoolTransferView};
 pub use scalar::{Amount, Hex};

@@ -16,6 +16,8 @@ pub mod state;
 pub use answers::*;
 pub use event_id::EventId;
 pub use final_block::{FinalBlock, Newest};
-pub use listing::{FoundKey, KeyCursor, ListFrom, ListedKeys, Listing};
+pub use listing::{
+    BalanceListing, FoundKey, History, KeyCursor, KeyHistory, KeyVersion, ListFrom, ListedBalances, ListedKeys, Listing,
+};
 pub use problem::Code;
 pub use state::{ProveAt, Proven, ReadAt, StateValues, pool_subjects};

@@ -1,7 +1,7 @@
-//! Listing the keys of a namespace, in pages.
+//! Listing the keys of a namespace, an account's balances and a key's versions, in pages.
 
 use crate::answers::At;
-use rustorium_types::{AccountId, Height};
+use rustorium_types::{AccountId, AssetId, Height, Key, TxId};
 
 /// Position where the next page of a listing starts, with the height at which all pages hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,5 +76,68 @@ pub struct ListedKeys {
     /// Start of the next page; `None` on the last one. A short page may still have a next one.
     pub next: Option<KeyCursor>,
     /// Height and root at which all pages of the listing hold.
+    pub at: At,
+}
+
+/// Request for a page of an account's balances.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BalanceListing {
+    /// The account.
+    pub account: AccountId,
+    /// Starting point.
+    pub from: ListFrom,
+    /// Maximum number of balances.
+    pub limit: usize,
+}
+
+/// A page of an account's balances.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListedBalances {
+    /// Assets and amounts, in no meaningful order.
+    pub balances: Vec<(AssetId, u128)>,
+    /// Start of the next page; `None` on the last one. A short page may still have a next one.
+    pub next: Option<KeyCursor>,
+    /// Height and root at which all pages of the listing hold.
+    pub at: At,
+}
+
+/// Request for a page of a key's versions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct History {
+    /// Owner of the namespace.
+    pub namespace: AccountId,
+    /// The key.
+    pub key: Key,
+    /// If set, only versions below this height.
+    pub before: Option<Height>,
+    /// Maximum number of versions.
+    pub limit: usize,
+    /// Bytes of values before the page ends.
+    pub bytes_max: usize,
+}
+
+/// A key's value from a height on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyVersion {
+    /// The height that wrote it.
+    pub height: Height,
+    /// That block's time, Unix ms; `None` if the block isn't kept.
+    pub time_ms: Option<u64>,
+    /// The value; `None` if the key was removed.
+    pub value: Option<Vec<u8>>,
+    /// The transaction that wrote it; `None` if it isn't kept, or wasn't found among many.
+    pub transaction: Option<TxId>,
+}
+
+/// A page of a key's versions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyHistory {
+    /// The versions, newest first.
+    pub versions: Vec<KeyVersion>,
+    /// The next page has the versions below this height; `None` on the last one.
+    pub next: Option<Height>,
+    /// The oldest height that the node keeps. A version of this height or below may have been written earlier.
+    pub kept_from: Height,
+    /// The node's newest height.
     pub at: At,
 }

@@ -159,6 +159,11 @@ pub fn name_of_data(name: &[u8]) -> Option<&[u8]> {
     name.strip_prefix(&[DATA])
 }
 
+/// Returns the asset of a balance; `None` unless these bytes name a balance.
+pub fn asset_of_balance(name: &[u8]) -> Option<AssetId> {
+    name.strip_prefix(&[BALANCE])?.try_into().ok().map(AssetId)
+}
+
 /// Returns the key of an account's own record.
 pub fn account_key(account: AccountId) -> StateKey {
     StateKey { account, name: *ACCOUNT_NAME }
@@ -236,6 +241,9 @@ mod tests {
         assert!(!is_name(&Name::Account.key(account), &[]));
         assert_eq!(name_of_data(&Name::Data(b"k").to_bytes()), Some(&b"k"[..]));
         assert_eq!(name_of_data(&Name::Account.to_bytes()), None);
+        assert_eq!(asset_of_balance(&Name::Balance(AssetId([7; 32])).to_bytes()), Some(AssetId([7; 32])));
+        assert_eq!(asset_of_balance(&Name::Data(&[7; 32]).to_bytes()), None);
+        assert_eq!(asset_of_balance(&[BALANCE, 7]), None);
     }
 
     #[test]

@@ -22,8 +22,8 @@ pub use committee::{CommitteeRecord, Replaced};
 pub use execute::{Execution, Input, Skip, diff_root, execute, execute_with, receipts_root};
 pub use genesis::{ChainHashes, GenesisRefused, GenesisState, check_genesis, genesis, hashes, shard_of};
 pub use keys::{
-    PoolRow, account_key, balance_key, committee_key, data_key, grant_key, is_name, name_of_data, pool_key,
-    statement_key, verifier_key,
+    PoolRow, account_key, asset_of_balance, balance_key, committee_key, data_key, grant_key, is_name, name_of_data,
+    pool_key, statement_key, verifier_key,
 };
 pub use ledger::{StateRead, StateReadError};
 pub use order::{arrange, order};

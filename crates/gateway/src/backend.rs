@@ -5,8 +5,9 @@
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use rustorium_api::{
-    BackendError, BlockRef, BlockView, Committee, FinalBlock, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt,
-    Proven, ReadAt, StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Visit, Wait,
+    BackendError, BalanceListing, BlockRef, BlockView, Committee, FinalBlock, History, KeyHistory, ListedBalances,
+    ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, StateValues, Status, Submitted,
+    SubmittedSink, TransactionStatus, Visit, Wait,
 };
 use rustorium_crypto::Addressed;
 use rustorium_types::{AccountId, ChainId, Epoch, EpochChange, Genesis, Height, ShardId, Subject, TxId};
@@ -85,6 +86,12 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Reads a page of a namespace's keys.
     fn keys(&self, listing: &Listing) -> Result<ListedKeys, BackendError>;
+
+    /// Reads a page of an account's balances.
+    fn balances(&self, listing: &BalanceListing) -> Result<ListedBalances, BackendError>;
+
+    /// Reads a page of a key's versions.
+    fn history(&self, history: &History) -> Result<KeyHistory, BackendError>;
 
     /// Reads a final, executed block.
     fn block(&self, which: BlockRef) -> Result<Option<BlockView>, BackendError>;

@@ -10,6 +10,8 @@ mod connection;
 pub mod events;
 pub mod feed;
 pub mod health;
+pub mod history;
+pub mod holdings;
 pub mod light;
 pub mod listing;
 mod multiplexed;
@@ -161,7 +163,9 @@ fn routes() -> Vec<(&'static str, Need, MethodRouter<Arc<App>>)> {
         (SUBMIT_PATH, Need::Submit, post(submit::submit)),
         ("/v1/transactions/{id}", Need::Read, get(read::transaction)),
         ("/v1/accounts/{address}", Need::Read, get(state::account)),
+        ("/v1/accounts/{address}/balances", Need::Read, get(holdings::balances)),
         ("/v1/accounts/{address}/balances/{asset}", Need::Read, get(state::balance)),
+        ("/v1/accounts/{address}/history/{*key}", Need::Read, get(history::history)),
         ("/v1/accounts/{address}/keys", Need::Read, get(listing::keys)),
         ("/v1/accounts/{address}/keys/{*key}", Need::Read, get(state::value)),
         ("/v1/proofs", Need::Read, post(state::prove)),
@@ -197,8 +201,11 @@ pub(crate) fn guarded_paths() -> Vec<&'static str> {
 pub fn router(app: Arc<App>) -> Router {
     let docs: Router<Arc<App>> = Router::from(openapi::docs()).layer(from_fn(openapi::secure));
     // A wildcard never matches an empty segment, and an empty key is a key.
-    let empty_key = ("/v1/accounts/{address}/keys/", Need::Read, get(state::empty_key));
-    let all = routes().into_iter().chain([empty_key]);
+    let empty_keys = [
+        ("/v1/accounts/{address}/keys/", Need::Read, get(state::empty_key)),
+        ("/v1/accounts/{address}/history/", Need::Read, get(history::empty_key)),
+    ];
+    let all = routes().into_iter().chain(empty_keys);
     let router =
         all.fold(Router::new(), |router, (path, need, methods)| router.route(path, guard(&app, need, methods)));
     let router = router.merge(docs).layer(from_fn_with_state(app.clone(), answers::count_bytes));

@@ -15,37 +15,14 @@ import {
   idLink,
   keyHref,
   readable,
-  table,
   transactionHref,
 } from "./dom.js";
 import { keyForm } from "./key.js";
+import { paged } from "./pages.js";
 import { proven } from "./proof.js";
 import { regionName } from "./regions.js";
 
 const PAGE = 12;
-
-/** A list that grows by pages: `load(next)` gives rows and what comes next. */
-async function paged(caption, columns, load, nothing) {
-  const list = table(caption, columns, []);
-  const more = h("button", { type: "button", class: "button quiet" }, "More");
-  let next = "";
-  async function step() {
-    do {
-      const page = await load(next);
-      list.body.append(...page.rows.map(list.makeRow));
-      next = page.next ?? "";
-      // A page may be empty and have a next one all the same.
-    } while (next && !list.body.hasChildNodes());
-    more.hidden = !next;
-  }
-  await step();
-  more.addEventListener("click", () =>
-    step().catch((error) => {
-      more.textContent = error.detail ?? error.message;
-    }),
-  );
-  return list.body.hasChildNodes() ? h("div", {}, list, h("p", { class: "more" }, more)) : nothing;
-}
 
 const keys = (address, signal, prefix) =>
   paged(
@@ -92,6 +69,19 @@ async function keyList(address, signal) {
   return [form, place];
 }
 
+const holdings = (address, signal) =>
+  paged(
+    "Assets of this account",
+    ["Asset", ["Smallest units", "number"]],
+    async (next) => {
+      const query = next && `&cursor=${next}`;
+      const page = await read(`/v1/accounts/${address}/balances?limit=${PAGE}${query}`, signal);
+      const rows = page.balances.map((one) => [idLink(balanceHref(address, one.asset), one.asset), count(one.balance)]);
+      return { rows, next: page.next };
+    },
+    empty("No assets", "Nothing was issued or transferred to this account, or all of it was spent."),
+  );
+
 const transactions = (address, signal) =>
   paged(
     "Transactions of this account, newest first",
@@ -114,7 +104,7 @@ function recordFacts(address, record) {
     ["Public key", h("span", { class: "mono whole" }, record.public_key)],
     ["Home region", regionName(record.region)],
     ["Next nonce", count(record.nonce)],
-    ["Work left", `${count(record.quota_left)} units`],
+    ["Quota left", `${count(record.quota_left)} work units`],
     ["Storage left", bytes(record.storage_bytes_left)],
   );
 }
@@ -126,9 +116,10 @@ export async function account({ signal }, address) {
     facts(["Address", copied(address)]),
   ];
   const words = ({ record }) => (record === null ? absent : recordFacts(address, record));
-  const [{ place, panel }, listed, sent] = await Promise.all([
+  const [{ place, panel }, listed, held, sent] = await Promise.all([
     proven({ account: address }, words, signal),
     keyList(address, signal),
+    holdings(address, signal),
     transactions(address, signal),
   ]);
   const element = h(
@@ -138,7 +129,7 @@ export async function account({ signal }, address) {
     card(null, place),
     panel,
     card("Keys", keyForm(address, keyHref), listed),
-    card("Balance", balanceForm(address)),
+    card("Assets", balanceForm(address), held),
     card("Transactions", sent),
   );
   return { title: "Account", element };

@@ -92,16 +92,16 @@ function headerFacts(header, digest, receipts) {
   return facts(
     ["Digest", copied(digest)],
     ["Time", when(header.time_ms), h("span", { class: "muted" }, ` ${new Date(header.time_ms).toLocaleString()}`)],
-    ["Transactions", `${count(header.transactions)} listed, ${count(receipts)} executed`],
+    ["Transactions", `${count(header.transactions)} in the block, ${count(receipts)} executed`],
     ["Proposed by", `validator ${header.proposer}, view ${count(header.view)} of epoch ${count(header.epoch)}, shard ${header.shard}`],
     ["Parent", idLink(blockHref(header.parent), header.parent)],
     [
-      "Claims results of",
+      "Certifies results up to",
       `height ${count(header.result.height)}, root `,
       h("span", { class: "mono", title: header.result.root }, short(header.result.root)),
     ],
     header.state && [
-      "Claims state of",
+      "Certifies the state of",
       `height ${count(header.state.height)}, root `,
       h("span", { class: "mono", title: header.state.root }, short(header.state.root)),
     ],
@@ -191,7 +191,7 @@ async function receipts(digest, signal) {
           h(
             "span",
             { class: `tag ${receipt.outcome}` },
-            receipt.outcome === "ok" ? "Done" : `Failed: ${receipt.failure.code}`,
+            receipt.outcome === "ok" ? "ok" : `Failed: ${receipt.failure.code}`,
           ),
         ]),
       ),

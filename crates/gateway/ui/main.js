@@ -1,10 +1,11 @@
 // The page's frame: which view is shown, the search, the colours, and whether the node is reached.
 
 import { account, balance } from "./account.js";
-import { exists, Problem } from "./api.js";
+import { exists, Problem, read } from "./api.js";
 import { block, blocks } from "./blocks.js";
 import {
   accountHref,
+  balanceHref,
   blockHref,
   card,
   empty,
@@ -129,19 +130,22 @@ function place(shown, name) {
 
 /** Where a search leads; null where nothing of this shape is known. */
 async function target(text) {
+  const here = /^#\/accounts\/([^/]+)/.exec(location.hash);
   const number = text.replaceAll(",", "").replace(/^#/, "");
   if (/^\d{1,19}$/.test(number)) return blockHref(number);
   if (/^[0-9a-fA-F]{64}$/.test(text)) {
     const id = text.toLowerCase();
     if (await exists(`/v1/transactions/${id}`)) return transactionHref(id);
-    return (await exists(`/v1/blocks/${id}`)) ? blockHref(id) : null;
+    if (await exists(`/v1/blocks/${id}`)) return blockHref(id);
+    // Any other id may be an asset's: its balance is one of the account that is open.
+    return here ? balanceHref(here[1], id) : null;
   }
   const [address, ...rest] = text.split("/");
   if (/^rs1[0-9a-z]+$/i.test(address)) {
     const owner = address.toLowerCase();
     return rest.length > 0 ? keyHref(owner, toHex(rest.join("/"))) : accountHref(owner);
   }
-  const here = /^#\/accounts\/([^/]+)/.exec(location.hash);
+  if ((await read("/v1/validators")).validators.some((validator) => validator.name === text)) return "#/validators";
   return here ? keyHref(here[1], toHex(text)) : null;
 }
 
@@ -155,7 +159,7 @@ function found(_, text) {
       h("h1", {}, "Nothing found"),
       empty(
         `Nothing matches “${short(text, 40, 12)}”.`,
-        "A height (42), a transaction’s or block’s id (64 hex digits), an address (rs1…), or a key of an account (rs1…/invoice/17). On an account’s page a key’s name is enough.",
+        "A height (42), a transaction’s or block’s id (64 hex digits), an address (rs1…), a validator’s name, or a key of an account (rs1…/invoice/17). On an account’s page a key’s name or an asset’s id is enough.",
         "A transaction that was just sent may not have arrived yet. An expired transaction is not in the ledger.",
       ),
     ),

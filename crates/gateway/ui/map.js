@@ -132,7 +132,7 @@ export function map(validators, status) {
   const away = validators.filter((validator) => validator.name !== self);
   const reached = away.filter((validator) => !down.has(validator.name)).length;
   const places =
-    all.length > 0 ? `in ${all.length} ${all.length === 1 ? "place" : "places"}` : "in no place that a map has";
+    all.length > 0 ? `in ${all.length} ${all.length === 1 ? "place" : "places"}` : "of which none names a region on the map";
   const summary = `${validators.length} validators ${places}; ${self} is connected to ${reached} of ${away.length} others.`;
   return {
     drawing: all.length > 0 ? world(all, self, down, summary) : ring(validators, self, down, summary),

@@ -121,7 +121,7 @@ function receipts(list, signal) {
           .map((receipt) => [
             idLink(transactionHref(receipt.id), receipt.id),
             idLink(accountHref(receipt.sender), receipt.sender, 8, 4),
-            h("span", { class: `tag ${receipt.outcome}` }, receipt.outcome === "ok" ? "Done" : "Failed"),
+            h("span", { class: `tag ${receipt.outcome}` }, receipt.outcome === "ok" ? "ok" : "Failed"),
             when(receipt.time_ms),
           ]),
       );

@@ -150,7 +150,7 @@ function judge(answer) {
 
 function summary({ receipt, transaction, status }) {
   const outcome =
-    receipt.outcome === "ok" ? "Done" : `Failed: ${receipt.failure.code}, operation ${receipt.failure.operation}`;
+    receipt.outcome === "ok" ? "ok" : `Failed: ${receipt.failure.code}, operation ${receipt.failure.operation}`;
   return facts(
     ["Id", copied(receipt.id)],
     [

@@ -1,7 +1,7 @@
 // The committee: where its members are, who is connected, who comes next, who was seen to lie.
 
 import { read } from "./api.js";
-import { card, count, facts, h, say, short, table } from "./dom.js";
+import { card, copied, count, facts, h, say, short, table } from "./dom.js";
 import { live, watch } from "./live.js";
 import { map } from "./map.js";
 import { regionName } from "./regions.js";
@@ -19,7 +19,7 @@ function link(validator, status) {
   return h("span", { class: `state ${kind}` }, h("span", { "aria-hidden": "true" }, icon), " ", words);
 }
 
-const digest = (text) => h("span", { class: "mono", title: text }, short(text));
+const digest = (text) => copied(text, h("span", { class: "mono", title: text }, short(text)));
 
 function members(committee, status) {
   const rows = committee.validators.map((validator, index) => [

@@ -1,5 +1,7 @@
 //! What the gateway asks of a node, answered from store, pool and gauges without the core.
 
+mod history;
+mod holdings;
 mod listing;
 mod state;
 
@@ -11,8 +13,9 @@ use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
 use rustorium_api::json::{Finding, Severity};
 use rustorium_api::{
-    At, BackendError, BlockRef, BlockView, Committee, FinalBlock, ListedKeys, Listing, Newest, Place, ProofStatus,
-    ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Visit, Wait,
+    At, BackendError, BalanceListing, BlockRef, BlockView, Committee, FinalBlock, History, KeyHistory, ListedBalances,
+    ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted,
+    SubmittedSink, TransactionStatus, Visit, Wait,
 };
 use rustorium_crypto::Addressed;
 use rustorium_execution::CommitteeRecord;
@@ -249,6 +252,14 @@ impl Backend for NodeBackend {
 
     fn keys(&self, asked: &Listing) -> Result<ListedKeys, BackendError> {
         listing::keys(&*self.store, asked).map_err(storage)
+    }
+
+    fn balances(&self, asked: &BalanceListing) -> Result<ListedBalances, BackendError> {
+        holdings::balances(&*self.store, asked)
+    }
+
+    fn history(&self, asked: &History) -> Result<KeyHistory, BackendError> {
+        history::history(&*self.store, asked).map_err(storage)
     }
 
     fn block(&self, which: BlockRef) -> Result<Option<BlockView>, BackendError> {

@@ -101,7 +101,7 @@ impl Notices {
         let sentence = format!(
             "the validator key is retired and signs nothing more: a peer showed {lacks} with this node's signature, which \
              the safety journal {} lacks, so it was lost, restored or copied, or the key runs elsewhere too; the node \
-             follows the chain: leave it so, or stop it and run `rustorium-node node replace-key`, a re-key to a new \
+             follows the chain: leave it so, or stop it and run `rustorium-node node replace-key`, which gives it a new \
              validator key",
             self.safety.display()
         );

@@ -74,9 +74,10 @@ pub(crate) fn refuse_missing_journal(folders: &Folders, height: u64, signs_elsew
     if missing && height > 0 {
         let sentence = format!(
             "the safety journal {} is missing while the store has blocks: what this validator's key signed is not known, \
-             so the key is retired and signs nothing more; keep the node down, don't empty its home, and run \
-             `rustorium-node node replace-key`, a re-key to a new validator key",
-            folder.display()
+             so the key is retired and signs nothing more: leave the home as it is and run `rustorium-node node \
+             replace-key --home {} --owner-key FILE`, which gives it a new validator key",
+            folder.display(),
+            folders.home.display()
         );
         return Err(NodeError::new("journal-retired", sentence));
     }
@@ -194,7 +195,9 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join("validator.key"), "{}").unwrap();
         let sentence = refuse_missing_journal(&Folders::of(home.path(), ShardId::ROOT), 9, false).unwrap_err().sentence;
-        for part in ["/safety is missing", "signs nothing more", "don't empty its home", "new validator key"] {
+        let parts =
+            ["/safety is missing", "signs nothing more", "leave the home as it is", "--owner-key", "new validator key"];
+        for part in parts {
             assert!(sentence.contains(part), "{sentence}");
         }
     }

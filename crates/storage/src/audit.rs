@@ -60,7 +60,9 @@ pub struct AuditFault {
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum AuditError {
     /// Another process has the log open.
-    #[error("another process writes the audit log {path}: stop it before starting this one")]
+    #[error(
+        "another process of this home writes the audit log {path}: use its admin socket, or stop it if it doesn't answer"
+    )]
     Locked {
         /// The file.
         path: PathBuf,

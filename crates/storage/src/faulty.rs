@@ -4,7 +4,7 @@
 mod unsynced;
 
 use crate::epochs::EpochStore;
-use crate::history::{HistoryStore, Kept, Pruning, StateView, Walk, Walked};
+use crate::history::{HistoryStore, Kept, Pruning, StateView, VersionLimits, Versions, Walk, Walked};
 use crate::store::{
     HeightCommit, StateAtTip, Store, StoreError, StoreStats, StoredBlock, StoredLink, StoredTransaction, Tip,
 };
@@ -154,6 +154,9 @@ impl<S: Store> HistoryStore for FaultyStore<S> {
     }
     fn walk_at(&self, height: Height, walk: &Walk<'_>) -> Result<Walked, StoreError> {
         self.inner.walk_at(height, walk)
+    }
+    fn versions(&self, key: &StateKey, from: Height, limits: VersionLimits) -> Result<Versions, StoreError> {
+        self.inner.versions(key, from, limits)
     }
     fn view_at(&self, root: Height) -> Result<Arc<dyn StateView>, StoreError> {
         self.inner.view_at(root)

@@ -54,6 +54,36 @@ pub struct Walked {
     pub next: Option<StateKey>,
 }
 
+/// A leaf's contents from a height on, until the next version.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Version {
+    /// The height that wrote the leaf.
+    pub height: Height,
+    /// The contents; `None` if that height removed the leaf.
+    pub leaf: Option<StoredValue>,
+}
+
+/// Versions of one leaf.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Versions {
+    /// The versions, newest first. Only the last can be of the oldest kept height or below: it is what the leaf held
+    /// there, and its height tells nothing of when that was written if the store was filled from a snapshot.
+    pub found: Vec<Version>,
+    /// True if older versions are kept.
+    pub more: bool,
+    /// The oldest kept height.
+    pub oldest: Height,
+}
+
+/// Limits of one question for versions. At least one version is found if there is one.
+#[derive(Clone, Copy, Debug)]
+pub struct VersionLimits {
+    /// The most versions.
+    pub versions_max: usize,
+    /// Bytes of names and values found, after which the search ends.
+    pub bytes_max: usize,
+}
+
 /// The state as of one kept root: the tree's rows and the values below it.
 pub trait StateView: Send + Sync {
     /// The root's height.
@@ -93,6 +123,10 @@ pub trait HistoryStore: Send + Sync {
     /// Returns the leaves after `height`, in the order of their keys. Errors: those of `values_at`.
     fn walk_at(&self, height: Height, walk: &Walk<'_>) -> Result<Walked, StoreError>;
 
+    /// Returns a leaf's versions of the height `from` and below, newest first. Errors: `Pruned` if `from` is no longer
+    /// kept.
+    fn versions(&self, key: &StateKey, from: Height, limits: VersionLimits) -> Result<Versions, StoreError>;
+
     /// Returns the state as of a kept root. Nothing that the view needs is pruned while it lives, so don't keep it for
     /// long. Errors: `ProofPruned` if that root isn't kept.
     fn view_at(&self, root: Height) -> Result<Arc<dyn StateView>, StoreError>;
@@ -115,6 +149,9 @@ impl<S: HistoryStore + ?Sized> HistoryStore for Arc<S> {
     }
     fn walk_at(&self, height: Height, walk: &Walk<'_>) -> Result<Walked, StoreError> {
         (**self).walk_at(height, walk)
+    }
+    fn versions(&self, key: &StateKey, from: Height, limits: VersionLimits) -> Result<Versions, StoreError> {
+        (**self).versions(key, from, limits)
     }
     fn view_at(&self, root: Height) -> Result<Arc<dyn StateView>, StoreError> {
         (**self).view_at(root)
@@ -177,6 +214,32 @@ impl<'a> Walking<'a> {
     pub(crate) fn end(self) -> Walked {
         self.found
     }
+}
+
+/// Collects versions, newest first. `oldest` is asked after the last row was read: what lies below it may lack rows.
+pub(crate) fn collect_versions(
+    rows: impl Iterator<Item = Result<Version, StoreError>>,
+    limits: VersionLimits,
+    oldest: impl FnOnce() -> Height,
+) -> Result<Versions, StoreError> {
+    let (mut found, mut more, mut bytes) = (Vec::new(), false, 0);
+    for version in rows {
+        let version = version?;
+        if found.len() >= limits.versions_max.max(1) || bytes >= limits.bytes_max.max(1) {
+            more = true;
+            break;
+        }
+        bytes += version.leaf.as_ref().map_or(0, |leaf| leaf.name.len() + leaf.value.len());
+        found.push(version);
+    }
+    let oldest = oldest();
+    if let Some(last) = found.iter().position(|version| version.height <= oldest) {
+        // A removal below the oldest height is swept at any time.
+        let kept = if found.get(last).is_some_and(|version| version.leaf.is_some()) { last + 1 } else { last };
+        found.truncate(kept);
+        more = false;
+    }
+    Ok(Versions { found, more, oldest })
 }
 
 #[cfg(test)]

@@ -32,7 +32,9 @@ pub use audit::AuditSink;
 pub use cache::StateCache;
 pub use epochs::EpochStore;
 pub use faulty::{Fault, FaultyStore};
-pub use history::{HistoryStore, Kept, Pruning, StateView, StoredValue, Walk, Walked, nearest_root};
+pub use history::{
+    HistoryStore, Kept, Pruning, StateView, StoredValue, Version, VersionLimits, Versions, Walk, Walked, nearest_root,
+};
 pub use journal::{
     Durability, Journal, JournalError, JournalReader, JournalRecord, JournalStats, Lsn, RECORD_OVERHEAD, RecordKind,
     SYNC_BUCKETS_US,

@@ -1,11 +1,12 @@
-"""`account create` makes the account of a new key."""
+"""`account create`, `account holdings`, `account history`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rustorium.cli.options import (
+    EncodingHelp,
     GenesisOption,
     KeyOption,
     NetOption,
@@ -15,17 +16,26 @@ from rustorium.cli.options import (
     TokenFileOption,
     client_of,
     key_of,
+    readable,
 )
-from rustorium.cli.output import Format, Output, emit_one
+from rustorium.cli.output import Format, Output, emit, emit_one, note
 from rustorium.cli.tx import WaitOption, submitted_row
 
-group = typer.Typer(help="Make accounts.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from rustorium.types import Version
+
+AddressArgument = Annotated[str, typer.Argument(help="Address of the account.")]
+VerifyOption = Annotated[bool, typer.Option(help="Check the proofs against the genesis.")]
+LimitOption = Annotated[int, typer.Option("--limit", min=1, help="Most rows to list.")]
+PAGE = 100
+
+group = typer.Typer(help="Make accounts, list their assets and the history of their keys.", no_args_is_help=True)
 STORAGE_BYTES = 1 << 20
 
 
 @group.callback()
 def account() -> None:
-    """Make accounts."""
+    """Make accounts, list their assets and the history of their keys."""
 
 
 @group.command()
@@ -59,6 +69,79 @@ def create(
     with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
         done = client.send([create_account(region, public_key, storage_bytes)], key=signer, wait=reached)
     emit_one({"address": address, "storage_bytes": storage_bytes} | submitted_row(done), output)
+
+
+@group.command()
+def holdings(
+    address: AddressArgument,
+    limit: LimitOption = 1000,
+    verify: VerifyOption = True,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
+    timeout_s: TimeoutOption = 10.0,
+    output: Output = Format.table,
+) -> None:
+    """List the balances of all assets that an account holds, and check each. That no asset is missing is on the node's
+    word."""
+    rows: list[dict[str, object]] = []
+    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+        cursor = None
+        while len(rows) < limit:
+            asked = min(PAGE, limit - len(rows))
+            page = client.holdings(address, cursor=cursor, limit=asked, verify=verify)
+            rows += [
+                {"asset": one.asset, "amount": str(one.amount), "height": one.at.height, "proven": one.at.proven}
+                for one in page.balances
+            ]
+            cursor = page.next_cursor
+            if cursor is None:
+                break
+    emit(rows, output)
+    if cursor is not None:
+        note(f"There are more than {limit} assets. Add --limit N to list more.")
+
+
+@group.command()
+def history(
+    address: AddressArgument,
+    name: Annotated[str, typer.Argument(help="The key.", metavar="KEY")],
+    limit: LimitOption = 30,
+    before: Annotated[int | None, typer.Option("--before", min=0, help="List only versions below this height.")] = None,
+    verify: VerifyOption = True,
+    net: NetOption = None,
+    node: NodeOption = None,
+    genesis: GenesisOption = None,
+    token_file: TokenFileOption = None,
+    encoding: Annotated[str, typer.Option(help=EncodingHelp)] = "utf8",
+    timeout_s: TimeoutOption = 10.0,
+    output: Output = Format.table,
+) -> None:
+    """List the versions of a key, newest first, each with the transaction that wrote it, whose receipt is checked. That
+    no version is missing is on the node's word."""
+    from rustorium.client import text_to_bytes
+
+    raw = text_to_bytes(name, encoding)
+    rows: list[dict[str, object]] = []
+    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
+        while True:
+            page = client.history(address, raw, before=before, limit=min(PAGE, limit - len(rows)), verify=verify)
+            rows += [_version(one, encoding) for one in page.versions]
+            before = page.next_before
+            if before is None or len(rows) >= limit:
+                break
+    emit(rows, output)
+    if before is not None:
+        note(f"There are older versions. Continue with --before {before}.")
+    elif page.kept_from:
+        note(f"The node keeps heights from {page.kept_from}. A version of that height or below may be older.")
+
+
+def _version(one: "Version", encoding: str) -> dict[str, object]:
+    (value,), shown = readable(encoding, one.value)
+    row: dict[str, object] = {"height": one.height, "time_ms": one.time_ms, "value": value, "encoding": shown}
+    return row | {"transaction": one.transaction, "proven": one.proven}
 
 
 def _account_of(file: Path) -> tuple[str, str, int]:

@@ -43,11 +43,14 @@ def stop(
     home: HomeOption = None,
     admin_url: AdminUrlOption = None,
     token_file: AdminTokenOption = None,
+    output: Output = Format.table,
 ) -> None:
     """Stop a running node cleanly. Under `recover auto` or a service manager it may be started again."""
     from rustorium.node.admin.socket import call
 
     call(plane_of(home, admin_url, token_file), "stop")
+    if output is not Format.table:
+        emit_one({"stopping": True}, output)
     note("The node is stopping. It finishes its current work first.")
 
 

@@ -32,6 +32,7 @@ from rustorium.cli import (
     query,
     recover,
     replay,
+    schema,
     signer,
     sim,
     snapshot,
@@ -71,6 +72,7 @@ app.command("verify")(verify.verify)
 app.command("checkpoint")(verify.checkpoint)
 app.command("replay")(needing_node(replay.replay))
 app.command("top")(top.top)
+app.command("schema")(schema.schema)
 app.command("doctor")(needing_node(care.doctor))
 app.add_typer(care.debug_group, name="debug")
 app.add_typer(care.systemd_group, name="systemd")

@@ -55,7 +55,6 @@ def devnet(
     output: Output = Format.table,
 ) -> None:
     """Run validators on this machine, each in its own process, until Ctrl-C."""
-    from rustorium import _native
     from rustorium.errors import UsageError
     from rustorium.net.devnet import Devnet
 
@@ -84,7 +83,6 @@ def devnet(
                     tls=tls,
                     progress=advance,
                 )
-            note(f"WARNING: the devnet's pool of shielded value is for tests only: {_native.devnet_pool_key()[1]}")
         code = _run(net, stopping, ready_fd, faucet, timeout_s, output)
     raise typer.Exit(code)
 
@@ -103,6 +101,7 @@ def _run(
         fountain = Faucet(net.net) if faucet else None
         try:
             _show(net, fountain.url if fountain is not None else None, output)
+            note("Shielded value is for tests here: a devnet's proving keys come from a public seed.")
             if ready_fd is not None:
                 os.write(ready_fd, f"{net.path}\n".encode())
                 os.close(ready_fd)

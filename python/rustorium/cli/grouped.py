@@ -1,5 +1,6 @@
 """The list of all commands in `--help`, grouped by task."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,14 +16,53 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Watch": ("status", "top", "metrics", "logs", "dashboards", "analyze", "bench"),
     "Keep it alive": ("recover", "backup", "snapshot", "debug"),
     "Find faults": ("sim", "replay"),
+    "Write scripts": ("schema",),
 }
 OTHERS = "Others"
+TYPES = {"str": "text", "int": "number", "float": "number", "int range": "number", "float range": "number"}
+"""What help says for the types of Python."""
 SHORT_HELP_CHARS = 200
 """Maximum number of characters of a command's first sentence; the text is wrapped and not cut."""
 
 
+RANGE = re.compile(r"(?:(?P<low>[\d.]+)<=)?x(?:(?P<sign>[<>]=)(?P<end>[\d.]+))?")
+
+
+def range_words(shown: str | None) -> str | None:
+    """The range of a number in words, such as "at least 1" for `x>=1`."""
+    found = RANGE.fullmatch(shown or "")
+    if found is None:
+        return shown
+    low, sign, end = found["low"], found["sign"], found["end"]
+    if low is not None:
+        return f"{low} to {end}" if end is not None else f"at least {low}"
+    return {">=": f"at least {end}", "<=": f"at most {end}"}.get(sign, shown)
+
+
+def type_words(shown: str) -> str:
+    """A type in words, such as `<text>` for `<list[str]>`."""
+    label = shown.removeprefix("<").removesuffix(">")
+    label = label.removeprefix("list[").removesuffix("]") if label.startswith("list[") else label
+    return f"<{TYPES.get(label, label.lower())}>"
+
+
+def speak_plainly(command: Any) -> Any:
+    """Has a command's help say `<text>` and "at least 1", not `<list[str]>` and `x>=1`."""
+    for parameter in command.params:
+        shown, ranged = parameter.display_type, getattr(parameter, "_get_number_range_help_str", None)
+        parameter.display_type = lambda ctx, shown=shown: type_words(shown(ctx))
+        if ranged is not None:
+            parameter._get_number_range_help_str = lambda ranged=ranged: range_words(ranged())
+    return command
+
+
 class FullHelpGroup(TyperGroup):
     """A group whose help lists each command with its whole first sentence."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Returns a command whose help speaks plainly."""
+        found = super().get_command(ctx, cmd_name)
+        return None if found is None else speak_plainly(found)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Writes one section, in the order of registration."""

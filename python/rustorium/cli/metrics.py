@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rustorium.cli.options import NetOption, net_of
-from rustorium.cli.output import Format, Output, emit, note, progress
+from rustorium.cli.output import Format, Output, emit, emit_one, note, progress
 
 if TYPE_CHECKING:
     from rustorium.observe.scrape import Scrape, Scraper
@@ -83,6 +83,7 @@ def collect(
 def convert(
     recording: Annotated[Path, typer.Argument(help="A recording of `metrics collect --for`.")],
     out: Annotated[Path, typer.Option("--out", help="OpenMetrics file to write; it must not exist.")],
+    output: Output = Format.table,
 ) -> None:
     """Convert a recording to one OpenMetrics file with timestamps. `promtool tsdb create-blocks-from openmetrics`
     imports it."""
@@ -91,6 +92,8 @@ def convert(
 
     opened = Recording.open(recording.expanduser())
     _write(out, of_recording(opened))
+    if output is not Format.table:
+        emit_one({"file": str(out), "complete": opened.ended}, output)
     if not opened.ended:
         note(f"{recording} was cut off. {out} has its complete part.")
 

@@ -169,6 +169,18 @@ def client_of(
     return _client(found.endpoints, pinned, checkpoint, timeout_s, token, trust, tls_of(found))
 
 
+def readable(encoding: str, *parts: bytes | None) -> tuple[list[str | None], str]:
+    """Shows bytes in an encoding, or all of them as hex digits if one isn't text in it; says which encoding it was, so
+    that one binary key doesn't keep a whole list from being shown."""
+    from rustorium.client import bytes_to_text
+    from rustorium.errors import UsageError
+
+    try:
+        return [bytes_to_text(part, encoding) if part is not None else None for part in parts], encoding
+    except UsageError:
+        return [part.hex() if part is not None else None for part in parts], "hex"
+
+
 @dataclass(frozen=True)
 class TrustOptions:
     """The options about a client's trust."""

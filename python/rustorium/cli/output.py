@@ -6,6 +6,7 @@ times are Unix ms in JSON and UTC dates in a table.
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,10 +39,12 @@ def emit(rows: Sequence[Mapping[str, object]], form: Format, columns: Sequence[s
     elif rows:
         names = list(columns or rows[0])
         moments = {name for name in names if any(_is_moment(name, row.get(name)) for row in rows)}
-        _print_table(
-            [_title(name, moment=name in moments) for name in names],
-            [[_cell(name, row.get(name)) for name in names] for row in rows],
-        )
+        head = [_title(name, moment=name in moments) for name in names]
+        cells = [[_cell(name, row.get(name)) for name in names] for row in rows]
+        if sys.stdout.isatty() and _width(head, cells) > shutil.get_terminal_size().columns:
+            _print_blocks(head, cells)
+        else:
+            _print_table(head, cells)
 
 
 def emit_one(row: Mapping[str, object], form: Format) -> None:
@@ -146,6 +149,8 @@ def _title(name: str, *, moment: bool) -> str:
 def _cell(name: str, value: object) -> str:
     if name == "proof" and isinstance(value, str) and len(value) > PROOF_DIGITS_SHOWN:
         return f"{len(value) // 2} bytes: `tx status ID --proof-out FILE` writes it to a file that `verify` checks"
+    if name == "failure" and isinstance(value, Mapping):
+        return f"{value.get('code')} at operation {value.get('operation')}"
     if not _is_moment(name, value):
         return text(value)
     at = datetime.fromtimestamp(int(str(value)) / 1000, UTC)
@@ -163,6 +168,18 @@ def text(value: object) -> str:
     if isinstance(value, (dict, list, tuple)):
         return json.dumps(value, ensure_ascii=False)
     return str(value)
+
+
+def _width(head: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Characters of a table's longest line."""
+    widths = [max(len(line[column]) for line in (head, *rows)) for column in range(len(head))]
+    return sum(widths) + 2 * (len(head) - 1)
+
+
+def _print_blocks(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Prints each row one field a line, for a terminal on which the table would be broken."""
+    width = max(len(title) for title in head)
+    print("\n\n".join("\n".join(f"{t:<{width}}  {c}" for t, c in zip(head, row, strict=True)) for row in rows))
 
 
 def _print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

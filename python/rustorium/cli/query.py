@@ -20,6 +20,7 @@ from rustorium.cli.options import (
     TrustPeriodOption,
     WitnessOption,
     client_of,
+    readable,
 )
 from rustorium.cli.output import Format, Output, emit, emit_one, write_proof
 
@@ -99,16 +100,20 @@ def query(
         else:
             items = {subject: client.held(subject, at=where) for subject in subjects}
             height = max(held.at.height for held in items.values() if held is not None)
-    rows = [_row(held, encoding) for held in items.values() if held is not None]
-    if len(subjects) > 1:
-        emit([row for row in rows if row.get("value", "") is not None], output)
-    elif rows and rows[0].get("value", "") is not None:
-        emit_one(rows[0], output)
+    _show([_row(held, encoding) for held in items.values() if held is not None and not _is_absent(held)], output)
     absent = [subject for subject in subjects if _is_absent(items[subject])]
     if absent:
         what = ", ".join(bytes_to_text(subject.key, encoding) for subject in absent if subject.key is not None)
         how = "proven to be absent" if verify else "absent, on the node's word,"
         raise NotFound(f"{what or account} is {how} at height {height}")
+
+
+def _show(rows: "list[dict[str, object]]", output: Format) -> None:
+    """Prints a list, however many rows it has; one row as a table is printed one field a line."""
+    if len(rows) == 1 and output is Format.table:
+        emit_one(rows[0], output)
+    elif rows:
+        emit(rows, output)
 
 
 def _proven(client: "Client", subjects: "list[Subject]", where: str, proof_out: Path | None) -> "ProvenState":
@@ -125,13 +130,12 @@ def _listed(
     client: "Client", account: str, prefix: bytes, height: int | None, encoding: str
 ) -> "Iterator[dict[str, object]]":
     """Yields the keys of all pages, as rows."""
-    from rustorium.client import bytes_to_text
 
     page = client.list_keys(account, prefix, at=height, limit=100)
     while True:
         for found in page.keys:
-            key = bytes_to_text(found.key, encoding)
-            yield {"key": key, "value_bytes": found.value_bytes, "value_hash": found.value_hash}
+            (key,), shown = readable(encoding, found.key)
+            yield {"key": key, "value_bytes": found.value_bytes, "value_hash": found.value_hash, "encoding": shown}
         if page.next_cursor is None:
             return
         page = client.list_keys(account, prefix, cursor=page.next_cursor, limit=100)
@@ -144,7 +148,6 @@ def _is_absent(held: "SubjectContent") -> bool:
 
 
 def _row(held: "Account | Balance | Value", encoding: str) -> dict[str, object]:
-    from rustorium.client import bytes_to_text
     from rustorium.types import Account, Balance
 
     where: dict[str, object] = {"height": held.at.height, "root": held.at.root, "proven": held.at.proven}
@@ -153,5 +156,5 @@ def _row(held: "Account | Balance | Value", encoding: str) -> dict[str, object]:
         return {name: getattr(held, name) for name in names} | where
     if isinstance(held, Balance):
         return {"account": held.account, "asset": held.asset, "amount": str(held.amount)} | where
-    value = bytes_to_text(held.value, encoding) if held.value is not None else None
-    return {"key": bytes_to_text(held.key, encoding), "value": value} | where
+    (key, value), shown = readable(encoding, held.key, held.value)
+    return {"key": key, "value": value, "encoding": shown} | where

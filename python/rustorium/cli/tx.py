@@ -311,5 +311,5 @@ def _receipt(receipt: object) -> dict[str, object]:
 
     fields: dict[str, object] = msgspec.to_builtins(receipt)
     fields.pop("transaction")
-    outcome = fields.pop("failure")
-    return fields | {"outcome": outcome or "ok"}
+    failure = fields.pop("failure")
+    return fields | ({"outcome": "failed", "failure": failure} if failure is not None else {"outcome": "ok"})

@@ -83,6 +83,7 @@ def checkpoint(
     genesis: GenesisOption = None,
     token_file: TokenFileOption = None,
     timeout_s: TimeoutOption = 10.0,
+    output: Output = Format.table,
 ) -> None:
     """Follow the committees from the genesis to the newest one, and write a checkpoint from which others can start."""
     from rustorium.errors import UsageError
@@ -95,4 +96,6 @@ def checkpoint(
             raise UsageError(
                 f"the checkpoint can't be written to {out} ({error.strerror}): name another file"
             ) from None
-    note(f"{out} is a checkpoint of epoch {trusted['epoch']} after height {trusted['height']}")
+    facts = {name: trusted[name] for name in ("chain", "epoch", "height")}
+    emit_one({"file": str(out)} | facts, output)
+    note(f"Others start from it with --checkpoint {out}.")

@@ -142,7 +142,7 @@ class ClientBase:
         return wire.parse(wire.epoch_changes, body)
 
     def _wrote(self, receipt: Receipt | None) -> None:
-        """Notes a receipt of this client's own write: later proven reads of its shard have its height or a higher one."""
+        """Notes a receipt of this client's own write: later proven reads of its shard are not below it."""
         if receipt is not None:
             self._floors.write(receipt, time.time_ns() // 1_000_000)
 

@@ -10,7 +10,7 @@ from rustorium.client.keys import Key
 from rustorium.client.submit import Result
 from rustorium.client.text import K
 from rustorium.errors import OutcomeUnknown
-from rustorium.types import ListedKey, Submitted, Wait
+from rustorium.types import BalancePage, HistoryPage, ListedKey, Submitted, Wait
 
 T = TypeVar("T")
 
@@ -65,6 +65,18 @@ class BlockingConvenience:
             cursor = page.next_cursor
             if cursor is None:
                 return
+
+    def history(
+        self, namespace: str, key: bytes | str, *, before: int | None = None, limit: int = 30, verify: bool = True
+    ) -> HistoryPage:
+        """Lists the versions of a key, newest first. Each is proven by its transaction if it can be."""
+        return self._call(self._client.history, namespace, key, before=before, limit=limit, verify=verify)
+
+    def holdings(
+        self, address: str, *, cursor: str | None = None, at: int | None = None, limit: int = 30, verify: bool = True
+    ) -> BalancePage:
+        """Lists the balances of all assets that an account holds; those of the newest state are proven."""
+        return self._call(self._client.holdings, address, cursor=cursor, at=at, limit=limit, verify=verify)
 
     def resolve(self, unknown: OutcomeUnknown, *, timeout_s: float | None = None) -> Submitted:
         """Waits until the transaction of an `OutcomeUnknown` is final."""

@@ -60,6 +60,11 @@ class EventStream:
         self.closed = False
         self._pause = PAUSE_S_MIN
 
+    def __repr__(self) -> str:
+        """The filter, and the event behind which it goes on."""
+        behind = f"behind {self._position}" if self._position is not None else "from now on"
+        return f"<EventStream of {self._filter} {behind}{', closed' if self.closed else ''}>"
+
     def __aiter__(self) -> Self:
         return self
 

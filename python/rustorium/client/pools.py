@@ -6,7 +6,7 @@ if they lead to a proven head.
 
 from rustorium import _native
 from rustorium.client import wire
-from rustorium.client.listing import ListingMethods
+from rustorium.client.history import HistoryMethods
 from rustorium.errors import NotFound
 from rustorium.types import Subject, Value
 
@@ -14,7 +14,7 @@ RECORDS_MAX = 1_000
 """Maximum number of records in one page."""
 
 
-class PoolMethods(ListingMethods):
+class PoolMethods(HistoryMethods):
     """The client's methods about pools."""
 
     async def pool_head(self, pool: int = 1) -> bytes:

@@ -271,8 +271,9 @@ class TransactionMethods(ClientBase):
         )
 
     def subscribe_transactions(self, filter: str | None = None, *, after: str | None = None) -> EventStream:
-        """Yields final transactions in order, after event `after` (`shard.height.index`), or from the first request on; reconnects without
-        gaps or duplicates. Events are the node's claim: `get_transaction` returns a proven one.
+        """Yields final transactions in order, after event `after` (`shard.height.index`), or from the first request on.
+
+        It reconnects without gaps or duplicates. Events are the node's claim: `get_transaction` returns a proven one.
 
         `filter`: any of `receipts`, `failed`, `sender:rs1…`, `id:<hex>`, separated by commas."""
         stream = EventStream(self._transport, filter or "receipts", after)

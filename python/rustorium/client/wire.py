@@ -131,7 +131,7 @@ def _height(field: object) -> int | None:
 
 
 def submitted(answer: Answer, shard: int) -> Submitted | Refused | str:
-    """Returns one result of a submission to a shard: the milestone reached, a refusal, or a string if the outcome is open."""
+    """Returns one result of a submission to a shard: milestone, refusal, or a string if the outcome is open."""
     status = spelled(answer["status"])
     if status == "accepted":
         return Submitted(str(answer["id"]), "accepted")

@@ -55,6 +55,10 @@ class Devnet:
         self._stop_read, self._stop_write = os.pipe()
         self._closed = False
 
+    def __repr__(self) -> str:
+        """The number of validators, and the file that names them."""
+        return f"<Devnet of {len(self.net.nodes)} validators in {self.path}>"
+
     @classmethod
     def create(
         cls,

@@ -1,8 +1,9 @@
-//! A page of a namespace's keys as JSON.
+//! Pages of a namespace's keys, of an account's balances and of a key's versions as JSON.
 
 use super::AtView;
-use super::scalar::{once, text};
-use rustorium_types::{AccountId, Hash};
+use super::scalar::{Amount, once, text};
+use crate::listing::KeyVersion;
+use rustorium_types::{AccountId, AssetId, Hash, Height, TxId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -56,4 +57,99 @@ pub struct KeysPage {
     pub next: Option<String>,
     /// The state that all pages of the listing describe.
     pub at: AtView,
+}
+
+/// An account's balance of one asset.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct BalanceView {
+    /// The asset.
+    #[schema(value_type = String)]
+    pub asset: AssetId,
+    /// Smallest units.
+    #[schema(value_type = String)]
+    pub balance: Amount,
+}
+
+/// A page of an account's balances, in no meaningful order. A short or empty page may still have a next one.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct BalancesPage {
+    /// The account.
+    #[schema(value_type = String)]
+    pub account: AccountId,
+    /// The balances.
+    pub balances: Vec<BalanceView>,
+    /// Give as `cursor` for the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// The state that all pages of the listing describe.
+    pub at: AtView,
+}
+
+/// A key's value from a height on, until the next version.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct VersionView {
+    /// The height that wrote it.
+    #[schema(value_type = u64)]
+    pub height: Height,
+    /// That block's time, Unix ms; absent if the node no longer keeps the block.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_ms: Option<u64>,
+    /// The transaction that wrote it; absent if the node no longer keeps it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub transaction: Option<TxId>,
+    /// True if the key was removed.
+    pub removed: bool,
+    /// The value, if it is text without control characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    /// The value as hex digits, if it isn't text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value_hex: Option<String>,
+}
+
+impl VersionView {
+    /// Describes a version.
+    pub fn new(version: &KeyVersion) -> Self {
+        let (value, value_hex) = version.value.as_deref().map_or((None, None), once);
+        Self {
+            height: version.height,
+            time_ms: version.time_ms,
+            transaction: version.transaction,
+            removed: version.value.is_none(),
+            value,
+            value_hex,
+        }
+    }
+}
+
+/// A page of a key's versions, newest first: one for each block that changed the key.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct HistoryPage {
+    /// Owner of the namespace.
+    #[schema(value_type = String)]
+    pub namespace: AccountId,
+    /// The key, if it is text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The key.
+    pub key_hex: String,
+    /// The versions.
+    pub versions: Vec<VersionView>,
+    /// Give as `before` for the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<u64>)]
+    pub next: Option<Height>,
+    /// The oldest height that the node keeps. A version of this height or below may have been written earlier.
+    #[schema(value_type = u64)]
+    pub kept_from: Height,
+    /// The node's newest height.
+    pub at: AtView,
+}
+
+impl HistoryPage {
+    /// Starts a page of a key without versions.
+    pub fn new(namespace: AccountId, key: &[u8], kept_from: Height, at: AtView) -> Self {
+        Self { namespace, key: text(key), key_hex: hex::encode(key), versions: Vec::new(), next: None, kept_from, at }
+    }
 }

@@ -126,7 +126,7 @@ pub enum ProofRefused {
     #[error("the links do not lead to the result root that the header claims")]
     OtherRoot,
     /// Transaction and receipt don't belong together.
-    #[error("the receipt is of another transaction")]
+    #[error("the proof is invalid: its receipt is of another transaction than it shows")]
     OtherTransaction,
     /// The transaction's own key didn't sign it.
     #[error("the transaction is not signed by its key")]
@@ -144,7 +144,7 @@ pub enum ProofRefused {
     #[error(transparent)]
     State(#[from] VerifyError),
     /// The value isn't the leaf's.
-    #[error("the value of subject {0} is not what the state holds")]
+    #[error("the proof is invalid: the value of item {0} is not the one that the validators signed")]
     OtherValue(usize),
 }
 

@@ -36,20 +36,30 @@ pub struct ListParams {
 
 impl ListParams {
     fn from(&self) -> Result<ListFrom, Problem> {
-        match (self.cursor.as_deref(), self.at.as_deref()) {
-            (Some(_), Some(_)) => Err(Problem::new(Code::BadQuery, "A cursor contains its height: leave out `at`.")),
-            (Some(text), None) => {
-                let bytes = URL_SAFE_NO_PAD.decode(text).ok();
-                let cursor = bytes.and_then(|bytes| KeyCursor::from_bytes(&bytes)).map(ListFrom::Cursor);
-                let detail = "A cursor is the `next` of the page before, unchanged.";
-                cursor.ok_or_else(|| Problem::new(Code::BadCursor, detail))
-            }
-            (None, None | Some("latest")) => Ok(ListFrom::Latest),
-            (None, Some(text)) => height(text)
-                .map(ListFrom::Height)
-                .ok_or_else(|| Problem::new(Code::BadQuery, "`at` is `latest` or a height.")),
-        }
+        list_from(self.cursor.as_deref(), self.at.as_deref())
     }
+}
+
+/// Returns where a listing starts, by its parameters `cursor` and `at`.
+pub(super) fn list_from(cursor: Option<&str>, at: Option<&str>) -> Result<ListFrom, Problem> {
+    match (cursor, at) {
+        (Some(_), Some(_)) => Err(Problem::new(Code::BadQuery, "A cursor contains its height: leave out `at`.")),
+        (Some(text), None) => {
+            let bytes = URL_SAFE_NO_PAD.decode(text).ok();
+            let cursor = bytes.and_then(|bytes| KeyCursor::from_bytes(&bytes)).map(ListFrom::Cursor);
+            let detail = "A cursor is the `next` of the page before, unchanged.";
+            cursor.ok_or_else(|| Problem::new(Code::BadCursor, detail))
+        }
+        (None, None | Some("latest")) => Ok(ListFrom::Latest),
+        (None, Some(text)) => height(text)
+            .map(ListFrom::Height)
+            .ok_or_else(|| Problem::new(Code::BadQuery, "`at` is `latest` or a height.")),
+    }
+}
+
+/// Encodes a cursor for a client.
+pub(super) fn cursor_text(cursor: KeyCursor) -> String {
+    URL_SAFE_NO_PAD.encode(cursor.to_bytes())
 }
 
 /// Lists the keys of a namespace that begin with a prefix, in no meaningful order. A page may be short or empty and
@@ -91,7 +101,7 @@ fn page(backend: &dyn Backend, listing: &Listing, values: bool) -> Result<Prepar
         bytes += json_bytes(&listed);
         keys.push(listed);
     }
-    let next = next.map(|next| URL_SAFE_NO_PAD.encode(next.to_bytes()));
+    let next = next.map(cursor_text);
     let at = AtView::new(backend.chain().shard, found.at);
     PreparedAnswer::fresh(&KeysPage { namespace: listing.namespace, keys, next, at })
 }

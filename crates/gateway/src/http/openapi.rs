@@ -1,6 +1,6 @@
 //! The OpenAPI document, made from the routes' own code, and the page that shows it.
 
-use super::{events, guarded_paths, health, light, listing, pools, read, sites, state, submit};
+use super::{events, guarded_paths, health, history, holdings, light, listing, pools, read, sites, state, submit};
 use axum::Json;
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -23,6 +23,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
         read::transaction,
         state::account,
         state::balance,
+        holdings::balances,
+        history::history,
         state::value,
         state::prove,
         listing::keys,

@@ -135,8 +135,14 @@ fn block_ref(text: &str) -> Result<BlockRef, Problem> {
 
 fn find_block(backend: &dyn Backend, which: BlockRef) -> Result<BlockView, Problem> {
     backend.block(which)?.ok_or_else(|| {
-        let detail = "This node holds no such final block: it isn't final yet, or it was pruned.";
-        Problem::new(Code::BlockNotFound, detail).at(backend.chain().shard.0, backend.status().executed)
+        let executed = backend.status().executed;
+        let detail = match which {
+            BlockRef::Height(height) if height > executed.height => {
+                format!("Block {height} isn't final yet: the newest block is {}.", executed.height)
+            }
+            _ => "This node holds no such final block: it was pruned, or it never was.".to_owned(),
+        };
+        Problem::new(Code::BlockNotFound, detail).at(backend.chain().shard.0, executed)
     })
 }
 

@@ -55,6 +55,7 @@ const FILES: &[File] = &[
     file("main.js", SCRIPT, include_bytes!("../../ui/main.js")),
     file("map.js", SCRIPT, include_bytes!("../../ui/map.js")),
     file("overview.js", SCRIPT, include_bytes!("../../ui/overview.js")),
+    file("pages.js", SCRIPT, include_bytes!("../../ui/pages.js")),
     file("proof.js", SCRIPT, include_bytes!("../../ui/proof.js")),
     file("prooffile.js", SCRIPT, include_bytes!("../../ui/prooffile.js")),
     file("regions.js", SCRIPT, include_bytes!("../../ui/regions.js")),

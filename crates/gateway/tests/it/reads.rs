@@ -1,4 +1,5 @@
 use crate::client::*;
+use crate::key_pages::ASSETS;
 use crate::world::{World, address};
 use axum::body::Body;
 use axum::http::{Request, header};
@@ -141,6 +142,56 @@ async fn keys_are_listed_by_prefix_in_pages_of_one_height() {
     world.pruned_below.store(2, Ordering::Relaxed);
     let gone = get(&router, &format!("{path}?limit=4{next}")).await;
     assert_eq!((gone.status.as_u16(), &gone.problem()["code"]), (410, &json!("pruned")));
+}
+
+#[tokio::test]
+async fn balances_are_listed_in_pages_of_one_height() {
+    let world = World::new([1]);
+    let router = app(&world, HttpLimits::default());
+    let path = format!("/v1/accounts/{}/balances", address(1));
+    let (mut seen, mut next) = (Vec::new(), String::new());
+    loop {
+        let page = get(&router, &format!("{path}?limit=3{next}")).await.json();
+        assert_eq!((&page["account"], &page["at"]["height"]), (&json!(address(1).to_string()), &json!(0)));
+        seen.extend(page["balances"].as_array().unwrap().iter().map(|b| (b["asset"].clone(), b["balance"].clone())));
+        let Some(cursor) = page["next"].as_str() else { break };
+        next = format!("&cursor={cursor}");
+        world.finalize(vec![world.put(1, world.status().height.0, b"k", b"v")]);
+    }
+    let held = |n: u8| (json!(Hash([n; 32])), json!(n.to_string()));
+    assert_eq!(seen, (0..ASSETS).map(held).collect::<Vec<_>>());
+    for (query, code) in [("limit=101", "bad-query"), ("cursor=x", "bad-cursor"), ("at=3&cursor=x", "bad-query")] {
+        assert_eq!(get(&router, &format!("{path}?{query}")).await.problem()["code"], json!(code), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_keys_versions_are_listed_newest_first_in_pages() {
+    let world = World::new([1]);
+    let router = app(&world, HttpLimits::default());
+    let values: [&[u8]; 5] = [b"one", b"two", &[0xFF], b"four", b"five"];
+    let puts: Vec<Transaction> = (0..).zip(values).map(|(nonce, value)| world.put(1, nonce, b"a/b", value)).collect();
+    puts.iter().for_each(|put| world.finalize(vec![put.clone()]));
+    world.finalize(vec![world.put(1, 5, b"other", b"value")]);
+    let path = format!("/v1/accounts/{}/history", address(1));
+    let (mut seen, mut next) = (Vec::new(), String::new());
+    loop {
+        let page = get(&router, &format!("{path}/a/b?limit=2{next}")).await.json();
+        assert_eq!((&page["key"], &page["kept_from"], &page["at"]["height"]), (&json!("a/b"), &json!(0), &json!(6)));
+        seen.extend(page["versions"].as_array().unwrap().iter().cloned());
+        let Some(before) = page["next"].as_u64() else { break };
+        next = format!("&before={before}");
+    }
+    let heights: Vec<_> = seen.iter().map(|version| version["height"].as_u64().unwrap()).collect();
+    assert_eq!(heights, [5, 4, 3, 2, 1]);
+    let ids: Vec<_> = puts.iter().rev().map(|put| json!(transaction_id(&put.body))).collect();
+    assert_eq!(seen.iter().map(|version| version["transaction"].clone()).collect::<Vec<_>>(), ids);
+    assert_eq!((&seen[0]["value"], &seen[2]["value_hex"]), (&json!("five"), &json!("ff")));
+    assert_eq!((&seen[0]["removed"], &seen[2]["value"]), (&json!(false), &Value::Null));
+    for (place, code) in [("/a/b?before=x", "bad-query"), ("/a?encoding=hex", "bad-key"), ("/a?limit=0", "bad-query")] {
+        assert_eq!(get(&router, &format!("{path}{place}")).await.problem()["code"], json!(code), "{place}");
+    }
+    assert_eq!(get(&router, &format!("{path}/")).await.json()["versions"], json!([]));
 }
 
 #[tokio::test]

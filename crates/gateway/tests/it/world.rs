@@ -1,7 +1,7 @@
 //! A node in memory: executes puts at once, one block per submission.
 
 use crate::headers::{header, proof};
-use crate::key_pages::key_page;
+use crate::key_pages::{balance_page, key_page, version_page};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
@@ -125,12 +125,8 @@ impl World {
 
     /// A signed put.
     pub fn put(&self, seed: u8, nonce: u64, name: &[u8], value: &[u8]) -> Transaction {
-        let operation = Operation::Put {
-            namespace: address(seed),
-            key: BoundedBytes::new(name.to_vec()).unwrap(),
-            value: BoundedBytes::new(value.to_vec()).unwrap(),
-        };
-        self.transaction_of(seed, nonce, vec![operation])
+        let (key, value) = (BoundedBytes::new(name.to_vec()).unwrap(), BoundedBytes::new(value.to_vec()).unwrap());
+        self.transaction_of(seed, nonce, vec![Operation::Put { namespace: address(seed), key, value }])
     }
 
     pub fn transaction_of(&self, seed: u8, nonce: u64, operations: Vec<Operation>) -> Transaction {
@@ -417,6 +413,15 @@ impl Backend for World {
         let inner = self.inner.lock();
         let oldest = Height(self.pruned_below.load(Ordering::Relaxed));
         key_page(&inner.values, self.at(&inner), oldest, listing)
+    }
+
+    fn balances(&self, listing: &BalanceListing) -> Result<ListedBalances, BackendError> {
+        Ok(balance_page(self.at(&self.inner.lock()), listing))
+    }
+
+    fn history(&self, asked: &History) -> Result<KeyHistory, BackendError> {
+        let inner = self.inner.lock();
+        Ok(version_page(inner.transactions.values(), self.at(&inner), asked))
     }
 
     fn block(&self, which: BlockRef) -> Result<Option<BlockView>, BackendError> {

@@ -10,17 +10,22 @@ use rustorium_storage::{Store, StoreError, StoredValue, Walk};
 use rustorium_types::{Height, StateKey};
 
 /// Leaves that a page looks at, and bytes of those that it opens, at most: each is sealed, and has its name inside.
-const LOOKS_MAX: usize = 4_000;
-const OPENED_BYTES_MAX: usize = 8 << 20;
+pub(super) const LOOKS_MAX: usize = 4_000;
+pub(super) const OPENED_BYTES_MAX: usize = 8 << 20;
 
-/// A page of a namespace's keys.
-pub fn keys(store: &dyn Store, asked: &Listing) -> Result<ListedKeys, StoreError> {
+/// Returns where a listing starts.
+pub(super) fn start(store: &dyn Store, from: ListFrom) -> KeyCursor {
     let first = |height| KeyCursor { height, name: [0; 32] };
-    let KeyCursor { height, name } = match asked.from {
+    match from {
         ListFrom::Latest => first(store.tip().map_or(Height(0), |tip| tip.height)),
         ListFrom::Height(height) => first(height),
         ListFrom::Cursor(cursor) => cursor,
-    };
+    }
+}
+
+/// A page of a namespace's keys.
+pub fn keys(store: &dyn Store, asked: &Listing) -> Result<ListedKeys, StoreError> {
+    let KeyCursor { height, name } = start(store, asked.from);
     let walk = Walk {
         from: StateKey { account: asked.namespace, name },
         account: Some(asked.namespace),

@@ -3,8 +3,9 @@
 use super::progress::FillProgress;
 use futures_util::future::{BoxFuture, ready};
 use rustorium_api::{
-    At, BackendError, BlockRef, BlockView, Committee, FinalBlock, ListedKeys, Listing, Newest, Place, ProofStatus,
-    ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Visit, Wait,
+    At, BackendError, BalanceListing, BlockRef, BlockView, Committee, FinalBlock, History, KeyHistory, ListedBalances,
+    ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted,
+    SubmittedSink, TransactionStatus, Visit, Wait,
 };
 use rustorium_crypto::Addressed;
 use rustorium_gateway::{Backend, ChainInfo};
@@ -83,6 +84,14 @@ impl Backend for FillFace {
     }
 
     fn keys(&self, _: &Listing) -> Result<ListedKeys, BackendError> {
+        self.not_yet()
+    }
+
+    fn balances(&self, _: &BalanceListing) -> Result<ListedBalances, BackendError> {
+        self.not_yet()
+    }
+
+    fn history(&self, _: &History) -> Result<KeyHistory, BackendError> {
         self.not_yet()
     }
 

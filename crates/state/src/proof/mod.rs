@@ -66,7 +66,7 @@ pub enum VerifyError {
     #[error("a proof is about 1 to {PROOF_KEYS_MAX} keys, not {0}")]
     Keys(usize),
     /// The proof shows more than the keys need, or not everything on their paths.
-    #[error("the state proof contains nodes or leaves that are on no key's path")]
+    #[error("the proof is invalid: it shows parts of the state that none of its items needs")]
     Unneeded,
     /// The root or a node's commitment is no group element.
     #[error("the state proof has an invalid commitment: {0}")]

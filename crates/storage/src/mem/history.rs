@@ -1,7 +1,10 @@
 //! History in memory.
 
 use super::{Inner, MemStore, Tree, children};
-use crate::history::{HistoryStore, Kept, Pruning, StateView, StoredValue, Walk, Walked, Walking, nearest_root};
+use crate::history::{
+    HistoryStore, Kept, Pruning, StateView, StoredValue, Version, VersionLimits, Versions, Walk, Walked, Walking,
+    collect_versions, nearest_root,
+};
 use crate::store::StoreError;
 use crate::tree::TreeRow;
 use rustorium_types::{Height, StateKey};
@@ -80,6 +83,14 @@ impl HistoryStore for MemStore {
         let inner = self.inner.read();
         inner.check_executed(height)?;
         Ok(walk_leaves(&inner.leaves(height), walk))
+    }
+
+    fn versions(&self, key: &StateKey, from: Height, limits: VersionLimits) -> Result<Versions, StoreError> {
+        let inner = self.inner.read();
+        inner.check_kept(from)?;
+        let written = inner.state.get(key).into_iter().flat_map(|versions| versions.range(..=from).rev());
+        let version = |(height, leaf): (&Height, &Option<StoredValue>)| Version { height: *height, leaf: leaf.clone() };
+        collect_versions(written.map(|one| Ok(version(one))), limits, || inner.floor)
     }
 
     fn view_at(&self, root: Height) -> Result<Arc<dyn StateView>, StoreError> {

@@ -289,7 +289,8 @@ pub(super) fn failure(path: &Path, reason: &str) -> StoreError {
         StoreError::DiskFull { path }
     } else if lower.contains("/lock:") || lower.contains("lock hold by current process") {
         StoreError::Locked { path }
-    } else if lower.contains("corruption:") {
+    } else if lower.contains("corruption:") || lower.contains("no such file or directory") {
+        // The store's folder is made before it is opened: a file that RocksDB misses in it was there.
         StoreError::Damaged { path, reason: reason.split_whitespace().collect::<Vec<_>>().join(" ") }
     } else {
         StoreError::Io { path, reason: reason.to_owned() }

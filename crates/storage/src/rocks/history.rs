@@ -6,7 +6,7 @@
 
 use super::RocksStore;
 use super::disk::Disk;
-use crate::history::{HistoryStore, Kept, Pruning, StateView, StoredValue, Walk, Walked};
+use crate::history::{HistoryStore, Kept, Pruning, StateView, StoredValue, VersionLimits, Versions, Walk, Walked};
 use crate::rows::{self, Table};
 use crate::store::{Store, StoreError};
 use crate::tree::TreeRow;
@@ -38,6 +38,12 @@ impl HistoryStore for RocksStore {
         self.check_executed(height)?;
         let found = self.disk.walk(height, walk);
         self.disk.check_kept(height)?;
+        found
+    }
+
+    fn versions(&self, key: &StateKey, from: Height, limits: VersionLimits) -> Result<Versions, StoreError> {
+        let found = self.disk.versions(key, from, limits);
+        self.disk.check_kept(from)?;
         found
     }
 

@@ -4,10 +4,10 @@
 //! root and those of any kept height are read in the same way.
 
 use super::disk::Disk;
-use crate::history::{StoredValue, Walk, Walked, Walking};
+use crate::history::{StoredValue, Version, VersionLimits, Versions, Walk, Walked, Walking, collect_versions};
 use crate::rows::{self, STATE_KEY_BYTES, Table};
 use crate::store::StoreError;
-use rocksdb::DBRawIterator;
+use rocksdb::{DBRawIterator, ReadOptions};
 use rustorium_types::{Height, StateKey};
 
 /// Rows of one leaf that are stepped over before its end is searched: a search costs as much as several steps.
@@ -21,6 +21,29 @@ impl Disk {
             Some((row, contents)) => rows::decode_leaf(&row, contents),
             None => Ok(None),
         }
+    }
+
+    /// Returns a leaf's versions of the height `from` and below. The caller checks that `from` is kept.
+    pub(super) fn versions(&self, key: &StateKey, from: Height, limits: VersionLimits) -> Result<Versions, StoreError> {
+        let mut options = ReadOptions::default();
+        options.set_prefix_same_as_start(true);
+        let mut rows = self.db.raw_iterator_cf_opt(self.family(Table::State)?, options);
+        rows.seek(rows::version_key(key, from));
+        let next = || -> Option<Result<Version, StoreError>> {
+            let version = rows.item().filter(|(row, _)| is_of(row, key)).map(|(row, sealed)| {
+                let (_, height) = rows::version_of_leaf(row)?;
+                let contents = self.keys.open_row(Table::State, row, sealed)?;
+                Ok(Version { height, leaf: rows::decode_leaf(row, contents)? })
+            });
+            match version {
+                Some(version) => {
+                    rows.next();
+                    Some(version)
+                }
+                None => rows.status().err().map(|e| Err(self.row_failure(Table::State, &key.to_bytes(), &e))),
+            }
+        };
+        collect_versions(std::iter::from_fn(next), limits, || self.floor())
     }
 
     /// Returns leaves after a height. The caller checks that the height is kept.

@@ -45,6 +45,17 @@ fn filled(folder: &Path) -> Vec<(Height, BlockDigest)> {
     chain.blocks
 }
 
+#[test]
+fn a_missing_manifest_is_damage_and_not_a_failing_disk() {
+    let folder = TempDir::new().unwrap();
+    filled(folder.path());
+    let files = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let manifests = files.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("MANIFEST-"));
+    manifests.for_each(|path| fs::remove_file(path).unwrap());
+    let refused = try_open(folder.path()).err().unwrap();
+    assert!(matches!(&refused, StoreError::Damaged { reason, .. } if reason.contains("MANIFEST-")), "{refused}");
+}
+
 /// Describes what is wrong with the answers of a store in this folder; `None` if an error names the damage.
 fn wrong(folder: &Path, blocks: &[(Height, BlockDigest)]) -> Option<String> {
     let store = try_open(folder).ok()?;

@@ -2,7 +2,7 @@
 //! model. Meanwhile rows are pruned, compacted and sealed again, and stores are reopened.
 
 use super::*;
-use crate::history::{HistoryStore, Pruning, StateView, StoredValue, Walk, Walked};
+use crate::history::{HistoryStore, Pruning, StateView, StoredValue, Version, VersionLimits, Walk, Walked};
 use crate::tree::TreeRow;
 use rocksdb::WriteBatch;
 use std::collections::BTreeMap;
@@ -121,6 +121,11 @@ pub(super) fn assert_same_past(rocks: &dyn Store, model: &dyn Store, more: bool)
             opened_bytes_max: usize::MAX,
         };
         assert_eq!(rocks.walk_at(height, &walk), model.walk_at(height, &walk));
+        // Another leaf at each height.
+        let key = state_key((height.0 % u64::from(KEYS)) as u8);
+        for limits in [VersionLimits { versions_max: 2, bytes_max: 500 }, ALL] {
+            assert_eq!(rocks.versions(&key, height, limits), model.versions(&key, height, limits));
+        }
         match (rocks.view_at(height), model.view_at(height)) {
             (Ok(found), Ok(right)) => {
                 assert_eq!(answers(&*found), answers(&*right));
@@ -191,6 +196,45 @@ proptest! {
             }
         }
     }
+}
+
+const ALL: VersionLimits = VersionLimits { versions_max: usize::MAX, bytes_max: usize::MAX };
+
+/// Heights of versions, and whether there is a value.
+fn told(found: &[Version]) -> Vec<(u64, bool)> {
+    found.iter().map(|version| (version.height.0, version.leaf.is_some())).collect()
+}
+
+#[test]
+fn versions_are_those_of_kept_heights_and_the_one_before_them() {
+    let folder = TempDir::new().unwrap();
+    let (store, mut chain) = (open(folder.path()), Chain::default());
+    for n in 0..10 {
+        store.commit(&chain.empty(vec![(1, (n % 3 != 2).then(|| vec![n; 9]))])).unwrap();
+    }
+    let versions = |from, limits| store.versions(&state_key(1), Height(from), limits);
+    let all = [(7, true), (6, true), (5, false), (4, true), (3, true), (2, false), (1, true), (0, true)];
+    let found = versions(7, ALL).unwrap();
+    assert_eq!((told(&found.found), found.more, found.oldest), (all.to_vec(), false, Height(0)));
+    assert_eq!(found.found[0].leaf.as_ref().map(|leaf| leaf.value.clone()), Some(vec![7; 9]));
+    let found = versions(7, VersionLimits { versions_max: 3, bytes_max: usize::MAX }).unwrap();
+    assert_eq!((told(&found.found), found.more), (all[..3].to_vec(), true));
+    let found = versions(4, VersionLimits { versions_max: 0, bytes_max: 0 }).unwrap();
+    assert_eq!((told(&found.found), found.more), (vec![(4, true)], true), "one at least");
+    prune_all(&store, Height(4));
+    let kept = versions(9, ALL).unwrap();
+    assert_eq!(
+        (told(&kept.found), kept.more),
+        (vec![(9, true), (8, false), (7, true), (6, true), (5, false), (4, true)], false)
+    );
+    assert_eq!(versions(3, ALL).err(), Some(StoreError::Pruned { height: Height(3), oldest: Height(4) }));
+    prune_all(&store, Height(8));
+    let kept = versions(9, ALL).unwrap();
+    assert_eq!(
+        (told(&kept.found), kept.more, kept.oldest),
+        (vec![(9, true)], false, Height(8)),
+        "a removal is forgotten"
+    );
 }
 
 fn value_of(n: u64) -> Option<Vec<u8>> {

@@ -1,0 +1,300 @@
+"""Results of commands that use the ledger.
+
+Invariants: PURE; amounts are decimal strings, times Unix ms, ids hex digits.
+"""
+
+from typing import Any, Literal
+
+from rustorium.cli.results.base import ABSENT, Absent, Failure, Json, OpenResult, Result
+
+
+class Sent(OpenResult):
+    """A submitted transaction, and its receipt if it is final."""
+
+    id: str
+    reached: Literal["accepted", "final", "certified"]
+    sender: str | Absent = ABSENT
+    nonce: int | Absent = ABSENT
+    height: int | Absent = ABSENT
+    index: int | Absent = ABSENT
+    time_ms: int | Absent = ABSENT
+    work: int | Absent = ABSENT
+    outcome: Literal["ok", "failed"] | Absent = ABSENT
+    failure: Failure | Absent = ABSENT
+    proof: str | Absent = ABSENT
+
+
+class AccountMade(Sent, kw_only=True):
+    """The account that was made, and the transaction that made it."""
+
+    address: str
+    storage_bytes: int
+
+
+class Issued(Sent, kw_only=True):
+    """The asset that was issued, and the transaction that issued it."""
+
+    asset: str
+
+
+class Registered(Sent, kw_only=True):
+    """The verifier that was registered, and the transaction that registered it."""
+
+    verifier: str
+
+
+class TransactionState(OpenResult):
+    """A transaction's state, and its receipt if it is final."""
+
+    id: str
+    state: Literal["pending", "final"]
+    certified: bool
+    proven: bool
+    sender: str | Absent = ABSENT
+    nonce: int | Absent = ABSENT
+    height: int | Absent = ABSENT
+    index: int | Absent = ABSENT
+    time_ms: int | Absent = ABSENT
+    work: int | Absent = ABSENT
+    outcome: Literal["ok", "failed"] | Absent = ABSENT
+    failure: Failure | Absent = ABSENT
+
+
+class Block(OpenResult):
+    """A final block."""
+
+    height: int
+    digest: str
+    view: int
+    parent: str
+    proposer: int
+    time_ms: int
+    transactions: int
+    claimed_height: int
+    root: str
+    verified: bool
+
+
+class AccountRow(Result):
+    """An account's record."""
+
+    address: str
+    nonce: int
+    public_key: str
+    quota_left: int
+    storage_bytes_left: int
+    height: int
+    root: str
+    proven: bool
+
+
+class BalanceRow(Result):
+    """A balance of one asset."""
+
+    account: str
+    asset: str
+    amount: str
+    height: int
+    root: str
+    proven: bool
+
+
+class ValueRow(Result):
+    """A key and its value, both in this encoding."""
+
+    key: str
+    value: str
+    encoding: Literal["utf8", "hex", "base64"]
+    height: int
+    root: str
+    proven: bool
+
+
+class ListedKey(Result):
+    """A key of a listing, in this encoding."""
+
+    key: str
+    value_bytes: int
+    value_hash: str
+    encoding: Literal["utf8", "hex", "base64"]
+
+
+class Holding(Result):
+    """A balance of one asset."""
+
+    asset: str
+    amount: str
+    height: int
+    proven: bool
+
+
+class VersionRow(Result):
+    """A version of a key. `value` is null if the block removed the key. `transaction` and `time_ms` are null if the
+    node no longer keeps the block."""
+
+    height: int
+    time_ms: int | None
+    value: str | None
+    encoding: Literal["utf8", "hex", "base64"]
+    transaction: str | None
+    proven: bool
+
+
+class ClaimedBy(Result):
+    """The final header that vouches for a proof."""
+
+    height: int
+    digest: str
+    time_ms: int
+
+
+class ProofFacts(Result):
+    """What a proof file shows. `items` for state, `receipt` for a transaction, `header` for a block."""
+
+    kind: Literal["read", "receipt", "transaction", "block"]
+    chain: str
+    shard: int
+    epoch: int
+    claimed_by: ClaimedBy
+    height: int | Absent = ABSENT
+    state_root: str | Absent = ABSENT
+    items: list[Json] | Absent = ABSENT
+    receipt: Json | Absent = ABSENT
+    transaction: Json | Absent = ABSENT
+    header: Json | Absent = ABSENT
+
+
+class Signer(Result):
+    """A validator that signed both headers of a fork."""
+
+    index: int
+    name: str
+    validator_key: str
+
+
+class ForkFacts(Result):
+    """What evidence of a fork shows: two final headers of one height."""
+
+    epoch: int
+    signed_both: list[Signer]
+    headers: list[Json]
+
+
+class Checkpoint(Result):
+    """A checkpoint that was written."""
+
+    file: str
+    chain: str
+    epoch: int
+    height: int
+
+
+class NewKey(Result):
+    """An account key that was made."""
+
+    address: str
+    public_key: str
+    region: int
+    key_file: str
+
+
+class KeyFacts(Result):
+    """The public part of a key file. `address` and `region` for an account's key."""
+
+    kind: str
+    public_key: str
+    region: int | Absent = ABSENT
+    address: str | Absent = ABSENT
+
+
+class WalletFacts(Result):
+    """A wallet of shielded value."""
+
+    address: str
+    chain: str
+    pool: int
+    pays: bool
+
+
+class ViewingKey(Result):
+    """A wallet's viewing key."""
+
+    viewing_key: str
+
+
+class ShieldedHolding(Result):
+    """A shielded balance of one asset; `asset` is null if the wallet doesn't know the asset's id."""
+
+    asset: str | None
+    amount: int
+    notes: int
+    asset_tag: str
+
+
+class WalletEvent(Result):
+    """A shielded payment that concerns the wallet."""
+
+    event: str
+    transfer: int
+    amount: int
+    to: str | None
+    memo: str | None
+    asset_tag: str
+
+
+class ProofVerified(Result):
+    """A Groth16 proof that holds."""
+
+    proof: Literal["verified"]
+    curve: str
+    inputs: int
+
+
+class CeremonyBegun(Result):
+    """A ceremony's file that was begun."""
+
+    file: str
+    phase: int
+    circuit: str | None
+
+
+class Contributed(Result):
+    """A contribution to a ceremony, with the hash by which its contributor finds it again."""
+
+    file: str
+    name: str
+    hash: str
+
+
+class ContributionRow(Result):
+    """A contribution in a ceremony's file."""
+
+    phase: int
+    number: int
+    name: str
+    origin: str
+    hash: str
+
+
+class CeremonyKeys(Result):
+    """The keys that a ceremony ended with, by their BLAKE3 hashes."""
+
+    folder: str
+    proving_key: str
+    verifying_key: str
+
+
+class GenesisFacts(Result):
+    """A genesis. `genesis` is all of it."""
+
+    chain: str
+    name: str
+    version: int
+    time_ms: int
+    validators: int
+    tolerated_failures: int
+    operators: int
+    operator_quorum: int | None
+    accounts: int
+    file: str
+    genesis: dict[str, Any] | Absent = ABSENT

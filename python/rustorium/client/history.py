@@ -1,0 +1,147 @@
+"""The versions of a key, and all balances of an account, in pages.
+
+Invariants: a version is called proven only if its transaction's receipt was checked here, and that transaction left
+this value under the key; that a node lists all versions or balances is on its word.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import anyio
+
+from rustorium.client import wire
+from rustorium.client.base import address_of
+from rustorium.client.blocks import READERS
+from rustorium.client.listing import ListingMethods
+from rustorium.client.text import raw
+from rustorium.errors import ClientError, NotReady, ProofRefused
+from rustorium.types import At, Balance, BalancePage, HistoryPage, Subject, TransactionStatus, Version
+
+
+class HistoryMethods(ListingMethods):
+    """The client's methods about versions and holdings."""
+
+    async def history(
+        self, namespace: str, key: bytes | str, *, before: int | None = None, limit: int = 30, verify: bool = True
+    ) -> HistoryPage:
+        """Lists the versions of a key, newest first: one for each block that changed it. Continue with
+        `before=page.next_before` until that is `None`.
+
+        With a genesis or checkpoint, the transaction of each version is checked here, once it is certified; the version
+        is then `proven`. That no version is missing is on the node's word. A node lists what it keeps: see
+        `page.kept_from`.
+
+        Errors: VerificationFailed; Pruned if `before` is below what the node keeps."""
+        name = raw(key, "a key")
+        params: dict[str, str | int] = {"encoding": "hex", "limit": limit}
+        if before is not None:
+            params["before"] = before
+        body = await self._read(f"/v1/accounts/{address_of(namespace)}/history/{name.hex()}", params=params)
+        page = wire.parse(_history, body)
+        if not (verify and self._trusts()):
+            return page
+        return replace(page, versions=await self._proven_versions(namespace, name, page.versions))
+
+    async def _proven_versions(self, namespace: str, key: bytes, versions: Sequence[Version]) -> tuple[Version, ...]:
+        """Errors: VerificationFailed, and what kept a transaction from being read."""
+        room = anyio.CapacityLimiter(READERS)
+        found = list(versions)
+        faults: list[ClientError | NotReady] = []
+
+        async def one(place: int, version: Version, transaction: str) -> None:
+            async with room:
+                try:
+                    status = await self.get_transaction(transaction)
+                except (ClientError, NotReady) as error:
+                    faults.append(error)
+                    return
+            if status.proven:
+                try:
+                    found[place] = proven_version(version, status, namespace, key)
+                except ProofRefused as error:
+                    faults.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            for place, version in enumerate(versions):
+                if version.transaction is not None:
+                    tasks.start_soon(one, place, version, version.transaction)
+        if faults:
+            raise next((fault for fault in faults if isinstance(fault, ProofRefused)), faults[0])
+        return tuple(found)
+
+    async def holdings(
+        self, address: str, *, cursor: str | None = None, at: int | None = None, limit: int = 30, verify: bool = True
+    ) -> BalancePage:
+        """Lists the balances of all assets that an account holds, in no meaningful order. Continue with
+        `cursor=page.next_cursor` until that is `None`; a short page may still have a next one.
+
+        With a genesis or checkpoint, the balances of the newest state are proven, each page by one proof, whose height
+        may be above the listing's; an asset that is no longer held is left out. That no asset is missing is on the
+        node's word. Balances `at` a height are on the node's word.
+
+        Errors: VerificationFailed; Pruned if the node no longer keeps the height."""
+        params: dict[str, str | int] = {"limit": limit}
+        if cursor is not None:
+            params["cursor"] = cursor
+        elif at is not None:
+            params["at"] = at
+        page = wire.parse(_holdings, await self._read(f"/v1/accounts/{address_of(address)}/balances", params=params))
+        if any(one.account != address for one in page.balances):
+            raise ProofRefused("a node answered about another account: don't trust that node")
+        if at is not None or not page.balances or not (verify and self._trusts()):
+            return page
+        subjects = [Subject(address, asset=one.asset) for one in page.balances]
+        state = await self.proven(list(dict.fromkeys(subjects)), at="current")
+        held = [one for one in state.items.values() if isinstance(one, Balance) and one.amount > 0]
+        return replace(page, balances=tuple(held))
+
+
+def proven_version(version: Version, status: TransactionStatus, namespace: str, key: bytes) -> Version:
+    """Returns the version as proven by its transaction, whose receipt was checked. Errors: ProofRefused."""
+    receipt = status.receipt
+    last = wire.parse(lambda shown: last_write(shown["operations"], namespace, key), status.transaction)
+    fits = receipt is not None and receipt.ok and receipt.height == version.height
+    if not fits or receipt is None or last is None or last[0] != version.value:
+        raise ProofRefused(
+            f"a node says that transaction {version.transaction} left a value at height {version.height} that it "
+            "didn't leave there: don't trust that node"
+        )
+    return replace(version, proven=True, time_ms=receipt.time_ms)
+
+
+def last_write(operations: Sequence[Mapping[str, Any]], namespace: str, key: bytes) -> tuple[bytes | None] | None:
+    """Returns what a transaction's operations leave under a key, in a tuple; `None` if they don't write it."""
+    for one in reversed(operations):
+        if one["type"] in ("put", "delete") and (one["namespace"], one["key_hex"]) == (namespace, key.hex()):
+            return (wire.value_of(one) if one["type"] == "put" else None,)
+    return None
+
+
+def _history(answer: wire.Answer) -> HistoryPage:
+    before = answer.get("next")
+    return HistoryPage(
+        versions=tuple(_version(one) for one in answer["versions"]),
+        next_before=int(before) if before is not None else None,
+        kept_from=int(answer["kept_from"]),
+        at=wire.at(answer),
+    )
+
+
+def _version(answer: wire.Answer) -> Version:
+    value, time_ms, transaction = wire.value_of(answer), answer.get("time_ms"), answer.get("transaction")
+    if (value is None) != bool(answer["removed"]):
+        raise ValueError("a version has a value, or it is removed")
+    return Version(
+        height=int(answer["height"]),
+        value=value,
+        time_ms=int(time_ms) if time_ms is not None else None,
+        transaction=str(transaction) if transaction is not None else None,
+    )
+
+
+def _holdings(answer: wire.Answer) -> BalancePage:
+    where: At = wire.at(answer)
+    account = str(answer["account"])
+    balances = tuple(Balance(account, str(one["asset"]), int(one["balance"]), where) for one in answer["balances"])
+    return BalancePage(balances, answer.get("next"), where)

@@ -1,0 +1,157 @@
+"""Versions and holdings: what is called proven was checked, and what a node says otherwise is refused."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from fake_net import FakeNet
+
+from rustorium.client import AsyncClient, Key
+from rustorium.client.history import last_write, proven_version
+from rustorium.errors import BadResponse, ProofRefused
+from rustorium.types import At, Balance, Claim, Failure, ProvenState, Receipt, Subject, TransactionStatus, Version
+
+ME, OTHER = Key.generate().address, Key.generate().address
+ID = "ab" * 32
+
+
+def put(key: str, value: str, namespace: str = ME) -> dict[str, Any]:
+    return {"type": "put", "namespace": namespace, "key_hex": key.encode().hex(), "value": value}
+
+
+def delete(key: str, namespace: str = ME) -> dict[str, Any]:
+    return {"type": "delete", "namespace": namespace, "key_hex": key.encode().hex()}
+
+
+@pytest.mark.parametrize(
+    ("operations", "left"),
+    [
+        ([put("k", "1")], (b"1",)),
+        ([put("k", "1"), put("k", "2"), put("other", "3")], (b"2",)),
+        ([put("k", "1"), delete("k")], (None,)),
+        ([delete("k"), put("k", "1")], (b"1",)),
+        ([put("k", "1", OTHER), delete("k", OTHER), put("kk", "1")], None),
+        ([{"type": "transfer", "to": ME, "asset": ID, "amount": "1"}], None),
+    ],
+)
+def test_the_last_write_of_a_key_counts(operations: list[dict[str, Any]], left: tuple[bytes | None] | None) -> None:
+    assert last_write(operations, ME, b"k") == left
+
+
+def status(height: int, operations: list[dict[str, Any]], failure: Failure | None = None) -> TransactionStatus:
+    receipt = Receipt(ID, ME, 0, height, 0, 77, 1, failure)
+    return TransactionStatus(ID, "final", receipt, True, {"operations": operations}, proven=True)
+
+
+def test_a_version_is_proven_by_the_transaction_that_left_its_value() -> None:
+    version = Version(5, b"1", 1, ID)
+    proven = proven_version(version, status(5, [put("k", "1")]), ME, b"k")
+    assert proven == Version(5, b"1", 77, ID, proven=True)
+    removed = Version(5, None, 1, ID)
+    assert proven_version(removed, status(5, [delete("k")]), ME, b"k").proven
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        status(6, [put("k", "1")]),
+        status(5, [put("k", "2")]),
+        status(5, [put("k", "1"), put("k", "2")]),
+        status(5, [put("other", "1")]),
+        status(5, [put("k", "1", OTHER)]),
+        status(5, [delete("k")]),
+        status(5, [put("k", "1")], Failure("precondition", 0)),
+    ],
+)
+def test_a_version_that_its_transaction_did_not_leave_is_refused(wrong: TransactionStatus) -> None:
+    with pytest.raises(ProofRefused, match="didn't leave there"):
+        proven_version(Version(5, b"1", 1, ID), wrong, ME, b"k")
+
+
+class Node:
+    """A client whose node answers from a table, and which trusts what `prove` says."""
+
+    def __init__(self, answers: Mapping[str, Any], found: Mapping[str, TransactionStatus] | None = None) -> None:
+        self.client = AsyncClient(FakeNet().urls, transport=FakeNet().transport)
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.found = dict(found or {})
+
+        async def read(path: str, *, params: dict[str, Any] | None = None, absent: bool = False) -> Any:
+            self.asked.append((path, dict(params or {})))
+            return answers[path.rpartition("/accounts/")[2]]
+
+        async def get_transaction(transaction: str, *, verify: bool = True) -> TransactionStatus:
+            return self.found[transaction]
+
+        setattr(self.client, "_read", read)  # noqa: B010
+        setattr(self.client, "get_transaction", get_transaction)  # noqa: B010
+        setattr(self.client, "_trusts", lambda: found is not None)  # noqa: B010
+
+    def run(self, method: str, *arguments: Any, **named: Any) -> Any:
+        async def main() -> Any:
+            async with self.client as client:
+                return await getattr(client, method)(*arguments, **named)
+
+        return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+AT = {"shard": 0, "height": 9, "root": "cd" * 32}
+
+
+def history(*versions: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {f"{ME}/history/6b": {"versions": list(versions), "kept_from": 2, "at": AT} | more}
+
+
+LISTED = {"height": 5, "time_ms": 1, "transaction": ID, "removed": False, "value": "1"}
+OLD = {"height": 2, "removed": False, "value_hex": "ff00"}
+
+
+def test_history_proves_what_has_a_certified_transaction_and_leaves_the_rest_unproven() -> None:
+    node = Node(history(LISTED, OLD, next=2), {ID: status(5, [put("k", "1")])})
+    page = node.run("history", ME, "k", before=8, limit=2)
+    assert page.versions == (Version(5, b"1", 77, ID, True), Version(2, b"\xff\x00"))
+    assert (page.next_before, page.kept_from, page.at.height) == (2, 2, 9)
+    assert node.asked[0][1] == {"encoding": "hex", "limit": 2, "before": 8}
+    waiting = Node(history(LISTED), {ID: TransactionStatus(ID, "final", None)})
+    assert waiting.run("history", ME, "k").versions[0].proven is False
+
+
+def test_a_lie_in_a_history_is_refused_where_there_is_a_genesis() -> None:
+    lie = LISTED | {"value": "2"}
+    with pytest.raises(ProofRefused):
+        Node(history(lie), {ID: status(5, [put("k", "1")])}).run("history", ME, b"k")
+    assert Node(history(lie)).run("history", ME, b"k").versions[0] == Version(5, b"2", 1, ID)
+    for broken in (LISTED | {"removed": True}, {"height": 5, "removed": False}, LISTED | {"height": "x"}):
+        with pytest.raises(BadResponse):
+            Node(history(broken)).run("history", ME, b"k")
+
+
+def holding(asset: str, amount: int) -> dict[str, str]:
+    return {"asset": asset, "balance": str(amount)}
+
+
+def test_holdings_are_proven_in_one_proof_and_those_of_the_past_are_not() -> None:
+    one, two = "11" * 32, "22" * 32
+    answers = {f"{ME}/balances": {"account": ME, "balances": [holding(one, 5), holding(two, 7)], "next": "x", "at": AT}}
+    node = Node(answers, {})
+    proven = At(12, "ef" * 32, 0, True)
+
+    async def prove(subjects: list[Subject], *, at: str) -> ProvenState:
+        assert at == "current"
+        amounts = {one: 6, two: 0}
+        items = {
+            subject: Balance(ME, subject.asset or "", amounts[subject.asset or ""], proven) for subject in subjects
+        }
+        return ProvenState(proven, Claim(13, "", 1, 0), dict(items), b"")
+
+    setattr(node.client, "proven", prove)  # noqa: B010
+    page = node.run("holdings", ME)
+    assert (page.balances, page.next_cursor) == ((Balance(ME, one, 6, proven),), "x")
+    there = At(9, "cd" * 32)
+    past = Node(answers, {}).run("holdings", ME, at=9, limit=5)
+    assert past.balances == (Balance(ME, one, 5, there), Balance(ME, two, 7, there))
+    other = {f"{ME}/balances": {"account": OTHER, "balances": [holding(one, 5)], "at": AT}}
+    with pytest.raises(ProofRefused, match="another account"):
+        Node(other, {}).run("holdings", ME)
