@@ -168,9 +168,9 @@ impl Vocabulary {
     }
 
     /// Converts a Python effect to the data plane's form. Errors: TypeError for other objects.
-    pub fn effect(&self, effect: &Bound<'_, PyAny>) -> PyResult<Effect> {
+    pub fn effect<'py>(&self, effect: &Bound<'py, PyAny>) -> PyResult<Effect> {
         let (py, class) = (effect.py(), effect.get_type());
-        let field = |name: &Bound<'_, PyString>| effect.getattr(name);
+        let field = |name: &Bound<'py, PyString>| effect.getattr(name);
         let view = || -> PyResult<View> { Ok(View(field(intern!(py, "view"))?.extract()?)) };
         let is = |other: &Py<PyAny>| class.is(other.bind(py));
         Ok(if is(&self.vote) {
@@ -204,9 +204,9 @@ impl Vocabulary {
         })
     }
 
-    fn rare_effect(&self, effect: &Bound<'_, PyAny>, class: &Bound<'_, PyType>) -> PyResult<Effect> {
+    fn rare_effect<'py>(&self, effect: &Bound<'py, PyAny>, class: &Bound<'py, PyType>) -> PyResult<Effect> {
         let py = effect.py();
-        let view = |name: &Bound<'_, PyString>| -> PyResult<View> { Ok(View(effect.getattr(name)?.extract()?)) };
+        let view = |name: &Bound<'py, PyString>| -> PyResult<View> { Ok(View(effect.getattr(name)?.extract()?)) };
         let place = |peer: &Bound<'_, PyAny>| -> PyResult<ValidatorIndex> { Ok(ValidatorIndex(peer.extract()?)) };
         let peer = || effect.getattr(intern!(py, "peer"));
         let is = |other: &Py<PyAny>| class.is(other.bind(py));

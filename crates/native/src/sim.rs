@@ -290,7 +290,8 @@ impl SimNode {
         wall_ms: u64,
         effects: &Bound<'py, PyAny>,
     ) -> PyResult<Turned<'py>> {
-        let effects: Vec<_> = effects.try_iter()?.map(|item| self.vocabulary.effect(&item?)).collect::<PyResult<_>>()?;
+        let effects: Vec<_> =
+            effects.try_iter()?.map(|item| self.vocabulary.effect(&item?)).collect::<PyResult<_>>()?;
         let now = Now { us: now_us, wall_ms };
         self.run(py, now, |inner| inner.submit(now, effects))
     }

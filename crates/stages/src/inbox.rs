@@ -74,6 +74,11 @@ impl Inbox {
     /// Adds inputs, all or none of which the next drain sees, and wakes the core, but for work that went away, or an
     /// end that is due no more, and comes alone: that only rides along.
     pub fn push(&self, inputs: impl IntoIterator<Item = Input>) {
+        self.tell(inputs, true);
+    }
+
+    /// Adds inputs as `push` does; without waking the core if `wakes` isn't set.
+    pub fn tell(&self, inputs: impl IntoIterator<Item = Input>, wakes: bool) {
         let mut waiting = self.waiting.lock();
         let mut wake = false;
         for input in inputs {
@@ -98,7 +103,7 @@ impl Inbox {
                 other => waiting.queue.push_back(other),
             }
         }
-        if wake {
+        if wake && wakes {
             self.signal(&mut waiting);
         }
     }

@@ -239,8 +239,9 @@ pub trait Ports {
     fn check_inline(&mut self, digest: BlockDigest, block: Arc<Block>);
     /// Hands a final block to execution, which answers `Executed`.
     fn execute(&mut self, job: ExecutionJob);
-    /// Tells the core all that one turn brought, in order, with one wake.
-    fn inputs(&mut self, inputs: Vec<Input>);
+    /// Tells the core all that one turn brought, in order, with one wake; or without one, if `wakes` isn't set: then the
+    /// core takes it with the next input that wakes it, or at its deadline.
+    fn inputs(&mut self, inputs: Vec<Input>, wakes: bool);
     /// The pool holds these transactions.
     fn admitted(&mut self, ids: &[TxId]);
     /// The pool held this one before.
