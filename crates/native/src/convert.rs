@@ -1,8 +1,9 @@
 //! Conversion of inputs and effects between `rustorium.consensus.vocabulary` and the data plane's port.
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyTuple};
+use pyo3::types::{PyBytes, PyString, PyTuple, PyType};
 use rustorium_shard::port::{BlockFacts, CertificateName, Effect, Input, PayloadStatus};
 use rustorium_types::{BlockDigest, Epoch, Height, ValidatorIndex, View, VoteKind};
 
@@ -28,6 +29,15 @@ pub struct Vocabulary {
     work_seen: Py<PyAny>,
     kinds: [Py<PyAny>; 3],
     statuses: [Py<PyAny>; 3],
+    enter_view: Py<PyAny>,
+    propose: Py<PyAny>,
+    vote: Py<PyAny>,
+    send_certificate: Py<PyAny>,
+    fetch_block: Py<PyAny>,
+    fetch_certificates: Py<PyAny>,
+    send_work: Py<PyAny>,
+    resend_votes: Py<PyAny>,
+    heartbeat: Py<PyAny>,
 }
 
 impl Vocabulary {
@@ -58,6 +68,15 @@ impl Vocabulary {
             work_seen: class("WorkSeen")?,
             kinds: three("VoteKind")?,
             statuses: three("PayloadStatus")?,
+            enter_view: class("EnterView")?,
+            propose: class("Propose")?,
+            vote: class("Vote")?,
+            send_certificate: class("SendCertificate")?,
+            fetch_block: class("FetchBlock")?,
+            fetch_certificates: class("FetchCertificates")?,
+            send_work: class("SendWork")?,
+            resend_votes: class("ResendVotes")?,
+            heartbeat: class("Heartbeat")?,
         })
     }
 
@@ -147,6 +166,83 @@ impl Vocabulary {
     fn status<'py>(&self, py: Python<'py>, status: PayloadStatus) -> &Bound<'py, PyAny> {
         self.statuses[status as usize].bind(py)
     }
+
+    /// Converts a Python effect to the data plane's form. Errors: TypeError for other objects.
+    pub fn effect<'py>(&self, effect: &Bound<'py, PyAny>) -> PyResult<Effect> {
+        let (py, class) = (effect.py(), effect.get_type());
+        let field = |name: &Bound<'py, PyString>| effect.getattr(name);
+        let view = || -> PyResult<View> { Ok(View(field(intern!(py, "view"))?.extract()?)) };
+        let is = |other: &Py<PyAny>| class.is(other.bind(py));
+        Ok(if is(&self.vote) {
+            Effect::Vote {
+                kind: self.kind_of(&field(intern!(py, "kind"))?)?,
+                view: view()?,
+                digest: optional(&field(intern!(py, "digest"))?, digest)?,
+                carry: optional(&field(intern!(py, "carry"))?, |carry| self.name(carry))?,
+            }
+        } else if is(&self.enter_view) {
+            Effect::EnterView {
+                view: view()?,
+                because: optional(&field(intern!(py, "because"))?, |because| self.name(because))?,
+                leads: field(intern!(py, "leads"))?.extract()?,
+                epoch: Epoch(field(intern!(py, "epoch"))?.extract()?),
+                backoff: field(intern!(py, "backoff"))?.extract()?,
+                passed_over: places(&field(intern!(py, "passed_over"))?)?,
+            }
+        } else if is(&self.send_certificate) {
+            Effect::SendCertificate(self.name(&field(intern!(py, "certificate"))?)?)
+        } else if is(&self.propose) {
+            Effect::Propose {
+                view: view()?,
+                parent: digest(&field(intern!(py, "parent"))?)?,
+                claim_height: Height(field(intern!(py, "claim_height"))?.extract()?),
+                root_height: Height(field(intern!(py, "root_height"))?.extract()?),
+                distrusted_lanes: places(&field(intern!(py, "distrusted_lanes"))?)?,
+            }
+        } else {
+            return self.rare_effect(effect, &class);
+        })
+    }
+
+    fn rare_effect<'py>(&self, effect: &Bound<'py, PyAny>, class: &Bound<'py, PyType>) -> PyResult<Effect> {
+        let py = effect.py();
+        let view = |name: &Bound<'py, PyString>| -> PyResult<View> { Ok(View(effect.getattr(name)?.extract()?)) };
+        let place = |peer: &Bound<'_, PyAny>| -> PyResult<ValidatorIndex> { Ok(ValidatorIndex(peer.extract()?)) };
+        let peer = || effect.getattr(intern!(py, "peer"));
+        let is = |other: &Py<PyAny>| class.is(other.bind(py));
+        Ok(if is(&self.heartbeat) {
+            Effect::Heartbeat(view(intern!(py, "view"))?)
+        } else if is(&self.send_work) {
+            Effect::SendWork(optional(&peer()?, place)?)
+        } else if is(&self.resend_votes) {
+            Effect::ResendVotes(view(intern!(py, "view"))?)
+        } else if is(&self.fetch_block) {
+            Effect::FetchBlock(digest(&effect.getattr(intern!(py, "digest"))?)?)
+        } else if is(&self.fetch_certificates) {
+            Effect::FetchCertificates {
+                first: view(intern!(py, "first_view"))?,
+                last: view(intern!(py, "last_view"))?,
+                peer: place(&peer()?)?,
+            }
+        } else {
+            return Err(PyTypeError::new_err(format!("{} is not an effect", class.name()?)));
+        })
+    }
+
+    fn kind_of(&self, value: &Bound<'_, PyAny>) -> PyResult<VoteKind> {
+        let kinds = [VoteKind::Notarize, VoteKind::Nullify, VoteKind::Finalize];
+        let known = kinds.into_iter().find(|kind| value.is(self.kind(value.py(), *kind)));
+        known.ok_or_else(|| PyValueError::new_err("a vote needs a member of VoteKind"))
+    }
+
+    fn name(&self, certificate: &Bound<'_, PyAny>) -> PyResult<CertificateName> {
+        let py = certificate.py();
+        Ok(CertificateName {
+            kind: self.kind_of(&certificate.getattr(intern!(py, "kind"))?)?,
+            view: View(certificate.getattr(intern!(py, "view"))?.extract()?),
+            digest: optional(&certificate.getattr(intern!(py, "digest"))?, digest)?,
+        })
+    }
 }
 
 fn digest(value: &Bound<'_, PyAny>) -> PyResult<BlockDigest> {
@@ -154,73 +250,13 @@ fn digest(value: &Bound<'_, PyAny>) -> PyResult<BlockDigest> {
     Ok(BlockDigest(bytes))
 }
 
-fn vote_kind(value: &Bound<'_, PyAny>) -> PyResult<VoteKind> {
-    match value.extract::<u8>()? {
-        0 => Ok(VoteKind::Notarize),
-        1 => Ok(VoteKind::Nullify),
-        2 => Ok(VoteKind::Finalize),
-        other => Err(PyValueError::new_err(format!("there is no vote kind {other}"))),
-    }
-}
-
 fn optional<'py, T>(
-    value: Bound<'py, PyAny>,
+    value: &Bound<'py, PyAny>,
     convert: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<T>,
 ) -> PyResult<Option<T>> {
-    if value.is_none() { Ok(None) } else { convert(&value).map(Some) }
+    if value.is_none() { Ok(None) } else { convert(value).map(Some) }
 }
 
-fn certificate(value: &Bound<'_, PyAny>) -> PyResult<CertificateName> {
-    Ok(CertificateName {
-        kind: vote_kind(&value.getattr("kind")?)?,
-        view: View(value.getattr("view")?.extract()?),
-        digest: optional(value.getattr("digest")?, digest)?,
-    })
-}
-
-fn places(effect: &Bound<'_, PyAny>, name: &str) -> PyResult<Vec<ValidatorIndex>> {
-    Ok(effect.getattr(name)?.extract::<Vec<u16>>()?.into_iter().map(ValidatorIndex).collect())
-}
-
-fn view(effect: &Bound<'_, PyAny>) -> PyResult<View> {
-    Ok(View(effect.getattr("view")?.extract()?))
-}
-
-/// Converts a Python effect to the data plane's form. Errors: TypeError for other objects.
-pub fn effect(effect: &Bound<'_, PyAny>) -> PyResult<Effect> {
-    let class = effect.get_type().name()?;
-    Ok(match class.to_str()? {
-        "EnterView" => Effect::EnterView {
-            view: view(effect)?,
-            because: optional(effect.getattr("because")?, certificate)?,
-            leads: effect.getattr("leads")?.extract()?,
-            epoch: Epoch(effect.getattr("epoch")?.extract()?),
-            backoff: effect.getattr("backoff")?.extract()?,
-            passed_over: places(effect, "passed_over")?,
-        },
-        "Propose" => Effect::Propose {
-            view: view(effect)?,
-            parent: digest(&effect.getattr("parent")?)?,
-            claim_height: Height(effect.getattr("claim_height")?.extract()?),
-            root_height: Height(effect.getattr("root_height")?.extract()?),
-            distrusted_lanes: places(effect, "distrusted_lanes")?,
-        },
-        "Vote" => Effect::Vote {
-            kind: vote_kind(&effect.getattr("kind")?)?,
-            view: view(effect)?,
-            digest: optional(effect.getattr("digest")?, digest)?,
-            carry: optional(effect.getattr("carry")?, certificate)?,
-        },
-        "SendCertificate" => Effect::SendCertificate(certificate(&effect.getattr("certificate")?)?),
-        "FetchBlock" => Effect::FetchBlock(digest(&effect.getattr("digest")?)?),
-        "FetchCertificates" => Effect::FetchCertificates {
-            first: View(effect.getattr("first_view")?.extract()?),
-            last: View(effect.getattr("last_view")?.extract()?),
-            peer: ValidatorIndex(effect.getattr("peer")?.extract()?),
-        },
-        "SendWork" => Effect::SendWork(optional(effect.getattr("peer")?, |peer| Ok(ValidatorIndex(peer.extract()?)))?),
-        "ResendVotes" => Effect::ResendVotes(view(effect)?),
-        "Heartbeat" => Effect::Heartbeat(view(effect)?),
-        other => return Err(PyTypeError::new_err(format!("{other} is not an effect"))),
-    })
+fn places(value: &Bound<'_, PyAny>) -> PyResult<Vec<ValidatorIndex>> {
+    Ok(value.extract::<Vec<u16>>()?.into_iter().map(ValidatorIndex).collect())
 }

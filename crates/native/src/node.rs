@@ -1,6 +1,6 @@
 //! `Node`: a validator's data plane in Python.
 
-use crate::convert::{Vocabulary, effect};
+use crate::convert::Vocabulary;
 use crate::errors::{detached, native_error};
 use crate::signing_key::SigningKey;
 use crate::storage_key::StorageKey;
@@ -128,7 +128,7 @@ impl Node {
         limit: usize,
     ) -> PyResult<Bound<'py, PyList>> {
         if !effects.is_empty() {
-            self.inner.submit(effects.iter().map(|item| effect(&item)).collect::<PyResult<_>>()?);
+            self.inner.submit(effects.iter().map(|item| self.vocabulary.effect(&item)).collect::<PyResult<_>>()?);
         }
         let inbox = self.inner.inbox();
         let inputs = inbox.drain(limit).map_err(|(code, sentence)| native_error(&code, sentence))?;

@@ -1,6 +1,6 @@
 //! `SimChain`, `SimDisk` and `SimNode`: the release stages of nodes without threads, for the simulator.
 
-use crate::convert::{Vocabulary, effect};
+use crate::convert::Vocabulary;
 use crate::errors::{detached, native_error};
 use crate::ledger::{genesis_of, key, value_error};
 use parking_lot::Mutex;
@@ -290,7 +290,8 @@ impl SimNode {
         wall_ms: u64,
         effects: &Bound<'py, PyAny>,
     ) -> PyResult<TurnResult<'py>> {
-        let effects: Vec<_> = effects.try_iter()?.map(|item| effect(&item?)).collect::<PyResult<_>>()?;
+        let effects: Vec<_> =
+            effects.try_iter()?.map(|item| self.vocabulary.effect(&item?)).collect::<PyResult<_>>()?;
         let now = Now { us: now_us, wall_ms };
         self.run(py, now, |inner| inner.submit(now, effects))
     }

@@ -214,7 +214,7 @@ impl Ports for ThreadPorts {
         self.executor.push(job);
     }
 
-    fn inputs(&mut self, inputs: Vec<Input>) {
+    fn inputs(&mut self, inputs: Vec<Input>, wakes: bool) {
         let nullifications = inputs.iter().filter(|i| matches!(i, Input::Certificate(name) if name.digest.is_none()));
         self.metrics.nullified.inc_by(nullifications.count() as u64);
         for input in &inputs {
@@ -224,7 +224,7 @@ impl Ports for ThreadPorts {
                 _ => {}
             }
         }
-        self.clients.inbox.push(inputs);
+        self.clients.inbox.tell(inputs, wakes);
     }
 
     fn admitted(&mut self, ids: &[TxId]) {

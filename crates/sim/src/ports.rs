@@ -150,8 +150,8 @@ impl Ports for SimPorts {
         self.jobs.push_back(job);
     }
 
-    fn inputs(&mut self, inputs: Vec<Input>) {
-        self.clients.inbox.push(inputs);
+    fn inputs(&mut self, inputs: Vec<Input>, wakes: bool) {
+        self.clients.inbox.tell(inputs, wakes);
     }
 
     fn admitted(&mut self, ids: &[TxId]) {

@@ -75,6 +75,11 @@ impl Inbox {
     ///
     /// Two inputs don't wake the core on their own: work that went away, and an epoch's end that is no longer due.
     pub fn push(&self, inputs: impl IntoIterator<Item = Input>) {
+        self.tell(inputs, true);
+    }
+
+    /// Adds inputs as `push` does; without waking the core if `wakes` isn't set.
+    pub fn tell(&self, inputs: impl IntoIterator<Item = Input>, wakes: bool) {
         let mut waiting = self.waiting.lock();
         let mut wake = false;
         for input in inputs {
@@ -100,7 +105,7 @@ impl Inbox {
                 other => waiting.queue.push_back(other),
             }
         }
-        if wake {
+        if wake && wakes {
             self.signal(&mut waiting);
         }
     }

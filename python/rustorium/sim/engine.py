@@ -143,14 +143,16 @@ class Engine(Generic[N]):
         if node.incarnation != incarnation or node.port is None:
             return
         node.waking = False
-        for event in node.port.drain(DRAIN_LIMIT):
-            if not self._feed(node, event):
-                return
-        if node.incarnation != incarnation:
+        if not self._take_inputs(node) or node.incarnation != incarnation:
             return
         if node.port.waiting():
             self.wake(index)
         self._arm(node)
+
+    def _take_inputs(self, node: N) -> bool:
+        """Steps what waits for a core; returns `False` if the node dies in the middle of its effects."""
+        assert node.port is not None
+        return all(self._feed(node, event) for event in node.port.drain(DRAIN_LIMIT))
 
     def _feed(self, node: N, event: Input) -> bool:
         """Runs one step of one core; returns `False` if the node dies in the middle of its effects."""
@@ -185,6 +187,8 @@ class Engine(Generic[N]):
         if node.incarnation != incarnation or node.replica is None or node.tick_at != deadline:
             return
         node.tick_at = None
+        if not self._take_inputs(node) or node.incarnation != incarnation:
+            return
         current = node.replica.next_deadline()
         if current is not None and current <= self.now and not self._feed(node, Tick()):
             return

@@ -36,7 +36,7 @@ impl<P: Ports> Shard<P> {
         if body.kind == VoteKind::Finalize {
             self.is_final(body.view, body.block);
         }
-        self.core.tell(Input::Certificate(CertificateName { kind: body.kind, view: body.view, digest }));
+        self.core.tell_certificate(CertificateName { kind: body.kind, view: body.view, digest });
         self.checks.stir();
         if let Some(us) = self.core.worked(body.view) {
             self.homes.view_took(body.view, us);

@@ -25,7 +25,7 @@ impl<P: Ports> Shard<P> {
             Effect::EnterView { view, because, leads, backoff, passed_over, .. } => {
                 self.config.backoff = Some(backoff);
                 self.core.pass_over(passed_over);
-                self.enter_view(view, because, leads);
+                self.enter_view(view, because, leads, backoff);
             }
             Effect::Propose { view, parent, claim_height, root_height, distrusted_lanes } => {
                 let claims = (claim_height, root_height);
@@ -45,8 +45,8 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    fn enter_view(&mut self, view: View, because: Option<CertificateName>, leads: bool) {
-        if let Some(us) = self.core.enter(view, because, leads) {
+    fn enter_view(&mut self, view: View, because: Option<CertificateName>, leads: bool, backoff: u32) {
+        if let Some(us) = self.core.enter(view, because, leads, backoff) {
             self.ports.measured(Stage::View, us);
         }
         self.fetching.entered(view);

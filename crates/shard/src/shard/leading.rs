@@ -54,12 +54,12 @@ impl<P: Ports> Shard<P> {
         self.journal_block(&digest);
         if self.signs_elsewhere() {
             self.ask_for_proposal(body);
-            return self.tell_block(&digest);
+            return self.tell_own_block(&digest);
         }
         let Some(vote) = self.sign(body) else { return };
         let frame = self.proposal_frame(block, &vote);
         self.send_when_durable(&vote.clone(), Outgoing::Proposal(frame, vote));
-        self.tell_block(&digest);
+        self.tell_own_block(&digest);
     }
 
     pub(super) fn proposal_frame(&self, block: Block, vote: &SignedVote) -> Bytes {

@@ -208,9 +208,9 @@ impl<P: Ports> Shard<P> {
         self.poll_fetcher(now);
         self.tell_held_by_nobody();
         self.tell_levels(now);
-        let inputs = self.core.take_inputs();
+        let (inputs, wakes) = self.core.take_inputs();
         if !inputs.is_empty() {
-            self.ports.inputs(inputs);
+            self.ports.inputs(inputs, wakes);
         }
         self.liveness.promise(self.next_deadline_us(now));
     }
@@ -262,6 +262,12 @@ impl<P: Ports> Shard<P> {
     fn tell_block(&mut self, digest: &BlockDigest) {
         if let Some((facts, status)) = self.tree.take_news(digest) {
             self.core.tell(Input::BlockSeen(facts, status));
+        }
+    }
+
+    fn tell_own_block(&mut self, digest: &BlockDigest) {
+        if let Some((facts, _)) = self.tree.take_news(digest) {
+            self.core.tell_own_block(facts);
         }
     }
 

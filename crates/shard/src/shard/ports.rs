@@ -240,8 +240,9 @@ pub trait Ports {
     fn check_inline(&mut self, digest: BlockDigest, block: Arc<Block>);
     /// Hands a final block to execution, which answers `Executed`.
     fn execute(&mut self, job: ExecutionJob);
-    /// Passes all inputs of one turn to the core, in order, with one wake-up.
-    fn inputs(&mut self, inputs: Vec<Input>);
+    /// Passes all inputs of one turn to the core, in order, with one wake-up. Without one if `wakes` isn't set: the core then
+    /// takes them with the next input that wakes it, or at its deadline.
+    fn inputs(&mut self, inputs: Vec<Input>, wakes: bool);
     /// Reports transactions that the pool took.
     fn admitted(&mut self, ids: &[TxId]);
     /// Reports a transaction that the pool already held.

@@ -365,7 +365,7 @@ impl Ports for TestPorts {
         self.jobs.push_back(job);
     }
 
-    fn inputs(&mut self, inputs: Vec<Input>) {
+    fn inputs(&mut self, inputs: Vec<Input>, _wakes: bool) {
         self.turns.push(inputs.clone());
         self.inputs.extend(inputs);
     }

@@ -113,6 +113,23 @@ fn the_descriptor_is_readable_while_something_waits_that_wakes() {
     assert!(!readable(fd));
 }
 
+#[test]
+fn what_wakes_nobody_is_taken_with_what_does_in_its_order() {
+    let inbox = Inbox::new().unwrap();
+    let descriptor = descriptor(&inbox);
+    let fd = descriptor.as_fd();
+    inbox.tell([queued(1)], false);
+    assert!(!readable(fd));
+    assert_eq!(inbox.waiting_for(), None, "nobody is late");
+    inbox.tell([queued(2)], true);
+    assert!(readable(fd));
+    assert_eq!(inbox.drain(9).unwrap(), [queued(1), queued(2)]);
+    inbox.tell([queued(3)], false);
+    inbox.wake_at(Some(now_ns() + 1_000_000));
+    wait(fd);
+    assert_eq!(inbox.drain(9).unwrap(), [queued(3)], "it comes before the deadline's tick");
+}
+
 fn now_ns() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64

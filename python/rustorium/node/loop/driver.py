@@ -8,6 +8,7 @@ cost of a step (thread CPU time and wall time) is measured around `on_input` alo
 import ctypes
 import gc
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 import trio
@@ -79,23 +80,32 @@ class Driver:
         """Steps every input, and then the tick if it is due: a process that slept too long hears its peers before it
         gives up on them."""
         self._turns += 1
-        step = self._step if self._turns % MEASURED_ONE_IN and not self.profiler.on else self._measured_step
+        measured = not self._turns % MEASURED_ONE_IN or self.profiler.on
+        on_input = self._measured_step if measured else self._replica.on_input
+        effects, log = self._effects, self._log
         for event in inputs:
-            step(now, event)
+            caused = on_input(now, event)
+            effects += caused
+            if log is not None:
+                log.append(now, event, caused)
+        self.steps += len(inputs)
         deadline = self._replica.next_deadline() if inputs else self._deadline
         if deadline is not None and now >= deadline:
-            step(now, Tick())
-            self._ticked = True
+            self._tick(now, on_input)
             deadline = self._replica.next_deadline()
         self._deadline = deadline
-        if self._ticked and self._log is not None:
+
+    def _tick(self, now: int, on_input: Callable[[int, Input], list[Effect]]) -> None:
+        tick = Tick()
+        caused = on_input(now, tick)
+        self._effects += caused
+        self._ticked = True
+        self.steps += 1
+        if self._log is not None:
+            self._log.append(now, tick, caused)
             self._log.flush(whole=True)
 
-    def _step(self, now: int, event: Input) -> None:
-        caused = self._replica.on_input(now, event)
-        self._took(now, event, caused)
-
-    def _measured_step(self, now: int, event: Input) -> None:
+    def _measured_step(self, now: int, event: Input) -> list[Effect]:
         began, cpu = time.monotonic_ns(), time.thread_time_ns()
         if self.profiler.on:
             caused = self.profiler.run(type(event).__name__, self._replica.on_input, now, event)
@@ -103,13 +113,7 @@ class Driver:
             caused = self._replica.on_input(now, event)
         cpu = time.thread_time_ns() - cpu
         self._port.observe_step(cpu, time.monotonic_ns() - began)
-        self._took(now, event, caused)
-
-    def _took(self, now: int, event: Input, caused: list[Effect]) -> None:
-        self.steps += 1
-        self._effects += caused
-        if self._log is not None:
-            self._log.append(now, event, caused)
+        return caused
 
 
 def configure_collector() -> None:

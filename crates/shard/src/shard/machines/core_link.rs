@@ -1,11 +1,12 @@
 //! The consensus core as the shard knows it: the core's view, and what it was told.
 //!
 //! *Invariants:* the core hears of a level only if that has changed: at once if it acts on the change or is woken
-//! anyway, otherwise after a delay; effects from before the core entered this epoch are void (R29).
+//! anyway, otherwise after a delay. An input that the core needs only for what it does next doesn't wake it.
+//! Effects from before the core entered this epoch are void (R29).
 
 use super::passed_over::PassedOver;
 use super::timing::{Stage, Timing};
-use crate::port::{CertificateName, Effect, Input};
+use crate::port::{BlockFacts, CertificateName, Effect, Input, PayloadStatus};
 use crate::shard::{COALESCE_US, Now};
 use rustorium_types::{Epoch, Height, ValidatorIndex, View, VoteKind};
 
@@ -41,6 +42,8 @@ pub(crate) struct CoreLink {
     view: View,
     /// True if this node leads the view.
     leads: bool,
+    /// K of R16 is above 0: the core measures finalizations.
+    backs_off: bool,
     entered_by: Option<CertificateName>,
     /// True if the core has said that it is in this epoch.
     entered: bool,
@@ -48,6 +51,8 @@ pub(crate) struct CoreLink {
     timing: Timing,
     /// Inputs that the core gets at the end of the turn.
     inputs: Vec<Input>,
+    /// True if one of these inputs wakes the core.
+    wakes: bool,
     told: ToldLevels,
     /// Height up to which clients wait for a certified result.
     claim_wanted: Height,
@@ -59,11 +64,13 @@ impl CoreLink {
         Self {
             view,
             leads: false,
+            backs_off: true,
             entered_by: None,
             entered: false,
             passed_over: PassedOver::default(),
             timing: Timing::default(),
             inputs: Vec::new(),
+            wakes: false,
             told: ToldLevels::default(),
             claim_wanted: Height(0),
         }
@@ -79,10 +86,18 @@ impl CoreLink {
         self.entered_by
     }
 
-    /// Notes that the core has entered a view. Returns how long it was in the one before, microseconds.
-    pub(crate) fn enter(&mut self, view: View, because: Option<CertificateName>, leads: bool) -> Option<u64> {
+    /// Notes that the core has entered a view, with `backoff` doublings of its timers. Returns how long it was in the one
+    /// before, microseconds.
+    pub(crate) fn enter(
+        &mut self,
+        view: View,
+        because: Option<CertificateName>,
+        leads: bool,
+        backoff: u32,
+    ) -> Option<u64> {
         self.view = view;
         self.leads = leads;
+        self.backs_off = backoff > 0;
         self.entered_by = because;
         self.timing.enter()
     }
@@ -146,17 +161,33 @@ impl CoreLink {
     /// Tells the core something at the end of the turn.
     pub(crate) fn tell(&mut self, input: Input) {
         self.inputs.push(input);
+        self.wakes = true;
+    }
+
+    /// Tells the core of its own block, on which it does nothing before another input or its deadline.
+    pub(crate) fn tell_own_block(&mut self, facts: BlockFacts) {
+        self.inputs.push(Input::BlockSeen(facts, PayloadStatus::Ready));
+    }
+
+    /// Tells the core of a certificate. The finalization of the block by which the core entered its view doesn't wake it:
+    /// the core does nothing on that before another input or its deadline, unless it is about to extend the block, or
+    /// measures how long finalizations take.
+    pub(crate) fn tell_certificate(&mut self, name: CertificateName) {
+        let entered = self.entered_by.is_some_and(|by| by.kind == VoteKind::Notarize && by.view == name.view);
+        let extends = self.leads && self.told.listable;
+        self.wakes |= name.kind != VoteKind::Finalize || !entered || extends || self.backs_off;
+        self.inputs.push(Input::Certificate(name));
     }
 
     /// Tells the core how it starts, in place of all that it would have been told so far.
     pub(crate) fn restart(&mut self, recovered: Input) {
         self.inputs.clear();
-        self.inputs.push(recovered);
+        self.tell(recovered);
     }
 
-    /// Takes what the core is told now.
-    pub(crate) fn take_inputs(&mut self) -> Vec<Input> {
-        std::mem::take(&mut self.inputs)
+    /// Takes what the core is told now, and whether that wakes it.
+    pub(crate) fn take_inputs(&mut self) -> (Vec<Input>, bool) {
+        (std::mem::take(&mut self.inputs), std::mem::take(&mut self.wakes))
     }
 
     /// Notes that a client waits for a certified result of this height.
@@ -192,9 +223,10 @@ impl CoreLink {
         let leads_to_work = listable && !told.listable && self.leads;
         let urgent = leads_to_work || told.claim < self.claim_wanted && claim.is_some() || diverged.is_some();
         let since = *told.stale_since_us.get_or_insert(now.us);
-        if self.inputs.is_empty() && !urgent && now.us < since + COALESCE_US {
+        if !self.wakes && !urgent && now.us < since + COALESCE_US {
             return;
         }
+        self.wakes = true;
         told.stale_since_us = None;
         if listable != told.listable {
             told.listable = listable;
@@ -225,9 +257,26 @@ impl CoreLink {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustorium_types::BlockDigest;
 
     fn at(us: u64) -> Now {
         Now { us, wall_ms: 0 }
+    }
+
+    fn facts() -> BlockFacts {
+        BlockFacts {
+            view: View(1),
+            height: Height(1),
+            digest: BlockDigest::ZERO,
+            parent_view: View(0),
+            parent: BlockDigest::ZERO,
+            proposer: ValidatorIndex(0),
+            time_ms: 1,
+            has_payload: true,
+            claimed_height: Height(0),
+            rooted_height: Height(0),
+            ends_epoch: false,
+        }
     }
 
     fn listable() -> Levels {
@@ -238,30 +287,74 @@ mod tests {
     fn a_level_waits_for_another_input_and_not_for_long() {
         let mut core = CoreLink::after(View(0));
         core.tell_levels(at(100), listable());
-        assert_eq!((core.take_inputs().len(), core.due_us()), (0, Some(100 + COALESCE_US)));
+        assert_eq!((core.take_inputs().0.len(), core.due_us()), (0, Some(100 + COALESCE_US)));
         core.tell_levels(at(100 + COALESCE_US), listable());
-        assert!(matches!(core.take_inputs()[..], [Input::WorkSeen(true)]));
+        assert!(matches!(core.take_inputs().0[..], [Input::WorkSeen(true)]));
         core.tell_levels(at(200 + COALESCE_US), listable());
-        assert_eq!((core.take_inputs().len(), core.due_us()), (0, None), "it is told once");
+        assert_eq!((core.take_inputs().0.len(), core.due_us()), (0, None), "it is told once");
         core.tell(Input::NullifiesSeen(View(3)));
         core.tell_levels(at(300), Levels::default());
-        assert!(matches!(core.take_inputs()[..], [Input::WorkSeen(false), Input::NullifiesSeen(_)]), "it comes first");
+        assert!(
+            matches!(core.take_inputs().0[..], [Input::WorkSeen(false), Input::NullifiesSeen(_)]),
+            "it comes first"
+        );
     }
 
     #[test]
     fn what_the_core_acts_on_is_told_at_once() {
         let mut core = CoreLink::after(View(0));
-        assert_eq!(core.enter(View(1), None, true), None);
+        assert_eq!(core.enter(View(1), None, true, 0), None);
         core.tell_levels(at(0), listable());
-        assert!(matches!(core.take_inputs()[..], [Input::WorkSeen(true)]), "it leads");
+        assert!(matches!(core.take_inputs().0[..], [Input::WorkSeen(true)]), "it leads");
         core.want_claim(Height(2));
-        assert!(matches!(core.take_inputs()[..], [Input::ClaimWanted(Height(2))]));
+        assert!(matches!(core.take_inputs().0[..], [Input::ClaimWanted(Height(2))]));
         core.tell_levels(at(0), Levels { claim: Some(Height(1)), ..listable() });
-        assert!(matches!(core.take_inputs()[..], [Input::ClaimReady(Height(1))]));
+        assert!(matches!(core.take_inputs().0[..], [Input::ClaimReady(Height(1))]));
         for _ in 0..2 {
             core.tell_levels(at(0), Levels { diverged: Some(Height(1)), claim: Some(Height(1)), ..listable() });
         }
-        assert!(matches!(core.take_inputs()[..], [Input::Diverged(Height(1))]), "once");
+        assert!(matches!(core.take_inputs().0[..], [Input::Diverged(Height(1))]), "once");
+    }
+
+    #[test]
+    fn a_finalization_wakes_only_a_core_that_acts_on_it() {
+        let by = |kind, view| CertificateName { kind, view: View(view), digest: Some(BlockDigest::ZERO) };
+        let entered = |leads, listable, backoff| {
+            let mut core = CoreLink::after(View(0));
+            core.tell_levels(at(0), Levels { listable, ..Levels::default() });
+            core.tell_levels(at(COALESCE_US), Levels { listable, ..Levels::default() });
+            core.take_inputs();
+            core.enter(View(3), Some(by(VoteKind::Notarize, 2)), leads, backoff);
+            core
+        };
+        let wakes = |mut core: CoreLink, name| {
+            core.tell_certificate(name);
+            let (inputs, wakes) = core.take_inputs();
+            assert_eq!(inputs, [Input::Certificate(name)]);
+            wakes
+        };
+        let last = by(VoteKind::Finalize, 2);
+        assert!(!wakes(entered(false, true, 0), last) && !wakes(entered(true, false, 0), last));
+        assert!(wakes(entered(true, true, 0), last), "it is about to extend the block");
+        assert!(wakes(entered(false, false, 1), last), "it measures the finalization");
+        assert!(wakes(entered(false, false, 0), by(VoteKind::Finalize, 3)), "it goes to the next view");
+        assert!(wakes(entered(false, false, 0), by(VoteKind::Notarize, 3)));
+        let mut core = entered(false, false, 0);
+        core.enter(View(3), Some(CertificateName { digest: None, ..by(VoteKind::Nullify, 2) }), false, 0);
+        assert!(wakes(core, last), "the core left the view without the block");
+    }
+
+    #[test]
+    fn what_does_not_wake_the_core_brings_no_level_with_it() {
+        let mut core = CoreLink::after(View(0));
+        core.enter(View(1), None, false, 0);
+        core.tell_own_block(facts());
+        core.tell_levels(at(100), listable());
+        assert_eq!(core.take_inputs(), (vec![Input::BlockSeen(facts(), PayloadStatus::Ready)], false));
+        assert_eq!(core.due_us(), Some(100 + COALESCE_US));
+        core.tell_levels(at(100 + COALESCE_US), listable());
+        assert_eq!(core.take_inputs(), (vec![Input::WorkSeen(true)], true));
+        assert_eq!(core.take_inputs(), (Vec::new(), false));
     }
 
     #[test]
