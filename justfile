@@ -56,6 +56,15 @@ lint: build
       export PYO3_BUILD_EXTENSION_MODULE=1 PYO3_CONFIG_FILE="$config"; \
       cargo clippy --release --locked --workspace --all-targets -- -D warnings
 
+# wheels of node and client for Linux from glibc 2.28 on, to target/wheels, checked and tried; `just wheels --processor aarch64`
+wheels *ARGUMENTS: venv
+    #!/usr/bin/env bash
+    set -euo pipefail
+    {{ python }} tools/wheels.py {{ ARGUMENTS }}
+    here="target/wheels/PART/$(uname -m)"
+    node="$(compgen -G "${here/PART/node}/*.whl" || true)" client="$(compgen -G "${here/PART/client}/*.whl" || true)"
+    [ -z "$node" ] || {{ python }} tests/wheel_start.py --at-most 30 "$node" ${client:+--client "$client"}
+
 # every test of Rust and Python that needs nothing but Python, Rust and C++
 test: build
     {{ with }} {{ seed }} cargo test --release --locked --no-fail-fast --workspace --exclude rustorium-native
@@ -151,6 +160,10 @@ bench-state *ARGUMENTS: build (debian "db_bench" "rocksdb-tools")
       cargo build --release --locked -q -p rustorium-state --example tree; \
       {{ python }} benches/state.py --programs "$CARGO_TARGET_DIR/release/examples" {{ ARGUMENTS }}
 
+# what the first `pip install .` on a machine costs, with an empty build cache: PART is node or client
+bench-install PART="node": venv
+    {{ python }} benches/install.py {{ PART }}
+
 # snarkjs and what it is tested with, once per machine; prints the folder
 [private]
 snarkjs: (debian "npm" "npm")
@@ -238,6 +251,7 @@ lock:
     mkdir -p target
     pin test --group pyproject.toml:test pyproject.toml
     pin docs --group pyproject.toml:docs -c requirements/test.txt
+    pin wheels --group pyproject.toml:wheels
     pin runtime pyproject.toml -c requirements/test.txt # what `pip install` of the wheel needs, in the versions of the tests
     cargo update
     cargo update --manifest-path tests/fuzz/guided/Cargo.toml

@@ -103,6 +103,7 @@ def test_rocksdb_is_compiled_once_for_any_number_of_builds_at_once(machine: Mach
     assert len(environments) == 1
     environment = exports(environments.pop())
     assert environment["ROCKSDB_STATIC"] == "1"
+    assert not [name for name in environment if name.startswith("CARGO_PROFILE_")], "the tests' own profile"
     assert Path(environment["ROCKSDB_LIB_DIR"]) == machine.archives()[0].parent
     assert (Path(environment["LIBCLANG_PATH"]) / "libclang.so").exists()
     assert Path(environment["BINDGEN_EXTRA_CLANG_ARGS"].removeprefix("-isystem ")).is_dir()
@@ -167,6 +168,7 @@ def test_the_client_needs_neither_compiler_nor_rocksdb(machine: Machine) -> None
     code, output, errors = machine.run(RUSTORIUM_BUILD="client", CXX="no-such-compiler")
     assert code == 0, errors
     assert not [name for name in exports(output) if name.startswith(("ROCKSDB_", "LIBCLANG_", "BINDGEN_"))]
+    assert exports(output)["CARGO_PROFILE_RELEASE_CODEGEN_UNITS"] == "1"
     assert machine.compilations() == []
     assert machine.archives() == []
 
