@@ -16,12 +16,12 @@ __all__ = [
     "genesis_encode", "genesis_hash", "genesis_state", "has_node", "home_lane", "key_opens", "load_run",
     "new_backup_key", "node_names", "open_key", "openapi", "parse_address", "payload_root", "pool_account", "pool_row",
     "pool_transfers", "possession_holds", "prove_possession", "public_key", "read_journal", "replace_backup_key",
-    "reseal_key",
-    "restart_apply", "restart_base", "restart_plan", "restart_sign", "rollup_apply", "rollup_batch_hash", "rollup_root",
-    "seal_key", "seal_secret", "signed_header", "signer_adopt", "signer_create", "signer_show", "signer_transaction",
-    "sim_forge_batch", "sim_forge_proposal", "sim_forge_vote", "sim_read_frame", "sim_signature_work", "tracing_init",
-    "transaction_input", "value_hash", "verifier_id", "verify_block", "verify_receipt_proof", "version", "versions",
-    "wrap_proof", "zk_describe", "zk_inputs", "zk_key", "zk_proof", "zk_verify", "zk_verify_all",
+    "reseal_key", "restart_apply", "restart_base", "restart_plan", "restart_sign", "rollup_apply", "rollup_batch_hash",
+    "rollup_root", "seal_key", "seal_secret", "signed_header", "signer_adopt", "signer_create", "signer_show",
+    "signer_transaction", "sim_forge_batch", "sim_forge_proposal", "sim_forge_vote", "sim_read_frame",
+    "sim_signature_work", "tracing_init", "transaction_input", "value_hash", "verifier_id", "verify_block",
+    "verify_receipt_proof", "version", "versions", "wrap_proof", "zk_describe", "zk_inputs", "zk_key", "zk_proof",
+    "zk_verify", "zk_verify_all",
 ]  # fmt: skip
 
 class NativeError(Exception):
@@ -369,8 +369,7 @@ class Starting:
     def audit(self, event: str, fields_json: str) -> None: ...
 
 def check_tls(certificate: str, key: str, client_authorities: str | None = None) -> str:
-    """Checks that a gateway could start with these PEM files; validity of its certificate: JSON, begins_ms and ends_ms.
-    Errors: NativeError (tls-invalid)."""
+    """Checks PEM files of a gateway; their validity: JSON, begins_ms, ends_ms. Errors: NativeError (tls-invalid)."""
 
 @final
 class TlsAuthority:
@@ -384,8 +383,7 @@ class TlsAuthority:
     def issue(
         self, names: list[str], client: bool = False, until: tuple[int, int, int] | None = None
     ) -> tuple[str, str]:
-        """Issues a certificate for names and addresses; it and its key: PEM. `until`: year, month and day (up to 28) at
-        whose beginning it expires."""
+        """Issues a certificate and its key, PEM. `until`: year, month, day (up to 28) at whose beginning it expires."""
 
 @final
 class Node:
@@ -481,14 +479,7 @@ class SimNode:
     def calls(self) -> dict[str, int]: ...
 
 def sim_forge_vote(
-    seed: bytes,
-    signer: int,
-    chain: str,
-    epoch: int,
-    view: int,
-    kind: int,
-    block: bytes | None = None,
-    shard: int = 0,
+    seed: bytes, signer: int, chain: str, epoch: int, view: int, kind: int, block: bytes | None = None, shard: int = 0
 ) -> bytes: ...
 def sim_forge_proposal(
     seed: bytes,
@@ -501,14 +492,8 @@ def sim_forge_proposal(
     ends_epoch: bool | None = None,
 ) -> bytes: ...
 def sim_forge_batch(
-    seed: bytes,
-    author: int,
-    chain: str,
-    epoch: int,
-    seq: int,
-    previous: bytes,
-    transactions: Sequence[bytes],
+    seed: bytes, author: int, chain: str, epoch: int, seq: int, previous: bytes, transactions: Sequence[bytes],
     shard: int = 0,
-) -> bytes: ...
+) -> bytes: ...  # fmt: skip
 def sim_read_frame(frame: bytes) -> dict[str, Any]: ...
 def sim_signature_work() -> tuple[int, int, int, int]: ...

@@ -53,7 +53,9 @@ class Made:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, machine: str) -> None:
         self.compilers: list[tuple[str, str, str]] = []
         self._folder = folder
-        monkeypatch.setattr(os, "environ", os.environ | {"RUSTFLAGS": "-C target-cpu=native", "ROCKSDB_LIB_DIR": "/own"})
+        monkeypatch.setattr(
+            os, "environ", os.environ | {"RUSTFLAGS": "-C target-cpu=native", "ROCKSDB_LIB_DIR": "/own"}
+        )
         monkeypatch.setattr("platform.machine", lambda: machine)
         monkeypatch.setattr(wheels.backend, "_rust", lambda: wheels.backend.AVX512_RUST)
         monkeypatch.setattr(wheels.backend, "rocksdb", self._rocksdb)

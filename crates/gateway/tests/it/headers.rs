@@ -1,7 +1,9 @@
-//! Headers of the world's chain, and what shows that they are final.
+//! The chain of the tests' backend: its genesis, headers, and what shows that they are final.
 
-use rustorium_crypto::block_digest;
+use rustorium_crypto::{block_digest, chain_id};
+use rustorium_gateway::ChainInfo;
 use rustorium_types::*;
+use std::sync::Arc;
 
 /// The header at a height.
 pub fn header(height: u64) -> Header {
@@ -44,5 +46,25 @@ pub fn proof(header: &Header) -> BlockProof {
     BlockProof {
         descendants: BoundedVec::default(),
         finalization: Certificate { body, signatures: BoundedVec::default() },
+    }
+}
+
+/// Returns the chain as the gateway shows it.
+pub fn chain(shard: ShardId) -> ChainInfo {
+    let genesis = Genesis {
+        version: PROTOCOL_VERSION,
+        name: BoundedBytes::new(b"test".to_vec()).unwrap(),
+        time_ms: 1_000,
+        parameters: Parameters::default(),
+        validators: BoundedVec::default(),
+        accounts: BoundedVec::default(),
+        pools: BoundedVec::default(),
+    };
+    ChainInfo {
+        id: chain_id(&genesis),
+        genesis_bytes: encode(&genesis).into(),
+        genesis: Arc::new(genesis),
+        shard,
+        name: "test".to_owned(),
     }
 }

@@ -1,13 +1,13 @@
 //! A node in memory: executes puts at once, one block per submission.
 
-use crate::headers::{header, proof};
+use crate::headers::{chain, header, proof};
 use crate::key_pages::{balance_page, key_page, version_page};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use rustorium_api::json::Finding;
 use rustorium_api::*;
-use rustorium_crypto::{Addressed, SigningKey, account_id, block_digest, chain_id};
+use rustorium_crypto::{Addressed, SigningKey, account_id, block_digest};
 use rustorium_execution::AccountRecord;
 use rustorium_gateway::{Backend, ChainInfo};
 use rustorium_types::*;
@@ -78,22 +78,7 @@ impl World {
     }
 
     pub fn of_shard(shard: ShardId, accounts: impl IntoIterator<Item = u8>) -> Arc<Self> {
-        let genesis = Genesis {
-            version: PROTOCOL_VERSION,
-            name: BoundedBytes::new(b"test".to_vec()).unwrap(),
-            time_ms: 1_000,
-            parameters: Parameters::default(),
-            validators: BoundedVec::default(),
-            accounts: BoundedVec::default(),
-            pools: BoundedVec::default(),
-        };
-        let chain = ChainInfo {
-            id: chain_id(&genesis),
-            genesis_bytes: encode(&genesis).into(),
-            genesis: Arc::new(genesis),
-            shard,
-            name: "test".to_owned(),
-        };
+        let chain = chain(shard);
         let nonces = accounts.into_iter().map(|seed| (address(seed), (0, key(seed).public()))).collect();
         let world = Arc::new(Self {
             chain,

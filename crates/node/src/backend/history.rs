@@ -116,7 +116,7 @@ mod tests {
     /// Commits a block of these transactions, after which the key `k` of account 0 holds `value`.
     fn commit(store: &MemStore, transactions: &[(Transaction, Outcome)], value: Option<Option<&[u8]>>) {
         let tip = store.tip();
-        let mut header = rustorium_execution::genesis(&genesis()).header;
+        let mut header = rustorium_execution::genesis(&genesis(), ShardId::ROOT).header;
         header.height = tip.as_ref().map_or(Height(0), |tip| tip.height.next());
         header.parent = tip.map(|tip| tip.digest).unwrap_or_default();
         header.time_ms = 1_000 + header.height.0;

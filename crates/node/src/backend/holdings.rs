@@ -52,7 +52,7 @@ mod tests {
             holder.balances = BoundedVec::new(expected.clone()).unwrap();
         }
         genesis.accounts = BoundedVec::new(accounts).unwrap();
-        rustorium_stages::journal_records::tip_of(&store, &genesis).unwrap();
+        rustorium_stages::journal_records::tip_of(&store, &genesis, ShardId::ROOT).unwrap();
         let (mut found, mut from) = (Vec::new(), ListFrom::Latest);
         loop {
             let page = balances(&store, &BalanceListing { account, from, limit: 2 }).unwrap();
