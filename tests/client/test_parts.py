@@ -186,6 +186,9 @@ def test_a_key_is_sealed_and_opened_again(tmp_path: Path, monkeypatch: pytest.Mo
     key = Key.generate(3)
     path = tmp_path / "accounts" / "one.key"
     key.save(path, b"correct horse")
+    with pytest.raises(KeyFileError, match=r"one\.key") as exists:
+        key.save(path, b"correct horse")
+    assert exists.value.code == "key-exists"
     assert path.stat().st_mode & 0o777 == 0o600
     assert key.seed.hex() not in path.read_text()
     assert key.seed.hex() not in repr(key)

@@ -38,6 +38,9 @@ def test_text_is_taken_as_utf_8(net: FakeNet, key: Key) -> None:
         (lambda client, key: client.transfer(key.address, ASSET, 1.5), "an amount is a whole number above 0"),
         (lambda client, key: client.transfer("rs1wrong", ASSET, 5), "can't be made"),
         (lambda client, key: client.transfer(key.address, "nosuch", 5), "can't be made"),
+        (lambda client, key: client.send(operations.put(key.address, "k", "v")), "write [operation]"),
+        (lambda client, key: client.send([]), "without operations would change nothing"),
+        (lambda client, key: client.send_many([[operations.put(key.address, "k", "v")], []]), "without operations"),
     ],
 )
 def test_what_does_not_fit_is_a_usage_error(
@@ -60,6 +63,22 @@ def test_operations_take_text_too() -> None:
     assert operations.grant("rs1", ["k"]) == operations.grant("rs1", [b"k"])
     assert operations.require_absent("rs1", "k") == operations.require_absent("rs1", b"k")
     assert operations.require_value("rs1", "k", "v") == operations.require_value("rs1", b"k", b"v")
+
+
+@pytest.mark.parametrize("prefix", ["invoice/17", b"invoice/17"])
+def test_one_prefix_is_not_taken_for_a_list_of_letters(prefix: str | bytes) -> None:
+    with pytest.raises(UsageError, match=r"prefixes is a list, not one prefix: write \[b?'invoice/17'\]"):
+        operations.grant("rs1", prefix)  # type: ignore[arg-type]
+
+
+def test_a_closed_client_says_so(net: FakeNet, key: Key) -> None:
+    async def main() -> None:
+        client = AsyncClient(net.urls, key=key, transport=net.transport)
+        await client.aclose()
+        with pytest.raises(UsageError, match="the client is closed"):
+            await client.get(key.address, b"k", verify=False)
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
 def test_a_nets_file_is_named_by_text_or_path(tmp_path: Path) -> None:
