@@ -93,10 +93,13 @@ class Key:
         return cls(open_key_file(file, kind, found, os.environ), region)
 
     def save(self, path: str | Path, passphrase: bytes) -> None:
-        """Seals the key into a new file (0600). Errors: NativeError, also if the file exists."""
+        """Seals the key into a new file (0600). Errors: KeyFileError, also if the file exists."""
         file = Path(path).absolute()
         make_folder(file.parent)
-        _native.seal_key(str(file), self.seed, account_kind(self.region), passphrase)
+        try:
+            _native.seal_key(str(file), self.seed, account_kind(self.region), passphrase)
+        except _native.NativeError as error:
+            raise KeyFileError(str(error), code=error.code) from None
 
 
 def describe(path: Path, passphrase_file: Path | None, environment: Mapping[str, str]) -> dict[str, object]:

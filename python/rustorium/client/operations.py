@@ -38,7 +38,11 @@ def create_account(region: int, public_key: str, storage_bytes: int) -> Operatio
 
 
 def grant(to: str, prefixes: Sequence[bytes | str]) -> Operation:
-    """Lets another account write under these prefixes of the sender's namespace; an empty list revokes the right."""
+    """Lets another account write under these prefixes of the sender's namespace; an empty list revokes the right.
+
+    Errors: UsageError for one prefix in place of a list."""
+    if isinstance(prefixes, str | bytes):
+        raise UsageError(f"prefixes is a list, not one prefix: write [{prefixes!r}]")
     return {"type": "grant", "to": to, "prefixes_hex": [raw(prefix, "a prefix").hex() for prefix in prefixes]}
 
 

@@ -7,7 +7,7 @@ before the result is returned.
 import json
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +58,11 @@ class Sender:
 
         Errors: UsageError for operations that can't be encoded, NotFound if the account doesn't exist, Unreachable at
         the deadline."""
+        for operations in wanted:
+            if isinstance(operations, Mapping):
+                raise UsageError("operations are a list: write [operation], also for a single one")
+            if not operations:
+                raise UsageError("a transaction without operations would change nothing: give it at least one")
         chain = await self._chain()
         account = self._accounts.setdefault(signer.address, _Account())
         until = anyio.current_time() + timeout_s if deadline is None else deadline

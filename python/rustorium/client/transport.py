@@ -54,6 +54,7 @@ class Transport:
         self.endpoints = Endpoints(tokens_by_url(urls, token))
         self._probed = len(self.endpoints.all) == 1
         self._probing = anyio.Lock()
+        self._closed = False
         self.http = httpx2.AsyncClient(
             transport=transport,
             verify=verifying(urls, tls),
@@ -66,7 +67,8 @@ class Transport:
         return self
 
     async def aclose(self) -> None:
-        """Closes all connections."""
+        """Closes all connections. Requests raise UsageError from now on."""
+        self._closed = True
         await self.http.aclose()
 
     async def order(self, deadline: float = math.inf) -> list[Endpoint]:
@@ -143,6 +145,8 @@ class Transport:
         trip.
 
         Errors: Unreachable, TlsRefused, or that of the node's problem document."""
+        if self._closed:
+            raise UsageError("the client is closed: make another one")
         start = anyio.current_time()
         seconds = max(0.001, min(attempt_s, deadline - start))
         headers = bearing(endpoint.token) | ({"content-type": media} if media is not None else {})
