@@ -52,6 +52,8 @@ def test_a_retired_validator_votes_with_its_new_key(devnet_factory: DevnetFactor
         assert net.terminate(VICTIM) == 0
         wrong = net.root / "owners" / "node-0.key"
         assert_one_sentence(run_replace_key(net, "--owner-key", str(wrong)), 2, "the owner of node-3", "--owner-key")
+        alone = run_command("node", "replace-key", "--home", str(home.path))
+        assert_one_sentence(alone, 2, "give --net devnet.json, or --node with the URL of another node", "[usage]")
         assert (home.safety / "retired").exists(), "nothing changed"
         ended = run_replace_key(net)
         assert ended.returncode == 0, ended.stderr

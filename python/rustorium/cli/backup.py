@@ -208,8 +208,9 @@ def restore(
         )
     if made["key_retired"]:
         note(
-            "its validator key signs nothing more, since nothing tells what it has signed: the node follows the chain; "
-            f"give it a new one with `rustorium-node node replace-key --home {target.path}`"
+            "Its validator key signs nothing more, since nothing tells what it has signed: the node follows the chain. "
+            f"Give it a new one with `rustorium-node node replace-key --home {target.path} --owner-key FILE "
+            "--node URL`, with the URL of another node."
         )
 
 

@@ -240,6 +240,7 @@ def replace_key(
     """Give the validator of a stopped home a new key, signed by its owner. Use it when the old key is retired.
 
     The command uses the home's genesis. After an interruption, run it again; then run `start`."""
+    from rustorium.errors import UsageError
     from rustorium.home.lock import stopped
     from rustorium.home.rekey import Opener, found_passphrase, owner_file
     from rustorium.home.rekey import replace_key as replace
@@ -249,6 +250,8 @@ def replace_key(
     others, known = node, net_of(net) if not node else None
     if known is not None:
         others = [one.http for one in known.nodes if Path(one.home) != found.path]
+    if not others:
+        raise UsageError("no net is named: give --net devnet.json, or --node with the URL of another node")
     asked = client_of(None, others, found.genesis, timeout_s, token_file=token_file, nodes_of=known)
     with stopped(found), asked as client:
         done = replace(found, client, owner, opener)
