@@ -28,6 +28,11 @@ GLIBC = "2.28"
 PLATFORM = f"manylinux_{GLIBC.replace('.', '_')}"
 LOCK = ROOT / "requirements" / "wheels.txt"
 OUT = ROOT / "target" / "wheels"
+OWN = (
+    *("AR", "BINDGEN_EXTRA_CLANG_ARGS", "CARGO_CFG_CURVE25519_DALEK_BACKEND", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS"),
+    *("ROCKSDB_LIB_DIR", "RUSTFLAGS"),
+)
+"""Variables that are for builds of this machine, and may be set around this program."""
 DEBIAN = {"aarch64": "arm64", "x86_64": "amd64"}
 """Debian's names of the processors."""
 
@@ -92,10 +97,11 @@ def environment(part: str, processor: str, zig: Path, progress: Progress) -> dic
     if part == "node":
         del added["CARGO_PROFILE_RELEASE_CODEGEN_UNITS"]  # the client's
         os.environ["AR"] = f"{zig} ar"
-        archive = backend.rocksdb(progress, f"{zig} c++", processor, f"-target {processor}-linux-gnu.{GLIBC}")
+        options = f"-target {processor}-linux-gnu.{GLIBC} -g0"  # unlike other compilers, Zig's adds debug information
+        archive = backend.rocksdb(progress, f"{zig} c++", processor, options)
         added |= {"ROCKSDB_LIB_DIR": str(archive), "ROCKSDB_STATIC": "1"}
         added |= {"CXXSTDLIB": "c++", "LIBCLANG_PATH": str(backend.libclang())}
-    return {name: value for name, value in os.environ.items() if name not in ("AR", "RUSTFLAGS")} | added
+    return {name: value for name, value in os.environ.items() if name not in OWN} | added
 
 
 def build(part: str, processor: str, progress: Progress) -> Path:
