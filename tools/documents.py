@@ -134,7 +134,11 @@ FIGURES = (
     ("docs/reliability.md", r"(\w+) kinds of traitors", ("python/rustorium/sim/actors/__init__.py", traitors)),
     (SPEC, r"chunks of at most (\d+) views", constant("crates/types/src/limits.rs", "SYNC_ITEMS_MAX")),
     (SPEC, r"([\d,]+) of consensus and 4 MiB", constant("crates/transport/src/shard_queues.rs", "CONSENSUS_READ")),
-    (SPEC, r"at most ([\d,]+) frames a second", constant("crates/transport/src/shard_queues.rs", "CONSENSUS_FRAMES_PER_S")),
+    (
+        SPEC,
+        r"at most ([\d,]+) frames a second",
+        constant("crates/transport/src/shard_queues.rs", "CONSENSUS_FRAMES_PER_S"),
+    ),
     (
         SPEC,
         r"turn gives peers at most (\d+) ms",
