@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rustorium.client import AsyncClient, Client, Key
-from rustorium.client.convenience import BYTES_MAX, OPERATIONS_MAX, fitting, json_bytes, json_value
+from rustorium.client.convenience import BYTES_MAX, fitting, json_bytes, json_value
 from rustorium.errors import OutcomeUnknown, UsageError
-from rustorium.types import Submitted
+from rustorium.types import OPERATIONS_MAX, Submitted
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

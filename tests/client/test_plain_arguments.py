@@ -41,6 +41,10 @@ def test_text_is_taken_as_utf_8(net: FakeNet, key: Key) -> None:
         (lambda client, key: client.send(operations.put(key.address, "k", "v")), "write [operation]"),
         (lambda client, key: client.send([]), "without operations would change nothing"),
         (lambda client, key: client.send_many([[operations.put(key.address, "k", "v")], []]), "without operations"),
+        (
+            lambda client, key: client.send([operations.put(key.address, "k", "v")] * 257),
+            "at most 256 operations, not 257",
+        ),
     ],
 )
 def test_what_does_not_fit_is_a_usage_error(

@@ -17,10 +17,8 @@ from rustorium.client.submit import Result
 from rustorium.client.text import K, raw
 from rustorium.client.transactions import succeeded
 from rustorium.errors import NotReady, OutcomeUnknown, Unreachable, UsageError
-from rustorium.types import ListedKey, Submitted, TransactionStatus, Wait
+from rustorium.types import OPERATIONS_MAX, ListedKey, Submitted, TransactionStatus, Wait
 
-OPERATIONS_MAX = 256
-"""Maximum number of operations in one transaction."""
 BYTES_MAX = 192 * 1024
 """Maximum number of bytes of keys and values in one transaction. A transaction has at most 256 KiB; the rest is for its
 other fields."""

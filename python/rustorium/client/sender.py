@@ -22,7 +22,7 @@ from rustorium.client.nonces import Nonces
 from rustorium.client.submit import Group, Result
 from rustorium.client.transport import Transport
 from rustorium.errors import ClientError, OutcomeUnknown, ProofRefused, Refused, RustoriumError, Unreachable, UsageError
-from rustorium.types import SUBMISSION_TRANSACTIONS_MAX, SignedTransaction, Wait
+from rustorium.types import OPERATIONS_MAX, SUBMISSION_TRANSACTIONS_MAX, SignedTransaction, Wait
 
 EXPIRY_MS_MIN = 60_000
 GROUPS_IN_FLIGHT = 3
@@ -63,6 +63,11 @@ class Sender:
                 raise UsageError("operations are a list: write [operation], also for a single one")
             if not operations:
                 raise UsageError("a transaction without operations would change nothing: give it at least one")
+            if len(operations) > OPERATIONS_MAX:
+                raise UsageError(
+                    f"a transaction has at most {OPERATIONS_MAX} operations, not {len(operations)}: send several "
+                    "transactions, or use put_many"
+                )
         chain = await self._chain()
         account = self._accounts.setdefault(signer.address, _Account())
         until = anyio.current_time() + timeout_s if deadline is None else deadline

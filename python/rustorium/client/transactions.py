@@ -138,7 +138,7 @@ class TransactionMethods(ClientBase):
 
     async def delete(
         self,
-        key_bytes: bytes,
+        key_bytes: bytes | str,
         *,
         key: Key | None = None,
         namespace: str | None = None,
