@@ -69,7 +69,7 @@ class Peak(threading.Thread):
 def measure(part: str, folder: Path) -> str:
     """Installs into a clean environment, and says what that took."""
     subprocess.run([sys.executable, "-m", "venv", folder / "env"], check=True)
-    kept = ("HOME", "LANG", "PATH", "CARGO_HOME", "RUSTUP_HOME", "CXX", "CC")
+    kept = ("HOME", "LANG", "PATH", "CARGO_HOME", "RUSTUP_HOME", "CXX", "CC", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS")
     environment = {name: value for name, value in os.environ.items() if name in kept or name.startswith("PIP_")}
     environment |= {"RUSTORIUM_BUILD": part, "RUSTORIUM_BUILD_CACHE": str(folder / "cache"), "TMPDIR": str(folder)}
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
