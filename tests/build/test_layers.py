@@ -131,7 +131,7 @@ def test_the_table_of_python_follows_docstrings(layers: ModuleType, tree: Path) 
     write(tree, "python/rustorium/types.py", '"""Other values."""\n')
     assert [fault.split(":")[0] for fault in layers.check(tree)] == ["docs/architecture.md"]
     assert layers.check(tree, write=True) == []
-    assert "| `types` | PURE | Other values. |" in (tree / "docs" / "architecture.md").read_text()
+    assert "| `types` | is PURE | Other values. |" in (tree / "docs" / "architecture.md").read_text()
 
 
 def test_permissions_that_nobody_uses_are_faults(layers: ModuleType, tree: Path) -> None:

@@ -74,7 +74,7 @@ def test_only_a_hash_is_kept(tmp_path: Path) -> None:
         assert text[21:] not in file.read_text()
     [row] = json.loads(path.read_text())["tokens"]
     assert row["hash"] == _native.value_hash(DOMAIN + text.encode()).hex()
-    assert "hash" not in load(path)[0].shown(NOW)
+    assert "hash" not in load(path)[0].row(NOW)
     assert json.loads(for_gateway(load(path))) == [
         {"id": row["id"], "hash": row["hash"], "scope": "submit", "expires_ms": None}
     ]
