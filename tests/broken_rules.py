@@ -357,7 +357,7 @@ RULES: dict[str, Broken] = {
     "R21: heartbeats carry votes before their sync": _seeds(
         Mode.SAFETY, 0, (SimPort, "_open_frame", open_frame_with_unsynced_votes)
     ),
-    "R21: no sync of the journal at start": _seeds(Mode.LIVENESS, 300, (SimPort, "start", start_without_sync)),
+    "R21: no sync of the journal at start": _seeds(Mode.LIVENESS, 550, (SimPort, "start", start_without_sync)),
     "R22: a restart forgets its votes": _tests(VOTES, (VoteGuard, "restore", lambda *_: None)),
     "R23: a refused vote isn't spent": _tests(VOTES, (VoteGuard, "refused", lambda *_: None)),
     "R24: a diverged node votes on": _tests(VOTES, (VoteGuard, "halt", lambda *_: None)),

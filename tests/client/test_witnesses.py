@@ -46,7 +46,7 @@ def block(step: dict[str, Any], signatures: int = 3) -> Page:
     return {
         "header": shown,
         "digest": digest,
-        "at": {"root": ""},
+        "at": {"root": "", "shard": 0},
         "block_hex": without_inline.hex(),
         "proof_hex": proof.hex(),
     }

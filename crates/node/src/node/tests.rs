@@ -10,7 +10,7 @@ use rustorium_crypto::SigningKey;
 use rustorium_crypto::keystore::StorageKeys;
 use rustorium_crypto::seal::MasterKey;
 use rustorium_shard::port::Input;
-use rustorium_types::{Parameters, ValidatorIndex, View};
+use rustorium_types::{Epoch, Parameters, ValidatorIndex, View};
 use std::path::Path;
 use std::time::Instant;
 
@@ -77,6 +77,9 @@ fn what_a_peer_says_to_a_shard_is_heard_by_that_shard() {
     let heard = Input::PeerSilence(ValidatorIndex(0), false);
     let silent = Input::PeerSilence(ValidatorIndex(0), true);
     let (root, other) = (second.host(ShardId::ROOT).unwrap(), second.host(SHARD).unwrap());
+    let (view, epoch) = (View(1), Epoch(0));
+    let entered = Effect::EnterView { view, because: None, leads: false, epoch, backoff: 0, passed_over: Vec::new() };
+    first.host(SHARD).unwrap().submit(vec![entered]); // R29: until then its effects are void
     let (began, mut silence) = (Instant::now(), false);
     loop {
         let inputs = told(other).unwrap();
@@ -85,7 +88,7 @@ fn what_a_peer_says_to_a_shard_is_heard_by_that_shard() {
             break;
         }
         if silence {
-            first.host(SHARD).unwrap().submit(vec![Effect::Heartbeat(View(1))]);
+            first.host(SHARD).unwrap().submit(vec![Effect::Heartbeat(view)]);
         }
         assert!(began.elapsed() < PATIENCE, "it never heard");
     }
