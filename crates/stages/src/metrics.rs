@@ -369,7 +369,7 @@ mod tests {
         for series in [
             "rustorium_consensus_height{shard=\"3\"} 0",
             "rustorium_consensus_leader_proposals_total{shard=\"3\",peer=\"1\"} 1",
-            "rustorium_consensus_notarize_seconds_bucket{le=\"0.00025\",shard=\"3\"} 1",
+            "rustorium_consensus_notarize_seconds_bucket{shard=\"3\",le=\"0.00025\"} 1",
             "rustorium_python_steps_total{shard=\"3\",kind=\"Tick\"} 1",
             "rustorium_state_roots_total{shard=\"3\"} 0",
             "rustorium_process_files_total 0",

@@ -166,13 +166,18 @@ async fn a_peer_cannot_open_other_streams() {
     let mut b = committee.start(1);
     let raw = RawPeer::greet_well(&committee).await;
     b.link(true).await;
-    // The peer grants no room, so both frames wait. A frame that passes meanwhile shows that the grant isn't just late.
+    // Three further streams may ask for a shard and be refused. There is room for no more, and none for answers, so both
+    // frames wait. A frame that passes meanwhile shows that the grant isn't just late.
     let mut raw = raw;
     let connection = raw.connection.clone();
+    let mut further = Vec::new();
+    for _ in 0..3 {
+        further.push(connection.open_uni().await.unwrap());
+    }
     tokio::select! {
         biased;
         _ = connection.open_bi() => panic!("a bidirectional stream was granted"),
-        _ = connection.open_uni() => panic!("a fourth stream was granted"),
+        _ = connection.open_uni() => panic!("a fourth further stream was granted"),
         () = async {
             raw.streams[0].write_all(&[1, 0, 0, 0, 7]).await.unwrap();
             assert_eq!(&b.frame().await.bytes[..], [7]);
