@@ -54,13 +54,13 @@ def test_an_account_from_the_command_line(ledger: Ledger) -> None:
     made = ledger("account", "create", file, "--storage-bytes", 5_000, key=sponsor.key_file)
     assert (made["address"], made["outcome"]) == (address, "ok")
     assert ledger("tx", "put", "a", "1", key=file)["outcome"] == "ok"
-    assert ledger("query", "--account", address, "a")["value"] == "1"
+    assert ledger("query", "--account", address, "a")[0]["value"] == "1"
     assert ledger("tx", "delete", "a", key=file)["outcome"] == "ok"
     # Another party's key needs only the output of `keys new`.
     _, other = ledger.new_key("bob.key")
     made = ledger("account", "create", ledger.folder / "bob.key.json", key=sponsor.key_file)
     assert made["address"] == other
-    assert ledger("query", "--account", other)["nonce"] == 0
+    assert ledger("query", "--account", other)[0]["nonce"] == 0
 
 
 def test_grants_are_given_and_taken_back(ledger: Ledger) -> None:
@@ -85,8 +85,8 @@ def test_an_asset_is_issued_and_any_operations_are_sent(ledger: Ledger) -> None:
     file = ledger.folder / "deal.json"
     file.write_text(json.dumps(operations))
     assert ledger("tx", "send", file, key=issuer.key_file)["outcome"] == "ok"
-    assert ledger("query", "--account", holder.address, "--asset", asset)["amount"] == "200"
-    assert ledger("query", "--account", issuer.address, "deal")["value"] == "done"
+    assert ledger("query", "--account", holder.address, "--asset", asset)[0]["amount"] == "200"
+    assert ledger("query", "--account", issuer.address, "deal")[0]["value"] == "done"
     file.write_text("[]")
     ledger.refused(2, "tx", "send", file, key=issuer.key_file, says="has no operations")
     file.write_text(json.dumps({"type": "nonsense"}))
