@@ -91,4 +91,4 @@ def test_a_store_without_its_journal_is_told_what_to_do(devnet_factory: DevnetFa
     last = ended.stderr.splitlines()[-1]
     assert last.endswith("[journal-retired]")
     assert "leave the home as it is" in last
-    assert "re-key to a new validator key" in last
+    assert "gives it a new validator key" in last

@@ -181,7 +181,7 @@ class MemberReplaced(Result):
 
     home: str
     old_validator_key: str
-    new_validator_key: str
+    validator_key: str
 
 
 class RestartMember(Result):
@@ -208,7 +208,7 @@ class RestartApplied(Result):
     home: str
     epoch: int
     height: int
-    new_validator_key: bool
+    new_validator_key: str | None
 
 
 class Setting(Result):
