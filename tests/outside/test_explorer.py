@@ -162,10 +162,11 @@ def test_a_node_that_asks_for_a_token_is_shown_one(browser: "Browser", world: Wo
 
 def test_search_finds_whatever_has_a_name(tab: Explorer, world: World) -> None:
     tab.open()
+    # Neighbours have different headings, so that each search has ended before the next one.
     found = {
         str(world.height): f"Block {world.height}",
-        world.digest: f"Block {world.height}",
         world.id: "Transaction",
+        world.digest: f"Block {world.height}",
         world.address: "Account",
         f"{world.address}/{KEY.decode()}": f"Key {KEY.decode()}",
         "more/1": "Key more/1",  # the account is the one that is open
