@@ -1,4 +1,4 @@
-//! Who may change the committee, when a change counts, and what the record then contains.
+//! Changes of the committee: the accounts that may make one, the epoch from which it counts, and the record after it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;

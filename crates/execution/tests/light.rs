@@ -116,7 +116,7 @@ fn a_header_of_another_shard_is_refused_before_its_committee_is_looked_for() {
     let first = Header { shard: other, ..chain.header(0, 5, START_MS + 5) };
     let refused = Err(ProofRefused::OtherShard { header: other, expected: own });
     assert_eq!(light.check_final(&first, &chain.proof(&first), NOW), refused);
-    // Who trusts the other shard's committee trusts no header of this one.
+    // A client that trusts the other shard's committee trusts no header of this shard.
     let mut there = Light::new(Trust { shard: other, ..trust }, None);
     assert_eq!(there.check_final(&first, &chain.proof(&first), NOW), Ok(block_digest(&first)));
     let first = chain.header(0, 5, START_MS + 5);

@@ -1,4 +1,4 @@
-//! What frames and links become: events of a shard, work of its serving thread, or nothing.
+//! The way in of frames and links: each becomes an event of a shard, work of its serving thread, or nothing.
 
 use crate::guarded;
 use crate::links::Links;
@@ -25,7 +25,7 @@ pub(crate) struct Inlet {
 /// The transport's handler, which all shards of a process share.
 pub(crate) struct Inbound {
     pub(crate) inlets: BTreeMap<ShardId, Inlet>,
-    /// Whether anybody may submit transactions.
+    /// True if anybody may submit transactions.
     pub(crate) open: bool,
 }
 

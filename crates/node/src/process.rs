@@ -1,4 +1,4 @@
-//! A node's process: what its shards share.
+//! A node's process: the parts that its shards share.
 //!
 //! *Invariants:* belongs to no shard; the tables of the state tree are mapped once, however many shards use them.
 
@@ -19,10 +19,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Shards that a process hosts, at most.
+/// Maximum number of shards that a process hosts.
 const HOSTS_MAX: usize = 16;
 
-/// What the shards of a process share.
+/// The parts of a process that its shards share.
 pub(crate) struct Process {
     pub(crate) config: NodeConfig,
     pub(crate) genesis: Arc<Genesis>,

@@ -38,44 +38,44 @@ use std::time::{Duration, Instant};
 /// The longest that the shard's thread sleeps.
 const IDLE_US: u64 = 1_000_000;
 
-/// What other threads may read of the shard.
+/// Figures of the shard that other threads may read.
 #[derive(Default)]
 pub struct ShardGauges {
     /// Current view.
     pub view: AtomicU64,
     /// Transactions in the pool.
     pub pool_transactions: AtomicUsize,
-    /// Their bytes.
+    /// Bytes of the transactions in the pool.
     pub pool_bytes: AtomicU64,
-    /// Members of the committee that are not heard.
+    /// Number of members of the committee that are silent.
     pub missing: AtomicUsize,
-    /// Whether the node has executed about as far as its peers.
+    /// True if the node has executed about as far as its peers.
     pub synced: AtomicBool,
-    /// The height from which on a quorum has other results; 0 for none.
+    /// First height at which a quorum has other results; 0 if there is none.
     pub diverged: AtomicU64,
-    /// The next height, where no peer holds it any more; 0 for none.
+    /// Next height to execute, if no peer holds it any more; otherwise 0.
     pub unserved: AtomicU64,
     /// The time of the newest certified block, Unix ms.
     pub certified_time_ms: AtomicU64,
     /// The newest block that waited for this node's clock alone.
     pub block_ahead: Mutex<Option<BlockAhead>>,
-    /// Blocks that did.
+    /// Number of blocks that waited for this node's clock alone.
     pub blocks_ahead: AtomicU64,
-    /// Homes that leave out what they are sent, and are passed over.
+    /// Homes that are passed over because they leave out the transactions that they are sent.
     pub left_out: Mutex<Vec<LeftOut>>,
     /// Bytes of the journal's records that are still needed.
     pub journal_live_bytes: AtomicU64,
     /// Bytes of the journal from the oldest of them to its end.
     pub journal_held_bytes: AtomicU64,
-    /// When the oldest of them was appended, monotonic microseconds; 0 for none.
+    /// Time at which the oldest needed record was appended, monotonic microseconds; 0 if there is none.
     pub journal_oldest_us: AtomicU64,
-    /// When peers were heard.
+    /// Times at which peers were heard.
     pub arrivals: Arrivals,
-    /// The leaders that are passed over.
+    /// Leaders that are passed over.
     pub passed_over: Mutex<Vec<ValidatorIndex>>,
-    /// Members whose frames aren't read for the false signatures that they sent, and why.
+    /// Members whose frames aren't read because they sent false signatures, each with the reason.
     pub cut_off: Mutex<Vec<(PublicKey, String)>>,
-    /// Whether more members than f sent false signatures of late.
+    /// True if more members than f sent false signatures lately.
     pub many_liars: AtomicBool,
 }
 

@@ -134,7 +134,7 @@ async fn status(stream: &mut TcpStream) -> String {
 async fn what_nobody_reads_is_bounded_for_each_address_and_in_all() {
     let server = serve(&large(20), HttpLimits::default()).await;
     let bytes = || server.figure("rustorium_gateway_answer_bytes");
-    // Of one address, so many get answers, and the others are refused within the time for room.
+    // A few connections of one address get answers. The others are refused when the time for room is over.
     let mut readers = Vec::new();
     for _ in 0..24 {
         readers.push(server.ask("127.0.0.9").await);

@@ -236,7 +236,7 @@ async fn a_slow_reader_is_told_and_disconnected() {
     let told = reader.next().await.unwrap();
     assert_eq!((told.0.as_deref(), told.1.as_str()), (Some("0.16.2"), "too-slow"));
     assert_eq!(reader.next().await, None);
-    // It goes on after the last event that it got.
+    // A new reader continues after the last event of the one before.
     let mut reader = Reader::open(&router, "", told.0.as_deref()).await;
     assert_eq!(reader.ids(3 * 9).await, all_ids(17..=25));
 }

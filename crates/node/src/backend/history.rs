@@ -27,7 +27,7 @@ pub fn history(store: &dyn Store, asked: &History) -> Result<KeyHistory, StoreEr
     for version in stored.found {
         let written = if version.height > stored.oldest { written(store, asked, &version, &mut left)? } else { None };
         if left == 0 && !versions.is_empty() {
-            // It is the first of the next page, which opens as many again.
+            // This version is the first of the next page, which may open as many transactions again.
             more = true;
             break;
         }

@@ -151,7 +151,7 @@ pub struct Executed {
     pub skipped: Vec<(TxId, Skip)>,
     /// Committee record, if the height wrote it.
     pub committee: Option<CommitteeRecord>,
-    /// How the epoch ended, if this was its boundary and the boundary is on disk.
+    /// The end of the epoch, if this was its boundary and the boundary is on disk.
     pub ended: Option<Box<Ended>>,
 }
 

@@ -40,7 +40,7 @@ pub(crate) struct EpochEnd {
     wanted: BTreeMap<Height, CommitteeWish>,
     /// Node keys of the committee that operators want.
     target: BTreeSet<PublicKey>,
-    /// How the epoch ended, once the boundary is executed and on disk.
+    /// The end of the epoch, from the time when the boundary is executed and on disk.
     over: Option<Box<Ended>>,
     early: BTreeMap<PublicKey, EarlyMessages>,
     /// Time from which a peer may be asked again how the epoch ended, monotonic microseconds.

@@ -34,7 +34,7 @@ const WATCHED_MS: u64 = 5_000;
 const REMEMBERED: usize = 16;
 const LEFT_OUT_MIN: usize = 8;
 const PASSED_OVER_MS: u64 = 600_000;
-/// Of the transactions for which a home is passed over, one in so many still goes to it first.
+/// One in this many transactions still goes first to a home that is passed over.
 const STILL_OFFERED: u64 = 64;
 
 /// A home that leaves out the transactions that it is sent, and is passed over.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 pub(crate) struct HandedOver {
     /// View of the height's block.
     pub(crate) view: View,
-    /// How far the block lists this node's own lane.
+    /// Position up to which the block lists this node's own lane.
     pub(crate) own_lane: Cursor,
     /// Records of the batches that the lanes no longer hold.
     pub(crate) batches: Vec<u64>,
