@@ -113,9 +113,10 @@ class Signers:
     def __enter__(self) -> Self:
         for index in range(len(self._processes)):
             self.init(index)
-            self.spawn(index)
         for index in range(len(self._processes)):
-            self.wait(index)
+            # One after the other: SoftHSM rewrites its token's file at each login, and a process that begins meanwhile
+            # reads a part of it.
+            self.start(index)
         return self
 
     def __exit__(
