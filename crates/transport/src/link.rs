@@ -274,10 +274,10 @@ impl Link {
         now.saturating_duration_since(*self.heard.lock())
     }
 
-    /// Tells if less than half of a shard's queue of this class is in use; `None` if the link is down.
+    /// Tells if less than half of a shard's queue of this class is in use; `None` if the queue takes nothing, since the link
+    /// is down or the peer doesn't host the shard.
     pub fn has_room(&self, shard: ShardId, class: Class) -> Option<bool> {
-        self.connection.lock().as_ref()?;
-        Some(self.queues(shard)?.outboxes[class as usize].is_half_empty())
+        self.queues(shard)?.outboxes[class as usize].has_room()
     }
 
     /// Returns the numbers of frames and bytes of a class that wait to be sent.

@@ -57,10 +57,11 @@ impl Outbox {
         (queue.frames.len(), queue.bytes)
     }
 
-    /// Tells if at most half of the queue's frames and bytes are in use.
-    pub fn is_half_empty(&self) -> bool {
-        let (frames, bytes) = self.depth();
-        frames <= self.frames_max / 2 && bytes <= self.bytes_max / 2
+    /// Tells if at most half of the queue's frames and bytes are in use; `None` if the queue is closed.
+    pub fn has_room(&self) -> Option<bool> {
+        let queue = self.queue.lock();
+        let room = queue.frames.len() <= self.frames_max / 2 && queue.bytes <= self.bytes_max / 2;
+        queue.open.then_some(room)
     }
 
     /// Queues a frame. `release` gives the time at which it may leave, and is called only if the frame is accepted.

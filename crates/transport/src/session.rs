@@ -173,8 +173,13 @@ async fn greet(shared: &Shared, connection: &Connection) -> Result<Streams, End>
 pub(crate) async fn open(connection: &Connection, class: Class) -> Result<SendStream, End> {
     let stream = connection.open_uni().await?;
     // This fails only for a closed stream, which the next write reports.
-    let _ = stream.set_priority(-i32::from(class as u8));
+    let _ = stream.set_priority(priority(class));
     Ok(stream)
+}
+
+/// Returns the priority of a class's streams.
+pub(crate) fn priority(class: Class) -> i32 {
+    -i32::from(class as u8)
 }
 
 async fn carry(
@@ -235,7 +240,7 @@ async fn until_the_end(
                 Some(Ok(Err(end))) => return end,
                 _ => return End::Lost("handling a frame failed".into()),
             },
-            stream = further.next(connection) => match stream {
+            stream = connection.accept_uni() => match stream {
                 Ok(stream) => _ = tasks.spawn(further.clone().read(shared.clone(), link.clone(), stream)),
                 Err(error) => return error.into(),
             },

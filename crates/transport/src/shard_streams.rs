@@ -7,11 +7,11 @@ use crate::framing::{SHARD_HELLO_BYTES, ShardHello};
 use crate::link::Link;
 use crate::pace::Pace;
 use crate::refusal::Refusal;
-use crate::session::{End, HELLO_TIMEOUT, open, read_frames, write};
+use crate::session::{End, HELLO_TIMEOUT, priority, read_frames, write};
 use crate::shard_queues::ShardQueues;
 use crate::{Shared, tuning};
 use parking_lot::Mutex;
-use quinn::{Connection, ConnectionError, RecvStream, VarInt, WriteError};
+use quinn::{Connection, RecvStream, VarInt, WriteError};
 use rustorium_types::{Class, ShardId, link_version};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -45,12 +45,6 @@ impl ShardStreams {
         if self.speaks { &link.others } else { &[] }
     }
 
-    /// Returns the next stream that the peer opens.
-    pub async fn next(&self, connection: &Connection) -> Result<RecvStream, ConnectionError> {
-        self.pace.pass(0).await;
-        connection.accept_uni().await
-    }
-
     /// Reads a stream that the peer opened. Returns without an error if it was refused.
     pub async fn read(
         self: Arc<Self>,
@@ -61,6 +55,7 @@ impl ShardStreams {
         if !self.speaks {
             return Err(Refusal::BadHello("it opened a stream too many").into());
         }
+        self.pace.pass(0).await;
         let mut bytes = [0; SHARD_HELLO_BYTES];
         let late = Refusal::BadHello("a stream's greeting didn't come in time");
         let read = timeout(HELLO_TIMEOUT, stream.read_exact(&mut bytes)).await.map_err(|_| End::from(late))?;
@@ -89,12 +84,17 @@ pub(crate) async fn send(
     class: Class,
     connection: Connection,
 ) -> Result<(), End> {
-    let mut stream = open(&connection, class).await?;
+    // The greeting goes at the default priority: behind the frames of other classes it might come too late.
+    let mut stream = connection.open_uni().await?;
     let hello = ShardHello { shard: queues.shard, class }.to_bytes();
     let stopped = stream.stopped();
     let sent = async {
         match stream.write_all(&hello).await {
-            Ok(()) => write(&link, &queues, class, &mut stream).await,
+            Ok(()) => {
+                // This fails only for a stream that has ended, and then writing does, too.
+                let _ = stream.set_priority(priority(class));
+                write(&link, &queues, class, &mut stream).await
+            }
             Err(error) => error,
         }
     };

@@ -1,7 +1,8 @@
 //! QUIC's settings, each with its reason. No other module of the crate changes one.
 //!
 //! *Invariants:* the windows here bound the memory that a peer can make this node hold; no stream can use up what
-//! another class needs (the connection's windows are larger than the sum of the streams').
+//! another class needs (the connection's windows are larger than the sum of those of the hosted shards' streams; the three
+//! streams that may be refused can only hold up the peer's own connection).
 
 use quinn::congestion::CubicConfig;
 use quinn::{AckFrequencyConfig, Connection, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
@@ -20,6 +21,8 @@ const CLIENT_KEEP_ALIVE: Duration = Duration::from_millis(500);
 const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 /// More than three streams' windows, including the share whose credit isn't announced yet.
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
+/// Bytes that a peer hasn't acknowledged yet.
+const SEND_WINDOW: u64 = 2 * CONNECTION_WINDOW as u64;
 /// The same for a connection whose address is no validator's: the bound on what followers make this node hold.
 const STRANGER_STREAM_WINDOW: u32 = 1024 * 1024;
 const STRANGER_CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
@@ -40,7 +43,7 @@ fn base(uni_streams: u32, bidi_streams: u32) -> TransportConfig {
         .max_concurrent_bidi_streams(VarInt::from_u32(bidi_streams))
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
-        .send_window(2 * u64::from(CONNECTION_WINDOW))
+        .send_window(SEND_WINDOW)
         .datagram_receive_buffer_size(None)
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_TIMEOUT_MS))))
         .initial_rtt(Duration::from_millis(50))
@@ -51,13 +54,14 @@ fn base(uni_streams: u32, bidi_streams: u32) -> TransportConfig {
 }
 
 /// Lets a peer that speaks of shards open the streams of `others`, the shards besides the root, and three that may be
-/// refused. Each shard adds the root's share of bytes in flight.
+/// refused. Each shard adds the root's share of bytes in flight, both ways.
 pub(crate) fn widen(connection: &Connection, others: usize, is_member: bool) {
     let others = u32::try_from(others).unwrap_or(u32::MAX);
     connection.set_max_concurrent_uni_streams(VarInt::from_u32(others.saturating_add(2).saturating_mul(3)));
     if others > 0 {
         let window = if is_member { CONNECTION_WINDOW } else { STRANGER_CONNECTION_WINDOW };
         connection.set_receive_window(VarInt::from_u32(window.saturating_mul(others.saturating_add(1))));
+        connection.set_send_window(SEND_WINDOW.saturating_mul(u64::from(others).saturating_add(1)));
     }
 }
 
