@@ -85,7 +85,6 @@ pub(crate) fn refuse_missing_journal(folders: &Folders, height: u64, signs_elsew
 }
 
 /// The folders of a shard in a node's home. The root shard has those of a home without shards.
-#[derive(Clone)]
 pub(crate) struct Folders {
     home: PathBuf,
     /// Folder of the shard.
@@ -127,7 +126,8 @@ pub(crate) fn seed_book(config: &NodeConfig) -> BTreeMap<PublicKey, PeerAddress>
     config.seeds.iter().map(|seed| (seed.node_key_hex.0, seed.address.clone())).collect()
 }
 
-/// Opens the notices. A key that is retired in one shard is retired in all, so its mark is the home's.
+/// Opens the notices. The mark of a retired key is the home's: a key that is retired in one shard is retired in all from the
+/// next start on.
 pub(crate) fn open_notices(config: &NodeConfig, audit: Arc<AuditSink>) -> Result<Notices, NodeError> {
     Notices::open(audit, Folders::of(&config.home, ShardId::ROOT).journal).map_err(|error| {
         let home = config.home.display();

@@ -15,14 +15,13 @@ use std::collections::HashSet;
 
 /// Number of result roots that a restarted node reads back: as many heights as a claim may lag, and some more.
 const ROOTS_READ: u64 = 512;
-const OTHER_SHARD: &str = "its blocks are another shard's: put the store back into the folder of its shard";
 
 /// Commits the shard's genesis block if the store has no tip. Returns the tip. Errors: the store's, also that its blocks
 /// are another shard's.
 pub fn tip_of(store: &dyn Store, genesis: &Genesis, shard: ShardId) -> Result<Tip, StoreError> {
     if let Some(tip) = store.tip() {
         if tip.header.shard != shard {
-            return Err(StoreError::Inconsistent { height: tip.height, what: OTHER_SHARD });
+            return Err(StoreError::OtherShard { found: tip.header.shard, wanted: shard });
         }
         keep_committee_record(store, &tip)?;
         return Ok(tip);

@@ -31,7 +31,7 @@ use crate::store::{
     ACCOUNT_TRANSACTIONS_MAX, HeightCommit, LINKS_MAX, StateAtTip, Store, StoreError, StoreStats, StoredBlock,
     StoredLink, StoredTransaction, Tip, check_commit, tip_after,
 };
-use disk::{Disk, failure, row_failure};
+use disk::{Disk, failure, opening_failure, row_failure};
 use filter::NeededFrom;
 use parking_lot::{Mutex, RwLock};
 use rocksdb::{Cache, ColumnFamilyDescriptor, DB, Direction, IteratorMode, ReadOptions, WriteBatch};
@@ -123,7 +123,7 @@ impl RocksStore {
         } else {
             DB::open_cf_descriptors(&database, path, families)
         };
-        let db = db.map_err(|e| failure(path, e.as_ref()))?;
+        let db = db.map_err(|e| opening_failure(path, e.as_ref()))?;
         let keys = open_keys(&db, path, at_rest)?;
         let store = Self {
             disk: Arc::new(Disk::new(db, path, keys, needed)?),

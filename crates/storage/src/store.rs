@@ -8,7 +8,7 @@ use rustorium_crypto::seal::SealError;
 use rustorium_crypto::{CheckedBatch, Verified};
 use rustorium_types::{
     AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, ChainId, Hash, Header, Height, LeafWrite, Receipt,
-    ResultLink, StateKey, Transaction, TxId, ValidatorIndex,
+    ResultLink, ShardId, StateKey, Transaction, TxId, ValidatorIndex,
 };
 use std::sync::Arc;
 use thiserror::Error;
@@ -126,6 +126,16 @@ pub enum StoreError {
     DiskFull {
         /// The store's folder.
         path: String,
+    },
+    /// The store has another shard's blocks.
+    #[error(
+        "the store has blocks of shard {found}, and its folder is that of shard {wanted}: put it back into its own"
+    )]
+    OtherShard {
+        /// Shard of the blocks.
+        found: ShardId,
+        /// Shard of the folder.
+        wanted: ShardId,
     },
     /// Another process has the store open.
     #[error("another process has the store {path} open: stop it before starting this one")]

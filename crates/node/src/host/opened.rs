@@ -106,8 +106,9 @@ impl Opened {
         });
         let offers = Arc::new(Offers::new(store.clone(), config.snapshot_interval_ms));
         let rotator = Rotator::new(store.clone(), process.audit.clone(), replica.stopping.clone());
-        // One storage key seals the whole home, so the root shard's rotation alone can replace it.
-        let rotator = if shard == ShardId::ROOT { rotator.at(&config.home, &process.at_rest) } else { rotator };
+        // One storage key seals the whole home, and a replacement reaches the store and journal of one shard only.
+        let alone = config.shards.len() == 1;
+        let rotator = if alone { rotator.at(&config.home, &process.at_rest) } else { rotator };
         let (journal, records) = open_journal(process, &folders, &replica, notices.retired().is_some())?;
         let journaled = replica.journaled(records, notices.retired().is_some())?;
         let verifier = replica.verifier(replica.events.clone());
@@ -236,7 +237,9 @@ impl Opened {
         };
         let scraped = Arc::new(scraped);
         self.replica.metrics.with_registry(|registry| {
-            registry.register_collector(Box::new(OfProcess(scraped.clone())));
+            if self.backend.chain.shard == ShardId::ROOT {
+                registry.register_collector(Box::new(OfProcess(scraped.clone())));
+            }
             self.replica.waiters.register_metrics(registry);
         });
         self.replica.metrics.with_shard(|registry| {

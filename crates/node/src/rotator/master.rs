@@ -81,7 +81,10 @@ impl Rotator {
 
     /// Makes the new key's file and has store and journal go over to it.
     pub(super) fn begin_master(&self, passphrase: &Passphrase) -> Result<(), String> {
-        let Some(master) = &self.master else { return Err("this node has no home".to_owned()) };
+        let Some(master) = &self.master else {
+            let why = "the storage key of a node that hosts several shards can't be replaced: host shard 0 alone";
+            return Err(why.to_owned());
+        };
         let keys = keystore::replace_storage(&master.key_file(), passphrase).map_err(|error| error.to_string())?;
         let journal = {
             let mut state = master.state.lock();

@@ -289,12 +289,26 @@ pub(super) fn failure(path: &Path, reason: &str) -> StoreError {
         StoreError::DiskFull { path }
     } else if lower.contains("/lock:") || lower.contains("lock hold by current process") {
         StoreError::Locked { path }
-    } else if lower.contains("corruption:") || lower.contains("no such file or directory") {
-        // The store's folder is made before it is opened: a file that RocksDB misses in it was there.
-        StoreError::Damaged { path, reason: reason.split_whitespace().collect::<Vec<_>>().join(" ") }
+    } else if lower.contains("corruption:") {
+        StoreError::Damaged { path, reason: one_line(reason) }
     } else {
         StoreError::Io { path, reason: reason.to_owned() }
     }
+}
+
+/// Converts a failure to open the store to an error for its operator. The folder is made before it is opened, so a file that
+/// RocksDB misses in it was there.
+pub(super) fn opening_failure(path: &Path, reason: &str) -> StoreError {
+    match failure(path, reason) {
+        StoreError::Io { path, reason } if reason.to_ascii_lowercase().contains("no such file or directory") => {
+            StoreError::Damaged { path, reason: one_line(&reason) }
+        }
+        other => other,
+    }
+}
+
+fn one_line(reason: &str) -> String {
+    reason.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Converts a failure to read one row to an error.
