@@ -307,6 +307,8 @@ class Machine:
             self._fetch_block(parent.view, parent.digest)
             return
         self._proposed_view = view
+        if self._proposal_at is None:
+            self._proposal_at = now  # The block itself wakes nobody, and may be seen much later.
         claim, root = self._work.claim_height(facts), self._work.root_height(facts)
         self._emit(Propose(view, parent.view, parent.digest, claim, root, self._work.distrusted(view)))
         self._pace.sent_a_frame(now)
