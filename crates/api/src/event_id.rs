@@ -21,10 +21,10 @@ impl EventId {
     pub fn parse(text: &str) -> Option<Self> {
         let (rest, index) = text.rsplit_once('.')?;
         let (named, height) = match rest.split_once('.') {
-            Some((shard, height)) => (Some(ShardId(whole(shard)?)), height),
+            Some((shard, height)) => (Some(ShardId(parse_digits(shard)?)), height),
             None => (None, rest),
         };
-        Some(Self { named, place: (Height(whole(height)?), whole(index)?) })
+        Some(Self { named, place: (Height(parse_digits(height)?), parse_digits(index)?) })
     }
 
     /// Shard of the event. Earlier releases had the root shard alone.
@@ -41,8 +41,8 @@ impl fmt::Display for EventId {
     }
 }
 
-/// Parses digits alone: the standard parser takes a sign, too.
-fn whole<T: FromStr>(digits: &str) -> Option<T> {
+/// Parses a number of digits alone. The standard parser takes a sign, too.
+pub fn parse_digits<T: FromStr>(digits: &str) -> Option<T> {
     digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 

@@ -14,7 +14,7 @@ pub mod problem;
 pub mod state;
 
 pub use answers::*;
-pub use event_id::EventId;
+pub use event_id::{EventId, parse_digits};
 pub use final_block::{FinalBlock, Newest};
 pub use listing::{
     BalanceListing, FoundKey, History, KeyCursor, KeyHistory, KeyVersion, ListFrom, ListedBalances, ListedKeys, Listing,

@@ -207,8 +207,30 @@ pub(super) fn written<T: Serialize>(answer: &T) -> Result<Vec<u8>, Problem> {
     Ok(json)
 }
 
+/// The items of a page that is cut by its bytes of JSON. The last item may exceed them.
+pub(super) struct Filling<T> {
+    pub(super) items: Vec<T>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl<T: Serialize> Filling<T> {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        Self { items: Vec::new(), bytes: 0, bytes_max }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= self.bytes_max
+    }
+
+    pub(super) fn push(&mut self, item: T) {
+        self.bytes += json_bytes(&item);
+        self.items.push(item);
+    }
+}
+
 /// Returns the number of bytes that `part` takes in an answer.
-pub(super) fn json_bytes<T: Serialize>(part: &T) -> usize {
+fn json_bytes<T: Serialize>(part: &T) -> usize {
     struct Length(usize);
     impl io::Write for Length {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -1,6 +1,6 @@
 //! Lists the versions of a key.
 
-use super::answers::{PreparedAnswer, answer, json_bytes};
+use super::answers::{Filling, PreparedAnswer, answer};
 use super::params::{Caller, Params, Segments, address, height, key, page_limit};
 use super::problem::Problem;
 use super::{App, Shared};
@@ -76,15 +76,14 @@ fn page(backend: &dyn Backend, asked: &History) -> Result<PreparedAnswer, Proble
     let at = AtView::new(backend.chain().shard, found.at);
     let mut page = HistoryPage::new(asked.namespace, asked.key.as_slice(), found.kept_from, at);
     page.next = found.next;
-    let mut bytes = 0;
+    let mut versions = Filling::new(asked.bytes_max);
     for version in &found.versions {
-        if bytes >= asked.bytes_max {
-            page.next = page.versions.last().map(|last: &VersionView| last.height);
+        if versions.is_full() {
+            page.next = versions.items.last().map(|last: &VersionView| last.height);
             break;
         }
-        let view = VersionView::new(version);
-        bytes += json_bytes(&view);
-        page.versions.push(view);
+        versions.push(VersionView::new(version));
     }
+    page.versions = versions.items;
     PreparedAnswer::fresh(&page)
 }

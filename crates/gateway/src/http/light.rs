@@ -1,7 +1,7 @@
 //! Epoch changes, by which a light client follows from one committee to the next.
 
 use super::Shared;
-use super::answers::{PreparedAnswer, answer, json_bytes};
+use super::answers::{Filling, PreparedAnswer, answer};
 use super::params::{Caller, Params, page_limit};
 use super::problem::Problem;
 use axum::extract::State;
@@ -39,19 +39,18 @@ pub async fn epochs(
 ) -> Result<Response, Problem> {
     let (limit, bytes_max) = (page_limit(params.limit)?, app.limits.answers.page_bytes_max);
     answer(&app, caller, bytes_max, move |backend| {
-        let (mut changes, mut bytes) = (Vec::new(), 0);
+        let mut changes = Filling::new(bytes_max);
         for epoch in (params.from..).take(limit) {
-            if bytes >= bytes_max {
+            if changes.is_full() {
                 break;
             }
             // One change is read at a time: a change of a large committee has some hundred kilobytes.
             let Some(change) = backend.epoch_changes(Epoch(epoch), 1)?.pop() else { break };
-            let view = EpochChangeView::from(&change);
-            bytes += json_bytes(&view);
-            changes.push(view);
+            changes.push(EpochChangeView::from(&change));
         }
         // A page that ends before the newest change never changes; the last one grows.
-        let cut = changes.len() == limit || bytes >= bytes_max;
+        let cut = changes.items.len() == limit || changes.is_full();
+        let changes = changes.items;
         let next = cut.then(|| params.from.saturating_add(changes.len() as u64));
         let at = AtView::new(backend.chain().shard, backend.status().executed);
         let page = EpochsPage { changes, next, at };

@@ -1,7 +1,7 @@
 //! Listing the keys of a namespace.
 
 use super::Shared;
-use super::answers::{PreparedAnswer, answer, json_bytes};
+use super::answers::{Filling, PreparedAnswer, answer};
 use super::params::{Caller, Params, Segments, address, flag, height, key, page_limit};
 use super::problem::Problem;
 use crate::backend::Backend;
@@ -32,12 +32,6 @@ pub struct ListParams {
     /// 1: adds the values.
     #[serde(deserialize_with = "flag")]
     pub values: bool,
-}
-
-impl ListParams {
-    fn from(&self) -> Result<ListFrom, Problem> {
-        list_from(self.cursor.as_deref(), self.at.as_deref())
-    }
 }
 
 /// Returns where a listing starts, by its parameters `cursor` and `at`.
@@ -79,7 +73,8 @@ pub async fn keys(
 ) -> Result<Response, Problem> {
     let namespace = address(&text)?;
     let prefix = key(&params.prefix, params.encoding.as_deref())?;
-    let (from, limit) = (params.from()?, page_limit(params.limit)?);
+    let from = list_from(params.cursor.as_deref(), params.at.as_deref())?;
+    let limit = page_limit(params.limit)?;
     let bytes_max = app.limits.answers.page_bytes_max;
     let listing = Listing { namespace, prefix: prefix.into_vec(), from, limit, bytes_max };
     let about = if params.values { bytes_max } else { limit * KEY_BYTES };
@@ -91,17 +86,15 @@ const KEY_BYTES: usize = 512;
 
 fn page(backend: &dyn Backend, listing: &Listing, values: bool) -> Result<PreparedAnswer, Problem> {
     let found = backend.keys(listing)?;
-    let (mut keys, mut next, mut bytes) = (Vec::new(), found.next, 0);
+    let (mut keys, mut next) = (Filling::new(listing.bytes_max), found.next);
     for found_key in found.keys {
-        if bytes >= listing.bytes_max {
+        if keys.is_full() {
             next = Some(KeyCursor { height: found.at.height, name: found_key.name });
             break;
         }
-        let listed = ListedKey::new(&found_key.key, &found_key.value, values);
-        bytes += json_bytes(&listed);
-        keys.push(listed);
+        keys.push(ListedKey::new(&found_key.key, &found_key.value, values));
     }
-    let next = next.map(cursor_text);
+    let (keys, next) = (keys.items, next.map(cursor_text));
     let at = AtView::new(backend.chain().shard, found.at);
     PreparedAnswer::fresh(&KeysPage { namespace: listing.namespace, keys, next, at })
 }

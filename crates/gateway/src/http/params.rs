@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rustorium_api::{Code, Place, ProveAt, ReadAt};
+use rustorium_api::{Code, EventId, Place, ProveAt, ReadAt, parse_digits};
 use rustorium_types::limits::KEY_BYTES_MAX;
 use rustorium_types::{AccountId, BoundedBytes, Height, Key};
 use serde::de::DeserializeOwned;
@@ -153,14 +153,12 @@ pub(super) fn page_limit(limit: Option<usize>) -> Result<usize, Problem> {
 
 /// Parses a height: digits only.
 pub(super) fn height(text: &str) -> Option<Height> {
-    text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten().map(Height)
+    parse_digits(text).map(Height)
 }
 
 /// Parses `height.index`.
 pub(super) fn place(text: &str) -> Option<Place> {
-    let (first, second) = text.split_once('.')?;
-    let index = second.bytes().all(|b| b.is_ascii_digit()).then(|| second.parse().ok()).flatten()?;
-    Some((height(first)?, index))
+    EventId::parse(text).filter(|id| id.named.is_none()).map(|id| id.place)
 }
 
 /// Parses a paging cursor.

@@ -1,15 +1,17 @@
 //! A key's versions, each with the transaction that wrote it.
 //!
-//! *Invariants:* a page opens a bounded number of transactions; a transaction that is named wrote this value to this key
+//! *Invariants:* a page opens a bounded number of bytes, each batch once; a transaction that is named wrote this value to this key
 //! at this height.
 
+use super::listing::OPENED_BYTES_MAX;
 use rustorium_api::{At, History, KeyHistory, KeyVersion};
+use rustorium_crypto::transaction_id;
 use rustorium_execution::data_key;
 use rustorium_storage::{Store, StoreError, StoredBlock, Version, VersionLimits};
-use rustorium_types::{Height, Operation, Outcome, Receipt, Transaction, TxId};
+use rustorium_types::{Height, Operation, Outcome, Transaction, TxId, encode};
 
-/// Transactions that one page opens, at most. A block of many is searched from its newest.
-const OPENED_MAX: usize = 256;
+/// Bytes of one receipt.
+const RECEIPT_BYTES: usize = 160;
 
 /// Reads a page of a key's versions.
 pub fn history(store: &dyn Store, asked: &History) -> Result<KeyHistory, StoreError> {
@@ -23,11 +25,11 @@ pub fn history(store: &dyn Store, asked: &History) -> Result<KeyHistory, StoreEr
     };
     let limits = VersionLimits { versions_max: asked.limit, bytes_max: asked.bytes_max };
     let stored = store.versions(&data_key(asked.namespace, asked.key.as_slice()), newest, limits)?;
-    let (mut versions, mut more, mut left) = (Vec::new(), stored.more, OPENED_MAX);
+    let (mut versions, mut more, mut left) = (Vec::new(), stored.more, OPENED_BYTES_MAX);
     for version in stored.found {
         let written = if version.height > stored.oldest { written(store, asked, &version, &mut left)? } else { None };
         if left == 0 && !versions.is_empty() {
-            // This version is the first of the next page, which may open as many transactions again.
+            // This version is the first of the next page, which may open as many bytes again.
             more = true;
             break;
         }
@@ -42,38 +44,37 @@ pub fn history(store: &dyn Store, asked: &History) -> Result<KeyHistory, StoreEr
     Ok(KeyHistory { versions, next, kept_from: stored.oldest, at })
 }
 
-/// Returns the time of a version's block and the transaction that wrote it; `None` if the block was pruned meanwhile.
+/// Returns the time of a version's block and the transaction that wrote it; `None` if the block was pruned meanwhile. Takes
+/// the opened bytes from `left`, and ends the search if none are left.
 fn written(
     store: &dyn Store,
     asked: &History,
     version: &Version,
     left: &mut usize,
 ) -> Result<Option<(u64, Option<TxId>)>, StoreError> {
-    let block = match store.block(version.height) {
+    let StoredBlock { block, batches, receipts, .. } = match store.block(version.height) {
         Ok(Some(block)) => block,
         Ok(None) | Err(StoreError::Pruned { .. }) => return Ok(None),
         Err(error) => return Err(error),
     };
+    *left = left.saturating_sub(encode(&block).len() + receipts.len() * RECEIPT_BYTES);
     let value = version.leaf.as_ref().map(|leaf| &leaf.value[..]);
-    for receipt in candidates(&block, asked) {
-        if *left == 0 {
+    let is_good = |id: &TxId| receipts.iter().any(|one| one.transaction == *id && one.outcome == Outcome::Ok);
+    let writer = |transactions: &[Transaction]| {
+        let wrote = transactions.iter().rev().filter(|one| last_write(one, asked) == Some(value));
+        wrote.map(|one| transaction_id(&one.body)).find(is_good)
+    };
+    let mut found = writer(block.inline.as_slice());
+    for (_, digest) in batches.iter().rev() {
+        if found.is_some() || *left == 0 {
             break;
         }
-        *left -= 1;
-        let stored = store.transaction(&receipt.transaction)?;
-        if stored.is_some_and(|stored| last_write(&stored.transaction, asked) == Some(value)) {
-            return Ok(Some((block.block.header.time_ms, Some(receipt.transaction))));
+        if let Some(batch) = store.batch(digest)? {
+            *left = left.saturating_sub(encode(&batch).len());
+            found = writer(batch.body.transactions.as_slice());
         }
     }
-    Ok(Some((block.block.header.time_ms, None)))
-}
-
-/// Returns the block's successful receipts, newest first, those of the namespace's owner before those of others.
-fn candidates<'a>(block: &'a StoredBlock, asked: &History) -> impl Iterator<Item = &'a Receipt> + use<'a> {
-    let owner = asked.namespace;
-    let good = |receipt: &&Receipt| receipt.outcome == Outcome::Ok;
-    let own = block.receipts.iter().rev().filter(good).filter(move |receipt| receipt.sender == owner);
-    own.chain(block.receipts.iter().rev().filter(good).filter(move |receipt| receipt.sender != owner))
+    Ok(Some((block.header.time_ms, found)))
 }
 
 /// Returns what the transaction leaves under the key: `None` if it doesn't write it, `Some(None)` if it removes it.
@@ -207,14 +208,15 @@ mod tests {
     }
 
     #[test]
-    fn a_page_opens_so_many_transactions_and_goes_on_in_the_next() {
+    fn a_page_opens_so_many_bytes_and_goes_on_in_the_next() {
         let store = MemStore::new();
         commit(&store, &[], None);
-        // The writer of each block is the last one to be looked at: a stranger's, and the oldest.
-        let many = OPENED_MAX as u64 / 2 + 1;
+        // The writer of each block is the last one to be looked at, behind values that fill a page.
+        let large = vec![7; 64 * 1024];
+        let many = (OPENED_BYTES_MAX / large.len()) as u64 + 1;
         for height in 0..3 {
             let writer = writing(GRANTEE, height, &[(b"k", Some(&[height as u8]))]);
-            let noise = (0..many).map(|n| (writing(0, height * many + n, &[(b"other", None)]), Outcome::Ok));
+            let noise = (0..many).map(|n| (writing(0, height * many + n, &[(b"other", Some(&large))]), Outcome::Ok));
             let block: Vec<_> = [(writer, Outcome::Ok)].into_iter().chain(noise).collect();
             commit(&store, &block, Some(Some(&[height as u8])));
         }

@@ -3,8 +3,8 @@
 //! *Invariants:* as for the keys of a namespace, a page looks at a bounded number of leaves, and all pages of a listing are
 //! of one height.
 
-use super::listing::{LOOKS_MAX, OPENED_BYTES_MAX, start};
-use rustorium_api::{At, BackendError, BalanceListing, KeyCursor, ListedBalances};
+use super::listing::{LOOKS_MAX, OPENED_BYTES_MAX, end, start};
+use rustorium_api::{BackendError, BalanceListing, KeyCursor, ListedBalances};
 use rustorium_execution::{asset_of_balance, decode_amount};
 use rustorium_stages::block_proofs::storage;
 use rustorium_storage::{Store, StoredValue, Walk};
@@ -28,10 +28,8 @@ pub fn balances(store: &dyn Store, asked: &BalanceListing) -> Result<ListedBalan
         Ok((asset_of_balance(&leaf.name).unwrap_or_default(), amount))
     };
     let balances = found.leaves.iter().map(|(_, leaf)| held(leaf)).collect::<Result<_, _>>()?;
-    let links = store.links(height, height).map_err(storage)?;
-    let root = links.first().map(|stored| stored.result_root).unwrap_or_default();
-    let next = found.next.map(|next| KeyCursor { height, name: next.name });
-    Ok(ListedBalances { balances, next, at: At { height, root } })
+    let (next, at) = end(store, height, found.next).map_err(storage)?;
+    Ok(ListedBalances { balances, next, at })
 }
 
 #[cfg(test)]

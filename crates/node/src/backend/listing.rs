@@ -40,9 +40,18 @@ pub fn keys(store: &dyn Store, asked: &Listing) -> Result<ListedKeys, StoreError
     let listed =
         |(at, leaf): (StateKey, StoredValue)| FoundKey { name: at.name, key: key(&leaf.name), value: leaf.value };
     let keys = found.leaves.into_iter().map(listed).collect();
+    let (next, at) = end(store, height, found.next)?;
+    Ok(ListedKeys { keys, next, at })
+}
+
+/// Returns the start of the page after one of this height, and the state that both describe.
+pub(super) fn end(
+    store: &dyn Store,
+    height: Height,
+    next: Option<StateKey>,
+) -> Result<(Option<KeyCursor>, At), StoreError> {
     let root = store.links(height, height)?.first().map(|stored| stored.result_root).unwrap_or_default();
-    let next = found.next.map(|next| KeyCursor { height, name: next.name });
-    Ok(ListedKeys { keys, next, at: At { height, root } })
+    Ok((next.map(|next| KeyCursor { height, name: next.name }), At { height, root }))
 }
 
 #[cfg(test)]
