@@ -197,7 +197,8 @@ class Version:
     transaction: str | None = None
     """Id of the transaction that wrote it; `None` if the node no longer keeps it."""
     proven: bool = False
-    """`True` if this client checked the receipt of the transaction, and that it left this value."""
+    """`True` if this client checked the receipt of the transaction, and that it left this value. That no later
+    transaction of the same block wrote the key is on the node's word."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ import trio.testing
 from fake_net import FakeNet
 
 from rustorium.client import AsyncClient, Key
+from rustorium.client.blocks import READERS
 from rustorium.client.history import last_write, proven_version
-from rustorium.errors import BadResponse, ProofRefused
+from rustorium.errors import BadResponse, NotReady, ProofRefused
 from rustorium.types import At, Balance, Claim, Failure, ProvenState, Receipt, Subject, TransactionStatus, Version
 
 ME, OTHER = Key.generate().address, Key.generate().address
@@ -76,7 +77,7 @@ class Node:
     def __init__(self, answers: Mapping[str, Any], found: Mapping[str, TransactionStatus] | None = None) -> None:
         self.client = AsyncClient(FakeNet().urls, transport=FakeNet().transport)
         self.asked: list[tuple[str, dict[str, Any]]] = []
-        self.found = dict(found or {})
+        self.found: Mapping[str, TransactionStatus] = dict(found or {})
 
         async def read(path: str, *, params: dict[str, Any] | None = None, absent: bool = False) -> Any:
             self.asked.append((path, dict(params or {})))
@@ -101,7 +102,8 @@ AT = {"shard": 0, "height": 9, "root": "cd" * 32}
 
 
 def history(*versions: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {f"{ME}/history/6b": {"versions": list(versions), "kept_from": 2, "at": AT} | more}
+    page = {"namespace": ME, "key_hex": "6b", "versions": list(versions), "kept_from": 2, "at": AT}
+    return {f"{ME}/history/6b": page | more}
 
 
 LISTED = {"height": 5, "time_ms": 1, "transaction": ID, "removed": False, "value": "1"}
@@ -126,6 +128,44 @@ def test_a_lie_in_a_history_is_refused_where_there_is_a_genesis() -> None:
     for broken in (LISTED | {"removed": True}, {"height": 5, "removed": False}, LISTED | {"height": "x"}):
         with pytest.raises(BadResponse):
             Node(history(broken)).run("history", ME, b"k")
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"namespace": OTHER},
+        {"key_hex": "6c"},
+        {"next": 4},
+        {"versions": [], "next": 5},
+        {"versions": [OLD, LISTED]},
+        {"versions": [LISTED, LISTED]},
+        {"versions": [LISTED | {"height": 8}]},
+        {"versions": [LISTED | {"transaction": "xyz"}]},
+        {"versions": [LISTED | {"transaction": "ab"}]},
+    ],
+)
+def test_a_listing_of_another_key_or_order_is_refused(lie: dict[str, Any]) -> None:
+    with pytest.raises(BadResponse):
+        Node(history(LISTED, OLD, **lie)).run("history", ME, "k", before=8)
+
+
+def test_the_first_fault_ends_a_page_and_a_refused_proof_comes_first() -> None:
+    class Failing(dict[str, TransactionStatus]):
+        asked = 0
+
+        def __getitem__(self, transaction: str) -> TransactionStatus:
+            self.asked += 1
+            raise NotReady("not yet")
+
+    node = Node(history(*(LISTED | {"height": height} for height in range(100, 0, -1))), {})
+    failing = node.found = Failing()
+    with pytest.raises(NotReady):
+        node.run("history", ME, "k")
+    assert failing.asked <= READERS
+    second = LISTED | {"height": 4, "transaction": "cd" * 32}
+    node = Node(history(LISTED, second), {ID: status(6, [put("k", "1")]), "cd" * 32: status(4, [put("k", "1")])})
+    with pytest.raises(ProofRefused):
+        node.run("history", ME, "k")
 
 
 def holding(asset: str, amount: int) -> dict[str, str]:
@@ -155,3 +195,9 @@ def test_holdings_are_proven_in_one_proof_and_those_of_the_past_are_not() -> Non
     other = {f"{ME}/balances": {"account": OTHER, "balances": [holding(one, 5)], "at": AT}}
     with pytest.raises(ProofRefused, match="another account"):
         Node(other, {}).run("holdings", ME)
+    with pytest.raises(ProofRefused, match="more balances than were asked for"):
+        Node(answers, {}).run("holdings", ME, limit=1)
+    # A later page of a past height stays of that height, and takes the cursor alone.
+    node = Node(answers, {})
+    assert node.run("holdings", ME, cursor="x", at=9).balances == past.balances
+    assert node.asked[0][1] == {"limit": 30, "cursor": "x"}

@@ -133,6 +133,18 @@ def test_a_client_never_goes_back_behind_what_it_was_shown_or_wrote() -> None:
     assert asked == [0, 1, 2]
 
 
+def test_the_current_state_of_a_node_that_is_behind_is_not_taken() -> None:
+    async def body(client: AsyncClient) -> None:
+        subject = Subject(ACCOUNT, key=b"\x03")
+        assert (await client.proven([subject], at="current")).at.height == 1
+        client._wrote(Receipt("", ACCOUNT, 0, 2, 0, 1 << 61, 1))
+        with pytest.raises(Busy, match="older state") as behind:
+            await client.proven([subject], at="current")
+        assert behind.value.code == "not-proven-yet"
+
+    run([proven(ONE)], body)
+
+
 def test_a_write_in_another_shard_says_nothing_of_this_one() -> None:
     """Heights of two chains have nothing to do with each other: a floor of one would make the other wait for ever."""
     asked: list[int] = []

@@ -4,8 +4,9 @@ Invariants: a block is called valid only after its certificate, ancestry and pay
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
+from typing import TypeVar
 
 import anyio
 import anyio.to_thread
@@ -16,11 +17,12 @@ from rustorium.client.base import hex_of
 from rustorium.client.proofs import check_block, require_certificate
 from rustorium.client.transactions import TransactionMethods
 from rustorium.client.trust import refusing
-from rustorium.errors import ClientError, NotFound, NotReady, ProofRefused
+from rustorium.errors import ClientError, NotFound, NotReady, ProofRefused, RustoriumError
 from rustorium.types import Block, Receipt, SignedTransaction
 from rustorium.zk import blockproofs
 from rustorium.zk.blockproofs import BlockProofs, ProofInBlock, Verifier
 
+T = TypeVar("T")
 POLL_S_MIN, POLL_S_MAX = 0.02, 0.5
 READERS = 8
 """Maximum number of concurrent requests for a block's transactions."""
@@ -51,22 +53,7 @@ class BlockMethods(TransactionMethods):
         if isinstance(which, str):
             height = (await self.validate_block(await self.block(which))).height
         in_order(receipts, height)
-        room = anyio.CapacityLimiter(READERS)
-        faults: list[ClientError | NotReady] = []
-
-        async def one(receipt: Receipt) -> None:
-            async with room:
-                try:
-                    await self._confirm(receipt, deadline)
-                except (ClientError, NotReady) as error:
-                    faults.append(error)
-                    tasks.cancel_scope.cancel()
-
-        async with anyio.create_task_group() as tasks:
-            for receipt in receipts:
-                tasks.start_soon(one, receipt)
-        if faults:
-            raise faults[0]
+        await for_each(receipts, lambda receipt: self._confirm(receipt, deadline))
         return receipts
 
     async def _confirm(self, receipt: Receipt, deadline: float) -> None:
@@ -169,19 +156,37 @@ class BlockMethods(TransactionMethods):
         receipts = await self._receipts_told(height)
         in_order(receipts, height)
         good = [receipt for receipt in receipts if receipt.ok]
-        found: list[list[ProofInBlock]] = [[] for _ in good]
-        room = anyio.CapacityLimiter(READERS)
+        found: dict[str, list[ProofInBlock]] = {}
 
-        async def one(place: int, receipt: Receipt) -> None:
-            async with room:
-                facts = json.loads(await self.prove_transaction(receipt.transaction))["facts"]
-            found[place] = wire.parse(partial(blockproofs.in_block, receipt=receipt), facts)
+        async def one(receipt: Receipt) -> None:
+            facts = json.loads(await self.prove_transaction(receipt.transaction))["facts"]
+            found[receipt.transaction] = wire.parse(partial(blockproofs.in_block, receipt=receipt), facts)
 
-        async with anyio.create_task_group() as tasks:
-            for place, receipt in enumerate(good):
-                tasks.start_soon(one, place, receipt)
-        proofs = [proof for proofs in found for proof in proofs]
+        await for_each(good, one)
+        proofs = [proof for receipt in good for proof in found[receipt.transaction]]
         return await anyio.to_thread.run_sync(blockproofs.check, height, proofs, verifiers)
+
+
+async def for_each(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:
+    """Runs `work` for each item, for some at a time. The first fault ends the others.
+
+    Errors: that of `work`; a ProofRefused before any other."""
+    room = anyio.CapacityLimiter(READERS)
+    faults: list[RustoriumError] = []
+
+    async def one(item: T) -> None:
+        async with room:
+            try:
+                await work(item)
+            except RustoriumError as error:
+                faults.append(error)
+                tasks.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        for item in items:
+            tasks.start_soon(one, item)
+    if faults:
+        raise next((fault for fault in faults if isinstance(fault, ProofRefused)), faults[0])
 
 
 def in_order(receipts: Sequence[Receipt], height: int | str) -> None:

@@ -6,17 +6,19 @@ this value under the key; that a node lists all versions or balances is on its w
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import pairwise
 from typing import Any
-
-import anyio
 
 from rustorium.client import wire
 from rustorium.client.base import address_of
-from rustorium.client.blocks import READERS
+from rustorium.client.blocks import for_each
 from rustorium.client.listing import ListingMethods
 from rustorium.client.text import raw
-from rustorium.errors import ClientError, NotReady, ProofRefused
+from rustorium.errors import BadResponse, ProofRefused
 from rustorium.types import At, Balance, BalancePage, HistoryPage, Subject, TransactionStatus, Version
+
+ID_BYTES = 32
 
 
 class HistoryMethods(ListingMethods):
@@ -38,43 +40,30 @@ class HistoryMethods(ListingMethods):
         if before is not None:
             params["before"] = before
         body = await self._read(f"/v1/accounts/{address_of(namespace)}/history/{name.hex()}", params=params)
-        page = wire.parse(_history, body)
+        page = wire.parse(partial(_history, subject=(namespace, name.hex())), body)
+        check_order(page, before)
         if not (verify and self._trusts()):
             return page
         return replace(page, versions=await self._proven_versions(namespace, name, page.versions))
 
     async def _proven_versions(self, namespace: str, key: bytes, versions: Sequence[Version]) -> tuple[Version, ...]:
         """Errors: VerificationFailed, and what kept a transaction from being read."""
-        room = anyio.CapacityLimiter(READERS)
         found = list(versions)
-        faults: list[ClientError | NotReady] = []
 
-        async def one(place: int, version: Version, transaction: str) -> None:
-            async with room:
-                try:
-                    status = await self.get_transaction(transaction)
-                except (ClientError, NotReady) as error:
-                    faults.append(error)
-                    return
+        async def one(place: int) -> None:
+            status = await self.get_transaction(str(versions[place].transaction))
             if status.proven:
-                try:
-                    found[place] = proven_version(version, status, namespace, key)
-                except ProofRefused as error:
-                    faults.append(error)
+                found[place] = proven_version(versions[place], status, namespace, key)
 
-        async with anyio.create_task_group() as tasks:
-            for place, version in enumerate(versions):
-                if version.transaction is not None:
-                    tasks.start_soon(one, place, version, version.transaction)
-        if faults:
-            raise next((fault for fault in faults if isinstance(fault, ProofRefused)), faults[0])
+        await for_each([place for place, version in enumerate(versions) if version.transaction is not None], one)
         return tuple(found)
 
     async def holdings(
         self, address: str, *, cursor: str | None = None, at: int | None = None, limit: int = 30, verify: bool = True
     ) -> BalancePage:
         """Lists the balances of all assets that an account holds, in no meaningful order. Continue with
-        `cursor=page.next_cursor` until that is `None`; a short page may still have a next one.
+        `cursor=page.next_cursor`, and the same `at` if there was one, until that is `None`; a short page may still have
+        a next one.
 
         With a genesis or checkpoint, the balances of the newest state are proven, each page by one proof, whose height
         may be above the listing's; an asset that is no longer held is left out. That no asset is missing is on the
@@ -89,6 +78,8 @@ class HistoryMethods(ListingMethods):
         page = wire.parse(_holdings, await self._read(f"/v1/accounts/{address_of(address)}/balances", params=params))
         if any(one.account != address for one in page.balances):
             raise ProofRefused("a node answered about another account: don't trust that node")
+        if len(page.balances) > limit:
+            raise ProofRefused("a node listed more balances than were asked for: don't trust that node")
         if at is not None or not page.balances or not (verify and self._trusts()):
             return page
         subjects = [Subject(address, asset=one.asset) for one in page.balances]
@@ -118,7 +109,17 @@ def last_write(operations: Sequence[Mapping[str, Any]], namespace: str, key: byt
     return None
 
 
-def _history(answer: wire.Answer) -> HistoryPage:
+def check_order(page: HistoryPage, before: int | None) -> None:
+    """Checks that a page goes back in height, and continues below its last version. Errors: BadResponse."""
+    heights = [one.height for one in page.versions]
+    above = [before] if before is not None else []
+    if any(a <= b for a, b in pairwise([*above, *heights])) or page.next_before not in (None, *heights[-1:]):
+        raise BadResponse("a node listed versions out of order: ask another node")
+
+
+def _history(answer: wire.Answer, subject: tuple[str, str]) -> HistoryPage:
+    if (answer["namespace"], answer["key_hex"]) != subject:
+        raise BadResponse("a node listed the versions of another key: ask another node")
     before = answer.get("next")
     return HistoryPage(
         versions=tuple(_version(one) for one in answer["versions"]),
@@ -132,6 +133,8 @@ def _version(answer: wire.Answer) -> Version:
     value, time_ms, transaction = wire.value_of(answer), answer.get("time_ms"), answer.get("transaction")
     if (value is None) != bool(answer["removed"]):
         raise ValueError("a version has a value, or it is removed")
+    if transaction is not None and len(bytes.fromhex(transaction)) != ID_BYTES:
+        raise ValueError("a transaction's id has 32 bytes")
     return Version(
         height=int(answer["height"]),
         value=value,
@@ -144,4 +147,5 @@ def _holdings(answer: wire.Answer) -> BalancePage:
     where: At = wire.at(answer)
     account = str(answer["account"])
     balances = tuple(Balance(account, str(one["asset"]), int(one["balance"]), where) for one in answer["balances"])
-    return BalancePage(balances, answer.get("next"), where)
+    following = answer.get("next")
+    return BalancePage(balances, str(following) if following is not None else None, where)

@@ -221,7 +221,7 @@ class StateMethods(BlockMethods):
                 f"a proof is about 1 to {PROOF_KEYS_MAX} different things, not {len(subjects)}: ask in parts"
             )
         shard = self.light.shard
-        least = max(from_height, self._floors.least(shard)) if at == "proven" else 0
+        least = 0 if isinstance(at, int) else max(from_height, self._floors.least(shard))
         try:
             age_s = None if isinstance(at, int) else self._max_age(max_age_s)
             found = await self._proof(subjects, at, least, self._deadline(None), age_s, genesis=genesis)
@@ -289,6 +289,9 @@ class StateMethods(BlockMethods):
             if state is None or state.items.keys() != set(subjects):
                 raise ProofRefused("a node proved something else than was asked for: don't trust that node")
             height = state.at.height
+            if at == "current" and height < least:
+                # The node may only be behind, since it was told of no height.
+                raise Busy("a node proved an older state than this client knows: ask again", code="not-proven-yet")
             if height < least or (isinstance(at, int) and height != at):
                 raise ProofRefused(f"a node proved the state of height {height}, which isn't what was asked for")
             return state, proof, facts
