@@ -15,8 +15,8 @@ from rustorium.cli.results.table import Form, error_schema, schema_of, shape_of
 from rustorium.errors import NotFound
 
 KNOWN = {
-    "$schema", "$ref", "$defs", "title", "description", "default", "format", "type", "anyOf", "enum", "const",
-    "properties", "required", "additionalProperties", "items", "minItems", "maxItems", "prefixItems",
+    "$schema", "$ref", "$defs", "title", "description", "default", "type", "anyOf", "enum", "const", "properties",
+    "required", "additionalProperties", "items",
 }  # fmt: skip
 TYPES: Mapping[str, type | tuple[type, ...]] = {
     "object": dict, "array": list, "string": str, "boolean": bool, "null": type(None), "integer": int,

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
@@ -77,22 +77,31 @@ def command_line() -> str:
     return "\n".join(parts)
 
 
-def schema_text(schema: dict[str, Any]) -> str:
-    """Describes a type in a word or two."""
+def linked(name: str) -> str:
+    """Returns a link to a type of the same page."""
+    return f"[{name}](#{name.lower()})"
+
+
+def bold(name: str) -> str:
+    """Returns a type's name where the page has no part of its own for it."""
+    return f"**{name}**"
+
+
+def schema_text(schema: dict[str, Any], named: Callable[[str], str] = linked) -> str:
+    """Describes a type in a word or two; `named` writes the name of another type."""
     if "$ref" in schema:
-        name = schema["$ref"].rsplit("/", 1)[-1]
-        return f"[{name}](#{name.lower()})"
+        return named(schema["$ref"].rsplit("/", 1)[-1])
     for several in ("oneOf", "anyOf", "allOf"):
         if several in schema:
-            return " or ".join(schema_text(one) for one in schema[several])
+            return " or ".join(schema_text(one, named) for one in schema[several])
     kind = schema.get("type", "any")
     if isinstance(kind, list):
-        return " or ".join(schema_text({**schema, "type": one}) for one in kind)
+        return " or ".join(schema_text({**schema, "type": one}, named) for one in kind)
     if kind == "array":
-        return f"list of {schema_text(schema.get('items', {}))}"
+        return f"list of {schema_text(schema.get('items') or {}, named)}"
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
-    return str(kind)
+    return f"`{schema['const']}`" if "const" in schema else str(kind)
 
 
 def line(text: str | None) -> str:
@@ -255,26 +264,12 @@ def result_type(one: dict[str, Any]) -> str:
     """A type's sentence and the table of its fields."""
     required = set(one.get("required", ()))
     rows = [
-        f"| `{field}` | {schema_word(kind)} | {'' if field in required else 'may be absent'} |"
+        f"| `{field}` | {schema_text(kind, bold)} | {'' if field in required else 'may be absent'} |"
         for field, kind in one.get("properties", {}).items()
     ]
     more = "" if one.get("additionalProperties") is False else " There are further fields."
     table = "\n".join(["| field | type | |", "|---|---|---|", *rows]) + "\n" if rows else ""
     return f"**{one['title']}**: {line(one.get('description'))}{more}\n\n{table}"
-
-
-def schema_word(schema: dict[str, Any]) -> str:
-    """A type in a word or two, without links."""
-    if "$ref" in schema:
-        return f"**{schema['$ref'].rsplit('/', 1)[-1]}**"
-    if "anyOf" in schema:
-        return " or ".join(schema_word(one) for one in schema["anyOf"])
-    if "enum" in schema:
-        return ", ".join(f"`{value}`" for value in schema["enum"])
-    kind = schema.get("type", "any value")
-    if kind == "array":
-        return f"list of {schema_word(schema.get('items') or {})}"
-    return f"`{schema['const']}`" if "const" in schema else str(kind)
 
 
 PAGES = {

@@ -81,6 +81,8 @@ def test_what_does_not_fit_a_schema_is_found(changed: dict[str, Any], fault: str
 def test_schema_prints_what_a_command_and_an_error_look_like(cli: Cli) -> None:
     one = json.loads(cli("schema", "tx", "put").out)
     assert one == schema_of(SHAPES["tx put"])
+    for name, shape in SHAPES.items():
+        assert json.loads(cli("schema", *name.split()).out) == schema_of(shape), name
     assert json.loads(cli("schema", "error").out) == error_schema()
     every = json.loads(cli("schema").out)
     assert every.keys() == {*SHAPES, "error"}

@@ -99,8 +99,9 @@ def holdings(
             if cursor is None:
                 break
     emit(rows, output)
+    _note_unchecked(verify, node, genesis)
     if cursor is not None:
-        note(f"There are more than {limit} assets. Add --limit N to list more.")
+        note(f"There may be more than {limit} assets. Add --limit N to list more.")
 
 
 @group.command()
@@ -132,10 +133,16 @@ def history(
             if before is None or len(rows) >= limit:
                 break
     emit(rows, output)
+    _note_unchecked(verify, node, genesis)
     if before is not None:
         note(f"There are older versions. Continue with --before {before}.")
     elif page.kept_from:
         note(f"The node keeps heights from {page.kept_from}. A version of that height or below may be older.")
+
+
+def _note_unchecked(verify: bool, node: list[str] | None, genesis: Path | None) -> None:
+    if verify and node and genesis is None:
+        note("Nothing was checked. Add --genesis FILE to have it checked.")
 
 
 def _version(one: "Version", encoding: str) -> dict[str, object]:

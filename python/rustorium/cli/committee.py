@@ -251,7 +251,7 @@ def replace_key(
     if known is not None:
         others = [one.http for one in known.nodes if Path(one.home) != found.path]
     if not others:
-        raise UsageError("no net is named: give --net devnet.json, or --node with the URL of another node")
+        raise UsageError("no other node is named: give --net devnet.json, or --node with the URL of another node")
     asked = client_of(None, others, found.genesis, timeout_s, token_file=token_file, nodes_of=known)
     with stopped(found), asked as client:
         done = replace(found, client, owner, opener)

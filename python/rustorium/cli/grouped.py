@@ -26,10 +26,12 @@ SHORT_HELP_CHARS = 200
 
 
 RANGE = re.compile(r"(?:(?P<low>[\d.]+)<=)?x(?:(?P<sign>[<>]=)(?P<end>[\d.]+))?")
+RANGES = re.compile(r"[\d.]+<=x(?:<=[\d.]+)?|\bx[<>]=[\d.]+")
+"""Ranges within a help text."""
 
 
 def range_words(shown: str | None) -> str | None:
-    """The range of a number in words, such as "at least 1" for `x>=1`."""
+    """Returns a number's range in words, such as "at least 1" for `x>=1`."""
     found = RANGE.fullmatch(shown or "")
     if found is None:
         return shown
@@ -40,29 +42,30 @@ def range_words(shown: str | None) -> str | None:
 
 
 def type_words(shown: str) -> str:
-    """A type in words, such as `<text>` for `<list[str]>`."""
+    """Returns a type in words, such as `<text>` for `<list[str]>`."""
     label = shown.removeprefix("<").removesuffix(">")
     label = label.removeprefix("list[").removesuffix("]") if label.startswith("list[") else label
     return f"<{TYPES.get(label, label.lower())}>"
 
 
-def speak_plainly(command: Any) -> Any:
-    """Has a command's help say `<text>` and "at least 1", not `<list[str]>` and `x>=1`."""
-    for parameter in command.params:
-        shown, ranged = parameter.display_type, getattr(parameter, "_get_number_range_help_str", None)
-        parameter.display_type = lambda ctx, shown=shown: type_words(shown(ctx))
-        if ranged is not None:
-            parameter._get_number_range_help_str = lambda ranged=ranged: range_words(ranged())
-    return command
+def plain_help(record: tuple[str, str] | None) -> tuple[str, str] | None:
+    """Returns an option's line of help with `<text>` and "at least 1" in place of `<list[str]>` and `x>=1`."""
+    if record is None:
+        return None
+    name, text = record
+    return re.sub(r"<[^>]+>", lambda one: type_words(one[0]), name), RANGES.sub(
+        lambda one: range_words(one[0]) or "", text
+    )
 
 
 class FullHelpGroup(TyperGroup):
-    """A group whose help lists each command with its whole first sentence."""
+    """A group whose help lists each command with its whole first sentence, and whose commands' help is plain."""
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """Returns a command whose help speaks plainly."""
-        found = super().get_command(ctx, cmd_name)
-        return None if found is None else speak_plainly(found)
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        for parameter in (one for command in self.commands.values() for one in command.params):
+            told = parameter.get_help_record
+            setattr(parameter, "get_help_record", lambda ctx, told=told: plain_help(told(ctx)))  # noqa: B010
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Writes one section, in the order of registration."""

@@ -41,7 +41,7 @@ def emit(rows: Sequence[Mapping[str, object]], form: Format, columns: Sequence[s
         moments = {name for name in names if any(_is_moment(name, row.get(name)) for row in rows)}
         head = [_title(name, moment=name in moments) for name in names]
         cells = [[_cell(name, row.get(name)) for name in names] for row in rows]
-        if sys.stdout.isatty() and _width(head, cells) > shutil.get_terminal_size().columns:
+        if sys.stdout.isatty() and sum(_widths(head, cells)) + 2 * (len(head) - 1) > shutil.get_terminal_size().columns:
             _print_blocks(head, cells)
         else:
             _print_table(head, cells)
@@ -50,10 +50,9 @@ def emit(rows: Sequence[Mapping[str, object]], form: Format, columns: Sequence[s
 def emit_one(row: Mapping[str, object], form: Format) -> None:
     """Prints one row; as a table, one line per field."""
     if form is Format.table:
-        titles = {name: _title(name, moment=_is_moment(name, value)) for name, value in row.items()}
-        width = max((len(title) for title in titles.values()), default=0)
-        for name, value in row.items():
-            print(f"{titles[name]:<{width}}  {_cell(name, value)}")
+        if row:
+            head = [_title(name, moment=_is_moment(name, value)) for name, value in row.items()]
+            _print_blocks(head, [[_cell(name, value) for name, value in row.items()]])
     else:
         print(json.dumps(row, indent=1 if form is Format.json else None, ensure_ascii=False))
 
@@ -170,20 +169,18 @@ def text(value: object) -> str:
     return str(value)
 
 
-def _width(head: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    """Characters of a table's longest line."""
-    widths = [max(len(line[column]) for line in (head, *rows)) for column in range(len(head))]
-    return sum(widths) + 2 * (len(head) - 1)
+def _widths(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    """Returns the characters of each column."""
+    return [max(len(line[column]) for line in (head, *rows)) for column in range(len(head))]
 
 
 def _print_blocks(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Prints each row one field a line, for a terminal on which the table would be broken."""
+    """Prints each row, one field a line."""
     width = max(len(title) for title in head)
     print("\n\n".join("\n".join(f"{t:<{width}}  {c}" for t, c in zip(head, row, strict=True)) for row in rows))
 
 
-def _print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    lines = [list(head), *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
-    for line in lines:
+def _print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = _widths(head, rows)
+    for line in (head, *rows):
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

@@ -329,7 +329,6 @@ class Newest(Result):
 
     id: str
     height: int
-    made_ms: int
 
 
 class BackupMade(OpenResult):
@@ -341,7 +340,7 @@ class BackupMade(OpenResult):
     bytes: int
     new_bytes: int
     new_pieces: int
-    missed: Json | Absent = ABSENT
+    missed: Newest | Absent = ABSENT
 
 
 class BackupRow(Result):
