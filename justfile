@@ -60,6 +60,7 @@ lint: build
 wheels *ARGUMENTS: venv
     #!/usr/bin/env bash
     set -euo pipefail
+    rm -rf target/wheels/node target/wheels/client # so that what is tried below was made here
     {{ python }} tools/wheels.py {{ ARGUMENTS }}
     here="target/wheels/PART/$(uname -m)"
     node="$(compgen -G "${here/PART/node}/*.whl" || true)" client="$(compgen -G "${here/PART/client}/*.whl" || true)"
