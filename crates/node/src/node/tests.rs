@@ -133,5 +133,5 @@ fn a_store_in_another_shards_folder_is_refused() {
     let folder = home.path().join("shards");
     std::fs::rename(folder.join("7"), folder.join("8")).unwrap();
     let refused = try_start(home.path(), 0, &[ShardId::ROOT, ShardId(8)], None).err().unwrap();
-    assert!(refused.sentence.contains("another shard"), "{}", refused.sentence);
+    assert!(refused.sentence.contains("blocks of shard 7"), "{}", refused.sentence);
 }
