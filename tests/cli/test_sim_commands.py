@@ -62,12 +62,12 @@ def test_a_breach_ends_with_the_line_that_repeats_it(cli: Cli, monkeypatch: pyte
 @pytest.fixture
 def input_log(tmp_path: Path) -> Path:
     """The inputs of node 1 of a simulated net, as a production node logs them."""
-    world = build_world(3, draw_plan(3, Mode.SAFETY, Shape(heights=5)))
+    world = build_world(1, draw_plan(1, Mode.SAFETY, Shape(heights=5)))
     clients = Clients(world, 30.0)
     world.inputs_seen = []
     world.start_all()
     clients.begin()
-    world.run(400)
+    world.run(1_500)
     replica = Replica(world.config)
     log = InputLog(tmp_path / "inputs", replica, world.config, 1, world.n, 1 << 20)
     steps = [(now, event, replica.on_input(now, event)) for now, node, event in world.inputs_seen if node == 1]
