@@ -115,6 +115,10 @@ torture: build (debian "go" "golang-go")
     RUSTORIUM_CEREMONY=long {{ python }} -m pytest -s tests/devnet/test_whole_ceremony.py --timeout 1800
     RUSTORIUM_HISTORY_SEEDS="$(seq -s, 1 20)" RUSTORIUM_HISTORY_OPERATIONS=300 {{ python }} -m pytest -s -m outside tests/outside/test_consistency.py
 
+# a million transactions of version 1 again: every root and receipt must be what it was, some minutes
+golden-replay: venv
+    {{ with }} RUSTORIUM_GOLDEN=long cargo test --release --locked -p rustorium-execution --test golden
+
 # four validators under load for MINUTES, a fault in every round: memory, files, threads and disk must not grow, nothing is lost, no live node is suspected
 soak MINUTES="60" SEED="0" *OPTIONS: build
     PYTHONPATH=tests {{ python }} tests/soak.py --minutes {{ MINUTES }} --seed {{ SEED }} {{ OPTIONS }}
