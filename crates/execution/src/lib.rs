@@ -5,18 +5,10 @@
 //! conserved (the bytes that accounts have left plus the bytes that leaves take are constant, except for a pool's head
 //! and newest roots), and so is every asset, except by `Issue`.
 
-pub mod committee;
-pub mod execute;
 pub mod genesis;
 pub mod keys;
-mod ledger;
-mod operations;
-pub mod order;
-mod pools;
 pub mod proof;
-pub mod record;
-mod verifiers;
-pub mod work;
+mod v1;
 
 pub use committee::{CommitteeRecord, Replaced};
 pub use execute::{Execution, Input, Skip, diff_root, execute, execute_with, receipts_root};
@@ -36,5 +28,7 @@ pub use proof::{
 pub use record::{
     AccountRecord, LEAF_KEY_BYTES, PoolHead, StatementRecord, VerifierRecord, decode_amount, decode_grant,
 };
+pub use v1::{committee, execute, order, record, work};
+use v1::{ledger, operations, pools, verifiers};
 pub use verifiers::Keys;
 pub use work::{declared_work, worst_case_work};
