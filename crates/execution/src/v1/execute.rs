@@ -3,97 +3,26 @@
 //! *Invariants:* a transaction's effect depends on its position in the final order alone; a skipped one changes
 //! nothing; a failed one uses its nonce and its declared work and changes nothing else.
 
+use super::ledger::{At, Ledger, StateRead, StateReadError, Stop};
+use super::operations::{Actor, apply};
+use super::pools::Pools;
+use super::record::AccountRecord;
+use super::verifiers::{Keys, Proofs};
+use super::work::{TRANSACTION, declared_work, operation_work};
+use crate::execute::{Execution, Input, Skip};
 use crate::keys::Name;
-use crate::ledger::{At, Ledger, StateRead, StateReadError, Stop};
-use crate::operations::{Actor, apply};
-use crate::pools::Pools;
-use crate::record::AccountRecord;
-use crate::verifiers::{Keys, Proofs};
-use crate::work::{TRANSACTION, declared_work, operation_work};
 use rustorium_crypto::{domain, hash, merkle, receipt_leaf, result_root};
-use rustorium_state::workers::{Serial, Workers};
+use rustorium_state::workers::Workers;
 use rustorium_types::{
-    AccountId, FailureCode, Hash, Header, LeafWrite, Outcome, Parameters, Receipt, ResultLink, TRANSACTION_VERSION,
-    Transaction, TxId,
+    AccountId, FailureCode, Hash, Header, LeafWrite, Outcome, Parameters, Receipt, ResultLink, Transaction, TxId,
 };
 use std::collections::HashSet;
-use thiserror::Error;
 
-/// A block to be executed.
-#[derive(Debug)]
-pub struct Input<'a> {
-    /// The block's header.
-    pub header: &'a Header,
-    /// The chain's parameters.
-    pub parameters: &'a Parameters,
-    /// The result root of the previous height.
-    pub previous_root: Hash,
-    /// The transactions in the block's execution order (`arrange`).
-    pub transactions: Vec<(TxId, &'a Transaction)>,
-}
+/// The version of transactions.
+const VERSION: u16 = 1;
 
-/// Reason why a transaction in the order has no receipt and changed nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum Skip {
-    /// The transaction is for another chain.
-    #[error("the transaction is for another chain")]
-    WrongChain,
-    /// The transaction is for another protocol version.
-    #[error("the transaction has another version than those of its chain")]
-    WrongVersion,
-    /// The block's time is at or after its expiry.
-    #[error("the transaction expired before its block's time")]
-    Expired,
-    /// The sender has no account.
-    #[error("the sender has no account")]
-    UnknownSender,
-    /// The key is not the account's key.
-    #[error("the public key is not the sender account's")]
-    WrongKey,
-    /// The nonce was used before.
-    #[error("the nonce was used before; the next is {expected}")]
-    NonceUsed {
-        /// The sender's next nonce.
-        expected: u64,
-    },
-    /// An earlier nonce is missing.
-    #[error("the nonce is ahead of the account; the next is {expected}")]
-    NonceAhead {
-        /// The sender's next nonce.
-        expected: u64,
-    },
-    /// The work quota is less than the transaction declares.
-    #[error("the sender's work quota is {left}, less than the declared work")]
-    QuotaTooSmall {
-        /// Work units left.
-        left: u64,
-    },
-}
-
-/// The result of executing a block.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Execution {
-    /// Receipts of all transactions that used their nonce, in order.
-    pub receipts: Vec<Receipt>,
-    /// The other transactions, in order.
-    pub skipped: Vec<(TxId, Skip)>,
-    /// Leaves that changed, ascending by key; none is a deletion.
-    pub diff: Vec<LeafWrite>,
-    /// The link that the height adds to the chain of result roots.
-    pub link: ResultLink,
-    /// The result root after the height.
-    pub result_root: Hash,
-    /// Accounts that used a nonce, by first use, each with the nonce that it must use next.
-    pub touched: Vec<(AccountId, u64)>,
-}
-
-/// Executes a block on the state before it. Errors: that state can't be read.
-pub fn execute(input: &Input<'_>, state: &dyn StateRead) -> Result<Execution, StateReadError> {
-    execute_with(input, state, &Keys::default(), &Serial)
-}
-
-/// Does what `execute` does, with keys that were prepared before. These workers verify the block's proofs.
-pub fn execute_with<W: Workers>(
+/// Executes a block. These workers verify its proofs.
+pub(crate) fn execute<W: Workers>(
     input: &Input<'_>,
     state: &dyn StateRead,
     keys: &Keys,
@@ -190,7 +119,7 @@ impl<'a> Run<'a> {
         if body.chain != self.header.chain {
             return Err(Skip::WrongChain);
         }
-        if body.version != TRANSACTION_VERSION {
+        if body.version != VERSION {
             return Err(Skip::WrongVersion);
         }
         if body.expires_at_ms <= self.header.time_ms {
@@ -221,8 +150,6 @@ impl<'a> Run<'a> {
             time_ms: self.header.time_ms,
             epoch: self.header.epoch,
             transaction: id,
-            chain: self.header.chain,
-            rules: self.header.rules(),
         };
         let mut work = TRANSACTION;
         self.ledger.begin();

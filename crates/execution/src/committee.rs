@@ -1,0 +1,67 @@
+//! The committee that operators want next: its record in the state.
+//!
+//! *Invariants:* the record always names a committee that can run an epoch.
+
+use crate::keys::committee_key;
+use crate::{StateRead, StateReadError};
+use borsh::{BorshDeserialize, BorshSerialize};
+use rustorium_types::limits::{VALIDATORS_MAX, VALUE_BYTES_MAX};
+use rustorium_types::{BoundedVec, DecodeError, Epoch, Genesis, PublicKey, Rules, ValidatorSet, decode, encode};
+
+/// The system account's leaf: the decisions of the chain's operators about its committee.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CommitteeRecord {
+    /// The committee that the operators want next; the epoch's own if they want no other.
+    pub target: ValidatorSet,
+    /// The newest epoch that the operators asked to end early.
+    pub end_asked: Option<Epoch>,
+    /// The keys that owners alone brought in, with their epoch (R45). `None` only under version 1, whose record ends
+    /// before this field.
+    pub replaced: Option<Replaced>,
+}
+
+/// The keys that validators' owners alone brought in, in one epoch.
+#[derive(Clone, PartialEq, Eq, Default, Debug, BorshSerialize, BorshDeserialize)]
+pub struct Replaced {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The new validator keys. Each is in the next committee.
+    pub keys: BoundedVec<PublicKey, VALIDATORS_MAX>,
+}
+
+impl CommitteeRecord {
+    /// Returns the record at height 0.
+    pub fn of_genesis(genesis: &Genesis) -> Self {
+        let replaced = (genesis.rules() >= Rules::V2).then(Replaced::default);
+        Self { target: genesis.validators.clone(), end_asked: None, replaced }
+    }
+
+    /// Encodes the leaf's value.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match &self.replaced {
+            None => encode(&(&self.target, &self.end_asked)),
+            Some(replaced) => encode(&(&self.target, &self.end_asked, replaced)),
+        }
+    }
+
+    /// Decodes a leaf's value.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        // No bytes are valid in both forms: version 2's continue where version 1's end.
+        if let Ok((target, end_asked)) = decode(bytes, VALUE_BYTES_MAX) {
+            return Ok(Self { target, end_asked, replaced: None });
+        }
+        let (target, end_asked, replaced) = decode(bytes, VALUE_BYTES_MAX)?;
+        Ok(Self { target, end_asked, replaced: Some(replaced) })
+    }
+
+    /// Reads the record in a state. Errors: it can't be read, or is missing, which is impossible in a chain's state.
+    pub fn read(state: &dyn StateRead) -> Result<Self, StateReadError> {
+        let bytes =
+            state.get(&committee_key())?.ok_or_else(|| StateReadError("there is no committee record".into()))?;
+        Self::from_bytes(&bytes).map_err(corrupt)
+    }
+}
+
+pub(crate) fn corrupt(error: DecodeError) -> StateReadError {
+    StateReadError(format!("a leaf of the system account is corrupt: {error}"))
+}

@@ -1,0 +1,96 @@
+//! Executes one block's transactions by the rules of its version: receipts, skips, state diff, result root.
+//!
+//! *Invariants:* the rules are those of the header's version, and are chosen once a block, here.
+
+use crate::v1::ledger::{StateRead, StateReadError};
+use crate::v1::verifiers::Keys;
+use crate::{v1, v2};
+use rustorium_state::workers::{Serial, Workers};
+use rustorium_types::{AccountId, Hash, Header, LeafWrite, Parameters, Receipt, ResultLink, Rules, Transaction, TxId};
+use thiserror::Error;
+
+/// A block to be executed.
+#[derive(Debug)]
+pub struct Input<'a> {
+    /// The block's header.
+    pub header: &'a Header,
+    /// The chain's parameters.
+    pub parameters: &'a Parameters,
+    /// The result root of the previous height.
+    pub previous_root: Hash,
+    /// The transactions in the block's execution order (`arrange`).
+    pub transactions: Vec<(TxId, &'a Transaction)>,
+}
+
+/// Reason why a transaction in the order has no receipt and changed nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum Skip {
+    /// The transaction is for another chain.
+    #[error("the transaction is for another chain")]
+    WrongChain,
+    /// The transaction is for another protocol version.
+    #[error("the transaction has another version than those of its chain")]
+    WrongVersion,
+    /// The block's time is at or after its expiry.
+    #[error("the transaction expired before its block's time")]
+    Expired,
+    /// The sender has no account.
+    #[error("the sender has no account")]
+    UnknownSender,
+    /// The key is not the account's key.
+    #[error("the public key is not the sender account's")]
+    WrongKey,
+    /// The nonce was used before.
+    #[error("the nonce was used before; the next is {expected}")]
+    NonceUsed {
+        /// The sender's next nonce.
+        expected: u64,
+    },
+    /// An earlier nonce is missing.
+    #[error("the nonce is ahead of the account; the next is {expected}")]
+    NonceAhead {
+        /// The sender's next nonce.
+        expected: u64,
+    },
+    /// The work quota is less than the transaction declares.
+    #[error("the sender's work quota is {left}, less than the declared work")]
+    QuotaTooSmall {
+        /// Work units left.
+        left: u64,
+    },
+}
+
+/// The result of executing a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Execution {
+    /// Receipts of all transactions that used their nonce, in order.
+    pub receipts: Vec<Receipt>,
+    /// The other transactions, in order.
+    pub skipped: Vec<(TxId, Skip)>,
+    /// Leaves that changed, ascending by key; none is a deletion.
+    pub diff: Vec<LeafWrite>,
+    /// The link that the height adds to the chain of result roots.
+    pub link: ResultLink,
+    /// The result root after the height.
+    pub result_root: Hash,
+    /// Accounts that used a nonce, by first use, each with the nonce that it must use next.
+    pub touched: Vec<(AccountId, u64)>,
+}
+
+/// Executes a block on the state before it. Errors: that state can't be read.
+pub fn execute(input: &Input<'_>, state: &dyn StateRead) -> Result<Execution, StateReadError> {
+    execute_with(input, state, &Keys::default(), &Serial)
+}
+
+/// Does what `execute` does, with keys that were prepared before. These workers verify the block's proofs.
+pub fn execute_with<W: Workers>(
+    input: &Input<'_>,
+    state: &dyn StateRead,
+    keys: &Keys,
+    workers: &W,
+) -> Result<Execution, StateReadError> {
+    match input.header.rules() {
+        Rules::V1 => v1::execute::execute(input, state, keys, workers),
+        Rules::V2 => v2::execute::execute(input, state, keys, workers),
+    }
+}
