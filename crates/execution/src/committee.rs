@@ -6,7 +6,7 @@ use crate::keys::committee_key;
 use crate::{StateRead, StateReadError};
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_types::limits::{VALIDATORS_MAX, VALUE_BYTES_MAX};
-use rustorium_types::{BoundedVec, DecodeError, Epoch, Genesis, PublicKey, Rules, ValidatorSet, decode, encode};
+use rustorium_types::{BoundedVec, DecodeError, Epoch, Genesis, PublicKey, ValidatorSet, decode, encode};
 
 /// The system account's leaf: the decisions of the chain's operators about its committee.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,7 +32,7 @@ pub struct Replaced {
 impl CommitteeRecord {
     /// Returns the record at height 0.
     pub fn of_genesis(genesis: &Genesis) -> Self {
-        let replaced = (genesis.rules() >= Rules::V2).then(Replaced::default);
+        let replaced = genesis.rules().has_epoch_age().then(Replaced::default);
         Self { target: genesis.validators.clone(), end_asked: None, replaced }
     }
 

@@ -11,7 +11,7 @@ use rustorium_crypto::{
 use rustorium_types::limits::{BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
 use rustorium_types::{
     AccountId, BlockDigest, BoundedVec, ChainId, Cursor, End, Epoch, Genesis, GenesisAccount, Hash, Header, Height,
-    LeafWrite, PROTOCOL_VERSION, Parameters, PublicKey, ResultClaim, ResultLink, Rules, SYSTEM_ACCOUNT, ShardId,
+    LeafWrite, NEWEST_VERSION, Parameters, PublicKey, ResultClaim, ResultLink, Rules, SYSTEM_ACCOUNT, ShardId,
     StateClaim, StateKey, ValidatorIndex, View,
 };
 use thiserror::Error;
@@ -52,7 +52,7 @@ pub struct GenesisState {
 pub enum GenesisRefused {
     /// The protocol version is unknown.
     #[error(
-        "the genesis has protocol version {0}, this build speaks {PROTOCOL_VERSION} at most; use a build of that version"
+        "the genesis has protocol version {0}, this build speaks {NEWEST_VERSION} at most; use a build of that version"
     )]
     Version(u16),
     /// There are no validators.
@@ -188,7 +188,7 @@ pub fn check_genesis(genesis: &Genesis) -> Result<(), GenesisRefused> {
     check_validators(genesis)?;
     check_accounts(genesis)?;
     check_pools(genesis)?;
-    if rules >= Rules::V2 {
+    if rules.refuses_small_keys() {
         check_keys(genesis)?;
     }
     check_parameters(&genesis.parameters, rules).map_err(GenesisRefused::Parameter)
@@ -284,7 +284,7 @@ fn check_parameters(p: &Parameters, rules: Rules) -> Result<(), &'static str> {
         ("expiry_ahead_ms_max", p.expiry_ahead_ms_max >= 1),
         ("quota_work_max", p.quota_work_max >= crate::v1::work::TRANSACTION),
         ("epoch_ms", p.epoch_ms >= EPOCH_MS_MIN),
-        ("epoch_age_min_ms", p.epoch_age_min_ms.is_some() == (rules >= Rules::V2)),
+        ("epoch_age_min_ms", p.epoch_age_min_ms.is_some() == rules.has_epoch_age()),
         ("epoch_age_min_ms", p.epoch_age_min_ms.is_none_or(|age_ms| age_ms <= p.epoch_ms)),
         ("operators", (1..p.operators.len()).all(|i| !p.operators[..i].contains(&p.operators[i]))),
         ("operator_quorum", (p.operators.len().min(1)..=p.operators.len()).contains(&usize::from(p.operator_quorum))),
