@@ -165,6 +165,10 @@ bench-state *ARGUMENTS: build (debian "db_bench" "rocksdb-tools")
       cargo build --release --locked -q -p rustorium-state --example tree; \
       {{ python }} benches/state.py --programs "$CARGO_TARGET_DIR/release/examples" {{ ARGUMENTS }}
 
+# processor time and bytes of a put's rows in today's store format and in a prototype of the next one
+bench-rows FOLDER *RUNS="rows-1 rows-1-idle rows-5 rows-300": venv
+    {{ with }} cargo run --release --locked -q -p rustorium-storage --example store_bench -- {{ FOLDER }} {{ RUNS }}
+
 # what the first `pip install .` on a machine costs, with an empty build cache: PART is node or client
 bench-install PART="node": venv
     {{ python }} benches/install.py {{ PART }}
@@ -202,6 +206,10 @@ bench-costs *ARGUMENTS: build
 # what a view costs with 4 to 100 validators, in the simulator; `--write` puts the table into docs/benchmarks.md
 bench-committee *ARGUMENTS: build
     {{ python }} benches/committee.py {{ ARGUMENTS }}
+
+# how long the end of an epoch holds blocks up under load, on a devnet and in the simulator
+bench-epochs *ARGUMENTS: build
+    {{ python }} benches/epochs.py {{ ARGUMENTS }}
 
 # what a replacement of storage keys costs writes
 bench-rotation *ARGUMENTS: build
