@@ -115,6 +115,10 @@ torture: build (debian "go" "golang-go")
     RUSTORIUM_CEREMONY=long {{ python }} -m pytest -s tests/devnet/test_whole_ceremony.py --timeout 1800
     RUSTORIUM_HISTORY_SEEDS="$(seq -s, 1 20)" RUSTORIUM_HISTORY_OPERATIONS=300 {{ python }} -m pytest -s -m outside tests/outside/test_consistency.py
 
+# a million transactions of version 1 again: every root and receipt must be what it was, some minutes
+golden-replay: venv
+    {{ with }} RUSTORIUM_GOLDEN=long cargo test --release --locked -p rustorium-execution --test golden
+
 # four validators under load for MINUTES, a fault in every round: memory, files, threads and disk must not grow, nothing is lost, no live node is suspected
 soak MINUTES="60" SEED="0" *OPTIONS: build
     PYTHONPATH=tests {{ python }} tests/soak.py --minutes {{ MINUTES }} --seed {{ SEED }} {{ OPTIONS }}
@@ -161,6 +165,10 @@ bench-state *ARGUMENTS: build (debian "db_bench" "rocksdb-tools")
       cargo build --release --locked -q -p rustorium-state --example tree; \
       {{ python }} benches/state.py --programs "$CARGO_TARGET_DIR/release/examples" {{ ARGUMENTS }}
 
+# processor time and bytes of a put's rows in today's store format and in a prototype of the next one
+bench-rows FOLDER *RUNS="rows-1 rows-1-idle rows-5 rows-300": venv
+    {{ with }} cargo run --release --locked -q -p rustorium-storage --example store_bench -- {{ FOLDER }} {{ RUNS }}
+
 # what the first `pip install .` on a machine costs, with an empty build cache: PART is node or client
 bench-install PART="node": venv
     {{ python }} benches/install.py {{ PART }}
@@ -198,6 +206,10 @@ bench-costs *ARGUMENTS: build
 # what a view costs with 4 to 100 validators, in the simulator; `--write` puts the table into docs/benchmarks.md
 bench-committee *ARGUMENTS: build
     {{ python }} benches/committee.py {{ ARGUMENTS }}
+
+# how long the end of an epoch holds blocks up under load, on a devnet and in the simulator
+bench-epochs *ARGUMENTS: build
+    {{ python }} benches/epochs.py {{ ARGUMENTS }}
 
 # what a replacement of storage keys costs writes
 bench-rotation *ARGUMENTS: build

@@ -92,7 +92,7 @@ pub fn from_json(text: &str) -> Result<Genesis, GenesisFileError> {
     let mut accounts = accounts?;
     let rules = Rules::of(view.version).unwrap_or(Rules::NEWEST);
     let mut parameters = view.parameters.unwrap_or_else(|| Parameters::of(rules));
-    if rules >= Rules::V2 {
+    if rules.has_epoch_age() {
         parameters.epoch_age_min_ms.get_or_insert(Parameters::epoch_age_of(parameters.epoch_ms));
     }
     accounts.sort_by_key(|account| (account.region, account.public_key));

@@ -3,7 +3,7 @@
 use rustorium_crypto::{account_id, transaction_id};
 use rustorium_execution::{Input, StateRead, StateReadError, execute, genesis, hashes};
 use rustorium_types::{
-    BoundedBytes, BoundedVec, Genesis, GenesisAccount, Header, Height, Key, Operation, PROTOCOL_VERSION, Parameters,
+    BoundedBytes, BoundedVec, Genesis, GenesisAccount, Header, Height, Key, NEWEST_VERSION, Operation, Parameters,
     ShardId, StateKey, TRANSACTION_VERSION, Transaction, TransactionBody, Validator, Value,
 };
 use std::collections::HashMap;
@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         address: BoundedBytes::default(),
     };
     let made = Genesis {
-        version: PROTOCOL_VERSION,
+        version: NEWEST_VERSION,
         name,
         time_ms: 1_800_000_000_000,
         parameters: Parameters::default(),

@@ -1,22 +1,12 @@
-//! Executes one block's transactions: receipts, skips, state diff, result root.
+//! Executes one block's transactions by the rules of its version: receipts, skips, state diff, result root.
 //!
-//! *Invariants:* a transaction's effect depends on its position in the final order alone; a skipped one changes
-//! nothing; a failed one uses its nonce and its declared work and changes nothing else.
+//! *Invariants:* the rules are those of the header's version, and are chosen once a block, here.
 
-use crate::keys::Name;
-use crate::ledger::{At, Ledger, StateRead, StateReadError, Stop};
-use crate::operations::{Actor, apply};
-use crate::pools::Pools;
-use crate::record::AccountRecord;
-use crate::verifiers::{Keys, Proofs};
-use crate::work::{TRANSACTION, declared_work, operation_work};
-use rustorium_crypto::{domain, hash, merkle, receipt_leaf, result_root};
+use crate::v1::ledger::{StateRead, StateReadError};
+use crate::v1::verifiers::Keys;
+use crate::{v1, v2};
 use rustorium_state::workers::{Serial, Workers};
-use rustorium_types::{
-    AccountId, FailureCode, Hash, Header, LeafWrite, Outcome, Parameters, Receipt, ResultLink, TRANSACTION_VERSION,
-    Transaction, TxId,
-};
-use std::collections::HashSet;
+use rustorium_types::{AccountId, Hash, Header, LeafWrite, Parameters, Receipt, ResultLink, Rules, Transaction, TxId};
 use thiserror::Error;
 
 /// A block to be executed.
@@ -99,173 +89,8 @@ pub fn execute_with<W: Workers>(
     keys: &Keys,
     workers: &W,
 ) -> Result<Execution, StateReadError> {
-    let (execution, proofs) = run(input, state, Proofs::assumed(keys))?;
-    match proofs.verify(workers) {
-        None => Ok(execution),
-        Some(known) => run(input, state, known).map(|(execution, _)| execution),
-    }
-}
-
-fn run<'a>(
-    input: &Input<'a>,
-    state: &'a dyn StateRead,
-    proofs: Proofs<'a>,
-) -> Result<(Execution, Proofs<'a>), StateReadError> {
-    let mut run = Run {
-        proofs,
-        pools: Pools::new(input.header.chain),
-        header: input.header,
-        parameters: input.parameters,
-        ledger: Ledger::new(state, input.parameters.transaction_writes_max, input.transactions.len()),
-        receipts: Vec::with_capacity(input.transactions.len()),
-        skipped: Vec::new(),
-        touched: Vec::new(),
-        seen: HashSet::new(),
-    };
-    for (place, (id, transaction)) in input.transactions.iter().enumerate() {
-        run.proofs.place.0 = place as u32;
-        run.transaction(*id, transaction)?;
-    }
-    run.finish(&input.previous_root)
-}
-
-/// Returns the root over a height's state changes, which must ascend by key; zero if there are none.
-pub fn diff_root(diff: &[LeafWrite]) -> Hash {
-    let leaf = |LeafWrite { key, value, .. }: &LeafWrite| {
-        let (tag, value) = value.as_ref().map_or((0, &[][..]), |value| (1, value));
-        Hash(hash(domain::DIFF, &[&key.to_bytes(), &[tag], value]))
-    };
-    merkle::root(&diff.iter().map(leaf).collect::<Vec<_>>())
-}
-
-/// Returns the root over a height's receipts; zero if there are none.
-pub fn receipts_root(receipts: &[Receipt]) -> Hash {
-    merkle::root(&receipts.iter().map(receipt_leaf).collect::<Vec<_>>())
-}
-
-struct Run<'a> {
-    proofs: Proofs<'a>,
-    pools: Pools,
-    header: &'a Header,
-    parameters: &'a Parameters,
-    ledger: Ledger<'a>,
-    receipts: Vec<Receipt>,
-    skipped: Vec<(TxId, Skip)>,
-    touched: Vec<(AccountId, At)>,
-    seen: HashSet<AccountId>,
-}
-
-impl<'a> Run<'a> {
-    fn transaction(&mut self, id: TxId, transaction: &'a Transaction) -> Result<(), StateReadError> {
-        let sender = transaction.body.sender;
-        let at = self.ledger.find(sender, Name::Account)?;
-        let record = match self.admit(self.ledger.account(at), transaction) {
-            Ok(record) => record,
-            Err(skip) => {
-                self.skipped.push((id, skip));
-                return Ok(());
-            }
-        };
-        self.ledger.write_sender(at, record);
-        if self.seen.insert(sender) {
-            self.touched.push((sender, at));
-        }
-        let (outcome, work) = self.operations(id, transaction)?;
-        self.receipts.push(Receipt {
-            transaction: id,
-            sender,
-            nonce: transaction.body.nonce,
-            height: self.header.height,
-            index: self.receipts.len() as u32,
-            time_ms: self.header.time_ms,
-            work,
-            outcome,
-        });
-        Ok(())
-    }
-
-    /// Returns the sender's record with nonce and declared work used, or the reason why the transaction is skipped.
-    fn admit(&self, record: Option<AccountRecord>, transaction: &Transaction) -> Result<AccountRecord, Skip> {
-        let body = &transaction.body;
-        if body.chain != self.header.chain {
-            return Err(Skip::WrongChain);
-        }
-        if body.version != TRANSACTION_VERSION {
-            return Err(Skip::WrongVersion);
-        }
-        if body.expires_at_ms <= self.header.time_ms {
-            return Err(Skip::Expired);
-        }
-        let record = record.ok_or(Skip::UnknownSender)?;
-        if body.public_key != record.public_key {
-            return Err(Skip::WrongKey);
-        }
-        if body.nonce < record.nonce {
-            return Err(Skip::NonceUsed { expected: record.nonce });
-        }
-        // The last nonce is never used, so that there is always a next one.
-        if body.nonce > record.nonce || body.nonce == u64::MAX {
-            return Err(Skip::NonceAhead { expected: record.nonce });
-        }
-        let spent = record.spend(self.parameters, self.header.time_ms, declared_work(transaction));
-        let left = || Skip::QuotaTooSmall { left: record.quota(self.parameters, self.header.time_ms) };
-        let spent = spent.ok_or_else(left)?;
-        Ok(AccountRecord { nonce: body.nonce + 1, ..spent })
-    }
-
-    fn operations(&mut self, id: TxId, transaction: &'a Transaction) -> Result<(Outcome, u64), StateReadError> {
-        let body = &transaction.body;
-        let actor = Actor {
-            sender: body.sender,
-            public_key: body.public_key,
-            time_ms: self.header.time_ms,
-            epoch: self.header.epoch,
-            transaction: id,
-            chain: self.header.chain,
-            rules: self.header.rules(),
-        };
-        let mut work = TRANSACTION;
-        self.ledger.begin();
-        self.pools.begin();
-        if work > body.work_limit {
-            return Ok((Outcome::Failed { code: FailureCode::WorkLimit, operation: 0 }, work));
-        }
-        for (index, operation) in body.data.iter().enumerate() {
-            let needed = work + operation_work(&body.sender, operation);
-            let done = if needed > body.work_limit {
-                Err(Stop::Fail(FailureCode::WorkLimit))
-            } else {
-                work = needed;
-                self.proofs.place.1 = index as u16;
-                apply(&mut self.ledger, actor, self.parameters, &mut self.proofs, &mut self.pools, operation)
-            };
-            match done {
-                Ok(()) => {}
-                Err(Stop::Read(error)) => return Err(error),
-                Err(Stop::Fail(code)) => {
-                    self.ledger.roll_back();
-                    self.pools.roll_back();
-                    return Ok((Outcome::Failed { code, operation: index as u16 }, work));
-                }
-            }
-        }
-        Ok((Outcome::Ok, work))
-    }
-
-    fn finish(mut self, previous_root: &Hash) -> Result<(Execution, Proofs<'a>), StateReadError> {
-        let next_nonce = |(account, at): &(AccountId, At)| (*account, self.ledger.account(*at).map_or(0, |r| r.nonce));
-        let touched = self.touched.iter().map(next_nonce).collect();
-        self.pools.finish(&mut self.ledger)?;
-        let diff = self.ledger.into_diff();
-        let link = ResultLink { receipts: receipts_root(&self.receipts), diff: diff_root(&diff), outbox: Hash::ZERO };
-        let execution = Execution {
-            result_root: result_root(previous_root, &link.receipts, &link.diff, &link.outbox),
-            receipts: self.receipts,
-            skipped: self.skipped,
-            diff,
-            link,
-            touched,
-        };
-        Ok((execution, self.proofs))
+    match input.header.rules() {
+        Rules::V1 => v1::execute::execute(input, state, keys, workers),
+        Rules::V2 => v2::execute::execute(input, state, keys, workers),
     }
 }

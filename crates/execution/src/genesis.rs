@@ -1,17 +1,17 @@
 //! Genesis: computes the state, header and roots at height 0 that follow from a genesis, the same on every machine.
 
 use crate::committee::CommitteeRecord;
-use crate::execute::diff_root;
 use crate::keys::Name;
-use crate::pools::{first_rows, is_pool_key};
-use crate::record::{AccountRecord, LEAF_KEY_BYTES, RECORD_BYTES, encode_amount};
+use crate::v1::execute::diff_root;
+use crate::v1::pools::{first_rows, is_pool_key};
+use crate::v1::record::{AccountRecord, LEAF_KEY_BYTES, RECORD_BYTES, encode_amount};
 use rustorium_crypto::{
     account_id, block_digest, chain_id, domain, hash_value, is_small_order, payload_root, pool_account, result_root,
 };
 use rustorium_types::limits::{BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
 use rustorium_types::{
     AccountId, BlockDigest, BoundedVec, ChainId, Cursor, End, Epoch, Genesis, GenesisAccount, Hash, Header, Height,
-    LeafWrite, PROTOCOL_VERSION, Parameters, PublicKey, ResultClaim, ResultLink, Rules, SYSTEM_ACCOUNT, ShardId,
+    LeafWrite, NEWEST_VERSION, Parameters, PublicKey, ResultClaim, ResultLink, Rules, SYSTEM_ACCOUNT, ShardId,
     StateClaim, StateKey, ValidatorIndex, View,
 };
 use thiserror::Error;
@@ -52,7 +52,7 @@ pub struct GenesisState {
 pub enum GenesisRefused {
     /// The protocol version is unknown.
     #[error(
-        "the genesis has protocol version {0}, this build speaks {PROTOCOL_VERSION} at most; use a build of that version"
+        "the genesis has protocol version {0}, this build speaks {NEWEST_VERSION} at most; use a build of that version"
     )]
     Version(u16),
     /// There are no validators.
@@ -188,7 +188,7 @@ pub fn check_genesis(genesis: &Genesis) -> Result<(), GenesisRefused> {
     check_validators(genesis)?;
     check_accounts(genesis)?;
     check_pools(genesis)?;
-    if rules >= Rules::V2 {
+    if rules.refuses_small_keys() {
         check_keys(genesis)?;
     }
     check_parameters(&genesis.parameters, rules).map_err(GenesisRefused::Parameter)
@@ -273,7 +273,7 @@ fn check_parameters(p: &Parameters, rules: Rules) -> Result<(), &'static str> {
         // A batch has a few fields of its own around the transactions.
         ("batch_bytes_max", p.batch_bytes_max as usize <= BATCH_BYTES_MAX - 1024),
         ("batch_transactions_max", (1..=BATCH_TRANSACTIONS_MAX).contains(&(p.batch_transactions_max as usize))),
-        ("batch_work_max", p.batch_work_max >= crate::work::TRANSACTION),
+        ("batch_work_max", p.batch_work_max >= crate::v1::work::TRANSACTION),
         ("block_bytes_max", p.block_bytes_max >= p.batch_bytes_max),
         ("block_transactions_max", p.block_transactions_max >= p.batch_transactions_max),
         ("block_work_max", p.block_work_max >= p.batch_work_max),
@@ -282,9 +282,9 @@ fn check_parameters(p: &Parameters, rules: Rules) -> Result<(), &'static str> {
         ("lane_window_bytes", p.lane_window_bytes >= p.batch_bytes_max),
         ("claim_lag_max", p.claim_lag_max >= 1),
         ("expiry_ahead_ms_max", p.expiry_ahead_ms_max >= 1),
-        ("quota_work_max", p.quota_work_max >= crate::work::TRANSACTION),
+        ("quota_work_max", p.quota_work_max >= crate::v1::work::TRANSACTION),
         ("epoch_ms", p.epoch_ms >= EPOCH_MS_MIN),
-        ("epoch_age_min_ms", p.epoch_age_min_ms.is_some() == (rules >= Rules::V2)),
+        ("epoch_age_min_ms", p.epoch_age_min_ms.is_some() == rules.has_epoch_age()),
         ("epoch_age_min_ms", p.epoch_age_min_ms.is_none_or(|age_ms| age_ms <= p.epoch_ms)),
         ("operators", (1..p.operators.len()).all(|i| !p.operators[..i].contains(&p.operators[i]))),
         ("operator_quorum", (p.operators.len().min(1)..=p.operators.len()).contains(&usize::from(p.operator_quorum))),

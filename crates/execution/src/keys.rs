@@ -3,8 +3,8 @@
 //! *Invariants:* a leaf's key contains the hash of its name. The name begins with the leaf's kind, so two different
 //! leaves never have the same name.
 
-use crate::ledger::Kind;
-use crate::verifiers::place_of;
+use crate::v1::ledger::Kind;
+use crate::v1::verifiers::place_of;
 use rustorium_crypto::{domain, hash, pool_account, state_key, statement_hash};
 use rustorium_types::{
     AccountId, AssetId, Hash, Operation, PublicInput, PublicKey, SYSTEM_ACCOUNT, StateKey, VerifierId, encode,

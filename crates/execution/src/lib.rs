@@ -9,25 +9,19 @@ pub mod committee;
 pub mod execute;
 pub mod genesis;
 pub mod keys;
-mod ledger;
-mod operations;
 pub mod order;
-mod pools;
 pub mod proof;
-pub mod record;
-mod verifiers;
-pub mod work;
+mod v1;
+mod v2;
 
 pub use committee::{CommitteeRecord, Replaced};
-pub use execute::{Execution, Input, Skip, diff_root, execute, execute_with, receipts_root};
+pub use execute::{Execution, Input, Skip, execute, execute_with};
 pub use genesis::{ChainHashes, GenesisRefused, GenesisState, check_genesis, genesis, hashes, shard_of};
 pub use keys::{
     PoolRow, account_key, asset_of_balance, balance_key, committee_key, data_key, grant_key, is_name, name_of_data,
     pool_key, statement_key, verifier_key,
 };
-pub use ledger::{StateRead, StateReadError};
 pub use order::{arrange, order};
-pub use pools::{pool_record, shielded_context};
 pub use proof::{
     CheckedProof, EpochEnd, HEADER_AHEAD_MS_MAX, Light, ProofRefused, ReadState, Trust, Unprovable, check_read,
     check_receipt, check_transaction, header_of, prove_receipt, subject_key, verify_block, verify_read, verify_receipt,
@@ -36,5 +30,9 @@ pub use proof::{
 pub use record::{
     AccountRecord, LEAF_KEY_BYTES, PoolHead, StatementRecord, VerifierRecord, decode_amount, decode_grant,
 };
-pub use verifiers::Keys;
+pub use v1::execute::{diff_root, receipts_root};
+pub use v1::ledger::{StateRead, StateReadError};
+pub use v1::pools::{pool_record, shielded_context};
+pub use v1::verifiers::Keys;
+pub use v1::{record, work};
 pub use work::{declared_work, worst_case_work};

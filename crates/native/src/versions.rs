@@ -10,7 +10,7 @@ pub fn versions() -> BTreeMap<&'static str, u32> {
     let others = [
         ("backup", rustorium_backup::FORMAT),
         ("peer protocol", u32::from(rustorium_transport::SPOKEN.newest)),
-        ("protocol", u32::from(rustorium_types::PROTOCOL_VERSION)),
+        ("protocol", u32::from(rustorium_types::NEWEST_VERSION)),
     ];
     rustorium_storage::FORMATS.into_iter().chain(others).collect()
 }

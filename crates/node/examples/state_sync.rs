@@ -53,7 +53,7 @@ fn header(parent: &Header) -> Header {
 /// Only what the joiner looks at is true of this chain.
 fn genesis() -> Genesis {
     Genesis {
-        version: PROTOCOL_VERSION,
+        version: NEWEST_VERSION,
         name: BoundedBytes::default(),
         time_ms: 0,
         parameters: Parameters::default(),
@@ -65,7 +65,7 @@ fn genesis() -> Genesis {
 
 fn first() -> Header {
     Header {
-        version: PROTOCOL_VERSION,
+        version: NEWEST_VERSION,
         chain: CHAIN,
         shard: ShardId(0),
         epoch: Epoch(0),

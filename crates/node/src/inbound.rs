@@ -85,7 +85,7 @@ mod tests {
     use rustorium_shard::context::Context;
     use rustorium_transport::Credit;
     use rustorium_types::{
-        BoundedBytes, BoundedVec, Certificate, Epoch, Genesis, Height, PROTOCOL_VERSION, Parameters, Report, Request,
+        BoundedBytes, BoundedVec, Certificate, Epoch, Genesis, Height, NEWEST_VERSION, Parameters, Report, Request,
         Response, ShardId, Validator, View, VoteBody, VoteKind,
     };
     use std::collections::VecDeque;
@@ -104,7 +104,7 @@ mod tests {
             address: BoundedBytes::default(),
         };
         let genesis = Genesis {
-            version: PROTOCOL_VERSION,
+            version: NEWEST_VERSION,
             name: BoundedBytes::default(),
             time_ms: 0,
             parameters: Parameters::default(),

@@ -214,7 +214,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use rustorium_crypto::SigningKey;
-    use rustorium_types::{BoundedBytes, BoundedVec, Genesis, PROTOCOL_VERSION, Parameters, ShardId};
+    use rustorium_types::{BoundedBytes, BoundedVec, Genesis, NEWEST_VERSION, Parameters, ShardId};
 
     /// Of `n` other validators that `config.toml` knows; the last one's address stands in the committee instead.
     fn links(n: u8) -> Links {
@@ -227,7 +227,7 @@ mod tests {
             address: BoundedBytes::new(if index == n { b"last.example:1".to_vec() } else { Vec::new() }).unwrap(),
         };
         let genesis = Genesis {
-            version: PROTOCOL_VERSION,
+            version: NEWEST_VERSION,
             name: BoundedBytes::default(),
             time_ms: 0,
             parameters: Parameters::default(),

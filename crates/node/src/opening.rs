@@ -9,7 +9,7 @@ use rustorium_stages::NodeError;
 use rustorium_storage::AuditSink;
 use rustorium_transport::{PeerAddress, Shaper, ShaperOptions};
 use rustorium_txpool::PoolConfig;
-use rustorium_types::{Genesis, Parameters, PublicKey, ShardId};
+use rustorium_types::{Genesis, Parameters, PublicKey, Rules, ShardId};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
@@ -35,8 +35,8 @@ pub(crate) fn read_genesis(path: &Path) -> Result<Genesis, NodeError> {
 }
 
 /// Settings of a shard's own lane, pool and timers.
-pub(crate) fn work_config(config: &NodeConfig, parameters: &Parameters) -> WorkConfig {
-    let pool = PoolConfig::for_parameters(parameters);
+pub(crate) fn work_config(config: &NodeConfig, rules: Rules, parameters: &Parameters) -> WorkConfig {
+    let pool = PoolConfig::of_chain(rules, parameters);
     WorkConfig {
         pool: PoolConfig { transactions_max: config.pool_transactions_max.saturating_mul(2), ..pool },
         batch_delay_us: config.batch_delay_us,

@@ -53,7 +53,7 @@ impl Context {
         let chain = rustorium_crypto::chain_id(genesis);
         let own = key.as_ref().map(SigningKey::public);
         let (committee, places) = members(chain, (shard, Epoch(0)), &genesis.validators, own);
-        let drawn = genesis.rules() >= Rules::V2;
+        let drawn = genesis.rules().draws_leaders();
         let leaders = leaders_of(&committee, drawn, state.result_root, View(0));
         Self {
             leaders,

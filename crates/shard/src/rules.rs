@@ -4,7 +4,7 @@ use crate::periods::claimed_height;
 use crate::port::PayloadStatus;
 use rustorium_crypto::{CheckedBatch, payload_root};
 use rustorium_txpool::{BlockCaps, Weight, weigh};
-use rustorium_types::{Block, BlockDigest, Cursor, End, Hash, Header, Height, Parameters, Rules};
+use rustorium_types::{Block, BlockDigest, Cursor, End, Hash, Header, Height, Parameters};
 use std::sync::Arc;
 
 /// Batches per lane, in the order of their seqs.
@@ -19,7 +19,7 @@ pub fn check_header(parent: &Header, block: &Block, parameters: &Parameters) -> 
     }
     ensure(!matches!(header.end, End::Closing(_)), "it closes an epoch whose end is not below it")?;
     check_place(parent, header)?;
-    let beside = block.inline.is_empty() || header.rules() == Rules::V1;
+    let beside = block.inline.is_empty() || header.rules().lists_beside_lanes();
     ensure(beside, "it has transactions beside the lanes, which only owners that end an epoch may")?;
     check_state_claim(parent, header, parameters)?;
     ensure(header.load_history == 0, "this protocol version keeps no load history")?;

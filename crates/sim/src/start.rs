@@ -61,7 +61,7 @@ impl SimNode {
             calls: Calls::default(),
         };
         ports.name_members(&replica.context);
-        let pool = PoolConfig::for_parameters(&replica.context.parameters);
+        let pool = PoolConfig::of_chain(replica.context.rules, &replica.context.parameters);
         let config = WorkConfig { pool, heartbeat_us, retires: !keys.shared, ..WorkConfig::default() };
         let roots = replica.roots(|| Ok(chain.tables.clone())).map_err(failure)?;
         let mut shard = replica.shard(config, ports, now, journaled);

@@ -2,10 +2,12 @@
 //! write beside a sync of the disk. One line of JSON a figure, for `just bench-state` and for people.
 //!
 //! `cargo run --release -p rustorium-storage --example store_bench [FOLDER [RUN…]]` (default: a folder of its own in the
-//! system's folder for such, and all runs: sealed, sealed-sync, plain, plain-sync, reads, durable). *Plain* is RocksDB alone,
+//! system's folder for such, and all runs but those of rows: sealed, sealed-sync, plain, plain-sync, reads, durable; rows-1,
+//! rows-1-idle, rows-5 and rows-300 compare the rows of two formats, with so many puts a height). *Plain* is RocksDB alone,
 //! set up alike: the same rows in the same batches, neither sealed nor cached. Times are the wall clock's, `cpu_ns` the
 //! processor time of all threads.
 
+mod format5;
 mod heights;
 
 use heights::{cpu_us, heights};
@@ -48,7 +50,14 @@ fn main() -> Outcome<()> {
             "plain" | "plain-sync" => plain(&here, name == "plain-sync")?,
             "reads" => reads(&here)?,
             "durable" => durable(&here)?,
-            _ => return Err(format!("{name} is none of {}", RUNS.join(", ")).into()),
+            "rows-1" | "rows-1-idle" => format5::compare(&here, 1, name == "rows-1-idle", &keys()?)?,
+            "rows-5" => format5::compare(&here, 5, false, &keys()?)?,
+            "rows-300" => format5::compare(&here, 300, false, &keys()?)?,
+            _ => {
+                return Err(
+                    format!("{name} is none of {}, rows-1, rows-1-idle, rows-5, rows-300", RUNS.join(", ")).into()
+                );
+            }
         };
         println!("{}", json!({ "run": name, "figure": figure }));
         std::fs::remove_dir_all(&here)?;

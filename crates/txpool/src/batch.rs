@@ -2,7 +2,7 @@
 
 use rustorium_execution::declared_work;
 use rustorium_types::limits::TRANSACTION_BYTES_MAX;
-use rustorium_types::{BatchBody, ChainId, Epoch, Parameters, ShardId, Transaction};
+use rustorium_types::{BatchBody, ChainId, Epoch, Parameters, Rules, ShardId, Transaction};
 use std::ops::AddAssign;
 use thiserror::Error;
 
@@ -86,6 +86,7 @@ pub fn check_batch(
     chain: ChainId,
     shard: ShardId,
     epoch: Epoch,
+    rules: Rules,
     parameters: &Parameters,
 ) -> Result<Weight, BatchRefused> {
     let transactions = body.transactions.as_slice();
@@ -99,7 +100,6 @@ pub fn check_batch(
     if (body.seq == 0) != (body.previous == Default::default()) {
         return Err(BatchRefused::BadLink);
     }
-    let rules = parameters.rules();
     let known = |transaction: &Transaction| transaction.body.data.iter().all(|operation| rules.know(operation));
     if !transactions.iter().all(known) {
         return Err(BatchRefused::LaterOperation);

@@ -350,7 +350,7 @@ fn stateless_rules_of_a_batch() {
     let some: Vec<_> = (0..3).map(|nonce| make(0, nonce)).collect();
     let body =
         |seq, previous, transactions: &[(TxId, Shared)]| batch(0, seq, previous, transactions).batch.body.clone();
-    let check = |body: &BatchBody| check_batch(body, CHAIN, ShardId(0), Epoch(0), &parameters);
+    let check = |body: &BatchBody| check_batch(body, CHAIN, ShardId(0), Epoch(0), Rules::NEWEST, &parameters);
     let good = body(0, BatchDigest::ZERO, &some[..2]);
     assert_eq!(check(&good), Ok(weigh(&good.transactions)));
     assert!(matches!(check(&body(0, BatchDigest::ZERO, &some)), Err(BatchRefused::OverCaps { transactions: 3, .. })));
@@ -375,7 +375,7 @@ fn stateless_rules_of_a_batch() {
 #[test]
 fn a_batch_has_the_operations_that_its_chain_knows() {
     let later = batch(0, 0, BatchDigest::ZERO, &[sign(0, common::proven(0, 0))]).batch.body.clone();
-    let check = |rules| check_batch(&later, CHAIN, ShardId(0), Epoch(0), &Parameters::of(rules));
+    let check = |rules| check_batch(&later, CHAIN, ShardId(0), Epoch(0), rules, &Parameters::of(rules));
     assert_eq!(check(Rules::V1), Err(BatchRefused::LaterOperation));
     assert!(check(Rules::V2).is_ok());
 }

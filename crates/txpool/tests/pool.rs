@@ -77,7 +77,7 @@ fn each_refusal_has_its_code_and_its_figures() {
 #[test]
 fn a_pool_takes_the_operations_that_its_chain_knows() {
     for rules in [Rules::V1, Rules::V2] {
-        let mut pool = Pool::new(PoolConfig::for_parameters(&Parameters::of(rules)), 0);
+        let mut pool = Pool::new(PoolConfig::of_chain(rules, &Parameters::of(rules)), 0);
         let (id, t) = sign(0, proven(0, 0));
         let taken = pool.admit(CLOCK, id, t, || view(0, 0));
         let refused = Refused::LaterOperation { version: 1 };

@@ -87,14 +87,9 @@ mod tail {
 }
 
 impl Parameters {
-    /// Returns the rules of chains with these parameters.
-    pub fn rules(&self) -> Rules {
-        if self.epoch_age_min_ms.is_some() { Rules::V2 } else { Rules::V1 }
-    }
-
     /// Returns the default parameters of chains that follow these rules.
     pub fn of(rules: Rules) -> Self {
-        Self { epoch_age_min_ms: (rules >= Rules::V2).then_some(EPOCH_AGE_MS_DEFAULT), ..Self::default() }
+        Self { epoch_age_min_ms: rules.has_epoch_age().then_some(EPOCH_AGE_MS_DEFAULT), ..Self::default() }
     }
 
     /// Returns the default of an epoch's least age: a 24th of the epoch's length, at least 10 minutes, at most the

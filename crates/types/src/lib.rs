@@ -23,7 +23,7 @@ pub use genesis::*;
 pub use ids::*;
 pub use permutation::permutation;
 pub use proof::*;
-pub use rules::{PROTOCOL_VERSION, Rules, TRANSACTION_VERSION};
+pub use rules::{NEWEST_VERSION, Rules, TRANSACTION_VERSION};
 pub use snapshot::{Snapshot, StateAnswer, StateLeaf, StateRequest};
 pub use transaction::*;
 pub use wire::{Class, Heartbeat, Held, Message, Report, Request, Response, VoteMessage, Work, link_version};

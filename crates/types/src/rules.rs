@@ -6,7 +6,7 @@
 use crate::transaction::{Operation, PublicKey};
 
 /// The newest protocol version that this build speaks.
-pub const PROTOCOL_VERSION: u16 = Rules::NEWEST.version();
+pub const NEWEST_VERSION: u16 = Rules::NEWEST.version();
 
 /// The version that transactions carry, under all rules.
 pub const TRANSACTION_VERSION: u16 = 1;
@@ -38,6 +38,38 @@ impl Rules {
         match self {
             Self::V1 => 1,
             Self::V2 => 2,
+        }
+    }
+
+    /// Tells if the leaders of an epoch stand in an order that is drawn (R1), and not in that of their places.
+    pub const fn draws_leaders(self) -> bool {
+        match self {
+            Self::V1 => false,
+            Self::V2 => true,
+        }
+    }
+
+    /// Tells if the chain's parameters have the least age of an epoch (R45).
+    pub const fn has_epoch_age(self) -> bool {
+        match self {
+            Self::V1 => false,
+            Self::V2 => true,
+        }
+    }
+
+    /// Tells if a genesis may have no key of small order (R51).
+    pub const fn refuses_small_keys(self) -> bool {
+        match self {
+            Self::V1 => false,
+            Self::V2 => true,
+        }
+    }
+
+    /// Tells if each block may list transactions beside the lanes, and not only one of owners that end an epoch (R33).
+    pub const fn lists_beside_lanes(self) -> bool {
+        match self {
+            Self::V1 => true,
+            Self::V2 => false,
         }
     }
 

@@ -27,7 +27,7 @@ from rustorium.config import split_address
 from rustorium.errors import DevnetError, RustoriumError
 from rustorium.home.endpoints import gateway_url
 from rustorium.home.paths import Home
-from rustorium.net.generate import PROTOCOL_VERSION, Listen, NetPlan, generate, matrix_for
+from rustorium.net.generate import NEWEST_VERSION, Listen, NetPlan, generate, matrix_for
 from rustorium.net.joining import Joiner, allow_follower, make_home, next_in_turn, peers_of
 from rustorium.net.ports import PortLeases
 from rustorium.net.probe import is_ready
@@ -71,7 +71,7 @@ class Devnet:
         durability: str = "vote",
         name: str = "devnet",
         parameters: dict[str, Any] | None = None,
-        version: int = PROTOCOL_VERSION,
+        version: int = NEWEST_VERSION,
         pool_key: bytes | None = None,
         tls: bool = False,
         progress: Callable[[int, int], None] | None = None,

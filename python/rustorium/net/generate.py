@@ -38,7 +38,7 @@ OWNER_STORAGE_BYTES = 1 << 16
 ACCOUNT_AMOUNT = 1_000_000_000
 ASSET_SYMBOL = "COIN"
 VALIDATORS_MAX = 128
-PROTOCOL_VERSION = 2
+NEWEST_VERSION = 2
 """The protocol version of new chains; tests also make chains of version 1."""
 POOL = 1
 """The number of the only pool in a generated genesis."""
@@ -78,7 +78,7 @@ class NetPlan:
     """The verifying key of the pool of shielded value (number 1); `None`: no pool."""
     random_passphrase: bool = False
     """`True` if the passphrase is random with at least 128 bits, so that sealing need not be slow."""
-    version: int = PROTOCOL_VERSION
+    version: int = NEWEST_VERSION
     """The protocol version that the chain's headers carry."""
     parameters: dict[str, Any] = field(default_factory=dict)
     """Chain parameters that differ from the defaults. Without `operators`, the first account is the only operator."""

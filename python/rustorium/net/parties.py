@@ -16,7 +16,7 @@ from rustorium.api import Operation
 from rustorium.config import nearest, split_address
 from rustorium.errors import UsageError, VerificationFailed
 from rustorium.home.setup import NO_CHAIN
-from rustorium.net.generate import ACCOUNT_STORAGE_BYTES, OWNER_STORAGE_BYTES, PROTOCOL_VERSION
+from rustorium.net.generate import ACCOUNT_STORAGE_BYTES, NEWEST_VERSION, OWNER_STORAGE_BYTES
 
 FILE_BYTES_MAX = 64 * 1024
 """Maximum number of bytes in a party's file; commands print less than 1 KiB."""
@@ -122,7 +122,7 @@ def new_genesis(
     for party in parties:
         room.setdefault((party.region, party.owner_key), OWNER_STORAGE_BYTES)
     genesis: dict[str, Any] = {
-        "version": PROTOCOL_VERSION,
+        "version": NEWEST_VERSION,
         "name": name,
         "time_ms": time.time_ns() // 1_000_000,
         "validators": [party.entry for party in parties],

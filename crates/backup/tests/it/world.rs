@@ -30,7 +30,7 @@ pub fn genesis() -> Genesis {
     let mut accounts: Vec<_> = (10..14).map(account).collect();
     accounts.sort_by_key(|account| (account.region, account.public_key));
     Genesis {
-        version: rustorium_types::PROTOCOL_VERSION,
+        version: rustorium_types::NEWEST_VERSION,
         name: BoundedBytes::new(b"backups".to_vec()).unwrap(),
         time_ms: 1_700_000_000_000,
         parameters: rustorium_types::Parameters::default(),

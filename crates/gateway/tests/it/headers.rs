@@ -8,7 +8,7 @@ use std::sync::Arc;
 /// The header at a height.
 pub fn header(height: u64) -> Header {
     Header {
-        version: PROTOCOL_VERSION,
+        version: NEWEST_VERSION,
         chain: ChainId([7; 32]),
         shard: ShardId(0),
         epoch: Epoch(0),
@@ -52,7 +52,7 @@ pub fn proof(header: &Header) -> BlockProof {
 /// Returns the chain as the gateway shows it.
 pub fn chain(shard: ShardId) -> ChainInfo {
     let genesis = Genesis {
-        version: PROTOCOL_VERSION,
+        version: NEWEST_VERSION,
         name: BoundedBytes::new(b"test".to_vec()).unwrap(),
         time_ms: 1_000,
         parameters: Parameters::default(),

@@ -189,7 +189,8 @@ impl Opened {
             self.links.clone(),
         )
         .with_tls(process.tls.clone());
-        let settings = work_config(&process.config, &self.replica.context.parameters);
+        let context = &self.replica.context;
+        let settings = work_config(&process.config, context.rules, &context.parameters);
         let journaled = std::mem::take(&mut self.journaled);
         let shard = self.replica.shard(settings, ports, now(process.start), journaled);
         let mut threads = self.spawn_replica(process, shard, jobs, &mut vitals)?;
@@ -301,7 +302,7 @@ impl Opened {
         let (offers, questions) = (self.offers.clone(), self.questions.clone());
         let intake = Intake {
             chain: self.replica.context.chain(),
-            pool: PoolConfig::for_parameters(&self.replica.context.parameters),
+            pool: PoolConfig::of_chain(self.replica.context.rules, &self.replica.context.parameters),
             capacity: process.config.pool_transactions_max,
             store: self.replica.store.clone(),
             gauges: self.gauges.clone(),

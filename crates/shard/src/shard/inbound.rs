@@ -160,7 +160,8 @@ impl<P: Ports> Shard<P> {
         let wanted = wanted || self.fetching.contains(&Want::Batch { lane, digest });
         let committee = &self.context.committee;
         let (chain, shard, epoch) = (committee.chain, committee.shard, committee.epoch);
-        let weight = match check_batch(&checked.batch.body, chain, shard, epoch, &self.context.parameters) {
+        let (rules, parameters) = (self.context.rules, &self.context.parameters);
+        let weight = match check_batch(&checked.batch.body, chain, shard, epoch, rules, parameters) {
             Ok(weight) => weight,
             Err(refused) => {
                 tracing::warn!(event = "batch_refused", peer = peer.0, reason = %refused);

@@ -139,8 +139,8 @@ impl<P: Ports> Shard<P> {
     fn checked_own(&self, batch: Batch) -> Option<CheckedBatch> {
         let (committee, body) = (&self.context.committee, &batch.body);
         let (chain, shard, epoch) = (committee.chain, committee.shard, committee.epoch);
-        let ours =
-            self.context.is_me(body.author) && check_batch(body, chain, shard, epoch, &self.context.parameters).is_ok();
+        let (rules, parameters) = (self.context.rules, &self.context.parameters);
+        let ours = self.context.is_me(body.author) && check_batch(body, chain, shard, epoch, rules, parameters).is_ok();
         let own = self.context.own_key().filter(|_| ours)?;
         verify_batch(&own, batch)
     }

@@ -8,7 +8,7 @@ use rustorium_shard::Ending;
 use rustorium_storage::Store;
 use rustorium_types::*;
 
-const NEWER: u16 = PROTOCOL_VERSION + 1;
+const NEWER: u16 = NEWEST_VERSION + 1;
 const STOPPED: usize = 3;
 
 /// A net that made a block, and the next one as a later release would make it.

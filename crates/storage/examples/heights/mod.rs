@@ -108,7 +108,7 @@ fn height_commit(
 
 fn header(height: u64, puts: u64, parent: BlockDigest) -> Header {
     Header {
-        version: PROTOCOL_VERSION,
+        version: NEWEST_VERSION,
         chain: ChainId::ZERO,
         shard: ShardId(0),
         epoch: Epoch(0),

@@ -25,8 +25,8 @@ pub struct PoolConfig {
 }
 
 impl PoolConfig {
-    /// Returns the bounds that a chain's parameters ask for, with the usual sizes.
-    pub fn for_parameters(parameters: &Parameters) -> Self {
+    /// Returns the bounds that a chain's rules and parameters ask for, with the usual sizes.
+    pub fn of_chain(rules: Rules, parameters: &Parameters) -> Self {
         Self {
             transactions_max: 65_536,
             bytes_max: 64 * 1024 * 1024,
@@ -35,14 +35,14 @@ impl PoolConfig {
             transaction_bytes_max: TRANSACTION_BYTES_MAX.min(parameters.batch_bytes_max as usize),
             transaction_work_max: parameters.batch_work_max,
             expiry_ahead_ms_max: parameters.expiry_ahead_ms_max,
-            rules: parameters.rules(),
+            rules,
         }
     }
 }
 
 impl Default for PoolConfig {
     fn default() -> Self {
-        Self::for_parameters(&Parameters::default())
+        Self::of_chain(Rules::NEWEST, &Parameters::default())
     }
 }
 

@@ -3,10 +3,11 @@
 //! *Invariants:* a key enters the next committee only with a signature of its own for its owner on this chain (R46),
 //! and only once (R45); an owner alone replaces its validator's keys at most once an epoch.
 
-use super::{CommitteeRecord, Replaced, add, approve, asked_to_end, place_of, record_of, replace, with_target};
+use crate::committee::{CommitteeRecord, Replaced};
 use crate::keys::Name;
-use crate::ledger::{Leaf, Ledger, Stop};
-use crate::operations::{Actor, fail, store};
+use crate::v1::committee::{add, approve, asked_to_end, place_of, record_of, replace, with_target};
+use crate::v1::ledger::{Leaf, Ledger, Stop};
+use crate::v1::operations::{Actor, fail, store};
 use rustorium_crypto::{sign, signed_bytes};
 use rustorium_types::{
     BoundedVec, ChainId, FailureCode, Operation, Parameters, Possession, PossessionBody, PublicKey, SYSTEM_ACCOUNT,
@@ -23,9 +24,11 @@ struct Change {
     gone: Vec<PublicKey>,
 }
 
-pub(super) fn govern<'a>(
+/// Executes one of the operations on the committee.
+pub(crate) fn govern<'a>(
     ledger: &mut Ledger<'a>,
     actor: Actor,
+    chain: ChainId,
     parameters: &Parameters,
     operation: &'a Operation,
 ) -> Result<(), Stop> {
@@ -39,7 +42,7 @@ pub(super) fn govern<'a>(
     if !is_operator && alone.is_none() {
         return fail(FailureCode::ReplacedAlready);
     }
-    let Change { mut record, new, gone } = changed(record, actor, operation).map_err(Stop::Fail)?;
+    let Change { mut record, new, gone } = changed(record, actor, chain, operation).map_err(Stop::Fail)?;
     for key in new {
         let at = ledger.find(SYSTEM_ACCOUNT, Name::Retired(key))?;
         if ledger.footprint(at) > 0 {
@@ -83,19 +86,24 @@ fn note_replaced(record: &mut CommitteeRecord, actor: Actor, key: PublicKey) {
 }
 
 /// Returns the change that the operation makes, or the reason of its failure.
-fn changed(record: CommitteeRecord, actor: Actor, operation: &Operation) -> Result<Change, FailureCode> {
+fn changed(
+    record: CommitteeRecord,
+    actor: Actor,
+    chain: ChainId,
+    operation: &Operation,
+) -> Result<Change, FailureCode> {
     let mut target = record.target.to_vec();
     let (new, gone) = match operation {
         Operation::AddProven { validator, possession } => {
             add(&mut target, validator)?;
-            check_possession(actor.chain, &validator.owner_key, validator, possession)?;
+            check_possession(chain, &validator.owner_key, validator, possession)?;
             (vec![validator.validator_key, validator.node_key], Vec::new())
         }
         Operation::ReplaceProven { validator_key, new_validator_key, new_node_key, possession } => {
             let place = place_of(&target, validator_key)?;
             let before = target[place].clone();
             replace(&mut target, place, new_validator_key, new_node_key)?;
-            check_possession(actor.chain, &before.owner_key, &target[place], possession)?;
+            check_possession(chain, &before.owner_key, &target[place], possession)?;
             let same_node = *new_node_key == before.node_key;
             let mut changed = (vec![*new_validator_key], vec![before.validator_key]);
             if !same_node {

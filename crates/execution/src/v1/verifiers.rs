@@ -9,11 +9,11 @@
 //! validity depends on the verifier's key, the inputs and the proof alone, never on other contents of the block or of a
 //! cache.
 
+use super::ledger::{Leaf, Ledger, Stop};
+use super::operations::{Actor, fail, store};
+use super::record::{StatementRecord, VerifierRecord};
 use crate::StateReadError;
 use crate::keys::Name;
-use crate::ledger::{Leaf, Ledger, Stop};
-use crate::operations::{Actor, fail, store};
-use crate::record::{StatementRecord, VerifierRecord};
 use quick_cache::sync::Cache;
 use rustorium_crypto::{statement_hash, transaction_input, verifier_id};
 use rustorium_state::workers::Workers;

@@ -5,7 +5,7 @@
 //!
 //! *Invariants:* costs depend on the transaction's bytes alone; the work used never exceeds `worst_case_work`.
 
-use crate::record::FRONTIER_BYTES_MAX;
+use super::record::FRONTIER_BYTES_MAX;
 use rustorium_types::limits::{NAMED_INPUTS_MAX, VALUE_BYTES_MAX, VERIFYING_KEY_BYTES_MAX};
 use rustorium_types::{AccountId, Condition, Operation, Transaction, TransactionBody};
 use rustorium_zk::Curve;

@@ -6,12 +6,12 @@
 //! block, nullifiers as of the block's transactions so far; only the block's end changes tree, roots and digest, whose
 //! storage is bounded and paid by nobody.
 
+use super::ledger::{At, Leaf, Ledger, Stop};
+use super::operations::{Actor, check_exists, fail, move_amount, store};
+use super::record::PoolHead;
+use super::verifiers::Proofs;
 use crate::StateReadError;
 use crate::keys::{Name, PoolRow};
-use crate::ledger::{At, Leaf, Ledger, Stop};
-use crate::operations::{Actor, check_exists, fail, move_amount, store};
-use crate::record::PoolHead;
-use crate::verifiers::Proofs;
 use rustorium_crypto::{pool_account, pool_digest};
 use rustorium_types::limits::{PUBLIC_INPUTS_MAX, SEALED_BYTES, TRANSFER_PROOF_BYTES};
 use rustorium_types::{
@@ -264,7 +264,7 @@ fn corrupt(number: u32, error: impl std::fmt::Display) -> StateReadError {
     StateReadError(format!("the pool {number} is corrupt: {error}"))
 }
 
-fn frontier(tree: &Tree) -> BoundedBytes<{ crate::record::FRONTIER_BYTES_MAX }> {
+fn frontier(tree: &Tree) -> BoundedBytes<{ super::record::FRONTIER_BYTES_MAX }> {
     // There are at most three nodes a level, by the encoding.
     BoundedBytes::new(tree.to_bytes()).unwrap_or_default()
 }

@@ -4,8 +4,8 @@
 //! *Invariants:* nothing is iterated in hash order: leaves stand in the order of their first touch and the diff is
 //! sorted; a leaf that ends as it began is not in the diff.
 
+use super::record::{AccountRecord, LEAF_KEY_BYTES, RECORD_BYTES, decode_amount, encode_amount};
 use crate::keys::Name;
-use crate::record::{AccountRecord, LEAF_KEY_BYTES, RECORD_BYTES, decode_amount, encode_amount};
 use rustorium_types::{AccountId, FailureCode, LeafWrite, StateKey};
 use std::borrow::Cow;
 use std::collections::HashMap;

@@ -3,15 +3,15 @@
 //! *Invariants:* an operation either takes effect or names a reason, and its caller undoes the writes before a failure;
 //! exactly one account's storage balance pays for the bytes that a leaf gains, and one gets the bytes that it loses.
 
-use crate::committee::govern;
+use super::committee::govern;
+use super::ledger::{At, Leaf, Ledger, StateReadError, Stop, leaf_footprint};
+use super::pools::{Pools, shielded};
+use super::record::{AccountRecord, Prefixes, decode_grant};
+use super::verifiers::{Proofs, is_proved, register, verify};
 use crate::keys::Name;
-use crate::ledger::{At, Leaf, Ledger, Stop, leaf_footprint};
-use crate::pools::{Pools, shielded};
-use crate::record::{AccountRecord, Prefixes, decode_grant};
-use crate::verifiers::{Proofs, is_proved, register, verify};
-use rustorium_crypto::{account_id, asset_id, is_small_order, value_hash};
+use rustorium_crypto::{account_id, asset_id, value_hash};
 use rustorium_types::{
-    AccountId, AssetId, ChainId, Condition, Epoch, FailureCode, Operation, Parameters, PublicKey, Rules, TxId, encode,
+    AccountId, AssetId, Condition, Epoch, FailureCode, Operation, Parameters, PublicKey, TxId, encode,
 };
 use std::borrow::Cow;
 
@@ -27,8 +27,6 @@ pub(crate) struct Actor {
     pub(crate) time_ms: u64,
     pub(crate) epoch: Epoch,
     pub(crate) transaction: TxId,
-    pub(crate) chain: ChainId,
-    pub(crate) rules: Rules,
 }
 
 /// Executes one operation.
@@ -41,9 +39,6 @@ pub(crate) fn apply<'a>(
     operation: &'a Operation,
 ) -> Result<(), Stop> {
     let sender = actor.sender;
-    if actor.rules >= Rules::V2 && operation.new_keys().into_iter().any(is_small_order) {
-        return fail(FailureCode::NotPossessed);
-    }
     match operation {
         Operation::CreateAccount { region, public_key, storage_bytes } => {
             create_account(ledger, actor, account_id(*region, public_key), public_key, *storage_bytes)
@@ -203,7 +198,7 @@ fn check_writer(ledger: &mut Ledger<'_>, sender: AccountId, namespace: AccountId
     let at = ledger.find(namespace, Name::Grant(sender))?;
     let Some(bytes) = ledger.bytes(at) else { return fail(FailureCode::NotAllowed) };
     let prefixes = decode_grant(&bytes)
-        .map_err(|error| Stop::Read(crate::StateReadError(format!("the grant of {namespace} is corrupt: {error}"))))?;
+        .map_err(|error| Stop::Read(StateReadError(format!("the grant of {namespace} is corrupt: {error}"))))?;
     let allowed = prefixes.iter().any(|prefix| key.starts_with(prefix.as_slice()));
     if allowed { Ok(()) } else { fail(FailureCode::NotAllowed) }
 }
