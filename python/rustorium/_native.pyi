@@ -7,7 +7,7 @@ from typing import Any, Self, final
 from rustorium.consensus.vocabulary import Effect, Input
 
 __all__ = [
-    "Backups", "HeldKey", "Light", "NativeError", "Node", "Restoring", "RollupProver", "ShieldedProver",
+    "Backups", "HeldKey", "Host", "Light", "NativeError", "Node", "Restoring", "RollupProver", "ShieldedProver",
     "ShieldedWallet", "SignerProcess", "SigningKey", "SimChain", "SimDisk", "SimNode", "Starting", "StorageKey",
     "TlsAuthority", "account_id", "asset_id", "audit_record", "audit_record_by", "audit_verify", "block_digest",
     "boundary_of", "build_transaction", "ceremony_begin", "ceremony_circuits", "ceremony_contribute", "ceremony_finish",
@@ -386,16 +386,31 @@ class TlsAuthority:
         """Issues a certificate and its key, PEM. `until`: year, month, day (up to 28) at whose beginning it expires."""
 
 @final
-class Node:
-    """A node's data plane: store, journal, links, gateway, and the threads that run them."""
+class Host:
+    """One hosted shard of a node: its store, journal and threads. `end` ends it while links and other shards go on,
+    `ended` gives the code and sentence of that, and `start` starts it again. Errors of the calls while the shard has
+    ended: NativeError with the code that it ended with; of `start`: with the reason why it does not start."""
 
+    @property
+    def shard(self) -> int: ...
     def fileno(self) -> int: ...
     def turn(self, effects: list[Effect], deadline_ns: int | None, ticked: bool, limit: int) -> list[Input]: ...
     def status(self) -> str: ...
-    def addresses(self) -> dict[str, str]: ...
     def vitals(self) -> str: ...
     def tell_health(self, findings_json: str, suspicion_json: str) -> None: ...
     def observe_step(self, cpu_ns: int, wall_ns: int) -> None: ...
+    def ended(self) -> tuple[str, str] | None: ...
+    def end(self, code: str, sentence: str) -> None: ...
+    def start(self) -> None: ...
+
+@final
+class Node:
+    """A node's data plane: links, gateway, and the shards that it hosts."""
+
+    def shards(self) -> list[int]: ...
+    def host(self, shard: int) -> Host: ...
+    def status(self) -> str: ...
+    def addresses(self) -> dict[str, str]: ...
     def audit(self, event: str, fields_json: str) -> None: ...
     def set_tokens(self, tokens_json: str) -> None: ...
     def set_followers(self, keys: Sequence[str]) -> None: ...
@@ -409,21 +424,17 @@ class Node:
     def close(self) -> None: ...
 
 _Turned = tuple[
-    int,
-    list[tuple[list[int], int, bytes]],
-    list[tuple[int, int, int | None]],
-    int | None,
-    bool,
+    int, list[tuple[list[int], int, bytes]], list[tuple[int, int, int | None]], int | None, bool,
     list[tuple[int, str, int | None]],
-]
+]  # fmt: skip
 """Busy time of the shard's thread (µs), frames to send (to, class, bytes), stages to begin (stage, thread, µs),
 deadline (µs), whether inputs wait, answers to clients (tag, result, height)."""
 
 @final
 class SimChain:
-    """The data that the nodes of one simulated chain share; node keys by the nodes' numbers."""
+    """The data that the nodes of one shard of a simulated chain share; node keys by the nodes' numbers."""
 
-    def __new__(cls, genesis: bytes, node_keys: Sequence[bytes]) -> Self: ...
+    def __new__(cls, genesis: bytes, node_keys: Sequence[bytes], shard: int = 0) -> Self: ...
 
 @final
 class SimDisk:
@@ -452,19 +463,9 @@ class SimNode:
     """A node's release stages without threads, for one process. Every call takes both clocks: monotonic µs, Unix ms."""
 
     def __new__(
-        cls,
-        chain: SimChain,
-        disk: SimDisk,
-        number: int,
-        validator_seed: bytes | None,
-        heartbeat_us: int,
-        now_us: int,
-        wall_ms: int,
-        *,
-        shared: bool = False,
-        verifiers: int = 1,
-        costs: Mapping[str, int] | None = None,
-    ) -> Self: ...
+        cls, chain: SimChain, disk: SimDisk, number: int, validator_seed: bytes | None, heartbeat_us: int, now_us: int,
+        wall_ms: int, *, shared: bool = False, verifiers: int = 1, costs: Mapping[str, int] | None = None,
+    ) -> Self: ...  # fmt: skip
     def started(self, now_us: int, wall_ms: int) -> _Turned: ...
     def frame(self, now_us: int, wall_ms: int, source: int, class_: int, frame: bytes) -> _Turned: ...
     def link(self, now_us: int, wall_ms: int, peer: int, up: bool) -> _Turned: ...

@@ -159,7 +159,7 @@ def test_of_a_running_nodes_troubles_the_worst_is_healed_and_waiting_is_left_alo
     assert act("peers-lost", "disk-slow", "key-retired", "disk-stalled", "catching-up", "peers-suspected") is None
     assert act("leaders-mute") is None
     assert act("chain-ahead-of-clock", "block-ahead-of-clock", "home-leaves-out") is None
-    assert act("signer-unreachable", "signer-refuses") is None
+    assert act("signer-unreachable", "signer-refuses", "shard-trouble") is None
     assert act("wedged", "peers-lost") is Act.RESTART
     assert act("wedged", "store-corrupt", "disk-low") is Act.REFILL
     assert act("behind-pruned") is act("diverged") is Act.REFILL

@@ -34,7 +34,7 @@ def test_a_far_leader_that_was_passed_over_leads_again_and_from_then_on(far_ms: 
         return [at + far for at in arrivals(now, source, target)]
 
     world.links.arrivals = longer  # type: ignore[method-assign]
-    world.events_max = 10_000_000
+    world.time.events_max = 10_000_000
     clients = Clients(world, 5.0)
     world.start_all()
     clients.begin()

@@ -72,6 +72,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// The names that `parts::NODE` lists.
 #[cfg(feature = "node")]
 fn register_node(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<node::Host>()?;
     module.add_class::<node::Node>()?;
     module.add_class::<node::Starting>()?;
     module.add_class::<tls::TlsAuthority>()?;

@@ -1,4 +1,4 @@
-//! `Node`: a validator's data plane in Python.
+//! `Node` and `Host`: a node's data plane, and that of one hosted shard, in Python.
 
 use crate::convert::Vocabulary;
 use crate::errors::{detached, native_error};
@@ -12,19 +12,35 @@ use rustorium_gateway::Backend;
 use rustorium_gateway::gate::TokenEntry;
 use rustorium_node::config::{NodeConfig, NodeKeys};
 use rustorium_node::statesync::OfferNote;
-use rustorium_node::{Node as Inner, StartHandle};
+use rustorium_node::{Host as RunningHost, HostEnd, Node as Inner, StartHandle};
 use rustorium_stages::NodeError;
 use rustorium_storage::AuditSink;
-use rustorium_types::Hash;
+use rustorium_types::{Hash, ShardId};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// A validator's data plane: store, journal, links, gateway, and the threads that run them.
+/// A node's data plane: links, gateway, and the shards that it hosts.
 #[pyclass(frozen, module = "rustorium._native")]
 pub struct Node {
-    inner: Inner,
-    vocabulary: Vocabulary,
+    inner: Arc<Inner>,
+    vocabulary: Arc<Vocabulary>,
+}
+
+/// One hosted shard of a node: its store, journal and threads, in each of its lives.
+#[pyclass(frozen, module = "rustorium._native")]
+pub struct Host {
+    node: Arc<Inner>,
+    shard: ShardId,
+    vocabulary: Arc<Vocabulary>,
+}
+
+/// Returns a shard that runs. Errors: NativeError with the code that it ended with.
+fn running(node: &Inner, shard: ShardId) -> PyResult<Arc<RunningHost>> {
+    node.host(shard).ok_or_else(|| match node.end_of(shard) {
+        Some(HostEnd { code, sentence }) => native_error(&code, sentence),
+        None => native_error("not-hosted", format!("this node does not host shard {}", shard.0)),
+    })
 }
 
 fn node_error(error: NodeError) -> PyErr {
@@ -71,9 +87,9 @@ impl Starting {
         let taken = self.with.lock().unwrap_or_else(PoisonError::into_inner).take();
         let (config, keys) =
             taken.ok_or_else(|| native_error("internal", "a node is started once; make another start"))?;
-        let vocabulary = Vocabulary::load(py)?;
+        let vocabulary = Arc::new(Vocabulary::load(py)?);
         let inner = detached(py, || Inner::start(config, keys, &self.handle))?.map_err(node_error)?;
-        Ok(Node { inner, vocabulary })
+        Ok(Node { inner: Arc::new(inner), vocabulary })
     }
 
     /// Stops the filling of a store.
@@ -83,9 +99,7 @@ impl Starting {
 
     /// Returns the same as a node's `status`, while its store is filled. Errors: NativeError `not-ready` before that.
     fn status(&self) -> PyResult<String> {
-        let backend = self.handle.backend().ok_or_else(not_yet)?;
-        let chain = backend.chain();
-        Ok(serde_json::to_string(&StatusAnswer::new(chain.id, chain.shard, backend.status())).unwrap_or_default())
+        Ok(status_json(self.handle.backend().ok_or_else(not_yet)?))
     }
 
     /// Does the same as a node's `set_tokens`.
@@ -104,6 +118,34 @@ fn tokens(tokens_json: &str) -> PyResult<Vec<TokenEntry>> {
         .map_err(|error| native_error("internal", format!("the gateway's tokens are not as JSON: {error}")))
 }
 
+fn status_of(backend: &dyn Backend) -> serde_json::Value {
+    let chain = backend.chain();
+    serde_json::to_value(StatusAnswer::new(chain.id, chain.shard, backend.status())).unwrap_or_default()
+}
+
+fn status_json(backend: &dyn Backend) -> String {
+    status_of(backend).to_string()
+}
+
+/// Returns how another hosted shard than the root does, for the node's status.
+fn other_shard(node: &Inner, shard: ShardId) -> serde_json::Value {
+    let because = |end: HostEnd| format!("it ended with {}: {}", end.code, end.sentence);
+    let Some(host) = node.host(shard) else {
+        let because = node.end_of(shard).map(because);
+        return serde_json::json!({ "shard": shard.0, "ready": false, "not_ready_because": because });
+    };
+    let status = host.backend().status();
+    serde_json::json!({
+        "shard": shard.0,
+        "height": status.height.0,
+        "view": status.view.0,
+        "epoch": status.epoch.0,
+        "ready": status.ready.is_ok(),
+        "not_ready_because": status.ready.err(),
+        "findings": status.findings,
+    })
+}
+
 fn record(py: Python<'_>, audit: &AuditSink, event: &str, fields_json: &str) -> PyResult<()> {
     let fields = serde_json::from_str(fields_json)
         .map_err(|error| native_error("audit-failed", format!("the audit record's fields are not JSON: {error}")))?;
@@ -113,47 +155,35 @@ fn record(py: Python<'_>, audit: &AuditSink, event: &str, fields_json: &str) -> 
 
 #[pymethods]
 impl Node {
-    fn fileno(&self) -> i32 {
-        self.inner.fd()
+    /// Returns the numbers of the hosted shards, in order.
+    fn shards(&self) -> Vec<u32> {
+        self.inner.shards().iter().map(|shard| shard.0).collect()
     }
 
-    /// Carries out the effects of the previous turn, which may have included a tick, and takes the inputs for the next
-    /// one. If there are none, the descriptor becomes readable with the next input, or at the deadline.
-    fn turn<'py>(
-        &self,
-        py: Python<'py>,
-        effects: &Bound<'_, PyList>,
-        deadline_ns: Option<u64>,
-        ticked: bool,
-        limit: usize,
-    ) -> PyResult<Bound<'py, PyList>> {
-        if !effects.is_empty() {
-            self.inner.submit(effects.iter().map(|item| self.vocabulary.effect(&item)).collect::<PyResult<_>>()?);
+    /// Returns a hosted shard. Errors: NativeError `not-hosted`.
+    fn host(&self, shard: u32) -> PyResult<Host> {
+        let shard = ShardId(shard);
+        if !self.inner.shards().contains(&shard) {
+            running(&self.inner, shard)?;
         }
-        let inbox = self.inner.inbox();
-        let inputs = inbox.drain(limit).map_err(|(code, sentence)| native_error(&code, sentence))?;
-        self.inner.metrics().stepped(&inputs, ticked);
-        if inputs.is_empty() {
-            inbox.wake_at(deadline_ns);
-        }
-        let objects: Vec<_> = inputs.iter().map(|input| self.vocabulary.input(py, input)).collect::<PyResult<_>>()?;
-        PyList::new(py, objects)
+        Ok(Host { node: self.inner.clone(), shard, vocabulary: self.vocabulary.clone() })
     }
 
+    /// Returns the root shard's status, which the gateway shows. With several shards, `shards` lists how the others do.
     fn status(&self, py: Python<'_>) -> PyResult<String> {
-        let backend = self.inner.backend();
         detached(py, || {
-            let chain = backend.chain();
-            serde_json::to_string(&StatusAnswer::new(chain.id, chain.shard, backend.status())).unwrap_or_default()
+            let mut status = status_of(self.inner.backend());
+            let others = self.inner.shards().into_iter().filter(|shard| *shard != ShardId::ROOT);
+            let others: Vec<_> = others.map(|shard| other_shard(&self.inner, shard)).collect();
+            if let (false, Some(fields)) = (others.is_empty(), status.as_object_mut()) {
+                fields.insert("shards".to_owned(), others.into());
+            }
+            status.to_string()
         })
     }
 
     fn addresses(&self) -> BTreeMap<&'static str, String> {
         self.inner.addresses().clone()
-    }
-
-    fn observe_step(&self, cpu_ns: u64, wall_ns: u64) {
-        self.inner.metrics().step(Duration::from_nanos(cpu_ns), Duration::from_nanos(wall_ns));
     }
 
     fn audit(&self, py: Python<'_>, event: &str, fields_json: &str) -> PyResult<()> {
@@ -178,60 +208,137 @@ impl Node {
     }
 
     fn rotate_keys(&self, py: Python<'_>) -> PyResult<()> {
-        let rotator = self.inner.rotator();
-        detached(py, || rotator.rotate())?.map_err(node_error)
+        let root = self.root()?;
+        detached(py, || root.rotator().rotate())?.map_err(node_error)
     }
 
     /// Requests a replacement of the storage key whose file this passphrase opens, without waiting.
     fn replace_storage_key(&self, py: Python<'_>, passphrase: &[u8]) -> PyResult<()> {
-        let (rotator, passphrase) = (self.inner.rotator(), Passphrase::of(passphrase));
-        detached(py, || rotator.replace_master(passphrase))?.map_err(node_error)
+        let (root, passphrase) = (self.root()?, Passphrase::of(passphrase));
+        detached(py, || root.rotator().replace_master(passphrase))?.map_err(node_error)
     }
 
-    fn rotation(&self) -> String {
-        serde_json::to_string(&self.inner.rotator().status()).unwrap_or_default()
+    fn rotation(&self) -> PyResult<String> {
+        Ok(serde_json::to_string(&self.root()?.rotator().status()).unwrap_or_default())
     }
 
     /// Requests a copy of the store in the home's folder `checkpoint`, without waiting.
     fn copy_store(&self, py: Python<'_>) -> PyResult<()> {
-        let copier = self.inner.copier();
-        detached(py, || copier.copy())?.map_err(node_error)
+        let root = self.root()?;
+        detached(py, || root.copier().copy())?.map_err(node_error)
     }
 
     /// Returns the state of the copy: JSON.
-    fn copying(&self) -> String {
-        serde_json::to_string(&self.inner.copier().status()).unwrap_or_default()
+    fn copying(&self) -> PyResult<String> {
+        Ok(serde_json::to_string(&self.root()?.copier().status()).unwrap_or_default())
     }
 
     /// Returns the offered snapshots, newest first: JSON, heights and block times.
-    fn snapshots(&self) -> String {
-        let notes = self.inner.offers().list();
-        serde_json::Value::Array(notes.iter().map(snapshot_json).collect()).to_string()
+    fn snapshots(&self) -> PyResult<String> {
+        let notes = self.root()?.offers().list();
+        Ok(serde_json::Value::Array(notes.iter().map(snapshot_json).collect()).to_string())
     }
 
     /// Offers the newest certified state now. Returns JSON of its snapshot.
     fn create_snapshot(&self, py: Python<'_>) -> PyResult<String> {
-        let made = detached(py, || self.inner.offers().create())?;
+        let root = self.root()?;
+        let made = detached(py, || root.offers().create())?;
         let made = made.map_err(|error| native_error("store-failed", error.to_string()))?;
         let none = "there is no certified state yet; make one transaction, wait until its state root is certified, and try again";
         made.map(|note| snapshot_json(&note).to_string()).ok_or_else(|| native_error("no-state-root", none.to_owned()))
     }
 
-    /// Returns the health of its parts: JSON, empty after `close`.
-    fn vitals(&self, py: Python<'_>) -> PyResult<String> {
-        detached(py, || serde_json::to_string(&self.inner.vitals()).unwrap_or_default())
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        detached(py, || self.inner.close())
+    }
+}
+
+impl Node {
+    fn root(&self) -> PyResult<Arc<RunningHost>> {
+        running(&self.inner, ShardId::ROOT)
+    }
+}
+
+/// Errors of the calls: NativeError with the code that the shard ended with, unless they say more.
+#[pymethods]
+impl Host {
+    #[getter]
+    fn shard(&self) -> u32 {
+        self.shard.0
     }
 
-    /// Sets the findings of the node's watch, and the phi of each peer, for display: both JSON.
+    fn fileno(&self) -> PyResult<i32> {
+        Ok(self.running()?.inbox().fd())
+    }
+
+    /// Carries out the effects of the previous turn, which may have included a tick, and takes the inputs for the next
+    /// one. If there are none, the descriptor becomes readable with the next input, or at the deadline.
+    fn turn<'py>(
+        &self,
+        py: Python<'py>,
+        effects: &Bound<'_, PyList>,
+        deadline_ns: Option<u64>,
+        ticked: bool,
+        limit: usize,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let host = self.running()?;
+        if !effects.is_empty() {
+            host.submit(effects.iter().map(|item| self.vocabulary.effect(&item)).collect::<PyResult<_>>()?);
+        }
+        let inputs = host.inbox().drain(limit).map_err(|(code, sentence)| native_error(&code, sentence))?;
+        host.metrics().stepped(&inputs, ticked);
+        if inputs.is_empty() {
+            host.inbox().wake_at(deadline_ns);
+        }
+        let objects: Vec<_> = inputs.iter().map(|input| self.vocabulary.input(py, input)).collect::<PyResult<_>>()?;
+        PyList::new(py, objects)
+    }
+
+    fn observe_step(&self, cpu_ns: u64, wall_ns: u64) -> PyResult<()> {
+        self.running()?.metrics().step(Duration::from_nanos(cpu_ns), Duration::from_nanos(wall_ns));
+        Ok(())
+    }
+
+    /// Returns the shard's status: JSON.
+    fn status(&self, py: Python<'_>) -> PyResult<String> {
+        let host = self.running()?;
+        detached(py, || status_json(host.backend()))
+    }
+
+    /// Returns the health of its parts: JSON, `null` if it does not run.
+    fn vitals(&self, py: Python<'_>) -> PyResult<String> {
+        let host = self.node.host(self.shard);
+        let vitals = detached(py, || host.and_then(|host| host.vitals()))?;
+        Ok(serde_json::to_string(&vitals).unwrap_or_default())
+    }
+
+    /// Sets the findings of the shard's watch, and the phi of each peer, for display: both JSON.
     fn tell_health(&self, findings_json: &str, suspicion_json: &str) -> PyResult<()> {
         let failed = |error: serde_json::Error| native_error("internal", format!("findings are not as JSON: {error}"));
         let findings: Vec<Finding> = serde_json::from_str(findings_json).map_err(failed)?;
         let suspicion: BTreeMap<String, f64> = serde_json::from_str(suspicion_json).map_err(failed)?;
-        self.inner.backend().tell_health(findings, &suspicion);
+        self.running()?.backend().tell_health(findings, &suspicion);
         Ok(())
     }
 
-    fn close(&self, py: Python<'_>) -> PyResult<()> {
-        detached(py, || self.inner.close())
+    /// Returns code and sentence of the fault that the shard ended with; `None` while it runs.
+    fn ended(&self) -> Option<(String, String)> {
+        self.node.end_of(self.shard).map(|end| (end.code, end.sentence))
+    }
+
+    /// Ends the shard, for this reason. The links and other shards go on.
+    fn end(&self, py: Python<'_>, code: String, sentence: String) -> PyResult<()> {
+        detached(py, || self.node.end_host(self.shard, HostEnd { code, sentence }))
+    }
+
+    /// Starts the shard again. Errors: NativeError with the reason why it does not start.
+    fn start(&self, py: Python<'_>) -> PyResult<()> {
+        detached(py, || self.node.start_host(self.shard))?.map_err(node_error)
+    }
+}
+
+impl Host {
+    fn running(&self) -> PyResult<Arc<RunningHost>> {
+        running(&self.node, self.shard)
     }
 }

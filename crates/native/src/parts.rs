@@ -6,8 +6,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 /// Names that only a build with the feature `node` has.
-const NODE: [&str; 29] = [
+const NODE: [&str; 30] = [
     "Backups",
+    "Host",
     "Node",
     "Restoring",
     "SimChain",

@@ -11,7 +11,7 @@ use rustorium_api::{Submitted, Wait};
 use rustorium_shard::Now;
 use rustorium_sim::{Answer, Chain, Costs, Keys, Outcome, SimDisk as Disk, SimNode as Inner, Stage, Threads};
 use rustorium_storage::{Fault, Store};
-use rustorium_types::{Certificate, Class, Epoch, Height, TxId, ValidatorSet, encode};
+use rustorium_types::{Certificate, Class, Epoch, Height, ShardId, TxId, ValidatorSet, encode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ type TurnResult<'py> = (u64, Vec<SentFrame<'py>>, Vec<BegunStage>, Option<u64>, 
 /// Height, digest, header, result root.
 type StoredTip<'py> = (u64, Raw<'py>, Raw<'py>, Raw<'py>);
 
-/// The data that the nodes of one simulated chain share.
+/// The data that the nodes of one shard of a simulated chain share.
 #[pyclass(frozen, module = "rustorium._native")]
 pub struct SimChain {
     inner: Arc<Chain>,
@@ -38,9 +38,10 @@ pub struct SimChain {
 #[pymethods]
 impl SimChain {
     #[new]
-    fn new(py: Python<'_>, genesis: &[u8], node_keys: Vec<[u8; 32]>) -> PyResult<Self> {
+    #[pyo3(signature = (genesis, node_keys, shard = 0))]
+    fn new(py: Python<'_>, genesis: &[u8], node_keys: Vec<[u8; 32]>, shard: u32) -> PyResult<Self> {
         let genesis = genesis_of(genesis)?;
-        let inner = detached(py, || Chain::new(genesis, node_keys))?;
+        let inner = detached(py, || Chain::new(genesis, ShardId(shard), node_keys))?;
         let inner = inner.map_err(|sentence| native_error("state-tables-failed", sentence))?;
         Ok(Self { inner: Arc::new(inner), vocabulary: Arc::new(Vocabulary::load(py)?) })
     }

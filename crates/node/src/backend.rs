@@ -4,6 +4,7 @@ mod history;
 mod holdings;
 mod listing;
 mod state;
+pub(crate) mod stateless;
 
 use crate::guarded;
 use crate::links::Links;
@@ -75,6 +76,11 @@ impl NodeBackend {
     pub fn tell_health(&self, findings: Vec<Finding>, suspicion: &BTreeMap<String, f64>) {
         self.metrics.health(findings.iter().map(|finding| finding.code.as_str()), suspicion);
         *self.findings.write() = findings;
+    }
+
+    /// Shows in the metrics whether the shard is ready.
+    pub(crate) fn note_ready(&self) {
+        self.metrics.ready.set(i64::from(self.ready().is_ok()));
     }
 
     fn busy_refusal(&self, id: Option<TxId>) -> Refused {
@@ -163,7 +169,7 @@ impl Backend for NodeBackend {
     }
 
     fn panicked(&self, part: &'static str) {
-        guarded::stop(&self.inbox, part);
+        guarded::stop_process(&self.inbox, part);
     }
 
     fn submit(
@@ -330,7 +336,7 @@ impl Backend for NodeBackend {
     }
 
     fn metrics(&self) -> String {
-        self.metrics.ready.set(i64::from(self.ready().is_ok()));
+        self.note_ready();
         self.metrics.encode()
     }
 }

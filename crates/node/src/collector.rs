@@ -26,9 +26,7 @@ use std::time::{Duration, SystemTime};
 
 /// What is read.
 pub(crate) struct Scraped {
-    pub(crate) home: PathBuf,
     pub(crate) name: String,
-    pub(crate) started: SystemTime,
     pub(crate) capacity: usize,
     /// The last who holds it closes it, which is none who only looks.
     pub(crate) journal: Weak<Journal>,
@@ -50,9 +48,16 @@ impl fmt::Debug for Scraped {
     }
 }
 
-/// The figures of the process.
+/// The figures of the process and its disk.
 #[derive(Debug)]
-pub(crate) struct OfProcess(pub(crate) Arc<Scraped>);
+pub(crate) struct OfProcess {
+    pub(crate) home: PathBuf,
+    pub(crate) started: SystemTime,
+}
+
+/// The figures of the process that the shard knows which the gateway serves.
+#[derive(Debug)]
+pub(crate) struct OfServed(pub(crate) Arc<Scraped>);
 
 /// The figures of the shard.
 #[derive(Debug)]
@@ -60,12 +65,17 @@ pub(crate) struct OfShard(pub(crate) Arc<Scraped>);
 
 impl Collector for OfProcess {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        self.file_system(&mut encoder)?;
+        self.process(&mut encoder)
+    }
+}
+
+impl Collector for OfServed {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let e = &mut encoder;
         self.0.build(e)?;
         let help = "Client transactions whose outcome is awaited";
-        whole(e, "rustorium_gateway_waiting_transactions", help, clamped(self.0.waiters.len() as u64))?;
-        self.0.file_system(e)?;
-        self.0.process(e)
+        whole(e, "rustorium_gateway_waiting_transactions", help, clamped(self.0.waiters.len() as u64))
     }
 }
 
@@ -77,6 +87,53 @@ impl Collector for OfShard {
         self.0.pool(e)?;
         self.0.store(e)?;
         self.0.journal(e)
+    }
+}
+
+impl OfProcess {
+    fn file_system(&self, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        if let Ok(disk) = rustix::fs::statvfs(&self.home) {
+            let bytes = |blocks: u64| clamped(blocks.saturating_mul(disk.f_frsize));
+            let help = "Bytes free for this node on the file system of its home";
+            whole(e, "rustorium_storage_free_bytes", help, bytes(disk.f_bavail))?;
+            whole(
+                e,
+                "rustorium_storage_disk_bytes",
+                "Size in bytes of the file system of the home",
+                bytes(disk.f_blocks),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn process(&self, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        let seconds = ConstCounter::new(Duration::try_from(cpu).unwrap_or_default().as_secs_f64());
+        let help = "CPU time used by the process";
+        seconds.encode(e.encode_descriptor("rustorium_process_cpu_seconds", help, None, MetricType::Counter)?)?;
+        let since = self.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let help = "Unix time at which the node started";
+        ConstGauge::new(since).encode(e.encode_descriptor(
+            "rustorium_process_start_time_seconds",
+            help,
+            None,
+            MetricType::Gauge,
+        )?)?;
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        if let Some(kib) = field(&status, "VmRSS:") {
+            let help = "Resident memory of the process in bytes";
+            whole(e, "rustorium_process_resident_memory_bytes", help, clamped(kib.saturating_mul(1024)))?;
+        }
+        if let Some(threads) = field(&status, "Threads:") {
+            whole(e, "rustorium_process_threads", "Threads of the process", clamped(threads))?;
+        }
+        if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
+            let open = open.count() as u64;
+            whole(e, "rustorium_process_open_fds", "Open file descriptors of the process", clamped(open))?;
+        }
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let help = "Maximum number of open file descriptors";
+        whole(e, "rustorium_process_max_fds", help, limit.map_or(i64::MAX, clamped))
     }
 }
 
@@ -178,21 +235,6 @@ impl Scraped {
         whole(e, "rustorium_storage_rotation_rows_about", help, clamped(rotation.rows_about))
     }
 
-    fn file_system(&self, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        if let Ok(disk) = rustix::fs::statvfs(&self.home) {
-            let bytes = |blocks: u64| clamped(blocks.saturating_mul(disk.f_frsize));
-            let help = "Bytes free for this node on the file system of its home";
-            whole(e, "rustorium_storage_free_bytes", help, bytes(disk.f_bavail))?;
-            whole(
-                e,
-                "rustorium_storage_disk_bytes",
-                "Size in bytes of the file system of the home",
-                bytes(disk.f_blocks),
-            )?;
-        }
-        Ok(())
-    }
-
     fn journal(&self, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let Some(journal) = self.journal.upgrade() else { return Ok(()) };
         let stats = journal.stats();
@@ -215,36 +257,6 @@ impl Scraped {
         let mut metric = e.encode_descriptor(name, help, None, MetricType::Histogram)?;
         let all = buckets.iter().map(|(_, count)| count).sum();
         metric.encode_histogram::<NoLabelSet>(seconds(stats.sync_us), all, &buckets, None)
-    }
-
-    fn process(&self, e: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-        let seconds = ConstCounter::new(Duration::try_from(cpu).unwrap_or_default().as_secs_f64());
-        let help = "CPU time used by the process";
-        seconds.encode(e.encode_descriptor("rustorium_process_cpu_seconds", help, None, MetricType::Counter)?)?;
-        let since = self.started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let help = "Unix time at which the node started";
-        ConstGauge::new(since).encode(e.encode_descriptor(
-            "rustorium_process_start_time_seconds",
-            help,
-            None,
-            MetricType::Gauge,
-        )?)?;
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        if let Some(kib) = field(&status, "VmRSS:") {
-            let help = "Resident memory of the process in bytes";
-            whole(e, "rustorium_process_resident_memory_bytes", help, clamped(kib.saturating_mul(1024)))?;
-        }
-        if let Some(threads) = field(&status, "Threads:") {
-            whole(e, "rustorium_process_threads", "Threads of the process", clamped(threads))?;
-        }
-        if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
-            let open = open.count() as u64;
-            whole(e, "rustorium_process_open_fds", "Open file descriptors of the process", clamped(open))?;
-        }
-        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-        let help = "Maximum number of open file descriptors";
-        whole(e, "rustorium_process_max_fds", help, limit.map_or(i64::MAX, clamped))
     }
 }
 

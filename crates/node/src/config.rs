@@ -121,7 +121,7 @@ pub struct NodeConfig {
     /// The process that signs for this node; none: the node has its key itself, or follows.
     #[serde(default)]
     pub signer: Option<SignerSetting>,
-    /// The shards that this node hosts. Chains of today's protocol versions have the root shard alone.
+    /// The hosted shards, with the root. Chains of today's protocol versions have the root alone.
     #[serde(default = "root_alone")]
     pub shards: BTreeSet<u32>,
     /// The genesis' other validators.

@@ -8,8 +8,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-/// The code of a node that a panic stopped.
+/// The code of a shard that a panic on one of its threads stopped.
 pub(crate) const CODE: &str = "thread-panicked";
+
+/// The code of a process that a panic in a part of all its shards stopped.
+pub(crate) const PROCESS_CODE: &str = "process-panicked";
 
 /// Tells of work for an operator that a panic ended.
 pub(crate) const PANICKED: &str = "an internal check failed: report the line `panicked` of the node's log";
@@ -54,15 +57,22 @@ impl Threads {
     }
 }
 
-/// Stops the node because a part of it panicked.
+/// Stops a shard because a part of it panicked.
 pub(crate) fn stop(inbox: &Inbox, part: &str) {
-    inbox.fail(
-        CODE,
-        &format!(
-            "the part `{part}` of the node failed a check of its own state, and a node without it must not go on: start \
-             the node again, and report the line `panicked` of its log"
-        ),
-    );
+    inbox.fail(CODE, &sentence(part));
+}
+
+/// Stops a shard, and with it the process, because a part that all shards share panicked.
+pub(crate) fn stop_process(inbox: &Inbox, part: &str) {
+    inbox.fail(PROCESS_CODE, &sentence(part));
+}
+
+/// Says which part panicked.
+pub(crate) fn sentence(part: &str) -> String {
+    format!(
+        "the part `{part}` of the node failed a check of its own state, and a node without it must not go on: start the \
+         node again, and report the line `panicked` of its log"
+    )
 }
 
 /// Faults that tests ask for. Other builds have none.

@@ -4,14 +4,15 @@ use crate::guarded;
 use crate::links::Links;
 use crate::outside::Question;
 use crate::outside::routing::{Allowed, Route, route};
+use parking_lot::{Mutex, RwLock};
 use rustorium_shard::Event;
 use rustorium_shard::senders::Credit;
 use rustorium_stages::inbox::Inbox;
 use rustorium_stages::queue::Queue;
 use rustorium_transport::{Frame, Handler};
 use rustorium_types::{Hash, Message, PublicKey, ShardId};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
 
 /// A shard's way in.
 pub(crate) struct Inlet {
@@ -22,18 +23,55 @@ pub(crate) struct Inlet {
     pub(crate) inbox: Arc<Inbox>,
 }
 
-/// The transport's handler, which all shards of a process share.
+/// The transport's handler, which all shards of a process share. Shards come and go while the links stay.
 pub(crate) struct Inbound {
-    pub(crate) inlets: BTreeMap<ShardId, Inlet>,
+    inlets: RwLock<BTreeMap<ShardId, Inlet>>,
+    /// Node keys whose links are up.
+    up: Mutex<BTreeSet<PublicKey>>,
     /// True if anybody may submit transactions.
-    pub(crate) open: bool,
+    open: bool,
+    /// The shared part that panicked, if one did.
+    panicked: OnceLock<&'static str>,
+}
+
+impl Inbound {
+    /// Creates a handler without shards. `open`: anybody may submit transactions.
+    pub(crate) fn new(open: bool) -> Self {
+        Self { inlets: RwLock::default(), up: Mutex::default(), open, panicked: OnceLock::new() }
+    }
+
+    /// Passes frames and links on to a shard from now on, and first the links that are up.
+    pub(crate) fn attach(&self, shard: ShardId, inlet: Inlet) {
+        let mut inlets = self.inlets.write();
+        for node_key in &*self.up.lock() {
+            inlet.link(node_key, true);
+        }
+        inlets.insert(shard, inlet);
+    }
+
+    /// Drops a shard's frames from now on. Its peers send again what it must know.
+    pub(crate) fn detach(&self, shard: ShardId) {
+        self.inlets.write().remove(&shard);
+    }
+
+    /// Returns the shared part that panicked. `None` if none did.
+    pub(crate) fn panicked(&self) -> Option<&'static str> {
+        self.panicked.get().copied()
+    }
+}
+
+impl Inlet {
+    fn link(&self, node_key: &PublicKey, up: bool) {
+        self.links.set(node_key, up);
+        self.events.push(Event::Link { node_key: *node_key, up });
+    }
 }
 
 impl Handler for Inbound {
     fn frame(&self, frame: Frame) {
-        let Some(inlet) = self.inlets.get(&frame.shard) else {
-            return tracing::warn!(event = "frame_unhosted", peer = %Hash(frame.from), shard = frame.shard.0);
-        };
+        let inlets = self.inlets.read();
+        // The shard ended, and is started again: the transport refuses streams of shards that aren't hosted.
+        let Some(inlet) = inlets.get(&frame.shard) else { return };
         let Frame { from, bytes, credit, .. } = frame;
         let credit = Credit::of(credit);
         let message = match Message::from_frame(frame.class, &bytes) {
@@ -53,27 +91,32 @@ impl Handler for Inbound {
     }
 
     fn link(&self, node_key: &PublicKey, up: bool) {
+        let inlets = self.inlets.read();
         let event = if up { "link_up" } else { "link_down" };
-        let places = self.inlets.values().filter_map(|inlet| inlet.links.place(node_key));
+        let places = inlets.values().filter_map(|inlet| inlet.links.place(node_key));
         match places.min() {
             Some(peer) => tracing::info!(event, peer = peer.0),
             None => tracing::info!(event, follower = %Hash(*node_key)),
         }
-        for inlet in self.inlets.values() {
-            inlet.links.set(node_key, up);
-            inlet.events.push(Event::Link { node_key: *node_key, up });
+        let mut links = self.up.lock();
+        if up {
+            links.insert(*node_key);
+        } else {
+            links.remove(node_key);
         }
+        inlets.values().for_each(|inlet| inlet.link(node_key, up));
     }
 
     fn replaced(&self, node_key: &PublicKey) {
         tracing::warn!(event = "link_replaced", peer = %Hash(*node_key), "another process connects with this node's key");
         let told = || Event::Replaced { node_key: *node_key };
-        self.inlets.values().for_each(|inlet| inlet.events.push(told()));
+        self.inlets.read().values().for_each(|inlet| inlet.events.push(told()));
     }
 
     fn panicked(&self, part: &'static str) {
         // No shard can go on without its links.
-        self.inlets.values().for_each(|inlet| guarded::stop(&inlet.inbox, part));
+        self.panicked.get_or_init(|| part);
+        self.inlets.read().values().for_each(|inlet| guarded::stop_process(&inlet.inbox, part));
     }
 }
 
@@ -81,6 +124,7 @@ impl Handler for Inbound {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use parking_lot::{MappedRwLockReadGuard, RwLockReadGuard};
     use rustorium_crypto::SigningKey;
     use rustorium_shard::context::Context;
     use rustorium_transport::Credit;
@@ -116,11 +160,13 @@ mod tests {
         let links = Arc::new(Links::new(context, [0; 32], BTreeMap::new()));
         let inbox = Arc::new(Inbox::new().unwrap());
         let inlet = Inlet { events: Arc::default(), links, questions: Arc::default(), inbox };
-        Inbound { inlets: [(ShardId::ROOT, inlet)].into(), open: true }
+        let inbound = Inbound::new(true);
+        inbound.attach(ShardId::ROOT, inlet);
+        inbound
     }
 
-    fn root(inbound: &Inbound) -> &Inlet {
-        &inbound.inlets[&ShardId::ROOT]
+    fn root(inbound: &Inbound) -> MappedRwLockReadGuard<'_, Inlet> {
+        RwLockReadGuard::map(inbound.inlets.read(), |inlets| &inlets[&ShardId::ROOT])
     }
 
     /// What of a peer's frames reaches the shard.
@@ -154,6 +200,27 @@ mod tests {
             certificate(Epoch(0)),
             certificate(Epoch(1)),
         ]
+    }
+
+    #[test]
+    fn a_shard_that_comes_back_learns_which_links_are_up_and_hears_from_then_on() {
+        let inbound = inbound();
+        inbound.link(&MEMBER, true);
+        inbound.link(&STRANGER, true);
+        inbound.link(&STRANGER, false);
+        let Inlet { events, links, questions, inbox } = inbound.inlets.write().remove(&ShardId::ROOT).unwrap();
+        assert_eq!(events.len(), 3);
+        let frame = Message::Report(Report::default());
+        let (class, bytes) = (frame.class(), frame.to_frame().into());
+        inbound.frame(Frame { from: MEMBER, shard: ShardId::ROOT, class, bytes, credit: Credit::default() });
+        assert_eq!(events.len(), 3, "nobody is there");
+        let links = Arc::new(Links::new(links.context(), [0; 32], BTreeMap::new()));
+        inbound.attach(ShardId::ROOT, Inlet { events: Arc::default(), links, questions, inbox });
+        let mut told = VecDeque::new();
+        root(&inbound).events.take(Some(Duration::ZERO), &mut told);
+        assert!(matches!(told.make_contiguous(), [Event::Link { node_key: MEMBER, up: true }]));
+        assert_eq!(root(&inbound).links.followers(), 0);
+        assert_eq!(heard(&inbound, MEMBER, [Message::Report(Report::default())]), 1);
     }
 
     #[test]

@@ -1,25 +1,24 @@
 //! A node: its start, the shards that it hosts, and its end.
 //!
-//! *Invariants:* hosts the root shard; a failure of one hosted shard is told to that shard's core alone.
+//! *Invariants:* hosts the root shard; a failure of one hosted shard is told to that shard's core alone; a shard ends and
+//! starts again while the links and the other shards go on.
 
-use crate::backend::NodeBackend;
+use crate::backend::stateless::StatelessBackend;
 use crate::config::{NodeConfig, NodeKeys};
-use crate::copier::Copier;
-use crate::host::Host;
-use crate::rotator::Rotator;
+use crate::guarded;
+use crate::host::{Host, Opened};
+use crate::hosts::{HostEnd, Hosts};
+use crate::inbound::Inbound;
+use crate::process::Process;
+use crate::served::Served;
 use crate::start_up;
-use crate::statesync::face::FillFace;
-use crate::statesync::{JoinEvent, Offers};
-use crate::vitals::VitalsNote;
+use crate::statesync::JoinEvent;
 use parking_lot::Mutex;
 use rustorium_gateway::gate::Rules;
 use rustorium_gateway::http::HttpServer;
 use rustorium_gateway::quic::QuicFace;
 use rustorium_gateway::{Backend, Gate};
-use rustorium_shard::port::Effect;
 use rustorium_stages::NodeError;
-use rustorium_stages::inbox::Inbox;
-use rustorium_stages::metrics::NodeMetrics;
 use rustorium_stages::queue::Queue;
 use rustorium_storage::AuditSink;
 use rustorium_transport::Transport;
@@ -33,13 +32,13 @@ use tokio::runtime::Runtime;
 #[derive(Clone, Default)]
 pub struct StartHandle {
     pub(crate) events: Arc<Queue<JoinEvent>>,
-    pub(crate) early: Arc<OnceLock<EarlyFace>>,
+    pub(crate) early: Arc<OnceLock<EarlyNode>>,
     gate: Arc<Gate>,
 }
 
 /// What there is of a node while its store is filled.
-pub(crate) struct EarlyFace {
-    pub(crate) face: Arc<FillFace>,
+pub(crate) struct EarlyNode {
+    pub(crate) backend: Arc<StatelessBackend>,
     pub(crate) audit: Arc<AuditSink>,
 }
 
@@ -62,7 +61,7 @@ impl StartHandle {
 
     /// What the gateway sees meanwhile; none before the store is open, or where it needs no filling.
     pub fn backend(&self) -> Option<&dyn Backend> {
-        self.early.get().map(|early| &*early.face as &dyn Backend)
+        self.early.get().map(|early| &*early.backend as &dyn Backend)
     }
 
     /// The audit log; none before the store is open, or where it needs no filling.
@@ -73,12 +72,15 @@ impl StartHandle {
 
 /// A running data plane: the process, and the shards that it hosts.
 pub struct Node {
-    root: Arc<Host>,
-    /// All of them, by their shards.
-    hosts: BTreeMap<ShardId, Arc<Host>>,
-    audit: Arc<AuditSink>,
+    process: Process,
+    hosts: Arc<Hosts>,
+    inbound: Arc<Inbound>,
+    served: Arc<Served>,
     gate: Arc<Gate>,
     addresses: BTreeMap<&'static str, String>,
+    /// The followers that are admitted by name, if they were changed since the start.
+    followers: Mutex<Option<BTreeSet<PublicKey>>>,
+    /// Held while a shard is ended or started; `None` once the node is closed.
     running: Mutex<Option<Running>>,
 }
 
@@ -94,55 +96,87 @@ pub(crate) struct Running {
 }
 
 impl Node {
-    /// Opens everything and starts. Errors: a stable code and one sentence.
+    /// Opens everything and starts. With several shards, one that can't be opened is noted as ended. Errors: a stable code
+    /// and one sentence.
     pub fn start(config: NodeConfig, keys: NodeKeys, handle: &StartHandle) -> Result<Self, NodeError> {
         start_up::start(config, keys, handle)
     }
 
     pub(crate) fn of(
-        root: Arc<Host>,
-        hosts: BTreeMap<ShardId, Arc<Host>>,
-        audit: Arc<AuditSink>,
+        process: Process,
+        hosts: Arc<Hosts>,
+        (inbound, served): (Arc<Inbound>, Arc<Served>),
         gate: Arc<Gate>,
         addresses: BTreeMap<&'static str, String>,
         running: Running,
     ) -> Self {
-        Self { root, hosts, audit, gate, addresses, running: Mutex::new(Some(running)) }
+        let (followers, running) = (Mutex::default(), Mutex::new(Some(running)));
+        Self { process, hosts, inbound, served, gate, addresses, followers, running }
     }
 
-    /// Returns a hosted shard; `None` if this node doesn't host it.
-    pub fn host(&self, shard: ShardId) -> Option<&Host> {
-        self.hosts.get(&shard).map(|host| &**host)
+    /// Returns a hosted shard; `None` if this node doesn't host it, or it ended.
+    pub fn host(&self, shard: ShardId) -> Option<Arc<Host>> {
+        self.hosts.of(shard)
+    }
+
+    /// Returns the reason why a hosted shard does not run; `None` if it runs, or is not hosted.
+    pub fn end_of(&self, shard: ShardId) -> Option<HostEnd> {
+        self.hosts.end_of(shard)
     }
 
     /// Returns the hosted shards, in order.
-    pub fn shards(&self) -> impl Iterator<Item = ShardId> {
-        self.hosts.keys().copied()
+    pub fn shards(&self) -> Vec<ShardId> {
+        self.hosts.shards()
     }
 
-    /// Returns the descriptor that is readable while inputs of the root shard's core wait.
-    pub fn fd(&self) -> i32 {
-        self.root.inbox().fd()
+    /// Ends a hosted shard: its threads are joined, its store and journal synced and released. The links and the other
+    /// shards go on. A second call does nothing.
+    pub fn end_host(&self, shard: ShardId, end: HostEnd) {
+        let running = self.running.lock();
+        if running.is_none() || self.hosts.of(shard).is_none() {
+            return;
+        }
+        self.inbound.detach(shard);
+        if let Some(host) = self.hosts.ended(shard, end) {
+            host.close();
+        }
     }
 
-    /// Returns the inbox of the root shard's core.
-    pub fn inbox(&self) -> &Inbox {
-        self.root.inbox()
+    /// Starts a hosted shard that ended. Does nothing if it runs. Errors: a stable code and one sentence, which are then
+    /// the reason why it does not run. Its store may still be locked for a moment by a question that is being answered.
+    pub fn start_host(&self, shard: ShardId) -> Result<(), NodeError> {
+        let running = self.running.lock();
+        let Some(running) = &*running else { return Err(NodeError::new("stopped", "the node was stopped")) };
+        if self.hosts.end_of(shard).is_none() {
+            return Ok(());
+        }
+        self.open_host(running, shard).inspect_err(|error| {
+            let (code, sentence) = (error.code.to_owned(), error.sentence.clone());
+            self.inbound.detach(shard);
+            self.hosts.ended(shard, HostEnd { code, sentence });
+        })
     }
 
-    /// Applies the effects of the root shard's core, in order.
-    pub fn submit(&self, effects: Vec<Effect>) {
-        self.root.submit(effects);
+    fn open_host(&self, running: &Running, shard: ShardId) -> Result<(), NodeError> {
+        if let Some(part) = self.inbound.panicked() {
+            return Err(NodeError::new(guarded::PROCESS_CODE, guarded::sentence(part)));
+        }
+        let store = self.process.open_store(shard)?;
+        let opened = Opened::open(&self.process, shard, store)?;
+        if let Some(keys) = &*self.followers.lock() {
+            opened.links.guests().set_named(keys.clone());
+        }
+        let transport = running.transport.for_shard(shard);
+        start_up::link_shard(&transport, &opened)?;
+        self.inbound.attach(shard, opened.inlet());
+        let host = opened.start(&self.process, transport)?;
+        self.hosts.began(shard, host);
+        Ok(())
     }
 
-    /// Returns the gateway's view of the root shard.
-    pub fn backend(&self) -> &NodeBackend {
-        self.root.backend()
-    }
-
-    /// Returns the figures of the process and of the root shard.
-    pub fn metrics(&self) -> &NodeMetrics {
-        self.root.metrics()
+    /// Returns the gateway's view of the process: the root shard while it runs, otherwise the reason why it does not.
+    pub fn backend(&self) -> &dyn Backend {
+        &*self.served
     }
 
     /// Returns the access rules of the gateway.
@@ -152,32 +186,14 @@ impl Node {
 
     /// Admits these followers from now on, besides the guests that the committees make; others' links end.
     pub fn set_followers(&self, keys: BTreeSet<PublicKey>) {
-        self.hosts.values().for_each(|host| host.set_followers(keys.clone()));
+        let _unchanged = self.running.lock();
+        self.hosts.running().iter().for_each(|(_, host)| host.set_followers(keys.clone()));
+        *self.followers.lock() = Some(keys);
     }
 
     /// Returns the audit log.
     pub fn audit(&self) -> &AuditSink {
-        &self.audit
-    }
-
-    /// Returns the health of the root shard's parts; `None` after `close`.
-    pub fn vitals(&self) -> Option<VitalsNote> {
-        self.root.vitals()
-    }
-
-    /// Returns the rotation of the storage keys.
-    pub fn rotator(&self) -> &Arc<Rotator> {
-        self.root.rotator()
-    }
-
-    /// Returns the copies of the root shard's store for backups.
-    pub fn copier(&self) -> &Arc<Copier> {
-        self.root.copier()
-    }
-
-    /// Returns the snapshots that the root shard offers.
-    pub fn offers(&self) -> &Offers {
-        self.root.offers()
+        &self.process.audit
     }
 
     /// Returns the addresses that are listened at, by face.
@@ -188,13 +204,14 @@ impl Node {
     /// Stops: no new work, threads joined, stores and journals synced, locks released. A second call does nothing.
     pub fn close(&self) {
         let Some(running) = self.running.lock().take() else { return };
-        self.hosts.values().for_each(|host| host.stop_soon());
+        let hosts = self.hosts.running();
+        hosts.iter().for_each(|(_, host)| host.stop_soon());
         running.clients.block_on(async {
             running.http.close().await;
             running.quic.close().await;
         });
         running.runtime.block_on(running.transport.close());
-        self.hosts.values().for_each(|host| host.close());
+        hosts.iter().for_each(|(_, host)| host.close());
         running.clients.shutdown_timeout(Duration::from_secs(2));
         running.runtime.shutdown_timeout(Duration::from_secs(2));
     }

@@ -15,7 +15,6 @@ use rustorium_stages::tables::open_tables;
 use rustorium_state::tables::Tables;
 use rustorium_storage::{AuditSink, RocksStore, StoreConfig};
 use rustorium_types::{Genesis, ShardId};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,6 +26,7 @@ pub(crate) struct Process {
     pub(crate) config: NodeConfig,
     pub(crate) genesis: Arc<Genesis>,
     pub(crate) node_key: SigningKey,
+    pub(crate) validator_key: Option<SigningKey>,
     pub(crate) at_rest: AtRest,
     pub(crate) audit: Arc<AuditSink>,
     pub(crate) tls: Option<Arc<Tls>>,
@@ -34,22 +34,40 @@ pub(crate) struct Process {
     tables: Mutex<Option<Arc<Tables>>>,
 }
 
-/// The stores of a process, by their shards.
-pub(crate) type Stores = BTreeMap<ShardId, Arc<RocksStore>>;
-
 impl Process {
-    /// Opens what the shards share, and their stores. Returns the validator key besides. Errors: a code and a sentence.
-    pub(crate) fn open(config: NodeConfig, keys: NodeKeys) -> Result<(Self, Stores, Option<SigningKey>), NodeError> {
+    /// Opens what the shards share, and the root shard's store. Errors: a code and a sentence.
+    pub(crate) fn open(
+        config: NodeConfig,
+        keys: NodeKeys,
+    ) -> Result<(Self, Result<Arc<RocksStore>, NodeError>), NodeError> {
         check_shards(&config)?;
         let genesis = Arc::new(read_genesis(&config.genesis_path)?);
         let tls = open_tls(&config)?;
-        let NodeKeys { storage: StorageKeys { newest, before }, node: node_key, validator } = keys;
+        let NodeKeys { storage: StorageKeys { newest, before }, node: node_key, validator: validator_key } = keys;
         let at_rest = AtRest::rekeyed(newest, before, rustorium_crypto::chain_id(&genesis));
-        let stores = open_stores(&config, &at_rest)?;
+        // Before the audit log: it says what is wrong with a home that another process uses.
+        let root_store = open_store(&config, &at_rest, ShardId::ROOT);
+        let alone = config.shards.len() == 1;
+        let root_store = if alone { Ok(root_store?) } else { root_store };
         let audit = AuditSink::open(&config.home.join("audit"), node_key.clone())
             .map_err(|error| NodeError::new("audit-failed", error.to_string()))?;
         let (audit, start, tables) = (Arc::new(audit), Instant::now(), Mutex::default());
-        Ok((Self { config, genesis, node_key, at_rest, audit, tls, start, tables }, stores, validator))
+        Ok((Self { config, genesis, node_key, validator_key, at_rest, audit, tls, start, tables }, root_store))
+    }
+
+    /// Tells if the root shard is the only hosted one.
+    pub(crate) fn hosts_one(&self) -> bool {
+        self.config.shards.len() == 1
+    }
+
+    /// Returns the hosted shards, in order.
+    pub(crate) fn shards(&self) -> impl Iterator<Item = ShardId> {
+        self.config.shards.iter().copied().map(ShardId)
+    }
+
+    /// Opens a shard's store. Errors: a code and a sentence.
+    pub(crate) fn open_store(&self, shard: ShardId) -> Result<Arc<RocksStore>, NodeError> {
+        open_store(&self.config, &self.at_rest, shard)
     }
 
     /// Returns the tables of the state tree. Errors: they can't be made or mapped.
@@ -67,7 +85,7 @@ impl Process {
 fn check_shards(config: &NodeConfig) -> Result<(), NodeError> {
     let refuse = |sentence: String| Err(NodeError::new("config-invalid", sentence));
     if !config.shards.contains(&ShardId::ROOT.0) || config.shards.len() > HOSTS_MAX {
-        return refuse(format!("a node hosts shard 0 and up to {} others; name those", HOSTS_MAX - 1));
+        return refuse(format!("a node hosts shard 0 and up to {} others; name shard 0 and those", HOSTS_MAX - 1));
     }
     if config.shards.len() > 1 && config.signer.is_some() {
         return refuse("a signer process signs for one shard; host shard 0 alone, or keep the key in this node".into());
@@ -75,17 +93,12 @@ fn check_shards(config: &NodeConfig) -> Result<(), NodeError> {
     Ok(())
 }
 
-/// Opens the stores. They share the configured size of the state cache.
-fn open_stores(config: &NodeConfig, at_rest: &AtRest) -> Result<Stores, NodeError> {
+/// Opens a shard's store. The stores share the configured size of the state cache.
+fn open_store(config: &NodeConfig, at_rest: &AtRest, shard: ShardId) -> Result<Arc<RocksStore>, NodeError> {
     let cache_bytes = config.cache_bytes / config.shards.len().max(1);
     let store_config = StoreConfig { cache_bytes, roots_kept: config.proofs_kept, ..StoreConfig::default() };
-    let mut stores = Stores::new();
-    for shard in config.shards.iter().copied().map(ShardId) {
-        let folders = Folders::of(&config.home, shard);
-        folders.make()?;
-        let store = RocksStore::open(&folders.store, &store_config, at_rest)
-            .map_err(|error| NodeError::new(store_code(&error), error.to_string()))?;
-        stores.insert(shard, Arc::new(store));
-    }
-    Ok(stores)
+    let folders = Folders::of(&config.home, shard);
+    folders.make()?;
+    let store = RocksStore::open(&folders.store, &store_config, at_rest);
+    Ok(Arc::new(store.map_err(|error| NodeError::new(store_code(&error), error.to_string()))?))
 }

@@ -1,12 +1,16 @@
 //! A node's start: opens the process and its shards, joins the peers, opens the gateway, starts the threads.
+//!
+//! *Invariants:* a shard that can't be opened keeps no other one from starting, unless it is the only one.
 
 use crate::codes::{start_code, transport_code};
 use crate::config::{NodeConfig, NodeKeys};
-use crate::host::{Host, Opened};
+use crate::host::Opened;
+use crate::hosts::Hosts;
 use crate::inbound::Inbound;
 use crate::node::{Node, Running, StartHandle};
 use crate::opening::{network_threads, shaper};
 use crate::process::Process;
+use crate::served::Served;
 use crate::statesync::early::Early;
 use rustorium_crypto::locked;
 use rustorium_gateway::gate::Access;
@@ -15,6 +19,7 @@ use rustorium_gateway::http::{HttpLimits, HttpServer};
 use rustorium_gateway::quic::{QuicFace, QuicLimits};
 use rustorium_gateway::{Backend, Gate, GatewayMetrics};
 use rustorium_stages::NodeError;
+use rustorium_storage::RocksStore;
 use rustorium_transport::{FollowerLimits, Transport, TransportError};
 use rustorium_types::ShardId;
 use std::collections::BTreeMap;
@@ -28,89 +33,122 @@ type Shards = BTreeMap<ShardId, Opened>;
 
 /// Opens everything and starts. Errors: a stable code and one sentence.
 pub(crate) fn start(config: NodeConfig, keys: NodeKeys, handle: &StartHandle) -> Result<Node, NodeError> {
-    let (process, mut stores, validator_key) = Process::open(config, keys)?;
-    let root_store = stores.remove(&ShardId::ROOT).ok_or_else(no_root)?;
-    Early { process: &process, store: root_store.clone(), handle }.run()?;
-    let open = |shard, store| Opened::open(&process, shard, store, validator_key.clone());
-    let root = open(ShardId::ROOT, root_store)?;
-    let mut others = Shards::new();
-    for (shard, store) in stores {
-        others.insert(shard, open(shard, store)?);
+    let (process, root_store) = Process::open(config, keys)?;
+    if let Ok(store) = &root_store {
+        Early { process: &process, store: store.clone(), handle }.run()?;
     }
+    let hosts = Arc::<Hosts>::default();
+    let opened = open_shards(&process, root_store, &hosts)?;
     if locked::refused() {
         let advice = "raise the memlock limit (ulimit -l) to 1024 KiB or more: keys may reach swap until then";
         tracing::warn!(event = "memory_not_locked", advice);
     }
     let runtime = network_threads("network", 1)?;
     let clients = network_threads("gateway", READ_THREADS_MAX)?;
-    let transport = start_transport(&process, &root, &others, &runtime)?;
+    let inbound = Arc::new(Inbound::new(process.config.gateway.submit == Access::Open));
+    for (shard, opened) in &opened {
+        inbound.attach(*shard, opened.inlet());
+    }
+    let transport = start_transport(&process, &opened, inbound.clone(), &runtime)?;
     let gate = handle.gate().clone();
-    let (http, quic) = start_gateway(&process, &root, gate.clone(), &clients)?;
+    let served = Arc::new(Served::new(&process, hosts.clone(), inbound.clone()));
+    served.with_registry(|registry| transport.metrics().register(registry));
+    for (shard, opened) in opened {
+        match opened.start(&process, transport.for_shard(shard)) {
+            Ok(host) => hosts.began(shard, host),
+            Err(error) if process.hosts_one() => return Err(error),
+            Err(error) => {
+                inbound.detach(shard);
+                not_started(&hosts, shard, error);
+            }
+        }
+    }
+    let (http, quic) = start_gateway(&process, &served, gate.clone(), &clients)?;
     let mut addresses = BTreeMap::new();
     addresses.insert("p2p", transport.local_addr().map(|a| a.to_string()).unwrap_or_default());
     addresses.insert("http", http.local_addr().to_string());
     addresses.insert("metrics", http.metrics_addr().map(|a| a.to_string()).unwrap_or_default());
     addresses.insert("client", quic.local_addr().to_string());
-    let root = Arc::new(root.start(&process, transport.clone())?);
-    let mut hosts = BTreeMap::from([(ShardId::ROOT, root.clone())]);
-    for (shard, opened) in others {
-        let host: Host = opened.start(&process, transport.for_shard(shard))?;
-        hosts.insert(shard, Arc::new(host));
-    }
     let running = Running { runtime, clients, transport, http, quic };
-    Ok(Node::of(root, hosts, process.audit, gate, addresses, running))
+    Ok(Node::of(process, hosts, (inbound, served), gate, addresses, running))
 }
 
-fn no_root() -> NodeError {
-    NodeError::new("config-invalid", "a node hosts shard 0; name it")
+/// Opens the shards, the root first. Those that can't be opened are noted as ended.
+fn open_shards(
+    process: &Process,
+    root_store: Result<Arc<RocksStore>, NodeError>,
+    hosts: &Hosts,
+) -> Result<Shards, NodeError> {
+    let mut root_store = Some(root_store);
+    let mut all = Shards::new();
+    for shard in process.shards() {
+        let store = root_store.take().filter(|_| shard == ShardId::ROOT);
+        let store = store.unwrap_or_else(|| process.open_store(shard));
+        match store.and_then(|store| Opened::open(process, shard, store)) {
+            Ok(opened) => _ = all.insert(shard, opened),
+            Err(error) if process.hosts_one() => return Err(error),
+            Err(error) => not_started(hosts, shard, error),
+        }
+    }
+    Ok(all)
+}
+
+fn not_started(hosts: &Hosts, shard: ShardId, error: NodeError) {
+    tracing::error!(event = "shard_not_started", shard = shard.0, code = error.code, reason = %error);
+    hosts.ended(shard, error.into());
+}
+
+/// Tells the transport of a shard's committee and guests. Errors: the committee can't be linked.
+pub(crate) fn link_shard(transport: &Transport, opened: &Opened) -> Result<(), NodeError> {
+    transport.set_guests(opened.links.guests().keys());
+    let linked = transport.set_peers(opened.replica.context.me(), &opened.links.to_dial());
+    linked.map_err(transport_failed)
+}
+
+fn transport_failed(error: TransportError) -> NodeError {
+    NodeError::new(transport_code(&error), error.to_string())
 }
 
 fn start_transport(
     process: &Process,
-    root: &Opened,
-    others: &Shards,
+    opened: &Shards,
+    inbound: Arc<Inbound>,
     runtime: &Runtime,
 ) -> Result<Transport, NodeError> {
     let shaper = process.config.shaper.as_ref().map(shaper).transpose()?;
     let (queue_frames, queue_bytes) = rustorium_transport::Config::QUEUES;
+    let root = opened.get(&ShardId::ROOT);
     let config = rustorium_transport::Config {
-        me: root.replica.context.me(),
+        me: root.and_then(|root| root.replica.context.me()),
         listen: process.config.p2p_listen,
         identity: process.node_key.clone(),
-        shards: others.keys().copied().collect(),
-        chain: root.replica.context.chain(),
+        shards: process.shards().collect(),
+        chain: rustorium_crypto::chain_id(&process.genesis),
         versions: rustorium_transport::SPOKEN,
-        peers: root.links.to_dial(),
+        peers: root.map(|root| root.links.to_dial()).unwrap_or_default(),
         queue_frames,
         queue_bytes,
-        guests: root.links.guests().keys(),
+        guests: root.map(|root| root.links.guests().keys()).unwrap_or_default(),
         followers: FollowerLimits::open(process.config.strangers_max),
         shaper,
     };
-    let inlets = others.iter().map(|(shard, opened)| (*shard, opened.inlet()));
-    let inlets = inlets.chain([(ShardId::ROOT, root.inlet())]).collect();
-    let handler = Arc::new(Inbound { inlets, open: process.config.gateway.submit == Access::Open });
-    let failed = |error: TransportError| NodeError::new(transport_code(&error), error.to_string());
-    let transport = Transport::start(config, handler, runtime.handle()).map_err(failed)?;
-    for (shard, opened) in others {
-        let of_shard = transport.for_shard(*shard);
-        of_shard.set_guests(opened.links.guests().keys());
-        of_shard.set_peers(opened.replica.context.me(), &opened.links.to_dial()).map_err(failed)?;
+    let transport = Transport::start(config, inbound, runtime.handle()).map_err(transport_failed)?;
+    for (shard, opened) in opened.iter().filter(|(shard, _)| **shard != ShardId::ROOT) {
+        link_shard(&transport.for_shard(*shard), opened)?;
     }
-    root.replica.metrics.with_registry(|registry| transport.metrics().register(registry));
     Ok(transport)
 }
 
 /// Starts the servers for clients. They serve the root shard.
 fn start_gateway(
     process: &Process,
-    root: &Opened,
+    served: &Arc<Served>,
     gate: Arc<Gate>,
     runtime: &Runtime,
 ) -> Result<(HttpServer, QuicFace), NodeError> {
     let config = &process.config;
     let metrics = GatewayMetrics::default();
-    root.replica.metrics.with_registry(|registry| metrics.register(registry));
+    served.with_registry(|registry| metrics.register(registry));
     let http = HttpConfig {
         listen: config.http_listen,
         metrics_listen: Some(config.metrics_listen),
@@ -118,7 +156,7 @@ fn start_gateway(
         gate: gate.clone(),
         tls: process.tls.clone(),
     };
-    let backend: Arc<dyn Backend> = root.backend.clone();
+    let backend: Arc<dyn Backend> = served.clone();
     let failed = |error: StartError| NodeError::new(start_code(&error), error.to_string());
     let http = runtime.block_on(HttpServer::start(http, backend.clone(), metrics.clone())).map_err(failed)?;
     let _inside = runtime.enter();

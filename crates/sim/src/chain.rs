@@ -1,17 +1,19 @@
-//! The data that all nodes of one simulated chain share.
+//! The data that all nodes of one shard of a simulated chain share.
 
 use parking_lot::Mutex;
 use rustorium_state::tables::Tables;
-use rustorium_types::{Genesis, PublicKey};
+use rustorium_types::{Genesis, PublicKey, ShardId};
 use std::sync::Arc;
 
 /// Width of the tables, bits: the smallest, which gives the same roots.
 const TABLE_WIDTH: u32 = 4;
 
-/// A chain and the nodes to which a simulation gives numbers.
+/// A shard of a chain, and the nodes to which a simulation gives numbers.
 pub struct Chain {
     /// The genesis.
     pub genesis: Genesis,
+    /// The shard.
+    pub shard: ShardId,
     /// Node keys by the nodes' numbers.
     pub node_keys: Vec<PublicKey>,
     /// The state tree's tables.
@@ -20,8 +22,8 @@ pub struct Chain {
 
 impl Chain {
     /// Creates a chain. Errors: the tables can't be made.
-    pub fn new(genesis: Genesis, node_keys: Vec<PublicKey>) -> Result<Self, String> {
-        Ok(Self { genesis, node_keys, tables: tables()? })
+    pub fn new(genesis: Genesis, shard: ShardId, node_keys: Vec<PublicKey>) -> Result<Self, String> {
+        Ok(Self { genesis, shard, node_keys, tables: tables()? })
     }
 
     /// Returns the number of the node with this node key.

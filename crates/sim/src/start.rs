@@ -16,7 +16,6 @@ use rustorium_stages::queue::Queue;
 use rustorium_stages::{NodeError, Replica};
 use rustorium_storage::{Store, StoreError};
 use rustorium_txpool::PoolConfig;
-use rustorium_types::ShardId;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -41,8 +40,8 @@ impl SimNode {
     ) -> Result<Self, Failure> {
         let store: Arc<dyn Store> = disk.store();
         let calls_before = disk.store().calls();
-        let replica =
-            Replica::open(&chain.genesis, ShardId::ROOT, store.clone(), keys.validator, None).map_err(failure)?;
+        let replica = Replica::open(&chain.genesis, chain.shard, store.clone(), keys.validator, None);
+        let replica = replica.map_err(failure)?;
         let records = disk.journal(crate::journal::SimJournal::open);
         let journaled = replica.journaled(records, disk.retired().is_some()).map_err(failure)?;
         let verified: Arc<Queue<Event>> = Arc::default();

@@ -333,13 +333,28 @@ impl NodeMetrics {
 
     /// Returns the OpenMetrics text.
     pub fn encode(&self) -> String {
-        let mut written = String::new();
+        let mut written = self.encode_process() + &self.encode_shard();
         // Writing to a String does not fail.
-        let _ = text::encode_registry(&mut written, &self.registry.lock())
-            .and_then(|()| text::encode_registry(&mut written, &self.of_shard.lock()))
-            .and_then(|()| text::encode_eof(&mut written));
+        let _ = text::encode_eof(&mut written);
         written
     }
+
+    /// Returns the figures of the process as OpenMetrics text without its end.
+    pub fn encode_process(&self) -> String {
+        encoded(&self.registry.lock())
+    }
+
+    /// Returns the figures of the shard as OpenMetrics text without its end.
+    pub fn encode_shard(&self) -> String {
+        encoded(&self.of_shard.lock())
+    }
+}
+
+fn encoded(registry: &Registry) -> String {
+    let mut written = String::new();
+    // Writing to a String does not fail.
+    let _ = text::encode_registry(&mut written, registry);
+    written
 }
 
 #[cfg(test)]

@@ -78,7 +78,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// This node's identity.
     pub identity: SigningKey,
-    /// The shards that this node hosts, besides the root, which every node hosts.
+    /// The hosted shards, as in the settings of a node. The root has streams whether or not it is named: a node that fills its
+    /// store hosts no shard yet.
     pub shards: BTreeSet<ShardId>,
     /// The chain. A peer on another chain is refused.
     pub chain: ChainId,

@@ -156,6 +156,12 @@ FINDINGS: Mapping[str, Kind] = {
         "look for another node that uses this validator key, and stop it; a few refusals after a crash of this node "
         "are no fault",
     ),
+    "shard-trouble": Kind(
+        Severity.DEGRADED,
+        Act.WAIT,
+        "read the evidence, which names the shard: the node's other shards go on, and a shard that ended is started "
+        "again by itself; if it ends again and again, do what its code asks for",
+    ),
     "key-retired": Kind(
         Severity.DEGRADED,
         Act.ASK,
@@ -177,6 +183,7 @@ ENDINGS: Mapping[str, Act] = {
     "audit-failed": Act.RESTART,
     "core-fault": Act.RESTART,
     "thread-panicked": Act.RESTART,
+    "process-panicked": Act.RESTART,
     "internal": Act.RESTART,
     "system": Act.RESTART,
     "port-in-use": Act.RESTART,
@@ -198,6 +205,22 @@ ENDINGS: Mapping[str, Act] = {
 }
 """Acts by the code that a node ended with. An unlisted code (a configuration, a key, a genesis) is for a person."""
 
+ENDS_PROCESS = frozenset(
+    [
+        "disk-full",
+        "audit-failed",
+        "journal-retired",
+        "key-in-use",
+        "config-invalid",
+        "port-in-use",
+        "listen-failed",
+        "process-panicked",
+        "system",
+        "stopped",
+    ]
+)
+"""Endings of a hosted shard that concern the whole process: its disk, keys, links, servers or threads."""
+
 KEPT = frozenset(code for code, kind in FINDINGS.items() if kind.keep)
 
 
@@ -206,6 +229,11 @@ def act_for(code: str) -> Act:
     if code in FINDINGS:
         return FINDINGS[code].act
     return ENDINGS.get(code, Act.ASK)
+
+
+def ends_process(code: str) -> bool:
+    """Returns whether a hosted shard that ended with this code must take the others with it."""
+    return code in ENDS_PROCESS
 
 
 def retired_because(said: object) -> str:

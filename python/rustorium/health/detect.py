@@ -85,6 +85,8 @@ class Vitals:
     """The signer's refusals within the last minute."""
     quorum_lost: str = ""
     """The reason why too few validators are connected; empty if enough are."""
+    shard_trouble: str = ""
+    """The trouble of other shards that the node hosts; empty if there is none."""
     certificate_ends: str = ""
     """A problem with the validity of the gateway's certificate."""
     tls_trouble: str = ""
@@ -198,6 +200,8 @@ class Detector:
             yield "block-ahead-of-clock", (vitals.block_ahead, 0)
         if vitals.left_out:
             yield "home-leaves-out", (vitals.left_out, 0)
+        if vitals.shard_trouble:
+            yield "shard-trouble", (vitals.shard_trouble, 0)
         if vitals.cut_off:
             yield "peer-cut-off", ("; ".join(vitals.cut_off), 0)
         if vitals.many_liars:

@@ -126,6 +126,10 @@ class Home:
     def input_log(self) -> Path:
         return self.path / "log" / "inputs"
 
+    def input_log_of(self, shard: int) -> Path:
+        """Returns the folder of the log of a hosted shard's core. The root shard has that of a home without shards."""
+        return self.input_log if shard == 0 else self.path / "shards" / str(shard) / "log" / "inputs"
+
     def load_config(
         self, environment: Mapping[str, str] | None = None, flags: Mapping[str, object] | None = None
     ) -> Loaded:

@@ -12,7 +12,7 @@ use rustorium_crypto::keystore::StorageKeys;
 use rustorium_crypto::seal::MasterKey;
 use rustorium_stages::contained::{Closes, contained};
 use rustorium_stages::queue::Queue;
-use rustorium_types::Parameters;
+use rustorium_types::{Parameters, ShardId};
 use std::path::Path;
 use std::sync::mpsc::channel;
 use std::time::Duration;
@@ -37,12 +37,13 @@ fn start(home: &Path) -> Node {
 
 /// What stopped the node, once something has.
 fn failure(node: &Node) -> (String, String) {
+    let root = node.host(ShardId::ROOT).unwrap();
     loop {
-        if let Err(failure) = node.inbox().drain(100) {
+        if let Err(failure) = root.inbox().drain(100) {
             return failure;
         }
         let patience = Timespec { tv_sec: 20, tv_nsec: 0 };
-        let readable = poll(&mut [PollFd::new(node.inbox(), PollFlags::IN)], Some(&patience)).unwrap();
+        let readable = poll(&mut [PollFd::new(root.inbox(), PollFlags::IN)], Some(&patience)).unwrap();
         assert_eq!(readable, 1, "nothing is told");
     }
 }
@@ -75,7 +76,7 @@ fn a_panic_on_any_thread_stops_the_node_which_then_ends() {
 fn a_node_without_a_fault_ends_when_it_is_told_to() {
     let home = tempfile::tempdir().unwrap();
     let node = start(home.path());
-    assert_eq!(node.inbox().failure(), None);
+    assert_eq!(node.host(ShardId::ROOT).unwrap().inbox().failure(), None);
     close(node);
 }
 

@@ -6,7 +6,7 @@ use super::{Host, Running};
 use crate::backend::NodeBackend;
 use crate::certificate_server::CertificateServer;
 use crate::codes::journal_code;
-use crate::collector::{OfProcess, OfShard, Scraped};
+use crate::collector::{OfServed, OfShard, Scraped};
 use crate::config::DurabilitySetting;
 use crate::copier::Copier;
 use crate::guarded::Threads;
@@ -26,7 +26,6 @@ use crate::shard_thread::{ShardGauges, ThreadPorts, run_shard};
 use crate::statesync::Offers;
 use crate::vitals::Vitals;
 use parking_lot::{Mutex, RwLock};
-use rustorium_crypto::SigningKey;
 use rustorium_gateway::ChainInfo;
 use rustorium_shard::{Event, ExecutionJob, Journaled, Shard};
 use rustorium_stages::clock::now;
@@ -44,7 +43,6 @@ use rustorium_transport::Transport;
 use rustorium_txpool::PoolConfig;
 use rustorium_types::{Genesis, ShardId, encode};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 /// Cores a thread that checks signatures: more of them only contend, and check smaller batches.
 const CORES_PER_VERIFIER: usize = 2;
@@ -65,7 +63,6 @@ pub(crate) struct Opened {
     pub(crate) replica: Replica,
     pub(crate) links: Arc<Links>,
     pub(crate) backend: Arc<NodeBackend>,
-    folders: Folders,
     notices: Arc<Notices>,
     gauges: Arc<ShardGauges>,
     proofs: Option<Arc<ProofPool>>,
@@ -80,16 +77,11 @@ pub(crate) struct Opened {
 
 impl Opened {
     /// Opens a shard on its store. Errors: a code and a sentence.
-    pub(crate) fn open(
-        process: &Process,
-        shard: ShardId,
-        store: Arc<RocksStore>,
-        validator_key: Option<SigningKey>,
-    ) -> Result<Self, NodeError> {
+    pub(crate) fn open(process: &Process, shard: ShardId, store: Arc<RocksStore>) -> Result<Self, NodeError> {
         let (config, genesis) = (&process.config, &process.genesis);
         let folders = Folders::of(&config.home, shard);
         let elsewhere = config.signer.as_ref().map(|signer| signer.key_hex.0);
-        let replica = Replica::open(genesis, shard, store.clone(), validator_key, elsewhere)?;
+        let replica = Replica::open(genesis, shard, store.clone(), process.validator_key.clone(), elsewhere)?;
         let context = &replica.context;
         let notices = open_notices(config, process.audit.clone())?;
         notices.begin_epoch(&context.validators);
@@ -107,8 +99,7 @@ impl Opened {
         let offers = Arc::new(Offers::new(store.clone(), config.snapshot_interval_ms));
         let rotator = Rotator::new(store.clone(), process.audit.clone(), replica.stopping.clone());
         // One storage key seals the whole home, and a replacement reaches the store and journal of one shard only.
-        let alone = config.shards.len() == 1;
-        let rotator = if alone { rotator.at(&config.home, &process.at_rest) } else { rotator };
+        let rotator = if process.hosts_one() { rotator.at(&config.home, &process.at_rest) } else { rotator };
         let (journal, records) = open_journal(process, &folders, &replica, notices.retired().is_some())?;
         let journaled = replica.journaled(records, notices.retired().is_some())?;
         let verifier = replica.verifier(replica.events.clone());
@@ -138,7 +129,6 @@ impl Opened {
             backend: Arc::new(backend),
             replica,
             links,
-            folders,
             notices,
             gauges,
             proofs,
@@ -188,7 +178,8 @@ impl Opened {
             self.gauges.clone(),
             self.links.clone(),
         )
-        .with_tls(process.tls.clone());
+        // The gateway serves the root shard.
+        .with_tls(process.tls.clone().filter(|_| self.backend.chain.shard == ShardId::ROOT));
         let context = &self.replica.context;
         let settings = work_config(&process.config, context.rules, &context.parameters);
         let journaled = std::mem::take(&mut self.journaled);
@@ -220,9 +211,7 @@ impl Opened {
     /// Lets scrapes read what the threads share.
     fn show(&self, process: &Process, jobs: &Arc<Queue<ExecutionJob>>) {
         let scraped = Scraped {
-            home: self.folders.base.clone(),
             name: process.config.name.clone(),
-            started: SystemTime::now(),
             capacity: process.config.pool_transactions_max,
             journal: Arc::downgrade(&self.journal),
             store: self.replica.store.clone(),
@@ -239,7 +228,7 @@ impl Opened {
         let scraped = Arc::new(scraped);
         self.replica.metrics.with_registry(|registry| {
             if self.backend.chain.shard == ShardId::ROOT {
-                registry.register_collector(Box::new(OfProcess(scraped.clone())));
+                registry.register_collector(Box::new(OfServed(scraped.clone())));
             }
             self.replica.waiters.register_metrics(registry);
         });

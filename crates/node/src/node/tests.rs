@@ -9,7 +9,7 @@ use rustorium_api::genesis_file;
 use rustorium_crypto::SigningKey;
 use rustorium_crypto::keystore::StorageKeys;
 use rustorium_crypto::seal::MasterKey;
-use rustorium_shard::port::Input;
+use rustorium_shard::port::{Effect, Input};
 use rustorium_types::{Epoch, Parameters, ValidatorIndex, View};
 use std::path::Path;
 use std::time::Instant;
@@ -51,20 +51,20 @@ fn told(host: &Host) -> Result<Vec<Input>, (String, String)> {
 fn shards_have_cores_folders_and_chains_of_their_own() {
     let home = tempfile::tempdir().unwrap();
     let node = start(home.path(), 0, None);
-    assert_eq!(node.shards().collect::<Vec<_>>(), [ShardId::ROOT, SHARD]);
+    assert_eq!(node.shards(), [ShardId::ROOT, SHARD]);
     let (root, other) = (node.host(ShardId::ROOT).unwrap(), node.host(SHARD).unwrap());
     assert_ne!(root.inbox().fd(), other.inbox().fd());
     let genesis = |host: &Host| match &told(host).unwrap()[0] {
         Input::Recovered { last_final, .. } => last_final.digest,
         input => panic!("the first input is {input:?}"),
     };
-    assert_ne!(genesis(root), genesis(other));
+    assert_ne!(genesis(&root), genesis(&other));
     for folder in ["db", "safety", "shards/7/db", "shards/7/safety"] {
         assert!(home.path().join(folder).is_dir(), "{folder}");
     }
     node.close();
     assert!(root.vitals().is_none() && other.vitals().is_none());
-    drop(node);
+    drop((node, root, other));
     let again = start(home.path(), 0, None);
     assert_eq!(again.host(SHARD).unwrap().backend().chain().shard, SHARD);
 }
@@ -82,7 +82,7 @@ fn what_a_peer_says_to_a_shard_is_heard_by_that_shard() {
     first.host(SHARD).unwrap().submit(vec![entered]); // R29: until then its effects are void
     let (began, mut silence) = (Instant::now(), false);
     loop {
-        let inputs = told(other).unwrap();
+        let inputs = told(&other).unwrap();
         silence |= inputs.contains(&silent);
         if inputs.contains(&heard) {
             break;
@@ -92,7 +92,7 @@ fn what_a_peer_says_to_a_shard_is_heard_by_that_shard() {
         }
         assert!(began.elapsed() < PATIENCE, "it never heard");
     }
-    assert!(!told(root).unwrap().contains(&heard), "the root shard's core said nothing");
+    assert!(!told(&root).unwrap().contains(&heard), "the root shard's core said nothing");
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_panic_in_one_shard_stops_that_shard_alone() {
         assert_eq!(FAULTY.take(), None, "the second thread of this name has it");
         let began = Instant::now();
         let failure = loop {
-            match told(node.host(SHARD).unwrap()) {
+            match told(&node.host(SHARD).unwrap()) {
                 Err(failure) => break failure,
                 Ok(_) => assert!(began.elapsed() < PATIENCE, "nothing is told"),
             }
@@ -112,7 +112,7 @@ fn a_panic_in_one_shard_stops_that_shard_alone() {
         assert_eq!(failure.0, "thread-panicked");
         let root = node.host(ShardId::ROOT).unwrap();
         assert_eq!(root.inbox().failure(), None);
-        assert!(!told(root).unwrap().is_empty(), "it goes on");
+        assert!(!told(&root).unwrap().is_empty(), "it goes on");
     }
 }
 
@@ -132,6 +132,65 @@ fn a_store_in_another_shards_folder_is_refused() {
     start(home.path(), 0, None).close();
     let folder = home.path().join("shards");
     std::fs::rename(folder.join("7"), folder.join("8")).unwrap();
-    let refused = try_start(home.path(), 0, &[ShardId::ROOT, ShardId(8)], None).err().unwrap();
-    assert!(refused.sentence.contains("blocks of shard 7"), "{}", refused.sentence);
+    let node = try_start(home.path(), 0, &[ShardId::ROOT, ShardId(8)], None).unwrap();
+    let end = node.end_of(ShardId(8)).unwrap();
+    assert!(end.sentence.contains("blocks of shard 7"), "{}", end.sentence);
+    assert!(node.host(ShardId(8)).is_none() && node.host(ShardId::ROOT).is_some(), "the other one goes on");
+}
+
+fn fault() -> HostEnd {
+    HostEnd { code: "core-fault".into(), sentence: "a fault".into() }
+}
+
+#[test]
+fn a_shard_ends_and_starts_again_while_links_and_the_other_shard_go_on() {
+    let homes = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let first = start(homes[0].path(), 0, None);
+    let second = start(homes[1].path(), 1, Some(&first.addresses()["p2p"]));
+    let linked = |node: &Node, shard| node.host(shard).is_some_and(|host| host.backend().status().peers_up == 1);
+    let until = |reached: &dyn Fn() -> bool| {
+        let began = Instant::now();
+        while !reached() {
+            told(&first.host(ShardId::ROOT).unwrap()).unwrap();
+            assert!(began.elapsed() < PATIENCE, "it never came");
+        }
+    };
+    until(&|| linked(&first, SHARD) && linked(&second, SHARD));
+    for shard in [SHARD, ShardId::ROOT] {
+        let other = if shard == SHARD { ShardId::ROOT } else { SHARD };
+        let goes_on = second.host(other).unwrap();
+        second.end_host(shard, fault());
+        assert!(second.host(shard).is_none());
+        assert_eq!(second.end_of(shard), Some(fault()));
+        second.end_host(shard, HostEnd { code: "late".into(), ..fault() });
+        assert_eq!(second.end_of(shard), Some(fault()), "the first reason stays");
+        second.start_host(shard).unwrap();
+        assert_eq!(second.end_of(shard), None);
+        assert!(linked(&second, shard), "it knows at once which links are up");
+        let core_begins =
+            || matches!(told(&second.host(shard).unwrap()).unwrap().first(), Some(Input::Recovered { .. }));
+        until(&core_begins);
+        assert!(Arc::ptr_eq(&goes_on, &second.host(other).unwrap()));
+        assert!(linked(&first, other) && linked(&second, other), "the link stays");
+    }
+    second.close();
+    assert_eq!(second.start_host(SHARD).unwrap_err().code, "stopped");
+}
+
+#[test]
+fn a_damaged_store_keeps_its_shard_from_starting_until_it_is_moved_aside() {
+    let home = tempfile::tempdir().unwrap();
+    start(home.path(), 0, None).close();
+    let store = home.path().join("shards/7/db");
+    std::fs::write(store.join("CURRENT"), "nothing\n").unwrap();
+    let node = start(home.path(), 0, None);
+    let code = || node.end_of(SHARD).map(|end| end.code);
+    assert_eq!(code().as_deref(), Some("store-corrupt"));
+    assert!(!told(&node.host(ShardId::ROOT).unwrap()).unwrap().is_empty(), "the other one goes on");
+    assert_eq!(node.start_host(SHARD).unwrap_err().code, "store-corrupt");
+    let text = node.backend().metrics();
+    assert!(text.contains("rustorium_node_shard_ends_total{shard=\"7\"} 2"), "{text}");
+    std::fs::rename(&store, home.path().join("aside")).unwrap();
+    node.start_host(SHARD).unwrap();
+    assert_eq!(code(), None);
 }

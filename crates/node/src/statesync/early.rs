@@ -3,13 +3,13 @@
 //! *Invariants:* what is asked of this node meanwhile is answered with "not held"; a safety journal is there before the
 //! store has a height, so that its absence is noticed ever after.
 
-use super::face::FillFace;
 use super::join::{JoinEvent, Joined, Joiner, ban_reason};
 use super::progress::FillProgress;
+use crate::backend::stateless::{NoState, StatelessBackend};
 use crate::codes::{journal_code, start_code, transport_code};
 use crate::host::chain_info;
 use crate::links::seed_peers;
-use crate::node::{EarlyFace, StartHandle};
+use crate::node::{EarlyNode, StartHandle};
 use crate::opening::{Folders, refuse_missing_journal, seed_book};
 use crate::process::Process;
 use parking_lot::Mutex;
@@ -86,12 +86,12 @@ impl Early<'_> {
             .build()
             .map_err(|error| NodeError::new("system", format!("can't start the network threads: {error}")))?;
         let events = self.handle.events.clone();
-        let face = self.face();
-        let http = self.show(&runtime, face.clone())?;
+        let progress = Arc::<FillProgress>::default();
+        let http = self.show(&runtime, self.shown(progress.clone()))?;
         let ear = Arc::new(Ear { events: events.clone(), transport: Mutex::default() });
         let transport = self.link(&runtime, ear.clone())?;
         *ear.transport.lock() = Some(transport.clone());
-        let joined = self.join(events, transport.clone(), face.progress.clone());
+        let joined = self.join(events, transport.clone(), progress);
         *ear.transport.lock() = None;
         runtime.block_on(async {
             http.close().await;
@@ -103,21 +103,22 @@ impl Early<'_> {
         joined
     }
 
-    fn face(&self) -> Arc<FillFace> {
-        let early = self.handle.early.get_or_init(|| EarlyFace {
-            face: Arc::new(FillFace {
+    /// Returns what clients and the operator see meanwhile.
+    fn shown(&self, progress: Arc<FillProgress>) -> Arc<StatelessBackend> {
+        let shown = self.handle.early.get_or_init(|| EarlyNode {
+            backend: Arc::new(StatelessBackend {
                 chain: chain_info(&self.process.genesis, ShardId::ROOT),
                 name: self.process.config.name.clone(),
                 durability: self.process.config.durability.name(),
-                progress: Arc::default(),
+                why: NoState::Filling(progress),
             }),
             audit: self.process.audit.clone(),
         });
-        early.face.clone()
+        shown.backend.clone()
     }
 
     /// Whoever asks over HTTP is told how far it is.
-    fn show(&self, runtime: &Runtime, face: Arc<FillFace>) -> Result<HttpServer, NodeError> {
+    fn show(&self, runtime: &Runtime, backend: Arc<StatelessBackend>) -> Result<HttpServer, NodeError> {
         let http = HttpConfig {
             listen: self.process.config.http_listen,
             metrics_listen: None,
@@ -125,7 +126,7 @@ impl Early<'_> {
             gate: self.handle.gate().clone(),
             tls: self.process.tls.clone(),
         };
-        let started = runtime.block_on(HttpServer::start(http, face, GatewayMetrics::default()));
+        let started = runtime.block_on(HttpServer::start(http, backend, GatewayMetrics::default()));
         started.map_err(|error| NodeError::new(start_code(&error), error.to_string()))
     }
 

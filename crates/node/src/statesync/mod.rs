@@ -5,7 +5,6 @@
 
 mod committees;
 pub(crate) mod early;
-pub(crate) mod face;
 mod fill;
 pub mod join;
 mod offered;

@@ -9,7 +9,7 @@ import ctypes
 import gc
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import trio
 
@@ -41,7 +41,9 @@ class Steps(Protocol):
 class Driver:
     """Drives `replica` from `port` until cancelled."""
 
-    def __init__(self, port: NativePort, replica: Steps, log: InputLog | None = None) -> None:
+    def __init__(
+        self, port: NativePort, replica: Steps, log: InputLog | None = None, profiler: Profiler | None = None
+    ) -> None:
         self._port = port
         self._replica = replica
         self._log = log
@@ -49,10 +51,10 @@ class Driver:
         self._deadline: int | None = None
         self._ticked = False
         self._turns = 0
-        self.profiler = Profiler()
+        self.profiler = Profiler() if profiler is None else profiler
         self.steps = 0
 
-    async def run(self) -> None:
+    async def run(self) -> NoReturn:
         """Runs until cancelled. Any exception of the port or the replica ends it."""
         descriptor = self._port.fileno()
         self._deadline = self._replica.next_deadline()
@@ -132,17 +134,24 @@ def trim_memory() -> None:
         trim(0)
 
 
-async def collect_when_idle(driver: Driver, idle_s: float = 10.0) -> None:
+class CountsSteps(Protocol):
+    """A counter of the steps of all cores."""
+
+    @property
+    def steps(self) -> int: ...
+
+
+async def collect_when_idle(cores: CountsSteps, idle_s: float = 10.0) -> None:
     """Collects cycles, and returns memory that a load freed to the system, after a second with hardly a step. At most
     once per `idle_s`, and not again before another load."""
     collected = 0
     while True:
         await trio.sleep(idle_s)
         before = -IDLE_STEPS_MAX - 1
-        while driver.steps - before > IDLE_STEPS_MAX:
-            before = driver.steps
+        while cores.steps - before > IDLE_STEPS_MAX:
+            before = cores.steps
             await trio.sleep(1)
-        if driver.steps - collected > LOAD_STEPS_MIN:
-            collected = driver.steps
+        if cores.steps - collected > LOAD_STEPS_MIN:
+            collected = cores.steps
             gc.collect(1)
             trim_memory()

@@ -1,14 +1,14 @@
 """The node's task tree: starts everything, waits for a signal or a fault, and ends everything in order.
 
-Invariants: the data plane is closed on every path out. A fault of the core ends the process with its reason in the log,
-since a half-working validator is of no use.
+Invariants: the data plane is closed on every path out. A fault that concerns all hosted shards, or the only one, ends
+the process with its reason in the log.
 """
 
 import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,6 @@ import trio
 
 from rustorium import __version__, _native
 from rustorium.access.passphrases import known_passphrase
-from rustorium.consensus.replica import Replica
 from rustorium.errors import HomeError, KeyFileError, NodeError
 from rustorium.home.endpoints import in_the_clear
 from rustorium.home.followers import AllowedFollowers
@@ -27,14 +26,12 @@ from rustorium.logs import Logger, configure
 from rustorium.node.admin.keyring import Keyring
 from rustorium.node.admin.socket import AdminServer, Callers
 from rustorium.node.bridge import listen_tcp, tell, wait_for_end
-from rustorium.node.loop import pacehint
 from rustorium.node.loop.auditing import record_configuration, record_refusals
-from rustorium.node.loop.driver import Driver, collect_when_idle, configure_collector
-from rustorium.node.loop.inputlog import InputLog
+from rustorium.node.loop.driver import collect_when_idle, configure_collector
+from rustorium.node.loop.hosts import HostedShards, Process
 from rustorium.node.loop.launch import Launch
 from rustorium.node.loop.notify import Notifier
 from rustorium.node.loop.startup import start
-from rustorium.node.loop.watch import Watch, wall_ms
 
 READY_POLL_S = 0.05
 END_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -143,25 +140,21 @@ class Supervisor:
             self._running.close()
 
     async def _live(self, node: _native.Node) -> None:
-        replica = Replica(self._launch.config.consensus)
-        inputs = self._input_log(replica)
-        driver = Driver(node, replica, inputs)
+        shards = self._hosted(node)
         self._callers.keyring.tell(node.set_tokens)
         if self._callers.allowed is not None:
             self._callers.allowed.tell(node.set_followers)
         replace_key = partial(self._replace_key, node)
         socket = self._launch.home.admin_socket
-        admin = AdminServer(socket, node, self.stop, driver.profiler, self._callers, replace_key)
+        admin = AdminServer(socket, node, self.stop, shards.root.profiler, self._callers, replace_key)
         configure_collector()
         try:
             async with trio.open_nursery() as nursery:
                 # First, so that a caller told that the node is ready can call it.
                 await nursery.start(admin.run)
-                nursery.start_soon(self._drive, driver)
-                nursery.start_soon(collect_when_idle, driver)
-                nursery.start_soon(pacehint.keep, self._launch.home.pace, lambda: replica.backoff, wall_ms, self._log)
+                nursery.start_soon(shards.run, self._failed)
+                nursery.start_soon(collect_when_idle, shards)
                 nursery.start_soon(self._report_ready, node)
-                nursery.start_soon(self._watch(node).run)
                 nursery.start_soon(record_refusals, node, self._log)
                 self._note(node, "node started", addresses=self._addresses(node), keys=dict(self._launch.public_keys))
                 self._record_release(node)
@@ -169,8 +162,6 @@ class Supervisor:
                 await self._stopping.wait()
                 nursery.cancel_scope.cancel()
         finally:
-            if inputs is not None:
-                inputs.close()
             self._note(node, "node stopped", reason=self._reason)
 
     def _replace_key(self, node: _native.Node) -> None:
@@ -185,9 +176,19 @@ class Supervisor:
             )
         node.replace_storage_key(passphrase)
 
-    def _watch(self, node: _native.Node) -> Watch:
-        launch = self._launch
-        return Watch(node, launch.config, launch.home.path, self._log, keep_few=launch.keep_few)
+    def _hosted(self, node: _native.Node) -> HostedShards:
+        def note(event: str, fields: Mapping[str, object]) -> None:
+            self._note(node, event, **fields)
+
+        return HostedShards(node, Process(self._launch, self._log, note, node.audit, len(node.shards()) > 1))
+
+    def _failed(self, fault: Exception) -> None:
+        """Ends the process because of a fault of a shard. The first fault is the reason."""
+        if self.fault is not None:
+            return
+        self.fault = fault
+        native = isinstance(fault, _native.NativeError)
+        self.stop("a failure of the data plane" if native else "a fault of the core")
 
     def _record_release(self, node: _native.Node) -> None:
         """Records the release that last wrote to the home, if it changed."""
@@ -224,27 +225,6 @@ class Supervisor:
         except _native.NativeError as error:
             # A full disk, perhaps: it must not hide the reason for the node's stop.
             self._log.error("audit failed", code=error.code, reason=error.args[0])
-
-    def _input_log(self, replica: Replica) -> InputLog | None:
-        launch = self._launch
-        bytes_max = launch.config.log.core_inputs_bytes_max
-        if bytes_max == 0:
-            return None
-        return InputLog(launch.home.input_log, replica, launch.config.consensus, launch.index, launch.n, bytes_max)
-
-    async def _drive(self, driver: Driver) -> None:
-        try:
-            await driver.run()
-        except _native.NativeError as error:
-            # The data plane can't go on, for example because of a full disk. Its sentence says what to do; a trace
-            # wouldn't help.
-            self.fault = error
-            self._log.error("data plane failed", code=error.code, reason=error.args[0])
-            self.stop("a failure of the data plane")
-        except Exception as error:
-            self.fault = error
-            self._log.exception("core fault")
-            self.stop("a fault of the core")
 
     async def _signals(self) -> None:
         with trio.open_signal_receiver(*END_SIGNALS) as signals:

@@ -9,6 +9,7 @@ import json
 import os
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,7 +38,7 @@ PASSING = frozenset({"catching-up", "peers-suspected"})
 
 
 class WatchedNode(Protocol):
-    """The part of a node that the watch needs."""
+    """The part of a shard's data plane, and of the node's audit log, that the watch needs."""
 
     def status(self) -> str: ...
 
@@ -49,12 +50,24 @@ class WatchedNode(Protocol):
 
 
 class Watch:
-    """Watches one node until cancelled."""
+    """Watches one hosted shard until cancelled, and with the root shard the process."""
 
     def __init__(
-        self, node: WatchedNode, config: Config, home: Path, log: Logger, *, keep_few: int | None = None
+        self,
+        node: WatchedNode,
+        config: Config,
+        home: Path,
+        log: Logger,
+        *,
+        keep_few: int | None = None,
+        of_process: bool = True,
+        others: Callable[[], str] = str,
+        told: Callable[[list[str]], None] = lambda _codes: None,
     ) -> None:
+        """`of_process`: also watches what the node's shards share. `others`: describes the trouble of other shards;
+        empty if there is none. `told` takes the codes of the findings after each look."""
         self._node, self._home, self._log, self._keep_few = node, home, log, keep_few
+        self._of_process, self._others, self._told = of_process, others, told
         self._period_s = config.recovery.watch_ms / 1000
         self._detector = Detector(config.recovery, config.consensus.heartbeat_ms)
         self._known: dict[str, Finding] = {}
@@ -65,7 +78,8 @@ class Watch:
         """Runs until cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write_notes)
-            nursery.start_soon(self._note_growth)
+            if self._of_process:
+                nursery.start_soon(self._note_growth)
             due = trio.current_time() + self._period_s
             while True:
                 await trio.sleep_until(due)
@@ -97,6 +111,7 @@ class Watch:
         findings = self._detector.observe(vitals, lag_ns)
         shown = [{**asdict(one), "severity": one.kind.severity.value, "advice": one.kind.advice} for one in findings]
         self._node.tell_health(json.dumps(shown), json.dumps(self._detector.suspicion(vitals.now_ns)))
+        self._told([one.code for one in findings])
         self._note_changes({one.code: one for one in findings})
 
     def _read(self) -> Vitals | None:
@@ -117,7 +132,7 @@ class Watch:
             sync_us=read["sync_us"],
             journal_bytes=read["journal_bytes"],
             journal_oldest_ns=read["journal_oldest_us"] * 1000,
-            free_bytes=free_bytes(self._home),
+            free_bytes=free_bytes(self._home) if self._of_process else None,
             keep_few=self._keep_few,
             damaged=read["damaged"] or "",
             diverged=read["diverged"],
@@ -133,6 +148,7 @@ class Watch:
             signer_away=(read["signer"] or {}).get("away", ""),
             signer_refused=(read["signer"] or {}).get("refused", ""),
             quorum_lost=quorum_lost(status),
+            shard_trouble=self._others(),
             certificate_ends=certificate_ends(read["tls"], now_ms),
             tls_trouble=(read["tls"] or {}).get("trouble") or "",
             peers=peers,

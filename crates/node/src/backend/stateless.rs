@@ -1,11 +1,12 @@
-//! What clients see of a node whose store is being filled: how far it is, and that it answers nothing else yet.
+//! What clients see of a node without a state: why it has none, and that it answers nothing else.
 
-use super::progress::FillProgress;
+use crate::hosts::HostEnd;
+use crate::statesync::FillProgress;
 use futures_util::future::{BoxFuture, ready};
 use rustorium_api::{
-    At, BackendError, BalanceListing, BlockRef, BlockView, Committee, FinalBlock, History, KeyHistory, ListedBalances,
-    ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted,
-    SubmittedSink, TransactionStatus, Visit, Wait,
+    At, BackendError, BalanceListing, BlockRef, BlockView, Committee, Filling, FinalBlock, History, KeyHistory,
+    ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues,
+    Status, Submitted, SubmittedSink, TransactionStatus, Visit, Wait,
 };
 use rustorium_crypto::Addressed;
 use rustorium_gateway::{Backend, ChainInfo};
@@ -18,22 +19,48 @@ use tokio::time::Instant;
 /// When whoever asks for more should try again.
 const RETRY_AFTER_MS: u64 = 1_000;
 
-/// The gateway's view of a node that has no state yet.
-pub(crate) struct FillFace {
+/// The reason why there is no state.
+#[derive(Clone)]
+pub(crate) enum NoState {
+    /// The store is being filled.
+    Filling(Arc<FillProgress>),
+    /// The shard ended, and is started again.
+    Ended(HostEnd),
+}
+
+impl NoState {
+    fn sentence(&self) -> String {
+        match self {
+            Self::Filling(progress) => progress.now().sentence(),
+            Self::Ended(HostEnd { code, sentence }) => {
+                format!("the shard ended with {code} ({sentence}) and is started again by itself")
+            }
+        }
+    }
+
+    fn filling(&self) -> Option<Filling> {
+        match self {
+            Self::Filling(progress) => Some(progress.now()),
+            Self::Ended(_) => None,
+        }
+    }
+}
+
+/// The gateway's view of a shard that has no state.
+pub(crate) struct StatelessBackend {
     pub(crate) chain: ChainInfo,
     pub(crate) name: String,
     pub(crate) durability: &'static str,
-    pub(crate) progress: Arc<FillProgress>,
+    pub(crate) why: NoState,
 }
 
-impl FillFace {
+impl StatelessBackend {
     fn not_yet<T>(&self) -> Result<T, BackendError> {
-        Err(BackendError::Unavailable(self.progress.now().sentence()))
+        Err(BackendError::Unavailable(self.why.sentence()))
     }
 
     fn refusal(&self) -> Submitted {
-        let message =
-            format!("the node has no state yet ({}); send it to another node", self.progress.now().sentence());
+        let message = format!("the node has no state now ({}); send it to another node", self.why.sentence());
         Submitted::Refused(Refused {
             busy: true,
             retry_after_ms: Some(RETRY_AFTER_MS),
@@ -42,7 +69,7 @@ impl FillFace {
     }
 }
 
-impl Backend for FillFace {
+impl Backend for StatelessBackend {
     fn chain(&self) -> &ChainInfo {
         &self.chain
     }
@@ -113,7 +140,8 @@ impl Backend for FillFace {
     }
 
     fn status(&self) -> Status {
-        let filling = self.progress.now();
+        let filling = self.why.filling();
+        let peers = filling.as_ref().map_or(0, |filling| filling.peers);
         Status {
             node: self.name.clone(),
             validator: None,
@@ -123,14 +151,14 @@ impl Backend for FillFace {
             epoch: Epoch(0),
             executed: At::default(),
             claimed: At::default(),
-            peers_up: filling.peers,
-            peers: filling.peers,
+            peers_up: peers,
+            peers,
             unreachable: Vec::new(),
             pool_transactions: 0,
             pool_bytes: 0,
             durability: self.durability,
-            ready: Err(filling.sentence()),
-            filling: Some(filling),
+            ready: Err(self.why.sentence()),
+            filling,
             findings: Vec::new(),
             retired: None,
             evidence: Vec::new(),

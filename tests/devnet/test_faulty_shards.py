@@ -1,0 +1,143 @@
+"""Real processes that host two shards: a fault of one shard ends it alone, and it comes back."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from hosted_shards import SHARD
+from process_tools import DEADLINE_S, wait_for
+from rustorium.home.auditlog import log_of, read
+from rustorium.home.paths import Home
+from rustorium.net.devnet import Devnet
+from rustorium.node.admin.socket import call
+from rustorium.testing import DevnetFactory
+
+PROGRAM = Path(__file__).parents[1] / "hosted_shards.py"
+EPOCH_MS = 2_000
+"""The clock ends epochs, so that heights of both shards go on without clients."""
+ASK_S = 15.0
+pytestmark = pytest.mark.nodes
+
+
+class Nodes:
+    """The validators of a net, each with two shards."""
+
+    def __init__(self, net: Devnet) -> None:
+        self.net = net
+        self._running: dict[int, subprocess.Popen[bytes]] = {}
+
+    def home(self, index: int) -> Path:
+        return Path(self.net.net.nodes[index].home)
+
+    def start(self, index: int) -> None:
+        with open(self.home(index) / "log" / "stderr.log", "ab") as said:
+            command = [sys.executable, str(PROGRAM), str(self.home(index)), "0", str(SHARD)]
+            self._running[index] = subprocess.Popen(command, stdout=said, stderr=said)
+
+    def stop(self, index: int) -> None:
+        process = self._running.pop(index)
+        process.send_signal(signal.SIGTERM)
+        said = self.home(index) / "log" / "stderr.log"
+        assert process.wait(DEADLINE_S) == 0, said.read_text()
+
+    def kill(self) -> None:
+        """Ends what runs."""
+        for process in self._running.values():
+            process.kill()
+            process.wait()
+
+    def figures(self, index: int) -> dict[str, float]:
+        """Returns the node's series and their values; none while it doesn't answer."""
+        try:
+            text = httpx2.get(f"{self.net.net.nodes[index].metrics}/metrics", timeout=ASK_S).text
+        except httpx2.TransportError:
+            return {}
+        lines = [line.rpartition(" ") for line in text.splitlines() if not line.startswith("#")]
+        return {series: float(value) for series, _, value in lines}
+
+    def height(self, index: int, shard: int) -> int:
+        return int(self.figures(index).get(f'rustorium_consensus_height{{shard="{shard}"}}', -1))
+
+    def runs(self, index: int, shard: int) -> bool:
+        return self.figures(index).get(f'rustorium_node_shard_running{{shard="{shard}"}}') == 1
+
+    def goes_on(self, index: int, shard: int) -> None:
+        """Waits for two more blocks of a shard."""
+        before = self.height(index, shard)
+        wait_for(f"blocks of shard {shard} at node {index}", lambda: self.height(index, shard) >= before + 2)
+
+    def status(self, index: int) -> dict[str, Any]:
+        found: dict[str, Any] = httpx2.get(f"{self.net.net.nodes[index].http}/v1/status", timeout=ASK_S).json()
+        return found
+
+    def other_shard(self, index: int) -> dict[str, Any]:
+        """Returns what the node's own status says of its other shard."""
+        told: Any = call(Home(self.home(index)).admin_socket, "status")
+        [found] = told["shards"]
+        return dict(found)
+
+    def trouble(self, index: int) -> str:
+        """Returns the evidence of the node's finding on its other shard."""
+        found = [one["evidence"] for one in self.status(index)["findings"] if one["code"] == "shard-trouble"]
+        return str(found[0]) if found else ""
+
+    def audited(self, index: int, event: str) -> list[dict[str, Any]]:
+        lines = read(log_of(Home(self.home(index))))
+        return [line["fields"] for line in lines if line["event"] == event]
+
+
+@pytest.fixture
+def nodes(devnet_factory: DevnetFactory) -> Iterator[Nodes]:
+    made = Nodes(devnet_factory(start=False, parameters={"epoch_ms": EPOCH_MS}))
+    indexes = range(len(made.net.net.nodes))
+    for index in indexes:
+        made.start(index)
+    try:
+        for index in indexes:
+            for shard in (0, SHARD):
+                wait_for(f"blocks of shard {shard} at node {index}", lambda i=index, s=shard: made.height(i, s) > 0)
+        yield made
+    finally:
+        made.kill()
+
+
+def test_a_core_that_faults_ends_its_shard_alone_and_comes_back(nodes: Nodes) -> None:
+    for count, (shard, other) in enumerate([(SHARD, 0), (0, SHARD)], 1):
+        (nodes.home(0) / f"fault-{shard}").touch()
+        wait_for("the fault", lambda count=count: len(nodes.audited(0, "shard ended")) == count)
+        nodes.goes_on(0, other)
+        nodes.goes_on(1, shard)
+        ended = nodes.audited(0, "shard ended")[-1]
+        assert (ended["shard"], ended["code"]) == (shard, "core-fault")
+        assert "a test asks for a fault" in ended["reason"]
+        wait_for("the start", lambda count=count: len(nodes.audited(0, "shard started")) == count)
+        nodes.goes_on(0, shard)
+        assert nodes.figures(0)[f'rustorium_node_shard_ends_total{{shard="{shard}"}}'] == 1
+    wait_for("shards that are ready", lambda: nodes.status(0)["ready"] and nodes.other_shard(0)["ready"])
+    assert nodes.other_shard(0)["height"] > 0
+    assert (nodes.home(0) / "shards" / str(SHARD) / "log" / "inputs").is_dir()
+    for index in range(len(nodes.net.net.nodes)):
+        nodes.stop(index)
+
+
+def test_a_damaged_store_is_shown_and_its_shard_comes_back_once_it_is_moved_aside(nodes: Nodes) -> None:
+    nodes.stop(0)
+    store = nodes.home(0) / "shards" / str(SHARD) / "db"
+    (store / "CURRENT").write_text("nothing\n")
+    nodes.start(0)
+    wait_for("the trouble", lambda: nodes.figures(0) != {} and "store-corrupt" in nodes.trouble(0))
+    nodes.goes_on(0, 0)
+    assert not nodes.runs(0, SHARD)
+    assert nodes.trouble(0).startswith(f"shard {SHARD} ended with store-corrupt")
+    assert "store-corrupt" in nodes.other_shard(0)["not_ready_because"]
+    assert nodes.status(0)["ready"], "the gateway serves the root shard"
+    store.rename(nodes.home(0) / "moved-aside")
+    wait_for("the shard", lambda: nodes.runs(0, SHARD))
+    wait_for("all blocks again", lambda: nodes.height(0, SHARD) >= nodes.height(1, SHARD) - 1 > 0)
+    nodes.goes_on(0, SHARD)

@@ -1,0 +1,45 @@
+"""A node of several shards as a process, which no command starts yet: `python hosted_shards.py HOME SHARD…`.
+
+If the file `fault-SHARD` is in the home, the core of that shard faults, and the file is removed.
+"""
+
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from rustorium.home.paths import Home
+from rustorium.node.loop import hosts
+from rustorium.node.loop.driver import Driver
+from rustorium.node.loop.launch import prepare
+from rustorium.node.loop.supervisor import Descriptors, run
+
+SHARD = 7
+"""The shard beside the root in tests."""
+
+
+class FaultyDriver(Driver):
+    """A driver whose core faults on request."""
+
+    home: Path
+
+    def turns(self) -> bool:
+        request = self.home / f"fault-{getattr(self._port, 'shard', None)}"
+        if request.exists():
+            request.unlink()
+            raise RuntimeError("a test asks for a fault")
+        return super().turns()
+
+
+def main() -> None:
+    home = Home(Path(sys.argv[1]))
+    launch = prepare(home, home.load_config(os.environ), None, os.environ)
+    settings = json.loads(launch.native_config) | {"shards": [int(shard) for shard in sys.argv[2:]]}
+    FaultyDriver.home = home.path
+    hosts.Driver = FaultyDriver  # type: ignore[misc]
+    run(replace(launch, native_config=json.dumps(settings)), Descriptors())
+
+
+if __name__ == "__main__":
+    main()
