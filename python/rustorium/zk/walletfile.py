@@ -15,6 +15,7 @@ from rustorium import _native
 from rustorium.access.keyfiles import open_key_file
 from rustorium.access.private import lock_now, make_folder
 from rustorium.errors import KeyFileError, UsageError, WalletError
+from rustorium.records import Record
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,7 +26,7 @@ PROVING_KEY_BYTES_MAX = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class Holding(Record):
     """A wallet's holding of an asset; `asset` is `None` if the wallet knows only the tag."""
 
     asset: str | None
@@ -35,7 +36,7 @@ class Holding:
 
 
 @dataclass(frozen=True, slots=True)
-class WalletEvent:
+class WalletEvent(Record):
     """A note that a wallet saw `received`, `spent` or `sent`, in transfer number `transfer` of the pool."""
 
     kind: str
@@ -191,7 +192,7 @@ class WalletFile:
 
 def check_amount(amount: int) -> None:
     """Checks that one note can be worth this amount. Errors: UsageError."""
-    if not 0 < amount <= AMOUNT_MAX:
+    if type(amount) is not int or not 0 < amount <= AMOUNT_MAX:
         raise UsageError(f"{amount} can't be moved at once: an amount is above 0 and below 2^64")
 
 
