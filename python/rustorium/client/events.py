@@ -116,8 +116,8 @@ class EventStream:
         return Event(str(here), receipt)
 
     async def _newest(self) -> Place:
-        body = await self._transport.get("/v1/status", anyio.current_time() + 2 * READ_ATTEMPT_S)
-        status = wire.parse(wire.node_status, body)
+        deadline = anyio.current_time() + 2 * READ_ATTEMPT_S
+        status = await self._transport.get(wire.node_status, "/v1/status", deadline)
         return Place(status.shard, status.executed, AFTER_ALL)
 
     async def _connect(self, position: Place) -> bool:
