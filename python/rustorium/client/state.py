@@ -226,6 +226,7 @@ class StateMethods(BlockMethods):
                 f"a proof is about 1 to {PROOF_KEYS_MAX} different things, not {len(subjects)}: ask in parts"
             )
         shard = self.light.shard
+        self._floors.show(shard, self.light.verified_height)
         least = 0 if isinstance(at, int) else max(from_height, self._floors.least(shard))
         try:
             age_s = None if isinstance(at, int) else self._max_age(max_age_s)
@@ -233,9 +234,17 @@ class StateMethods(BlockMethods):
         except Busy as error:
             if error.code == "not-proven-yet" and 0 < least == self._floors.own(shard).height:
                 await self._doubt_own_write(subjects, shard)
+            if error.code == "not-proven-yet" and 0 < least == self.light.verified_height:
+                raise Busy(
+                    f"no node proves height {least} or a later one, which this client has verified before"
+                    f"{self.light.where_kept()}: ask again in a moment, or another node",
+                    code=error.code,
+                    retry_after_ms=error.retry_after_ms,
+                ) from None
             raise
         if not isinstance(at, int):
             self._floors.show(found[0].at.shard, found[0].at.height)
+            self.light.verified(found[0].at.height)
         return found
 
     async def _doubt_own_write(self, subjects: Sequence[Subject], shard: int) -> None:
@@ -297,7 +306,13 @@ class StateMethods(BlockMethods):
             if at == "current" and height < least:
                 # The node may only be behind, since it was told of no height.
                 raise Busy("a node proved an older state than this client knows: ask again", code="not-proven-yet")
-            if height < least or (isinstance(at, int) and height != at):
+            if height < least:
+                known = f", and this client verified height {least} before{light.where_kept()}"
+                raise ProofRefused(
+                    f"a node proved the state of height {height}, which is older than what was asked for"
+                    f"{known if least == light.verified_height else ''}: ask another node"
+                )
+            if isinstance(at, int) and height != at:
                 raise ProofRefused(f"a node proved the state of height {height}, which isn't what was asked for")
             return state, proof, facts
 
