@@ -12,6 +12,7 @@ from typing import Self
 from rustorium.access.bearer import Tokens
 from rustorium.access.netfile import read_net
 from rustorium.access.tls import Tls
+from rustorium.client import arguments
 from rustorium.client.base import TIMEOUT_S
 from rustorium.client.convenience import ConvenienceMethods
 from rustorium.client.keys import Key
@@ -42,7 +43,7 @@ class AsyncClient(ConvenienceMethods):
         tls: Tls | None = None,
     ) -> Self:
         """Returns a client of the net in a `devnet.json`. Errors: UsageError, HomeError."""
-        net = read_net(Path(path))
+        net = read_net(arguments.path(path, "path"))
         tls, genesis = tls or net.tls, Path(net.genesis)
         return cls(net.endpoints, genesis=genesis, key=key, timeout_s=timeout_s, token=token, tls=tls)
 
