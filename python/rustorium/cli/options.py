@@ -99,7 +99,7 @@ def seconds(given: str | float) -> float:
 
 def duration(*names: str, text: str) -> Any:
     """Returns an option that takes a duration."""
-    return typer.Option(*names, parser=seconds, metavar="DURATION", help=text)
+    return typer.Option(*names, parser=seconds, metavar="<duration>", help=text)
 
 
 TIMEOUT, EVERY = ("--timeout", "--timeout-s"), ("--every", "--every-s")
