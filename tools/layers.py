@@ -39,7 +39,9 @@ ON_TRIO = frozenset({"anyio", "asyncio"})
 # In flow order: a room may use those before it, and of these only the ones that are named.
 PYTHON = {
     "PURE": _room(
-        "__version__ types records errors failures config signersection regions api consensus health", "", CLOCKS_AND_IO
+        "__version__ types records errors failures arguments config signersection regions api consensus health",
+        "",
+        CLOCKS_AND_IO,
     ),
     "native": _room("_native", ""),
     "logs": _room("logs", ""),

@@ -8,7 +8,17 @@ import pytest
 import trio
 from fake_net import FakeNet
 
-from rustorium.client import AsyncClient, Client, Key, LightClient, amount_of, bytes_to_text, text_to_bytes, wait_of
+from rustorium.client import (
+    AsyncClient,
+    Client,
+    Key,
+    LightClient,
+    Wallet,
+    amount_of,
+    bytes_to_text,
+    text_to_bytes,
+    wait_of,
+)
 from rustorium.client import operations as ops
 from rustorium.errors import UsageError
 
@@ -101,6 +111,12 @@ def test_methods_name_the_argument(net: FakeNet, key: Key, call: Call, says: str
         (lambda: Key.remote(5), "url is text, not int"),
         (lambda: OTHER.save(5, b"p"), "path is a path, as text or as a Path, not int"),
         (lambda: OTHER.save("/tmp/none.key", "p"), "passphrase is bytes, not str"),
+        (lambda: Wallet.create(5, "00", passphrase=b"p"), "path is a path, as text or as a Path, not int"),
+        (lambda: Wallet.create("w", 5, passphrase=b"p"), "chain is text, not int"),
+        (lambda: Wallet.create("w", "00", passphrase="p"), "passphrase is bytes, not str"),
+        (lambda: Wallet.create("w", "00", passphrase=b"p", seed="s"), "seed is bytes, not str"),
+        (lambda: Wallet.create("w", "00", passphrase=b"p", proving_key=5), "proving_key is a path"),
+        (lambda: Wallet.open(5), "path is a path, as text or as a Path, not int"),
         (lambda: amount_of(5), "an amount is text here, not int"),
         (lambda: text_to_bytes(b"x"), "the text is text, not bytes"),
         (lambda: bytes_to_text("x"), "the content is bytes, not str"),

@@ -9,10 +9,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from rustorium import arguments
 from rustorium.access.bearer import Tokens
 from rustorium.access.netfile import read_net
 from rustorium.access.tls import Tls
-from rustorium.client import arguments
 from rustorium.client.base import TIMEOUT_S
 from rustorium.client.convenience import ConvenienceMethods
 from rustorium.client.keys import Key

@@ -4,7 +4,6 @@ Invariants: given a genesis or checkpoint, every answer that comes with a proof 
 returned.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -13,11 +12,11 @@ from typing import Any, TypeVar
 import anyio
 import httpx2
 
-from rustorium import _native
+from rustorium import _native, arguments
 from rustorium.access.bearer import Tokens
 from rustorium.access.genesis import read_genesis
 from rustorium.access.tls import Tls
-from rustorium.client import arguments, wire
+from rustorium.client import wire
 from rustorium.client.events import EventStream
 from rustorium.client.floors import Floors
 from rustorium.client.keys import Key
@@ -190,9 +189,11 @@ class ClientBase:
 
 def content_or_path(given: bytes | str | Path, name: str) -> bytes | Path:
     """Returns a file's content as it was given, or the file's path. Errors: UsageError."""
-    if not isinstance(given, (bytes, str, os.PathLike)):
+    if isinstance(given, bytes):
+        return given
+    if not arguments.is_path(given):
         raise arguments.refused(name, "bytes or a path", given)
-    return given if isinstance(given, bytes) else Path(given)
+    return Path(given)
 
 
 def _checked_key(key: Key) -> Key:

@@ -11,11 +11,11 @@ from typing import Any, Literal, Self, TypeVar
 
 import httpx2
 
+from rustorium import arguments
 from rustorium.access.bearer import Tokens
 from rustorium.access.netfile import read_net
 from rustorium.access.tls import Tls
 from rustorium.api import Operation
-from rustorium.client import arguments
 from rustorium.client.aio import AsyncClient
 from rustorium.client.base import TIMEOUT_S
 from rustorium.client.blockingconvenience import BlockingConvenience

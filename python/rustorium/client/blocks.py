@@ -11,8 +11,8 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
-from rustorium import _native
-from rustorium.client import arguments, wire
+from rustorium import _native, arguments
+from rustorium.client import wire
 from rustorium.client.base import hex_of
 from rustorium.client.proofs import check_block, require_certificate
 from rustorium.client.transactions import TransactionMethods

@@ -9,8 +9,9 @@ from typing import Any
 
 import anyio
 
-from rustorium.client import arguments, wire
+from rustorium import arguments
 from rustorium.client import operations as ops
+from rustorium.client import wire
 from rustorium.client.keys import Key
 from rustorium.client.pools import PoolMethods
 from rustorium.client.submit import Result

@@ -10,7 +10,8 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from rustorium.client import arguments, wire
+from rustorium import arguments
+from rustorium.client import wire
 from rustorium.client.base import address_of
 from rustorium.client.blocks import for_each
 from rustorium.client.listing import ListingMethods

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from rustorium import _native
+from rustorium import _native, arguments
 from rustorium.access.keyfiles import account_kind, open_key_file, public_part
 from rustorium.access.private import make_folder
-from rustorium.client import arguments
 from rustorium.errors import KeyFileError, KeyFileMissing
 
 

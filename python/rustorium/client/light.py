@@ -7,7 +7,6 @@ are compared with the proven facts; without `fetch` it uses no network.
 import contextlib
 import io
 import json
-import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -16,9 +15,9 @@ from typing import Any, BinaryIO, Literal, cast
 
 import anyio.to_thread
 
-from rustorium import _native
+from rustorium import _native, arguments
 from rustorium.access.genesis import read_genesis
-from rustorium.client import arguments, prooffile, wire
+from rustorium.client import prooffile, wire
 from rustorium.client.prooffile import ForkFile, ProofFile
 from rustorium.client.trust import TrustFile, from_checkpoint, from_genesis, refusing
 from rustorium.errors import ChainForked, EpochUnknown, ProofRefused, ProofTooOld, TrustExpired
@@ -68,7 +67,7 @@ class LightClient:
     ) -> None:
         if trust_period_s is not None:
             arguments.number(trust_period_s, "trust_period_s", "seconds")
-        if not isinstance(anchor, (bytes, str, os.PathLike)):
+        if not isinstance(anchor, bytes) and not arguments.is_path(anchor):
             raise arguments.refused("anchor", "bytes or a path", anchor)
         if not isinstance(anchor, bytes):
             anchor = Path(anchor).read_bytes() if checkpoint else read_genesis(Path(anchor))

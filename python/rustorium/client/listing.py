@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from rustorium.client import arguments, wire
+from rustorium import arguments
+from rustorium.client import wire
 from rustorium.client.base import address_of
 from rustorium.client.state import StateMethods
 from rustorium.client.text import raw

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 
 from rustorium.api import Operation
-from rustorium.client.arguments import content, many, text, whole
+from rustorium.arguments import content, many, text, whole
 from rustorium.client.text import AMOUNT_MAX, raw
 from rustorium.errors import UsageError
 

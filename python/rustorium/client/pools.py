@@ -4,8 +4,7 @@ Invariants: a pool's head, key and balance are certified by a quorum; records ar
 if they lead to a proven head.
 """
 
-from rustorium import _native
-from rustorium.client import arguments
+from rustorium import _native, arguments
 from rustorium.client.history import HistoryMethods
 from rustorium.errors import NotFound
 from rustorium.types import Subject, Value

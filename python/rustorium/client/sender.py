@@ -15,8 +15,9 @@ import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
+from rustorium import arguments
 from rustorium.api import Operation
-from rustorium.client import arguments, wire
+from rustorium.client import wire
 from rustorium.client.keys import Key
 from rustorium.client.nonces import Nonces
 from rustorium.client.submit import Group, Result

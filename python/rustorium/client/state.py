@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from rustorium import _native
+from rustorium import _native, arguments
 from rustorium.api import Operation
-from rustorium.client import arguments, wire
+from rustorium.client import wire
 from rustorium.client.base import address_of, hex_of
 from rustorium.client.blocks import BlockMethods
 from rustorium.client.endpoints import Endpoint

@@ -7,7 +7,7 @@ import base64
 import binascii
 from typing import TypeVar, cast, get_args
 
-from rustorium.client import arguments
+from rustorium import arguments
 from rustorium.errors import UsageError
 from rustorium.types import Wait
 

@@ -11,10 +11,10 @@ from typing import Any, cast
 import anyio
 from anyio import to_thread
 
-from rustorium import _native
+from rustorium import _native, arguments
 from rustorium.api import Operation
-from rustorium.client import arguments, wire
 from rustorium.client import operations as ops
+from rustorium.client import wire
 from rustorium.client.base import ClientBase, address_of, hex_of
 from rustorium.client.endpoints import Endpoint
 from rustorium.client.events import EventStream

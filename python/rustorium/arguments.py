@@ -1,13 +1,12 @@
 """Checks the types of what callers pass: each refusal is one sentence that names the argument.
 
-Invariants: no input or output; a value of the right type is returned unchanged, apart from paths.
+Invariants: PURE; a value of the right type is returned unchanged, apart from paths.
 """
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from rustorium.errors import UsageError
 
@@ -45,9 +44,14 @@ def content(given: object, name: str) -> bytes:
     return bytes(given)
 
 
+def is_path(given: object) -> TypeGuard[str | Path]:
+    """Returns whether a value names a path."""
+    return isinstance(given, str) or hasattr(given, "__fspath__")
+
+
 def path(given: object, name: str) -> Path:
     """Returns a path that was given as text or as a path. Errors: UsageError."""
-    if not isinstance(given, (str, os.PathLike)):
+    if not is_path(given):
         raise refused(name, "a path, as text or as a Path", given)
     return Path(given)
 
