@@ -175,8 +175,7 @@ class BlockMethods(TransactionMethods):
         It checks that a quorum certified their transactions as executed in the block, and that the proofs for
         these verifiers hold, as one equation. Errors: ZkRefused names a bad proof; NotFound, NotReady until the
         block's results are certified, VerificationFailed, GenesisNeeded."""
-        receipts, _ = await self._receipts_told(height)
-        in_order(receipts, height)
+        receipts, url = await self._receipts_told(height)
         good = [receipt for receipt in receipts if receipt.ok]
         found: dict[str, list[ProofInBlock]] = {}
 
@@ -184,7 +183,11 @@ class BlockMethods(TransactionMethods):
             facts = json.loads(await self.prove_transaction(receipt.transaction))["facts"]
             found[receipt.transaction] = wire.parse(partial(blockproofs.in_block, receipt=receipt), facts)
 
-        await for_each(good, one)
+        try:
+            in_order(receipts, height)
+            await for_each(good, one)
+        except VerificationFailed as error:
+            raise error.about(url, "{} listed them") from None
         proofs = [proof for receipt in good for proof in found[receipt.transaction]]
         return await anyio.to_thread.run_sync(blockproofs.check, height, proofs, verifiers)
 
