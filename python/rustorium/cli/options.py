@@ -37,7 +37,11 @@ CheckpointOption = Annotated[
 ]
 TrustFileOption = Annotated[
     Path | None,
-    typer.Option("--trust-file", help="File that stores which committee to trust between calls; created if missing."),
+    typer.Option(
+        "--trust-file",
+        help="File that stores between calls which committee to trust and which height was verified; created if "
+        "missing.",
+    ),
 ]
 TrustPeriodOption = Annotated[
     str | None,
