@@ -172,11 +172,13 @@ class BlockMethods(TransactionMethods):
     async def verify_block_proofs(self, height: int, verifiers: Sequence[Verifier]) -> BlockProofs:
         """Checks the Groth16 proofs in a final block on this machine.
 
-        It checks that a quorum certified their transactions as executed in the block, and that the proofs for
-        these verifiers hold, as one equation. Errors: ZkRefused names a bad proof; NotFound, NotReady until the
-        block's results are certified, VerificationFailed, GenesisNeeded."""
+        It checks that a quorum certified their transactions as executed in the block and the others as failed, and that
+        the proofs for these verifiers hold, as one equation. Errors: ZkRefused names a bad proof; NotFound, NotReady
+        until the block's results are certified, VerificationFailed, GenesisNeeded."""
+        deadline = self._deadline(None)
         receipts, url = await self._receipts_told(height)
         good = [receipt for receipt in receipts if receipt.ok]
+        failed = [receipt for receipt in receipts if not receipt.ok]
         found: dict[str, list[ProofInBlock]] = {}
 
         async def one(receipt: Receipt) -> None:
@@ -186,6 +188,7 @@ class BlockMethods(TransactionMethods):
         try:
             in_order(receipts, height)
             await for_each(good, one)
+            await for_each(failed, lambda receipt: self._confirm(receipt, deadline))
         except VerificationFailed as error:
             raise error.about(url, "{} listed them") from None
         proofs = [proof for receipt in good for proof in found[receipt.transaction]]
