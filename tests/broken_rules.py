@@ -23,8 +23,9 @@ from model.port import SimPort
 from model.run import Report, run_many, run_seed
 from model.scenario import Mode
 from model.world import World
-from rustorium.client import events, wire
+from rustorium.client import events, sender, submit, wire
 from rustorium.client.floors import Floors
+from rustorium.client.light import LightClient
 from rustorium.client.state import StateMethods
 from rustorium.client.witnesses import Witnesses
 from rustorium.consensus.chain import Chain, Parent
@@ -275,7 +276,7 @@ def beats_not(machine: Any, effect: Any) -> None:
 
 
 def asks_for_any_height(client: Any, *arguments: Any, **named: Any) -> Any:
-    client._floors = Floors()
+    client._floors, client.light.verified_height = Floors(), 0
     return ASK(client, *arguments, **named)
 
 
@@ -392,6 +393,16 @@ RULES: dict[str, Broken] = {
     ),
     "reads: a witness confirms whatever it has": _tests(
         "tests/client/test_witnesses.py", (Witnesses, "confirm", confirms_anything)
+    ),
+    "reads: a trust file keeps no height": _tests(
+        "tests/client/test_verified_reads.py", (LightClient, "verified", lambda _light, _height: None)
+    ),
+    "writes: one node's refusal is believed": _tests("tests/client/test_lying_nodes.py", (submit, "BELIEVED", 1)),
+    "writes: a failed verdict needs no proof": _tests(
+        "tests/client/test_lying_nodes.py", (sender, "_failed_unproven", lambda _result: False)
+    ),
+    "writes: a milestone below the requested one is enough": _tests(
+        "tests/client/test_lying_nodes.py", (submit, "MILESTONES", ("certified", "final", "accepted"))
     ),
     "codes: a client knows the newest spelling alone": _tests(
         "tests/client/test_earlier_codes.py", (wire, "spelled", str)

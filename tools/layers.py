@@ -38,7 +38,11 @@ CLOCKS_AND_IO = frozenset(
 ON_TRIO = frozenset({"anyio", "asyncio"})
 # In flow order: a room may use those before it, and of these only the ones that are named.
 PYTHON = {
-    "PURE": _room("__version__ types errors config signersection regions api consensus health", "", CLOCKS_AND_IO),
+    "PURE": _room(
+        "__version__ types records errors failures arguments config signersection regions api consensus health",
+        "",
+        CLOCKS_AND_IO,
+    ),
     "native": _room("_native", ""),
     "logs": _room("logs", ""),
     "access": _room("access", "PURE native"),

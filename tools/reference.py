@@ -1,4 +1,4 @@
-"""Writes docs/reference from the code: commands' help, paths of the HTTP API, public names of Python, limits.
+"""Writes docs/reference from the code: commands' help, paths of the HTTP API, public names of Python, limits, failures.
 
 `python tools/reference.py` writes the pages, `--check` says which isn't what the code makes (1 then). Needs a built
 extension, and no node.
@@ -18,6 +18,7 @@ from typing import Any
 
 os.environ["COLUMNS"] = "100"  # of the help texts, wherever this runs
 
+import failures_page
 import limits_page
 import typer
 from typer.testing import CliRunner
@@ -48,6 +49,7 @@ PYTHON = {
     "rustorium.zk.ceremony": None,
     "rustorium.api": None,
     "rustorium.types": None,
+    "rustorium.records": None,
     "rustorium.errors": None,
     "rustorium.testing": None,
 }
@@ -278,6 +280,7 @@ PAGES = {
     "http.md": http,
     "python.md": python,
     "limits.md": lambda: limits_page.page(WRITTEN),
+    "failures.md": lambda: failures_page.page(WRITTEN),
 }
 
 

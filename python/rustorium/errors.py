@@ -4,7 +4,7 @@ Invariants: PURE; `code` never changes once published; `exit_code` is the CLI's;
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class RustoriumError(Exception):
@@ -119,20 +119,32 @@ class ClientError(RustoriumError):
 
     code = "request-failed"
 
+    endpoint: str = ""
+    """URL of the endpoint whose answer this is about; empty if it is about none, or about several."""
+
     def __init__(self, message: str, *, code: str | None = None, details: Mapping[str, object] | None = None) -> None:
         super().__init__(message, code=code)
         self.details: dict[str, object] = dict(details or {})
 
+    def about(self, endpoint: str, how: str = "answer of {}") -> Self:
+        """Names the endpoint whose answer this is about, in the sentence too, unless one is named; returns itself."""
+        if not self.endpoint:
+            self.endpoint = endpoint
+            if endpoint not in self.message:
+                self.args = (f"{self.message} ({how.format(endpoint)})",)
+        return self
+
 
 class Unreachable(ClientError):
-    """No endpoint answered; `sent` tells whether the request may have reached one."""
+    """No endpoint answered; `sent` tells whether the request may have reached one, and `cause` why the connection
+    failed: "connection refused", "no answer in 5 s", …"""
 
     code = "unreachable"
     exit_code = 5
 
-    def __init__(self, message: str, *, sent: bool = False) -> None:
+    def __init__(self, message: str, *, sent: bool = False, cause: str = "") -> None:
         super().__init__(message)
-        self.sent = sent
+        self.sent, self.cause = sent, cause
 
 
 class BadResponse(ClientError):

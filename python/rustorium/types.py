@@ -4,9 +4,11 @@ Invariants: PURE; ids, roots and assets are lower-case hex, addresses are `rs1â€
 units, times are Unix milliseconds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, cast
+
+from rustorium.records import Listing, Record
 
 Wait = Literal["accepted", "final", "certified"]
 """Milestone that a submission waits for: in a pool, final and executed, or claimed by a final header (provable)."""
@@ -28,7 +30,7 @@ OPERATIONS_MAX = 256
 
 
 @dataclass(frozen=True, slots=True)
-class At:
+class At(Record):
     """The state that an answer describes."""
 
     height: int
@@ -40,7 +42,7 @@ class At:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(Record):
     """The reason why a final transaction had no effect."""
 
     code: str
@@ -49,7 +51,7 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(Record):
     """The chain's record of an executed transaction."""
 
     transaction: str
@@ -71,7 +73,7 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class SignedTransaction:
+class SignedTransaction(Record):
     """Canonical bytes of a transaction, ready to be sent any number of times to any node."""
 
     id: str
@@ -82,18 +84,21 @@ class SignedTransaction:
 
 
 @dataclass(frozen=True, slots=True)
-class Submitted:
-    """Milestone that a submission reached. `receipt` is present from "final" on, `proof` with "certified"."""
+class Submitted(Record):
+    """Milestone that a submission reached. `receipt` is present from "final" on, `proof` with "certified". Given a
+    genesis, a failed receipt is always a proven one."""
 
     id: str
     reached: Wait
     receipt: Receipt | None = None
     proof: bytes | None = field(default=None, repr=False)
     """Canonical bytes of the receipt's proof, already checked if a genesis was given."""
+    endpoint: str = ""
+    """URL of the node on whose word this rests; empty if the proof was checked here."""
 
 
 @dataclass(frozen=True, slots=True)
-class TransactionStatus:
+class TransactionStatus(Record):
     """State of a transaction: unknown (never seen, or dropped), pending in a pool, or final."""
 
     id: str
@@ -108,7 +113,7 @@ class TransactionStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class Account(Record):
     """An account's record."""
 
     address: str
@@ -122,7 +127,7 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Value:
+class Value(Record):
     """A key's value; `value` is `None` if the key is absent."""
 
     namespace: str
@@ -132,7 +137,7 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
-class Balance:
+class Balance(Record):
     """An account's balance of an asset."""
 
     account: str
@@ -142,7 +147,7 @@ class Balance:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class Block(Record):
     """A final block."""
 
     height: int
@@ -163,7 +168,7 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class ListedKey:
+class ListedKey(Record):
     """A key of a namespace in a listing."""
 
     key: bytes
@@ -175,7 +180,7 @@ class ListedKey:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyPage:
+class KeyPage(Listing):
     """One page of a namespace's keys, in no meaningful order."""
 
     keys: tuple[ListedKey, ...]
@@ -184,9 +189,12 @@ class KeyPage:
     at: At
     """The state that all pages of the listing describe."""
 
+    def _rows(self) -> tuple[ListedKey, ...]:
+        return self.keys
+
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class Version(Record):
     """A key's value from a height on, until the next version."""
 
     height: int
@@ -202,7 +210,7 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
-class HistoryPage:
+class HistoryPage(Listing):
     """One page of a key's versions, newest first."""
 
     versions: tuple[Version, ...]
@@ -213,9 +221,12 @@ class HistoryPage:
     at: At
     """The node's newest height."""
 
+    def _rows(self) -> tuple[Version, ...]:
+        return self.versions
+
 
 @dataclass(frozen=True, slots=True)
-class BalancePage:
+class BalancePage(Listing):
     """One page of an account's balances, in no meaningful order."""
 
     balances: tuple[Balance, ...]
@@ -224,9 +235,12 @@ class BalancePage:
     at: At
     """The state that all pages of the listing describe."""
 
+    def _rows(self) -> tuple[Balance, ...]:
+        return self.balances
+
 
 @dataclass(frozen=True, slots=True)
-class ReceiptPage:
+class ReceiptPage(Record):
     """One page of an account's transactions, newest first."""
 
     transactions: tuple[str, ...]
@@ -234,7 +248,7 @@ class ReceiptPage:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class Event(Record):
     """A final transaction on the event stream."""
 
     id: str
@@ -243,7 +257,7 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Record):
     """Evidence that a validator signed what no honest validator signs."""
 
     validator: int
@@ -262,7 +276,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Record):
     """A problem that a node found with itself."""
 
     code: str
@@ -274,7 +288,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class NodeStatus:
+class NodeStatus(Record):
     """A node's report about itself."""
 
     node: str
@@ -332,7 +346,7 @@ class NodeStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(Record):
     """An object in the state: an account's record; with `key`, a value of its namespace; with `asset`, a balance."""
 
     account: str
@@ -347,7 +361,7 @@ Held = SubjectContent
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Record):
     """The final header that claims the root of a proof."""
 
     height: int
@@ -357,7 +371,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class ProvenState:
+class ProvenState(Listing):
     """Content of some subjects after one height, verified by this client."""
 
     at: At
@@ -366,9 +380,12 @@ class ProvenState:
     proof: bytes = field(repr=False)
     """A proof file, which others can check from the genesis alone."""
 
+    def _rows(self) -> Iterable[Record]:
+        return [held for held in self.items.values() if held is not None]
+
 
 @dataclass(frozen=True, slots=True)
-class VerifiedProof:
+class VerifiedProof(Record):
     """Exactly what a proof file proves."""
 
     kind: Literal["read", "receipt", "transaction", "block"]
@@ -385,7 +402,7 @@ Shown = VerifiedProof
 
 
 @dataclass(frozen=True, slots=True)
-class WriteProof:
+class WriteProof(Record):
     """A receipt and the values written, with proofs that a quorum certified both; the genesis alone is enough to
     check."""
 

@@ -255,7 +255,7 @@ def _cases() -> dict[str, Callable[[Path], tuple[Read, bytes]]]:
         "matrix": lambda folder: (at_file(matrix_regions, folder), RTT_MATRIX.read_bytes()),
         "proof file": lambda _: (parse, proof_file()),
         "checkpoint": lambda _: (parse_checkpoint, checkpoint_to_bytes({"epoch": 1}, b"\x01")),
-        "trust file": lambda _: (parse_trust, trust_to_bytes({"epoch": 1}, b"\x01")),
+        "trust file": lambda _: (parse_trust, trust_to_bytes({"epoch": 1}, b"\x01", 7)),
         "fork file": lambda _: (parse_fork, fork_file()),
         "event id": lambda _: (lambda content: place(content.decode(errors="replace")), b"0.12.0"),
         "event stream": lambda _: (read_stream, stream_bytes(RECEIPT)),

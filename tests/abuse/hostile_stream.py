@@ -28,7 +28,7 @@ def stream_bytes(receipt: Mapping[str, object]) -> bytes:
 def read_stream(content: bytes) -> int:
     """Reads all events of the stream; returns their number. Errors: those of the stream."""
     stream = EventStream(cast(Transport, None), "", "0.0")
-    link = _Link(cast(Any, Answer(content)))
+    link = _Link(cast(Any, Answer(content)), "http://n0")
 
     async def main() -> int:
         seen = 0

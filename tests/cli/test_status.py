@@ -215,6 +215,39 @@ def test_a_net_is_judged_by_all_its_nodes(cli: Cli, net: Callable[..., list[str]
     assert (ended.code, problems(ended)) == (1, ["evidence"]), "once for the net"
 
 
+def test_a_net_with_a_retired_or_unreachable_member_is_not_well(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch, net: Callable[..., list[str]]
+) -> None:
+    """Of seven validators a quorum is five: a sixth that signs nothing leaves a spare one, and is told all the same."""
+    seven = {"peers": 6, "peers_up": 6}
+    retired = seven | {"key_retired_because": RETIRED}
+    cut = seven | {"peers_up": 5, "unreachable": ["node-3"]}
+    named = Net(
+        "ab" * 32, "", "net", "", [NetNode(f"node-{i}", i, "", f"http://n{i}", "", "", "", 0, "") for i in range(7)], []
+    )
+    monkeypatch.setattr("rustorium.cli.status.net_of", lambda _: named)
+    for answers, said in (
+        ([seven] * 6 + [retired], "6 of 7 validators are ready and sign: node-6 is retired"),
+        ([cut] * 3 + [seven] * 4, "7 of 7 validators are ready and sign: node-0, node-1, node-2 can't reach node-3"),
+        ([seven] * 3 + [None] + [seven] * 3, "6 of 7 validators are ready and sign: http://n3 doesn't answer"),
+    ):
+        net(*answers)
+        found = cli("status", "check").out
+        assert (f"members-missing: {said}" in found, found.splitlines()[0].split()[:3]) == (
+            True,
+            ["network", "not", "well"],
+        ), found
+        assert levels(cli("status", "check", "-o", "json"))["network"] == "not well"
+    # Some of them were asked.
+    ended = cli("status", "check", *net(seven, retired))
+    assert ended.out.split()[:3] == ["network", "not", "well"]
+    assert "members-missing: 6 of 7 validators are connected with node-0 and sign: node-1 is retired" in ended.out
+    assert "7 of 7 validators connected (1 of them retired)" in ended.out
+    retired_of_four = {"key_retired_because": RETIRED}
+    ended = cli("status", "check", *net({}, retired_of_four))
+    assert "no-spare: 3 of 4 validators are connected with node-0" in ended.out
+
+
 def test_nodes_of_other_chains_or_other_results_are_told_apart(cli: Cli, net: Callable[..., list[str]]) -> None:
     ended = cli("status", "check", *net({}, {"chain": "cd" * 32}), "-o", "json")
     assert (ended.code, problems(ended)) == (5, ["other-chain"])

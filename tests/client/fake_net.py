@@ -35,6 +35,8 @@ class FakeNode:
     garbage: bool = False
     fails: bool = False
     """A proxy answers instead of the node, after a submission was taken or not."""
+    claims: dict[str, Any] | None = None
+    """Fields of the result that it answers with instead of the true one, after it took the transactions."""
     knows_nothing: bool = False
     """It doesn't answer requests about a transaction."""
     requests: list[httpx2.Request] = field(default_factory=list)
@@ -90,10 +92,16 @@ class FakeNet:
         if self.block_s and request.method == "POST" and request.url.path == "/v1/transactions":
             response = await self._submit_to_pool(request)
         else:
-            response = self._answer(request)
+            response = self._claimed(node, request, self._answer(request))
         if node.loses_answers and request.method == "POST":
             raise httpx2.ReadError("connection reset", request=request)
         return response
+
+    def _claimed(self, node: FakeNode, request: httpx2.Request, true: httpx2.Response) -> httpx2.Response:
+        if node.claims is None or request.method != "POST":
+            return true
+        results = [{"id": self.ids[raw]} | node.claims for raw in unframe(request.content)]
+        return ok({"results": results, "at": self.at()})
 
     def _answer(self, request: httpx2.Request) -> httpx2.Response:
         parts = request.url.path.strip("/").split("/")

@@ -1,6 +1,6 @@
 """Versions and holdings: what is called proven was checked, and what a node says otherwise is refused."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from fake_net import FakeNet
 from rustorium.client import AsyncClient, Key
 from rustorium.client.blocks import READERS
 from rustorium.client.history import last_write, proven_version
+from rustorium.client.wire import parse
 from rustorium.errors import BadResponse, NotReady, ProofRefused
 from rustorium.types import At, Balance, Claim, Failure, ProvenState, Receipt, Subject, TransactionStatus, Version
 
@@ -79,14 +80,16 @@ class Node:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self.found: Mapping[str, TransactionStatus] = dict(found or {})
 
-        async def read(path: str, *, params: dict[str, Any] | None = None, absent: bool = False) -> Any:
+        async def read(
+            what: Callable[[Any], Any], path: str, *, params: dict[str, Any] | None = None, absent: bool = False
+        ) -> tuple[Any, str]:
             self.asked.append((path, dict(params or {})))
-            return answers[path.rpartition("/accounts/")[2]]
+            return parse(what, answers[path.rpartition("/accounts/")[2]]), "http://n0"
 
         async def get_transaction(transaction: str, *, verify: bool = True) -> TransactionStatus:
             return self.found[transaction]
 
-        setattr(self.client, "_read", read)  # noqa: B010
+        setattr(self.client, "_read_from", read)  # noqa: B010
         setattr(self.client, "get_transaction", get_transaction)  # noqa: B010
         setattr(self.client, "_trusts", lambda: found is not None)  # noqa: B010
 

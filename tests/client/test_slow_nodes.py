@@ -103,7 +103,7 @@ def test_an_answer_that_is_no_success_is_told_at_once(net: FakeNet, key: Key) ->
             await client.status()
             before = sum(len(node.requests) for node in net.nodes)
             with pytest.raises(NotFound):
-                await client._read("/v1/nothing")
+                await client._read(dict, "/v1/nothing")
             assert sum(len(node.requests) for node in net.nodes) == before + 1
             for node in net.nodes:
                 node.busy = True

@@ -194,7 +194,7 @@ def test_a_nonce_that_somebody_else_used_is_replaced(net: FakeNet, key: Key) -> 
 
 
 def test_a_refusal_names_its_code_and_the_nonce_stays_free(net: FakeNet, key: Key) -> None:
-    net.refuse_next = [{"code": "work-limit-too-high", "message": "It may use at most 5 units."}]
+    net.refuse_next = [{"code": "work-limit-too-high", "message": "It may use at most 5 units."}] * 2
 
     async def body(client: AsyncClient) -> None:
         with pytest.raises(Refused, match="at most 5 units") as caught:

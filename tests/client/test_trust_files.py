@@ -107,12 +107,41 @@ def test_a_trust_file_that_was_changed_or_is_of_another_chain_is_refused(tmp_pat
         {"facts": fields["facts"] | {"epoch": 4}},
         {"state": fields["state"][:-2]},
         {"state": "00" + fields["state"][2:]},
-        {"version": 2},
+        {"version": 3},
+        {"version": 1},
+        {"height": -1},
+        {"height": "5"},
         {"format": "x"},
     ):
         path.write_text(json.dumps(fields | change))
         with pytest.raises(VerificationFailed, match=r"trust\.json"):
             LightClient(GENESIS, trust_file=path)
+
+
+def test_the_newest_verified_height_outlives_the_process_and_never_goes_back(tmp_path: Path, clock: list[int]) -> None:
+    path = tmp_path / "trust.json"
+    light = follower(clock, 3, trust_file=path)
+    assert LightClient(GENESIS, trust_file=path).verified_height == 0
+    behind = LightClient(GENESIS, trust_file=path)
+    light.verified(9)
+    light.verified(7)
+    light.save_trust()
+    assert LightClient(GENESIS, trust_file=path).verified_height == 9
+    behind.verified(8)
+    behind.save_trust()
+    assert LightClient(GENESIS, trust_file=path).verified_height == 9
+    # Another client is behind in epochs, and ahead in height.
+    begun = LightClient(GENESIS, trust_file=tmp_path / "other.json")
+    follower(clock, 5, trust_file=tmp_path / "other.json")
+    begun.verified(12)
+    begun.save_trust()
+    found = LightClient(GENESIS, trust_file=tmp_path / "other.json")
+    assert (found.verified_height, found.trusted["epoch"]) == (12, 5)
+    # A file of release 0.2.0 names no height.
+    fields = json.loads(path.read_bytes())
+    del fields["height"]
+    path.write_text(json.dumps(fields | {"version": 1}))
+    assert LightClient(GENESIS, trust_file=path).verified_height == 0
 
 
 def test_files_of_releases_that_named_no_shard_are_of_shard_0(tmp_path: Path, clock: list[int]) -> None:

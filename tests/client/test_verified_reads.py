@@ -115,6 +115,33 @@ def test_a_proof_of_something_else_or_older_is_refused() -> None:
     run([proven(ONE)], body)
 
 
+def test_a_client_that_starts_again_from_its_trust_file_goes_not_back(tmp_path: Path) -> None:
+    path = tmp_path / "trust.json"
+
+    def again(answer: Answer, expected: type[Exception] | None = None, match: str = "") -> None:
+        async def main() -> None:
+            transport = httpx2.MockTransport(answer)
+            async with AsyncClient(
+                "http://n0", genesis=GENESIS, timeout_s=2.0, transport=transport, trust_file=path
+            ) as client:
+                if expected is None:
+                    assert await client.get(ACCOUNT, b"\x03") == VALUE
+                    return
+                with pytest.raises(expected, match=match):
+                    await client.get(ACCOUNT, b"\x03")
+
+        trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+    again(proven(ONE))
+    fields = json.loads(path.read_bytes())
+    assert fields["height"] == 1
+    path.write_text(json.dumps(fields | {"height": 9}))
+    again(proven(ONE), ProofRefused, r"state of height 1, .* verified height 9 before \(noted in .*trust\.json\)")
+    behind = problem(503, "not-proven-yet", "No root of height 9 is certified yet.", retry_after_ms=50)
+    again(lambda _: behind, Busy, r"no node proves height 9 or a later one, .*trust\.json")
+    assert json.loads(path.read_bytes())["height"] == 9
+
+
 def test_a_client_never_goes_back_behind_what_it_was_shown_or_wrote() -> None:
     asked: list[int] = []
 

@@ -135,3 +135,9 @@ def test_a_changed_receipt_of_a_block_is_refused(monkeypatch: pytest.MonkeyPatch
         receipts(Node(receipts=[FAILED]))
     with pytest.raises(NotReady, match="not certified"):
         receipts(Node(status="final"))
+
+
+def test_a_node_hides_no_proof_of_a_block_by_calling_its_transaction_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rustorium.client.blocks.in_order", lambda *_: None)
+    with pytest.raises(ProofRefused, match=r"another receipt .*http://n0 listed them"):
+        ask(lambda client: client.verify_block_proofs(HEIGHT, []), Node(receipts=[FAILED]))

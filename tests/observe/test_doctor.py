@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -233,11 +234,11 @@ def test_a_full_disk_is_a_failure(cli: Cli, home: Path, monkeypatch: pytest.Monk
 def test_the_days_that_are_left_are_told(cli: Cli, home: Path) -> None:
     assert "not known yet" in checks(cli, home, 0)["disk growth"]["seen"]
 
-    def filled(bytes_an_hour: int) -> dict[str, Any]:
-        free = 100 * 2**30
+    def filled(bytes_an_hour: int, others_an_hour: int = 0) -> dict[str, Any]:
         samples: list[growth.Sample] = []
         for minute in range(90):
-            samples = growth.add(samples, growth.Sample(minute * 60_000, free - bytes_an_hour * minute // 60))
+            own, others = bytes_an_hour * minute // 60, others_an_hour * minute // 60
+            samples = growth.add(samples, growth.Sample(minute * 60_000, 100 * 2**30 - own - others, own))
         growth.write(home, samples)
         return checks(cli, home, 0)["disk growth"]
 
@@ -251,18 +252,34 @@ def test_the_days_that_are_left_are_told(cli: Cli, home: Path) -> None:
     found = filled(2**20)
     assert (found["result"], "full in 4,2" in found["seen"]) == ("ok", True)
     assert "none in the last hour" in filled(0)["seen"]
-    (home / growth.FILE).write_text("{")
-    assert "not known yet" in checks(cli, home, 0)["disk growth"]["seen"]
+    for content in ("{", json.dumps({"free_bytes": [[minute * 60_000, 5] for minute in range(60)]})):
+        (home / growth.FILE).write_text(content)
+        assert "not known yet" in checks(cli, home, 0)["disk growth"]["seen"]
+    # Other files on the disk fill it: the home isn't blamed for them.
+    found = filled(2**20, others_an_hour=2**30)
+    assert (found["result"], found["do"]) == ("warn", "find what else writes to this disk")
+    assert "the home grows by 24.0 MiB a day" in found["seen"]
+    assert "all files on its disk grow by 24.0 GiB a day: it is full in 4 days" in found["seen"]
+    # Others free space: it isn't counted on.
+    assert "full in 4 days" in filled(2**30, others_an_hour=-(2**31))["seen"]
+
+
+def test_the_bytes_of_a_home_are_those_of_its_files(tmp_path: Path) -> None:
+    (tmp_path / "db").mkdir()
+    (tmp_path / "db" / "one").write_bytes(bytes(1 << 20))
+    os.link(tmp_path / "db" / "one", tmp_path / "twice")
+    (tmp_path / "elsewhere").symlink_to("/usr")
+    assert 1 << 20 <= growth.home_bytes(tmp_path) < (1 << 20) + (1 << 16)
 
 
 def test_growth_is_of_the_last_hour_alone() -> None:
     samples: list[growth.Sample] = []
     for minute in range(1_000):
-        samples = growth.add(samples, growth.Sample(minute * 60_000, 10**12))
+        samples = growth.add(samples, growth.Sample(minute * 60_000, 10**12, 5))
     assert len(samples) == growth.SAMPLES_MAX
     assert samples[0].at_ms == (999 - 60) * 60_000
-    put_back = growth.add(samples, growth.Sample(5, 10**12))
-    assert put_back == [growth.Sample(5, 10**12)]
+    put_back = growth.add(samples, growth.Sample(5, 10**12, 5))
+    assert put_back == [growth.Sample(5, 10**12, 5)]
     assert growth.days_left(samples[-5:]) is None
 
 

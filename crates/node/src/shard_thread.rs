@@ -243,6 +243,10 @@ impl Ports for ThreadPorts {
         self.clients.given_up(ids);
     }
 
+    fn used(&mut self, transactions: &[(TxId, Refused)]) {
+        self.clients.used(transactions);
+    }
+
     fn refused(&mut self, id: &TxId, refused: Refused) {
         tracing::debug!(event = "transaction_refused", transaction = %id, reason = %refused);
         self.clients.refused(id, &refused);

@@ -171,6 +171,10 @@ impl Ports for SimPorts {
         self.clients.given_up(ids);
     }
 
+    fn used(&mut self, transactions: &[(TxId, Refused)]) {
+        self.clients.used(transactions);
+    }
+
     fn refused(&mut self, id: &TxId, refused: Refused) {
         self.clients.refused(id, &refused);
     }

@@ -50,6 +50,16 @@ impl Clients {
         ids.iter().for_each(|id| self.waiters.given_up(id));
     }
 
+    /// Handles transactions whose nonces were used. Clients that still wait for one are told that another transaction
+    /// has its nonce: the pool holds it no longer, and nothing else would end their waits before their time.
+    pub fn used(&self, transactions: &[(TxId, rustorium_txpool::Refused)]) {
+        for place in self.waiters.held_of(transactions.iter().map(|(id, _)| id)) {
+            if let Some((id, refused)) = transactions.get(place) {
+                self.refused(id, refused);
+            }
+        }
+    }
+
     /// Handles a transaction that the pool refused.
     pub fn refused(&self, id: &TxId, refused: &rustorium_txpool::Refused) {
         if !self.answer_from_store(id) {

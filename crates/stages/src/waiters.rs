@@ -92,6 +92,15 @@ impl Waiters {
         self.by_id.lock().contains_key(id)
     }
 
+    /// Returns the places of the transactions that clients wait for to be final.
+    pub fn held_of<'a>(&self, ids: impl Iterator<Item = &'a TxId>) -> Vec<usize> {
+        let by_id = self.by_id.lock();
+        if by_id.is_empty() {
+            return Vec::new();
+        }
+        ids.enumerate().filter(|(_, id)| by_id.contains_key(*id)).map(|(place, _)| place).collect()
+    }
+
     /// Starts waits. A session's copies of a transaction share one.
     pub fn register(&self, waiters: Vec<(TxId, Waiter)>) {
         let mut displaced = Vec::new();

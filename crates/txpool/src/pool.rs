@@ -40,6 +40,7 @@ pub struct Pool {
     expiries: BTreeSet<(u64, AccountId, u64)>,
     delayed: BTreeSet<(u64, AccountId, u64)>,
     dropped: Dropped,
+    used: Vec<(TxId, Refused)>,
     ages: Ages,
     /// Monotonic time.
     now_ms: u64,
@@ -60,6 +61,7 @@ impl Pool {
             expiries: BTreeSet::new(),
             delayed: BTreeSet::new(),
             dropped: Dropped::default(),
+            used: Vec::new(),
             ages: Ages::default(),
             now_ms: 0,
             header_time_ms,
@@ -292,6 +294,7 @@ impl Pool {
         let used = self.edit(account, |sender| sender.advance(next_nonce, now_ms));
         for (nonce, entry) in used.iter().flatten() {
             self.forget(account, *nonce, entry);
+            self.used.push((entry.id, Refused::NonceUsed { nonce: *nonce, expected: next_nonce }));
         }
     }
 
@@ -305,6 +308,12 @@ impl Pool {
             let expired = self.remove(account, nonce);
             self.dropped.expired.extend(expired);
         }
+    }
+
+    /// Returns all transactions whose nonces were used since the last call, each with its refusal in case that it was
+    /// not executed itself: another transaction has its nonce then.
+    pub fn take_used(&mut self) -> Vec<(TxId, Refused)> {
+        std::mem::take(&mut self.used)
     }
 
     /// Returns all transactions that were dropped without being executed since the last call.

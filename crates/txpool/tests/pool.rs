@@ -34,6 +34,18 @@ fn nonces_are_cut_in_order_and_gaps_are_held() {
 }
 
 #[test]
+fn transactions_whose_nonces_were_used_are_reported_once_with_a_refusal() {
+    let mut pool = pool();
+    for nonce in [0, 1, 3] {
+        admit(&mut pool, 0, nonce).unwrap();
+    }
+    pool.executed(account(0), 2, NOW_MS);
+    let used = |nonce| (make(0, nonce).0, Refused::NonceUsed { nonce, expected: 2 });
+    assert_eq!(pool.take_used(), [used(0), used(1)]);
+    assert_eq!((pool.take_used(), pool.take_dropped()), (Vec::new(), Dropped::default()));
+}
+
+#[test]
 fn the_same_transaction_is_taken_once_also_after_it_was_cut() {
     let mut pool = pool();
     admit(&mut pool, 0, 0).unwrap();

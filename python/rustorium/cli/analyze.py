@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rustorium.cli.metrics import MetricsNodeOption
-from rustorium.cli.options import NetOption, home_of, net_of
+from rustorium.cli.options import NetOption, NodeTimeoutOption, home_of, net_of
 from rustorium.cli.output import Format, Output, can_draw, emit_one, note, progress, show
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def performance(
             "--flame", help="Write a flame graph of the Python steps to this new SVG file, for nodes on this machine."
         ),
     ] = None,
-    timeout_s: Annotated[float, typer.Option("--timeout-s", min=0.1, help="Timeout for each node, in seconds.")] = 3.0,
+    timeout_s: NodeTimeoutOption = 3.0,
     output: Output = Format.table,
 ) -> None:
     """Show where the time of transactions is spent, stage by stage; which node, link or disk is the slowest; and what

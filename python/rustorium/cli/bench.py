@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from rustorium.cli.options import NetOption, PassphraseOption, TokenFileOption, net_of, token_of
+from rustorium.cli.options import NetOption, PassphraseOption, TokenFileOption, duration, net_of, token_of
 from rustorium.cli.output import Format, Output, emit_one, note
 
 group = typer.Typer(help="Measure a net's throughput and latency.", no_args_is_help=True)
@@ -19,7 +19,7 @@ def bench() -> None:
 def load(
     net: NetOption = None,
     rate: Annotated[int, typer.Option("--rate", min=1, help="Transactions to send per second.")] = 100,
-    seconds: Annotated[int, typer.Option("--seconds", min=1, help="Duration in seconds.")] = 10,
+    for_s: Annotated[float, duration("--for", "--seconds", text="Duration, such as 30s or 5m.")] = 10.0,
     value_bytes: Annotated[
         int, typer.Option("--value-bytes", min=1, max=65536, help="Size of each value in bytes.")
     ] = 256,
@@ -47,7 +47,7 @@ def load(
     report = run_load(
         found,
         rate_per_s=rate,
-        seconds=seconds,
+        seconds=max(1, round(for_s)),
         value_bytes=value_bytes,
         face="http" if face == "http" else "quic",
         salt=salt,

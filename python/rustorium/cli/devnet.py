@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rustorium.cli.options import TIMEOUT, duration
 from rustorium.cli.output import Format, Output, emit, emit_one, is_interactive, note, progress
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def devnet(
         str, typer.Option("--durability", help="vote (sync to disk before voting), or os (no sync).")
     ] = "vote",
     timeout_s: Annotated[
-        float, typer.Option("--timeout-s", help="Time that validators may take to start, in seconds.")
+        float, duration(*TIMEOUT, text="Time that validators may take to start, such as 60s or 2m.")
     ] = 60.0,
     output: Output = Format.table,
 ) -> None:

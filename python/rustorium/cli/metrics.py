@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rustorium.cli.options import NetOption, net_of
+from rustorium.cli.options import NetOption, NodeTimeoutOption, net_of
 from rustorium.cli.output import Format, Output, emit, emit_one, note, progress
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def collect(
             help="File to write, which must not exist: the current metrics as OpenMetrics, or a recording with --for.",
         ),
     ] = None,
-    timeout_s: Annotated[float, typer.Option("--timeout-s", min=0.1, help="Timeout for each node, in seconds.")] = 3.0,
+    timeout_s: NodeTimeoutOption = 3.0,
     output: Output = Format.table,
 ) -> None:
     """Query all nodes of a net at once. The result is a table of the main figures, all figures as JSON, or a file. Exit

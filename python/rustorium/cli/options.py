@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,7 +37,11 @@ CheckpointOption = Annotated[
 ]
 TrustFileOption = Annotated[
     Path | None,
-    typer.Option("--trust-file", help="File that stores which committee to trust between calls; created if missing."),
+    typer.Option(
+        "--trust-file",
+        help="File that stores between calls which committee to trust and which height was verified; created if "
+        "missing.",
+    ),
 ]
 TrustPeriodOption = Annotated[
     str | None,
@@ -78,7 +82,33 @@ AdminTokenOption = Annotated[
 ProofOutOption = Annotated[
     Path | None, typer.Option("--proof-out", help="Write the proof to this file; `verify` checks it offline.")
 ]
-TimeoutOption = Annotated[float, typer.Option("--timeout-s", min=0.1, help="Timeout in seconds.")]
+
+
+LEAST_S = 0.1
+"""Shortest duration that an option takes."""
+
+
+def seconds(given: str | float) -> float:
+    """Parses the duration of an option: 90s, 5m or 2h; a plain number counts seconds. Errors: UsageError."""
+    if isinstance(given, float):
+        return given
+    from rustorium.errors import UsageError
+    from rustorium.observe.watching import seconds_of
+
+    found = seconds_of(f"{given}s" if given.replace(".", "", 1).isdigit() else given, "the duration")
+    if found < LEAST_S:
+        raise UsageError(f"the duration {given!r} is too short: give at least {LEAST_S:g} s")
+    return found
+
+
+def duration(*names: str, text: str) -> Any:
+    """Returns an option that takes a duration."""
+    return typer.Option(*names, parser=seconds, metavar="<duration>", help=text)
+
+
+TIMEOUT, EVERY = ("--timeout", "--timeout-s"), ("--every", "--every-s")
+TimeoutOption = Annotated[float, duration(*TIMEOUT, text="Timeout, such as 30s or 2m.")]
+NodeTimeoutOption = Annotated[float, duration(*TIMEOUT, text="Timeout for each node, such as 3s.")]
 EncodingHelp = "How keys and values are written: utf8, hex or base64."
 
 

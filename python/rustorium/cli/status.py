@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rustorium.cli.options import (
+    EVERY,
     AdminUrlOption,
     HomeOption,
     NetOption,
     NodeOption,
+    NodeTimeoutOption,
+    duration,
     home_of,
     net_of,
     plane_of,
@@ -66,9 +69,9 @@ def check(
             "`URL rsk_…` for each of them. Default: RUSTORIUM_ADMIN_TOKEN_FILE, RUSTORIUM_TOKEN_FILE.",
         ),
     ] = None,
-    timeout_s: Annotated[float, typer.Option("--timeout-s", min=0.1, help="Timeout for each node, in seconds.")] = 3.0,
+    timeout_s: NodeTimeoutOption = 3.0,
     watch: Annotated[bool, typer.Option("--watch", help="Repeat the check until Ctrl-C.")] = False,
-    every_s: Annotated[float, typer.Option("--every-s", min=0.1, help="Seconds between two checks.")] = 2.0,
+    every_s: Annotated[float, duration(*EVERY, text="Time between two checks, such as 2s.")] = 2.0,
     output: Output = Format.table,
 ) -> None:
     """Check one node by its admin plane (--home, --admin-url), nodes over HTTP (--net, --node), or both. Shows whether

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rustorium.cli.metrics import MetricsNodeOption
-from rustorium.cli.options import NetOption, net_of
+from rustorium.cli.options import EVERY, NetOption, NodeTimeoutOption, duration, net_of
 
 
 def top(
@@ -17,8 +17,8 @@ def top(
     ] = None,
     net: NetOption = None,
     node: MetricsNodeOption = None,
-    every_s: Annotated[float, typer.Option("--every-s", min=0.1, help="Seconds between two samples.")] = 1.0,
-    timeout_s: Annotated[float, typer.Option("--timeout-s", min=0.1, help="Timeout for each node, in seconds.")] = 3.0,
+    every_s: Annotated[float, duration(*EVERY, text="Time between two samples, such as 2s.")] = 1.0,
+    timeout_s: NodeTimeoutOption = 3.0,
 ) -> None:
     """Watch nodes, links and findings in the terminal, live or from a recording. Press `?` for the keys."""
     from rustorium.errors import UsageError

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from rustorium import arguments
 from rustorium.access.bearer import Tokens
 from rustorium.access.netfile import read_net
 from rustorium.access.tls import Tls
@@ -23,13 +24,13 @@ class AsyncClient(ConvenienceMethods):
     `genesis`: canonical bytes or the path of the genesis file. `checkpoint`: content or path of a checkpoint file to
     start from instead. Without either, nothing can be proven (GenesisNeeded). `trust_period_s`: committees that retired
     longer ago are not trusted. The default is 30 days when starting from a checkpoint or trust file, and no limit
-    (`math.inf`) from a genesis. `trust_file`: path of the file that keeps the followed committees for the next start.
-    `max_age_s`: maximum age of the header of a proven read, by this machine's clock. `witnesses`: URLs of further
-    nodes, used without tokens. At least one must have the header of each proof, and none may have another final header
-    (ChainForked has the evidence). `token`: a gateway token (`rsk_…`) for a node that requires one; with several
-    endpoints `{URL: token}`. Each token is sent only to its own endpoint, over TLS or within this machine. `tls`: PEM
-    files for `https://` endpoints: the trusted authorities and the client's own certificate
-    (`Tls(ca=…, certificate=…, key=…)`)."""
+    (`math.inf`) from a genesis. `trust_file`: path of the file that keeps the followed committees and the newest
+    verified height for the next start. `max_age_s`: maximum age of the header of a proven read, by this machine's
+    clock. `witnesses`: URLs of further nodes, used without tokens. At least one must have the header of each proof, and
+    none may have another final header (ChainForked has the evidence). `token`: a gateway token (`rsk_…`) for a node
+    that requires one; with several endpoints `{URL: token}`. Each token is sent only to its own endpoint, over TLS or
+    within this machine. `tls`: PEM files for `https://` endpoints: the trusted authorities and the client's own
+    certificate (`Tls(ca=…, certificate=…, key=…)`)."""
 
     @classmethod
     def from_net(
@@ -42,7 +43,7 @@ class AsyncClient(ConvenienceMethods):
         tls: Tls | None = None,
     ) -> Self:
         """Returns a client of the net in a `devnet.json`. Errors: UsageError, HomeError."""
-        net = read_net(Path(path))
+        net = read_net(arguments.path(path, "path"))
         tls, genesis = tls or net.tls, Path(net.genesis)
         return cls(net.endpoints, genesis=genesis, key=key, timeout_s=timeout_s, token=token, tls=tls)
 

@@ -5,14 +5,14 @@ returned.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import httpx2
 
-from rustorium import _native
+from rustorium import _native, arguments
 from rustorium.access.bearer import Tokens
 from rustorium.access.genesis import read_genesis
 from rustorium.access.tls import Tls
@@ -23,10 +23,12 @@ from rustorium.client.keys import Key
 from rustorium.client.light import LightClient
 from rustorium.client.sender import Sender
 from rustorium.client.transport import Transport
+from rustorium.client.trust import refusing
 from rustorium.client.witnesses import Witnesses
 from rustorium.errors import GenesisNeeded, UsageError
 from rustorium.types import NodeStatus, Receipt
 
+T = TypeVar("T")
 TIMEOUT_S = 30.0
 CHANGES_PAGE = 100
 DIGEST_DIGITS = 64
@@ -52,22 +54,27 @@ class ClientBase:
         tls: Tls | None = None,
     ) -> None:
         urls = [endpoints] if isinstance(endpoints, str) else endpoints
-        self._transport = Transport(urls, transport, token, tls)
-        self._genesis = read_genesis(Path(genesis)) if isinstance(genesis, (str, Path)) else genesis
-        self._checkpoint = Path(checkpoint).read_bytes() if isinstance(checkpoint, (str, Path)) else checkpoint
+        if not isinstance(urls, Iterable):
+            raise arguments.refused("endpoints", "the URL of a node, or a list of URLs", endpoints)
+        arguments.many(witnesses, "witnesses", "URLs")
+        self._timeout_s = arguments.seconds(timeout_s, "timeout_s")
         self._trust_period_s = trust_period_s
-        self._trust_file = trust_file
-        self._max_age_s = max_age_s
+        self._trust_file = arguments.path(trust_file, "trust_file") if trust_file is not None else None
+        self._max_age_s = arguments.seconds(max_age_s, "max_age_s") if max_age_s is not None else None
+        self._key = _checked_key(key) if key is not None else None
+        found = content_or_path(genesis, "genesis") if genesis is not None else None
+        self._genesis = read_genesis(found) if isinstance(found, Path) else found
+        start = content_or_path(checkpoint, "checkpoint") if checkpoint is not None else None
+        self._checkpoint = start.read_bytes() if isinstance(start, Path) else start
+        self._transport = Transport(list(urls), transport, token, tls)
         self._witnesses = Witnesses(list(witnesses), transport, lambda: self.light, tls)
         self._light: LightClient | None = None
         self._chain = _native.genesis_hash(self._genesis) if self._genesis is not None else None
         if self._checkpoint is not None and self.light.chain != (self._chain or self.light.chain):
             raise UsageError("the checkpoint is of another chain than the genesis: give those of one chain")
-        self._key = key
-        self._timeout_s = timeout_s
         self._streams: list[EventStream] = []
         self._floors = Floors()
-        self._sender = Sender(self._transport, self._check_receipt, self.chain)
+        self._sender = Sender(self._transport, self._check_receipt if self._trusts() else None, self.chain)
 
     def __repr__(self) -> str:
         """Names the endpoints and the chain, but no secret."""
@@ -101,11 +108,11 @@ class ClientBase:
 
     async def status(self) -> NodeStatus:
         """Returns the nearest node's report about itself."""
-        return wire.parse(wire.node_status, await self._read("/v1/status"))
+        return await self._read(wire.node_status, "/v1/status")
 
     async def validators(self) -> wire.Answer:
         """Returns the current epoch's committee as a node reports it: `epoch`, `next` and `validators`."""
-        return wire.parse(wire.committee, await self._read("/v1/validators"))
+        return await self._read(wire.committee, "/v1/validators")
 
     async def chain(self) -> str:
         """Returns the chain's id, which is the genesis hash; without genesis and checkpoint it is the node's claim."""
@@ -117,11 +124,9 @@ class ClientBase:
     def _trusts(self) -> bool:
         return self._genesis is not None or self._checkpoint is not None
 
-    async def _check_receipt(self, proof: bytes) -> dict[str, Any] | None:
-        """Returns the facts of a receipt's proof (canonical bytes); `None` without a genesis or checkpoint."""
-        if not self._trusts():
-            return None
-        return await self._show(self.light, _native.wrap_proof("receipt", proof))
+    async def _check_receipt(self, proof: bytes) -> dict[str, Any]:
+        """Returns the facts of a receipt's proof (canonical bytes). Errors: VerificationFailed."""
+        return await self._show(self.light, refusing(_native.wrap_proof, "receipt", proof))
 
     async def _show(self, light: LightClient, proof: bytes, max_age_s: float | None = None) -> dict[str, Any]:
         """Checks a proof (canonical bytes) and asks the witnesses for its header; returns its facts. Errors:
@@ -138,8 +143,7 @@ class ClientBase:
         return await self.light.catch_up()
 
     async def _fetch_changes(self, first: int) -> list[bytes]:
-        body = await self._read("/v1/epochs", params={"from": first, "limit": CHANGES_PAGE})
-        return wire.parse(wire.epoch_changes, body)
+        return await self._read(wire.epoch_changes, "/v1/epochs", params={"from": first, "limit": CHANGES_PAGE})
 
     def _wrote(self, receipt: Receipt | None) -> None:
         """Notes a receipt of this client's own write: later proven reads of its shard are not below it."""
@@ -147,23 +151,58 @@ class ClientBase:
             self._floors.write(receipt, time.time_ns() // 1_000_000)
 
     def _deadline(self, timeout_s: float | None) -> float:
-        return anyio.current_time() + (self._timeout_s if timeout_s is None else timeout_s)
+        return anyio.current_time() + self._lifetime_s(timeout_s)
 
     def _lifetime_s(self, timeout_s: float | None) -> float:
-        return self._timeout_s if timeout_s is None else timeout_s
+        return self._timeout_s if timeout_s is None else arguments.seconds(timeout_s, "timeout_s")
+
+    def _deadline_ms(self, timeout_ms: int | None) -> float:
+        return self._deadline(arguments.whole(timeout_ms, "timeout_ms") / 1000 if timeout_ms is not None else None)
 
     def _signer(self, key: Key | None) -> Key:
-        signer = key or self._key
+        signer = _checked_key(key) if key is not None else self._key
         if signer is None:
             raise UsageError("no key is given to sign with: give key= to the method or to the client")
         return signer
 
-    async def _read(self, path: str, *, params: dict[str, str | int] | None = None, absent: bool = False) -> Any:
-        return await self._transport.get(path, self._deadline(None), params=params, absent=absent)
+    async def _read(
+        self,
+        what: Callable[[Any], T],
+        path: str,
+        *,
+        params: dict[str, str | int] | None = None,
+        absent: bool = False,
+    ) -> T:
+        return (await self._read_from(what, path, params=params, absent=absent))[0]
+
+    async def _read_from(
+        self,
+        what: Callable[[Any], T],
+        path: str,
+        *,
+        params: dict[str, str | int] | None = None,
+        absent: bool = False,
+    ) -> tuple[T, str]:
+        """Returns the parsed answer and the URL of the node that gave it."""
+        return await self._transport.get_from(what, path, self._deadline(None), params=params, absent=absent)
+
+
+def content_or_path(given: bytes | str | Path, name: str) -> bytes | Path:
+    """Returns a file's content as it was given, or the file's path. Errors: UsageError."""
+    if isinstance(given, bytes):
+        return given
+    if not arguments.is_path(given):
+        raise arguments.refused(name, "bytes or a path", given)
+    return Path(given)
+
+
+def _checked_key(key: Key) -> Key:
+    return arguments.instance(key, Key, "key", "open one with Key.open")
 
 
 def hex_of(text: str, what: str) -> str:
     """Returns 64 hex digits in lower case. Errors: UsageError."""
+    arguments.text(text, what)
     try:
         if len(bytes.fromhex(text)) * 2 == DIGEST_DIGITS == len(text):
             return text.lower()
@@ -174,6 +213,7 @@ def hex_of(text: str, what: str) -> str:
 
 def address_of(text: str) -> str:
     """Checks an account's address and returns it unchanged. Errors: UsageError."""
+    arguments.text(text, "an address")
     try:
         _native.parse_address(text)
     except (ValueError, TypeError):

@@ -11,6 +11,7 @@ from typing import Any, Literal, Self, TypeVar
 
 import httpx2
 
+from rustorium import arguments
 from rustorium.access.bearer import Tokens
 from rustorium.access.netfile import read_net
 from rustorium.access.tls import Tls
@@ -25,6 +26,7 @@ from rustorium.client.pools import RECORDS_MAX
 from rustorium.client.submit import Result
 from rustorium.client.text import K
 from rustorium.client.wire import Answer
+from rustorium.records import Rows
 from rustorium.types import (
     Account,
     Balance,
@@ -106,7 +108,7 @@ class Client(BlockingConvenience):
         tls: Tls | None = None,
     ) -> Self:
         """Returns a client of the net in a `devnet.json`. Errors: UsageError, HomeError."""
-        net = read_net(Path(path))
+        net = read_net(arguments.path(path, "path"))
         tls, genesis = tls or net.tls, Path(net.genesis)
         return cls(net.endpoints, genesis=genesis, key=key, timeout_s=timeout_s, token=token, tls=tls)
 
@@ -295,7 +297,7 @@ class Client(BlockingConvenience):
         """Returns a final block by height, digest or "latest"."""
         return self._call(self._client.block, which, proof=proof)
 
-    def block_receipts(self, which: int | str, *, verify: bool = True) -> tuple[Receipt, ...]:
+    def block_receipts(self, which: int | str, *, verify: bool = True) -> Rows[Receipt]:
         """Returns all receipts of a final block, in order. Given a genesis, each is proven, unless `verify=False`."""
         return self._call(self._client.block_receipts, which, verify=verify)
 

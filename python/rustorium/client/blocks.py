@@ -11,13 +11,22 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
-from rustorium import _native
+from rustorium import _native, arguments
 from rustorium.client import wire
 from rustorium.client.base import hex_of
 from rustorium.client.proofs import check_block, require_certificate
 from rustorium.client.transactions import TransactionMethods
 from rustorium.client.trust import refusing
-from rustorium.errors import ClientError, NotFound, NotReady, ProofRefused, RustoriumError
+from rustorium.errors import (
+    ClientError,
+    NotFound,
+    NotReady,
+    ProofRefused,
+    RustoriumError,
+    UsageError,
+    VerificationFailed,
+)
+from rustorium.records import Rows
 from rustorium.types import Block, Receipt, SignedTransaction
 from rustorium.zk import blockproofs
 from rustorium.zk.blockproofs import BlockProofs, ProofInBlock, Verifier
@@ -33,12 +42,13 @@ class BlockMethods(TransactionMethods):
 
     async def block(self, which: int | str = "latest", *, proof: bool = True) -> Block:
         """Returns a final block by height, digest or "latest". Errors: NotFound."""
-        if isinstance(which, str) and which != "latest":
-            which = hex_of(which, "a block's digest")
-        body = await self._read(f"/v1/blocks/{which}", params={"proof": int(proof)}, absent=True)
-        return wire.parse(wire.block, body)
+        return (await self._block_from(which, proof))[0]
 
-    async def block_receipts(self, which: int | str, *, verify: bool = True) -> tuple[Receipt, ...]:
+    async def _block_from(self, which: int | str, proof: bool) -> tuple[Block, str]:
+        named = _named(which)
+        return await self._read_from(wire.block, f"/v1/blocks/{named}", params={"proof": int(proof)}, absent=True)
+
+    async def block_receipts(self, which: int | str, *, verify: bool = True) -> Rows[Receipt]:
         """Returns all receipts of a final block, in order.
 
         Given a genesis or checkpoint, it waits until each receipt is certified, and checks it here. It can't check
@@ -46,14 +56,17 @@ class BlockMethods(TransactionMethods):
 
         Errors: NotReady if they aren't certified before the deadline, VerificationFailed."""
         deadline = self._deadline(None)
-        receipts = await self._receipts_told(which)
+        receipts, url = await self._receipts_told(which)
         if not (verify and self._trusts()) or not receipts:
             return receipts
         height = which
         if isinstance(which, str):
             height = (await self.validate_block(await self.block(which))).height
-        in_order(receipts, height)
-        await for_each(receipts, lambda receipt: self._confirm(receipt, deadline))
+        try:
+            in_order(receipts, height)
+            await for_each(receipts, lambda receipt: self._confirm(receipt, deadline))
+        except VerificationFailed as error:
+            raise error.about(url, "{} listed them") from None
         return receipts
 
     async def _confirm(self, receipt: Receipt, deadline: float) -> None:
@@ -73,18 +86,18 @@ class BlockMethods(TransactionMethods):
                 "that node"
             )
 
-    async def _receipts_told(self, which: int | str) -> tuple[Receipt, ...]:
+    async def _receipts_told(self, which: int | str) -> tuple[Rows[Receipt], str]:
+        """Returns a block's receipts as nodes list them, and the URL of the node that listed the last of them."""
         found: list[Receipt] = []
-        after: str | None = None
+        named, after = _named(which), None
         while True:
             params: dict[str, str | int] = {"limit": 100} | ({"after": after} if after is not None else {})
-            body = await self._read(f"/v1/blocks/{which}/receipts", params=params, absent=True)
-            found += wire.parse(
-                lambda page: [wire.receipt(item, wire.shard_of(page)) for item in page["receipts"]], body
+            (receipts, after), url = await self._read_from(
+                _receipts_page, f"/v1/blocks/{named}/receipts", params=params, absent=True
             )
-            after = body.get("next")
+            found += receipts
             if after is None:
-                return tuple(found)
+                return Rows(found), url
 
     async def propose_block(
         self, transactions: Sequence[SignedTransaction], *, timeout_ms: int | None = None
@@ -103,7 +116,7 @@ class BlockMethods(TransactionMethods):
     async def validate_block(self, block: Block) -> Block:
         """Checks certificate, ancestry and payload root against the genesis or checkpoint. Errors:
         ProofRefused, GenesisNeeded."""
-        require_certificate(block)
+        require_certificate(arguments.instance(block, Block, "block", "client.block returns one"))
         checked = await check_block(self.light, block, await self.block(block.parent))
         await self._show(self.light, refusing(_native.wrap_proof, "block", block.raw, block.proof))
         return checked
@@ -113,12 +126,16 @@ class BlockMethods(TransactionMethods):
 
         Given a genesis or checkpoint, the block is checked. That it holds the transaction is the node's claim.
         Errors: NotReady at the deadline, ProofRefused."""
-        deadline = self._deadline(timeout_ms / 1000 if timeout_ms is not None else None)
+        deadline = self._deadline_ms(timeout_ms)
         pause = POLL_S_MIN
         while True:
             found = await self._final_block(what)
             if found is not None:
-                return await self.validate_block(found) if self._trusts() else found
+                block, url = found
+                try:
+                    return await self.validate_block(block) if self._trusts() else block
+                except VerificationFailed as error:
+                    raise error.about(url) from None
             if anyio.current_time() + pause >= deadline:
                 raise NotReady(
                     f"{what} was not final before the deadline: wait longer, or check that the net makes blocks"
@@ -126,7 +143,9 @@ class BlockMethods(TransactionMethods):
             await anyio.sleep(pause)
             pause = min(2 * pause, POLL_S_MAX)
 
-    async def _final_block(self, what: int | str) -> Block | None:
+    async def _final_block(self, what: int | str) -> tuple[Block, str] | None:
+        """Returns a block with its certificate, and the URL of the node that has it; `None` if none has it yet."""
+        _named(what)
         height = what
         if isinstance(what, str):
             receipt = (await self.get_transaction(what, verify=False)).receipt
@@ -134,37 +153,62 @@ class BlockMethods(TransactionMethods):
                 return None
             height = receipt.height
         try:
-            found = await self.block(height)
+            found = await self._block_from(height, True)
         except NotFound:
             return None
-        return found if found.proof else None
+        return found if found[0].proof else None
 
     async def prove_block(self, which: int | str) -> bytes:
         """Returns the proof file of a final block's header. Errors: NotFound, VerificationFailed, GenesisNeeded."""
         light = self.light
-        found = await self.block(which)
-        require_certificate(found)
-        proof = refusing(_native.wrap_proof, "block", found.raw, found.proof)
-        return await light.file(proof, await self._show(light, proof))
+        found, url = await self._block_from(which, True)
+        try:
+            require_certificate(found)
+            proof = refusing(_native.wrap_proof, "block", found.raw, found.proof)
+            return await light.file(proof, await self._show(light, proof))
+        except VerificationFailed as error:
+            raise error.about(url) from None
 
     async def verify_block_proofs(self, height: int, verifiers: Sequence[Verifier]) -> BlockProofs:
         """Checks the Groth16 proofs in a final block on this machine.
 
-        It checks that a quorum certified their transactions as executed in the block, and that the proofs for
-        these verifiers hold, as one equation. Errors: ZkRefused names a bad proof; NotFound, NotReady until the
-        block's results are certified, VerificationFailed, GenesisNeeded."""
-        receipts = await self._receipts_told(height)
-        in_order(receipts, height)
+        It checks that a quorum certified their transactions as executed in the block and the others as failed, and that
+        the proofs for these verifiers hold, as one equation. Errors: ZkRefused names a bad proof; NotFound, NotReady
+        until the block's results are certified, VerificationFailed, GenesisNeeded."""
+        deadline = self._deadline(None)
+        receipts, url = await self._receipts_told(height)
         good = [receipt for receipt in receipts if receipt.ok]
+        failed = [receipt for receipt in receipts if not receipt.ok]
         found: dict[str, list[ProofInBlock]] = {}
 
         async def one(receipt: Receipt) -> None:
             facts = json.loads(await self.prove_transaction(receipt.transaction))["facts"]
             found[receipt.transaction] = wire.parse(partial(blockproofs.in_block, receipt=receipt), facts)
 
-        await for_each(good, one)
+        try:
+            in_order(receipts, height)
+            await for_each(good, one)
+            await for_each(failed, lambda receipt: self._confirm(receipt, deadline))
+        except VerificationFailed as error:
+            raise error.about(url, "{} listed them") from None
         proofs = [proof for receipt in good for proof in found[receipt.transaction]]
         return await anyio.to_thread.run_sync(blockproofs.check, height, proofs, verifiers)
+
+
+def _named(which: int | str) -> int | str:
+    """Returns a block's height, digest or "latest" as it stands in a path. Errors: UsageError."""
+    if type(which) is int or which == "latest":
+        return which
+    if not isinstance(which, str):
+        kind = arguments.kind_of(which)
+        raise UsageError(f'a block is named by its height, its digest or "latest", not {kind}')
+    return hex_of(which, "a block's digest")
+
+
+def _receipts_page(answer: wire.Answer) -> tuple[list[Receipt], str | None]:
+    """Returns the receipts of a page, and the cursor of the next one."""
+    shard, after = wire.shard_of(answer), answer.get("next")
+    return [wire.receipt(item, shard) for item in answer["receipts"]], str(after) if after is not None else None
 
 
 async def for_each(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 
+from rustorium import arguments
 from rustorium.client import operations as ops
 from rustorium.client import wire
 from rustorium.client.keys import Key
@@ -70,8 +71,10 @@ class ConvenienceMethods(PoolMethods):
         Each transaction sets all of its keys or none. Returns for each key the result of its transaction: `Submitted`,
         whose receipt may be a failed one, or an error. `on_progress` and `timeout_s` as for `send_many`."""
         signer = self._signer(key)
-        groups = fitting(values)
-        operations = [[ops.put(namespace or signer.address, name, values[name]) for name in group] for group in groups]
+        if not isinstance(values, Mapping):
+            raise arguments.refused("values", "a dict of keys and values", values)
+        groups, where = fitting(values), signer.address if namespace is None else namespace
+        operations = [[ops.put(where, name, values[name]) for name in group] for group in groups]
         results = await self.send_many(operations, key=signer, wait=wait, timeout_s=timeout_s, on_progress=on_progress)
         return {name: result for group, result in zip(groups, results, strict=True) for name in group}
 
@@ -94,16 +97,22 @@ class ConvenienceMethods(PoolMethods):
 
         Errors: TransactionFailed if its receipt is a failed one; OutcomeUnknown if no node knows its outcome by the
         deadline. It can still become final until it expires, so sign another one only if doing both is harmless."""
+        if not isinstance(unknown, OutcomeUnknown):
+            raise arguments.refused("unknown", "an OutcomeUnknown", unknown, "get_transaction takes an id")
         with anyio.CancelScope(deadline=self._deadline(timeout_s)):
             pause = ASK_AGAIN_S[0]
             while True:
                 status = await self._perhaps(unknown.transaction)
-                if status is not None and status.receipt is not None:
+                if status is not None and status.receipt is not None and self._shows_outcome(status):
                     self._wrote(status.receipt)
                     return succeeded(Submitted(status.id, "final", status.receipt))
                 await anyio.sleep(pause)
                 pause = min(2 * pause, ASK_AGAIN_S[1])
         raise OutcomeUnknown(unknown.transaction)
+
+    def _shows_outcome(self, status: TransactionStatus) -> bool:
+        """Returns whether a final status can be relied on: a failed one must be proven, if it can be."""
+        return status.proven or not self._trusts() or (status.receipt is not None and status.receipt.ok)
 
     async def _perhaps(self, transaction: str) -> TransactionStatus | None:
         """Returns a transaction's status; `None` if no node answers."""

@@ -78,13 +78,15 @@ class EventStream:
             assert self._link is not None
             try:
                 found = await self._link.next()
+                event = self._take(found) if found is not None else None
+            except BadResponse as error:
+                raise error.about(self._link.url) from None
             except (httpx2.HTTPError, OSError, TimeoutError):
-                found = None
+                found = event = None
                 self._fail()
             if found is None:
                 await self._disconnect()
                 continue
-            event = self._take(found)
             if event is not None:
                 return event
 
@@ -116,8 +118,8 @@ class EventStream:
         return Event(str(here), receipt)
 
     async def _newest(self) -> Place:
-        body = await self._transport.get("/v1/status", anyio.current_time() + 2 * READ_ATTEMPT_S)
-        status = wire.parse(wire.node_status, body)
+        deadline = anyio.current_time() + 2 * READ_ATTEMPT_S
+        status = await self._transport.get(wire.node_status, "/v1/status", deadline)
         return Place(status.shard, status.executed, AFTER_ALL)
 
     async def _connect(self, position: Place) -> bool:
@@ -158,8 +160,8 @@ class _Frame(msgspec.Struct, frozen=True):
 class _Link:
     """One connection's stream of frames (the part of WHATWG HTML, section 9.2, that the gateway uses)."""
 
-    def __init__(self, response: httpx2.Response) -> None:
-        self._response = response
+    def __init__(self, response: httpx2.Response, url: str) -> None:
+        self._response, self.url = response, url
         self._chunks: AsyncIterator[bytes] = response.aiter_bytes()
         self._buffer = bytearray()
 
@@ -186,7 +188,7 @@ class _Link:
         )
         response = await transport.http.send(request, stream=True)
         if response.status_code == 200:
-            return cls(response)
+            return cls(response, endpoint.url)
         try:
             body = wire.decoded(await response.aread())
         finally:

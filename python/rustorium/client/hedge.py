@@ -10,7 +10,16 @@ from typing import Generic, TypeVar
 import anyio
 
 from rustorium.client.endpoints import Endpoint, Endpoints
-from rustorium.errors import Busy, ChainForked, ClientError, NotReady, RustoriumError, Unreachable, VerificationFailed
+from rustorium.errors import (
+    BadResponse,
+    Busy,
+    ChainForked,
+    ClientError,
+    NotReady,
+    RustoriumError,
+    Unreachable,
+    VerificationFailed,
+)
 
 T = TypeVar("T")
 
@@ -33,6 +42,8 @@ class Round(Generic[T]):
         self.answers: list[T] = []
         """The first answer; empty if no node gave one."""
         self.asked: list[Endpoint] = []
+        self.causes: dict[str, str] = {}
+        """Why the connection to an endpoint failed, by URL."""
         self.last: RustoriumError | None = None
         self.missing = self.refused = 0
 
@@ -76,12 +87,15 @@ class Round(Generic[T]):
             done.set()
 
     def _go_on(self, endpoint: Endpoint, error: Exception) -> bool:
-        """Counts an error. `False` if asking another node would not help."""
-        if isinstance(error, (Unreachable, Busy, NotReady)):
+        """Counts an error, and names the endpoint in one about its answer. `False` if asking another node would not
+        help."""
+        if isinstance(error, Unreachable):
+            self.last, self.causes[endpoint.url] = error, error.cause
+        elif isinstance(error, (Busy, NotReady)):
             self.last = error
-        elif isinstance(error, VerificationFailed) and not isinstance(error, ChainForked):
+        elif isinstance(error, (BadResponse, VerificationFailed)) and not isinstance(error, ChainForked):
             self._endpoints.failed(endpoint, anyio.current_time())
-            self.last, self.refused = error, self.refused + 1
+            self.last, self.refused = error.about(endpoint.url), self.refused + 1
         elif isinstance(error, ClientError) and self._absent and error.exit_code == 3:
             self.last, self.missing = error, self.missing + 1
         else:

@@ -10,12 +10,13 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+from rustorium import arguments
 from rustorium.client import wire
 from rustorium.client.base import address_of
 from rustorium.client.blocks import for_each
 from rustorium.client.listing import ListingMethods
 from rustorium.client.text import raw
-from rustorium.errors import BadResponse, ProofRefused
+from rustorium.errors import BadResponse, ProofRefused, VerificationFailed
 from rustorium.types import At, Balance, BalancePage, HistoryPage, Subject, TransactionStatus, Version
 
 ID_BYTES = 32
@@ -36,15 +37,18 @@ class HistoryMethods(ListingMethods):
 
         Errors: VerificationFailed; Pruned if `before` is below what the node keeps."""
         name = raw(key, "a key")
-        params: dict[str, str | int] = {"encoding": "hex", "limit": limit}
+        params: dict[str, str | int] = {"encoding": "hex", "limit": arguments.whole(limit, "limit")}
         if before is not None:
-            params["before"] = before
-        body = await self._read(f"/v1/accounts/{address_of(namespace)}/history/{name.hex()}", params=params)
-        page = wire.parse(partial(_history, subject=(namespace, name.hex())), body)
-        check_order(page, before)
+            params["before"] = arguments.whole(before, "before")
+        path = f"/v1/accounts/{address_of(namespace)}/history/{name.hex()}"
+        what = partial(_history, subject=(namespace, name.hex()), before=before)
+        page, url = await self._read_from(what, path, params=params)
         if not (verify and self._trusts()):
             return page
-        return replace(page, versions=await self._proven_versions(namespace, name, page.versions))
+        try:
+            return replace(page, versions=await self._proven_versions(namespace, name, page.versions))
+        except VerificationFailed as error:
+            raise error.about(url, "{} listed it") from None
 
     async def _proven_versions(self, namespace: str, key: bytes, versions: Sequence[Version]) -> tuple[Version, ...]:
         """Errors: VerificationFailed, and what kept a transaction from being read."""
@@ -70,16 +74,13 @@ class HistoryMethods(ListingMethods):
         node's word. Balances `at` a height are on the node's word.
 
         Errors: VerificationFailed; Pruned if the node no longer keeps the height."""
-        params: dict[str, str | int] = {"limit": limit}
+        params: dict[str, str | int] = {"limit": arguments.whole(limit, "limit")}
         if cursor is not None:
-            params["cursor"] = cursor
+            params["cursor"] = arguments.text(cursor, "cursor")
         elif at is not None:
-            params["at"] = at
-        page = wire.parse(_holdings, await self._read(f"/v1/accounts/{address_of(address)}/balances", params=params))
-        if any(one.account != address for one in page.balances):
-            raise ProofRefused("a node answered about another account: don't trust that node")
-        if len(page.balances) > limit:
-            raise ProofRefused("a node listed more balances than were asked for: don't trust that node")
+            params["at"] = arguments.whole(at, "at")
+        path = f"/v1/accounts/{address_of(address)}/balances"
+        page = await self._read(partial(_holdings, address=address, limit=limit), path, params=params)
         if at is not None or not page.balances or not (verify and self._trusts()):
             return page
         subjects = [Subject(address, asset=one.asset) for one in page.balances]
@@ -117,16 +118,18 @@ def check_order(page: HistoryPage, before: int | None) -> None:
         raise BadResponse("a node listed versions out of order: ask another node")
 
 
-def _history(answer: wire.Answer, subject: tuple[str, str]) -> HistoryPage:
+def _history(answer: wire.Answer, subject: tuple[str, str], before: int | None) -> HistoryPage:
     if (answer["namespace"], answer["key_hex"]) != subject:
         raise BadResponse("a node listed the versions of another key: ask another node")
-    before = answer.get("next")
-    return HistoryPage(
+    following = answer.get("next")
+    page = HistoryPage(
         versions=tuple(_version(one) for one in answer["versions"]),
-        next_before=int(before) if before is not None else None,
+        next_before=int(following) if following is not None else None,
         kept_from=int(answer["kept_from"]),
         at=wire.at(answer),
     )
+    check_order(page, before)
+    return page
 
 
 def _version(answer: wire.Answer) -> Version:
@@ -143,9 +146,13 @@ def _version(answer: wire.Answer) -> Version:
     )
 
 
-def _holdings(answer: wire.Answer) -> BalancePage:
+def _holdings(answer: wire.Answer, address: str, limit: int) -> BalancePage:
     where: At = wire.at(answer)
     account = str(answer["account"])
     balances = tuple(Balance(account, str(one["asset"]), int(one["balance"]), where) for one in answer["balances"])
+    if any(one.account != address for one in balances):
+        raise ProofRefused("a node answered about another account: don't trust that node")
+    if len(balances) > limit:
+        raise ProofRefused("a node listed more balances than were asked for: don't trust that node")
     following = answer.get("next")
     return BalancePage(balances, str(following) if following is not None else None, where)

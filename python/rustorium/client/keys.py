@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-from rustorium import _native
+from rustorium import _native, arguments
 from rustorium.access.keyfiles import account_kind, open_key_file, public_part
 from rustorium.access.private import make_folder
 from rustorium.errors import KeyFileError, KeyFileMissing
@@ -21,6 +21,7 @@ class Key:
     __slots__ = ("_seed", "_socket", "address", "public_key", "region")
 
     def __init__(self, seed: bytes, region: int = 0) -> None:
+        seed, region = arguments.content(seed, "seed"), arguments.whole(region, "region")
         if len(seed) != 32 or not 0 <= region <= 255:
             raise KeyFileError("a key has 32 bytes, and its region is 0 to 255: check where it comes from")
         public = _native.public_key(seed)
@@ -50,6 +51,7 @@ class Key:
     @classmethod
     def remote(cls, url: str) -> Self:
         """Returns a signer process's key, given as `unix:SOCKET?key=PUBLIC_KEY&region=0`. Errors: KeyFileError."""
+        arguments.text(url, "url")
         parts = re.fullmatch(
             r"unix:(?P<socket>[^?]+)\?key=(?P<key>[0-9a-fA-F]{64})(&region=(?P<region>[0-9]{1,3}))?", url
         )
@@ -82,19 +84,20 @@ class Key:
     def open(cls, path: str | Path, passphrase_file: str | Path | None = None) -> Self:
         """Opens a key file, or a signer's key by its URL (`remote`). The passphrase is found as the commands find it.
         Errors: KeyFileError, NativeError."""
+        file = arguments.path(path, "path")
         if str(path).startswith("unix:"):
             return cls.remote(str(path))
-        file = Path(path)
         if not file.is_file():
             raise KeyFileMissing(f"there is no key file {file}: name an existing one")
         kind, _ = public_part(file)
         region = _region(file, kind)
-        found = Path(passphrase_file) if passphrase_file is not None else None
+        found = arguments.path(passphrase_file, "passphrase_file") if passphrase_file is not None else None
         return cls(open_key_file(file, kind, found, os.environ), region)
 
     def save(self, path: str | Path, passphrase: bytes) -> None:
         """Seals the key into a new file (0600). Errors: KeyFileError, also if the file exists."""
-        file = Path(path).absolute()
+        file = arguments.path(path, "path").absolute()
+        passphrase = arguments.content(passphrase, "passphrase")
         make_folder(file.parent)
         try:
             _native.seal_key(str(file), self.seed, account_kind(self.region), passphrase)

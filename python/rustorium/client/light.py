@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Literal, cast
 
 import anyio.to_thread
 
-from rustorium import _native
+from rustorium import _native, arguments
 from rustorium.access.genesis import read_genesis
 from rustorium.client import prooffile, wire
 from rustorium.client.prooffile import ForkFile, ProofFile
@@ -41,6 +41,8 @@ FORKED = ("two-ends", "above-epoch-end")
 """Codes of refusals that mean that a committee signed something although its epoch had ended in another block."""
 INLINE_BYTES_MAX = 16 * 1024
 """Proofs up to this size are checked on the event loop's thread: in about 2 ms."""
+SAVE_S = 10.0
+"""Time between two writes of the trust file because of the verified height."""
 FIRST_CHANGES_BYTES_MAX = 4 * 1024 * 1024
 """Maximum number of bytes of epoch changes that are kept for proof files: some thousand epochs of four validators."""
 
@@ -51,8 +53,8 @@ class LightClient:
     `anchor`: path or canonical bytes of the genesis; with `checkpoint=True` path or content of a checkpoint file.
     `trust_period_s`: committees that retired longer ago are not trusted. The default is 30 days when starting from a
     checkpoint or trust file, and no limit (`math.inf`) from a genesis. `trust_file`: path of the file that keeps the
-    followed committees for the next start; it can also be a checkpoint file. Errors: VerificationFailed, UsageError,
-    HomeMissing and HomeError with the fault in a genesis file, OSError."""
+    followed committees and the newest verified height for the next start; it can also be a checkpoint file. Errors:
+    VerificationFailed, UsageError, HomeMissing and HomeError with the fault in a genesis file, OSError."""
 
     def __init__(
         self,
@@ -63,11 +65,18 @@ class LightClient:
         trust_file: str | Path | None = None,
         fetch: FetchChanges | None = None,
     ) -> None:
+        if trust_period_s is not None:
+            arguments.number(trust_period_s, "trust_period_s", "seconds")
+        if not isinstance(anchor, bytes) and not arguments.is_path(anchor):
+            raise arguments.refused("anchor", "bytes or a path", anchor)
         if not isinstance(anchor, bytes):
             anchor = Path(anchor).read_bytes() if checkpoint else read_genesis(Path(anchor))
         start = partial(from_checkpoint if checkpoint else from_genesis, anchor, trust_period_s)
-        self._trust_file = TrustFile(Path(trust_file)) if trust_file is not None else None
+        self._trust_file = TrustFile(arguments.path(trust_file, "trust_file")) if trust_file is not None else None
         self._light = self._trust_file.light(start, trust_period_s) if self._trust_file is not None else start()
+        self.verified_height = self._trust_file.height if self._trust_file is not None else 0
+        """Height of the newest state that was verified here, or in earlier runs with the trust file; 0 for none."""
+        self._saved_at_s = time.monotonic()
         self._fetch = fetch
         self._genesis = None if checkpoint else anchor
         self._first_changes: list[bytes] = []
@@ -96,7 +105,19 @@ class LightClient:
     def save_trust(self) -> None:
         """Writes the trust file, if there is one and something is new. Errors: OSError."""
         if self._trust_file is not None:
-            self._trust_file.save(self._light)
+            self._trust_file.save(self._light, self.verified_height)
+            self._saved_at_s = time.monotonic()
+
+    def verified(self, height: int) -> None:
+        """Notes the height of a verified state. The trust file gets it within seconds, and at the end."""
+        if height > self.verified_height:
+            self.verified_height = height
+            if time.monotonic() >= self._saved_at_s + SAVE_S:
+                self._keep()
+
+    def where_kept(self) -> str:
+        """Names the trust file, in words for a sentence; empty if there is none."""
+        return f" (noted in {self._trust_file.path})" if self._trust_file is not None else ""
 
     def follow(self, change: bytes) -> int:
         """Applies an epoch change; returns the epoch that it begins. Errors: VerificationFailed, and the state is

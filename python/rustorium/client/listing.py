@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from rustorium import arguments
 from rustorium.client import wire
+from rustorium.client.base import address_of
 from rustorium.client.state import StateMethods
 from rustorium.client.text import raw
 from rustorium.types import KeyPage, ListedKey
@@ -30,14 +32,14 @@ class ListingMethods(StateMethods):
         asked: dict[str, str | int] = {
             "prefix": raw(prefix, "a prefix").hex(),
             "encoding": "hex",
-            "limit": limit,
+            "limit": arguments.whole(limit, "limit"),
             "values": int(values),
         }
         if cursor is not None:
-            asked["cursor"] = cursor
+            asked["cursor"] = arguments.text(cursor, "cursor")
         elif at is not None:
-            asked["at"] = at
-        return wire.parse(_page, await self._read(f"/v1/accounts/{account}/keys", params=asked))
+            asked["at"] = arguments.whole(at, "at")
+        return await self._read(_page, f"/v1/accounts/{address_of(account)}/keys", params=asked)
 
 
 def _page(answer: Mapping[str, Any]) -> KeyPage:

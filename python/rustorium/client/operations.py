@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 
 from rustorium.api import Operation
+from rustorium.arguments import content, many, text, whole
 from rustorium.client.text import AMOUNT_MAX, raw
 from rustorium.errors import UsageError
 
@@ -14,27 +15,28 @@ from rustorium.errors import UsageError
 def put(namespace: str, key: bytes | str, value: bytes | str) -> Operation:
     """Sets a key."""
     digits = {"key_hex": raw(key, "a key").hex(), "value_hex": raw(value, "a value").hex()}
-    return {"type": "put", "namespace": namespace, **digits}
+    return {"type": "put", "namespace": text(namespace, "namespace"), **digits}
 
 
 def delete(namespace: str, key: bytes | str) -> Operation:
     """Removes a key."""
-    return {"type": "delete", "namespace": namespace, "key_hex": raw(key, "a key").hex()}
+    return {"type": "delete", "namespace": text(namespace, "namespace"), "key_hex": raw(key, "a key").hex()}
 
 
 def transfer(to: str, asset: str, amount: int) -> Operation:
     """Moves an amount from the sender to another account."""
-    return {"type": "transfer", "to": to, "asset": asset, "amount": _amount(amount)}
+    return {"type": "transfer", "to": text(to, "to"), "asset": text(asset, "asset"), "amount": _amount(amount)}
 
 
 def issue(symbol: str, to: str, amount: int) -> Operation:
     """Creates an amount of the sender's own asset."""
-    return {"type": "issue", "symbol": symbol, "to": to, "amount": _amount(amount)}
+    return {"type": "issue", "symbol": text(symbol, "symbol"), "to": text(to, "to"), "amount": _amount(amount)}
 
 
 def create_account(region: int, public_key: str, storage_bytes: int) -> Operation:
     """Makes an account and gives it some of the sender's storage balance."""
-    return {"type": "create_account", "region": region, "public_key": public_key, "storage_bytes": storage_bytes}
+    key = {"region": whole(region, "region"), "public_key": text(public_key, "public_key")}
+    return {"type": "create_account", **key, "storage_bytes": whole(storage_bytes, "storage_bytes")}
 
 
 def grant(to: str, prefixes: Sequence[bytes | str]) -> Operation:
@@ -43,7 +45,9 @@ def grant(to: str, prefixes: Sequence[bytes | str]) -> Operation:
     Errors: UsageError for one prefix in place of a list."""
     if isinstance(prefixes, str | bytes):
         raise UsageError(f"prefixes is a list, not one prefix: write [{prefixes!r}]")
-    return {"type": "grant", "to": to, "prefixes_hex": [raw(prefix, "a prefix").hex() for prefix in prefixes]}
+    many(prefixes, "prefixes", "prefixes")
+    digits = [raw(prefix, "a prefix").hex() for prefix in prefixes]
+    return {"type": "grant", "to": text(to, "to"), "prefixes_hex": digits}
 
 
 def add_validator(
@@ -59,7 +63,8 @@ def add_validator(
 
     `possession` (`possession_of`) is required on chains of version 2 and later, and refused on others."""
     keys = {"validator_key": validator_key, "node_key": node_key, "owner_key": owner_key}
-    change: Operation = {"type": "add_validator", "name": name, **keys, "region": region, "address": address}
+    named = {key: text(given, key) for key, given in {"name": name, **keys, "address": address}.items()}
+    change: Operation = {"type": "add_validator", **named, "region": whole(region, "region")}
     return change if possession is None else {**change, "possession": possession}
 
 
@@ -72,7 +77,7 @@ def possession_of(validator_seed: bytes, node_seed: bytes, chain: str, owner_key
 
 def remove_validator(validator_key: str) -> Operation:
     """For operators: removes a validator from the committee from the next epoch on."""
-    return {"type": "remove_validator", "validator_key": validator_key}
+    return {"type": "remove_validator", "validator_key": text(validator_key, "validator_key")}
 
 
 def replace_key(
@@ -82,13 +87,14 @@ def replace_key(
 
     `possession` (`possession_of`) is required on chains of version 2 and later, and refused on others."""
     new = {"new_validator_key": new_validator_key, "new_node_key": new_node_key}
-    change: Operation = {"type": "replace_key", "validator_key": validator_key, **new}
+    keys = {"validator_key": validator_key, **new}
+    change: Operation = {"type": "replace_key", **{name: text(given, name) for name, given in keys.items()}}
     return change if possession is None else {**change, "possession": possession}
 
 
 def end_epoch(epoch: int) -> Operation:
     """For operators: ends the current epoch as soon as possible. `epoch` must be the current one."""
-    return {"type": "end_epoch", "epoch": epoch}
+    return {"type": "end_epoch", "epoch": whole(epoch, "epoch")}
 
 
 def register_verifier(key: bytes, named: Sequence[int] = (), once: Sequence[int] = ()) -> Operation:
@@ -98,14 +104,15 @@ def register_verifier(key: bytes, named: Sequence[int] = (), once: Sequence[int]
     they are named, too, and each value of one can be used only once.
     """
     inputs = [{"index": index, "once": index in once} for index in sorted({*named, *once})]
-    return {"type": "register_verifier", "key_hex": key.hex(), "named": inputs}
+    return {"type": "register_verifier", "key_hex": content(key, "key").hex(), "named": inputs}
 
 
 def verify_proof(verifier: str, inputs: Sequence[bytes], proof: bytes) -> Operation:
     """Fails the transaction unless the proof is valid, and records its statement. The canonical bytes come from
     `zk`."""
-    public = [each.hex() for each in inputs]
-    return {"type": "verify_proof", "verifier": verifier, "inputs": public, "proof_hex": proof.hex()}
+    public = [content(each, "an input").hex() for each in many(inputs, "inputs", "inputs")]
+    digits = content(proof, "proof").hex()
+    return {"type": "verify_proof", "verifier": text(verifier, "verifier"), "inputs": public, "proof_hex": digits}
 
 
 def require_proved(verifier: str, index: int, value: bytes | None = None) -> Operation:
@@ -113,28 +120,29 @@ def require_proved(verifier: str, index: int, value: bytes | None = None) -> Ope
 
     Without a value, it is this transaction's id, as a number without its three highest bits.
     """
-    condition = {"type": "proved", "verifier": verifier, "input": index}
-    return {"type": "require", "condition": condition if value is None else condition | {"value": value.hex()}}
+    condition = {"type": "proved", "verifier": text(verifier, "verifier"), "input": whole(index, "index")}
+    digits = {} if value is None else {"value": content(value, "value").hex()}
+    return {"type": "require", "condition": condition | digits}
 
 
 def require_value(namespace: str, key: bytes | str, value: bytes | str) -> Operation:
     """Fails the transaction unless the key has this value."""
     from rustorium import _native
 
-    condition = {"type": "value_hash", "namespace": namespace, "key_hex": raw(key, "a key").hex()}
+    condition = {"type": "value_hash", "namespace": text(namespace, "namespace"), "key_hex": raw(key, "a key").hex()}
     return {"type": "require", "condition": condition | {"hash": _native.value_hash(raw(value, "a value")).hex()}}
 
 
 def require_absent(namespace: str, key: bytes | str) -> Operation:
     """Fails the transaction unless the key has no value."""
-    condition = {"type": "absent", "namespace": namespace, "key_hex": raw(key, "a key").hex()}
+    condition = {"type": "absent", "namespace": text(namespace, "namespace"), "key_hex": raw(key, "a key").hex()}
     return {"type": "require", "condition": condition}
 
 
 def require_balance(account: str, asset: str, amount: int) -> Operation:
     """Fails the transaction unless the account holds at least this amount."""
-    condition = {"type": "balance_at_least", "account": account, "asset": asset, "amount": str(amount)}
-    return {"type": "require", "condition": condition}
+    whose = {"account": text(account, "account"), "asset": text(asset, "asset")}
+    return {"type": "require", "condition": {"type": "balance_at_least", **whose, "amount": _amount(amount)}}
 
 
 def _amount(amount: int) -> str:

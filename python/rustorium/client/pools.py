@@ -4,8 +4,7 @@ Invariants: a pool's head, key and balance are certified by a quorum; records ar
 if they lead to a proven head.
 """
 
-from rustorium import _native
-from rustorium.client import wire
+from rustorium import _native, arguments
 from rustorium.client.history import HistoryMethods
 from rustorium.errors import NotFound
 from rustorium.types import Subject, Value
@@ -29,17 +28,23 @@ class PoolMethods(HistoryMethods):
 
     async def pool_balance(self, asset: str, pool: int = 1) -> int:
         """Returns a pool's balance of an asset, in smallest units; proven."""
-        return (await self.balance(_native.pool_account(pool), asset)).amount
+        return (await self.balance(_native.pool_account(arguments.whole(pool, "pool")), asset)).amount
 
     async def pool_records(self, pool: int, first: int, limit: int = RECORDS_MAX) -> bytes:
         """Returns at most 1,000 records of transfers, from number `first` on, concatenated; unproven.
 
         Errors: NotFound if the chain has no such pool."""
-        page = await self._read(f"/v1/pools/{pool}/records", params={"from": first, "limit": limit})
-        return wire.parse(lambda answer: bytes.fromhex(answer["records_hex"]), page)
+        arguments.whole(pool, "pool")
+        params: dict[str, str | int] = {
+            "from": arguments.whole(first, "first"),
+            "limit": arguments.whole(limit, "limit"),
+        }
+        return await self._read(
+            lambda answer: bytes.fromhex(answer["records_hex"]), f"/v1/pools/{pool}/records", params=params
+        )
 
     async def _pool_value(self, pool: int, row: bytes) -> bytes:
-        subject = Subject(_native.pool_account(pool), key=row)
+        subject = Subject(_native.pool_account(arguments.whole(pool, "pool")), key=row)
         held = (await self.proven([subject], at="current")).items[subject]
         if not isinstance(held, Value) or held.value is None:
             raise NotFound(

@@ -21,6 +21,8 @@ FORK_FORMAT = "rustorium-fork"
 VERSION = 1
 CHECKPOINT_VERSIONS = (1, 2)
 """A checkpoint of version 1 doesn't name the length of its epoch."""
+TRUST_VERSIONS = (1, 2)
+"""A trust file of version 1 doesn't name the height of the newest verified state."""
 KINDS = ("read", "receipt", "transaction", "block")
 VALUE_CHARACTERS_MAX = 48 * 1024 * 1024
 """Maximum number of characters in one field or epoch change; the longest proof has fewer."""
@@ -102,18 +104,24 @@ def parse_checkpoint(content: bytes) -> tuple[dict[str, object], bytes]:
     return fields["facts"], _bytes(fields["checkpoint"])
 
 
-def trust_to_bytes(facts: Mapping[str, object], state: bytes) -> bytes:
-    """Returns the content of a trust file: the readable part and a light client's state."""
-    fields = {"format": TRUST_FORMAT, "version": VERSION, "facts": facts, "state": state.hex()}
+def trust_to_bytes(facts: Mapping[str, object], state: bytes, height: int) -> bytes:
+    """Returns the content of a trust file: the readable part, a light client's state, and the height of the newest
+    state of the chain that was verified."""
+    fields = {"format": TRUST_FORMAT, "version": 2, "facts": facts, "height": height, "state": state.hex()}
     return (json.dumps(fields, indent=1) + "\n").encode()
 
 
-def parse_trust(content: bytes) -> tuple[dict[str, object], bytes]:
-    """Returns the readable part and the state of a trust file. Errors: VerificationFailed."""
-    fields = _fields(content, TRUST_FORMAT, {"format", "version", "facts", "state"}, (VERSION,))
+def parse_trust(content: bytes) -> tuple[dict[str, object], bytes, int]:
+    """Returns the readable part, the state, and the newest verified height of a trust file; 0 if it names none.
+    Errors: VerificationFailed."""
+    fields, names = _object(content, TRUST_FORMAT), {"format", "version", "facts", "state"}
+    _check_fields(fields, TRUST_FORMAT, names | ({"height"} & fields.keys()), TRUST_VERSIONS)
+    height = fields.get("height", 0)
+    if (fields["version"] == 1) == ("height" in fields) or type(height) is not int or height < 0:
+        raise _refused("its height is of no known form")
     if not isinstance(fields["facts"], dict):
         raise _refused("its facts are of no known form")
-    return fields["facts"], _bytes(fields["state"])
+    return fields["facts"], _bytes(fields["state"]), height
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +182,12 @@ def is_checkpoint(content: bytes) -> bool:
 
 
 def _fields(content: bytes, form: str, names: set[str], versions: Sequence[int]) -> dict[str, object]:
+    fields = _object(content, form)
+    _check_fields(fields, form, names, versions)
+    return fields
+
+
+def _object(content: bytes, form: str) -> dict[str, object]:
     if len(content) > VALUE_CHARACTERS_MAX:
         raise _refused(f"it has {len(content)} bytes and may have {VALUE_CHARACTERS_MAX}")
     try:
@@ -182,7 +196,6 @@ def _fields(content: bytes, form: str, names: set[str], versions: Sequence[int])
         raise _refused(f"it is not JSON ({error})") from None
     if not isinstance(fields, dict):
         raise _refused(f"its format is not {form!r}")
-    _check_fields(fields, form, names, versions)
     return fields
 
 

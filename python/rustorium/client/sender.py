@@ -1,28 +1,40 @@
 """Signs with the accounts' next nonces and submits, each account's transactions in nonce order.
 
-Invariants: every nonce that is taken is sent or given back, also after an error; the proof in an answer is checked
-before the result is returned.
+Invariants: every nonce that is taken is sent or given back, also after an error; given a genesis or checkpoint, the
+proof in an answer is checked before the result is returned, and a failed receipt has one.
 """
 
 import json
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import anyio
 import anyio.to_thread
 from anyio.abc import TaskGroup
 
+from rustorium import arguments
 from rustorium.api import Operation
 from rustorium.client import wire
 from rustorium.client.keys import Key
 from rustorium.client.nonces import Nonces
 from rustorium.client.submit import Group, Result
 from rustorium.client.transport import Transport
-from rustorium.errors import ClientError, OutcomeUnknown, ProofRefused, Refused, RustoriumError, Unreachable, UsageError
-from rustorium.types import OPERATIONS_MAX, SUBMISSION_TRANSACTIONS_MAX, SignedTransaction, Wait
+from rustorium.errors import (
+    Busy,
+    ClientError,
+    OutcomeUnknown,
+    ProofRefused,
+    Refused,
+    RustoriumError,
+    Unreachable,
+    UsageError,
+    VerificationFailed,
+    WitnessesSilent,
+)
+from rustorium.types import OPERATIONS_MAX, SUBMISSION_TRANSACTIONS_MAX, SignedTransaction, Submitted, Wait
 
 EXPIRY_MS_MIN = 60_000
 GROUPS_IN_FLIGHT = 3
@@ -33,8 +45,8 @@ POSITION = re.compile(r" at line \d+ column \d+")
 """Position in an error message about JSON that the caller never saw."""
 NONCE_TAKEN = "nonce-taken"
 
-CheckReceipt = Callable[[bytes], Awaitable[dict[str, Any] | None]]
-"""Returns the facts of a receipt's proof; `None` if there is nothing to check it with. Errors: VerificationFailed."""
+CheckReceipt = Callable[[bytes], Awaitable[dict[str, Any]]]
+"""Returns the facts of a receipt's proof. Errors: VerificationFailed."""
 
 
 @dataclass(slots=True)
@@ -46,7 +58,8 @@ class _Account:
 class Sender:
     """Signs and sends for all accounts of one client."""
 
-    def __init__(self, transport: Transport, check: CheckReceipt, chain: Callable[[], Awaitable[str]]) -> None:
+    def __init__(self, transport: Transport, check: CheckReceipt | None, chain: Callable[[], Awaitable[str]]) -> None:
+        """`check`: `None` if there is nothing to check proofs with."""
         self._transport, self._check, self._chain = transport, check, chain
         self._accounts: dict[str, _Account] = {}
 
@@ -59,15 +72,7 @@ class Sender:
         Errors: UsageError for operations that can't be encoded, NotFound if the account doesn't exist, Unreachable at
         the deadline."""
         for operations in wanted:
-            if isinstance(operations, Mapping):
-                raise UsageError("operations are a list: write [operation], also for a single one")
-            if not operations:
-                raise UsageError("a transaction without operations would change nothing: give it at least one")
-            if len(operations) > OPERATIONS_MAX:
-                raise UsageError(
-                    f"a transaction has at most {OPERATIONS_MAX} operations, not {len(operations)}: send several "
-                    "transactions, or use put_many"
-                )
+            check_operations(operations, signer)
         chain = await self._chain()
         account = self._accounts.setdefault(signer.address, _Account())
         until = anyio.current_time() + timeout_s if deadline is None else deadline
@@ -106,14 +111,31 @@ class Sender:
         raise Unreachable(f"the next nonce of {address} was not known before the deadline: allow more time")
 
     async def submit(self, group: Sequence[SignedTransaction], wait: Wait, deadline: float) -> list[Result]:
-        """Submits one group; returns one result each, in order. Errors: ProofRefused."""
+        """Submits one group; returns one result each, in order. Errors: VerificationFailed if all nodes' proofs are
+        refused."""
         results: list[Result] = [OutcomeUnknown(transaction.id) for transaction in group]
         try:
-            results = await Group(self._transport, group, wait, deadline).run()
+            results = await self._proven(group, await self._group(group, wait, deadline).run(), deadline)
         finally:
             for transaction, result in zip(group, results, strict=True):
                 self._settle(transaction, result)
-        return [await self._checked(transaction, result) for transaction, result in zip(group, results, strict=True)]
+        return results
+
+    def _group(self, group: Sequence[SignedTransaction], wait: Wait, deadline: float) -> Group:
+        return Group(self._transport, group, wait, deadline, self._checked)
+
+    async def _proven(self, group: Sequence[SignedTransaction], results: list[Result], deadline: float) -> list[Result]:
+        """Returns the results with a proof for each failed receipt that is on a node's word: who believes a false one
+        sends the transaction again. Without a proof the outcome is unknown. Errors: VerificationFailed."""
+        failed = [place for place, result in enumerate(results) if _failed_unproven(result)]
+        if not failed or self._check is None:
+            return results
+        proven = list(results)
+        found = await self._group([group[place] for place in failed], "certified", deadline).run()
+        for place, result in zip(failed, found, strict=True):
+            known = isinstance(result, (Submitted, Refused)) and not isinstance(result, Busy)
+            proven[place] = result if known else _open(results[place])
+        return proven
 
     async def send_many(
         self,
@@ -137,7 +159,7 @@ class Sender:
             open_ = [index for index in range(len(group)) if not isinstance(results[first + index], Refused)]
             try:
                 found = await self.submit([group[index] for index in open_], wait, deadline)
-            except ProofRefused as error:
+            except (VerificationFailed, WitnessesSilent) as error:
                 fault = error
                 return
             finally:
@@ -166,7 +188,8 @@ class Sender:
                 await begin(tasks)
             except RustoriumError as error:
                 fault = error
-        if fault is not None and (start == 0 or not isinstance(fault, ClientError) or isinstance(fault, ProofRefused)):
+        unchecked = isinstance(fault, (VerificationFailed, WitnessesSilent))
+        if fault is not None and (start == 0 or unchecked or not isinstance(fault, ClientError)):
             raise fault
         if fault is not None:
             results[start:] = [fault] * (len(wanted) - start)
@@ -175,11 +198,10 @@ class Sender:
     async def _sync(self, address: str, nonces: Nonces, deadline: float) -> None:
         """Reads the ledger's nonce, and sends again the transactions that may have been lost, since later nonces wait
         for them."""
-        body = await self._transport.get(f"/v1/accounts/{address}", deadline)
-        ledger = wire.parse(wire.account, body).nonce
+        ledger = (await self._transport.get(wire.account, f"/v1/accounts/{address}", deadline)).nonce
         lost = nonces.synced(ledger, time.time_ns() // 1_000_000)
         for group in wire.groups(lost):
-            await Group(self._transport, group, "accepted", anyio.current_time() + RESEND_S).run()
+            await self._group(group, "accepted", anyio.current_time() + RESEND_S).run()
 
     def _settle(self, transaction: SignedTransaction, result: Result) -> None:
         if (account := self._accounts.get(transaction.sender)) is None:
@@ -193,14 +215,51 @@ class Sender:
         elif result.reached != "accepted":
             account.nonces.settled(transaction.nonce)
 
-    async def _checked(self, transaction: SignedTransaction, result: Result) -> Result:
+    async def _checked(self, transaction: SignedTransaction, result: Submitted) -> Submitted:
         """Checks that a result and its proof are about this transaction. Errors: ProofRefused."""
-        if isinstance(result, ClientError):
-            return result
         if result.id != transaction.id or (result.receipt is not None and result.receipt.transaction != transaction.id):
             raise ProofRefused("a node answered about another transaction: don't trust that node")
-        if result.proof is not None:
-            facts = await self._check(result.proof)
-            if facts is not None and wire.parse(wire.proven_receipt, facts) != result.receipt:
-                raise ProofRefused("a node's proof is of another receipt: don't trust that node")
-        return result
+        if result.proof is None or self._check is None:
+            return result
+        if wire.parse(wire.proven_receipt, await self._check(result.proof)) != result.receipt:
+            raise ProofRefused("a node's proof is of another receipt: don't trust that node")
+        return replace(result, endpoint="")
+
+
+def check_operations(operations: Sequence[Operation], signer: Key) -> None:
+    """Checks that a transaction can be made of these operations, and that none of them is in vain. Errors:
+    UsageError."""
+    if isinstance(operations, Mapping):
+        raise UsageError("operations are a list: write [operation], also for a single one")
+    for operation in arguments.many(operations, "operations", "operations"):
+        if not isinstance(operation, Mapping):
+            what = arguments.kind_of(operation)
+            raise UsageError(f"an operation is a dict as rustorium.client.operations makes it, not {what}")
+        if (operation.get("type"), operation.get("to")) == ("transfer", signer.address):
+            raise UsageError("a transfer from an account to itself would change nothing: name another account")
+    if not operations:
+        raise UsageError("a transaction without operations would change nothing: give it at least one")
+    if len(operations) > OPERATIONS_MAX:
+        raise UsageError(
+            f"a transaction has at most {OPERATIONS_MAX} operations, not {len(operations)}: send several "
+            "transactions, or use put_many"
+        )
+
+
+def _failed_unproven(result: Result) -> bool:
+    """Returns whether a result is a failed receipt on a node's word."""
+    return (
+        isinstance(result, Submitted) and result.receipt is not None and not result.receipt.ok and result.endpoint != ""
+    )
+
+
+def _open(said: Result) -> Result:
+    """Returns that the outcome is unknown, although a node called it failed."""
+    assert isinstance(said, Submitted)
+    assert said.receipt is not None
+    assert said.receipt.failure is not None
+    message = (
+        f"{said.endpoint} says that transaction {said.id} failed ({said.receipt.failure.code}), and no node proved it "
+        f"before the deadline: look it up with `rustorium tx status {said.id}` before you send another one"
+    )
+    return OutcomeUnknown(said.id, message).about(said.endpoint)

@@ -5,11 +5,12 @@ never older than this client's earlier proven reads and its own writes.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import msgspec
 
-from rustorium import _native
+from rustorium import _native, arguments
 from rustorium.api import Operation
 from rustorium.client import wire
 from rustorium.client.base import address_of, hex_of
@@ -64,7 +65,7 @@ class StateMethods(BlockMethods):
         node's claim. `max_age_s` as for `prove`.
 
         Errors: VerificationFailed, GenesisNeeded, NoStateRoot, Pruned."""
-        subject = Subject(namespace, key=raw(key, "a key"))
+        subject = Subject(address_of(namespace), key=raw(key, "a key"))
         if at == "proven":
             return _value((await self.proven([subject], max_age_s=max_age_s)).items[subject])
         return _value(await self.held(subject, at=at))
@@ -73,23 +74,24 @@ class StateMethods(BlockMethods):
         """Returns a subject's content at "latest", "proven" or a height; the node's claim, nothing is checked.
 
         Errors: NotFound if there is no such account, Pruned."""
+        arguments.instance(subject, Subject, "subject")
+        if type(at) not in (int, str):
+            raise arguments.refused("at", '"latest", "proven" or a height', at)
         params: dict[str, str | int] = {"at": str(at)}
         path = f"/v1/accounts/{address_of(subject.account)}"
         if subject.asset is not None:
             asset = hex_of(subject.asset, "an asset id")
-            return wire.parse(wire.balance, await self._read(f"{path}/balances/{asset}", params=params))
+            return await self._read(wire.balance, f"{path}/balances/{asset}", params=params)
         if subject.key is None:
-            return wire.parse(wire.account, await self._read(path, params=params))
+            return await self._read(wire.account, path, params=params)
         try:
-            body = await self._read(f"{path}/keys/{subject.key.hex()}", params=params | {"encoding": "hex"})
+            return await self._read(
+                partial(_value_of, subject), f"{path}/keys/{subject.key.hex()}", params=params | {"encoding": "hex"}
+            )
         except NotFound as error:
             if error.code != "key-not-found":
                 raise
             return Value(subject.account, subject.key, None, wire.parse(wire.at, error.details))
-        found = wire.parse(wire.value, body)
-        if (found.namespace, found.key) != (subject.account, subject.key):
-            raise BadResponse("a node answered about another key: ask another node")
-        return found
 
     async def get(
         self, namespace: str, key: bytes | str, *, verify: bool = True, max_age_s: float | None = None
@@ -101,6 +103,9 @@ class StateMethods(BlockMethods):
         self, namespace: str, keys: Iterable[K], *, verify: bool = True, max_age_s: float | None = None
     ) -> dict[K, bytes | None]:
         """Returns the values of many keys. Each 1,024 of them have one height and one proof, unless `verify=False`."""
+        given: object = keys
+        if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+            raise arguments.refused("keys", "a list of keys", keys)
         wanted = list(dict.fromkeys(keys))
         if not verify:
             return {key: (await self.read(namespace, key)).value for key in wanted}
@@ -164,7 +169,7 @@ class StateMethods(BlockMethods):
         Errors: those of `send`, VerificationFailed, GenesisNeeded."""
         light = self.light
         signer = self._signer(key)
-        timeout_s = timeout_ms / 1000 if timeout_ms is not None else None
+        timeout_s = arguments.whole(timeout_ms, "timeout_ms") / 1000 if timeout_ms is not None else None
         done = await self.send(operations, key=signer, wait="certified", timeout_s=timeout_s)
         if done.receipt is None or done.proof is None:
             raise OutcomeUnknown(done.id, f"transaction {done.id} is final, but its proof came too late: ask again")
@@ -180,7 +185,7 @@ class StateMethods(BlockMethods):
         """Returns the facts that a proof file proves, from the genesis or checkpoint alone.
 
         Errors: VerificationFailed, GenesisNeeded."""
-        return self.light.show_file(proof)
+        return self.light.show_file(arguments.content(proof, "proof"))
 
     async def proven(
         self,
@@ -221,6 +226,7 @@ class StateMethods(BlockMethods):
                 f"a proof is about 1 to {PROOF_KEYS_MAX} different things, not {len(subjects)}: ask in parts"
             )
         shard = self.light.shard
+        self._floors.show(shard, self.light.verified_height)
         least = 0 if isinstance(at, int) else max(from_height, self._floors.least(shard))
         try:
             age_s = None if isinstance(at, int) else self._max_age(max_age_s)
@@ -228,9 +234,17 @@ class StateMethods(BlockMethods):
         except Busy as error:
             if error.code == "not-proven-yet" and 0 < least == self._floors.own(shard).height:
                 await self._doubt_own_write(subjects, shard)
+            if error.code == "not-proven-yet" and 0 < least == self.light.verified_height:
+                raise Busy(
+                    f"no node proves height {least} or a later one, which this client has verified before"
+                    f"{self.light.where_kept()}: ask again in a moment, or another node",
+                    code=error.code,
+                    retry_after_ms=error.retry_after_ms,
+                ) from None
             raise
         if not isinstance(at, int):
             self._floors.show(found[0].at.shard, found[0].at.height)
+            self.light.verified(found[0].at.height)
         return found
 
     async def _doubt_own_write(self, subjects: Sequence[Subject], shard: int) -> None:
@@ -292,11 +306,24 @@ class StateMethods(BlockMethods):
             if at == "current" and height < least:
                 # The node may only be behind, since it was told of no height.
                 raise Busy("a node proved an older state than this client knows: ask again", code="not-proven-yet")
-            if height < least or (isinstance(at, int) and height != at):
+            if height < least:
+                known = f", and this client verified height {least} before{light.where_kept()}"
+                raise ProofRefused(
+                    f"a node proved the state of height {height}, which is older than what was asked for"
+                    f"{known if least == light.verified_height else ''}: ask another node"
+                )
+            if isinstance(at, int) and height != at:
                 raise ProofRefused(f"a node proved the state of height {height}, which isn't what was asked for")
             return state, proof, facts
 
         return await self._transport.first(ask, deadline, patience_s=PATIENCE_S)
+
+
+def _value_of(subject: Subject, answer: wire.Answer) -> Value:
+    found = wire.value(answer)
+    if (found.namespace, found.key) != (subject.account, subject.key):
+        raise BadResponse("a node answered about another key: ask another node")
+    return found
 
 
 def _value(held: SubjectContent) -> Value:

@@ -1,10 +1,12 @@
 """Sends the same bytes to one node after another until each transaction's outcome is known or the deadline passes.
 
-Invariants: a transaction is never signed again here; a refusal is believed only if no other node can have taken the
-transaction; a transaction that is open at the deadline is reported as unknown, with its id.
+Invariants: a transaction is never signed again here; a refusal is believed if two nodes give it, or one while no other
+answers, and only if no other node can have taken the transaction; a milestone with a refused proof, or below the
+requested one, is none; a transaction that is open at the deadline is reported as unknown, with its id.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import anyio
@@ -13,7 +15,9 @@ from rustorium.client.endpoints import Endpoint
 from rustorium.client.transport import ATTEMPT_S_MIN, PAUSE_S_MAX, PAUSE_S_MIN, Transport
 from rustorium.client.wire import SUBMISSION_MEDIA, Answer, frame, parse, shard_of, submitted, transaction_status
 from rustorium.errors import (
+    BadResponse,
     Busy,
+    ChainForked,
     ClientError,
     NotFound,
     NotReady,
@@ -22,6 +26,7 @@ from rustorium.errors import (
     RustoriumError,
     TlsRefused,
     Unreachable,
+    VerificationFailed,
 )
 from rustorium.types import SignedTransaction, Submitted, Wait
 
@@ -31,31 +36,56 @@ ATTEMPTS = 3
 """Minimum number of equal parts of the remaining time; each attempt gets one part."""
 SERVER_WAIT_MS_MAX = 60_000
 LAGGING = ("unknown-account", "nonce-too-far")
-"""Refusals that a lagging node gives; the other nodes are asked before one is believed."""
+"""Refusals that a lagging node gives; all other nodes are asked before one is believed."""
 SKIPPED = "skipped"
 """Code of a transaction that execution skipped because the quota or the nonce before was missing: a later block may
 execute it."""
-NEVER_EXECUTED = ("nonce-used", "wrong-chain", "malformed-transaction", "transaction-too-large")
+NEVER_EXECUTED = (
+    "nonce-used",
+    "wrong-chain",
+    "malformed-transaction",
+    "transaction-too-large",
+    "too-large",
+    "work-limit-too-high",
+    "work-limit-too-low",
+    "wrong-version",
+)
 """Refusals that are final if the refusing node doesn't know the transaction, even if it was sent elsewhere before. An
 expired transaction is not among them: by another node's clock it may still get into a block."""
+BELIEVED = 2
+"""Number of nodes whose common refusal is believed at once."""
+MILESTONES: tuple[Wait, ...] = ("accepted", "final", "certified")
 
 Result = Submitted | ClientError
+Check = Callable[[SignedTransaction, Submitted], Awaitable[Submitted]]
+"""Checks a node's result, and returns it as it was proven. Errors: VerificationFailed."""
 
 
 class Group:
     """A group of at most 1,000 transactions that is being submitted."""
 
-    def __init__(self, transport: Transport, transactions: Sequence[SignedTransaction], wait: Wait, deadline: float):
+    def __init__(
+        self, transport: Transport, transactions: Sequence[SignedTransaction], wait: Wait, deadline: float, check: Check
+    ) -> None:
         self._transport, self._transactions, self._wait, self._deadline = transport, transactions, wait, deadline
+        self._check = check
         self._results: list[Result | None] = [None] * len(transactions)
         self._doubts: dict[int, ClientError] = {}
+        self._refusals: dict[int, dict[str, Refused]] = {}
+        """Refusals of each transaction that no other node can have taken since, by the node's URL."""
+        self._final_refusals: dict[int, dict[str, Refused]] = {}
+        """The same of nodes that don't have the transaction in their ledger, which can't take it any more."""
+        self._disproved: dict[int, dict[str, VerificationFailed]] = {}
+        """Refused proofs of each transaction, by the node's URL."""
         self._perhaps_taken: set[int] = set()
         self._last: RustoriumError | None = None
         self._untrusted: set[str] = set()
         """URLs of nodes that got no request because TLS failed."""
 
     async def run(self) -> list[Result]:
-        """Sends until every outcome is known or the deadline passes; returns one result per transaction, in order."""
+        """Sends until every outcome is known or the deadline passes; returns one result per transaction, in order.
+
+        Errors: VerificationFailed if each node's proof of a transaction is refused, ChainForked."""
         pause = PAUSE_S_MIN
         while self._open():
             self._doubts.clear()
@@ -63,11 +93,9 @@ class Group:
             for endpoint in nodes:
                 if not self._open() or anyio.current_time() >= self._deadline:
                     break
-                await self._ask(endpoint)
-            for index, refusal in self._doubts.items():
-                perhaps = isinstance(refusal, Busy) or index in self._perhaps_taken
-                if self._results[index] is None and not perhaps:
-                    self._results[index] = refusal
+                if not self._is_only_to_confirm(endpoint):
+                    await self._ask(endpoint)
+            self._end_round(nodes)
             untrusted = self._untrusted.issuperset(endpoint.url for endpoint in nodes)
             if untrusted or not self._open() or anyio.current_time() + pause >= self._deadline:
                 break
@@ -77,6 +105,27 @@ class Group:
 
     def _open(self) -> list[int]:
         return [index for index, result in enumerate(self._results) if result is None]
+
+    def _refusals_of(self, index: int) -> dict[str, Refused]:
+        return self._refusals.get(index, {}) | self._final_refusals.get(index, {})
+
+    def _is_only_to_confirm(self, endpoint: Endpoint) -> bool:
+        """Returns whether a node that lately failed would only be asked to confirm refusals."""
+        return endpoint.down_until > anyio.current_time() and all(map(self._refusals_of, self._open()))
+
+    def _end_round(self, nodes: Sequence[Endpoint]) -> None:
+        """Believes the refusals of single nodes, since no other node said anything else. Errors: VerificationFailed if
+        each of the nodes lied."""
+        for index in self._open():
+            disproved = self._disproved.get(index, {})
+            if len(disproved) == len(nodes):
+                raise list(disproved.values())[-1]
+            for url, refusal in self._refusals_of(index).items():
+                self._results[index] = refusal.about(url, "{} alone says so" if len(nodes) > 1 else "{} says so")
+        for index, doubt in self._doubts.items():
+            perhaps = isinstance(doubt, Busy) or index in self._perhaps_taken
+            if self._results[index] is None and not perhaps:
+                self._results[index] = doubt
 
     async def _ask(self, endpoint: Endpoint) -> None:
         asked = self._open()
@@ -99,7 +148,7 @@ class Group:
         except Unreachable as error:
             self._last = error
             if error.sent:
-                self._perhaps_taken.update(asked)
+                self._taken_perhaps(*asked)
             return
         except TlsRefused as error:
             # No request was sent.
@@ -107,12 +156,8 @@ class Group:
             return
         except Refused as error:
             self._last = error
-            if isinstance(error, Busy):
-                self._doubts.update(dict.fromkeys(asked, error))
-            if "results" not in error.details and not isinstance(error, Busy):
-                for index in asked:
-                    if index not in self._perhaps_taken:
-                        self._results[index] = error
+            if "results" not in error.details:
+                self._refused_all(endpoint, asked, error)
                 return
             answer = error.details
         except (NotReady, NotFound) as error:
@@ -120,34 +165,78 @@ class Group:
             return
         except ClientError as error:  # the node, or a proxy before it, failed after it got the request
             self._last = error
-            self._perhaps_taken.update(asked)
+            self._taken_perhaps(*asked)
             return
         if isinstance(answer, dict) and "results" in answer:
-            answers, shard = parse(lambda body: (list(body["results"]), shard_of(body)), answer)
-            await self._take(endpoint, asked, answers, shard)
+            try:
+                answers, shard = parse(lambda body: (list(body["results"]), shard_of(body)), answer)
+                await self._take(endpoint, asked, answers, shard)
+            except BadResponse as error:
+                self._last = error.about(endpoint.url)
+                self._taken_perhaps(*asked)
+
+    def _refused_all(self, endpoint: Endpoint, asked: list[int], error: Refused) -> None:
+        """Notes that a node refused a whole submission."""
+        for index in asked:
+            if isinstance(error, Busy):
+                self._doubts[index] = error
+            elif index not in self._perhaps_taken:
+                self._refused(self._refusals, endpoint, index, error)
 
     async def _take(self, endpoint: Endpoint, asked: list[int], answers: list[Answer], shard: int) -> None:
         if len(answers) != len(asked):
-            self._perhaps_taken.update(asked)
+            self._taken_perhaps(*asked)
             return
         for index, answer in zip(asked, answers, strict=True):
             result = parse(partial(submitted, shard=shard), answer)
             if isinstance(result, str) or (isinstance(result, Refused) and result.code == SKIPPED):
-                self._perhaps_taken.add(index)
+                self._taken_perhaps(index)
             elif isinstance(result, Submitted):
-                self._results[index] = result
+                await self._reached(endpoint, index, replace(result, endpoint=endpoint.url))
             elif isinstance(result, Busy):
                 self._doubts[index] = result
             elif result.code in LAGGING:
                 # A busy node may have what this node lacks. It is asked again before this refusal is believed.
                 if not isinstance(self._doubts.get(index), Busy):
                     self._doubts[index] = result
-            elif index in self._perhaps_taken:
-                self._results[index] = await self._settle(endpoint, index, result)
-            else:
-                self._results[index] = result
+            elif index not in self._perhaps_taken:
+                self._refused(self._refusals, endpoint, index, result)
+            elif isinstance(found := await self._settle(endpoint, index, result), Submitted):
+                await self._reached(endpoint, index, found)
+            elif found is not None:
+                self._refused(self._final_refusals, endpoint, index, found)
 
-    async def _settle(self, endpoint: Endpoint, index: int, refusal: Refused) -> Result | None:
+    async def _reached(self, endpoint: Endpoint, index: int, result: Submitted) -> None:
+        """Takes a milestone, if it is the requested one and its proof holds."""
+        if MILESTONES.index(result.reached) < MILESTONES.index(self._wait):
+            self._taken_perhaps(index)
+            return
+        try:
+            self._results[index] = await self._check(self._transactions[index], result)
+        except ChainForked:
+            raise
+        except (BadResponse, VerificationFailed) as error:
+            self._last = error.about(endpoint.url)
+            self._transport.endpoints.failed(endpoint, anyio.current_time())
+            self._taken_perhaps(index)
+            if isinstance(error, VerificationFailed):
+                self._disproved.setdefault(index, {})[endpoint.url] = error
+
+    def _taken_perhaps(self, *indices: int) -> None:
+        """Notes that a node may have taken transactions. What others said against them before shows nothing now."""
+        self._perhaps_taken.update(indices)
+        for index in indices:
+            self._refusals.pop(index, None)
+
+    def _refused(
+        self, refusals: dict[int, dict[str, Refused]], endpoint: Endpoint, index: int, refusal: Refused
+    ) -> None:
+        """Notes a node's refusal, which is believed once another node confirms it."""
+        refusals.setdefault(index, {})[endpoint.url] = refusal
+        if len(self._refusals_of(index)) >= BELIEVED:
+            self._results[index] = refusal
+
+    async def _settle(self, endpoint: Endpoint, index: int, refusal: Refused) -> Submitted | Refused | None:
         """Decides about a refusal of a transaction that another node may have taken.
 
         The refusing node is asked for the ledger's record, because another node may not have executed as much. `None`:
@@ -162,14 +251,23 @@ class Group:
         status = parse(transaction_status, body)
         if status.receipt is None:
             return None
-        return Submitted(identity, "final", status.receipt) if self._wait != "certified" else None
+        return Submitted(identity, "final", status.receipt, endpoint=endpoint.url)
 
     def _at_deadline(self, index: int) -> ClientError:
         if index in self._perhaps_taken:
-            return OutcomeUnknown(self._transactions[index].id)
+            return self._disproof(index) or OutcomeUnknown(self._transactions[index].id)
         found = self._doubts.get(index) or self._last
         if isinstance(found, ClientError):
             return found
         if isinstance(found, NotReady):
             return Busy(found.message, code=found.code)
         return Unreachable("no node answered before the deadline: check that the nodes run and the URLs are right")
+
+    def _disproof(self, index: int) -> ClientError | None:
+        """Returns that the outcome is unknown, and who lied about it; `None` if nobody did."""
+        if index not in self._disproved:
+            return None
+        error = list(self._disproved[index].values())[-1]
+        identity = self._transactions[index].id
+        message = f"the outcome of transaction {identity} is unknown at the deadline, and {error.message}"
+        return OutcomeUnknown(identity, message).about(error.endpoint)

@@ -7,6 +7,7 @@ import base64
 import binascii
 from typing import TypeVar, cast, get_args
 
+from rustorium import arguments
 from rustorium.errors import UsageError
 from rustorium.types import Wait
 
@@ -29,6 +30,7 @@ def raw(content: bytes | str, what: str) -> bytes:
 
 def text_to_bytes(text: str, encoding: str = "utf8") -> bytes:
     """Decodes text in an encoding: utf8, hex or base64. Errors: UsageError."""
+    arguments.text(text, "the text")
     try:
         if encoding == "utf8":
             return text.encode()
@@ -43,6 +45,7 @@ def text_to_bytes(text: str, encoding: str = "utf8") -> bytes:
 
 def bytes_to_text(content: bytes, encoding: str = "utf8") -> str:
     """Encodes bytes as text. Errors: UsageError if they aren't UTF-8."""
+    content = arguments.content(content, "the content")
     if encoding == "hex":
         return content.hex()
     if encoding == "base64":
@@ -55,6 +58,8 @@ def bytes_to_text(content: bytes, encoding: str = "utf8") -> str:
 
 def amount_of(text: str) -> int:
     """Parses a whole number of smallest units, above 0. Errors: UsageError."""
+    if not isinstance(text, str):
+        raise arguments.refused("an amount", "text here", text)
     if not text.isascii() or not text.isdigit() or not 0 < int(text) <= AMOUNT_MAX:
         raise UsageError(f"{text!r} is not an amount: give a whole number of smallest units, above 0")
     return int(text)

@@ -11,17 +11,18 @@ from typing import Any, cast
 import anyio
 from anyio import to_thread
 
-from rustorium import _native
+from rustorium import _native, arguments
 from rustorium.api import Operation
 from rustorium.client import operations as ops
 from rustorium.client import wire
-from rustorium.client.base import ClientBase, hex_of
+from rustorium.client.base import ClientBase, address_of, hex_of
 from rustorium.client.endpoints import Endpoint
 from rustorium.client.events import EventStream
 from rustorium.client.keys import Key
-from rustorium.client.submit import Result
+from rustorium.client.submit import MILESTONES, Result
 from rustorium.client.trust import refusing
 from rustorium.errors import ClientError, NotFound, NotReady, ProofRefused, Refused, TransactionFailed
+from rustorium.failures import advice
 from rustorium.types import ReceiptPage, SignedTransaction, Submitted, TransactionStatus, Wait
 from rustorium.zk import groth16 as zk
 from rustorium.zk.groth16 import Document, Public
@@ -43,9 +44,12 @@ class TransactionMethods(ClientBase):
     async def submit_transaction(
         self, transaction: SignedTransaction, *, wait: Wait = "final", timeout_ms: int | None = None
     ) -> Submitted:
-        """Sends a transaction to one endpoint after another until the deadline. The receipt may be a failed one.
+        """Sends a transaction to one endpoint after another until the deadline. The receipt may be a failed one, which
+        is proven here, given a genesis or checkpoint.
 
-        Errors: Refused, Busy, OutcomeUnknown, Unreachable."""
+        A refusal is believed if two endpoints give it, or one while no other answers; its error then names that one.
+        Errors: Refused, Busy, OutcomeUnknown, Unreachable, VerificationFailed if all endpoints' proofs are refused."""
+        arguments.instance(transaction, SignedTransaction, "a transaction", "sign makes one")
         [result] = await self.submit_all([transaction], wait=wait, timeout_ms=timeout_ms)
         if isinstance(result, ClientError):
             raise result
@@ -55,8 +59,10 @@ class TransactionMethods(ClientBase):
         self, transactions: Sequence[SignedTransaction], *, wait: Wait = "final", timeout_ms: int | None = None
     ) -> list[Result]:
         """Sends many transactions, in groups of up to 1,000; returns one result each, in order. Errors: only
-        ProofRefused."""
-        deadline = self._deadline(timeout_ms / 1000 if timeout_ms is not None else None)
+        VerificationFailed."""
+        deadline = self._deadline_ms(timeout_ms)
+        arguments.one_of(wait, MILESTONES, "wait")
+        arguments.many(transactions, "transactions", "signed transactions")
         results: list[Result] = []
         for group in wire.groups(list(transactions)):
             results += await self._sender.submit(group, wait, deadline)
@@ -76,6 +82,7 @@ class TransactionMethods(ClientBase):
 
         Errors: those of `submit_transaction`, and TransactionFailed if the receipt is a failed one."""
         signer, deadline = self._signer(key), self._deadline(timeout_s)
+        arguments.one_of(wait, MILESTONES, "wait")
         for pause in _pauses():
             [transaction] = await self._sender.sign([operations], signer, self._lifetime_s(timeout_s), deadline)
             [result] = await self._sender.submit([transaction], wait, deadline)
@@ -101,6 +108,9 @@ class TransactionMethods(ClientBase):
         A group is sent while the ones before become final. `timeout_s` is per group. If another process has used a
         transaction's nonce, the transaction is signed again and sent after the others, for at most `timeout_s` more."""
         signer, seconds = self._signer(key), self._lifetime_s(timeout_s)
+        arguments.one_of(wait, MILESTONES, "wait")
+        if not isinstance(transactions, Iterable):
+            raise arguments.refused("transactions", "a list of lists of operations", transactions)
         wanted = list(transactions)
         results = await self._sender.send_many(wanted, signer, wait, seconds, on_progress)
         deadline = anyio.current_time() + seconds
@@ -133,7 +143,7 @@ class TransactionMethods(ClientBase):
     ) -> Submitted:
         """Sets a key in the signer's namespace, or in a namespace whose owner granted it the key."""
         signer = self._signer(key)
-        operation = ops.put(namespace or signer.address, key_bytes, value)
+        operation = ops.put(signer.address if namespace is None else namespace, key_bytes, value)
         return await self.send([operation], key=signer, wait=wait, timeout_s=timeout_s)
 
     async def delete(
@@ -147,7 +157,7 @@ class TransactionMethods(ClientBase):
     ) -> Submitted:
         """Removes a key."""
         signer = self._signer(key)
-        operation = ops.delete(namespace or signer.address, key_bytes)
+        operation = ops.delete(signer.address if namespace is None else namespace, key_bytes)
         return await self.send([operation], key=signer, wait=wait, timeout_s=timeout_s)
 
     async def transfer(
@@ -173,6 +183,7 @@ class TransactionMethods(ClientBase):
         timeout_s: float | None = None,
     ) -> Submitted:
         """Makes the account of a new key and gives it some of the signer's storage balance."""
+        arguments.instance(new, Key, "new", "make one with Key.generate")
         operation = ops.create_account(new.region, new.public_key, storage_bytes)
         return await self.send([operation], key=key, wait=wait, timeout_s=timeout_s)
 
@@ -225,10 +236,9 @@ class TransactionMethods(ClientBase):
                 return await self._transport.first(
                     partial(self._ask_status, identity), self._deadline(None), absent=True
                 )
-            body = await self._read(f"/v1/transactions/{identity}", absent=True)
+            return await self._read(wire.transaction_status, f"/v1/transactions/{identity}", absent=True)
         except NotFound:
             return TransactionStatus(transaction, "unknown")
-        return wire.parse(wire.transaction_status, body)
 
     async def _ask_status(self, identity: str, endpoint: Endpoint) -> TransactionStatus:
         body = await self._ask_proof(identity, endpoint)
@@ -264,10 +274,14 @@ class TransactionMethods(ClientBase):
     async def account_transactions(self, address: str, *, before: str | None = None, limit: int = 30) -> ReceiptPage:
         """Returns ids of an account's final transactions, newest first; the node's claim. `before=page.next_cursor`
         gives the next page."""
-        params: dict[str, str | int] = {"limit": limit} | ({"before": before} if before is not None else {})
-        body = await self._read(f"/v1/accounts/{address}/transactions", params=params)
-        return wire.parse(
-            lambda page: ReceiptPage(tuple(str(item["id"]) for item in page["transactions"]), page.get("next")), body
+        address_of(address)
+        params: dict[str, str | int] = {"limit": arguments.whole(limit, "limit")}
+        if before is not None:
+            params["before"] = arguments.text(before, "before")
+        return await self._read(
+            lambda page: ReceiptPage(tuple(str(item["id"]) for item in page["transactions"]), page.get("next")),
+            f"/v1/accounts/{address}/transactions",
+            params=params,
         )
 
     def subscribe_transactions(self, filter: str | None = None, *, after: str | None = None) -> EventStream:
@@ -276,7 +290,9 @@ class TransactionMethods(ClientBase):
         It reconnects without gaps or duplicates. Events are the node's claim: `get_transaction` returns a proven one.
 
         `filter`: any of `receipts`, `failed`, `sender:rs1…`, `id:<hex>`, separated by commas."""
-        stream = EventStream(self._transport, filter or "receipts", after)
+        wanted = "receipts" if filter is None else arguments.text(filter, "filter")
+        behind = arguments.text(after, "after") if after is not None else None
+        stream = EventStream(self._transport, wanted, behind)
         self._streams = [open_ for open_ in self._streams if not open_.closed] + [stream]
         return stream
 
@@ -312,11 +328,12 @@ def _pauses() -> Iterator[float]:
 def succeeded(result: Submitted) -> Submitted:
     """Returns `result` unless its receipt is a failed one. Errors: TransactionFailed."""
     if result.receipt is not None and (failure := result.receipt.failure) is not None:
-        raise TransactionFailed(
+        error = TransactionFailed(
             f"transaction {result.id} is final and failed at operation {failure.operation} ({failure.code}): "
-            "correct it and send a new one",
+            f"{advice(failure.code)}",
             transaction=result.id,
             failure=failure.code,
             operation=failure.operation,
         )
+        raise error.about(result.endpoint, "on the word of {}") if result.endpoint else error
     return result

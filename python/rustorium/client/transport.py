@@ -5,6 +5,8 @@ as it demanded.
 """
 
 import math
+import os
+import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
@@ -15,8 +17,9 @@ from rustorium.access.bearer import Tokens, bearing, tokens_by_url
 from rustorium.access.tls import Tls, refusal, verifying
 from rustorium.client.endpoints import Endpoint, Endpoints
 from rustorium.client.hedge import HEDGE_S, Round
-from rustorium.client.wire import decoded, problem
+from rustorium.client.wire import decoded, parse, problem
 from rustorium.errors import (
+    BadResponse,
     Busy,
     NotReady,
     RustoriumError,
@@ -48,8 +51,9 @@ class Transport:
         """`token`: for endpoints that require one. `tls`: for `https://` endpoints. Errors: UsageError."""
         if not urls:
             raise UsageError("a client needs at least one endpoint: give the URL of a node's HTTP API")
-        for url in urls:
-            if not url.lower().startswith(("http://", "https://")):
+        given: Sequence[object] = urls
+        for url in given:
+            if not isinstance(url, str) or not url.lower().startswith(("http://", "https://")):
                 raise UsageError(f"{url!r} is not the URL of an HTTP API: give one such as http://127.0.0.1:26651")
         self.endpoints = Endpoints(tokens_by_url(urls, token))
         self._probed = len(self.endpoints.all) == 1
@@ -82,14 +86,33 @@ class Transport:
         return self.endpoints.order(anyio.current_time())
 
     async def get(
-        self, path: str, deadline: float, *, params: Mapping[str, str | int] | None = None, absent: bool = False
-    ) -> Any:
-        """Reads JSON from the nearest node that answers; with `absent`, after a 404 the other nodes are asked, too.
+        self,
+        what: Callable[[Any], T],
+        path: str,
+        deadline: float,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        absent: bool = False,
+    ) -> T:
+        """Reads JSON from the nearest node that answers, and parses it by `what`. After an answer that `what` refuses
+        the other nodes are asked; with `absent`, after a 404, too.
 
-        Errors: that of the node's problem document, Unreachable at the deadline."""
+        Errors: that of the node's problem document, Unreachable at the deadline, BadResponse."""
+        return (await self.get_from(what, path, deadline, params=params, absent=absent))[0]
 
-        async def ask(endpoint: Endpoint) -> Any:
-            return await self.attempt("GET", endpoint, path, deadline, params=params)
+    async def get_from(
+        self,
+        what: Callable[[Any], T],
+        path: str,
+        deadline: float,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        absent: bool = False,
+    ) -> tuple[T, str]:
+        """Does the same, and returns the URL of the node that answered, too."""
+
+        async def ask(endpoint: Endpoint) -> tuple[T, str]:
+            return parse(what, await self.attempt("GET", endpoint, path, deadline, params=params)), endpoint.url
 
         return await self.first(ask, deadline, absent=absent)
 
@@ -108,7 +131,7 @@ class Transport:
         nodes are asked, too.
 
         Errors: those of `ask`, Unreachable at the deadline, VerificationFailed if no answer could be verified."""
-        asked: dict[str, None] = {}
+        causes: dict[str, str] = {}
         last: RustoriumError | None = None
         pause = PAUSE_S_MIN
         while True:
@@ -117,14 +140,15 @@ class Transport:
             await turn.run(nodes, deadline, patience_s)
             if turn.answers:
                 return turn.answers[0]
-            asked.update(dict.fromkeys(endpoint.url for endpoint in turn.asked))
+            causes |= {endpoint.url: "no answer yet" for endpoint in turn.asked} | turn.causes
             last = turn.last or last
             if last is not None and len(nodes) in (turn.missing, turn.refused):
                 raise last
             if anyio.current_time() + pause >= deadline:
-                if last is not None and (last.exit_code in (3, 4) or last.code == "not-proven-yet"):
+                told = isinstance(last, BadResponse) or (last is not None and last.exit_code in (3, 4))
+                if last is not None and (told or last.code == "not-proven-yet"):
                     raise last
-                raise _unreachable(list(asked), last)
+                raise _unreachable(causes, last)
             await anyio.sleep(pause)
             pause = min(2 * pause, PAUSE_S_MAX)
 
@@ -159,10 +183,10 @@ class Transport:
             self.endpoints.failed(endpoint, anyio.current_time())
             if (untrusted := refusal(endpoint.url, error)) is not None:
                 raise TlsRefused(untrusted) from None
-            name = str(error) or type(error).__name__
+            cause = cause_of(error, seconds)
             sent = not isinstance(error, (httpx2.ConnectError, httpx2.ConnectTimeout))
-            message = f"{endpoint.url} doesn't answer ({name}): check that the node runs"
-            raise Unreachable(message, sent=sent) from None
+            message = f"{endpoint.url} doesn't answer ({cause}): check that the node runs"
+            raise Unreachable(message, sent=sent, cause=cause) from None
         body = decoded(response.content)
         if response.status_code >= 300:
             error_found = problem(response.status_code, body)
@@ -172,7 +196,8 @@ class Transport:
             raise error_found
         if body is None:
             self.endpoints.failed(endpoint, anyio.current_time())
-            raise Unreachable(f"{endpoint.url} doesn't answer with JSON: check that it is a node's HTTP API", sent=True)
+            message = f"{endpoint.url} doesn't answer with JSON: check that it is a node's HTTP API"
+            raise Unreachable(message, sent=True, cause="its answer is no JSON")
         self.endpoints.answered(endpoint, None if waits else anyio.current_time() - start)
         return body
 
@@ -200,8 +225,25 @@ class Transport:
                     group.start_soon(ask, endpoint)
 
 
-def _unreachable(asked: Sequence[str], last: RustoriumError | None) -> RustoriumError:
+def cause_of(error: BaseException, seconds: float) -> str:
+    """Returns why a request failed that had `seconds` of time: what the system said of the connection, if anything."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, socket.gaierror):
+            return "its name has no address"
+        if isinstance(found, TimeoutError):
+            return f"no answer in {seconds:.2g} s"
+        if isinstance(found, OSError) and found.errno:
+            return os.strerror(found.errno).lower()
+        inner = found.exceptions[0] if isinstance(found, BaseExceptionGroup) else None
+        found = inner or found.__cause__ or found.__context__
+    return str(error) or type(error).__name__
+
+
+def _unreachable(causes: Mapping[str, str], last: RustoriumError | None) -> RustoriumError:
     if isinstance(last, (Busy, NotReady)):
         return last
-    subject = f"{asked[0]} has not" if len(asked) == 1 else f"none of {', '.join(asked)}"
-    return Unreachable(f"{subject} answered before the deadline: check that the nodes run and the URLs are right")
+    named = [f"{url} ({cause})" for url, cause in causes.items()]
+    subject = f"{named[0]} has not" if len(named) == 1 else f"none of {', '.join(named)}"
+    message = f"{subject} answered before the deadline: check that the nodes run and the URLs are right"
+    return Unreachable(message, cause=next(iter(causes.values()), ""))

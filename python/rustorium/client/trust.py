@@ -1,7 +1,7 @@
 """Starting points of a light client: a genesis, a checkpoint, or its trust file.
 
-Invariants: a trust file is replaced atomically, and only by one with the same or a later epoch; its readable part is
-compared with its state.
+Invariants: a trust file is replaced atomically, and only by one with the same or a later epoch and height; its readable
+part is compared with its state.
 """
 
 import json
@@ -45,11 +45,13 @@ def from_checkpoint(content: bytes, trust_period_s: float | None) -> _native.Lig
 
 
 class TrustFile:
-    """The file that keeps a light client's state for the next start."""
+    """The file that keeps a light client's state, and the newest verified height, for the next start."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path.expanduser()
-        self._saved = b""
+        self.path = path.expanduser()
+        self.height = 0
+        """Newest verified height that the file named when it was read."""
+        self._saved = (b"", 0)
 
     def light(self, start: Callable[[], _native.Light], trust_period_s: float | None) -> _native.Light:
         """Returns the light client of the file, or `start` if that is newer or there is no file yet.
@@ -57,51 +59,53 @@ class TrustFile:
         Errors: VerificationFailed, UsageError if the file is of another chain, OSError."""
         begun = start()
         try:
-            content = self._path.read_bytes()
+            content = self.path.read_bytes()
         except FileNotFoundError:
             return begun
         try:
-            kept = self._read(content, trust_period_s)
+            kept, self.height = self._read(content, trust_period_s)
         except VerificationFailed as error:
             raise VerificationFailed(
-                f"the trust file {self._path} can't be used: {error}; remove it to start again"
+                f"the trust file {self.path} can't be used: {error}; remove it to start again"
             ) from None
         if _facts(kept)["chain"] != _facts(begun)["chain"]:
-            raise UsageError(f"{self._path} is the trust file of another chain: name another file")
-        self._saved = kept.to_bytes()
+            raise UsageError(f"{self.path} is the trust file of another chain: name another file")
+        self._saved = (kept.to_bytes(), self.height)
         return kept if _facts(kept)["epoch"] >= _facts(begun)["epoch"] else begun
 
-    def save(self, light: _native.Light) -> None:
-        """Replaces the file if the state is new and no other client has followed farther. Errors: OSError."""
-        state = light.to_bytes()
-        if state == self._saved:
+    def save(self, light: _native.Light, height: int) -> None:
+        """Replaces the file if the state or the height is new. What another client has followed farther stays in it.
+        Errors: OSError."""
+        if (light.to_bytes(), height) == self._saved:
             return
-        if self._epoch() <= _facts(light)["epoch"]:
-            fresh = self._path.with_name(f"{self._path.name}.{os.getpid()}.partial")
+        kept, known = self._kept()
+        newest = kept if kept is not None and _facts(kept)["epoch"] > _facts(light)["epoch"] else light
+        if kept is None or newest is light or height > known:
+            fresh = self.path.with_name(f"{self.path.name}.{os.getpid()}.partial")
             try:
                 with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                    file.write(prooffile.trust_to_bytes(_facts(light), state))
+                    file.write(prooffile.trust_to_bytes(_facts(newest), newest.to_bytes(), max(height, known)))
                     file.flush()
                     os.fsync(file.fileno())
-                os.replace(fresh, self._path)
+                os.replace(fresh, self.path)
             except OSError:
                 fresh.unlink(missing_ok=True)
                 raise
-        self._saved = state
+        self._saved = (light.to_bytes(), height)
 
-    def _epoch(self) -> int:
-        """Returns the newest epoch in the file; -1 if it can't be read."""
+    def _kept(self) -> tuple[_native.Light | None, int]:
+        """Returns the state and the height in the file; `None` and 0 if it can't be read."""
         try:
-            return int(_facts(self._read(self._path.read_bytes(), None))["epoch"])
+            return self._read(self.path.read_bytes(), None)
         except (OSError, VerificationFailed):
-            return -1
+            return None, 0
 
-    def _read(self, content: bytes, trust_period_s: float | None) -> _native.Light:
+    def _read(self, content: bytes, trust_period_s: float | None) -> tuple[_native.Light, int]:
         if prooffile.is_checkpoint(content):
-            return from_checkpoint(content, trust_period_s)
-        claimed, state = prooffile.parse_trust(content)
+            return from_checkpoint(content, trust_period_s), 0
+        claimed, state, height = prooffile.parse_trust(content)
         light = refusing(_native.Light.from_bytes, state, period_ms(trust_period_s, pinned=True))
-        return _as_claimed(light, claimed, "trust file")
+        return _as_claimed(light, claimed, "trust file"), height
 
 
 def _facts(light: _native.Light) -> dict[str, Any]:

@@ -104,8 +104,8 @@ class _Witness:
         first = next((number for number in range(epoch) if light.end_of(number) is not None), epoch)
         while first < epoch:
             params: dict[str, str | int] = {"from": first, "limit": CHANGES_PAGE}
-            body = await self.transport.get("/v1/epochs", anyio.current_time() + WAIT_S, params=params)
-            changes = wire.parse(wire.epoch_changes, body)
+            deadline = anyio.current_time() + WAIT_S
+            changes = await self.transport.get(wire.epoch_changes, "/v1/epochs", deadline, params=params)
             for change in changes:
                 number, height, digest = refusing(_native.describe_change, change)
                 if light.end_of(number) not in (None, (height, digest)):
@@ -118,8 +118,7 @@ class _Witness:
         deadline = anyio.current_time() + WAIT_S
         while True:
             try:
-                body = await self.transport.get(f"/v1/blocks/{height}", deadline, params={"proof": 1})
-                return wire.parse(wire.block, body)
+                return await self.transport.get(wire.block, f"/v1/blocks/{height}", deadline, params={"proof": 1})
             except NotFound:
                 if anyio.current_time() + PAUSE_S >= deadline:
                     raise

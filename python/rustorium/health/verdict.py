@@ -128,10 +128,12 @@ def of_net(statuses: Sequence[NodeStatus], *, all_asked: bool) -> Verdict:
         others = ", ".join(status.node for status in heard if status.chain != first)
         said = f"these nodes belong to {len(chains)} different chains: {others} not to {first[:12]}…"
         return Verdict("network", "", (Problem("other-chain", Level.NOT_READY, said, "name nodes of one net"),))
-    found = [*_quorum(heard, len(statuses), all_asked=all_asked), *_roots(heard), *_liars(heard)]
+    found = [*_quorum(statuses, all_asked=all_asked), *_roots(heard), *_liars(heard)]
     newest = max(heard, key=lambda status: status.executed)
     n, connected = _committee(newest)
-    seen = f", {connected} of {n} validators connected, a quorum is {quorum(n)}" if n else ""
+    retired = sum(status.retired != "" for status in heard if status.role == "validator")
+    silent = f" ({retired} of them retired)" if retired else ""
+    seen = f", {connected} of {n} validators connected{silent}, a quorum is {quorum(n)}" if n else ""
     return Verdict("network", f"height {newest.executed:,}, epoch {newest.epoch:,}{seen}", tuple(found))
 
 
@@ -142,17 +144,19 @@ def _committee(status: NodeStatus) -> tuple[int, int]:
     return (peers + own, status.peers_up + own) if isinstance(peers, int) else (0, 0)
 
 
-def _quorum(heard: Sequence[NodeStatus], asked: int, *, all_asked: bool) -> Iterable[Problem]:
-    """Checks for a quorum: by the nodes that answer ready if all were asked, otherwise by the best connected validator
-    that was asked. A follower is linked with some validators only, and that is enough for it."""
-    validators = [status for status in heard if status.role == "validator"]
+def _quorum(statuses: Sequence[NodeStatus], *, all_asked: bool) -> Iterable[Problem]:
+    """Checks for a quorum, and for all members: by the nodes that answer ready if all were asked, otherwise by the best
+    connected validator that was asked. A retired member is linked and signs nothing. A follower is linked with some
+    validators only, and that is enough for it."""
+    validators = [status for status in statuses if status.chain and status.role == "validator"]
     if not validators:
         return
-    best = max(validators, key=lambda status: _committee(status)[1])
+    best = max(validators, key=lambda status: (not status.retired, _committee(status)[1]))
     n, connected = _committee(best)
     ready = sum(status.ready and not status.retired for status in validators)
-    counted = all_asked and asked >= n
-    have, how = (ready, "ready") if counted else (connected, f"connected with {best.node}")
+    retired = [status.node for status in validators if status.retired and status.node not in best.unreachable]
+    counted = all_asked and len(statuses) >= n
+    have, how = (ready, "ready") if counted else (connected - len(retired), f"connected with {best.node}")
     where = "" if counted else " as far as it sees"
     if n and have < quorum(n):
         missing = ", ".join(best.unreachable)
@@ -162,6 +166,26 @@ def _quorum(heard: Sequence[NodeStatus], asked: int, *, all_asked: bool) -> Iter
     elif n and have == quorum(n) < n:
         said = f"{have} of {n} validators are {how}: if one more fails, nothing becomes final{where}"
         yield Problem("no-spare", Level.NOT_WELL, said, "bring back the missing validators")
+    elif n and (away := _away(statuses, retired, counted=counted)):
+        said = f"{have} of {n} validators are {how} and sign: {', '.join(away)}"
+        do = "bring back those that are away, and give a retired one a new key with `rustorium-node node replace-key`"
+        yield Problem("members-missing", Level.NOT_WELL, said, do)
+
+
+def _away(statuses: Sequence[NodeStatus], retired: Sequence[str], *, counted: bool) -> list[str]:
+    """Returns a clause about each member that doesn't take part. `counted`: these are the reports of all of them."""
+    found = [f"{node} is retired" for node in retired]
+    cut_off: dict[str, list[str]] = {}
+    for status in statuses:
+        for node in status.unreachable if status.role == "validator" else ():
+            cut_off.setdefault(node, []).append(status.node)
+    found += [f"{', '.join(by)} can't reach {node}" for node, by in cut_off.items()]
+    for status in statuses if counted else ():
+        if status.chain and status.role == "validator" and not status.ready and status.node not in retired:
+            found.append(f"{status.node} isn't ready")
+        elif not status.chain:
+            found.append(f"{status.node} doesn't answer")
+    return found
 
 
 def _roots(heard: Sequence[NodeStatus]) -> Iterable[Problem]:

@@ -230,7 +230,7 @@ def start_and_sync(
         if time.monotonic() > deadline:
             raise NotReady(
                 f"{joiner.name} isn't synced after {timeout_s:.0f} s and goes on with it: read {log}, or run this "
-                "again with a longer --timeout-s"
+                "again with a longer --timeout"
             )
         time.sleep(POLL_S)
     return pid

@@ -293,18 +293,28 @@ def _disk(home: Home, config: Config) -> Iterator[Check]:
 
 
 def _growth(home: Home, config: Config) -> Check:
-    """Checks how long the disk lasts at the rate of the last hour."""
+    """Checks how long the disk lasts at the rates of the last hour: the home's own, and that of all who write there."""
     samples = growth.read(home.path)
-    rate, days = growth.bytes_a_day(samples), growth.days_left(samples)
+    rates, days = growth.rates(samples), growth.days_left(samples)
     kept = "all history" if config.storage.keep == "archive" else f"{config.storage.keep:,} heights"
-    if rate is None:
+    if rates is None:
         return Check("disk growth", Result.ok, f"not known yet: the node notes it while it runs; it keeps {kept}")
     if days is None:
         return Check("disk growth", Result.ok, f"none in the last hour; the node keeps {kept}")
-    seen = f"{rate / 2**30:,.1f} GiB a day at the rate of the last hour: full in {days:,} days; it keeps {kept}"
+    own = f"the home grows by {_a_day(max(0, rates.home))} at the rate of the last hour, and keeps {kept}"
+    by_home = 2 * rates.home >= rates.fastest
+    seen = f"{own}: the disk is full in {days:,} days"
+    if not by_home:
+        seen = f"{own}; all files on its disk grow by {_a_day(rates.disk)}: it is full in {days:,} days"
     if days >= DAYS_LEFT_MIN:
         return Check("disk growth", Result.ok, seen)
-    return Check("disk growth", Result.warn, seen, "enlarge the disk, or lower storage.keep (docs/sizing.md)")
+    do = "enlarge the disk, or lower storage.keep (docs/sizing.md)"
+    return Check("disk growth", Result.warn, seen, do if by_home else "find what else writes to this disk")
+
+
+def _a_day(rate: int) -> str:
+    unit, size = ("GiB", 2**30) if rate >= 2**30 // 10 else ("MiB", 2**20)
+    return f"{rate / size:,.1f} {unit} a day"
 
 
 def _filesystem(path: Path) -> str:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, ParamSpec, Self, TypeVar
 
-from rustorium import _native
+from rustorium import _native, arguments
 from rustorium.access.keyfiles import open_key_file
 from rustorium.access.private import lock_now, make_folder
 from rustorium.errors import KeyFileError, UsageError, WalletError
+from rustorium.records import Record
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -25,7 +26,7 @@ PROVING_KEY_BYTES_MAX = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class Holding(Record):
     """A wallet's holding of an asset; `asset` is `None` if the wallet knows only the tag."""
 
     asset: str | None
@@ -35,7 +36,7 @@ class Holding:
 
 
 @dataclass(frozen=True, slots=True)
-class WalletEvent:
+class WalletEvent(Record):
     """A note that a wallet saw `received`, `spent` or `sent`, in transfer number `transfer` of the pool."""
 
     kind: str
@@ -76,22 +77,24 @@ class WalletFile:
         viewing_key: str | None,
         proving_key: str | Path | None,
     ) -> Self:
-        file = Path(path).absolute()
+        file = arguments.path(path, "path").absolute()
+        secret: dict[str, Any] = {"chain": arguments.text(chain, "chain"), "pool": arguments.whole(pool, "pool")}
+        passphrase, proving = arguments.content(passphrase, "passphrase"), _path(proving_key)
         make_folder(file.parent)
-        secret: dict[str, Any] = {"chain": chain, "pool": pool}
         if viewing_key is not None:
             refusing(_native.ShieldedWallet.from_viewing_key, viewing_key, chain, pool)
             secret |= {"viewing_key": viewing_key}
         else:
-            secret |= {"seed": (seed or _native.generate_seed()).hex(), "account": account}
+            drawn = arguments.content(seed, "seed") if seed is not None else _native.generate_seed()
+            secret |= {"seed": drawn.hex(), "account": arguments.whole(account, "account")}
         _native.seal_secret(str(file), json.dumps(secret).encode(), KIND, passphrase)
-        return cls(file, secret, _locked(file), _path(proving_key))
+        return cls(file, secret, _locked(file), proving)
 
     @classmethod
     def _open(cls, path: str | Path, passphrase_file: str | Path | None, proving_key: str | Path | None) -> Self:
-        file = Path(path).absolute()
+        file = arguments.path(path, "path").absolute()
         try:
-            secret = json.loads(open_key_file(file, KIND, _path(passphrase_file), os.environ))
+            secret = json.loads(open_key_file(file, KIND, _path(passphrase_file, "passphrase_file"), os.environ))
         except ValueError:
             raise KeyFileError(f"{file} is not a wallet: name a file that `wallet new` made") from None
         lock = _locked(file)
@@ -191,7 +194,7 @@ class WalletFile:
 
 def check_amount(amount: int) -> None:
     """Checks that one note can be worth this amount. Errors: UsageError."""
-    if not 0 < amount <= AMOUNT_MAX:
+    if type(amount) is not int or not 0 < amount <= AMOUNT_MAX:
         raise UsageError(f"{amount} can't be moved at once: an amount is above 0 and below 2^64")
 
 
@@ -227,8 +230,8 @@ def _locked(path: Path) -> IO[bytes]:
     return file
 
 
-def _path(named: str | Path | None) -> Path | None:
-    return Path(named).expanduser() if named is not None else None
+def _path(named: str | Path | None, name: str = "proving_key") -> Path | None:
+    return arguments.path(named, name).expanduser() if named is not None else None
 
 
 def _content(path: Path) -> bytes:

@@ -251,6 +251,9 @@ pub trait Ports {
     fn expired(&mut self, ids: &[TxId]);
     /// Reports transactions that the pool dropped. They may still be executed.
     fn given_up(&mut self, ids: &[TxId]);
+    /// Reports transactions of the pool whose nonces were used. Each was executed, or is refused so: another
+    /// transaction has its nonce.
+    fn used(&mut self, transactions: &[(TxId, Refused)]);
     /// Reports a transaction that the pool refused.
     fn refused(&mut self, id: &TxId, refused: Refused);
     /// Returns an account's executed state.

@@ -117,7 +117,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    /// Reports transactions that the pool dropped.
+    /// Reports transactions that the pool doesn't hold any more.
     pub(super) fn tell_dropped(&mut self) {
         let dropped = self.own_lane.take_dropped();
         if !dropped.expired.is_empty() {
@@ -125,6 +125,10 @@ impl<P: Ports> Shard<P> {
         }
         if !dropped.given_up.is_empty() {
             self.ports.given_up(&dropped.given_up);
+        }
+        let used = self.own_lane.take_used();
+        if !used.is_empty() {
+            self.ports.used(&used);
         }
     }
 

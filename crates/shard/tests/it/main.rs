@@ -26,6 +26,7 @@ mod journal;
 mod lanes;
 mod late;
 mod leaders;
+mod one_account;
 mod outsiders;
 mod peers;
 mod recovery;

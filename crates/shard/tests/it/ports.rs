@@ -75,6 +75,7 @@ pub struct TestPorts {
     pub duplicates: Vec<TxId>,
     pub expired: Vec<TxId>,
     pub given_up: Vec<TxId>,
+    pub used: Vec<(TxId, Refused)>,
     pub refused: Vec<(TxId, Refused)>,
     pub evidence: Vec<Evidence>,
     /// Batches whose signatures were checked.
@@ -126,6 +127,7 @@ impl TestPorts {
             duplicates: Vec::new(),
             expired: Vec::new(),
             given_up: Vec::new(),
+            used: Vec::new(),
             refused: Vec::new(),
             evidence: Vec::new(),
             batch_checks: 0,
@@ -384,6 +386,10 @@ impl Ports for TestPorts {
 
     fn given_up(&mut self, ids: &[TxId]) {
         self.given_up.extend(ids);
+    }
+
+    fn used(&mut self, transactions: &[(TxId, Refused)]) {
+        self.used.extend_from_slice(transactions);
     }
 
     fn refused(&mut self, id: &TxId, refused: Refused) {

@@ -1,7 +1,10 @@
 //! Every wait ends once, and the right way.
 
 use rustorium_api::{Refused, Submitted, SubmittedSink, Visit, Wait};
+use rustorium_stages::clients::Clients;
+use rustorium_stages::inbox::Inbox;
 use rustorium_stages::waiters::{Waiter, Waiters};
+use rustorium_storage::MemStore;
 use rustorium_types::{AccountId, Height, Outcome, Receipt, TxId};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -84,6 +87,23 @@ fn a_refusal_names_the_transaction_and_ends_all_its_waits() {
     let refused = Submitted::Refused(Refused { id: Some(id(1)), ..Refused::new("pool-full", "no room") });
     assert_eq!(take(&told), [(0, refused.clone()), (1, refused)]);
     nobody_waits(&waiters, &told);
+}
+
+#[test]
+fn one_whose_nonce_another_used_is_refused_at_once_and_one_that_was_executed_is_not() {
+    let (told, done) = sink();
+    let store = Arc::new(MemStore::new());
+    let (prove, inbox) = (Arc::new(|id: &TxId| Submitted::TimedOut(*id)), Arc::new(Inbox::new().unwrap()));
+    let clients = Clients { store, waiters: Arc::default(), inbox, prove };
+    let waits = [(1, Wait::Final), (2, Wait::Certified), (3, Wait::Final)];
+    let all = waits.iter().enumerate().map(|(index, (number, wait))| (id(*number), waiter(*wait, index, &done)));
+    clients.waiters.register(all.collect());
+    clients.waiters.executed(Height(5), &[receipt(2)]);
+    let used = |number| (id(number), rustorium_txpool::Refused::NonceUsed { nonce: 0, expected: 1 });
+    clients.used(&[used(1), used(2), used(4)]);
+    let [(0, Submitted::Refused(refused))] = &take(&told)[..] else { panic!("the first is told alone") };
+    assert_eq!((refused.id, &*refused.code.to_string()), (Some(id(1)), "nonce-used"));
+    assert_eq!(clients.waiters.len(), 2);
 }
 
 #[test]

@@ -32,7 +32,7 @@ RECORDED_EACH = 8
 BLOCK_AHEAD_US = 60_000_000
 """Time for which a block that waited for the clock is reported: its leader's next turn may be that far away."""
 GROWTH_S = 60.0
-"""Interval between two notes of the disk's free space, which `doctor` reads."""
+"""Interval between two notes of the home's bytes and the disk's free space, which `doctor` reads."""
 PASSING = frozenset({"catching-up", "peers-suspected"})
 """Findings that come and go by themselves, and are only logged."""
 
@@ -92,7 +92,7 @@ class Watch:
                 due = now + self._period_s
 
     async def _note_growth(self) -> None:
-        """Notes each minute how much is free. A disk that hangs holds up this alone."""
+        """Notes each minute how much the home takes, and how much is free. A disk that hangs holds up this alone."""
         while True:
             with contextlib.suppress(OSError):  # a full disk has its own finding
                 await trio.to_thread.run_sync(self._grow, abandon_on_cancel=True)
@@ -101,7 +101,8 @@ class Watch:
     def _grow(self) -> None:
         free = free_bytes(self._home)
         if free is not None:
-            growth.write(self._home, growth.add(growth.read(self._home), growth.Sample(wall_ms(), free)))
+            sample = growth.Sample(wall_ms(), free, growth.home_bytes(self._home))
+            growth.write(self._home, growth.add(growth.read(self._home), sample))
 
     def look(self, lag_ns: int) -> None:
         """Takes one look; `lag_ns` is its delay after the requested time."""

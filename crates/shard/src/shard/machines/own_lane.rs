@@ -113,6 +113,11 @@ impl OwnLane {
         self.pool.take_dropped()
     }
 
+    /// Takes the transactions of the pool whose nonces were used.
+    pub(crate) fn take_used(&mut self) -> Vec<(TxId, Refused)> {
+        self.pool.take_used()
+    }
+
     /// Takes all transactions that wait, for the next epoch.
     pub(crate) fn into_transactions(self) -> Vec<(TxId, Arc<Verified<Transaction>>)> {
         self.pool.into_transactions()
