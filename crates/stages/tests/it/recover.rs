@@ -42,7 +42,7 @@ fn a_store_opens_for_the_shard_of_its_blocks_alone() {
     let (genesis, store) = (genesis(), MemStore::new());
     assert_eq!(tip_of(&store, &genesis, ShardId(3)).unwrap().header.shard, ShardId(3));
     let refused = tip_of(&store, &genesis, ShardId::ROOT).unwrap_err();
-    assert!(refused.to_string().contains("another shard"), "{refused}");
+    assert!(refused.to_string().contains("blocks of shard 3"), "{refused}");
 }
 
 #[test]
