@@ -1,4 +1,4 @@
-"""Files and answers that anybody may have written, changed at random: each is read, or refused with an error of ours.
+"""Randomly changed files and answers: each is read, or refused with a typed error.
 
 `RUSTORIUM_HOSTILE_INPUTS` makes the runs longer.
 """
@@ -34,7 +34,7 @@ WORDS = [
 
 
 def mutated(good: bytes, luck: random.Random) -> bytes:
-    """Bits, pieces and words changed, up to four times."""
+    """Returns the input with up to four changes of bits, pieces or words."""
     bytes_ = bytearray(good)
     for _ in range(luck.randint(1, 4)):
         at = luck.randrange(len(bytes_) + 1)

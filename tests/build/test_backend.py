@@ -1,4 +1,6 @@
-"""The build backend: RocksDB is compiled once, and a machine that can't build is told so (ADRs 0001 and 0048)."""
+"""The build backend: RocksDB is compiled once, and a machine that can't build gets one sentence (ADRs 0001 and
+0048).
+"""
 
 import json
 import os
@@ -16,7 +18,7 @@ sys.path.insert(0, str(ROOT / "tools" / "rocksdb"))
 
 import archive  # noqa: E402
 
-# Stands in for cargo: notes what it was given, and names the folders of the three crates.
+# A stand-in for cargo, which records its arguments and names the folders of the three crates.
 CARGO = """#!{python}
 import json, os, sys
 with open({calls!r}, "a") as calls:
@@ -30,7 +32,7 @@ SOURCES = 20
 
 
 class Machine:
-    """A cache of its own, a cargo that only pretends, and sources that the real compiler takes."""
+    """A machine with its own cache, a stand-in for cargo, and sources that the real compiler accepts."""
 
     def __init__(self, folder: Path) -> None:
         self.cache, self.calls = folder / "cache", folder / "calls.jsonl"
@@ -60,7 +62,7 @@ class Machine:
 
     def start(self, **environment: str) -> subprocess.Popen[str]:
         command, pipe, variables = [sys.executable, str(BACKEND)], subprocess.PIPE, self.environment | environment
-        # In a session of its own a process has no terminal.
+        # A process in a new session has no terminal.
         return subprocess.Popen(command, env=variables, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 
     def run(self, **environment: str) -> tuple[int, str, str]:
@@ -191,7 +193,7 @@ def test_the_archives_name_says_how_it_was_made(monkeypatch: pytest.MonkeyPatch)
 
 
 def run_elsewhere(statements: str, path: str | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Loads the backend as a build front end does, on a machine made different by `statements`, without maturin."""
+    """Loads the backend as a build front end does, after `statements` have changed the machine, without maturin."""
     path_to_backend = (
         f"import platform, sys\nsys.path.insert(0, {str(BACKEND.parent)!r})\nsys.modules['maturin'] = None"
     )

@@ -21,7 +21,7 @@ SAY = f"import sys; sys.path.insert(0, {FOLDER!r}); from progress import Progres
 
 def test_lines_reach_the_terminal_of_a_build_whose_output_is_kept() -> None:
     terminal, other_end = pty.openpty()
-    # As under pip, both outputs go elsewhere. A new session's first terminal becomes its controlling one.
+    # As under pip, both outputs are captured. A new session's first terminal becomes its controlling terminal.
     code = f"import os; os.open({os.ttyname(other_end)!r}, os.O_RDWR); {SAY}"
     null = subprocess.DEVNULL
     child = subprocess.Popen([sys.executable, "-c", code], stdout=null, stderr=null, start_new_session=True)

@@ -1,7 +1,7 @@
 """Every fenced block of every page is run by a test, or at least checked: commands and options exist, Python compiles
 and its imports exist, TOML and JSON parse.
 
-`RUN` and `READ` say which, by page and kind; what is in neither may not be shown.
+`RUN` and `READ` list the blocks by page and kind; a block in neither list is a fault.
 """
 
 import ast
@@ -53,16 +53,16 @@ READ = {
     ("docs/shielded.md", "python"): "tests/devnet/test_shielded.py has its calls",
     ("tests/zk/README.md", "sh"): "just test-outside",
 }
-"""Blocks that are read alone, and where what they show is run."""
+"""Blocks that are only parsed, and the test that runs what they show."""
 TAGS = ("sh", "console", "python", "toml", "json", "text")
 SYSTEM = frozenset(
     {".", "cd", "du", "kill", "npm", "pip", "printf", "prometheus", "python3", "rm", "snarkjs", "tests/zk/recipe"}
 )
-"""Commands that aren't ours."""
+"""Commands of other programs."""
 
 
 def faults(block: Block) -> list[str]:
-    """Returns what is wrong with a block."""
+    """Returns the faults of a block."""
     try:
         match block.tag:
             case "sh":
@@ -119,7 +119,7 @@ def import_faults(tree: ast.Module) -> "list[str]":
 @pytest.mark.parametrize("page", [page for page in pages() if blocks(page)])
 def test_each_block_is_what_it_says(page: str) -> None:
     shown = blocks(page)
-    # The guides are one script each, functions and all: bash itself reads them when they are run.
+    # Each guide is one script, functions included; bash reads it when the test runs it.
     read = [block for block in shown if RUN.get((page, "sh")) != GUIDES or block.tag != "sh"]
     assert [f"{block}: {fault}" for block in read for fault in faults(block)] == []
     for tag in {block.tag for block in shown} & {"sh", "console", "python"}:

@@ -1,4 +1,4 @@
-"""The check of pages: passes on this repository, and names each drift that is planted in a small tree."""
+"""The check of pages passes on this repository, and names each outdated statement that is put into a small tree."""
 
 from pathlib import Path
 from types import ModuleType

@@ -24,8 +24,8 @@ def table() -> Table:
 
 
 def test_the_extension_has_no_switch(table: Table) -> None:
-    """Strings are found in the extension as they are in the code, so that what isn't found isn't there. That it fails
-    where the bugs are is seen by `just seeded-bugs --extension`."""
+    """Strings stand in the extension as they stand in the code, so a string that isn't found isn't in it. `just
+    seeded-bugs --extension` shows that the test fails where the bugs are."""
     binary = Path(os.environ.get("EXTENSION") or _native.__file__).read_bytes()
     assert b"an old or repaired journal could sign twice" in binary
     names = {row.name for row in table.rows}
@@ -37,7 +37,7 @@ def test_the_extension_has_no_switch(table: Table) -> None:
 
 
 def test_production_code_has_no_switch() -> None:
-    """Neither the crates nor what builds a wheel know of the bugs."""
+    """Neither the crates nor the build files of a wheel contain the bugs."""
     settings = [ROOT / "pyproject.toml", ROOT / "tools" / "build" / "backend.py", ROOT / "Cargo.toml"]
     crates = [path for path in (ROOT / "crates").rglob("*") if path.suffix in (".rs", ".toml")]
     switch = re.compile(r"seeded::|mod seeded|seeded[-_]bug|SEEDED_BUG")
@@ -96,7 +96,7 @@ def test_a_patch_that_does_not_apply_is_named(changes: list[Change], fault: str)
 
 
 def test_the_page_is_about_the_bugs_that_there_are(table: Table) -> None:
-    """The tool itself refuses a table that isn't sound, and a rule of the specification that no bug breaks."""
+    """The tool itself refuses an inconsistent table, and a rule of the specification that no bug breaks."""
     done = subprocess.run(LIST, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     listed = [(line[:12].strip(), line[13:]) for line in done.stdout.splitlines()]

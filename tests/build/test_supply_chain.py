@@ -1,4 +1,4 @@
-"""The wheel names its components: crates in its SBOM, licences of others, versions to install."""
+"""The wheel names its components: crates in its SBOM, licences of third parties, and the versions to install."""
 
 import importlib.metadata
 import json
@@ -18,7 +18,7 @@ import licences  # noqa: E402
 
 
 def shipped(*place: str) -> str:
-    """The text of a file in the installed package's .dist-info."""
+    """Returns the text of a file in the installed package's .dist-info."""
     distribution = importlib.metadata.distribution("rustorium")
     text = distribution.read_text("/".join(place))
     assert text, f"the wheel has no {'/'.join(place)}"
@@ -31,7 +31,8 @@ def bill() -> dict[str, Any]:
 
 
 def needed() -> set[tuple[str, str]]:
-    """Name and version of each crate that the extension is built of or with, by Cargo.lock, on every platform."""
+    """Returns the name and version of each crate that the extension links or is built with, on every platform, by
+    Cargo.lock."""
     command = ["cargo", "metadata", "--locked", "--format-version", "1"]
     known = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
     by_id = {package["id"]: package for package in known["packages"]}

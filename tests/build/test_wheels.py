@@ -1,4 +1,4 @@
-"""`just wheels`: what its builds are given, and that a wheel for too few systems is refused."""
+"""`just wheels`: the environment of its builds, and the refusal of a wheel that fits too few systems."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ import wheels  # noqa: E402
 
 from progress import Progress  # noqa: E402
 
-# Stands in for auditwheel: what it is told to say.
+# A stand-in for auditwheel, which prints what the test wants.
 AUDITWHEEL = """
 import sys
 assert sys.argv[1] == "show"
@@ -24,7 +24,7 @@ NAME = "rustorium-0.2.0-cp311-abi3-manylinux_2_28_x86_64.whl"
 
 
 def audited(folder: Path, name: str, tag: str) -> None:
-    """Checks a wheel of which auditwheel says that it is for `tag`."""
+    """Checks a wheel that auditwheel reports to be for `tag`."""
     stub = folder / "tools" / "auditwheel"
     stub.mkdir(parents=True)
     (stub / "__main__.py").write_text(AUDITWHEEL.format(said=SAID.format(tag=tag)))
@@ -49,7 +49,9 @@ def test_a_wheel_for_one_python_is_refused(tmp_path: Path) -> None:
 
 
 class Made:
-    """What a build is given, with stand-ins for RocksDB's compilation, libclang and another processor's library."""
+    """The environment of a build, with stand-ins for RocksDB's compilation, libclang and another processor's
+    library.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, machine: str) -> None:
         self.compilers: list[tuple[str, str, str]] = []
