@@ -1,4 +1,4 @@
-"""`admin`: tokens made, listed and revoked, the node at rest or running; who may do what from elsewhere."""
+"""`admin`: tokens are made, listed and revoked on a stopped or a running node; the rights of remote callers."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def home(cli: Cli, tmp_path: Path, passphrase: Path) -> Home:
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Home:
-    """A home without keys, for what needs none."""
+    """A home without keys, for commands that need none."""
     home = Home(tmp_path / "home")
     home.path.mkdir()
     home.config.write_text("")
@@ -34,7 +34,7 @@ def bare(tmp_path: Path) -> Home:
 
 @pytest.fixture
 def running(bare: Home) -> Iterator[tuple[FakeNode, str]]:
-    """The home's admin plane, and the URL of its listener."""
+    """Runs the home's admin plane; returns the URL of its listener."""
     home = bare
     with (
         listen_tcp("127.0.0.1:0") as listener,

@@ -1,4 +1,4 @@
-"""`audit`: what the log says, that any change to it is found and named, and a copy for an auditor."""
+"""`audit`: shows the log, finds and names any change to it, and exports a copy for an auditor."""
 
 import json
 import random
@@ -73,7 +73,7 @@ def test_an_exported_log_is_checked_by_who_has_the_nodes_key_alone(cli: Cli, hom
 
 
 def tampered(rng: random.Random, lines: list[bytes]) -> tuple[list[bytes], int]:
-    """Another log, and the number of the first line that isn't as it was written."""
+    """Returns a changed log, and the number of the first changed line."""
     kind, at = rng.choice(["edit", "delete", "swap", "repeat", "splice", "cut"]), rng.randrange(len(lines) - 1)
     if kind == "edit":
         line = bytearray(lines[at])

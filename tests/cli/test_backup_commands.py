@@ -1,4 +1,4 @@
-"""The `backup` commands without a chain: what is refused, what is printed, and when backups are made."""
+"""The `backup` commands without a chain: refusals, output, and the times of scheduled backups."""
 
 import threading
 from pathlib import Path

@@ -23,7 +23,7 @@ PROBLEM = {
 
 @pytest.fixture
 def refusing() -> Iterator[str]:
-    """A node that refuses every request."""
+    """Runs a node that refuses every request."""
 
     class Refusing(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

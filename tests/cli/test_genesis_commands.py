@@ -1,4 +1,4 @@
-"""Several parties make a genesis from their public keys, and each finds differences from what they agreed on."""
+"""Several parties make a genesis from their public keys, and each one finds differences from the agreement."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def parties(cli: Cli, folder: Path) -> Path:
-    """Four folders, each with a home, an owner's key, an operator's account, and what their commands printed."""
+    """Four folders, each with a home, an owner's key, an operator's account, and the output of the commands that made
+    them."""
     for number, name in enumerate(PARTIES):
         place = folder / name
         if place.exists():
@@ -59,7 +60,7 @@ def genesis(cli: Cli, parties: Path) -> Path:
 
 
 def check(cli: Cli, genesis: Path, *options: object) -> tuple[int, dict[str, str]]:
-    """The exit code, and the result by check."""
+    """Returns the exit code, and the results by check."""
     done = cli("genesis", "check", genesis, *options, "-o", "json")
     return done.code, {row["check"]: row["result"] for row in json.loads(done.out)}
 

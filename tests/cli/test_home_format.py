@@ -1,4 +1,4 @@
-"""Every home says its format; what a newer release wrote is refused by name before anything of it is changed."""
+"""Every home contains its format. A home of a newer release is refused by name before anything in it is changed."""
 
 import json
 from collections.abc import Callable
@@ -78,7 +78,7 @@ def test_a_new_home_has_this_format_and_says_who_made_it(home: Home) -> None:
 
 
 def test_a_part_s_format_is_not_changed_without_the_home_s() -> None:
-    """Whoever raises a number in Rust meets this: `FORMATS` gets an entry, `STEPS` the way to it."""
+    """A developer who raises a format's number in Rust must add an entry to `FORMATS` and a migration to `STEPS`."""
     parts = homeformat.FORMATS[homeformat.FORMAT].parts
     versions = _native.versions() | {"key files": homeformat.KEY_FILE}
     assert parts == {name: versions[name] for name in ("store", "safety journal", "store keys", "key files")}

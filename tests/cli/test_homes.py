@@ -1,4 +1,4 @@
-"""Homes and keys: made once, sealed, never overwritten, and every fault is one sentence with the next step."""
+"""Homes and keys are made once, sealed and never overwritten, and every fault is one sentence with the next step."""
 
 import json
 import os
@@ -191,7 +191,7 @@ def test_testnet_gen_makes_homes_that_know_each_other(cli: Cli, tmp_path: Path) 
     assert len(genesis) == 1
     made = json.loads(genesis.pop())
     assert len(made["validators"]) == 4
-    # The pool's key is pinned by its hash, which is said for people to compare.
+    # The pool's key is pinned by its hash, which is printed for people to compare.
     [pool] = made["pools"]
     assert pool["key_hash"] == _native.value_hash(bytes.fromhex(pool["key_hex"])).hex()
     assert f"BLAKE3 hash {pool['key_hash']}" in ended.err
@@ -201,7 +201,7 @@ def test_testnet_gen_makes_homes_that_know_each_other(cli: Cli, tmp_path: Path) 
         read_genesis(out / "changed.json")
     assert "WARNING" in ended.err
     assert "anyone" in ended.err
-    # A name must be known to its gateway; an address always is.
+    # A gateway must know its names; it always accepts its address.
     hosts_of = [Home(Path(row["home"])).load_config({}).config.gateway.hosts for row in rows]
     assert hosts_of == [[], ["b.example"], [], []]
     ended = cli("testnet", "gen", "10.0.0.1", "--out", out, "--operators", 3)

@@ -1,6 +1,6 @@
-"""Every command has one shape for `-o json`, and one for errors, both as JSON schemas.
+"""Every command has one shape for `-o json`, and all errors have one, both as JSON schemas.
 
-What commands print is compared with their schemas by `json_results.check`, in every test that runs them.
+`json_results.check` compares the output of commands with their schemas in every test that runs them.
 """
 
 import json

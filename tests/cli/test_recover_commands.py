@@ -1,4 +1,4 @@
-"""`recover manual`: looking changes nothing, each step is the operator's, and the journal stays as it is."""
+"""`recover manual`: a look changes nothing, each step needs the operator's consent, and the journal stays as it is."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ from rustorium.node.recovery.state import supervisor_state
 
 @pytest.fixture
 def home(cli: Cli, tmp_path: Path, passphrase: Path) -> Home:
-    """A validator's home with something for a store and a journal, and a peer."""
+    """A validator's home with stand-ins for a store and a journal, and a peer."""
     path = tmp_path / "home"
     assert cli("init", "--home", path, "--peer", "node-1=127.0.0.1:1", "--passphrase-file", passphrase).code == 0
     home = Home(path)
@@ -71,7 +71,7 @@ def test_the_store_goes_aside_and_comes_back(cli: Cli, home: Home, passphrase: P
     assert not home.db.exists()
     [aside] = quarantined(home)
     assert ((aside.path / "db" / "000001.log").read_bytes(), aside.code) == (b"rows", "store-corrupt")
-    # The peers have filled another one meanwhile, which isn't better.
+    # The peers have filled another store meanwhile, which isn't better.
     home.db.mkdir()
     (home.db / "000001.log").write_bytes(b"others")
     shown = cli("recover", "manual", "--home", home.path, "--undo", "--dry-run", "-o", "json")
@@ -152,7 +152,7 @@ def test_evidence_is_removed_by_nobody_and_space_is_made_of_the_rest(home: Home,
     assert [one.code for one in quarantined(home)] == ["diverged"]
     assert free_space(home) == logs[2:]
     assert remove(home) == []
-    # By hand too, and audited.
+    # The same step by hand is audited too.
     step: Step = manual_step(Trouble("disk-low", "little"), alone=False)
     assert "nothing to remove" in carry_out(Operator(home, passphrase, {}), step, running=False)
     assert [one["act"] for one in recovered(home)] == ["free"]

@@ -12,7 +12,7 @@ from rustorium.net.generate import RTT_MATRIX, Listen, NetPlan, generate, matrix
 
 
 def test_names_keep_their_bytes() -> None:
-    # Names are only appended: a byte on a chain keeps its name.
+    # Names are only appended, so that a byte on a chain keeps its name.
     assert [
         regions.region_byte(name) for name in ("local", "us-east", "asia-northeast", "us-east-1", "asia-northeast1")
     ] == [0, 1, 16, 26, 88]

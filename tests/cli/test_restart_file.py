@@ -1,4 +1,4 @@
-"""The file that the owners of a committee pass on may be anybody's."""
+"""The file that the owners of a committee pass on may come from anybody."""
 
 import json
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Nodes are shown the tokens that a file names for them, by commands and by probes."""
+"""Commands and probes send each node the token that a file names for it."""
 
 import json
 import threading
@@ -17,7 +17,7 @@ A, B = ("rsk_0123456789abcdef_" + letter * 43 for letter in "AB")
 
 @contextmanager
 def listening() -> Iterator[tuple[str, list[str | None]]]:
-    """A node's URL, and the tokens that it got."""
+    """Runs a node; returns its URL and the tokens that it received."""
     seen: list[str | None] = []
 
     class Handler(BaseHTTPRequestHandler):

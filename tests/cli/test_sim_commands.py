@@ -1,4 +1,4 @@
-"""`sim run`, `sim replay` and `replay` as commands: what they print, and how they end.
+"""`sim run`, `sim replay` and `replay` as commands: their output and their exit codes.
 
 Invariants: virtual time and fixed seeds.
 """
@@ -71,7 +71,7 @@ def input_log(tmp_path: Path) -> Path:
     replica = Replica(world.config)
     log = InputLog(tmp_path / "inputs", replica, world.config, 1, world.n, 1 << 20)
     steps = [(now, event, replica.on_input(now, event)) for now, node, event in world.inputs_seen if node == 1]
-    # The last effect ends with a number: with another byte there it is another effect that can be read.
+    # The last effect ends with a number; with another byte at the end it is another effect that can be read.
     while not (steps[-1][2] and isinstance(last := steps[-1][2][-1], EnterView) and last.passed_over):
         steps.pop()
     for step in steps:

@@ -1,6 +1,6 @@
-"""`status check` says whether the net and its nodes are well, why not, and what to do.
+"""`status check` says if the net and its nodes are healthy, why not, and what to do.
 
-Invariants: no node runs: what one says is written down here, and waiting is the test's.
+Invariants: no node runs; the answers of nodes are constants of this file, and the test controls waiting.
 """
 
 import json
@@ -70,7 +70,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 @pytest.fixture
 def net(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """Makes nodes answer over HTTP what is given, None for one that doesn't; gives the options that name them."""
+    """Makes nodes answer over HTTP; `None` is a node that doesn't answer. Returns the options that name the nodes."""
 
     def make(*answers: dict[str, Any] | None) -> list[str]:
         said = [
@@ -86,7 +86,7 @@ def net(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
 
 
 def levels(ended: Ended) -> dict[str, str]:
-    """The word for the net and for each node, of JSON output."""
+    """Returns the level of the net and of each node in JSON output."""
     rows = json.loads(ended.out)
     return {"network": rows[0]["network"]["verdict"]} | {row["node"]: row["verdict"] for row in rows}
 
@@ -116,7 +116,7 @@ def test_a_missing_peer_and_evidence_leave_a_quorum_that_is_not_well(
     assert ended.code == 1
     said = "node-2 signed two-notarizes in view 7 (3 in all, first at 2027-01-15T08:00:00Z), as node-0 saw"
     assert f"evidence: {said}" in ended.out
-    # Who does what about it: the command of each.
+    # The row names who must act, and the command.
     assert f"`rustorium-node node remove {'ab' * 32} --key OPERATOR.key`" in " ".join(ended.out.split())
     assert "`rustorium-node node replace-key` on its home" in " ".join(ended.out.split())
     assert "peers-unreachable: the node has no link to node-1" in ended.out
@@ -131,7 +131,7 @@ def test_evidence_against_who_has_left_the_committee_is_dealt_with(
 ) -> None:
     answering |= {"evidence": [EVIDENCE | {"member": False}]}
     assert cli("status", "check", "--home", home.path).code == 0
-    # What 0.2.0 says has neither key nor time.
+    # Evidence of 0.2.0 has neither key nor time.
     old = {name: EVIDENCE[name] for name in ("validator", "name", "kind", "first", "count")}
     answering |= {"evidence": [old]}
     ended = cli("status", "check", "--home", home.path)

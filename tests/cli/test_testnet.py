@@ -1,4 +1,5 @@
-"""`testnet gen` begins safely: several govern, no pool that anyone can forge in, and each party's keys apart."""
+"""`testnet gen` makes a safe start: several operators govern, no pool accepts forged proofs, and each party's keys are
+apart."""
 
 import json
 from pathlib import Path
@@ -16,7 +17,7 @@ HOSTS = ("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4")
 
 
 def gen(cli: Cli, out: Path, *options: object) -> tuple[dict[str, object], str]:
-    """The genesis, and what was said."""
+    """Runs `testnet gen`; returns the genesis and the output."""
     ended = cli("testnet", "gen", *HOSTS, "--out", out, *options, "-o", "jsonl")
     assert ended.code == 0, ended.err
     genesis: dict[str, object] = json.loads((out / "genesis.json").read_text())
@@ -103,14 +104,14 @@ def test_each_party_gets_its_own_keys_and_passphrase_and_a_home_no_others(cli: C
     for place, keys in parties.items():
         assert opened_by(read_passphrase(out / place), out) == keys, place
     assert {str(file.relative_to(out)) for file in out.rglob("*.key")} == set().union(*parties.values())
-    # What goes to a machine holds nothing that opens, or is, another party's key.
+    # The files of one machine contain nothing that opens, or is, another party's key.
     kinds = {public_part(file)[0] for file in (out / "nodes").rglob("*.key")}
     assert kinds == {"node", "validator", "storage"}
     assert not list((out / "nodes").rglob("*passphrase*"))
     secrets = [(out / place).read_text().strip() for place in parties]
     for file in (out / "nodes").rglob("*"):
         assert not file.is_file() or not any(secret in file.read_text() for secret in secrets), file
-    # A party finds its own passphrase beside its key.
+    # A party's passphrase is beside its key.
     owner = out / "owners" / "node-1" / "owner.key"
     assert find_passphrase(owner, None, {}) == read_passphrase(owner.with_name("passphrase"))
     open_storage_key(Home(out / "nodes" / "node-2").storage_key, out / "passphrases" / "node-2", {})

@@ -1,4 +1,4 @@
-"""`upgrade`: a home goes to this release's format and back, wherever the process ends on the way, and its journal,
+"""`upgrade`: a home is converted to this release's format and back, wherever the process ends on the way. Its journal,
 keys and store stay as they are."""
 
 import fcntl
@@ -18,7 +18,7 @@ from rustorium.home.setup import init_home
 from rustorium.home.upgrade import carry_out, plan
 
 FORMER = '# by hand\n[node]\nname = "old"\n\n[p2p.peers]\n"node-1" = "127.0.0.1:1"'
-"""A configuration that the release before wrote, and its operator changed; its last line has no end."""
+"""A configuration that the previous release wrote and an operator changed; its last line has no line end."""
 UNTOUCHED = ("safety", "db", "node.key", "validator.key", "storage.key")
 
 
@@ -38,7 +38,7 @@ def untouched(home: Home) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with keys, which take a while."""
+    """A home with keys, made once because keys take a while."""
     folder = tmp_path_factory.mktemp("made")
     secret = folder / "secret"
     secret.touch(0o600)
@@ -49,7 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def home(made: Path, tmp_path: Path) -> Home:
-    """A home as the release before left it, with something for a store and a journal."""
+    """A home as the previous release left it, with stand-ins for a store and a journal."""
     home = Home(tmp_path / "home")
     shutil.copytree(made, home.path)
     (home.db / "000001.log").write_bytes(b"rows")
@@ -166,7 +166,7 @@ def test_there_is_no_way_back_from_what_the_release_before_can_not_read(
 
 
 def ends_at(monkeypatch: pytest.MonkeyPatch, at: int, *, after: bool) -> None:
-    """The process ends right before, or right after, the file change of this number."""
+    """Ends the process right before, or right after, the file change of this number."""
     left = [at]
     for name in ("replace_file", "remove_file"):
         real = getattr(homeformat, name)
@@ -183,7 +183,8 @@ def ends_at(monkeypatch: pytest.MonkeyPatch, at: int, *, after: bool) -> None:
 
 
 def crashes(home: Home, monkeypatch: pytest.MonkeyPatch, *, back: bool) -> Iterator[str]:
-    """Every place at which the way can end, each from the same beginning; ends with the one that doesn't."""
+    """Yields every place at which the process can end, each from the same start; ends with the run that isn't
+    interrupted."""
     start = picture(home)
     for at in range(1, 20):
         for after in (False, True):
@@ -207,7 +208,7 @@ def crashes(home: Home, monkeypatch: pytest.MonkeyPatch, *, back: bool) -> Itera
 
 
 def assert_safe(home: Home, where: str) -> None:
-    """Neither release starts what is between two formats as if it were its own."""
+    """Checks that neither release starts a home between two formats as its own."""
     marked = "[home]" in home.config.read_text()
     written = (home.path / "format.json").exists()
     assert marked or not written, f"{where}: the release before would start a home of the new format"

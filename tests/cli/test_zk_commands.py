@@ -1,4 +1,4 @@
-"""`zk verify` without a node, and what the group's commands say of bad input."""
+"""`zk verify` without a node, and the errors of the group's commands for bad input."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A block's proofs checked by a client: their places, their validity, and the invalid one's name."""
+"""A client checks the proofs of a block: their places, their validity, and the name of an invalid one."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The heights below which no proven read may be, per shard."""
+"""The minimum heights of proven reads, per shard."""
 
 from dataclasses import replace
 

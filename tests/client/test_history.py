@@ -1,4 +1,4 @@
-"""Versions and holdings: what is called proven was checked, and what a node says otherwise is refused."""
+"""Versions and holdings: what is called proven was checked, and an answer that contradicts its proof is refused."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -72,7 +72,7 @@ def test_a_version_that_its_transaction_did_not_leave_is_refused(wrong: Transact
 
 
 class Node:
-    """A client whose node answers from a table, and which trusts what `prove` says."""
+    """A client whose node answers from a table, and which accepts the results of `prove`."""
 
     def __init__(self, answers: Mapping[str, Any], found: Mapping[str, TransactionStatus] | None = None) -> None:
         self.client = AsyncClient(FakeNet().urls, transport=FakeNet().transport)
@@ -197,7 +197,7 @@ def test_holdings_are_proven_in_one_proof_and_those_of_the_past_are_not() -> Non
         Node(other, {}).run("holdings", ME)
     with pytest.raises(ProofRefused, match="more balances than were asked for"):
         Node(answers, {}).run("holdings", ME, limit=1)
-    # A later page of a past height stays of that height, and takes the cursor alone.
+    # A later page keeps its past height, and takes only the cursor.
     node = Node(answers, {})
     assert node.run("holdings", ME, cursor="x", at=9).balances == past.balances
     assert node.asked[0][1] == {"limit": 30, "cursor": "x"}

@@ -1,4 +1,4 @@
-"""The client's parts that need no net."""
+"""Parts of the client that need no net."""
 
 import importlib
 import inspect

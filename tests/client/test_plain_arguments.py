@@ -1,4 +1,4 @@
-"""Arguments that a newcomer passes first work, or are refused in one sentence that names the right ones."""
+"""Arguments that a newcomer tries first work, or are refused in one sentence that names the right ones."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path

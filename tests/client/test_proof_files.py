@@ -1,4 +1,4 @@
-"""Proof files from anyone: every change in one is refused or changes nothing."""
+"""Proof files from anyone: every change in a file is refused or has no effect."""
 
 import io
 import json
@@ -48,7 +48,7 @@ def test_what_is_shown_is_typed() -> None:
 
 
 def accepted(content: bytes) -> bool:
-    """Refused, or with the same meaning."""
+    """Checks that a changed file is refused or has the same meaning."""
     try:
         return LightClient(GENESIS).show_file(content).facts == SHOWN.facts
     except VerificationFailed as error:
@@ -146,13 +146,13 @@ def test_changes_are_fetched_once_and_kept_within_bounds(monkeypatch: pytest.Mon
     assert len(set(files)) == 1
     assert parse(files[0]).epochs == tuple(changes)
     assert LightClient(GENESIS).show_file(files[0]).facts["epoch"] == len(changes)
-    # Those that have no room are asked for with each file, and checked anew.
+    # Changes that don't fit into the cache are requested with each file, and checked again.
     kept = sum(sum(map(len, changes[: number + 1])) <= room for number in range(len(changes)))
     assert asked == [0] + ([kept] * 3 if kept < len(changes) else [])
 
 
 class Slowly(io.RawIOBase):
-    """A file that is made while it is read, and remembers nothing."""
+    """A file that is generated while it is read, and remembers nothing."""
 
     def __init__(self, parts: Iterator[bytes]) -> None:
         self._parts = parts
@@ -168,7 +168,7 @@ def many_epochs(count: int) -> Iterator[bytes]:
     [before, after] = FILE.replace(b'"epochs": []', b'"epochs": [@]').split(b"@")
     yield before
     for number in range(count):
-        # In pieces that end anywhere.
+        # The file comes in pieces of any length.
         text = json.dumps(CHANGE.hex()).encode() + (b", " if number + 1 < count else b"")
         cut = number % len(text)
         yield from (part for part in (text[:cut], text[cut:]) if part)
@@ -176,8 +176,8 @@ def many_epochs(count: int) -> Iterator[bytes]:
 
 
 def test_a_file_of_any_number_of_epochs_is_read_as_a_stream() -> None:
-    """Version 0.2.0 read no file of more than 4,096 epochs: an owner that changed keys without end made all proofs of
-    later epochs unreadable."""
+    """Version 0.2.0 read no file of more than 4,096 epochs, so an owner who kept changing keys made all proofs of later
+    epochs unreadable."""
     count, seen = 10_000, [0]
 
     def each(number: int, change: bytes, facts: object) -> None:
@@ -190,7 +190,7 @@ def test_a_file_of_any_number_of_epochs_is_read_as_a_stream() -> None:
     tracemalloc.stop()
     assert (found, seen[0], file.proof.hex()) == (count, count, READ["bytes"])
     assert peak < 4_000_000 < count * len(CHANGE), f"{peak} bytes at once"
-    # Whoever starts at the genesis needs none of them for a proof of epoch 0, and believes no file that has them.
+    # A client that starts at the genesis needs no change for a proof of epoch 0, and refuses a file that has some.
     with pytest.raises(VerificationFailed, match="epoch changes"):
         LightClient(GENESIS).show_file(cast(BinaryIO, Slowly(many_epochs(5000))))
 

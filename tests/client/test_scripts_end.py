@@ -1,4 +1,4 @@
-"""A script that forgets `with` or `close` ends like any other, and is told of it as of an open file."""
+"""A script that forgets `with` or `close` ends normally, with a warning as for an open file."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ print("height", client.status().height)
 
 
 def play(rest: str, *options: str) -> subprocess.CompletedProcess[str]:
-    """Runs a script to its end. One that hangs fails the test at the deadline."""
+    """Runs a script to its end. A script that hangs fails the test at the deadline."""
     command = [sys.executable, *options, "-c", BEGIN + rest, str(Path(__file__).parent)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 

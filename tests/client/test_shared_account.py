@@ -1,4 +1,4 @@
-"""Several clients, as in several processes, sign for one account: each finds a nonce of its own.
+"""Several clients, as in several processes, sign for one account: each finds its own nonce.
 
 Time is trio's mock clock.
 """
@@ -55,7 +55,7 @@ def test_many_at_once_are_signed_again_where_others_were_faster(net: FakeNet, ke
 
 
 def test_a_nonce_that_somebody_else_holds_is_passed_over_for_a_while() -> None:
-    """Until it shows that the other transaction is lost: others wait behind it."""
+    """The nonce is avoided until the other transaction turns out to be lost, since others wait behind it."""
     nonces = Nonces()
     nonces.synced(0, 0)
     nonces.sent(transaction(nonces.take()))

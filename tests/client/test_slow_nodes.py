@@ -1,4 +1,4 @@
-"""Nodes that hang cost a caller little of its time, and errors name the nodes that were asked.
+"""Nodes that hang cost a caller little time, and errors name the nodes that were asked.
 
 Time is trio's mock clock.
 """
@@ -16,7 +16,7 @@ from rustorium.errors import Busy, NotFound, Unreachable
 
 @pytest.fixture
 def four(net: FakeNet) -> FakeNet:
-    """Four nodes, of which the first two hang once they were found to be the nearest."""
+    """Four nodes. The first two hang after the client has measured them as the nearest."""
     more = FakeNet(4)
     more.ids = net.ids
     for position, node in enumerate(more.nodes):
@@ -25,7 +25,9 @@ def four(net: FakeNet) -> FakeNet:
 
 
 def seconds(net: FakeNet, key: Key, body: Callable[[AsyncClient], Awaitable[object]], timeout_s: float = 4.0) -> float:
-    """Time that a call takes after the client has measured the nodes and two of them began to hang."""
+    """Returns the seconds of a call that starts after the client has measured the nodes and two of them began to
+    hang.
+    """
 
     async def main() -> float:
         async with AsyncClient(net.urls, key=key, timeout_s=timeout_s, transport=net.transport) as client:

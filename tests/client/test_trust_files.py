@@ -1,4 +1,4 @@
-"""Trust that outlives a process: the trust file, trust periods, and how old a proof may be."""
+"""Trust that is kept across processes: the trust file, trust periods, and the maximum age of a proof."""
 
 import errno
 import io
@@ -36,7 +36,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def follower(clock: list[int], end: int, **named: Any) -> LightClient:
-    """A light client that followed all that came before epoch `end`."""
+    """Returns a light client that has followed all epochs before `end`."""
 
     async def fetch(first: int) -> Sequence[bytes]:
         return CHANGES[first:end]

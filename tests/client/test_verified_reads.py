@@ -1,5 +1,5 @@
-"""Verified reads: a client accepts only answers to its question, no older than allowed, from any node that can prove
-them."""
+"""Verified reads: a client accepts only answers to its own question, no older than allowed, from any node that can
+prove them."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ ONE = CASES["one value beside another client's"]
 BAD = CASES["too few signatures"]
 GENESIS = bytes.fromhex(ONE["genesis"])
 TAG_BYTES = 1
-"""A read proof's bytes stand behind the tag of their kind."""
+"""Length of the tag before a read proof's bytes."""
 
 Answer = Callable[[httpx2.Request], httpx2.Response]
 
@@ -33,7 +33,7 @@ def proven(case: dict[str, Any]) -> Answer:
 
 
 def run(nodes: list[Answer], body: Callable[[AsyncClient], Awaitable[Any]]) -> Any:
-    """A client of nodes n0, n1, …, each of which gives this answer to every question for a proof."""
+    """Runs `body` with a client of nodes n0, n1, …, each of which gives this answer to every request for a proof."""
 
     async def handle(request: httpx2.Request) -> httpx2.Response:
         if request.url.path != "/v1/proofs":
@@ -50,7 +50,7 @@ def run(nodes: list[Answer], body: Callable[[AsyncClient], Awaitable[Any]]) -> A
 
 
 def account() -> str:
-    """The account whose key the one value has."""
+    """The account of the key of the vectors' one value."""
 
     async def body(client: AsyncClient) -> str:
         facts = await client.light.show(bytes.fromhex(ONE["bytes"]))
@@ -146,7 +146,7 @@ def test_the_current_state_of_a_node_that_is_behind_is_not_taken() -> None:
 
 
 def test_a_write_in_another_shard_says_nothing_of_this_one() -> None:
-    """Heights of two chains have nothing to do with each other: a floor of one would make the other wait for ever."""
+    """Heights of two shards are independent: a floor of one shard would make a read of the other wait forever."""
     asked: list[int] = []
 
     def node(request: httpx2.Request) -> httpx2.Response:
@@ -196,8 +196,8 @@ def test_reasons_are_typed_and_a_wait_ends() -> None:
 def test_an_own_write_is_waited_for_until_it_is_shown_to_be_none(
     earlier_ms: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A node named a height; a final header below it, of a later time, shows that it lied, and nothing else does."""
-    # The vectors' headers are of a time to come.
+    """A node claimed a height. Only a final header below it, of a later time, shows that the node lied."""
+    # The vectors' headers have times in the future.
     monkeypatch.setattr(base, "time", SimpleNamespace(time_ns=lambda: 1 << 62))
 
     def reached(request: httpx2.Request) -> httpx2.Response:

@@ -1,4 +1,4 @@
-"""A client with a genesis takes no node's word on a transaction whose receipt is certified."""
+"""A client with a genesis believes no node about a transaction whose receipt is certified; it checks the proof."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -27,7 +27,7 @@ HEIGHT, INDEX = FACTS["receipt"]["height"], FACTS["receipt"]["index"]
 
 
 def parts() -> tuple[bytes, bytes]:
-    """The transaction and the receipt's proof, which stand one behind the other."""
+    """Splits the bytes into the transaction and the receipt's proof."""
     for cut in range(2, len(PROOF)):
         try:
             if _native.wrap_proof("transaction", PROOF[1:cut], PROOF[cut:]) == PROOF:
@@ -122,7 +122,7 @@ def receipts(node: Node, verify: bool = True) -> tuple[Receipt, ...]:
 
 
 def test_receipts_of_a_block_are_proven_one_by_one() -> None:
-    # The vector's receipt is not the first of its block: a node that shows it alone leaves some out.
+    # The vector's receipt is not the first of its block, so a node that shows it alone leaves receipts out.
     with pytest.raises(ProofRefused, match="in order"):
         receipts(Node())
     assert len(receipts(Node(), verify=False)) == 1

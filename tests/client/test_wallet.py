@@ -1,4 +1,4 @@
-"""Wallets of shielded value without a node: files, keys, what is refused. What they do on a chain: tests/devnet."""
+"""Wallets of shielded value without a node: files, keys, and refusals. tests/devnet tests them on a chain."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""To whom a client shows a token: the endpoint that it was given for, over TLS or within this machine, and no other."""
+"""A client sends a token only to the endpoint for which it was given, over TLS or within this machine."""
 
 from contextlib import suppress
 
@@ -25,12 +25,12 @@ def secure(net: FakeNet) -> list[str]:
 
 
 def shown(net: FakeNet) -> list[set[str | None]]:
-    """Returns the authorization headers that each node got in all requests; empty if it got no request."""
+    """Returns the authorization headers that each node received; empty if it received no request."""
     return [{request.headers.get("authorization") for request in node.requests} for node in net.nodes]
 
 
 def ask_everything(client: AsyncClient) -> None:
-    """Every kind of request, each until all nodes have refused it."""
+    """Sends every kind of request, each until all nodes have refused it."""
     signed = SignedTransaction("0" * 64, b"x", "rs1", 0, 2**40)
 
     async def main() -> None:
@@ -64,7 +64,7 @@ def test_a_second_node_isnt_shown_the_only_token_there_is() -> None:
     with Client(secure(net), token={"https://N0:443": A}, transport=net.transport, timeout_s=0.5) as client:
         client.status()
     assert shown(net) == [{f"Bearer {A}"}, {None}]
-    # One token without a name is that of one endpoint: of two, whose it is would be a guess.
+    # A single token without a name belongs to a single endpoint. With two endpoints the client would have to guess.
     for make in (Client, AsyncClient):
         with pytest.raises(UsageError, match="names no endpoint, but there are 2"):
             make(secure(net), token=A, transport=net.transport)
@@ -107,7 +107,7 @@ def test_no_token_leaves_the_machine_in_the_clear(url: str) -> None:
 def test_tokens_stay_within_the_machine_or_go_over_tls() -> None:
     for url in ("http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1", "https://ledger.bank.example"):
         Client(url, token=A).close()
-    # A node that is shown no token may be asked in the clear, as before.
+    # A node that gets no token may be asked without TLS, as before.
     Client(["https://n0", "http://n1"], token={"https://n0": A}).close()
     Client("http://n1").close()
 

@@ -21,8 +21,7 @@ GENESIS = bytes.fromhex(FILE["genesis"])
 CASES: dict[str, list[dict[str, Any]]] = {case["name"]: case["steps"] for case in FILE["cases"]}
 START_MS = FILE["changes_at_ms"][0] - (FILE["changes_at_ms"][1] - FILE["changes_at_ms"][0])
 PROOF_BYTES = {3: 4 + 85 + 4 + 3 * 66, 1: 4 + 85 + 4 + 66}
-"""Number of bytes of a finalization without descendants, by its signatures: no headers, the vote, and the
-signatures."""
+"""Bytes of a finalization without descendants (no headers, the vote, the signatures), by its number of signatures."""
 LAST = "the last moment of a period, from where an epoch ends at the latest"
 
 Page = dict[str, Any]
@@ -72,8 +71,8 @@ def run(
     epochs: dict[str, list[str]] | None = None,
     **named: Any,
 ) -> list[str]:
-    """A client of node `n0`, with all others as witnesses. Each gives these answers in turn, the last one for ever;
-    None is that it has no such block. Returns the hosts that were asked for blocks."""
+    """Runs a client of node `n0`, with all others as witnesses. Each witness gives these answers in turn and then
+    repeats the last; `None` means that it has no such block. Returns the hosts that were asked for blocks."""
     asked: list[str] = []
 
     async def handle(request: httpx2.Request) -> httpx2.Response:
@@ -171,7 +170,7 @@ def test_a_witness_gets_no_token() -> None:
 
 
 def test_a_read_may_be_as_old_as_the_client_or_the_call_says(clock: list[int]) -> None:
-    """On reads of the state, whose header has a time, and of no other age than the caller's."""
+    """Reads of the state have a header with a time, so they may be as old as the caller allows and no older."""
     vectors = json.loads((Path(__file__).parent.parent / "vectors" / "proofs.json").read_text())["cases"]
     [case] = [case for case in vectors if case["name"] == "one value beside another client's"]
     genesis = bytes.fromhex(case["genesis"])

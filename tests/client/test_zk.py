@@ -1,4 +1,4 @@
-"""Groth16 keys, proofs and inputs as dicts, paths and bytes, and what is refused of them."""
+"""Groth16 keys, proofs and inputs as dicts, paths and bytes, and the refusals of bad ones."""
 
 import json
 from pathlib import Path
@@ -104,7 +104,7 @@ def test_operations_name_their_inputs_in_order() -> None:
     named = [{"index": 0, "once": False}, {"index": 1, "once": True}, {"index": 3, "once": False}]
     assert registered == {"type": "register_verifier", "key_hex": key.hex(), "named": named}
     ids = {zk.verifier_id(owner, key, named=names, once=once) for names in ((), (1,), (0, 1)) for once in ((), (1,))}
-    assert len(ids) == 5  # those with input 1 in `once` and in `named` or not are the same
+    assert len(ids) == 5  # an input in `once` is the same with or without it in `named`
     assert all(bytes.fromhex(one)[0] == 3 for one in ids)
     verifier = ids.pop()
     operation = verify_proof(verifier, [bytes(32)], b"proof")
