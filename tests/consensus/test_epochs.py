@@ -1,6 +1,6 @@
 """R28 to R30: how an epoch ends and the next begins, for the core of one node.
 
-Invariants: virtual time only; each test names the rule that it holds the core to.
+Invariants: virtual time only; each test names the rule that it tests.
 """
 
 import pytest
@@ -31,7 +31,7 @@ ONE = block(1)
 BOUNDARY = block(2, ONE, claim=1, ends=True)
 CLOSING = block(3, BOUNDARY, payload=False, ends=True)
 BIG = 7
-"""The committee that comes after the one of four."""
+"""The committee after the committee of four."""
 
 
 def notarized(me: int | None, *blocks: BlockFacts) -> Core:
@@ -151,7 +151,8 @@ def test_r29_the_first_block_of_an_epoch_is_no_closing_block() -> None:
 
 
 def test_r29_nothing_of_the_old_epoch_is_left() -> None:
-    """Votes of its closing views don't bind, its certificates move nothing, its reasons call for nothing."""
+    """Votes of the old epoch's closing views don't bind, its certificates move nothing, and its reasons call for no
+    block."""
     core = notarized(0, ONE, BOUNDARY, CLOSING)
     core.feed(nullification(4), WorkSeen(True), EndDue(True))
     begin(core)
@@ -175,7 +176,7 @@ def test_r13_a_claim_that_the_boundary_owes_is_owed_by_the_next_epoch() -> None:
 
 
 def test_r13_the_walk_for_the_newest_payload_ends_at_the_boundary_without_its_header() -> None:
-    """The boundary's facts are forgotten with the first finalization above it, and nobody has to bring them again."""
+    """The core forgets the boundary's facts with the first finalization above it, and nobody sends them again."""
     core = Core(0)
     begin(core, payload_height=1, final=block(2, ONE, payload=False, ends=True), me=4)
     first = block(3, block(2, ONE, payload=False, ends=True), payload=False, n=BIG)

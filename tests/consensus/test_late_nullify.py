@@ -1,6 +1,6 @@
-"""Views whose certificates are lost to all get a nullification after all (R35).
+"""Views whose certificates nobody holds any more get a nullification late (R35).
 
-Invariants: what no peer holds is told by the data plane; here it is believed.
+Invariants: the data plane reports what no peer holds; the core believes it here.
 """
 
 from core_harness import Core, N, block, notarization, nullification, of, ready
@@ -11,13 +11,13 @@ LATE = [(VoteKind.NULLIFY, view) for view in (1, 2, 3, 4)]
 
 
 def late_votes(core: Core, runs: tuple[tuple[int, int], ...], ms: float = 2_000) -> list[tuple[VoteKind, int]]:
-    """Votes of views below 6."""
+    """Returns the votes that the core casts for views below 6."""
     effects = core.feed(HeldByNobody(runs)) + core.wait(ms)
     return [(vote.kind, vote.view) for vote in of(effects, Vote) if vote.view < 6]
 
 
 def sent_ahead(me: int = 0) -> Core:
-    """A core that one nullification has sent from view 1 to 6, with work."""
+    """Returns a core that one nullification has moved from view 1 to 6, with work."""
     core = Core(me=me)
     core.feed(nullification(5), WorkSeen(True))
     return core

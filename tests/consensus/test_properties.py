@@ -1,6 +1,6 @@
 """One core never casts conflicting votes, whatever the data plane sends in whatever order.
 
-Invariants: inputs are drawn freely, only certificates are those that a quorum could have made (one digest per view).
+Invariants: inputs are arbitrary, except that certificates are ones that a quorum could have made (one digest per view).
 """
 
 from dataclasses import replace
@@ -75,7 +75,7 @@ PROFILE = settings(max_examples=250, deadline=None, derandomize=True, suppress_h
 
 
 class Watch:
-    """Holds every effect of one node's life against the rules of voting."""
+    """Checks every effect of one node against the rules of voting, across its restarts."""
 
     def __init__(self, me: int) -> None:
         self.me = me

@@ -1,6 +1,6 @@
 """R5, R12, R13, R14 where the chain makes state roots: what may be claimed, what is owed, and when that is work.
 
-Invariants: virtual time only; each test names the rule that it holds the core to.
+Invariants: virtual time only; each test names the rule that it tests.
 """
 
 from dataclasses import replace
@@ -26,7 +26,7 @@ DELAY_MS = CONFIG.claim_delay_ms
 
 
 def final(me: int, *blocks: BlockFacts) -> Core:
-    """A core whose blocks of views 1 and on are final one after the other; it is in the view after the last."""
+    """Returns a core whose blocks of view 1 and later are final in order; it is in the view after the last."""
     core = Core(me, config=ROOTS)
     for facts in blocks:
         core.feed(ready(facts), notarization(facts), finalization(facts))
@@ -62,7 +62,7 @@ def test_r12_a_new_root_claim_is_content() -> None:
 
 @pytest.mark.parametrize(("claim", "root"), [(2, 1), (2, 2)])
 def test_r12_a_claim_for_an_empty_height_is_no_content(claim: int, root: int) -> None:
-    """A network slower than the grace found it: each empty block claimed the one before, and so called for the next."""
+    """Found on a network slower than the grace: each empty block claimed the one before, and so called for the next."""
     one = block(1)
     two = block(2, one, payload=False, claim=1, root=1)
     three = block(3, two, payload=False, claim=claim, root=root)

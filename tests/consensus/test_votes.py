@@ -1,6 +1,6 @@
-"""R1 to R10, R22 to R25, R27: which votes the core casts, and on what.
+"""R1 to R10, R22 to R25, R27: which votes the core casts, and for what.
 
-Invariants: each test names the rule that it holds the core to.
+Invariants: each test names the rule that it tests.
 """
 
 from dataclasses import replace

@@ -1,5 +1,5 @@
-"""A real node's audit log: what starts and callers leave in it, and that a head in the ledger shows what was cut off
-since; with a gateway and an admin plane that ask for tokens."""
+"""A real node's audit log: starts and callers leave records in it, and a head in the ledger shows that later lines were
+cut off. The gateway and the admin plane require tokens."""
 
 import json
 import subprocess

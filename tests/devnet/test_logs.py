@@ -19,7 +19,7 @@ pytestmark = pytest.mark.nodes
 
 
 def landmarks(net: Devnet) -> set[str]:
-    """Nodes whose log has both a proposal and a final block as landmarks."""
+    """Returns the nodes whose log has both a proposal and a final block, which serve as points of comparison."""
     found = set()
     for node in net.net.nodes:
         text = (Path(node.home) / "log" / "node.jsonl").read_text()

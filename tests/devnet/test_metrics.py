@@ -1,4 +1,4 @@
-"""The metrics of a live net: every one that a board or a rule names is there, and they say what is."""
+"""The metrics of a live net: each metric in a board or a rule exists, and its value is right."""
 
 import json
 import re
@@ -23,7 +23,7 @@ METRIC = re.compile(r"\brustorium_[a-z0-9_]+")
 
 
 def named() -> set[str]:
-    """Returns all metrics that a board or a rule names."""
+    """Returns all metrics in boards and rules."""
     texts = [query for _, query in queries()] + [alert_rules()]
     return {name for text in texts for name in METRIC.findall(text)}
 

@@ -1,4 +1,5 @@
-"""Clients need not trust nodes: reads, writes and files are checked against the genesis, and a node lies."""
+"""Clients need not trust nodes: they check reads, writes and files against the genesis, also if a node sends false
+answers."""
 
 import json
 import threading
@@ -148,7 +149,7 @@ Change = tuple[str, str]
 
 @contextmanager
 def liar(node: str, change: Change) -> Iterator[str]:
-    """A node that answers as another does, with one thing changed in every body."""
+    """Runs a node that relays another node's answers, with one change in every body."""
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
@@ -187,7 +188,7 @@ def test_a_node_that_lies_is_caught_and_an_honest_one_is_asked(devnet: Devnet, k
     node, genesis = devnet.net.nodes[0].http, Path(devnet.net.genesis)
     with liar(node, ('"1000"', '"9999"')) as url, Client(url, genesis=genesis, timeout_s=20.0) as client:
         assert client.get(key.address, names[0], verify=False) == b"9999", "it lies"
-    # In the proof, values and names are bytes.
+    # Proofs contain values and names as bytes.
     for lie in [(b"1000".hex(), b"9999".hex()), (names[0].hex(), names[1].hex())]:
         with liar(node, lie) as url:
             with Client(url, genesis=genesis, timeout_s=20.0) as client:

@@ -1,5 +1,5 @@
-"""A chain whose start only an archive node keeps, until its disk is low and its operator lets it forget: what is older
-is refused by name, and who joins is filled all the same."""
+"""A chain whose start only an archive node keeps, until its disk is low and its operator lets it prune. Requests for
+older heights are refused by name, and new nodes are filled all the same."""
 
 import time
 from collections.abc import Callable
@@ -28,7 +28,7 @@ LOW = {
     "RUSTORIUM_RECOVERY__LASTS_MS": "1000",
     "RUSTORIUM_RECOVERY__WATCH_MS": "200",
 }
-"""Less is free on any disk."""
+"""More than is free on any disk."""
 
 
 def test_what_is_older_than_a_node_keeps_is_refused_and_not_needed_by_who_joins(
@@ -65,13 +65,13 @@ def pruned(net: Devnet, client: Client, load: Load) -> None:
         client.read(address, name, at=1)
     with pytest.raises((ProofPruned, Pruned)):
         client.prove([Subject(address)], at=1)
-    # The newest state is whole, and proven: values outlive the blocks that wrote them.
+    # The newest state is complete and proven: values outlive the blocks that wrote them.
     assert client.get(address, name) == value
 
 
 def cut_on_a_low_disk(net: Devnet) -> float:
-    """Removes unneeded files first; then the archive starts once with fewer heights and forgets the rest. Returns the
-    seconds."""
+    """Unneeded files are removed first; then the archive starts once with fewer heights and prunes the rest. Returns
+    the seconds."""
     with Client(net.net.nodes[ARCHIVE].http) as client:
         assert client.block(1, proof=False).height == 1
         net.terminate(ARCHIVE)
@@ -111,7 +111,7 @@ def is_pruned(client: Client) -> bool:
 
 
 def away_for_too_long(net: Devnet) -> None:
-    """Its store is whole, but nobody has the next blocks: `recover auto` detects this and fills the store."""
+    """The store is intact, but no node has the next blocks: `recover auto` detects this and fills the store."""
     with Supervised(net, VICTIM) as node:
         node.wait_for_act("refill", "behind-pruned", [])
         wait_for("all are level", lambda: level(net))

@@ -1,5 +1,5 @@
-"""Stores that are whole and yet not to go on from, on real processes: one whose state is another than the chain's, and
-one that comes back from `quarantine/`."""
+"""Stores that are intact but unusable, on real processes: one whose state differs from the chain's, and one that comes
+back from `quarantine/`."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ def net(tmp_path: Path) -> Iterator[Devnet]:
 
 
 def stop_under_load(net: Devnet) -> Load:
-    """Stops the victim while others write; what was final then."""
+    """Stops the victim while others write; returns the transactions that were final then."""
     with Load(net, "before") as load:
         load.wait_for_more(100)
         net.terminate(VICTIM)
@@ -77,7 +77,7 @@ def test_a_node_whose_state_is_another_signs_nothing_and_is_filled_anew(
 
 
 def assert_signed_nothing_more(home: Home) -> None:
-    """Checks by the core's inputs and effects that it passed views and voted in none of them."""
+    """Checks by the core's inputs and effects that the node passed views and voted in none of them."""
     steps = list(replay(home.input_log))
     told = max(number for number, step in enumerate(steps) if isinstance(step.event, Diverged))
     effects = [effect for step in steps[told:] for effect in step.effects]
@@ -89,7 +89,7 @@ def test_a_store_that_was_mended_comes_back_and_the_node_goes_on_from_it(net: De
     home = Home(Path(net.net.nodes[VICTIM].home))
     before = stop_under_load(net)
     last = before.told[-1]
-    # What is in memory becomes a table file when the next process opens the store.
+    # The next process that opens the store writes the data in memory to a table file.
     net.restart(VICTIM)
     net.terminate(VICTIM)
     lost = max(home.db.glob("*.sst"))

@@ -46,7 +46,7 @@ def test_a_home_that_lost_store_and_journal_follows_and_signs_nothing(devnet_fac
     wait_for("all are level", lambda: level(net))
     assert_same_roots(net)
     assert all(one.evidence == () for one in statuses(net)), "it has contradicted nothing"
-    # Found once, it is known at once: also where the mark alone is left.
+    # Once the loss was found, the next start knows it at once, even if only the mark is left.
     assert net.terminate(VICTIM) == 0
     shutil.rmtree(Path(node.home, "db"))
     for part in Path(node.home, "safety").iterdir():
