@@ -1,4 +1,4 @@
-"""An operator learns in time that a certificate ends, and hears nothing of one that is renewed in time."""
+"""A finding warns in time that a certificate ends, and there is none for a certificate that is renewed in time."""
 
 import pytest
 

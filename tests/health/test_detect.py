@@ -1,4 +1,4 @@
-"""Findings on virtual time: each trouble is found once it lasts, and is over when it is."""
+"""Findings in virtual time: each fault is found once it lasts, and the finding ends with it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,7 +20,7 @@ WELL = Vitals(now_ns=0, wall_ms=1_000_000, busy_ms={"shard": 0, "journal": 0})
 
 
 class Clock:
-    """A detector, and one look a period."""
+    """A detector, and one observation per period."""
 
     def __init__(self, config: RecoverySection = CONFIG) -> None:
         self.detector, self.now_ms, self.config = Detector(config, 500), 0, config
@@ -181,9 +181,9 @@ def test_who_stops_speaking_is_suspected_and_who_speaks_again_is_not() -> None:
     assert "node-2" not in clock.found[0].evidence
     assert clock.detector.suspicion(clock.now_ms * MS)["node-2"] < 1
     assert clock.look(peers=[beats(clock), beats(clock, "node-2")]) == []
-    # Whose link is down is not suspected: it is known.
+    # A peer whose link is down isn't suspected, because it is known to be away.
     assert all(clock.look(peers=[PeerVitals("node-1", False)]) == [] for _ in range(9))
-    # Who left the committee is forgotten.
+    # A peer that left the committee is forgotten.
     assert clock.look(peers=[]) == []
     assert clock.detector.suspicion(clock.now_ms * MS) == {}
 
@@ -195,7 +195,7 @@ def test_a_watcher_that_was_away_suspects_nobody(lags_ms: list[int]) -> None:
     for _ in range(20):
         clock.look(peers=[beats(clock)])
     for lag_ms in lags_ms:
-        # Nothing was taken in while it was away; the peer spoke all the time.
+        # Nothing was read while the watch was away; the peer spoke all the time.
         before = clock.now_ms
         heard = [PeerVitals("node-1", True, [(before + at) * MS for at in range(0, lag_ms + 1000, 500)])]
         assert "peers-suspected" not in clock.look(lag_ms=lag_ms, peers=heard)
@@ -204,12 +204,12 @@ def test_a_watcher_that_was_away_suspects_nobody(lags_ms: list[int]) -> None:
 @PROFILE
 @given(st.integers(0, 30_000))
 def test_a_node_that_was_stopped_suspects_nobody(lag_ms: int) -> None:
-    """What it heard before the stop is in the reading after it, and nothing that came meanwhile."""
+    """The reading after the stop contains what was heard before it, and nothing in between."""
     clock = Clock()
     for _ in range(20):
         clock.look(peers=[beats(clock)])
     assert "peers-suspected" not in clock.look(lag_ms=lag_ms, peers=[beats(clock)])
-    # One that has died since is suspected soon.
+    # A peer that died meanwhile is suspected soon.
     codes = [clock.look(peers=[PeerVitals("node-1", True)]) for _ in range(10)]
     assert codes[-1] == ["peers-suspected"]
 

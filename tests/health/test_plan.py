@@ -1,4 +1,4 @@
-"""Recovery plans: the limits hold for any sequence of ends of a node."""
+"""Recovery plans keep the limits for any sequence of a node's ends."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -39,7 +39,7 @@ def test_no_sequence_of_endings_breaks_the_limits(
     for code, lived_ms, room, again in endings:
         now_ms += lived_ms
         if again:
-            # Another supervisor reads what the first one did.
+            # A new supervisor reads the records of the first one.
             planner = Planner(config, done)
         step = planner.ended(Trouble(code, "because"), now_ms, room=room)
         assert step.not_before_ms >= now_ms

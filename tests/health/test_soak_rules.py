@@ -1,4 +1,4 @@
-"""The rules of the soak (`just soak`) fail where something grows or is lost, and only there."""
+"""The rules of the soak (`just soak`) fail if, and only if, something grows or is lost."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ FLAT = dict.fromkeys(ALLOWED, 100.0)
 
 
 def rounds(figure: str, series: list[float], lost: int = 0) -> list[Round]:
-    """Two nodes, of which the second's figure goes like this."""
+    """Returns rounds of two nodes; the second node's figure has these values."""
     return [Round("none", {"lost": lost}, [FLAT, {**FLAT, figure: value}]) for value in series]
 
 

@@ -1,8 +1,8 @@
 """Epochs in the simulated ledger: the committee record that transactions change, the time when an end is due, and the
 fields of a block about it.
 
-Invariants: what a header has to say follows from the headers below it and from the state that it claims, and from
-nothing that a node did; an operation that would leave a committee too small changes nothing.
+Invariants: the fields of a header follow from the headers below it and from the state that it claims, and from no
+action of a node. An operation that would make a committee too small changes nothing.
 """
 
 from dataclasses import dataclass
@@ -108,7 +108,7 @@ class Epoch:
         return parent.epoch == self.number and parent.facts.ends_epoch
 
     def ending(self, record: Record, time_ms: int, epoch_ms: int | None) -> Ending:
-        """Returns the fields of a block of that time that is no closing block; `record` is that of the height it
+        """Returns the fields of an ordinary block of that time; `record` is the committee record at the height that it
         claims."""
         by_state = record.target != self.committee or record.ended >= self.number
         by_time = epoch_ms is not None and time_ms >= self.start.facts.time_ms + epoch_ms
