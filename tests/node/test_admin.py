@@ -1,4 +1,4 @@
-"""The admin socket answers its owner, and only in bounded bites."""
+"""The admin socket answers only its owner, and reads only a bounded number of bytes."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def test_a_node_that_hangs_is_told_from_one_that_is_not_there(tmp_path: Path) ->
     path = tmp_path / "admin.sock"
     with pytest.raises(NotReady) as absent:
         call(path, "status")
-    # The kernel takes the question, and nobody answers.
+    # The kernel accepts the request, and nobody answers it.
     with listen_unix(path), pytest.raises(NotReady, match="accepts connections") as hangs:
         call(path, "status", timeout_s=0.01)
     assert (absent.value.code, hangs.value.code) == ("node-not-running", "node-hangs")

@@ -48,7 +48,7 @@ ROLES = {
     "add_follower": "admin",
     "remove_follower": "admin",
 }
-"""A call that is new needs a role here, too."""
+"""The role of each call; a new call needs a row here."""
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "profile_steps": {"seconds": 1},
     "create_token": {"name": "new", "role": "read"},
@@ -71,7 +71,7 @@ EVENTS = {
     "add_follower": "follower named",
     "remove_follower": "follower removed",
 }
-"""Lines that stand in the audit log before the call takes effect."""
+"""The audit lines that a call writes before it takes effect."""
 NOW = 1_800_000_000_000
 
 
@@ -82,7 +82,7 @@ def disk_full() -> _native.NativeError:
 
 
 async def at_once(work: Callable[[], bool]) -> bool:
-    """In place of a thread, for whose sake the test's clock would not wait."""
+    """Replaces a thread, for which the test's clock would not wait."""
     return work()
 
 
@@ -251,7 +251,7 @@ def test_refusals_cost_more_and_others_are_not_kept_out(tmp_path: Path) -> None:
                 codes.append(error.code)
         assert codes[:10] == ["token-unknown"] * 10
         assert set(codes[10:]) == {"too-many-calls"}
-        # Behind a proxy all have one address: who has a token gets in.
+        # Behind a proxy all clients have one address. A client with a token must still get in.
         caller = found.bearer(text, "192.0.2.1", "status")
         for _ in range(int(TOKEN_BURST)):
             found.perform("status", {}, caller)

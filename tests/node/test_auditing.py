@@ -1,4 +1,4 @@
-"""Audit lines about a node's configuration and refused peers: each once, and bounded."""
+"""Audit lines about a node's configuration and refused peers: one line for each, and a bounded number."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""A home knows the newest backup that it made at each destination, and an operator may know a height."""
+"""A home records its newest backup at each destination; an operator can also name a minimum height."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,5 @@
-"""The loop takes inputs, steps, hands effects over in one call, and ticks when the replica's deadline has come."""
+"""The loop takes inputs, steps the replica, passes effects on in one call, and ticks when the replica's deadline has
+come."""
 
 import time
 from collections.abc import Callable, Iterator

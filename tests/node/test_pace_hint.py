@@ -1,6 +1,6 @@
-"""The hint of the network's pace that a home keeps: what is read back, and that nothing else is.
+"""The hint of the network's pace in a home: only a valid hint is read back.
 
-Invariants: no clock is read here; what is damaged counts as no hint.
+Invariants: no clock is read here; a damaged hint counts as none.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Steps are profiled by what is called in them: on a clock of the test's, so that every figure is known."""
+"""Steps are profiled by their calls, on a clock of the test's, so that every figure is known."""
 
 import re
 import sys
@@ -21,7 +21,7 @@ NS = 1_000_000_000
 
 
 class Clock:
-    """Moves when a profiled function says so."""
+    """A clock that moves when a profiled function calls `work`."""
 
     def __init__(self) -> None:
         self.now = 5 * NS

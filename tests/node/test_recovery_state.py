@@ -1,6 +1,5 @@
-"""Damaged `run/recovery.json` and `run/ended.json`: another record at most, and never a reason to end or to wait for
-years.
-"""
+"""Damaged `run/recovery.json` and `run/ended.json`: at most read as another record, and never a reason to end or to
+wait for years."""
 
 import json
 from pathlib import Path
@@ -13,7 +12,7 @@ from rustorium.node.recovery.state import RecoveryState, last_end, read_recovery
 
 
 def home_of(folder: Path) -> Home:
-    """A home whose supervisor asks a person, after an act."""
+    """Returns a home whose supervisor asks a person after an act."""
     home = Home(folder)
     state = RecoveryState(home)
     state.did(Step(Act.REFILL, Trouble("store-corrupt", "a row is not what was written"), 0, "it is filled anew"), 1)

@@ -31,7 +31,7 @@ def said(listener: socket.socket) -> list[list[str]]:
 
 
 def told(environment: dict[str, str], seconds: float, up_after: float = 0.0, status: str = "fine") -> None:
-    """Runs a notifier for so long, of virtual time."""
+    """Runs a notifier for this long, in virtual time."""
 
     async def run() -> None:
         start = trio.current_time()

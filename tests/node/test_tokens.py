@@ -1,4 +1,5 @@
-"""Tokens: made once, kept as hashes, read strictly, compared in constant time, known as soon as the file changes."""
+"""Tokens are made once, stored as hashes, read strictly and compared in constant time, and a change of the file counts
+at once."""
 
 import hmac
 import json
@@ -81,7 +82,7 @@ def test_only_a_hash_is_kept(tmp_path: Path) -> None:
 
 
 def test_the_hash_that_the_gateway_computes_is_this_one() -> None:
-    # The gateway's own test has the same: crates/gateway/src/gate.rs.
+    # The gateway's own test has the same values: crates/gateway/src/gate.rs.
     text = "rsk_0123456789abcdef_" + "A" * 43
     assert hash_of(text) == "5b4db791475e3abf83f54b0fcb3e78520441070f96e11f84779d8464a7606852"
 

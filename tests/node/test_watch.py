@@ -1,4 +1,4 @@
-"""The watch publishes findings before it writes them down, and continues if either fails."""
+"""The watch publishes findings before it audits them, and continues if either fails."""
 
 import json
 import time

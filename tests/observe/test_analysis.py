@@ -1,6 +1,6 @@
-"""What stands out is found by name in recordings in which it was made so, and nothing is where all is well.
+"""The analysis names the causes that a recording was made with, and none in a healthy net.
 
-Invariants: no node runs, no clock is read: each recording is made of chosen figures.
+Invariants: no node runs and no clock is read; each recording is made of chosen figures.
 """
 
 import json
@@ -177,7 +177,7 @@ def test_a_restart_loses_nothing_that_was_seen(tmp_path: Path) -> None:
 
 
 def test_a_recording_of_an_earlier_release_is_read_as_one_of_today(tmp_path: Path) -> None:
-    """Its series name no shard."""
+    """The series of such a recording name no shard."""
     found = []
     for number, shard in enumerate((None, "0")):
         (tmp_path / str(number)).mkdir()

@@ -1,5 +1,5 @@
-"""Boards and rules as files: well-formed, alike, and about this release's metrics (a live node is asked in
-tests/devnet/test_metrics.py, Prometheus itself in tests/outside/test_prometheus.py)."""
+"""Boards and rules as files: well-formed, consistent, and about this release's metrics. tests/devnet/test_metrics.py
+checks them with a live node, tests/outside/test_prometheus.py with Prometheus."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""`debug bundle`: secrets that are planted everywhere are nowhere in it, in no form; and what helps is there."""
+"""`debug bundle`: secrets that are put everywhere are nowhere in it, in no form; and the useful files are in it."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ TOKEN = "canary-token-5b1f"
 PASSWORD = "canary-pass word"
 BEARER = "canaryBearer0123456789"
 ACCESS = "rsk_0123456789abcdef_canaryAccessTokenCanaryAccessTokenCanary012"
-"""A token of ours, which is masked wherever it stands."""
+"""One of our tokens, which is masked wherever it is."""
 FILED = "rsk_fedcba9876543210_canaryFiledTokenCanaryFiledTokenCanary_0123"
 AWS = "AKIACANARYCANARY0123"
 PEM = "canaryPEMcanaryPEM"
@@ -42,7 +42,7 @@ LOOSE = (
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
-    """A net's files, none of whose nodes runs."""
+    """Returns a net's files; none of its nodes runs."""
     with Devnet.create(tmp_path_factory.mktemp("net"), nodes=1, accounts=1) as net:
         yield net
 
@@ -63,7 +63,7 @@ def content(path: Path) -> dict[str, bytes]:
 
 
 def plant(net: Devnet, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """Puts secrets where they are and where they should never be; gives them."""
+    """Puts secrets where they belong and where they should never be; returns them."""
     home = Home(Path(net.net.nodes[0].home))
     passphrase = read_passphrase(net.root / "passphrase")
     keys = [

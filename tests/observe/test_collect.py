@@ -1,4 +1,4 @@
-"""`metrics collect` and `metrics convert` against faces that answer, and faces that don't, or lie."""
+"""`metrics collect` and `metrics convert` against endpoints that answer, that don't answer, and that answer falsely."""
 
 import itertools
 import json
@@ -19,7 +19,7 @@ from rustorium.observe.scrape import Scraper, targets_of
 
 @pytest.fixture
 def closed() -> Iterator[str]:
-    """The URL of a port at which nobody listens."""
+    """Returns the URL of a port without a listener."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{held.getsockname()[1]}"
@@ -131,8 +131,8 @@ def test_other_answers_than_metrics_are_said(cli: Cli) -> None:
 
 
 def test_an_answer_that_drips_is_given_up() -> None:
-    """One byte now and then is never idle for the time-out: it is the whole answer's time that counts. The clock is the
-    test's: each look at it is a second later."""
+    """A byte now and then never exceeds the time-out of an idle connection, so the time of the whole answer counts. The
+    test's clock advances by a second at each reading."""
     ended, ticks = threading.Event(), itertools.count()
     with socket.create_server(("127.0.0.1", 0)) as server:
 

@@ -1,4 +1,4 @@
-"""`doctor` and `systemd print` on homes that are well, and that aren't."""
+"""`doctor` and `systemd print` on healthy and on faulty homes."""
 
 import errno
 import json

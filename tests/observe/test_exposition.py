@@ -1,4 +1,4 @@
-"""The strict reader of `/metrics`: what a node writes is read, and nothing else."""
+"""The strict reader of `/metrics` reads what a node writes, and nothing else."""
 
 import math
 import random

@@ -1,6 +1,6 @@
 """Logs of many nodes as one stream: order, filters, torn and foreign lines, following; and the command.
 
-Invariants: what is followed waits for the test, not for time.
+Invariants: following waits for the test, not for time.
 """
 
 import json
@@ -41,7 +41,8 @@ def merged(*paths: Path) -> tuple[list[MergedLine], Merger]:
 
 
 def skewed(folder: Path, seed: int, n: int = 4) -> tuple[list[Path], list[tuple[int, int]]]:
-    """Logs of nodes with clocks up to a minute apart, and the true order of their blocks' lines: (height, node)."""
+    """Returns logs of nodes whose clocks differ by up to a minute, and the true order of the lines about blocks:
+    (height, node)."""
     seeded = random.Random(seed)
     offsets = [seeded.randint(-60_000, 60_000) for _ in range(n)]
     lines: list[list[str]] = [[] for _ in range(n)]
@@ -108,13 +109,13 @@ def test_any_cut_of_a_log_loses_at_most_the_line_that_is_cut(tmp_path: Path) -> 
         path.write_bytes((3 * good)[:length])
         lines, merger = merged(path)
         whole, rest = divmod(length, len(good))
-        complete = rest == len(good) - 1  # all but the line's end
+        complete = rest == len(good) - 1  # the line is complete except for its line end
         assert len(lines) == whole + complete
         assert merger.sources[0].garbage == (rest > 0 and not complete)
 
 
 class Steps:
-    """The world that a follower sees: after each round one step is taken, and at the end it stops."""
+    """The files that a follower sees: after each round one step is taken, and at the end it stops."""
 
     def __init__(self, *steps: object) -> None:
         self._steps = list(steps)

@@ -1,4 +1,4 @@
-"""Recordings: what is written is read again, also when it was cut off, and nothing else is taken for one.
+"""Recordings: what was written is read again, also after an interruption, and no other file is accepted.
 
 Invariants: virtual time; no node runs.
 """
@@ -165,7 +165,7 @@ def test_the_nodes_of_one_moment_become_one_text() -> None:
 
 @dataclass
 class FakeNodes:
-    """Nodes whose answers are written down beforehand, by look; a letter a node: `.` answers, `x` doesn't."""
+    """Nodes with preset answers: a string per scrape with a letter per node; `.` answers, `x` doesn't."""
 
     script: list[str]
     at_s: float = 0.0

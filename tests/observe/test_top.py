@@ -1,6 +1,6 @@
-"""`top` on recorded nets, with the keys pressed by the test: what is shown is what was recorded.
+"""`top` on recorded nets, with keys pressed by the test: it shows what was recorded.
 
-Invariants: no terminal, no node and no clock: the application looks when it is told to.
+Invariants: no terminal, no node and no clock; the application refreshes when told to.
 """
 
 import re

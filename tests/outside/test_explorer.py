@@ -1,5 +1,5 @@
-"""The explorer in Chromium, against a live devnet: every view in every form, what is live, search, and proofs that are
-checked in the page and refused where anybody changed them."""
+"""The explorer in Chromium, against a live devnet: every view in every form, live updates, search, and proofs that the
+page checks and refuses if they were changed."""
 
 import json
 import re
@@ -24,7 +24,7 @@ REGIONS = ("eu-west-1", "us-east-1", "ap-northeast-1", "sa-east-1")
 VECTORS = Path(__file__).parent.parent / "vectors" / "proofs.json"
 KEY, VALUE = b"invoice/17", b"paid, in full"
 CONTRAST_MIN = 4.5
-# A peer that was killed is missed after some seconds of silence.
+# A killed peer is noticed after some seconds of silence.
 NOTICED_MS = 120_000
 FORMS = {
     "light": {"viewport": WIDE, "color_scheme": "light"},
@@ -35,7 +35,7 @@ FORMS = {
 
 @dataclass
 class World:
-    """A devnet with something in it, and how to write more."""
+    """A devnet with some data, and ways to write more."""
 
     net: Devnet
     base: str
@@ -47,7 +47,7 @@ class World:
     digest: str
 
     def views(self) -> dict[str, tuple[str, str]]:
-        """Address and heading of each view."""
+        """Returns the address and the heading of each view."""
         account = f"#/accounts/{self.address}"
         return {
             "overview": ("#/", "Overview"),
@@ -123,7 +123,7 @@ def test_what_becomes_final_comes_without_loading_and_without_flicker(tab: Explo
     newest = tab.page.locator("table", has_text="Sender").locator("tbody tr").first
     expect(newest.locator("a").first).to_have_attribute("title", written.id)
     assert int((height.text_content() or "").replace(",", "")) >= written.receipt.height
-    # Nothing was made anew but the rows of the two tables.
+    # Only the rows of the two tables were made again.
     assert tab.page.locator(".card:not([data-kept]), .figure:not([data-kept]), svg:not([data-kept])").count() == 0
     label = tab.page.get_by_role("img", name=re.compile("Transactions a second"))
     expect(label).to_have_attribute("aria-label", re.compile(r"[1-9]\d* at most"))
@@ -162,14 +162,14 @@ def test_a_node_that_asks_for_a_token_is_shown_one(browser: "Browser", world: Wo
 
 def test_search_finds_whatever_has_a_name(tab: Explorer, world: World) -> None:
     tab.open()
-    # Neighbours have different headings, so that each search has ended before the next one.
+    # Consecutive searches have different headings, so that each has ended before the next one.
     found = {
         str(world.height): f"Block {world.height}",
         world.id: "Transaction",
         world.digest: f"Block {world.height}",
         world.address: "Account",
         f"{world.address}/{KEY.decode()}": f"Key {KEY.decode()}",
-        "more/1": "Key more/1",  # the account is the one that is open
+        "more/1": "Key more/1",  # in the account that is open
         f"#{world.height}": f"Block {world.height}",
         "no such thing": "Nothing found",
         "0" * 64: "Nothing found",
@@ -193,7 +193,7 @@ def test_a_value_and_an_absence_are_verified_in_the_page(tab: Explorer, world: W
     tab.open(world.views()["absent"][0])
     tab.proof("verified")
     expect(tab.page.locator(".value")).to_contain_text("Absent")
-    # Who just wrote sees it, not the state before.
+    # A user who just wrote sees the new state, not the old one.
     world.client.put(KEY, b"paid twice")
     tab.open(address)
     expect(tab.page.locator(".value pre")).to_have_text("paid twice")
@@ -242,12 +242,12 @@ def test_a_condition_is_told_in_words(tab: Explorer, world: World) -> None:
 
 
 def other_digit(digits: str, at: int) -> str:
-    """The digits with another one at a place."""
+    """Returns the digits with another digit at a place."""
     return digits[:at] + ("0" if digits[at] != "0" else "1") + digits[at + 1 :]
 
 
 def lie(body: dict[str, Any], what: str) -> None:
-    """Changes an answer as somebody between node and page could."""
+    """Changes an answer as an attacker between node and page could."""
     match what:
         case "another value":
             body["items"][0]["value_hex"] = b"unpaid".hex()
@@ -426,9 +426,9 @@ def test_a_node_that_goes_away_is_said_and_comes_back(browser: "Browser", world:
         tab.shot("away")
         world.net.restart(2)
         expect(connection).to_have_text("Live")
-        # Nobody has to press a button for that.
+        # The user needs to press no button for that.
         tab.heading("Block 1")
-        # While there was no node the browser said so of each question.
+        # While there was no node, the browser logged an error for each request.
         tab.faults[:] = [fault for fault in tab.faults if "net::ERR" not in fault]
 
 

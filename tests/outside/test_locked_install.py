@@ -1,4 +1,4 @@
-"""The package index gives what requirements/runtime.txt pins, and that is all that the package needs."""
+"""The package index has the versions that requirements/runtime.txt pins, and the package needs nothing else."""
 
 import json
 import subprocess

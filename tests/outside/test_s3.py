@@ -35,7 +35,7 @@ class Backup:
         self._passphrase = ("--passphrase-file", str(root / "passphrase"))
 
     def run(self, *arguments: object, url: str | None = None, **more: str) -> subprocess.CompletedProcess[str]:
-        """A command's end; `more`: variables of its environment."""
+        """Runs a command; `more`: variables of its environment."""
         line = [sys.executable, "-m", "rustorium.cli", "backup", *(str(one) for one in arguments), *self._passphrase]
         environment = self.server.environment() | more
         if url is not None:
