@@ -1,6 +1,6 @@
-"""The watchmen of the release stages watched: what they would have to see, they see.
+"""Tests of the checkers of the release stages: they detect each breach.
 
-Invariants: each case breaks one thing; what is read by their own reader is what the extension reads.
+Invariants: each case breaks one thing; the checkers' own reader and the extension read the same.
 """
 
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ def calm_world(seed: int = 1) -> tuple[World, Clients]:
     """Four honest nodes on links without faults."""
     plan = draw_plan(seed, Mode.LIVENESS, SHORT)
     world = build_world(seed, replace(plan, traitors=(), slow_node=None, base_ms=1.0))
-    world._queue.clear()  # no fault strikes
+    world._queue.clear()  # no fault occurs
     world.links.calm()
     return world, Clients(world, 20.0)
 
@@ -113,7 +113,7 @@ def test_a_journal_that_loses_what_was_synced_is_noticed_by_the_node_itself() ->
 def test_a_second_vote_with_an_honest_key() -> None:
     world, clients = calm_world()
     play(world, clients, 400)
-    view = max(port.view for port in world.ports()) + 40  # to which nobody comes here
+    view = max(port.view for port in world.ports()) + 40  # which no node reaches here
     for block in (b"a" * 32, b"b" * 32):
         frame = _native.sim_forge_vote(world.net.validator_seed(3), 3, world.net.chain, 0, view, 2, block)
         for target in (0, 1):

@@ -1,6 +1,6 @@
-"""The second ledger watched: each history that must not be, made by hand, is refused.
+"""Tests of the second ledger: it refuses each impossible history, made by hand.
 
-Invariants: each case breaks one thing of a run that is good.
+Invariants: each case breaks one thing of a good run.
 """
 
 from collections.abc import Callable
@@ -80,7 +80,7 @@ def test_a_failed_operation_undoes_the_others() -> None:
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    """Four honest nodes that have executed something of everything."""
+    """Four honest nodes that have executed every kind of operation."""
     plan = draw_plan(0, Mode.PARTITIONS, Shape(4, 20))
     world = build_world(0, plan)
     world.start_all()
@@ -98,7 +98,7 @@ def judge(world: World, change: Callable[[Leaves], Leaves]) -> None:
 
 
 def changed(kind: bytes, value: Callable[[bytes], bytes]) -> Callable[[Leaves], Leaves]:
-    """Leaves of which the first of a kind has another value."""
+    """Returns leaves; the first one of a kind has another value."""
 
     def change(leaves: Leaves) -> Leaves:
         at = next(at for at, leaf in enumerate(leaves) if leaf[1][:1] == kind)

@@ -1,4 +1,4 @@
-"""Twins: the scenarios are all there, once each, and none of those played here breaks anything.
+"""Twins: all scenarios occur, once each, and none of those played here breaks anything.
 
 Invariants: virtual time; a scenario's number is its seed, and repeats it.
 """

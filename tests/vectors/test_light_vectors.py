@@ -1,4 +1,5 @@
-"""The conformance vectors of a light client's trust, by the extension and by the Python light client on top of it."""
+"""The conformance vectors of a light client's trust, checked with the extension and with the Python light client on top
+of it."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -70,5 +71,5 @@ def test_so_does_the_light_client(case: dict[str, Any], monkeypatch: pytest.Monk
             code = code_of(lambda content=content: light.follow(content))
         else:
             code = code_of(lambda content=content: anyio.run(light.show, content))
-        # Where both signed headers are at hand, the refusal carries them.
+        # If both signed headers are known, the refusal contains them.
         assert code == gives or (code == ChainForked.code and gives in FORKED)

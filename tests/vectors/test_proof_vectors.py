@@ -1,4 +1,4 @@
-"""The conformance vectors of proofs, judged by the extension from Python, and as proof files."""
+"""The conformance vectors of proofs, checked by the extension from Python, and as proof files."""
 
 import json
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ def facts_of(case: dict[str, Any]) -> dict[str, Any]:
 
 
 def file_of(case: dict[str, Any]) -> bytes:
-    """The proof file of a case that holds."""
+    """Returns the proof file of a valid case."""
     facts = facts_of(case)
     epochs = [bytes.fromhex(change) for change in case.get("epochs", ())]
     return ProofFile(facts["kind"], facts["chain"], facts, bytes.fromhex(case["bytes"]), epochs).to_bytes()
@@ -85,7 +85,7 @@ def test_a_later_committee_needs_the_changes_that_lead_to_it() -> None:
 
 
 def test_no_file_is_made_with_changes_that_lead_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rustorium.client.light.FIRST_CHANGES_BYTES_MAX", 0)  # all are fetched again
+    monkeypatch.setattr("rustorium.client.light.FIRST_CHANGES_BYTES_MAX", 0)  # so that all changes are fetched again
     [case] = [case for case in CASES if case.get("epochs") and case["shows"] is not None]
     good = [bytes.fromhex(change) for change in case["epochs"]]
     [closing] = [case["epochs"] for case in CASES if case.get("epochs") and case["shows"] is None]
