@@ -8,10 +8,11 @@ journaled votes:
 
 - an `fdatasync` of the journal, begun after the write of the notarize vote had ended, returns before the witness begins
   to journal its finalize vote of that view, for which it had to receive the voter's notarize vote;
-- the same for the finalize vote, and the moment when a client of the third node learns that its transaction is final;
+- the same for the finalize vote, and the moment when a client of the third node learns that its transaction is
+  final;
 - before the notarize vote the journal contains the block, and before the finalize vote the notarization. The journal is
-  one file, written in order, so the same sync covers them. A batch of the voter is synced before the block that lists it
-  is final.
+  one file, written in order, so the same sync covers them. A batch of the voter is synced before the block that lists
+  it is final.
 
 With durability "os", which is the same program without the syncs, each check fails, because it finds no sync at all.
 """

@@ -1,4 +1,4 @@
-//! A light client goes from committee to committee by what the one before made final, and by nothing else.
+//! A light client goes from committee to committee only by what the previous committee made final.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -82,7 +82,7 @@ fn a_checkpoint_is_where_it_goes_on() {
     assert!(Trust::from_checkpoint(&bytes[1..]).is_err());
 }
 
-/// A checkpoint of an earlier release doesn't say how long epochs are.
+/// A checkpoint of an earlier release doesn't contain the length of epochs.
 #[test]
 fn an_older_checkpoint_is_still_one_and_its_committee_counts_from_its_start() {
     let chain = EpochChain::new(1);
@@ -101,7 +101,7 @@ fn a_checkpoint_with_shards_that_nobody_knows_is_none() {
     assert!(Trust::from_checkpoint(&trust.to_checkpoint()).is_err());
 }
 
-/// No change of the trusted shard leads to a header of another one, so none is asked for.
+/// No epoch change of the trusted shard leads to a header of another shard, so the client requests none.
 #[test]
 fn a_header_of_another_shard_is_refused_before_its_committee_is_looked_for() {
     let chain = LightChain::new();
@@ -124,7 +124,7 @@ fn a_header_of_another_shard_is_refused_before_its_committee_is_looked_for() {
     assert_eq!(there.check_final(&first, &chain.proof(&first), NOW), refused);
 }
 
-/// The end of an epoch is known for longer than its committee is kept.
+/// The client knows the end of an epoch for longer than it keeps the committee.
 #[test]
 fn a_committee_that_was_forgotten_comes_back_with_its_end() {
     let chain = LightChain::new();
@@ -144,7 +144,7 @@ fn a_committee_that_was_forgotten_comes_back_with_its_end() {
     assert_eq!(light.follow(&chain.changes[3], now), Ok(Epoch(4)));
 }
 
-/// Two headers convince whoever trusts the committee, and name those who signed both.
+/// Two headers prove the contradiction to any client that trusts the committee, and name the members who signed both.
 #[test]
 fn two_final_headers_that_contradict_each_other_are_evidence() {
     let chain = LightChain::new();
@@ -202,7 +202,7 @@ fn a_kept_state_of_two_chains_or_of_another_committee_than_it_names_is_none() {
         bytes[at] ^= 1;
         Light::from_bytes(&bytes, None)
     };
-    // The chain's id stands first in the anchor, so that the others are of another one.
+    // The chain's id is the first field of the anchor, so these states are of another chain.
     assert!(whole(0).is_err());
     // A committee's keys are hashed.
     let key = chain.changes[0].next[2].validator_key;
@@ -220,7 +220,7 @@ fn the_signed_ends_of_kept_committees_are_at_hand() {
     assert!(light.signed_end(Epoch(2)).is_none());
 }
 
-/// A block below the trusted one is of no epoch in which the trusted committee has a say.
+/// A block below the trusted one belongs to no epoch in which the trusted committee decides.
 #[test]
 fn no_other_block_at_or_below_the_trusted_one_is_taken_from_its_committee() {
     let chain = EpochChain::new(2);

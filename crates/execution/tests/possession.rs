@@ -199,7 +199,7 @@ fn a_record_of_either_version_is_read_as_what_it_is() {
     assert_eq!(CommitteeRecord::from_bytes(&first.to_bytes()).unwrap(), first);
     assert_ne!(first.to_bytes(), second.to_bytes());
     assert!(CommitteeRecord::from_bytes(&[first.to_bytes(), vec![0]].concat()).is_err());
-    // The largest fits a leaf.
+    // The largest record fits a leaf.
     let fill = |seed: u8| Validator {
         name: BoundedBytes::new(vec![b'n'; 64]).unwrap(),
         address: BoundedBytes::new(vec![b'a'; 128]).unwrap(),
@@ -217,7 +217,7 @@ fn a_record_of_either_version_is_read_as_what_it_is() {
     assert_eq!(CommitteeRecord::from_bytes(&bytes).unwrap(), largest);
 }
 
-/// A key of small order: any signature whose R is this, and whose s is 0, holds under it.
+/// A key of small order: any signature with this R and with s = 0 is valid under it.
 const SMALL: PublicKey = [0; 32];
 
 fn signed_by_nobody() -> Signature {

@@ -1,4 +1,4 @@
-//! The conformance vectors of proofs on disk are those of this code, and show what they say.
+//! The conformance vectors of proofs on disk are those that this code makes, and prove their facts.
 #![allow(clippy::unwrap_used)]
 
 mod common;

@@ -36,7 +36,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// A transaction to be: sender, distance of its nonce from the expected one, operations, declared work.
+/// A plan of a transaction: sender, distance of its nonce from the expected one, operations, declared work.
 type Plan = (usize, i8, Vec<Operation>, u64);
 
 fn plan() -> impl Strategy<Value = Plan> {

@@ -236,7 +236,7 @@ fn skip_expired_at_the_headers_time_but_not_a_millisecond_before() {
     let now_ms = world.next_header().time_ms;
     assert_eq!(skip_of(&world, |t| t.body.expires_at_ms = now_ms), Some(Skip::Expired));
     assert_eq!(skip_of(&world, |t| t.body.expires_at_ms = now_ms + 1), None);
-    // How far ahead an expiry may be is a matter of admission alone.
+    // Only admission checks how far ahead an expiry is.
     assert_eq!(skip_of(&world, |t| t.body.expires_at_ms = u64::MAX), None);
 }
 

@@ -29,7 +29,7 @@ fn seal(sealer: &Sealer, place: &Place<'_>, contents: &[u8]) -> Vec<u8> {
 
 #[test]
 fn sealed_bytes_stay_what_they_are() {
-    // Made once by this code and kept: it detects any change of derivation, nonce, associated data or layout.
+    // Made once by this code and stored: detects any change of derivation, nonce, associated data or layout.
     let row = seal(&sealer(&at_rest(7), 9, 3), &PLACE, b"contents");
     assert_eq!(hex::encode(&row), "03000000000000000000b875369a771943685962a07b5089cf7c719052352ec3d57a");
 }
@@ -74,7 +74,7 @@ proptest! {
         let mut seen = BTreeSet::new();
         let mut expected = 0;
         for seals in starts {
-            // A process starts: a fresh salt, a count from zero.
+            // A process starts with a fresh salt and a count from zero.
             let fresh = FreshSalt::draw().unwrap();
             let salt = fresh.salt();
             let sealer = keys.row_sealer(fresh, 1).unwrap();
