@@ -1,4 +1,4 @@
-//! Access on a node that requires tokens: each route, each kind of token, and the fate of open streams.
+//! Access on a node that requires tokens: each route, each kind of token, and the end of open streams.
 
 use crate::client::*;
 use crate::quic;
@@ -93,7 +93,7 @@ async fn each_documented_route_asks_for_a_token_exactly_where_the_document_says_
     }
     assert_eq!((asked, open), (20, 4));
     assert_eq!(document["components"]["securitySchemes"]["token"]["scheme"], "bearer");
-    // Beside the document: the empty key's route, its docs and the explorer.
+    // Routes outside the document: the empty key's route, its docs and the explorer.
     assert_eq!(ask(&router, "GET", "/v1/accounts/x/keys/", None).await.0, 401);
     let head = Request::head("/v1/status").body(Body::empty()).unwrap();
     assert_eq!(send(&router, head).await.status, 401);
@@ -158,7 +158,7 @@ async fn a_header_of_any_shape_is_refused_as_an_unknown_token() {
     let fine = format!("bEaReR  {good} ").into_bytes();
     assert_eq!(said(&router, request("GET", "/v1/status", &[&fine])).await.0, 200);
     assert_eq!(said(&router, request("GET", "/v1/status", &[&fine, &fine])).await.1, "token-unknown");
-    // If no token is required, tokens don't matter.
+    // If the node requires no token, tokens have no effect.
     let open = app(&world, HttpLimits::default());
     assert_eq!(said(&open, request("GET", "/v1/status", &[b"\xff"])).await.0, 200);
 }
@@ -269,7 +269,7 @@ async fn the_quic_face_asks_for_the_same_token_and_lets_go_when_it_is_revoked() 
     assert!(matches!(&told, ClientError::Closed { reason, .. } if reason.starts_with("token-unknown")), "{told}");
     assert_eq!(world.streaming_calls.load(Ordering::Relaxed), 1);
     face.close().await;
-    // A node that asks for nothing takes who brings a token, too.
+    // A node that requires no token also accepts a client with one.
     let open = quic::start(&world, QuicLimits::default());
     let token = text('d');
     assert!(QuicClient::connect(open.local_addr(), &quic::node_key(), Some(&token)).await.is_ok());

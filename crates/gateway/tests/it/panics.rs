@@ -1,4 +1,4 @@
-//! A check of the node's own state that fails while a client is served: that request ends, and no other one.
+//! A check of the node's own state fails while a client is served: only that request ends.
 
 use crate::quic;
 use crate::world::{World, address};
@@ -32,7 +32,7 @@ async fn client(server: &HttpServer) -> SendRequest<Body> {
     send
 }
 
-/// The status and the text of an answer; `None` where the connection ended without one.
+/// Returns the status and the text of an answer; `None` if the connection ended without one.
 async fn ask(client: &mut SendRequest<Body>, request: Request<Body>) -> Option<(u16, String)> {
     client.ready().await.ok()?;
     let response = client.send_request(request).await.ok()?;
@@ -83,7 +83,8 @@ async fn session(face: &QuicFace) -> QuicClient {
     QuicClient::connect(face.local_addr(), &quic::node_key(), None).await.unwrap()
 }
 
-/// On two threads: printing the panic's backtrace takes longer on a busy machine than a silent connection is kept.
+/// Runs on two threads: on a busy machine, printing a panic's backtrace takes longer than the time-out of a silent
+/// connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_panics_ends_with_its_waits_and_no_other_one_does() {
     let world = World::new([1]);

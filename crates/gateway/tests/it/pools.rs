@@ -9,7 +9,7 @@ use rustorium_gateway::http::HttpLimits;
 use rustorium_types::{BoundedBytes, Operation};
 use serde_json::json;
 
-/// A pool's leaves are values; this world lets anybody put any.
+/// A pool's leaves are values; in this world anybody may put any.
 fn world(records: u64) -> std::sync::Arc<World> {
     let world = World::new([1]);
     let put = |row: PoolRow, value: Vec<u8>| Operation::Put {

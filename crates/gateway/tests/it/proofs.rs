@@ -1,4 +1,4 @@
-//! Reads with their proofs: one by one, many at once, absence, and what can't be proven.
+//! Reads with their proofs: one by one, many at once, absence, and facts without a proof.
 
 use crate::client::*;
 use crate::world::{World, address};

@@ -44,7 +44,7 @@ pub async fn send_one(world: &World, client: &mut QuicClient, nonce: u64) {
     submit(client, WireWait::Final, &[world.put(1, nonce, b"k", b"v")]).await;
 }
 
-/// Results and credit until `count` transactions have a result; a busy run counts each.
+/// Collects results and credit until `count` transactions have a result; a busy run counts each.
 async fn collect(results: &mut Results, count: usize) -> (Vec<ResultItem>, u32, u32) {
     let (mut items, mut busy, mut credit) = (Vec::new(), 0, 0);
     while items.len() + (busy as usize) < count || (credit as usize) < count {
@@ -107,7 +107,7 @@ async fn foreign_and_refused_transactions_keep_their_places() {
     face.close().await;
 }
 
-/// Otherwise the waits of a client that hung up would fill the node for as long as its transactions live.
+/// Otherwise the waits of a closed connection would fill the node for as long as its transactions live.
 #[tokio::test]
 async fn what_a_session_waits_for_ends_with_it() {
     let world = World::new([1]);
@@ -164,7 +164,7 @@ async fn more_than_the_credit_ends_the_connection() {
     face.close().await;
 }
 
-/// Says `bytes` on the first stream and returns the code and reason with which the server ends the connection.
+/// Sends `bytes` on the first stream; returns the code and reason with which the server ends the connection.
 async fn told_after(face: &QuicFace, bytes: Vec<u8>) -> (VarInt, String) {
     let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
     let config = tls::client_face_client(&node_key()).unwrap();

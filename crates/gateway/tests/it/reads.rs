@@ -129,7 +129,7 @@ async fn keys_are_listed_by_prefix_in_pages_of_one_height() {
         }
         let Some(cursor) = page["next"].as_str() else { break };
         next = format!("&cursor={cursor}");
-        // Writes in the meantime don't change the pages.
+        // Later writes don't change the pages.
         if world.status().height.0 == 1 {
             world.finalize(vec![world.put(2, 0, b"k", b"v")]);
         }
@@ -428,7 +428,7 @@ async fn the_openapi_document_lists_every_route_and_no_other() {
             assert!(code != "unknown-route" && code != "method-not-allowed", "{method} {path}");
         }
     }
-    // References lead somewhere.
+    // Every reference has a target.
     let schemas = document["components"]["schemas"].as_object().unwrap();
     for reference in serde_json::to_string(&document["paths"]).unwrap().split("#/components/schemas/").skip(1) {
         let name = reference.split('"').next().unwrap();

@@ -1,4 +1,4 @@
-//! A node as its gateway sees it, over a store in memory and a verifier whose threads don't run by themselves.
+//! A node as its gateway sees it, over a store in memory and a verifier whose threads the test runs.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 #[allow(dead_code)]
@@ -76,7 +76,7 @@ impl World {
         Addressed::check(&self.backend.chain.id, transaction).unwrap()
     }
 
-    /// Checks what waits until the shard is given something.
+    /// Checks waiting transactions until the shard is given something.
     fn check(&self) {
         let verifier = self.backend.verifier.clone();
         let thread = thread::spawn(move || verifier.run());
@@ -85,7 +85,7 @@ impl World {
         thread.join().unwrap();
     }
 
-    /// Checks all that waits, on this thread.
+    /// Checks all waiting transactions, on this thread.
     fn check_all(&self) {
         while self.backend.verifier.turn() {}
     }
@@ -95,7 +95,7 @@ impl World {
     }
 }
 
-/// The answers of a client that has no time left: what has ended by now, and the deadline for the rest.
+/// Returns the answers to a client that has no time left: the results so far, and the deadline for the others.
 fn at_the_deadline<T>(answers: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(answers)
 }
@@ -156,7 +156,7 @@ fn listener() -> (Told, SubmittedSink) {
 fn a_full_node_refuses_at_once_and_says_when_to_come_back() {
     let world = World::new(3);
     let (answered, sink) = listener();
-    // Whoever finds room is taken whole: a group may go beyond, by its own size at most.
+    // A group that finds room is accepted as a whole, so the limit can be exceeded by the size of a group at most.
     let waits = world.submit((0..4).map(|account| world.signed(account)).collect(), Wait::Final);
     assert_eq!((world.backend.busy(Some(CLIENT)), world.backend.verifier.unverified()), (Some(RETRY_AFTER_MS), 4));
     let visit = Visit::of(CLIENT);
@@ -167,7 +167,7 @@ fn a_full_node_refuses_at_once_and_says_when_to_come_back() {
         assert_eq!((*index, refused.busy, refused.retry_after_ms), (place, true, Some(RETRY_AFTER_MS)));
     }
     assert_eq!((answered.len(), world.backend.metrics.busy.get()), (2, 2));
-    // What was checked still counts, for as long as somebody waits for it.
+    // A checked transaction still counts for as long as somebody waits for it.
     world.check();
     assert_eq!((world.backend.verifier.unverified(), world.backend.waiters.len()), (0, 4));
     assert!(world.backend.busy(Some(CLIENT)).is_some());
@@ -198,7 +198,8 @@ fn a_room_that_one_client_fills_is_full_for_that_client_alone() {
     assert_eq!(world.backend.busy(Some(CLIENT)), None);
 }
 
-/// One signed transaction that is never executed, sent again and again, once made every node refuse everything.
+/// Before the fix, one signed transaction that is never executed, sent again and again, made every node refuse
+/// everything.
 #[test]
 fn copies_of_one_transaction_share_a_place_and_go_with_their_session() {
     let world = World::new(16);
@@ -220,7 +221,7 @@ fn copies_of_one_transaction_share_a_place_and_go_with_their_session() {
     assert_eq!((world.backend.waiters.len(), world.backend.room.taken()), (0, 0));
 }
 
-/// Else requests that end at once would each leave a wait behind for as long as its transaction lives.
+/// Otherwise requests that end at once would each leave a wait behind for as long as their transactions live.
 #[test]
 fn a_request_that_ends_before_its_check_waits_for_nothing() {
     let world = World::new(16);
