@@ -1,4 +1,5 @@
-//! Closing blocks without end: a boundary whose votes are lost again and again, and the proof of it all the same.
+//! Closing blocks without end: the votes of a boundary are lost again and again, and its end can be proved all the
+//! same.
 
 use crate::chain::{context, genesis, validator_key};
 use crate::forge;
@@ -30,7 +31,7 @@ fn an_end_that_took_more_closing_blocks_than_a_proof_has_room_for_is_shown_by_on
         assert_eq!(rustorium_execution::verify_block(&net.genesis, &header, &proof), Ok(()), "height {height}");
     }
     goes_on(&mut net, 4);
-    // A node that comes with an empty store learns it from its peers.
+    // A node with an empty store learns of the end from its peers.
     net.wipe(3);
     for _ in 0..6 {
         settle(&mut net);

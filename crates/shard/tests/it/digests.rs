@@ -1,4 +1,5 @@
-//! Work told by names (R44): batches go to who lacks them, asked for, and old peers get what they understand.
+//! Work announced by digests (R44): batches go to nodes that lack them and request them, and peers of an older release
+//! get messages that they understand.
 
 use crate::chain::{put, v};
 use crate::forge;
@@ -7,7 +8,7 @@ use rustorium_shard::Event;
 use rustorium_shard::port::Effect;
 use rustorium_types::{BatchDigest, Held, Message, Report, Request, Response, ValidatorIndex, Work, link_version};
 
-/// Nobody proposes, and node 2 doesn't get what node 1 sends to all.
+/// Nobody proposes, and node 2 doesn't receive the broadcasts of node 1.
 fn lacking() -> Net {
     let mut net = Net::new();
     net.nobody_proposes();
@@ -70,7 +71,7 @@ fn invented_ends_are_asked_for_in_two_rounds_and_then_forgotten() {
             net.advance(250_000);
         }
     }
-    // Author and teller, twice, for three ends.
+    // The author and the announcer, twice, for three ends.
     assert_eq!((count(&net, 0, 1, asks), count(&net, 0, 3, asks), count(&net, 0, 2, asks)), (6, 6, 0));
 }
 

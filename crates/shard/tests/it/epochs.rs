@@ -1,4 +1,4 @@
-//! Epochs: the boundary, closing blocks, the start in place and around restarts, and who comes late.
+//! Epochs: the boundary, closing blocks, the start in place and across restarts, and nodes that come late.
 
 use crate::chain::{N, START_MS, admitted, validator_key};
 use crate::net::Net;
@@ -271,7 +271,7 @@ fn all_that_lose_power_around_the_switch_go_on() {
     }
 }
 
-/// R32: in the new epoch nobody holds what the node signed in the old one, so nobody can tell it that its journal is
+/// R32: in the new epoch no peer holds the node's signatures of the old one, so no peer can tell it that its journal is
 /// old.
 #[test]
 fn who_has_not_been_answered_when_its_epoch_ends_asks_on_in_the_next() {
@@ -347,7 +347,7 @@ fn what_is_of_an_older_epoch_is_not_heard_and_its_sender_is_shown_the_end() {
     assert!(net.between(0, 3).any(end), "a heartbeat of an older epoch is answered with its end");
 }
 
-/// Returns the block that a leader would propose next, altered and signed again by that leader, and the leader.
+/// Returns the leader, and the block that it would propose next, altered and signed again by the leader.
 fn forged(net: &Net, alter: impl Fn(&mut Header)) -> (usize, Block) {
     let tip = net.store(1).tip().unwrap();
     let context = Context::new(&net.genesis, ShardId::ROOT, validator_key(1));

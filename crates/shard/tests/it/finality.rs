@@ -93,7 +93,7 @@ fn a_block_that_is_final_before_it_was_ready_is_told_and_one_in_the_store_needs_
     }
 }
 
-/// A node that took it for ready would vote for what it can't check.
+/// A node that considered it ready would vote for a block that it can't check.
 #[test]
 fn a_block_that_is_asked_for_while_it_waits_is_told_as_it_is() {
     let mut net = Net::new();
@@ -108,7 +108,7 @@ fn a_block_that_is_asked_for_while_it_waits_is_told_as_it_is() {
     assert_eq!(net.nodes[2].core.statuses(1), [PayloadStatus::Pending; 2]);
 }
 
-/// R9: to follow needs no decision.
+/// R9: following needs no decision of the core.
 #[test]
 fn final_blocks_and_their_ancestors_are_fetched_and_executed_without_the_core() {
     let mut net = Net::new();

@@ -43,7 +43,7 @@ fn two_batches_at_one_seq_are_evidence_and_the_listed_one_is_kept() {
     for index in 0..4 {
         net.nodes[index].core.proposes = false;
     }
-    // Node 0 sees `a` first, the others see `b` first.
+    // Node 0 receives `a` first, the others receive `b` first.
     net.inject(3, 0, Message::Batch(Box::new(a.clone())));
     net.inject(3, 1, Message::Batch(Box::new(b.clone())));
     net.inject(3, 2, Message::Batch(Box::new(b.clone())));
@@ -57,7 +57,7 @@ fn two_batches_at_one_seq_are_evidence_and_the_listed_one_is_kept() {
         }
         other => panic!("{other:?}"),
     }
-    // Node 1 leads and lists `b`: node 0 fetches what it did not keep.
+    // Node 1 leads and lists `b`: node 0 fetches `b`, which it didn't keep.
     net.nodes[1].core.proposes = true;
     let effects = net.nodes[1].core.take(Vec::new());
     net.effects(1, effects);
@@ -125,7 +125,7 @@ fn transactions_go_to_the_next_lane_while_home_is_down_or_silent() {
     assert_eq!((forwarded(&net, taker, 2), forwarded(&net, taker, next), forwarded(&net, taker, ranks[2])), (0, 1, 0));
 }
 
-/// Before it has seen a view with work, a node takes a step for the longest: 500 and 50 ms.
+/// Before a node has measured a view with work, its step is the longest: 500 and 50 ms.
 const STEP_US: u64 = 550_000;
 
 #[test]
@@ -222,7 +222,7 @@ fn a_lane_served_to_more_than_f_peers_is_costly_once() {
     assert_eq!(net.saw(1, costly), 1, "the same peers again are no news");
 }
 
-/// f of them may do that to an honest lane.
+/// f members can do that to an honest lane.
 #[test]
 fn a_lane_served_to_f_peers_costs_it_nothing() {
     let mut net = Net::new();

@@ -10,7 +10,7 @@ use rustorium_stages::journal_records;
 use rustorium_storage::{EpochStore, HeightCommit, MemStore, Store};
 use rustorium_types::*;
 
-/// A root that this node had forgotten was once taken for any root.
+/// Before the fix, a forgotten root matched any root.
 #[test]
 fn a_claim_whose_root_is_not_known_any_more_waits_unless_the_parent_claims_the_same() {
     let root = |byte: u8| Hash([byte; 32]);
@@ -66,7 +66,8 @@ fn of_a_snapshots_store_the_committee_record_counts_from_its_tip_on() {
     assert_eq!(journaled.committees, [(Height(9), record)]);
 }
 
-/// L4 of the review: what the core casts while a node catches up waits; of views that others make final it waited on.
+/// L4 of the review: the core's votes wait while a node catches up. Before the fix, votes for views that others made
+/// final waited forever.
 #[test]
 fn votes_that_wait_for_the_catching_up_go_with_their_views() {
     let mut net = Net::new();

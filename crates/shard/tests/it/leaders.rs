@@ -1,4 +1,4 @@
-//! Leaders of views, as the vectors have them, and how the core uses them.
+//! Leaders of views in the vectors, and how the core uses them.
 
 use crate::net::Net;
 use crate::{chain, forge, steps};

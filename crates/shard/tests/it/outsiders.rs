@@ -1,4 +1,5 @@
-//! Nodes outside the committee: they may ask, they hear what is final, and their word on the chain counts nothing.
+//! Nodes outside the committee: they may send requests and learn what is final, and their messages about the chain
+//! don't count.
 
 use crate::chain::{account_of_lane, context, put};
 use crate::forge;
@@ -44,7 +45,7 @@ fn whoever_is_outside_is_answered_and_told_what_is_final() {
     assert!(matches!(ask(&mut net, Request::Block(tip.digest)), Response::Block(block) if block.header == tip.header));
     let blocks = ask(&mut net, Request::FinalBlocks { first: Height(1), count: 9 });
     assert!(matches!(blocks, Response::FinalBlocks { blocks, .. } if !blocks.is_empty()));
-    // A non-member has signed nothing, so it can't ask what it signed.
+    // A non-member has signed nothing, so it can't ask for its signatures.
     assert_eq!(ask(&mut net, Request::OwnSignatures { next_seq: 0 }), Response::NotHeld);
 }
 
@@ -53,7 +54,7 @@ fn what_an_outsider_says_of_the_chain_is_not_heard() {
     let mut net = Net::new();
     net.submit(0);
     net.run();
-    // Everything that a validator said, in another's name: a second committee's worth of votes.
+    // All messages of a validator, under another name: the votes of a second committee.
     let heard: Vec<Message> = net.log.iter().map(|(_, _, message)| message.clone()).collect();
     let before = (net.height(0), net.nodes[0].shard.view(), net.saw(0, |_| true));
     for message in heard {

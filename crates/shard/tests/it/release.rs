@@ -1,5 +1,6 @@
-//! Random orders of work, syncs, holds, power losses and lost frames: the ports assert that no vote leaves unsynced or
-//! twice, that no two results differ, and that `release` spares what a restart needs; here is that all end alike.
+//! Random orders of work, syncs, stalls, power losses and lost frames. The ports assert that no vote leaves unsynced or
+//! twice, that no two results differ, and that `release` keeps what a restart needs. These tests check that all nodes
+//! end with the same chain.
 
 use crate::chain::{N, account_of_lane};
 use crate::net::Net;

@@ -1,5 +1,5 @@
-//! R26: of two processes with one key, the one that has signed nothing yet ends, before it signs. That no node says two
-//! things is asserted by the ports' witness.
+//! R26: of two processes with one key, the one that has signed nothing yet ends before it signs. The ports' witness
+//! asserts that no node contradicts itself.
 
 use crate::net::Net;
 use rustorium_shard::Ending;

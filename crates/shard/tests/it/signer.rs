@@ -1,4 +1,4 @@
-//! A signer process without the process: the guard, its record, and a connection that may break.
+//! A signer without a process: the guard, its record, and a connection that may break.
 
 use crate::chain::validator_key;
 use rustorium_crypto::{SigningKey, chain_id};
@@ -13,11 +13,11 @@ pub struct Signer {
     key: SigningKey,
     chains: BTreeSet<ChainId>,
     pub guard: Guard,
-    /// All of it is synced.
+    /// Everything in it is synced.
     disk: Vec<Record>,
     up: bool,
     shown: bool,
-    /// Votes and batches that it was asked for.
+    /// Requested votes and batches.
     pub asked: usize,
     /// Number of the first request whose answer gets lost. Later answers get lost too.
     pub silent_from: Option<usize>,
@@ -45,7 +45,7 @@ impl Signer {
         self.disk.contains(&Record::Batch(Box::new(batch.clone())))
     }
 
-    /// An older copy of its record is brought back, which lacks the batches.
+    /// Restores an older copy of the record, which lacks the batches.
     pub fn forget_batches(&mut self) {
         self.disk.retain(|record| !matches!(record, Record::Batch(_)));
     }

@@ -90,7 +90,7 @@ fn an_idle_chain_certifies_its_newest_state_with_one_more_block() {
     assert_eq!(header.state, StateClaim::Rooted { height, first, root }, "a claim stands until there is a newer one");
 }
 
-/// R24: results may agree where trees don't.
+/// R24: results may agree while trees differ.
 #[test]
 fn another_state_root_at_a_quorum_is_divergence() {
     let mut net = rooted();
@@ -153,7 +153,7 @@ fn restarted_nodes_check_claims_with_the_periods_and_roots_of_what_they_stored()
     }
 }
 
-/// A tree that was folded into the base, and read back from there, goes on to the roots of one that never was.
+/// A tree that was folded into the base and read back from there has the same later roots as one that was never folded.
 #[test]
 fn what_a_final_header_claims_folds_into_the_base_and_a_restart_goes_on_from_there() {
     let mut net = rooted();

@@ -16,7 +16,7 @@ fn frame(peer: usize) -> Event {
     Event::Peer { from: node_key(peer), message, frame, credit: Credit::default() }
 }
 
-/// Takes one turn in which each frame costs so much; returns how many were taken.
+/// Takes one turn in which each frame has this cost; returns the number of frames taken.
 fn take(turns: &mut Turns, net: &mut Net, cost_ns: u64, mut arrive: impl FnMut(&mut VecDeque<Event>)) -> usize {
     let before = turns.len();
     let (mut at_ns, mut came) = (0, 0);
