@@ -1,4 +1,4 @@
-//! Answers that are served, and the part of them that the asker takes for final.
+//! Answers to requests, and the part of them that the requester accepts as final.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;

@@ -1,4 +1,5 @@
-//! Wants that have owners: gone with them, few are asked for a proposal, and what is certified has places of its own.
+//! Wants that have owners: they end with the owners, few peers are asked for a proposal's batches, and certified data
+//! has places of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;

@@ -1,4 +1,4 @@
-//! Lanes: windows, conflicts, what a block lists and what finality drops.
+//! Lanes: windows, conflicts, the batches that a block lists, and those that finality removes.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -81,7 +81,7 @@ fn a_second_batch_at_a_seq_is_evidence_and_held_only_where_listed() {
     assert_eq!(lanes.payload(&[START], &listed), Err(PayloadFault::Missing(vec![missing])));
     assert_eq!(lanes.insert(other[0].clone(), 5, true), Inserted::Conflict { other: first, held: true });
     assert_eq!(lanes.payload(&[START], &listed).unwrap(), [vec![other[0].clone()]]);
-    // Final: the loser goes, with what follows it.
+    // When final, the losing batch is removed, with those that follow it.
     let gone = lanes.finalized(&listed);
     assert_eq!(gone.len(), 3);
     assert_eq!(lanes.held(), [1]);
@@ -219,7 +219,7 @@ fn finality_drops_what_is_below_and_frees_the_journal() {
     assert_eq!(lanes.finalized(&[after(&a[1]), START]), [], "told twice");
     assert_eq!(lanes.final_cursors(), [after(&a[1]), START]);
     assert_eq!(lanes.unlisted(ValidatorIndex(0)), a[2..]);
-    // A final cursor ahead of all that is held.
+    // A final cursor ahead of all held batches.
     let far = Cursor { next_seq: 9, tip: BatchDigest([3; 32]) };
     assert_eq!(lanes.finalized(&[far, far]).len(), 4);
     assert_eq!((lanes.held(), lanes.released()), (vec![9, 9], vec![102, 103, 104, 105]));
@@ -326,7 +326,7 @@ fn only_what_a_block_can_list_keeps_others_from_listing_it() {
     assert!(lanes.joined().is_empty(), "told once");
     let known: Vec<bool> = transactions.iter().map(|(id, _)| lanes.has_transaction(id)).collect();
     assert_eq!(known, [true, true, false, false]);
-    // Final blocks pass the second: the stray one can't follow it, its sister can.
+    // Final blocks list the second batch: the stray one can't follow it, but the other one can.
     assert_eq!(lanes.finalized(&[after(&second)]).len(), 3);
     assert!(!transactions.iter().any(|(id, _)| lanes.has_transaction(id)));
     lanes.insert(third.clone(), 0, false);

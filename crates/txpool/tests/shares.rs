@@ -1,4 +1,5 @@
-//! Few senders can't fill a pool, old transactions make room in a crowded one, and a skipped one isn't listed for free.
+//! A few senders can't fill a pool, old transactions make room in a crowded one, and a skipped transaction isn't listed
+//! for free.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -17,7 +18,8 @@ fn admit_at(pool: &mut Pool, ms: u64, sender: usize, nonce: u64) -> Result<Admis
     pool.admit(Clock { ms, wall_ms: NOW_MS }, id, t, || view(sender, 0))
 }
 
-/// Admits as many of a sender's as go, from this nonce on. Returns how many went, and why the next one didn't.
+/// Admits as many of a sender's transactions as possible, from this nonce on. Returns their number, and why the next
+/// one was refused.
 fn fill(pool: &mut Pool, ms: u64, sender: usize, from: u64) -> (u64, Refused) {
     let mut nonce = from;
     loop {
@@ -135,7 +137,7 @@ fn a_sender_whose_quota_suffices_again_has_all_listed() {
         assert_eq!(cut.len(), listed);
         cut[1..].iter().for_each(|(id, _)| pool.skipped(id, &Skip::NonceAhead { expected: 0 }));
         pool.skipped(&cut[0].0, &Skip::QuotaTooSmall { left: 0 });
-        // Sending it again, here or by way of another node, makes it no earlier.
+        // Sending it again, here or through another node, doesn't make it earlier.
         pool.open(&cut[0].0);
         assert_eq!((pool.next_delayed_ms(), pool.ready_count()), (Some(again_ms), 0));
     }

@@ -1,4 +1,4 @@
-//! A batch says of each claim what verifying it alone says, whatever is in it and wherever the bad ones stand.
+//! A batch gives each claim the result that it gets alone, whatever is in the batch and wherever the bad ones are.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -69,7 +69,7 @@ fn the_bad_one_is_named_wherever_it_stands() {
     }
 }
 
-/// More claims than stand in one group, on each curve.
+/// More claims than fit one group, on each curve.
 #[test]
 fn bad_ones_are_named_in_every_group() {
     let choices: Vec<(usize, bool)> =

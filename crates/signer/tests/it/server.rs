@@ -1,4 +1,4 @@
-//! The socket: who gets which signatures.
+//! The socket: which client gets which signatures.
 
 use crate::words::{CHAIN, ask, batch, chains, key, show, shown, vote};
 use rustorium_crypto::{SigningKey, verify_vote};
@@ -95,7 +95,7 @@ fn two_nodes_with_one_key_cannot_both_sign() {
     first.ask_one(ask(vote(VoteKind::Finalize, 0, 3, 1))).unwrap();
     first.ask_one(What::Batch(Box::new(batch(0, 0, 1)))).unwrap();
     drop(first);
-    // The other one's turn: what contradicts the first one's signatures isn't signed.
+    // Now the other node: what contradicts the first one's signatures isn't signed.
     let mut second = connect_when_free(&running);
     assert!(matches!(second.ask_one(show(0)), Ok(Answer::Ready(Some(_)))));
     assert!(matches!(refusal(second.ask_one(ask(vote(VoteKind::Nullify, 0, 3, 0)))), Refusal::Conflict(_)));
@@ -164,7 +164,7 @@ fn each_key_signs_what_its_role_signs() {
     let folder = tempfile::tempdir().unwrap();
     let running = Running::new(&folder);
     let mut owner = Client::connect(&running.socket, account().public(), PATIENCE).unwrap();
-    // Accounts may be used by many at once.
+    // Many clients may use an account's key at once.
     let _second = Client::connect(&running.socket, account().public(), PATIENCE).unwrap();
     let body = transaction(CHAIN, &account());
     let expected = account().sign_transaction(body.clone()).signature;
@@ -211,7 +211,7 @@ fn frames_that_are_none_end_the_connection_and_nothing_else() {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(&bytes).unwrap();
         let mut answered = Vec::new();
-        // A reset is an end, too.
+        // A reset also counts as an end.
         let _ = stream.read_to_end(&mut answered);
         assert!(answered.len() <= 5, "{answered:?}");
     }

@@ -21,7 +21,7 @@ pub fn vote(kind: VoteKind, epoch: u64, view: u64, block: u8) -> VoteBody {
     VoteBody { chain: CHAIN, shard: SHARD, epoch: Epoch(epoch), view: View(view), kind, block }
 }
 
-/// A batch; its content shows in what it says came before.
+/// Returns a batch; its field `previous` depends on the content.
 pub fn batch(epoch: u64, seq: u64, content: u8) -> BatchBody {
     BatchBody {
         chain: CHAIN,

@@ -1,4 +1,4 @@
-//! R32: what the executor has on disk before it tells that an epoch is over.
+//! R32: the executor syncs an epoch's end before it reports it.
 
 use crate::chain::{N, context, copy};
 use crate::steps::{epoch, goes_on, net, operate};
@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// All that a node executes in an epoch that an operator ends.
+/// Returns everything that a node executes in an epoch that an operator ends.
 fn whole_epoch() -> (Genesis, Vec<ExecutionJob>) {
     let mut net = net(N);
     goes_on(&mut net, N);
@@ -57,7 +57,7 @@ impl Alone {
         Self { executor, store, events }
     }
 
-    /// Executes it; whether that went well, and whether it told that the epoch is over.
+    /// Executes a job; returns if it succeeded, and if the end of the epoch was reported.
     fn execute(&self, job: &ExecutionJob) -> (bool, bool) {
         let done = self.executor.execute_next(job);
         let mut told = VecDeque::new();

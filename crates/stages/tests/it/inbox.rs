@@ -1,4 +1,4 @@
-//! Inputs that wait for the core, and when its descriptor is readable.
+//! Inputs that wait for the core, and the readiness of its descriptor.
 
 use proptest::prelude::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -9,7 +9,7 @@ use rustorium_stages::inbox::Inbox;
 use rustorium_types::{BlockDigest, Epoch, Height, ValidatorIndex, View, VoteKind};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// A second descriptor of the same description, found by number as the interpreter does.
+/// Returns a second descriptor of the same description, found by number as the interpreter does.
 fn descriptor(inbox: &Inbox) -> OwnedFd {
     let path = format!("/proc/self/fd/{}", inbox.fd());
     assert!(std::path::Path::new(&path).exists());
@@ -135,7 +135,7 @@ fn now_ns() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// Waits until the descriptor is readable, which it becomes.
+/// Waits until the descriptor is readable; fails if it never is.
 fn wait(fd: BorrowedFd<'_>) {
     let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
     assert_eq!(poll(&mut fds, Some(&Timespec { tv_sec: 60, tv_nsec: 0 })).unwrap(), 1);

@@ -1,4 +1,5 @@
-//! The pool of proofs: what waits is answered together, what was made is kept, what is too much is told at once.
+//! The pool of proofs: waiting requests are answered together, proofs are kept, and requests beyond the limit are
+//! refused at once.
 
 use crate::chain::{ACCOUNTS, N, account};
 use crate::net::Net;
@@ -26,7 +27,7 @@ struct World {
 
 static TABLES: LazyLock<Arc<Tables>> = LazyLock::new(|| Arc::new(Tables::build(4).unwrap()));
 
-/// Node 0's store takes what was claimed into the tree's base, as it does at a start.
+/// Folds the claimed state of node 0's store into the tree's base, as a start does.
 fn fold(net: &Net) {
     let (events, inbox) = (Arc::<Queue<Event>>::default(), Arc::new(Inbox::new().unwrap()));
     let (store, metrics) = (net.store(0).clone(), RootMetrics::new(&NodeMetrics::new(ShardId::ROOT)));
@@ -44,7 +45,7 @@ impl World {
         Self { pool: ProofPool::new(store, limits, ProofMetrics::default()), net }
     }
 
-    /// One more transaction, rooted and claimed.
+    /// Makes one more transaction final, rooted and claimed.
     fn claim_another(&mut self) {
         let before = self.net.store(0).roots();
         self.net.submit(1);

@@ -1,4 +1,4 @@
-//! The queue between threads: nothing lost, nothing out of order, nobody left waiting.
+//! The queue between threads: no item is lost or out of order, and no thread is left waiting.
 
 use rustorium_stages::queue::Queue;
 use std::collections::VecDeque;
@@ -102,7 +102,7 @@ fn it_tells_for_how_long_its_consumer_has_been_at_it() {
         let (mut out, mut go) = (VecDeque::new(), VecDeque::new());
         while theirs.take(None, &mut out) {
             told.push(1);
-            // The piece of work.
+            // The consumer's work.
             held.take(None, &mut go);
             out.clear();
             go.clear();
@@ -114,7 +114,7 @@ fn it_tells_for_how_long_its_consumer_has_been_at_it() {
     done.take(None, &mut seen);
     assert!(queue.busy_for().is_some(), "it is at it");
     hold.push(0);
-    // It waits again once the next item finds it waiting.
+    // The consumer waits again once the next item finds it waiting.
     while queue.busy_for().is_some() {
         thread::yield_now();
     }

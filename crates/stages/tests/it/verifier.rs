@@ -1,4 +1,4 @@
-//! Signature checks off the shard's thread: what leaves in which order, and what a bad signature costs.
+//! Signature checks outside the shard's thread: the order of results, and the cost of a bad signature.
 
 use crate::chain::{self, genesis, put, v};
 use crate::forge;
@@ -193,7 +193,7 @@ fn what_consensus_waits_for_goes_before_clients() {
     }
 }
 
-/// All others refuse a batch that has one, so that nobody could list anything of this node's lane any more.
+/// All other nodes refuse a batch with such a transaction, so nobody could list anything of this node's lane any more.
 #[test]
 fn a_forwarded_transaction_of_another_chain_never_reaches_the_pool() {
     let mut bench = Bench::new();
@@ -206,7 +206,7 @@ fn a_forwarded_transaction_of_another_chain_never_reaches_the_pool() {
     assert_eq!(transactions.len(), 1, "its signature holds, and it is for another chain");
 }
 
-/// Signatures that the next turn of the verifier checks, and ids that it hashes.
+/// Returns the signatures that the verifier's next turn checks, and the ids that it hashes.
 fn work_of_a_turn(bench: &Bench) -> (u64, u64) {
     let before = work_done();
     assert!(bench.verifier.turn());
@@ -264,7 +264,7 @@ fn batches_are_checked_together_and_only_the_bad_one_is_bad() {
     }
 }
 
-/// R38: else one member's batches, cheap to make and dear to check, hold up everybody's.
+/// R38: otherwise one member's batches, cheap to make and expensive to check, delay everybody's.
 #[test]
 fn one_members_flood_keeps_no_others_batch_waiting() {
     let mut bench = Bench::new();

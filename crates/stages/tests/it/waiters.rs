@@ -1,4 +1,4 @@
-//! Every wait ends once, and the right way.
+//! Every wait ends once, with the right result.
 
 use rustorium_api::{Refused, Submitted, SubmittedSink, Visit, Wait};
 use rustorium_stages::waiters::{Waiter, Waiters};
@@ -46,7 +46,7 @@ fn take(told: &Told) -> Vec<(usize, Submitted)> {
     std::mem::take(&mut told.lock().unwrap())
 }
 
-/// Nothing that happens later tells anybody again.
+/// Checks that no later event reports anything again.
 fn nobody_waits(waiters: &Waiters, told: &Told) {
     assert_eq!((waiters.len(), waiters.is_empty()), (0, true));
     waiters.admitted(&[id(1), id(2), id(3)]);
@@ -124,7 +124,7 @@ fn what_is_executed_when_its_session_is_over_waits_for_no_certificate() {
     let (waiters, (told, done)) = (Waiters::default(), sink());
     let visit = Visit::of(IpAddr::from([192, 0, 2, 1]));
     waiters.register(vec![(id(1), of(&visit, Wait::Certified, 0, &done))]);
-    // This is as if the session ended while a block's receipts are told.
+    // The session ends while a block's receipts are reported.
     visit.end();
     assert!(!waiters.executed(Height(5), &[receipt(1)]));
     nobody_waits(&waiters, &told);
@@ -149,7 +149,7 @@ fn a_second_wait_for_an_accepted_transaction_is_told_too() {
         waiters.admitted(&[id(1)]);
         assert_eq!(take(&told), [(index, Submitted::Accepted(id(1)))]);
     }
-    // Executed before it was admitted here: accepted it was.
+    // The transaction was executed before this node admitted it, so it counts as accepted.
     waiters.register(vec![(id(1), waiter(Wait::Accepted, 2, &done))]);
     assert!(!waiters.executed(Height(5), &[receipt(1)]));
     assert_eq!(take(&told), [(2, Submitted::Accepted(id(1)))]);

@@ -88,7 +88,7 @@ fn signer() -> SigningKey {
     SigningKey::from_seed(&[3; 32])
 }
 
-/// Makes heights, and remembers every name that a test may ask for.
+/// Makes heights, and records every name that a test may ask for.
 #[derive(Default)]
 struct Chain {
     parent: BlockDigest,
@@ -277,7 +277,7 @@ fn assert_equal(a: &dyn Store, b: &dyn Store, chain: &Chain) {
         for limit in [0, 1, 3, usize::MAX] {
             assert_eq!(a.account_transactions(&account, None, limit), b.account_transactions(&account, None, limit));
         }
-        // Pages of two entries give the whole.
+        // Pages of two entries together give the whole list.
         let whole = b.account_transactions(&account, None, usize::MAX).unwrap();
         let (mut paged, mut before) = (Vec::new(), None);
         loop {

@@ -104,7 +104,7 @@ async fn neighbours_one_version_apart_talk_and_others_are_told_which_is_older() 
     }
 }
 
-/// Shows any certificates, and signs with any key.
+/// A client that shows any certificates, and signs with any key.
 #[derive(Debug)]
 struct Shows(Arc<CertifiedKey>);
 

@@ -21,7 +21,7 @@ fn survives_a_kill(victim: u16) {
     here.block_on(a.link(true));
     there.block_on(b.link(true));
     let Node { transport, events } = b;
-    // Tasks are dropped first, in the middle of their work: they can't say goodbye.
+    // The runtime drops its tasks first, in the middle of their work, so they can't close connections.
     there.shutdown_timeout(Duration::from_secs(60));
     drop((transport, events));
 

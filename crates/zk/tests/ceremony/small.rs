@@ -78,7 +78,7 @@ pub fn powers() -> Transcript {
     transcript
 }
 
-/// Phase 2 behind it, also with three.
+/// Phase 2 after it, also with three.
 pub fn whole() -> Transcript {
     let mut transcript = powers().begin_second(&relation(), &mut on).unwrap();
     add(&mut transcript, "carol", 3);
@@ -96,7 +96,7 @@ pub fn verify_bytes(bytes: &[u8]) -> Result<Vec<Verified>, CeremonyError> {
     verify(&Transcript::from_bytes(bytes)?)
 }
 
-/// A transfer of shielded value that only lacks its proof.
+/// Returns a transfer of shielded value without its proof.
 pub fn transfer() -> Prepared {
     let pool = Pool { chain: ChainId([7; 32]), number: 1 };
     let key = SpendingKey::derive(&[1; 32], 0);

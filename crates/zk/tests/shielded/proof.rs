@@ -36,7 +36,7 @@ fn asset() -> AssetTag {
     AssetTag::new(&POOL, &AssetId([1; 32]))
 }
 
-/// Value that enters, moves and leaves.
+/// Returns transfers in which value enters, moves and leaves.
 fn transfers() -> [Prepared; 3] {
     let (key, to) = (SpendingKey::derive(&[1; 32], 0), SpendingKey::derive(&[2; 32], 0).address());
     let mut wallet = Wallet::new(ViewingKey::Full(key.viewing().clone()));
@@ -68,7 +68,7 @@ fn every_kind_of_transfer_is_proved() {
         assert!(PROVER.prove(&transfer, &[3; 32]).unwrap() == proof, "given its randomness, a proof is one");
         let other = PROVER.prove(&transfer, &[4; 32]).unwrap();
         assert!(other != proof && verifies(&inputs, &other));
-        // No public input can be another one: the binding hash too, which no rule looks at.
+        // No public input can be changed, not even the binding hash, which no rule uses.
         for at in 0..PUBLIC_INPUTS {
             let mut changed = inputs;
             changed[at] += Element::from(1u64);

@@ -1,4 +1,4 @@
-//! What a node and its signer say to each other.
+//! The messages between a node and its signer.
 
 use super::canonical;
 use rustorium_crypto::SigningKey;

@@ -171,7 +171,7 @@ proptest! {
                 }
                 Step::Prune(lag) => {
                     let below = Height(chain.height.saturating_sub(1 + lag));
-                    // The model's views are copies, which hold nothing back.
+                    // The model's views are copies, which keep no data of the store.
                     if views.is_empty() {
                         prune_all(&rocks, below);
                         prune_all(&model, below);

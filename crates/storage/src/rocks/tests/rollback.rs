@@ -1,4 +1,4 @@
-//! Copies of a store in use, and stores that are rolled back to an older height. They answer as a store that never got
+//! Copies of a store in use, and stores that are rolled back to an older height. They answer as a store that never went
 //! further.
 
 use super::history::{assert_same_past, compact, prune_all};
@@ -67,7 +67,7 @@ proptest! {
             store.fold_tree(root, &rows).unwrap();
             folded = Some(root);
             if root <= to {
-                // The fold may have come after heights that the model never has.
+                // The fold may follow heights that the model never has.
                 model.fold_tree(root, &rows).unwrap();
             }
         }

@@ -1,4 +1,4 @@
-//! Stores filled from a snapshot: RocksDB against the model, across kills, after an earlier use, and with later
+//! Stores filled from a snapshot: RocksDB compared with the model, across kills, after an earlier use, and with later
 //! heights.
 
 use super::history::{compact, prune_all};

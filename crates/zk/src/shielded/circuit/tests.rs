@@ -255,7 +255,7 @@ fn a_note_that_is_not_in_the_tree_has_no_value() {
     let mut witness = honest.witness.clone();
     witness.spends[0].value = 9;
     assert_eq!(broken(cheat(witness, root(&honest), PublicValue::Hidden)), ["C5"]);
-    // The note can't stand at another place of the tree, with other siblings, or under another root either.
+    // The note can't be at another place of the tree, with other siblings, or under another root either.
     let honest = self::honest(&[700, 400], &[1_100], None);
     let (_, elsewhere) = in_tree(&[1, 2], asset(1));
     let mut witness = honest.witness.clone();
