@@ -64,7 +64,7 @@ fn the_anchors_committee_retires_however_many_come_after_it() {
 }
 
 #[test]
-fn a_checkpoint_is_where_it_goes_on() {
+fn a_client_continues_from_a_checkpoint() {
     let chain = EpochChain::new(3);
     let mut light = chain.light();
     chain.changes[..2].iter().for_each(|change| assert!(light.follow(change, NOW).is_ok()));
@@ -96,7 +96,7 @@ fn an_older_checkpoint_is_still_one_and_its_committee_counts_from_its_start() {
 }
 
 #[test]
-fn a_checkpoint_with_shards_that_nobody_knows_is_none() {
+fn a_checkpoint_with_unknown_shards_is_refused() {
     let trust = Trust { shard_map: Hash([7; 32]), ..Trust::genesis(&EpochChain::new(0).genesis) };
     assert!(Trust::from_checkpoint(&trust.to_checkpoint()).is_err());
 }
@@ -171,7 +171,7 @@ fn two_final_headers_that_contradict_each_other_are_evidence() {
 }
 
 #[test]
-fn it_goes_on_in_another_process_with_all_that_it_knows() {
+fn a_client_continues_in_another_process_with_its_whole_state() {
     let chain = LightChain::new();
     let mut light = Light::new(Trust::genesis(&chain.genesis), None);
     for change in &chain.changes {
@@ -192,7 +192,7 @@ fn it_goes_on_in_another_process_with_all_that_it_knows() {
 }
 
 #[test]
-fn a_kept_state_of_two_chains_or_of_another_committee_than_it_names_is_none() {
+fn a_trust_state_of_two_chains_or_with_another_committee_is_refused() {
     let chain = EpochChain::new(1);
     let mut light = chain.light();
     light.follow(&chain.changes[0], NOW).unwrap();
@@ -268,7 +268,7 @@ fn refused(change: impl FnOnce(&mut EpochChange)) -> ProofRefused {
 }
 
 #[test]
-fn no_other_committee_comes_in() {
+fn no_other_committee_is_accepted() {
     assert_eq!(refused(|c| edit(&mut c.next, |set| set.swap(0, 1))), ProofRefused::OtherCommittee);
     assert_eq!(refused(|c| edit(&mut c.next, |set| set.truncate(3))), ProofRefused::OtherCommittee);
     assert_eq!(refused(|c| c.boundary.end = End::GoesOn), ProofRefused::NotAnEnd(Height(2)));
@@ -322,7 +322,7 @@ fn an_epoch_of_one_block_ends_above_the_boundary_before_it() {
 }
 
 #[test]
-fn two_ends_of_one_epoch_are_called_so() {
+fn two_different_ends_of_one_epoch_are_reported() {
     let chain = EpochChain::new(1);
     let mut light = chain.light();
     light.follow(&chain.changes[0], NOW).unwrap();

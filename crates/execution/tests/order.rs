@@ -44,7 +44,7 @@ fn is_half((wins, tries): (u64, u64)) -> bool {
 }
 
 #[test]
-fn a_front_runner_gains_nothing_by_leading() {
+fn a_front_runner_has_no_advantage_as_leader() {
     for n in [4, 7, 16] {
         let (runner, victim) = (1, 3);
         let leads = |proposer| proposer == runner;

@@ -92,7 +92,7 @@ fn both_new_keys_must_have_signed_for_this_owner_on_this_chain() {
 }
 
 #[test]
-fn nobody_takes_a_key_that_another_published() {
+fn an_owner_cannot_use_a_key_that_another_published() {
     let mut world = owned();
     let old = validator_key(1).public();
     // The owner of validator 1 knows the newcomer's public keys and its proof, which is for the newcomer's owner.
@@ -190,7 +190,7 @@ fn operators_end_an_epoch_and_remove_as_before() {
 }
 
 #[test]
-fn a_record_of_either_version_is_read_as_what_it_is() {
+fn a_record_of_either_version_is_read_as_its_own() {
     let world = owned();
     let second = record(&world);
     assert_eq!(second.replaced, Some(Replaced::default()));

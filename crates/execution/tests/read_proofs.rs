@@ -51,7 +51,7 @@ fn values_and_absence_are_shown_with_where_they_hold() {
 }
 
 #[test]
-fn what_the_state_does_not_hold_is_refused() {
+fn a_fact_that_the_state_does_not_hold_is_refused() {
     let other = |p: &mut ReadProof, at: usize, value: &[u8]| {
         edit(&mut p.entries, |e| e[at].1 = Some(BoundedBytes::new(value.to_vec()).unwrap()));
     };
@@ -183,7 +183,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_flipped_bit_and_no_cut_shows_what_is_not(at in any::<prop::sample::Index>(), bit in 0u8..8, cut in any::<bool>()) {
+    fn no_flipped_bit_and_no_cut_shows_a_false_fact(at in any::<prop::sample::Index>(), bit in 0u8..8, cut in any::<bool>()) {
         let mut bytes = encode(&any_proof());
         let at = at.index(bytes.len());
         if cut { bytes.truncate(at) } else { bytes[at] ^= 1 << bit }

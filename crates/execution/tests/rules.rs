@@ -313,7 +313,7 @@ fn an_empty_block_changes_no_state_and_moves_the_result_root() {
 }
 
 #[test]
-fn a_write_of_what_stood_there_is_no_change() {
+fn a_write_of_the_same_value_is_no_change() {
     let mut world = World::new();
     world.ok(0, vec![put(0, b"k", b"v")]);
     let transaction = world.sign(0, vec![put(0, b"k", b"w"), put(0, b"k", b"v"), put(0, b"t", b""), delete(0, b"t")]);

@@ -168,7 +168,7 @@ fn flipped(proof: &[u8], curve: Curve) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_not_proved_fails_with_all_that_came_with_it() {
+fn an_unproved_statement_fails_with_its_whole_transaction() {
     for curve in CURVES {
         let mut world = World::new();
         world.ok(0, vec![register(&key_of(curve), &[])]);
@@ -324,7 +324,7 @@ fn world_step(world: &mut World, header: &Header, transaction: &Transaction) -> 
 }
 
 #[test]
-fn a_proof_costs_what_verifying_it_alone_does() {
+fn a_proof_costs_as_much_as_verifying_it_alone() {
     let cost = |operation: &Operation| operation_work(&account(0), operation);
     let one = |inputs: usize, curve: Curve| {
         cost(&prove_with(VerifierId::ZERO, vec![[0; 32]; inputs], vec![0; curve.proof_bytes()]))

@@ -92,7 +92,7 @@ fn a_lone_validator_claims_what_it_executed_and_a_follower_nothing() {
 }
 
 #[test]
-fn held_counts_are_the_quorums_smallest() {
+fn held_counts_are_the_minimum_of_a_quorum() {
     let mut held = HeldTally::new(4, 3);
     assert_eq!(held.quorum_held(0), 0);
     held.update(ValidatorIndex(0), &[5, 1, 0, 7]);

@@ -149,7 +149,7 @@ fn a_forged_half_is_no_evidence() {
 }
 
 #[test]
-fn f_plus_one_nullifies_are_told_once_and_verified() {
+fn f_plus_one_nullifies_are_reported_once_and_verified() {
     let mut tally = Tally::new(committee(7), 16);
     assert!(add(&mut tally, vote(1, Nullify, 5, 0)).is_empty());
     assert!(add(&mut tally, vote(2, Nullify, 5, 0)).is_empty());
@@ -405,7 +405,7 @@ proptest! {
     /// In any order of good, repeated and forged votes, every certificate is valid, and there is one exactly if a
     /// quorum's good votes came.
     #[test]
-    fn certificates_hold_and_come_when_due(
+    fn certificates_are_valid_and_appear_when_a_quorum_voted(
         steps in proptest::collection::vec((0u16..7, 0u8..3, 1u64..3, 1u8..3, 0u8..5), 0..60)
     ) {
         let kinds = [Notarize, Nullify, Finalize];

@@ -205,7 +205,7 @@ impl Parts {
 
 /// False claims: the leaf is missing, it is another one, its node is a leaf, the node below is the child.
 #[test]
-fn lies_about_what_is_in_a_slot_are_refused() {
+fn false_claims_about_a_slot_are_refused() {
     let known = mixed();
     let key = state_key(parting_key(62, 3));
     let proof = known.open(&[key]);

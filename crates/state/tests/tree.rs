@@ -149,7 +149,7 @@ fn keys_that_share_63_bytes_cost_one_node() {
 }
 
 #[test]
-fn a_ladder_of_all_prefix_lengths_comes_down_rung_by_rung() {
+fn keys_with_all_prefix_lengths_can_be_removed_one_by_one() {
     let up: Period = (0..64).map(|at| (parting_key(at, 1), Some(1))).chain([([0; 64], Some(1))]).collect();
     let down =
         |keep: usize| -> Period { (0..64).filter(|at| at % 8 != keep).map(|at| (parting_key(at, 1), None)).collect() };

@@ -101,7 +101,7 @@ fn a_new_preference_ends_a_pause() {
 }
 
 #[test]
-fn preferences_that_come_in_turns_keep_nobody_from_being_asked() {
+fn alternating_preferences_do_not_exclude_other_peers() {
     // Two blocks wait for the same batch, each from a peer that should have it, and neither answers.
     let mut fetcher = Fetcher::new(CONFIG);
     let mut asked = Vec::new();
@@ -116,7 +116,7 @@ fn preferences_that_come_in_turns_keep_nobody_from_being_asked() {
 }
 
 #[test]
-fn lost_links_and_missing_peers_delay_nothing_but_themselves() {
+fn lost_links_and_missing_peers_delay_no_other_request() {
     let mut fetcher = Fetcher::new(CONFIG);
     fetcher.want(0, wanted(1), Some(ValidatorIndex(1)));
     assert!(poll(&mut fetcher, 0, &[]).is_empty());
@@ -147,7 +147,7 @@ fn limits_hold_and_the_oldest_go_first() {
 }
 
 #[test]
-fn what_was_not_asked_for_is_dropped_and_told() {
+fn an_unrequested_answer_is_dropped_and_reported() {
     let (good, digest) = block(7);
     let (other, _) = block(8);
     let mut fetcher = Fetcher::new(CONFIG);

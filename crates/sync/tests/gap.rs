@@ -65,7 +65,7 @@ fn a_gap_is_asked_for_after_a_grace_and_as_one_however_long_it_is() {
 }
 
 #[test]
-fn a_chunk_ends_when_nothing_of_it_is_lacking_and_not_with_an_answer() {
+fn a_chunk_ends_when_no_view_of_it_is_missing_and_not_with_an_answer() {
     let mut gap = GapFetcher::new(CONFIG, View(0));
     gap.certified(VoteKind::Nullify, View(101));
     poll(&mut gap, 0, &peers(3));
@@ -141,7 +141,7 @@ fn the_core_may_wish_for_a_nullification_of_a_notarized_view_and_for_the_parents
 }
 
 #[test]
-fn what_a_quorum_answered_without_is_held_by_nobody() {
+fn a_view_that_a_quorum_lacks_is_held_by_nobody() {
     let mut gap = GapFetcher::new(CONFIG, View(0));
     gap.certified(VoteKind::Nullify, View(6));
     poll(&mut gap, 0, &peers(3));
@@ -165,7 +165,7 @@ proptest! {
     /// Peers hold parts of the views, lose answers, and one of them lies. A certificate of an honest connected peer
     /// arrives in bounded time, with at most four requests at a time and none of them useless.
     #[test]
-    fn what_some_peer_holds_is_had(
+    fn certificates_that_an_honest_peer_holds_are_fetched(
         length in 1u64..1500,
         parts in proptest::collection::vec((0u64..1500, 1u64..700, 0usize..3), 1..6),
         losses in proptest::collection::vec(any::<bool>(), 40),

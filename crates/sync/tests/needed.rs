@@ -52,7 +52,7 @@ fn a_want_goes_when_nothing_needs_it_any_more() {
 }
 
 #[test]
-fn a_proposals_batch_is_asked_of_its_author_then_the_proposer_besides_then_of_two_more() {
+fn a_proposals_batch_is_requested_from_its_author_then_also_from_the_proposer_then_from_two_more() {
     let mut fetcher = Fetcher::new(CONFIG);
     fetcher.need(0, vec![proposal(1, &[3, 2, 5, 6])]);
     let mut order = Vec::new();
@@ -84,7 +84,7 @@ fn three_quarters_of_the_places_are_for_what_is_certified() {
 }
 
 #[test]
-fn inventions_leave_room_at_each_peer() {
+fn invented_batches_leave_room_for_requests_to_each_peer() {
     let config = FetchConfig { in_flight_max: 64, ..CONFIG };
     let mut fetcher = Fetcher::new(config);
     let inventions: Vec<Needed> = (100..150).map(|number| proposal(number, &[2])).collect();
@@ -96,7 +96,7 @@ fn inventions_leave_room_at_each_peer() {
 }
 
 #[test]
-fn once_its_block_is_certified_all_are_asked_at_once() {
+fn once_its_block_is_certified_all_peers_are_asked_at_once() {
     let mut fetcher = Fetcher::new(CONFIG);
     fetcher.need(0, vec![proposal(1, &[3])]);
     assert_eq!(asked(&poll(&mut fetcher, 0, 4)), [3]);
@@ -120,7 +120,7 @@ fn an_answer_that_turns_out_to_be_forged_is_followed_by_the_next_question() {
 }
 
 #[test]
-fn who_is_far_away_has_the_time_to_answer_and_a_dawdler_gets_no_more_than_a_second() {
+fn a_distant_peer_has_time_to_answer_and_a_slow_one_at_most_a_second() {
     let (block, digest) = block(7);
     let mut fetcher = Fetcher::new(CONFIG);
     for (round, took_ms) in [400, 5_000, 5_000, 5_000].into_iter().enumerate() {

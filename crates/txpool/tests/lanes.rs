@@ -68,7 +68,7 @@ fn the_window_bounds_batches_and_bytes_but_not_what_a_block_lists() {
 }
 
 #[test]
-fn a_second_batch_at_a_seq_is_evidence_and_held_only_where_listed() {
+fn a_second_batch_at_a_seq_is_evidence_and_kept_only_if_listed() {
     let mut lanes = lanes(1);
     let (mine, other) = (chain(0, START, 2, 10), chain(0, START, 2, 11));
     insert_all(&mut lanes, &mine);
@@ -226,7 +226,7 @@ fn finality_drops_what_is_below_and_frees_the_journal() {
 }
 
 #[test]
-fn only_what_joins_its_lane_is_to_be_journaled() {
+fn only_batches_that_join_their_lane_are_journaled() {
     let (mut lanes, lane) = (lanes(1), ValidatorIndex(0));
     let a = chain(0, START, 4, 10);
     for at in [3, 1, 2] {
@@ -244,7 +244,7 @@ fn only_what_joins_its_lane_is_to_be_journaled() {
 }
 
 #[test]
-fn what_does_not_join_goes_after_its_time_and_what_a_living_block_lists_stays() {
+fn unjoined_batches_expire_unless_a_live_block_lists_them() {
     let mut lanes = lanes(2);
     let (a, b) = (chain(0, START, 4, 10), chain(1, START, 1, 10));
     insert_all(&mut lanes, &b);
@@ -283,7 +283,7 @@ fn an_equivocation_and_what_came_for_a_block_go_with_the_block() {
 }
 
 #[test]
-fn what_joins_has_precedence_over_what_waits_behind_a_gap() {
+fn joined_batches_have_precedence_over_those_behind_a_gap() {
     let mut lanes = lanes(1);
     let a = chain(0, START, 4, 20_000);
     for (at, batch) in a.iter().enumerate().skip(1) {
@@ -310,7 +310,7 @@ fn lanes_know_which_transactions_their_batches_have() {
 }
 
 #[test]
-fn only_what_a_block_can_list_keeps_others_from_listing_it() {
+fn only_a_listable_batch_keeps_its_transactions_out_of_other_lanes() {
     let mut lanes = lanes(1);
     let transactions = [make(0, 0), make(0, 1), make(0, 2), make(0, 3)];
     let first = batch(0, 0, BatchDigest::ZERO, &transactions[..1]);
@@ -388,7 +388,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn in_any_order_of_arrival_what_is_extended_can_be_given_and_sums_agree(
+    fn in_any_order_of_arrival_extended_batches_can_be_served_and_sums_agree(
         order in Just((0..18usize).collect::<Vec<_>>()).prop_shuffle(),
         come in 0usize..18,
         transactions in 1u32..20,

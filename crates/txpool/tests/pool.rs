@@ -125,7 +125,7 @@ fn a_pool_full_of_bytes_is_busy() {
 }
 
 #[test]
-fn what_waits_for_a_gap_never_fills_the_pool() {
+fn transactions_behind_a_gap_never_fill_the_pool() {
     let mut pool = Pool::new(PoolConfig { transactions_max: 16, ..PoolConfig::default() }, 0);
     let held = (0..16).filter(|sender| admit(&mut pool, *sender, 1).is_ok()).count();
     assert_eq!((held, pool.gapped_count()), (4, 4));
@@ -201,7 +201,7 @@ fn an_expired_head_is_not_cut() {
 }
 
 #[test]
-fn the_clock_bounds_only_how_far_an_expiry_may_be_ahead_and_leaves_nothing_behind() {
+fn the_clock_only_bounds_how_far_ahead_an_expiry_may_be() {
     const HOUR_MS: u64 = 3_600_000;
     let mut pool = Pool::new(PoolConfig::default(), NOW_MS);
     let with_expiry = |who, expires_at_ms| sign(who, TransactionBody { expires_at_ms, ..body(who, 0, 10) });
@@ -237,7 +237,7 @@ fn skipped_ones_wait_again_or_go_as_the_reason_asks() {
 }
 
 #[test]
-fn one_skipped_for_want_of_quota_waits_a_second() {
+fn a_transaction_skipped_for_lack_of_quota_waits_a_second() {
     let mut pool = pool();
     admit(&mut pool, 0, 0).unwrap();
     cut(&mut pool, 1, &ALL);

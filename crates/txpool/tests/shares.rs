@@ -123,7 +123,7 @@ fn listed_without_quota(waiting: u64) -> usize {
 }
 
 #[test]
-fn what_lacks_quota_is_listed_less_and_less_often_and_alone() {
+fn a_transaction_without_quota_is_listed_less_and_less_often_and_alone() {
     let listed = listed_without_quota(100);
     assert!((100..600).contains(&listed), "{listed} of a day: the first time all, then one each four minutes at most");
 }
@@ -150,7 +150,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_few_senders_do_another_finds_room(
+    fn a_few_senders_never_take_all_room(
         sends in prop::collection::vec((0usize..24, 0u64..60), 1..900),
     ) {
         let mut pool = Pool::new(PoolConfig { transactions_max: 300, ..PoolConfig::default() }, 0);

@@ -22,7 +22,7 @@ fn tried<T: borsh::BorshDeserialize>(bytes: &[u8]) {
 }
 
 #[test]
-fn promised_lengths_allocate_next_to_nothing() {
+fn announced_lengths_allocate_next_to_nothing() {
     let before_kib = peak_kib();
     let lengths = [u32::MAX, u32::MAX / 2, 100_000, 65_536, 4096, 1000, 256];
     for length in lengths {

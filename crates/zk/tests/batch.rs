@@ -62,7 +62,7 @@ fn an_empty_batch_and_one_of_one() {
 }
 
 #[test]
-fn the_bad_one_is_named_wherever_it_stands() {
+fn the_invalid_claim_is_named_wherever_it_is() {
     for bad in 0..16 {
         let choices: Vec<(usize, bool)> = (0..16).map(|number| (number, number != bad)).collect();
         check(&choices);

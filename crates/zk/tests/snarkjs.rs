@@ -54,7 +54,7 @@ fn bytes(value: &Value) -> Vec<u8> {
 }
 
 #[test]
-fn what_snarkjs_made_verifies_alone_and_together() {
+fn proofs_by_snarkjs_verify_alone_and_together() {
     for curve in CURVES {
         let samples = snarkjs_samples(curve);
         let key = Key::from_bytes(&samples.key).expect("a good key");
@@ -72,7 +72,7 @@ fn what_snarkjs_made_verifies_alone_and_together() {
 }
 
 #[test]
-fn a_key_that_nobody_contributed_to_is_refused() {
+fn a_key_without_contributions_is_refused() {
     for curve in CURVES {
         assert_eq!(key_from_json(&file(curve, "uncontributed_key.json")), Err(Refused::DeltaIsGenerator));
     }

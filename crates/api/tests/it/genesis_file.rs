@@ -96,7 +96,7 @@ fn unknown_fields_are_refused_wherever_they_are() {
 }
 
 #[test]
-fn what_is_malformed_is_refused_with_a_sentence() {
+fn malformed_files_are_refused_with_a_sentence() {
     let cases: [(&str, Value); 7] = [
         ("/validators/0/validator_key", Value::from("00")),
         ("/validators/1/node_key", Value::from("zz".repeat(32))),
@@ -117,7 +117,7 @@ fn what_is_malformed_is_refused_with_a_sentence() {
 }
 
 #[test]
-fn what_no_chain_can_start_with_is_refused() {
+fn a_genesis_that_cannot_start_a_chain_is_refused_as_json() {
     let mut value = value();
     value["validators"] = Value::from(Vec::<Value>::new());
     assert!(refused(&value).contains("no validators"));

@@ -19,7 +19,7 @@ fn noise(seed: u64, bytes: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_home_comes_back_without_its_journal_and_with_its_key_retired() {
+fn a_home_is_restored_without_its_journal_and_with_its_key_retired() {
     let world = World::new();
     let made = world.create().unwrap();
     assert_eq!((made.height, made.from_height), (Height(0), Height(0)));
@@ -83,7 +83,7 @@ fn nothing_at_the_destination_can_be_read() {
 }
 
 #[test]
-fn only_what_is_new_is_uploaded() {
+fn only_new_pieces_are_uploaded() {
     let world = World::new();
     let mut config = noise(1, 9 * MIB);
     fs::write(world.home().join("config.toml"), &config).unwrap();
@@ -106,7 +106,7 @@ fn only_what_is_new_is_uploaded() {
 }
 
 #[test]
-fn old_backups_go_with_what_only_they_need() {
+fn old_backups_are_removed_with_the_pieces_that_only_they_need() {
     let world = World::new();
     let mut ids = Vec::new();
     for seed in 0..4 {
@@ -182,7 +182,7 @@ fn work_that_is_stopped_leaves_no_backup_and_no_home() {
 }
 
 #[test]
-fn a_restore_that_was_ended_is_begun_anew_and_nothing_else_is_touched() {
+fn an_interrupted_restore_is_started_again_and_no_other_file_is_touched() {
     let world = World::new();
     world.create().unwrap();
     let home = world.root.path().join("restored");
@@ -222,7 +222,7 @@ fn a_restore_that_was_ended_is_begun_anew_and_nothing_else_is_touched() {
 }
 
 #[test]
-fn another_key_home_height_or_place_is_told_apart() {
+fn a_wrong_key_home_height_or_destination_has_its_own_error() {
     let world = World::new();
     assert!(matches!(world.backups().list(), Err(BackupError::Empty(_))));
     let made = world.create().unwrap();
@@ -253,7 +253,7 @@ fn another_key_home_height_or_place_is_told_apart() {
 }
 
 #[test]
-fn backups_under_a_replaced_key_stay_as_good_as_the_new_ones_for_as_long_as_it_is_kept() {
+fn backups_under_a_replaced_key_stay_usable_while_the_key_is_kept() {
     let world = World::new();
     let keyed = |key, older: Option<u8>| {
         let older = older.map(|byte| BackupKey::from_secret(&[byte; 32]).unwrap());

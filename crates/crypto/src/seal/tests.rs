@@ -28,7 +28,7 @@ fn seal(sealer: &Sealer, place: &Place<'_>, contents: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn sealed_bytes_stay_what_they_are() {
+fn the_sealed_format_does_not_change() {
     // Made once by this code and stored: detects any change of derivation, nonce, associated data or layout.
     let row = seal(&sealer(&at_rest(7), 9, 3), &PLACE, b"contents");
     assert_eq!(hex::encode(&row), "03000000000000000000b875369a771943685962a07b5089cf7c719052352ec3d57a");
@@ -36,7 +36,7 @@ fn sealed_bytes_stay_what_they_are() {
 
 proptest! {
     #[test]
-    fn what_is_sealed_opens_at_its_place_alone(contents in proptest::collection::vec(any::<u8>(), 0..300), bit: usize) {
+    fn sealed_bytes_open_only_at_their_place(contents in proptest::collection::vec(any::<u8>(), 0..300), bit: usize) {
         let keys = at_rest(1);
         let (sealer, opener) = (sealer(&keys, 2, 4), opener(&keys, &[(4, 2), (5, 2), (6, 3)]));
         let row = seal(&sealer, &PLACE, &contents);

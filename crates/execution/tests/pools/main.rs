@@ -177,7 +177,7 @@ fn a_proof_holds_for_its_sender_asset_amount_and_receiver_alone() {
 }
 
 #[test]
-fn what_is_malformed_or_too_much_is_refused_by_its_own_name() {
+fn malformed_or_excessive_transfers_are_refused_by_name() {
     let mut world = pool_world();
     let mut alice = Payer::new(0);
     let shield = alice.shield(&world, 600);
@@ -302,7 +302,7 @@ fn a_genesis_has_pools_in_order_with_keys_of_transfers() {
 /// Random operations of three owners, valid and invalid: after each the total value and the paid bytes are the same,
 /// and a replay of the whole chain gives the same result.
 #[test]
-fn no_value_comes_from_nowhere() {
+fn value_is_conserved() {
     let mut world = pool_world();
     let mut payers: Vec<Payer> = (0..3).map(Payer::new).collect();
     let tag = AssetTag::new(&pool_of(&world, NUMBER), &gold());
@@ -354,7 +354,7 @@ fn merge(payer: &mut Payer, plan: &Plan) -> Operation {
 }
 
 #[test]
-fn many_transfers_in_a_block_do_what_they_do_alone() {
+fn many_transfers_in_a_block_have_the_result_of_each_alone() {
     let mut world = pool_world();
     let mut payers: Vec<Payer> = (0..3).map(Payer::new).collect();
     let mut operations: Vec<Operation> = payers.iter_mut().map(|payer| payer.shield(&world, 40)).collect();

@@ -102,7 +102,7 @@ async fn each_documented_route_asks_for_a_token_exactly_where_the_document_says_
 }
 
 #[tokio::test]
-async fn rules_and_scopes_decide_and_what_is_open_stays_open_to_all() {
+async fn rules_and_scopes_decide_and_open_routes_stay_open_to_all() {
     let world = World::new([1]);
     let cases = [(Access::Open, Access::Open), (Access::Token, Access::Open), (Access::Token, Access::Token)];
     for (submit, read) in cases {

@@ -131,7 +131,7 @@ async fn status(stream: &mut TcpStream) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_nobody_reads_is_bounded_for_each_address_and_in_all() {
+async fn unread_answers_are_bounded_for_each_address_and_in_all() {
     let server = serve(&large(20), HttpLimits::default()).await;
     let bytes = || server.figure("rustorium_gateway_answer_bytes");
     // A few connections of one address get answers. The others are refused when their time to wait for room is over.

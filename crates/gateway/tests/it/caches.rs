@@ -90,7 +90,7 @@ fn world() -> (Arc<World>, Vec<String>) {
 }
 
 #[tokio::test]
-async fn a_cache_gives_nobody_what_a_bearer_read() {
+async fn a_cache_gives_no_client_the_answer_to_a_bearer() {
     let (world, uris) = world();
     let gate = gate(Rules { read: Access::Token, ..Rules::default() });
     let node = guarded(&world, HttpLimits::default(), gate.clone());
@@ -107,7 +107,7 @@ async fn a_cache_gives_nobody_what_a_bearer_read() {
 }
 
 #[tokio::test]
-async fn what_a_bearer_reads_is_its_own_and_stays_so_when_it_is_asked_for_again() {
+async fn an_answer_to_a_bearer_is_private_also_when_it_is_revalidated() {
     let (world, uris) = world();
     let node = guarded(&world, HttpLimits::default(), gate(Rules { read: Access::Token, ..Rules::default() }));
     for uri in uris.iter().map(String::as_str).chain(["/v1/status", "/v1/epochs", "/v1/blocks/latest", "/v1/none"]) {
@@ -130,7 +130,7 @@ async fn what_a_bearer_reads_is_its_own_and_stays_so_when_it_is_asked_for_again(
 }
 
 #[tokio::test]
-async fn what_everybody_may_read_is_kept_for_everybody() {
+async fn public_answers_are_cached_for_everybody() {
     let (world, uris) = world();
     let node = guarded(&world, HttpLimits::default(), gate(Rules::default()));
     let mut cache = Cache::before(&node);

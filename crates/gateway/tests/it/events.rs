@@ -103,7 +103,7 @@ async fn ids_name_the_shard_and_one_of_another_shard_is_refused() {
 }
 
 #[tokio::test]
-async fn who_resumes_by_an_id_of_an_earlier_release_gets_such_ids() {
+async fn a_client_that_resumes_with_an_earlier_releases_id_gets_such_ids() {
     let world = World::new([1]);
     let limits = HttpLimits { keep_alive: Duration::from_millis(5), ..HttpLimits::default() };
     let router = app(&world, limits);
@@ -216,7 +216,7 @@ async fn filters_choose_and_the_position_moves_on_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_is_told_and_disconnected() {
+async fn a_slow_reader_gets_an_error_and_is_disconnected() {
     let world = World::new([1]);
     let router = app(&world, HttpLimits { event_lag_blocks_max: 8, ..HttpLimits::default() });
     let (mut reader, mut slower) = (Reader::open(&router, "", None).await, Reader::open(&router, "", None).await);
@@ -242,7 +242,7 @@ async fn a_slow_reader_is_told_and_disconnected() {
 }
 
 #[tokio::test]
-async fn a_block_is_read_once_for_all_who_are_behind() {
+async fn a_block_is_read_once_for_all_late_subscribers() {
     let world = World::new([1]);
     let router = app(&world, HttpLimits::default());
     blocks(&world, 1, 30);
@@ -262,7 +262,7 @@ async fn a_block_is_read_once_for_all_who_are_behind() {
 }
 
 #[tokio::test]
-async fn pruned_history_is_said_and_never_skipped() {
+async fn pruned_history_is_an_error_and_never_skipped() {
     let world = World::new([1]);
     let router = app(&world, HttpLimits::default());
     blocks(&world, 1, 5);

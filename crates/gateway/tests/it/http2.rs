@@ -89,7 +89,7 @@ async fn a_connection_has_so_many_requests_under_way_and_one_more_is_refused() {
 }
 
 #[tokio::test]
-async fn who_takes_requests_back_at_once_again_and_again_is_left() {
+async fn a_client_that_cancels_requests_again_and_again_is_closed() {
     let (pki, _, served) = start(HttpLimits::default()).await;
     let mut stream = raw(&pki, &served).await;
     let mut flood = Vec::new();
@@ -149,7 +149,7 @@ async fn client(
 }
 
 #[tokio::test]
-async fn who_takes_nothing_of_an_answer_or_of_events_is_left_though_the_connection_goes_on() {
+async fn a_client_that_reads_nothing_is_closed_even_if_its_connection_is_alive() {
     let limits = HttpLimits { write_timeout: Duration::from_millis(200), ..HttpLimits::default() };
     let (pki, world, served) = start(limits).await;
     let large: Vec<_> = (0..4).map(|nonce| world.put(1, nonce, b"k", &[7; 60_000])).collect();

@@ -53,7 +53,7 @@ fn put(world: &World, nonce: u64) -> Request<Body> {
 }
 
 #[tokio::test]
-async fn a_read_that_panics_is_told_and_its_connection_goes_on() {
+async fn a_read_that_panics_is_an_error_and_its_connection_goes_on() {
     let world = World::new([1]);
     let server = start(&world).await;
     let mut client = client(&server).await;

@@ -41,7 +41,7 @@ async fn records_come_in_order_and_end_where_there_are_no_more() {
 }
 
 #[tokio::test]
-async fn what_is_no_pool_or_no_page_is_a_problem() {
+async fn an_unknown_pool_or_a_bad_page_is_a_problem() {
     let world = world(0);
     let router = app(&world, HttpLimits::default());
     for (path, code, status) in [

@@ -109,7 +109,7 @@ async fn foreign_and_refused_transactions_keep_their_places() {
 
 /// Otherwise the waits of a closed connection would fill the node for as long as its transactions live.
 #[tokio::test]
-async fn what_a_session_waits_for_ends_with_it() {
+async fn the_waits_of_a_session_end_with_it() {
     let world = World::new([1]);
     let face = start(&world, QuicLimits::default());
     for round in 1..=3 {
@@ -237,7 +237,7 @@ async fn connections_are_limited() {
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_said_so() {
+async fn a_port_in_use_is_an_error_with_its_name() {
     let world = World::new([1]);
     let face = start(&world, QuicLimits::default());
     let config = tls::client_face_server(&key(NODE)).unwrap();

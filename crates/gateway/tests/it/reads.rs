@@ -277,7 +277,7 @@ async fn status_and_health_name_the_shard() {
 }
 
 #[tokio::test]
-async fn what_an_operator_must_know_is_in_status_and_health() {
+async fn notices_for_an_operator_are_in_status_and_health() {
     let world = World::new([1]);
     let router = app(&world, HttpLimits::default());
     let status = get(&router, "/v1/status").await.json();
@@ -312,7 +312,7 @@ async fn what_an_operator_must_know_is_in_status_and_health() {
 }
 
 #[tokio::test]
-async fn how_far_a_filling_is_stands_in_the_status() {
+async fn the_progress_of_a_filling_is_in_the_status() {
     let world = World::new([1]);
     let router = app(&world, HttpLimits::default());
     assert!(get(&router, "/v1/status").await.json().get("filling").is_none());

@@ -48,7 +48,7 @@ async fn serves_the_api_and_keeps_metrics_apart() {
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_said_so() {
+async fn a_port_in_use_is_an_error_with_its_name() {
     let world = World::new([1]);
     let server = start(&world, HttpLimits::default()).await;
     let config = HttpConfig {
@@ -96,7 +96,7 @@ async fn a_websocket_gets_the_same_events_and_a_goodbye() {
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_told() {
+async fn one_connection_too_many_gets_an_error() {
     let world = World::new([1]);
     let server = start(&world, HttpLimits { connections_per_address_max: 1, ..HttpLimits::default() }).await;
     let stream = TcpStream::connect(server.local_addr()).await.unwrap();

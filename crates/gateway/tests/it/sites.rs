@@ -35,7 +35,7 @@ fn refused(answer: &Answer, code: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_name_that_was_rebound_reads_nothing() {
+async fn a_rebound_name_gets_no_answer() {
     let router = router();
     let names = [
         "evil.example",
@@ -88,7 +88,7 @@ async fn addresses_and_this_machines_own_names_are_served() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_site_posts_nothing() {
+async fn a_page_of_another_site_cannot_post() {
     let router = router();
     let foreign =
         ["https://attacker.example", "http://127.0.0.1:3000", "http://localhost:26651", "null", "file://", "x"];

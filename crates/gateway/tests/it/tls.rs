@@ -319,7 +319,7 @@ async fn a_changed_file_is_noticed_by_the_server_itself() {
 }
 
 #[tokio::test]
-async fn where_authorities_of_clients_are_named_only_their_clients_are_served() {
+async fn if_client_authorities_are_named_only_their_clients_are_served() {
     let (pki, world, clients) = (Pki::new(), World::new([1]), Authority::new("clients").unwrap());
     let authorities = pki.write("clients.pem", clients.certificate().as_bytes());
     let tls = Tls::open(TlsFiles { client_authorities: Some(authorities), ..pki.files() }).unwrap();
@@ -351,7 +351,7 @@ async fn where_authorities_of_clients_are_named_only_their_clients_are_served() 
 }
 
 #[tokio::test]
-async fn who_never_finishes_a_handshake_is_left_in_time_and_no_more_than_some_may_try() {
+async fn unfinished_handshakes_are_closed_in_time_and_bounded_in_number() {
     let (pki, world) = (Pki::new(), World::new([1]));
     let limits = HttpLimits {
         handshake_timeout: Duration::from_millis(200),
@@ -379,7 +379,7 @@ async fn who_never_finishes_a_handshake_is_left_in_time_and_no_more_than_some_ma
 }
 
 #[tokio::test]
-async fn a_request_without_tls_is_told_to_use_it_and_gets_nothing_else() {
+async fn a_request_without_tls_gets_only_the_advice_to_use_it() {
     let (pki, world) = (Pki::new(), World::new([1]));
     let served = Served::start(&world, Some(pki.tls()), HttpLimits::default()).await;
     let mut stream = TcpStream::connect(served.address()).await.unwrap();
@@ -395,7 +395,7 @@ async fn a_request_without_tls_is_told_to_use_it_and_gets_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_websocket_goes_over_tls_too_and_is_told_of_the_end() {
+async fn a_websocket_works_over_tls_and_gets_a_close_frame() {
     let (pki, world) = (Pki::new(), World::new([1]));
     let served = Served::start(&world, Some(pki.tls()), HttpLimits::default()).await;
     world.finalize(vec![world.put(1, 0, b"k", b"v")]);

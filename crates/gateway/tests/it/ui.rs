@@ -50,7 +50,7 @@ async fn files(router: &Router) -> (String, BTreeSet<String>) {
 }
 
 #[tokio::test]
-async fn all_that_the_page_needs_is_served_and_nothing_is_left_over() {
+async fn exactly_the_files_that_the_page_needs_are_served() {
     let router = router();
     let (page, found) = files(&router).await;
     let on_disk = std::fs::read_dir(Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("ui")).unwrap();
@@ -76,7 +76,7 @@ async fn all_that_the_page_needs_is_served_and_nothing_is_left_over() {
 }
 
 #[tokio::test]
-async fn a_browser_may_load_nothing_from_elsewhere_and_run_nothing_that_stands_in_the_page() {
+async fn a_browser_may_load_nothing_from_other_hosts_and_run_no_inline_script() {
     let router = router();
     let (page, found) = files(&router).await;
     for path in found.iter().map(String::as_str).chain(["/ui/", "/ui/none/app.css"]) {

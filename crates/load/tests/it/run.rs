@@ -79,7 +79,7 @@ async fn http_load_is_final_to_the_last() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_busy_node_refuses_is_rejected_and_leaves_no_nonce_gap() {
+async fn a_busy_nodes_refusals_count_as_rejected_and_leave_no_nonce_gap() {
     let world = World::new(SENDERS);
     let face = quic::start(&world, QuicLimits::default());
     world.pool_full.store(true, Ordering::Relaxed);
@@ -96,7 +96,7 @@ async fn what_a_busy_node_refuses_is_rejected_and_leaves_no_nonce_gap() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn load_goes_on_over_the_next_node_when_one_dies() {
+async fn load_continues_at_the_next_node_when_one_dies() {
     let world = World::new(SENDERS);
     let (first, second) = (quic::start(&world, QuicLimits::default()), quic::start(&world, QuicLimits::default()));
     let addresses = [first.local_addr(), second.local_addr()];
@@ -111,7 +111,7 @@ async fn load_goes_on_over_the_next_node_when_one_dies() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_never_ends_is_lost() {
+async fn a_transaction_without_a_result_counts_as_lost() {
     let world = World::new(SENDERS);
     world.hold.store(true, Ordering::Relaxed);
     let face = quic::start(&world, QuicLimits { credit: 10, ..QuicLimits::default() });
@@ -124,7 +124,7 @@ async fn what_never_ends_is_lost() {
 }
 
 #[test]
-fn settings_that_make_no_sense_and_dead_nodes_are_said() {
+fn senseless_settings_and_dead_nodes_are_errors() {
     let world = World::new(SENDERS);
     let dead: SocketAddr = "127.0.0.1:9".parse().unwrap();
     let good = config(&world, Protocol::Http, &[dead]);

@@ -115,7 +115,7 @@ fn codes(answers: &[Submitted]) -> Vec<&'static str> {
 }
 
 #[test]
-fn each_item_is_answered_in_its_place_and_who_stopped_waiting_is_forgotten() {
+fn each_item_is_answered_in_its_place_and_an_ended_wait_is_forgotten() {
     let world = World::new(100);
     let transactions: Vec<_> = (0..3).map(|account| world.signed(account)).collect();
     let ids: Vec<TxId> = transactions.iter().map(|transaction| chain::id_of(transaction)).collect();
@@ -272,7 +272,7 @@ fn finding(code: &str, severity: Severity) -> Finding {
 }
 
 #[test]
-fn what_the_watch_finds_is_shown_and_makes_a_node_not_ready() {
+fn findings_are_shown_and_make_a_node_not_ready() {
     let world = World::new(1);
     let backend = &world.backend;
     backend.inbox.drain(1).unwrap();

@@ -88,7 +88,7 @@ fn a_panic_in_an_answer_ends_that_answer_alone() {
 }
 
 #[test]
-fn whoever_waits_for_a_thread_that_panicked_is_let_go() {
+fn waits_for_a_thread_that_panicked_end() {
     let queue: Arc<Queue<u8>> = Arc::default();
     let closes = Closes(queue.clone());
     let inbox = Arc::new(Inbox::new().unwrap());

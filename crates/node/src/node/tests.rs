@@ -70,7 +70,7 @@ fn shards_have_cores_folders_and_chains_of_their_own() {
 }
 
 #[test]
-fn what_a_peer_says_to_a_shard_is_heard_by_that_shard() {
+fn a_peers_message_reaches_the_named_shard() {
     let homes = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let first = start(homes[0].path(), 0, None);
     let second = start(homes[1].path(), 1, Some(&first.addresses()["p2p"]));

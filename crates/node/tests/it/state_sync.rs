@@ -61,7 +61,7 @@ fn offers(net: &Net) -> Arc<Offers> {
 }
 
 #[test]
-fn what_is_offered_is_certified_and_the_newest_two() {
+fn the_newest_two_certified_snapshots_are_offered() {
     let net = rooted(6);
     let offers = offers(&net);
     let listed = offers.list();
@@ -291,7 +291,7 @@ pub fn same_state(net: &Net, store: &MemStore) {
 }
 
 #[test]
-fn a_liar_is_banned_a_stop_loses_nothing_and_an_honest_peer_brings_the_state() {
+fn a_liar_is_banned_a_stop_loses_no_part_and_an_honest_peer_serves_the_state() {
     let mut world = World::new(rooted(6));
     let store = Arc::new(MemStore::new());
     let joining = world.join(store.clone());

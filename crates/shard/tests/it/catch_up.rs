@@ -62,7 +62,7 @@ fn a_node_that_is_far_behind_goes_range_by_range() {
 }
 
 #[test]
-fn a_node_that_was_away_for_too_long_knows_that_nobody_holds_what_it_lacks() {
+fn a_node_that_was_away_for_too_long_knows_that_no_peer_has_its_next_block() {
     let mut net = Net::new();
     net.stop(3);
     grow(&mut net, 40);
@@ -96,7 +96,7 @@ fn a_gap_of_one_block_is_fetched_by_its_digest() {
 }
 
 #[test]
-fn who_has_caught_up_by_a_range_asks_for_nothing_of_it_any_more() {
+fn a_node_that_caught_up_by_a_range_requests_no_block_of_it_again() {
     let mut net = Net::new();
     net.stop(3);
     grow(&mut net, 20);
@@ -118,7 +118,7 @@ fn who_has_caught_up_by_a_range_asks_for_nothing_of_it_any_more() {
 }
 
 #[test]
-fn junk_for_final_blocks_does_not_end_the_search() {
+fn useless_final_blocks_do_not_end_the_search() {
     let mut net = Net::new();
     net.stop(3);
     grow(&mut net, 20);

@@ -42,7 +42,7 @@ fn served(net: &Net, to: usize) -> u64 {
 }
 
 #[test]
-fn who_was_away_for_a_thousand_lost_views_makes_a_quorum() {
+fn a_node_that_was_away_for_a_thousand_lost_views_makes_a_quorum() {
     for views in [66, 1000] {
         let mut net = Net::new();
         net.submit(0);
@@ -96,7 +96,7 @@ fn old_certificates_are_served_from_the_journal() {
 }
 
 #[test]
-fn the_core_is_told_of_views_that_nobody_holds_a_certificate_of() {
+fn the_core_learns_of_views_without_any_certificate() {
     let mut net = Net::new();
     // One nullification takes node 3 from view 1 to view 7, as in a chain that lost the others.
     let body = forge::body(&context(&net.genesis, 3), VoteKind::Nullify, 6, BlockDigest::ZERO);

@@ -116,7 +116,7 @@ fn a_block_one_millisecond_above_its_parent_is_taken_whatever_the_clock_says() {
 }
 
 #[test]
-fn a_moment_of_a_wrong_clock_leaves_nothing_behind_in_a_pool() {
+fn a_clock_that_was_wrong_for_a_moment_does_not_affect_a_pool() {
     let mut net = Net::new();
     net.clocks_ms[0] = 2 * HOUR_MS;
     net.advance(100_000);
@@ -181,7 +181,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_was_told_expired_is_never_executed(steps in prop::collection::vec(step(), 1..30)) {
+    fn a_transaction_reported_as_expired_is_never_executed(steps in prop::collection::vec(step(), 1..30)) {
         let mut net = Net::new();
         let (mut sent, mut told) = (HashMap::new(), HashSet::new());
         for step in steps {

@@ -13,7 +13,7 @@ use rustorium_types::limits::PROOF_HEADERS_MAX;
 use rustorium_types::*;
 
 #[test]
-fn an_end_that_took_more_closing_blocks_than_a_proof_has_room_for_is_shown_by_one() {
+fn an_end_with_too_many_closing_blocks_for_a_proof_is_proved_with_one() {
     let mut net = net(4);
     goes_on(&mut net, 4);
     let many = PROOF_HEADERS_MAX as u64 + 50;
@@ -40,7 +40,7 @@ fn an_end_that_took_more_closing_blocks_than_a_proof_has_room_for_is_shown_by_on
 }
 
 #[test]
-fn a_closing_block_names_the_boundary_and_nothing_else_does() {
+fn only_a_closing_block_names_the_boundary() {
     let (genesis, other) = (genesis(), BlockDigest([9; 32]));
     let context = context(&genesis, 1);
     let child = |parent: &Header, end| {

@@ -92,7 +92,7 @@ fn a_member_that_sends_false_votes_is_cut_off() {
 }
 
 #[test]
-fn what_is_wrong_without_a_false_signature_is_held_against_nobody() {
+fn faults_without_a_false_signature_are_charged_to_nobody() {
     let mut net = Net::new();
     net.passes = Box::new(|from, _, _| from != LIAR);
     let context = context(&net.genesis, LIAR);
@@ -116,7 +116,7 @@ fn what_is_wrong_without_a_false_signature_is_held_against_nobody() {
 }
 
 #[test]
-fn who_sends_on_what_anothers_key_signed_falsely_pays_and_the_other_does_not() {
+fn a_member_that_forwards_anothers_false_signature_is_charged_and_the_other_is_not() {
     let mut net = Net::new();
     net.passes = Box::new(|from, _, _| from != LIAR);
     for view in 1..=4 {
@@ -131,7 +131,7 @@ fn who_sends_on_what_anothers_key_signed_falsely_pays_and_the_other_does_not() {
 
 /// R37: a useless proposal would make the node request its payload and check its certificates.
 #[test]
-fn a_proposal_of_a_view_to_come_that_nothing_proves_is_not_looked_at() {
+fn an_unproven_proposal_of_a_future_view_is_ignored() {
     let mut net = Net::new();
     let context = context(&net.genesis, LIAR);
     let parent = context.genesis_header.clone();

@@ -43,7 +43,7 @@ fn a_vote_waits_for_the_disk_and_rests_on_what_came_before_it() {
 }
 
 #[test]
-fn what_waits_leaves_in_order_each_with_its_own_position() {
+fn waiting_messages_leave_in_order_each_after_its_own_position() {
     let mut net = Net::new();
     let first = net.log.len();
     net.nodes[1].disk_held = true;

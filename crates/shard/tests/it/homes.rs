@@ -104,7 +104,7 @@ fn send(net: &mut Net, taker: usize, account: usize) {
 }
 
 #[test]
-fn a_home_that_leaves_out_eight_of_sixteen_is_passed_over_for_ten_minutes_and_named() {
+fn a_home_that_drops_eight_of_sixteen_is_passed_over_for_ten_minutes_and_named() {
     let account = chain::account_of_lane(2);
     let (mut net, taker) = with_a_censor(account);
     for sent in 1..=8 {

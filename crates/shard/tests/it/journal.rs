@@ -62,7 +62,7 @@ fn one_unlistable_batch_does_not_pin_the_journal() {
 
 /// The same without a liar: a validator dies after its peers got batch s + 1, and nobody got batch s.
 #[test]
-fn a_batch_whose_author_died_before_anybody_got_the_one_before_pins_nothing() {
+fn a_batch_whose_predecessor_died_with_its_author_does_not_pin_the_journal() {
     let mut net = Net::new();
     net.passes =
         Box::new(|from, _, message| from != 3 || !matches!(message, Message::Batch(batch) if batch.body.seq == 0));
@@ -82,7 +82,7 @@ fn a_batch_whose_author_died_before_anybody_got_the_one_before_pins_nothing() {
 
 /// A batch behind a gap is in memory for ten seconds, and no longer.
 #[test]
-fn what_does_not_join_its_lane_goes_after_ten_seconds() {
+fn a_batch_behind_a_gap_is_dropped_after_ten_seconds() {
     let mut net = Net::new();
     net.traitor(3);
     let message = unlistable(&net, 40);

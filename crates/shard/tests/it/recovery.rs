@@ -9,7 +9,7 @@ use rustorium_storage::{RecordKind, Store};
 use rustorium_types::{Batch, BlockDigest, Epoch, Height, Message, Operation, Request, View, VoteKind};
 
 #[test]
-fn recovered_comes_first_also_when_work_waits() {
+fn recovered_is_the_first_input_also_when_work_waits() {
     let mut net = Net::new();
     net.nodes[1].core.proposes = false;
     net.submit(1);
@@ -22,7 +22,7 @@ fn recovered_comes_first_also_when_work_waits() {
 }
 
 #[test]
-fn a_node_alone_in_the_dark_signs_nothing_else_than_before() {
+fn a_cut_off_node_signs_nothing_new_after_a_restart() {
     let mut net = Net::new();
     // Its proposal and vote get to disk. The others receive none of its messages except the request for its signatures.
     let asks = |message: &Message| matches!(message, Message::Request { request: Request::OwnSignatures { .. }, .. });
@@ -137,7 +137,7 @@ fn the_own_lane_goes_on_after_its_last_batch_on_disk() {
 }
 
 #[test]
-fn what_was_final_and_not_yet_on_disk_is_executed_again_from_the_journal() {
+fn final_heights_that_were_not_on_disk_are_executed_again_from_the_journal() {
     let mut net = Net::new();
     for _ in 0..3 {
         for index in 0..N {
@@ -184,7 +184,7 @@ fn all_lose_power_at_once_and_go_on() {
 }
 
 #[test]
-fn a_store_lost_alone_does_not_free_votes_that_the_journal_forgot() {
+fn a_lost_store_alone_does_not_allow_votes_below_the_journals_floor() {
     let mut net = Net::new();
     net.submit(1);
     net.run();

@@ -87,7 +87,7 @@ fn heal(net: &mut Net) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 400, ..ProptestConfig::default() })]
     #[test]
-    fn whatever_happens_nodes_agree_and_nothing_needed_is_released(
+    fn nodes_always_agree_and_no_needed_record_is_released(
         tight: bool, steps in prop::collection::vec(step(), 1..60)
     ) {
         let mut net = if tight { Net::tight() } else { Net::new() };

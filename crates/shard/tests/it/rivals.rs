@@ -30,7 +30,7 @@ fn said_votes(net: &Net, since: usize) -> usize {
 }
 
 #[test]
-fn it_listens_before_it_signs() {
+fn a_new_process_listens_before_it_signs() {
     let mut net = listening();
     let since = net.log.len();
     nullify(&mut net);
@@ -42,7 +42,7 @@ fn it_listens_before_it_signs() {
 }
 
 #[test]
-fn it_ends_when_more_than_one_peer_took_its_links() {
+fn a_new_process_ends_when_a_second_one_has_its_links() {
     let mut net = listening();
     let since = net.log.len();
     nullify(&mut net);
@@ -55,7 +55,7 @@ fn it_ends_when_more_than_one_peer_took_its_links() {
 }
 
 #[test]
-fn one_that_signs_already_goes_on() {
+fn a_process_that_has_signed_goes_on() {
     let mut net = listening();
     net.advance(WAIT_US + 1000);
     net.rival_at(3, &[0, 1, 2]);

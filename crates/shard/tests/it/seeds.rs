@@ -35,7 +35,7 @@ fn is_level(net: &Net) -> bool {
 }
 
 #[test]
-fn it_goes_through_the_epochs_by_what_seeds_show() {
+fn a_new_node_follows_all_epochs_with_the_help_of_seeds() {
     for seeds in [vec![4, 5, 6, 7], vec![6]] {
         let mut net = replaced(&seeds);
         assert!(is_level(&net), "seeds {seeds:?}: {} in epoch {}", net.height(LATE), epoch(&net, LATE));
@@ -47,7 +47,7 @@ fn it_goes_through_the_epochs_by_what_seeds_show() {
 }
 
 #[test]
-fn without_any_it_stays_where_it_is() {
+fn without_seeds_a_new_node_stays_at_the_genesis() {
     assert!(!is_level(&replaced(&[])));
     // An absent seed doesn't help.
     assert!(!is_level(&replaced(&[1])));

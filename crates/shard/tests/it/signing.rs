@@ -153,7 +153,7 @@ fn a_chain_whose_nodes_and_signers_all_lost_power_goes_on() {
 }
 
 #[test]
-fn what_another_node_signed_is_refused_and_not_sent() {
+fn requests_that_contradict_another_nodes_signatures_are_refused() {
     let mut net = signing_elsewhere();
     net.nobody_proposes();
     net.advance(400_000);

@@ -101,7 +101,7 @@ fn an_open_vote_that_only_a_peer_remembers_is_enough() {
 }
 
 #[test]
-fn one_more_than_a_quorum_is_heard_where_it_answers() {
+fn a_node_waits_for_one_answer_more_than_a_quorum_if_it_comes() {
     let mut net = with_a_nullify_heard_by_node_3_alone();
     let since = net.log.len();
     // Nodes 1 and 2 are a quorum with node 0, and know nothing; node 3's first answer is lost.
@@ -285,7 +285,7 @@ fn a_key_that_votes_elsewhere_is_found_out_while_running() {
 }
 
 #[test]
-fn what_waits_for_the_disk_when_the_key_retires_never_leaves() {
+fn messages_that_wait_for_the_disk_when_the_key_retires_never_leave() {
     let mut net = Net::new();
     busy(&mut net, 1);
     net.nodes[3].disk_held = true;
@@ -306,7 +306,7 @@ fn what_waits_for_the_disk_when_the_key_retires_never_leaves() {
 
 /// R2: the core may have cast the vote that was to carry the certificate before it learned of the retirement.
 #[test]
-fn a_retired_key_signs_nothing_and_what_its_vote_was_to_carry_is_sent_on() {
+fn a_retired_key_signs_nothing_and_the_certificate_of_its_vote_is_sent_on() {
     let mut net = Net::new();
     busy(&mut net, 1);
     net.wipe(1);
@@ -325,7 +325,7 @@ fn a_retired_key_signs_nothing_and_what_its_vote_was_to_carry_is_sent_on() {
 }
 
 #[test]
-fn only_signatures_count_and_only_this_nodes() {
+fn only_this_nodes_own_signatures_count() {
     let mut net = Net::new();
     busy(&mut net, 1);
     let context = chain::context(&net.genesis, 0);
@@ -370,7 +370,7 @@ fn only_signatures_count_and_only_this_nodes() {
 }
 
 #[test]
-fn a_store_lost_alone_costs_no_key_and_the_lane_goes_on_where_it_was() {
+fn a_lost_store_alone_retires_no_key_and_the_lane_continues() {
     let mut net = Net::new();
     busy(&mut net, 3);
     net.sync_store(1);
@@ -396,7 +396,7 @@ fn a_store_lost_alone_costs_no_key_and_the_lane_goes_on_where_it_was() {
 
 /// Otherwise the journal would free votes above its floor, and a store lost later would pass for a lost journal.
 #[test]
-fn after_a_restart_the_floor_is_at_the_tip_before_anything_is_let_go() {
+fn after_a_restart_the_floor_is_at_the_tip_before_a_record_is_released() {
     let mut net = Net::new();
     busy(&mut net, 2);
     let tip = net.store(2).tip().unwrap().header;

@@ -138,7 +138,7 @@ fn a_claim_of_another_root_or_of_no_period_is_invalid_and_one_not_rooted_here_wa
 }
 
 #[test]
-fn restarted_nodes_check_claims_with_the_periods_and_roots_of_what_they_stored() {
+fn restarted_nodes_check_claims_with_stored_periods_and_roots() {
     let mut net = rooted();
     for index in [0, 3] {
         net.sync_store(index);
@@ -155,7 +155,7 @@ fn restarted_nodes_check_claims_with_the_periods_and_roots_of_what_they_stored()
 
 /// A tree that was folded into the base and read back from there has the same later roots as one that was never folded.
 #[test]
-fn what_a_final_header_claims_folds_into_the_base_and_a_restart_goes_on_from_there() {
+fn claims_of_final_headers_are_folded_into_the_base_and_survive_a_restart() {
     let mut net = rooted();
     let StateClaim::Rooted { root: first, .. } = claim(&mut net) else { panic!("no state root was claimed") };
     net.submit(2);

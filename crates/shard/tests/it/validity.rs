@@ -66,7 +66,7 @@ fn a_wrong_result_root_is_invalid() {
 }
 
 #[test]
-fn a_header_that_breaks_a_rule_is_invalid_and_a_foreign_one_is_not_told() {
+fn a_header_that_breaks_a_rule_is_invalid_and_a_foreign_one_is_ignored() {
     let mut net = after_one_block();
     let context = context(&net.genesis, 2);
     let parent = net.store(0).tip().unwrap().header;
@@ -121,7 +121,7 @@ fn a_time_at_the_end_of_all_times_neither_overflows_nor_keeps_the_shard_awake() 
 }
 
 #[test]
-fn only_the_first_of_two_proposals_is_told_and_both_are_evidence() {
+fn only_the_first_of_two_proposals_is_reported_and_both_are_evidence() {
     let mut net = after_one_block();
     (1..4).for_each(|index| net.traitor(index));
     let context = context(&net.genesis, 2);
@@ -252,7 +252,7 @@ fn a_vote_for_what_is_not_ready_is_refused() {
 
 /// R2: a certificate that only one node received must be sent on, whatever happens to the vote that was to carry it.
 #[test]
-fn what_a_refused_vote_was_to_carry_is_sent_on_by_itself() {
+fn the_certificate_of_a_refused_vote_is_sent_on_by_itself() {
     let mut net = Net::new();
     net.nobody_proposes();
     (1..4).for_each(|index| net.traitor(index));

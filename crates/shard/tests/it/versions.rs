@@ -66,7 +66,7 @@ fn hears(net: &mut Net, block: &Block, heard: Certificate) -> bool {
 }
 
 #[test]
-fn it_stops_at_a_block_of_a_version_that_it_does_not_know_once_a_quorum_voted_for_it() {
+fn a_node_stops_at_a_block_of_an_unknown_version_once_a_quorum_voted_for_it() {
     for kind in [VoteKind::Notarize, VoteKind::Finalize] {
         let (mut net, block) = net();
         let heard = certified(&mut net, &block, kind, &[0, 1, 2]);
@@ -78,7 +78,7 @@ fn it_stops_at_a_block_of_a_version_that_it_does_not_know_once_a_quorum_voted_fo
 }
 
 #[test]
-fn who_comes_late_stops_at_the_first_such_block_in_a_range() {
+fn a_late_node_stops_at_the_first_block_of_an_unknown_version_in_a_range() {
     let mut net = Net::new();
     net.stop(STOPPED);
     grow(&mut net, 20);

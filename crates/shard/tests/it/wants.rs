@@ -56,7 +56,7 @@ fn questions(net: &Net, from: usize) -> usize {
 /// A member that is silent in its turns proposes in the next 60 views, again and again, something that nobody can
 /// fetch.
 #[test]
-fn invented_batches_of_views_to_come_keep_no_real_one_from_being_fetched() {
+fn invented_batches_of_future_views_do_not_delay_real_ones() {
     let mut net = Net::new();
     net.traitor(3);
     net.nodes[3].core.proposes = false;

@@ -39,7 +39,7 @@ fn other_chains_shards_and_epochs_that_are_over_are_refused() {
 }
 
 #[test]
-fn what_is_settled_is_forgotten_and_signed_no_more() {
+fn settled_views_are_forgotten_and_never_signed_again() {
     let mut guard = fresh();
     guard.vote(&vote(VoteKind::Finalize, 0, 3, 1), View(0)).unwrap();
     guard.vote(&vote(VoteKind::Nullify, 0, 8, 0), View(5)).unwrap();
@@ -52,7 +52,7 @@ fn what_is_settled_is_forgotten_and_signed_no_more() {
 }
 
 #[test]
-fn memory_is_bounded_and_what_is_let_go_of_is_signed_no_more() {
+fn memory_is_bounded_and_released_views_are_never_signed_again() {
     let mut guard = fresh();
     for view in 1..=VIEWS_MAX as u64 + 10 {
         guard.vote(&vote(VoteKind::Nullify, 0, view, 0), View(0)).unwrap();

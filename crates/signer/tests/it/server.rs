@@ -199,7 +199,7 @@ fn nothing_is_signed_before_the_journal_was_shown_or_while_another_signer_listen
 }
 
 #[test]
-fn frames_that_are_none_end_the_connection_and_nothing_else() {
+fn malformed_frames_end_only_their_connection() {
     let folder = tempfile::tempdir().unwrap();
     let running = Running::new(&folder);
     let mut hello = Vec::new();

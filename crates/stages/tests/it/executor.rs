@@ -68,7 +68,7 @@ impl Alone {
 }
 
 #[test]
-fn an_epochs_end_is_on_disk_before_it_is_told_and_where_it_can_not_be_it_is_not_told() {
+fn an_epochs_end_is_synced_before_it_is_reported_and_not_reported_if_the_sync_fails() {
     let (genesis, jobs) = whole_epoch();
     let (boundary, before) = jobs.split_last().unwrap();
     for fails in [false, true] {

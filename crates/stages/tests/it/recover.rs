@@ -138,7 +138,7 @@ fn lost_views(context: &Context, count: u64) -> Vec<JournalRecord> {
 
 /// `RESTART_VIEWS` is the number of lost views; the test prints the time of a start.
 #[test]
-fn a_journal_of_lost_views_comes_back_whole() {
+fn a_journal_of_lost_views_is_restored_completely() {
     let views = std::env::var("RESTART_VIEWS").map_or(300, |views| views.parse().unwrap());
     let (genesis, store) = (genesis(), Arc::new(MemStore::new()));
     let context = context(&genesis, 0);

@@ -158,7 +158,7 @@ fn owners_end_epochs_and_finalize_nothing_else() {
 }
 
 #[test]
-fn what_is_no_plan_is_refused_with_its_reason() {
+fn an_invalid_plan_is_refused_with_its_reason() {
     let (mut net, _) = stuck();
     let store = net.store(0).clone();
     let refused = |net: &Net, transactions: Vec<Transaction>| {

@@ -61,7 +61,7 @@ fn a_root_ahead_is_that_of_its_period_only_while_nothing_follows() {
 }
 
 #[test]
-fn a_dear_root_waits_longer_for_what_would_make_it_worthless() {
+fn an_expensive_root_waits_longer_for_a_block_that_would_make_it_useless() {
     let mut rooting = rooting(&Arc::new(Tables::build(4).unwrap()));
     rooting.take(job(1, 0)).unwrap();
     let cheap = rooting.quiet();
@@ -73,7 +73,7 @@ fn a_dear_root_waits_longer_for_what_would_make_it_worthless() {
 }
 
 #[test]
-fn the_base_takes_what_a_final_header_claims_and_no_more() {
+fn only_claims_of_final_headers_are_folded_into_the_base() {
     let mut rooting = rooting(&Arc::new(Tables::build(4).unwrap()));
     assert_eq!(rooting.take(job(1, 0)).unwrap(), None);
     let roots = [2, 3].map(|height| ends(rooting.take(job(height, (height - 1) * PERIOD_MS)).unwrap()));

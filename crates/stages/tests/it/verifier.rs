@@ -108,7 +108,7 @@ fn forged(mut transaction: Transaction) -> Transaction {
 }
 
 #[test]
-fn of_copies_that_wait_together_one_is_checked_and_each_is_told() {
+fn one_of_several_waiting_copies_is_checked_and_each_gets_the_result() {
     let mut bench = Bench::new();
     let (good, other) = (bench.signed(0, 0), bench.signed(1, 0));
     let same_body = forged(good.clone());
@@ -176,7 +176,7 @@ fn a_bad_group_keeps_the_order_of_those_around_it() {
 }
 
 #[test]
-fn what_consensus_waits_for_goes_before_clients() {
+fn work_for_consensus_goes_before_work_for_clients() {
     let mut bench = Bench::new();
     let transactions: Vec<_> = (0..300).map(|nonce| bench.signed(0, nonce)).collect();
     bench.submit(transactions);
@@ -216,7 +216,7 @@ fn work_of_a_turn(bench: &Bench) -> (u64, u64) {
 
 /// A node verifies its clients' transactions, and then the batch of another validator that lists them.
 #[test]
-fn what_came_by_itself_is_not_checked_again_in_a_batch() {
+fn a_checked_transaction_is_not_checked_again_in_a_batch() {
     let mut bench = Bench::new();
     let came: Vec<_> = (0..3).map(|account| bench.signed(account, 0)).collect();
     bench.submit(came.clone());
@@ -266,7 +266,7 @@ fn batches_are_checked_together_and_only_the_bad_one_is_bad() {
 
 /// R38: otherwise one member's batches, cheap to make and expensive to check, delay everybody's.
 #[test]
-fn one_members_flood_keeps_no_others_batch_waiting() {
+fn one_members_flood_does_not_delay_another_members_batch() {
     let mut bench = Bench::new();
     for seq in 0..24 {
         let transactions: Vec<_> = (0..64).map(|nonce| bench.signed(1, seq * 64 + nonce)).collect();
@@ -282,7 +282,7 @@ fn one_members_flood_keeps_no_others_batch_waiting() {
 }
 
 #[test]
-fn a_batch_of_nobody_is_dropped() {
+fn a_batch_without_a_known_author_is_dropped() {
     let mut bench = Bench::new();
     let (mut batch, bytes) = bench.batch(0, &[bench.signed(0, 0)]);
     batch.body.author = v(chain::N);

@@ -59,7 +59,7 @@ fn nobody_waits(waiters: &Waiters, told: &Told) {
 }
 
 #[test]
-fn each_waits_as_far_as_it_asked() {
+fn each_wait_ends_at_the_requested_stage() {
     let (waiters, (told, done)) = (Waiters::default(), sink());
     let waits = [Wait::Accepted, Wait::Final, Wait::Certified];
     waiters.register(waits.into_iter().enumerate().map(|(i, wait)| (id(1), waiter(wait, i, &done))).collect());
@@ -102,7 +102,7 @@ fn an_expired_transaction_is_told_once_by_header_time() {
 }
 
 #[test]
-fn one_that_stops_waiting_is_forgotten_and_others_are_not() {
+fn an_ended_wait_is_forgotten_and_others_are_not() {
     let waiters = Waiters::default();
     let ((told, done), (other, others)) = (sink(), sink());
     let (visit, another) = (Visit::of(IpAddr::from([192, 0, 2, 1])), Visit::of(IpAddr::from([192, 0, 2, 1])));
@@ -120,7 +120,7 @@ fn one_that_stops_waiting_is_forgotten_and_others_are_not() {
 }
 
 #[test]
-fn what_is_executed_when_its_session_is_over_waits_for_no_certificate() {
+fn a_transaction_executed_after_its_session_ended_waits_for_no_certificate() {
     let (waiters, (told, done)) = (Waiters::default(), sink());
     let visit = Visit::of(IpAddr::from([192, 0, 2, 1]));
     waiters.register(vec![(id(1), of(&visit, Wait::Certified, 0, &done))]);

@@ -28,7 +28,7 @@ fn verified(folder: &TempDir, lines: &[Vec<u8>]) -> Result<Summary, AuditFault> 
 }
 
 #[test]
-fn what_was_recorded_verifies_and_goes_on_after_a_restart() {
+fn recorded_lines_verify_and_the_log_continues_after_a_restart() {
     let (folder, heads) = written(3);
     let summary = verify(folder.path(), &key().public()).unwrap();
     assert_eq!(summary.head, heads[2]);

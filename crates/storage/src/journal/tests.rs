@@ -123,7 +123,7 @@ fn records_come_back_in_order_with_their_positions() {
 }
 
 #[test]
-fn what_was_never_synced_is_written_when_the_journal_closes() {
+fn unsynced_records_are_written_when_the_journal_closes() {
     let folder = TempDir::new().unwrap();
     open(folder.path(), Durability::Vote).append(b"vote");
     assert_eq!(payloads(&open(folder.path(), Durability::Vote).records), [b"vote"]);
@@ -354,7 +354,7 @@ fn a_record_that_no_segment_can_hold_fails_the_journal_and_says_so() {
 }
 
 #[test]
-fn another_storage_key_is_told_from_damage_and_touches_nothing() {
+fn another_storage_key_is_no_damage_and_changes_nothing() {
     let folder = TempDir::new().unwrap();
     let lsn = open(folder.path(), Durability::Vote).append_synced(b"vote");
     let (file, _) = find(folder.path(), lsn);
@@ -446,7 +446,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn it_keeps_what_a_list_would_keep(steps in proptest::collection::vec(step(), 1..120)) {
+    fn a_journal_keeps_what_a_list_would_keep(steps in proptest::collection::vec(step(), 1..120)) {
         let folder = TempDir::new().unwrap();
         let mut journal = open(folder.path(), Durability::Os);
         let (mut all, mut released) = (Vec::new(), Lsn(0));

@@ -300,7 +300,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(20))]
 
     #[test]
-    fn it_answers_as_the_model_does(plans in proptest::collection::vec(plan(), 1..10)) {
+    fn answers_agree_with_the_model(plans in proptest::collection::vec(plan(), 1..10)) {
         let folder = TempDir::new().unwrap();
         let (mut rocks, model, mut chain) = (open(folder.path()), MemStore::new(), Chain::default());
         for plan in &plans {

@@ -179,7 +179,7 @@ proptest! {
 
     /// With one honest peer among any others: the exact tree; the liars that were asked are banned, and nobody else.
     #[test]
-    fn the_exact_tree_comes_from_one_honest_peer(
+    fn one_honest_peer_suffices_for_the_exact_tree(
         model in state(),
         others in vec(manner(), 0..5),
         kills in vec(1..40_usize, 0..6),
@@ -233,7 +233,7 @@ fn many(count: u32) -> Model {
 }
 
 #[test]
-fn a_kill_at_every_step_costs_at_most_what_was_under_way() {
+fn a_kill_at_every_step_loses_at_most_the_parts_in_progress() {
     let mut undisturbed = World::new(many(600), vec![Manner::Honest; 3], 1);
     undisturbed.run();
     let mut world = World::new(many(600), vec![Manner::Honest; 3], 1);

@@ -74,7 +74,7 @@ fn a_certified_snapshot_is_believed() {
 }
 
 #[test]
-fn what_the_chain_did_not_certify_is_refused() {
+fn a_snapshot_that_the_chain_did_not_certify_is_refused() {
     use SnapshotRefused::*;
     assert_eq!(refused(|s| s.height = Height(6)), NoClaim(Height(6)));
     assert_eq!(refused(|s| s.height = Height(99)), Incomplete(Height(99)));

@@ -169,12 +169,12 @@ async fn a_node_outside_the_committee_follows_joins_and_leaves() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn so_does_one_of_a_lower_key() {
+async fn a_node_of_a_lower_key_outside_the_committee_follows_joins_and_leaves() {
     follows(1, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_followers_than_allowed_are_turned_away_and_told() {
+async fn more_followers_than_allowed_are_refused_with_the_reason() {
     let mut committee = Committee::new(5);
     let mut a = node(&mut committee, 0, &[0, 4]);
     let mut followers: Vec<_> = Vec::new();
@@ -208,7 +208,7 @@ async fn crowd(committee: &Committee, target: u16, count: u8) -> Vec<(Endpoint, 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_unknown_identities_takes_nothing_from_validators() {
+async fn a_flood_of_unknown_identities_keeps_no_validator_out() {
     let mut committee = Committee::new(2);
     let mut a = node(&mut committee, 0, &[0, 1]);
     let flood = crowd(&committee, 0, 100).await;
@@ -233,7 +233,7 @@ fn guests(committee: &Committee, nodes: &[u16]) -> BTreeSet<PublicKey> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_guest_finds_room_beside_any_number_of_idle_strangers() {
+async fn a_guest_is_admitted_despite_any_number_of_idle_strangers() {
     let mut committee = Committee::new(4);
     let mut a = node(&mut committee, 0, &[0]);
     let _strangers: Vec<_> = (1..3).map(|i| node(&mut committee, i, &[0])).collect();
@@ -246,7 +246,7 @@ async fn a_guest_finds_room_beside_any_number_of_idle_strangers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_no_stranger_may_follow_guests_alone_are_let_in_and_leave_when_they_are_none() {
+async fn if_no_stranger_may_follow_only_guests_are_admitted_while_they_are_guests() {
     let mut committee = Committee::new(3);
     let mut config = committee.config(0);
     config.peers = committee.peers(&[0]);

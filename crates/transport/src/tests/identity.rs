@@ -26,7 +26,7 @@ fn a_certificate_is_taken_of_a_known_key_alone_in_both_directions() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dialer_with_an_unknown_key_is_refused_and_told() {
+async fn a_dialer_with_an_unknown_key_is_refused_with_the_reason() {
     let mut committee = Committee::new(2);
     let mut impostor = committee.config(0);
     impostor.identity = stranger();
@@ -40,7 +40,7 @@ async fn a_dialer_with_an_unknown_key_is_refused_and_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dialed_node_with_another_key_is_refused_and_told() {
+async fn a_dialed_node_with_another_key_is_refused_with_the_reason() {
     let mut committee = Committee::new(2);
     let mut impostor = committee.config(1);
     impostor.identity = stranger();
@@ -77,7 +77,7 @@ fn speaking(committee: &mut Committee, me: u16, oldest: u8, newest: u8) -> Node 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn neighbours_one_version_apart_talk_and_others_are_told_which_is_older() {
+async fn neighbours_one_version_apart_talk_and_others_learn_which_is_older() {
     for (theirs, common) in [((2, 3), Some(2)), ((1, 2), Some(2)), ((3, 4), None), ((0, 1), None)] {
         let mut committee = Committee::new(2);
         let mut a = speaking(&mut committee, 0, theirs.0, theirs.1);

@@ -198,7 +198,7 @@ impl Handler for Faulty {
 }
 
 #[tokio::test]
-async fn a_panic_of_what_keeps_a_link_is_told() {
+async fn a_panic_of_a_links_task_is_reported() {
     let mut committee = Committee::new(2);
     let config = committee.config(0);
     let socket = committee.sockets[0].take().unwrap();

@@ -53,7 +53,7 @@ async fn frames_come_under_their_shard_and_each_shards_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_shard_that_takes_nothing_more_holds_no_other_one_up() {
+async fn a_shard_that_stops_reading_does_not_delay_another_one() {
     let mut committee = Committee::new(2);
     let mut a = hosting(&mut committee, 0);
     let mut queue_frames = Config::QUEUES.0;

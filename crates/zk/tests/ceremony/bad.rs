@@ -102,7 +102,7 @@ fn a_contribution_that_is_dropped_moved_or_repeated_is_named() {
 }
 
 #[test]
-fn the_last_one_dropped_leaves_powers_and_key_that_nobody_made() {
+fn without_the_last_contribution_powers_and_key_have_no_author() {
     let mut first = cut(&powers(), 1);
     first.contributions.pop();
     assert_eq!(verify_bytes(&first.joined()), Err(CeremonyError::Powers("tau, alpha or beta")));
@@ -239,7 +239,7 @@ fn every_point_of_the_powers_is_bound_to_the_rest_before_there_is_a_key() {
 }
 
 #[test]
-fn files_that_end_early_or_go_on_are_refused() {
+fn files_that_are_too_short_or_too_long_are_refused() {
     let transcript = whole();
     let bytes = transcript.to_bytes();
     for length in (0..bytes.len()).step_by(37) {

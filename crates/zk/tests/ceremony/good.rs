@@ -50,7 +50,7 @@ fn a_proving_key_opens_for_the_verifying_key_that_came_out_with_it_alone() {
 }
 
 #[test]
-fn its_list_tells_each_contributor_the_hash_that_he_was_told() {
+fn the_list_of_a_ceremony_has_the_hash_of_each_contribution() {
     let mut transcript = powers();
     let list = transcript.verify(None, &mut on).unwrap();
     assert_eq!(list.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["alice", "bob", "beacon"]);
@@ -102,7 +102,7 @@ fn powers_of_a_larger_domain_serve_a_smaller_circuit() {
 }
 
 #[test]
-fn what_is_not_possible_is_refused_with_its_reason() {
+fn an_impossible_ceremony_is_refused_with_its_reason() {
     let untouched = Transcript::begin(3).unwrap();
     assert_eq!(untouched.clone().begin_second(&relation(), &mut on), Err(CeremonyError::Untouched(1)));
     assert!(matches!(untouched.finish(), Err(CeremonyError::Phase(1, _))));

@@ -78,7 +78,7 @@ fn every_kind_of_transfer_is_proved() {
 }
 
 #[test]
-fn a_proof_of_another_transfer_is_none() {
+fn a_proof_of_another_transfer_is_refused() {
     let [enters, moves, leaves] = transfers();
     let proof = PROVER.prove(&moves, &[3; 32]).unwrap();
     assert!(!verifies(&enters.statement.public_inputs(), &proof));
@@ -97,7 +97,7 @@ fn a_block_of_transfers_is_one_batch() {
 }
 
 #[test]
-fn what_breaks_a_rule_gets_no_proof() {
+fn a_transfer_that_breaks_a_rule_gets_no_proof() {
     let [enters, moves, _] = transfers();
     let statement = |transfer: &Prepared, root: Root, public: PublicValue| {
         let of = &transfer.statement;
@@ -126,7 +126,7 @@ fn what_breaks_a_rule_gets_no_proof() {
 }
 
 #[test]
-fn a_devnets_keys_are_the_same_everywhere_and_say_what_they_are() {
+fn a_devnets_keys_are_the_same_everywhere_and_are_marked_insecure() {
     assert_eq!(blake3::hash(&PROVER.verifying_key()).to_hex().as_str(), DEVNET_KEY);
     assert_eq!(PROVER.verifying_key(), DEVNET_VERIFYING_KEY);
     assert!(DEVNET_WARNING.contains("for tests only"));

@@ -233,7 +233,7 @@ fn changed_ciphertexts_open_for_nobody() {
 }
 
 #[test]
-fn what_is_encrypted_is_bound_and_fresh() {
+fn ciphertexts_are_bound_to_their_context_and_fresh() {
     let (transfer, alice, bob) = one_transfer();
     let bound = binding(&POOL, &transfer.sealed, b"context");
     assert_eq!(bound, transfer.statement.binding());
@@ -290,7 +290,7 @@ proptest! {
 
     /// Payments of all kinds between three wallets: each wallet has the expected balance, and value is conserved.
     #[test]
-    fn balances_are_what_was_paid(
+    fn balances_agree_with_the_payments(
         acts in prop::collection::vec((0usize..3, 0usize..3, 1u64..100, 0u8..4, 1u8..3), 1..12),
     ) {
         let keys = [key(1), key(2), key(3)];

@@ -142,7 +142,7 @@ fn readers_beside_commits_see_one_height_and_never_go_back() {
 }
 
 #[test]
-fn a_commit_that_could_not_be_written_is_told_nowhere_and_can_be_tried_again() {
+fn a_commit_that_failed_is_visible_nowhere_and_can_be_repeated() {
     let folder = TempDir::new().unwrap();
     let (place, away) = (folder.path().join("db"), folder.path().join("away"));
     let (store, model, mut chain) = (open(&place), MemStore::new(), Chain::default());

@@ -39,7 +39,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn a_store_taken_back_is_as_it_was(
+    fn a_rolled_back_store_answers_as_at_that_height(
         steps in proptest::collection::vec((plan(), proptest::option::weighted(0.6, fold())), 1..14),
         to: Index,
         pruned in 0u64..4,
@@ -102,7 +102,7 @@ proptest! {
 }
 
 #[test]
-fn what_was_never_there_or_is_gone_is_said() {
+fn a_height_that_never_was_or_is_pruned_is_an_error() {
     let folder = TempDir::new().unwrap();
     let (store, mut chain) = (open(folder.path()), Chain::default());
     let ahead = |height, tip| Err(StoreError::Ahead { height: Height(height), tip });

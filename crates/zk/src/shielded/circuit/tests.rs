@@ -185,7 +185,7 @@ fn honest_transfers_keep_all_rules() {
 }
 
 #[test]
-fn what_the_prover_chooses_is_just_what_the_rules_speak_of() {
+fn the_prover_chooses_only_the_values_that_the_rules_name() {
     // A spend has two keys, the blinding, bits of value and position, and all children. An output has bits, owner,
     // blinding. The others are the asset and the inverse of C10, one each.
     let spend = 3 + VALUE_BITS + POSITION_BITS + LEVELS * ARITY;
