@@ -61,7 +61,7 @@ def assert_open_to_all(net: Devnet) -> None:
         assert "the pool is full" not in reasons, reasons
 
 
-def test_writes_of_others_go_on_beside_copies_and_after_them(net: Devnet, program: Path) -> None:
+def test_writes_of_others_go_on_during_a_flood_of_copies_and_after_it(net: Devnet, program: Path) -> None:
     with Watch(net, "copies over QUIC") as watch:
         with ExitStack() as many:
             flood(net, program, many)
@@ -79,7 +79,7 @@ def write_ms(net: Devnet, number: int) -> float:
         return 1000 * (time.monotonic() - began)
 
 
-def test_a_chain_that_rests_takes_a_write_beside_copies_and_after_them(net: Devnet, program: Path) -> None:
+def test_an_idle_chain_takes_a_write_during_a_flood_of_copies_and_after_it(net: Devnet, program: Path) -> None:
     calm_ms = max(write_ms(net, number) for number in range(3))
     with ExitStack() as many:
         flood(net, program, many)

@@ -25,7 +25,7 @@ def round_trips_ms() -> list[list[float]]:
     return [[0.0 if a == b else table["p50"][a][b] for b in places] for a in places]
 
 
-def test_finality_over_four_regions_is_some_round_trips(tmp_path: Path) -> None:
+def test_finality_over_four_regions_takes_a_few_round_trips(tmp_path: Path) -> None:
     trips = round_trips_ms()
     # A quorum of four is three: the second nearest of the other members counts, for the best and the worst placed
     # validator.

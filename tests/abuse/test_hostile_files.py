@@ -57,7 +57,7 @@ DEEP = b"[" * 100_000
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_anybody_wrote_is_read_or_refused_with_an_error_of_ours(name: str, tmp_path: Path) -> None:
+def test_hostile_input_is_read_or_refused_with_a_typed_error(name: str, tmp_path: Path) -> None:
     read, good = CASES[name](tmp_path)
     read(good)
     luck = random.Random(f"hostile {name}")

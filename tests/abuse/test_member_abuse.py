@@ -160,7 +160,7 @@ def test_a_member_that_signs_falsely_is_cut_off_and_named(
 
 
 @pytest.mark.parametrize("kinds", GOOD_FORMS, ids="+".join)
-def test_a_member_whose_frames_help_nobody_takes_bounded_room(
+def test_useless_frames_of_a_member_take_bounded_memory(
     shared: Net, bystander: Devnet | None, program: Path, kinds: list[str], figure: Callable[[str], None]
 ) -> None:
     evident = kinds in (["batches"], ["gap"], ["second"])

@@ -58,7 +58,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
         yield net
 
 
-def test_garbage_is_hardly_answered(net: Devnet, program: Path) -> None:
+def test_garbage_datagrams_are_hardly_answered(net: Devnet, program: Path) -> None:
     node = net.net.nodes[VICTIM]
     with Watch(net, "garbage") as watch:
         floods = [Flood(program, net, node, "garbage", face, 40_000 * TIMES) for face in ("peer", "client")]
@@ -69,7 +69,7 @@ def test_garbage_is_hardly_answered(net: Devnet, program: Path) -> None:
             assert said["received_bytes"] < said["sent_bytes"]
 
 
-def test_handshakes_that_nobody_ends_are_answered_little_and_proved_first(net: Devnet, program: Path) -> None:
+def test_unfinished_handshakes_get_small_answers_and_must_prove_their_address(net: Devnet, program: Path) -> None:
     node = net.net.nodes[VICTIM]
     names = ("rustorium_transport_address_proofs_total", "rustorium_gateway_address_proofs_total")
     before = [counter(net, VICTIM, name) for name in names]
@@ -118,9 +118,7 @@ def test_connections_and_streams_are_limited_on_both_ports(net: Devnet, program:
     wait_for("all are gone", lambda: counter(net, VICTIM, 'rustorium_gateway_connections{face="quic"}') == 0)
 
 
-def test_strangers_that_follow_and_flood_neither_slow_the_chain_down_nor_keep_a_newcomer_out(
-    tmp_path: Path, program: Path
-) -> None:
+def test_flooding_followers_neither_slow_the_chain_nor_keep_a_newcomer_out(tmp_path: Path, program: Path) -> None:
     with Devnet.create(tmp_path / "open") as net:
         for node in net.net.nodes:
             path = Home(Path(node.home)).config
@@ -148,7 +146,7 @@ def test_strangers_that_follow_and_flood_neither_slow_the_chain_down_nor_keep_a_
         assert_no_panic(net)
 
 
-def test_heads_that_never_end_leave_room_for_other_addresses(net: Devnet) -> None:
+def test_endless_request_heads_leave_room_for_other_addresses(net: Devnet) -> None:
     node = net.net.nodes[VICTIM]
     refused = 'rustorium_gateway_refused_connections_total{face="http"}'
     before = counter(net, VICTIM, refused)
@@ -163,7 +161,7 @@ def test_heads_that_never_end_leave_room_for_other_addresses(net: Devnet) -> Non
     assert counter(net, VICTIM, refused) == before + 8
 
 
-def test_bodies_that_never_come_are_bounded_together(net: Devnet) -> None:
+def test_missing_bodies_share_one_budget(net: Devnet) -> None:
     node = net.net.nodes[VICTIM]
     fields = ("Host: localhost", "Content-Type: application/json", "Content-Length: 2000000", "", "{")
     head = "\r\n".join(("POST /v1/transactions HTTP/1.1", *fields)).encode()
@@ -184,7 +182,7 @@ def test_bodies_that_never_come_are_bounded_together(net: Devnet) -> None:
         watch.beat()
 
 
-def test_event_streams_that_nobody_reads_are_bounded(net: Devnet) -> None:
+def test_unread_event_streams_are_bounded(net: Devnet) -> None:
     node = net.net.nodes[VICTIM]
     request = b"GET /v1/events?last_event_id=0.0 HTTP/1.1\r\nHost: localhost\r\n\r\n"
     upgrade = (
@@ -236,7 +234,7 @@ def test_floods_of_transactions_are_refused_with_their_reasons(net: Devnet) -> N
         wait_for("it is ready", lambda: client.status().ready)
 
 
-def test_copies_of_a_transaction_that_is_never_executed_keep_nobody_out(net: Devnet) -> None:
+def test_copies_of_a_transaction_that_is_never_executed_do_not_fill_a_node(net: Devnet) -> None:
     """One account sends one transaction behind a gap of nonces. Before the fix its copies filled a node until its next
     start."""
     node, chain = net.net.nodes[VICTIM], net.net.chain

@@ -92,7 +92,7 @@ class Churner:
         self.sent += 1
 
 
-def test_an_owner_that_replaces_its_keys_without_end_slows_others_by_little(
+def test_an_owner_that_keeps_replacing_its_keys_slows_others_only_a_little(
     tmp_path: Path, figure: Callable[[str], None]
 ) -> None:
     created = time.monotonic()

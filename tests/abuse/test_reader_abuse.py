@@ -104,7 +104,7 @@ QUICK = [(ONE, NOTHING), (MANY, SIPS), (CROWD, NOTHING)]
 
 
 @pytest.mark.parametrize(("crowd", "taking"), ALL if TIMES > 1 else QUICK)
-def test_answers_that_nobody_takes_cost_bounded_memory_and_slow_no_write(net: Devnet, crowd: str, taking: str) -> None:
+def test_unread_answers_take_bounded_memory_and_delay_no_write(net: Devnet, crowd: str, taking: str) -> None:
     pid = net.net.nodes[VICTIM].pid
     forget_peak(pid)
     with ExitStack() as many, Watch(net, f"{crowd}, {taking}", GROWTH_BYTES_MAX, SLOWER_TIMES_MAX) as watch:

@@ -69,7 +69,7 @@ def step(net: Net, indexes: Sequence[int], seconds: int, figure: Callable[[str],
 
 
 @pytest.mark.parametrize("indexes", [range(4), [1, 3]], ids=["all", "two"])
-def test_clocks_that_go_back_an_hour_stop_nothing_and_are_named(
+def test_clocks_set_back_an_hour_do_not_stop_the_chain_and_are_named(
     net: Net, indexes: Sequence[int], figure: Callable[[str], None]
 ) -> None:
     step(net, indexes, -HOUR_S, figure)
@@ -82,7 +82,7 @@ def test_clocks_that_go_back_an_hour_stop_nothing_and_are_named(
         wait_for("it is over", lambda: not net.find(BEHIND, range(4)))
 
 
-def test_a_clock_that_is_an_hour_ahead_stops_nothing_is_named_and_leaves_nothing_behind(
+def test_a_clock_an_hour_ahead_does_not_stop_the_chain_is_named_and_has_no_later_effect(
     net: Net, figure: Callable[[str], None]
 ) -> None:
     step(net, [FAST], HOUR_S, figure)

@@ -126,7 +126,7 @@ def test_the_archive_holds_every_source_in_a_few_parts(machine: Machine) -> None
     assert all(re.fullmatch(r"part\d\d", name) for name in members)
 
 
-def test_what_the_compiler_refuses_together_it_takes_one_by_one(machine: Machine) -> None:
+def test_sources_that_do_not_compile_together_are_compiled_one_by_one(machine: Machine) -> None:
     for number in range(SOURCES):
         machine.write(number, f"static int same() {{ return {number}; }}\nint f{number}() {{ return same(); }}\n")
     code, _, errors = machine.run()
@@ -206,7 +206,7 @@ def run_elsewhere(statements: str, path: str | None = None, **variables: str) ->
     ("system", "processor", "build"),
     [("darwin", "arm64", "node"), ("win32", "AMD64", "node"), ("linux", "armv7l", ""), ("linux", "riscv64", "")],
 )
-def test_where_no_node_runs_there_is_one_sentence(system: str, processor: str, build: str) -> None:
+def test_an_unsupported_system_gets_one_sentence(system: str, processor: str, build: str) -> None:
     elsewhere = f"sys.platform = {system!r}\nplatform.machine = lambda: {processor!r}"
     done = run_elsewhere(elsewhere, RUSTORIUM_BUILD=build)
     assert done.returncode == 1

@@ -53,7 +53,7 @@ def test_a_comment_or_a_test_changes_nothing(copy: Path) -> None:
     assert fault(copy) is None
 
 
-def test_other_code_another_library_or_another_module_is_found(copy: Path) -> None:
+def test_changed_code_library_or_module_is_found(copy: Path) -> None:
     def changed(path: Path, old: str, new: str) -> str:
         before = path.read_text()
         assert old in before

@@ -95,7 +95,7 @@ def test_a_patch_that_does_not_apply_is_named(changes: list[Change], fault: str)
         with_bugs(CODE, changes)
 
 
-def test_the_page_is_about_the_bugs_that_there_are(table: Table) -> None:
+def test_the_page_lists_exactly_the_existing_bugs(table: Table) -> None:
     """The tool itself refuses an inconsistent table, and a rule of the specification that no bug breaks."""
     done = subprocess.run(LIST, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -106,13 +106,13 @@ def test_the_page_is_about_the_bugs_that_there_are(table: Table) -> None:
     assert seen == listed, "run `just seeded-bugs --write NAME` for bugs that are new: the page is about others"
 
 
-def test_a_name_that_is_none_is_refused() -> None:
+def test_an_unknown_name_is_refused() -> None:
     done = subprocess.run((*LIST, "no-such-bug"), cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "no-such-bug" in done.stderr
 
 
-def test_a_copy_has_nothing_of_a_crate_that_is_gone(tmp_path: Path) -> None:
+def test_a_copy_has_no_files_of_a_removed_crate(tmp_path: Path) -> None:
     left = tmp_path / "crates" / "gone" / "src" / "lib.rs"
     left.parent.mkdir(parents=True)
     left.write_text("")

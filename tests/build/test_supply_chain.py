@@ -48,7 +48,7 @@ def needed() -> set[tuple[str, str]]:
     return {(by_id[place]["name"], by_id[place]["version"]) for place in seen}
 
 
-def test_the_wheel_has_a_bill_of_all_crates_in_it() -> None:
+def test_the_wheel_has_a_bill_of_materials_with_all_its_crates() -> None:
     found = bill()
     assert (found["bomFormat"], found["specVersion"]) == ("CycloneDX", "1.5")
     own = found["metadata"]["component"]
@@ -86,7 +86,7 @@ def test_the_licences_are_of_these_crates() -> None:
         ("Zlib OR BSD-3-Clause AND MIT", {"Zlib"}),
     ],
 )
-def test_apache_is_chosen_where_one_may_choose(expression: str, wanted: set[str]) -> None:
+def test_apache_is_chosen_if_there_is_a_choice(expression: str, wanted: set[str]) -> None:
     assert licences.chosen({"license": expression}) == wanted
 
 
@@ -97,7 +97,7 @@ def locked(name: str) -> dict[str, set[str]]:
     return {block.split(" ")[0].lower(): set(re.findall(r"--hash=(sha256:\w+)", block)) for block in blocks}
 
 
-def test_what_is_installed_with_the_wheel_is_locked_in_the_versions_of_the_tests() -> None:
+def test_the_wheels_requirements_are_locked_to_the_tested_versions() -> None:
     runtime, test = locked("runtime"), locked("test")
     assert runtime
     assert all(runtime.values())

@@ -111,7 +111,7 @@ def test_oversized_requests_and_transactions_are_refused(devnet: Devnet) -> None
     assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
 
 
-def test_garbage_on_every_port_harms_nobody(devnet: Devnet) -> None:
+def test_garbage_on_every_port_does_no_harm(devnet: Devnet) -> None:
     node = devnet.net.nodes[0]
     noise = [os.urandom(size) for size in (1, 17, 1_200, 1_472)]
     # A QUIC Initial of an unknown version, and one of version 1 with random content.
@@ -160,7 +160,7 @@ def talk(connection: socket.socket, request: bytes) -> bytes:
         return b""
 
 
-def test_a_full_pool_says_busy_and_loses_nothing(devnet_factory: DevnetFactory) -> None:
+def test_a_full_pool_answers_busy_and_loses_no_transaction(devnet_factory: DevnetFactory) -> None:
     net = devnet_factory(nodes=1, accounts=2, start=False)
     home = Path(net.net.nodes[0].home)
     with open(home / "config.toml", "a") as config:
@@ -189,7 +189,7 @@ def test_a_full_pool_says_busy_and_loses_nothing(devnet_factory: DevnetFactory) 
     assert_no_panic(net)
 
 
-def test_a_peer_that_cannot_be_reached_is_told(devnet_factory: DevnetFactory) -> None:
+def test_an_unreachable_peer_is_reported(devnet_factory: DevnetFactory) -> None:
     net = devnet_factory(nodes=2, accounts=1)
     url = net.net.nodes[0].http
     assert counter(net, 0, 'rustorium_transport_link_up{peer="1"}') == 1

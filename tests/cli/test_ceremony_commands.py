@@ -86,7 +86,7 @@ def test_no_file_is_written_over(cli: Cli, begun: Path, tmp_path: Path) -> None:
     assert there.read_text() == "mine"
 
 
-def test_what_cannot_be_is_said_before_any_work(cli: Cli, begun: Path, tmp_path: Path) -> None:
+def test_an_impossible_ceremony_is_refused_before_any_work(cli: Cli, begun: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     cli("zk", "ceremony", "new", out, "--circuit", "sudoku").fails(2, "sudoku", "shielded-transfer", "rollup")
     cli("zk", "ceremony", "new", out, "--ptau", PTAU, "--powers", begun).fails(2, "one of them")
@@ -128,7 +128,7 @@ def test_work_stops_where_progress_raises_and_leaves_nothing(begun: Path, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_key_that_did_not_come_out_of_it_is_refused(begun: Path) -> None:
+def test_a_key_of_another_ceremony_is_refused(begun: Path) -> None:
     found = ceremony.verify(begun)
     assert (found.phase, found.circuit, found.contributions, found.verifying_key) == (1, None, (), None)
     with pytest.raises(CeremonyRefused, match="not the one"):

@@ -209,7 +209,7 @@ def test_testnet_gen_makes_homes_that_know_each_other(cli: Cli, tmp_path: Path) 
     assert "Traceback" not in ended.err
 
 
-def test_nobody_answers(cli: Cli, tmp_path: Path, passphrase: Path) -> None:
+def test_no_node_answers(cli: Cli, tmp_path: Path, passphrase: Path) -> None:
     file = tmp_path / "one.key"
     assert cli("keys", "new", file, "--passphrase-file", passphrase).code == 0
     nowhere = ("--node", "http://127.0.0.1:1", "--timeout-s", "0.3")
@@ -225,7 +225,7 @@ def test_nobody_answers(cli: Cli, tmp_path: Path, passphrase: Path) -> None:
     cli("tx", "status", "xyz", *nowhere).fails(2, "64 hex digits")
 
 
-def test_region_names_that_are_nearly_known(cli: Cli) -> None:
+def test_misspelt_region_names_get_the_nearest_one(cli: Cli) -> None:
     ended = cli("devnet", "--regions", "us-east-1,eu-wset-1")
     assert ended.code == 2
     assert "eu-wset-1 (did you mean `eu-west-1`?)" in ended.err
@@ -253,7 +253,7 @@ def test_a_followers_home_has_no_validator_key_and_cannot_start_as_a_validator(
     assert (ended.code, "--role follower" in ended.err) == (3, True), ended.err
 
 
-def test_a_follower_says_what_its_peers_lack(cli: Cli, tmp_path: Path, passphrase: Path) -> None:
+def test_a_followers_error_names_what_its_peers_lack(cli: Cli, tmp_path: Path, passphrase: Path) -> None:
     _, made = make_home(cli, tmp_path, passphrase)
     genesis, home = tmp_path / "genesis.json", tmp_path / "watcher"
     write_genesis(genesis, made)

@@ -72,7 +72,7 @@ class Cut(Exception):
 
 
 @pytest.mark.parametrize("kept", ["beside", "above"])
-def test_a_change_of_passphrase_cut_at_every_step_goes_on(
+def test_an_interrupted_change_of_passphrase_is_continued(
     cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch, kept: str
 ) -> None:
     if kept == "above":
@@ -163,7 +163,7 @@ def test_one_file_of_an_account_and_a_folder_of_an_owner(cli: Cli, tmp_path: Pat
     cli("keys", "rotate", "passphrase", "--key", tmp_path / "none").fails(3, "there is no folder")
 
 
-def test_a_passphrase_that_is_kept_elsewhere_is_not_touched(
+def test_a_passphrase_file_outside_the_home_is_not_changed(
     cli: Cli, home: Path, tmp_path: Path, passphrase: Path
 ) -> None:
     (home / "passphrase").unlink()

@@ -31,7 +31,7 @@ def test_a_run_is_repeated_by_its_printed_line(cli: Cli, tmp_path: Path) -> None
     assert sum("Certificate(kind=<VoteKind.FINALIZE" in entry for entry in log.read_text().splitlines()) > 8
 
 
-def test_another_run_is_told_from_the_one_of_the_line(cli: Cli) -> None:
+def test_a_different_run_than_in_the_line_is_noticed(cli: Cli) -> None:
     line = cli("sim", "run", "--seed", 4, *SHORT).out.strip()
     other = line.replace("seed 4", "seed 5")
     ended = cli("sim", "replay", other)
@@ -80,7 +80,7 @@ def input_log(tmp_path: Path) -> Path:
     return tmp_path / "inputs"
 
 
-def test_the_core_steps_through_what_a_node_logged(cli: Cli, input_log: Path) -> None:
+def test_the_core_replays_a_nodes_log(cli: Cli, input_log: Path) -> None:
     summary = json.loads(cli("replay", input_log, "-o", "json").out)
     assert summary["steps"] > 20
     assert {"Recovered", "BlockSeen", "Certificate"} <= set(summary["inputs"])

@@ -126,9 +126,7 @@ def test_a_missing_peer_and_evidence_leave_a_quorum_that_is_not_well(
     assert json.loads(raw.out)[0]["evidence"] == [EVIDENCE]
 
 
-def test_evidence_against_who_has_left_the_committee_is_dealt_with(
-    cli: Cli, answering: dict[str, Any], home: Home
-) -> None:
+def test_evidence_against_a_former_member_needs_no_action(cli: Cli, answering: dict[str, Any], home: Home) -> None:
     answering |= {"evidence": [EVIDENCE | {"member": False}]}
     assert cli("status", "check", "--home", home.path).code == 0
     # Evidence of 0.2.0 has neither key nor time.
@@ -171,7 +169,7 @@ def test_all_that_were_asked_are_counted_by_whether_they_are_ready(
     assert problems(ended) == ["not-ready"], "two of four were asked, and are linked with all"
 
 
-def test_a_retired_key_is_said(cli: Cli, answering: dict[str, Any], home: Home) -> None:
+def test_a_retired_key_is_reported(cli: Cli, answering: dict[str, Any], home: Home) -> None:
     answering["key_retired_because"] = RETIRED
     ended = cli("status", "check", "--home", home.path)
     assert ended.code == 1
@@ -179,7 +177,7 @@ def test_a_retired_key_is_said(cli: Cli, answering: dict[str, Any], home: Home) 
     assert "node replace-key" in ended.out
 
 
-def test_what_is_found_stands_with_what_to_do(cli: Cli, answering: dict[str, Any], home: Home) -> None:
+def test_findings_are_shown_with_advice(cli: Cli, answering: dict[str, Any], home: Home) -> None:
     answering |= {"ready": False, "not_ready_because": "disk-stalled: …", "findings": [FINDING]}
     ended = cli("status", "check", "--home", home.path)
     assert ended.code == 5
@@ -192,7 +190,9 @@ def test_what_is_found_stands_with_what_to_do(cli: Cli, answering: dict[str, Any
     assert cli("status", "check", "--home", home.path).code == 1
 
 
-def test_why_it_is_not_ready_is_said_where_it_found_nothing(cli: Cli, answering: dict[str, Any], home: Home) -> None:
+def test_reasons_are_shown_if_a_node_without_findings_is_not_ready(
+    cli: Cli, answering: dict[str, Any], home: Home
+) -> None:
     answering |= {"ready": False, "not_ready_because": "no quorum was seen yet"}
     ended = cli("status", "check", "--home", home.path)
     assert (ended.code, "not-ready: no quorum was seen yet" in ended.out) == (5, True)
@@ -215,7 +215,7 @@ def test_a_net_is_judged_by_all_its_nodes(cli: Cli, net: Callable[..., list[str]
     assert (ended.code, problems(ended)) == (1, ["evidence"]), "once for the net"
 
 
-def test_nodes_of_other_chains_or_other_results_are_told_apart(cli: Cli, net: Callable[..., list[str]]) -> None:
+def test_nodes_of_other_chains_or_with_other_results_are_reported(cli: Cli, net: Callable[..., list[str]]) -> None:
     ended = cli("status", "check", *net({}, {"chain": "cd" * 32}), "-o", "json")
     assert (ended.code, problems(ended)) == (5, ["other-chain"])
     ended = cli("status", "check", *net({}, {"claimed": {"height": 8, "root": "11" * 32}}), "-o", "json")
@@ -257,7 +257,7 @@ def test_a_wrong_home_is_an_error_and_a_node_that_is_down_is_not(cli: Cli, home:
     assert f"`rustorium-node recover manual --home {home.path}`" in ended.out
 
 
-def test_while_the_node_is_down_its_supervisor_says_why(cli: Cli, home: Home) -> None:
+def test_while_a_node_is_down_the_supervisors_reason_is_shown(cli: Cli, home: Home) -> None:
     with one_supervisor(home):
         RecoveryState(home).tell("waiting for space", code="disk-full", reason="free space on the disk")
         ended = cli("status", "check", "--home", home.path)
@@ -273,7 +273,7 @@ def test_while_the_node_is_down_its_supervisor_says_why(cli: Cli, home: Home) ->
     assert "(it doesn't run)" in cli("status", "check", "--home", home.path).out
 
 
-def test_it_watches_until_it_is_interrupted(
+def test_watching_ends_with_an_interrupt(
     cli: Cli, answering: dict[str, Any], home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []

@@ -30,7 +30,7 @@ def parameters(genesis: dict[str, object]) -> tuple[list[str], int]:
     return found["operators"], found["operator_quorum"]
 
 
-def test_it_asks_who_governs(cli: Cli, tmp_path: Path) -> None:
+def test_testnet_gen_requires_a_choice_of_operators(cli: Cli, tmp_path: Path) -> None:
     out = tmp_path / "net"
     cli("testnet", "gen", *HOSTS, "--out", out).fails(2, "--operators 3", "--single-operator")
     more = ("testnet", "gen", *HOSTS, "--out", out, "--operators")
@@ -66,7 +66,7 @@ def test_operators_and_their_quorum_are_in_the_genesis(
     assert ("one key governs" in said) == (quorum == 1)
 
 
-def test_it_makes_no_pool_unless_one_is_asked_for(cli: Cli, tmp_path: Path) -> None:
+def test_testnet_gen_makes_a_pool_only_on_request(cli: Cli, tmp_path: Path) -> None:
     genesis, said = gen(cli, tmp_path / "none", "--operators", 3)
     assert genesis.get("pools", []) == []
     assert "pool" not in said

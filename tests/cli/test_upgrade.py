@@ -98,7 +98,7 @@ def test_a_home_is_upgraded_and_taken_back(cli: Cli, home: Home, passphrase: Pat
     assert "format 1 already" in nothing.err
 
 
-def test_what_the_operator_changed_since_stays(home: Home) -> None:
+def test_an_operators_later_changes_stay(home: Home) -> None:
     carry_out(home, back=False, audit=lambda _: None)
     text = home.config.read_text().replace('"old"', '"renamed"') + '\n[log]\nlevel = "debug"\n'
     home.config.write_text(text)
@@ -116,7 +116,7 @@ def test_a_section_that_was_written_otherwise_is_taken_out_too(home: Home, text:
     assert home.load_config({}).config.node.name == ("x" if "node" in text else "node-0")
 
 
-def test_what_only_a_person_can_change_is_said(home: Home) -> None:
+def test_changes_for_a_person_are_listed(home: Home) -> None:
     home.config.write_text("[home]\n")
     with pytest.raises(HomeError, match="write `format = 2` into it") as refused:
         carry_out(home, back=False, audit=lambda _: None)
@@ -131,7 +131,7 @@ def test_what_only_a_person_can_change_is_said(home: Home) -> None:
     assert not homeformat.look(home.path).unfinished
 
 
-def test_a_configuration_that_was_written_anew_gets_its_mark_again(home: Home) -> None:
+def test_a_rewritten_configuration_gets_its_mark_again(home: Home) -> None:
     carry_out(home, back=False, audit=lambda _: None)
     home.config.write_text(FORMER)
     assert homeformat.require_current(home.path).marked == 1
@@ -149,7 +149,7 @@ def test_the_node_must_be_stopped(cli: Cli, home: Home, passphrase: Path) -> Non
     assert {name for name, _ in picture(home).items() - before.items()} <= {"db/LOCK", "run/node.lock", "safety/lock"}
 
 
-def test_there_is_no_way_back_from_what_the_release_before_can_not_read(
+def test_a_home_that_the_previous_release_cannot_read_is_not_taken_back(
     cli: Cli, home: Home, passphrase: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     carry_out(home, back=False, audit=lambda _: None)
@@ -227,7 +227,7 @@ def refusal(home: Home) -> str | None:
 
 @pytest.mark.parametrize("back", [False, True])
 @pytest.mark.parametrize("then_back", [False, True])
-def test_it_goes_on_or_back_from_wherever_it_ended(
+def test_an_interrupted_upgrade_can_be_continued_or_taken_back(
     home: Home, monkeypatch: pytest.MonkeyPatch, back: bool, then_back: bool
 ) -> None:
     kept = untouched(home)

@@ -38,7 +38,7 @@ def follow(net: FakeNet, key: Key, count: int, after: str | None) -> list[Event]
     return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
-def test_it_resumes_behind_the_last_event(net: FakeNet, key: Key) -> None:
+def test_a_stream_resumes_after_the_last_event(net: FakeNet, key: Key) -> None:
     asked: list[str] = []
 
     async def events(request: httpx2.Request) -> httpx2.Response:

@@ -110,7 +110,7 @@ LISTED = {"height": 5, "time_ms": 1, "transaction": ID, "removed": False, "value
 OLD = {"height": 2, "removed": False, "value_hex": "ff00"}
 
 
-def test_history_proves_what_has_a_certified_transaction_and_leaves_the_rest_unproven() -> None:
+def test_versions_with_certified_transactions_are_proven_and_others_are_marked_unproven() -> None:
     node = Node(history(LISTED, OLD, next=2), {ID: status(5, [put("k", "1")])})
     page = node.run("history", ME, "k", before=8, limit=2)
     assert page.versions == (Version(5, b"1", 77, ID, True), Version(2, b"\xff\x00"))
@@ -120,7 +120,7 @@ def test_history_proves_what_has_a_certified_transaction_and_leaves_the_rest_unp
     assert waiting.run("history", ME, "k").versions[0].proven is False
 
 
-def test_a_lie_in_a_history_is_refused_where_there_is_a_genesis() -> None:
+def test_a_false_history_is_refused_by_a_client_with_a_genesis() -> None:
     lie = LISTED | {"value": "2"}
     with pytest.raises(ProofRefused):
         Node(history(lie), {ID: status(5, [put("k", "1")])}).run("history", ME, b"k")

@@ -16,7 +16,7 @@ from rustorium.errors import UsageError
 ASSET = "07" * 32
 
 
-def test_text_is_taken_as_utf_8(net: FakeNet, key: Key) -> None:
+def test_text_is_encoded_as_utf_8(net: FakeNet, key: Key) -> None:
     with Client(net.urls, key=key, transport=net.transport) as client:
         client.put("größe", "väl")
         assert client.get(key.address, "größe", verify=False) == "väl".encode()
@@ -47,7 +47,7 @@ def test_text_is_taken_as_utf_8(net: FakeNet, key: Key) -> None:
         ),
     ],
 )
-def test_what_does_not_fit_is_a_usage_error(
+def test_arguments_of_wrong_types_are_usage_errors(
     net: FakeNet, key: Key, call: Callable[[Any, Key], Awaitable[Any]], says: str
 ) -> None:
     async def main() -> None:
@@ -70,7 +70,7 @@ def test_operations_take_text_too() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["invoice/17", b"invoice/17"])
-def test_one_prefix_is_not_taken_for_a_list_of_letters(prefix: str | bytes) -> None:
+def test_a_single_prefix_is_not_treated_as_a_list_of_letters(prefix: str | bytes) -> None:
     with pytest.raises(UsageError, match=r"prefixes is a list, not one prefix: write \[b?'invoice/17'\]"):
         operations.grant("rs1", prefix)  # type: ignore[arg-type]
 

@@ -46,7 +46,7 @@ def test_a_script_without_close_ends(rest: str, code: int, said: str) -> None:
     assert "ResourceWarning" not in ended.stderr, "silent unless warnings are asked for, as for a file"
 
 
-def test_it_is_told_of_a_client_that_it_left_open() -> None:
+def test_a_script_is_warned_about_an_open_client() -> None:
     ended = play("", "-W", "always::ResourceWarning")
     assert ended.returncode == 0, ended.stderr
     assert "ResourceWarning: the client of http://n0, http://n1, http://n2 was not closed: use `with`" in ended.stderr

@@ -64,7 +64,7 @@ def test_a_node_that_hung_is_asked_last_for_a_while(four: FakeNet, key: Key) -> 
     seconds(four, key, twice)
 
 
-def test_a_deadline_is_kept_where_all_hang(net: FakeNet, key: Key) -> None:
+def test_a_deadline_is_kept_if_all_nodes_hang(net: FakeNet, key: Key) -> None:
     for node in net.nodes:
         node.hangs = True
 
@@ -97,7 +97,7 @@ def test_an_error_names_the_nodes_that_were_asked_which_are_all(net: FakeNet, ke
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
-def test_an_answer_that_is_no_success_is_told_at_once(net: FakeNet, key: Key) -> None:
+def test_an_unsuccessful_answer_is_reported_at_once(net: FakeNet, key: Key) -> None:
     """Only silence makes a client ask two nodes at the same time."""
 
     async def main() -> None:

@@ -89,13 +89,13 @@ def test_a_receipt_is_proven() -> None:
     assert found.transaction["operations"] == FACTS["transaction"]["operations"]
 
 
-def test_what_a_node_says_beside_its_proof_is_not_believed() -> None:
+def test_fields_beside_a_proof_are_not_believed() -> None:
     found = status(Node(receipt=FAILED, transaction={"operations": []}))
     assert (found.proven, found.receipt and found.receipt.ok) == (True, True)
     assert found.transaction["operations"]
 
 
-def test_without_genesis_or_with_verify_off_it_is_on_the_nodes_word_and_says_so() -> None:
+def test_without_genesis_or_verification_the_result_is_marked_unproven() -> None:
     for found in (status(Node(receipt=FAILED), genesis=None), status(Node(receipt=FAILED), verify=False)):
         assert (found.state, found.proven) == ("final", False)
         assert found.receipt is not None
@@ -103,7 +103,7 @@ def test_without_genesis_or_with_verify_off_it_is_on_the_nodes_word_and_says_so(
 
 
 @pytest.mark.parametrize("lies", [{"status": "final"}, {"proof_hex": None}])
-def test_what_has_no_proof_is_not_called_proven(lies: dict[str, Any]) -> None:
+def test_a_transaction_without_proof_is_not_reported_as_proven(lies: dict[str, Any]) -> None:
     assert not status(Node(**lies)).proven
 
 

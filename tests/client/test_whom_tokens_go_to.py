@@ -47,7 +47,7 @@ def ask_everything(client: AsyncClient) -> None:
     trio.run(main)
 
 
-def test_each_node_is_shown_its_own_token_and_no_other() -> None:
+def test_each_node_gets_only_its_own_token() -> None:
     net = FakeNet()
     for node in net.nodes:
         node.knows_nothing = True
@@ -58,7 +58,7 @@ def test_each_node_is_shown_its_own_token_and_no_other() -> None:
     assert paths >= {"/livez", "/v1/status", "/v1/transactions", "/v1/events", f"/v1/accounts/{ACCOUNT}"}
 
 
-def test_a_second_node_isnt_shown_the_only_token_there_is() -> None:
+def test_a_second_node_does_not_get_the_first_ones_token() -> None:
     net = FakeNet(2)
     net.nodes[0].busy = True  # so that the other one is asked too
     with Client(secure(net), token={"https://N0:443": A}, transport=net.transport, timeout_s=0.5) as client:
@@ -76,7 +76,7 @@ def test_a_second_node_isnt_shown_the_only_token_there_is() -> None:
     assert shown(alone) == [{f"Bearer {A}"}]
 
 
-def test_a_redirect_leads_no_token_away() -> None:
+def test_a_token_is_not_sent_along_a_redirect() -> None:
     seen: list[str] = []
 
     def handle(request: httpx2.Request) -> httpx2.Response:
@@ -94,7 +94,7 @@ def test_a_redirect_leads_no_token_away() -> None:
 @pytest.mark.parametrize(
     "url", ["http://ledger.bank.example", "http://10.0.0.7:26651", "http://n0", "http://localhost.example", "HTTP://n0"]
 )
-def test_no_token_leaves_the_machine_in_the_clear(url: str) -> None:
+def test_no_token_leaves_the_machine_without_tls(url: str) -> None:
     for make in (Client, AsyncClient):
         with pytest.raises(UsageError, match="in the clear"):
             make(url, token=A)

@@ -127,7 +127,7 @@ def test_a_witness_with_another_final_block_shows_a_fork() -> None:
     run({"n0": [ONE], "w0": [ONE], "w1": [ANOTHER]}, forked)
 
 
-def test_a_witness_whose_committee_was_made_otherwise_shows_where_the_chain_forked(clock: list[int]) -> None:
+def test_a_witness_with_another_committee_shows_where_the_chain_forked(clock: list[int]) -> None:
     [other] = [step for step in CASES["E: the same without a period"] if step.get("gives") == "two-ends"]
     clock[0] = other["now_ms"]
     in_epoch_1 = next(steps for name, steps in CASES.items() if name.startswith("G: a checkpoint"))
@@ -142,7 +142,7 @@ def test_a_witness_whose_committee_was_made_otherwise_shows_where_the_chain_fork
 
 
 @pytest.mark.parametrize("answer", [None, UNSIGNED, ANOTHER | {"proof_hex": ""}, {}])
-def test_a_witness_that_shows_nothing_confirms_nothing_and_accuses_nobody(answer: Page | None) -> None:
+def test_a_witness_without_an_answer_neither_confirms_nor_accuses(answer: Page | None) -> None:
     async def silent(client: AsyncClient) -> None:
         with pytest.raises(WitnessesSilent, match="no witness has block 5"):
             await read(client)
@@ -169,7 +169,7 @@ def test_a_witness_gets_no_token() -> None:
     assert given == [("127.0.0.1", "Bearer rsk_x"), ("w0", None)]
 
 
-def test_a_read_may_be_as_old_as_the_client_or_the_call_says(clock: list[int]) -> None:
+def test_a_read_may_be_as_old_as_the_client_or_the_call_allows(clock: list[int]) -> None:
     """Reads of the state have a header with a time, so they may be as old as the caller allows and no older."""
     vectors = json.loads((Path(__file__).parent.parent / "vectors" / "proofs.json").read_text())["cases"]
     [case] = [case for case in vectors if case["name"] == "one value beside another client's"]

@@ -57,7 +57,7 @@ def test_every_form_of_a_document_means_the_same(curve: str) -> None:
 
 
 @pytest.mark.parametrize("curve", CURVES)
-def test_what_is_not_proved_is_refused_with_its_reason(curve: str) -> None:
+def test_an_invalid_proof_is_refused_with_its_reason(curve: str) -> None:
     key, proof, public = files(curve)
     numbers = [int(text) for text in parsed(public)]
     refused("zk-not-proved", key, proof, files(curve, 2)[2])
@@ -80,7 +80,7 @@ def test_what_is_not_proved_is_refused_with_its_reason(curve: str) -> None:
     refused("zk-other-curve", other[0], proof, public)
 
 
-def test_what_is_no_document_at_all_is_told_so(tmp_path: Path) -> None:
+def test_an_invalid_document_is_reported_as_one(tmp_path: Path) -> None:
     key, proof, public = files("bn128")
     for wrong in (tmp_path / "missing.json", tmp_path, 7, None, [b"x"]):
         with pytest.raises(UsageError):

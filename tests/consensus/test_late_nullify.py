@@ -23,7 +23,7 @@ def sent_ahead(me: int = 0) -> Core:
     return core
 
 
-def test_r35_views_that_nobody_holds_a_certificate_of_are_nullified_once() -> None:
+def test_r35_views_without_any_certificate_are_nullified_once() -> None:
     for me in range(N):
         core = sent_ahead(me)
         assert not late_votes(core, ())
@@ -47,7 +47,7 @@ def test_r35_a_view_with_a_certificate_or_a_finalize_of_this_node_is_not_nullifi
     assert late_votes(core, ((1, 4),)) == [(VoteKind.NULLIFY, 3), (VoteKind.NULLIFY, 4)]
 
 
-def test_r35_without_work_and_for_views_to_come_nothing_is_cast() -> None:
+def test_r35_no_vote_is_cast_without_work_or_for_future_views() -> None:
     core = Core()
     core.feed(nullification(5))
     assert not late_votes(core, ((1, 4),))

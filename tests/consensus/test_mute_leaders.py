@@ -54,7 +54,7 @@ def test_f_mute_leaders_cost_at_most_half_the_views(n: int, where: Callable[[int
         (16, 64, Guile.OBLIGING),
     ],
 )
-def test_f_leaders_that_propose_only_where_it_helps_them_cost_at_most_two_thirds(
+def test_f_leaders_that_propose_only_to_avoid_the_list_cost_at_most_two_thirds(
     n: int, after_cycles: int, guile: Guile
 ) -> None:
     """R17b: terms and full cycles bound the cost, also of a leader that behaves well in full cycles so that its terms
@@ -87,7 +87,7 @@ def scatter(links: Links, rng: random.Random) -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("n", SIZES)
-def test_whatever_each_node_believes_of_the_leaders_the_chain_goes_on(n: int, seed: int) -> None:
+def test_the_chain_goes_on_with_any_lists_of_leaders(n: int, seed: int) -> None:
     """R17b (a): f members are mute, all others are needed, and no two lists are alike."""
     if n > 7 and seed >= {16: 4, 31: 1}[n]:
         return

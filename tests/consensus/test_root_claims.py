@@ -125,7 +125,7 @@ def test_r13_the_root_is_still_owed_once_the_result_is_claimed() -> None:
     assert claims(core.feed(RootReady(2)) + core.wait(DELAY_MS)) == [(2, 2)]
 
 
-def test_r13_a_root_below_the_newest_payload_rides_and_is_no_work() -> None:
+def test_r13_a_root_below_the_newest_payload_is_claimed_along_and_is_no_work() -> None:
     one = block(1)
     core = final(3, one, block(2, one))
     assert claims(core.feed(ClaimReady(2), RootReady(1)) + core.wait(500)) == []
@@ -150,7 +150,7 @@ def test_r13_an_empty_height_is_never_owed_a_root(late: Input) -> None:
 
 
 @pytest.mark.parametrize(("ready_claim", "ready_root"), [(1, 0), (0, 1)])
-def test_r13_what_cannot_be_claimed_yet_runs_no_timer(ready_claim: int, ready_root: int) -> None:
+def test_r13_a_claim_that_is_not_ready_starts_no_timer(ready_claim: int, ready_root: int) -> None:
     voter = final(0, block(1))
     effects = voter.feed(ClaimReady(ready_claim), RootReady(ready_root)) + voter.wait(2_000)
     assert not [vote for vote in of(effects, Vote) if vote.kind is VoteKind.NULLIFY]

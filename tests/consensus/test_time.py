@@ -165,7 +165,7 @@ def test_r15_the_timer_starts_at_the_later_of_view_and_work() -> None:
     assert nullifies(core.wait(1)) == [1]
 
 
-def test_r15_a_proposal_gives_the_view_three_deltas_whoever_saw_the_work() -> None:
+def test_r15_a_proposal_gives_the_view_three_deltas_even_without_seen_work() -> None:
     core = Core(me=2)
     core.feed(BlockSeen(block(1), PayloadStatus.PENDING))
     assert not nullifies(core.wait(299))

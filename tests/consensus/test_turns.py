@@ -154,7 +154,7 @@ def test_r16_a_leader_keeps_its_own_doubling_if_its_proposal_takes_more_than_hal
     assert story.loses(9) // FLOOR_MS == 4
 
 
-def test_r15_a_late_leader_may_propose_late_but_not_what_nobody_can_get() -> None:
+def test_r15_a_late_leader_gets_time_only_for_a_proposal_that_others_can_fetch() -> None:
     """Otherwise a leader whose proposals nobody can vote for stops the chain for six times the smallest timeout."""
     for proposed_ms, given_up_ms in [(0, 300), (150, 300), (250, 350), (399, 499)]:
         story = Story()
@@ -207,7 +207,7 @@ def test_r17b_a_turn_that_others_ended_counts_for_nothing() -> None:
     assert nullifies(story.entering) == [21]
 
 
-def test_r17b_at_most_f_are_listed_those_that_lost_last() -> None:
+def test_r17b_at_most_f_leaders_are_listed_those_that_lost_last() -> None:
     story = Story()
     for view in range(1, 9):
         if view % 4 in (1, 2):
@@ -231,7 +231,7 @@ def test_r17b_a_full_cycle_gives_everybody_a_turn() -> None:
     assert nullifies(story.entering), "it was ended by others, and changed nothing"
 
 
-def test_r17b_a_full_cycle_passes_over_whose_term_is_not_over_by_the_clock() -> None:
+def test_r17b_a_full_cycle_skips_a_leader_whose_term_is_not_over_by_the_clock() -> None:
     """A chain of fast views goes through 32 cycles in less time than one lost turn takes."""
     story = Story()
     story.lists_the_mute()
@@ -274,7 +274,7 @@ def test_r17b_a_good_turn_in_a_full_cycle_ends_the_list_but_one_more_loss_begins
 
 @pytest.mark.parametrize(("after_ms", "comes_back"), [(0, True), (4 * FLOOR_MS, True), (4 * FLOOR_MS + 1, False)])
 def test_r17b_a_proposal_in_time_after_the_term_gives_the_next_turn(after_ms: int, comes_back: bool) -> None:
-    """"In time" refers to the leader's next turn, where it has its own doubling again."""
+    """The phrase "in time" refers to the leader's next turn, where it has its own doubling again."""
     story = Story()
     story.lists_the_mute()  # in cycle 1, for two cycles
     story.core.feed(Proposed(9))
@@ -373,7 +373,7 @@ def test_r17b_two_cycles_without_a_final_block_empty_the_list() -> None:
     assert not nullifies(story.entering)
 
 
-def test_r1_the_order_is_drawn_anew_for_each_cycle_and_every_32nd_goes_over_all() -> None:
+def test_r1_each_cycle_has_a_new_order_and_every_32nd_includes_all_members() -> None:
     drawn = Schedule(7, (0, 2, 4, 5), seed=7, boundary_view=100)
     cycles = [[drawn.turn(101 + 4 * cycle + place) for place in range(4)] for cycle in range(31)]
     assert all(sorted(turn.leader for turn in cycle) == [0, 2, 4, 5] for cycle in cycles)

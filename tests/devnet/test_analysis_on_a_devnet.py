@@ -56,7 +56,7 @@ def analyzed(capsys: pytest.CaptureFixture[str], *line: object) -> dict[str, Any
     return dict(json.loads(out))
 
 
-def test_the_slow_link_and_the_slow_disk_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_slow_link_and_the_slow_disk_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Devnet.create(tmp_path / "net", accounts=2) as net, Wires(net) as wires:
         wires.delay(*FAR, FAR_MS / 1000)
         for index, node in enumerate(net.net.nodes):

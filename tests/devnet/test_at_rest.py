@@ -93,7 +93,7 @@ def write_everywhere(client: Client, key: Key, other: Key) -> None:
         client.send([require_value(key.address, name, SECRETS["old value"])])
 
 
-def test_nothing_written_is_readable_in_a_home(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
+def test_no_client_data_is_readable_in_a_home(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
     # crates/storage/src/rocks/tests/kinds.rs has all kinds of rows, and checks that each is encrypted.
     with eager(tmp_path / "net", 4) as net:
         keys = [Key.open(account.key_file) for account in net.net.accounts]
@@ -124,7 +124,7 @@ def filled_anew(net: Devnet) -> None:
     wait_for("all are level", lambda: level(net))
 
 
-def test_a_node_that_runs_cannot_be_dumped_or_looked_into(devnet: Devnet) -> None:
+def test_a_running_nodes_memory_cannot_be_dumped_or_read(devnet: Devnet) -> None:
     for node in devnet.net.nodes:
         limits = Path(f"/proc/{node.pid}/limits").read_text()
         [core] = [line for line in limits.splitlines() if line.startswith("Max core file size")]
@@ -282,7 +282,7 @@ def rotation(home: Path) -> bool | None:
         return None
 
 
-def test_no_node_to_rotate_is_one_sentence(tmp_path: Path) -> None:
+def test_rotating_without_a_node_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("")
     ended = subprocess.run(
         [sys.executable, "-m", "rustorium.cli", "keys", "rotate", "--home", str(tmp_path)],

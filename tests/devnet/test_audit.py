@@ -37,7 +37,7 @@ def events(home: Home, name: str) -> list[dict[str, Any]]:
     return [line["fields"] for line in read(log_of(home)) if line["event"] == name]
 
 
-def test_starts_and_callers_are_told_and_a_cut_tail_shows_in_the_ledger(
+def test_starts_and_callers_are_audited_and_the_ledger_shows_a_cut_tail(
     devnet_factory: DevnetFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net = devnet_factory(nodes=1, accounts=1)

@@ -179,7 +179,7 @@ def test_a_home_is_restored_as_of_an_older_height(devnet_factory: DevnetFactory,
     assert_no_panic(net)
 
 
-def test_a_kill_within_upload_or_restore_leaves_nothing_that_passes_for_whole(
+def test_a_kill_during_upload_or_restore_leaves_no_seemingly_complete_result(
     devnet_factory: DevnetFactory, tmp_path: Path
 ) -> None:
     net = devnet_factory(nodes=1, accounts=2)

@@ -56,7 +56,9 @@ class Writer:
 
 
 @pytest.mark.alone
-def test_four_validators_become_seven_and_other_four_under_load(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
+def test_a_committee_grows_to_seven_and_shrinks_to_four_others_under_load(
+    devnet_factory: DevnetFactory, tmp_path: Path
+) -> None:
     net = devnet_factory()
     operator = Key.open(Path(net.net.accounts[0].key_file))
     with client_of(net) as client, Writer(net) as writer:

@@ -82,7 +82,7 @@ def test_put_and_query_by_command(devnet: Devnet) -> None:
     assert one[0]["chain"] == devnet.net.chain
 
 
-def test_what_a_node_was_told_is_replayed(devnet: Devnet) -> None:
+def test_a_nodes_inputs_are_replayed(devnet: Devnet) -> None:
     """The log can also be copied and replayed while the node runs."""
     for node in devnet.net.nodes:
         said = json.loads(told("replay", Path(node.home, "log", "inputs"), "-o", "json"))
@@ -177,7 +177,7 @@ def test_state_survives_kill_of_all(devnet_factory: DevnetFactory, tmp_path: Pat
         client.put(b"a", b"2")
 
 
-def test_the_command_runs_until_a_signal_and_leaves_nothing(tmp_path: Path) -> None:
+def test_the_command_runs_until_a_signal_and_leaves_no_process(tmp_path: Path) -> None:
     read, write = os.pipe()
     command = [sys.executable, "-m", "rustorium.cli", "devnet", "--ready-fd", str(write), "--faucet", "-o", "json"]
     process = subprocess.Popen(command, pass_fds=(write,), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

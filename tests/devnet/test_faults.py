@@ -111,7 +111,7 @@ def test_nothing_final_is_missing_after_all_were_killed(net: Devnet, key: Key) -
     print(f"{ROUNDS} rounds, {len(told)} final transactions, height {last}, none missing")
 
 
-def test_an_idle_chain_stands_still_and_is_awake_at_once(net: Devnet, key: Key) -> None:
+def test_an_idle_chain_makes_no_block_and_wakes_at_once(net: Devnet, key: Key) -> None:
     def beats() -> float:
         return counter(net, 0, 'rustorium_transport_received_frames_total{peer="1",class="consensus"}')
 

@@ -84,7 +84,7 @@ def start_with_a_parent(net: Devnet, index: int) -> tuple["subprocess.Popen[byte
     return process, write
 
 
-def test_lies_a_kill_and_a_parents_end_in_the_middle(tmp_path: Path) -> None:
+def test_a_filling_survives_false_data_a_kill_and_its_parents_end(tmp_path: Path) -> None:
     with Devnet.create(tmp_path, nodes=4, accounts=2) as net:
         for node in net.net.nodes:
             with open(Path(node.home, "config.toml"), "a") as file:

@@ -63,7 +63,7 @@ def places(pid: int, wanted: dict[str, bytes]) -> list[tuple[str, set[str]]]:
     return found
 
 
-def test_secret_keys_of_a_running_node_lie_in_locked_pages_alone(tmp_path: Path) -> None:
+def test_secret_keys_of_a_running_node_are_only_in_locked_pages(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("from rustorium import _native\n_native.forbid_core_dumps = bool\n")
     with Devnet.create(tmp_path / "net", nodes=2, accounts=1) as net:
         for index in range(2):

@@ -28,7 +28,7 @@ def landmarks(net: Devnet) -> set[str]:
     return found
 
 
-def test_the_logs_of_a_net_are_merged_by_what_they_say_of_the_same_blocks(devnet: Devnet) -> None:
+def test_the_logs_of_a_net_are_merged_by_their_lines_about_the_same_blocks(devnet: Devnet) -> None:
     key = Key.open(devnet.net.accounts[1].key_file)
     with Client.from_net(devnet.path, key=key) as client:
 

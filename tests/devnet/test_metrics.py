@@ -40,7 +40,7 @@ def run(*line: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_every_metric_of_boards_and_rules_is_there_and_is_true(devnet: Devnet) -> None:
+def test_every_metric_of_boards_and_rules_exists_and_is_right(devnet: Devnet) -> None:
     before = [figures(families) for families in scraped(devnet)]
     key = Key.open(devnet.net.accounts[0].key_file)
     with Client.from_net(devnet.path, key=key) as client:

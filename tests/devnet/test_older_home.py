@@ -69,7 +69,7 @@ def running(home: Home) -> Iterator[Client]:
         process.stderr.close()
 
 
-def test_a_home_of_the_release_before_goes_on(home: Home) -> None:
+def test_a_home_of_the_previous_release_continues(home: Home) -> None:
     before, config = picture(home), home.config.read_bytes()
     refused = start_home(home.path, *FREE_PORTS)
     assert_one_sentence(refused, 1, "has format 1, that of release 0.1.0", "rustorium-node upgrade", "[home-older]")

@@ -31,7 +31,7 @@ LOW = {
 """More than is free on any disk."""
 
 
-def test_what_is_older_than_a_node_keeps_is_refused_and_not_needed_by_who_joins(
+def test_pruned_heights_are_refused_by_name_and_not_needed_by_new_nodes(
     tmp_path: Path, figure: Callable[[str], None]
 ) -> None:
     with eager(tmp_path, 4, storage=f"keep = {KEEP}\nproofs_kept = 5") as net:

@@ -161,7 +161,7 @@ def test_a_node_that_hangs_before_it_can_be_asked_is_restarted(net: Devnet) -> N
         wait_for("it is level", lambda: level(net))
 
 
-def test_a_disk_that_hangs_is_slow_or_is_full_is_waited_for_by_name(net: Devnet, tmp_path: Path) -> None:
+def test_a_hanging_slow_or_full_disk_is_named_and_waited_for(net: Devnet, tmp_path: Path) -> None:
     net.kill(VICTIM)
     hold, slow, full = tmp_path / "hold", tmp_path / "slow", tmp_path / "full"
     home = Path(net.net.nodes[VICTIM].home)

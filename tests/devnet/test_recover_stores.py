@@ -42,7 +42,7 @@ def stop_under_load(net: Devnet) -> Load:
     return load
 
 
-def test_a_node_whose_state_is_another_signs_nothing_and_is_filled_anew(
+def test_a_node_with_a_wrong_state_signs_nothing_and_is_filled_again(
     net: Devnet, wrong_state: Path, figure: Callable[[str], None]
 ) -> None:
     home = Home(Path(net.net.nodes[VICTIM].home))
@@ -85,7 +85,7 @@ def assert_signed_nothing_more(home: Home) -> None:
     assert not any(isinstance(effect, Vote | Propose) for effect in effects)
 
 
-def test_a_store_that_was_mended_comes_back_and_the_node_goes_on_from_it(net: Devnet) -> None:
+def test_a_repaired_store_is_put_back_and_the_node_continues_from_it(net: Devnet) -> None:
     home = Home(Path(net.net.nodes[VICTIM].home))
     before = stop_under_load(net)
     last = before.told[-1]

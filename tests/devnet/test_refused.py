@@ -13,7 +13,7 @@ QUOTA = {"quota_work_max": 3_000, "quota_work_per_s": 1_000}
 
 
 @pytest.mark.nodes
-def test_too_little_quota_is_waited_for_and_never_called_refused(devnet_factory: DevnetFactory) -> None:
+def test_too_little_quota_is_waited_for_and_never_reported_as_refused(devnet_factory: DevnetFactory) -> None:
     """A block skips a transaction with too little quota and those that follow it, and a later block executes them. A
     client that was told to sign them again would have them executed twice."""
     net = devnet_factory(nodes=1, accounts=1, parameters=QUOTA)

@@ -157,7 +157,7 @@ def test_a_crash_at_any_step_never_joins_a_key_with_another_journal(
         assert not home.rekey.exists()
 
 
-def test_nothing_changes_where_the_chain_or_a_lock_says_no(devnet_factory: DevnetFactory) -> None:
+def test_a_refusal_by_the_chain_or_a_lock_changes_nothing(devnet_factory: DevnetFactory) -> None:
     net = devnet_factory(start=False, nodes=1, accounts=1)
     home = Home(Path(net.net.nodes[0].home))
     old = home.validator_key.read_bytes()
@@ -177,7 +177,9 @@ def test_nothing_changes_where_the_chain_or_a_lock_says_no(devnet_factory: Devne
         pass
 
 
-def test_a_nodes_word_alone_changes_nothing(devnet_factory: DevnetFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unproven_answer_of_a_node_changes_nothing(
+    devnet_factory: DevnetFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     net = devnet_factory(start=False, nodes=1, accounts=1)
     home, opener = Home(Path(net.net.nodes[0].home)), Opener(net.root / "passphrase", {})
     owner = net.root / "owners" / "node-0.key"

@@ -124,7 +124,7 @@ def test_from_python_asynchronously(devnet: Devnet, tmp_path: Path) -> None:
     trio.run(body)
 
 
-def test_what_must_not_pass(devnet: Devnet, tmp_path: Path) -> None:
+def test_invalid_shielded_operations_are_refused(devnet: Devnet, tmp_path: Path) -> None:
     signer, other = (Key.open(devnet.net.accounts[number].key_file) for number in (0, 1))
     asset = devnet.net.asset
     with (

@@ -120,7 +120,7 @@ def signers_folder(tmp_path: Path) -> str:
     return tempfile.mkdtemp(prefix="rs-")
 
 
-def test_a_signer_says_what_it_lacks(tmp_path: Path, devnet_factory: DevnetFactory) -> None:
+def test_a_signers_error_names_what_is_missing(tmp_path: Path, devnet_factory: DevnetFactory) -> None:
     net = devnet_factory(start=False, nodes=1, accounts=1)
     home = Home(Path(net.net.nodes[0].home))
     passphrase = ["--passphrase-file", str(net.root / "passphrase")]

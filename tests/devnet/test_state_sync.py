@@ -96,7 +96,7 @@ def wiped_and_filled(net: Devnet) -> None:
     wait_for("all are level", lambda: level(net))
 
 
-def test_who_knows_only_the_genesis_is_filled_in_a_later_epoch(tmp_path: Path) -> None:
+def test_a_node_with_only_the_genesis_is_filled_in_a_later_epoch(tmp_path: Path) -> None:
     with eager(tmp_path / "net", 4, epoch_ms=EPOCH_MS) as net:
         follower = Follower(net, tmp_path / "watcher")
         with open(follower.home / "config.toml", "a") as file:
@@ -150,7 +150,7 @@ def test_a_signal_ends_a_node_that_looks_for_snapshots(tmp_path: Path, number: s
         assert not events(net, VICTIM, "node started")
 
 
-def test_snapshots_are_listed_and_made_on_order(tmp_path: Path) -> None:
+def test_snapshots_are_listed_and_made_on_request(tmp_path: Path) -> None:
     with eager(tmp_path, 1) as net:
         listed_and_made(net)
 

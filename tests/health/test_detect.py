@@ -128,7 +128,7 @@ def test_a_slow_disk_is_judged_by_enough_syncs() -> None:
     assert clock.look(syncs=20, sync_us=8_001_200) == []
 
 
-def test_a_slow_disk_that_has_nothing_to_do_is_slow_no_more() -> None:
+def test_an_idle_slow_disk_is_not_reported() -> None:
     clock = Clock()
     assert clock.look(syncs=8, sync_us=8_000_000) == ["disk-slow"]
     assert clock.looks(9, syncs=10, sync_us=8_400_000) == ["disk-slow"]
@@ -136,7 +136,7 @@ def test_a_slow_disk_that_has_nothing_to_do_is_slow_no_more() -> None:
     assert clock.look(syncs=16, sync_us=11_000_000) == ["disk-slow"], "and those that come are judged"
 
 
-def test_a_disk_that_hung_is_not_slow_besides() -> None:
+def test_a_hanging_disk_is_not_also_reported_as_slow() -> None:
     clock = Clock()
     assert clock.look(syncs=5, sync_us=1_000, busy_ms={"journal": 30_000}) == ["disk-stalled"]
     assert clock.look(syncs=9, sync_us=30_001_000) == []
@@ -144,7 +144,7 @@ def test_a_disk_that_hung_is_not_slow_besides() -> None:
     assert clock.look(syncs=25, sync_us=38_002_000) == ["disk-slow"]
 
 
-def test_a_chain_ahead_of_the_clock_is_told_of_after_five_seconds_with_the_difference() -> None:
+def test_a_chain_ahead_of_the_clock_is_reported_after_five_seconds_with_the_difference() -> None:
     clock = Clock()
     assert clock.looks(5, chain_ahead_ms=3_600_000) == []
     assert clock.look(chain_ahead_ms=3_599_000) == ["chain-ahead-of-clock"]
@@ -171,7 +171,7 @@ def test_leaders_that_are_passed_over_are_named_once_that_lasts() -> None:
     assert clock.look(peers=[beats(clock)]) == []
 
 
-def test_who_stops_speaking_is_suspected_and_who_speaks_again_is_not() -> None:
+def test_a_silent_peer_is_suspected_until_it_is_heard_again() -> None:
     clock = Clock()
     for _ in range(100):
         assert clock.look(peers=[beats(clock), beats(clock, "node-2")]) == []
@@ -190,7 +190,7 @@ def test_who_stops_speaking_is_suspected_and_who_speaks_again_is_not() -> None:
 
 @PROFILE
 @given(st.lists(st.integers(0, 30_000), max_size=40))
-def test_a_watcher_that_was_away_suspects_nobody(lags_ms: list[int]) -> None:
+def test_a_watch_that_was_paused_suspects_no_peer(lags_ms: list[int]) -> None:
     clock = Clock()
     for _ in range(20):
         clock.look(peers=[beats(clock)])
@@ -203,7 +203,7 @@ def test_a_watcher_that_was_away_suspects_nobody(lags_ms: list[int]) -> None:
 
 @PROFILE
 @given(st.integers(0, 30_000))
-def test_a_node_that_was_stopped_suspects_nobody(lag_ms: int) -> None:
+def test_a_node_that_was_paused_suspects_no_peer(lag_ms: int) -> None:
     """The reading after the stop contains what was heard before it, and nothing in between."""
     clock = Clock()
     for _ in range(20):
@@ -216,7 +216,7 @@ def test_a_node_that_was_stopped_suspects_nobody(lag_ms: int) -> None:
 
 @PROFILE
 @given(st.lists(st.integers(400, 700), min_size=2, max_size=300), st.integers(0, 10_000), st.integers(1, 9))
-def test_phi_grows_with_silence_and_shrinks_with_the_watchers_lateness(
+def test_phi_grows_with_silence_and_shrinks_with_the_watchs_own_delay(
     gaps_ms: list[int], more_ms: int, stretch: int
 ) -> None:
     one, at_ms = Accrual(500 * MS), 0
@@ -246,7 +246,7 @@ def test_the_local_health_is_bounded_and_forgets(late: list[bool]) -> None:
     assert health.stretch == 1
 
 
-def test_the_catalogue_never_heals_what_could_sign_twice() -> None:
+def test_no_repair_in_the_catalogue_could_sign_twice() -> None:
     for code, act in {**{code: kind.act for code, kind in FINDINGS.items()}, **ENDINGS}.items():
         if "journal-retired" in code or "journal-corrupt" in code or "key" in code.split("-") or "rekey" in code:
             assert act is Act.ASK, code

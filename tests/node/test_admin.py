@@ -44,7 +44,7 @@ def test_calls(tmp_path: Path, folder: str) -> None:
     assert node.said("audit anchored") == [{"head": "7:00", "caller": by}]
 
 
-def test_a_node_that_hangs_is_told_from_one_that_is_not_there(tmp_path: Path) -> None:
+def test_a_hanging_node_and_a_missing_one_have_different_errors(tmp_path: Path) -> None:
     path = tmp_path / "admin.sock"
     with pytest.raises(NotReady) as absent:
         call(path, "status")
@@ -64,7 +64,7 @@ def test_bad_requests_are_answered(tmp_path: Path, line: bytes) -> None:
             assert json.loads(file.readline())["code"] == "bad-request"
 
 
-def test_an_endless_line_is_cut_off(tmp_path: Path) -> None:
+def test_an_endless_line_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "admin.sock"
     with serving(path), connect_unix(path, 10) as connection:
         try:

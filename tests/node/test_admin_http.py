@@ -132,7 +132,7 @@ def test_refusals_are_problems_with_a_challenge(tmp_path: Path) -> None:
         assert str(tokens) not in found["detail"]
 
 
-def test_whoever_asks_too_often_is_told_for_how_long(tmp_path: Path) -> None:
+def test_a_client_that_asks_too_often_learns_how_long_to_wait(tmp_path: Path) -> None:
     with listening(tmp_path) as (_, address, _tokens):
         found = [ask(address, "POST", "/v1/admin/status", "nonsense") for _ in range(20)]
         codes = [one[1]["code"] for one in found]
@@ -168,7 +168,7 @@ def test_whoever_asks_too_often_is_told_for_how_long(tmp_path: Path) -> None:
         b"",
     ],
 )
-def test_bytes_of_any_kind_end_in_a_problem_or_an_end(tmp_path: Path, sent: bytes) -> None:
+def test_any_bytes_get_a_problem_or_a_closed_connection(tmp_path: Path, sent: bytes) -> None:
     with listening(tmp_path) as (_, address, tokens):
         reader = made(tokens, Role.read)
         host, _, port = address.rpartition(":")

@@ -143,7 +143,7 @@ def test_every_call_with_every_role(tmp_path: Path, call: str, role: Role) -> No
     ]
 
 
-def test_what_cannot_be_written_down_is_not_done_but_for_stop(tmp_path: Path) -> None:
+def test_a_call_that_cannot_be_audited_is_refused_except_stop(tmp_path: Path) -> None:
     class Full(FakeNode):
         def audit(self, event: str, fields_json: str) -> None:
             raise disk_full()
@@ -237,7 +237,7 @@ def test_a_bucket_gives_a_burst_and_then_its_rate() -> None:
     assert len(buckets) == 2
 
 
-def test_refusals_cost_more_and_others_are_not_kept_out(tmp_path: Path) -> None:
+def test_refusals_cost_more_and_do_not_exclude_other_clients(tmp_path: Path) -> None:
     _, text = issue(tmp_path / "tokens.json", "good", Role.read, None, None, NOW)
     node = FakeNode()
     found = plane(tmp_path, node)
@@ -278,7 +278,7 @@ def test_refusals_cost_more_and_others_are_not_kept_out(tmp_path: Path) -> None:
 # ---- the trail -------------------------------------------------------------------------------------------------------
 
 
-def test_a_flood_of_calls_is_a_few_lines_a_day_and_none_goes_uncounted() -> None:
+def test_a_flood_of_calls_is_a_few_lines_a_day_and_every_call_is_counted() -> None:
     trail, told, lines = Trail(), 0, 0
     for second in range(24 * 3600):
         for _ in range(3):
@@ -321,7 +321,7 @@ def test_the_trail_counts_each_call_once(steps: list[tuple[int, int, int]]) -> N
     assert told == len(steps)
 
 
-def test_the_trail_is_written_as_it_comes_later_by_the_minute_and_to_the_end() -> None:
+def test_the_trail_is_written_at_once_then_each_minute_and_at_the_end() -> None:
     trail, node, failing = Trail(), FakeNode(), [True]
 
     def audit(event: str, fields_json: str) -> None:

@@ -75,7 +75,7 @@ def test_nothing_moves_while_the_node_runs(tmp_path: Path) -> None:
     assert stores(home) == {"db/CURRENT"}
 
 
-def test_a_move_that_a_crash_cut_short_is_none(tmp_path: Path) -> None:
+def test_a_move_that_a_crash_interrupted_did_not_happen(tmp_path: Path) -> None:
     home = new_home(tmp_path)
     (home.quarantine / "20261125T010203-004-store-corrupt").mkdir(parents=True)
     assert quarantined(home) == []

@@ -116,7 +116,7 @@ def test_no_secret_is_in_the_bundle_in_any_form(
     assert f"postgres://{MASK}@10.0.0.1" in parts["rustorium-debug/config.toml"].decode()
 
 
-def test_what_helps_is_in_it(cli: Cli, made: Devnet, tmp_path: Path) -> None:
+def test_useful_files_are_in_the_bundle(cli: Cli, made: Devnet, tmp_path: Path) -> None:
     out = tmp_path / "bundle.tar.gz"
     ended = cli("debug", "bundle", "--home", made.net.nodes[0].home, "--out", out, "-o", "json")
     parts = {name.removeprefix("rustorium-debug/"): text for name, text in content(out).items()}
@@ -169,7 +169,7 @@ def test_a_broken_home_is_bundled_too(cli: Cli, tmp_path: Path) -> None:
         ("height=7 view=8", "height=7 view=8"),
     ],
 )
-def test_what_looks_like_a_secret_is_masked_and_what_names_a_file_is_not(text: str, masked: str) -> None:
+def test_secrets_are_masked_and_file_names_are_not(text: str, masked: str) -> None:
     assert Masker([]).text(text) == masked
 
 

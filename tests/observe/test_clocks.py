@@ -78,7 +78,7 @@ def test_corrected_lines_never_show_an_effect_before_its_cause(seed: int) -> Non
         assert min(at) == at[0], "the proposal comes first"
 
 
-def test_the_order_in_which_lines_are_shown_does_not_matter() -> None:
+def test_the_order_of_lines_does_not_matter() -> None:
     world = World.drawn(5, 4)
     lines = [one for height in range(1, 30) for one in world.block(height, height * 5_000, height % 4)]
     found = []
@@ -130,7 +130,7 @@ def test_a_clock_that_drifts_is_followed() -> None:
     assert clocks.jumps == 0
 
 
-def test_memory_is_bounded_whatever_is_shown() -> None:
+def test_memory_is_bounded_for_any_lines() -> None:
     clocks, seeded = Clocks(3), random.Random(1)
     for _ in range(20_000):
         event = seeded.choice(["proposed", "final"])

@@ -114,7 +114,7 @@ LIES = {
 
 
 @pytest.mark.parametrize("part", LIES)
-def test_a_node_that_lies_is_a_row_and_harms_nobody(cli: Cli, part: str) -> None:
+def test_a_false_answer_is_an_error_in_its_own_row(cli: Cli, part: str) -> None:
     with face(LIES[part]) as liar, face(text) as honest:
         ended = cli("metrics", "collect", "--node", liar, "--node", honest, "-o", "json")
     assert ended.code == 5
@@ -123,14 +123,14 @@ def test_a_node_that_lies_is_a_row_and_harms_nobody(cli: Cli, part: str) -> None
     assert (lies["height"], said["height"]) == (None, 7)
 
 
-def test_other_answers_than_metrics_are_said(cli: Cli) -> None:
+def test_answers_without_metrics_are_reported(cli: Cli) -> None:
     with face(text, status=404) as wrong:
         ended = cli("metrics", "collect", "--node", wrong)
     assert ended.code == 5
     assert "status 404: is that the URL of its metrics?" in ended.out
 
 
-def test_an_answer_that_drips_is_given_up() -> None:
+def test_an_answer_that_is_too_slow_is_given_up() -> None:
     """A byte now and then never exceeds the time-out of an idle connection, so the time of the whole answer counts. The
     test's clock advances by a second at each reading."""
     ended, ticks = threading.Event(), itertools.count()

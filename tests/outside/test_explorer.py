@@ -94,7 +94,7 @@ def tab(browser: "Browser", world: World) -> Iterator[Explorer]:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_view_is_whole_readable_and_fits(browser: "Browser", world: World, form: str) -> None:
+def test_every_view_is_complete_readable_and_fits(browser: "Browser", world: World, form: str) -> None:
     with explorer(browser, world.base, **FORMS[form]) as tab:
         for name, (address, heading) in world.views().items():
             tab.open(address)
@@ -112,7 +112,7 @@ def test_every_view_is_whole_readable_and_fits(browser: "Browser", world: World,
             assert unnamed.count() == 0, f"{name} has parts without a name"
 
 
-def test_what_becomes_final_comes_without_loading_and_without_flicker(tab: Explorer, world: World) -> None:
+def test_new_final_data_appears_without_reload_or_flicker(tab: Explorer, world: World) -> None:
     tab.open()
     height = tab.page.locator(".figure-box .figure").first
     expect(tab.page.locator("#connection")).to_have_text("Live")
@@ -160,7 +160,7 @@ def test_a_node_that_asks_for_a_token_is_shown_one(browser: "Browser", world: Wo
         expect(newest.locator("a").first).to_have_attribute("title", written.id)
 
 
-def test_search_finds_whatever_has_a_name(tab: Explorer, world: World) -> None:
+def test_search_finds_everything_with_a_name(tab: Explorer, world: World) -> None:
     tab.open()
     # Consecutive searches have different headings, so that each has ended before the next one.
     found = {
@@ -234,7 +234,7 @@ def test_keys_are_listed_by_what_they_begin_with(tab: Explorer, world: World) ->
     expect(tab.page.get_by_text("No key begins with “nothing/”")).to_be_visible()
 
 
-def test_a_condition_is_told_in_words(tab: Explorer, world: World) -> None:
+def test_a_condition_is_described_in_words(tab: Explorer, world: World) -> None:
     told = world.client.send([operations.require_value(world.address, KEY, VALUE)])
     tab.open(f"#/transactions/{told.id}")
     expect(tab.page.get_by_text("the key’s value has this hash")).to_be_visible()
@@ -344,7 +344,7 @@ def test_the_module_shows_what_the_vectors_say(tab: Explorer, world: World) -> N
             assert end["shown"]["state_root"] == case["shows"]["state_root"]
 
 
-def test_all_of_it_by_keyboard(tab: Explorer, world: World) -> None:
+def test_the_whole_page_works_by_keyboard(tab: Explorer, world: World) -> None:
     tab.open()
     keyboard, focused = tab.page.keyboard, tab.page.locator(":focus")
     keyboard.press("Tab")
@@ -411,7 +411,7 @@ def test_the_map_shows_who_is_connected(browser: "Browser", world: World) -> Non
         expect(tab.page.locator(".link.down")).to_have_count(0, timeout=NOTICED_MS)
 
 
-def test_a_node_that_goes_away_is_said_and_comes_back(browser: "Browser", world: World) -> None:
+def test_a_lost_node_is_reported_until_it_is_back(browser: "Browser", world: World) -> None:
     base = world.net.net.nodes[2].http
     with explorer(browser, base) as tab:
         tab.open()
@@ -432,7 +432,7 @@ def test_a_node_that_goes_away_is_said_and_comes_back(browser: "Browser", world:
         tab.faults[:] = [fault for fault in tab.faults if "net::ERR" not in fault]
 
 
-def test_before_the_first_block_it_says_what_to_do(browser: "Browser", tmp_path: Path) -> None:
+def test_before_the_first_block_the_page_says_what_to_do(browser: "Browser", tmp_path: Path) -> None:
     with Devnet.create(tmp_path / "net", nodes=4) as net:
         net.start()
         with explorer(browser, net.net.nodes[0].http) as tab:

@@ -60,7 +60,7 @@ def fill(disk: Path) -> int:
     return taken
 
 
-def test_a_full_disk_stops_one_validator_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_stops_one_validator_without_loss(tmp_path: Path) -> None:
     with Devnet.create(tmp_path / "net", accounts=2) as net:
         node = net.net.nodes[3]
         home = Path(node.home)

@@ -91,21 +91,21 @@ BROKEN: dict[str, list[Line]] = {
 
 @pytest.mark.outside
 @pytest.mark.parametrize("name", ACCEPTED)
-def test_what_one_order_explains_is_accepted(name: str, checker: Path, tmp_path: Path) -> None:
+def test_histories_with_one_explaining_order_are_accepted(name: str, checker: Path, tmp_path: Path) -> None:
     judged = check(checker, tmp_path, ACCEPTED[name])
     assert judged.returncode == LINEARIZABLE, judged.stdout
 
 
 @pytest.mark.outside
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_no_order_explains_is_refused(name: str, checker: Path, tmp_path: Path) -> None:
+def test_histories_without_an_explaining_order_are_refused(name: str, checker: Path, tmp_path: Path) -> None:
     judged = check(checker, tmp_path, BROKEN[name])
     assert judged.returncode == REFUSED, judged.stdout
     assert "not linearizable: 1 of 1 registers" in judged.stdout
 
 
 @pytest.mark.outside
-def test_what_is_no_history_is_not_accepted(checker: Path, tmp_path: Path) -> None:
+def test_an_invalid_history_is_not_accepted(checker: Path, tmp_path: Path) -> None:
     unreadable: list[list[Line]] = [
         [],
         [line(0, "write", "a", 0, 10, "never")],

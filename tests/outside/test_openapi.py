@@ -26,7 +26,7 @@ CHECKS = (
 )
 
 
-def test_every_answer_of_a_live_node_is_one_that_its_document_names(tmp_path: Path) -> None:
+def test_every_answer_of_a_live_node_agrees_with_its_document(tmp_path: Path) -> None:
     with Devnet.create(tmp_path / "net", nodes=4) as net:
         net.start()
         key = Key.open(net.net.accounts[0].key_file)

@@ -111,7 +111,7 @@ def test_the_exported_files_are_good(tmp_path: Path) -> None:
     assert "SUCCESS" in promtool("check", "config", config)
 
 
-def test_each_rule_fires_when_it_should_and_else_not(tmp_path: Path) -> None:
+def test_each_rule_fires_exactly_when_it_should(tmp_path: Path) -> None:
     known = severities()
     assert {case.alert for case in CASES} == set(known)
     assert len(known) == alert_rules().count("- alert:")
@@ -122,7 +122,7 @@ def test_each_rule_fires_when_it_should_and_else_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("alert", ["RustoriumDiskFull", "RustoriumNodeBehind"])
-def test_a_rule_that_says_something_else_is_found(tmp_path: Path, alert: str) -> None:
+def test_a_changed_rule_is_found(tmp_path: Path, alert: str) -> None:
     """Tests the test of the rules: with another threshold it must fail."""
     text = alert_rules()
     start = text.index(f"- alert: {alert}\n")

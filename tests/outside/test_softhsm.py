@@ -75,7 +75,7 @@ def test_validators_sign_through_a_token(devnet_factory: DevnetFactory, token: P
     assert_no_panic(net)
 
 
-def test_a_token_says_what_it_lacks(token: Path, tmp_path: Path) -> None:
+def test_a_tokens_error_names_what_is_missing(token: Path, tmp_path: Path) -> None:
     state = ["--state", str(tmp_path / "state"), "--validator"]
     assert_one_sentence(
         run_command("signer", "init", *state, uri(token, "none")), 1, "holds 0 Ed25519 keys labelled none"

@@ -58,7 +58,7 @@ def test_systemd_understands_every_line(units: list[Path]) -> None:
     assert analyze("verify", *units) == ""
 
 
-def test_little_is_left_that_a_broken_node_could_reach(units: list[Path]) -> None:
+def test_a_compromised_node_could_reach_little(units: list[Path]) -> None:
     service = next(unit for unit in units if unit.suffix == ".service")
     assert exposure(service) <= EXPOSURE_MAX
 

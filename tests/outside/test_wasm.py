@@ -20,7 +20,7 @@ HEADER = b"\0asm\1\0\0\0"
 
 
 @pytest.mark.timeout(1_200)
-def test_the_committed_module_is_what_its_sources_make_wherever_they_lie(
+def test_the_committed_module_is_built_from_its_sources_in_any_folder(
     tmp_path: Path, figure: Callable[[str], None]
 ) -> None:
     """Debian's compiler may be newer than the one in the record. Then the bytes differ, and the failure says so."""

@@ -39,7 +39,7 @@ def check(reports: list[Report]) -> None:
 
 
 @pytest.mark.parametrize("lost", Lost, ids=lambda lost: lost.value)
-def test_a_short_bad_hour_with_one_away_and_another_dying_at_its_end(lost: Lost) -> None:
+def test_a_short_bad_hour_with_one_node_away_and_another_dying_at_its_end(lost: Lost) -> None:
     report = run_seed(0, plan=hour(BadHour(40, lost, AWAY, dead=(2,))))
     check([report])
     faults = dict(report.faults)
@@ -60,7 +60,7 @@ def test_the_same_seed_is_the_same_run(mode: Mode) -> None:
     assert read_line(one.line())[:3] == (3, mode, SHORT)
 
 
-def test_what_seeds_draw() -> None:
+def test_the_range_of_drawn_plans() -> None:
     """At most f nodes are away or traitors at the same time, and the numbers of views and the jumps reach their
     limits.
     """
@@ -83,7 +83,7 @@ def test_what_seeds_draw() -> None:
 
 
 @pytest.mark.parametrize("nodes", [(0,), (0, 1), (0, 1, 2, 3)], ids=lambda nodes: f"{len(nodes)} nodes")
-def test_clocks_that_jump_a_little(nodes: tuple[int, ...]) -> None:
+def test_small_clock_jumps(nodes: tuple[int, ...]) -> None:
     """The chain's time is at most this far ahead of clocks that jump back, so the chain stops for no longer."""
     report = run_seed(2, plan=clocks(Jump(300.0, nodes, 900), Jump(700.0, nodes, -900)))
     check([report])

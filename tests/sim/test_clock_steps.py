@@ -38,7 +38,7 @@ def test_clocks_that_are_set_back_from_the_true_time_stop_no_chain(nodes: tuple[
 
 
 @pytest.mark.parametrize("node", range(4))
-def test_a_moment_two_hours_ahead_leaves_nothing_behind_at_one_node(node: int) -> None:
+def test_a_clock_two_hours_ahead_for_a_moment_has_no_later_effect(node: int) -> None:
     """The run ends only when all of the clients' transactions are final, and fails if one of them was reported as
     expired."""
     faults = play(Jump(300.0, (node,), 2 * HOUR_MS), Jump(400.0, (node,), -2 * HOUR_MS), seed=node)

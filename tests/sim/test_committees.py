@@ -186,7 +186,7 @@ def replaced(seed: int) -> World:
 REPLACED = {ADD + node for node in range(4, 8)} | {REMOVE + node for node in range(4)}
 
 
-def test_all_members_are_replaced_at_once_and_every_last_word_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_members_are_replaced_at_once_and_their_last_messages_are_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """The old members are silent in the new epoch, the new ones in the old epoch, so a silent member must ask."""
     world = replaced(4)
     settle(world, REPLACED)
@@ -261,7 +261,7 @@ def test_the_chain_pauses_at_a_boundary_for_less_than_a_timeout() -> None:
 
 @pytest.mark.parametrize("stage", list(Stage), ids=lambda stage: stage.value)
 @pytest.mark.parametrize("power", [False, True], ids=["one dies", "all lose power"])
-def test_whoever_comes_first_to_a_stage_dies(stage: Stage, power: bool) -> None:
+def test_the_first_node_at_each_stage_dies(stage: Stage, power: bool) -> None:
     """With a traitor that shows only one peer the final boundary, that peer dies for a second."""
     for traitor in range(N):
         world = make_world(9 + traitor, 5, actors={traitor: Hoarder()})
@@ -339,7 +339,7 @@ def certified(world: World, block: Block) -> bool:
     return world.is_genuine(0, Certificate(VoteKind.NOTARIZE, block.facts.view, block.facts.digest))
 
 
-def test_nobody_votes_for_a_closing_block_that_lists_something(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closing_block_that_lists_something_gets_no_vote(monkeypatch: pytest.MonkeyPatch) -> None:
     world, talker = talk(11)
     assert not any(certified(world, block) for block in talker.talked)
     settle(world, {ADD + 4})

@@ -34,12 +34,12 @@ def test_a_member_that_was_away_makes_a_quorum_with_those_that_lost_the_views(vi
 
 
 @pytest.mark.parametrize("lost", [Lost.NOTARIZES, Lost.FINALIZES], ids=lambda lost: lost.value)
-def test_votes_that_are_lost_stop_nothing_either(lost: Lost) -> None:
+def test_lost_votes_do_not_stop_the_chain(lost: Lost) -> None:
     report = play(BadHour(LONG // 4, lost, AWAY, dead=(2,)))
     assert report.ok, report.line()
 
 
-def test_blocks_that_were_missed_come_many_at_a_time() -> None:
+def test_missed_blocks_are_fetched_many_at_a_time() -> None:
     """With a round trip per block, this would take 50 s. No range can be proven final, because the only finalization is
     that of the newest block."""
     plan = replace(draw_plan(0, Mode.BAD_HOURS, SHAPE), traitors=(), ceiling_ms=1_000, base_ms=60.0)
@@ -54,14 +54,14 @@ def test_members_away_in_turns_have_parts_of_the_certificates() -> None:
         assert report.ok, report.line()
 
 
-def test_beside_a_mute_member_it_takes_two_ceilings_more() -> None:
+def test_with_a_mute_member_recovery_takes_two_more_ceilings() -> None:
     report = play(BadHour(LONG // 2, Lost.PROPOSALS, restart=Restart.ALL), traitors=("silent",))
     assert report.ok, report.line()
 
 
 @pytest.mark.parametrize("restart", [Restart.ALL, Restart.POWER], ids=lambda restart: restart.value)
 @pytest.mark.parametrize(("views", "dead"), [(40, (2,)), (MEMORY * 3, (2,)), (MEMORY * 3, ())])
-def test_views_whose_certificates_no_home_has_any_more_get_nullified_late(
+def test_views_whose_certificates_are_lost_everywhere_are_nullified_late(
     views: int, dead: tuple[int, ...], restart: Restart
 ) -> None:
     """R35: the member that was away never voted in these views, so only the votes of two members are left."""

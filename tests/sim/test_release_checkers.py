@@ -41,7 +41,7 @@ def play(world: World, clients: Clients, ms: float) -> None:
     world.run(ms)
 
 
-def test_their_reader_reads_what_the_extension_reads() -> None:
+def test_the_checkers_reader_agrees_with_the_extension() -> None:
     world, clients = calm_world()
     seen: dict[str, int] = {}
     send = world.send
@@ -188,7 +188,7 @@ def test_claims_that_go_back_and_state_roots_that_differ() -> None:
         checkers.executed(0, b"three", other, b"")
 
 
-def test_money_and_storage_that_appear() -> None:
+def test_created_money_or_storage_is_noticed() -> None:
     world, clients = calm_world()
     play(world, clients, 300)
     leaves = world.nodes[0].disk.leaves()
@@ -213,7 +213,7 @@ def test_a_receipt_that_is_not_there() -> None:
         world.checkers.kept(0, 10_000, world.nodes[0].disk)
 
 
-def test_a_vote_is_forgotten_where_its_disk_is_gone_and_nobody_is_left_who_heard_it() -> None:
+def test_a_vote_is_forgotten_after_its_disk_and_all_its_hearers_are_gone() -> None:
     memories, vote = Memories(3), (0, 1, 2, 0)
     memories.heard(1, 4)
     for node in (0, 2):

@@ -97,7 +97,7 @@ def test_a_client_that_waits_for_the_result_gets_it_before_the_root() -> None:
     assert len(world.checkers.final_chain()) == 3
 
 
-def test_under_load_roots_ride_and_one_block_follows_the_last() -> None:
+def test_under_load_blocks_claim_roots_and_one_block_follows_the_last() -> None:
     world = World(3, N, ROOTS, periods=PeriodRule(longest_ms=60, shortest_ms=20))
     world.start_all()
     count = 150

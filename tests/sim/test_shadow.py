@@ -53,7 +53,7 @@ HISTORIES: list[tuple[str, dict[Place, SignedByClient], str]] = [
 
 
 @pytest.mark.parametrize(("executed", "said"), [each[1:] for each in HISTORIES], ids=[each[0] for each in HISTORIES])
-def test_orders_that_must_not_be(executed: dict[Place, SignedByClient], said: str) -> None:
+def test_impossible_orders_are_refused(executed: dict[Place, SignedByClient], said: str) -> None:
     with pytest.raises(BreachError, match=said):
         shadow().judge_order(0, executed, {1: HEADER})
 
@@ -115,7 +115,7 @@ def without(kind: bytes) -> Callable[[Leaves], Leaves]:
     return change
 
 
-def test_what_nodes_hold_is_what_clients_signed(world: World) -> None:
+def test_states_follow_from_signed_transactions(world: World) -> None:
     judge(world, lambda leaves: leaves)
     kinds = {leaf[1][:1] for leaf in world.nodes[0].disk.leaves()}
     assert {b"\0", b"\1", b"\2"} <= kinds
@@ -132,7 +132,7 @@ STATES = [
 
 
 @pytest.mark.parametrize(("change", "said"), [each[1:] for each in STATES], ids=[each[0] for each in STATES])
-def test_states_that_must_not_be(world: World, change: Callable[[Leaves], Leaves], said: str) -> None:
+def test_impossible_states_are_refused(world: World, change: Callable[[Leaves], Leaves], said: str) -> None:
     with pytest.raises(BreachError, match=said):
         judge(world, change)
 

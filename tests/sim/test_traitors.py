@@ -60,7 +60,7 @@ def test_pairs_of_traitors_among_seven() -> None:
     check([run_seed(seed, Mode.TRAITORS, PAIRS) for seed in PAIR_SEEDS])
 
 
-def test_runs_that_found_something() -> None:
+def test_seeds_of_earlier_faults() -> None:
     check([run_seed(*run) for run in REGRESSIONS])
 
 
@@ -73,13 +73,13 @@ def test_a_run_with_traitors_is_the_same_again() -> None:
 # ---- more traitors than the protocol bears: what the checkers are for
 
 
-def test_two_silent_ones_of_four_stop_the_chain_and_that_is_told() -> None:
+def test_two_silent_traitors_of_four_stop_the_chain_and_that_is_reported() -> None:
     plan = replace(draw_plan(0, Mode.PARTITIONS, Shape(4, 12)), mode=Mode.TRAITORS, traitors=("silent", "silent"))
     report = run_seed(0, plan=replace(plan, partitions=(), calm_ms=50.0))
     assert report.failure.startswith("not live: "), report.line()
 
 
-def test_two_twins_of_four_make_two_chains_and_that_is_told() -> None:
+def test_two_twins_of_four_make_two_chains_and_that_is_reported() -> None:
     """Each half of a partition has a quorum of keys, so real nodes make a real fork."""
     plan = replace(draw_plan(0, Mode.PARTITIONS, Shape(4, 12)), mode=Mode.TRAITORS, traitors=("twin", "twin"))
     world = build_world(0, replace(plan, partitions=()))
@@ -133,7 +133,7 @@ def flooded() -> tuple[World, Spammer]:
     return world, spammer
 
 
-def test_floods_of_views_to_come_leave_nothing_beyond_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_floods_of_future_views_leave_no_data_beyond_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
     world, spammer = flooded()
     acts = spammer.acts
     assert min(acts["vote for a view to come"], acts["proposal for a view to come"], acts["batch too many"]) > 200
@@ -179,12 +179,12 @@ def journaled_beside(rivals: int) -> int:
     return port.native.calls()["journaled"] - before
 
 
-def test_batches_that_nobody_keeps_take_no_place_in_the_journal() -> None:
+def test_dropped_batches_are_not_journaled() -> None:
     """A traitor signs any number of batches at one place of its lane. Each is evidence, and one is kept."""
     assert journaled_beside(30) <= journaled_beside(0) + 2
 
 
-def test_a_batch_that_no_block_can_list_keeps_nothing_from_the_chain() -> None:
+def test_an_unlistable_batch_keeps_no_transaction_from_the_chain() -> None:
     """A traitor signs a batch behind a gap that contains a client's transaction, and nothing more."""
     plan = draw_plan(0, Mode.PARTITIONS, Shape(4, 12))
     world = build_world(0, replace(plan, mode=Mode.TRAITORS, traitors=("silent",), partitions=()))

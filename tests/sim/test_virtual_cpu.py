@@ -109,7 +109,7 @@ def calm_world() -> World:
     return world
 
 
-def test_a_bound_that_is_broken_is_told_with_its_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_bound_is_reported_with_its_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     world = calm_world()
     judge_bounds(world, settled=False, under_way=1_000)
     held = world.ports()[0].native.held()
@@ -121,7 +121,7 @@ def test_a_bound_that_is_broken_is_told_with_its_rule(monkeypatch: pytest.Monkey
                 judge_bounds(world, settled=False, under_way=1_000)
 
 
-def test_an_epoch_that_nobody_asked_for_is_told() -> None:
+def test_an_unrequested_epoch_is_reported() -> None:
     world = calm_world()
     judge_epochs(world, None)
     world.checkers.epoch = 1

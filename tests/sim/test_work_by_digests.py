@@ -89,7 +89,7 @@ def run(n: int, dead: int, seconds: float, gap_ms: float) -> Meter:
 
 
 @pytest.mark.parametrize(("n", "seconds", "gap_ms"), [(4, 20.0, 150.0), (7, 15.0, 200.0), (31, 7.0, 500.0)])
-def test_a_healthy_wide_net_repeats_hardly_a_batch(
+def test_a_healthy_wide_net_repeats_few_batches(
     n: int, seconds: float, gap_ms: float, figure: Callable[[str], None]
 ) -> None:
     times = run(n, 0, seconds, gap_ms).times(n - 1)
@@ -100,7 +100,7 @@ def test_a_healthy_wide_net_repeats_hardly_a_batch(
 @pytest.mark.parametrize(
     ("n", "seconds", "gap_ms"), [(4, 20.0, 150.0), (7, 15.0, 200.0), (16, 12.0, 400.0), (31, 9.0, 500.0)]
 )
-def test_dead_members_make_nobody_send_batches_again(
+def test_stopped_members_cause_no_repeated_batches(
     n: int, seconds: float, gap_ms: float, figure: Callable[[str], None]
 ) -> None:
     dead = (n - 1) // 3

@@ -42,7 +42,7 @@ def code_of(attempt: Callable[[], object]) -> str:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_extension_takes_and_refuses_what_they_say(case: dict[str, Any]) -> None:
+def test_the_extension_agrees_with_the_vectors(case: dict[str, Any]) -> None:
     if "checkpoint" in case:
         light = _native.Light.from_checkpoint(bytes.fromhex(case["checkpoint"]), case["trust_period_ms"])
     else:
@@ -53,7 +53,7 @@ def test_the_extension_takes_and_refuses_what_they_say(case: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_so_does_the_light_client(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_light_client_agrees_with_the_vectors(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0]
     monkeypatch.setattr("rustorium.client.light.now_ms", lambda: clock[0])
     period_s = case["trust_period_ms"] and case["trust_period_ms"] / 1000

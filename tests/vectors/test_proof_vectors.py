@@ -42,7 +42,7 @@ def file_of(case: dict[str, Any]) -> bytes:
 
 
 @pytest.mark.parametrize("case", ids([case for case in CASES if case["shows"] is not None]))
-def test_a_proof_shows_what_it_says(case: dict[str, Any]) -> None:
+def test_a_proof_shows_the_facts_of_its_case(case: dict[str, Any]) -> None:
     facts, shows = facts_of(case), case["shows"]
     assert (facts["kind"], facts["claimed_by"]["height"]) == (case["type"], shows["claimed_by"])
     assert facts["epoch"] == shows.get("epoch", 0)
@@ -103,7 +103,7 @@ def test_no_file_is_made_with_changes_that_lead_elsewhere(monkeypatch: pytest.Mo
             anyio.run(light.file, proof, facts)
 
 
-def test_a_checkpoint_is_enough_and_reaches_what_comes_after(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_suffices_for_later_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     [case] = [case for case in CASES if case.get("epochs") and case["shows"] is not None]
     light = light_of(case)
     light.follow(bytes.fromhex(case["epochs"][0]))

@@ -82,7 +82,7 @@ def test_oracle_knows_ed25519() -> None:
 
 
 @pytest.mark.parametrize("case", cases("transactions"))
-def test_transaction_says_what_its_bytes_say(case: Case) -> None:
+def test_a_transactions_fields_agree_with_its_bytes(case: Case) -> None:
     fields, body = transaction(raw(case))
     assert fields == case["value"]
     assert json.loads(_native.describe_transaction(raw(case))) == case["value"]
@@ -107,7 +107,7 @@ def without_hint() -> list[Any]:
 
 
 @pytest.mark.parametrize("case", without_hint())
-def test_built_anew_from_its_fields_it_is_the_same_bytes(case: Case) -> None:
+def test_a_transaction_rebuilt_from_its_fields_has_the_same_bytes(case: Case) -> None:
     fields = case["value"]
     place = fields["location"] and (fields["location"]["latitude_e7"] / 1e7, fields["location"]["longitude_e7"] / 1e7)
     built = _native.build_transaction(
