@@ -102,7 +102,7 @@ def test_an_interrupted_upload_is_no_backup_and_is_continued(backup: Backup) -> 
     ended = backup.run("create", "--home", home, "--to", place, "--allow-http", url=line.url)
     line.close()
     assert line.cuts >= 1
-    assert_one_sentence(ended, 1, "can't be reached or written", "run this again", "[backup-place-failed]")
+    assert_one_sentence(ended, 1, "can't be reached or written", "run the command again", "[backup-place-failed]")
     assert_one_sentence(backup.run("list", "--home", home, "--from", place, "--allow-http"), 3, "holds no backup")
     arrived = backup.server.sizes(BUCKET, "cut")
     assert arrived, "it was cut in the middle"

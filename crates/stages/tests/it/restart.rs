@@ -165,7 +165,7 @@ fn an_invalid_plan_is_refused_with_its_reason() {
         let made = Plan::new(&net.genesis, &*store, transactions, net.now.wall_ms);
         made.err().map(|error| error.sentence).expect("refused")
     };
-    assert!(refused(&net, Vec::new()).contains("nothing in it changes the committee"));
+    assert!(refused(&net, Vec::new()).contains("doesn't change the committee"));
     let more = chain::sign(&net.genesis, 0, 0, vec![add(4)]).into_inner();
     assert!(refused(&net, vec![more]).contains("removes no member's key"));
     let put = net.next_put(8).into_inner();
