@@ -78,13 +78,13 @@ pub enum Submitted {
 
 /// A client's session: a QUIC connection or an HTTP request. Its waits end with the session.
 #[derive(Debug)]
-pub struct Visit {
+pub struct ClientSession {
     site: IpAddr,
     ended: AtomicBool,
     waits: AtomicUsize,
 }
 
-impl Visit {
+impl ClientSession {
     /// Starts a session that counts for `site`.
     pub fn of(site: IpAddr) -> Arc<Self> {
         Arc::new(Self { site, ended: AtomicBool::new(false), waits: AtomicUsize::new(0) })

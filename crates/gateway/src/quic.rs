@@ -6,4 +6,4 @@
 pub mod server;
 mod session;
 
-pub use server::{QuicFace, QuicLimits};
+pub use server::{QuicLimits, QuicServer};

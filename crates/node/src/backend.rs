@@ -13,9 +13,9 @@ use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
 use rustorium_api::json::{Finding, Severity};
 use rustorium_api::{
-    At, BackendError, BalanceListing, BlockRef, BlockView, Committee, FinalBlock, History, KeyHistory, ListedBalances,
-    ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted,
-    SubmittedSink, TransactionStatus, Visit, Wait,
+    At, BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, FinalBlock, History, KeyHistory,
+    ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues,
+    Status, Submitted, SubmittedSink, TransactionStatus, Wait,
 };
 use rustorium_crypto::Addressed;
 use rustorium_execution::CommitteeRecord;
@@ -96,7 +96,7 @@ impl NodeBackend {
         }
         if let Some(waited) = self.inbox.waiting_for().filter(|waited| *waited > CORE_MAX) {
             return Err(format!(
-                "wedged: the consensus core has not come for its inputs for {} s; restart the node",
+                "wedged: the consensus core has taken no input for {} s; restart the node",
                 waited.as_secs()
             ));
         }
@@ -148,7 +148,7 @@ impl NodeBackend {
 struct Waiting {
     waiters: Arc<Waiters>,
     ids: Vec<TxId>,
-    visit: Arc<Visit>,
+    visit: Arc<ClientSession>,
 }
 
 impl Drop for Waiting {
@@ -171,7 +171,7 @@ impl Backend for NodeBackend {
         mut transactions: Vec<Addressed>,
         wait: Wait,
         deadline: Instant,
-        visit: &Arc<Visit>,
+        visit: &Arc<ClientSession>,
     ) -> BoxFuture<'static, Vec<Submitted>> {
         let ids: Vec<TxId> = transactions.iter_mut().map(Addressed::id).collect();
         let (sender, mut ended) = mpsc::unbounded_channel();
@@ -196,7 +196,13 @@ impl Backend for NodeBackend {
         })
     }
 
-    fn submit_streaming(&self, transactions: Vec<Addressed>, wait: Wait, visit: &Arc<Visit>, done: SubmittedSink) {
+    fn submit_streaming(
+        &self,
+        transactions: Vec<Addressed>,
+        wait: Wait,
+        visit: &Arc<ClientSession>,
+        done: SubmittedSink,
+    ) {
         let mut places = self.room.enter(visit.site(), transactions.len()).into_iter();
         let (now, wall_ms) = (std::time::Instant::now(), wall_ms());
         let mut taken = Vec::with_capacity(places.len());
@@ -213,7 +219,7 @@ impl Backend for NodeBackend {
         self.verifier.submissions(taken.into_iter());
     }
 
-    fn left(&self, visit: &Visit) {
+    fn left(&self, visit: &ClientSession) {
         self.waiters.left(visit);
     }
 

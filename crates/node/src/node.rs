@@ -14,7 +14,7 @@ use crate::vitals::VitalsNote;
 use parking_lot::Mutex;
 use rustorium_gateway::gate::Rules;
 use rustorium_gateway::http::HttpServer;
-use rustorium_gateway::quic::QuicFace;
+use rustorium_gateway::quic::QuicServer;
 use rustorium_gateway::{Backend, Gate};
 use rustorium_shard::port::Effect;
 use rustorium_stages::NodeError;
@@ -90,7 +90,7 @@ pub(crate) struct Running {
     pub(crate) clients: Runtime,
     pub(crate) transport: Transport,
     pub(crate) http: HttpServer,
-    pub(crate) quic: QuicFace,
+    pub(crate) quic: QuicServer,
 }
 
 impl Node {

@@ -23,7 +23,7 @@ const PAUSE_TIMES: u32 = 9;
 const PAUSE_MIN: Duration = Duration::from_millis(2);
 const PAUSE_MAX: Duration = Duration::from_millis(100);
 
-/// What a rotation is at.
+/// Stage of a rotation.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RotationStep {
@@ -38,14 +38,14 @@ pub enum RotationStep {
     Key,
 }
 
-/// How far a rotation has come, for the operator.
+/// Progress of a rotation, for the operator.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct RotationStatus {
-    /// Whether it is under way.
+    /// True while it runs.
     pub running: bool,
-    /// Whether the storage key itself is being replaced.
+    /// True if the storage key itself is being replaced.
     pub master: bool,
-    /// What it is at.
+    /// Its stage.
     pub step: RotationStep,
     /// Rows looked at.
     pub rows: u64,
@@ -55,7 +55,7 @@ pub struct RotationStatus {
     pub files: u64,
     /// Table files to be written anew.
     pub files_all: u64,
-    /// Why it stopped short, until the next one begins.
+    /// Reason why it stopped early, until the next one begins.
     pub failed: Option<String>,
 }
 
@@ -75,7 +75,7 @@ struct State {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What is to be begun.
+/// The rotation to begin.
 enum Wanted {
     /// A new key version.
     Rows,
@@ -117,12 +117,12 @@ impl Rotator {
         self.run(&mut state)
     }
 
-    /// Whether something that was under way before the start, or stopped short, is left.
+    /// Returns true if a rotation of an earlier start, or one that stopped early, is unfinished.
     fn left(&self) -> bool {
         self.store.rotation().is_some() || self.master.as_ref().is_some_and(Master::unfinished)
     }
 
-    /// How far it has come.
+    /// Returns the progress.
     pub fn status(&self) -> RotationStatus {
         self.state.lock().status.clone()
     }
@@ -171,7 +171,7 @@ impl Rotator {
         self.note(event, reason.as_deref());
     }
 
-    /// Whether it came to the end; false where the node is stopping.
+    /// Returns true if it is finished, false if the node is stopping.
     fn rotate_all(&self) -> Result<bool, String> {
         let wanted = self.state.lock().wanted.take();
         match wanted {

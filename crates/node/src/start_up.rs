@@ -12,7 +12,7 @@ use rustorium_crypto::locked;
 use rustorium_gateway::gate::Access;
 use rustorium_gateway::http::server::{HttpConfig, StartError};
 use rustorium_gateway::http::{HttpLimits, HttpServer};
-use rustorium_gateway::quic::{QuicFace, QuicLimits};
+use rustorium_gateway::quic::{QuicLimits, QuicServer};
 use rustorium_gateway::{Backend, Gate, GatewayMetrics};
 use rustorium_stages::NodeError;
 use rustorium_transport::{FollowerLimits, Transport, TransportError};
@@ -107,7 +107,7 @@ fn start_gateway(
     root: &Opened,
     gate: Arc<Gate>,
     runtime: &Runtime,
-) -> Result<(HttpServer, QuicFace), NodeError> {
+) -> Result<(HttpServer, QuicServer), NodeError> {
     let config = &process.config;
     let metrics = GatewayMetrics::default();
     root.replica.metrics.with_registry(|registry| metrics.register(registry));
@@ -124,6 +124,6 @@ fn start_gateway(
     let _inside = runtime.enter();
     let tls = rustorium_transport::tls::client_face_server(&process.node_key)
         .map_err(|error| NodeError::new("system", error.to_string()))?;
-    let quic = QuicFace::start(config.client_listen, tls, backend, gate, QuicLimits::default(), metrics);
+    let quic = QuicServer::start(config.client_listen, tls, backend, gate, QuicLimits::default(), metrics);
     Ok((http, quic.map_err(failed)?))
 }

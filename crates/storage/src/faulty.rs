@@ -4,7 +4,7 @@
 mod unsynced;
 
 use crate::epochs::EpochStore;
-use crate::history::{HistoryStore, Kept, Pruning, StateView, VersionLimits, Versions, Walk, Walked};
+use crate::history::{HistoryStore, KeptRange, Pruning, StateView, VersionLimits, Versions, Walk, WalkOutcome};
 use crate::store::{
     HeightCommit, StateAtTip, Store, StoreError, StoreStats, StoredBlock, StoredLink, StoredTransaction, Tip,
 };
@@ -146,13 +146,13 @@ impl<S: Store> TreeStore for FaultyStore<S> {
 }
 
 impl<S: Store> HistoryStore for FaultyStore<S> {
-    fn kept(&self) -> Kept {
+    fn kept(&self) -> KeptRange {
         self.inner.kept()
     }
     fn values_at(&self, height: Height, keys: &[StateKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         self.inner.values_at(height, keys)
     }
-    fn walk_at(&self, height: Height, walk: &Walk<'_>) -> Result<Walked, StoreError> {
+    fn walk_at(&self, height: Height, walk: &Walk<'_>) -> Result<WalkOutcome, StoreError> {
         self.inner.walk_at(height, walk)
     }
     fn versions(&self, key: &StateKey, from: Height, limits: VersionLimits) -> Result<Versions, StoreError> {

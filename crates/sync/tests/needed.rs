@@ -5,7 +5,7 @@
 mod common;
 
 use common::*;
-use rustorium_sync::{FetchConfig, Fetcher, Needed, Owner, Want};
+use rustorium_sync::{FetchConfig, Fetcher, OwnedWant, Owner, Want};
 use rustorium_types::{BlockDigest, Request, Response, ValidatorIndex};
 
 const CONFIG: FetchConfig =
@@ -19,12 +19,12 @@ fn wanted(number: u8) -> Want {
     Want::Block(BlockDigest([number; 32]))
 }
 
-fn certified(number: u8) -> Needed {
-    Needed { want: wanted(number), owner: Owner::Certified(None) }
+fn certified(number: u8) -> OwnedWant {
+    OwnedWant { want: wanted(number), owner: Owner::Certified(None) }
 }
 
-fn proposal(number: u8, few: &[u16]) -> Needed {
-    Needed { want: wanted(number), owner: Owner::Proposal(few.iter().map(|peer| ValidatorIndex(*peer)).collect()) }
+fn proposal(number: u8, few: &[u16]) -> OwnedWant {
+    OwnedWant { want: wanted(number), owner: Owner::Proposal(few.iter().map(|peer| ValidatorIndex(*peer)).collect()) }
 }
 
 fn poll(fetcher: &mut Fetcher, now_ms: u64, connected: u16) -> Vec<(ValidatorIndex, u64, Request)> {
@@ -68,7 +68,7 @@ fn a_proposals_batch_is_requested_from_its_author_then_also_from_the_proposer_th
 #[test]
 fn three_quarters_of_the_places_are_for_what_is_certified() {
     let mut fetcher = Fetcher::new(CONFIG);
-    let inventions: Vec<Needed> = (100..120).map(|number| proposal(number, &[0, 1, 2, 3])).collect();
+    let inventions: Vec<OwnedWant> = (100..120).map(|number| proposal(number, &[0, 1, 2, 3])).collect();
     fetcher.need(0, inventions.clone());
     assert_eq!(poll(&mut fetcher, 0, 4).len(), 2, "a quarter of eight");
     let all = inventions.into_iter().chain((1..=10).map(certified)).collect();
@@ -87,10 +87,10 @@ fn three_quarters_of_the_places_are_for_what_is_certified() {
 fn invented_batches_leave_room_for_requests_to_each_peer() {
     let config = FetchConfig { in_flight_max: 64, ..CONFIG };
     let mut fetcher = Fetcher::new(config);
-    let inventions: Vec<Needed> = (100..150).map(|number| proposal(number, &[2])).collect();
+    let inventions: Vec<OwnedWant> = (100..150).map(|number| proposal(number, &[2])).collect();
     fetcher.need(0, inventions.clone());
     assert_eq!(asked(&poll(&mut fetcher, 0, 4)), [2, 2]);
-    let prefer = Needed { want: wanted(1), owner: Owner::Certified(Some(ValidatorIndex(2))) };
+    let prefer = OwnedWant { want: wanted(1), owner: Owner::Certified(Some(ValidatorIndex(2))) };
     fetcher.need(1, [vec![prefer], inventions].concat());
     assert_eq!(asked(&poll(&mut fetcher, 1, 4)), [2]);
 }
@@ -108,7 +108,7 @@ fn once_its_block_is_certified_all_peers_are_asked_at_once() {
 #[test]
 fn an_answer_that_turns_out_to_be_forged_is_followed_by_the_next_question() {
     let (block, digest) = block(7);
-    let needed = || vec![Needed { want: Want::Block(digest), owner: Owner::Certified(None) }];
+    let needed = || vec![OwnedWant { want: Want::Block(digest), owner: Owner::Certified(None) }];
     let mut fetcher = Fetcher::new(CONFIG);
     fetcher.need(0, needed());
     let (first, id, _) = poll(&mut fetcher, 0, 4)[0].clone();

@@ -273,9 +273,9 @@ struct Heard {
     bytes: AtomicU64,
 }
 
-struct Ear(Arc<Heard>);
+struct FrameCounter(Arc<Heard>);
 
-impl Handler for Ear {
+impl Handler for FrameCounter {
     fn frame(&self, frame: Frame) {
         self.0.answers.fetch_add(1, Relaxed);
         self.0.bytes.fetch_add(frame.bytes.len() as u64, Relaxed);
@@ -321,7 +321,7 @@ fn follower(attack: &Attack, chain: ChainId, heard: Arc<Heard>) -> Result<Transp
         followers: FollowerLimits::CLOSED,
         shaper: None,
     };
-    Ok(Transport::start(config, Arc::new(Ear(heard)), &tokio::runtime::Handle::current())?)
+    Ok(Transport::start(config, Arc::new(FrameCounter(heard)), &tokio::runtime::Handle::current())?)
 }
 
 async fn follow(attack: &Attack) -> Result<String, Fault> {

@@ -268,7 +268,7 @@ impl Lanes {
     }
 
     /// Returns for each lane the seq up to which batches are held without a gap from the final cursor.
-    pub fn held(&self) -> Vec<u64> {
+    pub fn held_ends(&self) -> Vec<u64> {
         self.lanes.iter().map(|lane| lane.chain.next_seq).collect()
     }
 

@@ -33,9 +33,9 @@ fn held_counts_without_gaps_and_grows_over_filled_ones() {
     for at in [0, 2, 3] {
         lanes.insert(made[at].clone(), 0, false);
     }
-    assert_eq!(lanes.held(), [0, 1]);
+    assert_eq!(lanes.held_ends(), [0, 1]);
     assert_eq!(lanes.insert(made[1].clone(), 0, false), Inserted::Held);
-    assert_eq!(lanes.held(), [0, 4]);
+    assert_eq!(lanes.held_ends(), [0, 4]);
     assert_eq!(lanes.tip(ValidatorIndex(1)), Some(after(&made[3])));
     assert_eq!(lanes.insert(made[1].clone(), 0, false), Inserted::Duplicate);
     assert_eq!(lanes.get(ValidatorIndex(1), &made[2].digest), Some(made[2].clone()));
@@ -55,7 +55,7 @@ fn the_window_bounds_batches_and_bytes_but_not_what_a_block_lists() {
     assert_eq!(lanes.get(ValidatorIndex(0), &made[8].digest), None);
     assert_eq!(lanes.insert(made[9].clone(), 9, true), Inserted::Held);
     assert_eq!(lanes.insert(made[8].clone(), 8, true), Inserted::Held);
-    assert_eq!(lanes.held(), [10]);
+    assert_eq!(lanes.held_ends(), [10]);
     lanes.finalized(&[after(&made[3])]);
     assert_eq!(lanes.window_left(ValidatorIndex(0)).0, 2);
 
@@ -84,7 +84,7 @@ fn a_second_batch_at_a_seq_is_evidence_and_kept_only_if_listed() {
     // When final, the losing batch is removed, with those that follow it.
     let gone = lanes.finalized(&listed);
     assert_eq!(gone.len(), 3);
-    assert_eq!(lanes.held(), [1]);
+    assert_eq!(lanes.held_ends(), [1]);
     assert_eq!(lanes.released(), [0, 5, 1]);
     assert_eq!(lanes.insert(mine[0].clone(), 9, true), Inserted::Stale);
 }
@@ -215,14 +215,14 @@ fn finality_drops_what_is_below_and_frees_the_journal() {
     let gone = lanes.finalized(&[after(&a[1]), START]);
     assert_eq!(gone, a[..2]);
     assert_eq!((lanes.released(), lanes.released()), (vec![100, 101], vec![]));
-    assert_eq!(lanes.held(), [4, 2]);
+    assert_eq!(lanes.held_ends(), [4, 2]);
     assert_eq!(lanes.finalized(&[after(&a[1]), START]), [], "told twice");
     assert_eq!(lanes.final_cursors(), [after(&a[1]), START]);
     assert_eq!(lanes.unlisted(ValidatorIndex(0)), a[2..]);
     // A final cursor ahead of all held batches.
     let far = Cursor { next_seq: 9, tip: BatchDigest([3; 32]) };
     assert_eq!(lanes.finalized(&[far, far]).len(), 4);
-    assert_eq!((lanes.held(), lanes.released()), (vec![9, 9], vec![102, 103, 104, 105]));
+    assert_eq!((lanes.held_ends(), lanes.released()), (vec![9, 9], vec![102, 103, 104, 105]));
 }
 
 #[test]
@@ -258,7 +258,7 @@ fn unjoined_batches_expire_unless_a_live_block_lists_them() {
     assert_eq!(lanes.in_memory(), 1);
     assert_eq!(lanes.drop_unlisted(99_000, &[]), None);
     assert_eq!((lanes.in_memory(), lanes.bytes(ValidatorIndex(0))), (0, 0));
-    assert_eq!(lanes.held(), [0, 1], "what has joined stays");
+    assert_eq!(lanes.held_ends(), [0, 1], "what has joined stays");
 }
 
 #[test]
@@ -293,7 +293,7 @@ fn joined_batches_have_precedence_over_those_behind_a_gap() {
     assert_eq!(hold(&mut lanes, 9, far[1].clone(), false), Inserted::Held);
     assert_eq!(hold(&mut lanes, 10, a[0].clone(), false), Inserted::Held);
     assert!(lanes.bytes(ValidatorIndex(0)) <= 100_000);
-    assert!(lanes.held()[0] >= 1, "{:?}", lanes.held());
+    assert!(lanes.held_ends()[0] >= 1, "{:?}", lanes.held_ends());
 }
 
 #[test]
@@ -341,7 +341,7 @@ fn a_batch_whose_previous_may_still_come_is_kept() {
     lanes.insert(a[3].clone(), 3, false);
     lanes.finalized(&[after(&a[0])]);
     insert_all(&mut lanes, &a[1..3]);
-    assert_eq!(lanes.held(), [4]);
+    assert_eq!(lanes.held_ends(), [4]);
 }
 
 #[test]
@@ -409,10 +409,10 @@ proptest! {
         let sums = (extension.transactions, extension.work, extension.bytes);
         prop_assert_eq!((weight.transactions, weight.work, weight.bytes), sums);
         prop_assert_eq!(lanes.listable(&parent), extension.transactions > 0);
-        prop_assert!(extension.cursors.iter().zip(lanes.held()).all(|(cursor, held)| cursor.next_seq <= held));
-        let held_before: Vec<_> = lanes.held();
+        prop_assert!(extension.cursors.iter().zip(lanes.held_ends()).all(|(cursor, held)| cursor.next_seq <= held));
+        let held_before: Vec<_> = lanes.held_ends();
         let gone = lanes.finalized(&extension.cursors).len();
         prop_assert_eq!(gone, extension.cursors.iter().map(|cursor| cursor.next_seq as usize).sum::<usize>());
-        prop_assert_eq!(lanes.held(), held_before);
+        prop_assert_eq!(lanes.held_ends(), held_before);
     }
 }

@@ -325,7 +325,7 @@ fn value_is_conserved() {
                 Ok(_) => payer.pay(&world, address, have / 2),
                 Err(_) => payer.shield(&world, 1),
             },
-            (None, 1) if have > 1 && payer.wallet.held().len() < 3 => payer.unshield(&world, to, have - 1),
+            (None, 1) if have > 1 && payer.wallet.unspent().len() < 3 => payer.unshield(&world, to, have - 1),
             _ => payer.shield(&world, 1 + next(50)),
         };
         // Also operations that must fail: an earlier one again, and this one from another sender.

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 
 /// Access that a route requires.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Need {
+pub(super) enum RequiredAccess {
     /// None: checks of whether the node is up and well, and the description of its API.
     Nothing,
     /// A read.

@@ -7,13 +7,13 @@ use crate::http::server::StartError;
 use crate::limit::ConnectionsBySite;
 use crate::metrics::{GatewayMetrics, QUIC};
 use crate::panic_alarm::PanicAlarm;
-use crate::screen::{Screened, screen};
+use crate::screen::{ScreenedItems, screen};
 use quinn::{Connection, Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, TokioRuntime, VarInt};
 use rustorium_api::frames::{
     CLIENT_FRAME_BYTES_MAX, ClientFrame, FACE_VERSION, LENGTH_BYTES, ServerFrame, SubmitHead, write_frame,
 };
-use rustorium_api::{Submitted, Visit};
-use rustorium_transport::door::{Door, DoorLimits, Verdict, site};
+use rustorium_api::{ClientSession, Submitted};
+use rustorium_transport::handshakes::{HandshakeLimiter, HandshakeLimits, Verdict, site};
 use rustorium_types::{BoundedBytes, decode};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub struct QuicLimits {
     /// Open connections of one site.
     pub connections_per_address_max: usize,
     /// Handshakes.
-    pub handshakes: DoorLimits,
+    pub handshakes: HandshakeLimits,
     /// Transactions that one connection may have outstanding.
     pub credit: u32,
     /// Bytes of a connection's unread results beyond which certified results are sent without their proof.
@@ -47,7 +47,7 @@ impl Default for QuicLimits {
         Self {
             connections_max: 512,
             connections_per_address_max: 256,
-            handshakes: DoorLimits { open_max: 256, open_per_site_max: 64, per_site_per_s: 64, burst: 256 },
+            handshakes: HandshakeLimits { open_max: 256, open_per_site_max: 64, per_site_per_s: 64, burst: 256 },
             credit: 32_768,
             proof_bytes_waiting_max: 1024 * 1024,
             hello_timeout: Duration::from_secs(5),
@@ -105,11 +105,11 @@ struct QuicContext {
     metrics: GatewayMetrics,
     total: Arc<Semaphore>,
     addresses: Arc<ConnectionsBySite>,
-    door: Arc<Door>,
+    limiter: Arc<HandshakeLimiter>,
 }
 
 /// The running QUIC face.
-pub struct QuicFace {
+pub struct QuicServer {
     endpoint: Endpoint,
     address: SocketAddr,
     accepting: JoinSet<()>,
@@ -123,7 +123,7 @@ const INCOMING_BYTES_TOTAL: u64 = 1024 * 1024;
 /// Bytes kept for a client because it hasn't acknowledged them.
 const SEND_WINDOW_BYTES: u64 = 2 * 1024 * 1024;
 
-impl QuicFace {
+impl QuicServer {
     /// Listens and serves on the current tokio runtime; `config` comes from `transport::tls::client_face_server`.
     pub fn start(
         listen: SocketAddr,
@@ -144,8 +144,8 @@ impl QuicFace {
         let endpoint = endpoint.map_err(failed)?;
         let address = endpoint.local_addr().map_err(failed)?;
         let total = Arc::new(Semaphore::new(limits.connections_max));
-        let door = Door::new(limits.handshakes);
-        let face = Arc::new(QuicContext { backend, gate, limits, metrics, total, addresses: Arc::default(), door });
+        let limiter = HandshakeLimiter::new(limits.handshakes);
+        let face = Arc::new(QuicContext { backend, gate, limits, metrics, total, addresses: Arc::default(), limiter });
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(endpoint.clone(), face));
         Ok(Self { endpoint, address, accepting })
@@ -184,8 +184,8 @@ async fn accept(endpoint: Endpoint, face: Arc<QuicContext>) {
 /// Accepts a connection, or refuses it before anything is spent on it.
 fn admit(incoming: Incoming, face: &Arc<QuicContext>, connections: &mut JoinSet<()>) {
     let (address, proved) = (incoming.remote_address().ip(), incoming.remote_address_validated());
-    let inside = match face.door.knock(Instant::now(), address, proved) {
-        Verdict::Enter(inside) => inside,
+    let slot = match face.limiter.decide(Instant::now(), address, proved) {
+        Verdict::Enter(slot) => slot,
         Verdict::Prove => {
             face.metrics.address_proof();
             // This fails only for a validated address, and those never get here.
@@ -208,7 +208,7 @@ fn admit(incoming: Incoming, face: &Arc<QuicContext>, connections: &mut JoinSet<
         let _held = (permit, address, face.metrics.connection(QUIC));
         // A handshake that never ends would keep its place.
         let connected = timeout(face.limits.hello_timeout, incoming).await;
-        drop(inside);
+        drop(slot);
         match connected {
             Ok(Ok(connection)) => serve(&connection, &face).await,
             Err(_) => tracing::debug!(event = "client_handshake_slow", "a client's handshake took too long"),
@@ -226,7 +226,7 @@ async fn serve(connection: &Connection, face: &Arc<QuicContext>) {
         Err(_) => return Violation::TooSlow.close(connection),
     };
     let session = Arc::new(Session::new(face.limits.credit, face.limits.proof_bytes_waiting_max));
-    let visit = Visit::of(site(connection.remote_address().ip()));
+    let visit = ClientSession::of(site(connection.remote_address().ip()));
     let _leaving = EndOnDrop { face, visit: &visit };
     let ended = tokio::select! {
         ended = read(recv, face, &session, &visit, &pass) => ended,
@@ -242,7 +242,7 @@ async fn serve(connection: &Connection, face: &Arc<QuicContext>) {
 /// Ends the session's waits when it is dropped, however the session ends.
 struct EndOnDrop<'a> {
     face: &'a QuicContext,
-    visit: &'a Visit,
+    visit: &'a ClientSession,
 }
 
 impl Drop for EndOnDrop<'_> {
@@ -303,7 +303,7 @@ async fn read(
     mut recv: RecvStream,
     face: &QuicContext,
     session: &Arc<Session>,
-    visit: &Arc<Visit>,
+    visit: &Arc<ClientSession>,
     pass: &Permission,
 ) -> Result<(), Violation> {
     let mut buffer = Vec::new();
@@ -317,7 +317,12 @@ async fn read(
 }
 
 /// Handles one `Submit` frame: first the credit, then the busy check, and only then the decoding.
-fn submit(face: &QuicContext, session: &Arc<Session>, visit: &Arc<Visit>, frame: &[u8]) -> Result<(), Violation> {
+fn submit(
+    face: &QuicContext,
+    session: &Arc<Session>,
+    visit: &Arc<ClientSession>,
+    frame: &[u8],
+) -> Result<(), Violation> {
     let head = SubmitHead::peek(frame).ok_or(Violation::Malformed)?;
     session.take_credit(head.count)?;
     if let Some(retry_after_ms) = face.backend.busy(Some(visit.site())) {
@@ -329,7 +334,8 @@ fn submit(face: &QuicContext, session: &Arc<Session>, visit: &Arc<Visit>, frame:
         return Err(Violation::Malformed);
     };
     face.metrics.submitted(QUIC, transactions.len());
-    let Screened { good, places, refused } = screen(face.backend.as_ref(), transactions.into_vec().into_iter().map(Ok));
+    let ScreenedItems { good, places, refused } =
+        screen(face.backend.as_ref(), transactions.into_vec().into_iter().map(Ok));
     for (place, why) in refused {
         session.push(number, place, Submitted::Refused(why));
     }

@@ -8,7 +8,7 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use rustorium_gateway::http::server::HttpConfig;
 use rustorium_gateway::http::{HttpLimits, HttpServer};
-use rustorium_gateway::quic::{QuicFace, QuicLimits};
+use rustorium_gateway::quic::{QuicLimits, QuicServer};
 use rustorium_gateway::{Gate, GatewayMetrics};
 use rustorium_load::QuicClient;
 use rustorium_types::encode;
@@ -79,7 +79,7 @@ async fn a_submission_that_panics_ends_its_connection_and_no_other() {
     server.close().await;
 }
 
-async fn session(face: &QuicFace) -> QuicClient {
+async fn session(face: &QuicServer) -> QuicClient {
     QuicClient::connect(face.local_addr(), &quic::node_key(), None).await.unwrap()
 }
 

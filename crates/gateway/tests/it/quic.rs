@@ -5,7 +5,7 @@ use rustorium_api::frames::{
     write_submit,
 };
 use rustorium_gateway::http::server::StartError;
-use rustorium_gateway::quic::{QuicFace, QuicLimits};
+use rustorium_gateway::quic::{QuicLimits, QuicServer};
 use rustorium_gateway::{Backend, Gate, GatewayMetrics};
 use rustorium_load::{ClientError, QuicClient, Results};
 use rustorium_transport::tls;
@@ -17,21 +17,21 @@ use std::time::Duration;
 
 const NODE: u8 = 200;
 
-pub fn start(world: &Arc<World>, limits: QuicLimits) -> QuicFace {
+pub fn start(world: &Arc<World>, limits: QuicLimits) -> QuicServer {
     guarded(world, Gate::open(), limits)
 }
 
-pub fn guarded(world: &Arc<World>, gate: Arc<Gate>, limits: QuicLimits) -> QuicFace {
+pub fn guarded(world: &Arc<World>, gate: Arc<Gate>, limits: QuicLimits) -> QuicServer {
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let config = tls::client_face_server(&key(NODE)).unwrap();
-    QuicFace::start(any, config, world.clone(), gate, limits, GatewayMetrics::default()).unwrap()
+    QuicServer::start(any, config, world.clone(), gate, limits, GatewayMetrics::default()).unwrap()
 }
 
 pub fn node_key() -> [u8; 32] {
     key(NODE).public()
 }
 
-async fn connect(face: &QuicFace) -> QuicClient {
+async fn connect(face: &QuicServer) -> QuicClient {
     QuicClient::connect(face.local_addr(), &node_key(), None).await.unwrap()
 }
 
@@ -165,7 +165,7 @@ async fn more_than_the_credit_ends_the_connection() {
 }
 
 /// Sends `bytes` on the first stream; returns the code and reason with which the server ends the connection.
-async fn told_after(face: &QuicFace, bytes: Vec<u8>) -> (VarInt, String) {
+async fn told_after(face: &QuicServer, bytes: Vec<u8>) -> (VarInt, String) {
     let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
     let config = tls::client_face_client(&node_key()).unwrap();
     let connection = endpoint.connect_with(config, face.local_addr(), tls::SERVER_NAME).unwrap().await.unwrap();
@@ -241,7 +241,7 @@ async fn a_port_in_use_is_an_error_with_its_name() {
     let world = World::new([1]);
     let face = start(&world, QuicLimits::default());
     let config = tls::client_face_server(&key(NODE)).unwrap();
-    let again = QuicFace::start(
+    let again = QuicServer::start(
         face.local_addr(),
         config,
         world.clone(),

@@ -18,7 +18,7 @@ use rustorium_gateway::http::{HttpLimits, HttpServer};
 use rustorium_gateway::tls::{TlsError, TlsFiles};
 use rustorium_gateway::{Gate, GatewayMetrics, Tls};
 use rustorium_transport::authority::{Authority, Issued, Purpose};
-use rustorium_transport::door::DoorLimits;
+use rustorium_transport::handshakes::HandshakeLimits;
 use serde_json::Value;
 use std::cell::Cell;
 use std::fs::{self, Permissions};
@@ -355,7 +355,7 @@ async fn unfinished_handshakes_are_closed_in_time_and_bounded_in_number() {
     let (pki, world) = (Pki::new(), World::new([1]));
     let limits = HttpLimits {
         handshake_timeout: Duration::from_millis(200),
-        handshakes: DoorLimits { open_max: 100, open_per_site_max: 2, per_site_per_s: 1_000, burst: 1_000 },
+        handshakes: HandshakeLimits { open_max: 100, open_per_site_max: 2, per_site_per_s: 1_000, burst: 1_000 },
         ..HttpLimits::default()
     };
     let served = Served::start(&world, Some(pki.tls()), limits).await;

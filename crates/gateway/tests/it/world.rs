@@ -313,13 +313,13 @@ impl Backend for World {
         transactions: Vec<Addressed>,
         wait: Wait,
         _: Instant,
-        _: &Arc<Visit>,
+        _: &Arc<ClientSession>,
     ) -> BoxFuture<'static, Vec<Submitted>> {
         let ends = self.take(transactions).into_iter().map(|end| self.upgrade(end, wait)).collect();
         async move { ends }.boxed()
     }
 
-    fn submit_streaming(&self, transactions: Vec<Addressed>, wait: Wait, _: &Arc<Visit>, done: SubmittedSink) {
+    fn submit_streaming(&self, transactions: Vec<Addressed>, wait: Wait, _: &Arc<ClientSession>, done: SubmittedSink) {
         self.streaming_calls.fetch_add(1, Ordering::Relaxed);
         for (index, end) in self.take(transactions).into_iter().enumerate() {
             // A delayed transaction never ends, as on a chain without a quorum.
@@ -329,7 +329,7 @@ impl Backend for World {
         }
     }
 
-    fn left(&self, visit: &Visit) {
+    fn left(&self, visit: &ClientSession) {
         visit.end();
         self.left.fetch_add(1, Ordering::Relaxed);
     }

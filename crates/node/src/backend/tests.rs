@@ -91,7 +91,7 @@ impl World {
     }
 
     fn submit(&self, transactions: Vec<Addressed>, wait: Wait) -> BoxFuture<'static, Vec<Submitted>> {
-        self.backend.submit(transactions, wait, Instant::now(), &Visit::of(CLIENT))
+        self.backend.submit(transactions, wait, Instant::now(), &ClientSession::of(CLIENT))
     }
 }
 
@@ -159,7 +159,7 @@ fn a_full_node_refuses_at_once_and_says_when_to_come_back() {
     // A group that finds room is accepted as a whole, so the limit can be exceeded by the size of a group at most.
     let waits = world.submit((0..4).map(|account| world.signed(account)).collect(), Wait::Final);
     assert_eq!((world.backend.busy(Some(CLIENT)), world.backend.verifier.unverified()), (Some(RETRY_AFTER_MS), 4));
-    let visit = Visit::of(CLIENT);
+    let visit = ClientSession::of(CLIENT);
     world.backend.submit_streaming(vec![world.signed(5), world.signed(6)], Wait::Final, &visit, sink);
     let answered = answered.lock().unwrap();
     for (place, (index, how)) in answered.iter().enumerate() {
@@ -186,7 +186,7 @@ fn a_full_node_refuses_at_once_and_says_when_to_come_back() {
 fn a_room_that_one_client_fills_is_full_for_that_client_alone() {
     let world = World::new(4);
     let (answered, sink) = listener();
-    let (many, few) = (Visit::of(CLIENT), Visit::of(OTHER));
+    let (many, few) = (ClientSession::of(CLIENT), ClientSession::of(OTHER));
     world.backend.submit_streaming((0..4).map(|n| world.signed(n)).collect(), Wait::Final, &many, sink.clone());
     assert!(world.backend.busy(Some(CLIENT)).is_some());
     assert_eq!((world.backend.busy(Some(OTHER)), world.backend.busy(None)), (None, None), "others find room");
@@ -204,7 +204,7 @@ fn a_room_that_one_client_fills_is_full_for_that_client_alone() {
 fn copies_of_one_transaction_share_a_place_and_go_with_their_session() {
     let world = World::new(16);
     let (answered, sink) = listener();
-    let visit = Visit::of(CLIENT);
+    let visit = ClientSession::of(CLIENT);
     for _ in 0..40 {
         world.backend.submit_streaming(vec![world.signed(0); 10], Wait::Final, &visit, sink.clone());
         world.check_all();
@@ -235,7 +235,7 @@ fn a_request_that_ends_before_its_check_waits_for_nothing() {
 fn a_wait_ends_by_the_clock_whether_or_not_blocks_come() {
     let world = World::new(16);
     let (answered, sink) = listener();
-    let visit = Visit::of(CLIENT);
+    let visit = ClientSession::of(CLIENT);
     world.backend.submit_streaming(vec![world.signed(0)], Wait::Final, &visit, sink);
     world.check_all();
     let now = std::time::Instant::now();

@@ -4,7 +4,7 @@
 //! store has a height, so that its absence is noticed ever after.
 
 use super::face::FillFace;
-use super::join::{JoinEvent, Joined, Joiner, ban_reason};
+use super::join::{JoinEvent, JoinOutcome, Joiner, ban_reason};
 use super::progress::FillProgress;
 use crate::codes::{journal_code, start_code, transport_code};
 use crate::host::chain_info;
@@ -148,15 +148,17 @@ impl Early<'_> {
         };
         self.have_journal()?;
         match joiner.run() {
-            Ok(Joined::Filled(height)) => {
+            Ok(JoinOutcome::Filled(height)) => {
                 let fields = serde_json::json!({ "height": height.0 });
                 if let Err(error) = self.process.audit.record("state synced", fields) {
                     tracing::error!(event = "audit_failed", reason = %error);
                 }
                 Ok(())
             }
-            Ok(Joined::NotNeeded) => Ok(()),
-            Ok(Joined::Stopped) => Err(NodeError::new("stopped", "the node was stopped while it synced the state")),
+            Ok(JoinOutcome::NotNeeded) => Ok(()),
+            Ok(JoinOutcome::Stopped) => {
+                Err(NodeError::new("stopped", "the node was stopped while it synced the state"))
+            }
             Err((code, sentence)) => Err(NodeError::new(code, sentence)),
         }
     }

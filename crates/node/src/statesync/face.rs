@@ -3,9 +3,9 @@
 use super::progress::FillProgress;
 use futures_util::future::{BoxFuture, ready};
 use rustorium_api::{
-    At, BackendError, BalanceListing, BlockRef, BlockView, Committee, FinalBlock, History, KeyHistory, ListedBalances,
-    ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted,
-    SubmittedSink, TransactionStatus, Visit, Wait,
+    At, BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, FinalBlock, History, KeyHistory,
+    ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues,
+    Status, Submitted, SubmittedSink, TransactionStatus, Wait,
 };
 use rustorium_crypto::Addressed;
 use rustorium_gateway::{Backend, ChainInfo};
@@ -52,12 +52,12 @@ impl Backend for FillFace {
         transactions: Vec<Addressed>,
         _: Wait,
         _: Instant,
-        _: &Arc<Visit>,
+        _: &Arc<ClientSession>,
     ) -> BoxFuture<'static, Vec<Submitted>> {
         Box::pin(ready(transactions.iter().map(|_| self.refusal()).collect()))
     }
 
-    fn submit_streaming(&self, transactions: Vec<Addressed>, _: Wait, _: &Arc<Visit>, done: SubmittedSink) {
+    fn submit_streaming(&self, transactions: Vec<Addressed>, _: Wait, _: &Arc<ClientSession>, done: SubmittedSink) {
         (0..transactions.len()).for_each(|index| done(index, self.refusal()));
     }
 

@@ -5,7 +5,7 @@ use crate::chain::{self, account, account_of_lane, admitted, id_of};
 use crate::net::Net;
 use crate::state_sync::{World, fold, root, same_state};
 use rustorium_execution::{PoolHead, PoolRow, pool_key, shielded_context};
-use rustorium_node::statesync::Joined;
+use rustorium_node::statesync::JoinOutcome;
 use rustorium_shard::Event;
 use rustorium_storage::{HistoryStore, MemStore, Store};
 use rustorium_types::limits::{SEALED_BYTES, TRANSFER_PROOF_BYTES};
@@ -175,7 +175,7 @@ fn a_node_that_is_filled_loses_power_and_forgets_refuses_spent_notes_and_knows_w
     let store = Arc::new(MemStore::new());
     let joining = world.join(store.clone());
     world.serve(0, false);
-    assert!(matches!(joining.end(), Joined::Filled(_)));
+    assert!(matches!(joining.end(), JoinOutcome::Filled(_)));
     same_state(&world.net, &store);
     let World { mut net, .. } = world;
     net.filled(VICTIM, store);

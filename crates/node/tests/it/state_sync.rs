@@ -4,7 +4,7 @@ use crate::chain::{context, v};
 use crate::net::Net;
 use crate::steps;
 use rustorium_crypto::SigningKey;
-use rustorium_node::statesync::{JoinEvent, Joined, Joiner, Offers};
+use rustorium_node::statesync::{JoinEvent, JoinOutcome, Joiner, Offers};
 use rustorium_shard::Event;
 use rustorium_stages::inbox::Inbox;
 use rustorium_stages::journal_records;
@@ -260,11 +260,11 @@ pub struct Joining {
     transport: Transport,
     /// The joining node's own runtime: when it is dropped, the port is free.
     runtime: Runtime,
-    thread: JoinHandle<Result<Joined, (&'static str, String)>>,
+    thread: JoinHandle<Result<JoinOutcome, (&'static str, String)>>,
 }
 
 impl Joining {
-    pub fn end(self) -> Joined {
+    pub fn end(self) -> JoinOutcome {
         let joined = self.thread.join().unwrap().unwrap();
         self.runtime.block_on(self.transport.close());
         drop(self.transport);
@@ -300,14 +300,14 @@ fn a_liar_is_banned_a_stop_loses_no_part_and_an_honest_peer_serves_the_state() {
     let ban = joining.bans.recv_timeout(Duration::from_secs(60)).unwrap();
     assert_eq!(ban.peer, node_key(0).public());
     joining.events.push(JoinEvent::Stop);
-    assert_eq!(joining.end(), Joined::Stopped);
+    assert_eq!(joining.end(), JoinOutcome::Stopped);
     let begun = store.syncing().unwrap().expect("it was begun");
     assert_eq!((store.tip(), decode::<Snapshot>(&begun, limits::FRAME_BYTES_MAX).is_ok()), (None, true));
 
     world.serve(1, false);
     let joining = world.join(store.clone());
     let height = offers(&world.net).list()[0].height;
-    assert_eq!(joining.end(), Joined::Filled(height));
+    assert_eq!(joining.end(), JoinOutcome::Filled(height));
     assert_eq!(store.syncing().unwrap(), None);
     assert_eq!(store.tip().unwrap().height, height);
     assert_eq!(store.tip().unwrap().result_root, world.net.store(0).block(height).unwrap().unwrap().result_root);
@@ -322,7 +322,7 @@ fn a_chain_without_snapshots_is_replayed() {
     let joining = world.join(store.clone());
     world.serve(0, false);
     world.serve(1, false);
-    assert_eq!(joining.end(), Joined::NotNeeded);
+    assert_eq!(joining.end(), JoinOutcome::NotNeeded);
     assert_eq!((store.tip(), store.syncing().unwrap()), (None, None));
     journal_records::tip_of(&*store, &world.net.genesis, ShardId::ROOT).unwrap();
 }
@@ -341,7 +341,7 @@ fn a_node_that_begins_with_a_snapshot_goes_on_with_the_chain_and_votes() {
     let store = Arc::new(MemStore::new());
     let joining = world.join(store.clone());
     world.serve(0, false);
-    assert!(matches!(joining.end(), Joined::Filled(_)));
+    assert!(matches!(joining.end(), JoinOutcome::Filled(_)));
     let World { mut net, .. } = world;
     net.filled(3, store);
     net.advance(3_000_000);
@@ -376,7 +376,7 @@ fn committees_are_followed_from_the_genesis_on_and_a_closing_block_is_no_boundar
     world.serve_ends(0, false, true, world.net.store(0).clone());
     world.serve(1, false);
     let joining = world.join(store.clone());
-    let Joined::Filled(height) = joining.end() else { panic!("it was not filled") };
+    let JoinOutcome::Filled(height) = joining.end() else { panic!("it was not filled") };
     assert_eq!(store.tip().unwrap().header.epoch, Epoch(2));
     assert_eq!(height, offers(&world.net).list()[0].height);
     for epoch in 0..2 {
@@ -410,7 +410,7 @@ fn a_snapshot_whose_committee_nobody_shows_is_not_taken() {
     for peer in 0..3 {
         world.serve_ends(peer, false, false, Arc::new(MemStore::new()));
     }
-    assert_eq!(world.join(store.clone()).end(), Joined::NotNeeded);
+    assert_eq!(world.join(store.clone()).end(), JoinOutcome::NotNeeded);
     assert_eq!((store.tip(), store.syncing().unwrap(), store.epoch(Epoch(0)).unwrap()), (None, None, None));
 }
 
@@ -418,7 +418,7 @@ fn a_snapshot_whose_committee_nobody_shows_is_not_taken() {
 #[test]
 fn bans_carry_their_reason() {
     let (told, bans): (Sender<Ban>, Receiver<Ban>) = channel();
-    told.send(Ban { peer: [1; 32], why: rustorium_sync::state::Lie::Slots }).unwrap();
+    told.send(Ban { peer: [1; 32], why: rustorium_sync::state::RefusedPart::Slots }).unwrap();
     let reason = rustorium_node::statesync::join::ban_reason(bans.recv().unwrap().why);
     assert!(reason.contains("slots that are not those of the node"), "{reason}");
 }

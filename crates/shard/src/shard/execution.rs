@@ -3,7 +3,7 @@
 
 use super::machines::finality::FinalPath;
 use super::machines::live_records::JournalSizes;
-use super::machines::retained::HandedOver;
+use super::machines::retained::ExecutingHeight;
 use super::{Executed, ExecutionJob, Floor, Now, Ports, Shard};
 use rustorium_crypto::block_payload_root;
 use rustorium_storage::RecordKind;
@@ -125,7 +125,7 @@ impl<P: Ports> Shard<P> {
                 self.own_lane.dropped_elsewhere(&gone);
             }
         }
-        self.journal.hand_over(height, HandedOver { view, own_lane, batches });
+        self.journal.hand_over(height, ExecutingHeight { view, own_lane, batches });
         self.note_joined(None);
         self.forget_below(view);
         let proof = self.finality.take_proof(digest);

@@ -16,7 +16,7 @@ use rustorium_shard::context::Context;
 use rustorium_shard::port::Input;
 use rustorium_shard::senders::Credit;
 use rustorium_shard::senders::Payer;
-use rustorium_shard::{Ending, Event, ExecutionJob, FalseBatch, Ports};
+use rustorium_shard::{EndReason, Event, ExecutionJob, FalseBatch, Ports};
 use rustorium_signer::protocol::Request as SignRequest;
 use rustorium_stages::executor::{Executor, Progress};
 use rustorium_stages::inbox::Inbox;
@@ -87,7 +87,7 @@ pub struct TestPorts {
     /// True if this test removes something that the node had signed.
     pub may_retire: bool,
     /// Reason for which the shard ended the node.
-    pub ended: Option<Ending>,
+    pub ended: Option<EndReason>,
     /// The node keys of the committee that operators want.
     pub target: BTreeSet<PublicKey>,
     /// The process that signs for it, where it has no key itself.
@@ -429,7 +429,7 @@ impl Ports for TestPorts {
         assert!(self.retired.replace(lacks.to_owned()).is_none(), "retired twice");
     }
 
-    fn end(&mut self, why: Ending) {
+    fn end(&mut self, why: EndReason) {
         self.ended = Some(why);
     }
 }

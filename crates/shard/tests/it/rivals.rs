@@ -2,7 +2,7 @@
 //! asserts that no node contradicts itself.
 
 use crate::net::Net;
-use rustorium_shard::Ending;
+use rustorium_shard::EndReason;
 use rustorium_shard::port::{Effect, Input};
 use rustorium_types::{Message, VoteKind};
 
@@ -49,7 +49,7 @@ fn a_new_process_ends_when_a_second_one_has_its_links() {
     net.rival_at(3, &[0, 0, 0]);
     assert_eq!(net.ports(3).ended, None, "one peer may lie, as often as it likes");
     net.rival_at(3, &[2]);
-    assert_eq!(net.ports(3).ended, Some(Ending::Rival));
+    assert_eq!(net.ports(3).ended, Some(EndReason::Rival));
     assert_eq!(said_votes(&net, since), 0);
     assert_eq!(net.saw(3, |input| *input == Input::KeyRetired), 0, "it may start again once the other one has ended");
 }

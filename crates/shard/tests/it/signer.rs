@@ -5,7 +5,7 @@ use rustorium_crypto::{SigningKey, chain_id};
 use rustorium_shard::{Event, SignerEvent};
 use rustorium_signer::guard::Lane;
 use rustorium_signer::protocol::Request;
-use rustorium_signer::{Answer, Guard, Key, Record, Refusal, What};
+use rustorium_signer::{Answer, Guard, Key, Record, Refusal, RequestSubject};
 use rustorium_types::*;
 use std::collections::BTreeSet;
 
@@ -66,27 +66,27 @@ impl Signer {
         if !self.up {
             return None;
         }
-        self.asked += usize::from(!matches!(request.what, What::Show(_)));
+        self.asked += usize::from(!matches!(request.what, RequestSubject::Show(_)));
         let answer = self.decide(request.what).unwrap_or_else(Answer::Refused);
         let silent = self.silent_from.is_some_and(|from| self.asked >= from);
         (!silent).then_some(Event::Signer(SignerEvent::Answer(request.id, answer)))
     }
 
-    fn decide(&mut self, what: What) -> Result<Answer, Refusal> {
+    fn decide(&mut self, what: RequestSubject) -> Result<Answer, Refusal> {
         let key = Key::File(self.key.clone());
         match what {
-            What::Show(shown) => {
+            RequestSubject::Show(shown) => {
                 let (records, newest) = self.guard.show(&shown);
                 self.disk.extend(records);
                 self.shown = newest.is_ok();
                 newest.map(Answer::Ready)
             }
             _ if !self.shown => Err(Refusal::NotShown),
-            What::Vote { body, settled } => {
+            RequestSubject::Vote { body, settled } => {
                 self.disk.extend(self.guard.vote(&body, settled)?);
                 Ok(Answer::Signed(key.vote(&body).unwrap()))
             }
-            What::Batch(body) => match self.guard.batch(&body)? {
+            RequestSubject::Batch(body) => match self.guard.batch(&body)? {
                 Lane::Again(signature) => Ok(Answer::Signed(signature)),
                 Lane::Free(digest) => {
                     let signature = key.batch(&digest).unwrap();

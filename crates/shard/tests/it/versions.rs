@@ -4,7 +4,7 @@ use crate::catch_up::grow;
 use crate::forge::{body, certificate, child, proposal};
 use crate::net::Net;
 use rustorium_crypto::block_digest;
-use rustorium_shard::Ending;
+use rustorium_shard::EndReason;
 use rustorium_storage::Store;
 use rustorium_types::*;
 
@@ -71,7 +71,7 @@ fn a_node_stops_at_a_block_of_an_unknown_version_once_a_quorum_voted_for_it() {
         let (mut net, block) = net();
         let heard = certified(&mut net, &block, kind, &[0, 1, 2]);
         assert!(hears(&mut net, &block, heard), "{kind:?}: it asks for the block");
-        let stopped = Ending::Version { version: NEWER, height: block.header.height };
+        let stopped = EndReason::Version { version: NEWER, height: block.header.height };
         assert_eq!(net.ports(STOPPED).ended, Some(stopped), "{kind:?}");
         assert!((0..STOPPED).all(|other| net.ports(other).ended.is_none()));
     }
@@ -111,7 +111,7 @@ fn a_late_node_stops_at_the_first_block_of_an_unknown_version_in_a_range() {
     };
     net.advance(500_000);
     assert!(answer(&mut net, since, range) > 0, "it asks for the range");
-    let stopped = Ending::Version { version: NEWER, height: block.header.height };
+    let stopped = EndReason::Version { version: NEWER, height: block.header.height };
     assert_eq!(net.ports(STOPPED).ended, Some(stopped));
 }
 

@@ -2,7 +2,7 @@
 
 use crate::chain::{self, genesis, put, v};
 use crate::forge;
-use rustorium_api::{Submitted, SubmittedSink, Visit, Wait};
+use rustorium_api::{ClientSession, Submitted, SubmittedSink, Wait};
 use rustorium_crypto::{Addressed, Admitted, BatchFault, work_done};
 use rustorium_shard::senders::Credit;
 use rustorium_shard::senders::Payer;
@@ -67,7 +67,7 @@ impl Bench {
     fn submit(&self, transactions: Vec<Transaction>) {
         let told = self.told.clone();
         let done: SubmittedSink = Arc::new(move |index, how| told.lock().unwrap().push((index, how)));
-        let visit = Visit::of(IpAddr::from([192, 0, 2, 1]));
+        let visit = ClientSession::of(IpAddr::from([192, 0, 2, 1]));
         let chain = self.verifier.chain();
         let ours = transactions.into_iter().map(|transaction| Addressed::check(&chain, transaction).unwrap());
         let all = ours.enumerate().map(|(index, transaction)| Submission {

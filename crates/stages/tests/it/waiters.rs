@@ -1,6 +1,6 @@
 //! Every wait ends once, with the right result.
 
-use rustorium_api::{Refused, Submitted, SubmittedSink, Visit, Wait};
+use rustorium_api::{ClientSession, Refused, Submitted, SubmittedSink, Wait};
 use rustorium_stages::waiters::{Waiter, Waiters};
 use rustorium_types::{AccountId, Height, Outcome, Receipt, TxId};
 use std::net::IpAddr;
@@ -20,10 +20,10 @@ fn id(number: u8) -> TxId {
 }
 
 fn waiter(wait: Wait, index: usize, done: &SubmittedSink) -> Waiter {
-    of(&Visit::of(IpAddr::from([192, 0, 2, 1])), wait, index, done)
+    of(&ClientSession::of(IpAddr::from([192, 0, 2, 1])), wait, index, done)
 }
 
-fn of(visit: &Arc<Visit>, wait: Wait, index: usize, done: &SubmittedSink) -> Waiter {
+fn of(visit: &Arc<ClientSession>, wait: Wait, index: usize, done: &SubmittedSink) -> Waiter {
     let (since, copies) = (Instant::now(), [(index, done.clone())].into());
     let until = since + Duration::from_secs(60);
     Waiter { wait, expires_at_ms: 100, since, until, visit: visit.clone(), place: None, copies }
@@ -105,7 +105,8 @@ fn an_expired_transaction_is_told_once_by_header_time() {
 fn an_ended_wait_is_forgotten_and_others_are_not() {
     let waiters = Waiters::default();
     let ((told, done), (other, others)) = (sink(), sink());
-    let (visit, another) = (Visit::of(IpAddr::from([192, 0, 2, 1])), Visit::of(IpAddr::from([192, 0, 2, 1])));
+    let (visit, another) =
+        (ClientSession::of(IpAddr::from([192, 0, 2, 1])), ClientSession::of(IpAddr::from([192, 0, 2, 1])));
     let all = [(1, Wait::Accepted), (2, Wait::Final), (3, Wait::Certified)];
     waiters.register(all.iter().map(|(i, wait)| (id(*i), of(&visit, *wait, usize::from(*i), &done))).collect());
     let theirs = [(id(2), of(&another, Wait::Final, 7, &others)), (id(3), of(&another, Wait::Certified, 8, &others))];
@@ -122,7 +123,7 @@ fn an_ended_wait_is_forgotten_and_others_are_not() {
 #[test]
 fn a_transaction_executed_after_its_session_ended_waits_for_no_certificate() {
     let (waiters, (told, done)) = (Waiters::default(), sink());
-    let visit = Visit::of(IpAddr::from([192, 0, 2, 1]));
+    let visit = ClientSession::of(IpAddr::from([192, 0, 2, 1]));
     waiters.register(vec![(id(1), of(&visit, Wait::Certified, 0, &done))]);
     // The session ends while a block's receipts are reported.
     visit.end();
@@ -133,7 +134,7 @@ fn a_transaction_executed_after_its_session_ended_waits_for_no_certificate() {
 #[test]
 fn a_sessions_copies_are_told_together_and_the_oldest_of_many_at_once() {
     let (waiters, (told, done)) = (Waiters::default(), sink());
-    let visit = Visit::of(IpAddr::from([192, 0, 2, 1]));
+    let visit = ClientSession::of(IpAddr::from([192, 0, 2, 1]));
     waiters.register((0..10).map(|index| (id(1), of(&visit, Wait::Final, index, &done))).collect());
     assert_eq!((waiters.len(), take(&told).len()), (1, 2));
     waiters.executed(Height(5), &[receipt(1)]);

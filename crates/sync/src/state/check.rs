@@ -14,7 +14,7 @@ use thiserror::Error;
 
 /// A part was refused. Only a peer that lies, or whose disk is faulty, sends such a part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-pub enum Lie {
+pub enum RefusedPart {
     /// The answer is of another kind than the question needs.
     #[error("it answered another question")]
     OtherQuestion,
@@ -59,7 +59,7 @@ pub struct Job {
 pub struct Checked {
     pub(super) number: u64,
     pub(super) peer: PublicKey,
-    pub(super) found: Result<Found, Lie>,
+    pub(super) found: Result<Found, RefusedPart>,
 }
 
 /// A part that was found to be right.
@@ -84,14 +84,14 @@ pub fn check(tables: &Tables, job: Job, workers: &impl Workers) -> Checked {
             subtree(tables, &prefix, &commitment, leaves.into_vec(), workers)
         }
         (Part::Values { leaves, .. }, StateAnswer::Values(values)) => values_of(&leaves, values.into_vec()),
-        _ => Err(Lie::OtherQuestion),
+        _ => Err(RefusedPart::OtherQuestion),
     };
     Checked { number, peer, found }
 }
 
-fn slots(tables: &Tables, prefix: &Prefix, commitment: &[u8; 32], bytes: &[u8]) -> Result<Found, Lie> {
-    let chunk = NodeChunk::from_bytes(bytes).map_err(|_| Lie::Slots)?;
-    let found = chunk.verify(tables, prefix, commitment).map_err(|_| Lie::Slots)?;
+fn slots(tables: &Tables, prefix: &Prefix, commitment: &[u8; 32], bytes: &[u8]) -> Result<Found, RefusedPart> {
+    let chunk = NodeChunk::from_bytes(bytes).map_err(|_| RefusedPart::Slots)?;
+    let found = chunk.verify(tables, prefix, commitment).map_err(|_| RefusedPart::Slots)?;
     Ok(Found::Slots { commitment: found, slots: chunk.slots().to_vec() })
 }
 
@@ -101,7 +101,7 @@ fn subtree(
     commitment: &[u8; 32],
     leaves: Vec<StateLeaf>,
     workers: &impl Workers,
-) -> Result<Found, Lie> {
+) -> Result<Found, RefusedPart> {
     let leaves: Vec<StoredLeaf> = leaves.into_iter().map(stored).collect();
     let hashed: Vec<Leaf> = leaves.iter().map(hashed).collect();
     match tree::subtree(tables, &hashed, workers) {
@@ -109,17 +109,17 @@ fn subtree(
             Slot::Child(node) if node.prefix == *prefix && node.commitment.encode() == *commitment => {
                 Ok(Found::Subtree { node, rows: found.rows, leaves })
             }
-            _ => Err(Lie::Subtree),
+            _ => Err(RefusedPart::Subtree),
         },
-        Ok(None) | Err(_) => Err(Lie::Subtree),
+        Ok(None) | Err(_) => Err(RefusedPart::Subtree),
     }
 }
 
-fn values_of(wanted: &[(SlotId, Leaf)], values: Vec<StateLeaf>) -> Result<Found, Lie> {
+fn values_of(wanted: &[(SlotId, Leaf)], values: Vec<StateLeaf>) -> Result<Found, RefusedPart> {
     let leaves: Vec<StoredLeaf> = values.into_iter().map(stored).collect();
     let right = |(leaf, (_, wanted)): (&StoredLeaf, &(SlotId, Leaf))| hashed(leaf) == *wanted;
     if leaves.is_empty() || leaves.len() > wanted.len() || !leaves.iter().zip(wanted).all(right) {
-        return Err(Lie::Value);
+        return Err(RefusedPart::Value);
     }
     Ok(Found::Values(leaves))
 }

@@ -1,7 +1,7 @@
 //! The machine of state sync: it decides what to ask which peer, and what follows from a checked part. It has no clock,
 //! no network, no disk and no arithmetic.
 
-use super::check::{Checked, Found, Job, Lie, StoredLeaf};
+use super::check::{Checked, Found, Job, RefusedPart, StoredLeaf};
 use super::peers::{Ban, Peers};
 use rustorium_state::chunk::ChunkSlot;
 use rustorium_state::path::{Prefix, SlotId};
@@ -240,7 +240,7 @@ impl StateSync {
     }
 
     /// Bans a peer for a fault that was found outside this machine, such as a false snapshot.
-    pub fn ban(&mut self, peer: &PublicKey, why: Lie) {
+    pub fn ban(&mut self, peer: &PublicKey, why: RefusedPart) {
         self.peers.ban(peer, why);
         self.drop_questions(peer);
     }
@@ -340,7 +340,7 @@ impl StateSync {
             }
             _ => {
                 self.give_up(number, question.key);
-                self.ban(&peer, Lie::OtherQuestion);
+                self.ban(&peer, RefusedPart::OtherQuestion);
                 return None;
             }
         };

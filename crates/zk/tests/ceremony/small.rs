@@ -14,7 +14,7 @@ use rustorium_zk::shielded::keys::SpendingKey;
 use rustorium_zk::shielded::note::{AssetTag, Pool};
 use rustorium_zk::shielded::prove::Matrices;
 use rustorium_zk::shielded::scan::{ViewingKey, Wallet};
-use rustorium_zk::shielded::transfer::{Flow, Prepared, prepare};
+use rustorium_zk::shielded::transfer::{Flow, UnprovenTransfer, prepare};
 use rustorium_zk::shielded::wire::{Circuit, Wire};
 
 /// x³ + x + `plus` = y, of which y is public.
@@ -97,7 +97,7 @@ pub fn verify_bytes(bytes: &[u8]) -> Result<Vec<Verified>, CeremonyError> {
 }
 
 /// Returns a transfer of shielded value without its proof.
-pub fn transfer() -> Prepared {
+pub fn transfer() -> UnprovenTransfer {
     let pool = Pool { chain: ChainId([7; 32]), number: 1 };
     let key = SpendingKey::derive(&[1; 32], 0);
     let wallet = Wallet::new(ViewingKey::Full(key.viewing().clone()));

@@ -12,7 +12,7 @@ use rustorium_zk::shielded::note::{AssetTag, Pool};
 use rustorium_zk::shielded::prove::{DEVNET_VERIFYING_KEY, DEVNET_WARNING, Prover};
 use rustorium_zk::shielded::scan::{Record, ViewingKey, Wallet};
 use rustorium_zk::shielded::statement::{Binding, PUBLIC_INPUTS, PublicValue, Statement};
-use rustorium_zk::shielded::transfer::{Flow, Payment, Prepared, prepare};
+use rustorium_zk::shielded::transfer::{Flow, Payment, UnprovenTransfer, prepare};
 use rustorium_zk::shielded::tree::Root;
 use rustorium_zk::{Claim, Key, Refused, encode_input, verify_all};
 
@@ -37,7 +37,7 @@ fn asset() -> AssetTag {
 }
 
 /// Returns transfers in which value enters, moves and leaves.
-fn transfers() -> [Prepared; 3] {
+fn transfers() -> [UnprovenTransfer; 3] {
     let (key, to) = (SpendingKey::derive(&[1; 32], 0), SpendingKey::derive(&[2; 32], 0).address());
     let mut wallet = Wallet::new(ViewingKey::Full(key.viewing().clone()));
     let next = |wallet: &mut Wallet, payment: Option<Payment>, public: Option<Flow>| {
@@ -99,7 +99,7 @@ fn a_block_of_transfers_is_one_batch() {
 #[test]
 fn a_transfer_that_breaks_a_rule_gets_no_proof() {
     let [enters, moves, _] = transfers();
-    let statement = |transfer: &Prepared, root: Root, public: PublicValue| {
+    let statement = |transfer: &UnprovenTransfer, root: Root, public: PublicValue| {
         let of = &transfer.statement;
         Statement::new(root, *of.nullifiers(), *of.commitments(), public, of.binding()).unwrap()
     };

@@ -13,7 +13,7 @@ use rustorium_zk::shielded::memo::{MEMO_BYTES, Memo, SEALED_BYTES, Sealed};
 use rustorium_zk::shielded::note::{AssetTag, Nullifier, Pool};
 use rustorium_zk::shielded::prove::{Matrices, assignment};
 use rustorium_zk::shielded::scan::{Record, ViewingKey, Wallet};
-use rustorium_zk::shielded::transfer::{Flow, Payment, Prepared, binding, prepare};
+use rustorium_zk::shielded::transfer::{Flow, Payment, UnprovenTransfer, binding, prepare};
 use rustorium_zk::shielded::tree::{RootWindow, Tree};
 
 const POOL: Pool = Pool { chain: ChainId([7; 32]), number: 1 };
@@ -36,7 +36,7 @@ fn payment(to: Address, value: u64, memo: &[u8]) -> Payment {
     Payment { to, value, memo: Memo::new(memo).unwrap() }
 }
 
-fn record(transfer: &Prepared) -> Record {
+fn record(transfer: &UnprovenTransfer) -> Record {
     Record {
         nullifiers: *transfer.statement.nullifiers(),
         commitments: *transfer.statement.commitments(),
@@ -55,7 +55,7 @@ struct Chain {
 }
 
 impl Chain {
-    fn submit(&mut self, transfer: &Prepared) {
+    fn submit(&mut self, transfer: &UnprovenTransfer) {
         let statement = &transfer.statement;
         assert!(self.roots.contains(&statement.root()));
         for nullifier in statement.nullifiers() {
@@ -193,7 +193,7 @@ fn selection_is_of_few_and_small_notes() {
     assert_eq!(wallet.select(asset(2), 1).err(), Some(ShieldedError::NotEnough { have: 0, wanted: 1 }));
 }
 
-fn one_transfer() -> (Prepared, SpendingKey, SpendingKey) {
+fn one_transfer() -> (UnprovenTransfer, SpendingKey, SpendingKey) {
     let (alice, bob) = (key(1), key(2));
     let to_bob = payment(bob.address(), 300, b"hello");
     let plan = wallet(1).plan(POOL, asset(1), Some(to_bob), flow_in(1_000)).unwrap();

@@ -124,7 +124,7 @@ impl Batches {
 
     /// Counts what this node holds.
     pub(crate) fn count_own(&mut self, me: ValidatorIndex) {
-        self.peers.update(me, &self.lanes.held());
+        self.peers.update(me, &self.lanes.held_ends());
     }
 
     /// Schedules a search for batches that nobody needs any more.

@@ -2,7 +2,7 @@
 //! model. Meanwhile rows are pruned, compacted and sealed again, and stores are reopened.
 
 use super::*;
-use crate::history::{HistoryStore, Pruning, StateView, StoredValue, Version, VersionLimits, Walk, Walked};
+use crate::history::{HistoryStore, Pruning, StateView, StoredValue, Version, VersionLimits, Walk, WalkOutcome};
 use crate::tree::TreeRow;
 use rocksdb::WriteBatch;
 use std::collections::BTreeMap;
@@ -69,7 +69,7 @@ fn keys() -> Vec<StateKey> {
 }
 
 /// Walks over everything, in pages of these sizes.
-fn pages(page: impl Fn(&Walk<'_>) -> Walked, leaves_max: usize, looks_max: usize) -> Vec<(StateKey, StoredValue)> {
+fn pages(page: impl Fn(&Walk<'_>) -> WalkOutcome, leaves_max: usize, looks_max: usize) -> Vec<(StateKey, StoredValue)> {
     let mut from = Some(StateKey { account: AccountId([0; 32]), name: [0; 32] });
     let mut all = Vec::new();
     while let Some(key) = from {
