@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LIST = (sys.executable, "tools/seeded_bugs.py", "--list")
 sys.path.insert(0, str(ROOT / "tools"))
 
+from seeded_history import renames  # noqa: E402  (scripts of tools/)
 from seeded_patches import Change, Table, Unsound, read_table, with_bugs, write_copy  # noqa: E402  (scripts of tools/)
 
 
@@ -119,3 +120,21 @@ def test_a_copy_has_no_files_of_a_removed_crate(tmp_path: Path) -> None:
     write_copy(tmp_path)
     assert not (tmp_path / "crates" / "gone").exists()
     assert (tmp_path / "crates" / "types" / "src" / "lib.rs").is_file()
+
+
+def test_a_test_is_as_old_as_its_former_names() -> None:
+    first = ["@@ -1 +1 @@", "-fn lies_are_told() {", "+fn false_answers_are_counted() {"]
+    second = [
+        "@@ -9,2 +9,2 @@",
+        "-    def test_a(self):",
+        "-def test_b() -> None:",
+        "+def test_c():",
+        "+def test_b():",
+    ]
+    third = ["@@ -1 +1 @@", "-fn false_answers_are_counted() {", "+pub async fn false_answers_count() {"]
+    unlike = ["@@ -3 +3,2 @@", "-fn one() {", "+fn two() {", "+fn three() {"]
+    assert renames([*first, *second, *third, *unlike]) == {
+        "false_answers_are_counted": {"lies_are_told"},
+        "test_c": {"test_a"},
+        "false_answers_count": {"false_answers_are_counted", "lies_are_told"},
+    }
