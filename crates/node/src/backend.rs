@@ -1,4 +1,4 @@
-//! What the gateway asks of a node, answered from store, pool and gauges without the core.
+//! Answers to the gateway's questions to a node, from store, pool and gauges, without the core.
 
 mod history;
 mod holdings;
@@ -39,7 +39,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-/// When a refused client should try again.
+/// Time after which a refused client should try again.
 const RETRY_AFTER_MS: u64 = 100;
 /// A wait for a transaction ends after this time at the latest, whether or not blocks come.
 const WAIT_MAX: Duration = Duration::from_secs(600);
@@ -63,7 +63,7 @@ pub struct NodeBackend {
     pub(crate) proofs: Option<Arc<ProofPool>>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) stopping: Arc<AtomicBool>,
-    /// What the watch found wrong.
+    /// Findings of the node's self-monitoring.
     pub(crate) findings: RwLock<Vec<Finding>>,
 }
 
@@ -71,7 +71,7 @@ pub struct NodeBackend {
 const CORE_MAX: Duration = Duration::from_secs(15);
 
 impl NodeBackend {
-    /// What the watch found wrong, and the phi of each peer, by name: shown from now on.
+    /// Sets the findings of the self-monitoring, and the phi of each peer by its name, that are shown from now on.
     pub fn tell_health(&self, findings: Vec<Finding>, suspicion: &BTreeMap<String, f64>) {
         self.metrics.health(findings.iter().map(|finding| finding.code.as_str()), suspicion);
         *self.findings.write() = findings;

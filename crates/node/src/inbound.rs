@@ -123,7 +123,7 @@ mod tests {
         &inbound.inlets[&ShardId::ROOT]
     }
 
-    /// What of a peer's frames reaches the shard.
+    /// Returns how many of a peer's frames reach the shard.
     fn heard(inbound: &Inbound, from: PublicKey, messages: impl IntoIterator<Item = Message>) -> usize {
         for message in messages {
             let (class, bytes) = (message.class(), message.to_frame().into());

@@ -57,17 +57,17 @@ impl Links {
         Self { book, seeds, own, members, guests, asked: Mutex::default(), up: Mutex::default() }
     }
 
-    /// With nodes that are dialed besides the committee while this node is no member of it.
+    /// Adds nodes that this node dials, besides the committee, while it is no member.
     pub fn with_seeds(self, seeds: BTreeMap<PublicKey, PeerAddress>) -> Self {
         Self { seeds, ..self }
     }
 
-    /// With keys that are let in by name.
+    /// Sets the keys that are admitted by name.
     pub fn with_guests(self, guests: Guests) -> Self {
         Self { guests, ..self }
     }
 
-    /// Keys that are let in by name.
+    /// Keys that are admitted by name.
     pub fn guests(&self) -> &Guests {
         &self.guests
     }
@@ -203,8 +203,8 @@ fn members(context: Arc<Context>, own: &PublicKey, book: &BTreeMap<PublicKey, Pe
     Members { context, peers }
 }
 
-/// Where the committee says that a member is dialed. What can't be read counts as nothing: operators may mistype it, and
-/// then the member dials.
+/// A member's address as the committee names it; none if it can't be read, because operators may mistype it. Then the
+/// member dials.
 fn address(validator: &Validator) -> Option<PeerAddress> {
     PeerAddress::parse(std::str::from_utf8(validator.address.as_slice()).ok()?).ok()
 }

@@ -58,7 +58,7 @@ pub struct Notices {
     safety: PathBuf,
     members: RwLock<Vec<Member>>,
     retired: Mutex<Option<String>>,
-    /// By whose it is: the validator key in hex digits, or a name where the audit log has no key; and by kind.
+    /// Evidence by its kind and its author: the validator key in hex digits, or a name if the audit log has no key.
     evidence: Mutex<BTreeMap<(String, &'static str), Seen>>,
 }
 

@@ -70,7 +70,7 @@ pub struct PeerNote {
 pub struct AheadNote {
     /// Its proposer's name.
     pub proposer: String,
-    /// By how much its time was ahead of the clock.
+    /// Time by which the block was ahead of the clock, ms.
     pub ahead_ms: u64,
     /// Time of the finding, by the clock of `heard_us`.
     pub at_us: u64,
@@ -163,7 +163,7 @@ impl Vitals {
         Self { start, stages, journal, store, gauges, links, tls: None, signer: None }
     }
 
-    /// With the gateway's TLS.
+    /// Sets the gateway's TLS.
     pub(crate) fn with_tls(self, tls: Option<Arc<Tls>>) -> Self {
         Self { tls, ..self }
     }

@@ -33,7 +33,7 @@ impl AtView {
         Self { shard, height: at.height, root: at.root, state_root: None }
     }
 
-    /// Where something is proven.
+    /// A place at which something is proven.
     pub fn proven(shard: ShardId, at: At, state_root: Hash) -> Self {
         Self { state_root: Some(state_root), ..Self::new(shard, at) }
     }

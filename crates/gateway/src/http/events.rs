@@ -29,7 +29,7 @@ const CLIENT_FRAME_BYTES_MAX: usize = 4 * 1024;
 /// Data of the last event if the token is no longer valid.
 const REVOKED: &str = "the token was revoked or has expired: open it with another one";
 
-/// What to stream, and from where.
+/// Parameters of an event stream: its kinds of events and its start.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]

@@ -14,7 +14,7 @@ use rustorium_api::{Code, KeyCursor, ListFrom, Listing};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-/// How keys are listed.
+/// Parameters of a list of keys.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]

@@ -1,4 +1,4 @@
-//! From a TCP connection to a TLS one: handshakes are bounded in time, in number, and in rate for each address.
+//! TLS on accepted TCP connections: handshakes are bounded in time, in number, and in rate for each address.
 //!
 //! *Invariants:* a client that doesn't finish its handshake holds a connection for at most `handshake_timeout`; an
 //! address at its limit of HTTP/2 connections is offered HTTP/1.1.

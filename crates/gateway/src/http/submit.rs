@@ -29,20 +29,20 @@ use utoipa::{IntoParams, ToSchema};
 
 const TIMEOUT_MS_DEFAULT: u64 = 10_000;
 
-/// How far to wait.
+/// The milestone until which a submission waits.
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WaitParam {
-    /// Until the pool holds it.
+    /// The pool holds the transaction.
     Accepted,
-    /// Until it is final and executed.
+    /// The transaction is final and executed.
     #[default]
     Final,
-    /// Until its result is certified.
+    /// The transaction's result is certified.
     Certified,
 }
 
-/// How a submission is waited for.
+/// Parameters of a submission.
 #[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]

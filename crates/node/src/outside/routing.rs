@@ -1,4 +1,4 @@
-//! Where a peer's frame goes: to the shard, to the thread that answers from the store, or nowhere.
+//! The destination of a peer's frame: the shard, the thread that answers from the store, or none.
 //!
 //! *Invariants:* of a node outside the committee the shard gets only what the rules of epochs need of it: how its own epoch
 //! ended, once asked, what guests say of a later epoch, and answers of nodes that this one dials.
@@ -23,11 +23,11 @@ pub enum Standing {
 /// The destination of a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// To the shard.
+    /// The shard takes the message.
     Shard(Message),
-    /// To the serving thread.
+    /// The thread that answers from the store takes the request.
     Serve(Work),
-    /// Nowhere: it is ignored.
+    /// The message is ignored.
     Drop,
 }
 

@@ -13,21 +13,21 @@ use std::time::{Duration, Instant};
 
 /// The known committees, and the progress of asking how the newest known epoch ended.
 pub(super) struct Committees {
-    /// By epoch; the genesis' first.
+    /// The known committees by epoch; the genesis' first.
     known: Vec<Arc<Context>>,
     changes: Vec<EpochChange>,
     /// Offered snapshots that a later committee certified.
     later: BTreeMap<PublicKey, Snapshot>,
     /// Peers' answers about how the newest known epoch ended; `None` for an invalid one.
     ends: BTreeMap<PublicKey, Option<EpochChange>>,
-    /// The newest question to each.
+    /// The newest question to each peer.
     asked: BTreeMap<PublicKey, (Instant, u64)>,
     /// Time of the last progress.
     moved: Instant,
 }
 
 impl Committees {
-    /// From the genesis' committee on, what an earlier start kept. Errors: the store's.
+    /// Reads the committees that an earlier start stored, from the genesis' on. Errors: the store's.
     pub fn read(first: Arc<Context>, store: &dyn Store) -> Result<Self, StoreError> {
         let mut committees = Self {
             known: vec![first],

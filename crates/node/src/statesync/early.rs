@@ -27,12 +27,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-/// What an empty store is filled with the help of.
+/// Parts of a node that the filling of an empty store uses.
 pub(crate) struct Early<'a> {
     pub(crate) process: &'a Process,
-    /// The root shard's.
+    /// The store of the root shard.
     pub(crate) store: Arc<dyn Store>,
-    /// Where a stop comes in, and what can be seen meanwhile goes out.
+    /// Brings an order to stop, and shows the progress meanwhile.
     pub(crate) handle: &'a StartHandle,
 }
 

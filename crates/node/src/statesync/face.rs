@@ -1,4 +1,4 @@
-//! What clients see of a node whose store is being filled: how far it is, and that it answers nothing else yet.
+//! The answers to clients of a node whose store is being filled: its progress, and refusals of everything else.
 
 use super::progress::FillProgress;
 use futures_util::future::{BoxFuture, ready};
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// When whoever asks for more should try again.
+/// Time after which a client that asks for more should try again.
 const RETRY_AFTER_MS: u64 = 1_000;
 
 /// The gateway's view of a node that has no state yet.

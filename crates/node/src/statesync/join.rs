@@ -69,7 +69,7 @@ pub enum JoinOutcome {
 pub struct Joiner {
     /// The empty store, or one that an earlier start began to fill.
     pub store: Arc<dyn Store>,
-    /// To the peers.
+    /// Links to the peers.
     pub transport: Transport,
     /// The incoming events.
     pub events: Arc<Queue<JoinEvent>>,

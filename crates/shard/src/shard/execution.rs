@@ -1,5 +1,5 @@
-//! From a finalization to execution in height order, what followers are told of it, and what the journal may then
-//! forget.
+//! The way from a finalization to execution in height order. Followers are told of it, and the journal may then drop
+//! records.
 
 use super::machines::finality::FinalPath;
 use super::machines::live_records::JournalSizes;
