@@ -207,13 +207,13 @@ def prices(runs: int) -> dict[str, int]:
 
 
 def idle_turn() -> float:
-    """What a turn costs in which nothing happens, ns."""
+    """Cost of a turn in which nothing happens, ns."""
     node = node_of(make_net(SMALL, SMALL, 3))
     return statistics.median(timed(partial(node.tick, us, START_MS + 1))[0] for us in range(1, TIMES))
 
 
 def decoding() -> float:
-    """What a KiB of a frame costs, ns: large batches beside small ones, decoded and hashed."""
+    """Cost of a KiB of a frame, decoded and hashed, ns: the difference between large and small batches."""
     net = make_net(SMALL, SMALL, 3)
     value = "v" * 200
     operations = [{"type": "put", "namespace": net.accounts[0].address, "key": "key", "value": value}]

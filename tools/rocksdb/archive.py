@@ -27,7 +27,7 @@ PARTS = 16
 MEMORY_BYTES = 1_400_000_000
 """Memory that the compiler needs for the largest of them."""
 RECIPE = 1
-"""To be raised if anything else than the constants below changes what the archive contains."""
+"""Raise this number if anything except the constants below changes the archive's content."""
 
 DEFINES = [
     *("NDEBUG", "LZ4=1", "ZSTD=1", "HAVE_ALIGNED_NEW", "HAVE_UINT128_EXTENSION"),
