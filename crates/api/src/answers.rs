@@ -257,7 +257,7 @@ pub struct Status {
     pub unreachable: Vec<String>,
     /// Transactions in the pool.
     pub pool_transactions: usize,
-    /// Their bytes.
+    /// Bytes of these transactions.
     pub pool_bytes: usize,
     /// `vote` or `os`.
     pub durability: &'static str,

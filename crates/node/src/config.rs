@@ -15,7 +15,7 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PeerSetting {
-    /// Its index.
+    /// The member's index.
     pub index: u16,
     /// The address of its peer port.
     pub address: PeerAddress,
@@ -78,7 +78,7 @@ impl DurabilitySetting {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignerSetting {
-    /// Its socket.
+    /// The process's socket.
     pub socket: PathBuf,
     /// The public key, hex.
     pub key_hex: Hash,

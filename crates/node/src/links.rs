@@ -17,11 +17,11 @@ const ASKED_MAX: usize = 64;
 /// A peer as an operator knows it.
 #[derive(Clone, Debug)]
 pub struct PeerName {
-    /// Its place in the committee.
+    /// The peer's place in the committee.
     pub index: ValidatorIndex,
     /// The key that its link proves.
     pub node_key: PublicKey,
-    /// Its name in the committee.
+    /// The peer's name in the committee.
     pub name: String,
     /// Address at which it is dialed; `None` if it dials.
     pub address: Option<PeerAddress>,

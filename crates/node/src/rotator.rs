@@ -45,7 +45,7 @@ pub struct RotationStatus {
     pub running: bool,
     /// True if the storage key itself is being replaced.
     pub master: bool,
-    /// Its stage.
+    /// The rotation's stage.
     pub step: RotationStep,
     /// Rows looked at.
     pub rows: u64,

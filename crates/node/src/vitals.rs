@@ -43,19 +43,19 @@ impl Arrivals {
     }
 }
 
-/// A thread, and how long it has been at what it has.
+/// A thread, and how long it has been busy with its present work.
 #[derive(Serialize)]
 pub struct StageNote {
-    /// Its name.
+    /// The thread's name.
     pub name: &'static str,
-    /// For how long it has had work without coming for more; 0 while it waits for work.
+    /// Time since the thread took its present work; 0 while it waits for work.
     pub busy_ms: u64,
 }
 
 /// A peer of the committee.
 #[derive(Serialize)]
 pub struct PeerNote {
-    /// Its name.
+    /// The peer's name.
     pub name: String,
     /// True if its link is up.
     pub up: bool,
@@ -68,7 +68,7 @@ pub struct PeerNote {
 /// A block that waited for this node's clock and for nothing else.
 #[derive(Serialize)]
 pub struct AheadNote {
-    /// Its proposer's name.
+    /// Name of the block's proposer.
     pub proposer: String,
     /// Time by which the block was ahead of the clock, ms.
     pub ahead_ms: u64,
@@ -76,10 +76,10 @@ pub struct AheadNote {
     pub at_us: u64,
 }
 
-/// A home that leaves out what this node sends it.
+/// A home that doesn't list the transactions that this node sends it.
 #[derive(Serialize)]
 pub struct LeftOutNote {
-    /// Its name.
+    /// The home's name.
     pub home: String,
     /// Number of recent transactions that it didn't list in time.
     pub missed: usize,

@@ -35,7 +35,7 @@ pub struct Submission {
     pub transaction: Addressed,
     /// Outcome that the client waits for.
     pub wait: Wait,
-    /// Its index in the client's submission.
+    /// The transaction's index in the client's submission.
     pub index: usize,
     /// Time until which the client waits.
     pub until: Instant,

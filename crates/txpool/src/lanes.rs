@@ -25,7 +25,7 @@ pub enum Inserted {
     Duplicate,
     /// The batch is beyond the lane's window and not held. It will be fetched when a block lists it.
     BeyondWindow,
-    /// Its author signed another batch with the same seq: evidence.
+    /// The batch's author signed another batch with the same seq: evidence.
     Conflict {
         /// The batch that was held before.
         other: BatchDigest,

@@ -12,11 +12,11 @@ use std::sync::atomic::Ordering;
 /// Result of checking a transaction.
 #[derive(Debug)]
 pub(crate) enum CheckResult {
-    /// The pool may take it.
+    /// The pool may accept the transaction.
     Good(Admitted),
-    /// The pool would refuse it, or its sender has no such account.
+    /// The pool would refuse the transaction, or its sender has no account.
     Useless,
-    /// Its signature is false.
+    /// The transaction's signature is false.
     False,
 }
 

@@ -39,7 +39,7 @@ pub struct Offers {
 /// A snapshot, for the operator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OfferNote {
-    /// Its height.
+    /// The snapshot's height.
     pub height: Height,
     /// Header time there, Unix ms.
     pub time_ms: u64,
