@@ -133,7 +133,7 @@ class TimedNode:
         return result
 
 
-class Stepped:
+class TimedCore:
     """A node's core, each step timed."""
 
     def __init__(self, core: Replica, steps: list[int]) -> None:
@@ -161,7 +161,7 @@ def watched_run(n: int, seed: int) -> tuple[dict[str, list[tuple[float, Work, in
         assert node.port is not None
         assert node.replica is not None
         node.port.native = TimedNode(node.port.native, node.disk, seen)  # type: ignore[assignment]
-        node.replica = Stepped(node.replica, steps)  # type: ignore[assignment]
+        node.replica = TimedCore(node.replica, steps)  # type: ignore[assignment]
     clients = Clients(world, 20.0)
     clients.begin()
     Engine.run(world, RUN_MS)

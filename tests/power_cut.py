@@ -144,7 +144,7 @@ Node = File | Folder
 
 
 @dataclass(slots=True)
-class Naming:
+class NameChange:
     """A change of names, which is on the disk only after all of its folders are synced."""
 
     index: int
@@ -185,7 +185,7 @@ class Disk:
         self.root = str(root.resolve())
         self.names: dict[str, Node] = {}
         self.durable_names: dict[str, Node] = {}
-        self.namings: list[Naming] = []
+        self.namings: list[NameChange] = []
         self._inodes: dict[int, File] = {}
         self._index = 0
         self._process_start = 0
@@ -210,15 +210,15 @@ class Disk:
             case Op.ALLOCATE:
                 self._allocate(index, record)
             case Op.MKDIR:
-                self._name(Naming(index, record.op, record.path, "", Folder(), {_parent(record.path)}))
+                self._name(NameChange(index, record.op, record.path, "", Folder(), {_parent(record.path)}))
             case Op.RENAME | Op.LINK:
                 path, to = record.names
                 assert path, f"a name came in over the folder's border: {record}"
                 assert to, f"a name went out over the folder's border: {record}"
                 folders = {_parent(path), _parent(to)} if record.op == Op.RENAME else {_parent(to)}
-                self._name(Naming(index, record.op, path, to, self.names[path], folders))
+                self._name(NameChange(index, record.op, path, to, self.names[path], folders))
             case Op.UNLINK | Op.RMDIR:
-                self._name(Naming(index, record.op, record.path, "", None, {_parent(record.path)}))
+                self._name(NameChange(index, record.op, record.path, "", None, {_parent(record.path)}))
             case Op.SYNC_END if record.result == 0:
                 self._sync(record.path, record.file, self._process_start + record.a)
             case _:
@@ -227,7 +227,7 @@ class Disk:
     def _open(self, index: int, record: Record) -> None:
         if record.result:
             file = File()
-            self._name(Naming(index, record.op, record.path, "", file, {_parent(record.path)}))
+            self._name(NameChange(index, record.op, record.path, "", file, {_parent(record.path)}))
         elif isinstance(found := self.names.get(record.path), File):
             file = found
         else:
@@ -248,7 +248,7 @@ class Disk:
         elif not keeps_size and end > len(file.now):
             file.change(Change(index, len(file.now), end))
 
-    def _name(self, naming: Naming) -> None:
+    def _name(self, naming: NameChange) -> None:
         naming.apply(self.names)
         self.namings.append(naming)
 

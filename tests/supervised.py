@@ -15,7 +15,7 @@ from rustorium.net.devnet import Devnet
 from rustorium.node.recovery.state import read_recovery
 
 
-class Supervised:
+class SupervisedNode:
     """Runs validator `index` of a net whose own process of it has ended."""
 
     def __init__(self, net: Devnet, index: int, environment: dict[str, str] | None = None) -> None:
@@ -30,7 +30,7 @@ class Supervised:
         with open(self.home.path / "log" / "recover-stderr.log", "ab") as said:
             self._process = subprocess.Popen(command, stderr=said, env={**clean, **self._environment})
 
-    def __enter__(self) -> "Supervised":
+    def __enter__(self) -> "SupervisedNode":
         return self
 
     def __exit__(self, *_: object) -> None:

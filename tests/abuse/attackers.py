@@ -49,11 +49,11 @@ def flood_program(name: str = "flood") -> Path:
 class Flood:
     """A run of the flood program against one port of a node."""
 
-    def __init__(self, program: Path, net: Devnet, node: NetNode, mode: str, face: str, count: int) -> None:
+    def __init__(self, program: Path, net: Devnet, node: NetNode, mode: str, port: str, count: int) -> None:
         genesis = json.loads(Path(net.net.genesis).read_text())
         key = genesis["validators"][node.index]["node_key"]
-        address = node.p2p if face == "peer" else node.client
-        command = [str(program), mode, face, address, key, str(count)]
+        address = node.p2p if port == "peer" else node.client
+        command = [str(program), mode, port, address, key, str(count)]
         environment = os.environ | {"FLOOD_CHAIN": net.net.chain}
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)

@@ -90,7 +90,7 @@ def bystander(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet | Non
         yield net
 
 
-class Spent:
+class ProcessorTime:
     """Measures the processor time of the honest nodes from now on."""
 
     def __init__(self, victims: Victims) -> None:
@@ -121,12 +121,12 @@ def attack(
             return [pulse.beats() for pulse in pulses]
 
         # After some turns the stopped node is passed over.
-        first, spent = beat(), Spent(victims)
+        first, spent = beat(), ProcessorTime(victims)
         begun, calm_cpu = beat(), spent.share()
         victims.begin()
         with Liar(program, victims.net, LIAR, kinds, MBIT_PER_S) as liar:
             assert liar.line()["linked"] >= 1
-            spent = Spent(victims)
+            spent = ProcessorTime(victims)
             beat()
             wait_for(f"what {kinds} must lead to", until)
             ended, grown, cpu = [pulse.beats() for pulse in pulses], victims.grown_bytes(), spent.share()

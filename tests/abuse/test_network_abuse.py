@@ -61,7 +61,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
 def test_garbage_datagrams_are_hardly_answered(net: Devnet, program: Path) -> None:
     node = net.net.nodes[VICTIM]
     with Watch(net, "garbage") as watch:
-        floods = [Flood(program, net, node, "garbage", face, 40_000 * TIMES) for face in ("peer", "client")]
+        floods = [Flood(program, net, node, "garbage", port, 40_000 * TIMES) for port in ("peer", "client")]
         watch.beat()
         for flood in floods:
             said = flood.end()
@@ -74,7 +74,7 @@ def test_unfinished_handshakes_get_small_answers_and_must_prove_their_address(ne
     names = ("rustorium_transport_address_proofs_total", "rustorium_gateway_address_proofs_total")
     before = [counter(net, VICTIM, name) for name in names]
     with Watch(net, "silent handshakes") as watch:
-        floods = [Flood(program, net, node, "silent", face, 600) for face in ("peer", "client")]
+        floods = [Flood(program, net, node, "silent", port, 600) for port in ("peer", "client")]
         watch.beat()
         ended = [flood.end() for flood in floods]
     # The system drops what doesn't fit into a socket's buffer. Every handshake that was answered was asked to prove its

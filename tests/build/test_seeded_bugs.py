@@ -16,7 +16,7 @@ LIST = (sys.executable, "tools/seeded_bugs.py", "--list")
 sys.path.insert(0, str(ROOT / "tools"))
 
 from seeded_history import renames  # noqa: E402  (scripts of tools/)
-from seeded_patches import Change, Table, Unsound, read_table, with_bugs, write_copy  # noqa: E402  (scripts of tools/)
+from seeded_patches import Change, Table, UnsoundTable, read_table, with_bugs, write_copy  # noqa: E402  (scripts of tools/)
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_lines_are_found_in_their_function_however_they_are_wrapped() -> None:
     ],
 )
 def test_a_patch_that_does_not_apply_is_named(changes: list[Change], fault: str) -> None:
-    with pytest.raises(Unsound, match=fault):
+    with pytest.raises(UnsoundTable, match=fault):
         with_bugs(CODE, changes)
 
 

@@ -48,7 +48,7 @@ def test_a_wheel_for_one_python_is_refused(tmp_path: Path) -> None:
         audited(tmp_path, NAME.replace("abi3", "cp311"), "manylinux_2_28_x86_64")
 
 
-class Made:
+class BuildEnvironment:
     """The environment of a build, with stand-ins for RocksDB's compilation, libclang and another processor's
     library.
     """
@@ -77,7 +77,7 @@ class Made:
 def test_the_node_is_linked_with_a_rocksdb_by_zig(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, processor: str
 ) -> None:
-    made = Made(monkeypatch, tmp_path, "x86_64")
+    made = BuildEnvironment(monkeypatch, tmp_path, "x86_64")
     variables = made.environment("node", processor)
     assert made.compilers == [(f"{tmp_path}/zig c++", processor, f"-target {processor}-linux-gnu.2.28 -g0")]
     assert variables["ROCKSDB_LIB_DIR"] == str(tmp_path / "archive")
@@ -88,12 +88,12 @@ def test_the_node_is_linked_with_a_rocksdb_by_zig(
 
 
 def test_the_client_needs_no_rocksdb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    made = Made(monkeypatch, tmp_path, "x86_64")
+    made = BuildEnvironment(monkeypatch, tmp_path, "x86_64")
     assert made.environment("client", "x86_64")["CARGO_PROFILE_RELEASE_CODEGEN_UNITS"] == "1"
     assert made.compilers == []
 
 
 def test_code_for_avx_512_is_in_wheels_for_its_processor_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    made = Made(monkeypatch, tmp_path, "x86_64")
+    made = BuildEnvironment(monkeypatch, tmp_path, "x86_64")
     backends = [made.environment("client", on).get("CARGO_CFG_CURVE25519_DALEK_BACKEND") for on in wheels.DEBIAN]
     assert dict(zip(wheels.DEBIAN, backends, strict=True)) == {"aarch64": None, "x86_64": "avx512"}

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from cli_runner import Cli, Ended
+from cli_runner import Cli, CommandResult
 
 from process_tools import wait_for
 from rustorium.errors import RustoriumError
@@ -37,7 +37,7 @@ class Node:
     def __init__(self, cli: Cli, net: Devnet) -> None:
         self._cli, self._net = cli, net
 
-    def __call__(self, command: str, *more: object, account: int | None = 0) -> Ended:
+    def __call__(self, command: str, *more: object, account: int | None = 0) -> CommandResult:
         signed = () if account is None else ("--key", self._net.net.accounts[account].key_file)
         return self._cli("node", command, "--net", self._net.path, *signed, *more)
 

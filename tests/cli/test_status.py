@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_runner import Cli, Ended
+from cli_runner import Cli, CommandResult
 
 from rustorium.access.netfile import Net, NetNode
 from rustorium.home.paths import Home
@@ -85,13 +85,13 @@ def net(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     return make
 
 
-def levels(ended: Ended) -> dict[str, str]:
+def levels(ended: CommandResult) -> dict[str, str]:
     """Returns the level of the net and of each node in JSON output."""
     rows = json.loads(ended.out)
     return {"network": rows[0]["network"]["verdict"]} | {row["node"]: row["verdict"] for row in rows}
 
 
-def problems(ended: Ended) -> list[str]:
+def problems(ended: CommandResult) -> list[str]:
     rows = json.loads(ended.out)
     found = [problem for row in (rows[0]["network"], *rows) for problem in row["problems"]]
     assert all(problem["evidence"] and problem["advice"] for problem in found)

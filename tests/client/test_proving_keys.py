@@ -69,7 +69,7 @@ class FakePool:
         return "sent"
 
 
-class Watched:
+class RecordingWallet:
     """The extension's wallet, which records the threads of its calls."""
 
     def __init__(self, native: _native.ShieldedWallet) -> None:
@@ -108,7 +108,7 @@ def test_a_ceremonys_key_is_found_at_its_place_and_all_work_is_done_off_the_even
     pool: Any = FakePool(keys, keys.verifying)
 
     async def body(wallet: AsyncWallet) -> None:
-        watched: Any = Watched(wallet._native)
+        watched: Any = RecordingWallet(wallet._native)
         wallet._native = watched
         with pytest.raises(WalletError, match=keys.hashed) as error:
             await wallet.shield(pool, ASSET, 5, key=KEY)

@@ -15,7 +15,7 @@ from rustorium.net.devnet import Devnet
 from rustorium.node.recovery.quarantine import quarantined
 from rustorium.node.recovery.state import read_recovery
 from rustorium.types import Subject
-from supervised import Supervised
+from supervised import SupervisedNode
 
 pytestmark = pytest.mark.nodes
 KEEP = 1000
@@ -76,7 +76,7 @@ def cut_on_a_low_disk(net: Devnet) -> float:
         assert client.block(1, proof=False).height == 1
         net.terminate(ARCHIVE)
         began = time.monotonic()
-        with Supervised(net, ARCHIVE, KEEPS_ALL | LOW) as node:
+        with SupervisedNode(net, ARCHIVE, KEEPS_ALL | LOW) as node:
             node.wait_for_act("prune", "disk-low", [])
             wait_for("it says so", lambda: "history-cut" in found(net))
             wait_for("it takes part", lambda: all(status.ready for status in statuses(net, OTHERS)))
@@ -112,7 +112,7 @@ def is_pruned(client: Client) -> bool:
 
 def away_for_too_long(net: Devnet) -> None:
     """The store is intact, but no node has the next blocks: `recover auto` detects this and fills the store."""
-    with Supervised(net, VICTIM) as node:
+    with SupervisedNode(net, VICTIM) as node:
         node.wait_for_act("refill", "behind-pruned", [])
         wait_for("all are level", lambda: level(net))
         assert len(events(net, VICTIM, "state_synced")) == 1

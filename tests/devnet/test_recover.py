@@ -17,7 +17,7 @@ from rustorium.home.paths import Home
 from rustorium.net.devnet import Devnet
 from rustorium.node.admin.socket import call
 from rustorium.types import NodeStatus
-from supervised import Supervised
+from supervised import SupervisedNode
 
 pytestmark = pytest.mark.alone
 VICTIM = 3
@@ -79,7 +79,7 @@ def test_a_killed_a_wiped_and_a_damaged_node_come_back_by_themselves(net: Devnet
         load.wait_for_more(200)
         net.kill(VICTIM)
         load.wait_for_more(50)
-    with Supervised(net, VICTIM) as node:
+    with SupervisedNode(net, VICTIM) as node:
         wait_for("it is level", lambda: level(net))
         killed(net, node)
         wiped(net, node)
@@ -94,14 +94,14 @@ def test_a_killed_a_wiped_and_a_damaged_node_come_back_by_themselves(net: Devnet
         assert all(one["evidence"] for one in done if one["act"] != "remove")
 
 
-def killed(net: Devnet, node: Supervised) -> None:
+def killed(net: Devnet, node: SupervisedNode) -> None:
     before = node.acts()
     node.signal_child(signal.SIGKILL)
     node.wait_for_act("restart", "died", before)
     wait_for("it is level again", lambda: level(net))
 
 
-def wiped(net: Devnet, node: Supervised) -> None:
+def wiped(net: Devnet, node: SupervisedNode) -> None:
     wait_for("there is a snapshot", lambda: min(snapshots(net, 0), default=0) > 1)
     synced = len(events(net, VICTIM, "state_synced"))
     before = node.acts()
@@ -112,7 +112,7 @@ def wiped(net: Devnet, node: Supervised) -> None:
     wait_for("it is level again", lambda: level(net))
 
 
-def damaged(net: Devnet, node: Supervised) -> None:
+def damaged(net: Devnet, node: SupervisedNode) -> None:
     with Load(net, "more") as load:
         load.wait_for_more(100)
     before = node.acts()
@@ -139,7 +139,7 @@ def votes_again(net: Devnet) -> None:
 
 def test_a_node_that_hangs_is_restarted(net: Devnet) -> None:
     net.kill(VICTIM)
-    with Supervised(net, VICTIM) as node:
+    with SupervisedNode(net, VICTIM) as node:
         wait_for("it is level", lambda: level(net))
         stopped = node.signal_child(signal.SIGSTOP)
         node.wait_for_act("restart", "wedged", [])
@@ -155,7 +155,7 @@ def test_a_node_that_hangs_before_it_can_be_asked_is_restarted(net: Devnet) -> N
     home.config.write_text(home.config.read_text().replace("wedged_ms = 3000", "wedged_ms = 1000"))
     kept = home.genesis.rename(net.root / "kept")
     os.mkfifo(home.genesis)
-    with Supervised(net, VICTIM) as node:
+    with SupervisedNode(net, VICTIM) as node:
         node.wait_for_act("restart", "wedged", [])
         kept.replace(home.genesis)
         wait_for("it is level", lambda: level(net))
@@ -170,7 +170,7 @@ def test_a_hanging_slow_or_full_disk_is_named_and_waited_for(net: Devnet, tmp_pa
         disk_layer.rule("slow", path="safety", when=slow, ms=600),
         disk_layer.rule("enospc", path="/db/", when=full),
     ]
-    with Supervised(net, VICTIM, disk_layer.environment(home, rules=rules, real_syncs=True)) as node:
+    with SupervisedNode(net, VICTIM, disk_layer.environment(home, rules=rules, real_syncs=True)) as node:
         wait_for("it is level", lambda: level(net))
         hold.touch()
         with Load(net, "stalled") as load:

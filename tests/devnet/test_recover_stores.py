@@ -17,7 +17,7 @@ from rustorium.home.paths import Home
 from rustorium.net.devnet import Devnet
 from rustorium.node.loop.inputlog import replay
 from rustorium.node.recovery.quarantine import quarantined
-from supervised import Supervised, audited, recover_manually
+from supervised import SupervisedNode, audited, recover_manually
 
 pytestmark = pytest.mark.alone
 
@@ -63,7 +63,7 @@ def test_a_node_with_a_wrong_state_signs_nothing_and_is_filled_again(
         f"a state that is another from height {changed_at} on was found at {found_at}, {took_s:.1f} s after the start"
     )
     wait_for("there is a snapshot", lambda: min(snapshots(net, 0), default=0) > 1)
-    with Supervised(net, VICTIM) as node:
+    with SupervisedNode(net, VICTIM) as node:
         node.wait_for_act("refill", "diverged", [])
         wait_for("it is level again", lambda: level(net))
         [synced] = events(net, VICTIM, "state_synced")

@@ -6,7 +6,7 @@ only when it really withheld a message or sent two different ones.
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from model.epochs import GOES_ON, Ending, make_block
+from model.epochs import GOES_ON, EndFields, make_block
 from model.vocabulary import (
     BatchFrame,
     BeatFrame,
@@ -176,14 +176,14 @@ class Equivocator:
             self._vote_all(port, both)
 
     @staticmethod
-    def _false_ending(port: "NodeData", block: Block) -> Ending:
+    def _false_ending(port: "NodeData", block: Block) -> EndFields:
         """Returns the honest block's fields about the epoch's end; at the end sometimes false ones: that the epoch goes
         on, or another committee."""
-        true = Ending(block.facts.ends_epoch, block.next_set)
+        true = EndFields(block.facts.ends_epoch, block.next_set)
         if block.next_set is None or port.world.rng.random() < 0.5:
             return true
         port.world.counts["false epoch end"] += 1
-        return GOES_ON if port.world.rng.random() < 0.5 else Ending(True, block.next_set[:-1] or block.next_set)
+        return GOES_ON if port.world.rng.random() < 0.5 else EndFields(True, block.next_set[:-1] or block.next_set)
 
     @staticmethod
     def _talkative(port: "NodeData", block: Block, parent: Block) -> Block:
@@ -194,7 +194,7 @@ class Equivocator:
         payload = port.lanes.listable(port.epoch.cursors(parent), [None] * port.epoch.n)
         port.world.counts["talkative closing block"] += bool(payload) or height > parent.facts.claimed_height
         claim = height, port.ledger.root_of(height) or block.claimed_root
-        ending, time_ms = Ending(True, block.next_set), block.facts.time_ms + 1
+        ending, time_ms = EndFields(True, block.next_set), block.facts.time_ms + 1
         return make_block(port.epoch, block.facts.view, parent, time_ms, payload, claim, None, ending)
 
     def _twin(self, port: "NodeData", block: Block, parent: Block) -> Block:

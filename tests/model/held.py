@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from model.disk import Disk
-from model.epochs import Ending, Record
+from model.epochs import EndFields, Record
 from model.fetch import Fetcher
 from model.lanes import Lanes
 from model.ledger import Ledger
@@ -121,9 +121,9 @@ class NodeData:
         ending = self._ending(parent, block.facts.claimed_height, block.facts.time_ms)
         return PayloadStatus.READY if ending == (block.facts.ends_epoch, block.next_set) else PayloadStatus.INVALID
 
-    def _ending(self, parent: Block, claimed_height: int, time_ms: int) -> Ending:
+    def _ending(self, parent: Block, claimed_height: int, time_ms: int) -> EndFields:
         if self.epoch.closes_on(parent):
-            return Ending(True, parent.next_set)
+            return EndFields(True, parent.next_set)
         if claimed_height == parent.facts.claimed_height:
             record = Record(self.epoch.committee, -1)  # otherwise the parent would have announced the epoch's end
         else:

@@ -7,7 +7,7 @@ excludes. Inputs coalesce and are never dropped. No decision is taken here.
 from collections.abc import Sequence
 
 from model.actors import Equivocator
-from model.epochs import Ending, make_block
+from model.epochs import EndFields, make_block
 from model.faults import Stage
 from model.peers import Peers
 from model.roots import MissingHeader
@@ -253,7 +253,7 @@ class SimPort(Peers):
 
     def _closing(self, effect: Propose, parent: Block) -> Block:
         """R28: a closing block contains only the parent's fields."""
-        claim, ending = (parent.facts.claimed_height, parent.claimed_root), Ending(True, parent.next_set)
+        claim, ending = (parent.facts.claimed_height, parent.claimed_root), EndFields(True, parent.next_set)
         self.world.counts["closing block"] += 1
         return make_block(self.epoch, effect.view, parent, self.clock_ms(), (), claim, None, ending)
 

@@ -32,10 +32,10 @@ rustorium_gateway_finality_seconds_bucket{{le="+Inf"}} 4
 
 
 @contextmanager
-def face(answer: Answer, *, status: int = 200, length: bool = True) -> Iterator[str]:
+def metrics_endpoint(answer: Answer, *, status: int = 200, length: bool = True) -> Iterator[str]:
     """Runs a metrics endpoint; returns its URL. If `length` is false, the answer ends only with the connection."""
 
-    class Face(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = answer()
             self.send_response(status)
@@ -48,7 +48,7 @@ def face(answer: Answer, *, status: int = 200, length: bool = True) -> Iterator[
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Face)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from cli_runner import Cli
-from fake_nodes import face, text
+from fake_nodes import metrics_endpoint, text
 
 from rustorium.observe.exposition import BYTES_MAX, parse
 from rustorium.observe.recording import Recording
@@ -26,7 +26,7 @@ def closed() -> Iterator[str]:
 
 
 def test_a_table_has_a_row_a_node(cli: Cli, closed: str) -> None:
-    with face(lambda: text(8)) as one:
+    with metrics_endpoint(lambda: text(8)) as one:
         ended = cli("metrics", "collect", "--node", one, "--node", closed)
     assert ended.code == 5, "one didn't answer"
     head, first, second = ended.out.splitlines()
@@ -36,7 +36,7 @@ def test_a_table_has_a_row_a_node(cli: Cli, closed: str) -> None:
 
 
 def test_json_has_every_sample(cli: Cli) -> None:
-    with face(lambda: text(8, '# TYPE rustorium_x gauge\nrustorium_x{peer="1"} NaN\n')) as one:
+    with metrics_endpoint(lambda: text(8, '# TYPE rustorium_x gauge\nrustorium_x{peer="1"} NaN\n')) as one:
         [row] = json.loads(cli("metrics", "collect", "--node", one, "-o", "json").out)
     assert (row["height"], row["transactions"], row["error"]) == (8, 80, None)
     assert {"name": "rustorium_x", "labels": {"peer": "1"}, "value": "nan"} in row["metrics"]
@@ -45,7 +45,7 @@ def test_json_has_every_sample(cli: Cli) -> None:
 
 def test_one_file_for_all_nodes(cli: Cli, tmp_path: Path, closed: str) -> None:
     out = tmp_path / "now.om"
-    with face(lambda: text(8)) as one, face(lambda: text(9)) as two:
+    with metrics_endpoint(lambda: text(8)) as one, metrics_endpoint(lambda: text(9)) as two:
         ended = cli("metrics", "collect", "--node", one, "--node", two, "--out", out)
         assert (ended.code, ended.out, ended.err) == (0, "", "")
         heights = parse(out.read_bytes())["rustorium_consensus_height"].samples
@@ -63,7 +63,7 @@ def test_one_file_for_all_nodes(cli: Cli, tmp_path: Path, closed: str) -> None:
 def test_a_recording_is_made_and_converted(cli: Cli, tmp_path: Path) -> None:
     heights = iter(range(1, 1_000))
     out, converted = tmp_path / "r.jsonl", tmp_path / "r.om"
-    with face(lambda: text(next(heights))) as one:
+    with metrics_endpoint(lambda: text(next(heights))) as one:
         ended = cli(
             "metrics", "collect", "--node", one, "--for", "300ms", "--every", "100ms", "--out", out, "-o", "json"
         )
@@ -115,7 +115,7 @@ LIES = {
 
 @pytest.mark.parametrize("part", LIES)
 def test_a_false_answer_is_an_error_in_its_own_row(cli: Cli, part: str) -> None:
-    with face(LIES[part]) as liar, face(text) as honest:
+    with metrics_endpoint(LIES[part]) as liar, metrics_endpoint(text) as honest:
         ended = cli("metrics", "collect", "--node", liar, "--node", honest, "-o", "json")
     assert ended.code == 5
     lies, said = json.loads(ended.out)
@@ -124,7 +124,7 @@ def test_a_false_answer_is_an_error_in_its_own_row(cli: Cli, part: str) -> None:
 
 
 def test_answers_without_metrics_are_reported(cli: Cli) -> None:
-    with face(text, status=404) as wrong:
+    with metrics_endpoint(text, status=404) as wrong:
         ended = cli("metrics", "collect", "--node", wrong)
     assert ended.code == 5
     assert "status 404: is that the URL of its metrics?" in ended.out

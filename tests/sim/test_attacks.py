@@ -49,7 +49,7 @@ EVENTS_MAX = 1 << 40
 JOURNAL_BYTES_MAX = 16 << 20
 
 
-class Paced(Clocked):
+class PacedAttacker(Clocked):
     """An attacker that sends as much as a link of 100 Mbit/s carries, from the end of the warm-up on."""
 
     budget = EVENTS_MAX
@@ -68,7 +68,7 @@ class Paced(Clocked):
         raise NotImplementedError
 
 
-class Certificates(Paced, CertificateFlooder):
+class Certificates(PacedAttacker, CertificateFlooder):
     """Sends false certificates of relevant views."""
 
     def worst(self, world: World, node: int) -> bytes | None:
@@ -76,21 +76,21 @@ class Certificates(Paced, CertificateFlooder):
         return CERTIFICATE + self.false_certificate(world, node, view, kind)
 
 
-class Proposals(Paced, ProposalFlooder):
+class Proposals(PacedAttacker, ProposalFlooder):
     """Sends proposals with 32 false nullifications."""
 
     def worst(self, world: World, node: int) -> bytes | None:
         return None if self.proposal is None else self.loaded(world, node, self.hand.view + world.rng.randint(1, 20))
 
 
-class Inventions(Paced, InventiveProposer):
+class Inventions(PacedAttacker, InventiveProposer):
     """Sends proposals for future views with invented batches."""
 
     def worst(self, world: World, node: int) -> bytes | None:
         return None if self.proposal is None else self.invented(world, node, world.rng.randint(1, 59))
 
 
-class Votes(Paced):
+class Votes(PacedAttacker):
     """Sends validly signed votes for blocks that nobody has seen, in relevant views."""
 
     def worst(self, world: World, node: int) -> bytes | None:
@@ -98,7 +98,7 @@ class Votes(Paced):
         return self.hand.vote(world, node, view, NOTARIZE, world.rng.randbytes(32))
 
 
-class Questions(Paced, Historian):
+class Questions(PacedAttacker, Historian):
     """Sends requests for history, 2,000 a second to each member: as many as fit beside their answers."""
 
     stream = SYNC

@@ -371,7 +371,7 @@ def test_effects_in_front_of_the_epochs_own_view_are_dropped() -> None:
     assert fresh._own_votes == [OwnVote(VoteKind.NULLIFY, port.view, None)]
 
 
-class Retired:
+class FormerCommittee:
     """A traitor that holds the keys of a former committee and signs anything with them."""
 
     def lets_out(self, _outgoing: Outgoing, /) -> bool:
@@ -390,7 +390,7 @@ def test_a_committee_that_was_replaced_cannot_fork_the_chain_with_its_keys() -> 
     assert committee(world) == [0, 4, 5, 6, 7]
     end, view = world.ports()[0].ends[0], max(port.view for port in world.ports())
     for node in (1, 2, 3):
-        world.actors[node] = Retired()
+        world.actors[node] = FormerCommittee()
     world.honest -= {1, 2, 3}
     false = replace(end.boundary, facts=replace(end.boundary.facts, view=view + 1, digest=b"f" * 32))
     lies = [Certificate(kind, view + 1, false.facts.digest) for kind in (VoteKind.NOTARIZE, VoteKind.FINALIZE)]
