@@ -24,7 +24,7 @@ pub use error::BackupError;
 pub use manifest::{BackupId, FORMAT, ListedBackup};
 pub use place::{Destination, DestinationOptions};
 pub use restore::{Restored, Restoring};
-pub use retain::Retained;
+pub use retain::RetentionResult;
 pub use work::{Progress, Work};
 
 use rustorium_crypto::seal::BackupKey;

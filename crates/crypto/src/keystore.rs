@@ -9,7 +9,7 @@ mod files;
 mod replace;
 mod storage;
 
-pub use replace::{Resealed, destroy, opens, reseal};
+pub use replace::{ResealOutcome, destroy, opens, reseal};
 pub use storage::{
     Passphrase, StorageKeys, before_file, discard_before, open_storage, replace_backup, replace_storage,
 };
@@ -253,12 +253,12 @@ pub fn open_signing_key(path: &Path, kind: &str, passphrase: &[u8]) -> Result<Si
     Ok(key)
 }
 
-struct Derived {
+struct DerivedKey {
     cipher: Cipher,
     check: [u8; 32],
 }
 
-fn derive(kdf: &Kdf, passphrase: &[u8]) -> Result<Derived, String> {
+fn derive(kdf: &Kdf, passphrase: &[u8]) -> Result<DerivedKey, String> {
     let allowed = kdf.algorithm == ALGORITHM
         && kdf.m_kib <= MEMORY_KIB_MAX
         && (1..=PASSES_MAX).contains(&kdf.t)
@@ -274,7 +274,7 @@ fn derive(kdf: &Kdf, passphrase: &[u8]) -> Result<Derived, String> {
         .map_err(|error| error.to_string())?;
     let (key, rest) = derived.split_first_chunk::<32>().ok_or("it derives too few bytes")?;
     let cipher = Cipher::new(key).map_err(|error| error.to_string())?;
-    Ok(Derived { cipher, check: hash(DOMAIN, &[b"check", rest]) })
+    Ok(DerivedKey { cipher, check: hash(DOMAIN, &[b"check", rest]) })
 }
 
 /// Returns the data that the seal covers in addition to the secret.

@@ -1,4 +1,4 @@
-//! The HTTP face: routes, what they share, and their limits.
+//! The HTTP API: routes, what they share, and their limits.
 //!
 //! *Invariants:* every route of the API is in `routes()` and in the OpenAPI document; the document says for each route
 //! whether it may require a token; every error is a `Problem`.
@@ -54,7 +54,7 @@ pub use multiplexed::Http2Limits;
 pub(crate) use secured::HandshakeFailure;
 pub use server::HttpServer;
 
-/// Bounds of the HTTP face.
+/// Limits of the HTTP API.
 #[derive(Clone, Debug)]
 pub struct HttpLimits {
     /// Open connections.

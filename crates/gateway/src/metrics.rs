@@ -1,6 +1,6 @@
 //! The gateway's own counters, for the node's one registry.
 
-use crate::gate::{Denied, Scope};
+use crate::gate::{AccessDenied, Scope};
 use crate::http::HandshakeFailure;
 use crate::tls::Validity;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -11,7 +11,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use std::time::Duration;
 
-/// Face that a client uses.
+/// API that a client uses.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct ApiLabel {
     face: &'static str,
@@ -84,7 +84,12 @@ impl Default for GatewayMetrics {
             drop(metrics.busy.get_or_create(&ApiLabel { face }));
             drop(metrics.refused_connections.get_or_create(&ApiLabel { face }));
             drop(metrics.connections.get_or_create(&ApiLabel { face }));
-            for reason in [Denied::Missing, Denied::Unknown, Denied::Expired, Denied::Scope(Scope::Submit)] {
+            for reason in [
+                AccessDenied::Missing,
+                AccessDenied::Unknown,
+                AccessDenied::Expired,
+                AccessDenied::Scope(Scope::Submit),
+            ] {
                 drop(metrics.unauthorized.get_or_create(&DeniedLabel { face, reason: reason.code() }));
             }
         }
@@ -106,9 +111,9 @@ const SUBMIT: &str = "submit";
 /// Any other request.
 const READ: &str = "read";
 
-/// The HTTP face's label value.
+/// The HTTP API's label value.
 pub(crate) const HTTP: &str = "http";
-/// The QUIC face's label value.
+/// The QUIC API's label value.
 pub(crate) const QUIC: &str = "quic";
 
 impl GatewayMetrics {

@@ -3,7 +3,7 @@
 use crate::guarded;
 use crate::links::Links;
 use crate::outside::Question;
-use crate::outside::routing::{Allowed, Route, route};
+use crate::outside::routing::{Route, SenderRights, route};
 use rustorium_shard::Event;
 use rustorium_shard::senders::Credit;
 use rustorium_stages::inbox::Inbox;
@@ -41,7 +41,7 @@ impl Handler for Inbound {
             Err(error) => return tracing::warn!(event = "frame_refused", peer = %Hash(from), reason = %error),
         };
         let (standing, epoch) = (inlet.links.standing(&from), inlet.links.context().epoch());
-        let allowed = Allowed {
+        let allowed = SenderRights {
             shows_end: &|| inlet.links.take_asked(&from),
             submits: &|| self.open || inlet.links.guests().is_named(&from),
         };

@@ -71,12 +71,12 @@ pub struct Rotator {
 #[derive(Default)]
 struct State {
     status: RotationStatus,
-    wanted: Option<Wanted>,
+    wanted: Option<RotationOrder>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// The rotation to begin.
-enum Wanted {
+enum RotationOrder {
     /// A new key version.
     Rows,
     /// A new storage key, in a file under this passphrase.
@@ -91,16 +91,16 @@ impl Rotator {
     /// Has a new key version drawn and all older ones replaced, without waiting: `status` tells what becomes of it. Errors:
     /// a rotation is under way.
     pub fn rotate(self: &Arc<Self>) -> Result<(), NodeError> {
-        self.begin(Wanted::Rows)
+        self.begin(RotationOrder::Rows)
     }
 
     /// Has the storage key replaced, without waiting. One that stopped short is gone on with. Errors: a rotation is under
     /// way, or the node didn't take over the last new key.
     pub fn replace_master(self: &Arc<Self>, passphrase: Passphrase) -> Result<(), NodeError> {
-        self.begin(Wanted::Master(passphrase))
+        self.begin(RotationOrder::Master(passphrase))
     }
 
-    fn begin(self: &Arc<Self>, wanted: Wanted) -> Result<(), NodeError> {
+    fn begin(self: &Arc<Self>, wanted: RotationOrder) -> Result<(), NodeError> {
         let mut state = self.state.lock();
         if state.status.running {
             let RotationStatus { rows, rows_about, .. } = state.status;
@@ -111,7 +111,7 @@ impl Rotator {
             return Err(NodeError::new("rotation-running", said));
         }
         let unfinished = self.master.as_ref().is_some_and(Master::unfinished);
-        if !matches!(wanted, Wanted::Master(_)) || !unfinished {
+        if !matches!(wanted, RotationOrder::Master(_)) || !unfinished {
             state.wanted = Some(wanted);
         }
         self.run(&mut state)
@@ -149,8 +149,8 @@ impl Rotator {
         let spawned = std::thread::Builder::new().name("rotate".into()).spawn(work);
         let failed = |error| NodeError::new("system", format!("can't start the rotation's thread: {error}"));
         state.thread = Some(spawned.map_err(failed)?);
-        let master =
-            matches!(state.wanted, Some(Wanted::Master(_))) || self.master.as_ref().is_some_and(Master::unfinished);
+        let master = matches!(state.wanted, Some(RotationOrder::Master(_)))
+            || self.master.as_ref().is_some_and(Master::unfinished);
         state.status = RotationStatus { running: true, master, ..RotationStatus::default() };
         Ok(())
     }
@@ -175,8 +175,8 @@ impl Rotator {
     fn rotate_all(&self) -> Result<bool, String> {
         let wanted = self.state.lock().wanted.take();
         match wanted {
-            Some(Wanted::Rows) => self.show(&self.store.rotate().map_err(|error| error.to_string())?),
-            Some(Wanted::Master(passphrase)) => self.begin_master(&passphrase)?,
+            Some(RotationOrder::Rows) => self.show(&self.store.rotate().map_err(|error| error.to_string())?),
+            Some(RotationOrder::Master(passphrase)) => self.begin_master(&passphrase)?,
             None => {}
         }
         while !self.stopping.load(Ordering::Acquire) {

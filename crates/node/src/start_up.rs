@@ -122,7 +122,7 @@ fn start_gateway(
     let failed = |error: StartError| NodeError::new(start_code(&error), error.to_string());
     let http = runtime.block_on(HttpServer::start(http, backend.clone(), metrics.clone())).map_err(failed)?;
     let _inside = runtime.enter();
-    let tls = rustorium_transport::tls::client_face_server(&process.node_key)
+    let tls = rustorium_transport::tls::client_api_server(&process.node_key)
         .map_err(|error| NodeError::new("system", error.to_string()))?;
     let quic = QuicServer::start(config.client_listen, tls, backend, gate, QuicLimits::default(), metrics);
     Ok((http, quic.map_err(failed)?))

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use rustorium_state::path::{Prefix, SlotId};
 use rustorium_state::slot::{Child, Commitment, Leaf, Slot};
 use rustorium_state::tree::{
-    KeyChange, KvRead, Layer, Layered, MemKv, ReadError, TreeDiff, TreeError, subtree, update,
+    KeyChange, KvRead, Layer, LayeredKv, MemKv, ReadError, TreeDiff, TreeError, subtree, update,
 };
 use rustorium_state::workers::{Serial, Workers};
 use rustorium_types::Hash;
@@ -52,7 +52,7 @@ fn check(periods: &[Period]) {
     let base = MemKv::default();
     for period in periods {
         let change = update(tables(), &tree, &diff(period), &Serial).unwrap();
-        let layered = Layered { base: &base, layers: &layers };
+        let layered = LayeredKv { base: &base, layers: &layers };
         assert_eq!(update(tables(), &layered, &diff(period), &Serial).unwrap(), change);
         assert!(each_row_once(&change));
         apply(&mut leaves, period);

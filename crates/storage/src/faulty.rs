@@ -17,7 +17,7 @@ use rustorium_types::{
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use unsynced::{Unsynced, Write};
+use unsynced::{UnsyncedWrites, Write};
 
 /// A way in which a call fails.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,13 +51,13 @@ pub struct FaultyStore<S> {
     inner: S,
     writes: Mutex<Calls>,
     syncs: Mutex<Calls>,
-    unsynced: Option<Mutex<Unsynced<S>>>,
+    unsynced: Option<Mutex<UnsyncedWrites<S>>>,
 }
 
 impl<S: Store + Clone> FaultyStore<S> {
     /// Wraps a store whose writes are all synced, and remembers later writes until they are synced.
     pub fn remembering(inner: S) -> Self {
-        let unsynced = Some(Mutex::new(Unsynced::new(inner.clone())));
+        let unsynced = Some(Mutex::new(UnsyncedWrites::new(inner.clone())));
         Self { unsynced, ..Self::new(inner) }
     }
 

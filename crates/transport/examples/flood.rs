@@ -53,14 +53,14 @@ struct Attack {
 impl Attack {
     fn parse() -> Option<Self> {
         let words: Vec<String> = std::env::args().skip(1).collect();
-        let [mode, face, address, node_key, count] = words.as_slice() else { return None };
+        let [mode, port, address, node_key, count] = words.as_slice() else { return None };
         let mut key = [0; 32];
         for (byte, digits) in key.iter_mut().zip(node_key.as_bytes().chunks(2)) {
             *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
         }
         Some(Self {
             mode: mode.clone(),
-            peer: face == "peer",
+            peer: port == "peer",
             address: address.parse().ok()?,
             node_key: key,
             count: count.parse().ok()?,
@@ -72,7 +72,7 @@ impl Attack {
         Ok(if self.peer {
             tls::peer_client_config(&SigningKey::generate(), &self.node_key)?
         } else {
-            tls::client_face_client(&self.node_key)?
+            tls::client_api_client(&self.node_key)?
         })
     }
 }

@@ -45,7 +45,7 @@ fn the_same_transaction_is_taken_once_also_after_it_was_cut() {
     assert_eq!(pool.len(), 1);
 }
 
-fn expired(pool: &mut Pool, header_time_ms: u64) -> Dropped {
+fn expired(pool: &mut Pool, header_time_ms: u64) -> DroppedTransactions {
     pool.expire(header_time_ms);
     pool.take_dropped()
 }
@@ -231,7 +231,10 @@ fn skipped_ones_wait_again_or_go_as_the_reason_asks() {
     assert!(!pool.contains(&make(0, 0).0) && pool.contains(&make(0, 1).0));
     pool.skipped(&make(0, 1).0, &Skip::WrongKey);
     // This isn't an expiry: with the account's next key the transaction may be executed.
-    assert_eq!(expired(&mut pool, 0), Dropped { given_up: vec![make(0, 1).0], ..Dropped::default() });
+    assert_eq!(
+        expired(&mut pool, 0),
+        DroppedTransactions { given_up: vec![make(0, 1).0], ..DroppedTransactions::default() }
+    );
     assert_eq!((pool.len(), pool.gapped_count()), (1, 1));
     pool.skipped(&make(5, 5).0, &Skip::Expired);
 }

@@ -102,7 +102,7 @@ fn a_pool_that_is_not_crowded_keeps_what_waits() {
     fill(&mut pool, 1, 0, 0);
     let held = pool.len();
     admit_at(&mut pool, 1_000_000, 1, 0).unwrap();
-    assert_eq!((pool.len(), pool.take_dropped()), (held + 1, Dropped::default()));
+    assert_eq!((pool.len(), pool.take_dropped()), (held + 1, DroppedTransactions::default()));
 }
 
 /// Returns what is listed within a day of a sender with so many waiting transactions whose quota never suffices.

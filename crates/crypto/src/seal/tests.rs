@@ -158,14 +158,14 @@ fn a_log_opens_at_its_positions_and_never_seals_one_twice() {
 fn keyed_hashes_differ_by_use_tag_and_master_key() {
     let of = |byte, purpose, tag| at_rest(byte).keyed(purpose).unwrap().of(tag, &[b"na", b"me"]);
     let all = [
-        of(1, Keyed::Names, 0),
-        of(1, Keyed::Names, 1),
-        of(1, Keyed::KeyFile, 0),
-        of(1, Keyed::JournalHeader, 0),
-        of(2, Keyed::Names, 0),
+        of(1, HashUse::Names, 0),
+        of(1, HashUse::Names, 1),
+        of(1, HashUse::KeyFile, 0),
+        of(1, HashUse::JournalHeader, 0),
+        of(2, HashUse::Names, 0),
     ];
     assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
-    assert_eq!(all[0], of(1, Keyed::Names, 0));
+    assert_eq!(all[0], of(1, HashUse::Names, 0));
     assert_eq!(hex::encode(all[0]), "f978535b7f24e2e597d00590bd6621df");
 }
 

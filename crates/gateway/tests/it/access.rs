@@ -174,7 +174,7 @@ async fn a_stranger_is_refused_before_a_byte_of_the_body_is_read() {
 }
 
 #[tokio::test]
-async fn refusals_are_counted_by_face_and_reason() {
+async fn refusals_are_counted_by_api_and_reason() {
     let (mut registry, metrics) = (Registry::default(), GatewayMetrics::default());
     metrics.register(&mut registry);
     let app = App::new(World::new([1]), gate(CLOSED), HttpLimits::default(), metrics, watch::channel(false).1);
@@ -244,12 +244,12 @@ async fn a_websocket_needs_a_token_and_is_told_when_it_is_revoked() {
 }
 
 #[tokio::test]
-async fn the_quic_face_asks_for_the_same_token_and_lets_go_when_it_is_revoked() {
+async fn the_quic_api_asks_for_the_same_token_and_ends_when_it_is_revoked() {
     let (world, gate) = (World::new([1]), gate(Rules { submit: Access::Token, ..Rules::default() }));
-    let face = quic::guarded(&world, gate.clone(), QuicLimits::default());
+    let quic_server = quic::guarded(&world, gate.clone(), QuicLimits::default());
     let connect = async |token: Option<char>| {
         let token = token.map(text);
-        QuicClient::connect(face.local_addr(), &quic::node_key(), token.as_deref()).await
+        QuicClient::connect(quic_server.local_addr(), &quic::node_key(), token.as_deref()).await
     };
     for (token, code) in [(None, "token-missing"), (Some('a'), "token-scope"), (Some('c'), "token-expired")] {
         let told = connect(token).await.err().unwrap();
@@ -268,7 +268,7 @@ async fn the_quic_face_asks_for_the_same_token_and_lets_go_when_it_is_revoked() 
     };
     assert!(matches!(&told, ClientError::Closed { reason, .. } if reason.starts_with("token-unknown")), "{told}");
     assert_eq!(world.streaming_calls.load(Ordering::Relaxed), 1);
-    face.close().await;
+    quic_server.close().await;
     // A node that requires no token also accepts a client with one.
     let open = quic::start(&world, QuicLimits::default());
     let token = text('d');

@@ -79,8 +79,8 @@ async fn a_submission_that_panics_ends_its_connection_and_no_other() {
     server.close().await;
 }
 
-async fn session(face: &QuicServer) -> QuicClient {
-    QuicClient::connect(face.local_addr(), &quic::node_key(), None).await.unwrap()
+async fn session(server: &QuicServer) -> QuicClient {
+    QuicClient::connect(server.local_addr(), &quic::node_key(), None).await.unwrap()
 }
 
 /// Runs on two threads: on a busy machine, printing a panic's backtrace takes longer than the time-out of a silent
@@ -88,8 +88,8 @@ async fn session(face: &QuicServer) -> QuicClient {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_panics_ends_with_its_waits_and_no_other_one_does() {
     let world = World::new([1]);
-    let face = quic::start(&world, QuicLimits::default());
-    let (mut first, mut other) = (session(&face).await, session(&face).await);
+    let server = quic::start(&world, QuicLimits::default());
+    let (mut first, mut other) = (session(&server).await, session(&server).await);
     world.panics.store(true, Ordering::Relaxed);
     quic::send_one(&world, &mut first, 0).await;
     assert!(first.results.next().await.is_err());
@@ -97,5 +97,5 @@ async fn a_session_that_panics_ends_with_its_waits_and_no_other_one_does() {
     world.panics.store(false, Ordering::Relaxed);
     quic::send_one(&world, &mut other, 0).await;
     assert!(other.results.next().await.is_ok());
-    face.close().await;
+    server.close().await;
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 const NODE: u8 = 200;
 
 pub fn start(world: &Arc<World>, limits: QuicLimits) -> QuicServer {
-    let config = tls::client_face_server(&key(NODE)).unwrap();
+    let config = tls::client_api_server(&key(NODE)).unwrap();
     let any = "127.0.0.1:0".parse().unwrap();
     QuicServer::start(any, config, world.clone(), Gate::open(), limits, GatewayMetrics::default()).unwrap()
 }

@@ -47,8 +47,8 @@ fn check_sum(report: &LoadReport) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn quic_load_is_final_to_the_last() {
     let world = World::new(SENDERS);
-    let faces = [quic::start(&world, QuicLimits::default()), quic::start(&world, QuicLimits::default())];
-    let addresses = faces.iter().map(|face| face.local_addr()).collect::<Vec<_>>();
+    let servers = [quic::start(&world, QuicLimits::default()), quic::start(&world, QuicLimits::default())];
+    let addresses = servers.iter().map(|server| server.local_addr()).collect::<Vec<_>>();
     let report = run_off_thread(config(&world, Protocol::Quic, &addresses)).await.unwrap();
     check_sum(&report);
     assert_eq!((report.offered, report.finalized, report.lost), (200, 200, 0));
@@ -81,9 +81,9 @@ async fn http_load_is_final_to_the_last() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_busy_nodes_refusals_count_as_rejected_and_leave_no_nonce_gap() {
     let world = World::new(SENDERS);
-    let face = quic::start(&world, QuicLimits::default());
+    let server = quic::start(&world, QuicLimits::default());
     world.pool_full.store(true, Ordering::Relaxed);
-    let load = tokio::spawn(run_off_thread(config(&world, Protocol::Quic, &[face.local_addr()])));
+    let load = tokio::spawn(run_off_thread(config(&world, Protocol::Quic, &[server.local_addr()])));
     while world.streaming_calls.load(Ordering::Relaxed) < 10 {
         tokio::task::yield_now().await;
     }
@@ -114,9 +114,9 @@ async fn load_continues_at_the_next_node_when_one_dies() {
 async fn a_transaction_without_a_result_counts_as_lost() {
     let world = World::new(SENDERS);
     world.hold.store(true, Ordering::Relaxed);
-    let face = quic::start(&world, QuicLimits { credit: 10, ..QuicLimits::default() });
+    let server = quic::start(&world, QuicLimits { credit: 10, ..QuicLimits::default() });
     let settings =
-        LoadConfig { drain: Duration::from_millis(50), ..config(&world, Protocol::Quic, &[face.local_addr()]) };
+        LoadConfig { drain: Duration::from_millis(50), ..config(&world, Protocol::Quic, &[server.local_addr()]) };
     let report = run_off_thread(settings).await.unwrap();
     check_sum(&report);
     assert!(report.lost > 0 && report.finalized == 0 && report.held_back > 0, "{report:?}");

@@ -144,10 +144,10 @@ fn an_id_is_hashed_once_and_a_signature_checked_once_on_the_way_into_the_pool() 
     assert_eq!(codes(&at_the_deadline(answers)), ["timed out"; 3]);
 }
 
-type Told = Arc<Mutex<Vec<(usize, Submitted)>>>;
+type AnswerLog = Arc<Mutex<Vec<(usize, Submitted)>>>;
 
-fn listener() -> (Told, SubmittedSink) {
-    let answered = Told::default();
+fn listener() -> (AnswerLog, SubmittedSink) {
+    let answered = AnswerLog::default();
     let told = answered.clone();
     (answered, Arc::new(move |index, how| told.lock().unwrap().push((index, how))))
 }

@@ -32,7 +32,7 @@ pub(crate) enum Route {
 }
 
 /// The rights of a sender at this node.
-pub(crate) struct Allowed<'a> {
+pub(crate) struct SenderRights<'a> {
     /// True if this node asked it how the epoch ended; counts once.
     pub(crate) shows_end: &'a dyn Fn() -> bool,
     /// True if its transactions are accepted.
@@ -40,7 +40,7 @@ pub(crate) struct Allowed<'a> {
 }
 
 /// Returns the destination of a message from a node of this relation, while this node is in `epoch`.
-pub(crate) fn route(standing: Standing, epoch: Epoch, allowed: &Allowed<'_>, message: Message) -> Route {
+pub(crate) fn route(standing: Standing, epoch: Epoch, allowed: &SenderRights<'_>, message: Message) -> Route {
     match (standing, message) {
         (_, Message::Request { id, request: Request::State(request) }) => {
             Route::Serve(Work::Answer { id, request: Request::State(request) })

@@ -70,8 +70,9 @@ impl Checkers {
                 while jobs.take(None, &mut waiting) {
                     for job in waiting.drain(..) {
                         let checked = contained("state", || check(&tables, job, &Serial));
-                        events
-                            .push(checked.map_or(JoinEvent::Panicked, |checked| JoinEvent::Checked(Box::new(checked))));
+                        events.push(
+                            checked.map_or(JoinEvent::Panicked, |checked| JoinEvent::CheckedPart(Box::new(checked))),
+                        );
                     }
                 }
             };

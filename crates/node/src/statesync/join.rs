@@ -15,7 +15,7 @@ use rustorium_stages::queue::Queue;
 use rustorium_state::tables::Tables;
 use rustorium_storage::{Store, StoreError};
 use rustorium_sync::state::{
-    Ban, Checked, CheckedSnapshot, Progress, RefusedPart, Standing, StateSync, StateSyncConfig, Target,
+    Ban, CheckedPart, CheckedSnapshot, Progress, RefusedPart, Standing, StateSync, StateSyncConfig, Target,
 };
 use rustorium_transport::Transport;
 use rustorium_types::{Class, Height, Message, PublicKey, Request, Response, Snapshot, decode, encode, limits};
@@ -47,7 +47,7 @@ pub enum JoinEvent {
         response: Response,
     },
     /// A part was checked.
-    Checked(Box<Checked>),
+    CheckedPart(Box<CheckedPart>),
     /// A thread that checks parts panicked.
     Panicked,
     /// The node stops.
@@ -159,7 +159,7 @@ impl Joiner {
                         offers.on_answer(from, id, response);
                     }
                     JoinEvent::Panicked => return Err(panicked()),
-                    JoinEvent::Response { .. } | JoinEvent::Checked(_) => {}
+                    JoinEvent::Response { .. } | JoinEvent::CheckedPart(_) => {}
                 }
             }
             offers.walk();
@@ -235,7 +235,7 @@ impl Joiner {
                     checkers.check(job);
                 }
             }
-            JoinEvent::Checked(checked) => {
+            JoinEvent::CheckedPart(checked) => {
                 let write = sync.on_checked(*checked, &stored(&self.store));
                 let write = write.map_err(|error| ("state-tree-failed", error.to_string()))?;
                 keep(&*self.store, sync.target().height, write).map_err(|e| failed(&e))?;

@@ -8,7 +8,7 @@ use super::{Executed, ExecutionJob, Floor, Now, Ports, Shard};
 use rustorium_crypto::block_payload_root;
 use rustorium_storage::RecordKind;
 use rustorium_sync::Want;
-use rustorium_txpool::{Missing, PayloadFault};
+use rustorium_txpool::{MissingBatch, PayloadFault};
 use rustorium_types::{BatchDigest, BlockDigest, Class, Height, Message, View, VoteKind, encode, limits};
 use std::collections::HashSet;
 
@@ -95,7 +95,7 @@ impl<P: Ports> Shard<P> {
             Ok(payload) => payload,
             Err(PayloadFault::Missing(missing)) => {
                 let root = self.tree.root().1.height;
-                for Missing { lane, digest, .. } in missing {
+                for MissingBatch { lane, digest, .. } in missing {
                     self.fetching.certified(root, Want::Batch { lane, digest });
                 }
                 return false;

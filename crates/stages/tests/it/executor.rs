@@ -29,13 +29,13 @@ fn whole_epoch() -> (Genesis, Vec<ExecutionJob>) {
     (net.genesis, jobs.into_iter().take(boundary + 1).collect())
 }
 
-struct Alone {
+struct SingleExecutor {
     executor: Executor,
     store: Arc<FaultyStore<MemStore>>,
     events: Arc<Queue<Event>>,
 }
 
-impl Alone {
+impl SingleExecutor {
     fn new(genesis: &Genesis) -> Self {
         let store = MemStore::new();
         journal_records::tip_of(&store, genesis, ShardId::ROOT).unwrap();
@@ -72,7 +72,7 @@ fn an_epochs_end_is_synced_before_it_is_reported_and_not_reported_if_the_sync_fa
     let (genesis, jobs) = whole_epoch();
     let (boundary, before) = jobs.split_last().unwrap();
     for fails in [false, true] {
-        let alone = Alone::new(&genesis);
+        let alone = SingleExecutor::new(&genesis);
         for job in before {
             assert_eq!(alone.execute(job), (true, false));
         }

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-type Told = Arc<Mutex<Vec<(usize, Submitted)>>>;
+type AnswerLog = Arc<Mutex<Vec<(usize, Submitted)>>>;
 
 /// A verifier whose threads run only when they are told to.
 struct Bench {
@@ -26,7 +26,7 @@ struct Bench {
     waiters: Arc<Waiters>,
     events: Arc<Queue<Event>>,
     early: VecDeque<Event>,
-    told: Told,
+    told: AnswerLog,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -35,7 +35,7 @@ impl Bench {
         let (waiters, events) = (Arc::<Waiters>::default(), Arc::<Queue<Event>>::default());
         let committee = chain::context(&genesis(), 0).committee.clone();
         let verifier = Arc::new(Verifier::new(committee, waiters.clone(), events.clone()));
-        let (early, told, threads) = (VecDeque::new(), Told::default(), Vec::new());
+        let (early, told, threads) = (VecDeque::new(), AnswerLog::default(), Vec::new());
         Self { genesis: genesis(), verifier, waiters, events, early, told, threads }
     }
 

@@ -7,10 +7,10 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-type Told = Arc<Mutex<Vec<(usize, Submitted)>>>;
+type AnswerLog = Arc<Mutex<Vec<(usize, Submitted)>>>;
 
-fn sink() -> (Told, SubmittedSink) {
-    let told = Told::default();
+fn sink() -> (AnswerLog, SubmittedSink) {
+    let told = AnswerLog::default();
     let kept = told.clone();
     (told, Arc::new(move |index, how| kept.lock().unwrap().push((index, how))))
 }
@@ -42,12 +42,12 @@ fn receipt(number: u8) -> Receipt {
     }
 }
 
-fn take(told: &Told) -> Vec<(usize, Submitted)> {
+fn take(told: &AnswerLog) -> Vec<(usize, Submitted)> {
     std::mem::take(&mut told.lock().unwrap())
 }
 
 /// Checks that no later event reports anything again.
-fn nobody_waits(waiters: &Waiters, told: &Told) {
+fn nobody_waits(waiters: &Waiters, told: &AnswerLog) {
     assert_eq!((waiters.len(), waiters.is_empty()), (0, true));
     waiters.admitted(&[id(1), id(2), id(3)]);
     waiters.executed(Height(9), &[receipt(1), receipt(2), receipt(3)]);

@@ -5,7 +5,7 @@ use crate::tree::TreeStore;
 use crate::{Fault, FaultyStore};
 use proptest::prelude::*;
 use proptest::sample::Index;
-use rustorium_crypto::seal::{HEAD_BYTES, Keyed, MasterKey};
+use rustorium_crypto::seal::{HEAD_BYTES, HashUse, MasterKey};
 use rustorium_crypto::{self as crypto, CheckedBatch, SigningKey, Verified};
 use rustorium_types::*;
 use std::fs;
@@ -355,7 +355,7 @@ fn rows_hold_canonical_bytes() {
     let commit = chain.next(&busy_plan(1));
     model.commit(&commit).unwrap();
     let (mut scratch, mut found) = (Scratch::default(), Vec::new());
-    let names = at_rest(1, 5).keyed(Keyed::Names).unwrap();
+    let names = at_rest(1, 5).keyed(HashUse::Names).unwrap();
     rows::encode_height(&commit, &model.tip().unwrap(), &names, &mut scratch, &mut |table, key, row| {
         found.push((table, key.to_vec(), row.clone()));
         Ok(())

@@ -56,15 +56,15 @@ pub struct Job {
 
 /// Result of a job.
 #[derive(Debug)]
-pub struct Checked {
+pub struct CheckedPart {
     pub(super) number: u64,
     pub(super) peer: PublicKey,
-    pub(super) found: Result<Found, RefusedPart>,
+    pub(super) found: Result<PartContent, RefusedPart>,
 }
 
 /// A part that was found to be right.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum PartContent {
     /// A whole subtree: its node in the form of its parent's slot, the rows below, and its leaves.
     Subtree { node: Child, rows: Vec<Row>, leaves: Vec<StoredLeaf> },
     /// A node's slots.
@@ -74,7 +74,7 @@ pub(super) enum Found {
 }
 
 /// Checks an answer. A large one takes some milliseconds. Jobs don't depend on each other.
-pub fn check(tables: &Tables, job: Job, workers: &impl Workers) -> Checked {
+pub fn check(tables: &Tables, job: Job, workers: &impl Workers) -> CheckedPart {
     let Job { number, peer, part, answer } = job;
     let found = match (part, answer) {
         (Part::Node { prefix, commitment }, StateAnswer::Slots(bytes)) => {
@@ -86,13 +86,13 @@ pub fn check(tables: &Tables, job: Job, workers: &impl Workers) -> Checked {
         (Part::Values { leaves, .. }, StateAnswer::Values(values)) => values_of(&leaves, values.into_vec()),
         _ => Err(RefusedPart::OtherQuestion),
     };
-    Checked { number, peer, found }
+    CheckedPart { number, peer, found }
 }
 
-fn slots(tables: &Tables, prefix: &Prefix, commitment: &[u8; 32], bytes: &[u8]) -> Result<Found, RefusedPart> {
+fn slots(tables: &Tables, prefix: &Prefix, commitment: &[u8; 32], bytes: &[u8]) -> Result<PartContent, RefusedPart> {
     let chunk = NodeChunk::from_bytes(bytes).map_err(|_| RefusedPart::Slots)?;
     let found = chunk.verify(tables, prefix, commitment).map_err(|_| RefusedPart::Slots)?;
-    Ok(Found::Slots { commitment: found, slots: chunk.slots().to_vec() })
+    Ok(PartContent::Slots { commitment: found, slots: chunk.slots().to_vec() })
 }
 
 fn subtree(
@@ -101,13 +101,13 @@ fn subtree(
     commitment: &[u8; 32],
     leaves: Vec<StateLeaf>,
     workers: &impl Workers,
-) -> Result<Found, RefusedPart> {
+) -> Result<PartContent, RefusedPart> {
     let leaves: Vec<StoredLeaf> = leaves.into_iter().map(stored).collect();
     let hashed: Vec<Leaf> = leaves.iter().map(hashed).collect();
     match tree::subtree(tables, &hashed, workers) {
         Ok(Some(found)) => match found.slot {
             Slot::Child(node) if node.prefix == *prefix && node.commitment.encode() == *commitment => {
-                Ok(Found::Subtree { node, rows: found.rows, leaves })
+                Ok(PartContent::Subtree { node, rows: found.rows, leaves })
             }
             _ => Err(RefusedPart::Subtree),
         },
@@ -115,13 +115,13 @@ fn subtree(
     }
 }
 
-fn values_of(wanted: &[(SlotId, Leaf)], values: Vec<StateLeaf>) -> Result<Found, RefusedPart> {
+fn values_of(wanted: &[(SlotId, Leaf)], values: Vec<StateLeaf>) -> Result<PartContent, RefusedPart> {
     let leaves: Vec<StoredLeaf> = values.into_iter().map(stored).collect();
     let right = |(leaf, (_, wanted)): (&StoredLeaf, &(SlotId, Leaf))| hashed(leaf) == *wanted;
     if leaves.is_empty() || leaves.len() > wanted.len() || !leaves.iter().zip(wanted).all(right) {
         return Err(RefusedPart::Value);
     }
-    Ok(Found::Values(leaves))
+    Ok(PartContent::Values(leaves))
 }
 
 /// Converts a leaf to its stored form. The key contains the hash of the name, so another name makes another leaf.

@@ -120,7 +120,7 @@ pub fn chain(author: u16, cursor: Cursor, count: u64, bytes: usize) -> Vec<Arc<C
 }
 
 /// Inserts a batch that isn't in the journal, with its weight.
-pub fn hold(lanes: &mut Lanes, now_ms: u64, batch: Arc<CheckedBatch>, wanted: bool) -> Inserted {
+pub fn hold(lanes: &mut Lanes, now_ms: u64, batch: Arc<CheckedBatch>, wanted: bool) -> InsertOutcome {
     let weight = weigh(&batch.batch.body.transactions);
     lanes.hold(now_ms, batch, weight, wanted)
 }

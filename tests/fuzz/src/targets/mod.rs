@@ -1,8 +1,8 @@
 //! The targets, by room.
 
 mod backup;
+mod client_apis;
 mod disk;
-mod faces;
 mod ledger;
 mod light;
 mod peers;
@@ -91,9 +91,9 @@ pub const TARGETS: &[Target] = &[
     taking(MIB + 64 * 1024, target("backup_manifest", Low, backup::manifest, backup::manifests)),
     target("backup_head", Low, backup::head, backup::heads),
     // Data that clients send.
-    taking(4 * MIB, target("http", Middle, faces::http, faces::requests)),
-    target("client_frame", Low, faces::client_frame, faces::client_frames),
-    target("server_frame", Low, faces::server_frame, faces::server_frames),
+    taking(4 * MIB, target("http", Middle, client_apis::http, client_apis::requests)),
+    target("client_frame", Low, client_apis::client_frame, client_apis::client_frames),
+    target("server_frame", Low, client_apis::server_frame, client_apis::server_frames),
     // Between a node and its signer.
     target("signer_request", Low, signer::request, signer::requests),
     target("signer_reply", Low, signer::reply, signer::replies),

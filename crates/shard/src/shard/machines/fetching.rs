@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::shard::{Now, VIEW_WINDOW};
 use rustorium_quorum::HeldTally;
 use rustorium_sync::{FetchConfig, Fetcher, GapConfig, GapFetcher, OwnedWant, Owner, Want};
-use rustorium_txpool::Missing;
+use rustorium_txpool::MissingBatch;
 use rustorium_types::{BlockDigest, Certificate, Height, Request, Response, ValidatorIndex, View, VoteKind};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -83,7 +83,7 @@ impl Fetching {
         (context, held): (&Context, &HeldTally),
         (height, proposer): (Height, ValidatorIndex),
         kept: bool,
-        missing: &[Missing],
+        missing: &[MissingBatch],
     ) {
         let prefer = Some(proposer).filter(|proposer| !self.liars.contains(proposer));
         for missing in missing {
@@ -103,7 +103,7 @@ impl Fetching {
         &self,
         context: &Context,
         held: &HeldTally,
-        missing: &Missing,
+        missing: &MissingBatch,
         proposer: ValidatorIndex,
     ) -> Vec<ValidatorIndex> {
         let honest = |peer: &ValidatorIndex| !context.is_me(*peer) && !self.liars.contains(peer);
