@@ -20,7 +20,7 @@ WARM_UP_S = 2
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """Of all validators' main threads together."""
+    """The sum over all validators' main threads."""
 
     cpu_us: float
     wakes: int

@@ -46,7 +46,7 @@ class Row:
     """Views a second of virtual time."""
 
 
-class Counted(World):
+class CountingWorld(World):
     """A world that counts what is sent."""
 
     def __init__(self, *args: object, **named: object) -> None:
@@ -65,7 +65,7 @@ KINDS = ("proposals", "votes", "certificates", "heartbeats", "reports")
 def measure(n: int, link_ms: float) -> Row:
     """Runs a committee."""
     net = make_net(n, n, ACCOUNTS)
-    world = Counted(n, net, n, ConsensusConfig(state_roots=True), base_ms=link_ms, costs=PRICES)
+    world = CountingWorld(n, net, n, ConsensusConfig(state_roots=True), base_ms=link_ms, costs=PRICES)
     world.step_ns, world.events_max = CORE_STEP_NS, EVENTS_MAX
     world.start_all()
     Clients(world, GAP_MS).begin()

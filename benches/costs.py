@@ -133,7 +133,7 @@ class TimedNode:
         return result
 
 
-class Stepped:
+class TimedCore:
     """A node's core, each step timed."""
 
     def __init__(self, core: Replica, steps: list[int]) -> None:
@@ -161,7 +161,7 @@ def watched_run(n: int, seed: int) -> tuple[dict[str, list[tuple[float, Work, in
         assert node.port is not None
         assert node.replica is not None
         node.port.native = TimedNode(node.port.native, node.disk, seen)  # type: ignore[assignment]
-        node.replica = Stepped(node.replica, steps)  # type: ignore[assignment]
+        node.replica = TimedCore(node.replica, steps)  # type: ignore[assignment]
     clients = Clients(world, 20.0)
     clients.begin()
     Engine.run(world, RUN_MS)
@@ -207,13 +207,13 @@ def prices(runs: int) -> dict[str, int]:
 
 
 def idle_turn() -> float:
-    """What a turn costs in which nothing happens, ns."""
+    """Cost of a turn in which nothing happens, ns."""
     node = node_of(make_net(SMALL, SMALL, 3))
     return statistics.median(timed(partial(node.tick, us, START_MS + 1))[0] for us in range(1, TIMES))
 
 
 def decoding() -> float:
-    """What a KiB of a frame costs, ns: large batches beside small ones, decoded and hashed."""
+    """Cost of a KiB of a frame, decoded and hashed, ns: the difference between large and small batches."""
     net = make_net(SMALL, SMALL, 3)
     value = "v" * 200
     operations = [{"type": "put", "namespace": net.accounts[0].address, "key": "key", "value": value}]

@@ -1,4 +1,4 @@
-"""What the first `pip install .` on a machine costs: time, processor time and memory, with an empty build cache.
+"""Measures the cost of a first `pip install .`: time, processor time and memory, with an empty build cache.
 
 `just bench-install` measures the node, `just bench-install client` the client. Crates and Python packages may come from
 the caches of cargo and pip; nothing that was compiled does. On a machine that does other work the time says nothing,

@@ -30,7 +30,7 @@ from rustorium.net.load import run_load
 ROOT = Path(__file__).resolve().parent.parent
 RATES = (100, 1_000, 5_000, 10_000, 15_000)
 ROOTED_RATES = (100, 1_000, 10_000)
-"""With state roots on; all others are measured without, as before there were any."""
+"""Measured with state roots. All other points are measured without, as before there were state roots."""
 VALIDATORS = 4
 ACCOUNTS = 16
 WARM_UP_S = 1
@@ -174,7 +174,7 @@ def ratio(part: float, whole: float) -> float | None:
 
 
 def medians(runs: list[Figures]) -> Figures:
-    """Of each figure; but of those that must not hide in a middle (`lost`, `failed`), the largest."""
+    """The median of each figure over the runs; of `lost` and `failed`, which a median would hide, the largest."""
     merged: Figures = {}
     for key, first in runs[0].items():
         found = [run[key] for run in runs if run[key] is not None]
@@ -199,7 +199,7 @@ def point(devnet: Devnet, rate: int, seconds: int, runs: int) -> Figures:
 
 
 def idle(devnet: Devnet) -> Figures:
-    """What validators use when nothing happens: after what is left of a load, which is waited for."""
+    """The processor time of idle validators, measured after the rest of a load has ended."""
     began = time.monotonic()
     while snapshot(devnet.net).sums[POOL, ""] > 0 and time.monotonic() < began + BACKLOG_S:
         time.sleep(SETTLE_S)
@@ -310,7 +310,7 @@ VIEW: list[Column] = [
 
 
 def table(title: str, columns: list[Column], rows: list[Figures]) -> str:
-    """In Markdown, aligned, so that it can be read here and pasted there."""
+    """The table in aligned Markdown: readable on a terminal, and ready to paste into a page."""
     lines = [[name for name, _ in columns], *([show(row) for _, show in columns] for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     text = [

@@ -30,16 +30,16 @@ from rustorium.net.devnet import Devnet
 
 BATCHES, PUTS = 200, 1_000
 KEY_BYTES, VALUE_BYTES = 72, 256
-"""Of a value's row in the store."""
+"""Sizes of the key and the value of one row in the store."""
 IDLE_S = 10
 HITS = 500
 
 Row = tuple[str, str, str]
-"""What is measured, what was promised, what was seen."""
+"""A row of the table: what is measured, what is promised, what was measured."""
 
 
 def ran(command: list[str]) -> tuple[str, float]:
-    """What a program printed, and its processor time, s."""
+    """Returns what a program printed, and its processor time, s."""
     before = os.times()
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     after = os.times()
@@ -178,7 +178,7 @@ def tree(programs: Path, keys: int, runs: int) -> list[Row]:
 
 
 def nodes(keys: int, rounds: int) -> list[Row]:
-    """What a devnet says: memory of idle nodes, reads through HTTP, proofs as clients get them."""
+    """Measures on a devnet: memory of idle nodes, reads through HTTP, proofs as clients get them."""
     with tempfile.TemporaryDirectory(prefix="rustorium-bench-") as folder, Devnet.create(Path(folder) / "net") as net:
         net.start()
         time.sleep(IDLE_S)

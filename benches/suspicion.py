@@ -51,7 +51,7 @@ def drawn(looks: list[Look], seed: int, span_ms: int) -> Iterator[Look]:
 
 
 def suspicions(looks: Iterator[Look], *, corrected: bool) -> int:
-    """How often somebody began to be suspected; nobody was away."""
+    """Number of times that a suspicion began. No node was away, so each one is wrong."""
     detector, count, known = Detector(RecoverySection(), 500), 0, False
     for look in looks:
         peers = [PeerVitals(f"peer-{n}", True, [at * MS for at in one]) for n, one in enumerate(look.heard_ms)]

@@ -1,4 +1,4 @@
-"""An admin plane without a data plane behind it: what the node was told is kept."""
+"""An admin plane without a data plane behind it; the fake node records its calls."""
 
 import json
 import socket
@@ -33,7 +33,7 @@ class FakeNode:
             self.audited.append(event)
 
     def said(self, event: str) -> list[dict[str, Any]]:
-        """The fields of its lines."""
+        """Returns the fields of the audit lines."""
         return [fields for name, fields in self.lines if name == event]
 
     def rotate_keys(self) -> None:
@@ -57,7 +57,7 @@ class FakeNode:
 
 
 def calls(node: FakeNode) -> dict[tuple[str, str, str], int]:
-    """Returns the trail's counts by caller, call and outcome."""
+    """Returns the counts of the audit trail by caller, call and outcome."""
     found: dict[tuple[str, str, str], int] = {}
     for line in node.said(EVENT):
         for row in line["calls"]:
@@ -70,7 +70,7 @@ def calls(node: FakeNode) -> dict[tuple[str, str, str], int]:
 def serving(
     path: Path, tokens: Path | None = None, listener: socket.socket | None = None
 ) -> Iterator[tuple[FakeNode, list[str]]]:
-    """A server on a thread of its own."""
+    """Runs a server on its own thread."""
     node, stopped = FakeNode(), list[str]()
     ready = threading.Event()
     token: list[tuple[trio.lowlevel.TrioToken, trio.CancelScope]] = []

@@ -1,10 +1,10 @@
 """Broken rules of the core, of the model of its data plane and of the client: each replacement, and the test that finds
 it.
 
-Invariants: each breaks one rule in one place; the tests and seeds that show it don't know of it. `test_mutations.py`
-plays the seeds, `tools/seeded_bugs.py` goes through all. As a pytest plugin (`BROKEN_RULE="R3: ..." python -m pytest -p
-broken_rules tests/consensus`, with this folder on the path) it breaks one for a whole run, in which the tests that
-`shown_by` names must fail.
+Invariants: each replacement breaks one rule in one place; the tests and seeds that find it don't know of it.
+`test_mutations.py` plays the seeds, and `tools/seeded_bugs.py` tests all replacements. As a pytest plugin
+(`BROKEN_RULE="R3: ..." python -m pytest -p broken_rules tests/consensus`, with this folder on the path) this module
+breaks one rule for a whole run, in which the tests that `shown_by` names must fail.
 """
 
 import os
@@ -51,19 +51,19 @@ SEEDS_MAX = 250
 
 @dataclass(frozen=True)
 class Seeds:
-    """Seeds of the simulator: one of the first `SEEDS_MAX` from here on fails."""
+    """Seeds of the simulator, of which one of the first `SEEDS_MAX` must fail."""
 
     mode: Mode
     first: int = 0
 
     def caught(self) -> Report | None:
-        """The report of the first seed that fails."""
+        """Returns the report of the first seed that fails."""
         return next((report for report in run_many(self.first, SEEDS_MAX, self.mode) if not report.ok), None)
 
 
 @dataclass(frozen=True)
 class Broken:
-    """A rule that isn't kept."""
+    """A broken rule, and how it is found."""
 
     changes: tuple[tuple[Any, str, Any], ...]
     """Owner, attribute, replacement."""
@@ -72,14 +72,14 @@ class Broken:
 
     @property
     def where(self) -> str:
-        """The first place that is changed."""
+        """Returns the first place that is changed."""
         owner, attribute, _ = self.changes[0]
         name = owner.__name__ if "." in owner.__name__ else f"{owner.__module__}.{owner.__name__}"
         return f"{name.removeprefix('rustorium.')}.{attribute}"
 
     @contextmanager
     def applied(self) -> Iterator[None]:
-        """Breaks it for as long as the context lasts."""
+        """Breaks the rule for as long as the context lasts."""
         with pytest.MonkeyPatch.context() as patch:
             for owner, attribute, now in self.changes:
                 patch.setattr(owner, attribute, now)
@@ -414,7 +414,7 @@ RULES: dict[str, Broken] = {
 
 
 def rule_of_this_run() -> Broken | None:
-    """The one that the environment names."""
+    """Returns the rule that the environment names."""
     name = os.environ.get("BROKEN_RULE")
     return RULES[name] if name else None
 
@@ -427,7 +427,7 @@ def pytest_configure() -> None:
 
 
 def main() -> int:
-    """Plays the seeds of the rule that the environment names, with the rule broken; 1 when one fails, as it should."""
+    """Plays the seeds with the rule broken that the environment names; returns 1 if one fails, as it should."""
     broken = rule_of_this_run()
     if broken is None or not isinstance(broken.shown_by, Seeds):
         sys.exit("name a rule that seeds show in BROKEN_RULE")

@@ -1,6 +1,5 @@
-"""Puts this folder on the path, so that all tests find `process_tools`; begins with the files that take longest, which
-leaves no worker with one of them at the end; and prints at the end what tests measured. No property fails by the
-clock."""
+"""Puts this folder on the path, so that all tests find `process_tools`. Starts the slowest files first, so that no
+worker ends with one of them. Prints the tests' measurements at the end. No property fails by the clock."""
 
 from collections.abc import Callable
 
@@ -28,14 +27,14 @@ settings.load_profile("no clock")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `--no-loadscope-reorder` this is the order in which workers take files."""
+    """Orders the tests; with `--no-loadscope-reorder` workers take files in this order."""
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.name, len(places)))
 
 
 @pytest.fixture
 def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
-    """Takes what a test measured, for the end of the run's output: passing tests' own output isn't shown."""
+    """Keeps a measurement for the end of the run's output, since pytest doesn't show the output of passing tests."""
     return lambda text: record_property("figure", text)
 
 

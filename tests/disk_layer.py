@@ -1,17 +1,18 @@
-"""The preloaded layer of `disk/layer.cc`: compiles it once, and makes its rules for a process's environment.
+"""The preloaded layer of `disk/layer.cc`: compiles it once, and writes its rules for a process's environment.
 
-A rule is made by `rule(KIND, ...)`; what it does, and to which calls below the folder:
+`rule(KIND, ...)` makes a rule. The kinds, and the calls below the folder that they affect:
 
-- `cut`: kill -9 before the call; to writes, changes of names, syncs and what is sent to a network;
-- `cut-send`: the same, only before something is sent;
-- `enospc`, `eio`: fails with that error; to what needs room: writes, new files and folders, longer files, renames. The
-  first write that finds the disk full gets half of its bytes written;
+- `cut`: kill -9 before the call; affects writes, changes of names, syncs and messages to a network;
+- `cut-send`: the same, only before a message is sent;
+- `enospc`, `eio`: fails with that error; affects calls that need room: writes, new files and folders, longer files,
+  renames. The first write that finds the disk full writes half of its bytes;
 - `eio-sync`: a sync fails;
 - `slow`: a sync takes `ms` longer;
-- `stall`: a sync waits for as long as the file `when` exists.
+- `stall`: a sync waits while the file `when` exists.
 
-`from_` counts, from 1, the calls that the rule could speak of; `count` is how many it applies to (none: all of them).
-`path` is a part of the path. `when` names a file outside the folder: the rule is in force for as long as that exists.
+`from_` is the first affected call, counted from 1 among those of the rule's kind; `count` is the number of affected
+calls (default: all). `path` is a part of the path. `when` names a file outside the folder; the rule is in force while
+that file exists.
 """
 
 import hashlib
@@ -26,7 +27,7 @@ KINDS = ("cut", "cut-send", "enospc", "eio", "eio-sync", "slow", "stall")
 
 
 def library() -> Path:
-    """The compiled layer; compiled where these sources haven't been yet."""
+    """Returns the compiled layer; compiles it if these sources weren't compiled yet."""
     compiler = os.environ.get("CXX") or "c++"
     name = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES) + compiler.encode()).hexdigest()[:16]
     built = ROOT / "target" / f"disk-layer-{name}.so"
@@ -63,7 +64,7 @@ def environment(
     root: Path, *, trace: Path | None = None, rules: Sequence[str] = (), real_syncs: bool = False
 ) -> dict[str, str]:
     """Returns the variables that a process under the layer needs. Syncs are skipped unless asked for: they are slow on
-    some disks, and no process can see the difference."""
+    some disks, and no process can see a difference."""
     found = {"DISK_ROOT": str(root.resolve()), "DISK_RULES": ";".join(rules)}
     found["LD_PRELOAD"] = " ".join(filter(None, [str(library()), os.environ.get("LD_PRELOAD")]))
     if trace is not None:

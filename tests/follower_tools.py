@@ -1,4 +1,4 @@
-"""A follower beside a devnet, as an operator makes and runs one: by commands."""
+"""A follower beside a devnet, which commands make and run as an operator would."""
 
 import json
 import os
@@ -14,8 +14,8 @@ from rustorium.types import NodeStatus
 
 
 class Follower:
-    """A follower's home and process, made and started by commands, with two of the validators as peers, or those that
-    are `known` by node key and address. All of them let it in, if it is `named`."""
+    """A follower's home and process, made and started by commands. Its peers are two of the validators, or those in
+    `known` (node key and address). If `named` is true, all of them allow its key."""
 
     def __init__(self, net: Devnet, home: Path, known: Mapping[str, str] | None = None, named: bool = True) -> None:
         self.home = home

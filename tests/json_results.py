@@ -1,6 +1,6 @@
-"""Compares what commands print with `-o json` with their schemas, whatever test runs them.
+"""Compares the output of commands with `-o json` with their schemas, in all tests that run them.
 
-Invariants: a part of a schema that isn't understood here is an error, never ignored.
+Invariants: an unknown part of a schema is an error, never ignored.
 """
 
 import json
@@ -25,7 +25,7 @@ TYPES: Mapping[str, type | tuple[type, ...]] = {
 
 
 def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """Each command by its words, and what the parser knows of it."""
+    """Returns each command of the parser by its words."""
     group = typer.main.get_command(app) if group is None else group
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
@@ -35,7 +35,7 @@ def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[st
 
 
 def faults(value: Any, schema: Mapping[str, Any], parts: Mapping[str, Any], at: str = "it") -> list[str]:
-    """What of a value doesn't fit a schema, with the place; empty if all fits."""
+    """Returns the parts of a value that don't fit a schema, with their places; empty if all fit."""
     unknown = schema.keys() - KNOWN
     assert not unknown, f"this test doesn't know {unknown} of JSON schemas"
     if "$ref" in schema:
@@ -77,14 +77,14 @@ def _object(value: dict[str, Any], schema: Mapping[str, Any], parts: Mapping[str
 
 
 def assert_fits(value: Any, schema: Mapping[str, Any]) -> None:
-    """The value is what the schema says."""
+    """Checks that the value fits the schema."""
     wrong = faults(value, schema, schema.get("$defs", {}))
     assert not wrong, "; ".join(wrong)
 
 
 def check(line: Sequence[str], out: str, err: str) -> None:
-    """What a command printed with `-o json` or `-o jsonl` has the shape of the command's result; its error, if there is
-    one, has that of errors."""
+    """Checks that the output of a command with `-o json` or `-o jsonl` fits the schema of its result, and an error fits
+    that of errors."""
     if not wants_json(line):
         return
     last = err.strip().rpartition("\n")[2]
@@ -112,7 +112,7 @@ def check(line: Sequence[str], out: str, err: str) -> None:
 
 
 def _words(line: Sequence[str]) -> list[str]:
-    """The line from the command on, without options before it."""
+    """Returns the words of the line from the command on, without the options before it."""
     words = [str(word) for word in line]
     while words and words[0].startswith("-"):
         words = words[2 if words[0] in ("--ca", "--client-certificate", "--client-key") else 1 :]

@@ -1,7 +1,7 @@
 """Links between real nodes that a test can cut or delay: each node dials its peers through datagram relays of the test.
 
-Invariants: a datagram between two islands is dropped and counted, others pass unchanged, at once or when the delay of
-their link is over; no test sleeps: what it waits for is told by the nodes or by the count.
+Invariants: a datagram between two islands is dropped and counted; others pass unchanged, at once or after the delay of
+their link. No test sleeps: it waits for what nodes report, or for a count.
 """
 
 import heapq
@@ -35,19 +35,20 @@ class Relay:
         self.back = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.back.connect(address)
         for end in (self.front, self.back):
-            # One that the selector found readable for an error has nothing to read once sending has told the error.
+            # A socket that the selector found readable because of an error has nothing to read after the send reported
+            # the error.
             end.setblocking(False)
         self.dialler: tuple[str, int] | None = None
 
     def take(self, arrived: socket.socket) -> bytes:
-        """A datagram that came. Errors: the other end's port is closed."""
+        """Receives a datagram. Errors: the other end's port is closed."""
         if arrived is self.front:
             data, self.dialler = self.front.recvfrom(DATAGRAM_MAX)
             return data
         return self.back.recv(DATAGRAM_MAX)
 
     def hand_over(self, arrived: socket.socket, data: bytes) -> None:
-        """Sends it on to the other side. Errors: the other end's port is closed."""
+        """Forwards a datagram to the other side. Errors: the other end's port is closed."""
         if arrived is self.front:
             self.back.send(data)
         elif self.dialler is not None:
@@ -55,7 +56,7 @@ class Relay:
 
 
 class Wires:
-    """All links of a net that isn't started yet; its nodes dial through them."""
+    """All links of a net that isn't started yet; its nodes dial through these relays."""
 
     def __init__(self, net: Devnet) -> None:
         self.dropped = 0
@@ -85,11 +86,11 @@ class Wires:
         self._thread = threading.Thread(target=self._run)
 
     def cut(self, islands: Sequence[int] | None) -> None:
-        """Nodes hear only those of their own island; None: all hear all."""
+        """Cuts the net into islands, so that nodes hear only nodes of their own island; `None` joins all."""
         self._islands = islands
 
     def delay(self, a: int, b: int, round_trip_s: float) -> None:
-        """Whatever goes between these two takes half of it longer each way."""
+        """Makes each direction between these two nodes slower by half of this."""
         self._slow[frozenset((a, b))] = round_trip_s / 2
 
     def __enter__(self) -> Self:

@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def load_tool(name: str) -> ModuleType:
-    """The module `tools/NAME.py`, which is no part of the package."""
+    """Loads the module `tools/NAME.py`, which isn't part of the package."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -18,7 +18,7 @@ def load_tool(name: str) -> ModuleType:
 
 
 def write(root: Path, name: str, text: str) -> None:
-    """Plants a file, with its folders."""
+    """Writes a file, with its folders."""
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)

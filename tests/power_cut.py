@@ -1,9 +1,9 @@
-"""Rebuilds a folder as a power cut would have left it, from what the layer of `disk/layer.cc` recorded.
+"""Rebuilds a folder as a power cut would have left it, from the trace of the layer `disk/layer.cc`.
 
-The model is what POSIX promises and no more: bytes are on the disk once a sync of their file has returned that began
-after they were written, and a name once a sync of its folder has; of what was never synced any part may be there.
-`Disk.play` goes through the trace call by call, so that one run of a program gives every point at which it could have
-been cut.
+The model is what POSIX promises and no more: bytes are on the disk after a sync of their file has returned that began
+after they were written, and a name after such a sync of its folder. Of unsynced data any part may be there. `Disk.play`
+goes through the trace call by call, so that one run of a program gives every point at which the power could have been
+cut.
 
 Invariants: a trace that doesn't fit the folder is an error, never a guess; the same seed gives the same image.
 """
@@ -43,7 +43,8 @@ class Op(IntEnum):
 
 @dataclass(slots=True)
 class Record:
-    """A call: `a` and `b` are offset and length of writes, the length of `path` of calls with two, flags of an open."""
+    """A call. `a` and `b` are the offset and length of a write, the length of `path` in calls with two paths, or the
+    flags of an open."""
 
     op: Op
     result: int
@@ -75,7 +76,7 @@ def read_trace(path: Path) -> list[Record]:
 
 @dataclass(slots=True)
 class Change:
-    """A change of a file's bytes. `data` None: zeros; `cut`: the file ends at `end` then."""
+    """A change of a file's bytes. `data`: `None` for zeros. `cut`: the file ends at `end` afterwards."""
 
     index: int
     offset: int
@@ -92,7 +93,7 @@ class Change:
             content[self.offset : self.end] = bytes(self.end - self.offset) if self.data is None else self.data
 
     def pages(self) -> Iterator["Change"]:
-        """The change page by page: a disk writes each of them or not."""
+        """Splits the change into pages: a disk writes each of them or not."""
         at = self.offset
         while at < self.end:
             end = min(self.end, at - at % PAGE + PAGE)
@@ -103,7 +104,7 @@ class Change:
 
 @dataclass(slots=True, eq=False)
 class File:
-    """A file's bytes: all, those on the disk, and the changes between them."""
+    """A file's bytes: the current ones, those on the disk, and the changes in between."""
 
     now: bytearray = field(default_factory=bytearray)
     durable: bytearray = field(default_factory=bytearray)
@@ -143,8 +144,8 @@ Node = File | Folder
 
 
 @dataclass(slots=True)
-class Naming:
-    """A change of names that isn't on the disk before all of its folders are synced."""
+class NameChange:
+    """A change of names, which is on the disk only after all of its folders are synced."""
 
     index: int
     op: Op
@@ -167,14 +168,14 @@ class Naming:
                 del names[name]
             names.update({self.to + name.removeprefix(self.path): node for name, node in moved.items()})
         elif self.node is not None:
-            # The file was made and renamed, and only its new folder was synced.
+            # The file was created and renamed, and only its new folder was synced.
             names[self.to] = self.node
 
 
 DATA = ("dropped", "kept", "prefix", "torn")
 NAMES = ("dropped", "kept", "prefix")
 VARIANTS = [(names, data) for names in NAMES for data in DATA if (names, data) != ("kept", "kept")]
-"""All results of a power cut; ("kept", "kept") is that of kill -9."""
+"""All ways in which a power cut may leave the changes; ("kept", "kept") is the result of kill -9."""
 
 
 class Disk:
@@ -184,7 +185,7 @@ class Disk:
         self.root = str(root.resolve())
         self.names: dict[str, Node] = {}
         self.durable_names: dict[str, Node] = {}
-        self.namings: list[Naming] = []
+        self.namings: list[NameChange] = []
         self._inodes: dict[int, File] = {}
         self._index = 0
         self._process_start = 0
@@ -193,7 +194,7 @@ class Disk:
             self.names[f"{self.root}/{path}"] = self.durable_names[f"{self.root}/{path}"] = node
 
     def play(self, record: Record) -> None:
-        """The next call of the trace."""
+        """Applies the next call of the trace."""
         index = self._index
         self._index += 1
         match record.op:
@@ -209,15 +210,15 @@ class Disk:
             case Op.ALLOCATE:
                 self._allocate(index, record)
             case Op.MKDIR:
-                self._name(Naming(index, record.op, record.path, "", Folder(), {_parent(record.path)}))
+                self._name(NameChange(index, record.op, record.path, "", Folder(), {_parent(record.path)}))
             case Op.RENAME | Op.LINK:
                 path, to = record.names
                 assert path, f"a name came in over the folder's border: {record}"
                 assert to, f"a name went out over the folder's border: {record}"
                 folders = {_parent(path), _parent(to)} if record.op == Op.RENAME else {_parent(to)}
-                self._name(Naming(index, record.op, path, to, self.names[path], folders))
+                self._name(NameChange(index, record.op, path, to, self.names[path], folders))
             case Op.UNLINK | Op.RMDIR:
-                self._name(Naming(index, record.op, record.path, "", None, {_parent(record.path)}))
+                self._name(NameChange(index, record.op, record.path, "", None, {_parent(record.path)}))
             case Op.SYNC_END if record.result == 0:
                 self._sync(record.path, record.file, self._process_start + record.a)
             case _:
@@ -226,7 +227,7 @@ class Disk:
     def _open(self, index: int, record: Record) -> None:
         if record.result:
             file = File()
-            self._name(Naming(index, record.op, record.path, "", file, {_parent(record.path)}))
+            self._name(NameChange(index, record.op, record.path, "", file, {_parent(record.path)}))
         elif isinstance(found := self.names.get(record.path), File):
             file = found
         else:
@@ -247,7 +248,7 @@ class Disk:
         elif not keeps_size and end > len(file.now):
             file.change(Change(index, len(file.now), end))
 
-    def _name(self, naming: Naming) -> None:
+    def _name(self, naming: NameChange) -> None:
         naming.apply(self.names)
         self.namings.append(naming)
 
@@ -267,7 +268,7 @@ class Disk:
         self.namings = waiting
 
     def pending(self) -> int:
-        """Changes that a power cut could take."""
+        """Returns the changes that a power cut could remove."""
         files = {id(node): node for node in self.names.values() if isinstance(node, File)}
         return len(self.namings) + sum(len(file.changes) for file in files.values())
 
@@ -317,7 +318,7 @@ def read_folder(folder: Path) -> dict[str, bytes | None]:
 
 
 def write_folder(folder: Path, image: Mapping[str, bytes | None], but: str = "") -> None:
-    """Makes the folder what the image says, and nothing else; the folder `but` in it stays as it is."""
+    """Makes the folder equal to the image, except the folder `but` in it, which stays as it is."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     for old in folder.iterdir():
         if old.is_dir() and old.name != but:

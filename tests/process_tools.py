@@ -1,6 +1,6 @@
-"""Tools of the fault tests: waiting for conditions, a load that remembers its results, and looks into nodes.
+"""Tools of the fault tests: waiting for conditions, a load that remembers its results, and checks of nodes.
 
-Invariants: no test sleeps for a fixed time; a deadline is only there to end a test that would never end.
+Invariants: no test sleeps for a fixed time; a deadline only ends a test that would never end.
 """
 
 import subprocess
@@ -25,11 +25,11 @@ POLL_S = 0.02
 GROUP = 25
 REQUEST_S = 2.0
 STATUS_S = 15.0
-"""A node that answers later than this is down: on a machine that does other work an answer takes its time."""
+"""A node that answers later than this counts as down. On a busy machine an answer takes time."""
 
 
 def wait_for(what: str, condition: Callable[[], bool], deadline_s: float = DEADLINE_S) -> float:
-    """Until the condition holds; the seconds that took."""
+    """Waits until the condition holds; returns the seconds."""
     start = time.monotonic()
     while not condition():
         assert time.monotonic() - start < deadline_s, f"never happened: {what}"
@@ -43,7 +43,7 @@ def statuses(net: Devnet, indexes: Sequence[int] | None = None) -> list[NodeStat
 
 
 def level(net: Devnet, indexes: Sequence[int] | None = None) -> bool:
-    """Returns whether these nodes (default: all) are ready and at one height."""
+    """Returns true if these nodes (default: all) are ready and at one height."""
     found = statuses(net, indexes)
     return all(status.ready for status in found) and len({status.executed for status in found}) == 1
 
@@ -62,19 +62,19 @@ def assert_same_roots(net: Devnet, first: int = 0, indexes: Sequence[int] | None
 
 
 def counter(net: Devnet, index: int, name: str) -> float:
-    """The sum of a figure of a node's /metrics over the labels that start like `name`."""
+    """Returns the sum of a metric of a node over the labels that start like `name`."""
     text = httpx2.get(f"{net.net.nodes[index].metrics}/metrics", trust_env=False, timeout=STATUS_S).text
     return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith(name))
 
 
 def start_home(home: str | Path, *more: str, timeout_s: float = DEADLINE_S) -> subprocess.CompletedProcess[str]:
-    """`start --home` that is expected to end by itself."""
+    """Runs `start --home` until it ends by itself."""
     command = [sys.executable, "-m", "rustorium.cli", "start", "--home", str(home), *more]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
 
 
 def run_command(*words: str, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
-    """Runs `rustorium-node` with these words to its end."""
+    """Runs `rustorium-node` with these arguments to its end."""
     command = [sys.executable, "-m", "rustorium.cli", *words]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
     check(words, ended.stdout, ended.stderr)
@@ -111,8 +111,8 @@ def assert_no_panic(net: Devnet) -> None:
 
 
 class Load:
-    """Puts from threads, one per account, until `stop`. `told` is what these clients were told is final: id, key and
-    value."""
+    """Puts from threads, one per account, until `stop`. `told` has the puts that these clients were told are final: id,
+    key and value."""
 
     def __init__(self, net: Devnet, tag: str, accounts: Sequence[int] = (0, 1)) -> None:
         self.told: list[tuple[str, str, bytes, bytes]] = []
@@ -131,7 +131,7 @@ class Load:
         self.stop()
 
     def stop(self) -> None:
-        """Ends it, and raises what went wrong in it."""
+        """Ends the load, and raises the error of a thread."""
         self._stopping.set()
         for thread in self._threads:
             thread.join(DEADLINE_S)
@@ -139,7 +139,7 @@ class Load:
             raise self.faults[0]
 
     def wait_for_more(self, count: int) -> float:
-        """Until this many more were final; the seconds that took."""
+        """Waits until this many more puts are final; returns the seconds."""
         goal = len(self.told) + count
         return wait_for(f"{count} more final transactions", lambda: len(self.told) >= goal or bool(self.faults))
 
@@ -158,7 +158,7 @@ class Load:
         try:
             results = client.send_many([[put(key.address, name, b"v-" + name)] for name in names])
         except ClientError:
-            return  # nobody answers: the test knows why
+            return  # no node answers; the test caused that
         done = [
             (result.id, key.address, name, b"v-" + name)
             for name, result in zip(names, results, strict=True)
@@ -169,7 +169,7 @@ class Load:
 
 
 def assert_none_missing(net: Devnet, told: Sequence[tuple[str, str, bytes, bytes]]) -> None:
-    """Every transaction is final and every key has its value, asked of all nodes in turn."""
+    """Checks that every transaction is final and every key has its value; all nodes are asked in turn."""
     clients = [Client(node.http) for node in net.net.nodes]
     try:
         for number, (identity, namespace, name, value) in enumerate(told):

@@ -10,8 +10,8 @@ from disk_layer import ROOT
 
 
 def rust_example(name: str) -> Path:
-    """The program: the one that the environment names (`VOTE_PATH`), or else built as by `just test`, which has
-    compiled it then."""
+    """Returns the program that the environment names (`VOTE_PATH`), or else builds it as `just test` does, which has
+    compiled it by then."""
     if built := os.environ.get(name.upper()):
         return Path(built)
     exports = subprocess.run(

@@ -1,4 +1,4 @@
-"""Signer processes for the validators of a devnet: made, started, killed and ended here."""
+"""Signer processes for the validators of a devnet, which tests make, start, kill and end."""
 
 import os
 import subprocess
@@ -20,9 +20,9 @@ from rustorium.signersection import SignerSection
 
 
 class Signers:
-    """A signer for each validator of a devnet that doesn't run yet, whose key it takes out of the home. `keys`: what
-    signs instead of the key files, such as URIs of keys in a token. `environment`: more variables of a signer whose
-    record is in this folder."""
+    """A signer for each validator of a devnet that doesn't run yet; the validator's key moves out of its home. `keys`:
+    signing keys in place of the key files, such as URIs of keys in a token. `environment`: additional variables of a
+    signer whose records are in this folder."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class Signers:
     ) -> None:
         self.net = net
         self._environment = environment
-        # Short: the path of a socket may have 107 bytes.
+        # A short path, because a socket's path may have 107 bytes.
         self._folder = tempfile.TemporaryDirectory(prefix="rs-")
         self.root = Path(self._folder.name)
         self._processes: list[subprocess.Popen[bytes] | None] = [None] * len(net.net.nodes)
@@ -48,7 +48,7 @@ class Signers:
 
     @property
     def passphrase(self) -> Path:
-        """Opens all key files."""
+        """Path of the passphrase of all key files."""
         return self.net.root / "passphrase"
 
     def socket(self, index: int) -> Path:
@@ -87,7 +87,7 @@ class Signers:
             )
 
     def wait(self, index: int) -> None:
-        """Until it listens."""
+        """Waits until the signer listens."""
         process = self._processes[index]
         assert process is not None
         said = self.log(index)
@@ -114,8 +114,8 @@ class Signers:
         for index in range(len(self._processes)):
             self.init(index)
         for index in range(len(self._processes)):
-            # One after the other: SoftHSM rewrites its token's file at each login, and a process that begins meanwhile
-            # reads a part of it.
+            # Started one after the other: SoftHSM rewrites its token's file at each login, and a process that starts
+            # meanwhile reads a part of it.
             self.start(index)
         return self
 

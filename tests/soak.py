@@ -1,11 +1,11 @@
-"""Four validators under load for as long as one likes, with a fault in every round: nothing that may not grow does, and
-nothing is lost. `just soak MINUTES SEED`.
+"""Four validators under load for any time, with a fault in every round: nothing grows that may not, and nothing is
+lost. `just soak MINUTES SEED`.
 
-Invariants: the order of faults follows from the seed; a round ends when all nodes are level again; a figure has grown
-when it is higher in the run's last third than in its middle third by more than its allowance: the first third may fill
-caches, and one high round means nothing. The disk goes up and down by itself, as logs fill and tables are merged: its
-lowest ebb must be above the former flood. A live node may be suspected once a node-day; what the round's own fault
-silenced isn't counted.
+Invariants: the seed determines the order of faults; a round ends when all nodes are at the same height again. A figure
+has grown if it is higher in the run's last third than in its middle third by more than its allowance: the first third
+may fill caches, and one high round means nothing. Disk use rises and falls by itself, as logs fill and tables are
+merged, so growth means that its lowest value is above the former highest one. A live node may be suspected once a
+node-day; suspicions of the node that the round's own fault silenced don't count.
 """
 
 import argparse
@@ -40,9 +40,9 @@ ALLOWED: dict[str, tuple[Statistic, Statistic, float, float]] = {
 }
 """Figures whose last third is compared with the middle one: allowed factor and allowed increase."""
 SILENCING = frozenset({"kill", "terminate", "freeze"})
-"""Faults after which others may well suspect the node."""
+"""Faults after which others may rightly suspect the node."""
 SAME_KEYS = 7
-"""The load's salt: every round writes the keys of the first, so that the state has a size."""
+"""The load's salt: every round writes the same keys, so that the state has a fixed size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ class Round:
 
 
 def grown(series: Sequence[float], figure: str) -> bool:
-    """Returns whether the last third is above the middle one by more than its allowance. Fewer than six rounds give no
-    verdict."""
+    """Returns true if the last third is above the middle one by more than its allowance. Fewer than six rounds give no
+    result."""
     third = len(series) // 3
     if third < 2:
         return False
@@ -68,7 +68,7 @@ def grown(series: Sequence[float], figure: str) -> bool:
 
 
 def verdicts(rounds: Sequence[Round]) -> list[str]:
-    """A sentence for each thing that is wrong."""
+    """Returns a sentence for each fault."""
     wrong = [f"round {n}: {one.load['lost']} transactions lost" for n, one in enumerate(rounds, 1) if one.load["lost"]]
     for index in range(len(rounds[0].nodes)):
         for figure in ALLOWED:
@@ -104,7 +104,7 @@ def figures(net: Devnet, index: int) -> dict[str, float]:
 
 
 def cli(*arguments: str) -> None:
-    """A command of an operator's; it ends well."""
+    """Runs an operator's command, which must succeed."""
     done = subprocess.run(
         [sys.executable, "-m", "rustorium.cli", *arguments], capture_output=True, text=True, check=False
     )
@@ -138,7 +138,7 @@ class Faults:
         self.net.restart(index)
 
     def freeze(self, index: int) -> None:
-        """Until the others have gone on by a hundred heights without it."""
+        """Stops the node until the others have gone on by a hundred heights without it."""
         others = [other for other in range(len(self.net.net.nodes)) if other != index]
         self.net.signal(index, signal.SIGSTOP)
         try:
@@ -150,7 +150,7 @@ class Faults:
             self.net.signal(index, signal.SIGCONT)
 
     def backup(self, index: int) -> None:
-        to = str(self.folder / f"backups-{index}")  # each home has a backup key of its own
+        to = str(self.folder / f"backups-{index}")  # each home has its own backup key
         cli("backup", "create", "--home", self.net.net.nodes[index].home, "--to", to)
         cli("backup", "prune", "--to", to, "--keep", "1", "--home", self.net.net.nodes[index].home)
 
@@ -178,7 +178,7 @@ def play(net: Devnet, faults: Faults, logs: Logs, fault: str, index: int, rate: 
 
 
 def soak(folder: Path, minutes: float, rate: int, seed: int) -> list[Round]:
-    """Rounds until the time is over, each told in a line."""
+    """Runs rounds until the time is over, and prints a line for each."""
     luck, rounds = Random(seed), []
     with Devnet.create(folder / "net", accounts=8) as net:
         for node in net.net.nodes:
@@ -187,7 +187,7 @@ def soak(folder: Path, minutes: float, rate: int, seed: int) -> list[Round]:
         net.start()
         faults, end = Faults(net, folder), time.monotonic() + 60 * minutes
         logs = Logs({node.name: node.home for node in net.net.nodes})
-        logs.new()  # while they start, they are silent
+        logs.new()  # skip suspicions from the start, when nodes are silent
         while time.monotonic() < end:
             fault, index = luck.choice(sorted(faults.all)), luck.randrange(len(net.net.nodes))
             rounds.append(play(net, faults, logs, fault, index, rate))
@@ -202,7 +202,7 @@ def soak(folder: Path, minutes: float, rate: int, seed: int) -> list[Round]:
 
 
 def tell(number: int, index: int, one: Round, height: int) -> None:
-    """The round in a line: the highest figure of all nodes."""
+    """Prints the round in a line: the highest figure of all nodes."""
     most = {figure: max(node[figure] for node in one.nodes) for figure in ALLOWED}
     shown = "  ".join(f"{figure} {value:.0f}" for figure, value in most.items())
     report = one.load

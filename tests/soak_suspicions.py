@@ -1,7 +1,7 @@
-"""Live nodes that others suspected during a soak, read from the nodes' logs: each begin of a suspicion is a line.
+"""Live nodes that others suspected during a soak, read from the nodes' logs: each start of a suspicion is a line.
 
-Invariants: a line is read once, whole; who is suspected is named in it, and so is everybody else that is suspected at
-that moment; who joins a suspicion before it is over isn't told.
+Invariants: a line is read once, whole. It names the new suspect and every other node that is suspected at that moment.
+A node that joins a suspicion before it is over has no line of its own.
 """
 
 import json
@@ -46,7 +46,7 @@ class Logs:
 
 
 def begun(watcher: str, line: bytes) -> Iterator[Suspicion]:
-    """The suspicions that begin with a line of a log."""
+    """Returns the suspicions that begin with a line of a log."""
     if b'"peers-suspected"' not in line:
         return
     fields = json.loads(line)
@@ -61,5 +61,5 @@ def unfounded(found: Sequence[Suspicion], stopped: str | None) -> list[Suspicion
 
 
 def too_many(count: int, node_hours: float) -> bool:
-    """Returns whether this is more than one per node-day; in a shorter run, whether there is any."""
+    """Returns true if this is more than one per node-day; in a shorter run, if there is any."""
     return count > int(node_hours / HOURS_PER_ALLOWED)

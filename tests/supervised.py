@@ -1,4 +1,4 @@
-"""A devnet's validator under `recover auto`, as an operator would run it, and what its files tell."""
+"""A devnet's validator under `recover auto`, as an operator runs it, and the content of its files."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from rustorium.net.devnet import Devnet
 from rustorium.node.recovery.state import read_recovery
 
 
-class Supervised:
+class SupervisedNode:
     """Runs validator `index` of a net whose own process of it has ended."""
 
     def __init__(self, net: Devnet, index: int, environment: dict[str, str] | None = None) -> None:
@@ -30,7 +30,7 @@ class Supervised:
         with open(self.home.path / "log" / "recover-stderr.log", "ab") as said:
             self._process = subprocess.Popen(command, stderr=said, env={**clean, **self._environment})
 
-    def __enter__(self) -> "Supervised":
+    def __enter__(self) -> "SupervisedNode":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -38,7 +38,7 @@ class Supervised:
             self.stop()
 
     def stop(self) -> None:
-        """SIGTERM ends both, cleanly."""
+        """Ends both cleanly with SIGTERM."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         assert self._process.wait(DEADLINE_S) == 0
@@ -52,15 +52,15 @@ class Supervised:
         return (self.home.path / "log" / "recover-stderr.log").read_text()
 
     def child(self) -> int | None:
-        """The node's process; None while there is none."""
+        """Process id of the node; `None` if it doesn't run."""
         assert self._process is not None
-        # Any of its threads may have started it.
+        # Any thread of the supervisor may have started it.
         tasks = Path(f"/proc/{self._process.pid}/task").glob("*/children")
         found = [pid for task in tasks for pid in task.read_text().split()]
         return int(found[0]) if found else None
 
     def signal_child(self, number: signal.Signals) -> int:
-        """Sends it to the node, not to the supervisor; which process that was."""
+        """Sends a signal to the node, not to the supervisor; returns the node's process id."""
         child: list[int | None] = [None]
 
         def there() -> bool:
@@ -84,7 +84,7 @@ class Supervised:
 
 
 def audited(home: Home, event: str) -> list[dict[str, Any]]:
-    """The fields of such records of a node's audit log, whose chain is whole as far as numbers tell."""
+    """Returns the fields of such records of a node's audit log, and checks that their numbers have no gap."""
     lines = [json.loads(line) for line in (home.path / "audit" / "audit.jsonl").read_text().splitlines()]
     assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
     return [line["fields"] for line in lines if line["event"] == event]

@@ -1,8 +1,9 @@
-"""From a wheel to the first final transaction: a clean environment, the installation, a devnet, one write.
+"""Measures the time from a wheel to the first final transaction: a clean environment, the installation, a devnet, one
+write.
 
 `just wheels` and tests/outside/test_wheels.py run it with the node's wheel. The time starts with the installation and
 ends when the transaction is final. `--at-most 30` fails if that takes longer. `--client WHEEL` installs the client's
-wheel into an environment of its own, in which it writes and verifies on the same devnet.
+wheel into its own environment, in which it writes and verifies on the same devnet.
 """
 
 import argparse
@@ -40,7 +41,7 @@ except _native.NativeError as missing:
 
 
 def clean() -> dict[str, str]:
-    """This environment, without what leads Python or a build to this checkout."""
+    """Returns this environment without the variables that lead Python or a build to this checkout."""
     kept = ("HOME", "LANG", "TMPDIR")
     path = os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if ROOT not in Path(p).parents)
     found = {name: value for name, value in os.environ.items() if name in kept or name.startswith("PIP_")}
@@ -48,28 +49,29 @@ def clean() -> dict[str, str]:
 
 
 def run(*line: object, cwd: Path) -> str:
-    """What a command prints; its stderr goes where ours goes. Errors: CalledProcessError."""
+    """Runs a command; returns its output. Its stderr is shown. Errors: `CalledProcessError`."""
     text = [str(part) for part in line]
     return subprocess.run(text, check=True, cwd=cwd, env=clean(), stdout=subprocess.PIPE, text=True).stdout
 
 
 def install(wheel: Path, folder: Path, name: str) -> Path:
-    """The programs of a new environment in which nothing but the wheel and what it needs is installed."""
+    """Makes an environment with only the wheel and its requirements; returns the folder of its programs."""
     programs = folder / name / "bin"
     run(programs / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", wheel, cwd=folder)
     return programs
 
 
 def processor_s() -> float:
-    """The processor time of all processes that were waited for."""
+    """Returns the processor seconds of all ended child processes."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def first_transaction(wheel: Path, folder: Path, then: Callable[[Path], None] = lambda net: None) -> dict[str, float]:
-    """Seconds from the start to each step, and of the processor in all. `then` gets the running net's file.
+    """Returns the seconds from the start to each step, and the processor seconds in all. `then` gets the running net's
+    file.
 
-    Errors: CalledProcessError if a command fails, RuntimeError if the devnet doesn't start.
+    Errors: `CalledProcessError` if a command fails, `RuntimeError` if the devnet doesn't start.
     """
     run(sys.executable, "-m", "venv", folder / "env", cwd=folder)
     seconds, began, used = {}, time.monotonic(), processor_s()
@@ -100,7 +102,8 @@ def first_transaction(wheel: Path, folder: Path, then: Callable[[Path], None] = 
 
 
 def client_works(wheel: Path, folder: Path, net: Path) -> None:
-    """The client's wheel writes and verifies, and says of a node that it has none. Errors: RuntimeError."""
+    """Checks that the client's wheel writes and verifies, and that it says in one sentence that it has no node. Errors:
+    `RuntimeError`."""
     run(sys.executable, "-m", "venv", folder / "client", cwd=folder)
     programs = install(wheel, folder, "client")
     said = run(programs / "python", "-c", CLIENT, net, cwd=folder)
@@ -114,7 +117,7 @@ def client_works(wheel: Path, folder: Path, net: Path) -> None:
 
 
 def main() -> None:
-    """Prints the times; fails if the last is above the limit."""
+    """Prints the times; fails if the last one is above the limit."""
     reader = argparse.ArgumentParser(description=__doc__)
     reader.add_argument("wheel", type=Path)
     reader.add_argument("--at-most", type=float, default=float("inf"), help="seconds until the transaction is final")

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-LIST = "`docs/adr/` says why, with what was rejected:\n\n"
+LIST = "Each file in `docs/adr/` explains one decision, and what was rejected:\n\n"
 """The text before the list of decisions."""
 SPEC = "docs/spec/consensus.md"
 RULE = r"R\d+b?"

@@ -22,7 +22,7 @@ from typing import Any
 
 from seeded_history import younger_than_their_bug
 from seeded_pages import PAGE, page, rows_of, table
-from seeded_patches import Unsound, read_table, write_copy
+from seeded_patches import UnsoundTable, read_table, write_copy
 from seeded_runs import ROOT, TIMEOUT_S, Bug, Check, RecordedOutcomes, finder, run, unfit
 
 RULES = [f"R{number}" for number in range(1, 51) if number != 43]
@@ -245,5 +245,5 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except Unsound as fault:
+    except UnsoundTable as fault:
         sys.exit(str(fault))

@@ -1,8 +1,8 @@
 """Checks by the repository's history that each test that finds a seeded bug is older than the bug.
 
 Invariants: a bug is as old as the newest commit that brought its name into the crates or the patches when neither had
-it; a test is older if the commit before that one has it. What can't be told from the history (a seed of the simulator:
-no one test) isn't judged.
+it; a test is older if the commit before that one has it, also under a former name or in another crate. What can't be
+told from the history (a seed of the simulator: no one test) isn't judged.
 """
 
 import re
@@ -10,11 +10,13 @@ import subprocess
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMED = re.compile(r'seeded::bug\("([^"]+)"|^.\s*"([^"]+)": _(?:seeds|tests)\(')
 FUNCTION = re.compile(r"^[0-9a-f]+\^:(?P<path>[^:]+):(?:fn|def) (?P<name>\w+)$")
+CHANGED = re.compile(r"^(?P<sign>[-+])\s*(?:pub(?:\([^)]*\))? |async )*(?:fn|def) (?P<name>\w+)")
 
 
 def _git(*arguments: str) -> list[str]:
@@ -40,22 +42,47 @@ def brought_by() -> dict[str, str]:
     return origin
 
 
+def renames(lines: Iterable[str]) -> dict[str, set[str]]:
+    """Returns the former names of each function by the lines of diffs without context, oldest commit first.
+
+    A place of a diff that replaces as many functions as it adds renames them, in their order.
+    """
+    former: dict[str, set[str]] = {}
+    gone: list[str] = []
+    come: list[str] = []
+    for line in chain(lines, ["@@"]):
+        if line.startswith("@@"):
+            if len(gone) == len(come):
+                for old, new in zip(gone, come, strict=True):
+                    if old != new:
+                        former.setdefault(new, set()).update({old}, former.get(old, ()))
+            gone, come = [], []
+        elif found := CHANGED.match(line):
+            (gone if found["sign"] == "-" else come).append(found["name"])
+    return former
+
+
+@cache
+def former_names() -> dict[str, set[str]]:
+    """The former names of each function of the crates and the tests."""
+    return renames(_git("log", "--reverse", "--format=", "-p", "-U0", "-G", r"(fn|def) ", "--", "crates", "tests"))
+
+
 @cache
 def functions_before(commit: str) -> set[tuple[str, str]]:
-    """The functions that there were before the commit, each with the crate, or `tests`, that it is in."""
+    """The functions that there were before the commit, each with `crates` or `tests`, where it is."""
     found = map(FUNCTION.match, _git("grep", "-o", "-E", r"(fn|def) \w+", f"{commit}^", "--", "crates", "tests"))
-    places = ((match["path"].split("/"), match["name"]) for match in found if match)
-    return {(path[1] if path[0] == "crates" else "tests", name) for path, name in places}
+    return {(match["path"].partition("/")[0], match["name"]) for match in found if match}
 
 
 def _test(caught_by: str) -> tuple[str, str] | None:
-    """Returns a test's file and the name of its function."""
+    """Returns `crates` or `tests`, where a test is, and the name of its function."""
     if caught_by.startswith("seed "):
         return None
     if ".py::" in caught_by:
         return "tests", caught_by.rpartition("::")[2].partition("[")[0]
-    crate, _, path = caught_by.split()
-    return crate, path.rpartition("::")[2]
+    _, _, path = caught_by.split()
+    return "crates", path.rpartition("::")[2]
 
 
 def younger_than_their_bug(found: Iterable[tuple[str, str]]) -> tuple[int, list[str]]:
@@ -66,6 +93,7 @@ def younger_than_their_bug(found: Iterable[tuple[str, str]]) -> tuple[int, list[
         if commit is None or test is None:
             continue
         judged += 1
-        if test not in functions_before(commit):
+        names = {test[1]} | former_names().get(test[1], set())
+        if not any((test[0], older) in functions_before(commit) for older in names):
             young.append(f"{name}: {caught_by} is younger than the bug, which came with {commit[:10]}")
     return judged, young

@@ -45,7 +45,7 @@ pub(crate) fn bug(name: &str) -> bool {
 """
 
 
-class Unsound(Exception):
+class UnsoundTable(Exception):
     """A table that can't be read, or that speaks of code that isn't there: one sentence with the place."""
 
 
@@ -76,11 +76,11 @@ class Change:
         """Returns the position of the lines in their file's text."""
         within = list(_functions(text, self.function))
         if not within:
-            raise Unsound(f"{self.place}: {self.path} has no `fn {self.function}`: name the function as it is now")
+            raise UnsoundTable(f"{self.place}: {self.path} has no `fn {self.function}`: name the function as it is now")
         wanted = re.compile(_pattern(self.before))
         found = [match.span() for start, end in within for match in wanted.finditer(text, start, end)]
         if len(found) != 1:
-            raise Unsound(
+            raise UnsoundTable(
                 f"{self.place}: `{self.before.strip()}` occurs {len(found)} times in `fn {self.function}` of"
                 f" {self.path}, and must occur once: write the lines as they are now, or a line more"
             )
@@ -149,10 +149,10 @@ def read_table() -> Table:
             changes.append(_change(place, target, block[len(named) :]))
     names = [row.name for row in rows]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise Unsound(f"tools/seeded has {', '.join(twice)} twice: a bug has one line, and a name of its own")
+        raise UnsoundTable(f"tools/seeded has {', '.join(twice)} twice: a bug has one line, and a name of its own")
     switched = {name for change in changes for name in change.names}
     if unknown := sorted(switched ^ set(names)):
-        raise Unsound(f"tools/seeded has a line or a switch, but not both, for {', '.join(unknown)}")
+        raise UnsoundTable(f"tools/seeded has a line or a switch, but not both, for {', '.join(unknown)}")
     return Table(tuple(changes), tuple(rows))
 
 
@@ -170,7 +170,7 @@ def _change(place: str, path: str, lines: Sequence[str]) -> Change:
     after = "\n".join(line[1:] for line in lines[1:] if line[0] == "+")
     sound = lines[0].startswith("@@ fn ") and "".join(line[0] for line in lines[1:]).strip("-").strip("+") == ""
     if not sound or not before.strip() or not SWITCH.search(after):
-        raise Unsound(f"{place}: not `@@ fn NAME`, then lines with `-`, then lines with `+` and a `seeded::bug`")
+        raise UnsoundTable(f"{place}: not `@@ fn NAME`, then lines with `-`, then lines with `+` and a `seeded::bug`")
     return Change(place, path, lines[0].removeprefix("@@ fn "), before, after)
 
 
@@ -179,7 +179,7 @@ def with_bugs(text: str, changes: Sequence[Change]) -> str:
     spans = sorted(((change.span(text), change) for change in changes), key=lambda found: found[0])
     for (first, _), (second, change) in pairwise(spans):
         if second[0] < first[1]:
-            raise Unsound(f"{change.place}: it overlaps another change of {change.path}: make one change of both")
+            raise UnsoundTable(f"{change.place}: it overlaps another change of {change.path}: make one change of both")
     for (start, end), change in reversed(spans):
         text = text[:start] + change.after.replace("seeded::bug(", "crate::seeded::bug(") + text[end:]
     return text

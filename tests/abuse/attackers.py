@@ -1,7 +1,7 @@
 """Tools of the abuse tests: the flood program, sockets that misbehave, and measurements of a node's cost.
 
-Invariants: an attacker knows addresses and public keys and nothing else; what is measured is printed, what is asserted
-is a limit, a count or a bound of bytes, and a time in the long form alone.
+Invariants: an attacker knows addresses and public keys and nothing else. Measurements are printed. Assertions are about
+limits, counts and bounds of bytes; only the long form also asserts times.
 """
 
 import json
@@ -39,7 +39,7 @@ def flood_program(name: str = "flood") -> Path:
     )
     words = [shlex.split(line)[1].split("=", 1) for line in exported.stdout.splitlines()]
     environment = os.environ | dict(words)
-    # The same packages as there: with other ones, other features of the dependencies would be compiled.
+    # The same packages as in `just test`: with other packages, cargo would compile dependencies with other features.
     packages = ("--workspace", "--exclude", "rustorium-native")
     command = ["cargo", "build", "--release", "--locked", "--quiet", *packages, "--example", name]
     subprocess.run(command, cwd=ROOT, env=environment, check=True)
@@ -49,11 +49,11 @@ def flood_program(name: str = "flood") -> Path:
 class Flood:
     """A run of the flood program against one port of a node."""
 
-    def __init__(self, program: Path, net: Devnet, node: NetNode, mode: str, face: str, count: int) -> None:
+    def __init__(self, program: Path, net: Devnet, node: NetNode, mode: str, port: str, count: int) -> None:
         genesis = json.loads(Path(net.net.genesis).read_text())
         key = genesis["validators"][node.index]["node_key"]
-        address = node.p2p if face == "peer" else node.client
-        command = [str(program), mode, face, address, key, str(count)]
+        address = node.p2p if port == "peer" else node.client
+        command = [str(program), mode, port, address, key, str(count)]
         environment = os.environ | {"FLOOD_CHAIN": net.net.chain}
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
@@ -81,7 +81,7 @@ class Copies:
 
     def __init__(self, program: Path, net: Devnet, node: NetNode, source: str, signed: bytes, count: int) -> None:
         key = json.loads(Path(net.net.genesis).read_text())["validators"][node.index]["node_key"]
-        # Attackers bring machines of their own: here they step back behind the nodes.
+        # A real attacker has its own machine. Here it has a low priority, so that it leaves the processor to the nodes.
         command = ["nice", "-n", "19", str(program), node.client, key, source, str(count)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdin is not None
@@ -95,7 +95,7 @@ class Copies:
         return sent
 
     def end(self) -> int:
-        """Hangs up; how many copies were sent."""
+        """Closes the connection; returns the number of copies sent."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
@@ -125,7 +125,7 @@ def open_sockets_max() -> None:
 
 
 def connect(node: NetNode, source: str = "127.0.0.1", receive_bytes: int | None = None) -> socket.socket:
-    """A connection to a node's HTTP API, from any address of this machine."""
+    """Opens a connection to a node's HTTP API, from any address of this machine."""
     connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     if receive_bytes is not None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
@@ -136,7 +136,7 @@ def connect(node: NetNode, source: str = "127.0.0.1", receive_bytes: int | None 
 
 
 def answer_of(connection: socket.socket) -> tuple[int, bytes]:
-    """Status and body of an answer that ends with its connection or its length."""
+    """Returns the status and the body of an answer, whose end is the connection's end or a length."""
     received = b""
     while b"\r\n\r\n" not in received and (more := connection.recv(65536)):
         received += more
@@ -162,7 +162,7 @@ class Figures:
 
 
 class Pulse:
-    """Sends one transaction after the other from a thread and waits for each: it measures latencies and finds lost
+    """Sends transactions from a thread, one after the other, and waits for each: it measures latencies and finds lost
     transactions. The accounts take turns."""
 
     def __init__(self, net: Devnet, accounts: Sequence[int] = (3,)) -> None:
@@ -202,7 +202,7 @@ class Pulse:
         return len(self._seconds)
 
     def wait(self, count: int) -> None:
-        """Waits until so many more are final."""
+        """Waits until this many more transactions are final."""
         goal = self.beats() + count
         wait_for(f"{count} more final transactions", lambda: self.beats() >= goal)
 
@@ -214,14 +214,14 @@ class Pulse:
 
 
 def problem_of(body: bytes) -> dict[str, Any]:
-    """A problem's body."""
+    """Returns the body of a problem."""
     problem: dict[str, Any] = json.loads(body)
     assert {"code", "title", "detail", "status"} <= problem.keys()
     return problem
 
 
 def submit_flood(http: str, body: bytes, times: int) -> Counter[str]:
-    """Submits the same 500 transactions again and again; how often they were refused with which code."""
+    """Submits the same 500 transactions again and again; returns the number of refusals by code."""
     codes: Counter[str] = Counter()
     with httpx2.Client(trust_env=False, timeout=DEADLINE_S) as client:
         for _ in range(times):

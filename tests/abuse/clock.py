@@ -1,4 +1,4 @@
-"""Wall clocks of processes, which a test moves while they run: `clock.c`, preloaded."""
+"""Wall clocks of processes, which a test moves while they run, by the preloaded `clock.c`."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ NS_PER_S = 1_000_000_000
 
 
 def library() -> Path:
-    """The compiled library; compiled where this source hasn't been yet."""
+    """Returns the compiled library; compiles it if this source wasn't compiled yet."""
     compiler = os.environ.get("CC") or "cc"
     name = hashlib.sha256(SOURCE.read_bytes() + compiler.encode()).hexdigest()[:16]
     built = ROOT / "target" / f"clock-{name}.so"
@@ -26,7 +26,7 @@ def library() -> Path:
 
 
 class Clock:
-    """The wall clock of one process, which is started with `environment`."""
+    """The wall clock of one process, which must be started with `environment`."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -34,12 +34,12 @@ class Clock:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that the process needs besides its own."""
+        """Additional environment variables of the process."""
         preload = " ".join(filter(None, [str(library()), os.environ.get("LD_PRELOAD")]))
         return {"LD_PRELOAD": preload, "CLOCK_SHIFT": str(self._file)}
 
     def shift(self, seconds: int) -> None:
-        """Sets it so far from the machine's clock, at once."""
-        # In place: the process has mapped the file.
+        """Moves the process's clock to this distance from the machine's clock, at once."""
+        # Written in place, because the process has mapped the file.
         with self._file.open("r+b") as file:
             file.write(struct.pack("=q", seconds * NS_PER_S))

@@ -1,6 +1,6 @@
-"""Inputs that anybody may have written, by name: the reader of each, and a valid one.
+"""Inputs that an attacker may have written, by name: the reader of each, and a valid input.
 
-Invariants: a reader raises only our errors, whatever its input; a valid input raises none.
+Invariants: a reader raises only our typed errors, whatever its input; a valid input raises none.
 """
 
 import json
@@ -64,7 +64,7 @@ def config_text() -> bytes:
 
 
 def read_config(content: bytes) -> None:
-    """Reads a configuration; written and read again it must be the same."""
+    """Reads a configuration, and checks that writing and reading it again gives the same one."""
     config = load(content.decode(errors="replace")).config
     assert load(render(config)).config == config
 
@@ -147,7 +147,7 @@ def answer_case(name: str, _: Path) -> tuple[Read, bytes]:
     def read(content: bytes) -> None:
         answer = wire.decoded(content)
         if name == "problem":
-            reader(answer)  # it turns any input into an error
+            reader(answer)  # it turns any input into a typed error
         else:
             wire.parse(reader, answer)
 
@@ -158,7 +158,7 @@ def answer_case(name: str, _: Path) -> tuple[Read, bytes]:
 
 
 def read_admin_line(content: bytes) -> None:
-    """Reads one line of the socket: the answer is JSON, and never a fault."""
+    """Reads one line of the admin socket: every answer is JSON."""
     line = content.replace(b"\n", b" ")
 
     async def main() -> None:
@@ -171,14 +171,14 @@ def read_admin_line(content: bytes) -> None:
 
 
 def read_admin_body(content: bytes) -> None:
-    """A call's body, and what an order for a token makes of it."""
+    """Reads a call's body, and the request for a token in it."""
     arguments = arguments_of(content)
     json.dumps(fields_of(arguments))
     parse_token_request(arguments)
 
 
 def read_admin_answer(content: bytes) -> None:
-    """Reads an answer from elsewhere as a command does."""
+    """Reads a remote node's answer as a command does."""
     for status in (200, 409):
         try:
             said(status, content)
@@ -202,7 +202,7 @@ def tokens_case(folder: Path) -> tuple[Read, bytes]:
 
 
 def records_case(folder: Path) -> tuple[Read, bytes]:
-    """Both records in `run/`, which `status check` and `recover auto` read."""
+    """Reads both records in `run/` as `status check` and `recover auto` do."""
     home = Home(folder)
     home.recovery.parent.mkdir()
     act = {"at_ms": 1, "act": "refill", "why": "w", "undo": "", "code": "store-corrupt", "evidence": "e"}
@@ -243,7 +243,7 @@ def at_file(read: Callable[[Path], object], folder: Path) -> Read:
 
 
 def fork_file() -> bytes:
-    """Evidence of a fork, of no chain."""
+    """Evidence of a fork on a made-up chain."""
     return ForkFile("ab" * 32, {"epoch": 1}, (b"\x01", b"\x02"), ("http://a", "http://b"), (b"\x03",)).to_bytes()
 
 
@@ -272,4 +272,4 @@ def _cases() -> dict[str, Callable[[Path], tuple[Read, bytes]]]:
 
 
 CASES = _cases()
-"""By name: a function that gets a folder and returns the reader of such bytes, and valid ones."""
+"""For each name a function that gets a folder and returns the reader and some valid inputs."""

@@ -1,6 +1,5 @@
-"""Logs of the core's inputs, as an incident's come from others: changed anywhere, in the state that a segment begins
-with, and in a step.
-"""
+"""Damaged logs of the core's inputs, as somebody may send them after an incident: changed anywhere, in the state at the
+start of a segment, and in a step."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +29,7 @@ PART_BEGINS = 4
 
 
 def log_cases() -> dict[str, Callable[[Path], tuple[Read, bytes]]]:
-    """The log as a whole, its header, and one of its steps in its place."""
+    """Returns the cases: any byte of the log, its header, and one of its steps."""
     return {
         "core log": lambda folder: _case(folder, None),
         "core state": lambda folder: _case(folder, 0),
@@ -40,7 +39,8 @@ def log_cases() -> dict[str, Callable[[Path], tuple[Read, bytes]]]:
 
 
 def _case(folder: Path, number: int | None, *, first: bool = False) -> tuple[Read, bytes]:
-    """`number`: of the frame that is changed; None: any byte. `first`: in the segment that begins with nothing."""
+    """Makes a case. `number`: the number of the changed frame, `None` for any byte. `first`: true if the frame is in
+    the segment that begins with an empty state."""
     segments = _write(folder / "inputs")
     path = segments[0 if first else -1]
     frames = _frames(path.read_bytes())
@@ -56,7 +56,7 @@ def _case(folder: Path, number: int | None, *, first: bool = False) -> tuple[Rea
 
 
 def _write(folder: Path) -> list[Path]:
-    """Two segments of a replica that followed some views."""
+    """Writes two segments of a replica that followed some views."""
     replica = Replica(ConsensusConfig())
     parent = BlockFacts(0, 0, bytes(32), 0, bytes(32), 0, 0, False, 0)
     log = InputLog(folder, replica, ConsensusConfig(), ME, N, 1 << 20)

@@ -1,4 +1,4 @@
-"""An event stream whose node sends any bytes, in chunks that end anywhere."""
+"""An event stream from a node that sends arbitrary bytes, in chunks of arbitrary lengths."""
 
 import json
 from collections.abc import AsyncIterator, Mapping

@@ -1,6 +1,6 @@
-"""An attacker with a committee member's keys, and its cost for the others.
+"""An attacker with a committee member's keys, and its cost for the other members.
 
-Invariants: the member's own node is dead, so that calm figures are of the same honest nodes as attacked ones.
+Invariants: the member's own node is stopped, so that figures with and without an attack are of the same honest nodes.
 """
 
 import json
@@ -21,13 +21,14 @@ CUT_OFF = "rustorium_consensus_cut_off_validators"
 BYZANTINE = "rustorium_consensus_byzantine_validators"
 JOURNAL = "rustorium_storage_journal_held_bytes"
 GROWTH_BYTES_MAX = 192 * MIB
-"""Most that one attack may add to an honest node's memory."""
+"""Maximum bytes that one attack may add to an honest node's memory."""
 JOURNAL_BYTES_MAX = 16 * MIB
-"""Most that an honest node's journal may hold from its oldest needed record on."""
+"""Maximum bytes that an honest node's journal may hold from its oldest needed record on."""
 
 
 class Liar:
-    """A run of the program `liar` with the keys of one validator, from `with` on until `end` or the end of `with`."""
+    """A run of the program `liar` with the keys of one validator, which lasts until `end` or the end of the `with`
+    block."""
 
     def __init__(self, program: Path, net: Devnet, index: int, kinds: list[str], mbit_per_s: int) -> None:
         home, passphrase = Home(Path(net.net.nodes[index].home)), net.root / "passphrase"
@@ -40,7 +41,7 @@ class Liar:
             "addresses": [node.p2p for node in net.net.nodes],
             "mbit_per_s": mbit_per_s,
         }
-        # The attacker has its own machine: only the nodes' work on its frames counts.
+        # A real attacker has its own machine, so only the nodes' work on its frames counts.
         command = ["nice", "-n", "19", str(program), json.dumps(attack)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -64,7 +65,7 @@ class Liar:
         return said
 
     def end(self) -> dict[str, Any]:
-        """Ends the attack; returns what it has sent."""
+        """Ends the attack; returns the number of frames sent."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         said = self.line()
@@ -73,7 +74,7 @@ class Liar:
 
 
 class Victims:
-    """The honest nodes of a net, which one attack after the other meets."""
+    """The honest nodes of a net, which several attacks meet one after the other."""
 
     def __init__(self, net: Devnet, liar: int) -> None:
         self.net = net
@@ -84,36 +85,36 @@ class Victims:
         return [memory_bytes(self.net.net.nodes[index].pid) for index in self.honest]
 
     def all_say(self, metric: str) -> list[float]:
-        """Returns a metric of each."""
+        """Returns a metric of each node."""
         return [counter(self.net, index, metric) for index in self.honest]
 
     def all_find(self, code: str) -> bool:
-        """Checks whether each of them has this finding."""
+        """Returns true if each node has this finding."""
         found = statuses(self.net, self.honest)
         return all(code in {one.code for one in status.findings} for status in found)
 
     def begin(self) -> None:
-        """Notes their memory, with which `grown_bytes` compares."""
+        """Stores the nodes' memory, for `grown_bytes` to compare with."""
         self._memory = self._memory_bytes()
 
     def cpu_s(self) -> float:
-        """Returns the processor time that they have used together."""
+        """Returns the processor time that all nodes have used."""
         return sum(self.all_say("rustorium_process_cpu_seconds"))
 
     def grown_bytes(self) -> int:
-        """Returns the growth since `begin` of the one that grew most."""
+        """Returns the largest growth of a node's memory since `begin`."""
         now = self._memory_bytes()
         return max(after - before for before, after in zip(self._memory, now, strict=True))
 
     def assert_bounded(self) -> None:
-        """Asserts that memory is within its bound, and waits until journals are: they are trimmed as heights move."""
+        """Asserts that memory is bounded, and waits until journals are, which are trimmed as heights advance."""
         assert self.grown_bytes() <= GROWTH_BYTES_MAX
         pulsing = Pulse(self.net)
         with pulsing:
             wait_for("journals are small", lambda: max(self.all_say(JOURNAL)) <= JOURNAL_BYTES_MAX)
 
     def assert_whole(self) -> None:
-        """Asserts that they are level and have the same chain."""
+        """Asserts that the nodes are at the same height with the same chain."""
         wait_for("all are level", lambda: level(self.net, self.honest))
         last = statuses(self.net, self.honest)[0].executed
         assert_same_roots(self.net, max(0, last - 50), self.honest)

@@ -1,5 +1,5 @@
-"""Copies of one transaction that is never executed, over QUIC at every node: writes of others go on during it and after
-it, without a restart, on a chain with load and on one that rests."""
+"""Copies of one transaction that is never executed, sent to every node over QUIC. Other clients' writes go on during
+the flood and after it, without a restart, on a busy chain and on an idle one."""
 
 import time
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from rustorium.net.devnet import Devnet
 pytestmark = MARK
 
 COPIES = 4_200
-"""Number of copies after which no node took another transaction until it was restarted."""
+"""Number of copies after which, before the fix, no node took another transaction until it was restarted."""
 SLACK_MS = 10.0
 
 
@@ -34,7 +34,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
 
 
 def behind_a_gap(net: Devnet) -> bytes:
-    """A signed transaction whose nonce comes one too early."""
+    """Returns a signed transaction with a gap of one nonce before it."""
     signer = Key.open(net.net.accounts[2].key_file)
     with Client(net.net.nodes[VICTIM].http) as client:
         nonce = client.account(signer.address, verify=False).nonce
@@ -61,7 +61,7 @@ def assert_open_to_all(net: Devnet) -> None:
         assert "the pool is full" not in reasons, reasons
 
 
-def test_writes_of_others_go_on_beside_copies_and_after_them(net: Devnet, program: Path) -> None:
+def test_writes_of_others_go_on_during_a_flood_of_copies_and_after_it(net: Devnet, program: Path) -> None:
     with Watch(net, "copies over QUIC") as watch:
         with ExitStack() as many:
             flood(net, program, many)
@@ -79,7 +79,7 @@ def write_ms(net: Devnet, number: int) -> float:
         return 1000 * (time.monotonic() - began)
 
 
-def test_a_chain_that_rests_takes_a_write_beside_copies_and_after_them(net: Devnet, program: Path) -> None:
+def test_an_idle_chain_takes_a_write_during_a_flood_of_copies_and_after_it(net: Devnet, program: Path) -> None:
     calm_ms = max(write_ms(net, number) for number in range(3))
     with ExitStack() as many:
         flood(net, program, many)

@@ -1,4 +1,4 @@
-"""A committee over four regions, each in its own process, on links that are delayed as those regions' are."""
+"""A committee over four regions, one process each, on links with the delays between those regions."""
 
 import json
 import statistics
@@ -19,15 +19,16 @@ WRITES = 12
 
 
 def round_trips_ms() -> list[list[float]]:
-    """Between the regions, each to itself left at 0."""
+    """Round trips between the regions, in ms; the round trip of a region to itself stays 0."""
     table = json.loads(Path(RTT_MATRIX).read_text())["aws"]
     places = [table["regions"].index(region) for region in REGIONS]
     return [[0.0 if a == b else table["p50"][a][b] for b in places] for a in places]
 
 
-def test_finality_over_four_regions_is_some_round_trips(tmp_path: Path) -> None:
+def test_finality_over_four_regions_takes_a_few_round_trips(tmp_path: Path) -> None:
     trips = round_trips_ms()
-    # A quorum of four is three: the second nearest of the others, for the best and the worst placed validator.
+    # A quorum of four is three: the second nearest of the other members counts, for the best and the worst placed
+    # validator.
     quorum = sorted(sorted(row)[2] for row in trips)
     with Devnet.create(tmp_path / "net", regions=REGIONS) as net:
         net.start()
@@ -44,11 +45,12 @@ def test_finality_over_four_regions_is_some_round_trips(tmp_path: Path) -> None:
         median = statistics.median(taken_ms)
         quick, slow = quorum[0], quorum[-1]
         print(f"median {median:.0f} ms to final; a quorum's round trip {quick:.0f} to {slow:.0f} ms; {blocks} blocks")
-        # The batch goes to the lane's quorum, then proposal, first vote and second vote go one way each: less than one
-        # round trip to a quorum would be a link that isn't delayed, more than six is a view that was waited out.
+        # The batch takes a round trip to the lane's quorum; then the proposal, the first vote and the second vote take
+        # one way each. Less than one round trip to a quorum means that a link isn't delayed. More than six mean that a
+        # view timed out.
         assert quick <= min(taken_ms)
         assert median <= 6 * slow
-        # A machine that does other work may lose a view, and a pace that doesn't fit these links loses most.
+        # A busy machine may lose a view. A pace that doesn't fit these links loses most views.
         assert counter(net, 0, "rustorium_consensus_nullified_views_total") - nullified <= WRITES // 3
         assert blocks >= WRITES
         wait_for("all are level", lambda: level(net))

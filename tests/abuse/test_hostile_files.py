@@ -1,4 +1,4 @@
-"""Files and answers that anybody may have written, changed at random: each is read, or refused with an error of ours.
+"""Randomly changed files and answers: each is read, or refused with a typed error.
 
 `RUSTORIUM_HOSTILE_INPUTS` makes the runs longer.
 """
@@ -34,7 +34,7 @@ WORDS = [
 
 
 def mutated(good: bytes, luck: random.Random) -> bytes:
-    """Bits, pieces and words changed, up to four times."""
+    """Returns the input with up to four changes of bits, pieces or words."""
     bytes_ = bytearray(good)
     for _ in range(luck.randint(1, 4)):
         at = luck.randrange(len(bytes_) + 1)
@@ -57,7 +57,7 @@ DEEP = b"[" * 100_000
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_anybody_wrote_is_read_or_refused_with_an_error_of_ours(name: str, tmp_path: Path) -> None:
+def test_hostile_input_is_read_or_refused_with_a_typed_error(name: str, tmp_path: Path) -> None:
     read, good = CASES[name](tmp_path)
     read(good)
     luck = random.Random(f"hostile {name}")

@@ -1,10 +1,10 @@
-"""A committee member attacks the others with its own keys: writes stay final, its frames take bounded memory, and false
-signatures get it cut off and named.
+"""A committee member attacks the others with its own keys. Writes stay final, the attacker's frames take bounded
+memory, and false signatures get it cut off and named.
 
-`RUSTORIUM_ABUSE_TIMES` makes the attacks that much longer (`just torture`), and each kind of falsely signed frames also
-comes alone. Only then times are judged: no test of `just test` fails by the clock. The attacker and all nodes share the
-processors of one machine, which those of a real net don't. So a second net runs beside the first one then, which nobody
-attacks: what it loses is the machine's doing and not the attack's.
+`RUSTORIUM_ABUSE_TIMES` makes the attacks that much longer (`just torture`) and adds each kind of falsely signed frame
+by itself. Only this long form asserts times, so no test of `just test` depends on the clock. The attacker and all nodes
+share the processors of one machine, unlike in a real net. Therefore the long form also runs a second net that nobody
+attacks: its losses are due to the machine and not to the attack.
 """
 
 import time
@@ -24,17 +24,17 @@ from rustorium.net.devnet import Devnet
 pytestmark = MARK
 
 BEATS = 60 * TIMES
-"""Final transactions that are waited for before an attack and during it."""
+"""Number of final transactions that the test waits for before an attack and during it."""
 MBIT_PER_S = 100
 LIAR = 3
 ACCOUNTS = range(4)
-"""The home of one of them may be the liar."""
+"""Accounts of the load; the attacker may be the home validator of one of them."""
 
 SLOWER_TIMES_MAX = 1.5
-"""Factor by which the median may be longer during an attack than for the bystander."""
+"""Allowed ratio of the median latency during an attack to that of the net without an attack."""
 PAUSE_MS_MAX = 1_000.0
-"""Maximum latency. A leader whose proposal nobody can complete takes six times the least Δ, 600 ms, in the second turn
-that it loses (R16), and is passed over then."""
+"""Maximum latency. A leader whose proposal nobody can complete takes six times the smallest Δ, 600 ms, in the second
+turn that it loses (R16); after that it is passed over."""
 
 FALSE = ["votes", "certificates", "proposals", "junk"]
 FALSE_FORMS = [FALSE] if TIMES == 1 else [FALSE, *([kind] for kind in FALSE)]
@@ -48,7 +48,7 @@ def program() -> Path:
 
 
 class Net(Victims):
-    """Four validators, of which one is dead as soon as it was seen how quick they are together."""
+    """Four validators. One is stopped after a measurement of how fast all four are together."""
 
     def __init__(self, net: Devnet) -> None:
         net.start()
@@ -63,7 +63,7 @@ class Net(Victims):
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
-    """The net for attackers that aren't cut off."""
+    """Returns the net for attackers that aren't cut off."""
     with Devnet.create(tmp_path_factory.mktemp("members")) as net:
         victims = Net(net)
         yield victims
@@ -80,7 +80,7 @@ def fresh(tmp_path: Path) -> Iterator[Net]:
 
 @pytest.fixture(scope="module")
 def bystander(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet | None]:
-    """The long form's net with a dead member, which nobody attacks."""
+    """Returns the long form's net with a stopped member, which nobody attacks."""
     if TIMES == 1:
         yield None
         return
@@ -90,14 +90,14 @@ def bystander(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet | Non
         yield net
 
 
-class Spent:
-    """Processor time that the honest nodes use from now on."""
+class ProcessorTime:
+    """Measures the processor time of the honest nodes from now on."""
 
     def __init__(self, victims: Victims) -> None:
         self._victims, self._since, self._cpu_s = victims, time.monotonic(), victims.cpu_s()
 
     def share(self) -> float:
-        """Returns the share of one processor that a node used."""
+        """Returns the share of one processor that an average node used."""
         spent = self._victims.cpu_s() - self._cpu_s
         return spent / (time.monotonic() - self._since) / len(self._victims.honest)
 
@@ -110,7 +110,8 @@ def attack(
     until: Callable[[], bool],
     figure: Callable[[str], None],
 ) -> None:
-    """Lets the liar send these kinds until enough writes are final and the condition holds; returns the figures."""
+    """Lets the attacker send these kinds of frames until enough writes are final and the condition holds; returns the
+    figures."""
     with ExitStack() as stack:
         pulses = [stack.enter_context(Pulse(net, ACCOUNTS)) for net in (victims.net, bystander) if net is not None]
 
@@ -119,13 +120,13 @@ def attack(
                 pulse.wait(BEATS)
             return [pulse.beats() for pulse in pulses]
 
-        # The dead node's turns are passed over from some of them on.
-        first, spent = beat(), Spent(victims)
+        # After some turns the stopped node is passed over.
+        first, spent = beat(), ProcessorTime(victims)
         begun, calm_cpu = beat(), spent.share()
         victims.begin()
         with Liar(program, victims.net, LIAR, kinds, MBIT_PER_S) as liar:
             assert liar.line()["linked"] >= 1
-            spent = Spent(victims)
+            spent = ProcessorTime(victims)
             beat()
             wait_for(f"what {kinds} must lead to", until)
             ended, grown, cpu = [pulse.beats() for pulse in pulses], victims.grown_bytes(), spent.share()
@@ -151,7 +152,7 @@ def test_a_member_that_signs_falsely_is_cut_off_and_named(
     fresh: Net, bystander: Devnet | None, program: Path, kinds: list[str], figure: Callable[[str], None]
 ) -> None:
     def reported() -> bool:
-        # While it floods: it is cut off again whenever it is listened to.
+        # The attacker is cut off again whenever it is listened to again, so wait during the flood.
         return fresh.all_find("peer-cut-off") and fresh.all_say(CUT_OFF) == [1.0] * len(fresh.honest)
 
     attack(fresh, bystander, program, kinds, reported, figure)
@@ -159,7 +160,7 @@ def test_a_member_that_signs_falsely_is_cut_off_and_named(
 
 
 @pytest.mark.parametrize("kinds", GOOD_FORMS, ids="+".join)
-def test_a_member_whose_frames_help_nobody_takes_bounded_room(
+def test_useless_frames_of_a_member_take_bounded_memory(
     shared: Net, bystander: Devnet | None, program: Path, kinds: list[str], figure: Callable[[str], None]
 ) -> None:
     evident = kinds in (["batches"], ["gap"], ["second"])

@@ -1,8 +1,8 @@
-"""Outsiders against the ports of real nodes: what they send is answered little or not at all, what they may hold is
-bounded and counted, and the chain goes on.
+"""Attacks by outsiders on the ports of real nodes. Nodes answer them little or not at all, bound and count what they
+may hold, and the chain goes on.
 
-`RUSTORIUM_ABUSE_TIMES` makes the floods that much larger (`just torture`). Only then a median that more than doubles
-fails: no test of `just test` fails by the clock.
+`RUSTORIUM_ABUSE_TIMES` makes the floods that much larger (`just torture`). Only this long form fails if the median
+latency more than doubles, so no test of `just test` depends on the clock.
 """
 
 import os
@@ -43,7 +43,7 @@ from rustorium.net.devnet import Devnet
 pytestmark = MARK
 
 UNREAD_BYTES_MAX = 128 * 1024
-"""Memory that the system may hold for one client that reads nothing, apart from the node's own memory."""
+"""Bytes that the system may hold for one client that reads nothing, apart from the node's own memory."""
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +53,15 @@ def program() -> Path:
 
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
-    """Four validators that all attacks of this file meet one after the other."""
+    """Four validators, which all attacks of this file use one after the other."""
     with attacked_net(tmp_path_factory.mktemp("abuse")) as net:
         yield net
 
 
-def test_garbage_is_hardly_answered(net: Devnet, program: Path) -> None:
+def test_garbage_datagrams_are_hardly_answered(net: Devnet, program: Path) -> None:
     node = net.net.nodes[VICTIM]
     with Watch(net, "garbage") as watch:
-        floods = [Flood(program, net, node, "garbage", face, 40_000 * TIMES) for face in ("peer", "client")]
+        floods = [Flood(program, net, node, "garbage", port, 40_000 * TIMES) for port in ("peer", "client")]
         watch.beat()
         for flood in floods:
             said = flood.end()
@@ -69,15 +69,16 @@ def test_garbage_is_hardly_answered(net: Devnet, program: Path) -> None:
             assert said["received_bytes"] < said["sent_bytes"]
 
 
-def test_handshakes_that_nobody_ends_are_answered_little_and_proved_first(net: Devnet, program: Path) -> None:
+def test_unfinished_handshakes_get_small_answers_and_must_prove_their_address(net: Devnet, program: Path) -> None:
     node = net.net.nodes[VICTIM]
     names = ("rustorium_transport_address_proofs_total", "rustorium_gateway_address_proofs_total")
     before = [counter(net, VICTIM, name) for name in names]
     with Watch(net, "silent handshakes") as watch:
-        floods = [Flood(program, net, node, "silent", face, 600) for face in ("peer", "client")]
+        floods = [Flood(program, net, node, "silent", port, 600) for port in ("peer", "client")]
         watch.beat()
         ended = [flood.end() for flood in floods]
-    # The system drops what doesn't fit into a socket's buffer: what was answered was asked for a proof, all of it.
+    # The system drops what doesn't fit into a socket's buffer. Every handshake that was answered was asked to prove its
+    # address first.
     for name, earlier, said in zip(names, before, ended, strict=True):
         assert said["answered"] > 0, "the packets were none"
         assert said["worst_permille"] <= 3_000, "amplified"
@@ -105,7 +106,7 @@ def test_connections_and_streams_are_limited_on_both_ports(net: Devnet, program:
         client = Flood(program, net, node, "fill", "client", 44)
         peer = Flood(program, net, node, "hold", "peer", 40)
         said = client.line()
-        # However slow the machine is: connections of one address are refused before its 257th is served.
+        # However slow the machine is, the node refuses connections of one address before it serves the 257th.
         assert said["refused"] == 44
         assert counter(net, VICTIM, 'rustorium_gateway_connections{face="quic"}') <= 256
         assert said["streams_of_one"] <= 1
@@ -117,9 +118,7 @@ def test_connections_and_streams_are_limited_on_both_ports(net: Devnet, program:
     wait_for("all are gone", lambda: counter(net, VICTIM, 'rustorium_gateway_connections{face="quic"}') == 0)
 
 
-def test_strangers_that_follow_and_flood_neither_slow_the_chain_down_nor_keep_a_newcomer_out(
-    tmp_path: Path, program: Path
-) -> None:
+def test_flooding_followers_neither_slow_the_chain_nor_keep_a_newcomer_out(tmp_path: Path, program: Path) -> None:
     with Devnet.create(tmp_path / "open") as net:
         for node in net.net.nodes:
             path = Home(Path(node.home)).config
@@ -131,7 +130,7 @@ def test_strangers_that_follow_and_flood_neither_slow_the_chain_down_nor_keep_a_
             flood = Flood(program, net, node, "follow", "peer", 16)
             assert flood.line()["linked"] >= 1
             watch.beat()
-        # The chain rests while the newcomer catches up beside them: a chain at its full speed would be a race.
+        # The chain is idle while the newcomer catches up; with a busy chain the test would be a race.
         newcomer = Follower(net, tmp_path / "newcomer", {node.name: node.p2p})
         try:
             newcomer.start()
@@ -147,7 +146,7 @@ def test_strangers_that_follow_and_flood_neither_slow_the_chain_down_nor_keep_a_
         assert_no_panic(net)
 
 
-def test_heads_that_never_end_leave_room_for_other_addresses(net: Devnet) -> None:
+def test_endless_request_heads_leave_room_for_other_addresses(net: Devnet) -> None:
     node = net.net.nodes[VICTIM]
     refused = 'rustorium_gateway_refused_connections_total{face="http"}'
     before = counter(net, VICTIM, refused)
@@ -162,18 +161,18 @@ def test_heads_that_never_end_leave_room_for_other_addresses(net: Devnet) -> Non
     assert counter(net, VICTIM, refused) == before + 8
 
 
-def test_bodies_that_never_come_are_bounded_together(net: Devnet) -> None:
+def test_missing_bodies_share_one_budget(net: Devnet) -> None:
     node = net.net.nodes[VICTIM]
     fields = ("Host: localhost", "Content-Type: application/json", "Content-Length: 2000000", "", "{")
     head = "\r\n".join(("POST /v1/transactions HTTP/1.1", *fields)).encode()
-    # A byte of room for each that is announced: 33 of them fill what all bodies may have together.
+    # Each body reserves its announced length: 33 of them fill the budget of all bodies.
     room = 64 * MIB // 2_000_000
     with ExitStack() as many, Watch(net, "slow bodies") as watch:
         connections = [many.enter_context(connect(node, "127.0.0.67")) for _ in range(48)]
         for connection in connections:
             connection.sendall(head)
         answers: Counter[tuple[int, str]] = Counter()
-        # Transactions without room are refused at once; the others are answered much later.
+        # Transactions without room are refused at once. The other requests are answered much later.
         while answers[503, "busy"] < 48 - room:
             for connection in select.select(connections, [], [], DEADLINE_S)[0]:
                 status, body = answer_of(connection)
@@ -183,7 +182,7 @@ def test_bodies_that_never_come_are_bounded_together(net: Devnet) -> None:
         watch.beat()
 
 
-def test_event_streams_that_nobody_reads_are_bounded(net: Devnet) -> None:
+def test_unread_event_streams_are_bounded(net: Devnet) -> None:
     node = net.net.nodes[VICTIM]
     request = b"GET /v1/events?last_event_id=0.0 HTTP/1.1\r\nHost: localhost\r\n\r\n"
     upgrade = (
@@ -191,7 +190,7 @@ def test_event_streams_that_nobody_reads_are_bounded(net: Devnet) -> None:
         b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
     codes: Counter[str] = Counter()
-    # The load is there before the attack, too: what is compared is the chain with and without the streams.
+    # The load also runs before the attack, so that the chain is compared with and without the streams.
     with ExitStack() as many, Load(net, "streams") as load, Watch(net, "event streams") as watch:
         for number in range(520):
             connection = many.enter_context(connect(node, f"127.0.1.{1 + number % 8}", receive_bytes=4096))
@@ -219,8 +218,8 @@ def test_floods_of_transactions_are_refused_with_their_reasons(net: Devnet) -> N
         "malformed-transaction": body_of([secrets.token_bytes(200) for _ in range(500)]),
     }
 
-    # Attackers bring machines of their own: as threads they would take the interpreter from the pulse, which is what is
-    # measured, and as processes like others the processor from the nodes.
+    # Real attackers have their own machines. As threads they would take the interpreter from the pulse, which measures
+    # latency, and as processes of normal priority they would take the processor from the nodes.
     spawned = ProcessPoolExecutor(4, get_context("spawn"), os.nice, (19,))
     with spawned as pool, Watch(net, "transaction floods") as watch:
         running = {kind: pool.submit(submit_flood, node.http, body, 6 * TIMES) for kind, body in kinds.items()}
@@ -235,8 +234,9 @@ def test_floods_of_transactions_are_refused_with_their_reasons(net: Devnet) -> N
         wait_for("it is ready", lambda: client.status().ready)
 
 
-def test_copies_of_a_transaction_that_is_never_executed_keep_nobody_out(net: Devnet) -> None:
-    """One account with one transaction behind a gap of nonces: its copies once filled a node until its next start."""
+def test_copies_of_a_transaction_that_is_never_executed_do_not_fill_a_node(net: Devnet) -> None:
+    """One account sends one transaction behind a gap of nonces. Before the fix its copies filled a node until its next
+    start."""
     node, chain = net.net.nodes[VICTIM], net.net.chain
     signer = Key.open(net.net.accounts[2].key_file)
     with Client(node.http) as client:
@@ -259,7 +259,7 @@ def test_copies_of_a_transaction_that_is_never_executed_keep_nobody_out(net: Dev
             for number in range(6 * TIMES):
                 connection = many.enter_context(connect(node, f"127.0.1.{1 + number % 8}"))
                 connection.sendall(head.encode() + body)
-            # Each accepted group adds a thousand; a full node takes no more.
+            # Each accepted group adds a thousand copies; a full node accepts no more.
             wait_for("copies came", lambda: taken() >= before + 4_000)
             watch.beat()
             assert waiting() <= 7 * TIMES + 1, "a request waits once for one transaction"

@@ -1,7 +1,8 @@
-"""The owner of one validator that replaces its keys as often as it can: epochs have a least age, and others are slowed
-down by little (R45).
+"""An owner replaces its validator's keys as often as possible. Epochs have a minimum age, so the owner slows the others
+down only a little (R45).
 
-`RUSTORIUM_ABUSE_TIMES` makes it longer, with epochs of ten seconds (`just torture`); only then the rate is judged.
+`RUSTORIUM_ABUSE_TIMES` makes the test longer, with epochs of ten seconds (`just torture`); only this long form asserts
+the rate.
 """
 
 import os
@@ -29,15 +30,15 @@ pytestmark = MARK
 AGE_S = 2 if TIMES == 1 else 10
 EPOCHS = 2 + TIMES // 4
 CLOCKS_S = 2
-"""Bound of the difference between header time and this process's clock."""
+"""Maximum difference between header time and this process's clock."""
 CHURNER = 3
 HONEST = [0, 1, 2]
 RATE_MIN = 0.9
-"""Share of the calm rate; a machine with two cores is no more exact."""
+"""Minimum share of the rate without the attack; a machine with two cores doesn't measure more exactly."""
 
 
 class Churner:
-    """Gives its validator new keys whenever an epoch has begun. Nobody runs a node with them."""
+    """An owner that gives its validator new keys in each epoch. Nobody runs a node with these keys."""
 
     def __init__(self, net: Devnet) -> None:
         self.epoch, self.sent = 0, 0
@@ -56,7 +57,7 @@ class Churner:
             raise self._faults[0]
 
     def reached(self, epoch: int) -> bool:
-        """Checks whether this epoch has begun."""
+        """Returns true if this epoch has begun."""
         if self._faults:
             raise self._faults[0]
         return self.epoch >= epoch
@@ -86,12 +87,12 @@ class Churner:
         try:
             client.send([replace_key(one["validator_key"], *new, proof)], key=owner, wait="final")
         except RustoriumError:
-            # Its wish may have come to pass since it looked.
+            # The replacement may have taken effect since the check.
             assert int(client.validators()["epoch"]) > self.epoch
         self.sent += 1
 
 
-def test_an_owner_that_replaces_its_keys_without_end_slows_others_by_little(
+def test_an_owner_that_keeps_replacing_its_keys_slows_others_only_a_little(
     tmp_path: Path, figure: Callable[[str], None]
 ) -> None:
     created = time.monotonic()
@@ -104,7 +105,7 @@ def test_an_owner_that_replaces_its_keys_without_end_slows_others_by_little(
             wait_for("a calm time", lambda: time.monotonic() - begun >= AGE_S * TIMES / 4)
             calm, calm_rate = pulse.figures(first), (pulse.beats() - first) / (time.monotonic() - begun)
             with Churner(net) as churner:
-                # The one of the calm time is old, and ends at once.
+                # The epoch of the time without attack is old enough, so it ends at once.
                 wait_for("the first epoch ends", lambda: churner.reached(1))
                 first, begun = pulse.beats(), time.monotonic()
                 wait_for(f"{EPOCHS} more end", lambda: churner.reached(1 + EPOCHS), DEADLINE_S + EPOCHS * AGE_S)

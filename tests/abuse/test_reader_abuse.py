@@ -1,5 +1,5 @@
-"""Readers attack a node's gateway: they request large answers and read nothing, or a byte a second. Memory is bounded,
-and others' writes go on."""
+"""Clients request large answers from a node's gateway and read nothing, or one byte a second. The node's memory is
+bounded, and the writes of others go on."""
 
 import selectors
 import socket
@@ -22,10 +22,10 @@ pytestmark = MARK
 GROWTH_BYTES_MAX = 64 * MIB
 SLOWER_TIMES_MAX = 1.3
 VALUES, VALUE_BYTES = 48, 60_000
-"""The answer that each reader requests: 2.9 MB of bytes that JSON once wrote with six characters, and with two digits
-beside."""
+"""Bytes of the answer that each client requests: 2.9 MB. Earlier releases wrote each byte as six characters of JSON,
+with two hex digits as well."""
 KEPT_S = 5.0 * TIMES
-"""Time for which readers take a byte a second."""
+"""Time for which clients read a byte a second."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
 
 
 class Readers:
-    """Connections that ask for a page of large values each, and take nothing of it, or a byte a second."""
+    """Connections that request a page of large values and read nothing of it, or a byte a second."""
 
     def __init__(self, net: Devnet, many: ExitStack, sources: list[str]) -> None:
         node = net.net.nodes[VICTIM]
@@ -51,7 +51,8 @@ class Readers:
             self._open.append(connection)
 
     def refused(self) -> tuple[int, int]:
-        """Returns how many requests were answered and how many refused, each within the time for room."""
+        """Returns the numbers of answered and of refused requests; each is decided within the time that a request waits
+        for room."""
         with selectors.DefaultSelector() as waiting:
             for connection in self._open:
                 waiting.register(connection, selectors.EVENT_READ)
@@ -71,7 +72,7 @@ class Readers:
             return len(answered), refused
 
     def sip(self, stopping: threading.Event) -> None:
-        """Takes a byte a second of each answer until it is told to stop."""
+        """Reads a byte a second of each answer until told to stop."""
         while not stopping.wait(1.0):
             for connection in self._open:
                 connection.recv(1)
@@ -99,11 +100,11 @@ CROWDS = {
 NOTHING, SIPS = "nothing", "a byte a second"
 ALL = list(product(CROWDS, (NOTHING, SIPS)))
 QUICK = [(ONE, NOTHING), (MANY, SIPS), (CROWD, NOTHING)]
-"""Each crowd, and each way to read nothing, once."""
+"""Each number of clients and each way of not reading occurs once."""
 
 
 @pytest.mark.parametrize(("crowd", "taking"), ALL if TIMES > 1 else QUICK)
-def test_answers_that_nobody_takes_cost_bounded_memory_and_slow_no_write(net: Devnet, crowd: str, taking: str) -> None:
+def test_unread_answers_take_bounded_memory_and_delay_no_write(net: Devnet, crowd: str, taking: str) -> None:
     pid = net.net.nodes[VICTIM].pid
     forget_peak(pid)
     with ExitStack() as many, Watch(net, f"{crowd}, {taking}", GROWTH_BYTES_MAX, SLOWER_TIMES_MAX) as watch:

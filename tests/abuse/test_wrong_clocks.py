@@ -1,4 +1,4 @@
-"""Clocks of real nodes that step: the chain goes on within half a minute, and a finding names the clock (R48).
+"""The clocks of real nodes jump. The chain goes on within half a minute, and a finding names the clock (R48).
 
 `RUSTORIUM_ABUSE_TIMES` makes the measured times that much longer (`just torture`).
 """
@@ -17,7 +17,7 @@ from rustorium.net.devnet import Devnet
 pytestmark = MARK
 
 BEATS = 20 * TIMES
-"""Final transactions that are waited for before a step and after it."""
+"""Number of final transactions that the test waits for before a jump and after it."""
 HOUR_S = 3_600
 FINAL_WITHIN_S = 30.0
 BEHIND, AHEAD = "chain-ahead-of-clock", "block-ahead-of-clock"
@@ -35,7 +35,7 @@ class Net:
         net.wait_ready()
 
     def find(self, code: str, indexes: Sequence[int]) -> list[str]:
-        """Returns the evidence of these nodes' findings of this code."""
+        """Returns the evidence in these nodes' findings of this code."""
         found = statuses(self.net, indexes)
         return [one.evidence for status in found for one in status.findings if one.code == code]
 
@@ -50,8 +50,8 @@ def net(tmp_path: Path) -> Iterator[Net]:
 
 
 def step(net: Net, indexes: Sequence[int], seconds: int, figure: Callable[[str], None]) -> None:
-    """Moves these clocks under load, and asserts that writes are final within the promised time."""
-    # The home of any sender may be one of these nodes.
+    """Moves these clocks under load, and asserts that writes become final within the promised time."""
+    # Any of these nodes may be the home validator of a sender.
     with Pulse(net.net, range(4)) as pulse:
         pulse.wait(5)
         warm = pulse.beats()
@@ -59,7 +59,7 @@ def step(net: Net, indexes: Sequence[int], seconds: int, figure: Callable[[str],
         calm, stepped = pulse.figures(warm), pulse.beats()
         for index in indexes:
             net.clocks[index].shift(seconds)
-        # The write that is under way may be final already.
+        # The write in flight may be final already.
         took_s = wait_for("a write that was begun after it", lambda: pulse.beats() >= stepped + 2)
         pulse.wait(BEATS)
         after = pulse.figures(stepped)
@@ -69,7 +69,7 @@ def step(net: Net, indexes: Sequence[int], seconds: int, figure: Callable[[str],
 
 
 @pytest.mark.parametrize("indexes", [range(4), [1, 3]], ids=["all", "two"])
-def test_clocks_that_go_back_an_hour_stop_nothing_and_are_named(
+def test_clocks_set_back_an_hour_do_not_stop_the_chain_and_are_named(
     net: Net, indexes: Sequence[int], figure: Callable[[str], None]
 ) -> None:
     step(net, indexes, -HOUR_S, figure)
@@ -82,7 +82,7 @@ def test_clocks_that_go_back_an_hour_stop_nothing_and_are_named(
         wait_for("it is over", lambda: not net.find(BEHIND, range(4)))
 
 
-def test_a_clock_that_is_an_hour_ahead_stops_nothing_is_named_and_leaves_nothing_behind(
+def test_a_clock_an_hour_ahead_does_not_stop_the_chain_is_named_and_has_no_later_effect(
     net: Net, figure: Callable[[str], None]
 ) -> None:
     step(net, [FAST], HOUR_S, figure)

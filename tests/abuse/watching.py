@@ -1,6 +1,6 @@
-"""A watch over the chain and one of its nodes during an attack, and transactions to attack with.
+"""Observes the chain and one of its nodes during an attack, and makes transactions to attack with.
 
-Invariants: memory and counts are judged always, times in the long form alone.
+Invariants: memory and counts are always asserted, times only in the long form.
 """
 
 import os
@@ -20,20 +20,22 @@ from rustorium.net.devnet import Devnet
 
 TIMES = int(os.environ.get("RUSTORIUM_ABUSE_TIMES", "1"))
 MARK = pytest.mark.alone if TIMES > 1 else pytest.mark.nodes
-"""Only the long form judges times, and so needs the machine for itself."""
+"""Only the long form asserts times, and so needs the machine for itself."""
 BEATS = 8 * TIMES
-"""Final transactions that are waited for before an attack and during it."""
+"""Number of final transactions that the test waits for before an attack and during it."""
 VICTIM = 0
 GROWTH_BYTES_MAX = 192 * MIB
-"""Memory that one attack may add to a node: connections and streams up to their limits, and the load beside it."""
+"""Bytes that one attack may add to a node's memory: connections and streams up to their limits, and the load beside
+them."""
 
 SLOWER_TIMES_MAX, SLACK_MS = 2.0, 10.0
-"""Factor by which finality may take longer during an attack, and the allowance for a busy machine's median."""
+"""Allowed ratio of the time to finality during an attack to the time without one, and the allowance for a busy
+machine's median."""
 
 
 @contextmanager
 def attacked_net(root: Path) -> Iterator[Devnet]:
-    """Four validators that the attacks of a file meet one after the other; at the end they must agree on the state."""
+    """Four validators, which the attacks of a file use one after the other; at the end they must agree on the state."""
     open_sockets_max()
     with Devnet.create(root) as net:
         net.start()

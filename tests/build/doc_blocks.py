@@ -1,6 +1,6 @@
 """Parses the documentation's pages: fenced blocks, commands, and the arguments of our own commands.
 
-Invariants: reads files alone; runs nothing.
+Invariants: only reads files; runs nothing.
 """
 
 import re
@@ -38,7 +38,7 @@ class Block:
 
 
 def pages() -> list[str]:
-    """Every page that people read; what the code writes is compared with it elsewhere."""
+    """Returns every page that people write. The generated pages are compared with the code elsewhere."""
     found = [
         *ROOT.glob("*.md"),
         *ROOT.glob("docs/**/*.md"),
@@ -50,7 +50,7 @@ def pages() -> list[str]:
 
 
 def blocks(page: str, content: str | None = None) -> list[Block]:
-    """A page's fenced blocks in order."""
+    """Returns a page's fenced blocks in order."""
     text = (ROOT / page).read_text() if content is None else content
     return [
         Block(page, text.count("\n", 0, found.start()) + 1, found["tag"].strip(), found["text"])
@@ -59,7 +59,7 @@ def blocks(page: str, content: str | None = None) -> list[Block]:
 
 
 def commands(text: str) -> Iterator[list[str]]:
-    """The simple commands of a shell script, as words; assignments and redirections are left out."""
+    """Returns the simple commands of a shell script as lists of words, without assignments and redirections."""
     for line in text.replace("\\\n", " ").splitlines():
         lexer = shlex.shlex(re.sub(r"(?<= )\d(?=>)", "", line), posix=True, punctuation_chars=True)
         lexer.whitespace_split, lexer.commenters = True, "#"
@@ -82,14 +82,14 @@ def commands(text: str) -> Iterator[list[str]]:
 
 @cache
 def program() -> Any:
-    """The command line."""
+    """Returns the parser of a command line."""
     from rustorium.cli.app import app
 
     return typer.main.get_command(app)
 
 
 def fault_of_ours(words: list[str], *, whole: bool = True, app: Any = None) -> str:
-    """Returns what is wrong with a line of `rustorium` (or another `app`), empty if nothing; `whole`: required
+    """Returns the fault of a line of `rustorium` (or another `app`), empty if there is none. `whole`: required
     arguments must be present."""
     command, path, rest = app or program(), [words[0]], list(words[1:])
     while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
@@ -110,7 +110,7 @@ def fault_of_ours(words: list[str], *, whole: bool = True, app: Any = None) -> s
 
 @cache
 def recipes() -> dict[str, tuple[str, str]]:
-    """Parameters and body of each recipe."""
+    """Returns the parameters and the body of each recipe."""
     text = (ROOT / "justfile").read_text()
     found = list(RECIPE.finditer(text))
     ends = [one.start() for one in found[1:]] + [len(text)]
@@ -120,7 +120,7 @@ def recipes() -> dict[str, tuple[str, str]]:
 
 
 def fault_of_just(words: list[str]) -> str:
-    """Returns what is wrong with a line of `just`, empty if nothing."""
+    """Returns the fault of a line of `just`, empty if there is none."""
     if len(words) == 1:
         return ""
     name, given = words[1], words[2:]
@@ -150,7 +150,7 @@ def options(path: list[str]) -> Iterator[str]:
 
 
 def sources(body: str) -> str:
-    """Returns the sources that a recipe runs, as text."""
+    """Returns the text of the sources that a recipe runs."""
     named = {ROOT / name for name in SOURCES.findall(body)}
     named |= {ROOT / place for mark, place in MORE_SOURCES.items() if mark in body}
     files = [file for path in named for file in ([path] if path.is_file() else path.rglob("*.rs"))]
@@ -158,7 +158,7 @@ def sources(body: str) -> str:
 
 
 def fault_of_script(words: list[str]) -> str:
-    """Returns what is wrong with a line that runs a Typer program of this repository."""
+    """Returns the fault of a line that runs a Typer program of this repository, empty if there is none."""
     if not (ROOT / words[1]).is_file():
         return f"there is no file {words[1]}"
     app = runpy.run_path(str(ROOT / words[1]))["app"]

@@ -1,4 +1,6 @@
-"""The build backend: RocksDB is compiled once, and a machine that can't build is told so (ADRs 0001 and 0048)."""
+"""The build backend: RocksDB is compiled once, and a machine that can't build gets one sentence (ADRs 0001 and
+0048).
+"""
 
 import json
 import os
@@ -16,7 +18,7 @@ sys.path.insert(0, str(ROOT / "tools" / "rocksdb"))
 
 import archive  # noqa: E402
 
-# Stands in for cargo: notes what it was given, and names the folders of the three crates.
+# A stand-in for cargo, which records its arguments and names the folders of the three crates.
 CARGO = """#!{python}
 import json, os, sys
 with open({calls!r}, "a") as calls:
@@ -30,7 +32,7 @@ SOURCES = 20
 
 
 class Machine:
-    """A cache of its own, a cargo that only pretends, and sources that the real compiler takes."""
+    """A machine with its own cache, a stand-in for cargo, and sources that the real compiler accepts."""
 
     def __init__(self, folder: Path) -> None:
         self.cache, self.calls = folder / "cache", folder / "calls.jsonl"
@@ -60,7 +62,7 @@ class Machine:
 
     def start(self, **environment: str) -> subprocess.Popen[str]:
         command, pipe, variables = [sys.executable, str(BACKEND)], subprocess.PIPE, self.environment | environment
-        # In a session of its own a process has no terminal.
+        # A process in a new session has no terminal.
         return subprocess.Popen(command, env=variables, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 
     def run(self, **environment: str) -> tuple[int, str, str]:
@@ -124,7 +126,7 @@ def test_the_archive_holds_every_source_in_a_few_parts(machine: Machine) -> None
     assert all(re.fullmatch(r"part\d\d", name) for name in members)
 
 
-def test_what_the_compiler_refuses_together_it_takes_one_by_one(machine: Machine) -> None:
+def test_sources_that_do_not_compile_together_are_compiled_one_by_one(machine: Machine) -> None:
     for number in range(SOURCES):
         machine.write(number, f"static int same() {{ return {number}; }}\nint f{number}() {{ return same(); }}\n")
     code, _, errors = machine.run()
@@ -191,7 +193,7 @@ def test_the_archives_name_says_how_it_was_made(monkeypatch: pytest.MonkeyPatch)
 
 
 def run_elsewhere(statements: str, path: str | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Loads the backend as a build front end does, on a machine made different by `statements`, without maturin."""
+    """Loads the backend as a build front end does, after `statements` have changed the machine, without maturin."""
     path_to_backend = (
         f"import platform, sys\nsys.path.insert(0, {str(BACKEND.parent)!r})\nsys.modules['maturin'] = None"
     )
@@ -204,7 +206,7 @@ def run_elsewhere(statements: str, path: str | None = None, **variables: str) ->
     ("system", "processor", "build"),
     [("darwin", "arm64", "node"), ("win32", "AMD64", "node"), ("linux", "armv7l", ""), ("linux", "riscv64", "")],
 )
-def test_where_no_node_runs_there_is_one_sentence(system: str, processor: str, build: str) -> None:
+def test_an_unsupported_system_gets_one_sentence(system: str, processor: str, build: str) -> None:
     elsewhere = f"sys.platform = {system!r}\nplatform.machine = lambda: {processor!r}"
     done = run_elsewhere(elsewhere, RUSTORIUM_BUILD=build)
     assert done.returncode == 1

@@ -19,9 +19,9 @@ FOLDER = str(ROOT / "tools" / "build")
 SAY = f"import sys; sys.path.insert(0, {FOLDER!r}); from progress import Progress; Progress().say('half')"
 
 
-def test_lines_reach_the_terminal_of_a_build_whose_output_is_kept() -> None:
+def test_progress_reaches_the_terminal_if_the_output_is_captured() -> None:
     terminal, other_end = pty.openpty()
-    # As under pip, both outputs go elsewhere. A new session's first terminal becomes its controlling one.
+    # As under pip, both outputs are captured. A new session's first terminal becomes its controlling terminal.
     code = f"import os; os.open({os.ttyname(other_end)!r}, os.O_RDWR); {SAY}"
     null = subprocess.DEVNULL
     child = subprocess.Popen([sys.executable, "-c", code], stdout=null, stderr=null, start_new_session=True)
@@ -32,12 +32,14 @@ def test_lines_reach_the_terminal_of_a_build_whose_output_is_kept() -> None:
     assert said == b"\r\x1b[Krustorium: half (0 s so far)\r\n"
 
 
-def test_without_a_terminal_they_go_to_stderr() -> None:
+def test_without_a_terminal_progress_goes_to_stderr() -> None:
     done = subprocess.run([sys.executable, "-c", SAY], capture_output=True, check=True, start_new_session=True)
     assert (done.stdout, done.stderr) == (b"", b"rustorium: half (0 s so far)\n")
 
 
-def test_they_come_until_the_work_ends(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_repeated_until_the_work_ends(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(progress, "INTERVAL_OF_LOGS_S", 0.01)
     monkeypatch.setattr(progress, "_terminal", lambda: None)
     asked = threading.Semaphore(0)
@@ -49,7 +51,7 @@ def test_they_come_until_the_work_ends(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert all(line.startswith("rustorium: at work (") for line in lines)
 
 
-def test_cargos_bar_becomes_words_and_its_other_lines_pass() -> None:
+def test_cargos_progress_bar_becomes_text_and_other_lines_pass() -> None:
     lines = (
         b"   Compiling serde v1.0\n\x1b[K    Building [==>      ] 12/340: serde, ring(build)\r"
         b"warning: odd\n Downloading [=>       ] 3/10: ring\r    Building [======> ] 300/340: rustorium-types, "
@@ -64,7 +66,7 @@ def test_cargos_bar_becomes_words_and_its_other_lines_pass() -> None:
     assert target.getvalue() == b"   Compiling serde v1.0\nwarning: odd\n    Finished in 2s\nend"
 
 
-def test_while_it_watches_a_programs_stderr_it_loses_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+def test_no_line_of_a_watched_programs_stderr_is_lost(capfd: pytest.CaptureFixture[str]) -> None:
     told = progress.Progress()
     with progress.cargo_watched(told):
         subprocess.run(["sh", "-c", "echo one >&2; printf '  Building [> ] 1/9: x\\r' >&2; echo two >&2"], check=True)

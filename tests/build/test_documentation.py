@@ -1,7 +1,7 @@
 """Every fenced block of every page is run by a test, or at least checked: commands and options exist, Python compiles
 and its imports exist, TOML and JSON parse.
 
-`RUN` and `READ` say which, by page and kind; what is in neither may not be shown.
+`RUN` and `READ` list the blocks by page and kind; a block in neither list is a fault.
 """
 
 import ast
@@ -53,16 +53,16 @@ READ = {
     ("docs/shielded.md", "python"): "tests/devnet/test_shielded.py has its calls",
     ("tests/zk/README.md", "sh"): "just test-outside",
 }
-"""Blocks that are read alone, and where what they show is run."""
+"""Blocks that are only parsed, and the test that runs what they show."""
 TAGS = ("sh", "console", "python", "toml", "json", "text")
 SYSTEM = frozenset(
     {".", "cd", "du", "kill", "npm", "pip", "printf", "prometheus", "python3", "rm", "snarkjs", "tests/zk/recipe"}
 )
-"""Commands that aren't ours."""
+"""Commands of other programs."""
 
 
 def faults(block: Block) -> list[str]:
-    """Returns what is wrong with a block."""
+    """Returns the faults of a block."""
     try:
         match block.tag:
             case "sh":
@@ -117,9 +117,9 @@ def import_faults(tree: ast.Module) -> "list[str]":
 
 
 @pytest.mark.parametrize("page", [page for page in pages() if blocks(page)])
-def test_each_block_is_what_it_says(page: str) -> None:
+def test_each_block_is_valid(page: str) -> None:
     shown = blocks(page)
-    # The guides are one script each, functions and all: bash itself reads them when they are run.
+    # Each guide is one script, functions included; bash reads it when the test runs it.
     read = [block for block in shown if RUN.get((page, "sh")) != GUIDES or block.tag != "sh"]
     assert [f"{block}: {fault}" for block in read for fault in faults(block)] == []
     for tag in {block.tag for block in shown} & {"sh", "console", "python"}:
@@ -127,7 +127,7 @@ def test_each_block_is_what_it_says(page: str) -> None:
         assert run != is_read, f"{page} shows {tag}: have a test run it, or say in READ where that is done"
 
 
-def test_the_tests_that_run_pages_know_them() -> None:
+def test_the_tests_that_run_pages_name_them() -> None:
     for (page, _), test in RUN.items():
         assert page.removeprefix("docs/") in (ROOT / test).read_text(), (page, test)
     shown = {(block.page, block.tag) for page in pages() for block in blocks(page)}
@@ -135,7 +135,7 @@ def test_the_tests_that_run_pages_know_them() -> None:
 
 
 @pytest.mark.parametrize("page", pages())
-def test_commands_in_a_sentence_exist(page: str) -> None:
+def test_commands_in_sentences_exist(page: str) -> None:
     wrong = []
     for line in INLINE.findall((ROOT / page).read_text()):
         for words in commands(line):
@@ -176,7 +176,7 @@ def test_commands_in_a_sentence_exist(page: str) -> None:
         ("shell", "$ ls\n", "shell is none of"),
     ],
 )
-def test_what_is_wrong_with_a_block_is_found(tag: str, text: str, fault: str) -> None:
+def test_faults_of_a_block_are_found(tag: str, text: str, fault: str) -> None:
     [block] = blocks("page.md", f"# A page\n\n```{tag}\n{text}```\n")
     assert fault in " ".join(faults(block))
 
@@ -190,6 +190,6 @@ def test_what_is_wrong_with_a_block_is_found(tag: str, text: str, fault: str) ->
         ("text", "any old thing\n"),
     ],
 )
-def test_what_is_right_is_left_alone(tag: str, text: str) -> None:
+def test_valid_blocks_have_no_faults(tag: str, text: str) -> None:
     [block] = blocks("page.md", f"```{tag}\n{text}```\n")
     assert faults(block) == []

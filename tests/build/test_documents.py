@@ -1,4 +1,4 @@
-"""The check of pages: passes on this repository, and names each drift that is planted in a small tree."""
+"""The check of pages passes on this repository, and names each outdated statement that is put into a small tree."""
 
 from pathlib import Path
 from types import ModuleType
@@ -42,7 +42,7 @@ def tree(documents: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return tmp_path
 
 
-def test_the_pages_of_this_repository_say_what_there_is(documents: ModuleType) -> None:
+def test_the_pages_of_this_repository_are_up_to_date(documents: ModuleType) -> None:
     assert documents.check(ROOT) == []
 
 
@@ -85,7 +85,7 @@ PLANTED = [
 
 
 @pytest.mark.parametrize(("name", "text", "expected"), PLANTED, ids=[planted[2] for planted in PLANTED])
-def test_a_planted_drift_is_named(documents: ModuleType, tree: Path, name: str, text: str, expected: str) -> None:
+def test_an_outdated_page_is_named(documents: ModuleType, tree: Path, name: str, text: str, expected: str) -> None:
     documents.check(tree, write=True)
     write(tree, name, text)
     faults = documents.check(tree, write=True)

@@ -1,4 +1,4 @@
-"""The explorer's regions are those of the Python side, and the light client's module has its sources' hash."""
+"""The explorer has the same regions as the Python side, and the light client's module has the hash of its sources."""
 
 import json
 import re
@@ -26,7 +26,7 @@ def test_regions_have_the_same_names_and_a_place() -> None:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The sources of the module, and the module."""
+    """A copy of the module's sources and of the module."""
     for name in wasm.crates(ROOT):
         shutil.copytree(ROOT / "crates" / name, tmp_path / "crates" / name, ignore=shutil.ignore_patterns("tests"))
     for name in ("Cargo.toml", "Cargo.lock"):
@@ -53,7 +53,7 @@ def test_a_comment_or_a_test_changes_nothing(copy: Path) -> None:
     assert fault(copy) is None
 
 
-def test_other_code_another_library_or_another_module_is_found(copy: Path) -> None:
+def test_changed_code_library_or_module_is_found(copy: Path) -> None:
     def changed(path: Path, old: str, new: str) -> str:
         before = path.read_text()
         assert old in before

@@ -1,4 +1,4 @@
-"""The layer check: passes on a small tree that keeps the rules, and names each violation that is planted in it."""
+"""The layer check passes on a small tree that keeps the rules, and names each violation that is put into it."""
 
 from pathlib import Path
 from types import ModuleType

@@ -1,4 +1,4 @@
-"""The page of limits says what the sources say, and notices when one is gone."""
+"""The page of limits shows the values in the sources, and notices when a limit is gone."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The declared requirements are the used ones, and the tests install pinned versions."""
+"""The declared requirements are exactly those that are used, and the tests install pinned versions."""
 
 import ast
 import re

@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LIST = (sys.executable, "tools/seeded_bugs.py", "--list")
 sys.path.insert(0, str(ROOT / "tools"))
 
-from seeded_patches import Change, Table, Unsound, read_table, with_bugs, write_copy  # noqa: E402  (scripts of tools/)
+from seeded_history import renames  # noqa: E402  (scripts of tools/)
+from seeded_patches import Change, Table, UnsoundTable, read_table, with_bugs, write_copy  # noqa: E402  (scripts of tools/)
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +25,8 @@ def table() -> Table:
 
 
 def test_the_extension_has_no_switch(table: Table) -> None:
-    """Strings are found in the extension as they are in the code, so that what isn't found isn't there. That it fails
-    where the bugs are is seen by `just seeded-bugs --extension`."""
+    """Strings stand in the extension as they stand in the code, so a string that isn't found isn't in it. `just
+    seeded-bugs --extension` shows that the test fails where the bugs are."""
     binary = Path(os.environ.get("EXTENSION") or _native.__file__).read_bytes()
     assert b"an old or repaired journal could sign twice" in binary
     names = {row.name for row in table.rows}
@@ -37,7 +38,7 @@ def test_the_extension_has_no_switch(table: Table) -> None:
 
 
 def test_production_code_has_no_switch() -> None:
-    """Neither the crates nor what builds a wheel know of the bugs."""
+    """Neither the crates nor the build files of a wheel contain the bugs."""
     settings = [ROOT / "pyproject.toml", ROOT / "tools" / "build" / "backend.py", ROOT / "Cargo.toml"]
     crates = [path for path in (ROOT / "crates").rglob("*") if path.suffix in (".rs", ".toml")]
     switch = re.compile(r"seeded::|mod seeded|seeded[-_]bug|SEEDED_BUG")
@@ -91,12 +92,12 @@ def test_lines_are_found_in_their_function_however_they_are_wrapped() -> None:
     ],
 )
 def test_a_patch_that_does_not_apply_is_named(changes: list[Change], fault: str) -> None:
-    with pytest.raises(Unsound, match=fault):
+    with pytest.raises(UnsoundTable, match=fault):
         with_bugs(CODE, changes)
 
 
-def test_the_page_is_about_the_bugs_that_there_are(table: Table) -> None:
-    """The tool itself refuses a table that isn't sound, and a rule of the specification that no bug breaks."""
+def test_the_page_lists_exactly_the_existing_bugs(table: Table) -> None:
+    """The tool itself refuses an inconsistent table, and a rule of the specification that no bug breaks."""
     done = subprocess.run(LIST, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     listed = [(line[:12].strip(), line[13:]) for line in done.stdout.splitlines()]
@@ -106,16 +107,34 @@ def test_the_page_is_about_the_bugs_that_there_are(table: Table) -> None:
     assert seen == listed, "run `just seeded-bugs --write NAME` for bugs that are new: the page is about others"
 
 
-def test_a_name_that_is_none_is_refused() -> None:
+def test_an_unknown_name_is_refused() -> None:
     done = subprocess.run((*LIST, "no-such-bug"), cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "no-such-bug" in done.stderr
 
 
-def test_a_copy_has_nothing_of_a_crate_that_is_gone(tmp_path: Path) -> None:
+def test_a_copy_has_no_files_of_a_removed_crate(tmp_path: Path) -> None:
     left = tmp_path / "crates" / "gone" / "src" / "lib.rs"
     left.parent.mkdir(parents=True)
     left.write_text("")
     write_copy(tmp_path)
     assert not (tmp_path / "crates" / "gone").exists()
     assert (tmp_path / "crates" / "types" / "src" / "lib.rs").is_file()
+
+
+def test_a_test_is_as_old_as_its_former_names() -> None:
+    first = ["@@ -1 +1 @@", "-fn lies_are_told() {", "+fn false_answers_are_counted() {"]
+    second = [
+        "@@ -9,2 +9,2 @@",
+        "-    def test_a(self):",
+        "-def test_b() -> None:",
+        "+def test_c():",
+        "+def test_b():",
+    ]
+    third = ["@@ -1 +1 @@", "-fn false_answers_are_counted() {", "+pub async fn false_answers_count() {"]
+    unlike = ["@@ -3 +3,2 @@", "-fn one() {", "+fn two() {", "+fn three() {"]
+    assert renames([*first, *second, *third, *unlike]) == {
+        "false_answers_are_counted": {"lies_are_told"},
+        "test_c": {"test_a"},
+        "false_answers_count": {"false_answers_are_counted", "lies_are_told"},
+    }

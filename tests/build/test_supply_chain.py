@@ -1,4 +1,4 @@
-"""The wheel names its components: crates in its SBOM, licences of others, versions to install."""
+"""The wheel names its components: crates in its SBOM, licences of third parties, and the versions to install."""
 
 import importlib.metadata
 import json
@@ -18,7 +18,7 @@ import licences  # noqa: E402
 
 
 def shipped(*place: str) -> str:
-    """The text of a file in the installed package's .dist-info."""
+    """Returns the text of a file in the installed package's .dist-info."""
     distribution = importlib.metadata.distribution("rustorium")
     text = distribution.read_text("/".join(place))
     assert text, f"the wheel has no {'/'.join(place)}"
@@ -31,7 +31,8 @@ def bill() -> dict[str, Any]:
 
 
 def needed() -> set[tuple[str, str]]:
-    """Name and version of each crate that the extension is built of or with, by Cargo.lock, on every platform."""
+    """Returns the name and version of each crate that the extension links or is built with, on every platform, by
+    Cargo.lock."""
     command = ["cargo", "metadata", "--locked", "--format-version", "1"]
     known = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
     by_id = {package["id"]: package for package in known["packages"]}
@@ -47,7 +48,7 @@ def needed() -> set[tuple[str, str]]:
     return {(by_id[place]["name"], by_id[place]["version"]) for place in seen}
 
 
-def test_the_wheel_has_a_bill_of_all_crates_in_it() -> None:
+def test_the_wheel_has_a_bill_of_materials_with_all_its_crates() -> None:
     found = bill()
     assert (found["bomFormat"], found["specVersion"]) == ("CycloneDX", "1.5")
     own = found["metadata"]["component"]
@@ -85,7 +86,7 @@ def test_the_licences_are_of_these_crates() -> None:
         ("Zlib OR BSD-3-Clause AND MIT", {"Zlib"}),
     ],
 )
-def test_apache_is_chosen_where_one_may_choose(expression: str, wanted: set[str]) -> None:
+def test_apache_is_chosen_if_there_is_a_choice(expression: str, wanted: set[str]) -> None:
     assert licences.chosen({"license": expression}) == wanted
 
 
@@ -96,7 +97,7 @@ def locked(name: str) -> dict[str, set[str]]:
     return {block.split(" ")[0].lower(): set(re.findall(r"--hash=(sha256:\w+)", block)) for block in blocks}
 
 
-def test_what_is_installed_with_the_wheel_is_locked_in_the_versions_of_the_tests() -> None:
+def test_the_wheels_requirements_are_locked_to_the_tested_versions() -> None:
     runtime, test = locked("runtime"), locked("test")
     assert runtime
     assert all(runtime.values())

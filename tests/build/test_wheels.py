@@ -1,4 +1,4 @@
-"""`just wheels`: what its builds are given, and that a wheel for too few systems is refused."""
+"""`just wheels`: the environment of its builds, and the refusal of a wheel that fits too few systems."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ import wheels  # noqa: E402
 
 from progress import Progress  # noqa: E402
 
-# Stands in for auditwheel: what it is told to say.
+# A stand-in for auditwheel, which prints what the test wants.
 AUDITWHEEL = """
 import sys
 assert sys.argv[1] == "show"
@@ -24,7 +24,7 @@ NAME = "rustorium-0.2.0-cp311-abi3-manylinux_2_28_x86_64.whl"
 
 
 def audited(folder: Path, name: str, tag: str) -> None:
-    """Checks a wheel of which auditwheel says that it is for `tag`."""
+    """Checks a wheel that auditwheel reports to be for `tag`."""
     stub = folder / "tools" / "auditwheel"
     stub.mkdir(parents=True)
     (stub / "__main__.py").write_text(AUDITWHEEL.format(said=SAID.format(tag=tag)))
@@ -48,8 +48,10 @@ def test_a_wheel_for_one_python_is_refused(tmp_path: Path) -> None:
         audited(tmp_path, NAME.replace("abi3", "cp311"), "manylinux_2_28_x86_64")
 
 
-class Made:
-    """What a build is given, with stand-ins for RocksDB's compilation, libclang and another processor's library."""
+class BuildEnvironment:
+    """The environment of a build, with stand-ins for RocksDB's compilation, libclang and another processor's
+    library.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, folder: Path, machine: str) -> None:
         self.compilers: list[tuple[str, str, str]] = []
@@ -75,7 +77,7 @@ class Made:
 def test_the_node_is_linked_with_a_rocksdb_by_zig(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, processor: str
 ) -> None:
-    made = Made(monkeypatch, tmp_path, "x86_64")
+    made = BuildEnvironment(monkeypatch, tmp_path, "x86_64")
     variables = made.environment("node", processor)
     assert made.compilers == [(f"{tmp_path}/zig c++", processor, f"-target {processor}-linux-gnu.2.28 -g0")]
     assert variables["ROCKSDB_LIB_DIR"] == str(tmp_path / "archive")
@@ -86,12 +88,12 @@ def test_the_node_is_linked_with_a_rocksdb_by_zig(
 
 
 def test_the_client_needs_no_rocksdb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    made = Made(monkeypatch, tmp_path, "x86_64")
+    made = BuildEnvironment(monkeypatch, tmp_path, "x86_64")
     assert made.environment("client", "x86_64")["CARGO_PROFILE_RELEASE_CODEGEN_UNITS"] == "1"
     assert made.compilers == []
 
 
 def test_code_for_avx_512_is_in_wheels_for_its_processor_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    made = Made(monkeypatch, tmp_path, "x86_64")
+    made = BuildEnvironment(monkeypatch, tmp_path, "x86_64")
     backends = [made.environment("client", on).get("CARGO_CFG_CURVE25519_DALEK_BACKEND") for on in wheels.DEBIAN]
     assert dict(zip(wheels.DEBIAN, backends, strict=True)) == {"aarch64": None, "x86_64": "avx512"}

@@ -11,7 +11,7 @@ from rustorium.cli import main
 
 
 @dataclass(frozen=True)
-class Ended:
+class CommandResult:
     """The result of a command."""
 
     code: int
@@ -29,17 +29,17 @@ class Ended:
             assert part in lines[0]
 
 
-Cli = Callable[..., Ended]
+Cli = Callable[..., CommandResult]
 
 
 def make_cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    def run(*arguments: object) -> Ended:
+    def run(*arguments: object) -> CommandResult:
         capsys.readouterr()
         with pytest.raises(SystemExit) as ended:
             main([str(argument) for argument in arguments])
         out, err = capsys.readouterr()
         check([str(argument) for argument in arguments], out, err)
         code = ended.value.code
-        return Ended(code if isinstance(code, int) else 1, out, err)
+        return CommandResult(code if isinstance(code, int) else 1, out, err)
 
     return run

@@ -1,4 +1,4 @@
-"""`admin`: tokens made, listed and revoked, the node at rest or running; who may do what from elsewhere."""
+"""`admin`: tokens are made, listed and revoked on a stopped or a running node; the rights of remote callers."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def home(cli: Cli, tmp_path: Path, passphrase: Path) -> Home:
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Home:
-    """A home without keys, for what needs none."""
+    """A home without keys, for commands that need none."""
     home = Home(tmp_path / "home")
     home.path.mkdir()
     home.config.write_text("")
@@ -34,7 +34,7 @@ def bare(tmp_path: Path) -> Home:
 
 @pytest.fixture
 def running(bare: Home) -> Iterator[tuple[FakeNode, str]]:
-    """The home's admin plane, and the URL of its listener."""
+    """Runs the home's admin plane; returns the URL of its listener."""
     home = bare
     with (
         listen_tcp("127.0.0.1:0") as listener,
@@ -81,7 +81,7 @@ def test_a_home_at_rest_gets_tokens_and_its_audit_log_says_so(cli: Cli, home: Ho
     assert text[21:] not in cli("config", "show", "--home", home.path).out
 
 
-def test_what_no_token_can_be_is_refused_before_anything_is_made(cli: Cli, home: Home, passphrase: Path) -> None:
+def test_an_invalid_token_is_refused_before_a_file_is_written(cli: Cli, home: Home, passphrase: Path) -> None:
     at = ("admin", "token", "create", "--home", home.path, "--passphrase-file", passphrase)
     out = home.path.parent / "out"
     cli(*at, "--name", "x", "--out", out).fails(2, "allows nothing")
@@ -97,7 +97,7 @@ def test_what_no_token_can_be_is_refused_before_anything_is_made(cli: Cli, home:
     cli("admin", "token", "list", "--home", home.path).fails(1, "has format 7", "tokens-invalid")
 
 
-def test_from_elsewhere_a_token_goes_as_far_as_its_role(
+def test_a_remote_token_has_the_rights_of_its_role(
     cli: Cli, bare: Home, running: tuple[FakeNode, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home, (node, url) = bare, running

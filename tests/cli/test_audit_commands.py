@@ -1,4 +1,4 @@
-"""`audit`: what the log says, that any change to it is found and named, and a copy for an auditor."""
+"""`audit`: shows the log, finds and names any change to it, and exports a copy for an auditor."""
 
 import json
 import random
@@ -52,7 +52,7 @@ def test_events_are_shown_by_name_and_the_newest_alone(cli: Cli, home: Home) -> 
     assert table.splitlines()[0].split() == ["seq", "time", "event", "fields"]
 
 
-def test_missing_last_lines_show_against_a_head_that_was_kept(cli: Cli, home: Home) -> None:
+def test_missing_last_lines_are_found_with_a_stored_head(cli: Cli, home: Home) -> None:
     head = str(verified(cli, home)["head"])
     assert verified(cli, home, "--anchor", head)["lines"] == LINES
     log = log_of(home)
@@ -62,7 +62,7 @@ def test_missing_last_lines_show_against_a_head_that_was_kept(cli: Cli, home: Ho
     refused.fails(4, f"line {LINES - 2} ", "missing", "[audit-refused]")
 
 
-def test_an_exported_log_is_checked_by_who_has_the_nodes_key_alone(cli: Cli, home: Home, tmp_path: Path) -> None:
+def test_an_exported_log_is_checked_only_with_the_nodes_key(cli: Cli, home: Home, tmp_path: Path) -> None:
     out = tmp_path / "for-the-auditor.jsonl"
     exported = json.loads(cli("audit", "export", out, "--home", home.path, "-o", "json").out)
     assert exported["node_key"] == node_key(home)
@@ -73,7 +73,7 @@ def test_an_exported_log_is_checked_by_who_has_the_nodes_key_alone(cli: Cli, hom
 
 
 def tampered(rng: random.Random, lines: list[bytes]) -> tuple[list[bytes], int]:
-    """Another log, and the number of the first line that isn't as it was written."""
+    """Returns a changed log, and the number of the first changed line."""
     kind, at = rng.choice(["edit", "delete", "swap", "repeat", "splice", "cut"]), rng.randrange(len(lines) - 1)
     if kind == "edit":
         line = bytearray(lines[at])
@@ -121,7 +121,7 @@ class Ledger:
         return self.values.get((account, name))
 
 
-def test_an_anchor_in_the_ledger_shows_lines_that_are_missing_since(
+def test_an_anchor_in_the_ledger_shows_missing_lines(
     cli: Cli, home: Home, tmp_path: Path, passphrase: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger = Ledger()

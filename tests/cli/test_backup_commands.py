@@ -1,4 +1,4 @@
-"""The `backup` commands without a chain: what is refused, what is printed, and when backups are made."""
+"""The `backup` commands without a chain: refusals, output, and the times of scheduled backups."""
 
 import threading
 from pathlib import Path
@@ -18,7 +18,7 @@ def home(cli: Cli, tmp_path: Path, passphrase: Path) -> Path:
     return path
 
 
-def test_what_is_missing_or_wrong_is_one_sentence(cli: Cli, home: Path, tmp_path: Path, passphrase: Path) -> None:
+def test_missing_or_wrong_input_is_one_sentence(cli: Cli, home: Path, tmp_path: Path, passphrase: Path) -> None:
     place, options = tmp_path / "backups", ("--passphrase-file", passphrase)
     cli("backup", "list", "--from", place, "--home", home, *options).fails(3, "backup.key", "--key", "[key-missing]")
     cli("backup", "create", "--to", place, "--home", tmp_path / "none", *options).fails(3, "there is no")
@@ -68,7 +68,7 @@ def test_a_schedule_is_printed_and_installed(cli: Cli, home: Path, tmp_path: Pat
     cli("backup", "schedule", "--home", home, "--to", "x", "--every", "soon").fails(2, "`soon` is not an interval")
 
 
-def test_what_means_something_to_systemd_is_refused() -> None:
+def test_text_with_a_meaning_for_systemd_is_refused() -> None:
     def units(destination: str, *flags: str) -> BackupUnits:
         return BackupUnits("n", Path("/h"), Path("/c"), "u", destination, 60, 1, flags)
 
@@ -88,7 +88,7 @@ def test_intervals(text: str, seconds: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "6", "h", "0h", "-1h", "1.5h", "6 h", "1w", "9999d", "1h1m"])
-def test_what_is_no_interval(text: str) -> None:
+def test_invalid_intervals(text: str) -> None:
     with pytest.raises(UsageError, match="not an interval"):
         parse_interval(text)
 

@@ -1,8 +1,8 @@
-"""Bad input at a running net: one typed error that says what to do next, and everybody goes on.
+"""Bad input at a running net: one typed error that says what to do next, and everybody else goes on.
 
-Covered elsewhere: homes, key files, passphrases, configuration and ports in use (test_homes.py, tests/node); every
-refusal and limit of both faces by itself (crates/gateway/tests/it); frames of peers (crates/transport); a full disk
-(tests/outside).
+Covered elsewhere: homes, key files, passphrases, configuration and ports in use (test_homes.py, tests/node); each
+refusal and limit of the HTTP and QUIC APIs by itself (crates/gateway/tests/it); frames of peers (crates/transport); a
+full disk (tests/outside).
 """
 
 import json
@@ -28,7 +28,7 @@ from rustorium.types import SignedTransaction
 
 pytestmark = pytest.mark.nodes
 TWO_DAYS_MS = 48 * 3_600_000
-"""Further ahead than the chain allows."""
+"""An expiry further ahead than the chain allows."""
 
 
 def now_ms() -> int:
@@ -62,7 +62,7 @@ def test_each_bad_transaction_has_its_code_and_costs_nothing(devnet: Devnet) -> 
     good = signed(chain, key, nonce)
     flipped = bytearray(good.raw)
     flipped[-1] ^= 1
-    # R49: it is expired by the newest header's time, which on a new chain is the genesis'.
+    # R49: the transaction is expired by the newest header's time, which on a new chain is the genesis' time.
     late = signed(chain, key, nonce, lifetime_ms=-3_600_000)
     bad = {
         "wrong-chain": signed("ab" * 32, key, nonce),
@@ -88,7 +88,7 @@ def test_each_bad_transaction_has_its_code_and_costs_nothing(devnet: Devnet) -> 
     with Client.from_net(devnet.path, key=key) as client:
         after = client.account(key.address, verify=False)
         assert (after.nonce, after.quota_left >= 0) == (before.nonce, True)
-        # A refused one takes nothing away from the good one with the same nonce.
+        # A refused transaction has no effect on the good one with the same nonce.
         done = client.submit_transaction(good)
         assert done.receipt is not None
         assert done.receipt.ok
@@ -111,10 +111,10 @@ def test_oversized_requests_and_transactions_are_refused(devnet: Devnet) -> None
     assert (answer.status_code, answer.json()["code"]) == (413, "body-too-large")
 
 
-def test_garbage_on_every_port_harms_nobody(devnet: Devnet) -> None:
+def test_garbage_on_every_port_does_no_harm(devnet: Devnet) -> None:
     node = devnet.net.nodes[0]
     noise = [os.urandom(size) for size in (1, 17, 1_200, 1_472)]
-    # What looks like a QUIC Initial of a version nobody speaks, and one of version 1 with rubbish inside.
+    # A QUIC Initial of an unknown version, and one of version 1 with random content.
     noise += [b"\xc0\xfa\xce\xb0\x0c\x08" + os.urandom(1_194), b"\xc3\x00\x00\x00\x01\x08" + os.urandom(1_194)]
     for address in (node.p2p, node.client):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
@@ -160,7 +160,7 @@ def talk(connection: socket.socket, request: bytes) -> bytes:
         return b""
 
 
-def test_a_full_pool_says_busy_and_loses_nothing(devnet_factory: DevnetFactory) -> None:
+def test_a_full_pool_answers_busy_and_loses_no_transaction(devnet_factory: DevnetFactory) -> None:
     net = devnet_factory(nodes=1, accounts=2, start=False)
     home = Path(net.net.nodes[0].home)
     with open(home / "config.toml", "a") as config:
@@ -178,7 +178,7 @@ def test_a_full_pool_says_busy_and_loses_nothing(devnet_factory: DevnetFactory) 
         answer = post(net.net.nodes[0].http, [held[-1]])
         assert (answer.status_code, answer.json()["retry_after_ms"] > 0) == (503, True)
         assert int(answer.headers["retry-after"]) >= 1
-        # What can proceed finds room, and takes those that waited along.
+        # A transaction that can be executed finds room, and those that waited behind it are executed with it.
         client.put(b"of another", b"1", key=other)
         done = client.submit_transaction(signed(net.net.chain, key, 0))
         assert done.receipt is not None
@@ -189,7 +189,7 @@ def test_a_full_pool_says_busy_and_loses_nothing(devnet_factory: DevnetFactory) 
     assert_no_panic(net)
 
 
-def test_a_peer_that_cannot_be_reached_is_told(devnet_factory: DevnetFactory) -> None:
+def test_an_unreachable_peer_is_reported(devnet_factory: DevnetFactory) -> None:
     net = devnet_factory(nodes=2, accounts=1)
     url = net.net.nodes[0].http
     assert counter(net, 0, 'rustorium_transport_link_up{peer="1"}') == 1

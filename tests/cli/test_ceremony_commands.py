@@ -1,6 +1,6 @@
-"""`zk ceremony`: files that go from hand to hand, and what is said of those that were tampered with.
+"""`zk ceremony`: files that participants pass on, and the errors for files that were tampered with.
 
-A circuit's phase 2 takes minutes and is tested in crates/zk; here are a small phase 1, and files.
+A circuit's phase 2 takes minutes and is tested in crates/zk; this file tests a small phase 1, and the files.
 """
 
 import json
@@ -43,7 +43,7 @@ def test_phase_1_by_two_and_a_beacon(cli: Cli, begun: Path, tmp_path: Path) -> N
     late = cli("zk", "ceremony", "contribute", three, tmp_path / "4", "--name", "late")
     late.fails(2, "ended with a beacon", "ceremony-not-possible")
     cli("zk", "ceremony", "verify", two, "--expect", told[2]).fails(4, told[2], "ceremony-refused")
-    # What a beacon added is no proof of anybody's part.
+    # A beacon's part proves nobody's contribution.
     cli("zk", "ceremony", "verify", three, "--expect", told[2]).fails(
         4, "beacon", "everybody knows", "ceremony-refused"
     )
@@ -66,7 +66,7 @@ def test_a_beacon_alone_is_no_phase(cli: Cli, begun: Path, tmp_path: Path) -> No
     alone = cli("zk", "ceremony", "contribute", begun, tmp_path / "alone", *beacon)
     alone.fails(2, "phase 1 has no contribution of a secret", "first", "ceremony-not-possible")
     assert list(tmp_path.iterdir()) == []
-    # Made by an earlier release.
+    # An earlier release made such a file.
     made = PTAU.with_name("beacon-only.ceremony")
     for command in (("verify", made), ("new", tmp_path / "2", "--powers", made), ("finalize", made, tmp_path / "keys")):
         cli("zk", "ceremony", *command).fails(4, "phase 1 has no contribution of a secret", "ceremony-refused")
@@ -86,7 +86,7 @@ def test_no_file_is_written_over(cli: Cli, begun: Path, tmp_path: Path) -> None:
     assert there.read_text() == "mine"
 
 
-def test_what_cannot_be_is_said_before_any_work(cli: Cli, begun: Path, tmp_path: Path) -> None:
+def test_an_impossible_ceremony_is_refused_before_any_work(cli: Cli, begun: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     cli("zk", "ceremony", "new", out, "--circuit", "sudoku").fails(2, "sudoku", "shielded-transfer", "rollup")
     cli("zk", "ceremony", "new", out, "--ptau", PTAU, "--powers", begun).fails(2, "one of them")
@@ -128,7 +128,7 @@ def test_work_stops_where_progress_raises_and_leaves_nothing(begun: Path, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_key_that_did_not_come_out_of_it_is_refused(begun: Path) -> None:
+def test_a_key_of_another_ceremony_is_refused(begun: Path) -> None:
     found = ceremony.verify(begun)
     assert (found.phase, found.circuit, found.contributions, found.verifying_key) == (1, None, (), None)
     with pytest.raises(CeremonyRefused, match="not the one"):

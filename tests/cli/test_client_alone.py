@@ -1,4 +1,5 @@
-"""An installation of the client alone: what needs no node works, and the rest says in one sentence how to get it.
+"""An installation of the client alone: what needs no node works, and every other command says in one sentence how to
+install the node.
 
 The extension of the tests has the node, so a stand-in hides what a build without it lacks.
 """

@@ -1,4 +1,4 @@
-"""Stable codes have one spelling: words joined by hyphens, wherever Rust, Python or the explorer says one."""
+"""Stable codes have one spelling, words joined by hyphens, wherever Rust, Python or the explorer uses one."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ LITERAL = re.compile(r'"([^"\\\n]*)"')
 RUST_FUNCTION = re.compile(
     r"\n(?P<indent> *)(?:pub(?:\([a-z]+\))? )?fn (?:code|\w+_code|failure_name|label)\b.*?\n(?P=indent)\}", re.S
 )
-"""A function that gives a code: everything that it quotes is one."""
+"""A function that returns a code: every string in it is a code."""
 RUST_LIST = re.compile(r"\n *(?:pub(?:\([a-z]+\))? )?const (?:\w+_LABELS|KINDS|CODE)\b[^=]*=(.*?);\n", re.S)
 RUST_TABLE = re.compile(r'^    \w+ = "([^"]+)", [A-Z_]+, "', re.M)
 """A row of the problems of the HTTP API."""
@@ -29,7 +29,7 @@ SCRIPT_LIST = re.compile(r"(?:const (?:NO_PROOF|ENDS)\b[^=]*=|for \(const end of
 
 
 def words(found: Iterator[str]) -> Iterator[str]:
-    """The codes among strings; sentences aren't any."""
+    """Returns the codes among strings, without the sentences."""
     return (word for word in found if WORD.fullmatch(word.rstrip("_-")))
 
 
@@ -63,7 +63,7 @@ def of_python(text: str) -> Iterator[str]:
 
 
 def named(node: ast.AST) -> Iterator[str]:
-    """The names that an assignment sets."""
+    """Returns the names that an assignment sets."""
     targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
     yield from (target.id for target in targets if isinstance(target, ast.Name))
 
@@ -94,7 +94,7 @@ def sources(pattern: str) -> Iterator[tuple[str, str]]:
 
 
 def codes() -> dict[str, set[str]]:
-    """Every code, with the files that say it."""
+    """Returns every code, with the files that contain it."""
     found: dict[str, set[str]] = {}
     for pattern, read in (
         ("crates/*/src/**/*.rs", of_rust),

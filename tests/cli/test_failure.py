@@ -23,7 +23,7 @@ PROBLEM = {
 
 @pytest.fixture
 def refusing() -> Iterator[str]:
-    """A node that refuses every request."""
+    """Runs a node that refuses every request."""
 
     class Refusing(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -87,7 +87,7 @@ def test_local_and_usage_errors_have_codes_too(cli: Cli, tmp_path: Path) -> None
     assert (ended.code, json.loads(ended.err)["exit_code"]) == (3, 3)
 
 
-def test_what_a_script_needs_next_is_beside_the_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_error_has_fields_for_scripts_beside_its_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert explain(OutcomeUnknown("ab" * 32), as_json=True) == 5
     assert json.loads(capsys.readouterr().err)["transaction"] == "ab" * 32
     assert explain(Busy("the pool is full", code="pool-full", retry_after_ms=70), as_json=True) == 5

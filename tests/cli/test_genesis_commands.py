@@ -1,4 +1,4 @@
-"""Several parties make a genesis from their public keys, and each finds differences from what they agreed on."""
+"""Several parties make a genesis from their public keys, and each one finds differences from the agreement."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def parties(cli: Cli, folder: Path) -> Path:
-    """Four folders, each with a home, an owner's key, an operator's account, and what their commands printed."""
+    """Four folders, each with a home, an owner's key, an operator's account, and the output of the commands that made
+    them."""
     for number, name in enumerate(PARTIES):
         place = folder / name
         if place.exists():
@@ -59,7 +60,7 @@ def genesis(cli: Cli, parties: Path) -> Path:
 
 
 def check(cli: Cli, genesis: Path, *options: object) -> tuple[int, dict[str, str]]:
-    """The exit code, and the result by check."""
+    """Returns the exit code, and the results by check."""
     done = cli("genesis", "check", genesis, *options, "-o", "json")
     return done.code, {row["check"]: row["result"] for row in json.loads(done.out)}
 
@@ -78,7 +79,7 @@ def test_a_genesis_of_four_parties(cli: Cli, parties: Path, genesis: Path) -> No
     assert all(word in table.out for word in (*PARTIES, shown["chain"], "operator quorum", "epoch_ms"))
 
 
-def test_every_party_finds_it_right(cli: Cli, parties: Path, genesis: Path) -> None:
+def test_every_party_confirms_the_genesis(cli: Cli, parties: Path, genesis: Path) -> None:
     chain = json.loads(cli("genesis", "show", genesis, "-o", "json").out)["chain"]
     for name in PARTIES:
         given = (*files(parties, "validator"), *files(parties, "operator"), "--chain", chain)
@@ -114,7 +115,7 @@ def test_a_changed_genesis_is_refused(
     assert results[found] == "fail"
 
 
-def test_a_home_that_is_not_in_it_is_told(cli: Cli, parties: Path, tmp_path: Path) -> None:
+def test_a_home_outside_the_genesis_is_reported(cli: Cli, parties: Path, tmp_path: Path) -> None:
     three, out = PARTIES[:3], tmp_path / "genesis.json"
     made = ("genesis", "new", *files(parties, "validator", three), *files(parties, "operator", three), "--out", out)
     assert cli(*made).code == 0
@@ -155,7 +156,7 @@ def test_a_file_that_no_command_printed_is_not_read(cli: Cli, tmp_path: Path) ->
     cli("genesis", "new", "--validator", large, "--out", tmp_path / "out.json").fails(2, "70,000 bytes", "init -o json")
 
 
-def test_who_governs_is_said(cli: Cli, parties: Path, tmp_path: Path) -> None:
+def test_check_names_who_governs(cli: Cli, parties: Path, tmp_path: Path) -> None:
     out, validators = tmp_path / "genesis.json", files(parties, "validator")
     cli("genesis", "new", *validators, "--out", out).fails(2, "--operator")
     cli("genesis", "new", *validators, *files(parties, "operator"), "--operator-quorum", 1, "--out", out).fails(
@@ -172,7 +173,7 @@ def test_who_governs_is_said(cli: Cli, parties: Path, tmp_path: Path) -> None:
     cli("genesis", "new", *validators, *files(parties, "operator"), "--out", out).fails(2, "never overwritten")
 
 
-def test_a_testnet_is_checked_and_says_what_it_is_for(cli: Cli, tmp_path: Path) -> None:
+def test_a_testnets_genesis_is_checked_and_marked_as_one(cli: Cli, tmp_path: Path) -> None:
     gen = ("testnet", "gen", "--single-operator", "--accounts", 0, "--out")
     cli(*gen, tmp_path / "a", "localhost", "localhost").fails(2, "localhost:26650", "--ports-step")
     assert not (tmp_path / "a").exists()
@@ -186,7 +187,7 @@ def test_a_testnet_is_checked_and_says_what_it_is_for(cli: Cli, tmp_path: Path) 
     assert [one.metrics.listen for one in configs] == ["127.0.0.1:26660", "127.0.0.1:26680", "127.0.0.1:26700"]
 
 
-def test_how_much_history_is_kept_is_said_in_words(cli: Cli, tmp_path: Path) -> None:
+def test_check_describes_the_kept_history(cli: Cli, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("a passphrase for tests")
     secret.chmod(0o600)

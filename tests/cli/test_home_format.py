@@ -1,4 +1,4 @@
-"""Every home says its format; what a newer release wrote is refused by name before anything of it is changed."""
+"""Every home contains its format. A home of a newer release is refused by name before anything in it is changed."""
 
 import json
 from collections.abc import Callable
@@ -77,8 +77,8 @@ def test_a_new_home_has_this_format_and_says_who_made_it(home: Home) -> None:
     assert home.load_config({}).config.home.format == homeformat.FORMAT
 
 
-def test_a_part_s_format_is_not_changed_without_the_home_s() -> None:
-    """Whoever raises a number in Rust meets this: `FORMATS` gets an entry, `STEPS` the way to it."""
+def test_a_format_of_a_part_changes_only_with_the_homes_format() -> None:
+    """A developer who raises a format's number in Rust must add an entry to `FORMATS` and a migration to `STEPS`."""
     parts = homeformat.FORMATS[homeformat.FORMAT].parts
     versions = _native.versions() | {"key files": homeformat.KEY_FILE}
     assert parts == {name: versions[name] for name in ("store", "safety journal", "store keys", "key files")}
@@ -88,7 +88,7 @@ def test_a_part_s_format_is_not_changed_without_the_home_s() -> None:
 @pytest.mark.parametrize(
     "newer", [newer_format, newer_part, unheard_part, newer_config, newer_upgrade, newer_key], ids=lambda f: f.__name__
 )
-def test_what_a_newer_release_wrote_is_refused_before_anything_is_written(
+def test_files_of_a_newer_release_are_refused_before_anything_is_written(
     cli: Cli, home: Home, newer: Callable[[Home], str]
 ) -> None:
     name = newer(home)
@@ -172,7 +172,7 @@ def test_any_bytes_are_read_or_refused_and_left_alone(home: Home, name: str, con
         path.write_bytes(kept)
 
 
-def test_a_damaged_file_says_what_writes_it_anew(cli: Cli, home: Home, passphrase: Path) -> None:
+def test_a_damaged_files_error_names_the_command_that_writes_it(cli: Cli, home: Home, passphrase: Path) -> None:
     _native.seal_key(str(home.node_key), _native.generate_seed(), "node", passphrase.read_bytes().strip())
     path = home.path / "format.json"
     path.write_text("{")

@@ -1,4 +1,4 @@
-"""Homes and keys: made once, sealed, never overwritten, and every fault is one sentence with the next step."""
+"""Homes and keys are made once, sealed and never overwritten, and every fault is one sentence with the next step."""
 
 import json
 import os
@@ -191,7 +191,7 @@ def test_testnet_gen_makes_homes_that_know_each_other(cli: Cli, tmp_path: Path) 
     assert len(genesis) == 1
     made = json.loads(genesis.pop())
     assert len(made["validators"]) == 4
-    # The pool's key is pinned by its hash, which is said for people to compare.
+    # The pool's key is pinned by its hash, which is printed for people to compare.
     [pool] = made["pools"]
     assert pool["key_hash"] == _native.value_hash(bytes.fromhex(pool["key_hex"])).hex()
     assert f"BLAKE3 hash {pool['key_hash']}" in ended.err
@@ -201,7 +201,7 @@ def test_testnet_gen_makes_homes_that_know_each_other(cli: Cli, tmp_path: Path) 
         read_genesis(out / "changed.json")
     assert "WARNING" in ended.err
     assert "anyone" in ended.err
-    # A name must be known to its gateway; an address always is.
+    # A gateway must know its names; it always accepts its address.
     hosts_of = [Home(Path(row["home"])).load_config({}).config.gateway.hosts for row in rows]
     assert hosts_of == [[], ["b.example"], [], []]
     ended = cli("testnet", "gen", "10.0.0.1", "--out", out, "--operators", 3)
@@ -209,7 +209,7 @@ def test_testnet_gen_makes_homes_that_know_each_other(cli: Cli, tmp_path: Path) 
     assert "Traceback" not in ended.err
 
 
-def test_nobody_answers(cli: Cli, tmp_path: Path, passphrase: Path) -> None:
+def test_no_node_answers(cli: Cli, tmp_path: Path, passphrase: Path) -> None:
     file = tmp_path / "one.key"
     assert cli("keys", "new", file, "--passphrase-file", passphrase).code == 0
     nowhere = ("--node", "http://127.0.0.1:1", "--timeout-s", "0.3")
@@ -225,7 +225,7 @@ def test_nobody_answers(cli: Cli, tmp_path: Path, passphrase: Path) -> None:
     cli("tx", "status", "xyz", *nowhere).fails(2, "64 hex digits")
 
 
-def test_region_names_that_are_nearly_known(cli: Cli) -> None:
+def test_misspelt_region_names_get_the_nearest_one(cli: Cli) -> None:
     ended = cli("devnet", "--regions", "us-east-1,eu-wset-1")
     assert ended.code == 2
     assert "eu-wset-1 (did you mean `eu-west-1`?)" in ended.err
@@ -253,7 +253,7 @@ def test_a_followers_home_has_no_validator_key_and_cannot_start_as_a_validator(
     assert (ended.code, "--role follower" in ended.err) == (3, True), ended.err
 
 
-def test_a_follower_says_what_its_peers_lack(cli: Cli, tmp_path: Path, passphrase: Path) -> None:
+def test_a_followers_error_names_what_its_peers_lack(cli: Cli, tmp_path: Path, passphrase: Path) -> None:
     _, made = make_home(cli, tmp_path, passphrase)
     genesis, home = tmp_path / "genesis.json", tmp_path / "watcher"
     write_genesis(genesis, made)

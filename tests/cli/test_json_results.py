@@ -1,6 +1,6 @@
-"""Every command has one shape for `-o json`, and one for errors, both as JSON schemas.
+"""Every command has one shape for `-o json`, and all errors have one, both as JSON schemas.
 
-What commands print is compared with their schemas by `json_results.check`, in every test that runs them.
+`json_results.check` compares the output of commands with their schemas in every test that runs them.
 """
 
 import json
@@ -28,7 +28,7 @@ def test_every_shape_has_a_schema() -> None:
     assert ErrorResult.__doc__ in json.dumps(error_schema(), ensure_ascii=False)
 
 
-def test_the_longest_name_decides() -> None:
+def test_the_longest_matching_command_decides() -> None:
     assert shape_of(["recover", "manual", "--home", "h"])[0] == "recover manual"
     assert shape_of(["recover", "manual", "--home", "h", "--undo", "--dry-run"])[0] == "recover manual --undo --dry-run"
     assert shape_of(["tx", "put", "tx", "status"])[0] == "tx put"
@@ -69,7 +69,7 @@ PARTS = {
         ({"nested": [{"a": 1, "b": 7}]}, "fits none of 2"),
     ],
 )
-def test_what_does_not_fit_a_schema_is_found(changed: dict[str, Any], fault: str | None) -> None:
+def test_values_that_do_not_fit_a_schema_are_found(changed: dict[str, Any], fault: str | None) -> None:
     schema = SCHEMA | {"$defs": PARTS}
     if fault is None:
         assert_fits(GOOD, schema)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from cli_runner import Cli, Ended
+from cli_runner import Cli, CommandResult
 
 from process_tools import wait_for
 from rustorium.errors import RustoriumError
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.nodes
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
-    """Home of the added node; it is stopped at the end."""
+    """The home of the added node, which is stopped at the end."""
     path = tmp_path / "tokyo"
     yield path
     with suppress(RustoriumError):
@@ -32,12 +32,12 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 
 class Node:
-    """The group's commands on one net, signed by its operator unless another account is named."""
+    """The commands of `node` on one net, signed by its operator unless another account is named."""
 
     def __init__(self, cli: Cli, net: Devnet) -> None:
         self._cli, self._net = cli, net
 
-    def __call__(self, command: str, *more: object, account: int | None = 0) -> Ended:
+    def __call__(self, command: str, *more: object, account: int | None = 0) -> CommandResult:
         signed = () if account is None else ("--key", self._net.net.accounts[account].key_file)
         return self._cli("node", command, "--net", self._net.path, *signed, *more)
 
@@ -91,7 +91,7 @@ def added(node: Node, home: Path) -> None:
     assert "tokyo starts." in ended.err, "whoever waits is told how far it is"
     assert home.with_name("tokyo.owner.key").stat().st_mode & 0o777 == 0o600
     assert node.committee() == {f"node-{index}": "local" for index in range(4)} | {"tokyo": "asia-northeast"}
-    # Again: it goes on where it ended, which is at the end; also where the process is gone.
+    # A second call continues where the first ended, which is the end, also if the process is gone.
     again = node("add", "--home", home, "--region", "asia-northeast", "-o", "json")
     assert json.loads(again.out) == said | {"pid": None}
     call(home / "run" / "admin.sock", "stop")

@@ -1,4 +1,4 @@
-"""Tables are for people: moments are dates there, and numbers in JSON."""
+"""Tables are for people: times are dates in tables and numbers in JSON."""
 
 import json
 

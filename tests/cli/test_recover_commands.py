@@ -1,4 +1,4 @@
-"""`recover manual`: looking changes nothing, each step is the operator's, and the journal stays as it is."""
+"""`recover manual`: a look changes nothing, each step needs the operator's consent, and the journal stays as it is."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ from rustorium.node.recovery.state import supervisor_state
 
 @pytest.fixture
 def home(cli: Cli, tmp_path: Path, passphrase: Path) -> Home:
-    """A validator's home with something for a store and a journal, and a peer."""
+    """A validator's home with stand-ins for a store and a journal, and a peer."""
     path = tmp_path / "home"
     assert cli("init", "--home", path, "--peer", "node-1=127.0.0.1:1", "--passphrase-file", passphrase).code == 0
     home = Home(path)
@@ -71,7 +71,7 @@ def test_the_store_goes_aside_and_comes_back(cli: Cli, home: Home, passphrase: P
     assert not home.db.exists()
     [aside] = quarantined(home)
     assert ((aside.path / "db" / "000001.log").read_bytes(), aside.code) == (b"rows", "store-corrupt")
-    # The peers have filled another one meanwhile, which isn't better.
+    # The peers have filled another store meanwhile, which isn't better.
     home.db.mkdir()
     (home.db / "000001.log").write_bytes(b"others")
     shown = cli("recover", "manual", "--home", home.path, "--undo", "--dry-run", "-o", "json")
@@ -87,7 +87,7 @@ def test_the_store_goes_aside_and_comes_back(cli: Cli, home: Home, passphrase: P
     nothing.fails(3, "holds no store another")
 
 
-def test_nobody_is_asked_where_there_is_no_terminal(cli: Cli, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_terminal_no_question_is_asked(cli: Cli, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
     ended_with(home, "store-corrupt")
     cli("recover", "manual", "--home", home.path).fails(2, "give --yes")
@@ -107,7 +107,7 @@ def test_nobody_is_asked_where_there_is_no_terminal(cli: Cli, home: Home, monkey
         "protocol-newer",
     ],
 )
-def test_what_only_a_person_decides_is_said(cli: Cli, home: Home, passphrase: Path, code: str) -> None:
+def test_decisions_for_a_person_are_listed(cli: Cli, home: Home, passphrase: Path, code: str) -> None:
     ended_with(home, code)
     before = picture(home)
     ended = cli("recover", "manual", "--home", home.path, "--yes", "--passphrase-file", passphrase)
@@ -116,7 +116,7 @@ def test_what_only_a_person_decides_is_said(cli: Cli, home: Home, passphrase: Pa
     assert picture(home) == before
 
 
-def test_files_that_are_missing_are_told_apart(cli: Cli, home: Home) -> None:
+def test_each_missing_file_has_its_own_finding(cli: Cli, home: Home) -> None:
     def codes() -> list[str]:
         shown = cli("recover", "manual", "--home", home.path, "--dry-run", "-o", "json")
         return [f"{one['trouble']} {one['act']}" for one in json.loads(shown.out)]
@@ -131,14 +131,14 @@ def test_files_that_are_missing_are_told_apart(cli: Cli, home: Home) -> None:
     assert codes() == ["key-retired ask"]
 
 
-def test_a_store_is_never_moved_where_nobody_could_fill_another(cli: Cli, home: Home) -> None:
+def test_a_store_is_never_moved_without_peers_that_could_fill_another(cli: Cli, home: Home) -> None:
     home.config.write_text("")
     ended_with(home, "store-corrupt")
     [step] = json.loads(cli("recover", "manual", "--home", home.path, "--dry-run", "-o", "json").out)
     assert (step["act"], "no peers" in step["what"]) == ("ask", True)
 
 
-def test_evidence_is_removed_by_nobody_and_space_is_made_of_the_rest(home: Home, passphrase: Path) -> None:
+def test_freeing_space_never_removes_evidence(home: Home, passphrase: Path) -> None:
     for code in ("diverged", "store-corrupt"):
         home.db.mkdir(exist_ok=True)
         assert move_aside(home, code, "why") is not None
@@ -152,13 +152,13 @@ def test_evidence_is_removed_by_nobody_and_space_is_made_of_the_rest(home: Home,
     assert [one.code for one in quarantined(home)] == ["diverged"]
     assert free_space(home) == logs[2:]
     assert remove(home) == []
-    # By hand too, and audited.
+    # The same step by hand is audited too.
     step: Step = manual_step(Trouble("disk-low", "little"), alone=False)
     assert "nothing to remove" in carry_out(Operator(home, passphrase, {}), step, running=False)
     assert [one["act"] for one in recovered(home)] == ["free"]
 
 
-def test_history_is_cut_by_hand_only_where_nothing_else_makes_room(cli: Cli, home: Home, passphrase: Path) -> None:
+def test_history_is_pruned_by_hand_only_if_nothing_else_makes_room(cli: Cli, home: Home, passphrase: Path) -> None:
     secret = ("--passphrase-file", passphrase)
     with open(home.config, "a") as file:
         file.write("\n[recovery]\nkeep_when_low = 1000\ndisk_free_bytes_min = 1000000000000000000\n")

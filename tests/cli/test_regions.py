@@ -12,7 +12,7 @@ from rustorium.net.generate import RTT_MATRIX, Listen, NetPlan, generate, matrix
 
 
 def test_names_keep_their_bytes() -> None:
-    # Names are only appended: a byte on a chain keeps its name.
+    # Names are only appended, so that a byte on a chain keeps its name.
     assert [
         regions.region_byte(name) for name in ("local", "us-east", "asia-northeast", "us-east-1", "asia-northeast1")
     ] == [0, 1, 16, 26, 88]
@@ -24,7 +24,7 @@ def test_names_keep_their_bytes() -> None:
     assert regions.region_name(len(regions.KNOWN)) == str(len(regions.KNOWN))
 
 
-def test_a_nets_own_labels_are_apart_from_places() -> None:
+def test_a_nets_own_labels_are_separate_from_region_names() -> None:
     net = ["b", "us-east-1", "a", "b"]
     assert [regions.region_byte(name, net) for name in net] == [192, regions.region_byte("us-east-1"), 193, 192]
     assert [regions.region_name(byte, net) for byte in (192, 193, 194)] == ["b", "a", "194"]
@@ -33,7 +33,7 @@ def test_a_nets_own_labels_are_apart_from_places() -> None:
 
 
 @pytest.mark.parametrize("name", ["Asia-Northeast", " asia-northeast", "asia_northeast", "asia-northest"])
-def test_what_is_nearly_a_name_is_told_the_nearest(name: str) -> None:
+def test_an_unknown_name_gets_the_nearest_one(name: str) -> None:
     with pytest.raises(UsageError, match="asia-northeast"):
         regions.region_byte(name)
 

@@ -1,4 +1,4 @@
-"""The file that the owners of a committee pass on may be anybody's."""
+"""The file that the owners of a committee pass on may come from anybody."""
 
 import json
 from contextlib import suppress
@@ -64,7 +64,7 @@ def test_a_plan_is_written_and_read_and_never_written_over(tmp_path: Path) -> No
         {"more": 1},
     ],
 )
-def test_what_is_no_plan_is_refused_by_name(tmp_path: Path, change: dict[str, object]) -> None:
+def test_an_invalid_plan_is_refused_by_name(tmp_path: Path, change: dict[str, object]) -> None:
     refused(tmp_path / "plan.json", json.dumps({**GOOD, **change}).encode())
 
 
@@ -76,7 +76,7 @@ def test_any_bytes_are_refused(tmp_path: Path, content: bytes) -> None:
 
 @one_folder
 @given(name=st.sampled_from(sorted(GOOD)), value=others)
-def test_any_field_is_what_it_should_be_or_refused(tmp_path: Path, name: str, value: object) -> None:
+def test_any_invalid_field_is_refused(tmp_path: Path, name: str, value: object) -> None:
     path = tmp_path / "plan.json"
     path.write_text(json.dumps({**GOOD, name: value}))
     with suppress(UsageError):

@@ -1,4 +1,5 @@
-"""`keys rotate` on files: any passphrase, the backup key, and the storage key of a stopped home; cut at every step."""
+"""`keys rotate` on files: any passphrase, the backup key, and the storage key of a stopped home; interrupted at every
+step."""
 
 import json
 from collections.abc import Callable
@@ -43,7 +44,7 @@ FILES = ("backup.key", "node.key", "retired/aa/validator.key", "storage.key", "v
 
 
 def opens(path: Path) -> bool:
-    """Returns whether a key file opens with the passphrase that is found for it."""
+    """Returns true if a key file opens with the passphrase that is found for it."""
     return _native.key_opens(str(path), find_passphrase(path, None, ENVIRONMENT))
 
 
@@ -71,12 +72,12 @@ class Cut(Exception):
 
 
 @pytest.mark.parametrize("kept", ["beside", "above"])
-def test_a_change_of_passphrase_cut_at_every_step_goes_on(
+def test_an_interrupted_change_of_passphrase_is_continued(
     cli: Cli, home: Path, monkeypatch: pytest.MonkeyPatch, kept: str
 ) -> None:
     if kept == "above":
         (home / "passphrase").rename(home.parent / "passphrase")
-    # From above the home, a passphrase isn't found for what is so far down.
+    # A passphrase in the folder above the home isn't found for keys in the home's folders.
     files = FILES if kept == "beside" else tuple(name for name in FILES if not name.startswith("retired"))
     steps = ("replace_file", "_put")
 
@@ -155,14 +156,14 @@ def test_one_file_of_an_account_and_a_folder_of_an_owner(cli: Cli, tmp_path: Pat
     assert cli("keys", "rotate", "passphrase", "--key", owner).code == 0
     assert opens(owner / "owner.key")
     assert (owner / "passphrase").read_bytes() != FIRST + b"\n"
-    # To one of the owner's own, which is kept where the first was.
+    # To a passphrase of the owner's, which is stored where the first one was.
     assert cli("keys", "rotate", "passphrase", "--key", owner, "--new-passphrase-file", new).code == 0
     assert (owner / "passphrase").read_bytes() == b"battery staple\n"
     assert opens(owner / "owner.key")
     cli("keys", "rotate", "passphrase", "--key", tmp_path / "none").fails(3, "there is no folder")
 
 
-def test_a_passphrase_that_is_kept_elsewhere_is_not_touched(
+def test_a_passphrase_file_outside_the_home_is_not_changed(
     cli: Cli, home: Path, tmp_path: Path, passphrase: Path
 ) -> None:
     (home / "passphrase").unlink()
@@ -170,7 +171,7 @@ def test_a_passphrase_that_is_kept_elsewhere_is_not_touched(
     line = ("keys", "rotate", "passphrase", "--home", home, "--passphrase-file", passphrase)
     cli(*line).fails(2, "--new-passphrase-file")
     new = secret(tmp_path / "new", "battery staple")
-    # One file was done when an earlier call was cut.
+    # An earlier call was interrupted after one file.
     _native.reseal_key(str(home / "node.key"), FIRST, b"battery staple")
     assert cli(*line, "--new-passphrase-file", new).code == 0
     assert passphrase.read_bytes() == FIRST + b"\n"
@@ -186,7 +187,7 @@ def test_the_backup_key_is_replaced_and_the_one_before_kept_until_it_is_discarde
     assert (home / "backup.key.old").read_bytes() == first != (home / "backup.key").read_bytes()
     assert opens(home / "backup.key")
     cli("keys", "rotate", "backup", "--home", home).fails(1, "backup.key.old is there", "--discard-old")
-    # The key before belongs to what a change of passphrase seals.
+    # A change of passphrase also seals the previous key again.
     assert cli("keys", "rotate", "passphrase", "--home", home).code == 0
     assert opens(home / "backup.key.old")
     discarded = cli("keys", "rotate", "backup", "--home", home, "--discard-old", "-o", "json")
@@ -207,7 +208,7 @@ def test_a_stopped_home_gets_another_storage_key_which_its_next_start_takes_over
     assert (home / "storage.key.old").read_bytes() == first != (home / "storage.key").read_bytes()
     assert open_storage_key(home / "storage.key", None, ENVIRONMENT).replacing
     cli(*line).fails(1, "storage.key.old is there", "let the node finish", "rotation-running")
-    # A change of passphrase in the middle takes both along.
+    # A change of passphrase in the middle of a replacement seals both keys again.
     assert cli("keys", "rotate", "passphrase", "--home", home).code == 0
     assert open_storage_key(Home(home).storage_key, None, ENVIRONMENT).replacing
     (home / "rekey").mkdir()

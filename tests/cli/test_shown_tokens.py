@@ -1,4 +1,4 @@
-"""Nodes are shown the tokens that a file names for them, by commands and by probes."""
+"""Commands and probes send each node the token that a file names for it."""
 
 import json
 import threading
@@ -17,7 +17,7 @@ A, B = ("rsk_0123456789abcdef_" + letter * 43 for letter in "AB")
 
 @contextmanager
 def listening() -> Iterator[tuple[str, list[str | None]]]:
-    """A node's URL, and the tokens that it got."""
+    """Runs a node; returns its URL and the tokens that it received."""
     seen: list[str | None] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -44,7 +44,7 @@ def listening() -> Iterator[tuple[str, list[str | None]]]:
         server.shutdown()
 
 
-def test_a_probe_shows_each_node_its_own() -> None:
+def test_a_probe_sends_each_node_its_own_token() -> None:
     with ExitStack() as stack:
         (first, told_first), (second, told_second), (third, told_third) = (
             stack.enter_context(listening()) for _ in range(3)
@@ -53,7 +53,7 @@ def test_a_probe_shows_each_node_its_own() -> None:
         assert (told_first, told_second, told_third) == ([f"Bearer {A}"], [f"Bearer {B}"], [None])
 
 
-def test_commands_show_each_node_the_token_that_the_file_names(
+def test_commands_send_each_node_the_token_that_the_file_names(
     cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "tokens"
@@ -78,7 +78,7 @@ def test_commands_show_each_node_the_token_that_the_file_names(
             cli("status", "check", *nodes).fails(1, "holds no token" if text == "\n" else "line")
 
 
-def test_the_token_of_an_admin_plane_is_shown_to_no_gateway(cli: Cli, tmp_path: Path) -> None:
+def test_an_admin_token_is_sent_to_no_gateway(cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "tokens"
     file.touch(0o600)
     with listening() as (admin, told_admin), listening() as (gateway, told_gateway):

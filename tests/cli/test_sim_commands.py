@@ -1,4 +1,4 @@
-"""`sim run`, `sim replay` and `replay` as commands: what they print, and how they end.
+"""`sim run`, `sim replay` and `replay` as commands: their output and their exit codes.
 
 Invariants: virtual time and fixed seeds.
 """
@@ -31,7 +31,7 @@ def test_a_run_is_repeated_by_its_printed_line(cli: Cli, tmp_path: Path) -> None
     assert sum("Certificate(kind=<VoteKind.FINALIZE" in entry for entry in log.read_text().splitlines()) > 8
 
 
-def test_another_run_is_told_from_the_one_of_the_line(cli: Cli) -> None:
+def test_a_different_run_than_in_the_line_is_noticed(cli: Cli) -> None:
     line = cli("sim", "run", "--seed", 4, *SHORT).out.strip()
     other = line.replace("seed 4", "seed 5")
     ended = cli("sim", "replay", other)
@@ -71,7 +71,7 @@ def input_log(tmp_path: Path) -> Path:
     replica = Replica(world.config)
     log = InputLog(tmp_path / "inputs", replica, world.config, 1, world.n, 1 << 20)
     steps = [(now, event, replica.on_input(now, event)) for now, node, event in world.inputs_seen if node == 1]
-    # The last effect ends with a number: with another byte there it is another effect that can be read.
+    # The last effect ends with a number; with another byte at the end it is another effect that can be read.
     while not (steps[-1][2] and isinstance(last := steps[-1][2][-1], EnterView) and last.passed_over):
         steps.pop()
     for step in steps:
@@ -80,7 +80,7 @@ def input_log(tmp_path: Path) -> Path:
     return tmp_path / "inputs"
 
 
-def test_the_core_steps_through_what_a_node_logged(cli: Cli, input_log: Path) -> None:
+def test_the_core_replays_a_nodes_log(cli: Cli, input_log: Path) -> None:
     summary = json.loads(cli("replay", input_log, "-o", "json").out)
     assert summary["steps"] > 20
     assert {"Recovered", "BlockSeen", "Certificate"} <= set(summary["inputs"])

@@ -1,6 +1,6 @@
-"""`status check` says whether the net and its nodes are well, why not, and what to do.
+"""`status check` says if the net and its nodes are healthy, why not, and what to do.
 
-Invariants: no node runs: what one says is written down here, and waiting is the test's.
+Invariants: no node runs; the answers of nodes are constants of this file, and the test controls waiting.
 """
 
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cli_runner import Cli, Ended
+from cli_runner import Cli, CommandResult
 
 from rustorium.access.netfile import Net, NetNode
 from rustorium.home.paths import Home
@@ -70,7 +70,7 @@ def answering(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 @pytest.fixture
 def net(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """Makes nodes answer over HTTP what is given, None for one that doesn't; gives the options that name them."""
+    """Makes nodes answer over HTTP; `None` is a node that doesn't answer. Returns the options that name the nodes."""
 
     def make(*answers: dict[str, Any] | None) -> list[str]:
         said = [
@@ -85,13 +85,13 @@ def net(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     return make
 
 
-def levels(ended: Ended) -> dict[str, str]:
-    """The word for the net and for each node, of JSON output."""
+def levels(ended: CommandResult) -> dict[str, str]:
+    """Returns the level of the net and of each node in JSON output."""
     rows = json.loads(ended.out)
     return {"network": rows[0]["network"]["verdict"]} | {row["node"]: row["verdict"] for row in rows}
 
 
-def problems(ended: Ended) -> list[str]:
+def problems(ended: CommandResult) -> list[str]:
     rows = json.loads(ended.out)
     found = [problem for row in (rows[0]["network"], *rows) for problem in row["problems"]]
     assert all(problem["evidence"] and problem["advice"] for problem in found)
@@ -116,7 +116,7 @@ def test_a_missing_peer_and_evidence_leave_a_quorum_that_is_not_well(
     assert ended.code == 1
     said = "node-2 signed two-notarizes in view 7 (3 in all, first at 2027-01-15T08:00:00Z), as node-0 saw"
     assert f"evidence: {said}" in ended.out
-    # Who does what about it: the command of each.
+    # The row names who must act, and the command.
     assert f"`rustorium-node node remove {'ab' * 32} --key OPERATOR.key`" in " ".join(ended.out.split())
     assert "`rustorium-node node replace-key` on its home" in " ".join(ended.out.split())
     assert "peers-unreachable: the node has no link to node-1" in ended.out
@@ -126,12 +126,10 @@ def test_a_missing_peer_and_evidence_leave_a_quorum_that_is_not_well(
     assert json.loads(raw.out)[0]["evidence"] == [EVIDENCE]
 
 
-def test_evidence_against_who_has_left_the_committee_is_dealt_with(
-    cli: Cli, answering: dict[str, Any], home: Home
-) -> None:
+def test_evidence_against_a_former_member_needs_no_action(cli: Cli, answering: dict[str, Any], home: Home) -> None:
     answering |= {"evidence": [EVIDENCE | {"member": False}]}
     assert cli("status", "check", "--home", home.path).code == 0
-    # What 0.2.0 says has neither key nor time.
+    # Evidence of 0.2.0 has neither key nor time.
     old = {name: EVIDENCE[name] for name in ("validator", "name", "kind", "first", "count")}
     answering |= {"evidence": [old]}
     ended = cli("status", "check", "--home", home.path)
@@ -171,7 +169,7 @@ def test_all_that_were_asked_are_counted_by_whether_they_are_ready(
     assert problems(ended) == ["not-ready"], "two of four were asked, and are linked with all"
 
 
-def test_a_retired_key_is_said(cli: Cli, answering: dict[str, Any], home: Home) -> None:
+def test_a_retired_key_is_reported(cli: Cli, answering: dict[str, Any], home: Home) -> None:
     answering["key_retired_because"] = RETIRED
     ended = cli("status", "check", "--home", home.path)
     assert ended.code == 1
@@ -179,7 +177,7 @@ def test_a_retired_key_is_said(cli: Cli, answering: dict[str, Any], home: Home) 
     assert "node replace-key" in ended.out
 
 
-def test_what_is_found_stands_with_what_to_do(cli: Cli, answering: dict[str, Any], home: Home) -> None:
+def test_findings_are_shown_with_advice(cli: Cli, answering: dict[str, Any], home: Home) -> None:
     answering |= {"ready": False, "not_ready_because": "disk-stalled: …", "findings": [FINDING]}
     ended = cli("status", "check", "--home", home.path)
     assert ended.code == 5
@@ -192,7 +190,9 @@ def test_what_is_found_stands_with_what_to_do(cli: Cli, answering: dict[str, Any
     assert cli("status", "check", "--home", home.path).code == 1
 
 
-def test_why_it_is_not_ready_is_said_where_it_found_nothing(cli: Cli, answering: dict[str, Any], home: Home) -> None:
+def test_reasons_are_shown_if_a_node_without_findings_is_not_ready(
+    cli: Cli, answering: dict[str, Any], home: Home
+) -> None:
     answering |= {"ready": False, "not_ready_because": "no quorum was seen yet"}
     ended = cli("status", "check", "--home", home.path)
     assert (ended.code, "not-ready: no quorum was seen yet" in ended.out) == (5, True)
@@ -248,7 +248,7 @@ def test_a_net_with_a_retired_or_unreachable_member_is_not_well(
     assert "no-spare: 3 of 4 validators are connected with node-0" in ended.out
 
 
-def test_nodes_of_other_chains_or_other_results_are_told_apart(cli: Cli, net: Callable[..., list[str]]) -> None:
+def test_nodes_of_other_chains_or_with_other_results_are_reported(cli: Cli, net: Callable[..., list[str]]) -> None:
     ended = cli("status", "check", *net({}, {"chain": "cd" * 32}), "-o", "json")
     assert (ended.code, problems(ended)) == (5, ["other-chain"])
     ended = cli("status", "check", *net({}, {"claimed": {"height": 8, "root": "11" * 32}}), "-o", "json")
@@ -290,7 +290,7 @@ def test_a_wrong_home_is_an_error_and_a_node_that_is_down_is_not(cli: Cli, home:
     assert f"`rustorium-node recover manual --home {home.path}`" in ended.out
 
 
-def test_while_the_node_is_down_its_supervisor_says_why(cli: Cli, home: Home) -> None:
+def test_while_a_node_is_down_the_supervisors_reason_is_shown(cli: Cli, home: Home) -> None:
     with one_supervisor(home):
         RecoveryState(home).tell("waiting for space", code="disk-full", reason="free space on the disk")
         ended = cli("status", "check", "--home", home.path)
@@ -306,7 +306,7 @@ def test_while_the_node_is_down_its_supervisor_says_why(cli: Cli, home: Home) ->
     assert "(it doesn't run)" in cli("status", "check", "--home", home.path).out
 
 
-def test_it_watches_until_it_is_interrupted(
+def test_watching_ends_with_an_interrupt(
     cli: Cli, answering: dict[str, Any], home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []

@@ -1,4 +1,5 @@
-"""`testnet gen` begins safely: several govern, no pool that anyone can forge in, and each party's keys apart."""
+"""`testnet gen` makes a safe start: several operators govern, no pool accepts forged proofs, and each party's keys are
+apart."""
 
 import json
 from pathlib import Path
@@ -16,7 +17,7 @@ HOSTS = ("10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4")
 
 
 def gen(cli: Cli, out: Path, *options: object) -> tuple[dict[str, object], str]:
-    """The genesis, and what was said."""
+    """Runs `testnet gen`; returns the genesis and the output."""
     ended = cli("testnet", "gen", *HOSTS, "--out", out, *options, "-o", "jsonl")
     assert ended.code == 0, ended.err
     genesis: dict[str, object] = json.loads((out / "genesis.json").read_text())
@@ -29,7 +30,7 @@ def parameters(genesis: dict[str, object]) -> tuple[list[str], int]:
     return found["operators"], found["operator_quorum"]
 
 
-def test_it_asks_who_governs(cli: Cli, tmp_path: Path) -> None:
+def test_testnet_gen_requires_a_choice_of_operators(cli: Cli, tmp_path: Path) -> None:
     out = tmp_path / "net"
     cli("testnet", "gen", *HOSTS, "--out", out).fails(2, "--operators 3", "--single-operator")
     more = ("testnet", "gen", *HOSTS, "--out", out, "--operators")
@@ -65,7 +66,7 @@ def test_operators_and_their_quorum_are_in_the_genesis(
     assert ("one key governs" in said) == (quorum == 1)
 
 
-def test_it_makes_no_pool_unless_one_is_asked_for(cli: Cli, tmp_path: Path) -> None:
+def test_testnet_gen_makes_a_pool_only_on_request(cli: Cli, tmp_path: Path) -> None:
     genesis, said = gen(cli, tmp_path / "none", "--operators", 3)
     assert genesis.get("pools", []) == []
     assert "pool" not in said
@@ -103,14 +104,14 @@ def test_each_party_gets_its_own_keys_and_passphrase_and_a_home_no_others(cli: C
     for place, keys in parties.items():
         assert opened_by(read_passphrase(out / place), out) == keys, place
     assert {str(file.relative_to(out)) for file in out.rglob("*.key")} == set().union(*parties.values())
-    # What goes to a machine holds nothing that opens, or is, another party's key.
+    # The files of one machine contain nothing that opens, or is, another party's key.
     kinds = {public_part(file)[0] for file in (out / "nodes").rglob("*.key")}
     assert kinds == {"node", "validator", "storage"}
     assert not list((out / "nodes").rglob("*passphrase*"))
     secrets = [(out / place).read_text().strip() for place in parties]
     for file in (out / "nodes").rglob("*"):
         assert not file.is_file() or not any(secret in file.read_text() for secret in secrets), file
-    # A party finds its own passphrase beside its key.
+    # A party's passphrase is beside its key.
     owner = out / "owners" / "node-1" / "owner.key"
     assert find_passphrase(owner, None, {}) == read_passphrase(owner.with_name("passphrase"))
     open_storage_key(Home(out / "nodes" / "node-2").storage_key, out / "passphrases" / "node-2", {})

@@ -1,4 +1,4 @@
-"""`upgrade`: a home goes to this release's format and back, wherever the process ends on the way, and its journal,
+"""`upgrade`: a home is converted to this release's format and back, wherever the process ends on the way. Its journal,
 keys and store stay as they are."""
 
 import fcntl
@@ -18,7 +18,7 @@ from rustorium.home.setup import init_home
 from rustorium.home.upgrade import carry_out, plan
 
 FORMER = '# by hand\n[node]\nname = "old"\n\n[p2p.peers]\n"node-1" = "127.0.0.1:1"'
-"""A configuration that the release before wrote, and its operator changed; its last line has no end."""
+"""A configuration that the previous release wrote and an operator changed; its last line has no line end."""
 UNTOUCHED = ("safety", "db", "node.key", "validator.key", "storage.key")
 
 
@@ -38,7 +38,7 @@ def untouched(home: Home) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with keys, which take a while."""
+    """A home with keys, made once because keys take a while."""
     folder = tmp_path_factory.mktemp("made")
     secret = folder / "secret"
     secret.touch(0o600)
@@ -49,7 +49,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def home(made: Path, tmp_path: Path) -> Home:
-    """A home as the release before left it, with something for a store and a journal."""
+    """A home as the previous release left it, with stand-ins for a store and a journal."""
     home = Home(tmp_path / "home")
     shutil.copytree(made, home.path)
     (home.db / "000001.log").write_bytes(b"rows")
@@ -98,7 +98,7 @@ def test_a_home_is_upgraded_and_taken_back(cli: Cli, home: Home, passphrase: Pat
     assert "format 1 already" in nothing.err
 
 
-def test_what_the_operator_changed_since_stays(home: Home) -> None:
+def test_an_operators_later_changes_stay(home: Home) -> None:
     carry_out(home, back=False, audit=lambda _: None)
     text = home.config.read_text().replace('"old"', '"renamed"') + '\n[log]\nlevel = "debug"\n'
     home.config.write_text(text)
@@ -116,7 +116,7 @@ def test_a_section_that_was_written_otherwise_is_taken_out_too(home: Home, text:
     assert home.load_config({}).config.node.name == ("x" if "node" in text else "node-0")
 
 
-def test_what_only_a_person_can_change_is_said(home: Home) -> None:
+def test_changes_for_a_person_are_listed(home: Home) -> None:
     home.config.write_text("[home]\n")
     with pytest.raises(HomeError, match="write `format = 2` into it") as refused:
         carry_out(home, back=False, audit=lambda _: None)
@@ -131,7 +131,7 @@ def test_what_only_a_person_can_change_is_said(home: Home) -> None:
     assert not homeformat.look(home.path).unfinished
 
 
-def test_a_configuration_that_was_written_anew_gets_its_mark_again(home: Home) -> None:
+def test_a_rewritten_configuration_gets_its_mark_again(home: Home) -> None:
     carry_out(home, back=False, audit=lambda _: None)
     home.config.write_text(FORMER)
     assert homeformat.require_current(home.path).marked == 1
@@ -149,7 +149,7 @@ def test_the_node_must_be_stopped(cli: Cli, home: Home, passphrase: Path) -> Non
     assert {name for name, _ in picture(home).items() - before.items()} <= {"db/LOCK", "run/node.lock", "safety/lock"}
 
 
-def test_there_is_no_way_back_from_what_the_release_before_can_not_read(
+def test_a_home_that_the_previous_release_cannot_read_is_not_taken_back(
     cli: Cli, home: Home, passphrase: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     carry_out(home, back=False, audit=lambda _: None)
@@ -166,7 +166,7 @@ def test_there_is_no_way_back_from_what_the_release_before_can_not_read(
 
 
 def ends_at(monkeypatch: pytest.MonkeyPatch, at: int, *, after: bool) -> None:
-    """The process ends right before, or right after, the file change of this number."""
+    """Ends the process right before, or right after, the file change of this number."""
     left = [at]
     for name in ("replace_file", "remove_file"):
         real = getattr(homeformat, name)
@@ -183,7 +183,8 @@ def ends_at(monkeypatch: pytest.MonkeyPatch, at: int, *, after: bool) -> None:
 
 
 def crashes(home: Home, monkeypatch: pytest.MonkeyPatch, *, back: bool) -> Iterator[str]:
-    """Every place at which the way can end, each from the same beginning; ends with the one that doesn't."""
+    """Yields every place at which the process can end, each from the same start; ends with the run that isn't
+    interrupted."""
     start = picture(home)
     for at in range(1, 20):
         for after in (False, True):
@@ -207,7 +208,7 @@ def crashes(home: Home, monkeypatch: pytest.MonkeyPatch, *, back: bool) -> Itera
 
 
 def assert_safe(home: Home, where: str) -> None:
-    """Neither release starts what is between two formats as if it were its own."""
+    """Checks that neither release starts a home between two formats as its own."""
     marked = "[home]" in home.config.read_text()
     written = (home.path / "format.json").exists()
     assert marked or not written, f"{where}: the release before would start a home of the new format"
@@ -226,7 +227,7 @@ def refusal(home: Home) -> str | None:
 
 @pytest.mark.parametrize("back", [False, True])
 @pytest.mark.parametrize("then_back", [False, True])
-def test_it_goes_on_or_back_from_wherever_it_ended(
+def test_an_interrupted_upgrade_can_be_continued_or_taken_back(
     home: Home, monkeypatch: pytest.MonkeyPatch, back: bool, then_back: bool
 ) -> None:
     kept = untouched(home)

@@ -1,4 +1,4 @@
-"""`zk verify` without a node, and what the group's commands say of bad input."""
+"""`zk verify` without a node, and the errors of the group's commands for bad input."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ def test_a_proof_is_verified_without_a_node(cli: Cli, curve: str) -> None:
 
 
 @pytest.mark.parametrize("curve", ["bn128", "bls12381"])
-def test_what_is_refused_ends_with_code_4(cli: Cli, curve: str, tmp_path: Path) -> None:
+def test_a_refused_proof_ends_with_code_4(cli: Cli, curve: str, tmp_path: Path) -> None:
     cli("zk", "verify", *arguments(curve, MADE / curve / "2.public.json")).fails(4, "zk-not-proved")
     short = tmp_path / "public.json"
     short.write_text('["1", "2", "3"]')
@@ -34,7 +34,7 @@ def test_what_is_refused_ends_with_code_4(cli: Cli, curve: str, tmp_path: Path) 
     assert json.loads(as_json.err)["exit_code"] == 4
 
 
-def test_files_and_ids_that_are_none_are_usage(cli: Cli, tmp_path: Path) -> None:
+def test_invalid_files_and_ids_are_usage_errors(cli: Cli, tmp_path: Path) -> None:
     missing = tmp_path / "missing.json"
     cli("zk", "verify", *arguments("bn128", missing)).fails(2, "missing.json")
     cli("zk", "register", missing, "--key", tmp_path / "no.key").fails(2, "missing.json")

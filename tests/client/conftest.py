@@ -1,4 +1,4 @@
-"""A fake net whose ids are those of the transactions that the client signs."""
+"""A fake net that uses the ids of the transactions that the client signs."""
 
 from typing import Any
 

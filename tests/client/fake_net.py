@@ -30,15 +30,15 @@ class FakeNode:
     hangs: bool = False
     busy: bool = False
     busy_submissions: int = 0
-    """Number of submissions that are still answered with busy."""
+    """Number of submissions that the node still answers with `busy`."""
     loses_answers: bool = False
     garbage: bool = False
     fails: bool = False
-    """A proxy answers instead of the node, after a submission was taken or not."""
+    """A proxy answers in place of the node, either after the node accepted a submission or without asking it."""
     claims: dict[str, Any] | None = None
     """Fields of the result that it answers with instead of the true one, after it took the transactions."""
     knows_nothing: bool = False
-    """It doesn't answer requests about a transaction."""
+    """The node doesn't answer requests about a transaction."""
     requests: list[httpx2.Request] = field(default_factory=list)
 
     def posts(self) -> list[httpx2.Request]:
@@ -46,12 +46,12 @@ class FakeNode:
 
 
 class FakeNet:
-    """Nodes `http://n0`, `http://n1`, …; give `transport` to a client."""
+    """Nodes `http://n0`, `http://n1`, …; a client reaches them through `transport`."""
 
     def __init__(self, nodes: int = 3) -> None:
         self.nodes = [FakeNode() for _ in range(nodes)]
         self.block_s = 0.0
-        """Time from when a transaction waits in the pool to its block."""
+        """Time between a transaction's arrival in the pool and its block."""
         self.urls = [f"http://n{index}" for index in range(nodes)]
         self.transport = httpx2.MockTransport(self._handle)
         self.ids: dict[bytes, str] = {}
@@ -185,7 +185,7 @@ class FakeNet:
         return ok({"results": results, "at": self.at()})
 
     async def _submit_to_pool(self, request: httpx2.Request) -> httpx2.Response:
-        """Submits one transaction to a pool with others' transactions in it."""
+        """Submits one transaction to a pool that also contains others' transactions."""
         [raw] = unframe(request.content)
         body = json.loads(_native.describe_transaction(raw))
         place = body["sender"], body["nonce"]

@@ -1,4 +1,4 @@
-"""A block's proofs checked by a client: their places, their validity, and the invalid one's name."""
+"""A client checks the proofs of a block: their places, their validity, and the name of an invalid one."""
 
 import json
 from dataclasses import replace
@@ -40,7 +40,7 @@ def test_a_blocks_proofs_hold_on_both_curves() -> None:
     assert (found.height, found.verified, found.unknown) == (7, tuple(BLOCK), ())
 
 
-def test_those_to_other_verifiers_are_said_to_be_unchecked() -> None:
+def test_proofs_for_other_verifiers_are_reported_as_unchecked() -> None:
     found = blockproofs.check(7, BLOCK, [VERIFIERS["bn128"]])
     assert found.verified == tuple(BLOCK[::2])
     assert found.unknown == tuple(BLOCK[1::2])
@@ -48,7 +48,7 @@ def test_those_to_other_verifiers_are_said_to_be_unchecked() -> None:
 
 
 @pytest.mark.parametrize("place", [0, 5, 17])
-def test_a_bad_one_is_named(place: int) -> None:
+def test_an_invalid_proof_is_named(place: int) -> None:
     bad = replace(BLOCK[place], inputs=BLOCK[(place + 2) % 18].inputs, transaction="ab" * 32, operation=4)
     block = [*BLOCK[:place], bad, *BLOCK[place + 1 :]]
     with pytest.raises(ZkRefused, match=f"operation 4 of transaction {'ab' * 32}") as refused:
@@ -72,7 +72,7 @@ def test_a_verifier_is_its_owner_its_key_and_what_it_names() -> None:
     assert blockproofs.check(7, [BLOCK[0]], others).unknown == (BLOCK[0],)
 
 
-def test_each_claim_of_many_gets_what_it_gets_alone() -> None:
+def test_each_of_many_claims_has_the_result_that_it_has_alone() -> None:
     key = zk.key_bytes(VERIFIERS["bn128"].key)
     good, bad = (key, BLOCK[0].proof, list(BLOCK[0].inputs)), (key, BLOCK[0].proof, list(BLOCK[2].inputs))
     verdicts = _native.zk_verify_all([good, bad, (b"\x07", BLOCK[0].proof, []), good])
@@ -90,7 +90,7 @@ def facts(**changed: object) -> dict[str, Any]:
     return json.loads(json.dumps({"receipt": receipt, "transaction": {"operations": operations}}))
 
 
-def test_only_what_is_certified_in_the_block_counts() -> None:
+def test_only_certified_proofs_of_the_block_count() -> None:
     assert blockproofs.in_block(facts(), RECEIPT) == [
         ProofInBlock(RECEIPT.transaction, 1, "cd" * 32, (b"\0" * 32,), b"proof")
     ]

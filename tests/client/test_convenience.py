@@ -46,7 +46,7 @@ def test_equal_values_have_equal_bytes() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), {1, 2}, b"bytes", object()])
-def test_what_json_can_not_hold_is_refused_in_a_sentence(value: object) -> None:
+def test_a_value_that_json_cannot_hold_is_refused_in_a_sentence(value: object) -> None:
     with pytest.raises(UsageError, match="can't be written as JSON"):
         json_bytes(value)
 
@@ -104,7 +104,7 @@ def test_many_keys_are_set_in_few_transactions(net: FakeNet, key: Key) -> None:
     run(net, key, body)
 
 
-def test_a_client_says_where_it_asks_and_no_secret() -> None:
+def test_a_clients_repr_has_its_endpoints_and_no_secret() -> None:
     token = "rsk_0123456789abcdef_" + "A" * 43
     with Client(
         ["https://a.example", "https://b.example"], token=dict.fromkeys(["https://a.example"], token)

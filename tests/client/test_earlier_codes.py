@@ -1,4 +1,4 @@
-"""A client understands nodes of 0.1.0, which join the words of codes by underscores, in a net of both releases."""
+"""A client understands nodes of 0.1.0, which write codes with underscores, also in a net of both releases."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""The event stream goes on elsewhere, without a gap or a duplicate."""
+"""The event stream continues at another node, without a gap or a duplicate."""
 
 import json
 
@@ -15,7 +15,8 @@ from rustorium.types import Event
 
 
 def sse(first: int, last: int, end: str = "closing", shard: str = "0.") -> bytes:
-    """Receipts of heights `first` to `last`, one each, and how the stream ends. `shard`: what ids begin with."""
+    """Returns one receipt for each height from `first` to `last`, and the end of the stream. `shard`: the prefix of
+    ids."""
     text = "retry: 1000\n\n"
     for height in range(first, last + 1):
         data = json.dumps(receipt(f"{height:064x}", "rs1", height, height))
@@ -37,7 +38,7 @@ def follow(net: FakeNet, key: Key, count: int, after: str | None) -> list[Event]
     return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
-def test_it_resumes_behind_the_last_event(net: FakeNet, key: Key) -> None:
+def test_a_stream_resumes_after_the_last_event(net: FakeNet, key: Key) -> None:
     asked: list[str] = []
 
     async def events(request: httpx2.Request) -> httpx2.Response:
@@ -109,7 +110,7 @@ def test_events_of_another_shard_are_followed_in_that_shard(net: FakeNet, key: K
 
 
 def test_a_node_of_an_earlier_release_is_asked_as_it_understands(net: FakeNet, key: Key) -> None:
-    """It refuses an id with a shard; the events that it sends are named as all others."""
+    """The node refuses an id with a shard; the client converts the ids of its events to the new form."""
     asked: list[str] = []
 
     async def earlier(request: httpx2.Request) -> httpx2.Response:

@@ -1,4 +1,4 @@
-"""The heights below which no proven read may be, per shard."""
+"""The minimum heights of proven reads, per shard."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ def test_each_shard_has_its_own_heights() -> None:
     assert [floors.least(shard) for shard in (0, 1)] == [5, 0]
 
 
-def test_heights_never_go_back() -> None:
+def test_floors_never_fall() -> None:
     floors = Floors()
     floors.show(0, 5)
     floors.show(0, 4)
@@ -27,13 +27,13 @@ def test_heights_never_go_back() -> None:
     assert (floors.shown(0), floors.own(0)) == (5, OwnWrite(9, 100))
 
 
-def test_a_time_that_is_still_to_come_counts_as_now() -> None:
+def test_a_time_in_the_future_counts_as_now() -> None:
     floors = Floors()
     floors.write(replace(RECEIPT, time_ms=10**15), 1000)
     assert floors.own(0) == OwnWrite(9, 1000)
 
 
-def test_nodes_that_name_many_shards_take_no_memory_and_push_no_shard_in_use_out() -> None:
+def test_nodes_that_name_many_shards_use_bounded_memory_and_evict_no_shard_in_use() -> None:
     floors = Floors()
     for shard in range(1, 10 * WRITTEN_MAX):
         floors.write(replace(RECEIPT, shard=shard), 1000)

@@ -1,4 +1,4 @@
-"""Versions and holdings: what is called proven was checked, and what a node says otherwise is refused."""
+"""Versions and holdings: what is called proven was checked, and an answer that contradicts its proof is refused."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -73,7 +73,7 @@ def test_a_version_that_its_transaction_did_not_leave_is_refused(wrong: Transact
 
 
 class Node:
-    """A client whose node answers from a table, and which trusts what `prove` says."""
+    """A client whose node answers from a table, and which accepts the results of `prove`."""
 
     def __init__(self, answers: Mapping[str, Any], found: Mapping[str, TransactionStatus] | None = None) -> None:
         self.client = AsyncClient(FakeNet().urls, transport=FakeNet().transport)
@@ -113,7 +113,7 @@ LISTED = {"height": 5, "time_ms": 1, "transaction": ID, "removed": False, "value
 OLD = {"height": 2, "removed": False, "value_hex": "ff00"}
 
 
-def test_history_proves_what_has_a_certified_transaction_and_leaves_the_rest_unproven() -> None:
+def test_versions_with_certified_transactions_are_proven_and_others_are_marked_unproven() -> None:
     node = Node(history(LISTED, OLD, next=2), {ID: status(5, [put("k", "1")])})
     page = node.run("history", ME, "k", before=8, limit=2)
     assert page.versions == (Version(5, b"1", 77, ID, True), Version(2, b"\xff\x00"))
@@ -123,7 +123,7 @@ def test_history_proves_what_has_a_certified_transaction_and_leaves_the_rest_unp
     assert waiting.run("history", ME, "k").versions[0].proven is False
 
 
-def test_a_lie_in_a_history_is_refused_where_there_is_a_genesis() -> None:
+def test_a_false_history_is_refused_by_a_client_with_a_genesis() -> None:
     lie = LISTED | {"value": "2"}
     with pytest.raises(ProofRefused):
         Node(history(lie), {ID: status(5, [put("k", "1")])}).run("history", ME, b"k")
@@ -200,7 +200,7 @@ def test_holdings_are_proven_in_one_proof_and_those_of_the_past_are_not() -> Non
         Node(other, {}).run("holdings", ME)
     with pytest.raises(ProofRefused, match="more balances than were asked for"):
         Node(answers, {}).run("holdings", ME, limit=1)
-    # A later page of a past height stays of that height, and takes the cursor alone.
+    # A later page keeps its past height, and takes only the cursor.
     node = Node(answers, {})
     assert node.run("holdings", ME, cursor="x", at=9).balances == past.balances
     assert node.asked[0][1] == {"limit": 30, "cursor": "x"}

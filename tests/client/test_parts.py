@@ -1,4 +1,4 @@
-"""The client's parts that need no net."""
+"""Parts of the client that need no net."""
 
 import importlib
 import inspect
@@ -35,7 +35,7 @@ def test_both_clients_have_the_same_methods() -> None:
     assert blocking == asynchronous
 
 
-def test_a_token_goes_with_every_request_and_what_a_node_says_of_it_is_said() -> None:
+def test_a_token_is_sent_with_every_request_and_its_refusal_is_an_error() -> None:
     token, seen = "rsk_0123456789abcdef_" + "A" * 43, list[tuple[str, str | None]]()
 
     def handle(request: httpx2.Request) -> httpx2.Response:
@@ -92,7 +92,7 @@ def test_lost_transactions_are_sent_again_until_they_expire() -> None:
     assert nonces.take() == 0
 
 
-def test_the_ledgers_nonce_settles_what_is_below() -> None:
+def test_the_ledgers_nonce_settles_lower_ones() -> None:
     nonces = Nonces()
     nonces.synced(0, 0)
     for _ in range(5):
@@ -156,7 +156,7 @@ def test_endpoints_that_failed_come_last() -> None:
     st.lists(inner, max_size=3)
     | st.dictionaries(st.sampled_from(["id", "status", "receipt", "outcome", "at", "height", "code", "message"]), inner)
 ), max_leaves=8))  # fmt: skip
-def test_no_answer_makes_anything_but_a_bad_response(answer: object) -> None:
+def test_any_malformed_answer_is_a_bad_response(answer: object) -> None:
     for reader in (submitted, receipt, transaction_status, node_status):
         with suppress(BadResponse):
             parse(reader, answer)

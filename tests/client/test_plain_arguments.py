@@ -1,4 +1,4 @@
-"""Arguments that a newcomer passes first work, or are refused in one sentence that names the right ones."""
+"""Arguments that a newcomer tries first work, or are refused in one sentence that names the right ones."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ ASSET = "07" * 32
 OTHER = Key(b"\x05" * 32).address
 
 
-def test_text_is_taken_as_utf_8(net: FakeNet, key: Key) -> None:
+def test_text_is_encoded_as_utf_8(net: FakeNet, key: Key) -> None:
     with Client(net.urls, key=key, transport=net.transport) as client:
         client.put("größe", "väl")
         assert client.get(key.address, "größe", verify=False) == "väl".encode()
@@ -48,7 +48,7 @@ def test_text_is_taken_as_utf_8(net: FakeNet, key: Key) -> None:
         ),
     ],
 )
-def test_what_does_not_fit_is_a_usage_error(
+def test_arguments_of_wrong_types_are_usage_errors(
     net: FakeNet, key: Key, call: Callable[[Any, Key], Awaitable[Any]], says: str
 ) -> None:
     async def main() -> None:
@@ -71,7 +71,7 @@ def test_operations_take_text_too() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["invoice/17", b"invoice/17"])
-def test_one_prefix_is_not_taken_for_a_list_of_letters(prefix: str | bytes) -> None:
+def test_a_single_prefix_is_not_treated_as_a_list_of_letters(prefix: str | bytes) -> None:
     with pytest.raises(UsageError, match=r"prefixes is a list, not one prefix: write \[b?'invoice/17'\]"):
         operations.grant("rs1", prefix)  # type: ignore[arg-type]
 

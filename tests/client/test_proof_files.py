@@ -1,4 +1,4 @@
-"""Proof files from anyone: every change in one is refused or changes nothing."""
+"""Proof files from anyone: every change in a file is refused or has no effect."""
 
 import io
 import json
@@ -35,7 +35,7 @@ FILE = file_of(READ)
 SHOWN = LightClient(GENESIS).show_file(FILE)
 
 
-def test_what_is_shown_is_typed() -> None:
+def test_shown_facts_are_typed() -> None:
     assert SHOWN.state is not None
     kinds = [type(held) for held in SHOWN.state.items.values()]
     assert kinds == [Account, Balance, Value, Value]
@@ -48,7 +48,7 @@ def test_what_is_shown_is_typed() -> None:
 
 
 def accepted(content: bytes) -> bool:
-    """Refused, or with the same meaning."""
+    """Checks that a changed file is refused or has the same meaning."""
     try:
         return LightClient(GENESIS).show_file(content).facts == SHOWN.facts
     except VerificationFailed as error:
@@ -57,7 +57,7 @@ def accepted(content: bytes) -> bool:
 
 @given(st.integers(0, len(FILE) - 1), st.integers(0, 7))
 @settings(max_examples=300, deadline=None)
-def test_no_flipped_bit_says_something_else(at: int, bit: int) -> None:
+def test_a_flipped_bit_never_changes_the_shown_facts(at: int, bit: int) -> None:
     changed = bytearray(FILE)
     changed[at] ^= 1 << bit
     assert accepted(bytes(changed))
@@ -65,7 +65,7 @@ def test_no_flipped_bit_says_something_else(at: int, bit: int) -> None:
 
 @given(st.integers(0, len(FILE) - 1), st.binary(max_size=30))
 @settings(max_examples=200, deadline=None)
-def test_no_cut_or_inserted_bytes_say_something_else(at: int, inserted: bytes) -> None:
+def test_cut_or_inserted_bytes_never_change_the_shown_facts(at: int, inserted: bytes) -> None:
     assert accepted(FILE[:at])
     assert accepted(FILE[:at] + inserted + FILE[at:])
 
@@ -76,7 +76,7 @@ OTHER = json.loads(file_of(CASES[2]))
 
 @given(st.sampled_from(sorted(FIELDS)), st.sampled_from(sorted(FIELDS)))
 @settings(deadline=None)
-def test_no_swapped_fields_say_something_else(one: str, two: str) -> None:
+def test_swapped_fields_never_change_the_shown_facts(one: str, two: str) -> None:
     assert accepted(json.dumps(FIELDS | {one: FIELDS[two], two: FIELDS[one]}).encode())
     assert accepted(json.dumps(FIELDS | {one: OTHER[one]}).encode())
     assert accepted(json.dumps({name: value for name, value in FIELDS.items() if name != one}).encode())
@@ -105,7 +105,7 @@ def test_a_refusal_says_why(change: dict[str, Any], why: str) -> None:
         LightClient(GENESIS).show_file(json.dumps(FIELDS | change).encode())
 
 
-def test_another_genesis_is_told() -> None:
+def test_another_genesis_is_reported() -> None:
     [other] = [case for case in CASES if case["name"] == "a block of the third committee"]
     assert bytes.fromhex(other["genesis"]) == GENESIS, "the test chains share a genesis"
     described = json.loads(_native.genesis_describe(GENESIS))
@@ -121,7 +121,7 @@ def test_any_bytes_are_refused(content: bytes) -> None:
 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b'{"a":1,"a":1}', b"NaN", b"{}", b"null", b"1e999"])
-def test_json_that_hurts_is_refused(content: bytes) -> None:
+def test_harmful_json_is_refused(content: bytes) -> None:
     with pytest.raises(VerificationFailed):
         parse(content)
 
@@ -146,13 +146,13 @@ def test_changes_are_fetched_once_and_kept_within_bounds(monkeypatch: pytest.Mon
     assert len(set(files)) == 1
     assert parse(files[0]).epochs == tuple(changes)
     assert LightClient(GENESIS).show_file(files[0]).facts["epoch"] == len(changes)
-    # Those that have no room are asked for with each file, and checked anew.
+    # Changes that don't fit into the cache are requested with each file, and checked again.
     kept = sum(sum(map(len, changes[: number + 1])) <= room for number in range(len(changes)))
     assert asked == [0] + ([kept] * 3 if kept < len(changes) else [])
 
 
 class Slowly(io.RawIOBase):
-    """A file that is made while it is read, and remembers nothing."""
+    """A file that is generated while it is read, and remembers nothing."""
 
     def __init__(self, parts: Iterator[bytes]) -> None:
         self._parts = parts
@@ -168,7 +168,7 @@ def many_epochs(count: int) -> Iterator[bytes]:
     [before, after] = FILE.replace(b'"epochs": []', b'"epochs": [@]').split(b"@")
     yield before
     for number in range(count):
-        # In pieces that end anywhere.
+        # The file comes in pieces of any length.
         text = json.dumps(CHANGE.hex()).encode() + (b", " if number + 1 < count else b"")
         cut = number % len(text)
         yield from (part for part in (text[:cut], text[cut:]) if part)
@@ -176,8 +176,8 @@ def many_epochs(count: int) -> Iterator[bytes]:
 
 
 def test_a_file_of_any_number_of_epochs_is_read_as_a_stream() -> None:
-    """Version 0.2.0 read no file of more than 4,096 epochs: an owner that changed keys without end made all proofs of
-    later epochs unreadable."""
+    """Version 0.2.0 read no file of more than 4,096 epochs, so an owner who kept changing keys made all proofs of later
+    epochs unreadable."""
     count, seen = 10_000, [0]
 
     def each(number: int, change: bytes, facts: object) -> None:
@@ -190,12 +190,12 @@ def test_a_file_of_any_number_of_epochs_is_read_as_a_stream() -> None:
     tracemalloc.stop()
     assert (found, seen[0], file.proof.hex()) == (count, count, READ["bytes"])
     assert peak < 4_000_000 < count * len(CHANGE), f"{peak} bytes at once"
-    # Whoever starts at the genesis needs none of them for a proof of epoch 0, and believes no file that has them.
+    # A client that starts at the genesis needs no change for a proof of epoch 0, and refuses a file that has some.
     with pytest.raises(VerificationFailed, match="epoch changes"):
         LightClient(GENESIS).show_file(cast(BinaryIO, Slowly(many_epochs(5000))))
 
 
 @given(st.integers(1, len(FILE)))
-def test_a_file_means_the_same_in_pieces_of_any_size(size: int) -> None:
+def test_a_file_has_the_same_meaning_in_pieces_of_any_size(size: int) -> None:
     pieces = Slowly(FILE[at : at + size] for at in range(0, len(FILE), size))
     assert LightClient(GENESIS).show_file(cast(BinaryIO, pieces)).facts == SHOWN.facts

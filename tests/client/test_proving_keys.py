@@ -1,4 +1,4 @@
-"""Wallets that prove under a ceremony's key, blocking and asynchronous, at a chain that is played by hand."""
+"""Blocking and asynchronous wallets that prove with a ceremony's key, on a chain that the test simulates."""
 
 import inspect
 import json
@@ -20,12 +20,12 @@ CHAIN, PASSPHRASE, ASSET, KEY = "ab" * 32, b"secret word", "cd" * 32, Key(bytes(
 
 @dataclass(frozen=True)
 class Keys:
-    """Keys as a ceremony makes them."""
+    """Keys of the form that a ceremony makes."""
 
     verifying: bytes
     file: bytes
     operation: dict[str, Any]
-    """A shield that was proved with them in an empty pool."""
+    """A shield operation that was proved with these keys in an empty pool."""
 
     @property
     def hashed(self) -> str:
@@ -42,7 +42,7 @@ def keys() -> Keys:
 
 @dataclass
 class FakePool:
-    """An asynchronous client of a chain whose pool counts `transfers`, which nobody proves."""
+    """An asynchronous client of a chain whose pool counts `transfers`, for which there are no proofs."""
 
     keys: Keys
     verifying: bytes
@@ -69,8 +69,8 @@ class FakePool:
         return "sent"
 
 
-class Watched:
-    """The extension's wallet, which tells on which threads it works."""
+class RecordingWallet:
+    """The extension's wallet, which records the threads of its calls."""
 
     def __init__(self, native: _native.ShieldedWallet) -> None:
         self.native, self.threads = native, dict[str, int]()
@@ -108,7 +108,7 @@ def test_a_ceremonys_key_is_found_at_its_place_and_all_work_is_done_off_the_even
     pool: Any = FakePool(keys, keys.verifying)
 
     async def body(wallet: AsyncWallet) -> None:
-        watched: Any = Watched(wallet._native)
+        watched: Any = RecordingWallet(wallet._native)
         wallet._native = watched
         with pytest.raises(WalletError, match=keys.hashed) as error:
             await wallet.shield(pool, ASSET, 5, key=KEY)
@@ -118,7 +118,7 @@ def test_a_ceremonys_key_is_found_at_its_place_and_all_work_is_done_off_the_even
         place.write_bytes(keys.file)
         assert await wallet.shield(pool, ASSET, 5, key=KEY, memo=b"hello") == "sent"
         assert [(each["type"], each["amount"]) for each in pool.sent] == [("shield", "5")]
-        # Records of a transfer that no head vouches for are looked at and dropped.
+        # Records that no certified head covers are scanned and dropped.
         pool.transfers = 1
         with pytest.raises(WalletError) as refused:
             await wallet.scan(pool)

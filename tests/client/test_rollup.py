@@ -54,7 +54,7 @@ def test_a_batchs_hash_names_every_transfer_in_its_place() -> None:
     one, two = Transfer(0, 1, 60), Transfer(1, 0, 60)
     hashes = [batch_hash(batch) for batch in ([one], [two], [one, two], [two, one], [one, one], [])]
     assert len(set(hashes)) == len(hashes)
-    # A batch is filled up with transfers of nothing.
+    # A batch is padded with transfers of amount 0.
     assert batch_hash([one, Transfer(0, 0, 0)]) == batch_hash([one])
 
 

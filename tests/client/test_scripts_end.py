@@ -1,4 +1,4 @@
-"""A script that forgets `with` or `close` ends like any other, and is told of it as of an open file."""
+"""A script that forgets `with` or `close` ends normally, with a warning as for an open file."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ print("height", client.status().height)
 
 
 def play(rest: str, *options: str) -> subprocess.CompletedProcess[str]:
-    """Runs a script to its end. One that hangs fails the test at the deadline."""
+    """Runs a script to its end. A script that hangs fails the test at the deadline."""
     command = [sys.executable, *options, "-c", BEGIN + rest, str(Path(__file__).parent)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
@@ -46,7 +46,7 @@ def test_a_script_without_close_ends(rest: str, code: int, said: str) -> None:
     assert "ResourceWarning" not in ended.stderr, "silent unless warnings are asked for, as for a file"
 
 
-def test_it_is_told_of_a_client_that_it_left_open() -> None:
+def test_a_script_is_warned_about_an_open_client() -> None:
     ended = play("", "-W", "always::ResourceWarning")
     assert ended.returncode == 0, ended.stderr
     assert "ResourceWarning: the client of http://n0, http://n1, http://n2 was not closed: use `with`" in ended.stderr

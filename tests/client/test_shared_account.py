@@ -1,4 +1,4 @@
-"""Several clients, as in several processes, sign for one account: each finds a nonce of its own.
+"""Several clients, as in several processes, sign for one account: each finds its own nonce.
 
 Time is trio's mock clock.
 """
@@ -39,7 +39,7 @@ def test_clients_that_share_an_account_are_not_refused(net: FakeNet, key: Key) -
     assert len(net.values) == CLIENTS * PUTS
 
 
-def test_many_at_once_are_signed_again_where_others_were_faster(net: FakeNet, key: Key) -> None:
+def test_many_at_once_are_signed_again_if_others_were_faster(net: FakeNet, key: Key) -> None:
     async def main() -> None:
         async with (
             AsyncClient(net.urls, key=key, transport=net.transport) as first,
@@ -54,8 +54,8 @@ def test_many_at_once_are_signed_again_where_others_were_faster(net: FakeNet, ke
     assert net.executed == list(range(12))
 
 
-def test_a_nonce_that_somebody_else_holds_is_passed_over_for_a_while() -> None:
-    """Until it shows that the other transaction is lost: others wait behind it."""
+def test_a_nonce_in_use_by_another_client_is_skipped_for_a_while() -> None:
+    """The nonce is avoided until the other transaction turns out to be lost, since others wait behind it."""
     nonces = Nonces()
     nonces.synced(0, 0)
     nonces.sent(transaction(nonces.take()))

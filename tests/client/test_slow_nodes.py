@@ -1,4 +1,4 @@
-"""Nodes that hang cost a caller little of its time, and errors name the nodes that were asked.
+"""Nodes that hang cost a caller little time, and errors name the nodes that were asked.
 
 Time is trio's mock clock.
 """
@@ -16,7 +16,7 @@ from rustorium.errors import Busy, NotFound, Unreachable
 
 @pytest.fixture
 def four(net: FakeNet) -> FakeNet:
-    """Four nodes, of which the first two hang once they were found to be the nearest."""
+    """Four nodes. The first two hang after the client has measured them as the nearest."""
     more = FakeNet(4)
     more.ids = net.ids
     for position, node in enumerate(more.nodes):
@@ -25,7 +25,9 @@ def four(net: FakeNet) -> FakeNet:
 
 
 def seconds(net: FakeNet, key: Key, body: Callable[[AsyncClient], Awaitable[object]], timeout_s: float = 4.0) -> float:
-    """Time that a call takes after the client has measured the nodes and two of them began to hang."""
+    """Returns the seconds of a call that starts after the client has measured the nodes and two of them began to
+    hang.
+    """
 
     async def main() -> float:
         async with AsyncClient(net.urls, key=key, timeout_s=timeout_s, transport=net.transport) as client:
@@ -62,7 +64,7 @@ def test_a_node_that_hung_is_asked_last_for_a_while(four: FakeNet, key: Key) -> 
     seconds(four, key, twice)
 
 
-def test_a_deadline_is_kept_where_all_hang(net: FakeNet, key: Key) -> None:
+def test_a_deadline_is_kept_if_all_nodes_hang(net: FakeNet, key: Key) -> None:
     for node in net.nodes:
         node.hangs = True
 
@@ -95,7 +97,7 @@ def test_an_error_names_the_nodes_that_were_asked_which_are_all(net: FakeNet, ke
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
-def test_an_answer_that_is_no_success_is_told_at_once(net: FakeNet, key: Key) -> None:
+def test_an_unsuccessful_answer_is_reported_at_once(net: FakeNet, key: Key) -> None:
     """Only silence makes a client ask two nodes at the same time."""
 
     async def main() -> None:

@@ -1,4 +1,5 @@
-"""No client brings a public key of small order onto a chain, of whatever version: anybody can sign under it."""
+"""A client refuses to put a public key of small order on a chain of any version, since anybody can sign under such a
+key."""
 
 import json
 

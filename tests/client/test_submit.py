@@ -1,4 +1,5 @@
-"""The same bytes go elsewhere until the deadline; then the outcome is unknown, never guessed.
+"""The same bytes are sent to other nodes until the deadline. After it the outcome is reported as unknown and never
+guessed.
 
 Time is trio's mock clock, so that deadlines pass at once.
 """
@@ -116,8 +117,8 @@ def test_all_down_is_unreachable_for_many_too(net: FakeNet, key: Key) -> None:
     run(net, key, body)
 
 
-def test_what_could_not_be_sent_any_more_is_told_beside_what_was(net: FakeNet, key: Key) -> None:
-    """The nodes go away while the second group is signed: what is known of the first is not lost."""
+def test_results_distinguish_sent_and_unsent_transactions(net: FakeNet, key: Key) -> None:
+    """The nodes fail while the second group is signed. The results of the first group must not be lost."""
 
     async def body(client: AsyncClient) -> None:
         wanted = [[put(key.address, b"k%d" % index, b"v")] for index in range(1_500)]
@@ -217,7 +218,7 @@ def test_a_node_that_is_behind_is_not_believed_alone(net: FakeNet, key: Key) -> 
 
 
 def test_nodes_that_are_behind_are_not_believed_while_another_one_is_busy(net: FakeNet, key: Key) -> None:
-    """The busy one may have what the others lack: the nonces before it, for instance."""
+    """The busy node may have what the others lack, such as the nonces before it."""
     net.refuse_next = [{"code": "nonce-too-far", "message": "The nonce 1025 is too far ahead."}] * 2
     net.nodes[0].busy_submissions = 1
 
@@ -252,8 +253,11 @@ def test_all_nodes_say_unknown_account(net: FakeNet, key: Key) -> None:
 
 @pytest.mark.parametrize("mood", ["hangs", "fails"])
 @pytest.mark.parametrize("code", ["unknown-account", "nonce-too-far", "expired", "nonce-taken"])
-def test_what_may_have_been_taken_is_not_called_refused(net: FakeNet, key: Key, mood: str, code: str) -> None:
-    """The nodes that refuse it are behind, or go by their clocks: the one that may have it brings it to a block yet."""
+def test_a_possibly_accepted_transaction_is_not_reported_as_refused(
+    net: FakeNet, key: Key, mood: str, code: str
+) -> None:
+    """The nodes that refuse it are behind, or use their own clocks. The node that may have accepted it can still bring
+    it into a block."""
 
     async def body(client: AsyncClient) -> None:
         await client.put(b"a", b"0")
@@ -266,8 +270,8 @@ def test_what_may_have_been_taken_is_not_called_refused(net: FakeNet, key: Key, 
     run(net, key, body)
 
 
-def test_one_that_a_block_skipped_is_waited_for(net: FakeNet, key: Key) -> None:
-    """A later block executes it: another one, signed in its place, would be executed too."""
+def test_a_skipped_transaction_is_waited_for(net: FakeNet, key: Key) -> None:
+    """A later block executes it. A second transaction, signed in its place, would be executed too."""
     skipped = {"code": "skipped", "message": "It was ordered and skipped: the work quota is too small."}
     net.refuse_next = [skipped] * 5
 
@@ -280,8 +284,9 @@ def test_one_that_a_block_skipped_is_waited_for(net: FakeNet, key: Key) -> None:
     assert len(set(sent(net))) == 1, "always the same bytes"
 
 
-def test_a_used_nonce_is_believed_of_the_node_that_says_so_alone(net: FakeNet, key: Key) -> None:
-    """It has executed what used the nonce, and doesn't know this one: that another node doesn't shows nothing."""
+def test_a_used_nonce_needs_only_the_word_of_the_node_that_reports_it(net: FakeNet, key: Key) -> None:
+    """That node has executed the transaction that used the nonce, and doesn't know this one. An answer of another node
+    shows nothing."""
 
     async def body(client: AsyncClient) -> None:
         await client.put(b"a", b"0")
@@ -327,7 +332,7 @@ def test_many_go_in_groups_and_in_order(net: FakeNet, key: Key) -> None:
     assert sorted(progress)[-1] == (2_500, 2_500)
 
 
-def test_what_cannot_be_encoded_is_a_usage_error_and_costs_no_nonce(net: FakeNet, key: Key) -> None:
+def test_an_operation_that_cannot_be_encoded_is_a_usage_error_and_uses_no_nonce(net: FakeNet, key: Key) -> None:
     async def body(client: AsyncClient) -> None:
         with pytest.raises(UsageError, match="can't be made"):
             await client.send([{"type": "bad"}])
@@ -338,7 +343,7 @@ def test_what_cannot_be_encoded_is_a_usage_error_and_costs_no_nonce(net: FakeNet
     run(net, key, body)
 
 
-def test_a_failed_receipt_is_an_error_of_put_and_none_of_submit(
+def test_a_failed_receipt_is_an_error_of_put_but_not_of_submit(
     net: FakeNet, key: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = Receipt("x", key.address, 0, 1, 0, 1, 1, Failure("insufficient-balance", 2))

@@ -1,4 +1,4 @@
-"""Trust that outlives a process: the trust file, trust periods, and how old a proof may be."""
+"""Trust that is kept across processes: the trust file, trust periods, and the maximum age of a proof."""
 
 import errno
 import io
@@ -36,7 +36,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def follower(clock: list[int], end: int, **named: Any) -> LightClient:
-    """A light client that followed all that came before epoch `end`."""
+    """Returns a light client that has followed all epochs before `end`."""
 
     async def fetch(first: int) -> Sequence[bytes]:
         return CHANGES[first:end]
@@ -47,7 +47,7 @@ def follower(clock: list[int], end: int, **named: Any) -> LightClient:
     return light
 
 
-def test_a_client_goes_on_where_its_trust_file_is(tmp_path: Path, clock: list[int]) -> None:
+def test_a_client_continues_from_its_trust_file(tmp_path: Path, clock: list[int]) -> None:
     path = tmp_path / "trust.json"
     light = follower(clock, 5, trust_file=path)
     assert path.stat().st_mode & 0o777 == 0o600
@@ -67,7 +67,7 @@ def test_two_clients_may_share_a_trust_file_and_it_never_goes_back(tmp_path: Pat
     assert LightClient(GENESIS, trust_file=path).trusted["epoch"] == 5
 
 
-def test_a_full_disk_leaves_the_trust_file_as_it_was_and_nothing_beside_it(
+def test_a_full_disk_leaves_the_trust_file_unchanged_and_no_other_file(
     tmp_path: Path, clock: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "trust.json"
@@ -181,7 +181,7 @@ def test_from_a_trust_file_the_trust_period_is_thirty_days_unless_another_is_nam
             LightClient(GENESIS, trust_period_s=bad)
 
 
-def test_another_end_of_a_kept_epoch_is_an_error_with_both_signed_headers(clock: list[int]) -> None:
+def test_another_end_of_a_known_epoch_is_an_error_with_both_signed_headers(clock: list[int]) -> None:
     light = follower(clock, 5)
     [end] = [case for case in FILE["cases"] if case["name"].startswith("E:")]
     [other] = [step for step in end["steps"] if step.get("gives") == "two-ends"]

@@ -1,5 +1,5 @@
-"""Verified reads: a client accepts only answers to its question, no older than allowed, from any node that can prove
-them."""
+"""Verified reads: a client accepts only answers to its own question, no older than allowed, from any node that can
+prove them."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ ONE = CASES["one value beside another client's"]
 BAD = CASES["too few signatures"]
 GENESIS = bytes.fromhex(ONE["genesis"])
 TAG_BYTES = 1
-"""A read proof's bytes stand behind the tag of their kind."""
+"""Length of the tag before a read proof's bytes."""
 
 Answer = Callable[[httpx2.Request], httpx2.Response]
 
@@ -33,7 +33,7 @@ def proven(case: dict[str, Any]) -> Answer:
 
 
 def run(nodes: list[Answer], body: Callable[[AsyncClient], Awaitable[Any]]) -> Any:
-    """A client of nodes n0, n1, …, each of which gives this answer to every question for a proof."""
+    """Runs `body` with a client of nodes n0, n1, …, each of which gives this answer to every request for a proof."""
 
     async def handle(request: httpx2.Request) -> httpx2.Response:
         if request.url.path != "/v1/proofs":
@@ -50,7 +50,7 @@ def run(nodes: list[Answer], body: Callable[[AsyncClient], Awaitable[Any]]) -> A
 
 
 def account() -> str:
-    """The account whose key the one value has."""
+    """The account of the key of the vectors' one value."""
 
     async def body(client: AsyncClient) -> str:
         facts = await client.light.show(bytes.fromhex(ONE["bytes"]))
@@ -64,7 +64,7 @@ ACCOUNT = account()
 VALUE = b"\x03" * 9
 
 
-def test_what_was_asked_for_is_given() -> None:
+def test_a_verified_answer_is_returned() -> None:
     async def body(client: AsyncClient) -> None:
         assert await client.get(ACCOUNT, b"\x03") == VALUE
         state = await client.prove([Subject(ACCOUNT, key=b"\x03")])
@@ -73,7 +73,7 @@ def test_what_was_asked_for_is_given() -> None:
     run([proven(ONE)], body)
 
 
-def test_another_nodes_lie_is_passed_over() -> None:
+def test_a_false_answer_is_skipped() -> None:
     async def body(client: AsyncClient) -> None:
         for _ in range(3):
             assert await client.get(ACCOUNT, b"\x03") == VALUE
@@ -92,7 +92,7 @@ def test_another_nodes_lie_is_passed_over() -> None:
         lambda _: ok({"proof_hex": CASES["a block"]["bytes"][2:]}),
     ],
 )
-def test_where_all_lie_nothing_is_given(answer: Answer) -> None:
+def test_if_all_nodes_lie_no_answer_is_returned(answer: Answer) -> None:
     async def body(client: AsyncClient) -> None:
         with pytest.raises(VerificationFailed):
             await client.get(ACCOUNT, b"\x03")
@@ -142,7 +142,7 @@ def test_a_client_that_starts_again_from_its_trust_file_goes_not_back(tmp_path: 
     assert json.loads(path.read_bytes())["height"] == 9
 
 
-def test_a_client_never_goes_back_behind_what_it_was_shown_or_wrote() -> None:
+def test_a_client_never_reads_below_an_earlier_read_or_write() -> None:
     asked: list[int] = []
 
     def node(request: httpx2.Request) -> httpx2.Response:
@@ -172,8 +172,8 @@ def test_the_current_state_of_a_node_that_is_behind_is_not_taken() -> None:
     run([proven(ONE)], body)
 
 
-def test_a_write_in_another_shard_says_nothing_of_this_one() -> None:
-    """Heights of two chains have nothing to do with each other: a floor of one would make the other wait for ever."""
+def test_a_write_in_another_shard_sets_no_floor_in_this_one() -> None:
+    """Heights of two shards are independent: a floor of one shard would make a read of the other wait forever."""
     asked: list[int] = []
 
     def node(request: httpx2.Request) -> httpx2.Response:
@@ -220,11 +220,9 @@ def test_reasons_are_typed_and_a_wait_ends() -> None:
 
 
 @pytest.mark.parametrize("earlier_ms", [0, 1])
-def test_an_own_write_is_waited_for_until_it_is_shown_to_be_none(
-    earlier_ms: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A node named a height; a final header below it, of a later time, shows that it lied, and nothing else does."""
-    # The vectors' headers are of a time to come.
+def test_an_own_write_is_waited_for_until_it_is_proved_false(earlier_ms: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node claimed a height. Only a final header below it, of a later time, shows that the node lied."""
+    # The vectors' headers have times in the future.
     monkeypatch.setattr(base, "time", SimpleNamespace(time_ns=lambda: 1 << 62))
 
     def reached(request: httpx2.Request) -> httpx2.Response:

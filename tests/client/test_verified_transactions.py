@@ -1,4 +1,4 @@
-"""A client with a genesis takes no node's word on a transaction whose receipt is certified."""
+"""A client with a genesis believes no node about a transaction whose receipt is certified; it checks the proof."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -27,7 +27,7 @@ HEIGHT, INDEX = FACTS["receipt"]["height"], FACTS["receipt"]["index"]
 
 
 def parts() -> tuple[bytes, bytes]:
-    """The transaction and the receipt's proof, which stand one behind the other."""
+    """Splits the bytes into the transaction and the receipt's proof."""
     for cut in range(2, len(PROOF)):
         try:
             if _native.wrap_proof("transaction", PROOF[1:cut], PROOF[cut:]) == PROOF:
@@ -89,13 +89,13 @@ def test_a_receipt_is_proven() -> None:
     assert found.transaction["operations"] == FACTS["transaction"]["operations"]
 
 
-def test_what_a_node_says_beside_its_proof_is_not_believed() -> None:
+def test_fields_beside_a_proof_are_not_believed() -> None:
     found = status(Node(receipt=FAILED, transaction={"operations": []}))
     assert (found.proven, found.receipt and found.receipt.ok) == (True, True)
     assert found.transaction["operations"]
 
 
-def test_without_genesis_or_with_verify_off_it_is_on_the_nodes_word_and_says_so() -> None:
+def test_without_genesis_or_verification_the_result_is_marked_unproven() -> None:
     for found in (status(Node(receipt=FAILED), genesis=None), status(Node(receipt=FAILED), verify=False)):
         assert (found.state, found.proven) == ("final", False)
         assert found.receipt is not None
@@ -103,7 +103,7 @@ def test_without_genesis_or_with_verify_off_it_is_on_the_nodes_word_and_says_so(
 
 
 @pytest.mark.parametrize("lies", [{"status": "final"}, {"proof_hex": None}])
-def test_what_has_no_proof_is_not_called_proven(lies: dict[str, Any]) -> None:
+def test_a_transaction_without_proof_is_not_reported_as_proven(lies: dict[str, Any]) -> None:
     assert not status(Node(**lies)).proven
 
 
@@ -122,7 +122,7 @@ def receipts(node: Node, verify: bool = True) -> tuple[Receipt, ...]:
 
 
 def test_receipts_of_a_block_are_proven_one_by_one() -> None:
-    # The vector's receipt is not the first of its block: a node that shows it alone leaves some out.
+    # The vector's receipt is not the first of its block, so a node that shows it alone leaves receipts out.
     with pytest.raises(ProofRefused, match="in order"):
         receipts(Node())
     assert len(receipts(Node(), verify=False)) == 1

@@ -1,4 +1,4 @@
-"""Wallets of shielded value without a node: files, keys, what is refused. What they do on a chain: tests/devnet."""
+"""Wallets of shielded value without a node: files, keys, and refusals. tests/devnet tests them on a chain."""
 
 import json
 from pathlib import Path
@@ -51,7 +51,7 @@ def test_accounts_of_a_seed_and_viewing_keys(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
-def test_nothing_of_a_wallet_is_in_the_clear(tmp_path: Path) -> None:
+def test_a_wallets_file_has_no_plain_text(tmp_path: Path) -> None:
     seed = b"known seed of thirty-two bytes!!"
     with make(tmp_path, seed=seed) as wallet:
         wallet.know([ASSET])
@@ -98,7 +98,7 @@ def native(number: int = 1, chain: str = CHAIN) -> _native.ShieldedWallet:
     return _native.ShieldedWallet.from_seed(bytes([number]) * 32, 0, chain, 1)
 
 
-def test_records_that_come_to_no_proven_head_are_forgotten() -> None:
+def test_records_without_a_proven_head_are_dropped() -> None:
     """A head is 8 + 32 + 32 bytes, then a frontier; this one is of an empty tree."""
     wallet, prover = native(), _native.ShieldedProver.insecure_devnet()
     sender = _native.account_id(0, bytes(32))
@@ -124,7 +124,7 @@ def test_records_that_come_to_no_proven_head_are_forgotten() -> None:
             wallet.settle(head)
 
 
-def test_what_can_not_be_paid_is_refused() -> None:
+def test_an_impossible_payment_is_refused() -> None:
     wallet, prover = native(), _native.ShieldedProver.insecure_devnet()
     sender = _native.account_id(0, bytes(32))
     with pytest.raises(_native.NativeError, match="there are 0 of this asset") as error:

@@ -1,4 +1,4 @@
-"""To whom a client shows a token: the endpoint that it was given for, over TLS or within this machine, and no other."""
+"""A client sends a token only to the endpoint for which it was given, over TLS or within this machine."""
 
 from contextlib import suppress
 
@@ -25,12 +25,12 @@ def secure(net: FakeNet) -> list[str]:
 
 
 def shown(net: FakeNet) -> list[set[str | None]]:
-    """Returns the authorization headers that each node got in all requests; empty if it got no request."""
+    """Returns the authorization headers that each node received; empty if it received no request."""
     return [{request.headers.get("authorization") for request in node.requests} for node in net.nodes]
 
 
 def ask_everything(client: AsyncClient) -> None:
-    """Every kind of request, each until all nodes have refused it."""
+    """Sends every kind of request, each until all nodes have refused it."""
     signed = SignedTransaction("0" * 64, b"x", "rs1", 0, 2**40)
 
     async def main() -> None:
@@ -47,7 +47,7 @@ def ask_everything(client: AsyncClient) -> None:
     trio.run(main)
 
 
-def test_each_node_is_shown_its_own_token_and_no_other() -> None:
+def test_each_node_gets_only_its_own_token() -> None:
     net = FakeNet()
     for node in net.nodes:
         node.knows_nothing = True
@@ -58,13 +58,13 @@ def test_each_node_is_shown_its_own_token_and_no_other() -> None:
     assert paths >= {"/livez", "/v1/status", "/v1/transactions", "/v1/events", f"/v1/accounts/{ACCOUNT}"}
 
 
-def test_a_second_node_isnt_shown_the_only_token_there_is() -> None:
+def test_a_second_node_does_not_get_the_first_ones_token() -> None:
     net = FakeNet(2)
     net.nodes[0].busy = True  # so that the other one is asked too
     with Client(secure(net), token={"https://N0:443": A}, transport=net.transport, timeout_s=0.5) as client:
         client.status()
     assert shown(net) == [{f"Bearer {A}"}, {None}]
-    # One token without a name is that of one endpoint: of two, whose it is would be a guess.
+    # A single token without a name belongs to a single endpoint. With two endpoints the client would have to guess.
     for make in (Client, AsyncClient):
         with pytest.raises(UsageError, match="names no endpoint, but there are 2"):
             make(secure(net), token=A, transport=net.transport)
@@ -76,7 +76,7 @@ def test_a_second_node_isnt_shown_the_only_token_there_is() -> None:
     assert shown(alone) == [{f"Bearer {A}"}]
 
 
-def test_a_redirect_leads_no_token_away() -> None:
+def test_a_token_is_not_sent_along_a_redirect() -> None:
     seen: list[str] = []
 
     def handle(request: httpx2.Request) -> httpx2.Response:
@@ -94,7 +94,7 @@ def test_a_redirect_leads_no_token_away() -> None:
 @pytest.mark.parametrize(
     "url", ["http://ledger.bank.example", "http://10.0.0.7:26651", "http://n0", "http://localhost.example", "HTTP://n0"]
 )
-def test_no_token_leaves_the_machine_in_the_clear(url: str) -> None:
+def test_no_token_leaves_the_machine_without_tls(url: str) -> None:
     for make in (Client, AsyncClient):
         with pytest.raises(UsageError, match="in the clear"):
             make(url, token=A)
@@ -107,7 +107,7 @@ def test_no_token_leaves_the_machine_in_the_clear(url: str) -> None:
 def test_tokens_stay_within_the_machine_or_go_over_tls() -> None:
     for url in ("http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1", "https://ledger.bank.example"):
         Client(url, token=A).close()
-    # A node that is shown no token may be asked in the clear, as before.
+    # A node that gets no token may be asked without TLS, as before.
     Client(["https://n0", "http://n1"], token={"https://n0": A}).close()
     Client("http://n1").close()
 

@@ -21,8 +21,7 @@ GENESIS = bytes.fromhex(FILE["genesis"])
 CASES: dict[str, list[dict[str, Any]]] = {case["name"]: case["steps"] for case in FILE["cases"]}
 START_MS = FILE["changes_at_ms"][0] - (FILE["changes_at_ms"][1] - FILE["changes_at_ms"][0])
 PROOF_BYTES = {3: 4 + 85 + 4 + 3 * 66, 1: 4 + 85 + 4 + 66}
-"""Number of bytes of a finalization without descendants, by its signatures: no headers, the vote, and the
-signatures."""
+"""Bytes of a finalization without descendants (no headers, the vote, the signatures), by its number of signatures."""
 LAST = "the last moment of a period, from where an epoch ends at the latest"
 
 Page = dict[str, Any]
@@ -72,8 +71,8 @@ def run(
     epochs: dict[str, list[str]] | None = None,
     **named: Any,
 ) -> list[str]:
-    """A client of node `n0`, with all others as witnesses. Each gives these answers in turn, the last one for ever;
-    None is that it has no such block. Returns the hosts that were asked for blocks."""
+    """Runs a client of node `n0`, with all others as witnesses. Each witness gives these answers in turn and then
+    repeats the last; `None` means that it has no such block. Returns the hosts that were asked for blocks."""
     asked: list[str] = []
 
     async def handle(request: httpx2.Request) -> httpx2.Response:
@@ -128,7 +127,7 @@ def test_a_witness_with_another_final_block_shows_a_fork() -> None:
     run({"n0": [ONE], "w0": [ONE], "w1": [ANOTHER]}, forked)
 
 
-def test_a_witness_whose_committee_was_made_otherwise_shows_where_the_chain_forked(clock: list[int]) -> None:
+def test_a_witness_with_another_committee_shows_where_the_chain_forked(clock: list[int]) -> None:
     [other] = [step for step in CASES["E: the same without a period"] if step.get("gives") == "two-ends"]
     clock[0] = other["now_ms"]
     in_epoch_1 = next(steps for name, steps in CASES.items() if name.startswith("G: a checkpoint"))
@@ -143,7 +142,7 @@ def test_a_witness_whose_committee_was_made_otherwise_shows_where_the_chain_fork
 
 
 @pytest.mark.parametrize("answer", [None, UNSIGNED, ANOTHER | {"proof_hex": ""}, {}])
-def test_a_witness_that_shows_nothing_confirms_nothing_and_accuses_nobody(answer: Page | None) -> None:
+def test_a_witness_without_an_answer_neither_confirms_nor_accuses(answer: Page | None) -> None:
     async def silent(client: AsyncClient) -> None:
         with pytest.raises(WitnessesSilent, match="no witness has block 5"):
             await read(client)
@@ -170,8 +169,8 @@ def test_a_witness_gets_no_token() -> None:
     assert given == [("127.0.0.1", "Bearer rsk_x"), ("w0", None)]
 
 
-def test_a_read_may_be_as_old_as_the_client_or_the_call_says(clock: list[int]) -> None:
-    """On reads of the state, whose header has a time, and of no other age than the caller's."""
+def test_a_read_may_be_as_old_as_the_client_or_the_call_allows(clock: list[int]) -> None:
+    """Reads of the state have a header with a time, so they may be as old as the caller allows and no older."""
     vectors = json.loads((Path(__file__).parent.parent / "vectors" / "proofs.json").read_text())["cases"]
     [case] = [case for case in vectors if case["name"] == "one value beside another client's"]
     genesis = bytes.fromhex(case["genesis"])

@@ -1,4 +1,4 @@
-"""Groth16 keys, proofs and inputs as dicts, paths and bytes, and what is refused of them."""
+"""Groth16 keys, proofs and inputs as dicts, paths and bytes, and the refusals of bad ones."""
 
 import json
 from pathlib import Path
@@ -57,7 +57,7 @@ def test_every_form_of_a_document_means_the_same(curve: str) -> None:
 
 
 @pytest.mark.parametrize("curve", CURVES)
-def test_what_is_not_proved_is_refused_with_its_reason(curve: str) -> None:
+def test_an_invalid_proof_is_refused_with_its_reason(curve: str) -> None:
     key, proof, public = files(curve)
     numbers = [int(text) for text in parsed(public)]
     refused("zk-not-proved", key, proof, files(curve, 2)[2])
@@ -80,7 +80,7 @@ def test_what_is_not_proved_is_refused_with_its_reason(curve: str) -> None:
     refused("zk-other-curve", other[0], proof, public)
 
 
-def test_what_is_no_document_at_all_is_told_so(tmp_path: Path) -> None:
+def test_an_invalid_document_is_reported_as_one(tmp_path: Path) -> None:
     key, proof, public = files("bn128")
     for wrong in (tmp_path / "missing.json", tmp_path, 7, None, [b"x"]):
         with pytest.raises(UsageError):
@@ -104,7 +104,7 @@ def test_operations_name_their_inputs_in_order() -> None:
     named = [{"index": 0, "once": False}, {"index": 1, "once": True}, {"index": 3, "once": False}]
     assert registered == {"type": "register_verifier", "key_hex": key.hex(), "named": named}
     ids = {zk.verifier_id(owner, key, named=names, once=once) for names in ((), (1,), (0, 1)) for once in ((), (1,))}
-    assert len(ids) == 5  # those with input 1 in `once` and in `named` or not are the same
+    assert len(ids) == 5  # an input in `once` is the same with or without it in `named`
     assert all(bytes.fromhex(one)[0] == 3 for one in ids)
     verifier = ids.pop()
     operation = verify_proof(verifier, [bytes(32)], b"proof")

@@ -1,6 +1,6 @@
 """A core under test: feeds inputs at set times and makes the blocks and certificates of a committee of four.
 
-Invariants: nothing here runs a data plane; time moves only when a test says so.
+Invariants: no data plane runs; time moves only when a test advances it.
 """
 
 from typing import TypeVar
@@ -90,7 +90,7 @@ class Core:
         return effects
 
     def wait(self, ms: float) -> list[Effect]:
-        """Lets time pass, ticking at each deadline on the way."""
+        """Lets time pass, and ticks at each deadline on the way."""
         end = self.now + int(ms * NS_PER_MS)
         effects: list[Effect] = []
         while (deadline := self.replica.next_deadline()) is not None and deadline <= end:

@@ -1,6 +1,6 @@
 """R28 to R30: how an epoch ends and the next begins, for the core of one node.
 
-Invariants: virtual time only; each test names the rule that it holds the core to.
+Invariants: virtual time only; each test names the rule that it tests.
 """
 
 import pytest
@@ -31,7 +31,7 @@ ONE = block(1)
 BOUNDARY = block(2, ONE, claim=1, ends=True)
 CLOSING = block(3, BOUNDARY, payload=False, ends=True)
 BIG = 7
-"""The committee that comes after the one of four."""
+"""The committee after the committee of four."""
 
 
 def notarized(me: int | None, *blocks: BlockFacts) -> Core:
@@ -60,19 +60,19 @@ def begin(core: Core, final: BlockFacts = BOUNDARY, payload_height: int = 2, me:
     ],
     ids=["closing", "doesn't end", "lists something", "claims a result", "claims a root"],
 )
-def test_r28_a_child_of_what_ends_the_epoch_says_nothing_new(closing: BlockFacts, accepted: bool) -> None:
+def test_r28_a_closing_block_repeats_its_parents_fields(closing: BlockFacts, accepted: bool) -> None:
     core = notarized(0, ONE, BOUNDARY)
     assert kinds(core.feed(ready(closing))) == [VoteKind.NOTARIZE] * accepted
 
 
-def test_r28_what_stands_on_a_closing_block_is_one_too() -> None:
+def test_r28_a_child_of_a_closing_block_is_a_closing_block() -> None:
     core = notarized(1, ONE, BOUNDARY, CLOSING)
     assert kinds(core.feed(ready(block(4, CLOSING, payload=False)))) == []
     again = notarized(1, ONE, BOUNDARY, CLOSING)
     assert kinds(again.feed(ready(block(4, CLOSING, payload=False, ends=True)))) == [VoteKind.NOTARIZE]
 
 
-def test_r28_a_boundary_may_bring_all_that_a_block_may() -> None:
+def test_r28_a_boundary_may_have_all_fields_of_a_block() -> None:
     core = notarized(0, ONE)
     assert kinds(core.feed(ready(BOUNDARY))) == [VoteKind.NOTARIZE]
 
@@ -123,7 +123,7 @@ def test_r28_after_a_final_boundary_there_is_no_work_in_its_epoch(reason: Input)
     assert not kinds(effects)
 
 
-def test_r28_f_plus_one_nullifies_are_answered_even_then() -> None:
+def test_r28_f_plus_one_nullifies_are_answered_even_after_a_final_boundary() -> None:
     core = notarized(3, ONE, BOUNDARY)
     core.feed(finalization(BOUNDARY))
     assert [p.parent for p in of(core.feed(NullifiesSeen(3)), Propose)] == [BOUNDARY.digest]
@@ -150,8 +150,9 @@ def test_r29_the_first_block_of_an_epoch_is_no_closing_block() -> None:
     )
 
 
-def test_r29_nothing_of_the_old_epoch_is_left() -> None:
-    """Votes of its closing views don't bind, its certificates move nothing, its reasons call for nothing."""
+def test_r29_a_new_epoch_has_no_data_of_the_old_one() -> None:
+    """Votes of the old epoch's closing views don't bind, its certificates move nothing, and its reasons call for no
+    block."""
     core = notarized(0, ONE, BOUNDARY, CLOSING)
     core.feed(nullification(4), WorkSeen(True), EndDue(True))
     begin(core)
@@ -175,7 +176,7 @@ def test_r13_a_claim_that_the_boundary_owes_is_owed_by_the_next_epoch() -> None:
 
 
 def test_r13_the_walk_for_the_newest_payload_ends_at_the_boundary_without_its_header() -> None:
-    """The boundary's facts are forgotten with the first finalization above it, and nobody has to bring them again."""
+    """The core forgets the boundary's facts with the first finalization above it, and nobody sends them again."""
     core = Core(0)
     begin(core, payload_height=1, final=block(2, ONE, payload=False, ends=True), me=4)
     first = block(3, block(2, ONE, payload=False, ends=True), payload=False, n=BIG)
@@ -183,7 +184,7 @@ def test_r13_the_walk_for_the_newest_payload_ends_at_the_boundary_without_its_he
     assert not of(core.wait(5 * CONFIG.heartbeat_ms), FetchBlock)
 
 
-def test_r30_who_is_in_no_committee_follows_and_says_nothing() -> None:
+def test_r30_a_non_member_follows_and_sends_nothing() -> None:
     core = Core(None)
     effects = core.first + core.feed(WorkSeen(True), ready(ONE), notarization(ONE), NullifiesSeen(2), EndDue(True))
     effects += core.feed(nullification(2), ready(block(3, ONE)), finalization(ONE)) + core.wait(5_000)

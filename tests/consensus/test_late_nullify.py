@@ -1,6 +1,6 @@
-"""Views whose certificates are lost to all get a nullification after all (R35).
+"""Views whose certificates nobody holds any more get a nullification late (R35).
 
-Invariants: what no peer holds is told by the data plane; here it is believed.
+Invariants: the data plane reports what no peer holds; the core believes it here.
 """
 
 from core_harness import Core, N, block, notarization, nullification, of, ready
@@ -11,19 +11,19 @@ LATE = [(VoteKind.NULLIFY, view) for view in (1, 2, 3, 4)]
 
 
 def late_votes(core: Core, runs: tuple[tuple[int, int], ...], ms: float = 2_000) -> list[tuple[VoteKind, int]]:
-    """Votes of views below 6."""
+    """Returns the votes that the core casts for views below 6."""
     effects = core.feed(HeldByNobody(runs)) + core.wait(ms)
     return [(vote.kind, vote.view) for vote in of(effects, Vote) if vote.view < 6]
 
 
 def sent_ahead(me: int = 0) -> Core:
-    """A core that one nullification has sent from view 1 to 6, with work."""
+    """Returns a core that one nullification has moved from view 1 to 6, with work."""
     core = Core(me=me)
     core.feed(nullification(5), WorkSeen(True))
     return core
 
 
-def test_r35_views_that_nobody_holds_a_certificate_of_are_nullified_once() -> None:
+def test_r35_views_without_any_certificate_are_nullified_once() -> None:
     for me in range(N):
         core = sent_ahead(me)
         assert not late_votes(core, ())
@@ -47,7 +47,7 @@ def test_r35_a_view_with_a_certificate_or_a_finalize_of_this_node_is_not_nullifi
     assert late_votes(core, ((1, 4),)) == [(VoteKind.NULLIFY, 3), (VoteKind.NULLIFY, 4)]
 
 
-def test_r35_without_work_and_for_views_to_come_nothing_is_cast() -> None:
+def test_r35_no_vote_is_cast_without_work_or_for_future_views() -> None:
     core = Core()
     core.feed(nullification(5))
     assert not late_votes(core, ((1, 4),))

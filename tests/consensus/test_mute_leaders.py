@@ -1,6 +1,6 @@
-"""R1, R16, R17b: the cost of leaders that are alive and don't propose; and nobody is passed over for ever.
+"""R1, R16, R17b: the cost of leaders that are alive and don't propose; and no leader is passed over forever.
 
-Invariants: virtual time and fixed seeds; the mute members never vote either, so that the others are just a quorum.
+Invariants: virtual time and fixed seeds; the mute members never vote either, so the other members are just a quorum.
 """
 
 import random
@@ -54,10 +54,11 @@ def test_f_mute_leaders_cost_at_most_half_the_views(n: int, where: Callable[[int
         (16, 64, Guile.OBLIGING),
     ],
 )
-def test_f_leaders_that_propose_only_where_it_helps_them_cost_at_most_two_thirds(
+def test_f_leaders_that_propose_only_to_avoid_the_list_cost_at_most_two_thirds(
     n: int, after_cycles: int, guile: Guile
 ) -> None:
-    """R17b: terms and full cycles, also for one who behaves in full cycles so as to have its terms forgotten."""
+    """R17b: terms and full cycles bound the cost, also of a leader that behaves well in full cycles so that its terms
+    are forgotten."""
     calm = views_per_second(Links(n), 1, 4)
     assert views_per_second(Links(n, adjacent(n), guile=guile), after_cycles, 2 * FULL_EVERY) >= calm / 3
 
@@ -70,7 +71,7 @@ def test_drawn_orders_cost_no_more_than_the_order_by_place(n: int, seed: int | N
 
 
 def scatter(links: Links, rng: random.Random) -> None:
-    """Gives each core a list, backoffs and terms that no run need have led to, for ever as far as terms go."""
+    """Gives each core an arbitrary list, backoffs and terms, even ones that no run leads to; the terms never end."""
     for me in links.members:
         machine, others = links.machine(me), [place for place in range(links.n) if place != me]
         turns, pace = machine._turns, machine._pace
@@ -86,8 +87,8 @@ def scatter(links: Links, rng: random.Random) -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("n", SIZES)
-def test_whatever_each_node_believes_of_the_leaders_the_chain_goes_on(n: int, seed: int) -> None:
-    """R17b (a): f mute, the others all needed, and no two lists alike."""
+def test_the_chain_goes_on_with_any_lists_of_leaders(n: int, seed: int) -> None:
+    """R17b (a): f members are mute, all others are needed, and no two lists are alike."""
     if n > 7 and seed >= {16: 4, 31: 1}[n]:
         return
     rng = random.Random(1_000 * n + seed)

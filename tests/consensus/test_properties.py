@@ -1,6 +1,6 @@
 """One core never casts conflicting votes, whatever the data plane sends in whatever order.
 
-Invariants: inputs are drawn freely, only certificates are those that a quorum could have made (one digest per view).
+Invariants: inputs are arbitrary, except that certificates are ones that a quorum could have made (one digest per view).
 """
 
 from dataclasses import replace
@@ -75,7 +75,7 @@ PROFILE = settings(max_examples=250, deadline=None, derandomize=True, suppress_h
 
 
 class Watch:
-    """Holds every effect of one node's life against the rules of voting."""
+    """Checks every effect of one node against the rules of voting, across its restarts."""
 
     def __init__(self, me: int) -> None:
         self.me = me
@@ -131,7 +131,7 @@ def live(core: Core, watch: Watch, steps: list[tuple[int, Input]]) -> None:
 
 @PROFILE
 @given(st.integers(0, N - 1), script)
-def test_no_order_of_inputs_makes_votes_that_exclude_each_other(me: int, steps: list[tuple[int, Input]]) -> None:
+def test_no_order_of_inputs_causes_conflicting_votes(me: int, steps: list[tuple[int, Input]]) -> None:
     core, watch = Core(me, config=ROOTS), Watch(me)
     watch.see(core.first)
     live(core, watch, steps)
@@ -139,7 +139,7 @@ def test_no_order_of_inputs_makes_votes_that_exclude_each_other(me: int, steps: 
 
 @PROFILE
 @given(st.integers(0, N - 1), script, script)
-def test_a_restart_in_between_changes_nothing_about_that(
+def test_a_restart_in_between_causes_no_conflicting_votes(
     me: int, before: list[tuple[int, Input]], after: list[tuple[int, Input]]
 ) -> None:
     core, watch = Core(me, config=ROOTS), Watch(me)

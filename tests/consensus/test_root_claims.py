@@ -1,6 +1,6 @@
 """R5, R12, R13, R14 where the chain makes state roots: what may be claimed, what is owed, and when that is work.
 
-Invariants: virtual time only; each test names the rule that it holds the core to.
+Invariants: virtual time only; each test names the rule that it tests.
 """
 
 from dataclasses import replace
@@ -26,7 +26,7 @@ DELAY_MS = CONFIG.claim_delay_ms
 
 
 def final(me: int, *blocks: BlockFacts) -> Core:
-    """A core whose blocks of views 1 and on are final one after the other; it is in the view after the last."""
+    """Returns a core whose blocks of view 1 and later are final in order; it is in the view after the last."""
     core = Core(me, config=ROOTS)
     for facts in blocks:
         core.feed(ready(facts), notarization(facts), finalization(facts))
@@ -62,7 +62,7 @@ def test_r12_a_new_root_claim_is_content() -> None:
 
 @pytest.mark.parametrize(("claim", "root"), [(2, 1), (2, 2)])
 def test_r12_a_claim_for_an_empty_height_is_no_content(claim: int, root: int) -> None:
-    """A network slower than the grace found it: each empty block claimed the one before, and so called for the next."""
+    """Found on a network slower than the grace: each empty block claimed the one before, and so called for the next."""
     one = block(1)
     two = block(2, one, payload=False, claim=1, root=1)
     three = block(3, two, payload=False, claim=claim, root=root)
@@ -125,7 +125,7 @@ def test_r13_the_root_is_still_owed_once_the_result_is_claimed() -> None:
     assert claims(core.feed(RootReady(2)) + core.wait(DELAY_MS)) == [(2, 2)]
 
 
-def test_r13_a_root_below_the_newest_payload_rides_and_is_no_work() -> None:
+def test_r13_a_root_below_the_newest_payload_is_claimed_along_and_is_no_work() -> None:
     one = block(1)
     core = final(3, one, block(2, one))
     assert claims(core.feed(ClaimReady(2), RootReady(1)) + core.wait(500)) == []
@@ -150,7 +150,7 @@ def test_r13_an_empty_height_is_never_owed_a_root(late: Input) -> None:
 
 
 @pytest.mark.parametrize(("ready_claim", "ready_root"), [(1, 0), (0, 1)])
-def test_r13_what_cannot_be_claimed_yet_runs_no_timer(ready_claim: int, ready_root: int) -> None:
+def test_r13_a_claim_that_is_not_ready_starts_no_timer(ready_claim: int, ready_root: int) -> None:
     voter = final(0, block(1))
     effects = voter.feed(ClaimReady(ready_claim), RootReady(ready_root)) + voter.wait(2_000)
     assert not [vote for vote in of(effects, Vote) if vote.kind is VoteKind.NULLIFY]

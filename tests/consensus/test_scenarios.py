@@ -1,6 +1,6 @@
-"""The cases that design 5 tells of, each played by four whole nodes in the simulator.
+"""The scenarios of the specification, each played by four whole nodes in the simulator.
 
-Invariants: virtual time and a fixed seed; the checkers watch every one of them.
+Invariants: virtual time and a fixed seed; the checkers watch every scenario.
 """
 
 from collections.abc import Callable
@@ -51,8 +51,8 @@ def latency_ms(world: World, node: int, transaction: int) -> float:
 
 
 class HelpsOnce(Equivocator):
-    """Leads view 1: helps to notarize one block with two peers, binds the third to a twin, and is silent from then
-    on."""
+    """A traitor that leads view 1: it helps two peers to notarize one block, sends the third peer a twin of it, and is
+    silent from then on."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class HelpsOnce(Equivocator):
             port.send(peer, ProposalFrame(mine, frame.certificates, frame.riders))
 
     def hear(self, port: NodeData, message: Message) -> None:
-        """Votes by its proposal alone."""
+        """Votes only through its proposal."""
 
 
 class Cut:
@@ -87,9 +87,9 @@ class Cut:
 
 @pytest.mark.parametrize("delay_ms", [0.0, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0])
 def test_traitor_helps_to_notarize_then_is_silent_before_a_power_cut(delay_ms: float) -> None:
-    """Nodes 2 and 3 and the traitor notarize a block of view 1; node 0 is bound to the twin. The power goes at an
-    instant around the finalize votes. Those who finalized can't nullify, and nobody can notarize anew: only a
-    notarization that was synced with the finalize votes keeps the chain live without the traitor."""
+    """Nodes 2 and 3 and the traitor notarize a block of view 1; node 0 is bound to the twin. All lose power at an
+    instant around the finalize votes. Nodes that voted to finalize can't nullify, and nobody can notarize again:
+    without the traitor the chain stays live only because the notarization was synced with the finalize votes."""
     traitor = HelpsOnce()
     world = World(7, N, CONFIG, actors={1: traitor})
     cut = Cut(world)
@@ -111,7 +111,7 @@ def test_traitor_helps_to_notarize_then_is_silent_before_a_power_cut(delay_ms: f
 
 
 def test_power_loss_of_all_at_every_instant_of_a_view_leaves_the_chain_live() -> None:
-    """Reserving views ahead would deadlock here: all restart together, bound by what they signed."""
+    """A design that reserves views ahead would deadlock here: all nodes restart together, bound by what they signed."""
     for instant in range(40):
         world = World(instant, N, CONFIG, actors={2: Silent(int((1 + instant * 0.15) * NS_PER_MS))})
         world.start_all()
@@ -159,7 +159,7 @@ def test_work_that_only_one_node_has_seen_reaches_the_leader_or_all() -> None:
 
 
 def test_work_is_sent_until_it_arrives_even_if_the_first_copies_are_lost() -> None:
-    """A seed found it: the node gave the view up alone, and told of its work only once."""
+    """Found by a seed: the node gave the view up alone, and announced its work only once."""
     world = World(6, N, CONFIG)
     cut = Cut(world)
     cut.lost = lambda source, target, message: isinstance(message, BatchFrame) and world.now < 400 * NS_PER_MS
@@ -168,7 +168,7 @@ def test_work_is_sent_until_it_arrives_even_if_the_first_copies_are_lost() -> No
 
 
 def test_a_proposal_that_one_node_alone_saw_does_not_keep_its_work_to_itself() -> None:
-    """A seed found it: a traitor proposes to one node, whose own transaction then never left it."""
+    """Found by a seed: a traitor proposes to one node, whose own transaction then never left it."""
     world = World(8, N, CONFIG, actors={1: Silent(0)})
     cut = Cut(world)
     world.actors[1] = OnlyTo(2)
@@ -181,7 +181,7 @@ def test_a_proposal_that_one_node_alone_saw_does_not_keep_its_work_to_itself() -
 
 
 class OnlyTo:
-    """Speaks to one peer alone."""
+    """A traitor that sends to one peer only."""
 
     def __init__(self, peer: int) -> None:
         self._peer = peer
@@ -191,7 +191,7 @@ class OnlyTo:
 
 
 def test_claims_that_voters_cannot_check_yet_wait_and_then_pass() -> None:
-    """Node 3 executes slowly: a claim on a height that it hasn't executed is pending, and no view is lost over it."""
+    """Node 3 executes slowly. A claim on a height that it hasn't executed is pending, and no view is lost over it."""
     world = World(9, N, CONFIG, paces={3: Pace(execute_ms=15.0)})
     world.inputs_seen = []
     world.start_all()
@@ -205,8 +205,8 @@ def test_claims_that_voters_cannot_check_yet_wait_and_then_pass() -> None:
 
 
 def test_claims_that_a_quorum_cannot_check_do_not_stop_the_chain() -> None:
-    """A leader that is ahead of all claims too early: the others wait until their timers, then the next leader goes
-    on."""
+    """A leader that executes faster than all others claims too early. The others wait until their timers fire; then the
+    next leader goes on."""
     slow = {node: Pace(execute_ms=60.0) for node in (0, 2, 3)}
     world = World(10, N, CONFIG, paces=slow)
     world.start_all()

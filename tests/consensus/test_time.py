@@ -1,6 +1,6 @@
 """R11 to R21: when the core acts: work, grace, owed claims, timers, silence, resends and heartbeats.
 
-Invariants: virtual time only; each test names the rule that it holds the core to.
+Invariants: virtual time only; each test names the rule that it tests.
 """
 
 import pytest
@@ -33,7 +33,7 @@ def nullifies(effects: list[Effect]) -> list[int]:
 
 
 def final_one(me: int, payload: bool = True) -> Core:
-    """A core whose block of view 1 is final; it is in view 2."""
+    """Returns a core in view 2 whose block of view 1 is final."""
     one = block(1, payload=payload)
     core = Core(me)
     core.feed(ready(one), notarization(one), finalization(one))
@@ -165,7 +165,7 @@ def test_r15_the_timer_starts_at_the_later_of_view_and_work() -> None:
     assert nullifies(core.wait(1)) == [1]
 
 
-def test_r15_a_proposal_gives_the_view_three_deltas_whoever_saw_the_work() -> None:
+def test_r15_a_proposal_gives_the_view_three_deltas_even_without_seen_work() -> None:
     core = Core(me=2)
     core.feed(BlockSeen(block(1), PayloadStatus.PENDING))
     assert not nullifies(core.wait(299))

@@ -24,11 +24,11 @@ from rustorium.consensus.vocabulary import (
 FLOOR_MS = 100
 MUTE = 1
 TERM_MS = 2 * 4 * 4 * FLOOR_MS
-"""The first term of a leader whose last turn took four Δ, by the clock."""
+"""The first term, by the clock, of a leader whose last turn took four Δ."""
 
 
 class Story:
-    """A core with work at any time, told what becomes of each view. It is member 0."""
+    """A core that always has work, and is told the result of each view. It is member 0."""
 
     def __init__(self) -> None:
         self.core = Core(me=0)
@@ -37,11 +37,11 @@ class Story:
         self.entering: list[Effect] = []
 
     def nullified(self, view: int) -> None:
-        """Others end the view."""
+        """Lets other members end the view."""
         self.entering = self.core.feed(nullification(view))
 
     def loses(self, view: int) -> int:
-        """Waits until this node's own timer ends the view; how long that took, in ms."""
+        """Waits until this node's own timer ends the view; returns the ms that it took."""
         start = self.core.now
         while not nullifies(self.core.wait(1)):
             assert self.core.now - start < 60_000 * NS_PER_MS
@@ -50,7 +50,7 @@ class Story:
         return waited
 
     def wins(self, view: int, after_ms: float = 0, final_after_ms: float = 0) -> None:
-        """The view's block is notarized and final."""
+        """Makes the view's block notarized and final."""
         facts = block(view, self.tip)
         self.core.wait(after_ms)
         self.core.feed(ready(facts))
@@ -60,13 +60,13 @@ class Story:
         self.tip, self.entering = facts, effects
 
     def rests(self, ms: int) -> None:
-        """Lets the core have no work for this long."""
+        """Takes the core's work away for this long."""
         self.core.feed(WorkSeen(False))
         self.core.wait(ms)
         self.core.feed(WorkSeen(True))
 
     def lists_the_mute(self) -> None:
-        """Up to view 8, with the mute leader's views 1 and 5 lost."""
+        """Goes to view 8; the mute leader loses views 1 and 5."""
         for view in range(1, 9):
             if view % 4 == MUTE:
                 self.loses(view)
@@ -74,7 +74,7 @@ class Story:
                 self.wins(view)
 
     def cycles(self, first: int, last: int) -> None:
-        """Whole cycles, counted from 0, in which only the mute leader's views are nullified."""
+        """Goes through whole cycles, counted from 0, in which only the mute leader's views are nullified."""
         for view in range(4 * first + 1, 4 * last + 5):
             if view % 4 == MUTE:
                 self.nullified(view)
@@ -94,7 +94,8 @@ def test_r16_own_timer_gives_its_leader_twice_the_time_and_all_of_them_after_two
             waited.append(story.loses(view) // FLOOR_MS)
         else:
             story.nullified(view)
-    # Views 5 to 7 are their leaders' second; from 8 on, all count anew, and every own timer doubles all.
+    # Views 5 to 7 are their leaders' second lost views. From view 8 on, all count from the start again, and each own
+    # timer doubles for all leaders.
     assert waited == [2, 2, 2, 4, 4, 4, 2, 4, 8, 16, 16, 16]
 
 
@@ -140,7 +141,9 @@ def test_r16_an_early_proposal_takes_the_leaders_own_doubling_back_and_a_late_on
 def test_r16_a_leader_keeps_its_own_doubling_if_its_proposal_takes_more_than_half_of_the_time_without_it(
     proposed_ms: int,
 ) -> None:
-    """Its block is there within half of its doubled timer, but without the doubling it had 2Δ to propose."""
+    """Its block arrives within half of the doubled timer. Without the doubling the leader would have had 2Δ to
+    propose.
+    """
     story = Story()
     story.loses(1)
     for view in (2, 3, 4):
@@ -151,8 +154,8 @@ def test_r16_a_leader_keeps_its_own_doubling_if_its_proposal_takes_more_than_hal
     assert story.loses(9) // FLOOR_MS == 4
 
 
-def test_r15_a_late_leader_may_propose_late_but_not_what_nobody_can_get() -> None:
-    """Otherwise a leader whose proposals nobody can vote for stops the chain for six times the floor."""
+def test_r15_a_late_leader_gets_time_only_for_a_proposal_that_others_can_fetch() -> None:
+    """Otherwise a leader whose proposals nobody can vote for stops the chain for six times the smallest timeout."""
     for proposed_ms, given_up_ms in [(0, 300), (150, 300), (250, 350), (399, 499)]:
         story = Story()
         story.loses(1)
@@ -204,7 +207,7 @@ def test_r17b_a_turn_that_others_ended_counts_for_nothing() -> None:
     assert nullifies(story.entering) == [21]
 
 
-def test_r17b_at_most_f_are_listed_those_that_lost_last() -> None:
+def test_r17b_at_most_f_leaders_are_listed_those_that_lost_last() -> None:
     story = Story()
     for view in range(1, 9):
         if view % 4 in (1, 2):
@@ -228,8 +231,8 @@ def test_r17b_a_full_cycle_gives_everybody_a_turn() -> None:
     assert nullifies(story.entering), "it was ended by others, and changed nothing"
 
 
-def test_r17b_a_full_cycle_passes_over_whose_term_is_not_over_by_the_clock() -> None:
-    """A chain of quick views goes through 32 cycles in less time than one lost turn takes."""
+def test_r17b_a_full_cycle_skips_a_leader_whose_term_is_not_over_by_the_clock() -> None:
+    """A chain of fast views goes through 32 cycles in less time than one lost turn takes."""
     story = Story()
     story.lists_the_mute()
     story.rests(TERM_MS - 1)
@@ -259,7 +262,8 @@ def test_r17b_a_good_turn_in_a_full_cycle_ends_the_list_but_one_more_loss_begins
     story.wins(130)
     story.wins(131)
     story.wins(132)
-    # It was listed once before, and the good turn took that back: it needs two lost turns again.
+    # The leader was listed once before, and the good turn took it off the list: it is listed again after two lost
+    # turns.
     assert not nullifies(story.entering)
     story.loses(133)
     story.wins(134)
@@ -270,7 +274,7 @@ def test_r17b_a_good_turn_in_a_full_cycle_ends_the_list_but_one_more_loss_begins
 
 @pytest.mark.parametrize(("after_ms", "comes_back"), [(0, True), (4 * FLOOR_MS, True), (4 * FLOOR_MS + 1, False)])
 def test_r17b_a_proposal_in_time_after_the_term_gives_the_next_turn(after_ms: int, comes_back: bool) -> None:
-    """In time is what would be so in its next turn, where it has its own doubling again."""
+    """The phrase "in time" refers to the leader's next turn, where it has its own doubling again."""
     story = Story()
     story.lists_the_mute()  # in cycle 1, for two cycles
     story.core.feed(Proposed(9))
@@ -287,7 +291,8 @@ def test_r17b_a_proposal_in_time_after_the_term_gives_the_next_turn(after_ms: in
 
 
 def test_r17b_a_leader_that_comes_back_in_its_own_view_has_its_own_doubling_there() -> None:
-    """It lost that turn for want of time, and with it, having been listed before, all those of the next term."""
+    """The leader lost that turn because its time was too short. Since it had been listed before, it would also lose all
+    turns of the next term."""
     story = Story()
     story.lists_the_mute()
     story.rests(TERM_MS)
@@ -303,7 +308,7 @@ def test_r17b_a_leader_that_comes_back_in_its_own_view_has_its_own_doubling_ther
 
 
 def test_r16_a_leader_that_was_listed_before_keeps_its_own_doubling_after_an_early_proposal() -> None:
-    """One is early by chance, if the others hear of its work no sooner than of the proposal."""
+    """A proposal is early by chance if the others hear of the work only with the proposal."""
     story = Story()
     story.lists_the_mute()
     story.rests(TERM_MS)
@@ -318,8 +323,8 @@ def test_r16_a_leader_that_was_listed_before_keeps_its_own_doubling_after_an_ear
 
 
 def test_r17b_a_term_outlasts_quick_views_by_the_clock() -> None:
-    """Otherwise the turn of a leader whose proposals nobody can get comes back before the chain has recovered from the
-    previous one."""
+    """Otherwise a leader whose proposals nobody can get has its next turn before the chain has recovered from the last
+    one."""
     story = Story()
     story.lists_the_mute()
     story.rests(TERM_MS - 1)
@@ -368,7 +373,7 @@ def test_r17b_two_cycles_without_a_final_block_empty_the_list() -> None:
     assert not nullifies(story.entering)
 
 
-def test_r1_the_order_is_drawn_anew_for_each_cycle_and_every_32nd_goes_over_all() -> None:
+def test_r1_each_cycle_has_a_new_order_and_every_32nd_includes_all_members() -> None:
     drawn = Schedule(7, (0, 2, 4, 5), seed=7, boundary_view=100)
     cycles = [[drawn.turn(101 + 4 * cycle + place) for place in range(4)] for cycle in range(31)]
     assert all(sorted(turn.leader for turn in cycle) == [0, 2, 4, 5] for cycle in cycles)

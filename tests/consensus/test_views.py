@@ -1,5 +1,5 @@
-"""Questions to the certified views are answered as a walk over all of them answers, at a cost that doesn't grow (R3,
-R5, R25).
+"""Queries on the certified views give the same results as a walk over all of them, at a cost that doesn't grow (R3, R5,
+R25).
 
 Invariants: the walk here is the rule as the specification words it.
 """
@@ -19,12 +19,12 @@ NOTHING, NULLIFIED, NOTARIZED, BOTH = range(4)
 
 
 def made(states: list[int], final: int) -> tuple[Chain, dict[int, bytes], set[int]]:
-    """A chain that has been told these certificates, and the same as plain sets above the final view."""
+    """Returns a chain that has been told these certificates, and the same views above the final one as plain sets."""
     chain = Chain(GENESIS, 0)
     notarized: dict[int, bytes] = {}
     nullified: set[int] = set()
     for number, state in enumerate(states):
-        view = (7 * number) % VIEWS + 1  # in another order than their own
+        view = (7 * number) % VIEWS + 1  # in another order than ascending
         if state in (NOTARIZED, BOTH):
             notarized[view] = block(view).digest
             chain.notarized.add(view, block(view).digest)
@@ -38,7 +38,7 @@ def made(states: list[int], final: int) -> tuple[Chain, dict[int, bytes], set[in
 
 
 def walk(view: int, final: int, digest: bytes, notarized: dict[int, bytes], nullified: set[int]) -> object:
-    """R3, view by view."""
+    """Applies R3 view by view."""
     for below in range(view - 1, final - 1, -1):
         if below == final or below in notarized:
             return Parent(below, digest if below == final else notarized[below])
@@ -51,7 +51,7 @@ def walk(view: int, final: int, digest: bytes, notarized: dict[int, bytes], null
 
 
 def lacking(facts: BlockFacts, final: int, notarized: dict[int, bytes], nullified: set[int]) -> list[int]:
-    """R5, view by view."""
+    """Applies R5 view by view."""
     missing = [view for view in range(facts.parent_view + 1, facts.view) if view not in nullified]
     if facts.parent_view != final and facts.parent_view not in notarized:
         missing.insert(0, facts.parent_view)

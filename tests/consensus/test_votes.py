@@ -1,6 +1,6 @@
-"""R1 to R10, R22 to R25, R27: which votes the core casts, and on what.
+"""R1 to R10, R22 to R25, R27: which votes the core casts, and for what.
 
-Invariants: each test names the rule that it holds the core to.
+Invariants: each test names the rule that it tests.
 """
 
 from dataclasses import replace
@@ -279,7 +279,7 @@ def test_r22_a_leader_that_had_proposed_does_not_propose_again() -> None:
     assert not of(core.feed(WorkSeen(True)), Propose)
 
 
-def test_r23_a_refused_vote_is_spent_and_so_is_what_it_excludes() -> None:
+def test_r23_a_refused_vote_and_those_that_it_excludes_are_never_cast() -> None:
     one = block(1)
     core = Core(me=2)
     core.feed(VoteRefused(VoteKind.NULLIFY, 1), VoteRefused(VoteKind.NOTARIZE, 1), WorkSeen(True))

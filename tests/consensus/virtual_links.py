@@ -1,7 +1,7 @@
 """Cores over an ideal network: links with a delay, votes counted here, work for everyone at any time.
 
-Invariants: virtual time only; what is lost is sent again with heartbeats and resends; a mute member shows life (no core
-is told that it is silent), leads nothing and casts no vote.
+Invariants: virtual time only; lost messages are sent again with heartbeats and resends; a mute member sends heartbeats
+(so no core is told that it is silent), but proposes nothing and casts no vote.
 """
 
 import heapq
@@ -54,7 +54,7 @@ class Frame:
 
 @dataclass(slots=True)
 class Member:
-    """A core with what its data plane would hold for it."""
+    """A core, and what its data plane would hold for it."""
 
     replica: Replica
     view: int = 0
@@ -68,7 +68,7 @@ class Member:
 
 
 class Guile(Enum):
-    """When a member that is otherwise mute proposes anyway, at once and correctly."""
+    """The times at which an otherwise mute member proposes, at once and correctly."""
 
     NEVER = "never"
     SKIPPED = "in views where most pass it over"
@@ -112,7 +112,7 @@ class Links:
     # ---- time
 
     def run(self, ms: float, until: Callable[[], bool] | None = None) -> bool:
-        """Until `ms` later; whether `until` came true before."""
+        """Runs for `ms`; returns true if `until` held before the end."""
         end = self.now + int(ms * NS_PER_MS)
         while until is None or not until():
             frame_at = self._frames[0][0] if self._frames else end + 1

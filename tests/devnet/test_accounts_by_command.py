@@ -13,7 +13,7 @@ pytestmark = pytest.mark.nodes
 
 
 class Ledger:
-    """Commands on one net."""
+    """Runs commands on one net."""
 
     def __init__(self, net: Devnet, folder: Path) -> None:
         self.net, self.folder = net, folder
@@ -56,7 +56,7 @@ def test_an_account_from_the_command_line(ledger: Ledger) -> None:
     assert ledger("tx", "put", "a", "1", key=file)["outcome"] == "ok"
     assert ledger("query", "--account", address, "a")[0]["value"] == "1"
     assert ledger("tx", "delete", "a", key=file)["outcome"] == "ok"
-    # Another party's key needs only the output of `keys new`.
+    # For another party's key, the output of `keys new` is enough.
     _, other = ledger.new_key("bob.key")
     made = ledger("account", "create", ledger.folder / "bob.key.json", key=sponsor.key_file)
     assert made["address"] == other

@@ -26,14 +26,14 @@ MORE = 200
 
 
 def measured(net: Devnet) -> bool:
-    """Returns whether the measured round trips include the delay: QUIC averages over several packets."""
+    """Returns true if the measured round trips include the delay: QUIC averages over several packets."""
     with Scraper(targets_of(net.net, []), 10.0) as scraper:
         found = [scrape.families["rustorium_transport_rtt_seconds"].samples for scrape in scraper.scrape()]
     return all(len(samples) == 3 for samples in found) and max(s.value for x in found for s in x) > 0.8 * FAR_MS / 1000
 
 
 def record(net: Devnet, load: Load, path: Path) -> None:
-    """Until so many more are final."""
+    """Records until this many more transactions are final."""
     targets, wall_ms, goal = targets_of(net.net, []), Clock().wall_ms, len(load.told) + MORE
     with Scraper(targets, 10.0) as scraper, create(path) as out:
         recorder = Recorder(out, targets, wall_ms(), 100)
@@ -56,7 +56,7 @@ def analyzed(capsys: pytest.CaptureFixture[str], *line: object) -> dict[str, Any
     return dict(json.loads(out))
 
 
-def test_the_slow_link_and_the_slow_disk_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_slow_link_and_the_slow_disk_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Devnet.create(tmp_path / "net", accounts=2) as net, Wires(net) as wires:
         wires.delay(*FAR, FAR_MS / 1000)
         for index, node in enumerate(net.net.nodes):
@@ -71,7 +71,7 @@ def test_the_slow_link_and_the_slow_disk_are_named(tmp_path: Path, capsys: pytes
         found = analyzed(capsys, tmp_path / "recording", "--html", tmp_path / "page.html")
         causes = {(cause["code"], cause["subject"]) for cause in found["causes"]}
         assert {("link-slow", FAR_LINK), ("disk-slow", f"node-{DISK}")} <= causes, found["causes"]
-        # All others' syncs are skipped; links are also as slow as the machine makes them.
+        # The layer skips the syncs of all other nodes. Links are also as slow as the machine makes them.
         assert [one for code, one in causes if code == "disk-slow"] == [f"node-{DISK}"]
         assert next(one["subject"] for one in found["causes"] if one["code"] == "link-slow") == FAR_LINK
         assert (found["slowest_link"]["name"], found["slowest_disk"]["name"]) == (FAR_LINK, f"node-{DISK}")

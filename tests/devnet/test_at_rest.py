@@ -93,7 +93,7 @@ def write_everywhere(client: Client, key: Key, other: Key) -> None:
         client.send([require_value(key.address, name, SECRETS["old value"])])
 
 
-def test_nothing_written_is_readable_in_a_home(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
+def test_no_client_data_is_readable_in_a_home(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
     # crates/storage/src/rocks/tests/kinds.rs has all kinds of rows, and checks that each is encrypted.
     with eager(tmp_path / "net", 4) as net:
         keys = [Key.open(account.key_file) for account in net.net.accounts]
@@ -105,7 +105,7 @@ def test_nothing_written_is_readable_in_a_home(devnet_factory: DevnetFactory, tm
     assert occurrences(net.root, SECRETS) == [], "when it has stopped"
     for node in net.net.nodes:
         assert Path(node.home, "db", "keys").stat().st_mode & 0o777 == 0o600
-    # All encrypted data opens again, also data from peers.
+    # The node reads all encrypted data again, also data from peers.
     again = devnet_factory(root=net.root)
     with Client(again.net.nodes[VICTIM].http) as client:
         assert client.read(keys[0].address, SECRETS["name"]).value == SECRETS["value"]
@@ -124,7 +124,7 @@ def filled_anew(net: Devnet) -> None:
     wait_for("all are level", lambda: level(net))
 
 
-def test_a_node_that_runs_cannot_be_dumped_or_looked_into(devnet: Devnet) -> None:
+def test_a_running_nodes_memory_cannot_be_dumped_or_read(devnet: Devnet) -> None:
     for node in devnet.net.nodes:
         limits = Path(f"/proc/{node.pid}/limits").read_text()
         [core] = [line for line in limits.splitlines() if line.startswith("Max core file size")]
@@ -189,7 +189,7 @@ def test_keys_rotate_under_load_and_over_a_kill(devnet_factory: DevnetFactory) -
         assert rotate.returncode == 0, rotate.stderr
         assert json.loads(rotate.stdout)["rows"] > 800
         assert (home / "db" / "keys").read_bytes() != before
-        # A rotation that a kill interrupts, wherever it is, is gone on with by the next start.
+        # Wherever a kill interrupts a rotation, the next start continues it.
         call(Home(home).admin_socket, "rotate_keys")
         net.kill(0)
         net.spawn(0)
@@ -226,21 +226,22 @@ def test_the_storage_key_is_replaced_under_load_and_over_a_kill(devnet_factory: 
         load.join()
         assert int(str(replaced["rows"])) > 800
         assert home.storage_key.read_bytes() != first
-        # The journal lets go of the old key as the chain moves on, and the key goes with it.
+        # The journal releases records of the old key as the chain advances; then the key is destroyed.
         with Load(net, "moves the chain on"):
             wait_for("the old key's end", lambda: rotation(home.path) is False)
         assert not old.exists()
-        # A kill at any point in between: the next start continues, encrypts the journal again, and finishes.
+        # After a kill at any point in between, the next start continues: it encrypts the journal again, and finishes.
         second = home.storage_key.read_bytes()
         call(home.admin_socket, "replace_storage_key")
         wait_for("the new key", lambda: home.storage_key.read_bytes() != second)
         net.kill(0)
         assert old.exists()
-        # In the middle of it, offline: a backup of the home, which both keys go into, and a look at it.
+        # In the middle of the rotation, offline: a backup of the home contains both keys, and `backup verify` finds no
+        # damage.
         there = tmp_path / "backups"
         cli("backup", "create", "--home", home.path, "--to", there)
         assert cli("backup", "verify", "--home", home.path, "--from", there)["damaged"] == []
-        # Its keys' passphrase is another one by now than the backup key's.
+        # By now the home's keys have another passphrase than the backup key.
         restored, new = tmp_path / "restored", tmp_path / "new"
         new.touch(0o600)
         new.write_text("a passphrase of the operator's own")
@@ -281,7 +282,7 @@ def rotation(home: Path) -> bool | None:
         return None
 
 
-def test_no_node_to_rotate_is_one_sentence(tmp_path: Path) -> None:
+def test_rotating_without_a_node_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("")
     ended = subprocess.run(
         [sys.executable, "-m", "rustorium.cli", "keys", "rotate", "--home", str(tmp_path)],

@@ -1,5 +1,5 @@
-"""A real node's audit log: what starts and callers leave in it, and that a head in the ledger shows what was cut off
-since; with a gateway and an admin plane that ask for tokens."""
+"""A real node's audit log: starts and callers leave records in it, and a head in the ledger shows that later lines were
+cut off. The gateway and the admin plane require tokens."""
 
 import json
 import subprocess
@@ -37,7 +37,7 @@ def events(home: Home, name: str) -> list[dict[str, Any]]:
     return [line["fields"] for line in read(log_of(home)) if line["event"] == name]
 
 
-def test_starts_and_callers_are_told_and_a_cut_tail_shows_in_the_ledger(
+def test_starts_and_callers_are_audited_and_the_ledger_shows_a_cut_tail(
     devnet_factory: DevnetFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     net = devnet_factory(nodes=1, accounts=1)

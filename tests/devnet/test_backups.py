@@ -1,4 +1,4 @@
-"""Backups on real processes: made while the node works, restored as of a height, cut short; and a restored validator
+"""Backups on real processes: made while the node works, restored as of a height, interrupted; and a restored validator
 never signs again."""
 
 import json
@@ -80,7 +80,7 @@ def test_a_validator_comes_back_from_a_backup_and_never_signs(devnet_factory: De
     assert answer("verify", "--home", home, "--from", place)["damaged"] == []
     assert_older_state_is_told(net, place, older, int(second["height"]))
 
-    # The machine is lost; only the key is safe, because it is elsewhere.
+    # The machine is lost. Only the backup key is safe, because it is stored elsewhere.
     key = tmp_path / "backup.key"
     shutil.copy(home / "backup.key", key)
     refused = run("restore", "--from", place, "--key", key, "--home", home, *passphrase(net))
@@ -99,12 +99,12 @@ def test_a_validator_comes_back_from_a_backup_and_never_signs(devnet_factory: De
     with client_of(net) as client:
         client.put(b"after", b"1")
         wait_for("all are level", lambda: level(net))
-        # Three of four are a quorum, and the restored node doesn't vote: without another one the chain stops.
+        # Three of four are a quorum, and the restored node doesn't vote. With another node down, the chain stops.
         assert client.get(owner_of(net), b"after") == b"1"
     assert all(one.evidence == () for one in statuses(net)), "it has contradicted nothing"
     signs = (home / "log" / "node.jsonl").read_text().count('"may_sign"')
     assert signs == 0
-    # It makes backups as before, with the key that is put back.
+    # The node makes backups as before, with the key that was put back.
     shutil.copy(key, home / "backup.key")
     third = answer("create", "--home", home, "--to", place, "--keep", 2)
     assert third["removed"] == [first["id"]]
@@ -113,7 +113,7 @@ def test_a_validator_comes_back_from_a_backup_and_never_signs(devnet_factory: De
 
 
 def assert_older_state_is_told(net: Devnet, place: Path, older: Path, height: int) -> None:
-    """Whoever may write to the destination puts it back to an older state as a whole, and then takes all of it away."""
+    """An attacker who may write to the destination puts it back to an older state, and then removes everything."""
     home, newest = home_of(net), place.with_name("newest")
     place.rename(newest)
     older.rename(place)
@@ -162,7 +162,7 @@ def test_a_home_is_restored_as_of_an_older_height(devnet_factory: DevnetFactory,
     assert made["from_height"] <= older
     restored = answer("restore", "--from", place, "--key", moved, "--home", home, "--height", older, *passphrase(net))
     assert restored["height"] == older
-    # Alone it shows the past; with its peers it goes on from there.
+    # Alone the node shows the past; with its peers it goes on from there.
     for index in range(3):
         assert net.terminate(index) == 0
     net.spawn(VICTIM)
@@ -179,14 +179,14 @@ def test_a_home_is_restored_as_of_an_older_height(devnet_factory: DevnetFactory,
     assert_no_panic(net)
 
 
-def test_a_kill_within_upload_or_restore_leaves_nothing_that_passes_for_whole(
+def test_a_kill_during_upload_or_restore_leaves_no_seemingly_complete_result(
     devnet_factory: DevnetFactory, tmp_path: Path
 ) -> None:
     net = devnet_factory(nodes=1, accounts=2)
     home = home_of(net, 0)
     with Load(net, "some") as load:
         load.wait_for_more(300)
-    # Enough that there is a middle.
+    # Enough data for a kill in the middle.
     with open(home / "config.toml", "a") as file:
         file.write(f"# {random.Random(7).randbytes(20 << 20).hex()}\n")
     whole = tmp_path / "whole"
@@ -216,7 +216,7 @@ def pieces(place: Path) -> int:
 
 
 def killed(folder: Path, path: str, calls: int, *arguments: object) -> None:
-    """Ends a command by SIGKILL before its n-th write, sync or rename in a folder."""
+    """Kills a command (SIGKILL) before its n-th write, sync or rename in a folder."""
     environment = {
         **os.environ,
         **disk_layer.environment(folder, rules=[disk_layer.rule("cut", path=path, from_=calls)]),

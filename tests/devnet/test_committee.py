@@ -17,7 +17,7 @@ from rustorium.net.joining import admit, find, remove, wait_for_committee
 from rustorium.testing import DevnetFactory
 
 PAUSE_S_MAX = 30.0
-"""Longest pause between two writes of a client: many view timeouts of a busy machine, and less than a stopped chain
+"""Maximum seconds between two writes of a client: many view timeouts of a busy machine, and less than a stopped chain
 takes."""
 
 
@@ -26,7 +26,7 @@ def client_of(net: Devnet) -> Client:
 
 
 class Writer:
-    """Writes one value after the other, each final before the next, and remembers the longest wait."""
+    """A client that writes values one after the other, each final before the next, and records the longest wait."""
 
     def __init__(self, net: Devnet) -> None:
         self.longest_s, self.written, self.fault = 0.0, 0, ""
@@ -56,7 +56,9 @@ class Writer:
 
 
 @pytest.mark.alone
-def test_four_validators_become_seven_and_other_four_under_load(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
+def test_a_committee_grows_to_seven_and_shrinks_to_four_others_under_load(
+    devnet_factory: DevnetFactory, tmp_path: Path
+) -> None:
     net = devnet_factory()
     operator = Key.open(Path(net.net.accounts[0].key_file))
     with client_of(net) as client, Writer(net) as writer:
@@ -67,7 +69,7 @@ def test_four_validators_become_seven_and_other_four_under_load(devnet_factory: 
             admit(client, joiner, operator)
             assert wait_for_committee(client, joiner.validator_key, True, 60) == wanted - 4
         assert len(client.validators()["validators"]) == 7
-        # The owner of a joined validator can replace its keys: the account that signs this exists.
+        # The owner of a joined validator can replace its keys, because the account that signs the replacement exists.
         assert client.account(account_id(joiner.region, bytes.fromhex(joiner.owner_key))).nonce == 0
         for number, name in enumerate(("node-0", "node-1", "node-2")):
             one = find(client.validators()["validators"], name)

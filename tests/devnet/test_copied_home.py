@@ -1,4 +1,4 @@
-"""R26 on real processes: a copy of a home that runs beside its original ends before it signs."""
+"""R26 on real processes: a copy of a home that runs beside its original ends before it signs anything."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ FREE_PORTS = [part for name in ("p2p", "http", "client", "metrics") for part in 
 
 
 def dialer_of_all(net: Devnet) -> int:
-    """The validator with the lowest node key: it dials every other one, so that a copy of it reaches them all."""
+    """Returns the validator with the lowest node key. It dials every other one, so a copy of it reaches them all."""
     validators = json.loads(Path(net.net.genesis).read_text())["validators"]
     return min(range(len(validators)), key=lambda index: validators[index]["node_key"])
 
@@ -41,7 +41,7 @@ def test_a_copy_beside_its_original_ends(devnet_factory: DevnetFactory, tmp_path
         original, signs = Path(net.net.nodes[victim].home), may_signs(net.net.nodes[victim].home)
         shutil.copytree(original, copy, ignore=shutil.ignore_patterns("*.sock"))
         net.restart(victim)
-        # Before that the original is as new as the copy, and either may be the one that ends.
+        # Before that the original has signed as little as the copy, and either may end.
         wait_for("the original may sign", lambda: may_signs(original) > signs)
         if chain == "went on":
             for number in range(5):
@@ -52,7 +52,7 @@ def test_a_copy_beside_its_original_ends(devnet_factory: DevnetFactory, tmp_path
         client.put(b"after", b"1")
         wait_for("all are level", lambda: level(net))
         assert [(one.evidence, one.retired) for one in statuses(net)] == [((), "")] * 4
-        # Three of four are a quorum: without another one the chain goes on only where the original signs.
+        # Three of four are a quorum. With another node down, the chain goes on only if the original signs.
         assert net.terminate(others[0]) == 0
     with Client([net.net.nodes[index].http for index in others[1:]], genesis=genesis, key=key) as client:
         client.put(b"needed", b"1")

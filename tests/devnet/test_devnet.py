@@ -58,7 +58,7 @@ def test_a_node_says_when_it_is_ready(devnet: Devnet) -> None:
 def test_put_and_query_by_command(devnet: Devnet) -> None:
     account = devnet.net.accounts[1]
     query = ("query", "--net", devnet.path, "--account", account.address)
-    # Other tests may have written to this net before.
+    # Other tests may have written to this net earlier.
     before = json.loads(told(*query, "-o", "json"))[0]["nonce"]
     done = json.loads(told("tx", "put", "--net", devnet.path, "--key", account.key_file, "a/b é", "v 1", "-o", "json"))
     assert (done["reached"], done["outcome"]) == ("final", "ok")
@@ -82,8 +82,8 @@ def test_put_and_query_by_command(devnet: Devnet) -> None:
     assert one[0]["chain"] == devnet.net.chain
 
 
-def test_what_a_node_was_told_is_replayed(devnet: Devnet) -> None:
-    """Also while it runs: an incident's log can be copied and stepped through."""
+def test_a_nodes_inputs_are_replayed(devnet: Devnet) -> None:
+    """The log can also be copied and replayed while the node runs."""
     for node in devnet.net.nodes:
         said = json.loads(told("replay", Path(node.home, "log", "inputs"), "-o", "json"))
         assert said["inputs"]["Recovered"] == 1
@@ -177,7 +177,7 @@ def test_state_survives_kill_of_all(devnet_factory: DevnetFactory, tmp_path: Pat
         client.put(b"a", b"2")
 
 
-def test_the_command_runs_until_a_signal_and_leaves_nothing(tmp_path: Path) -> None:
+def test_the_command_runs_until_a_signal_and_leaves_no_process(tmp_path: Path) -> None:
     read, write = os.pipe()
     command = [sys.executable, "-m", "rustorium.cli", "devnet", "--ready-fd", str(write), "--faucet", "-o", "json"]
     process = subprocess.Popen(command, pass_fds=(write,), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -243,7 +243,7 @@ def test_a_second_process_on_the_same_home_is_refused(devnet: Devnet) -> None:
     free = [f"--{name}-listen" for name in ("p2p", "http", "client", "metrics")]
     refused = run_command("start", "--home", str(home.path), *[part for name in free for part in (name, "127.0.0.1:0")])
     assert_one_sentence(refused, 1, f"the node of {home.path} runs")
-    # The first one still hears its owner, and nothing says that it ended.
+    # The first process still answers its owner, and its home has no record of an end.
     assert json.loads(told("status", "check", "--home", home.path, "-o", "json"))[0]["ready"]
     assert not home.ended.exists()
 

@@ -1,4 +1,4 @@
-"""Real processes that are killed, stopped, doubled and robbed of their files: the others go on, and nothing is lost."""
+"""Real processes are killed, stopped, started twice, and lose files; the others go on, and nothing is lost."""
 
 import json
 import os
@@ -33,16 +33,17 @@ from rustorium.net.devnet import Devnet
 pytestmark = pytest.mark.alone
 
 ROUNDS = int(os.environ.get("RUSTORIUM_FAULT_ROUNDS", "1"))
-"""Times that all four are killed; 20 in `just torture`. Any of them, at any time: tests/disk/test_kill_loop.py."""
+"""Number of times that all four are killed; 20 in `just torture`. tests/disk/test_kill_loop.py kills any of them at any
+time."""
 HEARTBEATS = 8
 AWAKE = 3
-"""Times that an idle chain is woken."""
+"""Number of times that an idle chain is woken."""
 FREE_PORTS = [part for name in ("p2p", "http", "client", "metrics") for part in (f"--{name}-listen", "127.0.0.1:0")]
 
 
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
-    """Four validators; each test leaves them running and level."""
+    """Four validators; each test leaves them running and at the same height."""
     with Devnet.create(tmp_path_factory.mktemp("faults")) as net:
         net.start()
         yield net
@@ -110,7 +111,7 @@ def test_nothing_final_is_missing_after_all_were_killed(net: Devnet, key: Key) -
     print(f"{ROUNDS} rounds, {len(told)} final transactions, height {last}, none missing")
 
 
-def test_an_idle_chain_stands_still_and_is_awake_at_once(net: Devnet, key: Key) -> None:
+def test_an_idle_chain_makes_no_block_and_wakes_at_once(net: Devnet, key: Key) -> None:
     def beats() -> float:
         return counter(net, 0, 'rustorium_transport_received_frames_total{peer="1",class="consensus"}')
 
@@ -132,7 +133,7 @@ def test_an_idle_chain_stands_still_and_is_awake_at_once(net: Devnet, key: Key) 
     hear(HEARTBEATS)
     assert picture() == before
     quiet = counter(net, 0, "rustorium_python_steps_total") - steps
-    # However late the machine looked: one for each heartbeat that came until then, and one for each that went.
+    # However late the machine checked: one step for each heartbeat received until then, and one for each sent.
     heard = beats() - heard
     print(f"{quiet:.0f} Python steps in {heard:.0f} heartbeats")
     assert quiet <= 2 * heard + 2
@@ -202,7 +203,7 @@ def test_a_lost_database_is_fetched_again_or_refused(net: Devnet, key: Key, tmp_
 
 
 def test_the_command_resumes_the_chain_of_its_folder(net: Devnet, key: Key) -> None:
-    """The last test: it ends the others' net."""
+    """Must be the last test, because it ends the net of the others."""
     with Client.from_net(net.path, key=key) as client:
         client.put(b"kept", b"1")
     wait_for("all are level", lambda: level(net))

@@ -1,4 +1,5 @@
-"""The filling of an empty store on real processes: seen by its owner and clients, ended, killed, and fed lies."""
+"""The filling of an empty store on real processes: shown to its owner and to clients, interrupted, killed, and given
+false data."""
 
 import json
 import os
@@ -28,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def spoil(net: Devnet, index: int) -> None:
-    """Gives the last leaf in a stopped node's store another value."""
+    """Changes the value of the last leaf in a stopped node's store."""
     cache = Path(os.environ.get("RUSTORIUM_BUILD_CACHE", "~/.cache/rustorium-build")).expanduser()
     target = Path(os.environ.get("CARGO_TARGET_DIR") or cache / "target")
     program = target / "release" / "examples" / "spoil_state"
@@ -61,7 +62,7 @@ def snapshots(net: Devnet, index: int) -> list[int]:
 
 
 def check_status(net: Devnet, index: int) -> tuple[int, dict[str, Any]]:
-    """Exit code and row of `status check --home` of one node."""
+    """Returns the exit code and the row of `status check --home` for one node."""
     command = ["status", "check", "--home", net.net.nodes[index].home, "-o", "json"]
     ended = subprocess.run(
         [sys.executable, "-m", "rustorium.cli", *command], capture_output=True, text=True, check=False
@@ -83,7 +84,7 @@ def start_with_a_parent(net: Devnet, index: int) -> tuple["subprocess.Popen[byte
     return process, write
 
 
-def test_lies_a_kill_and_a_parents_end_in_the_middle(tmp_path: Path) -> None:
+def test_a_filling_survives_false_data_a_kill_and_its_parents_end(tmp_path: Path) -> None:
     with Devnet.create(tmp_path, nodes=4, accounts=2) as net:
         for node in net.net.nodes:
             with open(Path(node.home, "config.toml"), "a") as file:
@@ -96,7 +97,8 @@ def test_lies_a_kill_and_a_parents_end_in_the_middle(tmp_path: Path) -> None:
 
 
 def prepared(net: Devnet) -> None:
-    """Node 3 has nothing, node 2 lies about the last leaf of a state of many parts, nodes 0 and 1 are frozen."""
+    """Node 3 has an empty store, node 2 sends a false value for the last leaf of a large state, nodes 0 and 1 are
+    stopped."""
     for account in net.net.accounts:
         key = Key.open(account.key_file)
         with Client.from_net(net.path, key=key, timeout_s=60.0) as client:
@@ -125,7 +127,7 @@ def in_the_middle(net: Devnet) -> None:
     assert (now["rows"] > 0, 0 < now["percent"] < 100, now["parts"] > 0) == (True, True, True), now
 
     def says_how_far() -> bool:
-        # Data that was on its way when the liar was banned may still arrive.
+        # Data that was in flight when the liar was banned may still arrive.
         far = f"filling from snapshot at height {now['height']}: {filling(net, VICTIM)['percent']} %"
         return readyz(net, VICTIM) == (503, far)
 

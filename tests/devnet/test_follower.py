@@ -1,4 +1,4 @@
-"""A node without a validator key on a real devnet: it catches up, serves what can be proved, and never counts."""
+"""A follower on a real devnet: it catches up, serves what can be proved, and never counts for the quorum."""
 
 import os
 import select
@@ -79,7 +79,7 @@ def test_it_goes_on_after_kill_9_and_across_an_epochs_end(tmp_path: Path) -> Non
             follower.kill()
             load.wait_for_more(100)
             began = max(status.epoch for status in statuses(net))
-            # It returns in an epoch that began without it.
+            # The follower returns in an epoch that began without it.
             wait_for("an epoch ends", lambda: min(status.epoch for status in statuses(net)) > began)
         follower.start()
         assert_serves(net, follower, load)

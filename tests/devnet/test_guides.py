@@ -14,9 +14,9 @@ from rustorium.net.ports import PortLeases
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 INSTALLS = "pip install"
-"""Mark of a block that installs the package; the machine of these tests has it already."""
+"""Text by which a block installs the package; the machine of these tests has it already."""
 STAYS = re.compile(r"^rustorium-node (devnet|start|recover auto)\b")
-"""Commands that a reader leaves open in a terminal of its own."""
+"""Commands that a reader runs in a terminal of their own."""
 EXITS = re.compile(r"  # exit code (\d+)$")
 BEGIN = """
 set -euo pipefail
@@ -28,7 +28,7 @@ stays() { mkfifo "$1"; "${@:2}" --ready-fd 3 3> "$1" & read -r ready < "$1"; }
 
 
 def script(page: str, folder: Path) -> str:
-    """A guide's blocks as one script; Python blocks become the files that their first lines name."""
+    """Returns a guide's blocks as one script; Python blocks become the files that their first lines name."""
     parts, stays = [BEGIN], 0
     for kind, text in BLOCK.findall((DOCS / page).read_text()):
         if kind == "python":
@@ -51,11 +51,11 @@ def script(page: str, folder: Path) -> str:
 
 
 PORTS = re.compile(r"\b27([0-3])(00|01)\b")
-"""Ports that the page of several owners shows: four validators, the links' port and the HTTP API's of each."""
+"""Ports in the guide for several owners: four validators, with the port of the links and of the HTTP API each."""
 
 
 def free_ports(leases: PortLeases) -> int:
-    """A port from which on four validators find theirs free, 100 apart."""
+    """Finds a first port from which the ports of four validators, 100 apart, are free."""
     for first in random.SystemRandom().sample(range(20_000, 31_000), 200):
         wanted = [first + 100 * number + place for number in range(4) for place in (0, 1, 2, 10)]
         if all(leases.lease(port) for port in wanted):

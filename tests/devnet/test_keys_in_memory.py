@@ -1,6 +1,6 @@
 """A running node's secret keys are only in locked pages that no dump contains.
 
-Invariants: the nodes are the release's, but that this test's user may look into their memory.
+Invariants: the nodes are those of the release, except that this test's user may read their memory.
 """
 
 import hashlib
@@ -20,11 +20,12 @@ pytestmark = pytest.mark.nodes
 
 CHUNK = 4 << 20
 LONGEST = 64
-"""Bytes of the longest secret that is looked for."""
+"""Length of the longest secret that the test searches for, in bytes."""
 
 
 def secrets(net: Devnet, index: int) -> dict[str, bytes]:
-    """A node's keys in all forms that sign: as drawn, as text, and the half of RFC 8032's hash that makes nonces."""
+    """Returns a node's keys in all forms that can sign: the seed, as text, and the half of RFC 8032's hash that makes
+    nonces."""
     home = Home(Path(net.net.nodes[index].home))
     found = {}
     for kind, path in [("validator", home.validator_key), ("node", home.node_key)]:
@@ -35,7 +36,7 @@ def secrets(net: Devnet, index: int) -> dict[str, bytes]:
 
 
 def regions(pid: int) -> Iterator[tuple[int, int, set[str]]]:
-    """Start, end and flags of each part of a process's memory that it may write."""
+    """Returns the start, end and flags of each writable part of a process's memory."""
     span, writable = (0, 0), False
     for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
         if begins := re.match(r"([0-9a-f]+)-([0-9a-f]+) (\S+)", line):
@@ -46,7 +47,7 @@ def regions(pid: int) -> Iterator[tuple[int, int, set[str]]]:
 
 
 def places(pid: int, wanted: dict[str, bytes]) -> list[tuple[str, set[str]]]:
-    """Returns which of these are in a process's memory, and the flags of their pages."""
+    """Returns the secrets in a process's memory, and the flags of their pages."""
     found = []
     with open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
         for start, end, flags in regions(pid):
@@ -56,13 +57,13 @@ def places(pid: int, wanted: dict[str, bytes]) -> list[tuple[str, set[str]]]:
                 try:
                     chunk = memory.read(min(CHUNK + LONGEST, end - at))
                 except OSError:
-                    break  # gone since, or a device's
+                    break  # unmapped since, or a device's memory
                 found += [(name, flags) for name, secret in wanted.items() if secret in chunk]
                 at += CHUNK
     return found
 
 
-def test_secret_keys_of_a_running_node_lie_in_locked_pages_alone(tmp_path: Path) -> None:
+def test_secret_keys_of_a_running_node_are_only_in_locked_pages(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("from rustorium import _native\n_native.forbid_core_dumps = bool\n")
     with Devnet.create(tmp_path / "net", nodes=2, accounts=1) as net:
         for index in range(2):

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.nodes
 
 
 def landmarks(net: Devnet) -> set[str]:
-    """Nodes whose log has both a proposal and a final block as landmarks."""
+    """Returns the nodes whose log has both a proposal and a final block, which serve as points of comparison."""
     found = set()
     for node in net.net.nodes:
         text = (Path(node.home) / "log" / "node.jsonl").read_text()
@@ -28,7 +28,7 @@ def landmarks(net: Devnet) -> set[str]:
     return found
 
 
-def test_the_logs_of_a_net_are_merged_by_what_they_say_of_the_same_blocks(devnet: Devnet) -> None:
+def test_the_logs_of_a_net_are_merged_by_their_lines_about_the_same_blocks(devnet: Devnet) -> None:
     key = Key.open(devnet.net.accounts[1].key_file)
     with Client.from_net(devnet.path, key=key) as client:
 

@@ -1,4 +1,4 @@
-"""The metrics of a live net: every one that a board or a rule names is there, and they say what is."""
+"""The metrics of a live net: each metric in a board or a rule exists, and its value is right."""
 
 import json
 import re
@@ -23,7 +23,7 @@ METRIC = re.compile(r"\brustorium_[a-z0-9_]+")
 
 
 def named() -> set[str]:
-    """Returns all metrics that a board or a rule names."""
+    """Returns all metrics in boards and rules."""
     texts = [query for _, query in queries()] + [alert_rules()]
     return {name for text in texts for name in METRIC.findall(text)}
 
@@ -40,7 +40,7 @@ def run(*line: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_every_metric_of_boards_and_rules_is_there_and_is_true(devnet: Devnet) -> None:
+def test_every_metric_of_boards_and_rules_exists_and_is_right(devnet: Devnet) -> None:
     before = [figures(families) for families in scraped(devnet)]
     key = Key.open(devnet.net.accounts[0].key_file)
     with Client.from_net(devnet.path, key=key) as client:

@@ -1,4 +1,4 @@
-"""The example, on the project's own sources."""
+"""The `notarize` example, on the project's own sources."""
 
 import shutil
 import subprocess

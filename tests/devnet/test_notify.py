@@ -1,4 +1,4 @@
-"""A real node tells its service manager that it is up, that it lives, and that it stops."""
+"""A real node tells its service manager when it is up, that it is alive, and when it stops."""
 
 import socket
 from pathlib import Path

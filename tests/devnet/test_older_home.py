@@ -1,4 +1,4 @@
-"""A home that release 0.1.0 made (tests/data): refused, upgraded, started, taken back, and nothing of it is lost."""
+"""A home of release 0.1.0 (tests/data) is refused, upgraded, started and taken back, and nothing in it is lost."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ def home(tmp_path: Path) -> Home:
 
 
 def picture(home: Home, *names: str) -> dict[str, str]:
-    """Hashes of the home's files, or of those that begin so; not of its locks."""
+    """Returns hashes of the home's files, or of those with these prefixes, without its locks."""
     files = {str(path.relative_to(home.path)): path for path in home.path.rglob("*") if path.is_file()}
     return {
         name: hashlib.sha256(path.read_bytes()).hexdigest()
@@ -41,7 +41,7 @@ def picture(home: Home, *names: str) -> dict[str, str]:
 
 
 def upgrade(home: Home, *more: str) -> list[str]:
-    """Runs it; the steps that it did."""
+    """Runs `upgrade`; returns the steps that were done."""
     command = [sys.executable, "-m", "rustorium.cli", "upgrade", "--home", str(home.path), "-o", "json", *more]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
     assert ended.returncode == 0, ended.stderr
@@ -50,7 +50,7 @@ def upgrade(home: Home, *more: str) -> list[str]:
 
 @contextmanager
 def running(home: Home) -> Iterator[Client]:
-    """A client of the home's node, which runs meanwhile and ends well."""
+    """Runs the home's node, and yields a client of it; the node must end cleanly."""
     read, write = os.pipe()
     command = [sys.executable, "-m", "rustorium.cli", "start", "--home", str(home.path), *FREE_PORTS]
     process = subprocess.Popen([*command, "--ready-fd", str(write)], pass_fds=(write,), stderr=subprocess.PIPE)
@@ -69,7 +69,7 @@ def running(home: Home) -> Iterator[Client]:
         process.stderr.close()
 
 
-def test_a_home_of_the_release_before_goes_on(home: Home) -> None:
+def test_a_home_of_the_previous_release_continues(home: Home) -> None:
     before, config = picture(home), home.config.read_bytes()
     refused = start_home(home.path, *FREE_PORTS)
     assert_one_sentence(refused, 1, "has format 1, that of release 0.1.0", "rustorium-node upgrade", "[home-older]")
@@ -89,7 +89,7 @@ def test_a_home_of_the_release_before_goes_on(home: Home) -> None:
     assert not (home.path / "format.json").exists()
     upgrade(home)
     with running(home) as client:
-        # A client that wasn't there may be shown the root before the write, so it names the height.
+        # A new client may be shown the root before the write, so it names the height.
         subjects = [Subject(key.address, key=name) for name in (b"kept", b"since")]
         shown = client.prove(subjects, from_height=written.height).items.values()
         assert [one.value for one in shown if isinstance(one, Value)] == [KEPT, b"by this release"]

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MADE = ROOT / "tests" / "zk" / "bn128"
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 NAMED = 3
-"""The input that zk.md's verifier names."""
+"""The input that the verifier in zk.md names."""
 
 
 def shown(page: str, tag: str) -> list[str]:
@@ -47,7 +47,7 @@ def run_shell(folder: Path, text: str, **words: str) -> str:
 
 
 def run_python(folder: Path, text: str, **names: Any) -> dict[str, Any]:
-    """The names that are there at its end."""
+    """Runs Python lines; returns the names defined at the end."""
     (folder / "page.py").write_text(text)
     return runpy.run_path(str(folder / "page.py"), init_globals=names)
 
@@ -87,7 +87,7 @@ def test_zk(devnet: Devnet, folder: Path) -> None:
     key = Key.open(second.key_file)
     done = run_python(folder, code, key=key, value=value)
     with Client.from_net(devnet.path) as client:
-        # Another client than the one that wrote: it sees what is proven.
+        # A client that didn't write, so it sees the proven state.
         wait_for("the door is open", lambda: client.get(key.address, b"door") == b"open")
         last = client.account_transactions(zk.address_of(done["verifier"])).transactions[0]
         receipt = client.get_transaction(last).receipt

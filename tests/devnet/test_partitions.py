@@ -1,4 +1,4 @@
-"""Partitions between real processes: no half goes on, a quorum does, and all come together again when it heals.
+"""Partitions between real processes: no half goes on, a quorum does, and all nodes agree again after it heals.
 
 Invariants: the chain counts as stopped only when every link is down and a hundred more datagrams were dropped, never by
 the clock.
@@ -21,7 +21,7 @@ PARTITIONS = [(0, 0, 1, 1), (0, 0, 0, 1), (0, 1, 2, 3)]
 
 @pytest.fixture(scope="module")
 def wired(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Devnet, Wires]]:
-    """Four validators and the wires between them; each test leaves them whole and level."""
+    """Four validators and the relays between them; each test leaves the links up and the nodes at the same height."""
     with Devnet.create(tmp_path_factory.mktemp("partitions")) as net, Wires(net) as wires:
         net.start()
         wait_for("all are linked", lambda: peers_up(net) == [3] * 4)
@@ -60,7 +60,7 @@ def test_a_partition_holds_and_heals(wired: tuple[Devnet, Wires], islands: tuple
 
 
 def load(net: Devnet, tag: str, count: int) -> list[tuple[str, str, bytes, bytes]]:
-    """So many transactions at least; those that are final."""
+    """Submits at least this many transactions; returns those that are final."""
     with Load(net, tag, accounts=[0]) as under_way:
         under_way.wait_for_more(count)
     return under_way.told

@@ -1,4 +1,5 @@
-"""Clients need not trust nodes: reads, writes and files are checked against the genesis, and a node lies."""
+"""Clients need not trust nodes: they check reads, writes and files against the genesis, also if a node sends false
+answers."""
 
 import json
 import threading
@@ -44,7 +45,7 @@ def test_a_read_is_verified_and_sees_the_clients_own_writes(devnet: Devnet, key:
             client.account(Key.generate().address)
 
 
-def test_before_the_first_block_the_genesis_says_what_holds(devnet_factory: DevnetFactory) -> None:
+def test_before_the_first_block_the_genesis_is_the_state(devnet_factory: DevnetFactory) -> None:
     devnet = devnet_factory(nodes=1)
     key = Key.open(devnet.net.accounts[0].key_file)
     with Client.from_net(devnet.path, key=key) as client:
@@ -148,7 +149,7 @@ Change = tuple[str, str]
 
 @contextmanager
 def liar(node: str, change: Change) -> Iterator[str]:
-    """A node that answers as another does, with one thing changed in every body."""
+    """Runs a node that relays another node's answers, with one change in every body."""
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
@@ -179,7 +180,7 @@ def liar(node: str, change: Change) -> Iterator[str]:
         thread.join()
 
 
-def test_a_node_that_lies_is_caught_and_an_honest_one_is_asked(devnet: Devnet, key: Key) -> None:
+def test_a_false_answer_is_noticed_and_an_honest_node_is_asked(devnet: Devnet, key: Key) -> None:
     names = [b"honest/true", b"honest/fake"]
     with Client.from_net(devnet.path, key=key) as client:
         client.send([put(key.address, names[0], b"1000"), put(key.address, names[1], b"9999")])
@@ -187,7 +188,7 @@ def test_a_node_that_lies_is_caught_and_an_honest_one_is_asked(devnet: Devnet, k
     node, genesis = devnet.net.nodes[0].http, Path(devnet.net.genesis)
     with liar(node, ('"1000"', '"9999"')) as url, Client(url, genesis=genesis, timeout_s=20.0) as client:
         assert client.get(key.address, names[0], verify=False) == b"9999", "it lies"
-    # In the proof, values and names are bytes.
+    # Proofs contain values and names as bytes.
     for lie in [(b"1000".hex(), b"9999".hex()), (names[0].hex(), names[1].hex())]:
         with liar(node, lie) as url:
             with Client(url, genesis=genesis, timeout_s=20.0) as client:
@@ -199,7 +200,7 @@ def test_a_node_that_lies_is_caught_and_an_honest_one_is_asked(devnet: Devnet, k
                 assert client.get(key.address, names[0]) == b"1000", "the honest one is asked"
 
 
-def test_a_light_client_needs_no_node_for_what_it_was_given(devnet: Devnet, key: Key) -> None:
+def test_a_light_client_checks_files_without_a_node(devnet: Devnet, key: Key) -> None:
     with Client.from_net(devnet.path, key=key) as client:
         client.put(b"light", b"1")
         state = client.prove([Subject(key.address, key=b"light")])

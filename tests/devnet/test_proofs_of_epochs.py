@@ -1,4 +1,5 @@
-"""Committees change while clients read: who trusts a genesis or a checkpoint alone follows; files carry the way."""
+"""Committees change while clients read: a client that trusts only a genesis or a checkpoint follows them, and proof
+files contain the changes."""
 
 import json
 import subprocess
@@ -30,7 +31,7 @@ def verify(file: Path, *arguments: object, code: int = 0) -> dict[str, object]:
 
 
 def next_epoch(net: Devnet, client: Client, operation: Operation) -> int:
-    """The operator asks for an operation that ends the epoch; the epoch that all nodes are in then."""
+    """The operator submits an operation that ends the epoch; returns the epoch of all nodes afterwards."""
     before = client.status().epoch
     client.send([operation], wait="final")
     for node in net.net.nodes:
@@ -40,7 +41,7 @@ def next_epoch(net: Devnet, client: Client, operation: Operation) -> int:
 
 
 def read_anew(client: Client, key: Key, value: bytes) -> ProvenState:
-    """Writes a value, and reads it with a proof that the committee of now certified."""
+    """Writes a value, and reads it with a proof that the current committee certified."""
     client.put(NAME, value)
     state = client.prove([Subject(key.address, key=NAME)])
     held = state.items[Subject(key.address, key=NAME)]
@@ -89,7 +90,7 @@ def test_clients_follow_the_committees_and_files_lead_to_the_newest(
     checkpoint.write_bytes(pinned_at_1)
     verify(paths["new"], "--checkpoint", checkpoint)
     assert verify(paths["old"], "--checkpoint", checkpoint, code=4) == {}, "what was before it can't be checked from it"
-    # Only the epoch changes lead there.
+    # The client needs only the epoch changes to get there.
     fields = json.loads(third.proof)
     assert len(fields["epochs"]) == 2
     light = LightClient(read_genesis(genesis))

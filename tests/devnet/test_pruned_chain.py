@@ -1,5 +1,5 @@
-"""A chain whose start only an archive node keeps, until its disk is low and its operator lets it forget: what is older
-is refused by name, and who joins is filled all the same."""
+"""A chain whose start only an archive node keeps, until its disk is low and its operator lets it prune. Requests for
+older heights are refused by name, and new nodes are filled all the same."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from rustorium.net.devnet import Devnet
 from rustorium.node.recovery.quarantine import quarantined
 from rustorium.node.recovery.state import read_recovery
 from rustorium.types import Subject
-from supervised import Supervised
+from supervised import SupervisedNode
 
 pytestmark = pytest.mark.nodes
 KEEP = 1000
@@ -28,10 +28,10 @@ LOW = {
     "RUSTORIUM_RECOVERY__LASTS_MS": "1000",
     "RUSTORIUM_RECOVERY__WATCH_MS": "200",
 }
-"""Less is free on any disk."""
+"""More than is free on any disk."""
 
 
-def test_what_is_older_than_a_node_keeps_is_refused_and_not_needed_by_who_joins(
+def test_pruned_heights_are_refused_by_name_and_not_needed_by_new_nodes(
     tmp_path: Path, figure: Callable[[str], None]
 ) -> None:
     with eager(tmp_path, 4, storage=f"keep = {KEEP}\nproofs_kept = 5") as net:
@@ -65,18 +65,18 @@ def pruned(net: Devnet, client: Client, load: Load) -> None:
         client.read(address, name, at=1)
     with pytest.raises((ProofPruned, Pruned)):
         client.prove([Subject(address)], at=1)
-    # The newest state is whole, and proven: values outlive the blocks that wrote them.
+    # The newest state is complete and proven: values outlive the blocks that wrote them.
     assert client.get(address, name) == value
 
 
 def cut_on_a_low_disk(net: Devnet) -> float:
-    """Removes unneeded files first; then the archive starts once with fewer heights and forgets the rest. Returns the
-    seconds."""
+    """Unneeded files are removed first; then the archive starts once with fewer heights and prunes the rest. Returns
+    the seconds."""
     with Client(net.net.nodes[ARCHIVE].http) as client:
         assert client.block(1, proof=False).height == 1
         net.terminate(ARCHIVE)
         began = time.monotonic()
-        with Supervised(net, ARCHIVE, KEEPS_ALL | LOW) as node:
+        with SupervisedNode(net, ARCHIVE, KEEPS_ALL | LOW) as node:
             node.wait_for_act("prune", "disk-low", [])
             wait_for("it says so", lambda: "history-cut" in found(net))
             wait_for("it takes part", lambda: all(status.ready for status in statuses(net, OTHERS)))
@@ -111,8 +111,8 @@ def is_pruned(client: Client) -> bool:
 
 
 def away_for_too_long(net: Devnet) -> None:
-    """Its store is whole, but nobody has the next blocks: `recover auto` detects this and fills the store."""
-    with Supervised(net, VICTIM) as node:
+    """The store is intact, but no node has the next blocks: `recover auto` detects this and fills the store."""
+    with SupervisedNode(net, VICTIM) as node:
         node.wait_for_act("refill", "behind-pruned", [])
         wait_for("all are level", lambda: level(net))
         assert len(events(net, VICTIM, "state_synced")) == 1

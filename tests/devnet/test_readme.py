@@ -1,4 +1,4 @@
-"""Everything in the README works."""
+"""Each example and command in the README works."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def test_the_python_example(devnet: Devnet, tmp_path: Path, monkeypatch: pytest.
 
 
 def output(words: list[str], folder: Path) -> str:
-    """What a command of ours prints, which must end well."""
+    """Runs a command that must succeed; returns its output."""
     command = [sys.executable, "-m", "rustorium.cli", *words]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
@@ -45,7 +45,7 @@ def test_the_commands_of_the_devnet(devnet: Devnet, tmp_path: Path) -> None:
 
 
 def masked(line: str) -> str:
-    """A line of output without what differs from net to net: ids, addresses, times and numbers."""
+    """Returns a line of output without the parts that differ between nets: ids, addresses, times and numbers."""
     return " ".join(re.sub(r"rs1\w+|\S+T\S+Z|[0-9a-f]{16,}|\d+", "#", line).split())
 
 

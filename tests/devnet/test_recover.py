@@ -1,4 +1,4 @@
-"""`recover auto` on real processes: what breaks a validator heals without hands, and the committee stays."""
+"""`recover auto` on real processes: a broken validator recovers by itself, and the committee doesn't change."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ from rustorium.home.paths import Home
 from rustorium.net.devnet import Devnet
 from rustorium.node.admin.socket import call
 from rustorium.types import NodeStatus
-from supervised import Supervised
+from supervised import SupervisedNode
 
 pytestmark = pytest.mark.alone
 VICTIM = 3
@@ -33,7 +33,7 @@ restarts_per_hour_max = 50
 
 @pytest.fixture
 def net(tmp_path: Path) -> Iterator[Devnet]:
-    """Four validators with snapshots every second, quick to see what is wrong with them."""
+    """Four validators with snapshots every second, which notice faults quickly."""
     with eager(tmp_path / "net", 4, recovery=QUICK) as net:
         yield net
 
@@ -67,7 +67,7 @@ def flip_everywhere(folder: Path) -> int:
 
 
 def assert_holds(net: Devnet, told: Sequence[tuple[str, str, bytes, bytes]]) -> None:
-    """Checks that the victim's state has everything; other nodes know the transactions below the snapshot that filled
+    """Checks that the victim's state is complete. Only other nodes know the transactions below the snapshot that filled
     it."""
     with Client(net.net.nodes[VICTIM].http) as client:
         assert all(client.get(namespace, name, verify=False) == value for _, namespace, name, value in told)
@@ -79,7 +79,7 @@ def test_a_killed_a_wiped_and_a_damaged_node_come_back_by_themselves(net: Devnet
         load.wait_for_more(200)
         net.kill(VICTIM)
         load.wait_for_more(50)
-    with Supervised(net, VICTIM) as node:
+    with SupervisedNode(net, VICTIM) as node:
         wait_for("it is level", lambda: level(net))
         killed(net, node)
         wiped(net, node)
@@ -94,14 +94,14 @@ def test_a_killed_a_wiped_and_a_damaged_node_come_back_by_themselves(net: Devnet
         assert all(one["evidence"] for one in done if one["act"] != "remove")
 
 
-def killed(net: Devnet, node: Supervised) -> None:
+def killed(net: Devnet, node: SupervisedNode) -> None:
     before = node.acts()
     node.signal_child(signal.SIGKILL)
     node.wait_for_act("restart", "died", before)
     wait_for("it is level again", lambda: level(net))
 
 
-def wiped(net: Devnet, node: Supervised) -> None:
+def wiped(net: Devnet, node: SupervisedNode) -> None:
     wait_for("there is a snapshot", lambda: min(snapshots(net, 0), default=0) > 1)
     synced = len(events(net, VICTIM, "state_synced"))
     before = node.acts()
@@ -112,11 +112,11 @@ def wiped(net: Devnet, node: Supervised) -> None:
     wait_for("it is level again", lambda: level(net))
 
 
-def damaged(net: Devnet, node: Supervised) -> None:
+def damaged(net: Devnet, node: SupervisedNode) -> None:
     with Load(net, "more") as load:
         load.wait_for_more(100)
     before = node.acts()
-    # What is in memory becomes a table file when the next process opens the store.
+    # The next process that opens the store writes the data in memory to a table file.
     node.signal_child(signal.SIGKILL)
     node.wait_for_act("restart", "died", before)
     wait_for("it is level again", lambda: level(net))
@@ -129,7 +129,7 @@ def damaged(net: Devnet, node: Supervised) -> None:
 
 
 def votes_again(net: Devnet) -> None:
-    """Without node 0 the other three are a quorum only together."""
+    """Without node 0, the other three are a quorum only together."""
     net.kill(0)
     with Load(net, "three") as load:
         load.wait_for_more(25)
@@ -139,7 +139,7 @@ def votes_again(net: Devnet) -> None:
 
 def test_a_node_that_hangs_is_restarted(net: Devnet) -> None:
     net.kill(VICTIM)
-    with Supervised(net, VICTIM) as node:
+    with SupervisedNode(net, VICTIM) as node:
         wait_for("it is level", lambda: level(net))
         stopped = node.signal_child(signal.SIGSTOP)
         node.wait_for_act("restart", "wedged", [])
@@ -149,19 +149,19 @@ def test_a_node_that_hangs_is_restarted(net: Devnet) -> None:
 
 
 def test_a_node_that_hangs_before_it_can_be_asked_is_restarted(net: Devnet) -> None:
-    """Its genesis lies on a file system that answers nothing."""
+    """The genesis is on a file system that doesn't answer."""
     net.kill(VICTIM)
     home = Home(Path(net.net.nodes[VICTIM].home))
     home.config.write_text(home.config.read_text().replace("wedged_ms = 3000", "wedged_ms = 1000"))
     kept = home.genesis.rename(net.root / "kept")
     os.mkfifo(home.genesis)
-    with Supervised(net, VICTIM) as node:
+    with SupervisedNode(net, VICTIM) as node:
         node.wait_for_act("restart", "wedged", [])
         kept.replace(home.genesis)
         wait_for("it is level", lambda: level(net))
 
 
-def test_a_disk_that_hangs_is_slow_or_is_full_is_waited_for_by_name(net: Devnet, tmp_path: Path) -> None:
+def test_a_hanging_slow_or_full_disk_is_named_and_waited_for(net: Devnet, tmp_path: Path) -> None:
     net.kill(VICTIM)
     hold, slow, full = tmp_path / "hold", tmp_path / "slow", tmp_path / "full"
     home = Path(net.net.nodes[VICTIM].home)
@@ -170,7 +170,7 @@ def test_a_disk_that_hangs_is_slow_or_is_full_is_waited_for_by_name(net: Devnet,
         disk_layer.rule("slow", path="safety", when=slow, ms=600),
         disk_layer.rule("enospc", path="/db/", when=full),
     ]
-    with Supervised(net, VICTIM, disk_layer.environment(home, rules=rules, real_syncs=True)) as node:
+    with SupervisedNode(net, VICTIM, disk_layer.environment(home, rules=rules, real_syncs=True)) as node:
         wait_for("it is level", lambda: level(net))
         hold.touch()
         with Load(net, "stalled") as load:
@@ -194,14 +194,14 @@ def test_a_disk_that_hangs_is_slow_or_is_full_is_waited_for_by_name(net: Devnet,
         full.unlink()
         wait_for("it is level again", lambda: level(net))
         assert_none_missing(net, load.told[::5])
-        # A busy machine may find other trouble in between.
+        # On a busy machine there may be other findings in between.
         codes = ("disk-stalled", "disk-slow")
         begun = [(one["code"], one["state"]) for one in node.audited("trouble") if one["code"] in codes]
         assert begun[:4] == [(code, state) for code in codes for state in ("begun", "over")]
 
 
 def test_a_silent_leader_is_skipped_until_it_is_back(net: Devnet) -> None:
-    """Counters show it: a dead node falls silent once at each of the others, whatever the load."""
+    """Counters show it: whatever the load, each of the other nodes notices the dead node's silence once."""
     with Load(net, "all") as load:
         load.wait_for_more(100)
         net.kill(VICTIM)

@@ -1,5 +1,5 @@
-"""Stores that are whole and yet not to go on from, on real processes: one whose state is another than the chain's, and
-one that comes back from `quarantine/`."""
+"""Stores that are intact but unusable, on real processes: one whose state differs from the chain's, and one that comes
+back from `quarantine/`."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from rustorium.home.paths import Home
 from rustorium.net.devnet import Devnet
 from rustorium.node.loop.inputlog import replay
 from rustorium.node.recovery.quarantine import quarantined
-from supervised import Supervised, audited, recover_manually
+from supervised import SupervisedNode, audited, recover_manually
 
 pytestmark = pytest.mark.alone
 
@@ -34,7 +34,7 @@ def net(tmp_path: Path) -> Iterator[Devnet]:
 
 
 def stop_under_load(net: Devnet) -> Load:
-    """Stops the victim while others write; what was final then."""
+    """Stops the victim while others write; returns the transactions that were final then."""
     with Load(net, "before") as load:
         load.wait_for_more(100)
         net.terminate(VICTIM)
@@ -42,7 +42,7 @@ def stop_under_load(net: Devnet) -> Load:
     return load
 
 
-def test_a_node_whose_state_is_another_signs_nothing_and_is_filled_anew(
+def test_a_node_with_a_wrong_state_signs_nothing_and_is_filled_again(
     net: Devnet, wrong_state: Path, figure: Callable[[str], None]
 ) -> None:
     home = Home(Path(net.net.nodes[VICTIM].home))
@@ -63,7 +63,7 @@ def test_a_node_whose_state_is_another_signs_nothing_and_is_filled_anew(
         f"a state that is another from height {changed_at} on was found at {found_at}, {took_s:.1f} s after the start"
     )
     wait_for("there is a snapshot", lambda: min(snapshots(net, 0), default=0) > 1)
-    with Supervised(net, VICTIM) as node:
+    with SupervisedNode(net, VICTIM) as node:
         node.wait_for_act("refill", "diverged", [])
         wait_for("it is level again", lambda: level(net))
         [synced] = events(net, VICTIM, "state_synced")
@@ -77,7 +77,7 @@ def test_a_node_whose_state_is_another_signs_nothing_and_is_filled_anew(
 
 
 def assert_signed_nothing_more(home: Home) -> None:
-    """Checks by the core's inputs and effects that it passed views and voted in none of them."""
+    """Checks by the core's inputs and effects that the node passed views and voted in none of them."""
     steps = list(replay(home.input_log))
     told = max(number for number, step in enumerate(steps) if isinstance(step.event, Diverged))
     effects = [effect for step in steps[told:] for effect in step.effects]
@@ -85,11 +85,11 @@ def assert_signed_nothing_more(home: Home) -> None:
     assert not any(isinstance(effect, Vote | Propose) for effect in effects)
 
 
-def test_a_store_that_was_mended_comes_back_and_the_node_goes_on_from_it(net: Devnet) -> None:
+def test_a_repaired_store_is_put_back_and_the_node_continues_from_it(net: Devnet) -> None:
     home = Home(Path(net.net.nodes[VICTIM].home))
     before = stop_under_load(net)
     last = before.told[-1]
-    # What is in memory becomes a table file when the next process opens the store.
+    # The next process that opens the store writes the data in memory to a table file.
     net.restart(VICTIM)
     net.terminate(VICTIM)
     lost = max(home.db.glob("*.sst"))

@@ -1,4 +1,4 @@
-"""Real processes: what a client is told is refused is never executed."""
+"""Real processes: a transaction that a client was told is refused is never executed."""
 
 import pytest
 
@@ -9,13 +9,13 @@ from rustorium.types import Submitted
 
 PUTS = 8
 QUOTA = {"quota_work_max": 3_000, "quota_work_per_s": 1_000}
-"""Fewer puts than are sent at once have room in it."""
+"""A quota for fewer puts than are sent at once."""
 
 
 @pytest.mark.nodes
-def test_too_little_quota_is_waited_for_and_never_called_refused(devnet_factory: DevnetFactory) -> None:
-    """A block skips what has too little quota, and what follows it, and a later one executes them: a client that were
-    told to sign them again would have them twice."""
+def test_too_little_quota_is_waited_for_and_never_reported_as_refused(devnet_factory: DevnetFactory) -> None:
+    """A block skips a transaction with too little quota and those that follow it, and a later block executes them. A
+    client that was told to sign them again would have them executed twice."""
     net = devnet_factory(nodes=1, accounts=1, parameters=QUOTA)
     key = Key.open(net.net.accounts[0].key_file)
     with Client.from_net(net.path, key=key, timeout_s=60.0) as client:

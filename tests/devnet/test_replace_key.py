@@ -1,5 +1,5 @@
-"""Real processes: a validator whose key is retired gets another one and is needed again; and no crash in between mixes
-keys with journals."""
+"""Real processes: a validator with a retired key gets a new key and is needed again. A crash in between never combines
+a key with another key's journal."""
 
 import shutil
 import subprocess
@@ -65,7 +65,7 @@ def test_a_retired_validator_votes_with_its_new_key(devnet_factory: DevnetFactor
         net.restart(VICTIM)
         assert wait_for_committee(client, new, True, 60) >= 1
         wait_for("all are level", lambda: level(net))
-        # Three of four are a quorum: without another one, the chain goes on only where the new key signs.
+        # Three of four are a quorum. With another node down, the chain goes on only if the new key signs.
         assert net.terminate(0) == 0
     with Client(net.net.endpoints[1:], genesis=genesis, key=key, timeout_s=60.0) as client:
         for number in range(5):
@@ -75,7 +75,7 @@ def test_a_retired_validator_votes_with_its_new_key(devnet_factory: DevnetFactor
 
 
 class FakeChain:
-    """A fake client for `replace_key`: it names the new key after the transaction, and proves that."""
+    """A fake client for `replace_key`: it shows the new key after the transaction, and proves it."""
 
     def __init__(self, validator: Mapping[str, Any], owner: str = "") -> None:
         self.validator, self.sent, self.owner = dict(validator), 0, owner
@@ -157,7 +157,7 @@ def test_a_crash_at_any_step_never_joins_a_key_with_another_journal(
         assert not home.rekey.exists()
 
 
-def test_nothing_changes_where_the_chain_or_a_lock_says_no(devnet_factory: DevnetFactory) -> None:
+def test_a_refusal_by_the_chain_or_a_lock_changes_nothing(devnet_factory: DevnetFactory) -> None:
     net = devnet_factory(start=False, nodes=1, accounts=1)
     home = Home(Path(net.net.nodes[0].home))
     old = home.validator_key.read_bytes()
@@ -177,7 +177,9 @@ def test_nothing_changes_where_the_chain_or_a_lock_says_no(devnet_factory: Devne
         pass
 
 
-def test_a_nodes_word_alone_changes_nothing(devnet_factory: DevnetFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unproven_answer_of_a_node_changes_nothing(
+    devnet_factory: DevnetFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     net = devnet_factory(start=False, nodes=1, accounts=1)
     home, opener = Home(Path(net.net.nodes[0].home)), Opener(net.root / "passphrase", {})
     owner = net.root / "owners" / "node-0.key"
@@ -188,7 +190,7 @@ def test_a_nodes_word_alone_changes_nothing(devnet_factory: DevnetFactory, monke
         address,
     )
     monkeypatch.setattr(rekeying, "PROOF_S", 0.0)
-    # After an interruption a node claims that everything is done, and proves something else.
+    # After an interruption, a node claims that everything is done, and proves something else.
     with pytest.raises(NotReady):
         replace_key(home, chain, owner, opener)  # type: ignore[arg-type]
     [done], chain.uncertified = chain.proven, 0

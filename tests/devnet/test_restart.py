@@ -1,4 +1,4 @@
-"""R33 on real processes: half of a committee loses its keys, and its owners bring the chain back offline."""
+"""R33 on real processes: half of a committee loses its keys, and its owners restore the chain offline."""
 
 import json
 import shutil
@@ -40,7 +40,8 @@ def done(net: Devnet, step: str, plan: Path, node: int) -> Any:
 
 
 def without_half_of_its_keys(net: Devnet, client: Client) -> None:
-    """Two of four lose all that they signed, come back, and follow; then no quorum signs, and all are stopped."""
+    """Two of four validators lose their records of signatures, come back and follow. Now no quorum signs; then all
+    nodes are stopped."""
     for number in range(20):
         client.put(b"before-%d" % number, b"1", wait="final")
     for victim in LOST:
@@ -66,10 +67,10 @@ def test_the_owners_of_a_committee_that_can_not_sign_bring_it_back(devnet_factor
         without_half_of_its_keys(net, client)
     base = done(net, "begin", plan, 0)
     old = [public_part(home.validator_key)[1] for home in homes]
-    assert_one_sentence(recover(net, "sign", plan, 0), 1, "nothing in it changes the committee", "[restart-refused]")
+    assert_one_sentence(recover(net, "sign", plan, 0), 1, "doesn't changes the committee", "[restart-refused]")
     for victim in LOST:
         assert done(net, "replace", plan, victim)["old_validator_key"] == old[victim]
-        done(net, "replace", plan, victim)  # again, and nothing more
+        done(net, "replace", plan, victim)  # a second call changes nothing
     assert len(json.loads(plan.read_text())["transactions"]) == 2
     wrong = str(net.root / "owners" / "node-1.key")
     assert_one_sentence(recover(net, "sign", plan, 0, "--owner-key", wrong), 2, "the owner of node-0", "--owner-key")
@@ -101,11 +102,11 @@ def test_the_owners_of_a_committee_that_can_not_sign_bring_it_back(devnet_factor
         applied = done(net, "apply", plan, node)
         assert (applied["epoch"], applied["height"]) == (1, base["height"] + 2)
         assert (applied["new_validator_key"] is not None) == (node in LOST)
-    done(net, "apply", plan, 3)  # again, and nothing more
+    done(net, "apply", plan, 3)  # a second call changes nothing
     for node in range(4):
         net.spawn(node)
     net.wait_ready()
-    # Three of four are a quorum: without the first one, the chain goes on only where both new keys sign.
+    # Three of four are a quorum. With the first node down, the chain goes on only if both new keys sign.
     assert net.terminate(0) == 0
     with Client(net.net.endpoints[1:], genesis=genesis, key=key, timeout_s=60.0) as client:
         for number in range(5):

@@ -46,7 +46,7 @@ def test_a_home_that_lost_store_and_journal_follows_and_signs_nothing(devnet_fac
     wait_for("all are level", lambda: level(net))
     assert_same_roots(net)
     assert all(one.evidence == () for one in statuses(net)), "it has contradicted nothing"
-    # Found once, it is known at once: also where the mark alone is left.
+    # Once the loss was found, the next start knows it at once, even if only the mark is left.
     assert net.terminate(VICTIM) == 0
     shutil.rmtree(Path(node.home, "db"))
     for part in Path(node.home, "safety").iterdir():
@@ -59,7 +59,7 @@ def test_a_home_that_lost_store_and_journal_follows_and_signs_nothing(devnet_fac
     assert_no_panic(net)
 
 
-def test_no_restart_of_a_whole_home_costs_the_key(devnet_factory: DevnetFactory) -> None:
+def test_no_restart_of_an_intact_home_retires_the_key(devnet_factory: DevnetFactory) -> None:
     net = devnet_factory(nodes=4, accounts=2)
     with Load(net, "load") as load:
         for index in (0, 1, 2, 3, 3):
@@ -78,7 +78,7 @@ def test_no_restart_of_a_whole_home_costs_the_key(devnet_factory: DevnetFactory)
     assert_no_panic(net)
 
 
-def test_a_store_without_its_journal_is_told_what_to_do(devnet_factory: DevnetFactory) -> None:
+def test_a_store_without_its_journal_is_an_error_with_the_next_step(devnet_factory: DevnetFactory) -> None:
     net = devnet_factory(nodes=1, accounts=1)
     with Client.from_net(net.path, key=Key.open(net.net.accounts[0].key_file)) as client:
         client.put(b"one", b"1")

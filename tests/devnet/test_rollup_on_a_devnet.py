@@ -1,4 +1,4 @@
-"""The rollup's example on a devnet: opened, settled, checked by others, and required by another application."""
+"""The rollup example on a devnet: opened, settled, checked by others, and required by another application."""
 
 import json
 import subprocess
@@ -51,14 +51,14 @@ def test_a_shop_settles_its_batches_and_others_check_them(devnet: Devnet, tmp_pa
         assert opened is not None
         verifying = bytes.fromhex(json.loads(opened)["key"])
         verifier = Verifier(key.address, verifying, named=(rollup.OLD_ROOT, rollup.NEW_ROOT))
-        # Somebody else acts on the settlement, and on no root that wasn't proved.
+        # Another account acts on the settlement, and on no root that wasn't proved.
         act = put(other.address, b"paid", b"yes")
         client.send([require_proved(verifier.id, rollup.NEW_ROOT, state.root), act], key=other)
         with pytest.raises(TransactionFailed) as refused:
             client.send([require_proved(verifier.id, rollup.NEW_ROOT, State.of([1]).root), act], key=other)
         assert refused.value.failure == "precondition"
 
-        # A proof settles its own step only: neither from another root nor to another.
+        # A proof settles only its own step: neither from another root nor to another root.
         settled = Prover.insecure().prove(state, [Transfer(0, 1, 79)])
         lies = [settled.inputs[0], State.of([10**6]).root, settled.inputs[2]]
         for inputs, start, failure in (
@@ -87,6 +87,6 @@ def test_a_shop_settles_its_batches_and_others_check_them(devnet: Devnet, tmp_pa
         blind = client.verify_block_proofs(receipt.height, [])
         assert (blind.verified, blind.unknown) == ((), found.verified)
 
-        # A root that no batch leads to is found out.
+        # A root without a batch that leads to it is detected.
         client.send([put(key.address, b"coins/root", State.of([10**6]).root)])
     assert "don't trust that shop" in example("check", key.address, "--net", devnet.path, code=4).stderr

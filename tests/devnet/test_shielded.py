@@ -1,5 +1,5 @@
-"""Shielded value on a devnet: in, inside and out, from the command line and from Python, over a restart of the net,
-with an auditor who looks on, and what must not pass."""
+"""Shielded value on a devnet: deposits, payments and withdrawals, from the command line and from Python, across a
+restart of the net, with an auditor, and invalid operations."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ def run_cli(*arguments: object, code: int = 0) -> "subprocess.CompletedProcess[s
 
 
 def make(devnet: Devnet, folder: Path, name: str) -> Path:
-    """Makes a wallet's file, with the passphrase beside it, where it is found."""
+    """Makes a wallet file, with its passphrase beside it, where commands find it."""
     secret = folder / "passphrase"
     secret.touch(0o600)
     secret.write_text("secret word")
@@ -65,7 +65,8 @@ def test_from_the_command_line(devnet: Devnet, tmp_path: Path) -> None:
 
 
 def test_from_python_over_a_restart_under_a_key_of_its_own(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
-    """The chain's key is what a ceremony would leave, and the wallet's file of it (a whole one: tests/cli)."""
+    """The chain's key and the wallet's file have the form that a ceremony makes (`test_whole_ceremony.py` runs a real
+    one)."""
     made = _native.ShieldedProver.insecure_of_seed(bytes([7]) * 32)
     proving_key = tmp_path / "proving.key"
     proving_key.write_bytes(made.file())
@@ -83,12 +84,12 @@ def test_from_python_over_a_restart_under_a_key_of_its_own(devnet_factory: Devne
         devnet.stop()
         with Devnet.resume(devnet.root) as again, Client.from_net(devnet.path) as client:
             again.start()
-            # More than any two notes: two become one first.
+            # More than any two notes have together, so two are merged first.
             wallet.unshield(client, receiver, asset, 55, key=signer)
             assert wallet.balance(asset) == 5
             assert client.balance(receiver, asset).amount == had + 55
             assert client.pool_balance(asset) == before + 5
-            # An auditor finds all of it with the viewing key, a fresh copy of the wallet too.
+            # An auditor finds all of it with the viewing key; so does a fresh copy of the wallet.
             auditor = Wallet.create(
                 tmp_path / "auditor", wallet.chain, passphrase=b"auditors", viewing_key=wallet.viewing_key()
             )
@@ -123,7 +124,7 @@ def test_from_python_asynchronously(devnet: Devnet, tmp_path: Path) -> None:
     trio.run(body)
 
 
-def test_what_must_not_pass(devnet: Devnet, tmp_path: Path) -> None:
+def test_invalid_shielded_operations_are_refused(devnet: Devnet, tmp_path: Path) -> None:
     signer, other = (Key.open(devnet.net.accounts[number].key_file) for number in (0, 1))
     asset = devnet.net.asset
     with (
@@ -150,7 +151,7 @@ def test_what_must_not_pass(devnet: Devnet, tmp_path: Path) -> None:
         fails("old-root", operation | {"transfer": operation["transfer"] | {"root": "00" * 32}})
         client.send([operation], key=signer)
         fails("note-spent", operation)
-        # A key that is new starts where the pool is now, and finds what comes from then on.
+        # A new key starts at the pool's current position, and finds later records.
         with Wallet.create(tmp_path / "late", wallet.chain, passphrase=b"another") as late:
             late.start_now(client)
             wallet.shield(client, asset, 7, key=signer, to=late.address)

@@ -1,4 +1,4 @@
-"""Real processes: validators whose keys are in signer processes; kill -9 of one, and two nodes with one key."""
+"""Real processes: validators whose keys are in signer processes; kill -9 of a signer, and two nodes with one key."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ def log_of(home: Path) -> str:
 def test_validators_sign_through_their_signers_and_never_twice(devnet_factory: DevnetFactory, tmp_path: Path) -> None:
     net = devnet_factory(start=False, nodes=4, accounts=1)
     validators = json.loads(Path(net.net.genesis).read_text())["validators"]
-    # It dials every other node, so a copy of it reaches them all.
+    # This validator dials every other node, so a copy of it reaches them all.
     victim = min(range(4), key=lambda index: validators[index]["node_key"])
     others = [index for index in range(4) if index != victim]
     key = Key.open(net.net.accounts[0].key_file)
@@ -41,7 +41,8 @@ def test_validators_sign_through_their_signers_and_never_twice(devnet_factory: D
                 client.put(b"before-%d" % number, b"1", wait="final")
             assert all(counter(net, index, "rustorium_signer_up") == 1 for index in range(4))
 
-            # kill -9: the node goes on without voting, says so, and votes again once the signer is back.
+            # After kill -9 of the signer, the node goes on without voting, reports it, and votes again once the signer
+            # is back.
             signers.kill(victim)
             client.put(b"meanwhile", b"1", wait="final")
             wait_for(
@@ -56,7 +57,7 @@ def test_validators_sign_through_their_signers_and_never_twice(devnet_factory: D
             client.put(b"needed", b"1", wait="final")
             net.restart(others[0])
 
-            # Two nodes with one key: as long as one has the signer, the other one gets nothing signed.
+            # Two nodes with one key: while one has the signer, the other gets no signatures.
             copy = tmp_path / "copy"
             net.signal(victim, signal.SIGSTOP)
             shutil.copytree(home.path, copy, ignore=shutil.ignore_patterns("*.sock", "node.jsonl", "lock"))
@@ -72,7 +73,7 @@ def test_validators_sign_through_their_signers_and_never_twice(devnet_factory: D
                 assert '"signer_ready"' not in log_of(copy)
                 net.kill(victim)
                 wait_for("it takes over", lambda: '"signer_ready"' in log_of(copy))
-                # Three of four are a quorum: the chain goes on only where the copy's votes count.
+                # Three of four are a quorum: the chain goes on only if the copy's votes count.
                 wait_for("it may sign", lambda: '"may_sign"' in log_of(copy))
                 assert net.terminate(others[0]) == 0
                 with Client(
@@ -119,7 +120,7 @@ def signers_folder(tmp_path: Path) -> str:
     return tempfile.mkdtemp(prefix="rs-")
 
 
-def test_a_signer_says_what_it_lacks(tmp_path: Path, devnet_factory: DevnetFactory) -> None:
+def test_a_signers_error_names_what_is_missing(tmp_path: Path, devnet_factory: DevnetFactory) -> None:
     net = devnet_factory(start=False, nodes=1, accounts=1)
     home = Home(Path(net.net.nodes[0].home))
     passphrase = ["--passphrase-file", str(net.root / "passphrase")]
@@ -138,7 +139,7 @@ def test_a_signer_says_what_it_lacks(tmp_path: Path, devnet_factory: DevnetFacto
     assert run_command("signer", "adopt", *state, *key).returncode == 0
     shown = run_command("signer", "show", *state, *key, "-o", "json")
     assert json.loads(shown.stdout)[0]["mode"] == "adopting"
-    # A home that has the key beside a signer would sign twice.
+    # A home that also contains the signer's key could sign twice.
     public = json.loads(home.validator_key.read_text())["public"]
     section = f'\n[signer]\nurl = "unix:/run/s.sock"\nkey = "{public}"\n'
     home.config.write_text(home.config.read_text() + section)
@@ -160,7 +161,7 @@ def test_commands_that_need_the_key_file_say_that_a_signer_has_it(
     named = ["--home", str(home.path)]
     replaced = run_command("node", "replace-key", *named, "--net", str(net.path), "--passphrase-file", str(old))
     assert_one_sentence(replaced, 1, "stop that too", "signer init", "[key-in-signer]")
-    # The passphrase would be gone, and with it the signer's key.
+    # Otherwise the passphrase would be gone, and with it the signer's key.
     rotate = ["keys", "rotate", "passphrase"]
     refused = run_command(*rotate, *named, "--passphrase-file", str(old))
     assert_one_sentence(refused, 1, "--signer-apart", "[key-in-signer]")
@@ -172,5 +173,5 @@ def test_commands_that_need_the_key_file_say_that_a_signer_has_it(
     assert run_command(*rotate, *named, *words, "--signer-apart").returncode == 0
     state = ["--state", str(tmp_path / "state"), "--validator", str(moved)]
     assert run_command("signer", "init", *state, "--passphrase-file", str(new)).returncode == 0
-    # The key that encrypts the store is not the signer's.
+    # The key that encrypts the store isn't the signer's key.
     assert run_command("keys", "rotate", "master", *named, "--passphrase-file", str(new)).returncode == 0

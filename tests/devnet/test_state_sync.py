@@ -1,4 +1,6 @@
-"""State sync on real processes: who begins with nothing is filled from its peers' snapshots, and takes part again."""
+"""State sync on real processes: a node with an empty store is filled from its peers' snapshots, and takes part
+again.
+"""
 
 import json
 import shutil
@@ -23,8 +25,8 @@ EPOCH_MS = 5_000
 
 @contextmanager
 def eager(folder: Path, nodes: int, storage: str = "", recovery: str = "", **parameters: int) -> Iterator[Devnet]:
-    """A devnet with snapshots every second, which are taken however low they are; `storage`: more of that section,
-    `recovery`: another one."""
+    """A devnet with snapshots every second, at any height. `storage`: more settings of that section; `recovery`:
+    another such section."""
     with Devnet.create(folder, nodes=nodes, accounts=2, parameters=parameters) as net:
         for node in net.net.nodes:
             with open(Path(node.home, "config.toml"), "a") as file:
@@ -67,7 +69,7 @@ def wiped_and_filled(net: Devnet) -> None:
     last = executed(net, VICTIM)
     net.kill(VICTIM)
     wipe(net, VICTIM)
-    # The key signed only below the snapshot with which the home begins; nothing above it contradicts new votes.
+    # The key signed only below the snapshot, so nothing above it contradicts new votes.
     with Load(net, "after") as more:
         more.wait_for_more(100)
         wait_for("a snapshot without the victim", lambda: min(snapshots(net, 0), default=0) > last + 1)
@@ -80,21 +82,21 @@ def wiped_and_filled(net: Devnet) -> None:
     with Client(net.net.nodes[VICTIM].http, genesis=Path(net.net.genesis)) as client:
         for _, address, name, value in (load.told + more.told)[::7]:
             assert client.get(address, name, verify=False) == value
-    # It votes: without node 0 only all other three together are a quorum.
+    # The node votes: without node 0, the other three are a quorum only together.
     wait_for("it may sign", lambda: len(events(net, VICTIM, "may_sign")) >= 2)
     net.kill(0)
     with Load(net, "three") as load:
         load.wait_for_more(50)
     net.restart(0)
     wait_for("all are level", lambda: level(net))
-    # A restart goes on from what the store holds now.
+    # A restart continues from the store's content.
     net.kill(VICTIM)
     net.restart(VICTIM)
     assert len(events(net, VICTIM, "state_synced")) == 1
     wait_for("all are level", lambda: level(net))
 
 
-def test_who_knows_only_the_genesis_is_filled_in_a_later_epoch(tmp_path: Path) -> None:
+def test_a_node_with_only_the_genesis_is_filled_in_a_later_epoch(tmp_path: Path) -> None:
     with eager(tmp_path / "net", 4, epoch_ms=EPOCH_MS) as net:
         follower = Follower(net, tmp_path / "watcher")
         with open(follower.home / "config.toml", "a") as file:
@@ -117,7 +119,7 @@ def filled_in_a_later_epoch(net: Devnet, follower: Follower) -> None:
     assert int(str(synced["height"])) > last
     assert len(events(net, VICTIM, "committee_known")) >= 2
     wait_for("it may sign", lambda: len(events(net, VICTIM, "may_sign")) >= 2)
-    # Nobody has ever heard of a follower's keys.
+    # No node knows a follower's keys.
     follower.start()
     log = (follower.home / "log" / "node.jsonl").read_text()
     assert '"state_synced"' in log
@@ -136,7 +138,7 @@ def filled_in_a_later_epoch(net: Devnet, follower: Follower) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_node_that_looks_for_snapshots(tmp_path: Path, number: signal.Signals) -> None:
     with Devnet.create(tmp_path / "net", nodes=4, accounts=0) as net:
-        # Nobody answers it, and it waits for that.
+        # No peer answers, and the node waits for one.
         net.spawn(VICTIM)
         log = Path(net.net.nodes[VICTIM].home, "log", "node.jsonl")
         wait_for("it looks", lambda: log.exists() and bool(events(net, VICTIM, "looking_for_snapshots")))
@@ -148,7 +150,7 @@ def test_a_signal_ends_a_node_that_looks_for_snapshots(tmp_path: Path, number: s
         assert not events(net, VICTIM, "node started")
 
 
-def test_snapshots_are_listed_and_made_on_order(tmp_path: Path) -> None:
+def test_snapshots_are_listed_and_made_on_request(tmp_path: Path) -> None:
     with eager(tmp_path, 1) as net:
         listed_and_made(net)
 
@@ -160,7 +162,8 @@ def listed_and_made(net: Devnet) -> None:
         wait_for("two snapshots", lambda: len(snapshots(net, 0)) == 2)
 
     def made() -> bool:
-        # The newest root may be folded before a finalization of its claim is stored: then it comes a moment later.
+        # The newest root may be folded before a finalization of its claim is stored; then the snapshot comes a moment
+        # later.
         with suppress(NodeError):
             return int(call(socket, "create_snapshot")["height"]) in snapshots(net, 0)
         return False

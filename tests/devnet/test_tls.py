@@ -1,4 +1,5 @@
-"""Clients and commands over TLS: whom they trust, what they show, what they are told; certificates change meanwhile."""
+"""Clients and commands over TLS: trusted authorities, client certificates, errors, and certificates that change
+meanwhile."""
 
 import time
 from pathlib import Path
@@ -37,7 +38,7 @@ def write(folder: Path, name: str, text: str) -> Path:
 
 
 def refused(url: str, tls: Tls | None, expected: type[ClientError] = TlsRefused) -> str:
-    """Returns a client's error, which comes at once and not at the deadline."""
+    """Returns a client's error, which must come at once and not at the deadline."""
     began = time.monotonic()
     with Client(url, tls=tls, timeout_s=30) as client, pytest.raises(expected) as caught:
         client.status()
@@ -84,7 +85,7 @@ def test_clients_and_commands_trust_the_authority_that_they_are_given(net: Devne
 
 
 def until_trusted(url: str, tls: Tls) -> None:
-    """Waits until another certificate is in use; each try is a handshake."""
+    """Waits until another certificate is in use; each attempt is a handshake."""
     deadline = time.monotonic() + 20
     while True:
         try:

@@ -1,8 +1,9 @@
 """From a ceremony to a payment: a ceremony of the real circuit by the command line, a chain that pins its key, and
 wallets that prove with the result.
 
-The ceremony takes minutes of processor time, so it is part of `just torture`; what of it is cheap is tested in
-tests/cli and crates/zk, and wallets under a key that isn't a devnet's in `test_shielded.py`."""
+The ceremony takes minutes of processor time, so the test is part of `just torture`. Its cheap parts are tested in
+tests/cli and crates/zk; `test_shielded.py` tests wallets under a key that isn't a devnet's.
+"""
 
 import json
 import os
@@ -33,7 +34,8 @@ def run_cli(*arguments: object, home: Path, code: int = 0) -> "subprocess.Comple
 
 
 def hold(folder: Path) -> tuple[Path, str]:
-    """A whole ceremony by two and two beacons; the folder of its keys, and the verifying key's hash."""
+    """A whole ceremony with two contributors and two beacons; returns the folder of its keys, and the verifying key's
+    hash."""
 
     def ceremony(*arguments: object) -> str:
         return run_cli("zk", "ceremony", *arguments, "-o", "json", home=folder).stdout

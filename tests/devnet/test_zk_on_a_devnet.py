@@ -1,5 +1,5 @@
-"""Proofs that snarkjs made, on a devnet: registered and submitted from the command line and from Python, required of
-other transactions, and used once."""
+"""Proofs by snarkjs on a devnet: registered and submitted from the command line and from Python, required by other
+transactions, and used once."""
 
 import json
 from pathlib import Path

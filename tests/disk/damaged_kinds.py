@@ -1,8 +1,8 @@
-"""The kinds of files in a home that `test_damage.py` damages, those that a devnet's home lacks, and who else reads
-them.
+"""The kinds of files in a home that `test_damage.py` damages, those that a devnet's home lacks, and the other programs
+that read them.
 
-Invariants: what a reader makes of a damaged file is what it made of the whole one, an error of ours with a code, or,
-of the supervisor's records alone, another record: a node doesn't go by them.
+Invariants: of a damaged file a reader makes the result of the intact file, or a typed error with a code. Only from the
+supervisor's records it may make another record, because no node relies on them.
 """
 
 from collections.abc import Callable
@@ -44,7 +44,7 @@ KINDS = {
     "supervisor's record": "run/recovery.json",
     "end's record": "run/ended.json",
 }
-"""Places of each kind of file in a home; the tables are in a cache folder, which the long form has in the home."""
+"""Places of each kind of file in a home. The tables are in a cache folder, which the long form puts into the home."""
 RECORDS = ("supervisor's record", "end's record")
 """Kinds that no node reads, so no node is started for them."""
 RETIRED = "the validator key is retired and signs nothing more: a peer showed a vote with its signature"
@@ -61,7 +61,7 @@ def make_files(home: Path) -> None:
 
 
 def retire(home: Path) -> None:
-    """The mark that the data plane leaves."""
+    """Writes the mark with which the data plane retires a key."""
     (home / "safety" / "retired").write_text(RETIRED)
 
 
@@ -91,8 +91,8 @@ READERS: dict[str, Callable[[Path], object]] = {
 
 
 def read(kind: str, home: Path) -> object:
-    """Reads a file of this kind as other programs than the node do: returns the result, or the code of the refusal;
-    `None` if there is no such program."""
+    """Reads a file of this kind as programs other than the node do. Returns the result, or the code of the refusal;
+    `None` if no other program reads it."""
     if kind not in READERS:
         return None
     try:

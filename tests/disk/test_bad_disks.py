@@ -1,4 +1,4 @@
-"""Disks that are full, slow or hang: their validator stops with a named reason or comes back, and the others
+"""Disks that are full, are slow or hang: their validator stops with a named reason or recovers, and the others
 continue."""
 
 import os
@@ -17,12 +17,12 @@ pytestmark = pytest.mark.nodes
 VICTIM = 3
 LONG = os.environ.get("RUSTORIUM_DISKS") == "long"
 FULL = ["db/", "safety/", "audit/", "log/", ""] if LONG else ["db/"]
-"""Places without room; the last: nowhere in the home."""
+"""Places without room; the last one means everywhere in the home."""
 
 
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
-    """Four validators, of which the victim is down; each test leaves them so."""
+    """Four validators, of which the victim is stopped; each test leaves them so."""
     with Devnet.create(tmp_path_factory.mktemp("disks") / "net", accounts=2) as net:
         for index in range(VICTIM):
             net.spawn(index)
@@ -33,7 +33,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
 
 @contextmanager
 def on_disk(net: Devnet, *rules: str) -> Iterator[None]:
-    """The victim on a disk with these faults, from when it takes part."""
+    """Runs the victim on a disk with these faults, from the moment when it takes part."""
     home = Path(net.net.nodes[VICTIM].home)
     net.spawn(VICTIM, environment(home, rules=rules))
     net.wait_ready(indexes=[VICTIM])
@@ -42,7 +42,8 @@ def on_disk(net: Devnet, *rules: str) -> Iterator[None]:
 
 
 def comes_back(net: Devnet, load: Load) -> None:
-    """On a good disk it is level again, with the same chain and nothing to answer for."""
+    """Restarts the victim on a good disk, and checks that it reaches the others' height, with the same chain and
+    without evidence against it."""
     net.restart(VICTIM)
     wait_for("all are level", lambda: level(net))
     assert [(one.evidence, one.retired) for one in statuses(net)] == [((), "")] * 4

@@ -1,9 +1,10 @@
-"""Bit flips and truncation in each kind of file of a home: found, repaired or named, and never a wrong answer.
+"""Bit flips and truncation in each kind of file of a home are found, repaired or named, and never lead to a wrong
+answer.
 
-A validator of an idle net is stopped; its home is damaged in one place, started, and put back as it was before the
-next case. It may stop with a named reason, refuse to answer by name, follow with a retired key, or run and answer as
-a healthy node does, whatever is asked; anything else is a failure. `RUSTORIUM_DAMAGE_SEEDS` is how many places there
-are for each kind (of `RUSTORIUM_DAMAGE_KINDS`, with commas between); the quick form takes some kinds in turn.
+A validator of an idle net is stopped. Its home is damaged in one place, started, and restored before the next case. The
+validator may stop with a named reason, refuse to answer by name, follow with a retired key, or run and answer all
+questions as a healthy node does; anything else is a failure. `RUSTORIUM_DAMAGE_SEEDS` is the number of places for each
+kind of file (of `RUSTORIUM_DAMAGE_KINDS`, separated by commas). The quick form takes a few kinds in turn.
 """
 
 import os
@@ -29,8 +30,8 @@ SEEDS = int(os.environ.get("RUSTORIUM_DAMAGE_SEEDS", "0"))
 ONLY = os.environ.get("RUSTORIUM_DAMAGE_KINDS", "")
 VICTIM, HEALTHY = 3, 0
 QUICK = ("config", "journal segment", "table file", "retirement")
-"""The store's other files are damaged in `crates/storage/src/rocks/tests/damaged.rs`, the journal's and the audit log's
-in their tests, and those that Python reads in `tests/abuse/test_hostile_files.py`."""
+"""The store's other files are damaged in `crates/storage/src/rocks/tests/damaged.rs`, the journal and the audit log in
+their own tests, and the files that Python reads in `tests/abuse/test_hostile_files.py`."""
 DAMAGES = ("flip", "cut")
 RETIRED = "key retired, follows"
 
@@ -50,13 +51,13 @@ def damage(path: Path, how: str, luck: Random) -> str:
 
 @dataclass(frozen=True)
 class Question:
-    """Something that every node answers alike."""
+    """A question that every node answers alike."""
 
     what: str
     name: object
 
     def answer(self, client: Client, namespace: str) -> object:
-        """The answer, or the code by which it was refused."""
+        """Returns the answer, or the code of the refusal."""
         try:
             match self.what, self.name:
                 case "value", bytes() as name:
@@ -76,13 +77,13 @@ class Question:
 
 @dataclass(frozen=True)
 class Refused:
-    """A request that was refused with this code."""
+    """A refused request, with its code."""
 
     code: str
 
 
 class Bench:
-    """A net with a victim that can be put back, and what a healthy node answers."""
+    """A net with a victim that can be restored, and a healthy node's answers."""
 
     def __init__(self, root: Path) -> None:
         self.net = Devnet.create(root, accounts=2)
@@ -94,7 +95,7 @@ class Bench:
         self.net.wait_ready()
         with Load(self.net, "damage") as load:
             load.wait_for_more(600)
-            for _ in range(2):  # each start makes table files of what the write-ahead log holds
+            for _ in range(2):  # each start moves the content of the write-ahead log to table files
                 self._restart()
                 load.wait_for_more(200)
         wait_for("all are level", lambda: level(self.net))
@@ -114,7 +115,7 @@ class Bench:
         self.whole = read_folder(self.home)
 
     def _certified(self, identities: list[str]) -> bool:
-        """Returns whether answers about these transactions won't change any more."""
+        """Returns true if answers about these transactions can't change any more."""
         with Client(self.net.net.nodes[HEALTHY].http, genesis=Path(self.net.net.genesis)) as client:
             return all(client.get_transaction(identity).certified for identity in identities)
 
@@ -131,7 +132,7 @@ class Bench:
         return sorted(path for path in self.home.glob(KINDS[kind]) if path.stat().st_size)
 
     def damaged(self, kind: str, how: str, seed: int) -> str:
-        """Damages a file of this kind; where, and what became of the victim."""
+        """Damages a file of this kind; returns the place, and the result of the victim's start."""
         if kind == "retirement":
             retire(self.home)
         files = self.files(kind)
@@ -149,7 +150,7 @@ class Bench:
         return f"{outcome}; read {'as before' if found == before else found}"
 
     def outcome(self) -> str:
-        """Returns the result of the damaged victim. Fails on a wrong answer and on an end without a reason."""
+        """Returns the result of the damaged victim's start. Fails on a wrong answer and on an end without a reason."""
         self.net.spawn(VICTIM, self.cache)
         wait_for("it ended or caught up", lambda: self.net.exit_code(VICTIM) is not None or level(self.net))
         if self.net.exit_code(VICTIM) is not None:
@@ -192,7 +193,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 def cases() -> Iterator[tuple[str, str, int]]:
-    """Kind, damage and seed; the quick form damages each of a few kinds in one way."""
+    """Yields kind, damage and seed; the quick form damages each of a few kinds in one way."""
     if SEEDS:
         kinds = [kind for kind in KINDS if not ONLY or kind in ONLY.split(",")]
         yield from ((kind, how, seed) for kind in kinds for how in DAMAGES for seed in range(SEEDS))

@@ -24,12 +24,12 @@ def test_kill_9_of_any_at_any_time(tmp_path: Path) -> None:
             with Load(net, f"round-{number}") as load:
                 load.wait_for_more(luck.randrange(1, 300))
                 victims = luck.sample(range(4), luck.randint(1, 4))
-                for index in victims:  # all of them at once, before any is waited for
+                for index in victims:  # kill all of them before waiting for any
                     net.signal(index, signal.SIGKILL)
                 for index in victims:
                     net.kill(index)
                     net.spawn(index)
-                if luck.random() < 0.5:  # one of them again, while it starts
+                if luck.random() < 0.5:  # kill one of them again during its start
                     again = luck.choice(victims)
                     net.kill(again)
                     net.spawn(again)

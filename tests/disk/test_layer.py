@@ -1,4 +1,4 @@
-"""The layer sees every call of a program, its rules do what they say, and a power cut takes what wasn't synced."""
+"""The layer sees every call of a program, its rules work as described, and a power cut removes what wasn't synced."""
 
 import os
 import signal

@@ -1,8 +1,8 @@
-"""A real validator whose power is cut under load, again and again: it comes back, votes, and has contradicted nothing.
+"""The power of a real validator is cut under load, again and again: it comes back, votes, and never contradicts itself.
 
 One of four validators runs under the layer, which ends it before a call that the seed chooses; then its home is rebuilt
-without what it had not synced. What it said on the wire is encrypted, so that the other three are the witnesses: two
-different votes of it would be evidence, and a vote that its journal lacks would retire its key.
+without the unsynced data. Its messages are encrypted, so the other three validators are the witnesses: two different
+votes would be evidence, and a vote that is missing in its journal would retire its key.
 """
 
 import os
@@ -29,7 +29,8 @@ TOLD = 400
 
 
 def live_until_cut(net: Devnet, load: Load, at: int, trace: Path) -> bool:
-    """Starts the victim, which ends before a call; whether it did, or had to be killed after enough was final."""
+    """Starts the victim, which ends before a call. Returns true if it did, false if it was killed after enough was
+    final."""
     home = Path(net.net.nodes[VICTIM].home)
     net.spawn(VICTIM, environment(home, trace=trace, rules=[rule("cut", from_=at)]))
     goal = len(load.told) + TOLD
@@ -44,7 +45,7 @@ def live_until_cut(net: Devnet, load: Load, at: int, trace: Path) -> bool:
 
 
 def level_enough(net: Devnet) -> bool:
-    """Returns whether the victim takes part."""
+    """Returns true if the victim takes part."""
     [status] = statuses(net, [VICTIM])
     return status.ready
 
@@ -82,7 +83,7 @@ def test_power_cuts_under_load_contradict_nothing(tmp_path: Path) -> None:
         assert [one.retired for one in found] == [""] * 4
         assert_none_missing(net, load.told[:: 1 + len(load.told) // 300])
         height = assert_same_roots(net)
-        # Three of four are a quorum: without another one the chain goes on only where it signs.
+        # Three of four are a quorum. With another node down, the chain goes on only if the victim signs.
         assert net.terminate(0) == 0
         with Load(net, "needed", accounts=[0]) as needed:
             needed.wait_for_more(10)

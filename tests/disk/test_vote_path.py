@@ -1,10 +1,10 @@
 """Power cuts at every call on the vote path: everything that was sent is on the disk, and no cut costs the key.
 
-`crates/storage/examples/vote_path.rs` is started three times on one home, each time ended as by kill -9, under the
-layer that records its calls. After each of them (`RUSTORIUM_CUT_STRIDE`: after each so-many-th, and where a start has
-said again what it found) the home is rebuilt as a power cut would have left it, in eleven ways, and opened: store and
-journal have to open, and to hold what the datagrams before that point promised. One run gives all points: what a
-process does after a cut changes nothing of what it did before.
+`crates/storage/examples/vote_path.rs` is started three times on one home under the layer, which records its calls; each
+time it ends as by kill -9. The test rebuilds the home after each call, in eleven ways that a power cut could have left
+it, and opens it. Store and journal must open, and must contain what the datagrams before that point promised.
+`RUSTORIUM_CUT_STRIDE` selects every so-many-th call; calls at which a start has just resent what it found are always
+included. One run gives all points, because what a process does after a cut doesn't change what it did before.
 """
 
 import json
@@ -34,7 +34,7 @@ SESSIONS = 3
 CALLS_ABOUT = 260
 """Approximate number of calls of one session."""
 AT_ONCE = 200
-"""Images that are checked by one process."""
+"""Number of images that one process checks."""
 
 
 @pytest.fixture(scope="session")
@@ -60,13 +60,13 @@ class Promise:
             self.retired = True
 
     def broken_by(self, found: dict[str, Any]) -> list[str]:
-        """Returns the parts that a start on the rebuilt home would not know."""
+        """Returns the parts that a start on the rebuilt home would lack."""
         if "error" in found:
             return [f"it doesn't open: {found['error']}"]
         names = dict(found["votes"]) | {lsn: "floor" for lsn, _ in found["floors"]}
         kept = max((int(text) for _, text in found["floors"]), default=0)
         broken = [f"vote {name}" for lsn, name in self.votes.items() if lsn >= kept and names.get(lsn) != name]
-        # What is still needed below the floor was copied forward, and counts wherever its copy stands.
+        # Records below the floor that are still needed were copied forward; each counts wherever its copy is.
         held = set(names.values())
         broken += [f"vote {name}" for name in self._pinned() if name not in held]
         if self.height > (found["height"] or 0):
@@ -76,14 +76,14 @@ class Promise:
         return broken
 
     def _pinned(self) -> list[str]:
-        """Returns the pinned records of the newest session: a start copies nothing of an earlier one's."""
+        """Returns the pinned records of the newest session, because a start copies none of an earlier session."""
         names = [name for name in self.votes.values() if name.endswith(".pinned")]
         return sorted(names, key=lambda name: int(name.split(".")[0]))[-1:]
 
 
 @contextmanager
 def receiver() -> Iterator[str]:
-    """An address to which datagrams can be sent; the layer's trace has what they say."""
+    """An address for datagrams, whose content the layer's trace records."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
         bound.bind(("127.0.0.1", 0))
         yield f"127.0.0.1:{bound.getsockname()[1]}"
@@ -126,14 +126,16 @@ class Cut:
 
 
 def said_again(records: Sequence[Record]) -> set[int]:
-    """Behind datagrams in a row: where a start has sent again what it found, and has done nothing else yet."""
+    """Returns the points after consecutive datagrams, where a start has resent what it found and has done nothing else
+    yet."""
     sent = [record.op == Op.SEND for record in records]
     runs = (call for call in range(1, len(sent)) if sent[call - 1] and sent[call])
     return {call for call in runs if not any(sent[call + 1 : call + 2])}
 
 
 def cuts(records: Sequence[Record], home: Path, stride: int, variants: Sequence[tuple[str, str]]) -> Iterator[Cut]:
-    """Every stride-th point and where a start has said again what it found, with homes that were not there before."""
+    """Yields every stride-th point and those where a start has resent what it found, with the homes that didn't occur
+    before."""
     disk, promise, seen, again = Disk(home), Promise(), set[int](), said_again(records)
     for call, record in enumerate(records):
         disk.play(record)
@@ -152,7 +154,7 @@ def cuts(records: Sequence[Record], home: Path, stride: int, variants: Sequence[
 
 
 def check(program: Path, scratch: Path, found: Sequence[Cut]) -> list[str]:
-    """Returns what is wrong with these homes."""
+    """Returns the faults of these homes."""
     homes = [scratch / str(number) / "home" for number in range(len(found))]
     for home, cut in zip(homes, found, strict=True):
         write_folder(home, cut.image)
@@ -168,7 +170,7 @@ def check(program: Path, scratch: Path, found: Sequence[Cut]) -> list[str]:
 
 
 def all_faults(program: Path, scratch: Path, points: Iterator[Cut]) -> tuple[int, list[str]]:
-    """Returns the number of homes, and what is wrong with them."""
+    """Returns the number of homes, and their faults."""
     faults, total = list[str](), 0
     while group := list(islice(points, AT_ONCE)):
         faults += check(program, scratch, group)
@@ -202,7 +204,8 @@ def test_the_check_finds_each_sync_that_a_disk_does_not_do(
 
 
 def test_cut_after_cut_after_cut(vote_path: Path, tmp_path: Path) -> None:
-    """Each life begins on what the last one's power cut left, and is cut at a call of its own; one promise for all."""
+    """Each session starts on the home that the last power cut left, and is cut at a call of its own. The promise covers
+    all sessions."""
     home, luck, promise, ends = tmp_path / "home", Random(LIVES), Promise(), Counter[int]()
     home.mkdir(mode=0o700)
     with receiver() as address:

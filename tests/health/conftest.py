@@ -1,4 +1,4 @@
-"""Puts the benches on the path: what judges a recording there judges it in a test too."""
+"""Puts the benches on the path, because tests use their judgement of recordings too."""
 
 import sys
 from pathlib import Path

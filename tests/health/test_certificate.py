@@ -1,4 +1,4 @@
-"""An operator learns in time that a certificate ends, and hears nothing of one that is renewed in time."""
+"""A finding warns in time that a certificate ends, and there is none for a certificate that is renewed in time."""
 
 import pytest
 
@@ -24,7 +24,7 @@ DAY = 24 * HOUR
         (90, 91 * DAY, "becomes valid in 24 hours"),
     ],
 )
-def test_what_is_said(days: int, left_ms: int, said: str) -> None:
+def test_messages_about_a_certificate(days: int, left_ms: int, said: str) -> None:
     ends_ms = 1_800_000_000_000
     found = trouble(ends_ms - days * DAY, ends_ms, ends_ms - left_ms)
     assert said in found

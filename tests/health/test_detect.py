@@ -1,4 +1,4 @@
-"""Findings on virtual time: each trouble is found once it lasts, and is over when it is."""
+"""Findings in virtual time: each fault is found once it lasts, and the finding ends with it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,7 +20,7 @@ WELL = Vitals(now_ns=0, wall_ms=1_000_000, busy_ms={"shard": 0, "journal": 0})
 
 
 class Clock:
-    """A detector, and one look a period."""
+    """A detector, and one observation per period."""
 
     def __init__(self, config: RecoverySection = CONFIG) -> None:
         self.detector, self.now_ms, self.config = Detector(config, 500), 0, config
@@ -129,7 +129,7 @@ def test_a_slow_disk_is_judged_by_enough_syncs() -> None:
     assert clock.look(syncs=20, sync_us=8_001_200) == []
 
 
-def test_a_slow_disk_that_has_nothing_to_do_is_slow_no_more() -> None:
+def test_an_idle_slow_disk_is_not_reported() -> None:
     clock = Clock()
     assert clock.look(syncs=8, sync_us=8_000_000) == ["disk-slow"]
     assert clock.looks(9, syncs=10, sync_us=8_400_000) == ["disk-slow"]
@@ -137,7 +137,7 @@ def test_a_slow_disk_that_has_nothing_to_do_is_slow_no_more() -> None:
     assert clock.look(syncs=16, sync_us=11_000_000) == ["disk-slow"], "and those that come are judged"
 
 
-def test_a_disk_that_hung_is_not_slow_besides() -> None:
+def test_a_hanging_disk_is_not_also_reported_as_slow() -> None:
     clock = Clock()
     assert clock.look(syncs=5, sync_us=1_000, busy_ms={"journal": 30_000}) == ["disk-stalled"]
     assert clock.look(syncs=9, sync_us=30_001_000) == []
@@ -145,7 +145,7 @@ def test_a_disk_that_hung_is_not_slow_besides() -> None:
     assert clock.look(syncs=25, sync_us=38_002_000) == ["disk-slow"]
 
 
-def test_a_chain_ahead_of_the_clock_is_told_of_after_five_seconds_with_the_difference() -> None:
+def test_a_chain_ahead_of_the_clock_is_reported_after_five_seconds_with_the_difference() -> None:
     clock = Clock()
     assert clock.looks(5, chain_ahead_ms=3_600_000) == []
     assert clock.look(chain_ahead_ms=3_599_000) == ["chain-ahead-of-clock"]
@@ -172,7 +172,7 @@ def test_leaders_that_are_passed_over_are_named_once_that_lasts() -> None:
     assert clock.look(peers=[beats(clock)]) == []
 
 
-def test_who_stops_speaking_is_suspected_and_who_speaks_again_is_not() -> None:
+def test_a_silent_peer_is_suspected_until_it_is_heard_again() -> None:
     clock = Clock()
     for _ in range(100):
         assert clock.look(peers=[beats(clock), beats(clock, "node-2")]) == []
@@ -182,21 +182,21 @@ def test_who_stops_speaking_is_suspected_and_who_speaks_again_is_not() -> None:
     assert "node-2" not in clock.found[0].evidence
     assert clock.detector.suspicion(clock.now_ms * MS)["node-2"] < 1
     assert clock.look(peers=[beats(clock), beats(clock, "node-2")]) == []
-    # Whose link is down is not suspected: it is known.
+    # A peer whose link is down isn't suspected, because it is known to be away.
     assert all(clock.look(peers=[PeerVitals("node-1", False)]) == [] for _ in range(9))
-    # Who left the committee is forgotten.
+    # A peer that left the committee is forgotten.
     assert clock.look(peers=[]) == []
     assert clock.detector.suspicion(clock.now_ms * MS) == {}
 
 
 @PROFILE
 @given(st.lists(st.integers(0, 30_000), max_size=40))
-def test_a_watcher_that_was_away_suspects_nobody(lags_ms: list[int]) -> None:
+def test_a_watch_that_was_paused_suspects_no_peer(lags_ms: list[int]) -> None:
     clock = Clock()
     for _ in range(20):
         clock.look(peers=[beats(clock)])
     for lag_ms in lags_ms:
-        # Nothing was taken in while it was away; the peer spoke all the time.
+        # Nothing was read while the watch was away; the peer spoke all the time.
         before = clock.now_ms
         heard = [PeerVitals("node-1", True, [(before + at) * MS for at in range(0, lag_ms + 1000, 500)])]
         assert "peers-suspected" not in clock.look(lag_ms=lag_ms, peers=heard)
@@ -204,20 +204,20 @@ def test_a_watcher_that_was_away_suspects_nobody(lags_ms: list[int]) -> None:
 
 @PROFILE
 @given(st.integers(0, 30_000))
-def test_a_node_that_was_stopped_suspects_nobody(lag_ms: int) -> None:
-    """What it heard before the stop is in the reading after it, and nothing that came meanwhile."""
+def test_a_node_that_was_paused_suspects_no_peer(lag_ms: int) -> None:
+    """The reading after the stop contains what was heard before it, and nothing in between."""
     clock = Clock()
     for _ in range(20):
         clock.look(peers=[beats(clock)])
     assert "peers-suspected" not in clock.look(lag_ms=lag_ms, peers=[beats(clock)])
-    # One that has died since is suspected soon.
+    # A peer that died meanwhile is suspected soon.
     codes = [clock.look(peers=[PeerVitals("node-1", True)]) for _ in range(10)]
     assert codes[-1] == ["peers-suspected"]
 
 
 @PROFILE
 @given(st.lists(st.integers(400, 700), min_size=2, max_size=300), st.integers(0, 10_000), st.integers(1, 9))
-def test_phi_grows_with_silence_and_shrinks_with_the_watchers_lateness(
+def test_phi_grows_with_silence_and_shrinks_with_the_watchs_own_delay(
     gaps_ms: list[int], more_ms: int, stretch: int
 ) -> None:
     one, at_ms = Accrual(500 * MS), 0
@@ -247,7 +247,7 @@ def test_the_local_health_is_bounded_and_forgets(late: list[bool]) -> None:
     assert health.stretch == 1
 
 
-def test_the_catalogue_never_heals_what_could_sign_twice() -> None:
+def test_no_repair_in_the_catalogue_could_sign_twice() -> None:
     for code, act in {**{code: kind.act for code, kind in FINDINGS.items()}, **ENDINGS}.items():
         if "journal-retired" in code or "journal-corrupt" in code or "key" in code.split("-") or "rekey" in code:
             assert act is Act.ASK, code

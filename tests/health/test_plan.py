@@ -1,4 +1,4 @@
-"""Recovery plans: the limits hold for any sequence of ends of a node."""
+"""Recovery plans keep the limits for any sequence of a node's ends."""
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -39,7 +39,7 @@ def test_no_sequence_of_endings_breaks_the_limits(
     for code, lived_ms, room, again in endings:
         now_ms += lived_ms
         if again:
-            # Another supervisor reads what the first one did.
+            # A new supervisor reads the records of the first one.
             planner = Planner(config, done)
         step = planner.ended(Trouble(code, "because"), now_ms, room=room)
         assert step.not_before_ms >= now_ms
@@ -56,7 +56,7 @@ def test_no_sequence_of_endings_breaks_the_limits(
 
 
 @pytest.mark.parametrize("code", [*sorted(code for code, act in ENDINGS.items() if act is Act.ASK), "config-invalid"])
-def test_what_a_person_must_decide_is_asked(code: str) -> None:
+def test_a_decision_for_a_person_is_requested(code: str) -> None:
     assert Planner(CONFIG).ended(Trouble(code, "why"), NOW).act is Act.ASK
     assert manual_step(Trouble(code, "why"), alone=False).act is Act.ASK
 
@@ -103,7 +103,7 @@ def test_a_full_disk_is_freed_only_where_it_is_full() -> None:
     assert planner.ended(Trouble("disk-full", "no space"), NOW, room=True).act is Act.RESTART
 
 
-def test_history_is_cut_where_that_is_allowed_and_nothing_else_made_room() -> None:
+def test_history_is_pruned_if_allowed_and_nothing_else_made_room() -> None:
     low, cut = Finding("disk-low", "1 MiB", NOW), Finding("history-cut", "1000", NOW)
     planner, now_ms = Planner(CUTTING), NOW
 
@@ -134,7 +134,7 @@ def test_history_is_cut_where_that_is_allowed_and_nothing_else_made_room() -> No
     assert running(low) is not None
 
 
-def test_a_full_disk_that_nothing_spare_is_on_has_its_history_cut_once() -> None:
+def test_a_full_disk_without_unneeded_files_has_its_history_pruned_once() -> None:
     full, planner = Trouble("disk-full", "no space"), Planner(CUTTING)
     acts = []
     for minute in range(3):
@@ -148,7 +148,7 @@ def test_a_full_disk_that_nothing_spare_is_on_has_its_history_cut_once() -> None
     assert manual_step(Trouble("store-corrupt", "a row"), alone=False, prune=True).act is Act.REFILL
 
 
-def test_of_a_running_nodes_troubles_the_worst_is_healed_and_waiting_is_left_alone() -> None:
+def test_the_worst_fault_of_a_running_node_is_repaired_and_a_wait_is_left_alone() -> None:
     planner = Planner(CONFIG)
 
     def act(*codes: str, since_ms: int = NOW) -> Act | None:

@@ -1,4 +1,4 @@
-"""The rules of the soak (`just soak`) fail where something grows or is lost, and only there."""
+"""The rules of the soak (`just soak`) fail if, and only if, something grows or is lost."""
 
 import json
 from pathlib import Path
@@ -13,28 +13,28 @@ FLAT = dict.fromkeys(ALLOWED, 100.0)
 
 
 def rounds(figure: str, series: list[float], lost: int = 0) -> list[Round]:
-    """Two nodes, of which the second's figure goes like this."""
+    """Returns rounds of two nodes; the second node's figure has these values."""
     return [Round("none", {"lost": lost}, [FLAT, {**FLAT, figure: value}]) for value in series]
 
 
-def test_what_fills_first_and_then_stays_has_not_grown() -> None:
+def test_a_figure_that_rises_first_and_then_stays_has_not_grown() -> None:
     for figure in ALLOWED:
         assert verdicts(rounds(figure, [10, 40, 80, 100, 101, 99, 100, 900, 100])) == []
 
 
-def test_a_disk_that_comes_and_goes_has_not_grown_and_one_whose_ebbs_rise_has() -> None:
+def test_a_disks_use_has_grown_only_if_its_minimum_rises() -> None:
     ebb_and_flood = [72.0, 95, 143, 109, 124, 176, 131, 137, 160]
     assert verdicts(rounds("disk_mb", ebb_and_flood)) == []
     assert verdicts(rounds("disk_mb", [value + 60 * n for n, value in enumerate(ebb_and_flood)]))
 
 
-def test_what_grows_is_named_with_its_node() -> None:
+def test_a_growing_figure_is_named_with_its_node() -> None:
     for figure in ALLOWED:
         [wrong] = verdicts(rounds(figure, [50.0 * n for n in range(1, 13)]))
         assert wrong.startswith(f"node-1: {figure} grows: 50 100 ")
 
 
-def test_a_lost_transaction_is_told_with_its_round() -> None:
+def test_a_lost_transaction_is_reported_with_its_round() -> None:
     assert verdicts(rounds("files", [100.0], lost=3)) == ["round 1: 3 transactions lost"]
 
 
@@ -48,7 +48,7 @@ def trouble(event: str, reason: str, code: str = "peers-suspected") -> bytes:
     return json.dumps({"ts": 1, "event": event, "code": code, "reason": reason}).encode() + b"\n"
 
 
-def test_each_suspicion_that_begins_is_read_once_with_all_whom_it_names(tmp_path: Path) -> None:
+def test_each_new_suspicion_is_read_once_with_all_suspects(tmp_path: Path) -> None:
     log = tmp_path / "log" / "node.jsonl"
     log.parent.mkdir()
     log.write_bytes(trouble("trouble", "node-1 not heard for 9 ms (phi 19.4)"))
@@ -66,7 +66,7 @@ def test_each_suspicion_that_begins_is_read_once_with_all_whom_it_names(tmp_path
     assert unfounded(found, "node-2") == found[:1]
 
 
-def test_more_suspicions_than_one_a_node_day_are_told() -> None:
+def test_more_than_one_suspicion_a_node_day_is_reported() -> None:
     suspected = [Suspicion("node-0", "node-1", 2770)]
     short = [Round("none", {"lost": 0}, [FLAT] * 4, 20.0, suspected)]
     assert verdicts(short) == ["round 1: node-0 suspected node-1, which lived, after 2770 ms"]

@@ -1,4 +1,4 @@
-"""False suspicions, over readings that were recorded on a machine without a free core (`benches/suspicion.py`)."""
+"""False suspicions in readings that were recorded on a machine without a free core (`benches/suspicion.py`)."""
 
 from pathlib import Path
 

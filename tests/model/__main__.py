@@ -10,7 +10,7 @@ from rustorium.sim.many import play
 
 
 def main(arguments: list[str]) -> int:
-    """Prints a line for each seed, and for each that fails the command that repeats it."""
+    """Prints a line for each seed, and for each failing seed the command that repeats it."""
     parser = argparse.ArgumentParser(description="Plays seeds on the model of the data plane.")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--count", type=int, default=1, help="how many seeds")

@@ -1,12 +1,12 @@
 """Traitors: nodes that run the same data plane and core, but send false messages.
 
-Invariants: a traitor can sign only for itself and can't make a certificate without a quorum's votes; each counts a
-fault only when it really kept something back or said two things.
+Invariants: a traitor can sign only for itself and can't make a certificate without a quorum's votes. It counts a fault
+only when it really withheld a message or sent two different ones.
 """
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from model.epochs import GOES_ON, Ending, make_block
+from model.epochs import GOES_ON, EndFields, make_block
 from model.vocabulary import (
     BatchFrame,
     BeatFrame,
@@ -48,7 +48,7 @@ class Actor(Protocol):
 
 
 class Silent:
-    """Sends nothing from a time on."""
+    """A traitor that sends nothing from a time on."""
 
     def __init__(self, from_ns: int = 0) -> None:
         self.from_ns = from_ns
@@ -62,7 +62,7 @@ class Silent:
 
 
 class Withholder:
-    """Sends its batches only to the leader, serves none, and sends its votes to one peer only."""
+    """A traitor that sends its batches only to the leader, serves none, and sends its votes to one peer only."""
 
     def __init__(self, votes: bool = True) -> None:
         self._votes = votes
@@ -87,8 +87,8 @@ class Withholder:
 
 
 class Hoarder:
-    """Helps to end an epoch so that only one peer sees it: only that peer gets its votes for blocks that end the epoch,
-    and the proofs that they are final."""
+    """A traitor that helps to end an epoch so that only one peer sees it: only that peer gets its votes for blocks that
+    end the epoch, and the proofs that they are final."""
 
     def lets_out(self, outgoing: Outgoing, /) -> bool:
         world, source, target, message = outgoing
@@ -118,8 +118,8 @@ class Hoarder:
 
 
 class Ghost:
-    """Repeats in each epoch its messages of the previous one as if they were of this one, and presents a closing block
-    as the boundary."""
+    """A traitor that repeats in each epoch its messages of the previous one as if they were of this one, and presents a
+    closing block as the boundary."""
 
     def __init__(self) -> None:
         self._said: list[tuple[int, VoteFrame | CertificateFrame]] = []
@@ -150,7 +150,8 @@ class Ghost:
 
 
 class Equivocator:
-    """As a leader, proposes two blocks to two halves; votes for and against everything that it hears of."""
+    """A traitor that, as a leader, proposes two blocks to two halves of the committee, and votes for and against
+    everything that it sees."""
 
     def __init__(self) -> None:
         self._voted: set[bytes] = set()
@@ -175,28 +176,29 @@ class Equivocator:
             self._vote_all(port, both)
 
     @staticmethod
-    def _false_ending(port: "NodeData", block: Block) -> Ending:
-        """Returns what the honest block says about the epoch's end; at the end sometimes a lie: that the epoch goes on,
-        or another committee."""
-        true = Ending(block.facts.ends_epoch, block.next_set)
+    def _false_ending(port: "NodeData", block: Block) -> EndFields:
+        """Returns the honest block's fields about the epoch's end; at the end sometimes false ones: that the epoch goes
+        on, or another committee."""
+        true = EndFields(block.facts.ends_epoch, block.next_set)
         if block.next_set is None or port.world.rng.random() < 0.5:
             return true
         port.world.counts["false epoch end"] += 1
-        return GOES_ON if port.world.rng.random() < 0.5 else Ending(True, block.next_set[:-1] or block.next_set)
+        return GOES_ON if port.world.rng.random() < 0.5 else EndFields(True, block.next_set[:-1] or block.next_set)
 
     @staticmethod
     def _talkative(port: "NodeData", block: Block, parent: Block) -> Block:
         """Returns a closing block with everything that an ordinary block could list and claim; otherwise just a
-        twin."""
+        twin.
+        """
         height = max(block.facts.claimed_height, min(port.ledger.height, parent.facts.height))
         payload = port.lanes.listable(port.epoch.cursors(parent), [None] * port.epoch.n)
         port.world.counts["talkative closing block"] += bool(payload) or height > parent.facts.claimed_height
         claim = height, port.ledger.root_of(height) or block.claimed_root
-        ending, time_ms = Ending(True, block.next_set), block.facts.time_ms + 1
+        ending, time_ms = EndFields(True, block.next_set), block.facts.time_ms + 1
         return make_block(port.epoch, block.facts.view, parent, time_ms, payload, claim, None, ending)
 
     def _twin(self, port: "NodeData", block: Block, parent: Block) -> Block:
-        """Returns an empty block, with a lie or two if it can have any."""
+        """Returns an empty block, with one or two false fields if possible."""
         claim = (block.facts.claimed_height, block.claimed_root)
         below = port.blocks.get(parent.facts.parent, parent)
         if port.world.rng.random() < 0.5 and below.facts.height >= block.facts.claimed_height:

@@ -1,4 +1,4 @@
-"""Independent checks of every run: the invariants of design 5, on what nodes sign, certify and execute.
+"""Independent checks of every run: the specification's invariants, on what nodes sign, certify and execute.
 
 Invariants: no code shared with the core; what was once final stays final through every crash; the first breach ends the
 run with a sentence that names it.
@@ -11,7 +11,7 @@ from rustorium.sim.errors import BreachError
 
 
 class Checkers:
-    """Sees the whole world, crashes included; traitors' own votes are none of its business."""
+    """Observes the whole world, crashes included; traitors' own votes are ignored."""
 
     def __init__(self, honest: frozenset[int]) -> None:
         self._honest = honest
@@ -29,7 +29,7 @@ class Checkers:
         self._epochs[block.facts.digest] = block.epoch
 
     def vote_left(self, epoch: int, member: Member, vote: OwnVote) -> None:
-        """Called when an honest node's vote reaches the wire; the memory outlives the node's own."""
+        """Called when an honest node sends a vote. The checker remembers votes longer than the node."""
         if member.node not in self._honest:
             return
         if member not in self._starts[epoch][0]:
@@ -61,8 +61,8 @@ class Checkers:
             raise BreachError(f"epoch {epoch.number} begins with two committees or on two blocks")
 
     def ended(self, node: int, end: EpochEnd, wanted: Committee) -> None:
-        """Called when an honest node has executed a boundary, with what finalized it, and whom the operators wanted at
-        the height that the boundary claims."""
+        """Called when an honest node has executed a boundary, with the finalization, and the committee that operators
+        wanted at the height that the boundary claims."""
         if node not in self._honest:
             return
         if end.boundary.next_set != wanted:

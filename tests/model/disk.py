@@ -1,7 +1,7 @@
-"""A node's disk: a journal and a store, each with a part that a power loss forgets.
+"""A node's disk: a journal and a store, each with a part that a power loss erases.
 
-Invariants: a process that dies keeps all that it wrote (the page cache lives on), a machine that loses power keeps what
-was synced; the journal is truncated only below what the store has synced; nothing here decides.
+Invariants: a process that dies keeps everything that it wrote (the page cache remains); a machine that loses power
+keeps what was synced. The journal is truncated only below what the store has synced. Nothing is decided here.
 """
 
 from typing import NamedTuple

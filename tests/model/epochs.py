@@ -1,8 +1,8 @@
 """Epochs in the simulated ledger: the committee record that transactions change, the time when an end is due, and the
 fields of a block about it.
 
-Invariants: what a header has to say follows from the headers below it and from the state that it claims, and from
-nothing that a node did; an operation that would leave a committee too small changes nothing.
+Invariants: the fields of a header follow from the headers below it and from the state that it claims, and from no
+action of a node. An operation that would make a committee too small changes nothing.
 """
 
 from dataclasses import dataclass
@@ -44,14 +44,14 @@ class Change:
         return Record(tuple(sorted(target)) if len(target) >= MEMBERS_MIN else record.target, ended)
 
 
-class Ending(NamedTuple):
+class EndFields(NamedTuple):
     """A header's fields about its epoch's end."""
 
     ends_epoch: bool
     next_set: Committee | None
 
 
-GOES_ON = Ending(False, None)
+GOES_ON = EndFields(False, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +107,12 @@ class Epoch:
         """Returns whether a child of `parent` in this epoch is a closing block (R28)."""
         return parent.epoch == self.number and parent.facts.ends_epoch
 
-    def ending(self, record: Record, time_ms: int, epoch_ms: int | None) -> Ending:
-        """Returns the fields of a block of that time that is no closing block; `record` is that of the height it
+    def ending(self, record: Record, time_ms: int, epoch_ms: int | None) -> EndFields:
+        """Returns the fields of an ordinary block of that time; `record` is the committee record at the height that it
         claims."""
         by_state = record.target != self.committee or record.ended >= self.number
         by_time = epoch_ms is not None and time_ms >= self.start.facts.time_ms + epoch_ms
-        return Ending(True, record.target) if by_state or by_time else GOES_ON
+        return EndFields(True, record.target) if by_state or by_time else GOES_ON
 
     def after(self, boundary: Block) -> "Epoch":
         assert boundary.next_set is not None
@@ -132,7 +132,7 @@ def make_block(
     payload: tuple[ListedBatch, ...],
     claim: tuple[int, bytes],
     rooted: tuple[int, bytes] | None = None,
-    ending: Ending = GOES_ON,
+    ending: EndFields = GOES_ON,
 ) -> Block:
     """Makes a block on `parent`; without `rooted` it claims its parent's state root."""
     cursors = list(epoch.cursors(parent))

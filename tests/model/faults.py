@@ -1,6 +1,6 @@
-"""Faults that strike at stages of an epoch's end instead of at a time.
+"""Faults that occur at stages of an epoch's end instead of at a time.
 
-Invariants: a fault strikes once, at the first node that comes to its stage; it is a plan's, so the same seed has it
+Invariants: a fault occurs once, at the first node that reaches its stage. The plan contains it, so the same seed has it
 again.
 """
 

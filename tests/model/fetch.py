@@ -1,7 +1,7 @@
 """A node's requests to its peers: one at a time per object, to one peer after the other.
 
-Invariants: requests are bounded in number and in attempts; whoever still needs a thing asks again (resends, heartbeats
-and finalizations do).
+Invariants: requests are bounded in number and in attempts. A part that still needs an object requests it again, as
+resends, heartbeats and finalizations do.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
-"""The data that one node of the simulated data plane holds, and how far it has checked a block with that.
+"""The data that one node of the simulated data plane holds, and its checks of a block against that data.
 
-Invariants: a block's status only depends on what is held, executed and rooted; nothing here is signed or decided.
+Invariants: a block's status depends only on what is held, executed and rooted; nothing is signed or decided here.
 """
 
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from model.disk import Disk
-from model.epochs import Ending, Record
+from model.epochs import EndFields, Record
 from model.fetch import Fetcher
 from model.lanes import Lanes
 from model.ledger import Ledger
@@ -121,11 +121,11 @@ class NodeData:
         ending = self._ending(parent, block.facts.claimed_height, block.facts.time_ms)
         return PayloadStatus.READY if ending == (block.facts.ends_epoch, block.next_set) else PayloadStatus.INVALID
 
-    def _ending(self, parent: Block, claimed_height: int, time_ms: int) -> Ending:
+    def _ending(self, parent: Block, claimed_height: int, time_ms: int) -> EndFields:
         if self.epoch.closes_on(parent):
-            return Ending(True, parent.next_set)
+            return EndFields(True, parent.next_set)
         if claimed_height == parent.facts.claimed_height:
-            record = Record(self.epoch.committee, -1)  # else the parent would have said that the epoch ends
+            record = Record(self.epoch.committee, -1)  # otherwise the parent would have announced the epoch's end
         else:
             record = self.ledger.records[claimed_height]
         return self.epoch.ending(record, time_ms, self.world.epoch_ms)
@@ -162,7 +162,7 @@ class NodeData:
         return self.world.now // NS_PER_MS + self._pace.clock_ms
 
     def _cursors(self) -> tuple[int, ...]:
-        """The cursors of the final tip, in this epoch's lanes."""
+        """Returns the cursors of the final tip, in this epoch's lanes."""
         return self.epoch.cursors(self.ledger.tip)
 
     def riders(self) -> Attachments:

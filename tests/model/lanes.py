@@ -1,7 +1,7 @@
-"""The lanes as one node holds them: batches by author and seq, its own pool, and what could be listed.
+"""The lanes as one node holds them: batches by author and seq, its own pool, and what a block could list.
 
-Invariants: at one seq of a lane the first batch seen counts for listing, any listed one is held; an own batch is on
-disk before it leaves, so an honest lane has one batch per seq.
+Invariants: at one seq of a lane the first batch seen counts for listing, and any listed one is kept. An own batch is on
+disk before it is sent, so an honest lane has one batch per seq.
 """
 
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ class Lanes:
         return self._own_transactions | set(self._pool)
 
     def skip_to(self, cursors: Sequence[int]) -> None:
-        """After a restart: an own seq that the chain has used is never used again."""
+        """Called after a restart, because an own seq that the chain has used must never be used again."""
         if self._me is not None:
             self._own_next = max(self._own_next, cursors[self._me])
 
@@ -85,7 +85,7 @@ class Lanes:
         return any((author, cursors[author]) in self._by_seq for author in range(self._n))
 
     def held(self, cursors: Sequence[int]) -> tuple[int, ...]:
-        """Per lane the first seq from the final cursor on that this node lacks."""
+        """Returns for each lane the first seq from the final cursor on that this node lacks."""
         ends = []
         for author in range(self._n):
             seq = cursors[author]

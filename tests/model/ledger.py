@@ -1,8 +1,8 @@
 """The final chain as one node has executed it: result roots, states, and the committee record at each height.
 
-Invariants: execution follows finality in height order and never rolls back; a root covers every height below it, so one
-report speaks for all of them; an empty block leaves the state as it is; nothing is executed behind a boundary but the
-next epoch's blocks.
+Invariants: execution follows finality in height order and never rolls back. A root covers every height below it, so one
+report confirms them all. An empty block doesn't change the state. After a boundary only the next epoch's blocks are
+executed.
 """
 
 from collections.abc import Mapping
@@ -19,13 +19,13 @@ class Ledger:
         self.blocks: list[Block] = [genesis(first)]
         self.roots: list[bytes] = [GENESIS_ROOT]
         self.states: list[bytes] = [GENESIS_STATE]
-        """Per height what its state root is; to have made that root is another matter (`Roots`)."""
+        """For each height its state root; `Roots` knows if this node has computed the root."""
         self.records: list[Record] = [Record(first, -1)]
         self.heights: dict[bytes, int] = {self.blocks[0].facts.digest: 0}
         self.transactions: set[int] = set()
         self.payload_height = 0
         self.epoch = Epoch(0, first, self.blocks[0], drawn)
-        """That of the next height."""
+        """The epoch of the next height."""
         for stored in disk.store:
             self.apply(stored.block, stored.batches)
 

@@ -1,7 +1,7 @@
-"""How a simulated node receives and answers its peers' messages, of its own epoch, an older or a later one.
+"""Receives and answers peers' messages of the node's own epoch, an older or a later one.
 
-Invariants: a vote counts only by a key of this epoch's committee, a certificate only by a quorum of it; what answers a
-question is checked by what was asked; what others are told of ends is what the store holds.
+Invariants: a vote counts only by a key of this epoch's committee, a certificate only by a quorum of it. An answer is
+checked against its request. Peers learn of an epoch's end only from the store's content.
 """
 
 from itertools import pairwise
@@ -76,7 +76,7 @@ class Peers(DataPlane):
                 self._on_batch(batch)
             case _ if epoch == self.epoch.number:
                 self._of_this_epoch(source, message)
-        if epoch != self.epoch.number and not isinstance(message, EpochEndFrame):  # an answer calls for no question
+        if epoch != self.epoch.number and not isinstance(message, EpochEndFrame):  # an answer causes no question
             self._of_another_epoch(source, message, epoch)
 
     def _of_another_epoch(self, source: int, message: Message, epoch: int) -> None:

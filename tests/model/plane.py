@@ -1,7 +1,7 @@
 """The parts of the simulated data plane that decide nothing: journal, tally, blocks, execution, lanes and work.
 
-Invariants: certificates are journalled before the core hears of them; inputs coalesce and are never dropped; what is
-final is executed in height order up to the epoch's boundary, and nothing behind it.
+Invariants: certificates are journalled before the core learns of them. Inputs coalesce and are never dropped. Final
+blocks are executed in height order up to the epoch's boundary, and nothing after it.
 """
 
 from collections.abc import Callable
@@ -56,7 +56,7 @@ class DataPlane(NodeData):
         self._disk.append(self.epoch.number, record)
 
     def _count(self, voter: int, vote: OwnVote) -> None:
-        """Tallies a vote of a member of this epoch; a quorum makes a certificate."""
+        """Counts a vote of a member of this epoch; a quorum makes a certificate."""
         kind, view = vote.kind, vote.view
         if view <= self._final_view or view > self.view + VIEWS_AHEAD_MAX or (kind, view) in self.certificates:
             return
@@ -80,7 +80,7 @@ class DataPlane(NodeData):
         if kind is VoteKind.FINALIZE and (self.final is None or view > self.final.view):
             self.final = certificate
         if kind is VoteKind.NOTARIZE:
-            self._see_work()  # in front of the certificate: the leader must not propose what is listed already
+            self._see_work()  # before the certificate, because the leader must not propose what is listed already
         self._put(certificate)
         self._note_stage(certificate)
         if kind is VoteKind.FINALIZE and certificate.digest is not None:
@@ -109,7 +109,7 @@ class DataPlane(NodeData):
                 self._pending.pop(digest)
             else:
                 self._pending[digest] = status
-        self._root_next()  # a block may want a root
+        self._root_next()  # a block may need a root
 
     # ---- finality and execution
 
@@ -146,7 +146,7 @@ class DataPlane(NodeData):
         return self.ledger.epoch.number > self.epoch.number
 
     def _unexecuted(self) -> list[Block]:
-        """Returns the final blocks above the tip, newest first; none while a header is missing, which is fetched."""
+        """Returns the final blocks above the tip, newest first; none if a header is missing, which is then fetched."""
         digest, path = self._target[1], list[Block]()
         while digest not in self.ledger.heights:
             block = self.blocks.get(digest)
@@ -218,7 +218,7 @@ class DataPlane(NodeData):
             self._later(max(0, at_ms - self.clock_ms()), self._see_end)
 
     def _report(self) -> None:
-        """Sends a report by itself if no vote has carried it; a follower's report counts for nobody."""
+        """Sends a report by itself if no vote has carried it; a follower's report doesn't count."""
         if self.me is not None and self._last_report != self._newest_report():
             self._last_report = self._newest_report()
             self._to_all(ReportFrame(self.riders()))
@@ -275,7 +275,9 @@ class DataPlane(NodeData):
     # ---- work
 
     def submit_transaction(self, transaction: int, relayed: bool = False) -> None:
-        """Takes a transaction from a client or from a node without a lane; such a node asks f + 1 nodes with one."""
+        """Takes a transaction from a client or from a node without a lane; such a node asks f + 1 nodes that have
+        one.
+        """
         new = self.lanes.submit(transaction)
         if self.me is not None:
             if new:

@@ -1,13 +1,13 @@
 """`SimPort`: a compact model of the Rust data plane behind the same port, for one node and one incarnation.
 
-Invariants: what a vote rests on is synced before the vote leaves; nothing is signed that the journal excludes; inputs
-coalesce and are never dropped; a decision is never taken here.
+Invariants: everything on which a vote rests is synced before the vote is sent. Nothing is signed that the journal
+excludes. Inputs coalesce and are never dropped. No decision is taken here.
 """
 
 from collections.abc import Sequence
 
 from model.actors import Equivocator
-from model.epochs import Ending, make_block
+from model.epochs import EndFields, make_block
 from model.faults import Stage
 from model.peers import Peers
 from model.roots import MissingHeader
@@ -53,7 +53,7 @@ class SimPort(Peers):
     _begun = False
     """`True` if the core has entered a view of this epoch (R29)."""
     backoff: int | None = None
-    """K of R16, as the core last said it, or the port of the epoch before."""
+    """K of R16, as the core or the port of the epoch before reported it last."""
 
     # ---- the port
 
@@ -98,9 +98,9 @@ class SimPort(Peers):
     # ---- start
 
     def start(self) -> None:
-        """Reads the disk back, tells the core, and goes on where the journal ends. What a dead process had written but
-        not synced is synced first: it is about to be sent again, and a power loss must not forget a vote that has
-        left. R32: so is the store, where it holds the epoch's start. An epoch begins like this too."""
+        """Reads the disk, informs the core, and continues at the journal's end. What a dead process had written but not
+        synced is synced first: it will be sent again, and a power loss must not erase a vote that was sent. R32: so is
+        the store, if it contains the epoch's start. An epoch begins in the same way."""
         self._disk.synced(self._disk.mark())
         if self._disk.store_synced < self.epoch.start.facts.height:
             self._disk.sync_store()
@@ -177,7 +177,7 @@ class SimPort(Peers):
         self._sync_then(self._vote_out, vote, effect.carry)
 
     def _sign(self, vote: OwnVote) -> bool:
-        """The guard in front of the key: vote-once again, on the journal's data alone."""
+        """Guards the key: vote-once again, on the journal's data alone."""
         excluded = {VoteKind.NULLIFY: VoteKind.FINALIZE, VoteKind.FINALIZE: VoteKind.NULLIFY}.get(vote.kind)
         for own in self._own_votes:
             if own.view == vote.view and (own.kind is vote.kind or own.kind is excluded):
@@ -252,8 +252,8 @@ class SimPort(Peers):
         self._sync_then(self._proposal_out, block, parent)
 
     def _closing(self, effect: Propose, parent: Block) -> Block:
-        """R28: nothing but what the parent says."""
-        claim, ending = (parent.facts.claimed_height, parent.claimed_root), Ending(True, parent.next_set)
+        """R28: a closing block contains only the parent's fields."""
+        claim, ending = (parent.facts.claimed_height, parent.claimed_root), EndFields(True, parent.next_set)
         self.world.counts["closing block"] += 1
         return make_block(self.epoch, effect.view, parent, self.clock_ms(), (), claim, None, ending)
 

@@ -1,6 +1,6 @@
 """Validators' reports of their heights, and the reports on which a quorum agrees.
 
-Invariants: a report counts once this node has come to its height and found the same; it only ever rises.
+Invariants: a report counts once this node has reached its height with the same result; the agreed height only rises.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ class Reports:
                 self.heard(peer, reported, root)
 
     def heard(self, peer: int, height: int, root: bytes) -> bool:
-        """A peer's newest height and its root; returns whether it counts already."""
+        """Takes a peer's newest height and its root; returns true if it counts already."""
         if height > self._newest:
             self._ahead[peer] = (height, root)
         elif self._root_of(height) == root and height > self._matched[peer]:
@@ -35,5 +35,5 @@ class Reports:
         return False
 
     def agreed(self, quorum: int) -> int:
-        """The newest height of this node on which a quorum, this node among it, agrees."""
+        """Returns this node's newest height on which a quorum, including this node, agrees."""
         return sorted(self._matched, reverse=True)[quorum - 1]

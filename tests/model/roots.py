@@ -1,7 +1,7 @@
-"""State roots: where root periods end, as headers alone tell, and which roots a node has.
+"""State roots: where root periods end, as headers alone determine, and which roots a node has.
 
-Invariants: where a period ends depends on the headers below and on nothing that a node did; a root that is known is
-never another one later; who rooted a height has rooted every period's end below it on that chain.
+Invariants: where a period ends depends on the headers below and on no action of a node. A known root never changes. A
+node that has rooted a height has rooted the end of every period below it on that chain.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Period(NamedTuple):
 
 
 class MissingHeader(NamedTuple):
-    """A block below whose header this node hasn't seen, so that it can't tell where periods end."""
+    """Raised if this node hasn't seen a header below a block, so that it can't tell where periods end."""
 
     digest: bytes
 
@@ -51,7 +51,7 @@ def closes(rule: PeriodRule, parent: BlockFacts, open_period: Period, time_ms: i
 
 
 def period_after(rule: PeriodRule, parent: BlockFacts, open_period: Period, time_ms: int, has_payload: bool) -> Period:
-    """The period that is open after such a block on `parent`."""
+    """Returns the open period after such a block on `parent`."""
     if closes(rule, parent, open_period, time_ms, has_payload):
         return Period(time_ms, has_payload, parent.height, parent.digest)
     return open_period._replace(has_payload=open_period.has_payload or has_payload)
@@ -73,7 +73,7 @@ class Roots:
     # ---- periods
 
     def period(self, digest: bytes) -> Period | MissingHeader:
-        """The period that is open on a chain that ends at this block."""
+        """Returns the open period of a chain that ends at this block."""
         path: list[Block] = []
         while digest not in self._periods:
             block = self._blocks.get(digest)
@@ -89,13 +89,13 @@ class Roots:
         return period
 
     def newest_end(self, period: Period, height: int) -> int:
-        """The newest end of a period at or below `height`, on the chain of which `period` is the open one."""
+        """Returns the newest end of a period at or below `height`, on the chain with this open `period`."""
         while period.end > height:
             period = self._periods[period.end_digest]
         return period.end
 
     def period_on(self, parent: Block, time_ms: int, has_payload: bool) -> Period | MissingHeader:
-        """The period that would be open after such a block on `parent`."""
+        """Returns the period that would be open after such a block on `parent`."""
         below = self.period(parent.facts.digest)
         if isinstance(below, MissingHeader):
             return below
@@ -104,11 +104,12 @@ class Roots:
     # ---- what to root
 
     def want(self, height: int) -> None:
-        """A proposal claims the root of this height."""
+        """Notes that a proposal claims the root of this height."""
         self._wanted.add(height)
 
     def due(self) -> int | None:
-        """The lowest height that has to be rooted: ends of the final chain's periods, and what proposals claim."""
+        """Returns the lowest height that must be rooted: ends of the final chain's periods, and the claims of
+        proposals."""
         heights = {height for height in self._wanted if height <= self._ledger.height}
         period = self._final_period()
         while period.end > self.newest:
@@ -127,7 +128,7 @@ class Roots:
         return self._known.get(height)
 
     def rooted(self, height: int) -> bytes:
-        """Takes in the root of an executed height, and what peers have reported of it."""
+        """Takes the root of an executed height, and compares it with peers' reports of that height."""
         root = self._known[height] = self._ledger.states[height]
         self._wanted.discard(height)
         self.newest = max(self.newest, height)
@@ -142,7 +143,7 @@ class Roots:
         return period
 
     def _load_base(self) -> None:
-        """After a restart the roots that the stored tip claims are in the store; those above are made again."""
+        """Loads the roots that the stored tip claims; after a restart, those above are computed again."""
         claimed, period = self._ledger.tip.facts.rooted_height, self._final_period()
         end = self.newest_end(period, claimed)
         while end > 0:

@@ -1,6 +1,6 @@
-"""Runs seeds: `run_seed` plays one to its end and reports, `run_many` a range of them.
+"""Runs seeds: `run_seed` plays one to its end and reports, `run_many` plays a range of them.
 
-Invariants: a report of the same seed, mode and code is equal to the last bit; a breach or a stall is reported, never
+Invariants: reports of the same seed, mode and code are equal to the last bit; a breach or a stall is reported, never
 raised.
 """
 
@@ -16,9 +16,9 @@ from model.world import World
 SETTLE_MS = 30_000.0
 RESUBMIT_MS = 100.0
 REST_MS = 5_000.0
-"""In this time after all is settled what traitors still have under way comes to its end."""
+"""Time after everything is settled in which traitors' remaining messages arrive."""
 IDLE_MS = 2_000.0
-"""After that an idle chain makes nothing in this time."""
+"""Time after that in which an idle chain must make nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +30,16 @@ class Report:
     ok: bool
     failure: str
     faults: tuple[tuple[str, int], ...]
-    """Faults that really occurred, with how often, and what else was counted."""
+    """The number of faults that really occurred, by kind, and other counts."""
     final_height: int
     transactions: int
     virtual_ms: float
     events: int
     log_hash: str
-    """Covers every input of every core and its time."""
+    """A digest of every input of every core and its time."""
 
     def row(self) -> dict[str, Any]:
-        """Its fields, and how to repeat it, for JSON."""
+        """Returns the report's fields, and the command that repeats the run, for JSON."""
         facts = {"mode": self.mode.value, "faults": dict(self.faults)}
         return asdict(self) | facts | {"repeat": self.repeat()}
 
@@ -49,12 +49,12 @@ class Report:
         return f"seed {self.seed} {self.mode.value}: {verdict}; height {self.final_height}; {faults}"
 
     def repeat(self) -> str:
-        """The one line that repeats this run."""
+        """Returns the line that repeats this run."""
         return f"PYTHONPATH=tests python -m model --seed {self.seed} --mode {self.mode.value}"
 
 
 def run_seed(seed: int, mode: Mode = Mode.LIVENESS, plan: Plan | None = None) -> Report:
-    """Plays one seed: with no `plan`, the one that the seed draws."""
+    """Plays one seed, with `plan` or else the plan that the seed draws."""
     plan = plan if plan is not None else draw_plan(seed, mode)
     world = build_world(seed, plan)
     failure, wanted = "", frozenset[int]()
@@ -85,13 +85,13 @@ def run_seed(seed: int, mode: Mode = Mode.LIVENESS, plan: Plan | None = None) ->
 
 
 def run_many(first_seed: int, count: int, mode: Mode) -> Iterator[Report]:
-    """Plays `count` seeds from `first_seed` on, one report after the other."""
+    """Plays `count` seeds from `first_seed` on, and yields a report for each."""
     for seed in range(first_seed, first_seed + count):
         yield run_seed(seed, mode)
 
 
 def missing_kinds(reports: list[Report]) -> list[str]:
-    """Fault kinds that none of these runs really had."""
+    """Returns the fault kinds that occurred in none of these runs."""
     seen: Counter[str] = Counter()
     for report in reports:
         seen.update(dict(report.faults))
@@ -100,7 +100,7 @@ def missing_kinds(reports: list[Report]) -> list[str]:
 
 
 def _calm(world: World, plan: Plan) -> frozenset[int]:
-    """The network calms and every node runs; clients of honest nodes send what they have no receipt for again."""
+    """Ends all faults and starts every node; clients of honest nodes resend every transaction without a receipt."""
     world.links.calm()
     for each in world.nodes:
         each.crash_after_effects = None
@@ -118,8 +118,8 @@ def _calm(world: World, plan: Plan) -> frozenset[int]:
 
 
 def settled(world: World, wanted: frozenset[int]) -> bool:
-    """Every honest node has all transactions, the same tip, no claim of a result or of a state root is owed, and the
-    committee is the one that operators want."""
+    """Returns true if every honest node has all transactions and the same tip, no claim of a result or of a state root
+    is owed, and the committee is the one that operators want."""
     ports = world.ports()
     if len(ports) < len(world.honest):
         return False
@@ -137,13 +137,13 @@ def settled(world: World, wanted: frozenset[int]) -> bool:
 
 
 def _restless(world: World) -> str:
-    """Returns what an idle chain still makes, or what the clock demands and doesn't get; empty if all is well."""
+    """Returns what an idle chain still makes, or what the clock requires and the chain lacks; empty if all is well."""
     first = _epoch(world)
     world.run(world.now / 1e6 + REST_MS)
     before = _reached(world)
     world.run(world.now / 1e6 + IDLE_MS)
     after = _reached(world)
-    # an empty block may have lost its finalization before: the next boundary takes it along
+    # An empty block may have lost its finalization before; the next boundary finalizes it.
     if after != before and not (world.epoch_ms is not None and after[0] == before[0] + 1):
         return f"an idle chain went from (height, view) {before} to {after}"
     if world.epoch_ms is not None and _epoch(world) - first < (REST_MS + IDLE_MS) // (2 * world.epoch_ms):
@@ -158,7 +158,7 @@ def _epoch(world: World) -> int:
 
 
 def _reached(world: World) -> tuple[int, int]:
-    """An epoch that the clock ends costs one block and no more."""
+    """Checks that an epoch that the clock ends costs one block and no more."""
     if world.epoch_ms is not None:
         return world.checkers.final_height - _epoch(world), 0
     return world.checkers.final_height, max(port.view for port in world.ports())

@@ -1,7 +1,7 @@
-"""The faults of a run, drawn by its seed, and their times.
+"""The faults of a run and their times, drawn by its seed.
 
-Invariants: a plan is a function of seed and mode alone; at most f nodes are traitors; after the calm every honest node
-runs and no message is lost, so what doesn't happen then is the protocol's own fault.
+Invariants: a plan is a function of seed and mode alone; at most f nodes are traitors. After the calm begins, every
+honest node runs and no message is lost, so a failure then is the protocol's own fault.
 """
 
 import random
@@ -53,11 +53,11 @@ SLOW = Pace(sync_ms=6.0, execute_ms=25.0, root_ms=60.0)
 
 class Mode(Enum):
     SAFETY = "safety"
-    """Faults to the end; only the invariants are asked for."""
+    """Faults last to the end; only the invariants must hold."""
     LIVENESS = "liveness"
-    """Faults stop, then all that honest nodes' clients submitted must become final."""
+    """Faults stop; then all transactions of honest nodes' clients must become final."""
     EPOCHS = "epochs"
-    """As LIVENESS, while committees grow, shrink and change their keys; every change that is due must happen."""
+    """Like LIVENESS, while committees grow, shrink and change their keys; every change that is due must happen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +67,16 @@ class Plan:
     mode: Mode
     n: int
     base_ms: float
-    """The calm network's delay: sometimes more than Δ begins with."""
+    """Delay of the calm network, sometimes more than the initial Δ."""
     links: LinkFaults
     traitor: str | None
     slow_node: int | None
     crashes: tuple[tuple[float, int, float], ...]
     """(when, node, how long it is down)"""
     cuts: tuple[tuple[float, int, int], ...]
-    """(when, node, after how many effects of its next step it dies)"""
+    """(when, node, number of effects of its next step after which it dies)"""
     storms: tuple[tuple[float, int, float], ...]
-    """(when, node, after how long all lose power): the node dies, is back at once, and then the power goes"""
+    """(when, node, time until all lose power): the node dies and restarts at once; later all lose power"""
     power_losses: tuple[tuple[float, float], ...]
     """(when, how long all are down)"""
     partitions: tuple[tuple[float, float, tuple[int, ...]], ...]
@@ -84,7 +84,7 @@ class Plan:
     """(when, at which node)"""
     calm_ms: float
     parent_grace_ms: int
-    """0: views overlap, as in a network so wide that the grace is nothing."""
+    """0 if views overlap, as in a network so wide that the grace is too short."""
     state_roots: bool
     periods: PeriodRule
     drawn: bool
@@ -155,7 +155,7 @@ def make_actor(kind: str, rng: random.Random, calm_ms: float) -> Actor:
 
 
 def build_world(seed: int, plan: Plan) -> World:
-    """The world of a plan with its faults scheduled; nodes are not started yet."""
+    """Returns the world of a plan with its faults scheduled; nodes are not started yet."""
     rng = random.Random(f"faults {seed} {plan.mode.value}")
     actors: dict[int, Actor] = {}
     if plan.traitor is not None and plan.terms is not None:

@@ -1,8 +1,8 @@
 """Changes of committees in a run: admissions, removals and new keys with their times, nodes that come late, and faults
 at the boundaries.
 
-Invariants: terms are a function of the plan's random numbers; no committee has more than one traitor, nor a wiped node
-beside one, and none is smaller than four.
+Invariants: terms are a function of the plan's random numbers. No committee has more than one traitor, a traitor and a
+wiped node, or fewer than four members.
 """
 
 import random
@@ -26,9 +26,9 @@ class Terms:
     changes: tuple[tuple[float, int, Change], ...]
     """(when, at which node, what)"""
     late: tuple[tuple[float, int], ...]
-    """(when it comes, node): until then there is no such node"""
+    """(when, node): until then the node doesn't exist"""
     wiped: tuple[tuple[float, int, float], ...]
-    """(when, node, after how long its disk is replaced and it starts with its next key)"""
+    """(when, node, time until it starts again with an empty disk and its next key)"""
     faults: tuple[BoundaryFault, ...]
 
     def schedule(self, world: World, first_number: int) -> None:
@@ -105,7 +105,7 @@ def submit(world: World, node: int, transaction: int) -> None:
 
 
 def bear(world: World, node: int) -> None:
-    """A node comes into being, with nothing but the genesis block."""
+    """Creates a node that has only the genesis block."""
     if world.nodes[node].unborn:
         world.nodes[node].unborn = False
         world.counts["late node"] += 1
@@ -117,7 +117,7 @@ def _wipe(world: World, node: int) -> None:
 
 
 def _give_key(world: World, change: Change) -> None:
-    """A node that is to change its key holds both until the epoch that does."""
+    """Gives a node that will change its key both keys until the epoch with the new key."""
     if change.add is not None and change.add.key and change.add.node not in world.actors:
         world.nodes[change.add.node].keys.add(change.add.key)
         world.counts["new key"] += 1

@@ -1,7 +1,7 @@
-"""The objects of the simulated data plane: members, batches, blocks and wire messages; a transaction is just an int.
+"""The objects of the simulated data plane: members, batches, blocks and wire messages; a transaction is an int.
 
-Invariants: values are immutable; a digest covers all of its value, so equal digests mean equal values. A *node* is an
-address in the world; its place in a committee is another number, or none.
+Invariants: values are immutable. A digest covers all of its value, so equal digests mean equal values. A *node* is an
+address in the world; its place in a committee is another number, or `None`.
 """
 
 import hashlib
@@ -12,7 +12,9 @@ from rustorium.consensus.vocabulary import BlockFacts, Certificate, OwnVote
 
 NS_PER_MS = 1_000_000
 HEIGHT_BOUND = 8
-"""Beyond this many heights between a block and its claim a payload is invalid, an empty block is not (design 5)."""
+"""Maximum number of heights between a claim and a block with a payload; an empty block may be further above its
+claim.
+"""
 
 
 def hash_of(*parts: object) -> bytes:
@@ -20,7 +22,7 @@ def hash_of(*parts: object) -> bytes:
 
 
 class Member(NamedTuple):
-    """A validator: its node, and the number of the node's key with which it signs."""
+    """A validator: its node, and the number of the key with which the node signs."""
 
     node: int
     key: int
@@ -61,7 +63,7 @@ class Block:
     facts: BlockFacts
     payload: tuple[ListedBatch, ...]
     cursors: tuple[int, ...]
-    """Per lane the next seq to list after this block."""
+    """For each lane the next seq to list after this block."""
     claimed_root: bytes
     state_root: bytes
     """Root of the state after `facts.rooted_height`."""
@@ -104,7 +106,7 @@ class Attachments(NamedTuple):
     rooted: int
     state_root: bytes
     held: tuple[int, ...]
-    """Per lane the first seq that the sender doesn't hold."""
+    """For each lane the first seq that the sender lacks."""
 
 
 class ProposalFrame(NamedTuple):
@@ -150,7 +152,7 @@ class EpochEndFrame(NamedTuple):
 
 
 class SubmitFrame(NamedTuple):
-    """Transactions that a node which has no lane hands to one that has."""
+    """Transactions that a node without a lane forwards to a node with one."""
 
     transactions: tuple[int, ...]
 

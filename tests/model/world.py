@@ -1,6 +1,6 @@
 """The simulated world of the model: nodes that crash and lose power, and the links between them.
 
-Invariants: as the engine's; what is a certificate is known to the world alone.
+Invariants: those of the engine; only the world knows which certificates are genuine.
 """
 
 import random
@@ -38,7 +38,7 @@ class Node(engine.Node):
 
 
 class World(Engine[Node]):
-    """Everything that one run consists of: the first `n` of its nodes are the first committee."""
+    """All parts of one run; the first `n` of its nodes are the first committee."""
 
     def __init__(
         self,
@@ -95,15 +95,15 @@ class World(Engine[Node]):
             self.start(index)
 
     def end_epoch(self, index: int) -> None:
-        """The node has executed its epoch's boundary. Its core may be busy while the data plane goes on, and so have
-        inputs of the old epoch in hand when the new one begins (R29)."""
+        """Called when the node has executed its epoch's boundary. Its core may be busy while the data plane goes on,
+        and so may still have inputs of the old epoch when the new one begins (R29)."""
         node = self.nodes[index]
         busy_ms = self.rng.uniform(0, 4) if self.rng.random() < 0.5 else 0.0
         node.waking = node.waking or busy_ms > 0
         self.later(index, node.incarnation, busy_ms, self._begin_epoch, index)
 
     def _begin_epoch(self, index: int) -> None:
-        """A restart in place: a new data plane from the store, and the same core."""
+        """Restarts in place: a new data plane from the store, and the same core."""
         node = self.nodes[index]
         old = node.port
         assert old is not None
@@ -117,7 +117,8 @@ class World(Engine[Node]):
         self.reached(index, old.epoch.number, Stage.BEGUN)
 
     def reached(self, index: int, epoch: int, stage: Stage) -> None:
-        """A node has come to a stage of an epoch's end: the fault that waits for the first one strikes."""
+        """Called when a node has reached a stage of an epoch's end; triggers the fault that waits for the first node
+        there."""
         fault = next((fault for fault in self.boundary_faults if (fault.epoch, fault.stage) == (epoch, stage)), None)
         if fault is not None:
             self.boundary_faults.remove(fault)
@@ -153,8 +154,8 @@ class World(Engine[Node]):
     # ---- signatures
 
     def formed(self, epoch: int, certificate: Certificate) -> None:
-        """Notes that a quorum of the epoch's committee has really signed this. Nothing else makes a certificate
-        genuine."""
+        """Notes that a quorum of the epoch's committee has really signed this. A certificate is genuine only if noted
+        here."""
         self.checkers.certified(epoch, certificate)
         self._genuine.add((epoch, certificate))
 

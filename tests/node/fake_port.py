@@ -1,4 +1,4 @@
-"""A native port without Rust: a queue of inputs behind an eventfd; it remembers the effects that it got."""
+"""A native port without Rust: a queue of inputs behind an eventfd, which records the effects that it gets."""
 
 import os
 from collections import deque

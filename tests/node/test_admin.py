@@ -1,4 +1,4 @@
-"""The admin socket answers its owner, and only in bounded bites."""
+"""The admin socket answers only its owner, and reads only a bounded number of bytes."""
 
 import json
 import os
@@ -44,11 +44,11 @@ def test_calls(tmp_path: Path, folder: str) -> None:
     assert node.said("audit anchored") == [{"head": "7:00", "caller": by}]
 
 
-def test_a_node_that_hangs_is_told_from_one_that_is_not_there(tmp_path: Path) -> None:
+def test_a_hanging_node_and_a_missing_one_have_different_errors(tmp_path: Path) -> None:
     path = tmp_path / "admin.sock"
     with pytest.raises(NotReady) as absent:
         call(path, "status")
-    # The kernel takes the question, and nobody answers.
+    # The kernel accepts the request, and nobody answers it.
     with listen_unix(path), pytest.raises(NotReady, match="accepts connections") as hangs:
         call(path, "status", timeout_s=0.01)
     assert (absent.value.code, hangs.value.code) == ("node-not-running", "node-hangs")
@@ -64,7 +64,7 @@ def test_bad_requests_are_answered(tmp_path: Path, line: bytes) -> None:
             assert json.loads(file.readline())["code"] == "bad-request"
 
 
-def test_an_endless_line_is_cut_off(tmp_path: Path) -> None:
+def test_an_endless_line_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "admin.sock"
     with serving(path), connect_unix(path, 10) as connection:
         try:

@@ -25,7 +25,7 @@ NOW = 1_800_000_000_000
 
 @contextmanager
 def listening(folder: Path) -> Iterator[tuple[FakeNode, str, Path]]:
-    """A server with a listener; its address, and its file of tokens."""
+    """Runs a server with a listener; returns its address, and its file of tokens."""
     tokens = folder / "tokens.json"
     with listen_tcp("127.0.0.1:0") as listener, serving(folder / "admin.sock", tokens, listener) as (node, _):
         yield node, address_of(listener), tokens
@@ -79,7 +79,7 @@ def test_calls_with_a_token_are_those_of_the_socket(tmp_path: Path) -> None:
         assert node.said("snapshot ordered") == [
             {"by": "token", "token": "operate", "id": operator[4:20], "address": "127.0.0.1", "role": "operate"}
         ]
-        # Its owner makes and revokes tokens, and each is known by the next call.
+        # The owner makes and revokes tokens; the next call already uses the change.
         path = tmp_path / "admin.sock"
         new = call(path, "create_token", name="new", role="admin", expires_in_ms=60_000)
         boss = Remote(f"http://{address}", new["token"])
@@ -132,7 +132,7 @@ def test_refusals_are_problems_with_a_challenge(tmp_path: Path) -> None:
         assert str(tokens) not in found["detail"]
 
 
-def test_whoever_asks_too_often_is_told_for_how_long(tmp_path: Path) -> None:
+def test_a_client_that_asks_too_often_learns_how_long_to_wait(tmp_path: Path) -> None:
     with listening(tmp_path) as (_, address, _tokens):
         found = [ask(address, "POST", "/v1/admin/status", "nonsense") for _ in range(20)]
         codes = [one[1]["code"] for one in found]
@@ -168,7 +168,7 @@ def test_whoever_asks_too_often_is_told_for_how_long(tmp_path: Path) -> None:
         b"",
     ],
 )
-def test_bytes_of_any_kind_end_in_a_problem_or_an_end(tmp_path: Path, sent: bytes) -> None:
+def test_any_bytes_get_a_problem_or_a_closed_connection(tmp_path: Path, sent: bytes) -> None:
     with listening(tmp_path) as (_, address, tokens):
         reader = made(tokens, Role.read)
         host, _, port = address.rpartition(":")
@@ -179,7 +179,7 @@ def test_bytes_of_any_kind_end_in_a_problem_or_an_end(tmp_path: Path, sent: byte
                 connection.shutdown(socket.SHUT_WR)
                 while chunk := connection.recv(65_536):
                     got += chunk
-            except OSError:  # it was cut off before all was sent
+            except OSError:  # the server closed the connection before all was sent
                 pass
         if got:
             head, _, body = got.partition(b"\r\n\r\n")

@@ -48,7 +48,7 @@ ROLES = {
     "add_follower": "admin",
     "remove_follower": "admin",
 }
-"""A call that is new needs a role here, too."""
+"""The role of each call; a new call needs a row here."""
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "profile_steps": {"seconds": 1},
     "create_token": {"name": "new", "role": "read"},
@@ -71,7 +71,7 @@ EVENTS = {
     "add_follower": "follower named",
     "remove_follower": "follower removed",
 }
-"""Lines that stand in the audit log before the call takes effect."""
+"""The audit lines that a call writes before it takes effect."""
 NOW = 1_800_000_000_000
 
 
@@ -82,7 +82,7 @@ def disk_full() -> _native.NativeError:
 
 
 async def at_once(work: Callable[[], bool]) -> bool:
-    """In place of a thread, for whose sake the test's clock would not wait."""
+    """Replaces a thread, for which the test's clock would not wait."""
     return work()
 
 
@@ -143,7 +143,7 @@ def test_every_call_with_every_role(tmp_path: Path, call: str, role: Role) -> No
     ]
 
 
-def test_what_cannot_be_written_down_is_not_done_but_for_stop(tmp_path: Path) -> None:
+def test_a_call_that_cannot_be_audited_is_refused_except_stop(tmp_path: Path) -> None:
     class Full(FakeNode):
         def audit(self, event: str, fields_json: str) -> None:
             raise disk_full()
@@ -237,7 +237,7 @@ def test_a_bucket_gives_a_burst_and_then_its_rate() -> None:
     assert len(buckets) == 2
 
 
-def test_refusals_cost_more_and_others_are_not_kept_out(tmp_path: Path) -> None:
+def test_refusals_cost_more_and_do_not_exclude_other_clients(tmp_path: Path) -> None:
     _, text = issue(tmp_path / "tokens.json", "good", Role.read, None, None, NOW)
     node = FakeNode()
     found = plane(tmp_path, node)
@@ -251,7 +251,7 @@ def test_refusals_cost_more_and_others_are_not_kept_out(tmp_path: Path) -> None:
                 codes.append(error.code)
         assert codes[:10] == ["token-unknown"] * 10
         assert set(codes[10:]) == {"too-many-calls"}
-        # Behind a proxy all have one address: who has a token gets in.
+        # Behind a proxy all clients have one address. A client with a token must still get in.
         caller = found.bearer(text, "192.0.2.1", "status")
         for _ in range(int(TOKEN_BURST)):
             found.perform("status", {}, caller)
@@ -278,7 +278,7 @@ def test_refusals_cost_more_and_others_are_not_kept_out(tmp_path: Path) -> None:
 # ---- the trail -------------------------------------------------------------------------------------------------------
 
 
-def test_a_flood_of_calls_is_a_few_lines_a_day_and_none_goes_uncounted() -> None:
+def test_a_flood_of_calls_is_a_few_lines_a_day_and_every_call_is_counted() -> None:
     trail, told, lines = Trail(), 0, 0
     for second in range(24 * 3600):
         for _ in range(3):
@@ -321,7 +321,7 @@ def test_the_trail_counts_each_call_once(steps: list[tuple[int, int, int]]) -> N
     assert told == len(steps)
 
 
-def test_the_trail_is_written_as_it_comes_later_by_the_minute_and_to_the_end() -> None:
+def test_the_trail_is_written_at_once_then_each_minute_and_at_the_end() -> None:
     trail, node, failing = Trail(), FakeNode(), [True]
 
     def audit(event: str, fields_json: str) -> None:

@@ -1,4 +1,4 @@
-"""Audit lines about a node's configuration and refused peers: each once, and bounded."""
+"""Audit lines about a node's configuration and refused peers: one line for each, and a bounded number."""
 
 import json
 import math
@@ -56,7 +56,7 @@ def test_a_configuration_is_written_down_when_it_changes(home: Home) -> None:
     assert configuration_change(home, settings) is not None, "whatever somebody wrote there"
 
 
-def test_one_that_is_too_long_for_a_line_is_told_by_its_hash(home: Home) -> None:
+def test_a_configuration_too_long_for_a_line_is_recorded_by_its_hash(home: Home) -> None:
     settings = {"p2p.peers": {f"node-{number}": "x" * 60 for number in range(SETTINGS_BYTES_MAX // 60)}}
     fields = configuration_change(home, settings)
     assert fields is not None
@@ -77,7 +77,7 @@ def test_a_flood_of_refusals_is_a_few_lines_a_day() -> None:
     assert told > 0.9 * 1_000_000 * (DAY_S // LOOK_S), "all are counted, whenever it is said"
 
 
-def test_refusals_now_and_then_are_each_told() -> None:
+def test_rare_refusals_are_each_recorded() -> None:
     refusals = Refusals()
     assert refusals.take({}, 60) is None
     assert refusals.take({"wrong-chain": 1}, 120) == {"refused": {"wrong-chain": 1}, "total": 1}
@@ -98,7 +98,7 @@ rustorium_gateway_unauthorized_total{face="quic",reason="token-expired"} 2
 """
 
 
-def test_what_this_node_refused_is_read_of_its_metrics() -> None:
+def test_a_nodes_refusals_are_read_from_its_metrics() -> None:
     assert refusal_counts(METRICS % 4) == {"wrong-chain": 4}
     assert denial_counts(METRICS % 4) == {"http token-missing": 7, "quic token-expired": 2}
     with pytest.raises(ValueError, match="invalid literal"):
@@ -116,7 +116,7 @@ class FakeNode:
         self.lines.append((event, json.loads(fields_json)))
 
 
-def test_it_goes_on_where_its_metrics_fail_and_writes_in_time() -> None:
+def test_auditing_continues_without_metrics_and_writes_in_time() -> None:
     answers = [METRICS % 4, b"", METRICS % 4, METRICS % 6]
     at_s: list[float] = []
 
@@ -147,7 +147,7 @@ def test_it_goes_on_where_its_metrics_fail_and_writes_in_time() -> None:
 
 
 @pytest.mark.parametrize("status", ["200 OK", "503 busy"])
-def test_a_node_asks_its_own_metrics_face(status: str) -> None:
+def test_a_node_reads_its_own_metrics_endpoint(status: str) -> None:
     async def main() -> None:
         async def serve(stream: trio.SocketStream) -> None:
             assert (await stream.receive_some(4096)).startswith(b"GET /metrics HTTP/1.1\r\n")

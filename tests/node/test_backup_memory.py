@@ -1,4 +1,4 @@
-"""A home knows the newest backup that it made at each destination, and an operator may know a height."""
+"""A home records its newest backup at each destination; an operator can also name a minimum height."""
 
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def test_destinations_are_bounded_and_the_ones_used_last_stay(tmp_path: Path) ->
     assert "/mnt/1" not in load(path)
 
 
-def test_a_destination_put_back_to_an_older_state_is_told() -> None:
+def test_a_destination_put_back_to_an_older_state_is_reported() -> None:
     newest = Newest(f"{9:032x}", 9)
     for there in (rows(), rows(3, 8)):
         with pytest.raises(VerificationFailed, match=r"reaches height 9.*put it back") as told:
@@ -43,12 +43,12 @@ def test_a_destination_put_back_to_an_older_state_is_told() -> None:
 
 
 @pytest.mark.parametrize("there", [rows(3, 9), rows(12), [{"id": f"{9:032x}", "height": 0, "state": "damaged"}]])
-def test_one_that_has_it_or_a_newer_one_is_not_told(there: list[dict[str, Any]]) -> None:
+def test_a_destination_with_this_or_a_newer_backup_is_not_reported(there: list[dict[str, Any]]) -> None:
     check(PLACE, there, Newest(f"{9:032x}", 9))
     check(PLACE, rows(1), None)
 
 
-def test_an_operator_says_how_new_it_must_be() -> None:
+def test_an_operator_may_require_a_minimum_height() -> None:
     check(PLACE, rows(3, 9), None, 9)
     for there in (rows(3, 8), rows(9, state="damaged: it is missing")):
         with pytest.raises(VerificationFailed, match="no good backup that reaches height 9"):

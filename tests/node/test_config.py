@@ -85,7 +85,7 @@ def test_environment_lists_are_json() -> None:
     assert load("", {"RUSTORIUM_P2P__PEERS": '{"node-1": "1.2.3.4:5"}'}).config.p2p.peers == {"node-1": "1.2.3.4:5"}
 
 
-def test_what_is_rendered_is_read_again() -> None:
+def test_a_rendered_configuration_is_read_back() -> None:
     config = Config(
         node=NodeSection('quo"te'),
         p2p=P2pSection("0.0.0.0:1", {"node-1": "[::1]:2", "node é": "h:3"}),
@@ -96,13 +96,13 @@ def test_what_is_rendered_is_read_again() -> None:
     assert load(render(Config())).config == Config()
 
 
-def test_what_the_chain_decides_is_no_key() -> None:
+def test_parameters_of_the_chain_are_no_configuration_keys() -> None:
     with pytest.raises(ConfigError, match="there is no key `state_roots`"):
         load("[consensus]\nstate_roots = true\n")
     assert not any("state_roots" in key for key, _, _ in load(None).rows())
 
 
-def test_what_is_kept_is_all_or_a_number_of_heights() -> None:
+def test_kept_history_is_all_or_a_number_of_heights() -> None:
     assert load("").config.storage.keep == "archive"
     assert load("[storage]\nkeep = 5000").config.storage.keep == 5000
     assert load("", {"RUSTORIUM_STORAGE__KEEP": "2000"}).config.storage.keep == 2000

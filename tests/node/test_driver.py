@@ -1,4 +1,5 @@
-"""The loop takes inputs, steps, hands effects over in one call, and ticks when the replica's deadline has come."""
+"""The loop takes inputs, steps the replica, passes effects on in one call, and ticks when the replica's deadline has
+come."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -91,7 +92,7 @@ def test_a_deadline_that_passed_ticks_without_an_input(port: FakePort) -> None:
     assert script.seen == [Tick()]
 
 
-def test_the_data_plane_is_told_the_newest_deadline_before_the_loop_waits(port: FakePort) -> None:
+def test_the_data_plane_gets_the_newest_deadline_before_the_loop_waits(port: FakePort) -> None:
     port.push(WorkSeen(True))
     later = time.monotonic_ns() + 10**12
     run(Driver(port, Script([later + 1, later])), 1)
@@ -106,7 +107,7 @@ def test_one_turn_in_sixteen_is_measured(port: FakePort) -> None:
         assert port.observed == 2 * (number // 16)
 
 
-def test_other_tasks_run_while_there_is_no_end_of_inputs(port: FakePort) -> None:
+def test_other_tasks_run_during_endless_inputs(port: FakePort) -> None:
     class Endless(Script):
         def on_input(self, now: int, event: Input) -> list[Effect]:
             port.push(WorkSeen(True))

@@ -1,4 +1,4 @@
-"""The devnet's faucet gives nothing to web pages: neither of another site, nor under a name that was rebound."""
+"""The devnet's faucet gives nothing to web pages, neither to those of another site nor under a rebound name."""
 
 import http.client
 import json
@@ -15,7 +15,7 @@ BODY = json.dumps({"region": 0, "public_key": "00" * 32})
 
 
 class Funds:
-    """Counts what was asked for."""
+    """Counts the requests."""
 
     def __init__(self) -> None:
         self.funded = 0

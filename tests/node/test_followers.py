@@ -32,7 +32,7 @@ def test_a_file_that_is_no_list_of_keys_is_refused(tmp_path: Path, content: str)
         assert caught.value.code == "followers-invalid"
 
 
-def test_there_is_an_end_to_them(tmp_path: Path) -> None:
+def test_the_number_of_follower_keys_is_bounded(tmp_path: Path) -> None:
     path = tmp_path / "followers.json"
     path.write_text(json.dumps([f"{number:064x}" for number in range(256)]))
     with pytest.raises(UsageError, match="remove one first"):
@@ -40,7 +40,7 @@ def test_there_is_an_end_to_them(tmp_path: Path) -> None:
     assert len(add(path, f"{7:064x}")) == 256
 
 
-def test_a_running_node_is_told_of_all_keys_at_each_change(tmp_path: Path) -> None:
+def test_a_running_node_gets_all_keys_at_each_change(tmp_path: Path) -> None:
     told: list[list[str]] = []
     allowed = AllowedFollowers(tmp_path / "followers.json", [A])
     allowed.tell(told.append)

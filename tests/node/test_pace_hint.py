@@ -1,6 +1,6 @@
-"""The hint of the network's pace that a home keeps: what is read back, and that nothing else is.
+"""The hint of the network's pace in a home: only a valid hint is read back.
 
-Invariants: no clock is read here; what is damaged counts as no hint.
+Invariants: no clock is read here; a damaged hint counts as none.
 """
 
 import json
@@ -45,12 +45,12 @@ def test_a_hint_is_read_back_for_an_hour(tmp_path: Path) -> None:
         "\xff",
     ],
 )
-def test_what_is_not_as_written_counts_as_none(tmp_path: Path, text: str) -> None:
+def test_a_changed_hint_counts_as_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / "pace.json"
     path.write_bytes(text.encode("latin-1"))
     assert pacehint.read(path, NOW_MS) is None
 
 
-def test_there_need_not_be_one(tmp_path: Path) -> None:
+def test_a_home_without_a_hint_is_valid(tmp_path: Path) -> None:
     assert pacehint.read(tmp_path / "pace.json", NOW_MS) is None
     assert pacehint.read(tmp_path, NOW_MS) is None

@@ -1,4 +1,4 @@
-"""Steps are profiled by what is called in them: on a clock of the test's, so that every figure is known."""
+"""Steps are profiled by their calls, on a clock of the test's, so that every figure is known."""
 
 import re
 import sys
@@ -21,7 +21,7 @@ NS = 1_000_000_000
 
 
 class Clock:
-    """Moves when a profiled function says so."""
+    """A clock that moves when a profiled function calls `work`."""
 
     def __init__(self) -> None:
         self.now = 5 * NS
@@ -56,7 +56,7 @@ def paths(profiler: Profiler) -> dict[str, tuple[int, int]]:
     return {path.replace(f"{__name__}.", ""): (own_ns, calls) for path, own_ns, calls in profiler.take()["paths"]}
 
 
-def test_calls_and_times_are_those_that_were() -> None:
+def test_calls_and_times_are_exact() -> None:
     profiler = Profiler(CLOCK)
     profiler.start(60)
     for _ in range(2):
@@ -75,7 +75,7 @@ def test_calls_and_times_are_those_that_were() -> None:
     assert sum(own_ns for own_ns, _ in found.values()) == 48
 
 
-def test_what_a_step_raises_is_raised_and_the_next_is_profiled_rightly() -> None:
+def test_a_steps_exception_passes_and_the_next_step_is_profiled_correctly() -> None:
     profiler = Profiler(CLOCK)
     profiler.start(60)
     with pytest.raises(ValueError, match="wrong"):
@@ -87,7 +87,7 @@ def test_what_a_step_raises_is_raised_and_the_next_is_profiled_rightly() -> None
     assert found["Tick;failing;inner;Clock.work"] == (3, 1)
 
 
-def test_it_ends_by_itself_and_is_one_at_a_time() -> None:
+def test_a_profile_ends_by_itself_and_only_one_runs_at_a_time() -> None:
     profiler = Profiler(CLOCK)
     assert not profiler.on
     profiler.start(60)
@@ -107,7 +107,7 @@ def deep(depth: int) -> None:
         deep(depth - 1)
 
 
-def test_what_it_keeps_is_bounded() -> None:
+def test_a_profiles_memory_is_bounded() -> None:
     profiler, limit = Profiler(CLOCK), sys.getrecursionlimit()
     profiler.start(60)
     sys.setrecursionlimit(3 * PATHS_MAX)
@@ -145,7 +145,7 @@ def test_the_drivers_steps_are_profiled_while_it_is_on_only() -> None:
     port.close()
 
 
-def test_the_admin_socket_starts_it_and_takes_it(tmp_path: Path) -> None:
+def test_the_admin_socket_starts_a_profile_and_returns_it(tmp_path: Path) -> None:
     class Node:
         def audit(self, event: str, fields_json: str) -> None:
             audited.append(event)

@@ -1,4 +1,4 @@
-"""Stores that are moved in any order: the journal and the keys stay, and no store is lost."""
+"""Stores are moved in any order: the journal and the keys stay, and no store is lost."""
 
 from collections.abc import Callable
 from itertools import count
@@ -69,13 +69,13 @@ def test_no_order_of_acts_touches_the_journal_or_a_key(acts: list[str]) -> None:
 def test_nothing_moves_while_the_node_runs(tmp_path: Path) -> None:
     home = new_home(tmp_path)
     (home.db / "LOCK").touch()
-    # Another open of the journal's lock, as another process has it.
+    # Opens the journal's lock a second time, as another process does.
     with stopped(home), pytest.raises(HomeError, match="runs: stop it"):
         move_aside(home, "store-corrupt", "a row")
     assert stores(home) == {"db/CURRENT"}
 
 
-def test_a_move_that_a_crash_cut_short_is_none(tmp_path: Path) -> None:
+def test_a_move_that_a_crash_interrupted_did_not_happen(tmp_path: Path) -> None:
     home = new_home(tmp_path)
     (home.quarantine / "20261125T010203-004-store-corrupt").mkdir(parents=True)
     assert quarantined(home) == []

@@ -1,6 +1,5 @@
-"""Damaged `run/recovery.json` and `run/ended.json`: another record at most, and never a reason to end or to wait for
-years.
-"""
+"""Damaged `run/recovery.json` and `run/ended.json`: at most read as another record, and never a reason to end or to
+wait for years."""
 
 import json
 from pathlib import Path
@@ -13,7 +12,7 @@ from rustorium.node.recovery.state import RecoveryState, last_end, read_recovery
 
 
 def home_of(folder: Path) -> Home:
-    """A home whose supervisor asks a person, after an act."""
+    """Returns a home whose supervisor asks a person after an act."""
     home = Home(folder)
     state = RecoveryState(home)
     state.did(Step(Act.REFILL, Trouble("store-corrupt", "a row is not what was written"), 0, "it is filled anew"), 1)
@@ -22,7 +21,7 @@ def home_of(folder: Path) -> Home:
     return home
 
 
-def test_a_flipped_bit_or_a_cut_is_another_record_at_most(tmp_path: Path) -> None:
+def test_a_flipped_bit_or_a_cut_gives_at_most_another_record(tmp_path: Path) -> None:
     home = home_of(tmp_path)
     for path in (home.recovery, home.ended):
         good = path.read_bytes()
@@ -39,7 +38,7 @@ def test_a_flipped_bit_or_a_cut_is_another_record_at_most(tmp_path: Path) -> Non
     assert [done.act for done in RecoveryState(home).history()] == [Act.REFILL]
 
 
-def test_an_act_of_the_future_was_done_now(tmp_path: Path) -> None:
+def test_an_act_in_the_future_counts_as_done_now(tmp_path: Path) -> None:
     """A clock that was set back must not keep a node from its next refill for years."""
     home = home_of(tmp_path)
     found = json.loads(home.recovery.read_bytes())
@@ -50,7 +49,7 @@ def test_an_act_of_the_future_was_done_now(tmp_path: Path) -> None:
     assert before <= done.at_ms <= wall_ms()
 
 
-def test_a_mark_that_was_cut_to_nothing_is_a_mark() -> None:
+def test_an_empty_mark_counts_as_a_mark() -> None:
     assert retired_because(None) == ""
     assert retired_because("a peer showed a vote") == "a peer showed a vote"
     assert "the validator key is retired" in retired_because("")

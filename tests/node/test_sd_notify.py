@@ -31,7 +31,7 @@ def said(listener: socket.socket) -> list[list[str]]:
 
 
 def told(environment: dict[str, str], seconds: float, up_after: float = 0.0, status: str = "fine") -> None:
-    """Runs a notifier for so long, of virtual time."""
+    """Runs a notifier for this long, in virtual time."""
 
     async def run() -> None:
         start = trio.current_time()
@@ -41,7 +41,7 @@ def told(environment: dict[str, str], seconds: float, up_after: float = 0.0, sta
     trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
-def test_it_asks_for_time_until_it_is_up_and_then_shows_life(listener: socket.socket) -> None:
+def test_the_notifier_extends_the_start_time_out_and_then_feeds_the_watchdog(listener: socket.socket) -> None:
     environment = {"NOTIFY_SOCKET": listener.getsockname(), "WATCHDOG_USEC": "9000000"}
     told(environment, 9.5, up_after=2.5)
     assert said(listener) == [
@@ -54,7 +54,7 @@ def test_it_asks_for_time_until_it_is_up_and_then_shows_life(listener: socket.so
     ]
 
 
-def test_without_a_watchdog_it_says_that_it_is_up_and_what_it_is_at(listener: socket.socket) -> None:
+def test_without_a_watchdog_the_notifier_reports_readiness_and_status(listener: socket.socket) -> None:
     told({"NOTIFY_SOCKET": listener.getsockname()}, 25.0, status="two\nlines " + "x" * 500)
     first, *rest = said(listener)
     assert first[0] == "READY=1"
@@ -63,7 +63,7 @@ def test_without_a_watchdog_it_says_that_it_is_up_and_what_it_is_at(listener: so
     assert rest == [[""], [""]], "nothing new"
 
 
-def test_anothers_watchdog_and_nonsense_are_not_ours(listener: socket.socket) -> None:
+def test_another_processs_watchdog_and_invalid_values_are_ignored(listener: socket.socket) -> None:
     address = {"NOTIFY_SOCKET": listener.getsockname()}
     for more in ({"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"}, {"WATCHDOG_USEC": "soon"}, {"WATCHDOG_USEC": "-1"}):
         told(address | more, 5.0)
@@ -81,7 +81,7 @@ def test_an_abstract_socket_and_a_stop(tmp_path: Path) -> None:
         assert said(listener) == [["STOPPING=1"]]
 
 
-def test_nobody_to_tell_and_a_socket_that_is_gone_harm_nothing(tmp_path: Path) -> None:
+def test_a_missing_socket_is_no_error(tmp_path: Path) -> None:
     told({}, 100.0)
     Notifier({}, PID).stopping()
     told({"NOTIFY_SOCKET": str(tmp_path / "gone")}, 30.0)

@@ -1,4 +1,5 @@
-"""Tokens: made once, kept as hashes, read strictly, compared in constant time, known as soon as the file changes."""
+"""Tokens are made once, stored as hashes, read strictly and compared in constant time, and a change of the file counts
+at once."""
 
 import hmac
 import json
@@ -51,7 +52,7 @@ def code_of(path: Path, text: str | None, now_ms: int = NOW) -> str:
     return refused.value.code
 
 
-def test_a_token_lets_in_until_it_expires_or_is_revoked(tmp_path: Path) -> None:
+def test_a_token_is_valid_until_it_expires_or_is_revoked(tmp_path: Path) -> None:
     path = tmp_path / "tokens.json"
     text = made(path, expires_ms=NOW + 1000)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -81,7 +82,7 @@ def test_only_a_hash_is_kept(tmp_path: Path) -> None:
 
 
 def test_the_hash_that_the_gateway_computes_is_this_one() -> None:
-    # The gateway's own test has the same: crates/gateway/src/gate.rs.
+    # The gateway's own test has the same values: crates/gateway/src/gate.rs.
     text = "rsk_0123456789abcdef_" + "A" * 43
     assert hash_of(text) == "5b4db791475e3abf83f54b0fcb3e78520441070f96e11f84779d8464a7606852"
 
@@ -99,7 +100,7 @@ def test_the_hash_that_the_gateway_computes_is_this_one() -> None:
         "x" * 10_000,
     ],
 )
-def test_what_is_no_token_is_refused(tmp_path: Path, text: str | None) -> None:
+def test_an_invalid_token_is_refused(tmp_path: Path, text: str | None) -> None:
     path = tmp_path / "tokens.json"
     good = made(path)
     assert code_of(path, text) == ("token-missing" if text is None else "token-unknown")
@@ -147,7 +148,7 @@ def loaded_or_code(path: Path) -> tuple[Token, ...] | str:
         return error.code
 
 
-def test_a_flipped_bit_or_a_cut_is_never_another_right(tmp_path: Path) -> None:
+def test_a_flipped_bit_or_a_cut_never_grants_another_right(tmp_path: Path) -> None:
     path = tmp_path / "tokens.json"
     made(path, expires_ms=NOW + 1000)
     made(path, "other", role=Role.operate)
@@ -182,9 +183,7 @@ def test_a_flipped_bit_or_a_cut_is_never_another_right(tmp_path: Path) -> None:
         (" " * 2_000_000, "longer than"),
     ],
 )
-def test_a_file_that_was_tampered_with_or_is_of_another_release_lets_nobody_in(
-    tmp_path: Path, content: str, said: str
-) -> None:
+def test_a_changed_file_or_one_of_another_release_admits_nobody(tmp_path: Path, content: str, said: str) -> None:
     path = tmp_path / "tokens.json"
     path.write_text(content)
     path.chmod(0o600)
@@ -245,7 +244,7 @@ def test_a_running_node_knows_a_change_at_once_and_tells_the_gateway(tmp_path: P
         Keyring(path)
 
 
-def test_a_change_by_another_process_reaches_the_gateway_within_a_look(tmp_path: Path) -> None:
+def test_a_change_by_another_process_reaches_the_gateway_at_the_next_check(tmp_path: Path) -> None:
     path, told, faults = tmp_path / "tokens.json", list[int](), list[str]()
 
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""The watch publishes findings before it writes them down, and continues if either fails."""
+"""The watch publishes findings before it audits them, and continues if either fails."""
 
 import json
 import time
@@ -71,7 +71,7 @@ def codes(node: FakeNode) -> list[str]:
     return [one["code"] for one in node.shown[-1]]
 
 
-def test_a_finding_is_shown_with_advice_and_is_over(tmp_path: Path) -> None:
+def test_a_finding_is_shown_with_advice_until_it_ends(tmp_path: Path) -> None:
     node = FakeNode()
     watch = Watch(node, CONFIG, tmp_path, logger())
     watch.look(0)
@@ -91,7 +91,7 @@ def test_a_finding_is_shown_with_advice_and_is_over(tmp_path: Path) -> None:
     assert len(node.shown) == 3, "a closed node has nothing to show"
 
 
-def test_what_is_wrong_with_the_gateways_certificate_is_shown(tmp_path: Path) -> None:
+def test_a_fault_of_the_gateways_certificate_is_shown(tmp_path: Path) -> None:
     node = FakeNode()
     watch = Watch(node, CONFIG, tmp_path, logger())
     assert node.read is not None
@@ -108,7 +108,7 @@ def test_what_is_wrong_with_the_gateways_certificate_is_shown(tmp_path: Path) ->
     assert found["tls-files-unusable"] == "the key isn't there"
 
 
-def test_it_goes_on_after_a_fault_of_its_own_and_audits_what_begins_and_ends(tmp_path: Path) -> None:
+def test_the_watch_survives_its_own_faults_and_audits_starts_and_ends(tmp_path: Path) -> None:
     async def main() -> None:
         node = FakeNode()
         watch = Watch(node, CONFIG, tmp_path, logger())
@@ -137,14 +137,14 @@ def test_a_chain_is_ahead_of_the_clock_by_more_than_a_voter_accepts() -> None:
     assert ahead == [0, 0, 0, 2_001]
 
 
-def test_a_block_that_waited_for_the_clock_is_told_of_for_a_minute() -> None:
+def test_a_block_that_waited_for_the_clock_is_reported_for_a_minute() -> None:
     block = {"proposer": "node-2", "ahead_ms": 3_600_000, "at_us": 1_000_000}
     read = VITALS | {"block_ahead": block}
     assert "node-2 is 3600.0 s ahead" in block_ahead(read | {"now_us": 61_000_000})
     assert block_ahead(read | {"now_us": 61_000_001}) == block_ahead(VITALS) == ""
 
 
-def test_homes_that_leave_out_are_named_with_what_they_left_out() -> None:
+def test_homes_that_drop_transactions_are_named_with_the_number() -> None:
     read = VITALS | {"left_out": [{"home": "node-3", "missed": 8, "of": 16}, {"home": "node-1", "missed": 9, "of": 9}]}
     said = "node-3 listed 8 of the last 16 late or never, node-1 listed 9 of the last 9 late or never"
     assert (left_out(read), left_out(VITALS)) == (said, "")

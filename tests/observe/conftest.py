@@ -1,4 +1,4 @@
-"""The `cli` fixture here, too."""
+"""Makes the `cli` fixture available in this folder, too."""
 
 import os
 import sys

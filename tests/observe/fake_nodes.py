@@ -1,4 +1,4 @@
-"""Metrics faces that answer what a test says, honest or not."""
+"""Metrics endpoints that give the answers that a test sets, valid or not."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ Answer = Callable[[], bytes]
 
 
 def text(height: int = 7, more: str = "") -> bytes:
-    """A small text as a node of this release writes one."""
+    """Returns a short metrics text as a node of this release writes it."""
     return f"""# HELP rustorium_consensus_height Newest executed height.
 # TYPE rustorium_consensus_height gauge
 rustorium_consensus_height{{shard="0"}} {height}
@@ -32,10 +32,10 @@ rustorium_gateway_finality_seconds_bucket{{le="+Inf"}} 4
 
 
 @contextmanager
-def face(answer: Answer, *, status: int = 200, length: bool = True) -> Iterator[str]:
-    """The URL of a metrics face. With `length` false the answer ends only with the connection."""
+def metrics_endpoint(answer: Answer, *, status: int = 200, length: bool = True) -> Iterator[str]:
+    """Runs a metrics endpoint; returns its URL. If `length` is false, the answer ends only with the connection."""
 
-    class Face(BaseHTTPRequestHandler):
+    class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             body = answer()
             self.send_response(status)
@@ -48,7 +48,7 @@ def face(answer: Answer, *, status: int = 200, length: bool = True) -> Iterator[
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Face)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:

@@ -1,6 +1,6 @@
-"""Recordings of nets that never ran: each figure is chosen, so that what is slow is known beforehand.
+"""Recordings of nets that never ran: each figure is chosen, so that the slow parts are known.
 
-Invariants: the same net gives the same bytes; what a node writes has the form of a real one's metrics.
+Invariants: the same net gives the same bytes; a node's text has the form of real metrics.
 """
 
 import bisect
@@ -33,40 +33,40 @@ STAGE_MS = {
 
 @dataclass
 class SyntheticNet:
-    """A net of which everything is as fast as on one machine, but what a test makes slow."""
+    """A net in which everything is as fast as on one machine, except what a test makes slow."""
 
     n: int = 4
     regions: tuple[str, ...] = ("local",)
     looks: int = 12
     per_look: int = 50
-    """Views, and a transaction each."""
+    """Number of views, with a transaction each."""
     sync_ms: dict[int, float] = field(default_factory=dict)
     rtt_ms: dict[tuple[int, int], float] = field(default_factory=dict)
     usual_rtt_ms: float = 0.5
     lost: dict[tuple[int, int], float] = field(default_factory=dict)
-    """Share of the packets, by link."""
+    """Share of lost packets, by link."""
     down: set[tuple[int, int]] = field(default_factory=set)
     queued: dict[tuple[int, int], int] = field(default_factory=dict)
     stage_ms: dict[tuple[int, str], float] = field(default_factory=dict)
     step_ms: dict[int, tuple[float, float]] = field(default_factory=dict)
     """CPU and wall time of a step."""
     busy: dict[int, int] = field(default_factory=dict)
-    """Refused each look."""
+    """Number of refusals in each scrape."""
     late_ms: dict[int, float] = field(default_factory=dict)
-    """How long after there is work a leader's proposals come."""
+    """Delay between work and a leader's proposal."""
     loses: dict[int, float] = field(default_factory=dict)
-    """Share of its views in which a leader proposes nothing."""
+    """Share of a leader's views in which it proposes nothing."""
     nullified: int = 0
-    """Views that end without a block, each look."""
+    """Views that end without a block, in each scrape."""
     findings: dict[int, str] = field(default_factory=dict)
     silent: set[int] = field(default_factory=set)
     restarts: dict[int, int] = field(default_factory=dict)
-    """At which look a node has started anew."""
+    """The scrape at which a node has restarted."""
     named_shard: str | None = "0"
-    """The label `shard`; None: as releases wrote that knew one shard."""
+    """The label `shard`; `None` as in releases with a single shard."""
 
     def record(self, path: Path) -> Recording:
-        """Writes it; each node answers a few ms after the one before."""
+        """Writes the recording; each node answers a few ms after the one before."""
         targets = [
             Target(f"node-{i}", f"http://127.0.0.1:{i + 1}", self.regions[i % len(self.regions)]) for i in range(self.n)
         ]
@@ -83,7 +83,7 @@ class SyntheticNet:
         return Recording.open(path)
 
     def text(self, index: int, look: int) -> str:
-        """What a node says at a look."""
+        """Returns a node's text in a scrape."""
         since = self.restarts.get(index, 0)
         done = (look + 1 if look < since else look - since + 1) * self.per_look
         lines = [
@@ -163,7 +163,7 @@ def _counter(name: str, values: Mapping[str, float]) -> list[str]:
 
 
 def _histogram(name: str, count: int, mean_ms: float) -> list[str]:
-    """All observations alike."""
+    """Returns a histogram whose observations are all equal."""
     place = bisect.bisect_left(BOUNDS, mean_ms / 1000)
     lines = [f"# TYPE {name} histogram", f"{name}_sum {count * mean_ms / 1000!r}", f"{name}_count {count}"]
     for number, bound in enumerate([*BOUNDS, math.inf]):

@@ -1,6 +1,6 @@
-"""What stands out is found by name in recordings in which it was made so, and nothing is where all is well.
+"""The analysis names the causes that a recording was made with, and none in a healthy net.
 
-Invariants: no node runs, no clock is read: each recording is made of chosen figures.
+Invariants: no node runs and no clock is read; each recording is made of chosen figures.
 """
 
 import json
@@ -27,13 +27,13 @@ def causes(net: SyntheticNet, folder: Path) -> list[tuple[str, str]]:
     return [(cause.code, cause.subject) for cause in report(net, folder).causes]
 
 
-def test_nothing_stands_out_where_all_is_well(tmp_path: Path) -> None:
+def test_a_healthy_net_has_no_causes(tmp_path: Path) -> None:
     for number, net in enumerate((SyntheticNet(), SyntheticNet(n=1), SyntheticNet(n=7, usual_rtt_ms=9.0))):
         (tmp_path / str(number)).mkdir()
         assert causes(net, tmp_path / str(number)) == []
 
 
-def test_the_figures_are_those_that_were_recorded(tmp_path: Path) -> None:
+def test_the_figures_agree_with_the_recording(tmp_path: Path) -> None:
     found = report(SyntheticNet(), tmp_path)
     assert (found.seconds, found.transactions, found.transactions_per_s, found.cut_off) == (11.0, 550, 50.0, False)
     assert {row.stage: row.mean_ms for row in found.stages} == STAGE_MS
@@ -106,12 +106,12 @@ SLOW = {
 
 
 @pytest.mark.parametrize("what", SLOW)
-def test_what_was_made_slow_is_found_and_nothing_else(tmp_path: Path, what: str) -> None:
+def test_exactly_the_slow_part_is_found(tmp_path: Path, what: str) -> None:
     net, expected = SLOW[what]
     assert sorted(causes(net, tmp_path)) == sorted(expected)
 
 
-def test_distance_alone_is_no_trouble(tmp_path: Path) -> None:
+def test_distance_alone_is_no_cause(tmp_path: Path) -> None:
     net = SyntheticNet(regions=("us-east-1", "eu-west-1", "sa-east-1", "ap-northeast-1"))
     net.rtt_ms = {(0, 1): 70.0, (0, 2): 116.0, (0, 3): 150.0, (1, 2): 180.0, (1, 3): 205.0, (2, 3): 260.0}
     found = report(net, tmp_path)
@@ -121,7 +121,7 @@ def test_distance_alone_is_no_trouble(tmp_path: Path) -> None:
     assert [round(row.quorum_rtt_ms or 0) for row in found.nodes] == [116, 180, 180, 205]
 
 
-def test_distances_that_a_devnet_pretends_are_added(tmp_path: Path) -> None:
+def test_simulated_distances_of_a_devnet_are_added(tmp_path: Path) -> None:
     found = report(SyntheticNet(regions=("us-east-1", "eu-west-1", "sa-east-1", "ap-northeast-1")), tmp_path)
     assert found.causes == ()
     assert [link.pretended for link in found.links] == [True] * 6
@@ -134,7 +134,7 @@ def test_distances_that_a_devnet_pretends_are_added(tmp_path: Path) -> None:
     assert "6 links are faster" in page(found)
 
 
-def test_whether_a_quorum_waits_for_slow_disks_is_said(tmp_path: Path) -> None:
+def test_the_report_says_if_a_quorum_waits_for_slow_disks(tmp_path: Path) -> None:
     [one] = report(SyntheticNet(sync_ms={2: 41.0}), tmp_path).causes
     assert "a quorum forms without its votes" in one.evidence
     assert "takes 41.0 ms" in one.evidence
@@ -145,7 +145,7 @@ def test_whether_a_quorum_waits_for_slow_disks_is_said(tmp_path: Path) -> None:
     assert all("a quorum needs its votes" in cause.evidence for cause in two)
 
 
-def test_a_late_leader_is_told_by_what_its_way_doesnt_explain(tmp_path: Path) -> None:
+def test_a_late_leader_is_found_by_the_delay_that_distance_does_not_explain(tmp_path: Path) -> None:
     net = SyntheticNet(regions=("us-east-1", "eu-west-1"), usual_rtt_ms=70.0, rtt_ms={(0, 2): 5.0, (1, 3): 3.0})
     net.late_ms = dict.fromkeys(range(4), 75.0) | {3: 130.0}
     [late] = report(net, tmp_path).causes
@@ -177,7 +177,7 @@ def test_a_restart_loses_nothing_that_was_seen(tmp_path: Path) -> None:
 
 
 def test_a_recording_of_an_earlier_release_is_read_as_one_of_today(tmp_path: Path) -> None:
-    """Its series name no shard."""
+    """The series of such a recording name no shard."""
     found = []
     for number, shard in enumerate((None, "0")):
         (tmp_path / str(number)).mkdir()
@@ -188,7 +188,7 @@ def test_a_recording_of_an_earlier_release_is_read_as_one_of_today(tmp_path: Pat
     assert ("disk-slow", "node-2") in [(cause.code, cause.subject) for cause in found[1].causes]
 
 
-def test_figures_of_several_shards_are_added_up_where_that_says_something(tmp_path: Path) -> None:
+def test_figures_of_several_shards_are_added_where_that_makes_sense(tmp_path: Path) -> None:
     shards = [SyntheticNet(named_shard=shard, n=4, per_look=per_look) for shard, per_look in (("0", 50), ("1", 7))]
     node = Node("node-0", "")
     numbers: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
@@ -259,7 +259,7 @@ def test_json_is_the_report(cli: Cli, tmp_path: Path) -> None:
     assert [row["stage"] for row in found["stages"]] == list(STAGE_MS)
 
 
-def test_an_idle_net_is_said_to_be_idle(cli: Cli, tmp_path: Path) -> None:
+def test_an_idle_net_is_reported_as_idle(cli: Cli, tmp_path: Path) -> None:
     SyntheticNet(per_look=0).record(tmp_path / "r")
     ended = cli("analyze", "performance", tmp_path / "r")
     assert ended.code == 0
@@ -267,7 +267,7 @@ def test_an_idle_net_is_said_to_be_idle(cli: Cli, tmp_path: Path) -> None:
     assert "no disk, link or node stands out" in ended.out
 
 
-def test_a_page_needs_nothing_else_and_takes_no_names_for_markup(tmp_path: Path) -> None:
+def test_a_page_is_self_contained_and_escapes_names(tmp_path: Path) -> None:
     net = SyntheticNet(sync_ms={2: 41.0}, regions=("<script>alert(1)</script>",))
     text = page(report(net, tmp_path))
     assert "<script" not in text
@@ -313,7 +313,7 @@ def test_bad_arguments_are_one_sentence(cli: Cli, tmp_path: Path) -> None:
     cli(*command, tmp_path / "silent").fails(5, "no node answered twice (node-0 doesn't answer (refused))")
 
 
-def test_what_is_coloured_says_the_same(tmp_path: Path) -> None:
+def test_coloured_output_has_the_same_text(tmp_path: Path) -> None:
     found = report(SyntheticNet(), tmp_path)
     assert [tone for text, tone in lines(found, plain=False) if text.startswith("no disk")] == ["good"]
     plain = [text for text, _ in lines(found, plain=True)]

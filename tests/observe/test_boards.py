@@ -1,5 +1,5 @@
-"""Boards and rules as files: well-formed, alike, and about this release's metrics (a live node is asked in
-tests/devnet/test_metrics.py, Prometheus itself in tests/outside/test_prometheus.py)."""
+"""Boards and rules as files: well-formed, consistent, and about this release's metrics. tests/devnet/test_metrics.py
+checks them with a live node, tests/outside/test_prometheus.py with Prometheus."""
 
 import json
 import re
@@ -53,7 +53,7 @@ def test_every_query_is_of_the_picked_nodes() -> None:
         assert set(selectors) <= {NODES, SHARDS}, (where, query)
 
 
-def test_every_alert_says_how_bad_it_is_what_is_and_what_to_do() -> None:
+def test_every_alert_has_a_severity_a_description_and_advice() -> None:
     alerts = ALERT.findall(alert_rules())
     assert len(alerts) == alert_rules().count("- alert:") > 15
     assert len({name for name, _ in alerts}) == len(alerts)
@@ -79,7 +79,7 @@ def test_files_are_exported_and_none_is_overwritten(cli: Cli, tmp_path: Path) ->
     assert (folder / "prometheus/alerts.yml").read_text() == "mine\n"
 
 
-def test_what_cannot_be_exported_is_said(cli: Cli, tmp_path: Path) -> None:
+def test_a_failed_export_is_an_error(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     cli("dashboards", "export", tmp_path / "file").fails(2, "can't be written")
     (tmp_path / "odd/prometheus/alerts.yml").mkdir(parents=True)

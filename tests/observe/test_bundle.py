@@ -1,4 +1,4 @@
-"""`debug bundle`: secrets that are planted everywhere are nowhere in it, in no form; and what helps is there."""
+"""`debug bundle`: secrets that are put everywhere are nowhere in it, in no form; and the useful files are in it."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ TOKEN = "canary-token-5b1f"
 PASSWORD = "canary-pass word"
 BEARER = "canaryBearer0123456789"
 ACCESS = "rsk_0123456789abcdef_canaryAccessTokenCanaryAccessTokenCanary012"
-"""A token of ours, which is masked wherever it stands."""
+"""One of our tokens, which is masked wherever it is."""
 FILED = "rsk_fedcba9876543210_canaryFiledTokenCanaryFiledTokenCanary_0123"
 AWS = "AKIACANARYCANARY0123"
 PEM = "canaryPEMcanaryPEM"
@@ -42,7 +42,7 @@ LOOSE = (
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
-    """A net's files, none of whose nodes runs."""
+    """Returns a net's files; none of its nodes runs."""
     with Devnet.create(tmp_path_factory.mktemp("net"), nodes=1, accounts=1) as net:
         yield net
 
@@ -63,7 +63,7 @@ def content(path: Path) -> dict[str, bytes]:
 
 
 def plant(net: Devnet, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """Puts secrets where they are and where they should never be; gives them."""
+    """Puts secrets where they belong and where they should never be; returns them."""
     home = Home(Path(net.net.nodes[0].home))
     passphrase = read_passphrase(net.root / "passphrase")
     keys = [
@@ -116,7 +116,7 @@ def test_no_secret_is_in_the_bundle_in_any_form(
     assert f"postgres://{MASK}@10.0.0.1" in parts["rustorium-debug/config.toml"].decode()
 
 
-def test_what_helps_is_in_it(cli: Cli, made: Devnet, tmp_path: Path) -> None:
+def test_useful_files_are_in_the_bundle(cli: Cli, made: Devnet, tmp_path: Path) -> None:
     out = tmp_path / "bundle.tar.gz"
     ended = cli("debug", "bundle", "--home", made.net.nodes[0].home, "--out", out, "-o", "json")
     parts = {name.removeprefix("rustorium-debug/"): text for name, text in content(out).items()}
@@ -169,7 +169,7 @@ def test_a_broken_home_is_bundled_too(cli: Cli, tmp_path: Path) -> None:
         ("height=7 view=8", "height=7 view=8"),
     ],
 )
-def test_what_looks_like_a_secret_is_masked_and_what_names_a_file_is_not(text: str, masked: str) -> None:
+def test_secrets_are_masked_and_file_names_are_not(text: str, masked: str) -> None:
     assert Masker([]).text(text) == masked
 
 

@@ -1,4 +1,4 @@
-"""The estimator of clock offsets: nets with clocks, links and leaders by seed, of which the truth is known.
+"""The estimator of clock offsets, on nets with clocks, links and leaders by seed, of which the true offsets are known.
 
 Invariants: no clock is read; every seed is fixed.
 """
@@ -19,7 +19,7 @@ def line(event: str, ts: int, height: int, **fields: object) -> Entry:
 
 @dataclass
 class World:
-    """A net: true offsets, least delays of links, and what its nodes write."""
+    """A net: true offsets, minimum delays of links, and the log lines of its nodes."""
 
     seeded: random.Random
     offsets: list[int]
@@ -32,7 +32,7 @@ class World:
         return cls(seeded, offsets, [[seeded.randint(1, 150) for _ in range(n)] for _ in range(n)])
 
     def block(self, height: int, at_ms: int, proposer: int) -> list[tuple[int, Entry]]:
-        """The lines of one block, in the order of the true time."""
+        """Returns the lines of one block, in the order of the true time."""
         lines = [(at_ms, proposer, "proposed")]
         for node in range(len(self.offsets)):
             late = self.seeded.choice([0, 0, 1, 7, 40, 900])
@@ -55,7 +55,7 @@ def test_estimates_are_within_their_bounds_of_the_truth(seed: int) -> None:
     assert clocks.jumps == 0
     bounds = [offset.bound_ms for offset in clocks.offsets]
     assert all(bound is not None and bound <= 160 for bound in bounds), "half of a round trip and a bit"
-    # The zero is one node's clock, the median of the estimates; that of the truth may be another one's.
+    # The estimates count from the median node's clock. The true median may be another node's clock.
     zero = clocks.offsets.index(Offset(0, 0))
     assert sorted(offset.ms for offset in clocks.offsets)[(n - 1) // 2] == 0
     for i, offset in enumerate(clocks.offsets):
@@ -78,7 +78,7 @@ def test_corrected_lines_never_show_an_effect_before_its_cause(seed: int) -> Non
         assert min(at) == at[0], "the proposal comes first"
 
 
-def test_the_order_in_which_lines_are_shown_does_not_matter() -> None:
+def test_the_order_of_lines_does_not_matter() -> None:
     world = World.drawn(5, 4)
     lines = [one for height in range(1, 30) for one in world.block(height, height * 5_000, height % 4)]
     found = []
@@ -130,7 +130,7 @@ def test_a_clock_that_drifts_is_followed() -> None:
     assert clocks.jumps == 0
 
 
-def test_memory_is_bounded_whatever_is_shown() -> None:
+def test_memory_is_bounded_for_any_lines() -> None:
     clocks, seeded = Clocks(3), random.Random(1)
     for _ in range(20_000):
         event = seeded.choice(["proposed", "final"])

@@ -1,4 +1,4 @@
-"""`metrics collect` and `metrics convert` against faces that answer, and faces that don't, or lie."""
+"""`metrics collect` and `metrics convert` against endpoints that answer, that don't answer, and that answer falsely."""
 
 import itertools
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from cli_runner import Cli
-from fake_nodes import face, text
+from fake_nodes import metrics_endpoint, text
 
 from rustorium.observe.exposition import BYTES_MAX, parse
 from rustorium.observe.recording import Recording
@@ -19,14 +19,14 @@ from rustorium.observe.scrape import Scraper, targets_of
 
 @pytest.fixture
 def closed() -> Iterator[str]:
-    """The URL of a port at which nobody listens."""
+    """Returns the URL of a port without a listener."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{held.getsockname()[1]}"
 
 
 def test_a_table_has_a_row_a_node(cli: Cli, closed: str) -> None:
-    with face(lambda: text(8)) as one:
+    with metrics_endpoint(lambda: text(8)) as one:
         ended = cli("metrics", "collect", "--node", one, "--node", closed)
     assert ended.code == 5, "one didn't answer"
     head, first, second = ended.out.splitlines()
@@ -36,7 +36,7 @@ def test_a_table_has_a_row_a_node(cli: Cli, closed: str) -> None:
 
 
 def test_json_has_every_sample(cli: Cli) -> None:
-    with face(lambda: text(8, '# TYPE rustorium_x gauge\nrustorium_x{peer="1"} NaN\n')) as one:
+    with metrics_endpoint(lambda: text(8, '# TYPE rustorium_x gauge\nrustorium_x{peer="1"} NaN\n')) as one:
         [row] = json.loads(cli("metrics", "collect", "--node", one, "-o", "json").out)
     assert (row["height"], row["transactions"], row["error"]) == (8, 80, None)
     assert {"name": "rustorium_x", "labels": {"peer": "1"}, "value": "nan"} in row["metrics"]
@@ -45,7 +45,7 @@ def test_json_has_every_sample(cli: Cli) -> None:
 
 def test_one_file_for_all_nodes(cli: Cli, tmp_path: Path, closed: str) -> None:
     out = tmp_path / "now.om"
-    with face(lambda: text(8)) as one, face(lambda: text(9)) as two:
+    with metrics_endpoint(lambda: text(8)) as one, metrics_endpoint(lambda: text(9)) as two:
         ended = cli("metrics", "collect", "--node", one, "--node", two, "--out", out)
         assert (ended.code, ended.out, ended.err) == (0, "", "")
         heights = parse(out.read_bytes())["rustorium_consensus_height"].samples
@@ -63,7 +63,7 @@ def test_one_file_for_all_nodes(cli: Cli, tmp_path: Path, closed: str) -> None:
 def test_a_recording_is_made_and_converted(cli: Cli, tmp_path: Path) -> None:
     heights = iter(range(1, 1_000))
     out, converted = tmp_path / "r.jsonl", tmp_path / "r.om"
-    with face(lambda: text(next(heights))) as one:
+    with metrics_endpoint(lambda: text(next(heights))) as one:
         ended = cli(
             "metrics", "collect", "--node", one, "--for", "300ms", "--every", "100ms", "--out", out, "-o", "json"
         )
@@ -114,8 +114,8 @@ LIES = {
 
 
 @pytest.mark.parametrize("part", LIES)
-def test_a_node_that_lies_is_a_row_and_harms_nobody(cli: Cli, part: str) -> None:
-    with face(LIES[part]) as liar, face(text) as honest:
+def test_a_false_answer_is_an_error_in_its_own_row(cli: Cli, part: str) -> None:
+    with metrics_endpoint(LIES[part]) as liar, metrics_endpoint(text) as honest:
         ended = cli("metrics", "collect", "--node", liar, "--node", honest, "-o", "json")
     assert ended.code == 5
     lies, said = json.loads(ended.out)
@@ -123,16 +123,16 @@ def test_a_node_that_lies_is_a_row_and_harms_nobody(cli: Cli, part: str) -> None
     assert (lies["height"], said["height"]) == (None, 7)
 
 
-def test_other_answers_than_metrics_are_said(cli: Cli) -> None:
-    with face(text, status=404) as wrong:
+def test_answers_without_metrics_are_reported(cli: Cli) -> None:
+    with metrics_endpoint(text, status=404) as wrong:
         ended = cli("metrics", "collect", "--node", wrong)
     assert ended.code == 5
     assert "status 404: is that the URL of its metrics?" in ended.out
 
 
-def test_an_answer_that_drips_is_given_up() -> None:
-    """One byte now and then is never idle for the time-out: it is the whole answer's time that counts. The clock is the
-    test's: each look at it is a second later."""
+def test_an_answer_that_is_too_slow_is_given_up() -> None:
+    """A byte now and then never exceeds the time-out of an idle connection, so the time of the whole answer counts. The
+    test's clock advances by a second at each reading."""
     ended, ticks = threading.Event(), itertools.count()
     with socket.create_server(("127.0.0.1", 0)) as server:
 

@@ -1,4 +1,4 @@
-"""`doctor` and `systemd print` on homes that are well, and that aren't."""
+"""`doctor` and `systemd print` on healthy and on faulty homes."""
 
 import errno
 import json
@@ -33,7 +33,7 @@ def checks(cli: Cli, home: Path, code: int) -> dict[str, dict[str, Any]]:
     return {one["check"]: one for one in json.loads(ended.out)}
 
 
-def test_a_good_home_fails_nothing(cli: Cli, home: Path) -> None:
+def test_a_healthy_home_passes_all_checks(cli: Cli, home: Path) -> None:
     found = checks(cli, home, 0)
     assert all(one["result"] != "fail" for one in found.values())
     for name in (
@@ -102,7 +102,7 @@ def test_a_gateway_in_the_clear_and_a_certificate_that_ends_are_named(cli: Cli, 
     assert "chmod o=" in found["do"]
 
 
-def test_each_thing_that_is_wrong_is_found_with_what_to_do(cli: Cli, home: Path, tmp_path: Path) -> None:
+def test_each_fault_is_found_with_advice(cli: Cli, home: Path, tmp_path: Path) -> None:
     (home / "node.key").chmod(0o644)
     (home / "validator.key").rename(home / "storage.key.bak")
     (home / "storage.key").write_bytes((home / "node.key").read_bytes())
@@ -161,7 +161,7 @@ def test_without_a_home_only_the_machine_is_looked_at(
     assert "platform" in ended.out
 
 
-def test_file_systems_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kinds_of_file_systems_are_distinguished(monkeypatch: pytest.MonkeyPatch) -> None:
     mounts = "none / overlay rw 0 0\n/dev/a /data ext4 rw 0 0\nhost:/x /data/far\\040away nfs4 rw 0 0\nbroken\n"
     monkeypatch.setattr(doctor, "_text", lambda _: mounts)
     assert doctor._filesystem(Path("/data/home")) == "ext4"
@@ -179,7 +179,7 @@ def _disk_of(monkeypatch: pytest.MonkeyPatch, kind: str) -> list[doctor.Check]:
     return [one for one in doctor._disk(Home(Path("/nowhere")), Config()) if one.name == "file system"]
 
 
-def test_a_slow_disk_is_told(monkeypatch: pytest.MonkeyPatch, home: Path, cli: Cli) -> None:
+def test_a_slow_disk_is_reported(monkeypatch: pytest.MonkeyPatch, home: Path, cli: Cli) -> None:
     clock = iter(range(1_000_000))
     monkeypatch.setattr("rustorium.observe.doctor.time.perf_counter", lambda: next(clock) * 0.05)
     assert checks(cli, home, 0)["disk sync"]["result"] == "warn"
@@ -201,7 +201,7 @@ def test_a_unit_is_printed(cli: Cli, home: Path, tmp_path: Path) -> None:
     assert "{" not in text
 
 
-def test_what_would_mean_something_to_systemd_is_refused(cli: Cli, home: Path, tmp_path: Path) -> None:
+def test_text_with_a_meaning_for_systemd_is_refused_in_a_unit(cli: Cli, home: Path, tmp_path: Path) -> None:
     program = tmp_path / "rustorium-node"
     cli("systemd", "print", "--home", home, "--command", program).fails(2, "there is no")
     program.write_text("")
@@ -231,7 +231,7 @@ def test_a_full_disk_is_a_failure(cli: Cli, home: Path, monkeypatch: pytest.Monk
     assert found["free disk"]["do"].endswith("a node without space stops")
 
 
-def test_the_days_that_are_left_are_told(cli: Cli, home: Path) -> None:
+def test_the_remaining_days_of_disk_space_are_reported(cli: Cli, home: Path) -> None:
     assert "not known yet" in checks(cli, home, 0)["disk growth"]["seen"]
 
     def filled(bytes_an_hour: int, others_an_hour: int = 0) -> dict[str, Any]:

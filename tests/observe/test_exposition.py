@@ -1,4 +1,4 @@
-"""The strict reader of `/metrics`: what a node writes is read, and nothing else."""
+"""The strict reader of `/metrics` reads what a node writes, and nothing else."""
 
 import math
 import random
@@ -76,7 +76,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("part", "raw"), [(part, raw) for part, texts in WRONG.items() for raw in texts])
-def test_everything_else_is_refused_with_what_is_wrong(part: str, raw: bytes) -> None:
+def test_invalid_texts_are_refused_with_the_fault(part: str, raw: bytes) -> None:
     with pytest.raises(ExpositionError) as refused:
         parse(raw)
     assert part in refused.value.message

@@ -1,6 +1,6 @@
 """Logs of many nodes as one stream: order, filters, torn and foreign lines, following; and the command.
 
-Invariants: what is followed waits for the test, not for time.
+Invariants: following waits for the test, not for time.
 """
 
 import json
@@ -41,7 +41,8 @@ def merged(*paths: Path) -> tuple[list[MergedLine], Merger]:
 
 
 def skewed(folder: Path, seed: int, n: int = 4) -> tuple[list[Path], list[tuple[int, int]]]:
-    """Logs of nodes with clocks up to a minute apart, and the true order of their blocks' lines: (height, node)."""
+    """Returns logs of nodes whose clocks differ by up to a minute, and the true order of the lines about blocks:
+    (height, node)."""
     seeded = random.Random(seed)
     offsets = [seeded.randint(-60_000, 60_000) for _ in range(n)]
     lines: list[list[str]] = [[] for _ in range(n)]
@@ -60,7 +61,7 @@ def skewed(folder: Path, seed: int, n: int = 4) -> tuple[list[Path], list[tuple[
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_logs_with_clocks_a_minute_apart_come_in_the_order_of_what_happened(tmp_path: Path, seed: int) -> None:
+def test_logs_with_clocks_a_minute_apart_are_merged_in_the_true_order(tmp_path: Path, seed: int) -> None:
     paths, order = skewed(tmp_path, seed)
     lines, _ = merged(*paths)
     assert len(lines) == 59 * 5
@@ -93,7 +94,7 @@ NOT_LINES = [
 ]  # fmt: skip
 
 
-def test_what_is_no_line_is_counted_and_passed_over(tmp_path: Path) -> None:
+def test_invalid_lines_are_counted_and_skipped(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     good = line(1).encode()
     path.write_bytes(b"".join(bad + good for bad in NOT_LINES) + b"\n\n" + good[:-20])
@@ -108,13 +109,13 @@ def test_any_cut_of_a_log_loses_at_most_the_line_that_is_cut(tmp_path: Path) -> 
         path.write_bytes((3 * good)[:length])
         lines, merger = merged(path)
         whole, rest = divmod(length, len(good))
-        complete = rest == len(good) - 1  # all but the line's end
+        complete = rest == len(good) - 1  # the line is complete except for its line end
         assert len(lines) == whole + complete
         assert merger.sources[0].garbage == (rest > 0 and not complete)
 
 
 class Steps:
-    """The world that a follower sees: after each round one step is taken, and at the end it stops."""
+    """The files that a follower sees: after each round one step is taken, and at the end it stops."""
 
     def __init__(self, *steps: object) -> None:
         self._steps = list(steps)
@@ -186,7 +187,7 @@ def test_a_line_that_is_followed_waits_for_those_before_it(tmp_path: Path) -> No
     assert seen == ["b before", "a after"]
 
 
-def test_what_is_held_while_following_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_while_following_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(merge, "HELD_MAX", 5)
     a = tmp_path / "a.jsonl"
     steps = Steps()
@@ -285,7 +286,7 @@ def test_the_command_merges_filters_and_exports(cli: Cli, tmp_path: Path) -> Non
     assert "node-1     info  final height=10" in text
 
 
-def test_nothing_wanted_is_exit_code_3_and_bad_input_one_sentence(cli: Cli, tmp_path: Path) -> None:
+def test_no_matching_line_is_exit_code_3_and_bad_input_one_sentence(cli: Cli, tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(line(1))
     ended = cli("logs", "aggregate", path, "--event", "other")

@@ -1,4 +1,4 @@
-"""Recordings: what is written is read again, also when it was cut off, and nothing else is taken for one.
+"""Recordings: what was written is read again, also after an interruption, and no other file is accepted.
 
 Invariants: virtual time; no node runs.
 """
@@ -42,7 +42,7 @@ def written(path: Path, scrapes: list[Scrape], *, ended: bool = True) -> Recordi
     return Recording.open(path)
 
 
-def test_what_is_recorded_is_read_again(tmp_path: Path) -> None:
+def test_a_recording_is_read_back(tmp_path: Path) -> None:
     scrapes = [
         said("node-0", 1_000, 1, FLAPPING),
         said("node-1", 1_001, 1),
@@ -165,7 +165,7 @@ def test_the_nodes_of_one_moment_become_one_text() -> None:
 
 @dataclass
 class FakeNodes:
-    """Nodes whose answers are written down beforehand, by look; a letter a node: `.` answers, `x` doesn't."""
+    """Nodes with preset answers: a string per scrape with a letter per node; `.` answers, `x` doesn't."""
 
     script: list[str]
     at_s: float = 0.0
@@ -233,7 +233,7 @@ def test_a_slow_look_is_followed_by_the_next_at_once() -> None:
     assert nodes.waits == []
 
 
-def test_where_nobody_answers_it_ends_with_what_is_recorded() -> None:
+def test_recording_ends_if_no_node_answers() -> None:
     nodes, out = FakeNodes(["xx"]), io.BytesIO()
     with pytest.raises(NotReady, match="no node answers: node-0 doesn't answer"):
         run(nodes, out)
@@ -245,7 +245,7 @@ def test_where_nobody_answers_it_ends_with_what_is_recorded() -> None:
     assert json.loads(out.getvalue().splitlines()[-1])["ended"]
 
 
-def test_one_that_is_interrupted_is_ended_well(tmp_path: Path) -> None:
+def test_an_interrupted_recording_is_complete(tmp_path: Path) -> None:
     nodes = FakeNodes([".."])
 
     def interrupt(_seconds: float) -> None:
@@ -259,7 +259,7 @@ def test_one_that_is_interrupted_is_ended_well(tmp_path: Path) -> None:
     assert recording.ended
 
 
-def test_figures_and_rates_are_of_what_the_nodes_said() -> None:
+def test_figures_and_rates_agree_with_the_nodes_answers() -> None:
     first, last = said("node-0", 1_000, 10), said("node-0", 6_000, 30)
     found = figures(last.families)
     assert (found["height"], found["transactions"], found["final_p50_ms"], found["missing"]) == (30, 300, 10.0, None)
@@ -279,6 +279,6 @@ def test_times_are_read(written: str, seconds: float) -> None:
 @pytest.mark.parametrize(
     "written", ["", "5", "m", "-5m", "5 m", "1e9s", "5M", "nan", "0s", "31d", "9" * 400 + "s", "1.2.3s", "\u0663s"]
 )
-def test_what_is_no_time_is_refused(written: str) -> None:
+def test_invalid_times_are_refused(written: str) -> None:
     with pytest.raises(UsageError, match="--for"):
         seconds_of(written, "--for")

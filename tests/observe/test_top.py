@@ -1,6 +1,6 @@
-"""`top` on recorded nets, with the keys pressed by the test: what is shown is what was recorded.
+"""`top` on recorded nets, with keys pressed by the test: it shows what was recorded.
 
-Invariants: no terminal, no node and no clock: the application looks when it is told to.
+Invariants: no terminal, no node and no clock; the application refreshes when told to.
 """
 
 import re
@@ -162,7 +162,7 @@ def test_a_node_that_goes_silent_shows_nothing_old(tmp_path: Path) -> None:
     play(Fails(), steps)
 
 
-def test_a_recording_ends_and_a_look_that_fails_is_said(tmp_path: Path) -> None:
+def test_the_end_of_a_recording_and_a_failed_scrape_are_shown(tmp_path: Path) -> None:
     async def ends(looked: RunningTop) -> None:
         await looked.press("r", "r", "r")
         assert "end of recording" in looked.head
@@ -253,12 +253,12 @@ def test_a_restart_shows_no_rate_until_there_is_one(tmp_path: Path) -> None:
     assert rates == [None, 50.0, 50.0, None, 50.0, 50.0]
 
 
-def test_without_a_terminal_it_says_what_else_there_is(cli: Cli, tmp_path: Path) -> None:
+def test_without_a_terminal_the_alternatives_are_named(cli: Cli, tmp_path: Path) -> None:
     cli("top", "--node", "http://127.0.0.1:1").fails(2, "needs a terminal", "status check --watch")
     cli("top", tmp_path / "r", "--node", "http://127.0.0.1:1").fails(2, "can't be watched together")
 
 
-def test_how_far_behind_a_node_is_is_asked_within_a_shard() -> None:
+def test_a_nodes_lag_is_measured_within_its_shard() -> None:
     def said(node: str, heights: dict[str, int]) -> Scrape:
         lines = [f"rustorium_consensus_height{labels} {height}" for labels, height in heights.items()]
         text = "\n".join(["# TYPE rustorium_consensus_height gauge", *lines, "# EOF", ""])

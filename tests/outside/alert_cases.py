@@ -1,4 +1,5 @@
-"""For each alert what makes it fire and what must not, as `promtool test rules` takes it: a value each half minute."""
+"""For each alert, series for which it must fire and series for which it must not, in the form of `promtool test rules`:
+one value each half minute."""
 
 import json
 from dataclasses import dataclass, field
@@ -6,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 HOUR = 120
-"""Values in an hour."""
+"""Number of values in an hour."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ REFUSED = named(f"{T}_refusals_total", reason="identity")
 
 
 def of(shard: int, **values: str) -> dict[str, str]:
-    """Figures of a shard: each with its area and values."""
+    """Returns a shard's series, each with its area and values."""
     return {named(f"rustorium_{name}", shard=str(shard)): value for name, value in values.items()}
 
 
@@ -175,7 +176,7 @@ CASES = [
 
 
 def promtool_test(rules: Path, severities: dict[str, str]) -> str:
-    """The file for `promtool test rules`; JSON is YAML."""
+    """Returns the file for `promtool test rules`; JSON is valid YAML."""
     tests = [_test(case, severities[case.alert]) for case in CASES]
     return json.dumps({"rule_files": [str(rules)], "evaluation_interval": "30s", "tests": tests}, indent=1)
 

@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def checker(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program that `linearizability/` makes."""
+    """The program that is built from `linearizability/`."""
     program = tmp_path_factory.mktemp("checker") / "linearizability"
     command = ["go", "build", "-buildvcs=false", "-o", str(program), "."]
     folder = Path(__file__).with_name("linearizability")

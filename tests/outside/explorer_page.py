@@ -1,4 +1,4 @@
-"""The explorer in a real browser: a page that notes what it asks for and what goes wrong in it, and readings of it."""
+"""The explorer in a real browser: a page that records its requests and errors, and helpers that read it."""
 
 import os
 import re
@@ -14,10 +14,11 @@ CHROMIUM = "/usr/bin/chromium"
 WIDE = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 TIMEOUT_MS = 30_000
-# What a browser says of each answer that is no success: the page says what it means. 503: nothing is certified yet.
+# A browser logs each unsuccessful answer; the page itself says what it means. 503: nothing is certified yet.
 ANSWERED = re.compile(r"Failed to load resource: the server responded with a status of (4\d\d|503)")
 
-# Luminance and contrast as WCAG 2 has them, of each text on what lies below it; a canvas reads all notations.
+# Luminance and contrast as WCAG 2 defines them, of each text on its background; a canvas reads all notations of
+# colours.
 CONTRAST = """() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   const rgba = (colour) => {
@@ -53,7 +54,9 @@ CONTRAST = """() => {
 
 
 def expect(locator: "Locator") -> "LocatorAssertions":
-    """Playwright's assertions, which wait; found here, since runs without Playwright read this file, too."""
+    """Returns Playwright's assertions, which wait. Imported here, because runs without Playwright read this file,
+    too.
+    """
     from playwright.sync_api import expect as expectation
 
     expectation.set_options(timeout=TIMEOUT_MS)
@@ -81,7 +84,7 @@ class Explorer:
             self.faults.append(message.text)
 
     def open(self, address: str = "#/") -> None:
-        """Loads the page anew at an address, and waits until its view is there."""
+        """Loads the page at an address, and waits until its view is there."""
         self.page.goto("about:blank")
         self.page.goto(f"{self.base}/ui/{address}")
         expect(self.page.locator("main h1")).to_be_attached()
@@ -100,15 +103,15 @@ class Explorer:
         expect(self.page.locator(".proof")).to_have_attribute("data-state", state)
 
     def overflow(self) -> int:
-        """Pixels by which the page is wider than its window."""
+        """Returns the pixels by which the page is wider than its window."""
         return int(self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))
 
     def contrasts(self) -> list[tuple[float, str]]:
-        """Contrast of each text that is seen, the least first."""
+        """Returns the contrast of each visible text, the lowest first."""
         return [(float(ratio), str(text)) for ratio, text in self.page.evaluate(CONTRAST)]
 
     def shot(self, name: str) -> None:
-        """Keeps a picture of the whole page, where somebody wants to look."""
+        """Saves a picture of the whole page if a folder for pictures is set."""
         folder = os.environ.get("RUSTORIUM_SCREENSHOTS")
         if folder:
             self.page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
@@ -127,7 +130,7 @@ def chromium() -> "Iterator[Browser]":
 
 @contextmanager
 def explorer(browser: "Browser", base: str, **options: Any) -> Iterator[Explorer]:
-    """A tab in a window of its own; whatever it asked of others, and each fault in it, fails the test at the end."""
+    """A tab in its own window. A request to another host, and any error in the page, fails the test at the end."""
     context = browser.new_context(**{"viewport": WIDE, "color_scheme": "light", **options})
     tab = Explorer(context.new_page(), base)
     yield tab

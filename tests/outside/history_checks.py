@@ -1,7 +1,7 @@
-"""Says what contradicts the ledger's promises in a recorded run: one sentence for each fault, none where all hold.
+"""Finds contradictions to the ledger's promises in a recorded run: one sentence for each, none if all hold.
 
-Invariants: pure; the ledger's own order is only used to find what an answer should have been, never what it was; that
-one order explains all answers is judged from the clients' side alone, by the linearizability checker.
+Invariants: pure. The ledger's own order only determines what an answer should have been, never what it was. The
+linearizability checker decides from the clients' records alone if one order explains all answers.
 """
 
 from bisect import bisect_right
@@ -13,7 +13,7 @@ from itertools import zip_longest
 from history_records import FinishedOperation, Intent, LedgerTransaction, Look, Place, Record
 
 FAILURES = {"cas": "precondition", "check": "precondition", "transfer": "insufficient-balance"}
-"""Why an operation may have no effect."""
+"""Reasons for which an operation may have no effect."""
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class Versions:
 
 
 class Replay:
-    """The run's transactions executed again, one after the other in the ledger's order."""
+    """Executes the run's transactions again, in the ledger's order."""
 
     def __init__(self, record: Record) -> None:
         self.registers: defaultdict[str, Versions] = defaultdict(lambda: Versions(""))
@@ -77,7 +77,7 @@ class Replay:
 
 
 def all_faults(record: Record) -> list[str]:
-    """Returns everything that contradicts the guarantees, except what only the linearizability checker can find."""
+    """Returns all contradictions, except those that only the linearizability checker can find."""
     replay = Replay(record)
     return [
         *replay.faults,
@@ -90,7 +90,7 @@ def all_faults(record: Record) -> list[str]:
 
 
 def told_faults(record: Record) -> Iterator[str]:
-    """Compares what clients were told with the ledger: each operation occurs at most once, with the reported result."""
+    """Compares the clients' results with the ledger: each operation occurs at most once, with the reported result."""
     places: defaultdict[str, list[LedgerTransaction]] = defaultdict(list)
     for final in record.book:
         if final.id:
@@ -137,8 +137,8 @@ def _seen(what: str, value: str, register: Versions, place: Place) -> Iterator[s
 
 
 def session_faults(record: Record) -> Iterator[str]:
-    """Checks that one client's reads never go back and include its own writes: verified reads at any node, plain reads
-    at one node, even after it was killed."""
+    """Checks that a client's reads never go back and include its own writes: verified reads at any node, plain reads at
+    one node, even after it was killed."""
     events: list[FinishedOperation | Look] = [*record.done, *record.looks]
     floors: Counter[tuple[str, int, int]] = Counter()
     for event in sorted(events, key=lambda event: event.return_ns):

@@ -1,9 +1,9 @@
-"""Concurrent clients of one ledger that record all they do.
+"""Concurrent clients of one ledger that record all their operations.
 
-Clients 0 to n−1 ask one node each; the others ask all, and share one account, so that they compete for its nonces.
-Which operations are done, and in which order by each client, follows from the seed.
+Clients 0 to n−1 ask one node each; the others ask all nodes and share one account, so that they compete for its nonces.
+The seed determines the operations of each client and their order.
 
-Invariants: an operation is recorded as it ended for the client, also when it was cut off; nothing is retried here.
+Invariants: an operation is recorded with the client's own result, also if it was interrupted; nothing is retried here.
 """
 
 import random
@@ -26,13 +26,13 @@ ROAMING = 2
 AMOUNT_MAX = 60
 REGISTERS = 3
 ERA = 30
-"""Operations of one client before all go on with new registers: few operations compete for one, so that each history is
-quickly judged."""
+"""Number of operations of a client after which all clients use new registers: few operations compete for a register, so
+that each history is quickly judged."""
 CHANGES: dict[Kind, int] = {"write": 24, "cas": 20, "check": 8, "transfer": 16}
 READS: dict[str, int] = {"read": 14, "look": 14, "look_all": 4}
 GROUP = 4
 GROUPED = 0.1
-"""Share of the changes that are sent as a group."""
+"""Share of the changes that clients send as a group."""
 
 
 def clients_of(world: World) -> list["Recorder"]:
@@ -43,7 +43,7 @@ def clients_of(world: World) -> list["Recorder"]:
 
 
 class Recorder:
-    """A client and its account. `cut` ends its current operation, as if the client had died or lost patience."""
+    """A client and its account. `cut` ends its current operation, as if the client had died or given up."""
 
     def __init__(self, world: World, number: int, node: int | None, account: int) -> None:
         self._world, self.number, self._node, self._account = world, number, node, account
@@ -61,13 +61,13 @@ class Recorder:
         return AsyncClient(urls, genesis=Path(net.genesis), key=self._key, timeout_s=TIMEOUT_S)
 
     def cut(self, *, forgets: bool) -> None:
-        """Interrupts the operation that goes on; `forgets`: another client takes over, which knows nothing of it."""
+        """Interrupts the current operation. `forgets`: a new client without the old one's memory takes over."""
         if self._scope is not None:
             self._scope.cancel()
             self._forgets = forgets
 
     async def run(self, count: int) -> None:
-        """Does so many operations, one after the other."""
+        """Runs this many operations, one after the other."""
         names, weights = [*CHANGES, *READS], [*CHANGES.values(), *READS.values()]
         try:
             for number in range(count):
@@ -84,7 +84,7 @@ class Recorder:
                 await self._client.aclose()
 
     async def settle(self) -> None:
-        """A last transaction: what was sent before it and not lost has its place then."""
+        """Sends a last transaction: every earlier one that was not lost then has its place."""
         async with AsyncClient(self._world.net.net.endpoints, key=self._key) as client:
             await client.put(b"settled", b"%d" % self.number)
 
@@ -106,7 +106,7 @@ class Recorder:
             await self._change([self._intent(change, key)])
 
     def _intent(self, kind: Kind, key: str = "") -> Intent:
-        """Something new to want."""
+        """Draws the next operation."""
         identity = f"{self.number}-{self._count}"
         self._count += 1
         intent = Intent(identity, self.number, self._account, kind)
@@ -153,7 +153,7 @@ class Recorder:
             return [error] * len(intents)
 
     async def _read(self, key: str) -> None:
-        """A read that takes its place in the order: of the state after a transaction of its own, or of a later one."""
+        """Reads in the ledger's order: the state after a transaction of its own, or after a later one."""
         call = time.monotonic_ns()
         [mark] = await self._change([self._intent("mark")])
         if mark.outcome != "ok" or mark.place is None:
@@ -176,7 +176,7 @@ class Recorder:
         self._world.done.append(FinishedOperation(intent, self._session, self._node, call, ended, "ok", place, seen))
 
     async def _look(self, key: str) -> None:
-        """A plain read: verified, or of the newest state of the one node."""
+        """Reads without a place in the order: a verified read, or the newest state of the client's one node."""
         world = self._world
         proven = self._node is None or not key or self._luck.random() < 0.5
         call = time.monotonic_ns()

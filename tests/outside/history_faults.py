@@ -1,7 +1,7 @@
-"""Faults that come while clients write: which, where and after how many operations follows from the seed.
+"""Faults during the clients' operations. The seed determines their kinds, places and times.
 
-Invariants: a fault begins and ends when so many operations have ended, never by the clock; of the faults of nodes only
-one goes on at a time; at the end all nodes run again.
+Invariants: a fault begins and ends after a number of ended operations, never by the clock. Only one fault of nodes is
+active at a time. At the end all nodes run again.
 """
 
 import random
@@ -26,9 +26,9 @@ PATIENCE_S = 240.0
 """Time limit that only ends a run that would never end."""
 
 FaultKind = Literal["kill", "freeze", "kill_two", "kill_all", "join", "cut", "epoch"]
-"""One node is killed; one stands still; two are killed, so that nothing becomes final; all are killed, and started
-again at once; a fifth joins the committee, and another leaves it. A client is cut off in the middle of what it does;
-the epoch ends, and with it all that its committee had under way."""
+"""One node is killed; one is stopped for a while; two are killed, so that nothing becomes final; all are killed and
+restarted at once; a fifth node joins the committee, and another leaves it. A client is interrupted in the middle of an
+operation. The epoch ends, and with it everything that its committee had in progress."""
 NODE_FAULTS: tuple[FaultKind, ...] = ("kill", "freeze", "kill_all", "kill_two")
 OTHER_FAULTS: tuple[FaultKind, ...] = ("cut", "epoch", "cut", "epoch", "cut")
 
@@ -43,18 +43,18 @@ class Fault:
     victims: tuple[int, ...]
     """Nodes, or clients."""
     forgets: bool = False
-    """A client that was cut off doesn't go on: another takes over."""
+    """If true, the interrupted client doesn't continue: a new one takes over."""
 
 
 def plan(seed: int, kinds: Sequence[FaultKind], operations: int, nodes: int, clients: int) -> list[Fault]:
-    """Returns these faults in an order of the seed, spread over the run."""
+    """Returns these faults in an order drawn from the seed, spread over the run."""
     luck = random.Random(f"{seed}/{kinds}")
     shuffled = luck.sample(kinds, len(kinds))
     room = operations // (len(shuffled) + 1)
     faults = []
     for number, kind in enumerate(shuffled):
         first = room // 2 + number * room + luck.randrange(room // 3)
-        # While nothing becomes final, operations end by their deadlines alone.
+        # While nothing becomes final, operations end only by their deadlines.
         length = luck.randrange(2, 2 + clients) if kind == "kill_two" else luck.randrange(5, room // 2)
         count = {"kill_two": 2, "kill_all": nodes}.get(kind, 1)
         victims = luck.sample(range(clients if kind == "cut" else nodes), count)
@@ -63,7 +63,7 @@ def plan(seed: int, kinds: Sequence[FaultKind], operations: int, nodes: int, cli
 
 
 async def conduct(world: World, faults: Sequence[Fault], clients: Sequence[Recorder]) -> None:
-    """Lets the faults happen, one after the other."""
+    """Runs the faults, one after the other."""
     net = world.net
     for fault in faults:
         await world.reached(fault.first)
@@ -90,7 +90,7 @@ async def conduct(world: World, faults: Sequence[Fault], clients: Sequence[Recor
 
 
 def kill(net: Devnet, victims: tuple[int, ...]) -> None:
-    """kill -9, all of them before the first is waited for."""
+    """Sends SIGKILL to all of them before it waits for the first."""
     for victim in victims:
         net.signal(victim, signal.SIGKILL)
     for victim in victims:
@@ -108,7 +108,7 @@ def join(net: Devnet) -> None:
 
 
 def leave(net: Devnet, victim: int) -> None:
-    """A node leaves the committee, and follows from then on."""
+    """Removes a node from the committee; it follows from then on."""
     with operators(net) as client:
         one = find(client.validators()["validators"], net.net.nodes[victim].name)
         remove(client, one, operator_of(net))
@@ -125,9 +125,9 @@ def operator_of(net: Devnet) -> Key:
 
 
 async def end_the_epoch(net: Devnet) -> None:
-    """The operator ends the epoch that goes on; the next one has the same committee."""
+    """Ends the current epoch as the operator; the next one has the same committee."""
     async with AsyncClient(net.net.endpoints, key=operator_of(net), timeout_s=PATIENCE_S) as client:
         epoch = (await client.status()).epoch
-        # It may have ended meanwhile, or the node that was asked didn't know yet that it had.
+        # The epoch may have ended meanwhile, or the asked node didn't know yet that it had.
         with suppress(TransactionFailed):
             await client.send([end_epoch(epoch)])

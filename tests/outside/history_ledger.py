@@ -1,7 +1,7 @@
 """Reads the ledger after a run: its transactions in order, and the state after every height.
 
-Invariants: a node's word is taken, and checked against the order of the transactions by others; nothing here depends on
-what the clients were told.
+Invariants: a node's answer is accepted here; other parts compare it with the order of the transactions. Nothing here
+depends on the clients' results.
 """
 
 from collections.abc import Awaitable, Callable, Iterable

@@ -1,7 +1,7 @@
-"""Records of what clients did and were told, and of the ledger's result: the input of the consistency checks.
+"""Records of clients' operations and their results, and of the ledger: the input of the consistency checks.
 
-Invariants: times are of one monotonic clock; an operation's id is unique in its run and stands in its transaction, so
-that it is found again in the ledger whatever the client was told.
+Invariants: times are of one monotonic clock. An operation's id is unique in its run and part of its transaction, so
+that it is found in the ledger whatever the client was told.
 """
 
 import json
@@ -14,12 +14,12 @@ Place = tuple[int, int]
 """A transaction's height and its index there."""
 
 Kind = Literal["write", "read", "cas", "check", "transfer", "mark"]
-"""On a register: sets it; reads it through the ledger; sets it where it holds `expected`; asks whether it does. A
-transfer moves an amount. A mark only takes its place in the order."""
+"""On a register: sets it; reads it through the ledger; sets it if it holds `expected`; checks that it holds `expected`.
+A transfer moves an amount. A mark only takes its place in the order."""
 
 Outcome = Literal["ok", "failed", "never", "unknown"]
-"""`failed`: final and without effect, since the register didn't hold `expected` or the balance was too small. `never`:
-refused, so that it is never executed. `unknown`: nobody told the client, it may be executed at any time."""
+"""`failed`: final and without effect, because the register didn't hold `expected` or the balance was too small.
+`never`: refused, so it is never executed. `unknown`: the client got no result; it may be executed at any time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +34,14 @@ class Intent:
     key: str = ""
     value: str = ""
     expected: str = ""
-    """Empty: that there is no value."""
+    """Empty if there must be no value."""
     to: int = 0
     amount: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedOperation:
-    """An operation with its end as the client knows it."""
+    """An operation with its result as the client knows it."""
 
     intent: Intent
     session: int
@@ -51,7 +51,7 @@ class FinishedOperation:
     return_ns: int
     outcome: Outcome
     place: Place | None = None
-    """Its place in the ledger, if the client was told; for a read, the height that it describes."""
+    """Its place in the ledger, if the client knows it; for a read, the height that it describes."""
     seen: str = ""
     """The value that a read saw."""
 
@@ -64,7 +64,9 @@ class Look:
     session: int
     node: int | None
     proven: bool
-    """Verified under a certified root, or the newest that the one node has."""
+    """True if the read was verified under a certified root; false if it is the newest state of the client's one
+    node.
+    """
     key: str
     value: str
     amounts: tuple[int, ...]
@@ -87,7 +89,7 @@ class LedgerTransaction:
 
 @dataclass(slots=True)
 class Record:
-    """One run: requests, their results, what clients saw, and what the ledger has of it."""
+    """One run: requests and their results, the clients' reads, and the ledger."""
 
     intents: dict[str, Intent]
     done: list[FinishedOperation]
@@ -100,15 +102,15 @@ class Record:
     proven: dict[int, tuple[int, ...]]
     """All balances after some heights, verified."""
     streams: list[list[tuple[Place, str]]]
-    """Places and ids of transactions as followers of the event stream got them, from after the opening on."""
+    """Places and ids of transactions as followers of the event stream received them, from after the opening on."""
     opened: int
     """The height at which the bank opened."""
     opening: tuple[int, ...]
-    """All balances after the opening; all were zero before."""
+    """All balances after the opening; before it all were zero."""
 
 
 def write_history(path: Path, done: Iterable[FinishedOperation]) -> None:
-    """The operations on registers as the linearizability checker reads them."""
+    """Writes the operations on registers in the linearizability checker's format."""
     with open(path, "w", encoding="utf-8") as file:
         for one in done:
             intent = one.intent

@@ -1,9 +1,9 @@
-"""The ledger that a run's clients share: accounts, registers and the bank, and what its transactions hold.
+"""The ledger that a run's clients share: accounts, registers and the bank, and the content of its transactions.
 
-Registers are keys `r/…` of the first account's namespace that all accounts may write. The bank is an asset of which
-each account begins with the same amount.
+Registers are keys `r/…` of the first account's namespace that all accounts may write. The bank is an asset; each
+account starts with the same amount of it.
 
-Invariants: a transaction follows from what its client wants alone, and holds that operation's id.
+Invariants: a transaction follows only from its client's operation, and contains that operation's id.
 """
 
 from collections.abc import Callable, Sequence
@@ -58,20 +58,20 @@ class World:
         await self.move()
 
     async def move(self) -> None:
-        """Tells those that wait for something."""
+        """Wakes all waiting tasks."""
         async with self.moved:
             self.moved.notify_all()
 
     async def reached(self, count: int) -> None:
-        """Until so many operations have ended, or no client does any more."""
+        """Waits until this many operations have ended, or all clients have."""
         await self.until(lambda: self.completed >= count or self.ended)
 
     async def followed(self, place: Place) -> None:
-        """Until all who follow the events have come there."""
+        """Waits until all followers of the event stream have reached this place."""
         await self.until(lambda: all(stream and stream[-1][0] >= place for stream in self.streams))
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Until the condition holds, which is asked whenever something moved."""
+        """Waits until the condition holds; checks it at each wake-up."""
         async with self.moved:
             while not condition():
                 await self.moved.wait()
@@ -94,7 +94,7 @@ def place_of(done: Submitted) -> Place:
 
 
 async def follow(world: World, urls: Sequence[str]) -> None:
-    """Keeps what the event stream gives, for ever."""
+    """Records the event stream, forever."""
     places: list[tuple[Place, str]] = []
     world.streams.append(places)
     async with AsyncClient(urls) as client:
@@ -105,7 +105,7 @@ async def follow(world: World, urls: Sequence[str]) -> None:
 
 
 def operations_of(world: World, intent: Intent) -> list[Operation]:
-    """The transaction that does what a client wants."""
+    """Returns the operations of the transaction for a client's request."""
     namespace, name = world.namespace, intent.key.encode()
     wanted: list[Operation] = []
     if intent.kind in ("cas", "check") and intent.expected:

@@ -1,6 +1,7 @@
-"""An S3 server of its own on loopback, and a line to it that can be cut.
+"""An S3 server on loopback, and a connection to it that can be cut.
 
-`RUSTORIUM_S3_SERVER` names it: `versitygw` (Versity's gateway over a folder, compiled in half the time) or `minio`.
+`RUSTORIUM_S3_SERVER` names the server: `versitygw` (Versity's gateway over a folder, compiled in half the time) or
+`minio`.
 
 Source of the signatures: AWS Signature Version 4.
 """
@@ -28,7 +29,7 @@ USER, PASSWORD, REGION = "operator", "a-long-password", "us-east-1"
 
 @dataclass(frozen=True)
 class Server:
-    """A server that runs."""
+    """A running server."""
 
     port: int
 
@@ -37,7 +38,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def environment(self) -> dict[str, str]:
-        """What a client finds its credentials by."""
+        """Returns the environment variables with a client's credentials."""
         known = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
         return known | {
             "AWS_ACCESS_KEY_ID": USER,
@@ -47,7 +48,7 @@ class Server:
         }
 
     def request(self, method: str, path: str, content: bytes = b"", query: str = "") -> httpx2.Response:
-        """A signed request."""
+        """Sends a signed request."""
         host, now = f"127.0.0.1:{self.port}", time.gmtime()
         stamp, day = time.strftime("%Y%m%dT%H%M%SZ", now), time.strftime("%Y%m%d", now)
         digest = hashlib.sha256(content).hexdigest()
@@ -70,7 +71,7 @@ class Server:
         return httpx2.request(method, url, headers=headers, content=content, trust_env=False, timeout=30)
 
     def sizes(self, bucket: str, prefix: str) -> dict[str, int]:
-        """The objects below a prefix, up to a thousand, and their bytes."""
+        """Returns up to a thousand objects below a prefix, and their sizes in bytes."""
         answer = self.request("GET", f"/{bucket}", query=f"list-type=2&prefix={prefix}%2F")
         assert answer.status_code == 200, answer.text
         names, sizes = (re.findall(rf"<{tag}>(.*?)</{tag}>", answer.text) for tag in ("Key", "Size"))
@@ -82,7 +83,7 @@ class Server:
 
 
 def command(folder: Path, port: int) -> list[str]:
-    """What runs a server that keeps its buckets in the folder."""
+    """Returns the command of a server that keeps its buckets in the folder."""
     buckets, attributes = folder / "buckets", folder / "attributes"
     if os.environ.get("RUSTORIUM_S3_SERVER") == "minio":
         address = ["--address", f"127.0.0.1:{port}", "--console-address", "127.0.0.1:0"]
@@ -90,13 +91,13 @@ def command(folder: Path, port: int) -> list[str]:
     buckets.mkdir()
     attributes.mkdir()
     line = ["versitygw", "--port", f"127.0.0.1:{port}", "--access", USER, "--secret", PASSWORD, "--region", REGION]
-    # Not every file system of a temporary folder has extended attributes.
+    # Some file systems of temporary folders have no extended attributes.
     return [*line, "posix", "--sidecar", str(attributes), str(buckets)]
 
 
 @contextmanager
 def s3_server(folder: Path) -> Iterator[Server]:
-    """A server with nothing in it."""
+    """Runs an empty server."""
     leases = PortLeases()
     [port] = leases.take(1)
     server, known = Server(port), {**os.environ, "MINIO_ROOT_USER": USER, "MINIO_ROOT_PASSWORD": PASSWORD}
@@ -119,7 +120,8 @@ def s3_server(folder: Path) -> Iterator[Server]:
 
 
 class Line:
-    """A port that leads to a server until so many bytes have gone there; then it is cut, for good or for a moment."""
+    """A port that relays to a server until it has carried this many bytes; then the connection is cut, for good or for
+    a moment."""
 
     def __init__(self, server: Server, bytes_max: int, *, heals: bool) -> None:
         self._server, self._left, self._bytes_max, self._heals = server, bytes_max, bytes_max, heals

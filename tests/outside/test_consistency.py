@@ -1,8 +1,8 @@
-"""Consistency from outside: clients of real processes record all they do while nodes are killed, stand still and change
-epochs; then one order must explain all that they were told, and the bank must have lost and made nothing.
+"""Consistency from outside: clients of real processes record all their operations while nodes are killed and stopped
+and epochs change. Then one order must explain all results, and the bank's total must not have changed.
 
-Invariants: what is judged is what clients saw; a seed fixes the clients' operations and the faults, and the machine how
-they meet. `docs/consistency.md` says what is promised.
+Invariants: only the clients' observations are judged. A seed determines the clients' operations and the faults; how
+they coincide depends on the machine. `docs/consistency.md` says what is promised.
 """
 
 import os
@@ -26,16 +26,16 @@ pytestmark = pytest.mark.outside
 
 SEEDS = [int(seed) for seed in os.environ.get("RUSTORIUM_HISTORY_SEEDS", "1").split(",")]
 OPERATIONS = int(os.environ.get("RUSTORIUM_HISTORY_OPERATIONS", "80"))
-"""Of each client."""
+"""Number of operations of each client."""
 LONG = 200
-"""From so many on, all nodes' faults come twice, and the committee changes between."""
+"""From this number on, each fault of nodes occurs twice, and the committee changes in between."""
 NODES = 4
 ACCOUNTS = 6
-"""The operator's, one for each node's client, and one that those share that ask all nodes."""
+"""Accounts: the operator's, one for each node's client, and one that the clients of all nodes share."""
 
 
 async def play(net: Devnet, seed: int) -> Record:
-    """The clients' operations with the faults among them; then all run again, and the ledger is read."""
+    """Runs the clients' operations and the faults; then all nodes run again, and the ledger is read."""
     world = await trio.to_thread.run_sync(prepare, net, seed)
     clients = clients_of(world)
     total = OPERATIONS * len(clients)
@@ -62,7 +62,7 @@ async def play(net: Devnet, seed: int) -> Record:
 
 
 def judge(checker: Path, record: Record, folder: Path) -> None:
-    """Whether one order explains what the clients were told of the registers."""
+    """Checks that one order explains the clients' results on registers."""
     history = folder / "history.jsonl"
     write_history(history, record.done)
     command = [str(checker), "-html", str(folder / "history.html"), str(history)]

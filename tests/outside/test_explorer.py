@@ -1,5 +1,5 @@
-"""The explorer in Chromium, against a live devnet: every view in every form, what is live, search, and proofs that are
-checked in the page and refused where anybody changed them."""
+"""The explorer in Chromium, against a live devnet: every view in every form, live updates, search, and proofs that the
+page checks and refuses if they were changed."""
 
 import json
 import re
@@ -24,7 +24,7 @@ REGIONS = ("eu-west-1", "us-east-1", "ap-northeast-1", "sa-east-1")
 VECTORS = Path(__file__).parent.parent / "vectors" / "proofs.json"
 KEY, VALUE = b"invoice/17", b"paid, in full"
 CONTRAST_MIN = 4.5
-# A peer that was killed is missed after some seconds of silence.
+# A killed peer is noticed after some seconds of silence.
 NOTICED_MS = 120_000
 FORMS = {
     "light": {"viewport": WIDE, "color_scheme": "light"},
@@ -35,7 +35,7 @@ FORMS = {
 
 @dataclass
 class World:
-    """A devnet with something in it, and how to write more."""
+    """A devnet with some data, and ways to write more."""
 
     net: Devnet
     base: str
@@ -47,7 +47,7 @@ class World:
     digest: str
 
     def views(self) -> dict[str, tuple[str, str]]:
-        """Address and heading of each view."""
+        """Returns the address and the heading of each view."""
         account = f"#/accounts/{self.address}"
         return {
             "overview": ("#/", "Overview"),
@@ -94,7 +94,7 @@ def tab(browser: "Browser", world: World) -> Iterator[Explorer]:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_view_is_whole_readable_and_fits(browser: "Browser", world: World, form: str) -> None:
+def test_every_view_is_complete_readable_and_fits(browser: "Browser", world: World, form: str) -> None:
     with explorer(browser, world.base, **FORMS[form]) as tab:
         for name, (address, heading) in world.views().items():
             tab.open(address)
@@ -112,7 +112,7 @@ def test_every_view_is_whole_readable_and_fits(browser: "Browser", world: World,
             assert unnamed.count() == 0, f"{name} has parts without a name"
 
 
-def test_what_becomes_final_comes_without_loading_and_without_flicker(tab: Explorer, world: World) -> None:
+def test_new_final_data_appears_without_reload_or_flicker(tab: Explorer, world: World) -> None:
     tab.open()
     height = tab.page.locator(".figure-box .figure").first
     expect(tab.page.locator("#connection")).to_have_text("Live")
@@ -123,7 +123,7 @@ def test_what_becomes_final_comes_without_loading_and_without_flicker(tab: Explo
     newest = tab.page.locator("table", has_text="Sender").locator("tbody tr").first
     expect(newest.locator("a").first).to_have_attribute("title", written.id)
     assert int((height.text_content() or "").replace(",", "")) >= written.receipt.height
-    # Nothing was made anew but the rows of the two tables.
+    # Only the rows of the two tables were made again.
     assert tab.page.locator(".card:not([data-kept]), .figure:not([data-kept]), svg:not([data-kept])").count() == 0
     label = tab.page.get_by_role("img", name=re.compile("Transactions a second"))
     expect(label).to_have_attribute("aria-label", re.compile(r"[1-9]\d* at most"))
@@ -160,16 +160,16 @@ def test_a_node_that_asks_for_a_token_is_shown_one(browser: "Browser", world: Wo
         expect(newest.locator("a").first).to_have_attribute("title", written.id)
 
 
-def test_search_finds_whatever_has_a_name(tab: Explorer, world: World) -> None:
+def test_search_finds_everything_with_a_name(tab: Explorer, world: World) -> None:
     tab.open()
-    # Neighbours have different headings, so that each search has ended before the next one.
+    # Consecutive searches have different headings, so that each has ended before the next one.
     found = {
         str(world.height): f"Block {world.height}",
         world.id: "Transaction",
         world.digest: f"Block {world.height}",
         world.address: "Account",
         f"{world.address}/{KEY.decode()}": f"Key {KEY.decode()}",
-        "more/1": "Key more/1",  # the account is the one that is open
+        "more/1": "Key more/1",  # in the account that is open
         f"#{world.height}": f"Block {world.height}",
         "no such thing": "Nothing found",
         "0" * 64: "Nothing found",
@@ -193,7 +193,7 @@ def test_a_value_and_an_absence_are_verified_in_the_page(tab: Explorer, world: W
     tab.open(world.views()["absent"][0])
     tab.proof("verified")
     expect(tab.page.locator(".value")).to_contain_text("Absent")
-    # Who just wrote sees it, not the state before.
+    # A user who just wrote sees the new state, not the old one.
     world.client.put(KEY, b"paid twice")
     tab.open(address)
     expect(tab.page.locator(".value pre")).to_have_text("paid twice")
@@ -234,7 +234,7 @@ def test_keys_are_listed_by_what_they_begin_with(tab: Explorer, world: World) ->
     expect(tab.page.get_by_text("No key begins with “nothing/”")).to_be_visible()
 
 
-def test_a_condition_is_told_in_words(tab: Explorer, world: World) -> None:
+def test_a_condition_is_described_in_words(tab: Explorer, world: World) -> None:
     told = world.client.send([operations.require_value(world.address, KEY, VALUE)])
     tab.open(f"#/transactions/{told.id}")
     expect(tab.page.get_by_text("the key’s value has this hash")).to_be_visible()
@@ -242,12 +242,12 @@ def test_a_condition_is_told_in_words(tab: Explorer, world: World) -> None:
 
 
 def other_digit(digits: str, at: int) -> str:
-    """The digits with another one at a place."""
+    """Returns the digits with another digit at a place."""
     return digits[:at] + ("0" if digits[at] != "0" else "1") + digits[at + 1 :]
 
 
 def lie(body: dict[str, Any], what: str) -> None:
-    """Changes an answer as somebody between node and page could."""
+    """Changes an answer as an attacker between node and page could."""
     match what:
         case "another value":
             body["items"][0]["value_hex"] = b"unpaid".hex()
@@ -344,7 +344,7 @@ def test_the_module_shows_what_the_vectors_say(tab: Explorer, world: World) -> N
             assert end["shown"]["state_root"] == case["shows"]["state_root"]
 
 
-def test_all_of_it_by_keyboard(tab: Explorer, world: World) -> None:
+def test_the_whole_page_works_by_keyboard(tab: Explorer, world: World) -> None:
     tab.open()
     keyboard, focused = tab.page.keyboard, tab.page.locator(":focus")
     keyboard.press("Tab")
@@ -411,7 +411,7 @@ def test_the_map_shows_who_is_connected(browser: "Browser", world: World) -> Non
         expect(tab.page.locator(".link.down")).to_have_count(0, timeout=NOTICED_MS)
 
 
-def test_a_node_that_goes_away_is_said_and_comes_back(browser: "Browser", world: World) -> None:
+def test_a_lost_node_is_reported_until_it_is_back(browser: "Browser", world: World) -> None:
     base = world.net.net.nodes[2].http
     with explorer(browser, base) as tab:
         tab.open()
@@ -426,13 +426,13 @@ def test_a_node_that_goes_away_is_said_and_comes_back(browser: "Browser", world:
         tab.shot("away")
         world.net.restart(2)
         expect(connection).to_have_text("Live")
-        # Nobody has to press a button for that.
+        # The user needs to press no button for that.
         tab.heading("Block 1")
-        # While there was no node the browser said so of each question.
+        # While there was no node, the browser logged an error for each request.
         tab.faults[:] = [fault for fault in tab.faults if "net::ERR" not in fault]
 
 
-def test_before_the_first_block_it_says_what_to_do(browser: "Browser", tmp_path: Path) -> None:
+def test_before_the_first_block_the_page_says_what_to_do(browser: "Browser", tmp_path: Path) -> None:
     with Devnet.create(tmp_path / "net", nodes=4) as net:
         net.start()
         with explorer(browser, net.net.nodes[0].http) as tab:

@@ -1,6 +1,6 @@
-"""A validator whose disk fills up: it stops with one sentence, the others go on, and with room again it comes back.
+"""A validator whose disk fills up stops with one sentence, the others go on, and with room again it comes back.
 
-The disk is a small tmpfs in a mount namespace of the validator's own, which ends with it: nothing is left mounted.
+The disk is a small tmpfs in a mount namespace of the validator's own, which ends with it: nothing stays mounted.
 """
 
 import os
@@ -26,7 +26,7 @@ VALUE = bytes(48 * 1024)
 
 @contextmanager
 def on_small_disk(home: Path, size_mb: int) -> Iterator[subprocess.Popen[str]]:
-    """The home's validator, with a copy of the home on a disk of that size, which is copied back when it has ended."""
+    """Runs the home's validator with a copy of the home on a disk of that size, which is copied back at its end."""
     copy = home.with_name("copy")
     copy.mkdir()
     shell = (
@@ -48,7 +48,7 @@ def on_small_disk(home: Path, size_mb: int) -> Iterator[subprocess.Popen[str]]:
 
 
 def fill(disk: Path) -> int:
-    """Takes all the room that is left; how much that was."""
+    """Fills the disk; returns the number of bytes."""
     taken = 0
     with open(disk / "full", "wb", buffering=0) as filler:
         for size in (1 << 20, 1 << 12):
@@ -60,7 +60,7 @@ def fill(disk: Path) -> int:
     return taken
 
 
-def test_a_full_disk_stops_one_validator_and_loses_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_stops_one_validator_without_loss(tmp_path: Path) -> None:
     with Devnet.create(tmp_path / "net", accounts=2) as net:
         node = net.net.nodes[3]
         home = Path(node.home)

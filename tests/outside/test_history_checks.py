@@ -91,21 +91,21 @@ BROKEN: dict[str, list[Line]] = {
 
 @pytest.mark.outside
 @pytest.mark.parametrize("name", ACCEPTED)
-def test_what_one_order_explains_is_accepted(name: str, checker: Path, tmp_path: Path) -> None:
+def test_histories_with_one_explaining_order_are_accepted(name: str, checker: Path, tmp_path: Path) -> None:
     judged = check(checker, tmp_path, ACCEPTED[name])
     assert judged.returncode == LINEARIZABLE, judged.stdout
 
 
 @pytest.mark.outside
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_no_order_explains_is_refused(name: str, checker: Path, tmp_path: Path) -> None:
+def test_histories_without_an_explaining_order_are_refused(name: str, checker: Path, tmp_path: Path) -> None:
     judged = check(checker, tmp_path, BROKEN[name])
     assert judged.returncode == REFUSED, judged.stdout
     assert "not linearizable: 1 of 1 registers" in judged.stdout
 
 
 @pytest.mark.outside
-def test_what_is_no_history_is_not_accepted(checker: Path, tmp_path: Path) -> None:
+def test_an_invalid_history_is_not_accepted(checker: Path, tmp_path: Path) -> None:
     unreadable: list[list[Line]] = [
         [],
         [line(0, "write", "a", 0, 10, "never")],
@@ -119,7 +119,7 @@ def test_what_is_no_history_is_not_accepted(checker: Path, tmp_path: Path) -> No
 
 
 def played(seed: int, key: str) -> list[Line]:
-    """A history of one register whose operations took effect at one instant each."""
+    """Returns a history of one register, in which each operation took effect at one instant."""
     luck = random.Random(seed)
     value, lines = "", []
     for number in range(40):
@@ -178,7 +178,8 @@ def done(
 
 
 def good() -> Record:
-    """Two clients of two nodes: a write, conditional writes that win and lose, transfers, and reads of all kinds."""
+    """Returns a record of two clients of two nodes: a write, conditional writes that succeed and fail, transfers, and
+    reads of all kinds."""
     write = intent(0, "write", key="r", value="a")
     win = intent(1, "cas", key="r", value="b", expected="a")
     lose = intent(0, "cas", client=1, key="r", value="c", expected="a")

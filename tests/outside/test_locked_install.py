@@ -1,4 +1,4 @@
-"""The package index gives what requirements/runtime.txt pins, and that is all that the package needs."""
+"""The package index has the versions that requirements/runtime.txt pins, and the package needs nothing else."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ print(json.dumps({one.metadata["Name"].lower(): one.version for one in metadata.
 
 
 @pytest.mark.outside
-def test_what_the_lock_names_can_be_installed_by_hash_and_suffices(tmp_path: Path) -> None:
+def test_the_locked_packages_can_be_installed_by_hash_and_suffice(tmp_path: Path) -> None:
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / "bin" / "python"
     lock = ROOT / "requirements" / "runtime.txt"

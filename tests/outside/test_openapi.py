@@ -1,5 +1,5 @@
-"""The HTTP API of a live node against its own OpenAPI document: schemathesis makes requests of every kind that it
-allows and of many that it doesn't, and checks each answer against it."""
+"""The HTTP API of a live node against its own OpenAPI document: schemathesis makes requests of every kind that the
+document allows and many that it doesn't, and checks each answer."""
 
 import os
 import subprocess
@@ -26,13 +26,13 @@ CHECKS = (
 )
 
 
-def test_every_answer_of_a_live_node_is_one_that_its_document_names(tmp_path: Path) -> None:
+def test_every_answer_of_a_live_node_agrees_with_its_document(tmp_path: Path) -> None:
     with Devnet.create(tmp_path / "net", nodes=4) as net:
         net.start()
         key = Key.open(net.net.accounts[0].key_file)
         with Client(net.net.nodes[0].http, genesis=Path(net.net.genesis), key=key) as client:
             done = client.put(b"key", b"value")
-        # Made up, an address fails its checksum: with one that is there, what stands behind it is reached too.
+        # A random address fails its checksum. With a real one, the code behind the check is reached too.
         known = {"address": key.address, "asset": net.net.asset, "key": "key", "block": "1", "id": done.id}
         settings = "".join(f'"path.{name}" = "{value}"\n' for name, value in known.items())
         (tmp_path / "schemathesis.toml").write_text(f"[parameters]\n{settings}")
@@ -45,7 +45,7 @@ def test_every_answer_of_a_live_node_is_one_that_its_document_names(tmp_path: Pa
             *("--max-examples", str(EXAMPLES)),
             *("--seed", "1"),
             *("--request-timeout", "30"),
-            # It streams for ever, which is what it is for: tests of its own read it.
+            # The event stream never ends, by design; its own tests read it.
             *("--exclude-path", "/v1/events"),
             "--continue-on-failure",
         ]

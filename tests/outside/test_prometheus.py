@@ -1,5 +1,5 @@
-"""The real Prometheus scrapes a devnet by the exported files: every metric that a panel or a rule names is in it, every
-query is understood, each rule fires when it should and else not, and one fires for a real fault."""
+"""The real Prometheus scrapes a devnet with the exported files: every metric of a panel or a rule is in it, every query
+is understood, each rule fires when it should and otherwise not, and one fires for a real fault."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def severities() -> dict[str, str]:
 
 
 class Prometheus:
-    """A Prometheus that runs."""
+    """A running Prometheus."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -65,7 +65,7 @@ class Prometheus:
 
 @contextmanager
 def prometheus(folder: Path) -> Iterator[Prometheus]:
-    """Prometheus by the exported files, looking and judging more often, so that alerts come soon."""
+    """Prometheus with the exported files, but shorter intervals, so that alerts come soon."""
     config = (folder / "prometheus.yml").read_text()
     quick = re.sub(r"(scrape|evaluation)_interval: \S+", r"\1_interval: 500ms", config)
     (folder / "prometheus.yml").write_text(quick.replace("scrape_timeout: 4s", "scrape_timeout: 450ms"))
@@ -111,7 +111,7 @@ def test_the_exported_files_are_good(tmp_path: Path) -> None:
     assert "SUCCESS" in promtool("check", "config", config)
 
 
-def test_each_rule_fires_when_it_should_and_else_not(tmp_path: Path) -> None:
+def test_each_rule_fires_exactly_when_it_should(tmp_path: Path) -> None:
     known = severities()
     assert {case.alert for case in CASES} == set(known)
     assert len(known) == alert_rules().count("- alert:")
@@ -122,8 +122,8 @@ def test_each_rule_fires_when_it_should_and_else_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("alert", ["RustoriumDiskFull", "RustoriumNodeBehind"])
-def test_a_rule_that_says_something_else_is_found(tmp_path: Path, alert: str) -> None:
-    """The test of the rules is tested: with another threshold it fails."""
+def test_a_changed_rule_is_found(tmp_path: Path, alert: str) -> None:
+    """Tests the test of the rules: with another threshold it must fail."""
     text = alert_rules()
     start = text.index(f"- alert: {alert}\n")
     rules, tests = tmp_path / "alerts.yml", tmp_path / "tests.yml"

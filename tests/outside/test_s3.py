@@ -35,7 +35,7 @@ class Backup:
         self._passphrase = ("--passphrase-file", str(root / "passphrase"))
 
     def run(self, *arguments: object, url: str | None = None, **more: str) -> subprocess.CompletedProcess[str]:
-        """A command's end; `more`: variables of its environment."""
+        """Runs a command; `more`: variables of its environment."""
         line = [sys.executable, "-m", "rustorium.cli", "backup", *(str(one) for one in arguments), *self._passphrase]
         environment = self.server.environment() | more
         if url is not None:
@@ -96,13 +96,13 @@ def damaged_objects_are_named(backup: Backup, place: str) -> None:
     assert backup("verify", "--home", backup.home, "--from", place)["damaged"] == []
 
 
-def test_an_upload_that_is_cut_is_no_backup_and_is_gone_on_with(backup: Backup) -> None:
+def test_an_interrupted_upload_is_no_backup_and_is_continued(backup: Backup) -> None:
     home, place = backup.home, f"s3://{BUCKET}/cut"
     line = Line(backup.server, 12 << 20, heals=False)
     ended = backup.run("create", "--home", home, "--to", place, "--allow-http", url=line.url)
     line.close()
     assert line.cuts >= 1
-    assert_one_sentence(ended, 1, "can't be reached or written", "run this again", "[backup-place-failed]")
+    assert_one_sentence(ended, 1, "can't be reached or written", "run the command again", "[backup-place-failed]")
     assert_one_sentence(backup.run("list", "--home", home, "--from", place, "--allow-http"), 3, "holds no backup")
     arrived = backup.server.sizes(BUCKET, "cut")
     assert arrived, "it was cut in the middle"
@@ -113,7 +113,7 @@ def test_an_upload_that_is_cut_is_no_backup_and_is_gone_on_with(backup: Backup) 
     assert {name: whole.get(name) for name in arrived} == arrived, "what had arrived was whole, and is used"
 
 
-def test_a_line_that_breaks_now_and_then_costs_tries_alone(backup: Backup) -> None:
+def test_a_connection_that_breaks_sometimes_only_costs_retries(backup: Backup) -> None:
     home, place = backup.home, f"s3://{BUCKET}/breaks"
     line = Line(backup.server, 6 << 20, heals=True)
     made = backup("create", "--home", home, "--to", place, url=line.url)
@@ -123,7 +123,7 @@ def test_a_line_that_breaks_now_and_then_costs_tries_alone(backup: Backup) -> No
     assert backup("list", "--home", home, "--from", place)[0]["id"] == made["id"]
 
 
-def test_a_bucket_that_is_not_there_or_not_ours_is_one_sentence(backup: Backup) -> None:
+def test_a_missing_or_foreign_bucket_is_one_sentence(backup: Backup) -> None:
     at = ("--home", backup.home, "--allow-http")
     nowhere, ours = "s3://no-such-bucket/x", f"s3://{BUCKET}/refused"
     for command, to in (("create", "--to"), ("list", "--from"), ("verify", "--from")):

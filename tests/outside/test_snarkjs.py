@@ -1,4 +1,4 @@
-"""A proof made by the real circom and snarkjs for one transaction: it lets that transaction pass, and no other."""
+"""A proof by the real circom and snarkjs for one transaction lets that transaction pass, and no other."""
 
 import json
 import os
@@ -22,7 +22,7 @@ LIFETIME_S = 3600.0
 
 
 class Circuit:
-    """The circuit `gate.circom` with a key of its own on one curve."""
+    """The circuit `gate.circom` with its own key on one curve."""
 
     def __init__(self, curve: str, folder: Path) -> None:
         self.curve, self.folder = curve, folder

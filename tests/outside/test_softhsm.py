@@ -1,4 +1,4 @@
-"""A key in a token: validators whose votes SoftHSM signs, by way of the signer process."""
+"""Keys in a hardware token: SoftHSM signs validators' votes, through the signer process."""
 
 import base64
 import subprocess
@@ -22,7 +22,7 @@ MODULE = next((str(path) for path in Path("/usr/lib").glob("**/libsofthsm2.so"))
 
 @pytest.fixture
 def token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A new token that is labelled `main`; the file with its PIN."""
+    """A new token with the label `main`; returns the file with its PIN."""
     (tmp_path / "tokens").mkdir()
     (tmp_path / "softhsm2.conf").write_text(
         f"directories.tokendir = {tmp_path / 'tokens'}\nobjectstore.backend = file\n"
@@ -41,7 +41,7 @@ def uri(pin: Path, label: str) -> str:
 
 
 def put_key(pin: Path, label: str, seed: bytes, folder: Path) -> None:
-    """Puts a key into the token (PKCS#8), which never gives it out again."""
+    """Puts a key (PKCS#8) into the token, which never returns it."""
     text = base64.b64encode(bytes.fromhex("302e020100300506032b657004220420") + seed).decode()
     file = folder / f"{label}.pem"
     file.write_text(f"-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n")
@@ -75,7 +75,7 @@ def test_validators_sign_through_a_token(devnet_factory: DevnetFactory, token: P
     assert_no_panic(net)
 
 
-def test_a_token_says_what_it_lacks(token: Path, tmp_path: Path) -> None:
+def test_a_tokens_error_names_what_is_missing(token: Path, tmp_path: Path) -> None:
     state = ["--state", str(tmp_path / "state"), "--validator"]
     assert_one_sentence(
         run_command("signer", "init", *state, uri(token, "none")), 1, "holds 0 Ed25519 keys labelled none"

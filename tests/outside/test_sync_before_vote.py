@@ -1,18 +1,20 @@
-"""The system calls of a real validator show that a vote leaves only after what it rests on is on the disk.
+"""The system calls of a real validator show that a vote leaves only after the data that it rests on is on the disk.
 
-What is said on the wire is encrypted, so a vote's datagram can't be told from others. But with one of four validators
-down every certificate needs the vote of each of the other three, and so whatever rests on a certificate comes after
-those votes were sent. Two of the three are traced: the *voter*, whose every `fdatasync` strace holds up by `DELAY_US`,
-so that a vote which does not wait for it is seen far ahead of it; and a *witness* without delay. For each view in which
-the voter journaled votes:
+Messages are encrypted, so a vote's datagram can't be told from others. But with one of four validators down, every
+certificate needs the vote of each of the other three, and so whatever rests on a certificate comes after those votes
+were sent. Two of the three are traced. strace delays every `fdatasync` of the *voter* by `DELAY_US`, so that a vote
+which doesn't wait for it is seen far ahead of it. The *witness* has no delay. For each view in which the voter
+journaled votes:
 
-- an `fdatasync` of the journal, begun after the write that carries the notarize vote had ended, returns before the
-  witness begins to journal its finalize vote of that view, for which it had to receive the voter's notarize vote;
-- the same for the finalize vote, and the moment when a client of the third node is told that its transaction is final;
-- below the notarize vote the journal holds the block, and below the finalize vote the notarization: one file, written
-  in order, so that the same sync covers them. A batch of the voter is synced before the block that lists it is final.
+- an `fdatasync` of the journal, begun after the write of the notarize vote had ended, returns before the witness begins
+  to journal its finalize vote of that view, for which it had to receive the voter's notarize vote;
+- the same for the finalize vote, and the moment when a client of the third node learns that its transaction is
+  final;
+- before the notarize vote the journal contains the block, and before the finalize vote the notarization. The journal is
+  one file, written in order, so the same sync covers them. A batch of the voter is synced before the block that lists
+  it is final.
 
-With durability "os", which is the same program without the syncs, each of these fails: the check finds no sync at all.
+With durability "os", which is the same program without the syncs, each check fails, because it finds no sync at all.
 """
 
 import json
@@ -70,13 +72,13 @@ class Record:
 
     @property
     def view(self) -> int:
-        """Of votes, certificates and blocks."""
+        """Returns the view of a vote, a certificate or a block."""
         (view,) = struct.unpack_from("<Q", self.payload, 46 if self.kind == PROPOSAL else 44)
         return int(view)
 
     @property
     def vote_kind(self) -> int:
-        """Of votes and certificates."""
+        """Returns the kind of a vote or a certificate."""
         return self.payload[52]
 
 
@@ -88,7 +90,9 @@ class Trace:
     records: list[Record] = field(default_factory=list)
 
     def synced(self, record: Record) -> float:
-        """When the first sync that began after the record's write returned; infinity where none did."""
+        """Returns the time when the first sync that began after the record's write ended; infinity if there was
+        none.
+        """
         ends = (
             call.ended
             for call in self.calls
@@ -105,7 +109,7 @@ class Trace:
 
 @contextmanager
 def traced(pid: int, output: Path, *more: str) -> Iterator[None]:
-    """strace on a running process, from when it holds all its threads until the end."""
+    """Runs strace on a running process, from when it holds all its threads until the end."""
     command = ["strace", "-f", "-ttt", "-y", "-xx", "-s", "1000000", "-e", "trace=pwrite64,fdatasync", *more]
     tracer = subprocess.Popen([*command, "-o", str(output), "-p", str(pid)], stderr=subprocess.PIPE, text=True)
     assert tracer.stderr is not None
@@ -123,7 +127,7 @@ def unescape(text: str) -> bytes:
 
 
 def read_trace(output: Path, home: Path, chain: str) -> Trace:
-    """The calls on the journal's segments; what they wrote is parsed as the journal's format says."""
+    """Returns the calls on the journal's segments; their bytes are parsed by the journal's format."""
     trace = Trace()
     open_calls: dict[str, Call] = {}
     for line in output.read_text().splitlines():
@@ -151,13 +155,13 @@ def end(call: Call, rest: str, at: float) -> None:
     result = re.search(r"= (-?\d+)", rest)
     took = re.search(r"<(\d+\.\d+)>$", rest)
     if result is None:
-        return  # cut off by the end of the trace
+        return  # the trace ended during the call
     call.ok = int(result[1]) >= 0
     call.ended = call.began + float(took[1]) if took is not None else at
 
 
 def parse_records(trace: Trace, home: Path, chain: str) -> None:
-    """Reads the journal's one segment, and finds for each of its records the first call whose bytes have all of it."""
+    """Reads the journal's one segment, and finds for each of its records the first call that completed it."""
     [segment] = [path for path in (home / "safety").glob("segment-*.log") if any(path.read_bytes()[:8])]
     content = segment.read_bytes()
     (first,) = struct.unpack_from("<Q", content, 16)
@@ -174,7 +178,8 @@ def parse_records(trace: Trace, home: Path, chain: str) -> None:
 
 
 def run(root: Path, durability: str) -> tuple[Trace, Trace, list[tuple[float, float, int]]]:
-    """Voter's trace, witness' trace, and of each transaction when it was asked for, when it was final, and its view."""
+    """Returns the voter's trace, the witness' trace, and for each transaction the time of its request, the time when it
+    was final, and its view."""
     with Devnet.create(root, durability=durability, accounts=2) as net:
         net.start()
         net.kill(DOWN)
@@ -204,7 +209,7 @@ def run(root: Path, durability: str) -> tuple[Trace, Trace, list[tuple[float, fl
 
 
 def faults(voter: Trace, witness: Trace, told: list[tuple[float, float, int]]) -> list[str]:
-    """What contradicts "synced before sent"."""
+    """Returns the contradictions to "synced before sent"."""
     found: list[str] = []
     checked = 0
     for _, final, view in told:
@@ -235,8 +240,8 @@ def test_a_vote_leaves_after_its_sync(tmp_path: Path) -> None:
     voter, witness, told = run(tmp_path / "net", "vote")
     assert faults(voter, witness, told) == []
     syncs = [call for call in voter.calls if call.name == "fdatasync" and call.ok]
-    # The hold-up was there, or the order proves nothing. strace reads the clock around its own delay, so a little of it
-    # may be missing; a sync that was not held up is an order of magnitude shorter.
+    # Without the delay the order would prove nothing. strace reads the clock around its own delay, so a little of it
+    # may be missing; a sync without the delay is an order of magnitude shorter.
     assert min(call.ended - call.began for call in syncs) >= DELAY_US / 2e6
     kinds = {kind: sum(record.kind == kind for record in voter.records) for kind in (1, 2, 3, 4)}
     print(json.dumps({"syncs": len(syncs), "records by kind": kinds, "views": [view for _, _, view in told]}))

@@ -13,7 +13,7 @@ from rustorium.observe.systemd import Unit, unit_text
 pytestmark = pytest.mark.outside
 
 EXPOSURE_MAX = 2.0
-"""systemd calls up to 2.9 "OK"; a service without any of it has 9.6."""
+"""systemd calls an exposure of up to 2.9 "OK"; a service without any protection has 9.6."""
 HOME, COMMAND = Path("/var/lib/rustorium"), Path("/bin/true")
 
 
@@ -36,7 +36,7 @@ def backups(folder: Path, destination: str) -> list[Path]:
     ids=["the node", "backups to a folder", "backups to a bucket"],
 )
 def units(request: pytest.FixtureRequest, tmp_path: Path) -> list[Path]:
-    """A service, and its timer where it has one."""
+    """Yields a service, and its timer if it has one."""
     make: Callable[[Path], list[Path]] = request.param
     return make(tmp_path)
 
@@ -58,7 +58,7 @@ def test_systemd_understands_every_line(units: list[Path]) -> None:
     assert analyze("verify", *units) == ""
 
 
-def test_little_is_left_that_a_broken_node_could_reach(units: list[Path]) -> None:
+def test_a_compromised_node_could_reach_little(units: list[Path]) -> None:
     service = next(unit for unit in units if unit.suffix == ".service")
     assert exposure(service) <= EXPOSURE_MAX
 

@@ -28,7 +28,7 @@ def run(*command: object, code: int = 0) -> subprocess.CompletedProcess[str]:
 
 
 class Authority:
-    """A certificate authority of openssl's; RSA keys, as most have."""
+    """A certificate authority made by openssl, with RSA keys like most."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
@@ -38,7 +38,7 @@ class Authority:
             "-keyout", folder / "ca.key", "-out", self.certificate)  # fmt: skip
 
     def issue(self, name: str, extensions: str, *key: object) -> tuple[Path, Path]:
-        """Certificate and key."""
+        """Issues a certificate and its key."""
         secret, request, certificate = (self.folder / f"{name}.{end}" for end in ("key", "csr", "pem"))
         run("openssl", "req", "-new", *key, "-nodes", "-subj", f"/CN={name}", "-keyout", secret, "-out", request)
         text = self.folder / f"{name}.cnf"
@@ -54,7 +54,7 @@ def authority(tmp_path: Path) -> Authority:
 
 
 def with_files(net: Devnet, certificate: Path, key: Path, clients: Path | None = None) -> str:
-    """Starts the node with these files; its URL."""
+    """Starts the node with these files; returns its URL."""
     files = {"TLS_CERTIFICATE": certificate, "TLS_KEY": key} | ({"CLIENT_AUTHORITIES": clients} if clients else {})
     net.terminate(0)
     net.spawn(0, {f"RUSTORIUM_GATEWAY__{name}": str(path) for name, path in files.items()})
@@ -85,7 +85,7 @@ def test_curl_speaks_both_versions_of_http_and_tls_1_3_alone(
         run("curl", "-sS", f"{url}/livez", code=60)
         plain = run("curl", "-sS", url.replace("https", "http") + "/livez")
         assert json.loads(plain.stdout)["code"] == "tls-needed"
-        # A page of the node posts, one of another site doesn't.
+        # A page of the node may post; one of another site may not.
         for origin, status in ((url, "400"), ("https://attacker.example", "403")):
             posted = run(*curl, "-X", "POST", "-H", f"Origin: {origin}", "-H", "Content-Type: application/octet-stream",
                          "--data-binary", "x", f"{url}/v1/transactions")  # fmt: skip

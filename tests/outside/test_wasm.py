@@ -1,4 +1,4 @@
-"""The explorer's light client is what its sources make: the committed module, rebuilt and compared byte for byte."""
+"""The explorer's light client is built from its sources: the committed module is rebuilt and compared byte for byte."""
 
 import json
 import shutil
@@ -20,10 +20,10 @@ HEADER = b"\0asm\1\0\0\0"
 
 
 @pytest.mark.timeout(1_200)
-def test_the_committed_module_is_what_its_sources_make_wherever_they_lie(
+def test_the_committed_module_is_built_from_its_sources_in_any_folder(
     tmp_path: Path, figure: Callable[[str], None]
 ) -> None:
-    """Debian's compiler may be newer than the one that the record names: then bytes differ, and that is said."""
+    """Debian's compiler may be newer than the one in the record. Then the bytes differ, and the failure says so."""
     elsewhere = tmp_path / "elsewhere"
     files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in files.split("\0"):

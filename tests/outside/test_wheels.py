@@ -1,4 +1,4 @@
-"""The node's wheel, installed where nothing else is, gets to a final transaction."""
+"""The node's wheel, installed on a clean environment, gets to a final transaction."""
 
 import os
 import subprocess
@@ -14,11 +14,11 @@ pytestmark = pytest.mark.outside
 
 ROOT = Path(__file__).resolve().parents[2]
 PROCESSOR_S_MAX = 60.0
-"""Thirty seconds of two cores. Processor time is the same on a machine that does other work."""
+"""Thirty seconds of two cores. Processor time doesn't depend on the machine's other work."""
 
 
 def wheel_of(folder: Path) -> Path:
-    """A wheel of what was compiled for the tests, which is linked at most once more."""
+    """Builds a wheel from the tests' compilation, which is linked at most once more."""
     line = [
         sys.executable,
         "-m",
@@ -31,7 +31,7 @@ def wheel_of(folder: Path) -> Path:
         str(folder),
         str(ROOT),
     ]
-    # Editable installations keep cargo's incremental state, and a wheel without it would be compiled anew.
+    # Editable installations keep cargo's incremental state, without which a wheel would be compiled from scratch.
     variables = os.environ | {"CARGO_INCREMENTAL": "1"}
     done = subprocess.run(line, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

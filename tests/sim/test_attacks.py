@@ -1,7 +1,7 @@
-"""The cost of attackers with a member's key for the others, in virtual time with the prices of work.
+"""The cost of attackers with a member's key for the other members, in virtual time with prices for work.
 
-Invariants: fixed seeds; calm and attacked runs differ in the attacker alone. `RUSTORIUM_ATTACK_MINUTES` makes runs of
-journals longer, and `RUSTORIUM_ATTACK_NODES` committees larger.
+Invariants: fixed seeds; runs with and without an attack differ only in the attacker. `RUSTORIUM_ATTACK_MINUTES` makes
+runs of journals longer, and `RUSTORIUM_ATTACK_NODES` makes committees larger.
 """
 
 import os
@@ -49,8 +49,8 @@ EVENTS_MAX = 1 << 40
 JOURNAL_BYTES_MAX = 16 << 20
 
 
-class Paced(Clocked):
-    """Sends as much as a link of 100 Mbit/s carries, from the end of the warm-up on."""
+class PacedAttacker(Clocked):
+    """An attacker that sends as much as a link of 100 Mbit/s carries, from the end of the warm-up on."""
 
     budget = EVENTS_MAX
     begins_ms, every_ms = WARM_MS, BEAT_MS
@@ -68,38 +68,38 @@ class Paced(Clocked):
         raise NotImplementedError
 
 
-class Certificates(Paced, CertificateFlooder):
-    """False certificates of views that could matter."""
+class Certificates(PacedAttacker, CertificateFlooder):
+    """Sends false certificates of relevant views."""
 
     def worst(self, world: World, node: int) -> bytes | None:
         view, kind = self.hand.view + world.rng.randint(0, 40), world.rng.choice([NULLIFY, FINALIZE])
         return CERTIFICATE + self.false_certificate(world, node, view, kind)
 
 
-class Proposals(Paced, ProposalFlooder):
-    """Proposals with 32 false nullifications."""
+class Proposals(PacedAttacker, ProposalFlooder):
+    """Sends proposals with 32 false nullifications."""
 
     def worst(self, world: World, node: int) -> bytes | None:
         return None if self.proposal is None else self.loaded(world, node, self.hand.view + world.rng.randint(1, 20))
 
 
-class Inventions(Paced, InventiveProposer):
-    """Proposals for views to come with invented batches."""
+class Inventions(PacedAttacker, InventiveProposer):
+    """Sends proposals for future views with invented batches."""
 
     def worst(self, world: World, node: int) -> bytes | None:
         return None if self.proposal is None else self.invented(world, node, world.rng.randint(1, 59))
 
 
-class Votes(Paced):
-    """Validly signed votes for blocks that nobody has seen, in views that could matter."""
+class Votes(PacedAttacker):
+    """Sends validly signed votes for blocks that nobody has seen, in relevant views."""
 
     def worst(self, world: World, node: int) -> bytes | None:
         view = self.hand.view + world.rng.randint(1, 60)
         return self.hand.vote(world, node, view, NOTARIZE, world.rng.randbytes(32))
 
 
-class Questions(Paced, Historian):
-    """Questions for history, 2,000 a second to each: as many as fit beside their answers."""
+class Questions(PacedAttacker, Historian):
+    """Sends requests for history, 2,000 a second to each member: as many as fit beside their answers."""
 
     stream = SYNC
 
@@ -133,7 +133,7 @@ class Observations:
 
 
 class Run:
-    """A committee under load, with attackers or none."""
+    """A committee under load, with or without attackers."""
 
     def __init__(self, n: int, actors: dict[int, Actor], gap_ms: float, warm_ms: float = WARM_MS) -> None:
         self.net = make_net(n, n, 2 * n + 1)
@@ -169,7 +169,7 @@ class Run:
             self.seen.latencies_ms.append((self.world.now - asked) / NS_PER_MS)
 
     def _look(self) -> None:
-        """Sees how long no block became final, while transactions wait."""
+        """Measures the time without a final block while transactions wait."""
         world, seen = self.world, self.seen
         if world.checkers.final_height > self._height:
             seen.heights += world.checkers.final_height - self._height if self._height else 0
@@ -208,7 +208,8 @@ def test_mute_leaders_leave_half_of_the_blocks(n: int, adjacent: bool, figure: C
     places = range(faulty) if adjacent else range(0, 3 * faulty, 3)
     ms = 250.0 * n
     calm = Run(n, {}, 100.0).play(ms)
-    # Until they are on the list each of them takes two turns of at most two and four times the floor of 100 ms.
+    # Before they are on the list, each of them loses two turns of at most two and four times the smallest timeout of
+    # 100 ms.
     mute = Run(n, {place: Mute() for place in places}, 100.0, WARM_MS + 600.0 * faulty).play(ms)
     left, rate = mute.heights / calm.heights, 1_000 * calm.heights / ms
     figure(

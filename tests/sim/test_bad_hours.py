@@ -1,4 +1,4 @@
-"""Bad hours and clocks that jump: seeds draw them, they happen, and the chain goes on where the rules say so.
+"""Bad hours and clocks that jump: seeds draw them, they occur, and the chain goes on where the rules say so.
 
 Invariants: virtual time and fixed seeds; a failing seed prints the line that repeats it.
 """
@@ -20,13 +20,13 @@ AWAY = (Absence(3, 0.0, 1.0, Way.CUT),)
 
 
 def hour(bad: BadHour, ceiling_ms: int = 100) -> Plan:
-    """The plan of a bad hour with these parts."""
+    """Returns the plan of a bad hour with these parts."""
     plan = draw_plan(0, Mode.BAD_HOURS, SHORT)
     return replace(plan, traitors=(), hour=bad, ceiling_ms=ceiling_ms)
 
 
 def clocks(*jumps: Jump) -> Plan:
-    """The plan of these jumps."""
+    """Returns the plan of these jumps."""
     return replace(draw_plan(0, Mode.CLOCKS, SHORT), jumps=jumps, skews_ms=(0,) * 4, crashes=())
 
 
@@ -39,7 +39,7 @@ def check(reports: list[Report]) -> None:
 
 
 @pytest.mark.parametrize("lost", Lost, ids=lambda lost: lost.value)
-def test_a_short_bad_hour_with_one_away_and_another_dying_at_its_end(lost: Lost) -> None:
+def test_a_short_bad_hour_with_one_node_away_and_another_dying_at_its_end(lost: Lost) -> None:
     report = run_seed(0, plan=hour(BadHour(40, lost, AWAY, dead=(2,))))
     check([report])
     faults = dict(report.faults)
@@ -60,8 +60,10 @@ def test_the_same_seed_is_the_same_run(mode: Mode) -> None:
     assert read_line(one.line())[:3] == (3, mode, SHORT)
 
 
-def test_what_seeds_draw() -> None:
-    """At most f are away or traitors at once, and views and jumps are as many and as far as they may be."""
+def test_the_range_of_drawn_plans() -> None:
+    """At most f nodes are away or traitors at the same time, and the numbers of views and the jumps reach their
+    limits.
+    """
     plans = [draw_plan(seed, Mode.BAD_HOURS, Shape(7, 10)) for seed in range(200)]
     hours = [plan.hour for plan in plans if plan.hour is not None]
     assert len(hours) == 200
@@ -81,8 +83,8 @@ def test_what_seeds_draw() -> None:
 
 
 @pytest.mark.parametrize("nodes", [(0,), (0, 1), (0, 1, 2, 3)], ids=lambda nodes: f"{len(nodes)} nodes")
-def test_clocks_that_jump_a_little(nodes: tuple[int, ...]) -> None:
-    """The chain's time is at most this far ahead of those that go back, so that they stand still no longer."""
+def test_small_clock_jumps(nodes: tuple[int, ...]) -> None:
+    """The chain's time is at most this far ahead of clocks that jump back, so the chain stops for no longer."""
     report = run_seed(2, plan=clocks(Jump(300.0, nodes, 900), Jump(700.0, nodes, -900)))
     check([report])
     assert dict(report.faults)["clock backwards"] == 1

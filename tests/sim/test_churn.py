@@ -1,7 +1,7 @@
-"""An owner that replaces its validator's keys as often as it can, on the release stages: what it costs others (R45).
+"""The cost of an owner that replaces its validator's keys as often as possible, on the release stages (R45).
 
-Invariants: virtual time alone; its keys are nobody's, so that its validator is one of the faulty from then on: what it
-costs is measured beside a validator that is merely dead.
+Invariants: virtual time alone. Nobody has the new keys, so from then on the validator is one of the faulty ones; the
+owner's cost is measured against a validator that is merely stopped.
 """
 
 import json
@@ -23,7 +23,7 @@ CONFIG = ConsensusConfig(
 
 
 class Churner:
-    """The owner of a validator: signs the next replacement once the last one is final, whatever came of it."""
+    """The owner of a validator, which signs the next replacement once the last one is final, whatever its result."""
 
     TAG = 1 << 30
 
@@ -35,13 +35,13 @@ class Churner:
         self._world.after_ms(500, self._next)
 
     def _key(self, epoch: int) -> bytes:
-        """Returns the seed of the key that it wants in an epoch. Except for the first key, nobody has it."""
+        """Returns the seed of the key for an epoch. Except for the first key, no node has it."""
         return seed_of("churn", epoch) if epoch else self._net.validator_seed(CHURNER)
 
     def _next(self) -> None:
         epoch, node = self._world.checkers.epoch, seed_of("node", CHURNER)
         old, new = _native.public_key(self._key(epoch)), _native.public_key(self._key(epoch + 1))
-        # What a committee consists of is still to be named.
+        # The world must know the node of each key that a committee may contain.
         self._world._number_of_key[new] = CHURNER
         operation: dict[str, Any] = {
             "type": "replace_key",
@@ -65,7 +65,8 @@ class Churner:
 
 
 def play(version: int, churns: bool) -> tuple[int, int]:
-    """Transactions that clients were told to be final, and epochs, in a run in which validator 3 does nothing more."""
+    """Returns the transactions that clients were told are final, and the epochs, in a run in which validator 3 is
+    stopped."""
     ages = (("epoch_age_min_ms", AGE_MS),) if version > 1 else ()
     net = make_net(NODES, NODES, ACCOUNTS, ages, version)
     world = World(1, net, NODES, CONFIG)

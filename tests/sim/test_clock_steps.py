@@ -27,7 +27,7 @@ def play(*jumps: Jump, seed: int = 2) -> dict[str, int]:
 @pytest.mark.parametrize("ms", [60_000, HOUR_MS], ids=["a minute", "an hour"])
 @pytest.mark.parametrize("nodes", [(0, 1), (1, 3), (0, 1, 2, 3)], ids=str)
 def test_clocks_that_were_ahead_and_are_set_back_stop_no_chain(nodes: tuple[int, ...], ms: int) -> None:
-    """A final block comes within thirty seconds of virtual time, which the run itself asks for."""
+    """The run itself requires a final block within thirty seconds of virtual time."""
     faults = play(Jump(300.0, (0, 1, 2, 3), ms), Jump(700.0, nodes, -ms))
     assert faults["clock backwards"] == 1
 
@@ -38,7 +38,8 @@ def test_clocks_that_are_set_back_from_the_true_time_stop_no_chain(nodes: tuple[
 
 
 @pytest.mark.parametrize("node", range(4))
-def test_a_moment_two_hours_ahead_leaves_nothing_behind_at_one_node(node: int) -> None:
-    """The run ends only when all that clients sent is final, and breaks where one of those was told expired."""
+def test_a_clock_two_hours_ahead_for_a_moment_has_no_later_effect(node: int) -> None:
+    """The run ends only when all of the clients' transactions are final, and fails if one of them was reported as
+    expired."""
     faults = play(Jump(300.0, (node,), 2 * HOUR_MS), Jump(400.0, (node,), -2 * HOUR_MS), seed=node)
     assert faults["clock forwards"] == 1

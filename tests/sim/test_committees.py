@@ -1,4 +1,4 @@
-"""Committees that change, each case played by whole nodes in the simulator (R28 to R32).
+"""Committees that change; whole nodes play each case in the simulator (R28 to R32).
 
 Invariants: virtual time and fixed seeds; the checkers watch every run.
 """
@@ -39,7 +39,7 @@ from rustorium.sim.errors import BreachError
 
 N = 4
 ADD, REMOVE = 1_000, 2_000
-"""Transaction numbers: plus the node that is admitted or removed."""
+"""Transaction numbers of the changes; the node that is admitted or removed is added."""
 
 
 def make_world(seed: int, nodes: int = N, **others: object) -> World:
@@ -69,7 +69,7 @@ def load(world: World, first: int, count: int, every_ms: float, nodes: int) -> s
 
 
 def lose(world: World, lost: Callable[[int, int, Message], bool]) -> None:
-    """Lets the links lose the frames that `lost` selects, from any sender."""
+    """Makes the links lose the frames that `lost` selects, from any sender."""
     pass_on = world.pass_on
 
     def cut(source: int, target: int, message: Message, epoch: int) -> None:
@@ -80,7 +80,7 @@ def lose(world: World, lost: Callable[[int, int, Message], bool]) -> None:
 
 
 def finalizes_end(world: World, source: int, message: Message) -> bool:
-    """Returns whether this is a vote that helps to finalize a block that ends an epoch."""
+    """Returns true if this vote helps to finalize a block that ends an epoch."""
     port = world.nodes[source].port
     if not isinstance(message, VoteFrame) or message.vote.kind is not VoteKind.FINALIZE or port is None:
         return False
@@ -150,7 +150,7 @@ def test_a_newcomer_with_an_empty_disk_catches_up_over_many_epochs_and_votes() -
     newcomer = world.nodes[4].port
     assert newcomer is not None
     assert newcomer.me == 4
-    world.crash(0)  # the others are a quorum with it alone
+    world.crash(0)  # the others need its vote for a quorum
     submit(world, 1, 900)
     assert world.run(world.now / NS_PER_MS + 3_000, lambda: all(900 in p.ledger.transactions for p in world.ports()))
     world.start(0)
@@ -173,7 +173,7 @@ def test_a_removed_node_goes_on_to_follow() -> None:
 
 
 def replaced(seed: int) -> World:
-    """All four members give way to four others, to whom nothing comes through but answers."""
+    """Replaces all four members by four others, which receive only answers."""
     world = make_world(seed, 8)
     answers = (EpochEndFrame, BlockFrame, BatchFrame)
     lose(world, lambda source, target, message: source < 4 <= target and not isinstance(message, answers))
@@ -186,8 +186,8 @@ def replaced(seed: int) -> World:
 REPLACED = {ADD + node for node in range(4, 8)} | {REMOVE + node for node in range(4)}
 
 
-def test_all_members_are_replaced_at_once_and_every_last_word_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The old members are silent in the new epoch, the new ones in the old epoch: a silent member must ask."""
+def test_all_members_are_replaced_at_once_and_their_last_messages_are_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old members are silent in the new epoch, the new ones in the old epoch, so a silent member must ask."""
     world = replaced(4)
     settle(world, REPLACED)
     assert committee(world) == [4, 5, 6, 7]
@@ -261,8 +261,8 @@ def test_the_chain_pauses_at_a_boundary_for_less_than_a_timeout() -> None:
 
 @pytest.mark.parametrize("stage", list(Stage), ids=lambda stage: stage.value)
 @pytest.mark.parametrize("power", [False, True], ids=["one dies", "all lose power"])
-def test_whoever_comes_first_to_a_stage_dies(stage: Stage, power: bool) -> None:
-    """With a traitor that lets one peer alone see the boundary final, that is the one that dies, for a second."""
+def test_the_first_node_at_each_stage_dies(stage: Stage, power: bool) -> None:
+    """With a traitor that shows only one peer the final boundary, that peer dies for a second."""
     for traitor in range(N):
         world = make_world(9 + traitor, 5, actors={traitor: Hoarder()})
         world.boundary_faults = [BoundaryFault(0, stage, power, 1_000.0)]
@@ -302,7 +302,7 @@ def test_closing_blocks_make_a_boundary_final_that_lost_its_finalize_votes() -> 
 
 
 class Talker(Equivocator):
-    """Leads closing views with a block that lists what it can, and helps to finalize it."""
+    """A traitor that leads closing views with a block that lists something, and helps to finalize it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -323,7 +323,7 @@ class Talker(Equivocator):
 
 
 def talk(seed: int) -> tuple[World, Talker]:
-    """Runs until the traitor has led a closing view, with the finalize votes for what ends the epoch lost till then."""
+    """Runs until the traitor has led a closing view; until then the finalize votes for the epoch's end are lost."""
     talker = Talker()
     world = make_world(seed, 5, actors={3: talker})
     lose(world, lambda source, _, message: not talker.talked and finalizes_end(world, source, message))
@@ -339,7 +339,7 @@ def certified(world: World, block: Block) -> bool:
     return world.is_genuine(0, Certificate(VoteKind.NOTARIZE, block.facts.view, block.facts.digest))
 
 
-def test_nobody_votes_for_a_closing_block_that_lists_something(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_closing_block_that_lists_something_gets_no_vote(monkeypatch: pytest.MonkeyPatch) -> None:
     world, talker = talk(11)
     assert not any(certified(world, block) for block in talker.talked)
     settle(world, {ADD + 4})
@@ -371,16 +371,16 @@ def test_effects_in_front_of_the_epochs_own_view_are_dropped() -> None:
     assert fresh._own_votes == [OwnVote(VoteKind.NULLIFY, port.view, None)]
 
 
-class Retired:
-    """Holds the keys of a former committee and signs anything with them."""
+class FormerCommittee:
+    """A traitor that holds the keys of a former committee and signs anything with them."""
 
     def lets_out(self, _outgoing: Outgoing, /) -> bool:
         return True
 
 
 def test_a_committee_that_was_replaced_cannot_fork_the_chain_with_its_keys() -> None:
-    """After epoch 0 three of its four keys sign another closing block, another child of the boundary, and another
-    boundary: those who have gone on take none of it, under whichever epoch it comes."""
+    """After epoch 0, three of its four keys sign another closing block, another child of the boundary, and another
+    boundary. Nodes that have gone on accept none of them, whatever epoch the frame names."""
     world = make_world(13, 8)
     world.start_all()
     numbers = {ADD + node for node in range(4, 8)} | {REMOVE + node for node in (1, 2, 3)}
@@ -390,7 +390,7 @@ def test_a_committee_that_was_replaced_cannot_fork_the_chain_with_its_keys() -> 
     assert committee(world) == [0, 4, 5, 6, 7]
     end, view = world.ports()[0].ends[0], max(port.view for port in world.ports())
     for node in (1, 2, 3):
-        world.actors[node] = Retired()
+        world.actors[node] = FormerCommittee()
     world.honest -= {1, 2, 3}
     false = replace(end.boundary, facts=replace(end.boundary.facts, view=view + 1, digest=b"f" * 32))
     lies = [Certificate(kind, view + 1, false.facts.digest) for kind in (VoteKind.NOTARIZE, VoteKind.FINALIZE)]

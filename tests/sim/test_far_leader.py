@@ -1,7 +1,7 @@
-"""A leader whose links are long is passed over after a bad moment, and gets its turns back (R16, R17b).
+"""A leader with long links is passed over after a bad moment, and gets its turns back (R16, R17b).
 
-Invariants: nobody lies and nothing is lost but the leader's proposals, for a while; its proposals then come after their
-views, since the others are close to each other and give them up at once.
+Invariants: nobody lies, and for a while the leader's proposals are the only lost messages. Later its proposals come
+after their views, since the other members are close to each other and give these views up at once.
 """
 
 import pytest
@@ -17,14 +17,14 @@ WARM_MS, DEAF_MS, WAIT_MS, AGAIN_MS = 1_000, 3_000, 2_000, 1_000
 
 
 def listed(world: World) -> set[int]:
-    """Leaders that anybody passes over."""
+    """Returns the leaders that some member passes over."""
     return {leader for node in world.nodes if node.port is not None for leader in node.port.passed_over}
 
 
 @pytest.mark.parametrize(("far_ms", "seed"), [(10, 2), (19, 1), (30, 1), (30, 16)])
 def test_a_far_leader_that_was_passed_over_leads_again_and_from_then_on(far_ms: int, seed: int) -> None:
-    """30 ms more each way is more than its turn has without its own doubling (2Δ = 40 ms), and less than with it.
-    With 19 ms its proposals come just within that or just after."""
+    """An added delay of 30 ms each way is more than the leader's turn allows without its own doubling (2Δ = 40 ms), and
+    less than with it. With 19 ms its proposals come just before or just after that limit."""
     plan = draw_plan(0, Mode.BAD_HOURS, Shape(NODES, 100))
     world = build_world(seed, plan)
     arrivals = world.links.arrivals

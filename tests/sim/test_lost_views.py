@@ -1,8 +1,8 @@
-"""Views lost in a row while members are away: certificates are kept, served and accepted, however many they are (R10,
-R34).
+"""Views are lost in a row while members are away: certificates are kept, served and accepted, however many they are
+(R10, R34).
 
-Invariants: the network and the disks are whole in the end, and at most f members are dead or mute; the first final
-block then comes within the bound of `bad_hours`.
+Invariants: in the end the network and the disks work, and at most f members are dead or mute; then the first final
+block comes within the bound of `bad_hours`.
 """
 
 from dataclasses import replace
@@ -16,7 +16,7 @@ from rustorium.sim.scenario import Mode, Shape, draw_plan
 SHAPE = Shape(nodes=4, heights=10)
 AWAY = (Absence(3, 0.0, 1.0, Way.CUT),)
 MEMORY = 66
-"""More views than votes are kept of."""
+"""More views than the number for which votes are kept."""
 LONG = 1_000
 
 
@@ -34,13 +34,14 @@ def test_a_member_that_was_away_makes_a_quorum_with_those_that_lost_the_views(vi
 
 
 @pytest.mark.parametrize("lost", [Lost.NOTARIZES, Lost.FINALIZES], ids=lambda lost: lost.value)
-def test_votes_that_are_lost_stop_nothing_either(lost: Lost) -> None:
+def test_lost_votes_do_not_stop_the_chain(lost: Lost) -> None:
     report = play(BadHour(LONG // 4, lost, AWAY, dead=(2,)))
     assert report.ok, report.line()
 
 
-def test_blocks_that_were_missed_come_many_at_a_time() -> None:
-    """A round trip a block would be 50 s. No range is proven final: the only finalization is that of the newest."""
+def test_missed_blocks_are_fetched_many_at_a_time() -> None:
+    """With a round trip per block, this would take 50 s. No range can be proven final, because the only finalization is
+    that of the newest block."""
     plan = replace(draw_plan(0, Mode.BAD_HOURS, SHAPE), traitors=(), ceiling_ms=1_000, base_ms=60.0)
     report = run_seed(1, plan=replace(plan, hour=BadHour(LONG // 2, Lost.FINALIZES, AWAY, dead=(2,))))
     assert report.ok, report.line()
@@ -53,17 +54,17 @@ def test_members_away_in_turns_have_parts_of_the_certificates() -> None:
         assert report.ok, report.line()
 
 
-def test_beside_a_mute_member_it_takes_two_ceilings_more() -> None:
+def test_with_a_mute_member_recovery_takes_two_more_ceilings() -> None:
     report = play(BadHour(LONG // 2, Lost.PROPOSALS, restart=Restart.ALL), traitors=("silent",))
     assert report.ok, report.line()
 
 
 @pytest.mark.parametrize("restart", [Restart.ALL, Restart.POWER], ids=lambda restart: restart.value)
 @pytest.mark.parametrize(("views", "dead"), [(40, (2,)), (MEMORY * 3, (2,)), (MEMORY * 3, ())])
-def test_views_whose_certificates_no_home_has_any_more_get_nullified_late(
+def test_views_whose_certificates_are_lost_everywhere_are_nullified_late(
     views: int, dead: tuple[int, ...], restart: Restart
 ) -> None:
-    """R35. The member that was away never voted there, so that the votes of two are all that is left of them."""
+    """R35: the member that was away never voted in these views, so only the votes of two members are left."""
     report = play(BadHour(views, Lost.PROPOSALS, AWAY, dead, restart, forgotten=(0.2, 0.8)))
     assert report.ok, report.line()
     assert dict(report.faults)["forgotten certificates"] > views

@@ -1,7 +1,7 @@
-"""The watchmen watched: with one rule broken, the seeds find it.
+"""Tests of the checkers: with one rule broken, the seeds find it.
 
-Invariants: none is caught by chance of a single seed's luck alone, as a range of seeds is searched and the first catch
-ends it.
+Invariants: no detection depends on a single lucky seed, because a range of seeds is searched and the first detection
+ends the search.
 """
 
 import pytest

@@ -1,6 +1,6 @@
-"""The watchmen of the release stages watched: what they would have to see, they see.
+"""Tests of the checkers of the release stages: they detect each breach.
 
-Invariants: each case breaks one thing; what is read by their own reader is what the extension reads.
+Invariants: each case breaks one thing; the checkers' own reader and the extension read the same.
 """
 
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ def calm_world(seed: int = 1) -> tuple[World, Clients]:
     """Four honest nodes on links without faults."""
     plan = draw_plan(seed, Mode.LIVENESS, SHORT)
     world = build_world(seed, replace(plan, traitors=(), slow_node=None, base_ms=1.0))
-    world.time._queue.clear()  # no fault strikes
+    world.time._queue.clear()  # no fault occurs
     world.links.calm()
     return world, Clients(world, 20.0)
 
@@ -41,7 +41,7 @@ def play(world: World, clients: Clients, ms: float) -> None:
     world.run(ms)
 
 
-def test_their_reader_reads_what_the_extension_reads() -> None:
+def test_the_checkers_reader_agrees_with_the_extension() -> None:
     world, clients = calm_world()
     seen: dict[str, int] = {}
     send = world.send
@@ -113,7 +113,7 @@ def test_a_journal_that_loses_what_was_synced_is_noticed_by_the_node_itself() ->
 def test_a_second_vote_with_an_honest_key() -> None:
     world, clients = calm_world()
     play(world, clients, 400)
-    view = max(port.view for port in world.ports()) + 40  # to which nobody comes here
+    view = max(port.view for port in world.ports()) + 40  # which no node reaches here
     for block in (b"a" * 32, b"b" * 32):
         frame = _native.sim_forge_vote(world.net.validator_seed(3), 3, world.net.chain, 0, view, 2, block)
         for target in (0, 1):
@@ -188,7 +188,7 @@ def test_claims_that_go_back_and_state_roots_that_differ() -> None:
         checkers.executed(0, b"three", other, b"")
 
 
-def test_money_and_storage_that_appear() -> None:
+def test_created_money_or_storage_is_noticed() -> None:
     world, clients = calm_world()
     play(world, clients, 300)
     leaves = world.nodes[0].disk.leaves()
@@ -213,7 +213,7 @@ def test_a_receipt_that_is_not_there() -> None:
         world.checkers.kept(0, 10_000, world.nodes[0].disk)
 
 
-def test_a_vote_is_forgotten_where_its_disk_is_gone_and_nobody_is_left_who_heard_it() -> None:
+def test_a_vote_is_forgotten_after_its_disk_and_all_its_hearers_are_gone() -> None:
     memories, vote = Memories(3), (0, 1, 2, 0)
     memories.heard(1, 4)
     for node in (0, 2):

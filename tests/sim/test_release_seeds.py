@@ -14,7 +14,7 @@ from rustorium.sim.run import Report, missing_kinds, read_line, run_seed
 from rustorium.sim.scenario import Mode, Shape
 
 SEEDS = {Mode.SAFETY: (*range(12),), Mode.LIVENESS: (*range(20),), Mode.EPOCHS: (*range(18), 28)}
-"""Together they meet every kind of fault: the last one of epochs is there for its full disk."""
+"""Together these seeds have every kind of fault; the last seed of epochs has the full disk."""
 
 
 def check(reports: list[Report]) -> None:
@@ -75,5 +75,5 @@ def test_the_calls_into_the_extension_are_counted() -> None:
 
 @pytest.mark.parametrize(("nodes", "seeds"), [(1, 5), (2, 2), (7, 2)])
 def test_other_committees(nodes: int, seeds: int) -> None:
-    """One alone has nobody who sends it again what it lost."""
+    """A committee of one has no peer that resends what it lost."""
     check([run_seed(seed, Mode.LIVENESS, Shape(nodes=nodes, heights=20)) for seed in range(seeds)])

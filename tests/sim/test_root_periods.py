@@ -29,7 +29,7 @@ N = 4
 ROOTS = replace(CONFIG, state_roots=True)
 RULE = PeriodRule(longest_ms=200, shortest_ms=20)
 WIDE = replace(ROOTS, delta_floor_ms=400, delta_start_ms=400, delta_ceiling_ms=4_000)
-"""Timers that fit a network of 60 ms, in which no finalization comes within R12's grace."""
+"""Timers that fit a network of 60 ms, in which no finalization comes within the grace of R12."""
 
 
 def play(world: World, ms: float) -> None:
@@ -97,7 +97,7 @@ def test_a_client_that_waits_for_the_result_gets_it_before_the_root() -> None:
     assert len(world.checkers.final_chain()) == 3
 
 
-def test_under_load_roots_ride_and_one_block_follows_the_last() -> None:
+def test_under_load_blocks_claim_roots_and_one_block_follows_the_last() -> None:
     world = World(3, N, ROOTS, periods=PeriodRule(longest_ms=60, shortest_ms=20))
     world.start_all()
     count = 150
@@ -129,7 +129,7 @@ def test_a_root_costs_each_node_one_step_per_period() -> None:
 
 @pytest.mark.parametrize("config", [WIDE, replace(WIDE, state_roots=False)], ids=["with roots", "without"])
 def test_an_idle_chain_whose_delay_is_above_the_grace_comes_to_rest(config: ConsensusConfig) -> None:
-    """Each empty block was followed by one that claimed it, as long as nothing else happened."""
+    """Before the fix, each empty block was followed by one that claimed it, as long as nothing else happened."""
     world = World(5, N, config, base_ms=60.0)
     world.start_all()
     world.after_ms(5, submit, world, 0, 0)

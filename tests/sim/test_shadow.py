@@ -1,6 +1,6 @@
-"""The second ledger watched: each history that must not be, made by hand, is refused.
+"""Tests of the second ledger: it refuses each impossible history, made by hand.
 
-Invariants: each case breaks one thing of a run that is good.
+Invariants: each case breaks one thing of a good run.
 """
 
 from collections.abc import Callable
@@ -53,7 +53,7 @@ HISTORIES: list[tuple[str, dict[Place, SignedByClient], str]] = [
 
 
 @pytest.mark.parametrize(("executed", "said"), [each[1:] for each in HISTORIES], ids=[each[0] for each in HISTORIES])
-def test_orders_that_must_not_be(executed: dict[Place, SignedByClient], said: str) -> None:
+def test_impossible_orders_are_refused(executed: dict[Place, SignedByClient], said: str) -> None:
     with pytest.raises(BreachError, match=said):
         shadow().judge_order(0, executed, {1: HEADER})
 
@@ -80,7 +80,7 @@ def test_a_failed_operation_undoes_the_others() -> None:
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    """Four honest nodes that have executed something of everything."""
+    """Four honest nodes that have executed every kind of operation."""
     plan = draw_plan(0, Mode.PARTITIONS, Shape(4, 20))
     world = build_world(0, plan)
     world.start_all()
@@ -98,7 +98,7 @@ def judge(world: World, change: Callable[[Leaves], Leaves]) -> None:
 
 
 def changed(kind: bytes, value: Callable[[bytes], bytes]) -> Callable[[Leaves], Leaves]:
-    """Leaves of which the first of a kind has another value."""
+    """Returns leaves; the first one of a kind has another value."""
 
     def change(leaves: Leaves) -> Leaves:
         at = next(at for at, leaf in enumerate(leaves) if leaf[1][:1] == kind)
@@ -115,7 +115,7 @@ def without(kind: bytes) -> Callable[[Leaves], Leaves]:
     return change
 
 
-def test_what_nodes_hold_is_what_clients_signed(world: World) -> None:
+def test_states_follow_from_signed_transactions(world: World) -> None:
     judge(world, lambda leaves: leaves)
     kinds = {leaf[1][:1] for leaf in world.nodes[0].disk.leaves()}
     assert {b"\0", b"\1", b"\2"} <= kinds
@@ -132,7 +132,7 @@ STATES = [
 
 
 @pytest.mark.parametrize(("change", "said"), [each[1:] for each in STATES], ids=[each[0] for each in STATES])
-def test_states_that_must_not_be(world: World, change: Callable[[Leaves], Leaves], said: str) -> None:
+def test_impossible_states_are_refused(world: World, change: Callable[[Leaves], Leaves], said: str) -> None:
     with pytest.raises(BreachError, match=said):
         judge(world, change)
 

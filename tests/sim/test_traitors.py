@@ -1,4 +1,4 @@
-"""Traitors on the release stages: each kind does what it is made for, and neither one nor two break anything.
+"""Traitors on the release stages: each kind does its attack, and neither one nor two break anything.
 
 Invariants: virtual time and fixed seeds; a failing seed prints the line that repeats it; a traitor that never acted
 fails the test.
@@ -23,7 +23,7 @@ from rustorium.sim.world import World
 ALONE = Shape(nodes=4, heights=20)
 PAIRS = Shape(nodes=7, heights=8)
 PAIR_SEEDS = range(8, 120, 8)
-"""Fourteen of the 120 pairs, in which every kind occurs; `just sim-long` plays all."""
+"""Fourteen of the 120 pairs, which include every kind; `just sim-long` plays all."""
 REGRESSIONS = [
     (3671, Mode.TWINS, Shape(4, 5)),
     (1219, Mode.TWINS, Shape(4, 5)),
@@ -32,10 +32,11 @@ REGRESSIONS = [
     (1234, Mode.PARTITIONS, Shape(7, 10)),
     (20341, Mode.SAFETY, Shape(4, 50)),
 ]
-"""Runs that found something. Partitions: a node asked only the two whose blocks it had seen for a batch, in turns, of
-which one withheld it. Twins: a batch that no block could list kept its transactions from all other lanes for
-good. Traitors: two of a kind answered each other without end. Safety: all lost power and one its disk, too, so that
-nobody knew of a vote but a frame that outlived both ends of its link; the simulator delivered it to the next start."""
+"""Runs that found a fault. Partitions: a node requested a batch only from the two nodes whose blocks it had seen, in
+turns, and one of them withheld it. Twins: a batch that no block could list kept its transactions out of all other lanes
+for good. Traitors: two of a kind answered each other without end. Safety: all lost power, and one also its disk, so
+that only a frame in flight still had a certain vote; it outlived both ends of its link, and the simulator delivered it
+to the next start."""
 
 
 def check(reports: list[Report]) -> None:
@@ -59,7 +60,7 @@ def test_pairs_of_traitors_among_seven() -> None:
     check([run_seed(seed, Mode.TRAITORS, PAIRS) for seed in PAIR_SEEDS])
 
 
-def test_runs_that_found_something() -> None:
+def test_seeds_of_earlier_faults() -> None:
     check([run_seed(*run) for run in REGRESSIONS])
 
 
@@ -72,14 +73,14 @@ def test_a_run_with_traitors_is_the_same_again() -> None:
 # ---- more traitors than the protocol bears: what the checkers are for
 
 
-def test_two_silent_ones_of_four_stop_the_chain_and_that_is_told() -> None:
+def test_two_silent_traitors_of_four_stop_the_chain_and_that_is_reported() -> None:
     plan = replace(draw_plan(0, Mode.PARTITIONS, Shape(4, 12)), mode=Mode.TRAITORS, traitors=("silent", "silent"))
     report = run_seed(0, plan=replace(plan, partitions=(), calm_ms=50.0))
     assert report.failure.startswith("not live: "), report.line()
 
 
-def test_two_twins_of_four_make_two_chains_and_that_is_told() -> None:
-    """Each half of a partition has a quorum of keys: real nodes make a real fork."""
+def test_two_twins_of_four_make_two_chains_and_that_is_reported() -> None:
+    """Each half of a partition has a quorum of keys, so real nodes make a real fork."""
     plan = replace(draw_plan(0, Mode.PARTITIONS, Shape(4, 12)), mode=Mode.TRAITORS, traitors=("twin", "twin"))
     world = build_world(0, replace(plan, partitions=()))
     world.time._queue.clear()  # the twins' partitions don't move
@@ -132,7 +133,7 @@ def flooded() -> tuple[World, Spammer]:
     return world, spammer
 
 
-def test_floods_of_views_to_come_leave_nothing_beyond_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_floods_of_future_views_leave_no_data_beyond_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
     world, spammer = flooded()
     acts = spammer.acts
     assert min(acts["vote for a view to come"], acts["proposal for a view to come"], acts["batch too many"]) > 200
@@ -144,7 +145,7 @@ def test_floods_of_views_to_come_leave_nothing_beyond_the_window(monkeypatch: py
     stored = world.nodes[port.number].disk.block(1)
     assert stored is not None
     assert holds_block(port, number, stored[0]), "the probe sees what is held"
-    # Of views however far ahead: which ones it drew near the end depends on how far the chain came.
+    # The views may be any number ahead: the chain's progress decides which ones the traitor drew near the end.
     ahead = [block for view, block in spammer.proposed if port.view + 2 < view <= port.view + 1_000]
     assert ahead
     assert not any(holds_block(port, number, block) for block in ahead)
@@ -161,7 +162,8 @@ def test_floods_of_views_to_come_leave_nothing_beyond_the_window(monkeypatch: py
 
 
 def journaled_beside(rivals: int) -> int:
-    """Records of half a minute at a node that a traitor sends so many batches for each of two places of its lane."""
+    """Returns the journal records of half a minute at a node that receives this many batches for each of two places of
+    a traitor's lane."""
     world, _ = flooded()
     port, (number,) = world.ports()[0], world.actors
     seed, chain = world.seed_of(number), world.net.chain
@@ -177,13 +179,13 @@ def journaled_beside(rivals: int) -> int:
     return port.native.calls()["journaled"] - before
 
 
-def test_batches_that_nobody_keeps_take_no_place_in_the_journal() -> None:
-    """A traitor signs any number of batches at one place of its lane: each is evidence, and one is kept."""
+def test_dropped_batches_are_not_journaled() -> None:
+    """A traitor signs any number of batches at one place of its lane. Each is evidence, and one is kept."""
     assert journaled_beside(30) <= journaled_beside(0) + 2
 
 
-def test_a_batch_that_no_block_can_list_keeps_nothing_from_the_chain() -> None:
-    """A traitor signs a batch behind a gap with a client's transaction in it, and nothing more."""
+def test_an_unlistable_batch_keeps_no_transaction_from_the_chain() -> None:
+    """A traitor signs a batch behind a gap that contains a client's transaction, and nothing more."""
     plan = draw_plan(0, Mode.PARTITIONS, Shape(4, 12))
     world = build_world(0, replace(plan, mode=Mode.TRAITORS, traitors=("silent",), partitions=()))
     (number,) = world.actors

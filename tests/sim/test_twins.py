@@ -1,4 +1,4 @@
-"""Twins: the scenarios are all there, once each, and none of those played here breaks anything.
+"""Twins: all scenarios occur, once each, and none of those played here breaks anything.
 
 Invariants: virtual time; a scenario's number is its seed, and repeats it.
 """
@@ -25,7 +25,7 @@ def test_all_scenarios_once_each() -> None:
     assert len(mirrored | set(every)) == 4 * (41**2 + 21**3)
 
 
-def test_exchanging_twice_is_nothing_and_a_quorum_is_one_of_validators() -> None:
+def test_exchanging_twice_is_the_identity_and_a_quorum_is_of_validators() -> None:
     for islands in {view for scenario in scenarios()[:2000] for view in scenario.views}:
         for twin in range(NODES):
             assert exchanged(exchanged(islands, twin), twin) == islands
@@ -34,7 +34,7 @@ def test_exchanging_twice_is_nothing_and_a_quorum_is_one_of_validators() -> None
     assert not has_quorum((0, 1, 1, 0, 0), 0), "both halves of one validator count once"
 
 
-def test_a_sample_of_them() -> None:
+def test_a_sample_of_the_scenarios() -> None:
     rng = random.Random("twins")
     every = scenarios()
     seeds = rng.sample(range(shallow()), PLAYED // 2) + rng.sample(range(shallow(), len(every)), PLAYED // 2)

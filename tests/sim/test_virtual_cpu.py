@@ -1,6 +1,7 @@
-"""Virtual processors: work takes its price on the thread that does it, what waits is bounded, and bounds are asserted.
+"""Virtual processors: work takes its price on the thread that does it, waiting work is bounded, and bounds are
+asserted.
 
-Invariants: virtual time only; prices here are made up, so that no machine's speed matters.
+Invariants: virtual time only; prices here are invented, so no machine's speed matters.
 """
 
 from dataclasses import replace
@@ -20,7 +21,7 @@ from rustorium.sim.world import World
 NET = make_net(4, 4, 3)
 FREE = dict.fromkeys(PRICES, 0)
 LINK_FRAMES = 4_096
-"""Frames of the consensus class that one peer may have waiting at a node; as many wait at their sender."""
+"""Number of frames of the consensus class that one peer may have waiting at a node; as many wait at their sender."""
 
 
 def node(**prices: int) -> _native.SimNode:
@@ -99,7 +100,7 @@ def test_prices_must_be_those_of_this_build() -> None:
 
 
 def calm_world() -> World:
-    """A world in the midst of ordinary work."""
+    """A world during ordinary work."""
     plan = replace(draw_plan(0, Mode.PARTITIONS, Shape(4, 8)), partitions=())
     world = build_world(0, plan)
     world.start_all()
@@ -108,7 +109,7 @@ def calm_world() -> World:
     return world
 
 
-def test_a_bound_that_is_broken_is_told_with_its_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_bound_is_reported_with_its_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     world = calm_world()
     judge_bounds(world, settled=False, under_way=1_000)
     held = world.ports()[0].native.held()
@@ -120,7 +121,7 @@ def test_a_bound_that_is_broken_is_told_with_its_rule(monkeypatch: pytest.Monkey
                 judge_bounds(world, settled=False, under_way=1_000)
 
 
-def test_an_epoch_that_nobody_asked_for_is_told() -> None:
+def test_an_unrequested_epoch_is_reported() -> None:
     world = calm_world()
     judge_epochs(world, None)
     world.checkers.epoch = 1

@@ -1,7 +1,7 @@
-"""Number of times that batches cross the network (R44): once to each node that lacks them, in a wide network and beside
-dead members.
+"""The number of times that batches cross the network (R44): once to each node that lacks them, in a wide network and
+beside stopped members.
 
-Invariants: virtual time and fixed seeds; what is counted is every byte of a batch on any link, asked for or not.
+Invariants: virtual time and fixed seeds; every byte of a batch on any link counts, requested or not.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ from rustorium.sim.shadow import SignedByClient
 from rustorium.sim.world import World
 
 ONE_WAY_MS = ((1, 40, 75, 110), (40, 1, 45, 90), (75, 45, 1, 60), (110, 90, 60, 1))
-"""Between four regions; nodes are in them in turn."""
+"""Delays between four regions, to which nodes belong in turn."""
 BATCH, RESPONSE, ONE_BATCH, BATCHES = 5, 8, 2, 8
 """Tags of messages and of answers."""
 START_MS = 3_000.0
@@ -40,7 +40,7 @@ class Meter:
         self.sent = 0
         self.asked = 0
         self.made: Counter[bytes] = Counter()
-        """Sizes of batches by what their authors sent."""
+        """Sizes of batches by the bytes that their authors sent."""
         world.bars = self._look
 
     def _look(self, source: int, target: int, frame: bytes) -> bool:
@@ -55,7 +55,7 @@ class Meter:
         return False
 
     def times(self, receivers: int) -> float:
-        """Bytes sent, by those that each receiver needs."""
+        """Returns the ratio of the bytes sent to the bytes that the receivers need."""
         return self.sent / (receivers * sum(self.made.values()))
 
 
@@ -89,7 +89,7 @@ def run(n: int, dead: int, seconds: float, gap_ms: float) -> Meter:
 
 
 @pytest.mark.parametrize(("n", "seconds", "gap_ms"), [(4, 20.0, 150.0), (7, 15.0, 200.0), (31, 7.0, 500.0)])
-def test_a_healthy_wide_net_repeats_hardly_a_batch(
+def test_a_healthy_wide_net_repeats_few_batches(
     n: int, seconds: float, gap_ms: float, figure: Callable[[str], None]
 ) -> None:
     times = run(n, 0, seconds, gap_ms).times(n - 1)
@@ -100,7 +100,7 @@ def test_a_healthy_wide_net_repeats_hardly_a_batch(
 @pytest.mark.parametrize(
     ("n", "seconds", "gap_ms"), [(4, 20.0, 150.0), (7, 15.0, 200.0), (16, 12.0, 400.0), (31, 9.0, 500.0)]
 )
-def test_dead_members_make_nobody_send_batches_again(
+def test_stopped_members_cause_no_repeated_batches(
     n: int, seconds: float, gap_ms: float, figure: Callable[[str], None]
 ) -> None:
     dead = (n - 1) // 3

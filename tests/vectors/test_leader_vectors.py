@@ -1,6 +1,6 @@
-"""The order of leaders, judged twice: by an oracle that shares no code with us, and as the core has it.
+"""The order of leaders, checked twice: by an oracle that shares no code with the project, and against the core.
 
-Invariants: what the file says is never taken from the code that it judges.
+Invariants: the expected values in the file never come from the code under test.
 """
 
 import json
@@ -18,7 +18,7 @@ SEEDS = [pytest.param(case, id=case["name"]) for case in CASES if case["type"] =
 
 
 def splitmix(state: int) -> tuple[int, int]:
-    """The next state and its output (Vigna's reference code)."""
+    """Returns the next state and its output (Vigna's reference code)."""
     state = (state + 0x9E3779B97F4A7C15) % 2**64
     z = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 % 2**64
     z = (z ^ z >> 27) * 0x94D049BB133111EB % 2**64
@@ -35,7 +35,8 @@ def drawn(members: list[int], state: int) -> list[int]:
 
 
 def leaders_from(case: dict[str, Any], first: int, views: int) -> list[int]:
-    """The leaders from `first` on, counted from the epoch's first view: cycle after cycle of a whole period on."""
+    """Returns the leaders from `first` on, counted from the epoch's first view; generates them from the start of a
+    period of 32 cycles."""
     everyone, seed = list(range(case["n"])), case["seed"]
     begin = first - first % (31 * len(case["leaders"]) + len(everyone))
     cycle = begin // (31 * len(case["leaders"]) + len(everyone)) * 32
@@ -52,7 +53,7 @@ def leaders_from(case: dict[str, Any], first: int, views: int) -> list[int]:
 
 
 def test_oracle_knows_splitmix64() -> None:
-    """The known outputs from 1234567 on."""
+    """The published outputs for the seed 1234567."""
     state, outputs = 1234567, []
     for _ in range(3):
         state, x = splitmix(state)

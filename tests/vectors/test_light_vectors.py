@@ -1,4 +1,5 @@
-"""The conformance vectors of a light client's trust, by the extension and by the Python light client on top of it."""
+"""The conformance vectors of a light client's trust, checked with the extension and with the Python light client on top
+of it."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -41,7 +42,7 @@ def code_of(attempt: Callable[[], object]) -> str:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_the_extension_takes_and_refuses_what_they_say(case: dict[str, Any]) -> None:
+def test_the_extension_agrees_with_the_vectors(case: dict[str, Any]) -> None:
     if "checkpoint" in case:
         light = _native.Light.from_checkpoint(bytes.fromhex(case["checkpoint"]), case["trust_period_ms"])
     else:
@@ -52,7 +53,7 @@ def test_the_extension_takes_and_refuses_what_they_say(case: dict[str, Any]) -> 
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_so_does_the_light_client(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_light_client_agrees_with_the_vectors(case: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0]
     monkeypatch.setattr("rustorium.client.light.now_ms", lambda: clock[0])
     period_s = case["trust_period_ms"] and case["trust_period_ms"] / 1000
@@ -70,5 +71,5 @@ def test_so_does_the_light_client(case: dict[str, Any], monkeypatch: pytest.Monk
             code = code_of(lambda content=content: light.follow(content))
         else:
             code = code_of(lambda content=content: anyio.run(light.show, content))
-        # Where both signed headers are at hand, the refusal carries them.
+        # If both signed headers are known, the refusal contains them.
         assert code == gives or (code == ChainForked.code and gives in FORKED)

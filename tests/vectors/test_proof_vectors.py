@@ -1,4 +1,4 @@
-"""The conformance vectors of proofs, judged by the extension from Python, and as proof files."""
+"""The conformance vectors of proofs, checked by the extension from Python, and as proof files."""
 
 import json
 from collections.abc import Sequence
@@ -35,14 +35,14 @@ def facts_of(case: dict[str, Any]) -> dict[str, Any]:
 
 
 def file_of(case: dict[str, Any]) -> bytes:
-    """The proof file of a case that holds."""
+    """Returns the proof file of a valid case."""
     facts = facts_of(case)
     epochs = [bytes.fromhex(change) for change in case.get("epochs", ())]
     return ProofFile(facts["kind"], facts["chain"], facts, bytes.fromhex(case["bytes"]), epochs).to_bytes()
 
 
 @pytest.mark.parametrize("case", ids([case for case in CASES if case["shows"] is not None]))
-def test_a_proof_shows_what_it_says(case: dict[str, Any]) -> None:
+def test_a_proof_shows_the_facts_of_its_case(case: dict[str, Any]) -> None:
     facts, shows = facts_of(case), case["shows"]
     assert (facts["kind"], facts["claimed_by"]["height"]) == (case["type"], shows["claimed_by"])
     assert facts["epoch"] == shows.get("epoch", 0)
@@ -85,7 +85,7 @@ def test_a_later_committee_needs_the_changes_that_lead_to_it() -> None:
 
 
 def test_no_file_is_made_with_changes_that_lead_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rustorium.client.light.FIRST_CHANGES_BYTES_MAX", 0)  # all are fetched again
+    monkeypatch.setattr("rustorium.client.light.FIRST_CHANGES_BYTES_MAX", 0)  # so that all changes are fetched again
     [case] = [case for case in CASES if case.get("epochs") and case["shows"] is not None]
     good = [bytes.fromhex(change) for change in case["epochs"]]
     [closing] = [case["epochs"] for case in CASES if case.get("epochs") and case["shows"] is None]
@@ -103,7 +103,7 @@ def test_no_file_is_made_with_changes_that_lead_elsewhere(monkeypatch: pytest.Mo
             anyio.run(light.file, proof, facts)
 
 
-def test_a_checkpoint_is_enough_and_reaches_what_comes_after(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_suffices_for_later_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     [case] = [case for case in CASES if case.get("epochs") and case["shows"] is not None]
     light = light_of(case)
     light.follow(bytes.fromhex(case["epochs"][0]))

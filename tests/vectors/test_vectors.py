@@ -1,7 +1,8 @@
-"""The conformance vectors, judged twice: by an oracle that shares no code with us, and by the extension from Python.
+"""The conformance vectors, checked twice: by an oracle that shares no code with the project, and by the extension from
+Python.
 
-Invariants: what a file says is never taken from the code that it judges. Messages and proposals, which no Python sees,
-are left to the tests of the crate `crypto`.
+Invariants: the expected values in a file never come from the code under test. Messages and proposals, which Python
+never sees, are left to the tests of the crate `crypto`.
 """
 
 import json
@@ -28,7 +29,7 @@ FOLDER = Path(__file__).parent
 FILES = ("addresses", "consensus", "hashes", "ledger", "refused", "transactions")
 
 NOTHING_INLINE = bytes(4)
-"""Behind a header, it makes a block."""
+"""Bytes that make a header into a block."""
 
 Case = dict[str, Any]
 
@@ -48,7 +49,7 @@ def domain(name: str) -> bytes:
     return f"rustorium/{name}/v1\0".encode()
 
 
-# Known answers of the standards themselves, so that an oracle that is wrong is not taken for a judge.
+# Known answers of the standards themselves, so that a wrong oracle is noticed.
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_oracle_knows_ed25519() -> None:
 
 
 @pytest.mark.parametrize("case", cases("transactions"))
-def test_transaction_says_what_its_bytes_say(case: Case) -> None:
+def test_a_transactions_fields_agree_with_its_bytes(case: Case) -> None:
     fields, body = transaction(raw(case))
     assert fields == case["value"]
     assert json.loads(_native.describe_transaction(raw(case))) == case["value"]
@@ -101,12 +102,12 @@ def test_transaction_has_the_id_sender_and_signature_of_its_seed(case: Case) -> 
 
 
 def without_hint() -> list[Any]:
-    """Vectors that a client of this version can make: without a shard hint."""
+    """Returns the vectors that a client of this version can make: those without a shard hint."""
     return [one for one in cases("transactions") if one.values[0]["value"]["shard_hint"] is None]
 
 
 @pytest.mark.parametrize("case", without_hint())
-def test_built_anew_from_its_fields_it_is_the_same_bytes(case: Case) -> None:
+def test_a_transaction_rebuilt_from_its_fields_has_the_same_bytes(case: Case) -> None:
     fields = case["value"]
     place = fields["location"] and (fields["location"]["latitude_e7"] / 1e7, fields["location"]["longitude_e7"] / 1e7)
     built = _native.build_transaction(
@@ -169,7 +170,7 @@ def merkle_path(leaves: list[bytes], index: int) -> list[bytes]:
 
 
 def account_bytes(text: str) -> bytes:
-    """Read by the extension, and held to the oracle's way of writing."""
+    """Returns the bytes of an address, read by the extension and compared with the oracle's text."""
     found = _native.parse_address(text)
     assert address(found) == text
     return found
@@ -254,7 +255,7 @@ def test_receipt_leaf(case: Case) -> None:
 
 @pytest.mark.parametrize("case", cases("ledger", "receipt_proof"))
 def test_receipt_proof_of_another_committee_is_refused(case: Case) -> None:
-    """The vector is of made-up values: it fixes the encoding, and no genesis vouches for it."""
+    """The vector has invented values: it fixes the encoding, and no genesis makes it valid."""
     for genesis in cases("ledger", "genesis"):
         with pytest.raises(_native.NativeError, match="the proof is refused"):
             _native.verify_receipt_proof(raw(genesis.values[0]), raw(case))
@@ -311,7 +312,7 @@ def test_vote_signature(case: Case) -> None:
 
 @pytest.mark.parametrize("case", cases("consensus", "certificate"))
 def test_certificate(case: Case) -> None:
-    """A quorum of three of four, signers ascending, each signature the one that its validator makes."""
+    """A quorum of three of four: signers ascending, each signature as its validator makes it."""
     body, votes = certificate(raw(case))
     signers = [signer for signer, _ in votes]
     assert [ed25519_public(bytes([i]) * 32).hex() for i in range(4)] == case["keys"]

@@ -1,6 +1,7 @@
-"""BLAKE3, Ed25519, bech32m and borsh, written here from their papers: no code of ours judges the vectors.
+"""BLAKE3, Ed25519, bech32m and borsh, written here from their papers, so that no code of the project checks its own
+vectors.
 
-Invariants: imports nothing of the project; slow and without side-channel defences, for tests alone.
+Invariants: imports nothing of the project; slow and without side-channel defences, only for tests.
 """
 
 import hashlib
@@ -120,7 +121,7 @@ def _secret(seed: bytes) -> tuple[int, bytes]:
 
 
 def ed25519_sign(seed: bytes, message: bytes) -> bytes:
-    """Deterministic, so a signer that follows the standard makes these very bytes."""
+    """Signs deterministically, so a signer that follows the standard makes the same bytes."""
     scalar, prefix = _secret(seed)
     nonce = _mod_l(prefix, message)
     commitment = _packed(_times(nonce, _BASE))
@@ -135,8 +136,8 @@ _GENERATORS = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 
 
 def address(raw: bytes) -> str:
-    """The `rs1…` form of 32 bytes."""
-    bits = int.from_bytes(raw, "big") << 4  # 256 bits, filled up to 52 characters of five
+    """Returns the `rs1…` form of 32 bytes."""
+    bits = int.from_bytes(raw, "big") << 4  # 256 bits, padded to 52 characters of five bits
     values = [bits >> (5 * i) & 31 for i in range(51, -1, -1)]
     check = 1
     for value in [*(ord(c) >> 5 for c in "rs"), 0, *(ord(c) & 31 for c in "rs"), *values, *[0] * 6]:
@@ -153,7 +154,7 @@ def address(raw: bytes) -> str:
 
 
 class Reader:
-    """Takes values off the front; ValueError where the bytes are no encoding."""
+    """Reads values in order. Errors: `ValueError` if the bytes are no encoding."""
 
     def __init__(self, data: bytes) -> None:
         self._data, self.at = data, 0
@@ -200,7 +201,7 @@ class Reader:
 
 
 def _named(name: str, raw: bytes) -> dict[str, str]:
-    """`name_hex`, and `name` where the bytes are UTF-8."""
+    """Returns `name_hex`, and also `name` if the bytes are UTF-8."""
     try:
         return {name: raw.decode(), f"{name}_hex": raw.hex()}
     except UnicodeDecodeError:
@@ -208,7 +209,9 @@ def _named(name: str, raw: bytes) -> dict[str, str]:
 
 
 def _once(name: str, raw: bytes) -> dict[str, str]:
-    """`name` where the bytes are text without control characters (except tab and line ends), else `name_hex`."""
+    """Returns `name` if the bytes are text without control characters (except tab and line ends), otherwise
+    `name_hex`.
+    """
     text = _named(name, raw).get(name)
     if text is None or any(unicodedata.category(c) == "Cc" and c not in "\t\n\r" for c in text):
         return {f"{name}_hex": raw.hex()}
@@ -308,7 +311,7 @@ def _location(r: Reader) -> dict[str, int]:
 
 
 def transaction(raw: bytes) -> tuple[dict[str, Any], bytes]:
-    """A transaction's fields as JSON shows them, and its body's bytes. ValueError where it is none."""
+    """Returns a transaction's fields as JSON shows them, and its body's bytes. Errors: `ValueError` if it is none."""
     r = Reader(raw)
     fields: dict[str, Any] = {
         "version": r.integer(2),
@@ -334,7 +337,7 @@ WORD = (1 << 64) - 1
 
 
 def lane_order(case: dict[str, Any]) -> list[int]:
-    """The lanes of a block in the order in which they are executed, by its version's rule."""
+    """Returns the lanes of a block in the order of execution, by its version's rule."""
     n, view = case["n"], case["view"]
     if case["version"] == 1:
         return [(view + place) % n for place in range(n)]
@@ -354,7 +357,7 @@ def lane_order(case: dict[str, Any]) -> list[int]:
 
 
 def vote_body(r: Reader) -> bytes:
-    """Chain, shard, epoch, view, kind, block: the bytes that are signed after the domain string."""
+    """Returns the bytes that are signed after the domain string: chain, shard, epoch, view, kind, block."""
     place = r.take(32 + 4 + 8 + 8)
     if (kind := r.integer(1)) > 2:
         raise ValueError(f"no vote is of kind {kind}")
@@ -362,7 +365,7 @@ def vote_body(r: Reader) -> bytes:
 
 
 def header(r: Reader) -> dict[str, Any]:
-    """Takes a header; of its fields, those that the tests ask for."""
+    """Reads a header; returns the fields that the tests need."""
     r.take(2 + 32 + 4 + 8 + 8 + 8 + 32 + 8 + 2 + 8)  # version to time
     root, cursors = r.take(32), r.many(128, lambda: r.take(8 + 32))
     r.take(4 + 8 + 8 + 32)  # transactions to the committee's hash

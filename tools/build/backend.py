@@ -107,7 +107,7 @@ def rocksdb(progress: Progress, compiler: str = CXX, processor: str = platform.m
             progress.say("compiling RocksDB, once for this machine (about 7 CPU-minutes)")
             try:
                 archive.compile_into(folder, ROOT, compiler, processor, progress)
-            except archive.Failed as failed:
+            except archive.CompilationFailed as failed:
                 sys.exit(f"RocksDB did not compile: {failed}; put that right and run this again.")
     return folder
 

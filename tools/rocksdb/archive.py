@@ -27,7 +27,7 @@ PARTS = 16
 MEMORY_BYTES = 1_400_000_000
 """Memory that the compiler needs for the largest of them."""
 RECIPE = 1
-"""To be raised if anything else than the constants below changes what the archive contains."""
+"""Raise this number if anything except the constants below changes the archive's content."""
 
 DEFINES = [
     *("NDEBUG", "LZ4=1", "ZSTD=1", "HAVE_ALIGNED_NEW", "HAVE_UINT128_EXTENSION"),
@@ -42,7 +42,7 @@ PROCESSOR = {"x86_64": ["-msse4.2", "-mpclmul"]}
 """Instructions that RocksDB's checksums use if the compiler may; every x86-64 server since 2011 has them."""
 
 
-class Failed(Exception):
+class CompilationFailed(Exception):
     """The archive was not made; the text says why."""
 
 
@@ -74,8 +74,8 @@ def compile_into(folder: Path, root: Path, compiler: str, processor: str, progre
         build = Build(objects, compiler, processor, crates(root, f"{processor}-unknown-linux-gnu"))
         with progress.repeated(build.text):
             finished = build.run(os.environ.get("AR") or "ar", progress)
-    except (Failed, Refused, OSError) as failed:
-        raise Failed(str(failed).strip()) from failed
+    except (CompilationFailed, Refused, OSError) as failed:
+        raise CompilationFailed(str(failed).strip()) from failed
     folder.mkdir(parents=True, exist_ok=True)
     finished.rename(folder / "librocksdb.a")
     shutil.rmtree(objects, ignore_errors=True)
@@ -86,7 +86,7 @@ def crates(root: Path, target: str) -> dict[str, Path]:
     command = ["cargo", "metadata", "--locked", "--format-version", "1", "--filter-platform", target]
     done = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, check=False)
     if done.returncode:
-        raise Failed("cargo can't say where the sources are: its message above says why")
+        raise CompilationFailed("cargo can't say where the sources are: its message above says why")
     packages = json.loads(done.stdout)["packages"]
     return {p["name"]: Path(p["manifest_path"]).parent for p in packages if p["name"] in CRATES}
 
@@ -144,7 +144,7 @@ class Build:
             [*shlex.split(archiver), "crs", packed, *objects], capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise Failed(f"`{archiver}` ended with {done.returncode}: {done.stderr.strip()}")
+            raise CompilationFailed(f"`{archiver}` ended with {done.returncode}: {done.stderr.strip()}")
         return packed
 
     def _part(self, number: int, progress: Says) -> list[Path]:

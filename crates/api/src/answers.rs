@@ -78,13 +78,13 @@ pub enum Submitted {
 
 /// A client's session: a QUIC connection or an HTTP request. Its waits end with the session.
 #[derive(Debug)]
-pub struct Visit {
+pub struct ClientSession {
     site: IpAddr,
     ended: AtomicBool,
     waits: AtomicUsize,
 }
 
-impl Visit {
+impl ClientSession {
     /// Starts a session that counts for `site`.
     pub fn of(site: IpAddr) -> Arc<Self> {
         Arc::new(Self { site, ended: AtomicBool::new(false), waits: AtomicUsize::new(0) })
@@ -257,7 +257,7 @@ pub struct Status {
     pub unreachable: Vec<String>,
     /// Transactions in the pool.
     pub pool_transactions: usize,
-    /// Their bytes.
+    /// Bytes of these transactions.
     pub pool_bytes: usize,
     /// `vote` or `os`.
     pub durability: &'static str,

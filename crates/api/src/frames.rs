@@ -1,4 +1,4 @@
-//! The frames of the QUIC face: a u32 (little-endian) length, then the canonical bytes of a `ClientFrame` or `ServerFrame`.
+//! The frames of the QUIC API: a u32 (little-endian) length, then the canonical bytes of a `ClientFrame` or `ServerFrame`.
 //!
 //! The client opens the connection's one stream and says `Hello`; the server answers with its own and the credit:
 //! transactions that may be outstanding. Each `Submit` uses one credit per transaction; each transaction gets exactly one

@@ -17,7 +17,7 @@ pub enum BackupError {
     Destination(String),
     /// The destination can't do what was requested.
     #[error(
-        "{place} can't be reached or written ({reason}): correct that and run this again; it goes on where it stopped"
+        "{place} can't be reached or written ({reason}): fix the cause and run the command again; it continues where it stopped"
     )]
     Place {
         /// The destination.
@@ -98,7 +98,7 @@ pub enum BackupError {
         what: String,
     },
     /// A file can't be read or written.
-    #[error("{path} can't be {doing} ({reason}): correct that, then run this again")]
+    #[error("{path} can't be {doing} ({reason}): fix the cause, then run the command again")]
     Io {
         /// The file.
         path: PathBuf,
@@ -114,7 +114,7 @@ pub enum BackupError {
     #[error("{0}")]
     Key(#[from] SealError),
     /// The work was stopped.
-    #[error("it was stopped: run it again; it goes on where it stopped")]
+    #[error("it was stopped: run the command again; it continues where it stopped")]
     Stopped,
 }
 

@@ -21,10 +21,10 @@ mod work;
 pub use check::{Damage, Verified};
 pub use create::{Created, Home};
 pub use error::BackupError;
-pub use manifest::{BackupId, FORMAT, Listed};
+pub use manifest::{BackupId, FORMAT, ListedBackup};
 pub use place::{Destination, DestinationOptions};
 pub use restore::{Restored, Restoring};
-pub use retain::Retained;
+pub use retain::RetentionResult;
 pub use work::{Progress, Work};
 
 use rustorium_crypto::seal::BackupKey;

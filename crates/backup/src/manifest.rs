@@ -164,7 +164,7 @@ pub(crate) fn head_of(manifests: Vec<BackupId>) -> Vec<u8> {
 
 /// A backup in a listing.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Listed {
+pub struct ListedBackup {
     /// The backup's name.
     pub id: BackupId,
     /// Time of the backup, Unix ms.
@@ -296,21 +296,22 @@ impl Backups {
 
     /// Returns all backups, the newest last. Those that aren't good, as far as names and sizes show, have a description
     /// of the fault. Errors: no backup, another key.
-    pub fn list(&self) -> Result<Vec<Listed>, BackupError> {
+    pub fn list(&self) -> Result<Vec<ListedBackup>, BackupError> {
         self.work.begin("listing", 0);
         let manifests = self.manifests()?;
         let pieces = self.place.list(PIECES)?;
         if manifests.is_empty() {
             return Err(BackupError::Empty(self.place.shown()));
         }
-        let mut rows: Vec<Listed> = manifests.iter().map(|(id, manifest)| listed(id, manifest, &pieces)).collect();
+        let mut rows: Vec<ListedBackup> =
+            manifests.iter().map(|(id, manifest)| listed(id, manifest, &pieces)).collect();
         rows.sort_by_key(|row| (row.made_ms, row.id));
         Ok(rows)
     }
 }
 
-pub(crate) fn listed(id: &BackupId, manifest: &Opened<Manifest>, pieces: &BTreeMap<String, u64>) -> Listed {
-    let nothing = |state| Listed {
+pub(crate) fn listed(id: &BackupId, manifest: &Opened<Manifest>, pieces: &BTreeMap<String, u64>) -> ListedBackup {
+    let nothing = |state| ListedBackup {
         id: *id,
         made_ms: 0,
         height: Height(0),
@@ -328,7 +329,7 @@ pub(crate) fn listed(id: &BackupId, manifest: &Opened<Manifest>, pieces: &BTreeM
     let there =
         |(name, bytes): (&PieceName, u64)| pieces.get(&piece_object(name)) == Some(&(bytes + BACKUP_OVERHEAD as u64));
     let whole = manifest.files.iter().all(|file| file.sized().is_some_and(|mut pieces| pieces.all(there)));
-    Listed {
+    ListedBackup {
         made_ms: manifest.made_ms,
         height: manifest.newest,
         from_height: manifest.oldest,

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 
 /// Result of a retention.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
-pub struct Retained {
+pub struct RetentionResult {
     /// Number of backups that are left.
     pub kept: u64,
     /// Backups that were removed.
@@ -25,7 +25,7 @@ pub struct Retained {
 impl Backups {
     /// Keeps the newest backups, at least one. Errors: a manifest that doesn't open; the destination. The next call
     /// continues an interrupted one.
-    pub fn retain(&self, keep: u64) -> Result<Retained, BackupError> {
+    pub fn retain(&self, keep: u64) -> Result<RetentionResult, BackupError> {
         self.work.begin("looking", 0);
         let (mut kept, mut missing) = (Vec::new(), Vec::new());
         for (id, manifest) in self.manifests()? {
@@ -50,7 +50,7 @@ impl Backups {
         }
         let files = kept.iter().flat_map(|(_, _, manifest)| &manifest.files);
         let needed: BTreeSet<String> = files.flat_map(|file| file.pieces.iter().map(piece_object)).collect();
-        let mut gone = Retained { kept: kept.len() as u64, removed, ..Retained::default() };
+        let mut gone = RetentionResult { kept: kept.len() as u64, removed, ..RetentionResult::default() };
         let pieces = self.place.list(PIECES)?;
         let unneeded: Vec<_> = pieces.iter().filter(|(object, _)| !needed.contains(*object)).collect();
         self.work.begin("removing", unneeded.len() as u64);

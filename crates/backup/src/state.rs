@@ -124,7 +124,7 @@ impl TreeCheck<'_> {
         let refused = |what: &str| unproven(base, what);
         let top = self.tree.top().map_err(|error| read_failed(&error))?;
         if top.commitment.encode() != root.0 {
-            return Err(refused("the state root is another than the certified one"));
+            return Err(refused("the state root differs from the certified one"));
         }
         let mut nodes = vec![(Prefix::EMPTY, root.0)];
         while let Some((prefix, commitment)) = nodes.pop() {
@@ -142,7 +142,7 @@ impl TreeCheck<'_> {
             counted += walked.leaves.len() as u64;
             from = walked.next;
         }
-        if counted == self.leaves { Ok(()) } else { Err(refused("there are values that the state tree doesn't have")) }
+        if counted == self.leaves { Ok(()) } else { Err(refused("the store has values that the state tree lacks")) }
     }
 
     /// Checks the slots of a large node, and the values of the leaves among them.
@@ -154,14 +154,14 @@ impl TreeCheck<'_> {
     ) -> Result<(), BackupError> {
         let chunk = NodeChunk::read(&self.tree, prefix).map_err(|error| read_failed(&error))?;
         let found = chunk.verify(self.tables, prefix, commitment);
-        found.map_err(|error| self.refused(&format!("a node of the state tree is another ({error})")))?;
+        found.map_err(|error| self.refused(&format!("a node of the state tree is wrong ({error})")))?;
         for (_, slot) in chunk.slots() {
             match slot {
                 ChunkSlot::Inner { prefix, commitment } => nodes.push((*prefix, *commitment)),
                 ChunkSlot::Leaf(leaf) => {
                     let value = self.tree.0.value(&leaf.key)?;
                     if value.map(|value| hashed(&leaf.key, &value)) != Some(Some(*leaf)) {
-                        return Err(self.refused("a value is another than the state tree's"));
+                        return Err(self.refused("a value differs from the one in the state tree"));
                     }
                     self.count(1)?;
                 }
@@ -179,12 +179,12 @@ impl TreeCheck<'_> {
             Slot::Leaf(_) => false,
         });
         let Some(made) = made.filter(|_| right) else {
-            return Err(self.refused("values are others than the state tree's"));
+            return Err(self.refused("values differ from those in the state tree"));
         };
         let ids: Vec<SlotId> = made.rows.iter().map(|(id, _)| *id).collect();
         let stored = self.tree.slots(&ids).map_err(|error| read_failed(&error))?;
         if !made.rows.iter().map(|(_, slot)| slot).eq(&stored) {
-            return Err(self.refused("rows of the state tree are others than its values make"));
+            return Err(self.refused("rows of the state tree differ from those that its values give"));
         }
         self.count(leaves.len() as u64)
     }
@@ -199,7 +199,7 @@ impl TreeCheck<'_> {
                 if !key.to_bytes().starts_with(prefix.as_slice()) {
                     return Ok(Some(leaves));
                 }
-                leaves.push(hashed(&key, &value).ok_or_else(|| self.refused("a value's name is another"))?);
+                leaves.push(hashed(&key, &value).ok_or_else(|| self.refused("the name of a value is wrong"))?);
                 if leaves.len() > SUBTREE_LEAVES_MAX {
                     return Ok(None);
                 }

@@ -1,6 +1,6 @@
 //! Measures what sealing and opening a row costs: `cargo run --release -p rustorium-crypto --example seal_bench`.
 
-use rustorium_crypto::seal::{AtRest, FreshSalt, HEAD_BYTES, Keyed, MasterKey, Place, SealError};
+use rustorium_crypto::seal::{AtRest, FreshSalt, HEAD_BYTES, HashUse, MasterKey, Place, SealError};
 use rustorium_types::ChainId;
 use std::error::Error;
 use std::hint::black_box;
@@ -28,7 +28,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let opening = median(times, || opener.open(&place, black_box(&row)))?;
         println!("{bytes:>8} bytes: seal {sealing:>9} ns, open {opening:>9} ns, the row's copy included");
     }
-    let names = keys.keyed(Keyed::Names)?;
+    let names = keys.keyed(HashUse::Names)?;
     println!(
         "keyed hash of 32 bytes: {} ns",
         median(200_000, || Ok::<_, SealError>(names.of(1, &[black_box(&[3; 32])])))?

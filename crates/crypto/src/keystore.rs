@@ -9,7 +9,7 @@ mod files;
 mod replace;
 mod storage;
 
-pub use replace::{Resealed, destroy, opens, reseal};
+pub use replace::{ResealOutcome, destroy, opens, reseal};
 pub use storage::{
     Passphrase, StorageKeys, before_file, discard_before, open_storage, replace_backup, replace_storage,
 };
@@ -64,7 +64,7 @@ pub enum KeystoreError {
     #[error("the passphrase is empty: give one, for example by --passphrase-file")]
     EmptyPassphrase,
     /// The secret is over the limit.
-    #[error("a secret of {0} bytes is over the limit of 4096")]
+    #[error("the secret has {0} bytes: use at most 4096")]
     TooLarge(usize),
     /// The file was damaged or altered.
     #[error("the key file {path} is damaged ({what}): restore it from a copy")]
@@ -93,7 +93,7 @@ pub enum KeystoreError {
         mode: u32,
     },
     /// The previous key is still there, so the present one can't be replaced.
-    #[error("{path} is there, the key before the one that would be replaced: {next}")]
+    #[error("{path} still has the previous key, so this key can't be replaced yet: {next}")]
     Replacing {
         /// The file of the previous key.
         path: PathBuf,
@@ -253,12 +253,12 @@ pub fn open_signing_key(path: &Path, kind: &str, passphrase: &[u8]) -> Result<Si
     Ok(key)
 }
 
-struct Derived {
+struct DerivedKey {
     cipher: Cipher,
     check: [u8; 32],
 }
 
-fn derive(kdf: &Kdf, passphrase: &[u8]) -> Result<Derived, String> {
+fn derive(kdf: &Kdf, passphrase: &[u8]) -> Result<DerivedKey, String> {
     let allowed = kdf.algorithm == ALGORITHM
         && kdf.m_kib <= MEMORY_KIB_MAX
         && (1..=PASSES_MAX).contains(&kdf.t)
@@ -274,7 +274,7 @@ fn derive(kdf: &Kdf, passphrase: &[u8]) -> Result<Derived, String> {
         .map_err(|error| error.to_string())?;
     let (key, rest) = derived.split_first_chunk::<32>().ok_or("it derives too few bytes")?;
     let cipher = Cipher::new(key).map_err(|error| error.to_string())?;
-    Ok(Derived { cipher, check: hash(DOMAIN, &[b"check", rest]) })
+    Ok(DerivedKey { cipher, check: hash(DOMAIN, &[b"check", rest]) })
 }
 
 /// Returns the data that the seal covers in addition to the secret.
@@ -321,7 +321,10 @@ fn read(path: &Path) -> Result<KeyFile, KeystoreError> {
     }
     let file: KeyFile = serde_json::from_slice(&text).map_err(|error| corrupt(path)(error.to_string()))?;
     if file.version != VERSION || file.cipher != CIPHER {
-        return Err(corrupt(path)(format!("version {} with cipher {} is unknown here", file.version, file.cipher)));
+        return Err(corrupt(path)(format!(
+            "this release doesn't know version {} with cipher {}",
+            file.version, file.cipher
+        )));
     }
     Ok(file)
 }

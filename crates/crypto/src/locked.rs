@@ -48,7 +48,7 @@ impl<const N: usize> Locked<[u8; N]> {
     /// Copies bytes to pages of their own, without another copy.
     ///
     /// # Errors
-    /// As `new`.
+    /// The same as those of `new`.
     pub fn copy_of(bytes: &[u8; N]) -> io::Result<Self> {
         let place = map::<[u8; N]>()?;
         // SAFETY: both are N bytes long, and a new mapping overlaps nothing.

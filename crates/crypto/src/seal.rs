@@ -162,7 +162,7 @@ impl FreshSalt {
 
 /// The use of a keyed hash. Each use has its own key, derived from the master key alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Keyed {
+pub enum HashUse {
     /// Names of rows that are looked up by digest.
     Names,
     /// The file of key versions.
@@ -171,7 +171,7 @@ pub enum Keyed {
     JournalHeader,
 }
 
-impl Keyed {
+impl HashUse {
     fn context(self) -> &'static str {
         match self {
             Self::Names => "rustorium 2026 at rest: names v1",
@@ -251,7 +251,7 @@ impl AtRest {
     }
 
     /// Returns the keyed hash of a use.
-    pub fn keyed(&self, purpose: Keyed) -> Result<KeyedHash, SealError> {
+    pub fn keyed(&self, purpose: HashUse) -> Result<KeyedHash, SealError> {
         let key = self.master.derive(purpose.context(), &[]);
         Locked::copy_of(&key).map(KeyedHash).map_err(no_memory)
     }

@@ -212,7 +212,7 @@ pub struct CheckedBatch {
 }
 
 /// The data that a batch's signatures cover.
-struct Prepared {
+struct SignedData {
     digest: BatchDigest,
     own: Vec<u8>,
     bytes: Vec<Vec<u8>>,
@@ -221,7 +221,7 @@ struct Prepared {
     known: Vec<bool>,
 }
 
-impl Prepared {
+impl SignedData {
     fn of(batch: &Batch, known: &KnownSignatures) -> Self {
         let digest = batch_digest(&batch.body);
         let transactions = &batch.body.transactions;
@@ -249,7 +249,7 @@ impl Prepared {
 
 /// Checks the author's signature and every transaction's; `None` if any of them is bad.
 pub fn verify_batch(author: &PublicKey, batch: Batch) -> Option<CheckedBatch> {
-    let prepared = Prepared::of(&batch, &KnownSignatures::default());
+    let prepared = SignedData::of(&batch, &KnownSignatures::default());
     verify_all(prepared.items(author, &batch)).then(|| prepared.checked(batch))
 }
 
@@ -262,7 +262,7 @@ pub fn verify_batches(
     batches: Vec<(PublicKey, Batch)>,
     known: &KnownSignatures,
 ) -> Vec<Result<CheckedBatch, (PublicKey, Batch)>> {
-    let prepared: Vec<Prepared> = batches.iter().map(|(_, batch)| Prepared::of(batch, known)).collect();
+    let prepared: Vec<SignedData> = batches.iter().map(|(_, batch)| SignedData::of(batch, known)).collect();
     let pairs = prepared.iter().zip(&batches);
     let all = verify_all(pairs.flat_map(|(prepared, (author, batch))| prepared.items(author, batch)));
     let each = prepared.into_iter().zip(batches);
@@ -284,7 +284,7 @@ pub enum BatchFault {
 
 /// Finds the false part of a batch that failed, by checks of single signatures; `None` if each holds by itself.
 pub fn batch_fault(author: &PublicKey, batch: &Batch) -> Option<BatchFault> {
-    let prepared = Prepared::of(batch, &KnownSignatures::default());
+    let prepared = SignedData::of(batch, &KnownSignatures::default());
     if !verify(author, &prepared.own, &batch.signature) {
         return Some(BatchFault::Author);
     }

@@ -330,11 +330,11 @@ fn certify_counts_distinct_signers_of_one_body() {
     assert!(verify_vote(&keys[0], key(1).sign_vote(ValidatorIndex(0), vote(VoteKind::Nullify))).is_none());
 }
 
-/// R39: whoever is charged for a signature was judged by the same predicate as whoever sent it on.
+/// R39: a node that is charged for a false signature used the same predicate as the node that sent it on.
 #[test]
 fn certificates_hold_exactly_where_each_signature_of_theirs_does() {
     let points: Vec<[u8; 32]> = SMALL_ORDER.iter().map(|point| bytes32(point)).collect();
-    // Keys of small order, under which ZIP-215 takes what stricter rules refuse, beside three of this test's own.
+    // Keys of small order, under which ZIP-215 accepts what stricter rules refuse, beside three of this test's own.
     let mut keys: Vec<PublicKey> = vec![key(1).public(), key(2).public(), key(3).public()];
     keys.push(points[3]);
     let body = VoteBody {

@@ -1,4 +1,4 @@
-//! The conformance vectors on disk, read as another implementation reads them, and compared with what this code makes.
+//! Reads the conformance vectors on disk as another implementation does, and compares them with what this code makes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod vector_cases;
@@ -58,7 +58,7 @@ fn again(kind: &str, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
     }
 }
 
-/// The name that is hashed of a value, the bytes that are signed, and whether the signature holds.
+/// Checks the hash that names a value, the bytes that are signed, and the signature.
 fn check_names(case: &Value, bytes: &[u8]) {
     let kind = text(case, "type");
     let id = match kind {
@@ -208,7 +208,7 @@ fn hashes_come_out() {
     }
 }
 
-/// The root over the leaves, checked also by way of the path.
+/// Returns the root over the leaves, and checks it with the path as well.
 fn merkle_root(inputs: &Value) -> String {
     let hashes = |key: &str| serde_json::from_value::<Vec<Hash>>(inputs[key].clone()).ok();
     let leaves = hashes("leaves").unwrap();

@@ -196,7 +196,7 @@ fn an_owner_replaces_its_own_validators_keys_alone_and_nothing_else() {
     assert_eq!(keys(&world)[1], [5; 32]);
 }
 
-/// An event: an operation of a sender, or now and then a new epoch.
+/// An event: an operation of a sender, or rarely a new epoch.
 #[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug)]
 enum Act {
@@ -223,8 +223,8 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// Against a model that keeps every approval by name: the record changes exactly when the second operator of an
-    /// epoch approves, storage is conserved, and the committee can always run.
+    /// Compares with a model that keeps every approval by name: the record changes exactly when the second operator of
+    /// an epoch approves, storage is conserved, and the committee can always run.
     #[test]
     fn the_record_changes_with_the_second_approval_and_never_else(acts in acts()) {
         let mut world = owned();

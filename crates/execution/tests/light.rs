@@ -1,4 +1,4 @@
-//! A light client goes from committee to committee by what the one before made final, and by nothing else.
+//! A light client goes from committee to committee only by what the previous committee made final.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -64,7 +64,7 @@ fn the_anchors_committee_retires_however_many_come_after_it() {
 }
 
 #[test]
-fn a_checkpoint_is_where_it_goes_on() {
+fn a_client_continues_from_a_checkpoint() {
     let chain = EpochChain::new(3);
     let mut light = chain.light();
     chain.changes[..2].iter().for_each(|change| assert!(light.follow(change, NOW).is_ok()));
@@ -82,7 +82,7 @@ fn a_checkpoint_is_where_it_goes_on() {
     assert!(Trust::from_checkpoint(&bytes[1..]).is_err());
 }
 
-/// A checkpoint of an earlier release doesn't say how long epochs are.
+/// A checkpoint of an earlier release doesn't contain the length of epochs.
 #[test]
 fn an_older_checkpoint_is_still_one_and_its_committee_counts_from_its_start() {
     let chain = EpochChain::new(1);
@@ -96,12 +96,12 @@ fn an_older_checkpoint_is_still_one_and_its_committee_counts_from_its_start() {
 }
 
 #[test]
-fn a_checkpoint_with_shards_that_nobody_knows_is_none() {
+fn a_checkpoint_with_unknown_shards_is_refused() {
     let trust = Trust { shard_map: Hash([7; 32]), ..Trust::genesis(&EpochChain::new(0).genesis) };
     assert!(Trust::from_checkpoint(&trust.to_checkpoint()).is_err());
 }
 
-/// No change of the trusted shard leads to a header of another one, so none is asked for.
+/// No epoch change of the trusted shard leads to a header of another shard, so the client requests none.
 #[test]
 fn a_header_of_another_shard_is_refused_before_its_committee_is_looked_for() {
     let chain = LightChain::new();
@@ -124,7 +124,7 @@ fn a_header_of_another_shard_is_refused_before_its_committee_is_looked_for() {
     assert_eq!(there.check_final(&first, &chain.proof(&first), NOW), refused);
 }
 
-/// The end of an epoch is known for longer than its committee is kept.
+/// The client knows the end of an epoch for longer than it keeps the committee.
 #[test]
 fn a_committee_that_was_forgotten_comes_back_with_its_end() {
     let chain = LightChain::new();
@@ -144,7 +144,7 @@ fn a_committee_that_was_forgotten_comes_back_with_its_end() {
     assert_eq!(light.follow(&chain.changes[3], now), Ok(Epoch(4)));
 }
 
-/// Two headers convince whoever trusts the committee, and name those who signed both.
+/// Two headers prove the contradiction to any client that trusts the committee, and name the members who signed both.
 #[test]
 fn two_final_headers_that_contradict_each_other_are_evidence() {
     let chain = LightChain::new();
@@ -171,7 +171,7 @@ fn two_final_headers_that_contradict_each_other_are_evidence() {
 }
 
 #[test]
-fn it_goes_on_in_another_process_with_all_that_it_knows() {
+fn a_client_continues_in_another_process_with_its_whole_state() {
     let chain = LightChain::new();
     let mut light = Light::new(Trust::genesis(&chain.genesis), None);
     for change in &chain.changes {
@@ -192,7 +192,7 @@ fn it_goes_on_in_another_process_with_all_that_it_knows() {
 }
 
 #[test]
-fn a_kept_state_of_two_chains_or_of_another_committee_than_it_names_is_none() {
+fn a_trust_state_of_two_chains_or_with_another_committee_is_refused() {
     let chain = EpochChain::new(1);
     let mut light = chain.light();
     light.follow(&chain.changes[0], NOW).unwrap();
@@ -202,7 +202,7 @@ fn a_kept_state_of_two_chains_or_of_another_committee_than_it_names_is_none() {
         bytes[at] ^= 1;
         Light::from_bytes(&bytes, None)
     };
-    // The chain's id stands first in the anchor, so that the others are of another one.
+    // The chain's id is the first field of the anchor, so these states are of another chain.
     assert!(whole(0).is_err());
     // A committee's keys are hashed.
     let key = chain.changes[0].next[2].validator_key;
@@ -220,7 +220,7 @@ fn the_signed_ends_of_kept_committees_are_at_hand() {
     assert!(light.signed_end(Epoch(2)).is_none());
 }
 
-/// A block below the trusted one is of no epoch in which the trusted committee has a say.
+/// A block below the trusted one belongs to no epoch in which the trusted committee decides.
 #[test]
 fn no_other_block_at_or_below_the_trusted_one_is_taken_from_its_committee() {
     let chain = EpochChain::new(2);
@@ -268,7 +268,7 @@ fn refused(change: impl FnOnce(&mut EpochChange)) -> ProofRefused {
 }
 
 #[test]
-fn no_other_committee_comes_in() {
+fn no_other_committee_is_accepted() {
     assert_eq!(refused(|c| edit(&mut c.next, |set| set.swap(0, 1))), ProofRefused::OtherCommittee);
     assert_eq!(refused(|c| edit(&mut c.next, |set| set.truncate(3))), ProofRefused::OtherCommittee);
     assert_eq!(refused(|c| c.boundary.end = End::GoesOn), ProofRefused::NotAnEnd(Height(2)));
@@ -322,7 +322,7 @@ fn an_epoch_of_one_block_ends_above_the_boundary_before_it() {
 }
 
 #[test]
-fn two_ends_of_one_epoch_are_called_so() {
+fn two_different_ends_of_one_epoch_are_reported() {
     let chain = EpochChain::new(1);
     let mut light = chain.light();
     light.follow(&chain.changes[0], NOW).unwrap();

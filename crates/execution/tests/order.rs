@@ -1,5 +1,5 @@
-//! Nobody chooses whose transactions come first in a block (R50). A validator that sees all batches in the clear, and
-//! chooses when its own comes, gets no better place than a random one.
+//! No validator can choose whose transactions come first in a block (R50). A validator that sees all batches in the
+//! clear, and chooses the time of its own batch, gets no better place than a random one.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -15,12 +15,13 @@ fn header(rules: Rules, view: u64, proposer: usize) -> Header {
     Header { view: View(view), proposer: ValidatorIndex(proposer as u16), ..base }
 }
 
-/// Returns the claim of the parent of a view's block. It was executed before anybody proposed the block.
+/// Returns the claim of the parent of a view's block. The claimed height was executed before anybody proposed the
+/// block.
 fn claimed(view: u64) -> Hash {
     Hash(rustorium_crypto::hash(b"claimed", &[&(view / 3).to_le_bytes()]))
 }
 
-/// How often `a` comes before `b`, and of how many views in which `counts` says that it matters.
+/// Returns how often `a` comes before `b`, and in how many views that matters according to `counts`.
 fn before(rules: Rules, n: usize, (a, b): (usize, usize), counts: impl Fn(usize) -> bool) -> (u64, u64) {
     let base = header(rules, 0, 0);
     let (mut wins, mut tries) = (0, 0);
@@ -43,7 +44,7 @@ fn is_half((wins, tries): (u64, u64)) -> bool {
 }
 
 #[test]
-fn a_front_runner_gains_nothing_by_leading() {
+fn a_front_runner_has_no_advantage_as_leader() {
     for n in [4, 7, 16] {
         let (runner, victim) = (1, 3);
         let leads = |proposer| proposer == runner;
@@ -87,7 +88,7 @@ fn each_of_epoch_view_and_claimed_root_changes_the_order_and_nothing_else_of_a_h
 
 #[test]
 fn version_one_keeps_its_order() {
-    // The review's front-runner: each time that it leads.
+    // The front-runner of the review, in each view that it leads.
     let (wins, tries) = before(Rules::V1, 4, (1, 3), |proposer| proposer == 1);
     assert_eq!(wins, tries);
 }

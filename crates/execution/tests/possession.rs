@@ -92,7 +92,7 @@ fn both_new_keys_must_have_signed_for_this_owner_on_this_chain() {
 }
 
 #[test]
-fn nobody_takes_a_key_that_another_published() {
+fn an_owner_cannot_use_a_key_that_another_published() {
     let mut world = owned();
     let old = validator_key(1).public();
     // The owner of validator 1 knows the newcomer's public keys and its proof, which is for the newcomer's owner.
@@ -190,7 +190,7 @@ fn operators_end_an_epoch_and_remove_as_before() {
 }
 
 #[test]
-fn a_record_of_either_version_is_read_as_what_it_is() {
+fn a_record_of_either_version_is_read_as_its_own() {
     let world = owned();
     let second = record(&world);
     assert_eq!(second.replaced, Some(Replaced::default()));
@@ -199,7 +199,7 @@ fn a_record_of_either_version_is_read_as_what_it_is() {
     assert_eq!(CommitteeRecord::from_bytes(&first.to_bytes()).unwrap(), first);
     assert_ne!(first.to_bytes(), second.to_bytes());
     assert!(CommitteeRecord::from_bytes(&[first.to_bytes(), vec![0]].concat()).is_err());
-    // The largest fits a leaf.
+    // The largest record fits a leaf.
     let fill = |seed: u8| Validator {
         name: BoundedBytes::new(vec![b'n'; 64]).unwrap(),
         address: BoundedBytes::new(vec![b'a'; 128]).unwrap(),
@@ -217,7 +217,7 @@ fn a_record_of_either_version_is_read_as_what_it_is() {
     assert_eq!(CommitteeRecord::from_bytes(&bytes).unwrap(), largest);
 }
 
-/// A key of small order: any signature whose R is this, and whose s is 0, holds under it.
+/// A key of small order: any signature with this R and with s = 0 is valid under it.
 const SMALL: PublicKey = [0; 32];
 
 fn signed_by_nobody() -> Signature {

@@ -1,4 +1,4 @@
-//! The conformance vectors of proofs on disk are those of this code, and show what they say.
+//! The conformance vectors of proofs on disk are those that this code makes, and prove their facts.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -79,7 +79,7 @@ fn the_order_of_lanes_is_what_the_vectors_say() {
 }
 
 #[test]
-fn each_shows_what_it_says() {
+fn each_proof_shows_the_facts_of_its_case() {
     let file: Value = serde_json::from_str(&text()).unwrap();
     let bytes = |value: &Value| hex::decode(value.as_str().unwrap()).unwrap();
     for case in file["cases"].as_array().unwrap() {

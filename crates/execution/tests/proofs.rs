@@ -1,4 +1,4 @@
-//! A receipt's proof is accepted as it is made, and refused with any field changed.
+//! A receipt's proof is accepted as made, and refused with any field changed.
 #![allow(clippy::unwrap_used)]
 
 mod common;

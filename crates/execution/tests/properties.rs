@@ -36,7 +36,7 @@ fn operation() -> impl Strategy<Value = Operation> {
     ]
 }
 
-/// A transaction to be: sender, distance of its nonce from the expected one, operations, declared work.
+/// A plan of a transaction: sender, distance of its nonce from the expected one, operations, declared work.
 type Plan = (usize, i8, Vec<Operation>, u64);
 
 fn plan() -> impl Strategy<Value = Plan> {
@@ -116,7 +116,7 @@ proptest! {
     }
 
     #[test]
-    fn a_block_does_what_its_transactions_do_one_by_one(plans in prop::collection::vec(plan(), 0..14)) {
+    fn a_block_has_the_result_of_its_transactions_one_by_one(plans in prop::collection::vec(plan(), 0..14)) {
         let world = World::new();
         let transactions = sign_all(&world, &plans);
         let header = world.next_header();

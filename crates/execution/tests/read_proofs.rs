@@ -1,4 +1,4 @@
-//! A read's proof is accepted as it is made, shows nothing but what the state holds, and is refused with anything changed.
+//! A read's proof is accepted as made, proves only what the state holds, and is refused with anything changed.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -51,7 +51,7 @@ fn values_and_absence_are_shown_with_where_they_hold() {
 }
 
 #[test]
-fn what_the_state_does_not_hold_is_refused() {
+fn a_fact_that_the_state_does_not_hold_is_refused() {
     let other = |p: &mut ReadProof, at: usize, value: &[u8]| {
         edit(&mut p.entries, |e| e[at].1 = Some(BoundedBytes::new(value.to_vec()).unwrap()));
     };
@@ -87,7 +87,7 @@ fn another_form_of_the_same_proof_is_refused() {
     };
     assert_eq!(refused(twice), unordered);
     let unneeded = ProofRefused::State(VerifyError::Unneeded);
-    // A key whose leaf is shown and that nobody asks for any more.
+    // A leaf in the proof whose key isn't asked for any more.
     let shown = subject_key(&value_of(0, &[7]));
     assert_eq!(refused(|p| edit(&mut p.others, |o| o.retain(|key| *key != shown))), unneeded);
     assert!(matches!(refused(|p| p.state = BoundedBytes::default()), ProofRefused::StateBytes(_)));
@@ -101,7 +101,7 @@ fn a_header_that_does_not_claim_the_root_shows_nothing() {
     };
     let none = |p: &mut ReadProof| again(p, Header { state: StateClaim::NoneYet, ..p.header.clone() });
     assert_eq!(refused(none), ProofRefused::NoStateClaim);
-    // A quorum finalized it, and it claims the root of another state, such as an older one.
+    // A quorum finalized the header, and it claims the root of another state, such as an older one.
     let mut older = MemKv::default();
     let start = genesis(&CHAIN.world.genesis, ShardId::ROOT).diff;
     let start: Vec<KeyChange> = start.iter().map(|w| (w.key, w.value.as_deref().map(value_hash))).collect();
@@ -113,7 +113,7 @@ fn a_header_that_does_not_claim_the_root_shows_nothing() {
         again(p, Header { state, ..p.header.clone() });
     };
     assert!(matches!(refused(stale), ProofRefused::State(VerifyError::Refused(_))));
-    // The claim alone, on a header that nobody signed.
+    // Only the claim, on a header that nobody signed.
     let forged = |p: &mut ReadProof| p.header.state = StateClaim::Rooted { height: Height(0), first: Height(0), root };
     assert_eq!(refused(forged), ProofRefused::OtherBlock);
 }
@@ -165,7 +165,7 @@ fn the_limits_are_those_of_the_state_proofs() {
     assert_eq!(STATE_PROOF_BYTES_MAX, rustorium_state::proof::PROOF_BYTES_MAX);
 }
 
-/// Returns true if a changed proof is refused, or says something else that is true: where one key is absent, so are its
+/// Returns true if a changed proof is refused, or proves another true fact: where one key is absent, so are its
 /// neighbours.
 fn refused_or_true(changed: &ReadProof) -> bool {
     verify_read(&CHAIN.world.genesis, changed).is_err()
@@ -183,7 +183,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_flipped_bit_and_no_cut_shows_what_is_not(at in any::<prop::sample::Index>(), bit in 0u8..8, cut in any::<bool>()) {
+    fn no_flipped_bit_and_no_cut_shows_a_false_fact(at in any::<prop::sample::Index>(), bit in 0u8..8, cut in any::<bool>()) {
         let mut bytes = encode(&any_proof());
         let at = at.index(bytes.len());
         if cut { bytes.truncate(at) } else { bytes[at] ^= 1 << bit }
@@ -194,7 +194,7 @@ proptest! {
 
     #[test]
     fn bytes_of_anyone_are_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..2_000), head in 0usize..4_000) {
-        // Behind the beginning of a real one, so that the deeper parts are reached.
+        // Random bytes after the start of a real proof, so that the inner parts are reached.
         let mut made = encode(&any_proof());
         made.truncate(head);
         made.extend(bytes);

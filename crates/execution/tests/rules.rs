@@ -236,7 +236,7 @@ fn skip_expired_at_the_headers_time_but_not_a_millisecond_before() {
     let now_ms = world.next_header().time_ms;
     assert_eq!(skip_of(&world, |t| t.body.expires_at_ms = now_ms), Some(Skip::Expired));
     assert_eq!(skip_of(&world, |t| t.body.expires_at_ms = now_ms + 1), None);
-    // How far ahead an expiry may be is a matter of admission alone.
+    // Only admission checks how far ahead an expiry is.
     assert_eq!(skip_of(&world, |t| t.body.expires_at_ms = u64::MAX), None);
 }
 
@@ -313,7 +313,7 @@ fn an_empty_block_changes_no_state_and_moves_the_result_root() {
 }
 
 #[test]
-fn a_write_of_what_stood_there_is_no_change() {
+fn a_write_of_the_same_value_is_no_change() {
     let mut world = World::new();
     world.ok(0, vec![put(0, b"k", b"v")]);
     let transaction = world.sign(0, vec![put(0, b"k", b"w"), put(0, b"k", b"v"), put(0, b"t", b""), delete(0, b"t")]);

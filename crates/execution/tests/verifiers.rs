@@ -1,5 +1,5 @@
-//! Verifiers, proofs and what can be required of them: what is recorded, what is refused, and that a block's proofs do
-//! the same together as one after the other.
+//! Verifiers, proofs, and conditions that require proofs: what is recorded and refused. A block of proofs gives the
+//! same results together as one after the other.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -58,7 +58,7 @@ fn prove(verifier: VerifierId, curve: Curve, number: usize) -> Operation {
     prove_with(verifier, inputs_of(curve, number), proof_of(curve, number))
 }
 
-/// Another's inputs with it.
+/// Combines a proof with another statement's inputs.
 fn forge(verifier: VerifierId, curve: Curve, number: usize) -> Operation {
     prove_with(verifier, inputs_of(curve, number % 3 + 1), proof_of(curve, number))
 }
@@ -87,7 +87,7 @@ fn a_verifier_is_registered_once_and_charged_for() {
         assert_eq!((record.owner, record.key.as_slice()), (account(0), &key[..]));
         assert_eq!(world.storage_total(&everyone), total);
         world.fails(0, vec![register(&key, &[(NULLIFIER, true), (BOUND, false)])], FailureCode::VerifierExists);
-        // Others, and other names, make other verifiers.
+        // Other owners, and other names, make other verifiers.
         world.ok(1, vec![register(&key, &[(NULLIFIER, true), (BOUND, false)])]);
         world.ok(0, vec![register(&key, &[])]);
         world.fails(2, vec![prove(VerifierId([9; 32]), curve, 1)], FailureCode::NoSuchVerifier);
@@ -106,7 +106,7 @@ fn broken_keys_and_names_are_refused() {
         world.fails(0, vec![register(&key[..key.len() - 1], &[])], bad);
         world.fails(0, vec![register(&[&[3], &key[1..]].concat(), &[])], bad);
         world.fails(0, vec![register(&[], &[])], bad);
-        // Gamma in the place of delta: anybody could prove anything.
+        // Gamma in place of delta: with such a key anybody could prove anything.
         let size = curve.coordinate_bytes();
         let mut weak = key.clone();
         weak.copy_within(1 + 6 * size..1 + 10 * size, 1 + 10 * size);
@@ -168,7 +168,7 @@ fn flipped(proof: &[u8], curve: Curve) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_not_proved_fails_with_all_that_came_with_it() {
+fn an_unproved_statement_fails_with_its_whole_transaction() {
     for curve in CURVES {
         let mut world = World::new();
         world.ok(0, vec![register(&key_of(curve), &[])]);
@@ -198,11 +198,11 @@ fn an_input_that_is_used_once_is_used_once() {
         world.fails(1, vec![prove(verifier, curve, 1)], FailureCode::InputUsed);
         world.fails(2, vec![put(2, b"k", b"v"), prove(verifier, curve, 1)], FailureCode::InputUsed);
         world.fails(2, vec![prove(verifier, curve, 2), prove(verifier, curve, 2)], FailureCode::InputUsed);
-        // Both are in one block: the first in the order gets it.
+        // Both are in one block: the first in the order uses the input.
         let block = [world.sign(1, vec![prove(verifier, curve, 3)]), world.sign(2, vec![prove(verifier, curve, 3)])];
         let outcomes: Vec<Outcome> = world.run(&block).receipts.iter().map(|receipt| receipt.outcome).collect();
         assert_eq!(outcomes, [Outcome::Ok, Outcome::Failed { code: FailureCode::InputUsed, operation: 0 }]);
-        // A failed one uses nothing up: what stood beside it was undone.
+        // A failed transaction uses no input: its operations were undone.
         world.ok(2, vec![prove(verifier, curve, 2)]);
     }
 }
@@ -243,7 +243,7 @@ fn a_proof_can_be_required_for_this_transaction() {
     assert_eq!(outcomes, [true, false]);
 }
 
-/// Counts how its pieces were divided.
+/// Counts the divisions of the work.
 struct Divided(usize);
 
 impl Workers for Divided {
@@ -257,8 +257,8 @@ impl Workers for Divided {
     }
 }
 
-/// Good and bad proofs on both curves, registrations among them, and senders that fail for other reasons: in one block,
-/// in blocks of one transaction each, with keys that are cached or not, divided or not, all receipts are the same.
+/// Good and bad proofs on both curves, registrations among them, and senders that fail for other reasons. All receipts
+/// are the same in one block, in blocks of one transaction each, with keys cached or not, divided or not.
 #[test]
 fn a_block_of_proofs_does_what_each_alone_does() {
     let mut world = World::new();
@@ -273,7 +273,7 @@ fn a_block_of_proofs_does_what_each_alone_does() {
         (0, vec![register(&key_of(Curve::Bls12381), &[])]),
         (2, vec![prove(bls, Curve::Bls12381, 1), forge(bls, Curve::Bls12381, 2)]),
         (1, vec![prove(bn254, Curve::Bn254, 1), prove(bls, Curve::Bls12381, 2)]),
-        // Reached only because an earlier one, with a nullifier in common, had a bad proof.
+        // This one is checked only because an earlier one, with a nullifier in common, had a bad proof.
         (2, vec![prove(bn254, Curve::Bn254, 2), forge(bls, Curve::Bls12381, 3)]),
         (1, vec![prove(bn254, Curve::Bn254, 2)]),
         (2, vec![prove(bn254, Curve::Bn254, 1)]),
@@ -324,7 +324,7 @@ fn world_step(world: &mut World, header: &Header, transaction: &Transaction) -> 
 }
 
 #[test]
-fn a_proof_costs_what_verifying_it_alone_does() {
+fn a_proof_costs_as_much_as_verifying_it_alone() {
     let cost = |operation: &Operation| operation_work(&account(0), operation);
     let one = |inputs: usize, curve: Curve| {
         cost(&prove_with(VerifierId::ZERO, vec![[0; 32]; inputs], vec![0; curve.proof_bytes()]))
@@ -332,7 +332,7 @@ fn a_proof_costs_what_verifying_it_alone_does() {
     assert!(one(1, Curve::Bn254) > work::PROOF_BN254 && one(1, Curve::Bls12381) > work::PROOF_BLS12_381);
     assert_eq!(one(64, Curve::Bn254) - one(0, Curve::Bn254), 64 * work::PROOF_INPUT);
     assert!(one(0, Curve::Bls12381) > one(0, Curve::Bn254));
-    // Bytes that are no proof cost no less than one, and what is used is never more than was said before.
+    // Bytes that are no proof cost as much, and the work used is never more than declared.
     assert!(cost(&prove_with(VerifierId::ZERO, vec![], vec![])) >= one(0, Curve::Bls12381));
     let mut world = World::new();
     let mut transaction = world.sign(0, vec![register(&key_of(Curve::Bn254), &[(BOUND, false)])]);

@@ -5,9 +5,9 @@
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use rustorium_api::{
-    BackendError, BalanceListing, BlockRef, BlockView, Committee, FinalBlock, History, KeyHistory, ListedBalances,
-    ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, StateValues, Status, Submitted,
-    SubmittedSink, TransactionStatus, Visit, Wait,
+    BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, FinalBlock, History, KeyHistory,
+    ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, StateValues, Status,
+    Submitted, SubmittedSink, TransactionStatus, Wait,
 };
 use rustorium_crypto::Addressed;
 use rustorium_types::{AccountId, ChainId, Epoch, EpochChange, Genesis, Height, ShardId, Subject, TxId};
@@ -42,14 +42,20 @@ pub trait Backend: Send + Sync + 'static {
         transactions: Vec<Addressed>,
         wait: Wait,
         deadline: Instant,
-        visit: &Arc<Visit>,
+        visit: &Arc<ClientSession>,
     ) -> BoxFuture<'static, Vec<Submitted>>;
 
     /// Submits transactions. Calls `done` once per item when its outcome is known, or when the session ends.
-    fn submit_streaming(&self, transactions: Vec<Addressed>, wait: Wait, visit: &Arc<Visit>, done: SubmittedSink);
+    fn submit_streaming(
+        &self,
+        transactions: Vec<Addressed>,
+        wait: Wait,
+        visit: &Arc<ClientSession>,
+        done: SubmittedSink,
+    );
 
     /// Ends the session and its waits. Nothing is reported.
-    fn left(&self, visit: &Visit) {
+    fn left(&self, visit: &ClientSession) {
         visit.end();
     }
 

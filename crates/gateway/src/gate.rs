@@ -43,11 +43,11 @@ pub struct Rules {
     pub submit: Access,
     /// All other requests, except health checks.
     pub read: Access,
-    /// Names by which clients address the HTTP face, such as that of a proxy in front of it. Pages of these names may
+    /// Names by which clients address the HTTP API, such as that of a proxy in front of it. Pages of these names may
     /// use it; `*` stands for all names.
     #[serde(default)]
     pub hosts: Vec<String>,
-    /// The machine's own names. Clients may address the HTTP face by them too.
+    /// The machine's own names. Clients may address the HTTP API by them too.
     #[serde(default)]
     pub own_names: Vec<String>,
 }
@@ -88,7 +88,7 @@ pub struct TokenEntry {
 
 /// Reason why access is denied.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Denied {
+pub enum AccessDenied {
     /// No token was given.
     Missing,
     /// The token is not valid here; it may have been revoked.
@@ -99,7 +99,7 @@ pub enum Denied {
     Scope(Scope),
 }
 
-impl Denied {
+impl AccessDenied {
     /// Returns the stable code.
     pub fn code(self) -> &'static str {
         match self {
@@ -178,7 +178,7 @@ impl Gate {
     }
 
     /// Checks that the bearer of `given` (or an anonymous caller) has scope `need`.
-    pub fn check(&self, need: Scope, given: Option<&[u8]>) -> Result<Permission, Denied> {
+    pub fn check(&self, need: Scope, given: Option<&[u8]>) -> Result<Permission, AccessDenied> {
         let rule = match need {
             Scope::Read => self.rules.read,
             Scope::Submit => self.rules.submit,
@@ -186,14 +186,14 @@ impl Gate {
         if rule == Access::Open {
             return Ok(Permission(None));
         }
-        let text = given.ok_or(Denied::Missing)?;
-        let id = id_of(text).ok_or(Denied::Unknown)?;
+        let text = given.ok_or(AccessDenied::Missing)?;
+        let id = id_of(text).ok_or(AccessDenied::Unknown)?;
         let hash = value_hash(&[TOKEN_DOMAIN, text].concat());
         // Hashes even for unknown ids, so the response time does not reveal which ids exist.
         let known = self.tokens.read().get(id).cloned();
         let expected = known.as_ref().map_or(Hash::ZERO, |token| token.hash);
         let same = same(&hash, &expected);
-        let token = known.filter(|_| same).ok_or(Denied::Unknown)?;
+        let token = known.filter(|_| same).ok_or(AccessDenied::Unknown)?;
         self.still(&token, need)?;
         Ok(Permission(Some((token.id, token.hash, need))))
     }
@@ -205,23 +205,23 @@ impl Gate {
         tokens.get(id).is_some_and(|token| token.hash == *hash && self.still(token, *need).is_ok())
     }
 
-    fn still(&self, token: &TokenEntry, need: Scope) -> Result<(), Denied> {
+    fn still(&self, token: &TokenEntry, need: Scope) -> Result<(), AccessDenied> {
         if token.expires_ms.is_some_and(|end| (self.now_ms)() >= end) {
-            return Err(Denied::Expired);
+            return Err(AccessDenied::Expired);
         }
-        if token.scope < need { Err(Denied::Scope(need)) } else { Ok(()) }
+        if token.scope < need { Err(AccessDenied::Scope(need)) } else { Ok(()) }
     }
 }
 
 /// Returns the token in a request's header; `None` if there is no such header.
-pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&[u8]>, Denied> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<Option<&[u8]>, AccessDenied> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let Some(first) = given.next() else { return Ok(None) };
     if given.next().is_some() {
-        return Err(Denied::Unknown);
+        return Err(AccessDenied::Unknown);
     }
-    let (scheme, token) = first.as_bytes().split_at_checked(7).ok_or(Denied::Unknown)?;
-    if scheme.eq_ignore_ascii_case(b"bearer ") { Ok(Some(token.trim_ascii())) } else { Err(Denied::Unknown) }
+    let (scheme, token) = first.as_bytes().split_at_checked(7).ok_or(AccessDenied::Unknown)?;
+    if scheme.eq_ignore_ascii_case(b"bearer ") { Ok(Some(token.trim_ascii())) } else { Err(AccessDenied::Unknown) }
 }
 
 /// Returns the id in a token's text; `None` if the text isn't a token.
@@ -266,7 +266,7 @@ mod tests {
     const CLOSED: Rules =
         Rules { submit: Access::Token, read: Access::Token, hosts: Vec::new(), own_names: Vec::new() };
 
-    fn ask(gate: &Gate, need: Scope, text: &str) -> Option<Denied> {
+    fn ask(gate: &Gate, need: Scope, text: &str) -> Option<AccessDenied> {
         gate.check(need, Some(text.as_bytes())).err()
     }
 
@@ -274,13 +274,13 @@ mod tests {
     fn rules_say_what_needs_a_token_and_scopes_what_it_is_good_for() {
         let submit_only = gate(Rules { submit: Access::Token, ..Rules::default() }, vec![entry(Scope::Read, None)]);
         assert!(submit_only.check(Scope::Read, None).is_ok());
-        assert_eq!(submit_only.check(Scope::Submit, None).err(), Some(Denied::Missing));
-        assert_eq!(ask(&submit_only, Scope::Submit, TEXT), Some(Denied::Scope(Scope::Submit)));
+        assert_eq!(submit_only.check(Scope::Submit, None).err(), Some(AccessDenied::Missing));
+        assert_eq!(ask(&submit_only, Scope::Submit, TEXT), Some(AccessDenied::Scope(Scope::Submit)));
         let all = gate(CLOSED, vec![entry(Scope::Submit, None)]);
         assert_eq!((ask(&all, Scope::Read, TEXT), ask(&all, Scope::Submit, TEXT)), (None, None));
         let other = TEXT.replace("_A", "_B");
-        assert_eq!(ask(&all, Scope::Read, &other), Some(Denied::Unknown));
-        assert_eq!(ask(&all, Scope::Read, &TEXT.replace("abcdef", "abcde0")), Some(Denied::Unknown));
+        assert_eq!(ask(&all, Scope::Read, &other), Some(AccessDenied::Unknown));
+        assert_eq!(ask(&all, Scope::Read, &TEXT.replace("abcdef", "abcde0")), Some(AccessDenied::Unknown));
     }
 
     #[test]
@@ -291,7 +291,7 @@ mod tests {
         assert!(gate.holds(&pass));
         NOW.set(2_000);
         assert!(!gate.holds(&pass));
-        assert_eq!(ask(&gate, Scope::Read, TEXT), Some(Denied::Expired));
+        assert_eq!(ask(&gate, Scope::Read, TEXT), Some(AccessDenied::Expired));
         gate.set(vec![entry(Scope::Submit, None)]);
         assert!(gate.holds(&pass), "the same token, prolonged");
         gate.set(vec![TokenEntry { hash: hash_of("another"), ..entry(Scope::Submit, None) }]);

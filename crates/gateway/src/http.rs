@@ -1,4 +1,4 @@
-//! The HTTP face: routes, what they share, and their limits.
+//! The HTTP API: routes, what they share, and their limits.
 //!
 //! *Invariants:* every route of the API is in `routes()` and in the OpenAPI document; the document says for each route
 //! whether it may require a token; every error is a `Problem`.
@@ -32,7 +32,7 @@ use crate::backend::Backend;
 use crate::final_block::FinalBlocks;
 use crate::gate::Gate;
 use crate::metrics::GatewayMetrics;
-use access::Need;
+use access::RequiredAccess;
 use answers::Answers;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -42,7 +42,7 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, get, post};
 use problem::Problem;
 use rustorium_api::Code;
-use rustorium_transport::door::DoorLimits;
+use rustorium_transport::handshakes::HandshakeLimits;
 use rustorium_types::limits::SUBMISSION_BYTES_MAX;
 use sites::Sites;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ pub use multiplexed::Http2Limits;
 pub(crate) use secured::HandshakeFailure;
 pub use server::HttpServer;
 
-/// Bounds of the HTTP face.
+/// Limits of the HTTP API.
 #[derive(Clone, Debug)]
 pub struct HttpLimits {
     /// Open connections.
@@ -62,7 +62,7 @@ pub struct HttpLimits {
     /// Open connections of one address.
     pub connections_per_address_max: usize,
     /// TLS handshakes.
-    pub handshakes: DoorLimits,
+    pub handshakes: HandshakeLimits,
     /// Time limit of a TLS handshake.
     pub handshake_timeout: Duration,
     /// HTTP/2.
@@ -96,7 +96,7 @@ impl Default for HttpLimits {
             connections_max: 4_096,
             connections_per_address_max: 1_024,
             // The largest key in use (RSA, 4096 bits) costs less than half a thread at that rate (docs/adr/0037).
-            handshakes: DoorLimits { open_max: 4_096, open_per_site_max: 128, per_site_per_s: 100, burst: 512 },
+            handshakes: HandshakeLimits { open_max: 4_096, open_per_site_max: 128, per_site_per_s: 100, burst: 512 },
             handshake_timeout: Duration::from_secs(10),
             http_2: Http2Limits::default(),
             event_streams_max: 512,
@@ -158,32 +158,32 @@ pub(crate) fn body_limit(media: submit::Media) -> usize {
 const SUBMIT_PATH: &str = "/v1/transactions";
 
 /// Returns every route of the API with its path and its required access. `/docs` and the explorer are separate.
-fn routes() -> Vec<(&'static str, Need, MethodRouter<Arc<App>>)> {
+fn routes() -> Vec<(&'static str, RequiredAccess, MethodRouter<Arc<App>>)> {
     vec![
-        (SUBMIT_PATH, Need::Submit, post(submit::submit)),
-        ("/v1/transactions/{id}", Need::Read, get(read::transaction)),
-        ("/v1/accounts/{address}", Need::Read, get(state::account)),
-        ("/v1/accounts/{address}/balances", Need::Read, get(holdings::balances)),
-        ("/v1/accounts/{address}/balances/{asset}", Need::Read, get(state::balance)),
-        ("/v1/accounts/{address}/history/{*key}", Need::Read, get(history::history)),
-        ("/v1/accounts/{address}/keys", Need::Read, get(listing::keys)),
-        ("/v1/accounts/{address}/keys/{*key}", Need::Read, get(state::value)),
-        ("/v1/proofs", Need::Read, post(state::prove)),
-        ("/v1/accounts/{address}/transactions", Need::Read, get(read::account_transactions)),
-        ("/v1/blocks/{block}", Need::Read, get(read::block)),
-        ("/v1/blocks/{block}/receipts", Need::Read, get(read::block_receipts)),
-        ("/v1/epochs", Need::Read, get(light::epochs)),
-        ("/v1/pools/{pool}/records", Need::Read, get(pools::records)),
-        ("/v1/events", Need::Read, get(events::stream)),
-        ("/v1/events/ws", Need::Read, get(events::websocket)),
-        ("/v1/status", Need::Read, get(health::status)),
-        ("/v1/chain", Need::Read, get(health::chain)),
-        ("/v1/validators", Need::Read, get(health::validators)),
-        ("/v1/genesis", Need::Read, get(health::genesis)),
-        ("/livez", Need::Nothing, get(health::livez)),
-        ("/readyz", Need::Nothing, get(health::readyz)),
-        ("/healthz", Need::Nothing, get(health::healthz)),
-        ("/openapi.json", Need::Nothing, get(openapi::document)),
+        (SUBMIT_PATH, RequiredAccess::Submit, post(submit::submit)),
+        ("/v1/transactions/{id}", RequiredAccess::Read, get(read::transaction)),
+        ("/v1/accounts/{address}", RequiredAccess::Read, get(state::account)),
+        ("/v1/accounts/{address}/balances", RequiredAccess::Read, get(holdings::balances)),
+        ("/v1/accounts/{address}/balances/{asset}", RequiredAccess::Read, get(state::balance)),
+        ("/v1/accounts/{address}/history/{*key}", RequiredAccess::Read, get(history::history)),
+        ("/v1/accounts/{address}/keys", RequiredAccess::Read, get(listing::keys)),
+        ("/v1/accounts/{address}/keys/{*key}", RequiredAccess::Read, get(state::value)),
+        ("/v1/proofs", RequiredAccess::Read, post(state::prove)),
+        ("/v1/accounts/{address}/transactions", RequiredAccess::Read, get(read::account_transactions)),
+        ("/v1/blocks/{block}", RequiredAccess::Read, get(read::block)),
+        ("/v1/blocks/{block}/receipts", RequiredAccess::Read, get(read::block_receipts)),
+        ("/v1/epochs", RequiredAccess::Read, get(light::epochs)),
+        ("/v1/pools/{pool}/records", RequiredAccess::Read, get(pools::records)),
+        ("/v1/events", RequiredAccess::Read, get(events::stream)),
+        ("/v1/events/ws", RequiredAccess::Read, get(events::websocket)),
+        ("/v1/status", RequiredAccess::Read, get(health::status)),
+        ("/v1/chain", RequiredAccess::Read, get(health::chain)),
+        ("/v1/validators", RequiredAccess::Read, get(health::validators)),
+        ("/v1/genesis", RequiredAccess::Read, get(health::genesis)),
+        ("/livez", RequiredAccess::Nothing, get(health::livez)),
+        ("/readyz", RequiredAccess::Nothing, get(health::readyz)),
+        ("/healthz", RequiredAccess::Nothing, get(health::healthz)),
+        ("/openapi.json", RequiredAccess::Nothing, get(openapi::document)),
     ]
 }
 
@@ -194,7 +194,7 @@ pub fn route_paths() -> Vec<&'static str> {
 
 /// Returns the paths of the routes that may require a token, in the router's notation.
 pub(crate) fn guarded_paths() -> Vec<&'static str> {
-    routes().into_iter().filter(|(_, need, _)| *need != Need::Nothing).map(|(path, ..)| path).collect()
+    routes().into_iter().filter(|(_, need, _)| *need != RequiredAccess::Nothing).map(|(path, ..)| path).collect()
 }
 
 /// Returns the API's router.
@@ -202,8 +202,8 @@ pub fn router(app: Arc<App>) -> Router {
     let docs: Router<Arc<App>> = Router::from(openapi::docs()).layer(from_fn(openapi::secure));
     // A wildcard never matches an empty segment, and an empty key is a key.
     let empty_keys = [
-        ("/v1/accounts/{address}/keys/", Need::Read, get(state::empty_key)),
-        ("/v1/accounts/{address}/history/", Need::Read, get(history::empty_key)),
+        ("/v1/accounts/{address}/keys/", RequiredAccess::Read, get(state::empty_key)),
+        ("/v1/accounts/{address}/history/", RequiredAccess::Read, get(history::empty_key)),
     ];
     let all = routes().into_iter().chain(empty_keys);
     let router =
@@ -214,11 +214,11 @@ pub fn router(app: Arc<App>) -> Router {
 }
 
 /// Puts the access check on the route itself, so that no spelling of a path bypasses it.
-fn guard(app: &Arc<App>, need: Need, methods: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
+fn guard(app: &Arc<App>, need: RequiredAccess, methods: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
     match need {
-        Need::Nothing => methods,
-        Need::Read => methods.route_layer(from_fn_with_state(app.clone(), access::read)),
-        Need::Submit => methods.route_layer(from_fn_with_state(app.clone(), access::submit)),
+        RequiredAccess::Nothing => methods,
+        RequiredAccess::Read => methods.route_layer(from_fn_with_state(app.clone(), access::read)),
+        RequiredAccess::Submit => methods.route_layer(from_fn_with_state(app.clone(), access::submit)),
     }
 }
 
@@ -241,7 +241,8 @@ async fn unknown_route(request: Request) -> Problem {
 }
 
 async fn method_not_allowed(request: Request) -> Problem {
-    let detail = format!("{} has no {}; /openapi.json lists what it has.", request.uri().path(), request.method());
+    let detail =
+        format!("{} doesn't accept {}; /openapi.json lists its methods.", request.uri().path(), request.method());
     Problem::new(Code::MethodNotAllowed, detail)
 }
 

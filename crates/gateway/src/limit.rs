@@ -1,7 +1,7 @@
 //! Counts of open connections per site: an address, or the IPv6 network that contains it.
 
 use parking_lot::Mutex;
-use rustorium_transport::door::site;
+use rustorium_transport::handshakes::site;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;

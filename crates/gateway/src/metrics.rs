@@ -1,6 +1,6 @@
 //! The gateway's own counters, for the node's one registry.
 
-use crate::gate::{Denied, Scope};
+use crate::gate::{AccessDenied, Scope};
 use crate::http::HandshakeFailure;
 use crate::tls::Validity;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -11,9 +11,9 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use std::time::Duration;
 
-/// Face that a client uses.
+/// API that a client uses.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
-struct FaceLabel {
+struct ApiLabel {
     face: &'static str,
 }
 
@@ -46,17 +46,17 @@ struct KindLabel {
 #[derive(Clone, Debug)]
 pub struct GatewayMetrics {
     responses: Family<StatusLabel, Counter>,
-    submitted: Family<FaceLabel, Counter>,
-    busy: Family<FaceLabel, Counter>,
-    refused_connections: Family<FaceLabel, Counter>,
+    submitted: Family<ApiLabel, Counter>,
+    busy: Family<ApiLabel, Counter>,
+    refused_connections: Family<ApiLabel, Counter>,
     unauthorized: Family<DeniedLabel, Counter>,
     address_proofs: Counter,
-    connections: Family<FaceLabel, Gauge>,
+    connections: Family<ApiLabel, Gauge>,
     event_streams: Gauge,
     answer_bytes: Gauge,
     refused_answers: Counter,
     handshake_failures: Family<FailureLabel, Counter>,
-    certificates: Family<FaceLabel, Gauge>,
+    certificates: Family<ApiLabel, Gauge>,
     times: Family<KindLabel, Histogram, fn() -> Histogram>,
 }
 
@@ -80,11 +80,16 @@ impl Default for GatewayMetrics {
         };
         // Series that are known beforehand exist from the start with 0, so rates and alerts see the first event too.
         for face in [HTTP, QUIC] {
-            drop(metrics.submitted.get_or_create(&FaceLabel { face }));
-            drop(metrics.busy.get_or_create(&FaceLabel { face }));
-            drop(metrics.refused_connections.get_or_create(&FaceLabel { face }));
-            drop(metrics.connections.get_or_create(&FaceLabel { face }));
-            for reason in [Denied::Missing, Denied::Unknown, Denied::Expired, Denied::Scope(Scope::Submit)] {
+            drop(metrics.submitted.get_or_create(&ApiLabel { face }));
+            drop(metrics.busy.get_or_create(&ApiLabel { face }));
+            drop(metrics.refused_connections.get_or_create(&ApiLabel { face }));
+            drop(metrics.connections.get_or_create(&ApiLabel { face }));
+            for reason in [
+                AccessDenied::Missing,
+                AccessDenied::Unknown,
+                AccessDenied::Expired,
+                AccessDenied::Scope(Scope::Submit),
+            ] {
                 drop(metrics.unauthorized.get_or_create(&DeniedLabel { face, reason: reason.code() }));
             }
         }
@@ -106,9 +111,9 @@ const SUBMIT: &str = "submit";
 /// Any other request.
 const READ: &str = "read";
 
-/// The HTTP face's label value.
+/// The HTTP API's label value.
 pub(crate) const HTTP: &str = "http";
-/// The QUIC face's label value.
+/// The QUIC API's label value.
 pub(crate) const QUIC: &str = "quic";
 
 impl GatewayMetrics {
@@ -168,7 +173,7 @@ impl GatewayMetrics {
 
     pub(crate) fn certificate(&self, validity: Validity) {
         let ends_s = i64::try_from(validity.ends_ms / 1_000).unwrap_or(i64::MAX);
-        self.certificates.get_or_create(&FaceLabel { face: HTTP }).set(ends_s);
+        self.certificates.get_or_create(&ApiLabel { face: HTTP }).set(ends_s);
     }
 
     pub(crate) fn response(&self, status: u16, submission: bool, took: Duration) {
@@ -178,15 +183,15 @@ impl GatewayMetrics {
     }
 
     pub(crate) fn submitted(&self, face: &'static str, transactions: usize) {
-        self.submitted.get_or_create(&FaceLabel { face }).inc_by(transactions as u64);
+        self.submitted.get_or_create(&ApiLabel { face }).inc_by(transactions as u64);
     }
 
     pub(crate) fn busy(&self, face: &'static str, transactions: usize) {
-        self.busy.get_or_create(&FaceLabel { face }).inc_by(transactions as u64);
+        self.busy.get_or_create(&ApiLabel { face }).inc_by(transactions as u64);
     }
 
     pub(crate) fn refused_connection(&self, face: &'static str) {
-        self.refused_connections.get_or_create(&FaceLabel { face }).inc();
+        self.refused_connections.get_or_create(&ApiLabel { face }).inc();
     }
 
     pub(crate) fn unauthorized(&self, face: &'static str, reason: &'static str) {
@@ -198,7 +203,7 @@ impl GatewayMetrics {
     }
 
     pub(crate) fn connection(&self, face: &'static str) -> OpenCount {
-        OpenCount::new(self.connections.get_or_create(&FaceLabel { face }).clone())
+        OpenCount::new(self.connections.get_or_create(&ApiLabel { face }).clone())
     }
 
     pub(crate) fn answer(&self) -> AnswerBytes {

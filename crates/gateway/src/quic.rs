@@ -1,4 +1,4 @@
-//! The QUIC face: transactions in and results out over one stream, paced by credit.
+//! The QUIC API: transactions in and results out over one stream, paced by credit.
 //!
 //! *Invariants:* a client has at most as many transactions outstanding as it was given credit for, which also bounds
 //! its unread results; results that are ready together leave in one write.
@@ -6,4 +6,4 @@
 pub mod server;
 mod session;
 
-pub use server::{QuicFace, QuicLimits};
+pub use server::{QuicLimits, QuicServer};

@@ -17,7 +17,7 @@ pub(crate) fn decode_transaction(bytes: &[u8]) -> Result<Transaction, Refused> {
 }
 
 /// Items of one submission: those for the node, and those that were refused here.
-pub(crate) struct Screened {
+pub(crate) struct ScreenedItems {
     /// Items for the node.
     pub good: Vec<Addressed>,
     /// Position in the submission of each of `good`; `None` if nothing was refused.
@@ -30,7 +30,7 @@ pub(crate) struct Screened {
 pub(crate) fn screen(
     backend: &dyn Backend,
     items: impl ExactSizeIterator<Item = Result<Transaction, Refused>>,
-) -> Screened {
+) -> ScreenedItems {
     let chain = backend.chain().id;
     let (mut good, mut places, mut refused) = (Vec::with_capacity(items.len()), Vec::new(), Vec::new());
     for (place, item) in items.enumerate() {
@@ -42,7 +42,7 @@ pub(crate) fn screen(
             Err(why) => refused.push((place, why)),
         }
     }
-    Screened { good, places: (!refused.is_empty()).then_some(places), refused }
+    ScreenedItems { good, places: (!refused.is_empty()).then_some(places), refused }
 }
 
 /// Puts the node's answers and the refusals back into the submission's order.

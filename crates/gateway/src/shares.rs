@@ -4,7 +4,7 @@
 //! is kept of a site that holds nothing and waits for nothing.
 
 use parking_lot::Mutex;
-use rustorium_transport::door::site;
+use rustorium_transport::handshakes::site;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};

@@ -1,4 +1,4 @@
-//! TLS of the HTTP face: certificate and key from PEM files, read again while the node runs.
+//! TLS of the HTTP API: certificate and key from PEM files, read again while the node runs.
 //!
 //! Only TLS 1.3 is spoken: the clients are current programs and browsers, it has no option that weakens it, and QUIC
 //! and the peers' links speak only TLS 1.3 too. No session is resumed, so each connection proves its client again.

@@ -1,4 +1,4 @@
-//! A page gets the answers that the conformance vectors name, and nothing makes the client panic.
+//! A page gets the answers in the conformance vectors, and nothing makes the client panic.
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
@@ -155,7 +155,7 @@ fn a_kind_and_its_parts_must_fit() {
             json!({ "ask": "check", "kind": kind, "part_hex": part, "proof_hex": cases[0]["bytes"], "now_ms": 0 });
         assert!(ask(&mut session, &question)["refused"].as_str().unwrap().contains("no such kind"), "{kind}");
     }
-    // The bytes of a proof file say what they are of; those of a read alone don't.
+    // The bytes of a proof file name its kind; those of a read alone don't.
     let inner = Value::from(&cases[0]["bytes"].as_str().unwrap()[2..]);
     let question = json!({ "ask": "check", "kind": "read", "proof_hex": inner, "now_ms": 0 });
     assert!(ask(&mut session, &question)["shown"].is_object());

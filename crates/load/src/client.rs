@@ -137,7 +137,7 @@ impl QuicClient {
     ) -> Result<Self, ClientError> {
         let setup = |what: String| ClientError::Setup { address, what };
         let hello = hello(token).map_err(setup)?;
-        let config = tls::client_face_client(node_key).map_err(|error| setup(error.to_string()))?;
+        let config = tls::client_api_client(node_key).map_err(|error| setup(error.to_string()))?;
         let endpoint = Endpoint::client(local).map_err(|error| setup(error.to_string()))?;
         let connecting = endpoint.connect_with(config, address, tls::SERVER_NAME);
         let connecting = connecting.map_err(|error| setup(error.to_string()))?;

@@ -27,7 +27,7 @@ pub fn audit_record_by(py: Python<'_>, folder: &str, key: &OpenedKey, event: &st
 fn append(py: Python<'_>, folder: &str, key: SigningKey, event: &str, fields_json: &str) -> PyResult<()> {
     let failed = |why: String| native_error("audit-failed", why);
     let fields = serde_json::from_str(fields_json)
-        .map_err(|error| failed(format!("the audit record's fields are not JSON: {error}")))?;
+        .map_err(|error| failed(format!("the fields of the audit record are not valid JSON: {error}")))?;
     let write = || {
         let sink = AuditSink::open(Path::new(folder), key)?;
         sink.record(event, fields).map(drop)

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use rustorium_api::genesis_file;
 use rustorium_api::json::{HeaderView, OperationView, PossessionView, ReceiptView, TransactionView};
-use rustorium_crypto::keystore::{self, KeystoreError, Origin, Resealed};
+use rustorium_crypto::keystore::{self, KeystoreError, Origin, ResealOutcome};
 use rustorium_crypto::{SigningKey, hash, is_small_order, sign};
 use rustorium_types::limits::{GENESIS_BYTES_MAX, TRANSACTION_BYTES_MAX};
 use rustorium_types::{
@@ -133,7 +133,7 @@ fn key_opens(py: Python<'_>, path: &str, passphrase: &[u8]) -> PyResult<bool> {
 #[pyo3(signature = (path, old, new, random_passphrase = false))]
 fn reseal_key(py: Python<'_>, path: &str, old: &[u8], new: &[u8], random_passphrase: bool) -> PyResult<bool> {
     let resealed = detached(py, || keystore::reseal(Path::new(path), old, new, origin(random_passphrase)))?;
-    Ok(resealed.map_err(keystore_error)? == Resealed::Now)
+    Ok(resealed.map_err(keystore_error)? == ResealOutcome::Now)
 }
 
 /// Removes a key or passphrase file, and overwrites its contents.

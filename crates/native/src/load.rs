@@ -55,7 +55,7 @@ impl Settings {
         let face = match self.face.as_str() {
             "quic" => Protocol::Quic,
             "http" => Protocol::Http,
-            _ => return Err("the face must be quic or http"),
+            _ => return Err("the client API must be quic or http"),
         };
         let n = self.nodes.len().max(1);
         let target = |node: NodeSettings| LoadTarget {

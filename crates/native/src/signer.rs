@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use rustorium_signer::guard::{Mode, Record};
 use rustorium_signer::{
-    Answer, Client, ClientError, Guard, Key, Role, Server, ServerError, Settings, StateError, StateFile, TokenKey,
-    TokenUri, What,
+    Answer, Client, ClientError, Guard, Key, RequestSubject, Role, Server, ServerError, Settings, StateError,
+    StateFile, TokenKey, TokenUri,
 };
 use rustorium_types::{ChainId, Hash, PublicKey, Signature, Transaction};
 use std::collections::BTreeSet;
@@ -162,7 +162,7 @@ fn signer_show(py: Python<'_>, state: &str, key: &[u8]) -> PyResult<String> {
     Ok(serde_json::json!({ "public_key": Hash(key).to_string(), "mode": mode, "shards": shards }).to_string())
 }
 
-fn signature(socket: &Path, key: PublicKey, what: What) -> Result<Signature, ClientError> {
+fn signature(socket: &Path, key: PublicKey, what: RequestSubject) -> Result<Signature, ClientError> {
     let mut client = Client::connect(socket, key, PATIENCE)?;
     match client.ask_one(what)? {
         Answer::Signed(signature) => Ok(signature),
@@ -187,7 +187,7 @@ fn signer_transaction<'py>(
     let key = public_key(key)?;
     let draft = Draft { chain, region, nonce, expires_at_ms, work_limit: None, operations_json };
     let body = draft.body(key, None)?;
-    let what = What::Transaction(Box::new(body.clone()));
+    let what = RequestSubject::Transaction(Box::new(body.clone()));
     let signature = detached(py, || signature(Path::new(socket), key, what))?.map_err(client_error)?;
     finished(py, Transaction { body, signature })
 }

@@ -17,12 +17,12 @@ use rustorium_zk::ceremony::{Relation, encode_proving_key, open_prover};
 use rustorium_zk::shielded::error::ShieldedError;
 use rustorium_zk::shielded::field::element_bytes;
 use rustorium_zk::shielded::keys::{Address, FullViewingKey, IncomingViewingKey, SpendingKey};
-use rustorium_zk::shielded::memo::{Memo, Opened, Sent};
+use rustorium_zk::shielded::memo::{Memo, Opened, SentNote};
 use rustorium_zk::shielded::note::{AssetTag, Pool};
 use rustorium_zk::shielded::prove::{DEVNET_VERIFYING_KEY, DEVNET_WARNING, Prover};
 use rustorium_zk::shielded::scan::{RECORD_BYTES, Record, ViewingKey, Wallet, WalletChanges};
 use rustorium_zk::shielded::store::{open_file, seal_file};
-use rustorium_zk::shielded::transfer::{Flow, Payment, Plan, Prepared, prepare};
+use rustorium_zk::shielded::transfer::{Flow, Payment, Plan, UnprovenTransfer, prepare};
 use rustorium_zk::shielded::tree::Tree;
 use serde_json::{Value, json};
 use std::num::NonZeroU64;
@@ -66,7 +66,7 @@ impl ShieldedProver {
     }
 
     /// Returns a proof that holds. A proving key whose parts don't belong together makes proofs that don't.
-    fn prove(&self, made: &Prepared) -> Result<Vec<u8>, ShieldedError> {
+    fn prove(&self, made: &UnprovenTransfer) -> Result<Vec<u8>, ShieldedError> {
         let proof = self.prover.prove(made, &fresh())?;
         let holds = made.statement.claim(&self.key, &proof).and_then(|claim| claim.verify());
         holds.map(|()| proof).map_err(|_| ShieldedError::ProvingKey)
@@ -168,7 +168,7 @@ impl ShieldedWallet {
         Ok(events(first, &happened))
     }
 
-    fn prepare(&self, wanted: &PlannedTransfer) -> Result<(Operation, Prepared), ShieldedError> {
+    fn prepare(&self, wanted: &PlannedTransfer) -> Result<(Operation, UnprovenTransfer), ShieldedError> {
         let Secret::Spending(key) = &self.secret else {
             return Err(ShieldedError::ViewingKey("it is a viewing wallet: open the wallet of the seed to pay"));
         };
@@ -298,11 +298,11 @@ impl ShieldedWallet {
     /// Returns the settled notes that aren't spent: position, asset tag, value, memo.
     fn notes<'py>(&self, py: Python<'py>) -> Vec<(u32, String, u64, Bound<'py, PyBytes>)> {
         let inner = self.lock();
-        let note = |(position, held): (&u32, &rustorium_zk::shielded::scan::Held)| {
+        let note = |(position, held): (&u32, &rustorium_zk::shielded::scan::UnspentNote)| {
             let Opened { note, memo } = &held.opened;
             (*position, tag_hex(&note.asset), note.value, PyBytes::new(py, memo.message()))
         };
-        inner.taken.wallet.held().iter().map(note).collect()
+        inner.taken.wallet.unspent().iter().map(note).collect()
     }
 
     /// Returns the tag of an asset in this pool's notes.
@@ -407,7 +407,7 @@ impl ShieldedWallet {
     }
 }
 
-fn with_transfer(mut operation: Operation, made: &Prepared, proof: &[u8]) -> Operation {
+fn with_transfer(mut operation: Operation, made: &UnprovenTransfer, proof: &[u8]) -> Operation {
     if let Operation::Shield { transfer, .. }
     | Operation::ShieldedTransfer { transfer, .. }
     | Operation::Unshield { transfer, .. } = &mut operation
@@ -440,7 +440,7 @@ fn events(first: u64, happened: &WalletChanges) -> Value {
             "value": note.value.to_string(),
         })
     });
-    let one = |at: usize, Sent { to, opened: Opened { note, memo } }: &Sent| {
+    let one = |at: usize, SentNote { to, opened: Opened { note, memo } }: &SentNote| {
         json!({
             "type": "sent", "transfer": number(at), "to": to.to_string(), "asset_tag": tag_hex(&note.asset),
             "value": note.value.to_string(), "memo_hex": hex::encode(memo.message()),

@@ -62,14 +62,14 @@ fn seed(hex: &str) -> Result<[u8; 32], Fault> {
 
 /// Newest header that a peer proposed, and counts of what came.
 #[derive(Default)]
-struct Ear {
+struct FrameCounter {
     newest: Mutex<Option<Header>>,
     ups: AtomicU64,
     answers: AtomicU64,
     answered_bytes: AtomicU64,
 }
 
-impl Handler for Ear {
+impl Handler for FrameCounter {
     fn frame(&self, frame: Frame) {
         if frame.class == Class::Sync {
             self.answers.fetch_add(1, Relaxed);
@@ -256,7 +256,7 @@ impl Liar {
 
 /// Sends at the rate that was asked for, which all peers share, until standard input ends; returns frames and bytes that
 /// the links took.
-fn flood(attack: &Attack, transport: &Transport, ear: &Ear, liar: &mut Liar) -> Result<(u64, u64), Fault> {
+fn flood(attack: &Attack, transport: &Transport, counter: &FrameCounter, liar: &mut Liar) -> Result<(u64, u64), Fault> {
     let ended = std::thread::spawn(|| stdin().read_to_end(&mut Vec::new()));
     let (began, burst) = (Instant::now(), attack.mbit_per_s * BURST_US / 8);
     // `spent` counts what was sent, and what was due too long ago to be sent.
@@ -265,7 +265,7 @@ fn flood(attack: &Attack, transport: &Transport, ear: &Ear, liar: &mut Liar) -> 
     while !ended.is_finished() {
         let due = began.elapsed().as_micros() as u64 * attack.mbit_per_s / 8;
         spent = spent.max(due.saturating_sub(burst));
-        let newest = ear.newest.lock().clone();
+        let newest = counter.newest.lock().clone();
         let Some(newest) = newest.filter(|_| spent < due) else {
             std::thread::sleep(PAUSE);
             continue;
@@ -316,18 +316,18 @@ fn main() -> Result<(), Fault> {
     let context =
         Context::new(&genesis_file::from_json(&std::fs::read_to_string(&attack.genesis)?)?, ShardId::ROOT, key.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let ear = Arc::<Ear>::default();
-    let transport = Transport::start(config(&attack, &context)?, ear.clone(), runtime.handle())?;
-    while ear.ups.load(Relaxed) == 0 {
+    let counter = Arc::<FrameCounter>::default();
+    let transport = Transport::start(config(&attack, &context)?, counter.clone(), runtime.handle())?;
+    while counter.ups.load(Relaxed) == 0 {
         std::thread::sleep(PAUSE);
     }
-    say(serde_json::json!({ "linked": ear.ups.load(Relaxed) }))?;
+    say(serde_json::json!({ "linked": counter.ups.load(Relaxed) }))?;
     let began = Instant::now();
-    let (frames, bytes) = flood(&attack, &transport, &ear, &mut Liar::new(context, key)?)?;
-    let (answers, answered_bytes) = (ear.answers.load(Relaxed), ear.answered_bytes.load(Relaxed));
+    let (frames, bytes) = flood(&attack, &transport, &counter, &mut Liar::new(context, key)?)?;
+    let (answers, answered_bytes) = (counter.answers.load(Relaxed), counter.answered_bytes.load(Relaxed));
     let mbit_per_s = bytes * 8 / began.elapsed().as_micros().max(1) as u64;
     say(serde_json::json!({
-        "frames": frames, "bytes": bytes, "mbit_per_s": mbit_per_s, "linked": ear.ups.load(Relaxed), "answers": answers,
+        "frames": frames, "bytes": bytes, "mbit_per_s": mbit_per_s, "linked": counter.ups.load(Relaxed), "answers": answers,
         "answered_bytes": answered_bytes,
     }))?;
     runtime.block_on(transport.close());

@@ -1,4 +1,4 @@
-//! What the gateway asks of a node, answered from store, pool and gauges without the core.
+//! Answers to the gateway's questions to a node, from store, pool and gauges, without the core.
 
 mod history;
 mod holdings;
@@ -14,9 +14,9 @@ use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
 use rustorium_api::json::{Finding, Severity};
 use rustorium_api::{
-    At, BackendError, BalanceListing, BlockRef, BlockView, Committee, FinalBlock, History, KeyHistory, ListedBalances,
-    ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues, Status, Submitted,
-    SubmittedSink, TransactionStatus, Visit, Wait,
+    At, BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, FinalBlock, History, KeyHistory,
+    ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues,
+    Status, Submitted, SubmittedSink, TransactionStatus, Wait,
 };
 use rustorium_crypto::Addressed;
 use rustorium_execution::CommitteeRecord;
@@ -40,7 +40,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-/// When a refused client should try again.
+/// Time after which a refused client should try again.
 const RETRY_AFTER_MS: u64 = 100;
 /// A wait for a transaction ends after this time at the latest, whether or not blocks come.
 const WAIT_MAX: Duration = Duration::from_secs(600);
@@ -64,7 +64,7 @@ pub struct NodeBackend {
     pub(crate) proofs: Option<Arc<ProofPool>>,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) stopping: Arc<AtomicBool>,
-    /// What the watch found wrong.
+    /// Findings of the node's self-monitoring.
     pub(crate) findings: RwLock<Vec<Finding>>,
 }
 
@@ -72,7 +72,7 @@ pub struct NodeBackend {
 const CORE_MAX: Duration = Duration::from_secs(15);
 
 impl NodeBackend {
-    /// What the watch found wrong, and the phi of each peer, by name: shown from now on.
+    /// Sets the findings of the self-monitoring, and the phi of each peer by its name, that are shown from now on.
     pub fn tell_health(&self, findings: Vec<Finding>, suspicion: &BTreeMap<String, f64>) {
         self.metrics.health(findings.iter().map(|finding| finding.code.as_str()), suspicion);
         *self.findings.write() = findings;
@@ -102,7 +102,7 @@ impl NodeBackend {
         }
         if let Some(waited) = self.inbox.waiting_for().filter(|waited| *waited > CORE_MAX) {
             return Err(format!(
-                "wedged: the consensus core has not come for its inputs for {} s; restart the node",
+                "wedged: the consensus core has taken no input for {} s; restart the node",
                 waited.as_secs()
             ));
         }
@@ -154,7 +154,7 @@ impl NodeBackend {
 struct Waiting {
     waiters: Arc<Waiters>,
     ids: Vec<TxId>,
-    visit: Arc<Visit>,
+    visit: Arc<ClientSession>,
 }
 
 impl Drop for Waiting {
@@ -177,7 +177,7 @@ impl Backend for NodeBackend {
         mut transactions: Vec<Addressed>,
         wait: Wait,
         deadline: Instant,
-        visit: &Arc<Visit>,
+        visit: &Arc<ClientSession>,
     ) -> BoxFuture<'static, Vec<Submitted>> {
         let ids: Vec<TxId> = transactions.iter_mut().map(Addressed::id).collect();
         let (sender, mut ended) = mpsc::unbounded_channel();
@@ -202,7 +202,13 @@ impl Backend for NodeBackend {
         })
     }
 
-    fn submit_streaming(&self, transactions: Vec<Addressed>, wait: Wait, visit: &Arc<Visit>, done: SubmittedSink) {
+    fn submit_streaming(
+        &self,
+        transactions: Vec<Addressed>,
+        wait: Wait,
+        visit: &Arc<ClientSession>,
+        done: SubmittedSink,
+    ) {
         let mut places = self.room.enter(visit.site(), transactions.len()).into_iter();
         let (now, wall_ms) = (std::time::Instant::now(), wall_ms());
         let mut taken = Vec::with_capacity(places.len());
@@ -219,7 +225,7 @@ impl Backend for NodeBackend {
         self.verifier.submissions(taken.into_iter());
     }
 
-    fn left(&self, visit: &Visit) {
+    fn left(&self, visit: &ClientSession) {
         self.waiters.left(visit);
     }
 

@@ -26,7 +26,7 @@ pub(crate) struct CertificateQuestion {
 
 /// Answers questions for certificates.
 pub(crate) struct CertificateServer {
-    /// What is asked; closed at the end.
+    /// The requests; closed at the end.
     pub(crate) questions: Queue<CertificateQuestion>,
     journal: JournalReader,
     transport: Transport,

@@ -24,7 +24,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
-/// What is read.
+/// Sources of a node's metrics.
 pub(crate) struct Scraped {
     pub(crate) name: String,
     pub(crate) capacity: usize,

@@ -1,4 +1,4 @@
-//! What a node is started with: one JSON object, made by the Python side from file, environment and flags.
+//! A node's settings at its start: one JSON object, made by the Python side from file, environment and flags.
 
 use rustorium_crypto::SigningKey;
 use rustorium_crypto::keystore::StorageKeys;
@@ -15,9 +15,9 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PeerSetting {
-    /// Its index.
+    /// The member's index.
     pub index: u16,
-    /// Where its peer port is.
+    /// The address of its peer port.
     pub address: PeerAddress,
 }
 
@@ -27,7 +27,7 @@ pub struct PeerSetting {
 pub struct SeedSetting {
     /// The key that it must prove, hex.
     pub node_key_hex: Hash,
-    /// Where its peer port is.
+    /// The address of its peer port.
     pub address: PeerAddress,
 }
 
@@ -53,19 +53,19 @@ pub struct ShaperSettings {
     pub rate_bytes_per_s: Option<u64>,
 }
 
-/// When a vote may leave.
+/// The moment from which a vote may be sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DurabilitySetting {
-    /// When it and what it rests on are on disk.
+    /// The vote and the data behind it are on disk.
     #[default]
     Vote,
-    /// When the operating system has it: for tests and benchmarks.
+    /// The operating system has them in memory: for tests and benchmarks.
     Os,
 }
 
 impl DurabilitySetting {
-    /// As in `config.toml`.
+    /// The value's name in `config.toml`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Vote => "vote",
@@ -74,11 +74,11 @@ impl DurabilitySetting {
     }
 }
 
-/// A process that has the validator key in this node's stead.
+/// A process that has the validator key instead of this node.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignerSetting {
-    /// Its socket.
+    /// The process's socket.
     pub socket: PathBuf,
     /// The public key, hex.
     pub key_hex: Hash,
@@ -104,19 +104,19 @@ pub struct NodeConfig {
     pub name: String,
     /// The genesis file (JSON).
     pub genesis_path: PathBuf,
-    /// What of the gateway needs a token.
+    /// Requests to the gateway that need a token.
     #[serde(default)]
     pub gateway: Rules,
     /// The gateway's TLS; none for plain HTTP.
     #[serde(default)]
     pub tls: Option<TlsFiles>,
-    /// Where peers are listened for.
+    /// Address on which the node listens for peers.
     pub p2p_listen: SocketAddr,
-    /// Where HTTP clients are listened for.
+    /// Address on which the gateway listens for HTTP clients.
     pub http_listen: SocketAddr,
-    /// Where `/metrics` is served.
+    /// Address on which `/metrics` is served.
     pub metrics_listen: SocketAddr,
-    /// Where QUIC clients are listened for.
+    /// Address on which the gateway listens for QUIC clients.
     pub client_listen: SocketAddr,
     /// The process that signs for this node; none: the node has its key itself, or follows.
     #[serde(default)]
@@ -126,7 +126,7 @@ pub struct NodeConfig {
     pub shards: BTreeSet<u32>,
     /// The genesis' other validators.
     pub peers: Vec<PeerSetting>,
-    /// Nodes that are asked how the chain went on while this one is in no committee, such as today's validators.
+    /// Nodes that this one asks for later epochs while it is in no committee, such as today's validators.
     #[serde(default)]
     pub seeds: Vec<SeedSetting>,
     /// Keys of nodes outside the committee that may follow this one, hex.
@@ -135,13 +135,13 @@ pub struct NodeConfig {
     /// Nodes that may follow although nobody named them.
     #[serde(default)]
     pub strangers_max: usize,
-    /// When a vote may leave.
+    /// The moment from which a vote may be sent.
     #[serde(default)]
     pub durability: DurabilitySetting,
     /// Bytes of the state cache.
     #[serde(default = "default_cache_bytes")]
     pub cache_bytes: usize,
-    /// How many of the newest heights stay readable; none: all of them.
+    /// Number of the newest heights that stay readable; none: all of them.
     #[serde(default)]
     pub keep_heights: Option<u64>,
     /// Newest state roots at which values can be proved.
@@ -157,7 +157,7 @@ pub struct NodeConfig {
     /// Link delays.
     #[serde(default)]
     pub shaper: Option<ShaperSettings>,
-    /// How long transactions wait for company, microseconds.
+    /// Longest wait of a transaction for others of its batch, microseconds.
     #[serde(default = "default_batch_delay_us")]
     pub batch_delay_us: u64,
     /// Transactions that this node holds for clients and in its pool.
@@ -166,7 +166,7 @@ pub struct NodeConfig {
     /// The core's heartbeat, ms.
     #[serde(default = "default_heartbeat_ms")]
     pub heartbeat_ms: u64,
-    /// How often the timers of all views were doubled within the last hour.
+    /// Number of times that the timers of all views were doubled within the last hour.
     #[serde(default)]
     pub backoff: Option<u32>,
 }

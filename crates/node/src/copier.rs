@@ -12,15 +12,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-/// Where in a home the copy is.
+/// Path of the copy within a home.
 const COPY: &str = "checkpoint";
 
-/// What became of the copy that was ordered last.
+/// Status of the newest copy.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct CopyStatus {
-    /// Whether it is being made.
+    /// True while the copy is being made.
     pub running: bool,
-    /// Why there is none.
+    /// Reason why there is no copy.
     pub failed: Option<String>,
 }
 
@@ -56,7 +56,7 @@ impl Copier {
         Ok(())
     }
 
-    /// What became of the last one.
+    /// Returns the status of the newest copy.
     pub fn status(&self) -> CopyStatus {
         self.state.lock().0.clone()
     }

@@ -14,11 +14,11 @@ const FORMER_KEYS: usize = 1_024;
 
 #[derive(Default)]
 struct Keys {
-    /// By the configuration, or the owner's order.
+    /// Keys that the configuration or an order of the owner names.
     named: BTreeSet<PublicKey>,
-    /// Of the committee that operators want.
+    /// Keys of the committee that operators want.
     target: BTreeSet<PublicKey>,
-    /// Of former committees, the newest first.
+    /// Keys of former committees, the newest first.
     former: VecDeque<Vec<PublicKey>>,
     /// All of these.
     all: BTreeSet<PublicKey>,
@@ -96,12 +96,12 @@ impl Guests {
         });
     }
 
-    /// Whether the owner named this key.
+    /// Returns whether the owner named this key.
     pub fn is_named(&self, key: &PublicKey) -> bool {
         self.0.read().named.contains(key)
     }
 
-    /// Whether it is let in by name.
+    /// Returns whether this key is admitted by name.
     pub fn contains(&self, key: &PublicKey) -> bool {
         self.0.read().all.contains(key)
     }

@@ -3,7 +3,7 @@
 use crate::guarded;
 use crate::links::Links;
 use crate::outside::Question;
-use crate::outside::routing::{Allowed, Route, route};
+use crate::outside::routing::{Route, SenderRights, route};
 use parking_lot::{Mutex, RwLock};
 use rustorium_shard::Event;
 use rustorium_shard::senders::Credit;
@@ -79,7 +79,7 @@ impl Handler for Inbound {
             Err(error) => return tracing::warn!(event = "frame_refused", peer = %Hash(from), reason = %error),
         };
         let (standing, epoch) = (inlet.links.standing(&from), inlet.links.context().epoch());
-        let allowed = Allowed {
+        let allowed = SenderRights {
             shows_end: &|| inlet.links.take_asked(&from),
             submits: &|| self.open || inlet.links.guests().is_named(&from),
         };
@@ -169,7 +169,7 @@ mod tests {
         RwLockReadGuard::map(inbound.inlets.read(), |inlets| &inlets[&ShardId::ROOT])
     }
 
-    /// What of a peer's frames reaches the shard.
+    /// Returns how many of a peer's frames reach the shard.
     fn heard(inbound: &Inbound, from: PublicKey, messages: impl IntoIterator<Item = Message>) -> usize {
         for message in messages {
             let (class, bytes) = (message.class(), message.to_frame().into());

@@ -17,13 +17,13 @@ const ASKED_MAX: usize = 64;
 /// A peer as an operator knows it.
 #[derive(Clone, Debug)]
 pub struct PeerName {
-    /// Its place in the committee.
+    /// The peer's place in the committee.
     pub index: ValidatorIndex,
     /// The key that its link proves.
     pub node_key: PublicKey,
-    /// Its name in the committee.
+    /// The peer's name in the committee.
     pub name: String,
-    /// Where it is dialed; none: it is the one that dials.
+    /// Address at which it is dialed; `None` if it dials.
     pub address: Option<PeerAddress>,
 }
 
@@ -38,9 +38,9 @@ pub struct Links {
     members: RwLock<Arc<Members>>,
     /// Keys outside the committee that are let in by name.
     guests: Guests,
-    /// Whom this node asked how its epoch ended.
+    /// Peers that this node asked how its epoch ended.
     asked: Mutex<BTreeSet<PublicKey>>,
-    /// Of members and others.
+    /// Keys of members and others whose links are up.
     up: Mutex<BTreeSet<PublicKey>>,
 }
 
@@ -57,22 +57,22 @@ impl Links {
         Self { book, seeds, own, members, guests, asked: Mutex::default(), up: Mutex::default() }
     }
 
-    /// With nodes that are dialed besides the committee while this node is no member of it.
+    /// Adds nodes that this node dials, besides the committee, while it is no member.
     pub fn with_seeds(self, seeds: BTreeMap<PublicKey, PeerAddress>) -> Self {
         Self { seeds, ..self }
     }
 
-    /// With keys that are let in by name.
+    /// Sets the keys that are admitted by name.
     pub fn with_guests(self, guests: Guests) -> Self {
         Self { guests, ..self }
     }
 
-    /// Keys that are let in by name.
+    /// Keys that are admitted by name.
     pub fn guests(&self) -> &Guests {
         &self.guests
     }
 
-    /// What the owner of a node key is to this node.
+    /// Returns the relation of a node key's owner to this node.
     pub fn standing(&self, node_key: &PublicKey) -> Standing {
         match self.place(node_key) {
             Some(place) => Standing::Member(place),
@@ -91,7 +91,7 @@ impl Links {
         asked.insert(*node_key);
     }
 
-    /// Whether it had asked this one; answering once is enough.
+    /// Returns true if this node had asked it; one answer counts.
     pub fn take_asked(&self, node_key: &PublicKey) -> bool {
         self.asked.lock().remove(node_key)
     }
@@ -111,7 +111,7 @@ impl Links {
         self.members().context.clone()
     }
 
-    /// What the transport needs to know of the members, and of who helps to find them.
+    /// Returns the members, and the nodes that help to find them, for the transport.
     pub fn to_dial(&self) -> Vec<Peer> {
         let members = self.members();
         let peer = |peer: &PeerName| Peer { index: peer.index, node_key: peer.node_key, address: peer.address.clone() };
@@ -150,7 +150,7 @@ impl Links {
         self.members().peers.len()
     }
 
-    /// Those that aren't connected.
+    /// Returns the members that aren't connected.
     pub fn unreachable(&self) -> Vec<PeerName> {
         let (members, up) = (self.members(), self.up.lock());
         members.peers.iter().filter(|peer| !up.contains(&peer.node_key)).cloned().collect()
@@ -163,7 +163,7 @@ impl Links {
         members.peers.iter().map(one).collect()
     }
 
-    /// Those that aren't connected as words: names and addresses of the first few.
+    /// Returns the members that aren't connected as text: names and addresses of the first few.
     pub fn unreachable_text(&self) -> String {
         let missing = self.unreachable();
         let named = missing.iter().take(NAMED_MAX).map(|peer| match &peer.address {
@@ -203,8 +203,8 @@ fn members(context: Arc<Context>, own: &PublicKey, book: &BTreeMap<PublicKey, Pe
     Members { context, peers }
 }
 
-/// Where the committee says that a member is dialed. What can't be read counts as nothing: operators may mistype it, and
-/// then the member dials.
+/// A member's address as the committee names it; none if it can't be read, because operators may mistype it. Then the
+/// member dials.
 fn address(validator: &Validator) -> Option<PeerAddress> {
     PeerAddress::parse(std::str::from_utf8(validator.address.as_slice()).ok()?).ok()
 }
@@ -216,7 +216,7 @@ mod tests {
     use rustorium_crypto::SigningKey;
     use rustorium_types::{BoundedBytes, BoundedVec, Genesis, NEWEST_VERSION, Parameters, ShardId};
 
-    /// Of `n` other validators that `config.toml` knows; the last one's address stands in the committee instead.
+    /// Creates links to `n` other validators from `config.toml`; the last one's address is in the committee instead.
     fn links(n: u8) -> Links {
         let validator = |index: u8| Validator {
             name: BoundedBytes::new(format!("node-{index}").into_bytes()).unwrap(),

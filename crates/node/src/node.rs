@@ -16,7 +16,7 @@ use crate::statesync::JoinEvent;
 use parking_lot::Mutex;
 use rustorium_gateway::gate::Rules;
 use rustorium_gateway::http::HttpServer;
-use rustorium_gateway::quic::QuicFace;
+use rustorium_gateway::quic::QuicServer;
 use rustorium_gateway::{Backend, Gate};
 use rustorium_stages::NodeError;
 use rustorium_stages::queue::Queue;
@@ -92,7 +92,7 @@ pub(crate) struct Running {
     pub(crate) clients: Runtime,
     pub(crate) transport: Transport,
     pub(crate) http: HttpServer,
-    pub(crate) quic: QuicFace,
+    pub(crate) quic: QuicServer,
 }
 
 impl Node {

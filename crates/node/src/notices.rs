@@ -1,7 +1,4 @@
-//! What an operator must know, and a restart must not forget: a retired key, and evidence against validators.
-//!
-//! *Invariants:* memory is bounded, and so is what one liar can make this node write, but for a logarithm; what the audit
-//! log holds is shown again after a restart; evidence stays with the key that signed, whoever has its place later.
+//! Notices that an operator must see and a restart must not lose: a retired key, and evidence against validators.
 
 use parking_lot::{Mutex, RwLock};
 use rustorium_api::EvidenceNote;
@@ -18,7 +15,7 @@ use std::sync::Arc;
 
 /// The audit log's event for evidence.
 const EVIDENCE: &str = "evidence";
-/// So many offences of a kind are recorded each; of those after them the 2nd, 4th, 8th… power of two.
+/// The first offences of a kind that are each recorded; of later ones the 2nd, 4th, 8th… power of two.
 const RECORDED_EACH: u64 = 8;
 /// Liars and kinds that are shown at most: the first ones.
 const SHOWN_MAX: usize = 1024;
@@ -39,7 +36,7 @@ struct Seen {
 }
 
 impl Seen {
-    /// What an audit line says of an offence; none where it says none. Lines of 0.2.0 name no key and no time.
+    /// Parses an audit line about an offence; `None` if it isn't one. Lines of 0.2.0 have no key and no time.
     fn read(fields: &serde_json::Value) -> Option<((String, &'static str), Self)> {
         let text = |key: &str| fields.get(key).and_then(|value| value.as_str());
         let number = |key: &str| fields.get(key).and_then(serde_json::Value::as_u64);
@@ -61,12 +58,12 @@ pub struct Notices {
     safety: PathBuf,
     members: RwLock<Vec<Member>>,
     retired: Mutex<Option<String>>,
-    /// By whose it is: the validator key in hex digits, or a name where the audit log has no key; and by kind.
+    /// Evidence by its kind and its author: the validator key in hex digits, or a name if the audit log has no key.
     evidence: Mutex<BTreeMap<(String, &'static str), Seen>>,
 }
 
 impl Notices {
-    /// What earlier starts left. Errors: the mark or the audit log can't be read.
+    /// Opens the notices of earlier starts. Errors: the mark or the audit log can't be read.
     pub fn open(audit: Arc<AuditSink>, safety: PathBuf) -> io::Result<Self> {
         let retired = Mutex::new(retired::read(&safety)?);
         let mut evidence = BTreeMap::<_, Seen>::new();
@@ -90,7 +87,7 @@ impl Notices {
         *self.members.write() = validators.iter().map(member).collect();
     }
 
-    /// Why the key signs nothing more; none where it does.
+    /// Returns the reason why the key is retired; `None` if it isn't.
     pub fn retired(&self) -> Option<String> {
         self.retired.lock().clone()
     }
@@ -152,7 +149,7 @@ impl Notices {
         }
     }
 
-    /// One note for each validator and kind.
+    /// Returns one note for each validator and kind.
     pub fn evidence_notes(&self) -> Vec<EvidenceNote> {
         let all = self.evidence.lock();
         let members = self.members.read();

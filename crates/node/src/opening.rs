@@ -1,4 +1,4 @@
-//! What a node reads, and may refuse, before it starts: genesis, keys, the journal's presence, earlier notices, delays.
+//! The files that a node reads before it starts, and may refuse: genesis, keys, journal, earlier notices, delays.
 
 use crate::config::{NodeConfig, PeerSetting, ShaperSettings};
 use crate::notices::Notices;
@@ -114,14 +114,14 @@ impl Folders {
     }
 }
 
-/// Where `config.toml` says that the genesis' validators are dialed, by their node keys.
+/// The addresses of the genesis' validators in `config.toml`, by their node keys.
 pub(crate) fn address_book(config: &NodeConfig, genesis: &Genesis) -> BTreeMap<PublicKey, PeerAddress> {
     let entry =
         |peer: &PeerSetting| Some((genesis.validators.get(usize::from(peer.index))?.node_key, peer.address.clone()));
     config.peers.iter().filter_map(entry).collect()
 }
 
-/// Where it says that others are, by their node keys.
+/// The addresses of other nodes in `config.toml`, by their node keys.
 pub(crate) fn seed_book(config: &NodeConfig) -> BTreeMap<PublicKey, PeerAddress> {
     config.seeds.iter().map(|seed| (seed.node_key_hex.0, seed.address.clone())).collect()
 }

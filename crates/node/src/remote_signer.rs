@@ -11,7 +11,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use rustorium_shard::{Event, SignerEvent};
 use rustorium_signer::protocol::Request;
-use rustorium_signer::{Answer, Client, ClientError, Refusal, What};
+use rustorium_signer::{Answer, Client, ClientError, Refusal, RequestSubject};
 use rustorium_stages::mark::Mark;
 use rustorium_stages::metrics::NodeMetrics;
 use rustorium_stages::queue::Queue;
@@ -34,7 +34,7 @@ const REFUSED_SHOWN: Duration = Duration::from_secs(60);
 /// State of the signer, as findings show it to operators.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
 pub struct SignerNote {
-    /// Why nothing is signed now; empty while it is.
+    /// Reason why nothing is signed now; empty if signing works.
     pub away: String,
     /// The newest refusal of the last minute; empty where there was none.
     pub refused: String,
@@ -177,7 +177,7 @@ impl RemoteSigner {
         self.events.push(Event::Signer(SignerEvent::Connected));
         while self.requests.take(Some(IDLE), &mut asked) {
             if asked.is_empty() {
-                asked.push_back(Request { id: 0, what: What::Ping });
+                asked.push_back(Request { id: 0, what: RequestSubject::Ping });
             }
             let (requests, since) = (Vec::from(std::mem::take(&mut asked)), Instant::now());
             self.mark.begin();
@@ -209,20 +209,20 @@ impl RemoteSigner {
                 Answer::Refused(refusal) => self.refused(&request.what, refusal)?,
                 Answer::Here => {}
             }
-            if !matches!(request.what, What::Ping) {
+            if !matches!(request.what, RequestSubject::Ping) {
                 self.events.push(Event::Signer(SignerEvent::Answer(request.id, answer)));
             }
         }
         Ok(())
     }
 
-    fn refused(&self, what: &What, refusal: &Refusal) -> Result<(), ClientError> {
+    fn refused(&self, what: &RequestSubject, refusal: &Refusal) -> Result<(), ClientError> {
         if *refusal == Refusal::NotShown {
             return Ok(());
         }
         self.metrics.refused.inc();
         let ends = matches!(refusal, Refusal::Unwritten(_) | Refusal::KeyFailed(_) | Refusal::RolledBack(_));
-        if ends || matches!(what, What::Show(_) | What::Ping) {
+        if ends || matches!(what, RequestSubject::Show(_) | RequestSubject::Ping) {
             return Err(refusal.clone().into());
         }
         // A node that is behind asks for views and epochs that are over: such a refusal is no fault.

@@ -23,7 +23,7 @@ const PAUSE_TIMES: u32 = 9;
 const PAUSE_MIN: Duration = Duration::from_millis(2);
 const PAUSE_MAX: Duration = Duration::from_millis(100);
 
-/// What a rotation is at.
+/// Stage of a rotation.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RotationStep {
@@ -38,14 +38,14 @@ pub enum RotationStep {
     Key,
 }
 
-/// How far a rotation has come, for the operator.
+/// Progress of a rotation, for the operator.
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct RotationStatus {
-    /// Whether it is under way.
+    /// True while it runs.
     pub running: bool,
-    /// Whether the storage key itself is being replaced.
+    /// True if the storage key itself is being replaced.
     pub master: bool,
-    /// What it is at.
+    /// The rotation's stage.
     pub step: RotationStep,
     /// Rows looked at.
     pub rows: u64,
@@ -55,7 +55,7 @@ pub struct RotationStatus {
     pub files: u64,
     /// Table files to be written anew.
     pub files_all: u64,
-    /// Why it stopped short, until the next one begins.
+    /// Reason why it stopped early, until the next one begins.
     pub failed: Option<String>,
 }
 
@@ -71,12 +71,12 @@ pub struct Rotator {
 #[derive(Default)]
 struct State {
     status: RotationStatus,
-    wanted: Option<Wanted>,
+    wanted: Option<RotationOrder>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// What is to be begun.
-enum Wanted {
+/// The rotation to begin.
+enum RotationOrder {
     /// A new key version.
     Rows,
     /// A new storage key, in a file under this passphrase.
@@ -91,16 +91,16 @@ impl Rotator {
     /// Has a new key version drawn and all older ones replaced, without waiting: `status` tells what becomes of it. Errors:
     /// a rotation is under way.
     pub fn rotate(self: &Arc<Self>) -> Result<(), NodeError> {
-        self.begin(Wanted::Rows)
+        self.begin(RotationOrder::Rows)
     }
 
     /// Has the storage key replaced, without waiting. One that stopped short is gone on with. Errors: a rotation is under
     /// way, or the node didn't take over the last new key.
     pub fn replace_master(self: &Arc<Self>, passphrase: Passphrase) -> Result<(), NodeError> {
-        self.begin(Wanted::Master(passphrase))
+        self.begin(RotationOrder::Master(passphrase))
     }
 
-    fn begin(self: &Arc<Self>, wanted: Wanted) -> Result<(), NodeError> {
+    fn begin(self: &Arc<Self>, wanted: RotationOrder) -> Result<(), NodeError> {
         let mut state = self.state.lock();
         if state.status.running {
             let RotationStatus { rows, rows_about, .. } = state.status;
@@ -111,18 +111,18 @@ impl Rotator {
             return Err(NodeError::new("rotation-running", said));
         }
         let unfinished = self.master.as_ref().is_some_and(Master::unfinished);
-        if !matches!(wanted, Wanted::Master(_)) || !unfinished {
+        if !matches!(wanted, RotationOrder::Master(_)) || !unfinished {
             state.wanted = Some(wanted);
         }
         self.run(&mut state)
     }
 
-    /// Whether something that was under way before the start, or stopped short, is left.
+    /// Returns true if a rotation of an earlier start, or one that stopped early, is unfinished.
     fn left(&self) -> bool {
         self.store.rotation().is_some() || self.master.as_ref().is_some_and(Master::unfinished)
     }
 
-    /// How far it has come.
+    /// Returns the progress.
     pub fn status(&self) -> RotationStatus {
         self.state.lock().status.clone()
     }
@@ -149,8 +149,8 @@ impl Rotator {
         let spawned = std::thread::Builder::new().name("rotate".into()).spawn(work);
         let failed = |error| NodeError::new("system", format!("can't start the rotation's thread: {error}"));
         state.thread = Some(spawned.map_err(failed)?);
-        let master =
-            matches!(state.wanted, Some(Wanted::Master(_))) || self.master.as_ref().is_some_and(Master::unfinished);
+        let master = matches!(state.wanted, Some(RotationOrder::Master(_)))
+            || self.master.as_ref().is_some_and(Master::unfinished);
         state.status = RotationStatus { running: true, master, ..RotationStatus::default() };
         Ok(())
     }
@@ -171,12 +171,12 @@ impl Rotator {
         self.note(event, reason.as_deref());
     }
 
-    /// Whether it came to the end; false where the node is stopping.
+    /// Returns true if it is finished, false if the node is stopping.
     fn rotate_all(&self) -> Result<bool, String> {
         let wanted = self.state.lock().wanted.take();
         match wanted {
-            Some(Wanted::Rows) => self.show(&self.store.rotate().map_err(|error| error.to_string())?),
-            Some(Wanted::Master(passphrase)) => self.begin_master(&passphrase)?,
+            Some(RotationOrder::Rows) => self.show(&self.store.rotate().map_err(|error| error.to_string())?),
+            Some(RotationOrder::Master(passphrase)) => self.begin_master(&passphrase)?,
             None => {}
         }
         while !self.stopping.load(Ordering::Acquire) {

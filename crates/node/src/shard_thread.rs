@@ -9,12 +9,12 @@ use crate::remote_signer::RemoteSigner;
 use crate::vitals::Arrivals;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rustorium_quorum::{Cut, Evidence, KeptCertificate};
+use rustorium_quorum::{CutOffMember, Evidence, KeptCertificate};
 use rustorium_shard::context::Context;
 use rustorium_shard::port::Input;
 use rustorium_shard::senders::{Credit, Payer};
 use rustorium_shard::turns::Turns;
-use rustorium_shard::{BlockAhead, Ending, Event, ExecutionJob, LeftOut, Now, Ports, Shard, Stage};
+use rustorium_shard::{BlockAhead, EndReason, Event, ExecutionJob, Now, Ports, Shard, SkippedHome, Stage};
 use rustorium_signer::protocol::Request as SignRequest;
 use rustorium_stages::clients::Clients;
 use rustorium_stages::clock::now;
@@ -62,7 +62,7 @@ pub struct ShardGauges {
     /// Number of blocks that waited for this node's clock alone.
     pub blocks_ahead: AtomicU64,
     /// Homes that are passed over because they leave out the transactions that they are sent.
-    pub left_out: Mutex<Vec<LeftOut>>,
+    pub left_out: Mutex<Vec<SkippedHome>>,
     /// Bytes of the journal's records that are still needed.
     pub journal_live_bytes: AtomicU64,
     /// Bytes of the journal from the oldest of them to its end.
@@ -80,15 +80,15 @@ pub struct ShardGauges {
 }
 
 impl ShardGauges {
-    fn note_cuts(&self, (cuts, many): (Vec<Cut>, bool), at: Now) {
+    fn note_cuts(&self, (cuts, many): (Vec<CutOffMember>, bool), at: Now) {
         self.many_liars.store(many, Ordering::Relaxed);
         let mut shown = self.cut_off.lock();
         if shown.is_empty() && cuts.is_empty() {
             return;
         }
-        let sentence = |cut: &Cut| {
+        let sentence = |cut: &CutOffMember| {
             let seconds = cut.until_ms.saturating_sub(at.us / 1000).div_ceil(1000);
-            format!("sent {}, {} in all: not listened to for {seconds} s", cut.charge.what(), cut.count)
+            format!("sent {}, {} in all; ignored for {seconds} s", cut.charge.what(), cut.count)
         };
         *shown = cuts.iter().map(|cut| (cut.key, sentence(cut))).collect();
     }
@@ -301,10 +301,10 @@ impl Ports for ThreadPorts {
         }
     }
 
-    fn end(&mut self, why: Ending) {
+    fn end(&mut self, why: EndReason) {
         match why {
-            Ending::Rival => self.clients.inbox.fail("key-in-use", RIVAL),
-            Ending::Version { version, height } => {
+            EndReason::Rival => self.clients.inbox.fail("key-in-use", RIVAL),
+            EndReason::Version { version, height } => {
                 let release = env!("CARGO_PKG_VERSION");
                 let sentence = format!(
                     "the chain goes on with protocol version {version} from height {height}, which this release ({release}) \

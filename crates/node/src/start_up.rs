@@ -16,7 +16,7 @@ use rustorium_crypto::locked;
 use rustorium_gateway::gate::Access;
 use rustorium_gateway::http::server::{HttpConfig, StartError};
 use rustorium_gateway::http::{HttpLimits, HttpServer};
-use rustorium_gateway::quic::{QuicFace, QuicLimits};
+use rustorium_gateway::quic::{QuicLimits, QuicServer};
 use rustorium_gateway::{Backend, Gate, GatewayMetrics};
 use rustorium_stages::NodeError;
 use rustorium_storage::RocksStore;
@@ -145,7 +145,7 @@ fn start_gateway(
     served: &Arc<Served>,
     gate: Arc<Gate>,
     runtime: &Runtime,
-) -> Result<(HttpServer, QuicFace), NodeError> {
+) -> Result<(HttpServer, QuicServer), NodeError> {
     let config = &process.config;
     let metrics = GatewayMetrics::default();
     served.with_registry(|registry| metrics.register(registry));
@@ -160,8 +160,8 @@ fn start_gateway(
     let failed = |error: StartError| NodeError::new(start_code(&error), error.to_string());
     let http = runtime.block_on(HttpServer::start(http, backend.clone(), metrics.clone())).map_err(failed)?;
     let _inside = runtime.enter();
-    let tls = rustorium_transport::tls::client_face_server(&process.node_key)
+    let tls = rustorium_transport::tls::client_api_server(&process.node_key)
         .map_err(|error| NodeError::new("system", error.to_string()))?;
-    let quic = QuicFace::start(config.client_listen, tls, backend, gate, QuicLimits::default(), metrics);
+    let quic = QuicServer::start(config.client_listen, tls, backend, gate, QuicLimits::default(), metrics);
     Ok((http, quic.map_err(failed)?))
 }

@@ -1,6 +1,4 @@
-//! What a running node's parts tell of themselves: how long each has been at its work, and what was found wrong.
-//!
-//! *Invariants:* only measures; whoever judges them (the watch in Python) does so apart from the threads that it watches.
+//! Measurements of a running node's parts: the time that each has spent on its current work, and the faults found.
 
 use crate::links::Links;
 use crate::remote_signer::{RemoteSigner, SignerNote};
@@ -8,7 +6,7 @@ use crate::shard_thread::ShardGauges;
 use parking_lot::Mutex;
 use rustorium_gateway::Tls;
 use rustorium_gateway::tls::TlsState;
-use rustorium_shard::{BlockAhead, Event, ExecutionJob, LeftOut};
+use rustorium_shard::{BlockAhead, Event, ExecutionJob, SkippedHome};
 use rustorium_stages::queue::Queue;
 use rustorium_storage::{Journal, Store};
 use rustorium_types::{Hash, PublicKey, ValidatorIndex};
@@ -21,7 +19,7 @@ use std::time::{Duration, Instant};
 /// Arrivals of a peer that wait to be read.
 const ARRIVALS_MAX: usize = 64;
 
-/// When peers were heard, by node key, in microseconds since the node started; taken by who reads.
+/// Times at which peers were heard, by node key, in microseconds since the node started; each reading takes them.
 #[derive(Default)]
 pub struct Arrivals(Mutex<BTreeMap<PublicKey, VecDeque<u64>>>);
 
@@ -45,56 +43,56 @@ impl Arrivals {
     }
 }
 
-/// A thread, and how long it has been at what it has.
+/// A thread, and how long it has been busy with its present work.
 #[derive(Serialize)]
 pub struct StageNote {
-    /// Its name.
+    /// The thread's name.
     pub name: &'static str,
-    /// For how long it has had work without coming for more; 0 while it waits for work.
+    /// Time since the thread took its present work; 0 while it waits for work.
     pub busy_ms: u64,
 }
 
 /// A peer of the committee.
 #[derive(Serialize)]
 pub struct PeerNote {
-    /// Its name.
+    /// The peer's name.
     pub name: String,
-    /// Whether its link is up.
+    /// True if its link is up.
     pub up: bool,
-    /// When its core was heard since the last reading, at most once a heartbeat.
+    /// Times at which its core was heard since the last reading, at most one per heartbeat.
     pub heard_us: Vec<u64>,
-    /// Whether its views are given up at once, since it lost its last turns.
+    /// True if its views are given up at once because it lost its last turns.
     pub passed_over: bool,
 }
 
 /// A block that waited for this node's clock and for nothing else.
 #[derive(Serialize)]
 pub struct AheadNote {
-    /// Its proposer's name.
+    /// Name of the block's proposer.
     pub proposer: String,
-    /// By how much its time was ahead of the clock.
+    /// Time by which the block was ahead of the clock, ms.
     pub ahead_ms: u64,
-    /// When that was found, by the clock of `heard_us`.
+    /// Time of the finding, by the clock of `heard_us`.
     pub at_us: u64,
 }
 
-/// A home that leaves out what this node sends it.
+/// A home that doesn't list the transactions that this node sends it.
 #[derive(Serialize)]
 pub struct LeftOutNote {
-    /// Its name.
+    /// The home's name.
     pub home: String,
-    /// How many of the last were in no batch of its in time.
+    /// Number of recent transactions that it didn't list in time.
     pub missed: usize,
     /// The last so many.
     pub of: usize,
 }
 
-/// One reading.
+/// A reading.
 #[derive(Serialize)]
 pub struct VitalsNote {
     /// The clock of `heard_us`.
     pub now_us: u64,
-    /// All that take work.
+    /// All threads that take work.
     pub stages: Vec<StageNote>,
     /// Syncs of the journal since the start.
     pub syncs: u64,
@@ -102,7 +100,7 @@ pub struct VitalsNote {
     pub sync_us: u64,
     /// Bytes of the journal from the oldest record that is needed to its end.
     pub journal_bytes: u64,
-    /// When the oldest record that is needed was appended, by the clock of `heard_us`; 0 for none.
+    /// Time at which the oldest needed record was appended, by the clock of `heard_us`; 0 if there is none.
     pub journal_oldest_us: u64,
     /// The store's first damage.
     pub damaged: Option<String>,
@@ -112,13 +110,13 @@ pub struct VitalsNote {
     pub unserved: Option<u64>,
     /// Members that aren't listened to, and why.
     pub cut_off: Vec<String>,
-    /// Whether more members than f sent false signatures of late.
+    /// True if more than f members sent false signatures recently.
     pub many_liars: bool,
-    /// Whether it has executed about as far as its peers.
+    /// True if the node has executed about as much as its peers.
     pub synced: bool,
     /// The time of the newest certified block, Unix ms; 0 before the first turn.
     pub chain_ms: u64,
-    /// How far a block's time may be ahead of a voter's clock.
+    /// Maximum by which a block's time may be ahead of a voter's clock.
     pub clock_ahead_ms_max: u64,
     /// The newest block that was further ahead than that, and lacked nothing else.
     pub block_ahead: Option<AheadNote>,
@@ -147,7 +145,7 @@ pub(crate) struct Vitals {
 }
 
 impl Vitals {
-    /// One that watches what every node has.
+    /// Returns vitals that watch the parts of every node.
     pub(crate) fn new(
         start: Instant,
         (events, jobs): (Arc<Queue<Event>>, Arc<Queue<ExecutionJob>>),
@@ -165,12 +163,12 @@ impl Vitals {
         Self { start, stages, journal, store, gauges, links, tls: None, signer: None }
     }
 
-    /// With the gateway's TLS.
+    /// Sets the gateway's TLS.
     pub(crate) fn with_tls(self, tls: Option<Arc<Tls>>) -> Self {
         Self { tls, ..self }
     }
 
-    /// One more.
+    /// Adds a part.
     pub(crate) fn watch(&mut self, name: &'static str, busy: impl Fn() -> Option<Duration> + Send + Sync + 'static) {
         self.stages.push((name, Box::new(busy)));
     }
@@ -241,7 +239,7 @@ impl Vitals {
 
     fn left_out(&self) -> Vec<LeftOutNote> {
         let left_out = self.gauges.left_out.lock().clone();
-        let note = |one: &LeftOut| LeftOutNote { home: self.name_of(one.home), missed: one.missed, of: one.of };
+        let note = |one: &SkippedHome| LeftOutNote { home: self.name_of(one.home), missed: one.missed, of: one.of };
         left_out.iter().map(note).collect()
     }
 }

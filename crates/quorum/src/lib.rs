@@ -19,7 +19,7 @@ pub use evidence::Evidence;
 pub use guard::{VoteConflict, VoteGuard};
 pub use kept::KeptCertificate;
 pub use leaders::{Leaders, Turn, leader_seed};
-pub use offenders::{Charge, Cut, Offenders, Sentence};
+pub use offenders::{Charge, CutOffMember, Offenders, Sentence};
 pub use reports::{HeldTally, ReportTally};
 pub use tally::{CertificateRefused, CertificateUse, Tally, TallyEvent, TallySize};
 pub use view::CheckedVote;

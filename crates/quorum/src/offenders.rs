@@ -53,7 +53,7 @@ pub enum Sentence {
 
 /// A member that is cut off, for people.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Cut {
+pub struct CutOffMember {
     /// The member's node key.
     pub key: PublicKey,
     /// The newest charge.
@@ -132,8 +132,8 @@ impl Offenders {
     }
 
     /// Returns the members that are cut off, with reasons.
-    pub fn cuts(&self, now_ms: u64) -> Vec<Cut> {
-        let cut = |(key, record): (&PublicKey, &Record)| Cut {
+    pub fn cuts(&self, now_ms: u64) -> Vec<CutOffMember> {
+        let cut = |(key, record): (&PublicKey, &Record)| CutOffMember {
             key: *key,
             charge: record.last,
             count: record.count,

@@ -38,7 +38,7 @@ pub enum TallyEvent {
 #[derive(Clone, PartialEq, Eq, Debug, Error)]
 pub enum CertificateRefused {
     /// The certificate is of another chain or shard.
-    #[error("the certificate is of another chain or shard: drop it and look at the peer's genesis")]
+    #[error("the certificate is of another chain or shard; check that the peer uses the same genesis")]
     OtherChain,
     /// The certificate is of another epoch.
     #[error("the certificate is of epoch {got}, this committee's is {want}")]
@@ -159,7 +159,7 @@ impl Tally {
 
     /// Counts a vote that came on its signer's link. A vote outside this committee or the window is dropped.
     pub fn add_vote(&mut self, vote: SignedVote, out: &mut Vec<TallyEvent>) {
-        self.add(Ballot::Claimed(vote), vote, out);
+        self.add(Ballot::Unchecked(vote), vote, out);
     }
 
     /// Counts a vote whose signature is known to hold, such as this node's own.
@@ -383,7 +383,7 @@ impl Tally {
     }
 
     /// Returns the numbers of certificates in memory and of votes.
-    pub fn held(&self) -> (usize, usize) {
+    pub fn sizes(&self) -> (usize, usize) {
         (self.kept.size().1, self.votes.values().map(ViewVotes::votes).sum())
     }
 

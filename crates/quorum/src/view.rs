@@ -21,14 +21,14 @@ pub(crate) struct Inline {
 /// A vote as it came, or with its signature verified.
 #[derive(Clone)]
 pub(crate) enum Ballot {
-    Claimed(SignedVote),
+    Unchecked(SignedVote),
     Checked(Verified<SignedVote>),
 }
 
 impl Ballot {
     fn vote(&self) -> &SignedVote {
         match self {
-            Self::Claimed(vote) => vote,
+            Self::Unchecked(vote) => vote,
             Self::Checked(vote) => vote,
         }
     }
@@ -43,7 +43,7 @@ impl Ballot {
 
     fn check(&self, committee: &Committee) -> Option<Verified<SignedVote>> {
         match self {
-            Self::Claimed(vote) => verify_votes(&committee.keys, &[*vote]).pop().flatten(),
+            Self::Unchecked(vote) => verify_votes(&committee.keys, &[*vote]).pop().flatten(),
             Self::Checked(vote) => Some(vote.clone()),
         }
     }
@@ -102,7 +102,7 @@ impl ViewVotes {
         let signer = new.signer();
         let offence = (signer, Offence::TwoOf(kind));
         let known = match &old {
-            Ballot::Claimed(vote) => vote == new.vote() && matches!(new, Ballot::Claimed(_)),
+            Ballot::Unchecked(vote) => vote == new.vote() && matches!(new, Ballot::Unchecked(_)),
             Ballot::Checked(vote) => vote.body == new.vote().body,
         };
         if known || self.reported.contains(&offence) {
@@ -180,7 +180,7 @@ impl ViewVotes {
             .filter(|ballot| ballot.is_for(block))
             .filter_map(|ballot| match ballot {
                 Ballot::Checked(vote) => Some(vote.clone()),
-                Ballot::Claimed(_) => None,
+                Ballot::Unchecked(_) => None,
             })
             .collect();
         certify(committee.n(), &votes)
@@ -199,7 +199,7 @@ impl ViewVotes {
         }
         let claimed = self.ballots[kind as usize].iter().filter(|ballot| ballot.is_for(block));
         let claimed = claimed.filter_map(|ballot| match ballot {
-            Ballot::Claimed(vote) => Some(*vote),
+            Ballot::Unchecked(vote) => Some(*vote),
             Ballot::Checked(_) => None,
         });
         let claimed: Vec<SignedVote> = claimed.collect();
@@ -236,7 +236,7 @@ impl ViewVotes {
     fn note_checked(&mut self, kind: VoteKind, checked: impl Iterator<Item = CheckedVote>, out: &mut Vec<TallyEvent>) {
         let ballots = &mut self.ballots[kind as usize];
         for (vote, checked) in checked {
-            let same = |ballot: &Ballot| matches!(ballot, Ballot::Claimed(claimed) if *claimed == vote);
+            let same = |ballot: &Ballot| matches!(ballot, Ballot::Unchecked(claimed) if *claimed == vote);
             let at = ballots.iter().position(same);
             match (at, checked) {
                 (Some(at), Some(vote)) => ballots[at] = Ballot::Checked(vote),

@@ -1,4 +1,4 @@
-//! The vote-once guard, against a model that remembers all.
+//! The vote-once guard, compared with a model that remembers everything.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -49,7 +49,7 @@ fn forgotten_views_other_scopes_and_malformed_votes_are_refused() {
 }
 
 #[test]
-fn a_guard_accounts_for_what_it_recorded_and_for_what_it_may_have_forgotten() {
+fn a_guard_covers_recorded_votes_and_those_below_its_floor() {
     let mut guard = guard(&[body(Notarize, 9, 1), body(Finalize, 9, 1), body(Nullify, 12, 0)]);
     for vote in [body(Notarize, 9, 1), body(Finalize, 9, 1), body(Nullify, 12, 0)] {
         assert!(guard.accounts_for(&vote));
@@ -65,9 +65,9 @@ fn a_guard_accounts_for_what_it_recorded_and_for_what_it_may_have_forgotten() {
 }
 
 proptest! {
-    /// Whatever is asked, what was let out never holds two votes that exclude each other.
+    /// Whatever is requested, the allowed votes never exclude each other.
     #[test]
-    fn what_is_let_out_is_consistent(steps in proptest::collection::vec((0u8..3, 1u64..5, 1u8..4, 0u64..12), 0..80)) {
+    fn allowed_votes_are_consistent(steps in proptest::collection::vec((0u8..3, 1u64..5, 1u8..4, 0u64..12), 0..80)) {
         let mut guard = VoteGuard::new();
         let mut out: Vec<VoteBody> = Vec::new();
         for (kind, view, number, prune) in steps {

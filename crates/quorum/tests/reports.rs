@@ -1,4 +1,4 @@
-//! Execution reports and held batches.
+//! Execution reports and counts of held batches.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use proptest::prelude::*;
@@ -92,7 +92,7 @@ fn a_lone_validator_claims_what_it_executed_and_a_follower_nothing() {
 }
 
 #[test]
-fn held_counts_are_the_quorums_smallest() {
+fn held_counts_are_the_minimum_of_a_quorum() {
     let mut held = HeldTally::new(4, 3);
     assert_eq!(held.quorum_held(0), 0);
     held.update(ValidatorIndex(0), &[5, 1, 0, 7]);
@@ -107,7 +107,7 @@ fn held_counts_are_the_quorums_smallest() {
 }
 
 proptest! {
-    /// Whatever f members say and in whatever order, a claimable height is one that f + 1 honest members executed.
+    /// Whatever f members report and in whatever order, a claimable height is one that f + 1 honest members executed.
     #[test]
     fn claims_rest_on_honest_members(steps in proptest::collection::vec((0u16..7, 1u64..30, any::<bool>()), 0..200)) {
         let mut tally = ReportTally::new(7, 5, Some(ValidatorIndex(0)));

@@ -149,7 +149,7 @@ fn a_forged_half_is_no_evidence() {
 }
 
 #[test]
-fn f_plus_one_nullifies_are_told_once_and_verified() {
+fn f_plus_one_nullifies_are_reported_once_and_verified() {
     let mut tally = Tally::new(committee(7), 16);
     assert!(add(&mut tally, vote(1, Nullify, 5, 0)).is_empty());
     assert!(add(&mut tally, vote(2, Nullify, 5, 0)).is_empty());
@@ -166,7 +166,7 @@ fn strangers_votes_are_dropped() {
         let mut vote = vote(1, Notarize, 5, 1);
         change(&mut vote);
         vote.signature = key(1).sign_vote(vote.signer, vote.body).signature;
-        // Counted votes would be evidence against each other.
+        // If these votes were counted, they would be evidence against each other.
         assert!(add(&mut tally, vote).is_empty());
     };
     dropped(|vote| vote.body.chain = ChainId([9; 32]));
@@ -351,7 +351,7 @@ fn below_the_window_votes_count_for_views_without_a_certificate_alone() {
     for view in 1..=40 {
         add(&mut tally, vote(1, Nullify, view, 0));
         add(&mut tally, vote(2, Nullify, view, 0));
-        // Every third view has none.
+        // Every third view has no certificate.
         if view % 3 != 0 {
             tally.add_certificate(certificate(4, &[0, 2, 3], Nullify, view, 0), &mut out).unwrap();
         }
@@ -402,9 +402,10 @@ fn a_certificate_is_judged_without_its_signatures_and_taken_after_them() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Any order of good, doubled and forged votes: certificates hold, and are there iff a quorum's good votes came.
+    /// In any order of good, repeated and forged votes, every certificate is valid, and there is one exactly if a
+    /// quorum's good votes came.
     #[test]
-    fn certificates_hold_and_come_when_due(
+    fn certificates_are_valid_and_appear_when_a_quorum_voted(
         steps in proptest::collection::vec((0u16..7, 0u8..3, 1u64..3, 1u8..3, 0u8..5), 0..60)
     ) {
         let kinds = [Notarize, Nullify, Finalize];

@@ -14,6 +14,6 @@ mod shard;
 pub mod turns;
 
 pub use shard::{
-    BlockAhead, CheckedCertificate, Ended, Ending, Event, Executed, ExecutionJob, FalseBatch, Floor, Holdings,
-    JournalSizes, Journaled, LeftOut, LiveRecords, Now, Ports, Records, Shard, SignerEvent, Stage, WorkConfig,
+    BlockAhead, CheckedCertificate, EndReason, EndedEpoch, Event, Executed, ExecutionJob, FalseBatch, Floor, Holdings,
+    JournalSizes, Journaled, LiveRecords, Now, Ports, Records, Shard, SignerEvent, SkippedHome, Stage, WorkConfig,
 };

@@ -4,7 +4,9 @@
 
 use rustorium_crypto::SigningKey;
 use rustorium_signer::protocol::Request;
-use rustorium_signer::{Client, JournalSummary, Key, Role, Server, Settings, StateFile, TokenKey, TokenUri, What};
+use rustorium_signer::{
+    Client, JournalSummary, Key, RequestSubject, Role, Server, Settings, StateFile, TokenKey, TokenUri,
+};
 use rustorium_types::{BlockDigest, BoundedVec, ChainId, Epoch, PublicKey, ShardId, View, VoteBody, VoteKind};
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -16,10 +18,10 @@ use std::time::{Duration, Instant};
 
 const CHAIN: ChainId = ChainId([7; 32]);
 
-fn vote(view: u64) -> What {
+fn vote(view: u64) -> RequestSubject {
     let (shard, epoch, block) = (ShardId(0), Epoch(0), BlockDigest([1; 32]));
     let body = VoteBody { chain: CHAIN, shard, epoch, view: View(view), kind: VoteKind::Notarize, block };
-    What::Vote { body, settled: View(view.saturating_sub(8)) }
+    RequestSubject::Vote { body, settled: View(view.saturating_sub(8)) }
 }
 
 /// The median and the 99th of 100, in microseconds.
@@ -45,7 +47,14 @@ fn connected(socket: &Path, key: PublicKey) -> Result<Client, Box<dyn Error>> {
     let mut client = Client::connect(socket, key, Duration::from_secs(20))?;
     let votes = BoundedVec::default();
     let (chain, shard, epoch, settled) = (CHAIN, ShardId(0), Epoch(0), View(0));
-    client.ask_one(What::Show(Box::new(JournalSummary { chain, shard, epoch, settled, next_seq: 0, votes })))?;
+    client.ask_one(RequestSubject::Show(Box::new(JournalSummary {
+        chain,
+        shard,
+        epoch,
+        settled,
+        next_seq: 0,
+        votes,
+    })))?;
     Ok(client)
 }
 
@@ -67,7 +76,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let serving = server.clone();
     let thread = std::thread::spawn(move || serving.run());
     let mut client = connected(&socket, public)?;
-    let ping = quantiles(timed(count, |_| Ok(client.ask_one(What::Ping)?))?);
+    let ping = quantiles(timed(count, |_| Ok(client.ask_one(RequestSubject::Ping)?))?);
     let one = quantiles(timed(count, |number| Ok(client.ask_one(vote(number as u64 + 1))?))?);
     let first = count as u64 + 1;
     let together = timed(count / 32, |round| {

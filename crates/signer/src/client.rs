@@ -1,6 +1,8 @@
 //! The client's side of the protocol: a connection for one key, with many requests in flight.
 
-use crate::protocol::{Answer, Hello, Refusal, Reply, Request, VERSION, What, frame_into, read_frame, write_frame};
+use crate::protocol::{
+    Answer, Hello, Refusal, Reply, Request, RequestSubject, VERSION, frame_into, read_frame, write_frame,
+};
 use rustorium_types::PublicKey;
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
@@ -26,7 +28,7 @@ pub enum ClientError {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The signer doesn't keep to the protocol.
-    #[error("the signer at {0} gives answers to questions that nobody asked: run node and signer of the same release")]
+    #[error("the signer at {0} sends answers without a request: run node and signer of the same release")]
     Confused(PathBuf),
 }
 
@@ -92,7 +94,7 @@ impl Client {
     ///
     /// # Errors
     /// Those of `ask`, and a refusal.
-    pub fn ask_one(&mut self, what: What) -> Result<Answer, ClientError> {
+    pub fn ask_one(&mut self, what: RequestSubject) -> Result<Answer, ClientError> {
         let answer = self.ask(&[Request { id: 0, what }])?.pop();
         match answer {
             Some(Answer::Refused(refusal)) => Err(refusal.into()),

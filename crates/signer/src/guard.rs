@@ -33,7 +33,7 @@ pub enum Record {
     Batch(Box<Batch>),
     /// The votes in the next journal that a node shows are added to the remembered ones.
     Adopting,
-    /// They were added.
+    /// The votes of that journal were added.
     Adopted,
     /// A vote that the key signed is missing above, so nothing is signed any more.
     RolledBack(View),

@@ -16,6 +16,6 @@ pub use client::{Client, ClientError};
 pub use guard::Guard;
 pub use keys::{Key, Role};
 pub use pkcs11::{TokenFault, TokenKey, TokenUri};
-pub use protocol::{Answer, JournalSummary, Newest, Refusal, What};
+pub use protocol::{Answer, JournalSummary, Newest, Refusal, RequestSubject};
 pub use record::{Record, StateError, StateFile};
 pub use server::{Server, ServerError, Settings};

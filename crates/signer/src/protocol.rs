@@ -34,7 +34,7 @@ pub struct Hello {
 
 /// Subject of a request: something to be signed, with everything that the signature covers; or a preparation for it.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
-pub enum What {
+pub enum RequestSubject {
     /// The node's own journal, for the signer to compare with its record. It is the first request for a validator key.
     Show(Box<JournalSummary>),
     /// A vote. For a proposal it is its leader's notarize vote.
@@ -78,7 +78,7 @@ pub struct Request {
     /// Number of the request, which its reply repeats.
     pub id: u64,
     /// The subject.
-    pub what: What,
+    pub what: RequestSubject,
 }
 
 /// A reply.

@@ -6,8 +6,8 @@
 use crate::guard::{Guard, Lane, Record};
 use crate::keys::{Key, Role};
 use crate::protocol::{
-    Answer, FRAME_BYTES_MAX, Hello, LENGTH_BYTES, Refusal, Reply, Request, VERSION, What, frame_into, invalid,
-    read_frame, split_frame, write_frame,
+    Answer, FRAME_BYTES_MAX, Hello, LENGTH_BYTES, Refusal, Reply, Request, RequestSubject, VERSION, frame_into,
+    invalid, read_frame, split_frame, write_frame,
 };
 use crate::record::{StateError, StateFile};
 use parking_lot::Mutex;
@@ -255,12 +255,16 @@ impl Server {
         replies
     }
 
-    fn account(&self, held: &HeldKey, what: &What) -> Result<Answer, Refusal> {
+    fn account(&self, held: &HeldKey, what: &RequestSubject) -> Result<Answer, Refusal> {
         match what {
-            What::Ping => Ok(Answer::Here),
-            What::Transaction(body) if !self.chains.contains(&body.chain) => Err(Refusal::OtherChain(body.chain)),
-            What::Transaction(body) if body.public_key != held.key.public() => Err(Refusal::OtherSigner),
-            What::Transaction(body) => held.key.transaction(body).map(Answer::Signed).map_err(Refusal::KeyFailed),
+            RequestSubject::Ping => Ok(Answer::Here),
+            RequestSubject::Transaction(body) if !self.chains.contains(&body.chain) => {
+                Err(Refusal::OtherChain(body.chain))
+            }
+            RequestSubject::Transaction(body) if body.public_key != held.key.public() => Err(Refusal::OtherSigner),
+            RequestSubject::Transaction(body) => {
+                held.key.transaction(body).map(Answer::Signed).map_err(Refusal::KeyFailed)
+            }
             _ => Err(Refusal::OtherRole),
         }
     }
@@ -291,7 +295,7 @@ impl GuardedKey {
         &mut self,
         key: &Key,
         chains: &BTreeSet<ChainId>,
-        what: What,
+        what: RequestSubject,
         shown: &mut bool,
         records: &mut Vec<Record>,
     ) -> Result<Answer, Refusal> {
@@ -299,23 +303,23 @@ impl GuardedKey {
             return Err(Refusal::Unwritten(failed.clone()));
         }
         match what {
-            What::Ping => Ok(Answer::Here),
-            What::Show(journal) => {
+            RequestSubject::Ping => Ok(Answer::Here),
+            RequestSubject::Show(journal) => {
                 let (changes, newest) = self.guard.show(&journal);
                 records.extend(changes);
                 *shown = newest.is_ok();
                 newest.map(Answer::Ready)
             }
-            What::Vote { .. } | What::Batch(_) if !*shown => Err(Refusal::NotShown),
-            What::Vote { body, settled } => {
+            RequestSubject::Vote { .. } | RequestSubject::Batch(_) if !*shown => Err(Refusal::NotShown),
+            RequestSubject::Vote { body, settled } => {
                 records.extend(self.guard.vote(&body, settled)?);
                 key.vote(&body).map(Answer::Signed).map_err(Refusal::KeyFailed)
             }
-            What::Batch(body) => self.batch(key, *body, records),
-            What::Possession(body) if !chains.contains(&body.chain) => Err(Refusal::OtherChain(body.chain)),
-            What::Possession(body) if body.validator_key != key.public() => Err(Refusal::OtherSigner),
-            What::Possession(body) => key.possession(&body).map(Answer::Signed).map_err(Refusal::KeyFailed),
-            What::Transaction(_) => Err(Refusal::OtherRole),
+            RequestSubject::Batch(body) => self.batch(key, *body, records),
+            RequestSubject::Possession(body) if !chains.contains(&body.chain) => Err(Refusal::OtherChain(body.chain)),
+            RequestSubject::Possession(body) if body.validator_key != key.public() => Err(Refusal::OtherSigner),
+            RequestSubject::Possession(body) => key.possession(&body).map(Answer::Signed).map_err(Refusal::KeyFailed),
+            RequestSubject::Transaction(_) => Err(Refusal::OtherRole),
         }
     }
 
@@ -425,10 +429,10 @@ mod tests {
     use rustorium_crypto::SigningKey;
     use rustorium_types::{BlockDigest, BoundedVec, Epoch, ShardId, View, VoteBody, VoteKind};
 
-    fn ask(view: u64) -> What {
+    fn ask(view: u64) -> RequestSubject {
         let (chain, shard, epoch, view) = (ChainId([7; 32]), ShardId(0), Epoch(0), View(view));
         let body = VoteBody { chain, shard, epoch, view, kind: VoteKind::Nullify, block: BlockDigest::ZERO };
-        What::Vote { body, settled: View(0) }
+        RequestSubject::Vote { body, settled: View(0) }
     }
 
     #[test]
@@ -449,13 +453,13 @@ mod tests {
             users: BTreeSet::new(),
         };
         let (server, mut shown) = (Server::open(settings).unwrap(), false);
-        let mut answers = |whats: Vec<What>| -> Vec<Answer> {
+        let mut answers = |whats: Vec<RequestSubject>| -> Vec<Answer> {
             let requests = whats.into_iter().map(|what| Request { id: 1, what }).collect();
             server.answer(&held, requests, &mut shown).into_iter().map(|reply| reply.answer).collect()
         };
         let (chain, shard, epoch, settled) = (ChainId([7; 32]), ShardId(0), Epoch(0), View(0));
         let journal = JournalSummary { chain, shard, epoch, settled, next_seq: 0, votes: BoundedVec::default() };
-        let good = answers(vec![What::Show(Box::new(journal)), ask(1)]);
+        let good = answers(vec![RequestSubject::Show(Box::new(journal)), ask(1)]);
         assert!(matches!(good[..], [Answer::Ready(None), Answer::Signed(_)]), "{good:?}");
         held.guarded.as_ref().unwrap().lock().file.fill_disk().unwrap();
         for whats in [vec![ask(2), ask(3)], vec![ask(1)], vec![ask(4)]] {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// Running checks. Each thread's results are reported when it is done.
 pub(crate) struct Checks {
-    /// By thread: the number of its check, and its results.
+    /// The number of each thread's check, and its results.
     threads: Vec<Option<(u64, VecDeque<Event>)>>,
     begun: u64,
     /// Results of clients' transactions by the number of their check. They are reported in this order.

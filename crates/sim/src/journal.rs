@@ -91,7 +91,7 @@ impl SimJournal {
     }
 
     /// Returns the numbers of records and of bytes that it keeps.
-    pub fn held(&self) -> (usize, usize) {
+    pub fn sizes(&self) -> (usize, usize) {
         (self.records.len(), self.records.iter().map(|record| record.payload.len()).sum())
     }
 

@@ -9,14 +9,14 @@ use crate::ports::{Sent, SimPorts};
 use crate::start::store_failed;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use rustorium_api::{Submitted, Visit, Wait};
+use rustorium_api::{ClientSession, Submitted, Wait};
 use rustorium_crypto::{Addressed, SigningKey, work_done};
 use rustorium_quorum::Evidence;
 use rustorium_shard::port::{Effect, Input};
 use rustorium_shard::senders::Credit;
 use rustorium_shard::turns::Turns;
 use rustorium_shard::{Event, Now, Shard};
-use rustorium_stages::durability::Keeping;
+use rustorium_stages::durability::DurabilityWork;
 use rustorium_stages::executor::Executor;
 use rustorium_stages::inbox::Inbox;
 use rustorium_stages::queue::Queue;
@@ -121,7 +121,7 @@ pub struct SimNode {
     pub(crate) checks: Checks,
     pub(crate) executor: Executor,
     pub(crate) roots: Option<Roots>,
-    pub(crate) keeping: Keeping,
+    pub(crate) keeping: DurabilityWork,
     pub(crate) inbox: Arc<Inbox>,
     pub(crate) events: Arc<Queue<Event>>,
     pub(crate) turns: Turns,
@@ -129,7 +129,7 @@ pub struct SimNode {
     pub(crate) meter: Meter,
     pub(crate) answers: Arc<Mutex<Vec<Answer>>>,
     /// The client of all submissions, which never leaves.
-    pub(crate) client: Arc<Visit>,
+    pub(crate) client: Arc<ClientSession>,
     pub(crate) running: BTreeSet<Stage>,
     /// Writes and syncs of the store before the start.
     pub(crate) calls_before: (u64, u64),
@@ -407,7 +407,7 @@ impl SimNode {
 
     /// Returns counts of what the process and its journal keep, by name.
     pub fn held(&self) -> Vec<(&'static str, u64)> {
-        let (records, bytes) = self.disk.journal(|journal| journal.held());
+        let (records, bytes) = self.disk.journal(|journal| journal.sizes());
         let holdings = self.shard.as_ref().map(Shard::holdings).unwrap_or_default();
         let waiters = self.shard.as_ref().map_or(0, |shard| shard.ports.clients.waiters.len());
         vec![

@@ -9,7 +9,7 @@ use rustorium_shard::context::Context;
 use rustorium_shard::port::Input;
 use rustorium_shard::senders::Credit;
 use rustorium_shard::senders::Payer;
-use rustorium_shard::{Ending, ExecutionJob, Ports};
+use rustorium_shard::{EndReason, ExecutionJob, Ports};
 use rustorium_stages::clients::Clients;
 use rustorium_stages::serving::{Serving, answer_certificates};
 use rustorium_stages::verifier::Verifier;
@@ -209,5 +209,5 @@ impl Ports for SimPorts {
     }
 
     /// Links are never taken over here: each node is one process.
-    fn end(&mut self, _why: Ending) {}
+    fn end(&mut self, _why: EndReason) {}
 }

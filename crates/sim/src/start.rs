@@ -8,7 +8,7 @@ use crate::disk::SimDisk;
 use crate::inbound::{Inbound, Queues};
 use crate::node::{Failure, Keys, SimNode, Threads};
 use crate::ports::SimPorts;
-use rustorium_api::Visit;
+use rustorium_api::ClientSession;
 use rustorium_shard::turns::Turns;
 use rustorium_shard::{Event, Now, WorkConfig};
 use rustorium_stages::executor::store_code;
@@ -81,7 +81,7 @@ impl SimNode {
             inbound: Inbound::of(queues),
             meter: Meter::of(threads.costs),
             answers: Arc::default(),
-            client: Visit::local(),
+            client: ClientSession::local(),
             running: BTreeSet::new(),
             calls_before,
             ahead_us: None,

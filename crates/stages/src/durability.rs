@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const STORE_SYNC: Duration = Duration::from_millis(500);
 
 /// Makes commits durable and prunes heights that are older than the node keeps.
-pub struct Keeping {
+pub struct DurabilityWork {
     /// The store.
     pub store: Arc<dyn Store>,
     /// Reached heights.
@@ -32,7 +32,7 @@ pub struct Keeping {
     pub keep_heights: Option<u64>,
 }
 
-impl Keeping {
+impl DurabilityWork {
     /// Returns true if a commit isn't durable yet.
     pub fn is_due(&self) -> bool {
         self.progress.executed.load(Ordering::Acquire) > self.progress.durable.load(Ordering::Acquire)
@@ -54,16 +54,16 @@ impl Keeping {
 }
 
 /// Parts of the durability thread.
-pub struct Keeper {
+pub struct DurabilityThread {
     /// Work of the thread.
-    pub keeping: Keeping,
+    pub keeping: DurabilityWork,
     /// Inbox for failures.
     pub inbox: Arc<Inbox>,
     /// Mark of how long the thread has been at its work.
     pub mark: Arc<Mark>,
 }
 
-impl Keeper {
+impl DurabilityThread {
     /// Does due work until the node stops or the store fails.
     pub fn run(&self) {
         while !self.keeping.stopping.load(Ordering::Acquire) {

@@ -14,7 +14,7 @@ use rustorium_execution::{
 };
 use rustorium_shard::context::Context;
 use rustorium_shard::log_marks;
-use rustorium_shard::{Ended, Event, Executed, ExecutionJob};
+use rustorium_shard::{EndedEpoch, Event, Executed, ExecutionJob};
 use rustorium_state::workers::Workers;
 use rustorium_storage::{HeightCommit, Store, StoreError, TreeWrites};
 use rustorium_types::{
@@ -151,7 +151,7 @@ impl Executor {
         }
         let payload_height = self.store.tip().map_or(Height(0), |tip| tip.payload_height);
         let committee = committee_of(&commit.diff).and_then(|bytes| CommitteeRecord::from_bytes(bytes).ok());
-        let ended = change.map(|change| Box::new(Ended { change, payload_height }));
+        let ended = change.map(|change| Box::new(EndedEpoch { change, payload_height }));
         let root = commit.result_root;
         self.events.push(Event::Executed(Executed { height, time_ms, root, touched, skipped, committee, ended }));
         let listened = self.progress.newest.receiver_count() > 0;

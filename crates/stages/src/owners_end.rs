@@ -71,15 +71,15 @@ impl Plan {
         let done = executed(&first, &inline, &base, store, &context.parameters)?;
         let record = match committee_of(&done.diff) {
             Some(bytes) => CommitteeRecord::from_bytes(bytes).map_err(|error| refused(error.to_string()))?,
-            None => return Err(refused("nothing in it changes the committee: replace a key that is retired")),
+            None => return Err(refused("the plan doesn't change the committee: replace a key that is retired")),
         };
         let next = record.target;
         let place = |key: PublicKey| next.iter().any(|validator| validator.validator_key == key);
         // Proposer that the blocks name: a member that signs nothing more, whose node takes no offence at blocks that
         // it didn't make.
         let gone = context.committee.keys.iter().position(|key| !place(*key));
-        let gone =
-            gone.ok_or_else(|| refused("it removes no member's key: a committee that can sign needs no restart"))?;
+        let gone = gone
+            .ok_or_else(|| refused("the plan removes no member's key: a committee that can sign needs no restart"))?;
         first.proposer = ValidatorIndex(gone as u16);
         let digest = block_digest(&first);
         let mut second = above(&context, &first, digest, 0);
@@ -114,7 +114,9 @@ impl Plan {
         let certificate = Certificate { body: self.body(), signatures };
         let good = verify_owners(&self.context.owners(), &certificate);
         good.ok_or_else(|| {
-            refused("an owner's signature is of something else, or one signed for many: have each owner sign this plan")
+            refused(
+                "an owner's signature covers another plan, or several are of one owner: have each owner sign this plan",
+            )
         })
     }
 

@@ -5,7 +5,7 @@
 //! records, the stages, then the shard.
 
 use crate::clients::{Clients, prover};
-use crate::durability::Keeping;
+use crate::durability::DurabilityWork;
 use crate::error::NodeError;
 use crate::executor::{Executor, Progress, store_code};
 use crate::inbox::Inbox;
@@ -160,8 +160,8 @@ impl Replica {
 
     /// Returns the stage that makes commits durable and prunes. `keep_heights` is the number of newest heights that it
     /// keeps; `None` keeps all.
-    pub fn keeping(&self, keep_heights: Option<u64>) -> Keeping {
-        Keeping {
+    pub fn keeping(&self, keep_heights: Option<u64>) -> DurabilityWork {
+        DurabilityWork {
             store: self.store.clone(),
             progress: self.progress.clone(),
             waiters: self.waiters.clone(),

@@ -7,7 +7,7 @@
 use rustorium_shard::periods::{Period, Periods, RootedPeriod, claimed_height};
 use rustorium_state::slot::{Child, Slot};
 use rustorium_state::tables::Tables;
-use rustorium_state::tree::{KeyChange, KvRead, Layer, Layered, Row, TreeDiff, TreeError, update};
+use rustorium_state::tree::{KeyChange, KvRead, Layer, LayeredKv, Row, TreeDiff, TreeError, update};
 use rustorium_state::workers::Workers;
 use rustorium_types::{Hash, Header, Height, Parameters, StateKey};
 use std::collections::{BTreeMap, HashMap};
@@ -102,7 +102,7 @@ impl<S: KvRead, W: Workers> Rooting<S, W> {
 
     fn update(&self) -> Result<TreeDiff, TreeError> {
         let diff: Vec<KeyChange> = self.pending.iter().map(|(key, value)| (*key, *value)).collect();
-        update(&self.tables, &Layered { base: &self.base, layers: &self.layers }, &diff, &self.workers)
+        update(&self.tables, &LayeredKv { base: &self.base, layers: &self.layers }, &diff, &self.workers)
     }
 
     /// Returns the time (Unix ms) from which the newest state can be rooted ahead. `None` if it can't, or is rooted

@@ -12,7 +12,7 @@ use order::{Incoming, NextWork, WaitingChecks, Work};
 use parking_lot::{Condvar, Mutex, MutexGuard, RwLock};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use rustorium_api::{Refused, Submitted, SubmittedSink, Visit, Wait};
+use rustorium_api::{ClientSession, Refused, Submitted, SubmittedSink, Wait};
 use rustorium_crypto::{
     Addressed, Admitted, KnownSignatures, admit, batch_fault, false_signers, verify_batches, verify_certificate,
     verify_transactions, verify_votes,
@@ -35,12 +35,12 @@ pub struct Submission {
     pub transaction: Addressed,
     /// Outcome that the client waits for.
     pub wait: Wait,
-    /// Its index in the client's submission.
+    /// The transaction's index in the client's submission.
     pub index: usize,
     /// Time until which the client waits.
     pub until: Instant,
     /// Session that sent it.
-    pub visit: Arc<Visit>,
+    pub visit: Arc<ClientSession>,
     /// Place in the room until the wait ends. `None` if the submission takes no place.
     pub place: Option<Place>,
     /// Sink for the outcome.
@@ -49,7 +49,13 @@ pub struct Submission {
 
 impl Submission {
     /// Creates a submission without a place in the room, for a client whose waits no thread ends.
-    pub fn unswept(transaction: Addressed, wait: Wait, index: usize, visit: Arc<Visit>, done: SubmittedSink) -> Self {
+    pub fn unswept(
+        transaction: Addressed,
+        wait: Wait,
+        index: usize,
+        visit: Arc<ClientSession>,
+        done: SubmittedSink,
+    ) -> Self {
         Self { transaction, wait, index, until: Instant::now(), visit, place: None, done }
     }
 }

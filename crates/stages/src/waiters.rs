@@ -7,7 +7,7 @@ use crate::room::Place;
 use parking_lot::Mutex;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use rustorium_api::{Refused, Submitted, SubmittedSink, Visit, Wait};
+use rustorium_api::{ClientSession, Refused, Submitted, SubmittedSink, Wait};
 use rustorium_types::{Height, Receipt, TxId};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ptr;
@@ -30,7 +30,7 @@ pub struct Waiter {
     /// End of the wait, whether or not blocks come.
     pub until: Instant,
     /// Session that waits.
-    pub visit: Arc<Visit>,
+    pub visit: Arc<ClientSession>,
     /// Place in the room until the wait ends. `None` if the wait takes no place.
     pub place: Option<Place>,
     /// Copies that are told once each: the index in their submission, and the submission's sink.
@@ -248,7 +248,7 @@ impl Waiters {
     }
 
     /// Removes a session's waits for these transactions, because it stopped waiting.
-    pub fn forget(&self, ids: &[TxId], visit: &Visit) {
+    pub fn forget(&self, ids: &[TxId], visit: &ClientSession) {
         visit.end();
         let mut gone = Vec::new();
         let mut by_id = self.by_id.lock();
@@ -268,7 +268,7 @@ impl Waiters {
     }
 
     /// Removes all waits of a session.
-    pub fn left(&self, visit: &Visit) {
+    pub fn left(&self, visit: &ClientSession) {
         visit.end();
         // Waits are registered under the same lock, so a later one sees the end of the session.
         let waits = || {

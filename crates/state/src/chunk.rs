@@ -33,7 +33,7 @@ pub enum ChunkError {
     #[error("the bytes are not a chunk of the state tree: {0}")]
     Malformed(&'static str),
     /// A leaf or node stands in a slot where it can't be.
-    #[error("slot {0} of the chunk holds what belongs elsewhere")]
+    #[error("slot {0} of the chunk has the content of another slot")]
     Misplaced(u8),
     /// Slots were changed, added or left out.
     #[error("the chunk is not of the node that was asked for")]

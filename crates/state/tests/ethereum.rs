@@ -1,5 +1,6 @@
-//! Multiproofs that another implementation made: rust-verkle's proofs over trees of Ethereum's layout (EIP-6800), read by
-//! the least that turns such a proof into openings. The ledger has another layout; only the multiproof is the same.
+//! Multiproofs of another implementation: rust-verkle's proofs over trees of Ethereum's layout (EIP-6800), read by the
+//! minimum of code that turns such a proof into openings. The ledger has another layout; only the multiproof is the
+//! same.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -21,7 +22,7 @@ enum Found {
 struct Proof {
     /// Found where proved stems would be, in order.
     other_stems: Vec<[u8; 31]>,
-    /// For each stem in order: how deep its path goes, and what is there.
+    /// For each stem in order: the depth of its path, and what is there.
     depths: Vec<(usize, Found)>,
     /// By path, without the root.
     commitments: Vec<Element>,

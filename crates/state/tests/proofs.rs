@@ -10,7 +10,7 @@ use rustorium_state::{
 
 const LABEL: &[u8] = b"test";
 
-/// A polynomial whose values are all different and known for its seed.
+/// Returns a polynomial with distinct values, determined by its seed.
 fn polynomial(seed: u8) -> [Fr; WIDTH] {
     std::array::from_fn(|i| scalar::from_hash(&[[seed, 1, 2, i as u8]; 8].concat().try_into().unwrap()))
 }
@@ -61,7 +61,7 @@ fn nodes_of_every_kind_open_everywhere() {
 
 #[test]
 fn hundreds_of_nodes_open_at_once() {
-    // Enough of them that the sums are made by buckets.
+    // Enough nodes that sums are computed with buckets.
     let nodes: Vec<Node> = (0..=255).map(|seed| node(polynomial(seed))).collect();
     let queries: Vec<_> = nodes.iter().enumerate().map(|(i, node)| query(node, (i % 40) as u8)).collect();
     let (proof, mut opened) = prove(&queries);
@@ -104,7 +104,7 @@ fn parts_in_other_places_are_refused() {
         let swapped = MultiProof::from_bytes(&swapped).unwrap();
         assert_eq!(verify(&swapped, &opened), Err(ProofError::Refused));
     }
-    // All points neutral and all scalars zero: what a prover with nothing to say would send.
+    // All points neutral and all scalars zero, as a prover without knowledge could send them.
     let nothing = MultiProof::from_bytes(&[0; MultiProof::BYTES]).unwrap();
     assert_eq!(verify(&nothing, &opened), Err(ProofError::Refused));
 }
@@ -138,7 +138,7 @@ fn numbers_that_are_not_canonical_are_named() {
 fn inner_product_proofs_hold_inside_and_outside_the_domain_and_when_damaged_nowhere() {
     let node = node(polynomial(9));
     let value_at = |point: Fr| {
-        // Two ways to the value of a polynomial: here Newton's, from the values alone.
+        // Two ways to compute a value of the polynomial: here Newton's, from the values alone.
         let mut rest: Vec<Fr> = node.polynomial.to_vec();
         let (mut sum, mut product) = (Fr::from(0), Fr::from(1));
         for order in 0..WIDTH as u64 {

@@ -1,4 +1,4 @@
-//! Proofs of the tree: they hold for what is so, for all kinds of absence, and nothing else passes.
+//! Proofs of the tree: they hold for true facts, for all kinds of absence, and for nothing else.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -14,7 +14,7 @@ use rustorium_state::workers::Serial;
 use rustorium_types::{Hash, StateKey};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A tree over some keys, each with a value of its own.
+/// A tree over some keys, each with its own value.
 struct Known {
     tree: MemKv,
     values: BTreeMap<StateKey, Hash>,
@@ -45,20 +45,20 @@ impl Known {
     }
 }
 
-/// A random key that doesn't begin as the parting keys do.
+/// Returns a random key without the prefix of the parting keys.
 fn spread_key(number: u64) -> [u8; 64] {
     let mut key = random_key(number);
     key[0] |= 1;
     key
 }
 
-/// Random keys, and some that share 30 and 62 bytes: every kind of way and end is in here.
+/// Returns random keys, and some that share 30 and 62 bytes: every kind of path and end occurs.
 fn mixed() -> Known {
     let shared = |at: usize| (1..5).map(move |byte| parting_key(at, byte));
     known((0..300).map(spread_key).chain(shared(30)).chain(shared(62)))
 }
 
-/// Keys with the kinds of end that a walk can have: leaf, empty slot, other leaf, diverging node.
+/// Returns keys with all kinds of end of a walk: leaf, empty slot, other leaf, diverging node.
 fn ends() -> [StateKey; 4] {
     let mut diverging = parting_key(62, 1);
     diverging[40] = 9;
@@ -203,9 +203,9 @@ impl Parts {
     }
 }
 
-/// Lies: the leaf isn't there, it is another, its node is a leaf, the node below is the child.
+/// False claims: the leaf is missing, it is another one, its node is a leaf, the node below is the child.
 #[test]
-fn lies_about_what_is_in_a_slot_are_refused() {
+fn false_claims_about_a_slot_are_refused() {
     let known = mixed();
     let key = state_key(parting_key(62, 3));
     let proof = known.open(&[key]);

@@ -1,4 +1,4 @@
-//! The tree against a model: any history gives the root and the rows of a fresh build.
+//! The tree, compared with a model: any history gives the root and the rows of a fresh build.
 
 #![allow(clippy::unwrap_used)]
 
@@ -9,13 +9,13 @@ use proptest::prelude::*;
 use rustorium_state::path::{Prefix, SlotId};
 use rustorium_state::slot::{Child, Commitment, Leaf, Slot};
 use rustorium_state::tree::{
-    KeyChange, KvRead, Layer, Layered, MemKv, ReadError, TreeDiff, TreeError, subtree, update,
+    KeyChange, KvRead, Layer, LayeredKv, MemKv, ReadError, TreeDiff, TreeError, subtree, update,
 };
 use rustorium_state::workers::{Serial, Workers};
 use rustorium_types::Hash;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One period: what becomes of each key.
+/// One period: the change of each key.
 type Period = BTreeMap<[u8; 64], Option<u8>>;
 
 fn diff(period: &Period) -> Vec<KeyChange> {
@@ -43,7 +43,8 @@ fn each_row_once(diff: &TreeDiff) -> bool {
     ids.len() == diff.rows.len()
 }
 
-/// After every period: the model's root, the rows of a fresh build, and the same through layers over the first tree.
+/// Checks after every period: the model's root, the rows of a fresh build, and the same through layers over the first
+/// tree.
 fn check(periods: &[Period]) {
     let mut leaves = Leaves::new();
     let mut tree = MemKv::default();
@@ -51,7 +52,7 @@ fn check(periods: &[Period]) {
     let base = MemKv::default();
     for period in periods {
         let change = update(tables(), &tree, &diff(period), &Serial).unwrap();
-        let layered = Layered { base: &base, layers: &layers };
+        let layered = LayeredKv { base: &base, layers: &layers };
         assert_eq!(update(tables(), &layered, &diff(period), &Serial).unwrap(), change);
         assert!(each_row_once(&change));
         apply(&mut leaves, period);
@@ -65,7 +66,7 @@ fn check(periods: &[Period]) {
     }
 }
 
-/// Keys of few bytes' variety that part anywhere, from the first byte to the last.
+/// Keys of a few different bytes that diverge anywhere, from the first byte to the last.
 fn any_key() -> impl Strategy<Value = [u8; 64]> {
     prop_oneof![
         3 => (prop_oneof![0_usize..4, 30_usize..34, 60_usize..64], 0_u8..3).prop_map(|(at, byte)| parting_key(at, byte)),
@@ -148,7 +149,7 @@ fn keys_that_share_63_bytes_cost_one_node() {
 }
 
 #[test]
-fn a_ladder_of_all_prefix_lengths_comes_down_rung_by_rung() {
+fn keys_with_all_prefix_lengths_can_be_removed_one_by_one() {
     let up: Period = (0..64).map(|at| (parting_key(at, 1), Some(1))).chain([([0; 64], Some(1))]).collect();
     let down =
         |keep: usize| -> Period { (0..64).filter(|at| at % 8 != keep).map(|at| (parting_key(at, 1), None)).collect() };
@@ -163,7 +164,7 @@ fn an_unsorted_diff_is_refused() {
     }
 }
 
-/// A tree of two keys below one inner node, some of whose rows were changed.
+/// Returns a tree of two keys below one inner node, with some rows changed.
 fn damaged(damage: impl Fn(&mut Slot)) -> MemKv {
     let fill: Period = [[1; 64], {
         let mut key = [1; 64];
@@ -224,7 +225,7 @@ fn a_store_that_fails_is_an_error() {
     assert_eq!(error.to_string(), "the state tree can't be read: the disk failed");
 }
 
-/// Cuts work as a pool of several threads has it cut, and does the last piece first.
+/// Divides work as a pool of several threads does, and does the last piece first.
 struct Backwards;
 
 impl Workers for Backwards {
@@ -254,7 +255,7 @@ fn neither_root_nor_rows_depend_on_the_workers() {
     }
 }
 
-/// Roots that every version of the protocol so far has: a change here is a change of the protocol.
+/// Roots of every version of the protocol so far: a change here is a change of the protocol.
 #[test]
 fn roots_are_those_of_the_protocol() {
     let one: Leaves = [([1; 64], [2; 32])].into();

@@ -22,14 +22,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
-type Anything = Box<dyn Error>;
+type AnyError = Box<dyn Error>;
 
 /// Small, so that segments are begun, freed and used again all the time.
 const SEGMENT_BYTES: usize = 32 * 1024;
 const STEPS: u64 = 24;
 const LAST_SESSION: u64 = 2;
 
-fn main() -> Result<(), Anything> {
+fn main() -> Result<(), AnyError> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["run", home, address, session] => run(Path::new(home), address, session.parse()?),
@@ -49,7 +49,7 @@ fn of(keys: StorageKeys) -> AtRest {
 }
 
 /// The home's storage keys; a home without one gets one.
-fn at_rest(home: &Path) -> Result<AtRest, Anything> {
+fn at_rest(home: &Path) -> Result<AtRest, AnyError> {
     match keystore::open_storage(&key_file(home), PASSPHRASE) {
         Ok(keys) => Ok(of(keys)),
         Err(KeystoreError::Missing(_)) => {
@@ -70,19 +70,19 @@ struct Voter {
 }
 
 impl Voter {
-    fn say(&self, what: &str) -> Result<(), Anything> {
+    fn say(&self, what: &str) -> Result<(), AnyError> {
         self.socket.send(what.as_bytes())?;
         Ok(())
     }
 
-    fn durable(&self, lsn: Lsn) -> Result<(), Anything> {
+    fn durable(&self, lsn: Lsn) -> Result<(), AnyError> {
         self.journal.sync(lsn);
         while self.done.recv()?? < lsn {}
         Ok(())
     }
 
     /// Does what `keys rotate master` does before the journal has moved on.
-    fn replace_key(&self) -> Result<(), Anything> {
+    fn replace_key(&self) -> Result<(), AnyError> {
         let at_rest = of(keystore::replace_storage(&key_file(&self.home), PASSPHRASE)?);
         self.store.rekey(&at_rest)?;
         self.journal.rekey(&at_rest)?;
@@ -90,7 +90,7 @@ impl Voter {
     }
 
     /// The end of that, once it has.
-    fn discard_key(&self) -> Result<(), Anything> {
+    fn discard_key(&self) -> Result<(), AnyError> {
         if !self.store.rekeying() && self.journal.reader().of_the_key_before() == 0 {
             keystore::discard_before(&key_file(&self.home))?;
         }
@@ -98,7 +98,7 @@ impl Voter {
     }
 
     /// The last record is what a vote rests on last: the vote itself.
-    fn vote(&self, name: &str, rests_on: &[(RecordKind, usize)]) -> Result<Lsn, Anything> {
+    fn vote(&self, name: &str, rests_on: &[(RecordKind, usize)]) -> Result<Lsn, AnyError> {
         for (kind, bytes) in rests_on {
             self.journal.append(*kind, &vec![0x5a; *bytes]);
         }
@@ -109,7 +109,7 @@ impl Voter {
     }
 
     /// `pinned`: a vote below that is still needed, and its name. It is copied forward; returns where it is now.
-    fn let_go(&self, below: Lsn, pinned: (Lsn, &str)) -> Result<Lsn, Anything> {
+    fn let_go(&self, below: Lsn, pinned: (Lsn, &str)) -> Result<Lsn, AnyError> {
         let height = self.store.sync()?;
         self.say(&format!("height {}", height.0))?;
         let copy = self.journal.append_again(pinned.0, pinned.1.len());
@@ -121,7 +121,7 @@ impl Voter {
     }
 }
 
-fn run(home: &Path, address: &str, session: u64) -> Result<(), Anything> {
+fn run(home: &Path, address: &str, session: u64) -> Result<(), AnyError> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     socket.connect(address)?;
     let at_rest = at_rest(home)?;
@@ -151,7 +151,7 @@ fn run(home: &Path, address: &str, session: u64) -> Result<(), Anything> {
 }
 
 /// `rekeying`: the storage key was being replaced when the power was cut.
-fn steps(voter: &Voter, session: u64, rekeying: bool) -> Result<(), Anything> {
+fn steps(voter: &Voter, session: u64, rekeying: bool) -> Result<(), AnyError> {
     let first = voter.store.tip().map_or(0, |tip| tip.height.0 + 1);
     let mut commits = heights(first + STEPS, 1)?.into_iter().skip(first as usize);
     let mut said = Vec::new();
@@ -188,7 +188,7 @@ fn steps(voter: &Voter, session: u64, rekeying: bool) -> Result<(), Anything> {
     voter.discard_key()
 }
 
-fn check() -> Result<(), Anything> {
+fn check() -> Result<(), AnyError> {
     for home in stdin().lines() {
         let home = PathBuf::from(home?);
         let mut found = json!({ "retired": retired::read(&home.join("safety")).map_or(true, |mark| mark.is_some()) });

@@ -4,7 +4,7 @@
 mod unsynced;
 
 use crate::epochs::EpochStore;
-use crate::history::{HistoryStore, Kept, Pruning, StateView, VersionLimits, Versions, Walk, Walked};
+use crate::history::{HistoryStore, KeptRange, Pruning, StateView, VersionLimits, Versions, Walk, WalkOutcome};
 use crate::store::{
     HeightCommit, StateAtTip, Store, StoreError, StoreStats, StoredBlock, StoredLink, StoredTransaction, Tip,
 };
@@ -17,7 +17,7 @@ use rustorium_types::{
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use unsynced::{Unsynced, Write};
+use unsynced::{UnsyncedWrites, Write};
 
 /// A way in which a call fails.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,13 +51,13 @@ pub struct FaultyStore<S> {
     inner: S,
     writes: Mutex<Calls>,
     syncs: Mutex<Calls>,
-    unsynced: Option<Mutex<Unsynced<S>>>,
+    unsynced: Option<Mutex<UnsyncedWrites<S>>>,
 }
 
 impl<S: Store + Clone> FaultyStore<S> {
     /// Wraps a store whose writes are all synced, and remembers later writes until they are synced.
     pub fn remembering(inner: S) -> Self {
-        let unsynced = Some(Mutex::new(Unsynced::new(inner.clone())));
+        let unsynced = Some(Mutex::new(UnsyncedWrites::new(inner.clone())));
         Self { unsynced, ..Self::new(inner) }
     }
 
@@ -146,13 +146,13 @@ impl<S: Store> TreeStore for FaultyStore<S> {
 }
 
 impl<S: Store> HistoryStore for FaultyStore<S> {
-    fn kept(&self) -> Kept {
+    fn kept(&self) -> KeptRange {
         self.inner.kept()
     }
     fn values_at(&self, height: Height, keys: &[StateKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         self.inner.values_at(height, keys)
     }
-    fn walk_at(&self, height: Height, walk: &Walk<'_>) -> Result<Walked, StoreError> {
+    fn walk_at(&self, height: Height, walk: &Walk<'_>) -> Result<WalkOutcome, StoreError> {
         self.inner.walk_at(height, walk)
     }
     fn versions(&self, key: &StateKey, from: Height, limits: VersionLimits) -> Result<Versions, StoreError> {

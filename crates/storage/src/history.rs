@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// The part of the past that can be queried.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Kept {
+pub struct KeptRange {
     /// The oldest kept height: blocks, receipts and the values after a height are kept from it on.
     pub oldest_height: Height,
     /// The oldest and the newest kept root; the newest is the tree's base. `None` before the first `fold_tree`.
@@ -47,7 +47,7 @@ pub struct Walk<'a> {
 
 /// Result of a walk.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Walked {
+pub struct WalkOutcome {
     /// The selected leaves, ascending by key.
     pub leaves: Vec<(StateKey, StoredValue)>,
     /// Key at which the next walk continues; `None` at the end.
@@ -99,7 +99,7 @@ pub trait StateView: Send + Sync {
     fn value(&self, key: &StateKey) -> Result<Option<StoredValue>, StoreError>;
 
     /// Leaves in the order of their keys.
-    fn walk(&self, walk: &Walk<'_>) -> Result<Walked, StoreError>;
+    fn walk(&self, walk: &Walk<'_>) -> Result<WalkOutcome, StoreError>;
 }
 
 /// Progress of pruning.
@@ -114,14 +114,14 @@ pub struct Pruning {
 /// A node's storage of the past.
 pub trait HistoryStore: Send + Sync {
     /// Returns the part of the past that can be queried.
-    fn kept(&self) -> Kept;
+    fn kept(&self) -> KeptRange;
 
     /// Returns the values after `height`. Errors: `Pruned` if that height is no longer kept, `Ahead` if it isn't
     /// executed yet.
     fn values_at(&self, height: Height, keys: &[StateKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError>;
 
     /// Returns the leaves after `height`, in the order of their keys. Errors: those of `values_at`.
-    fn walk_at(&self, height: Height, walk: &Walk<'_>) -> Result<Walked, StoreError>;
+    fn walk_at(&self, height: Height, walk: &Walk<'_>) -> Result<WalkOutcome, StoreError>;
 
     /// Returns a leaf's versions of the height `from` and below, newest first. Errors: `Pruned` if `from` is no longer
     /// kept.
@@ -141,13 +141,13 @@ pub trait HistoryStore: Send + Sync {
 }
 
 impl<S: HistoryStore + ?Sized> HistoryStore for Arc<S> {
-    fn kept(&self) -> Kept {
+    fn kept(&self) -> KeptRange {
         (**self).kept()
     }
     fn values_at(&self, height: Height, keys: &[StateKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         (**self).values_at(height, keys)
     }
-    fn walk_at(&self, height: Height, walk: &Walk<'_>) -> Result<Walked, StoreError> {
+    fn walk_at(&self, height: Height, walk: &Walk<'_>) -> Result<WalkOutcome, StoreError> {
         (**self).walk_at(height, walk)
     }
     fn versions(&self, key: &StateKey, from: Height, limits: VersionLimits) -> Result<Versions, StoreError> {
@@ -170,17 +170,17 @@ pub fn nearest_root(roots: &[Height], height: Height) -> Option<Height> {
 }
 
 /// Collects the results of a walk, and decides when it is over.
-pub(crate) struct Walking<'a> {
+pub(crate) struct WalkCollector<'a> {
     walk: &'a Walk<'a>,
     looks: usize,
     bytes: usize,
     opened_bytes: usize,
-    found: Walked,
+    found: WalkOutcome,
 }
 
-impl<'a> Walking<'a> {
+impl<'a> WalkCollector<'a> {
     pub(crate) fn new(walk: &'a Walk<'a>) -> Self {
-        Self { walk, looks: 0, bytes: 0, opened_bytes: 0, found: Walked::default() }
+        Self { walk, looks: 0, bytes: 0, opened_bytes: 0, found: WalkOutcome::default() }
     }
 
     /// Tells if the walk looks at `key`. If not, the walk is over.
@@ -211,7 +211,7 @@ impl<'a> Walking<'a> {
         }
     }
 
-    pub(crate) fn end(self) -> Walked {
+    pub(crate) fn end(self) -> WalkOutcome {
         self.found
     }
 }

@@ -22,8 +22,8 @@ mod rekeyed;
 
 use crate::files;
 use crate::store::StoreError;
-use rekeyed::Rekeyed;
-use rustorium_crypto::seal::{AtRest, FreshSalt, Keyed, KeyedHash, Salt};
+use rekeyed::KeyReplacement;
+use rustorium_crypto::seal::{AtRest, FreshSalt, HashUse, KeyedHash, Salt};
 use rustorium_types::ChainId;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -54,14 +54,14 @@ pub(crate) struct KeyFile {
     hash: KeyedHash,
     next: u32,
     versions: Vec<(u32, Salt)>,
-    rekeyed: Option<Rekeyed>,
+    rekeyed: Option<KeyReplacement>,
     /// The file belongs to the previous master key.
     behind: bool,
 }
 
 impl KeyFile {
     fn empty(folder: &Path, at_rest: &AtRest) -> Result<Self, StoreError> {
-        let (folder, hash, at_rest) = (folder.to_owned(), at_rest.keyed(Keyed::KeyFile)?, at_rest.clone());
+        let (folder, hash, at_rest) = (folder.to_owned(), at_rest.keyed(HashUse::KeyFile)?, at_rest.clone());
         Ok(Self { folder, at_rest, hash, next: 1, versions: Vec::new(), rekeyed: None, behind: false })
     }
 
@@ -163,7 +163,7 @@ impl KeyFile {
         let (rekeyed, parts) = match parts.filter(|_| format == FORMAT_REKEYED) {
             Some((head, rest)) => {
                 let more = rest.split_first_chunk();
-                (more.map(|(more, _)| Rekeyed::decode(more)), more.map(|(_, rest)| (head, rest)))
+                (more.map(|(more, _)| KeyReplacement::decode(more)), more.map(|(_, rest)| (head, rest)))
             }
             None => (None, parts),
         };

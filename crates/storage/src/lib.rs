@@ -33,7 +33,8 @@ pub use cache::StateCache;
 pub use epochs::EpochStore;
 pub use faulty::{Fault, FaultyStore};
 pub use history::{
-    HistoryStore, Kept, Pruning, StateView, StoredValue, Version, VersionLimits, Versions, Walk, Walked, nearest_root,
+    HistoryStore, KeptRange, Pruning, StateView, StoredValue, Version, VersionLimits, Versions, Walk, WalkOutcome,
+    nearest_root,
 };
 pub use journal::{
     Durability, Journal, JournalError, JournalReader, JournalRecord, JournalStats, Lsn, RECORD_OVERHEAD, RecordKind,

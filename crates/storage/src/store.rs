@@ -129,7 +129,7 @@ pub enum StoreError {
     },
     /// The store has another shard's blocks.
     #[error(
-        "the store has blocks of shard {found}, and its folder is that of shard {wanted}: put it back into its own"
+        "the store has blocks of shard {found}, and its folder is that of shard {wanted}: move it back to its own folder"
     )]
     OtherShard {
         /// Shard of the blocks.
@@ -189,7 +189,7 @@ pub enum StoreError {
     },
     /// Some rows are sealed under the previous master key, which is missing.
     #[error(
-        "the store of the key file {path} has rows under the storage key before the one in storage.key: put storage.key.old back beside it, from a backup of this home if need be"
+        "the store of the key file {path} has rows under the previous storage key: put storage.key.old back beside storage.key, for example from a backup of this home"
     )]
     KeyBefore {
         /// The key file.

@@ -4,7 +4,7 @@
 //! *Invariants:* data that blocks need is wanted for as long as they need it; wants of proposals never take more than a
 //! quarter of the places; a peer's delays make no time-out longer than `RTT_TIMEOUT_MS_MAX`.
 
-use crate::needed::{Needed, Owner, Places};
+use crate::needed::{OwnedWant, Owner, Places};
 use crate::want::{Verdict, Want};
 use rustorium_types::{Request, Response, ValidatorIndex};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -135,12 +135,12 @@ impl Fetcher {
 
     /// Sets the wants of blocks. Of those set before, only the ones that are named again stay (R41). Wants of certified
     /// blocks come first, lowest height first, and at most `wants_max` of them.
-    pub fn need(&mut self, now_ms: u64, needed: Vec<Needed>) {
-        let (certified, proposals): (Vec<Needed>, Vec<Needed>) =
+    pub fn need(&mut self, now_ms: u64, needed: Vec<OwnedWant>) {
+        let (certified, proposals): (Vec<OwnedWant>, Vec<OwnedWant>) =
             needed.into_iter().partition(|needed| matches!(needed.owner, Owner::Certified(_)));
         let mut gone: BTreeSet<Want> =
             self.entries.values().filter(|entry| entry.derived).map(|entry| entry.want).collect();
-        for Needed { want, owner } in certified.into_iter().take(self.config.wants_max).chain(proposals) {
+        for OwnedWant { want, owner } in certified.into_iter().take(self.config.wants_max).chain(proposals) {
             gone.remove(&want);
             let (few, prefer) = match owner {
                 Owner::Certified(prefer) => (None, prefer),

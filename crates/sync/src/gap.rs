@@ -38,7 +38,7 @@ pub struct GapConfig {
 
 /// A wish of the core: nullifications of these views, and a notarization of the first one if it is nullified.
 #[derive(Clone, Copy)]
-struct Wish {
+struct CoreRequest {
     first: u64,
     last: u64,
     parent: Option<u64>,
@@ -105,7 +105,7 @@ pub struct GapFetcher {
     uncertified: Runs,
     /// Views above the last final one without a nullification.
     unnullified: Runs,
-    wish: Option<Wish>,
+    wish: Option<CoreRequest>,
     prefer: Option<ValidatorIndex>,
     /// Time since which there has been a gap.
     since_ms: Option<u64>,
@@ -182,7 +182,7 @@ impl GapFetcher {
     /// once, from `prefer` first, even if other certificates of the same views are held.
     pub fn wish(&mut self, first: View, last: View, prefer: ValidatorIndex) {
         let parent = (!self.unnullified.contains(first.0)).then_some(first.0);
-        self.wish = Some(Wish { first: first.0, last: last.0, parent });
+        self.wish = Some(CoreRequest { first: first.0, last: last.0, parent });
         self.prefer = Some(prefer);
         self.urgent = true;
         self.connected();

@@ -18,5 +18,5 @@ pub use chain::{FinalBlocksRefused, FinalChain, check_final_blocks, check_final_
 pub use fetcher::{FetchConfig, Fetcher, WrongAnswer};
 pub use gap::{GapConfig, GapFetcher};
 pub use named_work::{Ask, NamedWork, Peers};
-pub use needed::{Needed, Owner};
+pub use needed::{OwnedWant, Owner};
 pub use want::Want;

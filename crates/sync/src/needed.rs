@@ -14,7 +14,7 @@ pub enum Owner {
 
 /// A want with its owner.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Needed {
+pub struct OwnedWant {
     /// The want.
     pub want: Want,
     /// The block that needs it.

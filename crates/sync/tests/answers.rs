@@ -1,4 +1,4 @@
-//! Answers that are served, and the part of them that the asker takes for final.
+//! Answers to requests, and the part of them that the requester accepts as final.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -66,7 +66,7 @@ fn fits(response: &Response) {
 }
 
 #[test]
-fn an_epochs_end_is_given_where_it_is_held() {
+fn an_epochs_end_is_served_if_it_is_stored() {
     let source = held(3, 10, 1);
     let answered = answer(&source, &Request::EpochEnd(Epoch(0)));
     fits(&answered);
@@ -109,7 +109,7 @@ fn certificates_are_bounded_in_views_and_items() {
 }
 
 #[test]
-fn a_served_run_checks_out_whatever_the_count_and_the_finalized_heights() {
+fn a_served_range_is_valid_for_any_count_and_finalized_heights() {
     for step in [1, 3, 7] {
         let source = held(21, 10, step);
         for (first, count) in [(1, 1), (1, 5), (4, 2), (20, 100), (21, 0), (1, u32::MAX)] {

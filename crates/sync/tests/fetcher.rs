@@ -1,4 +1,4 @@
-//! The fetcher: whom it asks, when it asks again, and what it takes for an answer.
+//! The fetcher: which peers it asks, when it asks again, and which answers it accepts.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
@@ -101,8 +101,8 @@ fn a_new_preference_ends_a_pause() {
 }
 
 #[test]
-fn preferences_that_come_in_turns_keep_nobody_from_being_asked() {
-    // Two blocks that wait for the same batch, each from a peer that should have it, and neither answers.
+fn alternating_preferences_do_not_exclude_other_peers() {
+    // Two blocks wait for the same batch, each from a peer that should have it, and neither answers.
     let mut fetcher = Fetcher::new(CONFIG);
     let mut asked = Vec::new();
     for turn in 0..8 {
@@ -116,7 +116,7 @@ fn preferences_that_come_in_turns_keep_nobody_from_being_asked() {
 }
 
 #[test]
-fn lost_links_and_missing_peers_delay_nothing_but_themselves() {
+fn lost_links_and_missing_peers_delay_no_other_request() {
     let mut fetcher = Fetcher::new(CONFIG);
     fetcher.want(0, wanted(1), Some(ValidatorIndex(1)));
     assert!(poll(&mut fetcher, 0, &[]).is_empty());
@@ -147,7 +147,7 @@ fn limits_hold_and_the_oldest_go_first() {
 }
 
 #[test]
-fn what_was_not_asked_for_is_dropped_and_told() {
+fn an_unrequested_answer_is_dropped_and_reported() {
     let (good, digest) = block(7);
     let (other, _) = block(8);
     let mut fetcher = Fetcher::new(CONFIG);
@@ -203,7 +203,7 @@ fn batches_certificates_and_final_blocks_are_judged() {
 }
 
 proptest! {
-    /// Through any events: bounds hold, nobody is asked who is not connected, and once all answer, nothing stays wanted.
+    /// For any events: bounds hold, no disconnected peer is asked, and once all peers answer, nothing stays wanted.
     #[test]
     fn wants_are_served_in_the_end(steps in proptest::collection::vec((0u8..6, 0u8..24, 0u16..4, 1u64..400), 0..120)) {
         let blocks: Vec<_> = (0..24).map(block).collect();

@@ -1,4 +1,4 @@
-//! The gap fetcher: what it asks, whom, and when it is done.
+//! The gap fetcher: its requests, the peers that it asks, and when it is done.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use proptest::prelude::*;
@@ -28,7 +28,7 @@ fn nullifications(first: u64, last: u64) -> Response {
 
 type Question = (ValidatorIndex, u64, u64, u64);
 
-/// Peer, request number, first and last view of each question.
+/// Returns the peer, number, first and last view of each request.
 fn poll(gap: &mut GapFetcher, now_ms: u64, connected: &[ValidatorIndex]) -> Vec<Question> {
     let mut out = Vec::new();
     gap.poll(now_ms, connected, &mut out);
@@ -39,7 +39,7 @@ fn poll(gap: &mut GapFetcher, now_ms: u64, connected: &[ValidatorIndex]) -> Vec<
     out.iter().map(|(peer, id, request)| (*peer, *id, range(request).0, range(request).1)).collect()
 }
 
-/// The peer's certificates are taken as if they held.
+/// Takes the peer's certificates as if they were valid.
 fn answer(gap: &mut GapFetcher, now_ms: u64, peer: ValidatorIndex, id: u64, response: Response) -> usize {
     let Some(found) = gap.on_response(now_ms, peer, id, response) else { return 0 };
     found.iter().for_each(|found| gap.certified(found.body.kind, found.body.view));
@@ -65,7 +65,7 @@ fn a_gap_is_asked_for_after_a_grace_and_as_one_however_long_it_is() {
 }
 
 #[test]
-fn a_chunk_ends_when_nothing_of_it_is_lacking_and_not_with_an_answer() {
+fn a_chunk_ends_when_no_view_of_it_is_missing_and_not_with_an_answer() {
     let mut gap = GapFetcher::new(CONFIG, View(0));
     gap.certified(VoteKind::Nullify, View(101));
     poll(&mut gap, 0, &peers(3));
@@ -141,7 +141,7 @@ fn the_core_may_wish_for_a_nullification_of_a_notarized_view_and_for_the_parents
 }
 
 #[test]
-fn what_a_quorum_answered_without_is_held_by_nobody() {
+fn a_view_that_a_quorum_lacks_is_held_by_nobody() {
     let mut gap = GapFetcher::new(CONFIG, View(0));
     gap.certified(VoteKind::Nullify, View(6));
     poll(&mut gap, 0, &peers(3));
@@ -162,10 +162,10 @@ fn what_a_quorum_answered_without_is_held_by_nobody() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Peers hold parts of the views, lose answers, and one of them lies: what an honest connected peer holds is had in
-    /// bounded time, with at most four questions under way and never one for nothing.
+    /// Peers hold parts of the views, lose answers, and one of them lies. A certificate of an honest connected peer
+    /// arrives in bounded time, with at most four requests at a time and none of them useless.
     #[test]
-    fn what_some_peer_holds_is_had(
+    fn certificates_that_an_honest_peer_holds_are_fetched(
         length in 1u64..1500,
         parts in proptest::collection::vec((0u64..1500, 1u64..700, 0usize..3), 1..6),
         losses in proptest::collection::vec(any::<bool>(), 40),
@@ -178,7 +178,7 @@ proptest! {
             let views = (first.max(1)..first + count).filter(|view| *view <= length);
             held.entry(peers(3)[peer]).or_default().extend(views);
         }
-        // The first one answers with what doesn't hold.
+        // The first peer answers with invalid certificates.
         let liar = peers(3)[0];
         let honest = held.iter().filter(|(peer, _)| **peer != liar).flat_map(|(_, views)| views);
         let wanted: BTreeSet<u64> = honest.copied().collect();

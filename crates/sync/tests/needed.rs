@@ -1,10 +1,11 @@
-//! Wants that have owners: gone with them, few are asked for a proposal, and what is certified has places of its own.
+//! Wants that have owners: they end with the owners, few peers are asked for a proposal's batches, and certified data
+//! has places of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod common;
 
 use common::*;
-use rustorium_sync::{FetchConfig, Fetcher, Needed, Owner, Want};
+use rustorium_sync::{FetchConfig, Fetcher, OwnedWant, Owner, Want};
 use rustorium_types::{BlockDigest, Request, Response, ValidatorIndex};
 
 const CONFIG: FetchConfig =
@@ -18,12 +19,12 @@ fn wanted(number: u8) -> Want {
     Want::Block(BlockDigest([number; 32]))
 }
 
-fn certified(number: u8) -> Needed {
-    Needed { want: wanted(number), owner: Owner::Certified(None) }
+fn certified(number: u8) -> OwnedWant {
+    OwnedWant { want: wanted(number), owner: Owner::Certified(None) }
 }
 
-fn proposal(number: u8, few: &[u16]) -> Needed {
-    Needed { want: wanted(number), owner: Owner::Proposal(few.iter().map(|peer| ValidatorIndex(*peer)).collect()) }
+fn proposal(number: u8, few: &[u16]) -> OwnedWant {
+    OwnedWant { want: wanted(number), owner: Owner::Proposal(few.iter().map(|peer| ValidatorIndex(*peer)).collect()) }
 }
 
 fn poll(fetcher: &mut Fetcher, now_ms: u64, connected: u16) -> Vec<(ValidatorIndex, u64, Request)> {
@@ -51,7 +52,7 @@ fn a_want_goes_when_nothing_needs_it_any_more() {
 }
 
 #[test]
-fn a_proposals_batch_is_asked_of_its_author_then_the_proposer_besides_then_of_two_more() {
+fn a_proposals_batch_is_requested_from_its_author_then_also_from_the_proposer_then_from_two_more() {
     let mut fetcher = Fetcher::new(CONFIG);
     fetcher.need(0, vec![proposal(1, &[3, 2, 5, 6])]);
     let mut order = Vec::new();
@@ -67,7 +68,7 @@ fn a_proposals_batch_is_asked_of_its_author_then_the_proposer_besides_then_of_tw
 #[test]
 fn three_quarters_of_the_places_are_for_what_is_certified() {
     let mut fetcher = Fetcher::new(CONFIG);
-    let inventions: Vec<Needed> = (100..120).map(|number| proposal(number, &[0, 1, 2, 3])).collect();
+    let inventions: Vec<OwnedWant> = (100..120).map(|number| proposal(number, &[0, 1, 2, 3])).collect();
     fetcher.need(0, inventions.clone());
     assert_eq!(poll(&mut fetcher, 0, 4).len(), 2, "a quarter of eight");
     let all = inventions.into_iter().chain((1..=10).map(certified)).collect();
@@ -83,19 +84,19 @@ fn three_quarters_of_the_places_are_for_what_is_certified() {
 }
 
 #[test]
-fn inventions_leave_room_at_each_peer() {
+fn invented_batches_leave_room_for_requests_to_each_peer() {
     let config = FetchConfig { in_flight_max: 64, ..CONFIG };
     let mut fetcher = Fetcher::new(config);
-    let inventions: Vec<Needed> = (100..150).map(|number| proposal(number, &[2])).collect();
+    let inventions: Vec<OwnedWant> = (100..150).map(|number| proposal(number, &[2])).collect();
     fetcher.need(0, inventions.clone());
     assert_eq!(asked(&poll(&mut fetcher, 0, 4)), [2, 2]);
-    let prefer = Needed { want: wanted(1), owner: Owner::Certified(Some(ValidatorIndex(2))) };
+    let prefer = OwnedWant { want: wanted(1), owner: Owner::Certified(Some(ValidatorIndex(2))) };
     fetcher.need(1, [vec![prefer], inventions].concat());
     assert_eq!(asked(&poll(&mut fetcher, 1, 4)), [2]);
 }
 
 #[test]
-fn once_its_block_is_certified_all_are_asked_at_once() {
+fn once_its_block_is_certified_all_peers_are_asked_at_once() {
     let mut fetcher = Fetcher::new(CONFIG);
     fetcher.need(0, vec![proposal(1, &[3])]);
     assert_eq!(asked(&poll(&mut fetcher, 0, 4)), [3]);
@@ -107,7 +108,7 @@ fn once_its_block_is_certified_all_are_asked_at_once() {
 #[test]
 fn an_answer_that_turns_out_to_be_forged_is_followed_by_the_next_question() {
     let (block, digest) = block(7);
-    let needed = || vec![Needed { want: Want::Block(digest), owner: Owner::Certified(None) }];
+    let needed = || vec![OwnedWant { want: Want::Block(digest), owner: Owner::Certified(None) }];
     let mut fetcher = Fetcher::new(CONFIG);
     fetcher.need(0, needed());
     let (first, id, _) = poll(&mut fetcher, 0, 4)[0].clone();
@@ -119,7 +120,7 @@ fn an_answer_that_turns_out_to_be_forged_is_followed_by_the_next_question() {
 }
 
 #[test]
-fn who_is_far_away_has_the_time_to_answer_and_a_dawdler_gets_no_more_than_a_second() {
+fn a_distant_peer_has_time_to_answer_and_a_slow_one_at_most_a_second() {
     let (block, digest) = block(7);
     let mut fetcher = Fetcher::new(CONFIG);
     for (round, took_ms) in [400, 5_000, 5_000, 5_000].into_iter().enumerate() {

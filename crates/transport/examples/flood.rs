@@ -53,14 +53,14 @@ struct Attack {
 impl Attack {
     fn parse() -> Option<Self> {
         let words: Vec<String> = std::env::args().skip(1).collect();
-        let [mode, face, address, node_key, count] = words.as_slice() else { return None };
+        let [mode, port, address, node_key, count] = words.as_slice() else { return None };
         let mut key = [0; 32];
         for (byte, digits) in key.iter_mut().zip(node_key.as_bytes().chunks(2)) {
             *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
         }
         Some(Self {
             mode: mode.clone(),
-            peer: face == "peer",
+            peer: port == "peer",
             address: address.parse().ok()?,
             node_key: key,
             count: count.parse().ok()?,
@@ -72,7 +72,7 @@ impl Attack {
         Ok(if self.peer {
             tls::peer_client_config(&SigningKey::generate(), &self.node_key)?
         } else {
-            tls::client_face_client(&self.node_key)?
+            tls::client_api_client(&self.node_key)?
         })
     }
 }
@@ -273,9 +273,9 @@ struct Heard {
     bytes: AtomicU64,
 }
 
-struct Ear(Arc<Heard>);
+struct FrameCounter(Arc<Heard>);
 
-impl Handler for Ear {
+impl Handler for FrameCounter {
     fn frame(&self, frame: Frame) {
         self.0.answers.fetch_add(1, Relaxed);
         self.0.bytes.fetch_add(frame.bytes.len() as u64, Relaxed);
@@ -321,7 +321,7 @@ fn follower(attack: &Attack, chain: ChainId, heard: Arc<Heard>) -> Result<Transp
         followers: FollowerLimits::CLOSED,
         shaper: None,
     };
-    Ok(Transport::start(config, Arc::new(Ear(heard)), &tokio::runtime::Handle::current())?)
+    Ok(Transport::start(config, Arc::new(FrameCounter(heard)), &tokio::runtime::Handle::current())?)
 }
 
 async fn follow(attack: &Attack) -> Result<String, Fault> {

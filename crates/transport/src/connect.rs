@@ -7,8 +7,8 @@
 //! the keys of members and guests get past the handshake.
 
 use crate::address::PeerAddress;
-use crate::door::{DoorLimits, Inside, Verdict};
 use crate::endpoint::Dialer;
+use crate::handshakes::{HandshakeLimits, HandshakeSlot, Verdict};
 use crate::link::Link;
 use crate::refusal::{CloseCode, Refusal};
 use crate::session::{self, End};
@@ -24,11 +24,11 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// Limits on handshakes with addresses of validators. An attacker can pretend to have such an address, and on one
 /// machine all nodes have the same one.
-pub(crate) const MEMBERS: DoorLimits =
-    DoorLimits { open_max: 64, open_per_site_max: 64, per_site_per_s: 64, burst: 256 };
+pub(crate) const MEMBERS: HandshakeLimits =
+    HandshakeLimits { open_max: 64, open_per_site_max: 64, per_site_per_s: 64, burst: 256 };
 /// Limits on handshakes with all other addresses.
-pub(crate) const STRANGERS: DoorLimits =
-    DoorLimits { open_max: 64, open_per_site_max: 16, per_site_per_s: 10, burst: 40 };
+pub(crate) const STRANGERS: HandshakeLimits =
+    HandshakeLimits { open_max: 64, open_per_site_max: 16, per_site_per_s: 10, burst: 40 };
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// A dial that isn't answered in this time starts again: QUIC repeats its own packets ever less often.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -167,10 +167,10 @@ pub(crate) async fn accept(shared: Arc<Shared>, mut stop: Stop) {
         };
         let Some(incoming) = incoming else { return };
         let address = incoming.remote_address();
-        let door = if shared.roster.knows(address) { &shared.doors.members } else { &shared.doors.strangers };
-        match door.knock(Instant::now(), address.ip(), incoming.remote_address_validated()) {
-            Verdict::Enter(inside) => {
-                tokio::spawn(handshake(shared.clone(), incoming, inside, stop.clone()));
+        let limiter = if shared.roster.knows(address) { &shared.limiters.members } else { &shared.limiters.strangers };
+        match limiter.decide(Instant::now(), address.ip(), incoming.remote_address_validated()) {
+            Verdict::Enter(slot) => {
+                tokio::spawn(handshake(shared.clone(), incoming, slot, stop.clone()));
             }
             // `retry` fails only for a validated address, which never gets `Prove`.
             Verdict::Prove => drop(incoming.retry()),
@@ -182,7 +182,7 @@ pub(crate) async fn accept(shared: Arc<Shared>, mut stop: Stop) {
     }
 }
 
-async fn handshake(shared: Arc<Shared>, incoming: Incoming, inside: Inside, stop: Stop) {
+async fn handshake(shared: Arc<Shared>, incoming: Incoming, slot: HandshakeSlot, stop: Stop) {
     let address = incoming.remote_address();
     let result = match incoming.accept_with(shared.server_config(address)) {
         Ok(connecting) => timeout(HANDSHAKE_TIMEOUT, connecting).await,
@@ -190,7 +190,7 @@ async fn handshake(shared: Arc<Shared>, incoming: Incoming, inside: Inside, stop
     };
     match result {
         Ok(Ok(connection)) => {
-            drop(inside);
+            drop(slot);
             accepted(&shared, connection, stop).await;
         }
         Ok(Err(error)) => {

@@ -118,7 +118,7 @@ impl Hello {
 pub struct ShardHello {
     /// The shard of the frames on the stream.
     pub shard: ShardId,
-    /// Their class.
+    /// The class of these frames.
     pub class: Class,
 }
 

@@ -10,9 +10,9 @@ mod address;
 pub mod authority;
 mod config;
 mod connect;
-pub mod door;
 mod endpoint;
 pub mod framing;
+pub mod handshakes;
 mod link;
 mod metrics;
 mod outbox;
@@ -40,8 +40,8 @@ pub use shaper::{LinkShaper, Shaper, ShaperError, ShaperOptions};
 
 use bytes::Bytes;
 use config::Checks;
-use door::Door;
 use framing::Hello;
+use handshakes::HandshakeLimiter;
 use link::{Bounds, Link};
 use parking_lot::Mutex;
 use quinn::Endpoint;
@@ -98,11 +98,11 @@ impl Drop for Fuse {
     }
 }
 
-/// The doors of incoming connections: one for addresses of validators, one for all others.
+/// The limiters of incoming connections: one for addresses of validators, one for all others.
 #[derive(Clone, Debug)]
-pub(crate) struct Doors {
-    pub members: Arc<Door>,
-    pub strangers: Arc<Door>,
+pub(crate) struct HandshakeLimiters {
+    pub members: Arc<HandshakeLimiter>,
+    pub strangers: Arc<HandshakeLimiter>,
 }
 
 /// State shared by all tasks of a transport.
@@ -121,7 +121,7 @@ pub(crate) struct Shared {
     bounds: Bounds,
     shaper: Option<Arc<Shaper>>,
     turns: Mutex<BTreeMap<PublicKey, Weak<AsyncMutex<()>>>>,
-    pub doors: Doors,
+    pub limiters: HandshakeLimiters,
     refusals: Arc<RefusalCounters>,
     /// Streams refused because this node doesn't host their shard.
     pub unhosted: Arc<AtomicU64>,
@@ -180,11 +180,11 @@ impl fmt::Debug for Shared {
 pub struct Transport {
     shared: Arc<Shared>,
     shard: ShardId,
-    lifeline: Arc<Lifeline>,
+    stop_on_drop: Arc<StopOnDrop>,
 }
 
 #[derive(Debug)]
-struct Lifeline {
+struct StopOnDrop {
     stop: watch::Sender<bool>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     runtime: Handle,
@@ -228,16 +228,19 @@ impl Transport {
             bounds,
             shaper: config.shaper,
             turns: Mutex::default(),
-            doors: Doors { members: Door::new(connect::MEMBERS), strangers: Door::new(connect::STRANGERS) },
+            limiters: HandshakeLimiters {
+                members: HandshakeLimiter::new(connect::MEMBERS),
+                strangers: HandshakeLimiter::new(connect::STRANGERS),
+            },
             refusals: Default::default(),
             unhosted: Arc::default(),
         });
         let (stop, stopping) = watch::channel(false);
-        let lifeline = Lifeline { stop, tasks: Mutex::default(), runtime: runtime.clone() };
-        let transport = Self { shared: shared.clone(), shard: ShardId::ROOT, lifeline: Arc::new(lifeline) };
+        let stop_on_drop = StopOnDrop { stop, tasks: Mutex::default(), runtime: runtime.clone() };
+        let transport = Self { shared: shared.clone(), shard: ShardId::ROOT, stop_on_drop: Arc::new(stop_on_drop) };
         transport.set_guests(config.guests);
         transport.set_peers(config.me, &config.peers)?;
-        transport.lifeline.tasks.lock().push(runtime.spawn(connect::accept(shared, stopping)));
+        transport.stop_on_drop.tasks.lock().push(runtime.spawn(connect::accept(shared, stopping)));
         Ok(transport)
     }
 
@@ -255,7 +258,7 @@ impl Transport {
         let dialers = peers.iter().map(|peer| Ok((peer.node_key, endpoint::Dialer::new(&shared.identity, peer)?)));
         let mut dialers: BTreeMap<_, _> = dialers.collect::<Result<_, TransportError>>()?;
         // Another shard's thread may do the same.
-        let mut tasks = self.lifeline.tasks.lock();
+        let mut tasks = self.stop_on_drop.tasks.lock();
         let others = shared.roster.keys_besides(self.shard);
         shared.keys.set(peers.iter().map(|peer| peer.node_key).chain(others));
         let new = shared.roster.set(self.shard, me, &peers, |peer| shared.make_link(me, peer));
@@ -263,9 +266,9 @@ impl Transport {
         for (link, peer) in new {
             let Some(dialer) = dialers.remove(&peer.node_key) else { continue };
             let accepted = link.take_accepted();
-            let stop = self.lifeline.stop.subscribe();
+            let stop = self.stop_on_drop.stop.subscribe();
             let task = connect::keep(shared.clone(), link, dialer, accepted, stop);
-            tasks.push(self.lifeline.runtime.spawn(task));
+            tasks.push(self.stop_on_drop.runtime.spawn(task));
         }
         Ok(())
     }
@@ -335,7 +338,7 @@ impl Transport {
     pub fn metrics(&self) -> TransportMetrics {
         TransportMetrics {
             roster: self.shared.roster.clone(),
-            doors: self.shared.doors.clone(),
+            limiters: self.shared.limiters.clone(),
             refusals: self.shared.refusals.clone(),
             unhosted: self.shared.unhosted.clone(),
         }
@@ -344,8 +347,8 @@ impl Transport {
     /// Ends all links and tells the peers. Returns when both are done. The port is free soon after the last clone is
     /// gone.
     pub async fn close(&self) {
-        self.lifeline.stop.send_replace(true);
-        let tasks = std::mem::take(&mut *self.lifeline.tasks.lock());
+        self.stop_on_drop.stop.send_replace(true);
+        let tasks = std::mem::take(&mut *self.stop_on_drop.tasks.lock());
         for task in tasks {
             // A task that panicked has also ended.
             let _ = task.await;

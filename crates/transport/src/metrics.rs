@@ -1,6 +1,6 @@
 //! The transport's figures, read from its counters when they are scraped.
 
-use crate::Doors;
+use crate::HandshakeLimiters;
 use crate::framing::CLASSES;
 use crate::link::ClassCounters;
 use crate::refusal::{REFUSAL_LABELS, RefusalCounters};
@@ -25,7 +25,7 @@ type Labels = [(&'static str, String); 2];
 #[derive(Debug, Clone)]
 pub struct TransportMetrics {
     pub(crate) roster: Arc<Roster>,
-    pub(crate) doors: Doors,
+    pub(crate) limiters: HandshakeLimiters,
     pub(crate) refusals: Arc<RefusalCounters>,
     pub(crate) unhosted: Arc<AtomicU64>,
 }
@@ -145,7 +145,7 @@ impl TransportMetrics {
 
     fn proofs(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let help = "Connection attempts that first had to prove their address (QUIC Retry)";
-        let proofs = ConstCounter::new(self.doors.members.proofs() + self.doors.strangers.proofs());
+        let proofs = ConstCounter::new(self.limiters.members.proofs() + self.limiters.strangers.proofs());
         proofs.encode(encoder.encode_descriptor(
             "rustorium_transport_address_proofs",
             help,

@@ -22,12 +22,12 @@ pub(crate) struct Outbox {
 #[derive(Debug, Default)]
 struct Queue {
     open: bool,
-    frames: VecDeque<Queued>,
+    frames: VecDeque<QueuedFrame>,
     bytes: usize,
 }
 
 #[derive(Debug)]
-struct Queued {
+struct QueuedFrame {
     release: Option<Instant>,
     bytes: Bytes,
 }
@@ -79,7 +79,7 @@ impl Outbox {
         }
         queue.bytes += frame.len();
         let release = release(frame.len());
-        queue.frames.push_back(Queued { release, bytes: frame });
+        queue.frames.push_back(QueuedFrame { release, bytes: frame });
         drop(queue);
         if first {
             self.ready.notify_one();

@@ -136,15 +136,15 @@ pub enum Refusal {
     #[error("the handshake failed: {0}")]
     Handshake(String),
     /// There are too many handshakes at once.
-    #[error("too many connection attempts at once; this one was turned away")]
+    #[error("there are too many connection attempts at once, so this one was refused; try again later")]
     TooMany,
     /// All places for strangers, or all those for strangers of one network, are taken.
     #[error(
-        "a node outside the committee was turned away: {0} that nobody named follow already; name its key in [p2p] followers, or raise followers_max"
+        "a follower was refused, because {0} unnamed followers are connected already; name its key in [p2p] followers, or raise followers_max"
     )]
     FollowersFull(usize),
     /// The key is barred for some time.
-    #[error("the node key {key} was turned away: it sent false signatures and is refused for some minutes")]
+    #[error("the node key {key} is refused for some minutes, because it sent false signatures; check that node")]
     Barred {
         /// The key, hex.
         key: String,

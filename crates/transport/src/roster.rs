@@ -19,7 +19,7 @@ use tokio::time::Instant;
 #[derive(Debug, Default)]
 struct Committee {
     me: Option<ValidatorIndex>,
-    /// In the order of the configuration.
+    /// The links in the order of the configuration.
     links: Vec<Arc<Link>>,
     by_index: BTreeMap<ValidatorIndex, Arc<Link>>,
 }
@@ -27,7 +27,7 @@ struct Committee {
 #[derive(Debug)]
 struct Members {
     committees: BTreeMap<ShardId, Committee>,
-    /// Of all committees.
+    /// The links to members of all committees.
     by_key: BTreeMap<PublicKey, Arc<Link>>,
     followers: Slots,
 }
@@ -43,7 +43,7 @@ impl Members {
 pub(crate) struct Roster {
     members: RwLock<Members>,
     keys: Arc<KnownKeys>,
-    /// By the shards that admit them.
+    /// Admitted keys outside the committee, by the shards that admit them.
     guests: Mutex<BTreeMap<ShardId, BTreeSet<PublicKey>>>,
     strangers: bool,
 }

@@ -78,7 +78,7 @@ impl From<ReadError> for End {
     }
 }
 
-/// Of a greeting.
+/// An end while the greeting is read.
 impl From<ReadExactError> for End {
     fn from(error: ReadExactError) -> Self {
         match error {

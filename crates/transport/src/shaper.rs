@@ -75,7 +75,7 @@ pub enum ShaperError {
     #[error("the rate of a shaped link must be at least 1 byte a second")]
     ZeroRate,
     /// The loss is more than every packet.
-    #[error("{0} lost packets in a million are more than all; use at most 900000")]
+    #[error("{0} lost packets in a million are too many; use at most 900000")]
     Loss(u32),
 }
 

@@ -147,12 +147,12 @@ impl KnownKeys {
 
 /// Checks that a peer proves an accepted key. Both directions use it.
 #[derive(Debug)]
-pub(crate) struct Pinned {
+pub(crate) struct PeerKeyVerifier {
     keys: Arc<KnownKeys>,
     provider: Arc<CryptoProvider>,
 }
 
-impl Pinned {
+impl PeerKeyVerifier {
     pub(crate) fn new(keys: Arc<KnownKeys>, provider: Arc<CryptoProvider>) -> Arc<Self> {
         Arc::new(Self { keys, provider })
     }
@@ -186,7 +186,7 @@ fn no_tls12() -> RustlsError {
     RustlsError::General("TLS 1.2 is not spoken here".into())
 }
 
-impl ServerCertVerifier for Pinned {
+impl ServerCertVerifier for PeerKeyVerifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -222,7 +222,7 @@ impl ServerCertVerifier for Pinned {
     }
 }
 
-impl ClientCertVerifier for Pinned {
+impl ClientCertVerifier for PeerKeyVerifier {
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         &[]
     }
@@ -360,7 +360,7 @@ fn server(
     let provider = provider();
     let builder = rustls::ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[&TLS13])?;
     let builder = match clients {
-        Some(keys) => builder.with_client_cert_verifier(Pinned::new(keys, provider)),
+        Some(keys) => builder.with_client_cert_verifier(PeerKeyVerifier::new(keys, provider)),
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified(identity)?)));
@@ -375,7 +375,7 @@ fn client(identity: Option<&SigningKey>, node_key: &PublicKey, alpn: &[u8]) -> R
     let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
-        .with_custom_certificate_verifier(Pinned::new(KnownKeys::new([*node_key], false), provider));
+        .with_custom_certificate_verifier(PeerKeyVerifier::new(KnownKeys::new([*node_key], false), provider));
     let mut config = match identity {
         Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified(identity)?))),
         None => builder.with_no_client_auth(),
@@ -398,15 +398,15 @@ pub fn peer_client_config(identity: &SigningKey, peer: &PublicKey) -> Result<qui
 
 /// Returns the configuration of a validator's port for clients. Clients are anonymous and may open one bidirectional
 /// stream.
-pub fn client_face_server(identity: &SigningKey) -> Result<quinn::ServerConfig, TlsError> {
+pub fn client_api_server(identity: &SigningKey) -> Result<quinn::ServerConfig, TlsError> {
     let mut config = server(identity, None, CLIENT_ALPN)?;
-    config.transport_config(Arc::new(tuning::client_face()));
+    config.transport_config(Arc::new(tuning::client_api()));
     Ok(config)
 }
 
 /// Returns the configuration of a client of the validator that proves `node_key`. Connect with [`SERVER_NAME`].
-pub fn client_face_client(node_key: &PublicKey) -> Result<quinn::ClientConfig, TlsError> {
+pub fn client_api_client(node_key: &PublicKey) -> Result<quinn::ClientConfig, TlsError> {
     let mut config = client(None, node_key, CLIENT_ALPN)?;
-    config.transport_config(Arc::new(tuning::client_face()));
+    config.transport_config(Arc::new(tuning::client_api()));
     Ok(config)
 }

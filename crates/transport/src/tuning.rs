@@ -87,7 +87,7 @@ pub(crate) fn stranger(address: IpAddr) -> TransportConfig {
 }
 
 /// Returns the settings of a client's connection: one bidirectional stream, kept alive by either end.
-pub(crate) fn client_face() -> TransportConfig {
+pub(crate) fn client_api() -> TransportConfig {
     let mut config = base(0, 1);
     config.max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(CLIENT_IDLE_TIMEOUT_MS))));
     config.keep_alive_interval(Some(CLIENT_KEEP_ALIVE));

@@ -18,14 +18,14 @@ pub const LOOSE_MS: u64 = 10_000;
 
 /// Result of inserting a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Inserted {
+pub enum InsertOutcome {
     /// The batch is held.
     Held,
     /// The batch was held before.
     Duplicate,
     /// The batch is beyond the lane's window and not held. It will be fetched when a block lists it.
     BeyondWindow,
-    /// Its author signed another batch with the same seq: evidence.
+    /// The batch's author signed another batch with the same seq: evidence.
     Conflict {
         /// The batch that was held before.
         other: BatchDigest,
@@ -94,7 +94,7 @@ pub struct Extension {
 /// A listed batch that isn't held: the newest one whose digest is known. Once it is held, the one before it may be
 /// missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Missing {
+pub struct MissingBatch {
     /// The lane.
     pub lane: ValidatorIndex,
     /// Seq of the batch in the lane.
@@ -108,7 +108,7 @@ pub struct Missing {
 pub enum PayloadFault {
     /// Batches must be fetched: at most one a lane.
     #[error("{} listed batches are not held", .0.len())]
-    Missing(Vec<Missing>),
+    Missing(Vec<MissingBatch>),
     /// The cursors list batches that can't exist, so the block is invalid.
     #[error("the cursor of lane {lane} is invalid: {what}")]
     Broken {
@@ -151,7 +151,7 @@ impl Lanes {
 
     /// Stores a checked batch that is in the journal as `lsn`. `wanted`: a block lists it, so it is kept even beyond
     /// the window or beside another one with its seq.
-    pub fn insert(&mut self, batch: Arc<CheckedBatch>, lsn: u64, wanted: bool) -> Inserted {
+    pub fn insert(&mut self, batch: Arc<CheckedBatch>, lsn: u64, wanted: bool) -> InsertOutcome {
         let weight = weigh(&batch.batch.body.transactions);
         self.take((batch, weight), Some(lsn), wanted, 0)
     }
@@ -159,7 +159,7 @@ impl Lanes {
     /// Stores a checked batch that isn't in the journal (R42), with its weight as `check_batch` returns it. If it joins
     /// the chain, `joined` returns it, and it must be journaled then. Otherwise it stays in memory, until
     /// `drop_unlisted` finds it useless.
-    pub fn hold(&mut self, now_ms: u64, batch: Arc<CheckedBatch>, weight: Weight, wanted: bool) -> Inserted {
+    pub fn hold(&mut self, now_ms: u64, batch: Arc<CheckedBatch>, weight: Weight, wanted: bool) -> InsertOutcome {
         self.take((batch, weight), None, wanted, now_ms)
     }
 
@@ -169,14 +169,14 @@ impl Lanes {
         lsn: Option<u64>,
         wanted: bool,
         now_ms: u64,
-    ) -> Inserted {
+    ) -> InsertOutcome {
         let body = &batch.batch.body;
-        let Some(lane) = self.lanes.get_mut(usize::from(body.author.0)) else { return Inserted::NoSuchLane };
+        let Some(lane) = self.lanes.get_mut(usize::from(body.author.0)) else { return InsertOutcome::NoSuchLane };
         if lane.get(&batch.digest).is_some() {
-            return Inserted::Duplicate;
+            return InsertOutcome::Duplicate;
         }
         if body.seq < lane.last_final.next_seq {
-            return Inserted::Stale;
+            return InsertOutcome::Stale;
         }
         let (seq, held) = (body.seq, Held::new(batch, weight, lsn, wanted, now_ms));
         let other = lane.at(seq).first().map(|other| other.batch.digest);
@@ -187,14 +187,14 @@ impl Lanes {
         let in_window = seq - lane.last_final.next_seq < self.window_batches
             && lane.bytes.saturating_add(held.weight.bytes) <= self.window_bytes;
         match other {
-            Some(other) if !wanted => return Inserted::Conflict { other, held: false },
-            None if !wanted && !in_window => return Inserted::BeyondWindow,
+            Some(other) if !wanted => return InsertOutcome::Conflict { other, held: false },
+            None if !wanted && !in_window => return InsertOutcome::BeyondWindow,
             _ => {}
         }
         let mut joined = Vec::new();
         lane.insert(held, &mut joined);
         self.join(joined);
-        other.map_or(Inserted::Held, |other| Inserted::Conflict { other, held: true })
+        other.map_or(InsertOutcome::Held, |other| InsertOutcome::Conflict { other, held: true })
     }
 
     /// Returns the position of a held batch's record in the journal; `None` if the batch is in memory only.
@@ -268,7 +268,7 @@ impl Lanes {
     }
 
     /// Returns for each lane the seq up to which batches are held without a gap from the final cursor.
-    pub fn held(&self) -> Vec<u64> {
+    pub fn held_ends(&self) -> Vec<u64> {
         self.lanes.iter().map(|lane| lane.chain.next_seq).collect()
     }
 
@@ -353,7 +353,7 @@ impl Lanes {
             let (range, lacks) = walk_back(lane, index, &parent[number], &cursors[number])?;
             range.iter().for_each(|held| total += held.weight);
             // Every batch has at least one transaction, also those that aren't known yet.
-            let unknown = lacks.map_or(0, |lacks: Missing| lacks.seq + 1 - parent[number].next_seq);
+            let unknown = lacks.map_or(0, |lacks: MissingBatch| lacks.seq + 1 - parent[number].next_seq);
             total.transactions = total.transactions.saturating_add(u32::try_from(unknown).unwrap_or(u32::MAX));
             if self.caps.is_some_and(|caps| !caps.hold(&total)) {
                 return Err(PayloadFault::Broken { lane: index, what: "the block lists more than a block may" });
@@ -427,7 +427,7 @@ fn walk_back<'a>(
     index: ValidatorIndex,
     parent: &Cursor,
     cursor: &Cursor,
-) -> Result<(Vec<&'a Held>, Option<Missing>), PayloadFault> {
+) -> Result<(Vec<&'a Held>, Option<MissingBatch>), PayloadFault> {
     let broken = |what| PayloadFault::Broken { lane: index, what };
     if cursor.next_seq < parent.next_seq {
         return Err(broken("it goes back"));
@@ -436,7 +436,7 @@ fn walk_back<'a>(
     while at.next_seq > parent.next_seq {
         let seq = at.next_seq - 1;
         let Some(held) = lane.get(&at.tip) else {
-            missing = Some(Missing { lane: index, seq, digest: at.tip });
+            missing = Some(MissingBatch { lane: index, seq, digest: at.tip });
             break;
         };
         if held.batch.batch.body.seq != seq {

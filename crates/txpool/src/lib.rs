@@ -14,6 +14,6 @@ mod sender;
 
 pub use batch::{BatchRefused, Weight, check_batch, weigh};
 pub use home::{home_lane, lanes_by_rank};
-pub use lanes::{BlockCaps, Extension, Inserted, LOOSE_MS, Lanes, Missing, PayloadFault};
-pub use pool::{AccountView, Admission, Clock, CutLimits, Dropped, Pool, PoolConfig};
+pub use lanes::{BlockCaps, Extension, InsertOutcome, LOOSE_MS, Lanes, MissingBatch, PayloadFault};
+pub use pool::{AccountView, Admission, Clock, CutLimits, DroppedTransactions, Pool, PoolConfig};
 pub use refused::Refused;

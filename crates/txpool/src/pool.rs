@@ -12,7 +12,7 @@ mod config;
 mod feedback;
 mod room;
 
-pub use config::{AccountView, Admission, Clock, CutLimits, Dropped, PoolConfig};
+pub use config::{AccountView, Admission, Clock, CutLimits, DroppedTransactions, PoolConfig};
 
 use crate::batch::encoded_bytes;
 use crate::refused::Refused;
@@ -39,7 +39,7 @@ pub struct Pool {
     next_turn: u64,
     expiries: BTreeSet<(u64, AccountId, u64)>,
     delayed: BTreeSet<(u64, AccountId, u64)>,
-    dropped: Dropped,
+    dropped: DroppedTransactions,
     used: Vec<(TxId, Refused)>,
     ages: Ages,
     /// Monotonic time.
@@ -60,7 +60,7 @@ impl Pool {
             next_turn: 0,
             expiries: BTreeSet::new(),
             delayed: BTreeSet::new(),
-            dropped: Dropped::default(),
+            dropped: DroppedTransactions::default(),
             used: Vec::new(),
             ages: Ages::default(),
             now_ms: 0,
@@ -317,7 +317,7 @@ impl Pool {
     }
 
     /// Returns all transactions that were dropped without being executed since the last call.
-    pub fn take_dropped(&mut self) -> Dropped {
+    pub fn take_dropped(&mut self) -> DroppedTransactions {
         std::mem::take(&mut self.dropped)
     }
 

@@ -59,7 +59,7 @@ pub enum Refused {
     PoolFull,
     /// Too many transactions of the sender are waiting.
     #[error(
-        "the sender has {limit} transactions waiting, the most that one may while the pool is as full as now; wait until some are final"
+        "the sender has {limit} waiting transactions, its maximum while the pool is so full; wait until some are final"
     )]
     SenderFull {
         /// The limit.

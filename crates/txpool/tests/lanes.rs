@@ -1,4 +1,4 @@
-//! Lanes: windows, conflicts, what a block lists and what finality drops.
+//! Lanes: windows, conflicts, the batches that a block lists, and those that finality removes.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -18,7 +18,7 @@ fn lanes(n: usize) -> Lanes {
 
 fn insert_all(lanes: &mut Lanes, batches: &[Arc<CheckedBatch>]) {
     for batch in batches {
-        assert_eq!(lanes.insert(batch.clone(), batch.batch.body.seq, false), Inserted::Held);
+        assert_eq!(lanes.insert(batch.clone(), batch.batch.body.seq, false), InsertOutcome::Held);
     }
 }
 
@@ -33,16 +33,16 @@ fn held_counts_without_gaps_and_grows_over_filled_ones() {
     for at in [0, 2, 3] {
         lanes.insert(made[at].clone(), 0, false);
     }
-    assert_eq!(lanes.held(), [0, 1]);
-    assert_eq!(lanes.insert(made[1].clone(), 0, false), Inserted::Held);
-    assert_eq!(lanes.held(), [0, 4]);
+    assert_eq!(lanes.held_ends(), [0, 1]);
+    assert_eq!(lanes.insert(made[1].clone(), 0, false), InsertOutcome::Held);
+    assert_eq!(lanes.held_ends(), [0, 4]);
     assert_eq!(lanes.tip(ValidatorIndex(1)), Some(after(&made[3])));
-    assert_eq!(lanes.insert(made[1].clone(), 0, false), Inserted::Duplicate);
+    assert_eq!(lanes.insert(made[1].clone(), 0, false), InsertOutcome::Duplicate);
     assert_eq!(lanes.get(ValidatorIndex(1), &made[2].digest), Some(made[2].clone()));
     assert_eq!(lanes.get(ValidatorIndex(0), &made[2].digest), None);
     assert_eq!(lanes.get(ValidatorIndex(7), &made[2].digest), None);
     let stray = chain(7, START, 1, 10);
-    assert_eq!(lanes.insert(stray[0].clone(), 0, false), Inserted::NoSuchLane);
+    assert_eq!(lanes.insert(stray[0].clone(), 0, false), InsertOutcome::NoSuchLane);
 }
 
 #[test]
@@ -51,11 +51,11 @@ fn the_window_bounds_batches_and_bytes_but_not_what_a_block_lists() {
     let made = chain(0, START, 10, 10);
     insert_all(&mut lanes, &made[..8]);
     assert_eq!(lanes.window_left(ValidatorIndex(0)).0, 0);
-    assert_eq!(lanes.insert(made[8].clone(), 8, false), Inserted::BeyondWindow);
+    assert_eq!(lanes.insert(made[8].clone(), 8, false), InsertOutcome::BeyondWindow);
     assert_eq!(lanes.get(ValidatorIndex(0), &made[8].digest), None);
-    assert_eq!(lanes.insert(made[9].clone(), 9, true), Inserted::Held);
-    assert_eq!(lanes.insert(made[8].clone(), 8, true), Inserted::Held);
-    assert_eq!(lanes.held(), [10]);
+    assert_eq!(lanes.insert(made[9].clone(), 9, true), InsertOutcome::Held);
+    assert_eq!(lanes.insert(made[8].clone(), 8, true), InsertOutcome::Held);
+    assert_eq!(lanes.held_ends(), [10]);
     lanes.finalized(&[after(&made[3])]);
     assert_eq!(lanes.window_left(ValidatorIndex(0)).0, 2);
 
@@ -63,30 +63,30 @@ fn the_window_bounds_batches_and_bytes_but_not_what_a_block_lists() {
     let large = chain(0, START, 2, 60_000);
     insert_all(&mut lanes, &large[..1]);
     assert!(lanes.window_left(ValidatorIndex(0)).1 < 40_000);
-    assert_eq!(lanes.insert(large[1].clone(), 1, false), Inserted::BeyondWindow);
-    assert_eq!(lanes.insert(large[1].clone(), 1, true), Inserted::Held);
+    assert_eq!(lanes.insert(large[1].clone(), 1, false), InsertOutcome::BeyondWindow);
+    assert_eq!(lanes.insert(large[1].clone(), 1, true), InsertOutcome::Held);
 }
 
 #[test]
-fn a_second_batch_at_a_seq_is_evidence_and_held_only_where_listed() {
+fn a_second_batch_at_a_seq_is_evidence_and_kept_only_if_listed() {
     let mut lanes = lanes(1);
     let (mine, other) = (chain(0, START, 2, 10), chain(0, START, 2, 11));
     insert_all(&mut lanes, &mine);
     let first = mine[0].digest;
-    assert_eq!(lanes.insert(other[0].clone(), 5, false), Inserted::Conflict { other: first, held: false });
-    assert_eq!(hold(&mut lanes, 0, other[0].clone(), false), Inserted::Conflict { other: first, held: false });
+    assert_eq!(lanes.insert(other[0].clone(), 5, false), InsertOutcome::Conflict { other: first, held: false });
+    assert_eq!(hold(&mut lanes, 0, other[0].clone(), false), InsertOutcome::Conflict { other: first, held: false });
     assert_eq!(lanes.get(ValidatorIndex(0), &other[0].digest), None);
     let listed = [after(&other[0])];
-    let missing = Missing { lane: ValidatorIndex(0), seq: 0, digest: other[0].digest };
+    let missing = MissingBatch { lane: ValidatorIndex(0), seq: 0, digest: other[0].digest };
     assert_eq!(lanes.payload(&[START], &listed), Err(PayloadFault::Missing(vec![missing])));
-    assert_eq!(lanes.insert(other[0].clone(), 5, true), Inserted::Conflict { other: first, held: true });
+    assert_eq!(lanes.insert(other[0].clone(), 5, true), InsertOutcome::Conflict { other: first, held: true });
     assert_eq!(lanes.payload(&[START], &listed).unwrap(), [vec![other[0].clone()]]);
-    // Final: the loser goes, with what follows it.
+    // When final, the losing batch is removed, with those that follow it.
     let gone = lanes.finalized(&listed);
     assert_eq!(gone.len(), 3);
-    assert_eq!(lanes.held(), [1]);
+    assert_eq!(lanes.held_ends(), [1]);
     assert_eq!(lanes.released(), [0, 5, 1]);
-    assert_eq!(lanes.insert(mine[0].clone(), 9, true), Inserted::Stale);
+    assert_eq!(lanes.insert(mine[0].clone(), 9, true), InsertOutcome::Stale);
 }
 
 #[test]
@@ -95,8 +95,9 @@ fn payload_walks_back_and_names_the_newest_missing_one() {
     let (a, b) = (chain(0, START, 3, 10), chain(1, START, 2, 10));
     let parent = [START, START];
     let cursors = [after(&a[2]), after(&b[1])];
-    let missing = |lane, seq, batch: &CheckedBatch| Missing { lane: ValidatorIndex(lane), seq, digest: batch.digest };
-    let expect = |lanes: &Lanes, list: Vec<Missing>| {
+    let missing =
+        |lane, seq, batch: &CheckedBatch| MissingBatch { lane: ValidatorIndex(lane), seq, digest: batch.digest };
+    let expect = |lanes: &Lanes, list: Vec<MissingBatch>| {
         assert_eq!(lanes.payload(&parent, &cursors), Err(PayloadFault::Missing(list)));
     };
     expect(&lanes, vec![missing(0, 2, &a[2]), missing(1, 1, &b[1])]);
@@ -215,22 +216,22 @@ fn finality_drops_what_is_below_and_frees_the_journal() {
     let gone = lanes.finalized(&[after(&a[1]), START]);
     assert_eq!(gone, a[..2]);
     assert_eq!((lanes.released(), lanes.released()), (vec![100, 101], vec![]));
-    assert_eq!(lanes.held(), [4, 2]);
+    assert_eq!(lanes.held_ends(), [4, 2]);
     assert_eq!(lanes.finalized(&[after(&a[1]), START]), [], "told twice");
     assert_eq!(lanes.final_cursors(), [after(&a[1]), START]);
     assert_eq!(lanes.unlisted(ValidatorIndex(0)), a[2..]);
-    // A final cursor ahead of all that is held.
+    // A final cursor ahead of all held batches.
     let far = Cursor { next_seq: 9, tip: BatchDigest([3; 32]) };
     assert_eq!(lanes.finalized(&[far, far]).len(), 4);
-    assert_eq!((lanes.held(), lanes.released()), (vec![9, 9], vec![102, 103, 104, 105]));
+    assert_eq!((lanes.held_ends(), lanes.released()), (vec![9, 9], vec![102, 103, 104, 105]));
 }
 
 #[test]
-fn only_what_joins_its_lane_is_to_be_journaled() {
+fn only_batches_that_join_their_lane_are_journaled() {
     let (mut lanes, lane) = (lanes(1), ValidatorIndex(0));
     let a = chain(0, START, 4, 10);
     for at in [3, 1, 2] {
-        assert_eq!(hold(&mut lanes, 0, a[at].clone(), false), Inserted::Held);
+        assert_eq!(hold(&mut lanes, 0, a[at].clone(), false), InsertOutcome::Held);
     }
     assert!(lanes.joined().is_empty() && lanes.has_loose());
     hold(&mut lanes, 0, a[0].clone(), false);
@@ -244,7 +245,7 @@ fn only_what_joins_its_lane_is_to_be_journaled() {
 }
 
 #[test]
-fn what_does_not_join_goes_after_its_time_and_what_a_living_block_lists_stays() {
+fn unjoined_batches_expire_unless_a_live_block_lists_them() {
     let mut lanes = lanes(2);
     let (a, b) = (chain(0, START, 4, 10), chain(1, START, 1, 10));
     insert_all(&mut lanes, &b);
@@ -258,7 +259,7 @@ fn what_does_not_join_goes_after_its_time_and_what_a_living_block_lists_stays() 
     assert_eq!(lanes.in_memory(), 1);
     assert_eq!(lanes.drop_unlisted(99_000, &[]), None);
     assert_eq!((lanes.in_memory(), lanes.bytes(ValidatorIndex(0))), (0, 0));
-    assert_eq!(lanes.held(), [0, 1], "what has joined stays");
+    assert_eq!(lanes.held_ends(), [0, 1], "what has joined stays");
 }
 
 #[test]
@@ -267,10 +268,10 @@ fn an_equivocation_and_what_came_for_a_block_go_with_the_block() {
     let (mine, other) = (chain(0, START, 2, 10), chain(0, START, 3, 11));
     insert_all(&mut lanes, &mine);
     let first = mine[0].digest;
-    let conflict = |other: &CheckedBatch| Inserted::Conflict { other: other.digest, held: true };
+    let conflict = |other: &CheckedBatch| InsertOutcome::Conflict { other: other.digest, held: true };
     assert_eq!(hold(&mut lanes, 0, other[0].clone(), true), conflict(&mine[0]));
     assert_eq!(hold(&mut lanes, 0, other[1].clone(), true), conflict(&mine[1]));
-    assert_eq!(hold(&mut lanes, 0, other[2].clone(), true), Inserted::Held);
+    assert_eq!(hold(&mut lanes, 0, other[2].clone(), true), InsertOutcome::Held);
     let block = [after(&other[1])];
     assert_eq!(lanes.drop_unlisted(1, &[&block]), None);
     assert_eq!(lanes.in_memory(), 2, "the third came for a block that failed");
@@ -283,17 +284,17 @@ fn an_equivocation_and_what_came_for_a_block_go_with_the_block() {
 }
 
 #[test]
-fn what_joins_has_precedence_over_what_waits_behind_a_gap() {
+fn joined_batches_have_precedence_over_those_behind_a_gap() {
     let mut lanes = lanes(1);
     let a = chain(0, START, 4, 20_000);
     for (at, batch) in a.iter().enumerate().skip(1) {
-        assert_eq!(hold(&mut lanes, at as u64, batch.clone(), false), Inserted::Held);
+        assert_eq!(hold(&mut lanes, at as u64, batch.clone(), false), InsertOutcome::Held);
     }
     let far = chain(0, after(&a[3]), 2, 20_000);
-    assert_eq!(hold(&mut lanes, 9, far[1].clone(), false), Inserted::Held);
-    assert_eq!(hold(&mut lanes, 10, a[0].clone(), false), Inserted::Held);
+    assert_eq!(hold(&mut lanes, 9, far[1].clone(), false), InsertOutcome::Held);
+    assert_eq!(hold(&mut lanes, 10, a[0].clone(), false), InsertOutcome::Held);
     assert!(lanes.bytes(ValidatorIndex(0)) <= 100_000);
-    assert!(lanes.held()[0] >= 1, "{:?}", lanes.held());
+    assert!(lanes.held_ends()[0] >= 1, "{:?}", lanes.held_ends());
 }
 
 #[test]
@@ -310,15 +311,15 @@ fn lanes_know_which_transactions_their_batches_have() {
 }
 
 #[test]
-fn only_what_a_block_can_list_keeps_others_from_listing_it() {
+fn only_a_listable_batch_keeps_its_transactions_out_of_other_lanes() {
     let mut lanes = lanes(1);
     let transactions = [make(0, 0), make(0, 1), make(0, 2), make(0, 3)];
     let first = batch(0, 0, BatchDigest::ZERO, &transactions[..1]);
     let second = batch(0, 1, first.digest, &transactions[1..2]);
     let stray = batch(0, 2, BatchDigest([9; 32]), &transactions[2..3]);
     let third = batch(0, 2, second.digest, &transactions[3..]);
-    assert_eq!(lanes.insert(second.clone(), 0, false), Inserted::Held);
-    assert_eq!(lanes.insert(stray, 0, false), Inserted::Held);
+    assert_eq!(lanes.insert(second.clone(), 0, false), InsertOutcome::Held);
+    assert_eq!(lanes.insert(stray, 0, false), InsertOutcome::Held);
     assert!(lanes.joined().is_empty(), "what is before them isn't held");
     assert!(!transactions.iter().any(|(id, _)| lanes.has_transaction(id)));
     lanes.insert(first.clone(), 0, false);
@@ -326,7 +327,7 @@ fn only_what_a_block_can_list_keeps_others_from_listing_it() {
     assert!(lanes.joined().is_empty(), "told once");
     let known: Vec<bool> = transactions.iter().map(|(id, _)| lanes.has_transaction(id)).collect();
     assert_eq!(known, [true, true, false, false]);
-    // Final blocks pass the second: the stray one can't follow it, its sister can.
+    // Final blocks list the second batch: the stray one can't follow it, but the other one can.
     assert_eq!(lanes.finalized(&[after(&second)]).len(), 3);
     assert!(!transactions.iter().any(|(id, _)| lanes.has_transaction(id)));
     lanes.insert(third.clone(), 0, false);
@@ -341,7 +342,7 @@ fn a_batch_whose_previous_may_still_come_is_kept() {
     lanes.insert(a[3].clone(), 3, false);
     lanes.finalized(&[after(&a[0])]);
     insert_all(&mut lanes, &a[1..3]);
-    assert_eq!(lanes.held(), [4]);
+    assert_eq!(lanes.held_ends(), [4]);
 }
 
 #[test]
@@ -388,7 +389,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn in_any_order_of_arrival_what_is_extended_can_be_given_and_sums_agree(
+    fn in_any_order_of_arrival_extended_batches_can_be_served_and_sums_agree(
         order in Just((0..18usize).collect::<Vec<_>>()).prop_shuffle(),
         come in 0usize..18,
         transactions in 1u32..20,
@@ -409,10 +410,10 @@ proptest! {
         let sums = (extension.transactions, extension.work, extension.bytes);
         prop_assert_eq!((weight.transactions, weight.work, weight.bytes), sums);
         prop_assert_eq!(lanes.listable(&parent), extension.transactions > 0);
-        prop_assert!(extension.cursors.iter().zip(lanes.held()).all(|(cursor, held)| cursor.next_seq <= held));
-        let held_before: Vec<_> = lanes.held();
+        prop_assert!(extension.cursors.iter().zip(lanes.held_ends()).all(|(cursor, held)| cursor.next_seq <= held));
+        let held_before: Vec<_> = lanes.held_ends();
         let gone = lanes.finalized(&extension.cursors).len();
         prop_assert_eq!(gone, extension.cursors.iter().map(|cursor| cursor.next_seq as usize).sum::<usize>());
-        prop_assert_eq!(lanes.held(), held_before);
+        prop_assert_eq!(lanes.held_ends(), held_before);
     }
 }

@@ -1,4 +1,4 @@
-//! The pool: who is let in, who waits, who is cut, and that it stays within its bounds.
+//! The pool: which transactions are admitted, wait and are cut, and that it stays within its bounds.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -25,7 +25,7 @@ fn nonces_are_cut_in_order_and_gaps_are_held() {
     assert_eq!(cut(&mut pool, 1, &ALL), []);
     admit(&mut pool, 0, 2).unwrap();
     assert_eq!(cut(&mut pool, 1, &ALL), [(0, 2), (0, 3)]);
-    // Others executed nonce 4: 5 follows it.
+    // Another node listed nonce 4, so 5 follows it.
     pool.executed(account(0), 5, NOW_MS);
     assert_eq!(cut(&mut pool, 1, &ALL), [(0, 5)]);
     pool.executed(account(0), 6, NOW_MS);
@@ -57,7 +57,7 @@ fn the_same_transaction_is_taken_once_also_after_it_was_cut() {
     assert_eq!(pool.len(), 1);
 }
 
-fn expired(pool: &mut Pool, header_time_ms: u64) -> Dropped {
+fn expired(pool: &mut Pool, header_time_ms: u64) -> DroppedTransactions {
     pool.expire(header_time_ms);
     pool.take_dropped()
 }
@@ -137,13 +137,13 @@ fn a_pool_full_of_bytes_is_busy() {
 }
 
 #[test]
-fn what_waits_for_a_gap_never_fills_the_pool() {
+fn transactions_behind_a_gap_never_fill_the_pool() {
     let mut pool = Pool::new(PoolConfig { transactions_max: 16, ..PoolConfig::default() }, 0);
     let held = (0..16).filter(|sender| admit(&mut pool, *sender, 1).is_ok()).count();
     assert_eq!((held, pool.gapped_count()), (4, 4));
     assert_eq!(admit(&mut pool, 20, 1), Err(Refused::PoolFull));
     assert_eq!(admit(&mut pool, 20, 0), Ok(Admission::Queued));
-    // One gap filled: room for another.
+    // One gap is filled, which makes room for another.
     admit(&mut pool, 0, 0).unwrap();
     assert_eq!(admit(&mut pool, 21, 1), Ok(Admission::Queued));
 }
@@ -161,7 +161,7 @@ fn senders_take_turns_whatever_they_have_waiting() {
     let first = cut(&mut pool, 4, &limits);
     let of = |list: &[(usize, u64)], sender| list.iter().filter(|(who, _)| *who == sender).count();
     assert_eq!([0, 1, 2, 3].map(|sender| of(&first, sender)), [16, 2, 2, 0]);
-    // The one that the limits stopped keeps its turn.
+    // The sender that the limits stopped keeps its turn.
     let second = cut(&mut pool, 4, &limits);
     assert_eq!(second[..2], [(3, 0), (3, 1)]);
     assert_eq!(of(&second, 0), 18);
@@ -191,7 +191,7 @@ fn expired_ones_are_dropped_and_named_and_their_nonce_is_free_again() {
     assert_eq!(cut(&mut pool, 1, &ALL), [(0, 0), (0, 1)]);
     assert!(expired(&mut pool, NOW_MS + 9).is_empty());
     assert_eq!(expired(&mut pool, NOW_MS + 10).expired, [first]);
-    // Nonce 1 was cut after it and will be skipped: it is cut again once the gap is filled.
+    // Nonce 1 was cut after the expired one and will be skipped. It is cut again once the gap is filled.
     assert_eq!((pool.ready_count(), pool.gapped_count()), (0, 1));
     let (again, t) = with_expiry(0, NOW_MS + 500);
     pool.admit(CLOCK, again, t, || view(0, 0)).unwrap();
@@ -205,7 +205,7 @@ fn an_expired_head_is_not_cut() {
     pool.admit(CLOCK, first, t, || view(0, 0)).unwrap();
     admit(&mut pool, 0, 1).unwrap();
     admit(&mut pool, 1, 0).unwrap();
-    // It expires when a header's time says so, whatever the clock says.
+    // A transaction expires when a header's time says so, whatever the clock says.
     pool.executed(account(2), 0, NOW_MS + 10);
     assert_eq!(names(2, pool.cut(NOW_MS, &ALL)), [(1, 0)]);
     assert_eq!(expired(&mut pool, 0).expired, [first]);
@@ -213,7 +213,7 @@ fn an_expired_head_is_not_cut() {
 }
 
 #[test]
-fn the_clock_bounds_only_how_far_an_expiry_may_be_ahead_and_leaves_nothing_behind() {
+fn the_clock_only_bounds_how_far_ahead_an_expiry_may_be() {
     const HOUR_MS: u64 = 3_600_000;
     let mut pool = Pool::new(PoolConfig::default(), NOW_MS);
     let with_expiry = |who, expires_at_ms| sign(who, TransactionBody { expires_at_ms, ..body(who, 0, 10) });
@@ -221,7 +221,7 @@ fn the_clock_bounds_only_how_far_an_expiry_may_be_ahead_and_leaves_nothing_behin
     let (id, t) = with_expiry(0, NOW_MS + 10);
     assert_eq!(pool.admit(at(NOW_MS + 2 * HOUR_MS), id, t, || view(0, 0)), Ok(Admission::Queued));
     assert_eq!(names(1, pool.cut(5, &ALL)), [(0, 0)]);
-    // The later of clock and header counts, and only now.
+    // The later time of clock and header counts, and only now.
     let day = with_expiry(1, NOW_MS + 24 * HOUR_MS);
     assert_eq!(pool.admit(at(NOW_MS - HOUR_MS), day.0, day.1, || view(1, 0)), Ok(Admission::Queued));
     let (id, t) = with_expiry(2, NOW_MS + 24 * HOUR_MS + 1);
@@ -236,20 +236,23 @@ fn skipped_ones_wait_again_or_go_as_the_reason_asks() {
     let mut pool = pool();
     (0..3).for_each(|nonce| drop(admit(&mut pool, 0, nonce)));
     cut(&mut pool, 1, &ALL);
-    // The lane carried 1 before 0 was executed.
+    // The lane listed nonce 1 before nonce 0 was executed.
     pool.skipped(&make(0, 1).0, &Skip::NonceAhead { expected: 0 });
     assert_eq!(cut(&mut pool, 1, &ALL), [(0, 1), (0, 2)]);
     pool.skipped(&make(0, 0).0, &Skip::NonceUsed { expected: 1 });
     assert!(!pool.contains(&make(0, 0).0) && pool.contains(&make(0, 1).0));
     pool.skipped(&make(0, 1).0, &Skip::WrongKey);
-    // This is no expiry: with the account's next key it may be executed.
-    assert_eq!(expired(&mut pool, 0), Dropped { given_up: vec![make(0, 1).0], ..Dropped::default() });
+    // This isn't an expiry: with the account's next key the transaction may be executed.
+    assert_eq!(
+        expired(&mut pool, 0),
+        DroppedTransactions { given_up: vec![make(0, 1).0], ..DroppedTransactions::default() }
+    );
     assert_eq!((pool.len(), pool.gapped_count()), (1, 1));
     pool.skipped(&make(5, 5).0, &Skip::Expired);
 }
 
 #[test]
-fn one_skipped_for_want_of_quota_waits_a_second() {
+fn a_transaction_skipped_for_lack_of_quota_waits_a_second() {
     let mut pool = pool();
     admit(&mut pool, 0, 0).unwrap();
     cut(&mut pool, 1, &ALL);
@@ -303,14 +306,14 @@ fn a_restart_knows_what_the_own_lane_holds() {
     assert_eq!(cut(&mut pool, 1, &ALL), [(0, 3)]);
     pool.executed(account(0), 4, NOW_MS);
     assert!(pool.is_empty());
-    // One whose batch is never listed is gone, and whoever sends its bytes again has it executed.
+    // A transaction whose batch is never listed is dropped; a client that sends it again gets it executed.
     pool.restore(&held, |_| view(0, 1));
     pool.uncut(&held.ids);
     let dropped = expired(&mut pool, NOW_MS);
     assert_eq!((dropped.expired.len(), dropped.given_up.len(), pool.len()), (0, 2, 0));
     assert_eq!(pool.admit(CLOCK, old[1].0, old[1].1.clone(), || view(0, 1)), Ok(Admission::Queued));
     pool.executed(account(0), 4, NOW_MS);
-    // All of it executed: nothing is remembered.
+    // After everything is executed, nothing is remembered.
     pool.restore(&held, |_| view(0, 3));
     assert!(pool.is_empty());
 }
@@ -351,7 +354,7 @@ proptest! {
         let config = PoolConfig { transactions_max: 12, per_sender_max: 6, gap_max: 5, ..PoolConfig::default() };
         let mut pool = Pool::new(config, 0);
         let (mut now_ms, mut executed) = (NOW_MS, [0u64; 3]);
-        // Nonces cut and not taken back, per sender: each must follow an executed or cut one.
+        // Per sender, the nonces that were cut and didn't return: each must follow an executed or cut one.
         let mut last_cut: HashMap<usize, u64> = HashMap::new();
         for step in steps {
             match step {
@@ -399,7 +402,7 @@ proptest! {
             prop_assert!(pool.ready_bytes() <= pool.bytes());
             prop_assert_eq!(pool.is_empty(), pool.bytes() == 0);
         }
-        // Everything goes in the end: by execution or by expiry.
+        // In the end the pool is empty, by execution or by expiry.
         pool.executed(account(0), 100, now_ms);
         pool.expire(NOW_MS + 100);
         prop_assert!(pool.is_empty());

@@ -1,4 +1,5 @@
-//! Few senders can't fill a pool, old transactions make room in a crowded one, and a skipped one isn't listed for free.
+//! A few senders can't fill a pool, old transactions make room in a crowded one, and a skipped transaction isn't listed
+//! for free.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -17,7 +18,8 @@ fn admit_at(pool: &mut Pool, ms: u64, sender: usize, nonce: u64) -> Result<Admis
     pool.admit(Clock { ms, wall_ms: NOW_MS }, id, t, || view(sender, 0))
 }
 
-/// Admits as many of a sender's as go, from this nonce on. Returns how many went, and why the next one didn't.
+/// Admits as many of a sender's transactions as possible, from this nonce on. Returns their number, and why the next
+/// one was refused.
 fn fill(pool: &mut Pool, ms: u64, sender: usize, from: u64) -> (u64, Refused) {
     let mut nonce = from;
     loop {
@@ -100,7 +102,7 @@ fn a_pool_that_is_not_crowded_keeps_what_waits() {
     fill(&mut pool, 1, 0, 0);
     let held = pool.len();
     admit_at(&mut pool, 1_000_000, 1, 0).unwrap();
-    assert_eq!((pool.len(), pool.take_dropped()), (held + 1, Dropped::default()));
+    assert_eq!((pool.len(), pool.take_dropped()), (held + 1, DroppedTransactions::default()));
 }
 
 /// Returns what is listed within a day of a sender with so many waiting transactions whose quota never suffices.
@@ -121,7 +123,7 @@ fn listed_without_quota(waiting: u64) -> usize {
 }
 
 #[test]
-fn what_lacks_quota_is_listed_less_and_less_often_and_alone() {
+fn a_transaction_without_quota_is_listed_less_and_less_often_and_alone() {
     let listed = listed_without_quota(100);
     assert!((100..600).contains(&listed), "{listed} of a day: the first time all, then one each four minutes at most");
 }
@@ -135,7 +137,7 @@ fn a_sender_whose_quota_suffices_again_has_all_listed() {
         assert_eq!(cut.len(), listed);
         cut[1..].iter().for_each(|(id, _)| pool.skipped(id, &Skip::NonceAhead { expected: 0 }));
         pool.skipped(&cut[0].0, &Skip::QuotaTooSmall { left: 0 });
-        // Sending it again, here or by way of another node, makes it no earlier.
+        // Sending it again, here or through another node, doesn't make it earlier.
         pool.open(&cut[0].0);
         assert_eq!((pool.next_delayed_ms(), pool.ready_count()), (Some(again_ms), 0));
     }
@@ -148,7 +150,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_few_senders_do_another_finds_room(
+    fn a_few_senders_never_take_all_room(
         sends in prop::collection::vec((0usize..24, 0u64..60), 1..900),
     ) {
         let mut pool = Pool::new(PoolConfig { transactions_max: 300, ..PoolConfig::default() }, 0);

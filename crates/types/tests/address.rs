@@ -1,4 +1,4 @@
-//! Addresses: one text per account, and no slip of the pen leads to another.
+//! Addresses: one text per account, and a typing error never leads to another account.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use bech32::primitives::iter::{ByteIterExt, Fe32IterExt};
@@ -51,7 +51,7 @@ fn other_prefixes_checksums_and_lengths_are_refused() {
 
 #[test]
 fn filled_up_bits_must_be_zero() {
-    // 52 characters hold 260 bits, four more than the address: any other filling would be a second text for it.
+    // 52 characters hold 260 bits, four more than the address: any other padding would be a second text for it.
     let hrp = Hrp::parse("rs").unwrap();
     let digits: Vec<Fe32> = [7u8; 32].iter().copied().bytes_to_fes().collect();
     for filling in 0..16u8 {

@@ -1,4 +1,5 @@
-//! Lengths that promise more than there is cost nothing. Alone in its process, whose peak of memory it reads.
+//! A length greater than the input allocates next to nothing. A test process of its own, because the test reads the
+//! process's peak of memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![cfg(target_os = "linux")]
 
@@ -15,19 +16,19 @@ fn refused<T: borsh::BorshDeserialize>(bytes: &[u8]) {
     assert!(decode::<T>(bytes, GENESIS_BYTES_MAX).is_err());
 }
 
-/// A few of these are values after all, such as a report of zeroes.
+/// Decodes bytes of which a few are valid, such as a report of zeroes.
 fn tried<T: borsh::BorshDeserialize>(bytes: &[u8]) {
     _ = decode::<T>(bytes, GENESIS_BYTES_MAX);
 }
 
 #[test]
-fn promised_lengths_allocate_next_to_nothing() {
+fn announced_lengths_allocate_next_to_nothing() {
     let before_kib = peak_kib();
     let lengths = [u32::MAX, u32::MAX / 2, 100_000, 65_536, 4096, 1000, 256];
     for length in lengths {
         let length = length.to_le_bytes();
         for zeroes in [0, 1, 64, 300] {
-            // A length after any number of fields, and again inside what it promises.
+            // A length after any number of fields, and again inside the announced list.
             for at in 0..200 {
                 let bytes = [&vec![0; at][..], &length, &vec![0; zeroes], &length].concat();
                 tried::<Transaction>(&bytes);

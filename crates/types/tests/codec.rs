@@ -1,4 +1,4 @@
-//! One encoding per value, and no bytes that hurt.
+//! Each value has one encoding, and no bytes do harm.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod strategies;
@@ -26,7 +26,7 @@ fn canonical<T: Travels>(bytes: &[u8]) -> Result<bool, TestCaseError> {
     }
 }
 
-/// A value's bytes come back as the value; cut, lengthened or changed bytes never as the same one.
+/// A value's bytes decode to the value; cut, lengthened or changed bytes never do.
 fn survives<T: Travels>(value: &T, at: Index, change: u8, bit: u8) -> Result<(), TestCaseError> {
     let bytes = encode(value);
     prop_assert_eq!(&decode::<T>(&bytes, FRAME_BYTES_MAX).unwrap(), value);

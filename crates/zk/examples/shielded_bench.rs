@@ -33,7 +33,7 @@ use rustorium_zk::shielded::note::{AssetTag, Commitment, Pool};
 use rustorium_zk::shielded::poseidon::Permutation;
 use rustorium_zk::shielded::prove::{DEVNET_WARNING, Matrices, Prover};
 use rustorium_zk::shielded::scan::{Record, ViewingKey, Wallet};
-use rustorium_zk::shielded::transfer::{Flow, Payment, Prepared, prepare};
+use rustorium_zk::shielded::transfer::{Flow, Payment, UnprovenTransfer, prepare};
 use rustorium_zk::shielded::tree::{LEVELS, Path, Tree};
 use rustorium_zk::shielded::wire::{Circuit, Wire};
 use rustorium_zk::{Key, verify_all};
@@ -199,7 +199,7 @@ fn funded(asset: AssetTag) -> Result<(Wallet, SpendingKey), Box<dyn Error>> {
     Ok((wallet, key))
 }
 
-fn record(transfer: &Prepared) -> Record {
+fn record(transfer: &UnprovenTransfer) -> Record {
     Record {
         nullifiers: *transfer.statement.nullifiers(),
         commitments: *transfer.statement.commitments(),
@@ -207,7 +207,7 @@ fn record(transfer: &Prepared) -> Record {
     }
 }
 
-fn transfer(wallet: &Wallet, key: &SpendingKey, asset: AssetTag) -> Result<Prepared, Box<dyn Error>> {
+fn transfer(wallet: &Wallet, key: &SpendingKey, asset: AssetTag) -> Result<UnprovenTransfer, Box<dyn Error>> {
     let to = SpendingKey::derive(&[2; 32], 0).address();
     let payment = Payment { to, value: 1_000, memo: Memo::new(b"invoice 17")? };
     let plan = wallet.plan(POOL, asset, Some(payment), None)?;
@@ -216,7 +216,7 @@ fn transfer(wallet: &Wallet, key: &SpendingKey, asset: AssetTag) -> Result<Prepa
 
 fn proofs(
     out: &mut impl Write,
-    transfer: &Prepared,
+    transfer: &UnprovenTransfer,
     runs: usize,
     figures: &mut Figures,
 ) -> Result<Prover, Box<dyn Error>> {
@@ -285,7 +285,12 @@ fn other_curve(out: &mut impl Write, runs: usize) -> Result<(), Box<dyn Error>> 
     Ok(())
 }
 
-fn scans(out: &mut impl Write, transfer: &Prepared, runs: usize, figures: &mut Figures) -> Result<(), Box<dyn Error>> {
+fn scans(
+    out: &mut impl Write,
+    transfer: &UnprovenTransfer,
+    runs: usize,
+    figures: &mut Figures,
+) -> Result<(), Box<dyn Error>> {
     const TRANSFERS: u32 = 1_000;
     let records = vec![record(transfer); TRANSFERS as usize];
     let stranger = SpendingKey::derive(&[4; 32], 0);

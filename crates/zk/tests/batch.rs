@@ -1,4 +1,4 @@
-//! A batch says of each claim what verifying it alone says, whatever is in it and wherever the bad ones stand.
+//! A batch gives each claim the result that it gets alone, whatever is in the batch and wherever the bad ones are.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -62,14 +62,14 @@ fn an_empty_batch_and_one_of_one() {
 }
 
 #[test]
-fn the_bad_one_is_named_wherever_it_stands() {
+fn the_invalid_claim_is_named_wherever_it_is() {
     for bad in 0..16 {
         let choices: Vec<(usize, bool)> = (0..16).map(|number| (number, number != bad)).collect();
         check(&choices);
     }
 }
 
-/// More claims than stand in one group, on each curve.
+/// More claims than fit one group, on each curve.
 #[test]
 fn bad_ones_are_named_in_every_group() {
     let choices: Vec<(usize, bool)> =

@@ -21,14 +21,14 @@ fn count() -> usize {
     set.map_or(1_000, |value| value.parse().expect("RUSTORIUM_ZK_MUTATIONS is a number"))
 }
 
-/// Results of the changes: how many could be decoded, and how many of those proved their statement.
+/// Results of the changes: the number that could be decoded, and of those that proved their statement.
 #[derive(Default, Debug)]
 struct Tally {
     decoded: usize,
     same_statement: usize,
 }
 
-/// The claims that could be decoded, verified together and, where a batch says yes, alone.
+/// Verifies the decoded claims together and, if the batch is accepted, alone.
 fn judge(key: &Key, originals: &[Sample], changed: &[Sample], tally: &mut Tally) {
     let decoded: Vec<(&Sample, Claim)> = changed
         .iter()
@@ -60,7 +60,7 @@ fn change_bytes(bytes: &mut Vec<u8>, rng: &mut StdRng) {
     }
 }
 
-/// Changes a proof inside the groups, where decoding finds nothing.
+/// Changes a proof within the groups, where decoding finds no fault.
 fn change_points<E: Suite>(proof: &[u8], other: &[u8], rng: &mut StdRng) -> Vec<u8> {
     let ((mut a, mut b, mut c), (a2, b2, c2)) = (points::<E>(proof), points::<E>(other));
     let scalar = E::ScalarField::from(rng.r#gen::<u128>());
@@ -126,7 +126,7 @@ fn no_change_of_bytes_is_accepted_for_another_statement() {
     bytes::<Bls12_381>();
 }
 
-/// Same for the text of snarkjs' files: a changed text that is read means the same as before, or isn't proved.
+/// The same for the text of snarkjs' files: a changed text that can be read has the same meaning, or isn't proved.
 #[test]
 fn no_change_of_a_file_is_accepted_for_another_statement() {
     for curve in [Curve::Bn254, Curve::Bls12381] {

@@ -1,4 +1,5 @@
-//! Keys, proofs and inputs as bytes: whatever isn't the one encoding of something good is refused with its own error.
+//! Keys, proofs and inputs as bytes: bytes that aren't the one encoding of a valid value are refused with their own
+//! error.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -54,7 +55,7 @@ fn lengths<E: Suite>() {
     assert_eq!(refused, Refused::Length(Document::Proof, long.len()));
 }
 
-/// The trap of ark-groth16 0.6, which pairs inputs and points as far as both go.
+/// The fault of ark-groth16 0.6, which pairs inputs and points only up to the shorter list.
 fn number_of_inputs<E: Suite>() {
     let key = proving_key::<E>(3, 2);
     let mut zero_last = prove(&key, 1);
@@ -70,7 +71,7 @@ fn number_of_inputs<E: Suite>() {
 fn a_dropped_zero_and_a_superfluous_input_are_refused_where_the_library_takes_them() {
     number_of_inputs::<Bn254>();
     number_of_inputs::<Bls12_381>();
-    // The trap is real: with a zero for the last input, dropped, and with one too many, the library accepts.
+    // The fault is real: with a zero for the last input, dropped, and with one too many, the library accepts.
     let key = common::zero_statement::<Bn254>();
     let (verifying, proof, inputs) = (&key.0, &key.1, &key.2);
     #[expect(clippy::disallowed_methods, reason = "shows what the wrapper is for")]

@@ -1,4 +1,4 @@
-//! Files of snarkjs are read, and each deviation from its format is refused with its own error.
+//! Files of snarkjs are read, and each deviation from their format is refused with its own error.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -54,7 +54,7 @@ fn bytes(value: &Value) -> Vec<u8> {
 }
 
 #[test]
-fn what_snarkjs_made_verifies_alone_and_together() {
+fn proofs_by_snarkjs_verify_alone_and_together() {
     for curve in CURVES {
         let samples = snarkjs_samples(curve);
         let key = Key::from_bytes(&samples.key).expect("a good key");
@@ -72,13 +72,13 @@ fn what_snarkjs_made_verifies_alone_and_together() {
 }
 
 #[test]
-fn a_key_that_nobody_contributed_to_is_refused() {
+fn a_key_without_contributions_is_refused() {
     for curve in CURVES {
         assert_eq!(key_from_json(&file(curve, "uncontributed_key.json")), Err(Refused::DeltaIsGenerator));
     }
 }
 
-/// A change of a JSON document, and what is said of it.
+/// A change of a JSON document, and the expected error.
 type Case = (&'static str, Value, Refused);
 
 #[test]
@@ -183,7 +183,7 @@ fn points_are_affine() {
             proof["pi_b"][2] = z;
             assert_eq!(proof_from_json(&bytes(&proof)), Err(Refused::NotAffine(Part::B)));
         }
-        // Infinity, as snarkjs writes it, isn't affine; as coordinates it is nothing.
+        // Infinity, as snarkjs writes it, isn't affine; as coordinates it is no point.
         let mut proof = document(curve, "1.proof.json");
         proof["pi_a"] = json!(["0", "1", "0"]);
         assert_eq!(proof_from_json(&bytes(&proof)), Err(Refused::NotAffine(Part::A)));

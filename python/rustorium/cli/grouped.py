@@ -20,7 +20,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 }
 OTHERS = "Others"
 TYPES = {"str": "text", "int": "number", "float": "number", "int range": "number", "float range": "number"}
-"""What help says for the types of Python."""
+"""Names of Python's types in help texts."""
 SHORT_HELP_CHARS = 200
 """Maximum number of characters of a command's first sentence; the text is wrapped and not cut."""
 

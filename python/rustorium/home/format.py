@@ -57,7 +57,7 @@ class FormatContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     parts: dict[str, int]
 
 
-class Pending(msgspec.Struct, frozen=True, rename={"from_": "from"}):
+class PendingUpgrade(msgspec.Struct, frozen=True, rename={"from_": "from"}):
     """Content of `upgrade/pending.json`: an upgrade, or a way back, that has begun."""
 
     from_: int
@@ -71,7 +71,7 @@ class HomeFormats:
     written: FormatContent | None
     marked: int
     """`home.format` in `config.toml`."""
-    pending: Pending | None
+    pending: PendingUpgrade | None
 
     @property
     def format(self) -> int:
@@ -91,7 +91,7 @@ def look(folder: Path) -> HomeFormats:
     return HomeFormats(
         _convert(folder / FILE, content, FormatContent) if content is not None else None,
         _marked(folder),
-        _convert(folder / PENDING, pending, Pending) if pending is not None else None,
+        _convert(folder / PENDING, pending, PendingUpgrade) if pending is not None else None,
     )
 
 

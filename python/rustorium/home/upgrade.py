@@ -18,7 +18,7 @@ from rustorium import __version__
 from rustorium.access.private import make_folder
 from rustorium.errors import HomeError, HomeMissing
 from rustorium.home import format as files
-from rustorium.home.format import FORMAT, FORMATS, HomeFormats, Pending
+from rustorium.home.format import FORMAT, FORMATS, HomeFormats, PendingUpgrade
 from rustorium.home.lock import stopped
 from rustorium.home.paths import Home
 
@@ -176,7 +176,7 @@ def carry_out(home: Home, *, back: bool, audit: Audit, advance: Advance = lambda
         # Written before the first change, which may be interrupted: a second line is better than a missing one.
         audit({**fields, "state": "begun"})
         make_folder(home.path / files.UPGRADE)
-        files.replace_file(home.path / files.PENDING, msgspec.json.encode(Pending(todo.start, todo.end)))
+        files.replace_file(home.path / files.PENDING, msgspec.json.encode(PendingUpgrade(todo.start, todo.end)))
         for number, step in enumerate(todo.steps, start=1):
             if todo.back:
                 step.undo(home)

@@ -140,7 +140,7 @@ class _AllKeys:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sealed:
+class _KeyFile:
     """A key file to write; the seed is `None` for a storage key, which is generated when it is sealed."""
 
     path: Path
@@ -177,12 +177,12 @@ def generate(
     owner_files = [root / "owners" / (f"{name}/owner.key" if apart else f"{name}.key") for name in names]
     account_files = [root / "accounts" / f"account-{i}.key" for i in range(plan.accounts)]
     operator_files = [root / "operators" / f"operator-{i}" / "account.key" for i in range(plan.operators)]
-    seal = [_Sealed(home.node_key, "node", one) for home, one in zip(homes, keys.node, strict=True)]
-    seal += [_Sealed(home.validator_key, "validator", one) for home, one in zip(homes, keys.validator, strict=True)]
-    seal += [_Sealed(home.storage_key, "storage", None) for home in homes]
-    seal += [_Sealed(file, "owner", one) for file, one in zip(owner_files, keys.owner, strict=True)]
+    seal = [_KeyFile(home.node_key, "node", one) for home, one in zip(homes, keys.node, strict=True)]
+    seal += [_KeyFile(home.validator_key, "validator", one) for home, one in zip(homes, keys.validator, strict=True)]
+    seal += [_KeyFile(home.storage_key, "storage", None) for home in homes]
+    seal += [_KeyFile(file, "owner", one) for file, one in zip(owner_files, keys.owner, strict=True)]
     for files, accounts in ((account_files, keys.accounts), (operator_files, keys.operators)):
-        seal += [_Sealed(file, account_kind(place), one) for file, (place, one) in zip(files, accounts, strict=True)]
+        seal += [_KeyFile(file, account_kind(place), one) for file, (place, one) in zip(files, accounts, strict=True)]
     opens = (lambda _: passphrase) if passphrase is not None else _drawn_passphrases(root)
     _seal_all(seal, opens, plan.random_passphrase or apart, progress)
     operators = [_native.account_id(region, one.public) for region, one in keys.operators]
@@ -357,7 +357,7 @@ def _drawn_passphrases(root: Path) -> Callable[[Path], bytes]:
 
 
 def _seal_all(
-    items: Sequence[_Sealed],
+    items: Sequence[_KeyFile],
     passphrase: Callable[[Path], bytes],
     random_passphrase: bool,
     progress: Callable[[int, int], None] | None,
@@ -366,7 +366,7 @@ def _seal_all(
     GIL."""
     from rustorium import _native
 
-    def seal(item: tuple[_Sealed, bytes]) -> None:
+    def seal(item: tuple[_KeyFile, bytes]) -> None:
         one, opens = item
         if one.keys is None:
             _native.StorageKey.create(str(one.path), opens, random_passphrase)

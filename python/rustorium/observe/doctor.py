@@ -368,15 +368,15 @@ def _running(home: Home) -> Check:
 
 def _ports(config: Config) -> Iterator[Check]:
     """Checks that the addresses the node listens on are free; only while it doesn't run."""
-    faces = {
+    listeners = {
         "p2p.listen": (config.p2p.listen, socket.SOCK_DGRAM),
         "http.listen": (config.http.listen, socket.SOCK_STREAM),
         "client.listen": (config.client.listen, socket.SOCK_DGRAM),
         "metrics.listen": (config.metrics.listen, socket.SOCK_STREAM),
     }
     if config.admin.listen:
-        faces["admin.listen"] = (config.admin.listen, socket.SOCK_STREAM)
-    for name, (address, kind) in faces.items():
+        listeners["admin.listen"] = (config.admin.listen, socket.SOCK_STREAM)
+    for name, (address, kind) in listeners.items():
         host, port = split_address(address)
         try:
             family, _, _, _, where = socket.getaddrinfo(host, port, type=kind)[0]

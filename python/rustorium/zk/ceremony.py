@@ -80,9 +80,9 @@ def begin(
         raise UsageError("the size of phase 1 is an exponent of two, at least 1: give another --power")
     _free(out)
     if powers is not None:
-        content = refusing(_native.ceremony_second, circuit, _read(powers), progress)
+        content = translate_errors(_native.ceremony_second, circuit, _read(powers), progress)
     else:
-        content = refusing(_native.ceremony_begin, circuit, power, _read(ptau) if ptau is not None else None)
+        content = translate_errors(_native.ceremony_begin, circuit, power, _read(ptau) if ptau is not None else None)
     _write(out, content)
 
 
@@ -105,14 +105,14 @@ def contribute(
         raise UsageError("a beacon is 64 hex digits, hashed 2^0 to 2^28 times")
     _free(out)
     public = (beacon, beacon_log2) if beacon is not None else None
-    content, told = refusing(_native.ceremony_contribute, _read(file), name, typed, public, progress)
+    content, told = translate_errors(_native.ceremony_contribute, _read(file), name, typed, public, progress)
     _write(out, content)
     return told
 
 
 def verify(file: Path, *, progress: Progress = quiet) -> Ceremony:
     """Verifies a file from its content alone. Errors: UsageError, CeremonyRefused."""
-    phase, circuit, lines, key = refusing(_native.ceremony_verify, _read(file), progress)
+    phase, circuit, lines, key = translate_errors(_native.ceremony_verify, _read(file), progress)
     return Ceremony(phase, circuit, _contributions(lines), key)
 
 
@@ -152,7 +152,7 @@ def finish(file: Path, folder: Path, *, progress: Progress = quiet) -> tuple[dic
     Errors: UsageError, CeremonyRefused."""
     for name in (PROVING_KEY, VERIFYING_KEY):
         _free(folder / name)
-    proving, verifying, lines = refusing(_native.ceremony_finish, _read(file), progress)
+    proving, verifying, lines = translate_errors(_native.ceremony_finish, _read(file), progress)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -163,7 +163,7 @@ def finish(file: Path, folder: Path, *, progress: Progress = quiet) -> tuple[dic
     return hashes, _contributions(lines)
 
 
-def refusing(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def translate_errors(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Calls the extension. Errors: CeremonyRefused for an invalid file, UsageError for an impossible request."""
     try:
         return work(*args, **kwargs)

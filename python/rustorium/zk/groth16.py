@@ -27,13 +27,13 @@ T = TypeVar("T")
 def key_bytes(key: Document) -> bytes:
     """Returns a verifying key's canonical bytes, checked. Errors: ZkRefused, UsageError."""
     raw = _content(key)
-    return _refusing(_native.zk_key, raw, raw[:1] not in (b"\x01", b"\x02"))
+    return _translate_errors(_native.zk_key, raw, raw[:1] not in (b"\x01", b"\x02"))
 
 
 def proof_bytes(proof: Document) -> bytes:
     """Returns a proof's canonical bytes. Errors: ZkRefused, UsageError."""
     raw = _content(proof)
-    return raw if len(raw) in PROOF_BYTES else _refusing(_native.zk_proof, raw)
+    return raw if len(raw) in PROOF_BYTES else _translate_errors(_native.zk_proof, raw)
 
 
 def input_bytes(public: Public, proof: bytes) -> list[bytes]:
@@ -45,8 +45,8 @@ def input_bytes(public: Public, proof: bytes) -> list[bytes]:
         texts = [str(each) if isinstance(each, int) and not isinstance(each, bool) else each for each in public]
         if not all(isinstance(each, str) for each in texts):
             raise UsageError("public inputs are integers, decimal strings, or 32 bytes each: give one kind alone")
-        return _refusing(_native.zk_inputs, json.dumps(texts).encode(), len(proof))
-    return _refusing(_native.zk_inputs, _content(public), len(proof))
+        return _translate_errors(_native.zk_inputs, json.dumps(texts).encode(), len(proof))
+    return _translate_errors(_native.zk_inputs, _content(public), len(proof))
 
 
 def describe(key: Document) -> tuple[str, int]:
@@ -58,7 +58,7 @@ def describe(key: Document) -> tuple[str, int]:
 def verify(key: Document, proof: Document, public: Public) -> None:
     """Verifies a proof on this machine. Errors: ZkRefused, whose `code` says why; UsageError."""
     raw = proof_bytes(proof)
-    _refusing(_native.zk_verify, key_bytes(key), raw, input_bytes(public, raw))
+    _translate_errors(_native.zk_verify, key_bytes(key), raw, input_bytes(public, raw))
 
 
 def verifier_id(owner: str, key: Document, *, named: Sequence[int] = (), once: Sequence[int] = ()) -> str:
@@ -94,7 +94,7 @@ def _content(document: object) -> bytes:
         raise UsageError(f"{document} can't be read ({error.strerror}): name a file that can") from None
 
 
-def _refusing(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def _translate_errors(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     try:
         return work(*args, **kwargs)
     except _native.NativeError as error:

@@ -66,7 +66,7 @@ class State:
 
     def after(self, transfers: Sequence[Transfer]) -> "State":
         """Returns the state after a batch. Errors: BatchRefused."""
-        return State(tuple(_refusing(_native.rollup_apply, self.balances, _triples(transfers))))
+        return State(tuple(_translate_errors(_native.rollup_apply, self.balances, _triples(transfers))))
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Prover:
     @classmethod
     def open(cls, proving_key: bytes) -> Self:
         """Opens the `proving.key` of a ceremony of the circuit `rollup`. Errors: CeremonyRefused."""
-        return cls(ceremony.refusing(_native.RollupProver.open, proving_key))
+        return cls(ceremony.translate_errors(_native.RollupProver.open, proving_key))
 
     @property
     def verifying_key(self) -> bytes:
@@ -105,13 +105,13 @@ class Prover:
     def prove(self, state: State, transfers: Sequence[Transfer]) -> Settlement:
         """Proves that a batch leads from a state to the next. Errors: BatchRefused."""
         after = state.after(transfers)
-        proof, inputs = _refusing(self._prover.prove, state.balances, _triples(transfers))
+        proof, inputs = _translate_errors(self._prover.prove, state.balances, _triples(transfers))
         return Settlement(tuple(transfers), proof, tuple(inputs), after)
 
 
 def batch_hash(transfers: Sequence[Transfer]) -> bytes:
     """Returns the hash that stands for a batch among the public inputs. Errors: BatchRefused."""
-    return _refusing(_native.rollup_batch_hash, _triples(transfers))
+    return _translate_errors(_native.rollup_batch_hash, _triples(transfers))
 
 
 def batch_to_bytes(transfers: Sequence[Transfer]) -> bytes:
@@ -140,7 +140,7 @@ def _triples(transfers: Sequence[Transfer]) -> list[tuple[int, int, int]]:
     return [(each.sender, each.receiver, each.amount) for each in transfers]
 
 
-def _refusing(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def _translate_errors(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     try:
         return work(*args, **kwargs)
     except _native.NativeError as error:

@@ -9,17 +9,18 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// This crate's folder: as of now where cargo runs it, since clones share what was compiled.
+/// This crate's folder: the current one if cargo runs it, because clones share compiled code.
 pub fn root() -> PathBuf {
     std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
 }
 
-/// A target's folder: inputs that were found, and those that once broke something.
+/// A target's folder: found inputs, and those that once broke something.
 pub fn folder(target: &Target) -> PathBuf {
     root().join("corpus").join(target.name)
 }
 
-/// The file of inputs that a coverage-guided run found: each a length (u32, little endian) and its bytes, ascending.
+/// The file of inputs that a coverage-guided run found: each a length (u32, little endian) and its bytes, in ascending
+/// order.
 const GUIDED: &str = "guided";
 
 /// The stored inputs by file name, in its order.
@@ -51,8 +52,8 @@ fn unpacked(mut bytes: &[u8]) -> Vec<Vec<u8>> {
     inputs
 }
 
-/// Adds the inputs in a folder to those that coverage-guided runs found before, but for what a run began with; how many
-/// there are then.
+/// Adds the inputs in a folder to those of earlier coverage-guided runs, without the inputs that a run begins with;
+/// returns the new number.
 pub fn pack(target: &Target, found: &Path) -> std::io::Result<usize> {
     let path = folder(target).join(GUIDED);
     let before = if path.exists() { unpacked(&fs::read(&path)?) } else { Vec::new() };
@@ -75,7 +76,7 @@ pub fn pack(target: &Target, found: &Path) -> std::io::Result<usize> {
     Ok(inputs.len())
 }
 
-/// What the files that a run begins with are called.
+/// Name prefix of the files that a run begins with.
 pub const SEED: &str = "seed-";
 
 /// All inputs of a target; at least the empty one.

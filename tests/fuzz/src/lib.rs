@@ -23,7 +23,7 @@ mod world;
 
 pub use targets::TARGETS;
 
-/// What an input costs at most, about: decides how many of them the quick form takes.
+/// Approximate maximum cost of an input, which determines the number of inputs in the quick form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Cost {
     /// Microseconds: decoding and hashing.
@@ -43,9 +43,9 @@ pub struct Target {
     pub run: fn(&[u8]),
     /// Good inputs to begin with, besides the stored ones.
     pub seeds: fn() -> Vec<Vec<u8>>,
-    /// How many inputs are enough for the quick form.
+    /// Number of inputs in the quick form.
     pub cost: Cost,
-    /// What one input may make allocate at the same time, besides a multiple of its length.
+    /// Maximum bytes that one input may allocate, besides a multiple of its length.
     pub bytes_max: usize,
 }
 

@@ -12,7 +12,7 @@ thread_local! {
 }
 
 fn count(bytes: isize) {
-    // A thread that ends frees what it kept after its counters are gone.
+    // A thread that ends frees its memory after its counters are gone.
     let _ = LIVE.try_with(|live| {
         live.set(live.get() + bytes);
         PEAK.try_with(|peak| peak.set(peak.get().max(live.get())))
@@ -47,7 +47,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Runs `work`; the most bytes that this thread had allocated during it, above what it had before.
+/// Runs `work`; returns the maximum bytes that this thread had allocated during it, above its earlier allocation.
 pub fn peak(work: impl FnOnce()) -> usize {
     let before = LIVE.get();
     PEAK.set(before);

@@ -1,4 +1,5 @@
-//! Changes inputs as damage and malice do: bits, integers, lengths, pieces moved, doubled, cut, and taken from elsewhere.
+//! Changes inputs as damage or an attacker would: bits, integers, lengths; pieces moved, doubled, cut, and taken from
+//! other inputs.
 //!
 //! *Invariants:* the same seed makes the same changes; a result is never longer than `BYTES_MAX`.
 
@@ -22,7 +23,7 @@ const EDGES: [u64; 14] = [
     i64::MAX as u64,
     u64::MAX,
 ];
-/// Pieces of text with a meaning somewhere.
+/// Pieces of text that mean something to some decoder.
 const WORDS: [&[u8]; 14] = [
     b"0",
     b"-1",
@@ -45,13 +46,13 @@ const WORDS: [&[u8]; 14] = [
 pub struct Draws(u64);
 
 impl Draws {
-    /// Those of a seed and a name.
+    /// Returns the draws of a seed and a name.
     pub fn new(seed: u64, name: &str) -> Self {
         let hash = blake3::hash(name.as_bytes());
         Self(hash.as_bytes()[..8].iter().fold(seed, |mixed, byte| mixed.rotate_left(8) ^ u64::from(*byte)))
     }
 
-    /// The next.
+    /// Returns the next draw.
     pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
@@ -71,7 +72,7 @@ impl Draws {
 
     fn range(&mut self, len: usize) -> std::ops::Range<usize> {
         let start = self.below(len + 1);
-        // Short pieces mostly: what lies behind a piece is then still read.
+        // Mostly short pieces, so that the data behind them is still read.
         let most = if self.below(4) == 0 { len } else { 16 };
         start..start + self.below((len - start).min(most) + 1)
     }
@@ -123,7 +124,7 @@ fn insert(bytes: &mut Vec<u8>, piece: &[u8], draws: &mut Draws) {
     bytes.splice(at..end, piece.iter().copied());
 }
 
-/// An edge, or a length near one that is there, little-endian as all lengths are.
+/// Writes an extreme integer, or a length near an existing one; little-endian like all lengths.
 fn write_integer(bytes: &mut [u8], draws: &mut Draws) {
     let width = *draws.of(&[1, 2, 4, 8]);
     let Some(last) = bytes.len().checked_sub(width) else { return };

@@ -1,20 +1,20 @@
-//! Runs inputs and says what they did: the same for the quick form, the long one and a stored input.
+//! Runs inputs and reports on them, for the quick form, the long form and a stored input.
 
 use crate::mutate::{Draws, mutated};
 use crate::{BYTES_PER_BYTE_MAX, Target, corpus, memory};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-/// What a run of a target came to.
+/// The result of a run of a target.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Figures {
     /// Inputs run.
     pub inputs: u64,
-    /// What they took together.
+    /// Total time.
     pub time: Duration,
-    /// The longest that one took.
+    /// Longest time of an input.
     pub slowest: Duration,
-    /// The most bytes that one had allocated.
+    /// Maximum bytes that an input had allocated.
     pub bytes_max: usize,
 }
 
@@ -23,7 +23,7 @@ pub struct Figures {
 pub struct Finding {
     /// The input.
     pub input: Vec<u8>,
-    /// What it did.
+    /// The failure that it caused.
     pub what: String,
 }
 
@@ -62,7 +62,7 @@ pub fn one(target: &Target, input: &[u8], figures: &mut Figures) -> Result<(), F
 /// Runs the whole corpus and `count` inputs made from it.
 pub fn all(target: &Target, seed: u64, count: u64) -> Result<Figures, Finding> {
     let inputs = corpus::all(target);
-    // What is made once and kept, such as tables, is no input's.
+    // Memory that is allocated once and kept, such as tables, isn't charged to an input.
     let mut figures = Figures::default();
     let _ = one(target, &inputs[0], &mut figures);
     figures = Figures::default();

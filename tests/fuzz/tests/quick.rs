@@ -1,4 +1,4 @@
-//! Every target over its whole corpus and some thousand seeded mutations of it: what `just test` has time for.
+//! Every target over its whole corpus and some thousand seeded mutations of it, as time in `just test` allows.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use rustorium_fuzz::run::all;
@@ -16,7 +16,7 @@ fn inputs(cost: Cost) -> u64 {
     }
 }
 
-/// Two halves, for two threads: dear and cheap targets stand beside each other in the list.
+/// Runs one of two halves, for two threads: expensive and cheap targets are next to each other in the list.
 fn run(half: usize) {
     let findings: Vec<String> = TARGETS
         .iter()

@@ -33,7 +33,7 @@ impl AtView {
         Self { shard, height: at.height, root: at.root, state_root: None }
     }
 
-    /// Where something is proven.
+    /// A place at which something is proven.
     pub fn proven(shard: ShardId, at: At, state_root: Hash) -> Self {
         Self { state_root: Some(state_root), ..Self::new(shard, at) }
     }
@@ -54,10 +54,10 @@ pub struct ReceiptView {
     /// The transaction.
     #[schema(value_type = String)]
     pub id: TxId,
-    /// Its sender.
+    /// The transaction's sender.
     #[schema(value_type = String)]
     pub sender: AccountId,
-    /// Its nonce.
+    /// The transaction's nonce.
     pub nonce: u64,
     /// The block's height.
     #[schema(value_type = u64)]
@@ -212,7 +212,7 @@ pub enum SubmittedView {
         /// The transaction.
         #[schema(value_type = String)]
         id: TxId,
-        /// Its receipt.
+        /// The transaction's receipt.
         receipt: ReceiptView,
     },
     /// The transaction's result is certified.
@@ -220,7 +220,7 @@ pub enum SubmittedView {
         /// The transaction.
         #[schema(value_type = String)]
         id: TxId,
-        /// Its receipt.
+        /// The transaction's receipt.
         receipt: ReceiptView,
         /// Canonical bytes of the receipt's proof.
         proof_hex: String,
@@ -288,7 +288,7 @@ pub struct TransactionAnswer {
     /// The transaction, once final.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transaction: Option<TransactionView>,
-    /// Its receipt, once final.
+    /// The transaction's receipt, once final.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub receipt: Option<ReceiptView>,
     /// With `proof=1`: the transaction's canonical bytes.
@@ -307,10 +307,10 @@ pub struct PlacedTransaction {
     /// The transaction.
     #[schema(value_type = String)]
     pub id: TxId,
-    /// Its block's height.
+    /// Height of the transaction's block.
     #[schema(value_type = u64)]
     pub height: Height,
-    /// Its position among the block's receipts.
+    /// The receipt's position in the block.
     pub index: u32,
 }
 

@@ -252,7 +252,7 @@ pub struct EpochsPage {
 /// A member of the committee.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct ValidatorView {
-    /// Its name.
+    /// The validator's name.
     pub name: String,
     /// The key that signs votes and batches.
     #[schema(value_type = String)]
@@ -288,7 +288,7 @@ pub struct ChainAnswer {
     /// Hash of the genesis.
     #[schema(value_type = String)]
     pub chain: ChainId,
-    /// Its name.
+    /// The chain's name.
     pub name: String,
     /// Protocol version at the start.
     pub version: u16,
@@ -328,7 +328,7 @@ pub struct CommitteeAnswer {
     /// The epoch.
     #[schema(value_type = u64)]
     pub epoch: Epoch,
-    /// Its validators, in the order of their indexes.
+    /// The epoch's validators, in the order of their indexes.
     pub validators: Vec<ValidatorView>,
     /// The validators that operators have approved for the next epoch.
     pub next: Vec<ValidatorView>,

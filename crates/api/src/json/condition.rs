@@ -56,7 +56,7 @@ pub enum ConditionView {
         verifier: VerifierId,
         /// The input's index, from 0.
         input: u8,
-        /// Its value, 32 bytes, big-endian. If absent: this transaction's id without its three highest bits.
+        /// The input's value, 32 bytes, big-endian. If absent: this transaction's id without its three highest bits.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         #[schema(value_type = Option<String>)]
         value: Option<Hex<32>>,

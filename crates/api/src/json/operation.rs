@@ -38,7 +38,7 @@ pub enum ViewError {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NamedInputView {
-    /// Its index, from 0.
+    /// The input's index, from 0.
     pub index: u8,
     /// `true` for a nullifier: each value can be used only once.
     pub once: bool,

@@ -50,11 +50,11 @@ pub(super) fn text(bytes: &[u8]) -> Option<String> {
 }
 
 /// A value as text or as hex digits; one of the two is there.
-pub(super) type Once = (Option<String>, Option<String>);
+pub(super) type TextOrHex = (Option<String>, Option<String>);
 
 /// Shows a value once: as text if it is UTF-8 without control characters (except tab and line ends), otherwise as hex
 /// digits. In JSON that takes at most two characters a byte.
-pub(super) fn once(value: &[u8]) -> Once {
+pub(super) fn once(value: &[u8]) -> TextOrHex {
     let readable = |text: &String| text.chars().all(|c| !c.is_control() || matches!(c, '\t' | '\n' | '\r'));
     match text(value).filter(|text| readable(text)) {
         Some(text) => (Some(text), None),

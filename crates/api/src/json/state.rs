@@ -15,10 +15,10 @@ use utoipa::ToSchema;
 /// An account.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct AccountAnswer {
-    /// Its address.
+    /// The account's address.
     #[schema(value_type = String)]
     pub account: AccountId,
-    /// Its record.
+    /// The account's record.
     #[serde(flatten)]
     pub record: RecordView,
     /// With `proof=1`: canonical bytes of the read proof.
@@ -33,7 +33,7 @@ pub struct AccountAnswer {
 pub struct RecordView {
     /// The next nonce.
     pub nonce: u64,
-    /// Its key.
+    /// The account's key.
     #[schema(value_type = String)]
     pub public_key: Hex<32>,
     /// Byte of the home region.
@@ -168,7 +168,7 @@ pub enum ReadAnswer {
         /// The account.
         #[schema(value_type = String)]
         account: AccountId,
-        /// Its record; absent if there is no such account.
+        /// The account's record; absent if there is no such account.
         record: Option<RecordView>,
     },
     /// A balance.

@@ -31,7 +31,7 @@ fn a_pool_has_a_number_and_a_key() {
     assert_eq!((read.pools[0].number, read.pools[0].key.as_slice()), (7, key));
     assert_eq!(from_json(&to_json(&read)).unwrap(), read);
     assert_ne!(chain_id(&read), chain_id(&genesis()));
-    // The key's hash is pinned beside it, and read where it is there.
+    // The key's hash stands beside the key; a hash in the file must match.
     let mut written: Value = serde_json::from_str(&to_json(&read)).unwrap();
     let pinned = rustorium_crypto::hash::value_hash(key).to_string();
     assert_eq!(written["pools"][0]["key_hash"], pinned);
@@ -59,7 +59,7 @@ fn version_parameters_and_balances_may_be_left_out() {
     let object = value.as_object_mut().unwrap();
     object.remove("parameters");
     assert_eq!(from_json(&value.to_string()).unwrap(), genesis());
-    // A file that names no version is of the first.
+    // A file without a version is of the first version.
     value.as_object_mut().unwrap().remove("version");
     let first = genesis_with(Parameters::of(Rules::V1));
     assert_eq!(from_json(&value.to_string()).unwrap(), first);
@@ -79,7 +79,7 @@ fn the_least_age_of_an_epoch_follows_from_its_length_where_it_is_left_out() {
         let read = from_json(&value.to_string()).unwrap();
         assert_eq!(read.parameters.epoch_age_min_ms, Some(age_ms), "{epoch_ms}");
     }
-    // Version 1 has none, and a file that names one is no genesis of it.
+    // Version 1 has no minimum age, and a file of version 1 with one is refused.
     let mut first: Value = serde_json::from_str(&to_json(&genesis_with(Parameters::of(Rules::V1)))).unwrap();
     assert!(first["parameters"].get("epoch_age_min_ms").is_none());
     first["parameters"]["epoch_age_min_ms"] = Value::from(1);
@@ -96,7 +96,7 @@ fn unknown_fields_are_refused_wherever_they_are() {
 }
 
 #[test]
-fn what_is_malformed_is_refused_with_a_sentence() {
+fn malformed_files_are_refused_with_a_sentence() {
     let cases: [(&str, Value); 7] = [
         ("/validators/0/validator_key", Value::from("00")),
         ("/validators/1/node_key", Value::from("zz".repeat(32))),
@@ -117,7 +117,7 @@ fn what_is_malformed_is_refused_with_a_sentence() {
 }
 
 #[test]
-fn what_no_chain_can_start_with_is_refused() {
+fn a_genesis_that_cannot_start_a_chain_is_refused_as_json() {
     let mut value = value();
     value["validators"] = Value::from(Vec::<Value>::new());
     assert!(refused(&value).contains("no validators"));

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 const MIB: usize = 1 << 20;
 
-/// Bytes that are different wherever they are, so that no two pieces are the same.
+/// Bytes that differ everywhere, so that no two pieces are the same.
 fn noise(seed: u64, bytes: usize) -> Vec<u8> {
     let word =
         |n: u64| (n + seed).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -19,7 +19,7 @@ fn noise(seed: u64, bytes: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_home_comes_back_without_its_journal_and_with_its_key_retired() {
+fn a_home_is_restored_without_its_journal_and_with_its_key_retired() {
     let world = World::new();
     let made = world.create().unwrap();
     assert_eq!((made.height, made.from_height), (Height(0), Height(0)));
@@ -74,7 +74,7 @@ fn nothing_at_the_destination_can_be_read() {
     for (name, bytes) in world.objects() {
         for known in ["contents of", "validator", "backups", "config.toml", "one", "genesis", "CURRENT", "MANIFEST"] {
             let found = bytes.windows(known.len()).any(|window| window == known.as_bytes());
-            // Three letters may come by chance.
+            // Three letters may occur by chance.
             assert!(!found || known.len() <= 3, "{known} in {name}");
         }
         let plain = name.starts_with("pieces/") || name.starts_with("manifests/") || name == "head";
@@ -83,7 +83,7 @@ fn nothing_at_the_destination_can_be_read() {
 }
 
 #[test]
-fn only_what_is_new_is_uploaded() {
+fn only_new_pieces_are_uploaded() {
     let world = World::new();
     let mut config = noise(1, 9 * MIB);
     fs::write(world.home().join("config.toml"), &config).unwrap();
@@ -97,7 +97,7 @@ fn only_what_is_new_is_uploaded() {
     let expected = (2 * MIB, 2 * MIB + MIB / 4);
     assert!((expected.0..expected.1).contains(&(grown.new_bytes as usize)), "its last piece alone: {grown:?}");
     assert_eq!(world.backups().verify().unwrap().damaged, []);
-    // Each comes back as it was.
+    // Each backup restores its own content.
     for (at, id, bytes) in [(0, first.id, 9), (1, grown.id, 10)] {
         let home = world.root.path().join(format!("restored-{at}"));
         world.restore_to(&home, Some(id)).unwrap();
@@ -106,7 +106,7 @@ fn only_what_is_new_is_uploaded() {
 }
 
 #[test]
-fn old_backups_go_with_what_only_they_need() {
+fn old_backups_are_removed_with_the_pieces_that_only_they_need() {
     let world = World::new();
     let mut ids = Vec::new();
     for seed in 0..4 {
@@ -121,7 +121,7 @@ fn old_backups_go_with_what_only_they_need() {
     let verified = world.backups().verify().unwrap();
     assert_eq!((verified.backups, verified.unneeded, verified.damaged.len()), (2, 0, 0));
     assert_eq!(world.backups().retain(2).unwrap().removed, []);
-    // One that was cut short after the manifests went is gone on with.
+    // A removal that was interrupted after the manifests is continued.
     let pieces: Vec<_> = world.objects().into_iter().filter(|(name, _)| name.starts_with("pieces/")).collect();
     world.backups().retain(1).unwrap();
     for (name, bytes) in &pieces {
@@ -148,7 +148,7 @@ fn an_upload_that_was_cut_anywhere_is_no_backup_and_is_gone_on_with() {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, bytes).unwrap();
         }
-        // Contents that were being written when the backup was cut off.
+        // Files that were being written when the backup was interrupted.
         if let Some((name, bytes)) = pieces.get(cut) {
             let path = world.destination().join(format!("{name}#1"));
             fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -158,7 +158,7 @@ fn an_upload_that_was_cut_anywhere_is_no_backup_and_is_gone_on_with() {
         assert!(matches!(world.backups().list(), Err(BackupError::Empty(_))), "{cut}");
         assert!(matches!(world.backups().verify(), Err(BackupError::Empty(_))), "{cut}");
         let made = world.create().unwrap();
-        // The copy of the store has another manifest, the rest is the same.
+        // The copy of the store has another RocksDB manifest; the rest is the same.
         assert!(made.new_pieces <= (pieces.len() - cut) as u64 + 4, "{cut}: {made:?}");
         assert_eq!(world.backups().verify().unwrap().damaged, [], "{cut}");
         assert!(world.objects().keys().all(|name| !name.contains('#')), "{cut}");
@@ -182,7 +182,7 @@ fn work_that_is_stopped_leaves_no_backup_and_no_home() {
 }
 
 #[test]
-fn a_restore_that_was_ended_is_begun_anew_and_nothing_else_is_touched() {
+fn an_interrupted_restore_is_started_again_and_no_other_file_is_touched() {
     let world = World::new();
     world.create().unwrap();
     let home = world.root.path().join("restored");
@@ -211,7 +211,7 @@ fn a_restore_that_was_ended_is_begun_anew_and_nothing_else_is_touched() {
     let empty = world.root.path().join("empty");
     fs::create_dir(&empty).unwrap();
     world.restore_to(&empty, None).unwrap();
-    // Something that comes while it is restored stays.
+    // A file that appears during the restore stays.
     let late = world.root.path().join("late");
     let restoring = world.backups().fetch(&late, None, None).unwrap();
     restoring.prove(&world.at_rest).unwrap();
@@ -222,7 +222,7 @@ fn a_restore_that_was_ended_is_begun_anew_and_nothing_else_is_touched() {
 }
 
 #[test]
-fn another_key_home_height_or_place_is_told_apart() {
+fn a_wrong_key_home_height_or_destination_has_its_own_error() {
     let world = World::new();
     assert!(matches!(world.backups().list(), Err(BackupError::Empty(_))));
     let made = world.create().unwrap();
@@ -253,14 +253,14 @@ fn another_key_home_height_or_place_is_told_apart() {
 }
 
 #[test]
-fn backups_under_a_replaced_key_stay_as_good_as_the_new_ones_for_as_long_as_it_is_kept() {
+fn backups_under_a_replaced_key_stay_usable_while_the_key_is_kept() {
     let world = World::new();
     let keyed = |key, older: Option<u8>| {
         let older = older.map(|byte| BackupKey::from_secret(&[byte; 32]).unwrap());
         world.keyed(key, &Arc::<Work>::default()).unwrap().with_older(older)
     };
     let old = world.create().unwrap();
-    // The new key alone sees nothing of its own, and adds to nothing.
+    // With the new key alone there are no backups, and no new one shares pieces with the old ones.
     assert!(matches!(keyed(6, None).list(), Err(BackupError::OtherKey(_))));
     assert!(matches!(keyed(6, None).create(&world.source(), &world.at_rest), Err(BackupError::OtherKey(_))));
     let both = keyed(6, Some(5));
@@ -285,12 +285,12 @@ fn backups_under_a_replaced_key_stay_as_good_as_the_new_ones_for_as_long_as_it_i
         assert_eq!(restoring.prove(&world.at_rest).unwrap().id, id);
         restoring.settle().unwrap();
     }
-    // Without the old key the old backup is named, and the new one restores.
+    // Without the old key the old backup is listed by name only, and the new one restores.
     let alone = keyed(6, None);
     let states: Vec<_> = alone.list().unwrap().into_iter().map(|row| (row.id == new.id, row.state == "good")).collect();
     assert!(states.contains(&(true, true)) && states.contains(&(false, false)), "{states:?}");
     assert!(alone.fetch(&world.root.path().join("again"), None, Some(new.id)).is_ok());
-    // Thinned out, nothing is left under the old one.
+    // After pruning, no object is left under the old key.
     let gone = both.retain(1).unwrap();
     assert_eq!((gone.removed, both.under_older().unwrap()), (vec![old.id], 0));
     assert_eq!(alone.verify().unwrap().damaged, []);

@@ -1,4 +1,4 @@
-//! Every object that is altered, cut, removed or put in another's place is found and named, and nothing is restored of it.
+//! Each object that is altered, cut, removed or replaced by another is found and named, and nothing of it is restored.
 
 use crate::world::World;
 use rustorium_backup::{BackupError, FORMAT};
@@ -6,8 +6,8 @@ use rustorium_crypto::seal::BackupKey;
 use std::collections::BTreeMap;
 use std::fs;
 
-/// Damage to an object, from its contents, those of another object, and a number that chooses. `None` removes the
-/// object.
+/// Returns a damaged object, made from its contents, those of another object, and a number that chooses; `None` removes
+/// the object.
 type Harm = fn(&[u8], &[u8], usize) -> Option<Vec<u8>>;
 
 const HARMS: [(&str, Harm); 6] = [
@@ -62,7 +62,7 @@ fn every_harm_to_every_object_is_found_and_named() {
                 put_back(&world, &objects);
             }
         }
-        // Nothing of a backup with a damaged piece is put in place.
+        // A backup with a damaged piece puts nothing in place.
         if name.starts_with("pieces/") {
             let mut bad = objects[*name].clone();
             bad[40] ^= 1;
@@ -73,7 +73,7 @@ fn every_harm_to_every_object_is_found_and_named() {
                         assert!(object == **name || object == "epochs", "{object}")
                     }
                     Err(error) => panic!("{error}"),
-                    // The other backup's.
+                    // The other backup's pieces.
                     Ok(_) => fs::remove_dir_all(&home).unwrap(),
                 }
                 assert!(!home.exists());
@@ -99,10 +99,10 @@ fn a_manifest_that_cannot_be_read_keeps_everything_from_being_removed() {
     assert_eq!(world.objects(), before);
     let states: Vec<String> = world.backups().list().unwrap().into_iter().map(|row| row.state).collect();
     assert!(states[0].starts_with("damaged") && states[1] == "good", "{states:?}");
-    // The other one is restored all the same.
+    // The other backup can still be restored.
     let home = world.root.path().join("restored");
     assert_eq!(world.restore_to(&home, None).unwrap().id, second.id);
-    // One that is gone is missed, also after others were removed.
+    // A missing manifest is noticed, also after others were removed.
     fs::remove_file(&path).unwrap();
     assert_eq!(world.backups().retain(1).unwrap().kept, 1);
     let third = world.create().unwrap();
@@ -124,7 +124,7 @@ fn a_backup_whose_pieces_are_gone_or_cut_is_not_listed_as_good() {
         assert!(world.backups().list().unwrap()[0].state.contains("cut short"));
         fs::remove_file(world.destination().join(name)).unwrap();
         assert!(world.backups().list().unwrap()[0].state.contains("missing"));
-        // The next backup brings back, for both, what it has too. Another copy of the store has files of its own.
+        // The next backup restores the shared pieces for both backups. A new copy of the store has its own files.
         let lost = world.backups().verify().unwrap().damaged.remove(0);
         world.create().unwrap();
         if !lost.files.iter().any(|file| file.starts_with("db/")) {

@@ -1,4 +1,4 @@
-//! A store that isn't what the chain certified is not restored, whoever sealed it.
+//! A store that differs from what the chain certified isn't restored, whoever sealed it.
 
 use crate::world::{World, genesis};
 use rustorium_backup::BackupError;
@@ -7,7 +7,7 @@ use rustorium_execution::genesis as genesis_state;
 use rustorium_storage::{HeightCommit, Store};
 use rustorium_types::{Block, BoundedVec, Genesis, ResultLink, ShardId};
 
-/// Returns a store whose first height is the genesis', except for what `change` does.
+/// Returns a store whose first height is the genesis', except for the changes of `change`.
 fn changed(change: impl FnOnce(&mut HeightCommit)) -> World {
     let genesis: Genesis = genesis();
     let world = World::of(&genesis, |_| {});

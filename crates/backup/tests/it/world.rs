@@ -40,7 +40,7 @@ pub fn genesis() -> Genesis {
     }
 }
 
-/// Files of a home that belong into no backup, each with what must not be found.
+/// Files of a home that no backup may contain, each with a known string.
 pub const NEVER: [&str; 5] = ["safety/segment-00000001.log", "passphrase", "log/node.jsonl", "run/admin", "backup.key"];
 
 pub struct World {
@@ -55,7 +55,7 @@ impl World {
         Self::of(&genesis(), |_| {})
     }
 
-    /// With a store that `fill` makes after the genesis.
+    /// Makes a world whose store `fill` continues after the genesis.
     pub fn of(genesis: &Genesis, fill: impl FnOnce(&RocksStore)) -> Self {
         let root = TempDir::new().unwrap();
         let at_rest = AtRest::new(Arc::new(MasterKey::from_secret(&[7; 32]).unwrap()), chain_id(genesis));
@@ -98,7 +98,7 @@ impl World {
         Ok(Backups::new(place, BackupKey::from_secret(&[key; 32]).unwrap(), work.clone()))
     }
 
-    /// Home with which `create` is called.
+    /// The home from which `create` makes a backup.
     pub fn source(&self) -> Home {
         self.copies.set(self.copies.get() + 1);
         let store = self.root.path().join(format!("copy-{}", self.copies.get()));
@@ -124,7 +124,7 @@ impl World {
         Ok(restored)
     }
 
-    /// All objects at the destination, in the order of their names.
+    /// All objects at the destination, sorted by name.
     pub fn objects(&self) -> BTreeMap<String, Vec<u8>> {
         files(&self.destination())
     }

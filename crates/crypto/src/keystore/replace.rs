@@ -21,7 +21,7 @@ pub(super) fn open_gate() -> io::Result<()> {
 
 /// Result of `reseal`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Resealed {
+pub enum ResealOutcome {
     /// The file was sealed under the old passphrase, and is now sealed under the new one.
     Now,
     /// The file was sealed under the new passphrase before the call.
@@ -40,7 +40,7 @@ pub fn opens(path: &Path, passphrase: &[u8]) -> Result<bool, KeystoreError> {
 
 /// Seals a key file of any kind under another passphrase. An interrupted call must be repeated: the file opens with one
 /// of the two. Errors: neither opens it, or the disk; then the file is unchanged.
-pub fn reseal(path: &Path, old: &[u8], new: &[u8], origin: Origin) -> Result<Resealed, KeystoreError> {
+pub fn reseal(path: &Path, old: &[u8], new: &[u8], origin: Origin) -> Result<ResealOutcome, KeystoreError> {
     reseal_through(path, old, new, origin, &open_gate)
 }
 
@@ -50,12 +50,12 @@ pub(super) fn reseal_through(
     new: &[u8],
     origin: Origin,
     gate: Gate<'_>,
-) -> Result<Resealed, KeystoreError> {
+) -> Result<ResealOutcome, KeystoreError> {
     if new.is_empty() {
         return Err(KeystoreError::EmptyPassphrase);
     }
     if opens(path, new)? {
-        return Ok(Resealed::Before);
+        return Ok(ResealOutcome::Before);
     }
     scrubbed(|| {
         let file = read(path)?;
@@ -72,7 +72,7 @@ pub(super) fn reseal_through(
         }
         rename_over(&unfinished, path, gate).map_err(io_error(path))
     })?;
-    Ok(Resealed::Now)
+    Ok(ResealOutcome::Now)
 }
 
 /// Removes a key file and overwrites its contents. If there is none, overwrites the remains of an earlier call.
@@ -204,7 +204,7 @@ pub(super) mod tests {
         seal_signing_key(&path, &key, "node", b"old").unwrap();
         let before = fs::read(&path).unwrap();
         let held = File::open(&path).unwrap();
-        assert_eq!(reseal(&path, b"old", b"new", Origin::Chosen).unwrap(), Resealed::Now);
+        assert_eq!(reseal(&path, b"old", b"new", Origin::Chosen).unwrap(), ResealOutcome::Now);
         assert!(matches!(open(&path, "node", b"old"), Err(KeystoreError::WrongPassphrase(_))));
         assert_eq!(&open(&path, "node", b"new").unwrap()[..], &[7; 32]);
         assert_eq!(public(&path).unwrap(), Some(key.public()));
@@ -214,7 +214,7 @@ pub(super) mod tests {
         assert_eq!(replaced.as_bytes(), vec![0; before.len()], "what it replaced is overwritten");
         // Repeated once more, and with neither passphrase.
         let now = fs::read(&path).unwrap();
-        assert_eq!(reseal(&path, b"old", b"new", Origin::Chosen).unwrap(), Resealed::Before);
+        assert_eq!(reseal(&path, b"old", b"new", Origin::Chosen).unwrap(), ResealOutcome::Before);
         assert!(matches!(reseal(&path, b"old", b"third", QUICK), Err(KeystoreError::WrongPassphrase(_))));
         assert!(matches!(reseal(&path, b"new", b"", QUICK), Err(KeystoreError::EmptyPassphrase)));
         assert_eq!(fs::read(&path).unwrap(), now);

@@ -75,7 +75,7 @@ impl Opener {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{HEAD_BYTES, Keyed, OpenError, Place};
+    use super::super::{HEAD_BYTES, HashUse, OpenError, Place};
     use super::*;
 
     const CHAIN: ChainId = ChainId([5; 32]);
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn the_names_key_is_carried_to_the_new_key_alone() {
         let (old, new) = (AtRest::new(key(1), CHAIN), AtRest::rekeyed(key(2), Some(key(1)), CHAIN));
-        let names = old.keyed(Keyed::Names).unwrap();
+        let names = old.keyed(HashUse::Names).unwrap();
         let carried = new.carry(&names).unwrap();
         let opened = new.carried(&carried).unwrap().unwrap();
         assert_eq!(opened.of(3, &[b"x"]), names.of(3, &[b"x"]));

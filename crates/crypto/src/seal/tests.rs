@@ -28,15 +28,15 @@ fn seal(sealer: &Sealer, place: &Place<'_>, contents: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn sealed_bytes_stay_what_they_are() {
-    // Made once by this code and kept: it detects any change of derivation, nonce, associated data or layout.
+fn the_sealed_format_does_not_change() {
+    // Made once by this code and stored: detects any change of derivation, nonce, associated data or layout.
     let row = seal(&sealer(&at_rest(7), 9, 3), &PLACE, b"contents");
     assert_eq!(hex::encode(&row), "03000000000000000000b875369a771943685962a07b5089cf7c719052352ec3d57a");
 }
 
 proptest! {
     #[test]
-    fn what_is_sealed_opens_at_its_place_alone(contents in proptest::collection::vec(any::<u8>(), 0..300), bit: usize) {
+    fn sealed_bytes_open_only_at_their_place(contents in proptest::collection::vec(any::<u8>(), 0..300), bit: usize) {
         let keys = at_rest(1);
         let (sealer, opener) = (sealer(&keys, 2, 4), opener(&keys, &[(4, 2), (5, 2), (6, 3)]));
         let row = seal(&sealer, &PLACE, &contents);
@@ -74,7 +74,7 @@ proptest! {
         let mut seen = BTreeSet::new();
         let mut expected = 0;
         for seals in starts {
-            // A process starts: a fresh salt, a count from zero.
+            // A process starts with a fresh salt and a count from zero.
             let fresh = FreshSalt::draw().unwrap();
             let salt = fresh.salt();
             let sealer = keys.row_sealer(fresh, 1).unwrap();
@@ -158,14 +158,14 @@ fn a_log_opens_at_its_positions_and_never_seals_one_twice() {
 fn keyed_hashes_differ_by_use_tag_and_master_key() {
     let of = |byte, purpose, tag| at_rest(byte).keyed(purpose).unwrap().of(tag, &[b"na", b"me"]);
     let all = [
-        of(1, Keyed::Names, 0),
-        of(1, Keyed::Names, 1),
-        of(1, Keyed::KeyFile, 0),
-        of(1, Keyed::JournalHeader, 0),
-        of(2, Keyed::Names, 0),
+        of(1, HashUse::Names, 0),
+        of(1, HashUse::Names, 1),
+        of(1, HashUse::KeyFile, 0),
+        of(1, HashUse::JournalHeader, 0),
+        of(2, HashUse::Names, 0),
     ];
     assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
-    assert_eq!(all[0], of(1, Keyed::Names, 0));
+    assert_eq!(all[0], of(1, HashUse::Names, 0));
     assert_eq!(hex::encode(all[0]), "f978535b7f24e2e597d00590bd6621df");
 }
 

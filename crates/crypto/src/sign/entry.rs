@@ -43,16 +43,16 @@ impl Foreign {
 pub struct Addressed {
     transaction: Transaction,
     /// Kept from the first time that the id is asked for.
-    hashed: Option<Hashed>,
+    hashed: Option<TransactionHash>,
 }
 
 #[derive(Clone, Debug)]
-struct Hashed {
+struct TransactionHash {
     id: TxId,
     signed: Vec<u8>,
 }
 
-impl Hashed {
+impl TransactionHash {
     fn of(transaction: &Transaction) -> Self {
         let signed = signed_bytes(domain::TRANSACTION, &transaction.body);
         Self { id: id_of_signed(&signed), signed }
@@ -77,7 +77,7 @@ impl Addressed {
 
     /// Returns the id, which is hashed the first time.
     pub fn id(&mut self) -> TxId {
-        self.hashed.get_or_insert_with(|| Hashed::of(&self.transaction)).id
+        self.hashed.get_or_insert_with(|| TransactionHash::of(&self.transaction)).id
     }
 }
 
@@ -117,10 +117,10 @@ impl Admitted {
 /// A signature among `known` isn't checked again, and those that hold are known afterwards.
 pub fn admit(transactions: Vec<Addressed>, known: &KnownSignatures) -> Vec<Option<Admitted>> {
     let split = |addressed: Addressed| {
-        let hashed = addressed.hashed.unwrap_or_else(|| Hashed::of(&addressed.transaction));
+        let hashed = addressed.hashed.unwrap_or_else(|| TransactionHash::of(&addressed.transaction));
         (addressed.transaction, hashed)
     };
-    let (transactions, hashed): (Vec<Transaction>, Vec<Hashed>) = transactions.into_iter().map(split).unzip();
+    let (transactions, hashed): (Vec<Transaction>, Vec<TransactionHash>) = transactions.into_iter().map(split).unzip();
     let mut good = known.which(hashed.iter().map(|hashed| &hashed.id).zip(transactions.iter().map(|t| &t.signature)));
     let unknown: Vec<usize> = (0..good.len()).filter(|place| !good[*place]).collect();
     let items: Vec<_> = unknown
@@ -135,7 +135,7 @@ pub fn admit(transactions: Vec<Addressed>, known: &KnownSignatures) -> Vec<Optio
     unknown.iter().zip(holds).for_each(|(place, holds)| good[*place] = holds);
     let each = transactions.into_iter().zip(hashed).zip(good);
     let admitted: Vec<_> = each
-        .map(|((transaction, Hashed { id, .. }), good)| {
+        .map(|((transaction, TransactionHash { id, .. }), good)| {
             good.then(|| Admitted { id, transaction: Arc::new(Verified(transaction)) })
         })
         .collect();

@@ -1,7 +1,7 @@
-//! The conformance vectors as they follow from the code: files of cases, made from fixed seeds.
+//! Makes the conformance vectors from fixed seeds: files of cases.
 //!
 //! A case has `name`, `type` and `bytes` (hex); signed ones `seed` and `signed` (the bytes under the signature), named
-//! ones `id`; transactions also `value`, in the JSON form of the HTTP face, so that other languages can build them.
+//! ones `id`; transactions also `value`, in the JSON form of the HTTP API, so that other languages can build them.
 
 mod values;
 mod views;

@@ -1,4 +1,4 @@
-//! Transactions as the HTTP face writes them.
+//! Transactions as the HTTP API writes them.
 
 use rustorium_types::{Condition, InputValue, Operation, PoolTransfer, Transaction};
 use serde_json::{Value, json};

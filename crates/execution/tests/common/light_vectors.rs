@@ -1,4 +1,4 @@
-//! The conformance vectors of the light client's trust: what it takes and what it refuses, step by step.
+//! The conformance vectors of the light client's trust: what it accepts and refuses, step by step.
 
 use super::*;
 use rustorium_crypto::block_digest;
@@ -9,9 +9,9 @@ pub const LIGHT_VECTORS: &str = "light.json";
 
 pub const DAY_MS: u64 = 24 * 3600 * 1000;
 pub const PERIOD_MS: u64 = 30 * DAY_MS;
-/// Most by which a header may be ahead of the client's clock.
+/// Maximum by which a header may be ahead of the client's clock, ms.
 const AHEAD_MS: u64 = 60_000;
-/// Epochs of the chain: more than a client keeps committees of.
+/// Number of epochs of the chain: more than a client keeps committees.
 const EPOCHS: u64 = 70;
 const HEIGHTS: u64 = 100;
 
@@ -40,7 +40,7 @@ impl LightChain {
         set
     }
 
-    /// A header of an epoch, as its committee might sign it.
+    /// Returns a header of an epoch, as its committee might sign it.
     pub fn header(&self, epoch: u64, height: u64, time_ms: u64) -> Header {
         let start = rustorium_execution::genesis(&self.genesis, ShardId::ROOT).header;
         let validator_set = hash_of(&self.committee(epoch));
@@ -85,7 +85,7 @@ fn follow(change: &EpochChange, now_ms: u64, gives: &str) -> Value {
     json!({ "follow": hex::encode(encode(change)), "now_ms": now_ms, "gives": gives })
 }
 
-/// Follows the chain's own changes of these epochs, each when it comes.
+/// Follows the chain's changes of these epochs, each at its time.
 fn follow_all(first: u64, end: u64) -> Value {
     json!({ "follow_chain": [first, end] })
 }
@@ -98,7 +98,7 @@ fn day(number: u64) -> u64 {
     START_MS + number * DAY_MS
 }
 
-/// The trust period is over: whoever has the keys of an old committee writes any time into what they sign.
+/// Cases after the trust period: an attacker with the keys of an old committee signs headers with any time.
 fn age_cases(chain: &LightChain, cases: &mut Vec<Value>) {
     let now = day(400);
     let dated_today = chain.header(0, 5, now - 1_000);
@@ -163,7 +163,7 @@ fn age_cases(chain: &LightChain, cases: &mut Vec<Value>) {
     cases.push(pinned);
 }
 
-/// A client that knows how an epoch ended.
+/// Cases of a client that knows how an epoch ended.
 fn end_cases(chain: &LightChain, cases: &mut Vec<Value>) {
     let now = day(2);
     let end = &chain.changes[0].boundary;
@@ -219,7 +219,7 @@ fn end_cases(chain: &LightChain, cases: &mut Vec<Value>) {
     }
 }
 
-/// Clocks, heights and shards.
+/// Cases about clocks, heights and shards.
 fn bound_cases(chain: &LightChain, cases: &mut Vec<Value>) {
     let now = START_MS + 100_000;
     cases.push(case(
@@ -230,7 +230,8 @@ fn bound_cases(chain: &LightChain, cases: &mut Vec<Value>) {
             chain.check(&chain.header(0, 5, now + AHEAD_MS + 1), now, "header-from-future"),
             chain.check(&chain.header(0, 5, now + 27 * 365 * DAY_MS), now, "header-from-future"),
             follow(&chain.changes[0], now, "header-from-future"),
-            // The time of a final header has passed: a clock that is set back to before it counts as that time.
+            // A client has seen the time of a final header, so a clock that is set back to before it counts as that
+            // time.
             chain.check(&chain.header(0, 5, now + AHEAD_MS), now - DAY_MS, "ok"),
             chain.check(&chain.header(0, 5, now + AHEAD_MS + 1), now - DAY_MS, "header-from-future"),
         ],

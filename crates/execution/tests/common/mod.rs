@@ -91,7 +91,7 @@ impl World {
         Header { height, view, time_ms: header.time_ms + 10, ..header.clone() }
     }
 
-    /// Executes on the state without changing it.
+    /// Executes a block without changing the state.
     pub fn look(&self, header: &Header, transactions: &[Transaction]) -> Execution {
         let transactions = transactions.iter().map(|t| (transaction_id(&t.body), t)).collect();
         let input = Input { header, parameters: &self.genesis.parameters, previous_root: self.root, transactions };

@@ -1,4 +1,4 @@
-//! Pools of shielded value: rules L1 to L11 (docs/spec/shielded.md), and that no value comes from nowhere.
+//! Pools of shielded value: rules L1 to L11 (docs/spec/shielded.md), and the conservation of value.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 #[path = "../common/mod.rs"]
@@ -52,7 +52,7 @@ fn value_comes_in_moves_and_leaves() {
     for nullifier in nullifiers(&shield) {
         assert_eq!(world.state[&pool_key(NUMBER, PoolRow::Spent(nullifier))], 0u64.to_le_bytes());
     }
-    // All of it can leave, and with it the balance's leaf.
+    // All value can leave the pool, and then the balance's leaf is removed.
     let all_of_it = bob.unshield(&world, 2, 150);
     world.ok(1, vec![all_of_it]);
     alice.scan(&world);
@@ -89,7 +89,7 @@ fn a_note_is_spent_once() {
     let mut world = pool_world();
     let (mut alice, bob) = (Payer::new(0), Payer::new(1));
     let shield = alice.shield(&world, 600);
-    // The very same operation twice in one transaction.
+    // The same operation twice in one transaction.
     world.fails(0, vec![shield.clone(), shield.clone()], FailureCode::NoteSpent);
     world.ok(0, vec![shield.clone()]);
     world.fails(0, vec![shield], FailureCode::NoteSpent);
@@ -97,7 +97,7 @@ fn a_note_is_spent_once() {
     let first = alice.pay(&world, bob.address(), 100);
     let second = alice.pay(&world, bob.address(), 200);
     assert!(nullifiers(&first).iter().any(|one| nullifiers(&second).contains(one)), "both spend the note");
-    // Two spends of it in one transaction, in one block, in two blocks.
+    // Two spends of one note in one transaction, in one block, in two blocks.
     world.fails(0, vec![first.clone(), second.clone()], FailureCode::NoteSpent);
     let nonce = world.record(account(0)).unwrap().nonce;
     let both = [world.sign_at(0, nonce, vec![first.clone()]), world.sign_at(0, nonce + 1, vec![second.clone()])];
@@ -107,7 +107,7 @@ fn a_note_is_spent_once() {
     // One nullifier in both places spends nothing twice.
     let same = with(second, |transfer| transfer.nullifiers[1] = transfer.nullifiers[0]);
     world.fails(0, vec![same], FailureCode::NoteSpent);
-    // A node that starts again has the state alone, and that is where it looks.
+    // A restarted node has only the state, and looks there.
     let mut restarted = World { state: world.state.clone(), ..pool_world() };
     restarted.fails(0, vec![first], FailureCode::NoteSpent);
 }
@@ -120,7 +120,7 @@ fn a_failed_transaction_leaves_nothing_in_the_pool() {
     let before = head(&world);
     world.fails(0, vec![from_alice.clone(), delete(0, b"none")], FailureCode::NoSuchKey);
     assert_eq!(head(&world), before);
-    // The block also has a valid one, which takes the place.
+    // The block also has a valid transaction, which takes the place.
     let block = [world.sign(0, vec![from_alice.clone(), delete(0, b"none")]), world.sign(1, vec![from_bob])];
     let outcomes: Vec<Outcome> = world.run(&block).receipts.iter().map(|receipt| receipt.outcome).collect();
     assert_eq!(outcomes, [failed(FailureCode::NoSuchKey, 1), Outcome::Ok]);
@@ -177,7 +177,7 @@ fn a_proof_holds_for_its_sender_asset_amount_and_receiver_alone() {
 }
 
 #[test]
-fn what_is_malformed_or_too_much_is_refused_by_its_own_name() {
+fn malformed_or_excessive_transfers_are_refused_by_name() {
     let mut world = pool_world();
     let mut alice = Payer::new(0);
     let shield = alice.shield(&world, 600);
@@ -208,7 +208,7 @@ fn what_is_malformed_or_too_much_is_refused_by_its_own_name() {
         other => other,
     };
     world.fails(0, vec![nowhere], FailureCode::NoSuchAccount);
-    // However good the proof: no more leaves than is there.
+    // However good the proof is, no more can leave than the pool has.
     let key = balance_key(pool_account(NUMBER), gold());
     let held = world.state.insert(key, 99u128.to_le_bytes().to_vec()).unwrap();
     world.fails(0, vec![leave.clone()], FailureCode::PoolBalance);
@@ -245,7 +245,7 @@ fn a_full_tree_takes_no_more() {
 fn a_root_is_good_while_it_is_among_the_newest_1024() {
     let mut world = pool_world();
     let (mut alice, mut bob) = (Payer::new(0), Payer::new(1));
-    // All about the empty tree's root, number 0, which is one of 1,024 up to number 1,023.
+    // All transfers use the empty tree's root, number 0, which is among the 1,024 newest up to number 1,023.
     let [first, second] = [alice.shield(&world, 10), alice.shield(&world, 20)];
     let third = bob.shield(&world, 30);
     let mut aged = head(&world);
@@ -253,7 +253,8 @@ fn a_root_is_good_while_it_is_among_the_newest_1024() {
     world.state.insert(pool_key(NUMBER, PoolRow::Head), encode(&aged));
     world.ok(0, vec![first]);
     assert_eq!(head(&world).roots, 1_023);
-    // Roots are looked up as before the block: both of it are good, and the block's own root is not.
+    // Roots are looked up in the state before the block: both transfers of the block are good, and the block's own root
+    // isn't.
     let nonce = world.record(account(0)).unwrap().nonce;
     let block = [world.sign_at(0, nonce, vec![second])];
     assert_eq!(world.run(&block).receipts[0].outcome, Outcome::Ok);
@@ -298,10 +299,10 @@ fn a_genesis_has_pools_in_order_with_keys_of_transfers() {
     assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2]);
 }
 
-/// Random steps of three owners, good and bad ones: at each the value that there is stays the same, and so do the bytes
-/// that are paid for; what a replay of the whole chain comes to is the same, too.
+/// Random operations of three owners, valid and invalid: after each the total value and the paid bytes are the same,
+/// and a replay of the whole chain gives the same result.
 #[test]
-fn no_value_comes_from_nowhere() {
+fn value_is_conserved() {
     let mut world = pool_world();
     let mut payers: Vec<Payer> = (0..3).map(Payer::new).collect();
     let tag = AssetTag::new(&pool_of(&world, NUMBER), &gold());
@@ -324,10 +325,10 @@ fn no_value_comes_from_nowhere() {
                 Ok(_) => payer.pay(&world, address, have / 2),
                 Err(_) => payer.shield(&world, 1),
             },
-            (None, 1) if have > 1 && payer.wallet.held().len() < 3 => payer.unshield(&world, to, have - 1),
+            (None, 1) if have > 1 && payer.wallet.unspent().len() < 3 => payer.unshield(&world, to, have - 1),
             _ => payer.shield(&world, 1 + next(50)),
         };
-        // Beside it what must not pass: an earlier one again, and this one by somebody else.
+        // Also operations that must fail: an earlier one again, and this one from another sender.
         let other = (from + 1) % 3;
         let mut block = vec![world.sign(from, vec![operation.clone()]), world.sign(other, vec![operation.clone()])];
         if let Some(again) = replays.last().cloned() {
@@ -353,7 +354,7 @@ fn merge(payer: &mut Payer, plan: &Plan) -> Operation {
 }
 
 #[test]
-fn many_transfers_in_a_block_do_what_they_do_alone() {
+fn many_transfers_in_a_block_have_the_result_of_each_alone() {
     let mut world = pool_world();
     let mut payers: Vec<Payer> = (0..3).map(Payer::new).collect();
     let mut operations: Vec<Operation> = payers.iter_mut().map(|payer| payer.shield(&world, 40)).collect();

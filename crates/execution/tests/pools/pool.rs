@@ -16,7 +16,7 @@ use std::sync::LazyLock;
 
 pub const NUMBER: u32 = 1;
 pub static PROVER: LazyLock<Prover> = LazyLock::new(|| Prover::insecure_devnet().unwrap());
-/// Under another key, as a wallet opens it from a ceremony's file.
+/// Wallets under another key, which they open from a ceremony's file.
 pub static OPENED: LazyLock<Prover> = LazyLock::new(|| {
     let made = Prover::insecure_of_seed(&[7; 32]).unwrap();
     let file = encode_proving_key(&Relation::transfer().unwrap(), made.proving_key());
@@ -47,7 +47,7 @@ pub fn pool_balance(world: &World) -> u128 {
     world.state.get(&key).map_or(0, |bytes| decode_amount(bytes).unwrap())
 }
 
-/// All gold that there is.
+/// Returns the total of gold.
 pub fn supply(world: &World) -> u128 {
     (0..ACCOUNTS).map(|number| world.balance(number, gold())).sum::<u128>() + pool_balance(world)
 }
@@ -80,7 +80,7 @@ impl Payer {
         Self { number, key, wallet, prover: &PROVER, entropy: 0 }
     }
 
-    /// The same, who proves under another key.
+    /// An owner who proves under another key.
     pub fn with(number: usize, prover: &'static Prover) -> Self {
         Self { prover, ..Self::new(number) }
     }
@@ -89,7 +89,7 @@ impl Payer {
         self.key.address()
     }
 
-    /// Takes in all records that the state has and the wallet hasn't seen.
+    /// Reads all records of the state that the wallet hasn't seen.
     pub fn scan(&mut self, world: &World) {
         let seen = self.wallet.position() / 2;
         let records: Vec<Record> = (seen..head(world).transfers())
@@ -117,7 +117,7 @@ impl Payer {
         self.prove(world, None, NonZeroU64::new(amount).map(Flow::Out), operation)
     }
 
-    /// Proves what the operation, which lacks its transfer, is to do.
+    /// Proves what the operation is to do, and adds the transfer that it lacks.
     fn prove(
         &mut self,
         world: &World,

@@ -3,7 +3,7 @@
 use super::Shared;
 use super::caches::keep_private;
 use super::problem::Problem;
-use crate::gate::{Denied, Scope, bearer};
+use crate::gate::{AccessDenied, Scope, bearer};
 use crate::metrics::HTTP;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, header};
@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 
 /// Access that a route requires.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Need {
+pub(super) enum RequiredAccess {
     /// None: checks of whether the node is up and well, and the description of its API.
     Nothing,
     /// A read.
@@ -54,12 +54,14 @@ async fn guard(State(app): Shared, need: Scope, mut request: Request, next: Next
 }
 
 /// Returns an RFC 9457 problem with the challenge of RFC 6750, section 3.
-fn refuse(denied: Denied) -> Response {
+fn refuse(denied: AccessDenied) -> Response {
     let challenge = match denied {
-        Denied::Missing => "Bearer realm=\"rustorium\"",
-        Denied::Unknown | Denied::Expired => "Bearer realm=\"rustorium\", error=\"invalid_token\"",
-        Denied::Scope(Scope::Read) => "Bearer realm=\"rustorium\", error=\"insufficient_scope\", scope=\"read\"",
-        Denied::Scope(Scope::Submit) => "Bearer realm=\"rustorium\", error=\"insufficient_scope\", scope=\"submit\"",
+        AccessDenied::Missing => "Bearer realm=\"rustorium\"",
+        AccessDenied::Unknown | AccessDenied::Expired => "Bearer realm=\"rustorium\", error=\"invalid_token\"",
+        AccessDenied::Scope(Scope::Read) => "Bearer realm=\"rustorium\", error=\"insufficient_scope\", scope=\"read\"",
+        AccessDenied::Scope(Scope::Submit) => {
+            "Bearer realm=\"rustorium\", error=\"insufficient_scope\", scope=\"submit\""
+        }
     };
     let mut response = Problem::from(denied).into_response();
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));

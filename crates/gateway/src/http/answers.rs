@@ -184,7 +184,7 @@ pub(super) async fn sent(response: Response, room: Room) -> Response {
 }
 
 /// Rules for a client that keeps an answer.
-enum Keep {
+enum CachePolicy {
     No,
     /// Keeps it for ever, under this ETag.
     Forever(Option<String>),
@@ -194,7 +194,7 @@ enum Keep {
 
 /// An answer as JSON, with its rules for caches.
 pub(super) struct PreparedAnswer {
-    keep: Keep,
+    keep: CachePolicy,
     json: Vec<u8>,
 }
 
@@ -208,13 +208,13 @@ pub(super) fn written<T: Serialize>(answer: &T) -> Result<Vec<u8>, Problem> {
 }
 
 /// The items of a page that is cut by its bytes of JSON. The last item may exceed them.
-pub(super) struct Filling<T> {
+pub(super) struct PageBuilder<T> {
     pub(super) items: Vec<T>,
     bytes: usize,
     bytes_max: usize,
 }
 
-impl<T: Serialize> Filling<T> {
+impl<T: Serialize> PageBuilder<T> {
     pub(super) fn new(bytes_max: usize) -> Self {
         Self { items: Vec::new(), bytes: 0, bytes_max }
     }
@@ -250,21 +250,21 @@ fn json_bytes<T: Serialize>(part: &T) -> usize {
 impl PreparedAnswer {
     /// Creates an answer that may change.
     pub(super) fn fresh<T: Serialize>(answer: &T) -> Result<Self, Problem> {
-        Ok(Self { keep: Keep::No, json: written(answer)? })
+        Ok(Self { keep: CachePolicy::No, json: written(answer)? })
     }
 
     /// Creates an answer that never changes.
     pub(super) fn forever<T: Serialize>(answer: &T) -> Result<Self, Problem> {
-        Ok(Self { keep: Keep::Forever(None), json: written(answer)? })
+        Ok(Self { keep: CachePolicy::Forever(None), json: written(answer)? })
     }
 
     /// Creates an answer that never changes and has a name. If the client holds the answer, it consists of the name
     /// only.
     pub(super) fn named<T: Serialize>(headers: &HeaderMap, etag: String, answer: &T) -> Result<Self, Problem> {
         if none_match(headers, &etag) {
-            return Ok(Self { keep: Keep::Has(etag), json: Vec::new() });
+            return Ok(Self { keep: CachePolicy::Has(etag), json: Vec::new() });
         }
-        Ok(Self { keep: Keep::Forever(Some(etag)), json: written(answer)? })
+        Ok(Self { keep: CachePolicy::Forever(Some(etag)), json: written(answer)? })
     }
 
     /// Returns the bytes of its JSON.
@@ -285,13 +285,13 @@ impl PreparedAnswer {
         };
         let media = [(header::CONTENT_TYPE, "application/json")];
         let mut response = match self.keep {
-            Keep::No => (media, [(header::CACHE_CONTROL, "no-store")], body).into_response(),
-            Keep::Forever(None) => (media, [(header::CACHE_CONTROL, IMMUTABLE)], body).into_response(),
-            Keep::Forever(Some(etag)) => {
+            CachePolicy::No => (media, [(header::CACHE_CONTROL, "no-store")], body).into_response(),
+            CachePolicy::Forever(None) => (media, [(header::CACHE_CONTROL, IMMUTABLE)], body).into_response(),
+            CachePolicy::Forever(Some(etag)) => {
                 let kept = [(header::ETAG, etag.as_str()), (header::CACHE_CONTROL, IMMUTABLE)];
                 (media, kept, body).into_response()
             }
-            Keep::Has(etag) => {
+            CachePolicy::Has(etag) => {
                 let kept = [(header::ETAG, etag.as_str()), (header::CACHE_CONTROL, IMMUTABLE)];
                 (StatusCode::NOT_MODIFIED, kept).into_response()
             }

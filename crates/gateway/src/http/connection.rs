@@ -3,7 +3,7 @@
 
 use super::params::Caller;
 use super::secured::Secured;
-use super::stalling::Stalling;
+use super::stalling::StallGuard;
 use super::{HttpLimits, multiplexed};
 use axum::Router;
 use hyper::Request;
@@ -43,7 +43,7 @@ impl ConnectionContext {
         // The bound concerns slow readers; others never notice it.
         let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
         let Some(secured) = self.secured.take() else {
-            let stream = Stalling::new(stream, (self.limits.write_stall_timeout, self.limits.write_timeout));
+            let stream = StallGuard::new(stream, (self.limits.write_stall_timeout, self.limits.write_timeout));
             return self.http_1(stream, caller).await;
         };
         let mut closed = self.closed.clone();

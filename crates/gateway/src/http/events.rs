@@ -29,7 +29,7 @@ const CLIENT_FRAME_BYTES_MAX: usize = 4 * 1024;
 /// Data of the last event if the token is no longer valid.
 const REVOKED: &str = "the token was revoked or has expired: open it with another one";
 
-/// What to stream, and from where.
+/// Parameters of an event stream: its kinds of events and its start.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
@@ -68,10 +68,10 @@ fn feed(app: &Arc<App>, params: &EventParams, headers: &HeaderMap) -> Result<Fee
 /// duplicates.
 #[utoipa::path(
     get, path = "/v1/events",
-    params(EventParams, ("Last-Event-ID" = Option<String>, Header, description = "shard.height.index of the last event seen. For `height.index`, as earlier releases give it, all ids are of that form")),
+    params(EventParams, ("Last-Event-ID" = Option<String>, Header, description = "Id `shard.height.index` of the last event seen. After an id `height.index` of an earlier release, all ids have that form")),
     responses(
-        (status = 200, description = "Events `receipt` and `block`; `position` when there is no other event; `too-slow`, `gone` or `closing` as the last one", content_type = "text/event-stream"),
-        (status = "4XX", description = "Problem", content_type = "application/problem+json"),
+        (status = 200, description = "Events `receipt` and `block`; `position` if there is no other event; the last one is `too-slow`, `gone` or `closing`", content_type = "text/event-stream"),
+        (status = "4XX", description = "Error; its `code` names the kind", content_type = "application/problem+json"),
     )
 )]
 pub async fn stream(
@@ -114,8 +114,8 @@ fn written(events: &[Event]) -> String {
 #[utoipa::path(
     get, path = "/v1/events/ws", params(EventParams),
     responses(
-        (status = 101, description = "Text frames {\"id\": \"shard.height.index\", \"event\", \"data\"}"),
-        (status = "4XX", description = "Problem", content_type = "application/problem+json"),
+        (status = 101, description = "Text frames, each the JSON object {\"id\": \"shard.height.index\", \"event\", \"data\"}"),
+        (status = "4XX", description = "Error; its `code` names the kind", content_type = "application/problem+json"),
     )
 )]
 pub async fn websocket(

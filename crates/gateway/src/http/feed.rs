@@ -40,7 +40,9 @@ impl Filter {
     /// Parses a comma-separated list of `all`, `blocks`, `receipts`, `failed`, `sender:rs1…`, `id:<hex>`.
     pub fn parse(text: Option<&str>) -> Result<Self, Problem> {
         let bad = |term: &str| {
-            let detail = format!("`{term}` is none of all, blocks, receipts, failed, sender:rs1…, id:<64 hex digits>.");
+            let detail = format!(
+                "The filter term `{term}` is unknown; use all, blocks, receipts, failed, sender:rs1…, id:<64 hex digits>."
+            );
             Problem::new(Code::BadFilter, detail)
         };
         let mut filter = Self::default();

@@ -37,7 +37,7 @@ pub async fn validators(State(app): Shared) -> Result<Json<CommitteeAnswer>, Pro
 /// Returns the genesis' canonical bytes. Their hash, with its domain string, is the chain's id.
 #[utoipa::path(get, path = "/v1/genesis", responses(
     (status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
-    (status = 304, description = "The client has the current version"),
+    (status = 304, description = "Not modified; the client has the current version"),
 ))]
 pub async fn genesis(State(app): Shared, headers: HeaderMap) -> Response {
     let chain = app.backend.chain();

@@ -1,6 +1,6 @@
 //! Lists the versions of a key.
 
-use super::answers::{Filling, PreparedAnswer, answer};
+use super::answers::{PageBuilder, PreparedAnswer, answer};
 use super::params::{Caller, Params, Segments, address, height, key, page_limit};
 use super::problem::Problem;
 use super::{App, Shared};
@@ -30,10 +30,10 @@ pub struct HistoryParams {
 /// node lists what it keeps, from `kept_from` on. The list has no proof: each transaction has one.
 #[utoipa::path(
     get, path = "/v1/accounts/{address}/history/{key}",
-    params(("address" = String, Path, description = "rs1…"), ("key" = String, Path, description = "See `encoding`"), HistoryParams),
+    params(("address" = String, Path, description = "An account's address, `rs1…`"), ("key" = String, Path, description = "The key, written as `encoding` says"), HistoryParams),
     responses(
         (status = 200, body = HistoryPage),
-        (status = "4XX", description = "Problem; 410 `pruned` if `before` is below what the node keeps", content_type = "application/problem+json"),
+        (status = "4XX", description = "Error; 410 `pruned` if `before` is below what the node keeps", content_type = "application/problem+json"),
     )
 )]
 pub async fn history(
@@ -76,7 +76,7 @@ fn page(backend: &dyn Backend, asked: &History) -> Result<PreparedAnswer, Proble
     let at = AtView::new(backend.chain().shard, found.at);
     let mut page = HistoryPage::new(asked.namespace, asked.key.as_slice(), found.kept_from, at);
     page.next = found.next;
-    let mut versions = Filling::new(asked.bytes_max);
+    let mut versions = PageBuilder::new(asked.bytes_max);
     for version in &found.versions {
         if versions.is_full() {
             page.next = versions.items.last().map(|last: &VersionView| last.height);

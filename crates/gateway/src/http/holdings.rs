@@ -33,10 +33,10 @@ pub struct HoldingsParams {
 /// proves the balances that it names.
 #[utoipa::path(
     get, path = "/v1/accounts/{address}/balances",
-    params(("address" = String, Path, description = "rs1…"), HoldingsParams),
+    params(("address" = String, Path, description = "An account's address, `rs1…`"), HoldingsParams),
     responses(
         (status = 200, body = BalancesPage),
-        (status = "4XX", description = "Problem; 410 `pruned` if the listing's height is no longer kept", content_type = "application/problem+json"),
+        (status = "4XX", description = "Error; 410 `pruned` if the listing's height is no longer kept", content_type = "application/problem+json"),
     )
 )]
 pub async fn balances(

@@ -1,7 +1,7 @@
 //! Epoch changes, by which a light client follows from one committee to the next.
 
 use super::Shared;
-use super::answers::{Filling, PreparedAnswer, answer};
+use super::answers::{PageBuilder, PreparedAnswer, answer};
 use super::params::{Caller, Params, page_limit};
 use super::problem::Problem;
 use axum::extract::State;
@@ -29,7 +29,7 @@ pub struct EpochsParams {
     get, path = "/v1/epochs", params(EpochsParams),
     responses(
         (status = 200, body = EpochsPage),
-        (status = "4XX", description = "Problem", content_type = "application/problem+json"),
+        (status = "4XX", description = "Error; its `code` names the kind", content_type = "application/problem+json"),
     )
 )]
 pub async fn epochs(
@@ -39,7 +39,7 @@ pub async fn epochs(
 ) -> Result<Response, Problem> {
     let (limit, bytes_max) = (page_limit(params.limit)?, app.limits.answers.page_bytes_max);
     answer(&app, caller, bytes_max, move |backend| {
-        let mut changes = Filling::new(bytes_max);
+        let mut changes = PageBuilder::new(bytes_max);
         for epoch in (params.from..).take(limit) {
             if changes.is_full() {
                 break;

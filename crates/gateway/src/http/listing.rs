@@ -1,7 +1,7 @@
 //! Listing the keys of a namespace.
 
 use super::Shared;
-use super::answers::{Filling, PreparedAnswer, answer};
+use super::answers::{PageBuilder, PreparedAnswer, answer};
 use super::params::{Caller, Params, Segments, address, flag, height, key, page_limit};
 use super::problem::Problem;
 use crate::backend::Backend;
@@ -14,7 +14,7 @@ use rustorium_api::{Code, KeyCursor, ListFrom, Listing};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-/// How keys are listed.
+/// Parameters of a list of keys.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
@@ -59,10 +59,10 @@ pub(super) fn cursor_text(cursor: KeyCursor) -> String {
 /// Lists the keys of a namespace that begin with a prefix, in no meaningful order. A page may be short or empty and
 /// still have a next one: the node reads a limited number of keys for a page, and ends it after 1 MiB of JSON.
 #[utoipa::path(
-    get, path = "/v1/accounts/{address}/keys", params(("address" = String, Path, description = "rs1…"), ListParams),
+    get, path = "/v1/accounts/{address}/keys", params(("address" = String, Path, description = "An account's address, `rs1…`"), ListParams),
     responses(
         (status = 200, body = KeysPage),
-        (status = "4XX", description = "Problem; 410 `pruned` if the listing's height is no longer kept", content_type = "application/problem+json"),
+        (status = "4XX", description = "Error; 410 `pruned` if the listing's height is no longer kept", content_type = "application/problem+json"),
     )
 )]
 pub async fn keys(
@@ -86,7 +86,7 @@ const KEY_BYTES: usize = 512;
 
 fn page(backend: &dyn Backend, listing: &Listing, values: bool) -> Result<PreparedAnswer, Problem> {
     let found = backend.keys(listing)?;
-    let (mut keys, mut next) = (Filling::new(listing.bytes_max), found.next);
+    let (mut keys, mut next) = (PageBuilder::new(listing.bytes_max), found.next);
     for found_key in found.keys {
         if keys.is_full() {
             next = Some(KeyCursor { height: found.at.height, name: found_key.name });

@@ -77,7 +77,7 @@ pub fn api() -> utoipa::openapi::OpenApi {
 }
 
 /// Returns this document.
-#[utoipa::path(get, path = "/openapi.json", responses((status = 200, description = "OpenAPI 3.1")))]
+#[utoipa::path(get, path = "/openapi.json", responses((status = 200, description = "The OpenAPI 3.1 document")))]
 pub async fn document() -> Json<utoipa::openapi::OpenApi> {
     Json(api())
 }

@@ -37,7 +37,7 @@ pub struct RecordsParams {
     params(("pool" = u32, Path, description = "The pool's number"), RecordsParams),
     responses(
         (status = 200, body = PoolRecordsPage),
-        (status = "4XX", description = "Problem", content_type = "application/problem+json"),
+        (status = "4XX", description = "Error; its `code` names the kind", content_type = "application/problem+json"),
     )
 )]
 pub async fn records(

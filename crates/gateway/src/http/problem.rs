@@ -1,6 +1,6 @@
 //! Errors as clients see them: RFC 9457 problem details with a stable code each.
 
-use crate::gate::Denied;
+use crate::gate::AccessDenied;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use rustorium_api::{At, BackendError, Code};
@@ -104,13 +104,13 @@ impl Problem {
     }
 }
 
-impl From<Denied> for Problem {
-    fn from(denied: Denied) -> Self {
+impl From<AccessDenied> for Problem {
+    fn from(denied: AccessDenied) -> Self {
         let code = match denied {
-            Denied::Missing => Code::TokenMissing,
-            Denied::Unknown => Code::TokenUnknown,
-            Denied::Expired => Code::TokenExpired,
-            Denied::Scope(_) => Code::TokenScope,
+            AccessDenied::Missing => Code::TokenMissing,
+            AccessDenied::Unknown => Code::TokenUnknown,
+            AccessDenied::Expired => Code::TokenExpired,
+            AccessDenied::Scope(_) => Code::TokenScope,
         };
         Self::new(code, denied.sentence())
     }

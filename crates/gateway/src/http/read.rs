@@ -31,11 +31,11 @@ const IDS_BYTES: usize = 16 * 1024;
 
 /// Returns a transaction's status and, once it is final, its receipt.
 #[utoipa::path(
-    get, path = "/v1/transactions/{id}", params(("id" = String, Path, description = "64 hex digits"), ProofParams),
+    get, path = "/v1/transactions/{id}", params(("id" = String, Path, description = "The transaction's id, 64 hex digits"), ProofParams),
     responses(
         (status = 200, body = TransactionAnswer),
-        (status = 304, description = "The client has the current version"),
-        (status = "4XX", description = "Problem", content_type = "application/problem+json"),
+        (status = 304, description = "Not modified; the client has the current version"),
+        (status = "4XX", description = "Error; its `code` names the kind", content_type = "application/problem+json"),
     )
 )]
 pub async fn transaction(
@@ -94,10 +94,10 @@ fn one_transaction(
 /// Lists an account's transactions, newest first.
 #[utoipa::path(
     get, path = "/v1/accounts/{address}/transactions",
-    params(("address" = String, Path, description = "rs1…"), BeforeParams),
+    params(("address" = String, Path, description = "An account's address, `rs1…`"), BeforeParams),
     responses(
         (status = 200, body = TransactionsPage),
-        (status = "4XX", description = "Problem", content_type = "application/problem+json"),
+        (status = "4XX", description = "Error; its `code` names the kind", content_type = "application/problem+json"),
     )
 )]
 pub async fn account_transactions(
@@ -152,8 +152,8 @@ fn find_block(backend: &dyn Backend, which: BlockRef) -> Result<BlockView, Probl
     params(("block" = String, Path, description = "`latest`, a height, or a digest of 64 hex digits"), ProofParams),
     responses(
         (status = 200, body = BlockAnswer),
-        (status = 304, description = "The client has the current version"),
-        (status = "4XX", description = "Problem", content_type = "application/problem+json"),
+        (status = 304, description = "Not modified; the client has the current version"),
+        (status = "4XX", description = "Error; its `code` names the kind", content_type = "application/problem+json"),
     )
 )]
 pub async fn block(
@@ -183,8 +183,8 @@ pub async fn block(
     params(("block" = String, Path, description = "`latest`, a height, or a digest of 64 hex digits"), AfterParams),
     responses(
         (status = 200, body = ReceiptsPage),
-        (status = 304, description = "The client has the current version"),
-        (status = "4XX", description = "Problem", content_type = "application/problem+json"),
+        (status = 304, description = "Not modified; the client has the current version"),
+        (status = "4XX", description = "Error; its `code` names the kind", content_type = "application/problem+json"),
     )
 )]
 pub async fn block_receipts(

@@ -1,17 +1,17 @@
-//! From a TCP connection to a TLS one: handshakes are bounded in time, in number, and in rate for each address.
+//! TLS on accepted TCP connections: handshakes are bounded in time, in number, and in rate for each address.
 //!
 //! *Invariants:* a client that doesn't finish its handshake holds a connection for at most `handshake_timeout`; an
 //! address at its limit of HTTP/2 connections is offered HTTP/1.1.
 
 use super::problem::Problem;
-use super::stalling::Stalling;
+use super::stalling::StallGuard;
 use super::{App, HttpLimits};
 use crate::limit::{ConnectionsBySite, CountedConnection};
 use crate::metrics::GatewayMetrics;
 use crate::tls::{Tls, is_http_2};
 use rustls::{AlertDescription, Error as RustlsError};
 use rustorium_api::Code;
-use rustorium_transport::door::{Door, Verdict};
+use rustorium_transport::handshakes::{HandshakeLimiter, Verdict};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -90,7 +90,7 @@ impl HandshakeFailure {
 
 /// A TLS connection. Its client has shown a valid certificate, if the gateway requires one.
 pub(super) struct Connection {
-    pub(super) stream: TlsStream<Stalling<TcpStream>>,
+    pub(super) stream: TlsStream<StallGuard<TcpStream>>,
     /// Place of a connection that speaks HTTP/2.
     pub(super) http_2: Option<Http2Place>,
 }
@@ -104,7 +104,7 @@ pub(super) struct Http2Place {
 /// State that all connections of a listener share.
 pub(super) struct Secured {
     tls: Arc<Tls>,
-    door: Arc<Door>,
+    limiter: Arc<HandshakeLimiter>,
     places: Arc<Semaphore>,
     addresses: Arc<ConnectionsBySite>,
     limits: HttpLimits,
@@ -116,7 +116,7 @@ impl Secured {
         let limits = app.limits.clone();
         Self {
             tls,
-            door: Door::new(limits.handshakes),
+            limiter: HandshakeLimiter::new(limits.handshakes),
             places: Arc::new(Semaphore::new(limits.http_2.connections_max)),
             addresses: Arc::default(),
             metrics: app.metrics.clone(),
@@ -127,7 +127,7 @@ impl Secured {
     /// Performs the handshake. `None` if it fails, which is counted.
     pub(super) async fn accept(&self, stream: TcpStream, address: IpAddr) -> Option<Connection> {
         // TCP has proved the address.
-        let Verdict::Enter(_inside) = self.door.knock(Instant::now(), address, true) else {
+        let Verdict::Enter(_slot) = self.limiter.decide(Instant::now(), address, true) else {
             return self.failed(HandshakeFailure::Crowded);
         };
         match timeout(self.limits.handshake_timeout, self.shake(stream, address)).await {
@@ -152,7 +152,7 @@ impl Secured {
         }
         let place = self.place(address);
         let acceptor = TlsAcceptor::from(self.tls.config(place.is_some()));
-        let stream = Stalling::new(stream, (self.limits.write_stall_timeout, self.limits.write_timeout));
+        let stream = StallGuard::new(stream, (self.limits.write_stall_timeout, self.limits.write_timeout));
         let stream = match acceptor.accept(stream).into_fallible().await {
             Ok(stream) => stream,
             Err((error, mut stream)) => {

@@ -67,7 +67,7 @@ pub struct HttpConfig {
     pub tls: Option<Arc<Tls>>,
 }
 
-/// The running HTTP face.
+/// The running HTTP server.
 pub struct HttpServer {
     address: SocketAddr,
     metrics_address: Option<SocketAddr>,

@@ -9,7 +9,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// Connection whose writes fail once the client has taken nothing for a while, or hasn't taken everything for a longer
 /// time.
-pub(super) struct Stalling<S> {
+pub(super) struct StallGuard<S> {
     stream: S,
     /// Longest time without a byte, and longest time until nothing waits any more.
     patience: (Duration, Duration),
@@ -19,7 +19,7 @@ pub(super) struct Stalling<S> {
     waiting: Option<Instant>,
 }
 
-impl<S> Stalling<S> {
+impl<S> StallGuard<S> {
     /// Creates a connection with these two limits.
     pub(super) fn new(stream: S, patience: (Duration, Duration)) -> Self {
         Self { stream, patience, timer: Box::pin(sleep(patience.0)), stalled: None, waiting: None }
@@ -49,13 +49,13 @@ fn slow() -> io::Error {
     io::ErrorKind::TimedOut.into()
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Stalling<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for StallGuard<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buffer)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.watch(cx, written)
@@ -98,7 +98,7 @@ mod tests {
     /// ended.
     async fn written(bytes_a_second: usize, total: usize) -> (u64, io::Result<()>) {
         let (near, mut far) = duplex(64);
-        let mut connection = Stalling::new(near, (STALL, WHOLE));
+        let mut connection = StallGuard::new(near, (STALL, WHOLE));
         let client = tokio::spawn(async move {
             let mut taken = vec![0; bytes_a_second];
             while bytes_a_second > 0 && far.read_exact(&mut taken).await.is_ok() {
@@ -129,7 +129,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_time_begins_again_once_all_was_taken() {
         let (near, mut far) = duplex(64);
-        let mut connection = Stalling::new(near, (STALL, WHOLE));
+        let mut connection = StallGuard::new(near, (STALL, WHOLE));
         tokio::spawn(async move {
             let mut taken = [0; 10];
             while far.read_exact(&mut taken).await.is_ok() {

@@ -110,10 +110,10 @@ fn absent(code: Code, detail: &str, at: AtView, proof_hex: Option<String>) -> Pr
 
 /// Returns an account's record.
 #[utoipa::path(
-    get, path = "/v1/accounts/{address}", params(("address" = String, Path, description = "rs1…"), StateParams),
+    get, path = "/v1/accounts/{address}", params(("address" = String, Path, description = "An account's address, `rs1…`"), StateParams),
     responses(
         (status = 200, body = AccountAnswer),
-        (status = "4XX", description = "Problem; a 404 with `proof=1` has the proof of absence", content_type = "application/problem+json"),
+        (status = "4XX", description = "Error; a 404 with `proof=1` contains the proof of absence", content_type = "application/problem+json"),
     )
 )]
 pub async fn account(
@@ -138,10 +138,10 @@ pub async fn account(
 /// Returns an account's balance of one asset.
 #[utoipa::path(
     get, path = "/v1/accounts/{address}/balances/{asset}",
-    params(("address" = String, Path, description = "rs1…"), ("asset" = String, Path, description = "64 hex digits"), StateParams),
+    params(("address" = String, Path, description = "An account's address, `rs1…`"), ("asset" = String, Path, description = "The asset, 64 hex digits"), StateParams),
     responses(
         (status = 200, body = BalanceAnswer),
-        (status = "4XX", description = "Problem", content_type = "application/problem+json"),
+        (status = "4XX", description = "Error; its `code` names the kind", content_type = "application/problem+json"),
     )
 )]
 pub async fn balance(
@@ -167,10 +167,10 @@ fn other_kind() -> Problem {
 /// Returns a key's value. The key may contain slashes; `encoding` names its encoding.
 #[utoipa::path(
     get, path = "/v1/accounts/{address}/keys/{key}",
-    params(("address" = String, Path, description = "rs1…"), ("key" = String, Path, description = "See `encoding`"), StateParams),
+    params(("address" = String, Path, description = "An account's address, `rs1…`"), ("key" = String, Path, description = "The key, written as `encoding` says"), StateParams),
     responses(
         (status = 200, body = ValueAnswer),
-        (status = "4XX", description = "Problem; a 404 with `proof=1` has the proof of absence", content_type = "application/problem+json"),
+        (status = "4XX", description = "Error; a 404 with `proof=1` contains the proof of absence", content_type = "application/problem+json"),
     )
 )]
 pub async fn value(
@@ -263,8 +263,8 @@ impl ProofQuestion {
     post, path = "/v1/proofs", request_body = ProofQuestion,
     responses(
         (status = 200, body = ProofAnswer),
-        (status = "4XX", description = "Problem", content_type = "application/problem+json"),
-        (status = 503, description = "Busy, or not certified in time; see Retry-After", content_type = "application/problem+json"),
+        (status = "4XX", description = "Error; its `code` names the kind", content_type = "application/problem+json"),
+        (status = 503, description = "Busy, or not certified in time; try again after `Retry-After`", content_type = "application/problem+json"),
     )
 )]
 pub async fn prove(State(app): Shared, caller: Caller, headers: HeaderMap, body: Body) -> Result<Response, Problem> {

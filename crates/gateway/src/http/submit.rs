@@ -5,7 +5,7 @@ use super::params::{Caller, Params};
 use super::problem::Problem;
 use super::{App, Shared, body_limit};
 use crate::metrics::HTTP;
-use crate::screen::{Screened, decode_transaction, merge, screen};
+use crate::screen::{ScreenedItems, decode_transaction, merge, screen};
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
@@ -13,8 +13,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use rustorium_api::json::{AtView, SubmissionView, SubmittedView};
-use rustorium_api::{Code, Refused, Submitted, Visit, Wait};
-use rustorium_transport::door::site;
+use rustorium_api::{ClientSession, Code, Refused, Submitted, Wait};
+use rustorium_transport::handshakes::site;
 use rustorium_types::Transaction;
 use rustorium_types::limits::{SUBMISSION_BYTES_MAX, SUBMISSION_TRANSACTIONS_MAX};
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
@@ -29,20 +29,20 @@ use utoipa::{IntoParams, ToSchema};
 
 const TIMEOUT_MS_DEFAULT: u64 = 10_000;
 
-/// How far to wait.
+/// The milestone until which a submission waits.
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WaitParam {
-    /// Until the pool holds it.
+    /// The pool holds the transaction.
     Accepted,
-    /// Until it is final and executed.
+    /// The transaction is final and executed.
     #[default]
     Final,
-    /// Until its result is certified.
+    /// The transaction's result is certified.
     Certified,
 }
 
-/// How a submission is waited for.
+/// Parameters of a submission.
 #[derive(Clone, Copy, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields, default)]
 #[into_params(parameter_in = Query)]
@@ -79,9 +79,9 @@ pub struct Submission<'a> {
     request_body(content((Submission<'_> = "application/json"), (Vec<u8> = "application/octet-stream"))),
     responses(
         (status = 200, description = "One result per transaction, in order", body = SubmissionView),
-        (status = 202, description = "As 200, but the outcome of at least one isn't known yet", body = SubmissionView),
-        (status = "4XX", description = "Problem: nothing was taken", content_type = "application/problem+json"),
-        (status = 503, description = "Busy: nothing was taken; see Retry-After", content_type = "application/problem+json"),
+        (status = 202, description = "Like 200, but the outcome of at least one transaction is still unknown", body = SubmissionView),
+        (status = "4XX", description = "Error; no transaction was accepted", content_type = "application/problem+json"),
+        (status = 503, description = "Busy, no transaction was accepted; try again after `Retry-After`", content_type = "application/problem+json"),
     )
 )]
 pub async fn submit(
@@ -93,7 +93,7 @@ pub async fn submit(
 ) -> Result<Response, Problem> {
     let timeout = timeout(&app, params.timeout_ms)?;
     let media = media(&headers)?;
-    let visit = Visit::of(site(caller.0));
+    let visit = ClientSession::of(site(caller.0));
     if let Some(retry_after_ms) = app.backend.busy(Some(visit.site())) {
         app.metrics.busy(HTTP, 1);
         return Err(Problem::busy(retry_after_ms));
@@ -108,7 +108,7 @@ pub async fn submit(
     let each = if matches!(params.wait, WaitParam::Certified) { CERTIFIED_BYTES } else { RESULT_BYTES };
     let room = app.answers.take_for_results(caller, items.len() * each)?;
     app.metrics.submitted(HTTP, items.len());
-    let Screened { good, places, refused } = screen(app.backend.as_ref(), items.into_iter());
+    let ScreenedItems { good, places, refused } = screen(app.backend.as_ref(), items.into_iter());
     let wait = match params.wait {
         WaitParam::Accepted => Wait::Accepted,
         WaitParam::Final => Wait::Final,

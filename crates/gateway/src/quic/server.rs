@@ -2,18 +2,18 @@
 
 use super::session::Session;
 use crate::backend::Backend;
-use crate::gate::{Denied, Gate, Permission, Scope};
+use crate::gate::{AccessDenied, Gate, Permission, Scope};
 use crate::http::server::StartError;
 use crate::limit::ConnectionsBySite;
 use crate::metrics::{GatewayMetrics, QUIC};
 use crate::panic_alarm::PanicAlarm;
-use crate::screen::{Screened, screen};
+use crate::screen::{ScreenedItems, screen};
 use quinn::{Connection, Endpoint, EndpointConfig, Incoming, RecvStream, SendStream, TokioRuntime, VarInt};
 use rustorium_api::frames::{
     CLIENT_FRAME_BYTES_MAX, ClientFrame, FACE_VERSION, LENGTH_BYTES, ServerFrame, SubmitHead, write_frame,
 };
-use rustorium_api::{Submitted, Visit};
-use rustorium_transport::door::{Door, DoorLimits, Verdict, site};
+use rustorium_api::{ClientSession, Submitted};
+use rustorium_transport::handshakes::{HandshakeLimiter, HandshakeLimits, Verdict, site};
 use rustorium_types::{BoundedBytes, decode};
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-/// Bounds of the QUIC face.
+/// Limits of the QUIC API.
 #[derive(Clone, Debug)]
 pub struct QuicLimits {
     /// Open connections.
@@ -31,7 +31,7 @@ pub struct QuicLimits {
     /// Open connections of one site.
     pub connections_per_address_max: usize,
     /// Handshakes.
-    pub handshakes: DoorLimits,
+    pub handshakes: HandshakeLimits,
     /// Transactions that one connection may have outstanding.
     pub credit: u32,
     /// Bytes of a connection's unread results beyond which certified results are sent without their proof.
@@ -47,7 +47,7 @@ impl Default for QuicLimits {
         Self {
             connections_max: 512,
             connections_per_address_max: 256,
-            handshakes: DoorLimits { open_max: 256, open_per_site_max: 64, per_site_per_s: 64, burst: 256 },
+            handshakes: HandshakeLimits { open_max: 256, open_per_site_max: 64, per_site_per_s: 64, burst: 256 },
             credit: 32_768,
             proof_bytes_waiting_max: 1024 * 1024,
             hello_timeout: Duration::from_secs(5),
@@ -73,7 +73,7 @@ pub enum Violation {
     TooSlow,
     /// The client has no token that allows submissions.
     #[error("{}: {}", .0.code(), .0.sentence())]
-    Denied(Denied),
+    Denied(AccessDenied),
     /// The node stops.
     #[error("closing: the node is closing; connect to another")]
     Closing,
@@ -105,11 +105,11 @@ struct QuicContext {
     metrics: GatewayMetrics,
     total: Arc<Semaphore>,
     addresses: Arc<ConnectionsBySite>,
-    door: Arc<Door>,
+    limiter: Arc<HandshakeLimiter>,
 }
 
-/// The running QUIC face.
-pub struct QuicFace {
+/// The running QUIC server.
+pub struct QuicServer {
     endpoint: Endpoint,
     address: SocketAddr,
     accepting: JoinSet<()>,
@@ -123,8 +123,8 @@ const INCOMING_BYTES_TOTAL: u64 = 1024 * 1024;
 /// Bytes kept for a client because it hasn't acknowledged them.
 const SEND_WINDOW_BYTES: u64 = 2 * 1024 * 1024;
 
-impl QuicFace {
-    /// Listens and serves on the current tokio runtime; `config` comes from `transport::tls::client_face_server`.
+impl QuicServer {
+    /// Listens and serves on the current tokio runtime; `config` comes from `transport::tls::client_api_server`.
     pub fn start(
         listen: SocketAddr,
         mut config: quinn::ServerConfig,
@@ -144,10 +144,11 @@ impl QuicFace {
         let endpoint = endpoint.map_err(failed)?;
         let address = endpoint.local_addr().map_err(failed)?;
         let total = Arc::new(Semaphore::new(limits.connections_max));
-        let door = Door::new(limits.handshakes);
-        let face = Arc::new(QuicContext { backend, gate, limits, metrics, total, addresses: Arc::default(), door });
+        let limiter = HandshakeLimiter::new(limits.handshakes);
+        let context =
+            Arc::new(QuicContext { backend, gate, limits, metrics, total, addresses: Arc::default(), limiter });
         let mut accepting = JoinSet::new();
-        accepting.spawn(accept(endpoint.clone(), face));
+        accepting.spawn(accept(endpoint.clone(), context));
         Ok(Self { endpoint, address, accepting })
     }
 
@@ -166,14 +167,14 @@ impl QuicFace {
     }
 }
 
-async fn accept(endpoint: Endpoint, face: Arc<QuicContext>) {
-    let backend = face.backend.clone();
+async fn accept(endpoint: Endpoint, context: Arc<QuicContext>) {
+    let backend = context.backend.clone();
     let _fuse = PanicAlarm(move || backend.panicked("client port"));
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             incoming = endpoint.accept() => match incoming {
-                Some(incoming) => admit(incoming, &face, &mut connections),
+                Some(incoming) => admit(incoming, &context, &mut connections),
                 None => return,
             },
             Some(_) = connections.join_next() => {}
@@ -182,78 +183,78 @@ async fn accept(endpoint: Endpoint, face: Arc<QuicContext>) {
 }
 
 /// Accepts a connection, or refuses it before anything is spent on it.
-fn admit(incoming: Incoming, face: &Arc<QuicContext>, connections: &mut JoinSet<()>) {
+fn admit(incoming: Incoming, context: &Arc<QuicContext>, connections: &mut JoinSet<()>) {
     let (address, proved) = (incoming.remote_address().ip(), incoming.remote_address_validated());
-    let inside = match face.door.knock(Instant::now(), address, proved) {
-        Verdict::Enter(inside) => inside,
+    let slot = match context.limiter.decide(Instant::now(), address, proved) {
+        Verdict::Enter(slot) => slot,
         Verdict::Prove => {
-            face.metrics.address_proof();
+            context.metrics.address_proof();
             // This fails only for a validated address, and those never get here.
             let _ = incoming.retry();
             return;
         }
         Verdict::Refuse => {
-            face.metrics.refused_connection(QUIC);
+            context.metrics.refused_connection(QUIC);
             return incoming.refuse();
         }
     };
-    let permit = face.total.clone().try_acquire_owned().ok();
-    let address = face.addresses.enter(address, face.limits.connections_per_address_max);
+    let permit = context.total.clone().try_acquire_owned().ok();
+    let address = context.addresses.enter(address, context.limits.connections_per_address_max);
     let (Some(permit), Some(address)) = (permit, address) else {
-        face.metrics.refused_connection(QUIC);
+        context.metrics.refused_connection(QUIC);
         return incoming.refuse();
     };
-    let face = face.clone();
+    let context = context.clone();
     connections.spawn(async move {
-        let _held = (permit, address, face.metrics.connection(QUIC));
+        let _held = (permit, address, context.metrics.connection(QUIC));
         // A handshake that never ends would keep its place.
-        let connected = timeout(face.limits.hello_timeout, incoming).await;
-        drop(inside);
+        let connected = timeout(context.limits.hello_timeout, incoming).await;
+        drop(slot);
         match connected {
-            Ok(Ok(connection)) => serve(&connection, &face).await,
+            Ok(Ok(connection)) => serve(&connection, &context).await,
             Err(_) => tracing::debug!(event = "client_handshake_slow", "a client's handshake took too long"),
             Ok(Err(error)) => tracing::debug!(event = "client_handshake_failed", %error, "a client did not connect"),
         }
     });
 }
 
-async fn serve(connection: &Connection, face: &Arc<QuicContext>) {
-    let streams = timeout(face.limits.hello_timeout, open(connection, face)).await;
+async fn serve(connection: &Connection, context: &Arc<QuicContext>) {
+    let streams = timeout(context.limits.hello_timeout, open(connection, context)).await;
     let (send, recv, pass) = match streams {
         Ok(Ok(Some(opened))) => opened,
         Ok(Ok(None)) => return,
-        Ok(Err(violation)) => return refuse(violation, connection, face),
+        Ok(Err(violation)) => return refuse(violation, connection, context),
         Err(_) => return Violation::TooSlow.close(connection),
     };
-    let session = Arc::new(Session::new(face.limits.credit, face.limits.proof_bytes_waiting_max));
-    let visit = Visit::of(site(connection.remote_address().ip()));
-    let _leaving = EndOnDrop { face, visit: &visit };
+    let session = Arc::new(Session::new(context.limits.credit, context.limits.proof_bytes_waiting_max));
+    let visit = ClientSession::of(site(connection.remote_address().ip()));
+    let _leaving = EndOnDrop { context, visit: &visit };
     let ended = tokio::select! {
-        ended = read(recv, face, &session, &visit, &pass) => ended,
-        ended = write(send, &session, face.limits.write_stall_timeout) => ended,
+        ended = read(recv, context, &session, &visit, &pass) => ended,
+        ended = write(send, &session, context.limits.write_stall_timeout) => ended,
     };
     session.close();
     if let Err(violation) = ended {
         tracing::debug!(event = "client_closed", peer = %connection.remote_address(), %violation, "a client was disconnected");
-        refuse(violation, connection, face);
+        refuse(violation, connection, context);
     }
 }
 
 /// Ends the session's waits when it is dropped, however the session ends.
 struct EndOnDrop<'a> {
-    face: &'a QuicContext,
-    visit: &'a Visit,
+    context: &'a QuicContext,
+    visit: &'a ClientSession,
 }
 
 impl Drop for EndOnDrop<'_> {
     fn drop(&mut self) {
-        self.face.backend.left(self.visit);
+        self.context.backend.left(self.visit);
     }
 }
 
-fn refuse(violation: Violation, connection: &Connection, face: &QuicContext) {
+fn refuse(violation: Violation, connection: &Connection, context: &QuicContext) {
     if let Violation::Denied(denied) = violation {
-        face.metrics.unauthorized(QUIC, denied.code());
+        context.metrics.unauthorized(QUIC, denied.code());
     }
     violation.close(connection);
 }
@@ -262,7 +263,7 @@ fn refuse(violation: Violation, connection: &Connection, face: &QuicContext) {
 type Opened = (SendStream, RecvStream, Permission);
 
 /// Waits for the stream and the hello, and answers it. `None` if the client is gone.
-async fn open(connection: &Connection, face: &QuicContext) -> Result<Option<Opened>, Violation> {
+async fn open(connection: &Connection, context: &QuicContext) -> Result<Option<Opened>, Violation> {
     let Ok((mut send, mut recv)) = connection.accept_bi().await else { return Ok(None) };
     let mut buffer = Vec::new();
     if !read_frame(&mut recv, &mut buffer).await? {
@@ -277,9 +278,9 @@ async fn open(connection: &Connection, face: &QuicContext) -> Result<Option<Open
         return Err(Violation::Version);
     }
     let token = token.as_ref().map(BoundedBytes::as_slice);
-    let pass = face.gate.check(Scope::Submit, token).map_err(Violation::Denied)?;
+    let pass = context.gate.check(Scope::Submit, token).map_err(Violation::Denied)?;
     let hello =
-        ServerFrame::Hello { version: FACE_VERSION, chain: face.backend.chain().id, credit: face.limits.credit };
+        ServerFrame::Hello { version: FACE_VERSION, chain: context.backend.chain().id, credit: context.limits.credit };
     let mut out = Vec::new();
     write_frame(&hello, &mut out);
     Ok(send.write_all(&out).await.is_ok().then_some((send, recv, pass)))
@@ -301,42 +302,48 @@ async fn read_frame(recv: &mut RecvStream, buffer: &mut Vec<u8>) -> Result<bool,
 
 async fn read(
     mut recv: RecvStream,
-    face: &QuicContext,
+    context: &QuicContext,
     session: &Arc<Session>,
-    visit: &Arc<Visit>,
+    visit: &Arc<ClientSession>,
     pass: &Permission,
 ) -> Result<(), Violation> {
     let mut buffer = Vec::new();
     while read_frame(&mut recv, &mut buffer).await? {
-        if !face.gate.holds(pass) {
-            return Err(Violation::Denied(Denied::Unknown));
+        if !context.gate.holds(pass) {
+            return Err(Violation::Denied(AccessDenied::Unknown));
         }
-        submit(face, session, visit, &buffer)?;
+        submit(context, session, visit, &buffer)?;
     }
     Ok(())
 }
 
 /// Handles one `Submit` frame: first the credit, then the busy check, and only then the decoding.
-fn submit(face: &QuicContext, session: &Arc<Session>, visit: &Arc<Visit>, frame: &[u8]) -> Result<(), Violation> {
+fn submit(
+    context: &QuicContext,
+    session: &Arc<Session>,
+    visit: &Arc<ClientSession>,
+    frame: &[u8],
+) -> Result<(), Violation> {
     let head = SubmitHead::peek(frame).ok_or(Violation::Malformed)?;
     session.take_credit(head.count)?;
-    if let Some(retry_after_ms) = face.backend.busy(Some(visit.site())) {
-        face.metrics.busy(QUIC, head.count as usize);
+    if let Some(retry_after_ms) = context.backend.busy(Some(visit.site())) {
+        context.metrics.busy(QUIC, head.count as usize);
         session.push_busy(head.number, 0, head.count, retry_after_ms);
         return Ok(());
     }
     let Ok(ClientFrame::Submit { number, wait, transactions }) = decode(frame, CLIENT_FRAME_BYTES_MAX) else {
         return Err(Violation::Malformed);
     };
-    face.metrics.submitted(QUIC, transactions.len());
-    let Screened { good, places, refused } = screen(face.backend.as_ref(), transactions.into_vec().into_iter().map(Ok));
+    context.metrics.submitted(QUIC, transactions.len());
+    let ScreenedItems { good, places, refused } =
+        screen(context.backend.as_ref(), transactions.into_vec().into_iter().map(Ok));
     for (place, why) in refused {
         session.push(number, place, Submitted::Refused(why));
     }
     if good.is_empty() {
         return Ok(());
     }
-    let (session, metrics) = (session.clone(), face.metrics.clone());
+    let (session, metrics) = (session.clone(), context.metrics.clone());
     let done = move |index: usize, submitted: Submitted| {
         if matches!(&submitted, Submitted::Refused(refused) if refused.busy) {
             metrics.busy(QUIC, 1);
@@ -346,7 +353,7 @@ fn submit(face: &QuicContext, session: &Arc<Session>, visit: &Arc<Visit>, frame:
             session.push(number, place, submitted);
         }
     };
-    face.backend.submit_streaming(good, wait.into(), visit, Arc::new(done));
+    context.backend.submit_streaming(good, wait.into(), visit, Arc::new(done));
     Ok(())
 }
 

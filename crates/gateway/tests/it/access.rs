@@ -1,4 +1,4 @@
-//! Access on a node that requires tokens: each route, each kind of token, and the fate of open streams.
+//! Access on a node that requires tokens: each route, each kind of token, and the end of open streams.
 
 use crate::client::*;
 use crate::quic;
@@ -93,7 +93,7 @@ async fn each_documented_route_asks_for_a_token_exactly_where_the_document_says_
     }
     assert_eq!((asked, open), (20, 4));
     assert_eq!(document["components"]["securitySchemes"]["token"]["scheme"], "bearer");
-    // Beside the document: the empty key's route, its docs and the explorer.
+    // Routes outside the document: the empty key's route, its docs and the explorer.
     assert_eq!(ask(&router, "GET", "/v1/accounts/x/keys/", None).await.0, 401);
     let head = Request::head("/v1/status").body(Body::empty()).unwrap();
     assert_eq!(send(&router, head).await.status, 401);
@@ -102,7 +102,7 @@ async fn each_documented_route_asks_for_a_token_exactly_where_the_document_says_
 }
 
 #[tokio::test]
-async fn rules_and_scopes_decide_and_what_is_open_stays_open_to_all() {
+async fn rules_and_scopes_decide_and_open_routes_stay_open_to_all() {
     let world = World::new([1]);
     let cases = [(Access::Open, Access::Open), (Access::Token, Access::Open), (Access::Token, Access::Token)];
     for (submit, read) in cases {
@@ -158,7 +158,7 @@ async fn a_header_of_any_shape_is_refused_as_an_unknown_token() {
     let fine = format!("bEaReR  {good} ").into_bytes();
     assert_eq!(said(&router, request("GET", "/v1/status", &[&fine])).await.0, 200);
     assert_eq!(said(&router, request("GET", "/v1/status", &[&fine, &fine])).await.1, "token-unknown");
-    // If no token is required, tokens don't matter.
+    // If the node requires no token, tokens have no effect.
     let open = app(&world, HttpLimits::default());
     assert_eq!(said(&open, request("GET", "/v1/status", &[b"\xff"])).await.0, 200);
 }
@@ -174,7 +174,7 @@ async fn a_stranger_is_refused_before_a_byte_of_the_body_is_read() {
 }
 
 #[tokio::test]
-async fn refusals_are_counted_by_face_and_reason() {
+async fn refusals_are_counted_by_api_and_reason() {
     let (mut registry, metrics) = (Registry::default(), GatewayMetrics::default());
     metrics.register(&mut registry);
     let app = App::new(World::new([1]), gate(CLOSED), HttpLimits::default(), metrics, watch::channel(false).1);
@@ -244,12 +244,12 @@ async fn a_websocket_needs_a_token_and_is_told_when_it_is_revoked() {
 }
 
 #[tokio::test]
-async fn the_quic_face_asks_for_the_same_token_and_lets_go_when_it_is_revoked() {
+async fn the_quic_api_asks_for_the_same_token_and_ends_when_it_is_revoked() {
     let (world, gate) = (World::new([1]), gate(Rules { submit: Access::Token, ..Rules::default() }));
-    let face = quic::guarded(&world, gate.clone(), QuicLimits::default());
+    let quic_server = quic::guarded(&world, gate.clone(), QuicLimits::default());
     let connect = async |token: Option<char>| {
         let token = token.map(text);
-        QuicClient::connect(face.local_addr(), &quic::node_key(), token.as_deref()).await
+        QuicClient::connect(quic_server.local_addr(), &quic::node_key(), token.as_deref()).await
     };
     for (token, code) in [(None, "token-missing"), (Some('a'), "token-scope"), (Some('c'), "token-expired")] {
         let told = connect(token).await.err().unwrap();
@@ -268,8 +268,8 @@ async fn the_quic_face_asks_for_the_same_token_and_lets_go_when_it_is_revoked() 
     };
     assert!(matches!(&told, ClientError::Closed { reason, .. } if reason.starts_with("token-unknown")), "{told}");
     assert_eq!(world.streaming_calls.load(Ordering::Relaxed), 1);
-    face.close().await;
-    // A node that asks for nothing takes who brings a token, too.
+    quic_server.close().await;
+    // A node that requires no token also accepts a client with one.
     let open = quic::start(&world, QuicLimits::default());
     let token = text('d');
     assert!(QuicClient::connect(open.local_addr(), &quic::node_key(), Some(&token)).await.is_ok());

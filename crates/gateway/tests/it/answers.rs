@@ -1,4 +1,4 @@
-//! Large answers: each value is shown once, pages end by bytes, and what nobody reads is bounded.
+//! Large answers: each value is shown once, pages end by bytes, and unread answers are bounded.
 
 use crate::client::{app, get, post, send};
 use crate::world::{World, address};
@@ -21,7 +21,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 const MIB: usize = 1024 * 1024;
 
-/// Account 1 with values of the most bytes, all of a character that JSON writes with six.
+/// Account 1 with values of the maximum length, all of a character that JSON writes as six characters.
 fn large(count: u64) -> Arc<World> {
     let world = World::new([1]);
     let value = vec![1; VALUE_BYTES_MAX];
@@ -113,7 +113,7 @@ impl Server {
         line.and_then(|line| line.rsplit(' ').next()).unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
     }
 
-    /// A connection from an address of this machine that asks for a large page, and has a small buffer for it.
+    /// Opens a connection from an address of this machine that requests a large page, with a small receive buffer.
     async fn ask(&self, from: &str) -> TcpStream {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4_096).unwrap();
@@ -131,10 +131,10 @@ async fn status(stream: &mut TcpStream) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_nobody_reads_is_bounded_for_each_address_and_in_all() {
+async fn unread_answers_are_bounded_for_each_address_and_in_all() {
     let server = serve(&large(20), HttpLimits::default()).await;
     let bytes = || server.figure("rustorium_gateway_answer_bytes");
-    // A few connections of one address get answers. The others are refused when the time for room is over.
+    // A few connections of one address get answers. The others are refused when their time to wait for room is over.
     let mut readers = Vec::new();
     for _ in 0..24 {
         readers.push(server.ask("127.0.0.9").await);
@@ -145,7 +145,7 @@ async fn what_nobody_reads_is_bounded_for_each_address_and_in_all() {
     }
     assert!((7..=10).contains(&answered), "{answered}");
     assert!((7 * MIB..=10 * MIB).contains(&bytes()), "{}", bytes());
-    // Others still have room, up to what all have.
+    // Other addresses still have room, up to the total.
     let mut others = Vec::new();
     for last in 10..50 {
         others.push(server.ask(&format!("127.0.0.{last}")).await);

@@ -1,4 +1,4 @@
-//! A cache between clients and a node, as RFC 9111 lets one be: what a bearer read, nobody else gets from it.
+//! A cache between clients and a node, as RFC 9111 allows it: it gives nobody else what one bearer of a token read.
 
 use crate::client::*;
 use crate::world::World;
@@ -27,13 +27,13 @@ fn request(uri: &str, bearer: bool) -> Request<Body> {
     request.body(Body::empty()).unwrap()
 }
 
-/// A header's members, lower case: `Cache-Control` and `Vary` are lists.
+/// Returns a header's members in lower case; `Cache-Control` and `Vary` are lists.
 fn listed(headers: &HeaderMap, name: header::HeaderName) -> Vec<String> {
     let values = headers.get_all(name).iter().flat_map(|value| value.to_str().unwrap().split(','));
     values.map(|part| part.trim().to_ascii_lowercase()).collect()
 }
 
-/// A shared cache, which keeps all that it may (sections 3 and 4), for as long as it is fresh.
+/// A shared cache, which stores everything that it may (sections 3 and 4), for as long as it is fresh.
 struct Cache<'a> {
     node: &'a Router,
     kept: HashMap<String, Vec<(HeaderMap, HeaderMap, u16)>>,
@@ -63,7 +63,7 @@ impl<'a> Cache<'a> {
         answer.status.as_u16()
     }
 
-    /// Section 3; for answers to requests with `Authorization`, 3.5.
+    /// Returns true if section 3 allows storing; for answers to requests with `Authorization`, section 3.5.
     fn may_keep(asked: &HeaderMap, answer: &Answer) -> bool {
         let control = listed(&answer.headers, header::CACHE_CONTROL);
         let says = |name: &str| control.iter().any(|part| part == name || part.starts_with(&format!("{name}=")));
@@ -90,7 +90,7 @@ fn world() -> (Arc<World>, Vec<String>) {
 }
 
 #[tokio::test]
-async fn a_cache_gives_nobody_what_a_bearer_read() {
+async fn a_cache_gives_no_client_the_answer_to_a_bearer() {
     let (world, uris) = world();
     let gate = gate(Rules { read: Access::Token, ..Rules::default() });
     let node = guarded(&world, HttpLimits::default(), gate.clone());
@@ -107,7 +107,7 @@ async fn a_cache_gives_nobody_what_a_bearer_read() {
 }
 
 #[tokio::test]
-async fn what_a_bearer_reads_is_its_own_and_stays_so_when_it_is_asked_for_again() {
+async fn an_answer_to_a_bearer_is_private_also_when_it_is_revalidated() {
     let (world, uris) = world();
     let node = guarded(&world, HttpLimits::default(), gate(Rules { read: Access::Token, ..Rules::default() }));
     for uri in uris.iter().map(String::as_str).chain(["/v1/status", "/v1/epochs", "/v1/blocks/latest", "/v1/none"]) {
@@ -130,7 +130,7 @@ async fn what_a_bearer_reads_is_its_own_and_stays_so_when_it_is_asked_for_again(
 }
 
 #[tokio::test]
-async fn what_everybody_may_read_is_kept_for_everybody() {
+async fn public_answers_are_cached_for_everybody() {
     let (world, uris) = world();
     let node = guarded(&world, HttpLimits::default(), gate(Rules::default()));
     let mut cache = Cache::before(&node);

@@ -23,7 +23,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// The body as a problem, which must be well-formed and agree with the head.
+    /// Returns the body as a problem, which must be well-formed and agree with the head.
     pub fn problem(&self) -> Value {
         assert_eq!(self.headers[header::CONTENT_TYPE], "application/problem+json");
         let problem = self.json();

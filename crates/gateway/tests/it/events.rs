@@ -51,7 +51,7 @@ impl Reader {
         self.ready.pop_front()
     }
 
-    /// Reads nothing, as there is nothing; the stream then knows that it has had all.
+    /// Checks that nothing is there to read; the stream then knows that the reader has everything.
     async fn level(&mut self) {
         assert!(self.ready.is_empty());
         while let Some(chunk) = self.body.next().now_or_never() {
@@ -68,7 +68,7 @@ impl Reader {
     }
 }
 
-/// Heights 1..=count with two receipts each.
+/// Returns the heights 1..=count with two receipts each.
 fn blocks(world: &World, from: u64, count: u64) {
     for height in from..from + count {
         world.finalize((0..2).map(|i| world.put(1, 2 * (height - 1) + i, b"k", b"v")).collect());
@@ -103,7 +103,7 @@ async fn ids_name_the_shard_and_one_of_another_shard_is_refused() {
 }
 
 #[tokio::test]
-async fn who_resumes_by_an_id_of_an_earlier_release_gets_such_ids() {
+async fn a_client_that_resumes_with_an_earlier_releases_id_gets_such_ids() {
     let world = World::new([1]);
     let limits = HttpLimits { keep_alive: Duration::from_millis(5), ..HttpLimits::default() };
     let router = app(&world, limits);
@@ -151,7 +151,7 @@ async fn resuming_anywhere_leaves_no_gap_and_no_duplicate() {
         let from = at + usize::from(at % 2 == 0 && at < 12);
         assert_eq!(reader.ids(all.len() - from).await, all[from..], "after {}", resumes[at]);
     }
-    // And then live, all alike.
+    // Then all receive the same live events.
     blocks(&world, 8, 1);
     for reader in &mut readers {
         assert_eq!(reader.ids(3).await, all_ids(8..=8));
@@ -210,13 +210,13 @@ async fn filters_choose_and_the_position_moves_on_all_the_same() {
     let failed = next(&mut by_id).await;
     assert_eq!(failed.2["failure"], json!({ "code": "not-allowed", "operation": 0 }));
     assert_eq!(next(&mut heads).await.2["receipts"], 3);
-    // Nothing more for this one; it still learns where to resume.
+    // This subscriber gets no more events, but still learns where to resume.
     let position = sender.next().await.unwrap();
     assert_eq!((position.0.as_deref(), position.1.as_str()), (Some("0.2.1"), "position"));
 }
 
 #[tokio::test]
-async fn a_slow_reader_is_told_and_disconnected() {
+async fn a_slow_reader_gets_an_error_and_is_disconnected() {
     let world = World::new([1]);
     let router = app(&world, HttpLimits { event_lag_blocks_max: 8, ..HttpLimits::default() });
     let (mut reader, mut slower) = (Reader::open(&router, "", None).await, Reader::open(&router, "", None).await);
@@ -242,7 +242,7 @@ async fn a_slow_reader_is_told_and_disconnected() {
 }
 
 #[tokio::test]
-async fn a_block_is_read_once_for_all_who_are_behind() {
+async fn a_block_is_read_once_for_all_late_subscribers() {
     let world = World::new([1]);
     let router = app(&world, HttpLimits::default());
     blocks(&world, 1, 30);
@@ -257,12 +257,12 @@ async fn a_block_is_read_once_for_all_who_are_behind() {
     while let Some(ids) = tasks.join_next().await {
         assert_eq!(ids.unwrap(), all_ids(1..=30));
     }
-    // The newest is in memory, and the first one is known to be complete except for its end.
+    // The newest block is in memory, and the first one is known to be complete except for its end.
     assert_eq!(world.stored_reads.load(Ordering::Relaxed), 30);
 }
 
 #[tokio::test]
-async fn pruned_history_is_said_and_never_skipped() {
+async fn pruned_history_is_an_error_and_never_skipped() {
     let world = World::new([1]);
     let router = app(&world, HttpLimits::default());
     blocks(&world, 1, 5);

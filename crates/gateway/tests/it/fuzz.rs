@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 static RUNTIME: LazyLock<Runtime> =
     LazyLock::new(|| tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap());
 
-/// Never a 500; an error is always a problem.
+/// Checks that the answer is never a 500, and that an error is always a problem.
 fn check(request: Request<Body>) {
     let world = World::new([1]);
     let router = app(&world, HttpLimits::default());
@@ -48,7 +48,7 @@ proptest! {
     #[test]
     fn any_body_is_answered(mut body in proptest::collection::vec(any::<u8>(), 0..2_000), json in any::<bool>(), count in 0u8..4) {
         if !json && body.len() > 4 {
-            // Counts that are plausible get further.
+            // Plausible counts reach more of the code.
             body[..4].copy_from_slice(&[count, 0, 0, 0]);
         }
         let media = if json { "application/json" } else { BINARY };
@@ -84,7 +84,8 @@ proptest! {
     #[test]
     fn any_event_filter_and_id_is_answered(filter in "\\PC{0,40}", id in "[0-9.a-z-]{0,20}") {
         let encoded: String = filter.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        // A good one would stream for ever: this route takes both and streams to a WebSocket only.
+        // A valid request would stream forever, so this test uses the route that takes both and streams only to a
+        // WebSocket.
         check(Request::get(format!("/v1/events/ws?filter={encoded}&last_event_id={id}")).body(Body::empty()).unwrap());
     }
 }

@@ -1,4 +1,4 @@
-//! The chain of the tests' backend: its genesis, headers, and what shows that they are final.
+//! The chain of the tests' backend: its genesis, headers, and the proofs that they are final.
 
 use rustorium_crypto::{block_digest, chain_id};
 use rustorium_gateway::ChainInfo;

@@ -1,4 +1,5 @@
-//! HTTP/2: what one connection may hold, and that a client that takes nothing, takes back or sends too much is left.
+//! HTTP/2: the limits of one connection, and that the server closes one that takes nothing, cancels too much or sends
+//! too much.
 
 use crate::tls::{H1, H2, Pki, Served, ask, livez};
 use crate::world::World;
@@ -17,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
-/// Far longer than anything takes.
+/// A time limit far longer than anything takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 const HEADERS: u8 = 1;
 const RESET: u8 = 3;
@@ -51,7 +52,7 @@ async fn raw(pki: &Pki, served: &Served) -> TlsStream<TcpStream> {
     stream
 }
 
-/// The next frame of a kind: its stream, and the error code at `place`. None at the end.
+/// Returns the stream of the next frame of a kind, and the error code at `place`; `None` at the end.
 async fn next(stream: &mut TlsStream<TcpStream>, wanted: u8, place: usize) -> Option<(u32, u32)> {
     loop {
         let mut head = [0; 9];
@@ -88,7 +89,7 @@ async fn a_connection_has_so_many_requests_under_way_and_one_more_is_refused() {
 }
 
 #[tokio::test]
-async fn who_takes_requests_back_at_once_again_and_again_is_left() {
+async fn a_client_that_cancels_requests_again_and_again_is_closed() {
     let (pki, _, served) = start(HttpLimits::default()).await;
     let mut stream = raw(&pki, &served).await;
     let mut flood = Vec::new();
@@ -127,14 +128,14 @@ async fn connections_beyond_those_that_may_speak_it_are_offered_http_1() {
     assert_eq!((agreed(&first), agreed(&second)), (Some(H2.to_vec()), Some(H1.to_vec())));
     assert_eq!(ask(second, livez()).await.unwrap().0, 200);
     drop(first);
-    // Its place is free once it has ended.
+    // The place is free after its connection has ended.
     while agreed(&pki.connect(served.address(), &[H2, H1], None).await) != Some(H2.to_vec()) {
         tokio::task::yield_now().await;
     }
     served.server.close().await;
 }
 
-/// A client with windows of this size, and how it ends.
+/// Runs a client with windows of this size; returns how it ended.
 async fn client(
     pki: &Pki,
     served: &Served,
@@ -148,7 +149,7 @@ async fn client(
 }
 
 #[tokio::test]
-async fn who_takes_nothing_of_an_answer_or_of_events_is_left_though_the_connection_goes_on() {
+async fn a_client_that_reads_nothing_is_closed_even_if_its_connection_is_alive() {
     let limits = HttpLimits { write_timeout: Duration::from_millis(200), ..HttpLimits::default() };
     let (pki, world, served) = start(limits).await;
     let large: Vec<_> = (0..4).map(|nonce| world.put(1, nonce, b"k", &[7; 60_000])).collect();
@@ -161,7 +162,7 @@ async fn who_takes_nothing_of_an_answer_or_of_events_is_left_though_the_connecti
         let answer = send.send_request(Request::get(uri.as_str()).body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(answer.status(), 200);
         served.counts("rustorium_gateway_connections{face=\"http\"} 1").await;
-        // The server ends it; nothing of the answer was read.
+        // The server ends the connection; nothing of the answer was read.
         let _ = timeout(PATIENCE, connection).await.unwrap().unwrap();
         served.counts("rustorium_gateway_connections{face=\"http\"} 0").await;
         served.counts("rustorium_gateway_answer_bytes 0").await;
@@ -226,7 +227,7 @@ async fn names_and_origins_are_checked_over_http_2_as_over_http_1() {
         let answer = ask(stream, request.body(Body::from(vec![1, 0, 0, 0])).unwrap()).await.unwrap();
         assert_eq!(answer.0, status, "{authority} {origin:?}");
     }
-    // A WebSocket is for HTTP/1.1, to which browsers turn by themselves.
+    // A WebSocket needs HTTP/1.1, which browsers then use by themselves.
     let stream = pki.connect(served.address(), &[H2], None).await;
     let request = Request::get("https://localhost/v1/events/ws").body(Body::empty()).unwrap();
     let (status, body) = ask(stream, request).await.unwrap();

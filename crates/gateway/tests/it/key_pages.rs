@@ -1,4 +1,4 @@
-//! Pages of keys, balances and versions as the node in memory gives them.
+//! Pages of keys, balances and versions of the node in memory.
 
 use rustorium_api::*;
 use rustorium_crypto::value_hash;
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// Values by namespace and key.
 pub type Values = BTreeMap<(AccountId, Vec<u8>), Vec<u8>>;
 
-/// A page of what `values` hold; `at` is the newest height.
+/// Returns a page of `values`; `at` is the newest height.
 pub fn key_page(values: &Values, at: At, oldest: Height, listing: &Listing) -> Result<ListedKeys, BackendError> {
     let name = |key: &[u8]| value_hash(key).0;
     let (height, from) = match listing.from {
@@ -36,7 +36,7 @@ pub fn key_page(values: &Values, at: At, oldest: Height, listing: &Listing) -> R
 /// Number of assets that every account holds.
 pub const ASSETS: u8 = 7;
 
-/// A page of balances: n units of each asset n.
+/// Returns a page of balances: n units of each asset n.
 pub fn balance_page(at: At, listing: &BalanceListing) -> ListedBalances {
     let (height, from) = match listing.from {
         ListFrom::Latest => (at.height, 0),
@@ -49,7 +49,7 @@ pub fn balance_page(at: At, listing: &BalanceListing) -> ListedBalances {
     ListedBalances { balances, next, at: At { height, ..at } }
 }
 
-/// A page of versions: one for each put of the key.
+/// Returns a page of versions: one for each put of the key.
 pub fn version_page<'a>(
     executed: impl Iterator<Item = &'a (Transaction, Receipt)>,
     at: At,

@@ -1,4 +1,4 @@
-//! The gateway against a small node in memory: every route, every bad input, the streams, the QUIC face.
+//! The gateway against a small node in memory: every route, every bad input, the streams, the QUIC API.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "tests and their helpers")]
 
 mod access;

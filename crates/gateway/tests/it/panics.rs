@@ -1,4 +1,4 @@
-//! A check of the node's own state that fails while a client is served: that request ends, and no other one.
+//! A check of the node's own state fails while a client is served: only that request ends.
 
 use crate::quic;
 use crate::world::{World, address};
@@ -8,7 +8,7 @@ use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use rustorium_gateway::http::server::HttpConfig;
 use rustorium_gateway::http::{HttpLimits, HttpServer};
-use rustorium_gateway::quic::{QuicFace, QuicLimits};
+use rustorium_gateway::quic::{QuicLimits, QuicServer};
 use rustorium_gateway::{Gate, GatewayMetrics};
 use rustorium_load::QuicClient;
 use rustorium_types::encode;
@@ -32,7 +32,7 @@ async fn client(server: &HttpServer) -> SendRequest<Body> {
     send
 }
 
-/// The status and the text of an answer; `None` where the connection ended without one.
+/// Returns the status and the text of an answer; `None` if the connection ended without one.
 async fn ask(client: &mut SendRequest<Body>, request: Request<Body>) -> Option<(u16, String)> {
     client.ready().await.ok()?;
     let response = client.send_request(request).await.ok()?;
@@ -53,7 +53,7 @@ fn put(world: &World, nonce: u64) -> Request<Body> {
 }
 
 #[tokio::test]
-async fn a_read_that_panics_is_told_and_its_connection_goes_on() {
+async fn a_read_that_panics_is_an_error_and_its_connection_goes_on() {
     let world = World::new([1]);
     let server = start(&world).await;
     let mut client = client(&server).await;
@@ -79,16 +79,17 @@ async fn a_submission_that_panics_ends_its_connection_and_no_other() {
     server.close().await;
 }
 
-async fn session(face: &QuicFace) -> QuicClient {
-    QuicClient::connect(face.local_addr(), &quic::node_key(), None).await.unwrap()
+async fn session(server: &QuicServer) -> QuicClient {
+    QuicClient::connect(server.local_addr(), &quic::node_key(), None).await.unwrap()
 }
 
-/// On two threads: printing the panic's backtrace takes longer on a busy machine than a silent connection is kept.
+/// Runs on two threads: on a busy machine, printing a panic's backtrace takes longer than the time-out of a silent
+/// connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_panics_ends_with_its_waits_and_no_other_one_does() {
     let world = World::new([1]);
-    let face = quic::start(&world, QuicLimits::default());
-    let (mut first, mut other) = (session(&face).await, session(&face).await);
+    let server = quic::start(&world, QuicLimits::default());
+    let (mut first, mut other) = (session(&server).await, session(&server).await);
     world.panics.store(true, Ordering::Relaxed);
     quic::send_one(&world, &mut first, 0).await;
     assert!(first.results.next().await.is_err());
@@ -96,5 +97,5 @@ async fn a_session_that_panics_ends_with_its_waits_and_no_other_one_does() {
     world.panics.store(false, Ordering::Relaxed);
     quic::send_one(&world, &mut other, 0).await;
     assert!(other.results.next().await.is_ok());
-    face.close().await;
+    server.close().await;
 }

@@ -9,7 +9,7 @@ use rustorium_gateway::http::HttpLimits;
 use rustorium_types::{BoundedBytes, Operation};
 use serde_json::json;
 
-/// A pool's leaves are values; this world lets anybody put any.
+/// A pool's leaves are values; in this world anybody may put any.
 fn world(records: u64) -> std::sync::Arc<World> {
     let world = World::new([1]);
     let put = |row: PoolRow, value: Vec<u8>| Operation::Put {
@@ -41,7 +41,7 @@ async fn records_come_in_order_and_end_where_there_are_no_more() {
 }
 
 #[tokio::test]
-async fn what_is_no_pool_or_no_page_is_a_problem() {
+async fn an_unknown_pool_or_a_bad_page_is_a_problem() {
     let world = world(0);
     let router = app(&world, HttpLimits::default());
     for (path, code, status) in [

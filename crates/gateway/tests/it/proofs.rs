@@ -1,4 +1,4 @@
-//! Reads with their proofs: one by one, many at once, absence, and what can't be proven.
+//! Reads with their proofs: one by one, many at once, absence, and facts without a proof.
 
 use crate::client::*;
 use crate::world::{World, address};
@@ -25,7 +25,7 @@ fn world() -> Arc<World> {
 }
 
 #[tokio::test]
-async fn a_read_comes_with_its_proof_and_names_its_roots() {
+async fn a_read_has_its_proof_and_names_its_roots() {
     let world = world();
     let router = app(&world, HttpLimits::default());
     let account = address(1);
@@ -103,7 +103,7 @@ async fn many_are_proven_at_once() {
 }
 
 #[tokio::test]
-async fn what_cant_be_proven_says_why() {
+async fn the_error_says_why_a_fact_cannot_be_proven() {
     let world = world();
     let router = app(&world, HttpLimits::default());
     let account = address(1);

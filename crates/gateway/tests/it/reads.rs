@@ -129,7 +129,7 @@ async fn keys_are_listed_by_prefix_in_pages_of_one_height() {
         }
         let Some(cursor) = page["next"].as_str() else { break };
         next = format!("&cursor={cursor}");
-        // Writes in the meantime don't change the pages.
+        // Later writes don't change the pages.
         if world.status().height.0 == 1 {
             world.finalize(vec![world.put(2, 0, b"k", b"v")]);
         }
@@ -277,7 +277,7 @@ async fn status_and_health_name_the_shard() {
 }
 
 #[tokio::test]
-async fn what_an_operator_must_know_is_in_status_and_health() {
+async fn notices_for_an_operator_are_in_status_and_health() {
     let world = World::new([1]);
     let router = app(&world, HttpLimits::default());
     let status = get(&router, "/v1/status").await.json();
@@ -312,7 +312,7 @@ async fn what_an_operator_must_know_is_in_status_and_health() {
 }
 
 #[tokio::test]
-async fn how_far_a_filling_is_stands_in_the_status() {
+async fn the_progress_of_a_filling_is_in_the_status() {
     let world = World::new([1]);
     let router = app(&world, HttpLimits::default());
     assert!(get(&router, "/v1/status").await.json().get("filling").is_none());
@@ -428,7 +428,7 @@ async fn the_openapi_document_lists_every_route_and_no_other() {
             assert!(code != "unknown-route" && code != "method-not-allowed", "{method} {path}");
         }
     }
-    // References lead somewhere.
+    // Every reference has a target.
     let schemas = document["components"]["schemas"].as_object().unwrap();
     for reference in serde_json::to_string(&document["paths"]).unwrap().split("#/components/schemas/").skip(1) {
         let name = reference.split('"').next().unwrap();

@@ -48,7 +48,7 @@ async fn serves_the_api_and_keeps_metrics_apart() {
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_said_so() {
+async fn a_port_in_use_is_an_error_with_its_name() {
     let world = World::new([1]);
     let server = start(&world, HttpLimits::default()).await;
     let config = HttpConfig {
@@ -73,7 +73,7 @@ async fn a_websocket_gets_the_same_events_and_a_goodbye() {
     let url = format!("ws://{address}/v1/events/ws?last_event_id=0.0.0");
     let (mut socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
     world.finalize(vec![world.put(1, 1, b"k", b"v")]);
-    // The server ignores what a client says.
+    // The server ignores a client's messages.
     socket.send(Message::text("hello")).await.unwrap();
     let mut ids = Vec::new();
     while ids.len() < 4 {
@@ -96,7 +96,7 @@ async fn a_websocket_gets_the_same_events_and_a_goodbye() {
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_told() {
+async fn one_connection_too_many_gets_an_error() {
     let world = World::new([1]);
     let server = start(&world, HttpLimits { connections_per_address_max: 1, ..HttpLimits::default() }).await;
     let stream = TcpStream::connect(server.local_addr()).await.unwrap();
@@ -110,7 +110,7 @@ async fn one_connection_too_many_is_told() {
     assert!(head.starts_with("HTTP/1.1 503 "));
     assert!(head.contains(&format!("content-length: {}", body.len())), "{head} {}", body.len());
     assert_eq!(serde_json::from_str::<Value>(body).unwrap()["code"], "busy");
-    // The first goes on.
+    // The first connection goes on.
     send.ready().await.unwrap();
     assert_eq!(send.send_request(request()).await.unwrap().status(), 200);
     drop(send);
@@ -141,7 +141,7 @@ async fn a_head_that_never_ends_and_a_reader_that_never_reads_are_dropped() {
     // The end of the stream, with an error answer or without.
     slow.read_to_end(&mut rest).await.unwrap();
 
-    // Asks for more than sockets buffer, and reads nothing until the server has given up.
+    // Requests more than sockets buffer, and reads nothing until the server has given up.
     let large = world.put(1, 0, b"k", &[7; 60_000]);
     let id = transaction_id(&large.body);
     world.finalize(vec![large]);
@@ -160,12 +160,12 @@ async fn a_head_that_never_ends_and_a_reader_that_never_reads_are_dropped() {
     server.close().await;
 }
 
-/// Returns a connection if the server answers on it from an address of this machine.
+/// Opens a connection from an address of this machine; returns it if the server answers.
 async fn answers(address: SocketAddr, from: [u8; 4]) -> Option<TcpStream> {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from((from, 0))).unwrap();
     let mut stream = socket.connect(address).await.unwrap();
-    // One that is too many is told, and may be closed already.
+    // A connection too many gets an error, and may be closed already.
     stream.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n").await.ok()?;
     let mut said = [0; 12];
     stream.read_exact(&mut said).await.ok()?;

@@ -1,5 +1,4 @@
-//! Requests that a web page of another site can make a browser send: to a name that was rebound to the node, or with a
-//! foreign origin.
+//! Requests that a web page of another site can make a browser send: to a rebound name, or with a foreign origin.
 
 use crate::client::*;
 use crate::world::World;
@@ -36,7 +35,7 @@ fn refused(answer: &Answer, code: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_name_that_was_rebound_reads_nothing() {
+async fn a_rebound_name_gets_no_answer() {
     let router = router();
     let names = [
         "evil.example",
@@ -60,7 +59,7 @@ async fn a_name_that_was_rebound_reads_nothing() {
             assert!(refused(&answer, "host-not-allowed"), "{name:?} {uri}");
         }
     }
-    // The name is given as in a request to a proxy, and hidden in two headers.
+    // The name as in a request to a proxy, and hidden in two headers.
     let whole = asked(&router, "GET", "http://evil.example/v1/status", &["127.0.0.1"], None).await;
     assert!(refused(&whole, "host-not-allowed"));
     for hosts in [["127.0.0.1", "evil.example"], ["evil.example", "127.0.0.1"]] {
@@ -84,12 +83,12 @@ async fn addresses_and_this_machines_own_names_are_served() {
         assert_eq!(asked(&router, "GET", "/v1/status", &[name], None).await.status, 200, "{name}");
     }
     assert_eq!(asked(&router, "GET", "http://localhost:1/v1/status", &["localhost:1"], None).await.status, 200);
-    // No browser leaves it out.
+    // No browser omits the header.
     assert_eq!(asked(&router, "GET", "/v1/status", &[], None).await.status, 200);
 }
 
 #[tokio::test]
-async fn a_page_of_another_site_posts_nothing() {
+async fn a_page_of_another_site_cannot_post() {
     let router = router();
     let foreign =
         ["https://attacker.example", "http://127.0.0.1:3000", "http://localhost:26651", "null", "file://", "x"];
@@ -110,7 +109,7 @@ async fn a_page_of_another_site_posts_nothing() {
         }
         assert!(asked(&router, "POST", uri, &["127.0.0.1"], None).await.status != 403, "{uri}");
     }
-    // A browser shows such a page no answer, as nothing here allows it to.
+    // A browser doesn't show such a page the answer, since no header here allows that.
     let read = asked(&router, "GET", "/v1/status", &["127.0.0.1"], Some("https://attacker.example")).await;
     assert_eq!(read.status, 200);
     assert!(!read.headers.keys().any(|name| name.as_str().starts_with("access-control-")));
@@ -130,7 +129,7 @@ async fn configured_names_are_the_nodes_own_and_their_pages_may_ask() {
     for name in ["bank.example", "x.ledger.bank.example", "ledger.bank.example.evil", "v1"] {
         assert_eq!(asked(&router, "GET", "/v1/status", &[name], None).await.status, 421, "{name}");
     }
-    // A proxy asks by the node's address; the page is that of the proxy's name.
+    // A proxy uses the node's address; the page has the proxy's name.
     let post =
         async |origin: &str| asked(&router, "POST", "/v1/proofs", &["10.0.0.1:26651"], Some(origin)).await.status;
     assert_ne!(post("https://ledger.bank.example").await, 403);

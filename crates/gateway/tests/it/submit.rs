@@ -72,7 +72,7 @@ async fn refused_items_do_not_stop_the_others() {
 }
 
 #[tokio::test]
-async fn a_request_of_which_nothing_was_taken_is_a_problem_with_its_results() {
+async fn a_request_without_any_accepted_transaction_is_a_problem_with_its_results() {
     let world = World::new([1]);
     let router = app(&world, HttpLimits::default());
     let stranger = world.put(9, 0, b"k", b"v");
@@ -107,7 +107,7 @@ async fn busy_is_503_with_the_time_to_wait_before_and_in_the_pool() {
 }
 
 #[tokio::test]
-async fn an_end_that_is_not_seen_in_time_is_202() {
+async fn a_result_that_does_not_come_in_time_is_202() {
     let world = World::new([1]);
     let router = app(&world, HttpLimits::default());
     world.hold.store(true, Ordering::Relaxed);

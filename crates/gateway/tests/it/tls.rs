@@ -1,4 +1,4 @@
-//! The HTTP face over TLS: whom it serves, which files it takes, and what a handshake may cost.
+//! The HTTP API over TLS: served clients, accepted files, and the limits of handshakes.
 
 use crate::world::World;
 use axum::body::{Body, to_bytes};
@@ -18,7 +18,7 @@ use rustorium_gateway::http::{HttpLimits, HttpServer};
 use rustorium_gateway::tls::{TlsError, TlsFiles};
 use rustorium_gateway::{Gate, GatewayMetrics, Tls};
 use rustorium_transport::authority::{Authority, Issued, Purpose};
-use rustorium_transport::door::DoorLimits;
+use rustorium_transport::handshakes::HandshakeLimits;
 use serde_json::Value;
 use std::cell::Cell;
 use std::fs::{self, Permissions};
@@ -85,7 +85,7 @@ impl Pki {
         Arc::new(Tls::open(self.files()).unwrap())
     }
 
-    /// Opens a connection, as a client that speaks this, and shows that certificate.
+    /// Opens a connection as a client with these protocols and this certificate.
     pub async fn connect(&self, at: SocketAddr, speaks: &[&[u8]], shows: Option<&Issued>) -> TlsStream<TcpStream> {
         self.try_connect(at, speaks, shows).await.unwrap()
     }
@@ -117,7 +117,7 @@ impl Pki {
     }
 }
 
-/// A server, and what it counts.
+/// A server, and its metrics.
 pub struct Served {
     pub server: HttpServer,
     registry: Registry,
@@ -155,7 +155,7 @@ impl Served {
     }
 }
 
-/// Asks by the version of HTTP that was agreed upon; the status, and which version that is.
+/// Sends a request with the negotiated version of HTTP; returns the status and that version.
 pub async fn ask(stream: TlsStream<TcpStream>, request: Request<Body>) -> hyper::Result<(u16, Vec<u8>)> {
     let response = if stream.get_ref().1.alpn_protocol() == Some(H2) {
         let (mut send, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
@@ -183,7 +183,7 @@ async fn programs_and_browsers_are_served_by_the_version_that_they_prefer() {
         assert_eq!(stream.get_ref().1.alpn_protocol(), agreed);
         assert_eq!(ask(stream, livez()).await.unwrap().0, 200, "{agreed:?}");
     }
-    // Whoever speaks none of them, or asks another authority, isn't served.
+    // A client that speaks none of them, or trusts another authority, isn't served.
     assert!(pki.try_connect(served.address(), &[b"spdy/3"], None).await.is_err());
     assert!(Pki::named("other").try_connect(served.address(), &[H1], None).await.is_err());
     served.failed("refused-by-client", 1).await;
@@ -199,7 +199,7 @@ fn refused(files: TlsFiles) -> String {
 fn each_file_that_can_not_be_used_is_named_with_what_to_do() {
     let pki = Pki::new();
     let (good, key) = (pki.files(), fs::read(pki.path("gateway.key")).unwrap());
-    // Each has a file of its own: all are made before the first is read.
+    // Each case has its own file: all are made before the first is read.
     let number = Cell::new(0);
     let put = |content: &[u8]| {
         number.set(number.get() + 1);
@@ -233,7 +233,7 @@ fn each_file_that_can_not_be_used_is_named_with_what_to_do() {
         assert!(said.contains(": ") && !said.contains('\n'), "{said}");
     }
     Tls::open(with_authorities(pki.authority.certificate().as_bytes())).unwrap();
-    // A key and its certificate may share a file, of which a group may read.
+    // A key and its certificate may be in one file, which a group may read.
     let both = [fs::read(pki.path("gateway.pem")).unwrap(), key].concat();
     let path = pki.write("both.pem", &both);
     for (mode, fine) in [(0o600, true), (0o640, true), (0o644, false), (0o604, false), (0o602, false)] {
@@ -274,7 +274,7 @@ async fn new_files_are_used_without_a_restart_and_broken_ones_change_nothing() {
     tls.look();
     let second = shown(&pki.connect(served.address(), &[H1], None).await);
     assert_ne!(first, second);
-    // What was open goes on.
+    // The open connection goes on.
     old.ready().await.unwrap();
     assert_eq!(old.send_request(livez()).await.unwrap().status(), 200);
 
@@ -319,7 +319,7 @@ async fn a_changed_file_is_noticed_by_the_server_itself() {
 }
 
 #[tokio::test]
-async fn where_authorities_of_clients_are_named_only_their_clients_are_served() {
+async fn if_client_authorities_are_named_only_their_clients_are_served() {
     let (pki, world, clients) = (Pki::new(), World::new([1]), Authority::new("clients").unwrap());
     let authorities = pki.write("clients.pem", clients.certificate().as_bytes());
     let tls = Tls::open(TlsFiles { client_authorities: Some(authorities), ..pki.files() }).unwrap();
@@ -337,7 +337,7 @@ async fn where_authorities_of_clients_are_named_only_their_clients_are_served() 
             (Some(of(&clients, Purpose::Client, Some((2001, 1, 1)))), "bad-client-certificate"),
         ];
         for (shows, _) in &refused {
-            // The server's word comes after the client's handshake is over.
+            // The server's alert comes after the client's handshake is over.
             let answered = match pki.try_connect(served.address(), &[speaks], shows.as_ref()).await {
                 Ok(stream) => ask(stream, livez()).await.is_ok(),
                 Err(_) => false,
@@ -351,11 +351,11 @@ async fn where_authorities_of_clients_are_named_only_their_clients_are_served() 
 }
 
 #[tokio::test]
-async fn who_never_finishes_a_handshake_is_left_in_time_and_no_more_than_some_may_try() {
+async fn unfinished_handshakes_are_closed_in_time_and_bounded_in_number() {
     let (pki, world) = (Pki::new(), World::new([1]));
     let limits = HttpLimits {
         handshake_timeout: Duration::from_millis(200),
-        handshakes: DoorLimits { open_max: 100, open_per_site_max: 2, per_site_per_s: 1_000, burst: 1_000 },
+        handshakes: HandshakeLimits { open_max: 100, open_per_site_max: 2, per_site_per_s: 1_000, burst: 1_000 },
         ..HttpLimits::default()
     };
     let served = Served::start(&world, Some(pki.tls()), limits).await;
@@ -363,7 +363,7 @@ async fn who_never_finishes_a_handshake_is_left_in_time_and_no_more_than_some_ma
     let mut half = TcpStream::connect(served.address()).await.unwrap();
     half.write_all(&[22, 3, 1, 2, 0, 1, 0, 1, 252]).await.unwrap();
     let mut silent = TcpStream::connect(served.address()).await.unwrap();
-    // Both are in the door before the third is.
+    // Both handshakes are in progress before the third begins.
     let mut third = TcpStream::connect(served.address()).await.unwrap();
     let mut rest = Vec::new();
     third.read_to_end(&mut rest).await.unwrap_or_default();
@@ -379,7 +379,7 @@ async fn who_never_finishes_a_handshake_is_left_in_time_and_no_more_than_some_ma
 }
 
 #[tokio::test]
-async fn a_request_without_tls_is_told_to_use_it_and_gets_nothing_else() {
+async fn a_request_without_tls_gets_only_the_advice_to_use_it() {
     let (pki, world) = (Pki::new(), World::new([1]));
     let served = Served::start(&world, Some(pki.tls()), HttpLimits::default()).await;
     let mut stream = TcpStream::connect(served.address()).await.unwrap();
@@ -395,7 +395,7 @@ async fn a_request_without_tls_is_told_to_use_it_and_gets_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_websocket_goes_over_tls_too_and_is_told_of_the_end() {
+async fn a_websocket_works_over_tls_and_gets_a_close_frame() {
     let (pki, world) = (Pki::new(), World::new([1]));
     let served = Served::start(&world, Some(pki.tls()), HttpLimits::default()).await;
     world.finalize(vec![world.put(1, 0, b"k", b"v")]);

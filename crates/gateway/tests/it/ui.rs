@@ -1,4 +1,4 @@
-//! The explorer's files: what is served, how it may be kept, what a browser may do with it.
+//! The explorer's files: which are served, how they are cached, and what a browser may do with them.
 
 use crate::client::*;
 use crate::world::World;
@@ -9,7 +9,7 @@ use rustorium_gateway::http::HttpLimits;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Bytes of all files, without the light client.
+/// Maximum bytes of all files, without the light client.
 const UI_BYTES_MAX: usize = 150_000;
 
 fn router() -> Router {
@@ -20,12 +20,12 @@ fn header_of<'a>(headers: &'a HeaderMap, name: &str) -> &'a str {
     headers.get(name).map_or("", |value| value.to_str().unwrap())
 }
 
-/// What stands in quotes behind `mark`, each time that it comes.
+/// Returns the quoted text after each `mark`.
 fn quoted<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
     text.split(mark).skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
 }
 
-/// The page and the paths of all that it and its modules load.
+/// Returns the page and the paths of everything that it and its modules load.
 async fn files(router: &Router) -> (String, BTreeSet<String>) {
     let page = String::from_utf8(get(router, "/ui/").await.body.to_vec()).unwrap();
     let loads =
@@ -50,7 +50,7 @@ async fn files(router: &Router) -> (String, BTreeSet<String>) {
 }
 
 #[tokio::test]
-async fn all_that_the_page_needs_is_served_and_nothing_is_left_over() {
+async fn exactly_the_files_that_the_page_needs_are_served() {
     let router = router();
     let (page, found) = files(&router).await;
     let on_disk = std::fs::read_dir(Path::new(&std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("ui")).unwrap();
@@ -76,7 +76,7 @@ async fn all_that_the_page_needs_is_served_and_nothing_is_left_over() {
 }
 
 #[tokio::test]
-async fn a_browser_may_load_nothing_from_elsewhere_and_run_nothing_that_stands_in_the_page() {
+async fn a_browser_may_load_nothing_from_other_hosts_and_run_no_inline_script() {
     let router = router();
     let (page, found) = files(&router).await;
     for path in found.iter().map(String::as_str).chain(["/ui/", "/ui/none/app.css"]) {
@@ -100,7 +100,7 @@ async fn a_browser_may_load_nothing_from_elsewhere_and_run_nothing_that_stands_i
     for inline in ["<script>", "<style", " style=", " onclick=", "javascript:"] {
         assert!(!page.contains(inline), "{inline}");
     }
-    // The rest of the API keeps its own headers.
+    // The other routes keep their own headers.
     assert!(get(&router, "/v1/status").await.headers.get("content-security-policy").is_none());
 }
 

@@ -31,7 +31,7 @@ pub struct World {
     chain: ChainInfo,
     inner: Mutex<Inner>,
     events: watch::Sender<Newest>,
-    /// Above 0: refuse everything, at the face.
+    /// If above 0, refuse everything before the pool.
     pub busy_ms: AtomicU64,
     /// Refuse everything, in the pool.
     pub pool_full: AtomicBool,
@@ -47,19 +47,19 @@ pub struct World {
     pub evidence: Mutex<Vec<EvidenceNote>>,
     /// Heights below it are pruned.
     pub pruned_below: AtomicU64,
-    /// Epochs that have ended.
+    /// Number of ended epochs.
     pub ended_epochs: AtomicU64,
-    /// The height whose state is proven; 0 where the chain makes no state roots.
+    /// The height whose state is proven; 0 if the chain makes no state roots.
     pub proven_height: AtomicU64,
-    /// Sessions that were told to be over.
+    /// Sessions whose end was reported.
     pub left: AtomicUsize,
     /// Calls of `submit_streaming`.
     pub streaming_calls: AtomicUsize,
     /// Calls of `final_block`.
     pub stored_reads: AtomicUsize,
-    /// Fail a check of its own state at whatever is asked or submitted.
+    /// Fail a check of the node's own state at each request or submission.
     pub panics: AtomicBool,
-    /// Calls of `keys`, and how many of the first ones are held up.
+    /// Calls of `keys`, and the number of first calls that are delayed.
     pub listings: AtomicUsize,
     pub listings_held: AtomicUsize,
 }
@@ -130,7 +130,7 @@ impl World {
         key(seed).sign_transaction(body).into_inner()
     }
 
-    /// Makes a block of puts of account `seed`.
+    /// Makes a block of puts by account `seed`.
     pub fn finalize(&self, transactions: Vec<Transaction>) {
         let ours = |one| Addressed::check(&self.chain.id, one).unwrap();
         let ends = self.take(transactions.into_iter().map(ours).collect());
@@ -313,23 +313,23 @@ impl Backend for World {
         transactions: Vec<Addressed>,
         wait: Wait,
         _: Instant,
-        _: &Arc<Visit>,
+        _: &Arc<ClientSession>,
     ) -> BoxFuture<'static, Vec<Submitted>> {
         let ends = self.take(transactions).into_iter().map(|end| self.upgrade(end, wait)).collect();
         async move { ends }.boxed()
     }
 
-    fn submit_streaming(&self, transactions: Vec<Addressed>, wait: Wait, _: &Arc<Visit>, done: SubmittedSink) {
+    fn submit_streaming(&self, transactions: Vec<Addressed>, wait: Wait, _: &Arc<ClientSession>, done: SubmittedSink) {
         self.streaming_calls.fetch_add(1, Ordering::Relaxed);
         for (index, end) in self.take(transactions).into_iter().enumerate() {
-            // What is held never ends, as on a chain without a quorum.
+            // A delayed transaction never ends, as on a chain without a quorum.
             if wait == Wait::Accepted || !matches!(end, Submitted::Accepted(_)) {
                 done(index, self.upgrade(end, wait));
             }
         }
     }
 
-    fn left(&self, visit: &Visit) {
+    fn left(&self, visit: &ClientSession) {
         visit.end();
         self.left.fetch_add(1, Ordering::Relaxed);
     }

@@ -47,8 +47,8 @@ fn check_sum(report: &LoadReport) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn quic_load_is_final_to_the_last() {
     let world = World::new(SENDERS);
-    let faces = [quic::start(&world, QuicLimits::default()), quic::start(&world, QuicLimits::default())];
-    let addresses = faces.iter().map(|face| face.local_addr()).collect::<Vec<_>>();
+    let servers = [quic::start(&world, QuicLimits::default()), quic::start(&world, QuicLimits::default())];
+    let addresses = servers.iter().map(|server| server.local_addr()).collect::<Vec<_>>();
     let report = run_off_thread(config(&world, Protocol::Quic, &addresses)).await.unwrap();
     check_sum(&report);
     assert_eq!((report.offered, report.finalized, report.lost), (200, 200, 0));
@@ -79,11 +79,11 @@ async fn http_load_is_final_to_the_last() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_busy_node_refuses_is_rejected_and_leaves_no_nonce_gap() {
+async fn a_busy_nodes_refusals_count_as_rejected_and_leave_no_nonce_gap() {
     let world = World::new(SENDERS);
-    let face = quic::start(&world, QuicLimits::default());
+    let server = quic::start(&world, QuicLimits::default());
     world.pool_full.store(true, Ordering::Relaxed);
-    let load = tokio::spawn(run_off_thread(config(&world, Protocol::Quic, &[face.local_addr()])));
+    let load = tokio::spawn(run_off_thread(config(&world, Protocol::Quic, &[server.local_addr()])));
     while world.streaming_calls.load(Ordering::Relaxed) < 10 {
         tokio::task::yield_now().await;
     }
@@ -96,7 +96,7 @@ async fn what_a_busy_node_refuses_is_rejected_and_leaves_no_nonce_gap() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn load_goes_on_over_the_next_node_when_one_dies() {
+async fn load_continues_at_the_next_node_when_one_dies() {
     let world = World::new(SENDERS);
     let (first, second) = (quic::start(&world, QuicLimits::default()), quic::start(&world, QuicLimits::default()));
     let addresses = [first.local_addr(), second.local_addr()];
@@ -111,12 +111,12 @@ async fn load_goes_on_over_the_next_node_when_one_dies() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_never_ends_is_lost() {
+async fn a_transaction_without_a_result_counts_as_lost() {
     let world = World::new(SENDERS);
     world.hold.store(true, Ordering::Relaxed);
-    let face = quic::start(&world, QuicLimits { credit: 10, ..QuicLimits::default() });
+    let server = quic::start(&world, QuicLimits { credit: 10, ..QuicLimits::default() });
     let settings =
-        LoadConfig { drain: Duration::from_millis(50), ..config(&world, Protocol::Quic, &[face.local_addr()]) };
+        LoadConfig { drain: Duration::from_millis(50), ..config(&world, Protocol::Quic, &[server.local_addr()]) };
     let report = run_off_thread(settings).await.unwrap();
     check_sum(&report);
     assert!(report.lost > 0 && report.finalized == 0 && report.held_back > 0, "{report:?}");
@@ -124,7 +124,7 @@ async fn what_never_ends_is_lost() {
 }
 
 #[test]
-fn settings_that_make_no_sense_and_dead_nodes_are_said() {
+fn senseless_settings_and_dead_nodes_are_errors() {
     let world = World::new(SENDERS);
     let dead: SocketAddr = "127.0.0.1:9".parse().unwrap();
     let good = config(&world, Protocol::Http, &[dead]);

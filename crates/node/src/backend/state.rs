@@ -1,4 +1,4 @@
-//! What the state holds, with and without proof.
+//! Reads of the state, with and without proof.
 
 use super::NodeBackend;
 use futures_util::FutureExt;
@@ -6,9 +6,9 @@ use futures_util::future::{BoxFuture, ready};
 use rustorium_api::{At, BackendError, ProveAt, Proven, ReadAt, StateValues};
 use rustorium_execution::subject_key;
 use rustorium_stages::block_proofs::storage;
-use rustorium_stages::proofs::{Claimed, ProofPool};
+use rustorium_stages::proofs::{CertifiedRoot, ProofPool};
 use rustorium_storage::Store;
-use rustorium_transport::door::site;
+use rustorium_transport::handshakes::site;
 use rustorium_types::{BoundedBytes, Height, LeafValue, StateKey, Subject};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// When a client that came too late asks again.
+/// Time after which a client with an expired request tries again.
 const RETRY_AFTER_MS: u64 = 200;
 /// A certificate may reach the store without a commit: how often a wait looks again without being told.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -24,7 +24,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// The bytes of leaves, in the order of their keys.
 type Leaves = Vec<Option<Vec<u8>>>;
 
-/// What subjects hold, all at one height.
+/// Returns the contents of subjects, all at one height.
 pub(super) fn read(node: &NodeBackend, subjects: &[Subject], at: ReadAt) -> Result<StateValues, BackendError> {
     let keys: Vec<StateKey> = subjects.iter().map(subject_key).collect();
     let (values, at) = match at {
@@ -56,7 +56,7 @@ fn values_at(store: &dyn Store, height: Height, keys: &[StateKey]) -> Result<(Le
     Ok((values, At { height, root }))
 }
 
-/// What subjects hold, with one proof of them all.
+/// Returns the contents of subjects, with one proof for all.
 pub(super) fn prove(
     node: &NodeBackend,
     subjects: Vec<Subject>,
@@ -97,7 +97,7 @@ async fn claimed_from(
     from: Height,
     mut moved: watch::Receiver<()>,
     deadline: Instant,
-) -> Result<Arc<Claimed>, BackendError> {
+) -> Result<Arc<CertifiedRoot>, BackendError> {
     let mut newest = Height(0);
     while Instant::now() < deadline {
         // Before it is looked up, so that nothing that happens meanwhile is missed.

@@ -4,9 +4,9 @@ use crate::hosts::HostEnd;
 use crate::statesync::FillProgress;
 use futures_util::future::{BoxFuture, ready};
 use rustorium_api::{
-    At, BackendError, BalanceListing, BlockRef, BlockView, Committee, Filling, FinalBlock, History, KeyHistory,
+    At, BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, Filling, FinalBlock, History, KeyHistory,
     ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues,
-    Status, Submitted, SubmittedSink, TransactionStatus, Visit, Wait,
+    Status, Submitted, SubmittedSink, TransactionStatus, Wait,
 };
 use rustorium_crypto::Addressed;
 use rustorium_gateway::{Backend, ChainInfo};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// When whoever asks for more should try again.
+/// Time after which a client that asks for more should try again.
 const RETRY_AFTER_MS: u64 = 1_000;
 
 /// The reason why there is no state.
@@ -79,12 +79,12 @@ impl Backend for StatelessBackend {
         transactions: Vec<Addressed>,
         _: Wait,
         _: Instant,
-        _: &Arc<Visit>,
+        _: &Arc<ClientSession>,
     ) -> BoxFuture<'static, Vec<Submitted>> {
         Box::pin(ready(transactions.iter().map(|_| self.refusal()).collect()))
     }
 
-    fn submit_streaming(&self, transactions: Vec<Addressed>, _: Wait, _: &Arc<Visit>, done: SubmittedSink) {
+    fn submit_streaming(&self, transactions: Vec<Addressed>, _: Wait, _: &Arc<ClientSession>, done: SubmittedSink) {
         (0..transactions.len()).for_each(|index| done(index, self.refusal()));
     }
 

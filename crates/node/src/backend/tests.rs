@@ -1,4 +1,4 @@
-//! A node as its gateway sees it, over a store in memory and a verifier whose threads don't run by themselves.
+//! A node as its gateway sees it, over a store in memory and a verifier whose threads the test runs.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 #[allow(dead_code)]
@@ -76,7 +76,7 @@ impl World {
         Addressed::check(&self.backend.chain.id, transaction).unwrap()
     }
 
-    /// Checks what waits until the shard is given something.
+    /// Checks waiting transactions until the shard is given something.
     fn check(&self) {
         let verifier = self.backend.verifier.clone();
         let thread = thread::spawn(move || verifier.run());
@@ -85,17 +85,17 @@ impl World {
         thread.join().unwrap();
     }
 
-    /// Checks all that waits, on this thread.
+    /// Checks all waiting transactions, on this thread.
     fn check_all(&self) {
         while self.backend.verifier.turn() {}
     }
 
     fn submit(&self, transactions: Vec<Addressed>, wait: Wait) -> BoxFuture<'static, Vec<Submitted>> {
-        self.backend.submit(transactions, wait, Instant::now(), &Visit::of(CLIENT))
+        self.backend.submit(transactions, wait, Instant::now(), &ClientSession::of(CLIENT))
     }
 }
 
-/// The answers of a client that has no time left: what has ended by now, and the deadline for the rest.
+/// Returns the answers to a client that has no time left: the results so far, and the deadline for the others.
 fn at_the_deadline<T>(answers: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(answers)
 }
@@ -115,7 +115,7 @@ fn codes(answers: &[Submitted]) -> Vec<&'static str> {
 }
 
 #[test]
-fn each_item_is_answered_in_its_place_and_who_stopped_waiting_is_forgotten() {
+fn each_item_is_answered_in_its_place_and_an_ended_wait_is_forgotten() {
     let world = World::new(100);
     let transactions: Vec<_> = (0..3).map(|account| world.signed(account)).collect();
     let ids: Vec<TxId> = transactions.iter().map(|transaction| chain::id_of(transaction)).collect();
@@ -144,10 +144,10 @@ fn an_id_is_hashed_once_and_a_signature_checked_once_on_the_way_into_the_pool() 
     assert_eq!(codes(&at_the_deadline(answers)), ["timed out"; 3]);
 }
 
-type Told = Arc<Mutex<Vec<(usize, Submitted)>>>;
+type AnswerLog = Arc<Mutex<Vec<(usize, Submitted)>>>;
 
-fn listener() -> (Told, SubmittedSink) {
-    let answered = Told::default();
+fn listener() -> (AnswerLog, SubmittedSink) {
+    let answered = AnswerLog::default();
     let told = answered.clone();
     (answered, Arc::new(move |index, how| told.lock().unwrap().push((index, how))))
 }
@@ -156,10 +156,10 @@ fn listener() -> (Told, SubmittedSink) {
 fn a_full_node_refuses_at_once_and_says_when_to_come_back() {
     let world = World::new(3);
     let (answered, sink) = listener();
-    // Whoever finds room is taken whole: a group may go beyond, by its own size at most.
+    // A group that finds room is accepted as a whole, so the limit can be exceeded by the size of a group at most.
     let waits = world.submit((0..4).map(|account| world.signed(account)).collect(), Wait::Final);
     assert_eq!((world.backend.busy(Some(CLIENT)), world.backend.verifier.unverified()), (Some(RETRY_AFTER_MS), 4));
-    let visit = Visit::of(CLIENT);
+    let visit = ClientSession::of(CLIENT);
     world.backend.submit_streaming(vec![world.signed(5), world.signed(6)], Wait::Final, &visit, sink);
     let answered = answered.lock().unwrap();
     for (place, (index, how)) in answered.iter().enumerate() {
@@ -167,7 +167,7 @@ fn a_full_node_refuses_at_once_and_says_when_to_come_back() {
         assert_eq!((*index, refused.busy, refused.retry_after_ms), (place, true, Some(RETRY_AFTER_MS)));
     }
     assert_eq!((answered.len(), world.backend.metrics.busy.get()), (2, 2));
-    // What was checked still counts, for as long as somebody waits for it.
+    // A checked transaction still counts for as long as somebody waits for it.
     world.check();
     assert_eq!((world.backend.verifier.unverified(), world.backend.waiters.len()), (0, 4));
     assert!(world.backend.busy(Some(CLIENT)).is_some());
@@ -186,7 +186,7 @@ fn a_full_node_refuses_at_once_and_says_when_to_come_back() {
 fn a_room_that_one_client_fills_is_full_for_that_client_alone() {
     let world = World::new(4);
     let (answered, sink) = listener();
-    let (many, few) = (Visit::of(CLIENT), Visit::of(OTHER));
+    let (many, few) = (ClientSession::of(CLIENT), ClientSession::of(OTHER));
     world.backend.submit_streaming((0..4).map(|n| world.signed(n)).collect(), Wait::Final, &many, sink.clone());
     assert!(world.backend.busy(Some(CLIENT)).is_some());
     assert_eq!((world.backend.busy(Some(OTHER)), world.backend.busy(None)), (None, None), "others find room");
@@ -198,12 +198,13 @@ fn a_room_that_one_client_fills_is_full_for_that_client_alone() {
     assert_eq!(world.backend.busy(Some(CLIENT)), None);
 }
 
-/// One signed transaction that is never executed, sent again and again, once made every node refuse everything.
+/// Before the fix, one signed transaction that is never executed, sent again and again, made every node refuse
+/// everything.
 #[test]
 fn copies_of_one_transaction_share_a_place_and_go_with_their_session() {
     let world = World::new(16);
     let (answered, sink) = listener();
-    let visit = Visit::of(CLIENT);
+    let visit = ClientSession::of(CLIENT);
     for _ in 0..40 {
         world.backend.submit_streaming(vec![world.signed(0); 10], Wait::Final, &visit, sink.clone());
         world.check_all();
@@ -220,7 +221,7 @@ fn copies_of_one_transaction_share_a_place_and_go_with_their_session() {
     assert_eq!((world.backend.waiters.len(), world.backend.room.taken()), (0, 0));
 }
 
-/// Else requests that end at once would each leave a wait behind for as long as its transaction lives.
+/// Otherwise requests that end at once would each leave a wait behind for as long as their transactions live.
 #[test]
 fn a_request_that_ends_before_its_check_waits_for_nothing() {
     let world = World::new(16);
@@ -234,7 +235,7 @@ fn a_request_that_ends_before_its_check_waits_for_nothing() {
 fn a_wait_ends_by_the_clock_whether_or_not_blocks_come() {
     let world = World::new(16);
     let (answered, sink) = listener();
-    let visit = Visit::of(CLIENT);
+    let visit = ClientSession::of(CLIENT);
     world.backend.submit_streaming(vec![world.signed(0)], Wait::Final, &visit, sink);
     world.check_all();
     let now = std::time::Instant::now();
@@ -271,7 +272,7 @@ fn finding(code: &str, severity: Severity) -> Finding {
 }
 
 #[test]
-fn what_the_watch_finds_is_shown_and_makes_a_node_not_ready() {
+fn findings_are_shown_and_make_a_node_not_ready() {
     let world = World::new(1);
     let backend = &world.backend;
     backend.inbox.drain(1).unwrap();

@@ -1,4 +1,4 @@
-//! A panic on each thread of a node, and in what a node does for others.
+//! A panic on each thread of a node, and in work for clients.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
@@ -35,7 +35,7 @@ fn start(home: &Path) -> Node {
     Node::start(config, keys, &StartHandle::default()).unwrap()
 }
 
-/// What stopped the node, once something has.
+/// Waits for the reason that stopped the node.
 fn failure(node: &Node) -> (String, String) {
     let root = node.host(ShardId::ROOT).unwrap();
     loop {
@@ -48,7 +48,7 @@ fn failure(node: &Node) -> (String, String) {
     }
 }
 
-/// Ends the node, or fails where that takes longer than anybody would wait.
+/// Ends the node, or fails if that takes longer than anybody would wait.
 fn close(node: Node) {
     let (done, ended) = channel();
     std::thread::spawn(move || {
@@ -89,7 +89,7 @@ fn a_panic_in_an_answer_ends_that_answer_alone() {
 }
 
 #[test]
-fn whoever_waits_for_a_thread_that_panicked_is_let_go() {
+fn waits_for_a_thread_that_panicked_end() {
     let queue: Arc<Queue<u8>> = Arc::default();
     let closes = Closes(queue.clone());
     let inbox = Arc::new(Inbox::new().unwrap());

@@ -30,7 +30,7 @@ use rustorium_gateway::ChainInfo;
 use rustorium_shard::{Event, ExecutionJob, Journaled, Shard};
 use rustorium_stages::clock::now;
 use rustorium_stages::contained::Closes;
-use rustorium_stages::durability::Keeper;
+use rustorium_stages::durability::DurabilityThread;
 use rustorium_stages::executor::store_code;
 use rustorium_stages::mark::Mark;
 use rustorium_stages::proofs::{ProofLimits, ProofMetrics, ProofPool};
@@ -251,7 +251,7 @@ impl Opened {
         let (events, gauges, start) = (self.replica.events.clone(), self.gauges.clone(), process.start);
         let keeping = self.replica.keeping(process.config.keep_heights);
         let mark = Arc::<Mark>::default();
-        let keeper = Keeper { keeping, inbox: self.replica.inbox.clone(), mark: mark.clone() };
+        let keeper = DurabilityThread { keeping, inbox: self.replica.inbox.clone(), mark: mark.clone() };
         vitals.watch("keep", move || mark.busy_for());
         let (mut threads, ends) = (Threads::new(self.replica.inbox.clone()), Closes(jobs.clone()));
         threads.spawn("shard", move || {

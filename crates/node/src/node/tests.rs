@@ -17,7 +17,7 @@ use std::time::Instant;
 const SHARD: ShardId = ShardId(7);
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Starts the validator of this place with these shards. It dials the first one at `first`.
+/// Starts the validator with this place and these shards. It dials the first validator at `first`.
 fn try_start(home: &Path, place: u8, shards: &[ShardId], first: Option<&str>) -> Result<Node, NodeError> {
     let genesis = made::genesis_of(1, 1_000, Parameters { state_roots: false, ..Parameters::default() });
     std::fs::write(home.join("genesis.json"), genesis_file::to_json(&genesis)).unwrap();
@@ -40,7 +40,7 @@ fn start(home: &Path, place: u8, first: Option<&str>) -> Node {
     try_start(home, place, &[ShardId::ROOT, SHARD], first).unwrap()
 }
 
-/// Takes what the core of a shard is told, within a short time.
+/// Takes the inputs of a shard's core, within a short time.
 fn told(host: &Host) -> Result<Vec<Input>, (String, String)> {
     let soon = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
     poll(&mut [PollFd::new(host.inbox(), PollFlags::IN)], Some(&soon)).unwrap();
@@ -70,7 +70,7 @@ fn shards_have_cores_folders_and_chains_of_their_own() {
 }
 
 #[test]
-fn what_a_peer_says_to_a_shard_is_heard_by_that_shard() {
+fn a_peers_message_reaches_the_named_shard() {
     let homes = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let first = start(homes[0].path(), 0, None);
     let second = start(homes[1].path(), 1, Some(&first.addresses()["p2p"]));

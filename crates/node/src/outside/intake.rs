@@ -9,35 +9,35 @@ use rustorium_types::{ChainId, Transaction};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// What became of a transaction.
+/// Result of checking a transaction.
 #[derive(Debug)]
-pub(crate) enum Looked {
-    /// The pool may have it.
+pub(crate) enum CheckResult {
+    /// The pool may accept the transaction.
     Good(Admitted),
-    /// The pool would refuse it, or its sender has no such account.
+    /// The pool would refuse the transaction, or its sender has no account.
     Useless,
-    /// Its signature is false.
+    /// The transaction's signature is false.
     False,
 }
 
-/// Looks at outsiders' transactions.
+/// Checks outsiders' transactions.
 pub(crate) struct Intake {
     pub(crate) chain: ChainId,
     pub(crate) pool: PoolConfig,
-    /// Transactions that this node holds at most, for its clients and in its pool.
+    /// Maximum number of transactions that this node holds, for its clients and in its pool.
     pub(crate) capacity: usize,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) gauges: Arc<ShardGauges>,
 }
 
 impl Intake {
-    pub(crate) fn look(&self, transaction: Transaction) -> Looked {
-        let Ok(transaction) = Addressed::check(&self.chain, transaction) else { return Looked::Useless };
+    pub(crate) fn look(&self, transaction: Transaction) -> CheckResult {
+        let Ok(transaction) = Addressed::check(&self.chain, transaction) else { return CheckResult::Useless };
         if !self.may_be_pooled(&transaction) {
-            return Looked::Useless;
+            return CheckResult::Useless;
         }
         let checked = admit(vec![transaction], &KnownSignatures::default()).pop();
-        checked.flatten().map_or(Looked::False, Looked::Good)
+        checked.flatten().map_or(CheckResult::False, CheckResult::Good)
     }
 
     fn may_be_pooled(&self, transaction: &Transaction) -> bool {
@@ -70,7 +70,7 @@ pub(crate) mod tests {
         genesis_of(2, 1_000_000, Parameters::default())
     }
 
-    /// An empty transaction of account 0 with this nonce.
+    /// Returns an empty transaction of account 0 with this nonce.
     pub(crate) fn transaction(nonce: u64) -> Transaction {
         changed(nonce, |_| ())
     }
@@ -99,7 +99,7 @@ pub(crate) mod tests {
         Intake { chain, pool: PoolConfig::default(), capacity: 10, store, gauges: Arc::default() }
     }
 
-    /// With a signature that is false, so that checking it shows.
+    /// Gives the transaction a false signature, so that a check of it shows.
     fn broken(mut transaction: Transaction) -> Transaction {
         transaction.signature[0] ^= 1;
         transaction
@@ -107,8 +107,8 @@ pub(crate) mod tests {
 
     #[test]
     fn a_good_transaction_is_handed_on_and_one_with_a_false_signature_is_charged() {
-        assert!(matches!(intake().look(transaction(0)), Looked::Good(..)));
-        assert!(matches!(intake().look(broken(transaction(0))), Looked::False));
+        assert!(matches!(intake().look(transaction(0)), CheckResult::Good(..)));
+        assert!(matches!(intake().look(broken(transaction(0))), CheckResult::False));
     }
 
     #[test]
@@ -122,10 +122,10 @@ pub(crate) mod tests {
             changed(1_000_000, |_| ()),
         ];
         for transaction in useless {
-            assert!(matches!(intake().look(broken(transaction)), Looked::Useless));
+            assert!(matches!(intake().look(broken(transaction)), CheckResult::Useless));
         }
         let full = intake();
         full.gauges.pool_transactions.store(10, Ordering::Relaxed);
-        assert!(matches!(full.look(broken(transaction(0))), Looked::Useless));
+        assert!(matches!(full.look(broken(transaction(0))), CheckResult::Useless));
     }
 }

@@ -1,12 +1,13 @@
-//! What peers ask of this node's store, and all that nodes outside the committee may do: ask, and hand transactions on.
+//! Answers to other nodes' requests from the store, and everything that nodes outside the committee may do: send
+//! requests, and forward transactions.
 //!
-//! *Invariants:* nothing here waits in a queue of the shard or of the checks that consensus needs; questions are answered from
-//! the store alone, one of each asker in turn, and what is sent for it has a rate; a signature of an outsider is checked only
-//! after all that is cheaper to check, at a rate of its own.
+//! *Invariants:* nothing here waits in a queue of the shard or of the checks that consensus needs. Requests are
+//! answered only from the store, one of each requester in turn, and answers have a rate. A signature of an outsider is
+//! checked only after all cheaper checks, at a separate rate.
 
 pub(crate) mod budget;
-pub mod desk;
 pub(crate) mod intake;
+pub mod request_queue;
 pub(crate) mod routing;
 pub mod server;
 
@@ -17,6 +18,6 @@ pub mod server;
 #[path = "../../../execution/tests/common/chain.rs"]
 pub(crate) mod made;
 
-pub use desk::{Desk, Question, Work};
+pub use request_queue::{Question, RequestQueue, Work};
 pub use routing::Standing;
 pub use server::Server;

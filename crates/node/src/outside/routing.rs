@@ -1,46 +1,46 @@
-//! Where a peer's frame goes: to the shard, to the thread that answers from the store, or nowhere.
+//! The destination of a peer's frame: the shard, the thread that answers from the store, or none.
 //!
 //! *Invariants:* of a node outside the committee the shard gets only what the rules of epochs need of it: how its own epoch
 //! ended, once asked, what guests say of a later epoch, and answers of nodes that this one dials.
 
-use super::desk::Work;
+use super::request_queue::Work;
 use rustorium_shard::senders::epoch_of;
 use rustorium_types::{Epoch, Message, Request, Response, ValidatorIndex};
 
-/// What the owner of a node key is to this node.
+/// The relation of a node key's owner to this node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Standing {
     /// A member of the epoch's committee.
     Member(ValidatorIndex),
-    /// A node that this one dials besides the committee.
+    /// A node outside the committee that this node dials.
     Seed,
-    /// Let in by name: a follower, a newcomer that operators want, or a member of a former committee.
+    /// Admitted by name: a follower, a newcomer that operators want, or a member of a former committee.
     Guest,
-    /// Nobody named it.
+    /// Not named by anybody.
     Stranger,
 }
 
-/// Where a message goes.
+/// The destination of a message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// To the shard.
+    /// The shard takes the message.
     Shard(Message),
-    /// To the serving thread.
+    /// The thread that answers from the store takes the request.
     Serve(Work),
-    /// It isn't heard.
+    /// The message is ignored.
     Drop,
 }
 
-/// What this node lets a sender do.
-pub(crate) struct Allowed<'a> {
-    /// Whether this node asked it how the epoch ended; once.
+/// The rights of a sender at this node.
+pub(crate) struct SenderRights<'a> {
+    /// True if this node asked it how the epoch ended; counts once.
     pub(crate) shows_end: &'a dyn Fn() -> bool,
-    /// Whether its transactions are taken.
+    /// True if its transactions are accepted.
     pub(crate) submits: &'a dyn Fn() -> bool,
 }
 
-/// Where a message goes that came from a node of this standing, while this node is in `epoch`.
-pub(crate) fn route(standing: Standing, epoch: Epoch, allowed: &Allowed<'_>, message: Message) -> Route {
+/// Returns the destination of a message from a node of this relation, while this node is in `epoch`.
+pub(crate) fn route(standing: Standing, epoch: Epoch, allowed: &SenderRights<'_>, message: Message) -> Route {
     match (standing, message) {
         (_, Message::Request { id, request: Request::State(request) }) => {
             Route::Serve(Work::Answer { id, request: Request::State(request) })

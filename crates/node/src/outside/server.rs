@@ -1,7 +1,7 @@
 //! The thread that answers peers from the store and looks at outsiders' transactions, behind all that consensus needs.
 
-use super::desk::{Desk, Question, Turn, Work};
-use super::intake::{Intake, Looked};
+use super::intake::{CheckResult, Intake};
+use super::request_queue::{Question, RequestQueue, Turn, Work};
 use crate::statesync::Offers;
 use rustorium_shard::Event;
 use rustorium_stages::contained::contained;
@@ -17,29 +17,29 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often it looks for new snapshots.
+/// Interval at which the thread looks for new snapshots.
 const LOOK: Duration = Duration::from_millis(500);
-/// How far the thread steps back behind the others.
+/// Priority of the thread (`nice`), below the others.
 const NICE: i32 = 10;
-/// How long a key is refused whose transactions were false.
+/// Time for which a key is refused after false transactions.
 const BARRED: Duration = Duration::from_secs(600);
 
 /// The thread's parts.
 pub struct Server {
-    /// What is offered.
+    /// The offered snapshots.
     offers: Arc<Offers>,
-    /// What is asked; closed at the end.
+    /// The requests; closed at the end.
     questions: Arc<Queue<Question>>,
-    /// Where answers go.
+    /// Transport of the answers.
     transport: Transport,
     store: Arc<dyn Store>,
-    /// Where transactions go. None: they are dropped.
+    /// Destination of transactions; `None` drops them.
     intake: Option<(Intake, Arc<Queue<Event>>)>,
     start: Instant,
 }
 
 impl Server {
-    /// Answers from `store` and `offers` what comes to `questions`, over `transport`.
+    /// Creates a server that answers the requests in `questions` from `store` and `offers`, over `transport`.
     pub fn new(
         offers: Arc<Offers>,
         questions: Arc<Queue<Question>>,
@@ -49,7 +49,7 @@ impl Server {
         Self { offers, questions, transport, store, intake: None, start: Instant::now() }
     }
 
-    /// And hands outsiders' transactions on to the shard.
+    /// Makes the server forward outsiders' transactions to the shard.
     pub(crate) fn with_intake(self, intake: Intake, events: Arc<Queue<Event>>) -> Self {
         Self { intake: Some((intake, events)), ..self }
     }
@@ -63,15 +63,15 @@ impl Server {
         if let Err(error) = rustix::process::nice(NICE) {
             tracing::debug!(event = "nice_failed", reason = %error);
         }
-        let (mut waiting, mut desk) = (VecDeque::new(), Desk::default());
+        let (mut waiting, mut requests) = (VecDeque::new(), RequestQueue::default());
         let mut looked_at: Option<Instant> = None;
         loop {
-            let due = desk.next_due_us().map(|due| Duration::from_micros(due.saturating_sub(self.now_us())));
+            let due = requests.next_due_us().map(|due| Duration::from_micros(due.saturating_sub(self.now_us())));
             if !self.questions.take(Some(due.map_or(LOOK, |due| due.min(LOOK))), &mut waiting) {
                 return;
             }
             let now_us = self.now_us();
-            waiting.drain(..).for_each(|question| desk.push(now_us, question));
+            waiting.drain(..).for_each(|question| requests.push(now_us, question));
             if looked_at.is_none_or(|at| at.elapsed() >= LOOK) {
                 looked_at = Some(Instant::now());
                 if let Err(error) = self.offers.refresh() {
@@ -79,23 +79,23 @@ impl Server {
                     tracing::error!(event = "snapshot_failed", code = store_code(&error), reason = %error);
                 }
             }
-            if let Some((from, turn)) = desk.next(now_us, &|key| self.transport.has_room(key, Class::Sync)) {
-                contained("snapshots", || self.take(&mut desk, &from, turn));
+            if let Some((from, turn)) = requests.next(now_us, &|key| self.transport.has_room(key, Class::Sync)) {
+                contained("snapshots", || self.take(&mut requests, &from, turn));
             }
         }
     }
 
-    fn take(&self, desk: &mut Desk, from: &PublicKey, turn: Turn) {
+    fn take(&self, requests: &mut RequestQueue, from: &PublicKey, turn: Turn) {
         match turn {
             Turn::Answer(work, credit) => {
                 if let Some(frame) = self.answer(work) {
-                    desk.charge(self.now_us(), from, frame.len());
+                    requests.charge(self.now_us(), from, frame.len());
                     // An answer that finds no room is asked for again.
                     let _ = self.transport.send_to(from, Class::Sync, frame.into());
                 }
                 drop(credit);
             }
-            Turn::Look(transaction) => self.look(desk, from, transaction),
+            Turn::Look(transaction) => self.look(requests, from, transaction),
         }
     }
 
@@ -112,15 +112,15 @@ impl Server {
         Some(Message::Response { id, response }.to_frame())
     }
 
-    fn look(&self, desk: &mut Desk, from: &PublicKey, transaction: Transaction) {
+    fn look(&self, requests: &mut RequestQueue, from: &PublicKey, transaction: Transaction) {
         let Some((intake, events)) = &self.intake else { return };
         match intake.look(transaction) {
-            Looked::Good(admitted) => {
+            CheckResult::Good(admitted) => {
                 events.push(Event::Transactions { transactions: vec![admitted], from_client: false });
             }
-            Looked::Useless => {}
-            Looked::False => {
-                if desk.lied(self.now_us(), from) {
+            CheckResult::Useless => {}
+            CheckResult::False => {
+                if requests.lied(self.now_us(), from) {
                     let advice = "it sent false signatures: it is refused for ten minutes";
                     tracing::warn!(event = "follower_barred", follower = %Hash(*from), advice);
                     self.transport.bar(from, BARRED);

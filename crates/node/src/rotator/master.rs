@@ -20,12 +20,12 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 const STORAGE_KEY: &str = "storage.key";
-/// Held by whoever makes a backup of the home.
+/// Lock that a backup of the home holds.
 const BACKUP_LOCK: &str = "run/backup.lock";
-/// How often the journal and the lock are looked at.
+/// Interval at which the journal and the lock are checked.
 const WAIT: Duration = Duration::from_millis(250);
 
-/// What a replacement of the storage key is about.
+/// The parts that a replacement of the storage key changes.
 pub(super) struct Master {
     home: PathBuf,
     chain: ChainId,
@@ -36,13 +36,13 @@ pub(super) struct Master {
 struct MasterState {
     /// The key before is there.
     unfinished: bool,
-    /// It is in the files, and the store or the journal didn't go over to the new one.
+    /// The new key is in the files, but the store or the journal doesn't use it yet.
     not_taken_over: bool,
     journal: Weak<Journal>,
 }
 
 impl Master {
-    /// Whether the key before is there.
+    /// Returns true if the previous key still exists.
     pub(super) fn unfinished(&self) -> bool {
         self.state.lock().unfinished
     }
@@ -53,7 +53,7 @@ impl Master {
 }
 
 impl Rotator {
-    /// Of this home, which was opened with these keys.
+    /// Adds replacements of the storage key of this home, which was opened with these keys.
     pub(crate) fn at(mut self, home: &Path, at_rest: &AtRest) -> Self {
         let state = MasterState { unfinished: at_rest.before().is_some(), ..MasterState::default() };
         self.master = Some(Master { home: home.to_owned(), chain: at_rest.chain(), state: Mutex::new(state) });
@@ -103,7 +103,8 @@ impl Rotator {
         Ok(())
     }
 
-    /// What is left to do when all rows are sealed anew. Whether it came to the end; false where the node is stopping.
+    /// Does the remaining work when all rows are sealed again. Returns true if it is finished, false if the node is
+    /// stopping.
     pub(super) fn finish_master(&self) -> Result<bool, String> {
         let Some(master) = self.master.as_ref().filter(|master| master.unfinished()) else { return Ok(true) };
         if master.state.lock().not_taken_over || self.store.rekeying() {

@@ -11,23 +11,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What is known of the committees, and how the newest known epoch is being asked about.
+/// The known committees, and the progress of asking how the newest known epoch ended.
 pub(super) struct Committees {
-    /// By epoch; the genesis' first.
+    /// The known committees by epoch; the genesis' first.
     known: Vec<Arc<Context>>,
     changes: Vec<EpochChange>,
     /// Offered snapshots that a later committee certified.
     later: BTreeMap<PublicKey, Snapshot>,
-    /// How peers say that the newest known epoch ended; none: nothing that holds.
+    /// Peers' answers about how the newest known epoch ended; `None` for an invalid one.
     ends: BTreeMap<PublicKey, Option<EpochChange>>,
-    /// The newest question to each.
+    /// The newest question to each peer.
     asked: BTreeMap<PublicKey, (Instant, u64)>,
-    /// When there was something new.
+    /// Time of the last progress.
     moved: Instant,
 }
 
 impl Committees {
-    /// From the genesis' committee on, what an earlier start kept. Errors: the store's.
+    /// Reads the committees that an earlier start stored, from the genesis' on. Errors: the store's.
     pub fn read(first: Arc<Context>, store: &dyn Store) -> Result<Self, StoreError> {
         let mut committees = Self {
             known: vec![first],
@@ -72,12 +72,12 @@ impl Committees {
         self.later.insert(from, snapshot);
     }
 
-    /// Whether this peer's offer waits.
+    /// Returns true if this peer's offer waits.
     pub fn holds(&self, peer: &PublicKey) -> bool {
         self.later.contains_key(peer)
     }
 
-    /// Whether offers wait, and there was something new within that time.
+    /// Returns true if offers wait and there was progress within that time.
     pub fn is_walking(&self, within: Duration) -> bool {
         !self.later.is_empty() && self.moved.elapsed() < within
     }
@@ -98,7 +98,7 @@ impl Committees {
         self.asked.clear();
     }
 
-    /// Whom to ask what now.
+    /// Returns the requests to send now.
     pub fn questions(
         &mut self,
         up: &BTreeSet<PublicKey>,

@@ -3,7 +3,7 @@
 //! *Invariants:* what is asked of this node meanwhile is answered with "not held"; a safety journal is there before the
 //! store has a height, so that its absence is noticed ever after.
 
-use super::join::{JoinEvent, Joined, Joiner, ban_reason};
+use super::join::{JoinEvent, JoinOutcome, Joiner, ban_reason};
 use super::progress::FillProgress;
 use crate::backend::stateless::{NoState, StatelessBackend};
 use crate::codes::{journal_code, start_code, transport_code};
@@ -27,12 +27,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-/// What an empty store is filled with the help of.
+/// Parts of a node that the filling of an empty store uses.
 pub(crate) struct Early<'a> {
     pub(crate) process: &'a Process,
-    /// The root shard's.
+    /// The store of the root shard.
     pub(crate) store: Arc<dyn Store>,
-    /// Where a stop comes in, and what can be seen meanwhile goes out.
+    /// Brings an order to stop, and shows the progress meanwhile.
     pub(crate) handle: &'a StartHandle,
 }
 
@@ -149,15 +149,17 @@ impl Early<'_> {
         };
         self.have_journal()?;
         match joiner.run() {
-            Ok(Joined::Filled(height)) => {
+            Ok(JoinOutcome::Filled(height)) => {
                 let fields = serde_json::json!({ "height": height.0 });
                 if let Err(error) = self.process.audit.record("state synced", fields) {
                     tracing::error!(event = "audit_failed", reason = %error);
                 }
                 Ok(())
             }
-            Ok(Joined::NotNeeded) => Ok(()),
-            Ok(Joined::Stopped) => Err(NodeError::new("stopped", "the node was stopped while it synced the state")),
+            Ok(JoinOutcome::NotNeeded) => Ok(()),
+            Ok(JoinOutcome::Stopped) => {
+                Err(NodeError::new("stopped", "the node was stopped while it synced the state"))
+            }
             Err((code, sentence)) => Err(NodeError::new(code, sentence)),
         }
     }

@@ -45,7 +45,7 @@ pub(super) fn finish(store: &dyn Store, checked: &CheckedSnapshot) -> Result<(),
     store.finish_sync(&SyncedTip { commit, headers: below.cloned().collect() })
 }
 
-/// What is stored so far.
+/// Returns the stored part of the tree.
 pub(super) fn stored(store: &Arc<dyn Store>) -> Tree<Arc<dyn Store>> {
     Tree(store.clone())
 }
@@ -58,7 +58,7 @@ pub(super) struct Checkers {
 }
 
 impl Checkers {
-    /// So many threads; outcomes come as events. Errors: the system's.
+    /// Starts this many threads; results come as events. Errors: the system's.
     pub fn start(count: usize, tables: &Arc<Tables>, events: &Arc<Queue<JoinEvent>>) -> std::io::Result<Self> {
         let mut checkers = Self { queues: Vec::new(), threads: Vec::new(), next: 0 };
         for _ in 0..count.max(1) {
@@ -70,8 +70,9 @@ impl Checkers {
                 while jobs.take(None, &mut waiting) {
                     for job in waiting.drain(..) {
                         let checked = contained("state", || check(&tables, job, &Serial));
-                        events
-                            .push(checked.map_or(JoinEvent::Panicked, |checked| JoinEvent::Checked(Box::new(checked))));
+                        events.push(
+                            checked.map_or(JoinEvent::Panicked, |checked| JoinEvent::CheckedPart(Box::new(checked))),
+                        );
                     }
                 }
             };

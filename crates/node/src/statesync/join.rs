@@ -5,7 +5,7 @@
 
 use super::committees::Committees;
 use super::fill::{Checkers, finish, keep, stored};
-use super::offered::{Decision, OFFER_QUESTIONS, Offered, checked};
+use super::offered::{Decision, OFFER_QUESTIONS, PeerOffers, checked};
 use super::progress::FillProgress;
 use crate::guarded;
 use rustorium_api::Filling;
@@ -15,7 +15,7 @@ use rustorium_stages::queue::Queue;
 use rustorium_state::tables::Tables;
 use rustorium_storage::{Store, StoreError};
 use rustorium_sync::state::{
-    Ban, Checked, CheckedSnapshot, Lie, Progress, Standing, StateSync, StateSyncConfig, Target,
+    Ban, CheckedPart, CheckedSnapshot, Progress, RefusedPart, Standing, StateSync, StateSyncConfig, Target,
 };
 use rustorium_transport::Transport;
 use rustorium_types::{Class, Height, Message, PublicKey, Request, Response, Snapshot, decode, encode, limits};
@@ -28,18 +28,18 @@ const TICK: Duration = Duration::from_millis(250);
 const TELL: Duration = Duration::from_secs(2);
 const CHECKERS: usize = 2;
 
-/// What happens to a joiner.
+/// An event for a joiner.
 pub enum JoinEvent {
     /// A link came up or went down.
     Link {
         /// The peer's node key.
         node_key: PublicKey,
-        /// Whether it is up.
+        /// True if it is up.
         up: bool,
     },
     /// A peer's answer.
     Response {
-        /// Who sent it.
+        /// The sender.
         from: PublicKey,
         /// The number of the question.
         id: u64,
@@ -47,21 +47,21 @@ pub enum JoinEvent {
         response: Response,
     },
     /// A part was checked.
-    Checked(Box<Checked>),
+    CheckedPart(Box<CheckedPart>),
     /// A thread that checks parts panicked.
     Panicked,
     /// The node stops.
     Stop,
 }
 
-/// How it ended.
+/// Result of joining.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Joined {
+pub enum JoinOutcome {
     /// The store holds the state after this height.
     Filled(Height),
     /// The chain can be replayed from its beginning.
     NotNeeded,
-    /// It was told to stop.
+    /// The node was stopped.
     Stopped,
 }
 
@@ -69,9 +69,9 @@ pub enum Joined {
 pub struct Joiner {
     /// The empty store, or one that an earlier start began to fill.
     pub store: Arc<dyn Store>,
-    /// To the peers.
+    /// Links to the peers.
     pub transport: Transport,
-    /// What comes in.
+    /// The incoming events.
     pub events: Arc<Queue<JoinEvent>>,
     /// The state tree's tables.
     pub tables: Arc<Tables>,
@@ -83,7 +83,7 @@ pub struct Joiner {
     pub beyond_heights: u64,
     /// Keeps and shows what a peer did.
     pub banned: Box<dyn Fn(&Ban) + Send>,
-    /// Where it is told how far this is.
+    /// Receiver of the progress.
     pub progress: Arc<FillProgress>,
 }
 
@@ -99,10 +99,10 @@ fn failed(error: &StoreError) -> Failure {
 
 impl Joiner {
     /// Fills the store, or finds that there is no need to. Errors: a code and a sentence.
-    pub fn run(mut self) -> Result<Joined, Failure> {
+    pub fn run(mut self) -> Result<JoinOutcome, Failure> {
         let begun = self.store.syncing().map_err(|e| failed(&e))?;
         let committees = Committees::read(self.context.clone(), &*self.store).map_err(|e| failed(&e))?;
-        let mut offers = Offered::new(committees, begun.is_some());
+        let mut offers = PeerOffers::new(committees, begun.is_some());
         let begun = begun.and_then(|what| decode::<Snapshot>(&what, limits::FRAME_BYTES_MAX).ok());
         let begun = begun.and_then(|snapshot| checked(&offers.committees, snapshot));
         let mut snapshot = match begun {
@@ -119,7 +119,7 @@ impl Joiner {
             tracing::info!(event = "state_sync", height = snapshot.header.height.0, root = %snapshot.state_root);
             match self.fill(&mut sync, &mut offers)? {
                 Standing::Done => break,
-                Standing::Running => return Ok(Joined::Stopped),
+                Standing::Running => return Ok(JoinOutcome::Stopped),
                 Standing::Gone => {}
             }
             // Nobody has it any more: what is there of it is of no use for another.
@@ -135,11 +135,11 @@ impl Joiner {
         finish(&*self.store, &snapshot).map_err(|e| failed(&e))?;
         let Progress { leaves, bytes, .. } = sync.progress();
         tracing::info!(event = "state_synced", height = snapshot.header.height.0, leaves, bytes);
-        Ok(Joined::Filled(snapshot.header.height))
+        Ok(JoinOutcome::Filled(snapshot.header.height))
     }
 
     /// Asks until there is a snapshot to take, or no need for one.
-    fn choose(&mut self, offers: &mut Offered) -> Result<Result<Box<CheckedSnapshot>, Joined>, Failure> {
+    fn choose(&mut self, offers: &mut PeerOffers) -> Result<Result<Box<CheckedSnapshot>, JoinOutcome>, Failure> {
         let began = Instant::now();
         offers.forget();
         tracing::info!(event = "looking_for_snapshots", peers = self.peers);
@@ -149,24 +149,24 @@ impl Joiner {
                 self.ask(&peer, id, request);
             }
             if !self.events.take(Some(TICK), &mut waiting) {
-                return Ok(Err(Joined::Stopped));
+                return Ok(Err(JoinOutcome::Stopped));
             }
             for event in waiting.drain(..) {
                 match event {
-                    JoinEvent::Stop => return Ok(Err(Joined::Stopped)),
+                    JoinEvent::Stop => return Ok(Err(JoinOutcome::Stopped)),
                     JoinEvent::Link { node_key, up } => offers.link(node_key, up),
                     JoinEvent::Response { from, id, response } if id >= OFFER_QUESTIONS => {
                         offers.on_answer(from, id, response);
                     }
                     JoinEvent::Panicked => return Err(panicked()),
-                    JoinEvent::Response { .. } | JoinEvent::Checked(_) => {}
+                    JoinEvent::Response { .. } | JoinEvent::CheckedPart(_) => {}
                 }
             }
             offers.walk();
             self.progress.looking(offers.up.len());
             match offers.decide(self.enough(), self.beyond_heights, began) {
                 Decision::Wait => {}
-                Decision::Replay => return Ok(Err(Joined::NotNeeded)),
+                Decision::Replay => return Ok(Err(JoinOutcome::NotNeeded)),
                 Decision::Take(snapshot) => {
                     self.store.begin_sync(&encode(&snapshot.snapshot)).map_err(|e| failed(&e))?;
                     offers.committees.keep(&*self.store).map_err(|e| failed(&e))?;
@@ -182,13 +182,13 @@ impl Joiner {
         let _ = self.transport.send_to(peer, Class::Sync, frame.into());
     }
 
-    /// Of so many answers one is an honest peer's; or all peers gave one.
+    /// Returns the number of answers that include an honest peer's; at most the number of peers.
     fn enough(&self) -> usize {
         (self.context.committee.faults() + 1).min(self.peers)
     }
 
     /// Fetches, checks and keeps parts until the tree is complete, gone, or (still running) it was told to stop.
-    fn fill(&mut self, sync: &mut StateSync, offers: &mut Offered) -> Result<Standing, Failure> {
+    fn fill(&mut self, sync: &mut StateSync, offers: &mut PeerOffers) -> Result<Standing, Failure> {
         let threads = |error: std::io::Error| ("system", format!("can't start the checking threads: {error}"));
         let mut checkers = Checkers::start(CHECKERS, &self.tables, &self.events).map_err(threads)?;
         let start = Instant::now();
@@ -220,7 +220,7 @@ impl Joiner {
     fn on_event(
         &self,
         sync: &mut StateSync,
-        offers: &mut Offered,
+        offers: &mut PeerOffers,
         checkers: &mut Checkers,
         now_ms: u64,
         event: JoinEvent,
@@ -235,7 +235,7 @@ impl Joiner {
                     checkers.check(job);
                 }
             }
-            JoinEvent::Checked(checked) => {
+            JoinEvent::CheckedPart(checked) => {
                 let write = sync.on_checked(*checked, &stored(&self.store));
                 let write = write.map_err(|error| ("state-tree-failed", error.to_string()))?;
                 keep(&*self.store, sync.target().height, write).map_err(|e| failed(&e))?;
@@ -270,6 +270,6 @@ fn millis(start: Instant) -> u64 {
 }
 
 /// A ban in words, for logs.
-pub fn ban_reason(lie: Lie) -> String {
-    format!("it is asked for no more of the state: {lie}")
+pub fn ban_reason(lie: RefusedPart) -> String {
+    format!("it gets no more requests for the state: {lie}")
 }

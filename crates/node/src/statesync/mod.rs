@@ -12,6 +12,6 @@ pub mod offers;
 mod progress;
 mod view;
 
-pub use join::{JoinEvent, Joined, Joiner};
+pub use join::{JoinEvent, JoinOutcome, Joiner};
 pub use offers::{OfferNote, Offers, fits_a_frame};
 pub use progress::FillProgress;

@@ -1,6 +1,4 @@
-//! What peers offer a joiner: their newest snapshots, the chain's beginning, and how epochs ended.
-//!
-//! *Invariants:* an offer counts only under its epoch's committee, which is known; of `f + 1` answers one is an honest peer's.
+//! Peers' offers to a joiner: their newest snapshots, the chain's first block, and how epochs ended.
 
 use super::committees::Committees;
 use rustorium_sync::state::{CheckedSnapshot, certifying_epoch, check_snapshot};
@@ -8,31 +6,31 @@ use rustorium_types::{Height, PublicKey, Request, Response, Snapshot, StateAnswe
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-/// Questions about offers have numbers from here on, by `Asked` modulo 3; those about parts count up from 0.
+/// Questions about offers have numbers from here on, by `QueryKind` modulo 3; those about parts count up from 0.
 pub(super) const OFFER_QUESTIONS: u64 = 1 << 63;
-/// How long whoever might offer more is waited for once there is an offer, and how long anyone at all.
+/// Time to wait for further offers once there is one, and for any offer at all.
 const OFFERS_WAIT: Duration = Duration::from_secs(1);
 const SILENCE_MAX: Duration = Duration::from_secs(3);
-/// How often those without an answer are asked again.
+/// Interval at which peers without an answer are asked again.
 const ASK_AGAIN: Duration = Duration::from_millis(750);
 
-/// What a question before the first part is about.
+/// Subject of a request before the first part.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
+enum QueryKind {
     Snapshot,
     FirstBlock,
     EpochEnd,
 }
 
-/// What peers offer.
-pub(super) struct Offered {
+/// The offers of all peers.
+pub(super) struct PeerOffers {
     pub committees: Committees,
-    /// Whose links are up.
+    /// Peers whose links are up.
     pub up: BTreeSet<PublicKey>,
     asked: BTreeMap<PublicKey, Instant>,
-    /// None: it has no snapshot that counts.
+    /// Offer of each peer that answered; `None` if it has no valid snapshot.
     answers: BTreeMap<PublicKey, Option<Box<CheckedSnapshot>>>,
-    /// Whether it has the chain's first block.
+    /// True if it has the chain's first block.
     first_block: BTreeMap<PublicKey, bool>,
     first_offer: Option<Instant>,
     next: u64,
@@ -42,7 +40,7 @@ pub(super) struct Offered {
     pub committed: bool,
 }
 
-/// What to do now.
+/// The next step.
 pub(super) enum Decision {
     /// More may come.
     Wait,
@@ -53,7 +51,7 @@ pub(super) enum Decision {
 }
 
 /// The number of the next question.
-fn question(next: &mut u64, about: Asked) -> u64 {
+fn question(next: &mut u64, about: QueryKind) -> u64 {
     *next += 1;
     OFFER_QUESTIONS / 3 * 3 + 3 * *next + about as u64
 }
@@ -69,7 +67,7 @@ pub(super) fn checked(committees: &Committees, snapshot: Snapshot) -> Option<Box
     checked.inspect_err(|why| tracing::warn!(event = "snapshot_refused", reason = %why)).ok().map(Box::new)
 }
 
-impl Offered {
+impl PeerOffers {
     /// Nobody was asked yet. `committed`: the store holds parts of a snapshot.
     pub fn new(committees: Committees, committed: bool) -> Self {
         Self {
@@ -113,7 +111,7 @@ impl Offered {
         }
     }
 
-    /// Whom to ask what now.
+    /// Returns the requests to send now.
     pub fn questions(&mut self) -> Vec<(PublicKey, u64, Request)> {
         let now = Instant::now();
         let answered = |peer: &PublicKey| self.answers.contains_key(peer) || self.committees.holds(peer);
@@ -125,11 +123,11 @@ impl Offered {
             self.asked.insert(peer, now);
             let newest = Request::State(StateRequest::Newest { above: self.above });
             let first = Request::FinalBlocks { first: Height(1), count: 1 };
-            for (about, request) in [(Asked::Snapshot, newest), (Asked::FirstBlock, first)] {
+            for (about, request) in [(QueryKind::Snapshot, newest), (QueryKind::FirstBlock, first)] {
                 questions.push((peer, question(&mut self.next, about), request));
             }
         }
-        let mut id = || question(&mut self.next, Asked::EpochEnd);
+        let mut id = || question(&mut self.next, QueryKind::EpochEnd);
         questions.extend(self.committees.questions(&self.up, ASK_AGAIN, &mut id));
         questions
     }
@@ -144,12 +142,12 @@ impl Offered {
 
     /// A peer's answer to a question with a number of these.
     pub fn on_answer(&mut self, from: PublicKey, id: u64, response: Response) {
-        if id % 3 == Asked::FirstBlock as u64 {
+        if id % 3 == QueryKind::FirstBlock as u64 {
             let has = matches!(response, Response::FinalBlocks { blocks, .. } if !blocks.is_empty());
             self.first_block.insert(from, has);
             return;
         }
-        if id % 3 == Asked::EpochEnd as u64 {
+        if id % 3 == QueryKind::EpochEnd as u64 {
             return self.committees.on_answer(from, id, response);
         }
         let snapshot = match response {
@@ -170,8 +168,7 @@ impl Offered {
         }
     }
 
-    /// What to do, where the search `began` then. `enough`: of so many answers one is an honest peer's, or all peers gave
-    /// one; `beyond_heights`: a snapshot at least so high is taken although the chain could be replayed.
+    /// Returns the next step of a search that `began` then. `enough`: number of answers that include an honest peer's.
     pub fn decide(&self, enough: usize, beyond_heights: u64, began: Instant) -> Decision {
         if self.committees.is_walking(SILENCE_MAX) {
             return Decision::Wait;

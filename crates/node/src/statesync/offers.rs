@@ -9,7 +9,7 @@ use rustorium_types::limits::{FRAME_BYTES_MAX, SNAPSHOT_HEADERS_MAX};
 use rustorium_types::{BoundedVec, Header, Height, Snapshot, StateClaim, encode};
 use std::sync::Arc;
 
-/// What a frame has around a snapshot, at most.
+/// Maximum bytes of a frame around a snapshot.
 const AROUND_BYTES: usize = 1024;
 /// Snapshots kept: whoever began with the older one has the time to end.
 const KEPT: usize = 2;
@@ -20,7 +20,7 @@ struct Offer {
 }
 
 #[derive(Default)]
-struct Offered {
+struct OfferList {
     /// Oldest first.
     offers: Vec<Offer>,
     /// Kept roots up to here have been looked at.
@@ -33,13 +33,13 @@ struct Offered {
 pub struct Offers {
     store: Arc<dyn Store>,
     interval_ms: u64,
-    offered: Mutex<Offered>,
+    offered: Mutex<OfferList>,
 }
 
 /// A snapshot, for the operator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OfferNote {
-    /// Its height.
+    /// The snapshot's height.
     pub height: Height,
     /// Header time there, Unix ms.
     pub time_ms: u64,
@@ -82,12 +82,12 @@ impl Offers {
         Ok(offered.offers.iter().find(|offer| offer.snapshot.height == root).map(note))
     }
 
-    /// What is offered, newest first.
+    /// Returns the offered snapshots, newest first.
     pub fn list(&self) -> Vec<OfferNote> {
         self.offered.lock().offers.iter().rev().map(note).collect()
     }
 
-    fn offer_due(&self, offered: &mut Offered) -> Result<(), StoreError> {
+    fn offer_due(&self, offered: &mut OfferList) -> Result<(), StoreError> {
         for root in std::mem::take(&mut offered.due) {
             match self.offer(root)? {
                 Some(offer) if fits_a_frame(&offer.snapshot) => {
@@ -191,7 +191,8 @@ impl Offers {
     }
 }
 
-/// Whether a frame holds it: a large committee's headers are some KiB each. Of many that don't, one with fewer headers comes.
+/// Returns true if a frame holds the snapshot: a large committee's headers are some KiB each. If many are too large,
+/// one with fewer headers comes later.
 pub fn fits_a_frame(snapshot: &Snapshot) -> bool {
     encode(snapshot).len() <= FRAME_BYTES_MAX - AROUND_BYTES
 }

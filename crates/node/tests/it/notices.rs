@@ -1,4 +1,4 @@
-//! What an operator must know is there again after a restart, and no liar makes it grow.
+//! Notices for an operator are there again after a restart, and no false message makes them grow.
 
 use crate::chain::{self, v, validator_key};
 use crate::forge;
@@ -75,9 +75,9 @@ fn evidence_is_shown_by_validator_and_kind_also_after_a_restart() {
     assert!(kept.convicts(&chain::context(&chain::genesis(), 0).committee), "it convinces whoever knows the committee");
 }
 
-/// Places are handed on with each epoch; what a key signed isn't.
+/// Places pass to other members with each epoch; the signatures of a key stay its own.
 #[test]
-fn evidence_stays_with_the_key_that_signed_whoever_has_its_place_later() {
+fn evidence_stays_with_the_signing_key_after_its_place_changes() {
     let home = tempfile::tempdir().unwrap();
     let notices = open(home.path());
     notices.evidence(&double_vote(1, 7));
@@ -103,7 +103,7 @@ fn evidence_stays_with_the_key_that_signed_whoever_has_its_place_later() {
 }
 
 #[test]
-fn what_an_earlier_release_recorded_is_shown_with_what_it_says() {
+fn records_of_an_earlier_release_are_shown_with_their_fields() {
     let home = tempfile::tempdir().unwrap();
     let sink = AuditSink::open(&home.path().join("audit"), node_key()).unwrap();
     let line =
@@ -125,7 +125,7 @@ fn an_offence_in_every_view_fills_no_disk() {
     }
     assert_eq!(shown(&notices), [("bob".to_owned(), "two-notarizes", "view 1".to_owned(), 300)]);
     drop(notices);
-    // The first eight, then 16, 32, 64, 128 and 256.
+    // Offences 1 to 8 are recorded, then 16, 32, 64, 128 and 256.
     assert_eq!(recorded(home.path()).len(), 13);
     assert_eq!(shown(&open(home.path()))[0].3, 256, "at least");
 }
@@ -149,7 +149,7 @@ fn a_retired_key_is_marked_audited_and_found_again() {
 }
 
 #[test]
-fn a_key_whose_mark_cannot_be_left_is_told_so() {
+fn a_failure_to_mark_a_retired_key_is_an_error() {
     let home = tempfile::tempdir().unwrap();
     let notices = open(home.path());
     std::fs::write(home.path().join("safety"), "in the way").unwrap();

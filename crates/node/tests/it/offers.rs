@@ -5,7 +5,7 @@ use rustorium_node::statesync::fits_a_frame;
 use rustorium_types::limits::{FRAME_BYTES_MAX, SNAPSHOT_HEADERS_MAX};
 use rustorium_types::*;
 
-/// L4: of a hundred validators a header has 4.4 KiB, so that a frame holds some 900 of the 2,048 that a snapshot may have.
+/// L4: with a hundred validators a header has 4.4 KiB, so a frame holds some 900 of the 2,048 that a snapshot may have.
 #[test]
 fn a_snapshot_that_no_frame_holds_is_not_offered() {
     let mut header = rustorium_execution::genesis(&genesis(), ShardId::ROOT).header;

@@ -1,11 +1,11 @@
-//! A pool of shielded value on a node that was filled from a snapshot, lost power, and forgot the past: it refuses a note
-//! that was spent before, takes roots of the window, and appends where the others do.
+//! A pool of shielded value on a node that was filled from a snapshot, lost power, and pruned its history. The node
+//! refuses a note that was spent before, accepts roots of the window, and appends leaves as the others do.
 
 use crate::chain::{self, account, account_of_lane, admitted, id_of};
 use crate::net::Net;
 use crate::state_sync::{World, fold, root, same_state};
 use rustorium_execution::{PoolHead, PoolRow, pool_key, shielded_context};
-use rustorium_node::statesync::Joined;
+use rustorium_node::statesync::JoinOutcome;
 use rustorium_shard::Event;
 use rustorium_storage::{HistoryStore, MemStore, Store};
 use rustorium_types::limits::{SEALED_BYTES, TRANSFER_PROOF_BYTES};
@@ -19,9 +19,9 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 const POOL: u32 = 1;
-/// Of which each account of the genesis has 1,000.
+/// The asset of which each account of the genesis has 1,000.
 const GOLD: AssetId = AssetId([7; 32]);
-/// The node that is filled, loses power and forgets.
+/// The node that is filled, loses power and prunes.
 const VICTIM: usize = 3;
 
 fn net() -> Net {
@@ -52,7 +52,7 @@ impl Payer {
         Self { key, wallet, prover: Prover::insecure_devnet().unwrap(), entropy: 0 }
     }
 
-    /// Takes in what the store has of the pool, which comes to its head.
+    /// Reads the pool's records in the store, which lead to its head.
     fn scan(&mut self, store: &MemStore) {
         let record = |number| Record::from_bytes(&row(store, PoolRow::Record(number)).unwrap().try_into().unwrap());
         let seen = self.wallet.position() / 2;
@@ -98,14 +98,14 @@ fn flow(amount: u64, make: impl Fn(NonZeroU64) -> Flow) -> Flow {
     make(NonZeroU64::new(amount).unwrap())
 }
 
-/// Has it executed by all that run; what came of it, the same everywhere.
+/// Has a transaction executed by all running nodes; returns its result, which is the same everywhere.
 fn send(net: &mut Net, operation: &Operation) -> Outcome {
     let transaction = net.next_of(account_of_lane(0), vec![operation.clone()]);
     let event = Event::Transactions { transactions: vec![admitted(&transaction)], from_client: true };
     net.ports(0).events.push_back(event);
     let id = id_of(&transaction);
     let nodes: Vec<usize> = (0..4).filter(|index| net.nodes[*index].up).collect();
-    // Views of a leader that is away, or has not been told yet what it signed, are passed over.
+    // Views of a leader that is away, or hasn't yet learned what it signed, are passed over.
     for _ in 0..12 {
         net.advance(500_000);
         net.heartbeats();
@@ -122,7 +122,7 @@ fn send(net: &mut Net, operation: &Operation) -> Outcome {
     panic!("it isn't final everywhere: {:?}", nodes.iter().map(|index| net.height(*index)).collect::<Vec<_>>());
 }
 
-/// The pool as the victim has it, beside how node 0 does.
+/// Compares the pool of the victim with that of node 0.
 fn same_pool(net: &Net, spent: &[PublicInput]) {
     let (mine, theirs) = (net.store(VICTIM), net.store(0));
     let newest = head(theirs);
@@ -140,7 +140,7 @@ fn nullifiers(operation: &Operation) -> [PublicInput; 2] {
     transfer.nullifiers
 }
 
-/// On this node as it is now: old notes are spent, roots of before are good, and what is new is appended.
+/// Checks on the current node: old notes are spent, earlier roots are good, and new records are appended.
 fn goes_on(net: &mut Net, payer: &mut Payer, old: &[Operation], with_root_of_before: &Operation) {
     let spent = Outcome::Failed { code: FailureCode::NoteSpent, operation: 0 };
     for operation in old {
@@ -159,7 +159,7 @@ fn goes_on(net: &mut Net, payer: &mut Payer, old: &[Operation], with_root_of_bef
 fn a_node_that_is_filled_loses_power_and_forgets_refuses_spent_notes_and_knows_window_and_frontier() {
     let (mut net, mut payer) = (net(), Payer::new());
     let shield = payer.prove(&net, flow(600, Flow::In));
-    // Three about the empty tree's root, for later: each spends dummies of its own.
+    // Three transfers with the empty tree's root, for later: each spends its own dummies.
     let later: Vec<Operation> = [10, 20, 30].map(|amount| payer.prove(&net, flow(amount, Flow::In))).into();
     assert_eq!(send(&mut net, &shield), Outcome::Ok);
     payer.scan(net.store(0));
@@ -170,12 +170,12 @@ fn a_node_that_is_filled_loses_power_and_forgets_refuses_spent_notes_and_knows_w
     root(&mut net, 4);
     net.stop(VICTIM);
 
-    // Its disk is gone: all of it comes from a snapshot.
+    // The disk is replaced: all data comes from a snapshot.
     let mut world = World::new(net);
     let store = Arc::new(MemStore::new());
     let joining = world.join(store.clone());
     world.serve(0, false);
-    assert!(matches!(joining.end(), Joined::Filled(_)));
+    assert!(matches!(joining.end(), JoinOutcome::Filled(_)));
     same_state(&world.net, &store);
     let World { mut net, .. } = world;
     net.filled(VICTIM, store);
@@ -184,7 +184,7 @@ fn a_node_that_is_filled_loses_power_and_forgets_refuses_spent_notes_and_knows_w
     goes_on(&mut net, &mut payer, &old, &later[0]);
     old.push(later[0].clone());
 
-    // It forgets all heights that it may.
+    // The node prunes all heights that it may.
     root(&mut net, 2);
     fold(&net, net.store(VICTIM).clone());
     let (store, kept) = (net.store(VICTIM), net.store(VICTIM).kept().oldest_height);

@@ -1,10 +1,10 @@
-//! Snapshots of a real chain, fetched over real links: by an empty store, from peers of which some lie.
+//! Snapshots of a real chain, fetched over real links by an empty store, from peers of which some lie.
 
 use crate::chain::{context, v};
 use crate::net::Net;
 use crate::steps;
 use rustorium_crypto::SigningKey;
-use rustorium_node::statesync::{JoinEvent, Joined, Joiner, Offers};
+use rustorium_node::statesync::{JoinEvent, JoinOutcome, Joiner, Offers};
 use rustorium_shard::Event;
 use rustorium_stages::inbox::Inbox;
 use rustorium_stages::journal_records;
@@ -28,7 +28,7 @@ fn tables() -> Arc<Tables> {
     TABLES.get_or_init(|| Arc::new(Tables::build(4).unwrap())).clone()
 }
 
-/// A chain with several claimed roots, the last of which node 3 doesn't see; node 0's tree is folded.
+/// A chain with several claimed roots; node 3 doesn't see the last one, and node 0's tree is folded.
 fn rooted(rounds: u64) -> Net {
     let mut net = Net::new();
     root(&mut net, rounds);
@@ -61,7 +61,7 @@ fn offers(net: &Net) -> Arc<Offers> {
 }
 
 #[test]
-fn what_is_offered_is_certified_and_the_newest_two() {
+fn the_newest_two_certified_snapshots_are_offered() {
     let net = rooted(6);
     let offers = offers(&net);
     let listed = offers.list();
@@ -73,7 +73,7 @@ fn what_is_offered_is_certified_and_the_newest_two() {
     let committee = context(&net.genesis, 3).committee.clone();
     let checked = check_snapshot(&committee.chain, committee.shard, &committee.keys, &[], snapshot).unwrap();
     assert_eq!(checked.snapshot.result_root, net.store(0).block(checked.header.height).unwrap().unwrap().result_root);
-    // Whoever looks at the same chain offers the same heights.
+    // All nodes offer the same heights of the same chain.
     fold(&net, net.store(1).clone());
     let other = Offers::new(net.store(1).clone(), 500);
     other.refresh().unwrap();
@@ -98,12 +98,12 @@ fn node_key(index: u8) -> SigningKey {
     SigningKey::from_seed(&[110 + index; 32])
 }
 
-/// A peer that serves snapshots, truly or not.
+/// A peer that serves snapshots, correct or false.
 struct Serves {
     offers: Arc<Offers>,
     store: Arc<MemStore>,
     lies: bool,
-    /// Passes closing blocks off as boundaries.
+    /// If true, presents closing blocks as boundaries.
     closes: bool,
     transport: OnceLock<Transport>,
 }
@@ -148,7 +148,7 @@ impl Serves {
     }
 }
 
-/// The same end, with the first closing block where the boundary belongs.
+/// Returns the same end, with the first closing block in the boundary's place.
 fn closing(change: EpochChange) -> EpochChange {
     let mut descendants = change.proof.descendants.clone().into_vec();
     if descendants.is_empty() {
@@ -220,7 +220,7 @@ impl World {
         self.serve_ends(me, lies, false, self.net.store(0).clone());
     }
 
-    /// Ends of epochs come from a store of their own.
+    /// Serves the ends of epochs from a separate store.
     fn serve_ends(&mut self, me: u8, lies: bool, closes: bool, store: Arc<MemStore>) {
         let offers = offers(&self.net);
         let handler = Arc::new(Serves { offers, store, lies, closes, transport: OnceLock::new() });
@@ -258,13 +258,13 @@ pub struct Joining {
     events: Arc<Queue<JoinEvent>>,
     bans: Receiver<Ban>,
     transport: Transport,
-    /// Of its own: when it is gone the port is free.
+    /// The joining node's own runtime: when it is dropped, the port is free.
     runtime: Runtime,
-    thread: JoinHandle<Result<Joined, (&'static str, String)>>,
+    thread: JoinHandle<Result<JoinOutcome, (&'static str, String)>>,
 }
 
 impl Joining {
-    pub fn end(self) -> Joined {
+    pub fn end(self) -> JoinOutcome {
         let joined = self.thread.join().unwrap().unwrap();
         self.runtime.block_on(self.transport.close());
         drop(self.transport);
@@ -291,23 +291,23 @@ pub fn same_state(net: &Net, store: &MemStore) {
 }
 
 #[test]
-fn a_liar_is_banned_a_stop_loses_nothing_and_an_honest_peer_brings_the_state() {
+fn a_liar_is_banned_a_stop_loses_no_part_and_an_honest_peer_serves_the_state() {
     let mut world = World::new(rooted(6));
     let store = Arc::new(MemStore::new());
     let joining = world.join(store.clone());
-    // The liar's offer is true, since it can't be false; what it shows of the state isn't.
+    // The liar's offer is true, because a false one would be refused; the state that it sends is false.
     world.serve(0, true);
     let ban = joining.bans.recv_timeout(Duration::from_secs(60)).unwrap();
     assert_eq!(ban.peer, node_key(0).public());
     joining.events.push(JoinEvent::Stop);
-    assert_eq!(joining.end(), Joined::Stopped);
+    assert_eq!(joining.end(), JoinOutcome::Stopped);
     let begun = store.syncing().unwrap().expect("it was begun");
     assert_eq!((store.tip(), decode::<Snapshot>(&begun, limits::FRAME_BYTES_MAX).is_ok()), (None, true));
 
     world.serve(1, false);
     let joining = world.join(store.clone());
     let height = offers(&world.net).list()[0].height;
-    assert_eq!(joining.end(), Joined::Filled(height));
+    assert_eq!(joining.end(), JoinOutcome::Filled(height));
     assert_eq!(store.syncing().unwrap(), None);
     assert_eq!(store.tip().unwrap().height, height);
     assert_eq!(store.tip().unwrap().result_root, world.net.store(0).block(height).unwrap().unwrap().result_root);
@@ -322,7 +322,7 @@ fn a_chain_without_snapshots_is_replayed() {
     let joining = world.join(store.clone());
     world.serve(0, false);
     world.serve(1, false);
-    assert_eq!(joining.end(), Joined::NotNeeded);
+    assert_eq!(joining.end(), JoinOutcome::NotNeeded);
     assert_eq!((store.tip(), store.syncing().unwrap()), (None, None));
     journal_records::tip_of(&*store, &world.net.genesis, ShardId::ROOT).unwrap();
 }
@@ -341,7 +341,7 @@ fn a_node_that_begins_with_a_snapshot_goes_on_with_the_chain_and_votes() {
     let store = Arc::new(MemStore::new());
     let joining = world.join(store.clone());
     world.serve(0, false);
-    assert!(matches!(joining.end(), Joined::Filled(_)));
+    assert!(matches!(joining.end(), JoinOutcome::Filled(_)));
     let World { mut net, .. } = world;
     net.filled(3, store);
     net.advance(3_000_000);
@@ -355,7 +355,7 @@ fn a_node_that_begins_with_a_snapshot_goes_on_with_the_chain_and_votes() {
     assert!(net.height(0) > before && (0..4).all(|index| net.is_final(index, &id)));
 }
 
-/// A chain in its third epoch, whose first ended with closing blocks; node 3 was away from then on.
+/// A chain in its third epoch; the first one ended with closing blocks, and node 3 was away from then on.
 fn in_the_third_epoch() -> Net {
     let mut net = steps::net(5);
     steps::goes_on(&mut net, 4);
@@ -376,7 +376,7 @@ fn committees_are_followed_from_the_genesis_on_and_a_closing_block_is_no_boundar
     world.serve_ends(0, false, true, world.net.store(0).clone());
     world.serve(1, false);
     let joining = world.join(store.clone());
-    let Joined::Filled(height) = joining.end() else { panic!("it was not filled") };
+    let JoinOutcome::Filled(height) = joining.end() else { panic!("it was not filled") };
     assert_eq!(store.tip().unwrap().header.epoch, Epoch(2));
     assert_eq!(height, offers(&world.net).list()[0].height);
     for epoch in 0..2 {
@@ -389,9 +389,9 @@ fn committees_are_followed_from_the_genesis_on_and_a_closing_block_is_no_boundar
     steps::goes_on(&mut net, 5);
     let (mine, theirs) = (net.store(3).tip().unwrap(), net.store(0).tip().unwrap());
     assert_eq!((mine.digest, mine.result_root), (theirs.digest, theirs.result_root));
-    // It knows what its epoch may end with, though no block that it has wrote that.
+    // The node knows the boundary of its epoch, although no block that it has contains it.
     steps::operate(&mut net, 0, vec![Operation::EndEpoch { epoch: Epoch(2) }]);
-    // Views of a leader that has not been told yet what it signed are passed over.
+    // Views of a leader that hasn't yet learned what it signed are passed over.
     for _ in 0..8 {
         if steps::epoch(&net, 0) == 2 {
             net.nullify();
@@ -410,7 +410,7 @@ fn a_snapshot_whose_committee_nobody_shows_is_not_taken() {
     for peer in 0..3 {
         world.serve_ends(peer, false, false, Arc::new(MemStore::new()));
     }
-    assert_eq!(world.join(store.clone()).end(), Joined::NotNeeded);
+    assert_eq!(world.join(store.clone()).end(), JoinOutcome::NotNeeded);
     assert_eq!((store.tip(), store.syncing().unwrap(), store.epoch(Epoch(0)).unwrap()), (None, None, None));
 }
 
@@ -418,7 +418,7 @@ fn a_snapshot_whose_committee_nobody_shows_is_not_taken() {
 #[test]
 fn bans_carry_their_reason() {
     let (told, bans): (Sender<Ban>, Receiver<Ban>) = channel();
-    told.send(Ban { peer: [1; 32], why: rustorium_sync::state::Lie::Slots }).unwrap();
+    told.send(Ban { peer: [1; 32], why: rustorium_sync::state::RefusedPart::Slots }).unwrap();
     let reason = rustorium_node::statesync::join::ban_reason(bans.recv().unwrap().why);
     assert!(reason.contains("slots that are not those of the node"), "{reason}");
 }

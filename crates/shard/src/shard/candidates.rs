@@ -10,7 +10,7 @@ use super::machines::validity::{Judge, Verdict};
 use super::{COALESCE_US, Now, Ports, Shard, Stage, VIEW_WINDOW};
 use crate::port::{BlockFacts, Input, PayloadStatus};
 use rustorium_sync::Want;
-use rustorium_txpool::Missing;
+use rustorium_txpool::MissingBatch;
 use rustorium_types::{Block, BlockDigest, Header, ValidatorIndex, View};
 
 /// Longest time to wait for a listed batch to arrive by itself before it is requested.
@@ -176,7 +176,7 @@ impl<P: Ports> Shard<P> {
     }
 
     /// Requests listed batches after they have had time to arrive by themselves.
-    pub(super) fn want_batches(&mut self, now: Now, block: &BlockDigest, missing: &[Missing]) {
+    pub(super) fn want_batches(&mut self, now: Now, block: &BlockDigest, missing: &[MissingBatch]) {
         let Some(entry) = self.tree.get_mut(block) else { return };
         let since = *entry.missing_since_us.get_or_insert(now.us);
         if now.us < since + FETCH_GRACE_US {

@@ -9,7 +9,7 @@
 use super::machines::checks::{CheckedCertificate, name};
 use super::{FalseBatch, Now, Ports, Shard, VIEW_WINDOW};
 use rustorium_crypto::{BatchFault, block_digest, false_signers, verify_certificate};
-use rustorium_quorum::{CertificateUse, Charge, CheckedVote, Cut, Offenders, Sentence};
+use rustorium_quorum::{CertificateUse, Charge, CheckedVote, CutOffMember, Offenders, Sentence};
 use rustorium_sync::Want;
 use rustorium_types::{
     Block, BlockDigest, Certificate, Proposal, PublicKey, SignedVote, ValidatorIndex, View, VoteBody, VoteKind,
@@ -307,7 +307,7 @@ impl<P: Ports> Shard<P> {
     }
 
     /// Returns the same for people, and whether more members are affected than may be.
-    pub fn cuts(&self, now: Now) -> (Vec<Cut>, bool) {
+    pub fn cuts(&self, now: Now) -> (Vec<CutOffMember>, bool) {
         self.checks.cuts(now)
     }
 }

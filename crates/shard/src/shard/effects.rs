@@ -128,7 +128,7 @@ impl<P: Ports> Shard<P> {
                 }
                 Outgoing::Vote(vote, carry) => {
                     let carry = carry.and_then(|name| self.certificate(&name)).map(|c| (**c).clone());
-                    let held = self.digests.held_change(self.batches.lanes().held());
+                    let held = self.digests.held_change(self.batches.lanes().held_ends());
                     let report = self.results.report_now();
                     self.send_vote(&VoteMessage { vote: *vote, report, held, carry: None }, carry.as_ref());
                     self.count_own(vote);
@@ -150,7 +150,7 @@ impl<P: Ports> Shard<P> {
             let mut message = plain.clone();
             message.carry = carry.filter(|_| lacks).cloned();
             if !brief {
-                message.held = Held::Whole(BoundedVec::new(self.batches.lanes().held()).unwrap_or_default());
+                message.held = Held::Whole(BoundedVec::new(self.batches.lanes().held_ends()).unwrap_or_default());
             }
             let frame = Bytes::from(Message::Vote(Box::new(message)).to_frame());
             if to_all {
@@ -175,7 +175,7 @@ impl<P: Ports> Shard<P> {
 
     /// Returns the report and the held batches, which accompany heartbeats.
     fn beside(&mut self) -> (Report, BoundedVec<u64, { limits::VALIDATORS_MAX }>) {
-        (self.results.report_now(), BoundedVec::new(self.batches.lanes().held()).unwrap_or_default())
+        (self.results.report_now(), BoundedVec::new(self.batches.lanes().held_ends()).unwrap_or_default())
     }
 
     pub(super) fn send_report(&mut self, now: Now) {

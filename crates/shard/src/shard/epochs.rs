@@ -7,7 +7,7 @@ use super::machines::clocks::Clocks;
 use super::machines::epoch_end::due_by_time_us;
 use super::machines::homes::Homes;
 use super::recovery::Journaled;
-use super::{Ended, Now, Ports, Shard};
+use super::{EndedEpoch, Now, Ports, Shard};
 use crate::senders::{Credit, epoch_of};
 use bytes::Bytes;
 use rustorium_crypto::block_digest;
@@ -139,7 +139,12 @@ impl<P: Ports> Shard<P> {
     }
 
     /// Notes that a height wrote the committee record or was the boundary.
-    pub(super) fn note_epoch(&mut self, height: Height, record: Option<&CommitteeRecord>, ended: Option<Box<Ended>>) {
+    pub(super) fn note_epoch(
+        &mut self,
+        height: Height,
+        record: Option<&CommitteeRecord>,
+        ended: Option<Box<EndedEpoch>>,
+    ) {
         if let Some(record) = record {
             self.note_wanted(height, record);
         }
@@ -163,7 +168,7 @@ impl<P: Ports> Shard<P> {
     /// Links, waiting transactions and early messages of the new epoch are taken along.
     pub fn next_epoch(mut self, now: Now) -> Self {
         let Some(ended) = self.epoch_end.take_over() else { return self };
-        let Ended { change, payload_height } = *ended;
+        let EndedEpoch { change, payload_height } = *ended;
         let context = Arc::new(self.context.after(&change));
         tracing::info!(event = "epoch", epoch = context.epoch().0, n = context.n(), me = ?context.me().map(|me| me.0));
         let (whole, retired) = (self.key.is_whole() && !self.key.is_past(), self.key.is_retired());

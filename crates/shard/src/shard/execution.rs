@@ -1,14 +1,14 @@
-//! From a finalization to execution in height order, what followers are told of it, and what the journal may then
-//! forget.
+//! The way from a finalization to execution in height order. Followers are told of it, and the journal may then drop
+//! records.
 
 use super::machines::finality::FinalPath;
 use super::machines::live_records::JournalSizes;
-use super::machines::retained::HandedOver;
+use super::machines::retained::ExecutingHeight;
 use super::{Executed, ExecutionJob, Floor, Now, Ports, Shard};
 use rustorium_crypto::block_payload_root;
 use rustorium_storage::RecordKind;
 use rustorium_sync::Want;
-use rustorium_txpool::{Missing, PayloadFault};
+use rustorium_txpool::{MissingBatch, PayloadFault};
 use rustorium_types::{BatchDigest, BlockDigest, Class, Height, Message, View, VoteKind, encode, limits};
 use std::collections::HashSet;
 
@@ -95,7 +95,7 @@ impl<P: Ports> Shard<P> {
             Ok(payload) => payload,
             Err(PayloadFault::Missing(missing)) => {
                 let root = self.tree.root().1.height;
-                for Missing { lane, digest, .. } in missing {
+                for MissingBatch { lane, digest, .. } in missing {
                     self.fetching.certified(root, Want::Batch { lane, digest });
                 }
                 return false;
@@ -125,7 +125,7 @@ impl<P: Ports> Shard<P> {
                 self.own_lane.dropped_elsewhere(&gone);
             }
         }
-        self.journal.hand_over(height, HandedOver { view, own_lane, batches });
+        self.journal.hand_over(height, ExecutingHeight { view, own_lane, batches });
         self.note_joined(None);
         self.forget_below(view);
         let proof = self.finality.take_proof(digest);

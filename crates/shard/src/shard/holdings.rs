@@ -28,7 +28,7 @@ pub struct Holdings {
 impl<P: Ports> Shard<P> {
     /// Counts what this shard keeps.
     pub fn holdings(&self) -> Holdings {
-        let (certificates, votes) = self.votes.held();
+        let (certificates, votes) = self.votes.sizes();
         Holdings {
             certificates,
             votes,

@@ -5,8 +5,8 @@
 //! something (R27); what the journal may have freed (below its floor) is never held against it; of two processes with
 //! one key, the one that has not signed yet ends.
 
-use super::machines::key_standing::Patience;
-use super::{Ending, Now, Ports, Shard};
+use super::machines::key_standing::WaitLimits;
+use super::{EndReason, Now, Ports, Shard};
 use crate::port::{Effect, Input};
 use bytes::Bytes;
 use rustorium_crypto::{CheckedBatch, verify_batch, verify_vote};
@@ -39,8 +39,8 @@ impl<P: Ports> Shard<P> {
     }
 
     /// Returns how long this node waits for answers of peers and for rivals.
-    fn patience(&self) -> Patience {
-        Patience {
+    fn patience(&self) -> WaitLimits {
+        WaitLimits {
             quorum: self.context.committee.quorum(),
             timeout_us: self.config.fetch_timeout_ms * 1000,
             rival_us: self.config.rival_wait_us,
@@ -56,7 +56,7 @@ impl<P: Ports> Shard<P> {
     /// Handles that a peer ended the link because another process with the same key made one.
     pub(super) fn on_replaced(&mut self, node_key: &PublicKey) {
         if self.key.has_rival(&self.context, node_key) {
-            self.ports.end(Ending::Rival);
+            self.ports.end(EndReason::Rival);
         }
     }
 
@@ -75,7 +75,7 @@ impl<P: Ports> Shard<P> {
         }
     }
 
-    fn ask_peers(&mut self, now: Now, patience: Patience) {
+    fn ask_peers(&mut self, now: Now, patience: WaitLimits) {
         if self.context.me().is_none() {
             return;
         }

@@ -57,10 +57,10 @@ use std::sync::Arc;
 pub use holdings::Holdings;
 pub use machines::checks::CheckedCertificate;
 pub use machines::clocks::BlockAhead;
-pub use machines::homes::LeftOut;
+pub use machines::homes::SkippedHome;
 pub use machines::live_records::{JournalSizes, LiveRecords};
 pub use machines::timing::Stage;
-pub use ports::{Ended, Ending, Event, Executed, ExecutionJob, FalseBatch, Now, Ports, SignerEvent};
+pub use ports::{EndReason, EndedEpoch, Event, Executed, ExecutionJob, FalseBatch, Now, Ports, SignerEvent};
 pub use recovery::{Floor, Journaled, Records};
 pub use work::WorkConfig;
 
@@ -295,7 +295,7 @@ impl<P: Ports> Shard<P> {
 
     /// Returns, for each lane, the number of batches that this shard holds without a gap.
     pub fn held_lanes(&self) -> Vec<u64> {
-        self.batches.lanes().held()
+        self.batches.lanes().held_ends()
     }
 
     /// Returns the number of transactions and of bytes in the pool, for back-pressure at the gateway.

@@ -152,11 +152,11 @@ pub struct Executed {
     /// Committee record, if the height wrote it.
     pub committee: Option<CommitteeRecord>,
     /// The end of the epoch, if this was its boundary and the boundary is on disk.
-    pub ended: Option<Box<Ended>>,
+    pub ended: Option<Box<EndedEpoch>>,
 }
 
 /// An epoch that is over.
-pub struct Ended {
+pub struct EndedEpoch {
     /// Proof of the epoch's end, from which the next epoch follows.
     pub change: EpochChange,
     /// The newest height up to the boundary that had a payload.
@@ -179,7 +179,7 @@ pub struct ExecutionJob {
 
 /// Reason why a node ends without a failure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Ending {
+pub enum EndReason {
     /// Another process runs with this node's keys, and this process has signed nothing yet.
     Rival,
     /// A quorum certified a block of a protocol version that this release doesn't know for this chain.
@@ -289,5 +289,5 @@ pub trait Ports {
     /// signed and the journal doesn't hold, such as "batch 7 of its lane".
     fn retire(&mut self, lacks: &str);
     /// Ends the node.
-    fn end(&mut self, why: Ending);
+    fn end(&mut self, why: EndReason);
 }

@@ -3,7 +3,7 @@
 use super::machines::journal::Journal;
 use super::machines::key_standing::KeyStanding;
 use super::machines::live_records::LiveRecords;
-use super::machines::retained::HandedOver;
+use super::machines::retained::ExecutingHeight;
 use super::machines::votes::kept_whole;
 use super::{Now, Ports, Shard, WorkConfig};
 use crate::context::Context;
@@ -32,25 +32,25 @@ pub struct Floor {
 }
 
 /// Records of a kind, each with its position.
-type Placed<T> = Vec<(u64, T)>;
+type Positioned<T> = Vec<(u64, T)>;
 
 /// The journal's records, decoded, each with its position.
 #[derive(Default)]
 pub struct Records {
     /// Own votes.
-    pub votes: Placed<SignedVote>,
+    pub votes: Positioned<SignedVote>,
     /// Blocks voted for.
-    pub blocks: Placed<Block>,
+    pub blocks: Positioned<Block>,
     /// Batches of all lanes.
-    pub batches: Placed<Batch>,
+    pub batches: Positioned<Batch>,
     /// Certificates.
-    pub certificates: Placed<Certificate>,
+    pub certificates: Positioned<Certificate>,
 }
 
 impl Records {
     /// Splits the records into those of an epoch and those of later ones. Records of older epochs are void.
     pub fn split(self, epoch: Epoch) -> (Self, Self) {
-        fn parts<T>(all: Placed<T>, epoch: Epoch, of: impl Fn(&T) -> Epoch) -> (Placed<T>, Placed<T>) {
+        fn parts<T>(all: Positioned<T>, epoch: Epoch, of: impl Fn(&T) -> Epoch) -> (Positioned<T>, Positioned<T>) {
             let (now, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, record)| of(record) == epoch);
             (now, others.into_iter().filter(|(_, record)| of(record) > epoch).collect())
         }
@@ -169,7 +169,7 @@ impl<P: Ports> Shard<P> {
     /// Makes the journal free its records up to the tip once the tip is durable, as if it had just been handed over.
     fn recover_floor(&mut self) {
         let (_, tip) = self.tree.root();
-        let handed = HandedOver { view: tip.view, own_lane: self.own_cursor(tip), batches: Vec::new() };
+        let handed = ExecutingHeight { view: tip.view, own_lane: self.own_cursor(tip), batches: Vec::new() };
         self.journal.hand_over(tip.height, handed);
     }
 

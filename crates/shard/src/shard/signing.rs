@@ -10,7 +10,7 @@ use super::{Now, Ports, Shard, SignerEvent};
 use crate::port::{CertificateName, Input};
 use rustorium_crypto::{UnsignedBatch, Verified, verify_batch, verify_vote};
 use rustorium_signer::protocol::{Request, SHOWN_VOTES_MAX};
-use rustorium_signer::{Answer, JournalSummary, Refusal, What};
+use rustorium_signer::{Answer, JournalSummary, Refusal, RequestSubject};
 use rustorium_storage::RecordKind;
 use rustorium_types::{Batch, BoundedVec, Signature, SignedVote, ValidatorIndex, View, VoteBody, VoteKind, encode};
 use std::collections::{BTreeMap, BTreeSet};
@@ -85,13 +85,13 @@ impl<P: Ports> Shard<P> {
     fn ask_vote(&mut self, body: VoteBody, asked: OpenRequest) {
         let settled = self.settled();
         let id = self.signer.ask(asked);
-        self.ports.ask_signer(Request { id, what: What::Vote { body, settled } });
+        self.ports.ask_signer(Request { id, what: RequestSubject::Vote { body, settled } });
     }
 
     pub(super) fn ask_for_batch(&mut self, unsigned: UnsignedBatch) {
         let body = Box::new(unsigned.body().clone());
         let id = self.signer.ask(OpenRequest::Batch(Box::new(unsigned)));
-        self.ports.ask_signer(Request { id, what: What::Batch(body) });
+        self.ports.ask_signer(Request { id, what: RequestSubject::Batch(body) });
     }
 
     /// Returns the newest final view. Nothing is voted in it or below.
@@ -112,7 +112,7 @@ impl<P: Ports> Shard<P> {
             votes: BoundedVec::new(votes.get(newest..).unwrap_or_default().to_vec()).unwrap_or_default(),
         };
         let id = self.signer.show();
-        self.ports.ask_signer(Request { id, what: What::Show(Box::new(shown)) });
+        self.ports.ask_signer(Request { id, what: RequestSubject::Show(Box::new(shown)) });
     }
 
     /// Handles the loss of the signer. Open requests wait, except the batch: other validators can list its
@@ -149,7 +149,7 @@ impl<P: Ports> Shard<P> {
         let settled = self.settled();
         for (id, body) in self.signer.open_votes(settled) {
             if self.signs_elsewhere() {
-                self.ports.ask_signer(Request { id, what: What::Vote { body, settled } });
+                self.ports.ask_signer(Request { id, what: RequestSubject::Vote { body, settled } });
                 continue;
             }
             self.signer.take(id);

@@ -2,7 +2,7 @@
 //!
 //! *Invariants:* only a quorum's votes stop a node, never the word of one peer or leader.
 
-use super::{Ending, Ports, Shard};
+use super::{EndReason, Ports, Shard};
 use rustorium_types::{BlockDigest, Header, VoteKind};
 
 impl<P: Ports> Shard<P> {
@@ -21,7 +21,7 @@ impl<P: Ports> Shard<P> {
     pub(super) fn note_certified(&mut self, header: &Header) {
         if self.context.is_of_newer_version(header) {
             let (version, height) = (header.version, header.height);
-            self.ports.end(Ending::Version { version, height });
+            self.ports.end(EndReason::Version { version, height });
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The own lane: admitting transactions, cutting them into batches, forwarding those of other lanes; links and silence.
 
-use super::machines::homes::{LeftOut, NEXT_RANKS, Reach};
+use super::machines::homes::{NEXT_RANKS, Reach, SkippedHome};
 use super::machines::journal::Outgoing;
 use super::machines::own_lane::{ForwardGroups, HAND_ON_AFTER_MS};
 use super::{Now, Ports, Shard, Stage};
@@ -358,7 +358,7 @@ impl<P: Ports> Shard<P> {
     }
 
     /// Returns the homes that are passed over, for status and metrics.
-    pub fn homes_left_out(&self, now: Now) -> Vec<LeftOut> {
+    pub fn homes_left_out(&self, now: Now) -> Vec<SkippedHome> {
         self.homes.left_out(now)
     }
 }

@@ -1,4 +1,5 @@
-//! R45: a wish for another committee ends an epoch once it is old enough, by header time; operators may end it before.
+//! R45: a wish for another committee ends an epoch once the epoch is old enough, by header time; operators may end it
+//! earlier.
 
 use crate::chain::{self, START_MS, validator_key};
 use crate::forge;
@@ -108,7 +109,7 @@ fn a_leader_that_ends_an_epoch_too_young_or_not_at_its_age_is_refused() {
     }
 }
 
-/// The review's churner: an owner that replaces its keys as often as it can. It has one account and one validator.
+/// The owner from the review, who replaces its keys as often as possible. It has one account and one validator.
 #[test]
 fn an_owner_that_replaces_its_keys_without_end_ends_no_epoch_before_its_age() {
     let minutes = 5;
@@ -132,7 +133,7 @@ fn an_owner_that_replaces_its_keys_without_end_ends_no_epoch_before_its_age() {
         };
         settle(&mut net);
         for _ in 0..8 {
-            // In views that the churner should lead, but its key is no member's.
+            // In the views that the owner's validator should lead; its new key isn't a member's.
             if !net.is_final(0, &id) {
                 net.nullify();
                 settle(&mut net);

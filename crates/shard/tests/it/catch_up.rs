@@ -1,10 +1,10 @@
-//! A node that was away comes back to the others' state.
+//! A node that was away returns to the others' state.
 
 use crate::net::Net;
 use rustorium_storage::{HistoryStore, Store, TreeStore};
 use rustorium_types::{BlockDigest, Height, Message, Request};
 
-/// Blocks without node 3, whose views the others give up.
+/// Makes blocks without node 3, whose views the others give up.
 pub fn grow(net: &mut Net, blocks: u64) {
     let goal = net.height(0) + blocks;
     let mut lane = 0;
@@ -39,7 +39,7 @@ fn a_lagging_node_catches_up_by_final_blocks_and_batches() {
     same_as_the_others(&net, 3);
     assert!(asked(&net, 3, |request| matches!(request, Request::FinalBlocks { .. })) >= 1);
     assert!(asked(&net, 3, |request| matches!(request, Request::Batch { .. })) >= 1);
-    // And it takes part again.
+    // The node takes part again.
     let id = net.submit(3);
     net.advance(100_000);
     net.nullify();
@@ -62,12 +62,12 @@ fn a_node_that_is_far_behind_goes_range_by_range() {
 }
 
 #[test]
-fn a_node_that_was_away_for_too_long_knows_that_nobody_holds_what_it_lacks() {
+fn a_node_that_was_away_for_too_long_knows_that_no_peer_has_its_next_block() {
     let mut net = Net::new();
     net.stop(3);
     grow(&mut net, 40);
     for index in 0..3 {
-        // The store may drop what is below the tree's base.
+        // The store may drop data below the tree's base.
         net.store(index).fold_tree(Height(30), &[]).unwrap();
         let kept = net.store(index).prune(Height(30)).unwrap();
         assert_eq!((kept.oldest_height, kept.more), (Height(30), false));
@@ -78,7 +78,7 @@ fn a_node_that_was_away_for_too_long_knows_that_nobody_holds_what_it_lacks() {
     assert!(lacks < Height(30));
     assert_eq!(net.nodes[3].shard.unserved(), Some(lacks));
     assert_eq!(net.nodes[0].shard.unserved(), None);
-    // Of f + 1 connected peers one may lie, but not all of them. A node with a single peer learns nothing.
+    // Of f + 1 connected peers some may lie, but not all. A node with a single peer learns nothing from it.
     net.stop(0);
     net.stop(1);
     assert_eq!(net.nodes[3].shard.unserved(), None);
@@ -96,7 +96,7 @@ fn a_gap_of_one_block_is_fetched_by_its_digest() {
 }
 
 #[test]
-fn who_has_caught_up_by_a_range_asks_for_nothing_of_it_any_more() {
+fn a_node_that_caught_up_by_a_range_requests_no_block_of_it_again() {
     let mut net = Net::new();
     net.stop(3);
     grow(&mut net, 20);
@@ -104,7 +104,7 @@ fn who_has_caught_up_by_a_range_asks_for_nothing_of_it_any_more() {
     net.advance(3_000_000);
     same_as_the_others(&net, 3);
     let (caught_up, told) = (net.height(3), net.log.len());
-    // Finalizations reach it before their blocks: it goes the way back from them, and no further than to its own tip.
+    // Finalizations reach the node before their blocks: it walks back from them, and no further than to its own tip.
     net.passes = Box::new(|_, to, message| to != 3 || !matches!(message, Message::Proposal(_)));
     for lane in 0..3 {
         net.submit(lane);
@@ -118,11 +118,11 @@ fn who_has_caught_up_by_a_range_asks_for_nothing_of_it_any_more() {
 }
 
 #[test]
-fn junk_for_final_blocks_does_not_end_the_search() {
+fn useless_final_blocks_do_not_end_the_search() {
     let mut net = Net::new();
     net.stop(3);
     grow(&mut net, 20);
-    // Nodes 0 and 1 answer ranges with nothing that can be used: their answers are cut out, and a lie put in.
+    // Nodes 0 and 1 answer ranges with useless data: the test removes their answers and inserts false ones.
     net.passes = Box::new(|from, to, message| to != 3 || from == 2 || !matches!(message, Message::Response { .. }));
     net.power_loss(3, 0);
     let mut answered = 0;

@@ -1,4 +1,4 @@
-//! Views without a final block, and who was away meanwhile: no certificate is lost (R10, R34).
+//! Views without a final block, while members were away: no certificate is lost (R10, R34).
 
 use crate::chain::context;
 use crate::forge;
@@ -6,7 +6,7 @@ use crate::net::Net;
 use rustorium_shard::port::Input;
 use rustorium_types::{BlockDigest, Message, Request, Response, View, VoteKind};
 
-/// Goes on, giving views up and beating, until the first node has more blocks. The milliseconds that it took.
+/// Gives views up and sends heartbeats until the first node has more blocks; returns the milliseconds.
 fn first_block_ms(net: &mut Net, bound_ms: u64) -> Option<u64> {
     let before = net.height(0);
     (0..bound_ms / 250).find_map(|round| {
@@ -33,7 +33,7 @@ fn questions(net: &Net, from: usize) -> usize {
     net.log.iter().filter(|(node, _, message)| *node == from && asks(message)).count()
 }
 
-/// Bytes of certificates that a node was answered.
+/// Returns the bytes of certificates in the answers to a node.
 fn served(net: &Net, to: usize) -> u64 {
     let certificates =
         |message: &&Message| matches!(message, Message::Response { response: Response::Certificates(_), .. });
@@ -42,7 +42,7 @@ fn served(net: &Net, to: usize) -> u64 {
 }
 
 #[test]
-fn who_was_away_for_a_thousand_lost_views_makes_a_quorum() {
+fn a_node_that_was_away_for_a_thousand_lost_views_makes_a_quorum() {
     for views in [66, 1000] {
         let mut net = Net::new();
         net.submit(0);
@@ -96,7 +96,7 @@ fn old_certificates_are_served_from_the_journal() {
 }
 
 #[test]
-fn the_core_is_told_of_views_that_nobody_holds_a_certificate_of() {
+fn the_core_learns_of_views_without_any_certificate() {
     let mut net = Net::new();
     // One nullification takes node 3 from view 1 to view 7, as in a chain that lost the others.
     let body = forge::body(&context(&net.genesis, 3), VoteKind::Nullify, 6, BlockDigest::ZERO);

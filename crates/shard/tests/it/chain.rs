@@ -88,7 +88,7 @@ pub fn id_of(transaction: &Transaction) -> TxId {
     transaction_id(&transaction.body)
 }
 
-/// The transaction as a client of its own chain hands it in.
+/// Returns the transaction as a client of its own chain submits it.
 pub fn admitted(transaction: &Verified<Transaction>) -> Admitted {
     verified(transaction.body.chain, vec![(**transaction).clone()]).remove(0)
 }

@@ -1,4 +1,4 @@
-//! R48 and R49: clocks that are wrong, or step, hold up neither blocks nor transactions.
+//! R48 and R49: clocks that are wrong, or jump, delay neither blocks nor transactions.
 
 use crate::chain;
 use crate::net::Net;
@@ -28,13 +28,13 @@ fn tip(net: &Net) -> Header {
     net.store(0).tip().unwrap().header
 }
 
-/// A client sends what is valid for an hour of the chain's time to its home.
+/// Sends a transaction that is valid for an hour of the chain's time to its home.
 fn send(net: &mut Net, lane: usize) -> TxId {
     let expires_at_ms = tip(net).time_ms + HOUR_MS as u64;
     net.submit_until(lane, chain::account_of_lane(lane), expires_at_ms)
 }
 
-/// Goes on, giving up views that bring nothing, until a transaction is final everywhere. Returns how long that took, ms.
+/// Gives up views without a block until a transaction is final everywhere; returns the ms.
 fn until_final(net: &mut Net, id: &TxId) -> u64 {
     let start_us = net.now.us;
     while !(0..4).all(|index| net.is_final(index, id)) {
@@ -116,7 +116,7 @@ fn a_block_one_millisecond_above_its_parent_is_taken_whatever_the_clock_says() {
 }
 
 #[test]
-fn a_moment_of_a_wrong_clock_leaves_nothing_behind_in_a_pool() {
+fn a_clock_that_was_wrong_for_a_moment_does_not_affect_a_pool() {
     let mut net = Net::new();
     net.clocks_ms[0] = 2 * HOUR_MS;
     net.advance(100_000);
@@ -152,11 +152,11 @@ fn submit_until(net: &mut Net, index: usize, account: usize, expires_at_ms: u64)
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// A node's clock is so far ahead from now on.
+    /// A node's clock is this far ahead from now on.
     Clock(usize, i64),
-    /// Lets so many milliseconds pass.
+    /// This many milliseconds pass.
     Pass(u64),
-    /// An account's transaction, which is valid for so long by the chain's time, goes to a node, and perhaps again.
+    /// A node gets an account's transaction, which is valid for this long by the chain's time, and perhaps again.
     Submit(usize, usize, u64),
 }
 
@@ -181,7 +181,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_was_told_expired_is_never_executed(steps in prop::collection::vec(step(), 1..30)) {
+    fn a_transaction_reported_as_expired_is_never_executed(steps in prop::collection::vec(step(), 1..30)) {
         let mut net = Net::new();
         let (mut sent, mut told) = (HashMap::new(), HashSet::new());
         for step in steps {

@@ -1,4 +1,5 @@
-//! Closing blocks without end: a boundary whose votes are lost again and again, and the proof of it all the same.
+//! Closing blocks without end: the votes of a boundary are lost again and again, and its end can be proved all the
+//! same.
 
 use crate::chain::{context, genesis, validator_key};
 use crate::forge;
@@ -12,7 +13,7 @@ use rustorium_types::limits::PROOF_HEADERS_MAX;
 use rustorium_types::*;
 
 #[test]
-fn an_end_that_took_more_closing_blocks_than_a_proof_has_room_for_is_shown_by_one() {
+fn an_end_with_too_many_closing_blocks_for_a_proof_is_proved_with_one() {
     let mut net = net(4);
     goes_on(&mut net, 4);
     let many = PROOF_HEADERS_MAX as u64 + 50;
@@ -30,7 +31,7 @@ fn an_end_that_took_more_closing_blocks_than_a_proof_has_room_for_is_shown_by_on
         assert_eq!(rustorium_execution::verify_block(&net.genesis, &header, &proof), Ok(()), "height {height}");
     }
     goes_on(&mut net, 4);
-    // A node that comes with an empty store learns it from its peers.
+    // A node with an empty store learns of the end from its peers.
     net.wipe(3);
     for _ in 0..6 {
         settle(&mut net);
@@ -39,7 +40,7 @@ fn an_end_that_took_more_closing_blocks_than_a_proof_has_room_for_is_shown_by_on
 }
 
 #[test]
-fn a_closing_block_names_the_boundary_and_nothing_else_does() {
+fn only_a_closing_block_names_the_boundary() {
     let (genesis, other) = (genesis(), BlockDigest([9; 32]));
     let context = context(&genesis, 1);
     let child = |parent: &Header, end| {

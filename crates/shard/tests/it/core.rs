@@ -223,7 +223,7 @@ impl Core {
         out
     }
 
-    /// R25: what it lacks to go on.
+    /// R25: requests what the core lacks to go on.
     pub fn ask_again(&self, out: &mut Vec<Effect>) {
         let newest = self.certified_name.map_or(View(0), |name| name.view);
         let lacks = |view: &View| !self.nullified.contains(view) && !self.certificates.contains_key(view);

@@ -1,4 +1,4 @@
-//! R37 to R39: what can't matter is not checked, and whose key signs what is false isn't listened to for a while.
+//! R37 to R39: irrelevant messages aren't checked, and a member whose key signs false data is ignored for a while.
 
 use crate::chain::{N, context, v};
 use crate::forge;
@@ -9,7 +9,7 @@ use rustorium_types::{
     VoteMessage,
 };
 
-/// The second node sees the third one as a liar in these tests: node 1 leads view 1.
+/// In these tests the third node is a liar; node 1 leads view 1.
 const LIAR: usize = 3;
 
 fn false_certificate(net: &Net, view: u64) -> Certificate {
@@ -47,7 +47,7 @@ fn silences(net: &Net, silent: bool) -> usize {
     net.saw(0, |input| *input == Input::PeerSilence(v(LIAR), silent))
 }
 
-/// Lets `ms` pass. Meanwhile only the liar speaks to node 0, which hears the others too.
+/// Lets `ms` pass; all nodes send heartbeats, and the liar's are injected.
 fn go_on(net: &mut Net, ms: u64) {
     for _ in 0..ms / 500 {
         net.advance(500_000);
@@ -78,7 +78,7 @@ fn a_member_that_sends_false_votes_is_cut_off() {
     let mut net = Net::new();
     net.passes = Box::new(|from, _, _| from != LIAR);
     for view in 1..=3 {
-        // A false vote is looked at when a threshold needs it, or when a second one comes.
+        // A false vote is checked when a threshold needs it, or when a second one comes.
         for byte in [1, 2] {
             let mut vote = false_vote(&net, view);
             vote.signature[20] ^= byte;
@@ -92,7 +92,7 @@ fn a_member_that_sends_false_votes_is_cut_off() {
 }
 
 #[test]
-fn what_is_wrong_without_a_false_signature_is_held_against_nobody() {
+fn faults_without_a_false_signature_are_charged_to_nobody() {
     let mut net = Net::new();
     net.passes = Box::new(|from, _, _| from != LIAR);
     let context = context(&net.genesis, LIAR);
@@ -116,7 +116,7 @@ fn what_is_wrong_without_a_false_signature_is_held_against_nobody() {
 }
 
 #[test]
-fn who_sends_on_what_anothers_key_signed_falsely_pays_and_the_other_does_not() {
+fn a_member_that_forwards_anothers_false_signature_is_charged_and_the_other_is_not() {
     let mut net = Net::new();
     net.passes = Box::new(|from, _, _| from != LIAR);
     for view in 1..=4 {
@@ -129,9 +129,9 @@ fn who_sends_on_what_anothers_key_signed_falsely_pays_and_the_other_does_not() {
     assert_eq!([1, 2, LIAR].map(of), [0, 0, 1]);
 }
 
-/// R37: a needless proposal would make the node request its payload and check its certificates.
+/// R37: a useless proposal would make the node request its payload and check its certificates.
 #[test]
-fn a_proposal_of_a_view_to_come_that_nothing_proves_is_not_looked_at() {
+fn an_unproven_proposal_of_a_future_view_is_ignored() {
     let mut net = Net::new();
     let context = context(&net.genesis, LIAR);
     let parent = context.genesis_header.clone();

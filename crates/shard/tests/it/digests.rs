@@ -1,4 +1,5 @@
-//! Work told by names (R44): batches go to who lacks them, asked for, and old peers get what they understand.
+//! Work announced by digests (R44): batches go to nodes that lack them and request them, and peers of an older release
+//! get messages that they understand.
 
 use crate::chain::{put, v};
 use crate::forge;
@@ -7,7 +8,7 @@ use rustorium_shard::Event;
 use rustorium_shard::port::Effect;
 use rustorium_types::{BatchDigest, Held, Message, Report, Request, Response, ValidatorIndex, Work, link_version};
 
-/// Nobody proposes, and node 2 doesn't get what node 1 sends to all.
+/// Nobody proposes, and node 2 doesn't receive the broadcasts of node 1.
 fn lacking() -> Net {
     let mut net = Net::new();
     net.nobody_proposes();
@@ -30,7 +31,7 @@ fn held(net: &Net, index: usize, lane: usize) -> u64 {
 }
 
 #[test]
-fn a_node_that_lacks_what_it_is_told_of_asks_the_author_and_gets_it_once() {
+fn a_node_that_lacks_an_announced_batch_gets_it_once_from_the_author() {
     let mut net = lacking();
     assert_eq!((held(&net, 0, 1), held(&net, 2, 1)), (1, 0));
     net.effects(0, vec![Effect::SendWork(None)]);
@@ -45,7 +46,7 @@ fn a_node_that_lacks_what_it_is_told_of_asks_the_author_and_gets_it_once() {
 }
 
 #[test]
-fn the_teller_is_asked_where_the_author_is_gone() {
+fn the_announcer_is_asked_if_the_author_is_gone() {
     let mut net = lacking();
     net.stop(1);
     net.effects(0, vec![Effect::SendWork(None)]);
@@ -54,7 +55,7 @@ fn the_teller_is_asked_where_the_author_is_gone() {
 }
 
 #[test]
-fn invented_ends_are_asked_for_in_two_rounds_and_then_forgotten() {
+fn invented_lane_ends_are_requested_in_two_rounds_and_then_forgotten() {
     let mut net = Net::new();
     net.nobody_proposes();
     let end = |next_seq| rustorium_types::Cursor { next_seq, tip: BatchDigest([next_seq as u8; 32]) };
@@ -70,7 +71,7 @@ fn invented_ends_are_asked_for_in_two_rounds_and_then_forgotten() {
             net.advance(250_000);
         }
     }
-    // Author and teller, twice, for three ends.
+    // The author and the announcer, twice, for three ends.
     assert_eq!((count(&net, 0, 1, asks), count(&net, 0, 3, asks), count(&net, 0, 2, asks)), (6, 6, 0));
 }
 
@@ -119,7 +120,7 @@ fn a_peer_of_the_release_before_gets_batches_and_whole_lists_and_others_get_name
 }
 
 #[test]
-fn votes_say_what_changed_and_all_of_it_to_old_peers_and_after_a_link() {
+fn votes_carry_changes_and_whole_lists_to_old_peers_and_new_links() {
     let mut net = Net::new();
     with_old_peer(&mut net, 3);
     for _ in 0..20 {

@@ -1,4 +1,5 @@
-//! R21. That nothing leaves before its sync is asserted by the ports, in every test; here is that it does leave, and when.
+//! R21. In every test the ports assert that nothing leaves before its sync. These tests check that messages do leave,
+//! and when.
 
 use crate::net::Net;
 use crate::ports::from;
@@ -42,7 +43,7 @@ fn a_vote_waits_for_the_disk_and_rests_on_what_came_before_it() {
 }
 
 #[test]
-fn what_waits_leaves_in_order_each_with_its_own_position() {
+fn waiting_messages_leave_in_order_each_after_its_own_position() {
     let mut net = Net::new();
     let first = net.log.len();
     net.nodes[1].disk_held = true;
@@ -93,7 +94,7 @@ fn heartbeats_carry_no_vote_that_is_not_on_disk() {
     let votes = |disk_held: bool| {
         let mut net = Net::new();
         net.nodes[2].disk_held = disk_held;
-        // Otherwise the others finalize the block, and nobody needs the vote any more.
+        // Otherwise the others would finalize the block, and nobody would need the vote any more.
         [0, 3].into_iter().for_each(|index: usize| net.nodes[index].core.votes = false);
         net.submit(1);
         net.run();

@@ -1,4 +1,4 @@
-//! Epochs: the boundary, closing blocks, the start in place and around restarts, and who comes late.
+//! Epochs: the boundary, closing blocks, the start in place and across restarts, and nodes that come late.
 
 use crate::chain::{N, START_MS, admitted, validator_key};
 use crate::net::Net;
@@ -43,7 +43,7 @@ fn an_operator_adds_a_validator_who_votes_from_the_next_epoch_on() {
 }
 
 #[test]
-fn heights_and_views_go_on_and_lanes_start_anew() {
+fn heights_and_views_continue_and_lanes_start_again() {
     let mut net = net(5);
     goes_on(&mut net, 4);
     operate(&mut net, 0, vec![add(4)]);
@@ -74,7 +74,7 @@ fn an_epoch_that_begins_at_a_high_view_counts_its_votes() {
 }
 
 #[test]
-fn who_is_removed_follows_and_casts_nothing() {
+fn a_removed_member_follows_and_casts_no_vote() {
     let mut net = net(4);
     goes_on(&mut net, 4);
     operate(&mut net, 0, vec![remove(3)]);
@@ -271,10 +271,10 @@ fn all_that_lose_power_around_the_switch_go_on() {
     }
 }
 
-/// R32: in the new epoch nobody holds what the node signed in the old one, so nobody can tell it that its journal is
+/// R32: in the new epoch no peer holds the node's signatures of the old one, so no peer can tell it that its journal is
 /// old.
 #[test]
-fn who_has_not_been_answered_when_its_epoch_ends_asks_on_in_the_next() {
+fn a_node_without_answers_at_its_epochs_end_asks_again_in_the_next_epoch() {
     let mut net = net(4);
     net.stop(2);
     goes_on(&mut net, 2);
@@ -325,7 +325,7 @@ fn effects_of_the_old_epoch_are_dropped_until_the_core_is_in_the_new_one() {
 }
 
 #[test]
-fn what_is_of_an_older_epoch_is_not_heard_and_its_sender_is_shown_the_end() {
+fn messages_of_an_older_epoch_are_ignored_and_the_sender_gets_the_end() {
     let mut net = net(4);
     goes_on(&mut net, 4);
     net.stop(3);
@@ -347,7 +347,7 @@ fn what_is_of_an_older_epoch_is_not_heard_and_its_sender_is_shown_the_end() {
     assert!(net.between(0, 3).any(end), "a heartbeat of an older epoch is answered with its end");
 }
 
-/// Returns the block that a leader would propose next, altered and signed again by that leader, and the leader.
+/// Returns the leader, and the block that it would propose next, altered and signed again by the leader.
 fn forged(net: &Net, alter: impl Fn(&mut Header)) -> (usize, Block) {
     let tip = net.store(1).tip().unwrap();
     let context = Context::new(&net.genesis, ShardId::ROOT, validator_key(1));

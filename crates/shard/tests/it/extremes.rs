@@ -1,5 +1,5 @@
-//! Numbers at their ends in all that a member can say: no sum or product of them may stop a node, since the wheel checks
-//! overflows, too (docs/adr/0040-overflow-checks.md).
+//! Extreme numbers in all messages of a member: no sum or product of them may stop a node, because the wheel checks
+//! overflows (docs/adr/0040-overflow-checks.md).
 
 use crate::chain::{N, v, validator_key};
 use crate::net::Net;
@@ -8,11 +8,11 @@ use rustorium_types::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// The numbers that sums fail at.
+/// Numbers at which sums overflow.
 const ENDS: [u64; 2] = [u64::MAX, u64::MAX - 1];
-/// Bytes of a frame that is changed, at most.
+/// Maximum bytes of a changed frame.
 const SAMPLE_BYTES_MAX: usize = 700;
-/// Messages that one net hears before the next one begins, since who lies too often isn't heard any more.
+/// Number of messages for one net; then a new one begins, because a member that lies too often is ignored.
 const NET_HEARS: usize = 40;
 const TARGET: usize = 0;
 
@@ -28,7 +28,7 @@ fn started() -> Net {
     net
 }
 
-/// The kind of a message, and of the question or answer in it.
+/// Returns the kind of a message, and of the request or answer in it.
 fn kind(message: &Message) -> String {
     let text = format!("{message:?}");
     let words: Vec<&str> = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
@@ -98,7 +98,7 @@ fn sender(message: &Message) -> usize {
     Some(usize::from(author.0)).filter(|author| *author != TARGET && *author < N).unwrap_or(N - 1)
 }
 
-/// All messages that a frame becomes with one number at its end.
+/// Returns all messages that a frame becomes with one extreme number.
 fn changed((class, frame): &(Class, Vec<u8>)) -> Vec<Message> {
     let mut found = Vec::new();
     for at in 0..frame.len().saturating_sub(8) {

@@ -35,7 +35,7 @@ fn transactions_become_final_on_all_nodes_with_equal_roots() {
 }
 
 #[test]
-fn work_that_a_block_lists_is_gone_before_its_certificate() {
+fn listed_work_is_withdrawn_before_its_blocks_certificate() {
     let mut net = Net::new();
     net.submit(1);
     net.run();
@@ -71,7 +71,7 @@ fn a_wanted_claim_is_made_once_a_quorum_executed() {
 
 /// The node may lead the next view and must know the parent. Asking peers for it would take the whole view.
 #[test]
-fn a_block_that_is_final_before_it_was_ready_is_told_and_one_in_the_store_needs_no_peer() {
+fn a_block_that_is_final_before_it_is_ready_is_reported_and_a_stored_one_needs_no_peer() {
     let mut net = Net::new();
     net.nodes[2].execution_held = true;
     for index in [1, 3] {
@@ -93,9 +93,9 @@ fn a_block_that_is_final_before_it_was_ready_is_told_and_one_in_the_store_needs_
     }
 }
 
-/// A node that took it for ready would vote for what it can't check.
+/// A node that considered it ready would vote for a block that it can't check.
 #[test]
-fn a_block_that_is_asked_for_while_it_waits_is_told_as_it_is() {
+fn a_block_that_is_requested_while_it_is_pending_is_reported_as_pending() {
     let mut net = Net::new();
     net.passes = Box::new(|_, to, message| to != 2 || !matches!(message, Message::Batch(_)));
     net.nodes[3].core.votes = false;
@@ -108,7 +108,7 @@ fn a_block_that_is_asked_for_while_it_waits_is_told_as_it_is() {
     assert_eq!(net.nodes[2].core.statuses(1), [PayloadStatus::Pending; 2]);
 }
 
-/// R9: to follow needs no decision.
+/// R9: following needs no decision of the core.
 #[test]
 fn final_blocks_and_their_ancestors_are_fetched_and_executed_without_the_core() {
     let mut net = Net::new();

@@ -1,4 +1,4 @@
-//! Messages that a validator could sign in breach of the rules.
+//! Messages that a validator could sign against the rules.
 
 use crate::chain::{N, v, validator_key};
 use rustorium_crypto::{block_digest, chain_id, payload_root};

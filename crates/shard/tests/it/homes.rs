@@ -54,7 +54,7 @@ fn lists(message: &Message, id: &TxId) -> bool {
     batch.body.transactions.iter().any(|transaction| chain::id_of(transaction) == *id)
 }
 
-/// A step is a view (here of no time), a round trip (none) and 50 ms. A batch is cut at once.
+/// A step is a view (here 0 ms), a round trip (0 ms) and 50 ms. A batch is cut at once.
 #[test]
 fn any_number_of_censors_up_to_f_costs_two_steps_at_most() {
     for n in [4, 16, 31] {
@@ -74,7 +74,8 @@ fn two_steps_are_the_same_at_a_hundred_validators_and_before_the_first_view() {
     }
 }
 
-/// Node 2 swallows what it is sent as a home. The node that takes transactions for it is the last in rank for this account.
+/// Node 2 drops the transactions that it gets as their home. The node that accepts transactions for it is the last in
+/// rank for this account.
 fn with_a_censor(account: usize) -> (Net, usize) {
     let ranks = rustorium_txpool::lanes_by_rank(&chain::account(account), Epoch(0), 4);
     let mut net = Net::new();
@@ -103,7 +104,7 @@ fn send(net: &mut Net, taker: usize, account: usize) {
 }
 
 #[test]
-fn a_home_that_leaves_out_eight_of_sixteen_is_passed_over_for_ten_minutes_and_named() {
+fn a_home_that_drops_eight_of_sixteen_is_passed_over_for_ten_minutes_and_named() {
     let account = chain::account_of_lane(2);
     let (mut net, taker) = with_a_censor(account);
     for sent in 1..=8 {

@@ -1,4 +1,5 @@
-//! What pins the journal, and what doesn't: batches that no block lists, lanes that are never used again, own lanes.
+//! The records that pin the journal, and those that don't: batches that no block lists, lanes that are never used
+//! again, own lanes.
 
 use crate::chain::{N, put};
 use crate::forge;
@@ -7,14 +8,14 @@ use crate::ports::from;
 use rustorium_storage::{RecordKind, Store};
 use rustorium_types::*;
 
-/// Heights, each a while after the other, with what every node stores on disk.
+/// Makes heights at intervals; every node stores them on disk.
 fn heights(net: &mut Net, count: usize) {
     for height in 0..count {
         let before = net.height(0);
         net.submit(height % 3);
         net.advance(50_000);
         if net.height(0) == before {
-            // Past the view of a leader that isn't heard.
+            // Passes the view of a leader that isn't heard.
             net.nullify();
             net.advance(10_000);
         }
@@ -40,7 +41,7 @@ fn unlistable(net: &Net, seq: u64) -> Message {
     Message::Batch(Box::new(forge::batch(&net.genesis, 3, seq, BatchDigest([1; 32]), &[transaction])))
 }
 
-/// C5: a lane that is never used again, and one batch of it behind a gap.
+/// C5: a lane that is never used again, with one batch behind a gap.
 #[test]
 fn one_unlistable_batch_does_not_pin_the_journal() {
     let mut calm = Net::new();
@@ -59,9 +60,9 @@ fn one_unlistable_batch_does_not_pin_the_journal() {
     assert!((0..3).all(|index| batches(&mut net, index, 3) == 0), "no block could list it");
 }
 
-/// Same without a liar: a validator dies after its peers got batch s + 1, and nobody got batch s.
+/// The same without a liar: a validator dies after its peers got batch s + 1, and nobody got batch s.
 #[test]
-fn a_batch_whose_author_died_before_anybody_got_the_one_before_pins_nothing() {
+fn a_batch_whose_predecessor_died_with_its_author_does_not_pin_the_journal() {
     let mut net = Net::new();
     net.passes =
         Box::new(|from, _, message| from != 3 || !matches!(message, Message::Batch(batch) if batch.body.seq == 0));
@@ -81,7 +82,7 @@ fn a_batch_whose_author_died_before_anybody_got_the_one_before_pins_nothing() {
 
 /// A batch behind a gap is in memory for ten seconds, and no longer.
 #[test]
-fn what_does_not_join_its_lane_goes_after_ten_seconds() {
+fn a_batch_behind_a_gap_is_dropped_after_ten_seconds() {
     let mut net = Net::new();
     net.traitor(3);
     let message = unlistable(&net, 40);
@@ -111,7 +112,7 @@ fn what_does_not_join_its_lane_goes_after_ten_seconds() {
 #[test]
 fn an_own_batch_that_nobody_lists_is_copied_forward_and_found_by_a_restart() {
     let mut net = Net::tight();
-    // Nobody hears node 3, which hears all.
+    // No node hears node 3, which hears all.
     net.passes = Box::new(|from, _, _| from != 3);
     net.submit(3);
     net.run();

@@ -43,7 +43,7 @@ fn two_batches_at_one_seq_are_evidence_and_the_listed_one_is_kept() {
     for index in 0..4 {
         net.nodes[index].core.proposes = false;
     }
-    // Node 0 sees `a` first, the others see `b` first.
+    // Node 0 receives `a` first, the others receive `b` first.
     net.inject(3, 0, Message::Batch(Box::new(a.clone())));
     net.inject(3, 1, Message::Batch(Box::new(b.clone())));
     net.inject(3, 2, Message::Batch(Box::new(b.clone())));
@@ -57,7 +57,7 @@ fn two_batches_at_one_seq_are_evidence_and_the_listed_one_is_kept() {
         }
         other => panic!("{other:?}"),
     }
-    // Node 1 leads and lists `b`: node 0 fetches what it did not keep.
+    // Node 1 leads and lists `b`: node 0 fetches `b`, which it didn't keep.
     net.nodes[1].core.proposes = true;
     let effects = net.nodes[1].core.take(Vec::new());
     net.effects(1, effects);
@@ -67,7 +67,7 @@ fn two_batches_at_one_seq_are_evidence_and_the_listed_one_is_kept() {
 }
 
 #[test]
-fn of_an_author_of_two_batches_at_one_seq_no_more_are_checked_where_one_is_held() {
+fn after_two_batches_at_one_seq_no_more_are_checked_there() {
     let mut net = Net::new();
     net.traitor(3);
     net.nodes.iter_mut().for_each(|node| node.core.proposes = false);
@@ -125,11 +125,11 @@ fn transactions_go_to_the_next_lane_while_home_is_down_or_silent() {
     assert_eq!((forwarded(&net, taker, 2), forwarded(&net, taker, next), forwarded(&net, taker, ranks[2])), (0, 1, 0));
 }
 
-/// Before it has seen a view with work, a node takes a step for the longest: 500 and 50 ms.
+/// Before a node has measured a view with work, its step is the longest: 500 and 50 ms.
 const STEP_US: u64 = 550_000;
 
 #[test]
-fn what_a_home_swallows_goes_to_the_next_two_after_a_step() {
+fn a_transaction_that_its_home_drops_goes_to_the_next_two_after_a_step() {
     let ranks = ranks();
     let mut net = Net::new();
     net.passes = Box::new(|_, to, message| to != 2 || !matches!(message, Message::Transactions(_)));
@@ -143,7 +143,7 @@ fn what_a_home_swallows_goes_to_the_next_two_after_a_step() {
 }
 
 #[test]
-fn a_node_next_in_rank_lists_what_its_home_swallows_after_a_step() {
+fn a_node_next_in_rank_lists_a_transaction_that_its_home_drops_after_a_step() {
     let ranks = ranks();
     let mut net = Net::new();
     net.passes = Box::new(|_, _, message| !matches!(message, Message::Transactions(_)));
@@ -155,7 +155,7 @@ fn a_node_next_in_rank_lists_what_its_home_swallows_after_a_step() {
 }
 
 #[test]
-fn a_forwarder_lists_what_all_others_swallow_after_two_steps_with_what_waits_behind_it() {
+fn a_forwarder_lists_a_transaction_that_all_others_drop_after_two_steps() {
     let ranks = ranks();
     let mut net = Net::new();
     net.passes = Box::new(|_, _, message| !matches!(message, Message::Transactions(_)));
@@ -169,7 +169,7 @@ fn a_forwarder_lists_what_all_others_swallow_after_two_steps_with_what_waits_beh
 }
 
 #[test]
-fn a_node_that_gets_a_forwarded_transaction_lists_it_at_once_though_it_left_it_to_its_home() {
+fn a_node_lists_a_forwarded_transaction_at_once_even_one_that_it_left_to_its_home() {
     let ranks = ranks();
     let mut net = Net::new();
     net.passes = Box::new(|_, _, message| !matches!(message, Message::Transactions(_)));
@@ -222,9 +222,9 @@ fn a_lane_served_to_more_than_f_peers_is_costly_once() {
     assert_eq!(net.saw(1, costly), 1, "the same peers again are no news");
 }
 
-/// f of them may do that to an honest lane.
+/// f members can do that to an honest lane.
 #[test]
-fn a_lane_served_to_f_peers_costs_it_nothing() {
+fn a_lane_served_to_f_peers_stays_trusted() {
     let mut net = Net::new();
     let given = |to: usize| to == 1 || to == 2;
     net.passes = Box::new(move |from, to, message| from != 3 || given(to) || !gives(message));

@@ -10,7 +10,7 @@ use rustorium_stages::journal_records;
 use rustorium_storage::{EpochStore, HeightCommit, MemStore, Store};
 use rustorium_types::*;
 
-/// A root that this node had forgotten was once taken for any root.
+/// Before the fix, a forgotten root matched any root.
 #[test]
 fn a_claim_whose_root_is_not_known_any_more_waits_unless_the_parent_claims_the_same() {
     let root = |byte: u8| Hash([byte; 32]);
@@ -30,7 +30,7 @@ fn a_claim_whose_root_is_not_known_any_more_waits_unless_the_parent_claims_the_s
 /// L2 of the review: a store that was filled with a snapshot took the record as of its tip for that of the height that the
 /// tip claims, and its node found honest boundaries invalid.
 #[test]
-fn of_a_snapshots_store_the_committee_record_counts_from_its_tip_on() {
+fn the_committee_record_of_a_filled_store_is_valid_from_its_tip_on() {
     let made = genesis_with(Parameters { epoch_age_min_ms: None, ..governed() });
     let start = rustorium_execution::genesis(&made, ShardId::ROOT);
     let mut record = CommitteeRecord::from_bytes(start.value(&rustorium_execution::committee_key()).unwrap()).unwrap();
@@ -66,9 +66,10 @@ fn of_a_snapshots_store_the_committee_record_counts_from_its_tip_on() {
     assert_eq!(journaled.committees, [(Height(9), record)]);
 }
 
-/// L4 of the review: what the core casts while a node catches up waits; of views that others make final it waited on.
+/// L4 of the review: the core's votes wait while a node catches up. Before the fix, votes for views that others made
+/// final waited forever.
 #[test]
-fn votes_that_wait_for_the_catching_up_go_with_their_views() {
+fn votes_that_wait_during_catch_up_are_dropped_with_their_views() {
     let mut net = Net::new();
     net.submit(1);
     net.advance(100_000);

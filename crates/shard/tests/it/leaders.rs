@@ -1,4 +1,4 @@
-//! Leaders of views, as the vectors have them, and how the core uses them.
+//! Leaders of views in the vectors, and how the core uses them.
 
 use crate::net::Net;
 use crate::{chain, forge, steps};
@@ -84,7 +84,7 @@ fn a_turn_names_its_cycle_and_whether_that_goes_over_all() {
 
 /// One header determines the order: for the genesis epoch its own, for any other the boundary before it.
 #[test]
-fn chains_of_version_two_draw_from_what_the_boundary_claims_and_those_of_version_one_never() {
+fn chains_of_version_two_draw_leaders_from_the_boundarys_claim_and_those_of_version_one_never() {
     let genesis = chain::genesis();
     let first = Context::new(&genesis, ShardId::ROOT, None);
     assert_eq!(first.rules, Rules::V2);
@@ -109,7 +109,7 @@ fn chains_of_version_two_draw_from_what_the_boundary_claims_and_those_of_version
 }
 
 #[test]
-fn what_a_core_is_told_of_leaders_goes_on_with_each_epoch() {
+fn each_epoch_gives_the_core_its_leaders() {
     let mut net = steps::net(4);
     steps::operate(&mut net, 0, vec![steps::remove(3)]);
     let told = net.nodes[0].core.inputs.iter().filter_map(|input| match input {
@@ -125,7 +125,7 @@ fn what_a_core_is_told_of_leaders_goes_on_with_each_epoch() {
 
 /// R17b (c): the core passes member 1 over, which leads views 1, 5 and 9.
 #[test]
-fn the_core_hears_once_of_a_proposal_of_a_leader_that_it_passes_over_also_of_views_that_are_over() {
+fn the_core_gets_one_proposal_of_a_skipped_leader_also_of_past_views() {
     let mut net = Net::new();
     let context = chain::context(&net.genesis, 1);
     let proposal = |view| forge::proposal(&context, &forge::child(&context, &context.genesis_header, view));

@@ -1,4 +1,4 @@
-//! Everything on which a sent frame rests is on disk, and the frame doesn't contradict earlier ones.
+//! Checks that everything on which a sent frame rests is on disk, and that the frame doesn't contradict earlier ones.
 
 use crate::ports::{TestPorts, from};
 use bytes::Bytes;
@@ -55,7 +55,7 @@ impl TestPorts {
         }
     }
 
-    /// R6: only its own payload; its ancestors' is with those who notarized them.
+    /// R6: only the block's own payload; its ancestors' payloads are with the nodes that notarized them.
     fn parent_cursors(&self, header: &Header) -> Option<Vec<Cursor>> {
         let stored = |height| self.store.bare_block(height).unwrap().map(|block| block.header);
         let stored = self.store.height_of(&header.parent).unwrap().and_then(stored);

@@ -1,4 +1,4 @@
-//! Shards without threads, their stages beside them: four in memory on a virtual clock.
+//! Shards without threads, with their stages beside them: four nodes in memory on a virtual clock.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 mod chain;

@@ -21,7 +21,7 @@ use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Turns without an end.
+/// A number of turns that only an endless loop takes.
 const TURNS_MAX: usize = 100_000;
 
 pub struct Node {
@@ -30,11 +30,11 @@ pub struct Node {
     pub core: Core,
     /// True if the node runs and its links are up.
     pub up: bool,
-    /// While set the disk answers no sync.
+    /// While true, the disk answers no sync.
     pub disk_held: bool,
-    /// While set nothing is executed.
+    /// While true, nothing is executed.
     pub execution_held: bool,
-    /// While set the core gets no inputs.
+    /// While true, the core gets no inputs.
     pub core_held: bool,
 }
 
@@ -72,7 +72,7 @@ pub struct Net {
     pub clocks_ms: Vec<i64>,
 }
 
-/// The key that proves node `index` on its links, also of those that no genesis names.
+/// Returns the key that proves node `index` on its links, also for nodes outside the genesis.
 pub fn node_key(index: usize) -> PublicKey {
     SigningKey::from_seed(&[110 + index as u8; 32]).public()
 }
@@ -139,7 +139,7 @@ impl Net {
         }
     }
 
-    /// Goes on until nothing is left to do at this instant.
+    /// Runs until nothing is left to do at this time.
     pub fn run(&mut self) {
         for _ in 0..TURNS_MAX {
             let mut busy = false;
@@ -222,14 +222,14 @@ impl Net {
         self.nodes[to].shard.ports.events.push_back(event);
     }
 
-    /// Lets a traitor say something.
+    /// Sends a message of a traitor.
     pub fn inject(&mut self, from: usize, to: usize, message: Message) {
         assert_ne!(from, to, "nobody has a link to itself");
         let frame = Bytes::from(message.to_frame());
         self.peer_event(from, to, message, frame);
     }
 
-    /// This node's key is used beside it: that the node finds out is no fault of the test.
+    /// Notes that the test uses this node's key beside the node: the node may find that out.
     pub fn traitor(&mut self, index: usize) {
         self.ports(index).may_retire = true;
     }
@@ -243,7 +243,7 @@ impl Net {
             let up = self.nodes.iter().enumerate().filter(|(_, node)| node.up);
             let due = up.filter_map(|(index, node)| node.shard.next_deadline_us(self.now_at(index))).min();
             let due = due.unwrap_or(end).clamp(now.us, end);
-            // Deadlines are in whole ms for some: never stand still.
+            // Some parts have deadlines in whole ms; the clock must never stand still.
             let due = due.max((now.us + 1).min(end));
             self.now.us = due;
             self.now.wall_ms = chain::START_MS + due / 1000;
@@ -267,7 +267,7 @@ impl Net {
         self.run();
     }
 
-    /// All that run give their view up.
+    /// Makes all running nodes give their view up.
     pub fn nullify(&mut self) {
         let awake = |node: &Node| node.up && !node.core_held;
         for index in (0..self.nodes.len()).filter(|index| awake(&self.nodes[*index])).collect::<Vec<_>>() {
@@ -282,21 +282,21 @@ impl Net {
         self.nodes.iter_mut().for_each(|node| node.core.proposes = false);
     }
 
-    /// The next transaction of an account.
+    /// Returns the next transaction of an account.
     pub fn next_put(&mut self, account: usize) -> Verified<Transaction> {
         let nonce = self.nonces[account];
         self.nonces[account] += 1;
         chain::put(&self.genesis, account, nonce)
     }
 
-    /// The next transaction of an account, with these operations.
+    /// Returns the next transaction of an account, with these operations.
     pub fn next_of(&mut self, account: usize, operations: Vec<Operation>) -> Verified<Transaction> {
         let nonce = self.nonces[account];
         self.nonces[account] += 1;
         chain::sign(&self.genesis, account, nonce, operations)
     }
 
-    /// Goes on for so many turns of all nodes, and no further.
+    /// Runs this many turns of all nodes, and no more.
     pub fn turns(&mut self, count: usize) {
         for _ in 0..count {
             for index in 0..self.nodes.len() {
@@ -306,7 +306,7 @@ impl Net {
         }
     }
 
-    /// A client sends the next transaction of an account whose home is this node.
+    /// Submits the next transaction of an account whose home is this node.
     pub fn submit(&mut self, index: usize) -> TxId {
         self.submit_of(index, chain::account_of_lane(index))
     }
@@ -325,7 +325,7 @@ impl Net {
         chain::id_of(&transaction)
     }
 
-    /// The store's commits so far are on disk.
+    /// Syncs the store's commits so far.
     pub fn sync_store(&mut self, index: usize) {
         let ports = &mut self.nodes[index].shard.ports;
         let tip = ports.store.tip().unwrap();
@@ -339,7 +339,8 @@ impl Net {
         self.run();
     }
 
-    /// Loses what neither journal nor store had on disk, and starts again. The journal may have kept more than it had to.
+    /// Discards the unsynced data of journal and store, and starts again. The journal may have kept more than it had
+    /// to.
     pub fn power_loss(&mut self, index: usize, kept_beyond: u64) {
         if self.nodes[index].up {
             self.stop(index);
@@ -380,12 +381,12 @@ impl Net {
         self.run();
     }
 
-    /// Makes nodes that start listen for so long for another process with their keys.
+    /// Makes nodes listen for this long at their start for another process with their keys.
     pub fn listen_for_rivals(&mut self, us: u64) {
         self.config.rival_wait_us = us;
     }
 
-    /// These peers take another process' links with the node's key for its own.
+    /// Makes these peers accept another process' links with the node's key.
     pub fn rival_at(&mut self, index: usize, peers: &[usize]) {
         for peer in peers {
             self.ports(index).events.push_back(Event::Replaced { node_key: node_key(*peer) });
@@ -393,7 +394,7 @@ impl Net {
         self.run();
     }
 
-    /// Loses its store alone, and starts again.
+    /// Removes only the node's store, and starts it again.
     pub fn lose_store(&mut self, index: usize) {
         self.stop(index);
         let ports = self.ports(index);
@@ -403,7 +404,7 @@ impl Net {
         self.power_loss(index, 0);
     }
 
-    /// Loses store and journal, keeps its keys, and starts again.
+    /// Removes the node's store and journal, keeps its keys, and starts it again.
     pub fn wipe(&mut self, index: usize) {
         if self.nodes[index].up {
             self.stop(index);
@@ -415,7 +416,7 @@ impl Net {
         self.link_all(index, true);
     }
 
-    /// A stopped node whose store was changed meanwhile starts again with its journal.
+    /// Starts a stopped node with a changed store and its journal.
     pub fn reopen(&mut self, index: usize) {
         let old = &mut self.nodes[index].shard.ports;
         let mut ports = TestPorts::new(old.context.clone(), old.store.clone(), self.witness.clone());
@@ -428,7 +429,7 @@ impl Net {
         self.link_all(index, true);
     }
 
-    /// A wiped node that starts with this store, which was filled from a snapshot.
+    /// Starts a wiped node with this store, which was filled from a snapshot.
     // Tests of state sync need it, in crates/node.
     #[allow(dead_code)]
     pub fn filled(&mut self, index: usize, store: Arc<MemStore>) {
@@ -461,7 +462,7 @@ impl Net {
         core.inputs.iter().filter(|input| fits(input)).count()
     }
 
-    /// Messages from one node to another, oldest first.
+    /// Returns the messages from one node to another, oldest first.
     pub fn between(&self, from: usize, to: usize) -> impl Iterator<Item = &Message> {
         self.log.iter().filter(move |(a, b, _)| (*a, *b) == (from, to)).map(|(_, _, message)| message)
     }

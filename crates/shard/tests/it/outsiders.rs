@@ -1,4 +1,5 @@
-//! Nodes outside the committee: they may ask, they hear what is final, and their word on the chain counts nothing.
+//! Nodes outside the committee: they may send requests and learn what is final, and their messages about the chain
+//! don't count.
 
 use crate::chain::{account_of_lane, context, put};
 use crate::forge;
@@ -32,7 +33,7 @@ fn ask(net: &mut Net, request: Request) -> Response {
 }
 
 #[test]
-fn whoever_is_outside_is_answered_and_told_what_is_final() {
+fn an_outsider_gets_answers_and_finalizations() {
     let mut net = Net::new();
     let id = net.submit(0);
     net.run();
@@ -44,16 +45,16 @@ fn whoever_is_outside_is_answered_and_told_what_is_final() {
     assert!(matches!(ask(&mut net, Request::Block(tip.digest)), Response::Block(block) if block.header == tip.header));
     let blocks = ask(&mut net, Request::FinalBlocks { first: Height(1), count: 9 });
     assert!(matches!(blocks, Response::FinalBlocks { blocks, .. } if !blocks.is_empty()));
-    // A non-member has signed nothing, so it can't ask what it signed.
+    // A non-member has signed nothing, so it can't ask for its signatures.
     assert_eq!(ask(&mut net, Request::OwnSignatures { next_seq: 0 }), Response::NotHeld);
 }
 
 #[test]
-fn what_an_outsider_says_of_the_chain_is_not_heard() {
+fn an_outsiders_consensus_messages_are_ignored() {
     let mut net = Net::new();
     net.submit(0);
     net.run();
-    // Everything that a validator said, in another's name: a second committee's worth of votes.
+    // All messages of a validator, under another name: the votes of a second committee.
     let heard: Vec<Message> = net.log.iter().map(|(_, _, message)| message.clone()).collect();
     let before = (net.height(0), net.nodes[0].shard.view(), net.saw(0, |_| true));
     for message in heard {
@@ -76,7 +77,7 @@ fn handed_to(net: &Net, from: usize) -> Vec<usize> {
 }
 
 #[test]
-fn a_follower_hands_on_again_what_was_lost_with_a_link() {
+fn a_follower_forwards_transactions_again_that_were_lost_with_a_link() {
     let mut net = Net::of(5, Parameters::default());
     let lost = Rc::new(Cell::new(0));
     let count = lost.clone();
@@ -105,7 +106,7 @@ fn a_follower_goes_to_the_next_where_a_validator_keeps_transactions_back() {
 }
 
 #[test]
-fn a_follower_that_reaches_nobody_hands_on_once_it_does() {
+fn a_follower_without_links_forwards_once_it_has_one() {
     let mut net = Net::of(5, Parameters::default());
     net.link_all(4, false);
     let id = net.submit_of(4, account_of_lane(1));
@@ -118,7 +119,7 @@ fn a_follower_that_reaches_nobody_hands_on_once_it_does() {
 
 /// Each of these would change something, were a member to say it.
 #[test]
-fn what_only_an_outsider_says_of_the_chain_is_not_heard() {
+fn a_message_that_only_outsiders_send_is_ignored() {
     let news = |net: &Net| {
         let transaction = put(&net.genesis, 0, 0).into_inner();
         let batch = forge::batch(&net.genesis, 3, 0, BatchDigest::ZERO, &[transaction]);

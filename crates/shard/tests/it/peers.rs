@@ -36,9 +36,9 @@ fn a_peer_is_silent_after_three_heartbeats_and_back_with_its_next_frame() {
     assert_eq!(silence(&net, 2, false), 1);
 }
 
-/// On a machine without a free core a node wakes late, and what its peers sent is still on its way through its own threads.
+/// On a machine without a free core a node wakes late, and its peers' messages are still in its own threads.
 #[test]
-fn a_node_that_was_kept_from_running_takes_nobody_for_silent() {
+fn a_node_that_was_paused_considers_no_peer_silent() {
     let mut net = Net::new();
     net.heartbeats();
     for _ in 0..5 {
@@ -55,7 +55,7 @@ fn a_node_that_was_kept_from_running_takes_nobody_for_silent() {
 }
 
 #[test]
-fn one_arrival_a_heartbeat_is_noted_for_who_reads_them() {
+fn one_arrival_per_heartbeat_is_recorded() {
     let mut net = Net::new();
     net.nodes[0].shard.take_arrivals();
     for _ in 0..20 {
@@ -82,7 +82,7 @@ fn a_peer_that_is_behind_is_sent_the_best_finalization() {
     assert_eq!(net.height(3), 1);
 }
 
-/// R19: else a node that missed a view's votes can't tell that it was notarized.
+/// R19: otherwise a node that missed a view's votes can't tell that the view was notarized.
 #[test]
 fn a_heartbeat_brings_notarizations_above_the_last_finalization() {
     let mut net = Net::new();
@@ -97,7 +97,7 @@ fn a_heartbeat_brings_notarizations_above_the_last_finalization() {
     assert_eq!((net.height(0), net.nodes[0].core.view), (0, View(3)));
     let notarized = |input: &Input| matches!(input, Input::Certificate(c) if c.kind == VoteKind::Notarize);
     assert_eq!((net.saw(0, notarized), net.saw(3, notarized)), (1, 0));
-    // One node's word is enough, although its vote alone would not be.
+    // One node's message is enough, because it carries the notarization; its vote alone wouldn't be.
     net.passes = Box::new(|from, _, _| from == 0);
     net.heartbeats();
     assert_eq!(net.saw(3, notarized), 1);
@@ -105,7 +105,7 @@ fn a_heartbeat_brings_notarizations_above_the_last_finalization() {
 
 /// R18: any frame may be lost with a connection.
 #[test]
-fn a_resend_brings_the_own_proposal_and_the_own_votes_to_who_missed_them() {
+fn a_resend_contains_the_own_proposal_and_the_own_votes() {
     let mut net = Net::new();
     net.passes = Box::new(|from, _, message| from != 1 || matches!(message, Message::Batch(_)));
     net.submit(1);
@@ -120,7 +120,7 @@ fn a_resend_brings_the_own_proposal_and_the_own_votes_to_who_missed_them() {
     assert!((0..4).all(|index| net.height(index) == 1));
 }
 
-/// R4: else who missed the votes on the views between has to ask before it can judge the block.
+/// R4: otherwise a node that missed the votes of the views between must ask before it can judge the block.
 #[test]
 fn a_proposal_brings_the_nullifications_of_the_views_that_it_leaves_out() {
     let mut net = Net::new();
@@ -143,7 +143,7 @@ fn a_proposal_brings_the_nullifications_of_the_views_that_it_leaves_out() {
 }
 
 #[test]
-fn certificates_are_told_once_however_often_they_come() {
+fn certificates_are_reported_once_however_often_they_arrive() {
     let mut net = Net::new();
     let context = crate::chain::context(&net.genesis, 0);
     let body = forge::body(&context, VoteKind::Nullify, 1, rustorium_types::BlockDigest::ZERO);
@@ -160,7 +160,7 @@ fn certificates_are_told_once_however_often_they_come() {
 }
 
 #[test]
-fn f_plus_one_nullifies_are_told_and_a_vote_in_anothers_name_is_not_counted() {
+fn f_plus_one_nullifies_are_reported_and_a_vote_under_a_false_name_is_not_counted() {
     let mut net = Net::new();
     let context = crate::chain::context(&net.genesis, 0);
     let body = forge::body(&context, VoteKind::Nullify, 1, rustorium_types::BlockDigest::ZERO);

@@ -1,5 +1,5 @@
-//! `Ports` in memory. Each frame that leaves is held against what the journal has on disk, and each release against what
-//! a restart would need.
+//! `Ports` in memory. Each frame that leaves is compared with the journal's data on disk, and each release with what a
+//! restart would need.
 
 use crate::chain::{copy, verified};
 use crate::signer::Signer;
@@ -16,7 +16,7 @@ use rustorium_shard::context::Context;
 use rustorium_shard::port::Input;
 use rustorium_shard::senders::Credit;
 use rustorium_shard::senders::Payer;
-use rustorium_shard::{Ending, Event, ExecutionJob, FalseBatch, Ports};
+use rustorium_shard::{EndReason, Event, ExecutionJob, FalseBatch, Ports};
 use rustorium_signer::protocol::Request as SignRequest;
 use rustorium_stages::executor::{Executor, Progress};
 use rustorium_stages::inbox::Inbox;
@@ -39,7 +39,7 @@ use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// The smallest tables: made once, and the same roots come out.
+/// The smallest tables, made once; the roots don't depend on their size.
 fn tables() -> Arc<Tables> {
     static TABLES: OnceLock<Arc<Tables>> = OnceLock::new();
     TABLES.get_or_init(|| Arc::new(Tables::build(4).unwrap())).clone()
@@ -54,7 +54,7 @@ pub struct TestPorts {
     pub sent: VecDeque<(Option<ValidatorIndex>, Class, Bytes)>,
     /// Messages to nodes outside the committee: to one, or to all of them.
     pub told_outside: Vec<(Option<PublicKey>, Message)>,
-    /// The same, until it is on its way, with the epoch in which it was said.
+    /// The same messages until they leave, with the epoch in which they were sent.
     pub outside: Vec<(Option<PublicKey>, Message, Arc<Context>)>,
     pub journal: Vec<JournalRecord>,
     pub next: u64,
@@ -64,7 +64,7 @@ pub struct TestPorts {
     release_after: u64,
     /// The newest header that the store has on disk.
     pub durable: Header,
-    /// View up to which a lost store held what votes rest on.
+    /// View up to which a lost store held data that votes rest on.
     pub lost: View,
     pub events: VecDeque<Event>,
     pub jobs: VecDeque<ExecutionJob>,
@@ -83,12 +83,12 @@ pub struct TestPorts {
     /// The state tree, from genesis on.
     rooting: Rooting<Tree<Arc<dyn Store>>, Serial>,
     pub roots: Arc<Queue<RootJob>>,
-    /// What the journal was found to lack.
+    /// The loss that was found in the journal.
     pub retired: Option<String>,
     /// True if this test removes something that the node had signed.
     pub may_retire: bool,
     /// Reason for which the shard ended the node.
-    pub ended: Option<Ending>,
+    pub ended: Option<EndReason>,
     /// The node keys of the committee that operators want.
     pub target: BTreeSet<PublicKey>,
     /// The process that signs for it, where it has no key itself.
@@ -183,7 +183,7 @@ impl TestPorts {
         true
     }
 
-    /// Goes through all that the store has once more, as a restart does.
+    /// Reads the whole store once more, as a restart does.
     pub fn reload_roots(&mut self) {
         self.roots = Arc::default();
         let base = Tree(self.store.clone() as Arc<dyn Store>);
@@ -197,7 +197,7 @@ impl TestPorts {
         }
     }
 
-    /// Roots what was executed; ahead, where nothing else is to be done and it is time.
+    /// Roots executed heights; also ahead, if there is nothing else to do and it is time.
     pub fn root(&mut self, wall_ms: u64) -> bool {
         let mut jobs = VecDeque::new();
         self.roots.take(Some(Duration::ZERO), &mut jobs);
@@ -212,7 +212,8 @@ impl TestPorts {
         !rooted.is_empty()
     }
 
-    /// Frees what the shard released. The journal frees nothing before it has synced what was appended until then.
+    /// Frees the records that the shard released. The journal frees nothing before it has synced everything appended
+    /// until then.
     pub fn free(&mut self) {
         if self.synced >= self.release_after {
             self.journal.retain(|record| record.lsn.0 >= self.released);
@@ -233,7 +234,7 @@ impl TestPorts {
             RecordKind::Batch => from::<Batch>(&record.payload).body.epoch,
             RecordKind::Floor => now,
         };
-        // R36: the newest copy is what counts.
+        // R36: the newest copy counts.
         let again = |other: &JournalRecord| {
             other.lsn.0 >= position && other.kind == record.kind && other.payload == record.payload
         };
@@ -434,7 +435,7 @@ impl Ports for TestPorts {
         assert!(self.retired.replace(lacks.to_owned()).is_none(), "retired twice");
     }
 
-    fn end(&mut self, why: Ending) {
+    fn end(&mut self, why: EndReason) {
         self.ended = Some(why);
     }
 }

@@ -9,7 +9,7 @@ use rustorium_storage::{RecordKind, Store};
 use rustorium_types::{Batch, BlockDigest, Epoch, Height, Message, Operation, Request, View, VoteKind};
 
 #[test]
-fn recovered_comes_first_also_when_work_waits() {
+fn recovered_is_the_first_input_also_when_work_waits() {
     let mut net = Net::new();
     net.nodes[1].core.proposes = false;
     net.submit(1);
@@ -22,9 +22,9 @@ fn recovered_comes_first_also_when_work_waits() {
 }
 
 #[test]
-fn a_node_alone_in_the_dark_signs_nothing_else_than_before() {
+fn a_cut_off_node_signs_nothing_new_after_a_restart() {
     let mut net = Net::new();
-    // Its proposal and vote get to disk. The others get none of its messages except the question what it signed.
+    // Its proposal and vote get to disk. The others receive none of its messages except the request for its signatures.
     let asks = |message: &Message| matches!(message, Message::Request { request: Request::OwnSignatures { .. }, .. });
     net.passes = Box::new(move |from, _, message| from != 1 || asks(message));
     net.submit(1);
@@ -54,7 +54,7 @@ fn a_node_alone_in_the_dark_signs_nothing_else_than_before() {
     net.run();
     assert_eq!(net.saw(1, |input| *input == Input::VoteRefused(kind, view)), 2);
 
-    // It repeats its messages, including the proposal, and the view goes on.
+    // The node repeats its messages, including the proposal, and the view goes on.
     net.passes = Box::new(|_, _, _| true);
     net.effects(1, vec![Effect::ResendVotes(view)]);
     net.advance(100_000);
@@ -137,7 +137,7 @@ fn the_own_lane_goes_on_after_its_last_batch_on_disk() {
 }
 
 #[test]
-fn what_was_final_and_not_yet_on_disk_is_executed_again_from_the_journal() {
+fn final_heights_that_were_not_on_disk_are_executed_again_from_the_journal() {
     let mut net = Net::new();
     for _ in 0..3 {
         for index in 0..N {
@@ -149,7 +149,7 @@ fn what_was_final_and_not_yet_on_disk_is_executed_again_from_the_journal() {
     assert!(height >= 3);
     net.power_loss(0, 0);
     assert_eq!(net.height(0), 0);
-    // Alone: its own journal is all that it has.
+    // The node is alone: it has only its own journal.
     net.passes = Box::new(|from, to, _| from != 0 && to != 0);
     net.advance(100_000);
     let again = net.store(0).tip().unwrap();
@@ -184,13 +184,13 @@ fn all_lose_power_at_once_and_go_on() {
 }
 
 #[test]
-fn a_store_lost_alone_does_not_free_votes_that_the_journal_forgot() {
+fn a_lost_store_alone_does_not_allow_votes_below_the_journals_floor() {
     let mut net = Net::new();
     net.submit(1);
     net.run();
     net.sync_store(1);
     net.run();
-    // Everything that release may free is gone, and so is the whole store: only the floor says what was signed.
+    // All releasable records and the whole store are gone: only the floor tells what was signed.
     net.ports(1).journal.retain(|record| record.kind == RecordKind::Floor);
     net.lose_store(1);
     net.run();
@@ -200,8 +200,8 @@ fn a_store_lost_alone_does_not_free_votes_that_the_journal_forgot() {
     assert_eq!(net.saw(1, |input| *input == Input::VoteRefused(kind, view)), 1);
 }
 
-/// R32: a node that lost only its store, and is back in an epoch whose records the journal has freed, can't know what
-/// it signed there.
+/// R32: a node that lost only its store, in an epoch whose records the journal has freed, can't know what it signed in
+/// that epoch.
 #[test]
 fn nothing_is_signed_in_an_epoch_that_the_journal_has_forgotten() {
     let mut net = steps::net(N);
@@ -214,8 +214,7 @@ fn nothing_is_signed_in_an_epoch_that_the_journal_has_forgotten() {
         net.ports(index).journal.retain(|record| record.kind == RecordKind::Floor);
     }
     (0..N).for_each(|index| net.stop(index));
-    // All nodes lose their stores at once: nobody can show the others how the epoch ended, or holds what they signed in
-    // it.
+    // All nodes lose their stores at once: no peer can show how the epoch ended, or holds the signatures in it.
     (0..N).for_each(|index| net.lose_store(index));
     let since = net.log.len();
     steps::settle(&mut net);

@@ -1,5 +1,6 @@
-//! Random orders of work, syncs, holds, power losses and lost frames: the ports assert that no vote leaves unsynced or
-//! twice, that no two results differ, and that `release` spares what a restart needs; here is that all end alike.
+//! Random orders of work, syncs, stalls, power losses and lost frames. The ports assert that no vote leaves unsynced or
+//! twice, that no two results differ, and that `release` keeps what a restart needs. These tests check that all nodes
+//! end with the same chain.
 
 use crate::chain::{N, account_of_lane};
 use crate::net::Net;
@@ -86,7 +87,7 @@ fn heal(net: &mut Net) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 400, ..ProptestConfig::default() })]
     #[test]
-    fn whatever_happens_nodes_agree_and_nothing_needed_is_released(
+    fn nodes_always_agree_and_no_needed_record_is_released(
         tight: bool, steps in prop::collection::vec(step(), 1..60)
     ) {
         let mut net = if tight { Net::tight() } else { Net::new() };

@@ -1,8 +1,8 @@
-//! R26: of two processes with one key, the one that has signed nothing yet ends, before it signs. That no node says two
-//! things is asserted by the ports' witness.
+//! R26: of two processes with one key, the one that has signed nothing yet ends before it signs. The ports' witness
+//! asserts that no node contradicts itself.
 
 use crate::net::Net;
-use rustorium_shard::Ending;
+use rustorium_shard::EndReason;
 use rustorium_shard::port::{Effect, Input};
 use rustorium_types::{Message, VoteKind};
 
@@ -30,7 +30,7 @@ fn said_votes(net: &Net, since: usize) -> usize {
 }
 
 #[test]
-fn it_listens_before_it_signs() {
+fn a_new_process_listens_before_it_signs() {
     let mut net = listening();
     let since = net.log.len();
     nullify(&mut net);
@@ -42,20 +42,20 @@ fn it_listens_before_it_signs() {
 }
 
 #[test]
-fn it_ends_when_more_than_one_peer_took_its_links() {
+fn a_new_process_ends_when_a_second_one_has_its_links() {
     let mut net = listening();
     let since = net.log.len();
     nullify(&mut net);
     net.rival_at(3, &[0, 0, 0]);
     assert_eq!(net.ports(3).ended, None, "one peer may lie, as often as it likes");
     net.rival_at(3, &[2]);
-    assert_eq!(net.ports(3).ended, Some(Ending::Rival));
+    assert_eq!(net.ports(3).ended, Some(EndReason::Rival));
     assert_eq!(said_votes(&net, since), 0);
     assert_eq!(net.saw(3, |input| *input == Input::KeyRetired), 0, "it may start again once the other one has ended");
 }
 
 #[test]
-fn one_that_signs_already_goes_on() {
+fn a_process_that_has_signed_goes_on() {
     let mut net = listening();
     net.advance(WAIT_US + 1000);
     net.rival_at(3, &[0, 1, 2]);

@@ -108,7 +108,7 @@ fn each_broken_rule_of_a_closing_block_is_named() {
 }
 
 #[test]
-fn what_is_allowed_passes() {
+fn allowed_headers_pass() {
     let (parent, mut block, parameters) = at_height_ten();
     list(&mut block.header, &parent, 2, Cursor { next_seq: 9, tip: BatchDigest([9; 32]) });
     block.header.result = ResultClaim { height: parent.height, root: Hash([1; 32]) };

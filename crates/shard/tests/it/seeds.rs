@@ -1,4 +1,4 @@
-//! A node that joins after all of the genesis' validators are gone, and knows some of today's members.
+//! A node that joins after all validators of the genesis are gone, and knows some current members.
 
 use crate::net::{Net, node_key};
 use crate::steps::{add, change, epoch, goes_on, net, operate, remove, settle};
@@ -7,7 +7,7 @@ use rustorium_types::*;
 
 const LATE: usize = 8;
 
-/// Epoch 1 has nodes 4 to 7; the genesis' four are gone, and node 8 begins with nothing.
+/// Epoch 1 has nodes 4 to 7; the four validators of the genesis are gone, and node 8 starts with an empty store.
 fn replaced(seeds: &[usize]) -> Net {
     let mut net = net(LATE + 1);
     net.stop(LATE);
@@ -35,11 +35,11 @@ fn is_level(net: &Net) -> bool {
 }
 
 #[test]
-fn it_goes_through_the_epochs_by_what_seeds_show() {
+fn a_new_node_follows_all_epochs_with_the_help_of_seeds() {
     for seeds in [vec![4, 5, 6, 7], vec![6]] {
         let mut net = replaced(&seeds);
         assert!(is_level(&net), "seeds {seeds:?}: {} in epoch {}", net.height(LATE), epoch(&net, LATE));
-        // And on: it is admitted, and votes.
+        // Later the node is admitted, and votes.
         operate(&mut net, 4, vec![add(LATE)]);
         assert_eq!((4..=LATE).map(|index| epoch(&net, index)).collect::<Vec<_>>(), [2; 5]);
         assert_eq!(net.store(LATE).tip().unwrap().height, net.store(4).tip().unwrap().height);
@@ -47,7 +47,7 @@ fn it_goes_through_the_epochs_by_what_seeds_show() {
 }
 
 #[test]
-fn without_any_it_stays_where_it_is() {
+fn without_seeds_a_new_node_stays_at_the_genesis() {
     assert!(!is_level(&replaced(&[])));
     // An absent seed doesn't help.
     assert!(!is_level(&replaced(&[1])));
@@ -66,7 +66,7 @@ fn a_seed_that_makes_things_up_is_not_believed() {
             }
             other => other,
         };
-        // The seed repeats what it and others said before.
+        // The seed repeats earlier messages, its own and others'.
         net.inject(5, LATE, forged);
     }
     net.run();

@@ -1,11 +1,11 @@
-//! A signer process without the process: the guard, its record, and a connection that may break.
+//! A signer without a process: the guard, its record, and a connection that may break.
 
 use crate::chain::validator_key;
 use rustorium_crypto::{SigningKey, chain_id};
 use rustorium_shard::{Event, SignerEvent};
 use rustorium_signer::guard::Lane;
 use rustorium_signer::protocol::Request;
-use rustorium_signer::{Answer, Guard, Key, Record, Refusal, What};
+use rustorium_signer::{Answer, Guard, Key, Record, Refusal, RequestSubject};
 use rustorium_types::*;
 use std::collections::BTreeSet;
 
@@ -13,11 +13,11 @@ pub struct Signer {
     key: SigningKey,
     chains: BTreeSet<ChainId>,
     pub guard: Guard,
-    /// All of it is synced.
+    /// Everything in it is synced.
     disk: Vec<Record>,
     up: bool,
     shown: bool,
-    /// Votes and batches that it was asked for.
+    /// Requested votes and batches.
     pub asked: usize,
     /// Number of the first request whose answer gets lost. Later answers get lost too.
     pub silent_from: Option<usize>,
@@ -45,7 +45,7 @@ impl Signer {
         self.disk.contains(&Record::Batch(Box::new(batch.clone())))
     }
 
-    /// An older copy of its record is brought back, which lacks the batches.
+    /// Restores an older copy of the record, which lacks the batches.
     pub fn forget_batches(&mut self) {
         self.disk.retain(|record| !matches!(record, Record::Batch(_)));
     }
@@ -66,27 +66,27 @@ impl Signer {
         if !self.up {
             return None;
         }
-        self.asked += usize::from(!matches!(request.what, What::Show(_)));
+        self.asked += usize::from(!matches!(request.what, RequestSubject::Show(_)));
         let answer = self.decide(request.what).unwrap_or_else(Answer::Refused);
         let silent = self.silent_from.is_some_and(|from| self.asked >= from);
         (!silent).then_some(Event::Signer(SignerEvent::Answer(request.id, answer)))
     }
 
-    fn decide(&mut self, what: What) -> Result<Answer, Refusal> {
+    fn decide(&mut self, what: RequestSubject) -> Result<Answer, Refusal> {
         let key = Key::File(self.key.clone());
         match what {
-            What::Show(shown) => {
+            RequestSubject::Show(shown) => {
                 let (records, newest) = self.guard.show(&shown);
                 self.disk.extend(records);
                 self.shown = newest.is_ok();
                 newest.map(Answer::Ready)
             }
             _ if !self.shown => Err(Refusal::NotShown),
-            What::Vote { body, settled } => {
+            RequestSubject::Vote { body, settled } => {
                 self.disk.extend(self.guard.vote(&body, settled)?);
                 Ok(Answer::Signed(key.vote(&body).unwrap()))
             }
-            What::Batch(body) => match self.guard.batch(&body)? {
+            RequestSubject::Batch(body) => match self.guard.batch(&body)? {
                 Lane::Again(signature) => Ok(Answer::Signed(signature)),
                 Lane::Free(digest) => {
                     let signature = key.batch(&digest).unwrap();

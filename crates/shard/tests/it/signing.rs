@@ -1,4 +1,5 @@
-//! Nodes whose keys another process has. That no node says two things, through all crashes, is asserted by the ports' witness.
+//! Nodes whose keys another process has. The ports' witness asserts that no node contradicts itself, across all
+//! crashes.
 
 use crate::chain::{ACCOUNTS, N, account, v};
 use crate::net::Net;
@@ -21,7 +22,7 @@ fn other_account_of_lane(lane: usize) -> usize {
     at_home.nth(1).unwrap()
 }
 
-/// Everyone submits in turn; the transactions of the last round.
+/// All nodes submit in turn; returns the transactions of the last round.
 fn busy(net: &mut Net, rounds: usize) -> Vec<TxId> {
     let mut ids = Vec::new();
     for _ in 0..rounds {
@@ -51,7 +52,7 @@ fn settle(net: &mut Net, index: usize, ids: &[TxId]) {
     panic!("not final: {:?}", ids.iter().map(|id| net.is_final(index, id)).collect::<Vec<_>>());
 }
 
-/// Messages of a node that carry a signature which it made only now.
+/// Returns the messages of a node with a signature that it made only now.
 fn signed(net: &Net, index: usize, since: usize) -> usize {
     let signs = |message: &Message| match message {
         Message::Vote(_) | Message::Proposal(_) => true,
@@ -102,8 +103,7 @@ fn no_crash_between_a_signature_and_the_journal_stops_lane_or_chain() {
         net.power_loss(1, 0);
         net.advance(400_000);
         let since = net.log.len();
-        // The transactions that waited in the pool are gone, and with them the nonces after them, so another account is
-        // used.
+        // The transactions in the pool are gone, and with them the nonces after them, so the test uses another account.
         let other = other_account_of_lane(1);
         let ids = [net.submit_of(1, other), net.submit_of(1, other), net.submit(0)];
         settle(&mut net, 1, &ids);
@@ -153,13 +153,13 @@ fn a_chain_whose_nodes_and_signers_all_lost_power_goes_on() {
 }
 
 #[test]
-fn what_another_node_signed_is_refused_and_not_sent() {
+fn requests_that_contradict_another_nodes_signatures_are_refused() {
     let mut net = signing_elsewhere();
     net.nobody_proposes();
     net.advance(400_000);
     let view = net.nodes[1].shard.view();
     let committee = net.nodes[1].shard.ports.context.committee.clone();
-    // The other one voted to finalize the view, and has a batch at the lane's next place.
+    // The other node voted to finalize the view, and has a batch at the lane's next place.
     let twin = committee.body(VoteKind::Finalize, view, BlockDigest([9; 32]));
     let signer = net.ports(1).signer.as_mut().unwrap();
     signer.guard.vote(&twin, View(0)).unwrap();

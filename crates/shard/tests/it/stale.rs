@@ -1,5 +1,5 @@
-//! R26 and R27: a node whose journal is not the newest finds that out before it signs, and then signs no more. That no node
-//! says two things, whatever it lost, is asserted by the ports' witness in each of these tests.
+//! R26 and R27: a node whose journal is not the newest finds that out before it signs, and then signs no more. In each
+//! of these tests the ports' witness asserts that no node contradicts itself, whatever it lost.
 
 use crate::chain::{self, N, account_of_lane, v, validator_key};
 use crate::forge;
@@ -12,7 +12,7 @@ use rustorium_types::{
     BatchDigest, BlockDigest, Cursor, Epoch, Height, Message, Request, Response, SignedVote, View, VoteKind, encode,
 };
 
-/// Messages of node `from` that carry a signature which it made only now.
+/// Returns the messages of node `from` with a signature that it made only now.
 fn signed(net: &Net, from: usize, since: usize) -> usize {
     let signs = |message: &Message| match message {
         Message::Vote(_) | Message::Proposal(_) => true,
@@ -23,7 +23,7 @@ fn signed(net: &Net, from: usize, since: usize) -> usize {
     net.log[since..].iter().filter(|(sender, _, message)| *sender == from && signs(message)).count()
 }
 
-/// Everyone submits, and all of it becomes final.
+/// All nodes submit, and all transactions become final.
 fn busy(net: &mut Net, rounds: usize) {
     for _ in 0..rounds {
         (0..N)
@@ -61,7 +61,7 @@ fn a_node_that_lost_everything_signs_nothing_and_follows() {
     net.nullify();
     follows(&mut net, 1, since);
     assert!(retired(&mut net, 1).is_some());
-    // Its clients are served: other validators list what they send.
+    // The node's clients are served: other validators list their transactions.
     let ids = [net.submit(1), net.submit(2)];
     net.advance(100_000);
     net.nullify();
@@ -74,7 +74,7 @@ fn a_node_that_lost_everything_signs_nothing_and_follows() {
     assert_eq!(signed(&net, 1, since), 0);
 }
 
-/// A nullify of node 0's that leads to nothing.
+/// Makes a nullify vote of node 0 that leads to no certificate.
 fn with_a_nullify_heard_by_node_3_alone() -> Net {
     let mut net = Net::new();
     net.nobody_proposes();
@@ -101,10 +101,10 @@ fn an_open_vote_that_only_a_peer_remembers_is_enough() {
 }
 
 #[test]
-fn one_more_than_a_quorum_is_heard_where_it_answers() {
+fn a_node_waits_for_one_answer_more_than_a_quorum_if_it_comes() {
     let mut net = with_a_nullify_heard_by_node_3_alone();
     let since = net.log.len();
-    // Nodes 1 and 2 are a quorum with it, and know nothing; node 3's first answer is lost.
+    // Nodes 1 and 2 are a quorum with node 0, and know nothing; node 3's first answer is lost.
     net.passes = Box::new(|from, to, message| (from, to) != (3, 0) || !matches!(message, Message::Response { .. }));
     net.wipe(0);
     net.advance(200_000);
@@ -179,7 +179,7 @@ fn nothing_is_signed_before_a_quorum_has_answered() {
     let mut net = Net::new();
     net.stop(2);
     busy(&mut net, 2);
-    // Never voted: it starts now, and hears one peer only.
+    // The node never voted: it starts now, and hears one peer only.
     net.passes = Box::new(|from, to, _| (from, to) != (0, 2) && (from, to) != (3, 2));
     let since = net.log.len();
     net.wipe(2);
@@ -204,7 +204,7 @@ fn a_late_first_start_takes_part() {
     net.wipe(3);
     net.ports(3).may_retire = false;
     follows_and_votes(&mut net, 3);
-    // Without another the others need it.
+    // With another node down, the others need its vote.
     net.stop(1);
     busy(&mut net, 1);
     for _ in 0..6 {
@@ -275,7 +275,7 @@ fn a_key_that_votes_elsewhere_is_found_out_while_running() {
     let context = chain::context(&net.genesis, 0);
     let body = forge::body(&context, VoteKind::Nullify, view, BlockDigest::ZERO);
     let certificate = |signers: &[usize]| Message::Certificate(Box::new(forge::certificate(body, signers)));
-    // The first is known by now. The second is looked at all the same.
+    // The first loss is known by now. The second one is checked all the same.
     net.inject(0, 3, certificate(&[0, 1, 2]));
     net.run();
     assert_eq!(retired(&mut net, 3), None);
@@ -285,7 +285,7 @@ fn a_key_that_votes_elsewhere_is_found_out_while_running() {
 }
 
 #[test]
-fn what_waits_for_the_disk_when_the_key_retires_never_leaves() {
+fn messages_that_wait_for_the_disk_when_the_key_retires_never_leave() {
     let mut net = Net::new();
     busy(&mut net, 1);
     net.nodes[3].disk_held = true;
@@ -304,9 +304,9 @@ fn what_waits_for_the_disk_when_the_key_retires_never_leaves() {
     assert_eq!(signed(&net, 3, since), 0);
 }
 
-/// R2: its core may have cast the vote that was to carry it before it heard of that.
+/// R2: the core may have cast the vote that was to carry the certificate before it learned of the retirement.
 #[test]
-fn a_retired_key_signs_nothing_and_what_its_vote_was_to_carry_is_sent_on() {
+fn a_retired_key_signs_nothing_and_the_certificate_of_its_vote_is_sent_on() {
     let mut net = Net::new();
     busy(&mut net, 1);
     net.wipe(1);
@@ -325,7 +325,7 @@ fn a_retired_key_signs_nothing_and_what_its_vote_was_to_carry_is_sent_on() {
 }
 
 #[test]
-fn only_signatures_count_and_only_this_nodes() {
+fn only_this_nodes_own_signatures_count() {
     let mut net = Net::new();
     busy(&mut net, 1);
     let context = chain::context(&net.genesis, 0);
@@ -335,7 +335,7 @@ fn only_signatures_count_and_only_this_nodes() {
     let certificate =
         rustorium_types::Certificate { body, signatures: rustorium_types::BoundedVec::new(forged).unwrap() };
     net.inject(0, 3, Message::Certificate(Box::new(certificate)));
-    // A liar's proposal may say what it likes of another's lane.
+    // A liar's proposal may claim anything about another member's lane.
     let tip = net.store(0).tip().unwrap();
     let view = (net.nodes[3].core.view.0..).find(|view| view % N as u64 == 1).unwrap();
     let mut block = forge::child(&context, &tip.header, view);
@@ -344,7 +344,7 @@ fn only_signatures_count_and_only_this_nodes() {
     block.header.cursors = rustorium_types::BoundedVec::new(cursors).unwrap();
     net.inject(1, 3, forge::proposal(&context, &block));
     net.run();
-    // And an answer may hold anything.
+    // An answer may contain anything, too.
     net.passes = Box::new(|_, to, message| to != 3 || !matches!(message, Message::Response { .. }));
     net.power_loss(3, 0);
     net.run();
@@ -370,14 +370,14 @@ fn only_signatures_count_and_only_this_nodes() {
 }
 
 #[test]
-fn a_store_lost_alone_costs_no_key_and_the_lane_goes_on_where_it_was() {
+fn a_lost_store_alone_retires_no_key_and_the_lane_continues() {
     let mut net = Net::new();
     busy(&mut net, 3);
     net.sync_store(1);
     net.run();
     let listed = net.store(1).tip().unwrap().header.cursors[1];
     assert!(listed.next_seq >= 3);
-    // Everything that release may free is gone, and so is the whole store.
+    // All releasable records are gone, and so is the whole store.
     net.ports(1).journal.retain(|record| record.kind == RecordKind::Floor);
     net.lose_store(1);
     let id = net.submit(1);
@@ -396,7 +396,7 @@ fn a_store_lost_alone_costs_no_key_and_the_lane_goes_on_where_it_was() {
 
 /// Otherwise the journal would free votes above its floor, and a store lost later would pass for a lost journal.
 #[test]
-fn after_a_restart_the_floor_is_at_the_tip_before_anything_is_let_go() {
+fn after_a_restart_the_floor_is_at_the_tip_before_a_record_is_released() {
     let mut net = Net::new();
     busy(&mut net, 2);
     let tip = net.store(2).tip().unwrap().header;

@@ -90,7 +90,7 @@ fn an_idle_chain_certifies_its_newest_state_with_one_more_block() {
     assert_eq!(header.state, StateClaim::Rooted { height, first, root }, "a claim stands until there is a newer one");
 }
 
-/// R24: results may agree where trees don't.
+/// R24: results may agree while trees differ.
 #[test]
 fn another_state_root_at_a_quorum_is_divergence() {
     let mut net = rooted();
@@ -138,7 +138,7 @@ fn a_claim_of_another_root_or_of_no_period_is_invalid_and_one_not_rooted_here_wa
 }
 
 #[test]
-fn restarted_nodes_check_claims_with_the_periods_and_roots_of_what_they_stored() {
+fn restarted_nodes_check_claims_with_stored_periods_and_roots() {
     let mut net = rooted();
     for index in [0, 3] {
         net.sync_store(index);
@@ -153,9 +153,9 @@ fn restarted_nodes_check_claims_with_the_periods_and_roots_of_what_they_stored()
     }
 }
 
-/// A tree that was folded into the base, and read back from there, goes on to the roots of one that never was.
+/// A tree that was folded into the base and read back from there has the same later roots as one that was never folded.
 #[test]
-fn what_a_final_header_claims_folds_into_the_base_and_a_restart_goes_on_from_there() {
+fn claims_of_final_headers_are_folded_into_the_base_and_survive_a_restart() {
     let mut net = rooted();
     let StateClaim::Rooted { root: first, .. } = claim(&mut net) else { panic!("no state root was claimed") };
     net.submit(2);

@@ -1,4 +1,4 @@
-//! Steps that the tests of several files take: through epochs and their ends, and to a certified state root.
+//! Steps of several files' tests: through epochs and their ends, and to a certified state root.
 
 use crate::chain::{self, N, admitted, id_of, validator_key};
 use crate::net::{Net, node_key};
@@ -10,8 +10,8 @@ use rustorium_types::*;
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// Account 0 is the one operator. Under version 1 a change needs no proof and counts at once: what is tested here is how an
-/// epoch ends, not when.
+/// Account 0 is the one operator. Under version 1 a change needs no proof and counts at once; these tests are about how
+/// an epoch ends, not when.
 pub fn parameters() -> Parameters {
     Parameters { epoch_age_min_ms: None, ..governed() }
 }
@@ -45,7 +45,7 @@ pub fn remove(index: usize) -> Operation {
     Operation::RemoveValidator { validator_key: validator_key(index).public() }
 }
 
-/// The operator sends these to a node, and what follows from them follows.
+/// Sends these operations of the operator to a node, and runs what follows.
 pub fn operate(net: &mut Net, node: usize, operations: Vec<Operation>) -> TxId {
     let transaction = net.next_of(0, operations);
     let event = Event::Transactions { transactions: vec![admitted(&transaction)], from_client: true };
@@ -69,7 +69,7 @@ pub fn change(net: &Net, index: usize, epoch: u64) -> EpochChange {
     net.store(index).epoch(Epoch(epoch)).unwrap().expect("the epoch is over")
 }
 
-/// A transaction of an account that isn't the operator's is executed everywhere up to node `count`.
+/// Checks that a transaction of an account other than the operator's is executed on all nodes below `count`.
 pub fn goes_on(net: &mut Net, count: usize) {
     let id = net.submit_of(0, 5);
     settle(net);
@@ -78,7 +78,7 @@ pub fn goes_on(net: &mut Net, count: usize) {
     }
 }
 
-/// One member is away, so views that it leads are given up.
+/// Submits the operator's operations while one member is away, so the views that it leads are given up.
 pub fn operate_through(net: &mut Net, operations: Vec<Operation>, wanted: u64) {
     operate(net, 0, operations);
     for _ in 0..24 {
@@ -91,7 +91,7 @@ pub fn operate_through(net: &mut Net, operations: Vec<Operation>, wanted: u64) {
     panic!("epoch {wanted} doesn't begin: {}, {:?}", epoch(net, 0), net.height(0));
 }
 
-/// Nobody hears who votes to finalize the boundary, or one of so many closing blocks above it but the last.
+/// Drops votes to finalize the boundary or one of the `closing` − 1 closing blocks above it.
 pub fn lose_finality_of_the_end(net: &mut Net, closing: u64) {
     let boundary = Rc::new(Cell::new(None::<View>));
     let lost = move |message: &Message| {
@@ -114,8 +114,7 @@ pub fn lose_finality_of_the_end(net: &mut Net, closing: u64) {
     net.passes = Box::new(move |_, _, message| !lost(message));
 }
 
-/// The operator asks for this. Members that vote to finalize the boundary aren't heard, so closing blocks must follow
-/// it.
+/// Submits these operations of the operator. Votes to finalize the boundary are lost, so closing blocks must follow it.
 pub fn with_closing_blocks(net: &mut Net, operations: Vec<Operation>) {
     lose_finality_of_the_end(net, 1);
     operate_through(net, operations, 1);

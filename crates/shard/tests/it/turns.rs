@@ -16,7 +16,7 @@ fn frame(peer: usize) -> Event {
     Event::Peer { from: node_key(peer), message, frame, credit: Credit::default() }
 }
 
-/// Takes one turn in which each frame costs so much; returns how many were taken.
+/// Takes one turn in which each frame has this cost; returns the number of frames taken.
 fn take(turns: &mut Turns, net: &mut Net, cost_ns: u64, mut arrive: impl FnMut(&mut VecDeque<Event>)) -> usize {
     let before = turns.len();
     let (mut at_ns, mut came) = (0, 0);
@@ -49,7 +49,7 @@ fn peers_frames_take_no_more_of_a_turn_than_their_share() {
 }
 
 #[test]
-fn who_floods_waits_while_others_speak() {
+fn a_flooding_peer_waits_while_others_send() {
     let (mut net, mut turns) = (Net::new(), Turns::default());
     (0..100).for_each(|_| turns.push(frame(1)));
     (0..2).for_each(|_| turns.push(frame(2)));
@@ -62,7 +62,7 @@ fn who_floods_waits_while_others_speak() {
 }
 
 #[test]
-fn own_events_and_what_others_say_meanwhile_are_next() {
+fn own_events_and_other_peers_frames_are_next() {
     let (mut net, mut turns) = (Net::new(), Turns::default());
     (0..100).for_each(|_| turns.push(frame(1)));
     let mut own = Some(Event::Tick);

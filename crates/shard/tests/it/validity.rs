@@ -1,4 +1,4 @@
-//! How a block goes from seen to ready, or never gets there.
+//! How a received block becomes ready, or never does.
 
 use crate::chain::{context, id_of, put, v};
 use crate::forge;
@@ -66,7 +66,7 @@ fn a_wrong_result_root_is_invalid() {
 }
 
 #[test]
-fn a_header_that_breaks_a_rule_is_invalid_and_a_foreign_one_is_not_told() {
+fn a_header_that_breaks_a_rule_is_invalid_and_a_foreign_one_is_ignored() {
     let mut net = after_one_block();
     let context = context(&net.genesis, 2);
     let parent = net.store(0).tip().unwrap().header;
@@ -105,7 +105,7 @@ fn a_time_at_the_end_of_all_times_neither_overflows_nor_keeps_the_shard_awake() 
     let mut net = after_one_block();
     let context = context(&net.genesis, 2);
     let parent = net.store(0).tip().unwrap().header;
-    // The last one's distance in microseconds is 0 modulo 2^64.
+    // The distance of the last one in microseconds is 0 modulo 2^64.
     let wraps_ms = net.now.wall_ms + net.genesis.parameters.clock_ahead_ms_max + (1 << 61);
     for (peer, time_ms) in [(0, u64::MAX), (1, u64::MAX / 1000), (3, wraps_ms)] {
         let mut block = forge::child(&context, &parent, 2);
@@ -121,7 +121,7 @@ fn a_time_at_the_end_of_all_times_neither_overflows_nor_keeps_the_shard_awake() 
 }
 
 #[test]
-fn only_the_first_of_two_proposals_is_told_and_both_are_evidence() {
+fn only_the_first_of_two_proposals_is_reported_and_both_are_evidence() {
     let mut net = after_one_block();
     (1..4).for_each(|index| net.traitor(index));
     let context = context(&net.genesis, 2);
@@ -136,7 +136,7 @@ fn only_the_first_of_two_proposals_is_told_and_both_are_evidence() {
     assert_eq!(net.saw(0, told), 1);
     let (facts, status) = net.nodes[0].core.blocks[&View(2)];
     assert_eq!((facts.digest, status), (block_digest(&first.header), PayloadStatus::Ready));
-    // A second notarization of its own makes a quorum: then signatures are checked, and the offence is evidence.
+    // With a second notarize vote there is a quorum: now signatures are checked, and the offence is evidence.
     let body = forge::body(&context, VoteKind::Notarize, 2, block_digest(&second.header));
     net.inject(3, 0, Message::Certificate(Box::new(forge::certificate(body, &[1, 2, 3]))));
     net.run();
@@ -146,7 +146,7 @@ fn only_the_first_of_two_proposals_is_told_and_both_are_evidence() {
     assert_eq!(net.saw(0, told_second), 0, "it is held by nobody");
 }
 
-/// A leader gives node 0 a block whose inline transactions are not those of its header.
+/// A leader sends node 0 a block whose inline transactions are not those of its header.
 #[test]
 fn a_forged_body_of_a_final_block_is_replaced_by_the_real_one() {
     let mut net = after_one_block_under(Rules::V1);
@@ -173,8 +173,8 @@ fn a_forged_body_of_a_final_block_is_replaced_by_the_real_one() {
     }
 }
 
-/// The digest covers the header only. A body that isn't the header's shows that the peer lies, and says nothing of the
-/// block.
+/// The digest covers the header only. A body that doesn't fit the header shows that the peer lies, and says nothing
+/// about the block.
 #[test]
 fn a_forged_body_in_an_answer_is_asked_for_again_and_never_judged() {
     let mut net = after_one_block_under(Rules::V1);
@@ -199,7 +199,7 @@ fn a_forged_body_in_an_answer_is_asked_for_again_and_never_judged() {
         let (peer, id) = net.log[answered..].iter().find_map(asked).expect("it asks on");
         answered = net.log.len();
         net.inject(peer, 0, Message::Response { id, response: Response::Block(Box::new(answer)) });
-        // The next peer is asked when the time of the one before is over.
+        // The next peer is asked when the previous peer's time is over.
         net.advance(400_000);
     }
     assert_eq!(net.nodes[0].core.statuses(2), [PayloadStatus::Ready]);
@@ -250,13 +250,13 @@ fn a_vote_for_what_is_not_ready_is_refused() {
     assert_eq!(net.saw(0, |input| *input == Input::VoteRefused(VoteKind::Notarize, View(2))), 1);
 }
 
-/// R2: a certificate that a single node was shown must not stop there, whatever becomes of the vote that was to carry it.
+/// R2: a certificate that only one node received must be sent on, whatever happens to the vote that was to carry it.
 #[test]
-fn what_a_refused_vote_was_to_carry_is_sent_on_by_itself() {
+fn the_certificate_of_a_refused_vote_is_sent_on_by_itself() {
     let mut net = Net::new();
     net.nobody_proposes();
     (1..4).for_each(|index| net.traitor(index));
-    // The guard knows of a nullify that the core doesn't.
+    // The guard has a nullify vote that the core doesn't know.
     net.effects(0, vec![Effect::Vote { kind: VoteKind::Nullify, view: View(1), digest: None, carry: None }]);
     net.run();
     let body = forge::body(&context(&net.genesis, 0), VoteKind::Notarize, 1, BlockDigest([4; 32]));

@@ -1,17 +1,17 @@
-//! A node stops where a quorum goes on with a protocol version that it doesn't know, and never on a single peer's word.
+//! A node stops if a quorum goes on with a protocol version that it doesn't know, and never on a single peer's word.
 
 use crate::catch_up::grow;
 use crate::forge::{body, certificate, child, proposal};
 use crate::net::Net;
 use rustorium_crypto::block_digest;
-use rustorium_shard::Ending;
+use rustorium_shard::EndReason;
 use rustorium_storage::Store;
 use rustorium_types::*;
 
 const NEWER: u16 = NEWEST_VERSION + 1;
 const STOPPED: usize = 3;
 
-/// A net that made a block, and the next one as a later release would make it.
+/// Returns a net that made a block, and the next block as a later release would make it.
 fn net() -> (Net, Block) {
     let mut net = Net::new();
     net.submit(0);
@@ -37,7 +37,7 @@ fn alone(net: &mut Net) -> usize {
     net.log.len()
 }
 
-/// Answers what the node asks for from now on, once, with this.
+/// Answers the node's next requests once, with this.
 fn answer(net: &mut Net, since: usize, response: impl Fn(&Request) -> Option<Response>) -> usize {
     let asked: Vec<_> = net.log[since..].iter().filter(|(from, ..)| *from == STOPPED).cloned().collect();
     let mut answered = 0;
@@ -53,7 +53,7 @@ fn answer(net: &mut Net, since: usize, response: impl Fn(&Request) -> Option<Res
     answered
 }
 
-/// Lets the node hear a certificate, and answers its questions for the block; whether it asked.
+/// Delivers a certificate to the node, and answers its requests for the block; returns true if it asked.
 fn hears(net: &mut Net, block: &Block, heard: Certificate) -> bool {
     let since = alone(net);
     net.inject(0, STOPPED, Message::Certificate(Box::new(heard)));
@@ -66,19 +66,19 @@ fn hears(net: &mut Net, block: &Block, heard: Certificate) -> bool {
 }
 
 #[test]
-fn it_stops_at_a_block_of_a_version_that_it_does_not_know_once_a_quorum_voted_for_it() {
+fn a_node_stops_at_a_block_of_an_unknown_version_once_a_quorum_voted_for_it() {
     for kind in [VoteKind::Notarize, VoteKind::Finalize] {
         let (mut net, block) = net();
         let heard = certified(&mut net, &block, kind, &[0, 1, 2]);
         assert!(hears(&mut net, &block, heard), "{kind:?}: it asks for the block");
-        let stopped = Ending::Version { version: NEWER, height: block.header.height };
+        let stopped = EndReason::Version { version: NEWER, height: block.header.height };
         assert_eq!(net.ports(STOPPED).ended, Some(stopped), "{kind:?}");
         assert!((0..STOPPED).all(|other| net.ports(other).ended.is_none()));
     }
 }
 
 #[test]
-fn who_comes_late_stops_at_the_first_such_block_in_a_range() {
+fn a_late_node_stops_at_the_first_block_of_an_unknown_version_in_a_range() {
     let mut net = Net::new();
     net.stop(STOPPED);
     grow(&mut net, 20);
@@ -88,7 +88,7 @@ fn who_comes_late_stops_at_the_first_such_block_in_a_range() {
     let finalization = certified(&mut net, &block, VoteKind::Finalize, &[0, 1, 2]);
     let since = alone(&mut net);
     net.power_loss(STOPPED, 0);
-    // The newest block by its digest, as it is; then the range up to it, which ends one block later.
+    // The newest block comes by its digest, as it is; then the range up to it, which ends one block later.
     let known = net.store(0).bare_block(tip.height).unwrap().unwrap();
     net.advance(500_000);
     let newest = |request: &Request| match request {
@@ -111,7 +111,7 @@ fn who_comes_late_stops_at_the_first_such_block_in_a_range() {
     };
     net.advance(500_000);
     assert!(answer(&mut net, since, range) > 0, "it asks for the range");
-    let stopped = Ending::Version { version: NEWER, height: block.header.height };
+    let stopped = EndReason::Version { version: NEWER, height: block.header.height };
     assert_eq!(net.ports(STOPPED).ended, Some(stopped));
 }
 
@@ -126,7 +126,7 @@ fn a_leader_or_less_than_a_quorum_stops_nobody() {
     net.run();
     let few = certified(&mut net, &block, VoteKind::Finalize, &[0, 1]);
     hears(&mut net, &block, few);
-    // A quorum voted for the block, but another one is shown.
+    // A quorum voted for the block, but the peer shows another one.
     let heard = certified(&mut net, &block, VoteKind::Notarize, &[0, 1, 2]);
     let mut other = block.clone();
     other.header.time_ms += 1;

@@ -1,5 +1,5 @@
-//! What a leader, or another member, can make a node request and hold: wants and batches that die with their blocks
-//! (R41, R42).
+//! The requests and data that a leader or another member can cause at a node: wants and batches are removed with their
+//! blocks (R41, R42).
 
 use crate::chain::{N, put, v};
 use crate::forge;
@@ -56,7 +56,7 @@ fn questions(net: &Net, from: usize) -> usize {
 /// A member that is silent in its turns proposes in the next 60 views, again and again, something that nobody can
 /// fetch.
 #[test]
-fn invented_batches_of_views_to_come_keep_no_real_one_from_being_fetched() {
+fn invented_batches_of_future_views_do_not_delay_real_ones() {
     let mut net = Net::new();
     net.traitor(3);
     net.nodes[3].core.proposes = false;
@@ -71,7 +71,7 @@ fn invented_batches_of_views_to_come_keep_no_real_one_from_being_fetched() {
         net.advance(4_800_000);
         net.log.clear();
     }
-    // An ordinary loss, and all is well within two seconds.
+    // After an ordinary loss, the chain recovers within two seconds.
     net.passes = Box::new(|_, to, message| to != 2 || !matches!(message, Message::Batch(_)));
     (0..6).for_each(|number| turn(&mut net, number % 2));
     net.passes = Box::new(|_, _, _| true);
@@ -87,7 +87,8 @@ fn invented_batches_of_views_to_come_keep_no_real_one_from_being_fetched() {
     assert!(net.height(0) >= heights[0] + 3 && net.height(2) == net.height(0), "the chain goes on without the liar");
 }
 
-/// Whoever leads may list what it wants: for its view and the next, and only its author, itself and two others are asked.
+/// A leader may list anything, so wants last for its view and the next, and only the author, the leader and two others
+/// are asked.
 #[test]
 fn a_leaders_inventions_cost_a_few_questions_and_go_with_its_view() {
     let mut net = Net::new();

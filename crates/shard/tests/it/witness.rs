@@ -1,9 +1,9 @@
-//! Everything that nodes have shown to others, over all their restarts. Nothing of it may contradict itself.
+//! All messages that nodes have sent, over all their restarts. None may contradict another.
 
 use rustorium_types::*;
 use std::collections::BTreeMap;
 
-/// Messages that all incarnations of all nodes have shown to others.
+/// The messages that all incarnations of all nodes have sent.
 #[derive(Default)]
 pub struct Witness {
     votes: BTreeMap<(Epoch, ValidatorIndex, View, VoteKind), BlockDigest>,

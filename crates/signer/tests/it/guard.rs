@@ -1,4 +1,5 @@
-//! The guard against a model: no two signatures that contradict each other, whatever is asked and however often it restarts.
+//! The guard, compared with a model: no two signatures contradict each other, whatever is requested and however often
+//! it restarts.
 
 use crate::words::{CHAIN, SHARD, batch, chains, key, shown, vote};
 use proptest::prelude::*;
@@ -38,20 +39,20 @@ fn other_chains_shards_and_epochs_that_are_over_are_refused() {
 }
 
 #[test]
-fn what_is_settled_is_forgotten_and_signed_no_more() {
+fn settled_views_are_forgotten_and_never_signed_again() {
     let mut guard = fresh();
     guard.vote(&vote(VoteKind::Finalize, 0, 3, 1), View(0)).unwrap();
     guard.vote(&vote(VoteKind::Nullify, 0, 8, 0), View(5)).unwrap();
     let refused = Err(Refusal::Settled { view: View(3), floor: View(5) });
     assert_eq!(guard.vote(&vote(VoteKind::Nullify, 0, 3, 0), View(0)), refused);
     assert_eq!(guard.vote(&vote(VoteKind::Finalize, 0, 3, 1), View(0)), refused);
-    // A node can't have it forget the vote that it asks for.
+    // A node can't make the guard forget the vote that it requests.
     guard.vote(&vote(VoteKind::Finalize, 0, 9, 1), View(u64::MAX)).unwrap();
     assert!(matches!(guard.vote(&vote(VoteKind::Nullify, 0, 9, 0), View(0)), Err(Refusal::Conflict(_))));
 }
 
 #[test]
-fn memory_is_bounded_and_what_is_let_go_of_is_signed_no_more() {
+fn memory_is_bounded_and_released_views_are_never_signed_again() {
     let mut guard = fresh();
     for view in 1..=VIEWS_MAX as u64 + 10 {
         guard.vote(&vote(VoteKind::Nullify, 0, view, 0), View(0)).unwrap();
@@ -73,7 +74,7 @@ fn a_place_in_the_lane_takes_one_batch_which_is_given_again() {
     assert!(matches!(guard.batch(&batch(0, 4, 2)), Ok(Lane::Free(_))));
     let (_, newest) = guard.show(&shown(0, 0, 3, Vec::new()));
     assert_eq!(newest, Ok(Some(Box::new(signed))));
-    // Lanes begin again with each epoch.
+    // Lanes start again with each epoch.
     guard.vote(&vote(VoteKind::Nullify, 1, 90, 0), View(0)).unwrap();
     assert!(matches!(guard.batch(&batch(1, 0, 2)), Ok(Lane::Free(_))));
 }
@@ -127,7 +128,7 @@ enum Step {
     Show {
         epoch: u64,
     },
-    /// The process ends, before the disk has what the last request changed, or after it.
+    /// The process ends, before or after the disk has the change of the last request.
     Restart {
         lost: bool,
     },
@@ -151,7 +152,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(prop_oneof![6 => vote, 3 => batch, 2 => others], 1..80)
 }
 
-/// All that left the signer.
+/// All signatures that left the signer.
 #[derive(Default)]
 struct Signed {
     votes: BTreeMap<(Epoch, View), BTreeSet<(u8, BlockDigest)>>,
@@ -179,7 +180,7 @@ proptest! {
     #[test]
     fn no_two_signatures_contradict_each_other(steps in steps()) {
         let (mut guard, mut disk, mut signed) = (fresh(), Vec::<Record>::new(), Signed::default());
-        // Records of the last request, and what it would have let out.
+        // The record after the last request, and the signature that it would have returned.
         for step in steps {
             match step {
                 Step::Vote { kind, epoch, view, block, settled } => {
@@ -205,7 +206,7 @@ proptest! {
                 Step::Show { epoch } => disk.extend(guard.show(&shown(epoch, 0, 0, Vec::new())).0),
                 Step::Restart { lost } => {
                     if lost {
-                        // One more request, of which neither disk nor node ever hears.
+                        // One more request, which neither disk nor node ever learns of.
                         let _ = guard.vote(&vote(VoteKind::Finalize, 1, 3, 2), View(0));
                     }
                     guard = Guard::new(key().public(), chains(), disk.clone());

@@ -1,4 +1,4 @@
-//! The record on disk: nothing that was acknowledged is lost at any cut, and damage is refused.
+//! The record on disk: no acknowledged change is lost at any cut, and damage is refused.
 
 use crate::words::{batch, key, vote};
 use rustorium_signer::record::{StateError, path_of};
@@ -47,10 +47,10 @@ fn a_cut_at_any_byte_loses_only_what_was_not_acknowledged() {
         opened(folder.path()).unwrap();
         let after = fs::read(&path).unwrap();
         assert!(ahead.len() > after.len() && ahead.starts_with(&after));
-        // Each sync takes its time; the pace has no divisor in common with the fields' lengths.
+        // Syncs at intervals that have no divisor in common with the fields' lengths.
         for cut in (before..after.len()).step_by(7) {
             let mut left = ahead[..cut].to_vec();
-            // The file was longer before, or it wasn't.
+            // The file was longer before, or not.
             left.resize(if cut % 2 == 0 { ahead.len() } else { cut }, 0);
             if left.starts_with(&after) {
                 continue;
@@ -58,13 +58,13 @@ fn a_cut_at_any_byte_loses_only_what_was_not_acknowledged() {
             fs::write(&path, &left).unwrap();
             let left = opened(folder.path()).unwrap();
             assert_eq!(left, acknowledged, "cut at {cut}");
-            // The cut part is gone, and the file goes on after its intact part.
+            // The cut part is gone, and the file continues after its intact part.
             let (mut file, _) = StateFile::open(folder.path(), &key().public()).unwrap();
             file.append(&together[..1]).unwrap();
             drop(file);
             assert_eq!(opened(folder.path()).unwrap().len(), left.len() + 1);
         }
-        // A cut may leave anything where it was: zeros, too.
+        // A cut may leave any bytes at its place, also zeros.
         let mut torn = after.clone();
         torn[before + 3..].fill(0);
         fs::write(&path, &torn).unwrap();
@@ -108,7 +108,7 @@ fn a_rewritten_record_goes_on_as_before() {
     drop(file);
     let expected: Vec<_> = records()[..2].iter().chain(&records()[5..]).cloned().collect();
     assert_eq!(opened(folder.path()).unwrap(), expected);
-    // A new file that a crash left half written is of no account.
+    // An incomplete new file from a crash is ignored.
     fs::write(path_of(folder.path(), &key().public()).with_extension("new"), b"rustorium-sign").unwrap();
     assert_eq!(opened(folder.path()).unwrap(), expected);
 }

@@ -1,9 +1,11 @@
-//! The socket: who gets which signatures.
+//! The socket: which client gets which signatures.
 
 use crate::words::{CHAIN, ask, batch, chains, key, show, shown, vote};
 use rustorium_crypto::{SigningKey, verify_vote};
 use rustorium_signer::protocol::{FRAME_BYTES_MAX, Hello, VERSION, frame_into};
-use rustorium_signer::{Answer, Client, ClientError, Key, Refusal, Role, Server, Settings, StateFile, What, protocol};
+use rustorium_signer::{
+    Answer, Client, ClientError, Key, Refusal, RequestSubject, Role, Server, Settings, StateFile, protocol,
+};
 use rustorium_types::*;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -83,7 +85,7 @@ fn votes_and_batches_are_signed_many_at_once() {
     let (digest, signed) = key().sign_batch(batch(0, 0, 1));
     assert_eq!(digest, rustorium_crypto::batch_digest(&signed.body));
     let mut client = running.client();
-    assert_eq!(client.ask_one(What::Batch(Box::new(signed.body))).unwrap(), Answer::Signed(signed.signature));
+    assert_eq!(client.ask_one(RequestSubject::Batch(Box::new(signed.body))).unwrap(), Answer::Signed(signed.signature));
 }
 
 #[test]
@@ -93,14 +95,17 @@ fn two_nodes_with_one_key_cannot_both_sign() {
     let mut first = running.client();
     assert_eq!(refusal(Client::connect(&running.socket, key().public(), PATIENCE)), Refusal::InUse);
     first.ask_one(ask(vote(VoteKind::Finalize, 0, 3, 1))).unwrap();
-    first.ask_one(What::Batch(Box::new(batch(0, 0, 1)))).unwrap();
+    first.ask_one(RequestSubject::Batch(Box::new(batch(0, 0, 1)))).unwrap();
     drop(first);
-    // The other one's turn: what contradicts the first one's signatures isn't signed.
+    // Now the other node: what contradicts the first one's signatures isn't signed.
     let mut second = connect_when_free(&running);
     assert!(matches!(second.ask_one(show(0)), Ok(Answer::Ready(Some(_)))));
     assert!(matches!(refusal(second.ask_one(ask(vote(VoteKind::Nullify, 0, 3, 0)))), Refusal::Conflict(_)));
     assert!(matches!(refusal(second.ask_one(ask(vote(VoteKind::Finalize, 0, 3, 2)))), Refusal::Conflict(_)));
-    assert!(matches!(refusal(second.ask_one(What::Batch(Box::new(batch(0, 0, 2))))), Refusal::OtherBatch { .. }));
+    assert!(matches!(
+        refusal(second.ask_one(RequestSubject::Batch(Box::new(batch(0, 0, 2))))),
+        Refusal::OtherBatch { .. }
+    ));
     assert!(second.ask_one(ask(vote(VoteKind::Finalize, 0, 3, 1))).is_ok());
 }
 
@@ -135,7 +140,7 @@ fn an_old_copy_of_the_record_signs_nothing() {
     let running = Running::new(&folder);
     let lost = key().sign_vote(ValidatorIndex(0), vote(VoteKind::Finalize, 0, 8, 1));
     let mut client = Client::connect(&running.socket, key().public(), PATIENCE).unwrap();
-    let journal = What::Show(Box::new(shown(0, 0, 0, vec![lost])));
+    let journal = RequestSubject::Show(Box::new(shown(0, 0, 0, vec![lost])));
     assert_eq!(refusal(client.ask_one(journal)), Refusal::RolledBack(View(8)));
     assert_eq!(refusal(client.ask_one(ask(vote(VoteKind::Nullify, 0, 9, 0)))), Refusal::NotShown);
     drop((client, running));
@@ -164,19 +169,22 @@ fn each_key_signs_what_its_role_signs() {
     let folder = tempfile::tempdir().unwrap();
     let running = Running::new(&folder);
     let mut owner = Client::connect(&running.socket, account().public(), PATIENCE).unwrap();
-    // Accounts may be used by many at once.
+    // Many clients may use an account's key at once.
     let _second = Client::connect(&running.socket, account().public(), PATIENCE).unwrap();
     let body = transaction(CHAIN, &account());
     let expected = account().sign_transaction(body.clone()).signature;
-    assert_eq!(owner.ask_one(What::Transaction(Box::new(body))).unwrap(), Answer::Signed(expected));
+    assert_eq!(owner.ask_one(RequestSubject::Transaction(Box::new(body))).unwrap(), Answer::Signed(expected));
     let other = transaction(ChainId([1; 32]), &account());
-    assert_eq!(refusal(owner.ask_one(What::Transaction(Box::new(other)))), Refusal::OtherChain(ChainId([1; 32])));
+    assert_eq!(
+        refusal(owner.ask_one(RequestSubject::Transaction(Box::new(other)))),
+        Refusal::OtherChain(ChainId([1; 32]))
+    );
     let other = transaction(CHAIN, &key());
-    assert_eq!(refusal(owner.ask_one(What::Transaction(Box::new(other)))), Refusal::OtherSigner);
+    assert_eq!(refusal(owner.ask_one(RequestSubject::Transaction(Box::new(other)))), Refusal::OtherSigner);
     assert_eq!(refusal(owner.ask_one(ask(vote(VoteKind::Finalize, 0, 3, 1)))), Refusal::OtherRole);
     let mut validator = running.client();
     let body = transaction(CHAIN, &key());
-    assert_eq!(refusal(validator.ask_one(What::Transaction(Box::new(body)))), Refusal::OtherRole);
+    assert_eq!(refusal(validator.ask_one(RequestSubject::Transaction(Box::new(body)))), Refusal::OtherRole);
     let stranger = SigningKey::from_seed(&[1; 32]).public();
     assert_eq!(refusal(Client::connect(&running.socket, stranger, PATIENCE)), Refusal::OtherKey);
 }
@@ -187,7 +195,7 @@ fn nothing_is_signed_before_the_journal_was_shown_or_while_another_signer_listen
     let running = Running::new(&folder);
     let mut client = Client::connect(&running.socket, key().public(), PATIENCE).unwrap();
     assert_eq!(refusal(client.ask_one(ask(vote(VoteKind::Nullify, 0, 1, 0)))), Refusal::NotShown);
-    assert_eq!(client.ask_one(What::Ping).unwrap(), Answer::Here);
+    assert_eq!(client.ask_one(RequestSubject::Ping).unwrap(), Answer::Here);
     let again = Settings {
         socket: running.socket.clone(),
         state: folder.path().join("other"),
@@ -199,7 +207,7 @@ fn nothing_is_signed_before_the_journal_was_shown_or_while_another_signer_listen
 }
 
 #[test]
-fn frames_that_are_none_end_the_connection_and_nothing_else() {
+fn malformed_frames_end_only_their_connection() {
     let folder = tempfile::tempdir().unwrap();
     let running = Running::new(&folder);
     let mut hello = Vec::new();
@@ -211,7 +219,7 @@ fn frames_that_are_none_end_the_connection_and_nothing_else() {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(&bytes).unwrap();
         let mut answered = Vec::new();
-        // A reset is an end, too.
+        // A reset also counts as an end.
         let _ = stream.read_to_end(&mut answered);
         assert!(answered.len() <= 5, "{answered:?}");
     }

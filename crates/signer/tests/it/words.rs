@@ -1,7 +1,7 @@
 //! Short names for what the tests sign.
 
 use rustorium_crypto::SigningKey;
-use rustorium_signer::{JournalSummary, What};
+use rustorium_signer::{JournalSummary, RequestSubject};
 use rustorium_types::*;
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ pub fn vote(kind: VoteKind, epoch: u64, view: u64, block: u8) -> VoteBody {
     VoteBody { chain: CHAIN, shard: SHARD, epoch: Epoch(epoch), view: View(view), kind, block }
 }
 
-/// A batch; its content shows in what it says came before.
+/// Returns a batch; its field `previous` depends on the content.
 pub fn batch(epoch: u64, seq: u64, content: u8) -> BatchBody {
     BatchBody {
         chain: CHAIN,
@@ -39,10 +39,10 @@ pub fn shown(epoch: u64, settled: u64, next_seq: u64, votes: Vec<SignedVote>) ->
     JournalSummary { chain, shard, epoch: Epoch(epoch), settled: View(settled), next_seq, votes }
 }
 
-pub fn show(epoch: u64) -> What {
-    What::Show(Box::new(shown(epoch, 0, 0, Vec::new())))
+pub fn show(epoch: u64) -> RequestSubject {
+    RequestSubject::Show(Box::new(shown(epoch, 0, 0, Vec::new())))
 }
 
-pub fn ask(body: VoteBody) -> What {
-    What::Vote { body, settled: View(0) }
+pub fn ask(body: VoteBody) -> RequestSubject {
+    RequestSubject::Vote { body, settled: View(0) }
 }

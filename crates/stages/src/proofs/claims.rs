@@ -16,7 +16,7 @@ const NEWEST_TRIED: usize = 4;
 
 /// Root and the final header that claims it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Claimed {
+pub struct CertifiedRoot {
     /// Rooted height.
     pub height: Height,
     /// State root after that height.
@@ -31,11 +31,11 @@ pub struct Claimed {
 
 /// Claims that were looked up before.
 #[derive(Default)]
-pub struct Claims(Mutex<VecDeque<Arc<Claimed>>>);
+pub struct Claims(Mutex<VecDeque<Arc<CertifiedRoot>>>);
 
 impl Claims {
     /// Returns the claim of this root if it was looked up before.
-    pub fn known(&self, root: Height) -> Option<Arc<Claimed>> {
+    pub fn known(&self, root: Height) -> Option<Arc<CertifiedRoot>> {
         self.0.lock().iter().find(|claimed| claimed.height == root).cloned()
     }
 
@@ -43,7 +43,7 @@ impl Claims {
     ///
     /// # Errors
     /// `ProofPruned` if that root isn't kept, `NotProvenYet` if there is no certificate yet, or the store's.
-    pub fn resolve(&self, store: &dyn Store, root: Option<Height>) -> Result<Arc<Claimed>, BackendError> {
+    pub fn resolve(&self, store: &dyn Store, root: Option<Height>) -> Result<Arc<CertifiedRoot>, BackendError> {
         let roots = store.roots();
         let newest = roots.first().copied().unwrap_or_default();
         let candidates: Vec<Height> = match root {
@@ -61,7 +61,7 @@ impl Claims {
         Err(BackendError::NotProvenYet { from: root.unwrap_or_default(), newest })
     }
 
-    fn look_up(&self, store: &dyn Store, root: Height) -> Result<Option<Arc<Claimed>>, StoreError> {
+    fn look_up(&self, store: &dyn Store, root: Height) -> Result<Option<Arc<CertifiedRoot>>, StoreError> {
         if let Some(known) = self.known(root) {
             return Ok(Some(known));
         }
@@ -78,7 +78,7 @@ impl Claims {
 ///
 /// # Errors
 /// The store's.
-pub fn claim_of(store: &dyn Store, root: Height) -> Result<Option<Claimed>, StoreError> {
+pub fn claim_of(store: &dyn Store, root: Height) -> Result<Option<CertifiedRoot>, StoreError> {
     let Some(tip) = store.tip().map(|tip| tip.height) else { return Ok(None) };
     // Claims of headers never go back, so this searches by halves for the first header that claims the root.
     let (mut low, mut high) = (root.0.max(store.kept().oldest_height.0.saturating_sub(1)) + 1, tip.0 + 1);
@@ -98,5 +98,5 @@ pub fn claim_of(store: &dyn Store, root: Height) -> Result<Option<Claimed>, Stor
     }
     let Some(proof) = block_proof(store, block.header.height)? else { return Ok(None) };
     let result_root = store.links(root, root)?.first().map_or(Hash::ZERO, |stored| stored.result_root);
-    Ok(Some(Claimed { height, state_root, result_root, header: block.header, proof }))
+    Ok(Some(CertifiedRoot { height, state_root, result_root, header: block.header, proof }))
 }

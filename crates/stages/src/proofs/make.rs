@@ -1,6 +1,6 @@
 //! One multiproof for many questions at one root.
 
-use super::Claimed;
+use super::CertifiedRoot;
 use crate::block_proofs::storage;
 use crate::tree_rows::Tree;
 use rustorium_api::{At, BackendError, Proven};
@@ -39,7 +39,11 @@ impl Multiproof {
 
     /// Returns the answer to a question about some of the proof's keys. Errors: `ProofTooLarge` if their values are too
     /// large.
-    pub(super) fn answer(&self, claimed: &Claimed, subjects: &[(Subject, StateKey)]) -> Result<Proven, BackendError> {
+    pub(super) fn answer(
+        &self,
+        claimed: &CertifiedRoot,
+        subjects: &[(Subject, StateKey)],
+    ) -> Result<Proven, BackendError> {
         let held = subjects.iter().filter_map(|(_, key)| self.values.get(key)?.as_ref());
         if held.map(|value| value.as_slice().len()).sum::<usize>() > ANSWER_VALUE_BYTES_MAX {
             return Err(BackendError::ProofTooLarge { limit: ANSWER_VALUE_BYTES_MAX });
@@ -64,7 +68,7 @@ impl Multiproof {
 /// Reads and proves the values of `keys` at the claimed root, all in one view of the store.
 pub(super) fn make(
     store: &dyn Store,
-    claimed: &Claimed,
+    claimed: &CertifiedRoot,
     keys: impl Iterator<Item = StateKey>,
 ) -> Result<Multiproof, BackendError> {
     let view = store.view_at(claimed.height).map_err(storage)?;

@@ -13,7 +13,7 @@ mod make;
 mod metrics;
 mod sharing;
 
-pub use claims::{Claimed, Claims, claim_of};
+pub use claims::{CertifiedRoot, Claims, claim_of};
 pub use metrics::ProofMetrics;
 
 use crate::contained::contained;
@@ -101,7 +101,7 @@ impl ProofPool {
     ///
     /// # Errors
     /// `ProofPruned` and `NotProvenYet`, or the store's.
-    pub fn claimed(&self, root: Option<Height>) -> Result<Arc<Claimed>, BackendError> {
+    pub fn claimed(&self, root: Option<Height>) -> Result<Arc<CertifiedRoot>, BackendError> {
         self.claims.resolve(&*self.store, root)
     }
 
@@ -193,7 +193,7 @@ impl ProofPool {
     /// Answers the questions whose turn it is.
     fn answer_next(&self, turns: &mut Turns) {
         let now = Instant::now();
-        let mut by_root: BTreeMap<Height, (Arc<Claimed>, Vec<Ask>)> = BTreeMap::new();
+        let mut by_root: BTreeMap<Height, (Arc<CertifiedRoot>, Vec<Ask>)> = BTreeMap::new();
         for ask in turns.next(self.limits.gathered_keys_max) {
             self.release(&ask);
             if ask.deadline <= now {
@@ -213,7 +213,7 @@ impl ProofPool {
     }
 
     /// Answers all these questions with one multiproof.
-    fn answer(&self, claimed: &Claimed, asks: Vec<Ask>) {
+    fn answer(&self, claimed: &CertifiedRoot, asks: Vec<Ask>) {
         let start = Instant::now();
         let keys = asks.iter().flat_map(|ask| ask.subjects.iter().map(|(_, key)| *key));
         match make(&*self.store, claimed, keys) {

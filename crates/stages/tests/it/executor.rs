@@ -1,4 +1,4 @@
-//! R32: what the executor has on disk before it tells that an epoch is over.
+//! R32: the executor syncs an epoch's end before it reports it.
 
 use crate::chain::{N, context, copy};
 use crate::steps::{epoch, goes_on, net, operate};
@@ -18,7 +18,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// All that a node executes in an epoch that an operator ends.
+/// Returns everything that a node executes in an epoch that an operator ends.
 fn whole_epoch() -> (Genesis, Vec<ExecutionJob>) {
     let mut net = net(N);
     goes_on(&mut net, N);
@@ -29,13 +29,13 @@ fn whole_epoch() -> (Genesis, Vec<ExecutionJob>) {
     (net.genesis, jobs.into_iter().take(boundary + 1).collect())
 }
 
-struct Alone {
+struct SingleExecutor {
     executor: Executor,
     store: Arc<FaultyStore<MemStore>>,
     events: Arc<Queue<Event>>,
 }
 
-impl Alone {
+impl SingleExecutor {
     fn new(genesis: &Genesis) -> Self {
         let store = MemStore::new();
         journal_records::tip_of(&store, genesis, ShardId::ROOT).unwrap();
@@ -57,7 +57,7 @@ impl Alone {
         Self { executor, store, events }
     }
 
-    /// Executes it; whether that went well, and whether it told that the epoch is over.
+    /// Executes a job; returns if it succeeded, and if the end of the epoch was reported.
     fn execute(&self, job: &ExecutionJob) -> (bool, bool) {
         let done = self.executor.execute_next(job);
         let mut told = VecDeque::new();
@@ -68,11 +68,11 @@ impl Alone {
 }
 
 #[test]
-fn an_epochs_end_is_on_disk_before_it_is_told_and_where_it_can_not_be_it_is_not_told() {
+fn an_epochs_end_is_synced_before_it_is_reported_and_not_reported_if_the_sync_fails() {
     let (genesis, jobs) = whole_epoch();
     let (boundary, before) = jobs.split_last().unwrap();
     for fails in [false, true] {
-        let alone = Alone::new(&genesis);
+        let alone = SingleExecutor::new(&genesis);
         for job in before {
             assert_eq!(alone.execute(job), (true, false));
         }

@@ -1,4 +1,4 @@
-//! Inputs that wait for the core, and when its descriptor is readable.
+//! Inputs that wait for the core, and the readiness of its descriptor.
 
 use proptest::prelude::*;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -9,7 +9,7 @@ use rustorium_stages::inbox::Inbox;
 use rustorium_types::{BlockDigest, Epoch, Height, ValidatorIndex, View, VoteKind};
 use std::os::fd::{AsFd, OwnedFd};
 
-/// A second descriptor of the same description, found by number as the interpreter does.
+/// Returns a second descriptor of the same description, found by number as the interpreter does.
 fn descriptor(inbox: &Inbox) -> OwnedFd {
     let path = format!("/proc/self/fd/{}", inbox.fd());
     assert!(std::path::Path::new(&path).exists());
@@ -64,7 +64,7 @@ fn queued(view: u64) -> Input {
 }
 
 #[test]
-fn levels_keep_their_newest_value_and_what_happened_keeps_its_order() {
+fn levels_keep_their_newest_value_and_events_keep_their_order() {
     let inbox = Inbox::new().unwrap();
     let peer = ValidatorIndex(2);
     inbox.push([queued(1), Input::WorkSeen(true), Input::ClaimReady(Height(3)), Input::PeerSilence(peer, true)]);
@@ -114,7 +114,7 @@ fn the_descriptor_is_readable_while_something_waits_that_wakes() {
 }
 
 #[test]
-fn what_wakes_nobody_is_taken_with_what_does_in_its_order() {
+fn quiet_inputs_are_taken_in_order_with_those_that_wake() {
     let inbox = Inbox::new().unwrap();
     let descriptor = descriptor(&inbox);
     let fd = descriptor.as_fd();
@@ -135,7 +135,7 @@ fn now_ns() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// Waits until the descriptor is readable, which it becomes.
+/// Waits until the descriptor is readable; fails if it never is.
 fn wait(fd: BorrowedFd<'_>) {
     let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
     assert_eq!(poll(&mut fds, Some(&Timespec { tv_sec: 60, tv_nsec: 0 })).unwrap(), 1);
@@ -164,7 +164,7 @@ fn the_descriptor_is_readable_once_the_deadline_has_come() {
 }
 
 #[test]
-fn an_epoch_takes_no_deadline_away() {
+fn a_new_epoch_keeps_the_deadline() {
     let inbox = Inbox::new().unwrap();
     let descriptor = descriptor(&inbox);
     let deadline = now_ns() + 20_000_000;
@@ -176,7 +176,7 @@ fn an_epoch_takes_no_deadline_away() {
 }
 
 #[test]
-fn a_failure_is_told_for_ever_and_the_first_one_counts() {
+fn the_first_failure_is_reported_forever() {
     let inbox = Inbox::new().unwrap();
     let descriptor = descriptor(&inbox);
     inbox.push([queued(1)]);
@@ -208,7 +208,7 @@ fn a_push_is_seen_as_a_whole() {
 
 proptest! {
     #[test]
-    fn no_order_of_pushes_and_drains_loses_what_was_queued_or_leaves_the_core_asleep(
+    fn no_order_of_pushes_and_drains_loses_an_input_or_leaves_the_core_asleep(
         steps in prop::collection::vec((any::<bool>(), 1..4usize), 1..60)
     ) {
         let inbox = Inbox::new().unwrap();
@@ -229,7 +229,7 @@ proptest! {
 }
 
 #[test]
-fn it_tells_for_how_long_the_core_has_not_come() {
+fn an_inbox_reports_the_time_since_the_cores_last_visit() {
     let inbox = Inbox::new().unwrap();
     assert_eq!(inbox.waiting_for(), None);
     inbox.push([Input::WorkSeen(false)]);

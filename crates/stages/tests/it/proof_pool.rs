@@ -1,4 +1,5 @@
-//! The pool of proofs: what waits is answered together, what was made is kept, what is too much is told at once.
+//! The pool of proofs: waiting requests are answered together, proofs are kept, and requests beyond the limit are
+//! refused at once.
 
 use crate::chain::{ACCOUNTS, N, account};
 use crate::net::Net;
@@ -26,7 +27,7 @@ struct World {
 
 static TABLES: LazyLock<Arc<Tables>> = LazyLock::new(|| Arc::new(Tables::build(4).unwrap()));
 
-/// Node 0's store takes what was claimed into the tree's base, as it does at a start.
+/// Folds the claimed state of node 0's store into the tree's base, as a start does.
 fn fold(net: &Net) {
     let (events, inbox) = (Arc::<Queue<Event>>::default(), Arc::new(Inbox::new().unwrap()));
     let (store, metrics) = (net.store(0).clone(), RootMetrics::new(&NodeMetrics::new(ShardId::ROOT)));
@@ -44,7 +45,7 @@ impl World {
         Self { pool: ProofPool::new(store, limits, ProofMetrics::default()), net }
     }
 
-    /// One more transaction, rooted and claimed.
+    /// Makes one more transaction final, rooted and claimed.
     fn claim_another(&mut self) {
         let before = self.net.store(0).roots();
         self.net.submit(1);
@@ -103,7 +104,7 @@ fn refused(answer: &Answer) -> BackendError {
 }
 
 #[test]
-fn what_waits_is_answered_by_one_proof_and_each_gets_its_own() {
+fn waiting_requests_share_one_proof_and_each_gets_its_own_part() {
     let world = World::new();
     let answers: Vec<Answer> = (0..ACCOUNTS).map(|number| world.ask(vec![record(number)], None)).collect();
     let absent = world.ask(vec![value(3, b"none"), record(3)], None);
@@ -123,7 +124,7 @@ fn what_waits_is_answered_by_one_proof_and_each_gets_its_own() {
 }
 
 #[test]
-fn what_was_made_answers_at_once_until_there_is_a_newer_root() {
+fn a_proof_is_reused_until_there_is_a_newer_root() {
     let mut world = World::new();
     let first = world.ask(vec![record(0), record(1)], None);
     world.pool.run_once();
@@ -154,7 +155,7 @@ fn what_was_made_answers_at_once_until_there_is_a_newer_root() {
 }
 
 #[test]
-fn a_proof_at_an_old_root_is_made_from_what_was_then() {
+fn a_proof_at_an_old_root_is_made_from_the_state_at_that_root() {
     let mut world = World::new();
     world.claim_another();
     let subjects = || (0..ACCOUNTS).map(record).collect::<Vec<_>>();
@@ -215,7 +216,7 @@ fn a_full_pool_says_so_at_once_and_a_late_answer_is_not_made() {
 }
 
 #[test]
-fn questions_are_gathered_up_to_a_number_of_keys_and_large_ones_wait_behind_small_ones() {
+fn requests_are_collected_up_to_a_number_of_keys_and_large_ones_wait_behind_small_ones() {
     let world = World::with(ProofLimits { gathered_keys_max: 4, ..ProofLimits::default() });
     let large = world.ask((0..ACCOUNTS).map(record).collect(), None);
     let small: Vec<Answer> = (0..6).map(|number| world.ask(vec![record(number)], None)).collect();
@@ -264,7 +265,7 @@ fn a_proof_of_as_many_keys_as_can_be_is_made_and_checked() {
 }
 
 #[test]
-fn who_asks_for_one_key_is_not_sent_the_proof_of_many() {
+fn a_request_for_one_key_does_not_get_the_proof_of_many() {
     let world = World::with(ProofLimits { gathered_keys_max: 4, ..ProofLimits::default() });
     let all = || (0..ACCOUNTS).map(record).collect::<Vec<_>>();
     let many = world.ask(all(), None);
@@ -280,7 +281,7 @@ fn who_asks_for_one_key_is_not_sent_the_proof_of_many() {
 }
 
 #[test]
-fn its_thread_answers_until_it_is_closed() {
+fn the_pools_thread_answers_until_the_pool_is_closed() {
     let world = World::new();
     std::thread::scope(|scope| {
         scope.spawn(|| world.pool.run());

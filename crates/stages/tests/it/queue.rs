@@ -1,4 +1,4 @@
-//! The queue between threads: nothing lost, nothing out of order, nobody left waiting.
+//! The queue between threads: no item is lost or out of order, and no thread is left waiting.
 
 use rustorium_stages::queue::Queue;
 use std::collections::VecDeque;
@@ -15,7 +15,7 @@ fn all(queue: &Queue<u32>) -> Vec<u32> {
 }
 
 #[test]
-fn all_that_waits_comes_at_once_and_in_order() {
+fn all_waiting_items_are_taken_at_once_and_in_order() {
     let queue = Queue::default();
     (0..5).for_each(|item| queue.push(item));
     assert_eq!(all(&queue), [0, 1, 2, 3, 4]);
@@ -34,7 +34,7 @@ fn a_time_out_is_no_end() {
 }
 
 #[test]
-fn closed_it_gives_what_it_has_and_takes_nothing() {
+fn a_closed_queue_gives_its_items_and_takes_no_more() {
     let queue = Queue::default();
     queue.push(1);
     queue.close();
@@ -48,7 +48,7 @@ fn closed_it_gives_what_it_has_and_takes_nothing() {
 }
 
 #[test]
-fn who_waits_is_woken_by_an_item_and_by_the_end() {
+fn a_waiting_consumer_is_woken_by_an_item_and_by_the_end() {
     for last_words in [true, false] {
         let queue = Arc::new(Queue::default());
         let taker = thread::spawn({
@@ -92,7 +92,7 @@ fn each_producers_items_keep_their_order_and_none_is_lost() {
 }
 
 #[test]
-fn it_tells_for_how_long_its_consumer_has_been_at_it() {
+fn a_queue_reports_the_time_of_its_consumers_current_work() {
     let queue = Arc::new(Queue::<u32>::default());
     assert_eq!(queue.busy_for(), None);
     let (theirs, done) = (queue.clone(), Arc::new(Queue::<u32>::default()));
@@ -102,7 +102,7 @@ fn it_tells_for_how_long_its_consumer_has_been_at_it() {
         let (mut out, mut go) = (VecDeque::new(), VecDeque::new());
         while theirs.take(None, &mut out) {
             told.push(1);
-            // The piece of work.
+            // The consumer's work.
             held.take(None, &mut go);
             out.clear();
             go.clear();
@@ -114,7 +114,7 @@ fn it_tells_for_how_long_its_consumer_has_been_at_it() {
     done.take(None, &mut seen);
     assert!(queue.busy_for().is_some(), "it is at it");
     hold.push(0);
-    // It waits again once the next item finds it waiting.
+    // The consumer waits again once the next item finds it waiting.
     while queue.busy_for().is_some() {
         thread::yield_now();
     }

@@ -1,4 +1,4 @@
-//! From bytes on disk to what a shard starts with.
+//! From the bytes on disk to a shard's start.
 
 use crate::chain::{START_MS, context, genesis, put, v, validator_key};
 use crate::forge;
@@ -124,7 +124,7 @@ fn no_bytes_make_the_decoder_panic() {
     }
 }
 
-/// Each view lost, with this node's vote and the certificate of three members in its journal.
+/// Returns lost views, each with this node's vote and the certificate of three members in its journal.
 fn lost_views(context: &Context, count: u64) -> Vec<JournalRecord> {
     let of_view = |view: u64| {
         let body = forge::body(context, VoteKind::Nullify, view, BlockDigest::ZERO);
@@ -136,9 +136,9 @@ fn lost_views(context: &Context, count: u64) -> Vec<JournalRecord> {
     (1..).zip(records).map(|(lsn, (kind, payload))| record(lsn, kind, payload)).collect()
 }
 
-/// `RESTART_VIEWS` is the count of lost views; the time that a start takes is printed.
+/// `RESTART_VIEWS` is the number of lost views; the test prints the time of a start.
 #[test]
-fn a_journal_of_lost_views_comes_back_whole() {
+fn a_journal_of_lost_views_is_restored_completely() {
     let views = std::env::var("RESTART_VIEWS").map_or(300, |views| views.parse().unwrap());
     let (genesis, store) = (genesis(), Arc::new(MemStore::new()));
     let context = context(&genesis, 0);

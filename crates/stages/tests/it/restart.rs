@@ -1,4 +1,4 @@
-//! R33: a committee that has lost more keys than it may goes on with those that its owners name.
+//! R33: a committee that has lost more keys than it may goes on with the keys that its owners name.
 
 use crate::chain::{self, N, validator_key};
 use crate::net::{Net, node_key};
@@ -23,7 +23,8 @@ fn replace(index: usize, by: usize) -> Operation {
     }
 }
 
-/// Four of which two are gone for good, and two followers that are to take their places. What was sent since isn't final.
+/// A committee of four of which two are gone for good, and two followers that will take their places. Transactions sent
+/// since then aren't final.
 fn stuck() -> (Net, TxId) {
     let mut net = net(6);
     net.submit_of(0, 5);
@@ -47,7 +48,7 @@ fn signed(plan: &Plan, owners: &[usize]) -> Vec<(ValidatorIndex, Signature)> {
     owners.iter().map(|at| (chain::v(*at), owner(*at).sign_vote(chain::v(*at), plan.body()).signature)).collect()
 }
 
-/// Stops a node and puts the plan that these changes make and owners sign into its store.
+/// Stops a node and puts the plan with these changes and owners' signatures into its store.
 fn put(net: &mut Net, index: usize, transactions: &[Transaction], owners: &[usize]) -> Plan {
     net.stop(index);
     let store = net.store(index).clone();
@@ -61,7 +62,7 @@ fn changes(net: &mut Net) -> Vec<Transaction> {
     vec![net.next_of(0, vec![replace(2, 4), replace(3, 5)]).into_inner()]
 }
 
-/// The committee's newest members and those that were left make blocks.
+/// The committee's new members and the remaining ones make blocks.
 fn goes_on(net: &mut Net, members: &[usize]) {
     let id = net.submit_of(members[0], 7);
     settle(net);
@@ -80,14 +81,14 @@ fn the_plan_put_into_the_stores_of_stopped_nodes_brings_the_chain_back() {
         net.reopen(index);
     }
     settle(&mut net);
-    // Whoever follows takes the end from whoever has it.
+    // A follower gets the end from any node that has it.
     assert_eq!([0, 1, 4, 5].map(|index| epoch(&net, index)), [1; 4]);
     goes_on(&mut net, &[0, 1, 4, 5]);
     let end = change(&net, 4, 0);
     assert_eq!((end.boundary.height.0, end.boundary.transactions), (height + 2, 0));
     assert_eq!(end.next[2].validator_key, validator_key(4).public());
-    // The ones that were gone come back, and follow; the changes are said to be of the first one's making, whose key is
-    // nobody's any more.
+    // The lost nodes come back, and follow. The changes name the first one, whose key nobody has any more, as their
+    // author.
     for index in [2, 3] {
         net.traitor(index);
         net.power_loss(index, 0);
@@ -125,7 +126,7 @@ fn a_light_client_follows_the_owners_end_and_believes_the_new_committee_alone() 
     assert_eq!(genesis.check_final(&end.boundary, &boundary), Ok(after.digest));
     let context = Context::new(&net.genesis, ShardId::ROOT, validator_key(1));
     assert_eq!(context.check_change(&end), Ok(()));
-    // Any other end under the same signatures, and the same end under fewer.
+    // Any other end under the same signatures, and the same end under fewer signatures.
     let mut other = end.clone();
     other.boundary.time_ms += 1;
     assert!(genesis.follow(&other).is_err() && context.check_change(&other).is_err());
@@ -157,14 +158,14 @@ fn owners_end_epochs_and_finalize_nothing_else() {
 }
 
 #[test]
-fn what_is_no_plan_is_refused_with_its_reason() {
+fn an_invalid_plan_is_refused_with_its_reason() {
     let (mut net, _) = stuck();
     let store = net.store(0).clone();
     let refused = |net: &Net, transactions: Vec<Transaction>| {
         let made = Plan::new(&net.genesis, &*store, transactions, net.now.wall_ms);
         made.err().map(|error| error.sentence).expect("refused")
     };
-    assert!(refused(&net, Vec::new()).contains("nothing in it changes the committee"));
+    assert!(refused(&net, Vec::new()).contains("doesn't change the committee"));
     let more = chain::sign(&net.genesis, 0, 0, vec![add(4)]).into_inner();
     assert!(refused(&net, vec![more]).contains("removes no member's key"));
     let put = net.next_put(8).into_inner();

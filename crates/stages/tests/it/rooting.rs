@@ -1,4 +1,4 @@
-//! From executed heights to state roots, without a thread: what is rooted ahead, and what folds into the base when.
+//! From executed heights to state roots, without a thread: what is rooted ahead, and what is folded into the base when.
 
 use crate::chain::{context, genesis};
 use rustorium_shard::periods::RootedPeriod;
@@ -16,12 +16,12 @@ fn rooting(tables: &Arc<Tables>) -> Rooting<MemKv, Serial> {
     Rooting::new(tables.clone(), Serial, parameters, MemKv::default(), Height(0))
 }
 
-/// A height with one transaction, which sets one key of its own, so long after the first one's.
+/// Returns a height with one transaction, which sets its own key, at this time after the first height.
 fn job(height: u64, after_ms: u64) -> RootJob {
     job_of(1, height, after_ms)
 }
 
-/// Same as `job`, with so many keys.
+/// Same as `job`, with this many keys.
 fn job_of(keys: u64, height: u64, after_ms: u64) -> RootJob {
     let start = context(&genesis(), 0).genesis_header.clone();
     let time_ms = start.time_ms + after_ms;
@@ -61,19 +61,19 @@ fn a_root_ahead_is_that_of_its_period_only_while_nothing_follows() {
 }
 
 #[test]
-fn a_dear_root_waits_longer_for_what_would_make_it_worthless() {
+fn an_expensive_root_waits_longer_for_a_block_that_would_make_it_useless() {
     let mut rooting = rooting(&Arc::new(Tables::build(4).unwrap()));
     rooting.take(job(1, 0)).unwrap();
     let cheap = rooting.quiet();
     rooting.take(job_of(5_000, 2, 1)).unwrap();
     assert!(rooting.quiet() >= 10 * cheap, "{:?} after {cheap:?}", rooting.quiet());
-    // The period is over: what it wrote is rooted.
+    // The period is over: its changes are rooted.
     rooting.take(job(3, PERIOD_MS)).unwrap();
     assert_eq!(rooting.quiet(), cheap);
 }
 
 #[test]
-fn the_base_takes_what_a_final_header_claims_and_no_more() {
+fn only_claims_of_final_headers_are_folded_into_the_base() {
     let mut rooting = rooting(&Arc::new(Tables::build(4).unwrap()));
     assert_eq!(rooting.take(job(1, 0)).unwrap(), None);
     let roots = [2, 3].map(|height| ends(rooting.take(job(height, (height - 1) * PERIOD_MS)).unwrap()));

@@ -1,8 +1,8 @@
-//! Signature checks off the shard's thread: what leaves in which order, and what a bad signature costs.
+//! Signature checks outside the shard's thread: the order of results, and the cost of a bad signature.
 
 use crate::chain::{self, genesis, put, v};
 use crate::forge;
-use rustorium_api::{Submitted, SubmittedSink, Visit, Wait};
+use rustorium_api::{ClientSession, Submitted, SubmittedSink, Wait};
 use rustorium_crypto::{Addressed, Admitted, BatchFault, work_done};
 use rustorium_shard::senders::Credit;
 use rustorium_shard::senders::Payer;
@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-type Told = Arc<Mutex<Vec<(usize, Submitted)>>>;
+type AnswerLog = Arc<Mutex<Vec<(usize, Submitted)>>>;
 
 /// A verifier whose threads run only when they are told to.
 struct Bench {
@@ -26,7 +26,7 @@ struct Bench {
     waiters: Arc<Waiters>,
     events: Arc<Queue<Event>>,
     early: VecDeque<Event>,
-    told: Told,
+    told: AnswerLog,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -35,7 +35,7 @@ impl Bench {
         let (waiters, events) = (Arc::<Waiters>::default(), Arc::<Queue<Event>>::default());
         let committee = chain::context(&genesis(), 0).committee.clone();
         let verifier = Arc::new(Verifier::new(committee, waiters.clone(), events.clone()));
-        let (early, told, threads) = (VecDeque::new(), Told::default(), Vec::new());
+        let (early, told, threads) = (VecDeque::new(), AnswerLog::default(), Vec::new());
         Self { genesis: genesis(), verifier, waiters, events, early, told, threads }
     }
 
@@ -67,7 +67,7 @@ impl Bench {
     fn submit(&self, transactions: Vec<Transaction>) {
         let told = self.told.clone();
         let done: SubmittedSink = Arc::new(move |index, how| told.lock().unwrap().push((index, how)));
-        let visit = Visit::of(IpAddr::from([192, 0, 2, 1]));
+        let visit = ClientSession::of(IpAddr::from([192, 0, 2, 1]));
         let chain = self.verifier.chain();
         let ours = transactions.into_iter().map(|transaction| Addressed::check(&chain, transaction).unwrap());
         let all = ours.enumerate().map(|(index, transaction)| Submission {
@@ -108,7 +108,7 @@ fn forged(mut transaction: Transaction) -> Transaction {
 }
 
 #[test]
-fn of_copies_that_wait_together_one_is_checked_and_each_is_told() {
+fn one_of_several_waiting_copies_is_checked_and_each_gets_the_result() {
     let mut bench = Bench::new();
     let (good, other) = (bench.signed(0, 0), bench.signed(1, 0));
     let same_body = forged(good.clone());
@@ -176,7 +176,7 @@ fn a_bad_group_keeps_the_order_of_those_around_it() {
 }
 
 #[test]
-fn what_consensus_waits_for_goes_before_clients() {
+fn work_for_consensus_goes_before_work_for_clients() {
     let mut bench = Bench::new();
     let transactions: Vec<_> = (0..300).map(|nonce| bench.signed(0, nonce)).collect();
     bench.submit(transactions);
@@ -193,7 +193,7 @@ fn what_consensus_waits_for_goes_before_clients() {
     }
 }
 
-/// All others refuse a batch that has one, so that nobody could list anything of this node's lane any more.
+/// All other nodes refuse a batch with such a transaction, so nobody could list anything of this node's lane any more.
 #[test]
 fn a_forwarded_transaction_of_another_chain_never_reaches_the_pool() {
     let mut bench = Bench::new();
@@ -206,7 +206,7 @@ fn a_forwarded_transaction_of_another_chain_never_reaches_the_pool() {
     assert_eq!(transactions.len(), 1, "its signature holds, and it is for another chain");
 }
 
-/// Signatures that the next turn of the verifier checks, and ids that it hashes.
+/// Returns the signatures that the verifier's next turn checks, and the ids that it hashes.
 fn work_of_a_turn(bench: &Bench) -> (u64, u64) {
     let before = work_done();
     assert!(bench.verifier.turn());
@@ -216,7 +216,7 @@ fn work_of_a_turn(bench: &Bench) -> (u64, u64) {
 
 /// A node verifies its clients' transactions, and then the batch of another validator that lists them.
 #[test]
-fn what_came_by_itself_is_not_checked_again_in_a_batch() {
+fn a_checked_transaction_is_not_checked_again_in_a_batch() {
     let mut bench = Bench::new();
     let came: Vec<_> = (0..3).map(|account| bench.signed(account, 0)).collect();
     bench.submit(came.clone());
@@ -264,9 +264,9 @@ fn batches_are_checked_together_and_only_the_bad_one_is_bad() {
     }
 }
 
-/// R38: else one member's batches, cheap to make and dear to check, hold up everybody's.
+/// R38: otherwise one member's batches, cheap to make and expensive to check, delay everybody's.
 #[test]
-fn one_members_flood_keeps_no_others_batch_waiting() {
+fn one_members_flood_does_not_delay_another_members_batch() {
     let mut bench = Bench::new();
     for seq in 0..24 {
         let transactions: Vec<_> = (0..64).map(|nonce| bench.signed(1, seq * 64 + nonce)).collect();
@@ -282,7 +282,7 @@ fn one_members_flood_keeps_no_others_batch_waiting() {
 }
 
 #[test]
-fn a_batch_of_nobody_is_dropped() {
+fn a_batch_without_a_known_author_is_dropped() {
     let mut bench = Bench::new();
     let (mut batch, bytes) = bench.batch(0, &[bench.signed(0, 0)]);
     batch.body.author = v(chain::N);

@@ -1,6 +1,6 @@
-//! Every wait ends once, and the right way.
+//! Every wait ends once, with the right result.
 
-use rustorium_api::{Refused, Submitted, SubmittedSink, Visit, Wait};
+use rustorium_api::{ClientSession, Refused, Submitted, SubmittedSink, Wait};
 use rustorium_stages::clients::Clients;
 use rustorium_stages::inbox::Inbox;
 use rustorium_stages::waiters::{Waiter, Waiters};
@@ -10,10 +10,10 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-type Told = Arc<Mutex<Vec<(usize, Submitted)>>>;
+type AnswerLog = Arc<Mutex<Vec<(usize, Submitted)>>>;
 
-fn sink() -> (Told, SubmittedSink) {
-    let told = Told::default();
+fn sink() -> (AnswerLog, SubmittedSink) {
+    let told = AnswerLog::default();
     let kept = told.clone();
     (told, Arc::new(move |index, how| kept.lock().unwrap().push((index, how))))
 }
@@ -23,10 +23,10 @@ fn id(number: u8) -> TxId {
 }
 
 fn waiter(wait: Wait, index: usize, done: &SubmittedSink) -> Waiter {
-    of(&Visit::of(IpAddr::from([192, 0, 2, 1])), wait, index, done)
+    of(&ClientSession::of(IpAddr::from([192, 0, 2, 1])), wait, index, done)
 }
 
-fn of(visit: &Arc<Visit>, wait: Wait, index: usize, done: &SubmittedSink) -> Waiter {
+fn of(visit: &Arc<ClientSession>, wait: Wait, index: usize, done: &SubmittedSink) -> Waiter {
     let (since, copies) = (Instant::now(), [(index, done.clone())].into());
     let until = since + Duration::from_secs(60);
     Waiter { wait, expires_at_ms: 100, since, until, visit: visit.clone(), place: None, copies }
@@ -45,12 +45,12 @@ fn receipt(number: u8) -> Receipt {
     }
 }
 
-fn take(told: &Told) -> Vec<(usize, Submitted)> {
+fn take(told: &AnswerLog) -> Vec<(usize, Submitted)> {
     std::mem::take(&mut told.lock().unwrap())
 }
 
-/// Nothing that happens later tells anybody again.
-fn nobody_waits(waiters: &Waiters, told: &Told) {
+/// Checks that no later event reports anything again.
+fn nobody_waits(waiters: &Waiters, told: &AnswerLog) {
     assert_eq!((waiters.len(), waiters.is_empty()), (0, true));
     waiters.admitted(&[id(1), id(2), id(3)]);
     waiters.executed(Height(9), &[receipt(1), receipt(2), receipt(3)]);
@@ -62,7 +62,7 @@ fn nobody_waits(waiters: &Waiters, told: &Told) {
 }
 
 #[test]
-fn each_waits_as_far_as_it_asked() {
+fn each_wait_ends_at_the_requested_stage() {
     let (waiters, (told, done)) = (Waiters::default(), sink());
     let waits = [Wait::Accepted, Wait::Final, Wait::Certified];
     waiters.register(waits.into_iter().enumerate().map(|(i, wait)| (id(1), waiter(wait, i, &done))).collect());
@@ -122,10 +122,11 @@ fn an_expired_transaction_is_told_once_by_header_time() {
 }
 
 #[test]
-fn one_that_stops_waiting_is_forgotten_and_others_are_not() {
+fn an_ended_wait_is_forgotten_and_others_are_not() {
     let waiters = Waiters::default();
     let ((told, done), (other, others)) = (sink(), sink());
-    let (visit, another) = (Visit::of(IpAddr::from([192, 0, 2, 1])), Visit::of(IpAddr::from([192, 0, 2, 1])));
+    let (visit, another) =
+        (ClientSession::of(IpAddr::from([192, 0, 2, 1])), ClientSession::of(IpAddr::from([192, 0, 2, 1])));
     let all = [(1, Wait::Accepted), (2, Wait::Final), (3, Wait::Certified)];
     waiters.register(all.iter().map(|(i, wait)| (id(*i), of(&visit, *wait, usize::from(*i), &done))).collect());
     let theirs = [(id(2), of(&another, Wait::Final, 7, &others)), (id(3), of(&another, Wait::Certified, 8, &others))];
@@ -140,11 +141,11 @@ fn one_that_stops_waiting_is_forgotten_and_others_are_not() {
 }
 
 #[test]
-fn what_is_executed_when_its_session_is_over_waits_for_no_certificate() {
+fn a_transaction_executed_after_its_session_ended_waits_for_no_certificate() {
     let (waiters, (told, done)) = (Waiters::default(), sink());
-    let visit = Visit::of(IpAddr::from([192, 0, 2, 1]));
+    let visit = ClientSession::of(IpAddr::from([192, 0, 2, 1]));
     waiters.register(vec![(id(1), of(&visit, Wait::Certified, 0, &done))]);
-    // This is as if the session ended while a block's receipts are told.
+    // The session ends while a block's receipts are reported.
     visit.end();
     assert!(!waiters.executed(Height(5), &[receipt(1)]));
     nobody_waits(&waiters, &told);
@@ -153,7 +154,7 @@ fn what_is_executed_when_its_session_is_over_waits_for_no_certificate() {
 #[test]
 fn a_sessions_copies_are_told_together_and_the_oldest_of_many_at_once() {
     let (waiters, (told, done)) = (Waiters::default(), sink());
-    let visit = Visit::of(IpAddr::from([192, 0, 2, 1]));
+    let visit = ClientSession::of(IpAddr::from([192, 0, 2, 1]));
     waiters.register((0..10).map(|index| (id(1), of(&visit, Wait::Final, index, &done))).collect());
     assert_eq!((waiters.len(), take(&told).len()), (1, 2));
     waiters.executed(Height(5), &[receipt(1)]);
@@ -169,7 +170,7 @@ fn a_second_wait_for_an_accepted_transaction_is_told_too() {
         waiters.admitted(&[id(1)]);
         assert_eq!(take(&told), [(index, Submitted::Accepted(id(1)))]);
     }
-    // Executed before it was admitted here: accepted it was.
+    // The transaction was executed before this node admitted it, so it counts as accepted.
     waiters.register(vec![(id(1), waiter(Wait::Accepted, 2, &done))]);
     assert!(!waiters.executed(Height(5), &[receipt(1)]));
     assert_eq!(take(&told), [(2, Submitted::Accepted(id(1)))]);

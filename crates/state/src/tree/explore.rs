@@ -1,7 +1,7 @@
 //! The first part of an update: it reads the slots that a diff leads to, level by level, and lets the plan be made on
 //! the way back up.
 
-use super::plan::{Found, plan_visits};
+use super::plan::{FoundChanges, plan_visits};
 use super::{KeyChange, KvRead, TreeError, pieces, read_slots};
 use crate::path::{Prefix, SlotId};
 use crate::slot::Slot;
@@ -45,7 +45,7 @@ pub(super) fn explore(
     diff: &[KeyChange],
     next: Vec<Next>,
     workers: &impl Workers,
-) -> Result<Found, TreeError> {
+) -> Result<FoundChanges, TreeError> {
     let total: usize = next.iter().map(|next| next.keys.len()).sum();
     let heaviest = next.iter().map(|next| next.keys.len()).max().unwrap_or(0);
     if workers.count() == 1 || total < 2 * KEYS_A_PIECE || heaviest * 2 * workers.count() > total {
@@ -53,7 +53,7 @@ pub(super) fn explore(
     }
     let pieces = pieces(next, |next| next.keys.len(), KEYS_A_PIECE, workers);
     let found = workers.map(pieces, |piece| explore_together(store, diff, piece, &Serial));
-    found.into_iter().try_fold(Found::default(), |mut all, found| {
+    found.into_iter().try_fold(FoundChanges::default(), |mut all, found| {
         let found = found?;
         all.changes.extend(found.changes);
         all.removed.extend(found.removed);
@@ -66,9 +66,9 @@ fn explore_together(
     diff: &[KeyChange],
     next: Vec<Next>,
     workers: &impl Workers,
-) -> Result<Found, TreeError> {
+) -> Result<FoundChanges, TreeError> {
     let (visits, below) = visit(store, diff, next)?;
-    let below = if below.is_empty() { Found::default() } else { explore(store, diff, below, workers)? };
+    let below = if below.is_empty() { FoundChanges::default() } else { explore(store, diff, below, workers)? };
     plan_visits(store, diff, visits, below)
 }
 

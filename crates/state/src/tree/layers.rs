@@ -32,14 +32,14 @@ impl Layer {
 
 /// A tree after all its layers.
 #[derive(Clone, Copy, Debug)]
-pub struct Layered<'a, S> {
+pub struct LayeredKv<'a, S> {
     /// The tree below all layers.
     pub base: &'a S,
     /// Updates on top of the base, oldest first.
     pub layers: &'a [Layer],
 }
 
-impl<S: KvRead> KvRead for Layered<'_, S> {
+impl<S: KvRead> KvRead for LayeredKv<'_, S> {
     fn top(&self) -> Result<Child, ReadError> {
         self.layers.last().map_or_else(|| self.base.top(), |layer| Ok(layer.top))
     }

@@ -18,7 +18,7 @@ use crate::path::{Prefix, SlotId};
 use crate::slot::{Child, Leaf, Slot, ValueHash};
 use crate::tables::Tables;
 use crate::workers::Workers;
-pub use layers::{Layer, Layered};
+pub use layers::{Layer, LayeredKv};
 pub use memory::MemKv;
 use rustorium_types::StateKey;
 use thiserror::Error;

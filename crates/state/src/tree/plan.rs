@@ -51,7 +51,7 @@ pub(super) struct Work {
 
 /// The changes that an update finds below some slots.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct FoundChanges {
     /// For each slot its change; `None` if nothing changes in it.
     pub changes: Vec<Option<Change>>,
     /// Rows of nodes that are removed.
@@ -73,9 +73,9 @@ pub(super) fn plan_visits(
     store: &impl KvRead,
     diff: &[KeyChange],
     visits: Vec<Visit>,
-    below: Found,
-) -> Result<Found, TreeError> {
-    let Found { changes, mut removed } = below;
+    below: FoundChanges,
+) -> Result<FoundChanges, TreeError> {
+    let FoundChanges { changes, mut removed } = below;
     let mut below = changes.into_iter();
     let changes = visits.into_iter().map(|visit| {
         let changes: Vec<Change> = below.by_ref().take(visit.below).flatten().collect();
@@ -96,7 +96,7 @@ pub(super) fn plan_visits(
         Ok((!same).then_some(Change { index: visit.id.index, old: visit.slot, new }))
     });
     let changes: Result<Vec<_>, TreeError> = changes.collect();
-    Ok(Found { changes: changes?, removed })
+    Ok(FoundChanges { changes: changes?, removed })
 }
 
 fn filled_after(node: &Child, changes: &[Change]) -> Result<u16, TreeError> {

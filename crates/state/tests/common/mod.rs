@@ -1,4 +1,4 @@
-//! Helpers of the tests of the published vectors: reading the files, and their ways of writing values.
+//! Helpers of the tests of the published vectors: they read the files and their encodings of values.
 
 #![allow(dead_code, reason = "each test takes what it needs")]
 

@@ -24,7 +24,7 @@ pub fn state_key(bytes: [u8; 64]) -> StateKey {
     StateKey { account: AccountId(account.try_into().unwrap()), name: name.try_into().unwrap() }
 }
 
-/// A key that leaves the key of zeros at byte `at`.
+/// Returns a key that differs from the key of zeros at byte `at` first.
 pub fn parting_key(at: usize, byte: u8) -> [u8; 64] {
     let mut key = [0; 64];
     key[at] = byte;

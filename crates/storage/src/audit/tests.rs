@@ -28,7 +28,7 @@ fn verified(folder: &TempDir, lines: &[Vec<u8>]) -> Result<Summary, AuditFault> 
 }
 
 #[test]
-fn what_was_recorded_verifies_and_goes_on_after_a_restart() {
+fn recorded_lines_verify_and_the_log_continues_after_a_restart() {
     let (folder, heads) = written(3);
     let summary = verify(folder.path(), &key().public()).unwrap();
     assert_eq!(summary.head, heads[2]);
@@ -42,8 +42,8 @@ fn what_was_recorded_verifies_and_goes_on_after_a_restart() {
     assert_eq!(line["fields"]["validator"], 2);
 }
 
-/// A full disk, or a disk that fails for a moment, ends no log. The log cuts off what was left behind, and records the
-/// gap.
+/// Neither a full disk nor a disk that fails for a moment ends the log. The log truncates the incomplete line, and
+/// records the gap.
 #[test]
 fn it_goes_on_after_failed_writes_and_tells_how_many_events_are_missing() {
     let (folder, heads) = written(2);

@@ -37,12 +37,12 @@ impl Write {
 }
 
 /// The state of the disk under a store, and the writes that are not synced to it yet.
-pub(super) struct Unsynced<S> {
+pub(super) struct UnsyncedWrites<S> {
     durable: S,
     writes: Vec<Write>,
 }
 
-impl<S: Store + Clone> Unsynced<S> {
+impl<S: Store + Clone> UnsyncedWrites<S> {
     pub(super) fn after_power_cut(&self, kept: usize) -> Result<(S, usize), StoreError> {
         let store = self.durable.clone();
         let kept = kept.min(self.writes.len());
@@ -51,7 +51,7 @@ impl<S: Store + Clone> Unsynced<S> {
     }
 }
 
-impl<S: Store> Unsynced<S> {
+impl<S: Store> UnsyncedWrites<S> {
     pub(super) fn new(durable: S) -> Self {
         Self { durable, writes: Vec::new() }
     }

@@ -39,7 +39,7 @@ pub(super) struct SegmentFile {
 }
 
 /// A segment that is no longer written to.
-pub(super) struct Sealed {
+pub(super) struct SealedSegment {
     pub segment: SegmentFile,
     /// Position after its last record.
     pub end: u64,
@@ -48,7 +48,7 @@ pub(super) struct Sealed {
 /// The files of a folder.
 pub(super) struct Layout {
     /// Sealed segments, oldest first.
-    pub sealed: VecDeque<Sealed>,
+    pub sealed: VecDeque<SealedSegment>,
     pub free: Vec<SegmentFile>,
     /// A number that no file has yet.
     pub next_number: u32,
@@ -62,7 +62,7 @@ pub(super) struct Recovered {
     pub next: u64,
 }
 
-struct Found {
+struct SegmentContent {
     segment: SegmentFile,
     header: Header,
     end: u64,
@@ -142,7 +142,7 @@ impl Folder {
                 if found.header.before {
                     segment = self.seal_anew(segment, &found.header)?;
                 }
-                layout.sealed.push_back(Sealed { segment, end: found.end });
+                layout.sealed.push_back(SealedSegment { segment, end: found.end });
             }
         }
         Ok(Recovered { records, layout, next })
@@ -284,7 +284,12 @@ impl Folder {
         }
     }
 
-    fn read_segment(&self, segment: SegmentFile, header: Header, buffer: &mut Vec<u8>) -> Result<Found, JournalError> {
+    fn read_segment(
+        &self,
+        segment: SegmentFile,
+        header: Header,
+        buffer: &mut Vec<u8>,
+    ) -> Result<SegmentContent, JournalError> {
         let cut = header.pages != 0 && pages(&segment) != header.pages;
         if cut {
             return Err(corrupt(&segment, segment.bytes as usize, "the file ends here, and was longer"));
@@ -297,7 +302,7 @@ impl Folder {
         let read = read_records(&opener, &header, buffer);
         let unknown = "a record of unknown kind: a newer version may have written it";
         let (records, end, beyond) = read.map_err(|at| corrupt(&segment, at, unknown))?;
-        Ok(Found { segment, header, end, records, beyond })
+        Ok(SegmentContent { segment, header, end, records, beyond })
     }
 }
 
@@ -344,7 +349,7 @@ pub(super) fn open_segment(path: PathBuf) -> Result<SegmentFile, JournalError> {
 }
 
 /// Counts how many of the segments, given in order, form one log, and returns the position after it.
-fn check_chain(found: &[Found]) -> Result<(usize, u64), JournalError> {
+fn check_chain(found: &[SegmentContent]) -> Result<(usize, u64), JournalError> {
     let mut next = found.first().map_or(1, |f| f.header.first.max(1));
     for (index, f) in found.iter().enumerate() {
         if f.header.first > next && f.header.watermark <= next {

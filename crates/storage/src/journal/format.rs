@@ -24,7 +24,7 @@
 //! where a later watermark lies above a bad record had that record been durable.
 
 use bytes::Bytes;
-use rustorium_crypto::seal::{AtRest, FreshSalt, Keyed, KeyedHash, LogOpener, LogSealer, Salt, SealError, TAG_BYTES};
+use rustorium_crypto::seal::{AtRest, FreshSalt, HashUse, KeyedHash, LogOpener, LogSealer, Salt, SealError, TAG_BYTES};
 
 /// Size of the header's page and unit of every write.
 pub(super) const PAGE: usize = 4096;
@@ -55,9 +55,9 @@ pub(super) struct JournalKeys {
 
 impl JournalKeys {
     pub(super) fn new(at_rest: AtRest) -> Result<Self, SealError> {
-        let hash = at_rest.keyed(Keyed::JournalHeader)?;
+        let hash = at_rest.keyed(HashUse::JournalHeader)?;
         let before = match at_rest.before() {
-            Some(before) => Some((before.clone(), before.keyed(Keyed::JournalHeader)?)),
+            Some(before) => Some((before.clone(), before.keyed(HashUse::JournalHeader)?)),
             None => None,
         };
         Ok(Self { at_rest, hash, before })

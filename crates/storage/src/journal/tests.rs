@@ -68,7 +68,7 @@ fn copy(folder: &Path) -> TempDir {
     let to = TempDir::new().unwrap();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
-        // A file under preparation gets its name, and with it its first record, later.
+        // A prepared file gets its name, and with it its first record, later.
         if path.extension().is_none_or(|e| e != "new") {
             fs::copy(&path, to.path().join(path.file_name().unwrap())).unwrap();
         }
@@ -123,7 +123,7 @@ fn records_come_back_in_order_with_their_positions() {
 }
 
 #[test]
-fn what_was_never_synced_is_written_when_the_journal_closes() {
+fn unsynced_records_are_written_when_the_journal_closes() {
     let folder = TempDir::new().unwrap();
     open(folder.path(), Durability::Vote).append(b"vote");
     assert_eq!(payloads(&open(folder.path(), Durability::Vote).records), [b"vote"]);
@@ -161,7 +161,7 @@ fn a_tail_torn_at_any_byte_of_the_last_record_loses_that_record_alone_and_for_go
         for filler in [0x00, 0xa5] {
             let torn = copy(folder.path());
             let path = torn.path().join(file.file_name().unwrap());
-            // If the filler equals the bytes that stood there, the record isn't torn.
+            // If the filler equals the original bytes, the record isn't torn.
             if whole[cut..end].iter().all(|byte| *byte == filler) {
                 continue;
             }
@@ -170,7 +170,7 @@ fn a_tail_torn_at_any_byte_of_the_last_record_loses_that_record_alone_and_for_go
             assert_eq!(payloads(&reopened.records), [b"first-record", b"other-record"], "cut at {cut}");
             reopened.append(b"after-crash!");
             drop(reopened);
-            // The torn record's bytes come back too late: another record has its place.
+            // The torn record's bytes reappear too late: another record has its place.
             overwrite(&path, start, &whole[start..end]);
             let again = try_open(torn.path(), Durability::Os);
             assert!(again.is_err() || payloads(&again.unwrap().records).last() == Some(&b"after-crash!".as_slice()));
@@ -277,7 +277,7 @@ fn recycled_segments_bring_no_old_record_back_and_released_ones_free_their_space
     let found: Vec<_> = reopened.records.iter().map(|r| (r.lsn, r.payload.to_vec())).collect();
     assert!(found.first().unwrap().0 <= released);
     assert_eq!(found, appended[appended.len() - found.len()..]);
-    // Everything is released: the next use of a segment removes the rest too.
+    // Everything is released: the next use of a segment also removes the rest.
     reopened.journal.release(Lsn(u64::MAX));
     drop(reopened);
     assert_eq!(open(folder.path(), Durability::Os).records, []);
@@ -300,7 +300,7 @@ fn one_sync_serves_all_that_wait() {
     let first = journal.append(RecordKind::Vote, b"first");
     journal.sync(first);
     assert_eq!(done.recv().unwrap(), Ok(first));
-    // The thread is held in its callback, so requests gather meanwhile.
+    // The thread waits in its callback, so requests gather meanwhile.
     let lsns: Vec<Lsn> = (0..50u8).map(|n| journal.append(RecordKind::Vote, &[n; 40])).collect();
     lsns.iter().for_each(|lsn| journal.sync(*lsn));
     assert_eq!(journal.stats().syncs, 1);
@@ -354,7 +354,7 @@ fn a_record_that_no_segment_can_hold_fails_the_journal_and_says_so() {
 }
 
 #[test]
-fn another_storage_key_is_told_from_damage_and_touches_nothing() {
+fn another_storage_key_is_no_damage_and_changes_nothing() {
     let folder = TempDir::new().unwrap();
     let lsn = open(folder.path(), Durability::Vote).append_synced(b"vote");
     let (file, _) = find(folder.path(), lsn);
@@ -446,7 +446,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn it_keeps_what_a_list_would_keep(steps in proptest::collection::vec(step(), 1..120)) {
+    fn a_journal_keeps_what_a_list_would_keep(steps in proptest::collection::vec(step(), 1..120)) {
         let folder = TempDir::new().unwrap();
         let mut journal = open(folder.path(), Durability::Os);
         let (mut all, mut released) = (Vec::new(), Lsn(0));

@@ -4,7 +4,7 @@
 //! *Invariants:* a segment is synced before the next one is begun; after a failed write or sync nothing is called
 //! durable any more, since the kernel may have dropped the pages that it could not write.
 
-use super::folder::{Folder, Layout, Sealed, SegmentFile};
+use super::folder::{Folder, Layout, SealedSegment, SegmentFile};
 use super::format::{COPY, PAGE, RECORD_OVERHEAD, copied, dequeue, frame};
 use super::{Done, Durability, JournalError, Lsn, Shared};
 use rustorium_crypto::seal::LogSealer;
@@ -24,8 +24,8 @@ pub(super) struct Writer {
     folder: Folder,
     shared: Arc<Shared>,
     done: Done,
-    current: Current,
-    sealed: VecDeque<Sealed>,
+    current: CurrentSegment,
+    sealed: VecDeque<SealedSegment>,
     free: Vec<SegmentFile>,
     next_number: u32,
     preparer: Preparer,
@@ -41,7 +41,7 @@ pub(super) struct Writer {
 }
 
 /// The segment that is being written to.
-struct Current {
+struct CurrentSegment {
     segment: SegmentFile,
     sealer: LogSealer,
     /// Offset in the file of `pending`'s first byte: a page's start.
@@ -82,7 +82,7 @@ impl Writer {
                 folder.create(next_number - 1)?
             }
         };
-        let current = Current::begin(&folder, segment, next)?;
+        let current = CurrentSegment::begin(&folder, segment, next)?;
         let watermark = if folder.durability == Durability::Vote { next } else { 0 };
         let preparer = Preparer::start(folder.clone())?;
         let mut writer = Self {
@@ -249,9 +249,9 @@ impl Writer {
         self.write()?;
         self.sync()?;
         let segment = self.next_segment()?;
-        let current = Current::begin(&self.folder, segment, self.position)?;
+        let current = CurrentSegment::begin(&self.folder, segment, self.position)?;
         let old = std::mem::replace(&mut self.current, current);
-        self.sealed.push_back(Sealed { segment: old.segment, end: self.position });
+        self.sealed.push_back(SealedSegment { segment: old.segment, end: self.position });
         self.shared.stats.switched();
         self.shared.stats.begun(self.position);
         self.prepare_ahead();
@@ -282,7 +282,7 @@ impl Writer {
 
     fn release(&mut self, below: u64) -> Result<(), JournalError> {
         while self.sealed.front().is_some_and(|oldest| oldest.end <= below) {
-            let Some(Sealed { segment, .. }) = self.sealed.pop_front() else { break };
+            let Some(SealedSegment { segment, .. }) = self.sealed.pop_front() else { break };
             self.folder.free(&segment)?;
             keep_or_remove(&self.folder, segment, &mut self.free)?;
         }
@@ -300,7 +300,7 @@ fn keep_or_remove(folder: &Folder, segment: SegmentFile, free: &mut Vec<SegmentF
     }
 }
 
-impl Current {
+impl CurrentSegment {
     fn begin(folder: &Folder, segment: SegmentFile, first: u64) -> Result<Self, JournalError> {
         let sealer = folder.begin(&segment, first)?;
         let page_at = PAGE as u64;

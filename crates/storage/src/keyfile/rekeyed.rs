@@ -12,19 +12,19 @@
 
 use super::{CHECK_BYTES, KeyFile, u32_at};
 use crate::store::StoreError;
-use rustorium_crypto::seal::{AtRest, CARRIED_BYTES, FreshSalt, Keyed, KeyedHash, Opener};
+use rustorium_crypto::seal::{AtRest, CARRIED_BYTES, FreshSalt, HashUse, KeyedHash, Opener};
 use std::path::Path;
 
 pub(super) const BYTES: usize = 4 + CHECK_BYTES + CARRIED_BYTES;
 
 #[derive(Clone)]
-pub(super) struct Rekeyed {
+pub(super) struct KeyReplacement {
     below: u32,
     before_check: [u8; CHECK_BYTES],
     carried: [u8; CARRIED_BYTES],
 }
 
-impl Rekeyed {
+impl KeyReplacement {
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.below.to_le_bytes());
         out.extend_from_slice(&self.before_check);
@@ -93,7 +93,7 @@ impl KeyFile {
     /// Returns the key that hashes names.
     pub(crate) fn names(&self) -> Result<KeyedHash, StoreError> {
         match &self.rekeyed {
-            None => Ok(self.at_rest.keyed(Keyed::Names)?),
+            None => Ok(self.at_rest.keyed(HashUse::Names)?),
             Some(rekeyed) => {
                 let names = self.at_rest.carried(&rekeyed.carried)?;
                 names.ok_or_else(|| self.damaged("the key of its names doesn't open"))
@@ -107,7 +107,8 @@ impl KeyFile {
         if self.holds_before() {
             return Err(StoreError::KeyBefore { path: self.path().display().to_string() });
         }
-        let rekeyed = Rekeyed { below: self.next, before_check: self.key_check(), carried: at_rest.carry(names)? };
+        let rekeyed =
+            KeyReplacement { below: self.next, before_check: self.key_check(), carried: at_rest.carry(names)? };
         let (next, versions) = (self.next, self.versions.clone());
         let mut new = Self { next, versions, rekeyed: Some(rekeyed), ..Self::empty(&self.folder, at_rest)? };
         let version = new.add(fresh)?;
@@ -162,7 +163,7 @@ mod tests {
         assert!(!file.behind());
         assert_eq!(file.first_of_newest(), Some(3));
         assert_eq!(file.versions().iter().map(|(version, _)| *version).collect::<Vec<_>>(), [1, 2, 3]);
-        let names = at_rest(1, None).keyed(Keyed::Names).unwrap();
+        let names = at_rest(1, None).keyed(HashUse::Names).unwrap();
         assert_eq!(file.names().unwrap().of(1, &[b"x"]), names.of(1, &[b"x"]));
         assert_eq!(fs::read(file.path()).unwrap()[8..12], FORMAT_REKEYED.to_le_bytes());
         // While rows of key 1 may be left, key 2 needs key 1, and can't be replaced itself.

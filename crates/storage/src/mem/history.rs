@@ -2,8 +2,8 @@
 
 use super::{Inner, MemStore, Tree, children};
 use crate::history::{
-    HistoryStore, Kept, Pruning, StateView, StoredValue, Version, VersionLimits, Versions, Walk, Walked, Walking,
-    collect_versions, nearest_root,
+    HistoryStore, KeptRange, Pruning, StateView, StoredValue, Version, VersionLimits, Versions, Walk, WalkCollector,
+    WalkOutcome, collect_versions, nearest_root,
 };
 use crate::store::StoreError;
 use crate::tree::TreeRow;
@@ -67,10 +67,10 @@ impl MemStore {
 }
 
 impl HistoryStore for MemStore {
-    fn kept(&self) -> Kept {
+    fn kept(&self) -> KeptRange {
         let inner = self.inner.read();
         let roots = inner.trees.keys();
-        Kept { oldest_height: inner.floor, roots: roots.clone().next().copied().zip(roots.last().copied()) }
+        KeptRange { oldest_height: inner.floor, roots: roots.clone().next().copied().zip(roots.last().copied()) }
     }
 
     fn values_at(&self, height: Height, keys: &[StateKey]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
@@ -79,7 +79,7 @@ impl HistoryStore for MemStore {
         Ok(keys.iter().map(|key| inner.state(key, height).map(|leaf| leaf.value.clone())).collect())
     }
 
-    fn walk_at(&self, height: Height, walk: &Walk<'_>) -> Result<Walked, StoreError> {
+    fn walk_at(&self, height: Height, walk: &Walk<'_>) -> Result<WalkOutcome, StoreError> {
         let inner = self.inner.read();
         inner.check_executed(height)?;
         Ok(walk_leaves(&inner.leaves(height), walk))
@@ -121,8 +121,8 @@ impl HistoryStore for MemStore {
     }
 }
 
-fn walk_leaves(leaves: &BTreeMap<StateKey, Option<StoredValue>>, walk: &Walk<'_>) -> Walked {
-    let mut found = Walking::new(walk);
+fn walk_leaves(leaves: &BTreeMap<StateKey, Option<StoredValue>>, walk: &Walk<'_>) -> WalkOutcome {
+    let mut found = WalkCollector::new(walk);
     for (key, leaf) in leaves.range(walk.from..) {
         if !found.look(key) {
             break;
@@ -158,7 +158,7 @@ impl StateView for MemView {
         Ok(self.leaves.get(key).cloned().flatten())
     }
 
-    fn walk(&self, walk: &Walk<'_>) -> Result<Walked, StoreError> {
+    fn walk(&self, walk: &Walk<'_>) -> Result<WalkOutcome, StoreError> {
         Ok(walk_leaves(&self.leaves, walk))
     }
 }

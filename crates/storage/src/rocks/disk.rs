@@ -5,7 +5,7 @@
 
 use super::filter::NeededFrom;
 use super::manifest::Manifest;
-use crate::history::{Kept, nearest_root};
+use crate::history::{KeptRange, nearest_root};
 use crate::rowkeys::RowKeys;
 use crate::rows::{self, IndexPrefix, Table};
 use crate::store::StoreError;
@@ -178,7 +178,7 @@ impl Disk {
 
     /// Makes what was written survive a power cut, and lets compaction drop what is no longer needed.
     pub(super) fn sync(&self) -> Result<(), StoreError> {
-        let Kept { oldest_height, roots } = self.kept();
+        let KeptRange { oldest_height, roots } = self.kept();
         // Rows that name leaves to be swept are needed until the sweep is done.
         let height = oldest_height.0.min(self.swept.load(Ordering::Acquire));
         self.db.flush_wal(true).map_err(|e| failure(&self.path, e.as_ref()))?;
@@ -212,9 +212,9 @@ impl Disk {
         if height < oldest { Err(StoreError::Pruned { height, oldest }) } else { Ok(()) }
     }
 
-    pub(super) fn kept(&self) -> Kept {
+    pub(super) fn kept(&self) -> KeptRange {
         let roots = self.roots.read();
-        Kept { oldest_height: self.floor(), roots: roots.kept.first().copied().zip(roots.kept.last().copied()) }
+        KeptRange { oldest_height: self.floor(), roots: roots.kept.first().copied().zip(roots.kept.last().copied()) }
     }
 
     /// Returns the tree's base: the height whose state the tree's rows represent.

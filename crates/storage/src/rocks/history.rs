@@ -6,7 +6,9 @@
 
 use super::RocksStore;
 use super::disk::Disk;
-use crate::history::{HistoryStore, Kept, Pruning, StateView, StoredValue, VersionLimits, Versions, Walk, Walked};
+use crate::history::{
+    HistoryStore, KeptRange, Pruning, StateView, StoredValue, VersionLimits, Versions, Walk, WalkOutcome,
+};
 use crate::rows::{self, Table};
 use crate::store::{Store, StoreError};
 use crate::tree::TreeRow;
@@ -22,7 +24,7 @@ impl RocksStore {
 }
 
 impl HistoryStore for RocksStore {
-    fn kept(&self) -> Kept {
+    fn kept(&self) -> KeptRange {
         self.disk.kept()
     }
 
@@ -34,7 +36,7 @@ impl HistoryStore for RocksStore {
         values
     }
 
-    fn walk_at(&self, height: Height, walk: &Walk<'_>) -> Result<Walked, StoreError> {
+    fn walk_at(&self, height: Height, walk: &Walk<'_>) -> Result<WalkOutcome, StoreError> {
         self.check_executed(height)?;
         let found = self.disk.walk(height, walk);
         self.disk.check_kept(height)?;
@@ -114,7 +116,7 @@ impl StateView for RocksView {
         self.disk.leaf(key, self.root)
     }
 
-    fn walk(&self, walk: &Walk<'_>) -> Result<Walked, StoreError> {
+    fn walk(&self, walk: &Walk<'_>) -> Result<WalkOutcome, StoreError> {
         self.disk.walk(self.root, walk)
     }
 }

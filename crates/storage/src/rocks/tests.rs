@@ -5,7 +5,7 @@ use crate::tree::TreeStore;
 use crate::{Fault, FaultyStore};
 use proptest::prelude::*;
 use proptest::sample::Index;
-use rustorium_crypto::seal::{HEAD_BYTES, Keyed, MasterKey};
+use rustorium_crypto::seal::{HEAD_BYTES, HashUse, MasterKey};
 use rustorium_crypto::{self as crypto, CheckedBatch, SigningKey, Verified};
 use rustorium_types::*;
 use std::fs;
@@ -88,7 +88,7 @@ fn signer() -> SigningKey {
     SigningKey::from_seed(&[3; 32])
 }
 
-/// Makes heights, and remembers every name that a test may ask for.
+/// Makes heights, and records every name that a test may ask for.
 #[derive(Default)]
 struct Chain {
     parent: BlockDigest,
@@ -277,7 +277,7 @@ fn assert_equal(a: &dyn Store, b: &dyn Store, chain: &Chain) {
         for limit in [0, 1, 3, usize::MAX] {
             assert_eq!(a.account_transactions(&account, None, limit), b.account_transactions(&account, None, limit));
         }
-        // Pages of two entries give the whole.
+        // Pages of two entries together give the whole list.
         let whole = b.account_transactions(&account, None, usize::MAX).unwrap();
         let (mut paged, mut before) = (Vec::new(), None);
         loop {
@@ -300,7 +300,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(20))]
 
     #[test]
-    fn it_answers_as_the_model_does(plans in proptest::collection::vec(plan(), 1..10)) {
+    fn answers_agree_with_the_model(plans in proptest::collection::vec(plan(), 1..10)) {
         let folder = TempDir::new().unwrap();
         let (mut rocks, model, mut chain) = (open(folder.path()), MemStore::new(), Chain::default());
         for plan in &plans {
@@ -355,7 +355,7 @@ fn rows_hold_canonical_bytes() {
     let commit = chain.next(&busy_plan(1));
     model.commit(&commit).unwrap();
     let (mut scratch, mut found) = (Scratch::default(), Vec::new());
-    let names = at_rest(1, 5).keyed(Keyed::Names).unwrap();
+    let names = at_rest(1, 5).keyed(HashUse::Names).unwrap();
     rows::encode_height(&commit, &model.tip().unwrap(), &names, &mut scratch, &mut |table, key, row| {
         found.push((table, key.to_vec(), row.clone()));
         Ok(())

@@ -4,7 +4,9 @@
 //! root and those of any kept height are read in the same way.
 
 use super::disk::Disk;
-use crate::history::{StoredValue, Version, VersionLimits, Versions, Walk, Walked, Walking, collect_versions};
+use crate::history::{
+    StoredValue, Version, VersionLimits, Versions, Walk, WalkCollector, WalkOutcome, collect_versions,
+};
 use crate::rows::{self, STATE_KEY_BYTES, Table};
 use crate::store::StoreError;
 use rocksdb::{DBRawIterator, ReadOptions};
@@ -47,8 +49,8 @@ impl Disk {
     }
 
     /// Returns leaves after a height. The caller checks that the height is kept.
-    pub(super) fn walk(&self, height: Height, walk: &Walk<'_>) -> Result<Walked, StoreError> {
-        let mut found = Walking::new(walk);
+    pub(super) fn walk(&self, height: Height, walk: &Walk<'_>) -> Result<WalkOutcome, StoreError> {
+        let mut found = WalkCollector::new(walk);
         let mut rows = self.all_of(Table::State)?;
         rows.seek(rows::version_key(&walk.from, Height(u64::MAX)));
         while let Some(key) = rows.key() {

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 /// A part was refused. Only a peer that lies, or whose disk is faulty, sends such a part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-pub enum Lie {
+pub enum RefusedPart {
     /// The answer is of another kind than the question needs.
     #[error("it answered another question")]
     OtherQuestion,
@@ -56,15 +56,15 @@ pub struct Job {
 
 /// Result of a job.
 #[derive(Debug)]
-pub struct Checked {
+pub struct CheckedPart {
     pub(super) number: u64,
     pub(super) peer: PublicKey,
-    pub(super) found: Result<Found, Lie>,
+    pub(super) found: Result<PartContent, RefusedPart>,
 }
 
 /// A part that was found to be right.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum PartContent {
     /// A whole subtree: its node in the form of its parent's slot, the rows below, and its leaves.
     Subtree { node: Child, rows: Vec<Row>, leaves: Vec<StoredLeaf> },
     /// A node's slots.
@@ -74,7 +74,7 @@ pub(super) enum Found {
 }
 
 /// Checks an answer. A large one takes some milliseconds. Jobs don't depend on each other.
-pub fn check(tables: &Tables, job: Job, workers: &impl Workers) -> Checked {
+pub fn check(tables: &Tables, job: Job, workers: &impl Workers) -> CheckedPart {
     let Job { number, peer, part, answer } = job;
     let found = match (part, answer) {
         (Part::Node { prefix, commitment }, StateAnswer::Slots(bytes)) => {
@@ -84,15 +84,15 @@ pub fn check(tables: &Tables, job: Job, workers: &impl Workers) -> Checked {
             subtree(tables, &prefix, &commitment, leaves.into_vec(), workers)
         }
         (Part::Values { leaves, .. }, StateAnswer::Values(values)) => values_of(&leaves, values.into_vec()),
-        _ => Err(Lie::OtherQuestion),
+        _ => Err(RefusedPart::OtherQuestion),
     };
-    Checked { number, peer, found }
+    CheckedPart { number, peer, found }
 }
 
-fn slots(tables: &Tables, prefix: &Prefix, commitment: &[u8; 32], bytes: &[u8]) -> Result<Found, Lie> {
-    let chunk = NodeChunk::from_bytes(bytes).map_err(|_| Lie::Slots)?;
-    let found = chunk.verify(tables, prefix, commitment).map_err(|_| Lie::Slots)?;
-    Ok(Found::Slots { commitment: found, slots: chunk.slots().to_vec() })
+fn slots(tables: &Tables, prefix: &Prefix, commitment: &[u8; 32], bytes: &[u8]) -> Result<PartContent, RefusedPart> {
+    let chunk = NodeChunk::from_bytes(bytes).map_err(|_| RefusedPart::Slots)?;
+    let found = chunk.verify(tables, prefix, commitment).map_err(|_| RefusedPart::Slots)?;
+    Ok(PartContent::Slots { commitment: found, slots: chunk.slots().to_vec() })
 }
 
 fn subtree(
@@ -101,27 +101,27 @@ fn subtree(
     commitment: &[u8; 32],
     leaves: Vec<StateLeaf>,
     workers: &impl Workers,
-) -> Result<Found, Lie> {
+) -> Result<PartContent, RefusedPart> {
     let leaves: Vec<StoredLeaf> = leaves.into_iter().map(stored).collect();
     let hashed: Vec<Leaf> = leaves.iter().map(hashed).collect();
     match tree::subtree(tables, &hashed, workers) {
         Ok(Some(found)) => match found.slot {
             Slot::Child(node) if node.prefix == *prefix && node.commitment.encode() == *commitment => {
-                Ok(Found::Subtree { node, rows: found.rows, leaves })
+                Ok(PartContent::Subtree { node, rows: found.rows, leaves })
             }
-            _ => Err(Lie::Subtree),
+            _ => Err(RefusedPart::Subtree),
         },
-        Ok(None) | Err(_) => Err(Lie::Subtree),
+        Ok(None) | Err(_) => Err(RefusedPart::Subtree),
     }
 }
 
-fn values_of(wanted: &[(SlotId, Leaf)], values: Vec<StateLeaf>) -> Result<Found, Lie> {
+fn values_of(wanted: &[(SlotId, Leaf)], values: Vec<StateLeaf>) -> Result<PartContent, RefusedPart> {
     let leaves: Vec<StoredLeaf> = values.into_iter().map(stored).collect();
     let right = |(leaf, (_, wanted)): (&StoredLeaf, &(SlotId, Leaf))| hashed(leaf) == *wanted;
     if leaves.is_empty() || leaves.len() > wanted.len() || !leaves.iter().zip(wanted).all(right) {
-        return Err(Lie::Value);
+        return Err(RefusedPart::Value);
     }
-    Ok(Found::Values(leaves))
+    Ok(PartContent::Values(leaves))
 }
 
 /// Converts a leaf to its stored form. The key contains the hash of the name, so another name makes another leaf.

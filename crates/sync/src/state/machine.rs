@@ -1,7 +1,7 @@
 //! The machine of state sync: it decides what to ask which peer, and what follows from a checked part. It has no clock,
 //! no network, no disk and no arithmetic.
 
-use super::check::{Checked, Found, Job, Lie, StoredLeaf};
+use super::check::{CheckedPart, Job, PartContent, RefusedPart, StoredLeaf};
 use super::peers::{Ban, Peers};
 use rustorium_state::chunk::ChunkSlot;
 use rustorium_state::path::{Prefix, SlotId};
@@ -240,7 +240,7 @@ impl StateSync {
     }
 
     /// Bans a peer for a fault that was found outside this machine, such as a false snapshot.
-    pub fn ban(&mut self, peer: &PublicKey, why: Lie) {
+    pub fn ban(&mut self, peer: &PublicKey, why: RefusedPart) {
         self.peers.ban(peer, why);
         self.drop_questions(peer);
     }
@@ -340,7 +340,7 @@ impl StateSync {
             }
             _ => {
                 self.give_up(number, question.key);
-                self.ban(&peer, Lie::OtherQuestion);
+                self.ban(&peer, RefusedPart::OtherQuestion);
                 return None;
             }
         };
@@ -358,7 +358,7 @@ impl StateSync {
     ///
     /// # Errors
     /// [`ReadError`] of the store.
-    pub fn on_checked(&mut self, checked: Checked, stored: &impl KvRead) -> Result<Write, ReadError> {
+    pub fn on_checked(&mut self, checked: CheckedPart, stored: &impl KvRead) -> Result<Write, ReadError> {
         let mut write = Write::default();
         let Some(key) = self.jobs.remove(&checked.number) else { return Ok(write) };
         let found = match checked.found {
@@ -374,16 +374,16 @@ impl StateSync {
         };
         let Some(task) = self.tasks.remove(&key) else { return Ok(write) };
         match (task.part, found) {
-            (Part::Node { prefix, .. }, Found::Subtree { node, rows, leaves }) => {
+            (Part::Node { prefix, .. }, PartContent::Subtree { node, rows, leaves }) => {
                 write.rows = rows;
                 self.count(&leaves, task.share);
                 write.leaves = leaves;
                 self.complete(prefix, node, &mut write);
             }
-            (Part::Node { prefix, .. }, Found::Slots { commitment, slots }) => {
+            (Part::Node { prefix, .. }, PartContent::Slots { commitment, slots }) => {
                 self.open(prefix, commitment, slots, task.share, stored, &mut write)?;
             }
-            (Part::Values { node, leaves }, Found::Values(values)) => {
+            (Part::Values { node, leaves }, PartContent::Values(values)) => {
                 self.values(node, leaves, values, task.share, &mut write);
             }
             _ => {}

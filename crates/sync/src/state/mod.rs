@@ -11,7 +11,7 @@ mod peers;
 mod serve;
 mod snapshot;
 
-pub use check::{Checked, Job, Lie, StoredLeaf, check};
+pub use check::{CheckedPart, Job, RefusedPart, StoredLeaf, check};
 pub use machine::{Progress, Standing, StateSync, StateSyncConfig, Target, Write};
 pub use peers::Ban;
 pub use serve::{SnapshotView, Snapshots, answer_state};

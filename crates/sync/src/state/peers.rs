@@ -3,7 +3,7 @@
 //! *Invariants:* a peer that lied is asked nothing more; a peer that lets questions time out is asked less, and less
 //! often.
 
-use super::check::Lie;
+use super::check::RefusedPart;
 use rustorium_types::PublicKey;
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub struct Ban {
     /// The peer's node key.
     pub peer: PublicKey,
     /// The lie.
-    pub why: Lie,
+    pub why: RefusedPart,
 }
 
 #[derive(Debug)]
@@ -131,7 +131,7 @@ impl Peers {
         }
     }
 
-    pub fn ban(&mut self, peer: &PublicKey, why: Lie) {
+    pub fn ban(&mut self, peer: &PublicKey, why: RefusedPart) {
         if let Some(standing) = self.known.get_mut(peer)
             && !standing.banned
         {

@@ -1,4 +1,4 @@
-//! State sync against lying, slow, dying and forgetful peers, with kills at every step: the exact tree, or none.
+//! State sync with lying, slow, dying and forgetful peers, and kills at every step: the exact tree, or none.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -24,7 +24,7 @@ struct World {
     sync: StateSync,
     now_ms: u64,
     draws: u64,
-    /// Answers on their way: when, who, number, what.
+    /// Answers in flight: time, peer, number, answer.
     wire: VecDeque<(u64, PublicKey, u64, Response)>,
     answers: usize,
     asked: usize,
@@ -64,7 +64,7 @@ impl World {
         (self.draws >> 33) as usize
     }
 
-    /// One question or answer, or time passes. False at the end.
+    /// Runs one request or answer, or lets time pass. False at the end.
     fn step(&mut self) -> bool {
         for ban in self.sync.take_bans() {
             assert!(self.manners[usize::from(ban.peer[0])].lies(), "an honest peer was banned: {ban:?}");
@@ -118,7 +118,7 @@ impl World {
         }
     }
 
-    /// The process ends and starts again: only the disk stays.
+    /// Ends the process and starts it again: only the disk stays.
     fn kill(&mut self) {
         self.disk.check(&self.model);
         self.sync = StateSync::new(CONFIG, self.model.target());
@@ -177,9 +177,9 @@ fn leaf_of(account: [u8; 32], name: &[u8], value: Vec<u8>) -> StateLeaf {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
-    /// One honest peer among any others: the exact tree, the liars that were met banned, nobody else.
+    /// With one honest peer among any others: the exact tree; the liars that were asked are banned, and nobody else.
     #[test]
-    fn the_exact_tree_comes_from_one_honest_peer(
+    fn one_honest_peer_suffices_for_the_exact_tree(
         model in state(),
         others in vec(manner(), 0..5),
         kills in vec(1..40_usize, 0..6),
@@ -203,7 +203,7 @@ proptest! {
         world.disk.is(&world.model);
     }
 
-    /// No honest peer: never done, unless what they said happened to be right.
+    /// Without an honest peer the sync never ends, unless the false peers' data happened to be right.
     #[test]
     fn without_an_honest_peer_nothing_false_is_ever_stored(
         model in state(),
@@ -233,7 +233,7 @@ fn many(count: u32) -> Model {
 }
 
 #[test]
-fn a_kill_at_every_step_costs_at_most_what_was_under_way() {
+fn a_kill_at_every_step_loses_at_most_the_parts_in_progress() {
     let mut undisturbed = World::new(many(600), vec![Manner::Honest; 3], 1);
     undisturbed.run();
     let mut world = World::new(many(600), vec![Manner::Honest; 3], 1);
@@ -248,7 +248,7 @@ fn a_kill_at_every_step_costs_at_most_what_was_under_way() {
         }
     }
     world.disk.is(&world.model);
-    // The open nodes' slots are asked for again, and the parts under way: no leaf that was stored is.
+    // The open nodes' slots and the parts in progress are requested again; no stored leaf is.
     assert!(world.asked < 4 * undisturbed.asked, "{} questions instead of {}", world.asked, undisturbed.asked);
     let stored: u64 = world.disk.leaves.len() as u64;
     assert!(world.sync.progress().leaves < stored, "the last start fetched the rest only");
@@ -308,6 +308,6 @@ fn parts_in_memory_are_bounded_however_large_the_tree() {
         most = most.max(world.sync.parts());
     }
     world.disk.is(&world.model);
-    // Depth first: the siblings along one way, and what is opened meanwhile.
+    // Depth first: the siblings along one path, and the nodes opened meanwhile.
     assert!(most <= (3 + CONFIG.parts_max) * 256, "{most} parts waited");
 }

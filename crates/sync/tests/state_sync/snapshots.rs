@@ -1,4 +1,4 @@
-//! Snapshots are believed for what a quorum signed, and for nothing else.
+//! A snapshot is accepted only if a quorum signed its facts.
 
 use crate::common::{child, finalization, genesis, keys};
 use rustorium_crypto::hash::result_root;
@@ -20,7 +20,7 @@ fn root_at(height: u64) -> Hash {
     })
 }
 
-/// Ten blocks: the one at 5 claims the state at 2, the one at 8 that at 5 and the result at 7.
+/// Ten blocks: the block at 5 claims the state at 2, the block at 8 claims the state at 5 and the result at 7.
 fn chain() -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     for height in 1..=10 {
@@ -67,14 +67,14 @@ fn a_certified_snapshot_is_believed() {
     let checked = check_snapshot(&CHAIN, ShardId(0), &keys(), &[], snapshot()).unwrap();
     assert_eq!((checked.header.height, checked.state_root), (AT, STATE));
     assert_eq!(checked.digest, rustorium_crypto::block_digest(&chain()[4].header));
-    // More headers than needed below are no harm.
+    // More headers below than needed are no fault.
     let mut more = snapshot();
     with_headers(&mut more, |headers| headers.insert(0, chain()[1].header.clone()));
     assert!(check_snapshot(&CHAIN, ShardId(0), &keys(), &[], more).is_ok());
 }
 
 #[test]
-fn what_the_chain_did_not_certify_is_refused() {
+fn a_snapshot_that_the_chain_did_not_certify_is_refused() {
     use SnapshotRefused::*;
     assert_eq!(refused(|s| s.height = Height(6)), NoClaim(Height(6)));
     assert_eq!(refused(|s| s.height = Height(99)), Incomplete(Height(99)));

@@ -28,7 +28,7 @@ pub fn peer(number: u8) -> PublicKey {
 pub struct Model {
     pub tree: MemKv,
     pub leaves: BTreeMap<StateKey, StateLeaf>,
-    /// A subtree of more leaves travels as slots.
+    /// A subtree of more leaves is sent as slots.
     pub leaves_max: usize,
 }
 
@@ -84,7 +84,7 @@ impl Snapshots for Offer {
     }
 }
 
-/// Manner in which a peer treats a question.
+/// The way in which a peer treats a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Manner {
     Honest,
@@ -92,20 +92,20 @@ pub enum Manner {
     Confused,
     /// A value, name or account changed.
     Alters,
-    /// The same, only where values are asked for by themselves: all that it says of the tree is true.
+    /// The same, only if values are requested by themselves: everything about the tree is true.
     AltersValues,
     /// A leaf or slot left out.
     Omits,
-    /// A leaf or slot said twice.
+    /// A leaf or slot repeated.
     Repeats,
     /// Another part of the same tree.
     Elsewhere,
     Silent,
-    /// Answers after this many of its questions' time-outs.
+    /// Answers after this many time-outs of its requests.
     Late,
     /// Has no such snapshot.
     Lacks,
-    /// Is gone after some answers.
+    /// Disappears after some answers.
     Dies,
 }
 
@@ -131,7 +131,7 @@ pub fn respond(model: &Arc<Model>, manner: Manner, request: &Request, draw: usiz
     Some(Response::State(Box::new(twisted(answer, manner, draw))))
 }
 
-/// A question whose answer is another one's.
+/// A request with another request's answer.
 fn elsewhere(model: &Model, question: &StateRequest) -> StateRequest {
     let bytes = |prefix: &Prefix| BoundedBytes::new(prefix.as_slice().to_vec()).unwrap();
     let asked = match question {
@@ -166,7 +166,7 @@ fn twisted(answer: StateAnswer, manner: Manner, draw: usize) -> StateAnswer {
     };
     match answer {
         StateAnswer::Subtree(list) => StateAnswer::Subtree(BoundedVec::new(leaves(list.into_vec())).unwrap()),
-        // A shorter answer is a right one here, unless it is empty or begins elsewhere.
+        // A shorter answer is valid here, unless it is empty or begins elsewhere.
         StateAnswer::Values(list) if manner == Manner::Omits => {
             StateAnswer::Values(BoundedVec::new(list.into_vec()[1..].to_vec()).unwrap())
         }
@@ -192,7 +192,7 @@ fn slots<const MAX: usize>(mut bytes: Vec<u8>, manner: Manner, draw: usize) -> B
         let place = draw % bytes.len();
         match manner {
             Manner::Alters => bytes[place] ^= 1 << (draw / 7 % 8),
-            // Whole slots: the chunk stays one that decodes.
+            // Whole slots, so that the chunk can still be decoded.
             Manner::Omits => bytes = without_last_slot(&bytes),
             Manner::Repeats => bytes.extend_from_within(..),
             _ => {}
@@ -211,7 +211,7 @@ fn without_last_slot(bytes: &[u8]) -> Vec<u8> {
     bytes[..bytes.len() - size].to_vec()
 }
 
-/// Stored values. Each write is all or nothing.
+/// Stored values; each write is atomic.
 #[derive(Clone, Default)]
 pub struct Disk {
     pub rows: BTreeMap<SlotId, Slot>,
@@ -232,7 +232,7 @@ impl Disk {
         self.top = write.top;
     }
 
-    /// Every row stands for a subtree that is there as a whole.
+    /// Checks that every row stands for a complete subtree.
     pub fn check(&self, model: &Model) {
         for slot in self.rows.values() {
             let below: Box<dyn Fn(&StateKey) -> bool> = match *slot {

@@ -1,4 +1,4 @@
-//! Tests of committees that change while everything runs, and of nodes outside them.
+//! Tests of committees that change while links are in use, and of nodes outside them.
 
 use super::*;
 
@@ -30,7 +30,7 @@ async fn links_of_keys_that_stay_live_on_under_new_places() {
         node.link(true).await;
         node.link(true).await;
     }
-    // Places are rotated on one node after the other: nodes that are ahead talk with nodes that aren't.
+    // Places change on one node after the other: nodes with the new committee talk with nodes with the old one.
     for i in 0..3 {
         set(&committee, &nodes[usize::from(i)], i, &[2, 1, 0]);
         nodes[0].transport.send_to(&committee.key(2), Class::Data, Bytes::from(vec![i as u8])).unwrap();
@@ -57,7 +57,7 @@ async fn a_new_member_is_dialed_and_one_that_left_is_closed() {
     b.link(true).await;
     let mut c = node(&mut committee, 2, &[0, 2]);
     set(&committee, &a, 0, &[0, 2]);
-    // The old link's end and the new one's start are the work of two tasks: either may be first.
+    // Two tasks end the old link and start the new one: either may be first.
     let mut changes = vec![(committee.key(1), false), (committee.key(2), true)];
     while !changes.is_empty() {
         let Event::Link(of, up) = a.next().await else { continue };
@@ -169,12 +169,12 @@ async fn a_node_outside_the_committee_follows_joins_and_leaves() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn so_does_one_of_a_lower_key() {
+async fn a_node_of_a_lower_key_outside_the_committee_follows_joins_and_leaves() {
     follows(1, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn more_followers_than_allowed_are_turned_away_and_told() {
+async fn more_followers_than_allowed_are_refused_with_the_reason() {
     let mut committee = Committee::new(5);
     let mut a = node(&mut committee, 0, &[0, 4]);
     let mut followers: Vec<_> = Vec::new();
@@ -194,7 +194,7 @@ async fn more_followers_than_allowed_are_turned_away_and_told() {
     assert_eq!(a.transport.followers().len(), 2);
 }
 
-/// Connects nodes whose keys nobody knows. Each connection does nothing.
+/// Connects nodes with unknown keys. Each connection is idle.
 async fn crowd(committee: &Committee, target: u16, count: u8) -> Vec<(Endpoint, Connection)> {
     let mut crowd = Vec::new();
     for i in 0..count {
@@ -208,12 +208,12 @@ async fn crowd(committee: &Committee, target: u16, count: u8) -> Vec<(Endpoint, 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_flood_of_unknown_identities_takes_nothing_from_validators() {
+async fn a_flood_of_unknown_identities_keeps_no_validator_out() {
     let mut committee = Committee::new(2);
     let mut a = node(&mut committee, 0, &[0, 1]);
     let flood = crowd(&committee, 0, 100).await;
     assert!(flood.len() > 20, "many got through the handshake: {}", flood.len());
-    // All except the admitted strangers are told to go.
+    // All except the admitted strangers are refused.
     within(async {
         while flood.iter().filter(|(_, one)| one.close_reason().is_none()).count() > FOLLOWERS.strangers_max {
             tokio::task::yield_now().await;
@@ -233,7 +233,7 @@ fn guests(committee: &Committee, nodes: &[u16]) -> BTreeSet<PublicKey> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_guest_finds_room_beside_any_number_of_idle_strangers() {
+async fn a_guest_is_admitted_despite_any_number_of_idle_strangers() {
     let mut committee = Committee::new(4);
     let mut a = node(&mut committee, 0, &[0]);
     let _strangers: Vec<_> = (1..3).map(|i| node(&mut committee, i, &[0])).collect();
@@ -246,7 +246,7 @@ async fn a_guest_finds_room_beside_any_number_of_idle_strangers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_no_stranger_may_follow_guests_alone_are_let_in_and_leave_when_they_are_none() {
+async fn if_no_stranger_may_follow_only_guests_are_admitted_while_they_are_guests() {
     let mut committee = Committee::new(3);
     let mut config = committee.config(0);
     config.peers = committee.peers(&[0]);
@@ -277,7 +277,7 @@ async fn a_barred_key_loses_its_link_and_is_refused_unless_it_is_a_members() {
     for key in [1, 2] {
         a.transport.bar(&committee.key(key), Duration::from_secs(600));
     }
-    // Both links came up before, in either order.
+    // Both links came up earlier, in either order.
     while !matches!(a.next().await, Event::Link(of, false) if of == committee.key(2)) {}
     assert!(matches!(follower.refusal().await, Refusal::ByPeer { code: CloseCode::Barred, .. }));
     assert!(matches!(follower.refusal().await, Refusal::UnknownHere(_)));

@@ -194,7 +194,7 @@ async fn garbage_datagrams_are_ignored() {
     for round in 0..2_000usize {
         let mut junk: Vec<u8> = (0..round % 1_400).map(|_| draws.next() as u8).collect();
         if let Some(first) = junk.first_mut() {
-            // A third each: arbitrary bytes, QUIC long headers, QUIC short headers.
+            // One third each: arbitrary bytes, QUIC long headers, QUIC short headers.
             *first = [*first, *first | 0xc0, *first & 0x3f | 0x40][round % 3];
         }
         socket.send_to(&junk, target).unwrap();

@@ -16,7 +16,7 @@ fn stranger() -> SigningKey {
 
 #[test]
 fn a_certificate_is_taken_of_a_known_key_alone_in_both_directions() {
-    let pinned = tls::Pinned::new(tls::KnownKeys::new([node_0().public()], false), tls::provider());
+    let pinned = tls::PeerKeyVerifier::new(tls::KnownKeys::new([node_0().public()], false), tls::provider());
     let (name, now) = (ServerName::try_from(tls::SERVER_NAME).unwrap(), UnixTime::since_unix_epoch(Duration::ZERO));
     for (key, known) in [(node_0(), true), (stranger(), false)] {
         let certificate = tls::certificate(&key).unwrap();
@@ -26,7 +26,7 @@ fn a_certificate_is_taken_of_a_known_key_alone_in_both_directions() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dialer_with_an_unknown_key_is_refused_and_told() {
+async fn a_dialer_with_an_unknown_key_is_refused_with_the_reason() {
     let mut committee = Committee::new(2);
     let mut impostor = committee.config(0);
     impostor.identity = stranger();
@@ -40,7 +40,7 @@ async fn a_dialer_with_an_unknown_key_is_refused_and_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dialed_node_with_another_key_is_refused_and_told() {
+async fn a_dialed_node_with_another_key_is_refused_with_the_reason() {
     let mut committee = Committee::new(2);
     let mut impostor = committee.config(1);
     impostor.identity = stranger();
@@ -77,7 +77,7 @@ fn speaking(committee: &mut Committee, me: u16, oldest: u8, newest: u8) -> Node 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn neighbours_one_version_apart_talk_and_others_are_told_which_is_older() {
+async fn neighbours_one_version_apart_talk_and_others_learn_which_is_older() {
     for (theirs, common) in [((2, 3), Some(2)), ((1, 2), Some(2)), ((3, 4), None), ((0, 1), None)] {
         let mut committee = Committee::new(2);
         let mut a = speaking(&mut committee, 0, theirs.0, theirs.1);
@@ -104,7 +104,7 @@ async fn neighbours_one_version_apart_talk_and_others_are_told_which_is_older() 
     }
 }
 
-/// Shows any certificates, and signs with any key.
+/// A client that shows any certificates, and signs with any key.
 #[derive(Debug)]
 struct Shows(Arc<CertifiedKey>);
 
@@ -128,7 +128,7 @@ fn client_that_shows(
         .with_protocol_versions(&[&TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(tls::Pinned::new(tls::KnownKeys::new([*server], false), provider))
+        .with_custom_certificate_verifier(tls::PeerKeyVerifier::new(tls::KnownKeys::new([*server], false), provider))
         .with_client_cert_resolver(Arc::new(Shows(Arc::new(CertifiedKey::new(chain, signer)))));
     config.alpn_protocols = vec![tls::PEER_ALPN.to_vec()];
     ClientConfig::new(Arc::new(QuicClientConfig::try_from(config).unwrap()))
@@ -190,7 +190,7 @@ async fn the_peer_port_wants_a_certificate_and_its_own_protocol() {
     let mut committee = Committee::new(2);
     let mut b = committee.start(1);
     let server_key = committee.keys[1].public();
-    let client = tls::client_face_client(&server_key).unwrap();
+    let client = tls::client_api_client(&server_key).unwrap();
     assert!(raw_connect(client, committee.addresses[1]).await.is_err());
     assert!(matches!(b.refusal().await, Refusal::Handshake(_)));
 }
@@ -214,16 +214,16 @@ async fn serve_clients(config: ServerConfig) -> (Endpoint, SocketAddr) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_client_face_is_pinned_and_open_to_anyone() {
-    let (endpoint, address) = serve_clients(tls::client_face_server(&node_0()).unwrap()).await;
-    let client = tls::client_face_client(&node_0().public()).unwrap();
+async fn the_client_api_is_open_to_anyone_and_proves_its_key() {
+    let (endpoint, address) = serve_clients(tls::client_api_server(&node_0()).unwrap()).await;
+    let client = tls::client_api_client(&node_0().public()).unwrap();
     let (_client_endpoint, connection) = raw_connect(client, address).await.unwrap();
     assert_eq!(tls::proven_key(&connection), Some(node_0().public()));
     let (mut send, mut receive) = connection.open_bi().await.unwrap();
     send.write_all(b"echo").await.unwrap();
     send.finish().unwrap();
     assert_eq!(within(receive.read_to_end(100)).await.unwrap(), b"echo");
-    let misled = tls::client_face_client(&stranger().public()).unwrap();
+    let misled = tls::client_api_client(&stranger().public()).unwrap();
     let error = raw_connect(misled, address).await.unwrap_err();
     assert!(matches!(Refusal::of(&error), Some(Refusal::UnknownKey(_))), "{error}");
     drop(endpoint);

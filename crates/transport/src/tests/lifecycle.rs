@@ -21,7 +21,7 @@ fn survives_a_kill(victim: u16) {
     here.block_on(a.link(true));
     there.block_on(b.link(true));
     let Node { transport, events } = b;
-    // Tasks are dropped first, in the middle of their work: they can't say goodbye.
+    // The runtime drops its tasks first, in the middle of their work, so they can't close connections.
     there.shutdown_timeout(Duration::from_secs(60));
     drop((transport, events));
 
@@ -198,7 +198,7 @@ impl Handler for Faulty {
 }
 
 #[tokio::test]
-async fn a_panic_of_what_keeps_a_link_is_told() {
+async fn a_panic_of_a_links_task_is_reported() {
     let mut committee = Committee::new(2);
     let config = committee.config(0);
     let socket = committee.sockets[0].take().unwrap();

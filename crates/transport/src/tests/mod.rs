@@ -136,7 +136,7 @@ impl Node {
         while !matches!(self.next().await, Event::Link(_, up) if up == expected) {}
     }
 
-    /// Expects this to be the next event of a link.
+    /// Checks that this is the next event of a link.
     pub async fn link_of(&mut self, key: &PublicKey, expected: bool) {
         loop {
             if let Event::Link(of, up) = self.next().await {

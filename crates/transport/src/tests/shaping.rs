@@ -99,7 +99,7 @@ async fn no_loss_and_no_jitter_is_the_delay_alone() {
 
 const FRAME: usize = 4 * 1024 * 1024;
 
-/// A queue whose frames are held as the transport holds them.
+/// A queue that stores frames as the transport does.
 #[tokio::test(start_paused = true)]
 async fn a_queue_gives_frames_out_when_they_are_due() {
     let link = Mutex::new(shaper(ShaperOptions::default()).link(index(0), index(1)));

@@ -28,7 +28,7 @@ fn send(node: &Node, shard: ShardId, class: Class, bytes: &'static [u8]) -> Resu
 }
 
 impl Node {
-    /// The other one of a pair.
+    /// The other node of a pair.
     fn peer(&self) -> PublicKey {
         self.transport.status()[0].node_key
     }
@@ -53,7 +53,7 @@ async fn frames_come_under_their_shard_and_each_shards_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_shard_that_takes_nothing_more_holds_no_other_one_up() {
+async fn a_shard_that_stops_reading_does_not_delay_another_one() {
     let mut committee = Committee::new(2);
     let mut a = hosting(&mut committee, 0);
     let mut queue_frames = Config::QUEUES.0;
@@ -179,14 +179,14 @@ async fn places_of_two_committees_are_told_apart() {
         node.link(true).await;
         node.link(true).await;
     }
-    // In the shard node 2 has place 0, and node 1 is no member.
+    // In the shard, node 2 has place 0, and node 1 isn't a member.
     let of_shard = a.transport.for_shard(SHARD);
     of_shard.set_peers(Some(index(1)), &committee.peers(&[2, 0])).unwrap();
     assert_eq!(of_shard.broadcast(Class::Data, Bytes::from_static(b"to all members")), 1);
     assert_eq!(&c.frame().await.bytes[..], b"to all members");
     of_shard.send(index(0), Class::Data, Bytes::from_static(b"to place 0")).unwrap();
     assert_eq!(&c.frame().await.bytes[..], b"to place 0");
-    // Node 1 leaves the root's committee, too, and is linked no more.
+    // Node 1 also leaves the root shard's committee, and its link ends.
     a.transport.set_peers(Some(index(0)), &committee.peers(&[0, 2])).unwrap();
     b.link(false).await;
     a.transport.send(index(1), Class::Data, Bytes::from_static(b"root")).unwrap();

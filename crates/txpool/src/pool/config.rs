@@ -75,7 +75,7 @@ pub enum Admission {
 
 /// The transactions that a pool dropped before they were executed.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Dropped {
+pub struct DroppedTransactions {
     /// Expired by an executed header's time. These will never be executed.
     pub expired: Vec<TxId>,
     /// Dropped for another reason. They may still be executed: by another node, or if somebody sends the same bytes
@@ -83,7 +83,7 @@ pub struct Dropped {
     pub given_up: Vec<TxId>,
 }
 
-impl Dropped {
+impl DroppedTransactions {
     /// Tells if there are none.
     pub fn is_empty(&self) -> bool {
         self.expired.is_empty() && self.given_up.is_empty()

@@ -1,4 +1,4 @@
-//! Senders by number, transactions and batches that are really signed.
+//! Senders by number, and transactions and batches with real signatures.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use rustorium_crypto::{CheckedBatch, SigningKey, Verified, account_id, own_batch, transaction_id};
@@ -45,7 +45,7 @@ pub fn body(sender: usize, nonce: u64, bytes: usize) -> TransactionBody {
     body
 }
 
-/// One with an operation that only version 2 knows.
+/// Returns a body with an operation that only version 2 knows.
 pub fn proven(sender: usize, nonce: u64) -> TransactionBody {
     let (validator, node) = ([1; 64], [2; 64]);
     let change = Operation::ReplaceProven {
@@ -79,7 +79,7 @@ pub fn admit(pool: &mut Pool, sender: usize, nonce: u64) -> Result<Admission, Re
 
 pub const ALL: CutLimits = CutLimits { bytes: u64::MAX, transactions: usize::MAX, work: u64::MAX };
 
-/// Cuts, and names senders (of the first `senders`) and nonces.
+/// Cuts a batch; returns senders (of the first `senders`) and nonces.
 pub fn cut(pool: &mut Pool, senders: usize, limits: &CutLimits) -> Vec<(usize, u64)> {
     names(senders, pool.cut(NOW_MS, limits))
 }
@@ -119,8 +119,8 @@ pub fn chain(author: u16, cursor: Cursor, count: u64, bytes: usize) -> Vec<Arc<C
     out
 }
 
-/// Holds a batch that isn't in the journal, with what it weighs.
-pub fn hold(lanes: &mut Lanes, now_ms: u64, batch: Arc<CheckedBatch>, wanted: bool) -> Inserted {
+/// Inserts a batch that isn't in the journal, with its weight.
+pub fn hold(lanes: &mut Lanes, now_ms: u64, batch: Arc<CheckedBatch>, wanted: bool) -> InsertOutcome {
     let weight = weigh(&batch.batch.body.transactions);
     lanes.hold(now_ms, batch, weight, wanted)
 }

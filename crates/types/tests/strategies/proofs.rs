@@ -1,4 +1,4 @@
-//! Arbitrary proofs as files hold them.
+//! Arbitrary proofs in the form of files.
 
 use super::*;
 

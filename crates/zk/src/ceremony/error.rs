@@ -108,7 +108,9 @@ pub enum CeremonyError {
         need: u8,
     },
     /// There is no contribution yet.
-    #[error("nobody has contributed to phase {0}: whoever began it would know its secret")]
+    #[error(
+        "nobody has contributed to phase {0}, so the one who began it would know its secret: contribute to it first"
+    )]
     Untouched(u8),
     /// A phase has only a beacon.
     #[error(

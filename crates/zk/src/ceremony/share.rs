@@ -31,14 +31,14 @@ pub type ChainHash = [u8; 32];
 /// Source of a contribution's secrets.
 #[derive(Clone, Copy)]
 pub enum Source<'a> {
-    /// From 32 fresh random bytes, and any text that the contributor typed.
+    /// Secrets from 32 fresh random bytes, and any text that the contributor typed.
     Random {
         /// Random bytes from the operating system.
         entropy: &'a [u8; 32],
         /// May be empty: the result is as good as the better of the two.
         typed: &'a [u8],
     },
-    /// From a value that nobody knew beforehand and that everybody will know.
+    /// Secrets from a value that nobody knew beforehand and that everybody will know.
     Beacon(Beacon),
 }
 

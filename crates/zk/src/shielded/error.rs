@@ -75,7 +75,7 @@ pub enum ShieldedError {
     #[error("the cipher refused to encrypt a note: report this as a fault of the program")]
     Encryption,
     /// There is less value than requested.
-    #[error("there are {have} of this asset to spend, and {wanted} are needed")]
+    #[error("the wallet has {have} of this asset to spend, and {wanted} are needed")]
     NotEnough {
         /// Value of all unspent notes.
         have: u128,

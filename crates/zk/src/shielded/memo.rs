@@ -69,7 +69,7 @@ impl Memo {
 
 /// A note to be sent, with its receiver and message.
 #[derive(Clone)]
-pub(super) struct Parcel {
+pub(super) struct OutgoingNote {
     pub(super) to: Address,
     pub(super) note: Note,
     pub(super) memo: Memo,
@@ -97,7 +97,7 @@ pub struct Opened {
 
 /// A note that was sent, with its receiver.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Sent {
+pub struct SentNote {
     /// The receiver.
     pub to: Address,
     /// The note that the receiver got.
@@ -136,7 +136,11 @@ impl Sealed {
     ///
     /// The ephemeral key is a hash of `entropy` and everything that is encrypted, so the same key never encrypts two
     /// messages.
-    pub(super) fn new(parcels: &[Parcel; 2], outgoing: &[u8; 32], entropy: &[u8; 32]) -> Result<Self, ShieldedError> {
+    pub(super) fn new(
+        parcels: &[OutgoingNote; 2],
+        outgoing: &[u8; 32],
+        entropy: &[u8; 32],
+    ) -> Result<Self, ShieldedError> {
         let plain = [note_plain(&parcels[0]), note_plain(&parcels[1])];
         let addresses = [parcels[0].to.to_bytes(), parcels[1].to.to_bytes()];
         let parts = [&entropy[..], &addresses[0], &addresses[1], &*plain[0], &*plain[1]];
@@ -161,7 +165,7 @@ impl Sealed {
     }
 }
 
-fn note_plain(parcel: &Parcel) -> Zeroizing<[u8; NOTE_PLAIN]> {
+fn note_plain(parcel: &OutgoingNote) -> Zeroizing<[u8; NOTE_PLAIN]> {
     let mut plain = Zeroizing::new([0; NOTE_PLAIN]);
     plain[..8].copy_from_slice(&parcel.note.value.to_le_bytes());
     plain[8..40].copy_from_slice(&element_bytes(&parcel.note.asset.0));
@@ -252,7 +256,7 @@ impl IncomingViewingKey {
 
 impl FullViewingKey {
     /// Opens both notes of a transfer that this key's owner sent, including change and empty ones.
-    pub fn open_sent(&self, commitments: &[Commitment; 2], sealed: &Sealed) -> Option<[Sent; 2]> {
+    pub fn open_sent(&self, commitments: &[Commitment; 2], sealed: &Sealed) -> Option<[SentNote; 2]> {
         let key = outgoing_key(&self.outgoing, &sealed.ephemeral, commitments);
         let way = decrypt::<OUTGOING_PLAIN, OUTGOING_BYTES>(&key, &[], &sealed.outgoing)?;
         let (secret, addresses) = way.split_first_chunk()?;
@@ -265,7 +269,7 @@ impl FullViewingKey {
             let shared = agree(&exchange, &to.transmission)?;
             let key = note_key(&shared, &sealed.ephemeral, &to.transmission, number);
             let opened = open_note(&key, &to, &commitments[number], &sealed.notes[number])?;
-            Some(Sent { to, opened })
+            Some(SentNote { to, opened })
         };
         let (first, second) = addresses.split_at(ADDRESS_BYTES);
         Some([open(0, first)?, open(1, second)?])
@@ -289,7 +293,7 @@ mod tests {
             Note { asset: AssetTag(Element::from(3u64)), value: 5, owner: to.owner, blinding: Element::from(4u64) };
         let commitment = note.commitment();
         let opens = |note: Note| {
-            let plain = note_plain(&Parcel { to, note, memo: Memo::empty() });
+            let plain = note_plain(&OutgoingNote { to, note, memo: Memo::empty() });
             let sealed = encrypt(&[9; 32], &commitment.to_bytes(), &plain).unwrap();
             open_note(&[9; 32], &to, &commitment, &sealed).is_some()
         };
@@ -306,7 +310,7 @@ mod tests {
         let to = key.address();
         let note =
             Note { asset: AssetTag(Element::from(3u64)), value: 5, owner: to.owner, blinding: Element::from(4u64) };
-        let parcel = Parcel { to, note, memo: Memo::empty() };
+        let parcel = OutgoingNote { to, note, memo: Memo::empty() };
         let parcels = [parcel.clone(), parcel];
         let commitments = parcels.each_ref().map(|parcel| parcel.note.commitment());
         let outgoing = &key.viewing().outgoing;

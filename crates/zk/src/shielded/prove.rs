@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::circuit::TransferCircuit;
 use super::error::ShieldedError;
 use super::field::{Element, Stream, element_bytes};
-use super::transfer::Prepared;
+use super::transfer::UnprovenTransfer;
 use crate::{encode_key, encode_proof};
 
 type Groth = Groth16<Bn254, LibsnarkReduction>;
@@ -171,7 +171,7 @@ impl Prover {
     }
 
     /// Returns the values of all variables of a transfer. Errors: the transfer breaks a rule.
-    pub fn assignment(&self, transfer: &Prepared) -> Result<Zeroizing<Vec<Element>>, ShieldedError> {
+    pub fn assignment(&self, transfer: &UnprovenTransfer) -> Result<Zeroizing<Vec<Element>>, ShieldedError> {
         let circuit = TransferCircuit { public: transfer.statement.public_inputs(), witness: transfer.witness.clone() };
         let assignment = assignment(circuit).map_err(|_| ShieldedError::Unsatisfied)?;
         if self.matrices.broken(&assignment).is_some() { Err(ShieldedError::Unsatisfied) } else { Ok(assignment) }
@@ -181,7 +181,7 @@ impl Prover {
     ///
     /// `entropy` must be 32 fresh random bytes. The whole witness is hashed with it, so two proofs never have the same
     /// blinding by mistake.
-    pub fn prove(&self, transfer: &Prepared, entropy: &[u8; 32]) -> Result<Vec<u8>, ShieldedError> {
+    pub fn prove(&self, transfer: &UnprovenTransfer, entropy: &[u8; 32]) -> Result<Vec<u8>, ShieldedError> {
         self.prove_checked(&self.assignment(transfer)?, entropy)
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::error::ShieldedError;
 use super::field::{element_bytes, element_from_bytes};
 use super::keys::{Address, FullViewingKey, IncomingViewingKey};
-use super::memo::{Memo, Opened, SEALED_BYTES, Sealed, Sent};
+use super::memo::{Memo, Opened, SEALED_BYTES, Sealed, SentNote};
 use super::note::{AssetTag, Commitment, Note, Nullifier, Pool};
 use super::transfer::{Flow, Payment, Plan, amounts};
 use super::tree::{Path, Root, Tree};
@@ -63,11 +63,11 @@ pub enum ViewingKey {
 
 /// The parts of one transfer that a key sees.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Look {
+pub struct ScannedTransfer {
     /// The new notes that belong to the key.
     pub received: [Option<Opened>; 2],
     /// Both new notes, if the key's owner sent them.
-    pub sent: Option<[Sent; 2]>,
+    pub sent: Option<[SentNote; 2]>,
 }
 
 impl ViewingKey {
@@ -84,18 +84,18 @@ impl ViewingKey {
     }
 
     /// Examines one transfer. The order doesn't matter: several threads may examine transfers.
-    pub fn look(&self, record: &Record) -> Look {
+    pub fn look(&self, record: &Record) -> ScannedTransfer {
         let sent = match self {
             Self::Incoming(_) => None,
             Self::Full(key) => key.open_sent(&record.commitments, &record.sealed),
         };
-        Look { received: self.incoming().open(&record.commitments, &record.sealed), sent }
+        ScannedTransfer { received: self.incoming().open(&record.commitments, &record.sealed), sent }
     }
 }
 
 /// An unspent note of the wallet.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct UnspentNote {
     /// The note with its message.
     pub opened: Opened,
     /// The note's path to the root.
@@ -110,7 +110,7 @@ pub struct WalletChanges {
     /// Spent notes: the record's number, the leaf's position, the note.
     pub spent: Vec<(usize, u32, Note)>,
     /// Sent notes: the record's number, both notes.
-    pub sent: Vec<(usize, [Sent; 2])>,
+    pub sent: Vec<(usize, [SentNote; 2])>,
 }
 
 /// The unspent notes of one key, as of one root.
@@ -118,7 +118,7 @@ pub struct WalletChanges {
 pub struct Wallet {
     key: ViewingKey,
     tree: Tree,
-    held: BTreeMap<u32, Held>,
+    held: BTreeMap<u32, UnspentNote>,
     by_nullifier: BTreeMap<Nullifier, u32>,
 }
 
@@ -153,7 +153,7 @@ impl Wallet {
     }
 
     /// Returns its unspent notes by position. Without a full viewing key, it can't know which notes are spent.
-    pub fn held(&self) -> &BTreeMap<u32, Held> {
+    pub fn unspent(&self) -> &BTreeMap<u32, UnspentNote> {
         &self.held
     }
 
@@ -162,7 +162,7 @@ impl Wallet {
         self.notes(asset).map(|held| u128::from(held.opened.note.value)).sum()
     }
 
-    fn notes(&self, asset: AssetTag) -> impl Iterator<Item = &Held> {
+    fn notes(&self, asset: AssetTag) -> impl Iterator<Item = &UnspentNote> {
         self.held.values().filter(move |held| held.opened.note.asset == asset)
     }
 
@@ -175,7 +175,7 @@ impl Wallet {
     /// Takes the next transfers, in the chain's order, with its key's view of each.
     ///
     /// All of them are added to the tree at once, so the root is the one after the last: pass whole blocks.
-    pub fn take(&mut self, records: &[Record], looks: Vec<Look>) -> Result<WalletChanges, ShieldedError> {
+    pub fn take(&mut self, records: &[Record], looks: Vec<ScannedTransfer>) -> Result<WalletChanges, ShieldedError> {
         let (wanted, free) = (2 * records.len() as u64, Tree::CAPACITY - self.tree.count());
         if wanted > free {
             return Err(ShieldedError::TreeFull { wanted, free });
@@ -205,10 +205,10 @@ impl Wallet {
     }
 
     fn hold(&mut self, position: u32, opened: Opened) {
-        self.put(position, Held { opened, path: Path::new(position) });
+        self.put(position, UnspentNote { opened, path: Path::new(position) });
     }
 
-    pub(super) fn put(&mut self, position: u32, held: Held) {
+    pub(super) fn put(&mut self, position: u32, held: UnspentNote) {
         if let ViewingKey::Full(key) = &self.key {
             self.by_nullifier.insert(held.opened.note.nullifier(key.nullifier_key(), position), position);
         }
@@ -223,7 +223,7 @@ impl Wallet {
     /// Selects at most two notes of an asset with a value of at least `wanted`: one if one suffices, with as little
     /// surplus as possible.
     pub fn select(&self, asset: AssetTag, wanted: u128) -> Result<Vec<(Note, Path)>, ShieldedError> {
-        let mut notes: Vec<&Held> = self.notes(asset).collect();
+        let mut notes: Vec<&UnspentNote> = self.notes(asset).collect();
         notes.sort_by_key(|held| held.opened.note.value);
         let value = |at: usize| u128::from(notes[at].opened.note.value);
         let chosen = if wanted == 0 {
@@ -244,7 +244,7 @@ impl Wallet {
 
     /// Returns a plan that makes one note of the two largest of an asset (W4); `None` if there are fewer than two.
     pub fn merge(&self, pool: Pool, asset: AssetTag) -> Result<Option<Plan>, ShieldedError> {
-        let mut notes: Vec<&Held> = self.notes(asset).collect();
+        let mut notes: Vec<&UnspentNote> = self.notes(asset).collect();
         notes.sort_by_key(|held| std::cmp::Reverse(held.opened.note.value));
         let [first, second, ..] = &notes[..] else { return Ok(None) };
         let (ins, most) = (u128::from(first.opened.note.value) + u128::from(second.opened.note.value), u64::MAX);

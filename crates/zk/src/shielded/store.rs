@@ -12,7 +12,7 @@ use super::error::ShieldedError;
 use super::field::{Stream, element_bytes, element_from_bytes};
 use super::memo::{MEMO_BYTES, Memo, Opened};
 use super::note::{AssetTag, Note, Pool};
-use super::scan::{Held, ViewingKey, Wallet};
+use super::scan::{UnspentNote, ViewingKey, Wallet};
 use super::tree::{PATH_BYTES, Path, Tree};
 
 const FILE: &[u8] = b"rustorium/shielded-wallet-file/v1\0";
@@ -29,10 +29,10 @@ impl Wallet {
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
         let tree = self.tree().to_bytes();
         // Allocate the final size at once, so that no copy is left behind.
-        let mut out = Zeroizing::new(Vec::with_capacity(4 + tree.len() + self.held().len() * HELD_BYTES));
+        let mut out = Zeroizing::new(Vec::with_capacity(4 + tree.len() + self.unspent().len() * HELD_BYTES));
         out.extend_from_slice(&(tree.len() as u32).to_le_bytes());
         out.extend_from_slice(&tree);
-        for (position, held) in self.held() {
+        for (position, held) in self.unspent() {
             let note = &held.opened.note;
             out.extend_from_slice(&position.to_le_bytes());
             out.extend_from_slice(&note.value.to_le_bytes());
@@ -56,7 +56,7 @@ impl Wallet {
         let mut wallet = Self::since(key, tree);
         let mut least = 0;
         for note in notes {
-            let (position, held) = held(&wallet, note)?;
+            let (position, held) = read_unspent(&wallet, note)?;
             if u64::from(position) < least || u64::from(position) >= wallet.position() {
                 return Err(ShieldedError::Wallet("a note's position is out of order or behind the tree's end"));
             }
@@ -67,7 +67,7 @@ impl Wallet {
     }
 }
 
-fn held(wallet: &Wallet, bytes: &[u8; HELD_BYTES]) -> Result<(u32, Held), ShieldedError> {
+fn read_unspent(wallet: &Wallet, bytes: &[u8; HELD_BYTES]) -> Result<(u32, UnspentNote), ShieldedError> {
     let (position, rest) = bytes.split_first_chunk().ok_or(SHORT)?;
     let (value, rest) = rest.split_first_chunk().ok_or(SHORT)?;
     let (asset, rest) = rest.split_first_chunk().ok_or(SHORT)?;
@@ -81,7 +81,7 @@ fn held(wallet: &Wallet, bytes: &[u8; HELD_BYTES]) -> Result<(u32, Held), Shield
         blinding: element_from_bytes(blinding)?,
     };
     let path = Path::from_bytes(position, path.try_into().map_err(|_| SHORT)?)?;
-    Ok((position, Held { opened: Opened { note, memo: Memo::from_bytes(memo) }, path }))
+    Ok((position, UnspentNote { opened: Opened { note, memo: Memo::from_bytes(memo) }, path }))
 }
 
 fn cipher(secret: &[u8], salt: &[u8]) -> ChaCha20Poly1305 {

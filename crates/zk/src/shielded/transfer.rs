@@ -6,7 +6,7 @@ use super::circuit::{Output, Spend, Witness};
 use super::error::ShieldedError;
 use super::field::{Stream, element_bytes, hash_to_element};
 use super::keys::{Address, SpendingKey};
-use super::memo::{Memo, Parcel, Sealed};
+use super::memo::{Memo, OutgoingNote, Sealed};
 use super::note::{AssetTag, Note, Nullifier, Owner, Pool};
 use super::statement::{Binding, PublicValue, Statement};
 use super::tree::{Path, Root};
@@ -55,7 +55,7 @@ pub enum Flow {
 
 /// A transfer that only lacks its proof.
 #[derive(Clone)]
-pub struct Prepared {
+pub struct UnprovenTransfer {
     /// The statement to be proved.
     pub statement: Statement,
     /// The encrypted part.
@@ -75,7 +75,12 @@ pub fn binding(pool: &Pool, sealed: &Sealed, context: &[u8]) -> Binding {
 ///
 /// `entropy` must be 32 fresh random bytes. Key, plan and context are hashed with it, so even bytes that are used twice
 /// by mistake blind two transfers differently.
-pub fn prepare(key: &SpendingKey, plan: &Plan, context: &[u8], entropy: &[u8; 32]) -> Result<Prepared, ShieldedError> {
+pub fn prepare(
+    key: &SpendingKey,
+    plan: &Plan,
+    context: &[u8],
+    entropy: &[u8; 32],
+) -> Result<UnprovenTransfer, ShieldedError> {
     if plan.spends.len() > 2 || plan.payments.len() > 2 {
         return Err(ShieldedError::TooManyNotes);
     }
@@ -89,7 +94,7 @@ pub fn prepare(key: &SpendingKey, plan: &Plan, context: &[u8], entropy: &[u8; 32
     for (place, payment) in parcels.iter_mut().zip(&plan.payments) {
         let note =
             Note { asset: plan.asset, value: payment.value, owner: payment.to.owner, blinding: random.element() };
-        *place = Parcel { to: payment.to, note, memo: payment.memo.clone() };
+        *place = OutgoingNote { to: payment.to, note, memo: payment.memo.clone() };
     }
     // The place of the change, or of the dummy, must reveal nothing.
     let [coin] = random.bytes::<1>();
@@ -115,7 +120,7 @@ pub fn prepare(key: &SpendingKey, plan: &Plan, context: &[u8], entropy: &[u8; 32
         owner: parcel.note.owner,
         blinding: parcel.note.blinding,
     });
-    Ok(Prepared { statement, sealed, witness: Witness { asset: plan.asset, spends, outputs } })
+    Ok(UnprovenTransfer { statement, sealed, witness: Witness { asset: plan.asset, spends, outputs } })
 }
 
 /// Returns the entering and the leaving value.
@@ -181,9 +186,9 @@ fn nullifier(spend: &Spend, asset: AssetTag) -> Nullifier {
 }
 
 /// Returns a note of value 0 for nobody: neither its owner's keys nor its receiver's secret are kept.
-fn dummy_parcel(asset: AssetTag, random: &mut Stream) -> Parcel {
+fn dummy_parcel(asset: AssetTag, random: &mut Stream) -> OutgoingNote {
     let secret = StaticSecret::from(random.bytes::<32>());
     let to = Address { owner: Owner(random.element()), transmission: PublicKey::from(&secret).to_bytes() };
     let note = Note { asset, value: 0, owner: to.owner, blinding: random.element() };
-    Parcel { to, note, memo: Memo::empty() }
+    OutgoingNote { to, note, memo: Memo::empty() }
 }

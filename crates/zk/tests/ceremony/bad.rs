@@ -1,4 +1,5 @@
-//! Everything that is refused: each point replaced, each contribution dropped, moved, repeated or taken from elsewhere.
+//! Everything that is refused: each point replaced, each contribution dropped, moved, repeated or taken from another
+//! ceremony.
 
 use super::small::{add, add_beacon, on, powers, relation, verify, verify_bytes, whole};
 use ark_bn254::{G1Affine, G1Projective, G2Affine, G2Projective};
@@ -9,7 +10,7 @@ const HEAD: usize = b"rustorium-ceremony/v1\0".len() + 2;
 const FIRST: usize = 64;
 const SECOND: usize = 128;
 
-/// A file's contributions to a phase, each its own bytes.
+/// A file's contributions to a phase, split into bytes.
 struct Cut {
     before: Vec<u8>,
     contributions: Vec<Vec<u8>>,
@@ -25,7 +26,7 @@ fn powers_bytes(transcript: &Transcript) -> usize {
     (2 * size - 1) * FIRST + size * (SECOND + 2 * FIRST) + SECOND
 }
 
-/// Returns where the contributions of a phase begin: at their number.
+/// Returns the offset of the contributions of a phase, where their number is.
 fn place(transcript: &Transcript, phase: u8) -> usize {
     let bytes = transcript.to_bytes();
     let first = HEAD + powers_bytes(transcript);
@@ -84,7 +85,7 @@ fn a_contribution_that_is_dropped_moved_or_repeated_is_named() {
         for dropped in 0..2 {
             let mut bad = cut(&whole(), phase);
             bad.contributions.remove(dropped);
-            // Behind the second one comes the beacon, whose secrets depend on all before it.
+            // After the second one comes the beacon, whose secrets depend on all contributions before it.
             let fault_of_next = if dropped == 1 { Fault::Beacon } else { Fault::Proof };
             assert_eq!(fault(&bad.joined()), (phase, dropped + 1, fault_of_next));
         }
@@ -101,7 +102,7 @@ fn a_contribution_that_is_dropped_moved_or_repeated_is_named() {
 }
 
 #[test]
-fn the_last_one_dropped_leaves_powers_and_key_that_nobody_made() {
+fn without_the_last_contribution_powers_and_key_have_no_author() {
     let mut first = cut(&powers(), 1);
     first.contributions.pop();
     assert_eq!(verify_bytes(&first.joined()), Err(CeremonyError::Powers("tau, alpha or beta")));
@@ -160,7 +161,7 @@ fn write<P: ark_ec::short_weierstrass::SWCurveConfig>(point: &ark_ec::short_weie
     parts.flat_map(|part| part.into_bigint().to_bytes_be()).collect()
 }
 
-/// Every point of a file of phase 2: where it is, and whether it is of the second group.
+/// Returns every point of a file of phase 2: its offset, and true if it is of the second group.
 fn slots(transcript: &Transcript) -> Vec<(usize, bool)> {
     let size = size_of(transcript);
     let (instances, variables) = (2, 5);
@@ -217,7 +218,7 @@ fn every_point_is_bound_to_the_rest() {
     }
 }
 
-/// A contributor to the powers has no key that would show what is wrong with them.
+/// A contributor to the powers has no key that would show a fault in them.
 #[test]
 fn every_point_of_the_powers_is_bound_to_the_rest_before_there_is_a_key() {
     let transcript = powers();
@@ -238,7 +239,7 @@ fn every_point_of_the_powers_is_bound_to_the_rest_before_there_is_a_key() {
 }
 
 #[test]
-fn files_that_end_early_or_go_on_are_refused() {
+fn files_that_are_too_short_or_too_long_are_refused() {
     let transcript = whole();
     let bytes = transcript.to_bytes();
     for length in (0..bytes.len()).step_by(37) {
@@ -260,7 +261,7 @@ fn files_that_end_early_or_go_on_are_refused() {
 
 #[test]
 fn a_key_of_other_powers_is_refused() {
-    // Mallory knows the powers' secrets, makes the key from them and has the contributions of the honest ones listed.
+    // An attacker knows the powers' secrets, makes the key from them and lists the honest contributions.
     let mut own = Transcript::begin(powers().power()).unwrap();
     add(&mut own, "mallory", 66);
     let mut own = own.begin_second(&relation(), &mut on).unwrap();

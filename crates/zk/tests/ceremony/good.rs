@@ -1,4 +1,4 @@
-//! A ceremony that goes well, and what comes out of it.
+//! A valid ceremony, and its results.
 
 use std::ops::ControlFlow;
 
@@ -37,7 +37,7 @@ fn a_proving_key_opens_for_the_verifying_key_that_came_out_with_it_alone() {
     let (bytes, verifying) = (encode_proving_key(&relation(), &key), rustorium_zk::encode_key(&key.vk));
     let prover = open_prover(relation(), &bytes, &verifying).unwrap();
     assert_eq!(prover.verifying_key(), verifying);
-    // Another ceremony of the same circuit ends elsewhere.
+    // Another ceremony of the same circuit gives another key.
     let mut other = powers().begin_second(&relation(), &mut on).unwrap();
     add(&mut other, "mallory", 99);
     let other = rustorium_zk::encode_key(&other.finish().unwrap().vk);
@@ -50,7 +50,7 @@ fn a_proving_key_opens_for_the_verifying_key_that_came_out_with_it_alone() {
 }
 
 #[test]
-fn its_list_tells_each_contributor_the_hash_that_he_was_told() {
+fn the_list_of_a_ceremony_has_the_hash_of_each_contribution() {
     let mut transcript = powers();
     let list = transcript.verify(None, &mut on).unwrap();
     assert_eq!(list.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["alice", "bob", "beacon"]);
@@ -102,7 +102,7 @@ fn powers_of_a_larger_domain_serve_a_smaller_circuit() {
 }
 
 #[test]
-fn what_is_not_possible_is_refused_with_its_reason() {
+fn an_impossible_ceremony_is_refused_with_its_reason() {
     let untouched = Transcript::begin(3).unwrap();
     assert_eq!(untouched.clone().begin_second(&relation(), &mut on), Err(CeremonyError::Untouched(1)));
     assert!(matches!(untouched.finish(), Err(CeremonyError::Phase(1, _))));
@@ -157,7 +157,8 @@ fn work_can_be_stopped_and_says_how_far_it_is() {
     assert_eq!(powers().begin_second(&relation(), &mut stop), Err(CeremonyError::Interrupted));
 }
 
-/// The real circuit, whole: minutes of one core. `cargo test --release -p rustorium-zk --test ceremony -- --ignored`.
+/// A whole ceremony of the real circuit: minutes of one core. `cargo test --release -p rustorium-zk --test ceremony --
+/// --ignored`.
 #[test]
 #[ignore = "takes minutes: the whole ceremony of the transfer's circuit"]
 fn the_transfers_own_ceremony_gives_a_key_that_its_prover_proves_under() {

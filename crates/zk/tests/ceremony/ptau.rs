@@ -21,7 +21,7 @@ fn a_ceremony_starts_from_them() {
 }
 
 #[test]
-fn more_is_not_in_them_than_there_is() {
+fn powers_above_those_in_the_file_are_refused() {
     Transcript::import(PTAU, 4).unwrap().verify(None, &mut on).unwrap();
     assert_eq!(Transcript::import(PTAU, 5), Err(CeremonyError::TooFew { have: 4, need: 5 }));
 }

@@ -14,7 +14,7 @@ use rustorium_zk::shielded::keys::SpendingKey;
 use rustorium_zk::shielded::note::{AssetTag, Pool};
 use rustorium_zk::shielded::prove::Matrices;
 use rustorium_zk::shielded::scan::{ViewingKey, Wallet};
-use rustorium_zk::shielded::transfer::{Flow, Prepared, prepare};
+use rustorium_zk::shielded::transfer::{Flow, UnprovenTransfer, prepare};
 use rustorium_zk::shielded::wire::{Circuit, Wire};
 
 /// x³ + x + `plus` = y, of which y is public.
@@ -78,7 +78,7 @@ pub fn powers() -> Transcript {
     transcript
 }
 
-/// Phase 2 behind it, also with three.
+/// Phase 2 after it, also with three.
 pub fn whole() -> Transcript {
     let mut transcript = powers().begin_second(&relation(), &mut on).unwrap();
     add(&mut transcript, "carol", 3);
@@ -96,8 +96,8 @@ pub fn verify_bytes(bytes: &[u8]) -> Result<Vec<Verified>, CeremonyError> {
     verify(&Transcript::from_bytes(bytes)?)
 }
 
-/// A transfer of shielded value that only lacks its proof.
-pub fn transfer() -> Prepared {
+/// Returns a transfer of shielded value without its proof.
+pub fn transfer() -> UnprovenTransfer {
     let pool = Pool { chain: ChainId([7; 32]), number: 1 };
     let key = SpendingKey::derive(&[1; 32], 0);
     let wallet = Wallet::new(ViewingKey::Full(key.viewing().clone()));

@@ -51,7 +51,7 @@ pub fn snarkjs_samples(curve: Curve) -> Samples {
     Samples { key, proofs: (1..=3).map(proof).collect() }
 }
 
-/// Knows `secret` and, for each public input, a factor by which it is a multiple of `secret`.
+/// A circuit with a `secret` and, for each public input, the factor by which it is a multiple of `secret`.
 #[derive(Clone)]
 struct Multiples<F: Field> {
     secret: F,

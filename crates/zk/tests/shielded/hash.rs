@@ -1,4 +1,4 @@
-//! Poseidon is circomlib's and light-poseidon's; encodings are one each.
+//! Poseidon agrees with circomlib and light-poseidon; each element has one encoding.
 
 use ark_bn254::Fr;
 use ark_ff::{MontFp, UniformRand};

@@ -1,4 +1,4 @@
-//! Keys and addresses: derived the same everywhere, one text each, and none says what it shouldn't.
+//! Keys and addresses are derived the same everywhere, have one text each, and reveal nothing.
 
 use proptest::prelude::*;
 use rustorium_zk::shielded::keys::{Address, FullViewingKey, IncomingViewingKey, SpendingKey};

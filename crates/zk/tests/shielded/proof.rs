@@ -12,7 +12,7 @@ use rustorium_zk::shielded::note::{AssetTag, Pool};
 use rustorium_zk::shielded::prove::{DEVNET_VERIFYING_KEY, DEVNET_WARNING, Prover};
 use rustorium_zk::shielded::scan::{Record, ViewingKey, Wallet};
 use rustorium_zk::shielded::statement::{Binding, PUBLIC_INPUTS, PublicValue, Statement};
-use rustorium_zk::shielded::transfer::{Flow, Payment, Prepared, prepare};
+use rustorium_zk::shielded::transfer::{Flow, Payment, UnprovenTransfer, prepare};
 use rustorium_zk::shielded::tree::Root;
 use rustorium_zk::{Claim, Key, Refused, encode_input, verify_all};
 
@@ -36,8 +36,8 @@ fn asset() -> AssetTag {
     AssetTag::new(&POOL, &AssetId([1; 32]))
 }
 
-/// Value that enters, moves and leaves.
-fn transfers() -> [Prepared; 3] {
+/// Returns transfers in which value enters, moves and leaves.
+fn transfers() -> [UnprovenTransfer; 3] {
     let (key, to) = (SpendingKey::derive(&[1; 32], 0), SpendingKey::derive(&[2; 32], 0).address());
     let mut wallet = Wallet::new(ViewingKey::Full(key.viewing().clone()));
     let next = |wallet: &mut Wallet, payment: Option<Payment>, public: Option<Flow>| {
@@ -68,7 +68,7 @@ fn every_kind_of_transfer_is_proved() {
         assert!(PROVER.prove(&transfer, &[3; 32]).unwrap() == proof, "given its randomness, a proof is one");
         let other = PROVER.prove(&transfer, &[4; 32]).unwrap();
         assert!(other != proof && verifies(&inputs, &other));
-        // No public input can be another one: the binding hash too, which no rule looks at.
+        // No public input can be changed, not even the binding hash, which no rule uses.
         for at in 0..PUBLIC_INPUTS {
             let mut changed = inputs;
             changed[at] += Element::from(1u64);
@@ -78,7 +78,7 @@ fn every_kind_of_transfer_is_proved() {
 }
 
 #[test]
-fn a_proof_of_another_transfer_is_none() {
+fn a_proof_of_another_transfer_is_refused() {
     let [enters, moves, leaves] = transfers();
     let proof = PROVER.prove(&moves, &[3; 32]).unwrap();
     assert!(!verifies(&enters.statement.public_inputs(), &proof));
@@ -97,9 +97,9 @@ fn a_block_of_transfers_is_one_batch() {
 }
 
 #[test]
-fn what_breaks_a_rule_gets_no_proof() {
+fn a_transfer_that_breaks_a_rule_gets_no_proof() {
     let [enters, moves, _] = transfers();
-    let statement = |transfer: &Prepared, root: Root, public: PublicValue| {
+    let statement = |transfer: &UnprovenTransfer, root: Root, public: PublicValue| {
         let of = &transfer.statement;
         Statement::new(root, *of.nullifiers(), *of.commitments(), public, of.binding()).unwrap()
     };
@@ -126,7 +126,7 @@ fn what_breaks_a_rule_gets_no_proof() {
 }
 
 #[test]
-fn a_devnets_keys_are_the_same_everywhere_and_say_what_they_are() {
+fn a_devnets_keys_are_the_same_everywhere_and_are_marked_insecure() {
     assert_eq!(blake3::hash(&PROVER.verifying_key()).to_hex().as_str(), DEVNET_KEY);
     assert_eq!(PROVER.verifying_key(), DEVNET_VERIFYING_KEY);
     assert!(DEVNET_WARNING.contains("for tests only"));

@@ -17,7 +17,7 @@ fn tag() -> AssetTag {
     AssetTag::new(&POOL, &AssetId([1; 32]))
 }
 
-/// A wallet after some notes came in, and the record of the next transfer, which brings and spends one.
+/// A wallet with some notes, and the record of the next transfer, which adds one note and spends one.
 fn wallet() -> (SpendingKey, ViewingKey, Wallet, Record) {
     let key = SpendingKey::derive(&[1; 32], 0);
     let viewing = ViewingKey::Full(key.viewing().clone());
@@ -46,10 +46,10 @@ fn a_wallet_survives_its_bytes() {
     let mut again = Wallet::from_bytes(viewing.clone(), &bytes).unwrap();
     assert!(again == wallet);
     assert_eq!(again.to_bytes().as_slice(), bytes.as_slice());
-    // It sees the same afterwards, including its own spends, and its paths lead to the root.
+    // It finds the same notes afterwards, including its own spends, and its paths lead to the root.
     assert!(again.scan(std::slice::from_ref(&record)).unwrap() == wallet.scan(&[record]).unwrap());
     assert!(again == wallet);
-    for held in again.held().values() {
+    for held in again.unspent().values() {
         assert_eq!(held.path.root(&held.opened.note.commitment()), again.root());
     }
     let empty = Wallet::new(viewing.clone());
@@ -65,8 +65,8 @@ fn bytes_that_are_no_wallet_are_refused() {
         assert!(refused(&bytes[..length]).is_some(), "{length}");
     }
     assert_eq!(refused(&[&bytes, &[0u8][..]].concat()), Some(ShieldedError::Wallet("they end within a note")));
-    // A note's position that isn't above the one before it, or that no leaf has.
-    let note = (bytes.len() - 4 - usize::from(bytes[0]) - 256 * usize::from(bytes[1])) / wallet.held().len();
+    // A note's position that isn't above the previous one, or that no leaf has.
+    let note = (bytes.len() - 4 - usize::from(bytes[0]) - 256 * usize::from(bytes[1])) / wallet.unspent().len();
     let out_of_order = [&bytes[..], &bytes[bytes.len() - note..]].concat();
     let position = Some(ShieldedError::Wallet("a note's position is out of order or behind the tree's end"));
     assert_eq!(refused(&out_of_order), position);
@@ -117,7 +117,7 @@ fn two_notes_become_one() {
     let made = prepare(&key, &plan, b"", &[77; 32]).unwrap();
     let (nullifiers, commitments) = (*made.statement.nullifiers(), *made.statement.commitments());
     wallet.scan(&[Record { nullifiers, commitments, sealed: made.sealed }]).unwrap();
-    assert_eq!((wallet.balance(tag()), wallet.held().len()), (18, 2));
+    assert_eq!((wallet.balance(tag()), wallet.unspent().len()), (18, 2));
     assert!(wallet.select(tag(), 18).is_ok());
     let one = Wallet::new(ViewingKey::Full(key.viewing().clone()));
     assert!(one.merge(POOL, tag()).unwrap().is_none());

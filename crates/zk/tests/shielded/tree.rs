@@ -1,4 +1,4 @@
-//! The tree that keeps its frontier only is the tree that keeps everything.
+//! The tree that keeps only its frontier has the same roots as the tree that keeps everything.
 
 use proptest::prelude::*;
 use rustorium_zk::shielded::error::ShieldedError;
@@ -87,7 +87,7 @@ proptest! {
         let mut tree = Tree::default();
         tree.append(&vec![leaf(0); count as usize]).unwrap();
         let hashes = tree.hashes(more);
-        // A third of a hash a leaf, and what ends the batch at each level.
+        // A third of a hash per leaf, and the end of the batch at each level.
         prop_assert!(hashes <= more / 3 + 2 * LEVELS as u64);
         prop_assert!(more < 20 || hashes <= 2 * more);
     }

@@ -1,4 +1,4 @@
-//! Wallets, auditors and strangers look at the same pool.
+//! Wallets, auditors and strangers read the same pool.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU64;
@@ -13,7 +13,7 @@ use rustorium_zk::shielded::memo::{MEMO_BYTES, Memo, SEALED_BYTES, Sealed};
 use rustorium_zk::shielded::note::{AssetTag, Nullifier, Pool};
 use rustorium_zk::shielded::prove::{Matrices, assignment};
 use rustorium_zk::shielded::scan::{Record, ViewingKey, Wallet};
-use rustorium_zk::shielded::transfer::{Flow, Payment, Prepared, binding, prepare};
+use rustorium_zk::shielded::transfer::{Flow, Payment, UnprovenTransfer, binding, prepare};
 use rustorium_zk::shielded::tree::{RootWindow, Tree};
 
 const POOL: Pool = Pool { chain: ChainId([7; 32]), number: 1 };
@@ -36,7 +36,7 @@ fn payment(to: Address, value: u64, memo: &[u8]) -> Payment {
     Payment { to, value, memo: Memo::new(memo).unwrap() }
 }
 
-fn record(transfer: &Prepared) -> Record {
+fn record(transfer: &UnprovenTransfer) -> Record {
     Record {
         nullifiers: *transfer.statement.nullifiers(),
         commitments: *transfer.statement.commitments(),
@@ -44,7 +44,7 @@ fn record(transfer: &Prepared) -> Record {
     }
 }
 
-/// State that a ledger keeps of a pool, and its rules except the proof: it checks the proof's witness instead.
+/// The state that a ledger keeps of a pool, and its rules without the proof: it checks the proof's witness instead.
 #[derive(Default)]
 struct Chain {
     tree: Tree,
@@ -55,7 +55,7 @@ struct Chain {
 }
 
 impl Chain {
-    fn submit(&mut self, transfer: &Prepared) {
+    fn submit(&mut self, transfer: &UnprovenTransfer) {
         let statement = &transfer.statement;
         assert!(self.roots.contains(&statement.root()));
         for nullifier in statement.nullifiers() {
@@ -127,7 +127,7 @@ fn value_comes_in_moves_and_leaves() {
     assert_eq!(by_auditor.spent.iter().map(|(_, _, note)| note.value).collect::<Vec<_>>(), [1_000]);
     let sent: BTreeSet<_> = by_auditor.sent[0].1.iter().map(|sent| (sent.to, sent.opened.note.value)).collect();
     assert_eq!(sent, BTreeSet::from([(bob.address(), 300), (alice.address(), 700)]));
-    // A watcher sees what came in; nobody else sees anything.
+    // An owner of the incoming viewing key sees incoming value; nobody else sees anything.
     assert_eq!(watcher.scan(&block).unwrap().received.len(), 1);
     assert_eq!(watcher.balance(asset(1)), 300);
     let nothing = of_nobody.scan(&block).unwrap();
@@ -139,7 +139,7 @@ fn value_comes_in_moves_and_leaves() {
     of_bob.scan(&block).unwrap();
     watcher.scan(&block).unwrap();
     assert_eq!(of_bob.balance(asset(1)), 180);
-    // Without the nullifier key it can't know that the 300 are spent.
+    // Without the nullifier key the wallet can't know that the 300 are spent.
     assert_eq!(watcher.balance(asset(1)), 480);
     assert_eq!(of_bob.root(), chain.tree.root());
 }
@@ -193,7 +193,7 @@ fn selection_is_of_few_and_small_notes() {
     assert_eq!(wallet.select(asset(2), 1).err(), Some(ShieldedError::NotEnough { have: 0, wanted: 1 }));
 }
 
-fn one_transfer() -> (Prepared, SpendingKey, SpendingKey) {
+fn one_transfer() -> (UnprovenTransfer, SpendingKey, SpendingKey) {
     let (alice, bob) = (key(1), key(2));
     let to_bob = payment(bob.address(), 300, b"hello");
     let plan = wallet(1).plan(POOL, asset(1), Some(to_bob), flow_in(1_000)).unwrap();
@@ -233,7 +233,7 @@ fn changed_ciphertexts_open_for_nobody() {
 }
 
 #[test]
-fn what_is_encrypted_is_bound_and_fresh() {
+fn ciphertexts_are_bound_to_their_context_and_fresh() {
     let (transfer, alice, bob) = one_transfer();
     let bound = binding(&POOL, &transfer.sealed, b"context");
     assert_eq!(bound, transfer.statement.binding());
@@ -279,7 +279,7 @@ fn value_that_no_note_can_hold_is_refused() {
     of_alice.scan(&chain.cut()).unwrap();
     let to_self = payment(alice.address(), u64::MAX, b"");
     let public = flow_in(u64::MAX);
-    // The two spent halves make two new ones.
+    // The two spent halves give two new ones.
     chain.pay((&alice, &of_alice), asset(1), Some(to_self), public).unwrap();
     of_alice.scan(&chain.cut()).unwrap();
     assert_eq!(of_alice.balance(asset(1)), 2 * u128::from(u64::MAX));
@@ -288,9 +288,9 @@ fn value_that_no_note_can_hold_is_refused() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 
-    /// Payments of all kinds between three wallets: each wallet's balance is what it must be, and value is conserved.
+    /// Payments of all kinds between three wallets: each wallet has the expected balance, and value is conserved.
     #[test]
-    fn balances_are_what_was_paid(
+    fn balances_agree_with_the_payments(
         acts in prop::collection::vec((0usize..3, 0usize..3, 1u64..100, 0u8..4, 1u8..3), 1..12),
     ) {
         let keys = [key(1), key(2), key(3)];

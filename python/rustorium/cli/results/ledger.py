@@ -149,7 +149,7 @@ class ClaimedBy(Result):
 
 
 class ProofFacts(Result):
-    """What a proof file shows. `items` for state, `receipt` for a transaction, `header` for a block."""
+    """The content of a verified proof file: `items` for state, `receipt` for a transaction, `header` for a block."""
 
     kind: Literal["read", "receipt", "transaction", "block"]
     chain: str
@@ -173,7 +173,7 @@ class Signer(Result):
 
 
 class ForkFacts(Result):
-    """What evidence of a fork shows: two final headers of one height."""
+    """Verified evidence of a fork: two final headers of one height."""
 
     epoch: int
     signed_both: list[Signer]

@@ -74,7 +74,7 @@ class SignerKey(Result):
 
 
 class SignedRecord(OpenResult):
-    """What a signer has signed last with a key, by shard."""
+    """The newest signatures of a signer with a key, by shard."""
 
     public_key: str
     mode: str

@@ -21,7 +21,7 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 class Form(StrEnum):
-    """How results are printed."""
+    """Formats in which results are printed."""
 
     one = "one object"
     many = "a list of objects; with `-o jsonl` one a line"

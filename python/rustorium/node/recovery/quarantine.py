@@ -24,7 +24,7 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Quarantined:
+class QuarantinedStore:
     """A store that was moved aside."""
 
     path: Path
@@ -38,7 +38,7 @@ class Quarantined:
         return self.code in KEPT or self.code == UNKNOWN
 
 
-def quarantined(home: Home) -> list[Quarantined]:
+def quarantined(home: Home) -> list[QuarantinedStore]:
     """Returns all quarantined stores of the home, oldest first."""
     found = []
     for path in sorted(home.quarantine.glob("*")):
@@ -46,9 +46,9 @@ def quarantined(home: Home) -> list[Quarantined]:
             continue  # an unfinished move
         try:
             why = json.loads((path / WHY).read_text())
-            found.append(Quarantined(path, str(why["code"]), str(why["evidence"]), int(why["at_ms"])))
+            found.append(QuarantinedStore(path, str(why["code"]), str(why["evidence"]), int(why["at_ms"])))
         except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
-            found.append(Quarantined(path, UNKNOWN, "its why.json can't be read", 0))
+            found.append(QuarantinedStore(path, UNKNOWN, "its why.json can't be read", 0))
     return found
 
 
@@ -79,7 +79,7 @@ def _move_aside(home: Home, code: str, evidence: str) -> Path | None:
     return target
 
 
-def restore_store(home: Home, name: str | None = None) -> tuple[Quarantined, Path | None]:
+def restore_store(home: Home, name: str | None = None) -> tuple[QuarantinedStore, Path | None]:
     """Puts a store back (the newest if none is named), and moves the present one aside. Returns the store, and the new
     place of the other. The node fetches what the store lacks of the chain, as after a restart; the journal stays as it
     is. Errors: HomeError, HomeMissing."""

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 static TARGET: LazyLock<&Target> = LazyLock::new(|| {
     let name = std::env::var("FUZZ_TARGET").expect("FUZZ_TARGET names the target");
     let target = target(&name).expect("FUZZ_TARGET is one of the targets");
-    // What is made once and kept is no input's.
+    // Memory that is allocated once and kept isn't charged to an input.
     (target.run)(&corpus::all(target)[0]);
     target
 });

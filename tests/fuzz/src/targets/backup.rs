@@ -1,4 +1,5 @@
-//! Objects of backups, which lie where others may replace them, and what opened ones hold. Who lacks the key makes none.
+//! Objects of backups, which an attacker at the destination may replace, and the contents of opened ones. Only an owner
+//! of the key can make an object.
 
 use super::disk::good;
 use crate::corpus::of_type;
@@ -8,9 +9,9 @@ use rustorium_types::{Certificate, Header, decode};
 use std::sync::LazyLock;
 
 const NAME: &[u8] = &[5; 16];
-/// The kinds of objects, and one that there isn't.
+/// The kinds of objects, and one that doesn't exist.
 const KINDS: [u8; 4] = [0, 1, 2, 3];
-/// That of the stored object: a manifest.
+/// Kind of the stored object: a manifest.
 const KIND: u8 = 2;
 
 static KEY: LazyLock<BackupKey> = LazyLock::new(|| BackupKey::from_secret(&[1; 32]).unwrap());
@@ -20,7 +21,7 @@ pub fn made_object() -> Vec<u8> {
     KEY.seal(KIND, NAME, &manifests()[0]).unwrap()
 }
 
-/// Nothing opens but what was sealed, and as nothing else.
+/// Only a sealed object opens, and only as its own kind.
 pub fn object(input: &[u8]) {
     for kind in KINDS {
         if let Ok(contents) = KEY.open(kind, NAME, input) {
@@ -34,7 +35,7 @@ pub fn objects() -> Vec<Vec<u8>> {
     good("backup_object")
 }
 
-/// A manifest that is read has no other bytes, and the pieces of each file are as long as the file.
+/// A manifest that can be read has only these bytes, and the pieces of each file have the file's length.
 pub fn manifest(input: &[u8]) {
     let Some(read) = probe::manifest(input) else { return };
     assert!(read.again == input, "a second encoding of a manifest");
@@ -52,7 +53,7 @@ pub fn manifests() -> Vec<Vec<u8>> {
     [Some(certificate), None].map(|certificate| probe::made_manifest(header.clone(), certificate)).to_vec()
 }
 
-/// A head that is read has no other bytes.
+/// A head that can be read has only these bytes.
 pub fn head(input: &[u8]) {
     if let Some(again) = probe::head(input) {
         assert!(again == input, "a second encoding of a head");

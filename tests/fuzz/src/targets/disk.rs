@@ -1,5 +1,5 @@
-//! What lies on disks: key files, the safety journal, the files of key versions and of the manifest's length, the audit log,
-//! rows of the store. Whoever changes what is sealed or signed without the keys gets nothing accepted.
+//! Files on disks: key files, the safety journal, the files of key versions and of the manifest's length, the audit
+//! log, rows of the store. Sealed or signed data that was changed without the keys is never accepted.
 
 use crate::corpus::stored;
 use crate::target;
@@ -23,7 +23,7 @@ fn signer() -> SigningKey {
     SigningKey::from_seed(&[7; 32])
 }
 
-/// Good inputs whose salts are random, or which RocksDB has a part in, so that they are made once and stored: target, bytes.
+/// Good inputs with random salts, or that RocksDB helped to make. They are made once and stored: target, bytes.
 pub fn made() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("journal_segment", made_segment()),
@@ -34,7 +34,7 @@ pub fn made() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-/// What is stored of a target is good where its name says that it was made.
+/// A stored input is good if its name says that it was made.
 pub(super) fn good(name: &str) -> Vec<Vec<u8>> {
     let stored = stored(target(name).unwrap()).into_iter();
     let good: Vec<Vec<u8>> = stored.filter(|(file, _)| file == "made").map(|(_, bytes)| bytes).collect();
@@ -50,7 +50,7 @@ thread_local! {
     static FOLDER: TempDir = TempDir::new().unwrap();
 }
 
-/// A file of this thread with these bytes, in memory where the machine has such a folder.
+/// Writes a file of this thread with these bytes, in memory if the machine has such a folder.
 fn file(bytes: &[u8]) -> PathBuf {
     let path = FOLDER.with(|folder| folder.path().join("file"));
     fs::write(&path, bytes).unwrap();
@@ -100,7 +100,7 @@ fn made_segment() -> Vec<u8> {
     }
     drop(open);
     let mut segment = fs::read(journal.join("segment-00000001.log")).unwrap();
-    // Zeros behind the last record say no more than their absence.
+    // Zeros after the last record mean the same as their absence.
     let end = segment.iter().rposition(|byte| *byte != 0).unwrap();
     segment.truncate(end + 64);
     segment
@@ -143,7 +143,7 @@ pub fn key_version_files() -> Vec<Vec<u8>> {
 
 // The length of RocksDB's manifest.
 
-/// A file that is read has no other bytes; also behind a check that fits, which damage doesn't leave.
+/// A file that can be read has only these bytes, also with a valid checksum, which damage doesn't have.
 pub fn manifest_length(input: &[u8]) {
     let check = format!(" {}\n", blake3::hash(input).to_hex());
     for file in [input, &[input, check.as_bytes()].concat()] {
@@ -183,7 +183,7 @@ pub fn audit_logs() -> Vec<Vec<u8>> {
     good("audit_log")
 }
 
-// Rows of the store, as they are once their seal is open.
+// Rows of the store after their seal is opened.
 
 pub fn store_row(input: &[u8]) {
     if let Some(block) = probe::row(input) {

@@ -1,4 +1,4 @@
-//! What is hashed and signed: one encoding each, and no signature but the signer's.
+//! Hashed and signed data: one encoding each, and no signature except the signer's.
 
 use super::canonical;
 use crate::corpus::{bytes_of, of_type, vectors};
@@ -13,13 +13,13 @@ use rustorium_types::*;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-/// What is signed by the keys of the vectors: nothing else may ever verify under them.
+/// Data signed by the keys of the vectors: nothing else may ever verify under them.
 static SIGNED: LazyLock<BTreeSet<Vec<u8>>> = LazyLock::new(|| {
     let kinds = ["transaction", "batch", "vote"];
     kinds.iter().flat_map(|kind| of_type(kind)).collect()
 });
 
-/// The committee of the vectors: the keys of their signed cases, as far as they are of a validator.
+/// The committee of the vectors: the keys of their signed cases that are a validator's.
 static KEYS: LazyLock<Vec<PublicKey>> = LazyLock::new(|| {
     let seeds = vectors("consensus.json").into_iter().filter(|case| case["seed"].is_string());
     let keys: BTreeSet<PublicKey> =
@@ -80,7 +80,7 @@ pub fn headers() -> Vec<Vec<u8>> {
 
 pub fn vote(input: &[u8]) {
     let Some(vote) = canonical::<SignedVote>(input, FRAME_BYTES_MAX) else { return };
-    // The signer's place isn't signed: it says whose key the signature is checked with.
+    // The signer's place isn't signed: it only selects the key for the check.
     let key = CERTIFIERS.get(usize::from(vote.signer.0));
     if key.is_some_and(|key| verify_vote(key, vote).is_some()) {
         is_signed(input);
@@ -93,7 +93,7 @@ pub fn votes() -> Vec<Vec<u8>> {
 
 pub fn certificate(input: &[u8]) {
     let Some(certificate) = canonical::<Certificate>(input, FRAME_BYTES_MAX) else { return };
-    // A quorum of those who signed is a certificate too: each signature alone is what nobody can make.
+    // A quorum of the signers is a certificate too, so each signature is checked by itself.
     if let Some(verified) = verify_certificate(&CERTIFIERS, certificate) {
         assert!(verified.signatures.iter().all(|(_, signature)| SIGNATURES.contains(signature)), "nobody's signature");
     }
@@ -116,7 +116,7 @@ pub fn certificates() -> Vec<Vec<u8>> {
         canonical::<Certificate>(bytes, FRAME_BYTES_MAX).is_some_and(|c| verify_certificate(&CERTIFIERS, c).is_some())
     });
     assert!(good.count() >= 3, "the vectors' committee is another one");
-    // One that all signed is one without the last of them, too.
+    // A certificate with all signatures is also valid without the last one.
     let fewer = all.iter().filter_map(|bytes| decode::<Certificate>(bytes, FRAME_BYTES_MAX).ok()).find_map(|whole| {
         let mut signatures = whole.signatures.into_vec();
         (signatures.len() == CERTIFIERS.len()).then(|| signatures.pop())?;

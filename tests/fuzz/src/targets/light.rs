@@ -1,4 +1,4 @@
-//! The light client of a page, which hands it what a node said: a conversation is one question a line.
+//! The light client of a page, which passes a node's answers to it: a conversation is one request a line.
 
 use crate::corpus::{bytes_of, vectors};
 use rustorium_light::Session;
@@ -10,10 +10,10 @@ use std::sync::LazyLock;
 /// More than the longest conversation of the seeds, so that what one input costs is bounded.
 const QUESTIONS_MAX: usize = 12;
 
-/// What was shown of a chain.
+/// Facts that were shown about a chain.
 #[derive(Default)]
 struct Truth {
-    /// All but the items of a read.
+    /// Everything except the items of a read.
     facts: Vec<Value>,
     items: Vec<Value>,
 }
@@ -31,7 +31,7 @@ static CHAINS: LazyLock<BTreeMap<String, Truth>> = LazyLock::new(|| {
     chains
 });
 
-/// Asks, and hands on chain, facts and items of whatever is shown. Each question has one answer of a known kind.
+/// Asks, and passes chain, facts and items of each shown proof on. Each request has one answer of a known kind.
 fn hold(conversation: &[u8], mut shown: impl FnMut(&str, Value, Vec<Value>)) {
     let mut session = Session::default();
     let mut chain = String::new();
@@ -59,8 +59,8 @@ fn hold(conversation: &[u8], mut shown: impl FnMut(&str, Value, Vec<Value>)) {
     }
 }
 
-/// Of a chain that is known only what is true is shown. One proof shows of many keys that they are absent: of all whose
-/// way ends where this one's does.
+/// About a known chain, only true facts are shown. One proof shows that many keys are absent: all whose path ends at
+/// the same place.
 pub fn questions(input: &[u8]) {
     hold(input, |chain, facts, items| {
         let Some(truth) = CHAINS.get(chain) else { return };
@@ -74,7 +74,7 @@ pub fn questions(input: &[u8]) {
     });
 }
 
-/// How a page asks for a proof: as the file it may be, and as the parts that a node gives.
+/// The requests of a page for a proof: as a file, and as the parts that a node gives.
 fn checks(bytes: &[u8]) -> Vec<Value> {
     let check = |kind: &str, part: Option<Vec<u8>>, proof: &[u8]| json!({ "ask": "check", "kind": kind, "part_hex": part.map(hex::encode), "proof_hex": hex::encode(proof), "now_ms": 0 });
     let parts = match decode::<Proof>(bytes, PROOF_BYTES_MAX) {
@@ -91,8 +91,8 @@ fn checks(bytes: &[u8]) -> Vec<Value> {
     [check("any", None, bytes)].into_iter().chain(parts).collect()
 }
 
-/// Each case after the changes that it names, and after all that its chain has: a block that is refused for a change
-/// beside it may be final.
+/// Each case after the epoch changes that it names, and after all of its chain: a block that is refused because of a
+/// change beside it may be final.
 pub fn conversations() -> Vec<Vec<u8>> {
     let cases = vectors("proofs.json");
     let changes_of = |case: &Value| case["epochs"].as_array().cloned().unwrap_or_default();

@@ -1,8 +1,8 @@
 //! The targets, by room.
 
 mod backup;
+mod client_apis;
 mod disk;
-mod faces;
 mod ledger;
 mod light;
 mod peers;
@@ -24,14 +24,14 @@ const fn target(name: &'static str, cost: Cost, run: fn(&[u8]), seeds: fn() -> V
     Target { name, run, seeds, cost, bytes_max: 64 * 1024 }
 }
 
-/// Allows an input this much besides what all are allowed.
+/// Allows an input this much memory besides the usual allowance.
 const fn taking(bytes_max: usize, target: Target) -> Target {
     Target { bytes_max, ..target }
 }
 
 const MIB: usize = 1024 * 1024;
 
-/// Every decoder that sees bytes of somebody else's.
+/// Every decoder of foreign bytes.
 pub const TARGETS: &[Target] = &[
     // Between nodes.
     target("peer_certificate", Low, peers::certificate, peers::certificates),
@@ -41,7 +41,7 @@ pub const TARGETS: &[Target] = &[
     target("peer_data_frame", Low, peers::data_frame, peers::frames),
     target("peer_sync_frame", Low, peers::sync_frame, peers::frames),
     target("peer_final_blocks", Low, peers::final_blocks, peers::final_block_answers),
-    // What is signed and hashed.
+    // Signed and hashed data.
     target("transaction", Middle, ledger::transaction, ledger::transactions),
     target("batch", Middle, ledger::batch, ledger::batches),
     target("block", Low, ledger::block, ledger::blocks),
@@ -51,7 +51,7 @@ pub const TARGETS: &[Target] = &[
     target("receipt", Low, ledger::receipt, ledger::receipts),
     target("genesis", Middle, ledger::genesis, ledger::geneses),
     target("genesis_file", Low, ledger::genesis_file, ledger::genesis_files),
-    // What clients check.
+    // Data that clients check.
     taking(MIB, target("proof", High, proofs::proof, proofs::proofs)),
     taking(MIB, target("epoch_change", Middle, proofs::epoch_change, proofs::epoch_changes)),
     target("checkpoint", Low, proofs::checkpoint, proofs::checkpoints),
@@ -78,22 +78,22 @@ pub const TARGETS: &[Target] = &[
     taking(MIB, target("state_part", Middle, state::part, state::parts)),
     target("snapshot", Middle, state::snapshot, state::snapshots),
     target("state_row", Low, state::row, state::rows),
-    // What lies on disks.
+    // Data on disks.
     taking(MIB, target("key_file", Middle, disk::key_file, disk::key_files)),
     target("journal_segment", Low, disk::journal_segment, disk::journal_segments),
     target("key_versions", Low, disk::key_versions, disk::key_version_files),
     target("manifest_length", Low, disk::manifest_length, disk::manifest_lengths),
     taking(256 * 1024, target("audit_log", Middle, disk::audit_log, disk::audit_logs)),
     target("store_row", Low, disk::store_row, disk::store_rows),
-    // What lies where backups go.
+    // Data at the destination of backups.
     target("backup_object", Middle, backup::object, backup::objects),
     // The decoder takes up to a MiB for a list of bytes before it sees them.
     taking(MIB + 64 * 1024, target("backup_manifest", Low, backup::manifest, backup::manifests)),
     target("backup_head", Low, backup::head, backup::heads),
-    // What clients send.
-    taking(4 * MIB, target("http", Middle, faces::http, faces::requests)),
-    target("client_frame", Low, faces::client_frame, faces::client_frames),
-    target("server_frame", Low, faces::server_frame, faces::server_frames),
+    // Data that clients send.
+    taking(4 * MIB, target("http", Middle, client_apis::http, client_apis::requests)),
+    target("client_frame", Low, client_apis::client_frame, client_apis::client_frames),
+    target("server_frame", Low, client_apis::server_frame, client_apis::server_frames),
     // Between a node and its signer.
     target("signer_request", Low, signer::request, signer::requests),
     target("signer_reply", Low, signer::reply, signer::replies),
@@ -103,7 +103,7 @@ pub const TARGETS: &[Target] = &[
     target("delay_matrix", Low, text::delay_matrix, text::delay_matrices),
 ];
 
-/// Decodes; what decodes must encode to the same bytes.
+/// Decodes a value; checks that it encodes to the same bytes.
 fn canonical<T: BorshDeserialize + BorshSerialize>(bytes: &[u8], limit: usize) -> Option<T> {
     let value = decode(bytes, limit).ok()?;
     assert!(encode(&value) == bytes, "a second encoding of a value");

@@ -1,4 +1,5 @@
-//! What another node sends: its certificate, the greeting, the cutting of a stream into frames, and the frames of each class.
+//! Data from another node: its certificate, the greeting, the division of a stream into frames, and the frames of each
+//! class.
 
 use super::canonical;
 use crate::corpus::of_type;
@@ -16,7 +17,7 @@ const CHAIN: ChainId = ChainId([7; 32]);
 /// DER before an Ed25519 key.
 const KEY_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
-/// A key that is read stands in the certificate, as one of Ed25519.
+/// A key that can be read is in the certificate, as an Ed25519 key.
 pub fn certificate(input: &[u8]) {
     if let Some(key) = tls::ed25519_key(&CertificateDer::from(input)) {
         let stands = [&KEY_PREFIX[..], &key].concat();
@@ -24,7 +25,7 @@ pub fn certificate(input: &[u8]) {
     }
 }
 
-/// What is stored beside it is of another kind of key, and by another program.
+/// The stored certificates have another kind of key, and another program made them.
 pub fn certificates() -> Vec<Vec<u8>> {
     let identity = SigningKey::from_seed(&[7; 32]);
     let made = tls::certificate(&identity).unwrap();
@@ -107,7 +108,7 @@ pub fn frames() -> Vec<Vec<u8>> {
     of_type("message")
 }
 
-/// An answer about final blocks, as whoever asked checks it: without the committee's keys nothing is ever final.
+/// An answer about final blocks, checked as a requester does: without the committee's keys nothing is ever final.
 pub fn final_blocks(input: &[u8]) {
     let Some(Response::FinalBlocks { blocks, finalization: Some(finalization) }) =
         canonical::<Response>(input, FRAME_BYTES_MAX)

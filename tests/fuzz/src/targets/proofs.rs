@@ -1,4 +1,4 @@
-//! Proof files and what leads from one committee to the next: whatever is accepted says what is true.
+//! Proof files and the changes from one committee to the next: only true facts are accepted.
 
 use super::canonical;
 use crate::corpus::{bytes_of, vectors};
@@ -15,7 +15,7 @@ struct Chain {
     light: Light,
     /// Digests of its final headers.
     headers: BTreeSet<BlockDigest>,
-    /// What subjects hold, by state root.
+    /// The contents of subjects, by state root.
     held: BTreeMap<(Hash, Subject), LeafValue>,
     receipts: BTreeSet<Vec<u8>>,
     transactions: BTreeSet<Vec<u8>>,
@@ -64,7 +64,7 @@ impl Chain {
             Proof::Read(read) => {
                 let StateClaim::Rooted { root, .. } = read.header.state else { panic!("shown without a root") };
                 for (subject, value) in &read.entries {
-                    // One proof shows of many keys that they are absent: of all whose way ends where this one's does.
+                    // One proof shows that many keys are absent: all whose path ends at the same place.
                     let held = self.held.get(&(root, subject.clone())).unwrap_or(&None);
                     assert_eq!(held, value, "another value than the state's");
                 }
@@ -85,7 +85,7 @@ static CHAINS: LazyLock<Vec<Chain>> = LazyLock::new(|| {
         let genesis = bytes_of(case, "genesis");
         chains.entry(genesis.clone()).or_insert_with(|| Chain::new(&genesis)).learn(case);
     }
-    // Blocks that are final, and refused only with what stands beside them.
+    // Blocks that are final, and refused only because of the data beside them.
     for case in vectors("proofs.json").iter().filter(|case| case["shows"].is_null() && case["epochs"].is_array()) {
         let digest = block_digest(header_of(&decoded(case)));
         chains.get_mut(&bytes_of(case, "genesis")).unwrap().headers.insert(digest);
@@ -93,8 +93,8 @@ static CHAINS: LazyLock<Vec<Chain>> = LazyLock::new(|| {
     chains.into_values().collect()
 });
 
-/// Checks it as a client does; and again as if the certificate held, which an attacker can't make but a mutation almost
-/// always breaks first.
+/// Checks a proof as a client does, and again as if the certificate were valid: an attacker can't make one, and a
+/// mutation almost always breaks it first.
 pub fn proof(input: &[u8]) {
     let Some(proof) = canonical::<Proof>(input, PROOF_BYTES_MAX) else { return };
     for chain in CHAINS.iter() {
@@ -121,7 +121,7 @@ pub fn proofs() -> Vec<Vec<u8>> {
     vectors("proofs.json").iter().map(|case| bytes_of(case, "bytes")).collect()
 }
 
-/// A change is followed only to the committee that the one before it named.
+/// A change leads only to the committee that the change before it named.
 pub fn epoch_change(input: &[u8]) {
     let Some(change) = canonical::<EpochChange>(input, PROOF_BYTES_MAX) else { return };
     for chain in CHAINS.iter() {

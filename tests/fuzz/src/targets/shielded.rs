@@ -1,4 +1,4 @@
-//! Shielded value: what nodes show to wallets, what wallets keep, and the texts that people hand on.
+//! Shielded value: data that nodes give to wallets, wallets' files, and the texts that people pass on.
 
 use rustorium_types::{AssetId, ChainId};
 use rustorium_zk::shielded::keys::{Address, FullViewingKey, IncomingViewingKey, SpendingKey};
@@ -36,7 +36,7 @@ fn filled(notes: u64) -> Wallet {
     wallet
 }
 
-/// A record that decodes has no other bytes, and any wallet can look at it.
+/// A record that decodes has only these bytes, and any wallet can scan it.
 pub fn record(bytes: &[u8]) {
     let Some(first) = bytes.first_chunk::<RECORD_BYTES>() else { return };
     if let Ok(record) = Record::from_bytes(first) {
@@ -52,7 +52,7 @@ pub fn records() -> Vec<Vec<u8>> {
     [5, 6].iter().filter_map(|value| Some(made(&wallet, *value)?.to_bytes().to_vec())).collect()
 }
 
-/// A wallet that decodes has no other bytes.
+/// A wallet that decodes has only these bytes.
 pub fn wallet(bytes: &[u8]) {
     if let Ok(wallet) = Wallet::from_bytes(VIEWING.clone(), bytes) {
         assert!(wallet.to_bytes().as_slice() == bytes, "a second encoding of a wallet");
@@ -63,7 +63,7 @@ pub fn wallets() -> Vec<Vec<u8>> {
     [0, 3].map(|notes| filled(notes).to_bytes().to_vec()).to_vec()
 }
 
-/// Nothing opens but what was sealed.
+/// Only sealed data opens.
 pub fn wallet_file(bytes: &[u8]) {
     if let Some(plain) = open_file(SECRET, &POOL, bytes) {
         assert!(wallet_files().iter().any(|sealed| sealed == bytes), "{} bytes that nobody sealed", plain.len());
@@ -74,7 +74,7 @@ pub fn wallet_files() -> Vec<Vec<u8>> {
     [&b"some notes"[..], b""].iter().filter_map(|plain| seal_file(SECRET, &POOL, plain, &[9; 32]).ok()).collect()
 }
 
-/// A tree's frontier that decodes has no other bytes.
+/// A tree's frontier that decodes has only these bytes.
 pub fn frontier(bytes: &[u8]) {
     if let Ok(tree) = Tree::from_bytes(bytes) {
         assert!(tree.to_bytes() == bytes, "a second encoding of a frontier");
@@ -83,12 +83,12 @@ pub fn frontier(bytes: &[u8]) {
 
 pub fn frontiers() -> Vec<Vec<u8>> {
     let wallet = filled(3).to_bytes();
-    // It stands behind its length.
+    // It follows its length.
     let length = wallet.first_chunk().map_or(0, |length| u32::from_le_bytes(*length) as usize);
     vec![Tree::default().to_bytes(), wallet.get(4..4 + length).map(<[u8]>::to_vec).unwrap_or_default()]
 }
 
-/// Addresses and viewing keys have one text each, but for capitals.
+/// Addresses and viewing keys have one text each, except for capitals.
 pub fn text(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let same = |again: &str| assert!(again == text.to_ascii_lowercase(), "a second spelling");

@@ -1,9 +1,9 @@
-//! What a node and its signer say to each other.
+//! The messages between a node and its signer.
 
 use super::canonical;
 use rustorium_crypto::SigningKey;
 use rustorium_signer::protocol::{FRAME_BYTES_MAX, Hello, Reply, Request, VERSION, frame_into, split_frame};
-use rustorium_signer::{Answer, JournalSummary, Refusal, What};
+use rustorium_signer::{Answer, JournalSummary, Refusal, RequestSubject};
 use rustorium_types::{
     Batch, BatchBody, BatchDigest, BlockDigest, BoundedVec, ChainId, Epoch, PossessionBody, ShardId, ValidatorIndex,
     View, VoteBody, VoteKind, encode,
@@ -36,16 +36,16 @@ pub fn requests() -> Vec<Vec<u8>> {
     let (chain, shard, epoch, settled) = (CHAIN, ShardId(0), Epoch(1), View(8));
     let possession = PossessionBody { chain, owner_key: [1; 32], validator_key: [2; 32], node_key: [3; 32] };
     let whats = [
-        What::Show(Box::new(JournalSummary { chain, shard, epoch, settled, next_seq: 3, votes })),
-        What::Vote { body: vote(), settled },
-        What::Batch(Box::new(batch())),
-        What::Possession(possession),
-        What::Ping,
+        RequestSubject::Show(Box::new(JournalSummary { chain, shard, epoch, settled, next_seq: 3, votes })),
+        RequestSubject::Vote { body: vote(), settled },
+        RequestSubject::Batch(Box::new(batch())),
+        RequestSubject::Possession(possession),
+        RequestSubject::Ping,
     ];
     let requests = whats.into_iter().map(|what| Request { id: 1, what });
     let plain: Vec<Vec<u8>> = requests.map(|request| encode(&request)).collect();
     let mut framed = Vec::new();
-    frame_into(&Request { id: 2, what: What::Ping }, &mut framed);
+    frame_into(&Request { id: 2, what: RequestSubject::Ping }, &mut framed);
     let hello = encode(&Hello { version: VERSION, key: key.public() });
     plain.into_iter().chain([framed, hello]).collect()
 }

@@ -1,4 +1,4 @@
-//! The state tree from outside: proofs under a root, nodes and leaves that a syncing node is sent, rows of the tree.
+//! The state tree from outside: proofs under a root, nodes and leaves for a syncing node, rows of the tree.
 
 use super::canonical;
 use crate::corpus::of_type;
@@ -53,7 +53,7 @@ impl Model {
         StateKey { account: AccountId([1; 32]), name: [9; 32] }
     }
 
-    /// Some keys that are there and one that isn't.
+    /// Some existing keys and one that doesn't exist.
     fn keys(&self, count: usize) -> Vec<StateKey> {
         self.leaves.keys().step_by(7).take(count).copied().chain([Self::absent()]).collect()
     }
@@ -67,7 +67,7 @@ impl SnapshotView for Model {
     fn leaves(&self, prefix: &Prefix, _leaves_max: usize, _bytes_max: usize) -> Option<Vec<StateLeaf>> {
         let below = self.leaves.iter().filter(|(key, _)| key.to_bytes().starts_with(prefix.as_slice()));
         let leaves: Vec<StateLeaf> = below.map(|(_, leaf)| leaf.clone()).collect();
-        // The top's travel as slots, those of a node below as leaves.
+        // The top node's subtree is sent as slots, those of a node below as leaves.
         (prefix.length() > 0).then_some(leaves)
     }
 
@@ -88,7 +88,7 @@ impl Snapshots for Offer {
     }
 }
 
-/// The first byte says how many keys are asked for; what holds is what they hold.
+/// The first byte is the number of requested keys; what is proved must be their contents.
 pub fn proof(input: &[u8]) {
     let Some((count, bytes)) = input.split_first() else { return };
     let Ok(proof) = StateProof::from_bytes(bytes) else { return };
@@ -128,7 +128,7 @@ fn answer_of(request: &Request) -> Option<StateAnswer> {
     answer_state(&Offer, question)
 }
 
-/// A syncing node that has been answered truly so far; the first byte says how often.
+/// A syncing node that has received true answers so far; the first byte is their number.
 struct Syncing {
     machine: StateSync,
     asked: Vec<(PublicKey, u64, Request)>,
@@ -149,7 +149,7 @@ impl Syncing {
         syncing
     }
 
-    /// The first question's answer, and what is stored then.
+    /// Takes the answer to the first request; returns what is stored then.
     fn take(&mut self, answer: StateAnswer) -> Option<Write> {
         let (peer, number, _) = self.asked.remove(0);
         let job = self.machine.on_answer(1, peer, number, Response::State(Box::new(answer)))?;
@@ -159,7 +159,7 @@ impl Syncing {
     }
 }
 
-/// What a syncing node keeps is what the snapshot holds, or it bans who sent it.
+/// A syncing node stores only the snapshot's content, or bans the sender.
 pub fn part(input: &[u8]) {
     let Some((answers, bytes)) = input.split_first() else { return };
     let Some(answer) = canonical::<StateAnswer>(bytes, FRAME_BYTES_MAX) else { return };
@@ -188,7 +188,7 @@ pub fn parts() -> Vec<Vec<u8>> {
     parts
 }
 
-/// Nobody's snapshot is certified by keys that nobody has.
+/// No snapshot is certified by keys that nobody has.
 pub fn snapshot(input: &[u8]) {
     let Some(snapshot) = canonical::<Snapshot>(input, FRAME_BYTES_MAX) else { return };
     let chain = snapshot.finalization.body.chain;

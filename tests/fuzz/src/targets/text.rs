@@ -1,4 +1,4 @@
-//! Text that people and other programs write: addresses and delay matrices.
+//! Text by people and other programs: addresses and delay matrices.
 
 use crate::corpus::vectors;
 use rustorium_transport::{PeerAddress, Shaper, ShaperOptions};

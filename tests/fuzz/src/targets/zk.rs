@@ -20,7 +20,7 @@ fn files(name: &str) -> Vec<Vec<u8>> {
 static KEYS: LazyLock<Vec<Key>> =
     LazyLock::new(|| keys().iter().filter_map(|bytes| Key::from_bytes(bytes).ok()).collect());
 
-/// A key that decodes has no other bytes.
+/// A key that decodes has only these bytes.
 pub fn key(bytes: &[u8]) {
     if let Ok(key) = Key::from_bytes(bytes) {
         assert!(key.to_bytes() == bytes, "a second encoding of a key");
@@ -31,7 +31,7 @@ pub fn keys() -> Vec<Vec<u8>> {
     files("verification_key.json").iter().filter_map(|json| snarkjs::key_from_json(json).ok()).collect()
 }
 
-/// A proof and its inputs, the proof first; what decodes for a key has no other bytes.
+/// A proof and its inputs, the proof first; a value that decodes for a key has only these bytes.
 pub fn claim(bytes: &[u8]) {
     for key in KEYS.iter() {
         let Some((proof, inputs)) = bytes.split_at_checked(key.curve().proof_bytes()) else { continue };
@@ -53,7 +53,7 @@ pub fn claims() -> Vec<Vec<u8>> {
     CURVES.into_iter().filter_map(claim).collect()
 }
 
-/// What is read of a file decodes as bytes.
+/// A file that can be read decodes as bytes.
 pub fn key_file(bytes: &[u8]) {
     if let Ok(read) = snarkjs::key_from_json(bytes) {
         assert!(Key::from_bytes(&read).is_ok_and(|key| key.to_bytes() == read), "a file gave bytes that are no key");
@@ -86,14 +86,14 @@ pub fn inputs_files() -> Vec<Vec<u8>> {
     files("1.public.json")
 }
 
-/// A circuit of a few constraints: what is read of a ceremony or a proving key hangs on the circuit's size alone.
+/// A circuit of a few constraints: the cost of reading a ceremony or a proving key depends only on the circuit's size.
 static CIRCUIT: LazyLock<Relation> = LazyLock::new(small::relation);
 static CEREMONIES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(ceremonies);
 
-/// Reports of a verification until it is given up: what takes more has beacons of more hashes than were made.
+/// Number of reports after which a verification is stopped: a longer one has beacons of more hashes than were made.
 const REPORTS_MAX: usize = 16;
 
-/// A file that is read has no other bytes, and what verifies is a ceremony that was held: who changes one lacks its
+/// A file that can be read has only these bytes. A file that verifies is a real ceremony, because an attacker lacks its
 /// secrets.
 pub fn ceremony(bytes: &[u8]) {
     let Ok(read) = Transcript::from_bytes(bytes) else { return };
@@ -119,7 +119,7 @@ pub fn ceremonies() -> Vec<Vec<u8>> {
     powers().into_iter().filter_map(imported).chain(own).collect()
 }
 
-/// A proving key that is read has no other bytes.
+/// A proving key that can be read has only these bytes.
 pub fn proving_key(bytes: &[u8]) {
     if let Ok(key) = decode_proving_key(&CIRCUIT, bytes) {
         assert!(encode_proving_key(&CIRCUIT, &key) == bytes, "a second encoding of a proving key");
@@ -130,7 +130,7 @@ pub fn proving_keys() -> Vec<Vec<u8>> {
     small::whole().finish().iter().map(|key| encode_proving_key(&CIRCUIT, key)).collect()
 }
 
-/// What is read of snarkjs' powers is a ceremony's file.
+/// Powers of snarkjs that can be read give a ceremony's file.
 pub fn ptau(bytes: &[u8]) {
     if let Ok(read) = Transcript::import(bytes, 2) {
         assert!(Transcript::from_bytes(&read.to_bytes()).is_ok_and(|again| again == read), "powers that are no file");

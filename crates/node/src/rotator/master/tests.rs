@@ -11,7 +11,7 @@ const CHAIN: ChainId = ChainId([5; 32]);
 const PASSPHRASE: &[u8] = b"a passphrase of the test's";
 const ROWS: u16 = 3000;
 
-/// A home of which store and journal are open.
+/// A home with an open store and journal.
 struct Home {
     path: PathBuf,
     store: Arc<RocksStore>,
@@ -51,7 +51,7 @@ impl Home {
         home
     }
 
-    /// Waits for what goes on in the background; the journal moves on as a chain's would.
+    /// Waits for the background work; the journal advances as a chain's would.
     fn finish(&self) {
         self.rotator.resume(&self.journal).unwrap();
         let thread = self.rotator.state.lock().thread.take();
@@ -69,7 +69,7 @@ impl Home {
         assert!(!status.running && status.failed.is_none(), "{status:?}");
     }
 
-    /// All is there, and nothing of it needs the first key.
+    /// Checks that all data is there, and that none of it needs the first key.
     fn assert_rekeyed(self) {
         assert!(!self.rotator.master.as_ref().unwrap().unfinished());
         let path = self.path.clone();
@@ -92,7 +92,7 @@ fn copy(from: &Path, to: &Path) {
             copy(&entry.path(), &target);
         } else {
             match fs::copy(entry.path(), target) {
-                // RocksDB removes what it doesn't need any more a moment later.
+                // RocksDB removes unneeded files a moment later.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 copied => assert!(copied.is_ok(), "{copied:?}"),
             }
@@ -133,7 +133,7 @@ fn a_wrong_passphrase_and_no_file_change_nothing() {
 fn a_key_that_was_replaced_while_the_node_was_starting_is_left_for_the_next_start() {
     let root = TempDir::new().unwrap();
     let path = Home::new(&root).path;
-    // It has opened its keys, and nobody holds its locks yet.
+    // The node has opened its keys, and nobody holds its locks yet.
     let home = Home::open(&path);
     keystore::replace_storage(&path.join(STORAGE_KEY), PASSPHRASE).unwrap();
     home.finish();
@@ -152,7 +152,7 @@ fn the_old_key_stays_while_a_backup_is_made() {
     home.rotator.begin_master(&Passphrase::of(PASSPHRASE)).unwrap();
     while home.store.rotate_step().unwrap().is_some() {}
     drop(home);
-    // A start: nothing in the journal is of the old key any more, and a backup is still being made.
+    // After a start, nothing in the journal is under the old key any more, and a backup is still being made.
     let home = Home::open(&root.path().join("home"));
     home.rotator.resume(&home.journal).unwrap();
     while home.rotator.status().step != RotationStep::Key {
@@ -177,7 +177,7 @@ fn a_kill_after_each_part_is_gone_on_from_by_the_next_start() {
         again.finish();
         again.assert_rekeyed();
     };
-    // The files were swapped, and nothing has heard of it.
+    // The files were swapped, and the node hasn't noted it.
     let swapped = root.path().join("swapped");
     copy(&home.path, &swapped);
     keystore::replace_storage(&swapped.join(STORAGE_KEY), PASSPHRASE).unwrap();

@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::shard::Now;
 use rustorium_crypto::CheckedBatch;
 use rustorium_quorum::{Evidence, HeldTally};
-use rustorium_txpool::{Inserted, Lanes, Weight};
+use rustorium_txpool::{InsertOutcome, Lanes, Weight};
 use rustorium_types::{BatchDigest, Cursor, Held, ValidatorIndex, View};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -67,7 +67,7 @@ impl Batches {
 
     /// Takes a batch that the journal holds at `position`. Returns false if it is held already.
     pub(crate) fn insert(&mut self, batch: CheckedBatch, position: u64) -> bool {
-        self.lanes.insert(Arc::new(batch), position, true) != Inserted::Duplicate
+        self.lanes.insert(Arc::new(batch), position, true) != InsertOutcome::Duplicate
     }
 
     /// Takes a peer's batch; `wanted` if it was requested. Returns evidence if its author signed another batch for the
@@ -81,13 +81,15 @@ impl Batches {
     ) -> Option<Evidence> {
         self.sweep = true;
         match self.lanes.hold(now.ms(), checked.clone(), weight, wanted) {
-            Inserted::Conflict { other, .. } => {
+            InsertOutcome::Conflict { other, .. } => {
                 let other = self.lanes.get(checked.batch.body.author, &other)?;
                 Evidence::two_batches(&other, checked)
             }
-            Inserted::Held | Inserted::Duplicate | Inserted::BeyondWindow | Inserted::Stale | Inserted::NoSuchLane => {
-                None
-            }
+            InsertOutcome::Held
+            | InsertOutcome::Duplicate
+            | InsertOutcome::BeyondWindow
+            | InsertOutcome::Stale
+            | InsertOutcome::NoSuchLane => None,
         }
     }
 
@@ -124,7 +126,7 @@ impl Batches {
 
     /// Counts what this node holds.
     pub(crate) fn count_own(&mut self, me: ValidatorIndex) {
-        self.peers.update(me, &self.lanes.held());
+        self.peers.update(me, &self.lanes.held_ends());
     }
 
     /// Schedules a search for batches that nobody needs any more.

@@ -5,7 +5,7 @@
 
 use crate::shard::Now;
 use rustorium_crypto::Verified;
-use rustorium_quorum::{Charge, Cut, Offenders, Sentence};
+use rustorium_quorum::{Charge, CutOffMember, Offenders, Sentence};
 use rustorium_types::{BlockDigest, Certificate, Proposal, PublicKey, ValidatorIndex, View, VoteKind};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -233,7 +233,7 @@ impl Checks {
     }
 
     /// Returns the same for people, and true if more members are affected than may be.
-    pub(crate) fn cuts(&self, now: Now) -> (Vec<Cut>, bool) {
+    pub(crate) fn cuts(&self, now: Now) -> (Vec<CutOffMember>, bool) {
         (self.offenders.cuts(now.ms()), self.offenders.too_many(now.ms()))
     }
 }

@@ -4,7 +4,7 @@
 //! anyway, otherwise after a delay. An input that the core needs only for what it does next doesn't wake it.
 //! Effects from before the core entered this epoch are void (R29).
 
-use super::passed_over::PassedOver;
+use super::passed_over::SkippedLeaders;
 use super::timing::{Stage, Timing};
 use crate::port::{BlockFacts, CertificateName, Effect, Input, PayloadStatus};
 use crate::shard::{COALESCE_US, Now};
@@ -27,7 +27,7 @@ pub(crate) struct Levels {
 
 /// The values of the levels that the core was told.
 #[derive(Default)]
-struct ToldLevels {
+struct ReportedLevels {
     listable: bool,
     claim: Height,
     root: Height,
@@ -47,13 +47,13 @@ pub(crate) struct CoreLink {
     entered_by: Option<CertificateName>,
     /// True if the core has said that it is in this epoch.
     entered: bool,
-    passed_over: PassedOver,
+    passed_over: SkippedLeaders,
     timing: Timing,
     /// Inputs that the core gets at the end of the turn.
     inputs: Vec<Input>,
     /// True if one of these inputs wakes the core.
     wakes: bool,
-    told: ToldLevels,
+    told: ReportedLevels,
     /// Height up to which clients wait for a certified result.
     claim_wanted: Height,
 }
@@ -67,11 +67,11 @@ impl CoreLink {
             backs_off: true,
             entered_by: None,
             entered: false,
-            passed_over: PassedOver::default(),
+            passed_over: SkippedLeaders::default(),
             timing: Timing::default(),
             inputs: Vec::new(),
             wakes: false,
-            told: ToldLevels::default(),
+            told: ReportedLevels::default(),
             claim_wanted: Height(0),
         }
     }

@@ -6,7 +6,7 @@
 use super::validity::invalid;
 use crate::context::Context;
 use crate::port::PayloadStatus;
-use crate::shard::{Ended, Now};
+use crate::shard::{EndedEpoch, Now};
 use bytes::Bytes;
 use rustorium_crypto::{domain, hash::hash_value};
 use rustorium_execution::CommitteeRecord;
@@ -41,7 +41,7 @@ pub(crate) struct EpochEnd {
     /// Node keys of the committee that operators want.
     target: BTreeSet<PublicKey>,
     /// The end of the epoch, from the time when the boundary is executed and on disk.
-    over: Option<Box<Ended>>,
+    over: Option<Box<EndedEpoch>>,
     early: BTreeMap<PublicKey, EarlyMessages>,
     /// Time from which a peer may be asked again how the epoch ended, monotonic microseconds.
     ask_at_us: u64,
@@ -133,7 +133,7 @@ impl EpochEnd {
     }
 
     /// Notes that the boundary is executed and on disk.
-    pub(crate) fn end(&mut self, ended: Box<Ended>) {
+    pub(crate) fn end(&mut self, ended: Box<EndedEpoch>) {
         self.over = Some(ended);
     }
 
@@ -143,7 +143,7 @@ impl EpochEnd {
     }
 
     /// Takes how the epoch ended.
-    pub(crate) fn take_over(&mut self) -> Option<Box<Ended>> {
+    pub(crate) fn take_over(&mut self) -> Option<Box<EndedEpoch>> {
         self.over.take()
     }
 

@@ -7,8 +7,8 @@
 use crate::context::Context;
 use crate::shard::{Now, VIEW_WINDOW};
 use rustorium_quorum::HeldTally;
-use rustorium_sync::{FetchConfig, Fetcher, GapConfig, GapFetcher, Needed, Owner, Want};
-use rustorium_txpool::Missing;
+use rustorium_sync::{FetchConfig, Fetcher, GapConfig, GapFetcher, OwnedWant, Owner, Want};
+use rustorium_txpool::MissingBatch;
 use rustorium_types::{BlockDigest, Certificate, Height, Request, Response, ValidatorIndex, View, VoteKind};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -29,7 +29,7 @@ pub(crate) struct Fetching {
     /// Missing certificates above the last final view.
     gap: GapFetcher,
     /// Needs of the blocks that were checked last, each with the height at or below which it is useless.
-    needed: Vec<(Height, Needed)>,
+    needed: Vec<(Height, OwnedWant)>,
     /// Blocks that the core knows only by name, and its view when it asked.
     named: BTreeMap<BlockDigest, View>,
     /// Peers that answered with a batch whose signatures don't verify. They are no longer asked first.
@@ -73,7 +73,7 @@ impl Fetching {
 
     /// Notes a need of a block above this height that is certified or an ancestor of a certified one.
     pub(crate) fn certified(&mut self, above: Height, want: Want) {
-        self.needed.push((above, Needed { want, owner: Owner::Certified(None) }));
+        self.needed.push((above, OwnedWant { want, owner: Owner::Certified(None) }));
     }
 
     /// Notes that a block of this height lists missing batches. `kept`: the block is certified, an ancestor of a
@@ -83,7 +83,7 @@ impl Fetching {
         (context, held): (&Context, &HeldTally),
         (height, proposer): (Height, ValidatorIndex),
         kept: bool,
-        missing: &[Missing],
+        missing: &[MissingBatch],
     ) {
         let prefer = Some(proposer).filter(|proposer| !self.liars.contains(proposer));
         for missing in missing {
@@ -93,7 +93,7 @@ impl Fetching {
             } else {
                 Owner::Proposal(self.asked_for(context, held, missing, proposer))
             };
-            self.needed.push((height, Needed { want, owner }));
+            self.needed.push((height, OwnedWant { want, owner }));
         }
     }
 
@@ -103,7 +103,7 @@ impl Fetching {
         &self,
         context: &Context,
         held: &HeldTally,
-        missing: &Missing,
+        missing: &MissingBatch,
         proposer: ValidatorIndex,
     ) -> Vec<ValidatorIndex> {
         let honest = |peer: &ValidatorIndex| !context.is_me(*peer) && !self.liars.contains(peer);
@@ -121,7 +121,7 @@ impl Fetching {
         // Blocks that were certified when the core asked are decided by now.
         self.named.retain(|_, asked| *asked > view);
         let named = self.named.keys().map(|digest| Want::Block(*digest));
-        self.needed.extend(named.map(|want| (height, Needed { want, owner: Owner::Certified(None) })));
+        self.needed.extend(named.map(|want| (height, OwnedWant { want, owner: Owner::Certified(None) })));
         let mut needed = std::mem::take(&mut self.needed);
         needed.sort_by_key(|(above, _)| *above);
         self.fetcher.need(now.ms(), needed.into_iter().map(|(_, needed)| needed).collect());

@@ -39,7 +39,7 @@ const STILL_OFFERED: u64 = 64;
 
 /// A home that leaves out the transactions that it is sent, and is passed over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct LeftOut {
+pub struct SkippedHome {
     /// Place of the home.
     pub home: ValidatorIndex,
     /// Number of the last transactions that were in no batch of the home in time.
@@ -319,13 +319,13 @@ impl Homes {
     }
 
     /// Returns the homes that are passed over, by place.
-    pub(crate) fn left_out(&self, now: Now) -> Vec<LeftOut> {
+    pub(crate) fn left_out(&self, now: Now) -> Vec<SkippedHome> {
         let passed_over = self.records.iter().filter(|(_, record)| record.passed_over_until_ms > now.ms());
         let left_out = |(home, record): (&ValidatorIndex, &Record)| {
             let (missed, of) = (record.count(), record.missed.len());
-            LeftOut { home: *home, missed, of }
+            SkippedHome { home: *home, missed, of }
         };
-        let mut found: Vec<LeftOut> = passed_over.map(left_out).collect();
+        let mut found: Vec<SkippedHome> = passed_over.map(left_out).collect();
         found.sort_unstable_by_key(|left_out| left_out.home);
         found
     }
@@ -382,7 +382,7 @@ mod tests {
         assert!(homes.left_out(at(WATCHED_MS * 1000)).is_empty());
         leaves_out(&mut homes, 1, 10_000);
         let now_ms = 10_000 + WATCHED_MS;
-        let left_out = LeftOut { home: HOME, missed: LEFT_OUT_MIN, of: LEFT_OUT_MIN };
+        let left_out = SkippedHome { home: HOME, missed: LEFT_OUT_MIN, of: LEFT_OUT_MIN };
         assert_eq!(homes.left_out(at(now_ms * 1000)), [left_out]);
         let offered = (0..STILL_OFFERED).filter(|_| !homes.passes_over(HOME, now_ms)).count();
         assert_eq!(offered, 1, "a few still go to it");

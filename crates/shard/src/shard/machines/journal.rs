@@ -5,7 +5,7 @@
 //! disk, what it was needed for.
 
 use super::live_records::{JournalSizes, LiveRecords};
-use super::retained::{HandedOver, Retained};
+use super::retained::{ExecutingHeight, Retained};
 use crate::port::CertificateName;
 use crate::shard::{Floor, Records};
 use bytes::Bytes;
@@ -138,7 +138,7 @@ impl Journal {
     }
 
     /// Notes a height that was handed to execution.
-    pub(crate) fn hand_over(&mut self, height: Height, handed: HandedOver) {
+    pub(crate) fn hand_over(&mut self, height: Height, handed: ExecutingHeight) {
         self.retained.hand_over(height, handed);
     }
 
@@ -215,7 +215,7 @@ mod tests {
         for view in 1..=2 {
             journal.appended(view, 100);
             journal.note(View(view), view);
-            let handed = HandedOver { view: View(view), own_lane: Cursor::default(), batches: Vec::new() };
+            let handed = ExecutingHeight { view: View(view), own_lane: Cursor::default(), batches: Vec::new() };
             journal.hand_over(Height(view), handed);
         }
         assert_eq!(journal.needed_from(), 1);

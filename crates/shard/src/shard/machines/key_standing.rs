@@ -29,7 +29,7 @@ enum Standing {
 
 /// Limits of the waiting for answers of peers and for rivals.
 #[derive(Clone, Copy)]
-pub(crate) struct Patience {
+pub(crate) struct WaitLimits {
     /// Size of a quorum, with this node.
     pub(crate) quorum: usize,
     /// Time after which an unanswered question is asked again.
@@ -168,7 +168,7 @@ impl KeyStanding {
         &mut self,
         now: Now,
         connected: &BTreeSet<ValidatorIndex>,
-        patience: Patience,
+        patience: WaitLimits,
     ) -> Vec<ValidatorIndex> {
         match &mut self.standing {
             Standing::Asking { answered, due_us, .. } if *due_us <= now.us => {
@@ -192,7 +192,7 @@ impl KeyStanding {
         &mut self,
         now: Now,
         connected: &BTreeSet<ValidatorIndex>,
-        patience: Patience,
+        patience: WaitLimits,
         (told, settled): (View, View),
     ) -> bool {
         if self.have_answered(now, connected, patience) {
@@ -206,7 +206,7 @@ impl KeyStanding {
         whole
     }
 
-    fn have_answered(&mut self, now: Now, connected: &BTreeSet<ValidatorIndex>, patience: Patience) -> bool {
+    fn have_answered(&mut self, now: Now, connected: &BTreeSet<ValidatorIndex>, patience: WaitLimits) -> bool {
         let others = patience.quorum - 1;
         let Standing::Asking { answered, enough_us, .. } = &mut self.standing else { return false };
         if answered.len() >= others {
@@ -217,7 +217,7 @@ impl KeyStanding {
 
     /// Returns when other connected peers, and a rival that would take over links, have had their time to answer.
     /// `None` until a quorum, with this node, has answered.
-    fn heard_at_us(&self, connected: &BTreeSet<ValidatorIndex>, patience: Patience) -> Option<u64> {
+    fn heard_at_us(&self, connected: &BTreeSet<ValidatorIndex>, patience: WaitLimits) -> Option<u64> {
         let Standing::Asking { answered, enough_us: Some(since), .. } = &self.standing else { return None };
         // Twice the timeout: an answer that was lost is requested again.
         let patience_us = 2 * patience.timeout_us;
@@ -228,7 +228,7 @@ impl KeyStanding {
     }
 
     /// Returns when it is time to ask, or to go on with the answers; monotonic microseconds.
-    pub(crate) fn due_us(&self, connected: &BTreeSet<ValidatorIndex>, patience: Patience) -> Option<u64> {
+    pub(crate) fn due_us(&self, connected: &BTreeSet<ValidatorIndex>, patience: WaitLimits) -> Option<u64> {
         let ask = match self.standing {
             Standing::Asking { due_us, .. } if due_us < u64::MAX => Some(due_us),
             _ => None,
@@ -267,7 +267,7 @@ mod tests {
     use crate::port::CertificateName;
     use rustorium_types::VoteKind;
 
-    const PATIENCE: Patience = Patience { quorum: 3, timeout_us: 300, rival_us: 50 };
+    const PATIENCE: WaitLimits = WaitLimits { quorum: 3, timeout_us: 300, rival_us: 50 };
 
     fn at(us: u64) -> Now {
         Now { us, wall_ms: 0 }

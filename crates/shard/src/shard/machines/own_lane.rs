@@ -8,7 +8,9 @@ use super::homes::Reach;
 use crate::shard::Now;
 use rustorium_crypto::{CheckedBatch, Verified};
 use rustorium_execution::Skip;
-use rustorium_txpool::{AccountView, Admission, Clock, CutLimits, Dropped, Pool, PoolConfig, Refused, lanes_by_rank};
+use rustorium_txpool::{
+    AccountView, Admission, Clock, CutLimits, DroppedTransactions, Pool, PoolConfig, Refused, lanes_by_rank,
+};
 use rustorium_types::{AccountId, BatchBody, BatchDigest, Cursor, Parameters, Transaction, TxId, ValidatorIndex};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -109,7 +111,7 @@ impl OwnLane {
     }
 
     /// Takes the ids of the transactions that the pool dropped.
-    pub(crate) fn take_dropped(&mut self) -> Dropped {
+    pub(crate) fn take_dropped(&mut self) -> DroppedTransactions {
         self.pool.take_dropped()
     }
 

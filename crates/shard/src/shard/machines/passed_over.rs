@@ -7,13 +7,13 @@ use rustorium_types::{ValidatorIndex, View};
 use std::collections::BTreeMap;
 
 #[derive(Default)]
-pub(crate) struct PassedOver {
+pub(crate) struct SkippedLeaders {
     leaders: Vec<ValidatorIndex>,
     /// Newest view in which each leader was seen to propose.
     proposed: BTreeMap<ValidatorIndex, View>,
 }
 
-impl PassedOver {
+impl SkippedLeaders {
     pub(crate) fn now(&mut self, leaders: Vec<ValidatorIndex>) {
         if self.leaders != leaders {
             self.proposed.retain(|leader, _| leaders.contains(leader));

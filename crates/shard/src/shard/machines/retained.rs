@@ -8,7 +8,7 @@ use rustorium_types::{Cursor, Height, View};
 use std::collections::BTreeMap;
 
 /// A height that was handed to execution.
-pub(crate) struct HandedOver {
+pub(crate) struct ExecutingHeight {
     /// View of the height's block.
     pub(crate) view: View,
     /// Position up to which the block lists this node's own lane.
@@ -23,7 +23,7 @@ pub(crate) struct Retained {
     /// All needed records.
     pub(crate) live: LiveRecords,
     views: BTreeMap<View, Vec<u64>>,
-    heights: BTreeMap<Height, HandedOver>,
+    heights: BTreeMap<Height, ExecutingHeight>,
 }
 
 impl Retained {
@@ -66,7 +66,7 @@ impl Retained {
         later.positions().for_each(|position| self.live.keep(position));
     }
 
-    pub(crate) fn hand_over(&mut self, height: Height, handed: HandedOver) {
+    pub(crate) fn hand_over(&mut self, height: Height, handed: ExecutingHeight) {
         self.heights.insert(height, handed);
     }
 

@@ -11,13 +11,13 @@ use std::collections::BTreeMap;
 pub enum Stage {
     /// Wait of an own batch's oldest transaction in the pool until more of them gather.
     Gather,
-    /// From the view's start, or from the first thing to list, to its proposal.
+    /// Time from the view's start, or from the first batch or transaction to list, to its proposal.
     Propose,
-    /// From the proposal until everything that it lists is here and checked.
+    /// Time from the proposal until everything that it lists is here and checked.
     Payload,
-    /// From the proposal to its notarization.
+    /// Time from the proposal to its notarization.
     Notarize,
-    /// From the notarization, or from the proposal if no notarization was seen, to the finalization.
+    /// Time from the notarization, or from the proposal if no notarization was seen, to the finalization.
     Finalize,
     /// A view, from entering it to entering a later one.
     View,

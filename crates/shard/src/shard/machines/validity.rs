@@ -10,7 +10,7 @@ use super::results::Results;
 use crate::context::Context;
 use crate::port::PayloadStatus;
 use crate::rules;
-use rustorium_txpool::{Missing, PayloadFault};
+use rustorium_txpool::{MissingBatch, PayloadFault};
 use rustorium_types::View;
 
 /// Everything by which a block is judged.
@@ -27,7 +27,7 @@ pub(crate) enum Verdict {
     /// The block's status.
     Known(PayloadStatus),
     /// The block waits for batches that it lists and this node lacks.
-    Lacks(Vec<Missing>),
+    Lacks(Vec<MissingBatch>),
 }
 
 impl Judge<'_> {

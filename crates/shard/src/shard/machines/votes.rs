@@ -114,8 +114,8 @@ impl Votes {
     }
 
     /// Returns the number of whole certificates and of votes in memory.
-    pub(crate) fn held(&self) -> (usize, usize) {
-        self.tally.held()
+    pub(crate) fn sizes(&self) -> (usize, usize) {
+        self.tally.sizes()
     }
 
     /// Returns a member's newest votes that are held.

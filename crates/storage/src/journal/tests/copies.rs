@@ -36,7 +36,7 @@ fn a_copy_lets_the_segment_of_its_original_go() {
 }
 
 #[test]
-fn copies_of_any_place_come_back_beside_their_originals() {
+fn copies_of_any_record_are_read_back_with_their_originals() {
     let folder = TempDir::new().unwrap();
     let journal = open(folder.path(), Durability::Os);
     let kinds = [RecordKind::Floor, RecordKind::Batch, RecordKind::Certificate];
@@ -83,7 +83,7 @@ fn a_copy_of_another_length_fails_the_journal() {
 }
 
 #[test]
-fn a_power_cut_between_the_copy_and_the_release_leaves_both() {
+fn after_a_power_cut_between_copy_and_release_both_are_there() {
     let folder = TempDir::new().unwrap();
     let journal = open(folder.path(), Durability::Vote);
     let pinned = journal.append_synced(b"pinned");

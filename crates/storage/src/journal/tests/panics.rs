@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_panic_of_its_thread_fails_it_and_keeps_nobody_waiting() {
+fn a_panic_of_the_journals_thread_fails_it_and_ends_all_waits() {
     let folder = tempfile::tempdir().unwrap();
     let (tell, done) = channel();
     let tell = Box::new(move |result: Result<Lsn, JournalError>| {

@@ -13,7 +13,7 @@ fn names(open: &Open) -> Vec<(Lsn, Vec<u8>)> {
 }
 
 #[test]
-fn a_running_journal_goes_over_and_lets_go_of_the_key_before() {
+fn a_running_journal_changes_to_a_new_key_and_releases_the_old_one() {
     let folder = TempDir::new().unwrap();
     let journal = open(folder.path(), Durability::Vote);
     let old = journal.append_synced(b"old");
@@ -66,7 +66,7 @@ fn a_start_seals_old_segments_anew_at_their_positions() {
 }
 
 #[test]
-fn a_kill_between_segments_leaves_what_both_keys_open() {
+fn after_a_kill_between_segments_both_keys_open_the_journal() {
     let folder = TempDir::new().unwrap();
     let journal = open(folder.path(), Durability::Vote);
     for n in 0..60 {

@@ -1,4 +1,4 @@
-//! Reads go through the cache to the disk: they are never stale, whatever commits, evictions and other readers do
+//! Reads go through the cache to the disk. They are never stale, whatever commits, evictions and other readers do
 //! meanwhile.
 
 use super::*;
@@ -37,7 +37,7 @@ fn states(heights: &[Writes]) -> States {
     states
 }
 
-/// Reads until `ended` and once more after it. Every answer must have been right at some moment during its reading.
+/// Reads until `ended` and once more after it. Every answer must have been right at some moment during its read.
 fn read_beside(store: &RocksStore, states: &States, ended: &AtomicBool, mut random: u64) {
     let keys: Vec<u8> = (0..KEYS * 4).collect();
     let all: Vec<StateKey> = keys.iter().map(|key| state_key(*key)).collect();
@@ -49,7 +49,7 @@ fn read_beside(store: &RocksStore, states: &States, ended: &AtomicBool, mut rand
             let key = keys[(random >> 33) as usize % keys.len()];
             let before = height();
             let found = store.state(&state_key(key)).unwrap();
-            // A commit that is under way may show in a read before it shows in the tip.
+            // A commit in progress may be visible in a read before it is visible in the tip.
             let until = (height() + 2).min(states.len());
             let right = states[before..until].iter().any(|state| state.get(&key) == found.as_ref());
             assert!(right, "key {key} read {found:?} between heights {before} and {until}");
@@ -142,7 +142,7 @@ fn readers_beside_commits_see_one_height_and_never_go_back() {
 }
 
 #[test]
-fn a_commit_that_could_not_be_written_is_told_nowhere_and_can_be_tried_again() {
+fn a_commit_that_failed_is_visible_nowhere_and_can_be_repeated() {
     let folder = TempDir::new().unwrap();
     let (place, away) = (folder.path().join("db"), folder.path().join("away"));
     let (store, model, mut chain) = (open(&place), MemStore::new(), Chain::default());

@@ -1,5 +1,5 @@
-//! Bit flips and truncation in each kind of file that RocksDB keeps. Either opening is refused, or a row is refused by
-//! name, or everything up to the tip is as it was at some height that had been the tip. No older value shows through.
+//! Bit flips and truncation in each kind of file that RocksDB keeps. The store is refused, or a row is refused by name,
+//! or everything up to the tip is as at some earlier height that was the tip. No older value is ever shown.
 
 use super::*;
 
@@ -36,7 +36,7 @@ fn filled(folder: &Path) -> Vec<(Height, BlockDigest)> {
             if number % 10 == 3 {
                 store.sync().unwrap();
             }
-            // Also in the last session: then the end of the manifest has information that stands nowhere else.
+            // Also in the last session: then only the end of the manifest has certain data.
             if session % 2 == 1 && number == HEIGHTS / 2 {
                 Table::ALL.iter().for_each(|table| store.disk.db.flush_cf(store.disk.family(*table).unwrap()).unwrap());
             }

@@ -2,7 +2,7 @@
 //! model. Meanwhile rows are pruned, compacted and sealed again, and stores are reopened.
 
 use super::*;
-use crate::history::{HistoryStore, Pruning, StateView, StoredValue, Version, VersionLimits, Walk, Walked};
+use crate::history::{HistoryStore, Pruning, StateView, StoredValue, Version, VersionLimits, Walk, WalkOutcome};
 use crate::tree::TreeRow;
 use rocksdb::WriteBatch;
 use std::collections::BTreeMap;
@@ -69,7 +69,7 @@ fn keys() -> Vec<StateKey> {
 }
 
 /// Walks over everything, in pages of these sizes.
-fn pages(page: impl Fn(&Walk<'_>) -> Walked, leaves_max: usize, looks_max: usize) -> Vec<(StateKey, StoredValue)> {
+fn pages(page: impl Fn(&Walk<'_>) -> WalkOutcome, leaves_max: usize, looks_max: usize) -> Vec<(StateKey, StoredValue)> {
     let mut from = Some(StateKey { account: AccountId([0; 32]), name: [0; 32] });
     let mut all = Vec::new();
     while let Some(key) = from {
@@ -142,7 +142,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn it_remembers_as_the_model_does(steps in proptest::collection::vec(step(), 1..40)) {
+    fn histories_agree_with_the_model(steps in proptest::collection::vec(step(), 1..40)) {
         let folder = TempDir::new().unwrap();
         let (mut rocks, model, mut chain) = (keeping_few(folder.path()), MemStore::keeping(ROOTS_KEPT), Chain::default());
         let mut more = false;
@@ -171,7 +171,7 @@ proptest! {
                 }
                 Step::Prune(lag) => {
                     let below = Height(chain.height.saturating_sub(1 + lag));
-                    // The model's views are copies, which hold nothing back.
+                    // The model's views are copies, which keep no data of the store.
                     if views.is_empty() {
                         prune_all(&rocks, below);
                         prune_all(&model, below);
@@ -252,7 +252,7 @@ fn filled(store: &dyn Store, chain: &mut Chain, heights: u64) {
 }
 
 #[test]
-fn a_view_holds_back_what_it_needs_and_lets_go_of_it() {
+fn a_view_delays_the_pruning_of_its_rows_until_it_is_closed() {
     let folder = TempDir::new().unwrap();
     let (store, mut chain) = (keeping_few(folder.path()), Chain::default());
     filled(&store, &mut chain, 10);
@@ -270,7 +270,7 @@ fn a_view_holds_back_what_it_needs_and_lets_go_of_it() {
 }
 
 #[test]
-fn what_is_not_kept_is_said_with_what_is() {
+fn a_missing_version_is_an_error_that_names_the_kept_ones() {
     let folder = TempDir::new().unwrap();
     let (store, mut chain) = (keeping_few(folder.path()), Chain::default());
     let ahead = |height, tip| StoreError::Ahead { height: Height(height), tip };

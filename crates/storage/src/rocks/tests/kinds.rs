@@ -97,7 +97,7 @@ fn filled(store: &RocksStore, chain: &mut Chain) {
 }
 
 #[test]
-fn a_known_string_in_every_kind_of_row_stands_in_no_file() {
+fn a_known_string_in_every_kind_of_row_is_in_no_file() {
     let folder = TempDir::new().unwrap();
     let (store, mut chain) = (open(folder.path()), Chain { secret: Some(*SECRET), ..Chain::default() });
     filled(&store, &mut chain);
@@ -134,7 +134,7 @@ fn a_known_string_in_every_kind_of_row_stands_in_no_file() {
 }
 
 #[test]
-fn a_known_string_in_what_a_store_is_filled_with_stands_in_no_file() {
+fn a_known_string_in_a_snapshot_is_in_no_file_of_the_filled_store() {
     let folder = TempDir::new().unwrap();
     let store = open(folder.path());
     store.begin_sync(SECRET).unwrap();

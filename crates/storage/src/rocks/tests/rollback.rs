@@ -1,4 +1,4 @@
-//! Copies of a store in use, and stores that are rolled back to an older height. They answer as a store that never got
+//! Copies of a store in use, and stores that are rolled back to an older height. They answer as a store that never went
 //! further.
 
 use super::history::{assert_same_past, compact, prune_all};
@@ -39,7 +39,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn a_store_taken_back_is_as_it_was(
+    fn a_rolled_back_store_answers_as_at_that_height(
         steps in proptest::collection::vec((plan(), proptest::option::weighted(0.6, fold())), 1..14),
         to: Index,
         pruned in 0u64..4,
@@ -67,7 +67,7 @@ proptest! {
             store.fold_tree(root, &rows).unwrap();
             folded = Some(root);
             if root <= to {
-                // The fold may have come after heights that the model never has.
+                // The fold may follow heights that the model never has.
                 model.fold_tree(root, &rows).unwrap();
             }
         }
@@ -102,7 +102,7 @@ proptest! {
 }
 
 #[test]
-fn what_was_never_there_or_is_gone_is_said() {
+fn a_height_that_never_was_or_is_pruned_is_an_error() {
     let folder = TempDir::new().unwrap();
     let (store, mut chain) = (open(folder.path()), Chain::default());
     let ahead = |height, tip| Err(StoreError::Ahead { height: Height(height), tip });

@@ -1,4 +1,4 @@
-//! Rotation of keys beside commits and reads, and across kills.
+//! Rotation of keys during commits and reads, and across kills.
 
 use super::sealed::all_rows;
 use super::*;

@@ -1,4 +1,4 @@
-//! Stores filled from a snapshot: RocksDB against the model, across kills, after an earlier use, and with later
+//! Stores filled from a snapshot: RocksDB compared with the model, across kills, after an earlier use, and with later
 //! heights.
 
 use super::history::{compact, prune_all};
@@ -89,7 +89,7 @@ fn a_filled_store_is_as_if_it_had_been_there_all_along() {
 }
 
 #[test]
-fn what_a_store_held_before_is_gone_when_another_snapshot_is_begun_with() {
+fn a_new_snapshot_removes_the_stores_earlier_content() {
     let home = TempDir::new().unwrap();
     let store = open(home.path());
     let mut old = Chain::default();

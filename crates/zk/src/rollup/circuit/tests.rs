@@ -1,4 +1,4 @@
-//! The circuit refuses each rule that is broken alone.
+//! The circuit refuses values that break a single rule, for each rule.
 
 use super::*;
 use crate::rollup::{ACCOUNTS, apply, matrices, root};
@@ -76,7 +76,7 @@ fn a_balance_or_a_path_that_is_not_the_trees_breaks_it() {
 
 #[test]
 fn a_variable_that_is_changed_alone_breaks_a_constraint() {
-    // A witness value that is changed alone always breaks some constraint.
+    // A single changed witness value always breaks some constraint.
     let good = assignment(BatchCircuit::new(&balances(), batch(&GOOD))).unwrap();
     let first = MATRICES.instances();
     for at in (first..good.len()).step_by(997) {

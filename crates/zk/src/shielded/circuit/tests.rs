@@ -185,7 +185,7 @@ fn honest_transfers_keep_all_rules() {
 }
 
 #[test]
-fn what_the_prover_chooses_is_just_what_the_rules_speak_of() {
+fn the_prover_chooses_only_the_values_that_the_rules_name() {
     // A spend has two keys, the blinding, bits of value and position, and all children. An output has bits, owner,
     // blinding. The others are the asset and the inverse of C10, one each.
     let spend = 3 + VALUE_BITS + POSITION_BITS + LEVELS * ARITY;
@@ -255,7 +255,7 @@ fn a_note_that_is_not_in_the_tree_has_no_value() {
     let mut witness = honest.witness.clone();
     witness.spends[0].value = 9;
     assert_eq!(broken(cheat(witness, root(&honest), PublicValue::Hidden)), ["C5"]);
-    // The note can't stand at another place of the tree, with other siblings, or under another root either.
+    // The note can't be at another place of the tree, with other siblings, or under another root either.
     let honest = self::honest(&[700, 400], &[1_100], None);
     let (_, elsewhere) = in_tree(&[1, 2], asset(1));
     let mut witness = honest.witness.clone();

@@ -1,5 +1,5 @@
-//! Replacement of the first master key: beside commits and reads, across kills at every step, and what remains of the
-//! old key.
+//! Replacement of the first master key: during commits and reads, across kills at every step, and the uses of the old
+//! key.
 
 use super::*;
 use std::collections::BTreeSet;

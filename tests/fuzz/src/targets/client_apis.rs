@@ -1,4 +1,4 @@
-//! What clients send over HTTP and QUIC, and what a client reads of a server.
+//! Data that clients send over HTTP and QUIC, and that a client reads from a server.
 
 use super::canonical;
 use crate::corpus::of_type;
@@ -19,13 +19,14 @@ thread_local! {
     static RUNTIME: Runtime = Builder::new_current_thread().enable_all().build().unwrap();
 }
 
-/// A node that knows one account. What a mutation gets executed stays: later inputs meet a chain that is longer.
+/// A node that knows one account. A transaction from a mutation that is executed stays: later inputs meet a longer
+/// chain.
 static ROUTER: LazyLock<Router> = LazyLock::new(|| {
     let world = World::new([1]);
     router(App::new(world, Gate::open(), HttpLimits::default(), GatewayMetrics::default(), watch::channel(false).1))
 });
 
-/// Bytes of the longest answer: the OpenAPI document's script.
+/// Bytes of the longest answer: the script of the OpenAPI document.
 const ANSWER_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// A line with method and path, one with the body's type, and the body.
@@ -42,7 +43,7 @@ fn split_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&bytes[..at], &bytes[at + 1..]))
 }
 
-/// Never a server's error but "busy", and an error is always a problem.
+/// Checks that no answer is a server's error except "busy", and that an error is always a problem.
 pub fn http(input: &[u8]) {
     let Some(request) = request(input) else { return };
     RUNTIME.with(|runtime| {
@@ -98,7 +99,7 @@ pub fn requests() -> Vec<Vec<u8>> {
     all
 }
 
-/// Signed by the account that the node knows, with a nonce that is not its next.
+/// Returns a transaction signed by the known account, with a nonce that isn't its next.
 fn transaction() -> Vec<u8> {
     let world = World::new([1]);
     encode(&world.put(1, 3, b"key", b"value"))

@@ -1,4 +1,4 @@
-//! The door: it decides which handshakes may begin, by proof of the address, by room, and by a rate for each address.
+//! The limiter: it decides which handshakes may begin, by proof of the address, by room, and by a rate for each address.
 //!
 //! *Invariants:* an address that isn't proved is asked to prove itself (QUIC's Retry) and gets nothing else: the answer
 //! is a tenth of the request, nothing is stored for it, and nobody is refused for what others do in its name; memory
@@ -27,9 +27,9 @@ pub fn site(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Limits of a door.
+/// Limits of a limiter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DoorLimits {
+pub struct HandshakeLimits {
     /// Handshakes in progress.
     pub open_max: usize,
     /// Handshakes in progress from one site.
@@ -44,7 +44,7 @@ pub struct DoorLimits {
 #[derive(Debug)]
 pub enum Verdict {
     /// The handshake may begin; it is in progress until this is dropped.
-    Enter(Inside),
+    Enter(HandshakeSlot),
     /// The address must be proved first (QUIC's Retry).
     Prove,
     /// The attempt is turned away.
@@ -58,19 +58,19 @@ struct Place {
     paid: Option<Instant>,
 }
 
-/// A door. It is shared by new attempts and by handshakes in progress.
+/// A limiter. It is shared by new attempts and by handshakes in progress.
 #[derive(Debug)]
-pub struct Door {
-    limits: DoorLimits,
+pub struct HandshakeLimiter {
+    limits: HandshakeLimits,
     hasher: RandomState,
     places: Mutex<Vec<Place>>,
     open: AtomicUsize,
     proofs: AtomicU64,
 }
 
-impl Door {
-    /// Creates a door.
-    pub fn new(limits: DoorLimits) -> Arc<Self> {
+impl HandshakeLimiter {
+    /// Creates a limiter.
+    pub fn new(limits: HandshakeLimits) -> Arc<Self> {
         let (places, hasher) = (Mutex::new(vec![Place::default(); PLACES]), RandomState::new());
         Arc::new(Self { limits, hasher, places, open: AtomicUsize::new(0), proofs: AtomicU64::new(0) })
     }
@@ -81,7 +81,7 @@ impl Door {
     }
 
     /// Decides about an attempt from this address. `proved`: the attempt came with an answer to a Retry.
-    pub fn knock(self: &Arc<Self>, now: Instant, address: IpAddr, proved: bool) -> Verdict {
+    pub fn decide(self: &Arc<Self>, now: Instant, address: IpAddr, proved: bool) -> Verdict {
         if !proved {
             self.proofs.fetch_add(1, Relaxed);
             return Verdict::Prove;
@@ -96,7 +96,7 @@ impl Door {
         }
         self.open.fetch_add(1, Relaxed);
         place.open += 1;
-        Verdict::Enter(Inside { door: self.clone(), place: number })
+        Verdict::Enter(HandshakeSlot { limiter: self.clone(), place: number })
     }
 
     /// Checks that the rate allows one more handshake now (the generic cell rate algorithm).
@@ -113,17 +113,17 @@ impl Door {
 
 /// A handshake in progress.
 #[derive(Debug)]
-pub struct Inside {
-    door: Arc<Door>,
+pub struct HandshakeSlot {
+    limiter: Arc<HandshakeLimiter>,
     /// Number of the site's entry, in which the handshake is counted.
     place: usize,
 }
 
-impl Drop for Inside {
+impl Drop for HandshakeSlot {
     fn drop(&mut self) {
-        let mut places = self.door.places.lock();
+        let mut places = self.limiter.places.lock();
         places[self.place].open = places[self.place].open.saturating_sub(1);
-        self.door.open.fetch_sub(1, Relaxed);
+        self.limiter.open.fetch_sub(1, Relaxed);
     }
 }
 
@@ -132,13 +132,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LIMITS: DoorLimits = DoorLimits { open_max: 8, open_per_site_max: 3, per_site_per_s: 10, burst: 5 };
+    const LIMITS: HandshakeLimits = HandshakeLimits { open_max: 8, open_per_site_max: 3, per_site_per_s: 10, burst: 5 };
 
     fn address(number: u8) -> IpAddr {
         [192, 0, 2, number].into()
     }
 
-    fn enter(verdict: Verdict) -> Inside {
+    fn enter(verdict: Verdict) -> HandshakeSlot {
         match verdict {
             Verdict::Enter(inside) => inside,
             other => panic!("{other:?}"),
@@ -147,32 +147,32 @@ mod tests {
 
     #[test]
     fn an_address_is_proved_first_and_then_has_a_share_of_the_room() {
-        let (door, now) = (Door::new(LIMITS), Instant::now());
+        let (limiter, now) = (HandshakeLimiter::new(LIMITS), Instant::now());
         for number in 0..200 {
-            assert!(matches!(door.knock(now, address(number), false), Verdict::Prove));
+            assert!(matches!(limiter.decide(now, address(number), false), Verdict::Prove));
         }
-        assert_eq!(door.proofs(), 200);
+        assert_eq!(limiter.proofs(), 200);
         // Some of those addresses are real after all. Attempts forged in their names don't count.
-        let mut held: Vec<Inside> = (0..3).map(|_| enter(door.knock(now, address(0), true))).collect();
-        assert!(matches!(door.knock(now, address(0), true), Verdict::Refuse), "its share is in use");
-        held.extend((1..6).map(|number| enter(door.knock(now, address(number), true))));
-        assert!(matches!(door.knock(now, address(6), true), Verdict::Refuse), "all is in use");
+        let mut held: Vec<HandshakeSlot> = (0..3).map(|_| enter(limiter.decide(now, address(0), true))).collect();
+        assert!(matches!(limiter.decide(now, address(0), true), Verdict::Refuse), "its share is in use");
+        held.extend((1..6).map(|number| enter(limiter.decide(now, address(number), true))));
+        assert!(matches!(limiter.decide(now, address(6), true), Verdict::Refuse), "all is in use");
         drop(held);
-        enter(door.knock(now, address(6), true));
+        enter(limiter.decide(now, address(6), true));
     }
 
     #[test]
     fn a_site_has_a_rate() {
-        let (door, now) = (Door::new(LIMITS), Instant::now());
+        let (limiter, now) = (HandshakeLimiter::new(LIMITS), Instant::now());
         for _ in 0..5 {
-            enter(door.knock(now, address(1), true));
+            enter(limiter.decide(now, address(1), true));
         }
-        assert!(matches!(door.knock(now, address(1), true), Verdict::Refuse));
+        assert!(matches!(limiter.decide(now, address(1), true), Verdict::Refuse));
         let later = now + Duration::from_millis(200);
         for _ in 0..2 {
-            enter(door.knock(later, address(1), true));
+            enter(limiter.decide(later, address(1), true));
         }
-        assert!(matches!(door.knock(later, address(1), true), Verdict::Refuse));
+        assert!(matches!(limiter.decide(later, address(1), true), Verdict::Refuse));
     }
 
     #[test]
@@ -186,14 +186,14 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_inside_is_never_more_than_allowed(steps in prop::collection::vec((0u8..6, any::<bool>(), any::<bool>(), 0u64..300), 1..200)) {
-            let (door, mut now) = (Door::new(LIMITS), Instant::now());
-            let mut held: Vec<(u8, Inside)> = Vec::new();
+            let (limiter, mut now) = (HandshakeLimiter::new(LIMITS), Instant::now());
+            let mut held: Vec<(u8, HandshakeSlot)> = Vec::new();
             for (number, proved, leave, wait_ms) in steps {
                 now += Duration::from_millis(wait_ms);
                 if leave && !held.is_empty() {
                     held.swap_remove(usize::from(number) % held.len());
                 }
-                match door.knock(now, address(number), proved) {
+                match limiter.decide(now, address(number), proved) {
                     Verdict::Enter(inside) => held.push((number, inside)),
                     Verdict::Prove => prop_assert!(!proved),
                     Verdict::Refuse => prop_assert!(proved),
@@ -202,10 +202,10 @@ mod tests {
                 for site in 0..6 {
                     prop_assert!(held.iter().filter(|(number, _)| *number == site).count() <= LIMITS.open_per_site_max);
                 }
-                prop_assert_eq!(door.open.load(Relaxed), held.len());
+                prop_assert_eq!(limiter.open.load(Relaxed), held.len());
             }
             held.clear();
-            prop_assert!(door.places.lock().iter().all(|place| place.open == 0));
+            prop_assert!(limiter.places.lock().iter().all(|place| place.open == 0));
         }
     }
 }
