@@ -68,7 +68,7 @@ def run_seed(seed: int, mode: Mode = Mode.LIVENESS, plan: Plan | None = None) ->
             else:
                 failure = _restless(world)
     except AssertionError as breach:  # a BreachError, or the core's or the model's own
-        failure = str(breach) or f"assertion after {world.events} events"
+        failure = str(breach) or f"assertion after {world.time.events} events"
     faults = tuple(sorted((kind, count) for kind, count in world.counts.items() if count))
     return Report(
         seed,
@@ -79,7 +79,7 @@ def run_seed(seed: int, mode: Mode = Mode.LIVENESS, plan: Plan | None = None) ->
         world.checkers.final_height,
         len(plan.transactions),
         world.now / 1e6,
-        world.events,
+        world.time.events,
         world.hash(),
     )
 

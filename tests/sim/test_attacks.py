@@ -138,7 +138,7 @@ class Run:
     def __init__(self, n: int, actors: dict[int, Actor], gap_ms: float, warm_ms: float = WARM_MS) -> None:
         self.net = make_net(n, n, 2 * n + 1)
         self.world = World(5, self.net, n, ConsensusConfig(state_roots=True), base_ms=5.0, actors=actors, costs=PRICES)
-        self.world.step_ns, self.world.events_max = CORE_STEP_NS, EVENTS_MAX
+        self.world.step_ns, self.world.time.events_max = CORE_STEP_NS, EVENTS_MAX
         self.world.on_answer = self._answered
         self.seen, self._gap_ms, self._warm_ms = Observations(), gap_ms, warm_ms
         self._asked: dict[int, int] = {}

@@ -30,7 +30,7 @@ def calm_world(seed: int = 1) -> tuple[World, Clients]:
     """Four honest nodes on links without faults."""
     plan = draw_plan(seed, Mode.LIVENESS, SHORT)
     world = build_world(seed, replace(plan, traitors=(), slow_node=None, base_ms=1.0))
-    world._queue.clear()  # no fault strikes
+    world.time._queue.clear()  # no fault strikes
     world.links.calm()
     return world, Clients(world, 20.0)
 

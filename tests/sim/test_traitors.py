@@ -82,7 +82,7 @@ def test_two_twins_of_four_make_two_chains_and_that_is_told() -> None:
     """Each half of a partition has a quorum of keys: real nodes make a real fork."""
     plan = replace(draw_plan(0, Mode.PARTITIONS, Shape(4, 12)), mode=Mode.TRAITORS, traitors=("twin", "twin"))
     world = build_world(0, replace(plan, partitions=()))
-    world._queue.clear()  # the twins' partitions don't move
+    world.time._queue.clear()  # the twins' partitions don't move
     world.partition([int(number == max(world.honest)) for number in range(4)])
     world.start_all()
     Clients(world, 20.0).begin()

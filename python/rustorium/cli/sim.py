@@ -27,6 +27,7 @@ class ModeName(StrEnum):
     bad_hours = "bad-hours"
     clocks = "clocks"
     attacks = "attacks"
+    hosts = "hosts"
 
 
 @group.callback()
@@ -47,7 +48,8 @@ def run(
             help="safety: faults until the end. liveness: faults until a calm phase. epochs: faults while "
             "committees change. traitors, partitions, twins: the seed's number picks a combination of "
             "traitors, a partition, or a scenario of twins. bad-hours: up to 1,000 views without a final "
-            "block. clocks: clocks that jump. attacks: the seed's number picks a combination of floods.",
+            "block. clocks: clocks that jump. attacks: the seed's number picks a combination of floods. "
+            "hosts: two shards in each process, whose parts also fail one by one.",
         ),
     ] = ModeName.liveness,
     jobs: Annotated[int, typer.Option("--jobs", min=1, max=64, help="Number of processes.")] = 1,

@@ -215,7 +215,7 @@ class Hour:
 
 def play_hour(world: "World", plan_hour: BadHour, ceiling_ms: int) -> str:
     """Plays a bad hour, and then until the first final block. Returns the goal that it missed, or an empty string."""
-    world.events_max = EVENTS_MAX
+    world.time.events_max = EVENTS_MAX
     world.run(BEGINS_AT_MS)
     hour = Hour(world, plan_hour)
     hour.begin()

@@ -41,7 +41,7 @@ class Clients:
     """All accounts of a run."""
 
     def __init__(self, world: "World", gap_ms: float) -> None:
-        self._world, self._rng = world, world.rng
+        self.world, self._rng = world, world.rng
         self.gap_ms = gap_ms
         """The mean time between two transactions of one account."""
         self._nonces = [0] * len(world.net.accounts)
@@ -75,7 +75,7 @@ class Clients:
         return len(self._waits)
 
     def _soon(self, account: int) -> None:
-        self._world.after_ms(self._rng.uniform(0, 2 * self.gap_ms), self._next, account)
+        self.world.after_ms(self._rng.uniform(0, 2 * self.gap_ms), self._next, account)
 
     def _next(self, account: int) -> None:
         if self.stopped:
@@ -90,14 +90,14 @@ class Clients:
         self._nonces[account] += 1
         expires_ms = EXPIRES_MS
         if self.lifetimes and self._rng.random() < 0.3:
-            expires_ms = START_MS + self._world.now // NS_PER_MS + self._rng.randint(*LIFETIMES_MS)
+            expires_ms = START_MS + self.world.now // NS_PER_MS + self._rng.randint(*LIFETIMES_MS)
         self._sign(account * TAGS_EACH + nonce, account, nonce, operations, expires_ms)
 
     def _sign(
         self, tag: int, account: int, nonce: int, operations: list[dict[str, Any]], expires_ms: int = EXPIRES_MS
     ) -> None:
-        signed = self._world.net.sign(account, nonce, operations, expires_ms)
-        self._world.shadow.signed(SignedByClient(signed.id, account, nonce, expires_ms, operations))
+        signed = self.world.net.sign(account, nonce, operations, expires_ms)
+        self.world.shadow.signed(SignedByClient(signed.id, account, nonce, expires_ms, operations))
         self._waits[tag] = Wait(account, nonce, signed, "certified" if self._rng.random() < 0.3 else "final")
         self._hand_in(tag)
 
@@ -106,11 +106,11 @@ class Clients:
         first = self._operation(account, nonce)
         if self._rng.random() > 0.2:
             return [first]
-        own = self._world.net.accounts[account].address
+        own = self.world.net.accounts[account].address
         return [first, {"type": "delete", "namespace": own, "key": f"key-{self._rng.randrange(2 * KEYS)}"}]
 
     def _operation(self, account: int, nonce: int) -> dict[str, Any]:
-        net, rng = self._world.net, self._rng
+        net, rng = self.world.net, self._rng
         own = net.accounts[account].address
         match rng.randrange(10):
             case 0 | 1 | 2 | 3:
@@ -129,26 +129,26 @@ class Clients:
         wait = self._waits.get(tag)
         if wait is None:
             return
-        self._world.after_ms(RETRY_MS * (1 + self._rng.random()), self._hand_in, tag)
-        running = [node.port for node in self._world.nodes if node.port is not None]
+        self.world.after_ms(RETRY_MS * (1 + self._rng.random()), self._hand_in, tag)
+        running = [node.port for node in self.world.nodes if node.port is not None]
         if running:
             self.handed_in += 1
             running[self._rng.randrange(len(running))].client(wait.signed.raw, wait.until, tag)
 
     def _answered(self, node: int, tag: int, how: str, height: int | None) -> None:
         wait = self._waits.get(tag)
-        if wait is None or node not in self._world.honest:
+        if wait is None or node not in self.world.honest:
             return
         if how == EXPIRED:
             self._replace(tag, wait)
         elif height is not None:  # otherwise refused for now, and submitted again
             del self._waits[tag]
             self.done += 1
-            self._world.checkers.told_final(wait.signed.id, height)
+            self.world.checkers.told_final(wait.signed.id, height)
 
     def _replace(self, tag: int, wait: Wait) -> None:
         """Signs another transaction with the nonce of one that a node called expired."""
         del self._waits[tag]
-        self._world.counts["expired transaction"] += 1
-        self._world.checkers.told_expired(wait.signed.id)
+        self.world.counts["expired transaction"] += 1
+        self.world.checkers.told_expired(wait.signed.id)
         self._sign(tag + TAGS_ALL, wait.account, wait.nonce, self._operations(wait.account, wait.nonce))

@@ -57,7 +57,7 @@ def _jump(world: "World", jump: Jump) -> None:
 
 def play_on(world: "World") -> str:
     """Plays on after the last jump, until a block is final. Returns the goal that it missed, or an empty string."""
-    world.events_max = EVENTS_MAX
+    world.time.events_max = EVENTS_MAX
     height = world.checkers.final_height
     if world.run(world.now / 1e6 + RECOVERED_MS, lambda: world.checkers.final_height > height):
         return ""

@@ -52,39 +52,26 @@ class Node:
         self.steps_by_view: Counter[int] = Counter()
 
 
-N = TypeVar("N", bound=Node)
+class Timeline:
+    """Virtual time: the calls that are due, and the log of what happened."""
 
-
-class Engine(Generic[N]):
-    """Virtual time, and the nodes' cores."""
-
-    def __init__(self, nodes: list[N]) -> None:
-        self.nodes = nodes
+    def __init__(self) -> None:
         self.now = 0
         self.events = 0
         self.events_max = EVENTS_MAX
-        self.step_ns = 0
-        """Time that a step of a core costs its thread."""
-        self.counts: Counter[str] = Counter()
-        self.inputs_seen: list[tuple[int, int, Input]] | None = None
         self.sink: Callable[[str], None] | None = None
         """Called with each line of the event log."""
         self._queue: list[tuple[int, int, Callable[..., None], tuple[object, ...]]] = []
         self._scheduled = 0
         self._log = hashlib.blake2b(digest_size=16)
 
-    # ---- time
-
     def at(self, time: int, call: Callable[..., None], *arguments: object) -> None:
+        """Schedules a call."""
         self._scheduled += 1
         heapq.heappush(self._queue, (max(time, self.now), self._scheduled, call, arguments))
 
-    def after_ms(self, delay_ms: float, call: Callable[..., None], *arguments: object) -> None:
-        self.at(self.now + int(delay_ms * NS_PER_MS), call, *arguments)
-
-    def run(self, until_ms: float, done: Callable[[], bool] | None = None, check_every: int = 32) -> bool:
-        """Runs to that time, or until `done()` is true, which is called every `check_every` events. Returns whether it
-        became true."""
+    def run(self, until_ms: float, done: Callable[[], bool] | None, check_every: int) -> bool:
+        """Does what `Engine.run` says."""
         limit = int(until_ms * NS_PER_MS)
         queue = self._queue
         while queue and queue[0][0] <= limit:
@@ -97,8 +84,6 @@ class Engine(Generic[N]):
         self.now = max(self.now, limit)
         return done is not None and done()
 
-    # ---- the event log
-
     def note(self, line: str) -> None:
         """Adds a line to the event log."""
         self._log.update(line.encode())
@@ -106,8 +91,51 @@ class Engine(Generic[N]):
             self.sink(line)
 
     def hash(self) -> str:
-        """Returns the hash of the event log, which has at least every input of every core with its time."""
+        """Returns the hash of the event log."""
         return self._log.hexdigest()
+
+
+N = TypeVar("N", bound=Node)
+
+
+class Engine(Generic[N]):
+    """The nodes' cores on a timeline, which engines can share."""
+
+    def __init__(self, nodes: list[N], time: Timeline | None = None) -> None:
+        self.nodes = nodes
+        self.time = Timeline() if time is None else time
+        self.step_ns = 0
+        """Time that a step of a core costs its thread."""
+        self.counts: Counter[str] = Counter()
+        self.inputs_seen: list[tuple[int, int, Input]] | None = None
+
+    # ---- time
+
+    @property
+    def now(self) -> int:
+        """Virtual time in nanoseconds."""
+        return self.time.now
+
+    def at(self, time: int, call: Callable[..., None], *arguments: object) -> None:
+        self.time.at(time, call, *arguments)
+
+    def after_ms(self, delay_ms: float, call: Callable[..., None], *arguments: object) -> None:
+        self.time.at(self.time.now + int(delay_ms * NS_PER_MS), call, *arguments)
+
+    def run(self, until_ms: float, done: Callable[[], bool] | None = None, check_every: int = 32) -> bool:
+        """Runs to that time, or until `done()` is true, which is called every `check_every` events. Returns whether it
+        became true."""
+        return self.time.run(until_ms, done, check_every)
+
+    # ---- the event log
+
+    def note(self, line: str) -> None:
+        """Adds a line to the event log."""
+        self.time.note(line)
+
+    def hash(self) -> str:
+        """Returns the hash of the event log, which has at least every input of every core with its time."""
+        return self.time.hash()
 
     # ---- processes
 

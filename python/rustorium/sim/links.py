@@ -31,8 +31,8 @@ class Links:
         self._base_ns = int(base_ms * NS_PER_MS)
         self._faults = faults
         self._islands: list[int] | None = None
-        self._last_arrival: dict[tuple[int, int], int] = {}
-        self._loose: dict[tuple[int, int], int] = {}
+        self._last_arrival: dict[tuple[int, int, int], int] = {}
+        self._loose: dict[tuple[int, int, int], int] = {}
 
     def calm(self) -> None:
         self._faults, self._islands = CALM, None
@@ -41,14 +41,16 @@ class Links:
         """Parts the network: node i hears node j only if `islands[i] == islands[j]`. `None` joins all again."""
         self._islands = islands
 
-    def arrivals(self, now: int, source: int, target: int) -> list[int]:
-        """Returns the arrival times of a message sent now: none if it is lost, two if it is duplicated."""
+    def arrivals(self, now: int, source: int, target: int, shard: int = 0) -> list[int]:
+        """Returns the arrival times of a message sent now: none if it is lost, two if it is duplicated. No shard's
+        messages wait behind another's."""
         rng, faults, counts = self._rng, self._faults, self._counts
+        stream = (shard, source, target)
         if self._islands is not None and self._islands[source] != self._islands[target]:
             counts["partition"] += 1
             return []
         if faults is CALM:
-            return [self._in_order(source, target, now + self._base_ns + rng.randrange(self._base_ns // 4 + 1))]
+            return [self._in_order(stream, now + self._base_ns + rng.randrange(self._base_ns // 4 + 1))]
         if rng.random() < faults.loss:
             counts["loss"] += 1
             return []
@@ -58,19 +60,19 @@ class Links:
             at += int(rng.random() * faults.delay_ms_max * NS_PER_MS)
         if rng.random() < faults.reorder:
             loose = at + rng.randrange(8 * self._base_ns)
-            self._loose[source, target] = loose
+            self._loose[stream] = loose
             times = [loose]
         else:
-            times = [self._in_order(source, target, at)]
+            times = [self._in_order(stream, at)]
         if rng.random() < faults.duplicate:
             counts["duplicate"] += 1
             times.append(at + rng.randrange(8 * self._base_ns))
         return times
 
-    def _in_order(self, source: int, target: int, at: int) -> int:
+    def _in_order(self, stream: tuple[int, int, int], at: int) -> int:
         """Delays a message behind earlier ones: a stream delivers in order."""
-        at = max(at, self._last_arrival.get((source, target), 0))
-        if at < self._loose.get((source, target), 0):
+        at = max(at, self._last_arrival.get(stream, 0))
+        if at < self._loose.get(stream, 0):
             self._counts["reorder"] += 1  # this message overtakes an earlier one
-        self._last_arrival[source, target] = at
+        self._last_arrival[stream] = at
         return at

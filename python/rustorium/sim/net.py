@@ -57,6 +57,8 @@ class Net:
     native: _native.SimChain
     version: int = 2
     """The protocol version of its headers."""
+    shard: int = 0
+    """The shard whose nodes these are."""
 
     @staticmethod
     def validator_seed(node: int, number: int = 0) -> bytes:
@@ -104,9 +106,10 @@ def make_net(
     parameters: tuple[tuple[str, int | bool], ...] = (),
     version: int = 2,
     owner: int | None = None,
+    shard: int = 0,
 ) -> Net:
-    """Makes a net of `nodes`, of which the first `n` are validators. `parameters` are those that differ from the
-    default. The owner of node `owner` has an account too; epochs then have their default minimum age."""
+    """Makes a net of `nodes`, of which the first `n` are validators of the shard. `parameters` are those that differ
+    from the default. The owner of node `owner` has an account too; epochs then have their default minimum age."""
     node_keys = [_native.public_key(seed_of("node", index)) for index in range(nodes)]
     seeds = [seed_of("account", index) for index in range(accounts)]
     if owner is not None:
@@ -134,4 +137,4 @@ def make_net(
     genesis["parameters"] = defaults | operators | ages | dict(parameters)
     raw = _native.genesis_encode(json.dumps(genesis))
     chain = _native.genesis_hash(raw)
-    return Net(n, raw, chain, tuple(people), owner, asset, _native.SimChain(raw, node_keys), version)
+    return Net(n, raw, chain, tuple(people), owner, asset, _native.SimChain(raw, node_keys, shard), version, shard)

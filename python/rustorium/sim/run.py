@@ -5,6 +5,7 @@ never raised.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -40,7 +41,9 @@ class Report:
     shape: Shape
     failure: str
     height: int
+    """The final height, in the shard with the lowest."""
     epoch: int
+    """The newest epoch of the root shard."""
     transactions: int
     """Number of transactions that clients were told are final."""
     virtual_ms: float
@@ -110,30 +113,31 @@ def run_seed(
     """Plays one seed; `sink` takes the event log, line by line."""
     plan = plan if plan is not None else draw_plan(seed, mode, shape)
     world = build_world(seed, plan)
-    world.sink = sink
-    clients = Clients(world, plan.gap_ms)
+    world.time.sink = sink
+    clients = [Clients(each, plan.gap_ms) for each in world.worlds]
     failure = ""
     try:
         failure = _play(world, plan, clients)
-        _judge(world)
         settled = not failure and plan.mode is not Mode.SAFETY
-        judge_bounds(world, settled=settled, under_way=0 if settled else clients.handed_in)
-        judge_epochs(world, plan.terms)
+        for of_shard in clients:
+            _judge(of_shard.world)
+            judge_bounds(of_shard.world, settled=settled, under_way=0 if settled else of_shard.handed_in)
+            judge_epochs(of_shard.world, plan.terms)
     except AssertionError as breach:  # a BreachError, or one of the core's own assertions
-        failure = str(breach) or f"assertion after {world.events} events"
+        failure = str(breach) or f"assertion after {world.time.events} events"
     return Report(
         seed,
         plan.mode,
         plan.shape,
         failure,
-        world.checkers.final_height,
+        _lowest(world),
         world.checkers.epoch,
-        clients.done,
+        sum(of_shard.done for of_shard in clients),
         world.now / 1e6,
-        world.events,
+        world.time.events,
         _traitors(world),
         tuple(sorted((kind, count) for kind, count in world.counts.items() if count)),
-        tuple(sorted(world.calls().items())),
+        tuple(sorted(_calls(world).items())),
         world.hash(),
     )
 
@@ -145,39 +149,65 @@ def missing_kinds(reports: list[Report]) -> list[str]:
     return [kind for kind in kinds if kind not in seen]
 
 
-def _play(world: World, plan: Plan, clients: Clients) -> str:
+def _lowest(world: World) -> int:
+    """Returns the lowest final height of the processes' shards."""
+    return min(each.checkers.final_height for each in world.worlds)
+
+
+def _calls(world: World) -> Counter[str]:
+    """Returns the number of calls into the release stages, over all shards."""
+    total: Counter[str] = Counter()
+    for each in world.worlds:
+        total.update(each.calls())
+    return total
+
+
+def _begin(world: World, plan: Plan, clients: list[Clients]) -> None:
+    """Starts all nodes and clients."""
+    if plan.terms is not None:
+        plan.terms.schedule(world, clients[0])
+    world.start_all()
+    for each in world.worlds:
+        each.checkers.conserved(0, each.nodes[0].disk.leaves())
+    if plan.twins is not None:
+        _play_twins(world, plan.twins, clients[0])
+        return
+    for of_shard in clients:
+        of_shard.lifetimes = bool(plan.jumps)
+        of_shard.begin()
+
+
+def _play(world: World, plan: Plan, clients: list[Clients]) -> str:
     """Plays a run to its end. Returns the goal that it missed, or an empty string."""
     heights = plan.shape.heights
-    if plan.terms is not None:
-        plan.terms.schedule(world, clients)
-    world.start_all()
-    world.checkers.conserved(0, world.nodes[0].disk.leaves())
-    if plan.twins is not None:
-        _play_twins(world, plan.twins, clients)
-    else:
-        clients.lifetimes = bool(plan.jumps)
-        clients.begin()
+    _begin(world, plan, clients)
     if plan.mode is Mode.SAFETY:
-        world.run(SAFETY_MS, lambda: world.checkers.final_height >= heights)
+        world.run(SAFETY_MS, lambda: _lowest(world) >= heights)
         return ""
     if plan.hour is not None:
         if failure := play_hour(world, plan.hour, plan.ceiling_ms):
-            return f"{failure}: {_stall(world, clients)}"
+            return f"{failure}: {_stall(clients)}"
     elif plan.twins is None:
         world.run(plan.calm_ms)
     calm(world)
     if plan.jumps and (failure := clocks.play_on(world)):
-        return f"{failure}: {_stall(world, clients)}"
-    clients.gap_ms = min(clients.gap_ms, CALM_GAP_MS)
-    until = world.now / 1e6 + SETTLE_MS
-    if not world.run(until, lambda: world.checkers.final_height >= heights):
-        return f"not live: {_stall(world, clients)}"
-    clients.stopped = True
-    if not world.run(until, lambda: settled(world, clients)):
-        return f"not live: {_stall(world, clients)}"
+        return f"{failure}: {_stall(clients)}"
+    if not _settles(world, heights, clients):
+        return f"not live: {_stall(clients)}"
     if plan.twins is not None:
         return ""
     return _restless(world) if plan.terms is None or plan.terms.epoch_ms is None else _clockless(world, plan.terms)
+
+
+def _settles(world: World, heights: int, clients: list[Clients]) -> bool:
+    """Returns whether the shards make their heights after the calm, and then settle."""
+    for of_shard in clients:
+        of_shard.gap_ms = min(of_shard.gap_ms, CALM_GAP_MS)
+    until = world.now / 1e6 + SETTLE_MS
+    live = world.run(until, lambda: _lowest(world) >= heights)
+    for of_shard in clients:
+        of_shard.stopped = True
+    return live and world.run(until, lambda: all(settled(of_shard.world, of_shard) for of_shard in clients))
 
 
 def _play_twins(world: World, scenario: Scenario, clients: Clients) -> None:
@@ -192,7 +222,8 @@ def _play_twins(world: World, scenario: Scenario, clients: Clients) -> None:
 
 def _traitors(world: World) -> tuple[tuple[int, str, int], ...]:
     """Returns the traitors' acts, and counts the traitors that did nothing."""
-    acted = tuple((number, actor.kind, actor.acts.total()) for number, actor in sorted(world.actors.items()))
+    actors = [(number, actor) for each in world.worlds for number, actor in sorted(each.actors.items())]
+    acted = tuple((number, actor.kind, actor.acts.total()) for number, actor in actors)
     world.counts["idle traitor"] += sum(not acts for _, _, acts in acted)
     return acted
 
@@ -201,10 +232,11 @@ def calm(world: World) -> None:
     """Calms the network, repairs disks and starts every node."""
     world.links.calm()
     world.boundary_faults = []
-    for node in world.nodes:
-        node.crash_after_effects = None
-        node.disk.mend()
-        world.after_ms(0, world.bear, node.index)
+    for each in world.worlds:
+        for node in each.nodes:
+            node.crash_after_effects = None
+            node.disk.mend()
+            each.after_ms(0, each.bear, node.index)
     world.after_ms(0, world.start_all)
 
 
@@ -235,10 +267,15 @@ def _as_wanted(world: World, port: ReleasePort) -> bool:
 def _restless(world: World) -> str:
     """Returns what an idle chain still makes; empty if it comes to rest."""
     world.run(world.now / 1e6 + REST_MS)
-    before = (world.checkers.final_height, max(port.view for port in world.ports()))
+    before = [_place(each) for each in world.worlds]
     world.run(world.now / 1e6 + IDLE_MS)
-    after = (world.checkers.final_height, max(port.view for port in world.ports()))
+    after = [_place(each) for each in world.worlds]
     return "" if after == before else f"an idle chain went from (height, view) {before} to {after}"
+
+
+def _place(world: World) -> tuple[int, int]:
+    """Returns a shard's final height and its newest view."""
+    return world.checkers.final_height, max(port.view for port in world.ports())
 
 
 def _clockless(world: World, terms: Terms) -> str:
@@ -266,8 +303,11 @@ def _judge(world: World) -> None:
         world.checkers.blamed(node.index, node.offenders(), retired, world.honest)
 
 
-def _stall(world: World, clients: Clients) -> str:
-    parts = [f"{clients.waiting()} transactions wait"]
-    for port in world.ports():
-        parts.append(f"node {port.number} epoch {port.epoch} view {port.view} height {port.height}")
+def _stall(clients: list[Clients]) -> str:
+    parts = []
+    for of_shard in clients:
+        where = f"shard {of_shard.world.shard}: " if len(clients) > 1 else ""
+        parts.append(f"{where}{of_shard.waiting()} transactions wait")
+        for port in of_shard.world.ports():
+            parts.append(f"node {port.number} epoch {port.epoch} view {port.view} height {port.height}")
     return "; ".join(parts)

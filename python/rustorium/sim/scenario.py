@@ -87,8 +87,12 @@ class Mode(Enum):
     turn."""
     CLOCKS = "clocks"
     """LIVENESS with clocks that jump by up to an hour, and a final block soon after the last jump."""
+    HOSTS = "hosts"
+    """LIVENESS of two shards that share processes and links. A host also ends by itself, and is started again."""
 
 
+SECOND_SHARD = 7
+"""The other shard than the root in a run with two."""
 FIXED_KINDS = (Mode.TRAITORS, Mode.PARTITIONS, Mode.BAD_HOURS, Mode.ATTACKS)
 """Modes whose plans name exactly the traitors of the run."""
 
@@ -151,6 +155,13 @@ class Plan:
     """The ceiling of Δ."""
     hour: BadHour | None = None
     jumps: tuple[Jump, ...] = ()
+    host_faults: tuple[tuple[float, int, int, float], ...] = ()
+    """(when, node, place of the shard among those of its process, downtime)"""
+
+    @property
+    def shards(self) -> tuple[int, ...]:
+        """The shards that each process hosts."""
+        return (0, SECOND_SHARD) if self.mode is Mode.HOSTS else (0,)
 
     @property
     def nodes(self) -> int:
@@ -172,7 +183,7 @@ def attacks_of(number: int, faulty: int) -> tuple[str, ...]:
     return combinations[number % len(combinations)]
 
 
-def _quiet_plan(mode: Mode, shape: Shape) -> Plan:
+def quiet_plan(mode: Mode, shape: Shape) -> Plan:
     """Returns a plan without faults."""
     return Plan(mode, shape, 1.0, CALM, (), None, (0,) * shape.nodes, (), (), (), (), (), (), (), 0.0, 60.0, 0, 200, 20)
 
@@ -187,10 +198,19 @@ def draw_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
         return _bad_hour_plan(seed, shape)
     if mode is Mode.ATTACKS:
         attackers = attacks_of(seed, (shape.nodes - 1) // 3)
-        return replace(_quiet_plan(mode, shape), traitors=attackers, calm_ms=ATTACKS_MS)
+        return replace(quiet_plan(mode, shape), traitors=attackers, calm_ms=ATTACKS_MS)
     if mode is Mode.CLOCKS:
         return _clocks_plan(seed, shape)
-    return _faulty_plan(seed, mode, shape)
+    plan = _faulty_plan(seed, mode, shape)
+    return replace(plan, host_faults=_draw_host_faults(seed, plan)) if mode is Mode.HOSTS else plan
+
+
+def _draw_host_faults(seed: int, plan: Plan) -> tuple[tuple[float, int, int, float], ...]:
+    rng = random.Random(f"release host faults {seed} {plan.nodes}")
+    return tuple(
+        (rng.uniform(10, plan.calm_ms), rng.randrange(plan.nodes), rng.randrange(2), rng.uniform(5, 300))
+        for _ in range(rng.randint(1, 4))
+    )
 
 
 def _twins_plan(seed: int, shape: Shape) -> Plan:
@@ -198,7 +218,7 @@ def _twins_plan(seed: int, shape: Shape) -> Plan:
     if shape.nodes != TWINS_NODES:
         raise UsageError(f"twins are played among {TWINS_NODES} nodes: use --nodes {TWINS_NODES}")
     scenario = every[seed % len(every)]
-    quiet = _quiet_plan(Mode.TWINS, shape)
+    quiet = quiet_plan(Mode.TWINS, shape)
     return replace(quiet, traitors=("twin",), twins=scenario, gap_ms=60.0)
 
 
@@ -208,7 +228,7 @@ def _partition_plan(seed: int, shape: Shape) -> Plan:
     cut = (PARTED_AT_MS, PARTED_MS, every[seed % len(every)])
     most = (shape.nodes - 1) // 3 if seed >= len(every) else 0
     traitors = tuple(rng.choice(KINDS) for _ in range(most))
-    quiet = _quiet_plan(Mode.PARTITIONS, shape)
+    quiet = quiet_plan(Mode.PARTITIONS, shape)
     return replace(quiet, traitors=traitors, partitions=(cut,), calm_ms=PARTED_AT_MS + PARTED_MS)
 
 
@@ -219,7 +239,7 @@ def _bad_hour_plan(seed: int, shape: Shape) -> Plan:
     most = (shape.nodes - 1) // 3
     traitors = tuple(rng.choice(HOUR_TRAITORS) for _ in range(most)) if rng.random() < 0.2 else ()
     hour, ceiling_ms = draw_hour(rng, shape.nodes, len(traitors))
-    quiet = _quiet_plan(Mode.BAD_HOURS, shape)
+    quiet = quiet_plan(Mode.BAD_HOURS, shape)
     grace_ms = rng.choice([0, 3])
     return replace(
         quiet, traitors=traitors, hour=hour, ceiling_ms=ceiling_ms, gap_ms=HOUR_GAP_MS, parent_grace_ms=grace_ms
@@ -228,7 +248,7 @@ def _bad_hour_plan(seed: int, shape: Shape) -> Plan:
 
 def _clocks_plan(seed: int, shape: Shape) -> Plan:
     rng = random.Random(f"release clocks {seed} {shape.nodes}")
-    quiet = _quiet_plan(Mode.CLOCKS, shape)
+    quiet = quiet_plan(Mode.CLOCKS, shape)
     jumps = draw_jumps(rng, shape.nodes, CLOCKS_MS)
     skew = rng.choice([0, 5, 40])
     skews = tuple(rng.randint(0, skew) for _ in range(shape.nodes))
@@ -327,8 +347,8 @@ def version_of(seed: int) -> int:
 
 
 def build_world(seed: int, plan: Plan) -> World:
-    """Builds the world of a plan with its faults scheduled; nodes are not started yet."""
-    rng = random.Random(f"release faults {seed} {plan.mode.value}")
+    """Builds the worlds of a plan with its faults scheduled. Returns the root shard's; nodes are not started yet."""
+    rng = random.Random(faults_of(seed, plan))
     nodes = plan.nodes
     actors = _draw_actors(rng, plan)
     doubled = [number for number, actor in actors.items() if isinstance(actor, Twin)]
@@ -346,22 +366,40 @@ def build_world(seed: int, plan: Plan) -> World:
     owner = next((place for place, actor in actors.items() if actor.kind == CHURNER), None)
     if version_of(seed) > 1 and owner is None:
         parameters.append(("epoch_age_min_ms", AGES_MS[seed % len(AGES_MS)]))
-    net = make_net(plan.shape.nodes, nodes, ACCOUNTS, tuple(parameters), version_of(seed), owner)
     paces: dict[int, Pace] = {} if plan.slow_node is None else {plan.slow_node: SLOW}
-    world = World(
-        seed,
-        net,
-        nodes,
-        config,
-        base_ms=plan.base_ms,
-        faults=plan.links,
-        actors=actors,
-        paces=paces,
-        skews_ms=plan.skews_ms,
-        twins=doubled,
-        costs=PRICES,
-    )
-    world.step_ns = CORE_STEP_NS
+    first: World | None = None
+    for shard in plan.shards:
+        world = World(
+            seed,
+            make_net(plan.shape.nodes, nodes, ACCOUNTS, tuple(parameters), version_of(seed), owner, shard),
+            nodes,
+            config,
+            base_ms=plan.base_ms,
+            faults=plan.links,
+            # The same nodes are traitors in all shards.
+            actors=actors if first is None else _draw_actors(random.Random(faults_of(seed, plan)), plan),
+            paces=paces,
+            skews_ms=plan.skews_ms,
+            twins=doubled,
+            costs=PRICES,
+            beside=first,
+        )
+        world.step_ns = CORE_STEP_NS
+        first = first or world
+    assert first is not None, "a process hosts the root"
+    first.time.events_max *= len(plan.shards)
+    _schedule(first, rng, plan, doubled)
+    return first
+
+
+def faults_of(seed: int, plan: Plan) -> str:
+    """Returns the name of a run's draws of faults."""
+    return f"release faults {seed} {plan.mode.value}"
+
+
+def _schedule(world: World, rng: random.Random, plan: Plan, doubled: list[int]) -> None:
+    """Schedules a plan's faults in the first shard's world."""
+    nodes = plan.nodes
     schedule_jumps(world, plan.jumps)
     world.counts["slow node"] += plan.slow_node is not None
     for at, node, down in plan.crashes:
@@ -383,7 +421,8 @@ def build_world(seed: int, plan: Plan) -> World:
         world.after_ms(at + down, world.start, node)
     for at, node, what, full, nth in plan.disk_faults:
         world.after_ms(at, _fail_disk, world, node, what, full, nth)
-    return world
+    for at, node, place, down in plan.host_faults:
+        world.after_ms(at, _fault, world.worlds[place], node, down)
 
 
 def _move_twins(world: World, rng: random.Random, calm_ms: float) -> None:
@@ -400,6 +439,11 @@ def _crash(world: World, node: int, down_ms: float) -> None:
         world.counts["crash"] += 1
         world.crash(node)
         world.after_ms(down_ms, world.start, node)
+
+
+def _fault(world: World, node: int, down_ms: float) -> None:
+    if world.nodes[node].port is not None:
+        world.fault(node, down_ms)
 
 
 def _cut_next_step(world: World, node: int, effects: int) -> None:

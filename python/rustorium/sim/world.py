@@ -1,5 +1,8 @@
 """The simulated world of the release stages: nodes with disks that crash and lose power, links, and clients.
 
+A world is one shard. Worlds of several shards share time, processes and links, and a frame reaches the host of its own
+shard.
+
 Invariants: those of the engine. A frame is only ever delayed, copied or dropped by a link, and its sender is always
 known. Honest nodes' frames pass the checkers before they are on a link.
 """
@@ -21,6 +24,7 @@ from rustorium.sim.frames import VOTE, read_vote
 from rustorium.sim.links import CALM, LinkFaults, Links
 from rustorium.sim.net import AMOUNT, Net
 from rustorium.sim.port import CONSENSUS, Pace, ReleasePort
+from rustorium.sim.processes import Process
 from rustorium.sim.shadow import Shadow
 from rustorium.sim.terms import BoundaryFault, Stage
 
@@ -34,7 +38,7 @@ REPAIR_MS = 50.0
 
 
 class Node(engine.Node):
-    """A node whose disk survives its process."""
+    """A node's host of the world's shard, whose disk survives it."""
 
     port: ReleasePort | None
 
@@ -73,7 +77,7 @@ class Node(engine.Node):
 
 
 class World(Engine[Node]):
-    """Everything that one run consists of."""
+    """Everything that one run of one shard consists of."""
 
     def __init__(
         self,
@@ -89,18 +93,30 @@ class World(Engine[Node]):
         skews_ms: Sequence[int] = (),
         twins: Sequence[int] = (),
         costs: Mapping[str, int] | None = None,
+        beside: "World | None" = None,
     ) -> None:
         """`skews_ms`: by node number, milliseconds by which clocks are ahead. `twins`: numbers of traitors that run
-        twice. `costs`: prices of threads' work in nanoseconds; `None`: work takes no time."""
-        super().__init__([Node(index, number) for index, number in enumerate([*range(nodes), *twins])])
-        self.rng = random.Random(seed)
+        twice. `costs`: prices of threads' work in nanoseconds; `None`: work takes no time. `beside`: the first world,
+        whose processes also host this world's shard."""
+        places = [Node(index, number) for index, number in enumerate([*range(nodes), *twins])]
+        super().__init__(places, None if beside is None else beside.time)
+        self.shard = net.shard
+        self.rng = random.Random(seed if beside is None else f"{seed} shard {self.shard}")
         self.net, self.n, self.size, self.config = net, net.n, nodes, config
         self.actors = actors or {}
         self.honest = frozenset(range(nodes)) - frozenset(self.actors)
         self.checkers = Checkers(len(self.nodes))
         people = [(account.address, _native.public_key(account.seed)) for account in net.accounts]
         self.shadow = Shadow([key for _, key in people], [address for address, _ in people], AMOUNT)
-        self.links = Links(self.rng, base_ms, faults, self.counts)
+        if beside is None:
+            self.processes = [Process() for _ in self.nodes]
+            self.links = Links(self.rng, base_ms, faults, self.counts)
+            self.worlds = [self]
+            """The worlds of all shards that the processes host."""
+        else:
+            self.counts, self.processes, self.links = beside.counts, beside.processes, beside.links
+            self.worlds = beside.worlds
+            self.worlds.append(self)
         self.on_answer: Callable[[int, int, str, int | None], None] = lambda node, tag, how, height: None
         """Called with the end of each submission: node, tag, a code, and the height if the transaction is final
         there."""
@@ -123,9 +139,22 @@ class World(Engine[Node]):
     # ---- nodes
 
     def start(self, index: int) -> None:
-        node = self.nodes[index]
-        if node.port is not None or node.unborn:
+        process, number = self.processes[index], self.nodes[index].number
+        if process.running or self.nodes[index].unborn:
             return
+        process.begin()
+        incarnation = process.incarnation
+        for world in self.worlds:
+            if process.incarnation == incarnation:
+                world._begin(index)
+        for peer, other in enumerate(self.nodes):
+            there = self.processes[peer]
+            if process.incarnation == incarnation and other.number != number and there.running:
+                self.after_ms(LINK_UP_MS, self._link_up, index, peer, incarnation, there.incarnation)
+
+    def _begin(self, index: int) -> None:
+        """Starts a process' host of this shard, on the links that are up."""
+        node = self.nodes[index]
         node.crash_after_effects = None
         node.incarnation += 1
         node.tick_at, node.waking = None, False
@@ -138,9 +167,8 @@ class World(Engine[Node]):
         if node.incarnation == 1 and (actor := self.actors.get(node.number)) is not None:
             actor.begins(self, index)
         port.begin()
-        for peer, other in enumerate(self.nodes):
-            if other.number != node.number and other.port is not None:
-                self.after_ms(LINK_UP_MS, self._link_up, index, peer, node.incarnation, self.nodes[peer].incarnation)
+        for number in sorted(self.processes[index].linked):
+            port.link(number, True)
 
     def seed_of(self, index: int) -> bytes:
         """Returns the seed of a node's validator key."""
@@ -148,39 +176,72 @@ class World(Engine[Node]):
         return self.net.validator_seed(node.number, node.key)
 
     def _link_up(self, a: int, b: int, a_incarnation: int, b_incarnation: int) -> None:
-        one, other = self.nodes[a], self.nodes[b]
+        one, other = self.processes[a], self.processes[b]
         if (one.incarnation, other.incarnation) != (a_incarnation, b_incarnation):
             return
-        for here, there in ((one, other), (other, one)):
-            if here.port is not None:
-                here.port.link(there.number, True)
+        for here, there in ((a, b), (b, a)):
+            number = self.nodes[there].number
+            self.processes[here].linked.add(number)
+            self._tell_link(here, number, up=True)
+
+    def _tell_link(self, here: int, number: int, *, up: bool) -> None:
+        """Tells all hosts of a process that its link to a node came up or went down."""
+        for world in self.worlds:
+            port = world.nodes[here].port
+            if port is not None:
+                port.link(number, up)
 
     def start_all(self) -> None:
         for index in range(len(self.nodes)):
             self.start(index)
 
     def crash(self, index: int) -> None:
-        node = self.nodes[index]
-        if node.port is None:
+        process = self.processes[index]
+        if not process.running:
             return
-        node.end()
-        super().crash(index)
-        self.checkers.crashed(index)
+        process.end()
+        for world in self.worlds:
+            world._die(index)
         for peer, other in enumerate(self.nodes):
-            if other.number != node.number:
-                self.after_ms(LINK_DOWN_MS, self._link_down, peer, index, node.incarnation)
+            if other.number != self.nodes[index].number:
+                self.after_ms(LINK_DOWN_MS, self._link_down, peer, index, process.incarnation)
+
+    def _die(self, index: int) -> None:
+        """Ends a process' host of this shard. Its memory is lost."""
+        node = self.nodes[index]
+        if node.port is not None:
+            node.end()
+            super().crash(index)
+            self.checkers.crashed(index)
+
+    def fault(self, index: int, down_ms: float) -> None:
+        """Ends a process' host of this shard, as a node does after a fault of the shard's core, and starts it again.
+        The process, its links and its other hosts go on."""
+        self._die(index)
+        self.counts["host fault"] += 1
+        self.after_ms(down_ms, self._begin_again, index, self.processes[index].incarnation)
+
+    def _begin_again(self, index: int, incarnation: int) -> None:
+        if self.processes[index].incarnation == incarnation and self.nodes[index].port is None:
+            self._begin(index)
 
     def _link_down(self, here: int, gone: int, incarnation: int) -> None:
-        port = self.nodes[here].port
-        if port is not None and self.nodes[gone].incarnation == incarnation:
-            port.link(self.nodes[gone].number, False)
+        if self.processes[gone].incarnation == incarnation:
+            number = self.nodes[gone].number
+            self.processes[here].linked.discard(number)
+            self._tell_link(here, number, up=False)
 
     def failed(self, index: int, code: str, sentence: str) -> None:
-        """Ends the process of a node whose data plane can't go on, as a node's supervisor would."""
+        """Ends a host whose data plane can't go on, as a node's supervisor would: the process if it has no other host,
+        or its disk is full."""
         node = self.nodes[index]
         if not node.failing:
             raise BreachError(f"node {index} stopped by itself with {code}: {sentence}")
-        self.counts["full disk" if "full" in sentence else "failing disk"] += 1
+        full = "full" in sentence
+        self.counts["full disk" if full else "failing disk"] += 1
+        if len(self.worlds) > 1 and not full:
+            self.fault(index, REPAIR_MS)
+            return
         self.crash(index)
         self.after_ms(REPAIR_MS, self.start, index)
 
@@ -188,11 +249,12 @@ class World(Engine[Node]):
         """Cuts the power of these nodes, or of all. Their disks lose what isn't synced, except a random part of it."""
         for index in range(self.size) if nodes is None else nodes:
             self.crash(index)
-            disk = self.nodes[index].disk
-            records, writes = disk.unsynced()
-            lost = disk.lose_power(self.rng.randint(0, records), self.rng.randint(0, writes))
-            self.counts["forgotten records"] += lost[0]
-            self.counts["forgotten store writes"] += lost[1]
+            for world in self.worlds:
+                disk = world.nodes[index].disk
+                records, writes = disk.unsynced()
+                lost = disk.lose_power(self.rng.randint(0, records), self.rng.randint(0, writes))
+                self.counts["forgotten records"] += lost[0]
+                self.counts["forgotten store writes"] += lost[1]
         self.counts["power loss"] += 1
 
     def partition(self, islands: Sequence[int] | None) -> None:
@@ -205,9 +267,10 @@ class World(Engine[Node]):
     def jump_clock(self, number: int, ms: int, noticed_ms: float) -> None:
         """Changes the wall clock of the nodes with this number; they look at it within `noticed_ms`."""
         for index in self._named[number]:
-            node = self.nodes[index]
-            node.clock_ms += ms
-            self.later(index, node.incarnation, self.rng.uniform(0, noticed_ms), self._look, index)
+            for world in self.worlds:
+                node = world.nodes[index]
+                node.clock_ms += ms
+                world.later(index, node.incarnation, self.rng.uniform(0, noticed_ms), world._look, index)
 
     def _look(self, index: int) -> None:
         port = self.nodes[index].port
@@ -217,9 +280,10 @@ class World(Engine[Node]):
     def wipe(self, index: int) -> None:
         """Replaces a node's disk by an empty one: everything that the node signed is gone."""
         self.crash(index)
-        node = self.nodes[index]
-        node.disk, node.wiped = _native.SimDisk(), True
-        self.checkers.wiped(index, node.incarnation)
+        for world in self.worlds:
+            node = world.nodes[index]
+            node.disk, node.wiped = _native.SimDisk(), True
+            world.checkers.wiped(index, node.incarnation)
         self.counts["wiped node"] += 1
 
     def rekey(self, index: int) -> None:
@@ -281,6 +345,9 @@ class World(Engine[Node]):
                 total.update(node.port.native.calls())
         return total
 
+    def note(self, line: str) -> None:
+        super().note(line if self.shard == 0 else f"shard {self.shard}:{line}")
+
     # ---- messages
 
     def send(self, source: int, targets: Sequence[int], stream: int, frame: bytes) -> None:
@@ -304,16 +371,16 @@ class World(Engine[Node]):
             if self.bars(source, index, frame):
                 self.counts["partition"] += 1
                 continue
-            for at in self.links.arrivals(max(self.now, self.departs), source, index):
-                starts = (self.nodes[source].incarnation, self.nodes[index].incarnation)
+            for at in self.links.arrivals(max(self.now, self.departs), source, index, self.shard):
+                starts = (self.nodes[source].incarnation, self.processes[index].incarnation)
                 self.at(at, self._deliver, source, index, stream, frame, starts)
 
     def _deliver(self, source: int, target: int, stream: int, frame: bytes, starts: tuple[int, int]) -> None:
-        """Delivers a frame. `starts`: incarnations of both nodes when it was sent. A link is between two processes: a
-        frame on its way to an ended process never reaches its successor, but a frame from an ended process may still
-        arrive."""
+        """Delivers a frame. `starts`: incarnations of the sending host and the receiving process when it was sent. A
+        link is between two processes: a frame on its way to an ended process never reaches its successor, but a frame
+        from an ended process may still arrive. A host that ended by itself misses what comes meanwhile."""
         node = self.nodes[target]
-        if node.port is None or node.incarnation != starts[1]:
+        if node.port is None or self.processes[target].incarnation != starts[1]:
             return
         if stream == CONSENSUS:
             self.checkers.heard(source, starts[0])
