@@ -1,6 +1,6 @@
 """A node of several shards as a process, which no command starts yet: `python hosted_shards.py HOME SHARD…`.
 
-If the file `fault` is in the home, the core of shard 7 faults, and the file is removed.
+If the file `fault-SHARD` is in the home, the core of that shard faults, and the file is removed.
 """
 
 import json
@@ -16,17 +16,18 @@ from rustorium.node.loop.launch import prepare
 from rustorium.node.loop.supervisor import Descriptors, run
 
 SHARD = 7
-"""The shard that faults."""
+"""The shard beside the root in tests."""
 
 
 class FaultyDriver(Driver):
-    """A driver whose core of that shard faults on request."""
+    """A driver whose core faults on request."""
 
-    request: Path
+    home: Path
 
     def turns(self) -> bool:
-        if getattr(self._port, "shard", 0) == SHARD and self.request.exists():
-            self.request.unlink()
+        request = self.home / f"fault-{getattr(self._port, 'shard', None)}"
+        if request.exists():
+            request.unlink()
             raise RuntimeError("a test asks for a fault")
         return super().turns()
 
@@ -35,7 +36,7 @@ def main() -> None:
     home = Home(Path(sys.argv[1]))
     launch = prepare(home, home.load_config(os.environ), None, os.environ)
     settings = json.loads(launch.native_config) | {"shards": [int(shard) for shard in sys.argv[2:]]}
-    FaultyDriver.request = home.path / "fault"
+    FaultyDriver.home = home.path
     hosts.Driver = FaultyDriver  # type: ignore[misc]
     run(replace(launch, native_config=json.dumps(settings)), Descriptors())
 

@@ -15,6 +15,7 @@ from process_tools import DEADLINE_S, wait_for
 from rustorium.home.auditlog import log_of, read
 from rustorium.home.paths import Home
 from rustorium.net.devnet import Devnet
+from rustorium.node.admin.socket import call
 from rustorium.testing import DevnetFactory
 
 PROGRAM = Path(__file__).parents[1] / "hosted_shards.py"
@@ -75,6 +76,12 @@ class Nodes:
         found: dict[str, Any] = httpx2.get(f"{self.net.net.nodes[index].http}/v1/status", timeout=ASK_S).json()
         return found
 
+    def other_shard(self, index: int) -> dict[str, Any]:
+        """Returns what the node's own status says of its other shard."""
+        told: Any = call(Home(self.home(index)).admin_socket, "status")
+        [found] = told["shards"]
+        return dict(found)
+
     def trouble(self, index: int) -> str:
         """Returns the evidence of the node's finding on its other shard."""
         found = [one["evidence"] for one in self.status(index)["findings"] if one["code"] == "shard-trouble"]
@@ -101,16 +108,19 @@ def nodes(devnet_factory: DevnetFactory) -> Iterator[Nodes]:
 
 
 def test_a_core_that_faults_ends_its_shard_alone_and_comes_back(nodes: Nodes) -> None:
-    (nodes.home(0) / "fault").touch()
-    wait_for("the fault", lambda: nodes.audited(0, "shard ended") != [])
-    nodes.goes_on(0, 0)
-    nodes.goes_on(1, SHARD)
-    [ended] = nodes.audited(0, "shard ended")
-    assert (ended["shard"], ended["code"]) == (SHARD, "core-fault")
-    assert "a test asks for a fault" in ended["reason"]
-    wait_for("the start", lambda: nodes.audited(0, "shard started") != [])
-    nodes.goes_on(0, SHARD)
-    assert nodes.figures(0)[f'rustorium_node_shard_ends_total{{shard="{SHARD}"}}'] == 1
+    for count, (shard, other) in enumerate([(SHARD, 0), (0, SHARD)], 1):
+        (nodes.home(0) / f"fault-{shard}").touch()
+        wait_for("the fault", lambda count=count: len(nodes.audited(0, "shard ended")) == count)
+        nodes.goes_on(0, other)
+        nodes.goes_on(1, shard)
+        ended = nodes.audited(0, "shard ended")[-1]
+        assert (ended["shard"], ended["code"]) == (shard, "core-fault")
+        assert "a test asks for a fault" in ended["reason"]
+        wait_for("the start", lambda count=count: len(nodes.audited(0, "shard started")) == count)
+        nodes.goes_on(0, shard)
+        assert nodes.figures(0)[f'rustorium_node_shard_ends_total{{shard="{shard}"}}'] == 1
+    wait_for("shards that are ready", lambda: nodes.status(0)["ready"] and nodes.other_shard(0)["ready"])
+    assert nodes.other_shard(0)["height"] > 0
     assert (nodes.home(0) / "shards" / str(SHARD) / "log" / "inputs").is_dir()
     for index in range(len(nodes.net.net.nodes)):
         nodes.stop(index)
@@ -125,6 +135,7 @@ def test_a_damaged_store_is_shown_and_its_shard_comes_back_once_it_is_moved_asid
     nodes.goes_on(0, 0)
     assert not nodes.runs(0, SHARD)
     assert nodes.trouble(0).startswith(f"shard {SHARD} ended with store-corrupt")
+    assert "store-corrupt" in nodes.other_shard(0)["not_ready_because"]
     assert nodes.status(0)["ready"], "the gateway serves the root shard"
     store.rename(nodes.home(0) / "moved-aside")
     wait_for("the shard", lambda: nodes.runs(0, SHARD))

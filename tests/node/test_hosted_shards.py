@@ -1,10 +1,10 @@
 """A shard that faults is started again, later each time, and the others go on; a fault of the process ends the node."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import structlog
@@ -21,6 +21,7 @@ from rustorium.node.loop import hosts
 from rustorium.node.loop.hosts import DELAY_S_MAX, DELAY_S_MIN, RAN_WELL_S, Delays, HostedShard, Process
 from rustorium.node.loop.launch import Launch
 
+T = TypeVar("T")
 GENESIS = BlockFacts(0, 0, bytes(32), 0, bytes(32), 0, 0, False, 0)
 
 
@@ -91,6 +92,17 @@ class Notes:
 
     def audit(self, event: str, fields_json: str) -> None:
         self.note(event, json.loads(fields_json))
+
+
+@pytest.fixture(autouse=True)
+def _without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs what goes to a thread at once: virtual time would not wait for a thread."""
+
+    async def run_sync(call: Callable[..., T], *arguments: object, abandon_on_cancel: bool = False) -> T:
+        await trio.lowlevel.checkpoint()
+        return call(*arguments)
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", run_sync)
 
 
 @pytest.fixture

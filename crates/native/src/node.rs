@@ -118,9 +118,32 @@ fn tokens(tokens_json: &str) -> PyResult<Vec<TokenEntry>> {
         .map_err(|error| native_error("internal", format!("the gateway's tokens are not as JSON: {error}")))
 }
 
-fn status_json(backend: &dyn Backend) -> String {
+fn status_of(backend: &dyn Backend) -> serde_json::Value {
     let chain = backend.chain();
-    serde_json::to_string(&StatusAnswer::new(chain.id, chain.shard, backend.status())).unwrap_or_default()
+    serde_json::to_value(StatusAnswer::new(chain.id, chain.shard, backend.status())).unwrap_or_default()
+}
+
+fn status_json(backend: &dyn Backend) -> String {
+    status_of(backend).to_string()
+}
+
+/// Returns how another hosted shard than the root does, for the node's status.
+fn other_shard(node: &Inner, shard: ShardId) -> serde_json::Value {
+    let because = |end: HostEnd| format!("it ended with {}: {}", end.code, end.sentence);
+    let Some(host) = node.host(shard) else {
+        let because = node.end_of(shard).map(because);
+        return serde_json::json!({ "shard": shard.0, "ready": false, "not_ready_because": because });
+    };
+    let status = host.backend().status();
+    serde_json::json!({
+        "shard": shard.0,
+        "height": status.height.0,
+        "view": status.view.0,
+        "epoch": status.epoch.0,
+        "ready": status.ready.is_ok(),
+        "not_ready_because": status.ready.err(),
+        "findings": status.findings,
+    })
 }
 
 fn record(py: Python<'_>, audit: &AuditSink, event: &str, fields_json: &str) -> PyResult<()> {
@@ -146,9 +169,17 @@ impl Node {
         Ok(Host { node: self.inner.clone(), shard, vocabulary: self.vocabulary.clone() })
     }
 
-    /// Returns the root shard's status, which the gateway shows.
+    /// Returns the root shard's status, which the gateway shows. With several shards, `shards` lists how the others do.
     fn status(&self, py: Python<'_>) -> PyResult<String> {
-        detached(py, || status_json(self.inner.backend()))
+        detached(py, || {
+            let mut status = status_of(self.inner.backend());
+            let others = self.inner.shards().into_iter().filter(|shard| *shard != ShardId::ROOT);
+            let others: Vec<_> = others.map(|shard| other_shard(&self.inner, shard)).collect();
+            if let (false, Some(fields)) = (others.is_empty(), status.as_object_mut()) {
+                fields.insert("shards".to_owned(), others.into());
+            }
+            status.to_string()
+        })
     }
 
     fn addresses(&self) -> BTreeMap<&'static str, String> {

@@ -10,7 +10,8 @@ WIDTH = 24
 NODES = '{instance=~"$node"}'
 SHARDS = '{instance=~"$node",shard=~"$shard"}'
 OF_SHARD = re.compile(
-    r"rustorium_(consensus|txpool|execution|state|python|storage_(?!free_bytes|disk_bytes)|node_(synced|queue_length))"
+    r"rustorium_(consensus|txpool|execution|state|python|storage_(?!free_bytes|disk_bytes)|"
+    r"node_(synced|queue_length|shard))"
 )
 """Metrics whose series name a shard; all others are of the whole process."""
 SCHEMA = 39

@@ -183,7 +183,9 @@ class Supervisor:
         return HostedShards(node, Process(self._launch, self._log, note, node.audit, len(node.shards()) > 1))
 
     def _failed(self, fault: Exception) -> None:
-        """Ends the process because of a fault of a shard."""
+        """Ends the process because of a fault of a shard. The first fault is the reason."""
+        if self.fault is not None:
+            return
         self.fault = fault
         native = isinstance(fault, _native.NativeError)
         self.stop("a failure of the data plane" if native else "a fault of the core")
