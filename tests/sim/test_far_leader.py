@@ -29,9 +29,9 @@ def test_a_far_leader_that_was_passed_over_leads_again_and_from_then_on(far_ms: 
     world = build_world(seed, plan)
     arrivals = world.links.arrivals
 
-    def longer(now: int, source: int, target: int) -> list[int]:
+    def longer(now: int, source: int, target: int, shard: int = 0) -> list[int]:
         far = far_ms * 1_000_000 if FAR in (source, target) else 0
-        return [at + far for at in arrivals(now, source, target)]
+        return [at + far for at in arrivals(now, source, target, shard)]
 
     world.links.arrivals = longer  # type: ignore[method-assign]
     world.time.events_max = 10_000_000

@@ -26,10 +26,10 @@ START_MS = 3_000.0
 class WideLinks(Links):
     """A calm network over four regions."""
 
-    def arrivals(self, now: int, source: int, target: int) -> list[int]:
+    def arrivals(self, now: int, source: int, target: int, shard: int = 0) -> list[int]:
         regions = len(ONE_WAY_MS)
         delay_ns = int(ONE_WAY_MS[source % regions][target % regions] * NS_PER_MS)
-        return [self._in_order(source, target, now + delay_ns + self._rng.randrange(delay_ns // 10 + 1))]
+        return [self._in_order((shard, source, target), now + delay_ns + self._rng.randrange(delay_ns // 10 + 1))]
 
 
 class Meter:

@@ -14,9 +14,9 @@ use parking_lot::Mutex;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 use rustorium_api::{
-    BackendError, BalanceListing, BlockRef, BlockView, Committee, FinalBlock, History, KeyHistory, ListedBalances,
-    ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, StateValues, Status, Submitted,
-    SubmittedSink, TransactionStatus, Visit, Wait,
+    BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, FinalBlock, History, KeyHistory,
+    ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, StateValues, Status,
+    Submitted, SubmittedSink, TransactionStatus, Wait,
 };
 use rustorium_crypto::Addressed;
 use rustorium_gateway::{Backend, ChainInfo};
@@ -107,16 +107,22 @@ impl Backend for Served {
         transactions: Vec<Addressed>,
         wait: Wait,
         deadline: Instant,
-        visit: &Arc<Visit>,
+        visit: &Arc<ClientSession>,
     ) -> BoxFuture<'static, Vec<Submitted>> {
         self.root().backend().submit(transactions, wait, deadline, visit)
     }
 
-    fn submit_streaming(&self, transactions: Vec<Addressed>, wait: Wait, visit: &Arc<Visit>, done: SubmittedSink) {
+    fn submit_streaming(
+        &self,
+        transactions: Vec<Addressed>,
+        wait: Wait,
+        visit: &Arc<ClientSession>,
+        done: SubmittedSink,
+    ) {
         self.root().backend().submit_streaming(transactions, wait, visit, done);
     }
 
-    fn left(&self, visit: &Visit) {
+    fn left(&self, visit: &ClientSession) {
         self.root().backend().left(visit);
     }
 

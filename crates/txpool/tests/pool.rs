@@ -42,7 +42,7 @@ fn transactions_whose_nonces_were_used_are_reported_once_with_a_refusal() {
     pool.executed(account(0), 2, NOW_MS);
     let used = |nonce| (make(0, nonce).0, Refused::NonceUsed { nonce, expected: 2 });
     assert_eq!(pool.take_used(), [used(0), used(1)]);
-    assert_eq!((pool.take_used(), pool.take_dropped()), (Vec::new(), Dropped::default()));
+    assert_eq!((pool.take_used(), pool.take_dropped()), (Vec::new(), DroppedTransactions::default()));
 }
 
 #[test]

@@ -4,9 +4,9 @@ use crate::hosts::HostEnd;
 use crate::statesync::FillProgress;
 use futures_util::future::{BoxFuture, ready};
 use rustorium_api::{
-    At, BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, Filling, FinalBlock, History, KeyHistory,
-    ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues,
-    Status, Submitted, SubmittedSink, TransactionStatus, Wait,
+    At, BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, Filling, FinalBlock, History,
+    KeyHistory, ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, Refused,
+    StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Wait,
 };
 use rustorium_crypto::Addressed;
 use rustorium_gateway::{Backend, ChainInfo};
