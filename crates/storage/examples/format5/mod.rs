@@ -15,7 +15,7 @@ use rocksdb::{
     WriteBatch,
 };
 use rustix::time::{ClockId, clock_gettime};
-use rustorium_crypto::seal::{AtRest, FreshSalt, Keyed, KeyedHash, Place, Sealer};
+use rustorium_crypto::seal::{AtRest, FreshSalt, HashUse, KeyedHash, Place, Sealer};
 use rustorium_storage::{HeightCommit, RocksStore, Store, StoreConfig};
 use rustorium_types::Header;
 use serde_json::{Value, json};
@@ -107,7 +107,7 @@ impl Database {
         options.set_bytes_per_sync(1 << 20);
         let families = TABLES.map(|(table, name)| ColumnFamilyDescriptor::new(name, table_options(table, &config)));
         let db = DB::open_cf_descriptors(&options, folder, families)?;
-        Ok(Self { db, sealer: keys.row_sealer(FreshSalt::draw()?, 1)?, names: keys.keyed(Keyed::Names)? })
+        Ok(Self { db, sealer: keys.row_sealer(FreshSalt::draw()?, 1)?, names: keys.keyed(HashUse::Names)? })
     }
 
     /// Writes a height above `parent`. Returns the bytes of its rows and the number of those that are sealed.
