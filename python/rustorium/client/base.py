@@ -23,7 +23,7 @@ from rustorium.client.keys import Key
 from rustorium.client.light import LightClient
 from rustorium.client.sender import Sender
 from rustorium.client.transport import Transport
-from rustorium.client.trust import refusing
+from rustorium.client.trust import translate_errors
 from rustorium.client.witnesses import Witnesses
 from rustorium.errors import GenesisNeeded, UsageError
 from rustorium.types import NodeStatus, Receipt
@@ -126,7 +126,7 @@ class ClientBase:
 
     async def _check_receipt(self, proof: bytes) -> dict[str, Any]:
         """Returns the facts of a receipt's proof (canonical bytes). Errors: VerificationFailed."""
-        return await self._show(self.light, refusing(_native.wrap_proof, "receipt", proof))
+        return await self._show(self.light, translate_errors(_native.wrap_proof, "receipt", proof))
 
     async def _show(self, light: LightClient, proof: bytes, max_age_s: float | None = None) -> dict[str, Any]:
         """Checks a proof (canonical bytes) and asks the witnesses for its header; returns its facts. Errors:

@@ -16,7 +16,7 @@ from rustorium.client import wire
 from rustorium.client.base import hex_of
 from rustorium.client.proofs import check_block, require_certificate
 from rustorium.client.transactions import TransactionMethods
-from rustorium.client.trust import refusing
+from rustorium.client.trust import translate_errors
 from rustorium.errors import (
     ClientError,
     NotFound,
@@ -118,7 +118,7 @@ class BlockMethods(TransactionMethods):
         ProofRefused, GenesisNeeded."""
         require_certificate(arguments.instance(block, Block, "block", "client.block returns one"))
         checked = await check_block(self.light, block, await self.block(block.parent))
-        await self._show(self.light, refusing(_native.wrap_proof, "block", block.raw, block.proof))
+        await self._show(self.light, translate_errors(_native.wrap_proof, "block", block.raw, block.proof))
         return checked
 
     async def wait_for_quorum(self, what: int | str, *, timeout_ms: int | None = None) -> Block:
@@ -164,7 +164,7 @@ class BlockMethods(TransactionMethods):
         found, url = await self._block_from(which, True)
         try:
             require_certificate(found)
-            proof = refusing(_native.wrap_proof, "block", found.raw, found.proof)
+            proof = translate_errors(_native.wrap_proof, "block", found.raw, found.proof)
             return await light.file(proof, await self._show(light, proof))
         except VerificationFailed as error:
             raise error.about(url) from None

@@ -19,7 +19,7 @@ from rustorium import _native, arguments
 from rustorium.access.genesis import read_genesis
 from rustorium.client import prooffile, wire
 from rustorium.client.prooffile import ForkFile, ProofFile
-from rustorium.client.trust import TrustFile, from_checkpoint, from_genesis, refusing
+from rustorium.client.trust import TrustFile, from_checkpoint, from_genesis, translate_errors
 from rustorium.errors import ChainForked, EpochUnknown, ProofRefused, ProofTooOld, TrustExpired
 from rustorium.types import (
     Account,
@@ -83,7 +83,7 @@ class LightClient:
         """The first epoch changes after the genesis, in order."""
         self._first_changes_bytes = 0
         try:
-            refusing(self._light.check_trust, now_ms())
+            translate_errors(self._light.check_trust, now_ms())
         except TrustExpired as error:
             if self._trust_file is None:
                 raise
@@ -123,7 +123,7 @@ class LightClient:
         """Applies an epoch change; returns the epoch that it begins. Errors: VerificationFailed, and the state is
         unchanged; ChainForked with evidence if the epoch is known to have ended otherwise."""
         with self._contradicted(lambda: _native.boundary_of(change)):
-            epoch = refusing(self._light.follow, change, now_ms())
+            epoch = translate_errors(self._light.follow, change, now_ms())
         fits = self._first_changes_bytes + len(change) <= FIRST_CHANGES_BYTES_MAX
         if self._genesis is not None and epoch == len(self._first_changes) + 1 and fits:
             self._first_changes.append(change)
@@ -145,7 +145,7 @@ class LightClient:
         if self._genesis is None:
             return None
         items = json.dumps([wire.question(subject) for subject in subjects])
-        return verified_proof(json.loads(refusing(_native.genesis_state, self._genesis, items)), b"").state
+        return verified_proof(json.loads(translate_errors(_native.genesis_state, self._genesis, items)), b"").state
 
     async def show(self, proof: bytes, *, max_age_s: float | None = None) -> dict[str, Any]:
         """Checks a proof (canonical bytes) and returns its facts; fetches the epoch changes that it needs. `max_age_s`:
@@ -186,7 +186,7 @@ class LightClient:
         """Returns an error with the proofs (canonical bytes) of two conflicting headers, which one committee signed.
         Errors: ProofRefused if the headers don't contradict each other."""
         headers = (_native.signed_header(first), _native.signed_header(second))
-        facts = json.loads(refusing(self._light.check_conflict, *headers))
+        facts = json.loads(translate_errors(self._light.check_conflict, *headers))
         way = tuple(self._first_changes[: facts["epoch"]])
         epochs = way if len(way) == facts["epoch"] else ()
         return ChainForked(
@@ -203,7 +203,7 @@ class LightClient:
             raise ProofRefused("the evidence is of another chain: check it with that chain's genesis")
         for epoch, change in enumerate(file.epochs):
             self._follow_where_new(epoch, change, file.facts)
-        facts: dict[str, Any] = json.loads(refusing(self._light.check_conflict, *file.headers))
+        facts: dict[str, Any] = json.loads(translate_errors(self._light.check_conflict, *file.headers))
         if facts != file.facts:
             raise ProofRefused("the readable part contradicts the headers: don't trust its source")
         return facts
@@ -229,10 +229,10 @@ class LightClient:
 
     async def check_block(self, block: Block) -> tuple[dict[str, Any], str]:
         """Checks that a block is final; returns its header and digest. Errors: VerificationFailed."""
-        proof = refusing(_native.wrap_proof, "block", block.raw, block.proof)
+        proof = translate_errors(_native.wrap_proof, "block", block.raw, block.proof)
         await self._reach(proof)
         with self._contradicted(lambda: proof):
-            header, digest = refusing(self._light.check_block, block.raw, block.proof, now_ms())
+            header, digest = translate_errors(self._light.check_block, block.raw, block.proof, now_ms())
         return json.loads(header), digest
 
     def _check_from_genesis(self, genesis: bytes, epochs: Sequence[bytes], proof: bytes) -> None:
@@ -240,11 +240,11 @@ class LightClient:
         # it followed.
         light = _native.Light.from_genesis(genesis)
         for change in epochs:
-            refusing(light.follow, change, now_ms())
-        refusing(light.check, proof, now_ms())
+            translate_errors(light.follow, change, now_ms())
+        translate_errors(light.check, proof, now_ms())
 
     async def _reach(self, proof: bytes) -> None:
-        missing = refusing(self._light.missing, proof)
+        missing = translate_errors(self._light.missing, proof)
         if missing is not None:
             for change in await self._changes(*missing):
                 self.follow(change)
@@ -265,7 +265,7 @@ class LightClient:
 
     def _check(self, proof: bytes, anew: bool = False) -> dict[str, Any]:
         with self._contradicted(lambda: proof):
-            return cast(dict[str, Any], json.loads(refusing(self._light.check, proof, now_ms(), anew)))
+            return cast(dict[str, Any], json.loads(translate_errors(self._light.check, proof, now_ms(), anew)))
 
     def _keep(self) -> None:
         """Writes the trust file. On an I/O error nothing is lost: the next start fetches the epoch changes again."""

@@ -5,7 +5,7 @@ Invariants: the cryptography is in the extension; this module compares its resul
 
 from rustorium import _native
 from rustorium.client.light import LightClient
-from rustorium.client.trust import refusing
+from rustorium.client.trust import translate_errors
 from rustorium.errors import ProofRefused
 from rustorium.types import Block
 
@@ -34,8 +34,8 @@ async def check_block(light: LightClient, block: Block, parent: Block) -> Block:
             raise ProofRefused(f"block {block.height} is certified with another {name}: don't trust that node")
     if digest != block.digest:
         raise ProofRefused(f"block {block.height} has another digest than the node said: don't trust that node")
-    if refusing(_native.block_digest, parent.raw) != header["parent"]:
+    if translate_errors(_native.block_digest, parent.raw) != header["parent"]:
         raise ProofRefused(f"the parent of block {block.height} is another block: don't trust that node")
-    if refusing(_native.payload_root, block.raw, parent.raw) != header["payload_root"]:
+    if translate_errors(_native.payload_root, block.raw, parent.raw) != header["payload_root"]:
         raise ProofRefused(f"block {block.height} lists another payload than is certified: don't trust that node")
     return block

@@ -20,7 +20,7 @@ from rustorium.client.keys import Key
 from rustorium.client.light import check_age, verified_proof
 from rustorium.client.subjects import subjects_of
 from rustorium.client.text import K, raw
-from rustorium.client.trust import refusing
+from rustorium.client.trust import translate_errors
 from rustorium.errors import (
     BadResponse,
     Busy,
@@ -173,7 +173,7 @@ class StateMethods(BlockMethods):
         done = await self.send(operations, key=signer, wait="certified", timeout_s=timeout_s)
         if done.receipt is None or done.proof is None:
             raise OutcomeUnknown(done.id, f"transaction {done.id} is final, but its proof came too late: ask again")
-        proof = refusing(_native.wrap_proof, "receipt", done.proof)
+        proof = translate_errors(_native.wrap_proof, "receipt", done.proof)
         file = await light.file(proof, await self._show(light, proof))
         try:
             state = await self.prove(subjects_of(operations, signer.address), from_height=done.receipt.height)
@@ -297,7 +297,7 @@ class StateMethods(BlockMethods):
                 if genesis and error.code == "not-proven-yet" and self._floors.least(light.shard) == 0:
                     raise _NothingProven from None
                 raise
-            proof = refusing(_native.wrap_proof, "read", wire.parse(wire.proof, body))
+            proof = translate_errors(_native.wrap_proof, "read", wire.parse(wire.proof, body))
             facts = await self._show(light, proof, max_age_s)
             state = verified_proof(facts, b"").state
             if state is None or state.items.keys() != set(subjects):

@@ -20,7 +20,7 @@ from rustorium.client.endpoints import Endpoint
 from rustorium.client.events import EventStream
 from rustorium.client.keys import Key
 from rustorium.client.submit import MILESTONES, Result
-from rustorium.client.trust import refusing
+from rustorium.client.trust import translate_errors
 from rustorium.errors import ClientError, NotFound, NotReady, ProofRefused, Refused, TransactionFailed
 from rustorium.failures import advice
 from rustorium.types import ReceiptPage, SignedTransaction, Submitted, TransactionStatus, Wait
@@ -265,7 +265,7 @@ class TransactionMethods(ClientBase):
         if not all(parts):
             return None
         raw, receipt = (wire.parse(bytes.fromhex, part) for part in parts)
-        proof = refusing(_native.wrap_proof, "transaction", raw, receipt)
+        proof = translate_errors(_native.wrap_proof, "transaction", raw, receipt)
         facts = await self._show(self.light, proof)
         if facts["receipt"]["id"] != identity:
             raise ProofRefused("a node proved another transaction than was asked for: don't trust that node")

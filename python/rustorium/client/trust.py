@@ -34,13 +34,13 @@ def period_ms(trust_period_s: float | None, *, pinned: bool) -> int | None:
 
 def from_genesis(genesis: bytes, trust_period_s: float | None) -> _native.Light:
     """Starts at a genesis (canonical bytes). Errors: VerificationFailed, UsageError."""
-    return refusing(_native.Light.from_genesis, genesis, period_ms(trust_period_s, pinned=False))
+    return translate_errors(_native.Light.from_genesis, genesis, period_ms(trust_period_s, pinned=False))
 
 
 def from_checkpoint(content: bytes, trust_period_s: float | None) -> _native.Light:
     """Starts at the content of a checkpoint file. Errors: VerificationFailed, UsageError."""
     claimed, checkpoint = prooffile.parse_checkpoint(content)
-    light = refusing(_native.Light.from_checkpoint, checkpoint, period_ms(trust_period_s, pinned=True))
+    light = translate_errors(_native.Light.from_checkpoint, checkpoint, period_ms(trust_period_s, pinned=True))
     return _as_claimed(light, claimed, "checkpoint")
 
 
@@ -104,7 +104,7 @@ class TrustFile:
         if prooffile.is_checkpoint(content):
             return from_checkpoint(content, trust_period_s), 0
         claimed, state, height = prooffile.parse_trust(content)
-        light = refusing(_native.Light.from_bytes, state, period_ms(trust_period_s, pinned=True))
+        light = translate_errors(_native.Light.from_bytes, state, period_ms(trust_period_s, pinned=True))
         return _as_claimed(light, claimed, "trust file"), height
 
 
@@ -120,7 +120,7 @@ def _as_claimed(light: _native.Light, claimed: dict[str, object], what: str) -> 
     return light
 
 
-def refusing(check: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+def translate_errors(check: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
     """Runs a check of the extension and returns its result. Errors: VerificationFailed if it refuses."""
     try:
         return check(*arguments, **named)

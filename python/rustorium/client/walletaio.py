@@ -20,7 +20,7 @@ from rustorium.client.keys import Key
 from rustorium.client.pools import RECORDS_MAX
 from rustorium.errors import NotReady, WalletError
 from rustorium.types import Submitted
-from rustorium.zk.walletfile import WalletEvent, WalletFile, check_amount, event_of, refusing
+from rustorium.zk.walletfile import WalletEvent, WalletFile, check_amount, event_of, translate_errors
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,7 +51,7 @@ async def warning(wallet: WalletFile, client: AsyncClient) -> str | None:
 async def start_now(wallet: WalletFile, client: AsyncClient) -> None:
     """Skips the pool's earlier transfers."""
     await check_chain(wallet, client)
-    refusing(wallet._native.start, await client.pool_head(wallet.pool))
+    translate_errors(wallet._native.start, await client.pool_head(wallet.pool))
     await in_thread(wallet._save)
 
 
@@ -66,12 +66,12 @@ async def scan(wallet: WalletFile, client: AsyncClient, on_progress: Progress | 
             records = await client.pool_records(wallet.pool, seen, min(RECORDS_MAX, total - seen))
             if not records:
                 raise NotReady("the node hasn't executed the pool's newest transfers yet: scan again in a moment")
-            found = json.loads(await in_thread(refusing, native.scan, records))
+            found = json.loads(await in_thread(translate_errors, native.scan, records))
             events += [event_of(event) for event in found]
             seen = native.transfers(True)
             if on_progress is not None:
                 on_progress(seen, total)
-        refusing(native.settle, head)
+        translate_errors(native.settle, head)
     finally:
         native.forget()
     await in_thread(wallet._save)
@@ -98,7 +98,9 @@ async def pay(
     prover = await in_thread(wallet._proves, await client.pool_key(wallet.pool))
 
     async def prove(kind: str, amount: int, *more: Any) -> dict[str, Any]:
-        proved = await in_thread(refusing, wallet._native.prove, prover, kind, key.address, asset, amount, *more)
+        proved = await in_thread(
+            translate_errors, wallet._native.prove, prover, kind, key.address, asset, amount, *more
+        )
         operation: dict[str, Any] = json.loads(proved)
         return operation
 

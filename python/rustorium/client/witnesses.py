@@ -17,7 +17,7 @@ from rustorium.client import wire
 from rustorium.client.light import LightClient
 from rustorium.client.proofs import require_certificate
 from rustorium.client.transport import Transport
-from rustorium.client.trust import refusing
+from rustorium.client.trust import translate_errors
 from rustorium.errors import ChainForked, NotFound, RustoriumError, WitnessesSilent
 from rustorium.types import Block
 
@@ -91,10 +91,10 @@ class _Witness:
         Errors: ChainForked; others if it has no header, or one that isn't final."""
         found = await self._block(int(facts["claimed_by"]["height"]))
         require_certificate(found)
-        if refusing(_native.block_digest, found.raw) == facts["claimed_by"]["digest"]:
+        if translate_errors(_native.block_digest, found.raw) == facts["claimed_by"]["digest"]:
             return
         await self._find_other_end(light, int(facts["epoch"]))
-        other = refusing(_native.wrap_proof, "block", found.raw, found.proof)
+        other = translate_errors(_native.wrap_proof, "block", found.raw, found.proof)
         await light.show(other)
         raise light.fork(proof, other, (source, self.url))
 
@@ -107,7 +107,7 @@ class _Witness:
             deadline = anyio.current_time() + WAIT_S
             changes = await self.transport.get(wire.epoch_changes, "/v1/epochs", deadline, params=params)
             for change in changes:
-                number, height, digest = refusing(_native.describe_change, change)
+                number, height, digest = translate_errors(_native.describe_change, change)
                 if light.end_of(number) not in (None, (height, digest)):
                     light.follow(change)
             if not changes:

@@ -62,7 +62,7 @@ class WalletFile:
         self._proving_key = proving_key
         self._prover: _native.ShieldedProver | None = None
         if self._notes.exists():
-            more = json.loads(refusing(self._native.load, self._notes.read_bytes()))
+            more = json.loads(translate_errors(self._native.load, self._notes.read_bytes()))
             self._assets = [str(asset) for asset in more["assets"]]
 
     @classmethod
@@ -82,7 +82,7 @@ class WalletFile:
         passphrase, proving = arguments.content(passphrase, "passphrase"), _path(proving_key)
         make_folder(file.parent)
         if viewing_key is not None:
-            refusing(_native.ShieldedWallet.from_viewing_key, viewing_key, chain, pool)
+            translate_errors(_native.ShieldedWallet.from_viewing_key, viewing_key, chain, pool)
             secret |= {"viewing_key": viewing_key}
         else:
             drawn = arguments.content(seed, "seed") if seed is not None else _native.generate_seed()
@@ -123,7 +123,7 @@ class WalletFile:
         pay.
 
         Errors: WalletError if the wallet has only the other one."""
-        return refusing(self._native.viewing_key, not incoming)
+        return translate_errors(self._native.viewing_key, not incoming)
 
     def balances(self) -> list[Holding]:
         """Returns the wallet's holdings, as of the last scan. An incoming viewing key doesn't know what was spent."""
@@ -170,7 +170,7 @@ class WalletFile:
                 f"{file}: put the ceremony's proving.key there, or name it (--proving-key FILE)",
                 code="no-proving-key",
             )
-        self._prover = refusing(_native.ShieldedProver.open, _content(file), key)
+        self._prover = translate_errors(_native.ShieldedProver.open, _content(file), key)
         return self._prover
 
     @property
@@ -210,7 +210,7 @@ def event_of(event: dict[str, Any]) -> WalletEvent:
     )
 
 
-def refusing(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
+def translate_errors(work: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
     """Calls the extension. Errors: WalletError with the extension's code, UsageError for input that can't be parsed."""
     try:
         return work(*arguments, **named)
