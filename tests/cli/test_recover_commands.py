@@ -199,7 +199,7 @@ def test_the_audit_log_of_a_stopped_node_is_signed_with_its_key(home: Home, pass
     seed = _native.open_key(str(home.node_key), "node", find_passphrase(home.node_key, passphrase, {}))
     folder = str(home.path / "audit")
     _native.audit_record(folder, seed, "recover", '{"a": 1}')
-    with pytest.raises(_native.NativeError, match="not JSON"):
+    with pytest.raises(_native.NativeError, match="not valid JSON"):
         _native.audit_record(folder, seed, "recover", "{")
     with pytest.raises(_native.NativeError, match="not by this node's key"):
         _native.audit_record(folder, bytes(32), "recover", "{}")

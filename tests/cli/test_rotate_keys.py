@@ -186,7 +186,9 @@ def test_the_backup_key_is_replaced_and_the_one_before_kept_until_it_is_discarde
     assert "Keep a copy" in ended.err
     assert (home / "backup.key.old").read_bytes() == first != (home / "backup.key").read_bytes()
     assert opens(home / "backup.key")
-    cli("keys", "rotate", "backup", "--home", home).fails(1, "backup.key.old is there", "--discard-old")
+    cli("keys", "rotate", "backup", "--home", home).fails(
+        1, "backup.key.old still has the previous key", "--discard-old"
+    )
     # A change of passphrase also seals the previous key again.
     assert cli("keys", "rotate", "passphrase", "--home", home).code == 0
     assert opens(home / "backup.key.old")
@@ -207,7 +209,7 @@ def test_a_stopped_home_gets_another_storage_key_which_its_next_start_takes_over
     assert json.loads(ended.out)["state"] == "begun"
     assert (home / "storage.key.old").read_bytes() == first != (home / "storage.key").read_bytes()
     assert open_storage_key(home / "storage.key", None, ENVIRONMENT).replacing
-    cli(*line).fails(1, "storage.key.old is there", "let the node finish", "rotation-running")
+    cli(*line).fails(1, "storage.key.old still has the previous key", "let the node finish", "rotation-running")
     # A change of passphrase in the middle of a replacement seals both keys again.
     assert cli("keys", "rotate", "passphrase", "--home", home).code == 0
     assert open_storage_key(Home(home).storage_key, None, ENVIRONMENT).replacing

@@ -127,7 +127,7 @@ def test_records_without_a_proven_head_are_dropped() -> None:
 def test_an_impossible_payment_is_refused() -> None:
     wallet, prover = native(), _native.ShieldedProver.insecure_devnet()
     sender = _native.account_id(0, bytes(32))
-    with pytest.raises(_native.NativeError, match="there are 0 of this asset") as error:
+    with pytest.raises(_native.NativeError, match="has 0 of this asset") as error:
         wallet.prove(prover, "transfer", sender, ASSET, 1, native(2).address())
     assert error.value.code == "not-enough"
     with pytest.raises(_native.NativeError, match="no two notes"):

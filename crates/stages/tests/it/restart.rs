@@ -188,7 +188,7 @@ fn an_invalid_plan_is_refused_with_its_reason() {
         assert!(sentence.contains(reason), "{sentence}");
     }
     let keys = (0..N).map(|at| (chain::v(at), validator_key(at).sign_vote(chain::v(at), plan.body()).signature));
-    assert!(plan.certificate(keys.collect()).unwrap_err().sentence.contains("something else"), "no owners");
+    assert!(plan.certificate(keys.collect()).unwrap_err().sentence.contains("covers another plan"), "no owners");
     let one = [owner(0).public(); 4];
     let each = |at: usize| (chain::v(at), owner(0).sign_vote(chain::v(at), plan.body()).signature);
     let signatures = BoundedVec::new((0..3).map(each).collect()).unwrap();
