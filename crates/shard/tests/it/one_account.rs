@@ -20,11 +20,10 @@ fn of_two_transactions_with_one_nonce_one_is_executed_and_the_other_is_refused_w
     for nonce in 0..50 {
         let sent: Vec<TxId> = (0..2).map(|index| send(&mut net, index, nonce)).collect();
         net.run();
-        for index in 0..2 {
-            let id = sent[index];
-            let used: Vec<_> = net.ports(index).used.drain(..).filter(|(used, _)| *used == id).collect();
-            let refused = net.ports(index).refused.drain(..).any(|(refused, _)| refused == id);
-            assert!(net.is_final(index, &id) || used.len() == 1 || refused, "nobody is told of {nonce} at {index}");
+        for (index, id) in sent.iter().enumerate() {
+            let used: Vec<_> = net.ports(index).used.drain(..).filter(|(used, _)| used == id).collect();
+            let refused = net.ports(index).refused.drain(..).any(|(refused, _)| refused == *id);
+            assert!(net.is_final(index, id) || used.len() == 1 || refused, "nobody is told of {nonce} at {index}");
             assert!(used.iter().all(|(_, why)| why.code() == "nonce-used"));
         }
         assert_eq!(sent.iter().filter(|id| net.is_final(0, id)).count(), 1);
