@@ -67,7 +67,7 @@ def test_the_owners_of_a_committee_that_can_not_sign_bring_it_back(devnet_factor
         without_half_of_its_keys(net, client)
     base = done(net, "begin", plan, 0)
     old = [public_part(home.validator_key)[1] for home in homes]
-    assert_one_sentence(recover(net, "sign", plan, 0), 1, "doesn't changes the committee", "[restart-refused]")
+    assert_one_sentence(recover(net, "sign", plan, 0), 1, "doesn't change the committee", "[restart-refused]")
     for victim in LOST:
         assert done(net, "replace", plan, victim)["old_validator_key"] == old[victim]
         done(net, "replace", plan, victim)  # a second call changes nothing
