@@ -91,6 +91,6 @@ pub fn execute_with<W: Workers>(
 ) -> Result<Execution, StateReadError> {
     match input.header.rules() {
         Rules::V1 => v1::execute::execute(input, state, keys, workers),
-        Rules::V2 => v2::execute::execute(input, state, keys, workers),
+        Rules::V2 => v1::execute::execute_by(input, state, keys, workers, v2::operations::apply),
     }
 }

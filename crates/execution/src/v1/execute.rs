@@ -14,12 +14,24 @@ use crate::keys::Name;
 use rustorium_crypto::{domain, hash, merkle, receipt_leaf, result_root};
 use rustorium_state::workers::Workers;
 use rustorium_types::{
-    AccountId, FailureCode, Hash, Header, LeafWrite, Outcome, Parameters, Receipt, ResultLink, Transaction, TxId,
+    AccountId, ChainId, FailureCode, Hash, Header, LeafWrite, Operation, Outcome, Parameters, Receipt, ResultLink,
+    Transaction, TxId,
 };
 use std::collections::HashSet;
 
 /// The version of transactions.
 const VERSION: u16 = 1;
+
+/// Executes one operation on this chain by the rules of a version.
+pub(crate) type Apply = for<'a> fn(
+    &mut Ledger<'a>,
+    Actor,
+    ChainId,
+    &Parameters,
+    &mut Proofs<'_>,
+    &mut Pools,
+    &'a Operation,
+) -> Result<(), Stop>;
 
 /// Executes a block. These workers verify its proofs.
 pub(crate) fn execute<W: Workers>(
@@ -28,10 +40,23 @@ pub(crate) fn execute<W: Workers>(
     keys: &Keys,
     workers: &W,
 ) -> Result<Execution, StateReadError> {
-    let (execution, proofs) = run(input, state, Proofs::assumed(keys))?;
+    execute_by(input, state, keys, workers, |ledger, actor, _, parameters, proofs, pools, operation| {
+        apply(ledger, actor, parameters, proofs, pools, operation)
+    })
+}
+
+/// Does what `execute` does, with the operations of another version.
+pub(crate) fn execute_by<W: Workers>(
+    input: &Input<'_>,
+    state: &dyn StateRead,
+    keys: &Keys,
+    workers: &W,
+    apply: Apply,
+) -> Result<Execution, StateReadError> {
+    let (execution, proofs) = run(input, state, Proofs::assumed(keys), apply)?;
     match proofs.verify(workers) {
         None => Ok(execution),
-        Some(known) => run(input, state, known).map(|(execution, _)| execution),
+        Some(known) => run(input, state, known, apply).map(|(execution, _)| execution),
     }
 }
 
@@ -39,8 +64,10 @@ fn run<'a>(
     input: &Input<'a>,
     state: &'a dyn StateRead,
     proofs: Proofs<'a>,
+    apply: Apply,
 ) -> Result<(Execution, Proofs<'a>), StateReadError> {
     let mut run = Run {
+        apply,
         proofs,
         pools: Pools::new(input.header.chain),
         header: input.header,
@@ -73,6 +100,7 @@ pub fn receipts_root(receipts: &[Receipt]) -> Hash {
 }
 
 struct Run<'a> {
+    apply: Apply,
     proofs: Proofs<'a>,
     pools: Pools,
     header: &'a Header,
@@ -164,7 +192,8 @@ impl<'a> Run<'a> {
             } else {
                 work = needed;
                 self.proofs.place.1 = index as u16;
-                apply(&mut self.ledger, actor, self.parameters, &mut self.proofs, &mut self.pools, operation)
+                let (chain, proofs, pools) = (self.header.chain, &mut self.proofs, &mut self.pools);
+                (self.apply)(&mut self.ledger, actor, chain, self.parameters, proofs, pools, operation)
             };
             match done {
                 Ok(()) => {}

@@ -4,6 +4,5 @@
 //! version 1 stays as it is.
 
 pub(crate) mod committee;
-pub(crate) mod execute;
 pub(crate) mod operations;
 pub(crate) mod order;

@@ -41,7 +41,7 @@ pub struct Shielded {
     pub operation: Bytes,
 }
 
-/// What has come of the chain up to a height.
+/// The state of the chain after some of its transactions.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Checkpoint {
     pub height: u64,
