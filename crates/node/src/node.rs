@@ -163,7 +163,9 @@ impl Node {
         }
         let store = self.process.open_store(shard)?;
         let opened = Opened::open(&self.process, shard, store)?;
-        if let Some(keys) = &*self.followers.lock() {
+        // Until the shard is among those that run, so that it misses no change.
+        let followers = self.followers.lock();
+        if let Some(keys) = &*followers {
             opened.links.guests().set_named(keys.clone());
         }
         let transport = running.transport.for_shard(shard);
@@ -186,9 +188,9 @@ impl Node {
 
     /// Admits these followers from now on, besides the guests that the committees make; others' links end.
     pub fn set_followers(&self, keys: BTreeSet<PublicKey>) {
-        let _unchanged = self.running.lock();
+        let mut followers = self.followers.lock();
         self.hosts.running().iter().for_each(|(_, host)| host.set_followers(keys.clone()));
-        *self.followers.lock() = Some(keys);
+        *followers = Some(keys);
     }
 
     /// Returns the audit log.
