@@ -3,6 +3,7 @@
 Invariants: PURE; no field is left out of `to_dict`; text in a table is escaped.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import Field, fields
 from html import escape
@@ -34,13 +35,13 @@ class Record:
         return table(["field", "value"], [[name, cell(value)] for name, value in shown])
 
 
-class Listing(Record):
+class Tabular(ABC):
     """A result with rows."""
 
     __slots__ = ()
 
-    def _rows(self) -> Iterable[Record]:
-        raise NotImplementedError
+    @abstractmethod
+    def _rows(self) -> Iterable[Record]: ...
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """Returns each row as `to_dict` returns it, as a data frame takes them."""
@@ -51,18 +52,19 @@ class Listing(Record):
         return table_of(list(self._rows()))
 
 
-class Rows(tuple[T, ...]):
+class Listing(Tabular, Record):
+    """A result with fields and rows."""
+
+    __slots__ = ()
+
+
+class Rows(Tabular, tuple[T, ...]):
     """A tuple of results."""
 
     __slots__ = ()
 
-    def to_dicts(self) -> list[dict[str, Any]]:
-        """Returns each row as `to_dict` returns it, as a data frame takes them."""
-        return [row.to_dict() for row in self if isinstance(row, Record)]
-
-    def _repr_html_(self) -> str:
-        """Returns a table of the rows."""
-        return table_of([row for row in self if isinstance(row, Record)])
+    def _rows(self) -> Iterable[Record]:
+        return [row for row in self if isinstance(row, Record)]
 
 
 def _fields(record: Record) -> tuple[Field[Any], ...]:

@@ -330,7 +330,7 @@ def succeeded(result: Submitted) -> Submitted:
     if result.receipt is not None and (failure := result.receipt.failure) is not None:
         error = TransactionFailed(
             f"transaction {result.id} is final and failed at operation {failure.operation} ({failure.code}): "
-            f"{advice(failure.code)}",
+            + advice(failure.code),
             transaction=result.id,
             failure=failure.code,
             operation=failure.operation,
