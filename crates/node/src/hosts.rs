@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub struct HostEnd {
     /// Stable code.
     pub code: String,
-    /// What is wrong and what to do.
+    /// The sentence says what is wrong and what to do.
     pub sentence: String,
 }
 

@@ -1,4 +1,4 @@
-//! What clients see of a node without a state: why it has none, and that it answers nothing else.
+//! The answers of a node without a state: they say why it has none, and refuse everything else.
 
 use crate::hosts::HostEnd;
 use crate::statesync::FillProgress;

@@ -1,4 +1,4 @@
-//! How a received block becomes ready, or never does.
+//! A received block becomes ready, or it never does: the tests show on what that depends.
 
 use crate::chain::{context, id_of, put, v};
 use crate::forge;
