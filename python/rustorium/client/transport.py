@@ -5,8 +5,6 @@ as it demanded.
 """
 
 import math
-import os
-import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
@@ -14,6 +12,7 @@ import anyio
 import httpx2
 
 from rustorium.access.bearer import Tokens, bearing, tokens_by_url
+from rustorium.access.causes import cause_of
 from rustorium.access.tls import Tls, refusal, verifying
 from rustorium.client.endpoints import Endpoint, Endpoints
 from rustorium.client.hedge import HEDGE_S, Round
@@ -223,21 +222,6 @@ class Transport:
             async with anyio.create_task_group() as group:
                 for endpoint in self.endpoints.all:
                     group.start_soon(ask, endpoint)
-
-
-def cause_of(error: BaseException, seconds: float) -> str:
-    """Returns why a request failed that had `seconds` of time: what the system said of the connection, if anything."""
-    found: BaseException | None = error
-    while found is not None:
-        if isinstance(found, socket.gaierror):
-            return "its name has no address"
-        if isinstance(found, TimeoutError):
-            return f"no answer in {seconds:.2g} s"
-        if isinstance(found, OSError) and found.errno:
-            return os.strerror(found.errno).lower()
-        inner = found.exceptions[0] if isinstance(found, BaseExceptionGroup) else None
-        found = inner or found.__cause__ or found.__context__
-    return str(error) or type(error).__name__
 
 
 def _unreachable(causes: Mapping[str, str], last: RustoriumError | None) -> RustoriumError:

@@ -13,6 +13,7 @@ from typing import Any
 import httpx2
 
 from rustorium.access.bearer import Tokens, bearing, tokens_by_url
+from rustorium.access.causes import cause_of
 from rustorium.access.netfile import NetNode
 from rustorium.access.tls import Tls, refusal, verifying
 from rustorium.client.wire import node_status, parse, problem
@@ -42,7 +43,7 @@ def ask(
                     return silent(url, problem(answer.status_code, answer.json()).message)
                 return status_of(answer.json())
             except (httpx2.HTTPError, OSError, ValueError, RustoriumError) as error:
-                return silent(url, refusal(url, error) or str(error) or type(error).__name__)
+                return silent(url, refusal(url, error) or cause_of(error, timeout_s))
 
         with ThreadPoolExecutor(max_workers=min(THREADS, max(1, len(endpoints)))) as pool:
             return list(pool.map(one, endpoints))

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from rustorium.access.causes import cause_of
 from rustorium.access.netfile import Net
 from rustorium.errors import BadResponse, RustoriumError, UsageError
 from rustorium.observe.exposition import BYTES_MAX, ExpositionError, Family, parse
@@ -113,7 +114,7 @@ class Scraper:
         except ExpositionError as wrong:
             error = f"answers wrongly: {wrong.message}"
         except (httpx2.HTTPError, OSError, ValueError, RustoriumError) as silent:
-            error = f"doesn't answer ({str(silent) or type(silent).__name__})"
+            error = f"doesn't answer ({cause_of(silent, self._timeout_s)})"
         took_ms = round((self._clock() - start) * 1000)
         return Scrape(target.name, self._wall_ms(), took_ms, families, error)
 

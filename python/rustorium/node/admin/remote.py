@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rustorium.access.bearer import check_token_url
+from rustorium.access.causes import cause_of
 from rustorium.access.tls import Tls, refusal, verifying
 from rustorium.errors import (
     AccessRefused,
@@ -55,7 +56,7 @@ def ask_remote(remote: Remote, operation: str, timeout_s: float, arguments: Mapp
         if (untrusted := refusal(remote.url, error)) is not None:
             raise NotReady(untrusted, code="tls-refused") from None
         raise NotReady(
-            f"no admin plane answers on {remote.url} ({type(error).__name__}): check the URL, the tunnel, and "
+            f"no admin plane answers on {remote.url} ({cause_of(error, timeout_s)}): check the URL, the tunnel, and "
             "`[admin] listen` of the node",
             code=NO_NODE,
         ) from None
