@@ -68,3 +68,20 @@ def test_help_speaks_of_text_and_numbers_and_not_of_python(cli: Cli) -> None:
 )
 def test_a_range_is_told_in_words(shown: str | None, words: str | None) -> None:
     assert range_words(shown) == words
+
+
+def test_arguments_are_named_in_capitals_and_durations_have_units(cli: Cli) -> None:
+    for words, _ in commands():
+        text = cli(*words.split(), "--help").out
+        assert not re.search(r"Usage: .*[{}]|\.\.\.\]\.\.\.", text), words
+        for option in re.findall(r"(?m)^  (?:-\w, )?--(?:for|every|timeout|max-age|trust-period|expires)\b.*", text):
+            assert "<duration>" in option or option.endswith("--timeout-s"), (words, option)
+        assert not re.search(r"<duration>[^<]*\[default: [\d.]+\]", text), words
+    assert "tx transfer [OPTIONS] TO AMOUNT\n" in cli("tx", "transfer", "-h").out
+    assert "query [OPTIONS] [KEY]...\n" in cli("query", "-h").out
+    assert "[default: 30s]" in cli("tx", "put", "-h").out
+
+
+def test_help_is_a_command_too(cli: Cli) -> None:
+    assert cli("help").out == cli("--help").out
+    assert cli("help", "tx", "put").out == cli("tx", "put", "--help").out

@@ -257,3 +257,21 @@ def test_questions_have_bounds() -> None:
         assert await client.get_many(ACCOUNT, []) == {}
 
     run([proven(ONE)], body)
+
+
+@pytest.mark.parametrize("timeout_s", [0.5, 2.0, 20.0])
+def test_a_deadline_shorter_than_the_nodes_wait_names_the_height_that_was_verified_before(timeout_s: float) -> None:
+    async def handle(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path != "/v1/proofs":
+            return ok({"status": "ok", "reasons": []})
+        await trio.sleep(json.loads(request.content)["timeout_ms"] / 1000)
+        return problem(503, "not-proven-yet", "Not yet.", retry_after_ms=500)
+
+    async def main() -> None:
+        urls, transport = ["http://n0", "http://n1"], httpx2.MockTransport(handle)
+        async with AsyncClient(urls, genesis=GENESIS, timeout_s=timeout_s, transport=transport) as client:
+            client.light.verified(99)
+            with pytest.raises(Busy, match="no node proves height 99 or a later one, which this client has verified"):
+                await client.get(ACCOUNT, b"\x03")
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
