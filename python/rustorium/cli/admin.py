@@ -67,7 +67,10 @@ def create(
         str | None, typer.Option("--gateway", help="Role at the gateway: read, or submit, which includes read.")
     ] = None,
     expires: Annotated[
-        str, typer.Option("--expires", help="When the token expires: 12h, 90d, up to 3650d, or never.")
+        str,
+        typer.Option(
+            "--expires", metavar="<duration>", help="When the token expires: 12h, 90d, up to 3650d, or never."
+        ),
     ] = "90d",
     out: Annotated[
         Path | None, typer.Option("--out", help="Write the token to this new file (0600) instead of standard output.")

@@ -37,8 +37,12 @@ def performance(
     home: Annotated[
         Path | None, typer.Option("--home", help="Home of a node that runs on this machine, to analyze it alone.")
     ] = None,
-    for_: Annotated[str, typer.Option("--for", help="How long to watch live nodes, such as 30s or 5m.")] = "10s",
-    every: Annotated[str, typer.Option("--every", help="Interval between two samples of live nodes.")] = "500ms",
+    for_: Annotated[
+        str, typer.Option("--for", metavar="<duration>", help="How long to watch live nodes, such as 30s or 5m.")
+    ] = "10s",
+    every: Annotated[
+        str, typer.Option("--every", metavar="<duration>", help="Interval between two samples of live nodes.")
+    ] = "500ms",
     html: Annotated[Path | None, typer.Option("--html", help="Write the report with charts to this new file.")] = None,
     flame: Annotated[
         Path | None,

@@ -148,6 +148,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     line = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in line or os.environ.get("RUSTORIUM_DEBUG") == "1"
     line = [argument for argument in line if argument != "--debug"]
+    if line[:1] == ["help"]:
+        line = [*line[1:], "--help"]
     try:
         code = app(line, standalone_mode=False, prog_name=_name())
         sys.stdout.flush()

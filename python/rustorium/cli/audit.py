@@ -14,12 +14,14 @@ from rustorium.cli.options import (
     KeyOption,
     NetOption,
     NodeOption,
+    OutOption,
     PassphraseOption,
     TimeoutOption,
     TokenFileOption,
     client_of,
     home_of,
     key_of,
+    named_out,
 )
 from rustorium.cli.output import Format, Output, emit, emit_one, note
 
@@ -153,15 +155,16 @@ def _tell(home: "Home", fields: dict[str, str]) -> None:
 
 @group.command()
 def export(
-    out: Annotated[Path, typer.Argument(help="File to write; it must not exist.")],
+    file: Annotated[Path | None, typer.Argument(help="File to write; it must not exist. Or name it by --out.")] = None,
+    out: OutOption = None,
     home: HomeOption = None,
     output: Output = Format.table,
 ) -> None:
     """Check the log, copy all of it, and print what an auditor needs to check the copy."""
     from rustorium.home.auditlog import check, export_to, log_of, signer_of
 
-    found = home_of(home)
+    path, found = named_out(file, out), home_of(home)
     signer = signer_of(found)
-    export_to(log_of(found), out.expanduser())
-    emit_one(asdict(check(out.expanduser(), signer)) | {"node_key": signer.hex()}, output)
-    note(f"To check {out}, run `rustorium-node audit verify {out} --node-key {signer.hex()}`.")
+    export_to(log_of(found), path)
+    emit_one(asdict(check(path, signer)) | {"node_key": signer.hex()}, output)
+    note(f"To check {path}, run `rustorium audit verify {path} --node-key {signer.hex()}`.")

@@ -240,7 +240,9 @@ def prune(
 def schedule(
     to: ToOption,
     home: HomeOption = None,
-    every: Annotated[str, typer.Option("--every", help="Interval between backups: a number and s, m, h or d.")] = "6h",
+    every: Annotated[
+        str, typer.Option("--every", metavar="<duration>", help="Interval between backups: a number and s, m, h or d.")
+    ] = "6h",
     keep: Annotated[int, typer.Option("--keep", min=1, help="Number of newest backups to keep.")] = 14,
     now: Annotated[
         bool, typer.Option("--run", help="Make backups in the foreground until you stop the command.")

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperArgument, TyperGroup
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Try it": ("devnet",),
@@ -41,6 +41,10 @@ def range_words(shown: str | None) -> str | None:
     return {">=": f"at least {end}", "<=": f"at most {end}"}.get(sign, shown)
 
 
+SECONDS = re.compile(r"(\[default: )(\d+(?:\.[1-9]\d*)?)(?:\.0)?(?=[\];])")
+"""The default of an option that counts seconds."""
+
+
 def type_words(shown: str) -> str:
     """Returns a type in words, such as `<text>` for `<list[str]>`."""
     label = shown.removeprefix("<").removesuffix(">")
@@ -53,9 +57,18 @@ def plain_help(record: tuple[str, str] | None) -> tuple[str, str] | None:
     if record is None:
         return None
     name, text = record
-    return re.sub(r"<[^>]+>", lambda one: type_words(one[0]), name), RANGES.sub(
-        lambda one: range_words(one[0]) or "", text
-    )
+    if "<duration>" in name:
+        text = SECONDS.sub(r"\g<1>\g<2>s", text)
+    name = re.sub(r"<[^>]+>", lambda one: type_words(one[0]), name)
+    return name, RANGES.sub(lambda one: range_words(one[0]) or "", text)
+
+
+def name_argument(argument: TyperArgument) -> None:
+    """Names an argument in capitals, in help and errors, whatever this version of Typer would print: `[KEY]...`."""
+    name = (argument.metavar or argument.name).upper()
+    shown = name if argument.required else f"[{name}]"
+    argument.metavar = name
+    setattr(argument, "get_usage_pieces", lambda ctx: [shown + ("..." if argument.nargs != 1 else "")])  # noqa: B010
 
 
 class FullHelpGroup(TyperGroup):
@@ -64,6 +77,8 @@ class FullHelpGroup(TyperGroup):
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         for parameter in (one for command in self.commands.values() for one in command.params):
+            if isinstance(parameter, TyperArgument):
+                name_argument(parameter)
             told = parameter.get_help_record
             setattr(parameter, "get_help_record", lambda ctx, told=told: plain_help(told(ctx)))  # noqa: B010
 

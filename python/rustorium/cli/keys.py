@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from rustorium.cli.options import AdminTokenOption, AdminUrlOption, HomeOption, PassphraseOption, home_of, plane_of
+from rustorium.cli.options import (
+    AdminTokenOption,
+    AdminUrlOption,
+    HomeOption,
+    OutOption,
+    PassphraseOption,
+    home_of,
+    named_out,
+    plane_of,
+)
 from rustorium.cli.output import Format, Output, emit_one
 
 group = typer.Typer(help="Create and show account keys; replace a node's keys and passphrases.", no_args_is_help=True)
@@ -15,7 +24,10 @@ group = typer.Typer(help="Create and show account keys; replace a node's keys an
 
 @group.command()
 def new(
-    file: Annotated[Path, typer.Argument(help="Key file to create; it must not exist.")],
+    file: Annotated[
+        Path | None, typer.Argument(help="Key file to create; it must not exist. Or name it by --out.")
+    ] = None,
+    out: OutOption = None,
     region: Annotated[str, typer.Option("--region", help="Home region of the account: a name or a byte.")] = "0",
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
@@ -25,10 +37,10 @@ def new(
     from rustorium.client import Key
     from rustorium.regions import parse_region
 
-    byte = parse_region(region)
+    path, byte = named_out(file, out), parse_region(region)
     key = Key.generate(byte)
-    key.save(file.expanduser(), new_passphrase(passphrase_file, os.environ))
-    emit_one({"address": key.address, "public_key": key.public_key, "region": byte, "key_file": str(file)}, output)
+    key.save(path, new_passphrase(passphrase_file, os.environ))
+    emit_one({"address": key.address, "public_key": key.public_key, "region": byte, "key_file": str(path)}, output)
 
 
 @group.command()

@@ -47,8 +47,12 @@ def metrics() -> None:
 def collect(
     net: NetOption = None,
     node: MetricsNodeOption = None,
-    for_: Annotated[str | None, typer.Option("--for", help="Record for this long, such as 90s or 5m.")] = None,
-    every: Annotated[str, typer.Option("--every", help="Interval between two samples of a recording.")] = "1s",
+    for_: Annotated[
+        str | None, typer.Option("--for", metavar="<duration>", help="Record for this long, such as 90s or 5m.")
+    ] = None,
+    every: Annotated[
+        str, typer.Option("--every", metavar="<duration>", help="Interval between two samples of a recording.")
+    ] = "1s",
     out: Annotated[
         Path | None,
         typer.Option(

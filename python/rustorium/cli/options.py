@@ -47,11 +47,17 @@ TrustPeriodOption = Annotated[
     str | None,
     typer.Option(
         "--trust-period",
+        metavar="<duration>",
         help="How long retired committees are trusted, such as 30d; never: they stay trusted without limit.",
     ),
 ]
 MaxAgeOption = Annotated[
-    str | None, typer.Option("--max-age", help="Highest age of the proof's block by this machine's clock, such as 60s.")
+    str | None,
+    typer.Option(
+        "--max-age",
+        metavar="<duration>",
+        help="Highest age of the proof's block by this machine's clock, such as 60s.",
+    ),
 ]
 WitnessOption = Annotated[
     list[str] | None, typer.Option("--witness", help="URL of another node that must have the proof's block; repeat.")
@@ -82,6 +88,20 @@ AdminTokenOption = Annotated[
 ProofOutOption = Annotated[
     Path | None, typer.Option("--proof-out", help="Write the proof to this file; `verify` checks it offline.")
 ]
+
+OutOption = Annotated[Path | None, typer.Option("--out", help="The file or folder to write, by option.")]
+
+
+def named_out(argument: Path | None, option: Path | None) -> Path:
+    """Returns the file to write, which is an argument or the value of --out. Errors: UsageError."""
+    from rustorium.errors import UsageError
+
+    if argument is not None and option is not None:
+        raise UsageError(f"{argument} and --out {option} both name what to write: give only one of them")
+    named = argument or option
+    if named is None:
+        raise UsageError("nothing says where to write: add --out PATH")
+    return named.expanduser()
 
 
 LEAST_S = 0.1

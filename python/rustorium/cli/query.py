@@ -35,11 +35,15 @@ def query(
     account: Annotated[str, typer.Option("--account", help="Address of the account.")],
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Keys in the account's namespace. Without keys, show the account.", metavar="KEY..."),
+        typer.Argument(help="Keys in the account's namespace. Without keys, show the account.", metavar="KEY"),
     ] = None,
     asset: Annotated[str | None, typer.Option(help="Show the account's balance of this asset (hex).")] = None,
     prefix: Annotated[
-        str | None, typer.Option(help='List the keys that begin with this text ("" lists all). The list has no proof.')
+        str | None,
+        typer.Option(
+            help='List the keys that begin with this text ("" lists all), in no meaningful order. The list has no '
+            "proof."
+        ),
     ] = None,
     at: Annotated[
         str | None,
@@ -90,7 +94,7 @@ def query(
             "--proof-out, --trust-file, --trust-period, --max-age and --witness need a proof: leave out --no-verify"
         )
     subjects = [Subject(account, key=text_to_bytes(name, encoding)) for name in dict.fromkeys(names or [])]
-    subjects = subjects or [Subject(account, asset=asset)]
+    subjects = subjects or [Subject(account, asset=asset.lower() if asset is not None else None)]
     trust = TrustOptions(trust_file, trust_period, max_age, witness or ())
     with client_of(net, node, genesis, timeout_s, checkpoint, token_file=token_file, trust=trust) as client:
         items: Mapping[Subject, SubjectContent]

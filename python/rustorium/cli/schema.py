@@ -12,7 +12,7 @@ def schema(
     command: Annotated[
         list[str] | None,
         typer.Argument(
-            help="The command, such as `tx put`; or `error`. Without it, the schemas of all.", metavar="COMMAND..."
+            help="The command, such as `tx put`; or `error`. Without it, the schemas of all.", metavar="COMMAND"
         ),
     ] = None,
     output: Output = Format.json,

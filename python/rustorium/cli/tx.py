@@ -146,7 +146,7 @@ def issue(
 @group.command()
 def grant(
     to: Annotated[str, typer.Argument(help="Address of the account that may write.")],
-    prefixes: Annotated[list[str], typer.Argument(help="Beginnings of keys that it may write.", metavar="PREFIX...")],
+    prefixes: Annotated[list[str], typer.Argument(help="Beginnings of keys that it may write.", metavar="PREFIX")],
     key: KeyOption,
     net: NetOption = None,
     node: NodeOption = None,

@@ -11,12 +11,14 @@ from rustorium.cli.options import (
     MaxAgeOption,
     NetOption,
     NodeOption,
+    OutOption,
     TimeoutOption,
     TokenFileOption,
     TrustPeriodOption,
     client_of,
     content_of,
     max_age_s,
+    named_out,
     trust_period_s,
 )
 from rustorium.cli.output import Format, Output, emit, emit_one, note
@@ -77,7 +79,8 @@ def verify(
 
 
 def checkpoint(
-    out: Annotated[Path, typer.Argument(help="File to write.")],
+    file: Annotated[Path | None, typer.Argument(help="File to write. Or name it by --out.")] = None,
+    out: OutOption = None,
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
@@ -88,14 +91,15 @@ def checkpoint(
     """Follow the committees from the genesis to the newest one, and write a checkpoint from which others can start."""
     from rustorium.errors import UsageError
 
+    path = named_out(file, out)
     with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
         trusted = client.catch_up()
         try:
-            out.write_bytes(client.light.checkpoint())
+            path.write_bytes(client.light.checkpoint())
         except OSError as error:
             raise UsageError(
-                f"the checkpoint can't be written to {out} ({error.strerror}): name another file"
+                f"the checkpoint can't be written to {path} ({error.strerror}): name another file"
             ) from None
     facts = {name: trusted[name] for name in ("chain", "epoch", "height")}
-    emit_one({"file": str(out)} | facts, output)
-    note(f"Others start from it with --checkpoint {out}.")
+    emit_one({"file": str(path)} | facts, output)
+    note(f"Others start from it with --checkpoint {path}.")

@@ -13,12 +13,14 @@ from rustorium.cli.options import (
     KeyOption,
     NetOption,
     NodeOption,
+    OutOption,
     PassphraseOption,
     TimeoutOption,
     TokenFileOption,
     client_of,
     content_of,
     key_of,
+    named_out,
     net_of,
 )
 from rustorium.cli.output import Format, Output, emit, emit_one, note, progress
@@ -51,7 +53,10 @@ ProvingKeyOption = Annotated[
 
 @group.command()
 def new(
-    file: Annotated[Path, typer.Argument(help="Wallet file to create; it must not exist.")],
+    file: Annotated[
+        Path | None, typer.Argument(help="Wallet file to create; it must not exist. Or name it by --out.")
+    ] = None,
+    out: OutOption = None,
     net: NetOption = None,
     genesis: GenesisOption = None,
     token_file: TokenFileOption = None,
@@ -81,7 +86,7 @@ def new(
     from rustorium.client import Wallet
     from rustorium.errors import UsageError
 
-    found = net_of(net)
+    path, found = named_out(file, out), net_of(net)
     named = genesis or (Path(found.genesis) if found is not None else None)
     if named is None:
         raise UsageError("no chain is named: give --net devnet.json or --genesis FILE")
@@ -90,9 +95,7 @@ def new(
     chain = _native.genesis_hash(read_genesis(named))
     passphrase = new_passphrase(passphrase_file, os.environ)
     text = content_of(viewing_key).decode(errors="replace").strip() if viewing_key is not None else None
-    with Wallet.create(
-        file.expanduser(), chain, passphrase=passphrase, pool=pool, account=account, viewing_key=text
-    ) as wallet:
+    with Wallet.create(path, chain, passphrase=passphrase, pool=pool, account=account, viewing_key=text) as wallet:
         if found is not None and found.asset:
             wallet.know([found.asset])
         if from_now:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, Literal
 
+import anyio
 import msgspec
 
 from rustorium import _native, arguments
@@ -45,6 +46,8 @@ from rustorium.types import (
 
 WAIT_S = 3.0
 """Maximum time that one node may wait for a root, before another is asked."""
+WAIT_SHARE = 0.75
+"""Share of the time until the deadline that a node may wait, so that its answer comes before the deadline."""
 ATTEMPT_S = 6.0
 PATIENCE_S = 0.75
 """Time after which another node is asked for a root, too; a good node waits for the next root."""
@@ -275,20 +278,20 @@ class StateMethods(BlockMethods):
         light = self.light
         for subject in subjects:
             address_of(subject.account)
-        question = {
-            "items": [wire.question(subject) for subject in subjects],
-            "timeout_ms": int(1000 * min(WAIT_S, self._timeout_s)),
-        } | ({"from_height": least} if at == "proven" else {"at": str(at)})
-        content = msgspec.json.encode(question)
+            if subject.asset is not None:
+                hex_of(subject.asset, "an asset id")
+        question: dict[str, object] = {"items": [wire.question(subject) for subject in subjects]}
+        question |= {"from_height": least} if at == "proven" else {"at": str(at)}
 
         async def ask(endpoint: Endpoint) -> tuple[ProvenState, bytes, dict[str, Any]]:
+            wait_s = min(WAIT_S, WAIT_SHARE * max(0.0, deadline - anyio.current_time()))
             try:
                 body = await self._transport.attempt(
                     "POST",
                     endpoint,
                     "/v1/proofs",
                     deadline,
-                    content=content,
+                    content=msgspec.json.encode(question | {"timeout_ms": int(1000 * wait_s)}),
                     media="application/json",
                     attempt_s=ATTEMPT_S,
                     waits=True,
