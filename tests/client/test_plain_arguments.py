@@ -66,6 +66,7 @@ def test_operations_take_text_too() -> None:
     assert operations.put("rs1", "k", "v") == operations.put("rs1", b"k", b"v")
     assert operations.delete("rs1", "k") == operations.delete("rs1", b"k")
     assert operations.grant("rs1", ["k"]) == operations.grant("rs1", [b"k"])
+    assert operations.revoke("rs1") == operations.grant("rs1", [])
     assert operations.require_absent("rs1", "k") == operations.require_absent("rs1", b"k")
     assert operations.require_value("rs1", "k", "v") == operations.require_value("rs1", b"k", b"v")
 

@@ -50,6 +50,11 @@ def grant(to: str, prefixes: Sequence[bytes | str]) -> Operation:
     return {"type": "grant", "to": text(to, "to"), "prefixes_hex": digits}
 
 
+def revoke(to: str) -> Operation:
+    """Takes back what `grant` let another account write."""
+    return grant(to, [])
+
+
 def add_validator(
     name: str,
     validator_key: str,
