@@ -326,3 +326,20 @@ def test_a_log_that_vanishes_while_it_is_followed_is_waited_for(tmp_path: Path) 
     second = log.read()
     assert (first.event, second.event if second else "") == ("one", "two")
     log.close()
+
+
+def test_files_that_were_put_aside_are_read_first_and_each_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    for place, number in (("a.jsonl.2", 1), ("a.jsonl.1", 2), ("a.jsonl", 3), ("a.jsonl.old", 9)):
+        (tmp_path / place).write_text(line(number, f"event-{number}"))
+    log = LogFile("a", path)
+    first = log.read()
+    for place, after in (("a.jsonl.2", "a.jsonl.3"), ("a.jsonl.1", "a.jsonl.2"), ("a.jsonl", "a.jsonl.1")):
+        (tmp_path / place).rename(tmp_path / after)
+    path.write_text(line(4, "event-4"))
+    rest = [entry.event for entry in iter(log.read, None)]
+    assert [first.event if first else "", *rest] == ["event-1", "event-2", "event-3"]
+    log.close()
+    again = LogFile("a", path, follow=True)
+    assert [entry.event for entry in iter(again.read, None)] == [f"event-{number}" for number in (1, 2, 3, 4)]
+    again.close()
