@@ -36,6 +36,9 @@ class Logs:
         found = []
         for name, path in self._paths.items():
             with open(path, "rb") as file:
+                if file.seek(0, 2) < self._read[name]:
+                    # The log was full, and a new one has begun.
+                    self._read[name] = 0
                 file.seek(self._read[name])
                 lines = file.read().splitlines(keepends=True)
             if lines and not lines[-1].endswith(b"\n"):

@@ -7,6 +7,7 @@ and its imports exist, TOML and JSON parse.
 import ast
 import importlib
 import json
+import re
 import subprocess
 import tomllib
 
@@ -193,3 +194,12 @@ def test_faults_of_a_block_are_found(tag: str, text: str, fault: str) -> None:
 def test_valid_blocks_have_no_faults(tag: str, text: str) -> None:
     [block] = blocks("page.md", f"```{tag}\n{text}```\n")
     assert faults(block) == []
+
+
+def test_the_index_has_one_line_for_each_page() -> None:
+    index = (ROOT / "docs" / "index.md").read_text()
+    linked = re.findall(r"(?m)^- \[[^\]]+\]\(([^)#]+)", index)
+    pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
+    wanted = {page for page in pages if not page.startswith("adr/")} - {"index.md"}
+    assert set(linked) == wanted
+    assert index.count("](") == len(linked), "an item of the list stands within another"
