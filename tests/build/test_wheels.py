@@ -32,8 +32,11 @@ def audited(folder: Path, name: str, tag: str) -> None:
     wheels.check(folder / name, folder / "tools")
 
 
-def test_a_wheel_for_the_promised_systems_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    audited(tmp_path, NAME, "manylinux_2_28_x86_64")
+@pytest.mark.parametrize("tag", ["manylinux_2_28_x86_64", "manylinux_2_17_x86_64"])
+def test_a_wheel_for_the_promised_systems_or_older_ones_passes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tag: str
+) -> None:
+    audited(tmp_path, NAME, tag)
     assert capsys.readouterr().out == f"{NAME}: 0.0 MB, manylinux_2_28 by auditwheel\n"
 
 
