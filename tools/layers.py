@@ -39,12 +39,13 @@ ON_TRIO = frozenset({"anyio", "asyncio"})
 # In flow order: a room may use those before it, and of these only the ones that are named.
 PYTHON = {
     "PURE": _room(
-        "__version__ types records errors failures arguments config signersection regions api consensus health",
+        "__version__ types records errors failures arguments config logsection signersection regions api consensus "
+        "health",
         "",
         CLOCKS_AND_IO,
     ),
     "native": _room("_native", ""),
-    "logs": _room("logs", ""),
+    "logs": _room("logs", "PURE native"),
     "access": _room("access", "PURE native"),
     "zk": _room("zk", "PURE native access"),
     "client": _room("client", "PURE native access zk", frozenset({"asyncio", "trio"})),

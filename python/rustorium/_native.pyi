@@ -19,9 +19,9 @@ __all__ = [
     "reseal_key", "restart_apply", "restart_base", "restart_plan", "restart_sign", "rollup_apply", "rollup_batch_hash",
     "rollup_root", "seal_key", "seal_secret", "signed_header", "signer_adopt", "signer_create", "signer_show",
     "signer_transaction", "sim_forge_batch", "sim_forge_proposal", "sim_forge_vote", "sim_read_frame",
-    "sim_signature_work", "tracing_init", "transaction_input", "value_hash", "verifier_id", "verify_block",
-    "verify_receipt_proof", "version", "versions", "wrap_proof", "zk_describe", "zk_inputs", "zk_key", "zk_proof",
-    "zk_verify", "zk_verify_all",
+    "sim_signature_work", "tracing_init", "tracing_write", "transaction_input", "value_hash", "verifier_id",
+    "verify_block", "verify_receipt_proof", "version", "versions", "wrap_proof", "zk_describe", "zk_inputs", "zk_key",
+    "zk_proof", "zk_verify", "zk_verify_all",
 ]  # fmt: skip
 
 class NativeError(Exception):
@@ -53,8 +53,7 @@ def audit_verify(path: str, node_key: bytes, anchor: tuple[int, bytes] | None = 
     of a line that it must have. Errors: NativeError (audit-refused, not-found)."""
 
 def seal_key(path: str, seed: bytes, kind: str, passphrase: bytes, random_passphrase: bool = False) -> None:
-    """Seals a signing key's seed into a new file. `random_passphrase`: the passphrase was drawn and has at least 128
-    bits, so guesses needn't be made costly. Errors: NativeError."""
+    """Seals a key's seed into a new file. `random_passphrase`: it was drawn, with 128 bits or more. Errors: NativeError."""
 
 def versions() -> dict[str, int]:
     """Versions that this build reads and writes: of store, journal, keys, backup, links (the newest) and protocol."""
@@ -214,7 +213,8 @@ class ShieldedWallet:
     def load(self, sealed: bytes) -> bytes: ...
 
 def load_run(config_json: str) -> str: ...
-def tracing_init(path: str | None, level: str, node: str) -> None: ...
+def tracing_init(path: str | None, level: str, node: str, *, bytes_max: int = 0, files_max: int = 0) -> None: ...
+def tracing_write(line: bytes) -> None: ...
 
 @final
 class Light:

@@ -19,6 +19,7 @@ import msgspec
 
 from rustorium.consensus.pacemaker import ConsensusConfig
 from rustorium.errors import ConfigError
+from rustorium.logsection import LogSection
 from rustorium.signersection import SignerSection
 
 ENV_PREFIX = "RUSTORIUM_"
@@ -222,21 +223,6 @@ class KeysSection:
 
     passphrase_file: str = ""
     """Opens node.key and validator.key; empty: environment, systemd credential, or a prompt on a terminal."""
-
-
-@dataclass(frozen=True, slots=True)
-class LogSection:
-    """[log]"""
-
-    level: typing.Literal["debug", "info", "warn", "error"] = "info"
-    file: str = "log/node.jsonl"
-    """Relative to the home; empty: standard error."""
-    core_inputs_bytes_max: int = 64 * 1024 * 1024
-    """Maximum size of the log of consensus inputs in log/inputs; 0: no such log."""
-
-    def __post_init__(self) -> None:
-        if self.core_inputs_bytes_max != 0 and self.core_inputs_bytes_max < 1024 * 1024:
-            raise ValueError("core_inputs_bytes_max must be 0 or at least 1048576")
 
 
 @dataclass(frozen=True, slots=True)

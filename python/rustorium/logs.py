@@ -1,25 +1,32 @@
 """One JSON line per event, with the keys of the Rust side: ts, level, target, event, node, shard, height, view, peer.
 
-Invariants: lines are appended whole, so that both languages can write one file; no secret is logged; a step writes no
-line.
+Invariants: the Rust side writes the lines of both languages to one file and bounds its size; no secret is logged; a
+step writes no line.
 """
 
 import sys
 import time
 from collections.abc import MutableMapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 import structlog
 
+from rustorium import _native
+from rustorium.logsection import LogSection
+
 LEVELS = {"debug": 10, "info": 20, "warn": 30, "error": 40}
 Logger = structlog.typing.FilteringBoundLogger
 
 
-def configure(path: Path | None, level: str, node: str) -> Logger:
-    """Sends events at or above `level` to `path` (appending), or to standard error. Returns the node's logger."""
-    stream = sys.stderr if path is None else cast(TextIO, _Lines(path))
+def configure(path: Path | None, section: LogSection, node: str) -> Logger:
+    """Sends both languages' events at or above the section's level to `path` (appending), or to standard error. Returns
+    the node's logger. Works once a process. Errors: NativeError if the file can't be opened."""
+    level = section.level
+    _native.tracing_init(
+        str(path) if path is not None else None, level, node, bytes_max=section.bytes_max, files_max=section.files_max
+    )
+    stream = sys.stderr if path is None else cast(TextIO, _Lines())
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -36,14 +43,10 @@ def configure(path: Path | None, level: str, node: str) -> Logger:
 
 
 class _Lines:
-    """A log file: each line is one append. Write errors are ignored, because a full disk must not stop the node."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = open(path, "ab", buffering=0)  # noqa: SIM115
+    """The log file of the Rust side. Write errors are ignored, because a full disk must not stop the node."""
 
     def write(self, text: str) -> None:
-        with suppress(OSError):
-            self._file.write(text.encode("utf-8", "backslashreplace"))
+        _native.tracing_write(text.encode("utf-8", "backslashreplace"))
 
     def flush(self) -> None:
         """Does nothing: nothing is buffered."""

@@ -90,6 +90,7 @@ fn register_node(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(openapi::openapi, module)?)?;
     module.add_function(wrap_pyfunction!(load::load_run, module)?)?;
     module.add_function(wrap_pyfunction!(logging::tracing_init, module)?)?;
+    module.add_function(wrap_pyfunction!(logging::tracing_write, module)?)?;
     sim::register(module)?;
     sim_forge::register(module)?;
     restart::register(module)

@@ -1,11 +1,15 @@
-//! The log of the Rust side: JSON lines with the same keys as those of the Python side.
+//! The log of a process: JSON lines of the Rust side, and those of the Python side, which have the same keys.
+//!
+//! *Invariants:* lines are appended whole; a file with a bound is put aside before it exceeds the bound; a failed write
+//! or rename loses lines and never stops the node.
 
 use crate::errors::native_error;
 use pyo3::prelude::*;
 use serde_json::{Map, Value};
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::sync::{Mutex, PoisonError};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -13,9 +17,89 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
+type Out = Arc<Mutex<Box<dyn Write + Send>>>;
+
+/// The log of this process, for `tracing_write`.
+static LOG: OnceLock<Out> = OnceLock::new();
+
 struct JsonLines {
-    out: Mutex<Box<dyn Write + Send>>,
+    out: Out,
     node: String,
+}
+
+/// A log file with a bound. Each write is one line.
+struct LogFile {
+    path: String,
+    file: File,
+    /// Bytes of the file, as far as this process knows.
+    size: u64,
+    /// Size that the file must not exceed; 0: no bound.
+    bytes_max: u64,
+    /// Maximum number of files that are put aside as `PATH.1`, `PATH.2`, ….
+    files_max: u32,
+}
+
+impl LogFile {
+    fn open(path: &str, bytes_max: u64, files_max: u32) -> io::Result<Self> {
+        let file = appending(path)?;
+        let size = file.metadata()?.len();
+        Ok(LogFile { path: path.to_owned(), file, size, bytes_max, files_max })
+    }
+
+    fn aside(&self, number: u32) -> PathBuf {
+        PathBuf::from(format!("{}.{number}", self.path))
+    }
+
+    /// Puts the file aside and begins a new one. After an error the file goes on, until it has grown by the bound again.
+    fn rotate(&mut self) -> io::Result<()> {
+        self.size = 0;
+        if self.files_max == 0 {
+            return self.file.set_len(0);
+        }
+        for number in (1..self.files_max).rev() {
+            // A file that is missing leaves a gap.
+            let _ = std::fs::rename(self.aside(number), self.aside(number + 1));
+        }
+        std::fs::rename(&self.path, self.aside(1))?;
+        match appending(&self.path) {
+            Ok(file) => self.file = file,
+            Err(error) => {
+                std::fs::rename(self.aside(1), &self.path)?;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn appending(path: &str) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+impl Write for LogFile {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let length = line.len() as u64;
+        if self.bytes_max > 0 && self.size.saturating_add(length) > self.bytes_max {
+            // Another program may have emptied the file.
+            self.size = self.size.min(self.file.metadata()?.len());
+            if self.size.saturating_add(length) > self.bytes_max {
+                let _ = self.rotate();
+            }
+        }
+        let written = self.file.write(line)?;
+        self.size = self.size.saturating_add(written as u64);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn write_line(out: &Out, line: &[u8]) {
+    let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
+    // A full disk must not stop the node because of its log.
+    let _ = out.write_all(line);
 }
 
 struct Fields(Map<String, Value>);
@@ -51,9 +135,7 @@ impl<S: Subscriber> Layer<S> for JsonLines {
         event.record(&mut fields);
         let mut line = Value::Object(fields.0).to_string();
         line.push('\n');
-        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        // A full disk must not stop the node because of its log.
-        let _ = out.write_all(line.as_bytes());
+        write_line(&self.out, line.as_bytes());
     }
 }
 
@@ -69,28 +151,37 @@ fn log_panics() {
     }));
 }
 
-/// Sends the Rust side's log as JSON lines to `path` (standard error if None), from `level` up. Works once a process.
+/// Sends the Rust side's log as JSON lines to `path` (standard error if None), from `level` up. A file that would exceed
+/// `bytes_max` is put aside, and `files_max` of these are kept; 0 bytes: it has no bound. Works once a process.
 #[pyfunction]
-#[pyo3(signature = (path, level, node))]
-pub fn tracing_init(path: Option<&str>, level: &str, node: &str) -> PyResult<()> {
+#[pyo3(signature = (path, level, node, *, bytes_max=0, files_max=0))]
+pub fn tracing_init(path: Option<&str>, level: &str, node: &str, bytes_max: u64, files_max: u32) -> PyResult<()> {
     let out: Box<dyn Write + Send> = match path {
-        None => Box::new(std::io::stderr()),
+        None => Box::new(io::stderr()),
         Some(path) => Box::new(
-            OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(path)
+            LogFile::open(path, bytes_max, files_max)
                 .map_err(|error| native_error("log-file", format!("can't open the log file {path}: {error}")))?,
         ),
     };
+    let out = Arc::new(Mutex::new(out));
     let filter = EnvFilter::try_new(level.to_lowercase()).map_err(|_| {
         native_error("log-level", format!("unknown log level {level}: use error, warn, info, debug or trace"))
     })?;
     log_panics();
-    let layer = JsonLines { out: Mutex::new(out), node: node.to_owned() };
+    let layer = JsonLines { out: Arc::clone(&out), node: node.to_owned() };
     tracing_subscriber::registry()
         .with(filter)
         .with(layer)
         .try_init()
-        .map_err(|_| native_error("log-twice", "the log of this process is already set up"))
+        .map_err(|_| native_error("log-twice", "the log of this process is already set up"))?;
+    let _ = LOG.set(out);
+    Ok(())
+}
+
+/// Appends a line of the Python side to the log of this process; does nothing before `tracing_init`.
+#[pyfunction]
+pub fn tracing_write(py: Python<'_>, line: &[u8]) {
+    if let Some(out) = LOG.get() {
+        py.detach(|| write_line(out, line));
+    }
 }

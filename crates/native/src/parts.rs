@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 /// Names that only a build with the feature `node` has.
-const NODE: [&str; 30] = [
+const NODE: [&str; 31] = [
     "Backups",
     "Host",
     "Node",
@@ -36,6 +36,7 @@ const NODE: [&str; 30] = [
     "sim_read_frame",
     "sim_signature_work",
     "tracing_init",
+    "tracing_write",
     "versions",
 ];
 /// Names that only a build for Linux has.

@@ -42,7 +42,7 @@ def auto(
 
     _native.forbid_core_dumps()
     (found.path / "log").mkdir(mode=0o700, exist_ok=True)
-    log = configure(found.path / "log" / "recovery.jsonl", loaded.config.log.level, loaded.config.node.name)
+    log = configure(found.path / "log" / "recovery.jsonl", loaded.config.log, loaded.config.node.name)
     trio.run(Recovery(SupervisorOptions(found, loaded.config, passphrase_file, os.environ), log).run)
 
 

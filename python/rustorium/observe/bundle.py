@@ -26,6 +26,8 @@ from rustorium.observe.masking import MASK, Masker, passphrases, sealed
 TAIL_BYTES = 4 * 1024 * 1024
 FILES_MAX = 2_000
 LOGS = ("format.json", "log/node.jsonl", "log/stderr.log", "log/recovery.jsonl", "run/recovery.json", "run/ended.json")
+LOG_BEFORE = "log/node.jsonl.1"
+"""The file that was put aside last when the log was full."""
 PROC = ("cpuinfo", "meminfo", "loadavg", "version", "self/limits", "self/mounts", "sys/fs/file-nr", "net/snmp")
 SECRET_VARIABLES = ("PASS", "SECRET", "TOKEN", "KEY", "CREDENTIAL")
 
@@ -92,7 +94,7 @@ def _parts(home: Home) -> Iterator[tuple[str, Part]]:
     for question in ("status", "addresses", "rotation", "snapshots"):
         yield f"node/{question}.json", lambda question=question: _json(call(home.admin_socket, question))  # type: ignore[misc]
     yield "node/metrics.om", lambda: _metrics(home)
-    for place in LOGS:
+    for place in LOGS if not (home.path / LOG_BEFORE).exists() else (*LOGS, LOG_BEFORE):
         yield place, lambda place=place: _tail(home.path / place)  # type: ignore[misc]
     for place in PROC:
         yield f"machine/{place.replace('/', '-')}", lambda place=place: _tail(Path("/proc", place))  # type: ignore[misc]

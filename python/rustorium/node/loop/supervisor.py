@@ -77,8 +77,7 @@ def _run(launch: Launch, descriptors: Descriptors) -> None:
     log_path = home.path / config.log.file if config.log.file else None
     if log_path is not None:
         log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    log = configure(log_path, config.log.level, config.node.name)
-    _native.tracing_init(str(log_path) if log_path is not None else None, config.log.level, config.node.name)
+    log = configure(log_path, config.log, config.node.name)
     for sentence in in_the_clear(config):
         log.warning("faces in the clear", reason=sentence)
     keyring = Keyring(home.tokens)

@@ -3,7 +3,9 @@
 Invariants: memory is bounded by the longest line; what isn't a log line is counted and skipped.
 """
 
+import glob
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -50,7 +52,8 @@ def entry_of(raw: bytes) -> Entry | None:
 
 
 class LogFile:
-    """One node's log. `read` returns the next line; with `follow` also lines that are written later."""
+    """One node's log, with the files that were put aside when it was full (`FILE.1`, …), oldest first. `read` returns
+    the next line; with `follow` also lines that are written later."""
 
     def __init__(self, name: str, path: Path, *, follow: bool = False) -> None:
         self.name, self.path = name, path
@@ -60,7 +63,41 @@ class LogFile:
         self._partial = b""
         self._skipping = False
         """`True` inside a line that is too long."""
+        self._left = [found for place in self._aside() if (found := _file_at(place)) is not None]
+        """Files that were put aside and are still to be read; a file may be renamed before its turn."""
+        newest = _file_at(path)
         self._file = self._open()
+        if self._left and newest is not None:
+            self._left.append(newest)
+            self._next()
+
+    def _aside(self) -> list[Path]:
+        """Returns the files that were put aside, oldest first."""
+        found = {
+            int(number): place
+            for place in self.path.parent.glob(f"{glob.escape(self.path.name)}.*")
+            if (number := place.name.removeprefix(f"{self.path.name}.")).isdecimal()
+        }
+        return [found[number] for number in sorted(found, reverse=True)]
+
+    def _next(self) -> bool:
+        """Goes on with the next file that was put aside, or with the log itself; returns whether there is one."""
+        while self._left:
+            wanted = self._left.pop(0)
+            for place in (*self._aside(), self.path):
+                with suppress(OSError):
+                    file = open(place, "rb")  # noqa: SIM115
+                    if _identity(os.fstat(file.fileno())) == wanted:
+                        self._end_line()
+                        self._file.close()
+                        self._file = file
+                        return True
+                    file.close()
+        return False
+
+    def _end_line(self) -> None:
+        self.garbage += bool(self._partial)
+        self._partial, self._skipping = b"", False
 
     def _open(self) -> BinaryIO:
         try:
@@ -79,7 +116,7 @@ class LogFile:
         while True:
             part = self._file.readline(LINE_BYTES_MAX + 1)
             if not part:
-                if self._rotated():
+                if self._next() or self._rotated():
                     continue
                 return self._last() if not self._follow else None
             entry = self._take(part)
@@ -123,10 +160,21 @@ class LogFile:
         except OSError:
             return False
         then = os.fstat(self._file.fileno())
-        if (now.st_dev, now.st_ino) == (then.st_dev, then.st_ino) and now.st_size >= self._file.tell():
+        if _identity(now) == _identity(then) and now.st_size >= self._file.tell():
             return False
-        self.garbage += bool(self._partial)
-        self._partial, self._skipping = b"", False
+        self._end_line()
         self._file.close()
         self._file = self._open()
         return True
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
+
+
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """Identifies a file beyond its name; `None` if there is none."""
+    try:
+        return _identity(os.stat(path))
+    except OSError:
+        return None
