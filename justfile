@@ -233,7 +233,7 @@ regenerate-vectors: venv
     {{ with }} cargo run --release --locked -p rustorium-execution --example regenerate_proof_vectors
     {{ with }} {{ seed }} REGENERATE_VECTORS=1 cargo test --release --locked -p rustorium-shard --test it leaders::orders
 
-# write docs/reference again from the code: commands, HTTP, Python, limits
+# write docs/reference and the manual page again from the code: commands, HTTP, Python, limits
 reference: build
     {{ python }} tools/reference.py
 

@@ -55,9 +55,13 @@ def run(*line: object, cwd: Path) -> str:
 
 
 def install(wheel: Path, folder: Path, name: str) -> Path:
-    """Makes an environment with only the wheel and its requirements; returns the folder of its programs."""
+    """Makes an environment with only the wheel and its requirements; returns the folder of its programs. Errors:
+    `RuntimeError` if the manual page is missing."""
     programs = folder / name / "bin"
     run(programs / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", wheel, cwd=folder)
+    page = programs.parent / "share" / "man" / "man1" / "rustorium.1"
+    if not page.is_file():
+        raise RuntimeError(f"the installation of {wheel.name} has no manual page at {page}")
     return programs
 
 

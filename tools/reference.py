@@ -1,4 +1,4 @@
-"""Writes docs/reference from the code: commands' help, paths of the HTTP API, public names of Python, limits, failures.
+"""Writes docs/reference and the manual page from the code: commands' help, the HTTP API, names of Python, limits.
 
 `python tools/reference.py` writes the pages, `--check` says which isn't what the code makes (1 then). Needs a built
 extension, and no node.
@@ -20,6 +20,7 @@ os.environ["COLUMNS"] = "100"  # of the help texts, wherever this runs
 
 import failures_page
 import limits_page
+import man_page
 import typer
 from typer.testing import CliRunner
 
@@ -27,7 +28,9 @@ from rustorium import _native
 from rustorium.cli.app import app
 from rustorium.cli.results.table import SHAPES, error_schema, schema_of
 
-FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = "docs/reference"
+MAN = "packaging/data/share/man/man1"
 WRITTEN = "<!-- written by `just reference`: change the code instead -->\n"
 PYTHON = {
     "rustorium.client": (
@@ -275,12 +278,14 @@ def result_type(one: dict[str, Any]) -> str:
 
 
 PAGES = {
-    "cli.md": command_line,
-    "json.md": json_results,
-    "http.md": http,
-    "python.md": python,
-    "limits.md": lambda: limits_page.page(WRITTEN),
-    "failures.md": lambda: failures_page.page(WRITTEN),
+    f"{REFERENCE}/cli.md": command_line,
+    f"{REFERENCE}/json.md": json_results,
+    f"{REFERENCE}/http.md": http,
+    f"{REFERENCE}/python.md": python,
+    f"{REFERENCE}/limits.md": lambda: limits_page.page(WRITTEN),
+    f"{REFERENCE}/failures.md": lambda: failures_page.page(WRITTEN),
+    f"{MAN}/rustorium.1": man_page.page,
+    f"{MAN}/rustorium-node.1": lambda: ".so man1/rustorium.1",
 }
 
 
@@ -288,12 +293,12 @@ def main() -> None:
     """Writes, or compares."""
     stale = []
     for name, make in PAGES.items():
-        path, text = FOLDER / name, make().rstrip() + "\n"
+        path, text = ROOT / name, make().rstrip() + "\n"
         if "--check" not in sys.argv:
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         elif not path.exists() or path.read_text() != text:
-            stale.append(str(path.relative_to(FOLDER.parents[1])))
+            stale.append(name)
     if stale:
         sys.exit(f"{', '.join(stale)}: not what the code makes; run `just reference`")
 
