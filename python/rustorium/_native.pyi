@@ -53,7 +53,7 @@ def audit_verify(path: str, node_key: bytes, anchor: tuple[int, bytes] | None = 
     of a line that it must have. Errors: NativeError (audit-refused, not-found)."""
 
 def seal_key(path: str, seed: bytes, kind: str, passphrase: bytes, random_passphrase: bool = False) -> None:
-    """Seals a key's seed into a new file. `random_passphrase`: it was drawn, with 128 bits or more. Errors: NativeError."""
+    """Seals a key's seed into a new file. `random_passphrase`: drawn, with 128 bits or more. Errors: NativeError."""
 
 def versions() -> dict[str, int]:
     """Versions that this build reads and writes: of store, journal, keys, backup, links (the newest) and protocol."""
