@@ -229,7 +229,7 @@ def test_a_net_with_a_retired_or_unreachable_member_is_not_well(
     for answers, said in (
         ([seven] * 6 + [retired], "6 of 7 validators are ready and sign: node-6 is retired"),
         ([cut] * 3 + [seven] * 4, "7 of 7 validators are ready and sign: node-0, node-1, node-2 can't reach node-3"),
-        ([seven] * 3 + [None] + [seven] * 3, "6 of 7 validators are ready and sign: http://n3 doesn't answer"),
+        ([seven] * 3 + [None] + [seven] * 3, "6 of 7 validators are ready and sign: node-3 doesn't answer"),
     ):
         net(*answers)
         found = cli("status", "check").out
@@ -262,6 +262,23 @@ def test_a_net_that_is_not_reached(cli: Cli, net: Callable[..., list[str]]) -> N
     assert (ended.code, ended.err) == (5, "")
     assert "unreachable: none of 2 nodes answers" in ended.out
     assert ended.out.count("no-answer: doesn't answer (refused)") == 2
+
+
+def test_a_member_that_is_silent_counts_as_missing(
+    cli: Cli, net: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silence = {"code": "peers-suspected", "severity": "degraded", "advice": "check it", "since_ms": 1}
+    killed = {"findings": [silence | {"evidence": "node-2 not heard for 2302 ms, node-3 not heard for 2303 ms"}]}
+    ended = cli("status", "check", *net(killed))
+    lines = ended.out.splitlines()
+    assert lines[0].endswith("height 9, epoch 0, 2 of 4 validators connected, a quorum is 3")
+    assert "validator, height 9, view 12, 3 links up, 2 of them silent" in ended.out
+    nodes = [NetNode(f"node-{i}", i, "", f"http://n{i}", "", "", "", 0, "") for i in range(2)]
+    monkeypatch.setattr("rustorium.cli.status.net_of", lambda _: Net("ab" * 32, "", "net", "", nodes, []))
+    net({}, None)
+    ended = cli("status", "check")
+    assert "\nnode-1   not ready\n  no-answer: http://n1 doesn't answer (refused)\n" in ended.out
+    assert json.loads(cli("status", "check", "-o", "json").out)[1]["node"] == "node-1"
 
 
 def test_a_node_and_its_net_on_one_screen(

@@ -1,5 +1,6 @@
 """Findings in virtual time: each fault is found once it lasts, and the finding ends with it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -178,8 +179,7 @@ def test_a_silent_peer_is_suspected_until_it_is_heard_again() -> None:
         assert clock.look(peers=[beats(clock), beats(clock, "node-2")]) == []
     codes = [clock.look(peers=[PeerVitals("node-1", True), beats(clock, "node-2")]) for _ in range(4)]
     assert codes[-1] == ["peers-suspected"]
-    assert "node-1 not heard for" in clock.found[0].evidence
-    assert "node-2" not in clock.found[0].evidence
+    assert re.fullmatch(r"node-1 not heard for \d+ ms", clock.found[0].evidence)
     assert clock.detector.suspicion(clock.now_ms * MS)["node-2"] < 1
     assert clock.look(peers=[beats(clock), beats(clock, "node-2")]) == []
     # A peer whose link is down isn't suspected, because it is known to be away.
