@@ -26,6 +26,7 @@ from rustorium.cli.output import Format, Output, clear, emit, show
 
 if TYPE_CHECKING:
     from rustorium.access.bearer import Tokens
+    from rustorium.access.netfile import Net
     from rustorium.health.verdict import Verdict
     from rustorium.home.paths import Home
     from rustorium.node.admin.remote import Remote
@@ -111,13 +112,22 @@ def _looker(
 
     def look() -> "tuple[list[NodeStatus], list[Verdict]]":
         mine, advice = _own(own, timeout_s) if own is not None else (None, "")
-        others = ask(endpoints, timeout_s, token, tls) if endpoints else []
+        others = [_named(one, found) for one in ask(endpoints, timeout_s, token, tls)] if endpoints else []
         statuses = [mine] if mine is not None else []
         statuses += [one for one in others if mine is None or one.node != mine.node]
         verdicts = [of_net(statuses, all_asked=found is not None)]
         return statuses, verdicts + [of_node(one, advice if one is mine else "") for one in statuses]
 
     return look
+
+
+def _named(one: "NodeStatus", net: "Net | None") -> "NodeStatus":
+    """Gives a node that doesn't answer, and so doesn't say its name, the name that the net's file has for it."""
+    name = next((node.name for node in net.nodes if node.http == one.node), "") if net is not None else ""
+    if one.chain or not name:
+        return one
+    reason = f"{one.node} {one.reason}"
+    return replace(one, node=name, reason=reason, raw=one.raw | {"node": name, "reason": reason})
 
 
 def _known(home: "Home") -> "Home":

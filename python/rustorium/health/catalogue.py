@@ -62,6 +62,8 @@ class Finding:
 
 _REFILL = "`recover auto` or `recover manual` moves the store aside and has the peers fill a new one"
 
+NOT_HEARD = "not heard for"
+"""Words between a silent peer's name and the time, in the evidence of `peers-suspected`."""
 FINDINGS: Mapping[str, Kind] = {
     "wedged": Kind(Severity.NOT_READY, Act.RESTART, "restart the node, and report its log, which says what hung"),
     "disk-stalled": Kind(

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rustorium.config import RecoverySection
-from rustorium.health.catalogue import Finding
+from rustorium.health.catalogue import NOT_HEARD, Finding
 from rustorium.health.liveness import NS_PER_MS, Accrual, LocalHealth
 
 DISK_STAGES = frozenset({"journal", "keep"})
@@ -262,7 +262,6 @@ class Detector:
         named = []
         for peer in vitals.peers:
             one = self._accruals[peer.name]
-            phi = one.phi(vitals.now_ns, self.stretch)
-            if peer.up and phi > SUSPICION_PHI:
-                named.append(f"{peer.name} not heard for {one.silent_ms(vitals.now_ns)} ms (phi {phi:.1f})")
+            if peer.up and one.phi(vitals.now_ns, self.stretch) > SUSPICION_PHI:
+                named.append(f"{peer.name} {NOT_HEARD} {one.silent_ms(vitals.now_ns)} ms")
         return ", ".join(named)

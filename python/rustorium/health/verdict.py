@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
 
-from rustorium.health.catalogue import FINDINGS
+from rustorium.health.catalogue import FINDINGS, NOT_HEARD
 from rustorium.types import Evidence, NodeStatus
 
 FAR_MS = 1 << 62
@@ -97,7 +97,13 @@ def of_node(status: NodeStatus, advice: str = "") -> Verdict:
         do = "the node ignores those peers now: check them, and report the output of `audit show --event 'peer banned'`"
         found.append(Problem("peers-banned", Level.NOT_WELL, said, do))
     summary = f"{status.role or 'node'}, height {status.executed:,}, view {status.view:,}, {status.peers_up} links up"
-    return Verdict(status.node, summary, tuple(found))
+    silent = _silent(status)
+    return Verdict(status.node, f"{summary}, {silent} of them silent" if silent else summary, tuple(found))
+
+
+def _silent(status: NodeStatus) -> int:
+    """Returns the number of linked validators from which the node hears nothing."""
+    return sum(one.evidence.count(f" {NOT_HEARD} ") for one in status.findings if one.code == "peers-suspected")
 
 
 def _not_ready(status: NodeStatus) -> Problem:
@@ -132,8 +138,9 @@ def of_net(statuses: Sequence[NodeStatus], *, all_asked: bool) -> Verdict:
     newest = max(heard, key=lambda status: status.executed)
     n, connected = _committee(newest)
     retired = sum(status.retired != "" for status in heard if status.role == "validator")
-    silent = f" ({retired} of them retired)" if retired else ""
-    seen = f", {connected} of {n} validators connected{silent}, a quorum is {quorum(n)}" if n else ""
+    away = f" ({retired} of them retired)" if retired else ""
+    heard_now = connected - _silent(newest)
+    seen = f", {heard_now} of {n} validators connected{away}, a quorum is {quorum(n)}" if n else ""
     return Verdict("network", f"height {newest.executed:,}, epoch {newest.epoch:,}{seen}", tuple(found))
 
 
