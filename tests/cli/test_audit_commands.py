@@ -42,6 +42,11 @@ def node_key(home: Home) -> str:
     return str(json.loads(home.node_key.read_text())["public"])
 
 
+def test_the_table_says_who_signed_what_was_verified(cli: Cli, home: Home) -> None:
+    first = cli("audit", "verify", "--home", home.path).out.splitlines()[0]
+    assert first == f"VERIFIED: {LINES} lines, each signed by the node key {node_key(home)}"
+
+
 def test_events_are_shown_by_name_and_the_newest_alone(cli: Cli, home: Home) -> None:
     every = json.loads(cli("audit", "show", "--home", home.path, "-o", "json").out)
     assert [line["seq"] for line in every] == list(range(1, LINES + 1))

@@ -234,6 +234,14 @@ def test_keys_are_listed_by_what_they_begin_with(tab: Explorer, world: World) ->
     expect(tab.page.get_by_text("No key begins with “nothing/”")).to_be_visible()
 
 
+def test_a_block_names_its_proposer(tab: Explorer, world: World) -> None:
+    proposer = world.client.validators()["validators"][world.client.block(world.height).proposer]["name"]
+    tab.open(f"#/blocks/{world.height}")
+    tab.heading(f"Block {world.height}")
+    fact = tab.page.locator("dt", has_text="Proposed by").locator("xpath=following-sibling::dd[1]")
+    expect(fact).to_have_text(re.compile(rf"^{proposer}, view [\d,]+ of epoch 0, shard 0$"))
+
+
 def test_a_condition_is_described_in_words(tab: Explorer, world: World) -> None:
     told = world.client.send([operations.require_value(world.address, KEY, VALUE)])
     tab.open(f"#/transactions/{told.id}")
