@@ -1,6 +1,7 @@
 """A node of several shards as a process, which no command starts yet: `python hosted_shards.py HOME SHARD…`.
 
-If the file `fault-SHARD` is in the home, the core of that shard faults, and the file is removed.
+If the file `fault-SHARD` is in the home, the core of that shard faults, and the file is removed. While the file
+`hang-SHARD` is there, the core of that shard hangs in its turn.
 """
 
 import json
@@ -9,6 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from rustorium.consensus.vocabulary import Input
 from rustorium.home.paths import Home
 from rustorium.node.loop import hosts
 from rustorium.node.loop.driver import Driver
@@ -24,12 +26,15 @@ class FaultyDriver(Driver):
 
     home: Path
 
-    def turns(self) -> bool:
-        request = self.home / f"fault-{getattr(self._port, 'shard', None)}"
+    def _take(self, now: int, inputs: list[Input]) -> None:
+        shard = getattr(self._port, "shard", None)
+        request = self.home / f"fault-{shard}"
         if request.exists():
             request.unlink()
             raise RuntimeError("a test asks for a fault")
-        return super().turns()
+        while (self.home / f"hang-{shard}").exists():
+            pass
+        super()._take(now, inputs)
 
 
 def main() -> None:

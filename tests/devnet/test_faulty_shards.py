@@ -22,6 +22,7 @@ PROGRAM = Path(__file__).parents[1] / "hosted_shards.py"
 EPOCH_MS = 2_000
 """The clock ends epochs, so that heights of both shards go on without clients."""
 ASK_S = 15.0
+HANGS_MS = 2_000
 pytestmark = pytest.mark.nodes
 
 
@@ -82,10 +83,14 @@ class Nodes:
         [found] = told["shards"]
         return dict(found)
 
+    def finding(self, index: int, code: str) -> str:
+        """Returns the evidence of a finding of the node; empty if there is no such finding."""
+        found = [one["evidence"] for one in self.status(index)["findings"] if one["code"] == code]
+        return str(found[0]) if found else ""
+
     def trouble(self, index: int) -> str:
         """Returns the evidence of the node's finding on its other shard."""
-        found = [one["evidence"] for one in self.status(index)["findings"] if one["code"] == "shard-trouble"]
-        return str(found[0]) if found else ""
+        return self.finding(index, "shard-trouble")
 
     def audited(self, index: int, event: str) -> list[dict[str, Any]]:
         lines = read(log_of(Home(self.home(index))))
@@ -124,6 +129,37 @@ def test_a_core_that_faults_ends_its_shard_alone_and_comes_back(nodes: Nodes) ->
     assert (nodes.home(0) / "shards" / str(SHARD) / "log" / "inputs").is_dir()
     for index in range(len(nodes.net.net.nodes)):
         nodes.stop(index)
+
+
+def test_a_core_that_hangs_holds_up_neither_the_other_shard_nor_questions(devnet_factory: DevnetFactory) -> None:
+    made = Nodes(devnet_factory(start=False, parameters={"epoch_ms": EPOCH_MS}))
+    with open(made.home(0) / "config.toml", "a") as config:
+        config.write(f"[recovery]\nwatch_ms = 200\nwedged_ms = {HANGS_MS}\n")
+    indexes = range(len(made.net.net.nodes))
+    try:
+        for index in indexes:
+            made.start(index)
+        for index in indexes:
+            for shard in (0, SHARD):
+                wait_for(f"blocks of shard {shard} at node {index}", lambda i=index, s=shard: made.height(i, s) > 0)
+        for shard, other in ((SHARD, 0), (0, SHARD)):
+            request = made.home(0) / f"hang-{shard}"
+            request.touch()
+            if shard == SHARD:
+                wait_for("the trouble", lambda: "wedged" in made.trouble(0))
+            else:
+                wait_for("the finding", lambda: made.finding(0, "wedged").endswith(" s"))
+                assert "core for" in made.finding(0, "wedged")
+            made.goes_on(0, other)
+            assert call(Home(made.home(0)).admin_socket, "status")["at"]["shard"] == 0
+            request.unlink()
+            made.goes_on(0, shard)
+            wait_for("no trouble", lambda: not made.trouble(0) and not made.finding(0, "wedged"))
+        assert made.audited(0, "shard ended") == [], "a core that hangs is not a fault"
+        for index in indexes:
+            made.stop(index)
+    finally:
+        made.kill()
 
 
 def test_a_damaged_store_is_shown_and_its_shard_comes_back_once_it_is_moved_aside(nodes: Nodes) -> None:

@@ -267,31 +267,35 @@ impl Host {
         self.shard.0
     }
 
-    fn fileno(&self) -> PyResult<i32> {
-        Ok(self.running()?.inbox().fd())
-    }
-
-    /// Carries out the effects of the previous turn, which may have included a tick, and takes the inputs for the next
-    /// one. If there are none, the descriptor becomes readable with the next input, or at the deadline.
+    /// Carries out the effects of the previous turn, which may have included a tick, waits for inputs or for the
+    /// deadline, and returns the inputs of the next turn: none at the deadline, `None` once `stop` was called.
     fn turn<'py>(
         &self,
         py: Python<'py>,
-        effects: &Bound<'_, PyList>,
+        effects: &Bound<'py, PyList>,
         deadline_ns: Option<u64>,
         ticked: bool,
         limit: usize,
-    ) -> PyResult<Bound<'py, PyList>> {
+    ) -> PyResult<Option<Bound<'py, PyList>>> {
         let host = self.running()?;
-        if !effects.is_empty() {
-            host.submit(effects.iter().map(|item| self.vocabulary.effect(&item)).collect::<PyResult<_>>()?);
-        }
-        let inputs = host.inbox().drain(limit).map_err(|(code, sentence)| native_error(&code, sentence))?;
+        let effects: Vec<_> = effects.iter().map(|item| self.vocabulary.effect(&item)).collect::<PyResult<_>>()?;
+        let taken = detached(py, || {
+            if !effects.is_empty() {
+                host.submit(effects);
+            }
+            host.inbox().wait(deadline_ns, limit)
+        })?;
+        let Some(inputs) = taken.map_err(|(code, sentence)| native_error(&code, sentence))? else { return Ok(None) };
         host.metrics().stepped(&inputs, ticked);
-        if inputs.is_empty() {
-            host.inbox().wake_at(deadline_ns);
-        }
         let objects: Vec<_> = inputs.iter().map(|input| self.vocabulary.input(py, input)).collect::<PyResult<_>>()?;
-        PyList::new(py, objects)
+        PyList::new(py, objects).map(Some)
+    }
+
+    /// Ends the waits of `turn`, the present one and all later ones of this life of the shard.
+    fn stop(&self) {
+        if let Some(host) = self.node.host(self.shard) {
+            host.inbox().stop();
+        }
     }
 
     fn observe_step(&self, cpu_ns: u64, wall_ns: u64) -> PyResult<()> {

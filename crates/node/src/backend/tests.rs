@@ -64,7 +64,7 @@ impl World {
             progress: Arc::default(),
             metrics: Arc::new(NodeMetrics::new(ShardId::ROOT)),
             proofs: None,
-            inbox: Arc::new(Inbox::new().unwrap()),
+            inbox: Arc::<Inbox>::default(),
             stopping: Arc::default(),
             findings: parking_lot::RwLock::default(),
         };
