@@ -359,8 +359,8 @@ def test_another_version_is_refused(tmp_path: Path) -> None:
     make_log(tmp_path, replica).close()
     path = tmp_path / "00000001.inputs"
     content = path.read_bytes()
-    path.write_bytes(content.replace(b"\xa7version\x03", b"\xa7version\x01"))
-    with pytest.raises(InputLogError, match="has version 1 and this build reads 3: replay it there"):
+    path.write_bytes(content.replace(b"\xa7version\x04", b"\xa7version\x01"))
+    with pytest.raises(InputLogError, match="has version 1 and this build reads 4: replay it there"):
         list(replay(tmp_path))
 
 

@@ -26,7 +26,7 @@ from rustorium.consensus.vocabulary import Effect, Input
 from rustorium.errors import InputLogError
 from rustorium.node.loop.statecodec import freeze, thaw
 
-VERSION = 3
+VERSION = 4
 SEGMENTS = 4
 FRAME_BYTES_MAX = 256 * 1024 * 1024
 WRITTEN_TOGETHER = 64
