@@ -59,7 +59,7 @@ def run(driver: Driver, steps: int) -> None:
     """Runs the driver until it has taken this many steps, and handed their effects over."""
 
     async def main() -> None:
-        with trio.fail_after(60):
+        with trio.fail_after(20):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(driver.run)
                 while driver.steps < steps:
@@ -168,7 +168,7 @@ def test_the_core_has_a_thread_of_its_own_and_trio_goes_on_while_it_hangs(port: 
     assert driver.busy_ms == 0
 
     async def main() -> None:
-        with trio.fail_after(60):
+        with trio.fail_after(20):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(driver.run)
                 await trio.to_thread.run_sync(inside.wait, 60)

@@ -107,7 +107,7 @@ fn quiet_inputs_are_taken_in_order_with_those_that_wake() {
 fn taken_after(inbox: &Arc<Inbox>, then: impl FnOnce(&Inbox)) -> Result<Option<Vec<Input>>, (String, String)> {
     let core = {
         let inbox = inbox.clone();
-        std::thread::spawn(move || inbox.wait(Some(monotonic_ns() + 60_000_000_000), 9))
+        std::thread::spawn(move || inbox.wait(Some(monotonic_ns() + 20_000_000_000), 9))
     };
     while !inbox.is_visited() {
         std::thread::yield_now();
