@@ -95,6 +95,25 @@ fn a_peers_message_reaches_the_named_shard() {
 }
 
 #[test]
+fn a_key_that_one_shard_finds_retired_is_retired_in_all_also_in_one_that_comes_back() {
+    let home = tempfile::tempdir().unwrap();
+    let node = start(home.path(), 0, None);
+    let retired = |shard| {
+        let (host, began) = (node.host(shard).unwrap(), Instant::now());
+        while !told(&host).unwrap().contains(&Input::KeyRetired) {
+            assert!(began.elapsed() < PATIENCE, "it is never told");
+        }
+        assert!(host.backend().status().retired.is_some());
+    };
+    node.host(SHARD).unwrap().backend().notices.retire("a vote").unwrap();
+    retired(ShardId::ROOT);
+    retired(SHARD);
+    node.end_host(SHARD, fault());
+    node.start_host(SHARD).unwrap();
+    retired(SHARD);
+}
+
+#[test]
 fn a_panic_in_one_shard_stops_that_shard_alone() {
     for thread in ["shard", "execute", "keep"] {
         let home = tempfile::tempdir().unwrap();
