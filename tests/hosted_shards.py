@@ -1,4 +1,5 @@
-"""A node of several shards as a process, which no command starts yet: `python hosted_shards.py HOME SHARD…`.
+"""A node of several shards as a process, which no command starts yet: `python hosted_shards.py HOME SHARD…`, perhaps with
+`--stop-fd=N`.
 
 If the file `fault-SHARD` is in the home, the core of that shard faults, and the file is removed. While the file
 `hang-SHARD` is there, the core of that shard hangs in its turn.
@@ -40,10 +41,12 @@ class FaultyDriver(Driver):
 def main() -> None:
     home = Home(Path(sys.argv[1]))
     launch = prepare(home, home.load_config(os.environ), None, os.environ)
-    settings = json.loads(launch.native_config) | {"shards": [int(shard) for shard in sys.argv[2:]]}
+    stop = [int(given.removeprefix("--stop-fd=")) for given in sys.argv[2:] if given.startswith("--stop-fd=")]
+    shards = [int(given) for given in sys.argv[2:] if not given.startswith("--")]
+    settings = json.loads(launch.native_config) | {"shards": shards}
     FaultyDriver.home = home.path
     hosts.Driver = FaultyDriver  # type: ignore[misc]
-    run(replace(launch, native_config=json.dumps(settings)), Descriptors())
+    run(replace(launch, native_config=json.dumps(settings)), Descriptors(stop=stop[0] if stop else None))
 
 
 if __name__ == "__main__":

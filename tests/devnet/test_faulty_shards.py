@@ -16,9 +16,11 @@ from rustorium.home.auditlog import log_of, read
 from rustorium.home.paths import Home
 from rustorium.net.devnet import Devnet
 from rustorium.node.admin.socket import call
+from rustorium.node.recovery.state import read_recovery
 from rustorium.testing import DevnetFactory
 
 PROGRAM = Path(__file__).parents[1] / "hosted_shards.py"
+SUPERVISOR = PROGRAM.with_name("hosted_recovery.py")
 EPOCH_MS = 2_000
 """The clock ends epochs, so that heights of both shards go on without clients."""
 ASK_S = 15.0
@@ -36,9 +38,9 @@ class Nodes:
     def home(self, index: int) -> Path:
         return Path(self.net.net.nodes[index].home)
 
-    def start(self, index: int) -> None:
+    def start(self, index: int, program: Path = PROGRAM) -> None:
         with open(self.home(index) / "log" / "stderr.log", "ab") as said:
-            command = [sys.executable, str(PROGRAM), str(self.home(index)), "0", str(SHARD)]
+            command = [sys.executable, str(program), str(self.home(index)), "0", str(SHARD)]
             self._running[index] = subprocess.Popen(command, stdout=said, stderr=said)
 
     def stop(self, index: int) -> None:
@@ -177,3 +179,28 @@ def test_a_damaged_store_is_shown_and_its_shard_comes_back_once_it_is_moved_asid
     wait_for("the shard", lambda: nodes.runs(0, SHARD))
     wait_for("all blocks again", lambda: nodes.height(0, SHARD) >= nodes.height(1, SHARD) - 1 > 0)
     nodes.goes_on(0, SHARD)
+
+
+def test_a_supervisor_refills_the_damaged_store_of_a_shard_alone(nodes: Nodes) -> None:
+    nodes.stop(0)
+    home = Home(nodes.home(0))
+    journal = {path.name for path in (home.path / "shards" / str(SHARD) / "safety").iterdir()}
+    (home.db_of(SHARD) / "CURRENT").write_text("nothing\n")
+    root_store = home.db.stat().st_ino
+    nodes.start(0, SUPERVISOR)
+
+    def refilled() -> list[tuple[str, str, int]]:
+        acts = read_recovery(home).get("acts", [])
+        return [(one["act"], one["code"], one["shard"]) for one in acts]
+
+    wait_for("the refill", lambda: refilled() == [("refill", "store-corrupt", SHARD)])
+    wait_for("the shard", lambda: nodes.runs(0, SHARD))
+    wait_for("all blocks again", lambda: nodes.height(0, SHARD) >= nodes.height(1, SHARD) - 1 > 0)
+    for shard in (0, SHARD):
+        nodes.goes_on(0, shard)
+    assert home.db.stat().st_ino == root_store, "the root shard's store stays"
+    assert journal <= {path.name for path in (home.path / "shards" / str(SHARD) / "safety").iterdir()}
+    wait_for("an audit line", lambda: len(nodes.audited(0, "recover")) == 1)
+    assert nodes.audited(0, "recover")[0]["shard"] == str(SHARD)
+    nodes.stop(0)
+    assert refilled() == [("refill", "store-corrupt", SHARD)]

@@ -129,10 +129,14 @@ fn status_json(backend: &dyn Backend) -> String {
 
 /// Returns how another hosted shard than the root does, for the node's status.
 fn other_shard(node: &Inner, shard: ShardId) -> serde_json::Value {
-    let because = |end: HostEnd| format!("it ended with {}: {}", end.code, end.sentence);
     let Some(host) = node.host(shard) else {
-        let because = node.end_of(shard).map(because);
-        return serde_json::json!({ "shard": shard.0, "ready": false, "not_ready_because": because });
+        let mut status = serde_json::json!({ "shard": shard.0, "ready": false });
+        if let (Some(HostEnd { code, sentence }), Some(fields)) = (node.end_of(shard), status.as_object_mut()) {
+            let because = format!("it ended with {code}: {sentence}");
+            fields.insert("not_ready_because".to_owned(), because.into());
+            fields.insert("ended".to_owned(), serde_json::json!({ "code": code, "sentence": sentence }));
+        }
+        return status;
     };
     let status = host.backend().status();
     serde_json::json!({
