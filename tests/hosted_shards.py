@@ -1,5 +1,5 @@
-"""A node of several shards as a process, which no command starts yet: `python hosted_shards.py HOME SHARD…`, perhaps with
-`--stop-fd=N`.
+"""A node of several shards as a process, which no command starts yet: `python hosted_shards.py HOME SHARD…`. With
+`--stop-fd=N` it ends once the other end of that pipe is closed.
 
 If the file `fault-SHARD` is in the home, the core of that shard faults, and the file is removed. While the file
 `hang-SHARD` is there, the core of that shard hangs in its turn.
