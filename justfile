@@ -155,6 +155,10 @@ bench *ARGUMENTS: build
 bench-bridge *ARGUMENTS: build
     {{ python }} benches/bridge.py {{ ARGUMENTS }}
 
+# what the core's steps take, with warm and with cold caches
+bench-core *ARGUMENTS: build
+    {{ python }} benches/core_steps.py {{ ARGUMENTS }}
+
 # what proofs to clients cost on this machine
 bench-proofs *ARGUMENTS: build
     {{ python }} benches/proofs.py {{ ARGUMENTS }}

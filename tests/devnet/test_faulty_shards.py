@@ -16,12 +16,15 @@ from rustorium.home.auditlog import log_of, read
 from rustorium.home.paths import Home
 from rustorium.net.devnet import Devnet
 from rustorium.node.admin.socket import call
+from rustorium.node.recovery.state import read_recovery
 from rustorium.testing import DevnetFactory
 
 PROGRAM = Path(__file__).parents[1] / "hosted_shards.py"
+SUPERVISOR = PROGRAM.with_name("hosted_recovery.py")
 EPOCH_MS = 2_000
 """The clock ends epochs, so that heights of both shards go on without clients."""
 ASK_S = 15.0
+HANGS_MS = 2_000
 pytestmark = pytest.mark.nodes
 
 
@@ -35,9 +38,9 @@ class Nodes:
     def home(self, index: int) -> Path:
         return Path(self.net.net.nodes[index].home)
 
-    def start(self, index: int) -> None:
+    def start(self, index: int, program: Path = PROGRAM) -> None:
         with open(self.home(index) / "log" / "stderr.log", "ab") as said:
-            command = [sys.executable, str(PROGRAM), str(self.home(index)), "0", str(SHARD)]
+            command = [sys.executable, str(program), str(self.home(index)), "0", str(SHARD)]
             self._running[index] = subprocess.Popen(command, stdout=said, stderr=said)
 
     def stop(self, index: int) -> None:
@@ -82,10 +85,14 @@ class Nodes:
         [found] = told["shards"]
         return dict(found)
 
+    def finding(self, index: int, code: str) -> str:
+        """Returns the evidence of a finding of the node; empty if there is no such finding."""
+        found = [one["evidence"] for one in self.status(index)["findings"] if one["code"] == code]
+        return str(found[0]) if found else ""
+
     def trouble(self, index: int) -> str:
         """Returns the evidence of the node's finding on its other shard."""
-        found = [one["evidence"] for one in self.status(index)["findings"] if one["code"] == "shard-trouble"]
-        return str(found[0]) if found else ""
+        return self.finding(index, "shard-trouble")
 
     def audited(self, index: int, event: str) -> list[dict[str, Any]]:
         lines = read(log_of(Home(self.home(index))))
@@ -126,6 +133,37 @@ def test_a_core_that_faults_ends_its_shard_alone_and_comes_back(nodes: Nodes) ->
         nodes.stop(index)
 
 
+def test_a_core_that_hangs_holds_up_neither_the_other_shard_nor_questions(devnet_factory: DevnetFactory) -> None:
+    made = Nodes(devnet_factory(start=False, parameters={"epoch_ms": EPOCH_MS}))
+    with open(made.home(0) / "config.toml", "a") as config:
+        config.write(f"[recovery]\nwatch_ms = 200\nwedged_ms = {HANGS_MS}\n")
+    indexes = range(len(made.net.net.nodes))
+    try:
+        for index in indexes:
+            made.start(index)
+        for index in indexes:
+            for shard in (0, SHARD):
+                wait_for(f"blocks of shard {shard} at node {index}", lambda i=index, s=shard: made.height(i, s) > 0)
+        for shard, other in ((SHARD, 0), (0, SHARD)):
+            request = made.home(0) / f"hang-{shard}"
+            request.touch()
+            if shard == SHARD:
+                wait_for("the trouble", lambda: "wedged" in made.trouble(0))
+            else:
+                wait_for("the finding", lambda: made.finding(0, "wedged").endswith(" s"))
+                assert "core for" in made.finding(0, "wedged")
+            made.goes_on(0, other)
+            assert call(Home(made.home(0)).admin_socket, "status")["at"]["shard"] == 0
+            request.unlink()
+            made.goes_on(0, shard)
+            wait_for("no trouble", lambda: not made.trouble(0) and not made.finding(0, "wedged"))
+        assert made.audited(0, "shard ended") == [], "a core that hangs is not a fault"
+        for index in indexes:
+            made.stop(index)
+    finally:
+        made.kill()
+
+
 def test_a_damaged_store_is_shown_and_its_shard_comes_back_once_it_is_moved_aside(nodes: Nodes) -> None:
     nodes.stop(0)
     store = nodes.home(0) / "shards" / str(SHARD) / "db"
@@ -141,3 +179,28 @@ def test_a_damaged_store_is_shown_and_its_shard_comes_back_once_it_is_moved_asid
     wait_for("the shard", lambda: nodes.runs(0, SHARD))
     wait_for("all blocks again", lambda: nodes.height(0, SHARD) >= nodes.height(1, SHARD) - 1 > 0)
     nodes.goes_on(0, SHARD)
+
+
+def test_a_supervisor_refills_the_damaged_store_of_a_shard_alone(nodes: Nodes) -> None:
+    nodes.stop(0)
+    home = Home(nodes.home(0))
+    journal = {path.name for path in (home.path / "shards" / str(SHARD) / "safety").iterdir()}
+    (home.db_of(SHARD) / "CURRENT").write_text("nothing\n")
+    root_store = home.db.stat().st_ino
+    nodes.start(0, SUPERVISOR)
+
+    def refilled() -> list[tuple[str, str, int]]:
+        acts = read_recovery(home).get("acts", [])
+        return [(one["act"], one["code"], one["shard"]) for one in acts]
+
+    wait_for("the refill", lambda: refilled() == [("refill", "store-corrupt", SHARD)])
+    wait_for("the shard", lambda: nodes.runs(0, SHARD))
+    wait_for("all blocks again", lambda: nodes.height(0, SHARD) >= nodes.height(1, SHARD) - 1 > 0)
+    for shard in (0, SHARD):
+        nodes.goes_on(0, shard)
+    assert home.db.stat().st_ino == root_store, "the root shard's store stays"
+    assert journal <= {path.name for path in (home.path / "shards" / str(SHARD) / "safety").iterdir()}
+    wait_for("an audit line", lambda: len(nodes.audited(0, "recover")) == 1)
+    assert nodes.audited(0, "recover")[0]["shard"] == str(SHARD)
+    nodes.stop(0)
+    assert refilled() == [("refill", "store-corrupt", SHARD)]

@@ -6,7 +6,18 @@ from hypothesis import strategies as st
 
 from rustorium.config import RecoverySection
 from rustorium.health.catalogue import ENDINGS, FINDINGS, Act, Finding
-from rustorium.health.plan import DAY_MS, HOUR_MS, PAUSE_MS, PastAct, Planner, Step, Trouble, is_well, manual_step
+from rustorium.health.plan import (
+    DAY_MS,
+    HOUR_MS,
+    PAUSE_MS,
+    PastAct,
+    Planner,
+    Step,
+    Trouble,
+    is_well,
+    manual_step,
+    troubles_of_shards,
+)
 
 CONFIG = RecoverySection()
 CUTTING = RecoverySection(keep_when_low=1000)
@@ -180,3 +191,43 @@ def test_a_running_node_is_never_ended_beyond_the_limits(codes: list[str], befor
     assert is_well([Finding(code, "why", NOW) for code in codes]) == all(
         FINDINGS[code].severity == "degraded" for code in codes
     )
+
+
+def shard(number: int, *codes: str, ended: str | None = None) -> dict[str, object]:
+    """Returns a shard as a node's status shows it."""
+    findings = [{"code": code, "evidence": "so", "since_ms": NOW} for code in codes]
+    if ended is not None:
+        return {"shard": number, "ready": False, "ended": {"code": ended, "sentence": "so"}}
+    return {"shard": number, "ready": not codes, "findings": findings}
+
+
+@pytest.mark.parametrize(
+    ("shards", "act"),
+    [
+        ([shard(3)], None),
+        ([shard(3, ended="store-corrupt")], (Act.REFILL, 3)),
+        ([shard(3, ended="core-fault")], None),
+        ([shard(3, ended="journal-corrupt")], None),
+        ([shard(3, "diverged")], (Act.REFILL, 3)),
+        ([shard(3, "wedged"), shard(5, ended="store-corrupt")], (Act.REFILL, 5)),
+        ([shard(3, "wedged", "leaders-mute")], (Act.RESTART, 3)),
+        ([shard(3, "disk-slow", "a-code-of-a-later-release")], None),
+    ],
+)
+def test_a_shard_gets_from_outside_what_the_node_can_not_do_itself(
+    shards: list[dict[str, object]], act: tuple[Act, int] | None
+) -> None:
+    step = Planner(CONFIG).shards(troubles_of_shards(shards), NOW)
+    assert (None if step is None else (step.act, step.trouble.shard)) == act
+    if step is not None and step.act is Act.REFILL:
+        assert step.why.startswith(f"shard {step.trouble.shard}: the store is moved")
+
+
+def test_refills_of_all_shards_have_one_limit() -> None:
+    planner, now = Planner(CONFIG), NOW
+    for number in range(CONFIG.refills_per_day_max):
+        step = planner.shards(troubles_of_shards([shard(number + 1, ended="store-corrupt")]), now)
+        assert step is not None
+        now = carry_out(planner, step, now)
+    assert planner.shards(troubles_of_shards([shard(9, ended="store-corrupt")]), now) is None
+    assert Planner(CONFIG, alone=True).shards(troubles_of_shards([shard(9, "diverged")]), now) is None

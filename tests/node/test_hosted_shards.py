@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import pytest
 import structlog
@@ -18,6 +18,7 @@ from rustorium.consensus.vocabulary import BlockFacts, Effect, Input, Recovered,
 from rustorium.health.catalogue import ENDS_PROCESS, FINDINGS, ends_process
 from rustorium.home.paths import Home
 from rustorium.node.loop import hosts
+from rustorium.node.loop.driver import Driver
 from rustorium.node.loop.hosts import DELAY_S_MAX, DELAY_S_MIN, RAN_WELL_S, Delays, HostedShard, Process
 from rustorium.node.loop.launch import Launch
 
@@ -30,6 +31,7 @@ class FakeHost(FakePort):
 
     def __init__(self, clock: trio.testing.MockClock) -> None:
         super().__init__()
+        self.pushed = trio.Event()
         self._clock = clock
         self.failure: tuple[str, str] | None = None
         self.refusals: list[str] = []
@@ -43,7 +45,11 @@ class FakeHost(FakePort):
         self.failure = (code, "a sentence")
         self.push(WorkSeen(True))
 
-    def turn(self, effects: list[Effect], deadline_ns: int | None, ticked: bool, limit: int) -> list[Input]:
+    def push(self, *inputs: Input) -> None:
+        super().push(*inputs)
+        self.pushed.set()
+
+    def turn(self, effects: list[Effect], deadline_ns: int | None, ticked: bool, limit: int) -> list[Input] | None:
         inputs = super().turn(effects, deadline_ns, ticked, limit)
         if self.failure is not None:
             code, sentence = self.failure
@@ -94,6 +100,18 @@ class Notes:
         self.note(event, json.loads(fields_json))
 
 
+class InLoop(Driver):
+    """Takes a turn on trio's thread whenever something was pushed."""
+
+    async def run(self) -> NoReturn:
+        host = self._port
+        assert isinstance(host, FakeHost)
+        while True:
+            await host.pushed.wait()
+            host.pushed = trio.Event()
+            self.turn()
+
+
 @pytest.fixture(autouse=True)
 def _without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs what goes to a thread at once: virtual time would not wait for a thread."""
@@ -103,6 +121,7 @@ def _without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         return call(*arguments)
 
     monkeypatch.setattr(trio.to_thread, "run_sync", run_sync)
+    monkeypatch.setattr(hosts, "Driver", InLoop)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import re
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -132,17 +133,36 @@ def test_the_drivers_steps_are_profiled_while_it_is_on_only() -> None:
     port = FakePort()
     driver = Driver(port, Replica())
     port.push(Tick())
-    driver.turns()
+    driver.turn()
     driver.profiler.start(60)
     port.push(Tick(), Tick())
-    driver.turns()
+    driver.turn()
     taken = driver.profiler.take()
     port.push(Tick())
-    driver.turns()
+    driver.turn()
     assert (taken["steps"], driver.steps) == (2, 4)
     assert [(path.rpartition(".")[2], calls) for path, _, calls in taken["paths"]] == [("Tick", 2), ("on_input", 2)]
     assert port.observed == 2
-    port.close()
+
+
+def test_a_profile_is_taken_while_another_thread_runs_a_step() -> None:
+    profiler, inside, taken = Profiler(CLOCK), threading.Event(), threading.Event()
+
+    def step() -> None:
+        inner(3)
+        inside.set()
+        assert taken.wait(60)
+        outer(4)
+
+    profiler.start(60)
+    thread = threading.Thread(target=profiler.run, args=("Tick", step))
+    thread.start()
+    assert inside.wait(60)
+    found = paths(profiler)
+    taken.set()
+    thread.join()
+    assert sum(own_ns for own_ns, _ in found.values()) == 3
+    assert not profiler.on
 
 
 def test_the_admin_socket_starts_a_profile_and_returns_it(tmp_path: Path) -> None:

@@ -75,6 +75,27 @@ def test_nothing_moves_while_the_node_runs(tmp_path: Path) -> None:
     assert stores(home) == {"db/CURRENT"}
 
 
+def test_a_store_of_another_shard_goes_and_comes_back_to_its_place(tmp_path: Path) -> None:
+    home = new_home(tmp_path)
+    other = home.db_of(7)
+    for name in ("db/CURRENT", "safety/segment-00000001.log"):
+        (other.parent / name).parent.mkdir(parents=True)
+        (other.parent / name).write_text(f"shard 7 {name}")
+    assert move_aside(home, "store-corrupt", "a row", 7) is not None
+    assert (home.db.is_dir(), other.exists()) == (True, False)
+    [one] = quarantined(home)
+    assert (one.shard, one.code, one.kept) == (7, "store-corrupt", False)
+    (one.path / "why.json").write_text("{")
+    other.mkdir()
+    (other / "CURRENT").write_text("a new one")
+    restored, aside = restore_store(home)
+    assert (restored.shard, (other / "CURRENT").read_text()) == (7, "shard 7 db/CURRENT")
+    assert aside is not None
+    assert [(one.shard, one.code) for one in quarantined(home)] == [(7, "undone")]
+    assert (home.db / "CURRENT").read_text() == "db/CURRENT"
+    assert (other.parent / "safety" / "segment-00000001.log").read_text() == "shard 7 safety/segment-00000001.log"
+
+
 def test_a_move_that_a_crash_interrupted_did_not_happen(tmp_path: Path) -> None:
     home = new_home(tmp_path)
     (home.quarantine / "20261125T010203-004-store-corrupt").mkdir(parents=True)

@@ -54,6 +54,18 @@ def test_the_notifier_extends_the_start_time_out_and_then_feeds_the_watchdog(lis
     ]
 
 
+def test_the_watchdog_hears_nothing_while_a_core_hangs(listener: socket.socket) -> None:
+    environment = {"NOTIFY_SOCKET": listener.getsockname(), "WATCHDOG_USEC": "9000000"}
+    alive = iter([True, False, True])
+
+    async def run() -> None:
+        with trio.move_on_after(8):
+            await Notifier(environment, PID).run(lambda: True, lambda: "fine", lambda: next(alive))
+
+    trio.run(run, clock=trio.testing.MockClock(autojump_threshold=0))
+    assert said(listener) == [["READY=1", "WATCHDOG=1", "STATUS=fine"], [""], ["WATCHDOG=1"]]
+
+
 def test_without_a_watchdog_the_notifier_reports_readiness_and_status(listener: socket.socket) -> None:
     told({"NOTIFY_SOCKET": listener.getsockname()}, 25.0, status="two\nlines " + "x" * 500)
     first, *rest = said(listener)

@@ -91,6 +91,17 @@ def test_a_finding_is_shown_with_advice_until_it_ends(tmp_path: Path) -> None:
     assert len(node.shown) == 3, "a closed node has nothing to show"
 
 
+def test_a_core_that_hangs_is_shown(tmp_path: Path) -> None:
+    node, busy_ms = FakeNode(), [0]
+    watch = Watch(node, CONFIG, tmp_path, logger(), core_ms=lambda: busy_ms[0])
+    watch.look(0)
+    assert codes(node) == []
+    busy_ms[0] = CONFIG.recovery.wedged_ms
+    watch.look(0)
+    [found] = node.shown[-1]
+    assert (found["code"], found["evidence"]) == ("wedged", "busy with one piece of work: core for 30 s")
+
+
 def test_a_fault_of_the_gateways_certificate_is_shown(tmp_path: Path) -> None:
     node = FakeNode()
     watch = Watch(node, CONFIG, tmp_path, logger())

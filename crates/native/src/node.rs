@@ -129,10 +129,14 @@ fn status_json(backend: &dyn Backend) -> String {
 
 /// Returns how another hosted shard than the root does, for the node's status.
 fn other_shard(node: &Inner, shard: ShardId) -> serde_json::Value {
-    let because = |end: HostEnd| format!("it ended with {}: {}", end.code, end.sentence);
     let Some(host) = node.host(shard) else {
-        let because = node.end_of(shard).map(because);
-        return serde_json::json!({ "shard": shard.0, "ready": false, "not_ready_because": because });
+        let mut status = serde_json::json!({ "shard": shard.0, "ready": false });
+        if let (Some(HostEnd { code, sentence }), Some(fields)) = (node.end_of(shard), status.as_object_mut()) {
+            let because = format!("it ended with {code}: {sentence}");
+            fields.insert("not_ready_because".to_owned(), because.into());
+            fields.insert("ended".to_owned(), serde_json::json!({ "code": code, "sentence": sentence }));
+        }
+        return status;
     };
     let status = host.backend().status();
     serde_json::json!({
@@ -267,31 +271,35 @@ impl Host {
         self.shard.0
     }
 
-    fn fileno(&self) -> PyResult<i32> {
-        Ok(self.running()?.inbox().fd())
-    }
-
-    /// Carries out the effects of the previous turn, which may have included a tick, and takes the inputs for the next
-    /// one. If there are none, the descriptor becomes readable with the next input, or at the deadline.
+    /// Carries out the effects of the previous turn, which may have included a tick, waits for inputs or for the
+    /// deadline, and returns the inputs of the next turn: none at the deadline, `None` once `stop` was called.
     fn turn<'py>(
         &self,
         py: Python<'py>,
-        effects: &Bound<'_, PyList>,
+        effects: &Bound<'py, PyList>,
         deadline_ns: Option<u64>,
         ticked: bool,
         limit: usize,
-    ) -> PyResult<Bound<'py, PyList>> {
+    ) -> PyResult<Option<Bound<'py, PyList>>> {
         let host = self.running()?;
-        if !effects.is_empty() {
-            host.submit(effects.iter().map(|item| self.vocabulary.effect(&item)).collect::<PyResult<_>>()?);
-        }
-        let inputs = host.inbox().drain(limit).map_err(|(code, sentence)| native_error(&code, sentence))?;
+        let effects: Vec<_> = effects.iter().map(|item| self.vocabulary.effect(&item)).collect::<PyResult<_>>()?;
+        let taken = detached(py, || {
+            if !effects.is_empty() {
+                host.submit(effects);
+            }
+            host.inbox().wait(deadline_ns, limit)
+        })?;
+        let Some(inputs) = taken.map_err(|(code, sentence)| native_error(&code, sentence))? else { return Ok(None) };
         host.metrics().stepped(&inputs, ticked);
-        if inputs.is_empty() {
-            host.inbox().wake_at(deadline_ns);
-        }
         let objects: Vec<_> = inputs.iter().map(|input| self.vocabulary.input(py, input)).collect::<PyResult<_>>()?;
-        PyList::new(py, objects)
+        PyList::new(py, objects).map(Some)
+    }
+
+    /// Ends the waits of `turn`, the present one and all later ones of this life of the shard.
+    fn stop(&self) {
+        if let Some(host) = self.node.host(self.shard) {
+            host.inbox().stop();
+        }
     }
 
     fn observe_step(&self, cpu_ns: u64, wall_ns: u64) -> PyResult<()> {

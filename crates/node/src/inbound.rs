@@ -158,7 +158,7 @@ mod tests {
         };
         let context = Arc::new(Context::new(&genesis, ShardId::ROOT, SigningKey::from_seed(&[1; 32])));
         let links = Arc::new(Links::new(context, [0; 32], BTreeMap::new()));
-        let inbox = Arc::new(Inbox::new().unwrap());
+        let inbox = Arc::<Inbox>::default();
         let inlet = Inlet { events: Arc::default(), links, questions: Arc::default(), inbox };
         let inbound = Inbound::new(true);
         inbound.attach(ShardId::ROOT, inlet);

@@ -25,6 +25,7 @@ pub mod rotator;
 mod scrape;
 mod served;
 mod shard_thread;
+pub mod shared_key;
 mod start_up;
 pub mod statesync;
 pub mod vitals;

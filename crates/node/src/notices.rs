@@ -1,5 +1,6 @@
 //! Notices that an operator must see and a restart must not lose: a retired key, and evidence against validators.
 
+use crate::shared_key::SharedKey;
 use parking_lot::{Mutex, RwLock};
 use rustorium_api::EvidenceNote;
 use rustorium_api::problem::spelled;
@@ -57,15 +58,17 @@ pub struct Notices {
     /// The safety journal's folder, which keeps the mark of a retired key.
     safety: PathBuf,
     members: RwLock<Vec<Member>>,
-    retired: Mutex<Option<String>>,
+    key: Arc<SharedKey>,
     /// Evidence by its kind and its author: the validator key in hex digits, or a name if the audit log has no key.
     evidence: Mutex<BTreeMap<(String, &'static str), Seen>>,
 }
 
 impl Notices {
-    /// Opens the notices of earlier starts. Errors: the mark or the audit log can't be read.
-    pub fn open(audit: Arc<AuditSink>, safety: PathBuf) -> io::Result<Self> {
-        let retired = Mutex::new(retired::read(&safety)?);
+    /// Opens the notices of earlier starts. `key`: that of the process. Errors: the mark or the audit log can't be read.
+    pub fn open(audit: Arc<AuditSink>, safety: PathBuf, key: Arc<SharedKey>) -> io::Result<Self> {
+        if let Some(because) = retired::read(&safety)? {
+            key.retire(&because);
+        }
         let mut evidence = BTreeMap::<_, Seen>::new();
         audit.each(EVIDENCE, |fields| {
             let Some((whose, line)) = Seen::read(fields) else { return };
@@ -77,7 +80,7 @@ impl Notices {
             }
         })?;
         let members = RwLock::default();
-        Ok(Self { audit, safety, members, retired, evidence: Mutex::new(evidence) })
+        Ok(Self { audit, safety, members, key, evidence: Mutex::new(evidence) })
     }
 
     /// Another epoch's committee, whose members evidence names from now on.
@@ -89,10 +92,10 @@ impl Notices {
 
     /// Returns the reason why the key is retired; `None` if it isn't.
     pub fn retired(&self) -> Option<String> {
-        self.retired.lock().clone()
+        self.key.retired()
     }
 
-    /// Retires the key: on disk when this returns. `lacks`: what it signed and the journal doesn't hold. Errors: the mark
+    /// Retires the key in all shards of the process: on disk when this returns. `lacks`: what it signed and the journal doesn't hold. Errors: the mark
     /// can't be left, so that the next start would sign again.
     pub fn retire(&self, lacks: &str) -> Result<(), String> {
         let sentence = format!(
@@ -103,7 +106,7 @@ impl Notices {
             self.safety.display()
         );
         tracing::error!(event = "key_retired", reason = %sentence);
-        *self.retired.lock() = Some(sentence.clone());
+        self.key.retire(&sentence);
         let fields = serde_json::json!({ "lacks": lacks, "reason": sentence });
         if let Err(error) = self.audit.record("key retired", fields) {
             tracing::error!(event = "audit_failed", reason = %error);

@@ -2,6 +2,7 @@
 
 use crate::config::{NodeConfig, PeerSetting, ShaperSettings};
 use crate::notices::Notices;
+use crate::shared_key::SharedKey;
 use rustorium_api::genesis_file;
 use rustorium_gateway::Tls;
 use rustorium_shard::WorkConfig;
@@ -126,10 +127,13 @@ pub(crate) fn seed_book(config: &NodeConfig) -> BTreeMap<PublicKey, PeerAddress>
     config.seeds.iter().map(|seed| (seed.node_key_hex.0, seed.address.clone())).collect()
 }
 
-/// Opens the notices. The mark of a retired key is the home's: a key that is retired in one shard is retired in all from the
-/// next start on.
-pub(crate) fn open_notices(config: &NodeConfig, audit: Arc<AuditSink>) -> Result<Notices, NodeError> {
-    Notices::open(audit, Folders::of(&config.home, ShardId::ROOT).journal).map_err(|error| {
+/// Opens the notices. The mark of a retired key is the home's: a key that is retired in one shard is retired in all.
+pub(crate) fn open_notices(
+    config: &NodeConfig,
+    audit: Arc<AuditSink>,
+    key: Arc<SharedKey>,
+) -> Result<Notices, NodeError> {
+    Notices::open(audit, Folders::of(&config.home, ShardId::ROOT).journal, key).map_err(|error| {
         let home = config.home.display();
         NodeError::new("journal-failed", format!("can't read safety/retired or audit/ in {home} ({error}); mend that"))
     })

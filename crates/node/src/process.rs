@@ -4,6 +4,7 @@
 
 use crate::config::{NodeConfig, NodeKeys};
 use crate::opening::{Folders, open_tls, read_genesis};
+use crate::shared_key::SharedKey;
 use parking_lot::Mutex;
 use rustorium_crypto::SigningKey;
 use rustorium_crypto::keystore::StorageKeys;
@@ -31,6 +32,7 @@ pub(crate) struct Process {
     pub(crate) audit: Arc<AuditSink>,
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) start: Instant,
+    pub(crate) shared_key: Arc<SharedKey>,
     tables: Mutex<Option<Arc<Tables>>>,
 }
 
@@ -52,7 +54,9 @@ impl Process {
         let audit = AuditSink::open(&config.home.join("audit"), node_key.clone())
             .map_err(|error| NodeError::new("audit-failed", error.to_string()))?;
         let (audit, start, tables) = (Arc::new(audit), Instant::now(), Mutex::default());
-        Ok((Self { config, genesis, node_key, validator_key, at_rest, audit, tls, start, tables }, root_store))
+        let shared_key = Arc::default();
+        let found = Self { config, genesis, node_key, validator_key, at_rest, audit, tls, start, shared_key, tables };
+        Ok((found, root_store))
     }
 
     /// Tells if the root shard is the only hosted one.

@@ -1,11 +1,7 @@
-//! Inputs on their way to the core, queued or coalesced. A descriptor is readable while inputs wait or once the core's
-//! deadline has come.
+//! Inputs on their way to the core, queued or coalesced, and the core's wait for them or for its deadline.
 
-use parking_lot::Mutex;
-use rustix::event::{EventfdFlags, epoll, eventfd};
-use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
-use rustix::time::{ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
-use rustix::time::{clock_gettime, timerfd_create, timerfd_settime};
+use parking_lot::{Condvar, Mutex};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 use rustorium_shard::port::Input;
 use rustorium_types::{Height, ValidatorIndex};
 use std::collections::{BTreeMap, VecDeque};
@@ -25,52 +21,30 @@ struct WaitingInputs {
     signalled: bool,
     /// Time since which inputs wait that the core has not fetched.
     since: Option<Instant>,
-    /// Monotonic nanoseconds at which the timer makes, or made, the descriptor readable.
-    armed: Option<u64>,
+    /// True once the core is to end.
+    stopped: bool,
 }
 
 const NS_PER_S: u64 = 1_000_000_000;
 
-fn monotonic_ns() -> u64 {
+/// Returns the time of the monotonic clock, which the core goes by too, in nanoseconds.
+pub fn monotonic_ns() -> u64 {
     let Timespec { tv_sec, tv_nsec } = clock_gettime(ClockId::Monotonic);
     u64::try_from(tv_sec).unwrap_or(0) * NS_PER_S + u64::try_from(tv_nsec).unwrap_or(0)
 }
 
 /// Queue of inputs for the core. Level-triggered inputs keep only their newest value, so the windows of views and peers
 /// bound what waits.
+#[derive(Default)]
 pub struct Inbox {
     waiting: Mutex<WaitingInputs>,
-    event: OwnedFd,
-    timer: OwnedFd,
-    /// Descriptor that is readable while one of the two is.
-    either: OwnedFd,
+    /// Notified when the core is to be woken.
+    wake: Condvar,
     /// True once the core has fetched inputs.
     visited: AtomicBool,
 }
 
-impl AsFd for Inbox {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.either.as_fd()
-    }
-}
-
 impl Inbox {
-    /// Creates an empty inbox. Errors: the system gives no descriptor.
-    pub fn new() -> std::io::Result<Self> {
-        let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
-        let either = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        for (number, fd) in (0..).zip([&event, &timer]) {
-            epoll::add(&either, fd, epoll::EventData::new_u64(number), epoll::EventFlags::IN)?;
-        }
-        Ok(Self { waiting: Mutex::default(), event, timer, either, visited: AtomicBool::new(false) })
-    }
-
-    /// Returns the descriptor to wait on.
-    pub fn fd(&self) -> RawFd {
-        self.either.as_raw_fd()
-    }
-
     /// Adds inputs and wakes the core. The next drain sees all of them or none.
     ///
     /// Two inputs don't wake the core on their own: work that went away, and an epoch's end that is no longer due.
@@ -89,10 +63,10 @@ impl Inbox {
                     // R29: earlier inputs belong to the epoch that is over, or to the time before a restart.
                     let wanted = waiting.wanted.take();
                     let fatal = waiting.fatal.take();
-                    let WaitingInputs { signalled, since, armed, .. } = *waiting;
+                    let WaitingInputs { signalled, since, stopped, .. } = *waiting;
                     let queue = VecDeque::from([input]);
                     *waiting =
-                        WaitingInputs { queue, wanted, fatal, signalled, since, armed, ..WaitingInputs::default() };
+                        WaitingInputs { queue, wanted, fatal, signalled, since, stopped, ..WaitingInputs::default() };
                 }
                 Input::WorkSeen(listable) => waiting.work = Some(listable),
                 Input::ClaimReady(height) => waiting.claim = Some(height),
@@ -113,8 +87,7 @@ impl Inbox {
     fn signal(&self, waiting: &mut WaitingInputs) {
         if !std::mem::replace(&mut waiting.signalled, true) {
             waiting.since = Some(Instant::now());
-            // An eventfd write fails only at 2^64 − 1, which one write at a time cannot reach.
-            let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
+            self.wake.notify_one();
         }
     }
 
@@ -130,7 +103,7 @@ impl Inbox {
         self.visited.load(Ordering::Relaxed)
     }
 
-    /// Returns true if the core is to be woken: the descriptor is readable.
+    /// Returns true if the core is to be woken.
     pub fn is_signalled(&self) -> bool {
         self.waiting.lock().signalled
     }
@@ -145,10 +118,36 @@ impl Inbox {
         self.waiting.lock().since.map(|since| since.elapsed())
     }
 
-    /// Takes at most `limit` inputs, oldest first. Errors: the data plane failed, with code and sentence.
-    pub fn drain(&self, limit: usize) -> Result<Vec<Input>, (String, String)> {
+    /// Ends the core's waits, the present one and all later ones.
+    pub fn stop(&self) {
+        self.waiting.lock().stopped = true;
+        self.wake.notify_one();
+    }
+
+    /// Waits until inputs wake the core, or until this time of the monotonic clock in nanoseconds, and takes about
+    /// `limit` inputs, oldest first. `None` once the core is to end. Errors: the data plane failed, with code and
+    /// sentence.
+    pub fn wait(&self, deadline_ns: Option<u64>, limit: usize) -> Result<Option<Vec<Input>>, (String, String)> {
         self.visited.store(true, Ordering::Relaxed);
         let mut waiting = self.waiting.lock();
+        while !waiting.stopped && !waiting.signalled {
+            match deadline_ns.map(|deadline| deadline.saturating_sub(monotonic_ns())) {
+                None => self.wake.wait(&mut waiting),
+                Some(0) => break,
+                Some(left_ns) => _ = self.wake.wait_for(&mut waiting, Duration::from_nanos(left_ns)),
+            }
+        }
+        if waiting.stopped { Ok(None) } else { Self::take(&mut waiting, limit).map(Some) }
+    }
+
+    /// Takes about `limit` inputs, oldest first, without waiting. Errors: the data plane failed, with code and
+    /// sentence.
+    pub fn drain(&self, limit: usize) -> Result<Vec<Input>, (String, String)> {
+        self.visited.store(true, Ordering::Relaxed);
+        Self::take(&mut self.waiting.lock(), limit)
+    }
+
+    fn take(waiting: &mut WaitingInputs, limit: usize) -> Result<Vec<Input>, (String, String)> {
         if let Some(fatal) = &waiting.fatal {
             return Err(fatal.clone());
         }
@@ -167,30 +166,11 @@ impl Inbox {
             inputs.extend(std::mem::take(&mut waiting.silence).into_iter().map(|(p, s)| Input::PeerSilence(p, s)));
             inputs.extend(waiting.wanted.take().map(Input::ClaimWanted));
             waiting.since = None;
-            if std::mem::take(&mut waiting.signalled) {
-                let _ = rustix::io::read(&self.event, &mut [0u8; 8]);
-            }
+            waiting.signalled = false;
         }
         if !waiting.queue.is_empty() {
             waiting.since = Some(Instant::now());
         }
         Ok(inputs)
-    }
-
-    /// Makes the descriptor readable at this time of the monotonic clock, in nanoseconds, even if no input waits then.
-    /// Replaces an earlier time. A needless wake-up costs more than this call.
-    pub fn wake_at(&self, deadline_ns: Option<u64>) {
-        let mut waiting = self.waiting.lock();
-        if deadline_ns == waiting.armed && deadline_ns.is_none_or(|deadline| deadline > monotonic_ns()) {
-            return;
-        }
-        waiting.armed = deadline_ns;
-        // A time of zero disarms the timer, so a time in the past is never passed as zero. Setting the timer withdraws
-        // an expiry.
-        let at = deadline_ns.map_or(0, |deadline| deadline.max(1));
-        let it_value = Timespec { tv_sec: (at / NS_PER_S).cast_signed(), tv_nsec: (at % NS_PER_S).cast_signed() };
-        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value };
-        // This fails only for negative times or nanoseconds of a second and more.
-        let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once);
     }
 }

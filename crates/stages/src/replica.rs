@@ -58,7 +58,7 @@ impl Replica {
     /// if there is one.
     ///
     /// # Errors
-    /// The store's, or the system's if it has no descriptors left.
+    /// The store's.
     pub fn open(
         genesis: &Genesis,
         shard: ShardId,
@@ -71,7 +71,6 @@ impl Replica {
         let context = Context::at(genesis, key, &*store, &tip.header).map_err(failed)?;
         let context = Arc::new(context.signed_elsewhere(elsewhere));
         let metrics = Arc::new(NodeMetrics::new(tip.header.shard));
-        let inbox = Inbox::new().map_err(|error| NodeError::new("system", format!("no eventfd: {error}")))?;
         let progress = Arc::<Progress>::default();
         progress.executed.store(tip.height.0, Ordering::Release);
         progress.claimed.store(tip.header.result.height.0, Ordering::Release);
@@ -80,7 +79,7 @@ impl Replica {
             context,
             store,
             tip,
-            inbox: Arc::new(inbox),
+            inbox: Arc::default(),
             events: Arc::default(),
             waiters: Arc::default(),
             progress,

@@ -7,7 +7,7 @@ below is forgotten. A block is judged by certificates alone, never by this node'
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from rustorium.consensus.views import Notarized, Runs
+from rustorium.consensus.views import Notarized, Runs, forget_through
 from rustorium.consensus.vocabulary import BlockFacts, PayloadStatus
 
 
@@ -45,8 +45,8 @@ class Verdict(Enum):
 class Chain:
     """The finalized block of one epoch, with the notarized tree and the nullified views above it."""
 
-    __slots__ = ("_floor_height", "_proposals", "_status", "_walk", "blocks", "final_digest", "final_view", "notarized",
-                 "nullified", "payload_height")  # fmt: skip
+    __slots__ = ("_floor_height", "_status", "blocks", "final_digest", "final_view", "notarized", "nullified",
+                 "payload_height", "proposals", "walk")  # fmt: skip
 
     def __init__(self, final: BlockFacts, payload_height: int) -> None:
         self.final_view = final.view
@@ -57,30 +57,32 @@ class Chain:
         self.nullified = Runs()
         self.payload_height = payload_height
         self._status: dict[bytes, PayloadStatus] = {}
-        self._proposals: dict[int, bytes] = {}
+        self.proposals: dict[int, bytes] = {}
+        """The first proposal of each view above the last finalization; the first valid one if others break a rule."""
         self._floor_height = final.height
-        self._walk: Parent | None = None
+        self.walk: Parent | None = None
+        """The final block whose header the search for the newest payload waits for (R13); `None` once it is done."""
 
     # ---- blocks
 
     def learn(self, block: BlockFacts, status: PayloadStatus) -> None:
         """Keeps a block above the last finalization, or the block that the walk for payloads waits for (R10)."""
-        wanted = self._walk is not None and self._walk.digest == block.digest
+        wanted = self.walk is not None and self.walk.digest == block.digest
         if block.view <= self.final_view and not wanted and block.digest != self.final_digest:
             return
         block = self.blocks.setdefault(block.digest, block)
         if block.view > self.final_view:
             if self._status.get(block.digest) is not PayloadStatus.READY:  # a late PENDING doesn't undo READY
                 self._status[block.digest] = status
-            first = self._proposals.setdefault(block.view, block.digest)
+            first = self.proposals.setdefault(block.view, block.digest)
             if self._status[first] is PayloadStatus.INVALID:
-                self._proposals[block.view] = self._first_valid(block.view) or first
+                self.proposals[block.view] = self._first_valid(block.view) or first
         if wanted:
             self._resume_walk()
 
     def proposal(self, view: int) -> tuple[BlockFacts, PayloadStatus] | None:
         """Returns the first proposal of `view` that isn't known to break a rule."""
-        digest = self._proposals.get(view)
+        digest = self.proposals.get(view)
         if digest is None or self._status[digest] is PayloadStatus.INVALID:
             return None
         return self.blocks[digest], self._status[digest]
@@ -105,7 +107,7 @@ class Chain:
 
     def newest_certified(self) -> int:
         """Returns the newest view with a block that may be a parent."""
-        newest = self.notarized.newest()
+        newest = self.notarized.newest
         return self.final_view if newest is None else newest
 
     def newest_parent(self, view: int) -> Parent | MissingCertificates:
@@ -140,13 +142,7 @@ class Chain:
 
     def tip(self) -> BlockFacts | None:
         """Returns the newest certified block; `None` while its header is unknown."""
-        newest = self.certified(self.newest_certified())
-        return None if newest is None else self.blocks.get(newest)
-
-    def closing(self) -> bool:
-        """Checks whether a child of the newest certified block is a closing block, which brings no content (R28)."""
-        tip = self.tip()
-        return tip is not None and tip.ends_epoch
+        return self.blocks.get(self.notarized.newest_digest or self.final_digest)
 
     def has_content(self, view: int) -> bool:
         """Checks whether the notarized block of `view` has content that must become final (R11). Unknown counts as
@@ -178,41 +174,40 @@ class Chain:
             if below is None:
                 return None
             block = below
-        return self.payload_height if self._walk is None else None
+        return self.payload_height if self.walk is None else None
 
     # ---- finality
 
     def finalize(self, view: int, digest: bytes) -> None:
         """Moves the last finalization up and forgets everything below it (R9, R10)."""
         self.final_view, self.final_digest = view, digest
-        self._walk = Parent(view, digest)
+        self.walk = Parent(view, digest)
         self._resume_walk()
         keep = {digest}
-        if self._walk is not None:
-            keep.add(self._walk.digest)
-        self.blocks = {d: b for d, b in self.blocks.items() if b.view > view or d in keep}
-        self._status = {d: s for d, s in self._status.items() if d in self.blocks and self.blocks[d].view > view}
-        self._proposals = {v: d for v, d in self._proposals.items() if v > view}
+        if self.walk is not None:
+            keep.add(self.walk.digest)
+        for known, block in list(self.blocks.items()):
+            if block.view <= view and known not in keep:
+                del self.blocks[known]
+        for known in list(self._status):
+            if known not in self.blocks or self.blocks[known].view <= view:
+                del self._status[known]
+        forget_through(self.proposals, view)
         self.notarized.forget_through(view)
         self.nullified.forget_through(view)
 
-    def walking_at(self) -> Parent | None:
-        """Returns the final block whose header the search for the newest payload waits for (R13); `None` once it is
-        done."""
-        return self._walk
-
     def _resume_walk(self) -> None:
         """Walks down from the final block to the newest payload (R13). The walk needs only headers, newest first."""
-        while self._walk is not None:
-            block = self.blocks.get(self._walk.digest)
+        while self.walk is not None:
+            block = self.blocks.get(self.walk.digest)
             if block is None:
                 return
             if block.has_payload:
                 self.payload_height = max(self.payload_height, block.height)
             if block.has_payload or block.height <= self._floor_height + 1:
-                self._walk = None  # below the floor `payload_height` was right from the start
+                self.walk = None  # below the floor `payload_height` was right from the start
             else:
-                self._walk = Parent(block.parent_view, block.parent)
+                self.walk = Parent(block.parent_view, block.parent)
             if block.digest != self.final_digest and block.view <= self.final_view:
                 del self.blocks[block.digest]
         final = self.final_facts()

@@ -5,17 +5,21 @@ reason. So leader and voters read the same rule, and timers need no handles. An 
 """
 
 from collections import deque
+from collections.abc import Sequence
 
 from rustorium.consensus.chain import Chain
 from rustorium.consensus.pacemaker import NS_PER_MS, ConsensusConfig
+from rustorium.consensus.views import forget_through
 from rustorium.consensus.vocabulary import BlockFacts
 
 
-def earlier(one: int | None, other: int | None) -> int | None:
-    """Returns the earlier of two times; `None` means never."""
-    if one is None or other is None:
-        return other if one is None else one
-    return one if one < other else other
+def earliest(times: Sequence[int | None]) -> int | None:
+    """Returns the earliest of some times; `None` means never."""
+    found = None
+    for time in times:
+        if time is not None and (found is None or time < found):
+            found = time
+    return found
 
 
 class Work:
@@ -76,13 +80,14 @@ class Work:
             self._unfinal_since[view] = now
             self._maybe_content.append((view, now))
 
-    def notarized_at(self, view: int) -> int | None:
+    def notarized_at(self, view: int | None) -> int | None:
         """Returns the time at which the notarization of `view` came; `None` if the view is final or not notarized."""
-        return self._unfinal_since.get(view)
+        return None if view is None else self._unfinal_since.get(view)
 
     def finalized(self, view: int) -> None:
-        self._unfinal_since = {v: at for v, at in self._unfinal_since.items() if v > view}
-        self._maybe_content = deque((v, at) for v, at in self._maybe_content if v > view)
+        forget_through(self._unfinal_since, view)
+        if self._maybe_content:
+            self._maybe_content = deque([(v, at) for v, at in self._maybe_content if v > view])
 
     def lane_costly(self, lane: int, view: int) -> None:
         """Distrusts a lane whose batches only their leader had: for D views it ends at the seq that a quorum holds
@@ -96,14 +101,13 @@ class Work:
 
     def since(self, chain: Chain, view: int, entered_at: int) -> int | None:
         """Returns the earliest time (possibly in the future) from which there is work in `view` (R11)."""
-        since = self._unfinal_content_since(chain)
+        reasons = [self._unfinal_content_since(chain)] if self._maybe_content else []
         if self._nullifies is not None and self._nullifies[0] >= view:
-            since = earlier(since, self._nullifies[1])
-        if not chain.closing():  # R28: a closing block could bring none of these
-            since = earlier(since, self._listable_since)
-            since = earlier(since, self._end_due_since)
-            since = earlier(since, self._owed_claim_since(chain, entered_at))
-        return since
+            reasons.append(self._nullifies[1])
+        tip = chain.tip()
+        if tip is None or not tip.ends_epoch:  # R28: a closing block could bring none of these
+            reasons += self._listable_since, self._end_due_since, self._owed_claim_since(chain, entered_at)
+        return earliest(reasons)
 
     def claim_height(self, parent: BlockFacts) -> int:
         """Returns the height that a proposal on this parent claims: the newest agreed one, never below the parent's
@@ -133,8 +137,8 @@ class Work:
     def _owed_claim_since(self, chain: Chain, entered_at: int) -> int | None:
         """Returns the time from which an owed claim that could be made now is work (R13). That is after a delay in
         which another block could carry it. A result that a client waits for is work at once, by itself."""
-        final, tip = chain.final_facts(), chain.tip()
-        if final is None or tip is None or chain.walking_at() is not None:
+        final, tip = chain.blocks.get(chain.final_digest), chain.tip()
+        if final is None or tip is None or chain.walk is not None:
             return None
         result = final.claimed_height < chain.payload_height and tip.claimed_height < self.ready_claim
         if result and tip.claimed_height < self.wanted_claim <= self.ready_claim:

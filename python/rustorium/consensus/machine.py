@@ -7,7 +7,7 @@ inputs.
 """
 
 from rustorium.consensus.chain import Chain, MissingBlock, MissingCertificates, Verdict
-from rustorium.consensus.leader import Work, earlier
+from rustorium.consensus.leader import Work, earliest
 from rustorium.consensus.pacemaker import NS_PER_MS, ConsensusConfig, Pacemaker, Phase
 from rustorium.consensus.safety import VoteGuard
 from rustorium.consensus.schedule import Schedule
@@ -50,8 +50,8 @@ class Machine:
     """One shard at one node for one epoch. It begins with the content of `Recovered` (R22, R29)."""
 
     __slots__ = ("_asked_blocks", "_asked_certificates", "_chain", "_config", "_epoch", "_guard", "_held_by_nobody",
-                 "_leader", "_me", "_n", "_now", "_out", "_pace", "_proposal_at", "_proposed_view", "_schedule",
-                 "_silent", "_since", "_turns", "_work")  # fmt: skip
+                 "_leader", "_me", "_n", "_next", "_now", "_out", "_pace", "_proposal_at", "_proposed_view",
+                 "_schedule", "_silent", "_since", "_turns", "_work")  # fmt: skip
 
     def __init__(self, config: ConsensusConfig, now: int, event: Recovered) -> None:
         assert event.n > 0
@@ -71,6 +71,8 @@ class Machine:
         self._proposal_at: int | None = None
         self._since: int | None = None
         """Start of work (R11), computed once per step after the input: nothing later in the step changes it."""
+        self._next: tuple[Phase, int] | None = None
+        """The timer's next step after the current one, and its time."""
         self._out: list[Effect] = []
         self._now = now
         self._chain = Chain(event.final, event.payload_height)
@@ -83,8 +85,10 @@ class Machine:
         self._out = []
         self._take(now, event)
         self._now, self._since = now, self._work_since()
-        self._judge_proposal(now)
-        self._lead(now)
+        if self._pace.view in self._chain.proposals:
+            self._judge_proposal(now)
+        if self._leader == self._me:
+            self._lead(now)
         self._run_timers(now)
         out, self._out = self._out, []
         return out
@@ -97,29 +101,38 @@ class Machine:
     def next_deadline(self) -> int:
         """Returns the time at which to send a `Tick`; called after each step. On an idle chain that is the heartbeat
         alone (R19)."""
-        deadlines = [self._pace.heartbeat_at]
-        if not self._guard.halted:
-            work_since = self._since
-            phase = self._next_phase(work_since)
-            if phase is not None:
-                deadlines.append(phase[1])
-            if work_since is not None and work_since > self._now:
-                deadlines.append(work_since)
-            lead_from = self._lead_from(work_since) if self._may_lead() else None
-            if lead_from is not None and lead_from > self._now:
-                deadlines.append(lead_from)
-        return min(deadlines)
+        deadline, now, work_since = self._pace.heartbeat_at, self._now, self._since
+        if self._guard.halted:
+            return deadline
+        if self._next is not None and self._next[1] < deadline:
+            deadline = self._next[1]
+        if work_since is not None and now < work_since < deadline:
+            deadline = work_since
+        if self._leader == self._me and self._may_lead():
+            lead_from = self._lead_from(work_since)
+            if lead_from is not None and now < lead_from < deadline:
+                deadline = lead_from
+        return deadline
 
     # ---- inputs
 
     def _take(self, now: int, event: Input) -> None:
+        # The frequent ones first, and by their classes: a pattern takes several times as long.
+        if type(event) is Certificate:
+            self._absorb(now, event)
+        elif type(event) is BlockSeen:
+            self._learn(event.block, event.status)
+        elif type(event) is WorkSeen:
+            self._work.listable(now, event.listable)
+        elif type(event) is ClaimReady:
+            self._work.claim_ready(now, event.height)
+        else:
+            self._take_rare(now, event)
+
+    def _take_rare(self, now: int, event: Input) -> None:
         match event:
             case Recovered():
                 self._recover(now, event)
-            case Certificate():
-                self._absorb(now, event)
-            case BlockSeen(block, status):
-                self._learn(block, status)
             case VoteRefused(kind, view):
                 self._guard.refused(kind, view)
             case Diverged() | KeyRetired():
@@ -137,10 +150,6 @@ class Machine:
     def _take_reason(self, now: int, event: Input) -> None:
         """Takes an input that may be a reason for a block. A `Tick` only brings the time."""
         match event:
-            case WorkSeen(listable):
-                self._work.listable(now, listable)
-            case ClaimReady(height):
-                self._work.claim_ready(now, height)
             case RootReady(height):
                 self._work.root_ready(now, height)
             case ClaimWanted(height):
@@ -196,13 +205,12 @@ class Machine:
         since = self._timer_since(self._work_since()) if told else None
         match certificate.kind:
             case VoteKind.NOTARIZE:
-                if view in chain.notarized:
-                    return
                 assert certificate.digest is not None
+                if not chain.notarized.add(view, certificate.digest):
+                    return
                 if view == self._pace.view and self._turns.told_of_any and not self._guard.has_nullified(view):
                     proposed = now if self._proposal_at is None else self._proposal_at
                     self._turns.notarized(view, self._pace.early(proposed, since), self._pace.quick(now, since))
-                chain.notarized.add(view, certificate.digest)
                 self._work.notarized(now, view)
                 if self._guard.may_finalize(view):
                     self._vote(now, VoteKind.FINALIZE, view, certificate.digest, certificate)
@@ -285,7 +293,7 @@ class Machine:
     def _lead_from(self, work_since: int | None) -> int | None:
         """Returns the time from which to propose. With work, a leader waits a moment for the parent to become final
         (R4)."""
-        parent_since = self._work.notarized_at(self._chain.newest_certified())
+        parent_since = self._work.notarized_at(self._chain.notarized.newest)
         if work_since is None or parent_since is None:
             return work_since
         return max(work_since, parent_since + self._config.parent_grace_ms * NS_PER_MS)
@@ -322,17 +330,14 @@ class Machine:
     def _timer_since(self, work_since: int | None) -> int | None:
         """Returns the start of the view's timer (R15). A proposal starts it too: it must get somewhere even if this
         node has seen no work."""
-        return earlier(work_since, self._proposal_at)
-
-    def _next_phase(self, work_since: int | None) -> tuple[Phase, int] | None:
-        since = self._timer_since(work_since)
-        return self._pace.next_phase(since, self._proposal_at, work_since is not None)
+        return earliest((work_since, self._proposal_at))
 
     def _run_timers(self, now: int) -> None:
         """Takes the timer steps that are due (R15, R17, R18, R19)."""
         pace = self._pace
         if now >= pace.heartbeat_at:
             self._beat(now)
+        self._next = None
         if self._guard.halted:
             return
         work_since = self._since
@@ -341,9 +346,10 @@ class Machine:
             self._pass_over(now)
         if working and self._held_by_nobody:
             self._nullify_late(now)
-        while True:
-            due = self._next_phase(work_since)
+        while work_since is not None or self._proposal_at is not None:
+            due = pace.next_phase(self._timer_since(work_since), self._proposal_at, work_since is not None)
             if due is None or due[1] > now:
+                self._next = due
                 return
             match due[0]:
                 case Phase.ASK:
@@ -409,7 +415,7 @@ class Machine:
         self._pace.sent_a_frame(now)
         self._emit(Heartbeat(self._pace.view))
         self._ask_again(now)
-        walk = self._chain.walking_at()
+        walk = self._chain.walk
         if walk is not None:
             self._fetch_block(walk.view, walk.digest)
 

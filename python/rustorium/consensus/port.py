@@ -26,14 +26,14 @@ class ShardPort(Protocol):
 class NativePort(Protocol):
     """The Python end of a data plane that runs on its own threads."""
 
-    def fileno(self) -> int:
-        """Returns a descriptor that is readable while inputs wait, or once the deadline of the last turn has come."""
+    def turn(self, effects: list[Effect], deadline_ns: int | None, ticked: bool, limit: int) -> list[Input] | None:
+        """Carries out the effects of the previous turn, in list order, waits for inputs or the deadline, and takes
+        about `limit` waiting inputs, oldest first: none if the deadline came first. `None` once `stop` was called.
+        `deadline_ns`: monotonic nanoseconds. `ticked`: `True` if a tick was among the steps of the previous turn."""
         ...
 
-    def turn(self, effects: list[Effect], deadline_ns: int | None, ticked: bool, limit: int) -> list[Input]:
-        """Carries out the effects of the previous turn, in list order, and takes about `limit` waiting inputs, oldest
-        first. `deadline_ns`: monotonic nanoseconds; used if no input has come. `ticked`: `True` if a tick was among the
-        steps of the previous turn."""
+    def stop(self) -> None:
+        """Ends the wait of `turn`, and all later ones. May be called from any thread."""
         ...
 
     def observe_step(self, cpu_ns: int, wall_ns: int) -> None:

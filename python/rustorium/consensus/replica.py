@@ -20,7 +20,7 @@ class Replica:
 
     def on_input(self, now: int, event: Input) -> list[Effect]:
         """Takes one input at `now` (monotonic nanoseconds); returns the effects to carry out in list order."""
-        if isinstance(event, Recovered):  # R29
+        if type(event) is Recovered:  # R29
             self._machine = Machine(self._config, now, event)
         assert self._machine is not None, "Recovered comes first"
         return self._machine.on_input(now, event)

@@ -7,24 +7,22 @@ the reason for a vote.
 
 from collections.abc import Iterable
 
+from rustorium.consensus.views import forget_through
 from rustorium.consensus.vocabulary import OwnVote, VoteKind
 
 
 class VoteGuard:
     """The guard of this node's votes. The same is asserted again, on other data, in front of the signing key."""
 
-    __slots__ = ("_finalized", "_floor", "_halted", "_notarized", "_nullified")
+    __slots__ = ("_finalized", "_floor", "_notarized", "_nullified", "halted")
 
     def __init__(self) -> None:
         self._floor = 0
-        self._halted = False
+        self.halted = False
+        """`True` once this node votes no more."""
         self._notarized: dict[int, bytes | None] = {}
         self._nullified: set[int] = set()
         self._finalized: dict[int, bytes | None] = {}
-
-    @property
-    def halted(self) -> bool:
-        return self._halted
 
     def restore(self, votes: Iterable[OwnVote]) -> None:
         """Takes in the votes that the journal holds (R22): a vote that may have left counts as cast."""
@@ -34,7 +32,7 @@ class VoteGuard:
     def halt(self) -> None:
         """Ends all voting. This node's execution differs from the quorum's (R24), or it may have signed something that
         a new vote would contradict (R27)."""
-        self._halted = True
+        self.halted = True
 
     def may_notarize(self, view: int) -> bool:
         """Checks R6. A nullify of the same view doesn't matter: a node may cast both in one view."""
@@ -79,12 +77,13 @@ class VoteGuard:
     def forget_through(self, view: int) -> None:
         """Forgets the votes up to `view`, the last final one: no vote is cast there any more (R10)."""
         self._floor = max(self._floor, view)
-        self._notarized = {v: d for v, d in self._notarized.items() if v > view}
-        self._nullified = {v for v in self._nullified if v > view}
-        self._finalized = {v: d for v, d in self._finalized.items() if v > view}
+        forget_through(self._notarized, view)
+        forget_through(self._finalized, view)
+        if self._nullified:
+            self._nullified = {v for v in self._nullified if v > view}
 
     def _open(self, view: int) -> bool:
-        return not self._halted and view > self._floor
+        return not self.halted and view > self._floor
 
     def _note(self, kind: VoteKind, view: int, digest: bytes | None) -> None:
         match kind:

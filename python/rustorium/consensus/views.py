@@ -6,6 +6,16 @@ are kept as runs, so that a bad hour is one entry.
 """
 
 from bisect import bisect_left, bisect_right, insort
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def forget_through(known: dict[int, T], view: int) -> None:
+    """Removes the views up to this one, which are keys."""
+    for gone in list(known):
+        if gone <= view:
+            del known[gone]
 
 
 class Runs:
@@ -63,26 +73,30 @@ class Runs:
 class Notarized:
     """Notarized blocks by their views."""
 
-    __slots__ = ("_blocks", "_views")
+    __slots__ = ("_blocks", "_views", "newest", "newest_digest")
 
     def __init__(self) -> None:
         self._blocks: dict[int, bytes] = {}
         self._views: list[int] = []
+        self.newest: int | None = None
+        """The newest notarized view; `None` if there is no such view."""
+        self.newest_digest: bytes | None = None
+        """The block that is notarized in it."""
 
     def __contains__(self, view: int) -> bool:
         return view in self._blocks
 
-    def add(self, view: int, digest: bytes) -> None:
-        if view not in self._blocks:
-            self._blocks[view] = digest
-            insort(self._views, view)
+    def add(self, view: int, digest: bytes) -> bool:
+        """Returns `False` if the view was in it."""
+        if view in self._blocks:
+            return False
+        self._blocks[view] = digest
+        insort(self._views, view)
+        self._set_newest()
+        return True
 
     def get(self, view: int) -> bytes | None:
         return self._blocks.get(view)
-
-    def newest(self) -> int | None:
-        """Returns the newest notarized view; `None` if there is no such view."""
-        return self._views[-1] if self._views else None
 
     def newest_below(self, view: int) -> int | None:
         """Returns the newest notarized view below `view`; `None` if there is no such view."""
@@ -95,3 +109,8 @@ class Notarized:
         for gone in self._views[:kept]:
             del self._blocks[gone]
         del self._views[:kept]
+        self._set_newest()
+
+    def _set_newest(self) -> None:
+        self.newest = self._views[-1] if self._views else None
+        self.newest_digest = None if self.newest is None else self._blocks[self.newest]

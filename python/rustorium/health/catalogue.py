@@ -162,7 +162,8 @@ FINDINGS: Mapping[str, Kind] = {
         Severity.DEGRADED,
         Act.WAIT,
         "read the evidence, which names the shard: the node's other shards go on, and a shard that ended is started "
-        "again by itself; if it ends again and again, do what its code asks for",
+        "again by itself; `recover auto` or `recover manual` refills a damaged store of it; if it ends again and again "
+        "for another reason, do what its code asks for",
     ),
     "key-retired": Kind(
         Severity.DEGRADED,

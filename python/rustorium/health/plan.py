@@ -1,17 +1,20 @@
 """The next step of a supervisor about a trouble, within limits that no trouble changes.
 
 Invariants: PURE. A step never names a file: its act fixes what it touches, and no act touches `safety/` or a key. At
-most `restarts_per_hour_max` starts an hour and `refills_per_day_max` refills a day, also over restarts of the
-supervisor. No ending makes two starts follow each other at once. History is cut only if the operator allows it, and
-only after everything else that can go has gone.
+most `restarts_per_hour_max` starts an hour and `refills_per_day_max` refills a day, of all shards together, also over
+restarts of the supervisor. No ending makes two starts follow each other at once. History is cut only if the operator
+allows it, and only after everything else that can go has gone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rustorium.config import RecoverySection
 from rustorium.health.catalogue import ENDINGS, FINDINGS, Act, Finding, Severity, act_for
 
+ROOT = 0
+"""The number of the root shard."""
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 PAUSE_MS = 1_000
@@ -32,6 +35,8 @@ class Trouble:
 
     code: str
     evidence: str
+    shard: int = ROOT
+    """The shard whose trouble it is; that of the process is the root shard's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,20 @@ ALONE = "this node has no peers that could fill a new store: restore the home fr
 UNDO = "`rustorium-node recover manual --undo` puts the store back, until the node has been healthy again for a while"
 
 
+def troubles_of_shards(shards: Sequence[Mapping[str, Any]]) -> list[Trouble]:
+    """Returns the troubles of other shards than the root that need an act from outside. `shards`: as in a node's
+    status. The node itself starts a shard again that ended, which helps against everything but a damaged store."""
+    found = []
+    for one in shards:
+        said = [(str(finding["code"]), str(finding["evidence"])) for finding in one.get("findings") or []]
+        said = [(code, evidence) for code, evidence in said if act_for(code) in (Act.REFILL, Act.RESTART)]
+        ended = one.get("ended")
+        if ended is not None and act_for(str(ended["code"])) is Act.REFILL:
+            said.append((str(ended["code"]), str(ended["sentence"])))
+        found += [Trouble(code, evidence, int(one["shard"])) for code, evidence in said]
+    return found
+
+
 def manual_step(trouble: Trouble, *, alone: bool, prune: bool = False) -> Step:
     """Returns the step that a person may order now, whatever was done before. `alone`: there are no peers. `prune`:
     nothing can be removed any more, and history may be cut."""
@@ -82,6 +101,8 @@ def manual_step(trouble: Trouble, *, alone: bool, prune: bool = False) -> Step:
 
 
 def _sentence(act: Act, trouble: Trouble) -> str:
+    if act is Act.REFILL and trouble.shard != ROOT:
+        return f"shard {trouble.shard}: {SENTENCES[act]}"
     if act in (Act.WAIT, Act.ASK) and trouble.code in FINDINGS:
         return FINDINGS[trouble.code].advice
     return SENTENCES[act]
@@ -119,6 +140,14 @@ class Planner:
         order = (Act.REFILL, Act.RESTART, Act.PRUNE, Act.FREE)
         due = [step for step in steps if step.act in order]
         return min(due, key=lambda step: order.index(step.act), default=None)
+
+    def shards(self, troubles: Sequence[Trouble], now_ms: int) -> Step | None:
+        """Returns the step for the troubles of other shards than the root; `None` if there is nothing to do now."""
+        steps = [self._step(act_for(trouble.code), trouble, now_ms) for trouble in troubles]
+        due = [step for step in steps if step.act in (Act.REFILL, Act.RESTART)]
+        # A node whose other shards work is better than one that waits for its turn.
+        due = [step for step in due if step.not_before_ms <= now_ms + PAUSE_MS_MAX]
+        return min(due, key=lambda step: step.act is not Act.REFILL, default=None)
 
     def _running(self, finding: Finding, now_ms: int, *, cut: bool) -> Step:
         act, trouble = act_for(finding.code), Trouble(finding.code, finding.evidence)
@@ -163,7 +192,7 @@ class Planner:
             return Step(act, trouble, max(now_ms, due_ms), why, undo)
         starts = self._since(now_ms, HOUR_MS, Act.REFILL, *STARTS)
         pause_ms = min(PAUSE_MS_MAX, PAUSE_MS << min(len(starts), 16)) if act is Act.RESTART else PAUSE_MS
-        return Step(act, trouble, now_ms + pause_ms, SENTENCES[act], undo)
+        return Step(act, trouble, now_ms + pause_ms, _sentence(act, trouble), undo)
 
     def _may_prune(self, now_ms: int) -> bool:
         """Checks whether history may be cut now: once an hour, after unneeded files were removed."""

@@ -53,6 +53,10 @@ class Home:
         """The store, which can be filled again from peers."""
         return self.path / "db"
 
+    def db_of(self, shard: int) -> Path:
+        """Returns the store of a hosted shard. The root shard has that of a home without shards."""
+        return self.db if shard == 0 else self.path / "shards" / str(shard) / "db"
+
     @property
     def quarantine(self) -> Path:
         """Stores that were moved aside."""

@@ -4,7 +4,8 @@ The interpreter reports each call and return in a step (`sys.setprofile`, of the
 two reports belongs to the function that ran; the time of the report itself is not counted.
 
 Invariants: off, the profiler costs one comparison a step; on, it ends by itself. Its data is bounded. Steps give the
-same results.
+same results. `start` and `take` may be called while another thread runs a step: each reads or replaces whole objects,
+and of that step the profile has the part until then.
 """
 
 import sys
@@ -110,7 +111,7 @@ class Profiler:
 
 
 def _collect(call: Call, path: str, paths: list[tuple[str, int, int]]) -> None:
-    for one in call.below.values():
+    for one in list(call.below.values()):
         here = f"{path};{one.name}" if path else one.name
         paths.append((here, one.own_ns, one.calls))
         _collect(one, here, paths)

@@ -54,7 +54,7 @@ impl World {
             },
             name: "node-0".into(),
             links: Arc::new(Links::new(context.clone(), genesis.validators[0].node_key, book)),
-            notices: Arc::new(Notices::open(audit, home.path().join("safety")).unwrap()),
+            notices: Arc::new(Notices::open(audit, home.path().join("safety"), Arc::default()).unwrap()),
             durability: "vote",
             room: Room::new(capacity),
             store,
@@ -64,7 +64,7 @@ impl World {
             progress: Arc::default(),
             metrics: Arc::new(NodeMetrics::new(ShardId::ROOT)),
             proofs: None,
-            inbox: Arc::new(Inbox::new().unwrap()),
+            inbox: Arc::<Inbox>::default(),
             stopping: Arc::default(),
             findings: parking_lot::RwLock::default(),
         };

@@ -5,12 +5,12 @@ use super::*;
 use crate::config::{NodeConfig, NodeKeys};
 use crate::node::{Node, StartHandle};
 use crate::outside::made;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustorium_api::genesis_file;
 use rustorium_crypto::SigningKey;
 use rustorium_crypto::keystore::StorageKeys;
 use rustorium_crypto::seal::MasterKey;
 use rustorium_stages::contained::{Closes, contained};
+use rustorium_stages::inbox::monotonic_ns;
 use rustorium_stages::queue::Queue;
 use rustorium_types::{Parameters, ShardId};
 use std::path::Path;
@@ -38,13 +38,12 @@ fn start(home: &Path) -> Node {
 /// Waits for the reason that stopped the node.
 fn failure(node: &Node) -> (String, String) {
     let root = node.host(ShardId::ROOT).unwrap();
+    let deadline = monotonic_ns() + 20_000_000_000;
     loop {
-        if let Err(failure) = root.inbox().drain(100) {
-            return failure;
+        match root.inbox().wait(Some(deadline), 100) {
+            Err(failure) => return failure,
+            Ok(_) => assert!(monotonic_ns() < deadline, "nothing is told"),
         }
-        let patience = Timespec { tv_sec: 20, tv_nsec: 0 };
-        let readable = poll(&mut [PollFd::new(root.inbox(), PollFlags::IN)], Some(&patience)).unwrap();
-        assert_eq!(readable, 1, "nothing is told");
     }
 }
 
@@ -92,7 +91,7 @@ fn a_panic_in_an_answer_ends_that_answer_alone() {
 fn waits_for_a_thread_that_panicked_end() {
     let queue: Arc<Queue<u8>> = Arc::default();
     let closes = Closes(queue.clone());
-    let inbox = Arc::new(Inbox::new().unwrap());
+    let inbox = Arc::<Inbox>::default();
     let mut threads = Threads::new(inbox.clone());
     let panics = move || {
         let _closes = closes;

@@ -83,7 +83,9 @@ impl Opened {
         let elsewhere = config.signer.as_ref().map(|signer| signer.key_hex.0);
         let replica = Replica::open(genesis, shard, store.clone(), process.validator_key.clone(), elsewhere)?;
         let context = &replica.context;
-        let notices = open_notices(config, process.audit.clone())?;
+        // Before the mark is read: what is found from now on waits in the queue.
+        process.shared_key.watch(&replica.events);
+        let notices = open_notices(config, process.audit.clone(), process.shared_key.clone())?;
         notices.begin_epoch(&context.validators);
         let guests = Guests::named(config.followers.iter().map(|key| key.0).collect());
         guests

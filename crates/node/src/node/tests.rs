@@ -4,12 +4,12 @@
 use super::*;
 use crate::guarded::faults::FAULTY;
 use crate::outside::made;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustorium_api::genesis_file;
 use rustorium_crypto::SigningKey;
 use rustorium_crypto::keystore::StorageKeys;
 use rustorium_crypto::seal::MasterKey;
 use rustorium_shard::port::{Effect, Input};
+use rustorium_stages::inbox::monotonic_ns;
 use rustorium_types::{Epoch, Parameters, ValidatorIndex, View};
 use std::path::Path;
 use std::time::Instant;
@@ -42,9 +42,8 @@ fn start(home: &Path, place: u8, first: Option<&str>) -> Node {
 
 /// Takes the inputs of a shard's core, within a short time.
 fn told(host: &Host) -> Result<Vec<Input>, (String, String)> {
-    let soon = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-    poll(&mut [PollFd::new(host.inbox(), PollFlags::IN)], Some(&soon)).unwrap();
-    host.inbox().drain(1_000)
+    let inputs = host.inbox().wait(Some(monotonic_ns() + 100_000_000), 1_000)?;
+    Ok(inputs.unwrap())
 }
 
 #[test]
@@ -53,7 +52,7 @@ fn shards_have_cores_folders_and_chains_of_their_own() {
     let node = start(home.path(), 0, None);
     assert_eq!(node.shards(), [ShardId::ROOT, SHARD]);
     let (root, other) = (node.host(ShardId::ROOT).unwrap(), node.host(SHARD).unwrap());
-    assert_ne!(root.inbox().fd(), other.inbox().fd());
+    assert!(!std::ptr::eq(root.inbox(), other.inbox()));
     let genesis = |host: &Host| match &told(host).unwrap()[0] {
         Input::Recovered { last_final, .. } => last_final.digest,
         input => panic!("the first input is {input:?}"),
@@ -93,6 +92,25 @@ fn a_peers_message_reaches_the_named_shard() {
         assert!(began.elapsed() < PATIENCE, "it never heard");
     }
     assert!(!told(&root).unwrap().contains(&heard), "the root shard's core said nothing");
+}
+
+#[test]
+fn a_key_that_one_shard_finds_retired_is_retired_in_all_also_in_one_that_comes_back() {
+    let home = tempfile::tempdir().unwrap();
+    let node = start(home.path(), 0, None);
+    let retired = |shard| {
+        let (host, began) = (node.host(shard).unwrap(), Instant::now());
+        while !told(&host).unwrap().contains(&Input::KeyRetired) {
+            assert!(began.elapsed() < PATIENCE, "it is never told");
+        }
+        assert!(host.backend().status().retired.is_some());
+    };
+    node.host(SHARD).unwrap().backend().notices.retire("a vote").unwrap();
+    retired(ShardId::ROOT);
+    retired(SHARD);
+    node.end_host(SHARD, fault());
+    node.start_host(SHARD).unwrap();
+    retired(SHARD);
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn node_key() -> SigningKey {
 
 fn open(home: &Path) -> Notices {
     let audit = Arc::new(AuditSink::open(&home.join("audit"), node_key()).unwrap());
-    let notices = Notices::open(audit, home.join("safety")).unwrap();
+    let notices = Notices::open(audit, home.join("safety"), Arc::default()).unwrap();
     let mut validators = crate::chain::genesis().validators.into_vec();
     validators.truncate(2);
     for (validator, name) in validators.iter_mut().zip(["ada", "bob"]) {

@@ -201,15 +201,23 @@ impl<P: Ports> Shard<P> {
         cursor.copied().unwrap_or_default()
     }
 
-    /// Stops signing for good, and drops what was signed and waits for the disk.
+    /// Retires the key, and stops signing with it for good.
     fn retire(&mut self, lacks: &str) {
         if self.key.is_retired() || !self.config.retires {
+            return;
+        }
+        self.sign_no_more();
+        self.ports.retire(lacks);
+    }
+
+    /// Stops signing for good, and drops what was signed and waits for the disk.
+    pub(super) fn sign_no_more(&mut self) {
+        if self.key.is_retired() {
             return;
         }
         self.key.retire();
         self.signer.retire();
         self.journal.drop_outbox();
-        self.ports.retire(lacks);
         self.core.tell(Input::KeyRetired);
     }
 }

@@ -152,6 +152,7 @@ impl<P: Ports> Shard<P> {
                 }
             }
             Event::Replaced { node_key } => self.on_replaced(&node_key),
+            Event::KeyRetired => self.sign_no_more(),
             Event::BatchChecked { peer, checked, bytes, wanted } => self.on_batch(now, peer, checked, &bytes, wanted),
             Event::CertificateChecked { peer, checked } => self.on_certificate_checked(peer, checked),
             Event::VotesChecked(checked) => self.on_votes_checked(checked),

@@ -62,6 +62,8 @@ pub enum Event {
         /// Node key of the peer.
         node_key: PublicKey,
     },
+    /// The validator key is retired, as another shard of this process found.
+    KeyRetired,
     /// A peer's certificate was checked.
     CertificateChecked {
         /// Sender of the certificate.

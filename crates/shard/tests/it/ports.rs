@@ -159,7 +159,7 @@ impl TestPorts {
         self.executed.push(copy(&job));
         jobs.push(job);
         jobs.close();
-        let inbox = Arc::new(Inbox::new().unwrap());
+        let inbox = Arc::<Inbox>::default();
         let executor = Executor {
             context: self.context.clone(),
             store: self.store.clone(),

@@ -6,6 +6,7 @@ use crate::forge;
 use crate::net::Net;
 use crate::ports::TestPorts;
 use rustorium_crypto::batch_digest;
+use rustorium_shard::Event;
 use rustorium_shard::port::{Effect, Input};
 use rustorium_storage::{RecordKind, Store};
 use rustorium_types::{
@@ -98,6 +99,26 @@ fn an_open_vote_that_only_a_peer_remembers_is_enough() {
     net.effects(0, vec![finalize]);
     net.run();
     assert_eq!(signed(&net, 0, since), 0);
+}
+
+#[test]
+fn a_key_that_another_shard_found_retired_signs_nothing_more() {
+    let mut net = Net::new();
+    busy(&mut net, 3);
+    for _ in 0..2 {
+        net.ports(1).events.push_back(Event::KeyRetired);
+    }
+    net.run();
+    let since = net.log.len();
+    let ids = [net.submit(1), net.submit(2)];
+    net.advance(100_000);
+    for _ in 0..4 {
+        net.nullify();
+        net.advance(400_000);
+    }
+    follows(&mut net, 1, since);
+    assert!((0..N).all(|index| ids.iter().all(|id| net.is_final(index, id))));
+    assert_eq!(retired(&mut net, 1), None, "the other shard has marked it");
 }
 
 #[test]

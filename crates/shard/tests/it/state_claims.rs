@@ -164,7 +164,7 @@ fn claims_of_final_headers_are_folded_into_the_base_and_survive_a_restart() {
     let store: Arc<dyn Store> = net.store(0).clone();
     assert_eq!((store.tip().unwrap().height, store.tree_base().unwrap()), (Height(3), None));
     let open = || {
-        let (events, inbox) = (Arc::<Queue<Event>>::default(), Arc::new(Inbox::new().unwrap()));
+        let (events, inbox) = (Arc::<Queue<Event>>::default(), Arc::<Inbox>::default());
         let (tables, metrics) =
             (Arc::new(Tables::build(4).unwrap()), RootMetrics::new(&NodeMetrics::new(ShardId::ROOT)));
         let rooter = Rooter::new(store.clone(), tables, &net.genesis.parameters, events.clone(), inbox, metrics);

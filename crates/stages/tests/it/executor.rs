@@ -46,7 +46,7 @@ impl SingleExecutor {
             store: store.clone(),
             waiters: Arc::<Waiters>::default(),
             events: events.clone(),
-            inbox: Arc::new(Inbox::new().unwrap()),
+            inbox: Arc::<Inbox>::default(),
             progress: Arc::<Progress>::default(),
             metrics: Arc::new(NodeMetrics::new(ShardId::ROOT)),
             roots: None,

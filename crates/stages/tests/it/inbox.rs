@@ -1,29 +1,11 @@
-//! Inputs that wait for the core, and the readiness of its descriptor.
+//! Inputs that wait for the core, and the core's wait for them.
 
 use proptest::prelude::*;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::BorrowedFd;
 use rustorium_quorum::Leaders;
 use rustorium_shard::port::{BlockFacts, Input};
-use rustorium_stages::inbox::Inbox;
+use rustorium_stages::inbox::{Inbox, monotonic_ns};
 use rustorium_types::{BlockDigest, Epoch, Height, ValidatorIndex, View, VoteKind};
-use std::os::fd::{AsFd, OwnedFd};
-
-/// Returns a second descriptor of the same description, found by number as the interpreter does.
-fn descriptor(inbox: &Inbox) -> OwnedFd {
-    let path = format!("/proc/self/fd/{}", inbox.fd());
-    assert!(std::path::Path::new(&path).exists());
-    let file = std::fs::read_link(&path).unwrap();
-    assert!(file.to_string_lossy().contains("eventpoll"), "{file:?}");
-    let pid = rustix::process::getpid();
-    let own = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).unwrap();
-    rustix::process::pidfd_getfd(&own, inbox.fd(), rustix::process::PidfdGetfdFlags::empty()).unwrap()
-}
-
-fn readable(fd: BorrowedFd<'_>) -> bool {
-    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
-    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap() == 1
-}
+use std::sync::Arc;
 
 fn facts() -> BlockFacts {
     BlockFacts {
@@ -50,7 +32,7 @@ fn recovered() -> Input {
 
 #[test]
 fn with_an_epoch_all_that_waited_is_void() {
-    let inbox = Inbox::new().unwrap();
+    let inbox = Inbox::default();
     let peer = ValidatorIndex(2);
     inbox.push([queued(1), Input::WorkSeen(true), Input::ClaimReady(Height(3)), Input::PeerSilence(peer, true)]);
     inbox.push([Input::RootReady(Height(3)), Input::EndDue(true), Input::ClaimWanted(Height(7))]);
@@ -65,7 +47,7 @@ fn queued(view: u64) -> Input {
 
 #[test]
 fn levels_keep_their_newest_value_and_events_keep_their_order() {
-    let inbox = Inbox::new().unwrap();
+    let inbox = Inbox::default();
     let peer = ValidatorIndex(2);
     inbox.push([queued(1), Input::WorkSeen(true), Input::ClaimReady(Height(3)), Input::PeerSilence(peer, true)]);
     inbox.push([Input::ClaimWanted(Height(9)), Input::ClaimReady(Height(4)), Input::PeerSilence(peer, false)]);
@@ -86,112 +68,94 @@ fn levels_keep_their_newest_value_and_events_keep_their_order() {
 
 #[test]
 fn work_goes_before_the_certificate_that_came_with_it() {
-    let inbox = Inbox::new().unwrap();
+    let inbox = Inbox::default();
     let certificate = Input::VoteRefused(VoteKind::Notarize, View(1));
     inbox.push([Input::WorkSeen(false), certificate.clone()]);
     assert_eq!(inbox.drain(1).unwrap(), [Input::WorkSeen(false), certificate]);
 }
 
 #[test]
-fn the_descriptor_is_readable_while_something_waits_that_wakes() {
-    let inbox = Inbox::new().unwrap();
-    let descriptor = descriptor(&inbox);
-    let fd = descriptor.as_fd();
-    assert!(!readable(fd));
+fn something_that_wakes_the_core_is_taken_without_a_wait() {
+    let inbox = Inbox::default();
     inbox.push([Input::WorkSeen(false)]);
-    assert!(!readable(fd), "work that went away wakes nobody");
+    assert!(!inbox.is_signalled(), "work that went away wakes nobody");
     inbox.push([queued(1), queued(2)]);
     inbox.push([queued(3)]);
-    assert!(readable(fd));
-    assert_eq!(inbox.drain(2).unwrap().len(), 3);
-    assert!(readable(fd), "one is left");
-    assert_eq!(inbox.drain(2).unwrap(), [queued(3)]);
-    assert!(!readable(fd));
+    assert_eq!(inbox.wait(None, 2).unwrap().unwrap().len(), 3);
+    assert_eq!(inbox.wait(None, 2).unwrap().unwrap(), [queued(3)], "one was left");
+    assert!(!inbox.is_signalled());
     inbox.push([Input::WorkSeen(true)]);
-    assert!(readable(fd));
-    inbox.drain(1).unwrap();
-    assert!(!readable(fd));
+    assert_eq!(inbox.wait(None, 1).unwrap().unwrap(), [Input::WorkSeen(true)]);
+    assert_eq!(inbox.wait(Some(0), 1), Ok(Some(Vec::new())), "the deadline has passed");
 }
 
 #[test]
 fn quiet_inputs_are_taken_in_order_with_those_that_wake() {
-    let inbox = Inbox::new().unwrap();
-    let descriptor = descriptor(&inbox);
-    let fd = descriptor.as_fd();
+    let inbox = Inbox::default();
     inbox.tell([queued(1)], false);
-    assert!(!readable(fd));
+    assert!(!inbox.is_signalled());
     assert_eq!(inbox.waiting_for(), None, "nobody is late");
     inbox.tell([queued(2)], true);
-    assert!(readable(fd));
-    assert_eq!(inbox.drain(9).unwrap(), [queued(1), queued(2)]);
+    assert_eq!(inbox.wait(None, 9).unwrap().unwrap(), [queued(1), queued(2)]);
     inbox.tell([queued(3)], false);
-    inbox.wake_at(Some(now_ns() + 1_000_000));
-    wait(fd);
-    assert_eq!(inbox.drain(9).unwrap(), [queued(3)], "it comes before the deadline's tick");
+    let deadline = monotonic_ns() + 1_000_000;
+    assert_eq!(inbox.wait(Some(deadline), 9).unwrap().unwrap(), [queued(3)], "it comes before the deadline's tick");
+    assert!(monotonic_ns() >= deadline);
 }
 
-fn now_ns() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
-}
-
-/// Waits until the descriptor is readable; fails if it never is.
-fn wait(fd: BorrowedFd<'_>) {
-    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
-    assert_eq!(poll(&mut fds, Some(&Timespec { tv_sec: 60, tv_nsec: 0 })).unwrap(), 1);
-}
-
-#[test]
-fn the_descriptor_is_readable_once_the_deadline_has_come() {
-    let inbox = Inbox::new().unwrap();
-    let descriptor = descriptor(&inbox);
-    let fd = descriptor.as_fd();
-    let hour = 3_600_000_000_000;
-    inbox.wake_at(Some(now_ns() + hour));
-    assert!(!readable(fd));
-    let deadline = now_ns() + 1_000_000;
-    inbox.wake_at(Some(deadline));
-    wait(fd);
-    assert!(now_ns() >= deadline);
-    assert_eq!(inbox.drain(9).unwrap(), []);
-    assert!(readable(fd), "nobody has named another time");
-    inbox.wake_at(Some(now_ns() + hour));
-    assert!(!readable(fd));
-    inbox.wake_at(Some(1));
-    wait(fd);
-    inbox.wake_at(None);
-    assert!(!readable(fd));
+/// Returns what a core took that waits on another thread while this one does something.
+fn taken_after(inbox: &Arc<Inbox>, then: impl FnOnce(&Inbox)) -> Result<Option<Vec<Input>>, (String, String)> {
+    let core = {
+        let inbox = inbox.clone();
+        std::thread::spawn(move || inbox.wait(Some(monotonic_ns() + 20_000_000_000), 9))
+    };
+    while !inbox.is_visited() {
+        std::thread::yield_now();
+    }
+    // The core waits by now, or is about to: it must be woken in both cases.
+    then(inbox);
+    core.join().unwrap()
 }
 
 #[test]
-fn a_new_epoch_keeps_the_deadline() {
-    let inbox = Inbox::new().unwrap();
-    let descriptor = descriptor(&inbox);
-    let deadline = now_ns() + 20_000_000;
-    inbox.wake_at(Some(deadline));
+fn a_waiting_core_is_woken_by_an_input_a_failure_and_the_end() {
+    for _ in 0..200 {
+        let inbox = Arc::<Inbox>::default();
+        assert_eq!(taken_after(&inbox, |inbox| inbox.push([queued(1)])), Ok(Some(vec![queued(1)])));
+        let inbox = Arc::<Inbox>::default();
+        assert_eq!(taken_after(&inbox, Inbox::stop), Ok(None));
+        let inbox = Arc::<Inbox>::default();
+        let failed = taken_after(&inbox, |inbox| inbox.fail("disk-full", "no room"));
+        assert_eq!(failed, Err(("disk-full".to_owned(), "no room".to_owned())));
+    }
+}
+
+#[test]
+fn a_stopped_core_is_told_nothing_more() {
+    let inbox = Inbox::default();
+    inbox.stop();
+    inbox.push([queued(1)]);
     inbox.push([recovered()]);
-    inbox.drain(9).unwrap();
-    inbox.wake_at(Some(deadline));
-    wait(descriptor.as_fd());
+    assert_eq!(inbox.wait(None, 9), Ok(None), "also after an epoch's start");
+    assert_eq!(inbox.wait(Some(0), 9), Ok(None));
 }
 
 #[test]
 fn the_first_failure_is_reported_forever() {
-    let inbox = Inbox::new().unwrap();
-    let descriptor = descriptor(&inbox);
+    let inbox = Inbox::default();
     inbox.push([queued(1)]);
     inbox.fail("disk-full", "no room");
     inbox.fail("other", "later");
     for _ in 0..2 {
+        assert_eq!(inbox.wait(None, 9), Err(("disk-full".to_owned(), "no room".to_owned())));
         assert_eq!(inbox.drain(9), Err(("disk-full".to_owned(), "no room".to_owned())));
-        assert!(readable(descriptor.as_fd()));
     }
     assert_eq!(inbox.failure(), Some("no room".to_owned()));
 }
 
 #[test]
 fn a_push_is_seen_as_a_whole() {
-    let inbox = std::sync::Arc::new(Inbox::new().unwrap());
+    let inbox = Arc::<Inbox>::default();
     let pusher = {
         let inbox = inbox.clone();
         std::thread::spawn(move || (0..2000).for_each(|i| inbox.push([queued(2 * i), queued(2 * i + 1)])))
@@ -211,8 +175,7 @@ proptest! {
     fn no_order_of_pushes_and_drains_loses_an_input_or_leaves_the_core_asleep(
         steps in prop::collection::vec((any::<bool>(), 1..4usize), 1..60)
     ) {
-        let inbox = Inbox::new().unwrap();
-        let descriptor = descriptor(&inbox);
+        let inbox = Inbox::default();
         let (mut pushed, mut seen) = (0, Vec::new());
         for (push, count) in steps {
             if push {
@@ -221,7 +184,7 @@ proptest! {
             } else {
                 seen.extend(inbox.drain(count).unwrap());
             }
-            prop_assert_eq!(readable(descriptor.as_fd()), (seen.len() as u64) < pushed);
+            prop_assert_eq!(inbox.is_signalled(), (seen.len() as u64) < pushed);
         }
         seen.extend(inbox.drain(usize::MAX).unwrap());
         prop_assert_eq!(seen, (0..pushed).map(queued).collect::<Vec<_>>());
@@ -230,7 +193,7 @@ proptest! {
 
 #[test]
 fn an_inbox_reports_the_time_since_the_cores_last_visit() {
-    let inbox = Inbox::new().unwrap();
+    let inbox = Inbox::default();
     assert_eq!(inbox.waiting_for(), None);
     inbox.push([Input::WorkSeen(false)]);
     assert_eq!(inbox.waiting_for(), None, "that wakes nobody");

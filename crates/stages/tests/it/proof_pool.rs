@@ -29,7 +29,7 @@ static TABLES: LazyLock<Arc<Tables>> = LazyLock::new(|| Arc::new(Tables::build(4
 
 /// Folds the claimed state of node 0's store into the tree's base, as a start does.
 fn fold(net: &Net) {
-    let (events, inbox) = (Arc::<Queue<Event>>::default(), Arc::new(Inbox::new().unwrap()));
+    let (events, inbox) = (Arc::<Queue<Event>>::default(), Arc::<Inbox>::default());
     let (store, metrics) = (net.store(0).clone(), RootMetrics::new(&NodeMetrics::new(ShardId::ROOT)));
     assert!(Rooter::new(store, TABLES.clone(), &net.genesis.parameters, events, inbox, metrics).is_ok());
 }

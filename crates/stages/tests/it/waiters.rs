@@ -93,7 +93,7 @@ fn a_refusal_names_the_transaction_and_ends_all_its_waits() {
 fn one_whose_nonce_another_used_is_refused_at_once_and_one_that_was_executed_is_not() {
     let (told, done) = sink();
     let store = Arc::new(MemStore::new());
-    let (prove, inbox) = (Arc::new(|id: &TxId| Submitted::TimedOut(*id)), Arc::new(Inbox::new().unwrap()));
+    let (prove, inbox) = (Arc::new(|id: &TxId| Submitted::TimedOut(*id)), Arc::<Inbox>::default());
     let clients = Clients { store, waiters: Arc::default(), inbox, prove };
     let waits = [(1, Wait::Final), (2, Wait::Certified), (3, Wait::Final)];
     let all = waits.iter().enumerate().map(|(index, (number, wait))| (id(*number), waiter(*wait, index, &done)));

@@ -1,18 +1,23 @@
-"""The loop between one data plane and one replica: wait, take inputs, step, hand effects over.
+"""The loop between one data plane and one replica, on a thread of its own: take inputs, step, hand effects over.
 
-Invariants: one call across the port hands over the effects of a turn, in order, and takes the next inputs. The data
-plane keeps the deadline, so the loop waits for one descriptor. All inputs of a turn are stepped with the same time. The
-cost of a step (thread CPU time and wall time) is measured around `on_input` alone, in one turn of 16.
+Invariants: trio starts the thread and ends it; nothing else on it knows trio. One call across the port hands over the
+effects of a turn, in order, and waits for the next inputs or the deadline without the interpreter's lock. All inputs of
+a turn are stepped with the same time. Port, replica and input log belong to the thread while it runs. Trio's thread
+reads only whole numbers that the core's thread replaces (`steps`, `busy_ms`, `Replica.backoff`), and calls only
+`NativePort.stop` and the profiler. The cost of a step (thread CPU time and wall time) is measured around `on_input`
+alone, in one turn of 16.
 """
 
 import ctypes
 import gc
+import sys
 import time
 from collections.abc import Callable
 from typing import NoReturn, Protocol
 
 import trio
 
+from rustorium.consensus.pacemaker import NS_PER_MS
 from rustorium.consensus.port import NativePort
 from rustorium.consensus.vocabulary import Effect, Input, Tick
 from rustorium.node.loop.inputlog import InputLog
@@ -20,12 +25,12 @@ from rustorium.node.profile import Profiler
 
 INPUTS_MAX = 256
 """Maximum number of inputs in one turn, not counting the newest values of levels."""
-TURNS_MAX = 8
-"""Number of consecutive turns after which other tasks run."""
 MEASURED_ONE_IN = 16
 GC_THRESHOLDS = (50_000, 20, 20)
 IDLE_STEPS_MAX = 4
 """Steps a second of an idle node: a heartbeat takes one or two."""
+LOCK_S = 0.000_5
+"""Time after which a thread that runs Python gives the interpreter's lock to one that waits for it."""
 LOAD_STEPS_MIN = 200
 """Minimum number of steps before a collection."""
 
@@ -42,43 +47,79 @@ class Driver:
     """Drives `replica` from `port` until cancelled."""
 
     def __init__(
-        self, port: NativePort, replica: Steps, log: InputLog | None = None, profiler: Profiler | None = None
+        self,
+        port: NativePort,
+        replica: Steps,
+        log: InputLog | None = None,
+        profiler: Profiler | None = None,
+        name: str = "core",
     ) -> None:
+        """`name`: of the thread, at most 15 characters."""
         self._port = port
         self._replica = replica
         self._log = log
+        self._name = name
         self._effects: list[Effect] = []
         self._deadline: int | None = None
         self._ticked = False
         self._turns = 0
+        self._began: int | None = None
         self.profiler = Profiler() if profiler is None else profiler
         self.steps = 0
 
-    async def run(self) -> NoReturn:
-        """Runs until cancelled. Any exception of the port or the replica ends it."""
-        descriptor = self._port.fileno()
-        self._deadline = self._replica.next_deadline()
-        while True:
-            if self.turns():
-                await trio.lowlevel.checkpoint()
-            else:
-                await trio.lowlevel.wait_readable(descriptor)
+    @property
+    def busy_ms(self) -> int:
+        """How long the core has been at its present turn; 0 while it waits for inputs."""
+        began = self._began
+        return 0 if began is None else (time.monotonic_ns() - began) // NS_PER_MS
 
-    def turns(self) -> bool:
-        """Runs turns until there is nothing left to do (returns `False`), or until other tasks should run (returns
-        `True`)."""
-        for _ in range(TURNS_MAX):
-            inputs = self._port.turn(self._effects, self._deadline, self._ticked, INPUTS_MAX)
-            self._effects, self._ticked = [], False
-            now = time.monotonic_ns()
-            if not inputs and (self._deadline is None or now < self._deadline):
-                if self._log is not None:
-                    self._log.flush(whole=False)
-                return False
-            self._turn(now, inputs)
+    async def run(self) -> NoReturn:
+        """Runs until cancelled, and then until the present turn is over. Any exception of the port or the replica ends
+        it."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._stop_if_cancelled)
+            # A limiter of its own: cores must not take the threads of other work, nor wait for them.
+            alone = trio.CapacityLimiter(1)
+            fault = await trio.to_thread.run_sync(self._run_thread, thread_name=self._name, limiter=alone)
+            nursery.cancel_scope.cancel()
+        if fault is not None:
+            raise fault  # Outside the nursery, which would wrap it.
+        await trio.sleep_forever()
+        raise AssertionError("a stopped core is a cancelled one")
+
+    async def _stop_if_cancelled(self) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            self._port.stop()
+
+    def _run_thread(self) -> Exception | None:
+        """Takes turns until the port is stopped. Returns the exception that ended it otherwise."""
+        try:
+            self._deadline = self._replica.next_deadline()
+            while self.turn():
+                pass
+        except Exception as error:
+            return error
+        return None
+
+    def turn(self) -> bool:
+        """Takes one turn. Returns `False` once the port is stopped."""
+        log = self._log
+        flush = log is not None and (self._ticked or log.is_due)
+        self._began = None
+        # Zero is a deadline that has passed: the effects don't wait until the log is written.
+        inputs = self._port.turn(self._effects, 0 if flush else self._deadline, self._ticked, INPUTS_MAX)
+        if inputs is None:
+            return False
+        self._began = now = time.monotonic_ns()
+        self._effects, self._ticked = [], False
+        if flush and log is not None:
+            log.flush()
+        self._take(now, inputs)
         return True
 
-    def _turn(self, now: int, inputs: list[Input]) -> None:
+    def _take(self, now: int, inputs: list[Input]) -> None:
         """Steps every input, and then the tick if it is due: a process that slept too long hears its peers before it
         gives up on them."""
         self._turns += 1
@@ -105,7 +146,6 @@ class Driver:
         self.steps += 1
         if self._log is not None:
             self._log.append(now, tick, caused)
-            self._log.flush(whole=True)
 
     def _measured_step(self, now: int, event: Input) -> list[Effect]:
         began, cpu = time.monotonic_ns(), time.thread_time_ns()
@@ -118,9 +158,10 @@ class Driver:
         return caused
 
 
-def configure_collector() -> None:
+def configure_interpreter() -> None:
     """Exempts the objects that exist at start from collection, and scans young objects rarely: steps make few
-    cycles."""
+    cycles. A core waits for the interpreter's lock only briefly."""
+    sys.setswitchinterval(LOCK_S)
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)

@@ -1,8 +1,8 @@
-"""The hosted shards of a node: a core for each, which is started again after a fault.
+"""The hosted shards of a node: a core for each, on a thread of its own, which is started again after a fault.
 
-Invariants: a fault of one shard ends that shard alone while the node hosts others; a fault of the process, or of the
-only shard, ends the process, since a half-working validator is of no use. Each end and each start is in the log and the
-audit log before the next one.
+Invariants: everything here but the cores runs on trio's thread. A fault of one shard ends that shard alone while the
+node hosts others; a fault of the process, or of the only shard, ends the process, since a half-working validator is of
+no use. Each end and each start is in the log and the audit log before the next one.
 """
 
 import json
@@ -113,6 +113,11 @@ class HostedShard:
         """Number of the core's steps, over all its lives."""
         return self._steps_before + (self._driver.steps if self._driver is not None else 0)
 
+    @property
+    def busy_ms(self) -> int:
+        """How long the core has been at its present turn; 0 while it waits or has ended."""
+        return self._driver.busy_ms if self._driver is not None else 0
+
     async def run(self) -> Exception:
         """Runs until cancelled, or until a fault that ends the process. Returns that fault."""
         while True:
@@ -142,7 +147,7 @@ class HostedShard:
         """Drives the core until a fault, which is returned."""
         self._replica = replica = Replica(self._process.launch.config.consensus)
         inputs = self._input_log(replica)
-        self._driver = Driver(self._host, replica, inputs, self.profiler)
+        self._driver = Driver(self._host, replica, inputs, self.profiler, f"core-{self.shard}")
         self.trouble = ""
         try:
             async with trio.open_nursery() as nursery:
@@ -185,6 +190,7 @@ class HostedShard:
             keep_few=launch.keep_few,
             of_process=self.shard == ROOT,
             others=self._troubles,
+            core_ms=lambda: self.busy_ms,
             told=self._tell,
         )
 
@@ -227,6 +233,11 @@ class HostedShards:
     def steps(self) -> int:
         """Number of steps of all cores."""
         return sum(one.steps for one in self.all)
+
+    @property
+    def busy_ms(self) -> int:
+        """How long the core that is longest at one turn has been at it; 0 if all wait."""
+        return max(one.busy_ms for one in self.all)
 
     def _troubles(self, shard: int) -> str:
         """Describes the trouble of the other shards, for the root shard's watch, which speaks for the node."""

@@ -26,11 +26,11 @@ from rustorium.consensus.vocabulary import Effect, Input
 from rustorium.errors import InputLogError
 from rustorium.node.loop.statecodec import freeze, thaw
 
-VERSION = 3
+VERSION = 4
 SEGMENTS = 4
 FRAME_BYTES_MAX = 256 * 1024 * 1024
 WRITTEN_TOGETHER = 64
-"""Number of steps that are encoded and written together, unless a flush asks for fewer."""
+"""Number of steps after which a flush is due."""
 _LENGTH = struct.Struct("<I")
 _INPUTS: tuple[type, ...] = get_args(Input)
 _EFFECTS: tuple[type, ...] = get_args(Effect)
@@ -57,7 +57,7 @@ class _Entry(msgspec.Struct, frozen=True, array_like=True):
 
 
 class InputLog:
-    """Writes the log of one replica. `append` only stores a step; `flush` encodes and writes it."""
+    """Writes the log of one replica. `append` only stores a step; `flush` encodes and writes what is stored."""
 
     def __init__(
         self, folder: Path, replica: Replica, config: ConsensusConfig, me: int | None, n: int, bytes_max: int
@@ -79,10 +79,14 @@ class InputLog:
         if self.fault is None:
             self._pending.append((now, event, effects))
 
-    def flush(self, *, whole: bool = True) -> None:
-        """Writes the stored steps if there are enough of them, or if `whole` is set. Starts a new segment if the
-        current one is full."""
-        if self._file is None or not self._pending or not (whole or len(self._pending) >= WRITTEN_TOGETHER):
+    @property
+    def is_due(self) -> bool:
+        """`True` if enough steps are stored for a flush."""
+        return len(self._pending) >= WRITTEN_TOGETHER
+
+    def flush(self) -> None:
+        """Writes the stored steps. Starts a new segment if the current one is full."""
+        if self._file is None or not self._pending:
             return
         frames = self._frames()
         try:

@@ -36,8 +36,11 @@ class Notifier:
         """The interval between reports: a third of the time after which silence counts as death."""
         return min(PERIOD_S, self._watchdog_s / 3) if self._watchdog_s else PERIOD_S
 
-    async def run(self, up: Callable[[], bool], status: Callable[[], str]) -> None:
-        """Reports until cancelled. Before the process is `up`, it asks for more time, however long the start takes."""
+    async def run(
+        self, up: Callable[[], bool], status: Callable[[], str], alive: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Reports until cancelled. Before the process is `up`, it asks for more time, however long the start takes.
+        While it isn't `alive`, the watchdog of the service manager hears nothing."""
         if not self.enabled:
             return
         ready = False
@@ -45,7 +48,7 @@ class Notifier:
             lines = [] if ready else [f"EXTEND_TIMEOUT_USEC={round(3 * self.period_s * 1e6)}"]
             if not ready and up():
                 ready, lines = True, ["READY=1"]
-            if self._watchdog_s:
+            if self._watchdog_s and alive():
                 lines.append("WATCHDOG=1")
             text = " ".join(status().split())[:STATUS_CHARACTERS_MAX]
             if text != self._told:

@@ -27,7 +27,7 @@ from rustorium.node.admin.keyring import Keyring
 from rustorium.node.admin.socket import AdminServer, Callers
 from rustorium.node.bridge import listen_tcp, tell, wait_for_end
 from rustorium.node.loop.auditing import record_configuration, record_refusals
-from rustorium.node.loop.driver import collect_when_idle, configure_collector
+from rustorium.node.loop.driver import collect_when_idle, configure_interpreter
 from rustorium.node.loop.hosts import HostedShards, Process
 from rustorium.node.loop.launch import Launch
 from rustorium.node.loop.notify import Notifier
@@ -112,6 +112,7 @@ class Supervisor:
         self._notifier = Notifier(os.environ, os.getpid())
         self._reason = "told to"
         self._running: _native.Node | None = None
+        self._shards: HostedShards | None = None
         self.fault: Exception | None = None
         self.refusal: _native.NativeError | None = None
         """The reason why the node did not start."""
@@ -120,7 +121,7 @@ class Supervisor:
         """Runs until a signal, an order over the admin socket, the parent's end or a fault."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._signals)
-            nursery.start_soon(self._notifier.run, lambda: self._running is not None, self._at)
+            nursery.start_soon(self._notifier.run, lambda: self._running is not None, self._at, self._decides)
             if self._descriptors.stop is not None:
                 nursery.start_soon(self._parent_end, self._descriptors.stop)
             try:
@@ -139,14 +140,14 @@ class Supervisor:
             self._running.close()
 
     async def _live(self, node: _native.Node) -> None:
-        shards = self._hosted(node)
+        self._shards = shards = self._hosted(node)
         self._callers.keyring.tell(node.set_tokens)
         if self._callers.allowed is not None:
             self._callers.allowed.tell(node.set_followers)
         replace_key = partial(self._replace_key, node)
         socket = self._launch.home.admin_socket
         admin = AdminServer(socket, node, self.stop, shards.root.profiler, self._callers, replace_key)
-        configure_collector()
+        configure_interpreter()
         try:
             async with trio.open_nursery() as nursery:
                 # First, so that a caller told that the node is ready can call it.
@@ -212,6 +213,10 @@ class Supervisor:
         status = json.loads(self._running.status())
         height = status["at"]["height"]
         return f"height {height}" if status["ready"] else f"height {height}, not ready: {status['not_ready_because']}"
+
+    def _decides(self) -> bool:
+        """Checks that no core hangs, as far as is known."""
+        return self._shards is None or self._shards.busy_ms < self._launch.config.recovery.wedged_ms
 
     def _addresses(self, node: _native.Node) -> dict[str, str]:
         return {**node.addresses(), **self._callers.addresses}

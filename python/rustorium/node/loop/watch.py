@@ -62,12 +62,14 @@ class Watch:
         keep_few: int | None = None,
         of_process: bool = True,
         others: Callable[[], str] = str,
+        core_ms: Callable[[], int] = int,
         told: Callable[[list[str]], None] = lambda _codes: None,
     ) -> None:
         """`of_process`: also watches what the node's shards share. `others`: describes the trouble of other shards;
-        empty if there is none. `told` takes the codes of the findings after each look."""
+        empty if there is none. `core_ms`: how long the core has been at its present turn. `told` takes the codes of the
+        findings after each look."""
         self._node, self._home, self._log, self._keep_few = node, home, log, keep_few
-        self._of_process, self._others, self._told = of_process, others, told
+        self._of_process, self._others, self._core_ms, self._told = of_process, others, core_ms, told
         self._period_s = config.recovery.watch_ms / 1000
         self._detector = Detector(config.recovery, config.consensus.heartbeat_ms)
         self._known: dict[str, Finding] = {}
@@ -128,7 +130,7 @@ class Watch:
         return Vitals(
             now_ns=read["now_us"] * 1000,
             wall_ms=now_ms,
-            busy_ms={stage["name"]: stage["busy_ms"] for stage in read["stages"]},
+            busy_ms={"core": self._core_ms(), **{stage["name"]: stage["busy_ms"] for stage in read["stages"]}},
             syncs=read["syncs"],
             sync_us=read["sync_us"],
             journal_bytes=read["journal_bytes"],

@@ -24,7 +24,17 @@ from rustorium.config import Config
 from rustorium.errors import NodeError, RustoriumError
 from rustorium.health.catalogue import FINDINGS, Act, Finding
 from rustorium.health.liveness import LocalHealth
-from rustorium.health.plan import SENTENCES, SPACE_PAUSE_MS, PastAct, Planner, Step, Trouble, is_well
+from rustorium.health.plan import (
+    ROOT,
+    SENTENCES,
+    SPACE_PAUSE_MS,
+    PastAct,
+    Planner,
+    Step,
+    Trouble,
+    is_well,
+    troubles_of_shards,
+)
 from rustorium.home.keys import open_signing_key
 from rustorium.home.paths import Home
 from rustorium.logs import Logger
@@ -203,7 +213,8 @@ class Recovery:
         # A node that fills its store reports nothing else.
         shown = status.get("findings") or []
         findings = [Finding(f["code"], f["evidence"], f["since_ms"]) for f in shown if f["code"] in FINDINGS]
-        well = status["ready"] and is_well(findings)
+        others = status.get("shards") or []
+        well = status["ready"] and is_well(findings) and all(one["ready"] for one in others)
         if not well:
             self._well_since_ms = None
         elif self._well_since_ms is None:
@@ -213,7 +224,8 @@ class Recovery:
         known = self._journal.state
         if (known.get("state"), known.get("findings")) != (state, shown):
             self._journal.tell(state, findings=shown, reason=status.get("not_ready_because") or "")
-        return self._planner.running(findings, now_ms)
+        # A fault of the process, or of the root shard, comes first: its act may heal the others, too.
+        return self._planner.running(findings, now_ms) or self._planner.shards(troubles_of_shards(others), now_ms)
 
     def _unanswering(self, silent_s: float) -> Step | None:
         evidence = f"the admin socket has not answered for {silent_s:.0f} s: the thread that decides hangs"
@@ -255,6 +267,8 @@ class Recovery:
     async def _carry_out(self, step: Step, *, running: bool = False) -> None:
         """Carries out a step. Errors: NodeError if a person is needed."""
         fields = {"act": step.act.value, "code": step.trouble.code, "evidence": step.trouble.evidence, "why": step.why}
+        if step.trouble.shard != ROOT:
+            fields["shard"] = str(step.trouble.shard)
         self._log.warning("recover", **fields)
         say(f"{step.trouble.code}: {step.trouble.evidence}; {step.why}")
         if step.act is Act.ASK:
@@ -279,7 +293,8 @@ class Recovery:
             await trio.to_thread.run_sync(self._order_prune)
 
     async def _refill(self, step: Step) -> None:
-        aside = await trio.to_thread.run_sync(move_aside, self._home, step.trouble.code, step.trouble.evidence)
+        trouble = step.trouble
+        aside = await trio.to_thread.run_sync(move_aside, self._home, trouble.code, trouble.evidence, trouble.shard)
         if aside is not None:
             say(f"the store is in {aside}; {step.undo}")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from rustorium.config import RecoverySection
 from rustorium.errors import HomeError, NotReady
 from rustorium.health.catalogue import FINDINGS, Act
-from rustorium.health.plan import Step, Trouble, manual_step
+from rustorium.health.plan import ROOT, Step, Trouble, manual_step, troubles_of_shards
 from rustorium.home.lock import stopped
 from rustorium.home.noting import note_by_operator
 from rustorium.home.paths import Home
@@ -49,7 +49,9 @@ def examine(home: Home, config: RecoverySection) -> tuple[bool, list[Step]]:
     findings = [Trouble(str(f["code"]), str(f["evidence"])) for f in status.get("findings") or []]
     cut = any(trouble.code == "history-cut" for trouble in findings)
     alone, prune = not status["peers"], not cut and _may_prune(home, config, running=True)
-    return True, [manual_step(trouble, alone=alone, prune=prune) for trouble in findings if trouble.code in FINDINGS]
+    troubles = [trouble for trouble in findings if trouble.code in FINDINGS]
+    troubles += troubles_of_shards(status.get("shards") or [])
+    return True, [manual_step(trouble, alone=alone, prune=prune) for trouble in troubles]
 
 
 def _may_prune(home: Home, config: RecoverySection, *, running: bool) -> bool:
@@ -82,7 +84,9 @@ def carry_out(operator: Operator, step: Step, *, running: bool) -> str:
     """Carries out a step; returns a sentence about what was done and what comes next. Errors: HomeError, NodeError,
     NativeError."""
     home = operator.home
-    fields = {"act": step.act.value, "code": step.trouble.code, "evidence": step.trouble.evidence}
+    fields: dict[str, object] = {"act": step.act.value, "code": step.trouble.code, "evidence": step.trouble.evidence}
+    if step.trouble.shard != ROOT:
+        fields["shard"] = step.trouble.shard
     match step.act:
         case Act.RESTART:
             if running:
@@ -99,7 +103,7 @@ def carry_out(operator: Operator, step: Step, *, running: bool) -> str:
             if running:
                 stop(home)
             operator.audit(fields)
-            aside = move_aside(home, step.trouble.code, step.trouble.evidence)
+            aside = move_aside(home, step.trouble.code, step.trouble.evidence, step.trouble.shard)
             return f"the store is in {aside}; {RESTART}" if aside is not None else f"there was no store; {RESTART}"
         case Act.FREE:
             if running:

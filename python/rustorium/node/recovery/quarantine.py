@@ -1,11 +1,13 @@
 """Stores that were moved aside: moving one there, putting it back, and removing it for good.
 
-Invariants: SYNC; only `db/`, `quarantine/` and `log/inputs` are ever touched, never the safety journal or a key. A move
-is one rename on the home's disk, durable when the function returns. The home's node is stopped while its store moves.
+Invariants: SYNC; only stores (`db/`, `shards/ID/db/`), `quarantine/` and `log/inputs` are ever touched, never a safety
+journal or a key. A move is one rename on the home's disk, durable when the function returns. The home's node is stopped
+while a store moves.
 """
 
 import json
 import os
+import re
 import shutil
 import time
 from contextlib import suppress
@@ -21,6 +23,7 @@ from rustorium.home.paths import Home
 
 WHY = "why.json"
 UNKNOWN = "unknown"
+_OF_SHARD = re.compile(r"-shard-([0-9]{1,10})$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,12 @@ class QuarantinedStore:
     code: str
     evidence: str
     at_ms: int
+
+    @property
+    def shard(self) -> int:
+        """The shard whose store it is, by the folder's name: `why.json` may be damaged."""
+        found = _OF_SHARD.search(self.path.name)
+        return 0 if found is None else int(found[1])
 
     @property
     def kept(self) -> bool:
@@ -52,19 +61,20 @@ def quarantined(home: Home) -> list[QuarantinedStore]:
     return found
 
 
-def move_aside(home: Home, code: str, evidence: str) -> Path | None:
-    """Moves the store aside; returns its new place, or `None` if there is no store. Errors: HomeError, also if the node
-    runs."""
+def move_aside(home: Home, code: str, evidence: str, shard: int = 0) -> Path | None:
+    """Moves a shard's store aside; returns its new place, or `None` if there is no store. Errors: HomeError, also if
+    the node runs."""
     with stopped(home):
-        return _move_aside(home, code, evidence)
+        return _move_aside(home, code, evidence, shard)
 
 
-def _move_aside(home: Home, code: str, evidence: str) -> Path | None:
-    if not home.db.is_dir():
+def _move_aside(home: Home, code: str, evidence: str, shard: int) -> Path | None:
+    store = home.db_of(shard)
+    if not store.is_dir():
         return None
     at_ms = time.time_ns() // 1_000_000
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(at_ms // 1000))
-    target = home.quarantine / f"{stamp}-{at_ms % 1000:03}-{code}"
+    target = home.quarantine / f"{stamp}-{at_ms % 1000:03}-{code}{f'-shard-{shard}' if shard else ''}"
     make_folder(target)
     try:
         with open(target / WHY, "w", encoding="utf-8") as file:
@@ -72,10 +82,10 @@ def _move_aside(home: Home, code: str, evidence: str) -> Path | None:
             file.flush()
             os.fsync(file.fileno())
         sync_paths(target, home.quarantine, home.path)
-        home.db.rename(target / "db")
-        sync_paths(target, home.path)
+        store.rename(target / "db")
+        sync_paths(target, store.parent)
     except OSError as error:
-        raise HomeError(f"{home.db} can't be moved to {target} ({error.strerror}): fix that, then try again") from None
+        raise HomeError(f"{store} can't be moved to {target} ({error.strerror}): fix that, then try again") from None
     return target
 
 
@@ -88,14 +98,15 @@ def restore_store(home: Home, name: str | None = None) -> tuple[QuarantinedStore
         raise HomeMissing(f"{home.quarantine} holds no store{f' {name}' if name else ''}: there is nothing to undo")
     chosen = found[-1]
     with stopped(home):
-        aside = _move_aside(home, "undone", f"{chosen.path.name} was put back")
+        store = home.db_of(chosen.shard)
+        aside = _move_aside(home, "undone", f"{chosen.path.name} was put back", chosen.shard)
         try:
-            (chosen.path / "db").rename(home.db)
+            (chosen.path / "db").rename(store)
             (chosen.path / WHY).unlink(missing_ok=True)
             chosen.path.rmdir()
-            sync_paths(home.quarantine, home.path)
+            sync_paths(home.quarantine, store.parent)
         except OSError as error:
-            raise HomeError(f"{chosen.path} can't be put back ({error.strerror}): move its db to {home.db}") from None
+            raise HomeError(f"{chosen.path} can't be put back ({error.strerror}): move its db to {store}") from None
     return chosen, aside
 
 
