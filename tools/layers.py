@@ -39,7 +39,8 @@ ON_TRIO = frozenset({"anyio", "asyncio"})
 # In flow order: a room may use those before it, and of these only the ones that are named.
 PYTHON = {
     "PURE": _room(
-        "__version__ types records errors failures arguments config signersection regions api consensus health",
+        "__version__ types records errors failures arguments config signersection regions api consensus health "
+        "sharding",
         "",
         CLOCKS_AND_IO,
     ),
