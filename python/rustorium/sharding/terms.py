@@ -10,7 +10,7 @@ from rustorium.sharding import channels
 from rustorium.sharding.chains import Block, Leaf, Order, Root, Shard, State, Wish
 from rustorium.sharding.chains import Change as Ends
 from rustorium.sharding.channels import Channel
-from rustorium.sharding.vocabulary import NOBODY, REQUESTS, ROOT, Change, Entry, Kind, Map, Outcome
+from rustorium.sharding.vocabulary import NOBODY, ROOT, Change, Entry, Kind, Map, Outcome
 
 CHANGES_MAX = 1
 """Changes of ranges that are open at once in the whole network (S6); 4 in the product."""
@@ -384,16 +384,6 @@ def absorb(heir: Shard, closed: Shard) -> tuple[Shard, Shard]:
 def untaken(channel: Channel, taken: int) -> list[Entry]:
     """Returns the entries that a closed peer never took: they are their sender's again (S57)."""
     return [w.entry for w in channel.out if w.number >= taken]
-
-
-def keeps(entry: Entry) -> bool:
-    """Checks that an entry for a closed shard still means something: root's own words to it don't."""
-    return entry.kind not in (Kind.ORDER, Kind.MAP, Kind.ACK)
-
-
-def is_request(entry: Entry) -> bool:
-    """Checks whether an entry must be answered."""
-    return entry.kind in REQUESTS
 
 
 def _set(values: tuple[int, ...], places: "list[int] | range", value: int) -> tuple[int, ...]:
