@@ -8,16 +8,50 @@ import ast
 import re
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 LIST = "Each file in `docs/adr/` explains one decision, and what was rejected:\n\n"
 """The text before the list of decisions."""
 SPEC = "docs/spec/consensus.md"
-RULE = r"R\d+b?"
-GIVEN_UP = frozenset({"R43"})
-"""Numbers that no rule has any more."""
-CITING = {"benches": ".py", "crates": ".rs", "docs": ".md", "python": ".py", "tests": ".py .rs .md", "tools": ".py"}
-"""Folders whose files cite rules, and the ends of their names."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """A specification with numbered rules."""
+
+    page: str
+    number: str
+    """The expression of a rule's number."""
+    folder: str
+    """Where the modules are that the page's table names, below `python/rustorium`."""
+    citing: dict[str, str]
+    """Folders or files that cite its rules, and the ends of their files' names."""
+    given_up: frozenset[str] = frozenset()
+    """Numbers that no rule has any more."""
+
+
+SPECS = (
+    Rules(
+        SPEC,
+        r"R\d+b?",
+        "consensus",
+        {"benches": ".py", "crates": ".rs", "docs": ".md", "python": ".py", "tests": ".py .rs .md", "tools": ".py"},
+        frozenset({"R43"}),
+    ),
+    Rules(
+        "docs/spec/shards.md",
+        r"S\d+",
+        "sharding",
+        {
+            "docs/adr/0063-model-of-shards.md": ".md",
+            "docs/adr/0064-flaws-found-by-the-model.md": ".md",
+            "docs/spec/shards.md": ".md",
+            "python/rustorium/sharding": ".py",
+            "tests/sharding": ".py",
+        },
+    ),
+)
 WORDS = ("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")
 
 
@@ -63,38 +97,48 @@ def check_index(root: Path) -> Iterator[str]:
             yield f"docs/index.md:1: there is no {name}: correct the link"
 
 
-def rules(text: str) -> list[str]:
+def rules(text: str, number: str) -> list[str]:
     """Returns the rules of a specification, in its order."""
-    return re.findall(rf"^\*\*({RULE}) ", text, re.MULTILINE)
+    return re.findall(rf"^\*\*({number}) ", text, re.MULTILINE)
 
 
 def check_rules(root: Path) -> Iterator[str]:
+    """Checks each specification, and what cites it."""
+    for spec in SPECS:
+        if (root / spec.page).exists():
+            yield from _check_rules(root, spec)
+
+
+def _check_rules(root: Path, spec: Rules) -> Iterator[str]:
     """Checks that each rule occurs once and is in the table, that each cited number is a rule's, and that each named
     file exists."""
-    text = (root / SPEC).read_text()
-    known = rules(text)
+    text = (root / spec.page).read_text()
+    known = rules(text, spec.number)
     for rule in sorted(set(known)):
         if known.count(rule) > 1:
-            yield f"{SPEC}:1: {rule} stands twice: give one of them another number"
+            yield f"{spec.page}:1: {rule} stands twice: give one of them another number"
     table = text[text.index("| where | rules |") :].partition("\n\n")[0]
     for rule in known:
-        if rule not in _in_table(table):
-            yield f"{SPEC}:1: the table doesn't say where {rule} is: add it to a row"
-    for name in re.findall(r"`(\w+\.py)`", table):
-        if not (root / "python" / "rustorium" / "consensus" / name).exists():
-            yield f"{SPEC}:1: there is no consensus/{name}: correct the table"
-    for folder, ends in CITING.items():
-        for path in sorted(p for p in (root / folder).rglob("*") if p.suffix and p.suffix in ends.split()):
+        if rule not in _in_table(table, spec.number):
+            yield f"{spec.page}:1: the table doesn't say where {rule} is: add it to a row"
+    for name in re.findall(r"`(?:\w+/)?(\w+\.py)`", table):
+        if not (root / "python" / "rustorium" / spec.folder / name).exists():
+            yield f"{spec.page}:1: there is no {spec.folder}/{name}: correct the table"
+    for folder, ends in spec.citing.items():
+        place = root / folder
+        paths = [place] if place.is_file() else place.rglob("*")
+        for path in sorted(p for p in paths if p.suffix and p.suffix in ends.split()):
             for number, line in enumerate(path.read_text().splitlines(), 1):
-                for cited in re.findall(rf"(?<![\w.]){RULE}\b", line):
-                    if cited not in known and cited not in GIVEN_UP:
-                        yield f"{path.relative_to(root)}:{number}: {SPEC} has no rule {cited}: cite one that it has"
+                for cited in re.findall(rf"(?<![\w.]){spec.number}\b", line):
+                    if cited not in known and cited not in spec.given_up:
+                        place_in = f"{path.relative_to(root)}:{number}"
+                        yield f"{place_in}: {spec.page} has no rule {cited}: cite one that it has"
 
 
-def _in_table(table: str) -> set[str]:
-    found = set(re.findall(rf"\b{RULE}\b", table))
-    for first, last in re.findall(r"R(\d+)–R(\d+)", table):
-        found |= {f"R{number}" for number in range(int(first), int(last))}
+def _in_table(table: str, number: str) -> set[str]:
+    found = set(re.findall(rf"\b{number}\b", table))
+    for letter, first, last in re.findall(r"([A-Z])(\d+)–[A-Z](\d+)", table):
+        found |= {f"{letter}{rule}" for rule in range(int(first), int(last))}
     return found
 
 

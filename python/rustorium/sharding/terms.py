@@ -1,0 +1,393 @@
+"""Terms, orders and the map: how root changes shards, and how a shard splits or ends (S1 to S6, S40 to S59).
+
+Invariants: a shard's range changes at its own boundaries alone, one thing at each. An order has one answer. Once a
+wish is sealed, no block that the shard still executes can make it void.
+"""
+
+from itertools import pairwise
+
+from rustorium.sharding import channels
+from rustorium.sharding.chains import Block, Leaf, Order, Root, Shard, State, Wish
+from rustorium.sharding.chains import Change as Ends
+from rustorium.sharding.channels import Channel
+from rustorium.sharding.vocabulary import NOBODY, ROOT, Change, Entry, Kind, Map, Outcome
+
+CHANGES_MAX = 1
+"""Changes of ranges that are open at once in the whole network (S6); 4 in the product."""
+
+# ---- root: orders and the map ----------------------------------------------------------------------------------------
+
+
+def root_of(shard: Shard) -> Root:
+    """Returns root's own part of shard 0."""
+    assert shard.root is not None, "only shard 0 orders"
+    return shard.root
+
+
+def may_order(root: Root, owners: tuple[int, ...], shard: int, other: int) -> bool:
+    """Checks that no open order concerns the shard or a neighbour, and that not too many are open (S6)."""
+    ranges = [order for order in root.orders if order.change in (Change.SPLIT, Change.CLOSE)]
+    near = neighbours(owners, shard) | neighbours(owners, other)
+    if any({order.shard, order.other} & near for order in ranges):
+        return False
+    return sum(not order.overdue for order in ranges) < CHANGES_MAX
+
+
+def neighbours(owners: tuple[int, ...], shard: int) -> set[int]:
+    """Returns a shard and those whose ranges touch its own."""
+    pairs = list(pairwise(owners))
+    return {shard, *(a if b == shard else b for a, b in pairs if shard in (a, b))}
+
+
+def order(block: Block, change: Change, shard: int, other: int = NOBODY, cut: int = -1) -> None:
+    """Orders a change, in root's execution (S6, S40)."""
+    root = root_of(block.shard)
+    made = Order(root.changes, change, shard, other, cut)
+    block.shard = block.shard._replace(root=root._replace(orders=(*root.orders, made), changes=root.changes + 1))
+    generation = root.generations[shard]
+    _send_order(block, shard, Entry(Kind.ORDER, made.number, detail=(change, generation, other, cut)))
+
+
+def _send_order(block: Block, shard: int, entry: Entry) -> None:
+    if shard == ROOT:
+        take_order(block, NOBODY, entry)  # S2: to itself root calls a function
+    else:
+        block.send(shard, entry)
+
+
+def recall(block: Block, made: Order) -> None:
+    """Recalls an order that stays open (S6, S59)."""
+    root = root_of(block.shard)
+    marked = tuple(o._replace(recalled=True, overdue=True) if o.number == made.number else o for o in root.orders)
+    block.shard = block.shard._replace(root=root._replace(orders=marked))
+    _send_order(block, made.shard, Entry(Kind.ORDER, made.number, detail=(Change.KEEP,)))
+
+
+def take_answer(block: Block, peer: int, entry: Entry) -> None:
+    """Ends an order: from now on the map has the change, and others are told (S6)."""
+    outcome, *told = entry.detail
+    if entry.ref >= 0:
+        block.answer(peer, entry.ref)
+    root = root_of(block.shard)
+    if outcome == Outcome.DONE and entry.tx in root.answers:
+        return  # its term said so before (S96)
+    made = next((o for o in root.orders if o.number == entry.tx), None)
+    orders = tuple(o for o in root.orders if o.number != entry.tx)
+    root = root._replace(orders=orders, answers=(*root.answers, entry.tx))
+    block.shard = block.shard._replace(root=root)
+    if made is not None and outcome == Outcome.DONE:
+        if made.change == Change.SPLIT:
+            _note_birth(block, made, *told)
+        elif made.change == Change.CLOSE:
+            _note_end(block, made)
+
+
+def hear_term(block: Block, source: Shard, epoch: int) -> None:
+    """Takes a term that has a birth or an absorption as the answer: its shard may halt before it sends one (S96)."""
+    for announced, entry in source.announced:
+        if announced == epoch:
+            take_answer(block, source.id, entry._replace(ref=NOBODY))
+
+
+def _note_birth(block: Block, made: Order, parent_keys: int, child_epoch: int, child_keys: int) -> None:
+    shard, root = block.shard, root_of(block.shard)
+    moved = [account for account, owner in enumerate(shard.owners) if owner == made.shard and account >= made.cut]
+    shard = shard._replace(owners=_set(shard.owners, moved, made.other), former=_set(shard.former, moved, made.shard))
+    if shard.channel(made.other) is None or made.shard != ROOT:
+        channel = shard.channel(made.other) or Channel(made.other, NOBODY)
+        shard = shard.with_channel(channel._replace(epoch=max(channel.epoch, child_epoch)))
+    generations = _set(root.generations, [made.shard], root.generations[made.shard] + 1)
+    root = root._replace(generations=_set(generations, [made.other], 0), version=root.version + 1)
+    block.shard = shard._replace(root=root, map_version=root.version, gave=(NOBODY,) * len(shard.gave))
+    compare_keys(block, {made.shard: parent_keys, made.other: child_keys})
+
+
+def _note_end(block: Block, made: Order) -> None:
+    shard, root = block.shard, root_of(block.shard)
+    moved = [account for account, owner in enumerate(shard.owners) if owner == made.shard]
+    generations = _set(root.generations, [made.shard], NOBODY)
+    generations = _set(generations, [made.other], generations[made.other] + 1)
+    orders = tuple(o for o in root.orders if o.shard != made.shard)
+    root = root._replace(generations=generations, version=root.version + 1, orders=orders)
+    former = _set(shard.former, moved, NOBODY)
+    owners = _set(shard.owners, moved, made.other)
+    block.shard = shard._replace(owners=owners, former=former, root=root, map_version=root.version)
+
+
+def compare_keys(block: Block, found: dict[int, int]) -> None:
+    """Compares what a birth tells with the registry, and orders what differs (S42)."""
+    for shard, keys in found.items():
+        if keys != root_of(block.shard).keys and not _keys_ordered(block.shard, shard):
+            order(block, Change.KEYS, shard, cut=root_of(block.shard).keys)
+
+
+def _keys_ordered(shard: Shard, other: int) -> bool:
+    return any(o.change == Change.KEYS and o.shard == other for o in root_of(shard).orders)
+
+
+def replace_keys(block: Block) -> None:
+    """Replaces a key in the registry, and orders each other shard that root knows (S68)."""
+    root = root_of(block.shard)
+    block.shard = block.shard._replace(root=root._replace(keys=root.keys + 1))
+    for shard, generation in enumerate(root.generations):
+        if generation >= 0 and shard != ROOT:
+            order(block, Change.KEYS, shard, cut=root.keys + 1)
+
+
+def tell_map(block: Block) -> None:
+    """Sends the newest map to each peer that has none unanswered (S37)."""
+    for peer, generation in enumerate(root_of(block.shard).generations):
+        root = root_of(block.shard)
+        if peer == ROOT or generation < 0 or root.told[peer] == root.version:
+            continue
+        channel = block.shard.channel(peer)
+        if channel is not None and not any(w.entry.kind == Kind.MAP for w in channel.out):
+            block.send(peer, Entry(Kind.MAP, map=map_of(block.shard)))
+            told = _set(root.told, [peer], root.version)
+            block.shard = block.shard._replace(root=root._replace(told=told))
+
+
+def name_anew(block: Block) -> None:
+    """Makes a next version of the map by root's clock, so that quiet peers learn the committees of today (S97)."""
+    root = root_of(block.shard)
+    block.shard = block.shard._replace(root=root._replace(version=root.version + 1), map_version=root.version + 1)
+
+
+def map_of(shard: Shard) -> Map:
+    """Returns root's map. A shard's epoch in it is what was in force, not what was ordered (S15)."""
+    root = root_of(shard)
+    epochs = [shard.epoch if peer == ROOT else NOBODY for peer in range(len(root.generations))]
+    for channel in shard.channels:
+        epochs[channel.peer] = named_epoch(shard, channel)
+    return Map(root.version, shard.owners, shard.former, root.generations, tuple(epochs))
+
+
+def named_epoch(_shard: Shard, channel: Channel) -> int:
+    """Returns the epoch of a peer that the map names: root's own record of its terms (S15)."""
+    return channel.epoch
+
+
+# ---- any shard -------------------------------------------------------------------------------------------------------
+
+
+def take_map(block: Block, number: int, entry: Entry) -> None:
+    """Takes a newer map, and believes the shards that it names (S37)."""
+    shard, new = block.shard, entry.map
+    assert isinstance(new, Map), "a Map entry has one"
+    if new.version > shard.map_version:
+        shard = shard._replace(owners=new.owners, former=new.former, map_version=new.version)
+        if new.generations[shard.id] >= shard.generation:
+            shard = shard._replace(gave=(NOBODY,) * len(shard.gave))  # it knows this shard's last boundary
+        for peer, epoch in enumerate(new.epochs):
+            channel = shard.channel(peer)
+            if peer == shard.id or epoch == NOBODY or new.generations[peer] < 0:
+                continue
+            shard = shard.with_channel(named(channel or Channel(peer, NOBODY), epoch))
+    block.shard = shard
+    block.send(ROOT, Entry(Kind.ACK, ref=number))
+
+
+def named(channel: Channel, epoch: int) -> Channel:
+    """Believes a committee that root's map names, where it is newer than the own record (S29, S37)."""
+    return channel._replace(epoch=max(channel.epoch, epoch))
+
+
+def take_order(block: Block, number: int, entry: Entry) -> None:
+    """Executes an order: it becomes a wish, or is refused (S6)."""
+    change, shard = entry.detail[0], block.shard
+    if change == Change.KEEP:
+        _take_keep(block, number, entry)
+    elif change == Change.KEYS:
+        block.shard = shard._replace(new_keys=(number, entry.tx, entry.detail[3]))
+    else:
+        _, generation, other, cut = entry.detail
+        fits = change == Change.CLOSE or shard.low < cut < shard.high
+        if shard.state != State.OPEN or shard.wish is not None or generation != shard.generation or not fits:
+            tell_root(block, Entry(Kind.ANSWER, entry.tx, number, detail=(Outcome.REFUSED,)))
+            return
+        ends = Ends.CLOSE if change == Change.CLOSE else Ends.BIRTH
+        state = State.CLOSING if change == Change.CLOSE else State.OPEN
+        block.shard = shard._replace(wish=Wish(ends, entry.tx, number, other, cut), state=state)
+
+
+def _take_keep(block: Block, number: int, entry: Entry) -> None:
+    wish = block.shard.wish
+    if wish is not None and wish.number == entry.tx and may_keep(wish):
+        block.shard = block.shard._replace(wish=None, state=State.OPEN)
+        tell_root(block, Entry(Kind.ANSWER, entry.tx, wish.ref, detail=(Outcome.KEPT,)))
+    if block.shard.id != ROOT:
+        block.send(ROOT, Entry(Kind.ACK, ref=number))
+
+
+def may_keep(wish: Wish) -> bool:
+    """Checks that an order can still be recalled: not once it is sealed (S94)."""
+    return not wish.sealed
+
+
+def tell_root(block: Block, entry: Entry) -> None:
+    """Answers root; root itself by a function call (S2)."""
+    if block.shard.id == ROOT:
+        take_answer(block, ROOT, entry)
+    else:
+        block.send(ROOT, entry)
+
+
+def is_ready(shard: Shard) -> bool:
+    """Checks that a wish waits for nothing but its boundary (S41, S55)."""
+    if shard.wish is None or shard.intents:
+        return False
+    return shard.wish.change != Ends.CLOSE or is_drained(shard)
+
+
+def is_drained(shard: Shard) -> bool:
+    """Checks that all own requests are answered, all own responses taken, and nothing is left to write (S57)."""
+    return shard.writes is None and not any(channel.out for channel in shard.channels)
+
+
+def seal(block: Block) -> None:
+    """Seals a wish at the end of the block after which it is ready (S94)."""
+    wish = block.shard.wish
+    if wish is not None and is_ready(block.shard):
+        block.shard = block.shard._replace(wish=wish._replace(sealed=True))
+
+
+def takes_chunks(shard: Shard) -> bool:
+    """Checks that a shard still takes chunks: not once its end is sealed (S94), nor in a frozen term (S55)."""
+    closing = shard.wish is not None and shard.wish.change == Ends.CLOSE and shard.wish.sealed
+    return shard.state <= State.CLOSING and not closing
+
+
+def may_claim(shard: Shard) -> bool:
+    """Checks that a header which claims the newest height would see the wish ready (S41)."""
+    return shard.due is None and shard.wish is not None and shard.wish.sealed
+
+
+def clock_is_due(shard: Shard) -> bool:
+    """Checks that a clock transaction is due: the term's writes aren't made (S39, S47)."""
+    return shard.writes is not None
+
+
+def write_term(block: Block) -> None:
+    """Writes what follows from the term, before the transactions of its first payload block (S47)."""
+    writes = block.shard.writes
+    if writes is not None:
+        block.shard = block.shard._replace(writes=None)
+        for entry in writes:
+            tell_root(block, entry)
+
+
+def frozen_end_is_due(_shard: Shard) -> bool:
+    """Checks that a header can claim the root of b1: a boundary is rooted, with or without a payload (S55)."""
+    return True
+
+
+def head_alone_is_due(shard: Shard, channel: Channel, peer_closes: bool) -> bool:
+    """Checks that a delivery without a chunk is listed, for its acknowledgements alone (S95)."""
+    return channels.responses(channel) > 0 and (shard.state == State.CLOSING or peer_closes)
+
+
+# ---- boundaries ------------------------------------------------------------------------------------------------------
+
+
+def wishes(shard: Shard) -> list[Ends | None]:
+    """Returns what this shard's next boundary could change, in the order in which it is served (S4); `None`: keys."""
+    due = None if shard.due is None else shard.due.change
+    if not takes_chunks(shard):
+        return [due] if due is not None else []
+    keys: list[Ends | None] = [None] if shard.new_keys is not None else []
+    return keys + ([due] if due is not None else [])
+
+
+def rotate(shard: Shard) -> Shard:
+    """Returns the shard in its next epoch, with the keys that root ordered, if it did (S4)."""
+    if shard.new_keys is None:
+        return shard._replace(epoch=shard.epoch + 1)
+    ref, number, keys = shard.new_keys
+    answer = Entry(Kind.ANSWER, number, ref, detail=(Outcome.DONE,))
+    writes = (*(shard.writes or ()), answer)
+    return shard._replace(epoch=shard.epoch + 1, keys=keys, new_keys=None, writes=writes)
+
+
+def give_birth(parent: Shard) -> tuple[Shard, Shard]:
+    """Returns parent and child after b*: one cut, both in the next epoch (S42, S43, S50)."""
+    wish = parent.due
+    assert wish is not None, "a birth is due"
+    accounts = range(len(parent.leaves))
+    moved = [account for account in accounts if wish.cut <= account < parent.high]
+    nobody, epoch = (NOBODY,) * len(parent.leaves), parent.epoch + 1
+    child = Shard(
+        id=wish.other,
+        low=wish.cut,
+        high=parent.high,
+        leaves=tuple(leaf if account in moved else None for account, leaf in enumerate(parent.leaves)),
+        owners=_set(_set(nobody, range(parent.low, wish.cut), parent.id), moved, wish.other),
+        former=_set(nobody, moved, parent.id),
+        gave=nobody,
+        epoch=epoch,
+        keys=parent.keys,
+        version=parent.version,
+        writes=(),
+        channels=born_channels(parent, epoch),
+    )
+    answer = Entry(Kind.ANSWER, wish.number, wish.ref, detail=(Outcome.DONE, parent.keys, epoch, parent.keys))
+    known = parent.channel(wish.other) or Channel(wish.other, epoch)
+    parent = parent.with_channel(known._replace(epoch=epoch, version=parent.version))
+    parent = parent._replace(
+        high=wish.cut,
+        leaves=left_with_parent(parent.leaves, moved),
+        gave=_set(parent.gave, moved, wish.other),
+        generation=parent.generation + 1,
+        epoch=epoch,
+        wish=None,
+        due=None,
+        writes=(*(parent.writes or ()), answer),
+        announced=(*parent.announced, (epoch, answer)),
+    )
+    return parent, child
+
+
+def left_with_parent(leaves: tuple[Leaf | None, ...], moved: list[int]) -> tuple[Leaf | None, ...]:
+    """Returns the parent's accounts after the cut: each leaf is in one charter (S20)."""
+    return tuple(None if account in moved else leaf for account, leaf in enumerate(leaves))
+
+
+def born_channels(parent: Shard, epoch: int) -> tuple[Channel, ...]:
+    """Returns the child's channels: root and parent alone are known to it, and all begin at chunk 0 (S42, S50)."""
+    found = [Channel(parent.id, epoch, version=parent.version)]
+    root = parent.channel(ROOT)
+    if root is not None:
+        found.append(Channel(ROOT, root.epoch, version=root.version))
+    return tuple(sorted(found))
+
+
+def absorb(heir: Shard, closed: Shard) -> tuple[Shard, Shard]:
+    """Returns heir and closed shard after the absorbing boundary (S56)."""
+    wish = heir.due
+    assert wish is not None, "an absorption is due"
+    leaves = tuple(mine if theirs is None else theirs for mine, theirs in zip(heir.leaves, closed.leaves, strict=True))
+    answer = Entry(Kind.ANSWER, wish.number, detail=(Outcome.DONE,))
+    heir = heir._replace(
+        low=min(heir.low, closed.low),
+        high=max(heir.high, closed.high),
+        leaves=leaves,
+        gave=(NOBODY,) * len(heir.gave),
+        generation=heir.generation + 1,
+        epoch=heir.epoch + 1,
+        wish=None,
+        due=None,
+        writes=(*(heir.writes or ()), answer),
+        announced=(*heir.announced, (heir.epoch + 1, answer)),
+    )
+    return heir, closed._replace(leaves=(None,) * len(closed.leaves))
+
+
+def untaken(channel: Channel, taken: int) -> list[Entry]:
+    """Returns the entries that a closed peer never took: they are their sender's again (S57)."""
+    return [w.entry for w in channel.out if w.number >= taken]
+
+
+def _set(values: tuple[int, ...], places: "list[int] | range", value: int) -> tuple[int, ...]:
+    changed = list(values)
+    for place in places:
+        changed[place] = value
+    return tuple(changed)
