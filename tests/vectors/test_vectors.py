@@ -253,6 +253,20 @@ def test_receipt_leaf(case: Case) -> None:
     assert blake3(domain("leaf") + raw(case)).hex() == case["id"]
 
 
+@pytest.mark.parametrize("case", cases("ledger", "activation"))
+def test_activation(case: Case) -> None:
+    signed, signature = domain("activation") + raw(case)[:-64], raw(case)[-64:]
+    assert signed == raw(case, "signed")
+    assert signature == ed25519_sign(raw(case, "seed"), signed)
+    shown = json.loads(_native.activation_show(raw(case)))
+    r = Reader(raw(case))
+    assert (shown["version"], shown["chain"]) == (r.integer(2), r.take(32).hex())
+    assert (shown["epoch"], shown["committee"]) == (r.integer(8), r.take(32).hex())
+    assert shown["operator_quorum"] == raw(case)[-65]
+    signed_again = _native.sign_activation(raw(case, "seed"), json.dumps(shown))
+    assert signed_again == raw(case)
+
+
 @pytest.mark.parametrize("case", cases("ledger", "receipt_proof"))
 def test_receipt_proof_of_another_committee_is_refused(case: Case) -> None:
     """The vector has invented values: it fixes the encoding, and no genesis makes it valid."""

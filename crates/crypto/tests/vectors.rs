@@ -53,6 +53,7 @@ fn again(kind: &str, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
         "message" => of::<Message>(bytes),
         "genesis" => of::<Genesis>(bytes),
         "receipt" => of::<Receipt>(bytes),
+        "activation" => of::<Activation>(bytes),
         "receipt_proof" => of::<ReceiptProof>(bytes),
         other => panic!("unknown type {other}"),
     }
@@ -94,6 +95,12 @@ fn check_signature(case: &Value, raw: &[u8]) {
             assert!(verify_vote(&key.public(), vote).is_some());
             vote.signature
         }
+        "activation" => {
+            let activation: Activation = value(raw).unwrap();
+            assert!(verify_activation(&key.public(), &activation));
+            assert_eq!(signed, [b"rustorium/activation/v1\0", &raw[..raw.len() - 64]].concat());
+            activation.signature
+        }
         other => panic!("a {other} is not signed"),
     };
     assert_eq!(key.sign(&signed), signature, "Ed25519 is deterministic");
@@ -125,7 +132,7 @@ fn values_decode_encode_and_have_their_names_and_signatures() {
             signatures += 1;
         }
     }
-    assert_eq!(signatures, 13 + 2 + 3);
+    assert_eq!(signatures, 13 + 2 + 3 + 2);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! *Invariants:* knows no clock, no async runtime and no sibling crate; one encoding per value; every length is checked
 //! against its limit before anything is allocated; compiles for wasm32.
 
+pub mod activation;
 pub mod address;
 pub mod codec;
 pub mod consensus;
@@ -16,6 +17,7 @@ pub mod snapshot;
 pub mod transaction;
 pub mod wire;
 
+pub use activation::{ACTIVATION_KEY, Activation, ActivationBody};
 pub use address::{AccountId, SYSTEM_ACCOUNT};
 pub use codec::{BoundedBytes, BoundedVec, DecodeError, decode, encode, encode_into};
 pub use consensus::*;

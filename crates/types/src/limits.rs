@@ -28,6 +28,8 @@ pub const SEALED_BYTES: usize = 664;
 pub const TRANSFER_PROOF_BYTES: usize = 256;
 /// Operators that the chain's parameters may name.
 pub const OPERATORS_MAX: usize = 16;
+/// Bytes of an operator's activation of a later version.
+pub const ACTIVATION_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of a validator's address ("host:port").
 pub const ADDRESS_BYTES_MAX: usize = 128;
 /// Validators in a committee.

@@ -72,6 +72,7 @@ survives! {
     receipt_proofs: strategies::receipt_proof();
     proofs: strategies::proof();
     geneses: strategies::genesis();
+    activations: strategies::activation();
     messages: strategies::message();
 }
 

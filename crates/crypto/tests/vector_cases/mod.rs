@@ -19,7 +19,7 @@ pub fn files() -> Vec<File> {
     vec![
         file("transactions.json", "Signed transactions. `region` and the seed's key name the sender.", transactions()),
         file("consensus.json", "Batches, headers, blocks, votes, certificates, proposals, messages.", consensus()),
-        file("ledger.json", "Genesis, receipts and receipt proofs.", ledger()),
+        file("ledger.json", "Genesis, receipts, activations and receipt proofs.", ledger()),
         file("hashes.json", "Ids, roots and paths: `inputs` to `output`.", hashes()),
         file("addresses.json", "Addresses: of valid ones `bytes`, of refused ones `why`.", addresses()),
         file("refused.json", "Bytes that are no value of `type`.", refused()),
@@ -92,6 +92,11 @@ fn ledger() -> Vec<Value> {
     for (name, receipt) in sample_receipts() {
         let id = rustorium_crypto::receipt_leaf(&receipt).to_string();
         cases.push(with(plain(name, "receipt", &receipt), "id", id));
+    }
+    for (name, seed, activation) in sample_activations() {
+        let signed = signed_bytes(domain::ACTIVATION, &activation.body);
+        let case = with(plain(name, "activation", &activation), "seed", hex::encode([seed; 32]));
+        cases.push(with(case, "signed", hex::encode(signed)));
     }
     cases.push(plain("a receipt proof over two heights", "receipt_proof", &sample_receipt_proof()));
     cases
@@ -202,6 +207,12 @@ fn refused() -> Vec<Value> {
     let mut header = encode(&child_header());
     header.pop();
     cases.push(case("header", [&header[..], &[2]].concat(), "an unknown claim on the state"));
+    let mut activation = encode(&sample_activations().remove(0).2);
+    activation[0] = 3;
+    cases.push(case("activation", activation, "an activation of version 3"));
+    let mut operators = encode(&sample_activations().remove(0).2);
+    operators[191..195].copy_from_slice(&17u32.to_le_bytes());
+    cases.push(case("activation", operators, "more operators than may be"));
     cases
 }
 

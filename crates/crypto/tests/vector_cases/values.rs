@@ -431,6 +431,27 @@ pub fn sample_geneses() -> Vec<(&'static str, Genesis)> {
     vec![("four validators", four), ("one validator and no accounts", bare), ("four validators, version 2", second)]
 }
 
+/// Activations of the chain with four validators, with the seeds of their operators' keys.
+pub fn sample_activations() -> Vec<(&'static str, u8, Activation)> {
+    let one = |seed: u8, operators: &[u8], operator_quorum: u8| {
+        let operators = list(operators.iter().map(|seed| key(*seed).public()).collect());
+        let genesis = sample_geneses().remove(0).1;
+        key(seed).sign_activation(ActivationBody {
+            version: Rules::V2.version(),
+            chain: chain(),
+            epoch: Epoch(7),
+            committee: Hash(rustorium_crypto::hash_value(domain::VALIDATOR_SET, &genesis.validators)),
+            parameters: Parameters { operators, operator_quorum, ..Parameters::of(Rules::V2) },
+            operator_quorum,
+        })
+    };
+    let all: Vec<u8> = (40..56).collect();
+    vec![
+        ("an activation by one of three operators", 41, one(41, &[41, 42, 43], 2)),
+        ("an activation by one of sixteen operators", 40, one(40, &all, 9)),
+    ]
+}
+
 pub fn sample_receipts() -> Vec<(&'static str, Receipt)> {
     let (_, _, _, transaction) = sample_transactions().remove(0);
     let receipt = |index, outcome| Receipt {

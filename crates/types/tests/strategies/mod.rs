@@ -37,6 +37,20 @@ fn possession() -> impl Strategy<Value = Possession> {
     (signature(), signature()).prop_map(|(validator, node)| Possession { validator, node })
 }
 
+/// Activations, with parameters in the form of version 2.
+pub fn activation() -> impl Strategy<Value = Activation> {
+    let body = (id(), any::<u64>(), hash(), bounded(id(), 3), any::<u64>(), any::<u8>());
+    let body = body.prop_map(|(chain, epoch, committee, operators, age_ms, operator_quorum)| ActivationBody {
+        version: Rules::V2.version(),
+        chain: ChainId(chain),
+        epoch: Epoch(epoch),
+        committee,
+        parameters: Parameters { operators, epoch_age_min_ms: Some(age_ms), ..Parameters::of(Rules::V2) },
+        operator_quorum,
+    });
+    (body, signature()).prop_map(|(body, signature)| Activation { body, signature })
+}
+
 fn signature() -> impl Strategy<Value = Signature> {
     (id(), id()).prop_map(|(a, b)| {
         let mut signature = [0; 64];
