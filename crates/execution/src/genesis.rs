@@ -267,7 +267,7 @@ fn check_pools(genesis: &Genesis) -> Result<(), GenesisRefused> {
     }
 }
 
-fn check_parameters(p: &Parameters, rules: Rules) -> Result<(), &'static str> {
+pub(crate) fn check_parameters(p: &Parameters, rules: Rules) -> Result<(), &'static str> {
     let checks = [
         ("batch_bytes_max", p.batch_bytes_max as usize >= TRANSACTION_BYTES_MAX),
         // A batch has a few fields of its own around the transactions.

@@ -5,6 +5,7 @@
 //! conserved (the bytes that accounts have left plus the bytes that leaves take are constant, except for a pool's head
 //! and newest roots), and so is every asset, except by `Issue`.
 
+pub mod activation;
 pub mod committee;
 pub mod execute;
 pub mod genesis;
@@ -14,6 +15,10 @@ pub mod proof;
 mod v1;
 mod v2;
 
+pub use activation::{
+    Activated, ActivationBasis, ActivationImpossible, ActivationRefused, activation_accounts, activation_key,
+    plan_activation,
+};
 pub use committee::{CommitteeRecord, Replaced};
 pub use execute::{Execution, Input, Skip, execute, execute_with};
 pub use genesis::{ChainHashes, GenesisRefused, GenesisState, check_genesis, genesis, hashes, shard_of};
