@@ -9,16 +9,16 @@ from rustorium.consensus.vocabulary import Effect, Input
 __all__ = [
     "Backups", "HeldKey", "Host", "Light", "NativeError", "Node", "Restoring", "RollupProver", "ShieldedProver",
     "ShieldedWallet", "SignerProcess", "SigningKey", "SimChain", "SimDisk", "SimNode", "Starting", "StorageKey",
-    "TlsAuthority", "account_id", "asset_id", "audit_record", "audit_record_by", "audit_verify", "block_digest",
+    "TlsAuthority", "account_id", "activation_holds", "activation_plan", "activation_show", "asset_id", "audit_record", "audit_record_by", "audit_verify", "block_digest",
     "boundary_of", "build_transaction", "ceremony_begin", "ceremony_circuits", "ceremony_contribute", "ceremony_finish",
     "ceremony_second", "ceremony_verify", "check_tls", "copy_store", "describe_change", "describe_transaction",
     "destroy_file", "devnet_pool_key", "forbid_core_dumps", "format_address", "generate_seed", "genesis_describe",
-    "genesis_encode", "genesis_hash", "genesis_state", "has_node", "home_lane", "key_opens", "load_run",
+    "genesis_encode", "genesis_hash", "genesis_state", "has_node", "home_lane", "is_small_order", "key_opens", "load_run",
     "new_backup_key", "node_names", "open_key", "openapi", "parse_address", "payload_root", "pool_account", "pool_row",
     "pool_transfers", "possession_holds", "prove_possession", "public_key", "read_journal", "replace_backup_key",
     "reseal_key", "restart_apply", "restart_base", "restart_plan", "restart_sign", "rollup_apply", "rollup_batch_hash",
     "rollup_root", "seal_key", "seal_secret", "signed_header", "signer_adopt", "signer_create", "signer_show",
-    "signer_transaction", "sim_forge_batch", "sim_forge_proposal", "sim_forge_vote", "sim_read_frame",
+    "signer_transaction", "sim_forge_batch", "sim_forge_proposal", "sign_activation", "sim_forge_vote", "sim_read_frame",
     "sim_signature_work", "tracing_init", "transaction_input", "value_hash", "verifier_id", "verify_block",
     "verify_receipt_proof", "version", "versions", "wrap_proof", "zk_describe", "zk_inputs", "zk_key", "zk_proof",
     "zk_verify", "zk_verify_all",
@@ -81,6 +81,22 @@ def build_transaction(
 ) -> tuple[str, bytes]: ...
 def prove_possession(validator_seed: bytes, node_seed: bytes, chain: str, owner_key: str) -> str: ...
 def possession_holds(validator_key: str, node_key: str, chain: str, owner_key: str, possession_json: str) -> bool: ...
+def activation_plan(genesis: bytes, epoch: int, committee: str, operator_quorum: int | None = None) -> str:
+    """Returns the activation of version 2 (JSON, unsigned) that a chain of version 1 with these parameters can carry out
+    at the boundary of `epoch`. Errors: ValueError, one sentence."""
+
+def sign_activation(seed: bytes, activation_json: str) -> bytes:
+    """Signs an activation with an operator's key. Returns the bytes to put. Errors: ValueError."""
+
+def activation_show(raw: bytes) -> str:
+    """Returns a signed activation as JSON. Errors: ValueError if the bytes are none."""
+
+def activation_holds(operator_key: str, raw: bytes) -> bool:
+    """Returns whether the bytes are an activation that this operator's key (hex) signed."""
+
+def is_small_order(key: str) -> bool:
+    """Returns whether a public key (hex) is of small order, under which anybody can sign."""
+
 def describe_transaction(raw: bytes) -> str: ...
 def home_lane(account: str, epoch: int, n: int) -> int: ...
 def genesis_encode(genesis_json: str) -> bytes: ...

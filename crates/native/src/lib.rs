@@ -3,6 +3,7 @@
 //! *Invariants:* decides nothing; every call that may take longer than a conversion detaches in `detached`, which also
 //! contains panics; Rust threads never take the interpreter's lock; without the feature `node` it links no C++.
 
+mod activation;
 mod ceremony;
 mod errors;
 mod ledger;
@@ -52,6 +53,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<storage_key::StorageKey>()?;
     module.add_function(wrap_pyfunction!(storage_key::forbid_core_dumps, module)?)?;
     ledger::register(module)?;
+    activation::register(module)?;
     module.add_class::<light::Light>()?;
     module.add_function(wrap_pyfunction!(light::wrap_proof, module)?)?;
     module.add_function(wrap_pyfunction!(light::describe_change, module)?)?;
