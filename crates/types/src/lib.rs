@@ -14,6 +14,7 @@ pub mod permutation;
 pub mod proof;
 pub mod rules;
 pub mod snapshot;
+pub mod term;
 pub mod transaction;
 pub mod wire;
 
@@ -27,5 +28,6 @@ pub use permutation::permutation;
 pub use proof::*;
 pub use rules::{NEWEST_VERSION, Rules, TRANSACTION_VERSION};
 pub use snapshot::{Snapshot, StateAnswer, StateLeaf, StateRequest};
+pub use term::{Change, Charter, EpochTransition, FirstTerm, Term, TermChange};
 pub use transaction::*;
 pub use wire::{Class, Heartbeat, Held, Message, Report, Request, Response, VoteMessage, Work, link_version};
