@@ -28,9 +28,9 @@ pub use keys::{
 };
 pub use order::{arrange, order};
 pub use proof::{
-    CheckedProof, EpochEnd, HEADER_AHEAD_MS_MAX, Light, ProofRefused, ReadState, Trust, Unprovable, check_read,
-    check_receipt, check_transaction, header_of, prove_receipt, subject_key, verify_block, verify_read, verify_receipt,
-    verify_transaction,
+    CheckedProof, EpochEnd, HEADER_AHEAD_MS_MAX, Light, ProofRefused, ReadState, Trust, Unprovable, check_first_term,
+    check_read, check_receipt, check_transaction, header_of, prove_receipt, subject_key, verify_block, verify_read,
+    verify_receipt, verify_transaction,
 };
 pub use record::{
     AccountRecord, LEAF_KEY_BYTES, PoolHead, StatementRecord, VerifierRecord, decode_amount, decode_grant,

@@ -4,6 +4,7 @@
 //! *Invariants:* every byte of a proof matters: a change of any field is refused; a refusal names the part; the subject
 //! of a proof is taken only from its checked part.
 
+mod activation;
 mod committees;
 mod conflict;
 mod final_header;
@@ -12,6 +13,7 @@ mod light;
 mod read;
 mod receipt;
 
+pub use activation::check_first_term;
 pub use committees::EpochEnd;
 pub use final_header::{Trust, verify_block};
 pub use light::{CheckedProof, HEADER_AHEAD_MS_MAX, Light, header_of};
@@ -71,6 +73,9 @@ pub enum ProofRefused {
     /// The committee is not the one that the header names.
     #[error("the next committee is not the one that the epoch's last block names")]
     OtherCommittee,
+    /// The evidence of a first term of version 2 shows no activation.
+    #[error("it does not show that a quorum of the chain's operators activated version 2")]
+    NoActivation,
     /// One epoch has two ends, both final.
     #[error("epoch {0} has two final ends: its committee can't be trusted; ask the chain's operators")]
     TwoEnds(Epoch),
