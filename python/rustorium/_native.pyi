@@ -9,7 +9,7 @@ from rustorium.consensus.vocabulary import Effect, Input
 __all__ = [
     "Backups", "HeldKey", "Host", "Light", "NativeError", "Node", "Restoring", "RollupProver", "ShieldedProver",
     "ShieldedWallet", "SignerProcess", "SigningKey", "SimChain", "SimDisk", "SimNode", "Starting", "StorageKey",
-    "TlsAuthority", "account_id", "activation_holds", "activation_plan", "activation_show", "asset_id", "audit_record", "audit_record_by", "audit_verify", "block_digest",
+    "TlsAuthority", "account_id", "activation_holds", "activation_plan", "activation_show", "asset_id", "audit_record", "audit_record_by", "audit_verify", "block_committee", "block_digest",
     "boundary_of", "build_transaction", "ceremony_begin", "ceremony_circuits", "ceremony_contribute", "ceremony_finish",
     "ceremony_second", "ceremony_verify", "check_tls", "copy_store", "describe_change", "describe_transaction",
     "destroy_file", "devnet_pool_key", "forbid_core_dumps", "format_address", "generate_seed", "genesis_describe",
@@ -93,6 +93,9 @@ def activation_show(raw: bytes) -> str:
 
 def activation_holds(operator_key: str, raw: bytes) -> bool:
     """Returns whether the bytes are an activation that this operator's key (hex) signed."""
+
+def block_committee(block: bytes) -> tuple[int, int, str]:
+    """Returns a block's protocol version and epoch, and the hash of the epoch's committee. Errors: ValueError."""
 
 def is_small_order(key: str) -> bool:
     """Returns whether a public key (hex) is of small order, under which anybody can sign."""

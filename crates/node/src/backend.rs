@@ -326,6 +326,8 @@ impl Backend for NodeBackend {
             peers_up: self.links.peers() - unreachable.len(),
             peers: self.links.peers(),
             unreachable,
+            protocol: self.links.context().rules.version(),
+            older: self.links.older(),
             pool_transactions: self.gauges.pool_transactions.load(Ordering::Relaxed),
             pool_bytes: usize::try_from(self.gauges.pool_bytes.load(Ordering::Relaxed)).unwrap_or(usize::MAX),
             durability: self.durability,

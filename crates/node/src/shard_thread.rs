@@ -156,7 +156,9 @@ impl Ports for ThreadPorts {
     }
 
     fn link_version(&self, peer: ValidatorIndex) -> u8 {
-        self.transport.version(peer).unwrap_or(link_version::FIRST)
+        let version = self.transport.version(peer).unwrap_or(link_version::FIRST);
+        self.links.note_version(peer, version);
+        version
     }
 
     fn rtt_us(&self, peer: ValidatorIndex) -> Option<u64> {

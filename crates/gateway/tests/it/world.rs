@@ -462,6 +462,8 @@ impl Backend for World {
             peers_up: 3 - unreachable.len(),
             peers: 3,
             unreachable,
+            protocol: 1,
+            older: Vec::new(),
             pool_transactions: 0,
             pool_bytes: 0,
             durability: "vote",

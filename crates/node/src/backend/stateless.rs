@@ -154,6 +154,8 @@ impl Backend for StatelessBackend {
             peers_up: peers,
             peers,
             unreachable: Vec::new(),
+            protocol: 0,
+            older: Vec::new(),
             pool_transactions: 0,
             pool_bytes: 0,
             durability: self.durability,
