@@ -8,9 +8,10 @@ use crate::queue::Queue;
 use crate::rooting::RootJob;
 use crate::waiters::Waiters;
 use rustorium_api::{FinalBlock, Newest, Refused, Submitted};
-use rustorium_crypto::{domain, hash::hash_value, transaction_id};
+use rustorium_crypto::{set_hash, term_hash, transaction_id};
 use rustorium_execution::{
-    CommitteeRecord, Input, Keys, Skip, StateRead, StateReadError, arrange, committee_key, execute_with, order,
+    CommitteeRecord, Input, Keys, Skip, StateRead, StateReadError, arrange, committee_key, execute_with, next_term,
+    order, term_of,
 };
 use rustorium_shard::context::Context;
 use rustorium_shard::log_marks;
@@ -18,7 +19,8 @@ use rustorium_shard::{EndedEpoch, Event, Executed, ExecutionJob};
 use rustorium_state::workers::Workers;
 use rustorium_storage::{HeightCommit, Store, StoreError, TreeWrites};
 use rustorium_types::{
-    BlockProof, EpochChange, Hash, Header, Height, LeafWrite, Parameters, ResultClaim, StateKey, TxId, ValidatorSet,
+    BlockProof, EpochChange, EpochTransition, Hash, Header, Height, LeafWrite, Parameters, ResultClaim, StateKey,
+    TermChange, TxId, ValidatorSet,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -135,7 +137,7 @@ impl Executor {
     fn tell(
         &self,
         commit: HeightCommit,
-        change: Option<EpochChange>,
+        change: Option<EpochTransition>,
         skipped: Vec<(TxId, Skip)>,
         touched: Vec<(rustorium_types::AccountId, u64)>,
     ) {
@@ -177,7 +179,7 @@ pub struct StoredBlock {
     /// Stored commit.
     pub commit: HeightCommit,
     /// How the epoch ended, if the block is its boundary.
-    pub change: Option<EpochChange>,
+    pub change: Option<EpochTransition>,
     /// Transactions without a receipt.
     pub skipped: Vec<(TxId, Skip)>,
     /// Accounts that used a nonce, each with its next nonce.
@@ -227,7 +229,7 @@ pub fn execute_and_store(
     if let Some(record) = committee_of(&commit.diff) {
         store.put_committee_record(header.height, record).map_err(failed)?;
     }
-    let change = job.end.as_ref().map(|proof| end_of_epoch(store, header, proof)).transpose()?;
+    let change = job.end.as_ref().map(|proof| end_of_epoch(store, header, parameters, proof)).transpose()?;
     store.commit(&commit).map_err(failed)?;
     if change.is_some() {
         // R32: nothing of the next epoch is signed before a restart would find that it has begun.
@@ -240,8 +242,9 @@ pub fn execute_and_store(
 fn end_of_epoch(
     store: &dyn Store,
     boundary: &Header,
+    parameters: &Parameters,
     proof: &BlockProof,
-) -> Result<EpochChange, (&'static str, String)> {
+) -> Result<EpochTransition, (&'static str, String)> {
     let failed = |error: StoreError| (store_code(&error), error.to_string());
     let as_claimed = store.committee_record(boundary.result.height).map_err(failed)?;
     // A store that was filled with a snapshot knows no record below the snapshot. The boundary's record is usually the
@@ -251,7 +254,11 @@ fn end_of_epoch(
         known => known,
     };
     let next = record.and_then(|bytes| CommitteeRecord::from_bytes(&bytes).ok()).map(|record| record.target);
-    let certified = |set: &ValidatorSet| Hash(hash_value(domain::VALIDATOR_SET, set)) == boundary.next_validator_set;
+    let terms = boundary.rules().has_terms();
+    let term = |set: &ValidatorSet| next_term(&term_of(boundary, parameters), set_hash(set));
+    let certified = |set: &ValidatorSet| {
+        boundary.next_validator_set == if terms { term_hash(&term(set)) } else { set_hash(set) }
+    };
     let next = next.filter(certified).ok_or_else(|| {
         let sentence = format!(
             "the committee that a quorum certified at height {} is not the one in this node's state: its execution \
@@ -260,7 +267,12 @@ fn end_of_epoch(
         );
         ("diverged", sentence)
     })?;
-    let change = EpochChange { boundary: boundary.clone(), proof: proof.clone(), next };
+    let (term, boundary, proof) = (term(&next), boundary.clone(), proof.clone());
+    let change: EpochTransition = if terms {
+        TermChange { boundary, proof, term, validators: next, parameters: None }.into()
+    } else {
+        EpochChange { boundary, proof, next }.into()
+    };
     store.put_epoch(&change).map_err(failed)?;
     Ok(change)
 }

@@ -38,6 +38,7 @@ mod signer;
 mod signing;
 mod stale;
 mod state_claims;
+mod terms;
 mod turns;
 mod validity;
 mod versions;

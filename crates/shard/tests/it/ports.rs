@@ -273,7 +273,7 @@ impl Ports for TestPorts {
         Serving { memory: None, store: &*self.store }.block(digest)
     }
 
-    fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange> {
+    fn epoch_end(&self, epoch: Epoch) -> Option<EpochTransition> {
         self.store.epoch(epoch).unwrap()
     }
 
