@@ -54,6 +54,8 @@ fn again(kind: &str, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
         "genesis" => of::<Genesis>(bytes),
         "receipt" => of::<Receipt>(bytes),
         "activation" => of::<Activation>(bytes),
+        "term" => of::<Term>(bytes),
+        "transition" => of::<EpochTransition>(bytes),
         "receipt_proof" => of::<ReceiptProof>(bytes),
         other => panic!("unknown type {other}"),
     }
@@ -67,6 +69,7 @@ fn check_names(case: &Value, bytes: &[u8]) {
         "batch" => batch_digest(&value::<Batch>(bytes).unwrap().body).to_string(),
         "header" => block_digest(&value(bytes).unwrap()).to_string(),
         "genesis" => chain_id(&value(bytes).unwrap()).to_string(),
+        "term" => term_hash(&value(bytes).unwrap()).to_string(),
         "receipt" => receipt_leaf(&value(bytes).unwrap()).to_string(),
         _ => return,
     };

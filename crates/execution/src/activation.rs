@@ -3,8 +3,8 @@
 //! *Invariants:* the same on every machine that has this state; an activation that doesn't count never hinders one that
 //! does; at most one parameter record comes out.
 
-use crate::genesis::check_parameters;
 use crate::keys::data_key;
+use crate::parameters::{check_parameters2, quorums};
 use rustorium_crypto::{account_id, is_small_order, verify_activation};
 use rustorium_types::{
     ACTIVATION_KEY, AccountId, Activation, ActivationBody, ChainId, Epoch, Hash, Header, Parameters, PublicKey, Rules,
@@ -48,6 +48,12 @@ pub enum ActivationRefused {
     /// The activation takes operators away, or brings new ones.
     #[error("the activation names other operators than the chain has; leave them as they are")]
     OtherOperators,
+    /// The activation changes a parameter that stays.
+    #[error(
+        "the activation changes parameters besides the operators' quorum and the least age of an epoch; leave them as \
+         they are"
+    )]
+    OtherParameters,
     /// The parameters can't be those of a chain of version 2.
     #[error("the activation's parameter {0} is out of range; see the reference of chain parameters")]
     Parameter(&'static str),
@@ -99,20 +105,20 @@ pub fn plan_activation(
     operator_quorum: Option<u8>,
 ) -> Result<ActivationBody, ActivationImpossible> {
     let ensure = |holds: bool, impossible| if holds { Ok(()) } else { Err(impossible) };
-    ensure(parameters.epoch_age_min_ms.is_none(), ActivationImpossible::NotNeeded)?;
+    ensure(parameters.min_epoch_ms.is_none(), ActivationImpossible::NotNeeded)?;
     ensure(!parameters.operators.is_empty(), ActivationImpossible::NoOperators)?;
     ensure(parameters.state_roots, ActivationImpossible::NoStateRoots)?;
     if let Some(small) = parameters.operators.iter().find(|key| is_small_order(key)) {
         return Err(ActivationImpossible::SmallOrder(Hash(*small)));
     }
     let operator_quorum = operator_quorum.unwrap_or(parameters.operator_quorum);
-    let epoch_age_min_ms = Some(Parameters::epoch_age_of(parameters.epoch_ms));
+    let min_epoch_ms = Some(Parameters::epoch_age_of(parameters.epoch_ms));
     let body = ActivationBody {
         version: Rules::V2.version(),
         chain,
         epoch,
         committee,
-        parameters: Parameters { operator_quorum, epoch_age_min_ms, ..parameters.clone() },
+        parameters: Parameters { operator_quorum, min_epoch_ms, ..parameters.clone() },
         operator_quorum,
     };
     ActivationBasis { chain, epoch, committee, next_committee: committee, parameters }.check(&body)?;
@@ -158,10 +164,13 @@ impl<'a> ActivationBasis<'a> {
         ensure(same, ActivationRefused::OtherCommittee)?;
         let (held, new) = (self.parameters.operators.as_slice(), &body.parameters);
         ensure(new.operators.as_slice() == held, ActivationRefused::OtherOperators)?;
-        check_parameters(new, Rules::V2).map_err(ActivationRefused::Parameter)?;
-        ensure(new.state_roots, ActivationRefused::Parameter("state_roots"))?;
         ensure(new.operator_quorum == body.operator_quorum, ActivationRefused::Parameter("operator_quorum"))?;
-        check_quorum(held.len(), body.operator_quorum)
+        check_quorum(held.len(), body.operator_quorum)?;
+        check_parameters2(new).map_err(ActivationRefused::Parameter)?;
+        ensure(new.state_roots, ActivationRefused::Parameter("state_roots"))?;
+        let Parameters { operator_quorum, min_epoch_ms, .. } = *new;
+        let kept = Parameters { operator_quorum, min_epoch_ms, ..self.parameters.clone() };
+        ensure(*new == kept, ActivationRefused::OtherParameters)
     }
 
     /// Decides by the leaves that operators' accounts have under [`ACTIVATION_KEY`]: returns the activation that a
@@ -202,11 +211,11 @@ impl<'a> ActivationBasis<'a> {
 
 /// V45: checks a quorum of so many operators: more than half of them, and not all from three on.
 fn check_quorum(operators: usize, quorum: u8) -> Result<(), ActivationRefused> {
-    let least = operators / 2 + 1;
-    let most = if operators < 3 { operators } else { operators - 1 };
-    if (least..=most).contains(&usize::from(quorum)) {
+    let possible = quorums(operators);
+    if possible.contains(&usize::from(quorum)) {
         return Ok(());
     }
+    let (least, most) = possible.into_inner();
     Err(ActivationRefused::Quorum { quorum, operators, least, most })
 }
 

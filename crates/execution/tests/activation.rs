@@ -80,7 +80,7 @@ fn two_values_with_the_quorum_are_none() {
     let parameters = parameters(4, 2);
     let (basis, body) = (basis(&parameters), plan_activation(&parameters, (CHAIN, EPOCH), SET, Some(3)).unwrap());
     let other = ActivationBody {
-        parameters: Parameters { epoch_ms: body.parameters.epoch_ms * 2, ..body.parameters.clone() },
+        parameters: Parameters { min_epoch_ms: Some(1_000), ..body.parameters.clone() },
         ..body.clone()
     };
     let mut leaves = vec![leaf(0, 0, &body), leaf(1, 0, &body), leaf(2, 0, &other)];
@@ -160,7 +160,7 @@ fn a_key_of_small_order_puts_no_value() {
     let zero = [0; 32];
     parameters.operators = BoundedVec::new(vec![key(0).public(), zero, key(2).public()]).unwrap();
     let body = ActivationBody {
-        parameters: Parameters { epoch_age_min_ms: Some(1), ..parameters.clone() },
+        parameters: Parameters { min_epoch_ms: Some(1_000), ..parameters.clone() },
         ..plan(&self::parameters(3, 2))
     };
     let mut signature = [0; 64];
@@ -185,13 +185,13 @@ proptest! {
         let parameters = parameters(operators, quorum);
         let basis = basis(&parameters);
         let fits = plan_activation(&parameters, (CHAIN, EPOCH), SET, None).is_ok();
-        let new = Parameters { epoch_age_min_ms: Some(1), ..parameters.clone() };
+        let new = Parameters { min_epoch_ms: Some(1_000), ..parameters.clone() };
         let good = ActivationBody {
             version: 2, chain: CHAIN, epoch: EPOCH, committee: SET, parameters: new, operator_quorum: quorum,
         };
         let bodies = [
             good.clone(),
-            ActivationBody { parameters: Parameters { epoch_ms: 5_000, ..good.parameters.clone() }, ..good.clone() },
+            ActivationBody { parameters: Parameters { min_epoch_ms: Some(2_000), ..good.parameters.clone() }, ..good.clone() },
             ActivationBody { committee: Hash([1; 32]), ..good.clone() },
             ActivationBody { epoch: Epoch(5), ..good.clone() },
         ];

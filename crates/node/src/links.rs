@@ -56,7 +56,16 @@ impl Links {
     pub fn new(context: Arc<Context>, own: PublicKey, book: BTreeMap<PublicKey, PeerAddress>) -> Self {
         let members = RwLock::new(Arc::new(members(context, &own, &book)));
         let (seeds, guests) = (BTreeMap::new(), Guests::default());
-        Self { book, seeds, own, members, guests, asked: Mutex::default(), up: Mutex::default(), older: Mutex::default() }
+        Self {
+            book,
+            seeds,
+            own,
+            members,
+            guests,
+            asked: Mutex::default(),
+            up: Mutex::default(),
+            older: Mutex::default(),
+        }
     }
 
     /// Adds nodes that this node dials, besides the committee, while it is no member.

@@ -57,7 +57,6 @@ impl BorshDeserialize for ActivationBody {
     fn deserialize_reader<R: Read>(reader: &mut R) -> borsh::io::Result<Self> {
         let version = u16::deserialize_reader(reader)?;
         if version != Rules::V2.version() {
-            // The form of the parameters follows from the version.
             return Err(Error::new(ErrorKind::InvalidData, format!("there is no activation of version {version}")));
         }
         Ok(Self {
@@ -74,5 +73,6 @@ impl BorshDeserialize for ActivationBody {
 /// Reads parameters in the form of version 2.
 fn parameters<R: Read>(reader: &mut R) -> borsh::io::Result<Parameters> {
     let parameters = Parameters::deserialize_reader(reader)?;
-    Ok(Parameters { epoch_age_min_ms: Some(u64::deserialize_reader(reader)?), ..parameters })
+    let form = Error::new(ErrorKind::InvalidData, "the parameters are those of version 1");
+    parameters.min_epoch_ms.map(|_| parameters).ok_or(form)
 }

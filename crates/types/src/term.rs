@@ -187,6 +187,24 @@ impl EpochTransition {
     }
 }
 
+impl From<EpochChange> for EpochTransition {
+    fn from(change: EpochChange) -> Self {
+        Self::V1(Box::new(change))
+    }
+}
+
+impl From<FirstTerm> for EpochTransition {
+    fn from(first: FirstTerm) -> Self {
+        Self::First(Box::new(first))
+    }
+}
+
+impl From<TermChange> for EpochTransition {
+    fn from(change: TermChange) -> Self {
+        Self::Term(Box::new(change))
+    }
+}
+
 impl BorshSerialize for EpochTransition {
     fn serialize<W: Write>(&self, writer: &mut W) -> Result<()> {
         match self {

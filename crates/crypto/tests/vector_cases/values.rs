@@ -356,7 +356,7 @@ pub fn sample_messages() -> Vec<(&'static str, Message)> {
         ("a request for an epoch's end", request(Request::EpochEnd(Epoch(2)))),
         ("a request for batches", request(Request::Batches { lane, first: 5, end: 8 })),
         ("an answer: batches", response(Response::Batches(list(vec![batch.clone()])))),
-        ("an answer: an epoch's end", response(Response::EpochEnd(Box::new(change)))),
+        ("an answer: an epoch's end", response(Response::EpochEnd(change.into()))),
         ("an answer: not held", response(Response::NotHeld)),
         ("an answer: a block", response(Response::Block(Box::new(sample_block())))),
         ("an answer: a batch", response(Response::Batch(Box::new(batch.clone())))),
@@ -429,6 +429,58 @@ pub fn sample_geneses() -> Vec<(&'static str, Genesis)> {
     let mut second = four.clone();
     (second.version, second.parameters) = (Rules::V2.version(), Parameters::of(Rules::V2));
     vec![("four validators", four), ("one validator and no accounts", bare), ("four validators, version 2", second)]
+}
+
+/// The term after the first epoch of the chain of version 2, with this change.
+pub fn sample_term(change: Change) -> Term {
+    let genesis = sample_geneses().remove(2).1;
+    Term {
+        epoch: Epoch(1),
+        version: Rules::V2.version(),
+        validators: rustorium_crypto::set_hash(&genesis.validators),
+        parameters: rustorium_crypto::parameters_hash(&genesis.parameters),
+        charter: rustorium_crypto::charter_hash(&Charter::whole(ShardId::ROOT)),
+        operators: rustorium_crypto::operators_hash(&genesis.parameters),
+        leaders: Hash::ZERO,
+        change,
+    }
+}
+
+/// How epochs ended, in each form. Certificates and the state proof are no real ones.
+pub fn sample_transitions() -> Vec<(&'static str, EpochTransition)> {
+    let genesis = sample_geneses().remove(0).1;
+    let ended = |version, next_validator_set| EpochChange {
+        boundary: Header { version, end: End::Boundary, next_validator_set, ..sample_headers().remove(0).1 },
+        proof: BlockProof { descendants: list(vec![]), finalization: certificate(VoteKind::Finalize, &[0, 1, 2]) },
+        next: genesis.validators.clone(),
+    };
+    let later = |term: Term, parameters: Option<&Parameters>| {
+        let EpochChange { boundary, proof, next: validators } = ended(2, rustorium_crypto::term_hash(&term));
+        let parameters = parameters.map(|parameters| bytes(&encode(parameters)));
+        EpochTransition::from(TermChange { boundary, proof, term, validators, parameters })
+    };
+    let change = ended(1, rustorium_crypto::set_hash(&genesis.validators));
+    let value = bytes(&sample_activations().remove(0).2.to_bytes());
+    let operator = rustorium_crypto::account_id(0, &key(41).public());
+    let first = FirstTerm {
+        parameters: genesis.parameters.clone(),
+        activation: ReadProof {
+            entries: list(vec![(Subject::Value(operator, bytes(ACTIVATION_KEY)), Some(value))]),
+            others: list(vec![]),
+            state: bytes(b"state"),
+            header: change.boundary.clone(),
+            proof: change.proof.clone(),
+        },
+        change: change.clone(),
+    };
+    let new = Parameters { epoch_ms: 7_200_000, ..Parameters::of(Rules::V2) };
+    let changed = Term { parameters: rustorium_crypto::parameters_hash(&new), ..sample_term(Change::Parameters) };
+    vec![
+        ("an epoch's end of version 1", change.into()),
+        ("the first term of version 2", EpochTransition::First(Box::new(first))),
+        ("a term that changes nothing", later(sample_term(Change::None), None)),
+        ("a term with other parameters", later(changed, Some(&new))),
+    ]
 }
 
 /// Activations of the chain with four validators, with the seeds of their operators' keys.

@@ -15,7 +15,7 @@ use rustorium_types::*;
 const AGE_MS: u64 = 10_000;
 
 fn net(count: usize) -> Net {
-    Net::of(count, Parameters { epoch_age_min_ms: Some(AGE_MS), ..governed() })
+    Net::of(count, Parameters { min_epoch_ms: Some(AGE_MS), ..governed() })
 }
 
 fn proven(net: &Net, owner_key: PublicKey, validator: &SigningKey, node: &SigningKey) -> Possession {
@@ -154,7 +154,7 @@ fn an_owner_that_replaces_its_keys_without_end_ends_no_epoch_before_its_age() {
 
 /// Account 0 is the operator, and another account's key owns validator 3.
 fn owned_by_account(number: usize) -> Genesis {
-    let mut genesis = chain::genesis_with(Parameters { epoch_age_min_ms: Some(AGE_MS), ..governed() });
+    let mut genesis = chain::genesis_with(Parameters { min_epoch_ms: Some(AGE_MS), ..governed() });
     let mut validators = genesis.validators.to_vec();
     validators[3].owner_key = chain::signer(number).public();
     genesis.validators = BoundedVec::new(validators).unwrap();

@@ -45,7 +45,7 @@ pub fn activation() -> impl Strategy<Value = Activation> {
         chain: ChainId(chain),
         epoch: Epoch(epoch),
         committee,
-        parameters: Parameters { operators, epoch_age_min_ms: Some(age_ms), ..Parameters::of(Rules::V2) },
+        parameters: Parameters { operators, min_epoch_ms: Some(age_ms), ..Parameters::of(Rules::V2) },
         operator_quorum,
     });
     (body, signature()).prop_map(|(body, signature)| Activation { body, signature })
@@ -425,7 +425,7 @@ fn response() -> impl Strategy<Value = Response> {
                 Response::OwnSignatures { epoch: Epoch(epoch), finalization, votes, batch }
             }
         ),
-        epoch_change().prop_map(|change| Response::EpochEnd(Box::new(change))),
+        transition().prop_map(Response::EpochEnd),
         bounded(batch(), 3).prop_map(Response::Batches),
         state_answer().prop_map(|answer| Response::State(Box::new(answer))),
     ]
@@ -440,6 +440,44 @@ pub fn epoch_change() -> impl Strategy<Value = EpochChange> {
             next,
         },
     )
+}
+
+fn term() -> impl Strategy<Value = Term> {
+    let change = prop_oneof![
+        Just(Change::None),
+        Just(Change::Version),
+        Just(Change::Parameters),
+        Just(Change::Operators),
+        Just(Change::Committee)
+    ];
+    (any::<u64>(), any::<u16>(), [hash(), hash(), hash()], [hash(), hash()], change).prop_map(
+        |(epoch, version, [validators, parameters, charter], [operators, leaders], change)| Term {
+            epoch: Epoch(epoch),
+            version,
+            validators,
+            parameters,
+            charter,
+            operators,
+            leaders,
+            change,
+        },
+    )
+}
+
+/// A proof of how an epoch ended, with a boundary of the version that its form needs.
+pub fn transition() -> impl Strategy<Value = EpochTransition> {
+    let of = |change: EpochChange, version| EpochChange { boundary: Header { version, ..change.boundary }, ..change };
+    let bytes = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..40));
+    let first = (epoch_change(), read_proof(), any::<u8>()).prop_map(move |(change, activation, operator_quorum)| {
+        let parameters = Parameters { operator_quorum, ..Parameters::of(Rules::V1) };
+        EpochTransition::First(Box::new(FirstTerm { change: of(change, 1), parameters, activation }))
+    });
+    let later = (epoch_change(), term(), bytes, 2u16..).prop_map(move |(change, term, parameters, version)| {
+        let EpochChange { boundary, proof, next: validators } = of(change, version);
+        let parameters = parameters.map(|bytes| BoundedBytes::new(bytes).unwrap());
+        TermChange { boundary, proof, term, validators, parameters }.into()
+    });
+    prop_oneof![epoch_change().prop_map(move |change| of(change, 1).into()), first, later]
 }
 
 fn work() -> impl Strategy<Value = Work> {
