@@ -7,12 +7,13 @@ use crate::v1::execute::diff_root;
 use crate::v1::pools::{first_rows, is_pool_key};
 use crate::v1::record::{AccountRecord, LEAF_KEY_BYTES, RECORD_BYTES, encode_amount};
 use rustorium_crypto::{
-    account_id, block_digest, chain_id, charter_hash, domain, hash_value, is_small_order, payload_root, pool_account, result_root,
+    account_id, block_digest, chain_id, charter_hash, domain, hash_value, is_small_order, payload_root, pool_account,
+    result_root,
 };
 use rustorium_types::{
-    AccountId, BlockDigest, BoundedVec, ChainId, Charter, Cursor, End, Epoch, Genesis, GenesisAccount, Hash, Header, Height,
-    LeafWrite, NEWEST_VERSION, PublicKey, ResultClaim, ResultLink, Rules, SYSTEM_ACCOUNT, ShardId,
-    StateClaim, StateKey, ValidatorIndex, View,
+    AccountId, BlockDigest, BoundedVec, ChainId, Charter, Cursor, End, Epoch, Genesis, GenesisAccount, Hash, Header,
+    Height, LeafWrite, NEWEST_VERSION, PublicKey, ResultClaim, ResultLink, Rules, SYSTEM_ACCOUNT, ShardId, StateClaim,
+    StateKey, ValidatorIndex, View,
 };
 use thiserror::Error;
 

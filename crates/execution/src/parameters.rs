@@ -16,10 +16,8 @@ const EPOCH_MS_MAX: u64 = 30 * 24 * 3600 * 1000;
 const CLOCK_AHEAD_MS: RangeInclusive<u64> = 500..=10_000;
 
 /// Cost of the dearest transaction with one change of the committee.
-const GOVERNING: u64 = work::TRANSACTION
-    + work::COMMITTEE
-    + work::POSSESSION
-    + (1 + work::RETIRED_LEAVES) * (work::READ + work::WRITE);
+const GOVERNING: u64 =
+    work::TRANSACTION + work::COMMITTEE + work::POSSESSION + (1 + work::RETIRED_LEAVES) * (work::READ + work::WRITE);
 
 /// A name of a parameter, and true if it keeps a bound.
 type Bound = (&'static str, bool);

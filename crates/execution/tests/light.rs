@@ -55,7 +55,10 @@ fn the_anchors_committee_retires_however_many_come_after_it() {
     let ended = chain.changes[0].boundary.time_ms;
     let period_ms = 10_000_000;
     let mut light = Light::new(Trust::genesis(&chain.genesis), Some(period_ms));
-    chain.changes.iter().for_each(|change| assert!(light.follow(&change.clone().into(), change.boundary.time_ms).is_ok()));
+    chain
+        .changes
+        .iter()
+        .for_each(|change| assert!(light.follow(&change.clone().into(), change.boundary.time_ms).is_ok()));
     let (header, proof) = &chain.firsts[0];
     assert_eq!(
         light.check_final(header, proof, ended + period_ms + 1),

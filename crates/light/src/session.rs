@@ -4,8 +4,8 @@ use rustorium_api::json::FactsView;
 use rustorium_execution::{Light, ProofRefused, Trust, header_of};
 use rustorium_types::limits::GENESIS_BYTES_MAX;
 use rustorium_types::{
-    Block, BlockProof, EpochTransition, Genesis, HeaderProof, PROOF_BYTES_MAX, Proof, ReadProof, ReceiptProof, Transaction,
-    TransactionProof, decode,
+    Block, BlockProof, EpochTransition, Genesis, HeaderProof, PROOF_BYTES_MAX, Proof, ReadProof, ReceiptProof,
+    Transaction, TransactionProof, decode,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};

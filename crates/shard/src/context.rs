@@ -1,13 +1,14 @@
 //! Facts that stay fixed while a shard's epoch runs: committee, keys, parameters and the hashes that headers carry.
 
 use rustorium_crypto::{SigningKey, Verified, block_digest, parameters_hash, set_hash, term_hash};
-use rustorium_execution::{ChainHashes, check_first_term, check_term_change, first_term, new_parameters, next_term, term_of};
+use rustorium_execution::{
+    ChainHashes, check_first_term, check_term_change, first_term, new_parameters, next_term, term_of,
+};
 use rustorium_quorum::{Committee, Leaders, leader_seed};
 use rustorium_storage::{Store, StoreError};
 use rustorium_types::{
-    BlockDigest, BlockProof, BoundedVec, Certificate, ChainId, Cursor, End, Epoch, EpochTransition, Genesis, Hash, Header,
-    Height,
-    Parameters, PublicKey, Rules, ShardId, Term, ValidatorIndex, ValidatorSet, View,
+    BlockDigest, BlockProof, BoundedVec, Certificate, ChainId, Cursor, End, Epoch, EpochTransition, Genesis, Hash,
+    Header, Height, Parameters, PublicKey, Rules, ShardId, Term, ValidatorIndex, ValidatorSet, View,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -256,9 +256,8 @@ fn end_of_epoch(
     let next = record.and_then(|bytes| CommitteeRecord::from_bytes(&bytes).ok()).map(|record| record.target);
     let terms = boundary.rules().has_terms();
     let term = |set: &ValidatorSet| next_term(&term_of(boundary, parameters), set_hash(set));
-    let certified = |set: &ValidatorSet| {
-        boundary.next_validator_set == if terms { term_hash(&term(set)) } else { set_hash(set) }
-    };
+    let certified =
+        |set: &ValidatorSet| boundary.next_validator_set == if terms { term_hash(&term(set)) } else { set_hash(set) };
     let next = next.filter(certified).ok_or_else(|| {
         let sentence = format!(
             "the committee that a quorum certified at height {} is not the one in this node's state: its execution \

@@ -17,9 +17,9 @@ use rustorium_state::workers::Serial;
 use rustorium_storage::{Store, StoreError, Tip};
 use rustorium_txpool::{BlockCaps, weigh};
 use rustorium_types::{
-    Block, BlockDigest, BlockProof, BoundedVec, Certificate, End, Genesis, Header, Operation, Outcome,
-    Parameters, PublicKey, ResultClaim, Signature, TRANSACTION_VERSION, Transaction, ValidatorIndex, ValidatorSet,
-    VoteBody, VoteKind, quorum,
+    Block, BlockDigest, BlockProof, BoundedVec, Certificate, End, Genesis, Header, Operation, Outcome, Parameters,
+    PublicKey, ResultClaim, Signature, TRANSACTION_VERSION, Transaction, ValidatorIndex, ValidatorSet, VoteBody,
+    VoteKind, quorum,
 };
 use std::sync::Arc;
 

@@ -189,9 +189,10 @@ class LightClient:
         facts = json.loads(translate_errors(self._light.check_conflict, *headers))
         way = tuple(self._first_changes[: facts["epoch"]])
         epochs = way if len(way) == facts["epoch"] else ()
+        protocol = translate_errors(_native.proof_version, headers[0])
         return ChainForked(
             f"{describe_fork(facts)}: stop relying on the chain, keep the evidence, and tell its operators",
-            evidence=ForkFile(self.chain, facts, headers, sources, epochs).to_bytes(),
+            evidence=ForkFile(self.chain, facts, headers, sources, epochs, protocol).to_bytes(),
         )
 
     def show_fork(self, content: bytes) -> dict[str, Any]:
@@ -225,7 +226,8 @@ class LightClient:
             epochs += await self._changes(len(epochs), facts["epoch"])
             if self._genesis is not None:
                 await anyio.to_thread.run_sync(self._check_from_genesis, self._genesis, epochs, proof)
-        return ProofFile(facts["kind"], self.chain, facts, proof, tuple(epochs)).to_bytes()
+        protocol = translate_errors(_native.proof_version, proof)
+        return ProofFile(facts["kind"], self.chain, facts, proof, tuple(epochs), protocol).to_bytes()
 
     async def check_block(self, block: Block) -> tuple[dict[str, Any], str]:
         """Checks that a block is final; returns its header and digest. Errors: VerificationFailed."""

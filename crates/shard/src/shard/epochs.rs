@@ -12,7 +12,9 @@ use crate::senders::{Credit, epoch_of};
 use bytes::Bytes;
 use rustorium_crypto::block_digest;
 use rustorium_execution::CommitteeRecord;
-use rustorium_types::{Block, BoundedVec, Certificate, Class, EpochTransition, Hash, Height, Message, PublicKey, Request};
+use rustorium_types::{
+    Block, BoundedVec, Certificate, Class, EpochTransition, Hash, Height, Message, PublicKey, Request,
+};
 use std::cmp::Ordering;
 use std::sync::Arc;
 

@@ -15,8 +15,8 @@ use rustorium_signer::protocol::Request as SignRequest;
 use rustorium_storage::RecordKind;
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
-    AccountId, Batch, Block, BlockDigest, BlockProof, Certificate, Class, Epoch, EpochTransition, Hash, Height, Message,
-    PublicKey, Request, SignedVote, Transaction, TxId, ValidatorIndex,
+    AccountId, Batch, Block, BlockDigest, BlockProof, Certificate, Class, Epoch, EpochTransition, Hash, Height,
+    Message, PublicKey, Request, SignedVote, Transaction, TxId, ValidatorIndex,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;

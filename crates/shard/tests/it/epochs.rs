@@ -131,7 +131,10 @@ fn closing_blocks_finalize_a_boundary_that_lost_its_votes_and_are_no_heights() {
         assert!(header.ends_epoch() && header.transactions == 0 && header.result == change.boundary.result);
         assert_eq!(net.store(0).height_of(&block_digest(header)).unwrap(), None, "a closing block isn't stored");
     }
-    assert_eq!(Context::new(&net.genesis, ShardId::ROOT, validator_key(1)).check_change(&change.clone().into()), Ok(()));
+    assert_eq!(
+        Context::new(&net.genesis, ShardId::ROOT, validator_key(1)).check_change(&change.clone().into()),
+        Ok(())
+    );
     goes_on(&mut net, 5);
     let next = net.store(4).bare_block(change.boundary.height.next()).unwrap().unwrap().header;
     assert_eq!(next.parent, block_digest(&change.boundary), "whatever certificate made it final");

@@ -39,7 +39,8 @@ impl Chain {
 
     fn learn(&mut self, case: &serde_json::Value) {
         for change in case["epochs"].as_array().into_iter().flatten() {
-            let change: EpochTransition = decode(&hex::decode(change.as_str().unwrap()).unwrap(), PROOF_BYTES_MAX).unwrap();
+            let change: EpochTransition =
+                decode(&hex::decode(change.as_str().unwrap()).unwrap(), PROOF_BYTES_MAX).unwrap();
             self.light.follow(&change, 0).unwrap();
         }
         let proof = decoded(case);

@@ -94,6 +94,10 @@ fn a_row_of_version_one_is_the_bytes_of_its_change() {
     let bytes = encode(&ended(0));
     assert_eq!(encode(&transition(0)), bytes);
     assert_eq!(rustorium_types::decode::<EpochTransition>(&bytes, bytes.len()).unwrap(), transition(0));
-    assert_eq!(&encode(&transition(1))[..4], [0, 0, 1, 0], "the first term begins with zero, then its boundary's version");
+    assert_eq!(
+        &encode(&transition(1))[..4],
+        [0, 0, 1, 0],
+        "the first term begins with zero, then its boundary's version"
+    );
     assert_eq!(&encode(&transition(2))[..2], [2, 0]);
 }
