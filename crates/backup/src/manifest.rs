@@ -361,7 +361,9 @@ pub(crate) enum Fault {
     Missing,
     #[error("{0}")]
     Refused(ObjectRefused),
-    #[error("it has format {0}, and this release reads {FORMAT_MAX} at most: use the release that wrote it, or a newer one")]
+    #[error(
+        "it has format {0}, and this release reads {FORMAT_MAX} at most: use the release that wrote it, or a newer one"
+    )]
     Format(u32),
     #[error("it is not an object of a backup")]
     Malformed,

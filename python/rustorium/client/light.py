@@ -168,6 +168,7 @@ class LightClient:
         file, epochs = prooffile.read(opened, self._follow_where_new)
         # The next reader of the file knows no headers, so every byte of the proof must be valid.
         facts = self._check(file.proof, anew=True)
+        prooffile.check_protocol(file, translate_errors(_native.proof_version, file.proof))
         if epochs != facts["epoch"]:
             raise ProofRefused("the file lacks the epoch changes that lead from the genesis to its proof: get it again")
         if file.chain != self.chain or file.kind != facts["kind"]:
@@ -205,6 +206,7 @@ class LightClient:
         for epoch, change in enumerate(file.epochs):
             self._follow_where_new(epoch, change, file.facts)
         facts: dict[str, Any] = json.loads(translate_errors(self._light.check_conflict, *file.headers))
+        prooffile.check_protocol(file, translate_errors(_native.proof_version, file.headers[0]))
         if facts != file.facts:
             raise ProofRefused("the readable part contradicts the headers: don't trust its source")
         return facts

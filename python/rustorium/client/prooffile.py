@@ -20,12 +20,12 @@ TRUST_FORMAT = "rustorium-trust"
 FORK_FORMAT = "rustorium-fork"
 VERSION = 1
 VERSIONS = (1, 2)
-"""Proof files and evidence of version 2 have headers of protocol version 2, which programs for version 1 can't check."""
+"""Proof files and evidence of version 2 have headers of protocol version 2, which older programs can't check."""
 CHECKPOINT_VERSIONS = (1, 2, 3)
 """A checkpoint of version 1 doesn't name the length of its epoch; one of version 3 is of protocol version 2."""
 TRUST_VERSIONS = (1, 2, 3)
-"""A trust file of version 1 doesn't name the height of the newest verified state; one of version 3 trusts a committee of
-protocol version 2."""
+"""A trust file of version 1 doesn't name the height of the newest verified state; one of version 3 trusts a committee
+of protocol version 2."""
 KINDS = ("read", "receipt", "transaction", "block")
 VALUE_CHARACTERS_MAX = 48 * 1024 * 1024
 """Maximum number of characters in one field or epoch change; the longest proof has fewer."""
@@ -105,9 +105,7 @@ def checkpoint_to_bytes(facts: Mapping[str, object], checkpoint: bytes) -> bytes
 def parse_checkpoint(content: bytes) -> tuple[dict[str, object], bytes]:
     """Returns the readable part and the canonical bytes of a checkpoint. Errors: VerificationFailed."""
     fields = _fields(content, CHECKPOINT_FORMAT, {"format", "version", "facts", "checkpoint"}, CHECKPOINT_VERSIONS)
-    if not isinstance(fields["facts"], dict):
-        raise _refused("its facts are of no known form")
-    return fields["facts"], _bytes(fields["checkpoint"])
+    return _trusted(fields), _bytes(fields["checkpoint"])
 
 
 def trust_to_bytes(facts: Mapping[str, object], state: bytes, height: int) -> bytes:
@@ -126,9 +124,7 @@ def parse_trust(content: bytes) -> tuple[dict[str, object], bytes, int]:
     height = fields.get("height", 0)
     if (fields["version"] == 1) == ("height" in fields) or type(height) is not int or height < 0:
         raise _refused("its height is of no known form")
-    if not isinstance(fields["facts"], dict):
-        raise _refused("its facts are of no known form")
-    return fields["facts"], _bytes(fields["state"]), height
+    return _trusted(fields), _bytes(fields["state"]), height
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +185,22 @@ def is_checkpoint(content: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return isinstance(fields, dict) and fields.get("format") == CHECKPOINT_FORMAT
+
+
+def _trusted(fields: Mapping[str, object]) -> dict[str, object]:
+    """Returns the readable part of a checkpoint or trust file, whose version must be that of its facts."""
+    facts = fields["facts"]
+    if not isinstance(facts, dict):
+        raise _refused("its facts are of no known form")
+    if (fields["version"] == 3) != ("protocol_version" in facts):
+        raise _refused(f"its version is {fields['version']}, which its facts don't fit")
+    return facts
+
+
+def check_protocol(file: "ProofFile | ForkFile", protocol: int) -> None:
+    """Checks that a file has the version of its headers' protocol version. Errors: VerificationFailed."""
+    if _version(file.protocol) != _version(protocol):
+        raise _refused(f"its version is {file.protocol}, and its headers are of protocol version {protocol}")
 
 
 def _version(protocol: int) -> int:

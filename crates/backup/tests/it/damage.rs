@@ -150,7 +150,9 @@ fn a_backup_of_a_newer_release_is_named_so_and_hides_no_other() {
     fs::write(world.destination().join(format!("manifests/{newer}")), sealed).unwrap();
     let home = world.root.path().join("restored");
     let refused = world.restore_to(&home, Some(newer)).unwrap_err();
-    assert!(matches!(&refused, BackupError::Format { id, found } if *id == newer.to_string() && *found == FORMAT_MAX + 1));
+    assert!(
+        matches!(&refused, BackupError::Format { id, found } if *id == newer.to_string() && *found == FORMAT_MAX + 1)
+    );
     assert!(refused.to_string().contains("use the release that wrote it"), "{refused}");
     assert!(!home.exists());
     assert_eq!(world.restore_to(&home, Some(older)).unwrap().id, older);
