@@ -31,14 +31,14 @@ pub use keys::{
 pub use order::{arrange, order};
 pub use parameters::{check_parameters2, quorums};
 pub use proof::{
-    CheckedProof, EpochEnd, HEADER_AHEAD_MS_MAX, Light, ProofRefused, ReadState, Trust, Unprovable, check_read,
-    check_receipt, check_transaction, header_of, prove_receipt, subject_key, verify_block, verify_read, verify_receipt,
-    verify_transaction,
+    CheckedProof, EpochEnd, HEADER_AHEAD_MS_MAX, Light, ProofRefused, ReadState, Trust, Unprovable, check_first_term,
+    check_read, check_receipt, check_transaction, header_of, prove_receipt, subject_key, verify_block, verify_read,
+    verify_receipt, verify_transaction,
 };
 pub use record::{
     AccountRecord, LEAF_KEY_BYTES, PoolHead, StatementRecord, VerifierRecord, decode_amount, decode_grant,
 };
-pub use terms::{check_first_term, check_term_change, first_term, new_parameters, next_term, term_of};
+pub use terms::{check_term_change, first_term, new_parameters, next_term, term_of};
 pub use v1::execute::{diff_root, receipts_root};
 pub use v1::ledger::{StateRead, StateReadError};
 pub use v1::pools::{pool_record, shielded_context};

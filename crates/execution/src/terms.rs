@@ -3,11 +3,10 @@
 //! *Invariants:* a boundary's header, the parameters in force and the wanted committee determine the next term; proposer,
 //! voter, joining node and light client use the same functions.
 
-use crate::activation::{ActivationBasis, activation_key};
 use crate::genesis::shard_map;
 use crate::parameters::check_parameters2;
-use crate::proof::{ProofRefused, check_read, subject_key};
-use rustorium_crypto::{block_digest, domain, hash, operators_hash, parameters_hash, set_hash, term_hash};
+use crate::proof::check_first_term;
+use rustorium_crypto::{domain, hash, operators_hash, parameters_hash, set_hash, term_hash};
 use rustorium_types::limits::PARAMETERS_BYTES_MAX;
 use rustorium_types::{Change, EpochTransition, FirstTerm, Hash, Header, Parameters, Rules, Term, TermChange, decode};
 
@@ -63,7 +62,7 @@ pub fn check_term_change(now: &Term, shown: &TermChange) -> Result<Option<Parame
 pub fn new_parameters(transition: &EpochTransition) -> Option<Parameters> {
     match transition {
         EpochTransition::V1(_) => None,
-        EpochTransition::First(first) => activated(first),
+        EpochTransition::First(first) => check_first_term(first).ok().map(|activation| activation.parameters),
         EpochTransition::Term(change) => decode(change.parameters.as_ref()?.as_slice(), PARAMETERS_BYTES_MAX).ok(),
     }
 }
@@ -81,39 +80,4 @@ pub fn first_term(first: &FirstTerm, parameters: &Parameters) -> Term {
         leaders: Hash::ZERO,
         change: Change::Version,
     }
-}
-
-/// Checks the evidence that operators activated version 2 at a boundary (V4). Returns the parameters that begin with it.
-/// The caller checks that the boundary is final, and its committee.
-///
-/// # Errors
-/// [`ProofRefused`].
-pub fn check_first_term(first: &FirstTerm) -> Result<Parameters, ProofRefused> {
-    let FirstTerm { change, parameters, activation } = first;
-    let refused = ProofRefused::NotActivated;
-    if parameters_hash(parameters) != change.boundary.parameters {
-        return Err(refused("the parameters of version 1 are others"));
-    }
-    // The leaves are proved under the boundary itself, which the change proves to be final.
-    if activation.header != change.boundary || activation.proof != change.proof {
-        return Err(refused("the operators' values are proved under another block"));
-    }
-    if !activation.others.is_empty() {
-        return Err(refused("more is proved than the operators' values"));
-    }
-    check_read(activation, || Ok(block_digest(&change.boundary)))?;
-    activated(first).ok_or(refused("no quorum of the operators activated it"))
-}
-
-/// Returns the parameters of the activation that the proved leaves hold.
-fn activated(first: &FirstTerm) -> Option<Parameters> {
-    let basis = ActivationBasis::of(&first.change.boundary, &first.parameters);
-    let leaves = first.activation.entries.iter().filter_map(|(subject, value)| {
-        let account = subject.account();
-        let named = subject_key(subject) == activation_key(account);
-        value.as_ref().filter(|_| named).map(|value| (account, value.as_slice()))
-    });
-    // The evidence is the values of exactly a quorum, so that it has one form.
-    let decided = basis.decide(leaves)?;
-    (decided.accounts.len() == first.activation.entries.len()).then_some(decided.body.parameters)
 }

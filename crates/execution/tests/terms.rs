@@ -211,7 +211,7 @@ fn a_client_of_version_one_follows_into_version_two_by_the_operators_values() {
     assert_eq!(client.follow(&first_of(&first), NOW), Ok(Epoch(1)));
     let trust = client.newest().clone();
     assert_eq!((trust.version, trust.validator_set), (2, set_hash(&made.validators)));
-    let second = check_first_term(&first).unwrap();
+    let second = check_first_term(&first).unwrap().parameters;
     assert_eq!((trust.parameters, trust.epoch_ms), (parameters_hash(&second), Some(second.epoch_ms)));
     assert_ne!(trust.shard_map, hashes(&made, ShardId::ROOT).shard_map, "the charter takes the map's place");
     let again = Light::from_bytes(&client.to_bytes(), None).unwrap();
@@ -240,16 +240,16 @@ fn evidence_of_an_activation_is_refused_with_any_part_missing_or_altered() {
         edit(&mut first);
         light(&made).follow(&first_of(&first), NOW).unwrap_err()
     };
-    let no = |why| ProofRefused::NotActivated(why);
-    let quorum = "no quorum of the operators activated it";
+    let no = ProofRefused::NoActivation;
     let one = reads.prove(vec![value_of(0, ACTIVATION_KEY)], Vec::new());
-    assert_eq!(refused(&|f| f.activation = one.clone()), no(quorum));
+    assert_eq!(refused(&|f| f.activation = one.clone()), no);
     let elsewhere = reads.prove(vec![value_of(0, ACTIVATION_KEY), value_of(1, b"other")], Vec::new());
-    assert_eq!(refused(&|f| f.activation = elsewhere.clone()), no(quorum));
-    let parameters = "the parameters of version 1 are others";
-    assert_eq!(refused(&|f| f.parameters.operator_quorum = 1), no(parameters));
-    let block = "the operators' values are proved under another block";
-    assert_eq!(refused(&|f| f.activation.header.time_ms += 1), no(block));
+    assert_eq!(refused(&|f| f.activation = elsewhere.clone()), no);
+    let all = (0..3).map(|number| value_of(number, ACTIVATION_KEY)).collect();
+    let all = reads.prove(all, Vec::new());
+    assert_eq!(refused(&|f| f.activation = all.clone()), no, "one encoding: exactly a quorum");
+    assert_eq!(refused(&|f| f.parameters.operator_quorum = 1), ProofRefused::OtherSettings);
+    assert_eq!(refused(&|f| f.activation.header.time_ms += 1), no, "under another block");
     let altered = |f: &mut FirstTerm| {
         edit(&mut f.activation.entries, |entries| {
             let mut value = entries[0].1.clone().unwrap().into_vec();

@@ -58,6 +58,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(light::wrap_proof, module)?)?;
     module.add_function(wrap_pyfunction!(light::describe_change, module)?)?;
     module.add_function(wrap_pyfunction!(light::boundary_of, module)?)?;
+    module.add_function(wrap_pyfunction!(light::proof_version, module)?)?;
     module.add_function(wrap_pyfunction!(light::signed_header, module)?)?;
     module.add_function(wrap_pyfunction!(light::genesis_state, module)?)?;
     zk::register(module)?;

@@ -86,8 +86,8 @@ impl Light {
         Ok(PyBytes::new(py, &self.with(py, |state| state.newest().to_checkpoint())?))
     }
 
-    /// Returns the newest trusted committee as JSON: chain, shard, epoch, the block that it follows, and the length of its
-    /// epoch if that is known.
+    /// Returns the newest trusted committee as JSON: chain, shard, epoch, the block that it follows, the length of its epoch
+    /// if that is known, and from version 2 on the protocol version and the hashes of parameters and operators.
     fn describe(&self, py: Python<'_>) -> PyResult<String> {
         let described = self.with(py, |state| {
             let trust = state.newest();
@@ -97,6 +97,11 @@ impl Light {
             });
             if let Some(epoch_ms) = trust.epoch_ms {
                 described["epoch_ms"] = epoch_ms.into();
+            }
+            if trust.has_term() {
+                described["protocol_version"] = trust.version.into();
+                described["parameters"] = trust.parameters.to_string().into();
+                described["operators"] = trust.operators.to_string().into();
             }
             described
         });
@@ -197,6 +202,12 @@ fn header_proof_of(proof: &Proof) -> HeaderProof {
 pub fn signed_header<'py>(py: Python<'py>, proof: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
     let header = header_proof_of(&proof_of(proof)?);
     Ok(PyBytes::new(py, &encode(&Proof::Block(Box::new(header)))))
+}
+
+/// Returns the protocol version of the header that a proof (canonical bytes of `Proof`) rests on.
+#[pyfunction]
+pub fn proof_version(proof: &[u8]) -> PyResult<u16> {
+    Ok(header_of(&proof_of(proof)?).version)
 }
 
 fn block_of(raw: &[u8]) -> PyResult<Block> {

@@ -73,6 +73,7 @@ survives! {
     proofs: strategies::proof();
     geneses: strategies::genesis();
     activations: strategies::activation();
+    transitions: strategies::transition();
     messages: strategies::message();
 }
 

@@ -79,13 +79,14 @@ pub struct HeaderView {
     pub validator_set: Hash,
     /// `true` if this block is the last of its epoch.
     pub ends_epoch: bool,
-    /// Hash of the next epoch's committee if this block ends the epoch; otherwise of the current one.
+    /// If this block ends the epoch, hash of the next epoch's committee, or from protocol version 2 on of its term;
+    /// otherwise hash of the current committee.
     #[schema(value_type = String)]
     pub next_validator_set: Hash,
     /// Hash of the chain parameters.
     #[schema(value_type = String)]
     pub parameters: Hash,
-    /// Hash of the shard map.
+    /// Hash of the shard map, or from protocol version 2 on of the shard's charter.
     #[schema(value_type = String)]
     pub shard_map: Hash,
     /// The claimed result of execution.

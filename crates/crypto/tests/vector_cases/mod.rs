@@ -3,12 +3,14 @@
 //! A case has `name`, `type` and `bytes` (hex); signed ones `seed` and `signed` (the bytes under the signature), named
 //! ones `id`; transactions also `value`, in the JSON form of the HTTP API, so that other languages can build them.
 
+mod terms;
 mod values;
 mod views;
 
 use rustorium_crypto::{domain, merkle, signed_bytes, term_hash};
 use rustorium_types::{AccountId, BlockDigest, BoundedVec, ChainId, Change, Cursor, Hash, ResultClaim, encode};
 use serde_json::{Value, json};
+use terms::*;
 use values::*;
 
 /// A file's name and its text.

@@ -1,8 +1,9 @@
 //! The trust of a verifier: the committee that it believes, and the checks of headers that this committee made final.
 
 use super::ProofRefused;
+use super::activation::check_first_term;
 use crate::genesis::{genesis as genesis_state, hashes, shard_map};
-use crate::terms::{check_first_term, check_term_change, first_term};
+use crate::terms::{check_term_change, first_term};
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_crypto::{block_digest, operators_hash, set_hash, verify_finalization};
 use rustorium_types::limits::VALIDATORS_MAX;
@@ -83,7 +84,7 @@ impl Trust {
     }
 
     /// Returns true if the trusted block leads to an epoch whose boundary names a term.
-    pub(super) fn has_term(&self) -> bool {
+    pub fn has_term(&self) -> bool {
         Rules::of(self.version).unwrap_or(Rules::NEWEST).has_terms()
     }
 
@@ -173,7 +174,7 @@ impl Trust {
             }
             EpochTransition::First(first) => {
                 check_set(&first.change.next, boundary)?;
-                let parameters = check_first_term(first)?;
+                let parameters = check_first_term(first)?.parameters;
                 (first_term(first, &parameters), Some(parameters))
             }
             EpochTransition::Term(shown) => {

@@ -4,6 +4,7 @@
 //! *Invariants:* every byte of a proof matters: a change of any field is refused; a refusal names the part; the subject
 //! of a proof is taken only from its checked part.
 
+mod activation;
 mod committees;
 mod conflict;
 mod final_header;
@@ -12,6 +13,7 @@ mod light;
 mod read;
 mod receipt;
 
+pub use activation::check_first_term;
 pub use committees::EpochEnd;
 pub use final_header::{Trust, verify_block};
 pub use light::{CheckedProof, HEADER_AHEAD_MS_MAX, Light, header_of};
@@ -85,9 +87,9 @@ pub enum ProofRefused {
     /// The term is not the one that the epoch's last block names, or doesn't follow the trusted one.
     #[error("the next term is not the one that the epoch's last block leads to: {0}")]
     OtherTerm(&'static str),
-    /// The operators did not activate version 2 at this boundary.
-    #[error("the epoch's last block does not lead to protocol version 2: {0}")]
-    NotActivated(&'static str),
+    /// The evidence of a first term of version 2 shows no activation.
+    #[error("it does not show that a quorum of the chain's operators activated version 2")]
+    NoActivation,
     /// The change has the form of another protocol version than the trusted one.
     #[error("the change of epoch {0} has the form of another protocol version than the trusted block")]
     OtherForm(Epoch),

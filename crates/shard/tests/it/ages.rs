@@ -4,7 +4,7 @@
 use crate::chain::{self, START_MS, validator_key};
 use crate::forge;
 use crate::net::{Net, node_key};
-use crate::steps::{change, epoch, goes_on, governed, operate, settle, validator};
+use crate::steps::{epoch, goes_on, governed, operate, settle, transition, validator};
 use rustorium_crypto::{SigningKey, domain, signed_bytes};
 use rustorium_execution::CommitteeRecord;
 use rustorium_shard::Event;
@@ -53,7 +53,7 @@ fn a_wish_ends_an_epoch_once_it_is_old_enough_and_without_anything_else_happenin
     at_ms(&mut net, AGE_MS + 100);
     settle(&mut net);
     assert_eq!((0..5).map(|index| epoch(&net, index)).collect::<Vec<_>>(), [1; 5]);
-    let boundary = change(&net, 0, 0).boundary;
+    let boundary = transition(&net, 0, 0).boundary().clone();
     // The test's cores propose with their next heartbeat.
     assert!((AGE_MS..AGE_MS + 500).contains(&(boundary.time_ms - START_MS)), "{}", boundary.time_ms - START_MS);
     goes_on(&mut net, 5);
@@ -68,7 +68,7 @@ fn operators_end_an_epoch_at_any_age() {
     assert_eq!(epoch(&net, 0), 0);
     operate(&mut net, 0, vec![Operation::EndEpoch { epoch: Epoch(0) }]);
     assert_eq!((0..5).map(|index| epoch(&net, index)).collect::<Vec<_>>(), [1; 5]);
-    assert_eq!(change(&net, 0, 0).next.len(), 5, "the wish counts with it");
+    assert_eq!(transition(&net, 0, 0).validators().len(), 5, "the wish counts with it");
 }
 
 #[test]
@@ -85,13 +85,13 @@ fn a_leader_that_ends_an_epoch_too_young_or_not_at_its_age_is_refused() {
     let context = chain::context(&net.genesis, leader);
     let tip = net.store(0).tip().unwrap();
     let record = CommitteeRecord::from_bytes(&net.store(0).committee_record(tip.header.height).unwrap().unwrap());
-    let next = rustorium_crypto::hash_value(domain::VALIDATOR_SET, &record.unwrap().target);
+    let next = context.names_next(rustorium_crypto::set_hash(&record.unwrap().target));
     let block = |time_ms: u64, end: End| {
         let mut block = forge::child(&context, &tip.header, view);
         (block.header.time_ms, block.header.end, block.header.state) = (START_MS + time_ms, end, tip.header.state);
         block.header.result = ResultClaim { height: tip.header.height, root: tip.result_root };
         if end == End::Boundary {
-            block.header.next_validator_set = Hash(next);
+            block.header.next_validator_set = next;
         }
         block
     };

@@ -4,10 +4,10 @@ use super::canonical;
 use crate::corpus::{bytes_of, of_type, vectors};
 use rustorium_api::genesis_file::{from_json, to_json};
 use rustorium_crypto::{
-    SigningKey, batch_digest, block_digest, chain_id, verify_activation, verify_batch, verify_certificate,
-    verify_transactions, verify_vote,
+    SigningKey, batch_digest, block_digest, chain_id, parameters_hash, set_hash, term_hash, verify_activation,
+    verify_batch, verify_certificate, verify_transactions, verify_vote,
 };
-use rustorium_execution::{Trust, check_genesis};
+use rustorium_execution::{Trust, check_genesis, check_term_change, term_of};
 use rustorium_types::limits::{
     ACTIVATION_BYTES_MAX, BATCH_BYTES_MAX, FRAME_BYTES_MAX, GENESIS_BYTES_MAX, TRANSACTION_BYTES_MAX,
 };
@@ -132,6 +132,23 @@ pub fn certificates() -> Vec<Vec<u8>> {
     });
     all.extend(fewer);
     all
+}
+
+/// A term is followed only by one that its boundary names, and whose committee and parameters it names.
+pub fn term_change(input: &[u8]) {
+    let Some(change) = canonical::<TermChange>(input, PROOF_BYTES_MAX) else { return };
+    let epoch = Epoch(change.term.epoch.0.wrapping_sub(1));
+    let now = Term { epoch, ..term_of(&change.boundary, &Parameters::default()) };
+    if let Ok(parameters) = check_term_change(&now, &change) {
+        assert_eq!(term_hash(&change.term), change.boundary.next_validator_set);
+        assert_eq!(set_hash(&change.validators), change.term.validators);
+        let hash = parameters.as_ref().map_or(now.parameters, parameters_hash);
+        assert_eq!(hash, change.term.parameters);
+    }
+}
+
+pub fn term_changes() -> Vec<Vec<u8>> {
+    of_type("transition").into_iter().filter(|bytes| bytes.starts_with(&[2, 0])).collect()
 }
 
 /// An activation counts for no key except its signer's, and for none of small order.

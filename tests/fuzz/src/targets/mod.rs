@@ -55,6 +55,7 @@ pub const TARGETS: &[Target] = &[
     // Data that clients check.
     taking(MIB, target("proof", High, proofs::proof, proofs::proofs)),
     taking(MIB, target("epoch_change", Middle, proofs::epoch_change, proofs::epoch_changes)),
+    taking(MIB, target("term_change", Middle, ledger::term_change, ledger::term_changes)),
     target("checkpoint", Low, proofs::checkpoint, proofs::checkpoints),
     target("trust_state", Low, proofs::trust_state, proofs::trust_states),
     taking(MIB, target("light_questions", High, light::questions, light::conversations)),
