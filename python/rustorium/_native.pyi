@@ -9,19 +9,20 @@ from rustorium.consensus.vocabulary import Effect, Input
 __all__ = [
     "Backups", "HeldKey", "Host", "Light", "NativeError", "Node", "Restoring", "RollupProver", "ShieldedProver",
     "ShieldedWallet", "SignerProcess", "SigningKey", "SimChain", "SimDisk", "SimNode", "Starting", "StorageKey",
-    "TlsAuthority", "account_id", "activation_holds", "activation_plan", "activation_show", "asset_id", "audit_record", "audit_record_by", "audit_verify", "block_committee", "block_digest",
-    "boundary_of", "build_transaction", "ceremony_begin", "ceremony_circuits", "ceremony_contribute", "ceremony_finish",
-    "ceremony_second", "ceremony_verify", "check_tls", "copy_store", "describe_change", "describe_transaction",
-    "destroy_file", "devnet_pool_key", "forbid_core_dumps", "format_address", "generate_seed", "genesis_describe",
-    "genesis_encode", "genesis_hash", "genesis_state", "has_node", "home_lane", "is_small_order", "key_opens", "load_run",
+    "TlsAuthority", "account_id", "activation_holds", "activation_plan", "activation_show", "asset_id", "audit_record",
+    "audit_record_by", "audit_verify", "block_committee", "block_digest", "boundary_of", "build_transaction",
+    "ceremony_begin", "ceremony_circuits", "ceremony_contribute", "ceremony_finish", "ceremony_second",
+    "ceremony_verify", "check_tls", "copy_store", "describe_change", "describe_transaction", "destroy_file",
+    "devnet_pool_key", "forbid_core_dumps", "format_address", "generate_seed", "genesis_describe", "genesis_encode",
+    "genesis_hash", "genesis_state", "has_node", "home_lane", "is_small_order", "key_opens", "load_run",
     "new_backup_key", "node_names", "open_key", "openapi", "parse_address", "payload_root", "pool_account", "pool_row",
-    "pool_transfers", "possession_holds", "proof_version", "prove_possession", "public_key", "read_journal", "replace_backup_key",
-    "reseal_key", "restart_apply", "restart_base", "restart_plan", "restart_sign", "rollup_apply", "rollup_batch_hash",
-    "rollup_root", "seal_key", "seal_secret", "signed_header", "signer_adopt", "signer_create", "signer_show",
-    "signer_transaction", "sim_forge_batch", "sim_forge_proposal", "sign_activation", "sim_forge_vote", "sim_read_frame",
-    "sim_signature_work", "tracing_init", "transaction_input", "value_hash", "verifier_id", "verify_block",
-    "verify_receipt_proof", "version", "versions", "wrap_proof", "zk_describe", "zk_inputs", "zk_key", "zk_proof",
-    "zk_verify", "zk_verify_all",
+    "pool_transfers", "possession_holds", "proof_version", "prove_possession", "public_key", "read_journal",
+    "replace_backup_key", "reseal_key", "restart_apply", "restart_base", "restart_plan", "restart_sign", "rollup_apply",
+    "rollup_batch_hash", "rollup_root", "seal_key", "seal_secret", "sign_activation", "signed_header", "signer_adopt",
+    "signer_create", "signer_show", "signer_transaction", "sim_forge_batch", "sim_forge_proposal", "sim_forge_vote",
+    "sim_read_frame", "sim_signature_work", "tracing_init", "transaction_input", "value_hash", "verifier_id",
+    "verify_block", "verify_receipt_proof", "version", "versions", "wrap_proof", "zk_describe", "zk_inputs", "zk_key",
+    "zk_proof", "zk_verify", "zk_verify_all",
 ]  # fmt: skip
 
 class NativeError(Exception):
@@ -65,41 +66,20 @@ def key_opens(path: str, passphrase: bytes) -> bool: ...
 def reseal_key(path: str, old: bytes, new: bytes, random_passphrase: bool = False) -> bool:
     """Seals a key file of any kind under another passphrase; False if it was already. Errors: NativeError."""
 
-def destroy_file(path: str) -> None:
-    """Removes a file, and overwrites its contents. Errors: NativeError."""
-
+def destroy_file(path: str) -> None: ...
 def value_hash(value: bytes) -> bytes: ...
 def build_transaction(
-    seed: bytes,
-    chain: str,
-    region: int,
-    nonce: int,
-    expires_at_ms: int,
-    work_limit: int | None,
-    operations_json: str,
+    seed: bytes, chain: str, region: int, nonce: int, expires_at_ms: int, work_limit: int | None, operations_json: str,
     location: tuple[float, float] | None = None,
-) -> tuple[str, bytes]: ...
+) -> tuple[str, bytes]: ...  # fmt: skip
 def prove_possession(validator_seed: bytes, node_seed: bytes, chain: str, owner_key: str) -> str: ...
 def possession_holds(validator_key: str, node_key: str, chain: str, owner_key: str, possession_json: str) -> bool: ...
-def activation_plan(genesis: bytes, epoch: int, committee: str, operator_quorum: int | None = None) -> str:
-    """Returns the activation of version 2 (JSON, unsigned) that a chain of version 1 with these parameters can carry out
-    at the boundary of `epoch`. Errors: ValueError, one sentence."""
-
-def sign_activation(seed: bytes, activation_json: str) -> bytes:
-    """Signs an activation with an operator's key. Returns the bytes to put. Errors: ValueError."""
-
-def activation_show(raw: bytes) -> str:
-    """Returns a signed activation as JSON. Errors: ValueError if the bytes are none."""
-
-def activation_holds(operator_key: str, raw: bytes) -> bool:
-    """Returns whether the bytes are an activation that this operator's key (hex) signed."""
-
-def block_committee(block: bytes) -> tuple[int, int, str]:
-    """Returns a block's protocol version and epoch, and the hash of the epoch's committee. Errors: ValueError."""
-
-def is_small_order(key: str) -> bool:
-    """Returns whether a public key (hex) is of small order, under which anybody can sign."""
-
+def activation_plan(genesis: bytes, epoch: int, committee: str, operator_quorum: int | None = None) -> str: ...
+def sign_activation(seed: bytes, activation_json: str) -> bytes: ...
+def activation_show(raw: bytes) -> str: ...
+def activation_holds(operator_key: str, raw: bytes) -> bool: ...
+def block_committee(block: bytes) -> tuple[int, int, str]: ...
+def is_small_order(key: str) -> bool: ...
 def describe_transaction(raw: bytes) -> str: ...
 def home_lane(account: str, epoch: int, n: int) -> int: ...
 def genesis_encode(genesis_json: str) -> bytes: ...

@@ -1,7 +1,7 @@
 """Activates protocol version 2 on a running chain of version 1, for the operators whose keys are given.
 
-Invariants: SYNC; nothing is put before enough members are ready; a value names one epoch, so an epoch that ends too early
-makes it worthless, and another is put; every step can be repeated after an interruption.
+Invariants: SYNC; nothing is put before enough members are ready; a value names one epoch, so an epoch that ends too
+early makes it worthless, and another is put; every step can be repeated after an interruption.
 """
 
 import json
