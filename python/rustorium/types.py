@@ -319,6 +319,10 @@ class NodeStatus(Record):
     """The node's problems, each with what to do about it."""
     shard: int = 0
     """The shard whose height, view, epoch, committee and pool these are."""
+    protocol: int = 0
+    """Protocol version of the epoch; 0 if the node doesn't say."""
+    older: tuple[str, ...] = ()
+    """Names of the validators whose release can't run protocol version 2, as the node's links tell."""
 
     @property
     def release(self) -> str:

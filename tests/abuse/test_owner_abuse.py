@@ -96,7 +96,7 @@ def test_an_owner_that_keeps_replacing_its_keys_slows_others_only_a_little(
     tmp_path: Path, figure: Callable[[str], None]
 ) -> None:
     created = time.monotonic()
-    with Devnet.create(tmp_path / "net", parameters={"epoch_age_min_ms": 1_000 * AGE_S}) as net:
+    with Devnet.create(tmp_path / "net", parameters={"min_epoch_ms": 1_000 * AGE_S}) as net:
         net.start()
         net.kill(CHURNER)
         with Pulse(net) as pulse:

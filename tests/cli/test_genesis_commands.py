@@ -160,7 +160,7 @@ def test_check_names_who_governs(cli: Cli, parties: Path, tmp_path: Path) -> Non
     out, validators = tmp_path / "genesis.json", files(parties, "validator")
     cli("genesis", "new", *validators, "--out", out).fails(2, "--operator")
     cli("genesis", "new", *validators, *files(parties, "operator"), "--operator-quorum", 1, "--out", out).fails(
-        2, "one key"
+        2, "1 of 4 operators"
     )
     cli("genesis", "new", *validators, "--operator", "rs1qqq", "--out", out).fails(2, "public key of rs1qqq")
     cli("genesis", "new", *validators, *files(parties, "operator"), "--set", "epoc_ms=1", "--out", out).fails(

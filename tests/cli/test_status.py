@@ -348,3 +348,15 @@ def test_a_node_that_does_not_answer_has_no_height(cli: Cli, home: Home) -> None
     row = ended.out.splitlines()[-1].split()
     assert row[0] == str(home.path)
     assert set(row[1:]) == {"-", "no"}, "a 0 would look like a height"
+
+
+def test_members_that_cannot_run_the_epochs_version_are_named(cli: Cli, net: Callable[..., list[str]]) -> None:
+    one = {"protocol": 2, "epoch": 8, "older": ["node-3"]}
+    found = cli("status", "check", *net(one, one, one))
+    assert "protocol-older: epoch 8 is version 2: 3 of 4 members run it" in found.out
+    assert "install it on node-3" in found.out
+    two = one | {"older": ["node-3", "node-2"]}
+    halted = cli("status", "check", *net(two, two))
+    assert "epoch 8 is version 2: 2 of 4 members run it, 3 are needed" in halted.out
+    assert (halted.code, "install it on node-2, node-3" in halted.out) == (5, True)
+    assert "protocol-older" not in cli("status", "check", *net(one | {"protocol": 1})).out

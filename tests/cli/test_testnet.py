@@ -35,8 +35,9 @@ def test_testnet_gen_requires_a_choice_of_operators(cli: Cli, tmp_path: Path) ->
     cli("testnet", "gen", *HOSTS, "--out", out).fails(2, "--operators 3", "--single-operator")
     more = ("testnet", "gen", *HOSTS, "--out", out, "--operators")
     cli(*more, 1).fails(2, "one key", "--single-operator")
-    cli(*more, 3, "--operator-quorum", 1).fails(2, "one key", "--single-operator")
-    cli(*more, 3, "--operator-quorum", 4).fails(2, "of 3 operators", "--operator-quorum")
+    cli(*more, 3, "--operator-quorum", 1).fails(2, "1 of 3 operators", "--operator-quorum of 2 to 2")
+    cli(*more, 5, "--operator-quorum", 5).fails(2, "5 of 5 operators", "--operator-quorum of 3 to 4")
+    cli(*more, 3, "--single-operator").fails(2, "3 operators", "--single-operator")
     assert not out.exists(), "nothing was made"
 
 
@@ -45,9 +46,9 @@ def test_testnet_gen_requires_a_choice_of_operators(cli: Cli, tmp_path: Path) ->
     [
         (("--operators", 3), 3, 2),
         (("--operators", 5), 5, 3),
-        (("--operators", 4, "--operator-quorum", 4), 4, 4),
+        (("--operators", 5, "--operator-quorum", 4), 5, 4),
+        (("--operators", 2), 2, 2),
         (("--single-operator",), 1, 1),
-        (("--operators", 3, "--single-operator"), 3, 1),
     ],
 )
 def test_operators_and_their_quorum_are_in_the_genesis(

@@ -7,8 +7,8 @@ from rustorium.client.operations import put
 from rustorium.testing import DevnetFactory
 from rustorium.types import Submitted
 
-PUTS = 8
-QUOTA = {"quota_work_max": 3_000, "quota_work_per_s": 1_000}
+PUTS = 32
+QUOTA = {"quota_work_max": 13_000, "quota_work_per_s": 4_000}
 """A quota for fewer puts than are sent at once."""
 
 

@@ -67,7 +67,7 @@ class Churner:
 def play(version: int, churns: bool) -> tuple[int, int]:
     """Returns the transactions that clients were told are final, and the epochs, in a run in which validator 3 is
     stopped."""
-    ages = (("epoch_age_min_ms", AGE_MS),) if version > 1 else ()
+    ages = (("min_epoch_ms", AGE_MS),) if version > 1 else ()
     net = make_net(NODES, NODES, ACCOUNTS, ages, version)
     world = World(1, net, NODES, CONFIG)
     clients = Clients(world, 150.0)

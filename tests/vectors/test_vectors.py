@@ -253,6 +253,86 @@ def test_receipt_leaf(case: Case) -> None:
     assert blake3(domain("leaf") + raw(case)).hex() == case["id"]
 
 
+@pytest.mark.parametrize("case", cases("ledger", "activation"))
+def test_activation(case: Case) -> None:
+    signed, signature = domain("activation") + raw(case)[:-64], raw(case)[-64:]
+    assert signed == raw(case, "signed")
+    assert signature == ed25519_sign(raw(case, "seed"), signed)
+    shown = json.loads(_native.activation_show(raw(case)))
+    r = Reader(raw(case))
+    assert (shown["version"], shown["chain"]) == (r.integer(2), r.take(32).hex())
+    assert (shown["epoch"], shown["committee"]) == (r.integer(8), r.take(32).hex())
+    assert shown["operator_quorum"] == raw(case)[-65]
+    signed_again = _native.sign_activation(raw(case, "seed"), json.dumps(shown))
+    assert signed_again == raw(case)
+
+
+CHANGES = ("nothing", "version", "parameters", "operators", "committee")
+PARAMETERS = (
+    *(("batch_bytes_max", 4), ("batch_transactions_max", 4), ("batch_work_max", 8)),
+    *(("block_bytes_max", 4), ("block_transactions_max", 4), ("block_work_max", 8)),
+    *(("transaction_writes_max", 4), ("lane_window_batches", 4), ("lane_window_bytes", 4)),
+    *(("clock_ahead_ms_max", 8), ("claim_lag_max", 8), ("state_roots", 1), ("root_period_ms", 8)),
+    *(("root_period_idle_ms", 8), ("root_lag_max", 8), ("expiry_ahead_ms_max", 8)),
+    *(("quota_work_max", 8), ("quota_work_per_s", 8), ("epoch_ms", 8)),
+)
+"""Names and bytes of the parameters before the operators."""
+
+
+def parameters(fields: dict[str, Any]) -> bytes:
+    """Returns the canonical bytes of parameters of version 2."""
+    operators = b"".join(bytes.fromhex(key) for key in fields["operators"])
+    numbers = b"".join(int(fields[name]).to_bytes(size, "little") for name, size in PARAMETERS)
+    governing = len(fields["operators"]).to_bytes(4, "little") + operators + bytes([fields["operator_quorum"]])
+    return (2).to_bytes(4, "little") + numbers + governing + fields["min_epoch_ms"].to_bytes(8, "little")
+
+
+def second_genesis() -> tuple[bytes, dict[str, Any]]:
+    """Returns the bytes and the parameters of the genesis of version 2."""
+    (found,) = (one.values[0] for one in cases("ledger", "genesis") if "version 2" in one.values[0]["name"])
+    return raw(found), json.loads(_native.genesis_describe(raw(found)))["parameters"]
+
+
+def test_parameters_of_version_2_begin_with_their_version() -> None:
+    genesis, fields = second_genesis()
+    assert parameters(fields) in genesis
+
+
+@pytest.mark.parametrize("case", cases("ledger", "term"))
+def test_term(case: Case) -> None:
+    assert blake3(b"rustorium/term/v2\0" + raw(case)).hex() == case["id"]
+    r = Reader(raw(case))
+    assert (r.integer(8), r.integer(2)) == (1, 2)
+    _, held, charter, operators, leaders = (r.take(32) for _ in range(5))
+    assert held == blake3(domain("parameters") + parameters(second_genesis()[1]))
+    # Shard 0 from the lowest account id on, without an end, never changed; no operators, of whom 0 decide.
+    assert charter == blake3(b"rustorium/charter/v2\0" + bytes(4 + 32 + 1 + 4))
+    assert operators == blake3(b"rustorium/operators/v2\0" + bytes(4 + 1))
+    assert leaders == bytes(32)
+    assert CHANGES[r.integer(1)] in case["name"]
+    assert r.at == len(raw(case))
+
+
+@pytest.mark.parametrize("case", cases("ledger", "transition"))
+def test_a_transition_begins_with_its_boundarys_version_or_with_zero(case: Case) -> None:
+    number, height, digest = _native.describe_change(raw(case))
+    r = Reader(raw(case))
+    version = r.integer(2)
+    boundary = r.at if version == 0 else 0
+    assert version == {"an": 1, "the": 0, "a": 2}[case["name"].split()[0]]
+    assert raw(case)[boundary : boundary + 2] == (version or 1).to_bytes(2, "little")
+    shown = _native.boundary_of(raw(case))
+    header = raw(case)[boundary : boundary + 256]
+    assert header in shown, "the boundary's header comes first"
+    assert (number, height) == (0, 1)
+    assert len(digest) == 64
+    if version == 2:
+        start = (1).to_bytes(8, "little") + (2).to_bytes(2, "little")
+        places = [at for at in range(len(raw(case)) - 171) if raw(case)[at : at + 10] == start]
+        named = [blake3(b"rustorium/term/v2\0" + raw(case)[at : at + 171]) for at in places]
+        assert any(term in shown for term in named), "the boundary names the hash of the term behind it"
+
+
 @pytest.mark.parametrize("case", cases("ledger", "receipt_proof"))
 def test_receipt_proof_of_another_committee_is_refused(case: Case) -> None:
     """The vector has invented values: it fixes the encoding, and no genesis makes it valid."""

@@ -255,6 +255,10 @@ pub struct Status {
     pub peers: usize,
     /// Names of the peers that aren't connected.
     pub unreachable: Vec<String>,
+    /// Protocol version of the epoch; 0 before the first epoch is known.
+    pub protocol: u16,
+    /// Names of the peers whose release was linked last and can't run protocol version 2.
+    pub older: Vec<String>,
     /// Transactions in the pool.
     pub pool_transactions: usize,
     /// Bytes of these transactions.

@@ -3,7 +3,7 @@
 use rustorium_crypto::hash::value_hash;
 use rustorium_types::{
     AssetId, BoundedBytes, BoundedVec, Genesis, GenesisAccount, GenesisPool, Hash, Parameters, PublicKey, Rules,
-    Validator,
+    UNRELEASED, Validator,
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -85,7 +85,8 @@ fn bounded<const MAX: usize>(text: &str) -> Result<BoundedBytes<MAX>, GenesisFil
 
 /// Reads a genesis from JSON. Accounts are sorted, so their order in the file doesn't matter.
 pub fn from_json(text: &str) -> Result<Genesis, GenesisFileError> {
-    let view: GenesisView = serde_json::from_str(text).map_err(refuse)?;
+    let unread = |error| if is_unreleased(text) { refuse(UNRELEASED) } else { refuse(error) };
+    let view: GenesisView = serde_json::from_str(text).map_err(unread)?;
     let validators: Result<Vec<_>, _> = view.validators.iter().map(validator).collect();
     let accounts: Result<Vec<_>, _> = view.accounts.iter().map(account).collect();
     let pools: Result<Vec<_>, _> = view.pools.iter().map(pool).collect();
@@ -93,7 +94,7 @@ pub fn from_json(text: &str) -> Result<Genesis, GenesisFileError> {
     let rules = Rules::of(view.version).unwrap_or(Rules::NEWEST);
     let mut parameters = view.parameters.unwrap_or_else(|| Parameters::of(rules));
     if rules.has_epoch_age() {
-        parameters.epoch_age_min_ms.get_or_insert(Parameters::epoch_age_of(parameters.epoch_ms));
+        parameters.min_epoch_ms.get_or_insert(Parameters::epoch_age_of(parameters.epoch_ms));
     }
     accounts.sort_by_key(|account| (account.region, account.public_key));
     let genesis = Genesis {
@@ -107,6 +108,14 @@ pub fn from_json(text: &str) -> Result<Genesis, GenesisFileError> {
     };
     rustorium_execution::check_genesis(&genesis).map_err(refuse)?;
     Ok(genesis)
+}
+
+/// V13: tells if a file has the parameters by which builds before the release of version 2 named that version.
+fn is_unreleased(text: &str) -> bool {
+    let second = |file: serde_json::Value| {
+        file["version"] == Rules::V2.version() && file["parameters"].get("epoch_age_min_ms").is_some()
+    };
+    serde_json::from_str(text).is_ok_and(second)
 }
 
 fn validator(view: &ValidatorView) -> Result<Validator, GenesisFileError> {

@@ -6,6 +6,7 @@
 //!
 //! *Invariants:* a view holds what the value holds, and `Operation` converts both ways without loss; no floats.
 
+pub mod activation;
 pub mod answers;
 pub mod chain;
 pub mod condition;
@@ -18,6 +19,7 @@ pub mod scalar;
 pub mod state;
 pub mod status;
 
+pub use activation::ActivationView;
 pub use answers::*;
 pub use chain::*;
 pub use condition::ConditionView;

@@ -12,7 +12,7 @@ use rustorium_crypto::{batch_digest, block_digest, block_payload_root, chain_id,
 use rustorium_execution::{Trust, genesis as genesis_state, receipts_root};
 use rustorium_storage::{Store, StoredBlock};
 use rustorium_types::{
-    BlockDigest, BlockProof, BoundedVec, Certificate, Cursor, EpochChange, Genesis, Hash, Header, Height, ShardId,
+    BlockDigest, BlockProof, BoundedVec, Certificate, Cursor, EpochTransition, Genesis, Hash, Header, Height, ShardId,
     StateClaim, decode,
 };
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ pub(crate) struct CertifiedRange {
     pub header: Header,
     pub certificate: Option<Certificate>,
     /// The ends of the epochs before the header's own.
-    pub changes: Vec<EpochChange>,
+    pub changes: Vec<EpochTransition>,
     /// The oldest height that the store can be rolled back to.
     pub oldest: Height,
     /// The newest height whose result the header claims.
@@ -96,7 +96,7 @@ pub(crate) fn check_certificate(manifest: &Manifest, genesis: &[u8], epochs: &[u
         let right = *header == genesis_state(&genesis, ShardId::ROOT).header;
         return if right { Ok(()) } else { Err("it has no certificate".to_owned()) };
     };
-    let changes: Vec<EpochChange> =
+    let changes: Vec<EpochTransition> =
         decode(epochs, EPOCHS_BYTES_MAX).map_err(|error| format!("its changes of epochs can't be read: {error}"))?;
     let mut trust = Trust::genesis(&genesis);
     for change in &changes {

@@ -1,6 +1,6 @@
 //! Errors of backups, of their checks and of restoring: one sentence each, and a stable code.
 
-use crate::manifest::FORMAT;
+use crate::manifest::FORMAT_MAX;
 use rustorium_crypto::seal::SealError;
 use rustorium_stages::executor::store_code;
 use rustorium_storage::StoreError;
@@ -71,7 +71,7 @@ pub enum BackupError {
     NothingProven,
     /// Another version wrote the backup.
     #[error(
-        "the backup {id} has format {found}, and this release reads {FORMAT}: use the release that wrote it, or a newer one"
+        "the backup {id} has format {found}, and this release reads {FORMAT_MAX} at most: use the release that wrote it, or a newer one"
     )]
     Format {
         /// The backup.

@@ -21,7 +21,7 @@ mod work;
 pub use check::{Damage, Verified};
 pub use create::{Created, Home};
 pub use error::BackupError;
-pub use manifest::{BackupId, FORMAT, ListedBackup};
+pub use manifest::{BackupId, FORMAT_MAX, ListedBackup};
 pub use place::{Destination, DestinationOptions};
 pub use restore::{Restored, Restoring};
 pub use retain::RetentionResult;

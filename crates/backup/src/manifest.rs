@@ -14,7 +14,7 @@ use crate::Backups;
 use crate::error::BackupError;
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_crypto::seal::{BACKUP_OVERHEAD, BackupKey, FreshSalt, ObjectRefused};
-use rustorium_types::{Certificate, ChainId, Header, Height, PublicKey, decode, encode};
+use rustorium_types::{Certificate, ChainId, Header, Height, NEWEST_VERSION, PublicKey, decode, encode};
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -28,8 +28,10 @@ pub(crate) const PIECE_BYTES: usize = 4 << 20;
 /// Bytes of a manifest: enough for the names of pieces of some TiB.
 const MANIFEST_BYTES_MAX: usize = 64 << 20;
 
-/// The format of manifests and heads.
-pub const FORMAT: u32 = 1;
+/// The format of manifests of a home whose tip is of protocol version 1.
+const FORMAT: u32 = 1;
+/// The newest format of manifests that this release reads: that of a tip of the newest protocol version.
+pub const FORMAT_MAX: u32 = NEWEST_VERSION as u32;
 const KIND_PIECE: u8 = 1;
 const KIND_MANIFEST: u8 = 2;
 const KIND_HEAD: u8 = 3;
@@ -129,15 +131,22 @@ impl Manifest {
     /// Decodes an object's contents.
     pub fn from_bytes(contents: &[u8]) -> Opened<Self> {
         let decoded = decode::<Versioned>(contents, MANIFEST_BYTES_MAX).map_err(|_| Fault::Malformed)?;
-        if decoded.format != FORMAT {
+        if !(FORMAT..=FORMAT_MAX).contains(&decoded.format) {
             return Err(Fault::Format(decoded.format));
         }
-        decode(&decoded.contents, MANIFEST_BYTES_MAX).map_err(|_| Fault::Malformed)
+        let manifest: Self = decode(&decoded.contents, MANIFEST_BYTES_MAX).map_err(|_| Fault::Malformed)?;
+        if manifest.format() == decoded.format { Ok(manifest) } else { Err(Fault::Malformed) }
+    }
+
+    /// Returns the format, which names the protocol version of the tip: a release that doesn't know the version refuses
+    /// the backup by its format.
+    fn format(&self) -> u32 {
+        u32::from(self.header.version)
     }
 
     /// Encodes the contents of the object.
     pub fn to_bytes(&self) -> Vec<u8> {
-        encode(&Versioned { format: FORMAT, contents: encode(self) })
+        encode(&Versioned { format: self.format(), contents: encode(self) })
     }
 }
 
@@ -352,10 +361,57 @@ pub(crate) enum Fault {
     Missing,
     #[error("{0}")]
     Refused(ObjectRefused),
-    #[error("it has format {0}, and this release reads {FORMAT}: use the release that wrote it, or a newer one")]
+    #[error(
+        "it has format {0}, and this release reads {FORMAT_MAX} at most: use the release that wrote it, or a newer one"
+    )]
     Format(u32),
     #[error("it is not an object of a backup")]
     Malformed,
     #[error("its content doesn't match its name")]
     OtherContents,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustorium_types::{BoundedBytes, BoundedVec, Genesis, Parameters, Rules, ShardId};
+
+    fn manifest(rules: Rules) -> Manifest {
+        let genesis = Genesis {
+            version: rules.version(),
+            name: BoundedBytes::default(),
+            time_ms: 0,
+            parameters: Parameters::of(rules),
+            validators: BoundedVec::default(),
+            accounts: BoundedVec::default(),
+            pools: BoundedVec::default(),
+        };
+        Manifest {
+            chain: ChainId::ZERO,
+            node_key: [0; 32],
+            node: String::new(),
+            validator: true,
+            program: String::new(),
+            made_ms: 0,
+            header: rustorium_execution::genesis(&genesis, ShardId::ROOT).header,
+            certificate: None,
+            oldest: Height(0),
+            newest: Height(0),
+            files: Vec::new(),
+        }
+    }
+
+    /// A release that knows version 1 alone reads format 1 alone.
+    #[test]
+    fn the_format_is_the_protocol_version_of_the_tip() {
+        for (rules, format) in [(Rules::V1, 1u32), (Rules::V2, 2)] {
+            let (manifest, bytes) = (manifest(rules), manifest(rules).to_bytes());
+            assert_eq!(&bytes[..4], format.to_le_bytes());
+            assert!(Manifest::from_bytes(&bytes).is_ok_and(|read| read == manifest));
+            let other = [&(3 - format).to_le_bytes(), &bytes[4..]].concat();
+            assert!(matches!(Manifest::from_bytes(&other), Err(Fault::Malformed)));
+        }
+        let newer = [&3u32.to_le_bytes(), &manifest(Rules::V2).to_bytes()[4..]].concat();
+        assert!(matches!(Manifest::from_bytes(&newer), Err(Fault::Format(3))));
+    }
 }

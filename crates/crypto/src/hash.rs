@@ -1,8 +1,9 @@
 //! BLAKE3 with a domain string before every use, so that no hash or signature of one purpose is valid for another.
 
 use rustorium_types::{
-    AccountId, AssetId, BatchBody, BatchDigest, Block, BlockDigest, ChainId, Cursor, Genesis, Hash, Header, NamedInput,
-    PublicInput, Receipt, StateKey, Transaction, TransactionBody, TxId, VerifierId, VoteBody, encode_into,
+    AccountId, AssetId, BatchBody, BatchDigest, Block, BlockDigest, ChainId, Charter, Cursor, Genesis, Hash, Header,
+    NamedInput, Parameters, PublicInput, Receipt, StateKey, Term, Transaction, TransactionBody, TxId, ValidatorSet,
+    VerifierId, VoteBody, encode_into,
 };
 
 /// Domain strings: the first bytes of all that is hashed or signed.
@@ -49,12 +50,20 @@ pub mod domain {
     pub const PARAMETERS: &[u8] = b"rustorium/parameters/v1\0";
     /// A hash of a shard map.
     pub const SHARD_MAP: &[u8] = b"rustorium/shard-map/v1\0";
+    /// A hash of a term, from version 2 on.
+    pub const TERM: &[u8] = b"rustorium/term/v2\0";
+    /// A hash of a shard's charter, from version 2 on.
+    pub const CHARTER: &[u8] = b"rustorium/charter/v2\0";
+    /// A hash of the operators' keys and quorum, from version 2 on.
+    pub const OPERATORS: &[u8] = b"rustorium/operators/v2\0";
     /// The choice of a sender's home lane.
     pub const HOME_LANE: &[u8] = b"rustorium/home-lane/v1\0";
     /// The order of a block's lanes, from version 2 on.
     pub const LANE_ORDER: &[u8] = b"rustorium/lane-order/v2\0";
     /// The bytes that new keys of a validator sign, from version 2 on.
     pub const POSSESSION: &[u8] = b"rustorium/possession/v2\0";
+    /// The bytes that an operator signs to activate a later version.
+    pub const ACTIVATION: &[u8] = b"rustorium/activation/v1\0";
     /// A node's proof of identity on a link.
     pub const LINK: &[u8] = b"rustorium/link/v1\0";
     /// A link of the audit log's chain.
@@ -104,6 +113,31 @@ pub fn batch_digest(body: &BatchBody) -> BatchDigest {
 /// Returns a block's digest.
 pub fn block_digest(header: &Header) -> BlockDigest {
     BlockDigest(hash_value(domain::HEADER, header))
+}
+
+/// Returns the hash of a term, which the boundary before it carries.
+pub fn term_hash(term: &Term) -> Hash {
+    Hash(hash_value(domain::TERM, term))
+}
+
+/// Returns the hash of a committee.
+pub fn set_hash(validators: &ValidatorSet) -> Hash {
+    Hash(hash_value(domain::VALIDATOR_SET, validators))
+}
+
+/// Returns the hash of chain parameters.
+pub fn parameters_hash(parameters: &Parameters) -> Hash {
+    Hash(hash_value(domain::PARAMETERS, parameters))
+}
+
+/// Returns the hash of a shard's charter, which headers carry from version 2 on.
+pub fn charter_hash(charter: &Charter) -> Hash {
+    Hash(hash_value(domain::CHARTER, charter))
+}
+
+/// Returns the hash of the operators' keys and quorum.
+pub fn operators_hash(parameters: &Parameters) -> Hash {
+    Hash(hash_value(domain::OPERATORS, &(&parameters.operators, parameters.operator_quorum)))
 }
 
 /// Returns a chain's id.

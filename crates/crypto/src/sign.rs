@@ -1,6 +1,7 @@
 //! Ed25519 by the ZIP-215 rules, single and in batches, which always agree; and `Verified`, the mark that only this
 //! crate makes.
 
+mod activation;
 mod entry;
 #[cfg(not(target_family = "wasm"))]
 mod random;
@@ -22,6 +23,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
+pub use activation::verify_activation;
 pub use entry::{Addressed, Admitted, Foreign, KnownSignatures, admit};
 pub use small::is_small_order;
 #[cfg(not(target_family = "wasm"))]

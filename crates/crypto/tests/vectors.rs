@@ -53,6 +53,9 @@ fn again(kind: &str, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
         "message" => of::<Message>(bytes),
         "genesis" => of::<Genesis>(bytes),
         "receipt" => of::<Receipt>(bytes),
+        "activation" => of::<Activation>(bytes),
+        "term" => of::<Term>(bytes),
+        "transition" => of::<EpochTransition>(bytes),
         "receipt_proof" => of::<ReceiptProof>(bytes),
         other => panic!("unknown type {other}"),
     }
@@ -66,6 +69,7 @@ fn check_names(case: &Value, bytes: &[u8]) {
         "batch" => batch_digest(&value::<Batch>(bytes).unwrap().body).to_string(),
         "header" => block_digest(&value(bytes).unwrap()).to_string(),
         "genesis" => chain_id(&value(bytes).unwrap()).to_string(),
+        "term" => term_hash(&value(bytes).unwrap()).to_string(),
         "receipt" => receipt_leaf(&value(bytes).unwrap()).to_string(),
         _ => return,
     };
@@ -93,6 +97,12 @@ fn check_signature(case: &Value, raw: &[u8]) {
             let vote: SignedVote = value(raw).unwrap();
             assert!(verify_vote(&key.public(), vote).is_some());
             vote.signature
+        }
+        "activation" => {
+            let activation: Activation = value(raw).unwrap();
+            assert!(verify_activation(&key.public(), &activation));
+            assert_eq!(signed, [b"rustorium/activation/v1\0", &raw[..raw.len() - 64]].concat());
+            activation.signature
         }
         other => panic!("a {other} is not signed"),
     };
@@ -125,7 +135,7 @@ fn values_decode_encode_and_have_their_names_and_signatures() {
             signatures += 1;
         }
     }
-    assert_eq!(signatures, 13 + 2 + 3);
+    assert_eq!(signatures, 13 + 2 + 3 + 2);
 }
 
 #[test]

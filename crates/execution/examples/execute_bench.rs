@@ -1,7 +1,7 @@
 //! How long executing one `Put` takes, state reads and signatures excluded: 256-byte values, distinct keys, 64 senders.
 
 use rustorium_crypto::{account_id, transaction_id};
-use rustorium_execution::{Input, StateRead, StateReadError, execute, genesis, hashes};
+use rustorium_execution::{Input, StateRead, StateReadError, execute, genesis};
 use rustorium_types::{
     BoundedBytes, BoundedVec, Genesis, GenesisAccount, Header, Height, Key, NEWEST_VERSION, Operation, Parameters,
     ShardId, StateKey, TRANSACTION_VERSION, Transaction, TransactionBody, Validator, Value,
@@ -57,7 +57,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut root, mut number, mut total) = (start.result_root, 0, std::time::Duration::ZERO);
     for height in 1..=BLOCKS {
         let header = Header {
-            chain: hashes(&made).chain,
+            chain: rustorium_crypto::chain_id(&made),
             height: Height(height),
             time_ms: made.time_ms + 100 * height,
             ..start.header.clone()

@@ -2,22 +2,20 @@
 
 use crate::committee::CommitteeRecord;
 use crate::keys::Name;
+use crate::parameters::check_parameters;
 use crate::v1::execute::diff_root;
 use crate::v1::pools::{first_rows, is_pool_key};
 use crate::v1::record::{AccountRecord, LEAF_KEY_BYTES, RECORD_BYTES, encode_amount};
 use rustorium_crypto::{
-    account_id, block_digest, chain_id, domain, hash_value, is_small_order, payload_root, pool_account, result_root,
+    account_id, block_digest, chain_id, charter_hash, domain, hash_value, is_small_order, payload_root, pool_account,
+    result_root,
 };
-use rustorium_types::limits::{BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
 use rustorium_types::{
-    AccountId, BlockDigest, BoundedVec, ChainId, Cursor, End, Epoch, Genesis, GenesisAccount, Hash, Header, Height,
-    LeafWrite, NEWEST_VERSION, Parameters, PublicKey, ResultClaim, ResultLink, Rules, SYSTEM_ACCOUNT, ShardId,
-    StateClaim, StateKey, ValidatorIndex, View,
+    AccountId, BlockDigest, BoundedVec, ChainId, Charter, Cursor, End, Epoch, Genesis, GenesisAccount, Hash, Header,
+    Height, LeafWrite, NEWEST_VERSION, PublicKey, ResultClaim, ResultLink, Rules, SYSTEM_ACCOUNT, ShardId, StateClaim,
+    StateKey, ValidatorIndex, View,
 };
 use thiserror::Error;
-
-/// The shortest epoch that a chain may have. With shorter ones, nodes would do little else than start epochs.
-const EPOCH_MS_MIN: u64 = 1_000;
 
 /// Hashes of the chain's settings that headers contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +26,7 @@ pub struct ChainHashes {
     pub validator_set: Hash,
     /// Hash of the parameters.
     pub parameters: Hash,
-    /// Hash of the map of one shard.
+    /// Hash of the map of one shard, or, from version 2 on, of the shard's charter.
     pub shard_map: Hash,
 }
 
@@ -90,19 +88,24 @@ pub enum GenesisRefused {
     Parameter(&'static str),
 }
 
-/// Returns the hashes of the chain's settings that headers contain.
-pub fn hashes(genesis: &Genesis) -> ChainHashes {
+/// Returns the hashes of the chain's settings that headers of one of its shards contain.
+pub fn hashes(genesis: &Genesis, shard: ShardId) -> ChainHashes {
     ChainHashes {
         chain: chain_id(genesis),
         validator_set: Hash(hash_value(domain::VALIDATOR_SET, &genesis.validators)),
         parameters: Hash(hash_value(domain::PARAMETERS, &genesis.parameters)),
-        shard_map: shard_map(),
+        shard_map: shard_map(genesis.rules(), shard),
     }
 }
 
-/// Returns the hash of the map with one shard, which has all accounts.
-pub fn shard_map() -> Hash {
-    Hash(hash_value(domain::SHARD_MAP, &vec![ShardId::ROOT]))
+/// Returns the field `shard_map` of a shard's headers: under version 1 the hash of the map with one shard, then that of the
+/// shard's charter (S3). Either says that the shard has all accounts.
+pub fn shard_map(rules: Rules, shard: ShardId) -> Hash {
+    if rules.has_terms() {
+        charter_hash(&Charter::whole(shard))
+    } else {
+        Hash(hash_value(domain::SHARD_MAP, &vec![ShardId::ROOT]))
+    }
 }
 
 /// Returns the shard that has an account's state, by that map.
@@ -120,7 +123,7 @@ impl GenesisState {
 
 /// Returns the state at height 0 of one of the chain's shards.
 pub fn genesis(genesis: &Genesis, shard: ShardId) -> GenesisState {
-    let hashes = hashes(genesis);
+    let hashes = hashes(genesis, shard);
     let mut diff: Vec<_> = genesis.accounts.iter().flat_map(|account| leaves(genesis, account)).collect();
     diff.push(first_write(SYSTEM_ACCOUNT, Name::Committee, CommitteeRecord::of_genesis(genesis).to_bytes()));
     for pool in &genesis.pools {
@@ -265,29 +268,4 @@ fn check_pools(genesis: &Genesis) -> Result<(), GenesisRefused> {
         Some(pool) => Err(GenesisRefused::PoolKey(pool.number)),
         None => Ok(()),
     }
-}
-
-fn check_parameters(p: &Parameters, rules: Rules) -> Result<(), &'static str> {
-    let checks = [
-        ("batch_bytes_max", p.batch_bytes_max as usize >= TRANSACTION_BYTES_MAX),
-        // A batch has a few fields of its own around the transactions.
-        ("batch_bytes_max", p.batch_bytes_max as usize <= BATCH_BYTES_MAX - 1024),
-        ("batch_transactions_max", (1..=BATCH_TRANSACTIONS_MAX).contains(&(p.batch_transactions_max as usize))),
-        ("batch_work_max", p.batch_work_max >= crate::v1::work::TRANSACTION),
-        ("block_bytes_max", p.block_bytes_max >= p.batch_bytes_max),
-        ("block_transactions_max", p.block_transactions_max >= p.batch_transactions_max),
-        ("block_work_max", p.block_work_max >= p.batch_work_max),
-        ("transaction_writes_max", p.transaction_writes_max >= 2),
-        ("lane_window_batches", p.lane_window_batches >= 1),
-        ("lane_window_bytes", p.lane_window_bytes >= p.batch_bytes_max),
-        ("claim_lag_max", p.claim_lag_max >= 1),
-        ("expiry_ahead_ms_max", p.expiry_ahead_ms_max >= 1),
-        ("quota_work_max", p.quota_work_max >= crate::v1::work::TRANSACTION),
-        ("epoch_ms", p.epoch_ms >= EPOCH_MS_MIN),
-        ("epoch_age_min_ms", p.epoch_age_min_ms.is_some() == rules.has_epoch_age()),
-        ("epoch_age_min_ms", p.epoch_age_min_ms.is_none_or(|age_ms| age_ms <= p.epoch_ms)),
-        ("operators", (1..p.operators.len()).all(|i| !p.operators[..i].contains(&p.operators[i]))),
-        ("operator_quorum", (p.operators.len().min(1)..=p.operators.len()).contains(&usize::from(p.operator_quorum))),
-    ];
-    checks.into_iter().find(|(_, holds)| !holds).map_or(Ok(()), |(name, _)| Err(name))
 }

@@ -5,15 +5,22 @@
 //! conserved (the bytes that accounts have left plus the bytes that leaves take are constant, except for a pool's head
 //! and newest roots), and so is every asset, except by `Issue`.
 
+pub mod activation;
 pub mod committee;
 pub mod execute;
 pub mod genesis;
 pub mod keys;
 pub mod order;
+pub mod parameters;
 pub mod proof;
+pub mod terms;
 mod v1;
 mod v2;
 
+pub use activation::{
+    Activated, ActivationBasis, ActivationImpossible, ActivationRefused, activation_accounts, activation_key,
+    plan_activation,
+};
 pub use committee::{CommitteeRecord, Replaced};
 pub use execute::{Execution, Input, Skip, execute, execute_with};
 pub use genesis::{ChainHashes, GenesisRefused, GenesisState, check_genesis, genesis, hashes, shard_of};
@@ -22,14 +29,16 @@ pub use keys::{
     pool_key, statement_key, verifier_key,
 };
 pub use order::{arrange, order};
+pub use parameters::{check_parameters2, quorums};
 pub use proof::{
-    CheckedProof, EpochEnd, HEADER_AHEAD_MS_MAX, Light, ProofRefused, ReadState, Trust, Unprovable, check_read,
-    check_receipt, check_transaction, header_of, prove_receipt, subject_key, verify_block, verify_read, verify_receipt,
-    verify_transaction,
+    CheckedProof, EpochEnd, HEADER_AHEAD_MS_MAX, Light, ProofRefused, ReadState, Trust, Unprovable, check_first_term,
+    check_read, check_receipt, check_transaction, header_of, prove_receipt, subject_key, verify_block, verify_read,
+    verify_receipt, verify_transaction,
 };
 pub use record::{
     AccountRecord, LEAF_KEY_BYTES, PoolHead, StatementRecord, VerifierRecord, decode_amount, decode_grant,
 };
+pub use terms::{check_term_change, first_term, new_parameters, next_term, term_of};
 pub use v1::execute::{diff_root, receipts_root};
 pub use v1::ledger::{StateRead, StateReadError};
 pub use v1::pools::{pool_record, shielded_context};

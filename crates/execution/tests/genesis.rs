@@ -53,7 +53,7 @@ fn balances(list: &[(AssetId, u128)]) -> BoundedVec<(AssetId, u128), 16> {
 fn a_genesis_that_cannot_start_a_chain_is_refused() {
     assert_eq!(refused(|g| g.version = 3), GenesisRefused::Version(3));
     assert_eq!(refused(|g| g.version = 0), GenesisRefused::Version(0));
-    assert_eq!(refused(|g| g.version = 1), GenesisRefused::Parameter("epoch_age_min_ms"), "which version 1 hasn't");
+    assert_eq!(refused(|g| g.version = 1), GenesisRefused::Parameter("min_epoch_ms"), "which version 1 hasn't");
     assert_eq!(refused(|g| g.validators = BoundedVec::default()), GenesisRefused::NoValidators);
     let twice = |g: &mut Genesis| {
         let mut validators = g.validators.as_slice().to_vec();
@@ -96,8 +96,8 @@ fn every_parameter_out_of_range_is_named() {
         ("expiry_ahead_ms_max", |p| p.expiry_ahead_ms_max = 0),
         ("quota_work_max", |p| p.quota_work_max = 0),
         ("epoch_ms", |p| p.epoch_ms = 999),
-        ("epoch_age_min_ms", |p| p.epoch_age_min_ms = None),
-        ("epoch_age_min_ms", |p| p.epoch_age_min_ms = Some(p.epoch_ms + 1)),
+        ("min_epoch_ms", |p| p.min_epoch_ms = None),
+        ("min_epoch_ms", |p| p.min_epoch_ms = Some(p.epoch_ms + 1)),
         ("operators", |p| (p.operators, p.operator_quorum) = (BoundedVec::new(vec![[1; 32]; 2]).unwrap(), 1)),
         ("operator_quorum", |p| p.operators = BoundedVec::new(vec![[1; 32]]).unwrap()),
         ("operator_quorum", |p| p.operator_quorum = 1),
@@ -120,7 +120,22 @@ fn both_versions_start_a_chain_and_its_headers_carry_theirs() {
     // Version 1 is what it was: the same bytes, without the field that version 2 brought.
     let first = make_genesis(Parameters::of(Rules::V1));
     let parameters = |genesis: &Genesis| encode(&genesis.parameters).len();
-    assert_eq!(parameters(&make_genesis(Parameters::of(Rules::V2))), parameters(&first) + size_of::<u64>());
+    let more = size_of::<u32>() + size_of::<u64>();
+    assert_eq!(parameters(&make_genesis(Parameters::of(Rules::V2))), parameters(&first) + more);
+}
+
+/// V13: builds before the release wrote version 2 with the parameters' form of version 1 and the age behind it.
+#[test]
+fn a_genesis_of_an_unreleased_version_two_is_refused_with_its_reason() {
+    let made = make_genesis(Parameters::of(Rules::V2));
+    let (bytes, parameters) = (encode(&made), encode(&made.parameters));
+    let start = bytes.windows(parameters.len()).position(|part| part == parameters).unwrap();
+    let earlier = [&bytes[..start], &bytes[start + size_of::<u32>()..]].concat();
+    let refused = decode::<Genesis>(&earlier, bytes.len()).unwrap_err();
+    assert!(refused.to_string().contains("made by an unreleased build of protocol version 2"), "{refused}");
+    let newer = [&bytes[..start], &3u32.to_le_bytes(), &bytes[start + size_of::<u32>()..]].concat();
+    let refused = decode::<Genesis>(&newer, bytes.len()).unwrap_err();
+    assert!(refused.to_string().contains("a newer protocol version"), "{refused}");
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn the_file_of_light_clients_is_what_the_code_makes() {
 fn a_light_client_takes_and_refuses_what_the_vectors_say() {
     let file: Value = serde_json::from_str(&text_of(LIGHT_VECTORS)).unwrap();
     let bytes = |value: &Value| hex::decode(value.as_str().unwrap()).unwrap();
-    let change = |value: &Value| decode::<EpochChange>(&bytes(value), PROOF_BYTES_MAX).unwrap();
+    let change = |value: &Value| decode::<EpochTransition>(&bytes(value), PROOF_BYTES_MAX).unwrap();
     let genesis: Genesis = decode(&bytes(&file["genesis"]), GENESIS_BYTES_MAX).unwrap();
     let mut wrong = Vec::new();
     for case in file["cases"].as_array().unwrap() {

@@ -10,7 +10,7 @@ use rustorium_api::{
     Submitted, SubmittedSink, TransactionStatus, Wait,
 };
 use rustorium_crypto::Addressed;
-use rustorium_types::{AccountId, ChainId, Epoch, EpochChange, Genesis, Height, ShardId, Subject, TxId};
+use rustorium_types::{AccountId, ChainId, Epoch, EpochTransition, Genesis, Height, ShardId, Subject, TxId};
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -88,7 +88,7 @@ pub trait Backend: Send + Sync + 'static {
     ) -> BoxFuture<'static, Result<Proven, BackendError>>;
 
     /// Returns the changes that ended the epochs from `from` on, in order: `limit`, or fewer if there are no more.
-    fn epoch_changes(&self, from: Epoch, limit: usize) -> Result<Vec<EpochChange>, BackendError>;
+    fn epoch_changes(&self, from: Epoch, limit: usize) -> Result<Vec<EpochTransition>, BackendError>;
 
     /// Reads a page of a namespace's keys.
     fn keys(&self, listing: &Listing) -> Result<ListedKeys, BackendError>;

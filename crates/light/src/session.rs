@@ -4,8 +4,8 @@ use rustorium_api::json::FactsView;
 use rustorium_execution::{Light, ProofRefused, Trust, header_of};
 use rustorium_types::limits::GENESIS_BYTES_MAX;
 use rustorium_types::{
-    Block, BlockProof, EpochChange, Genesis, HeaderProof, PROOF_BYTES_MAX, Proof, ReadProof, ReceiptProof, Transaction,
-    TransactionProof, decode,
+    Block, BlockProof, EpochTransition, Genesis, HeaderProof, PROOF_BYTES_MAX, Proof, ReadProof, ReceiptProof,
+    Transaction, TransactionProof, decode,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -75,7 +75,7 @@ impl Session {
                 self.start(genesis_hex.as_deref(), checkpoint_hex.as_deref(), trust_period_ms)
             }
             Question::Follow { change_hex, now_ms } => {
-                let change: EpochChange = read(&change_hex, PROOF_BYTES_MAX)?;
+                let change: EpochTransition = read(&change_hex, PROOF_BYTES_MAX)?;
                 let epoch = self.light()?.follow(&change, now_ms)?;
                 Ok(json!({ "epoch": epoch }))
             }

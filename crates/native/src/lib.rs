@@ -3,6 +3,7 @@
 //! *Invariants:* decides nothing; every call that may take longer than a conversion detaches in `detached`, which also
 //! contains panics; Rust threads never take the interpreter's lock; without the feature `node` it links no C++.
 
+mod activation;
 mod ceremony;
 mod errors;
 mod ledger;
@@ -52,10 +53,12 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<storage_key::StorageKey>()?;
     module.add_function(wrap_pyfunction!(storage_key::forbid_core_dumps, module)?)?;
     ledger::register(module)?;
+    activation::register(module)?;
     module.add_class::<light::Light>()?;
     module.add_function(wrap_pyfunction!(light::wrap_proof, module)?)?;
     module.add_function(wrap_pyfunction!(light::describe_change, module)?)?;
     module.add_function(wrap_pyfunction!(light::boundary_of, module)?)?;
+    module.add_function(wrap_pyfunction!(light::proof_version, module)?)?;
     module.add_function(wrap_pyfunction!(light::signed_header, module)?)?;
     module.add_function(wrap_pyfunction!(light::genesis_state, module)?)?;
     zk::register(module)?;

@@ -4,11 +4,11 @@ use crate::errors::{detached, native_error};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use rustorium_api::json::{FactsView, HeaderView, SubjectViews};
-use rustorium_crypto::block_digest;
-use rustorium_execution::{Light as State, ProofRefused, Trust, genesis as genesis_of, hashes, header_of};
+use rustorium_crypto::{block_digest, chain_id};
+use rustorium_execution::{Light as State, ProofRefused, Trust, genesis as genesis_of, header_of};
 use rustorium_types::limits::GENESIS_BYTES_MAX;
 use rustorium_types::{
-    Block, BlockDigest, BlockProof, Epoch, EpochChange, Genesis, Header, HeaderProof, PROOF_BYTES_MAX, Proof,
+    Block, BlockDigest, BlockProof, Epoch, EpochTransition, Genesis, Header, HeaderProof, PROOF_BYTES_MAX, Proof,
     ReadProof, ReceiptProof, ShardId, Subject, Transaction, TransactionProof, Validator, ValidatorIndex, decode,
     encode,
 };
@@ -86,8 +86,8 @@ impl Light {
         Ok(PyBytes::new(py, &self.with(py, |state| state.newest().to_checkpoint())?))
     }
 
-    /// Returns the newest trusted committee as JSON: chain, shard, epoch, the block that it follows, and the length of its
-    /// epoch if that is known.
+    /// Returns the newest trusted committee as JSON: chain, shard, epoch, the block that it follows, the length of its epoch
+    /// if that is known, and from version 2 on the protocol version and the hashes of parameters and operators.
     fn describe(&self, py: Python<'_>) -> PyResult<String> {
         let described = self.with(py, |state| {
             let trust = state.newest();
@@ -97,6 +97,11 @@ impl Light {
             });
             if let Some(epoch_ms) = trust.epoch_ms {
                 described["epoch_ms"] = epoch_ms.into();
+            }
+            if trust.has_term() {
+                described["protocol_version"] = trust.version.into();
+                described["parameters"] = trust.parameters.to_string().into();
+                described["operators"] = trust.operators.to_string().into();
             }
             described
         });
@@ -157,7 +162,7 @@ impl Light {
     /// Follows an epoch change (canonical bytes). Returns the next epoch. Errors: NativeError; then nothing has
     /// changed.
     fn follow(&self, py: Python<'_>, change: &[u8], now_ms: u64) -> PyResult<u64> {
-        let change: EpochChange = decode(change, PROOF_BYTES_MAX).map_err(malformed)?;
+        let change: EpochTransition = decode(change, PROOF_BYTES_MAX).map_err(malformed)?;
         self.with(py, |state| state.follow(&change, now_ms))?.map(|epoch| epoch.0).map_err(|error| refused(&error))
     }
 
@@ -199,6 +204,12 @@ pub fn signed_header<'py>(py: Python<'py>, proof: &[u8]) -> PyResult<Bound<'py, 
     Ok(PyBytes::new(py, &encode(&Proof::Block(Box::new(header)))))
 }
 
+/// Returns the protocol version of the header that a proof (canonical bytes of `Proof`) rests on.
+#[pyfunction]
+pub fn proof_version(proof: &[u8]) -> PyResult<u16> {
+    Ok(header_of(&proof_of(proof)?).version)
+}
+
 fn block_of(raw: &[u8]) -> PyResult<Block> {
     decode(raw, PROOF_BYTES_MAX).map_err(malformed)
 }
@@ -234,14 +245,16 @@ pub fn wrap_proof<'py>(
 /// Returns the number of the epoch that a change (canonical bytes) ended, and height and digest of its last block.
 #[pyfunction]
 pub fn describe_change(change: &[u8]) -> PyResult<(u64, u64, String)> {
-    let EpochChange { boundary, .. } = decode(change, PROOF_BYTES_MAX).map_err(malformed)?;
-    Ok((boundary.epoch.0, boundary.height.0, block_digest(&boundary).to_string()))
+    let change: EpochTransition = decode(change, PROOF_BYTES_MAX).map_err(malformed)?;
+    let boundary = change.boundary();
+    Ok((boundary.epoch.0, boundary.height.0, block_digest(boundary).to_string()))
 }
 
 /// Returns the proof of an epoch's last block (canonical bytes of `Proof`) from a change.
 #[pyfunction]
 pub fn boundary_of<'py>(py: Python<'py>, change: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
-    let EpochChange { boundary: header, proof, .. } = decode(change, PROOF_BYTES_MAX).map_err(malformed)?;
+    let change: EpochTransition = decode(change, PROOF_BYTES_MAX).map_err(malformed)?;
+    let (header, proof) = change.into_boundary();
     Ok(PyBytes::new(py, &encode(&Proof::Block(Box::new(HeaderProof { header, proof })))))
 }
 
@@ -254,7 +267,7 @@ pub fn genesis_state(py: Python<'_>, genesis: &[u8], items_json: &str) -> PyResu
         let SubjectViews(items) = serde_json::from_str(items_json).map_err(malformed)?;
         let subjects: Result<Vec<Subject>, _> = items.into_iter().map(Subject::try_from).collect();
         let facts = FactsView::of_genesis(
-            hashes(&genesis).chain,
+            chain_id(&genesis),
             &genesis_of(&genesis, ShardId::ROOT),
             &subjects.map_err(malformed)?,
         );

@@ -68,7 +68,7 @@ fn restart_base(py: Python<'_>, store: &str, genesis: &[u8], key: &StorageKey) -
         let epoch = if header.ends_epoch() { header.epoch.next() } else { header.epoch };
         let before = epoch.0.checked_sub(1).map(|before| store.epoch(Epoch(before))).transpose();
         let before = before.map_err(|error| failed(&error))?.flatten();
-        let set = before.map_or_else(|| genesis.validators.clone(), |change| change.next);
+        let set = before.map_or_else(|| genesis.validators.clone(), |change| change.validators().clone());
         let facts = json!({
             "epoch": epoch.0,
             "height": tip.height.0,

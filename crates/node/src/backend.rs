@@ -31,7 +31,7 @@ use rustorium_stages::room::Room;
 use rustorium_stages::verifier::{Submission, Verifier};
 use rustorium_stages::waiters::Waiters;
 use rustorium_storage::{Store, StoredBlock};
-use rustorium_types::{AccountId, Epoch, EpochChange, Height, Subject, TxId, View};
+use rustorium_types::{AccountId, Epoch, EpochTransition, Height, Subject, TxId, View};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -257,7 +257,7 @@ impl Backend for NodeBackend {
         state::prove(self, subjects, at, deadline, address)
     }
 
-    fn epoch_changes(&self, from: Epoch, limit: usize) -> Result<Vec<EpochChange>, BackendError> {
+    fn epoch_changes(&self, from: Epoch, limit: usize) -> Result<Vec<EpochTransition>, BackendError> {
         let epochs = (from.0..).take(limit).map(|epoch| self.store.epoch(Epoch(epoch)).map_err(storage));
         epochs.map_while(Result::transpose).collect()
     }
@@ -326,6 +326,8 @@ impl Backend for NodeBackend {
             peers_up: self.links.peers() - unreachable.len(),
             peers: self.links.peers(),
             unreachable,
+            protocol: self.links.context().rules.version(),
+            older: self.links.older(),
             pool_transactions: self.gauges.pool_transactions.load(Ordering::Relaxed),
             pool_bytes: usize::try_from(self.gauges.pool_bytes.load(Ordering::Relaxed)).unwrap_or(usize::MAX),
             durability: self.durability,

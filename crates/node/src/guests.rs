@@ -64,7 +64,7 @@ impl Guests {
         for past in (0..epoch.0).rev().take(FORMER_EPOCHS) {
             let members = match past.checked_sub(1) {
                 // A store that was filled from a snapshot lacks the oldest ones.
-                Some(before) => store.epoch(Epoch(before))?.map(|change| node_keys(&change.next)),
+                Some(before) => store.epoch(Epoch(before))?.map(|change| node_keys(change.validators())),
                 None => Some(node_keys(&genesis.validators)),
             };
             let Some(members) = members else { break };

@@ -5,7 +5,7 @@ use crate::outside::Standing;
 use parking_lot::{Mutex, RwLock};
 use rustorium_shard::context::Context;
 use rustorium_transport::{Peer, PeerAddress, SEEDS_MAX};
-use rustorium_types::{PublicKey, Validator, ValidatorIndex};
+use rustorium_types::{PublicKey, Validator, ValidatorIndex, link_version};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -42,6 +42,8 @@ pub struct Links {
     asked: Mutex<BTreeSet<PublicKey>>,
     /// Keys of members and others whose links are up.
     up: Mutex<BTreeSet<PublicKey>>,
+    /// Members whose links speak an older version than a release does that knows protocol version 2.
+    older: Mutex<BTreeSet<PublicKey>>,
 }
 
 struct Members {
@@ -54,7 +56,16 @@ impl Links {
     pub fn new(context: Arc<Context>, own: PublicKey, book: BTreeMap<PublicKey, PeerAddress>) -> Self {
         let members = RwLock::new(Arc::new(members(context, &own, &book)));
         let (seeds, guests) = (BTreeMap::new(), Guests::default());
-        Self { book, seeds, own, members, guests, asked: Mutex::default(), up: Mutex::default() }
+        Self {
+            book,
+            seeds,
+            own,
+            members,
+            guests,
+            asked: Mutex::default(),
+            up: Mutex::default(),
+            older: Mutex::default(),
+        }
     }
 
     /// Adds nodes that this node dials, besides the committee, while it is no member.
@@ -148,6 +159,24 @@ impl Links {
     /// Peers of the committee, without this node.
     pub fn peers(&self) -> usize {
         self.members().peers.len()
+    }
+
+    /// Notes the version of the peer protocol that both ends of the link to a member speak.
+    pub fn note_version(&self, place: ValidatorIndex, version: u8) {
+        let members = self.members();
+        let Some(peer) = members.peers.iter().find(|peer| peer.index == place) else { return };
+        let mut older = self.older.lock();
+        if version < link_version::DIGESTS {
+            older.insert(peer.node_key);
+        } else {
+            older.remove(&peer.node_key);
+        }
+    }
+
+    /// Returns the names of the members whose release, as linked last, doesn't know protocol version 2.
+    pub fn older(&self) -> Vec<String> {
+        let (members, older) = (self.members(), self.older.lock());
+        members.peers.iter().filter(|peer| older.contains(&peer.node_key)).map(|peer| peer.name.clone()).collect()
     }
 
     /// Returns the members that aren't connected.
@@ -253,6 +282,11 @@ mod tests {
         );
         let names: Vec<_> = links.unreachable().into_iter().map(|peer| peer.name).collect();
         assert_eq!((names, links.peers()), (vec!["node-2".to_owned(), "node-3".to_owned()], 3));
+        links.note_version(ValidatorIndex(2), link_version::FIRST);
+        links.note_version(ValidatorIndex(1), link_version::DIGESTS);
+        assert_eq!(links.older(), ["node-2"]);
+        links.note_version(ValidatorIndex(2), link_version::SHARDS);
+        assert!(links.older().is_empty(), "it has a newer release now");
         assert_eq!(links.unreachable_text(), "node-2 at 10.0.0.1:1002, node-3 at last.example:1");
     }
 

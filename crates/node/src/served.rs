@@ -21,7 +21,7 @@ use rustorium_api::{
 use rustorium_crypto::Addressed;
 use rustorium_gateway::{Backend, ChainInfo};
 use rustorium_transport::Handler;
-use rustorium_types::{AccountId, Epoch, EpochChange, Height, ShardId, Subject, TxId};
+use rustorium_types::{AccountId, Epoch, EpochTransition, Height, ShardId, Subject, TxId};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -148,7 +148,7 @@ impl Backend for Served {
         self.root().backend().prove(subjects, at, deadline, address)
     }
 
-    fn epoch_changes(&self, from: Epoch, limit: usize) -> Result<Vec<EpochChange>, BackendError> {
+    fn epoch_changes(&self, from: Epoch, limit: usize) -> Result<Vec<EpochTransition>, BackendError> {
         self.root().backend().epoch_changes(from, limit)
     }
 

@@ -27,7 +27,7 @@ use rustorium_sync::Source;
 use rustorium_transport::Transport;
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
-    AccountId, Batch, Block, BlockDigest, Certificate, Class, Epoch, EpochChange, PublicKey, Request, SignedVote,
+    AccountId, Batch, Block, BlockDigest, Certificate, Class, Epoch, EpochTransition, PublicKey, Request, SignedVote,
     Transaction, TxId, ValidatorIndex, link_version,
 };
 use std::collections::{BTreeSet, VecDeque};
@@ -133,7 +133,7 @@ impl Ports for ThreadPorts {
         Serving { memory: None, store: &*self.clients.store }.block(digest)
     }
 
-    fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange> {
+    fn epoch_end(&self, epoch: Epoch) -> Option<EpochTransition> {
         self.clients.store.epoch(epoch).ok().flatten()
     }
 
@@ -156,7 +156,9 @@ impl Ports for ThreadPorts {
     }
 
     fn link_version(&self, peer: ValidatorIndex) -> u8 {
-        self.transport.version(peer).unwrap_or(link_version::FIRST)
+        let version = self.transport.version(peer).unwrap_or(link_version::FIRST);
+        self.links.note_version(peer, version);
+        version
     }
 
     fn rtt_us(&self, peer: ValidatorIndex) -> Option<u64> {

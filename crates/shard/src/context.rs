@@ -1,12 +1,14 @@
 //! Facts that stay fixed while a shard's epoch runs: committee, keys, parameters and the hashes that headers carry.
 
-use rustorium_crypto::{SigningKey, Verified, block_digest};
-use rustorium_execution::ChainHashes;
+use rustorium_crypto::{SigningKey, Verified, block_digest, parameters_hash, set_hash, term_hash};
+use rustorium_execution::{
+    ChainHashes, check_first_term, check_term_change, first_term, new_parameters, next_term, term_of,
+};
 use rustorium_quorum::{Committee, Leaders, leader_seed};
 use rustorium_storage::{Store, StoreError};
 use rustorium_types::{
-    BlockDigest, BoundedVec, Certificate, ChainId, Cursor, End, Epoch, EpochChange, Genesis, Hash, Header, Height,
-    Parameters, PublicKey, Rules, ShardId, ValidatorIndex, ValidatorSet, View,
+    BlockDigest, BlockProof, BoundedVec, Certificate, ChainId, Cursor, End, Epoch, EpochTransition, Genesis, Hash,
+    Header, Height, Parameters, PublicKey, Rules, ShardId, Term, ValidatorIndex, ValidatorSet, View,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,8 +37,10 @@ pub struct Context {
     pub rules: Rules,
     /// Chain parameters.
     pub parameters: Parameters,
-    /// Hashes that headers carry; the validator set's is this epoch's.
+    /// Hashes that headers carry; those of the validator set and of the parameters are this epoch's.
     pub hashes: ChainHashes,
+    /// The facts of the epoch, which from version 2 on the boundary before it names by their hash.
+    pub term: Term,
     /// The genesis block's header.
     pub genesis_header: Header,
     /// The genesis block's digest.
@@ -55,6 +59,7 @@ impl Context {
         let (committee, places) = members(chain, (shard, Epoch(0)), &genesis.validators, own);
         let drawn = genesis.rules().draws_leaders();
         let leaders = leaders_of(&committee, drawn, state.result_root, View(0));
+        let term = term_of(&state.header, &genesis.parameters);
         Self {
             leaders,
             drawn,
@@ -66,7 +71,8 @@ impl Context {
             elsewhere: None,
             rules: genesis.rules(),
             parameters: genesis.parameters.clone(),
-            hashes: rustorium_execution::hashes(genesis),
+            hashes: rustorium_execution::hashes(genesis, shard),
+            term,
             genesis_header: state.header,
             genesis_digest: state.digest,
             genesis_root: state.result_root,
@@ -87,25 +93,42 @@ impl Context {
         let Some(before) = epoch.0.checked_sub(1).map(Epoch) else { return Ok(first) };
         let what = "the end of the epoch before is missing";
         let change = store.epoch(before)?.ok_or(StoreError::Inconsistent { height: tip.height, what })?;
-        Ok(first.after(&change))
+        let held = Self { parameters: parameters_after(&first, store, &change)?, ..first };
+        Ok(held.after(&change))
     }
 
     /// Returns the context of the epoch after the one that `change` ends. The caller has checked `change`.
-    pub fn after(&self, change: &EpochChange) -> Self {
-        let (chain, epoch) = (self.chain(), change.boundary.epoch.next());
-        let (committee, places) = members(chain, (self.shard(), epoch), &change.next, self.own_key());
+    pub fn after(&self, change: &EpochTransition) -> Self {
+        let (boundary, validators) = (change.boundary(), change.validators());
+        let (chain, epoch) = (self.chain(), boundary.epoch.next());
+        let (committee, places) = members(chain, (self.shard(), epoch), validators, self.own_key());
+        let parameters = new_parameters(change).unwrap_or_else(|| self.parameters.clone());
+        let term = match change {
+            EpochTransition::V1(_) => next_term(&term_of(boundary, &parameters), boundary.next_validator_set),
+            EpochTransition::First(first) => first_term(first, &parameters),
+            EpochTransition::Term(change) => change.term,
+        };
+        let rules = Rules::of(term.version).unwrap_or(self.rules);
+        // The order of leaders is the version's, except in tests that chose it.
+        let drawn = if rules == self.rules { self.drawn } else { rules.draws_leaders() };
         Self {
-            leaders: leaders_of(&committee, self.drawn, change.boundary.result.root, change.boundary.view),
-            drawn: self.drawn,
+            leaders: leaders_of(&committee, drawn, boundary.result.root, boundary.view),
+            drawn,
             committee: Arc::new(committee),
-            validators: Arc::new(change.next.clone()),
+            validators: Arc::new(validators.clone()),
             places,
-            start_ms: change.boundary.time_ms,
+            start_ms: boundary.time_ms,
             key: self.key.clone(),
             elsewhere: self.elsewhere,
-            rules: self.rules,
-            parameters: self.parameters.clone(),
-            hashes: ChainHashes { validator_set: change.boundary.next_validator_set, ..self.hashes },
+            rules,
+            parameters,
+            hashes: ChainHashes {
+                chain: self.hashes.chain,
+                validator_set: term.validators,
+                parameters: term.parameters,
+                shard_map: term.charter,
+            },
+            term,
             genesis_header: self.genesis_header.clone(),
             genesis_digest: self.genesis_digest,
             genesis_root: self.genesis_root,
@@ -172,6 +195,12 @@ impl Context {
         self.committee.keys.len()
     }
 
+    /// Returns what a boundary of this epoch names in `next_validator_set` if operators want the committee with this hash:
+    /// the committee, or from version 2 on the next term.
+    pub fn names_next(&self, wanted: Hash) -> Hash {
+        if self.rules.has_terms() { term_hash(&next_term(&self.term, wanted)) } else { wanted }
+    }
+
     /// Returns true if a header carries this chain, shard and epoch and their hashes.
     pub fn header_is_ours(&self, header: &Header) -> bool {
         header.version == self.rules.version()
@@ -215,10 +244,10 @@ impl Context {
     }
 
     /// Checks a proof that this epoch has ended: the boundary, the closing block above it if there is one, a
-    /// finalization of the last of them, and the next committee.
+    /// finalization of the last of them, and the next committee or term.
     /// Errors: the part that is wrong, for the log.
-    pub fn check_change(&self, change: &EpochChange) -> Result<(), &'static str> {
-        let boundary = &change.boundary;
+    pub fn check_change(&self, change: &EpochTransition) -> Result<(), &'static str> {
+        let (boundary, proof) = (change.boundary(), change.proof());
         let ensure = |holds: bool, part| if holds { Ok(()) } else { Err(part) };
         let newer =
             "the boundary is of a newer protocol version: install the newest release if a quorum's nodes say so";
@@ -226,10 +255,35 @@ impl Context {
         ensure(self.header_is_ours(boundary) && boundary.ends_epoch(), "the boundary is not of this epoch")?;
         ensure(boundary.end == End::Boundary, "the boundary is a closing block")?;
         ensure(boundary.height > Height(0), "the boundary is the genesis block")?;
-        let set = Hash(rustorium_crypto::hash::hash_value(rustorium_crypto::domain::VALIDATOR_SET, &change.next));
-        ensure(set == boundary.next_validator_set && !change.next.is_empty(), "the next committee is another")?;
+        self.check_next(change)?;
+        self.check_end_proof(boundary, proof)
+    }
+
+    /// Checks the part of a transition that its boundary names.
+    fn check_next(&self, change: &EpochTransition) -> Result<(), &'static str> {
+        let ensure = |holds: bool, part| if holds { Ok(()) } else { Err(part) };
+        let terms = matches!(change, EpochTransition::Term(_));
+        ensure(terms == self.rules.has_terms(), "the transition has the form of another protocol version")?;
+        if let EpochTransition::Term(change) = change {
+            return check_term_change(&self.term, change).map(drop);
+        }
+        let set = change.validators();
+        let named = set_hash(set) == change.boundary().next_validator_set && !set.is_empty();
+        ensure(named, "the next committee is another")?;
+        match change {
+            EpochTransition::First(first) => {
+                let refused = "the boundary doesn't lead to version 2: no quorum of the operators activated it";
+                check_first_term(first).map(drop).map_err(|_| refused)
+            }
+            EpochTransition::V1(_) | EpochTransition::Term(_) => Ok(()),
+        }
+    }
+
+    /// Checks a proof that a boundary of this epoch is final.
+    fn check_end_proof(&self, boundary: &Header, proof: &BlockProof) -> Result<(), &'static str> {
+        let ensure = |holds: bool, part| if holds { Ok(()) } else { Err(part) };
         let mut last = (boundary, block_digest(boundary));
-        if let Some((header, more)) = change.proof.descendants.split_first() {
+        if let Some((header, more)) = proof.descendants.split_first() {
             let closes = header.end == End::Closing(last.1)
                 && header.view > boundary.view
                 && self.header_is_ours(header)
@@ -237,12 +291,30 @@ impl Context {
             ensure(closes && more.is_empty(), "the closing header is not one of this boundary's")?;
             last = (header, block_digest(header));
         }
-        let certificate = &change.proof.finalization;
+        let certificate = &proof.finalization;
         let body = self.committee.body(rustorium_types::VoteKind::Finalize, last.0.view, last.1);
         ensure(certificate.body == body, "the certificate finalizes another block")?;
         let good = self.finalization_of(last.0, certificate).is_some();
         ensure(good, "the finalization lacks a quorum of good signatures")
     }
+}
+
+/// Returns the parameters in force in the epoch that `change` ended. They began with the genesis' or at the end of an
+/// earlier epoch.
+/// Errors: the store can't be read, or it lacks that end.
+fn parameters_after(first: &Context, store: &dyn Store, change: &EpochTransition) -> Result<Parameters, StoreError> {
+    let boundary = change.boundary();
+    if boundary.parameters == first.hashes.parameters {
+        return Ok(first.parameters.clone());
+    }
+    for epoch in (0..boundary.epoch.0).rev().map(Epoch) {
+        let found = store.epoch(epoch)?.and_then(|before| new_parameters(&before));
+        if let Some(parameters) = found.filter(|found| parameters_hash(found) == boundary.parameters) {
+            return Ok(parameters);
+        }
+    }
+    let what = "the end of the epoch that began with the chain's parameters is missing";
+    Err(StoreError::Inconsistent { height: boundary.height, what })
 }
 
 /// Returns the leaders of an epoch. `root` and `boundary` are the result root that the boundary before it claims, and

@@ -68,7 +68,7 @@ fn check_closing(parent: &Header, header: &Header) -> Result<(), &'static str> {
 /// Checks that a closing block repeats what the block before it says: the boundary, or another closing block.
 pub fn check_closes(before: &Header, header: &Header) -> Result<(), &'static str> {
     let next = header.next_validator_set == before.next_validator_set;
-    ensure(next, "a closing block names another next committee")?;
+    ensure(next, "a closing block names another next term")?;
     let root = payload_root(&[], &before.cursors, &before.cursors);
     let empty = (header.transactions, header.declared_work, header.load_history) == (0, 0, 0);
     let empty = empty && header.cursors == before.cursors && header.payload_root == root;

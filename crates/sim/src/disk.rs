@@ -66,7 +66,7 @@ impl SimDisk {
         let Some(before) = epoch.0.checked_sub(1).map(Epoch) else {
             return Ok(Some(chain.genesis.validators.clone()));
         };
-        Ok(self.store().epoch(before)?.map(|change| change.next))
+        Ok(self.store().epoch(before)?.map(|change| change.validators().clone()))
     }
 
     /// Returns the committee that operators want, from the newest state; `None` if there is no record. Errors: those of

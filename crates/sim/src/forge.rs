@@ -199,6 +199,6 @@ fn of_response(response: &Response) -> Summary {
         Response::Batches(batches) => {
             Summary { signer: batches.first().map(|batch| batch.body.author), ..Summary::named("batches answer") }
         }
-        Response::EpochEnd(change) => Summary::header("epoch end", &change.boundary),
+        Response::EpochEnd(change) => Summary::header("epoch end", change.boundary()),
     }
 }

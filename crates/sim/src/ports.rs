@@ -17,7 +17,7 @@ use rustorium_storage::RecordKind;
 use rustorium_sync::{Source, answer};
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
-    AccountId, Batch, Block, BlockDigest, Certificate, Class, Epoch, EpochChange, Message, PublicKey, Request,
+    AccountId, Batch, Block, BlockDigest, Certificate, Class, Epoch, EpochTransition, Message, PublicKey, Request,
     SignedVote, Transaction, TxId, ValidatorIndex, link_version,
 };
 use std::collections::{BTreeSet, VecDeque};
@@ -73,7 +73,7 @@ impl Ports for SimPorts {
         Serving { memory: None, store: &*self.clients.store }.block(digest)
     }
 
-    fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange> {
+    fn epoch_end(&self, epoch: Epoch) -> Option<EpochTransition> {
         self.clients.store.epoch(epoch).ok().flatten()
     }
 

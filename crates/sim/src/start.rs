@@ -72,7 +72,7 @@ impl SimNode {
             verifier,
             verified,
             checks: Checks::of(threads.verifiers),
-            executor: replica.executor(roots.as_ref(), 1),
+            executor: replica.executor(roots.as_ref(), 1).map_err(failure)?,
             roots,
             keeping: replica.keeping(None),
             inbox: replica.inbox,

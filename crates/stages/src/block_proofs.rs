@@ -4,7 +4,7 @@ use rustorium_api::{BackendError, ProofStatus};
 use rustorium_execution::prove_receipt;
 use rustorium_storage::{Store, StoreError};
 use rustorium_types::limits::PROOF_HEADERS_MAX;
-use rustorium_types::{BlockProof, BoundedVec, EpochChange, Header, Height, TxId};
+use rustorium_types::{BlockProof, BoundedVec, Header, Height, TxId};
 
 /// Maximum number of heights searched for the header that claims a receipt. Claims lag by less.
 const CLAIM_SEARCH_MAX: u64 = 4096;
@@ -29,7 +29,8 @@ pub fn block_proof(store: &dyn Store, height: Height) -> Result<Option<BlockProo
     let (certified, closing, finalization) = match next {
         Some((certified, finalization)) => (certified, Vec::new(), finalization),
         None => match store.epoch(epoch)? {
-            Some(EpochChange { boundary, proof, .. }) => {
+            Some(change) => {
+                let (boundary, proof) = change.into_boundary();
                 (boundary.height, proof.descendants.into_vec(), proof.finalization)
             }
             None => return Ok(None),

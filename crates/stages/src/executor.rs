@@ -1,5 +1,6 @@
 //! The thread that executes final blocks in height order, commits them, and answers waiting clients.
 
+use crate::activating::Activating;
 use crate::contained::Closes;
 use crate::inbox::Inbox;
 use crate::metrics::NodeMetrics;
@@ -7,10 +8,12 @@ use crate::proving::Scoped;
 use crate::queue::Queue;
 use crate::rooting::RootJob;
 use crate::waiters::Waiters;
+use parking_lot::Mutex;
 use rustorium_api::{FinalBlock, Newest, Refused, Submitted};
-use rustorium_crypto::{domain, hash::hash_value, transaction_id};
+use rustorium_crypto::{set_hash, term_hash, transaction_id};
 use rustorium_execution::{
-    CommitteeRecord, Input, Keys, Skip, StateRead, StateReadError, arrange, committee_key, execute_with, order,
+    CommitteeRecord, Input, Keys, Skip, StateRead, StateReadError, arrange, committee_key, execute_with,
+    new_parameters, next_term, order, term_of,
 };
 use rustorium_shard::context::Context;
 use rustorium_shard::log_marks;
@@ -18,7 +21,8 @@ use rustorium_shard::{EndedEpoch, Event, Executed, ExecutionJob};
 use rustorium_state::workers::Workers;
 use rustorium_storage::{HeightCommit, Store, StoreError, TreeWrites};
 use rustorium_types::{
-    BlockProof, EpochChange, Hash, Header, Height, LeafWrite, Parameters, ResultClaim, StateKey, TxId, ValidatorSet,
+    BlockProof, EpochChange, EpochTransition, Hash, Header, Height, LeafWrite, Parameters, ResultClaim, StateKey,
+    TermChange, TxId, ValidatorSet,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -50,6 +54,15 @@ pub struct Progress {
     pub newest: watch::Sender<Newest>,
 }
 
+/// The chain's parameters in the epoch of the next block.
+pub struct ParametersInForce(Mutex<Arc<Parameters>>);
+
+impl From<&Parameters> for ParametersInForce {
+    fn from(parameters: &Parameters) -> Self {
+        Self(Mutex::new(Arc::new(parameters.clone())))
+    }
+}
+
 /// Parts of the executing thread.
 pub struct Executor {
     /// The chain's fixed facts.
@@ -68,6 +81,10 @@ pub struct Executor {
     pub metrics: Arc<NodeMetrics>,
     /// Queue to the state tree's stage. `None` if the chain makes no state roots.
     pub roots: Option<Arc<Queue<RootJob>>>,
+    /// The chain's parameters in the epoch of the next block.
+    pub parameters: ParametersInForce,
+    /// What ends version 1. `None` if the chain's operators can't end it.
+    pub activating: Option<Activating>,
     /// Verifying keys that recent blocks used.
     pub keys: Keys,
     /// Threads that verify a block's proofs.
@@ -114,10 +131,15 @@ impl Executor {
         (previous_root, parent_claim, above_ms): (Hash, Hash, u64),
     ) -> Result<(), (&'static str, String)> {
         let rooted = self.roots.is_some();
-        let basis = Basis { parameters: &self.context.parameters, previous_root, parent_claim, rooted };
+        let parameters = self.parameters.0.lock().clone();
+        let activating = self.activating.as_ref().map(|activating| (activating, &self.store));
+        let basis = Basis { parameters: &parameters, previous_root, parent_claim, rooted, activating };
         let started = Instant::now();
         let stored = execute_and_store(&*self.store, &basis, (&self.keys, &self.provers), job)?;
         let StoredBlock { commit, change, skipped, touched, writes, executed_in } = stored;
+        if let Some(new) = change.as_ref().and_then(new_parameters) {
+            *self.parameters.0.lock() = Arc::new(new);
+        }
         if let (Some(roots), Some(diff)) = (&self.roots, writes) {
             roots.push(RootJob { header: job.block.header.clone(), diff });
         }
@@ -135,7 +157,7 @@ impl Executor {
     fn tell(
         &self,
         commit: HeightCommit,
-        change: Option<EpochChange>,
+        change: Option<EpochTransition>,
         skipped: Vec<(TxId, Skip)>,
         touched: Vec<(rustorium_types::AccountId, u64)>,
     ) {
@@ -170,6 +192,8 @@ pub struct Basis<'a> {
     pub parent_claim: Hash,
     /// True if the block's writes are kept for the state tree.
     pub rooted: bool,
+    /// What ends version 1, and the store as the evidence needs it. `None` if nothing can end it.
+    pub activating: Option<(&'a Activating, &'a Arc<dyn Store>)>,
 }
 
 /// Executed block that is in the store.
@@ -177,7 +201,7 @@ pub struct StoredBlock {
     /// Stored commit.
     pub commit: HeightCommit,
     /// How the epoch ended, if the block is its boundary.
-    pub change: Option<EpochChange>,
+    pub change: Option<EpochTransition>,
     /// Transactions without a receipt.
     pub skipped: Vec<(TxId, Skip)>,
     /// Accounts that used a nonce, each with its next nonce.
@@ -200,7 +224,7 @@ pub fn execute_and_store(
     let header = &block.header;
     let inline_ids: Vec<TxId> = block.inline.iter().map(|t| transaction_id(&t.body)).collect();
     let inline = inline_ids.iter().copied().zip(block.inline.as_slice());
-    let Basis { parameters, previous_root, parent_claim, rooted } = *basis;
+    let Basis { parameters, previous_root, parent_claim, rooted, activating } = *basis;
     let transactions = arrange((header, &parent_claim), inline, &job.payload);
     let input = Input { header, parameters, previous_root, transactions };
     let execution = execute_with(&input, &StoredState(store), keys, provers)
@@ -227,7 +251,10 @@ pub fn execute_and_store(
     if let Some(record) = committee_of(&commit.diff) {
         store.put_committee_record(header.height, record).map_err(failed)?;
     }
-    let change = job.end.as_ref().map(|proof| end_of_epoch(store, header, proof)).transpose()?;
+    if let Some((activating, _)) = activating {
+        activating.note(&commit.diff);
+    }
+    let change = job.end.as_ref().map(|proof| end_of_epoch(store, basis, header, proof)).transpose()?;
     store.commit(&commit).map_err(failed)?;
     if change.is_some() {
         // R32: nothing of the next epoch is signed before a restart would find that it has begun.
@@ -239,9 +266,10 @@ pub fn execute_and_store(
 /// Returns the end of an epoch with this boundary. The store keeps it before it stores the boundary.
 fn end_of_epoch(
     store: &dyn Store,
+    &Basis { parameters, activating, .. }: &Basis<'_>,
     boundary: &Header,
     proof: &BlockProof,
-) -> Result<EpochChange, (&'static str, String)> {
+) -> Result<EpochTransition, (&'static str, String)> {
     let failed = |error: StoreError| (store_code(&error), error.to_string());
     let as_claimed = store.committee_record(boundary.result.height).map_err(failed)?;
     // A store that was filled with a snapshot knows no record below the snapshot. The boundary's record is usually the
@@ -251,7 +279,10 @@ fn end_of_epoch(
         known => known,
     };
     let next = record.and_then(|bytes| CommitteeRecord::from_bytes(&bytes).ok()).map(|record| record.target);
-    let certified = |set: &ValidatorSet| Hash(hash_value(domain::VALIDATOR_SET, set)) == boundary.next_validator_set;
+    let terms = boundary.rules().has_terms();
+    let term = |set: &ValidatorSet| next_term(&term_of(boundary, parameters), set_hash(set));
+    let certified =
+        |set: &ValidatorSet| boundary.next_validator_set == if terms { term_hash(&term(set)) } else { set_hash(set) };
     let next = next.filter(certified).ok_or_else(|| {
         let sentence = format!(
             "the committee that a quorum certified at height {} is not the one in this node's state: its execution \
@@ -260,9 +291,27 @@ fn end_of_epoch(
         );
         ("diverged", sentence)
     })?;
-    let change = EpochChange { boundary: boundary.clone(), proof: proof.clone(), next };
+    let (term, boundary, proof) = (term(&next), boundary.clone(), proof.clone());
+    let change: EpochTransition = if terms {
+        TermChange { boundary, proof, term, validators: next, parameters: None }.into()
+    } else {
+        end_of_first_version(store, activating, parameters, EpochChange { boundary, proof, next })?
+    };
     store.put_epoch(&change).map_err(failed)?;
     Ok(change)
+}
+
+/// V2: returns the transition from an epoch of version 1, which operators may have made the last one.
+fn end_of_first_version(
+    store: &dyn Store,
+    activating: Option<(&Activating, &Arc<dyn Store>)>,
+    parameters: &Parameters,
+    change: EpochChange,
+) -> Result<EpochTransition, (&'static str, String)> {
+    let Some((activating, shared)) = activating else { return Ok(change.into()) };
+    let Some(activated) = activating.decide(store, &change.boundary, parameters)? else { return Ok(change.into()) };
+    tracing::info!(event = "version_activated", version = activated.body.version, epoch = change.boundary.epoch.0 + 1);
+    activating.first_term(shared, change, parameters, &activated).map(EpochTransition::from)
 }
 
 /// Returns the committee record that a diff writes.

@@ -3,6 +3,7 @@
 //! *Invariants:* a stage starts no thread and decides nothing that validators agree on; whoever feeds the queues in
 //! front of the stages closes them; nothing here knows a link between nodes.
 
+pub mod activating;
 pub mod block_proofs;
 pub mod clients;
 pub mod clock;

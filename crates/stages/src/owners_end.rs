@@ -8,8 +8,7 @@
 use crate::error::NodeError;
 use crate::executor::{Basis, StoredState, committee_of, execute_and_store, store_code};
 use rustorium_crypto::{
-    CheckedBatch, Verified, block_digest, domain, hash::hash_value, payload_root, transaction_id, verify_owners,
-    verify_transactions,
+    CheckedBatch, Verified, block_digest, payload_root, set_hash, transaction_id, verify_owners, verify_transactions,
 };
 use rustorium_execution::{CommitteeRecord, Execution, Input, Keys, arrange, execute};
 use rustorium_shard::ExecutionJob;
@@ -18,9 +17,9 @@ use rustorium_state::workers::Serial;
 use rustorium_storage::{Store, StoreError, Tip};
 use rustorium_txpool::{BlockCaps, weigh};
 use rustorium_types::{
-    Block, BlockDigest, BlockProof, BoundedVec, Certificate, End, Genesis, Hash, Header, Operation, Outcome,
-    Parameters, PublicKey, ResultClaim, Signature, TRANSACTION_VERSION, Transaction, ValidatorIndex, ValidatorSet,
-    VoteBody, VoteKind, quorum,
+    Block, BlockDigest, BlockProof, BoundedVec, Certificate, End, Genesis, Header, Operation, Outcome, Parameters,
+    PublicKey, ResultClaim, Signature, TRANSACTION_VERSION, Transaction, ValidatorIndex, ValidatorSet, VoteBody,
+    VoteKind, quorum,
 };
 use std::sync::Arc;
 
@@ -84,7 +83,7 @@ impl Plan {
         let digest = block_digest(&first);
         let mut second = above(&context, &first, digest, 0);
         (second.proposer, second.end) = (first.proposer, End::Boundary);
-        second.next_validator_set = Hash(hash_value(domain::VALIDATOR_SET, &next));
+        second.next_validator_set = context.names_next(set_hash(&next));
         // The header names the proposer; the execution uses only the header's height and time.
         second.result = ResultClaim { height: first.height, root: done.result_root };
         let digests = [digest, block_digest(&second)];
@@ -138,7 +137,9 @@ impl Plan {
                 end: last.then(|| end.clone()),
             };
             let parameters = &self.context.parameters;
-            let basis = Basis { parameters, previous_root, parent_claim, rooted: parameters.state_roots };
+            // The owners change the committee, and then no boundary ends version 1.
+            let (rooted, activating) = (parameters.state_roots, None);
+            let basis = Basis { parameters, previous_root, parent_claim, rooted, activating };
             let stored = execute_and_store(store, &basis, (&Keys::default(), &Serial), &job)
                 .map_err(|(code, sentence)| NodeError::new(code, sentence))?;
             (previous_root, parent_claim) = (stored.commit.result_root, block.header.result.root);

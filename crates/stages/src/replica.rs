@@ -4,6 +4,7 @@
 //! *Invariants:* every host starts in one order: the store's tip, the epoch that goes on above the tip, the journal's
 //! records, the stages, then the shard.
 
+use crate::activating::Activating;
 use crate::clients::{Clients, prover};
 use crate::durability::DurabilityWork;
 use crate::error::NodeError;
@@ -24,7 +25,7 @@ use rustorium_shard::context::Context;
 use rustorium_shard::{Event, Journaled, Now, Ports, Shard, WorkConfig};
 use rustorium_state::tables::Tables;
 use rustorium_storage::{JournalRecord, Store, StoreError, Tip};
-use rustorium_types::{Genesis, PublicKey, ShardId};
+use rustorium_types::{Genesis, PublicKey, Rules, ShardId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -141,8 +142,21 @@ impl Replica {
     }
 
     /// Returns the stage that executes blocks. `threads` is the number of threads that verify their proofs.
-    pub fn executor(&self, roots: Option<&Roots>, threads: usize) -> Executor {
-        Executor {
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn executor(&self, roots: Option<&Roots>, threads: usize) -> Result<Executor, NodeError> {
+        let parameters = &self.context.parameters;
+        let activating = match roots {
+            Some((rooter, _)) if self.context.rules == Rules::V1 => {
+                let made = Activating::new(&*self.store, parameters, rooter.rooting.tables().clone());
+                made.map_err(|error| NodeError::new(store_code(&error), error.to_string()))?
+            }
+            _ => None,
+        };
+        Ok(Executor {
+            parameters: parameters.into(),
+            activating,
             context: self.context.clone(),
             store: self.store.clone(),
             waiters: self.waiters.clone(),
@@ -154,7 +168,7 @@ impl Replica {
             keys: Keys::default(),
             provers: Scoped(threads),
             prove: prover(self.store.clone()),
-        }
+        })
     }
 
     /// Returns the stage that makes commits durable and prunes. `keep_heights` is the number of newest heights that it

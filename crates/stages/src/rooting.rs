@@ -72,6 +72,11 @@ impl<S: KvRead, W: Workers> Rooting<S, W> {
         }
     }
 
+    /// Returns the tables of the tree's arithmetic.
+    pub fn tables(&self) -> &Arc<Tables> {
+        &self.tables
+    }
+
     /// Takes the next executed height. Returns the root of the period that this height ended below itself, if it did.
     pub fn take(&mut self, job: RootJob) -> Result<Option<RootedPeriod>, TreeError> {
         let next = self.periods.after(&job.header, &self.parameters);

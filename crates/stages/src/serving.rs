@@ -4,7 +4,7 @@ use rustorium_quorum::KeptCertificate;
 use rustorium_storage::{JournalRecord, Lsn, RecordKind, Store};
 use rustorium_sync::{Source, certificates_within};
 use rustorium_types::{
-    Batch, BatchDigest, Block, BlockDigest, BoundedVec, Certificate, Epoch, EpochChange, Height, Response,
+    Batch, BatchDigest, Block, BlockDigest, BoundedVec, Certificate, Epoch, EpochTransition, Height, Response,
     ValidatorIndex, View, decode, limits,
 };
 
@@ -63,12 +63,13 @@ impl Source for Serving<'_> {
         let mut last = (first.0.saturating_add(wanted - 1)).min(tip);
         // A peer may have only the keys of the first block's epoch, so the answer ends where that epoch ended.
         let end = self.store.bare_block(first).ok().flatten().and_then(|block| self.epoch_end(block.header.epoch));
-        if let Some(change) = end.filter(|change| change.boundary.height.0 <= last) {
-            last = change.boundary.height.0;
-            let closing = change.proof.descendants.into_vec();
+        if let Some(change) = end.filter(|change| change.boundary().height.0 <= last) {
+            let (boundary, proof) = change.into_boundary();
+            last = boundary.height.0;
+            let closing = proof.descendants.into_vec();
             let closing = closing.into_iter().map(|header| Block { header, inline: BoundedVec::default() });
             let blocks = (first.0..=last).map_while(|h| self.store.bare_block(Height(h)).ok().flatten());
-            return (blocks.chain(closing).collect(), Some(change.proof.finalization));
+            return (blocks.chain(closing).collect(), Some(proof.finalization));
         }
         // A peer that asks for fewer blocks knows the last one (R34) and needs no finalization. Older releases ask for
         // the maximum.
@@ -87,7 +88,7 @@ impl Source for Serving<'_> {
         (Vec::new(), None)
     }
 
-    fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange> {
+    fn epoch_end(&self, epoch: Epoch) -> Option<EpochTransition> {
         self.store.epoch(epoch).ok().flatten()
     }
 }

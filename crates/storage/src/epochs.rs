@@ -5,16 +5,16 @@
 //! height finds them too; writing a row again changes nothing.
 
 use crate::store::StoreError;
-use rustorium_types::{Epoch, EpochChange, Height};
+use rustorium_types::{Epoch, EpochTransition, Height};
 use std::sync::Arc;
 
 /// A node's storage of epochs.
 pub trait EpochStore: Send + Sync {
     /// Returns how an epoch ended; `None` while it continues.
-    fn epoch(&self, epoch: Epoch) -> Result<Option<EpochChange>, StoreError>;
+    fn epoch(&self, epoch: Epoch) -> Result<Option<EpochTransition>, StoreError>;
 
-    /// Stores how the epoch of `change.boundary` ended. Must come before the boundary's commit.
-    fn put_epoch(&self, change: &EpochChange) -> Result<(), StoreError>;
+    /// Stores how the epoch of the transition's boundary ended. Must come before the boundary's commit.
+    fn put_epoch(&self, change: &EpochTransition) -> Result<(), StoreError>;
 
     /// Returns the committee record as of `height`: the one from the newest height up to it that wrote one.
     fn committee_record(&self, height: Height) -> Result<Option<Vec<u8>>, StoreError>;
@@ -24,10 +24,10 @@ pub trait EpochStore: Send + Sync {
 }
 
 impl<S: EpochStore + ?Sized> EpochStore for Arc<S> {
-    fn epoch(&self, epoch: Epoch) -> Result<Option<EpochChange>, StoreError> {
+    fn epoch(&self, epoch: Epoch) -> Result<Option<EpochTransition>, StoreError> {
         (**self).epoch(epoch)
     }
-    fn put_epoch(&self, change: &EpochChange) -> Result<(), StoreError> {
+    fn put_epoch(&self, change: &EpochTransition) -> Result<(), StoreError> {
         (**self).put_epoch(change)
     }
     fn committee_record(&self, height: Height) -> Result<Option<Vec<u8>>, StoreError> {

@@ -12,7 +12,7 @@ use crate::synced::{SyncStore, SyncedTip};
 use crate::tree::{TreeRow, TreeStore, TreeWrites};
 use parking_lot::Mutex;
 use rustorium_types::{
-    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Epoch, EpochChange, Header, Height, LeafWrite,
+    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Epoch, EpochTransition, Header, Height, LeafWrite,
     StateKey, TxId,
 };
 use std::collections::BTreeMap;
@@ -192,11 +192,11 @@ impl<S: Store> SyncStore for FaultyStore<S> {
 }
 
 impl<S: Store> EpochStore for FaultyStore<S> {
-    fn epoch(&self, epoch: Epoch) -> Result<Option<EpochChange>, StoreError> {
+    fn epoch(&self, epoch: Epoch) -> Result<Option<EpochTransition>, StoreError> {
         self.inner.epoch(epoch)
     }
-    fn put_epoch(&self, change: &EpochChange) -> Result<(), StoreError> {
-        self.write(|inner| inner.put_epoch(change), || Write::Epoch(Box::new(change.clone())))
+    fn put_epoch(&self, change: &EpochTransition) -> Result<(), StoreError> {
+        self.write(|inner| inner.put_epoch(change), || Write::Epoch(change.clone()))
     }
     fn committee_record(&self, height: Height) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.committee_record(height)

@@ -12,7 +12,7 @@ use crate::store::{
 use crate::tree::{TreeRow, TreeStore, TreeWrites};
 use parking_lot::RwLock;
 use rustorium_types::{
-    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Epoch, EpochChange, Header, Height, LeafWrite,
+    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Epoch, EpochTransition, Header, Height, LeafWrite,
     StateKey, TxId,
 };
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ struct Inner {
     /// Description of the snapshot that the store is being filled from, and the tree so far.
     syncing: Option<(Vec<u8>, Arc<Tree>)>,
     synced_headers: Vec<Header>,
-    epochs: BTreeMap<Epoch, EpochChange>,
+    epochs: BTreeMap<Epoch, EpochTransition>,
     committees: BTreeMap<Height, Vec<u8>>,
     floor: Height,
     roots_kept: usize,
@@ -157,12 +157,12 @@ impl TreeStore for MemStore {
 }
 
 impl EpochStore for MemStore {
-    fn epoch(&self, epoch: Epoch) -> Result<Option<EpochChange>, StoreError> {
+    fn epoch(&self, epoch: Epoch) -> Result<Option<EpochTransition>, StoreError> {
         Ok(self.inner.read().epochs.get(&epoch).cloned())
     }
 
-    fn put_epoch(&self, change: &EpochChange) -> Result<(), StoreError> {
-        self.inner.write().epochs.insert(change.boundary.epoch, change.clone());
+    fn put_epoch(&self, change: &EpochTransition) -> Result<(), StoreError> {
+        self.inner.write().epochs.insert(change.epoch(), change.clone());
         Ok(())
     }
 

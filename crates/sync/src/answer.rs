@@ -3,7 +3,7 @@
 use borsh::BorshSerialize;
 use rustorium_types::limits::{FRAME_BYTES_MAX, SYNC_ITEMS_MAX};
 use rustorium_types::{
-    Batch, BatchDigest, Block, BlockDigest, BoundedVec, Certificate, Epoch, EpochChange, Height, Request, Response,
+    Batch, BatchDigest, Block, BlockDigest, BoundedVec, Certificate, Epoch, EpochTransition, Height, Request, Response,
     ValidatorIndex, View,
 };
 
@@ -29,7 +29,7 @@ pub trait Source {
     /// one.
     fn final_blocks(&self, first: Height, count: u32) -> (Vec<Block>, Option<Certificate>);
     /// Returns how an epoch ended.
-    fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange>;
+    fn epoch_end(&self, epoch: Epoch) -> Option<EpochTransition>;
 }
 
 /// Answers a peer's question; `NotHeld` if the question makes no sense.
@@ -40,7 +40,7 @@ pub fn answer(source: &dyn Source, request: &Request) -> Response {
         Request::Certificates { first, last } => certificates(source, first, last),
         Request::FinalBlocks { first, count } => final_blocks(source, first, count),
         Request::Batches { lane, first, end } => batches(source, lane, first, end),
-        Request::EpochEnd(epoch) => source.epoch_end(epoch).map(|change| Response::EpochEnd(Box::new(change))),
+        Request::EpochEnd(epoch) => source.epoch_end(epoch).map(|change| Response::EpochEnd(change)),
         // These need the counted votes, or the snapshots.
         Request::OwnSignatures { .. } | Request::State(_) => None,
     };

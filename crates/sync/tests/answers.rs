@@ -9,7 +9,7 @@ use rustorium_sync::{ANSWER_BYTES_MAX, FinalBlocksRefused, Source, answer, check
 use rustorium_types::limits::{FRAME_BYTES_MAX, SYNC_ITEMS_MAX};
 use rustorium_types::{
     Batch, BatchDigest, Block, BlockDigest, BlockProof, BoundedVec, Certificate, ChainId, Class, Epoch, EpochChange,
-    Height, Message, Request, Response, ShardId, ValidatorIndex, ValidatorSet, View, VoteKind, encode,
+    EpochTransition, Height, Message, Request, Response, ShardId, ValidatorIndex, ValidatorSet, View, VoteKind, encode,
 };
 
 /// Holds a run of blocks from height 1, finalized at every `step`th height, and a batch.
@@ -20,12 +20,12 @@ struct Held {
 }
 
 impl Source for Held {
-    fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange> {
+    fn epoch_end(&self, epoch: Epoch) -> Option<EpochTransition> {
         let boundary = self.blocks.last().filter(|_| epoch == Epoch(0))?;
         let finalization = finalization(boundary);
         let proof = BlockProof { descendants: BoundedVec::default(), finalization };
         let boundary = boundary.header.clone();
-        Some(EpochChange { boundary, proof, next: ValidatorSet::default() })
+        Some(EpochChange { boundary, proof, next: ValidatorSet::default() }.into())
     }
 
     fn block(&self, digest: &BlockDigest) -> Option<Block> {
@@ -70,7 +70,7 @@ fn an_epochs_end_is_served_if_it_is_stored() {
     let source = held(3, 10, 1);
     let answered = answer(&source, &Request::EpochEnd(Epoch(0)));
     fits(&answered);
-    assert!(matches!(answered, Response::EpochEnd(change) if change.boundary == source.blocks[2].header));
+    assert!(matches!(answered, Response::EpochEnd(change) if *change.boundary() == source.blocks[2].header));
     assert_eq!(answer(&source, &Request::EpochEnd(Epoch(1))), Response::NotHeld);
 }
 

@@ -92,11 +92,12 @@ pub struct Header {
     pub validator_set: Hash,
     /// Statement about the end of the epoch.
     pub end: End,
-    /// Hash of the next epoch's committee if the epoch ends, otherwise of this one's.
+    /// If the epoch ends, hash of the next epoch's committee, or from version 2 on of its term; otherwise hash of this
+    /// epoch's committee.
     pub next_validator_set: Hash,
     /// Hash of the chain parameters.
     pub parameters: Hash,
-    /// Hash of the shard map.
+    /// Hash of the shard map, or from version 2 on of the shard's charter.
     pub shard_map: Hash,
     /// The claim on execution.
     pub result: ResultClaim,

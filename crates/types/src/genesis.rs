@@ -7,9 +7,13 @@ use crate::ids::AssetId;
 use crate::limits::*;
 use crate::rules::Rules;
 use crate::transaction::PublicKey;
-use borsh::io::Read;
+use borsh::io::{Error, ErrorKind, Read, Write};
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
+
+/// Refusal of a genesis of version 2 that has version 1's form of parameters (V13).
+pub const UNRELEASED: &str =
+    "it was made by an unreleased build of protocol version 2: make the chain's genesis again with this release";
 
 /// The default least age of an epoch, for epochs of 24 hours.
 const EPOCH_AGE_MS_DEFAULT: u64 = 3600 * 1000;
@@ -18,7 +22,10 @@ const EPOCH_AGE_MS_LEAST: u64 = 600 * 1000;
 
 /// The chain's parameters, which all validators must agree on in addition to the rules. The default is that of the
 /// newest rules.
-#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+///
+/// The bytes of version 2 begin with the version as 4 bytes. Those of version 1 begin with `batch_bytes_max`, which is
+/// never that small, so the bytes alone tell the version.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
     /// Bytes of transactions in one batch.
@@ -66,30 +73,67 @@ pub struct Parameters {
     pub operator_quorum: u8,
     /// The age, in header time, that an epoch must have before a wish for another committee ends it. `None` only under
     /// version 1, whose encoding ends before this field.
-    #[borsh(serialize_with = "tail::serialize", deserialize_with = "tail::absent")]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub epoch_age_min_ms: Option<u64>,
+    pub min_epoch_ms: Option<u64>,
 }
 
-/// Encoding of a last field that version 1 doesn't have.
-mod tail {
-    use borsh::BorshSerialize;
-    use borsh::io::{Read, Result, Write};
-
-    pub(super) fn serialize<W: Write>(value: &Option<u64>, writer: &mut W) -> Result<()> {
-        value.map_or(Ok(()), |value| value.serialize(writer))
+impl BorshSerialize for Parameters {
+    fn serialize<W: Write>(&self, writer: &mut W) -> borsh::io::Result<()> {
+        let version = self.min_epoch_ms.map(|_| u32::from(Rules::V2.version()));
+        let batch = (self.batch_bytes_max, self.batch_transactions_max, self.batch_work_max);
+        let block = (self.block_bytes_max, self.block_transactions_max, self.block_work_max);
+        let lane = (self.transaction_writes_max, self.lane_window_batches, self.lane_window_bytes);
+        let times = (self.clock_ahead_ms_max, self.claim_lag_max, self.state_roots, self.root_period_ms);
+        let roots = (self.root_period_idle_ms, self.root_lag_max, self.expiry_ahead_ms_max);
+        let quota = (self.quota_work_max, self.quota_work_per_s, self.epoch_ms);
+        let governing = (&self.operators, self.operator_quorum);
+        version.map_or(Ok(()), |version| BorshSerialize::serialize(&version, writer))?;
+        BorshSerialize::serialize(&(batch, block, lane, times, roots, quota, governing), writer)?;
+        self.min_epoch_ms.map_or(Ok(()), |age_ms| BorshSerialize::serialize(&age_ms, writer))
     }
+}
 
-    /// Reads nothing: only the genesis around the parameters tells if the field is there.
-    pub(super) fn absent<R: Read>(_: &mut R) -> Result<Option<u64>> {
-        Ok(None)
+impl BorshDeserialize for Parameters {
+    fn deserialize_reader<R: Read>(reader: &mut R) -> borsh::io::Result<Self> {
+        fn next<T: BorshDeserialize, R: Read>(reader: &mut R) -> borsh::io::Result<T> {
+            T::deserialize_reader(reader)
+        }
+        let first: u32 = next(reader)?;
+        let second = first == u32::from(Rules::V2.version());
+        if !second && (u32::from(Rules::V2.version())..=u32::from(u16::MAX)).contains(&first) {
+            return Err(Error::new(ErrorKind::InvalidData, "the parameters are of a newer protocol version"));
+        }
+        Ok(Self {
+            batch_bytes_max: if second { next(reader)? } else { first },
+            batch_transactions_max: next(reader)?,
+            batch_work_max: next(reader)?,
+            block_bytes_max: next(reader)?,
+            block_transactions_max: next(reader)?,
+            block_work_max: next(reader)?,
+            transaction_writes_max: next(reader)?,
+            lane_window_batches: next(reader)?,
+            lane_window_bytes: next(reader)?,
+            clock_ahead_ms_max: next(reader)?,
+            claim_lag_max: next(reader)?,
+            state_roots: next(reader)?,
+            root_period_ms: next(reader)?,
+            root_period_idle_ms: next(reader)?,
+            root_lag_max: next(reader)?,
+            expiry_ahead_ms_max: next(reader)?,
+            quota_work_max: next(reader)?,
+            quota_work_per_s: next(reader)?,
+            epoch_ms: next(reader)?,
+            operators: next(reader)?,
+            operator_quorum: next(reader)?,
+            min_epoch_ms: if second { Some(next(reader)?) } else { None },
+        })
     }
 }
 
 impl Parameters {
     /// Returns the default parameters of chains that follow these rules.
     pub fn of(rules: Rules) -> Self {
-        Self { epoch_age_min_ms: rules.has_epoch_age().then_some(EPOCH_AGE_MS_DEFAULT), ..Self::default() }
+        Self { min_epoch_ms: rules.has_epoch_age().then_some(EPOCH_AGE_MS_DEFAULT), ..Self::default() }
     }
 
     /// Returns the default of an epoch's least age: a 24th of the epoch's length, at least 10 minutes, at most the
@@ -144,7 +188,7 @@ impl Default for Parameters {
             epoch_ms: 24 * 3600 * 1000,
             operators: BoundedVec::default(),
             operator_quorum: 0,
-            epoch_age_min_ms: Some(EPOCH_AGE_MS_DEFAULT),
+            min_epoch_ms: Some(EPOCH_AGE_MS_DEFAULT),
         }
     }
 }
@@ -221,9 +265,9 @@ impl BorshDeserialize for Genesis {
     fn deserialize_reader<R: Read>(reader: &mut R) -> borsh::io::Result<Self> {
         let version = u16::deserialize_reader(reader)?;
         let (name, time_ms) = (BoundedBytes::deserialize_reader(reader)?, u64::deserialize_reader(reader)?);
-        let mut parameters = Parameters::deserialize_reader(reader)?;
-        if version >= Rules::V2.version() {
-            parameters.epoch_age_min_ms = Some(u64::deserialize_reader(reader)?);
+        let parameters = Parameters::deserialize_reader(reader)?;
+        if (version >= Rules::V2.version()) != parameters.min_epoch_ms.is_some() {
+            return Err(Error::new(ErrorKind::InvalidData, UNRELEASED));
         }
         Ok(Self {
             version,

@@ -3,6 +3,7 @@
 //! *Invariants:* knows no clock, no async runtime and no sibling crate; one encoding per value; every length is checked
 //! against its limit before anything is allocated; compiles for wasm32.
 
+pub mod activation;
 pub mod address;
 pub mod codec;
 pub mod consensus;
@@ -13,9 +14,11 @@ pub mod permutation;
 pub mod proof;
 pub mod rules;
 pub mod snapshot;
+pub mod term;
 pub mod transaction;
 pub mod wire;
 
+pub use activation::{ACTIVATION_KEY, Activation, ActivationBody};
 pub use address::{AccountId, SYSTEM_ACCOUNT};
 pub use codec::{BoundedBytes, BoundedVec, DecodeError, decode, encode, encode_into};
 pub use consensus::*;
@@ -25,5 +28,6 @@ pub use permutation::permutation;
 pub use proof::*;
 pub use rules::{NEWEST_VERSION, Rules, TRANSACTION_VERSION};
 pub use snapshot::{Snapshot, StateAnswer, StateLeaf, StateRequest};
+pub use term::{Change, Charter, EpochTransition, FirstTerm, Term, TermChange};
 pub use transaction::*;
 pub use wire::{Class, Heartbeat, Held, Message, Report, Request, Response, VoteMessage, Work, link_version};

@@ -28,8 +28,12 @@ pub const SEALED_BYTES: usize = 664;
 pub const TRANSFER_PROOF_BYTES: usize = 256;
 /// Operators that the chain's parameters may name.
 pub const OPERATORS_MAX: usize = 16;
+/// Bytes of an operator's activation of a later version.
+pub const ACTIVATION_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of a validator's address ("host:port").
 pub const ADDRESS_BYTES_MAX: usize = 128;
+/// Bytes of encoded chain parameters.
+pub const PARAMETERS_BYTES_MAX: usize = 4 * 1024;
 /// Validators in a committee.
 pub const VALIDATORS_MAX: usize = 128;
 /// Transactions in one batch.

@@ -57,6 +57,14 @@ impl Rules {
         }
     }
 
+    /// Tells if boundaries name the next epoch's term, and not only its committee.
+    pub const fn has_terms(self) -> bool {
+        match self {
+            Self::V1 => false,
+            Self::V2 => true,
+        }
+    }
+
     /// Tells if a genesis may have no key of small order (R51).
     pub const fn refuses_small_keys(self) -> bool {
         match self {

@@ -4,8 +4,8 @@ use crate::codec::{BoundedVec, DecodeError, decode, encode_into};
 use crate::consensus::{Block, Certificate, Cursor, Proposal, ResultClaim, SignedVote};
 use crate::ids::{BatchDigest, BlockDigest, Epoch, Hash, Height, ValidatorIndex, View};
 use crate::limits::*;
-use crate::proof::EpochChange;
 use crate::snapshot::{StateAnswer, StateRequest};
+use crate::term::EpochTransition;
 use crate::transaction::{Batch, Transaction};
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::io;
@@ -215,7 +215,7 @@ pub enum Response {
     /// A snapshot of the state, or a part of one.
     State(Box<StateAnswer>),
     /// The end of an epoch; also sent unasked to peers that are still in it.
-    EpochEnd(Box<EpochChange>),
+    EpochEnd(EpochTransition),
     /// Batches of one lane, ascending from the first requested one. They are fewer than requested if not all fit into a
     /// frame (`link_version::DIGESTS`).
     Batches(BoundedVec<Batch, SYNC_ITEMS_MAX>),

@@ -72,6 +72,8 @@ survives! {
     receipt_proofs: strategies::receipt_proof();
     proofs: strategies::proof();
     geneses: strategies::genesis();
+    activations: strategies::activation();
+    transitions: strategies::transition();
     messages: strategies::message();
 }
 

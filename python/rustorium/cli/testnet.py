@@ -140,8 +140,9 @@ def _count(number: int, what: str) -> str:
 
 def operator_counts(operators: int | None, quorum: int | None, single: bool) -> tuple[int, int]:
     """Returns the number of operators and how many must approve. Errors: UsageError if one key would decide and
-    --single-operator is missing."""
+    --single-operator is missing, or if the quorum isn't possible (V45)."""
     from rustorium.errors import UsageError
+    from rustorium.net.generate import quorum_bounds
 
     if operators is None and not single:
         raise UsageError(
@@ -149,14 +150,14 @@ def operator_counts(operators: int | None, quorum: int | None, single: bool) -> 
             "key decide alone"
         )
     count = operators or 1
-    decide = quorum or (1 if single else count // 2 + 1)
-    if decide > count:
-        raise UsageError(f"{decide} of {count} operators can't decide: give a smaller --operator-quorum")
-    if decide == 1 and not single:
-        raise UsageError(
-            "one key would govern the chain: give --operators 3 or more and a --operator-quorum above 1, or say "
-            "--single-operator"
-        )
+    if count == 1 and not single:
+        raise UsageError("one key would govern the chain: give --operators 3 or more, or say --single-operator")
+    if count > 1 and single:
+        raise UsageError(f"--single-operator is for one key, and there are {count} operators: leave it out")
+    least, most = quorum_bounds(count)
+    decide = quorum or least
+    if not least <= decide <= most:
+        raise UsageError(f"{decide} of {count} operators can't decide: give an --operator-quorum of {least} to {most}")
     return count, decide
 
 

@@ -168,6 +168,7 @@ class LightClient:
         file, epochs = prooffile.read(opened, self._follow_where_new)
         # The next reader of the file knows no headers, so every byte of the proof must be valid.
         facts = self._check(file.proof, anew=True)
+        prooffile.check_protocol(file, translate_errors(_native.proof_version, file.proof))
         if epochs != facts["epoch"]:
             raise ProofRefused("the file lacks the epoch changes that lead from the genesis to its proof: get it again")
         if file.chain != self.chain or file.kind != facts["kind"]:
@@ -189,9 +190,10 @@ class LightClient:
         facts = json.loads(translate_errors(self._light.check_conflict, *headers))
         way = tuple(self._first_changes[: facts["epoch"]])
         epochs = way if len(way) == facts["epoch"] else ()
+        protocol = translate_errors(_native.proof_version, headers[0])
         return ChainForked(
             f"{describe_fork(facts)}: stop relying on the chain, keep the evidence, and tell its operators",
-            evidence=ForkFile(self.chain, facts, headers, sources, epochs).to_bytes(),
+            evidence=ForkFile(self.chain, facts, headers, sources, epochs, protocol).to_bytes(),
         )
 
     def show_fork(self, content: bytes) -> dict[str, Any]:
@@ -204,6 +206,7 @@ class LightClient:
         for epoch, change in enumerate(file.epochs):
             self._follow_where_new(epoch, change, file.facts)
         facts: dict[str, Any] = json.loads(translate_errors(self._light.check_conflict, *file.headers))
+        prooffile.check_protocol(file, translate_errors(_native.proof_version, file.headers[0]))
         if facts != file.facts:
             raise ProofRefused("the readable part contradicts the headers: don't trust its source")
         return facts
@@ -225,7 +228,8 @@ class LightClient:
             epochs += await self._changes(len(epochs), facts["epoch"])
             if self._genesis is not None:
                 await anyio.to_thread.run_sync(self._check_from_genesis, self._genesis, epochs, proof)
-        return ProofFile(facts["kind"], self.chain, facts, proof, tuple(epochs)).to_bytes()
+        protocol = translate_errors(_native.proof_version, proof)
+        return ProofFile(facts["kind"], self.chain, facts, proof, tuple(epochs), protocol).to_bytes()
 
     async def check_block(self, block: Block) -> tuple[dict[str, Any], str]:
         """Checks that a block is final; returns its header and digest. Errors: VerificationFailed."""

@@ -19,10 +19,13 @@ CHECKPOINT_FORMAT = "rustorium-checkpoint"
 TRUST_FORMAT = "rustorium-trust"
 FORK_FORMAT = "rustorium-fork"
 VERSION = 1
-CHECKPOINT_VERSIONS = (1, 2)
-"""A checkpoint of version 1 doesn't name the length of its epoch."""
-TRUST_VERSIONS = (1, 2)
-"""A trust file of version 1 doesn't name the height of the newest verified state."""
+VERSIONS = (1, 2)
+"""Proof files and evidence of version 2 have headers of protocol version 2, which older programs can't check."""
+CHECKPOINT_VERSIONS = (1, 2, 3)
+"""A checkpoint of version 1 doesn't name the length of its epoch; one of version 3 is of protocol version 2."""
+TRUST_VERSIONS = (1, 2, 3)
+"""A trust file of version 1 doesn't name the height of the newest verified state; one of version 3 trusts a committee
+of protocol version 2."""
 KINDS = ("read", "receipt", "transaction", "block")
 VALUE_CHARACTERS_MAX = 48 * 1024 * 1024
 """Maximum number of characters in one field or epoch change; the longest proof has fewer."""
@@ -42,12 +45,14 @@ class ProofFile:
     """Canonical bytes of a `Proof`."""
     epochs: Sequence[bytes] = ()
     """Canonical bytes of the epoch changes, from epoch 0 on."""
+    protocol: int = 1
+    """Protocol version of the header that the proof rests on."""
 
     def to_bytes(self) -> bytes:
         """The file's content."""
         fields = {
             "format": FORMAT,
-            "version": VERSION,
+            "version": _version(self.protocol),
             "kind": self.kind,
             "chain": self.chain,
             "facts": self.facts,
@@ -61,7 +66,7 @@ def parse(content: bytes) -> ProofFile:
     """Reads a proof file; nothing in it is checked yet. Errors: VerificationFailed."""
     epochs: list[bytes] = []
     file, _ = read(io.BytesIO(content), lambda _number, change, _facts: epochs.append(change))
-    return ProofFile(file.kind, file.chain, file.facts, file.proof, tuple(epochs))
+    return ProofFile(file.kind, file.chain, file.facts, file.proof, tuple(epochs), file.protocol)
 
 
 def read(content: BinaryIO, each: Callable[[int, bytes, object], None]) -> tuple[ProofFile, int]:
@@ -80,18 +85,19 @@ def read(content: BinaryIO, each: Callable[[int, bytes, object], None]) -> tuple
             each(number, _bytes(change), fields.get("facts"))
             count = number + 1
         fields[name] = []
-    _check_fields(fields, FORMAT, _FIELDS)
+    _check_fields(fields, FORMAT, _FIELDS, VERSIONS)
     kind, chain, facts = fields["kind"], fields["chain"], fields["facts"]
     if kind not in KINDS or not isinstance(chain, str) or not isinstance(facts, dict):
         raise _refused("its kind, chain or facts are of no known form")
     if not isinstance(fields["epochs"], list):
         raise _refused("its epochs are no list")
-    return ProofFile(str(kind), chain, facts, _bytes(fields["proof"])), count
+    protocol = 1 if fields["version"] == VERSION else 2
+    return ProofFile(str(kind), chain, facts, _bytes(fields["proof"]), protocol=protocol), count
 
 
 def checkpoint_to_bytes(facts: Mapping[str, object], checkpoint: bytes) -> bytes:
     """Returns the content of a checkpoint file."""
-    version = 2 if "epoch_ms" in facts else 1
+    version = 3 if "protocol_version" in facts else 2 if "epoch_ms" in facts else 1
     fields = {"format": CHECKPOINT_FORMAT, "version": version, "facts": facts, "checkpoint": checkpoint.hex()}
     return (json.dumps(fields, indent=1) + "\n").encode()
 
@@ -99,15 +105,14 @@ def checkpoint_to_bytes(facts: Mapping[str, object], checkpoint: bytes) -> bytes
 def parse_checkpoint(content: bytes) -> tuple[dict[str, object], bytes]:
     """Returns the readable part and the canonical bytes of a checkpoint. Errors: VerificationFailed."""
     fields = _fields(content, CHECKPOINT_FORMAT, {"format", "version", "facts", "checkpoint"}, CHECKPOINT_VERSIONS)
-    if not isinstance(fields["facts"], dict):
-        raise _refused("its facts are of no known form")
-    return fields["facts"], _bytes(fields["checkpoint"])
+    return _trusted(fields), _bytes(fields["checkpoint"])
 
 
 def trust_to_bytes(facts: Mapping[str, object], state: bytes, height: int) -> bytes:
     """Returns the content of a trust file: the readable part, a light client's state, and the height of the newest
     state of the chain that was verified."""
-    fields = {"format": TRUST_FORMAT, "version": 2, "facts": facts, "height": height, "state": state.hex()}
+    version = 3 if "protocol_version" in facts else 2
+    fields = {"format": TRUST_FORMAT, "version": version, "facts": facts, "height": height, "state": state.hex()}
     return (json.dumps(fields, indent=1) + "\n").encode()
 
 
@@ -119,9 +124,7 @@ def parse_trust(content: bytes) -> tuple[dict[str, object], bytes, int]:
     height = fields.get("height", 0)
     if (fields["version"] == 1) == ("height" in fields) or type(height) is not int or height < 0:
         raise _refused("its height is of no known form")
-    if not isinstance(fields["facts"], dict):
-        raise _refused("its facts are of no known form")
-    return fields["facts"], _bytes(fields["state"]), height
+    return _trusted(fields), _bytes(fields["state"]), height
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +138,14 @@ class ForkFile:
     sources: tuple[str, str]
     epochs: Sequence[bytes] = ()
     """Canonical bytes of the epoch changes from epoch 0 to that of the headers; empty if unknown."""
+    protocol: int = 1
+    """Protocol version of the headers."""
 
     def to_bytes(self) -> bytes:
         """The file's content."""
         fields = {
             "format": FORK_FORMAT,
-            "version": VERSION,
+            "version": _version(self.protocol),
             "chain": self.chain,
             "facts": self.facts,
             "sources": self.sources,
@@ -153,7 +158,7 @@ class ForkFile:
 def parse_fork(content: bytes) -> ForkFile:
     """Reads evidence of a fork; nothing in it is checked yet. Errors: VerificationFailed."""
     names = {"format", "version", "chain", "facts", "sources", "epochs", "headers"}
-    fields = _fields(content, FORK_FORMAT, names, (VERSION,))
+    fields = _fields(content, FORK_FORMAT, names, VERSIONS)
     chain, facts, sources, epochs, headers = (fields[n] for n in ("chain", "facts", "sources", "epochs", "headers"))
     if not isinstance(chain, str) or not isinstance(facts, dict) or not isinstance(epochs, list):
         raise _refused("its chain, facts or epochs are of no known form")
@@ -162,7 +167,8 @@ def parse_fork(content: bytes) -> ForkFile:
         raise _refused("it has not two headers with their sources")
     first, second = (_bytes(header) for header in pairs[1])
     one, other = (str(source) for source in pairs[0])
-    return ForkFile(chain, facts, (first, second), (one, other), tuple(_bytes(change) for change in epochs))
+    protocol = 1 if fields["version"] == VERSION else 2
+    return ForkFile(chain, facts, (first, second), (one, other), tuple(_bytes(change) for change in epochs), protocol)
 
 
 def is_fork(content: BinaryIO) -> bool:
@@ -179,6 +185,27 @@ def is_checkpoint(content: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return isinstance(fields, dict) and fields.get("format") == CHECKPOINT_FORMAT
+
+
+def _trusted(fields: Mapping[str, object]) -> dict[str, object]:
+    """Returns the readable part of a checkpoint or trust file, whose version must be that of its facts."""
+    facts = fields["facts"]
+    if not isinstance(facts, dict):
+        raise _refused("its facts are of no known form")
+    if (fields["version"] == 3) != ("protocol_version" in facts):
+        raise _refused(f"its version is {fields['version']}, which its facts don't fit")
+    return facts
+
+
+def check_protocol(file: "ProofFile | ForkFile", protocol: int) -> None:
+    """Checks that a file has the version of its headers' protocol version. Errors: VerificationFailed."""
+    if _version(file.protocol) != _version(protocol):
+        raise _refused(f"its version is {file.protocol}, and its headers are of protocol version {protocol}")
+
+
+def _version(protocol: int) -> int:
+    """Returns the version of a file whose headers are of this protocol version."""
+    return VERSION if protocol == 1 else 2
 
 
 def _fields(content: bytes, form: str, names: set[str], versions: Sequence[int]) -> dict[str, object]:

@@ -284,6 +284,9 @@ def node_status(answer: Answer) -> NodeStatus:
         retired=retired_because(answer.get("key_retired_because")),
         evidence=tuple(evidence(one) for one in answer["evidence"]),
         filling=answer.get("filling"),
+        # Nodes of earlier versions don't say it.
+        protocol=int(answer.get("protocol", 0)),
+        older=tuple(str(name) for name in answer.get("older", ())),
         # Nodes of earlier versions report no findings.
         findings=tuple(finding(one) for one in answer.get("findings", ())),
     )

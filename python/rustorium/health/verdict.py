@@ -134,7 +134,7 @@ def of_net(statuses: Sequence[NodeStatus], *, all_asked: bool) -> Verdict:
         others = ", ".join(status.node for status in heard if status.chain != first)
         said = f"these nodes belong to {len(chains)} different chains: {others} not to {first[:12]}…"
         return Verdict("network", "", (Problem("other-chain", Level.NOT_READY, said, "name nodes of one net"),))
-    found = [*_quorum(statuses, all_asked=all_asked), *_roots(heard), *_liars(heard)]
+    found = [*_quorum(statuses, all_asked=all_asked), *_versions(heard), *_roots(heard), *_liars(heard)]
     newest = max(heard, key=lambda status: status.executed)
     n, connected = _committee(newest)
     retired = sum(status.retired != "" for status in heard if status.role == "validator")
@@ -142,6 +142,24 @@ def of_net(statuses: Sequence[NodeStatus], *, all_asked: bool) -> Verdict:
     heard_now = connected - _silent(newest)
     seen = f", {heard_now} of {n} validators connected{away}, a quorum is {quorum(n)}" if n else ""
     return Verdict("network", f"height {newest.executed:,}, epoch {newest.epoch:,}{seen}", tuple(found))
+
+
+def _versions(heard: Sequence[NodeStatus]) -> Iterable[Problem]:
+    """Checks that the members run releases that know the epoch's protocol version, by their links with a validator that
+    runs it."""
+    running = [status for status in heard if status.protocol > 1 and status.role == "validator"]
+    if not running:
+        return
+    first = max(running, key=lambda status: (status.epoch, _committee(status)[1]))
+    (n, _), older = _committee(first), sorted(first.older)
+    if not older:
+        return
+    have = n - len(older)
+    halted = have < quorum(n)
+    need = f", {quorum(n)} are needed" if halted else ""
+    said = f"epoch {first.epoch} is version {first.protocol}: {have} of {n} members run it{need}"
+    level = Level.NOT_READY if halted else Level.NOT_WELL
+    yield Problem("protocol-older", level, said, f"install it on {', '.join(older)}")
 
 
 def _committee(status: NodeStatus) -> tuple[int, int]:

@@ -36,7 +36,7 @@ from rustorium.regions import region_byte
 READY_S = 60.0
 POLL_S = 0.03
 END_S = 15.0
-AGES: dict[str, Any] = {"epoch_age_min_ms": 1_000}
+AGES: dict[str, Any] = {"min_epoch_ms": 1_000}
 """Chain parameters that let a devnet's committee change at once instead of after an hour."""
 
 

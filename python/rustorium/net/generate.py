@@ -266,7 +266,7 @@ def _genesis(plan: NetPlan, names: Sequence[str], keys: "_AllKeys", asset: str) 
         "operator_quorum": plan.operator_quorum if keys.operators else len(governing),
     }
     if "epoch_ms" in plan.parameters:
-        defaults.pop("epoch_age_min_ms", None)  # it follows from the epoch's length
+        defaults.pop("min_epoch_ms", None)  # it follows from the epoch's length
     genesis["parameters"] = defaults | operators | plan.parameters
     return json.dumps(genesis, indent=1)
 
@@ -302,10 +302,18 @@ def _check(plan: NetPlan) -> None:
         raise UsageError(f"a net has at most {OWN_MAX} region names of its own: name known regions in --regions")
     if not 0 <= plan.accounts <= 100_000:
         raise UsageError("a genesis has 0 to 100000 accounts: change --accounts")
-    if plan.operators and not 1 <= plan.operator_quorum <= plan.operators:
+    least, most = quorum_bounds(plan.operators)
+    if plan.operators and not least <= plan.operator_quorum <= most:
         raise UsageError(
-            f"a quorum of {plan.operator_quorum} of {plan.operators} operators isn't possible: change --operator-quorum"
+            f"a quorum of {plan.operator_quorum} of {plan.operators} operators isn't possible: "
+            f"give an --operator-quorum of {least} to {most}"
         )
+
+
+def quorum_bounds(operators: int) -> tuple[int, int]:
+    """Returns the least and the largest quorum that so many operators may have (V45): more than half of them decide,
+    and from three on one of them may be lost."""
+    return operators // 2 + 1, operators if operators < 3 else operators - 1
 
 
 def _new_keys() -> _Keys:

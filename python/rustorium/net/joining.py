@@ -343,7 +343,7 @@ def epoch_may_end_ms(client: "Client", genesis: bytes) -> int:
     at once. Errors: VerificationFailed."""
     from rustorium import _native
 
-    age_ms = json.loads(_native.genesis_describe(genesis))["parameters"].get("epoch_age_min_ms", 0)
+    age_ms = json.loads(_native.genesis_describe(genesis))["parameters"].get("min_epoch_ms", 0)
     return int(client.catch_up()["time_ms"]) + int(age_ms) if age_ms else 0
 
 

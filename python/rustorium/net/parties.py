@@ -136,7 +136,7 @@ def new_genesis(
     if unknown := [one for one in wished if one not in defaults]:
         raise UsageError(f"there is no chain parameter {unknown[0]}{nearest(unknown[0], defaults)}")
     if "epoch_ms" in wished:
-        defaults.pop("epoch_age_min_ms", None)  # it follows from the epoch's length
+        defaults.pop("min_epoch_ms", None)  # it follows from the epoch's length
     governing = {"operators": [one.public_key for one in operators], "operator_quorum": operator_quorum}
     genesis["parameters"] = defaults | governing | wished
     text = json.dumps(genesis, indent=1)

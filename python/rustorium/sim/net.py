@@ -133,7 +133,7 @@ def make_net(
     }
     defaults = json.loads(_native.genesis_describe(_native.genesis_encode(json.dumps(genesis))))["parameters"]
     operators = {"operators": [_native.public_key(seeds[-1]).hex()], "operator_quorum": 1}
-    ages = {"epoch_age_min_ms": 0} if version > 1 and owner is None else {}
+    ages = {"min_epoch_ms": 1_000} if version > 1 and owner is None else {}
     genesis["parameters"] = defaults | operators | ages | dict(parameters)
     raw = _native.genesis_encode(json.dumps(genesis))
     chain = _native.genesis_hash(raw)

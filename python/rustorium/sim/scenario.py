@@ -336,7 +336,7 @@ def _draw_actors(rng: random.Random, plan: Plan) -> dict[int, Actor]:
     return drawn | {place: make_actor(STRANGER, rng, plan.calm_ms) for place in beside}
 
 
-AGES_MS = (0, 150, 0)
+AGES_MS = (1_000, 1_150, 1_000)
 """Minimum age of an epoch before a changed committee ends it, by seed, for chains of version 2."""
 
 
@@ -365,7 +365,8 @@ def build_world(seed: int, plan: Plan) -> World:
         parameters.append(("epoch_ms", plan.terms.epoch_ms))
     owner = next((place for place, actor in actors.items() if actor.kind == CHURNER), None)
     if version_of(seed) > 1 and owner is None:
-        parameters.append(("epoch_age_min_ms", AGES_MS[seed % len(AGES_MS)]))
+        age_ms = AGES_MS[seed % len(AGES_MS)]
+        parameters.append(("min_epoch_ms", min(age_ms, dict(parameters).get("epoch_ms", age_ms))))
     paces: dict[int, Pace] = {} if plan.slow_node is None else {plan.slow_node: SLOW}
     first: World | None = None
     for shard in plan.shards:

@@ -3,9 +3,9 @@
 use super::answers::{AtView, ReceiptView};
 use super::scalar::Hex;
 use crate::answers::{At, BlockView, Committee};
-use rustorium_crypto::block_digest;
+use rustorium_crypto::{block_digest, set_hash};
 use rustorium_types::{
-    BatchDigest, BlockDigest, ChainId, Epoch, EpochChange, Genesis, Hash, Header, Height, ShardId, StateClaim,
+    BatchDigest, BlockDigest, ChainId, Epoch, EpochTransition, Genesis, Hash, Header, Height, ShardId, StateClaim,
     Validator, ValidatorIndex, View, encode,
 };
 use serde::Serialize;
@@ -79,13 +79,14 @@ pub struct HeaderView {
     pub validator_set: Hash,
     /// `true` if this block is the last of its epoch.
     pub ends_epoch: bool,
-    /// Hash of the next epoch's committee if this block ends the epoch; otherwise of the current one.
+    /// If this block ends the epoch, hash of the next epoch's committee, or from protocol version 2 on of its term;
+    /// otherwise hash of the current committee.
     #[schema(value_type = String)]
     pub next_validator_set: Hash,
     /// Hash of the chain parameters.
     #[schema(value_type = String)]
     pub parameters: Hash,
-    /// Hash of the shard map.
+    /// Hash of the shard map, or from protocol version 2 on of the shard's charter.
     #[schema(value_type = String)]
     pub shard_map: Hash,
     /// The claimed result of execution.
@@ -218,20 +219,20 @@ pub struct EpochChangeView {
     pub next_validator_set: Hash,
     /// Number of validators in the next committee.
     pub next_validators: usize,
-    /// Canonical bytes of the change: the last block's header, proof, next committee.
+    /// Canonical bytes of the change: the last block's header, proof, and next committee or term.
     pub change_hex: String,
 }
 
-impl From<&EpochChange> for EpochChangeView {
-    fn from(change: &EpochChange) -> Self {
-        let header = &change.boundary;
+impl From<&EpochTransition> for EpochChangeView {
+    fn from(change: &EpochTransition) -> Self {
+        let header = change.boundary();
         Self {
             epoch: header.epoch,
             height: header.height,
             digest: block_digest(header),
             time_ms: header.time_ms,
-            next_validator_set: header.next_validator_set,
-            next_validators: change.next.len(),
+            next_validator_set: set_hash(change.validators()),
+            next_validators: change.validators().len(),
             change_hex: hex::encode(encode(change)),
         }
     }

@@ -43,6 +43,10 @@ pub struct StatusAnswer {
     pub peers: usize,
     /// Names of the peers that aren't connected.
     pub unreachable: Vec<String>,
+    /// Protocol version of the epoch; 0 while the node fills its store.
+    pub protocol: u16,
+    /// Names of the peers whose release can't run protocol version 2: install a newer one on them.
+    pub older: Vec<String>,
     /// Number of transactions in the pool.
     pub pool_transactions: usize,
     /// Bytes of the transactions in the pool.
@@ -145,6 +149,8 @@ impl StatusAnswer {
             peers_up: status.peers_up,
             peers: status.peers,
             unreachable: status.unreachable,
+            protocol: status.protocol,
+            older: status.older,
             pool_transactions: status.pool_transactions,
             pool_bytes: status.pool_bytes,
             durability: status.durability,

@@ -75,15 +75,27 @@ fn the_least_age_of_an_epoch_follows_from_its_length_where_it_is_left_out() {
     for (epoch_ms, age_ms) in cases {
         let mut value = value();
         value["parameters"]["epoch_ms"] = Value::from(epoch_ms);
-        value["parameters"].as_object_mut().unwrap().remove("epoch_age_min_ms");
+        value["parameters"].as_object_mut().unwrap().remove("min_epoch_ms");
         let read = from_json(&value.to_string()).unwrap();
-        assert_eq!(read.parameters.epoch_age_min_ms, Some(age_ms), "{epoch_ms}");
+        assert_eq!(read.parameters.min_epoch_ms, Some(age_ms), "{epoch_ms}");
     }
     // Version 1 has no minimum age, and a file of version 1 with one is refused.
     let mut first: Value = serde_json::from_str(&to_json(&genesis_with(Parameters::of(Rules::V1)))).unwrap();
-    assert!(first["parameters"].get("epoch_age_min_ms").is_none());
-    first["parameters"]["epoch_age_min_ms"] = Value::from(1);
-    assert!(refused(&first).contains("epoch_age_min_ms"));
+    assert!(first["parameters"].get("min_epoch_ms").is_none());
+    first["parameters"]["min_epoch_ms"] = Value::from(1);
+    assert!(refused(&first).contains("min_epoch_ms"));
+}
+
+/// V13: the builds before the release of version 2 had another name for the least age.
+#[test]
+fn a_file_of_an_unreleased_version_two_is_refused_with_its_reason() {
+    let mut value = value();
+    let parameters = value["parameters"].as_object_mut().unwrap();
+    let age_ms = parameters.remove("min_epoch_ms").unwrap();
+    parameters.insert("epoch_age_min_ms".to_owned(), age_ms);
+    assert!(refused(&value).contains("made by an unreleased build of protocol version 2"));
+    value["version"] = Value::from(1);
+    assert!(refused(&value).contains("unknown field"));
 }
 
 #[test]

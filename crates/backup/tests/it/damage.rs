@@ -1,7 +1,7 @@
 //! Each object that is altered, cut, removed or replaced by another is found and named, and nothing of it is restored.
 
 use crate::world::World;
-use rustorium_backup::{BackupError, FORMAT};
+use rustorium_backup::{BackupError, FORMAT_MAX};
 use rustorium_crypto::seal::BackupKey;
 use std::collections::BTreeMap;
 use std::fs;
@@ -145,12 +145,14 @@ fn a_backup_of_a_newer_release_is_named_so_and_hides_no_other() {
     let older = world.create().unwrap().id;
     let newer = world.create().unwrap().id;
     // A manifest is sealed under its id, and begins with its format.
-    let contents = [(FORMAT + 1).to_le_bytes().as_slice(), &3u32.to_le_bytes(), b"new"].concat();
+    let contents = [(FORMAT_MAX + 1).to_le_bytes().as_slice(), &3u32.to_le_bytes(), b"new"].concat();
     let sealed = BackupKey::from_secret(&[5; 32]).unwrap().seal(2, &newer.0, &contents).unwrap();
     fs::write(world.destination().join(format!("manifests/{newer}")), sealed).unwrap();
     let home = world.root.path().join("restored");
     let refused = world.restore_to(&home, Some(newer)).unwrap_err();
-    assert!(matches!(&refused, BackupError::Format { id, found } if *id == newer.to_string() && *found == FORMAT + 1));
+    assert!(
+        matches!(&refused, BackupError::Format { id, found } if *id == newer.to_string() && *found == FORMAT_MAX + 1)
+    );
     assert!(refused.to_string().contains("use the release that wrote it"), "{refused}");
     assert!(!home.exists());
     assert_eq!(world.restore_to(&home, Some(older)).unwrap().id, older);

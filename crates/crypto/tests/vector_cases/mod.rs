@@ -3,12 +3,14 @@
 //! A case has `name`, `type` and `bytes` (hex); signed ones `seed` and `signed` (the bytes under the signature), named
 //! ones `id`; transactions also `value`, in the JSON form of the HTTP API, so that other languages can build them.
 
+mod terms;
 mod values;
 mod views;
 
-use rustorium_crypto::{domain, merkle, signed_bytes};
-use rustorium_types::{AccountId, BlockDigest, BoundedVec, ChainId, Cursor, Hash, ResultClaim, encode};
+use rustorium_crypto::{domain, merkle, signed_bytes, term_hash};
+use rustorium_types::{AccountId, BlockDigest, BoundedVec, ChainId, Change, Cursor, Hash, ResultClaim, encode};
 use serde_json::{Value, json};
+use terms::*;
 use values::*;
 
 /// A file's name and its text.
@@ -19,7 +21,7 @@ pub fn files() -> Vec<File> {
     vec![
         file("transactions.json", "Signed transactions. `region` and the seed's key name the sender.", transactions()),
         file("consensus.json", "Batches, headers, blocks, votes, certificates, proposals, messages.", consensus()),
-        file("ledger.json", "Genesis, receipts and receipt proofs.", ledger()),
+        file("ledger.json", "Genesis, receipts, activations, terms, ends of epochs and receipt proofs.", ledger()),
         file("hashes.json", "Ids, roots and paths: `inputs` to `output`.", hashes()),
         file("addresses.json", "Addresses: of valid ones `bytes`, of refused ones `why`.", addresses()),
         file("refused.json", "Bytes that are no value of `type`.", refused()),
@@ -92,6 +94,24 @@ fn ledger() -> Vec<Value> {
     for (name, receipt) in sample_receipts() {
         let id = rustorium_crypto::receipt_leaf(&receipt).to_string();
         cases.push(with(plain(name, "receipt", &receipt), "id", id));
+    }
+    for (name, seed, activation) in sample_activations() {
+        let signed = signed_bytes(domain::ACTIVATION, &activation.body);
+        let case = with(plain(name, "activation", &activation), "seed", hex::encode([seed; 32]));
+        cases.push(with(case, "signed", hex::encode(signed)));
+    }
+    for (name, change) in [
+        ("a term that changes nothing", Change::None),
+        ("a first term of a version", Change::Version),
+        ("a term with other parameters", Change::Parameters),
+        ("a term with other operators", Change::Operators),
+        ("a term with another committee", Change::Committee),
+    ] {
+        let term = sample_term(change);
+        cases.push(with(plain(name, "term", &term), "id", term_hash(&term).to_string()));
+    }
+    for (name, transition) in sample_transitions() {
+        cases.push(plain(name, "transition", &transition));
     }
     cases.push(plain("a receipt proof over two heights", "receipt_proof", &sample_receipt_proof()));
     cases
@@ -202,6 +222,22 @@ fn refused() -> Vec<Value> {
     let mut header = encode(&child_header());
     header.pop();
     cases.push(case("header", [&header[..], &[2]].concat(), "an unknown claim on the state"));
+    let mut activation = encode(&sample_activations().remove(0).2);
+    activation[0] = 3;
+    cases.push(case("activation", activation, "an activation of version 3"));
+    let mut operators = encode(&sample_activations().remove(0).2);
+    operators[195..199].copy_from_slice(&17u32.to_le_bytes());
+    cases.push(case("activation", operators, "more operators than may be"));
+    let mut term = encode(&sample_term(Change::None));
+    term[170] = 5;
+    cases.push(case("term", term, "an unknown change"));
+    let transitions = sample_transitions();
+    let mut first = encode(&transitions[1].1);
+    first.drain(..2);
+    cases.push(case("transition", first, "a first term without its mark"));
+    let mut version = encode(&transitions[0].1);
+    version[0] = 2;
+    cases.push(case("transition", version, "an end of version 1 under version 2"));
     cases
 }
 

@@ -15,15 +15,15 @@ pub fn account(seed: u8, region: u8) -> AccountId {
     account_id(region, &key(seed).public())
 }
 
-fn list<T, const MAX: usize>(values: Vec<T>) -> BoundedVec<T, MAX> {
+pub fn list<T, const MAX: usize>(values: Vec<T>) -> BoundedVec<T, MAX> {
     BoundedVec::new(values).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn bytes<const MAX: usize>(value: &[u8]) -> BoundedBytes<MAX> {
+pub fn bytes<const MAX: usize>(value: &[u8]) -> BoundedBytes<MAX> {
     BoundedBytes::new(value.to_vec()).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn chain() -> ChainId {
+pub fn chain() -> ChainId {
     rustorium_crypto::chain_id(&sample_geneses().remove(0).1)
 }
 
@@ -246,7 +246,7 @@ pub fn sample_votes() -> Vec<(&'static str, SignedVote)> {
     ]
 }
 
-fn certificate(kind: VoteKind, signers: &[u16]) -> Certificate {
+pub fn certificate(kind: VoteKind, signers: &[u16]) -> Certificate {
     let body = vote_body(kind);
     let sign = |signer: &u16| key(*signer as u8).sign_vote(ValidatorIndex(*signer), body).signature;
     Certificate {
@@ -356,7 +356,7 @@ pub fn sample_messages() -> Vec<(&'static str, Message)> {
         ("a request for an epoch's end", request(Request::EpochEnd(Epoch(2)))),
         ("a request for batches", request(Request::Batches { lane, first: 5, end: 8 })),
         ("an answer: batches", response(Response::Batches(list(vec![batch.clone()])))),
-        ("an answer: an epoch's end", response(Response::EpochEnd(Box::new(change)))),
+        ("an answer: an epoch's end", response(Response::EpochEnd(change.into()))),
         ("an answer: not held", response(Response::NotHeld)),
         ("an answer: a block", response(Response::Block(Box::new(sample_block())))),
         ("an answer: a batch", response(Response::Batch(Box::new(batch.clone())))),

@@ -6,7 +6,7 @@
 
 use super::{ProofRefused, Trust};
 use borsh::{BorshDeserialize, BorshSerialize};
-use rustorium_types::{BlockDigest, End, Epoch, EpochChange, Header, HeaderProof, Height};
+use rustorium_types::{BlockDigest, End, Epoch, EpochTransition, Header, HeaderProof, Height};
 use std::collections::BTreeMap;
 
 /// Committees kept.
@@ -101,16 +101,16 @@ impl Committees {
     /// `TwoEnds` or `AboveEnd` of [`ProofRefused`]. Then nothing has changed.
     pub(super) fn take(
         &mut self,
-        change: &EpochChange,
+        change: &EpochTransition,
         next: Trust,
         over: impl Fn(&Self, &Trust) -> bool,
     ) -> Result<Epoch, ProofRefused> {
-        let (ended, epoch) = (change.boundary.epoch, next.epoch);
+        let (boundary, epoch) = (change.boundary(), next.epoch);
         let end = EpochEnd { height: next.height, digest: next.digest, time_ms: next.time_ms };
-        self.check_ended(&change.boundary, end.digest)?;
-        self.ends.insert(ended, end);
-        let proof = || HeaderProof { header: change.boundary.clone(), proof: change.proof.clone() };
-        self.signed.entry(ended).or_insert_with(proof);
+        self.check_ended(boundary, end.digest)?;
+        self.ends.insert(boundary.epoch, end);
+        let proof = || HeaderProof { header: boundary.clone(), proof: change.proof().clone() };
+        self.signed.entry(boundary.epoch).or_insert_with(proof);
         self.trusts.entry(epoch).or_insert(next);
         while self.trusts.len() > COMMITTEES_MAX && self.forget_one(epoch, &over) {}
         self.signed.retain(|epoch, _| self.trusts.contains_key(epoch));

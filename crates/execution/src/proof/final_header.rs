@@ -1,13 +1,15 @@
 //! The trust of a verifier: the committee that it believes, and the checks of headers that this committee made final.
 
 use super::ProofRefused;
+use super::activation::check_first_term;
 use crate::genesis::{genesis as genesis_state, hashes, shard_map};
+use crate::terms::{check_term_change, first_term};
 use borsh::{BorshDeserialize, BorshSerialize};
-use rustorium_crypto::{block_digest, domain, hash_value, verify_finalization};
+use rustorium_crypto::{block_digest, operators_hash, set_hash, verify_finalization};
 use rustorium_types::limits::VALIDATORS_MAX;
 use rustorium_types::{
-    BlockDigest, BlockProof, ChainId, DecodeError, End, Epoch, EpochChange, Genesis, Hash, Header, Height, PublicKey,
-    ShardId, ValidatorSet, VoteKind, decode, encode,
+    BlockDigest, BlockProof, ChainId, Change, DecodeError, End, Epoch, EpochTransition, Genesis, Hash, Header, Height,
+    Parameters, PublicKey, Rules, ShardId, Term, ValidatorSet, VoteKind, decode, encode,
 };
 
 /// The facts that a verifier takes for granted: a chain, a final block of it, and the committee of the epoch above that
@@ -43,7 +45,17 @@ pub struct Trust {
     /// The shard that the committee serves. It is not in a checkpoint: the shard map of this release has one.
     #[borsh(skip)]
     pub shard: ShardId,
+    /// Hash of the operators' keys and quorum, from version 2 on; zero before. In checkpoints it stands behind the other
+    /// fields.
+    #[borsh(skip)]
+    pub operators: Hash,
+    /// Hash of the leaders' policy, from version 2 on; zero before, and as long as the chain has none.
+    #[borsh(skip)]
+    pub leaders: Hash,
 }
+
+/// First bytes of a checkpoint of version 2. One of version 1 begins with the chain's id.
+const CHECKPOINT_2: &[u8] = b"rscheck2";
 
 impl Trust {
     /// Largest number of bytes of an encoded trust: its hashes and numbers, and the largest number of validators.
@@ -51,7 +63,8 @@ impl Trust {
 
     /// Returns the trust that follows from a genesis.
     pub fn genesis(genesis: &Genesis) -> Self {
-        let hashes = hashes(genesis);
+        let hashes = hashes(genesis, ShardId::ROOT);
+        let terms = genesis.rules().has_terms();
         Self {
             chain: hashes.chain,
             version: genesis.version,
@@ -65,11 +78,36 @@ impl Trust {
             time_ms: genesis.time_ms,
             epoch_ms: Some(genesis.parameters.epoch_ms),
             shard: ShardId::ROOT,
+            operators: if terms { operators_hash(&genesis.parameters) } else { Hash::ZERO },
+            leaders: Hash::ZERO,
+        }
+    }
+
+    /// Returns true if the trusted block leads to an epoch whose boundary names a term.
+    pub fn has_term(&self) -> bool {
+        Rules::of(self.version).unwrap_or(Rules::NEWEST).has_terms()
+    }
+
+    /// Returns the term of the committee. Only from version 2 on is it named by a header.
+    fn term(&self) -> Term {
+        Term {
+            epoch: self.epoch,
+            version: self.version,
+            validators: self.validator_set,
+            parameters: self.parameters,
+            charter: self.shard_map,
+            operators: self.operators,
+            leaders: self.leaders,
+            change: Change::None,
         }
     }
 
     /// Encodes a checkpoint.
     pub fn to_checkpoint(&self) -> Vec<u8> {
+        if self.has_term() {
+            let known = (self, self.operators, self.leaders, self.epoch_ms.unwrap_or_default());
+            return [CHECKPOINT_2, &encode(&known)].concat();
+        }
         let mut bytes = encode(self);
         self.epoch_ms.into_iter().for_each(|epoch_ms| bytes.extend(encode(&epoch_ms)));
         bytes
@@ -81,22 +119,34 @@ impl Trust {
     /// [`DecodeError`]: the bytes are no checkpoint, its committee is not the one that it names, or its chain has more
     /// shards than this release knows.
     pub fn from_checkpoint(bytes: &[u8]) -> Result<Self, DecodeError> {
+        if let Some(second) = bytes.strip_prefix(CHECKPOINT_2) {
+            let (trust, operators, leaders, epoch_ms) = decode::<(Self, Hash, Hash, u64)>(second, Self::BYTES_MAX)?;
+            return Self { epoch_ms: Some(epoch_ms), operators, leaders, ..trust }.checked(true);
+        }
         let trust = match decode::<(Self, u64)>(bytes, Self::BYTES_MAX) {
             Ok((trust, epoch_ms)) => Self { epoch_ms: Some(epoch_ms), ..trust },
             Err(_) => decode(bytes, Self::BYTES_MAX)?,
         };
-        trust.checked()
+        trust.checked(false)
     }
 
-    /// Checks the parts that can be checked of a trust that somebody vouches for.
-    pub(super) fn checked(self) -> Result<Self, DecodeError> {
+    /// Checks the parts that can be checked of a trust that somebody vouches for. `terms` tells if its form is that of
+    /// version 2.
+    pub(super) fn checked(self, terms: bool) -> Result<Self, DecodeError> {
         let trust = Self { shard: ShardId::ROOT, ..self };
-        if trust.shard_map != shard_map() {
-            return Err(DecodeError::Malformed("the checkpoint has shards that this release doesn't know".to_owned()));
+        let refuse = |why: &str| Err(DecodeError::Malformed(why.to_owned()));
+        let Some(rules) = Rules::of(trust.version) else {
+            return refuse("the checkpoint was made by a newer release");
+        };
+        if rules.has_terms() != terms {
+            return refuse("the checkpoint has the form of another protocol version, such as unreleased builds made");
         }
-        let named = Hash(hash_value(domain::VALIDATOR_SET, &trust.validators)) == trust.validator_set;
+        if trust.shard_map != shard_map(rules, ShardId::ROOT) {
+            return refuse("the checkpoint has shards that this release doesn't know");
+        }
+        let named = set_hash(&trust.validators) == trust.validator_set;
         if !named {
-            return Err(DecodeError::Malformed("the checkpoint's committee is not the one that it names".to_owned()));
+            return refuse("the checkpoint's committee is not the one that it names");
         }
         Ok(trust)
     }
@@ -105,28 +155,62 @@ impl Trust {
     ///
     /// # Errors
     /// [`ProofRefused`].
-    pub fn follow(&self, change: &EpochChange) -> Result<Self, ProofRefused> {
-        let EpochChange { boundary, proof, next } = change;
+    pub fn follow(&self, change: &EpochTransition) -> Result<Self, ProofRefused> {
+        let boundary = change.boundary();
         if !boundary.ends_epoch() {
             return Err(ProofRefused::NotAnEnd(boundary.height));
         }
         if boundary.end != End::Boundary {
             return Err(ProofRefused::NotTheFirstEnd(boundary.height));
         }
-        let validator_set = Hash(hash_value(domain::VALIDATOR_SET, next));
-        if validator_set != boundary.next_validator_set {
-            return Err(ProofRefused::OtherCommittee);
+        if self.has_term() != matches!(change, EpochTransition::Term(_)) {
+            return Err(ProofRefused::OtherForm(boundary.epoch));
         }
-        let digest = self.check_final(boundary, proof)?;
-        Ok(Self {
-            epoch: boundary.epoch.next(),
-            validator_set,
-            validators: next.clone(),
+        let (term, parameters) = match change {
+            EpochTransition::V1(shown) => {
+                check_set(&shown.next, boundary)?;
+                let (epoch, validators) = (boundary.epoch.next(), boundary.next_validator_set);
+                (Term { epoch, validators, ..self.term() }, None)
+            }
+            EpochTransition::First(first) => {
+                check_set(&first.change.next, boundary)?;
+                let parameters = check_first_term(first)?.parameters;
+                (first_term(first, &parameters), Some(parameters))
+            }
+            EpochTransition::Term(shown) => {
+                let parameters = check_term_change(&self.term(), shown).map_err(ProofRefused::OtherTerm)?;
+                (shown.term, parameters)
+            }
+        };
+        let digest = self.check_final(boundary, change.proof())?;
+        Ok(self.after(change, digest, &term, parameters.as_ref()))
+    }
+
+    /// Returns the trust in the committee of a term that begins after this checked change.
+    fn after(
+        &self,
+        change: &EpochTransition,
+        digest: BlockDigest,
+        term: &Term,
+        parameters: Option<&Parameters>,
+    ) -> Self {
+        let boundary = change.boundary();
+        Self {
+            chain: self.chain,
+            version: term.version,
+            parameters: term.parameters,
+            shard_map: term.charter,
+            epoch: term.epoch,
+            validator_set: term.validators,
+            validators: change.validators().clone(),
             height: boundary.height,
             digest,
             time_ms: boundary.time_ms,
-            ..self.clone()
-        })
+            epoch_ms: parameters.map(|new| new.epoch_ms).or(self.epoch_ms),
+            shard: self.shard,
+            operators: term.operators,
+            leaders: term.leaders,
+        }
     }
 
     /// Checks that `header` is final on the chain, in the epoch of this committee. Returns its digest.
@@ -169,12 +253,15 @@ impl Trust {
     }
 
     fn check_settings(&self, header: &Header) -> Result<(), ProofRefused> {
-        if (header.chain, header.version) != (self.chain, self.version) {
+        if header.chain != self.chain {
             return Err(ProofRefused::OtherChain);
         }
         self.check_shard(header)?;
         if header.epoch != self.epoch {
             return Err(ProofRefused::OtherEpoch { header: header.epoch, trusted: self.epoch });
+        }
+        if header.version != self.version {
+            return Err(ProofRefused::OtherVersion { header: header.version, trusted: self.version });
         }
         if header.time_ms <= self.time_ms || header.height <= self.height {
             return Err(ProofRefused::Below(header.height));
@@ -186,6 +273,11 @@ impl Trust {
         }
         Ok(())
     }
+}
+
+/// Checks that a shown committee is the one that a boundary of version 1 names.
+fn check_set(validators: &ValidatorSet, boundary: &Header) -> Result<(), ProofRefused> {
+    if set_hash(validators) == boundary.next_validator_set { Ok(()) } else { Err(ProofRefused::OtherCommittee) }
 }
 
 /// Checks that `header` is final in the epoch of a genesis' committee.

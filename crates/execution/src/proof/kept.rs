@@ -5,11 +5,14 @@
 
 use super::committees::{COMMITTEES_MAX, Committees, ENDS_MAX, EpochEnd};
 use super::{Light, Trust};
+use borsh::io::{Read, Result, Write};
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_types::{BoundedVec, DecodeError, Epoch, decode, encode};
 
-/// A committee, and the length of its epoch.
-type KeptTrust = (Trust, Option<u64>);
+/// A committee, and the length of its epoch. From version 2 on, the hashes of its term that a `Trust` of version 1 lacks
+/// follow.
+#[derive(Clone)]
+struct KeptTrust(Trust);
 
 #[derive(BorshSerialize, BorshDeserialize)]
 struct SavedState {
@@ -19,25 +22,42 @@ struct SavedState {
     passed_ms: u64,
 }
 
-fn kept(trust: &Trust) -> KeptTrust {
-    (trust.clone(), trust.epoch_ms)
+impl BorshSerialize for KeptTrust {
+    fn serialize<W: Write>(&self, writer: &mut W) -> Result<()> {
+        let Self(trust) = self;
+        (trust, trust.epoch_ms).serialize(writer)?;
+        if trust.has_term() { (trust.operators, trust.leaders).serialize(writer) } else { Ok(()) }
+    }
 }
 
-fn trust((trust, epoch_ms): KeptTrust) -> Result<Trust, DecodeError> {
-    Trust { epoch_ms, ..trust }.checked()
+impl BorshDeserialize for KeptTrust {
+    fn deserialize_reader<R: Read>(reader: &mut R) -> Result<Self> {
+        let trust = Trust::deserialize_reader(reader)?;
+        let epoch_ms = BorshDeserialize::deserialize_reader(reader)?;
+        if !trust.has_term() {
+            return Ok(Self(Trust { epoch_ms, ..trust }));
+        }
+        let (operators, leaders) = BorshDeserialize::deserialize_reader(reader)?;
+        Ok(Self(Trust { epoch_ms, operators, leaders, ..trust }))
+    }
+}
+
+fn trust(KeptTrust(trust): KeptTrust) -> std::result::Result<Trust, DecodeError> {
+    let terms = trust.has_term();
+    trust.checked(terms)
 }
 
 impl Light {
     /// Largest number of bytes of an encoded state.
-    pub const BYTES_MAX: usize = (COMMITTEES_MAX + 1) * (Trust::BYTES_MAX + 16) + ENDS_MAX * 64 + 1024;
+    pub const BYTES_MAX: usize = (COMMITTEES_MAX + 1) * (Trust::BYTES_MAX + 80) + ENDS_MAX * 64 + 1024;
 
     /// Encodes the state, to continue from it in another process.
     pub fn to_bytes(&self) -> Vec<u8> {
         let committees = &self.committees;
-        let trusts = committees.trusts.values().map(kept).collect();
+        let trusts = committees.trusts.values().cloned().map(KeptTrust).collect();
         let ends = committees.ends.iter().map(|(epoch, end)| (*epoch, *end)).collect();
         encode(&SavedState {
-            anchor: kept(&committees.anchor),
+            anchor: KeptTrust(committees.anchor.clone()),
             // The state has the same bounds, so the fallbacks are never used.
             trusts: BoundedVec::new(trusts).unwrap_or_default(),
             ends: BoundedVec::new(ends).unwrap_or_default(),
@@ -49,7 +69,7 @@ impl Light {
     ///
     /// # Errors
     /// [`DecodeError`]: the bytes are no state, or its parts don't fit together.
-    pub fn from_bytes(bytes: &[u8], trust_period_ms: Option<u64>) -> Result<Self, DecodeError> {
+    pub fn from_bytes(bytes: &[u8], trust_period_ms: Option<u64>) -> std::result::Result<Self, DecodeError> {
         let SavedState { anchor, trusts, ends, passed_ms } = decode(bytes, Self::BYTES_MAX)?;
         let ascending = trusts.is_sorted_by(|a, b| a.0.epoch < b.0.epoch) && ends.is_sorted_by(|a, b| a.0 < b.0);
         let mut committees = Committees::new(trust(anchor)?);
@@ -59,7 +79,7 @@ impl Light {
             return Err(DecodeError::Malformed("the committees are not those of one chain, in order".to_owned()));
         }
         let known = trusts.iter().cloned().map(|kept| trust(kept).map(|trust| (trust.epoch, trust)));
-        committees.trusts = known.collect::<Result<_, _>>()?;
+        committees.trusts = known.collect::<std::result::Result<_, _>>()?;
         committees.ends = ends.iter().copied().collect();
         Ok(Self::of(committees, trust_period_ms, passed_ms))
     }

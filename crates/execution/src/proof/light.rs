@@ -8,7 +8,7 @@
 use super::committees::{Committees, EpochEnd};
 use super::{ProofRefused, ReadState, Trust, check_read, check_receipt, check_transaction};
 use rustorium_crypto::block_digest;
-use rustorium_types::{BlockDigest, BlockProof, Epoch, EpochChange, Header, HeaderProof, Proof};
+use rustorium_types::{BlockDigest, BlockProof, Epoch, EpochTransition, Header, HeaderProof, Proof};
 use std::collections::VecDeque;
 
 /// Number of digests of final headers that are kept.
@@ -95,11 +95,11 @@ impl Light {
     ///
     /// # Errors
     /// [`ProofRefused`]. Then nothing has changed.
-    pub fn follow(&mut self, change: &EpochChange, now_ms: u64) -> Result<Epoch, ProofRefused> {
-        let (of, now_ms) = (change.boundary.epoch, self.now_ms(now_ms));
-        let before = self.trust_of(of, now_ms)?;
-        self.check_age(of, change.boundary.time_ms, now_ms)?;
-        check_ahead(&change.boundary, now_ms)?;
+    pub fn follow(&mut self, change: &EpochTransition, now_ms: u64) -> Result<Epoch, ProofRefused> {
+        let (boundary, now_ms) = (change.boundary(), self.now_ms(now_ms));
+        let before = self.trust_of(boundary.epoch, now_ms)?;
+        self.check_age(boundary.epoch, boundary.time_ms, now_ms)?;
+        check_ahead(boundary, now_ms)?;
         let next = before.follow(change)?;
         let period_ms = self.trust_period_ms;
         self.committees.take(change, next, |known, trust| is_over(period_ms, known.retired_ms(trust), now_ms))

@@ -4,6 +4,7 @@
 //! *Invariants:* every byte of a proof matters: a change of any field is refused; a refusal names the part; the subject
 //! of a proof is taken only from its checked part.
 
+mod activation;
 mod committees;
 mod conflict;
 mod final_header;
@@ -12,6 +13,7 @@ mod light;
 mod read;
 mod receipt;
 
+pub use activation::check_first_term;
 pub use committees::EpochEnd;
 pub use final_header::{Trust, verify_block};
 pub use light::{CheckedProof, HEADER_AHEAD_MS_MAX, Light, header_of};
@@ -26,9 +28,20 @@ use thiserror::Error;
 /// A proof shows nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ProofRefused {
-    /// The header is of another chain or protocol version.
+    /// The header is of another chain.
     #[error("the proof is of another chain; check that the genesis file is the chain's")]
     OtherChain,
+    /// The header is of another protocol version than the trusted block leads to.
+    #[error(
+        "the header is of protocol version {header}, the trusted committee is one of version {trusted}; ask another node, \
+         and install the newest release if others say the same"
+    )]
+    OtherVersion {
+        /// The header's version.
+        header: u16,
+        /// The version of the epoch.
+        trusted: u16,
+    },
     /// The header is of another shard than the trusted one, or than the one that has the accounts in question.
     #[error("the proof is of shard {header} instead of shard {expected}; ask a node that serves shard {expected}")]
     OtherShard {
@@ -71,6 +84,15 @@ pub enum ProofRefused {
     /// The committee is not the one that the header names.
     #[error("the next committee is not the one that the epoch's last block names")]
     OtherCommittee,
+    /// The term is not the one that the epoch's last block names, or doesn't follow the trusted one.
+    #[error("the next term is not the one that the epoch's last block leads to: {0}")]
+    OtherTerm(&'static str),
+    /// The evidence of a first term of version 2 shows no activation.
+    #[error("it does not show that a quorum of the chain's operators activated version 2")]
+    NoActivation,
+    /// The change has the form of another protocol version than the trusted one.
+    #[error("the change of epoch {0} has the form of another protocol version than the trusted block")]
+    OtherForm(Epoch),
     /// One epoch has two ends, both final.
     #[error("epoch {0} has two final ends: its committee can't be trusted; ask the chain's operators")]
     TwoEnds(Epoch),

@@ -42,7 +42,7 @@ pub fn genesis_of(accounts: usize, storage_bytes: u64, parameters: Parameters) -
     let mut accounts: Vec<_> = (0..accounts).map(account).collect();
     accounts.sort_by_key(|account| account.public_key);
     Genesis {
-        version: if parameters.epoch_age_min_ms.is_some() { Rules::V2 } else { Rules::V1 }.version(),
+        version: if parameters.min_epoch_ms.is_some() { Rules::V2 } else { Rules::V1 }.version(),
         name: BoundedBytes::new(b"test".to_vec()).unwrap(),
         time_ms: START_MS,
         parameters,

@@ -62,8 +62,10 @@ pub struct EpochChain {
 impl EpochChain {
     pub fn new(epochs: u64) -> Self {
         let genesis = make_genesis(Parameters::of(Rules::V1));
-        let mut last =
-            Header { chain: hashes(&genesis).chain, ..rustorium_execution::genesis(&genesis, ShardId::ROOT).header };
+        let mut last = Header {
+            chain: hashes(&genesis, ShardId::ROOT).chain,
+            ..rustorium_execution::genesis(&genesis, ShardId::ROOT).header
+        };
         let (mut changes, mut firsts) = (Vec::new(), Vec::new());
         for epoch in 0..=epochs {
             let set = committee(&genesis, epoch);

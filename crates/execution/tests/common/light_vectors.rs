@@ -45,7 +45,7 @@ impl LightChain {
         let start = rustorium_execution::genesis(&self.genesis, ShardId::ROOT).header;
         let validator_set = hash_of(&self.committee(epoch));
         Header {
-            chain: hashes(&self.genesis).chain,
+            chain: hashes(&self.genesis, ShardId::ROOT).chain,
             epoch: Epoch(epoch),
             height: Height(height),
             view: View(height),
@@ -136,7 +136,7 @@ fn age_cases(chain: &LightChain, cases: &mut Vec<Value>) {
         ],
     ));
     let mut known = Light::new(Trust::genesis(&chain.genesis), None);
-    known.follow(&chain.changes[0], day(1)).unwrap();
+    known.follow(&chain.changes[0].clone().into(), day(1)).unwrap();
     // A checkpoint of an earlier release, which doesn't say how long its epoch is.
     let mut pinned = case(
         "G: a checkpoint of one second ago, and checks 400 days later",

@@ -58,7 +58,7 @@ impl World {
     pub fn of(made: Genesis) -> Self {
         let start = genesis(&made, ShardId::ROOT);
         let state = start.diff.into_iter().map(|write| (write.key, write.value.unwrap())).collect();
-        let header = Header { chain: hashes(&made).chain, ..start.header };
+        let header = Header { chain: hashes(&made, ShardId::ROOT).chain, ..start.header };
         Self { genesis: made, state, header, root: start.result_root }
     }
 

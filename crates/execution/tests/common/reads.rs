@@ -27,6 +27,11 @@ impl ReadChain {
         let mut world = World::with(Parameters::of(Rules::V1));
         let puts = (0..20u8).map(|n| world.sign_at(0, u64::from(n), vec![put(0, &[n], &[n; 9])])).collect::<Vec<_>>();
         world.run(&puts);
+        Self::above(world)
+    }
+
+    /// A final header above the world's newest height, which claims the root of its state.
+    pub fn above(world: World) -> Self {
         let diff: Vec<KeyChange> = world.state.iter().map(|(key, value)| (*key, Some(value_hash(value)))).collect();
         let mut tree = MemKv::default();
         let diff = update(&TABLES, &tree, &diff, &Serial).unwrap();

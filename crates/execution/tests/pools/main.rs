@@ -295,7 +295,7 @@ fn a_genesis_has_pools_in_order_with_keys_of_transfers() {
     }
     // The key is in the chain's id.
     let ids = [make_pool_genesis(&[1], key), make_pool_genesis(&[2], key), make_pool_genesis(&[], key)];
-    let ids = ids.map(|genesis| hashes(&genesis).chain);
+    let ids = ids.map(|genesis| hashes(&genesis, ShardId::ROOT).chain);
     assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2]);
 }
 

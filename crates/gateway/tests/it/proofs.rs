@@ -168,7 +168,7 @@ async fn epoch_changes_come_in_pages() {
     let epochs: Vec<u64> = body["changes"].as_array().unwrap().iter().map(|c| c["epoch"].as_u64().unwrap()).collect();
     assert_eq!((epochs, &body["next"], &body["changes"][0]["height"]), (vec![1, 2, 3], &json!(4), &json!(20)));
     let bytes = hex::decode(body["changes"][0]["change_hex"].as_str().unwrap()).unwrap();
-    assert_eq!(decode::<EpochChange>(&bytes, PROOF_BYTES_MAX).unwrap().boundary.epoch, Epoch(1));
+    assert_eq!(decode::<EpochTransition>(&bytes, PROOF_BYTES_MAX).unwrap().epoch(), Epoch(1));
     let last = get(&router, "/v1/epochs?from=4&limit=3").await;
     assert_eq!(last.headers[header::CACHE_CONTROL], "no-store");
     assert_eq!((last.json()["changes"].as_array().unwrap().len(), last.json().get("next")), (1, None));

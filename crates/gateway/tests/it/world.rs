@@ -381,10 +381,10 @@ impl Backend for World {
         std::future::ready(self.prove_now(subjects, at)).boxed()
     }
 
-    fn epoch_changes(&self, from: Epoch, limit: usize) -> Result<Vec<EpochChange>, BackendError> {
+    fn epoch_changes(&self, from: Epoch, limit: usize) -> Result<Vec<EpochTransition>, BackendError> {
         let change = |epoch: u64| {
             let boundary = Header { epoch: Epoch(epoch), end: End::Boundary, ..header(10 * (epoch + 1)) };
-            EpochChange { proof: proof(&boundary), boundary, next: BoundedVec::default() }
+            EpochChange { proof: proof(&boundary), boundary, next: BoundedVec::default() }.into()
         };
         Ok((from.0..self.ended_epochs.load(Ordering::Relaxed)).take(limit).map(change).collect())
     }
@@ -462,6 +462,8 @@ impl Backend for World {
             peers_up: 3 - unreachable.len(),
             peers: 3,
             unreachable,
+            protocol: 1,
+            older: Vec::new(),
             pool_transactions: 0,
             pool_bytes: 0,
             durability: "vote",

@@ -10,7 +10,7 @@ use rustorium_api::{
 };
 use rustorium_crypto::Addressed;
 use rustorium_gateway::{Backend, ChainInfo};
-use rustorium_types::{AccountId, Epoch, EpochChange, Height, Subject, TxId, View};
+use rustorium_types::{AccountId, Epoch, EpochTransition, Height, Subject, TxId, View};
 use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -106,7 +106,7 @@ impl Backend for StatelessBackend {
         Box::pin(ready(self.not_yet()))
     }
 
-    fn epoch_changes(&self, _: Epoch, _: usize) -> Result<Vec<EpochChange>, BackendError> {
+    fn epoch_changes(&self, _: Epoch, _: usize) -> Result<Vec<EpochTransition>, BackendError> {
         self.not_yet()
     }
 
@@ -154,6 +154,8 @@ impl Backend for StatelessBackend {
             peers_up: peers,
             peers,
             unreachable: Vec::new(),
+            protocol: 0,
+            older: Vec::new(),
             pool_transactions: 0,
             pool_bytes: 0,
             durability: self.durability,

@@ -41,7 +41,7 @@ use rustorium_stages::{NodeError, Replica};
 use rustorium_storage::{Durability, Journal, JournalError, JournalRecord, Lsn, RocksStore};
 use rustorium_transport::Transport;
 use rustorium_txpool::PoolConfig;
-use rustorium_types::{Genesis, ShardId, encode};
+use rustorium_types::{Genesis, Rules, ShardId, encode};
 use std::sync::Arc;
 
 /// Cores a thread that checks signatures: more of them only contend, and check smaller batches.
@@ -249,7 +249,7 @@ impl Opened {
         vitals: &mut Vitals,
     ) -> Result<Threads, NodeError> {
         let roots = self.replica.roots(|| process.tables())?;
-        let executor = self.replica.executor(roots.as_ref(), threads_for(1));
+        let executor = self.replica.executor(roots.as_ref(), threads_for(1))?;
         let (events, gauges, start) = (self.replica.events.clone(), self.gauges.clone(), process.start);
         let keeping = self.replica.keeping(process.config.keep_heights);
         let mark = Arc::<Mark>::default();
@@ -293,7 +293,8 @@ impl Opened {
         let (offers, questions) = (self.offers.clone(), self.questions.clone());
         let intake = Intake {
             chain: self.replica.context.chain(),
-            pool: PoolConfig::of_chain(self.replica.context.rules, &self.replica.context.parameters),
+            // The shard's own pool knows the epoch's rules.
+            pool: PoolConfig::of_chain(Rules::NEWEST, &self.replica.context.parameters),
             capacity: process.config.pool_transactions_max,
             store: self.replica.store.clone(),
             gauges: self.gauges.clone(),

@@ -106,7 +106,7 @@ impl Server {
                 (id, answer.map_or(Response::NotHeld, |answer| Response::State(Box::new(answer))))
             }
             Work::Answer { id, request } => (id, answer(&Serving { memory: None, store: &*self.store }, &request)),
-            Work::ShowEnd(epoch) => (0, Response::EpochEnd(Box::new(self.store.epoch(epoch).ok().flatten()?))),
+            Work::ShowEnd(epoch) => (0, Response::EpochEnd(self.store.epoch(epoch).ok().flatten()?)),
             Work::Take(_) => return None,
         };
         Some(Message::Response { id, response }.to_frame())

@@ -6,7 +6,7 @@
 use rustorium_shard::context::Context;
 use rustorium_storage::{Store, StoreError};
 use rustorium_sync::state::certifying_epoch;
-use rustorium_types::{Epoch, EpochChange, PublicKey, Request, Response, Snapshot};
+use rustorium_types::{Epoch, EpochTransition, PublicKey, Request, Response, Snapshot};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 pub(super) struct Committees {
     /// The known committees by epoch; the genesis' first.
     known: Vec<Arc<Context>>,
-    changes: Vec<EpochChange>,
+    changes: Vec<EpochTransition>,
     /// Offered snapshots that a later committee certified.
     later: BTreeMap<PublicKey, Snapshot>,
     /// Peers' answers about how the newest known epoch ended; `None` for an invalid one.
-    ends: BTreeMap<PublicKey, Option<EpochChange>>,
+    ends: BTreeMap<PublicKey, Option<EpochTransition>>,
     /// The newest question to each peer.
     asked: BTreeMap<PublicKey, (Instant, u64)>,
     /// Time of the last progress.
@@ -58,7 +58,7 @@ impl Committees {
         &self.known[self.known.len() - 1]
     }
 
-    fn go_on(&mut self, change: EpochChange) {
+    fn go_on(&mut self, change: EpochTransition) {
         let next = self.newest().after(&change);
         self.known.push(Arc::new(next));
         self.changes.push(change);
@@ -124,11 +124,12 @@ impl Committees {
     /// A peer's answer.
     pub fn on_answer(&mut self, from: PublicKey, id: u64, response: Response) {
         let end = match response {
-            Response::EpochEnd(change) if change.boundary.epoch == self.newest().epoch() => {
+            Response::EpochEnd(change) if change.epoch() == self.newest().epoch() => {
+                let change_epoch = change.epoch().0;
                 match self.newest().check_change(&change) {
-                    Ok(()) => Some(*change),
+                    Ok(()) => Some(change),
                     Err(part) => {
-                        tracing::warn!(event = "epoch_end_refused", epoch = change.boundary.epoch.0, reason = part);
+                        tracing::warn!(event = "epoch_end_refused", epoch = change_epoch, reason = part);
                         None
                     }
                 }

@@ -131,7 +131,7 @@ impl Serves {
 
     fn end(&self, to: &PublicKey, id: u64, epoch: Epoch) {
         let change = self.store.epoch(epoch).unwrap().map(|change| if self.closes { closing(change) } else { change });
-        self.answer(to, id, change.map_or(Response::NotHeld, |change| Response::EpochEnd(Box::new(change))));
+        self.answer(to, id, change.map_or(Response::NotHeld, Response::EpochEnd));
     }
 
     fn shown(&self, answer: StateAnswer) -> StateAnswer {
@@ -149,14 +149,15 @@ impl Serves {
 }
 
 /// Returns the same end, with the first closing block in the boundary's place.
-fn closing(change: EpochChange) -> EpochChange {
+fn closing(change: EpochTransition) -> EpochTransition {
+    let EpochTransition::V1(change) = change else { panic!("the epoch is of a later version") };
     let mut descendants = change.proof.descendants.clone().into_vec();
     if descendants.is_empty() {
-        return change;
+        return EpochTransition::V1(change);
     }
     let boundary = descendants.remove(0);
     let proof = BlockProof { descendants: BoundedVec::new(descendants).unwrap(), ..change.proof };
-    EpochChange { boundary, proof, ..change }
+    EpochChange { boundary, proof, next: change.next }.into()
 }
 
 struct Hears(Arc<Queue<JoinEvent>>);
@@ -370,7 +371,7 @@ fn in_the_third_epoch() -> Net {
 fn committees_are_followed_from_the_genesis_on_and_a_closing_block_is_no_boundary() {
     let mut world = World::new(in_the_third_epoch());
     assert!(!steps::change(&world.net, 0, 0).proof.descendants.is_empty());
-    let forged = closing(steps::change(&world.net, 0, 0));
+    let forged = closing(steps::transition(&world.net, 0, 0));
     assert!(context(&world.net.genesis, 3).check_change(&forged).is_err());
     let store = Arc::new(MemStore::new());
     world.serve_ends(0, false, true, world.net.store(0).clone());
@@ -381,7 +382,7 @@ fn committees_are_followed_from_the_genesis_on_and_a_closing_block_is_no_boundar
     assert_eq!(height, offers(&world.net).list()[0].height);
     for epoch in 0..2 {
         let (mine, theirs) = (store.epoch(Epoch(epoch)).unwrap().unwrap(), steps::change(&world.net, 0, epoch));
-        assert_eq!((mine.boundary, mine.next), (theirs.boundary, theirs.next));
+        assert_eq!((mine.boundary(), mine.validators()), (&theirs.boundary, &theirs.next));
     }
     let World { mut net, .. } = world;
     net.stop(3);

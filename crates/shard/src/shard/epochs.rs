@@ -12,13 +12,15 @@ use crate::senders::{Credit, epoch_of};
 use bytes::Bytes;
 use rustorium_crypto::block_digest;
 use rustorium_execution::CommitteeRecord;
-use rustorium_types::{Block, BoundedVec, Certificate, Class, EpochChange, Hash, Height, Message, PublicKey, Request};
+use rustorium_types::{
+    Block, BoundedVec, Certificate, Class, EpochTransition, Hash, Height, Message, PublicKey, Request,
+};
 use std::cmp::Ordering;
 use std::sync::Arc;
 
 impl<P: Ports> Shard<P> {
-    /// Returns whether the epoch's end is due in a block with this time and claim, and the committee that its header
-    /// then names.
+    /// Returns whether the epoch's end is due in a block with this time and claim, and the committee or term that its
+    /// header then names.
     pub(super) fn end_at(&self, time_ms: u64, claimed: Height) -> Option<(bool, Hash)> {
         self.epoch_end.due_at(&self.context, self.results.executed(), time_ms, claimed)
     }
@@ -70,8 +72,8 @@ impl<P: Ports> Shard<P> {
     }
 
     /// R31: sends the proof of an epoch's end to a peer that is still in it.
-    fn show_end(&mut self, to: &PublicKey, change: EpochChange) {
-        let response = rustorium_types::Response::EpochEnd(Box::new(change));
+    fn show_end(&mut self, to: &PublicKey, change: EpochTransition) {
+        let response = rustorium_types::Response::EpochEnd(change);
         let frame = Message::Response { id: 0, response }.to_frame();
         self.ports.send_to(to, Class::Sync, frame.into());
     }
@@ -99,26 +101,27 @@ impl<P: Ports> Shard<P> {
 
     /// Takes a peer's proof of how this epoch ended. A closing block consists of its header alone; the boundary and the
     /// blocks below it are fetched.
-    pub(super) fn on_epoch_end(&mut self, change: EpochChange) {
-        let known = self.tree.root().1.ends_epoch() || change.boundary.epoch != self.context.epoch();
+    pub(super) fn on_epoch_end(&mut self, change: EpochTransition) {
+        let known = self.tree.root().1.ends_epoch() || change.epoch() != self.context.epoch();
         if known {
             return;
         }
         if let Err(part) = self.context.check_change(&change) {
-            tracing::warn!(event = "epoch_end_refused", epoch = change.boundary.epoch.0, reason = part);
+            tracing::warn!(event = "epoch_end_refused", epoch = change.epoch().0, reason = part);
             return;
         }
-        let certified = change.proof.finalization.body.block;
-        let last = change.proof.descendants.last().unwrap_or(&change.boundary);
-        self.finality.prove(certified, self.context.finalization_of(last, &change.proof.finalization));
-        for header in change.proof.descendants.into_vec() {
+        let (boundary, proof) = change.into_boundary();
+        let certified = proof.finalization.body.block;
+        let last = proof.descendants.last().unwrap_or(&boundary);
+        self.finality.prove(certified, self.context.finalization_of(last, &proof.finalization));
+        for header in proof.descendants.into_vec() {
             self.keep_block(block_digest(&header), Block { header, inline: BoundedVec::default() }, true);
         }
-        if self.note_owners_end(&change.proof.finalization) {
+        if self.note_owners_end(&proof.finalization) {
             return;
         }
-        self.watch_certificate(&change.proof.finalization);
-        match self.votes.check_and_take(change.proof.finalization) {
+        self.watch_certificate(&proof.finalization);
+        match self.votes.check_and_take(proof.finalization) {
             Ok(events) => self.on_tally(events),
             Err(refused) => tracing::warn!(event = "certificate_refused", reason = %refused),
         }
@@ -188,7 +191,9 @@ impl<P: Ports> Shard<P> {
             committees: Vec::new(),
         };
         self.ports.begin_epoch(&context);
-        let tip = (block_digest(&change.boundary), change.boundary);
+        self.config.pool.rules = context.rules;
+        let (boundary, _) = change.into_boundary();
+        let tip = (block_digest(&boundary), boundary);
         let (mut offenders, members) = (self.checks.into_offenders(), context.places.keys().copied().collect());
         offenders.begin_epoch(&members, now.ms(), context.committee.faults());
         let mut next = Self::recover(context, self.config, self.ports, now, tip, journaled);

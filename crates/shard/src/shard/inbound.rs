@@ -69,7 +69,7 @@ impl<P: Ports> Shard<P> {
             }
             // A node that left the committee with the last epoch may still show how that epoch ended. A quorum's
             // signatures need no trusted sender.
-            Message::Response { response: Response::EpochEnd(change), .. } => self.on_epoch_end(*change),
+            Message::Response { response: Response::EpochEnd(change), .. } => self.on_epoch_end(change),
             Message::Response { response: Response::OwnSignatures { .. }, .. } => {}
             Message::Response { id, response } => {
                 if let Some(seed) = self.seed_place(from) {
@@ -221,7 +221,7 @@ impl<P: Ports> Shard<P> {
             Response::OwnSignatures { epoch, finalization, votes, batch } if epoch == self.context.epoch() => {
                 return self.on_own_signatures(peer, finalization, &votes, batch.map(|batch| *batch));
             }
-            Response::EpochEnd(change) => return self.on_epoch_end(*change),
+            Response::EpochEnd(change) => return self.on_epoch_end(change),
             other => other,
         };
         if GapFetcher::owns(id) {

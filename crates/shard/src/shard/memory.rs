@@ -5,7 +5,7 @@ use rustorium_crypto::Verified;
 use rustorium_quorum::KeptCertificate;
 use rustorium_sync::Source;
 use rustorium_types::{
-    Batch, BatchDigest, Block, BlockDigest, Certificate, Epoch, EpochChange, Height, ValidatorIndex, View, limits,
+    Batch, BatchDigest, Block, BlockDigest, Certificate, Epoch, EpochTransition, Height, ValidatorIndex, View, limits,
 };
 
 /// Source of answers from the shard's memory.
@@ -42,7 +42,7 @@ impl<P: Ports> Source for Memory<'_, P> {
         (Vec::new(), None)
     }
 
-    fn epoch_end(&self, _epoch: Epoch) -> Option<EpochChange> {
+    fn epoch_end(&self, _epoch: Epoch) -> Option<EpochTransition> {
         None
     }
 }

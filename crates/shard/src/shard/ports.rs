@@ -15,8 +15,8 @@ use rustorium_signer::protocol::Request as SignRequest;
 use rustorium_storage::RecordKind;
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
-    AccountId, Batch, Block, BlockDigest, BlockProof, Certificate, Class, Epoch, EpochChange, Hash, Height, Message,
-    PublicKey, Request, SignedVote, Transaction, TxId, ValidatorIndex,
+    AccountId, Batch, Block, BlockDigest, BlockProof, Certificate, Class, Epoch, EpochTransition, Hash, Height,
+    Message, PublicKey, Request, SignedVote, Transaction, TxId, ValidatorIndex,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -160,7 +160,7 @@ pub struct Executed {
 /// An epoch that is over.
 pub struct EndedEpoch {
     /// Proof of the epoch's end, from which the next epoch follows.
-    pub change: EpochChange,
+    pub change: EpochTransition,
     /// The newest height up to the boundary that had a payload.
     pub payload_height: Height,
 }
@@ -271,7 +271,7 @@ pub trait Ports {
     /// Returns a final block from the store.
     fn stored_block(&self, digest: &BlockDigest) -> Option<Block>;
     /// Returns from the store how an epoch ended.
-    fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange>;
+    fn epoch_end(&self, epoch: Epoch) -> Option<EpochTransition>;
     /// Sends a request to the process that signs for this node, which answers with `Event::Signer`. Only a shard
     /// without a key of its own calls it.
     fn ask_signer(&mut self, _request: SignRequest) {}

@@ -4,7 +4,7 @@
 use crate::chain::{self, START_MS, validator_key};
 use crate::forge;
 use crate::net::{Net, node_key};
-use crate::steps::{change, epoch, goes_on, governed, operate, settle, validator};
+use crate::steps::{epoch, goes_on, governed, operate, settle, transition, validator};
 use rustorium_crypto::{SigningKey, domain, signed_bytes};
 use rustorium_execution::CommitteeRecord;
 use rustorium_shard::Event;
@@ -15,7 +15,7 @@ use rustorium_types::*;
 const AGE_MS: u64 = 10_000;
 
 fn net(count: usize) -> Net {
-    Net::of(count, Parameters { epoch_age_min_ms: Some(AGE_MS), ..governed() })
+    Net::of(count, Parameters { min_epoch_ms: Some(AGE_MS), ..governed() })
 }
 
 fn proven(net: &Net, owner_key: PublicKey, validator: &SigningKey, node: &SigningKey) -> Possession {
@@ -53,7 +53,7 @@ fn a_wish_ends_an_epoch_once_it_is_old_enough_and_without_anything_else_happenin
     at_ms(&mut net, AGE_MS + 100);
     settle(&mut net);
     assert_eq!((0..5).map(|index| epoch(&net, index)).collect::<Vec<_>>(), [1; 5]);
-    let boundary = change(&net, 0, 0).boundary;
+    let boundary = transition(&net, 0, 0).boundary().clone();
     // The test's cores propose with their next heartbeat.
     assert!((AGE_MS..AGE_MS + 500).contains(&(boundary.time_ms - START_MS)), "{}", boundary.time_ms - START_MS);
     goes_on(&mut net, 5);
@@ -68,7 +68,7 @@ fn operators_end_an_epoch_at_any_age() {
     assert_eq!(epoch(&net, 0), 0);
     operate(&mut net, 0, vec![Operation::EndEpoch { epoch: Epoch(0) }]);
     assert_eq!((0..5).map(|index| epoch(&net, index)).collect::<Vec<_>>(), [1; 5]);
-    assert_eq!(change(&net, 0, 0).next.len(), 5, "the wish counts with it");
+    assert_eq!(transition(&net, 0, 0).validators().len(), 5, "the wish counts with it");
 }
 
 #[test]
@@ -85,13 +85,13 @@ fn a_leader_that_ends_an_epoch_too_young_or_not_at_its_age_is_refused() {
     let context = chain::context(&net.genesis, leader);
     let tip = net.store(0).tip().unwrap();
     let record = CommitteeRecord::from_bytes(&net.store(0).committee_record(tip.header.height).unwrap().unwrap());
-    let next = rustorium_crypto::hash_value(domain::VALIDATOR_SET, &record.unwrap().target);
+    let next = context.names_next(rustorium_crypto::set_hash(&record.unwrap().target));
     let block = |time_ms: u64, end: End| {
         let mut block = forge::child(&context, &tip.header, view);
         (block.header.time_ms, block.header.end, block.header.state) = (START_MS + time_ms, end, tip.header.state);
         block.header.result = ResultClaim { height: tip.header.height, root: tip.result_root };
         if end == End::Boundary {
-            block.header.next_validator_set = Hash(next);
+            block.header.next_validator_set = next;
         }
         block
     };
@@ -154,7 +154,7 @@ fn an_owner_that_replaces_its_keys_without_end_ends_no_epoch_before_its_age() {
 
 /// Account 0 is the operator, and another account's key owns validator 3.
 fn owned_by_account(number: usize) -> Genesis {
-    let mut genesis = chain::genesis_with(Parameters { epoch_age_min_ms: Some(AGE_MS), ..governed() });
+    let mut genesis = chain::genesis_with(Parameters { min_epoch_ms: Some(AGE_MS), ..governed() });
     let mut validators = genesis.validators.to_vec();
     validators[3].owner_key = chain::signer(number).public();
     genesis.validators = BoundedVec::new(validators).unwrap();

@@ -24,7 +24,7 @@ fn an_end_with_too_many_closing_blocks_for_a_proof_is_proved_with_one() {
     let end = change(&net, 0, 0);
     assert!(end.proof.finalization.body.view.0 >= end.boundary.view.0 + many);
     assert_eq!(end.proof.descendants.len(), 1, "whoever checks it needs the last closing header alone");
-    assert_eq!(Context::new(&net.genesis, ShardId::ROOT, validator_key(1)).check_change(&end), Ok(()));
+    assert_eq!(Context::new(&net.genesis, ShardId::ROOT, validator_key(1)).check_change(&end.clone().into()), Ok(()));
     for height in 1..=end.boundary.height.0 {
         let header = net.store(0).bare_block(Height(height)).unwrap().unwrap().header;
         let proof = block_proof(&**net.store(0), Height(height)).unwrap().expect("it is final");

@@ -21,7 +21,7 @@ fn an_operator_adds_a_validator_who_votes_from_the_next_epoch_on() {
     assert_eq!((0..5).map(|index| epoch(&net, index)).collect::<Vec<_>>(), [1; 5]);
     let change = change(&net, 0, 0);
     let genesis_context = Context::new(&net.genesis, ShardId::ROOT, validator_key(0));
-    assert_eq!(genesis_context.check_change(&change), Ok(()));
+    assert_eq!(genesis_context.check_change(&change.clone().into()), Ok(()));
     assert_eq!(change.next.len(), 5);
     let boundary = net.store(4).bare_block(change.boundary.height).unwrap().unwrap();
     assert_eq!(boundary.header, change.boundary, "the newcomer executed up to it");
@@ -110,7 +110,7 @@ fn the_end_comes_by_time_on_an_idle_chain_with_one_empty_block() {
     assert_eq!(boundary.next_validator_set, boundary.validator_set, "the same committee goes on");
     let end = change(&net, 0, 0);
     let context = Context::new(&net.genesis, ShardId::ROOT, validator_key(0));
-    assert_eq!(context.check_change(&end), Ok(()));
+    assert_eq!(context.check_change(&end.clone().into()), Ok(()));
     net.advance(10_000_000);
     assert_eq!(net.height(0), 1, "an idle chain makes no further block");
     net.advance(12_000_000);
@@ -131,7 +131,10 @@ fn closing_blocks_finalize_a_boundary_that_lost_its_votes_and_are_no_heights() {
         assert!(header.ends_epoch() && header.transactions == 0 && header.result == change.boundary.result);
         assert_eq!(net.store(0).height_of(&block_digest(header)).unwrap(), None, "a closing block isn't stored");
     }
-    assert_eq!(Context::new(&net.genesis, ShardId::ROOT, validator_key(1)).check_change(&change), Ok(()));
+    assert_eq!(
+        Context::new(&net.genesis, ShardId::ROOT, validator_key(1)).check_change(&change.clone().into()),
+        Ok(())
+    );
     goes_on(&mut net, 5);
     let next = net.store(4).bare_block(change.boundary.height.next()).unwrap().unwrap().header;
     assert_eq!(next.parent, block_digest(&change.boundary), "whatever certificate made it final");
@@ -187,10 +190,10 @@ fn a_change_shown_with_any_part_altered_is_refused() {
     for (number, spoil) in spoils.iter().enumerate() {
         let mut bad = good.clone();
         spoil(&mut bad);
-        assert!(context.check_change(&bad).is_err(), "spoiled by {number}");
+        assert!(context.check_change(&bad.into()).is_err(), "spoiled by {number}");
     }
-    let next = context.after(&good);
-    assert!(next.check_change(&good).is_err(), "it is no end of the epoch after");
+    let next = context.after(&good.clone().into());
+    assert!(next.check_change(&good.into()).is_err(), "it is no end of the epoch after");
 }
 
 #[test]
@@ -343,7 +346,7 @@ fn messages_of_an_older_epoch_are_ignored_and_the_sender_gets_the_end() {
     }
     net.run();
     assert_eq!((net.saw(0, |_| true), net.nodes[0].shard.view()), before);
-    let end = |message: &Message| matches!(message, Message::Response { response: Response::EpochEnd(change), .. } if change.boundary.epoch == Epoch(0));
+    let end = |message: &Message| matches!(message, Message::Response { response: Response::EpochEnd(change), .. } if change.epoch() == Epoch(0));
     assert!(net.between(0, 3).any(end), "a heartbeat of an older epoch is answered with its end");
 }
 

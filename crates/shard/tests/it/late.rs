@@ -31,7 +31,7 @@ fn a_claim_whose_root_is_not_known_any_more_waits_unless_the_parent_claims_the_s
 /// tip claims, and its node found honest boundaries invalid.
 #[test]
 fn the_committee_record_of_a_filled_store_is_valid_from_its_tip_on() {
-    let made = genesis_with(Parameters { epoch_age_min_ms: None, ..governed() });
+    let made = genesis_with(Parameters { min_epoch_ms: None, ..governed() });
     let start = rustorium_execution::genesis(&made, ShardId::ROOT);
     let mut record = CommitteeRecord::from_bytes(start.value(&rustorium_execution::committee_key()).unwrap()).unwrap();
     let mut target = record.target.to_vec();

@@ -5,8 +5,10 @@ use crate::{chain, forge, steps};
 use rustorium_quorum::{Leaders, leader_seed};
 use rustorium_shard::context::Context;
 use rustorium_shard::port::Input;
-use rustorium_storage::{EpochStore, Store};
-use rustorium_types::{BlockDigest, ChainId, Epoch, Hash, Message, Rules, ShardId, ValidatorIndex, View, VoteKind};
+use rustorium_storage::Store;
+use rustorium_types::{
+    BlockDigest, ChainId, Epoch, Hash, Message, Operation, Rules, ShardId, ValidatorIndex, View, VoteKind,
+};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -94,17 +96,20 @@ fn chains_of_version_two_draw_leaders_from_the_boundarys_claim_and_those_of_vers
 
     let mut net = steps::net(4);
     steps::operate(&mut net, 0, vec![steps::remove(3)]);
-    let change = net.store(0).epoch(Epoch(0)).unwrap().expect("it has ended");
+    let change = steps::transition(&net, 0, 0);
     let old = Context::new(&net.genesis, ShardId::ROOT, None);
-    let next = (old.after(&change).leaders, Leaders::new(3, None, change.boundary.view));
+    let next = (old.after(&change).leaders, Leaders::new(3, None, change.boundary().view));
     assert_eq!((old.rules, old.leaders.seed(), next.0), (Rules::V1, None, next.1));
 
-    // The way in which an epoch ended doesn't affect who leads in the next one.
-    let seed = leader_seed(first.chain(), Epoch(1), change.boundary.result.root);
-    let next = Leaders::new(3, Some(seed), change.boundary.view);
+    let mut net = Net::of(4, steps::governed());
+    steps::operate(&mut net, 0, vec![steps::remove(3), Operation::EndEpoch { epoch: Epoch(0) }]);
+    let change = steps::transition(&net, 0, 0);
+    let first = Context::new(&net.genesis, ShardId::ROOT, None);
+    let seed = leader_seed(first.chain(), Epoch(1), change.boundary().result.root);
+    let next = Leaders::new(3, Some(seed), change.boundary().view);
     assert_eq!(first.after(&change).leaders, next);
     let tip = net.store(0).tip().unwrap();
-    let again = Context::at(&genesis, None, &**net.store(0), &tip.header).unwrap();
+    let again = Context::at(&net.genesis, None, &**net.store(0), &tip.header).unwrap();
     assert_eq!(again.leaders, next, "after a restart");
 }
 

@@ -10,6 +10,7 @@ mod ports;
 mod steps;
 mod witness;
 
+mod activation;
 mod ages;
 mod catch_up;
 mod certificates;
@@ -38,6 +39,7 @@ mod signer;
 mod signing;
 mod stale;
 mod state_claims;
+mod terms;
 mod turns;
 mod validity;
 mod versions;

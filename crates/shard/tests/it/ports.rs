@@ -18,6 +18,7 @@ use rustorium_shard::senders::Credit;
 use rustorium_shard::senders::Payer;
 use rustorium_shard::{EndReason, Event, ExecutionJob, FalseBatch, Ports};
 use rustorium_signer::protocol::Request as SignRequest;
+use rustorium_stages::activating::Activating;
 use rustorium_stages::executor::{Executor, Progress};
 use rustorium_stages::inbox::Inbox;
 use rustorium_stages::metrics::NodeMetrics;
@@ -169,6 +170,8 @@ impl TestPorts {
             progress: Arc::<Progress>::default(),
             metrics: Arc::new(NodeMetrics::new(ShardId::ROOT)),
             roots: Some(self.roots.clone()),
+            parameters: (&self.context.parameters).into(),
+            activating: self.activating(),
             keys: Keys::default(),
             provers: Scoped(2),
             prove: Arc::new(|id| Submitted::TimedOut(*id)),
@@ -181,6 +184,13 @@ impl TestPorts {
         events.take(Some(Duration::ZERO), &mut told);
         self.events.append(&mut told);
         true
+    }
+
+    /// Reads again which leaves may end version 1, as a start does.
+    fn activating(&self) -> Option<Activating> {
+        let parameters = &self.context.parameters;
+        let first = self.context.rules == Rules::V1;
+        first.then(|| Activating::new(&*self.store, parameters, tables()).unwrap()).flatten()
     }
 
     /// Reads the whole store once more, as a restart does.
@@ -273,7 +283,7 @@ impl Ports for TestPorts {
         Serving { memory: None, store: &*self.store }.block(digest)
     }
 
-    fn epoch_end(&self, epoch: Epoch) -> Option<EpochChange> {
+    fn epoch_end(&self, epoch: Epoch) -> Option<EpochTransition> {
         self.store.epoch(epoch).unwrap()
     }
 

@@ -13,7 +13,7 @@ use std::rc::Rc;
 /// Account 0 is the one operator. Under version 1 a change needs no proof and counts at once; these tests are about how
 /// an epoch ends, not when.
 pub fn parameters() -> Parameters {
-    Parameters { epoch_age_min_ms: None, ..governed() }
+    Parameters { min_epoch_ms: None, ..governed() }
 }
 
 /// Same as `parameters`, under the newest rules.
@@ -65,8 +65,14 @@ pub fn epoch(net: &Net, index: usize) -> u64 {
     net.nodes[index].core.epoch.0
 }
 
-pub fn change(net: &Net, index: usize, epoch: u64) -> EpochChange {
+pub fn transition(net: &Net, index: usize, epoch: u64) -> EpochTransition {
     net.store(index).epoch(Epoch(epoch)).unwrap().expect("the epoch is over")
+}
+
+/// Returns how an epoch of version 1 ended.
+pub fn change(net: &Net, index: usize, epoch: u64) -> EpochChange {
+    let EpochTransition::V1(change) = transition(net, index, epoch) else { panic!("the epoch is of a later version") };
+    *change
 }
 
 /// Checks that a transaction of an account other than the operator's is executed on all nodes below `count`.

@@ -112,6 +112,7 @@ fn a_time_at_the_end_of_all_times_neither_overflows_nor_keeps_the_shard_awake() 
         block.header.time_ms = time_ms;
         // The epoch is over by then, so the block is valid except for its time.
         block.header.end = End::Boundary;
+        block.header.next_validator_set = context.names_next(context.hashes.validator_set);
         net.inject(2, peer, forge::proposal(&context, &block));
         net.advance(5_000);
         assert_eq!(net.nodes[peer].core.statuses(2), [PayloadStatus::Pending]);

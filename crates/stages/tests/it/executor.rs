@@ -50,6 +50,8 @@ impl SingleExecutor {
             progress: Arc::<Progress>::default(),
             metrics: Arc::new(NodeMetrics::new(ShardId::ROOT)),
             roots: None,
+            parameters: (&genesis.parameters).into(),
+            activating: None,
             keys: Keys::default(),
             provers: Scoped(1),
             prove: Arc::new(|id| Submitted::TimedOut(*id)),

@@ -29,6 +29,7 @@ mod steps;
 #[path = "../../../shard/tests/it/witness.rs"]
 mod witness;
 
+mod activating;
 mod executor;
 mod inbox;
 mod proof_pool;

@@ -119,20 +119,20 @@ fn a_light_client_follows_the_owners_end_and_believes_the_new_committee_alone() 
     let store = net.store(0).clone();
     let end = change(&net, 0, 0);
     let genesis = Trust::genesis(&net.genesis);
-    let after = genesis.follow(&end).unwrap();
+    let after = genesis.follow(&end.clone().into()).unwrap();
     assert_eq!((after.epoch, after.digest), (Epoch(1), block_digest(&end.boundary)));
     assert_eq!(after.validators.as_slice(), plan.next.as_slice());
     let boundary = block_proof(&*store, end.boundary.height).unwrap().unwrap();
     assert_eq!(genesis.check_final(&end.boundary, &boundary), Ok(after.digest));
     let context = Context::new(&net.genesis, ShardId::ROOT, validator_key(1));
-    assert_eq!(context.check_change(&end), Ok(()));
+    assert_eq!(context.check_change(&end.clone().into()), Ok(()));
     // Any other end under the same signatures, and the same end under fewer signatures.
     let mut other = end.clone();
     other.boundary.time_ms += 1;
-    assert!(genesis.follow(&other).is_err() && context.check_change(&other).is_err());
+    assert!(genesis.follow(&other.clone().into()).is_err() && context.check_change(&other.into()).is_err());
     let mut few = end.clone();
     few.proof.finalization.signatures = BoundedVec::new(signed(&plan, &[1, 2])).unwrap();
-    assert!(genesis.follow(&few).is_err() && context.check_change(&few).is_err());
+    assert!(genesis.follow(&few.clone().into()).is_err() && context.check_change(&few.into()).is_err());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::store::{HeightCommit, Store, StoreError};
 use crate::synced::SyncedTip;
 use crate::tree::{TreeRow, TreeWrites};
-use rustorium_types::{Certificate, EpochChange, Height, LeafWrite};
+use rustorium_types::{Certificate, EpochTransition, Height, LeafWrite};
 
 /// A write that a store accepted.
 pub(super) enum Write {
@@ -12,7 +12,7 @@ pub(super) enum Write {
     Fold(Height, Vec<TreeRow>),
     TreeWrites(Height, TreeWrites),
     Prune(Height),
-    Epoch(Box<EpochChange>),
+    Epoch(EpochTransition),
     CommitteeRecord(Height, Vec<u8>),
     BeginSync(Vec<u8>),
     Synced(Height, Vec<TreeRow>, Vec<LeafWrite>),

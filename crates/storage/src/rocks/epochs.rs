@@ -5,7 +5,7 @@ use crate::epochs::EpochStore;
 use crate::rows::{self, Table};
 use crate::store::StoreError;
 use rocksdb::{Direction, IteratorMode, WriteBatch};
-use rustorium_types::{Epoch, EpochChange, Height, encode};
+use rustorium_types::{Epoch, EpochTransition, Height, encode};
 
 pub(super) const EPOCH_PREFIX: &[u8] = b"epoch-end/";
 pub(super) const RECORD_PREFIX: &[u8] = b"committee/";
@@ -15,13 +15,13 @@ pub(super) fn row_key(prefix: &[u8], number: u64) -> Vec<u8> {
 }
 
 impl EpochStore for RocksStore {
-    fn epoch(&self, epoch: Epoch) -> Result<Option<EpochChange>, StoreError> {
+    fn epoch(&self, epoch: Epoch) -> Result<Option<EpochTransition>, StoreError> {
         let key = row_key(EPOCH_PREFIX, epoch.0);
         self.disk.get(Table::Meta, &key)?.map(|row| rows::decode_row(Table::Meta, &key, &row)).transpose()
     }
 
-    fn put_epoch(&self, change: &EpochChange) -> Result<(), StoreError> {
-        self.put_row(&row_key(EPOCH_PREFIX, change.boundary.epoch.0), &encode(change))
+    fn put_epoch(&self, change: &EpochTransition) -> Result<(), StoreError> {
+        self.put_row(&row_key(EPOCH_PREFIX, change.epoch().0), &encode(change))
     }
 
     fn committee_record(&self, height: Height) -> Result<Option<Vec<u8>>, StoreError> {

@@ -13,7 +13,7 @@ use crate::store::{Store, StoreError, Tip};
 use crate::tree::TreeWrites;
 use rocksdb::{Direction, IteratorMode, WriteBatch};
 use rustorium_crypto::value_hash;
-use rustorium_types::{EpochChange, Hash, Height, LeafWrite, encode_into};
+use rustorium_types::{EpochTransition, Hash, Height, LeafWrite, encode_into};
 use std::collections::BTreeMap;
 
 /// Rows that one write removes.
@@ -145,8 +145,8 @@ impl RocksStore {
                 break;
             }
             let contents = self.disk.keys.open_row(Table::Meta, &key, &row)?;
-            let change: EpochChange = rows::decode_row(Table::Meta, &key, &contents)?;
-            if change.boundary.height > to {
+            let change: EpochTransition = rows::decode_row(Table::Meta, &key, &contents)?;
+            if change.boundary().height > to {
                 batch.delete_cf(meta, &key);
             }
         }

@@ -1,6 +1,7 @@
 //! Arbitrary values of every type that travels.
 
 mod proofs;
+mod terms;
 
 pub use proofs::proof;
 use proptest::array::uniform32;
@@ -9,6 +10,7 @@ use proptest::option;
 use proptest::prelude::*;
 use rustorium_types::limits::{INLINE_TRANSACTIONS_MAX, PROOF_HEADERS_MAX, SYNC_ITEMS_MAX, VALIDATORS_MAX};
 use rustorium_types::*;
+pub use terms::{activation, transition};
 
 fn bounded<T: std::fmt::Debug, const MAX: usize>(
     item: impl Strategy<Value = T>,
@@ -411,7 +413,7 @@ fn response() -> impl Strategy<Value = Response> {
                 Response::OwnSignatures { epoch: Epoch(epoch), finalization, votes, batch }
             }
         ),
-        epoch_change().prop_map(|change| Response::EpochEnd(Box::new(change))),
+        transition().prop_map(Response::EpochEnd),
         bounded(batch(), 3).prop_map(Response::Batches),
         state_answer().prop_map(|answer| Response::State(Box::new(answer))),
     ]

@@ -3,6 +3,16 @@
 use super::*;
 
 pub fn proof() -> impl Strategy<Value = Proof> {
+    prop_oneof![
+        read().prop_map(|proof| Proof::Read(Box::new(proof))),
+        receipt_proof().prop_map(|proof| Proof::Receipt(Box::new(proof))),
+        (transaction(), receipt_proof())
+            .prop_map(|(transaction, receipt)| Proof::Transaction(Box::new(TransactionProof { transaction, receipt }))),
+        header_proof().prop_map(|proof| Proof::Block(Box::new(proof))),
+    ]
+}
+
+pub fn read() -> impl Strategy<Value = ReadProof> {
     let subject = prop_oneof![
         account().prop_map(Subject::Account),
         (account(), id()).prop_map(|(account, asset)| Subject::Balance(account, AssetId(asset))),
@@ -10,16 +20,13 @@ pub fn proof() -> impl Strategy<Value = Proof> {
     ];
     let entries = bounded((subject, option::of(bytes(9))), 4);
     let others = bounded((account(), id()).prop_map(|(account, name)| StateKey { account, name }), 3);
-    let read = (entries, others, bytes(40), header_proof()).prop_map(|(entries, others, state, shown)| {
-        Proof::Read(Box::new(ReadProof { entries, others, state, header: shown.header, proof: shown.proof }))
-    });
-    prop_oneof![
-        read,
-        receipt_proof().prop_map(|proof| Proof::Receipt(Box::new(proof))),
-        (transaction(), receipt_proof())
-            .prop_map(|(transaction, receipt)| Proof::Transaction(Box::new(TransactionProof { transaction, receipt }))),
-        header_proof().prop_map(|proof| Proof::Block(Box::new(proof))),
-    ]
+    (entries, others, bytes(40), header_proof()).prop_map(|(entries, others, state, shown)| ReadProof {
+        entries,
+        others,
+        state,
+        header: shown.header,
+        proof: shown.proof,
+    })
 }
 
 fn header_proof() -> impl Strategy<Value = HeaderProof> {

@@ -32,6 +32,19 @@ class UpgradeStep(Result):
     state: Literal["done", "to do"]
 
 
+class Activated(Result):
+    """An activation of protocol version 2 by operators, as far as the command got."""
+
+    epoch: int
+    """The epoch that the operators' values name."""
+    put: list[str]
+    """Accounts whose value is proven."""
+    needed: int
+    """Operators that must put the same value."""
+    active: bool
+    """Whether the epoch after it is of version 2."""
+
+
 class DevnetFacts(Result):
     """A devnet that runs; the same as its devnet.json, with the file's path and the faucet's URL."""
 

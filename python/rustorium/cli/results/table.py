@@ -47,6 +47,7 @@ def _list(*types: type) -> Shape:
 SHAPES: Mapping[str, Shape] = {
     "init": _one(nodes.HomeMade),
     "upgrade": _list(nodes.UpgradeStep),
+    "upgrade activate": _one(nodes.Activated),
     "devnet": _one(nodes.DevnetFacts),
     "query": _list(ledger.AccountRow, ledger.BalanceRow, ledger.ValueRow, ledger.ListedKey),
     "verify": _one(ledger.ProofFacts, ledger.ForkFacts),

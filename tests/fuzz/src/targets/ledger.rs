@@ -4,18 +4,20 @@ use super::canonical;
 use crate::corpus::{bytes_of, of_type, vectors};
 use rustorium_api::genesis_file::{from_json, to_json};
 use rustorium_crypto::{
-    SigningKey, batch_digest, block_digest, chain_id, verify_batch, verify_certificate, verify_transactions,
-    verify_vote,
+    SigningKey, batch_digest, block_digest, chain_id, parameters_hash, set_hash, term_hash, verify_activation,
+    verify_batch, verify_certificate, verify_transactions, verify_vote,
 };
-use rustorium_execution::{Trust, check_genesis};
-use rustorium_types::limits::{BATCH_BYTES_MAX, FRAME_BYTES_MAX, GENESIS_BYTES_MAX, TRANSACTION_BYTES_MAX};
+use rustorium_execution::{Trust, check_genesis, check_term_change, term_of};
+use rustorium_types::limits::{
+    ACTIVATION_BYTES_MAX, BATCH_BYTES_MAX, FRAME_BYTES_MAX, GENESIS_BYTES_MAX, TRANSACTION_BYTES_MAX,
+};
 use rustorium_types::*;
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 /// Data signed by the keys of the vectors: nothing else may ever verify under them.
 static SIGNED: LazyLock<BTreeSet<Vec<u8>>> = LazyLock::new(|| {
-    let kinds = ["transaction", "batch", "vote"];
+    let kinds = ["transaction", "batch", "vote", "activation"];
     kinds.iter().flat_map(|kind| of_type(kind)).collect()
 });
 
@@ -25,6 +27,12 @@ static KEYS: LazyLock<Vec<PublicKey>> = LazyLock::new(|| {
     let keys: BTreeSet<PublicKey> =
         seeds.map(|case| SigningKey::from_seed(&bytes_of(&case, "seed").try_into().unwrap()).public()).collect();
     keys.into_iter().collect()
+});
+
+/// The operators of the vectors: the keys that signed their activations.
+static OPERATORS: LazyLock<Vec<PublicKey>> = LazyLock::new(|| {
+    let cases = vectors("ledger.json").into_iter().filter(|case| case["type"] == "activation");
+    cases.map(|case| SigningKey::from_seed(&bytes_of(&case, "seed").try_into().unwrap()).public()).collect()
 });
 
 fn is_signed(input: &[u8]) {
@@ -124,6 +132,39 @@ pub fn certificates() -> Vec<Vec<u8>> {
     });
     all.extend(fewer);
     all
+}
+
+/// A term is followed only by one that its boundary names, and whose committee and parameters it names.
+pub fn term_change(input: &[u8]) {
+    let Some(change) = canonical::<TermChange>(input, PROOF_BYTES_MAX) else { return };
+    let epoch = Epoch(change.term.epoch.0.wrapping_sub(1));
+    let now = Term { epoch, ..term_of(&change.boundary, &Parameters::default()) };
+    if let Ok(parameters) = check_term_change(&now, &change) {
+        assert_eq!(term_hash(&change.term), change.boundary.next_validator_set);
+        assert_eq!(set_hash(&change.validators), change.term.validators);
+        let hash = parameters.as_ref().map_or(now.parameters, parameters_hash);
+        assert_eq!(hash, change.term.parameters);
+    }
+}
+
+pub fn term_changes() -> Vec<Vec<u8>> {
+    of_type("transition").into_iter().filter(|bytes| bytes.starts_with(&[2, 0])).collect()
+}
+
+/// An activation counts for no key except its signer's, and for none of small order.
+pub fn activation(input: &[u8]) {
+    let Some(activation) = canonical::<Activation>(input, ACTIVATION_BYTES_MAX) else { return };
+    let operators = OPERATORS.iter().chain(activation.body.parameters.operators.iter());
+    for key in operators {
+        if verify_activation(key, &activation) {
+            is_signed(input);
+        }
+    }
+    assert!(!verify_activation(&[0; 32], &activation), "a key of small order signs");
+}
+
+pub fn activations() -> Vec<Vec<u8>> {
+    of_type("activation")
 }
 
 pub fn receipt(input: &[u8]) {

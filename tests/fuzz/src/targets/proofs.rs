@@ -39,7 +39,8 @@ impl Chain {
 
     fn learn(&mut self, case: &serde_json::Value) {
         for change in case["epochs"].as_array().into_iter().flatten() {
-            let change: EpochChange = decode(&hex::decode(change.as_str().unwrap()).unwrap(), PROOF_BYTES_MAX).unwrap();
+            let change: EpochTransition =
+                decode(&hex::decode(change.as_str().unwrap()).unwrap(), PROOF_BYTES_MAX).unwrap();
             self.light.follow(&change, 0).unwrap();
         }
         let proof = decoded(case);
@@ -123,7 +124,7 @@ pub fn proofs() -> Vec<Vec<u8>> {
 
 /// A change leads only to the committee that the change before it named.
 pub fn epoch_change(input: &[u8]) {
-    let Some(change) = canonical::<EpochChange>(input, PROOF_BYTES_MAX) else { return };
+    let Some(change) = canonical::<EpochTransition>(input, PROOF_BYTES_MAX) else { return };
     for chain in CHAINS.iter() {
         let mut light = chain.light.clone();
         let known = encode(light.newest());

@@ -65,8 +65,8 @@ impl EpochEnd {
         }
     }
 
-    /// Returns whether the end is due in a block with this time and claim, and the committee that its header then
-    /// names. `None` if the claimed height isn't executed here.
+    /// Returns whether the end is due in a block with this time and claim, and the committee or term that its header
+    /// then names. `None` if the claimed height isn't executed here.
     pub(crate) fn due_at(
         &self,
         context: &Context,
@@ -80,7 +80,7 @@ impl EpochEnd {
         let by_time = time_ms >= end_ms;
         let asked = wanted.end_asked == Some(epoch);
         let due = by_time || wanted.set != own && time_ms >= wish_ms(context) || asked;
-        Some((due, if due { wanted.set } else { own }))
+        Some((due, if due { context.names_next(wanted.set) } else { own }))
     }
 
     /// R28: checks what a header says of the epoch's end against this node's own result.
@@ -93,7 +93,7 @@ impl EpochEnd {
             Some(found) if found == (header.ends_epoch(), header.next_validator_set) => PayloadStatus::Ready,
             Some((true, _)) if !header.ends_epoch() => invalid(header.view, "the epoch's end is due"),
             Some((false, _)) => invalid(header.view, "it ends the epoch before its end is due"),
-            Some(_) => invalid(header.view, "it names another next committee"),
+            Some(_) => invalid(header.view, "it names another next term"),
         }
     }
 
@@ -160,7 +160,7 @@ impl EpochEnd {
 
 /// R45: returns the header time from which a wish for another committee ends the epoch. Under version 1 any time does.
 fn wish_ms(context: &Context) -> u64 {
-    let age_ms = context.parameters.epoch_age_min_ms;
+    let age_ms = context.parameters.min_epoch_ms;
     context.start_ms.saturating_add(age_ms.unwrap_or(0))
 }
 
@@ -175,23 +175,41 @@ pub(crate) fn due_by_time_us(context: &Context, now: Now) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::shard::machines::testing::{at, context, genesis};
+    use rustorium_types::End;
 
     #[test]
     fn the_end_is_due_by_time_by_a_wish_and_when_it_is_asked_for() {
         let (context, genesis) = (context(0), genesis());
         let (start_ms, own) = (context.start_ms, context.hashes.validator_set);
+        let next = context.names_next(own);
         let end_ms = start_ms + context.parameters.epoch_ms;
         let mut end = EpochEnd::default();
         let due = |end: &EpochEnd, time_ms, claimed| end.due_at(&context, Height(5), time_ms, Height(claimed));
         assert_eq!(due(&end, start_ms, 5), None, "nothing is known of what operators want");
         end.note(Height(0), &CommitteeRecord::of_genesis(&genesis));
         assert_eq!(due(&end, start_ms, 6), None, "not executed so far");
-        assert_eq!((due(&end, end_ms - 1, 5), due(&end, end_ms, 5)), (Some((false, own)), Some((true, own))));
+        assert_eq!((due(&end, end_ms - 1, 5), due(&end, end_ms, 5)), (Some((false, own)), Some((true, next))));
         let asked = CommitteeRecord { end_asked: Some(Epoch(0)), ..CommitteeRecord::of_genesis(&genesis) };
         end.note(Height(3), &asked);
-        assert_eq!((due(&end, start_ms, 2), due(&end, start_ms, 3)), (Some((false, own)), Some((true, own))));
+        assert_eq!((due(&end, start_ms, 2), due(&end, start_ms, 3)), (Some((false, own)), Some((true, next))));
         end.forget_below(Height(4));
-        assert_eq!((due(&end, start_ms, 2), due(&end, start_ms, 4)), (None, Some((true, own))));
+        assert_eq!((due(&end, start_ms, 2), due(&end, start_ms, 4)), (None, Some((true, next))));
+    }
+
+    #[test]
+    fn a_boundary_of_version_two_names_the_wanted_term_alone() {
+        let (context, genesis) = (context(0), genesis());
+        let mut end = EpochEnd::default();
+        end.note(Height(0), &CommitteeRecord::of_genesis(&genesis));
+        let (parent, own) = (context.genesis_header.clone(), context.hashes.validator_set);
+        let time_ms = context.start_ms + context.parameters.epoch_ms;
+        let status = |next_validator_set| {
+            let header = Header { end: End::Boundary, next_validator_set, time_ms, ..parent.clone() };
+            end.check(&context, Height(5), &parent, &header)
+        };
+        assert_eq!(status(context.names_next(own)), PayloadStatus::Ready);
+        assert_eq!(status(own), PayloadStatus::Invalid, "as a boundary of version 1 would name the committee");
+        assert_eq!(status(context.names_next(Hash([1; 32]))), PayloadStatus::Invalid);
     }
 
     #[test]

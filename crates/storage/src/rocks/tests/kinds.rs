@@ -93,7 +93,7 @@ fn filled(store: &RocksStore, chain: &mut Chain) {
     store.fold_tree(Height(1), &[tree_row(1), tree_row(2)]).unwrap();
     store.fold_tree(Height(2), &[tree_row(1), tree_row(3)]).unwrap();
     store.put_committee_record(Height(3), SECRET).unwrap();
-    store.put_epoch(&end()).unwrap();
+    store.put_epoch(&end().into()).unwrap();
 }
 
 #[test]

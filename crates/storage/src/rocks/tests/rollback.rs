@@ -135,7 +135,7 @@ fn epochs_and_committees_above_the_height_go() {
     };
     for height in 0..8 {
         if height % 3 == 2 {
-            store.put_epoch(&end(height / 3, height, &chain)).unwrap();
+            store.put_epoch(&end(height / 3, height, &chain).into()).unwrap();
             store.put_committee_record(Height(height), &[height as u8]).unwrap();
         }
         execute(&store, &chain.empty(vec![(1, Some(vec![1]))]));

@@ -1,0 +1,153 @@
+//! The bounds of a chain's parameters, for each protocol version.
+//!
+//! *Invariants:* under parameters that pass, a change of the committee fits a batch, a block and an operator's quota, so
+//! no setting prevents that it is undone.
+
+use crate::v1::work;
+use rustorium_types::limits::{BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
+use rustorium_types::{Parameters, Rules};
+use std::ops::RangeInclusive;
+
+/// The shortest epoch that a chain may have, ms. With shorter ones, nodes would do little else than start epochs.
+const EPOCH_MS_MIN: u64 = 1_000;
+/// The longest epoch of version 2: 30 days, in ms.
+const EPOCH_MS_MAX: u64 = 30 * 24 * 3600 * 1000;
+/// The times by which headers of version 2 may be ahead of a voter's clock, ms.
+const CLOCK_AHEAD_MS: RangeInclusive<u64> = 500..=10_000;
+
+/// Cost of the dearest transaction with one change of the committee.
+const GOVERNING: u64 =
+    work::TRANSACTION + work::COMMITTEE + work::POSSESSION + (1 + work::RETIRED_LEAVES) * (work::READ + work::WRITE);
+
+/// A name of a parameter, and true if it keeps a bound.
+type Bound = (&'static str, bool);
+
+/// Checks the parameters of a genesis that follows these rules.
+///
+/// # Errors
+/// The name of a parameter that is out of range.
+pub(crate) fn check_parameters(parameters: &Parameters, rules: Rules) -> Result<(), &'static str> {
+    match rules {
+        Rules::V1 => {
+            let absent = ("min_epoch_ms", parameters.min_epoch_ms.is_none());
+            all(common(parameters).into_iter().chain([absent]))
+        }
+        Rules::V2 => check_parameters2(parameters),
+    }
+}
+
+/// V8: checks parameters of version 2 as a whole: each bound, each pair, and that operators can still act under them.
+///
+/// # Errors
+/// The name of a parameter that is out of range.
+pub fn check_parameters2(p: &Parameters) -> Result<(), &'static str> {
+    let age_ms = p.min_epoch_ms.unwrap_or(0);
+    let quorum = quorums(p.operators.len()).contains(&usize::from(p.operator_quorum));
+    // The sender's record and the committee's, the approvals, and the leaves of retired keys.
+    let leaves = 3 + work::RETIRED_LEAVES;
+    let bounds = [
+        ("min_epoch_ms", (EPOCH_MS_MIN..=p.epoch_ms).contains(&age_ms)),
+        ("epoch_ms", p.epoch_ms <= EPOCH_MS_MAX),
+        ("clock_ahead_ms_max", CLOCK_AHEAD_MS.contains(&p.clock_ahead_ms_max)),
+        ("operator_quorum", quorum),
+        ("batch_work_max", p.batch_work_max >= GOVERNING),
+        ("transaction_writes_max", u64::from(p.transaction_writes_max) >= leaves),
+        ("quota_work_max", p.quota_work_max >= GOVERNING),
+        ("quota_work_per_s", p.quota_work_per_s >= 1),
+    ];
+    all(common(p).into_iter().chain(bounds))
+}
+
+/// V45: returns the quorums that so many operators may have: more than half of them, and from three on not all.
+pub fn quorums(operators: usize) -> RangeInclusive<usize> {
+    match operators {
+        0 => 0..=0,
+        1..3 => operators..=operators,
+        _ => operators / 2 + 1..=operators - 1,
+    }
+}
+
+fn all(bounds: impl IntoIterator<Item = Bound>) -> Result<(), &'static str> {
+    bounds.into_iter().find(|(_, holds)| !holds).map_or(Ok(()), |(name, _)| Err(name))
+}
+
+/// Returns the bounds of all versions.
+fn common(p: &Parameters) -> [Bound; 16] {
+    [
+        ("batch_bytes_max", p.batch_bytes_max as usize >= TRANSACTION_BYTES_MAX),
+        // A batch has a few fields of its own around the transactions.
+        ("batch_bytes_max", p.batch_bytes_max as usize <= BATCH_BYTES_MAX - 1024),
+        ("batch_transactions_max", (1..=BATCH_TRANSACTIONS_MAX).contains(&(p.batch_transactions_max as usize))),
+        ("batch_work_max", p.batch_work_max >= work::TRANSACTION),
+        ("block_bytes_max", p.block_bytes_max >= p.batch_bytes_max),
+        ("block_transactions_max", p.block_transactions_max >= p.batch_transactions_max),
+        ("block_work_max", p.block_work_max >= p.batch_work_max),
+        ("transaction_writes_max", p.transaction_writes_max >= 2),
+        ("lane_window_batches", p.lane_window_batches >= 1),
+        ("lane_window_bytes", p.lane_window_bytes >= p.batch_bytes_max),
+        ("claim_lag_max", p.claim_lag_max >= 1),
+        ("expiry_ahead_ms_max", p.expiry_ahead_ms_max >= 1),
+        ("quota_work_max", p.quota_work_max >= work::TRANSACTION),
+        ("epoch_ms", p.epoch_ms >= EPOCH_MS_MIN),
+        ("operators", (1..p.operators.len()).all(|i| !p.operators[..i].contains(&p.operators[i]))),
+        ("operator_quorum", (p.operators.len().min(1)..=p.operators.len()).contains(&usize::from(p.operator_quorum))),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quorum_is_more_than_half_and_leaves_one_operator_out() {
+        let of = |operators| quorums(operators).collect::<Vec<_>>();
+        assert_eq!((of(0), of(1), of(2), of(3)), (vec![0], vec![1], vec![2], vec![2]));
+        assert_eq!((of(4), of(5), of(16)), (vec![3], vec![3, 4], (9..=15).collect()));
+    }
+
+    #[test]
+    fn parameters_of_version_two_are_checked_as_a_whole() {
+        type Change = fn(&mut Parameters);
+        let refused: [(&str, Change); 12] = [
+            ("min_epoch_ms", |p| p.min_epoch_ms = None),
+            ("min_epoch_ms", |p| p.min_epoch_ms = Some(999)),
+            ("min_epoch_ms", |p| p.min_epoch_ms = Some(p.epoch_ms + 1)),
+            ("epoch_ms", |p| p.epoch_ms = EPOCH_MS_MAX + 1),
+            ("clock_ahead_ms_max", |p| p.clock_ahead_ms_max = 499),
+            ("clock_ahead_ms_max", |p| p.clock_ahead_ms_max = 10_001),
+            ("operator_quorum", |p| p.operator_quorum = 1),
+            ("batch_work_max", |p| p.batch_work_max = GOVERNING - 1),
+            ("transaction_writes_max", |p| p.transaction_writes_max = 6),
+            ("quota_work_max", |p| p.quota_work_max = GOVERNING - 1),
+            ("quota_work_per_s", |p| p.quota_work_per_s = 0),
+            ("lane_window_bytes", |p| p.lane_window_bytes = p.batch_bytes_max - 1),
+        ];
+        assert_eq!(check_parameters2(&Parameters::of(Rules::V2)), Ok(()));
+        for (name, change) in refused {
+            let mut parameters = Parameters::of(Rules::V2);
+            change(&mut parameters);
+            assert_eq!(check_parameters2(&parameters), Err(name));
+        }
+    }
+
+    #[test]
+    fn version_one_keeps_its_bounds() {
+        let odd = Parameters { clock_ahead_ms_max: 1, quota_work_per_s: 0, ..Parameters::of(Rules::V1) };
+        assert_eq!(check_parameters(&odd, Rules::V1), Ok(()));
+        assert_eq!(check_parameters(&Parameters::of(Rules::V2), Rules::V1), Err("min_epoch_ms"));
+    }
+
+    #[test]
+    fn the_dearest_change_of_the_committee_costs_what_is_asked_of_a_batch() {
+        use rustorium_types::{Operation, Possession};
+        let possession = Possession { validator: [0; 64], node: [0; 64] };
+        let replace = Operation::ReplaceProven {
+            validator_key: [1; 32],
+            new_validator_key: [2; 32],
+            new_node_key: [3; 32],
+            possession,
+        };
+        let cost = work::operation_work(&rustorium_types::SYSTEM_ACCOUNT, &replace);
+        assert_eq!(cost + work::TRANSACTION, GOVERNING);
+    }
+}

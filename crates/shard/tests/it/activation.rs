@@ -1,0 +1,154 @@
+//! From version 1 to version 2 on a chain that runs: all nodes at one boundary, in one process.
+
+use crate::chain::{self, N, admitted};
+use crate::net::Net;
+use crate::steps::{epoch, goes_on, settle, transition};
+use rustorium_crypto::block_digest;
+use rustorium_execution::{Trust, hashes, plan_activation};
+use rustorium_shard::Event;
+use rustorium_shard::context::Context;
+use rustorium_storage::Store;
+use rustorium_types::*;
+
+/// Accounts 0 to 2 are the operators of a chain of version 1; two of them decide.
+fn parameters() -> Parameters {
+    let operators = BoundedVec::new((0..3).map(|number| chain::signer(number).public()).collect()).unwrap();
+    Parameters { operators, operator_quorum: 2, ..Parameters::of(Rules::V1) }
+}
+
+/// Has an operator do something through node 0.
+fn operate(net: &mut Net, operator: usize, operation: Operation) {
+    let transaction = net.next_of(operator, vec![operation]);
+    let event = Event::Transactions { transactions: vec![admitted(&transaction)], from_client: true };
+    net.nodes[0].shard.ports.events.push_back(event);
+    settle(net);
+}
+
+/// Puts the activation of an epoch's end by these operators.
+fn put(net: &mut Net, epoch: u64, operators: &[usize]) {
+    let hashes = hashes(&net.genesis, ShardId::ROOT);
+    let place = (hashes.chain, Epoch(epoch));
+    let body = plan_activation(&net.genesis.parameters, place, hashes.validator_set, None).unwrap();
+    for operator in operators {
+        let value = chain::signer(*operator).sign_activation(body.clone()).to_bytes();
+        let key = BoundedBytes::new(ACTIVATION_KEY.to_vec()).unwrap();
+        let value = BoundedBytes::new(value).unwrap();
+        operate(net, *operator, Operation::Put { namespace: chain::account(*operator), key, value });
+    }
+}
+
+fn end(net: &mut Net, ended: u64) {
+    for operator in 0..2 {
+        operate(net, operator, Operation::EndEpoch { epoch: Epoch(ended) });
+    }
+    // A member that is away leads some views.
+    for _ in 0..24 {
+        if epoch(net, 0) == ended + 1 {
+            return;
+        }
+        net.nullify();
+        settle(net);
+    }
+    panic!("epoch {ended} doesn't end");
+}
+
+/// Returns the rules of the epoch in which a node is.
+fn rules(net: &Net, index: usize) -> Rules {
+    net.nodes[index].shard.ports.context.rules
+}
+
+fn net() -> Net {
+    let mut net = Net::of(N, parameters());
+    goes_on(&mut net, N);
+    net
+}
+
+#[test]
+fn all_nodes_go_on_by_version_two_after_the_boundary_that_shows_the_quorum() {
+    let mut net = net();
+    put(&mut net, 0, &[0, 2]);
+    end(&mut net, 0);
+    goes_on(&mut net, N);
+    assert!((0..N).all(|index| (epoch(&net, index), rules(&net, index)) == (1, Rules::V2)));
+    let tip = net.store(0).tip().unwrap().header;
+    assert_eq!((tip.version, tip.epoch), (2, Epoch(1)));
+    assert!(matches!(transition(&net, 0, 0), EpochTransition::First(_)));
+    assert!((1..N).all(|index| transition(&net, index, 0) == transition(&net, 0, 0)));
+    // The next boundary names a term.
+    end(&mut net, 1);
+    goes_on(&mut net, N);
+    assert!(matches!(transition(&net, 0, 1), EpochTransition::Term(_)));
+    assert!((0..N).all(|index| (epoch(&net, index), rules(&net, index)) == (2, Rules::V2)));
+}
+
+#[test]
+fn a_light_client_follows_from_version_one_into_version_two() {
+    let mut net = net();
+    put(&mut net, 0, &[0, 2]);
+    end(&mut net, 0);
+    goes_on(&mut net, N);
+    end(&mut net, 1);
+    goes_on(&mut net, N);
+    let anchor = Trust::genesis(&net.genesis);
+    let first = anchor.follow(&transition(&net, 0, 0)).unwrap();
+    assert_eq!((first.version, first.epoch), (2, Epoch(1)));
+    let second = first.follow(&transition(&net, 0, 1)).unwrap();
+    assert_eq!((second.version, second.epoch), (2, Epoch(2)));
+    // The same end without its evidence is refused by who holds the next epoch's headers.
+    let EpochTransition::First(shown) = transition(&net, 0, 0) else { panic!("it is the first") };
+    let bare = anchor.follow(&shown.change.clone().into()).unwrap();
+    assert_eq!((bare.version, bare.epoch), (1, Epoch(1)));
+    let EpochTransition::Term(later) = transition(&net, 0, 1) else { panic!("it is a term's") };
+    assert!(bare.check_final(&later.boundary, &later.proof).is_err());
+    assert_eq!(first.check_final(&later.boundary, &later.proof), Ok(block_digest(&later.boundary)));
+}
+
+#[test]
+fn a_boundary_without_the_quorum_goes_on_by_version_one() {
+    let mut net = net();
+    put(&mut net, 0, &[0]);
+    end(&mut net, 0);
+    goes_on(&mut net, N);
+    assert!((0..N).all(|index| (epoch(&net, index), rules(&net, index)) == (1, Rules::V1)));
+    // A value names one epoch: a second one for it comes too late, two for this epoch do not.
+    put(&mut net, 0, &[2]);
+    end(&mut net, 1);
+    assert!((0..N).all(|index| rules(&net, index) == Rules::V1));
+    put(&mut net, 2, &[1, 2]);
+    end(&mut net, 2);
+    goes_on(&mut net, N);
+    assert!((0..N).all(|index| (epoch(&net, index), rules(&net, index)) == (3, Rules::V2)));
+}
+
+#[test]
+fn a_node_that_was_away_decides_the_same_by_itself() {
+    let mut net = net();
+    put(&mut net, 0, &[0, 1]);
+    net.stop(3);
+    end(&mut net, 0);
+    goes_on(&mut net, 3);
+    net.reopen(3);
+    for _ in 0..8 {
+        settle(&mut net);
+    }
+    goes_on(&mut net, N);
+    assert_eq!((epoch(&net, 3), rules(&net, 3)), (1, Rules::V2));
+    assert_eq!(transition(&net, 3, 0), transition(&net, 0, 0), "it made the same evidence");
+}
+
+#[test]
+fn a_restart_in_version_two_finds_it_in_the_store() {
+    let mut net = net();
+    put(&mut net, 0, &[0, 1]);
+    end(&mut net, 0);
+    goes_on(&mut net, N);
+    let tip = net.store(2).tip().unwrap().header;
+    let context = Context::at(&net.genesis, None, &**net.store(2), &tip).unwrap();
+    assert_eq!((context.rules, context.epoch()), (Rules::V2, Epoch(1)));
+    assert!(context.parameters.min_epoch_ms.is_some());
+    net.stop(2);
+    net.reopen(2);
+    settle(&mut net);
+    goes_on(&mut net, N);
+    assert_eq!((epoch(&net, 2), rules(&net, 2)), (1, Rules::V2));
+}
