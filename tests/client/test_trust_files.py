@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
+from rustorium import _native
 from rustorium.client.light import LightClient
 from rustorium.client.prooffile import ProofFile, is_fork
 from rustorium.client.trust import TRUST_PERIOD_S
@@ -204,7 +205,7 @@ def test_a_proof_may_be_as_old_as_the_reader_allows(monkeypatch: pytest.MonkeyPa
     light = LightClient(genesis)
     facts = anyio.run(light.show, proof)
     monkeypatch.setattr("rustorium.client.light.now_ms", lambda: facts["claimed_by"]["time_ms"] + 60_000)
-    file = ProofFile(facts["kind"], facts["chain"], facts, proof).to_bytes()
+    file = ProofFile(facts["kind"], facts["chain"], facts, proof, protocol=_native.proof_version(proof)).to_bytes()
     assert light.show_file(file, max_age_s=60).facts == facts
     with pytest.raises(ProofTooOld, match="60 s old"):
         light.show_file(file, max_age_s=59)

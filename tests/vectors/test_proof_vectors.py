@@ -22,6 +22,11 @@ def ids(cases: list[dict[str, Any]]) -> list[Any]:
     return [pytest.param(case, id=case["name"]) for case in cases]
 
 
+def named(name: str) -> dict[str, Any]:
+    [found] = [case for case in CASES if case["name"] == name]
+    return found
+
+
 def light_of(case: dict[str, Any]) -> LightClient:
     return LightClient(bytes.fromhex(case["genesis"]))
 
@@ -38,7 +43,8 @@ def file_of(case: dict[str, Any]) -> bytes:
     """Returns the proof file of a valid case."""
     facts = facts_of(case)
     epochs = [bytes.fromhex(change) for change in case.get("epochs", ())]
-    return ProofFile(facts["kind"], facts["chain"], facts, bytes.fromhex(case["bytes"]), epochs).to_bytes()
+    proof = bytes.fromhex(case["bytes"])
+    return ProofFile(facts["kind"], facts["chain"], facts, proof, epochs, _native.proof_version(proof)).to_bytes()
 
 
 @pytest.mark.parametrize("case", ids([case for case in CASES if case["shows"] is not None]))
@@ -69,8 +75,39 @@ def test_a_bad_proof_is_refused(case: dict[str, Any]) -> None:
     assert refused.value.code == "proof-refused"
 
 
+def test_a_file_has_the_version_of_its_headers() -> None:
+    """Programs for protocol version 1 read files of version 1 alone, and say so."""
+    versions = set()
+    for case in CASES:
+        if case["shows"] is not None:
+            fields = json.loads(file_of(case))
+            other = json.dumps(fields | {"version": 3 - fields["version"]}).encode()
+            with pytest.raises(VerificationFailed, match="its version is"):
+                light_of(case).show_file(other)
+            versions.add(fields["version"])
+    assert versions == {1, 2}
+
+
+def test_a_client_follows_from_version_1_into_version_2() -> None:
+    case = named("a block after the first term of version 2")
+    light = light_of(case)
+    assert "protocol_version" not in light.trusted
+    first = json.loads(light.checkpoint())
+    light.follow(bytes.fromhex(case["epochs"][0]))
+    assert light.trusted["protocol_version"] == 2
+    second = json.loads(light.checkpoint())
+    assert (first["version"], second["version"]) == (2, 3)
+    assert bytes.fromhex(second["checkpoint"]).startswith(b"rscheck2")
+    pinned = LightClient(json.dumps(second).encode(), checkpoint=True)
+    assert pinned.trusted == light.trusted
+    assert pinned.show_file(file_of(case)).claim.epoch == 1
+    for wrong in (second | {"version": 2}, first | {"version": 3}):
+        with pytest.raises(VerificationFailed, match="version"):
+            LightClient(json.dumps(wrong).encode(), checkpoint=True)
+
+
 def test_a_later_committee_needs_the_changes_that_lead_to_it() -> None:
-    [case] = [case for case in CASES if case.get("epochs") and case["shows"] is not None]
+    case = named("a block of the third committee")
     content = file_of(case)
     assert light_of(case).show_file(content).claim.epoch == 2
     fields = json.loads(content)
@@ -86,9 +123,9 @@ def test_a_later_committee_needs_the_changes_that_lead_to_it() -> None:
 
 def test_no_file_is_made_with_changes_that_lead_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rustorium.client.light.FIRST_CHANGES_BYTES_MAX", 0)  # so that all changes are fetched again
-    [case] = [case for case in CASES if case.get("epochs") and case["shows"] is not None]
+    case = named("a block of the third committee")
     good = [bytes.fromhex(change) for change in case["epochs"]]
-    [closing] = [case["epochs"] for case in CASES if case.get("epochs") and case["shows"] is None]
+    closing = named("a committee after a closing block instead of the epoch's last one")["epochs"]
     proof, facts, told = bytes.fromhex(case["bytes"]), facts_of(case), list(good)
 
     async def fetch(first: int) -> Sequence[bytes]:
@@ -104,7 +141,7 @@ def test_no_file_is_made_with_changes_that_lead_elsewhere(monkeypatch: pytest.Mo
 
 
 def test_a_checkpoint_suffices_for_later_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
-    [case] = [case for case in CASES if case.get("epochs") and case["shows"] is not None]
+    case = named("a block of the third committee")
     light = light_of(case)
     light.follow(bytes.fromhex(case["epochs"][0]))
     pinned = LightClient(light.checkpoint(), checkpoint=True)
@@ -131,7 +168,7 @@ def test_a_checkpoint_suffices_for_later_epochs(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_checkpoint_of_an_earlier_release_is_read() -> None:
-    [case] = [case for case in CASES if case.get("epochs") and case["shows"] is not None]
+    case = named("a block of the third committee")
     light = light_of(case)
     light.follow(bytes.fromhex(case["epochs"][0]))
     fields = json.loads(light.checkpoint())

@@ -108,7 +108,7 @@ fn every_tampered_part_of_the_path_is_refused() {
 fn every_tampered_field_of_the_header_is_refused() {
     type Change = fn(&mut Header);
     let changes: [(Change, ProofRefused); 20] = [
-        (|h| h.version += 1, ProofRefused::OtherChain),
+        (|h| h.version += 1, ProofRefused::OtherVersion { header: 3, trusted: 2 }),
         (|h| h.chain.0[0] ^= 1, ProofRefused::OtherChain),
         (|h| h.shard.0 += 1, ProofRefused::OtherShard { header: ShardId(1), expected: ShardId(0) }),
         (|h| h.epoch.0 += 1, ProofRefused::OtherEpoch { header: Epoch(1), trusted: Epoch(0) }),

@@ -7,6 +7,7 @@ mod finals;
 mod light_vectors;
 mod order_vectors;
 mod reads;
+mod terms;
 mod vectors;
 
 pub use chain::*;
@@ -19,6 +20,7 @@ use rustorium_crypto::transaction_id;
 use rustorium_execution::*;
 use rustorium_types::*;
 use std::collections::BTreeMap;
+pub use terms::*;
 pub use vectors::*;
 
 pub type State = BTreeMap<StateKey, Vec<u8>>;

@@ -93,6 +93,36 @@ fn epoch_cases(cases: &mut Vec<Value>) {
     let mut made = case(name, &block, &chain.genesis, Value::Null);
     made["epochs"] = vec![hex::encode(encode(&closing))].into();
     cases.push(made);
+    term_cases(cases);
+}
+
+/// Cases of chains of version 2, and of one that begins with version 1.
+fn term_cases(cases: &mut Vec<Value>) {
+    let mut push = |name: &str, made: &Genesis, change: &EpochTransition, keys: u64, good: bool| {
+        let start = Trust::genesis(made);
+        // A refused change leads nowhere, so the block above it is of a trust that nobody has.
+        let trust = start.follow(change).unwrap_or_else(|_| Trust { epoch: Epoch(1), ..start.clone() });
+        let (header, proof) = after(change.boundary(), &trust, keys);
+        let shows = json!({ "height": header.height, "claimed_by": header.height, "epoch": 1 });
+        let block = Proof::Block(Box::new(HeaderProof { header, proof }));
+        let mut made = case(name, &block, made, if good { shows } else { Value::Null });
+        made["epochs"] = vec![hex::encode(encode(change))].into();
+        cases.push(made);
+    };
+    let made = second();
+    push("a block after a term with another committee", &made, &ended(&made, |_| {}).into(), 1, true);
+    let two = ended(&made, |change| change.term.operators = Hash([1; 32]));
+    push("a term that changes two things", &made, &two.into(), 1, false);
+    // An epoch has one end, so another end needs another chain.
+    let made = Genesis { name: BoundedBytes::new(b"another".to_vec()).unwrap(), ..made };
+    let new = Parameters { epoch_ms: 7_200_000, ..made.parameters.clone() };
+    let other = ended(&made, |change| with_parameters(change, &made, &new));
+    push("a block after a term with other parameters", &made, &other.into(), 0, true);
+    let (first_made, reads, first) = activated();
+    push("a block after the first term of version 2", &first_made, &first_of(&first), 0, true);
+    let one = reads.prove(vec![value_of(0, ACTIVATION_KEY)], Vec::new());
+    let few = FirstTerm { activation: one, ..first };
+    push("a first term without a quorum of the operators", &first_made, &first_of(&few), 0, false);
 }
 
 /// The file's text.

@@ -383,7 +383,8 @@ impl Backend for World {
 
     fn epoch_changes(&self, from: Epoch, limit: usize) -> Result<Vec<EpochTransition>, BackendError> {
         let change = |epoch: u64| {
-            let boundary = Header { epoch: Epoch(epoch), end: End::Boundary, ..header(10 * (epoch + 1)) };
+            let height = 10 * (epoch + 1);
+            let boundary = Header { version: 1, epoch: Epoch(epoch), end: End::Boundary, ..header(height) };
             EpochChange { proof: proof(&boundary), boundary, next: BoundedVec::default() }.into()
         };
         Ok((from.0..self.ended_epochs.load(Ordering::Relaxed)).take(limit).map(change).collect())

@@ -42,17 +42,20 @@ fn term() -> impl Strategy<Value = Term> {
 }
 
 /// A proof of how an epoch ended, with a boundary of the version that its form needs.
-pub fn transition() -> impl Strategy<Value = EpochTransition> {
+pub fn transition() -> BoxedStrategy<EpochTransition> {
     let of = |change: EpochChange, version| EpochChange { boundary: Header { version, ..change.boundary }, ..change };
     let bytes = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..40));
-    let first = (epoch_change(), read(), any::<u8>()).prop_map(move |(change, activation, operator_quorum)| {
-        let parameters = Parameters { operator_quorum, ..Parameters::of(Rules::V1) };
-        EpochTransition::First(Box::new(FirstTerm { change: of(change, 1), parameters, activation }))
-    });
-    let later = (epoch_change(), term(), bytes, 2u16..).prop_map(move |(change, term, parameters, version)| {
-        let EpochChange { boundary, proof, next: validators } = of(change, version);
-        let parameters = parameters.map(|bytes| BoundedBytes::new(bytes).unwrap());
-        TermChange { boundary, proof, term, validators, parameters }.into()
-    });
-    prop_oneof![epoch_change().prop_map(move |change| of(change, 1).into()), first, later]
+    let first =
+        (epoch_change().boxed(), read().boxed(), any::<u8>()).prop_map(move |(change, activation, operator_quorum)| {
+            let parameters = Parameters { operator_quorum, ..Parameters::of(Rules::V1) };
+            EpochTransition::First(Box::new(FirstTerm { change: of(change, 1), parameters, activation }))
+        });
+    let later =
+        (epoch_change().boxed(), term().boxed(), bytes, 2u16..).prop_map(move |(change, term, parameters, version)| {
+            let EpochChange { boundary, proof, next: validators } = of(change, version);
+            let parameters = parameters.map(|bytes| BoundedBytes::new(bytes).unwrap());
+            TermChange { boundary, proof, term, validators, parameters }.into()
+        });
+    prop_oneof![epoch_change().prop_map(move |change| of(change, 1).into()).boxed(), first.boxed(), later.boxed()]
+        .boxed()
 }
