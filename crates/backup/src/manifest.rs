@@ -14,7 +14,7 @@ use crate::Backups;
 use crate::error::BackupError;
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_crypto::seal::{BACKUP_OVERHEAD, BackupKey, FreshSalt, ObjectRefused};
-use rustorium_types::{Certificate, ChainId, Header, Height, PublicKey, decode, encode};
+use rustorium_types::{Certificate, ChainId, Header, Height, PublicKey, Rules, decode, encode};
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -28,8 +28,10 @@ pub(crate) const PIECE_BYTES: usize = 4 << 20;
 /// Bytes of a manifest: enough for the names of pieces of some TiB.
 const MANIFEST_BYTES_MAX: usize = 64 << 20;
 
-/// The format of manifests and heads.
-pub const FORMAT: u32 = 1;
+/// The newest format of manifests: that of a store whose newest proven header is of version 2.
+pub const FORMAT: u32 = 2;
+/// The format of the manifest of a store that has only heights of version 1. Releases that know only those read it.
+const FORMAT_OF_VERSION_1: u32 = 1;
 const KIND_PIECE: u8 = 1;
 const KIND_MANIFEST: u8 = 2;
 const KIND_HEAD: u8 = 3;
@@ -129,15 +131,22 @@ impl Manifest {
     /// Decodes an object's contents.
     pub fn from_bytes(contents: &[u8]) -> Opened<Self> {
         let decoded = decode::<Versioned>(contents, MANIFEST_BYTES_MAX).map_err(|_| Fault::Malformed)?;
-        if decoded.format != FORMAT {
+        if ![FORMAT, FORMAT_OF_VERSION_1].contains(&decoded.format) {
             return Err(Fault::Format(decoded.format));
         }
-        decode(&decoded.contents, MANIFEST_BYTES_MAX).map_err(|_| Fault::Malformed)
+        let manifest: Self = decode(&decoded.contents, MANIFEST_BYTES_MAX).map_err(|_| Fault::Malformed)?;
+        if manifest.format() == decoded.format { Ok(manifest) } else { Err(Fault::Malformed) }
+    }
+
+    /// Returns the format, which follows from the store's: a store has another format from the first height of version 2
+    /// on.
+    fn format(&self) -> u32 {
+        if self.header.rules() >= Rules::V2 { FORMAT } else { FORMAT_OF_VERSION_1 }
     }
 
     /// Encodes the contents of the object.
     pub fn to_bytes(&self) -> Vec<u8> {
-        encode(&Versioned { format: FORMAT, contents: encode(self) })
+        encode(&Versioned { format: self.format(), contents: encode(self) })
     }
 }
 
