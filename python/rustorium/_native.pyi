@@ -19,7 +19,7 @@ __all__ = [
     "reseal_key", "restart_apply", "restart_base", "restart_plan", "restart_sign", "rollup_apply", "rollup_batch_hash",
     "rollup_root", "seal_key", "seal_secret", "signed_header", "signer_adopt", "signer_create", "signer_show",
     "signer_transaction", "sim_forge_batch", "sim_forge_proposal", "sim_forge_vote", "sim_read_frame",
-    "sim_signature_work", "tracing_init", "transaction_input", "value_hash", "verifier_id", "verify_block",
+    "sim_signature_work", "store_format", "tracing_init", "transaction_input", "value_hash", "verifier_id", "verify_block",
     "verify_receipt_proof", "version", "versions", "wrap_proof", "zk_describe", "zk_inputs", "zk_key", "zk_proof",
     "zk_verify", "zk_verify_all",
 ]  # fmt: skip
@@ -58,6 +58,10 @@ def seal_key(path: str, seed: bytes, kind: str, passphrase: bytes, random_passph
 
 def versions() -> dict[str, int]:
     """Versions that this build reads and writes: of store, journal, keys, backup, links (the newest) and protocol."""
+
+def store_format(folder: str) -> tuple[int, int | None]:
+    """Format of the store in a folder, and the first height of version 2 in it. A folder without a store has the format
+    that a new store begins with. Errors: NativeError (store-corrupt, store-failed)."""
 
 def seal_secret(path: str, secret: bytes, kind: str, passphrase: bytes) -> None: ...
 def open_key(path: str, kind: str, passphrase: bytes) -> bytes: ...

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 /// Names that only a build with the feature `node` has.
-const NODE: [&str; 30] = [
+const NODE: [&str; 31] = [
     "Backups",
     "Host",
     "Node",
@@ -35,6 +35,7 @@ const NODE: [&str; 30] = [
     "sim_forge_vote",
     "sim_read_frame",
     "sim_signature_work",
+    "store_format",
     "tracing_init",
     "versions",
 ];
