@@ -43,8 +43,8 @@ FORMATS: Mapping[int, KnownFormat] = {
     1: KnownFormat("0.1.0", {"store": 4, "safety journal": 2, "store keys": 1, "key files": 1}),
     2: KnownFormat("0.2.0", {"store": 5, "safety journal": 2, "store keys": 1, "key files": 1}),
 }
-"""A part's format changes together with the home's; a test compares this table with the code. A store has format 4 until
-its chain has version 2."""
+"""A part's format changes together with the home's; a test compares this table with the code. A store has format 4
+until its chain has version 2."""
 
 
 class FormatContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -158,7 +158,7 @@ def _back(home: Home, found: HomeFormats) -> Plan:
     if since is not None and store > former.parts["store"]:
         raise HomeError(
             f"version 2 is active since height {since}: the store of {home.path} has format {store} by now, and "
-            f"{former.release} reads {former.parts['store']}; there is no way back but a backup from before that height",
+            f"{former.release} reads {former.parts['store']}; there is no way back but a backup from before it",
             code="upgrade-refused",
         )
     for name, number in (found.written.parts if found.written is not None else {}).items():
