@@ -35,6 +35,8 @@ struct Inner {
     finalizations: BTreeMap<Height, Certificate>,
     /// Finalizations of the newest heights that would be in memory only.
     unstored: BTreeMap<Height, Certificate>,
+    /// The newest of these at the last sync, which stores it.
+    synced: Option<Height>,
     /// True if the next finalization is stored.
     owed: bool,
     state: BTreeMap<StateKey, Versions>,
@@ -66,6 +68,12 @@ impl Inner {
         self.state.get(key)?.range(..=height).next_back()?.1.as_ref()
     }
 
+    /// Forgets the finalizations that a restart forgets.
+    fn restart(&mut self) {
+        let synced = self.synced;
+        self.unstored.retain(|height, _| Some(*height) == synced);
+    }
+
     fn newest(&self, key: &StateKey) -> Option<Vec<u8>> {
         self.state(key, Height(u64::MAX)).map(|leaf| leaf.value.clone())
     }
@@ -75,7 +83,8 @@ impl Clone for MemStore {
     /// Returns a separate store with the same contents, as it would be after a restart: without the finalizations that
     /// are only in memory.
     fn clone(&self) -> Self {
-        let inner = Inner { unstored: BTreeMap::new(), ..self.inner.read().clone() };
+        let mut inner = self.inner.read().clone();
+        inner.restart();
         Self { inner: RwLock::new(inner) }
     }
 }
@@ -95,7 +104,7 @@ impl MemStore {
     /// Forgets what a restart forgets.
     #[cfg(test)]
     pub(crate) fn restart(&self) {
-        self.inner.write().unstored.clear();
+        self.inner.write().restart();
     }
 
     /// Creates an empty store that keeps at most this many roots.
@@ -238,7 +247,11 @@ impl Store for MemStore {
     }
 
     fn sync(&self) -> Result<Height, StoreError> {
-        Ok(self.inner.read().tip.as_ref().map_or(Height(0), |tip| tip.height))
+        let mut inner = self.inner.write();
+        let newest = inner.unstored.last_key_value().map(|(height, _)| *height);
+        let stored = inner.finalizations.last_key_value().map(|(height, _)| *height);
+        inner.synced = newest.filter(|_| newest > stored);
+        Ok(inner.tip.as_ref().map_or(Height(0), |tip| tip.height))
     }
 
     fn tip(&self) -> Option<Tip> {

@@ -61,7 +61,7 @@ pub fn rebuild_headers(headers: &[(Header, Vec<(ValidatorIndex, BatchDigest)>)])
             Some(trail) => trail.extend(&decoded)?,
         }
         let trail = read.as_ref().filter(|trail| trail.is_right())?;
-        rebuilt.push(trail.header.clone());
+        rebuilt.push(Header::clone(&trail.header));
         written = Some(Trail::commit(written, &commit, &tip, &plan));
     }
     Some(rebuilt)

@@ -250,6 +250,7 @@ impl Store for RocksStore {
 
     fn sync(&self) -> Result<Height, StoreError> {
         let height = self.tip.read().as_ref().map_or(Height(0), |tip| tip.height);
+        self.put_newest_finalization()?;
         self.disk.sync()?;
         Ok(height)
     }

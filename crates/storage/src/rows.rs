@@ -9,6 +9,7 @@
 //! | `meta` | `store-format` | the store's format, not sealed |
 //! | | `rows-of-format-5` | the first height in format 5; `version-2-from` is a copy that isn't sealed |
 //! | | `tip` | height, payload height; not in format 5, where the last `h` row is the tip's |
+//! | | `newest-finalization` | height and finalization of the newest height of version 2 that had one at the last sync |
 //! | | `rotation` | progress of a key rotation |
 //! | | `oldest` | the oldest kept height, and the height up to which removed leaves are swept |
 //! | | `tree-roots` | heights of the kept roots; the newest is the tree's base |
@@ -125,6 +126,7 @@ pub(crate) const FIVE_FROM_KEY: &[u8] = b"rows-of-format-5";
 /// Copy of that row without a seal, for programs that have no key. The store never reads it.
 pub(crate) const FIVE_FROM_PLAIN_KEY: &[u8] = b"version-2-from";
 pub(crate) const TIP_KEY: &[u8] = b"tip";
+pub(crate) const NEWEST_FINALIZATION_KEY: &[u8] = b"newest-finalization";
 pub(crate) const TREE_ROOTS_KEY: &[u8] = b"tree-roots";
 pub(crate) const FLOOR_KEY: &[u8] = b"oldest";
 pub(crate) const SYNCING_KEY: &[u8] = b"syncing";

@@ -5,11 +5,11 @@
 
 use super::RocksStore;
 use super::disk::{opening_failure, row_failure};
-use crate::checks::is_five;
+use crate::checks::{FINALIZATIONS_RECENT, is_five};
 use crate::rows::{self, HeadPlan, Scratch, Table, Trail};
 use crate::store::{HeightCommit, StoreError, Tip};
 use rocksdb::{DB, Options, WriteBatch};
-use rustorium_types::{Height, encode_into};
+use rustorium_types::{Certificate, Header, Height, encode_into};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
@@ -112,6 +112,29 @@ impl RocksStore {
         self.walks.lock().clear();
     }
 
+    /// Stores the newest finalization if it is only in memory. Peers that lag are shown it after a restart of all nodes.
+    pub(super) fn put_newest_finalization(&self) -> Result<(), StoreError> {
+        let Some((height, certificate)) = self.recent.read().unsynced() else { return Ok(()) };
+        let _writer = self.writer.lock();
+        let (mut batch, mut contents) = (WriteBatch::default(), Vec::new());
+        encode_into(&height, &mut contents);
+        encode_into(&*certificate, &mut contents);
+        self.disk.put_sealed(&mut batch, Table::Meta, rows::NEWEST_FINALIZATION_KEY, &contents)?;
+        self.disk.write(batch)?;
+        self.recent.write().note_synced(height);
+        Ok(())
+    }
+
+    fn read_newest_finalization(&self, tip: Height) -> Result<(), StoreError> {
+        let key = rows::NEWEST_FINALIZATION_KEY;
+        let Some(row) = self.disk.get(Table::Meta, key)? else { return Ok(()) };
+        let (height, certificate): (Height, Certificate) = rows::decode_row(Table::Meta, key, &row)?;
+        if height <= tip && height.0 + FINALIZATIONS_RECENT > tip.0 {
+            self.recent.write().take_synced(height, certificate);
+        }
+        Ok(())
+    }
+
     /// Takes over a height that was written.
     pub(super) fn follow(&self, commit: &HeightCommit, tip: &Tip, plan: Option<HeadPlan>) {
         let Some(plan) = plan else { return };
@@ -141,9 +164,10 @@ impl RocksStore {
             let height = height.ok_or_else(|| rows::corrupt(Table::Log, key, "its key's length is wrong".into()))?;
             if let Some(row) = self.head_row(height)? {
                 let trail = self.trail_at(height, &row, height)?;
-                let (digest, header, result_root) = (trail.digest, trail.header.clone(), trail.result_root());
+                let (digest, header, result_root) = (trail.digest, Header::clone(&trail.header), trail.result_root());
                 let payload_height = trail.payload_height;
                 self.recent.write().begin(Some(trail));
+                self.read_newest_finalization(height)?;
                 return Ok(Tip { height, digest, header, result_root, payload_height });
             }
             keys.seek_for_prev(height.0.to_be_bytes());

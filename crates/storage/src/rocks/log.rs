@@ -13,8 +13,8 @@ use borsh::BorshDeserialize;
 use rocksdb::ReadOptions;
 use rustorium_crypto::transaction_id;
 use rustorium_types::{
-    AccountId, Batch, BatchBody, BatchDigest, Block, BlockDigest, BoundedVec, Height, Receipt, Signature, Transaction,
-    TxId,
+    AccountId, Batch, BatchBody, BatchDigest, Block, BlockDigest, BoundedVec, Header, Height, Receipt, Signature,
+    Transaction, TxId,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -118,13 +118,13 @@ impl RocksStore {
             Some(Found::Recent(recent)) => Some(self.recent_block(&recent)?),
             Some(Found::Row(found)) => {
                 let (trail, row) = *found;
-                Some(Block { inline: self.inline(height, &row)?, header: trail.header })
+                Some(Block { inline: self.inline(height, &row)?, header: owned(trail.header) })
             }
         })
     }
 
     fn recent_block(&self, recent: &RecentHeight) -> Result<Block, StoreError> {
-        let header = recent.header.clone();
+        let header = Header::clone(&recent.header);
         let inline = match recent.inline {
             0 => BoundedVec::default(),
             _ => self.inline(header.height, &self.expect_head(header.height)?)?,
@@ -147,7 +147,7 @@ impl RocksStore {
                 let StoredLink { link, result_root } = trail.stored_link();
                 let batches = row.directory.batches.iter().map(|listed| (listed.author, listed.digest)).collect();
                 let receipts = self.receipts(height, &row)?;
-                let block = Block { inline: self.inline(height, &row)?, header: trail.header };
+                let block = Block { inline: self.inline(height, &row)?, header: owned(trail.header) };
                 Some(StoredBlock { block, digest: trail.digest, link, result_root, batches, receipts })
             }
         })
@@ -433,6 +433,10 @@ impl RocksStore {
 }
 
 const INLINE: usize = rustorium_types::limits::INLINE_TRANSACTIONS_MAX;
+
+fn owned(header: Arc<Header>) -> Header {
+    Arc::unwrap_or_clone(header)
+}
 
 /// A height that was pruned since its index key was read has nothing to show.
 fn unless_pruned<T>(found: Result<T, StoreError>) -> Result<Option<T>, StoreError> {

@@ -16,7 +16,7 @@ const RECEIPTS: usize = if cfg!(test) { 20 } else { 1 << 16 };
 
 /// A height without its transactions.
 pub(super) struct RecentHeight {
-    pub(super) header: Header,
+    pub(super) header: Arc<Header>,
     pub(super) digest: BlockDigest,
     pub(super) link: StoredLink,
     pub(super) batches: Vec<(ValidatorIndex, BatchDigest)>,
@@ -30,6 +30,8 @@ pub(super) struct Recent {
     heights: VecDeque<Arc<RecentHeight>>,
     receipts: usize,
     finalizations: VecDeque<(Height, Arc<Certificate>)>,
+    /// The newest finalization that a sync stored.
+    synced: Height,
     /// What the rows up to the tip tell about the next height.
     pub(super) trail: Option<Trail>,
 }
@@ -64,6 +66,22 @@ impl Recent {
         while self.finalizations.front().is_some_and(|(old, _)| old.0 + FINALIZATIONS_RECENT <= height.0) {
             self.finalizations.pop_front();
         }
+    }
+
+    /// Returns the newest finalization, if no sync stored it yet.
+    pub(super) fn unsynced(&self) -> Option<(Height, Arc<Certificate>)> {
+        self.finalizations.back().filter(|(height, _)| *height > self.synced).cloned()
+    }
+
+    /// Notes that a sync stored the finalization of this height.
+    pub(super) fn note_synced(&mut self, height: Height) {
+        self.synced = self.synced.max(height);
+    }
+
+    /// Takes over the finalization that the last sync before a restart stored.
+    pub(super) fn take_synced(&mut self, height: Height, certificate: Certificate) {
+        self.synced = height;
+        self.finalizations.push_back((height, Arc::new(certificate)));
     }
 
     /// Returns a height, if it is here.

@@ -54,6 +54,7 @@ impl RocksStore {
         }
         self.forget_above(to)?;
         let mut batch = WriteBatch::default();
+        batch.delete_cf(self.disk.family(Table::Meta)?, rows::NEWEST_FINALIZATION_KEY);
         if !self.is_five(to) {
             let mut contents = Vec::new();
             encode_into(&(to, self.payload_height(to)?), &mut contents);

@@ -29,7 +29,8 @@ impl SyncStore for RocksStore {
             }
             let meta = self.disk.family(Table::Meta)?;
             // These keys go by name: the format and the progress of a key rotation stay.
-            for key in [rows::TIP_KEY, rows::TREE_ROOTS_KEY, rows::FLOOR_KEY, rows::SYNCED_KEY] {
+            let single = [rows::TIP_KEY, rows::TREE_ROOTS_KEY, rows::FLOOR_KEY, rows::SYNCED_KEY];
+            for key in single.into_iter().chain([rows::NEWEST_FINALIZATION_KEY]) {
                 batch.delete_cf(meta, key);
             }
             self.end_five(&mut batch)?;

@@ -9,11 +9,12 @@ use super::{Table, corrupt};
 use crate::checks::is_owed;
 use crate::store::{HeightCommit, StoreError, StoredLink, Tip};
 use borsh::BorshDeserialize;
-use rustorium_crypto::{block_digest, payload_root, result_root};
+use rustorium_crypto::{block_digest, result_root};
 use rustorium_types::{
     BatchDigest, BlockDigest, BoundedVec, Cursor, End, Hash, Header, Height, ResultClaim, ResultLink, StateClaim,
     ValidatorIndex, View, encode_into,
 };
+use std::sync::Arc;
 
 /// Heights after which a row has a whole header.
 pub(crate) const WHOLE_EVERY: u64 = if cfg!(test) { 4 } else { 64 };
@@ -24,15 +25,14 @@ const DIFF: u16 = 1 << 1;
 const OUTBOX: u16 = 1 << 2;
 const RESULT: u16 = 1 << 3;
 const CLAIM: u16 = 1 << 4;
-const PAYLOAD: u16 = 1 << 5;
-const CURSORS: u16 = 1 << 6;
-const STATE: u16 = 1 << 7;
-const END: u16 = 1 << 8;
+const CURSORS: u16 = 1 << 5;
+const STATE: u16 = 1 << 6;
+const END: u16 = 1 << 7;
 /// The row has its whole header.
-const WHOLE: u16 = 1 << 9;
+const WHOLE: u16 = 1 << 8;
 /// The next finalization will be kept.
-const OWED: u16 = 1 << 10;
-const KNOWN: u16 = (1 << 11) - 1;
+const OWED: u16 = 1 << 9;
+const KNOWN: u16 = (1 << 10) - 1;
 
 /// A batch's entry in the directory of a height's payload.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -93,7 +93,7 @@ struct Beyond {
     /// Distance of the claimed height.
     claim_distance: u64,
     claim: Option<Hash>,
-    payload_root: Option<Hash>,
+    payload_root: Hash,
     cursors: Option<Vec<(u8, Cursor)>>,
     state: Option<StateClaim>,
     end: End,
@@ -135,7 +135,7 @@ pub(crate) struct Trail {
     whole: Height,
     /// Result roots from `whole` on.
     results: Vec<Hash>,
-    pub header: Header,
+    pub header: Arc<Header>,
     pub digest: BlockDigest,
     pub link: ResultLink,
     pub payload_height: Height,
@@ -146,7 +146,7 @@ pub(crate) struct Trail {
 impl Trail {
     /// Begins at a row with a whole header; `None` if it has none.
     pub(crate) fn begin(row: &HeadRow) -> Option<Self> {
-        let header = row.whole()?.clone();
+        let header = Arc::new(row.whole()?.clone());
         let payload_height = Height(header.height.0.checked_sub(row.payload_distance)?);
         let HeadRow { digest, link, owed, .. } = *row;
         Some(Self { whole: header.height, results: vec![row.result?], header, digest, link, payload_height, owed })
@@ -177,25 +177,25 @@ impl Trail {
             parent_view: parent.view,
             proposer: beyond.proposer,
             time_ms: row.time_ms,
-            payload_root: beyond.payload_root.unwrap_or_else(|| payload_root(&[], &parent.cursors, &cursors)),
+            payload_root: beyond.payload_root,
             cursors: BoundedVec::new(cursors).ok()?,
             transactions: beyond.transactions,
             declared_work: beyond.declared_work,
             end: beyond.end,
             result: ResultClaim { height: claimed, root: beyond.claim.or_else(|| self.result_at(claimed))? },
             state: beyond.state.unwrap_or(parent.state),
-            ..parent.clone()
+            ..Header::clone(parent)
         };
         let root = row.result.unwrap_or_else(|| self.result_after(&row.link));
         self.payload_height = Height(height.0.checked_sub(row.payload_distance)?);
-        (self.header, self.digest, self.link, self.owed) = (header, row.digest, row.link, row.owed);
+        (self.header, self.digest, self.link, self.owed) = (header.into(), row.digest, row.link, row.owed);
         self.results.push(root);
         Some(())
     }
 
     /// Continues with a height that was just stored.
     pub(crate) fn commit(current: Option<Self>, commit: &HeightCommit, tip: &Tip, plan: &HeadPlan) -> Self {
-        let (header, digest, link) = (commit.block.header.clone(), commit.digest, commit.link);
+        let (header, digest, link) = (Arc::new(commit.block.header.clone()), commit.digest, commit.link);
         let (payload_height, owed) = (tip.payload_height, plan.owed);
         match current.filter(|_| !plan.whole) {
             Some(mut trail) => {
@@ -297,14 +297,11 @@ pub(crate) fn encode_head(
     let result = before.is_none_or(|trail| trail.result_after(link) != commit.result_root);
     let result = set(RESULT, result).then_some(commit.result_root);
     set(WHOLE, before.is_none());
-    let mut beyond = [None; 2];
-    let (mut moved, mut state) = (None, None);
+    let (mut claim, mut moved, mut state) = (None, None, None);
     if let Some(trail) = before {
         let parent = &trail.header;
-        let claim = trail.result_at(header.result.height) != Some(header.result.root);
-        let payload = payload_root(&[], &parent.cursors, &header.cursors) != header.payload_root;
-        beyond = [(CLAIM, claim, header.result.root), (PAYLOAD, payload, header.payload_root)]
-            .map(|(flag, condition, hash)| set(flag, condition).then_some(hash));
+        let told = trail.result_at(header.result.height) == Some(header.result.root);
+        claim = set(CLAIM, !told).then_some(header.result.root);
         moved = set(CURSORS, directory.moved(&parent.cursors) != header.cursors.as_slice()).then_some(&parent.cursors);
         state = set(STATE, header.state != parent.state).then_some(header.state);
         set(END, header.end != End::GoesOn);
@@ -326,7 +323,10 @@ pub(crate) fn encode_head(
     put_number(header.transactions.into(), row);
     put_number(header.declared_work, row);
     put_number(header.height.0.wrapping_sub(header.result.height.0), row);
-    beyond.into_iter().flatten().for_each(|hash| encode_into(&hash, row));
+    if let Some(root) = claim {
+        encode_into(&root, row);
+    }
+    encode_into(&header.payload_root, row);
     if let Some(cursors) = moved {
         let moved = header.cursors.iter().enumerate().filter(|(place, cursor)| cursors.get(*place) != Some(cursor));
         let moved: Vec<(u8, &Cursor)> = moved.map(|(place, cursor)| (place as u8, cursor)).collect();
@@ -391,7 +391,7 @@ fn decode(rest: &mut &[u8]) -> Option<HeadRow> {
             declared_work: take_number(rest)?,
             claim_distance: take_number(rest)?,
             claim: hash_if(CLAIM, rest)?,
-            payload_root: hash_if(PAYLOAD, rest)?,
+            payload_root: take(rest)?,
             cursors: if flags & CURSORS == 0 { None } else { Some(take(rest)?) },
             state: if flags & STATE == 0 { None } else { Some(take(rest)?) },
             end: if flags & END == 0 { End::GoesOn } else { take(rest)? },

@@ -265,6 +265,26 @@ fn enough_finalizations_stay_to_prove_any_height() {
 }
 
 #[test]
+fn a_sync_stores_the_newest_finalization() {
+    let folder = TempDir::new().unwrap();
+    let (store, model, mut chain) = (open(folder.path()), MemStore::new(), chain_from(0));
+    filled(&store, &model, &mut chain, 8);
+    assert_eq!((store.sync(), model.sync()), (Ok(Height(7)), Ok(Height(7))));
+    let store = cold(store, folder.path());
+    let found = store.finalization_at_or_above(Height(7)).unwrap().unwrap();
+    assert_eq!((found.0, found.1.body.block), (Height(7), store.tip().unwrap().digest));
+    model.restart();
+    assert_equal(&store, &model, &chain);
+    // What was finalized since the last sync is in the journal, and not here.
+    filled(&store, &model, &mut chain, 4);
+    let store = cold(store, folder.path());
+    model.restart();
+    assert_equal(&store, &model, &chain);
+    store.roll_back(Height(6)).unwrap();
+    assert_eq!(store.finalization_at_or_above(Height(6)), Ok(None));
+}
+
+#[test]
 fn a_finalization_that_is_missing_where_one_is_wanted_is_made_up_for_by_the_next() {
     let folder = TempDir::new().unwrap();
     let (mut store, model, mut chain) = (open(folder.path()), MemStore::new(), chain_from(0));
@@ -417,7 +437,7 @@ proptest! {
                 height: Height(height), digest: commit.digest, header: header.clone(), result_root: commit.result_root,
                 payload_height: Height(height / 2),
             };
-            let plan = HeadPlan::of(written.as_ref(), written.as_ref().map(|trail| &trail.header), &commit);
+            let plan = HeadPlan::of(written.as_ref(), written.as_ref().map(|trail| &*trail.header), &commit);
             let mut row = Vec::new();
             rows::encode_head(&commit, tip.payload_height, (written.as_ref(), &plan), &directory, &mut row);
             row.push(0);
@@ -429,7 +449,7 @@ proptest! {
             }
             written = Some(Trail::commit(written, &commit, &tip, &plan));
             let (read, written) = (read.as_ref().unwrap(), written.as_ref().unwrap());
-            prop_assert_eq!(&read.header, &header);
+            prop_assert_eq!(&*read.header, &header);
             prop_assert!(read.is_right());
             prop_assert_eq!(read.stored_link(), written.stored_link());
             prop_assert_eq!((read.payload_height, read.owed), (written.payload_height, written.owed));

@@ -52,7 +52,7 @@ fn keeping_few(folder: &Path) -> RocksStore {
 
 /// Writes all rows to files and compacts these, so that filters see every row.
 pub(super) fn compact(store: &RocksStore) {
-    store.sync().unwrap();
+    store.disk.sync().unwrap();
     for table in Table::ALL {
         let family = store.disk.family(table).unwrap();
         store.disk.db.flush_cf(family).unwrap();
