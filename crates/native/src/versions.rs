@@ -1,6 +1,6 @@
 //! The versions that this build reads and writes, by name.
 
-use crate::{detached, native_error};
+use crate::errors::{detached, native_error};
 use pyo3::prelude::*;
 use rustorium_stages::executor::store_code;
 use rustorium_storage::{STORE_FORMAT_1, first_of_version_2};

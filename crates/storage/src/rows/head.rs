@@ -169,7 +169,7 @@ impl Trail {
                 cursors
             }
         };
-        let claimed = Height(height.0.checked_sub(beyond.claim_distance)?);
+        let claimed = Height(height.0.wrapping_sub(beyond.claim_distance));
         let header = Header {
             view: View(parent.view.0.wrapping_add(beyond.view_step)),
             height,
