@@ -174,7 +174,7 @@ bench-state *ARGUMENTS: build (debian "db_bench" "rocksdb-tools")
       cargo build --release --locked -q -p rustorium-state --example tree; \
       {{ python }} benches/state.py --programs "$CARGO_TARGET_DIR/release/examples" {{ ARGUMENTS }}
 
-# processor time and bytes of a put's rows in today's store format and in a prototype of the next one
+# processor time and bytes of a put's rows in the store's two formats, and of reads from them
 bench-rows FOLDER *RUNS="rows-1 rows-1-idle rows-5 rows-300": venv
     {{ with }} cargo run --release --locked -q -p rustorium-storage --example store_bench -- {{ FOLDER }} {{ RUNS }}
 

@@ -20,9 +20,9 @@ __all__ = [
     "replace_backup_key", "reseal_key", "restart_apply", "restart_base", "restart_plan", "restart_sign", "rollup_apply",
     "rollup_batch_hash", "rollup_root", "seal_key", "seal_secret", "sign_activation", "signed_header", "signer_adopt",
     "signer_create", "signer_show", "signer_transaction", "sim_forge_batch", "sim_forge_proposal", "sim_forge_vote",
-    "sim_read_frame", "sim_signature_work", "tracing_init", "tracing_write", "transaction_input", "value_hash",
-    "verifier_id", "verify_block", "verify_receipt_proof", "version", "versions", "wrap_proof", "zk_describe",
-    "zk_inputs", "zk_key", "zk_proof", "zk_verify", "zk_verify_all",
+    "sim_read_frame", "sim_signature_work", "store_format", "tracing_init", "tracing_write", "transaction_input",
+    "value_hash", "verifier_id", "verify_block", "verify_receipt_proof", "version", "versions", "wrap_proof",
+    "zk_describe", "zk_inputs", "zk_key", "zk_proof", "zk_verify", "zk_verify_all",
 ]  # fmt: skip
 
 class NativeError(Exception):
@@ -62,6 +62,7 @@ def versions() -> dict[str, int]:
 def seal_secret(path: str, secret: bytes, kind: str, passphrase: bytes) -> None: ...
 def open_key(path: str, kind: str, passphrase: bytes) -> bytes: ...
 def key_opens(path: str, passphrase: bytes) -> bool: ...
+def store_format(folder: str) -> tuple[int, int | None]: ...  # and its first height of version 2
 def reseal_key(path: str, old: bytes, new: bytes, random_passphrase: bool = False) -> bool:
     """Seals a key file of any kind under another passphrase; False if it was already. Errors: NativeError."""
 
@@ -98,9 +99,7 @@ def zk_key(key: bytes, json: bool) -> bytes: ...
 def zk_describe(key: bytes) -> tuple[str, int]: ...
 def zk_proof(json: bytes) -> bytes: ...
 def zk_inputs(json: bytes, proof_bytes: int) -> list[bytes]: ...
-def zk_verify(key: bytes, proof: bytes, inputs: Sequence[bytes]) -> None:
-    """Verifies a proof, all in canonical bytes. Errors: NativeError with the reason of the refusal."""
-
+def zk_verify(key: bytes, proof: bytes, inputs: Sequence[bytes]) -> None: ...  # NativeError: why it is refused
 def zk_verify_all(claims: Sequence[tuple[bytes, bytes, Sequence[bytes]]]) -> list[tuple[str, str] | None]:
     """Verifies many (key, proof, inputs) in canonical bytes as one equation; for each (code, sentence) of its fault."""
 

@@ -70,7 +70,7 @@ def newer_key(home: Home) -> str:
 def test_a_new_home_has_this_format_and_says_who_made_it(home: Home) -> None:
     found = homeformat.require_current(home.path)
     assert found.written == homeformat.FormatContent(
-        homeformat.FORMAT, __version__, None, dict(homeformat.FORMATS[homeformat.FORMAT].parts)
+        homeformat.FORMAT, __version__, None, dict(homeformat.FORMATS[homeformat.FORMAT].parts) | {"store": 4}
     )
     assert found.marked == homeformat.FORMAT
     assert (home.path / "format.json").stat().st_mode & 0o777 == 0o600

@@ -162,6 +162,17 @@ def test_a_home_that_the_previous_release_cannot_read_is_not_taken_back(
     assert picture(home) == before
 
 
+def test_a_home_whose_chain_has_version_2_is_not_taken_back(
+    cli: Cli, home: Home, passphrase: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carry_out(home, back=False, audit=lambda _: None)
+    before = picture(home)
+    monkeypatch.setattr(homeformat, "store_format", lambda folder: (5, 17))
+    ended = cli("upgrade", "--back", "--home", home.path, "--passphrase-file", passphrase)
+    ended.fails(1, "version 2 is active since height 17", "has format 5 by now", "[upgrade-refused]")
+    assert picture(home) == before
+
+
 # ---- wherever it ends ------------------------------------------------------------------------------------------------
 
 

@@ -90,6 +90,7 @@ fn register_node(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(audit::audit_record_by, module)?)?;
     module.add_function(wrap_pyfunction!(audit::audit_verify, module)?)?;
     module.add_function(wrap_pyfunction!(versions::versions, module)?)?;
+    module.add_function(wrap_pyfunction!(versions::store_format, module)?)?;
     module.add_function(wrap_pyfunction!(openapi::openapi, module)?)?;
     module.add_function(wrap_pyfunction!(load::load_run, module)?)?;
     module.add_function(wrap_pyfunction!(logging::tracing_init, module)?)?;

@@ -35,6 +35,7 @@ const NODE: [&str; 31] = [
     "sim_forge_vote",
     "sim_read_frame",
     "sim_signature_work",
+    "store_format",
     "tracing_init",
     "tracing_write",
     "versions",

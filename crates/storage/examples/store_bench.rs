@@ -3,12 +3,13 @@
 //!
 //! `cargo run --release -p rustorium-storage --example store_bench [FOLDER [RUN…]]` (default: a folder of its own in the
 //! system's folder for such, and all runs but those of rows: sealed, sealed-sync, plain, plain-sync, reads, durable; rows-1,
-//! rows-1-idle, rows-5 and rows-300 compare the rows of two formats, with so many puts a height). *Plain* is RocksDB alone,
+//! rows-1-idle, rows-5 and rows-300 compare the rows of two formats, with so many puts a height; rows-of-31 and
+//! rows-of-128 those of so many validators). *Plain* is RocksDB alone,
 //! set up alike: the same rows in the same batches, neither sealed nor cached. Times are the wall clock's, `cpu_ns` the
 //! processor time of all threads.
 
-mod format5;
 mod heights;
+mod rowformats;
 
 use heights::{cpu_us, heights};
 use rocksdb::{ColumnFamilyDescriptor, DB, Options, WriteBatch, WriteOptions};
@@ -34,6 +35,7 @@ const HOT: usize = 1_000;
 /// Single writes: so many of each kind.
 const SINGLE: u64 = 300;
 const FAMILIES: [&str; 3] = ["log", "index", "state"];
+const ROWS: [&str; 6] = ["rows-1", "rows-1-idle", "rows-5", "rows-300", "rows-of-31", "rows-of-128"];
 const RUNS: [&str; 6] = ["sealed", "sealed-sync", "plain", "plain-sync", "reads", "durable"];
 
 fn main() -> Outcome<()> {
@@ -50,13 +52,13 @@ fn main() -> Outcome<()> {
             "plain" | "plain-sync" => plain(&here, name == "plain-sync")?,
             "reads" => reads(&here)?,
             "durable" => durable(&here)?,
-            "rows-1" | "rows-1-idle" => format5::compare(&here, 1, name == "rows-1-idle", &keys()?)?,
-            "rows-5" => format5::compare(&here, 5, false, &keys()?)?,
-            "rows-300" => format5::compare(&here, 300, false, &keys()?)?,
+            "rows-1" | "rows-1-idle" => rowformats::compare(&here, (1, name == "rows-1-idle", 4), &keys()?)?,
+            "rows-5" => rowformats::compare(&here, (5, false, 4), &keys()?)?,
+            "rows-300" => rowformats::compare(&here, (300, false, 4), &keys()?)?,
+            "rows-of-31" => rowformats::compare(&here, (5, false, 31), &keys()?)?,
+            "rows-of-128" => rowformats::compare(&here, (5, false, 128), &keys()?)?,
             _ => {
-                return Err(
-                    format!("{name} is none of {}, rows-1, rows-1-idle, rows-5, rows-300", RUNS.join(", ")).into()
-                );
+                return Err(format!("{name} is none of {}, {}", RUNS.join(", "), ROWS.join(", ")).into());
             }
         };
         println!("{}", json!({ "run": name, "figure": figure }));

@@ -6,6 +6,7 @@
 
 pub mod audit;
 mod cache;
+mod checks;
 mod epochs;
 mod faulty;
 mod files;
@@ -23,10 +24,13 @@ mod store;
 mod synced;
 mod tree;
 
-/// The formats that this crate writes in a home, with their versions. A change of one of them is a new format of homes
-/// (docs/adr/0021-upgrades.md).
+/// The newest formats that this crate writes in a home. A change of one of them is a new format of homes
+/// (docs/adr/0021-upgrades.md). A store has format `STORE_FORMAT_1` until its chain has version 2.
 pub const FORMATS: [(&str, u32); 3] =
     [("store", rows::FORMAT), ("safety journal", journal::FORMAT), ("store keys", keyfile::FORMAT)];
+
+/// The format of a store without heights of version 2.
+pub const STORE_FORMAT_1: u32 = rows::FORMAT_4;
 
 pub use audit::AuditSink;
 pub use cache::StateCache;
@@ -41,7 +45,7 @@ pub use journal::{
     SYNC_BUCKETS_US,
 };
 pub use mem::MemStore;
-pub use rocks::{Changes, RocksStore, Rotation, StoreConfig};
+pub use rocks::{Changes, RocksStore, Rotation, StoreConfig, first_of_version_2};
 pub use store::{
     HeightCommit, StateAtTip, Store, StoreError, StoreStats, StoredBlock, StoredLink, StoredTransaction, Tip,
 };

@@ -3,11 +3,12 @@
 mod history;
 mod synced;
 
+use crate::checks::{FINALIZATIONS_RECENT, check_commit, check_receipt, is_five, is_owed, tip_after, touched};
 use crate::epochs::EpochStore;
 use crate::history::StoredValue;
 use crate::store::{
     ACCOUNT_TRANSACTIONS_MAX, HeightCommit, LINKS_MAX, StateAtTip, Store, StoreError, StoredBlock, StoredLink,
-    StoredTransaction, Tip, check_commit, tip_after, touched,
+    StoredTransaction, Tip,
 };
 use crate::tree::{TreeRow, TreeStore, TreeWrites};
 use parking_lot::RwLock;
@@ -32,6 +33,12 @@ struct Inner {
     transactions: BTreeMap<TxId, StoredTransaction>,
     accounts: BTreeMap<(AccountId, Height, u32), TxId>,
     finalizations: BTreeMap<Height, Certificate>,
+    /// Finalizations of the newest heights that would be in memory only.
+    unstored: BTreeMap<Height, Certificate>,
+    /// The newest of these at the last sync, which stores it.
+    synced: Option<Height>,
+    /// True if the next finalization is stored.
+    owed: bool,
     state: BTreeMap<StateKey, Versions>,
     /// The tree's rows at each kept root.
     trees: BTreeMap<Height, Arc<Tree>>,
@@ -61,15 +68,24 @@ impl Inner {
         self.state.get(key)?.range(..=height).next_back()?.1.as_ref()
     }
 
+    /// Forgets the finalizations that a restart forgets.
+    fn restart(&mut self) {
+        let synced = self.synced;
+        self.unstored.retain(|height, _| Some(*height) == synced);
+    }
+
     fn newest(&self, key: &StateKey) -> Option<Vec<u8>> {
         self.state(key, Height(u64::MAX)).map(|leaf| leaf.value.clone())
     }
 }
 
 impl Clone for MemStore {
-    /// Returns a separate store with the same contents.
+    /// Returns a separate store with the same contents, as it would be after a restart: without the finalizations that
+    /// are only in memory.
     fn clone(&self) -> Self {
-        Self { inner: RwLock::new(self.inner.read().clone()) }
+        let mut inner = self.inner.read().clone();
+        inner.restart();
+        Self { inner: RwLock::new(inner) }
     }
 }
 
@@ -85,6 +101,12 @@ impl MemStore {
         Self::keeping(usize::MAX)
     }
 
+    /// Forgets what a restart forgets.
+    #[cfg(test)]
+    pub(crate) fn restart(&self) {
+        self.inner.write().restart();
+    }
+
     /// Creates an empty store that keeps at most this many roots.
     pub fn keeping(roots_kept: usize) -> Self {
         Self { inner: RwLock::new(Inner { roots_kept, ..Inner::default() }) }
@@ -96,13 +118,17 @@ fn executed(commit: &HeightCommit) -> Result<Vec<StoredTransaction>, StoreError>
     let inline = commit.inline_ids.iter().zip(&commit.block.inline);
     let batches = commit.batches.iter().flat_map(|batch| batch.ids.iter().zip(&batch.batch.body.transactions));
     let mut listed = inline.chain(batches);
-    let find = |receipt: &rustorium_types::Receipt| {
-        let (_, transaction) = listed.find(|(id, _)| **id == receipt.transaction)?;
-        Some(StoredTransaction { transaction: transaction.clone(), receipt: receipt.clone() })
-    };
-    let found: Option<Vec<_>> = commit.receipts.iter().map(find).collect();
+    let header = &commit.block.header;
     let what = "a receipt of a transaction that the block doesn't list at its place";
-    found.ok_or(StoreError::Inconsistent { height: commit.block.header.height, what })
+    let find = |receipt: &rustorium_types::Receipt| {
+        let found = listed.find(|(id, _)| **id == receipt.transaction);
+        let (_, transaction) = found.ok_or(StoreError::Inconsistent { height: header.height, what })?;
+        if is_five(header) {
+            check_receipt(header, receipt, transaction)?;
+        }
+        Ok(StoredTransaction { transaction: transaction.clone(), receipt: receipt.clone() })
+    };
+    commit.receipts.iter().map(find).collect()
 }
 
 fn children(tree: &Tree, prefix: &[u8]) -> Vec<TreeRow> {
@@ -182,6 +208,7 @@ impl Store for MemStore {
         check_commit(inner.tip.as_ref(), commit)?;
         let executed = executed(commit)?;
         let height = commit.block.header.height;
+        let parent = inner.tip.as_ref().map(|tip| tip.header.clone());
         inner.tip = Some(tip_after(inner.tip.as_ref(), commit));
         let batches = commit.batches.iter().map(|batch| (batch.batch.body.author, batch.digest)).collect();
         let stored = StoredBlock {
@@ -202,9 +229,16 @@ impl Store for MemStore {
             });
             inner.transactions.insert(id, stored);
         }
+        let five = is_five(&commit.block.header);
+        let owed = !five || is_owed(parent.as_ref(), inner.owed, &commit.block.header);
         if let Some(certificate) = &commit.finalization {
-            inner.finalizations.insert(height, Certificate::clone(certificate));
+            let certificate = Certificate::clone(certificate);
+            let to = if owed { &mut inner.finalizations } else { &mut inner.unstored };
+            to.insert(height, certificate);
         }
+        inner.owed = five && owed && commit.finalization.is_none();
+        let recent = Height((height.0 + 1).saturating_sub(FINALIZATIONS_RECENT));
+        inner.unstored = inner.unstored.split_off(&recent);
         for LeafWrite { key, name, value } in &commit.diff {
             let leaf = value.clone().map(|value| StoredValue { name: name.clone(), value });
             inner.state.entry(*key).or_default().insert(height, leaf);
@@ -213,7 +247,11 @@ impl Store for MemStore {
     }
 
     fn sync(&self) -> Result<Height, StoreError> {
-        Ok(self.inner.read().tip.as_ref().map_or(Height(0), |tip| tip.height))
+        let mut inner = self.inner.write();
+        let newest = inner.unstored.last_key_value().map(|(height, _)| *height);
+        let stored = inner.finalizations.last_key_value().map(|(height, _)| *height);
+        inner.synced = newest.filter(|_| newest > stored);
+        Ok(inner.tip.as_ref().map_or(Height(0), |tip| tip.height))
     }
 
     fn tip(&self) -> Option<Tip> {
@@ -276,7 +314,10 @@ impl Store for MemStore {
     }
 
     fn finalization_at_or_above(&self, height: Height) -> Result<Option<(Height, Certificate)>, StoreError> {
-        Ok(self.inner.read().finalizations.range(height..).next().map(|(height, c)| (*height, c.clone())))
+        let inner = self.inner.read();
+        let height = height.max(inner.floor);
+        let all = [&inner.finalizations, &inner.unstored].into_iter().filter_map(|all| all.range(height..).next());
+        Ok(all.min_by_key(|(height, _)| **height).map(|(height, certificate)| (*height, certificate.clone())))
     }
 
     fn put_finalization(&self, height: Height, certificate: &Certificate) -> Result<(), StoreError> {

@@ -4,13 +4,16 @@
 //! succeeded; every row except the format's is sealed; a thread that writes a row holds the writer's lock.
 
 mod checkpoint;
+mod commit;
 mod disk;
 mod epochs;
 mod filter;
 mod history;
+mod log;
 pub(crate) mod manifest;
 mod options;
 mod pruning;
+mod recent;
 mod records;
 mod rekey;
 mod rollback;
@@ -19,24 +22,28 @@ mod synced;
 mod tree;
 mod versions;
 
+pub use commit::first_of_version_2;
 pub use rollback::Changes;
 pub use rotation::Rotation;
 
 use crate::cache::{RowCache, StateCache};
+use crate::checks::{check_commit, tip_after};
 use crate::files;
 use crate::keyfile::KeyFile;
 use crate::rowkeys::RowKeys;
-use crate::rows::{self, Scratch, Table};
+use crate::rows::{self, Scratch, Table, Trail};
 use crate::store::{
     ACCOUNT_TRANSACTIONS_MAX, HeightCommit, LINKS_MAX, StateAtTip, Store, StoreError, StoreStats, StoredBlock,
-    StoredLink, StoredTransaction, Tip, check_commit, tip_after,
+    StoredLink, StoredTransaction, Tip,
 };
 use disk::{Disk, failure, opening_failure, row_failure};
 use filter::NeededFrom;
 use parking_lot::{Mutex, RwLock};
-use rocksdb::{Cache, ColumnFamilyDescriptor, DB, Direction, IteratorMode, ReadOptions, WriteBatch};
+use recent::Recent;
+use rocksdb::{Cache, ColumnFamilyDescriptor, DB, Direction, IteratorMode, ReadOptions};
 use rustorium_crypto::seal::AtRest;
 use rustorium_types::{AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Height, StateKey, TxId};
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -85,6 +92,12 @@ pub struct RocksStore {
     /// Cached rows of the tree's base.
     tree_rows: RowCache<Vec<u8>>,
     tip: RwLock<Option<Arc<Tip>>>,
+    /// The first height in format 5; the largest number if there is none.
+    five_from: AtomicU64,
+    /// The newest heights in format 5.
+    recent: RwLock<Recent>,
+    /// What earlier readers of rows in format 5 have rebuilt.
+    walks: Mutex<VecDeque<Trail>>,
     writer: Mutex<Scratch>,
     rotation: Mutex<Option<rotation::Cursor>>,
     /// A counter that is odd while a commit is under way.
@@ -132,6 +145,9 @@ impl RocksStore {
             cache: StateCache::new(config.cache_bytes),
             tree_rows: RowCache::new(config.tree_cache_bytes),
             tip: RwLock::new(None),
+            five_from: AtomicU64::new(u64::MAX),
+            recent: RwLock::default(),
+            walks: Mutex::default(),
             writer: Mutex::new(Scratch::default()),
             rotation: Mutex::new(None),
             sequence: AtomicU64::new(0),
@@ -139,6 +155,7 @@ impl RocksStore {
             commit_us: AtomicU64::new(0),
             commit_bytes: AtomicU64::new(0),
         };
+        store.read_five()?;
         *store.tip.write() = store.read_tip()?.map(Arc::new);
         *store.rotation.lock() = store.read_rotation()?;
         if !to_read {
@@ -148,6 +165,9 @@ impl RocksStore {
     }
 
     fn read_tip(&self) -> Result<Option<Tip>, StoreError> {
+        if self.five_from.load(Ordering::Acquire) != u64::MAX {
+            return self.read_tip_5().map(Some);
+        }
         let Some(row) = self.disk.get(Table::Meta, rows::TIP_KEY)? else { return Ok(None) };
         let (height, payload_height): (Height, Height) = rows::decode_row(Table::Meta, rows::TIP_KEY, &row)?;
         let key = rows::block_key(height);
@@ -172,61 +192,20 @@ impl RocksStore {
         Ok(block.map(|block| (head, block)))
     }
 
-    fn write(&self, commit: &HeightCommit, tip: &Tip, scratch: &mut Scratch) -> Result<(), StoreError> {
-        let families = [
-            self.disk.family(Table::Meta)?,
-            self.disk.family(Table::Log)?,
-            self.disk.family(Table::Index)?,
-            self.disk.family(Table::State)?,
-        ];
-        let sealer = self.disk.keys.sealer()?;
-        let mut batch = WriteBatch::with_capacity_bytes(expected_bytes(commit));
-        let mut index = IndexRows::default();
-        rows::encode_height(commit, tip, self.disk.keys.names(), scratch, &mut |table, key, row| {
-            if table == Table::Index {
-                index.push(key, row);
-                return Ok(());
-            }
-            sealer.seal(table, key, row)?;
-            batch.put_cf(families[table as usize], key, row);
-            Ok(())
-        })?;
-        index.sorted(|key, row| {
-            sealer.seal(Table::Index, key, row)?;
-            batch.put_cf(families[Table::Index as usize], key, row);
-            Ok(())
-        })?;
-        self.commit_bytes.fetch_add(batch.size_in_bytes() as u64, Ordering::Relaxed);
-        self.disk.write(batch)
-    }
-}
-
-/// Unordered rows that are written in the order of their keys: the next row's place in memory is then near.
-#[derive(Default)]
-struct IndexRows {
-    /// Keys and rows, one after the other.
-    bytes: Vec<u8>,
-    /// For each row: start of its key, start of the row, end of the row.
-    places: Vec<[usize; 3]>,
-}
-
-impl IndexRows {
-    fn push(&mut self, key: &[u8], row: &[u8]) {
-        let at = self.bytes.len();
-        self.bytes.extend_from_slice(key);
-        self.bytes.extend_from_slice(row);
-        self.places.push([at, at + key.len(), self.bytes.len()]);
-    }
-
-    fn sorted(mut self, mut put: impl FnMut(&[u8], &mut Vec<u8>) -> Result<(), StoreError>) -> Result<(), StoreError> {
-        self.places.sort_unstable_by(|a, b| self.bytes[a[0]..a[1]].cmp(&self.bytes[b[0]..b[1]]));
-        let mut row = Vec::new();
-        for [key, contents, end] in self.places {
-            row.clear();
-            row.extend_from_slice(&self.bytes[contents..end]);
-            put(&self.bytes[key..contents], &mut row)?;
-        }
-        Ok(())
+    /// Returns the stored finalization of the lowest height from `height` on.
+    fn stored_finalization(&self, height: Height) -> Result<Option<(Height, Certificate)>, StoreError> {
+        let from = rows::finalization_key(height);
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(b"g");
+        let mode = IteratorMode::From(&from, Direction::Forward);
+        let mut items = self.disk.db.iterator_cf_opt(self.disk.family(Table::Meta)?, options, mode);
+        let Some(item) = items.next() else { return Ok(None) };
+        let (key, row) = item.map_err(|e| self.disk.row_failure(Table::Meta, &from, &e))?;
+        let Some(height) = rows::finalization_height(&key) else {
+            return Err(rows::corrupt(Table::Meta, &key, "its key's length is wrong".into()));
+        };
+        let contents = self.disk.keys.open_row(Table::Meta, &key, &row)?;
+        Ok(Some((height, rows::decode_row(Table::Meta, &key, &contents)?)))
     }
 }
 
@@ -234,22 +213,15 @@ impl IndexRows {
 fn open_keys(db: &DB, path: &Path, at_rest: &AtRest) -> Result<RowKeys, StoreError> {
     match db.get(rows::FORMAT_KEY).map_err(|e| row_failure(path, Table::Meta, rows::FORMAT_KEY, &e))? {
         Some(row) => match rows::decode_format(&row)? {
-            found if found == rows::FORMAT => RowKeys::open(path, at_rest, false),
+            rows::FORMAT | rows::FORMAT_4 => RowKeys::open(path, at_rest, false),
             found => Err(StoreError::Format { path: path.display().to_string(), found, supported: rows::FORMAT }),
         },
         None => {
             let keys = RowKeys::open(path, at_rest, true)?;
-            db.put(rows::FORMAT_KEY, rows::format_row()).map_err(|e| failure(path, e.as_ref()))?;
+            db.put(rows::FORMAT_KEY, rows::format_row(rows::FORMAT_4)).map_err(|e| failure(path, e.as_ref()))?;
             Ok(keys)
         }
     }
-}
-
-/// Estimates the bytes of the height's rows, so that the batch grows only once.
-fn expected_bytes(commit: &HeightCommit) -> usize {
-    let state: usize = commit.diff.iter().map(|w| 112 + w.name.len() + w.value.as_ref().map_or(0, Vec::len)).sum();
-    let listed: usize = commit.batches.iter().map(|batch| batch.ids.len()).sum();
-    2048 + state + 640 * (listed + commit.inline_ids.len())
 }
 
 impl Store for RocksStore {
@@ -260,7 +232,10 @@ impl Store for RocksStore {
         check_commit(previous.as_deref(), commit)?;
         let tip = tip_after(previous.as_deref(), commit);
         self.sequence.fetch_add(1, Ordering::AcqRel);
-        let written = self.write(commit, &tip, &mut scratch);
+        let written = self.write(commit, (previous.as_deref(), &tip), &mut scratch);
+        if let Ok(plan) = written {
+            self.follow(commit, &tip, plan);
+        }
         if written.is_ok() {
             for write in &commit.diff {
                 self.cache.put(write.key, write.value.as_deref());
@@ -270,11 +245,12 @@ impl Store for RocksStore {
         self.sequence.fetch_add(1, Ordering::AcqRel);
         self.commits.fetch_add(u64::from(written.is_ok()), Ordering::Relaxed);
         self.commit_us.fetch_add(start.elapsed().as_micros() as u64, Ordering::Relaxed);
-        written
+        written.map(drop)
     }
 
     fn sync(&self) -> Result<Height, StoreError> {
         let height = self.tip.read().as_ref().map_or(Height(0), |tip| tip.height);
+        self.put_newest_finalization()?;
         self.disk.sync()?;
         Ok(height)
     }
@@ -305,6 +281,9 @@ impl Store for RocksStore {
     }
 
     fn block(&self, height: Height) -> Result<Option<StoredBlock>, StoreError> {
+        if self.is_five(height) {
+            return self.block_5(height);
+        }
         let Some((head, block)) = self.stored(height)? else { return Ok(None) };
         let key = rows::receipts_key(height);
         let row = self.disk.expect(Table::Log, &key);
@@ -315,12 +294,20 @@ impl Store for RocksStore {
     }
 
     fn bare_block(&self, height: Height) -> Result<Option<Block>, StoreError> {
+        if self.is_five(height) {
+            return self.bare_block_5(height);
+        }
         Ok(self.stored(height)?.map(|(_, block)| block))
     }
 
     fn links(&self, first: Height, last: Height) -> Result<Vec<StoredLink>, StoreError> {
-        let mut links = Vec::new();
+        let (mut links, mut trail) = (Vec::new(), None);
         for height in (first.0..=last.0).take(LINKS_MAX) {
+            if self.is_five(Height(height)) {
+                let Some(link) = self.link_5(Height(height), &mut trail, first.next())? else { break };
+                links.push(link);
+                continue;
+            }
             let key = rows::block_key(Height(height));
             let Some(row) = self.disk.get(Table::Log, &key)? else { break };
             links.push(rows::decode_block(&key, &row, false)?.0.link);
@@ -331,11 +318,23 @@ impl Store for RocksStore {
     }
 
     fn height_of(&self, digest: &BlockDigest) -> Result<Option<Height>, StoreError> {
+        if let Some(height) = self.height_of_5(digest)? {
+            return Ok(Some(height));
+        }
+        if !self.has_four() {
+            return Ok(None);
+        }
         let found = self.disk.named(&rows::block_name(self.disk.keys.names(), digest))?;
         Ok(found.map(|(height, _)| height))
     }
 
     fn batch(&self, digest: &BatchDigest) -> Result<Option<Batch>, StoreError> {
+        if let Some(found) = self.batch_5(digest)? {
+            return Ok(Some(found));
+        }
+        if !self.has_four() {
+            return Ok(None);
+        }
         let name = rows::batch_name(self.disk.keys.names(), digest);
         let Some((height, (key, contents))) = self.disk.named(&name)? else { return Ok(None) };
         let key = rows::batch_key(height, rows::decode_row(Table::Index, &key, &contents)?);
@@ -344,6 +343,12 @@ impl Store for RocksStore {
     }
 
     fn transaction(&self, id: &TxId) -> Result<Option<StoredTransaction>, StoreError> {
+        if let Some(found) = self.transaction_5(id)? {
+            return Ok(Some(found));
+        }
+        if !self.has_four() {
+            return Ok(None);
+        }
         let name = rows::transaction_name(self.disk.keys.names(), id);
         let Some((height, (key, contents))) = self.disk.named(&name)? else { return Ok(None) };
         let place = rows::decode_place(&key, &contents)?;
@@ -363,6 +368,11 @@ impl Store for RocksStore {
         limit: usize,
     ) -> Result<Vec<(Height, u32, TxId)>, StoreError> {
         let limit = limit.min(ACCOUNT_TRANSACTIONS_MAX);
+        let mut found = Vec::new();
+        self.account_transactions_5(account, before, limit, &mut found)?;
+        if !self.has_four() {
+            return Ok(found);
+        }
         let names = self.disk.keys.names();
         let name = rows::account_name(names, account);
         let from = rows::index_key(&name, before.map_or(Height(u64::MAX), |(height, _)| height));
@@ -370,7 +380,6 @@ impl Store for RocksStore {
         options.set_total_order_seek(true);
         options.set_iterate_lower_bound(rows::index_key(&name, self.disk.floor()));
         let mode = IteratorMode::From(&from, Direction::Reverse);
-        let mut found = Vec::new();
         for item in self.disk.db.iterator_cf_opt(self.disk.family(Table::Index)?, options, mode) {
             if found.len() >= limit {
                 break;
@@ -385,18 +394,14 @@ impl Store for RocksStore {
     }
 
     fn finalization_at_or_above(&self, height: Height) -> Result<Option<(Height, Certificate)>, StoreError> {
-        let from = rows::finalization_key(height.max(self.disk.floor()));
-        let mut options = ReadOptions::default();
-        options.set_iterate_upper_bound(b"g");
-        let mode = IteratorMode::From(&from, Direction::Forward);
-        let mut items = self.disk.db.iterator_cf_opt(self.disk.family(Table::Meta)?, options, mode);
-        let Some(item) = items.next() else { return Ok(None) };
-        let (key, row) = item.map_err(|e| self.disk.row_failure(Table::Meta, &from, &e))?;
-        let Some(height) = rows::finalization_height(&key) else {
-            return Err(rows::corrupt(Table::Meta, &key, "its key's length is wrong".into()));
-        };
-        let contents = self.disk.keys.open_row(Table::Meta, &key, &row)?;
-        Ok(Some((height, rows::decode_row(Table::Meta, &key, &contents)?)))
+        let from = height.max(self.disk.floor());
+        let recent = self.recent.read().finalization(from);
+        if let Some((found, certificate)) = recent.as_ref().filter(|(found, _)| *found == from) {
+            return Ok(Some((*found, Certificate::clone(certificate))));
+        }
+        let stored = self.stored_finalization(from)?;
+        let recent = recent.map(|(found, certificate)| (found, Certificate::clone(&certificate)));
+        Ok([stored, recent].into_iter().flatten().min_by_key(|(found, _)| *found))
     }
 
     fn put_finalization(&self, height: Height, certificate: &Certificate) -> Result<(), StoreError> {

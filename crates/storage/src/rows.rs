@@ -1,40 +1,72 @@
 //! The rows that a height becomes on disk: tables, keys, and the only place where rows are encoded and decoded.
 //!
-//! *Invariants:* every row starts with its format version, and in all rows except the store's format the rest is
-//! sealed; a key shows heights and consensus key hashes and nothing else; large rows have keys that grow with height,
+//! *Invariants:* every row starts with its format version, and in all rows except `is_plain`'s the rest is sealed; a key
+//! shows heights, positions within them and consensus key hashes and nothing else; large rows have keys that grow with height,
 //! so that compaction moves them instead of writing them again; a damaged row is an error that names it.
 //!
 //! | table | key | row |
 //! |---|---|---|
 //! | `meta` | `store-format` | the store's format, not sealed |
-//! | | `tip` | height, payload height |
+//! | | `rows-of-format-5` | the first height in format 5; `version-2-from` is a copy that isn't sealed |
+//! | | `tip` | height, payload height; not in format 5, where the last `h` row is the tip's |
+//! | | `newest-finalization` | height and finalization of the newest height of version 2 that had one at the last sync |
 //! | | `rotation` | progress of a key rotation |
 //! | | `oldest` | the oldest kept height, and the height up to which removed leaves are swept |
 //! | | `tree-roots` | heights of the kept roots; the newest is the tree's base |
 //! | | `syncing` | description of the snapshot that is filling the store, which has no tip then |
 //! | | `synced` | height of the snapshot that filled the store, and the headers that came with it |
-//! | | `f` height | finalization of that height's block |
+//! | | `f` height | finalization of that height's block; in format 5 only some heights' |
 //! | | `epoch-end/` epoch | the end of the epoch |
 //! | | `committee/` height | the committee record from that height on |
+//! | `log` | height `d` | the height's writes, until the tree's base has them |
+//! | | height `x` | keys of leaves that the height removed |
+//! | `state` | state key, height from the top | name and value from that height on; empty if that height removed the leaf |
+//! | `tree` | prefix length, prefix, index | a filled slot of the state tree's base, or its top |
+//! | `undo` | root's height, key of `tree` | that row before this root; empty if there was none |
+//!
+//! Heights of version 1 have these rows beside, format 4's:
+//!
+//! | table | key | row |
+//! |---|---|---|
 //! | `log` | height `b` | digest, link, result root, batches, block |
-//! | | height `d` | the height's writes, until the tree's base has them |
 //! | | height `r` | receipts |
 //! | | height `t` n | the height's n-th batch |
-//! | | height `x` | keys of leaves that the height removed |
 //! | `index` | `b` ⟨block digest⟩ height | nothing |
 //! | | `l` ⟨batch digest⟩ height | n |
 //! | | `t` ⟨transaction id⟩ height | offsets of its receipt and of its own bytes |
 //! | | `a` ⟨account⟩ height | (receipt index, transaction id) of that height |
-//! | `state` | state key, height from the top | name and value from that height on; empty if that height removed the leaf |
-//! | `tree` | prefix length, prefix, index | a filled slot of the state tree's base, or its top |
-//! | `undo` | root's height, key of `tree` | that row before this root; empty if there was none |
+//!
+//! Heights of version 2 have format 5's:
+//!
+//! | table | key | row |
+//! |---|---|---|
+//! | `log` | height `h` | digest, roots, the header's differences from its parent's (`head`), directory of the payload, few receipts |
+//! | | height `p` part | the payload: inline transactions, then batches without what the header tells (`parts`) |
+//! | | height `r` part | the receipts, if they are many |
+//! | `index` | `T` `A` `B` `L` | nothing, not sealed (`names`) |
 //!
 //! ⟨name⟩ is a keyed hash (16 bytes) that only the holder of the node's storage key can make. *From the top* means
 //! inverted, so that a key's newest row comes first. Every row that pruning removes shows its height in its key.
 
 mod encode;
+mod encode5;
+mod head;
+mod names;
+mod numbers;
+mod parts;
 
-pub(crate) use encode::{Scratch, encode_height};
+use encode::encode_state;
+pub(crate) use encode::{Put, Scratch, encode_height_4};
+pub(crate) use encode5::encode_height_5;
+pub(crate) use head::{Directory, HeadPlan, HeadRow, Listed, Trail, WHOLE_EVERY, decode_head, encode_head};
+pub(crate) use names::{
+    HEIGHTS_END, RECEIPTS_END, bare_account_name, bare_batch_name, bare_block_name, bare_key, bare_position,
+    bare_transaction_name, is_bare,
+};
+pub(crate) use parts::{
+    PART_BYTES, PART_RECEIPTS, RECEIPT_BYTES, StoredReceipt, decode_receipt, decode_small, head_height, head_key,
+    payload_key, receipts_part_key,
+};
 
 use crate::history::StoredValue;
 use crate::store::{StoreError, StoredLink};
@@ -45,8 +77,10 @@ use rustorium_types::{
     encode_into,
 };
 
-/// The store's format. A store of another format is refused.
-pub(crate) const FORMAT: u32 = 4;
+/// The format of a store that has heights of version 2.
+pub(crate) const FORMAT: u32 = 5;
+/// The format of a store without heights of version 2. Stores of other formats are refused.
+pub(crate) const FORMAT_4: u32 = 4;
 /// The version of rows, bound into their seals.
 pub(crate) const ROW_VERSION: u8 = 3;
 /// Offset of the seal in a row.
@@ -87,7 +121,12 @@ impl Table {
 }
 
 pub(crate) const FORMAT_KEY: &[u8] = b"store-format";
+/// Row with the first height in format 5.
+pub(crate) const FIVE_FROM_KEY: &[u8] = b"rows-of-format-5";
+/// Copy of that row without a seal, for programs that have no key. The store never reads it.
+pub(crate) const FIVE_FROM_PLAIN_KEY: &[u8] = b"version-2-from";
 pub(crate) const TIP_KEY: &[u8] = b"tip";
+pub(crate) const NEWEST_FINALIZATION_KEY: &[u8] = b"newest-finalization";
 pub(crate) const TREE_ROOTS_KEY: &[u8] = b"tree-roots";
 pub(crate) const FLOOR_KEY: &[u8] = b"oldest";
 pub(crate) const SYNCING_KEY: &[u8] = b"syncing";
@@ -245,12 +284,36 @@ pub(crate) fn decode_leaf(key: &[u8], mut contents: Vec<u8>) -> Result<Option<St
     Ok(Some(StoredValue { name, value: contents }))
 }
 
-/// Encodes the row of the store's format. It is the only row that isn't sealed, so that any version of this program can
-/// read it.
-pub(crate) fn format_row() -> Vec<u8> {
+/// Tells if a row is never sealed: that of the store's format, so that any version of this program can read it, and
+/// those that have nothing beside a key.
+pub(crate) fn is_plain(table: Table, key: &[u8]) -> bool {
+    match table {
+        Table::Meta => [FORMAT_KEY, FIVE_FROM_PLAIN_KEY].contains(&key),
+        Table::Index => is_bare(key),
+        _ => false,
+    }
+}
+
+/// Encodes the row of the store's format.
+pub(crate) fn format_row(format: u32) -> Vec<u8> {
     let mut row = vec![FORMAT_ROW_VERSION];
-    encode_into(&FORMAT, &mut row);
+    encode_into(&format, &mut row);
     row
+}
+
+/// Encodes the row with the first height of version 2 that has no seal.
+pub(crate) fn plain_height_row(height: Height) -> Vec<u8> {
+    let mut row = vec![FORMAT_ROW_VERSION];
+    encode_into(&height, &mut row);
+    row
+}
+
+/// Decodes the height in such a row.
+pub(crate) fn decode_plain_height(row: &[u8]) -> Result<Height, StoreError> {
+    match row.split_first() {
+        Some((&FORMAT_ROW_VERSION, contents)) => decode_row(Table::Meta, FIVE_FROM_PLAIN_KEY, contents),
+        _ => Err(corrupt(Table::Meta, FIVE_FROM_PLAIN_KEY, "it names no height".into())),
+    }
 }
 
 /// Decodes the format in such a row.

@@ -317,7 +317,9 @@ pub trait Store: TreeStore + HistoryStore + SyncStore + EpochStore {
         limit: usize,
     ) -> Result<Vec<(Height, u32, TxId)>, StoreError>;
 
-    /// Returns the stored finalization of the lowest height from `height` on.
+    /// Returns the finalization of the lowest height from `height` on that has one here. Of the newest heights all are in
+    /// memory. Of older ones of version 2 only some are stored: the first of each 250 ms of header time and of each 64
+    /// heights, at an epoch's end, and where a state root is claimed.
     fn finalization_at_or_above(&self, height: Height) -> Result<Option<(Height, Certificate)>, StoreError>;
 
     /// Stores a finalization that the node learnt after it stored the height.
@@ -387,81 +389,5 @@ impl<S: Store + ?Sized> Store for Arc<S> {
     }
     fn damaged(&self) -> Option<StoreError> {
         (**self).damaged()
-    }
-}
-
-/// Checks that `commit` follows `tip` and that its parts belong together.
-pub(crate) fn check_commit(tip: Option<&Tip>, commit: &HeightCommit) -> Result<(), StoreError> {
-    let height = commit.block.header.height;
-    if let Some(tip) = tip
-        && (height != tip.height.next() || commit.block.header.parent != tip.digest)
-    {
-        return Err(StoreError::NotNext { expected: tip.height.next(), got: height });
-    }
-    let inconsistent = |what| Err(StoreError::Inconsistent { height, what });
-    if commit.inline_ids.len() != commit.block.inline.len() {
-        return inconsistent("not one id for each inline transaction");
-    }
-    if commit.batches.iter().any(|batch| batch.ids.len() != batch.batch.body.transactions.len()) {
-        return inconsistent("a batch without one id for each transaction");
-    }
-    if commit.batches.len() >= usize::from(u16::MAX) {
-        return inconsistent("too many batches");
-    }
-    if commit.finalization.as_ref().is_some_and(|certificate| certificate.body.block != commit.digest) {
-        return inconsistent("the finalization is another block's");
-    }
-    if commit.receipts.iter().enumerate().any(|(i, r)| r.height != height || r.index as usize != i) {
-        return inconsistent("a receipt with another height or index than its place");
-    }
-    Ok(())
-}
-
-/// Returns the tip after `commit`.
-pub(crate) fn tip_after(previous: Option<&Tip>, commit: &HeightCommit) -> Tip {
-    let header = commit.block.header.clone();
-    let fresh = header.transactions > 0 || !commit.diff.is_empty() || previous.is_none();
-    Tip {
-        height: header.height,
-        digest: commit.digest,
-        result_root: commit.result_root,
-        payload_height: previous.filter(|_| !fresh).map_or(header.height, |tip| tip.payload_height),
-        header,
-    }
-}
-
-/// Calls `touch` with the accounts of a receipt's transaction: its sender and, if it succeeded, the accounts that it
-/// names, including verifiers and pools.
-pub(crate) fn touched(receipt: &Receipt, transaction: &Transaction, mut touch: impl FnMut(AccountId)) {
-    use rustorium_types::{Operation, Outcome};
-    touch(receipt.sender);
-    if receipt.outcome != Outcome::Ok {
-        return;
-    }
-    for operation in &transaction.body.data {
-        match operation {
-            Operation::Transfer { to, .. } | Operation::Issue { to, .. } | Operation::Grant { to, .. } => touch(*to),
-            Operation::CreateAccount { region, public_key, .. } => {
-                touch(rustorium_crypto::account_id(*region, public_key));
-            }
-            Operation::AddValidator { .. }
-            | Operation::RemoveValidator { .. }
-            | Operation::ReplaceKey { .. }
-            | Operation::AddProven { .. }
-            | Operation::ReplaceProven { .. }
-            | Operation::EndEpoch { .. } => touch(rustorium_types::SYSTEM_ACCOUNT),
-            Operation::RegisterVerifier { key, named } => {
-                touch(AccountId(rustorium_crypto::verifier_id(&receipt.sender, key.as_slice(), named).0));
-            }
-            Operation::VerifyProof { verifier, .. } => touch(AccountId(verifier.0)),
-            Operation::Shield { pool, .. } | Operation::ShieldedTransfer { pool, .. } => {
-                touch(rustorium_crypto::pool_account(*pool));
-            }
-            Operation::Unshield { pool, to, .. } => {
-                touch(rustorium_crypto::pool_account(*pool));
-                touch(*to);
-            }
-            Operation::Put { .. } | Operation::Delete { .. } | Operation::Require(_) => {}
-        }
     }
 }

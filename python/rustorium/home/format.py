@@ -41,9 +41,10 @@ class KnownFormat:
 
 FORMATS: Mapping[int, KnownFormat] = {
     1: KnownFormat("0.1.0", {"store": 4, "safety journal": 2, "store keys": 1, "key files": 1}),
-    2: KnownFormat("0.2.0", {"store": 4, "safety journal": 2, "store keys": 1, "key files": 1}),
+    2: KnownFormat("0.2.0", {"store": 5, "safety journal": 2, "store keys": 1, "key files": 1}),
 }
-"""A part's format changes together with the home's; a test compares this table with the code."""
+"""A part's format changes together with the home's; a test compares this table with the code. A store has format 4
+until its chain has version 2."""
 
 
 class FormatContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,14 +138,27 @@ def record(folder: Path, chain: str | None) -> bool:
     """Records that this release wrote to the home; returns whether the file changed. Errors: HomeError."""
     from rustorium import _native
 
+    content = _json(folder / FILE)
+    written = _convert(folder / FILE, content, FormatContent) if content is not None else None
     versions = {**_native.versions(), "key files": KEY_FILE}
+    if written is None or written.parts.get("store") != versions["store"]:
+        versions["store"] = store_format(folder)[0]
     parts = {name: versions[name] for name in FORMATS[FORMAT].parts}
     wanted = FormatContent(FORMAT, __version__, chain, parts)
-    content = _json(folder / FILE)
-    if content is not None and _convert(folder / FILE, content, FormatContent) == wanted:
+    if written == wanted:
         return False
     replace_file(folder / FILE, msgspec.json.format(msgspec.json.encode(wanted), indent=1) + b"\n")
     return True
+
+
+def store_format(folder: Path) -> tuple[int, int | None]:
+    """Returns the format of a home's store, and the first height of version 2 in it. Errors: HomeError."""
+    from rustorium import _native
+
+    try:
+        return _native.store_format(str(folder / "db"))
+    except _native.NativeError as error:
+        raise HomeError(str(error), code=error.code) from None
 
 
 # ---- files -----------------------------------------------------------------------------------------------------------

@@ -154,6 +154,13 @@ def _back(home: Home, found: HomeFormats) -> Plan:
     if found.format <= target and not found.unfinished:
         return Plan(target, target, ())
     former = FORMATS[target]
+    store, since = files.store_format(home.path)
+    if since is not None and store > former.parts["store"]:
+        raise HomeError(
+            f"version 2 is active since height {since}: the store of {home.path} has format {store} by now, and "
+            f"{former.release} reads {former.parts['store']}; there is no way back but a backup from before it",
+            code="upgrade-refused",
+        )
     for name, number in (found.written.parts if found.written is not None else {}).items():
         if number > former.parts.get(name, 0):
             raise HomeError(

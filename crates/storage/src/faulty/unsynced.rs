@@ -65,7 +65,8 @@ impl<S: Store> UnsyncedWrites<S> {
     }
 
     pub(super) fn sync(&mut self) -> Result<(), StoreError> {
-        std::mem::take(&mut self.writes).iter().try_for_each(|write| write.repeat(&self.durable))
+        std::mem::take(&mut self.writes).iter().try_for_each(|write| write.repeat(&self.durable))?;
+        self.durable.sync().map(drop)
     }
 }
 

@@ -42,6 +42,7 @@ impl Inner {
         }
         self.accounts.retain(|(_, height, _), _| *height >= floor);
         self.finalizations = self.finalizations.split_off(&floor);
+        self.unstored = self.unstored.split_off(&floor);
         self.trees = self.trees.split_off(&floor);
         for versions in self.state.values_mut() {
             let newest = versions.range(..=floor).next_back().map(|(height, leaf)| (*height, leaf.is_some()));

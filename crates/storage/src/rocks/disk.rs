@@ -120,6 +120,19 @@ impl Disk {
         }
     }
 
+    /// Finds the first key at or after `from` that shares the table's prefix with it.
+    pub(super) fn first_key(&self, table: Table, prefix: usize, from: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut options = ReadOptions::default();
+        options.set_prefix_same_as_start(true);
+        let mut found = self.db.raw_iterator_cf_opt(self.family(table)?, options);
+        found.seek(from);
+        match found.key() {
+            Some(key) if key.get(..prefix) == from.get(..prefix) => Ok(Some(key.to_vec())),
+            Some(_) => Ok(None),
+            None => found.status().map(|()| None).map_err(|e| self.row_failure(table, from, &e)),
+        }
+    }
+
     /// Finds the index row of a name. Returns its height, key and contents.
     pub(super) fn named(&self, name: &IndexPrefix) -> Result<Option<(Height, Row)>, StoreError> {
         let found = self.first(Table::Index, rows::NAMED_BYTES, &rows::index_key(name, Height(0)))?;

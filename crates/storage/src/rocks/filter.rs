@@ -20,6 +20,13 @@ pub(super) struct NeededFrom {
     pub(super) root: AtomicU64,
 }
 
+/// Returns the lowest height whose first row in format 5 is needed if heights from `oldest` on are: the height below stays,
+/// since a receipt's proof begins with its root, and its header rests on the rows down to one with a whole header.
+pub(super) fn first_head(oldest: u64) -> u64 {
+    let below = oldest.saturating_sub(1);
+    below - below % rows::WHOLE_EVERY
+}
+
 /// Makes a filter for each compaction of one table.
 pub(super) struct Filters {
     pub(super) table: Table,
@@ -59,8 +66,14 @@ impl Filter {
         match self.table {
             Table::Tree => true,
             Table::Meta => rows::finalization_height(key).is_none_or(|height| height.0 >= self.height),
-            // The height below the oldest stays: a receipt's proof begins with its root.
-            Table::Log => height(0).is_none_or(|height| height.saturating_add(1) >= self.height),
+            Table::Log => match rows::head_height(key) {
+                Some(height) => height.0 >= first_head(self.height),
+                // The height below the oldest stays: a receipt's proof begins with its root.
+                None => height(0).is_none_or(|height| height.saturating_add(1) >= self.height),
+            },
+            Table::Index if rows::is_plain(Table::Index, key) => {
+                rows::bare_position(key).is_ok_and(|(height, _)| height.0 >= self.height)
+            }
             Table::Index => height(NAMED_BYTES).is_none_or(|height| height >= self.height),
             Table::Undo => height(0).is_none_or(|root| root > self.root),
             Table::State => match (key.first_chunk(), height(STATE_KEY_BYTES)) {

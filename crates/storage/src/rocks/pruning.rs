@@ -12,6 +12,7 @@
 
 use super::RocksStore;
 use super::disk::failure;
+use super::filter::first_head;
 use crate::history::Pruning;
 use crate::rows::{self, STATE_KEY_BYTES, Table};
 use crate::store::{Store, StoreError};
@@ -99,7 +100,7 @@ impl RocksStore {
         let needed = &self.disk.needed;
         let below = |height: u64| height.to_be_bytes();
         let heights = [
-            (Table::Log, below(needed.height.load(Ordering::Acquire).saturating_sub(1))),
+            (Table::Log, below(first_head(needed.height.load(Ordering::Acquire)))),
             (Table::Undo, below(needed.root.load(Ordering::Acquire))),
         ];
         let mut done = self.files_removed.lock();

@@ -9,7 +9,7 @@ use super::RocksStore;
 use super::epochs::{EPOCH_PREFIX, RECORD_PREFIX, row_key};
 use crate::history::{HistoryStore, nearest_root};
 use crate::rows::{self, Table};
-use crate::store::{Store, StoreError, Tip};
+use crate::store::{Store, StoreError};
 use crate::tree::TreeWrites;
 use rocksdb::{Direction, IteratorMode, WriteBatch};
 use rustorium_crypto::value_hash;
@@ -42,7 +42,7 @@ impl RocksStore {
         if to == tip.height {
             return Ok(());
         }
-        let stored = self.stored(to)?.ok_or_else(|| self.gone(to))?;
+        self.bare_block(to)?.ok_or_else(|| self.gone(to))?;
         let _writer = self.writer.lock();
         if let Some(base) = base {
             self.undo_tree(&roots, base)?;
@@ -53,15 +53,18 @@ impl RocksStore {
             }
         }
         self.forget_above(to)?;
-        let payload_height = self.payload_height(to)?;
         let mut batch = WriteBatch::default();
-        let mut contents = Vec::new();
-        encode_into(&(to, payload_height), &mut contents);
-        self.disk.put_sealed(&mut batch, Table::Meta, rows::TIP_KEY, &contents)?;
+        batch.delete_cf(self.disk.family(Table::Meta)?, rows::NEWEST_FINALIZATION_KEY);
+        if !self.is_five(to) {
+            let mut contents = Vec::new();
+            encode_into(&(to, self.payload_height(to)?), &mut contents);
+            self.disk.put_sealed(&mut batch, Table::Meta, rows::TIP_KEY, &contents)?;
+            self.end_five(&mut batch)?;
+        }
         self.disk.write(batch)?;
-        let (head, block) = stored;
-        let (digest, result_root) = (head.digest, head.link.result_root);
-        *self.tip.write() = Some(Tip { height: to, digest, header: block.header, result_root, payload_height }.into());
+        self.forget_five();
+        self.read_five()?;
+        *self.tip.write() = self.read_tip()?.map(Into::into);
         self.cache.clear();
         self.tree_rows.clear();
         self.disk.sync()
@@ -87,8 +90,9 @@ impl RocksStore {
         Ok(changes)
     }
 
-    fn gone(&self, height: Height) -> StoreError {
-        rows::corrupt(Table::Log, &rows::block_key(height), "it is missing".into())
+    pub(super) fn gone(&self, height: Height) -> StoreError {
+        let key = if self.is_five(height) { rows::head_key(height) } else { rows::block_key(height) };
+        rows::corrupt(Table::Log, &key, "it is missing".into())
     }
 
     /// Restores the base's rows as of a root. The changes of the newest root are undone first.
@@ -132,7 +136,11 @@ impl RocksStore {
     /// Removes all rows of heights above one, except those of the tree.
     fn forget_above(&self, to: Height) -> Result<(), StoreError> {
         self.remove(Table::State, |key| rows::version_of_leaf(key).map(|(_, height)| height > to))?;
-        self.remove(Table::Index, |key| rows::index_height(key).map(|height| height > to))?;
+        self.remove(Table::Index, |key| {
+            let bare = rows::is_plain(Table::Index, key);
+            let height = if bare { rows::bare_position(key)?.0 } else { rows::index_height(key)? };
+            Ok(height > to)
+        })?;
         let mut batch = WriteBatch::default();
         let meta = self.disk.family(Table::Meta)?;
         batch.delete_range_cf(self.disk.family(Table::Log)?, &to.next().0.to_be_bytes()[..], &KEY_END[..]);
@@ -174,7 +182,8 @@ impl RocksStore {
         if batch.len() < STEP_ROWS { Ok(()) } else { self.disk.write(std::mem::take(batch)) }
     }
 
-    /// Returns the newest height up to `to` that listed a transaction or changed state. The search ends at the floor.
+    /// Returns the newest height up to `to`, one of version 1, that listed a transaction or changed state. The search ends at
+    /// the floor.
     fn payload_height(&self, to: Height) -> Result<Height, StoreError> {
         let floor = self.disk.floor();
         for height in (floor.0 + 1..=to.0).rev().map(Height) {

@@ -104,8 +104,8 @@ impl RocksStore {
             seen += 1;
             bytes += row.len();
             cursor.progress.rows += 1;
-            // The format isn't sealed, and every step writes the row of this rotation.
-            if table == Table::Meta && [rows::FORMAT_KEY, rows::ROTATION_KEY].contains(&&*key) {
+            // Every step writes the row of this rotation.
+            if rows::is_plain(table, &key) || (table == Table::Meta && *key == *rows::ROTATION_KEY) {
                 continue;
             }
             if version_of(rows::sealed_part(table, &key, &row)?).is_some_and(|found| found >= cursor.progress.version) {

@@ -2,8 +2,9 @@
 
 use super::RocksStore;
 use super::disk::failure;
+use crate::checks::tip_after;
 use crate::rows::{self, Table};
-use crate::store::{Store, StoreError, tip_after};
+use crate::store::{Store, StoreError};
 use crate::synced::{SyncStore, SyncedTip, not_begun};
 use crate::tree::TreeRow;
 use rocksdb::WriteBatch;
@@ -28,14 +29,17 @@ impl SyncStore for RocksStore {
             }
             let meta = self.disk.family(Table::Meta)?;
             // These keys go by name: the format and the progress of a key rotation stay.
-            for key in [rows::TIP_KEY, rows::TREE_ROOTS_KEY, rows::FLOOR_KEY, rows::SYNCED_KEY] {
+            let single = [rows::TIP_KEY, rows::TREE_ROOTS_KEY, rows::FLOOR_KEY, rows::SYNCED_KEY];
+            for key in single.into_iter().chain([rows::NEWEST_FINALIZATION_KEY]) {
                 batch.delete_cf(meta, key);
             }
+            self.end_five(&mut batch)?;
             let (first, last) = (rows::finalization_key(Height(0)), rows::finalization_key(Height(u64::MAX)));
             batch.delete_range_cf(meta, first, last);
         }
         self.disk.put_sealed(&mut batch, Table::Meta, rows::SYNCING_KEY, what)?;
         self.disk.write(batch)?;
+        self.forget_five();
         *self.tip.write() = None;
         *self.files_removed.lock() = Default::default();
         self.cache.clear();
@@ -77,12 +81,7 @@ impl SyncStore for RocksStore {
         }
         let tip = tip_after(None, commit);
         let mut batch = WriteBatch::default();
-        let sealer = self.disk.keys.sealer()?;
-        rows::encode_height(commit, &tip, self.disk.keys.names(), &mut scratch, &mut |table, key, row| {
-            sealer.seal(table, key, row)?;
-            batch.put_cf(self.disk.family(table)?, key, row);
-            Ok(())
-        })?;
+        let plan = self.encode(commit, (None, &tip), None, &mut scratch, &mut batch)?;
         let mut contents = Vec::new();
         encode_into(&vec![height], &mut contents);
         self.disk.put_sealed(&mut batch, Table::Meta, rows::TREE_ROOTS_KEY, &contents)?;
@@ -97,6 +96,7 @@ impl SyncStore for RocksStore {
         self.disk.begin_at(Some(height));
         // Reads before this may have cached that a row is missing.
         self.cache.clear();
+        self.follow(commit, &tip, plan);
         *self.tip.write() = Some(tip.into());
         self.disk.db.flush_wal(true).map_err(|e| failure(&self.disk.path, e.as_ref()))
     }

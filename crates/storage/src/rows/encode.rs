@@ -1,26 +1,28 @@
-//! The encoder of a height's rows, into buffers that are reused for the next height.
+//! The encoder of a height's rows in format 4, into buffers that are reused for the next height.
 
 use super::{
     CONTENTS_AT, INLINE, TIP_KEY, Table, account_name, batch_key, batch_name, block_key, block_name, encode_name,
     finalization_key, index_key, receipts_key, removed_key, start_row, transaction_name, version_key,
 };
-use crate::store::{HeightCommit, StoreError, Tip, touched};
+use crate::checks::touched;
+use crate::store::{HeightCommit, StoreError, Tip};
 use rustorium_crypto::seal::KeyedHash;
 use rustorium_types::{AccountId, Batch, Height, LeafWrite, StateKey, Transaction, TxId, encode_into};
 
 /// Buffers that are reused for the next height.
 #[derive(Default)]
 pub(crate) struct Scratch {
-    row: Vec<u8>,
+    pub(super) row: Vec<u8>,
     receipts_at: Vec<u32>,
-    touched: Vec<(AccountId, u32)>,
+    pub(super) small: Vec<u8>,
+    pub(super) touched: Vec<(AccountId, u32)>,
 }
 
 /// Takes a row, which it may seal in place: table, key, bytes.
 pub(crate) type Put<'a> = dyn FnMut(Table, &[u8], &mut Vec<u8>) -> Result<(), StoreError> + 'a;
 
-/// Encodes all rows of a checked height and hands each to `put`.
-pub(crate) fn encode_height(
+/// Encodes all rows of a checked height of version 1 and hands each to `put`.
+pub(crate) fn encode_height_4(
     commit: &HeightCommit,
     tip: &Tip,
     names: &KeyedHash,
@@ -28,7 +30,7 @@ pub(crate) fn encode_height(
     put: &mut Put<'_>,
 ) -> Result<(), StoreError> {
     let height = commit.block.header.height;
-    let Scratch { row, receipts_at, touched } = scratch;
+    let Scratch { row, receipts_at, touched, .. } = scratch;
     touched.clear();
     encode_receipts(commit, row, receipts_at);
     put(Table::Log, &receipts_key(height), row)?;
@@ -57,6 +59,12 @@ pub(crate) fn encode_height(
     start_row(row);
     encode_into(&(tip.height, tip.payload_height), row);
     put(Table::Meta, TIP_KEY, row)?;
+    encode_state(commit, row, put)
+}
+
+/// Encodes the rows of a height's leaves, which both formats have.
+pub(super) fn encode_state(commit: &HeightCommit, row: &mut Vec<u8>, put: &mut Put<'_>) -> Result<(), StoreError> {
+    let height = commit.block.header.height;
     for LeafWrite { key, name, value } in &commit.diff {
         start_row(row);
         if let Some(value) = value {

@@ -3,11 +3,12 @@
 
 use crate::corpus::stored;
 use crate::target;
-use rustorium_crypto::SigningKey;
 use rustorium_crypto::keystore;
 use rustorium_crypto::seal::{AtRest, MasterKey};
+use rustorium_crypto::{SigningKey, block_digest};
 use rustorium_storage::{AuditSink, Durability, Journal, RecordKind, RocksStore, StoreConfig, audit, probe};
-use rustorium_types::{Block, BlockDigest, ChainId, encode};
+use rustorium_types::limits::FRAME_BYTES_MAX;
+use rustorium_types::{BatchDigest, Block, BlockDigest, ChainId, Header, Height, ValidatorIndex, encode};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
@@ -200,4 +201,59 @@ pub fn store_rows() -> Vec<Vec<u8>> {
     let rows: Vec<Vec<u8>> = rows.chain(receipts).chain([vec![1, 3, 0, 0, 0], vec![0; 72]]).collect();
     assert!(rows.iter().any(|row| probe::row(row).is_some()), "no row of a block");
     rows
+}
+
+// First rows of heights in format 5, and index keys.
+
+/// Headers, each with lane and digest of the batches that its block lists.
+type Listing = Vec<(Header, Vec<(ValidatorIndex, BatchDigest)>)>;
+
+/// Makes a chain of headers: each on its parent.
+fn chained(mut listing: Listing) -> Listing {
+    let mut below: Option<(Height, BlockDigest)> = None;
+    for (header, _) in &mut listing {
+        header.height.0 = match below {
+            None => header.height.0 % (1 << 32),
+            Some((height, _)) => height.0 + 1,
+        };
+        header.parent = below.map_or(header.parent, |(_, digest)| digest);
+        below = Some((header.height, block_digest(header)));
+    }
+    listing
+}
+
+pub fn head_row(input: &[u8]) {
+    probe::row(input);
+    let Some(listing) = super::canonical::<Listing>(input, FRAME_BYTES_MAX) else { return };
+    let listing = chained(listing);
+    let rebuilt = probe::rebuild_headers(&listing).expect("a row that was written is read");
+    assert!(rebuilt.iter().eq(listing.iter().map(|(header, _)| header)), "another header came back");
+}
+
+pub fn head_rows() -> Vec<Vec<u8>> {
+    let headers = super::ledger::headers().into_iter();
+    let headers = headers.filter_map(|bytes| super::canonical::<Header>(&bytes, bytes.len()));
+    let above = |header: &Header| {
+        let mut above = Header { parent_view: header.view, time_ms: header.time_ms.wrapping_add(10), ..header.clone() };
+        above.view.0 = above.view.0.wrapping_add(1);
+        above
+    };
+    let listing = |header: Header| {
+        let (second, batches) = (above(&header), vec![(ValidatorIndex(0), BatchDigest([3; 32]))]);
+        let third = above(&second);
+        encode(&vec![(header, Vec::new()), (second, Vec::new()), (third, batches)])
+    };
+    headers.map(listing).collect()
+}
+
+pub fn index_key(input: &[u8]) {
+    if let Some(again) = probe::index_key(input) {
+        assert_eq!(again, input);
+    }
+}
+
+pub fn index_keys() -> Vec<Vec<u8>> {
+    [(b'T', 26), (b'A', 26), (b'B', 23), (b'L', 25)]
+        .map(|(tag, length)| [vec![tag], vec![5; length - 1]].concat())
+        .to_vec()
 }

@@ -87,6 +87,8 @@ pub const TARGETS: &[Target] = &[
     target("manifest_length", Low, disk::manifest_length, disk::manifest_lengths),
     taking(256 * 1024, target("audit_log", Middle, disk::audit_log, disk::audit_logs)),
     target("store_row", Low, disk::store_row, disk::store_rows),
+    target("head_row", Low, disk::head_row, disk::head_rows),
+    target("index_key", Low, disk::index_key, disk::index_keys),
     // Data at the destination of backups.
     target("backup_object", Middle, backup::object, backup::objects),
     // The decoder takes up to a MiB for a list of bytes before it sees them.

@@ -99,7 +99,7 @@ fn filled(store: &RocksStore, chain: &mut Chain) {
 #[test]
 fn a_known_string_in_every_kind_of_row_is_in_no_file() {
     let folder = TempDir::new().unwrap();
-    let (store, mut chain) = (open(folder.path()), Chain { secret: Some(*SECRET), ..Chain::default() });
+    let (store, mut chain) = (open(folder.path()), Chain { secret: Some(*SECRET), two_from: 2, ..Chain::default() });
     filled(&store, &mut chain);
     assert_eq!(store.values_at(Height(4), &[leaf(1, None).key]), Ok(vec![Some(SECRET.to_vec())]));
     super::history::prune_all(&store, Height(1));
@@ -110,6 +110,7 @@ fn a_known_string_in_every_kind_of_row_is_in_no_file() {
         "default f",
         "default oldest",
         "default rotation",
+        "default rows-of-format-5",
         "default tip",
         "default tree-roots",
         "index a",
@@ -118,6 +119,8 @@ fn a_known_string_in_every_kind_of_row_is_in_no_file() {
         "index t",
         "log b",
         "log d",
+        "log h",
+        "log p",
         "log r",
         "log t",
         "log x",

@@ -44,9 +44,11 @@ proptest! {
         to: Index,
         pruned in 0u64..4,
         compacted: bool,
+        two_from in 0u64..14,
     ) {
         let folder = TempDir::new().unwrap();
-        let (store, model, mut chain) = (open(folder.path()), MemStore::new(), Chain::default());
+        let mut chain = Chain { two_from: two_from.saturating_sub(4), ..Chain::default() };
+        let (store, model) = (open(folder.path()), MemStore::new());
         let to = Height(to.index(steps.len()) as u64);
         let commits: Vec<HeightCommit> = steps.iter().map(|(plan, _)| {
             let mut commit = chain.next(plan);
@@ -87,6 +89,7 @@ proptest! {
             compact(&store);
         }
         store.roll_back(to).unwrap();
+        model.restart();
         same(&store, &model, &chain);
         drop(store);
         let store = open(folder.path());

@@ -37,6 +37,7 @@ fn every_row_is_sealed_anew_and_old_versions_are_dropped() {
         model.commit(&commit).unwrap();
         if n % 10 == 0 {
             store = (drop(store), open(folder.path())).1;
+            model.restart();
         }
     }
     assert_eq!(store.disk.keys.versions(), [1, 2, 3, 4, 5]);
@@ -55,6 +56,7 @@ fn every_row_is_sealed_anew_and_old_versions_are_dropped() {
     assert_equal(&store, &model, &chain);
     drop(store);
     let reopened = open(folder.path());
+    model.restart();
     assert_equal(&reopened, &model, &chain);
     // A backup of the old rows would need versions that are gone from the key file.
     reopened.commit(&chain.empty(vec![])).unwrap();
@@ -87,6 +89,7 @@ fn a_kill_at_any_step_is_gone_on_from() {
         // The store is still open, as if the process were killed here.
         let killed = copy(folder.path());
         let reopened = open(killed.path());
+        model.restart();
         assert_eq!(reopened.rotation(), store.rotation());
         finish(&reopened);
         assert!(reopened.disk.keys.versions()[0] == 2 && oldest(&reopened) >= 2);
@@ -114,6 +117,7 @@ fn a_kill_between_the_key_file_and_the_end_of_the_rotation_is_gone_on_from() {
     fs::copy(folder.path().join(keyfile::FILE_NAME), killed.path().join(keyfile::FILE_NAME)).unwrap();
     let reopened = open(killed.path());
     assert!(reopened.rotation().is_some());
+    model.restart();
     finish(&reopened);
     assert_equal(&reopened, &model, &chain);
 }
@@ -139,6 +143,7 @@ proptest! {
             if plan.reopen {
                 drop(store);
                 store = open(folder.path());
+                model.restart();
             }
         }
         assert_equal(&store, &model, &chain);

@@ -4,7 +4,7 @@ use super::*;
 use crate::keyfile;
 use std::collections::BTreeSet;
 
-/// Returns every row of a table except the format's.
+/// Returns every sealed row of a table.
 pub(super) fn all_rows(store: &RocksStore, table: Table) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut items = store.disk.all_of(table).unwrap();
     items.seek_to_first();
@@ -13,11 +13,11 @@ pub(super) fn all_rows(store: &RocksStore, table: Table) -> Vec<(Vec<u8>, Vec<u8
         rows.push((key.to_vec(), row.to_vec()));
         items.next();
     }
-    rows.into_iter().filter(|(key, _)| key != rows::FORMAT_KEY).collect()
+    rows.into_iter().filter(|(key, _)| !rows::is_plain(table, key)).collect()
 }
 
 fn filled(folder: &Path) -> (RocksStore, Chain) {
-    let (store, mut chain) = (open(folder), Chain::default());
+    let (store, mut chain) = (open(folder), Chain { two_from: 2, ..Chain::default() });
     for n in 0..3 {
         store.commit(&chain.next(&busy_plan(n))).unwrap();
     }

@@ -62,6 +62,7 @@ fn every_row_comes_under_the_new_key_and_the_old_one_opens_nothing_more() {
     drop(store);
     assert!(matches!(try_open_with(folder.path(), &keys(FIRST, None)).err(), Some(StoreError::OtherKey { .. })));
     let store = try_open_with(folder.path(), &keys(2, None)).unwrap();
+    model.restart();
     assert_equal(&store, &model, &chain);
     // A third key replaces the second one.
     store.rekey(&keys(3, Some(2))).unwrap();
@@ -75,6 +76,7 @@ fn a_key_that_was_replaced_while_the_store_was_closed_is_taken_over_by_the_next_
     let folder = TempDir::new().unwrap();
     let (store, model, chain) = filled(folder.path());
     drop(store);
+    model.restart();
     // Opened only for reading, the store changes nothing.
     let before = fs::read(folder.path().join(keyfile::FILE_NAME)).unwrap();
     let read = RocksStore::open_to_read(folder.path(), &small(), &keys(2, Some(FIRST))).unwrap();
@@ -100,6 +102,7 @@ fn a_key_that_was_replaced_while_the_store_was_closed_is_taken_over_by_the_next_
 fn a_kill_at_any_step_is_gone_on_from() {
     let folder = TempDir::new().unwrap();
     let (store, model, chain) = filled(folder.path());
+    model.restart();
     let both = keys(2, Some(FIRST));
     let goes_on = |killed: &Path| {
         let reopened = try_open_with(killed, &both).unwrap();
@@ -132,6 +135,7 @@ fn a_copy_for_a_backup_in_the_middle_opens_with_both_keys() {
     let to = TempDir::new().unwrap();
     store.checkpoint(&to.path().join("copy")).unwrap();
     finish(&store);
+    model.restart();
     let copied = try_open_with(&to.path().join("copy"), &keys(2, Some(FIRST))).unwrap();
     assert_equal(&copied, &model, &chain);
     finish(&copied);
@@ -161,11 +165,13 @@ proptest! {
             if plan.reopen {
                 drop(store);
                 store = try_open_with(folder.path(), &keys(newest, before)).unwrap();
+                model.restart();
             }
         }
         assert_equal(&store, &model, &chain);
         finish(&store);
         drop(store);
+        model.restart();
         assert_equal(&try_open_with(folder.path(), &keys(newest, None)).unwrap(), &model, &chain);
     }
 }
