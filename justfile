@@ -127,7 +127,7 @@ soak MINUTES="60" SEED="0" *OPTIONS: build
 sim FIRST="0" COUNT="200" MODE="liveness" *OPTIONS: build
     {{ python }} -m rustorium.cli sim run --seed {{ FIRST }} --count {{ COUNT }} --mode {{ MODE }} --jobs 2 {{ OPTIONS }}
 
-# every state of all scenarios of the model of shards, also the large ones, and 5,000 drawn networks; WORDS choose scenarios by name
+# every state of all scenarios of the model of shards, also the large ones, and 2,000 drawn networks; WORDS choose scenarios by name
 model-shards *WORDS: build
     PYTHONPATH=tests/sharding {{ python }} tests/sharding/scenarios.py {{ WORDS }}
     RUSTORIUM_SHARDS_MODEL=long {{ python }} -m pytest -q tests/sharding/test_random.py

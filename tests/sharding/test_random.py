@@ -105,7 +105,7 @@ class Shards(RuleBasedStateMachine):
 
 TestShards = Shards.TestCase
 TestShards.settings = settings(
-    max_examples=5_000 if LONG else 300,
+    max_examples=2_000 if LONG else 300,
     stateful_step_count=80,
     deadline=None,
     derandomize=not LONG,
