@@ -23,7 +23,7 @@ from model.port import SimPort
 from model.run import Report, run_many, run_seed
 from model.scenario import Mode
 from model.world import World
-from rustorium.client import events, sender, submit, wire
+from rustorium.client import events, sender, state, submit, wire
 from rustorium.client.floors import Floors
 from rustorium.client.light import LightClient
 from rustorium.client.state import StateMethods
@@ -45,8 +45,10 @@ from rustorium.consensus.vocabulary import (
     Proposed,
     SendCertificate,
 )
+from rustorium.health import verdict
 from rustorium.home.paths import Home
 from rustorium.node.loop.driver import Driver
+from rustorium.observe.nodelogs.lines import LogFile
 
 SEEDS_MAX = 250
 
@@ -395,6 +397,13 @@ RULES: dict[str, Broken] = {
     ),
     "reads: a witness confirms whatever it has": _tests(
         "tests/client/test_witnesses.py", (Witnesses, "confirm", confirms_anything)
+    ),
+    "reads: a node may wait as long as its client": _tests(
+        "tests/client/test_verified_reads.py", (state, "WAIT_SHARE", 1.0)
+    ),
+    "status: a silent member is connected": _tests("tests/cli/test_status.py", (verdict, "_silent", lambda _node: 0)),
+    "logs: the files before the newest one are not read": _tests(
+        "tests/observe/test_nodelogs.py", (LogFile, "_aside", lambda _log: [])
     ),
     "reads: a trust file keeps no height": _tests(
         "tests/client/test_verified_reads.py", (LightClient, "verified", lambda _light, _height: None)

@@ -73,7 +73,10 @@ def command_line() -> str:
     runner, parts = CliRunner(), ["# The command line\n", WRITTEN]
     parts.append(
         "`rustorium` and `rustorium-node` are one program. Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, "
-        "4 verification failed, 5 not ready, 130 interrupted. `--debug` anywhere on a line shows tracebacks.\n"
+        "4 verification failed, 5 not ready, 130 interrupted. `--debug` anywhere on a line shows tracebacks.\n\n"
+        "1 is also a wrong or missing passphrase, and a transaction of this command that failed. 3 is a home, key "
+        "file, account, key, block or transaction that doesn't exist. `tx status` of a failed transaction ends with 0. "
+        "The exit code of `status check` and `doctor` is their verdict. `man rustorium` has this reference, too.\n"
     )
     for words in commands(typer.main.get_command(app)):
         text = runner.invoke(app, [*words, "--help"], prog_name="rustorium-node", color=False).output.strip()

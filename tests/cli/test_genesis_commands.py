@@ -65,6 +65,16 @@ def check(cli: Cli, genesis: Path, *options: object) -> tuple[int, dict[str, str
     return done.code, {row["check"]: row["result"] for row in json.loads(done.out)}
 
 
+def test_the_table_says_whose_each_account_is(cli: Cli, parties: Path, genesis: Path) -> None:
+    shown = cli("genesis", "show", genesis).out
+    for name in PARTIES:
+        assert f"  owner of {name}  " in shown
+        operator = json.loads((parties / name / "operator.json").read_text())["address"]
+        assert f"{operator}  operator  " in shown
+    assert "4 of the accounts above" in shown
+    assert "[" not in shown, "the operators' keys are in the JSON"
+
+
 def test_a_genesis_of_four_parties(cli: Cli, parties: Path, genesis: Path) -> None:
     shown = json.loads(cli("genesis", "show", genesis, "-o", "json").out)
     assert (shown["validators"], shown["tolerated_failures"]) == (4, 1)

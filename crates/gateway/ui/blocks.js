@@ -88,12 +88,18 @@ export async function blocks({ signal }) {
   };
 }
 
-function headerFacts(header, digest, receipts) {
+/** The proposer's name, where the committee of its epoch is the one that the node knows. */
+function proposedBy(header, committee) {
+  const name = committee?.epoch === header.epoch ? committee.validators[header.proposer]?.name : null;
+  return name ?? `validator ${header.proposer}`;
+}
+
+function headerFacts(header, digest, receipts, committee) {
   return facts(
     ["Digest", copied(digest)],
     ["Time", when(header.time_ms), h("span", { class: "muted" }, ` ${new Date(header.time_ms).toLocaleString()}`)],
     ["Transactions", `${count(header.transactions)} in the block, ${count(receipts)} executed`],
-    ["Proposed by", `validator ${header.proposer}, view ${count(header.view)} of epoch ${count(header.epoch)}, shard ${header.shard}`],
+    ["Proposed by", `${proposedBy(header, committee)}, view ${count(header.view)} of epoch ${count(header.epoch)}, shard ${header.shard}`],
     ["Parent", idLink(blockHref(header.parent), header.parent)],
     [
       "Certifies results up to",
@@ -135,7 +141,8 @@ function judge(answer) {
 export async function block({ signal }, which) {
   const answer = await read(`/v1/blocks/${which}?proof=1`, signal);
   const { header, digest } = answer;
-  const details = h("div", {}, headerFacts(header, digest, answer.receipts));
+  const committee = await read("/v1/validators", signal).catch(() => null);
+  const details = h("div", {}, headerFacts(header, digest, answer.receipts, committee));
   const proof = answer.proof_hex
     ? checked(
         { kind: "block", part_hex: answer.block_hex, proof_hex: answer.proof_hex },

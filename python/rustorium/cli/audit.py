@@ -89,6 +89,8 @@ def verify(
         with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
             anchor = get_anchor(client, account, signer)
     found = asdict(check(named, signer, parse_anchor(anchor) if anchor is not None else None))
+    if output is Format.table:
+        print(f"VERIFIED: {found['lines']} lines, each signed by the node key {signer.hex()}")
     emit_one(found | ({"anchor": anchor} if anchor is not None else {}), output)
 
 

@@ -96,10 +96,12 @@ def show(
     emit_one(_row(file), output)
     rows = [one | {"region": region_name(int(one["region"]))} for one in described["validators"]]
     emit(rows, output, ["name", "region", "address", "validator_key"])
-    operators = described["parameters"]["operators"]
-    accounts = [_account(one, operators) for one in described["accounts"]]
-    emit(accounts, output, ["address", "operator", "storage_bytes", "balances"])
-    emit([{"parameter": name, "value": value} for name, value in described["parameters"].items()], output)
+    parameters: dict[str, Any] = described["parameters"]
+    holders = {one["owner_key"]: f"owner of {one['name']}" for one in described["validators"]}
+    holders |= dict.fromkeys(parameters["operators"], "operator")
+    emit([_account(one, holders) for one in described["accounts"]], output)
+    parameters["operators"] = f"{len(parameters['operators'])} of the accounts above"
+    emit([{"parameter": name, "value": value} for name, value in parameters.items()], output)
 
 
 @group.command()
@@ -156,14 +158,15 @@ def _row(file: Path) -> dict[str, object]:
     }
 
 
-def _account(one: dict[str, Any], operators: list[str]) -> dict[str, object]:
+def _account(one: dict[str, Any], holders: dict[str, str]) -> dict[str, object]:
+    """Returns an account as a row; `holders` says what a public key is for."""
     from rustorium import _native
 
     address = _native.account_id(int(one["region"]), bytes.fromhex(one["public_key"]))
     held = {balance["asset"]: balance["amount"] for balance in one.get("balances") or []}
     return {
         "address": address,
-        "operator": one["public_key"] in operators,
+        "holder": holders.get(one["public_key"], "user"),
         "storage_bytes": one["storage_bytes"],
         "balances": held or None,
     }

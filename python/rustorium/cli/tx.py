@@ -228,7 +228,8 @@ def tx_status(
     timeout_s: TimeoutOption = 10.0,
     output: Output = Format.table,
 ) -> None:
-    """Show the state of a transaction: pending, or final with its receipt. A certified receipt is proven here."""
+    """Show the state of a transaction: pending, or final with its receipt. A certified receipt is proven here. The exit
+    code is 0 for a failed transaction, too: read `outcome`."""
     from rustorium.errors import NotFound, UsageError
 
     if proof_out is not None and not verify:

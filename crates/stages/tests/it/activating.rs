@@ -31,7 +31,7 @@ fn net() -> Net {
 
 /// Moves the base of node 0's tree to the newest claimed root, as a start does.
 fn fold(net: &Net) {
-    let (events, inbox) = (Arc::<Queue<Event>>::default(), Arc::new(Inbox::new().unwrap()));
+    let (events, inbox) = (Arc::<Queue<Event>>::default(), Arc::<Inbox>::default());
     let (store, metrics) = (net.store(0).clone(), RootMetrics::new(&NodeMetrics::new(ShardId::ROOT)));
     assert!(Rooter::new(store, TABLES.clone(), &net.genesis.parameters, events, inbox, metrics).is_ok());
 }
