@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 /// Names that only a build with the feature `node` has.
-const NODE: [&str; 31] = [
+const NODE: [&str; 32] = [
     "Backups",
     "Host",
     "Node",

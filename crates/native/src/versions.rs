@@ -12,7 +12,7 @@ use std::path::Path;
 #[pyfunction]
 pub fn versions() -> BTreeMap<&'static str, u32> {
     let others = [
-        ("backup", rustorium_backup::FORMAT),
+        ("backup", rustorium_backup::FORMAT_MAX),
         ("peer protocol", u32::from(rustorium_transport::SPOKEN.newest)),
         ("protocol", u32::from(rustorium_types::NEWEST_VERSION)),
     ];
