@@ -33,7 +33,7 @@ pub struct Replay {
 
 impl Replay {
     pub fn new(vectors: &Vectors) -> Self {
-        let world = start();
+        let world = crate::start::start();
         let changed = world.state.iter().map(|(key, value)| (*key, Some(value_hash(value)))).collect();
         Self {
             world,
