@@ -25,12 +25,12 @@ TYPES: Mapping[str, type | tuple[type, ...]] = {
 
 
 def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """Returns each command of the parser by its words."""
+    """Returns each command of the parser by its words, groups that are commands by themselves included."""
     group = typer.main.get_command(app) if group is None else group
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, (*path, name))
-        else:
+        if not hasattr(command, "commands") or command.invoke_without_command:
             yield " ".join((*path, name)), command
 
 
