@@ -123,7 +123,7 @@ def _plan(client: "Client", genesis: bytes, operator_quorum: int | None) -> tupl
     from rustorium import _native
 
     answer = client.validators()
-    _, epoch, committee = _native.block_committee(client.block("latest", proof=False).raw)
+    _, epoch, committee = _native.block_committee(client.block("latest").raw)
     if epoch != int(answer["epoch"]):
         # The newest block is the boundary: the next block has the new committee, which is the same one here.
         epoch = int(answer["epoch"])

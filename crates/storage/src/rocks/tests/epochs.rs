@@ -4,7 +4,7 @@ use super::*;
 use crate::epochs::EpochStore;
 
 fn ended(epoch: u64) -> EpochChange {
-    let boundary = Header { epoch: Epoch(epoch), end: End::Boundary, ..Chain::default().header(0) };
+    let boundary = Header { version: 1, epoch: Epoch(epoch), end: End::Boundary, ..Chain::default().header(0) };
     let body = VoteBody {
         chain: ChainId::ZERO,
         shard: ShardId(0),

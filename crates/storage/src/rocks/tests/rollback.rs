@@ -129,7 +129,7 @@ fn epochs_and_committees_above_the_height_go() {
     let folder = TempDir::new().unwrap();
     let (store, mut chain) = (open(folder.path()), Chain::default());
     let end = |epoch: u64, height: u64, chain: &Chain| EpochChange {
-        boundary: Header { epoch: Epoch(epoch), height: Height(height), ..chain.header(0) },
+        boundary: Header { version: 1, epoch: Epoch(epoch), height: Height(height), ..chain.header(0) },
         proof: BlockProof {
             descendants: BoundedVec::default(),
             finalization: finalization(BlockDigest::ZERO).into_inner(),
