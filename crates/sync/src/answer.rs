@@ -40,7 +40,7 @@ pub fn answer(source: &dyn Source, request: &Request) -> Response {
         Request::Certificates { first, last } => certificates(source, first, last),
         Request::FinalBlocks { first, count } => final_blocks(source, first, count),
         Request::Batches { lane, first, end } => batches(source, lane, first, end),
-        Request::EpochEnd(epoch) => source.epoch_end(epoch).map(|change| Response::EpochEnd(change)),
+        Request::EpochEnd(epoch) => source.epoch_end(epoch).map(Response::EpochEnd),
         // These need the counted votes, or the snapshots.
         Request::OwnSignatures { .. } | Request::State(_) => None,
     };

@@ -75,7 +75,8 @@ fn all_nodes_go_on_by_version_two_after_the_boundary_that_shows_the_quorum() {
     // Nodes may hold different quorums' votes for the boundary, and nothing else that differs.
     let shown = |index| {
         let EpochTransition::First(shown) = transition(&net, index, 0) else { panic!("it is the first") };
-        (shown.change.boundary, shown.change.next, shown.parameters, shown.activation)
+        let ReadProof { entries, others, state, header, proof: _ } = shown.activation;
+        (shown.change.boundary, shown.change.next, shown.parameters, (entries, others, state, header))
     };
     assert!((1..N).all(|index| shown(index) == shown(0)));
     // The next boundary names a term.

@@ -226,8 +226,9 @@ pub fn head_row(input: &[u8]) {
     probe::row(input);
     let Some(listing) = super::canonical::<Listing>(input, FRAME_BYTES_MAX) else { return };
     let listing = chained(listing);
-    let rebuilt = probe::rebuild_headers(&listing).expect("a row that was written is read");
-    assert!(rebuilt.iter().eq(listing.iter().map(|(header, _)| header)), "another header came back");
+    let rebuilt = probe::rebuild_headers(&listing);
+    let written = listing.iter().map(|(header, _)| header);
+    assert!(rebuilt.is_some_and(|rebuilt| rebuilt.iter().eq(written)), "no header or another one came back");
 }
 
 pub fn head_rows() -> Vec<Vec<u8>> {
