@@ -26,7 +26,7 @@ def main() -> None:
     home = Home(Path(sys.argv[1]))
     HostedRecovery.shards = sys.argv[2:]
     config = home.load_config(os.environ).config
-    log = configure(home.path / "log" / "recovery.jsonl", config.log.level, config.node.name)
+    log = configure(home.path / "log" / "recovery.jsonl", config.log, config.node.name)
     trio.run(HostedRecovery(SupervisorOptions(home, config, None, os.environ), log).run)
 
 
