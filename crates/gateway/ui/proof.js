@@ -85,11 +85,11 @@ function panel(state, heading, ...more) {
 }
 
 /** A button that saves the proof as a file, for whoever wants to check it elsewhere. */
-function download(proof, shown, signal) {
+function download(proof, shown, protocol, signal) {
   const button = h("button", { type: "button", class: "button quiet" }, "Download proof");
   button.addEventListener("click", async () => {
     try {
-      save(`proof-${shown.claimed_by.height}.json`, await contentOf(proof, shown, signal));
+      save(`proof-${shown.claimed_by.height}.json`, await contentOf(proof, shown, protocol, signal));
     } catch (error) {
       button.textContent = sentence(error.detail ?? error.message);
     }
@@ -97,7 +97,7 @@ function download(proof, shown, signal) {
   return h("p", { class: "more" }, button);
 }
 
-function verified(proof, { shown, started, tookMs }, signal) {
+function verified(proof, { shown, protocol, started, tookMs }, signal) {
   const claim = shown.claimed_by;
   return panel(
     "verified",
@@ -136,7 +136,7 @@ function verified(proof, { shown, started, tookMs }, signal) {
         ".",
       ),
     ),
-    canBeFile(proof.kind) ? download(proof, shown, signal) : null,
+    canBeFile(proof.kind) ? download(proof, shown, protocol, signal) : null,
   );
 }
 

@@ -21,11 +21,11 @@ async function changesBefore(epoch, signal) {
   return found;
 }
 
-/** The file's content: `proof` as it was checked, `shown` what it showed. */
-export async function contentOf({ kind, part_hex: part, proof_hex: digits }, shown, signal) {
+/** The file's content: `proof` as it was checked, `shown` what it showed under this protocol version. */
+export async function contentOf({ kind, part_hex: part, proof_hex: digits }, shown, protocol, signal) {
   const file = {
     format: "rustorium-proof",
-    version: 1,
+    version: protocol === 1 ? 1 : 2, // a program that doesn't know version 2 refuses the file by its version
     kind,
     chain: shown.chain,
     facts: shown,

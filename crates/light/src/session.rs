@@ -54,8 +54,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Answers a question: `{"shown": …}`, `{"started": …}`, `{"epoch": …}`, `{"missing": [from, to]}` or
-    /// `{"refused": "…", "code": "…"}`.
+    /// Answers a question: `{"shown": …, "protocol": version}` with the protocol version of the header that the proof
+    /// rests on, `{"started": …}`, `{"epoch": …}`, `{"missing": [from, to]}` or `{"refused": "…", "code": "…"}`.
     pub fn answer(&mut self, question: &[u8]) -> String {
         let answer = match serde_json::from_slice(question) {
             Ok(question) => self.dispatch(question).unwrap_or_else(|refusal| match refusal {
@@ -117,7 +117,8 @@ impl Session {
         let shown = light.check(proof, now_ms)?;
         let chain = light.newest().chain;
         let facts = FactsView::new(chain, proof, &shown).map_err(Refusal::because)?;
-        serde_json::to_value(facts).map(|facts| json!({ "shown": facts })).map_err(Refusal::because)
+        let facts = serde_json::to_value(facts).map_err(Refusal::because)?;
+        Ok(json!({ "shown": facts, "protocol": header_of(proof).version }))
     }
 }
 
