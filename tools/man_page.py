@@ -66,10 +66,17 @@ def paragraphs(text: str | None) -> Iterator[str]:
 
 def leaves(command: Any, context: Any, words: tuple[str, ...]) -> Iterator[str]:
     """Yields a command, or each command of a group, with its arguments and options."""
-    if hasattr(command, "commands"):
-        for name, one in command.commands.items():
-            yield from leaves(one, type(context)(one, info_name=name, parent=context), (*words, name))
+    if not hasattr(command, "commands"):
+        yield from leaf(command, context, words)
         return
+    if words and command.invoke_without_command:
+        yield from leaf(command, context, words)
+    for name, one in command.commands.items():
+        yield from leaves(one, type(context)(one, info_name=name, parent=context), (*words, name))
+
+
+def leaf(command: Any, context: Any, words: tuple[str, ...]) -> Iterator[str]:
+    """Yields a command with its arguments and options."""
     pieces = [piece for one in command.params for piece in one.get_usage_pieces(context)]
     yield f".SS {quoted(' '.join((*words, '[OPTIONS]', *pieces)))}"
     yield from paragraphs(command.help)

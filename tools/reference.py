@@ -60,12 +60,12 @@ PYTHON = {
 
 
 def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Yields each command by its words, in the order of `--help`."""
+    """Yields each command by its words, in the order of `--help`. A group that is a command by itself comes first."""
     for name, command in group.commands.items():
+        if not hasattr(command, "commands") or command.invoke_without_command:
+            yield *path, name
         if hasattr(command, "commands"):
             yield from commands(command, (*path, name))
-        else:
-            yield *path, name
 
 
 def command_line() -> str:
