@@ -46,6 +46,7 @@ from rustorium.consensus.vocabulary import (
     SendCertificate,
 )
 from rustorium.health import verdict
+from rustorium.home.paths import Home
 from rustorium.node.loop.driver import Driver
 from rustorium.observe.nodelogs.lines import LogFile
 
@@ -413,6 +414,9 @@ RULES: dict[str, Broken] = {
     ),
     "writes: a milestone below the requested one is enough": _tests(
         "tests/client/test_lying_nodes.py", (submit, "MILESTONES", ("certified", "final", "accepted"))
+    ),
+    "shards: each store that is moved aside is the root's": _tests(
+        "tests/node/test_quarantine.py", (Home, "db_of", lambda home, _shard: home.db)
     ),
     "shards: a core that hangs is not seen": _tests("tests/node/test_driver.py", (Driver, "busy_ms", 0)),
     "codes: a client knows the newest spelling alone": _tests(
