@@ -1,5 +1,6 @@
 //! From version 1 to version 2 on a chain that runs: all nodes at one boundary, in one process.
 
+use crate::catch_up::grow;
 use crate::chain::{self, N, admitted};
 use crate::net::Net;
 use crate::steps::{epoch, goes_on, settle, transition};
@@ -142,6 +143,47 @@ fn a_node_that_was_away_decides_the_same_by_itself() {
 }
 
 #[test]
+fn blocks_of_version_two_in_a_range_do_not_stop_a_node_that_knows_it() {
+    let mut net = net();
+    put(&mut net, 0, &[0, 1]);
+    net.stop(3);
+    end(&mut net, 0);
+    grow(&mut net, 4);
+    let store = net.store(0).clone();
+    let below = (0..=store.tip().unwrap().height.0).rev().map(Height);
+    let newest = below.filter_map(|height| store.finalization_at_or_above(height).unwrap()).next();
+    let (last, finalization) = newest.expect("something is final");
+    // All questions about final blocks are answered with all blocks up to the newest proven one, which are of two epochs.
+    net.passes = Box::new(|_, to, message| {
+        to != 3 || !matches!(message, Message::Response { response: Response::FinalBlocks { .. }, .. })
+    });
+    let mut seen = net.log.len();
+    net.reopen(3);
+    let mut answered = 0;
+    for _ in 0..8 {
+        net.advance(500_000);
+        let asked: Vec<_> = net.log[seen..].iter().filter(|(from, ..)| *from == 3).cloned().collect();
+        seen = net.log.len();
+        for (_, to, message) in asked {
+            let Message::Request { id, request: Request::FinalBlocks { first, .. } } = message else { continue };
+            let heights = (first.0..=last.0).map(Height);
+            let blocks = heights.map(|height| store.bare_block(height).unwrap().unwrap()).collect();
+            let blocks = BoundedVec::new(blocks).unwrap();
+            let response = Response::FinalBlocks { blocks, finalization: Some(finalization.clone()) };
+            net.inject(to, 3, Message::Response { id, response });
+            answered += 1;
+        }
+        net.run();
+    }
+    net.passes = Box::new(|_, _, _| true);
+    assert!(answered > 0, "it asks for final blocks");
+    settle(&mut net);
+    assert_eq!(net.ports(3).ended, None);
+    goes_on(&mut net, N);
+    assert_eq!((epoch(&net, 3), rules(&net, 3)), (1, Rules::V2));
+}
+
+#[test]
 fn a_restart_in_version_two_finds_it_in_the_store() {
     let mut net = net();
     put(&mut net, 0, &[0, 1]);
@@ -156,4 +198,13 @@ fn a_restart_in_version_two_finds_it_in_the_store() {
     settle(&mut net);
     goes_on(&mut net, N);
     assert_eq!((epoch(&net, 2), rules(&net, 2)), (1, Rules::V2));
+}
+
+#[test]
+fn a_node_of_version_one_knows_version_two_and_stops_at_later_ones_alone() {
+    let net = net();
+    let tip = net.store(0).tip().unwrap().header;
+    let context = Context::at(&net.genesis, None, &**net.store(0), &tip).unwrap();
+    let newer = |version| context.is_of_newer_version(&Header { version, ..tip.clone() });
+    assert_eq!([1, 2, NEWEST_VERSION + 1].map(newer), [false, false, true]);
 }
