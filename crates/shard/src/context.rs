@@ -8,7 +8,7 @@ use rustorium_quorum::{Committee, Leaders, leader_seed};
 use rustorium_storage::{Store, StoreError};
 use rustorium_types::{
     BlockDigest, BlockProof, BoundedVec, Certificate, ChainId, Cursor, End, Epoch, EpochTransition, Genesis, Hash,
-    Header, Height, Parameters, PublicKey, Rules, ShardId, Term, ValidatorIndex, ValidatorSet, View,
+    Header, Height, NEWEST_VERSION, Parameters, PublicKey, Rules, ShardId, Term, ValidatorIndex, ValidatorSet, View,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -214,10 +214,11 @@ impl Context {
             && header.shard_map == self.hashes.shard_map
     }
 
-    /// Returns true if a header is of this chain and of a protocol version that this release doesn't know for it. The
-    /// header's other fields may mean something else in that version.
+    /// Returns true if a header is of this chain and of a protocol version that this release doesn't know. The header's
+    /// other fields may mean something else in that version. A known version that this epoch doesn't have is that of a
+    /// later epoch, whose beginning the node learns of as of any other.
     pub fn is_of_newer_version(&self, header: &Header) -> bool {
-        header.chain == self.committee.chain && header.version > self.rules.version()
+        header.chain == self.committee.chain && header.version > NEWEST_VERSION
     }
 
     /// Returns a final header as this epoch's blocks see it. The boundary block of the previous epoch is a parent like
