@@ -83,7 +83,7 @@ pub struct Executor {
     pub roots: Option<Arc<Queue<RootJob>>>,
     /// The chain's parameters in the epoch of the next block.
     pub parameters: ParametersInForce,
-    /// What ends version 1. `None` if the chain's operators can't end it.
+    /// The decision whether a boundary ends version 1. `None` if the chain's operators can't end it.
     pub activating: Option<Activating>,
     /// Verifying keys that recent blocks used.
     pub keys: Keys,
@@ -192,7 +192,8 @@ pub struct Basis<'a> {
     pub parent_claim: Hash,
     /// True if the block's writes are kept for the state tree.
     pub rooted: bool,
-    /// What ends version 1, and the store as the evidence needs it. `None` if nothing can end it.
+    /// The decision whether a boundary ends version 1, and the store that the evidence is read from. `None` if nothing
+    /// can end it.
     pub activating: Option<(&'a Activating, &'a Arc<dyn Store>)>,
 }
 

@@ -96,7 +96,7 @@ pub struct RocksStore {
     five_from: AtomicU64,
     /// The newest heights in format 5.
     recent: RwLock<Recent>,
-    /// What earlier readers of rows in format 5 have rebuilt.
+    /// The trails that earlier readers of rows in format 5 have rebuilt.
     walks: Mutex<VecDeque<Trail>>,
     writer: Mutex<Scratch>,
     rotation: Mutex<Option<rotation::Cursor>>,

@@ -19,7 +19,7 @@ pub fn sample_term(change: Change) -> Term {
     }
 }
 
-/// How epochs ended, in each form. Certificates and the state proof are no real ones.
+/// The ends of epochs in each form. Their certificates and the state proof are made up.
 pub fn sample_transitions() -> Vec<(&'static str, EpochTransition)> {
     let genesis = sample_geneses().remove(0).1;
     let ended = |version, next_validator_set| EpochChange {

@@ -1,6 +1,6 @@
 //! The commit of a height in both formats of the store: heights of version 1 and the same heights of version 2, in turns.
 //!
-//! What differs is the rows: how many there are, and their bytes. Values and records are the same rows in both.
+//! The formats differ in their rows: in their number and their bytes. Values and records are the same rows in both.
 
 mod made;
 

@@ -13,11 +13,16 @@ use rustorium_types::{Certificate, Header, Height, encode_into};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
+/// Table files that a look at a store that isn't opened may hold open.
+const LOOK_FILES: i32 = 16;
+
 /// Returns the first height of version 2 in the store of a folder; `None` if there is none. No key is needed, and another
 /// process may have the store open. Errors: there is no store, or it is damaged.
 pub fn first_of_version_2(folder: &Path) -> Result<Option<Height>, StoreError> {
     super::records::check(folder)?;
-    let opened = DB::open_cf_for_read_only(&Options::default(), folder, [Table::Meta.name()], false);
+    let mut options = Options::default();
+    options.set_max_open_files(LOOK_FILES); // without a bound, every table file of the store would be opened
+    let opened = DB::open_cf_for_read_only(&options, folder, [Table::Meta.name()], false);
     let db = opened.map_err(|e| opening_failure(folder, e.as_ref()))?;
     let row = db.get(rows::FIVE_FROM_PLAIN_KEY);
     let row = row.map_err(|e| row_failure(folder, Table::Meta, rows::FIVE_FROM_PLAIN_KEY, &e))?;

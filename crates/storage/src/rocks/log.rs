@@ -402,11 +402,15 @@ impl RocksStore {
         if let Some((_, _, contents)) = last.as_ref().filter(|(at, number, _)| (*at, *number) == (height, part)) {
             return Ok(contents.clone());
         }
-        let contents = self.disk.expect(Table::Log, &rows::payload_key(height, part as u16));
-        self.disk.check_kept(height)?;
-        let contents = contents?;
+        let contents = self.read_part(height, part)?;
         *last = Some((height, part, contents.clone()));
         Ok(contents)
+    }
+
+    fn read_part(&self, height: Height, part: u64) -> Result<Vec<u8>, StoreError> {
+        let contents = self.disk.expect(Table::Log, &rows::payload_key(height, part as u16));
+        self.disk.check_kept(height)?;
+        contents
     }
 
     /// Reads a range of the payload.
@@ -419,7 +423,7 @@ impl RocksStore {
         let first = range.start / part_bytes;
         let mut bytes = Vec::new();
         for part in first..range.end.div_ceil(part_bytes).max(first) {
-            bytes.extend(self.payload_part(height, part, &mut None)?);
+            bytes.extend(self.read_part(height, part)?);
         }
         let skip = (range.start - first * part_bytes) as usize;
         let end = skip + (range.end - range.start) as usize;

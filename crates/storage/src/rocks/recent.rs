@@ -32,7 +32,7 @@ pub(super) struct Recent {
     finalizations: VecDeque<(Height, Arc<Certificate>)>,
     /// The newest finalization that a sync stored.
     synced: Height,
-    /// What the rows up to the tip tell about the next height.
+    /// The facts that the rows up to the tip tell about the next height.
     pub(super) trail: Option<Trail>,
 }
 

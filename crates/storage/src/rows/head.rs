@@ -76,14 +76,14 @@ impl Directory {
     }
 }
 
-/// What a row says of its header.
+/// A header as its row has it.
 #[derive(Clone, Debug)]
 enum HeaderPart {
     Whole(Box<Header>),
     Beyond(Box<Beyond>),
 }
 
-/// What a header has beyond its parent's.
+/// The fields in which a header differs from what its parent tells.
 #[derive(Clone, Debug)]
 struct Beyond {
     view_step: u64,
@@ -128,7 +128,7 @@ impl HeadRow {
     }
 }
 
-/// What rows up to a height tell about the next one.
+/// The facts that the rows up to a height tell about the next one.
 #[derive(Clone, Debug)]
 pub(crate) struct Trail {
     /// The newest height whose row has a whole header.
@@ -254,7 +254,7 @@ impl Trail {
     }
 }
 
-/// How a height's first row is written.
+/// The choices by which a height's first row is written.
 #[derive(Clone, Copy)]
 pub(crate) struct HeadPlan {
     /// The row has the whole header.

@@ -275,7 +275,7 @@ fn a_sync_stores_the_newest_finalization() {
     assert_eq!((found.0, found.1.body.block), (Height(7), store.tip().unwrap().digest));
     model.restart();
     assert_equal(&store, &model, &chain);
-    // What was finalized since the last sync is in the journal, and not here.
+    // Finalizations since the last sync are in the journal, and not here.
     filled(&store, &model, &mut chain, 4);
     let store = cold(store, folder.path());
     model.restart();
