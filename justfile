@@ -156,6 +156,10 @@ seeded-bugs *NAMES: build
 bench *ARGUMENTS: build
     {{ python }} benches/main_job.py {{ ARGUMENTS }}
 
+# the same load on this checkout and on another commit, in turns: `just bench-turns v0.2.0 --rates 100 1000 --pairs 4`
+bench-turns REF *ARGUMENTS: build
+    {{ python }} benches/turns.py {{ REF }} {{ ARGUMENTS }}
+
 # what the interpreter's thread costs a node in each view, and how often it wakes
 bench-bridge *ARGUMENTS: build
     {{ python }} benches/bridge.py {{ ARGUMENTS }}
