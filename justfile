@@ -182,6 +182,10 @@ bench-state *ARGUMENTS: build (debian "db_bench" "rocksdb-tools")
 bench-rows FOLDER *RUNS="rows-1 rows-1-idle rows-5 rows-300": venv
     {{ with }} cargo run --release --locked -q -p rustorium-storage --example store_bench -- {{ FOLDER }} {{ RUNS }}
 
+# the price of a signature in transactions of both versions, checked together and one by one
+bench-signatures: venv
+    {{ with }} cargo run --release --locked -q -p rustorium-crypto --example signature_bench
+
 # what the first `pip install .` on a machine costs, with an empty build cache: PART is node or client
 bench-install PART="node": venv
     {{ python }} benches/install.py {{ PART }}

@@ -51,6 +51,19 @@ SPECS = (
             "tests/sharding": ".py",
         },
     ),
+    Rules(
+        "docs/spec/transactions.md",
+        r"V\d\d",
+        "consensus",
+        {
+            "crates/crypto": ".rs",
+            "crates/types/src/authority.rs": ".rs",
+            "crates/types/src/operation2.rs": ".rs",
+            "crates/types/src/transaction2.rs": ".rs",
+            "crates/types/tests": ".rs",
+            "docs/spec/transactions.md": ".md",
+        },
+    ),
 )
 WORDS = ("ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")
 

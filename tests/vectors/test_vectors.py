@@ -26,7 +26,7 @@ from vector_oracle import (
 from rustorium import _native
 
 FOLDER = Path(__file__).parent
-FILES = ("addresses", "consensus", "hashes", "ledger", "refused", "transactions")
+FILES = ("addresses", "authorities", "consensus", "hashes", "ledger", "refused", "transactions", "transactions2")
 
 NOTHING_INLINE = bytes(4)
 """Bytes that make a header into a block."""

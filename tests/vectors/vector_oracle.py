@@ -129,6 +129,44 @@ def ed25519_sign(seed: bytes, message: bytes) -> bytes:
     return commitment + ((nonce + challenge * scalar) % _L).to_bytes(32, "little")
 
 
+def _point(encoded: bytes) -> Point | None:
+    """Returns the point of 32 bytes, canonical or not, as ZIP-215 reads it; `None` if there is none."""
+    number = int.from_bytes(encoded, "little")
+    y, sign = number % 2**255 % _P, number >> 255
+    square = (y * y - 1) * pow(_D * y * y + 1, -1, _P) % _P
+    x = pow(square, (_P + 3) // 8, _P)
+    if (x * x - square) % _P:
+        x = x * pow(2, (_P - 1) // 4, _P) % _P
+    if (x * x - square) % _P:
+        return None
+    x = (_P - x) % _P if x & 1 != sign else x
+    return x, y, 1, x * y % _P
+
+
+def _vanishes(point: Point) -> bool:
+    """Tells if eight times the point is the neutral point."""
+    x, y, z, _ = _times(8, point)
+    return x % _P == 0 and (y - z) % _P == 0
+
+
+def ed25519_small_order(key: bytes) -> bool:
+    """Tells if a key is of small order, by computing it."""
+    point = _point(key)
+    return point is not None and _vanishes(point)
+
+
+def ed25519_holds(key: bytes, message: bytes, signature: bytes) -> bool:
+    """Checks a signature by the rules of ZIP-215."""
+    public, commitment = _point(key), _point(signature[:32])
+    scalar = int.from_bytes(signature[32:], "little")
+    if public is None or commitment is None or scalar >= _L:
+        return False
+    challenge = _mod_l(signature[:32], key, message)
+    claimed = _add(commitment, _times(challenge, public))
+    x, y, z, t = _times(scalar, _BASE)
+    return _vanishes(_add(claimed, (-x % _P, y, z, -t % _P)))
+
+
 # ---- bech32m: BIP-350 -----------------------------------------------------------------------------------------------
 
 _CHARACTERS = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
@@ -200,7 +238,7 @@ class Reader:
             raise ValueError("bytes are left over")
 
 
-def _named(name: str, raw: bytes) -> dict[str, str]:
+def named(name: str, raw: bytes) -> dict[str, str]:
     """Returns `name_hex`, and also `name` if the bytes are UTF-8."""
     try:
         return {name: raw.decode(), f"{name}_hex": raw.hex()}
@@ -208,23 +246,23 @@ def _named(name: str, raw: bytes) -> dict[str, str]:
         return {f"{name}_hex": raw.hex()}
 
 
-def _once(name: str, raw: bytes) -> dict[str, str]:
+def once(name: str, raw: bytes) -> dict[str, str]:
     """Returns `name` if the bytes are text without control characters (except tab and line ends), otherwise
     `name_hex`.
     """
-    text = _named(name, raw).get(name)
+    text = named(name, raw).get(name)
     if text is None or any(unicodedata.category(c) == "Cc" and c not in "\t\n\r" for c in text):
         return {f"{name}_hex": raw.hex()}
     return {name: text}
 
 
-def _condition(r: Reader) -> dict[str, Any]:
+def condition(r: Reader) -> dict[str, Any]:
     match r.integer(1):
         case 0:
-            fields = {"type": "value_hash", "namespace": r.account(), **_named("key", r.blob(512))}
+            fields = {"type": "value_hash", "namespace": r.account(), **named("key", r.blob(512))}
             return fields | {"hash": r.hex32()}
         case 1:
-            return {"type": "absent", "namespace": r.account(), **_named("key", r.blob(512))}
+            return {"type": "absent", "namespace": r.account(), **named("key", r.blob(512))}
         case 2:
             fields = {"type": "balance_at_least", "account": r.account(), "asset": r.hex32()}
             return fields | {"amount": str(r.integer(16))}
@@ -237,22 +275,23 @@ def _condition(r: Reader) -> dict[str, Any]:
             raise ValueError(f"no condition has tag {tag}")
 
 
-def _operation(r: Reader) -> dict[str, Any]:
-    match tag := r.integer(1):
+def operation(r: Reader, tag: int) -> dict[str, Any]:
+    """Reads what follows an operation's tag. Version 2 has most operations of version 1 as they are."""
+    match tag:
         case 0:
             fields = {"type": "create_account", "region": r.integer(1), "public_key": r.hex32()}
             return fields | {"storage_bytes": r.integer(8)}
         case 1:
-            fields = {"type": "put", "namespace": r.account(), **_named("key", r.blob(512))}
-            return fields | _once("value", r.blob(65_536))
+            fields = {"type": "put", "namespace": r.account(), **named("key", r.blob(512))}
+            return fields | once("value", r.blob(65_536))
         case 2:
-            return {"type": "delete", "namespace": r.account(), **_named("key", r.blob(512))}
+            return {"type": "delete", "namespace": r.account(), **named("key", r.blob(512))}
         case 3:
-            return {"type": "require", "condition": _condition(r)}
+            return {"type": "require", "condition": condition(r)}
         case 4:
             return {"type": "transfer", "to": r.account(), "asset": r.hex32(), "amount": str(r.integer(16))}
         case 5:
-            fields = {"type": "issue", **_named("symbol", r.blob(16))}
+            fields = {"type": "issue", **named("symbol", r.blob(16))}
             return fields | {"to": r.account(), "amount": str(r.integer(16))}
         case 6:
             fields = {"type": "grant", "to": r.account()}
@@ -264,9 +303,9 @@ def _operation(r: Reader) -> dict[str, Any]:
 def _committee_operation(r: Reader, tag: int) -> dict[str, Any]:
     match tag:
         case 7:
-            fields = {"type": "add_validator", **_named("name", r.blob(64))}
+            fields = {"type": "add_validator", **named("name", r.blob(64))}
             fields |= {"validator_key": r.hex32(), "node_key": r.hex32(), "owner_key": r.hex32()}
-            return fields | {"region": r.integer(1), **_named("address", r.blob(128))}
+            return fields | {"region": r.integer(1), **named("address", r.blob(128))}
         case 8:
             return {"type": "remove_validator", "validator_key": r.hex32()}
         case 9:
@@ -306,7 +345,7 @@ def _pool_transfer(r: Reader) -> dict[str, Any]:
     return fields | {"sealed_hex": r.take(664).hex(), "proof_hex": r.take(256).hex()}
 
 
-def _location(r: Reader) -> dict[str, int]:
+def location(r: Reader) -> dict[str, int]:
     return {"latitude_e7": r.integer(4, signed=True), "longitude_e7": r.integer(4, signed=True)}
 
 
@@ -322,8 +361,8 @@ def transaction(raw: bytes) -> tuple[dict[str, Any], bytes]:
         "expires_at_ms": r.integer(8),
         "work_limit": r.integer(8),
         "shard_hint": r.option(lambda: r.integer(4)),
-        "location": r.option(lambda: _location(r)),
-        "operations": r.many(256, lambda: _operation(r)),
+        "location": r.option(lambda: location(r)),
+        "operations": r.many(256, lambda: operation(r, r.integer(1))),
     }
     body = raw[: r.at]
     fields["signature"] = r.take(64).hex()

@@ -1,15 +1,17 @@
 //! BLAKE3 with a domain string before every use, so that no hash or signature of one purpose is valid for another.
 
 use rustorium_types::{
-    AccountId, AssetId, BatchBody, BatchDigest, Block, BlockDigest, ChainId, Charter, Cursor, Genesis, Hash, Header,
-    NamedInput, Parameters, PublicInput, Receipt, StateKey, Term, Transaction, TransactionBody, TxId, ValidatorSet,
-    VerifierId, VoteBody, encode_into,
+    AccountId, AssetId, Authority, BatchBody, BatchDigest, Block, BlockDigest, ChainId, Charter, Cursor, Genesis, Hash,
+    Header, NamedInput, Parameters, PublicInput, Receipt, StateKey, Term, Transaction, TransactionBody,
+    TransactionBody2, TxId, ValidatorSet, VerifierId, VoteBody, encode_into,
 };
 
 /// Domain strings: the first bytes of all that is hashed or signed.
 pub mod domain {
     /// A transaction's signed bytes.
     pub const TRANSACTION: &[u8] = b"rustorium/transaction/v1\0";
+    /// A transaction's signed bytes, from version 2 on.
+    pub const TRANSACTION2: &[u8] = b"rustorium/transaction/v2\0";
     /// A vote's signed bytes.
     pub const VOTE: &[u8] = b"rustorium/vote/v1\0";
     /// A batch's digest.
@@ -22,6 +24,10 @@ pub mod domain {
     pub const GENESIS: &[u8] = b"rustorium/genesis/v1\0";
     /// An account's id.
     pub const ACCOUNT: &[u8] = b"rustorium/account/v1\0";
+    /// The id of an account whose first authority isn't one Ed25519 key alone, from version 2 on.
+    pub const ACCOUNT2: &[u8] = b"rustorium/account/v2\0";
+    /// A hash of an authority, from version 2 on.
+    pub const AUTHORITY: &[u8] = b"rustorium/authority/v2\0";
     /// An asset's id.
     pub const ASSET: &[u8] = b"rustorium/asset/v1\0";
     /// A verifier's id.
@@ -105,6 +111,18 @@ pub fn transaction_id(body: &TransactionBody) -> TxId {
     TxId(*blake3::hash(&signed_bytes(domain::TRANSACTION, body)).as_bytes())
 }
 
+/// Returns the bytes that the keys of a transaction of version 2 sign: domain string, chain and body. The chain isn't
+/// part of the body, so a transaction names none, and its signatures hold on one chain alone (V16).
+pub fn transaction2_bytes(chain: &ChainId, body: &TransactionBody2) -> Vec<u8> {
+    signed_bytes(domain::TRANSACTION2, &(chain, body))
+}
+
+/// Returns the id of a transaction of version 2: the hash of its signed bytes.
+pub fn transaction2_id(chain: &ChainId, body: &TransactionBody2) -> TxId {
+    crate::work::count(|work| work.ids += 1);
+    TxId(*blake3::hash(&transaction2_bytes(chain, body)).as_bytes())
+}
+
 /// Returns a batch's digest, which covers every byte except the author's signature.
 pub fn batch_digest(body: &BatchBody) -> BatchDigest {
     BatchDigest(hash_value(domain::BATCH, body))
@@ -148,6 +166,22 @@ pub fn chain_id(genesis: &Genesis) -> ChainId {
 /// Returns the id of the account that `public_key` opens in `region`.
 pub fn account_id(region: u8, public_key: &[u8; 32]) -> AccountId {
     let mut id = hash(domain::ACCOUNT, &[&[region], public_key]);
+    id[0] = region;
+    AccountId(id)
+}
+
+/// Returns the hash of an authority.
+pub fn authority_hash(authority: &Authority) -> Hash {
+    Hash(hash_value(domain::AUTHORITY, authority))
+}
+
+/// Returns the id of the account that `authority` opens in `region` (V26). One Ed25519 key opens the account that it
+/// opened in version 1.
+pub fn authority_account(region: u8, authority: &Authority) -> AccountId {
+    if let Some(key) = authority.only_key() {
+        return account_id(region, key);
+    }
+    let mut id = hash_value(domain::ACCOUNT2, &(region, authority));
     id[0] = region;
     AccountId(id)
 }

@@ -5,7 +5,7 @@ mod activation;
 mod entry;
 #[cfg(not(target_family = "wasm"))]
 mod random;
-mod small;
+mod second;
 #[cfg(not(target_family = "wasm"))]
 mod unsigned;
 
@@ -25,7 +25,8 @@ use zeroize::Zeroizing;
 
 pub use activation::verify_activation;
 pub use entry::{Addressed, Admitted, Foreign, KnownSignatures, admit};
-pub use small::is_small_order;
+pub use rustorium_types::is_small_order;
+pub use second::verify_transactions2;
 #[cfg(not(target_family = "wasm"))]
 pub use unsigned::UnsignedBatch;
 
@@ -173,12 +174,15 @@ pub fn verify_all<'a>(items: impl IntoIterator<Item = (&'a PublicKey, &'a [u8], 
     items.into_iter().all(|(key, bytes, signature)| verify(key, bytes, signature))
 }
 
+/// A signature, with its key and the bytes that it is for.
+type Claim<'a> = (&'a PublicKey, &'a [u8], &'a Signature);
+
 /// Checks transactions' signatures together and bisects to find the bad ones: one result each, in order, with the id.
 pub fn verify_transactions(transactions: Vec<Transaction>) -> Vec<Result<(TxId, Verified<Transaction>), Transaction>> {
     let bytes: Vec<Vec<u8>> = transactions.iter().map(|t| signed_bytes(domain::TRANSACTION, &t.body)).collect();
     let mut good = vec![false; transactions.len()];
-    let items = transactions.iter().zip(&bytes).map(|(t, b)| (&t.body.public_key, b.as_slice(), &t.signature));
-    bisect(&items.collect::<Vec<_>>(), &mut good);
+    let claims = transactions.iter().zip(&bytes).map(|(t, b)| (&t.body.public_key, b.as_slice(), &t.signature));
+    bisect(&claims.collect::<Vec<_>>(), &vec![1; transactions.len()], &mut good);
     let mut results = Vec::with_capacity(transactions.len());
     for ((transaction, bytes), good) in transactions.into_iter().zip(bytes).zip(good) {
         let id = entry::id_of_signed(&bytes);
@@ -187,19 +191,37 @@ pub fn verify_transactions(transactions: Vec<Transaction>) -> Vec<Result<(TxId, 
     results
 }
 
-fn bisect(items: &[(&PublicKey, &[u8], &Signature)], good: &mut [bool]) {
-    if verify_all(items.iter().copied()) {
+/// Finds the transactions all of whose signatures hold. `counts` has the number of signatures of each transaction, whose
+/// claims stand in one row. Bisection doesn't part the signatures of a transaction (V20).
+fn bisect(claims: &[Claim<'_>], counts: &[usize], good: &mut [bool]) {
+    if verify_all(claims.iter().copied()) {
         good.fill(true);
-    } else if items.len() < ALONE_BELOW {
-        for ((key, bytes, signature), good) in items.iter().zip(good) {
-            *good = verify(key, bytes, signature);
+    } else if claims.len() < ALONE_BELOW {
+        let mut rest = claims.iter();
+        for (count, good) in counts.iter().zip(good) {
+            let mut own = rest.by_ref().take(*count);
+            *good = own.all(|(key, bytes, signature)| verify(key, bytes, signature));
+            own.for_each(drop);
         }
     } else {
-        let middle = items.len() / 2;
-        let (good_left, good_right) = good.split_at_mut(middle);
-        bisect(&items[..middle], good_left);
-        bisect(&items[middle..], good_right);
+        let (transactions, signatures) = half(counts, claims.len());
+        let (good_left, good_right) = good.split_at_mut(transactions);
+        bisect(&claims[..signatures], &counts[..transactions], good_left);
+        bisect(&claims[signatures..], &counts[transactions..], good_right);
     }
+}
+
+/// Returns the number of transactions, and of their signatures, that are at most half of all signatures; at least one
+/// transaction.
+fn half(counts: &[usize], signatures: usize) -> (usize, usize) {
+    let mut half = (1, counts[0]);
+    for count in &counts[1..] {
+        if 2 * (half.1 + count) > signatures {
+            break;
+        }
+        half = (half.0 + 1, half.1 + count);
+    }
+    half
 }
 
 /// A batch all of whose signatures hold, with its digest and its transactions' ids.

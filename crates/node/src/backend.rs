@@ -217,7 +217,7 @@ impl Backend for NodeBackend {
                 done(index, Submitted::Refused(self.busy_refusal(None)));
                 continue;
             };
-            let left = Duration::from_millis(transaction.body.expires_at_ms.saturating_sub(wall_ms));
+            let left = Duration::from_millis(transaction.expires_at_ms().saturating_sub(wall_ms));
             let until = now + left.saturating_add(WAIT_AFTER_EXPIRY).min(WAIT_MAX);
             let (visit, done) = (visit.clone(), done.clone());
             taken.push(Submission { transaction, wait, index, until, visit, place: Some(place), done });

@@ -338,7 +338,7 @@ fn distinct(transactions: Vec<Addressed>) -> (Vec<Addressed>, Vec<usize>) {
 
 fn waited_for((since, submission): (Instant, Submission)) -> (Addressed, Waiter) {
     let Submission { transaction, wait, index, until, visit, place, done } = submission;
-    let (expires_at_ms, copies) = (transaction.body.expires_at_ms, [(index, done)].into());
+    let (expires_at_ms, copies) = (transaction.expires_at_ms(), [(index, done)].into());
     (transaction, Waiter { wait, expires_at_ms, since, until, visit, place, copies })
 }
 

@@ -95,7 +95,7 @@ impl Pool {
         self.now_ms = self.now_ms.max(clock.ms);
         let bytes = encoded_bytes(&t);
         self.check_alone(clock.wall_ms, &t, bytes)?;
-        let (account_id, nonce) = (t.body.sender, t.body.nonce);
+        let (account_id, nonce) = (*t.sender(), t.nonce());
         self.make_room();
         self.check_room(bytes as u64)?;
         let known = self.senders.get(&account_id);
@@ -110,7 +110,7 @@ impl Pool {
             self.senders.insert(account_id, fresh);
         }
         let work = declared_work(&t);
-        let expires_at_ms = t.body.expires_at_ms;
+        let expires_at_ms = t.expires_at_ms();
         let entry = Entry {
             id,
             transaction: Some(t),
@@ -132,14 +132,14 @@ impl Pool {
         if !t.body.data.iter().all(|operation| self.config.rules.know(operation)) {
             return Err(Refused::LaterOperation { version: self.config.rules.version() });
         }
-        let (limit, max, needed) = (t.body.work_limit, self.config.transaction_work_max, worst_case_work(&t.body));
+        let (limit, max, needed) = (t.work_limit(), self.config.transaction_work_max, worst_case_work(&t.body));
         if limit > max {
             return Err(Refused::WorkLimitTooHigh { limit, max });
         }
         if limit < needed {
             return Err(Refused::WorkLimitTooLow { limit, needed });
         }
-        let (expires_at_ms, limit_ms) = (t.body.expires_at_ms, self.config.expiry_ahead_ms_max);
+        let (expires_at_ms, limit_ms) = (t.expires_at_ms(), self.config.expiry_ahead_ms_max);
         // Expiry uses executed headers only. If the clock had a say, a client could be told `expired` of a transaction
         // that is executed later.
         let chain_ms = self.header_time_ms;
@@ -385,7 +385,7 @@ impl Pool {
 }
 
 fn check_with_sender(config: &PoolConfig, sender: &Sender, t: &Transaction) -> Result<(), Refused> {
-    let nonce = t.body.nonce;
+    let nonce = t.nonce();
     if sender.public_key != t.body.public_key {
         return Err(Refused::WrongKey);
     }

@@ -5,29 +5,37 @@
 
 pub mod activation;
 pub mod address;
+pub mod authority;
 pub mod codec;
 pub mod consensus;
 pub mod genesis;
 pub mod ids;
 pub mod limits;
+pub mod operation2;
 pub mod permutation;
 pub mod proof;
 pub mod rules;
+pub mod small_order;
 pub mod snapshot;
 pub mod term;
 pub mod transaction;
+pub mod transaction2;
 pub mod wire;
 
 pub use activation::{ACTIVATION_KEY, Activation, ActivationBody};
 pub use address::{AccountId, SYSTEM_ACCOUNT};
+pub use authority::{Authority, AuthorityFault, Signature2, SignerKey};
 pub use codec::{BoundedBytes, BoundedVec, DecodeError, decode, encode, encode_into};
 pub use consensus::*;
 pub use genesis::*;
 pub use ids::*;
+pub use operation2::{AuthoritySettings, Operation2, Recovery, Rights};
 pub use permutation::permutation;
 pub use proof::*;
 pub use rules::{NEWEST_VERSION, Rules, TRANSACTION_VERSION};
+pub use small_order::is_small_order;
 pub use snapshot::{Snapshot, StateAnswer, StateLeaf, StateRequest};
 pub use term::{Change, Charter, EpochTransition, FirstTerm, Term, TermChange};
 pub use transaction::*;
+pub use transaction2::{AnyTransaction, SignatureFault, Transaction2, TransactionBody2};
 pub use wire::{Class, Heartbeat, Held, Message, Report, Request, Response, VoteMessage, Work, link_version};

@@ -8,6 +8,8 @@ pub const OPERATIONS_MAX: usize = 256;
 pub const KEY_BYTES_MAX: usize = 512;
 /// Bytes of a value.
 pub const VALUE_BYTES_MAX: usize = 64 * 1024;
+/// Keys of an authority.
+pub const AUTHORITY_KEYS_MAX: usize = 8;
 /// Bytes of an asset's symbol.
 pub const SYMBOL_BYTES_MAX: usize = 16;
 /// Prefixes that one grant may name.

@@ -309,6 +309,28 @@ pub struct Transaction {
     pub signature: Signature,
 }
 
+impl Transaction {
+    /// Returns the account that pays and acts.
+    pub fn sender(&self) -> &AccountId {
+        &self.body.sender
+    }
+
+    /// Returns the sender's nonce.
+    pub fn nonce(&self) -> u64 {
+        self.body.nonce
+    }
+
+    /// Returns the header time from which the transaction is skipped, Unix ms.
+    pub fn expires_at_ms(&self) -> u64 {
+        self.body.expires_at_ms
+    }
+
+    /// Returns the most work units that the transaction may use.
+    pub fn work_limit(&self) -> u64 {
+        self.body.work_limit
+    }
+}
+
 /// A link of a lane: consecutive transactions that one validator made available.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub struct BatchBody {

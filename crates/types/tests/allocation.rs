@@ -23,6 +23,8 @@ fn tried<T: borsh::BorshDeserialize>(bytes: &[u8]) {
 
 #[test]
 fn announced_lengths_allocate_next_to_nothing() {
+    // Version, kind and authority of a transaction of version 2.
+    let second = [&[2, 0, 0, 1, 1, 0][..], &[1; 32]].concat();
     let before_kib = peak_kib();
     let lengths = [u32::MAX, u32::MAX / 2, 100_000, 65_536, 4096, 1000, 256];
     for length in lengths {
@@ -33,6 +35,8 @@ fn announced_lengths_allocate_next_to_nothing() {
                 let bytes = [&vec![0; at][..], &length, &vec![0; zeroes], &length].concat();
                 tried::<Transaction>(&bytes);
                 tried::<Batch>(&bytes);
+                tried::<Authority>(&bytes);
+                tried::<AnyTransaction>(&[&second[..], &bytes].concat());
                 tried::<Genesis>(&bytes);
                 tried::<ReceiptProof>(&bytes);
                 for tag in 0..10 {

@@ -73,6 +73,10 @@ survives! {
     proofs: strategies::proof();
     geneses: strategies::genesis();
     activations: strategies::activation();
+    authorities: strategies::authority();
+    operations_of_version_2: strategies::operation2();
+    transactions_of_version_2: strategies::transaction2();
+    transactions_of_any_version: strategies::any_transaction();
     transitions: strategies::transition();
     messages: strategies::message();
 }
@@ -86,6 +90,10 @@ proptest! {
         canonical::<Certificate>(&bytes)?;
         canonical::<ReceiptProof>(&bytes)?;
         canonical::<Genesis>(&bytes)?;
+        canonical::<Authority>(&bytes)?;
+        for head in [&[1, 0][..], &[2, 0], &[2, 0, 0, 1, 1, 0], &[2, 0, 0, 8, 8, 0], &[3, 0]] {
+            canonical::<AnyTransaction>(&[head, &bytes].concat())?;
+        }
         for tag in 0..5 {
             canonical::<Proof>(&[&[tag][..], &bytes].concat())?;
         }

@@ -104,7 +104,14 @@ pub fn bytes_of(case: &Value, field: &str) -> Vec<u8> {
 
 /// The bytes of all cases of this type, refused ones included.
 pub fn of_type(kind: &str) -> Vec<Vec<u8>> {
-    let files = ["transactions.json", "consensus.json", "ledger.json", "refused.json"];
+    let files = [
+        "transactions.json",
+        "transactions2.json",
+        "authorities.json",
+        "consensus.json",
+        "ledger.json",
+        "refused.json",
+    ];
     let cases = files.iter().flat_map(|file| vectors(file));
     cases.filter(|case| case["type"] == kind).map(|case| bytes_of(&case, "bytes")).collect()
 }

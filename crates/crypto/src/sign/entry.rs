@@ -131,7 +131,7 @@ pub fn admit(transactions: Vec<Addressed>, known: &KnownSignatures) -> Vec<Optio
         })
         .collect();
     let mut holds = vec![false; items.len()];
-    bisect(&items, &mut holds);
+    bisect(&items, &vec![1; items.len()], &mut holds);
     unknown.iter().zip(holds).for_each(|(place, holds)| good[*place] = holds);
     let each = transactions.into_iter().zip(hashed).zip(good);
     let admitted: Vec<_> = each

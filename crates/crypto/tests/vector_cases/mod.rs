@@ -3,6 +3,8 @@
 //! A case has `name`, `type` and `bytes` (hex); signed ones `seed` and `signed` (the bytes under the signature), named
 //! ones `id`; transactions also `value`, in the JSON form of the HTTP API, so that other languages can build them.
 
+mod second;
+mod second_views;
 mod terms;
 mod values;
 mod views;
@@ -24,6 +26,12 @@ pub fn files() -> Vec<File> {
         file("ledger.json", "Genesis, receipts, activations, terms, ends of epochs and receipt proofs.", ledger()),
         file("hashes.json", "Ids, roots and paths: `inputs` to `output`.", hashes()),
         file("addresses.json", "Addresses: of valid ones `bytes`, of refused ones `why`.", addresses()),
+        file(
+            "authorities.json",
+            "Authorities, with hashes and accounts. Bytes with `why` are none.",
+            second::authorities(),
+        ),
+        file("transactions2.json", "Transactions of version 2. Bytes with `why` are none.", second::transactions2()),
         file("refused.json", "Bytes that are no value of `type`.", refused()),
     ]
 }

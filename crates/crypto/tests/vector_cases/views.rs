@@ -4,7 +4,7 @@ use rustorium_types::{Condition, InputValue, Operation, PoolTransfer, Transactio
 use serde_json::{Value, json};
 
 /// `name_hex` always, `name` where the bytes are text.
-fn pair(object: &mut Value, name: &str, bytes: &[u8]) {
+pub fn pair(object: &mut Value, name: &str, bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         object[name] = text.into();
     }
@@ -12,7 +12,7 @@ fn pair(object: &mut Value, name: &str, bytes: &[u8]) {
 }
 
 /// `name` where the bytes are text without control characters, else `name_hex`.
-fn once(object: &mut Value, name: &str, bytes: &[u8]) {
+pub fn once(object: &mut Value, name: &str, bytes: &[u8]) {
     match std::str::from_utf8(bytes).ok().filter(|text| !text.chars().any(char::is_control)) {
         Some(text) => object[name] = text.into(),
         None => object[format!("{name}_hex")] = hex::encode(bytes).into(),
@@ -49,7 +49,7 @@ fn condition(condition: &Condition) -> Value {
     }
 }
 
-fn operation(operation: &Operation) -> Value {
+pub fn operation(operation: &Operation) -> Value {
     match operation {
         Operation::CreateAccount { region, public_key, storage_bytes } => json!({
             "type": "create_account", "region": region, "public_key": hex::encode(public_key),

@@ -123,8 +123,8 @@ mod tests {
         header.time_ms = 1_000 + header.height.0;
         let receipt = |(index, (transaction, outcome)): (usize, &(Transaction, Outcome))| Receipt {
             transaction: id_of(transaction),
-            sender: transaction.body.sender,
-            nonce: transaction.body.nonce,
+            sender: *transaction.sender(),
+            nonce: transaction.nonce(),
             height: header.height,
             index: index as u32,
             time_ms: header.time_ms,

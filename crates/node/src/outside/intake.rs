@@ -41,19 +41,18 @@ impl Intake {
     }
 
     fn may_be_pooled(&self, transaction: &Transaction) -> bool {
-        let body = &transaction.body;
         let room = self.gauges.pool_transactions.load(Ordering::Relaxed) < self.capacity;
         if !room {
             return false;
         }
         let bytes = rustorium_types::encode(transaction).len();
         let header_ms = self.store.tip().map_or(0, |tip| tip.header.time_ms);
-        if bytes > self.pool.transaction_bytes_max || body.expires_at_ms <= header_ms {
+        if bytes > self.pool.transaction_bytes_max || transaction.expires_at_ms() <= header_ms {
             return false;
         }
-        let Some(account) = account_view(&*self.store, &body.sender) else { return false };
-        let ahead = body.nonce.checked_sub(account.nonce);
-        account.public_key == body.public_key && ahead.is_some_and(|ahead| ahead <= self.pool.gap_max)
+        let Some(account) = account_view(&*self.store, transaction.sender()) else { return false };
+        let ahead = transaction.nonce().checked_sub(account.nonce);
+        account.public_key == transaction.body.public_key && ahead.is_some_and(|ahead| ahead <= self.pool.gap_max)
     }
 }
 

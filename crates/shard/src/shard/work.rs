@@ -76,7 +76,7 @@ impl<P: Ports> Shard<P> {
         let mut held = Vec::with_capacity(transactions.len());
         for (id, transaction) in transactions {
             tracing::debug!(event = "transaction_came", transaction = %id, from_client);
-            let sender = transaction.body.sender;
+            let sender = *transaction.sender();
             let reach = Reach::of(&self.context, &self.liveness, self.key.is_retired());
             let first = self.homes.first_lane(now, &reach, &sender);
             let here =
@@ -319,7 +319,7 @@ impl<P: Ports> Shard<P> {
         first: ValidatorIndex,
         step_ms: u64,
     ) {
-        let (sender, nonce) = (&transaction.body.sender, transaction.body.nonce);
+        let (sender, nonce) = (transaction.sender(), transaction.nonce());
         let home = rustorium_txpool::home_lane(sender, self.context.epoch(), self.context.n());
         // A home can't list a transaction that waits for an earlier nonce, which may be with another node or nowhere.
         let could_list = self.own_lane.pool().next_nonce(sender) == Some(nonce) && self.lane_has_room(home);
@@ -343,7 +343,7 @@ impl<P: Ports> Shard<P> {
             let unlisted = self.own_lane.pool().unlisted(&id).filter(|_| batches.has_room(context, first));
             let Some(transaction) = unlisted else { continue };
             let next: Vec<_> =
-                self.homes.next_lanes(now, &reach, &transaction.body.sender, first).take(NEXT_RANKS).collect();
+                self.homes.next_lanes(now, &reach, transaction.sender(), first).take(NEXT_RANKS).collect();
             for lane in next {
                 if context.is_me(lane) {
                     self.own_lane.open(&id);

@@ -456,6 +456,6 @@ fn receipt_of(
     (height, index, time_ms): (Height, u32, u64),
 ) -> Receipt {
     let StoredReceipt { work, outcome, .. } = *stored;
-    let (sender, nonce) = (transaction.body.sender, transaction.body.nonce);
+    let (sender, nonce) = (*transaction.sender(), transaction.nonce());
     Receipt { transaction: transaction_id(&transaction.body), sender, nonce, height, index, time_ms, work, outcome }
 }

@@ -103,7 +103,7 @@ impl Pool {
     /// nonces count as cut and its ids as held.
     pub fn restore(&mut self, batch: &CheckedBatch, mut account: impl FnMut(&AccountId) -> Option<AccountView>) {
         for (id, transaction) in batch.ids.iter().zip(batch.batch.body.transactions.as_slice()) {
-            let sender = transaction.body.sender;
+            let sender = *transaction.sender();
             if let Vacant(place) = self.senders.entry(sender) {
                 let Some(view) = account(&sender) else { continue };
                 place.insert(Sender::new(view.public_key, view.nonce));
@@ -113,7 +113,7 @@ impl Pool {
     }
 
     fn restore_one(&mut self, id: TxId, transaction: &Transaction) {
-        let (account, nonce, now_ms) = (transaction.body.sender, transaction.body.nonce, self.now_ms);
+        let (account, nonce, now_ms) = (*transaction.sender(), transaction.nonce(), self.now_ms);
         let next = self.senders.get(&account).map(|sender| (sender.next_cut, sender.tail));
         if next != Some((nonce, nonce)) || self.ids.contains_key(&id) {
             // The transaction was executed before, or will be skipped: there is nothing to remember. The sender is
@@ -126,7 +126,7 @@ impl Pool {
             transaction: None,
             bytes: encoded_bytes(transaction) as u64,
             work: declared_work(transaction),
-            expires_at_ms: transaction.body.expires_at_ms,
+            expires_at_ms: transaction.expires_at_ms(),
             not_before_ms: 0,
             elsewhere: false,
         };

@@ -1,6 +1,7 @@
 //! Arbitrary values of every type that travels.
 
 mod proofs;
+mod second;
 mod terms;
 
 pub use proofs::proof;
@@ -10,6 +11,7 @@ use proptest::option;
 use proptest::prelude::*;
 use rustorium_types::limits::{INLINE_TRANSACTIONS_MAX, PROOF_HEADERS_MAX, SYNC_ITEMS_MAX, VALIDATORS_MAX};
 use rustorium_types::*;
+pub use second::{any_transaction, authority, operation2, transaction2};
 pub use terms::{activation, transition};
 
 fn bounded<T: std::fmt::Debug, const MAX: usize>(

@@ -4,12 +4,13 @@ use super::canonical;
 use crate::corpus::{bytes_of, of_type, vectors};
 use rustorium_api::genesis_file::{from_json, to_json};
 use rustorium_crypto::{
-    SigningKey, batch_digest, block_digest, chain_id, parameters_hash, set_hash, term_hash, verify_activation,
-    verify_batch, verify_certificate, verify_transactions, verify_vote,
+    SigningKey, authority_account, batch_digest, block_digest, chain_id, parameters_hash, set_hash, term_hash, verify,
+    verify_activation, verify_batch, verify_certificate, verify_transactions, verify_transactions2, verify_vote,
 };
 use rustorium_execution::{Trust, check_genesis, check_term_change, term_of};
 use rustorium_types::limits::{
-    ACTIVATION_BYTES_MAX, BATCH_BYTES_MAX, FRAME_BYTES_MAX, GENESIS_BYTES_MAX, TRANSACTION_BYTES_MAX,
+    ACTIVATION_BYTES_MAX, AUTHORITY_KEYS_MAX, BATCH_BYTES_MAX, FRAME_BYTES_MAX, GENESIS_BYTES_MAX,
+    TRANSACTION_BYTES_MAX,
 };
 use rustorium_types::*;
 use std::collections::BTreeSet;
@@ -48,6 +49,70 @@ pub fn transaction(input: &[u8]) {
 
 pub fn transactions() -> Vec<Vec<u8>> {
     of_type("transaction")
+}
+
+/// The chain of the vectors.
+static CHAIN: LazyLock<ChainId> = LazyLock::new(|| {
+    let case = vectors("transactions2.json").remove(0);
+    ChainId(bytes_of(&case, "chain").try_into().unwrap())
+});
+
+/// The signatures of the vectors' transactions of version 2. Any that an authority asks for make a transaction valid.
+static SIGNED2: LazyLock<Vec<Signature2>> = LazyLock::new(|| {
+    let sound =
+        of_type("transaction2").into_iter().filter_map(|bytes| decode::<Transaction2>(&bytes, bytes.len()).ok());
+    sound.flat_map(|transaction| transaction.signatures().to_vec()).map(|(_, signature)| signature).collect()
+});
+
+/// Transactions of either version. One of version 2 is in the right form, and holds only if all its signers signed it.
+pub fn any_transaction(input: &[u8]) {
+    let read = canonical::<AnyTransaction>(input, TRANSACTION_BYTES_MAX);
+    assert!(read.is_some() || canonical::<Transaction2>(input, TRANSACTION_BYTES_MAX).is_none());
+    match read {
+        Some(AnyTransaction::V1(_)) => transaction(input),
+        Some(AnyTransaction::V2(second)) => {
+            in_form(&second);
+            if let Ok((_, second)) = verify_transactions2(&CHAIN, vec![second]).remove(0) {
+                let signed = second.signatures().iter().all(|(_, signature)| SIGNED2.contains(signature));
+                assert!(signed, "a signature holds that nobody made");
+            }
+        }
+        None => {}
+    }
+}
+
+fn in_form(transaction: &Transaction2) {
+    let authority = &transaction.body().authority;
+    sound(authority);
+    let places: BTreeSet<u8> = transaction.signatures().iter().map(|(place, _)| *place).collect();
+    assert_eq!(places.len(), usize::from(authority.threshold()), "not each signature is another key's");
+    assert_eq!(transaction.signed_by().count(), places.len(), "a signature without a key");
+}
+
+pub fn any_transactions() -> Vec<Vec<u8>> {
+    [of_type("transaction"), of_type("transaction2")].concat()
+}
+
+/// An authority's keys are distinct, so many that the threshold can be met, and nobody else can sign for one.
+pub fn authority(input: &[u8]) {
+    if let Some(authority) = canonical::<Authority>(input, TRANSACTION_BYTES_MAX) {
+        sound(&authority);
+        assert_eq!(authority_account(7, &authority).region(), 7);
+    }
+}
+
+fn sound(authority: &Authority) {
+    let (threshold, keys) = (usize::from(authority.threshold()), authority.keys());
+    let distinct: BTreeSet<&SignerKey> = keys.iter().collect();
+    assert!((1..=AUTHORITY_KEYS_MAX).contains(&keys.len()) && distinct.len() == keys.len());
+    assert!((1..=keys.len()).contains(&threshold));
+    let mut nobodys = [0; 64];
+    nobodys[0] = 1;
+    assert!(keys.iter().all(|SignerKey::Ed25519(key)| !verify(key, b"any message", &nobodys)), "anybody signs");
+}
+
+pub fn authorities() -> Vec<Vec<u8>> {
+    of_type("authority")
 }
 
 pub fn batch(input: &[u8]) {

@@ -43,6 +43,8 @@ pub const TARGETS: &[Target] = &[
     target("peer_final_blocks", Low, peers::final_blocks, peers::final_block_answers),
     // Signed and hashed data.
     target("transaction", Middle, ledger::transaction, ledger::transactions),
+    target("transaction_any", Middle, ledger::any_transaction, ledger::any_transactions),
+    target("authority", Middle, ledger::authority, ledger::authorities),
     target("batch", Middle, ledger::batch, ledger::batches),
     target("block", Low, ledger::block, ledger::blocks),
     target("header", Low, ledger::header, ledger::headers),

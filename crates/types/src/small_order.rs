@@ -1,6 +1,6 @@
 //! Public keys of small order, under which anybody can sign.
 
-use rustorium_types::PublicKey;
+use crate::transaction::PublicKey;
 
 /// The y of each of the eight points of small order, by every encoding, without the sign of x.
 const SMALL: [PublicKey; 7] = [

@@ -1,0 +1,222 @@
+//! The operations of transactions of version 2.
+//!
+//! *Invariants:* an operation that version 1 has, too, has the same tag here; one encoding per operation.
+
+use crate::address::AccountId;
+use crate::authority::Authority;
+use crate::codec::{BoundedBytes, BoundedVec};
+use crate::genesis::Validator;
+use crate::ids::{AssetId, Epoch, VerifierId};
+use crate::limits::*;
+use crate::transaction::{Condition, Key, NamedInput, PoolTransfer, Possession, PublicInput, PublicKey, Symbol, Value};
+use borsh::io::{Error, ErrorKind, Read, Result as IoResult, Write};
+use borsh::{BorshDeserialize, BorshSerialize};
+
+/// The kinds of writes that a grant allows. A grant of neither takes the right back.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Rights {
+    /// Setting keys.
+    pub put: bool,
+    /// Removing keys.
+    pub delete: bool,
+}
+
+impl BorshSerialize for Rights {
+    fn serialize<W: Write>(&self, writer: &mut W) -> IoResult<()> {
+        (u8::from(self.put) | u8::from(self.delete) << 1).serialize(writer)
+    }
+}
+
+impl BorshDeserialize for Rights {
+    fn deserialize_reader<R: Read>(reader: &mut R) -> IoResult<Self> {
+        match u8::deserialize_reader(reader)? {
+            bits @ 0..=3 => Ok(Self { put: bits & 1 != 0, delete: bits & 2 != 0 }),
+            bits => Err(Error::new(ErrorKind::InvalidData, format!("no rights have the bits {bits}"))),
+        }
+    }
+}
+
+/// The account that may replace the keys of another one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct Recovery {
+    /// The recovery account.
+    pub account: AccountId,
+    /// Time between a recovery and its effect.
+    pub delay_ms: u64,
+    /// True if the account's keys can't cancel a recovery. The account is frozen until the recovery takes effect.
+    pub is_final: bool,
+}
+
+/// The authority of an account, and how it can change.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub struct AuthoritySettings {
+    /// The keys that act for the account.
+    pub authority: Authority,
+    /// Time between a change of these settings by the keys and its effect.
+    pub delay_ms: u64,
+    /// The account that may replace the keys, if any.
+    pub recovery: Option<Recovery>,
+}
+
+/// An operation: one step of a transaction of version 2.
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+pub enum Operation2 {
+    /// Creates the account that `region` and `authority` name. The sender gives it `storage_bytes` of its own balance.
+    CreateAccount {
+        /// Home region's byte.
+        region: u8,
+        /// The account's first authority.
+        authority: Authority,
+        /// Storage balance handed over, bytes.
+        storage_bytes: u64,
+    },
+    /// Sets a key.
+    Put {
+        /// An account that granted the sender the key; `None` for the sender's own namespace.
+        namespace: Option<AccountId>,
+        /// The key.
+        key: Key,
+        /// The new value.
+        value: Value,
+    },
+    /// Removes a key; its bytes return to the namespace's storage balance. Fails if there is no such key.
+    Delete {
+        /// An account that granted the sender the key; `None` for the sender's own namespace.
+        namespace: Option<AccountId>,
+        /// The key.
+        key: Key,
+    },
+    /// Continues only if the condition holds.
+    Require(Condition),
+    /// Moves an amount of an asset from the sender.
+    Transfer {
+        /// The receiver; it must exist.
+        to: AccountId,
+        /// The asset.
+        asset: AssetId,
+        /// Smallest units, above 0.
+        amount: u128,
+    },
+    /// Creates an amount of the sender's own asset.
+    Issue {
+        /// The asset's symbol. The asset's id is derived from the sender and the symbol.
+        symbol: Symbol,
+        /// The receiver; it must exist.
+        to: AccountId,
+        /// Smallest units, above 0.
+        amount: u128,
+    },
+    /// Lets another account write keys under these prefixes of the sender's namespace, in place of what it was allowed.
+    Grant {
+        /// The account that may write.
+        to: AccountId,
+        /// The kinds of writes.
+        rights: Rights,
+        /// Key prefixes; an empty prefix is the whole namespace.
+        prefixes: BoundedVec<Key, GRANT_PREFIXES_MAX>,
+        /// Header time from which the grant has no effect, Unix ms; `None` if it has no end.
+        until_ms: Option<u64>,
+    },
+    /// For operators: a validator joins the committee with the next epoch.
+    AddValidator {
+        /// The validator.
+        validator: Validator,
+        /// Proof of possession of the validator's keys.
+        possession: Possession,
+    },
+    /// For operators: a validator leaves the committee with the next epoch.
+    RemoveValidator {
+        /// The validator's key.
+        validator_key: PublicKey,
+    },
+    /// For operators, or, once an epoch, for the validator's owner key alone: the validator has other keys from the next
+    /// epoch on.
+    ReplaceKey {
+        /// The validator's present key.
+        validator_key: PublicKey,
+        /// The key that signs votes and batches from then on.
+        new_validator_key: PublicKey,
+        /// The key that proves the node's identity from then on; may be the present one.
+        new_node_key: PublicKey,
+        /// Proof of possession of the new keys.
+        possession: Possession,
+    },
+    /// For operators: the epoch ends as soon as it can.
+    EndEpoch {
+        /// The present epoch.
+        epoch: Epoch,
+    },
+    /// Registers a Groth16 verifying key, whose statements can be proved from then on.
+    RegisterVerifier {
+        /// Canonical bytes (`rustorium_zk::Key`).
+        key: BoundedBytes<VERIFYING_KEY_BYTES_MAX>,
+        /// The inputs that a `Require` can ask for, ascending.
+        named: BoundedVec<NamedInput, NAMED_INPUTS_MAX>,
+    },
+    /// Continues only if the proof holds, and records its statement. Recording a statement again changes nothing.
+    VerifyProof {
+        /// The verifier.
+        verifier: VerifierId,
+        /// The statement's public inputs, all of them, in order.
+        inputs: BoundedVec<PublicInput, PUBLIC_INPUTS_MAX>,
+        /// Canonical bytes of the proof.
+        proof: BoundedBytes<GROTH16_PROOF_BYTES_MAX>,
+    },
+    /// Moves an amount of an asset from the sender into a pool's notes.
+    Shield {
+        /// The pool's number.
+        pool: u32,
+        /// The asset.
+        asset: AssetId,
+        /// Smallest units, above 0.
+        amount: u64,
+        /// The transfer.
+        transfer: Box<PoolTransfer>,
+    },
+    /// Turns notes into new notes, inside a pool.
+    ShieldedTransfer {
+        /// The pool's number.
+        pool: u32,
+        /// The transfer.
+        transfer: Box<PoolTransfer>,
+    },
+    /// Moves an amount of an asset out of a pool's notes.
+    Unshield {
+        /// The pool's number.
+        pool: u32,
+        /// The asset.
+        asset: AssetId,
+        /// Smallest units, above 0.
+        amount: u64,
+        /// The receiver; it must exist.
+        to: AccountId,
+        /// The transfer.
+        transfer: Box<PoolTransfer>,
+    },
+    /// Changes the sender's authority and how it can change (V29).
+    SetAuthority {
+        /// The settings from the change's effect on.
+        settings: AuthoritySettings,
+        /// True if all grants that the sender made before become void with the change (V33).
+        void_grants: bool,
+    },
+    /// Cancels the change of its authority that the sender began (V30).
+    CancelAuthority,
+    /// For the recovery account: a change that the account's keys began takes effect at once (V30).
+    ApproveAuthority {
+        /// The account whose change waits.
+        account: AccountId,
+    },
+    /// For the recovery account: the account gets this authority after the recovery delay (V31).
+    Recover {
+        /// The account.
+        account: AccountId,
+        /// Its next authority.
+        authority: Authority,
+    },
+    /// For the recovery account: cancels the recovery that it began (V31).
+    WithdrawRecovery {
+        /// The account.
+        account: AccountId,
+    },
+}

@@ -1,0 +1,151 @@
+"""Authorities and transactions of version 2, written here from their specification, so that no code of the project
+checks its own vectors.
+
+Invariants: imports nothing of the project.
+"""
+
+from itertools import pairwise
+from typing import Any
+
+from vector_oracle import Reader, address, blake3, ed25519_holds, ed25519_small_order, location, named, once, operation
+
+Signatures = list[tuple[int, bytes]]
+"""Places of keys in their authority, and signatures."""
+
+SAME = {3: 3, 4: 4, 5: 5, 7: 16, 8: 8, 9: 17, 10: 10, 11: 11, 12: 12, 13: 13, 14: 14, 15: 15}
+"""Tags of operations, and those of operations of version 1 that have the same fields."""
+
+
+def _domain(name: str, version: int = 2) -> bytes:
+    return f"rustorium/{name}/v{version}\0".encode()
+
+
+def _ascending(values: list[Any]) -> bool:
+    return all(one < other for one, other in pairwise(values))
+
+
+def _key(r: Reader) -> bytes:
+    if tag := r.integer(1):
+        raise ValueError(f"no key has tag {tag}")
+    return r.take(32)
+
+
+def authority(r: Reader) -> tuple[int, list[bytes]]:
+    """Reads threshold and keys. Errors: `ValueError` if they break a rule of V17."""
+    threshold, count = r.integer(1), r.integer(1)
+    if not 1 <= count <= 8:
+        raise ValueError(f"an authority has no {count} keys")
+    keys = [_key(r) for _ in range(count)]
+    if not 1 <= threshold <= count:
+        raise ValueError(f"{threshold} of {count} keys")
+    if not _ascending(keys):
+        raise ValueError("keys that don't ascend")
+    if any(ed25519_small_order(key) for key in keys):
+        raise ValueError("a key of small order")
+    return threshold, keys
+
+
+def authority_bytes(threshold: int, keys: list[bytes]) -> bytes:
+    return bytes([threshold, len(keys)]) + b"".join(b"\0" + key for key in keys)
+
+
+def authority_hash(threshold: int, keys: list[bytes]) -> bytes:
+    return blake3(_domain("authority") + authority_bytes(threshold, keys))
+
+
+def authority_account(region: int, threshold: int, keys: list[bytes]) -> str:
+    """Returns the address of the account that an authority opens in a region."""
+    home = bytes([region])
+    if len(keys) == 1:
+        return address(home + blake3(_domain("account", 1) + home + keys[0])[1:])
+    return address(home + blake3(_domain("account") + home + authority_bytes(threshold, keys))[1:])
+
+
+def authority_fields(threshold: int, keys: list[bytes]) -> dict[str, Any]:
+    """Returns an authority as JSON shows it."""
+    return {"threshold": threshold, "keys": [{"ed25519": key.hex()} for key in keys]}
+
+
+def _shown(r: Reader) -> dict[str, Any]:
+    return authority_fields(*authority(r))
+
+
+def _recovery(r: Reader) -> dict[str, Any]:
+    return {"account": r.account(), "delay_ms": r.integer(8), "final": r.boolean()}
+
+
+def _rights(r: Reader) -> list[str]:
+    if (bits := r.integer(1)) > 3:
+        raise ValueError(f"no rights have the bits {bits}")
+    return [name for bit, name in ((1, "put"), (2, "delete")) if bits & bit]
+
+
+def _operation(r: Reader) -> dict[str, Any]:
+    match tag := r.integer(1):
+        case 0:
+            fields = {"type": "create_account", "region": r.integer(1), "authority": _shown(r)}
+            return fields | {"storage_bytes": r.integer(8)}
+        case 1:
+            fields = {"type": "put", "namespace": r.option(r.account), **named("key", r.blob(512))}
+            return fields | once("value", r.blob(65_536))
+        case 2:
+            return {"type": "delete", "namespace": r.option(r.account), **named("key", r.blob(512))}
+        case 6:
+            fields = {"type": "grant", "to": r.account(), "rights": _rights(r)}
+            fields |= {"prefixes_hex": r.many(16, lambda: r.blob(512).hex())}
+            return fields | {"until_ms": r.option(lambda: r.integer(8))}
+        case 16:
+            settings = {"authority": _shown(r), "delay_ms": r.integer(8), "recovery": r.option(lambda: _recovery(r))}
+            return {"type": "set_authority", "settings": settings, "void_grants": r.boolean()}
+        case 17:
+            return {"type": "cancel_authority"}
+        case 18:
+            return {"type": "approve_authority", "account": r.account()}
+        case 19:
+            return {"type": "recover", "account": r.account(), "authority": _shown(r)}
+        case 20:
+            return {"type": "withdraw_recovery", "account": r.account()}
+        case _ if tag in SAME:
+            return operation(r, SAME[tag])
+        case _:
+            raise ValueError(f"no operation has tag {tag}")
+
+
+def _signature(r: Reader) -> tuple[int, bytes]:
+    place = r.integer(1)
+    if tag := r.integer(1):
+        raise ValueError(f"no signature has tag {tag}")
+    return place, r.take(64)
+
+
+def transaction(raw: bytes) -> tuple[dict[str, Any], bytes, list[bytes], Signatures]:
+    """Returns a transaction's fields as JSON shows them, its body's bytes, its keys and its signatures. Errors:
+    `ValueError` if it is none.
+    """
+    r = Reader(raw)
+    if (head := r.take(3)) != bytes([2, 0, 0]):
+        raise ValueError(f"no transaction of version 2 begins with {head.hex()}")
+    threshold, keys = authority(r)
+    fields: dict[str, Any] = {"version": 2, "authority": authority_fields(threshold, keys), "sender": r.account()}
+    fields |= {"nonce": r.integer(8), "expires_at_ms": r.integer(8)}
+    fields |= {"work_limit": r.integer(8), "shard_hint": r.option(lambda: r.integer(4))}
+    fields |= {"location": r.option(lambda: location(r)), "operations": r.many(256, lambda: _operation(r))}
+    body = raw[: r.at]
+    if (count := r.integer(1)) != threshold:
+        raise ValueError(f"{count} signatures, where {threshold} must sign")
+    signatures = [_signature(r) for _ in range(count)]
+    places = [place for place, _ in signatures]
+    if not _ascending(places) or places[-1] >= len(keys):
+        raise ValueError("signatures of the wrong keys")
+    r.end()
+    fields["signatures"] = [{"key": place, "ed25519": signature.hex()} for place, signature in signatures]
+    return fields, body, keys, signatures
+
+
+def signed_bytes(chain: bytes, body: bytes) -> bytes:
+    return _domain("transaction") + chain + body
+
+
+def holds(signed: bytes, keys: list[bytes], signatures: Signatures) -> bool:
+    """Tells if each signature holds for the key at its place."""
+    return all(ed25519_holds(keys[place], signed, signature) for place, signature in signatures)
