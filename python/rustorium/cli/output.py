@@ -63,13 +63,10 @@ def note(message: str) -> None:
 
 
 def write_proof(path: Path, content: bytes) -> None:
-    """Writes a proof file and says how to check it. Errors: UsageError."""
-    from rustorium.errors import UsageError
+    """Writes a new proof file and says how to check it. Errors: FileExists, UsageError."""
+    from rustorium.access.files import write_new
 
-    try:
-        path.expanduser().write_bytes(content)
-    except OSError as error:
-        raise UsageError(f"the proof can't be written to {path} ({error.strerror}): name another file") from None
+    write_new(path, content)
     note(f"The proof is in {path}. `rustorium verify {path} --genesis FILE` checks it.")
 
 

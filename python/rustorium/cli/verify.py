@@ -79,7 +79,7 @@ def verify(
 
 
 def checkpoint(
-    file: Annotated[Path | None, typer.Argument(help="File to write. Or name it by --out.")] = None,
+    file: Annotated[Path | None, typer.Argument(help="File to write; it must not exist. Or name it by --out.")] = None,
     out: OutOption = None,
     net: NetOption = None,
     node: NodeOption = None,
@@ -89,17 +89,15 @@ def checkpoint(
     output: Output = Format.table,
 ) -> None:
     """Follow the committees from the genesis to the newest one, and write a checkpoint from which others can start."""
-    from rustorium.errors import UsageError
+    from rustorium.access.files import write_new
+    from rustorium.errors import FileExists
 
     path = named_out(file, out)
+    if path.is_file():
+        raise FileExists(path)  # before anything is fetched
     with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
         trusted = client.catch_up()
-        try:
-            path.write_bytes(client.light.checkpoint())
-        except OSError as error:
-            raise UsageError(
-                f"the checkpoint can't be written to {path} ({error.strerror}): name another file"
-            ) from None
+        write_new(path, client.light.checkpoint())
     facts = {name: trusted[name] for name in ("chain", "epoch", "height")}
     emit_one({"file": str(path)} | facts, output)
     note(f"Others start from it with --checkpoint {path}.")
