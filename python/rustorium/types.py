@@ -349,13 +349,19 @@ class NodeStatus(Record):
         return "; ".join(found)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Subject(Record):
     """An object in the state: an account's record; with `key`, a value of its namespace; with `asset`, a balance."""
 
     account: str
     key: bytes | None = None
     asset: str | None = None
+
+    def __init__(self, account: str, key: bytes | str | None = None, asset: str | None = None) -> None:
+        """Takes a key as text, too, which is kept as UTF-8."""
+        object.__setattr__(self, "account", account)
+        object.__setattr__(self, "key", key.encode() if isinstance(key, str) else key)
+        object.__setattr__(self, "asset", asset)
 
 
 SubjectContent = Account | Balance | Value | None
