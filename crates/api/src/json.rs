@@ -16,6 +16,7 @@ pub mod listing;
 pub mod operation;
 pub mod pool;
 pub mod scalar;
+mod schema;
 pub mod state;
 pub mod status;
 
