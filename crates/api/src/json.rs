@@ -24,7 +24,7 @@ pub use activation::ActivationView;
 pub use answers::*;
 pub use chain::*;
 pub use condition::ConditionView;
-pub use facts::{FactsView, KindFacts};
+pub use facts::{FactsView, KindFacts, SignersView};
 pub use finding::{Finding, Severity};
 pub use listing::{BalanceView, BalancesPage, HistoryPage, KeysPage, ListedKey, VersionView};
 pub use operation::{OperationView, PossessionView, ViewError};

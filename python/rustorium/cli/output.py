@@ -147,6 +147,10 @@ def _cell(name: str, value: object) -> str:
         return f"{len(value) // 2} bytes: `tx status ID --proof-out FILE` writes it to a file that `verify` checks"
     if name == "failure" and isinstance(value, Mapping):
         return f"{value.get('code')} at operation {value.get('operation')}"
+    if name == "signed_by" and isinstance(value, Mapping):
+        from rustorium.types import Signers
+
+        return str(Signers(**value))
     if not _is_moment(name, value):
         return text(value)
     at = datetime.fromtimestamp(int(str(value)) / 1000, UTC)

@@ -32,8 +32,8 @@ def verify(
     max_age: MaxAgeOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Check a proof file, or evidence of a fork, without any node. Prints what it proves, or refuses it (exit code
-    4)."""
+    """Check a proof file, or evidence of a fork, without any node. Prints what it proves and which validators signed,
+    or refuses it (exit code 4)."""
     from rustorium.client.light import LightClient
     from rustorium.client.prooffile import is_fork
     from rustorium.errors import UsageError
@@ -54,14 +54,16 @@ def verify(
             shown = light.show_file(content, max_age_s=allowed_s)
     except OSError as error:
         raise UsageError(f"{file} can't be read ({error.strerror}): name a file that can") from None
-    if output is not Format.table:
-        emit_one(shown.facts, output)
-        return
     claim = shown.claim
-    print(
-        f"VERIFIED: a quorum of the validators of epoch {claim.epoch} of chain {shown.chain} signed it, by "
-        f"{'the genesis ' + str(genesis) if genesis is not None else 'the checkpoint ' + str(checkpoint)}"
-    )
+    signers = claim.signed_by
+    if output is not Format.table:
+        emit_one(shown.facts | {"signed_by": signers.to_dict() if signers is not None else None}, output)
+        return
+    anchor = f"the genesis {genesis}" if genesis is not None else f"the checkpoint {checkpoint}"
+    if signers is not None:
+        print(f"VERIFIED: signed by {signers} (epoch {claim.epoch} of chain {shown.chain}, by {anchor})")
+    else:
+        print(f"VERIFIED: it rests on the block that {anchor} names (chain {shown.chain})")
     fields: dict[str, object] = {"kind": shown.kind, "chain": shown.chain}
     if shown.state is not None:
         fields |= {"holds_after_height": shown.state.at.height, "state_root": shown.state.at.root}

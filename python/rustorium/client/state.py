@@ -18,7 +18,7 @@ from rustorium.client.base import address_of, hex_of
 from rustorium.client.blocks import BlockMethods
 from rustorium.client.endpoints import Endpoint
 from rustorium.client.keys import Key
-from rustorium.client.light import check_age, verified_proof
+from rustorium.client.light import check_age
 from rustorium.client.subjects import subjects_of
 from rustorium.client.text import K, raw
 from rustorium.client.trust import translate_errors
@@ -314,7 +314,7 @@ class StateMethods(BlockMethods):
                 raise
             proof = translate_errors(_native.wrap_proof, "read", wire.parse(wire.proof, body))
             facts = await self._show(light, proof, max_age_s)
-            state = verified_proof(facts, b"").state
+            state = light.typed(facts).state
             if state is None or state.items.keys() != set(subjects):
                 raise ProofRefused("a node proved something else than was asked for: don't trust that node")
             height = state.at.height
