@@ -41,6 +41,15 @@ class UsageError(RustoriumError):
     exit_code = 2
 
 
+class FileExists(UsageError):
+    """A file to be written exists already. Nothing is overwritten."""
+
+    code = "file-exists"
+
+    def __init__(self, path: object) -> None:
+        super().__init__(f"{path} exists and is never overwritten: move it away, or name another file")
+
+
 class HomeError(RustoriumError):
     """A node's home can't be made or used as it is."""
 

@@ -42,6 +42,25 @@ class At(Record):
 
 
 @dataclass(frozen=True, slots=True)
+class Signers(Record):
+    """The validators whose signatures on a final header were checked by this client. Other validators may have signed
+    it, too: a proof needs a quorum. As text: "3 of 4 validators: node-0, node-1, node-3"."""
+
+    names: tuple[str, ...]
+    """In the committee's order. The first 16 hex digits of the validator's key follow a name that two members have,
+    and replace one that is empty or not plain text."""
+    validators: int
+    """Number of validators in the committee."""
+    by_owners: bool = False
+    """`True` if the owners of these validators signed instead, as `recover committee` has them do."""
+
+    def __str__(self) -> str:
+        """Names the signers."""
+        owners = "the owners of " if self.by_owners else ""
+        return f"{owners}{len(self.names)} of {self.validators} validators: {', '.join(self.names)}"
+
+
+@dataclass(frozen=True, slots=True)
 class Failure(Record):
     """The reason why a final transaction had no effect."""
 
@@ -110,6 +129,8 @@ class TransactionStatus(Record):
     """The transaction as the node shows it, or as it is proven; empty unless final."""
     proven: bool = False
     """The receipt and the transaction were checked here; otherwise all of it is on the node's word."""
+    signed_by: Signers | None = field(default=None, compare=False)
+    """The signers of the header that proves it; `None` unless `proven`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +186,8 @@ class Block(Record):
     proof: bytes = field(default=b"", repr=False)
     """Canonical bytes of the block's `BlockProof`; empty if the node had none."""
     shard: int = 0
+    signed_by: Signers | None = field(default=None, compare=False)
+    """The signers of the block or its descendant; `None` unless the block was checked here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,13 +372,19 @@ class NodeStatus(Record):
         return "; ".join(found)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Subject(Record):
     """An object in the state: an account's record; with `key`, a value of its namespace; with `asset`, a balance."""
 
     account: str
     key: bytes | None = None
     asset: str | None = None
+
+    def __init__(self, account: str, key: bytes | str | None = None, asset: str | None = None) -> None:
+        """Takes a key as text, too, which is kept as UTF-8."""
+        object.__setattr__(self, "account", account)
+        object.__setattr__(self, "key", key.encode() if isinstance(key, str) else key)
+        object.__setattr__(self, "asset", asset)
 
 
 SubjectContent = Account | Balance | Value | None
@@ -372,6 +401,8 @@ class Claim(Record):
     digest: str
     time_ms: int
     epoch: int
+    signed_by: Signers | None = field(default=None, compare=False)
+    """The signers of the header or its descendant; `None` if it needs none, as the genesis."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ def test_an_invalid_token_is_refused_before_a_file_is_written(cli: Cli, home: Ho
     cli(*at, "--name", "x y", "--role", "read", "--out", out).fails(2, "not a valid token name")
     assert not out.exists()
     out.touch()
-    cli(*at, "--name", "x", "--role", "read", "--out", out).fails(1, "never overwritten")
+    cli(*at, "--name", "x", "--role", "read", "--out", out).fails(2, "never overwritten")
     assert not home.tokens.exists()
     home.tokens.write_text('{"format": 7}')
     home.tokens.chmod(0o600)

@@ -44,7 +44,7 @@ def test_a_plan_is_written_and_read_and_never_written_over(tmp_path: Path) -> No
     plan = read(path)
     write(tmp_path / "again.json", plan, new=True)
     assert read(tmp_path / "again.json") == plan
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="never overwritten"):
         write(tmp_path / "again.json", plan, new=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again.json", "plan.json"]
 

@@ -12,6 +12,7 @@ from fake_net import FakeNet
 from rustorium.access.netfile import read_net
 from rustorium.client import AsyncClient, Client, Key, operations
 from rustorium.errors import UsageError
+from rustorium.types import Subject
 
 ASSET = "07" * 32
 OTHER = Key(b"\x05" * 32).address
@@ -23,7 +24,13 @@ def test_text_is_encoded_as_utf_8(net: FakeNet, key: Key) -> None:
         assert client.get(key.address, "größe", verify=False) == "väl".encode()
         assert client.get(key.address, "größe".encode(), verify=False) == "väl".encode()
         assert client.read(key.address, "größe").key == "größe".encode()
-        assert client.get_many(key.address, ["größe", "none"], verify=False) == {"größe": "väl".encode(), "none": None}
+        told: list[tuple[int, int]] = []
+        found = client.get_many(
+            key.address, ["größe", "none"], verify=False, on_progress=lambda *done: told.append(done)
+        )
+        assert found == {"größe": "väl".encode(), "none": None}
+        assert told == [(1, 2), (2, 2)]
+        assert client.held(Subject(key.address, key="größe")) == client.read(key.address, "größe")
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,13 @@ def test_a_verified_answer_is_returned() -> None:
     async def body(client: AsyncClient) -> None:
         assert await client.get(ACCOUNT, b"\x03") == VALUE
         state = await client.prove([Subject(ACCOUNT, key=b"\x03")])
-        assert (await client.verify_proof(state.proof)).state == state
+        shown = (await client.verify_proof(state.proof)).state
+        assert shown == state
+        assert shown is not None
+        assert shown.claim.signed_by == state.claim.signed_by == client.light.signers(state.claim.digest)
+        assert shown.claim.signed_by is not None
+        assert shown.claim.signed_by.validators == 4
+        assert client.light.signers("00" * 32) is None
 
     run([proven(ONE)], body)
 

@@ -87,6 +87,9 @@ def test_a_receipt_is_proven() -> None:
     assert found.receipt is not None
     assert (found.receipt.transaction, found.receipt.ok) == (ID, True)
     assert found.transaction["operations"] == FACTS["transaction"]["operations"]
+    assert found.signed_by is not None
+    assert len(found.signed_by.names) * 3 > found.signed_by.validators * 2
+    assert str(found.signed_by) == f"3 of 4 validators: {', '.join(found.signed_by.names)}"
 
 
 def test_fields_beside_a_proof_are_not_believed() -> None:
@@ -97,7 +100,7 @@ def test_fields_beside_a_proof_are_not_believed() -> None:
 
 def test_without_genesis_or_verification_the_result_is_marked_unproven() -> None:
     for found in (status(Node(receipt=FAILED), genesis=None), status(Node(receipt=FAILED), verify=False)):
-        assert (found.state, found.proven) == ("final", False)
+        assert (found.state, found.proven, found.signed_by) == ("final", False, None)
         assert found.receipt is not None
         assert not found.receipt.ok
 

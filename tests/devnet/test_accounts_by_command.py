@@ -93,21 +93,40 @@ def test_an_asset_is_issued_and_any_operations_are_sent(ledger: Ledger) -> None:
     ledger.refused(2, "tx", "send", file, key=issuer.key_file, says="can't be made")
 
 
+def assert_signed(signers: dict[str, Any], validators: list[str]) -> None:
+    """Checks that a quorum of these validators is named, each once and in order."""
+    names = signers["names"]
+    assert (signers["validators"], signers["by_owners"]) == (len(validators), False)
+    assert 3 <= len(names) <= 4
+    assert names == [name for name in validators if name in names]
+
+
 def test_a_transaction_is_proven_and_its_proof_is_kept(ledger: Ledger) -> None:
     account = ledger.net.net.accounts[0]
     done = ledger("tx", "put", "proved", "1", "--wait", "certified", key=account.key_file)
     proof = ledger.folder / "proof.json"
     status = ledger("tx", "status", done["id"], "--proof-out", proof)
     assert (status["state"], status["certified"], status["proven"]) == ("final", True, True)
+    names = [node.name for node in ledger.net.net.nodes]
+    assert_signed(status["signed_by"], names)
     shown = json.loads(cli("verify", proof, "--genesis", ledger.net.net.genesis, "-o", "json").stdout)
     assert (shown["kind"], shown["receipt"]["id"]) == ("transaction", done["id"])
+    assert_signed(shown["signed_by"], names)
     said = cli("verify", proof, "--genesis", ledger.net.net.genesis).stdout
-    assert said.startswith(f"VERIFIED: a quorum of the validators of epoch 0 of chain {ledger.net.net.chain} signed it")
+    signers = ", ".join(shown["signed_by"]["names"])
+    assert said.startswith(
+        f"VERIFIED: signed by {len(shown['signed_by']['names'])} of 4 validators: {signers} (epoch 0 "
+    )
+    assert f"of chain {ledger.net.net.chain}" in said
     shown = cli("tx", "put", "proved", "2", "--wait", "certified", *ledger.signed(account.key_file)).stdout
     assert "--proof-out FILE" in shown
     assert max(map(len, shown.splitlines())) < 200, "a table has no page of hex digits"
     block = ledger.folder / "block.json"
-    ledger("block", "show", done["height"], "--proof-out", block)
+    assert_signed(ledger("block", "show", done["height"], "--proof-out", block)["signed_by"], names)
+    (row,) = ledger("query", "--account", account.address, "proved")
+    assert_signed(row["signed_by"], names)
+    unchecked = ledger("query", "--account", account.address, "proved", "--no-verify")
+    assert [one["signed_by"] for one in unchecked] == [None]
     shown = json.loads(cli("verify", block, "--genesis", ledger.net.net.genesis, "-o", "json").stdout)
     assert shown["header"]["height"] == done["height"]
     url = ledger.net.net.nodes[0].http

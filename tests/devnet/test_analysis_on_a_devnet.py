@@ -10,11 +10,12 @@ import pytest
 from disk_layer import environment, rule
 from link_tools import Wires
 from process_tools import Load, assert_no_panic, wait_for
+from rustorium.access.files import create
 from rustorium.cli import main
 from rustorium.net.devnet import Devnet
 from rustorium.observe.recording import Recorder
 from rustorium.observe.scrape import Scraper, targets_of
-from rustorium.observe.watching import Clock, create
+from rustorium.observe.watching import Clock
 
 pytestmark = pytest.mark.alone
 

@@ -4,6 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from rustorium.errors import UsageError
+from rustorium.net.devnet import Devnet
 from rustorium.testing import Sim
 
 
@@ -11,6 +15,19 @@ def test_a_seed_is_played(sim: Sim) -> None:
     assert sim(1).ok
     assert sim(1, "safety").ok
     assert sim(1, "epochs").ok
+
+
+@pytest.mark.nodes
+def test_the_devnet_has_a_client_for_each_account(devnet: Devnet) -> None:
+    accounts = devnet.net.accounts
+    with devnet.client() as first, devnet.client(1) as second:
+        first.put("plugin", "1")
+        second.put("plugin", "2")
+        found = [first.get(one.address, "plugin") for one in accounts[:2]]
+    assert found == [b"1", b"2"]
+    for number in (-1, len(accounts)):
+        with pytest.raises(UsageError, match=f"the devnet has {len(accounts)}"):
+            devnet.client(number)
 
 
 def test_a_failing_test_prints_how_to_repeat_its_seeds(tmp_path: Path) -> None:

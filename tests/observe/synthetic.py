@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rustorium.access.files import create
 from rustorium.observe.analysis.names import (
     FINALITY,
     LEADER_PROPOSALS,
@@ -22,7 +23,6 @@ from rustorium.observe.boards import OF_SHARD
 from rustorium.observe.exposition import parse
 from rustorium.observe.recording import Recorder, Recording
 from rustorium.observe.scrape import Scrape, Target
-from rustorium.observe.watching import create
 
 BOUNDS = [0.00002 * 2**power for power in range(22)]
 STAGE_MS = {

@@ -284,7 +284,7 @@ def test_the_page_is_a_new_file(cli: Cli, tmp_path: Path) -> None:
     SyntheticNet().record(tmp_path / "r")
     assert cli("analyze", "performance", tmp_path / "r", "--html", tmp_path / "page.html").code == 0
     assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
-    cli("analyze", "performance", tmp_path / "r", "--html", tmp_path / "page.html").fails(2, "is there already")
+    cli("analyze", "performance", tmp_path / "r", "--html", tmp_path / "page.html").fails(2, "never overwritten")
 
 
 def test_a_recording_that_was_cut_off_is_good_up_to_there(cli: Cli, tmp_path: Path) -> None:

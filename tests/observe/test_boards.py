@@ -75,7 +75,7 @@ def test_files_are_exported_and_none_is_overwritten(cli: Cli, tmp_path: Path) ->
     assert cli("dashboards", "export", folder, "--node", "http://10.0.0.2:26660").code == 0, "other nodes, same files"
     assert "10.0.0.2" in (folder / "prometheus/targets.json").read_text()
     (folder / "prometheus/alerts.yml").write_text("mine\n")
-    cli("dashboards", "export", folder).fails(2, "alerts.yml is there already and differs")
+    cli("dashboards", "export", folder).fails(2, "alerts.yml exists with other content")
     assert (folder / "prometheus/alerts.yml").read_text() == "mine\n"
 
 

@@ -135,9 +135,9 @@ def test_useful_files_are_in_the_bundle(cli: Cli, made: Devnet, tmp_path: Path) 
 def test_bad_input_is_one_sentence(cli: Cli, made: Devnet, tmp_path: Path) -> None:
     home = made.net.nodes[0].home
     (tmp_path / "there").write_text("mine")
-    cli("debug", "bundle", "--home", home, "--out", tmp_path / "there").fails(2, "is there already")
+    cli("debug", "bundle", "--home", home, "--out", tmp_path / "there").fails(2, "never overwritten")
     assert (tmp_path / "there").read_text() == "mine"
-    cli("debug", "bundle", "--home", home, "--out", tmp_path / "no" / "x").fails(2, "can't be made")
+    cli("debug", "bundle", "--home", home, "--out", tmp_path / "no" / "x").fails(2, "can't be written")
     cli("debug", "bundle", "--home", tmp_path / "none", "--out", tmp_path / "x").fails(3, "there is no home")
     assert not (tmp_path / "x").exists()
 

@@ -53,8 +53,8 @@ def test_one_file_for_all_nodes(cli: Cli, tmp_path: Path, closed: str) -> None:
         assert {sample.labels for sample in heights} == {
             (("node", url.removeprefix("http://")), ("shard", "0")) for url in (one, two)
         }
-        cli("metrics", "collect", "--node", one, "--out", out).fails(2, "is there already")
-        cli("metrics", "collect", "--node", one, "--out", tmp_path / "no" / "x").fails(2, "can't be made")
+        cli("metrics", "collect", "--node", one, "--out", out).fails(2, "never overwritten")
+        cli("metrics", "collect", "--node", one, "--out", tmp_path / "no" / "x").fails(2, "can't be written")
     ended = cli("metrics", "collect", "--node", closed, "--out", tmp_path / "none")
     assert ended.code == 5
     assert not (tmp_path / "none").exists()

@@ -281,7 +281,7 @@ def test_the_command_merges_filters_and_exports(cli: Cli, tmp_path: Path) -> Non
     out = tmp_path / "all.jsonl"
     assert cli("logs", "aggregate", *paths, "--out", out).code == 0
     assert len(out.read_text().splitlines()) == 59 * 5
-    cli("logs", "aggregate", *paths, "--out", out).fails(2, "is there already")
+    cli("logs", "aggregate", *paths, "--out", out).fails(2, "never overwritten")
     text = cli("logs", "aggregate", *paths, "--node", "node-1", "--height", 10).out
     assert "node-1     info  final height=10" in text
 

@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 from fake_nodes import text
 
+from rustorium.access.files import create
 from rustorium.errors import NotReady, UsageError
 from rustorium.observe.exposition import parse
 from rustorium.observe.figures import figures, rates
 from rustorium.observe.openmetrics import of_moment, of_recording
 from rustorium.observe.recording import Recorder, Recording, RecordingError
 from rustorium.observe.scrape import Scrape, Target
-from rustorium.observe.watching import SILENT_LOOKS_MAX, Clock, create, seconds_of, watch
+from rustorium.observe.watching import SILENT_LOOKS_MAX, Clock, seconds_of, watch
 
 TARGETS = [Target("node-0", "http://127.0.0.1:1", "eu-west-1"), Target("node-1", "http://127.0.0.1:2")]
 FLAPPING = '# TYPE rustorium_x gauge\nrustorium_x{peer="1"} NaN\n'

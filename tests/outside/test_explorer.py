@@ -24,6 +24,8 @@ REGIONS = ("eu-west-1", "us-east-1", "ap-northeast-1", "sa-east-1")
 VECTORS = Path(__file__).parent.parent / "vectors" / "proofs.json"
 KEY, VALUE = b"invoice/17", b"paid, in full"
 CONTRAST_MIN = 4.5
+# WCAG 2.2 asks for 24 pixels.
+LINK_PX_MIN = 30
 # A killed peer is noticed after some seconds of silence.
 NOTICED_MS = 120_000
 FORMS = {
@@ -59,6 +61,7 @@ class World:
             "absent": (f"{account}/keys/{b'nothing'.hex()}", "Key nothing"),
             "balance": (f"{account}/balances/{self.asset}", "Balance"),
             "validators": ("#/validators", "Validators"),
+            "help": ("#/help", "Help"),
         }
 
 
@@ -110,6 +113,20 @@ def test_every_view_is_complete_readable_and_fits(browser: "Browser", world: Wor
                 "a:not([aria-label]):empty, button:not([aria-label]):empty, svg[role=img]:not([aria-label])"
             )
             assert unnamed.count() == 0, f"{name} has parts without a name"
+
+
+def test_on_a_phone_links_in_lists_are_large_enough_and_the_verdict_comes_first(
+    browser: "Browser", world: World
+) -> None:
+    with explorer(browser, world.base, **FORMS["phone"]) as tab:
+        for name, (address, heading) in world.views().items():
+            tab.open(address)
+            tab.heading(heading)
+            if name in PROVEN:
+                tab.proof("verified")
+                assert tab.page.evaluate("document.querySelector('.stack > .card, .proof').matches('.proof')"), name
+            boxes = [link.bounding_box() for link in tab.page.locator("td a").all()]
+            assert all(box is not None and min(box["width"], box["height"]) >= LINK_PX_MIN for box in boxes), name
 
 
 def test_new_final_data_appears_without_reload_or_flicker(tab: Explorer, world: World) -> None:
@@ -190,6 +207,8 @@ def test_a_value_and_an_absence_are_verified_in_the_page(tab: Explorer, world: W
     tab.page.get_by_text("What was checked").click()
     expect(tab.page.locator(".proof")).to_contain_text("of shard 0, epoch 0, reached from the genesis’ 4 validators")
     expect(tab.page.locator(".proof .whole")).to_have_text(world.net.net.chain)
+    signed = tab.page.locator("dt", has_text="Signed by").locator("xpath=following-sibling::dd[1]")
+    expect(signed).to_have_text(re.compile(r"^(node-\d, ){2,3}node-\d \([34] of 4 validators\)$"))
     tab.open(world.views()["absent"][0])
     tab.proof("verified")
     expect(tab.page.locator(".value")).to_contain_text("Absent")

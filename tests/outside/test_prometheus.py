@@ -14,6 +14,7 @@ import pytest
 from alert_cases import CASES, promtool_test
 
 from process_tools import assert_no_panic, statuses, wait_for
+from rustorium.access.files import create
 from rustorium.client import Client, Key
 from rustorium.net.devnet import Devnet
 from rustorium.net.ports import PortLeases
@@ -22,7 +23,7 @@ from rustorium.observe.export import alert_rules, export
 from rustorium.observe.openmetrics import of_recording
 from rustorium.observe.recording import Recording
 from rustorium.observe.scrape import Scraper, targets_of
-from rustorium.observe.watching import create, watch
+from rustorium.observe.watching import watch
 
 pytestmark = pytest.mark.outside
 

@@ -16,6 +16,7 @@ pub mod listing;
 pub mod operation;
 pub mod pool;
 pub mod scalar;
+mod schema;
 pub mod state;
 pub mod status;
 
@@ -23,7 +24,7 @@ pub use activation::ActivationView;
 pub use answers::*;
 pub use chain::*;
 pub use condition::ConditionView;
-pub use facts::{FactsView, KindFacts};
+pub use facts::{FactsView, KindFacts, SignersView};
 pub use finding::{Finding, Severity};
 pub use listing::{BalanceView, BalancesPage, HistoryPage, KeysPage, ListedKey, VersionView};
 pub use operation::{OperationView, PossessionView, ViewError};

@@ -31,9 +31,9 @@ pub use keys::{
 pub use order::{arrange, order};
 pub use parameters::{check_parameters2, quorums};
 pub use proof::{
-    CheckedProof, EpochEnd, HEADER_AHEAD_MS_MAX, Light, ProofRefused, ReadState, Trust, Unprovable, check_first_term,
-    check_read, check_receipt, check_transaction, header_of, prove_receipt, subject_key, verify_block, verify_read,
-    verify_receipt, verify_transaction,
+    CheckedProof, EpochEnd, HEADER_AHEAD_MS_MAX, Light, ProofRefused, ReadState, Signers, Trust, Unprovable,
+    check_first_term, check_read, check_receipt, check_transaction, header_of, prove_receipt, subject_key,
+    verify_block, verify_read, verify_receipt, verify_transaction,
 };
 pub use record::{
     AccountRecord, LEAF_KEY_BYTES, PoolHead, StatementRecord, VerifierRecord, decode_amount, decode_grant,

@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use proptest::prelude::*;
-use rustorium_crypto::block_digest;
+use rustorium_crypto::{SigningKey, block_digest};
 use rustorium_execution::*;
 use rustorium_types::*;
 
@@ -351,6 +351,78 @@ fn a_known_header_needs_no_second_look_and_a_changed_one_gets_it() {
     light.check_final(header, proof, NOW).unwrap();
     let other = Header { load_history: 1, ..header.clone() };
     assert_eq!(light.check_final(&other, proof, NOW), Err(ProofRefused::OtherBlock));
+}
+
+fn labels(light: &Light, digest: BlockDigest) -> Option<(Vec<String>, usize)> {
+    light.signers(digest).map(|signers| (signers.labels, signers.validators))
+}
+
+#[test]
+fn the_signers_of_a_header_are_those_whose_signatures_were_checked() {
+    let chain = EpochChain::new(1);
+    let mut light = chain.light();
+    let (header, proof) = &chain.firsts[0];
+    let digest = block_digest(header);
+    assert_eq!(labels(&light, digest), None);
+    light.check_final(header, proof, NOW).unwrap();
+    let three = Some((vec!["b".to_owned(), "c".to_owned(), "d".to_owned()], 4));
+    assert_eq!(labels(&light, digest), three);
+    // The header is known, so the signatures of this certificate are not looked at.
+    let mut others = proof.clone();
+    edit(&mut others.finalization.signatures, |signatures| signatures[0].0 = ValidatorIndex(0));
+    light.check_final(header, &others, NOW).unwrap();
+    assert_eq!(labels(&light, digest), three);
+    light.forget_checked();
+    assert_eq!(light.check_final(header, &others, NOW), Err(ProofRefused::BadCertificate));
+    assert_eq!(labels(&light, digest), None);
+    // Nobody's signature is needed for the block that is trusted to begin with.
+    let start = rustorium_execution::genesis(&chain.genesis, ShardId::ROOT);
+    light.check_final(&start.header, proof, NOW).unwrap();
+    assert_eq!(labels(&light, start.digest), None);
+}
+
+#[test]
+fn the_owners_of_validators_are_not_called_validators() {
+    let chain = EpochChain::new(1);
+    let boundary = Header { end: End::Boundary, transactions: 0, ..chain.firsts[0].0.clone() };
+    let owner = |place: u8| SigningKey::from_seed(&[120 + place; 32]);
+    let by = |sign: &dyn Fn(u8) -> SigningKey| {
+        let mut finalization = signed(&boundary, 0, 4);
+        let body = finalization.body;
+        let vote = |place: u8| {
+            let vote = sign(place).sign_vote(ValidatorIndex(u16::from(place)), body);
+            (vote.signer, vote.signature)
+        };
+        edit(&mut finalization.signatures, |all| *all = (0..3).map(vote).collect());
+        BlockProof { descendants: BoundedVec::default(), finalization }
+    };
+    for (owners, proof) in [(true, by(&owner)), (false, by(&validator_key))] {
+        let mut light = chain.light();
+        let digest = light.check_final(&boundary, &proof, NOW).unwrap();
+        let signers = light.signers(digest).unwrap();
+        assert_eq!((signers.by_owners, signers.labels.len()), (owners, 3));
+    }
+}
+
+#[test]
+fn a_label_stands_for_one_validator_and_holds_nothing_that_a_terminal_acts_on() {
+    let mut genesis = EpochChain::new(1).genesis;
+    let names: [&[u8]; 4] = [b"same", b"same", b"\x1b[31mred", b"one, two"];
+    edit(&mut genesis.validators, |all| {
+        for (validator, name) in all.iter_mut().zip(names) {
+            validator.name = BoundedBytes::new(name.to_vec()).unwrap();
+        }
+    });
+    let start = rustorium_execution::genesis(&genesis, ShardId::ROOT);
+    let header =
+        Header { chain: hashes(&genesis, ShardId::ROOT).chain, ..child(&start.header, ResultClaim::default()) };
+    let finalization = finalize(&header, &[0, 1, 2, 3]);
+    let mut light = Light::new(Trust::genesis(&genesis), None);
+    let proof = BlockProof { descendants: BoundedVec::default(), finalization };
+    let digest = light.check_final(&header, &proof, NOW).unwrap();
+    let key = |place: u8| hex::encode(&validator_key(place).public()[..8]);
+    let expected = vec![format!("same {}", key(0)), format!("same {}", key(1)), key(2), key(3)];
+    assert_eq!(labels(&light, digest), Some((expected, 4)));
 }
 
 proptest! {

@@ -126,8 +126,8 @@ export async function account({ signal }, address) {
     "div",
     { class: "stack" },
     h("h1", {}, "Account"),
-    card(null, place),
     panel,
+    card(null, place),
     card("Keys", keyForm(address, keyHref), listed),
     card("Assets", balanceForm(address), held),
     card("Transactions", sent),
@@ -172,6 +172,6 @@ export async function balance({ signal }, address, asset) {
   );
   return {
     title: "Balance",
-    element: h("div", { class: "stack" }, h("h1", {}, "Balance"), card(null, place), panel, card(null, about)),
+    element: h("div", { class: "stack" }, h("h1", {}, "Balance"), panel, card(null, place), card(null, about)),
   };
 }

@@ -171,8 +171,8 @@ export async function block({ signal }, which) {
         step(header.height + 1, "Newer →", "The block after"),
       ),
     ),
-    card(null, details),
     proof,
+    card(null, details),
     card("Transactions", list),
   );
   return { title: `Block ${count(header.height)}`, element };

@@ -79,7 +79,7 @@ export async function key({ signal }, address, keyHex) {
   const heading = h("h1", {}, "Key ", h("span", { class: "soft" }, name ?? short(`0x${keyHex}`, 20, 8)));
   return {
     title: name ?? "Key",
-    element: h("div", { class: "stack" }, heading, card("Value", place), panel, card("History", written), card(null, about)),
+    element: h("div", { class: "stack" }, heading, panel, card("Value", place), card("History", written), card(null, about)),
   };
 }
 

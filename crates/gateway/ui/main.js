@@ -19,6 +19,7 @@ import {
   toHex,
   transactionHref,
 } from "./dom.js";
+import { help } from "./help.js";
 import { key } from "./key.js";
 import { height, live, start, watch } from "./live.js";
 import { overview } from "./overview.js";
@@ -40,6 +41,7 @@ const ROUTES = [
   [/^\/accounts\/([^/]+)\/keys\/([0-9a-f]*)$/, "accounts", key],
   [/^\/accounts\/([^/]+)\/balances\/([^/]+)$/, "accounts", balance],
   [/^\/validators$/, "validators", validators],
+  [/^\/help$/, "help", help],
   [/^\/search\/(.*)$/, "search", found],
 ];
 

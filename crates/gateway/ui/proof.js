@@ -97,7 +97,12 @@ function download(proof, shown, protocol, signal) {
   return h("p", { class: "more" }, button);
 }
 
-function verified(proof, { shown, protocol, started, tookMs }, signal) {
+/** Names the validators whose signatures the light client checked. */
+function signersText({ labels, validators, by_owners: byOwners }) {
+  return `${byOwners ? "the owners of " : ""}${labels.join(", ")} (${labels.length} of ${validators} validators)`;
+}
+
+function verified(proof, { shown, protocol, signers, started, tookMs }, signal) {
   const claim = shown.claimed_by;
   return panel(
     "verified",
@@ -121,6 +126,7 @@ function verified(proof, { shown, protocol, started, tookMs }, signal) {
           ", ",
           when(claim.time_ms),
         ],
+        signers && ["Signed by", signersText(signers)],
         [
           "Committee",
           `of shard ${shown.shard}, epoch ${count(shown.epoch)}, reached from the genesis’ ${count(started.validators)} validators`,

@@ -1,4 +1,4 @@
-// One transaction: what became of it, what it does, and the proof of both.
+// One transaction: the proof of it, what became of it, and what it does.
 
 import { read } from "./api.js";
 import {
@@ -186,7 +186,7 @@ async function until(id, signal, take) {
 export async function transaction({ signal }, id) {
   const state = h("p", { class: "lead" });
   const [about, proof, actions] = [h("div", {}), h("div", {}), h("div", {})];
-  const element = h("div", { class: "stack" }, h("h1", {}, "Transaction"), state, about, proof, actions);
+  const element = h("div", { class: "stack" }, h("h1", {}, "Transaction"), state, proof, about, actions);
   let known = false;
 
   function take(answer) {

@@ -1,6 +1,6 @@
 //! The client's state, and the questions that it answers.
 
-use rustorium_api::json::FactsView;
+use rustorium_api::json::{FactsView, SignersView};
 use rustorium_execution::{Light, ProofRefused, Trust, header_of};
 use rustorium_types::limits::GENESIS_BYTES_MAX;
 use rustorium_types::{
@@ -54,8 +54,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// Answers a question: `{"shown": …, "protocol": version}` with the protocol version of the header that the proof
-    /// rests on, `{"started": …}`, `{"epoch": …}`, `{"missing": [from, to]}` or `{"refused": "…", "code": "…"}`.
+    /// Answers a question: `{"shown": …, "protocol": version, "signers": …}` with the protocol version and the signers of
+    /// the header that the proof rests on, `{"started": …}`, `{"epoch": …}`, `{"missing": [from, to]}` or `{"refused": "…", "code": "…"}`.
     pub fn answer(&mut self, question: &[u8]) -> String {
         let answer = match serde_json::from_slice(question) {
             Ok(question) => self.dispatch(question).unwrap_or_else(|refusal| match refusal {
@@ -118,7 +118,8 @@ impl Session {
         let chain = light.newest().chain;
         let facts = FactsView::new(chain, proof, &shown).map_err(Refusal::because)?;
         let facts = serde_json::to_value(facts).map_err(Refusal::because)?;
-        Ok(json!({ "shown": facts, "protocol": header_of(proof).version }))
+        let signers = light.signers(shown.digest).map(SignersView::from);
+        Ok(json!({ "shown": facts, "protocol": header_of(proof).version, "signers": signers }))
     }
 }
 

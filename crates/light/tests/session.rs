@@ -64,7 +64,9 @@ fn each_vector_shows_what_it_says() {
             assert!(answer["refused"].as_str().is_some_and(|why| why.len() > 10), "{name}: {answer}");
             continue;
         }
-        let shown = &answer["shown"];
+        let (shown, signers) = (&answer["shown"], &answer["signers"]);
+        let labels = signers["labels"].as_array().unwrap().len();
+        assert!(labels * 3 > 2 * signers["validators"].as_u64().unwrap() as usize, "{name}: {signers}");
         assert_eq!((&shown["kind"], &shown["claimed_by"]["height"]), (&case["type"], &says["claimed_by"]), "{name}");
         match case["type"].as_str().unwrap() {
             "read" => {

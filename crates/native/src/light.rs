@@ -3,7 +3,7 @@
 use crate::errors::{detached, native_error};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use rustorium_api::json::{FactsView, HeaderView, SubjectViews};
+use rustorium_api::json::{FactsView, HeaderView, SignersView, SubjectViews};
 use rustorium_crypto::{block_digest, chain_id};
 use rustorium_execution::{Light as State, ProofRefused, Trust, genesis as genesis_of, header_of};
 use rustorium_types::limits::GENESIS_BYTES_MAX;
@@ -174,6 +174,15 @@ impl Light {
             self.with(py, State::forget_checked)?;
         }
         self.facts(py, &proof_of(proof)?, now_ms)
+    }
+
+    /// Returns the validators whose signatures made a header final (hex digits of its digest), as JSON; None if the header
+    /// isn't among those checked last, or is the trusted block itself.
+    fn signers(&self, py: Python<'_>, digest: &str) -> PyResult<Option<String>> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(digest, &mut bytes).map_err(malformed)?;
+        let signers = self.with(py, |state| state.signers(BlockDigest(bytes)))?;
+        signers.map(|found| serde_json::to_string(&SignersView::from(found)).map_err(malformed)).transpose()
     }
 
     /// Checks that a block (canonical bytes) is final. Returns its header and digest as JSON. Errors: NativeError.

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import IO
 
-from rustorium.errors import HomeError, HomeMissing
+from rustorium.errors import FileExists, HomeError, HomeMissing
 
 
 def make_folder(path: Path) -> None:
@@ -21,13 +21,13 @@ def make_folder(path: Path) -> None:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Writes a new file of mode 0600. Errors: HomeError, also if the file exists."""
+    """Writes a new file of mode 0600. Errors: FileExists, HomeError."""
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(handle, "w", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise HomeError(f"{path} exists and is never overwritten: move it away first", code="file-exists") from None
+        raise FileExists(path) from None
     except OSError as error:
         raise HomeError(f"{path} can't be written ({error.strerror}): free space or choose another place") from None
 

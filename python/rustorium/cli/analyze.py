@@ -122,7 +122,7 @@ def _profiles(homes: "dict[str, Home]", for_: str, out: Path | None) -> Iterator
 
 
 def _write(path: Path, text: str) -> None:
-    from rustorium.observe.watching import create
+    from rustorium.access.files import create
 
     with create(path) as file:
         file.write(text.encode())
@@ -139,9 +139,10 @@ def _watch(net: "Net | None", nodes: list[str], for_: str, every: str, timeout_s
     """Records a live net into a temporary file and evaluates it."""
     from tempfile import TemporaryDirectory
 
+    from rustorium.access.files import create
     from rustorium.errors import UsageError
     from rustorium.observe.scrape import Scraper, targets_of
-    from rustorium.observe.watching import LOOK_S_MIN, create, seconds_of, watch
+    from rustorium.observe.watching import LOOK_S_MIN, seconds_of, watch
 
     targets = targets_of(net, nodes)
     for_s, every_s = seconds_of(for_, "--for"), seconds_of(every, "--every")

@@ -45,9 +45,10 @@ def show(
     with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
         found = client.block(int(which) if which.isdigit() else which)
         if verify:
-            client.validate_block(found)
+            found = client.validate_block(found)
         if proof_out is not None:
             write_proof(proof_out, client.prove_block(found.height))
     row: dict[str, object] = msgspec.to_builtins(found)
     del row["raw"], row["proof"]
-    emit_one(row | {"verified": verify}, output)
+    signers = row.pop("signed_by")
+    emit_one(row | {"verified": verify, "signed_by": signers}, output)

@@ -54,7 +54,7 @@ def new(
     """Make a genesis from the files of several parties. It reads public keys only.
 
     Each party then checks the result with `genesis check`, and all compare the chain id."""
-    from rustorium.access.private import write_private
+    from rustorium.access.files import write_new
     from rustorium.cli.testnet import operator_counts
     from rustorium.errors import UsageError
     from rustorium.net.parties import new_genesis, read_holder, read_party
@@ -67,10 +67,7 @@ def new(
     _, quorum = operator_counts(len(operators) or None, operator_quorum, single_operator)
     text = new_genesis(name, parties, operators, quorum, accounts, _parameters(parameter or []))
     path = out.expanduser()
-    if path.exists():
-        raise UsageError(f"{path} exists and is never overwritten: choose another --out")
-    write_private(path.absolute(), text)
-    path.chmod(0o644)
+    write_new(path, text.encode())
     emit_one(_row(path), output)
     note(
         f"Send {path} to every party. Each runs `rustorium genesis check {path.name} --home HOME --validator FILE…`, "

@@ -35,9 +35,12 @@ def new(
     """Create a new account key, encrypted with a passphrase."""
     from rustorium.access.passphrases import new_passphrase
     from rustorium.client import Key
+    from rustorium.errors import FileExists
     from rustorium.regions import parse_region
 
     path, byte = named_out(file, out), parse_region(region)
+    if path.exists():
+        raise FileExists(path)
     key = Key.generate(byte)
     key.save(path, new_passphrase(passphrase_file, os.environ))
     emit_one({"address": key.address, "public_key": key.public_key, "region": byte, "key_file": str(path)}, output)

@@ -113,8 +113,8 @@ def _lines(merger: "Merger", *, follow: bool) -> "Iterator[MergedLine]":
 
 
 def _writer(stack: ExitStack, out: Path | None, output: Format) -> "Callable[[MergedLine], None]":
+    from rustorium.access.files import create
     from rustorium.observe.nodelogs.select import as_json, as_text
-    from rustorium.observe.watching import create
 
     show = as_text if output is Format.table and out is None else as_json
     if out is not None:

@@ -118,8 +118,9 @@ def _moment(scraper: "Scraper", out: Path | None, output: Format) -> tuple[list[
 
 
 def _record(scraper: "Scraper", out: Path, for_: str, every: str) -> tuple[list[dict[str, object]], bool]:
+    from rustorium.access.files import create
     from rustorium.errors import UsageError
-    from rustorium.observe.watching import LOOK_S_MIN, create, seconds_of, watch
+    from rustorium.observe.watching import LOOK_S_MIN, seconds_of, watch
 
     for_s, every_s = seconds_of(for_, "--for"), seconds_of(every, "--every")
     if every_s < LOOK_S_MIN:
@@ -168,7 +169,7 @@ def _moved(name: str, seen: "RecordingResult") -> dict[str, object]:
 
 def _write(path: Path, lines: Iterable[str]) -> None:
     """Writes a new file, and removes it if writing fails."""
-    from rustorium.observe.watching import create
+    from rustorium.access.files import create
 
     with create(path) as file:
         try:

@@ -86,7 +86,7 @@ AdminTokenOption = Annotated[
     ),
 ]
 ProofOutOption = Annotated[
-    Path | None, typer.Option("--proof-out", help="Write the proof to this file; `verify` checks it offline.")
+    Path | None, typer.Option("--proof-out", help="Write the proof to this new file; `verify` checks it offline.")
 ]
 
 OutOption = Annotated[Path | None, typer.Option("--out", help="The file or folder to write, by option.")]

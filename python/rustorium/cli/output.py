@@ -63,13 +63,10 @@ def note(message: str) -> None:
 
 
 def write_proof(path: Path, content: bytes) -> None:
-    """Writes a proof file and says how to check it. Errors: UsageError."""
-    from rustorium.errors import UsageError
+    """Writes a new proof file and says how to check it. Errors: FileExists, UsageError."""
+    from rustorium.access.files import write_new
 
-    try:
-        path.expanduser().write_bytes(content)
-    except OSError as error:
-        raise UsageError(f"the proof can't be written to {path} ({error.strerror}): name another file") from None
+    write_new(path, content)
     note(f"The proof is in {path}. `rustorium verify {path} --genesis FILE` checks it.")
 
 
@@ -150,6 +147,10 @@ def _cell(name: str, value: object) -> str:
         return f"{len(value) // 2} bytes: `tx status ID --proof-out FILE` writes it to a file that `verify` checks"
     if name == "failure" and isinstance(value, Mapping):
         return f"{value.get('code')} at operation {value.get('operation')}"
+    if name == "signed_by" and isinstance(value, Mapping):
+        from rustorium.types import Signers
+
+        return str(Signers(**value))
     if not _is_moment(name, value):
         return text(value)
     at = datetime.fromtimestamp(int(str(value)) / 1000, UTC)

@@ -22,13 +22,13 @@ from rustorium.cli.options import (
     client_of,
     readable,
 )
-from rustorium.cli.output import Format, Output, emit, emit_one, write_proof
+from rustorium.cli.output import Format, Output, emit, emit_one, note, write_proof
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from rustorium.client import Client
-    from rustorium.types import Account, Balance, ProvenState, Subject, SubjectContent, Value
+    from rustorium.types import Account, Balance, ProvenState, Signers, Subject, SubjectContent, Value
 
 
 def query(
@@ -98,13 +98,15 @@ def query(
     trust = TrustOptions(trust_file, trust_period, max_age, witness or ())
     with client_of(net, node, genesis, timeout_s, checkpoint, token_file=token_file, trust=trust) as client:
         items: Mapping[Subject, SubjectContent]
+        signers: Signers | None = None
         if verify:
             state = _proven(client, subjects, where, proof_out)
-            items, height = state.items, state.at.height
+            items, height, signers = state.items, state.at.height, state.claim.signed_by
         else:
             items = {subject: client.held(subject, at=where) for subject in subjects}
             height = max(held.at.height for held in items.values() if held is not None)
-    _show([_row(held, encoding) for held in items.values() if held is not None and not _is_absent(held)], output)
+    rows = [_row(held, encoding) for held in items.values() if held is not None and not _is_absent(held)]
+    _show(rows, signers, output)
     absent = [subject for subject in subjects if _is_absent(items[subject])]
     if absent:
         what = ", ".join(bytes_to_text(subject.key, encoding) for subject in absent if subject.key is not None)
@@ -112,12 +114,18 @@ def query(
         raise NotFound(f"{what or account} is {how} at height {height}")
 
 
-def _show(rows: "list[dict[str, object]]", output: Format) -> None:
-    """Prints a list, however many rows it has; one row as a table is printed one field a line."""
-    if len(rows) == 1 and output is Format.table:
-        emit_one(rows[0], output)
+def _show(rows: "list[dict[str, object]]", signers: "Signers | None", output: Format) -> None:
+    """Prints a list, however many rows it has; one row as a table is printed one field a line. A note below a table of
+    several names their signers."""
+    shown: dict[str, object] = {"signed_by": signers.to_dict() if signers is not None else None}
+    if output is not Format.table and rows:
+        emit([row | shown for row in rows], output)
+    elif len(rows) == 1:
+        emit_one(rows[0] | (shown if signers is not None else {}), output)
     elif rows:
         emit(rows, output)
+        if signers is not None:
+            note(f"Signed by {signers}.")
 
 
 def _proven(client: "Client", subjects: "list[Subject]", where: str, proof_out: Path | None) -> "ProvenState":

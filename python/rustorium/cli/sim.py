@@ -89,7 +89,7 @@ def run(
 @group.command()
 def replay(
     line: Annotated[str, typer.Argument(help="Line that `sim run` printed, in quotes.")],
-    log: Annotated[Path | None, typer.Option("--log", help="Write the event log to this file.")] = None,
+    log: Annotated[Path | None, typer.Option("--log", help="Write the event log to this new file.")] = None,
     output: Output = Format.table,
 ) -> None:
     """Repeat the run of a printed line. Fails if the run fails, or is no longer the same run."""
@@ -100,8 +100,10 @@ def replay(
     if log is None:
         report = run_seed(seed, mode, shape)
     else:
-        with log.open("w") as file:
-            report = run_seed(seed, mode, shape, sink=lambda entry: print(entry, file=file))
+        from rustorium.access.files import create
+
+        with create(log) as file:
+            report = run_seed(seed, mode, shape, sink=lambda entry: file.write(f"{entry}\n".encode()))
     if output is Format.table:
         print(report.line())
     else:

@@ -247,6 +247,8 @@ def tx_status(
     row["proven"] = found.proven
     if found.receipt is not None:
         row |= _receipt(found.receipt)
+    if found.signed_by is not None:
+        row["signed_by"] = found.signed_by.to_dict()
     emit_one(row, output)
 
 

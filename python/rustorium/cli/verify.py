@@ -32,8 +32,8 @@ def verify(
     max_age: MaxAgeOption = None,
     output: Output = Format.table,
 ) -> None:
-    """Check a proof file, or evidence of a fork, without any node. Prints what it proves, or refuses it (exit code
-    4)."""
+    """Check a proof file, or evidence of a fork, without any node. Prints what it proves and which validators signed,
+    or refuses it (exit code 4)."""
     from rustorium.client.light import LightClient
     from rustorium.client.prooffile import is_fork
     from rustorium.errors import UsageError
@@ -54,14 +54,16 @@ def verify(
             shown = light.show_file(content, max_age_s=allowed_s)
     except OSError as error:
         raise UsageError(f"{file} can't be read ({error.strerror}): name a file that can") from None
-    if output is not Format.table:
-        emit_one(shown.facts, output)
-        return
     claim = shown.claim
-    print(
-        f"VERIFIED: a quorum of the validators of epoch {claim.epoch} of chain {shown.chain} signed it, by "
-        f"{'the genesis ' + str(genesis) if genesis is not None else 'the checkpoint ' + str(checkpoint)}"
-    )
+    signers = claim.signed_by
+    if output is not Format.table:
+        emit_one(shown.facts | {"signed_by": signers.to_dict() if signers is not None else None}, output)
+        return
+    anchor = f"the genesis {genesis}" if genesis is not None else f"the checkpoint {checkpoint}"
+    if signers is not None:
+        print(f"VERIFIED: signed by {signers} (epoch {claim.epoch} of chain {shown.chain}, by {anchor})")
+    else:
+        print(f"VERIFIED: it rests on the block that {anchor} names (chain {shown.chain})")
     fields: dict[str, object] = {"kind": shown.kind, "chain": shown.chain}
     if shown.state is not None:
         fields |= {"holds_after_height": shown.state.at.height, "state_root": shown.state.at.root}
@@ -79,7 +81,7 @@ def verify(
 
 
 def checkpoint(
-    file: Annotated[Path | None, typer.Argument(help="File to write. Or name it by --out.")] = None,
+    file: Annotated[Path | None, typer.Argument(help="File to write; it must not exist. Or name it by --out.")] = None,
     out: OutOption = None,
     net: NetOption = None,
     node: NodeOption = None,
@@ -89,17 +91,15 @@ def checkpoint(
     output: Output = Format.table,
 ) -> None:
     """Follow the committees from the genesis to the newest one, and write a checkpoint from which others can start."""
-    from rustorium.errors import UsageError
+    from rustorium.access.files import write_new
+    from rustorium.errors import FileExists
 
     path = named_out(file, out)
+    if path.is_file():
+        raise FileExists(path)  # before anything is fetched
     with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
         trusted = client.catch_up()
-        try:
-            path.write_bytes(client.light.checkpoint())
-        except OSError as error:
-            raise UsageError(
-                f"the checkpoint can't be written to {path} ({error.strerror}): name another file"
-            ) from None
+        write_new(path, client.light.checkpoint())
     facts = {name: trusted[name] for name in ("chain", "epoch", "height")}
     emit_one({"file": str(path)} | facts, output)
     note(f"Others start from it with --checkpoint {path}.")

@@ -84,9 +84,11 @@ def new(
     from rustorium.access.genesis import read_genesis
     from rustorium.access.passphrases import new_passphrase
     from rustorium.client import Wallet
-    from rustorium.errors import UsageError
+    from rustorium.errors import FileExists, UsageError
 
     path, found = named_out(file, out), net_of(net)
+    if path.exists():
+        raise FileExists(path)
     named = genesis or (Path(found.genesis) if found is not None else None)
     if named is None:
         raise UsageError("no chain is named: give --net devnet.json or --genesis FILE")

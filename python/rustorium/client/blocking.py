@@ -340,10 +340,18 @@ class Client(BlockingConvenience):
         return self._call(self._client.get, namespace, key, verify=verify, max_age_s=max_age_s)
 
     def get_many(
-        self, namespace: str, keys: Iterable[K], *, verify: bool = True, max_age_s: float | None = None
+        self,
+        namespace: str,
+        keys: Iterable[K],
+        *,
+        verify: bool = True,
+        max_age_s: float | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
     ) -> dict[K, bytes | None]:
-        """Returns the values of many keys. Each 1,024 of them have one height and one proof, unless `verify=False`."""
-        return self._call(self._client.get_many, namespace, keys, verify=verify, max_age_s=max_age_s)
+        """Returns the values of any number of keys. Each 1,024 of them have one height and one proof, unless
+        `verify=False`. `on_progress` is called from another thread."""
+        get, told = self._client.get_many, on_progress
+        return self._call(get, namespace, keys, verify=verify, max_age_s=max_age_s, on_progress=told)
 
     def account(self, address: str, *, verify: bool = True, max_age_s: float | None = None) -> Account:
         """Returns an account's record, proven unless `verify=False`."""

@@ -5,6 +5,7 @@ Invariants: a block is called valid only after its certificate, ancestry and pay
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -114,12 +115,14 @@ class BlockMethods(TransactionMethods):
         return tuple([await self.wait_for_quorum(height, timeout_ms=timeout_ms) for height in sorted(heights)])
 
     async def validate_block(self, block: Block) -> Block:
-        """Checks certificate, ancestry and payload root against the genesis or checkpoint. Errors:
-        ProofRefused, GenesisNeeded."""
+        """Checks certificate, ancestry and payload root against the genesis or checkpoint. Returns the block with its
+        signers.
+
+        Errors: ProofRefused, GenesisNeeded."""
         require_certificate(arguments.instance(block, Block, "block", "client.block returns one"))
         checked = await check_block(self.light, block, await self.block(block.parent))
         await self._show(self.light, translate_errors(_native.wrap_proof, "block", block.raw, block.proof))
-        return checked
+        return replace(checked, signed_by=self.light.signers(checked.digest))
 
     async def wait_for_quorum(self, what: int | str, *, timeout_ms: int | None = None) -> Block:
         """Waits until a height, or the block of a transaction id, is final; returns the block with its certificate.

@@ -28,6 +28,7 @@ from rustorium.types import (
     Block,
     Claim,
     ProvenState,
+    Signers,
     Subject,
     SubjectContent,
     Value,
@@ -145,7 +146,8 @@ class LightClient:
         if self._genesis is None:
             return None
         items = json.dumps([wire.question(subject) for subject in subjects])
-        return verified_proof(json.loads(translate_errors(_native.genesis_state, self._genesis, items)), b"").state
+        facts = json.loads(translate_errors(_native.genesis_state, self._genesis, items))
+        return _verified_proof(facts, b"", None).state
 
     async def show(self, proof: bytes, *, max_age_s: float | None = None) -> dict[str, Any]:
         """Checks a proof (canonical bytes) and returns its facts; fetches the epoch changes that it needs. `max_age_s`:
@@ -176,7 +178,20 @@ class LightClient:
         if file.facts != facts:
             raise ProofRefused("the file's readable part contradicts its proof: don't trust its source")
         check_age(int(facts["claimed_by"]["time_ms"]), max_age_s)
-        return verified_proof(facts, content if isinstance(content, bytes) else b"")
+        return self.typed(facts, content if isinstance(content, bytes) else b"")
+
+    def typed(self, facts: dict[str, Any], file: bytes = b"") -> VerifiedProof:
+        """Converts the facts of a checked proof into typed values, with the signers of its header."""
+        return _verified_proof(facts, file, self.signers(str(facts["claimed_by"]["digest"])))
+
+    def signers(self, digest: str) -> Signers | None:
+        """Returns the validators whose signatures on a header, or on its descendant, were checked here. `None` if the
+        header isn't among the 256 that were checked last, or is the trusted block itself."""
+        found = self._light.signers(digest)
+        if found is None:
+            return None
+        signers = json.loads(found)
+        return Signers(tuple(signers["labels"]), int(signers["validators"]), bool(signers["by_owners"]))
 
     def end_of(self, epoch: int) -> tuple[int, str] | None:
         """Returns height and digest of an epoch's last block; `None` if the epoch isn't over, or its end isn't
@@ -292,13 +307,13 @@ class LightClient:
             raise fork from None
 
 
-def verified_proof(facts: dict[str, Any], file: bytes) -> VerifiedProof:
-    """Converts checked facts into typed values."""
+def _verified_proof(facts: dict[str, Any], file: bytes, signers: Signers | None) -> VerifiedProof:
     claim = Claim(
         int(facts["claimed_by"]["height"]),
         str(facts["claimed_by"]["digest"]),
         int(facts["claimed_by"]["time_ms"]),
         int(facts["epoch"]),
+        signers,
     )
     kind = cast(Literal["read", "receipt", "transaction", "block"], facts["kind"])
     receipt = wire.proven_receipt(facts) if "receipt" in facts else None

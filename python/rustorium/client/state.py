@@ -4,7 +4,7 @@ Invariants: a proven answer was checked under a root that a quorum certified, is
 never older than this client's earlier proven reads and its own writes.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from rustorium.client.base import address_of, hex_of
 from rustorium.client.blocks import BlockMethods
 from rustorium.client.endpoints import Endpoint
 from rustorium.client.keys import Key
-from rustorium.client.light import check_age, verified_proof
+from rustorium.client.light import check_age
 from rustorium.client.subjects import subjects_of
 from rustorium.client.text import K, raw
 from rustorium.client.trust import translate_errors
@@ -103,20 +103,32 @@ class StateMethods(BlockMethods):
         return (await self.read(namespace, key, at="proven" if verify else "latest", max_age_s=max_age_s)).value
 
     async def get_many(
-        self, namespace: str, keys: Iterable[K], *, verify: bool = True, max_age_s: float | None = None
+        self,
+        namespace: str,
+        keys: Iterable[K],
+        *,
+        verify: bool = True,
+        max_age_s: float | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
     ) -> dict[K, bytes | None]:
-        """Returns the values of many keys. Each 1,024 of them have one height and one proof, unless `verify=False`."""
+        """Returns the values of any number of keys, in their order. Each 1,024 of them have one height and one proof,
+        unless `verify=False`. `on_progress` gets the number of keys read so far and of all keys, after each part."""
         given: object = keys
         if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
             raise arguments.refused("keys", "a list of keys", keys)
         wanted = list(dict.fromkeys(keys))
-        if not verify:
-            return {key: (await self.read(namespace, key)).value for key in wanted}
+        tell = on_progress if on_progress is not None else lambda done, total: None
         found: dict[K, bytes | None] = {}
+        if not verify:
+            for key in wanted:
+                found[key] = (await self.read(namespace, key)).value
+                tell(len(found), len(wanted))
+            return found
         for first in range(0, len(wanted), PROOF_KEYS_MAX):
             part = {key: Subject(namespace, key=raw(key, "a key")) for key in wanted[first : first + PROOF_KEYS_MAX]}
             state = await self.proven(list(dict.fromkeys(part.values())), max_age_s=max_age_s)
             found |= {key: _value(state.items[subject]).value for key, subject in part.items()}
+            tell(len(found), len(wanted))
         return found
 
     async def account(self, address: str, *, verify: bool = True, max_age_s: float | None = None) -> Account:
@@ -302,7 +314,7 @@ class StateMethods(BlockMethods):
                 raise
             proof = translate_errors(_native.wrap_proof, "read", wire.parse(wire.proof, body))
             facts = await self._show(light, proof, max_age_s)
-            state = verified_proof(facts, b"").state
+            state = light.typed(facts).state
             if state is None or state.items.keys() != set(subjects):
                 raise ProofRefused("a node proved something else than was asked for: don't trust that node")
             height = state.at.height

@@ -248,7 +248,9 @@ class TransactionMethods(ClientBase):
             return status
         _, facts = proved
         receipt = wire.parse(wire.proven_receipt, facts)
-        return TransactionStatus(identity, "final", receipt, True, dict(facts["transaction"]), proven=True)
+        shown = dict(facts["transaction"])
+        signers = self.light.signers(facts["claimed_by"]["digest"])
+        return TransactionStatus(identity, "final", receipt, True, shown, proven=True, signed_by=signers)
 
     async def _ask_proof(self, identity: str, endpoint: Endpoint) -> wire.Answer:
         path, deadline = f"/v1/transactions/{identity}", self._deadline(None)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rustorium.access.files import create, unwritable
 from rustorium.access.keyfiles import public_part
 from rustorium.errors import HomeError, HomeMissing, NotFound, UsageError, VerificationFailed
 from rustorium.home.paths import Home
@@ -91,18 +92,15 @@ def get_anchor(client: "Client", account: str, node_key: bytes) -> str:
 
 
 def export_to(log: Path, out: Path) -> None:
-    """Copies all complete lines of the log to a new file. Errors: HomeError, UsageError."""
+    """Copies all complete lines of the log to a new file. Errors: FileExists, HomeMissing, UsageError."""
     try:
-        with log.open("rb") as source, out.open("xb") as target:
+        with log.open("rb") as source, create(out) as target:
             while (raw := source.readline(LINE_BYTES_MAX + 1)).endswith(b"\n"):
                 target.write(raw)
     except FileNotFoundError:
-        missing = log if not log.exists() else out.parent
-        raise HomeMissing(
-            f"there is no {missing}: name the home of a node that has run, and a folder that exists"
-        ) from None
+        raise HomeMissing(f"there is no {log}: name the home of a node that has run") from None
     except OSError as error:
-        raise UsageError(f"{out} can't be written ({error.strerror}): name a new file") from None
+        raise unwritable(out, error) from None
 
 
 def read(log: Path) -> Iterator[dict[str, Any]]:

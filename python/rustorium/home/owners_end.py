@@ -19,7 +19,7 @@ import msgspec
 from rustorium import _native
 from rustorium.access.keyfiles import public_part
 from rustorium.client import Key
-from rustorium.errors import HomeError, NotFound, UsageError
+from rustorium.errors import FileExists, HomeError, NotFound, UsageError
 from rustorium.home import format as homeformat
 from rustorium.home.keys import open_storage_key
 from rustorium.home.noting import note_by_operator
@@ -80,12 +80,12 @@ def read(path: Path) -> Plan:
 
 
 def write(path: Path, plan: Plan, *, new: bool = False) -> None:
-    """Replaces the plan file atomically; with `new` it must not exist. Errors: UsageError."""
+    """Replaces the plan file atomically; with `new` it must not exist. Errors: FileExists, UsageError."""
     text = msgspec.json.format(msgspec.json.encode(plan), indent=2)
     beside = path.with_name(f".{path.name}.new")
     try:
         if new and path.exists():
-            raise UsageError(f"{path} is there already: name another file, or go on with that one")
+            raise FileExists(path)
         beside.write_bytes(text + b"\n")
         beside.replace(path)
     except OSError as error:

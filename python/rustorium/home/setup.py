@@ -23,7 +23,7 @@ from rustorium.config import (
     StorageSection,
     split_address,
 )
-from rustorium.errors import HomeError, UsageError
+from rustorium.errors import FileExists, HomeError, UsageError
 from rustorium.home.keys import is_node_key
 from rustorium.home.paths import Home
 
@@ -75,7 +75,7 @@ def init_home(
     options: HomeOptions | None = None,
 ) -> dict[str, object]:
     """Makes the home; returns its public keys and, for a validator, the proof of possession. A follower has neither
-    validator key nor owner. Errors: HomeError, KeyFileError, UsageError."""
+    validator key nor owner. Errors: HomeError, FileExists, KeyFileError, UsageError."""
     from rustorium import _native
 
     wished = options or HomeOptions()
@@ -95,7 +95,7 @@ def init_home(
     if role == "validator":
         keys |= {"validator": home.validator_key, "owner": owner}
         if owner.exists():
-            raise HomeError(f"{owner} exists and is never overwritten: choose another --owner-key", code="file-exists")
+            raise FileExists(owner)
     genesis_json = None
     if genesis is not None:
         _check_peers(peers, genesis)

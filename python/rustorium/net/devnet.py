@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from rustorium.access.genesis import read_genesis
 from rustorium.access.keyfiles import public_part
@@ -24,7 +24,7 @@ from rustorium.access.netfile import Net, NetAccount, NetNode, read_net
 from rustorium.access.passphrases import read_passphrase, write_random_passphrase
 from rustorium.access.private import make_folder, write_private
 from rustorium.config import split_address
-from rustorium.errors import DevnetError, RustoriumError
+from rustorium.errors import DevnetError, RustoriumError, UsageError
 from rustorium.home.endpoints import gateway_url
 from rustorium.home.paths import Home
 from rustorium.net.generate import NEWEST_VERSION, Listen, NetPlan, generate, matrix_for
@@ -32,6 +32,9 @@ from rustorium.net.joining import Joiner, allow_follower, make_home, next_in_tur
 from rustorium.net.ports import PortLeases
 from rustorium.net.probe import is_ready
 from rustorium.regions import region_byte
+
+if TYPE_CHECKING:
+    from rustorium.client import Client
 
 READY_S = 60.0
 POLL_S = 0.03
@@ -153,6 +156,18 @@ class Devnet:
     def path(self) -> Path:
         """Path of its `devnet.json`."""
         return self.root / "devnet.json"
+
+    def client(self, account: int = 0) -> "Client":
+        """Returns a client of all nodes for a `with` block. It checks answers against the genesis, and signs with the
+        key of the account of this number.
+
+        Errors: UsageError, KeyFileError."""
+        from rustorium.client import Client, Key
+
+        accounts = self.net.accounts
+        if not 0 <= account < len(accounts):
+            raise UsageError(f"there is no account {account}: the devnet has {len(accounts)}, counted from 0")
+        return Client.from_net(self.path, key=Key.open(accounts[account].key_file))
 
     def __enter__(self) -> Self:
         return self

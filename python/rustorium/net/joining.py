@@ -26,7 +26,7 @@ from rustorium.config import (
     P2pSection,
     StorageSection,
 )
-from rustorium.errors import HomeError, NotFound, NotReady, UsageError
+from rustorium.errors import FileExists, HomeError, NotFound, NotReady, UsageError
 from rustorium.home.endpoints import gateway_url
 from rustorium.home.followers import add
 from rustorium.home.lock import stopped
@@ -139,11 +139,11 @@ def make_home(
     owner: Path,
     durability: str = "vote",
 ) -> Joiner:
-    """Makes home and keys. Errors: HomeError if files exist."""
+    """Makes home and keys. Errors: FileExists, HomeError if there is a home."""
     from rustorium import _native
 
     if owner.exists():
-        raise HomeError(f"{owner} exists and is never overwritten: choose another --owner-key", code="file-exists")
+        raise FileExists(owner)
     config = Config(
         node=NodeSection(name),
         p2p=P2pSection(listen.p2p, dict(peers)),
@@ -175,7 +175,7 @@ def make_joiner(
     owner: Path,
 ) -> Joiner:
     """Makes a home on free ports of this machine. `nodes` are addresses by name; `committee` is as a node reports it.
-    Errors: HomeError if files exist, UsageError if the name is taken."""
+    Errors: FileExists, HomeError, UsageError if the name is taken."""
     if any(name == one["name"] for one in committee["next"]):
         raise UsageError(f"the committee has a validator {name} already: give it another --name")
     peers = peers_of(read_genesis(genesis), nodes, committee["validators"])

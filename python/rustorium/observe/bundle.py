@@ -15,8 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO
 
+from rustorium.access.files import create
 from rustorium.access.passphrases import CREDENTIAL_NAME, PASSPHRASE_NEAR_KEY, PASSPHRASE_VARIABLE
-from rustorium.errors import RustoriumError, UsageError
+from rustorium.errors import RustoriumError
 from rustorium.home.paths import Home
 from rustorium.home.tokens import ADMIN_VARIABLE, CLIENT_VARIABLE
 from rustorium.node.admin.socket import call
@@ -35,18 +36,10 @@ Part = Callable[[], bytes]
 
 
 def bundle(home: Home, out: Path) -> list[str]:
-    """Writes the bundle (.tar.gz) and returns the names of its parts. Errors: UsageError."""
+    """Writes the bundle (.tar.gz) and returns the names of its parts. Errors: FileExists, UsageError."""
     masker = Masker(_secrets(home))
-    try:
-        descriptor = os.open(out.expanduser(), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        raise UsageError(f"{out} is there already: name another file, or remove it") from None
-    except OSError as error:
-        raise UsageError(
-            f"{out} can't be made ({error.strerror}): name a file in a folder that you may write"
-        ) from None
     names = []
-    with open(descriptor, "wb") as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
+    with create(out, 0o600) as file, tarfile.open(fileobj=file, mode="w:gz") as archive:
         for name, part in _parts(home):
             try:
                 content = part()

@@ -46,7 +46,9 @@ def export(folder: Path, targets: Sequence[Target]) -> list[Path]:
         for place, text in content.items():
             path = folder / place
             if place != "prometheus/targets.json" and path.exists() and path.read_text(errors="replace") != text:
-                raise UsageError(f"{path} is there already and differs: move it away, or name another folder")
+                raise UsageError(
+                    f"{path} exists with other content and is never overwritten: move it away, or name another folder"
+                )
         for place, text in content.items():
             (folder / place).parent.mkdir(parents=True, exist_ok=True)
             (folder / place).write_text(text)

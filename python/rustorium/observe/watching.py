@@ -4,12 +4,10 @@ Invariants: a node that goes away is noted, in the recording too, and asked agai
 for a while, the recording ends with the reason.
 """
 
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from rustorium.errors import NotReady, UsageError
@@ -64,19 +62,6 @@ def seconds_of(text: str, what: str, days_max: int = 30) -> float:
     if not 0 < seconds <= days_max * 24 * 3600.0:
         raise UsageError(f"{what} {text!r} is out of bounds: up to {days_max} days, and above zero")
     return seconds
-
-
-def create(path: Path) -> BinaryIO:
-    """Creates a new file. Errors: UsageError, also if the file exists."""
-    try:
-        descriptor = os.open(path.expanduser(), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-    except FileExistsError:
-        raise UsageError(f"{path} is there already: name another file, or remove it") from None
-    except OSError as error:
-        raise UsageError(
-            f"{path} can't be made ({error.strerror}): name a file in a folder that you may write"
-        ) from None
-    return open(descriptor, "wb")
 
 
 def watch(

@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 
 from rustorium import _native
 from rustorium.access.private import sync_folder
-from rustorium.errors import CeremonyRefused, UsageError
+from rustorium.errors import CeremonyRefused, FileExists, UsageError
 
 Progress = Callable[[int, int], None]
 """Called with the work done and the total; may raise, which stops the work."""
@@ -188,11 +188,11 @@ def _read(path: Path) -> bytes:
 def _free(path: Path) -> None:
     """Refuses an existing file before hours of work, not after."""
     if path.exists():
-        raise UsageError(f"{path} is there already and is never overwritten: name another")
+        raise FileExists(path)
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Writes a new file, whole or not at all. Errors: UsageError, also if it exists."""
+    """Writes a new file, whole or not at all. Errors: FileExists, UsageError."""
     making = path.with_name(f".{path.name}.{os.getpid()}.making")
     try:
         with open(making, "xb") as file:
@@ -205,6 +205,6 @@ def _write(path: Path, content: bytes) -> None:
             making.unlink()
         sync_folder(path.parent)
     except FileExistsError:
-        raise UsageError(f"{path} is there already and is never overwritten: name another") from None
+        raise FileExists(path) from None
     except OSError as error:
         raise UsageError(f"{path} can't be written ({error.strerror}): free space or choose another place") from None

@@ -2,12 +2,12 @@
 
 use super::operation::OperationView;
 use super::scalar::Hex;
+use super::schema::ToSchema;
 use crate::answers::{At, Submitted};
 use rustorium_types::{
     AccountId, ChainId, FailureCode, Hash, Height, Outcome, Receipt, ShardId, Transaction, TxId, encode,
 };
 use serde::Serialize;
-use utoipa::ToSchema;
 
 /// The state that an answer describes: shard, executed height, and the result root at that height.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, ToSchema)]

@@ -2,6 +2,7 @@
 
 use super::answers::{AtView, ReceiptView};
 use super::scalar::Hex;
+use super::schema::ToSchema;
 use crate::answers::{At, BlockView, Committee};
 use rustorium_crypto::{block_digest, set_hash};
 use rustorium_types::{
@@ -9,7 +10,6 @@ use rustorium_types::{
     Validator, ValidatorIndex, View, encode,
 };
 use serde::Serialize;
-use utoipa::ToSchema;
 
 /// The position up to which a lane's batches are listed.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]

@@ -2,9 +2,9 @@
 
 use super::operation::{ViewError, bytes, pair};
 use super::scalar::{Amount, Hex};
+use super::schema::ToSchema;
 use rustorium_types::{AccountId, AssetId, Condition, Hash, InputValue, VerifierId};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 /// A precondition.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]

@@ -3,7 +3,7 @@
 use super::answers::{ReceiptView, TransactionView};
 use super::chain::HeaderView;
 use super::state::{ClaimedBy, ReadAnswer};
-use rustorium_execution::{CheckedProof, GenesisState, header_of, subject_key};
+use rustorium_execution::{CheckedProof, GenesisState, Signers, header_of, subject_key};
 use rustorium_types::{BoundedBytes, ChainId, DecodeError, Epoch, Hash, Height, LeafValue, Proof, ShardId, Subject};
 use serde::Serialize;
 
@@ -51,6 +51,24 @@ pub enum KindFacts {
         /// The header.
         header: Box<HeaderView>,
     },
+}
+
+/// The validators whose signatures made a checked header final. It is no part of the facts: other signatures of the same
+/// committee show the same.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct SignersView {
+    /// A label of each, in the committee's order.
+    pub labels: Vec<String>,
+    /// Number of validators in the committee.
+    pub validators: usize,
+    /// True if the validators' owners signed instead of the validators.
+    pub by_owners: bool,
+}
+
+impl From<Signers> for SignersView {
+    fn from(Signers { labels, validators, by_owners }: Signers) -> Self {
+        Self { labels, validators, by_owners }
+    }
 }
 
 impl FactsView {

@@ -1,7 +1,7 @@
 //! Findings: problems of a node, as its watch reports them.
 
+use super::schema::ToSchema;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 /// The severity of a finding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]

@@ -2,10 +2,10 @@
 
 use super::AtView;
 use super::scalar::{Amount, once, text};
+use super::schema::ToSchema;
 use crate::listing::KeyVersion;
 use rustorium_types::{AccountId, AssetId, Hash, Height, TxId};
 use serde::Serialize;
-use utoipa::ToSchema;
 
 /// A key of a namespace.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]

@@ -3,13 +3,13 @@
 use super::condition::ConditionView;
 use super::pool::PoolTransferView;
 use super::scalar::{Amount, Hex, once, text};
+use super::schema::ToSchema;
 use rustorium_types::{
     AccountId, AssetId, BoundedBytes, BoundedVec, DecodeError, Epoch, NamedInput, Operation, Possession, Validator,
     VerifierId,
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use utoipa::ToSchema;
 
 /// Reason why a view is not an operation.
 #[derive(Clone, PartialEq, Eq, Debug, Error)]

@@ -2,10 +2,10 @@
 
 use super::answers::AtView;
 use super::scalar::Hex;
+use super::schema::ToSchema;
 use rustorium_types::PoolTransfer;
 use rustorium_types::limits::{SEALED_BYTES, TRANSFER_PROOF_BYTES};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 
 /// A page of a pool's transfer records.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]

@@ -3,6 +3,7 @@
 use super::answers::AtView;
 use super::operation::{ViewError, bytes};
 use super::scalar::{Amount, Hex, once, text};
+use super::schema::ToSchema;
 use rustorium_execution::{AccountRecord, decode_amount};
 use rustorium_types::{
     AccountId, AssetId, BlockDigest, BoundedBytes, DecodeError, Height, LeafValue, PROOF_KEYS_MAX, Subject,
@@ -10,7 +11,6 @@ use rustorium_types::{
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
-use utoipa::ToSchema;
 
 /// An account.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]

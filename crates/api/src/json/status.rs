@@ -3,10 +3,10 @@
 use super::answers::AtView;
 use super::chain::ClaimView;
 use super::finding::Finding;
+use super::schema::ToSchema;
 use crate::answers::{EvidenceNote, Filling, Status};
 use rustorium_types::{ChainId, Epoch, Height, ShardId, ValidatorIndex, View};
 use serde::Serialize;
-use utoipa::ToSchema;
 
 /// A node's report about itself.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]

@@ -6,12 +6,13 @@
 //! again.
 
 use super::committees::{Committees, EpochEnd};
+use super::signers::CheckedHeader;
 use super::{ProofRefused, ReadState, Trust, check_read, check_receipt, check_transaction};
 use rustorium_crypto::block_digest;
 use rustorium_types::{BlockDigest, BlockProof, Epoch, EpochTransition, Header, HeaderProof, Proof};
 use std::collections::VecDeque;
 
-/// Number of digests of final headers that are kept.
+/// Number of checked headers that are kept, by digest and signers.
 const HEADERS_MAX: usize = 256;
 /// Longest time by which a header may be ahead of the caller's clock, ms. Validators allow seconds; a client's clock
 /// may be worse.
@@ -31,7 +32,7 @@ pub struct CheckedProof {
 pub struct Light {
     pub(super) committees: Committees,
     trust_period_ms: Option<u64>,
-    checked: VecDeque<BlockDigest>,
+    pub(super) checked: VecDeque<CheckedHeader>,
     /// A time that has certainly passed: the anchor's, or that of a final header. Setting the clock back can't make it
     /// earlier.
     pub(super) passed_ms: u64,
@@ -127,15 +128,16 @@ impl Light {
         check_ahead(header, now_ms)?;
         let digest = block_digest(header);
         // The digest covers the whole header, so another certificate for it could prove nothing more.
-        let known = self.checked.contains(&digest);
+        let known = self.checked.iter().any(|one| one.digest == digest);
         if !known {
             trust.check_final(header, proof)?;
         }
+        let signed = (!known).then(|| CheckedHeader::new(trust, header, digest, proof));
         // An end that has become known since may lie below a header that was final before.
         self.committees.check_ended(header, digest)?;
         self.passed_ms = self.passed_ms.max(header.time_ms.min(clock_ms));
-        if !known {
-            self.checked.push_front(digest);
+        if let Some(signed) = signed {
+            self.checked.push_front(signed);
             self.checked.truncate(HEADERS_MAX);
         }
         Ok(digest)

@@ -12,6 +12,7 @@ mod kept;
 mod light;
 mod read;
 mod receipt;
+mod signers;
 
 pub use activation::check_first_term;
 pub use committees::EpochEnd;
@@ -19,6 +20,7 @@ pub use final_header::{Trust, verify_block};
 pub use light::{CheckedProof, HEADER_AHEAD_MS_MAX, Light, header_of};
 pub use read::{ReadState, check_read, subject_key, verify_read};
 pub use receipt::{check_receipt, check_transaction, prove_receipt, verify_receipt, verify_transaction};
+pub use signers::Signers;
 
 use rustorium_state::proof::{ProofBytesError, VerifyError};
 use rustorium_types::{Epoch, Height, ShardId};

@@ -47,6 +47,7 @@ const FILES: &[File] = &[
     file("blocks.js", SCRIPT, include_bytes!("../../ui/blocks.js")),
     file("charts.js", SCRIPT, include_bytes!("../../ui/charts.js")),
     file("dom.js", SCRIPT, include_bytes!("../../ui/dom.js")),
+    file("help.js", SCRIPT, include_bytes!("../../ui/help.js")),
     file("icon.svg", PICTURE, include_bytes!("../../ui/icon.svg")),
     file("key.js", SCRIPT, include_bytes!("../../ui/key.js")),
     file("land.js", SCRIPT, include_bytes!("../../ui/land.js")),

@@ -43,6 +43,14 @@ class Registered(Sent, kw_only=True):
     verifier: str
 
 
+class Signers(Result):
+    """The validators whose signatures were checked. `by_owners` is true if their owners signed instead."""
+
+    names: list[str]
+    validators: int
+    by_owners: bool
+
+
 class TransactionState(OpenResult):
     """A transaction's state, and its receipt if it is final."""
 
@@ -58,6 +66,7 @@ class TransactionState(OpenResult):
     work: int | Absent = ABSENT
     outcome: Literal["ok", "failed"] | Absent = ABSENT
     failure: Failure | Absent = ABSENT
+    signed_by: Signers | Absent = ABSENT
 
 
 class Block(OpenResult):
@@ -73,6 +82,7 @@ class Block(OpenResult):
     claimed_height: int
     root: str
     verified: bool
+    signed_by: Signers | None
 
 
 class AccountRow(Result):
@@ -86,6 +96,7 @@ class AccountRow(Result):
     height: int
     root: str
     proven: bool
+    signed_by: Signers | None
 
 
 class BalanceRow(Result):
@@ -97,6 +108,7 @@ class BalanceRow(Result):
     height: int
     root: str
     proven: bool
+    signed_by: Signers | None
 
 
 class ValueRow(Result):
@@ -108,6 +120,7 @@ class ValueRow(Result):
     height: int
     root: str
     proven: bool
+    signed_by: Signers | None
 
 
 class ListedKey(Result):
@@ -156,6 +169,7 @@ class ProofFacts(Result):
     shard: int
     epoch: int
     claimed_by: ClaimedBy
+    signed_by: Signers | None
     height: int | Absent = ABSENT
     state_root: str | Absent = ABSENT
     items: list[Json] | Absent = ABSENT
