@@ -103,8 +103,8 @@ fuzz-million *ARGUMENTS: venv
     {{ with }} {{ seed }} cargo run --release --locked -q -p rustorium-fuzz -- --threads 2 {{ ARGUMENTS }}
 
 # crashes, disks and histories, all of it: power cuts at every call, kill -9 under load and of all at once, damage in each
-# kind of file, bad disks, attackers without keys and with a member's, wrong clocks, clients' records; and a ceremony of the
-# real circuit, from nobody's secret to a payment
+# kind of file, bad disks, attackers without keys and with a member's, wrong clocks, changed proofs, clients' records; and a
+# ceremony of the real circuit, from nobody's secret to a payment
 torture: build (debian "go" "golang-go")
     #!/usr/bin/env bash
     set -euo pipefail
@@ -113,6 +113,7 @@ torture: build (debian "go" "golang-go")
     {{ python }} -m pytest -s tests/disk --timeout 7200
     RUSTORIUM_FAULT_ROUNDS=20 {{ python }} -m pytest -s tests/devnet/test_faults.py --timeout 3600
     RUSTORIUM_ABUSE_TIMES=20 RUSTORIUM_HOSTILE_INPUTS=100000 {{ python }} -m pytest -s tests/abuse --timeout 3600
+    {{ with }} RUSTORIUM_ZK_MUTATIONS=100000 cargo test --release --locked --workspace --exclude rustorium-native --test mutations
     RUSTORIUM_CEREMONY=long {{ python }} -m pytest -s tests/devnet/test_whole_ceremony.py --timeout 1800
     RUSTORIUM_HISTORY_SEEDS="$(seq -s, 1 20)" RUSTORIUM_HISTORY_OPERATIONS=300 {{ python }} -m pytest -s -m outside tests/outside/test_consistency.py
 
