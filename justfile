@@ -140,6 +140,7 @@ sim-long COUNT="5000": build
       {{ python }} -m rustorium.cli sim run --count {{ COUNT }} --mode $mode --jobs 2; \
       PYTHONPATH=tests {{ python }} -m model --count {{ COUNT }} --mode $mode --jobs 2; \
     done
+    RUSTORIUM_CHURN_MS=240000 RUSTORIUM_DIGESTS=long {{ python }} -m pytest tests/sim/test_churn.py tests/sim/test_work_by_digests.py
     just sim-traitors
 
 # every kind of traitor alone and in pairs, every partition of 4 and of 7 nodes, every scenario of twins
