@@ -68,7 +68,7 @@ wheels *ARGUMENTS: venv
 
 # every test of Rust and Python that needs nothing but Python, Rust and C++
 test: build
-    @# no examples: lint checks them, and tests compile the five that they start
+    @# no examples: lint checks them, and tests compile the six that they start
     {{ with }} {{ seed }} cargo test --release --locked --no-fail-fast --workspace --exclude rustorium-native --tests
     {{ python }} -m pytest -n 2 --dist worksteal -m "not outside and not nodes and not alone"
     {{ python }} -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "nodes"

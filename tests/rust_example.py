@@ -1,4 +1,4 @@
-"""The programs in `crates/storage/examples` that tests run on homes."""
+"""The programs in the crates' `examples` that tests run on homes."""
 
 import json
 import os
