@@ -68,7 +68,8 @@ wheels *ARGUMENTS: venv
 
 # every test of Rust and Python that needs nothing but Python, Rust and C++
 test: build
-    {{ with }} {{ seed }} cargo test --release --locked --no-fail-fast --workspace --exclude rustorium-native
+    @# no examples: lint checks them, and tests compile the six that they start
+    {{ with }} {{ seed }} cargo test --release --locked --no-fail-fast --workspace --exclude rustorium-native --tests
     {{ python }} -m pytest -n 2 --dist worksteal -m "not outside and not nodes and not alone"
     {{ python }} -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "nodes"
     {{ python }} -m pytest -m "alone"
@@ -102,8 +103,8 @@ fuzz-million *ARGUMENTS: venv
     {{ with }} {{ seed }} cargo run --release --locked -q -p rustorium-fuzz -- --threads 2 {{ ARGUMENTS }}
 
 # crashes, disks and histories, all of it: power cuts at every call, kill -9 under load and of all at once, damage in each
-# kind of file, bad disks, attackers without keys and with a member's, wrong clocks, clients' records; and a ceremony of the
-# real circuit, from nobody's secret to a payment
+# kind of file, bad disks, attackers without keys and with a member's, wrong clocks, changed proofs, clients' records; and a
+# ceremony of the real circuit, from nobody's secret to a payment
 torture: build (debian "go" "golang-go")
     #!/usr/bin/env bash
     set -euo pipefail
@@ -112,6 +113,7 @@ torture: build (debian "go" "golang-go")
     {{ python }} -m pytest -s tests/disk --timeout 7200
     RUSTORIUM_FAULT_ROUNDS=20 {{ python }} -m pytest -s tests/devnet/test_faults.py --timeout 3600
     RUSTORIUM_ABUSE_TIMES=20 RUSTORIUM_HOSTILE_INPUTS=100000 {{ python }} -m pytest -s tests/abuse --timeout 3600
+    {{ with }} RUSTORIUM_ZK_MUTATIONS=100000 cargo test --release --locked --workspace --exclude rustorium-native --test mutations
     RUSTORIUM_CEREMONY=long {{ python }} -m pytest -s tests/devnet/test_whole_ceremony.py --timeout 1800
     RUSTORIUM_HISTORY_SEEDS="$(seq -s, 1 20)" RUSTORIUM_HISTORY_OPERATIONS=300 {{ python }} -m pytest -s -m outside tests/outside/test_consistency.py
 
@@ -138,6 +140,7 @@ sim-long COUNT="5000": build
       {{ python }} -m rustorium.cli sim run --count {{ COUNT }} --mode $mode --jobs 2; \
       PYTHONPATH=tests {{ python }} -m model --count {{ COUNT }} --mode $mode --jobs 2; \
     done
+    RUSTORIUM_CHURN_MS=240000 RUSTORIUM_DIGESTS=long {{ python }} -m pytest tests/sim/test_churn.py tests/sim/test_work_by_digests.py
     just sim-traitors
 
 # every kind of traitor alone and in pairs, every partition of 4 and of 7 nodes, every scenario of twins

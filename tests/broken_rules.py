@@ -317,7 +317,7 @@ RULES: dict[str, Broken] = {
     "R3: a leader builds around a view": _tests(VOTES, (Chain, "newest_parent", newest_certified)),
     "R4: a leader proposes again": _tests(VOTES, (Machine, "_may_lead", leads_again)),
     "R5: no look at the nullifications between": _seeds(
-        Mode.SAFETY, 2600, (Chain, "judge", judge_without_nullifications)
+        Mode.SAFETY, 2720, (Chain, "judge", judge_without_nullifications)
     ),
     "R5: voters take any state root": _seeds(Mode.SAFETY, 0, (DataPlane, "_root_status", any_root_will_do)),
     "R6: two notarizes in a view": _seeds(
@@ -336,7 +336,7 @@ RULES: dict[str, Broken] = {
     "R10: proposals of any view are kept": _tests(VOTES, (Machine, "_learn", learns_whatever_is_ahead)),
     "R11: an end that is due is no work": _seeds(Mode.EPOCHS, 0, (Work, "end_due", lambda *_: None)),
     "R12: unfinal content is no work": _seeds(Mode.LIVENESS, 0, (Work, "_unfinal_content_since", lambda *_: None)),
-    "R12: a new state root is no content": _seeds(Mode.LIVENESS, 200, (Chain, "has_content", content_without_roots)),
+    "R12: a new state root is no content": _seeds(Mode.LIVENESS, 350, (Chain, "has_content", content_without_roots)),
     "R13: a root is never owed": _seeds(Mode.LIVENESS, 0, (Work, "_owed_root_since", lambda *_: None)),
     "R13: empty heights are owed": _seeds(Mode.LIVENESS, 0, (Work, "_owed_claim_since", owed_for_empty_heights)),
     "R13: no root is made ahead": _seeds(Mode.LIVENESS, 0, (DataPlane, "_ahead", lambda *_: None)),
@@ -353,11 +353,13 @@ RULES: dict[str, Broken] = {
     "R17b: lists are never forgotten": _tests(TURNS, (Turns, "entered", enters_and_forgets_nothing)),
     "R17b: nobody comes back by proposing": _tests(TURNS, (Turns, "proposed", lambda *_: None)),
     "R17: silence isn't heard": _tests(TIME, (Machine, "_take", hears_no_silence)),
-    "R18: work is never sent": _seeds(Mode.LIVENESS, 60, (SimPort, "_send_work", lambda *_: None)),
+    "R18: work is never sent": _seeds(Mode.LIVENESS, 90, (SimPort, "_send_work", lambda *_: None)),
     "R19: no heartbeat": _seeds(Mode.LIVENESS, 30, (Machine, "_emit", beats_not)),
     "R20: a costly lane is trusted on": _tests(TIME, (Work, "distrusted", lambda *_: ())),
     "R21: no sync before a vote leaves": _seeds(Mode.SAFETY, 0, (DataPlane, "_sync_then", no_sync)),
-    "R21: certificates not on disk": _seeds(Mode.LIVENESS, 0, (DataPlane, "_certificate", certificate_without_journal)),
+    "R21: certificates not on disk": _seeds(
+        Mode.LIVENESS, 30, (DataPlane, "_certificate", certificate_without_journal)
+    ),
     "R21: payload not on disk": _seeds(Mode.LIVENESS, 0, (SimPort, "_journal_payload", lambda *_: None)),
     "R21: heartbeats carry votes before their sync": _seeds(
         Mode.SAFETY, 0, (SimPort, "_open_frame", open_frame_with_unsynced_votes)
@@ -368,7 +370,7 @@ RULES: dict[str, Broken] = {
     "R24: a diverged node votes on": _tests(VOTES, (VoteGuard, "halt", lambda *_: None)),
     "R25: what doesn't come isn't asked for again": _tests(VOTES, (Machine, "_forget_requests", lambda _: None)),
     "R28: a boundary is no content": _seeds(Mode.EPOCHS, 28, (Chain, "has_content", content_without_boundaries)),
-    "R28: voters take any epoch end": _seeds(Mode.EPOCHS, 0, (DataPlane, "_ending_status", any_root_will_do)),
+    "R28: voters take any epoch end": _seeds(Mode.EPOCHS, 40, (DataPlane, "_ending_status", any_root_will_do)),
     "R28: closing blocks are executed": _seeds(Mode.EPOCHS, 0, (DataPlane, "_over", False)),
     "R29: an epoch's first block is a closing block": _seeds(Mode.EPOCHS, 0, (Chain, "__init__", boundary_as_it_is)),
     "R29: effects of an older epoch are carried out": _seeds(Mode.EPOCHS, 36, (SimPort, "submit", any_effect)),

@@ -1,4 +1,4 @@
-"""The programs in `crates/storage/examples` that tests run on homes."""
+"""The programs in the crates' `examples` that tests run on homes."""
 
 import json
 import os
@@ -10,8 +10,8 @@ from disk_layer import ROOT
 
 
 def rust_example(name: str) -> Path:
-    """Returns the program that the environment names (`VOTE_PATH`), or else builds it as `just test` does, which has
-    compiled it by then."""
+    """Returns the program that the environment names (`VOTE_PATH`), or else builds it from the crates that `just test`
+    has compiled by then."""
     if built := os.environ.get(name.upper()):
         return Path(built)
     exports = subprocess.run(

@@ -12,7 +12,7 @@ from hostile_cases import CASES
 
 from rustorium.errors import RustoriumError
 
-INPUTS = int(os.environ.get("RUSTORIUM_HOSTILE_INPUTS", "1500"))
+INPUTS = int(os.environ.get("RUSTORIUM_HOSTILE_INPUTS", "500"))
 WORDS = [
     b"0",
     b"-1",

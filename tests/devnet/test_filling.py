@@ -14,6 +14,7 @@ import httpx2
 import pytest
 
 from process_tools import Load, assert_no_panic, level, statuses, wait_for
+from rust_example import rust_example
 from rustorium.client import Client, Key
 from rustorium.client.operations import put
 from rustorium.errors import NotReady
@@ -25,21 +26,11 @@ pytestmark = pytest.mark.nodes
 LIAR, VICTIM = 2, 3
 PUTS, VALUE_BYTES = 100, 20_000
 """Number of keys of each of two accounts: more than one part of a snapshot holds."""
-ROOT = Path(__file__).parents[2]
 
 
 def spoil(net: Devnet, index: int) -> None:
     """Changes the value of the last leaf in a stopped node's store."""
-    cache = Path(os.environ.get("RUSTORIUM_BUILD_CACHE", "~/.cache/rustorium-build")).expanduser()
-    target = Path(os.environ.get("CARGO_TARGET_DIR") or cache / "target")
-    program = target / "release" / "examples" / "spoil_state"
-    if not program.exists():
-        backend = subprocess.run(
-            [sys.executable, "tools/build/backend.py"], cwd=ROOT, capture_output=True, text=True, check=True
-        )
-        build = "cargo build --release --locked -q -p rustorium-node --example spoil_state"
-        subprocess.run(["bash", "-c", f"{backend.stdout}\n{build}"], cwd=ROOT, check=True)
-    command = [str(program), net.net.nodes[index].home, str(net.root / "passphrase")]
+    command = [rust_example("spoil_state"), net.net.nodes[index].home, str(net.root / "passphrase")]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
 

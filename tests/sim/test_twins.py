@@ -10,7 +10,8 @@ from rustorium.sim.scenario import Mode, Shape
 from rustorium.sim.twins import NODES, Scenario, exchanged, has_quorum, scenarios, shallow
 
 SHAPE = Shape(nodes=4, heights=5)
-PLAYED = 60
+PLAYED = 30
+"""`just sim-traitors` plays all."""
 
 
 def test_all_scenarios_once_each() -> None:

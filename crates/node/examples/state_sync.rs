@@ -3,6 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
+#[path = "../../types/tests/headers/mod.rs"]
+mod headers;
+
+use headers::empty_header;
 use rustorium_crypto::hash::{domain, hash, result_root, value_hash};
 use rustorium_crypto::seal::{AtRest, MasterKey};
 use rustorium_crypto::{SigningKey, block_digest, certify, verify_vote};
@@ -64,30 +68,7 @@ fn genesis() -> Genesis {
 }
 
 fn first() -> Header {
-    Header {
-        version: NEWEST_VERSION,
-        chain: CHAIN,
-        shard: ShardId(0),
-        epoch: Epoch(0),
-        view: View(0),
-        height: Height(0),
-        parent: BlockDigest::ZERO,
-        parent_view: View(0),
-        proposer: ValidatorIndex(0),
-        time_ms: 0,
-        payload_root: Hash::ZERO,
-        cursors: BoundedVec::default(),
-        transactions: 0,
-        declared_work: 0,
-        load_history: 0,
-        validator_set: Hash::ZERO,
-        end: End::GoesOn,
-        next_validator_set: Hash::ZERO,
-        parameters: Hash::ZERO,
-        shard_map: Hash::ZERO,
-        result: ResultClaim::default(),
-        state: StateClaim::NoneYet,
-    }
+    Header { chain: CHAIN, ..empty_header() }
 }
 
 /// A chain with so many keys, rooted and certified.

@@ -1,4 +1,5 @@
-//! Every target over its whole corpus and some thousand seeded mutations of it, as time in `just test` allows.
+//! Every target over its whole corpus and hundreds to thousands of seeded mutations of it, as time in `just test` allows;
+//! `just fuzz-million` tries a million.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use rustorium_fuzz::run::all;
@@ -10,9 +11,9 @@ const SEED: u64 = 20_261_125;
 
 fn inputs(cost: Cost) -> u64 {
     match cost {
-        Cost::Low => 60_000,
-        Cost::Middle => 10_000,
-        Cost::High => 1_500,
+        Cost::Low => 15_000,
+        Cost::Middle => 2_500,
+        Cost::High => 400,
     }
 }
 

@@ -1,5 +1,9 @@
 //! The chain of the tests' backend: its genesis, headers, and the proofs that they are final.
 
+#[path = "../../../types/tests/headers/mod.rs"]
+mod empty;
+
+use empty::empty_header;
 use rustorium_crypto::{block_digest, chain_id};
 use rustorium_gateway::ChainInfo;
 use rustorium_types::*;
@@ -8,28 +12,12 @@ use std::sync::Arc;
 /// The header at a height.
 pub fn header(height: u64) -> Header {
     Header {
-        version: NEWEST_VERSION,
         chain: ChainId([7; 32]),
-        shard: ShardId(0),
-        epoch: Epoch(0),
         view: View(height),
         height: Height(height),
-        parent: BlockDigest::ZERO,
         parent_view: View(height.saturating_sub(1)),
-        proposer: ValidatorIndex(0),
         time_ms: 1_000 + height,
-        payload_root: Hash::ZERO,
-        cursors: BoundedVec::default(),
-        transactions: 0,
-        declared_work: 0,
-        load_history: 0,
-        validator_set: Hash::ZERO,
-        end: End::GoesOn,
-        next_validator_set: Hash::ZERO,
-        parameters: Hash::ZERO,
-        shard_map: Hash::ZERO,
-        result: ResultClaim::default(),
-        state: StateClaim::NoneYet,
+        ..empty_header()
     }
 }
 

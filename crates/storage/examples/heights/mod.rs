@@ -1,5 +1,9 @@
 //! Heights that the benchmarks commit, and the processor time of a commit.
 
+#[path = "../../../types/tests/headers/mod.rs"]
+mod headers;
+
+use headers::empty_header;
 use rustix::time::{ClockId, clock_gettime};
 use rustorium_crypto::{SigningKey, block_digest, own_batch, state_key, transaction_id};
 use rustorium_storage::HeightCommit;
@@ -107,28 +111,6 @@ fn height_commit(
 }
 
 fn header(height: u64, puts: u64, parent: BlockDigest) -> Header {
-    Header {
-        version: NEWEST_VERSION,
-        chain: ChainId::ZERO,
-        shard: ShardId(0),
-        epoch: Epoch(0),
-        view: View(height),
-        height: Height(height),
-        parent,
-        parent_view: View(0),
-        proposer: ValidatorIndex(0),
-        time_ms: height,
-        payload_root: Hash::ZERO,
-        cursors: BoundedVec::default(),
-        transactions: puts as u32,
-        declared_work: 0,
-        load_history: 0,
-        validator_set: Hash::ZERO,
-        end: End::GoesOn,
-        next_validator_set: Hash::ZERO,
-        parameters: Hash::ZERO,
-        shard_map: Hash::ZERO,
-        result: ResultClaim::default(),
-        state: StateClaim::NoneYet,
-    }
+    let (view, height, time_ms) = (View(height), Height(height), height);
+    Header { view, height, parent, time_ms, transactions: puts as u32, ..empty_header() }
 }

@@ -1,8 +1,12 @@
+#[path = "../../../types/tests/headers/mod.rs"]
+mod headers;
+
 use super::*;
 use crate::mem::MemStore;
 use crate::store::HeightCommit;
 use crate::tree::TreeStore;
 use crate::{Fault, FaultyStore};
+use headers::empty_header;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use rustorium_crypto::seal::{HEAD_BYTES, HashUse, MasterKey};
@@ -147,8 +151,6 @@ impl Chain {
         Header {
             version: if self.height >= self.two_from { 2 } else { 1 },
             chain: ChainId([5; 32]),
-            shard: ShardId(0),
-            epoch: Epoch(0),
             view: View(2 * self.height),
             height: Height(self.height),
             parent: self.parent,
@@ -159,19 +161,17 @@ impl Chain {
             cursors: BoundedVec::new(cursors.to_vec()).unwrap(),
             transactions,
             declared_work: 300 * self.height,
-            load_history: 0,
-            validator_set: Hash::ZERO,
             end: if odd(9) { End::Closing(self.parent) } else { End::GoesOn },
-            next_validator_set: Hash::ZERO,
             parameters: Hash([u8::from(self.height > 13); 32]),
-            shard_map: Hash::ZERO,
             result: ResultClaim { height: Height(self.height.saturating_sub(1)), root: self.result },
             state: StateClaim::Rooted { height: claimed, first: claimed, root: Hash([claimed.0 as u8; 32]) },
+            ..empty_header()
         }
     }
 
+    /// Claims of another root fall within periods of finalizations, whose first height is stored anyway.
     fn time_ms(&self) -> u64 {
-        1_700_000_000_000 + 100 * self.height
+        1_700_000_000_100 + 100 * self.height
     }
 
     fn batch(&mut self, plans: &[TransactionPlan]) -> Arc<CheckedBatch> {

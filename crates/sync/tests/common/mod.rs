@@ -1,11 +1,15 @@
 //! Blocks, batches and certificates of a committee of four.
 #![allow(dead_code)]
 
+#[path = "../../../types/tests/headers/mod.rs"]
+mod headers;
+
+use headers::empty_header;
 use rustorium_crypto::{SigningKey, Verified, block_digest, certify, payload_root, verify_vote};
 use rustorium_types::{
     AccountId, Batch, BatchBody, BatchDigest, Block, BlockDigest, BoundedBytes, BoundedVec, Certificate, ChainId,
-    Cursor, End, Epoch, Hash, Header, Height, Operation, PublicKey, ResultClaim, ShardId, StateClaim, Transaction,
-    TransactionBody, ValidatorIndex, View, VoteBody, VoteKind,
+    Cursor, Epoch, Header, Operation, PublicKey, ShardId, Transaction, TransactionBody, ValidatorIndex, View, VoteBody,
+    VoteKind,
 };
 
 pub fn key(index: u16) -> SigningKey {
@@ -50,30 +54,8 @@ pub fn child(parent: &Header, inline: Vec<Transaction>) -> Block {
 }
 
 pub fn genesis() -> Header {
-    Header {
-        version: 1,
-        chain: ChainId([1; 32]),
-        shard: ShardId(0),
-        epoch: Epoch(0),
-        view: View(0),
-        height: Height(0),
-        parent: BlockDigest::ZERO,
-        parent_view: View(0),
-        proposer: ValidatorIndex(0),
-        time_ms: 0,
-        payload_root: Hash::ZERO,
-        cursors: BoundedVec::new(vec![Cursor::default(); 4]).unwrap(),
-        transactions: 0,
-        declared_work: 0,
-        load_history: 0,
-        validator_set: Hash::ZERO,
-        end: End::GoesOn,
-        next_validator_set: Hash::ZERO,
-        parameters: Hash::ZERO,
-        shard_map: Hash::ZERO,
-        result: ResultClaim::default(),
-        state: StateClaim::NoneYet,
-    }
+    let cursors = BoundedVec::new(vec![Cursor::default(); 4]).unwrap();
+    Header { version: 1, chain: ChainId([1; 32]), cursors, ..empty_header() }
 }
 
 /// `count` blocks after genesis.

@@ -335,6 +335,24 @@ fn pruning_leaves_no_row_behind() {
 }
 
 #[test]
+fn the_height_below_each_floor_comes_back() {
+    let folder = TempDir::new().unwrap();
+    let (mut store, model, mut chain) = (open(folder.path()), MemStore::new(), chain_from(5));
+    filled(&store, &model, &mut chain, 30);
+    for floor in (6..28).map(Height) {
+        prune_all(&store, floor);
+        prune_all(&model, floor);
+        compact(&store);
+        store = cold(store, folder.path());
+        model.restart();
+        // Proofs of receipts at the floor begin with the root below.
+        let below = Height(floor.0 - 1);
+        assert_eq!(store.links(below, Height(29)), model.links(below, Height(29)), "floor {floor}");
+        assert_eq!(store.block(floor), model.block(floor), "floor {floor}");
+    }
+}
+
+#[test]
 fn a_rollback_below_version_2_gives_the_way_back_again() {
     let folder = TempDir::new().unwrap();
     let (store, model, mut chain) = (open(folder.path()), MemStore::new(), chain_from(6));
