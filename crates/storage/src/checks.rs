@@ -57,7 +57,8 @@ fn check_five(commit: &HeightCommit) -> Result<(), StoreError> {
 
 /// Checks what format 5 does not store of a receipt, because header and transaction tell it.
 pub(crate) fn check_receipt(header: &Header, receipt: &Receipt, transaction: &Transaction) -> Result<(), StoreError> {
-    if (receipt.sender, receipt.nonce, receipt.time_ms) == (*transaction.sender(), transaction.nonce(), header.time_ms) {
+    if (receipt.sender, receipt.nonce, receipt.time_ms) == (*transaction.sender(), transaction.nonce(), header.time_ms)
+    {
         return Ok(());
     }
     let what = "a receipt whose sender, nonce or time are not those of its transaction and block";
