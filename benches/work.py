@@ -1,8 +1,11 @@
 """Measures what operations cost a validator beside the work that they declare, for both tables of prices.
 
+Others may share the machine: processor times are divided by how much longer a signature took than `just bench-costs`
+once measured, and the results keep both.
+
 The program `work_bench` of the crate `node` runs each operation at its worst, in blocks of its own. This prints one
-table, whose last columns are the processor time a declared unit of 0.1 µs: 1.0 is a price that fits, and none of version
-2 may be over 1.5. See docs/benchmarks.md.
+table, whose last columns are the processor time a declared unit of 0.1 µs: 1.0 is a price that fits, and none of
+version 2 may be over 1.5. See docs/benchmarks.md.
 
 Invariants: every figure is of this run; processor times, since others on the machine would count otherwise; nothing
 passes or fails by time.
@@ -18,7 +21,11 @@ from typing import Any
 
 from machine import RESULTS, machine
 
+from rustorium.sim.prices import PRICES
+
 UNIT_NS = 100
+SIGNATURE_NS = PRICES["single"]
+"""Processor time of a signature that is checked alone when nobody else uses the machine."""
 VERSIONS = (1, 2)
 
 
@@ -34,9 +41,14 @@ def figures(program: Path, folder: Path, version: int, cases: list[str]) -> list
     return found
 
 
+def slowness(figure: dict[str, Any]) -> float:
+    """How much longer a signature took between the blocks than on this machine alone."""
+    return float(figure["signature_ns"]) / SIGNATURE_NS
+
+
 def ratio(figure: dict[str, Any]) -> float:
-    """Processor time a declared unit, in units of 0.1 µs."""
-    return float(figure["cpu_ns"]) / UNIT_NS / max(int(figure["declared_units"]), 1)
+    """Processor time a declared unit, in units of 0.1 µs of the machine alone."""
+    return float(figure["cpu_ns"]) / slowness(figure) / UNIT_NS / max(int(figure["declared_units"]), 1)
 
 
 def table(results: list[dict[str, Any]]) -> str:
@@ -49,10 +61,11 @@ def table(results: list[dict[str, Any]]) -> str:
     by = {(figure["case"], figure["version"]): figure for figure in results}
     for case in dict.fromkeys(figure["case"] for figure in results):
         first, second = (by[case, version] for version in VERSIONS)
-        parts = ", ".join(f"{second[part] / 1000:.1f}" for part in ("check_ns", "execute_ns", "commit_ns", "tree_ns"))
+        scale = 1000 * slowness(second)
+        parts = ", ".join(f"{second[part] / scale:.1f}" for part in ("check_ns", "execute_ns", "commit_ns", "tree_ns"))
         count = f" of {second['operations']}" if second["operations"] > 1 else ""
         lines.append(
-            f"| `{case}`{count} | {second['cpu_ns'] / 1000:.1f} | {parts} | {second['written_bytes']:,} "
+            f"| `{case}`{count} | {second['cpu_ns'] / scale:.1f} | {parts} | {second['written_bytes']:,} "
             f"| {second['memory_bytes']:,} | {first['declared_units']:,} | {second['declared_units']:,} "
             f"| {ratio(first):.2f} | {ratio(second):.2f} |"
         )

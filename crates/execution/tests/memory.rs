@@ -65,15 +65,17 @@ impl StateRead for Filled<'_> {
     }
 }
 
+impl LimitedRead for Filled<'_> {}
+
 /// A block of version 2 with as many of these operations as its work and its bytes allow, each on a leaf of its own.
-fn full_block(world: &World, operation: impl Fn(u32) -> Operation) -> Vec<Transaction> {
+fn full_block(world: &World, operation: impl Fn(u32) -> Operation, each: u64) -> Vec<Transaction> {
     let parameters = &world.genesis.parameters;
     let (mut block, mut number, mut work, mut bytes) = (Vec::new(), 0, 0, 0);
     loop {
         let operations = (0..OPERATIONS_MAX as u32).map(|place| operation(number + place)).collect();
         number += OPERATIONS_MAX as u32;
         let mut transaction = world.sign_at(0, block.len() as u64, operations);
-        transaction.body.work_limit = worst_case_work(&transaction.body);
+        transaction.body.work_limit = planned_work(Rules::V2, &transaction.body, each);
         work += transaction.body.work_limit;
         bytes += encode(&transaction).len();
         if work > parameters.block_work_max || bytes > parameters.block_bytes_max as usize {
@@ -87,7 +89,8 @@ fn full_block(world: &World, operation: impl Fn(u32) -> Operation) -> Vec<Transa
 fn peak_of(world: &World, block: &[Transaction], leaf_bytes: Option<usize>) -> (usize, Vec<Outcome>) {
     let transactions = block.iter().map(|t| (rustorium_crypto::transaction_id(&t.body), t)).collect();
     let header = world.next_header();
-    let input = Input { header: &header, parameters: &world.genesis.parameters, previous_root: world.root, transactions };
+    let input =
+        Input { header: &header, parameters: &world.genesis.parameters, previous_root: world.root, transactions };
     let state = Filled(MemState(&world.state), leaf_bytes);
     let before = LIVE.get();
     PEAK.set(before);
@@ -122,9 +125,9 @@ fn a_block_takes_at_most_its_memory_whatever_it_reads() {
     let large = Some(VALUE_BYTES_MAX);
     let mut over = Vec::new();
     for (name, block, leaf_bytes) in [
-        ("many leaves that aren't there", full_block(&world, absent), None),
-        ("many large values", full_block(&world, hash_of_large), large),
-        ("many large values that are replaced", full_block(&world, put_over_large), large),
+        ("many leaves that aren't there", full_block(&world, absent, 0), None),
+        ("many large values", full_block(&world, hash_of_large, VALUE_BYTES_MAX as u64), large),
+        ("many large values that are replaced", full_block(&world, put_over_large, VALUE_BYTES_MAX as u64), large),
     ] {
         let (peak, outcomes) = peak_of(&world, &block, leaf_bytes);
         assert!(outcomes.len() == block.len() && outcomes.iter().all(|outcome| *outcome == Outcome::Ok), "{name}");

@@ -5,12 +5,12 @@ use crate::chain::{account, signer};
 use rustorium_crypto::{SigningKey, asset_id, domain, hash, signed_bytes, value_hash, verifier_id};
 use rustorium_execution::record::{VerifierRecord, encode_amount};
 use rustorium_execution::{AccountRecord, hashes};
-use rustorium_types::limits::{GRANT_PREFIXES_MAX, KEY_BYTES_MAX, PUBLIC_INPUTS_MAX, VALIDATORS_MAX, VALUE_BYTES_MAX};
 use rustorium_types::Outcome as Expected;
+use rustorium_types::limits::{GRANT_PREFIXES_MAX, KEY_BYTES_MAX, PUBLIC_INPUTS_MAX, VALIDATORS_MAX, VALUE_BYTES_MAX};
 use rustorium_types::{
-    AccountId, AssetId, BoundedBytes, BoundedVec, ChainId, Condition, FailureCode, Genesis, GenesisAccount, GenesisPool,
-    Key, LeafWrite, NamedInput, Operation, Parameters, PoolTransfer, Possession, PossessionBody, PublicKey, Rules, ShardId,
-    StateKey, Symbol, Validator, Value, VerifierId, encode, limits,
+    AccountId, AssetId, BoundedBytes, BoundedVec, ChainId, Condition, FailureCode, Genesis, GenesisAccount,
+    GenesisPool, Key, LeafWrite, NamedInput, Operation, Parameters, PoolTransfer, Possession, PossessionBody,
+    PublicKey, Rules, ShardId, StateKey, Symbol, Validator, Value, VerifierId, encode, limits,
 };
 use rustorium_zk::Curve;
 use rustorium_zk::shielded::prove::DEVNET_VERIFYING_KEY;
@@ -57,7 +57,8 @@ pub fn cases(rules: Rules) -> Vec<Case> {
         make,
         leaves,
     };
-    let refused = |name, senders, make: Make, leaves: Leaves| Case { outcome: REFUSED, ..case(name, senders, 1, make, leaves) };
+    let refused =
+        |name, senders, make: Make, leaves: Leaves| Case { outcome: REFUSED, ..case(name, senders, 1, make, leaves) };
     let none: Leaves = |_, _| Ok(Vec::new());
     let replace = if rules == Rules::V1 { replace_key as Make } else { replace_proven };
     vec![
@@ -65,11 +66,29 @@ pub fn cases(rules: Rules) -> Vec<Case> {
         case("create_account", 100, 8, create_accounts, none),
         case("put_256", 400, 1, |s, r| each(1, |n| put(account(s), name(s, r, n), fill(256, s, r)?)), none),
         case("put_256_by_16", 60, 16, |s, r| each(16, |n| put(account(s), name(s, r, n), fill(256, s, r)?)), none),
-        case("put_64k_over_64k", 24, 1, |s, r| each(1, |n| put(account(s), name(s, r, n), large(s + 1, r)?)), |s, r| values(1, s, r)),
-        case("put_1_over_64k", 24, 4, |s, r| each(4, |n| put(account(s), name(s, r, n), fill(1, s, r)?)), |s, r| values(4, s, r)),
+        case(
+            "put_64k_over_64k",
+            24,
+            1,
+            |s, r| each(1, |n| put(account(s), name(s, r, n), large(s + 1, r)?)),
+            |s, r| values(1, s, r),
+        ),
+        case(
+            "put_1_over_64k",
+            24,
+            4,
+            |s, r| each(4, |n| put(account(s), name(s, r, n), fill(1, s, r)?)),
+            |s, r| values(4, s, r),
+        ),
         case("put_by_full_grant", 60, 4, put_elsewhere, grants),
         case("delete_64k", 24, 4, |s, r| each(4, |n| delete(account(s), name(s, r, n))), |s, r| values(4, s, r)),
-        case("delete_1", 100, 16, |s, r| each(16, |n| delete(account(s), name(s, r, n))), |s, r| small_values(16, s, r)),
+        case(
+            "delete_1",
+            100,
+            16,
+            |s, r| each(16, |n| delete(account(s), name(s, r, n))),
+            |s, r| small_values(16, s, r),
+        ),
         case("require_hash_64k", 24, 4, require_hash, |s, r| values(4, s, r)),
         case("require_hash_1", 100, 64, require_small_hash, |s, r| small_values(64, s, r)),
         case("require_absent", 100, 64, |s, r| each(64, |n| absent(account(s), name(s, r, n))), none),
@@ -79,7 +98,12 @@ pub fn cases(rules: Rules) -> Vec<Case> {
         case("grant_over_grant", 60, 4, grant, own_grants),
         case("register_verifier", 24, 1, register, none),
         refused("verify_bn254_refused", 24, |s, r| verify(Curve::Bn254, s, r), |s, r| verifier(Curve::Bn254, s, r)),
-        refused("verify_bls12_381_refused", 24, |s, r| verify(Curve::Bls12381, s, r), |s, r| verifier(Curve::Bls12381, s, r)),
+        refused(
+            "verify_bls12_381_refused",
+            24,
+            |s, r| verify(Curve::Bls12381, s, r),
+            |s, r| verifier(Curve::Bls12381, s, r),
+        ),
         Case { genesis: with_pool, ..refused("shielded_refused", 24, shielded, none) },
         Case { genesis: large_committee, ..case("replace_key", 12, 1, replace, none) },
     ]
@@ -386,8 +410,7 @@ fn replace_proven(sender: usize, round: usize) -> Outcome<Vec<Operation>> {
     let owner_key = validator(sender)?.owner_key;
     let [validator_key, node_key] = new_keys(sender, round);
     let chain = chain_of_committee()?;
-    let body =
-        PossessionBody { chain, owner_key, validator_key: validator_key.public(), node_key: node_key.public() };
+    let body = PossessionBody { chain, owner_key, validator_key: validator_key.public(), node_key: node_key.public() };
     let signed = signed_bytes(domain::POSSESSION, &body);
     Ok(vec![Operation::ReplaceProven {
         validator_key: replaced(sender, round)?,

@@ -4,6 +4,7 @@ use crate::Outcome;
 use crate::cases::Case;
 use rustix::time::{ClockId, clock_gettime};
 use rustorium_crypto::seal::{AtRest, MasterKey};
+use rustorium_crypto::sign::verify;
 use rustorium_crypto::{CheckedBatch, SigningKey, account_id, block_digest, value_hash, verify_batch};
 use rustorium_execution::{Input, Keys, arrange, execute_with, genesis, hashes};
 use rustorium_stages::executor::{StoredState, tree_writes};
@@ -16,13 +17,17 @@ use rustorium_state::workers::Serial;
 use rustorium_storage::{HeightCommit, RocksStore, Store, StoreConfig, TreeRow, TreeStore};
 use rustorium_types::limits::BATCH_BYTES_MAX;
 use rustorium_types::{
-    AccountId, Batch, BatchBody, BatchDigest, Block, BoundedVec, ChainId, Epoch, Genesis, Hash, Header, LeafWrite, Receipt,
-    ResultLink, Rules, ShardId, TRANSACTION_VERSION, TransactionBody, Transaction, ValidatorIndex, decode, encode,
+    AccountId, Batch, BatchBody, BatchDigest, Block, BoundedVec, ChainId, Epoch, Genesis, Hash, Header, LeafWrite,
+    Receipt, ResultLink, Rules, ShardId, TRANSACTION_VERSION, Transaction, TransactionBody, ValidatorIndex, decode,
+    encode,
 };
+use std::hint::black_box;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const WINDOW_BITS: u32 = 10;
+/// Signatures that are timed before and after each block.
+const SIGNATURES: u64 = 64;
 const BATCH_BYTES: usize = 512 * 1024;
 
 /// What a block took.
@@ -35,6 +40,8 @@ pub struct Spent {
     pub tree_ns: u64,
     pub written_bytes: u64,
     pub memory_bytes: u64,
+    /// Time of one signature that was checked alone, just before and just after.
+    pub signature_ns: u64,
 }
 
 pub struct Chain {
@@ -145,6 +152,7 @@ impl Chain {
 
     /// Does all that a validator does for a block of these batches, on a store that was opened for it.
     pub fn block(&mut self, case: &Case, batches: Vec<Vec<u8>>) -> Outcome<Spent> {
+        let before = self.signature_ns();
         let store = self.open()?;
         let (written, rss) = (written_bytes()?, forget_peak()?);
         let start = cpu_ns(ClockId::ProcessCPUTime);
@@ -183,7 +191,17 @@ impl Chain {
         store.sync()?;
         (self.header, self.root) = (commit.block.header, commit.result_root);
         let written_bytes = written_bytes()? - written;
-        Ok(Spent { work, all_ns, check_ns, execute_ns, commit_ns, tree_ns, written_bytes, memory_bytes })
+        let signature_ns = (before + self.signature_ns()) / 2;
+        Ok(Spent { work, all_ns, check_ns, execute_ns, commit_ns, tree_ns, written_bytes, memory_bytes, signature_ns })
+    }
+
+    /// Returns the processor time of one signature that is checked alone: it tells how much others slow this machine down.
+    fn signature_ns(&self) -> u64 {
+        let (key, signature) = (self.author.public(), self.author.sign(b"work"));
+        let start = cpu_ns(ClockId::ThreadCPUTime);
+        let held = (0..SIGNATURES).all(|_| verify(black_box(&key), b"work", black_box(&signature)));
+        assert!(held, "an own signature holds");
+        (cpu_ns(ClockId::ThreadCPUTime) - start) / SIGNATURES
     }
 
     fn check(&self, batches: Vec<Vec<u8>>) -> Outcome<Vec<Arc<CheckedBatch>>> {

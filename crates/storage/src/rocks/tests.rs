@@ -18,6 +18,7 @@ mod epochs;
 mod five;
 mod history;
 mod kinds;
+mod limited;
 mod rollback;
 mod rotation;
 mod sealed;
