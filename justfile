@@ -227,6 +227,11 @@ bench-costs *ARGUMENTS: build
 bench-committee *ARGUMENTS: build
     {{ python }} benches/committee.py {{ ARGUMENTS }}
 
+# processor time, bytes written and memory of each operation at its worst, beside the work that it declares under both versions
+bench-work *ARGUMENTS: build
+    {{ with }} cargo build --release --locked -q -p rustorium-node --example work_bench; \
+      {{ python }} benches/work.py --program "$CARGO_TARGET_DIR/release/examples/work_bench" {{ ARGUMENTS }}
+
 # how long the end of an epoch holds blocks up under load, on a devnet and in the simulator
 bench-epochs *ARGUMENTS: build
     {{ python }} benches/epochs.py {{ ARGUMENTS }}

@@ -62,6 +62,10 @@ class FakeNet:
         self.executed: list[int] = []
         self.group_sizes: list[int] = []
         self.refuse_next: list[dict[str, Any]] = []
+        self.work_needed = 0
+        """A transaction that declares less fails."""
+        self.work_limits: list[int] = []
+        """What executed transactions declared."""
         self.events: Callable[[httpx2.Request], Awaitable[httpx2.Response]] | None = None
 
     def learn(self, identity: str, raw: bytes) -> None:
@@ -222,12 +226,17 @@ class FakeNet:
             nonce = self.nonces[sender]
             self.nonces[sender] += 1
             self.executed.append(nonce)
-            for operation in json.loads(_native.describe_transaction(raw))["operations"]:
+            body = json.loads(_native.describe_transaction(raw))
+            self.work_limits.append(body["work_limit"])
+            enough = body["work_limit"] >= self.work_needed
+            for operation in body["operations"] if enough else ():
                 if operation["type"] == "put":
                     value = wire.value_of(operation)
                     assert value is not None
                     self.values[(operation["namespace"], operation["key_hex"])] = value
-            self.receipts[self.ids[raw]] = receipt(self.ids[raw], sender, nonce, self.height + 1)
+            made = receipt(self.ids[raw], sender, nonce, self.height + 1)
+            failed = {"outcome": "failed", "failure": {"code": "work-limit", "operation": 0}}
+            self.receipts[self.ids[raw]] = made if enough else made | failed
 
 
 def receipt(identity: str, sender: str, nonce: int, height: int, index: int = 0) -> dict[str, Any]:

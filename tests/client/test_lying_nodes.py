@@ -94,7 +94,7 @@ def run(body: Callable[[AsyncClient], Awaitable[Any]], *nodes: Says, genesis: by
                 endpoint.rtt_s = float(place)
             client._transport._probed = True
 
-            async def sign(*_: Any) -> list[SignedTransaction]:
+            async def sign(*_: Any, **__: Any) -> list[SignedTransaction]:
                 return [SIGNED]
 
             client._sender.sign = sign  # type: ignore[method-assign]

@@ -124,7 +124,7 @@ def test_results_distinguish_sent_and_unsent_transactions(net: FakeNet, key: Key
         wanted = [[put(key.address, b"k%d" % index, b"v")] for index in range(1_500)]
         real = client._sender.sign
 
-        async def sign(chunk: Any, signer: Key, timeout_s: float) -> Any:
+        async def sign(chunk: Any, signer: Key, timeout_s: float, **_: Any) -> Any:
             if len(chunk) == 500:
                 raise Unreachable("none of them answered")
             return await real(chunk, signer, timeout_s)

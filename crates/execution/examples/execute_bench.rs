@@ -1,7 +1,7 @@
 //! How long executing one `Put` takes, state reads and signatures excluded: 256-byte values, distinct keys, 64 senders.
 
 use rustorium_crypto::{account_id, transaction_id};
-use rustorium_execution::{Input, StateRead, StateReadError, execute, genesis};
+use rustorium_execution::{Input, LimitedRead, StateRead, StateReadError, execute, genesis};
 use rustorium_types::{
     BoundedBytes, BoundedVec, Genesis, GenesisAccount, Header, Height, Key, NEWEST_VERSION, Operation, Parameters,
     ShardId, StateKey, TRANSACTION_VERSION, Transaction, TransactionBody, Validator, Value,
@@ -20,6 +20,8 @@ impl StateRead for Memory {
         Ok(self.0.get(key).cloned())
     }
 }
+
+impl LimitedRead for Memory {}
 
 fn public_key(sender: u64) -> [u8; 32] {
     let mut key = [0; 32];

@@ -1,4 +1,4 @@
-//! Writes the conformance vectors of proofs, light clients and the order of lanes to `tests/vectors`. Run it by `just regenerate-vectors`, and only for a change of
+//! Writes the conformance vectors of proofs, light clients, the order of lanes and work to `tests/vectors`. Run it by `just regenerate-vectors`, and only for a change of
 //! the protocol: what it changes, older nodes and clients won't understand.
 #![allow(clippy::unwrap_used)]
 
@@ -14,6 +14,7 @@ fn main() -> std::io::Result<()> {
         (common::PROOF_VECTORS, common::proof_vectors()),
         (common::LIGHT_VECTORS, common::light_vectors()),
         (common::ORDER_VECTORS, common::order_vectors()),
+        (common::WORK_VECTORS, common::work_vectors()),
     ] {
         let path = folder.join(name);
         let changed = std::fs::read_to_string(&path).ok().as_ref() != Some(&text);

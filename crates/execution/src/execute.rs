@@ -2,7 +2,8 @@
 //!
 //! *Invariants:* the rules are those of the header's version, and are chosen once a block, here.
 
-use crate::v1::ledger::{StateRead, StateReadError};
+use crate::limited::LimitedRead;
+use crate::v1::ledger::StateReadError;
 use crate::v1::verifiers::Keys;
 use crate::{v1, v2};
 use rustorium_state::workers::{Serial, Workers};
@@ -78,19 +79,19 @@ pub struct Execution {
 }
 
 /// Executes a block on the state before it. Errors: that state can't be read.
-pub fn execute(input: &Input<'_>, state: &dyn StateRead) -> Result<Execution, StateReadError> {
+pub fn execute(input: &Input<'_>, state: &dyn LimitedRead) -> Result<Execution, StateReadError> {
     execute_with(input, state, &Keys::default(), &Serial)
 }
 
 /// Does what `execute` does, with keys that were prepared before. These workers verify the block's proofs.
 pub fn execute_with<W: Workers>(
     input: &Input<'_>,
-    state: &dyn StateRead,
+    state: &dyn LimitedRead,
     keys: &Keys,
     workers: &W,
 ) -> Result<Execution, StateReadError> {
     match input.header.rules() {
         Rules::V1 => v1::execute::execute(input, state, keys, workers),
-        Rules::V2 => v1::execute::execute_by(input, state, keys, workers, v2::operations::apply),
+        Rules::V2 => v2::execute::execute(input, state, keys, workers),
     }
 }

@@ -10,8 +10,10 @@ pub mod committee;
 pub mod execute;
 pub mod genesis;
 pub mod keys;
+pub mod limited;
 pub mod order;
 pub mod parameters;
+pub mod prices;
 pub mod proof;
 pub mod terms;
 mod v1;
@@ -28,8 +30,10 @@ pub use keys::{
     PoolRow, account_key, asset_of_balance, balance_key, committee_key, data_key, grant_key, is_name, name_of_data,
     pool_key, statement_key, verifier_key,
 };
+pub use limited::{Found, LimitedRead};
 pub use order::{arrange, order};
 pub use parameters::{check_parameters2, quorums};
+pub use prices::{ASSUMED_BYTES, declared_work, least_work, planned_work, worst_case_work};
 pub use proof::{
     CheckedProof, EpochEnd, HEADER_AHEAD_MS_MAX, Light, ProofRefused, ReadState, Signers, Trust, Unprovable,
     check_first_term, check_read, check_receipt, check_transaction, header_of, prove_receipt, subject_key,
@@ -44,4 +48,4 @@ pub use v1::ledger::{StateRead, StateReadError};
 pub use v1::pools::{pool_record, shielded_context};
 pub use v1::verifiers::Keys;
 pub use v1::{record, work};
-pub use work::{declared_work, worst_case_work};
+pub use v2::work as work2;

@@ -4,6 +4,7 @@
 //! no setting prevents that it is undone.
 
 use crate::v1::work;
+use crate::v2::work as work2;
 use rustorium_types::limits::{BATCH_BYTES_MAX, BATCH_TRANSACTIONS_MAX, TRANSACTION_BYTES_MAX};
 use rustorium_types::{Parameters, Rules};
 use std::ops::RangeInclusive;
@@ -15,9 +16,15 @@ const EPOCH_MS_MAX: u64 = 30 * 24 * 3600 * 1000;
 /// The times by which headers of version 2 may be ahead of a voter's clock, ms.
 const CLOCK_AHEAD_MS: RangeInclusive<u64> = 500..=10_000;
 
-/// Cost of the dearest transaction with one change of the committee.
-const GOVERNING: u64 =
-    work::TRANSACTION + work::COMMITTEE + work::POSSESSION + (1 + work::RETIRED_LEAVES) * (work::READ + work::WRITE);
+/// Bytes of the largest transaction with one change of the committee, rounded up.
+const GOVERNING_BYTES: u64 = 1_024;
+/// Cost of the dearest transaction of version 2 with one change of the committee.
+const GOVERNING: u64 = work2::BASE
+    + work2::SIGNATURE
+    + 2 * work2::RECORD
+    + GOVERNING_BYTES / work2::BYTES_PER_UNIT
+    + work2::COMMITTEE
+    + work2::POSSESSION;
 
 /// A name of a parameter, and true if it keeps a bound.
 type Bound = (&'static str, bool);
@@ -138,16 +145,42 @@ mod tests {
     }
 
     #[test]
-    fn the_dearest_change_of_the_committee_costs_what_is_asked_of_a_batch() {
-        use rustorium_types::{Operation, Possession};
-        let possession = Possession { validator: [0; 64], node: [0; 64] };
+    fn the_dearest_change_of_the_committee_costs_at_most_what_is_asked_of_a_batch() {
+        use rustorium_types::{
+            AccountId, BoundedBytes, BoundedVec, ChainId, Operation, Possession, TRANSACTION_VERSION, TransactionBody,
+            Validator, limits,
+        };
+        let possession = || Possession { validator: [0; 64], node: [0; 64] };
+        let validator = Validator {
+            name: BoundedBytes::new(vec![7; limits::NAME_BYTES_MAX]).unwrap_or_default(),
+            validator_key: [1; 32],
+            node_key: [2; 32],
+            owner_key: [3; 32],
+            region: 0,
+            address: BoundedBytes::new(vec![7; limits::ADDRESS_BYTES_MAX]).unwrap_or_default(),
+        };
+        let add = Operation::AddProven { validator, possession: possession() };
         let replace = Operation::ReplaceProven {
             validator_key: [1; 32],
             new_validator_key: [2; 32],
             new_node_key: [3; 32],
-            possession,
+            possession: possession(),
         };
-        let cost = work::operation_work(&rustorium_types::SYSTEM_ACCOUNT, &replace);
-        assert_eq!(cost + work::TRANSACTION, GOVERNING);
+        for operation in [add, replace] {
+            let body = TransactionBody {
+                version: TRANSACTION_VERSION,
+                chain: ChainId::ZERO,
+                sender: AccountId::default(),
+                public_key: [1; 32],
+                nonce: 0,
+                expires_at_ms: 0,
+                work_limit: 0,
+                shard_hint: Some(rustorium_types::ShardId(0)),
+                location: Some(rustorium_types::GeoLocation { latitude_e7: 1, longitude_e7: 1 }),
+                data: BoundedVec::new(vec![operation]).unwrap_or_default(),
+            };
+            let cost = work2::work(&body, limits::VALUE_BYTES_MAX as u64);
+            assert!((GOVERNING - 100..=GOVERNING).contains(&cost), "{cost} of {GOVERNING}");
+        }
     }
 }

@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use rustorium_crypto::{asset_id, domain, hash, merkle, transaction_id, value_hash};
-use rustorium_execution::work::{TRANSACTION, operation_work};
+use rustorium_execution::work2::{operation_work, transaction_work};
 use rustorium_execution::*;
 use rustorium_types::*;
 
@@ -14,8 +14,8 @@ fn work_limit_stops_at_the_operation_that_would_exceed_it() {
     let mut world = World::new();
     let operations = vec![put(0, b"a", b"1"), put(0, b"b", b"2")];
     let mut transaction = world.sign(0, operations);
-    let first = TRANSACTION + operation_work(&account(0), &transaction.body.data[0]);
-    transaction.body.work_limit = worst_case_work(&transaction.body) - 1;
+    let first = transaction_work(&transaction.body) + operation_work(&account(0), &transaction.body.data[0], 0);
+    transaction.body.work_limit = least_work(Rules::V2, &transaction.body) - 1;
     let before = world.state.clone();
     let receipt = world.run(&[transaction]).receipts.remove(0);
     assert_eq!(receipt.outcome, Outcome::Failed { code: FailureCode::WorkLimit, operation: 1 });
@@ -28,20 +28,22 @@ fn a_work_limit_below_the_base_cost_fails_at_once_and_pays_the_base_cost() {
     let mut world = World::with(Parameters { quota_work_per_s: 0, ..Parameters::default() });
     let mut transaction = world.sign(0, vec![]);
     transaction.body.work_limit = 0;
-    assert_eq!(declared_work(&transaction), TRANSACTION);
+    let base = transaction_work(&transaction.body);
+    assert_eq!(declared_work(Rules::V2, &transaction), base);
     let receipt = world.run(&[transaction]).receipts.remove(0);
     assert_eq!(receipt.outcome, Outcome::Failed { code: FailureCode::WorkLimit, operation: 0 });
     let quota = world.record(account(0)).unwrap().quota_left;
-    assert_eq!(quota, world.genesis.parameters.quota_work_max - TRANSACTION);
+    assert_eq!(quota, world.genesis.parameters.quota_work_max - base);
 }
 
 #[test]
-fn exactly_the_worst_case_suffices_and_is_what_the_receipt_says() {
+fn exactly_the_least_work_and_what_was_read_suffice_and_are_what_the_receipt_says() {
     let mut world = World::new();
     let operations =
         vec![issue(b"X", 1, 5), grant(1, &[b"k"]), put(0, b"k", b"v"), delete(0, b"k"), transfer(1, 1), create(9, 0)];
     let mut transaction = world.sign(0, operations);
-    transaction.body.work_limit = worst_case_work(&transaction.body);
+    // The deletion finds a value of one byte.
+    transaction.body.work_limit = least_work(Rules::V2, &transaction.body) + 1;
     let receipt = world.run(std::slice::from_ref(&transaction)).receipts.remove(0);
     assert_eq!((receipt.outcome, receipt.work), (Outcome::Ok, transaction.body.work_limit));
 }
@@ -283,9 +285,9 @@ fn skip_quota_too_small_until_header_time_refills_it() {
     let all = sign(&world, 1_000);
     assert_eq!(world.run(&[all]).receipts.len(), 1);
     // 10 ms of header time a block: 10 units.
-    let next = sign(&world, 300);
+    let next = sign(&world, 700);
     assert_eq!(world.run(std::slice::from_ref(&next)).skipped[0].1, Skip::QuotaTooSmall { left: 10 });
-    world.header.time_ms += 280;
+    world.header.time_ms += 680;
     assert_eq!(world.run(&[next]).receipts.len(), 1, "declared work is what is taken");
     assert_eq!(world.record(account(0)).unwrap().quota_left, 0);
 }
@@ -335,6 +337,8 @@ impl StateRead for Broken {
         Err(StateReadError("the disk is gone".into()))
     }
 }
+
+impl LimitedRead for Broken {}
 
 #[test]
 fn a_state_that_cannot_be_read_or_decoded_is_an_error_not_a_result() {

@@ -4,74 +4,14 @@
 
 mod common;
 
+use common::provers::*;
 use common::*;
-use rustorium_crypto::{transaction_id, transaction_input, verifier_id};
-use rustorium_execution::work::operation_work;
+use rustorium_crypto::{transaction_id, transaction_input};
+use rustorium_execution::work2::operation_work;
 use rustorium_execution::*;
 use rustorium_state::workers::{Serial, Workers};
 use rustorium_types::*;
-use rustorium_zk::{Curve, snarkjs};
-use std::path::PathBuf;
-
-const CURVES: [Curve; 2] = [Curve::Bn254, Curve::Bls12381];
-/// Public inputs of `tests/zk/gate.circom`.
-const NULLIFIER: u8 = 1;
-const BOUND: u8 = 3;
-
-fn file(curve: Curve, name: &str) -> Vec<u8> {
-    let folder = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR").unwrap()).join("../../tests/zk").join(curve.label());
-    std::fs::read(folder.join(name)).unwrap()
-}
-
-fn key_of(curve: Curve) -> Vec<u8> {
-    snarkjs::key_from_json(&file(curve, "verification_key.json")).unwrap()
-}
-
-fn named(inputs: &[(u8, bool)]) -> BoundedVec<NamedInput, { limits::NAMED_INPUTS_MAX }> {
-    BoundedVec::new(inputs.iter().map(|&(index, once)| NamedInput { index, once }).collect()).unwrap()
-}
-
-fn register(key: &[u8], inputs: &[(u8, bool)]) -> Operation {
-    Operation::RegisterVerifier { key: BoundedBytes::new(key.to_vec()).unwrap(), named: named(inputs) }
-}
-
-/// The verifier that the first account registers.
-fn id(curve: Curve, inputs: &[(u8, bool)]) -> VerifierId {
-    verifier_id(&account(0), &key_of(curve), &named(inputs))
-}
-
-fn inputs_of(curve: Curve, number: usize) -> Vec<PublicInput> {
-    snarkjs::inputs_from_json(&file(curve, &format!("{number}.public.json")), curve).unwrap()
-}
-
-fn proof_of(curve: Curve, number: usize) -> Vec<u8> {
-    snarkjs::proof_from_json(&file(curve, &format!("{number}.proof.json"))).unwrap()
-}
-
-fn prove_with(verifier: VerifierId, inputs: Vec<PublicInput>, proof: Vec<u8>) -> Operation {
-    let (inputs, proof) = (BoundedVec::new(inputs).unwrap(), BoundedBytes::new(proof).unwrap());
-    Operation::VerifyProof { verifier, inputs, proof }
-}
-
-/// A proof that snarkjs made.
-fn prove(verifier: VerifierId, curve: Curve, number: usize) -> Operation {
-    prove_with(verifier, inputs_of(curve, number), proof_of(curve, number))
-}
-
-/// Combines a proof with another statement's inputs.
-fn forge(verifier: VerifierId, curve: Curve, number: usize) -> Operation {
-    prove_with(verifier, inputs_of(curve, number % 3 + 1), proof_of(curve, number))
-}
-
-fn require(verifier: VerifierId, input: u8, equals: InputValue) -> Operation {
-    Operation::Require(Condition::Proved { verifier, input, equals })
-}
-
-fn number(value: u64) -> PublicInput {
-    let mut input = [0; 32];
-    input[24..].copy_from_slice(&value.to_be_bytes());
-    input
-}
+use rustorium_zk::Curve;
 
 #[test]
 fn a_verifier_is_registered_once_and_charged_for() {
@@ -79,7 +19,7 @@ fn a_verifier_is_registered_once_and_charged_for() {
         let mut world = World::new();
         let everyone = [0, 1, 2].map(account);
         let total = world.storage_total(&everyone);
-        let key = key_of(curve);
+        let key = verifying_key(curve);
         world.ok(0, vec![register(&key, &[(NULLIFIER, true), (BOUND, false)])]);
         let verifier = id(curve, &[(NULLIFIER, true), (BOUND, false)]);
         assert_eq!(verifier.0[0], REGION, "it lives in the region of who registered it");
@@ -98,7 +38,7 @@ fn a_verifier_is_registered_once_and_charged_for() {
 fn broken_keys_and_names_are_refused() {
     let mut world = World::new();
     for curve in CURVES {
-        let key = key_of(curve);
+        let key = verifying_key(curve);
         let bad = FailureCode::BadVerifier;
         for names in [&[(4u8, false)][..], &[(255, true)], &[(1, false), (1, true)], &[(2, false), (1, false)]] {
             world.fails(0, vec![register(&key, names)], bad);
@@ -118,7 +58,7 @@ fn broken_keys_and_names_are_refused() {
 fn a_statement_is_recorded_by_its_inputs_and_a_second_proof_of_it_changes_nothing() {
     for curve in CURVES {
         let mut world = World::new();
-        world.ok(0, vec![register(&key_of(curve), &[(BOUND, false)])]);
+        world.ok(0, vec![register(&verifying_key(curve), &[(BOUND, false)])]);
         let verifier = id(curve, &[(BOUND, false)]);
         let first = world.sign(1, vec![prove(verifier, curve, 1)]);
         let everyone = [0, 1, 2].map(account);
@@ -171,7 +111,7 @@ fn flipped(proof: &[u8], curve: Curve) -> Vec<u8> {
 fn an_unproved_statement_fails_with_its_whole_transaction() {
     for curve in CURVES {
         let mut world = World::new();
-        world.ok(0, vec![register(&key_of(curve), &[])]);
+        world.ok(0, vec![register(&verifying_key(curve), &[])]);
         let verifier = id(curve, &[]);
         for number in 1..=3 {
             world.fails(1, vec![put(1, b"k", b"v"), forge(verifier, curve, number)], FailureCode::NotProved);
@@ -192,7 +132,7 @@ fn an_unproved_statement_fails_with_its_whole_transaction() {
 fn an_input_that_is_used_once_is_used_once() {
     for curve in CURVES {
         let mut world = World::new();
-        world.ok(0, vec![register(&key_of(curve), &[(NULLIFIER, true)])]);
+        world.ok(0, vec![register(&verifying_key(curve), &[(NULLIFIER, true)])]);
         let verifier = id(curve, &[(NULLIFIER, true)]);
         world.ok(1, vec![prove(verifier, curve, 1)]);
         world.fails(1, vec![prove(verifier, curve, 1)], FailureCode::InputUsed);
@@ -211,7 +151,7 @@ fn an_input_that_is_used_once_is_used_once() {
 fn a_proof_can_be_required_by_a_named_input() {
     for curve in CURVES {
         let mut world = World::new();
-        world.ok(0, vec![register(&key_of(curve), &[(BOUND, false)])]);
+        world.ok(0, vec![register(&verifying_key(curve), &[(BOUND, false)])]);
         let verifier = id(curve, &[(BOUND, false)]);
         let bound = |value| require(verifier, BOUND, InputValue::Number(number(value)));
         let precondition = FailureCode::Precondition;
@@ -230,7 +170,7 @@ fn a_proof_can_be_required_by_a_named_input() {
 #[test]
 fn a_proof_can_be_required_for_this_transaction() {
     let mut world = World::new();
-    world.ok(0, vec![register(&key_of(Curve::Bn254), &[(BOUND, false)])]);
+    world.ok(0, vec![register(&verifying_key(Curve::Bn254), &[(BOUND, false)])]);
     let verifier = id(Curve::Bn254, &[(BOUND, false)]);
     let gated = world.sign(1, vec![require(verifier, BOUND, InputValue::ThisTransaction), put(1, b"k", b"v")]);
     let input = transaction_input(&transaction_id(&gated.body));
@@ -262,7 +202,7 @@ impl Workers for Divided {
 #[test]
 fn a_block_of_proofs_does_what_each_alone_does() {
     let mut world = World::new();
-    world.ok(0, vec![register(&key_of(Curve::Bn254), &[(NULLIFIER, true)])]);
+    world.ok(0, vec![register(&verifying_key(Curve::Bn254), &[(NULLIFIER, true)])]);
     let bn254 = id(Curve::Bn254, &[(NULLIFIER, true)]);
     let bls = id(Curve::Bls12381, &[]);
     let start: Vec<u64> = (0..3).map(|n| world.record(account(n)).unwrap().nonce).collect();
@@ -270,7 +210,7 @@ fn a_block_of_proofs_does_what_each_alone_does() {
     let plan: Vec<(usize, Vec<Operation>)> = vec![
         (1, vec![forge(bn254, Curve::Bn254, 1)]),
         (1, vec![prove(bls, Curve::Bls12381, 1)]),
-        (0, vec![register(&key_of(Curve::Bls12381), &[])]),
+        (0, vec![register(&verifying_key(Curve::Bls12381), &[])]),
         (2, vec![prove(bls, Curve::Bls12381, 1), forge(bls, Curve::Bls12381, 2)]),
         (1, vec![prove(bn254, Curve::Bn254, 1), prove(bls, Curve::Bls12381, 2)]),
         // This one is checked only because an earlier one, with a nullifier in common, had a bad proof.
@@ -325,7 +265,7 @@ fn world_step(world: &mut World, header: &Header, transaction: &Transaction) -> 
 
 #[test]
 fn a_proof_costs_as_much_as_verifying_it_alone() {
-    let cost = |operation: &Operation| operation_work(&account(0), operation);
+    let cost = |operation: &Operation| operation_work(&account(0), operation, 0);
     let one = |inputs: usize, curve: Curve| {
         cost(&prove_with(VerifierId::ZERO, vec![[0; 32]; inputs], vec![0; curve.proof_bytes()]))
     };
@@ -335,11 +275,11 @@ fn a_proof_costs_as_much_as_verifying_it_alone() {
     // Bytes that are no proof cost as much, and the work used is never more than declared.
     assert!(cost(&prove_with(VerifierId::ZERO, vec![], vec![])) >= one(0, Curve::Bls12381));
     let mut world = World::new();
-    let mut transaction = world.sign(0, vec![register(&key_of(Curve::Bn254), &[(BOUND, false)])]);
-    transaction.body.work_limit = worst_case_work(&transaction.body);
+    let mut transaction = world.sign(0, vec![register(&verifying_key(Curve::Bn254), &[(BOUND, false)])]);
+    transaction.body.work_limit = worst_case_work(Rules::V2, &transaction.body);
     assert_eq!(world.run(&[transaction]).receipts[0].outcome, Outcome::Ok);
     let mut transaction = world.sign(1, vec![prove(id(Curve::Bn254, &[(BOUND, false)]), Curve::Bn254, 1)]);
-    transaction.body.work_limit = worst_case_work(&transaction.body);
+    transaction.body.work_limit = worst_case_work(Rules::V2, &transaction.body);
     let receipt = world.run(std::slice::from_ref(&transaction)).receipts.remove(0);
     assert_eq!((receipt.outcome, receipt.work), (Outcome::Ok, transaction.body.work_limit));
 }

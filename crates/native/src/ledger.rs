@@ -8,10 +8,11 @@ use rustorium_api::genesis_file;
 use rustorium_api::json::{HeaderView, OperationView, PossessionView, ReceiptView, TransactionView};
 use rustorium_crypto::keystore::{self, KeystoreError, Origin, ResealOutcome};
 use rustorium_crypto::{SigningKey, hash, is_small_order, sign};
-use rustorium_types::limits::{GENESIS_BYTES_MAX, TRANSACTION_BYTES_MAX};
+use rustorium_execution::{ASSUMED_BYTES, planned_work};
+use rustorium_types::limits::{GENESIS_BYTES_MAX, TRANSACTION_BYTES_MAX, VALUE_BYTES_MAX};
 use rustorium_types::{
     AccountId, Block, BlockProof, BoundedVec, ChainId, Epoch, Genesis, GeoLocation, Hash, Operation, Possession,
-    PossessionBody, PublicKey, ReceiptProof, TRANSACTION_VERSION, Transaction, TransactionBody, decode, encode,
+    PossessionBody, PublicKey, ReceiptProof, Rules, TRANSACTION_VERSION, Transaction, TransactionBody, decode, encode,
 };
 use std::path::Path;
 
@@ -211,8 +212,8 @@ fn possession_holds(
         && sign::verify(&body.node_key, &signed, &possession.node))
 }
 
-/// Signs a transaction. Returns its id and canonical bytes. Without a work limit, the limit is the worst case of its
-/// operations.
+/// Signs a transaction. Returns its id and canonical bytes. Without a work limit, the limit suffices if no value that the
+/// transaction reads has more than 4 KiB; the largest number stands for a limit that always suffices.
 #[pyfunction]
 #[pyo3(signature = (seed, chain, region, nonce, expires_at_ms, work_limit, operations_json, location=None))]
 #[expect(clippy::too_many_arguments, reason = "the parts of a transaction, by name on the Python side")]
@@ -259,9 +260,19 @@ impl Draft<'_> {
             data: BoundedVec::new(operations_of(self.operations_json)?).map_err(value_error)?,
         };
         refuse_small_keys(&body.data)?;
-        body.work_limit = self.work_limit.unwrap_or_else(|| rustorium_execution::worst_case_work(&body));
+        body.work_limit = match self.work_limit {
+            None => enough_work(&body, ASSUMED_BYTES),
+            Some(u64::MAX) => enough_work(&body, VALUE_BYTES_MAX as u64),
+            Some(limit) => limit,
+        };
         Ok(body)
     }
+}
+
+/// Returns a work limit that suffices under the rules of all versions, if no value of unknown length has more bytes.
+fn enough_work(body: &TransactionBody, unknown: u64) -> u64 {
+    let of = |rules| planned_work(rules, body, unknown);
+    of(Rules::V1).max(of(Rules::V2))
 }
 
 /// Returns the id and the canonical bytes of a signed transaction. Errors: it is too large.

@@ -172,7 +172,7 @@ fn signature(socket: &Path, key: PublicKey, what: RequestSubject) -> Result<Sign
 
 /// Does what `build_transaction` does, through a signer that has the account's key.
 #[pyfunction]
-#[pyo3(signature = (socket, key, chain, region, nonce, expires_at_ms, operations_json))]
+#[pyo3(signature = (socket, key, chain, region, nonce, expires_at_ms, work_limit, operations_json))]
 #[expect(clippy::too_many_arguments, reason = "the parts of a transaction, by name on the Python side")]
 fn signer_transaction<'py>(
     py: Python<'py>,
@@ -182,10 +182,11 @@ fn signer_transaction<'py>(
     region: u8,
     nonce: u64,
     expires_at_ms: u64,
+    work_limit: Option<u64>,
     operations_json: &str,
 ) -> PyResult<(String, Bound<'py, PyBytes>)> {
     let key = public_key(key)?;
-    let draft = Draft { chain, region, nonce, expires_at_ms, work_limit: None, operations_json };
+    let draft = Draft { chain, region, nonce, expires_at_ms, work_limit, operations_json };
     let body = draft.body(key, None)?;
     let what = RequestSubject::Transaction(Box::new(body.clone()));
     let signature = detached(py, || signature(Path::new(socket), key, what))?.map_err(client_error)?;

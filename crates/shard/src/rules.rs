@@ -125,7 +125,7 @@ fn cursors_advance(parent: &[Cursor], cursors: &[Cursor]) -> bool {
 /// Checks the weights of listed batches and inline transactions against the header's sums and the block's caps.
 pub fn check_payload(block: &Block, listed: Weight, parameters: &Parameters) -> Result<(), &'static str> {
     let mut total = listed;
-    total += weigh(&block.inline);
+    total += weigh(block.header.rules(), &block.inline);
     let header = &block.header;
     let sums = (total.transactions, total.work) == (header.transactions, header.declared_work);
     if !sums {

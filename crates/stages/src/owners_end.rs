@@ -61,7 +61,7 @@ impl Plan {
         let inline = checked(transactions, &context)?;
         let parent = context.as_parent(&base.header);
         let mut first = above(&context, &parent, base.digest, time_ms);
-        let weight = weigh(&inline);
+        let weight = weigh(context.rules, &inline);
         if !BlockCaps::for_parameters(&context.parameters).hold(&weight) {
             return Err(refused("the changes are too many for one block"));
         }

@@ -4,7 +4,7 @@
 //! *Invariants:* a reader that a write overtook never puts its older value into the cache; absence is cached like a
 //! value.
 
-use crate::store::StoreError;
+use crate::store::{LimitedValue, StoreError};
 use quick_cache::sync::{Cache, DefaultLifecycle, GuardResult};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
 use rustorium_types::StateKey;
@@ -62,6 +62,15 @@ impl<K: Clone + Eq + Hash> RowCache<K> {
         key: &K,
         read: impl FnOnce() -> Result<Option<Vec<u8>>, StoreError>,
     ) -> Result<Option<Vec<u8>>, StoreError> {
+        self.get_or_read_if(key, || Ok((read()?, true)))
+    }
+
+    /// Does what `get_or_read` does. `read` also says if its result may be cached.
+    fn get_or_read_if(
+        &self,
+        key: &K,
+        read: impl FnOnce() -> Result<(Option<Vec<u8>>, bool), StoreError>,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
         // The guard marks the key's place during the read. A `put` takes the place over, and then the guard's insert
         // fails. That keeps an overtaken read out.
         let guard = match self.inner.get_value_or_guard(key, Some(Duration::ZERO)) {
@@ -73,14 +82,37 @@ impl<K: Clone + Eq + Hash> RowCache<K> {
             GuardResult::Timeout => None,
         };
         self.misses.fetch_add(1, Ordering::Relaxed);
-        let value = read()?;
-        if let Some(guard) = guard {
+        let (value, cached) = read()?;
+        if let Some(guard) = guard.filter(|_| cached) {
             let entry = value.as_deref().map(Box::from);
             if Bytes.weight(key, &entry) <= self.item_bytes_max {
                 let _overtaken = guard.insert(entry);
             }
         }
         Ok(value)
+    }
+
+    /// Does what `get_or_read` does for a value of at most `bytes_max` bytes. One that is found to be longer isn't cached.
+    pub fn get_or_read_within(
+        &self,
+        key: &K,
+        bytes_max: usize,
+        read: impl FnOnce() -> Result<Option<LimitedValue>, StoreError>,
+    ) -> Result<Option<LimitedValue>, StoreError> {
+        let mut longer = false;
+        let value = self.get_or_read_if(key, || {
+            let found = read()?;
+            longer = found == Some(LimitedValue::Longer);
+            Ok(match found {
+                Some(LimitedValue::Whole(value)) => (Some(value), true),
+                Some(LimitedValue::Longer) => (None, false),
+                None => (None, true),
+            })
+        })?;
+        if longer {
+            return Ok(Some(LimitedValue::Longer));
+        }
+        Ok(value.map(|value| LimitedValue::of(value, bytes_max)))
     }
 
     /// Sets the key's value from now on.

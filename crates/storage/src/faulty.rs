@@ -6,7 +6,8 @@ mod unsynced;
 use crate::epochs::EpochStore;
 use crate::history::{HistoryStore, KeptRange, Pruning, StateView, VersionLimits, Versions, Walk, WalkOutcome};
 use crate::store::{
-    HeightCommit, StateAtTip, Store, StoreError, StoreStats, StoredBlock, StoredLink, StoredTransaction, Tip,
+    HeightCommit, LimitedValue, StateAtTip, Store, StoreError, StoreStats, StoredBlock, StoredLink, StoredTransaction,
+    Tip,
 };
 use crate::synced::{SyncStore, SyncedTip};
 use crate::tree::{TreeRow, TreeStore, TreeWrites};
@@ -226,6 +227,9 @@ impl<S: Store> Store for FaultyStore<S> {
     }
     fn state(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StoreError> {
         self.inner.state(key)
+    }
+    fn state_within(&self, key: &StateKey, bytes_max: usize) -> Result<Option<LimitedValue>, StoreError> {
+        self.inner.state_within(key, bytes_max)
     }
     fn state_at_tip(&self, keys: &[StateKey]) -> Result<StateAtTip, StoreError> {
         self.inner.state_at_tip(keys)

@@ -7,8 +7,8 @@ use crate::checks::{FINALIZATIONS_RECENT, check_commit, check_receipt, is_five, 
 use crate::epochs::EpochStore;
 use crate::history::StoredValue;
 use crate::store::{
-    ACCOUNT_TRANSACTIONS_MAX, HeightCommit, LINKS_MAX, StateAtTip, Store, StoreError, StoredBlock, StoredLink,
-    StoredTransaction, Tip,
+    ACCOUNT_TRANSACTIONS_MAX, HeightCommit, LINKS_MAX, LimitedValue, StateAtTip, Store, StoreError, StoredBlock,
+    StoredLink, StoredTransaction, Tip,
 };
 use crate::tree::{TreeRow, TreeStore, TreeWrites};
 use parking_lot::RwLock;
@@ -260,6 +260,10 @@ impl Store for MemStore {
 
     fn state(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.inner.read().newest(key))
+    }
+
+    fn state_within(&self, key: &StateKey, bytes_max: usize) -> Result<Option<LimitedValue>, StoreError> {
+        Ok(self.state(key)?.map(|value| LimitedValue::of(value, bytes_max)))
     }
 
     fn state_at_tip(&self, keys: &[StateKey]) -> Result<StateAtTip, StoreError> {

@@ -33,8 +33,8 @@ use crate::keyfile::KeyFile;
 use crate::rowkeys::RowKeys;
 use crate::rows::{self, Scratch, Table, Trail};
 use crate::store::{
-    ACCOUNT_TRANSACTIONS_MAX, HeightCommit, LINKS_MAX, StateAtTip, Store, StoreError, StoreStats, StoredBlock,
-    StoredLink, StoredTransaction, Tip,
+    ACCOUNT_TRANSACTIONS_MAX, HeightCommit, LINKS_MAX, LimitedValue, StateAtTip, Store, StoreError, StoreStats,
+    StoredBlock, StoredLink, StoredTransaction, Tip,
 };
 use disk::{Disk, failure, opening_failure, row_failure};
 use filter::NeededFrom;
@@ -261,6 +261,10 @@ impl Store for RocksStore {
 
     fn state(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StoreError> {
         self.cache.get_or_read(key, || Ok(self.disk.leaf(key, Height(u64::MAX))?.map(|leaf| leaf.value)))
+    }
+
+    fn state_within(&self, key: &StateKey, bytes_max: usize) -> Result<Option<LimitedValue>, StoreError> {
+        self.cache.get_or_read_within(key, bytes_max, || self.disk.leaf_within(key, bytes_max))
     }
 
     fn state_at_tip(&self, keys: &[StateKey]) -> Result<StateAtTip, StoreError> {

@@ -71,7 +71,8 @@ pub(crate) use parts::{
 use crate::history::StoredValue;
 use crate::store::{StoreError, StoredLink};
 use borsh::BorshDeserialize;
-use rustorium_crypto::seal::{HEAD_BYTES, KeyedHash};
+use rustorium_crypto::seal::{HEAD_BYTES, KeyedHash, TAG_BYTES};
+use rustorium_types::limits::LEAF_NAME_BYTES_MAX;
 use rustorium_types::{
     AccountId, BatchDigest, Block, BlockDigest, Hash, Height, Receipt, ResultLink, StateKey, TxId, ValidatorIndex,
     encode_into,
@@ -282,6 +283,11 @@ pub(crate) fn decode_leaf(key: &[u8], mut contents: Vec<u8>) -> Result<Option<St
     let name = contents.get(2..value_at).ok_or_else(wrong)?.to_vec();
     contents.drain(..value_at);
     Ok(Some(StoredValue { name, value: contents }))
+}
+
+/// Returns the bytes that the value of a leaf has at least whose sealed row has so many bytes.
+pub(crate) fn value_bytes_least(row_bytes: usize) -> usize {
+    row_bytes.saturating_sub(CONTENTS_AT + TAG_BYTES + 2 + LEAF_NAME_BYTES_MAX)
 }
 
 /// Tells if a row is never sealed: that of the store's format, so that any version of this program can read it, and

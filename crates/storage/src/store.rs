@@ -42,6 +42,22 @@ pub struct HeightCommit {
     pub finalization: Option<Verified<Certificate>>,
 }
 
+/// The value of a leaf, as far as a limit allows.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LimitedValue {
+    /// The value.
+    Whole(Vec<u8>),
+    /// The value has more bytes than the limit.
+    Longer,
+}
+
+impl LimitedValue {
+    /// Returns the value as a read with this limit finds it.
+    pub fn of(value: Vec<u8>, bytes_max: usize) -> Self {
+        if value.len() > bytes_max { Self::Longer } else { Self::Whole(value) }
+    }
+}
+
 /// The newest stored height.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Tip {
@@ -285,6 +301,10 @@ pub trait Store: TreeStore + HistoryStore + SyncStore + EpochStore {
     /// Returns the value of a state leaf.
     fn state(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StoreError>;
 
+    /// Returns the value of a state leaf if it has at most `bytes_max` bytes. A longer one is neither decrypted nor
+    /// cached, as far as its row's length shows how long it is.
+    fn state_within(&self, key: &StateKey, bytes_max: usize) -> Result<Option<LimitedValue>, StoreError>;
+
     /// Returns the values of state leaves, and the one tip that all of them belong to.
     fn state_at_tip(&self, keys: &[StateKey]) -> Result<StateAtTip, StoreError>;
 
@@ -348,6 +368,9 @@ impl<S: Store + ?Sized> Store for Arc<S> {
     }
     fn state(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StoreError> {
         (**self).state(key)
+    }
+    fn state_within(&self, key: &StateKey, bytes_max: usize) -> Result<Option<LimitedValue>, StoreError> {
+        (**self).state_within(key, bytes_max)
     }
     fn state_at_tip(&self, keys: &[StateKey]) -> Result<StateAtTip, StoreError> {
         (**self).state_at_tip(keys)

@@ -30,18 +30,18 @@ pub(crate) fn encoded_bytes(transaction: &Transaction) -> usize {
     borsh::object_length(transaction).unwrap_or(usize::MAX)
 }
 
-/// Returns the weight of these transactions; also for a block's inline ones.
-pub fn weigh(transactions: &[Transaction]) -> Weight {
-    weigh_each(transactions).0
+/// Returns the weight of these transactions under a chain's rules; also for a block's inline ones.
+pub fn weigh(rules: Rules, transactions: &[Transaction]) -> Weight {
+    weigh_each(rules, transactions).0
 }
 
 /// Returns what they take together, and the bytes of the largest.
-fn weigh_each(transactions: &[Transaction]) -> (Weight, u64) {
+fn weigh_each(rules: Rules, transactions: &[Transaction]) -> (Weight, u64) {
     let (mut total, mut largest) = (Weight::default(), 0);
     for transaction in transactions {
         let bytes = encoded_bytes(transaction) as u64;
         largest = bytes.max(largest);
-        total += Weight { transactions: 1, work: declared_work(transaction), bytes };
+        total += Weight { transactions: 1, work: declared_work(rules, transaction), bytes };
     }
     (total, largest)
 }
@@ -104,7 +104,7 @@ pub fn check_batch(
     if !transactions.iter().all(known) {
         return Err(BatchRefused::LaterOperation);
     }
-    let (weight, largest) = weigh_each(transactions);
+    let (weight, largest) = weigh_each(rules, transactions);
     if largest > TRANSACTION_BYTES_MAX as u64 {
         return Err(BatchRefused::TransactionTooLarge);
     }

@@ -7,7 +7,7 @@
 use crate::batch::{Weight, weigh};
 use crate::lane::{Held, Lane};
 use rustorium_crypto::CheckedBatch;
-use rustorium_types::{BatchDigest, Cursor, Parameters, Signature, TxId, ValidatorIndex};
+use rustorium_types::{BatchDigest, Cursor, Parameters, Rules, Signature, TxId, ValidatorIndex};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -131,28 +131,30 @@ pub struct Lanes {
     window_batches: u64,
     window_bytes: u64,
     caps: Option<BlockCaps>,
+    /// The rules by which transactions declare work.
+    rules: Rules,
 }
 
 impl Lanes {
-    /// Creates the lanes of `n` validators at the start of an epoch, with these windows.
+    /// Creates the lanes of `n` validators at the start of an epoch of the newest rules, with these windows.
     pub fn new(n: usize, window_batches: u32, window_bytes: u32) -> Self {
         let lanes = (0..n).map(|_| Lane::default()).collect();
         let (window_batches, window_bytes) = (u64::from(window_batches), u64::from(window_bytes));
         let (transactions, joined, released) = (HashMap::new(), Vec::new(), Vec::new());
-        Self { lanes, transactions, joined, released, window_batches, window_bytes, caps: None }
+        Self { lanes, transactions, joined, released, window_batches, window_bytes, caps: None, rules: Rules::NEWEST }
     }
 
-    /// Creates lanes with a chain's windows and caps. A payload over the caps is then found broken as soon as its held
+    /// Creates lanes with a chain's rules, windows and caps. A payload over the caps is then found broken as soon as its held
     /// part shows that, so a leader can't make its peers fetch without end.
-    pub fn for_parameters(n: usize, parameters: &Parameters) -> Self {
+    pub fn for_parameters(n: usize, rules: Rules, parameters: &Parameters) -> Self {
         let lanes = Self::new(n, parameters.lane_window_batches, parameters.lane_window_bytes);
-        Self { caps: Some(BlockCaps::for_parameters(parameters)), ..lanes }
+        Self { caps: Some(BlockCaps::for_parameters(parameters)), rules, ..lanes }
     }
 
     /// Stores a checked batch that is in the journal as `lsn`. `wanted`: a block lists it, so it is kept even beyond
     /// the window or beside another one with its seq.
     pub fn insert(&mut self, batch: Arc<CheckedBatch>, lsn: u64, wanted: bool) -> InsertOutcome {
-        let weight = weigh(&batch.batch.body.transactions);
+        let weight = weigh(self.rules, &batch.batch.body.transactions);
         self.take((batch, weight), Some(lsn), wanted, 0)
     }
 

@@ -19,7 +19,7 @@ use crate::refused::Refused;
 use crate::sender::{Entry, Sender, Totals};
 use room::Ages;
 use rustorium_crypto::Verified;
-use rustorium_execution::{declared_work, worst_case_work};
+use rustorium_execution::{declared_work, least_work};
 use rustorium_types::{AccountId, Transaction, TxId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -109,7 +109,7 @@ impl Pool {
         if let Some(fresh) = fresh {
             self.senders.insert(account_id, fresh);
         }
-        let work = declared_work(&t);
+        let work = declared_work(self.config.rules, &t);
         let expires_at_ms = t.expires_at_ms();
         let entry = Entry {
             id,
@@ -132,7 +132,8 @@ impl Pool {
         if !t.body.data.iter().all(|operation| self.config.rules.know(operation)) {
             return Err(Refused::LaterOperation { version: self.config.rules.version() });
         }
-        let (limit, max, needed) = (t.work_limit(), self.config.transaction_work_max, worst_case_work(&t.body));
+        let (limit, max) = (t.work_limit(), self.config.transaction_work_max);
+        let needed = least_work(self.config.rules, &t.body);
         if limit > max {
             return Err(Refused::WorkLimitTooHigh { limit, max });
         }

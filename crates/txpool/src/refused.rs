@@ -66,7 +66,7 @@ pub enum Refused {
         limit: usize,
     },
     /// The declared work can't suffice.
-    #[error("the work limit {limit} is below the {needed} that the operations cost; sign it again with that")]
+    #[error("the work limit {limit} is below the {needed} that the operations cost at least; sign it again with more")]
     WorkLimitTooLow {
         /// The declared work.
         limit: u64,

@@ -112,7 +112,7 @@ fn payload_walks_back_and_names_the_newest_missing_one() {
     assert_eq!(lanes.payload(&cursors, &cursors), Ok(vec![vec![], vec![]]));
     let weight = lanes.weight(&parent, &cursors).unwrap();
     assert_eq!(weight.transactions, 5);
-    let alone = a.iter().chain(&b).map(|batch| weigh(&batch.batch.body.transactions));
+    let alone = a.iter().chain(&b).map(|batch| weigh(Rules::NEWEST, &batch.batch.body.transactions));
     assert_eq!(weight.bytes, alone.map(|weight| weight.bytes).sum::<u64>());
 }
 
@@ -138,7 +138,7 @@ fn cursors_that_can_not_be_are_broken_not_missing() {
 #[test]
 fn a_leader_can_not_have_its_peers_fetch_without_end() {
     let parameters = Parameters { block_transactions_max: 3, ..Parameters::default() };
-    let mut lanes = Lanes::for_parameters(1, &parameters);
+    let mut lanes = Lanes::for_parameters(1, Rules::NEWEST, &parameters);
     let a = chain(0, START, 5, 10);
     // Four unknown batches hold four transactions at least.
     assert!(matches!(lanes.payload(&[START], &[after(&a[3])]), Err(PayloadFault::Broken { .. })));
@@ -353,7 +353,7 @@ fn stateless_rules_of_a_batch() {
         |seq, previous, transactions: &[(TxId, Shared)]| batch(0, seq, previous, transactions).batch.body.clone();
     let check = |body: &BatchBody| check_batch(body, CHAIN, ShardId(0), Epoch(0), Rules::NEWEST, &parameters);
     let good = body(0, BatchDigest::ZERO, &some[..2]);
-    assert_eq!(check(&good), Ok(weigh(&good.transactions)));
+    assert_eq!(check(&good), Ok(weigh(Rules::NEWEST, &good.transactions)));
     assert!(matches!(check(&body(0, BatchDigest::ZERO, &some)), Err(BatchRefused::OverCaps { transactions: 3, .. })));
     assert_eq!(check(&body(0, BatchDigest::ZERO, &[])), Err(BatchRefused::Empty));
     assert_eq!(check(&body(1, BatchDigest::ZERO, &some[..1])), Err(BatchRefused::BadLink));

@@ -14,6 +14,9 @@ from rustorium.access.keyfiles import account_kind, open_key_file, public_part
 from rustorium.access.private import make_folder
 from rustorium.errors import KeyFileError, KeyFileMissing
 
+WORK_MAX = 2**64 - 1
+"""Stands for a work limit that suffices whatever the transaction reads."""
+
 
 class Key:
     """An account's Ed25519 key with its home region."""
@@ -67,13 +70,19 @@ class Key:
         key.address = _native.account_id(region, bytes.fromhex(key.public_key))
         return key
 
-    def build_transaction(self, chain: str, nonce: int, expires_at_ms: int, operations_json: str) -> tuple[str, bytes]:
-        """Signs a transaction; returns its id and bytes. Errors: ValueError if a part is invalid, NativeError."""
-        parts = (chain, self.region, nonce, expires_at_ms)
+    def build_transaction(
+        self, chain: str, nonce: int, expires_at_ms: int, operations_json: str, *, largest: bool = False
+    ) -> tuple[str, bytes]:
+        """Signs a transaction; returns its id and bytes.
+
+        `largest`: it declares work for values of the largest size, instead of 4 KiB, that it may read.
+
+        Errors: ValueError if a part is invalid, NativeError."""
+        parts = (chain, self.region, nonce, expires_at_ms, WORK_MAX if largest else None)
         if self._seed is None:
             key = bytes.fromhex(self.public_key)
             return _native.signer_transaction(self._socket, key, *parts, operations_json)
-        return _native.build_transaction(self._seed, *parts, None, operations_json)
+        return _native.build_transaction(self._seed, *parts, operations_json)
 
     @classmethod
     def generate(cls, region: int = 0) -> Self:

@@ -64,10 +64,17 @@ class Sender:
         self._accounts: dict[str, _Account] = {}
 
     async def sign(
-        self, wanted: Sequence[Sequence[Operation]], signer: Key, timeout_s: float, deadline: float | None = None
+        self,
+        wanted: Sequence[Sequence[Operation]],
+        signer: Key,
+        timeout_s: float,
+        deadline: float | None = None,
+        *,
+        largest: bool = False,
     ) -> list[SignedTransaction]:
         """Signs one transaction per list of operations. They expire some time after `timeout_s` from now. The deadline
-        for learning the nonce is `timeout_s` from now unless it is given.
+        for learning the nonce is `timeout_s` from now unless it is given. `largest`: they declare work for values of
+        the largest size that they may read.
 
         Errors: UsageError for operations that can't be encoded, NotFound if the account doesn't exist, Unreachable at
         the deadline."""
@@ -83,7 +90,7 @@ class Sender:
             signed = []
             for nonce, operations in zip(numbers, wanted, strict=True):
                 text = json.dumps(list(operations))
-                identity, raw = signer.build_transaction(chain, nonce, expiry_ms, text)
+                identity, raw = signer.build_transaction(chain, nonce, expiry_ms, text, largest=largest)
                 signed.append(SignedTransaction(identity, raw, signer.address, nonce, expiry_ms))
             return signed
 
@@ -144,6 +151,8 @@ class Sender:
         wait: Wait,
         timeout_s: float,
         on_progress: Callable[[int, int], None] | None,
+        *,
+        largest: bool = False,
     ) -> list[Result]:
         """Signs and submits in groups; a group is sent while the ones before become final. Returns one result each, in
         order.
@@ -174,7 +183,7 @@ class Sender:
             nonlocal start
             while start < len(wanted) and fault is None:
                 chunk = wanted[start : start + SUBMISSION_TRANSACTIONS_MAX]
-                for group in wire.groups(await self.sign(chunk, signer, timeout_s)):
+                for group in wire.groups(await self.sign(chunk, signer, timeout_s, largest=largest)):
                     await room.acquire()
                     deadline = anyio.current_time() + timeout_s
                     if len(group) < len(wanted):

@@ -28,6 +28,8 @@ from rustorium.zk import groth16 as zk
 from rustorium.zk.groth16 import Document, Public
 
 SIGN_AGAIN = ("nonce-used", "nonce-taken", "nonce-too-far")
+WORK_LIMIT = "work-limit"
+"""Code of the failure of a transaction that needs more work than it declared."""
 AGAIN_S_MIN, AGAIN_S_MAX = 0.002, 0.25
 """Longest pause before the second attempt and before late ones; each pause is a random part of it."""
 
@@ -78,17 +80,23 @@ class TransactionMethods(ClientBase):
         timeout_s: float | None = None,
     ) -> Submitted:
         """Signs and submits. If another process has used the nonce, it signs again with another one, until the
-        deadline.
+        deadline. If it read values of more than 4 KiB, and failed for that, it is signed again once, with a work limit
+        for the largest ones.
 
         Errors: those of `submit_transaction`, and TransactionFailed if the receipt is a failed one."""
         signer, deadline = self._signer(key), self._deadline(timeout_s)
         arguments.one_of(wait, MILESTONES, "wait")
+        largest = False
         for pause in _pauses():
-            [transaction] = await self._sender.sign([operations], signer, self._lifetime_s(timeout_s), deadline)
+            lifetime_s = self._lifetime_s(timeout_s)
+            [transaction] = await self._sender.sign([operations], signer, lifetime_s, deadline, largest=largest)
             [result] = await self._sender.submit([transaction], wait, deadline)
             if isinstance(result, Submitted):
                 self._wrote(result.receipt)
-                return succeeded(result)
+                if largest or not _declared_too_little(result):
+                    return succeeded(result)
+                largest = True
+                continue
             if not _signable_again(result) or anyio.current_time() + pause >= deadline:
                 raise result
             await anyio.sleep(pause)
@@ -106,7 +114,8 @@ class TransactionMethods(ClientBase):
         """Signs and submits many transactions in groups; returns one result each, in order.
 
         A group is sent while the ones before become final. `timeout_s` is per group. If another process has used a
-        transaction's nonce, the transaction is signed again and sent after the others, for at most `timeout_s` more."""
+        transaction's nonce, or the transaction read values of more than 4 KiB and failed for that, it is signed again
+        and sent after the others, for at most `timeout_s` more."""
         signer, seconds = self._signer(key), self._lifetime_s(timeout_s)
         arguments.one_of(wait, MILESTONES, "wait")
         if not isinstance(transactions, Iterable):
@@ -114,15 +123,21 @@ class TransactionMethods(ClientBase):
         wanted = list(transactions)
         results = await self._sender.send_many(wanted, signer, wait, seconds, on_progress)
         deadline = anyio.current_time() + seconds
+        declared = set[int]()
         for pause in _pauses():
             again = [place for place, result in enumerate(results) if _signable_again(result)]
-            if not again or anyio.current_time() + pause >= deadline:
+            short = [place for place, result in enumerate(results) if _declared_too_little(result)]
+            short = [place for place in short if place not in declared]
+            if not (again or short) or anyio.current_time() + pause >= deadline:
                 break
             await anyio.sleep(pause)
-            left_s = deadline - anyio.current_time()
-            found = await self._sender.send_many([wanted[place] for place in again], signer, wait, left_s, None)
-            for place, result in zip(again, found, strict=True):
-                results[place] = result
+            declared.update(short)
+            for places, largest in ((again, False), (short, True)):
+                left_s = max(deadline - anyio.current_time(), 0)
+                lists = [wanted[place] for place in places]
+                found = await self._sender.send_many(lists, signer, wait, left_s, None, largest=largest)
+                for place, result in zip(places, found, strict=True):
+                    results[place] = result
         self._wrote_all(results)
         return results
 
@@ -317,6 +332,12 @@ class TransactionMethods(ClientBase):
 def _signable_again(result: Result) -> bool:
     """Returns whether another process used the nonce: the transaction had no effect and may be signed again."""
     return isinstance(result, Refused) and result.code in SIGN_AGAIN
+
+
+def _declared_too_little(result: Result) -> bool:
+    """Returns whether the transaction failed because it needs more work than it declared."""
+    failure = result.receipt.failure if isinstance(result, Submitted) and result.receipt is not None else None
+    return failure is not None and failure.code == WORK_LIMIT
 
 
 def _pauses() -> Iterator[float]:

@@ -3,11 +3,15 @@
 //! *Invariants:* a key enters the next committee only with a signature of its own for its owner on this chain (R46),
 //! and only once (R45); an owner alone replaces its validator's keys at most once an epoch.
 
-use crate::committee::{CommitteeRecord, Replaced};
+use super::approvals::approve;
+use super::ledger::Ledger;
+use super::operations::store;
+use super::slots::At;
+use crate::committee::{CommitteeRecord, Replaced, corrupt};
 use crate::keys::Name;
-use crate::v1::committee::{add, approve, asked_to_end, place_of, record_of, replace, with_target};
-use crate::v1::ledger::{Leaf, Ledger, Stop};
-use crate::v1::operations::{Actor, fail, store};
+use crate::v1::committee::{add, asked_to_end, place_of, replace, with_target};
+use crate::v1::ledger::{Leaf, StateReadError, Stop};
+use crate::v1::operations::{Actor, fail};
 use rustorium_crypto::{sign, signed_bytes};
 use rustorium_types::{
     BoundedVec, ChainId, FailureCode, Operation, Parameters, Possession, PossessionBody, PublicKey, SYSTEM_ACCOUNT,
@@ -60,6 +64,13 @@ pub(crate) fn govern<'a>(
         store(ledger, actor.sender, at, Leaf::Bytes(Cow::Owned(encode(&actor.epoch))))?;
     }
     store(ledger, actor.sender, at, Leaf::Bytes(Cow::Owned(record.to_bytes())))
+}
+
+/// Returns the committee record and its position.
+fn record_of(ledger: &mut Ledger<'_>) -> Result<(At, CommitteeRecord), Stop> {
+    let at = ledger.find(SYSTEM_ACCOUNT, Name::Committee)?;
+    let bytes = ledger.bytes(at)?.ok_or_else(|| StateReadError("there is no committee record".into()))?;
+    Ok((at, CommitteeRecord::from_bytes(&bytes).map_err(corrupt)?))
 }
 
 /// Returns the validator key that the operation replaces, if the actor's key is that validator's owner key.

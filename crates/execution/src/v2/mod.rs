@@ -3,6 +3,15 @@
 //! *Invariants:* version 2 calls version 1 for what both do alike; a part that is to differ is copied here first, and
 //! version 1 stays as it is.
 
+mod approvals;
 pub(crate) mod committee;
+pub(crate) mod execute;
+mod first_proofs;
+pub(crate) mod ledger;
 pub(crate) mod operations;
 pub(crate) mod order;
+mod pools;
+mod slots;
+mod values;
+pub(crate) mod verifiers;
+pub mod work;

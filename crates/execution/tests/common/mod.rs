@@ -6,9 +6,11 @@ mod epochs;
 mod finals;
 mod light_vectors;
 mod order_vectors;
+pub mod provers;
 mod reads;
 mod terms;
 mod vectors;
+mod work_vectors;
 
 pub use chain::*;
 pub use epochs::*;
@@ -22,6 +24,7 @@ use rustorium_types::*;
 use std::collections::BTreeMap;
 pub use terms::*;
 pub use vectors::*;
+pub use work_vectors::*;
 
 pub type State = BTreeMap<StateKey, Vec<u8>>;
 
@@ -32,6 +35,8 @@ impl StateRead for MemState<'_> {
         Ok(self.0.get(key).cloned())
     }
 }
+
+impl LimitedRead for MemState<'_> {}
 
 pub const STORAGE: u64 = 20_000;
 pub const ACCOUNTS: usize = 4;

@@ -5,7 +5,7 @@ use crate::random::Random;
 use crate::start::*;
 use crate::vectors::{Checkpoint, Vectors};
 use rustorium_crypto::{transaction_id, value_hash};
-use rustorium_execution::work::TRANSACTION;
+use rustorium_execution::work::{TRANSACTION, worst_case_work};
 use rustorium_execution::*;
 use rustorium_state::tree::{MemKv, update};
 use rustorium_state::workers::Serial;

@@ -143,7 +143,7 @@ fn inline_transactions_are_bound_by_the_payload_root() {
 fn the_sums_and_the_caps_are_the_payloads() {
     let (_, mut block, parameters) = at_height_ten();
     let transaction = put(&genesis(), 0, 0).into_inner();
-    let inline = weigh(std::slice::from_ref(&transaction));
+    let inline = weigh(Rules::NEWEST, std::slice::from_ref(&transaction));
     block.inline = BoundedVec::new(vec![transaction]).unwrap();
     let listed = Weight { transactions: 3, work: 500, bytes: 900 };
     (block.header.transactions, block.header.declared_work) = (4, 500 + inline.work);

@@ -159,7 +159,7 @@ fn a_forged_body_of_a_final_block_is_replaced_by_the_real_one() {
     let mut block = forge::child(&context, &parent, 2);
     block.inline = BoundedVec::new(vec![real.clone()]).unwrap();
     block.header.transactions = 1;
-    block.header.declared_work = rustorium_execution::declared_work(&real);
+    block.header.declared_work = rustorium_execution::declared_work(Rules::NEWEST, &real);
     block.header.payload_root = payload_root(std::slice::from_ref(&real), &parent.cursors, &parent.cursors);
     let forgery = Block { inline: BoundedVec::new(vec![forged.clone()]).unwrap(), ..block.clone() };
     net.inject(2, 0, forge::proposal(&context, &forgery));
@@ -185,7 +185,7 @@ fn a_forged_body_in_an_answer_is_asked_for_again_and_never_judged() {
     let mut block = forge::child(&context, &parent, 2);
     block.inline = BoundedVec::new(vec![real.clone()]).unwrap();
     block.header.transactions = 1;
-    block.header.declared_work = rustorium_execution::declared_work(&real);
+    block.header.declared_work = rustorium_execution::declared_work(Rules::NEWEST, &real);
     block.header.payload_root = payload_root(std::slice::from_ref(&real), &parent.cursors, &parent.cursors);
     let forgery = Block { inline: BoundedVec::new(vec![forged]).unwrap(), ..block.clone() };
     net.passes = Box::new(|_, to, message| to != 0 || !matches!(message, Message::Response { .. }));
@@ -215,7 +215,7 @@ fn inline_transactions_with_bad_signatures_make_a_block_invalid() {
     bad.signature[3] ^= 1;
     let mut block = forge::child(&context, &parent, 2);
     block.header.transactions = 1;
-    block.header.declared_work = rustorium_execution::declared_work(&bad);
+    block.header.declared_work = rustorium_execution::declared_work(Rules::NEWEST, &bad);
     block.header.payload_root = payload_root(std::slice::from_ref(&bad), &parent.cursors, &parent.cursors);
     block.inline = BoundedVec::new(vec![bad]).unwrap();
     net.inject(2, 0, forge::proposal(&context, &block));
@@ -232,7 +232,7 @@ fn version_two_refuses_transactions_beside_the_lanes_in_a_proposal() {
         let own = put(&net.genesis, 5, 0).into_inner();
         let mut block = forge::child(&context, &parent, 2);
         block.header.transactions = 1;
-        block.header.declared_work = rustorium_execution::declared_work(&own);
+        block.header.declared_work = rustorium_execution::declared_work(Rules::NEWEST, &own);
         block.header.payload_root = payload_root(std::slice::from_ref(&own), &parent.cursors, &parent.cursors);
         block.inline = BoundedVec::new(vec![own]).unwrap();
         net.inject(2, 0, forge::proposal(&context, &block));

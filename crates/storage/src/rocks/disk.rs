@@ -107,14 +107,25 @@ impl Disk {
 
     /// Finds the first row at or after `from` that shares the table's prefix with it. Returns its key and contents.
     pub(super) fn first(&self, table: Table, prefix: usize, from: &[u8]) -> Result<Option<Row>, StoreError> {
+        let open = |key: &[u8], row: &[u8]| Ok((key.to_vec(), self.keys.open_row(table, key, row)?));
+        self.first_sealed(table, prefix, from, open)
+    }
+
+    /// Finds the first row at or after `from` that shares the table's prefix with it. Returns what `look` makes of its
+    /// key and its sealed row.
+    pub(super) fn first_sealed<T>(
+        &self,
+        table: Table,
+        prefix: usize,
+        from: &[u8],
+        look: impl FnOnce(&[u8], &[u8]) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
         let mut options = ReadOptions::default();
         options.set_prefix_same_as_start(true);
         let mut found = self.db.raw_iterator_cf_opt(self.family(table)?, options);
         found.seek(from);
         match found.item() {
-            Some((key, row)) if key.get(..prefix) == from.get(..prefix) => {
-                Ok(Some((key.to_vec(), self.keys.open_row(table, key, row)?)))
-            }
+            Some((key, row)) if key.get(..prefix) == from.get(..prefix) => look(key, row).map(Some),
             Some(_) => Ok(None),
             None => found.status().map(|()| None).map_err(|e| self.row_failure(table, from, &e)),
         }

@@ -22,6 +22,7 @@ mod epochs;
 mod five;
 mod history;
 mod kinds;
+mod limited;
 mod rollback;
 mod rotation;
 mod sealed;

@@ -8,7 +8,7 @@ use crate::history::{
     StoredValue, Version, VersionLimits, Versions, Walk, WalkCollector, WalkOutcome, collect_versions,
 };
 use crate::rows::{self, STATE_KEY_BYTES, Table};
-use crate::store::StoreError;
+use crate::store::{LimitedValue, StoreError};
 use rocksdb::{DBRawIterator, ReadOptions};
 use rustorium_types::{Height, StateKey};
 
@@ -23,6 +23,20 @@ impl Disk {
             Some((row, contents)) => rows::decode_leaf(&row, contents),
             None => Ok(None),
         }
+    }
+
+    /// Returns a leaf's newest value if it has at most `bytes_max` bytes. The row of a longer one is not opened, unless
+    /// only the length of the leaf's name decides.
+    pub(super) fn leaf_within(&self, key: &StateKey, bytes_max: usize) -> Result<Option<LimitedValue>, StoreError> {
+        let from = rows::version_key(key, Height(u64::MAX));
+        let found = self.first_sealed(Table::State, STATE_KEY_BYTES, &from, |row, sealed| {
+            if rows::value_bytes_least(sealed.len()) > bytes_max {
+                return Ok(Some(LimitedValue::Longer));
+            }
+            let leaf = rows::decode_leaf(row, self.keys.open_row(Table::State, row, sealed)?)?;
+            Ok(leaf.map(|leaf| LimitedValue::of(leaf.value, bytes_max)))
+        });
+        found.map(Option::flatten)
     }
 
     /// Returns a leaf's versions of the height `from` and below. The caller checks that `from` is kept.

@@ -125,7 +125,7 @@ impl Pool {
             id,
             transaction: None,
             bytes: encoded_bytes(transaction) as u64,
-            work: declared_work(transaction),
+            work: declared_work(self.config.rules, transaction),
             expires_at_ms: transaction.expires_at_ms(),
             not_before_ms: 0,
             elsewhere: false,

@@ -2,7 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use rustorium_crypto::{CheckedBatch, SigningKey, Verified, account_id, own_batch, transaction_id};
-use rustorium_execution::worst_case_work;
+use rustorium_execution::least_work;
 use rustorium_txpool::*;
 use rustorium_types::*;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ pub fn body(sender: usize, nonce: u64, bytes: usize) -> TransactionBody {
         location: None,
         data: BoundedVec::new(vec![put]).unwrap(),
     };
-    body.work_limit = worst_case_work(&body);
+    body.work_limit = least_work(Rules::NEWEST, &body);
     body
 }
 
@@ -55,7 +55,7 @@ pub fn proven(sender: usize, nonce: u64) -> TransactionBody {
         possession: Possession { validator, node },
     };
     let mut body = TransactionBody { data: BoundedVec::new(vec![change]).unwrap(), ..body(sender, nonce, 1) };
-    body.work_limit = worst_case_work(&body);
+    body.work_limit = least_work(Rules::NEWEST, &body);
     body
 }
 
@@ -121,7 +121,7 @@ pub fn chain(author: u16, cursor: Cursor, count: u64, bytes: usize) -> Vec<Arc<C
 
 /// Inserts a batch that isn't in the journal, with its weight.
 pub fn hold(lanes: &mut Lanes, now_ms: u64, batch: Arc<CheckedBatch>, wanted: bool) -> InsertOutcome {
-    let weight = weigh(&batch.batch.body.transactions);
+    let weight = weigh(Rules::NEWEST, &batch.batch.body.transactions);
     lanes.hold(now_ms, batch, weight, wanted)
 }
 

@@ -35,7 +35,7 @@ impl Batches {
     pub(crate) fn new(context: &Context) -> Self {
         let n = context.n();
         Self {
-            lanes: Lanes::for_parameters(n, &context.parameters),
+            lanes: Lanes::for_parameters(n, context.rules, &context.parameters),
             peers: HeldTally::new(n, rustorium_types::quorum(n)),
             sweep: false,
             sweep_at_us: None,

@@ -1,0 +1,34 @@
+//! Reads of leaves whose values a transaction may be unable to pay for (V54).
+//!
+//! *Invariants:* the answer depends on the state and the bound alone, never on caches.
+
+use crate::v1::ledger::{StateRead, StateReadError};
+use rustorium_types::StateKey;
+
+/// A leaf that exists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// The value, within the bound.
+    Value(Vec<u8>),
+    /// The value has more bytes than the bound.
+    Longer,
+}
+
+impl Found {
+    /// Returns the value as a read with this bound finds it.
+    pub fn of(value: Vec<u8>, bytes_max: usize) -> Self {
+        if value.len() > bytes_max { Self::Longer } else { Self::Value(value) }
+    }
+}
+
+/// A reader of the state before the block that knows how long a value is before it reads it.
+pub trait LimitedRead: StateRead {
+    /// Returns the leaf's value if it has at most `bytes_max` bytes; `None` if there is no such leaf. A reader of stored
+    /// rows overrides this, and opens no row that is too long.
+    ///
+    /// # Errors
+    /// The leaf can't be read.
+    fn get_within(&self, key: &StateKey, bytes_max: usize) -> Result<Option<Found>, StateReadError> {
+        Ok(self.get(key)?.map(|value| Found::of(value, bytes_max)))
+    }
+}

@@ -1,0 +1,38 @@
+//! The work that transactions declare and use, by the rules of a version.
+//!
+//! *Invariants:* what depends on the lengths of values in the state is either bounded or counted by execution.
+
+use crate::{v1, v2};
+use rustorium_types::limits::VALUE_BYTES_MAX;
+use rustorium_types::{Rules, Transaction, TransactionBody};
+
+/// Bytes that a client assumes a value has whose length it doesn't know.
+pub const ASSUMED_BYTES: u64 = 4 * 1024;
+
+/// Returns the work that counts against the caps of batches and blocks and against the sender's quota. It is the
+/// declared work, but at least the cost of looking at the transaction.
+pub fn declared_work(rules: Rules, transaction: &Transaction) -> u64 {
+    match rules {
+        Rules::V1 => v1::work::declared_work(transaction),
+        Rules::V2 => transaction.body.work_limit.max(v2::work::transaction_work(&transaction.body)),
+    }
+}
+
+/// Returns the most work that executing `body` can use.
+pub fn worst_case_work(rules: Rules, body: &TransactionBody) -> u64 {
+    planned_work(rules, body, VALUE_BYTES_MAX as u64)
+}
+
+/// Returns the least work with which `body` may succeed. With a lower declared limit it always fails.
+pub fn least_work(rules: Rules, body: &TransactionBody) -> u64 {
+    planned_work(rules, body, 0)
+}
+
+/// Returns the work that executing `body` uses if it succeeds, and each value whose length it doesn't tell has `unknown`
+/// bytes. Version 1 asks for no such lengths.
+pub fn planned_work(rules: Rules, body: &TransactionBody, unknown: u64) -> u64 {
+    match rules {
+        Rules::V1 => v1::work::worst_case_work(body),
+        Rules::V2 => v2::work::work(body, unknown),
+    }
+}

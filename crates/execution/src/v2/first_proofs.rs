@@ -1,0 +1,117 @@
+//! The proofs of a block, verified before it runs (V56).
+//!
+//! A pass over nonces and quotas alone finds the transactions that will be executed. Their proofs are verified in batches,
+//! by the workers that the caller brings, with the keys as of the block before. What the pass leaves out, the run verifies
+//! where it stands.
+//!
+//! *Invariants:* a verdict is the one that the proof would get alone; each verified proof was declared and is charged; the
+//! claims in memory are bounded.
+
+use super::execute::admit;
+use super::pools::{claim_of, pool_of};
+use super::verifiers::key_of;
+use super::work::{operation_work, transaction_work};
+use crate::execute::Input;
+use crate::keys::{PoolRow, account_key, pool_key, verifier_key};
+use crate::limited::LimitedRead;
+use crate::v1::ledger::StateReadError;
+use crate::v1::record::{AccountRecord, VerifierRecord};
+use crate::v1::verifiers::{Keys, Place};
+use rustorium_crypto::pool_account;
+use rustorium_state::workers::Workers;
+use rustorium_types::{AccountId, Operation, Transaction, VerifierId};
+use rustorium_zk::{Claim, verify_all};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Number of claims that are in memory together. Each may hold a prepared key of 150 kB.
+const TOGETHER_MAX: usize = 256;
+/// Number of claims from which division among workers gains more than one shared batch.
+const DIVIDED_MIN: usize = 8;
+
+/// Verifies the proofs that the block's transactions may reach. Errors: the state can't be read.
+pub(crate) fn verify_first<W: Workers>(
+    input: &Input<'_>,
+    state: &dyn LimitedRead,
+    keys: &Keys,
+    workers: &W,
+) -> Result<BTreeMap<Place, bool>, StateReadError> {
+    let with_proofs = input.transactions.iter().filter(|(_, transaction)| has_proof(transaction));
+    let senders: BTreeSet<AccountId> = with_proofs.map(|(_, transaction)| transaction.body.sender).collect();
+    let mut records: BTreeMap<AccountId, Option<AccountRecord>> = BTreeMap::new();
+    let (mut verdicts, mut open) = (BTreeMap::new(), Vec::new());
+    for (place, (_, transaction)) in input.transactions.iter().enumerate() {
+        let sender = transaction.body.sender;
+        if !senders.contains(&sender) {
+            continue;
+        }
+        let record = match records.get(&sender) {
+            Some(record) => *record,
+            None => record_of(state, sender)?,
+        };
+        let admitted = admit(input.header, input.parameters, record, transaction);
+        records.insert(sender, admitted.ok().or(record));
+        if admitted.is_err() {
+            continue;
+        }
+        for (number, operation) in affordable(transaction) {
+            let Some(claim) = claim(input, state, keys, &sender, operation)? else { continue };
+            open.push(((place as u32, number as u16), claim));
+            if open.len() == TOGETHER_MAX {
+                settle(std::mem::take(&mut open), workers, &mut verdicts);
+            }
+        }
+    }
+    settle(open, workers, &mut verdicts);
+    Ok(verdicts)
+}
+
+fn has_proof(transaction: &Transaction) -> bool {
+    let is_proof = |operation: &Operation| matches!(operation, Operation::VerifyProof { .. });
+    transaction.body.data.iter().any(|operation| is_proof(operation) || pool_of(operation).is_some())
+}
+
+fn record_of(state: &dyn LimitedRead, sender: AccountId) -> Result<Option<AccountRecord>, StateReadError> {
+    let Some(bytes) = state.get(&account_key(sender))? else { return Ok(None) };
+    let corrupt = |error| StateReadError(format!("the record of {sender} is corrupt: {error}"));
+    AccountRecord::from_bytes(&bytes).map(Some).map_err(corrupt)
+}
+
+/// Returns the operations that the declared work can pay for if no value has any bytes, each with its number.
+fn affordable(transaction: &Transaction) -> impl Iterator<Item = (usize, &Operation)> {
+    let body = &transaction.body;
+    let mut work = transaction_work(body);
+    body.data.iter().enumerate().take_while(move |(_, operation)| {
+        work = work.saturating_add(operation_work(&body.sender, operation, 0));
+        work <= body.work_limit
+    })
+}
+
+/// Returns the claim that an operation's proof makes; `None` if it has none, or fails before the proof counts.
+fn claim(
+    input: &Input<'_>,
+    state: &dyn LimitedRead,
+    keys: &Keys,
+    sender: &AccountId,
+    operation: &Operation,
+) -> Result<Option<Claim>, StateReadError> {
+    if let Operation::VerifyProof { verifier, inputs, proof } = operation {
+        let Some(bytes) = state.get(&verifier_key(*verifier))? else { return Ok(None) };
+        let corrupt = |error| StateReadError(format!("the verifier {verifier} is corrupt: {error}"));
+        let record = VerifierRecord::from_bytes(&bytes).map_err(corrupt)?;
+        let key = key_of(keys, *verifier, record.key.as_slice())?;
+        return Ok(Claim::new(&key, proof.as_slice(), inputs).ok());
+    }
+    let Some(number) = pool_of(operation) else { return Ok(None) };
+    let Some(bytes) = state.get(&pool_key(number, PoolRow::Key))? else { return Ok(None) };
+    let key = key_of(keys, VerifierId(pool_account(number).0), &bytes)?;
+    Ok(claim_of(input.header.chain, sender, operation, &key))
+}
+
+/// Verifies claims and notes the verdicts.
+fn settle<W: Workers>(open: Vec<(Place, Claim)>, workers: &W, verdicts: &mut BTreeMap<Place, bool>) {
+    let count = if open.len() < DIVIDED_MIN { 1 } else { workers.count().max(1) };
+    let size = open.len().div_ceil(count).max(1);
+    let (places, claims): (Vec<Place>, Vec<Claim>) = open.into_iter().unzip();
+    let found = workers.map(claims.chunks(size).collect(), verify_all);
+    verdicts.extend(places.into_iter().zip(found.iter().flatten().map(Result::is_ok)));
+}
