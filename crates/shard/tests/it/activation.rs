@@ -1,7 +1,7 @@
 //! From version 1 to version 2 on a chain that runs: all nodes at one boundary, in one process.
 
 use crate::catch_up::grow;
-use crate::chain::{self, N, admitted};
+use crate::chain::{self, N, admitted, v};
 use crate::net::Net;
 use crate::steps::{epoch, goes_on, settle, transition};
 use rustorium_crypto::block_digest;
@@ -140,6 +140,71 @@ fn a_node_that_was_away_decides_the_same_by_itself() {
     goes_on(&mut net, N);
     assert_eq!((epoch(&net, 3), rules(&net, 3)), (1, Rules::V2));
     assert_eq!(transition(&net, 3, 0), transition(&net, 0, 0), "it made the same evidence");
+}
+
+/// Makes all other nodes take a node's links for those of 0.2.0, which knows version 1 alone.
+fn with_links_of_the_first_release(net: &mut Net, old: usize) {
+    for index in (0..N).filter(|index| *index != old) {
+        net.ports(index).link_versions.insert(v(old), link_version::FIRST);
+    }
+}
+
+/// Returns the answers that a node got since `seen`.
+fn answers_to(net: &Net, to: usize, seen: usize) -> Vec<Response> {
+    let sent = net.log[seen..].iter().filter(|(_, node, _)| *node == to);
+    let answer = |(_, _, message): &(usize, usize, Message)| match message {
+        Message::Response { response, .. } => Some(response.clone()),
+        _ => None,
+    };
+    sent.filter_map(answer).collect()
+}
+
+fn asks_how_it_ended(net: &mut Net, from: usize, epoch: u64) -> Response {
+    let seen = net.log.len();
+    net.inject(from, 0, Message::Request { id: 3, request: Request::EpochEnd(Epoch(epoch)) });
+    net.run();
+    let ends = |response: &Response| matches!(response, Response::EpochEnd(_) | Response::NotHeld);
+    answers_to(net, from, seen).into_iter().find(ends).expect("it is answered")
+}
+
+#[test]
+fn a_peer_of_the_first_release_is_shown_the_end_of_version_one_without_the_evidence() {
+    let mut net = net();
+    put(&mut net, 0, &[0, 1]);
+    with_links_of_the_first_release(&mut net, 3);
+    net.stop(3);
+    end(&mut net, 0);
+    goes_on(&mut net, 3);
+    let EpochTransition::First(first) = transition(&net, 0, 0) else { panic!("it is the first") };
+    let known = EpochTransition::from(first.change);
+    let seen = net.log.len();
+    net.reopen(3);
+    settle(&mut net);
+    let shown = answers_to(&net, 3, seen).into_iter().filter_map(|response| match response {
+        Response::EpochEnd(change) => Some(change),
+        _ => None,
+    });
+    let shown: Vec<EpochTransition> = shown.collect();
+    assert!(!shown.is_empty(), "its heartbeats of an epoch that is over are answered");
+    assert!(shown.iter().all(|change| matches!(change, EpochTransition::V1(_))));
+    assert_eq!(asks_how_it_ended(&mut net, 3, 0), Response::EpochEnd(known));
+}
+
+#[test]
+fn a_peer_of_the_first_release_is_never_shown_a_term() {
+    let mut net = net();
+    put(&mut net, 0, &[0, 1]);
+    end(&mut net, 0);
+    goes_on(&mut net, N);
+    with_links_of_the_first_release(&mut net, 3);
+    net.stop(3);
+    end(&mut net, 1);
+    let seen = net.log.len();
+    net.reopen(3);
+    settle(&mut net);
+    assert_eq!(asks_how_it_ended(&mut net, 3, 1), Response::NotHeld);
+    let ends = |response: &Response| matches!(response, Response::EpochEnd(_));
+    assert!(!answers_to(&net, 3, seen).iter().any(ends));
 }
 
 #[test]
