@@ -97,7 +97,7 @@ impl Ports for SimPorts {
         }
     }
 
-    fn link_version(&self, _peer: ValidatorIndex) -> u8 {
+    fn link_version(&self, _node_key: &PublicKey) -> u8 {
         link_version::DIGESTS
     }
 

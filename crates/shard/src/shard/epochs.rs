@@ -12,8 +12,9 @@ use crate::senders::{Credit, epoch_of};
 use bytes::Bytes;
 use rustorium_crypto::block_digest;
 use rustorium_execution::CommitteeRecord;
+use rustorium_sync::for_link;
 use rustorium_types::{
-    Block, BoundedVec, Certificate, Class, EpochTransition, Hash, Height, Message, PublicKey, Request,
+    Block, BoundedVec, Certificate, Class, EpochTransition, Hash, Height, Message, PublicKey, Request, Response,
 };
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -71,9 +72,12 @@ impl<P: Ports> Shard<P> {
         None
     }
 
-    /// R31: sends the proof of an epoch's end to a peer that is still in it.
+    /// R31: sends the proof of an epoch's end to a peer that is still in it, if it can decode it.
     fn show_end(&mut self, to: &PublicKey, change: EpochTransition) {
-        let response = rustorium_types::Response::EpochEnd(change);
+        let response = for_link(Response::EpochEnd(change), self.ports.link_version(to));
+        if response == Response::NotHeld {
+            return;
+        }
         let frame = Message::Response { id: 0, response }.to_frame();
         self.ports.send_to(to, Class::Sync, frame.into());
     }

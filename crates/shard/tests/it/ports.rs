@@ -304,8 +304,9 @@ impl Ports for TestPorts {
         self.outside(None, Message::from_frame(class, &frame).unwrap());
     }
 
-    fn link_version(&self, peer: ValidatorIndex) -> u8 {
-        self.link_versions.get(&peer).copied().unwrap_or(link_version::DIGESTS)
+    fn link_version(&self, node_key: &PublicKey) -> u8 {
+        let older = self.context.place(node_key).and_then(|peer| self.link_versions.get(&peer));
+        older.copied().unwrap_or(link_version::DIGESTS)
     }
 
     fn broadcast(&mut self, class: Class, frame: Bytes) {
@@ -420,6 +421,7 @@ impl Ports for TestPorts {
 
     fn serve(&mut self, to: &PublicKey, id: u64, request: Request, _: Credit) {
         let response = rustorium_sync::answer(&Serving { memory: None, store: &*self.store }, &request);
+        let response = rustorium_sync::for_link(response, self.link_version(to));
         self.send_to(to, Class::Sync, Message::Response { id, response }.to_frame().into());
     }
 
