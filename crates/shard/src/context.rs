@@ -35,6 +35,8 @@ pub struct Context {
     pub elsewhere: Option<PublicKey>,
     /// The rules that the chain follows.
     pub rules: Rules,
+    /// The newest protocol version that this release knows.
+    newest: u16,
     /// Chain parameters.
     pub parameters: Parameters,
     /// Hashes that headers carry; those of the validator set and of the parameters are this epoch's.
@@ -70,6 +72,7 @@ impl Context {
             key,
             elsewhere: None,
             rules: genesis.rules(),
+            newest: NEWEST_VERSION,
             parameters: genesis.parameters.clone(),
             hashes: rustorium_execution::hashes(genesis, shard),
             term,
@@ -121,6 +124,7 @@ impl Context {
             key: self.key.clone(),
             elsewhere: self.elsewhere,
             rules,
+            newest: self.newest,
             parameters,
             hashes: ChainHashes {
                 chain: self.hashes.chain,
@@ -141,6 +145,18 @@ impl Context {
         self.drawn = false;
         self.leaders = Leaders::new(self.n(), None, self.leaders.boundary());
         self
+    }
+
+    /// Returns the same context for a release that knows no later protocol version than `newest`. For models of nets with
+    /// mixed releases.
+    pub fn of_release(mut self, newest: u16) -> Self {
+        self.newest = newest;
+        self
+    }
+
+    /// Returns true if this release can go on by a version.
+    pub fn knows(&self, version: u16) -> bool {
+        version <= self.newest
     }
 
     /// Returns the same context for a node whose votes and batches another process signs with the key `own`. `None`
@@ -218,7 +234,7 @@ impl Context {
     /// other fields may mean something else in that version. A known version that this epoch doesn't have is that of a
     /// later epoch, whose beginning the node learns of as of any other.
     pub fn is_of_newer_version(&self, header: &Header) -> bool {
-        header.chain == self.committee.chain && header.version > NEWEST_VERSION
+        header.chain == self.committee.chain && !self.knows(header.version)
     }
 
     /// Returns a final header as this epoch's blocks see it. The boundary block of the previous epoch is a parent like

@@ -212,7 +212,7 @@ fn chains_that_cannot_activate_watch_nothing() {
 /// Opens node 0's store as a start of this release does.
 fn opened(net: &Net) -> Replica {
     let store: Arc<dyn Store> = net.store(0).clone();
-    Replica::open(&net.genesis, ShardId::ROOT, store, None, None).unwrap()
+    Replica::open(&net.genesis, ShardId::ROOT, store, (None, None), || Ok(TABLES.clone())).unwrap()
 }
 
 #[test]
