@@ -39,6 +39,8 @@ pub struct Context {
     newest: u16,
     /// Chain parameters.
     pub parameters: Parameters,
+    /// The genesis' chain parameters.
+    genesis_parameters: Arc<Parameters>,
     /// Hashes that headers carry; those of the validator set and of the parameters are this epoch's.
     pub hashes: ChainHashes,
     /// The facts of the epoch, which from version 2 on the boundary before it names by their hash.
@@ -74,6 +76,7 @@ impl Context {
             rules: genesis.rules(),
             newest: NEWEST_VERSION,
             parameters: genesis.parameters.clone(),
+            genesis_parameters: Arc::new(genesis.parameters.clone()),
             hashes: rustorium_execution::hashes(genesis, shard),
             term,
             genesis_header: state.header,
@@ -96,8 +99,28 @@ impl Context {
         let Some(before) = epoch.0.checked_sub(1).map(Epoch) else { return Ok(first) };
         let what = "the end of the epoch before is missing";
         let change = store.epoch(before)?.ok_or(StoreError::Inconsistent { height: tip.height, what })?;
-        let held = Self { parameters: parameters_after(&first, store, &change)?, ..first };
+        let held = Self { parameters: first.parameters_of(store, change.boundary())?, ..first };
         Ok(held.after(&change))
+    }
+
+    /// Returns the parameters in force in a header's block. They began with the genesis' or at the end of an earlier
+    /// epoch.
+    /// Errors: the store can't be read, or it lacks that end.
+    pub fn parameters_of(&self, store: &dyn Store, header: &Header) -> Result<Parameters, StoreError> {
+        if header.parameters == self.hashes.parameters {
+            return Ok(self.parameters.clone());
+        }
+        if header.parameters == self.genesis_header.parameters {
+            return Ok((*self.genesis_parameters).clone());
+        }
+        for epoch in (0..header.epoch.0).rev().map(Epoch) {
+            let found = store.epoch(epoch)?.and_then(|before| new_parameters(&before));
+            if let Some(parameters) = found.filter(|found| parameters_hash(found) == header.parameters) {
+                return Ok(parameters);
+            }
+        }
+        let what = "the end of the epoch that began with the chain's parameters is missing";
+        Err(StoreError::Inconsistent { height: header.height, what })
     }
 
     /// Returns the context of the epoch after the one that `change` ends. The caller has checked `change`.
@@ -126,6 +149,7 @@ impl Context {
             rules,
             newest: self.newest,
             parameters,
+            genesis_parameters: self.genesis_parameters.clone(),
             hashes: ChainHashes {
                 chain: self.hashes.chain,
                 validator_set: term.validators,
@@ -314,24 +338,6 @@ impl Context {
         let good = self.finalization_of(last.0, certificate).is_some();
         ensure(good, "the finalization lacks a quorum of good signatures")
     }
-}
-
-/// Returns the parameters in force in the epoch that `change` ended. They began with the genesis' or at the end of an
-/// earlier epoch.
-/// Errors: the store can't be read, or it lacks that end.
-fn parameters_after(first: &Context, store: &dyn Store, change: &EpochTransition) -> Result<Parameters, StoreError> {
-    let boundary = change.boundary();
-    if boundary.parameters == first.hashes.parameters {
-        return Ok(first.parameters.clone());
-    }
-    for epoch in (0..boundary.epoch.0).rev().map(Epoch) {
-        let found = store.epoch(epoch)?.and_then(|before| new_parameters(&before));
-        if let Some(parameters) = found.filter(|found| parameters_hash(found) == boundary.parameters) {
-            return Ok(parameters);
-        }
-    }
-    let what = "the end of the epoch that began with the chain's parameters is missing";
-    Err(StoreError::Inconsistent { height: boundary.height, what })
 }
 
 /// Returns the leaders of an epoch. `root` and `boundary` are the result root that the boundary before it claims, and

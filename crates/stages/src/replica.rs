@@ -67,7 +67,8 @@ impl Replica {
         (key, elsewhere): (Option<SigningKey>, Option<PublicKey>),
         tables: impl FnOnce() -> Result<Arc<Tables>, NodeError>,
     ) -> Result<Self, NodeError> {
-        let tip = tip_of(&*store, genesis, shard).map_err(|error| NodeError::new(store_code(&error), error.to_string()))?;
+        let tip =
+            tip_of(&*store, genesis, shard).map_err(|error| NodeError::new(store_code(&error), error.to_string()))?;
         let tables = || tables().map_err(|error| (error.code, error.sentence));
         Activating::decide_again(&store, &tip.header, &genesis.parameters, tables)
             .map_err(|(code, sentence)| NodeError::new(code, sentence))?;
@@ -86,7 +87,8 @@ impl Replica {
         key: Option<SigningKey>,
         newest: u16,
     ) -> Result<Self, NodeError> {
-        let tip = tip_of(&*store, genesis, shard).map_err(|error| NodeError::new(store_code(&error), error.to_string()))?;
+        let tip =
+            tip_of(&*store, genesis, shard).map_err(|error| NodeError::new(store_code(&error), error.to_string()))?;
         Self::at(genesis, (store, tip), (key, None), newest)
     }
 
@@ -159,7 +161,7 @@ impl Replica {
         let rooter = Rooter::new(
             self.store.clone(),
             tables()?,
-            &self.context.parameters,
+            &self.context,
             self.events.clone(),
             self.inbox.clone(),
             RootMetrics::new(&self.metrics),

@@ -225,7 +225,7 @@ class Operators:
         net = self._world.net
         # With version 2 more than half of the operators decide.
         quorum = net.operators if net.operators > 1 else None
-        value: dict[str, Any] = json.loads(_native.activation_plan(net.genesis, epoch, committee.hex(), quorum))
+        value: dict[str, Any] = json.loads(_native.activation_plan(net.genesis, epoch, committee.hex(), quorum, "{}"))
         if net.owner is None:
             value["parameters"]["min_epoch_ms"] = age_ms
         seed = net.accounts[len(net.accounts) - net.operators + which].seed

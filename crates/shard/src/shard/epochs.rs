@@ -195,7 +195,7 @@ impl<P: Ports> Shard<P> {
             committees: Vec::new(),
         };
         self.ports.begin_epoch(&context);
-        self.config.pool.rules = context.rules;
+        self.config.pool = self.config.pool.in_epoch(context.rules, &context.parameters);
         let (boundary, _) = change.into_boundary();
         let tip = (block_digest(&boundary), boundary);
         let (mut offenders, members) = (self.checks.into_offenders(), context.places.keys().copied().collect());

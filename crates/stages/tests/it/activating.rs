@@ -34,7 +34,7 @@ fn net() -> Net {
 fn fold(net: &Net) {
     let (events, inbox) = (Arc::<Queue<Event>>::default(), Arc::<Inbox>::default());
     let (store, metrics) = (net.store(0).clone(), RootMetrics::new(&NodeMetrics::new(ShardId::ROOT)));
-    assert!(Rooter::new(store, TABLES.clone(), &net.genesis.parameters, events, inbox, metrics).is_ok());
+    assert!(Rooter::new(store, TABLES.clone(), &net.nodes[0].shard.ports.context, events, inbox, metrics).is_ok());
 }
 
 fn plan(net: &Net, epoch: u64) -> ActivationBody {
