@@ -125,7 +125,7 @@ golden-replay: venv
 soak MINUTES="60" SEED="0" *OPTIONS: build
     PYTHONPATH=tests {{ python }} tests/soak.py --minutes {{ MINUTES }} --seed {{ SEED }} {{ OPTIONS }}
 
-# play COUNT seeds of the simulator from FIRST on; MODE: safety liveness epochs traitors partitions twins bad-hours clocks attacks hosts
+# play COUNT seeds of the simulator from FIRST on; MODE: safety liveness epochs traitors partitions twins bad-hours clocks attacks hosts activate activate-few activate-at-end activate-twice activate-committee activate-away activate-power-cut activate-back
 sim FIRST="0" COUNT="200" MODE="liveness" *OPTIONS: build
     {{ python }} -m rustorium.cli sim run --seed {{ FIRST }} --count {{ COUNT }} --mode {{ MODE }} --jobs 2 {{ OPTIONS }}
 
@@ -248,7 +248,7 @@ bench-peers *ARGUMENTS: venv
 chart: venv
     {{ python }} tools/chart.py
 
-# upgrade a devnet of the release before to this one, validator by validator under load; REF: a tag or commit, by default the newest tag before HEAD
+# upgrade a devnet of the release before to this one, validator by validator, and then to protocol version 2, under load; REF: a tag or commit, by default the newest tag before HEAD; `--activation`: only the switch
 upgrade-rehearsal *REF: build
     {{ with }} {{ python }} tools/upgrade_rehearsal.py {{ REF }}
 

@@ -24,9 +24,10 @@ from rustorium.sim.actors.base import body_of, certificate, signature_of
 from rustorium.sim.clients import Clients
 from rustorium.sim.engine import Engine
 from rustorium.sim.frames import read_header
-from rustorium.sim.net import START_MS, Net, make_net
+from rustorium.sim.modes import Mode
+from rustorium.sim.net import NEWEST_VERSION, START_MS, Net, make_net
 from rustorium.sim.port import CHECK, EXECUTE, SYNC
-from rustorium.sim.scenario import Mode, Shape, build_world, draw_plan
+from rustorium.sim.scenario import Shape, build_world, draw_plan
 
 PRICES = Path(__file__).parents[1] / "python/rustorium/sim/prices.py"
 SMALL, LARGE = 4, 100
@@ -53,7 +54,8 @@ def timed(call: Callable[[], Any]) -> tuple[int, Work, Any]:
 
 
 def node_of(net: Net, number: int = 0) -> _native.SimNode:
-    return _native.SimNode(net.native, _native.SimDisk(), number, net.validator_seed(number), 200_000, 0, START_MS + 1)
+    seed, disk = net.validator_seed(number), _native.SimDisk()
+    return _native.SimNode(net.native, disk, number, seed, 200_000, 0, START_MS + 1, newest=NEWEST_VERSION)
 
 
 def nullification(net: Net, n: int, view: int, *, good: bool = True) -> bytes:

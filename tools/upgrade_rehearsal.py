@@ -1,10 +1,12 @@
-"""A rolling upgrade, really done: a devnet of the release before goes to this one, one by one, under load.
+"""A rolling upgrade, really done: under load a devnet of the release before goes to this one, one by one, and then to
+protocol version 2.
 
 `just upgrade-rehearsal [REF]` builds REF (the release before: the newest tag, or the commit named here) into a virtual
 environment of its own, makes a net of four with it, and upgrades one validator after the other while clients write;
-before the last one, another goes back to the release before and forward again. Nothing final may be lost, heights must
-grow after each step, all roots must agree, and each release must refuse the other's homes. The figures are one JSON
-object on standard output.
+before the last one, another goes back to the release before and forward again. Then an operator activates version 2,
+while a client reads with proofs. Nothing final may be lost, heights must grow after each step, all roots must agree,
+and each release must refuse the other's homes. The switch may hold clients up for a second. The figures are one JSON
+object on standard output. `--activation` builds and upgrades nothing: this release makes a chain of version 1.
 """
 
 import argparse
@@ -29,6 +31,7 @@ from rustorium.access.netfile import Net, read_net
 from rustorium.client import Client, Key
 from rustorium.client.operations import put
 from rustorium.errors import ClientError
+from rustorium.net.devnet import Devnet
 from rustorium.net.probe import ask, is_ready
 from rustorium.types import Submitted
 
@@ -39,6 +42,8 @@ GROUP = 20
 GROWTH = 5
 """Heights that each step must bring."""
 SAMPLES = 200
+SWITCH_PAUSE_S = 1.0
+"""The longest time that the switch to version 2 may hold clients up."""
 
 
 def say(text: str) -> None:
@@ -165,6 +170,37 @@ class Load:
             ]
 
 
+class Reads:
+    """A client that reads one value again and again, with proofs, from the genesis of version 1."""
+
+    def __init__(self, net: Path, namespace: str, name: bytes) -> None:
+        self.times: list[float] = []
+        self.faults: list[BaseException] = []
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(net, namespace, name))
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends it, and raises what went wrong in it."""
+        self._stopping.set()
+        self._thread.join(DEADLINE_S)
+        if self.faults:
+            raise self.faults[0]
+
+    def longest_pause_s(self) -> float:
+        """The longest time between two reads."""
+        return max((b - a for a, b in pairwise(self.times)), default=0.0)
+
+    def _run(self, net: Path, namespace: str, name: bytes) -> None:
+        try:
+            with Client.from_net(net, timeout_s=DEADLINE_S) as client:
+                while not self._stopping.is_set():
+                    must(client.get(namespace, name) == b"v" + name, "a verified read gives another value")
+                    self.times.append(time.monotonic())
+        except BaseException as error:
+            self.faults.append(error)
+
+
 # ---- the net ---------------------------------------------------------------------------------------------------------
 
 
@@ -241,8 +277,10 @@ def clean() -> dict[str, str]:
 
 @contextmanager
 def devnet(before: Path, now: Path, root: Path) -> Iterator[Rolling]:
-    """A net that the release before made, with all validators on that release."""
+    """A net of version 1 that the release before made, with all validators on that release."""
     read, write = os.pipe()
+    if before == now:
+        Devnet.create(root, version=1).stop()
     command = [before / "rustorium-node", "devnet", "--state", root, "--nodes", "4", "--ready-fd", str(write)]
     made = subprocess.Popen([str(c) for c in command], pass_fds=(write,), stdout=subprocess.DEVNULL, env=clean())
     os.close(write)
@@ -332,6 +370,36 @@ def roll(rolling: Rolling, load: Load) -> dict[str, Any]:
     return {"steady_longest_pause_s": round(steady, 2), "steps": rows, "refusals": said}
 
 
+def activate(rolling: Rolling, load: Load, path: Path) -> dict[str, Any]:
+    """Has the operator activate version 2; returns how long that held clients up."""
+    load.wait_for_more(200)
+    _, _, namespace, name = load.told[0]
+    reads = Reads(path, namespace, name)
+    begun = time.monotonic()
+    try:
+        wait_for("reads begin", lambda: len(reads.times) > 1 or bool(reads.faults))
+        key = rolling.net.accounts[0].key_file
+        rolling.does(rolling.now, "upgrade", "activate", "--net", path, "--key", key)
+        activated = time.monotonic()
+        rolling.grows("with version 2")
+        load.wait_for_more(200)
+    finally:
+        reads.stop()
+    statuses = ask([node.http for node in rolling.net.nodes], 5.0)
+    must({one.protocol for one in statuses} == {2}, f"a validator isn't in version 2: {statuses}")
+    pause_s = load.longest_pause_s(begun, time.monotonic())
+    row = {
+        "command_s": round(activated - begun, 2),
+        "longest_pause_s": round(pause_s, 2),
+        "verified_reads": len(reads.times),
+        "longest_read_pause_s": round(reads.longest_pause_s(), 2),
+        "epoch": statuses[0].epoch,
+    }
+    say(json.dumps(row))
+    must(pause_s <= SWITCH_PAUSE_S, f"the switch held clients up for {pause_s:.2f} s, {SWITCH_PAUSE_S} s at most")
+    return {"activation": row}
+
+
 def check(rolling: Rolling, load: Load, path: Path) -> dict[str, Any]:
     """Checks that nothing is lost, all nodes agree, no key was retired, and reads verify."""
     wait_for("all are level", lambda: len(set(rolling.heights())) == 1)
@@ -364,19 +432,25 @@ def main() -> None:
         nargs="?",
         help="the release before: a tag or commit; default: the newest tag before HEAD, or the commit named here",
     )
+    parser.add_argument(
+        "--activation", action="store_true", help="only activate version 2, on a net that this release makes"
+    )
     parser.add_argument("--cache", type=Path, default=ROOT / "target" / "rehearsal", help="where builds are kept")
     options = parser.parse_args()
-    ref = options.ref or release_before()
-    before, now = built(ref, options.cache), Path(sys.executable).parent
+    now = Path(sys.executable).parent
+    ref = "" if options.activation else options.ref or release_before()
+    before = built(ref, options.cache) if ref else now
     with tempfile.TemporaryDirectory(prefix="rehearsal-") as root, devnet(before, now, Path(root)) as rolling:
         path = Path(root) / "devnet.json"
-        load = Load(path, [one.key_file for one in rolling.net.accounts[:2]])
+        # The first account is the operator's.
+        load = Load(path, [one.key_file for one in rolling.net.accounts[1:3]])
         try:
-            figures = roll(rolling, load)
+            figures = roll(rolling, load) if ref else {}
+            figures |= activate(rolling, load, path)
         finally:
             load.stop()
         figures |= check(rolling, load, path)
-    releases = {"before": output(before / "rustorium-node", "--version"), "now": __version__, "ref": ref}
+    releases = {"before": output(before / "rustorium-node", "--version"), "now": __version__, "ref": ref or "none"}
     print(json.dumps({**releases, "longest_pause_s": round(load.longest_pause_s(), 2), **figures}, indent=1))
 
 

@@ -46,8 +46,8 @@ def devnet(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Devnet]":
 @pytest.fixture
 def sim(request: pytest.FixtureRequest) -> Sim:
     """Plays seeds of the simulator."""
+    from rustorium.sim.modes import Mode
     from rustorium.sim.run import run_seed
-    from rustorium.sim.scenario import Mode
 
     played = request.node.stash.setdefault(_SEEDS, [])
 

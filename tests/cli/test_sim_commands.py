@@ -14,7 +14,8 @@ from rustorium.consensus.vocabulary import EnterView
 from rustorium.node.loop.inputlog import InputLog
 from rustorium.sim.clients import Clients
 from rustorium.sim.run import read_line
-from rustorium.sim.scenario import Mode, Shape, build_world, draw_plan
+from rustorium.sim.modes import Mode
+from rustorium.sim.scenario import Shape, build_world, draw_plan
 
 SHORT = ("--heights", 8)
 

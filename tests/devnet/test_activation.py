@@ -48,7 +48,9 @@ def test_a_running_chain_goes_on_by_version_two(devnet_factory: DevnetFactory) -
         wait_for("a validator is seen away", lambda: is_seen_away(net))
         assert "node-3 is not connected" in activate(net, code=5)
 
-        assert json.loads(activate(net, "--without", "node-3", "-o", "jsonl").partition("\n")[0])["active"] is True
+        changes = ("--set", "root_period_ms=2000", "--set", "block_transactions_max=20000")
+        done = activate(net, "--without", "node-3", *changes, "-o", "jsonl")
+        assert json.loads(done.partition("\n")[0])["active"] is True
         wait_for("three are in version 2", lambda: protocols(net, range(AWAY)) == {2})
         client.put(b"after", b"2", key=key, wait="certified")
         assert (client.get(key.address, b"before"), client.get(key.address, b"after")) == (b"1", b"2")

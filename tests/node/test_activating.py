@@ -9,7 +9,7 @@ import pytest
 from rustorium import _native
 from rustorium.client import Key
 from rustorium.errors import NotReady, RustoriumError, UsageError
-from rustorium.net.activating import check_ready, check_signers
+from rustorium.net.activating import Wanted, check_ready, check_signers
 from rustorium.net.probe import silent, status_of
 
 ANSWER: dict[str, Any] = {
@@ -99,21 +99,24 @@ def genesis(version: int = 1, **parameters: Any) -> bytes:
     return _native.genesis_encode(json.dumps(changed))
 
 
-def signer_refusal(content: bytes, keys: list[Key], operator_quorum: int | None = None) -> str:
+def signer_refusal(content: bytes, keys: list[Key], operator_quorum: int | None = None, **parameters: object) -> str:
     with pytest.raises(UsageError) as caught:
-        check_signers(content, keys, operator_quorum)
+        check_signers(content, keys, Wanted(operator_quorum, parameters))
     return str(caught.value)
 
 
 def test_chains_that_cannot_activate_say_why() -> None:
     operators = [Key(bytes([i]) * 32).public_key for i in range(1, 4)]
     good: dict[str, Any] = {"operators": operators, "operator_quorum": 2}
-    check_signers(genesis(**good), [KEY], None)
+    check_signers(genesis(**good), [KEY], Wanted())
     assert signer_refusal(genesis(), [KEY]).startswith("the chain has no operators, so nobody can activate version 2")
     rootless = genesis(**good, state_roots=False)
     assert signer_refusal(rootless, [KEY]).startswith("the chain makes no state roots, so light clients couldn't check")
     assert signer_refusal(genesis(2, **good), [KEY]) == "the chain began with version 2: there is nothing to activate"
     assert "a quorum of 3 of 3 operators is not possible; take 2 to 2" in signer_refusal(genesis(**good), [KEY], 3)
+    assert signer_refusal(genesis(**good), [KEY], epochms=1).startswith("there is no chain parameter epochms")
+    assert "the activation's parameter epoch_ms is out of range" in signer_refusal(genesis(**good), [KEY], epoch_ms=1)
+    assert "other operators than the chain has" in signer_refusal(genesis(**good), [KEY], operators=operators[:2])
     stranger = Key(b"\7" * 32)
     assert signer_refusal(genesis(**good), [stranger]).startswith(
         f"{stranger.address} is not an operator of this chain"
@@ -122,7 +125,12 @@ def test_chains_that_cannot_activate_say_why() -> None:
 
 def test_a_plan_is_signed_and_read_back() -> None:
     operators = [Key(bytes([i]) * 32).public_key for i in range(1, 4)]
-    plan = _native.activation_plan(genesis(operators=operators, operator_quorum=2), 7, "ab" * 32)
+    plan = _native.activation_plan(genesis(operators=operators, operator_quorum=2), 7, "ab" * 32, None, "{}")
+    kept = json.loads(plan)["parameters"]
+    longer = _native.activation_plan(
+        genesis(operators=operators, operator_quorum=2), 7, "ab" * 32, None, '{"epoch_ms": 172800000}'
+    )
+    assert json.loads(longer)["parameters"] == kept | {"epoch_ms": 172_800_000, "min_epoch_ms": 7_200_000}
     raw = _native.sign_activation(KEY.seed, plan)
     shown = json.loads(_native.activation_show(raw))
     assert {name: shown[name] for name in json.loads(plan)} == json.loads(plan)

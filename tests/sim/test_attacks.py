@@ -29,10 +29,11 @@ from rustorium.sim.actors.attacks import (
 from rustorium.sim.actors.base import others
 from rustorium.sim.actors.withholding import Mute
 from rustorium.sim.frames import FINALIZE, NOTARIZE, NULLIFY
+from rustorium.sim.modes import Mode
 from rustorium.sim.net import EXPIRES_MS, make_net
 from rustorium.sim.prices import CORE_STEP_NS, PRICES
 from rustorium.sim.run import run_seed
-from rustorium.sim.scenario import Mode, Shape, draw_plan
+from rustorium.sim.scenario import Shape, draw_plan
 from rustorium.sim.shadow import SignedByClient
 from rustorium.sim.world import World
 

@@ -12,8 +12,9 @@ from rustorium.sim.bad_hours import Absence, BadHour, Lost, Restart, Way
 from rustorium.sim.checkers import Checkers
 from rustorium.sim.clocks import Jump
 from rustorium.sim.errors import BreachError
+from rustorium.sim.modes import Mode
 from rustorium.sim.run import Report, read_line, run_seed
-from rustorium.sim.scenario import Mode, Plan, Shape, draw_plan
+from rustorium.sim.scenario import Plan, Shape, draw_plan
 
 SHORT = Shape(nodes=4, heights=10)
 AWAY = (Absence(3, 0.0, 1.0, Way.CUT),)

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from rustorium.sim.clocks import Jump
+from rustorium.sim.modes import Mode
 from rustorium.sim.run import run_seed
-from rustorium.sim.scenario import Mode, Shape, draw_plan
+from rustorium.sim.scenario import Shape, draw_plan
 
 HOUR_MS = 3_600_000
 SHAPE = Shape(nodes=4, heights=10)

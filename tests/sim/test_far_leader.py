@@ -8,7 +8,8 @@ import pytest
 
 from rustorium.sim.clients import Clients
 from rustorium.sim.frames import PROPOSAL
-from rustorium.sim.scenario import Mode, Shape, build_world, draw_plan
+from rustorium.sim.modes import Mode
+from rustorium.sim.scenario import Shape, build_world, draw_plan
 from rustorium.sim.world import World
 
 NODES = 4

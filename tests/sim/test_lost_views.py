@@ -10,8 +10,9 @@ from dataclasses import replace
 import pytest
 
 from rustorium.sim.bad_hours import Absence, BadHour, Lost, Restart, Way
+from rustorium.sim.modes import Mode
 from rustorium.sim.run import Report, run_seed
-from rustorium.sim.scenario import Mode, Shape, draw_plan
+from rustorium.sim.scenario import Shape, draw_plan
 
 SHAPE = Shape(nodes=4, heights=10)
 AWAY = (Absence(3, 0.0, 1.0, Way.CUT),)

@@ -16,10 +16,11 @@ from rustorium.sim.clients import Clients
 from rustorium.sim.errors import BreachError
 from rustorium.sim.frames import SeenHeader, proposed_in, read_header, votes_in
 from rustorium.sim.memories import Memories
+from rustorium.sim.modes import Mode
 from rustorium.sim.ondisk import BATCH, CERTIFICATE, PROPOSAL, VOTE, OnDisk, batch_digest, block_digest
 from rustorium.sim.port import CONSENSUS
 from rustorium.sim.run import run_seed
-from rustorium.sim.scenario import Mode, Shape, build_world, draw_plan
+from rustorium.sim.scenario import Shape, build_world, draw_plan
 from rustorium.sim.world import World
 
 SHORT = Shape(heights=10)

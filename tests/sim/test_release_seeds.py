@@ -10,8 +10,9 @@ from collections.abc import Callable
 import pytest
 
 from rustorium.errors import UsageError
+from rustorium.sim.modes import Mode
 from rustorium.sim.run import Report, missing_kinds, read_line, run_seed
-from rustorium.sim.scenario import Mode, Shape
+from rustorium.sim.scenario import Shape
 
 SEEDS = {Mode.SAFETY: (*range(12),), Mode.LIVENESS: (*range(20),), Mode.EPOCHS: (*range(18), 28)}
 """Together these seeds have every kind of fault; the last seed of epochs has the full disk."""

@@ -12,8 +12,9 @@ import pytest
 from rustorium.sim.clients import Clients
 from rustorium.sim.errors import BreachError
 from rustorium.sim.frames import SeenHeader
+from rustorium.sim.modes import Mode
 from rustorium.sim.net import EXPIRES_MS
-from rustorium.sim.scenario import Mode, Shape, build_world, draw_plan
+from rustorium.sim.scenario import Shape, build_world, draw_plan
 from rustorium.sim.shadow import Leaves, Place, Shadow, SignedByClient
 from rustorium.sim.world import World
 

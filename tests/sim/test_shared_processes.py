@@ -6,9 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from rustorium.sim.clients import Clients
+from rustorium.sim.modes import Mode
 from rustorium.sim.port import CONSENSUS
 from rustorium.sim.run import Report, run_seed
-from rustorium.sim.scenario import SECOND_SHARD, Mode, Plan, Shape, build_world, draw_plan, quiet_plan
+from rustorium.sim.scenario import SECOND_SHARD, Plan, Shape, build_world, draw_plan, quiet_plan
 from rustorium.sim.world import World
 
 SEEDS = 8
@@ -92,7 +93,8 @@ def test_a_host_that_comes_back_is_on_its_process_links_and_others_saw_none_go(w
     for node in other.nodes:
         port = node.port
         assert port is not None
-        port.link = lambda number, up, here=node.index: told.append((here, number, up))  # type: ignore[method-assign]
+        tell = lambda number, up, version, here=node.index: told.append((here, number, up))  # noqa: E731
+        port.link = tell  # type: ignore[method-assign]
     other.fault(3, 5.0)
     run_until(root, lambda: other.nodes[3].port is not None)
     assert root.processes[3].linked == {0, 1, 2}

@@ -14,10 +14,11 @@ from rustorium.sim.actors.base import DATA, only_transaction
 from rustorium.sim.clients import Clients
 from rustorium.sim.errors import BreachError
 from rustorium.sim.frames import SeenVote
+from rustorium.sim.modes import Mode
 from rustorium.sim.partitions import set_partitions
 from rustorium.sim.probes import CORE_ENTRIES_MAX, entries, holds_block, judge_memory, votes_held
 from rustorium.sim.run import Report, run_seed
-from rustorium.sim.scenario import Mode, Shape, build_world, draw_plan, kinds_of
+from rustorium.sim.scenario import Shape, build_world, draw_plan, kinds_of
 from rustorium.sim.world import World
 
 ALONE = Shape(nodes=4, heights=20)

@@ -5,8 +5,9 @@ Invariants: virtual time; a scenario's number is its seed, and repeats it.
 
 import random
 
+from rustorium.sim.modes import Mode
 from rustorium.sim.run import run_seed
-from rustorium.sim.scenario import Mode, Shape
+from rustorium.sim.scenario import Shape
 from rustorium.sim.twins import NODES, Scenario, exchanged, has_quorum, scenarios, shallow
 
 SHAPE = Shape(nodes=4, heights=5)

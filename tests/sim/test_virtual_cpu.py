@@ -13,9 +13,10 @@ from rustorium.sim import bounds
 from rustorium.sim.bounds import BOUNDS, judge_bounds, judge_epochs
 from rustorium.sim.clients import Clients
 from rustorium.sim.errors import BreachError
-from rustorium.sim.net import START_MS, make_net
+from rustorium.sim.modes import Mode
+from rustorium.sim.net import NEWEST_VERSION, START_MS, make_net
 from rustorium.sim.prices import PRICES
-from rustorium.sim.scenario import Mode, Shape, build_world, draw_plan
+from rustorium.sim.scenario import Shape, build_world, draw_plan
 from rustorium.sim.world import World
 
 NET = make_net(4, 4, 3)
@@ -28,7 +29,16 @@ def node(**prices: int) -> _native.SimNode:
     """A node that has just started, with these prices."""
     seed = NET.validator_seed(0)
     return _native.SimNode(
-        NET.native, _native.SimDisk(), 0, seed, 200_000, 0, START_MS + 1, costs=FREE | prices, verifiers=2
+        NET.native,
+        _native.SimDisk(),
+        0,
+        seed,
+        200_000,
+        0,
+        START_MS + 1,
+        newest=NEWEST_VERSION,
+        costs=FREE | prices,
+        verifiers=2,
     )
 
 
@@ -92,8 +102,9 @@ def test_signatures_cost_the_thread_that_checks_them() -> None:
 def test_prices_must_be_those_of_this_build() -> None:
     with pytest.raises(ValueError, match='nothing is called "lunch"'):
         node(lunch=1)
+    costs = {name: 1 for name in PRICES if name != "vote"}
     with pytest.raises(ValueError, match="vote has no price"):
-        _native.SimNode(NET.native, _native.SimDisk(), 0, None, 1, 0, 1, costs={k: 1 for k in PRICES if k != "vote"})
+        _native.SimNode(NET.native, _native.SimDisk(), 0, None, 1, 0, 1, newest=NEWEST_VERSION, costs=costs)
 
 
 # ---- bounds

@@ -48,12 +48,6 @@ pub enum ActivationRefused {
     /// The activation takes operators away, or brings new ones.
     #[error("the activation names other operators than the chain has; leave them as they are")]
     OtherOperators,
-    /// The activation changes a parameter that stays.
-    #[error(
-        "the activation changes parameters besides the operators' quorum and the least age of an epoch; leave them as \
-         they are"
-    )]
-    OtherParameters,
     /// The parameters can't be those of a chain of version 2.
     #[error("the activation's parameter {0} is out of range; see the reference of chain parameters")]
     Parameter(&'static str),
@@ -167,10 +161,7 @@ impl<'a> ActivationBasis<'a> {
         ensure(new.operator_quorum == body.operator_quorum, ActivationRefused::Parameter("operator_quorum"))?;
         check_quorum(held.len(), body.operator_quorum)?;
         check_parameters2(new).map_err(ActivationRefused::Parameter)?;
-        ensure(new.state_roots, ActivationRefused::Parameter("state_roots"))?;
-        let Parameters { operator_quorum, min_epoch_ms, .. } = *new;
-        let kept = Parameters { operator_quorum, min_epoch_ms, ..self.parameters.clone() };
-        ensure(*new == kept, ActivationRefused::OtherParameters)
+        ensure(new.state_roots, ActivationRefused::Parameter("state_roots"))
     }
 
     /// Decides by the leaves that operators' accounts have under [`ACTIVATION_KEY`]: returns the activation that a

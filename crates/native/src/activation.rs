@@ -1,22 +1,52 @@
 //! Activations of version 2 for Python.
 
 use crate::ledger::{genesis_of, key, value_error};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use rustorium_api::json::ActivationView;
 use rustorium_crypto::{chain_id, is_small_order as small, verify_activation};
-use rustorium_execution::plan_activation;
-use rustorium_types::{Activation, Block, Epoch, Hash, PROOF_BYTES_MAX, decode};
+use rustorium_execution::{ActivationBasis, plan_activation};
+use rustorium_types::{Activation, ActivationBody, Block, Epoch, Hash, PROOF_BYTES_MAX, Parameters, decode};
+use serde_json::{Map, Value};
 
 /// Returns the activation that a chain with this genesis can carry out at the boundary of an epoch, unsigned, as JSON.
+/// `changes` are other parameters that change, as a JSON object.
 #[pyfunction]
-#[pyo3(signature = (genesis, epoch, committee, operator_quorum=None))]
-fn activation_plan(genesis: &[u8], epoch: u64, committee: &str, operator_quorum: Option<u8>) -> PyResult<String> {
+fn activation_plan(
+    genesis: &[u8],
+    epoch: u64,
+    committee: &str,
+    operator_quorum: Option<u8>,
+    changes: &str,
+) -> PyResult<String> {
     let genesis = genesis_of(genesis)?;
     let committee = Hash::from_hex(committee).map_err(value_error)?;
-    let chain = chain_id(&genesis);
-    let body = plan_activation(&genesis.parameters, (chain, Epoch(epoch)), committee, operator_quorum);
-    serde_json::to_string(&ActivationView::from(&body.map_err(value_error)?)).map_err(value_error)
+    let (chain, epoch, parameters) = (chain_id(&genesis), Epoch(epoch), &genesis.parameters);
+    let body = plan_activation(parameters, (chain, epoch), committee, operator_quorum).map_err(value_error)?;
+    let body = ActivationBody { parameters: changed(&body.parameters, changes)?, ..body };
+    let basis = ActivationBasis { chain, epoch, committee, next_committee: committee, parameters };
+    basis.check(&body).map_err(value_error)?;
+    serde_json::to_string(&ActivationView::from(&body)).map_err(value_error)
+}
+
+/// Returns parameters with changes, a JSON object. The least age of an epoch follows the epoch's length unless it is
+/// among them.
+fn changed(parameters: &Parameters, changes: &str) -> PyResult<Parameters> {
+    let changes: Map<String, Value> = serde_json::from_str(changes).map_err(value_error)?;
+    let mut fields = serde_json::to_value(parameters).map_err(value_error)?;
+    for (name, value) in &changes {
+        let Some(field) = fields.get_mut(name) else {
+            let sentence = format!("there is no chain parameter {name}; see the reference of chain parameters");
+            return Err(PyValueError::new_err(sentence));
+        };
+        *field = value.clone();
+    }
+    let mut new: Parameters = serde_json::from_value(fields).map_err(value_error)?;
+    if !changes.contains_key("min_epoch_ms") {
+        new.min_epoch_ms = Some(Parameters::epoch_age_of(new.epoch_ms));
+    }
+    Ok(new)
 }
 
 /// Signs an activation (JSON) with an operator's key. Returns the value to put.

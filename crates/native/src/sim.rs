@@ -229,7 +229,8 @@ impl SimNode {
 impl SimNode {
     #[new]
     #[pyo3(signature = (
-        chain, disk, number, validator_seed, heartbeat_us, now_us, wall_ms, *, shared=false, verifiers=1, costs=None
+        chain, disk, number, validator_seed, heartbeat_us, now_us, wall_ms, *, newest, shared=false, verifiers=1,
+        costs=None
     ))]
     #[expect(clippy::too_many_arguments, reason = "what a process starts with, by name on the Python side")]
     fn new(
@@ -241,11 +242,12 @@ impl SimNode {
         heartbeat_us: u64,
         now_us: u64,
         wall_ms: u64,
+        newest: u16,
         shared: bool,
         verifiers: usize,
         costs: Option<BTreeMap<String, u64>>,
     ) -> PyResult<Self> {
-        let keys = Keys { number, validator: validator_seed.map(key).transpose()?, shared };
+        let keys = Keys { number, validator: validator_seed.map(key).transpose()?, shared, newest };
         let now = Now { us: now_us, wall_ms };
         let costs = costs.map(|costs| Costs::named(costs.iter().map(|(name, price)| (name.as_str(), *price))));
         let threads = Threads { verifiers, costs: costs.transpose().map_err(value_error)? };
@@ -279,9 +281,18 @@ impl SimNode {
         Ok(turned(py, outcome.map_err(value_error)?))
     }
 
-    fn link<'py>(&self, py: Python<'py>, now_us: u64, wall_ms: u64, peer: u16, up: bool) -> PyResult<TurnResult<'py>> {
+    /// Notes that a link came up, on which both ends speak this version of the peer protocol, or went down.
+    fn link<'py>(
+        &self,
+        py: Python<'py>,
+        now_us: u64,
+        wall_ms: u64,
+        peer: u16,
+        up: bool,
+        version: u8,
+    ) -> PyResult<TurnResult<'py>> {
         let now = Now { us: now_us, wall_ms };
-        self.run(py, now, |inner| inner.link(now, peer, up))
+        self.run(py, now, |inner| inner.link(now, peer, up, version))
     }
 
     fn submit<'py>(

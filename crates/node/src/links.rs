@@ -161,10 +161,10 @@ impl Links {
         self.members().peers.len()
     }
 
-    /// Notes the version of the peer protocol that both ends of the link to a member speak.
-    pub fn note_version(&self, place: ValidatorIndex, version: u8) {
+    /// Notes the version of the peer protocol that both ends of a link speak, if it is to a member.
+    pub fn note_version(&self, node_key: &PublicKey, version: u8) {
         let members = self.members();
-        let Some(peer) = members.peers.iter().find(|peer| peer.index == place) else { return };
+        let Some(peer) = members.peers.iter().find(|peer| peer.node_key == *node_key) else { return };
         let mut older = self.older.lock();
         if version < link_version::DIGESTS {
             older.insert(peer.node_key);
@@ -282,10 +282,10 @@ mod tests {
         );
         let names: Vec<_> = links.unreachable().into_iter().map(|peer| peer.name).collect();
         assert_eq!((names, links.peers()), (vec!["node-2".to_owned(), "node-3".to_owned()], 3));
-        links.note_version(ValidatorIndex(2), link_version::FIRST);
-        links.note_version(ValidatorIndex(1), link_version::DIGESTS);
+        links.note_version(&[2; 32], link_version::FIRST);
+        links.note_version(&[1; 32], link_version::DIGESTS);
         assert_eq!(links.older(), ["node-2"]);
-        links.note_version(ValidatorIndex(2), link_version::SHARDS);
+        links.note_version(&[2; 32], link_version::SHARDS);
         assert!(links.older().is_empty(), "it has a newer release now");
         assert_eq!(links.unreachable_text(), "node-2 at 10.0.0.1:1002, node-3 at last.example:1");
     }

@@ -28,7 +28,7 @@ use rustorium_transport::Transport;
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
     AccountId, Batch, Block, BlockDigest, Certificate, Class, Epoch, EpochTransition, PublicKey, Request, SignedVote,
-    Transaction, TxId, ValidatorIndex, link_version,
+    Transaction, TxId, ValidatorIndex,
 };
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -155,9 +155,9 @@ impl Ports for ThreadPorts {
         let _ = self.transport.broadcast_followers(class, frame);
     }
 
-    fn link_version(&self, peer: ValidatorIndex) -> u8 {
-        let version = self.transport.version(peer).unwrap_or(link_version::FIRST);
-        self.links.note_version(peer, version);
+    fn link_version(&self, node_key: &PublicKey) -> u8 {
+        let version = self.transport.version(node_key);
+        self.links.note_version(node_key, version);
         version
     }
 

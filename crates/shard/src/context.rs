@@ -35,8 +35,12 @@ pub struct Context {
     pub elsewhere: Option<PublicKey>,
     /// The rules that the chain follows.
     pub rules: Rules,
+    /// The newest protocol version that this release knows.
+    newest: u16,
     /// Chain parameters.
     pub parameters: Parameters,
+    /// The genesis' chain parameters.
+    genesis_parameters: Arc<Parameters>,
     /// Hashes that headers carry; those of the validator set and of the parameters are this epoch's.
     pub hashes: ChainHashes,
     /// The facts of the epoch, which from version 2 on the boundary before it names by their hash.
@@ -70,7 +74,9 @@ impl Context {
             key,
             elsewhere: None,
             rules: genesis.rules(),
+            newest: NEWEST_VERSION,
             parameters: genesis.parameters.clone(),
+            genesis_parameters: Arc::new(genesis.parameters.clone()),
             hashes: rustorium_execution::hashes(genesis, shard),
             term,
             genesis_header: state.header,
@@ -93,8 +99,28 @@ impl Context {
         let Some(before) = epoch.0.checked_sub(1).map(Epoch) else { return Ok(first) };
         let what = "the end of the epoch before is missing";
         let change = store.epoch(before)?.ok_or(StoreError::Inconsistent { height: tip.height, what })?;
-        let held = Self { parameters: parameters_after(&first, store, &change)?, ..first };
+        let held = Self { parameters: first.parameters_of(store, change.boundary())?, ..first };
         Ok(held.after(&change))
+    }
+
+    /// Returns the parameters in force in a header's block. They began with the genesis' or at the end of an earlier
+    /// epoch.
+    /// Errors: the store can't be read, or it lacks that end.
+    pub fn parameters_of(&self, store: &dyn Store, header: &Header) -> Result<Parameters, StoreError> {
+        if header.parameters == self.hashes.parameters {
+            return Ok(self.parameters.clone());
+        }
+        if header.parameters == self.genesis_header.parameters {
+            return Ok((*self.genesis_parameters).clone());
+        }
+        for epoch in (0..header.epoch.0).rev().map(Epoch) {
+            let found = store.epoch(epoch)?.and_then(|before| new_parameters(&before));
+            if let Some(parameters) = found.filter(|found| parameters_hash(found) == header.parameters) {
+                return Ok(parameters);
+            }
+        }
+        let what = "the end of the epoch that began with the chain's parameters is missing";
+        Err(StoreError::Inconsistent { height: header.height, what })
     }
 
     /// Returns the context of the epoch after the one that `change` ends. The caller has checked `change`.
@@ -121,7 +147,9 @@ impl Context {
             key: self.key.clone(),
             elsewhere: self.elsewhere,
             rules,
+            newest: self.newest,
             parameters,
+            genesis_parameters: self.genesis_parameters.clone(),
             hashes: ChainHashes {
                 chain: self.hashes.chain,
                 validator_set: term.validators,
@@ -141,6 +169,18 @@ impl Context {
         self.drawn = false;
         self.leaders = Leaders::new(self.n(), None, self.leaders.boundary());
         self
+    }
+
+    /// Returns the same context for a release that knows no later protocol version than `newest`. For models of nets with
+    /// mixed releases.
+    pub fn of_release(mut self, newest: u16) -> Self {
+        self.newest = newest;
+        self
+    }
+
+    /// Returns true if this release can go on by a version.
+    pub fn knows(&self, version: u16) -> bool {
+        version <= self.newest
     }
 
     /// Returns the same context for a node whose votes and batches another process signs with the key `own`. `None`
@@ -218,7 +258,7 @@ impl Context {
     /// other fields may mean something else in that version. A known version that this epoch doesn't have is that of a
     /// later epoch, whose beginning the node learns of as of any other.
     pub fn is_of_newer_version(&self, header: &Header) -> bool {
-        header.chain == self.committee.chain && header.version > NEWEST_VERSION
+        header.chain == self.committee.chain && !self.knows(header.version)
     }
 
     /// Returns a final header as this epoch's blocks see it. The boundary block of the previous epoch is a parent like
@@ -298,24 +338,6 @@ impl Context {
         let good = self.finalization_of(last.0, certificate).is_some();
         ensure(good, "the finalization lacks a quorum of good signatures")
     }
-}
-
-/// Returns the parameters in force in the epoch that `change` ended. They began with the genesis' or at the end of an
-/// earlier epoch.
-/// Errors: the store can't be read, or it lacks that end.
-fn parameters_after(first: &Context, store: &dyn Store, change: &EpochTransition) -> Result<Parameters, StoreError> {
-    let boundary = change.boundary();
-    if boundary.parameters == first.hashes.parameters {
-        return Ok(first.parameters.clone());
-    }
-    for epoch in (0..boundary.epoch.0).rev().map(Epoch) {
-        let found = store.epoch(epoch)?.and_then(|before| new_parameters(&before));
-        if let Some(parameters) = found.filter(|found| parameters_hash(found) == boundary.parameters) {
-            return Ok(parameters);
-        }
-    }
-    let what = "the end of the epoch that began with the chain's parameters is missing";
-    Err(StoreError::Inconsistent { height: boundary.height, what })
 }
 
 /// Returns the leaders of an epoch. `root` and `boundary` are the result root that the boundary before it claims, and

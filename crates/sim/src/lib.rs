@@ -14,6 +14,7 @@ mod inbound;
 mod journal;
 mod node;
 mod ports;
+mod release;
 mod start;
 
 pub use calls::Calls;

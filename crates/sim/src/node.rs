@@ -6,6 +6,7 @@ use crate::costs::{Costs, Meter};
 use crate::disk::SimDisk;
 use crate::inbound::Inbound;
 use crate::ports::{Sent, SimPorts};
+use crate::release::Release;
 use crate::start::store_failed;
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -98,6 +99,8 @@ pub struct Keys {
     pub validator: Option<SigningKey>,
     /// True if another process also signs with it, and neither minds: a traitor runs two processes.
     pub shared: bool,
+    /// The newest protocol version that the node's release knows.
+    pub newest: u16,
 }
 
 /// A node's threads, and the costs of their work.
@@ -118,6 +121,7 @@ pub struct SimNode {
     pub(crate) verifier: Arc<Verifier>,
     /// Results of the verifier that its threads haven't reported yet.
     pub(crate) verified: Arc<Queue<Event>>,
+    pub(crate) release: Release,
     pub(crate) checks: Checks,
     pub(crate) executor: Executor,
     pub(crate) roots: Option<Roots>,
@@ -155,6 +159,10 @@ impl SimNode {
         let read =
             Message::from_frame(class, &frame).inspect_err(|_| self.inbound.dealt_with(from, class, frame.len()));
         let message = read?;
+        if !self.release.reads(&message) {
+            self.inbound.dealt_with(from, class, frame.len());
+            return Err(DecodeError::Malformed("a message that this release doesn't know".to_owned()));
+        }
         self.count(|calls| {
             calls.frames_read += 1;
             calls.votes += u64::from(matches!(message, Message::Vote(_)));
@@ -163,12 +171,12 @@ impl SimNode {
         Ok(())
     }
 
-    /// Notes that a link came up or went down.
-    pub fn link(&mut self, now: Now, peer: u16, up: bool) {
+    /// Notes that a link came up, on which both ends speak this version of the peer protocol, or went down.
+    pub fn link(&mut self, now: Now, peer: u16, up: bool, version: u8) {
         let Some(shard) = &mut self.shard else { return };
         let Some(node_key) = shard.ports.chain.node_keys.get(usize::from(peer)).copied() else { return };
         if up {
-            shard.ports.linked.insert(peer);
+            shard.ports.linked.insert(peer, version);
         } else {
             shard.ports.linked.remove(&peer);
         }

@@ -14,13 +14,13 @@ use rustorium_stages::clients::Clients;
 use rustorium_stages::serving::{Serving, answer_certificates};
 use rustorium_stages::verifier::Verifier;
 use rustorium_storage::RecordKind;
-use rustorium_sync::{Source, answer};
+use rustorium_sync::{Source, answer, for_link};
 use rustorium_txpool::{AccountView, Refused};
 use rustorium_types::{
     AccountId, Batch, Block, BlockDigest, Certificate, Class, Epoch, EpochTransition, Message, PublicKey, Request,
     SignedVote, Transaction, TxId, ValidatorIndex, link_version,
 };
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// A frame that leaves.
@@ -43,8 +43,8 @@ pub(crate) struct SimPorts {
     pub(crate) verifier: Arc<Verifier>,
     pub(crate) jobs: VecDeque<ExecutionJob>,
     pub(crate) sent: Vec<Sent>,
-    /// Numbers of the nodes whose links are up.
-    pub(crate) linked: BTreeSet<u16>,
+    /// The nodes whose links are up, by their numbers, each with the version of the peer protocol there.
+    pub(crate) linked: BTreeMap<u16, u8>,
     /// The members' numbers by their indexes.
     pub(crate) members: Vec<Option<u16>>,
     pub(crate) evidence: Vec<Evidence>,
@@ -91,14 +91,15 @@ impl Ports for SimPorts {
 
     fn tell_followers(&mut self, class: Class, frame: Bytes) {
         let members = &self.members;
-        let to: Vec<u16> = self.linked.iter().filter(|peer| !members.contains(&Some(**peer))).copied().collect();
+        let to: Vec<u16> = self.linked.keys().filter(|peer| !members.contains(&Some(**peer))).copied().collect();
         if !to.is_empty() {
             self.leave(to, class, frame);
         }
     }
 
-    fn link_version(&self, _peer: ValidatorIndex) -> u8 {
-        link_version::DIGESTS
+    fn link_version(&self, node_key: &PublicKey) -> u8 {
+        let peer = self.chain.number_of(node_key);
+        peer.and_then(|peer| self.linked.get(&peer)).copied().unwrap_or(link_version::FIRST)
     }
 
     fn broadcast(&mut self, class: Class, frame: Bytes) {
@@ -185,6 +186,7 @@ impl Ports for SimPorts {
 
     fn serve(&mut self, to: &PublicKey, id: u64, request: Request, _credit: Credit) {
         let response = answer(&Serving { memory: None, store: &*self.clients.store }, &request);
+        let response = for_link(response, self.link_version(to));
         self.send_to(to, Class::Sync, Message::Response { id, response }.to_frame().into());
     }
 
@@ -208,6 +210,14 @@ impl Ports for SimPorts {
         self.disk.retire(lacks);
     }
 
-    /// Links are never taken over here: each node is one process.
-    fn end(&mut self, _why: EndReason) {}
+    fn end(&mut self, why: EndReason) {
+        match why {
+            // Links are never taken over here: each node is one process.
+            EndReason::Rival => {}
+            EndReason::Version { version, height } => {
+                let sentence = format!("version {version} begins at height {height}, which this release doesn't know");
+                self.clients.inbox.fail("protocol-newer", &sentence);
+            }
+        }
+    }
 }

@@ -8,6 +8,7 @@ use crate::disk::SimDisk;
 use crate::inbound::{Inbound, Queues};
 use crate::node::{Failure, Keys, SimNode, Threads};
 use crate::ports::SimPorts;
+use crate::release::Release;
 use rustorium_api::ClientSession;
 use rustorium_shard::turns::Turns;
 use rustorium_shard::{Event, Now, WorkConfig};
@@ -16,7 +17,7 @@ use rustorium_stages::queue::Queue;
 use rustorium_stages::{NodeError, Replica};
 use rustorium_storage::{Store, StoreError};
 use rustorium_txpool::PoolConfig;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 pub(crate) fn store_failed(error: &StoreError) -> Failure {
@@ -40,7 +41,14 @@ impl SimNode {
     ) -> Result<Self, Failure> {
         let store: Arc<dyn Store> = disk.store();
         let calls_before = disk.store().calls();
-        let replica = Replica::open(&chain.genesis, chain.shard, store.clone(), keys.validator, None);
+        let release = Release::knowing(keys.newest);
+        let replica = if release.is_newest() {
+            Replica::open(&chain.genesis, chain.shard, store.clone(), (keys.validator, None), || {
+                Ok(chain.tables.clone())
+            })
+        } else {
+            Replica::of_release(&chain.genesis, chain.shard, store.clone(), keys.validator, keys.newest)
+        };
         let replica = replica.map_err(failure)?;
         let records = disk.journal(crate::journal::SimJournal::open);
         let journaled = replica.journaled(records, disk.retired().is_some()).map_err(failure)?;
@@ -54,7 +62,7 @@ impl SimNode {
             verifier: verifier.clone(),
             jobs: VecDeque::new(),
             sent: Vec::new(),
-            linked: BTreeSet::new(),
+            linked: BTreeMap::new(),
             members: Vec::new(),
             evidence: Vec::new(),
             calls: Calls::default(),
@@ -71,6 +79,7 @@ impl SimNode {
             store,
             verifier,
             verified,
+            release,
             checks: Checks::of(threads.verifiers),
             executor: replica.executor(roots.as_ref(), 1).map_err(failure)?,
             roots,

@@ -151,7 +151,7 @@ impl Executor {
             *self.parameters.0.lock() = Arc::new(new);
         }
         if let (Some(roots), Some(diff)) = (&self.roots, writes) {
-            roots.push(RootJob { header: job.block.header.clone(), diff });
+            roots.push(RootJob { header: job.block.header.clone(), diff, parameters: parameters.clone() });
         }
         let times = [executed_in, started.elapsed().saturating_sub(executed_in)];
         self.metrics.executed(&commit, above_ms, skipped.len(), times);

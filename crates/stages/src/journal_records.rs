@@ -133,7 +133,8 @@ fn read_periods(context: &Context, store: &dyn Store, tip: &Tip, journaled: &mut
     let synced = store.synced_headers()?;
     for height in (claimed.0 + 1..=tip.height.0).map(Height) {
         let Some(header) = stored_header(store, &synced, height)? else { continue };
-        journaled.periods = journaled.periods.after(&header, &context.parameters);
+        let parameters = context.parameters_of(store, &header)?;
+        journaled.periods = journaled.periods.after(&header, &parameters);
     }
     Ok(())
 }

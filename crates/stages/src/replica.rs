@@ -25,7 +25,7 @@ use rustorium_shard::context::Context;
 use rustorium_shard::{Event, Journaled, Now, Ports, Shard, WorkConfig};
 use rustorium_state::tables::Tables;
 use rustorium_storage::{JournalRecord, Store, StoreError, Tip};
-use rustorium_types::{Genesis, PublicKey, Rules, ShardId};
+use rustorium_types::{Genesis, NEWEST_VERSION, PublicKey, Rules, ShardId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -56,21 +56,51 @@ pub struct Replica {
 
 impl Replica {
     /// Opens a shard's store at its tip, or an empty one at genesis. `elsewhere` is a key with which another process signs,
-    /// if there is one.
+    /// if there is one. A store of a release that knows version 1 alone may stand at the boundary to version 2.
     ///
     /// # Errors
-    /// The store's.
+    /// The store's or those of `tables`.
     pub fn open(
         genesis: &Genesis,
         shard: ShardId,
         store: Arc<dyn Store>,
+        (key, elsewhere): (Option<SigningKey>, Option<PublicKey>),
+        tables: impl FnOnce() -> Result<Arc<Tables>, NodeError>,
+    ) -> Result<Self, NodeError> {
+        let tip =
+            tip_of(&*store, genesis, shard).map_err(|error| NodeError::new(store_code(&error), error.to_string()))?;
+        let tables = || tables().map_err(|error| (error.code, error.sentence));
+        Activating::decide_again(&store, &tip.header, &genesis.parameters, tables)
+            .map_err(|(code, sentence)| NodeError::new(code, sentence))?;
+        Self::at(genesis, (store, tip), (key, elsewhere), NEWEST_VERSION)
+    }
+
+    /// Opens a shard's store as a release does that knows no later protocol version than `newest`. For models of nets
+    /// with mixed releases.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn of_release(
+        genesis: &Genesis,
+        shard: ShardId,
+        store: Arc<dyn Store>,
         key: Option<SigningKey>,
-        elsewhere: Option<PublicKey>,
+        newest: u16,
+    ) -> Result<Self, NodeError> {
+        let tip =
+            tip_of(&*store, genesis, shard).map_err(|error| NodeError::new(store_code(&error), error.to_string()))?;
+        Self::at(genesis, (store, tip), (key, None), newest)
+    }
+
+    fn at(
+        genesis: &Genesis,
+        (store, tip): (Arc<dyn Store>, Tip),
+        (key, elsewhere): (Option<SigningKey>, Option<PublicKey>),
+        newest: u16,
     ) -> Result<Self, NodeError> {
         let failed = |error: StoreError| NodeError::new(store_code(&error), error.to_string());
-        let tip = tip_of(&*store, genesis, shard).map_err(failed)?;
         let context = Context::at(genesis, key, &*store, &tip.header).map_err(failed)?;
-        let context = Arc::new(context.signed_elsewhere(elsewhere));
+        let context = Arc::new(context.signed_elsewhere(elsewhere).of_release(newest));
         let metrics = Arc::new(NodeMetrics::new(tip.header.shard));
         let progress = Arc::<Progress>::default();
         progress.executed.store(tip.height.0, Ordering::Release);
@@ -131,7 +161,7 @@ impl Replica {
         let rooter = Rooter::new(
             self.store.clone(),
             tables()?,
-            &self.context.parameters,
+            &self.context,
             self.events.clone(),
             self.inbox.clone(),
             RootMetrics::new(&self.metrics),
@@ -148,7 +178,7 @@ impl Replica {
     pub fn executor(&self, roots: Option<&Roots>, threads: usize) -> Result<Executor, NodeError> {
         let parameters = &self.context.parameters;
         let activating = match roots {
-            Some((rooter, _)) if self.context.rules == Rules::V1 => {
+            Some((rooter, _)) if self.context.rules == Rules::V1 && self.context.knows(Rules::V2.version()) => {
                 let made = Activating::new(&*self.store, parameters, rooter.rooting.tables().clone());
                 made.map_err(|error| NodeError::new(store_code(&error), error.to_string()))?
             }

@@ -11,13 +11,14 @@ use crate::tree_rows::{TOP_KEY, Tree};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use rustorium_shard::Event;
+use rustorium_shard::context::Context;
 use rustorium_shard::periods::RootedPeriod;
 use rustorium_state::slot::Slot;
 use rustorium_state::tables::Tables;
 use rustorium_state::tree::TreeError;
 use rustorium_state::workers::Serial;
 use rustorium_storage::{Store, StoreError, TreeRow};
-use rustorium_types::{Header, Height, Parameters};
+use rustorium_types::{Header, Height};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,8 +32,6 @@ pub struct Rooter {
     pub store: Arc<dyn Store>,
     /// State machine that makes roots.
     pub rooting: Rooting<Tree<Arc<dyn Store>>, Serial>,
-    /// Time after which an unfinished root period with a payload ends if no block follows.
-    pub idle: Duration,
     /// Events for the shard.
     pub events: Arc<Queue<Event>>,
     /// Inbox for failures.
@@ -84,20 +83,26 @@ impl Rooter {
     pub fn new(
         store: Arc<dyn Store>,
         tables: Arc<Tables>,
-        parameters: &Parameters,
+        context: &Context,
         events: Arc<Queue<Event>>,
         inbox: Arc<Inbox>,
         metrics: RootMetrics,
     ) -> Result<Self, (&'static str, String)> {
         let base = store.tree_base().map_err(|e| store_failed(&e))?;
+        let mut parameters = Arc::new(context.parameters.clone());
         let rooting = Rooting::new(tables, Serial, parameters.clone(), Tree(store.clone()), base.unwrap_or_default());
-        let idle = Duration::from_millis(parameters.root_period_idle_ms);
-        let mut rooter = Self { store, rooting, idle, events, inbox, metrics, moved: Arc::default() };
+        let mut rooter = Self { store, rooting, events, inbox, metrics, moved: Arc::default() };
         let tip = rooter.store.tip().map_or(Height(0), |tip| tip.height);
         let first = base.map_or(0, |base| base.0 + 1);
+        let mut known = None;
         for height in (first..=tip.0).map(Height) {
-            let (block, writes) = rooter.stored(height).map_err(|e| store_failed(&e))?;
-            rooter.take(RootJob { header: block, diff: writes })?;
+            let (header, diff) = rooter.stored(height).map_err(|e| store_failed(&e))?;
+            // Two epochs may lie above the base, each with parameters of its own.
+            if known != Some(header.parameters) {
+                let found = context.parameters_of(&*rooter.store, &header).map_err(|e| store_failed(&e))?;
+                (known, parameters) = (Some(header.parameters), Arc::new(found));
+            }
+            rooter.take(RootJob { header, diff, parameters: parameters.clone() })?;
         }
         Ok(rooter)
     }
@@ -136,7 +141,9 @@ impl Rooter {
     /// If the clock is behind the chain (R48), the time is at most an idle period. Otherwise the wait would be as long
     /// as the clock is behind.
     pub fn ahead_in(&self, now_ms: u64) -> Option<Duration> {
-        let wait = |at: u64| Duration::from_millis(at.saturating_sub(now_ms)).min(self.idle).max(self.rooting.quiet());
+        let wait = |at: u64| {
+            Duration::from_millis(at.saturating_sub(now_ms)).min(self.rooting.idle()).max(self.rooting.quiet())
+        };
         self.rooting.ahead_from_ms().map(wait)
     }
 

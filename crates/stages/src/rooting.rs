@@ -27,6 +27,8 @@ pub struct RootJob {
     pub header: Header,
     /// Writes of the height, each key once.
     pub diff: Vec<KeyChange>,
+    /// The chain's parameters in the height's block.
+    pub parameters: Arc<Parameters>,
 }
 
 /// Change of the base when a final header claims a root.
@@ -43,7 +45,8 @@ pub struct Fold {
 pub struct Rooting<S, W> {
     tables: Arc<Tables>,
     workers: W,
-    parameters: Parameters,
+    /// The parameters of the newest height.
+    parameters: Arc<Parameters>,
     /// The tree as of the last claimed root.
     base: S,
     /// Periods that are rooted and not in the base, each with its layer in `layers`.
@@ -57,7 +60,7 @@ pub struct Rooting<S, W> {
 
 impl<S: KvRead, W: Workers> Rooting<S, W> {
     /// Starts at a base. The chain's periods go on from the base's height.
-    pub fn new(tables: Arc<Tables>, workers: W, parameters: Parameters, base: S, height: Height) -> Self {
+    pub fn new(tables: Arc<Tables>, workers: W, parameters: Arc<Parameters>, base: S, height: Height) -> Self {
         Self {
             tables,
             workers,
@@ -79,6 +82,7 @@ impl<S: KvRead, W: Workers> Rooting<S, W> {
 
     /// Takes the next executed height. Returns the root of the period that this height ended below itself, if it did.
     pub fn take(&mut self, job: RootJob) -> Result<Option<RootedPeriod>, TreeError> {
+        self.parameters = job.parameters;
         let next = self.periods.after(&job.header, &self.parameters);
         let ended = self.periods.open_first().filter(|_| next.open_first() == Some(job.header.height));
         let rooted = ended.map(|first| self.end_period(first)).transpose()?;
@@ -114,6 +118,11 @@ impl<S: KvRead, W: Workers> Rooting<S, W> {
     /// ahead already.
     pub fn ahead_from_ms(&self) -> Option<u64> {
         self.periods.idle_end_ms(&self.parameters).filter(|_| self.ahead.is_none())
+    }
+
+    /// Returns the time after which an unfinished root period with a payload ends if no block follows.
+    pub fn idle(&self) -> Duration {
+        Duration::from_millis(self.parameters.root_period_idle_ms)
     }
 
     /// Returns how long no height may follow the newest one before rooting ahead is worthwhile.

@@ -4,7 +4,7 @@ use borsh::BorshSerialize;
 use rustorium_types::limits::{FRAME_BYTES_MAX, SYNC_ITEMS_MAX};
 use rustorium_types::{
     Batch, BatchDigest, Block, BlockDigest, BoundedVec, Certificate, Epoch, EpochTransition, Height, Request, Response,
-    ValidatorIndex, View,
+    Rules, StateAnswer, ValidatorIndex, View, link_version,
 };
 
 /// Bytes of one answer: a frame, less room for its other fields.
@@ -45,6 +45,29 @@ pub fn answer(source: &dyn Source, request: &Request) -> Response {
         Request::OwnSignatures { .. } | Request::State(_) => None,
     };
     response.filter(|response| size(response) <= ANSWER_BYTES_MAX).unwrap_or(Response::NotHeld)
+}
+
+/// Returns the form of an answer that the peer can decode on a link of this version. Links of 0.2.0 carry nothing that
+/// only version 2 has: the end of version 1 goes without the evidence for version 2, and later ends and snapshots are
+/// `NotHeld`.
+pub fn for_link(response: Response, version: u8) -> Response {
+    if version >= link_version::DIGESTS {
+        return response;
+    }
+    match response {
+        Response::EpochEnd(EpochTransition::First(first)) => Response::EpochEnd(first.change.into()),
+        Response::EpochEnd(EpochTransition::Term(_)) => Response::NotHeld,
+        Response::State(answer) if !is_of_version_one(&answer) => Response::NotHeld,
+        others => others,
+    }
+}
+
+fn is_of_version_one(answer: &StateAnswer) -> bool {
+    match answer {
+        StateAnswer::Snapshot(snapshot) => snapshot.headers.iter().all(|header| header.rules() == Rules::V1),
+        // Parts of a snapshot name no version. Only a peer that took the snapshot can ask for them.
+        StateAnswer::Slots(_) | StateAnswer::Subtree(_) | StateAnswer::Values(_) => true,
+    }
 }
 
 fn batches(source: &dyn Source, lane: ValidatorIndex, first: u64, end: u64) -> Option<Response> {

@@ -13,7 +13,7 @@ mod runs;
 pub mod state;
 mod want;
 
-pub use answer::{ANSWER_BYTES_MAX, Source, answer, certificates_within};
+pub use answer::{ANSWER_BYTES_MAX, Source, answer, certificates_within, for_link};
 pub use chain::{FinalBlocksRefused, FinalChain, check_final_blocks, check_final_chain};
 pub use fetcher::{FetchConfig, Fetcher, WrongAnswer};
 pub use gap::{GapConfig, GapFetcher};

@@ -309,9 +309,11 @@ impl Transport {
         self.shared.roster.each_follower(|link| link.send(self.shard, class, frame.clone()).is_ok())
     }
 
-    /// Returns the version of the peer protocol that both ends of the link to a member speak, or spoke last.
-    pub fn version(&self, peer: ValidatorIndex) -> Option<u8> {
-        self.shared.roster.at(self.shard, peer)?.version()
+    /// Returns the version of the peer protocol that both ends of the link to the node with this key speak, or spoke
+    /// last; the oldest one if they never greeted.
+    pub fn version(&self, node_key: &PublicKey) -> u8 {
+        let version = self.shared.roster.of(node_key).and_then(|link| link.version());
+        version.unwrap_or(SPOKEN.oldest)
     }
 
     /// Returns the smoothed round trip of the link to a member, while the link is up.

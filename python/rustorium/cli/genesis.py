@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rustorium.cli.options import PassphraseOption, home_of
+from rustorium.cli.options import PassphraseOption, SetOption, home_of, parameters_of
 from rustorium.cli.output import Format, Output, emit, emit_one, note
 
 if TYPE_CHECKING:
@@ -45,10 +45,7 @@ def new(
     ] = False,
     account: AccountOption = None,
     name: Annotated[str, typer.Option("--name", help="The chain's name.")] = "rustorium",
-    parameter: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="NAME=VALUE of a chain parameter, such as epoch_ms=3600000; repeat."),
-    ] = None,
+    parameter: SetOption = None,
     output: Output = Format.table,
 ) -> None:
     """Make a genesis from the files of several parties. It reads public keys only.
@@ -65,7 +62,7 @@ def new(
     accounts = [read_holder(file) for file in account or []]
     operators = _operators(operator or [], accounts)
     _, quorum = operator_counts(len(operators) or None, operator_quorum, single_operator)
-    text = new_genesis(name, parties, operators, quorum, accounts, _parameters(parameter or []))
+    text = new_genesis(name, parties, operators, quorum, accounts, parameters_of(parameter or []))
     path = out.expanduser()
     write_new(path, text.encode())
     emit_one(_row(path), output)
@@ -182,22 +179,6 @@ def _operators(named: list[str], accounts: "list[Holder]") -> "list[Holder]":
                 f"nothing here has the public key of {one}: give the file that its holder's `keys new -o json` printed"
             )
         found.append(by_address.get(one) or read_holder(Path(one)))
-    return found
-
-
-def _parameters(named: list[str]) -> dict[str, Any]:
-    """Parses NAME=VALUE of chain parameters. Errors: UsageError."""
-    from rustorium.errors import UsageError
-
-    found: dict[str, Any] = {}
-    for one in named:
-        name, equals, value = one.partition("=")
-        try:
-            found[name] = json.loads(value)
-        except ValueError:
-            equals = ""
-        if not equals or name in ("operators", "operator_quorum"):
-            raise UsageError(f"--set {one} is no NAME=VALUE of a chain parameter, such as epoch_ms=3600000")
     return found
 
 

@@ -1,5 +1,6 @@
 """Options that several command groups share, and functions that turn them into objects."""
 
+import json
 import math
 import os
 from collections.abc import Sequence
@@ -32,6 +33,10 @@ NodeOption = Annotated[
     list[str] | None, typer.Option("--node", help="URL of a node's HTTP API, instead of --net; repeat.")
 ]
 GenesisOption = Annotated[Path | None, typer.Option("--genesis", help="The chain's genesis file; needed with --node.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="NAME=VALUE of a chain parameter, such as epoch_ms=3600000; repeat."),
+]
 CheckpointOption = Annotated[
     Path | None, typer.Option("--checkpoint", help="Checkpoint file to start from instead of the genesis.")
 ]
@@ -304,3 +309,19 @@ def key_of(path: Path, passphrase_file: Path | None) -> "Key":
     from rustorium.client import Key
 
     return Key.open(path.expanduser(), passphrase_file)
+
+
+def parameters_of(named: list[str]) -> dict[str, Any]:
+    """Parses NAME=VALUE of chain parameters. Errors: UsageError."""
+    from rustorium.errors import UsageError
+
+    found: dict[str, Any] = {}
+    for one in named:
+        name, equals, value = one.partition("=")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            equals = ""
+        if not equals or name in ("operators", "operator_quorum"):
+            raise UsageError(f"--set {one} is no NAME=VALUE of a chain parameter, such as epoch_ms=3600000")
+    return found

@@ -28,6 +28,14 @@ class ModeName(StrEnum):
     clocks = "clocks"
     attacks = "attacks"
     hosts = "hosts"
+    activate = "activate"
+    activate_few = "activate-few"
+    activate_at_end = "activate-at-end"
+    activate_twice = "activate-twice"
+    activate_committee = "activate-committee"
+    activate_away = "activate-away"
+    activate_power_cut = "activate-power-cut"
+    activate_back = "activate-back"
 
 
 @group.callback()
@@ -49,7 +57,9 @@ def run(
             "committees change. traitors, partitions, twins: the seed's number picks a combination of "
             "traitors, a partition, or a scenario of twins. bad-hours: up to 1,000 views without a final "
             "block. clocks: clocks that jump. attacks: the seed's number picks a combination of floods. "
-            "hosts: two shards in each process, whose parts also fail one by one.",
+            "hosts: two shards in each process, whose parts also fail one by one. activate: one of these modes, each "
+            "in turn, on a chain that goes to protocol version 2. activate-few, activate-at-end, activate-twice, "
+            "activate-committee, activate-away, activate-power-cut, activate-back: something special at the switch.",
         ),
     ] = ModeName.liveness,
     jobs: Annotated[int, typer.Option("--jobs", min=1, max=64, help="Number of processes.")] = 1,
@@ -58,8 +68,9 @@ def run(
     """Run seeds. Each prints one line that is enough to repeat the run: faults that happened, calls into the extension,
     hash."""
     from rustorium.sim.many import play
+    from rustorium.sim.modes import Mode
     from rustorium.sim.run import Report, run_seed
-    from rustorium.sim.scenario import Mode, Shape
+    from rustorium.sim.scenario import Shape
 
     play_one = partial(run_seed, mode=Mode(mode.value), shape=Shape(nodes, heights))
     start = monotonic()

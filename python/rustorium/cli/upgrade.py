@@ -13,12 +13,14 @@ from rustorium.cli.options import (
     NetOption,
     NodeOption,
     PassphraseOption,
+    SetOption,
     TimeoutOption,
     TokenFileOption,
     client_of,
     home_of,
     key_of,
     net_of,
+    parameters_of,
     tls_of,
     token_of,
 )
@@ -81,6 +83,7 @@ def activate(
         int | None,
         typer.Option("--operator-quorum", help="Operators that must approve from then on. Default: as many as now."),
     ] = None,
+    parameter: SetOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check whether all are ready.")] = False,
     net: NetOption = None,
     node: NodeOption = None,
@@ -98,8 +101,8 @@ def activate(
     them runs the same command; it waits for the others until the timeout."""
     from rustorium.access.genesis import read_genesis
     from rustorium.errors import UsageError
+    from rustorium.net.activating import Wanted, check_ready, check_signers
     from rustorium.net.activating import activate as carry_out
-    from rustorium.net.activating import check_ready, check_signers
     from rustorium.net.probe import ask
 
     found = net_of(net) if not node else None
@@ -108,14 +111,15 @@ def activate(
     if file is None or not endpoints:
         raise UsageError("no net is named: give --net devnet.json, or --node URL with --genesis FILE")
     content, signers = read_genesis(file), [key_of(one, passphrase_file) for one in key]
-    check_signers(content, signers, operator_quorum)
+    wanted = Wanted(operator_quorum, parameters_of(parameter or []))
+    check_signers(content, signers, wanted)
     with client_of(net, node, file, timeout_s, token_file=token_file) as client:
         statuses = ask(endpoints, ASK_S, token_of(token_file, None), tls_of(found))
         check_ready(statuses, client.validators(), without or [])
         note("All validators are ready for version 2." if not without else "All other validators are ready.")
         if dry_run:
             return
-        done = carry_out(client, content, signers, operator_quorum, timeout_s, note)
+        done = carry_out(client, content, signers, wanted, timeout_s, note)
     emit_one({"epoch": done.epoch, "put": done.put, "needed": done.needed, "active": done.active}, output)
 
 

@@ -6,7 +6,7 @@ early makes it worthless, and another is put; every step can be repeated after a
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,20 @@ POLL_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """What else begins with version 2."""
+
+    operator_quorum: int | None = None
+    """Operators that must approve from then on; `None`: as many as now."""
+    parameters: Mapping[str, Any] | None = None
+    """Chain parameters that change, by their names."""
+
+    def changes(self) -> str:
+        """Returns the parameters that change as JSON."""
+        return json.dumps(dict(self.parameters or {}))
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """How far an activation got."""
 
@@ -35,13 +49,14 @@ class Done:
     active: bool
 
 
-def check_signers(genesis: bytes, signers: Sequence["Key"], operator_quorum: int | None) -> None:
-    """Checks that the chain can activate version 2, and that the keys are operators'. Errors: UsageError."""
+def check_signers(genesis: bytes, signers: Sequence["Key"], wanted: Wanted) -> None:
+    """Checks that the chain can activate version 2 with what operators want, and that the keys are operators'. Errors:
+    UsageError."""
     from rustorium import _native
 
     operators = json.loads(_native.genesis_describe(genesis))["parameters"]["operators"]
     try:
-        _native.activation_plan(genesis, 0, "00" * 32, operator_quorum)
+        _native.activation_plan(genesis, 0, "00" * 32, wanted.operator_quorum, wanted.changes())
     except ValueError as error:
         raise UsageError(str(error)) from None
     for one in signers:
@@ -103,7 +118,7 @@ def activate(
     client: "Client",
     genesis: bytes,
     signers: Sequence["Key"],
-    operator_quorum: int | None,
+    wanted: Wanted,
     timeout_s: float,
     note: Callable[[str], None],
 ) -> Done:
@@ -112,14 +127,14 @@ def activate(
     TransactionFailed, NotReady."""
     deadline = time.monotonic() + timeout_s
     while True:
-        epoch, value = _plan(client, genesis, operator_quorum)
+        epoch, value = _plan(client, genesis, wanted)
         done = _try_once(client, genesis, signers, (epoch, value), deadline, note)
         if done is not None:
             return done
         note(f"Epoch {epoch} ended before a quorum of the values was proven: putting them again for the next one.")
 
 
-def _plan(client: "Client", genesis: bytes, operator_quorum: int | None) -> tuple[int, str]:
+def _plan(client: "Client", genesis: bytes, wanted: Wanted) -> tuple[int, str]:
     from rustorium import _native
 
     answer = client.validators()
@@ -128,7 +143,7 @@ def _plan(client: "Client", genesis: bytes, operator_quorum: int | None) -> tupl
         # The newest block is the boundary: the next block has the new committee, which is the same one here.
         epoch = int(answer["epoch"])
     try:
-        return epoch, _native.activation_plan(genesis, epoch, committee, operator_quorum)
+        return epoch, _native.activation_plan(genesis, epoch, committee, wanted.operator_quorum, wanted.changes())
     except ValueError as error:
         raise UsageError(str(error)) from None
 

@@ -44,7 +44,8 @@ class FinalBlock:
 class Checkers:
     """The checks of one run. They see the whole world, crashes included, but ignore traitors' own votes."""
 
-    def __init__(self, nodes: int) -> None:
+    def __init__(self, nodes: int, version: int = 1) -> None:
+        """`version`: the genesis' protocol version."""
         self._votes: dict[VoteKey, bytes] = {}
         self._memories = Memories(nodes)
         self._disks: dict[int, OnDisk] = {}
@@ -52,10 +53,14 @@ class Checkers:
         self._final: dict[int, FinalBlock] = {}
         self._state_roots: dict[int, bytes] = {}
         self._committees: dict[int, tuple[int, ...]] = {}
+        self.versions: dict[int, int] = {}
+        """The protocol version of each epoch with a final block."""
         self._sums: tuple[int, int] | None = None
         self._told: dict[str, int] = {}
         self._expired: list[str] = []
         self.final_height = 0
+        self.version = version
+        """The protocol version of the newest final block."""
         self.epoch = 0
         """The newest epoch that a node has begun."""
         self._payload_height = 0
@@ -68,6 +73,11 @@ class Checkers:
         if known != committee:
             raise BreachError(f"epoch {epoch} has another committee at node {node}")
         self.epoch = max(self.epoch, epoch)
+
+    def newest(self) -> SeenHeader | None:
+        """Returns the newest final block's header; `None` before the first one."""
+        block = self._final.get(self.final_height)
+        return block.header if block is not None else None
 
     # ---- what leaves
 
@@ -159,8 +169,11 @@ class Checkers:
         if below is not None:
             self._follows(below, block)
         self._claims(header)
+        if self.versions.setdefault(header.epoch, header.version) != header.version:
+            raise BreachError(f"epoch {header.epoch} has blocks of two versions, one at final height {height}")
         self._final[height] = block
-        self.final_height = max(self.final_height, height)
+        if height > self.final_height:
+            self.final_height, self.version = height, header.version
         if header.transactions:
             self._payload_height = max(self._payload_height, height)
 
@@ -172,6 +185,8 @@ class Checkers:
             raise BreachError(f"view or time of final height {header.height} isn't above its parent's")
         if header.epoch != parent.epoch + parent.ends_epoch:
             raise BreachError(f"final height {header.height} is of epoch {header.epoch}, its parent of {parent.epoch}")
+        if header.version < parent.version:
+            raise BreachError(f"final height {header.height} has version {header.version}, its parent {parent.version}")
         if header.claimed[0] < parent.claimed[0] or _height(header.rooted) < _height(parent.rooted):
             raise BreachError(f"a claim of height {header.height} goes back")
 

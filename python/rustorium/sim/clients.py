@@ -45,8 +45,8 @@ class Clients:
         self.gap_ms = gap_ms
         """The mean time between two transactions of one account."""
         self._nonces = [0] * len(world.net.accounts)
-        self._operator = len(world.net.accounts) - 1
-        self._people = self._operator - (world.net.owner is not None)
+        self._operators = range(len(world.net.accounts) - world.net.operators, len(world.net.accounts))
+        self._people = self._operators.start - (world.net.owner is not None)
         world.on_owner = self.own
         self._waits: dict[int, Wait] = {}
         self.done = 0
@@ -63,8 +63,20 @@ class Clients:
             self._soon(account)
 
     def govern(self, operation: dict[str, Any]) -> None:
-        """Submits the operator's next transaction."""
-        self._submit(self._operator, [operation])
+        """Submits the next transaction of each operator."""
+        for operator in self._operators:
+            self._submit(operator, [operation])
+
+    def put_as_operator(self, which: int, key: bytes, value: bytes) -> int:
+        """Puts a value into an operator's account. Returns the transaction's tag."""
+        account = self._operators[which]
+        namespace = self.world.net.accounts[account].address
+        operation = {"type": "put", "namespace": namespace, "key_hex": key.hex(), "value_hex": value.hex()}
+        return self._submit(account, [operation])
+
+    def waits_for(self, tag: int) -> bool:
+        """Checks whether no client has heard of this transaction's end."""
+        return tag in self._waits
 
     def own(self, operation: dict[str, Any]) -> None:
         """Submits the next transaction of the owner of a validator."""
@@ -85,13 +97,15 @@ class Clients:
             return
         self._submit(account, self._operations(account, self._nonces[account]))
 
-    def _submit(self, account: int, operations: list[dict[str, Any]]) -> None:
+    def _submit(self, account: int, operations: list[dict[str, Any]]) -> int:
         nonce = self._nonces[account]
         self._nonces[account] += 1
         expires_ms = EXPIRES_MS
         if self.lifetimes and self._rng.random() < 0.3:
             expires_ms = START_MS + self.world.now // NS_PER_MS + self._rng.randint(*LIFETIMES_MS)
-        self._sign(account * TAGS_EACH + nonce, account, nonce, operations, expires_ms)
+        tag = account * TAGS_EACH + nonce
+        self._sign(tag, account, nonce, operations, expires_ms)
+        return tag
 
     def _sign(
         self, tag: int, account: int, nonce: int, operations: list[dict[str, Any]], expires_ms: int = EXPIRES_MS

@@ -69,6 +69,10 @@ class SeenHeader:
     """Height and state root."""
     tips: tuple[bytes, ...] = ()
     """Digest of the last listed batch of each lane; zeros if none is listed."""
+    version: int = 1
+    """Protocol version."""
+    committee: bytes = b""
+    """Hash of the epoch's committee."""
 
 
 def read_vote(raw: bytes, at: int = 0) -> SeenVote:
@@ -80,11 +84,12 @@ def read_vote(raw: bytes, at: int = 0) -> SeenVote:
 
 def read_header(raw: bytes, at: int = 0) -> tuple[SeenHeader, int]:
     """Reads the header at this offset; returns it with the offset of its end."""
-    _, _, _, epoch, view, height, parent, parent_view, proposer, time_ms, _, cursors = _HEADER.unpack_from(raw, at)
+    fields = _HEADER.unpack_from(raw, at)
+    version, _, _, epoch, view, height, parent, parent_view, proposer, time_ms, _, cursors = fields
     at += _HEADER.size
     tips = tuple(raw[at + lane * CURSOR_BYTES + 8 : at + (lane + 1) * CURSOR_BYTES] for lane in range(cursors))
     at += cursors * CURSOR_BYTES
-    transactions, _, _, _, ends = _MIDDLE.unpack_from(raw, at)
+    transactions, _, _, committee, ends = _MIDDLE.unpack_from(raw, at)
     at += _MIDDLE.size + (32 if ends == _CLOSING else 0)
     next_set, _, _, claimed, root, state = _CLAIMS.unpack_from(raw, at)
     at += _CLAIMS.size
@@ -106,6 +111,8 @@ def read_header(raw: bytes, at: int = 0) -> tuple[SeenHeader, int]:
         (claimed, root),
         rooted,
         tips,
+        version,
+        committee,
     )
     return header, at
 

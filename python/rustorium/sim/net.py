@@ -15,6 +15,8 @@ START_MS = 1_800_000_000_000
 """The genesis' time."""
 EXPIRES_MS = START_MS + 12 * 3_600_000
 """Expiry of transactions that outlive the run, whatever its clocks do."""
+NEWEST_VERSION = 2
+"""The newest protocol version that this release knows."""
 REGION = 3
 AMOUNT = 1_000_000_000
 STORAGE_BYTES = 1 << 30
@@ -50,15 +52,17 @@ class Net:
     genesis: bytes
     chain: str
     accounts: tuple[Account, ...]
-    """The last account is the operator's. The one before it is a validator's owner's, if there is one."""
+    """The last accounts are the operators'. The one before them is a validator's owner's, if there is one."""
     owner: int | None
     """The node whose owner has an account."""
     asset: str
     native: _native.SimChain
     version: int = 2
-    """The protocol version of its headers."""
+    """The protocol version of its genesis."""
     shard: int = 0
     """The shard whose nodes these are."""
+    operators: int = 1
+    """The number of operators."""
 
     @staticmethod
     def validator_seed(node: int, number: int = 0) -> bytes:
@@ -80,10 +84,10 @@ class Net:
             "region": REGION,
         }
 
-    def possession(self, node: int, number: int) -> dict[str, Any]:
+    def possession(self, node: int, number: int, version: int) -> dict[str, Any]:
         """Returns the proof that a node holds its validator key number `number`, as a part of an operation; empty under
-        version 1."""
-        if self.version == 1:
+        protocol version 1."""
+        if version == 1:
             return {}
         seeds, owner = (seed_of("validator", node, number), seed_of("node", node)), seed_of("owner", node)
         proof = _native.prove_possession(*seeds, self.chain, _native.public_key(owner).hex())
@@ -107,13 +111,15 @@ def make_net(
     version: int = 2,
     owner: int | None = None,
     shard: int = 0,
+    operators: int = 1,
 ) -> Net:
     """Makes a net of `nodes`, of which the first `n` are validators of the shard. `parameters` are those that differ
-    from the default. The owner of node `owner` has an account too; epochs then have their default minimum age."""
+    from the default. The owner of node `owner` has an account too; epochs then have their default minimum age. The last
+    `operators` accounts are operators', one of whom is a quorum."""
     node_keys = [_native.public_key(seed_of("node", index)) for index in range(nodes)]
     seeds = [seed_of("account", index) for index in range(accounts)]
     if owner is not None:
-        seeds.insert(-1, seed_of("owner", owner))
+        seeds.insert(-operators, seed_of("owner", owner))
     people = [Account(seed, _native.account_id(REGION, _native.public_key(seed))) for seed in seeds]
     asset = _native.asset_id(people[0].address, "COIN")
     genesis: dict[str, Any] = {
@@ -132,9 +138,10 @@ def make_net(
         ],
     }
     defaults = json.loads(_native.genesis_describe(_native.genesis_encode(json.dumps(genesis))))["parameters"]
-    operators = {"operators": [_native.public_key(seeds[-1]).hex()], "operator_quorum": 1}
+    governors = {"operators": [_native.public_key(seed).hex() for seed in seeds[-operators:]], "operator_quorum": 1}
     ages = {"min_epoch_ms": 1_000} if version > 1 and owner is None else {}
-    genesis["parameters"] = defaults | operators | ages | dict(parameters)
+    genesis["parameters"] = defaults | governors | ages | dict(parameters)
     raw = _native.genesis_encode(json.dumps(genesis))
     chain = _native.genesis_hash(raw)
-    return Net(n, raw, chain, tuple(people), owner, asset, _native.SimChain(raw, node_keys, shard), version, shard)
+    native = _native.SimChain(raw, node_keys, shard)
+    return Net(n, raw, chain, tuple(people), owner, asset, native, version, shard, operators)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from rustorium import _native
 from rustorium.consensus.pacemaker import NS_PER_MS
 from rustorium.consensus.vocabulary import Effect, EnterView, Input
+from rustorium.sim.errors import BreachError
 from rustorium.sim.frames import read_header
-from rustorium.sim.net import START_MS
+from rustorium.sim.net import NEWEST_VERSION, START_MS
 from rustorium.sim.terms import Stage
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ STAGES = ("sync", "check", "execute", "root", "keep")
 NS_PER_US = 1_000
 CONSENSUS = 0
 TURNS_MAX = 20
+OLD_VERSION = 1
+"""The newest protocol version that 0.2.0 knows."""
 
 Turned = tuple[
     int,
@@ -79,6 +82,7 @@ class ReleasePort:
             seed,
             world.config.heartbeat_ms * 1000,
             *self._clock(),
+            newest=OLD_VERSION if node.old else NEWEST_VERSION,
             shared=node.number in world.actors,
             verifiers=1 if world.costs is None else VERIFIERS,
             costs=world.costs,
@@ -133,7 +137,10 @@ class ReleasePort:
         """Takes a frame that came in on the link from a node."""
         try:
             turned = self.native.frame(*self._clock(), source, stream, frame)
-        except ValueError:
+        except ValueError as unreadable:
+            if self._node.old and source not in self._world.actors:
+                sentence = f"node {self.number} can't read a frame of node {source}, which is honest: {unreadable}"
+                raise BreachError(sentence) from None
             self._world.counts["unreadable frame"] += 1
             return
         self._take(turned)
@@ -151,9 +158,10 @@ class ReleasePort:
             turned = self.native.tick(turned[3], wall_ms)  # the node was busy
         return None
 
-    def link(self, peer: int, up: bool) -> None:
-        """Tells the node that a link came up or went down."""
-        self._take(self.native.link(*self._clock(), peer, up))
+    def link(self, peer: int, *, up: bool, version: int) -> None:
+        """Tells the node that a link came up, on which both ends speak this version of the peer protocol, or went
+        down."""
+        self._take(self.native.link(*self._clock(), peer, up, version))
 
     def look(self) -> None:
         """Wakes the node without any input, so that it sees what its clock says."""

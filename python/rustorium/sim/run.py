@@ -12,12 +12,14 @@ from typing import Any
 
 from rustorium.errors import UsageError
 from rustorium.sim import clocks
+from rustorium.sim.activating import Operators, Story, play_few
 from rustorium.sim.bad_hours import play_hour
 from rustorium.sim.bounds import judge_bounds, judge_epochs
 from rustorium.sim.clients import Clients
+from rustorium.sim.modes import EPOCH_FAULT_KINDS, FAULT_KINDS, Mode
 from rustorium.sim.port import ReleasePort
 from rustorium.sim.probes import judge_memory
-from rustorium.sim.scenario import EPOCH_FAULT_KINDS, FAULT_KINDS, Mode, Plan, Shape, build_world, draw_plan
+from rustorium.sim.scenario import Plan, Shape, build_world, draw_plan
 from rustorium.sim.terms import Terms
 from rustorium.sim.twins import Bars, Scenario
 from rustorium.sim.world import World
@@ -115,10 +117,11 @@ def run_seed(
     world = build_world(seed, plan)
     world.time.sink = sink
     clients = [Clients(each, plan.gap_ms) for each in world.worlds]
+    operators = _operators(plan, clients)
     failure = ""
     try:
-        failure = _play(world, plan, clients)
-        settled = not failure and plan.mode is not Mode.SAFETY
+        failure = _play(world, plan, clients, operators)
+        settled = not failure and plan.kind is not Mode.SAFETY
         for of_shard in clients:
             _judge(of_shard.world)
             judge_bounds(of_shard.world, settled=settled, under_way=0 if settled else of_shard.handed_in)
@@ -162,10 +165,20 @@ def _calls(world: World) -> Counter[str]:
     return total
 
 
-def _begin(world: World, plan: Plan, clients: list[Clients]) -> None:
-    """Starts all nodes and clients."""
+def _operators(plan: Plan, clients: list[Clients]) -> list[Operators]:
+    """Returns the operators of each shard if the chain goes to version 2."""
+    if plan.activation is None:
+        return []
+    epoch_ms = plan.terms.epoch_ms if plan.terms is not None else None
+    return [Operators(of_shard.world, of_shard, plan.activation, epoch_ms) for of_shard in clients]
+
+
+def _begin(world: World, plan: Plan, clients: list[Clients], operators: list[Operators]) -> None:
+    """Starts all nodes, operators and clients."""
     if plan.terms is not None:
         plan.terms.schedule(world, clients[0])
+    for people in operators:
+        people.begin()
     world.start_all()
     for each in world.worlds:
         each.checkers.conserved(0, each.nodes[0].disk.leaves())
@@ -177,34 +190,39 @@ def _begin(world: World, plan: Plan, clients: list[Clients]) -> None:
         of_shard.begin()
 
 
-def _play(world: World, plan: Plan, clients: list[Clients]) -> str:
+def _play(world: World, plan: Plan, clients: list[Clients], operators: list[Operators]) -> str:
     """Plays a run to its end. Returns the goal that it missed, or an empty string."""
     heights = plan.shape.heights
-    _begin(world, plan, clients)
-    if plan.mode is Mode.SAFETY:
+    _begin(world, plan, clients, operators)
+    if plan.kind is Mode.SAFETY:
         world.run(SAFETY_MS, lambda: _lowest(world) >= heights)
         return ""
     if plan.hour is not None:
         if failure := play_hour(world, plan.hour, plan.ceiling_ms):
+            return f"{failure}: {_stall(clients)}"
+    elif plan.activation is not None and plan.activation.story is Story.FEW:
+        if failure := play_few(world, operators[0], plan.activation.old):
             return f"{failure}: {_stall(clients)}"
     elif plan.twins is None:
         world.run(plan.calm_ms)
     calm(world)
     if plan.jumps and (failure := clocks.play_on(world)):
         return f"{failure}: {_stall(clients)}"
-    if not _settles(world, heights, clients):
-        return f"not live: {_stall(clients)}"
+    if not _settles(world, heights, clients, operators):
+        active = "" if all(each.active for each in operators) else "version 2 isn't active; "
+        return f"not live: {active}{_stall(clients)}"
     if plan.twins is not None:
         return ""
     return _restless(world) if plan.terms is None or plan.terms.epoch_ms is None else _clockless(world, plan.terms)
 
 
-def _settles(world: World, heights: int, clients: list[Clients]) -> bool:
-    """Returns whether the shards make their heights after the calm, and then settle."""
+def _settles(world: World, heights: int, clients: list[Clients], operators: list[Operators]) -> bool:
+    """Returns whether the shards make their heights after the calm, go on by version 2 if operators put that, and then
+    settle."""
     for of_shard in clients:
         of_shard.gap_ms = min(of_shard.gap_ms, CALM_GAP_MS)
     until = world.now / 1e6 + SETTLE_MS
-    live = world.run(until, lambda: _lowest(world) >= heights)
+    live = world.run(until, lambda: _lowest(world) >= heights and all(each.active for each in operators))
     for of_shard in clients:
         of_shard.stopped = True
     return live and world.run(until, lambda: all(settled(of_shard.world, of_shard) for of_shard in clients))
@@ -229,13 +247,14 @@ def _traitors(world: World) -> tuple[tuple[int, str, int], ...]:
 
 
 def calm(world: World) -> None:
-    """Calms the network, repairs disks and starts every node."""
+    """Calms the network, repairs disks, and starts every node with this release."""
     world.links.calm()
     world.boundary_faults = []
     for each in world.worlds:
         for node in each.nodes:
             node.crash_after_effects = None
             node.disk.mend()
+            each.after_ms(0, each.change_release, node.index)
             each.after_ms(0, each.bear, node.index)
     world.after_ms(0, world.start_all)
 
@@ -258,7 +277,7 @@ def _as_wanted(world: World, port: ReleasePort) -> bool:
     wanted = node.disk.wanted()
     if port.epoch != world.checkers.epoch or wanted is None:
         return False
-    if world.net.owner is not None and world.net.version > 1:
+    if world.net.owner is not None and world.checkers.version > 1:
         return True
     keys, end_asked = wanted
     return keys == node.disk.committee(world.net.native, port.epoch) and (end_asked is None or end_asked < port.epoch)

@@ -11,10 +11,12 @@ from itertools import combinations_with_replacement
 
 from rustorium.consensus.pacemaker import ConsensusConfig
 from rustorium.errors import UsageError
+from rustorium.sim.activating import Activation, Story, draw_activation, terms_of
 from rustorium.sim.actors import ATTACKS, CHURNER, KINDS, MUTE, STRANGER, Actor, Twin, make_actor
 from rustorium.sim.bad_hours import BadHour, draw_hour
 from rustorium.sim.clocks import Jump, draw_jumps, schedule_jumps
 from rustorium.sim.links import CALM, LinkFaults
+from rustorium.sim.modes import ACTIVATED, Mode
 from rustorium.sim.net import make_net
 from rustorium.sim.partitions import set_partitions
 from rustorium.sim.port import SLOW, Pace
@@ -33,66 +35,19 @@ ATTACKS_MS = 3_000.0
 HOUR_GAP_MS = 300.0
 HOUR_TRAITORS = ("silent", "vote withholder", "nullifier")
 """Kinds that keep up their work however long an hour lasts."""
-FAULT_KINDS = (
-    "delay",
-    "loss",
-    "reorder",
-    "duplicate",
-    "partition",
-    "crash",
-    "crash within a step",
-    "power loss",
-    "forgotten records",
-    "forgotten store writes",
-    "full disk",
-    "failing disk",
-    "slow node",
-    "wiped node",
-    "silent traitor",
-    "withheld batch",
-    "withheld vote",
-)
-EPOCH_FAULT_KINDS = (
-    *FAULT_KINDS,
-    "asked to admit",
-    "asked to remove",
-    "asked to replace key",
-    "asked to end epoch",
-    "crash at a boundary",
-    "late node",
-    "new key",
-)
-"""Kinds of faults in runs whose committees change."""
-
-
-class Mode(Enum):
-    SAFETY = "safety"
-    """Faults to the end; only the invariants are checked."""
-    LIVENESS = "liveness"
-    """Faults stop. Then all that clients sent must become final, and the chain must come to rest."""
-    EPOCHS = "epochs"
-    """LIVENESS while committees grow, shrink and change their keys. The changes that are due must take effect."""
-    TRAITORS = "traitors"
-    """LIVENESS with as many traitors as possible: the seed names their kinds, every combination in turn."""
-    PARTITIONS = "partitions"
-    """The seed names a partition of the nodes, every one in turn: it holds, heals, and then the run continues as
-    LIVENESS. After the last partition they begin again, with traitors."""
-    TWINS = "twins"
-    """The seed's number names a scenario of `twins`."""
-    BAD_HOURS = "bad-hours"
-    """Up to 1,000 views in a row without a final block, members away during parts of them, deaths and restarts after
-    them. Then a final block must come soon, and then the run continues as LIVENESS."""
-    ATTACKS = "attacks"
-    """LIVENESS with traitors that waste others' time and memory: the seed names their kinds, every combination in
-    turn."""
-    CLOCKS = "clocks"
-    """LIVENESS with clocks that jump by up to an hour, and a final block soon after the last jump."""
-    HOSTS = "hosts"
-    """LIVENESS of two shards that share processes and links. A host also ends by itself, and is started again."""
-
-
 SECOND_SHARD = 7
 """The other shard than the root in a run with two."""
+STORIES = {
+    Mode.ACTIVATE_FEW: Story.FEW,
+    Mode.ACTIVATE_AT_END: Story.AT_END,
+    Mode.ACTIVATE_TWICE: Story.TWICE,
+    Mode.ACTIVATE_COMMITTEE: Story.COMMITTEE,
+    Mode.ACTIVATE_AWAY: Story.AWAY,
+    Mode.ACTIVATE_POWER_CUT: Story.POWER_CUT,
+    Mode.ACTIVATE_BACK: Story.BACK,
+}
+"""Modes with a special event at the switch."""
+ACTIVATION_MS, ACTIVATION_GAP_MS = 2_000.0, 200.0
 FIXED_KINDS = (Mode.TRAITORS, Mode.PARTITIONS, Mode.BAD_HOURS, Mode.ATTACKS)
 """Modes whose plans name exactly the traitors of the run."""
 
@@ -157,11 +112,20 @@ class Plan:
     jumps: tuple[Jump, ...] = ()
     host_faults: tuple[tuple[float, int, int, float], ...] = ()
     """(when, node, place of the shard among those of its process, downtime)"""
+    activation: Activation | None = None
+    """The switch from version 1 to version 2; `None` if there is none."""
+    within: Mode | None = None
+    """The mode of a run of ACTIVATE, without the switch."""
+
+    @property
+    def kind(self) -> Mode:
+        """The mode whose faults and goals the run has."""
+        return self.within or self.mode
 
     @property
     def shards(self) -> tuple[int, ...]:
         """The shards that each process hosts."""
-        return (0, SECOND_SHARD) if self.mode is Mode.HOSTS else (0,)
+        return (0, SECOND_SHARD) if self.kind is Mode.HOSTS else (0,)
 
     @property
     def nodes(self) -> int:
@@ -201,8 +165,42 @@ def draw_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
         return replace(quiet_plan(mode, shape), traitors=attackers, calm_ms=ATTACKS_MS)
     if mode is Mode.CLOCKS:
         return _clocks_plan(seed, shape)
+    if mode is Mode.ACTIVATE:
+        return _activated_plan(seed, shape)
+    if mode in STORIES:
+        return _story_plan(seed, mode, shape)
     plan = _faulty_plan(seed, mode, shape)
     return replace(plan, host_faults=_draw_host_faults(seed, plan)) if mode is Mode.HOSTS else plan
+
+
+def _activated_plan(seed: int, shape: Shape) -> Plan:
+    rng = random.Random(f"release activate {seed} {shape.nodes}")
+    modes = [mode for mode in ACTIVATED if mode is not Mode.TWINS or shape.nodes == TWINS_NODES]
+    within = modes[seed % len(modes)]
+    plan = draw_plan(seed // len(modes), within, shape)
+    activation = replace(draw_activation(rng, Story.PLAIN, seed, shape.nodes), at_ms=rng.uniform(1, 600))
+    return replace(plan, mode=Mode.ACTIVATE, within=within, activation=activation)
+
+
+def _story_plan(seed: int, mode: Mode, shape: Shape) -> Plan:
+    rng = random.Random(f"release {mode.value} {seed} {shape.nodes}")
+    if shape.nodes < TWINS_NODES:
+        raise UsageError(f"members of two releases need a quorum each way: use --nodes {TWINS_NODES} or more")
+    activation = draw_activation(rng, STORIES[mode], seed, shape.nodes)
+    links = CALM
+    if rng.random() < 0.4:
+        loss, reorder = rng.choice([0.0, 0.02, 0.1]), rng.choice([0.0, 0.2])
+        links = LinkFaults(delay_ms_max=20.0, delay=0.1, loss=loss, duplicate=0.0, reorder=reorder)
+    return replace(
+        quiet_plan(mode, shape),
+        links=links,
+        calm_ms=ACTIVATION_MS,
+        gap_ms=ACTIVATION_GAP_MS,
+        parent_grace_ms=rng.choice([0, 3]),
+        root_period_ms=rng.choice([60, 200, 1_000]),
+        terms=terms_of(rng, activation, seed, shape.nodes),
+        activation=activation,
+    )
 
 
 def _draw_host_faults(seed: int, plan: Plan) -> tuple[tuple[float, int, int, float], ...]:
@@ -325,7 +323,7 @@ def _draw_actors(rng: random.Random, plan: Plan) -> dict[int, Actor]:
     if plan.twins is not None:
         return {plan.twins.twin: make_actor("twin", rng, plan.calm_ms)}
     kinds = plan.traitors
-    if kinds and plan.mode not in FIXED_KINDS:
+    if kinds and plan.kind not in FIXED_KINDS:
         kinds = kinds[: rng.randint(1, len(kinds))]
     members, strangers = [kind for kind in kinds if kind != STRANGER], kinds.count(STRANGER)
     places = rng.sample(range(plan.nodes - strangers), len(members))
@@ -364,7 +362,10 @@ def build_world(seed: int, plan: Plan) -> World:
     if plan.terms is not None and plan.terms.epoch_ms is not None:
         parameters.append(("epoch_ms", plan.terms.epoch_ms))
     owner = next((place for place, actor in actors.items() if actor.kind == CHURNER), None)
-    if version_of(seed) > 1 and owner is None:
+    version, operators = version_of(seed), 1
+    if plan.activation is not None:
+        version, operators = 1, plan.activation.operators
+    if version > 1 and owner is None:
         age_ms = AGES_MS[seed % len(AGES_MS)]
         parameters.append(("min_epoch_ms", min(age_ms, dict(parameters).get("epoch_ms", age_ms))))
     paces: dict[int, Pace] = {} if plan.slow_node is None else {plan.slow_node: SLOW}
@@ -372,7 +373,7 @@ def build_world(seed: int, plan: Plan) -> World:
     for shard in plan.shards:
         world = World(
             seed,
-            make_net(plan.shape.nodes, nodes, ACCOUNTS, tuple(parameters), version_of(seed), owner, shard),
+            make_net(plan.shape.nodes, nodes, ACCOUNTS, tuple(parameters), version, owner, shard, operators),
             nodes,
             config,
             base_ms=plan.base_ms,
@@ -395,7 +396,7 @@ def build_world(seed: int, plan: Plan) -> World:
 
 def faults_of(seed: int, plan: Plan) -> str:
     """Returns the name of a run's draws of faults."""
-    return f"release faults {seed} {plan.mode.value}"
+    return f"release faults {seed} {plan.kind.value}"
 
 
 def _schedule(world: World, rng: random.Random, plan: Plan, doubled: list[int]) -> None:

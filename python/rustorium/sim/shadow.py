@@ -119,6 +119,8 @@ class Shadow:
                     amount = int(operation["amount"])
                     balances[sender] -= amount
                     balances[self._key_of[operation["to"]]] += amount
+                case "put" if "key_hex" in operation:
+                    values[sender, bytes.fromhex(operation["key_hex"])] = bytes.fromhex(operation["value_hex"])
                 case "put":
                     values[sender, operation["key"].encode()] = operation["value"].encode()
                 case "delete" if values.pop((sender, operation["key"].encode()), None) is None:

@@ -136,11 +136,16 @@ def draw_terms(rng: random.Random, nodes: int, calm_ms: float, *, wipes: bool, w
 def _ask(world: "World", clients: "Clients", change: Change, node: int) -> None:
     """Signs an operators' request. A request to end an epoch names the epoch that is current at that time."""
     net = world.net
-    key = net.validator_key(node, 0).hex()
+    key, version = net.validator_key(node, 0).hex(), world.checkers.version
     operation: dict[str, Any]
     match change:
         case Change.ADMIT:
-            operation = {"type": "add_validator", "address": "", **net.validator(node), **net.possession(node, 0)}
+            operation = {
+                "type": "add_validator",
+                "address": "",
+                **net.validator(node),
+                **net.possession(node, 0, version),
+            }
         case Change.REMOVE:
             operation = {"type": "remove_validator", "validator_key": key}
         case Change.REPLACE_KEY:
@@ -151,7 +156,7 @@ def _ask(world: "World", clients: "Clients", change: Change, node: int) -> None:
                 "validator_key": key,
                 "new_validator_key": new,
                 "new_node_key": node_key,
-                **net.possession(node, 1),
+                **net.possession(node, 1, version),
             }
         case Change.END_EPOCH:
             operation = {"type": "end_epoch", "epoch": world.checkers.epoch}

@@ -33,6 +33,8 @@ NOBODY = -1
 LINK_UP_MS = 1.5
 LINK_DOWN_MS = 20.0
 """Time after which a peer's transport has noticed that a process is gone."""
+OLD_LINKS, LINKS = 2, 3
+"""Versions of the peer protocol: those of 0.2.0 and of this release."""
 REPAIR_MS = 50.0
 """Time until a node that a failing disk stopped is started again."""
 
@@ -55,6 +57,8 @@ class Node(engine.Node):
         """`True` once a disk of the node is lost: its key may then be retired, and it counts as faulty."""
         self.seen_records = 0
         """The journal position up to which the checkers have seen what is on disk."""
+        self.old = False
+        """`True` while the node runs 0.2.0, which knows protocol version 1 and older links alone."""
         self.failing = False
         """`True` if its disk was told to fail: a process may then end by itself."""
         self.calls: Counter[str] = Counter()
@@ -105,7 +109,7 @@ class World(Engine[Node]):
         self.net, self.n, self.size, self.config = net, net.n, nodes, config
         self.actors = actors or {}
         self.honest = frozenset(range(nodes)) - frozenset(self.actors)
-        self.checkers = Checkers(len(self.nodes))
+        self.checkers = Checkers(len(self.nodes), net.version)
         people = [(account.address, _native.public_key(account.seed)) for account in net.accounts]
         self.shadow = Shadow([key for _, key in people], [address for address, _ in people], AMOUNT)
         if beside is None:
@@ -168,7 +172,7 @@ class World(Engine[Node]):
             actor.begins(self, index)
         port.begin()
         for number in sorted(self.processes[index].linked):
-            port.link(number, True)
+            port.link(number, up=True, version=self._link_version(index, number))
 
     def seed_of(self, index: int) -> bytes:
         """Returns the seed of a node's validator key."""
@@ -189,7 +193,12 @@ class World(Engine[Node]):
         for world in self.worlds:
             port = world.nodes[here].port
             if port is not None:
-                port.link(number, up)
+                port.link(number, up=up, version=world._link_version(here, number))
+
+    def _link_version(self, here: int, number: int) -> int:
+        """Returns the version of the peer protocol that both ends of a link speak."""
+        ends = [self.nodes[here], *(self.nodes[there] for there in self._named[number])]
+        return OLD_LINKS if any(node.old for node in ends) else LINKS
 
     def start_all(self) -> None:
         for index in range(len(self.nodes)):
@@ -235,6 +244,10 @@ class World(Engine[Node]):
         """Ends a host whose data plane can't go on, as a node's supervisor would: the process if it has no other host,
         or its disk is full."""
         node = self.nodes[index]
+        if node.old and code == "protocol-newer":
+            self.counts["old release stopped"] += 1
+            self.crash(index)
+            return
         if not node.failing:
             raise BreachError(f"node {index} stopped by itself with {code}: {sentence}")
         full = "full" in sentence
@@ -293,6 +306,16 @@ class World(Engine[Node]):
         node.disk.new_journal()
         node.key, node.wiped = node.key + 1, False
         self.counts["new key"] += 1
+
+    def change_release(self, index: int, *, old: bool = False) -> None:
+        """Stops a node, and starts its home with 0.2.0 or with this release, once its peers have noticed."""
+        if self.nodes[index].old == old:
+            return
+        self.crash(index)
+        for world in self.worlds:
+            world.nodes[index].old = old
+        self.counts["release taken back" if old else "release installed"] += 1
+        self.after_ms(LINK_DOWN_MS + REPAIR_MS, self.start, index)
 
     def bear(self, index: int) -> None:
         """Creates a node, with nothing but the genesis."""
@@ -370,6 +393,9 @@ class World(Engine[Node]):
         for index in self._named[target]:
             if self.bars(source, index, frame):
                 self.counts["partition"] += 1
+                continue
+            if self.nodes[index].old and target not in self.processes[source].linked:
+                # Before the greeting a node doesn't know in which form its peer reads a frame, and none can leave.
                 continue
             for at in self.links.arrivals(max(self.now, self.departs), source, index, self.shard):
                 starts = (self.nodes[source].incarnation, self.processes[index].incarnation)

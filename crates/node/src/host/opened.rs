@@ -81,7 +81,8 @@ impl Opened {
         let (config, genesis) = (&process.config, &process.genesis);
         let folders = Folders::of(&config.home, shard);
         let elsewhere = config.signer.as_ref().map(|signer| signer.key_hex.0);
-        let replica = Replica::open(genesis, shard, store.clone(), process.validator_key.clone(), elsewhere)?;
+        let keys = (process.validator_key.clone(), elsewhere);
+        let replica = Replica::open(genesis, shard, store.clone(), keys, || process.tables())?;
         let context = &replica.context;
         // Before the mark is read: what is found from now on waits in the queue.
         process.shared_key.watch(&replica.events);

@@ -9,8 +9,8 @@ use rustorium_stages::executor::store_code;
 use rustorium_stages::queue::Queue;
 use rustorium_stages::serving::Serving;
 use rustorium_storage::Store;
-use rustorium_sync::answer;
 use rustorium_sync::state::answer_state;
+use rustorium_sync::{answer, for_link};
 use rustorium_transport::Transport;
 use rustorium_types::{Class, Hash, Message, PublicKey, Request, Response, Transaction};
 use std::collections::VecDeque;
@@ -88,7 +88,7 @@ impl Server {
     fn take(&self, requests: &mut RequestQueue, from: &PublicKey, turn: Turn) {
         match turn {
             Turn::Answer(work, credit) => {
-                if let Some(frame) = self.answer(work) {
+                if let Some(frame) = self.answer(from, work) {
                     requests.charge(self.now_us(), from, frame.len());
                     // An answer that finds no room is asked for again.
                     let _ = self.transport.send_to(from, Class::Sync, frame.into());
@@ -99,16 +99,21 @@ impl Server {
         }
     }
 
-    fn answer(&self, work: Work) -> Option<Vec<u8>> {
+    fn answer(&self, from: &PublicKey, work: Work) -> Option<Vec<u8>> {
+        let version = self.transport.version(from);
         let (id, response) = match work {
             Work::Answer { id, request: Request::State(request) } => {
                 let answer = answer_state(&*self.offers, &request);
                 (id, answer.map_or(Response::NotHeld, |answer| Response::State(Box::new(answer))))
             }
             Work::Answer { id, request } => (id, answer(&Serving { memory: None, store: &*self.store }, &request)),
-            Work::ShowEnd(epoch) => (0, Response::EpochEnd(self.store.epoch(epoch).ok().flatten()?)),
+            Work::ShowEnd(epoch) => {
+                let end = for_link(Response::EpochEnd(self.store.epoch(epoch).ok().flatten()?), version);
+                (0, Some(end).filter(|end| *end != Response::NotHeld)?)
+            }
             Work::Take(_) => return None,
         };
+        let response = for_link(response, version);
         Some(Message::Response { id, response }.to_frame())
     }
 

@@ -51,7 +51,7 @@ pub fn root(net: &mut Net, rounds: u64) {
 pub fn fold(net: &Net, store: Arc<dyn Store>) {
     let (events, inbox) = (Arc::<Queue<Event>>::default(), Arc::<Inbox>::default());
     let metrics = RootMetrics::new(&NodeMetrics::new(ShardId::ROOT));
-    Rooter::new(store, tables(), &net.genesis.parameters, events, inbox, metrics).unwrap();
+    Rooter::new(store, tables(), &net.nodes[0].shard.ports.context, events, inbox, metrics).unwrap();
 }
 
 fn offers(net: &Net) -> Arc<Offers> {

@@ -12,8 +12,9 @@ use crate::senders::{Credit, epoch_of};
 use bytes::Bytes;
 use rustorium_crypto::block_digest;
 use rustorium_execution::CommitteeRecord;
+use rustorium_sync::for_link;
 use rustorium_types::{
-    Block, BoundedVec, Certificate, Class, EpochTransition, Hash, Height, Message, PublicKey, Request,
+    Block, BoundedVec, Certificate, Class, EpochTransition, Hash, Height, Message, PublicKey, Request, Response,
 };
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -71,9 +72,12 @@ impl<P: Ports> Shard<P> {
         None
     }
 
-    /// R31: sends the proof of an epoch's end to a peer that is still in it.
+    /// R31: sends the proof of an epoch's end to a peer that is still in it, if it can decode it.
     fn show_end(&mut self, to: &PublicKey, change: EpochTransition) {
-        let response = rustorium_types::Response::EpochEnd(change);
+        let response = for_link(Response::EpochEnd(change), self.ports.link_version(to));
+        if response == Response::NotHeld {
+            return;
+        }
         let frame = Message::Response { id: 0, response }.to_frame();
         self.ports.send_to(to, Class::Sync, frame.into());
     }
@@ -191,7 +195,7 @@ impl<P: Ports> Shard<P> {
             committees: Vec::new(),
         };
         self.ports.begin_epoch(&context);
-        self.config.pool.rules = context.rules;
+        self.config.pool = self.config.pool.in_epoch(context.rules, &context.parameters);
         let (boundary, _) = change.into_boundary();
         let tip = (block_digest(&boundary), boundary);
         let (mut offenders, members) = (self.checks.into_offenders(), context.places.keys().copied().collect());

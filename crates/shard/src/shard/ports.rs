@@ -203,8 +203,9 @@ pub trait Ports {
     fn send_to(&mut self, node_key: &PublicKey, class: Class, frame: Bytes);
     /// Sends a frame to all followers outside the committee.
     fn tell_followers(&mut self, class: Class, frame: Bytes);
-    /// Returns the version of the links' protocol that a peer and this node both speak (`link_version`).
-    fn link_version(&self, peer: ValidatorIndex) -> u8;
+    /// Returns the version of the links' protocol that this node and the node with this key, a member or not, both speak
+    /// (`link_version`); the oldest one if there was no link yet.
+    fn link_version(&self, node_key: &PublicKey) -> u8;
     /// Returns the round trip to a peer. `None` if it isn't measured.
     fn rtt_us(&self, _peer: ValidatorIndex) -> Option<u64> {
         None

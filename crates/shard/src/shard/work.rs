@@ -294,7 +294,9 @@ impl<P: Ports> Shard<P> {
     pub(super) fn on_link(&mut self, now: Now, peer: ValidatorIndex, up: bool) {
         if up {
             self.fetching.connected();
-            self.digests.note_version(peer, self.ports.link_version(peer));
+            if let Some(member) = self.context.validators.get(usize::from(peer.0)) {
+                self.digests.note_version(peer, self.ports.link_version(&member.node_key));
+            }
             self.liveness.member_link(now, peer, true);
             self.help(peer, View(0));
             self.key.ask_soon(now);

@@ -67,7 +67,7 @@ pub struct Net {
     pub passes: Filter,
     witness: Rc<RefCell<Witness>>,
     pub config: WorkConfig,
-    nonces: Vec<u64>,
+    pub nonces: Vec<u64>,
     /// Milliseconds by which each node's wall clock is ahead of the true time.
     pub clocks_ms: Vec<i64>,
 }

@@ -102,7 +102,7 @@ impl TestPorts {
     pub fn new(context: Arc<Context>, store: Arc<MemStore>, witness: Rc<RefCell<Witness>>) -> Self {
         let durable = context.genesis_header.clone();
         let base = Tree(store.clone() as Arc<dyn Store>);
-        let rooting = Rooting::new(tables(), Serial, context.parameters.clone(), base, Height(0));
+        let rooting = Rooting::new(tables(), Serial, Arc::new(context.parameters.clone()), base, Height(0));
         Self {
             context,
             store,
@@ -198,12 +198,13 @@ impl TestPorts {
         self.roots = Arc::default();
         let base = Tree(self.store.clone() as Arc<dyn Store>);
         let folded = self.store.tree_base().unwrap();
-        let parameters = self.context.parameters.clone();
+        let parameters = Arc::new(self.context.parameters.clone());
         self.rooting = Rooting::new(tables(), Serial, parameters, base, folded.unwrap_or_default());
         for height in (folded.map_or(0, |base| base.0 + 1)..=self.store.tip().unwrap().height.0).map(Height) {
             let header = self.store.bare_block(height).unwrap().unwrap().header;
             let diff = self.store.tree_writes(height).unwrap().unwrap();
-            self.roots.push(RootJob { header, diff });
+            let parameters = Arc::new(self.context.parameters_of(&*self.store, &header).unwrap());
+            self.roots.push(RootJob { header, diff, parameters });
         }
     }
 
@@ -304,8 +305,9 @@ impl Ports for TestPorts {
         self.outside(None, Message::from_frame(class, &frame).unwrap());
     }
 
-    fn link_version(&self, peer: ValidatorIndex) -> u8 {
-        self.link_versions.get(&peer).copied().unwrap_or(link_version::DIGESTS)
+    fn link_version(&self, node_key: &PublicKey) -> u8 {
+        let older = self.context.place(node_key).and_then(|peer| self.link_versions.get(&peer));
+        older.copied().unwrap_or(link_version::DIGESTS)
     }
 
     fn broadcast(&mut self, class: Class, frame: Bytes) {
@@ -420,6 +422,7 @@ impl Ports for TestPorts {
 
     fn serve(&mut self, to: &PublicKey, id: u64, request: Request, _: Credit) {
         let response = rustorium_sync::answer(&Serving { memory: None, store: &*self.store }, &request);
+        let response = rustorium_sync::for_link(response, self.link_version(to));
         self.send_to(to, Class::Sync, Message::Response { id, response }.to_frame().into());
     }
 

@@ -167,7 +167,8 @@ fn claims_of_final_headers_are_folded_into_the_base_and_survive_a_restart() {
         let (events, inbox) = (Arc::<Queue<Event>>::default(), Arc::<Inbox>::default());
         let (tables, metrics) =
             (Arc::new(Tables::build(4).unwrap()), RootMetrics::new(&NodeMetrics::new(ShardId::ROOT)));
-        let rooter = Rooter::new(store.clone(), tables, &net.genesis.parameters, events.clone(), inbox, metrics);
+        let rooter =
+            Rooter::new(store.clone(), tables, &net.nodes[0].shard.ports.context, events.clone(), inbox, metrics);
         let mut told = VecDeque::new();
         events.take(Some(Duration::ZERO), &mut told);
         let roots = told.into_iter().map(|event| match event {

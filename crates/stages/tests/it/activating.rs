@@ -9,6 +9,7 @@ use rustorium_stages::activating::Activating;
 use rustorium_stages::inbox::Inbox;
 use rustorium_stages::metrics::NodeMetrics;
 use rustorium_stages::queue::Queue;
+use rustorium_stages::replica::Replica;
 use rustorium_stages::rooter::{RootMetrics, Rooter};
 use rustorium_state::tables::Tables;
 use rustorium_storage::{EpochStore, HistoryStore, MemStore, Store, TreeStore};
@@ -33,7 +34,7 @@ fn net() -> Net {
 fn fold(net: &Net) {
     let (events, inbox) = (Arc::<Queue<Event>>::default(), Arc::<Inbox>::default());
     let (store, metrics) = (net.store(0).clone(), RootMetrics::new(&NodeMetrics::new(ShardId::ROOT)));
-    assert!(Rooter::new(store, TABLES.clone(), &net.genesis.parameters, events, inbox, metrics).is_ok());
+    assert!(Rooter::new(store, TABLES.clone(), &net.nodes[0].shard.ports.context, events, inbox, metrics).is_ok());
 }
 
 fn plan(net: &Net, epoch: u64) -> ActivationBody {
@@ -206,4 +207,34 @@ fn chains_that_cannot_activate_watch_nothing() {
     for parameters in [Parameters::of(Rules::V1), Parameters { state_roots: false, ..parameters() }] {
         assert!(Activating::new(&store, &parameters, TABLES.clone()).unwrap().is_none());
     }
+}
+
+/// Opens node 0's store as a start of this release does.
+fn opened(net: &Net) -> Replica {
+    let store: Arc<dyn Store> = net.store(0).clone();
+    Replica::open(&net.genesis, ShardId::ROOT, store, (None, None), || Ok(TABLES.clone())).unwrap()
+}
+
+#[test]
+fn a_home_of_the_first_release_goes_on_by_version_two_from_the_boundary() {
+    let (net, change, body) = activated();
+    let store = net.store(0);
+    let first = store.epoch(Epoch(0)).unwrap();
+    assert_eq!(store.tip().unwrap().header, change.boundary);
+    // 0.2.0 stores a plain end, whatever operators put.
+    store.put_epoch(&change.into()).unwrap();
+    let context = opened(&net).context;
+    assert_eq!((context.rules, context.epoch()), (Rules::V2, Epoch(1)));
+    assert_eq!(context.parameters, body.parameters);
+    assert_eq!(store.epoch(Epoch(0)).unwrap(), first, "with the evidence");
+}
+
+#[test]
+fn a_home_whose_boundary_showed_no_quorum_stays_at_version_one() {
+    let mut net = net();
+    let body = plan(&net, 0);
+    operate(&mut net, 0, put(0, &body));
+    let change = EpochTransition::from(end(&mut net));
+    assert_eq!(opened(&net).context.rules, Rules::V1);
+    assert_eq!(net.store(0).epoch(Epoch(0)).unwrap(), Some(change));
 }

@@ -31,7 +31,7 @@ static TABLES: LazyLock<Arc<Tables>> = LazyLock::new(|| Arc::new(Tables::build(4
 fn fold(net: &Net) {
     let (events, inbox) = (Arc::<Queue<Event>>::default(), Arc::<Inbox>::default());
     let (store, metrics) = (net.store(0).clone(), RootMetrics::new(&NodeMetrics::new(ShardId::ROOT)));
-    assert!(Rooter::new(store, TABLES.clone(), &net.genesis.parameters, events, inbox, metrics).is_ok());
+    assert!(Rooter::new(store, TABLES.clone(), &net.nodes[0].shard.ports.context, events, inbox, metrics).is_ok());
 }
 
 type Answer = Receiver<Result<Proven, BackendError>>;

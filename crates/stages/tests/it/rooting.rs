@@ -12,8 +12,11 @@ use std::sync::Arc;
 const PERIOD_MS: u64 = 1_000;
 
 fn rooting(tables: &Arc<Tables>) -> Rooting<MemKv, Serial> {
-    let parameters = Parameters { root_period_ms: PERIOD_MS, ..Parameters::default() };
-    Rooting::new(tables.clone(), Serial, parameters, MemKv::default(), Height(0))
+    Rooting::new(tables.clone(), Serial, parameters(), MemKv::default(), Height(0))
+}
+
+fn parameters() -> Arc<Parameters> {
+    Arc::new(Parameters { root_period_ms: PERIOD_MS, ..Parameters::default() })
 }
 
 /// Returns a height with one transaction, which sets its own key, at this time after the first height.
@@ -31,7 +34,8 @@ fn job_of(keys: u64, height: u64, after_ms: u64) -> RootJob {
         name[..8].copy_from_slice(&n.to_le_bytes());
         StateKey { account: AccountId([height as u8; 32]), name }
     };
-    RootJob { header, diff: (0..keys).map(|n| (key(n), Some(Hash([height as u8; 32])))).collect() }
+    let diff = (0..keys).map(|n| (key(n), Some(Hash([height as u8; 32])))).collect();
+    RootJob { header, diff, parameters: parameters() }
 }
 
 fn ends(rooted: Option<RootedPeriod>) -> (u64, Hash) {

@@ -82,7 +82,7 @@ async fn a_node_of_a_release_before_shards_has_the_root_shards_link() {
         let mut b = committee.start_with(Config { versions, ..committee.config(1) });
         a.link(true).await;
         b.link(true).await;
-        assert_eq!(a.transport.version(index(1)), Some(newest));
+        assert_eq!(a.transport.version(&committee.key(1)), newest);
         assert_eq!(send(&a, SHARD, Class::Data, b"x"), Err(SendError::Down));
         send(&a, ShardId::ROOT, Class::Data, b"down").unwrap();
         assert_eq!(&b.frame().await.bytes[..], b"down");

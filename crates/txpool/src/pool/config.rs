@@ -38,6 +38,12 @@ impl PoolConfig {
             rules,
         }
     }
+
+    /// Returns the same sizes with the bounds that other rules and parameters of the chain ask for.
+    pub fn in_epoch(&self, rules: Rules, parameters: &Parameters) -> Self {
+        let Self { transactions_max, bytes_max, per_sender_max, gap_max, .. } = *self;
+        Self { transactions_max, bytes_max, per_sender_max, gap_max, ..Self::of_chain(rules, parameters) }
+    }
 }
 
 impl Default for PoolConfig {

@@ -317,7 +317,7 @@ class Churner(Clocked):
                 "validator_key": old.hex(),
                 "new_validator_key": net.validator_key(node, number).hex(),
                 "new_node_key": net.validator(node)["node_key"],
-                **net.possession(node, number),
+                **net.possession(node, number, world.checkers.version),
             }
         )
 
