@@ -13,8 +13,8 @@ from rustorium.consensus.replica import Replica
 from rustorium.consensus.vocabulary import EnterView
 from rustorium.node.loop.inputlog import InputLog
 from rustorium.sim.clients import Clients
-from rustorium.sim.run import read_line
 from rustorium.sim.modes import Mode
+from rustorium.sim.run import read_line
 from rustorium.sim.scenario import Shape, build_world, draw_plan
 
 SHORT = ("--heights", 8)
