@@ -73,7 +73,7 @@ def test_an_exported_log_is_checked_only_with_the_nodes_key(cli: Cli, home: Home
     assert exported["node_key"] == node_key(home)
     ended = cli("audit", "verify", out, "--node-key", node_key(home), "-o", "json")
     assert json.loads(ended.out)["head"] == exported["head"] == verified(cli, home)["head"]
-    cli("audit", "export", out, "--home", home.path).fails(2, "can't be written", "name a new file")
+    cli("audit", "export", out, "--home", home.path).fails(2, "never overwritten", "[file-exists]")
     cli("audit", "verify", out, "--node-key", "11" * 32).fails(4, "line 1 ", "not by this node's key")
 
 

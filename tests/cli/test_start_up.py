@@ -1,31 +1,26 @@
 """The command line starts fast, and every command has help."""
 
-import resource
 import subprocess
 import sys
 
 from cli_runner import Cli
 
-CPU_S_MAX = 0.3
+MODULES_MAX = 250
+"""Of all packages. The time that help takes goes with their number, and is the same on every machine."""
 HEAVY = ("trio", "anyio", "httpx2", "rich", "msgspec", "structlog", "pytest", "rustorium._native", "rustorium.client")
 
 
-def test_help_takes_little_cpu() -> None:
-    subprocess.run([sys.executable, "-m", "rustorium.cli", "--help"], check=True, capture_output=True)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-m", "rustorium.cli", "--help"], check=True, capture_output=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < CPU_S_MAX
-
-
-def test_help_imports_nothing_heavy() -> None:
+def test_help_imports_few_modules_and_nothing_heavy() -> None:
     code = (
         "import sys\nfrom rustorium.cli import main\n"
         "try:\n    main(['--help'])\n"
-        f"finally:\n    print([name for name in {HEAVY} if name in sys.modules], file=sys.stderr)\n"
+        "finally:\n    print(*sys.modules, file=sys.stderr)\n"
     )
     ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert ended.stderr.strip() == "[]"
+    imported = ended.stderr.split()
+    assert "rustorium.cli.app" in imported
+    assert [name for name in HEAVY if name in imported] == []
+    assert len(imported) <= MODULES_MAX
 
 
 def test_every_command_has_help(cli: Cli) -> None:

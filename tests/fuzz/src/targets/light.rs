@@ -39,10 +39,10 @@ fn hold(conversation: &[u8], mut shown: impl FnMut(&str, Value, Vec<Value>)) {
         let mut answer: Value = serde_json::from_str(&session.answer(question)).unwrap();
         let answer = answer.as_object_mut().unwrap();
         let code = answer.remove("code");
-        let protocol = answer.remove("protocol");
+        let of_header = ["protocol", "signers"].map(|name| answer.remove(name));
         assert_eq!(answer.len(), 1, "an answer says one thing");
-        let version = protocol.is_some_and(|version| version.is_u64());
-        assert_eq!(answer.contains_key("shown"), version, "what is shown has the version of its header");
+        let shows = answer.contains_key("shown");
+        assert!(of_header.iter().all(|fact| fact.is_some() == shows), "only a proof has a header: {of_header:?}");
         assert_eq!(answer.contains_key("refused"), code.is_some_and(|code| code.is_string()), "refusals have codes");
         let (kind, what) = answer.iter().next().unwrap();
         match kind.as_str() {
