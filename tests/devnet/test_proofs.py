@@ -131,6 +131,8 @@ def test_a_proof_file_is_checked_offline_by_another_process(devnet: Devnet, key:
         ended = cli("verify", tampered, "--genesis", genesis, "-o", "json", code=4)
         assert json.loads(ended.stderr)["exit_code"] == 4
         assert not ended.stdout
+    assert "never overwritten" in cli(*query, "invoice/99", "--proof-out", file, code=2).stderr
+    file = tmp_path / "absent.json"
     absent = cli(*query, "invoice/99", "--proof-out", file, code=3)
     assert "proven to be absent" in absent.stderr
     cli("verify", file, "--genesis", genesis)
