@@ -241,7 +241,7 @@ impl Chain {
 
     fn root_tree(&self, store: &Arc<dyn Store>, commit: &HeightCommit) -> Outcome<()> {
         let diff = update(&self.tables, &Tree(store.clone()), &tree_writes(&commit.diff), &Serial)?;
-        let top = (TOP_KEY.to_vec(), Some(Slot::Child(diff.top.clone()).to_row()));
+        let top = (TOP_KEY.to_vec(), Some(Slot::Child(diff.top).to_row()));
         let rows = diff.rows.into_iter().map(|(id, slot)| (id.to_bytes(), slot.map(|slot| slot.to_row())));
         let rows: Vec<TreeRow> = rows.chain([top]).collect();
         Ok(store.fold_tree(commit.block.header.height, &rows)?)
