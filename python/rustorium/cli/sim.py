@@ -114,7 +114,11 @@ def replay(
         from rustorium.access.files import create
 
         with create(log) as file:
-            report = run_seed(seed, mode, shape, sink=lambda entry: file.write(f"{entry}\n".encode()))
+
+            def sink(entry: str) -> None:
+                file.write(f"{entry}\n".encode())
+
+            report = run_seed(seed, mode, shape, sink=sink)
     if output is Format.table:
         print(report.line())
     else:
