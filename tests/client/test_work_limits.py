@@ -19,6 +19,9 @@ ASSUMED = 4 * 1024 // 64
 """Work units that a client declares for a value of unknown length at first."""
 
 
+Run = Callable[[FakeNet, Key, Callable[[AsyncClient], Awaitable[Any]]], None]
+
+
 def run(net: FakeNet, key: Key, body: Callable[[AsyncClient], Awaitable[Any]]) -> None:
     async def main() -> None:
         async with AsyncClient(net.urls, key=key, timeout_s=10.0, transport=net.transport) as client:
@@ -27,7 +30,33 @@ def run(net: FakeNet, key: Key, body: Callable[[AsyncClient], Awaitable[Any]]) -
     trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
 
 
-def test_a_write_over_a_large_value_is_signed_again(net: FakeNet, key: Key) -> None:
+@pytest.fixture
+def run_proven(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs with a client for which failures are proven, as they are with a genesis (`test_lying_nodes.py`)."""
+
+    def run_with(net: FakeNet, key: Key, body: Callable[[AsyncClient], Awaitable[Any]]) -> None:
+        async def patched(client: AsyncClient) -> None:
+            monkeypatch.setattr(client, "_trusts", lambda: True)
+            await body(client)
+
+        run(net, key, patched)
+
+    return run_with
+
+
+def test_a_nodes_word_alone_makes_nobody_send_twice(net: FakeNet, key: Key) -> None:
+    net.work_needed = 10**9
+
+    async def body(client: AsyncClient) -> None:
+        with pytest.raises(TransactionFailed, match="on the word of"):
+            await client.put(b"a", b"1")
+        await client.send_many([[put(key.address, b"a", b"2")]] * 3)
+        assert len(net.work_limits) == 1 + 3
+
+    run(net, key, body)
+
+
+def test_a_write_over_a_large_value_is_signed_again(net: FakeNet, key: Key, run_proven: Run) -> None:
     async def body(client: AsyncClient) -> None:
         await client.put(b"a", b"0")
         [first] = net.work_limits
@@ -37,10 +66,10 @@ def test_a_write_over_a_large_value_is_signed_again(net: FakeNet, key: Key) -> N
         assert (done.receipt.ok, done.receipt.nonce) == (True, 2)
         assert net.work_limits == [first, first, net.work_needed]
 
-    run(net, key, body)
+    run_proven(net, key, body)
 
 
-def test_what_fails_with_the_largest_limit_is_not_tried_again(net: FakeNet, key: Key) -> None:
+def test_what_fails_with_the_largest_limit_is_not_tried_again(net: FakeNet, key: Key, run_proven: Run) -> None:
     net.work_needed = 10**9
 
     async def body(client: AsyncClient) -> None:
@@ -52,10 +81,10 @@ def test_what_fails_with_the_largest_limit_is_not_tried_again(net: FakeNet, key:
         assert [isinstance(result, Submitted) and result.receipt is not None for result in results] == [True] * 3
         assert len(net.work_limits) == 2 + 6
 
-    run(net, key, body)
+    run_proven(net, key, body)
 
 
-def test_of_many_those_that_read_too_much_are_signed_again(net: FakeNet, key: Key) -> None:
+def test_of_many_those_that_read_too_much_are_signed_again(net: FakeNet, key: Key, run_proven: Run) -> None:
     async def body(client: AsyncClient) -> None:
         # A deletion costs more than this put, so only the puts declare too little.
         small, large = [put(key.address, b"a", b"1")], [delete(key.address, b"b")] * 2
@@ -67,4 +96,4 @@ def test_of_many_those_that_read_too_much_are_signed_again(net: FakeNet, key: Ke
         assert net.work_limits[-2:] == [first + LARGEST - ASSUMED] * 2
         assert len(net.work_limits) == 1 + 3 + 2
 
-    run(net, key, body)
+    run_proven(net, key, body)

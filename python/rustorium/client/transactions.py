@@ -80,8 +80,8 @@ class TransactionMethods(ClientBase):
         timeout_s: float | None = None,
     ) -> Submitted:
         """Signs and submits. If another process has used the nonce, it signs again with another one, until the
-        deadline. If it read values of more than 4 KiB, and failed for that, it is signed again once, with a work limit
-        for the largest ones.
+        deadline. If it read values of more than 4 KiB, and provably failed for that, it is signed again once, with a
+        work limit for the largest ones; so not without a genesis or checkpoint.
 
         Errors: those of `submit_transaction`, and TransactionFailed if the receipt is a failed one."""
         signer, deadline = self._signer(key), self._deadline(timeout_s)
@@ -93,7 +93,7 @@ class TransactionMethods(ClientBase):
             [result] = await self._sender.submit([transaction], wait, deadline)
             if isinstance(result, Submitted):
                 self._wrote(result.receipt)
-                if largest or not _declared_too_little(result):
+                if largest or not self._declared_too_little(result):
                     return succeeded(result)
                 largest = True
                 continue
@@ -114,8 +114,8 @@ class TransactionMethods(ClientBase):
         """Signs and submits many transactions in groups; returns one result each, in order.
 
         A group is sent while the ones before become final. `timeout_s` is per group. If another process has used a
-        transaction's nonce, or the transaction read values of more than 4 KiB and failed for that, it is signed again
-        and sent after the others, for at most `timeout_s` more."""
+        transaction's nonce, or the transaction read values of more than 4 KiB and provably failed for that, it is
+        signed again and sent after the others, for at most `timeout_s` more."""
         signer, seconds = self._signer(key), self._lifetime_s(timeout_s)
         arguments.one_of(wait, MILESTONES, "wait")
         if not isinstance(transactions, Iterable):
@@ -126,7 +126,7 @@ class TransactionMethods(ClientBase):
         declared = set[int]()
         for pause in _pauses():
             again = [place for place, result in enumerate(results) if _signable_again(result)]
-            short = [place for place, result in enumerate(results) if _declared_too_little(result)]
+            short = [place for place, result in enumerate(results) if self._declared_too_little(result)]
             short = [place for place in short if place not in declared]
             if not (again or short) or anyio.current_time() + pause >= deadline:
                 break
@@ -140,6 +140,14 @@ class TransactionMethods(ClientBase):
                     results[place] = result
         self._wrote_all(results)
         return results
+
+    def _declared_too_little(self, result: Result) -> bool:
+        """Returns whether the transaction provably failed because it needs more work than it declared. A node's word
+        alone counts for nothing here: one that lies would make the client send a write twice."""
+        if not self._trusts() or not isinstance(result, Submitted) or result.receipt is None:
+            return False
+        failure = result.receipt.failure
+        return failure is not None and failure.code == WORK_LIMIT
 
     def _wrote_all(self, results: Sequence[Result]) -> None:
         for result in results:
@@ -332,12 +340,6 @@ class TransactionMethods(ClientBase):
 def _signable_again(result: Result) -> bool:
     """Returns whether another process used the nonce: the transaction had no effect and may be signed again."""
     return isinstance(result, Refused) and result.code in SIGN_AGAIN
-
-
-def _declared_too_little(result: Result) -> bool:
-    """Returns whether the transaction failed because it needs more work than it declared."""
-    failure = result.receipt.failure if isinstance(result, Submitted) and result.receipt is not None else None
-    return failure is not None and failure.code == WORK_LIMIT
 
 
 def _pauses() -> Iterator[float]:
