@@ -59,7 +59,7 @@ fn each_read_of_a_value_costs_its_true_size() {
         assert_eq!(with(&world, &operation, UNITS - 1), (failed(LIMIT), 0), "{operation:?}");
         assert_eq!(with(&world, &operation, 0), (failed(LIMIT), 0), "{operation:?}");
     }
-    // What isn't there has no bytes.
+    // A key that doesn't exist has no bytes to pay for.
     assert_eq!(with(&world, &put(0, b"other", b"value"), 0), (Outcome::Ok, 0));
 }
 

@@ -280,7 +280,7 @@ class Operators:
         for _, node, delay in plan.away:
             world.after_ms(delay, world.bear, node)
         if plan.rivals is Rivals.AGAIN:
-            # It changes nothing: version 2 looks at no such value.
+            # A second activation changes nothing: version 2 looks at no such value.
             self._put_value(1, epoch, self._world.net.genesis[:32], OTHER_AGE_MS)
             self._end(epoch)
 

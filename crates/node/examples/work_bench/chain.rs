@@ -30,7 +30,7 @@ const WINDOW_BITS: u32 = 10;
 const SIGNATURES: u64 = 64;
 const BATCH_BYTES: usize = 512 * 1024;
 
-/// What a block took.
+/// The work, time and bytes that a block took.
 pub struct Spent {
     pub work: u64,
     pub all_ns: u64,
