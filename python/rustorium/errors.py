@@ -204,8 +204,9 @@ class OutcomeUnknown(ClientError):
 
     def __init__(self, transaction: str, message: str | None = None) -> None:
         text = message or (
-            f"the deadline passed before the outcome of transaction {transaction} was known: "
-            f"look it up with `rustorium tx status {transaction}`"
+            f"the deadline passed before the outcome of transaction {transaction} was known, and it may still be "
+            f"executed until it expires, for example once an earlier nonce is used: look it up with "
+            f"`rustorium tx status {transaction}` before you sign another one"
         )
         super().__init__(text)
         self.transaction = transaction

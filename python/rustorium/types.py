@@ -118,7 +118,9 @@ class Submitted(Record):
 
 @dataclass(frozen=True, slots=True)
 class TransactionStatus(Record):
-    """State of a transaction: unknown (never seen, or dropped), pending in a pool, or final."""
+    """State of a transaction: final, pending (a client of the node that answers waits for it), or unknown.
+
+    An unknown transaction may still wait in a pool until it expires."""
 
     id: str
     state: Literal["unknown", "pending", "final"]
@@ -442,7 +444,7 @@ class WriteProof(Record):
     check."""
 
     receipt: Receipt
-    proof: bytes
+    proof: bytes = field(repr=False)
     """The receipt's proof file."""
     state: ProvenState | None
     """Content of the transaction's subjects, at a root at or above the receipt; `None` if the chain makes no state

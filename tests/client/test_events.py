@@ -10,7 +10,7 @@ from fake_net import FakeNet, receipt
 
 from rustorium.client import AsyncClient, Key
 from rustorium.client.events import Place, place
-from rustorium.errors import BadResponse, NotFound, Refused
+from rustorium.errors import BadResponse, NotFound, Refused, UsageError
 from rustorium.types import Event
 
 
@@ -36,6 +36,14 @@ def follow(net: FakeNet, key: Key, count: int, after: str | None) -> list[Event]
         return found
 
     return trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+def subscribe(net: FakeNet, key: Key, filter: str | None, after: str | None) -> None:
+    async def main() -> None:
+        async with AsyncClient(net.urls, key=key, transport=net.transport) as client:
+            client.subscribe_transactions(filter, after=after)
+
+    trio.run(main)
 
 
 def test_a_stream_resumes_after_the_last_event(net: FakeNet, key: Key) -> None:
@@ -75,6 +83,18 @@ def test_a_bad_filter_is_refused(net: FakeNet, key: Key) -> None:
     net.events = events
     with pytest.raises(Refused, match="is no filter"):
         follow(net, key, 1, "0.0.0")
+
+
+def test_a_filter_that_no_transaction_passes_is_a_mistake_of_the_caller(net: FakeNet, key: Key) -> None:
+    """A stream of blocks alone has no receipts, so it would never yield anything."""
+    with pytest.raises(UsageError, match="blocks are no events of transactions"):
+        subscribe(net, key, "sender:rs1, blocks", None)
+
+
+@pytest.mark.parametrize("after", ["", "5", "1.2.3.4"])
+def test_an_id_that_is_none_is_a_mistake_of_the_caller(net: FakeNet, key: Key, after: str) -> None:
+    with pytest.raises(UsageError, match=r"give shard\.height\.index"):
+        subscribe(net, key, None, after)
 
 
 def test_pruned_events_are_not_found(net: FakeNet, key: Key) -> None:

@@ -90,7 +90,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "wrong").touch(0o600)
     (tmp_path / "wrong").write_bytes(b"another word")
     (tmp_path / "one.notes").write_bytes(sealed)
-    with pytest.raises(_native.NativeError, match="passphrase"):
+    with pytest.raises(KeyFileError, match="passphrase"):
         Wallet.open(tmp_path / "one", tmp_path / "wrong")
 
 

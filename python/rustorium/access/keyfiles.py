@@ -23,10 +23,14 @@ def account_kind(region: int) -> str:
 
 
 def open_key_file(path: Path, kind: str, passphrase_file: Path | None, environment: Mapping[str, str]) -> bytes:
-    """Returns the secret seed in a key file. Errors: KeyFileError (missing, wrong passphrase, corrupt), NativeError."""
+    """Returns the secret seed in a key file. Errors: KeyFileError (missing, wrong passphrase, corrupt)."""
     from rustorium import _native
 
-    return _native.open_key(str(path), kind, passphrase_of(path, passphrase_file, environment))
+    passphrase = passphrase_of(path, passphrase_file, environment)
+    try:
+        return _native.open_key(str(path), kind, passphrase)
+    except _native.NativeError as error:
+        raise KeyFileError(str(error.args[0]), code=error.code) from None
 
 
 def passphrase_of(path: Path, passphrase_file: Path | None, environment: Mapping[str, str]) -> bytes:

@@ -219,7 +219,9 @@ def client_of(
         return _client(nodes, pinned, checkpoint, timeout_s, token, trust, tls_of(nodes_of))
     found = net_of(net)
     if found is None:
-        raise UsageError("no net is named: give --net devnet.json, or --node URL with --genesis FILE")
+        raise UsageError(
+            "no net is named: give --net devnet.json or set RUSTORIUM_NET, or give --node URL with --genesis FILE"
+        )
     pinned = read_genesis(Path(found.genesis))
     return _client(found.endpoints, pinned, checkpoint, timeout_s, token, trust, tls_of(found))
 

@@ -1,5 +1,6 @@
 """`status check`."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -98,13 +99,19 @@ def _looker(
 ) -> Look:
     """Returns the function that checks. Its verdicts begin with the net, then each node in order. Errors: UsageError,
     HomeMissing."""
+    from rustorium.errors import HomeMissing
     from rustorium.health.verdict import of_net, of_node
+    from rustorium.home.paths import default_home
     from rustorium.net.probe import ask
 
     found = net_of(net) if not nodes and (net is not None or home is None) else None
     endpoints = list(nodes) or (found.endpoints if found is not None else [])
     tls = tls_of(found)
     own: Home | Remote | None = None
+    if home is None and not endpoints and default_home(os.environ) is None:
+        raise HomeMissing(
+            "neither a net nor a home is named: give --net or --home, or set RUSTORIUM_NET or RUSTORIUM_HOME"
+        )
     if home is None or isinstance(home, Path):
         own = _known(home_of(home)) if home is not None or not endpoints else None
     else:

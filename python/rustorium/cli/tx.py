@@ -238,7 +238,10 @@ def tx_status(
         found = client.get_transaction(transaction, verify=verify)
         proof = client.prove_transaction(transaction) if proof_out is not None else b""
     if found.state == "unknown":
-        raise NotFound(f"no node knows transaction {transaction}: check the id, or send it again")
+        raise NotFound(
+            f"no node has executed transaction {transaction}: check the id; if you sent it, it may still be executed "
+            "until it expires, so don't sign another one before"
+        )
     if proof_out is not None:
         write_proof(proof_out, proof)
     if found.state == "final" and not found.proven:

@@ -18,7 +18,7 @@ from rustorium.access.tls import refusal
 from rustorium.client import wire
 from rustorium.client.endpoints import Endpoint
 from rustorium.client.transport import PAUSE_S_MAX, PAUSE_S_MIN, READ_ATTEMPT_S, Transport
-from rustorium.errors import BadResponse, Busy, NotFound, Refused, TlsRefused
+from rustorium.errors import BadResponse, Busy, NotFound, Refused, TlsRefused, UsageError
 from rustorium.types import Event
 
 SILENCE_S_MAX = 60.0
@@ -49,11 +49,18 @@ class Place:
 
 
 class EventStream:
-    """An endless asynchronous iterator of the events after a position. Close it by `aclose`, or close the client."""
+    """An endless asynchronous iterator of the events after a position. Close it by `aclose`, or close the client.
+
+    Errors: UsageError if `filter` asks for blocks, or if `after` is no event's id."""
 
     def __init__(self, transport: Transport, filter: str, after: str | None) -> None:
+        if "blocks" in (term.strip() for term in filter.split(",")):
+            raise UsageError("blocks are no events of transactions: use receipts, failed, sender:rs1… or id:<hex>")
         self._transport, self._filter = transport, filter
-        self._position = place(after) if after is not None else None
+        try:
+            self._position = place(after) if after is not None else None
+        except BadResponse as error:
+            raise UsageError(error.message) from None
         self._link: _Link | None = None
         self._endpoint: Endpoint | None = None
         self._gone = 0

@@ -92,7 +92,7 @@ class Key:
     @classmethod
     def open(cls, path: str | Path, passphrase_file: str | Path | None = None) -> Self:
         """Opens a key file, or a signer's key by its URL (`remote`). The passphrase is found as the commands find it.
-        Errors: KeyFileError, NativeError."""
+        Errors: KeyFileError."""
         file = arguments.path(path, "path")
         if str(path).startswith("unix:"):
             return cls.remote(str(path))

@@ -40,7 +40,9 @@ def create_account(region: int, public_key: str, storage_bytes: int) -> Operatio
 
 
 def grant(to: str, prefixes: Sequence[bytes | str]) -> Operation:
-    """Lets another account write under these prefixes of the sender's namespace; an empty list revokes the right.
+    """Lets another account write all keys that begin with these prefixes in the sender's namespace.
+
+    The list replaces that of an earlier grant to the same account. An empty list revokes the right.
 
     Errors: UsageError for one prefix in place of a list."""
     if isinstance(prefixes, str | bytes):

@@ -247,7 +247,10 @@ class TransactionMethods(ClientBase):
         return await self.send([ops.verify_proof(verifier, inputs, raw)], key=key, wait=wait, timeout_s=timeout_s)
 
     async def get_transaction(self, transaction: str, *, verify: bool = True) -> TransactionStatus:
-        """Returns a transaction's status by its id; "unknown" only if no node knows it.
+        """Returns a transaction's status by its id.
+
+        A transaction that waits in a pool is "pending" at a node whose client still waits for it, and "unknown"
+        elsewhere. So an unknown one that was sent may still be executed until it expires.
 
         Given a genesis or checkpoint, a certified receipt is checked here and called `proven`. Everything else is the
         node's claim, as is all with `verify=False`.
@@ -314,7 +317,9 @@ class TransactionMethods(ClientBase):
 
         It reconnects without gaps or duplicates. Events are the node's claim: `get_transaction` returns a proven one.
 
-        `filter`: any of `receipts`, `failed`, `sender:rs1…`, `id:<hex>`, separated by commas."""
+        `filter`: any of `receipts`, `failed`, `sender:rs1…`, `id:<hex>`, separated by commas.
+
+        Errors: UsageError for a filter of blocks, and for an `after` that is no event's id."""
         wanted = "receipts" if filter is None else arguments.text(filter, "filter")
         behind = arguments.text(after, "after") if after is not None else None
         stream = EventStream(self._transport, wanted, behind)

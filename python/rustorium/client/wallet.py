@@ -56,8 +56,7 @@ class Wallet(WalletFile):
     ) -> Self:
         """Opens a wallet file; the passphrase is found as the commands find it.
 
-        Errors: KeyFileError, WalletError if another process has it open or the notes are another wallet's,
-        NativeError."""
+        Errors: KeyFileError, WalletError if another process has it open or the notes are another wallet's."""
         return cls._open(path, passphrase_file, proving_key)
 
     def __enter__(self) -> Self:

@@ -60,7 +60,7 @@ class Opener:
     environment: Mapping[str, str]
 
     def seed(self, path: Path, kind: str) -> bytes:
-        """Returns the secret seed. Errors: KeyFileError, NativeError."""
+        """Returns the secret seed. Errors: KeyFileError."""
         return open_key_file(path, kind, self.passphrase_file, self.environment)
 
     def public(self, path: Path, kind: str) -> str:
