@@ -7,6 +7,9 @@ export PATH := justfile_directory() / ".venv/bin:" + env("PATH")
 
 python := ".venv/bin/python"
 
+# Tests start thousands of Python processes, each of which would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Exports the environment of every cargo call; stops when it can't be made.
 with := 'exports="$(' + python + ' tools/build/backend.py)"; eval "$exports";'
 
