@@ -8,9 +8,9 @@ import pytest
 from hypothesis import settings
 
 LONGEST = (
+    "test_wasm.py",
     "test_snarkjs.py",
     "test_s3.py",
-    "test_wasm.py",
     "test_consistency.py",
     "test_openapi.py",
     "test_locked_install.py",
