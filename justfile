@@ -7,6 +7,9 @@ export PATH := justfile_directory() / ".venv/bin:" + env("PATH")
 
 python := ".venv/bin/python"
 
+# Tests start thousands of Python processes, each of which would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Exports the environment of every cargo call; stops when it can't be made.
 with := 'exports="$(' + python + ' tools/build/backend.py)"; eval "$exports";'
 
@@ -92,7 +95,7 @@ test-outside: build (debian "strace" "strace") (debian "go" "golang-go") (debian
     [ -d "$browser-$playwright/playwright" ] || {{ python }} -m pip install -q --disable-pip-version-check --target "$browser-$playwright" "playwright==$playwright"
     versitygw=1.8.0 store="${RUSTORIUM_BUILD_CACHE:-$HOME/.cache/rustorium-build}/versitygw" # a minute on two cores, once
     [ -x "$store-$versitygw/versitygw" ] || GOBIN="$store-$versitygw" go install "github.com/versity/versitygw/cmd/versitygw@v$versitygw"
-    PYTHONPATH="$browser-$playwright" PATH="$tools-$deny/bin:$PATH:$store-$versitygw:$openapi-$schemathesis/bin" {{ python }} -m pytest -m outside
+    PYTHONPATH="$browser-$playwright" PATH="$tools-$deny/bin:$PATH:$store-$versitygw:$openapi-$schemathesis/bin" {{ python }} -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m outside
 
 # coverage-guided fuzzing of one target after the other (all), SECONDS each; the fewest small inputs that cover what is new go to tests/fuzz/corpus
 fuzz SECONDS="60" *TARGETS: venv

@@ -371,7 +371,7 @@ RULES: dict[str, Broken] = {
     "R25: what doesn't come isn't asked for again": _tests(VOTES, (Machine, "_forget_requests", lambda _: None)),
     "R28: a boundary is no content": _seeds(Mode.EPOCHS, 28, (Chain, "has_content", content_without_boundaries)),
     "R28: voters take any epoch end": _seeds(Mode.EPOCHS, 40, (DataPlane, "_ending_status", any_root_will_do)),
-    "R28: closing blocks are executed": _seeds(Mode.EPOCHS, 0, (DataPlane, "_over", False)),
+    "R28: closing blocks are executed": _seeds(Mode.EPOCHS, 90, (DataPlane, "_over", False)),
     "R29: an epoch's first block is a closing block": _seeds(Mode.EPOCHS, 0, (Chain, "__init__", boundary_as_it_is)),
     "R29: effects of an older epoch are carried out": _seeds(Mode.EPOCHS, 36, (SimPort, "submit", any_effect)),
     "R30: followers vote": _seeds(
@@ -382,7 +382,7 @@ RULES: dict[str, Broken] = {
         Mode.EPOCHS, 60, (Peers, "_take_end", end_only_above_the_newest_finalization)
     ),
     "R31: a committee's certificates count in every epoch": _seeds(
-        Mode.EPOCHS, 60, (World, "is_genuine", signed_in_any_epoch)
+        Mode.EPOCHS, 105, (World, "is_genuine", signed_in_any_epoch)
     ),
     "R32: the epoch's start is not on disk": _seeds(Mode.EPOCHS, 0, (SimPort, "start", begin_without_sync)),
     "reads: a client goes back": _tests(

@@ -15,7 +15,7 @@ from rustorium.home.paths import Home
 from rustorium.testing import DevnetFactory
 from signer_tools import Signers
 
-pytestmark = [pytest.mark.outside, pytest.mark.nodes]
+pytestmark = pytest.mark.outside
 
 MODULE = next((str(path) for path in Path("/usr/lib").glob("**/libsofthsm2.so")), "/usr/lib/softhsm/libsofthsm2.so")
 

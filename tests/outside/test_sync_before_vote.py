@@ -44,7 +44,7 @@ DELAY_US = 50_000
 TRANSACTIONS = 8
 PAGE, OVERHEAD = 4096, 37
 VOTE, PROPOSAL, BATCH, CERTIFICATE = 1, 2, 3, 4
-NOTARIZE, FINALIZE = 0, 2
+NOTARIZE, NULLIFY, FINALIZE = range(3)
 CALL = re.compile(r"^(\d+) +(\d+\.\d+) (pwrite64|fdatasync)\((\d+)<([^>]*)>(.*)$")
 RESUMED = re.compile(r"^(\d+) +(\d+\.\d+) <\.\.\. (pwrite64|fdatasync) resumed>(.*)$")
 
@@ -208,11 +208,19 @@ def run(root: Path, durability: str) -> tuple[Trace, Trace, list[tuple[float, fl
         )
 
 
+def given_up(voter: Trace, witness: Trace, view: int) -> bool:
+    """Returns whether one of them gave a view up, as happens on a busy machine, and so didn't vote to finalize it. A
+    later block made its block final."""
+    return any(node.find(VOTE, view, NULLIFY) is not None for node in (voter, witness))
+
+
 def faults(voter: Trace, witness: Trace, told: list[tuple[float, float, int]]) -> list[str]:
     """Returns the contradictions to "synced before sent"."""
     found: list[str] = []
     checked = 0
     for _, final, view in told:
+        if given_up(voter, witness, view):
+            continue
         notarize = voter.find(VOTE, view, NOTARIZE)
         finalize = voter.find(VOTE, view, FINALIZE)
         seen = witness.find(VOTE, view, FINALIZE)
@@ -251,6 +259,6 @@ def test_the_check_fails_on_a_node_without_the_sync(tmp_path: Path) -> None:
     voter, witness, told = run(tmp_path / "net", "os")
     assert not [call for call in voter.calls if call.name == "fdatasync"]
     found = faults(voter, witness, told)
-    for view in {view for _, _, view in told}:
+    for view in {view for _, _, view in told if not given_up(voter, witness, view)}:
         assert f"view {view}: the notarize vote was sent before it was synced" in found
         assert f"view {view}: the finalize vote was sent before it was synced" in found

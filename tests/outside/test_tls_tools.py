@@ -9,7 +9,7 @@ import pytest
 from rustorium.net.devnet import Devnet
 from rustorium.testing import DevnetFactory
 
-pytestmark = [pytest.mark.outside, pytest.mark.nodes]
+pytestmark = pytest.mark.outside
 
 NAMES = "subjectAltName=IP:127.0.0.1,DNS:localhost"
 

@@ -9,6 +9,7 @@ import random
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import combinations_with_replacement
 
 import pytest
@@ -186,12 +187,18 @@ class Run:
         return self.seen
 
 
+@cache
+def calm_run(n: int, ms: float) -> Observations:
+    """Returns the observations without attackers, which the tests of all kinds compare with."""
+    return Run(n, {}, 100.0).play(ms)
+
+
 @pytest.mark.parametrize("kind", FLOODS)
 @pytest.mark.parametrize("n", NODES)
 def test_a_member_that_floods_slows_the_others_by_half_at_most(
     n: int, kind: str, figure: Callable[[str], None]
 ) -> None:
-    calm = Run(n, {}, 100.0).play(FLOOD_MS)
+    calm = calm_run(n, FLOOD_MS)
     attacked = Run(n, {n - 1: FLOODS[kind]()}, 100.0).play(FLOOD_MS)
     times = attacked.p50_ms / calm.p50_ms
     figure(
@@ -208,7 +215,7 @@ def test_mute_leaders_leave_half_of_the_blocks(n: int, adjacent: bool, figure: C
     faulty = (n - 1) // 3
     places = range(faulty) if adjacent else range(0, 3 * faulty, 3)
     ms = 250.0 * n
-    calm = Run(n, {}, 100.0).play(ms)
+    calm = calm_run(n, ms)
     # Before they are on the list, each of them loses two turns of at most two and four times the smallest timeout of
     # 100 ms.
     mute = Run(n, {place: Mute() for place in places}, 100.0, WARM_MS + 600.0 * faulty).play(ms)

@@ -17,7 +17,7 @@ from rustorium.sim.world import World
 NODES, ACCOUNTS = 4, 6
 CHURNER = 3
 AGE_MS = 8_000
-RUN_MS = float(os.environ.get("RUSTORIUM_CHURN_MS", "24000"))
+RUN_MS = float(os.environ.get("RUSTORIUM_CHURN_MS", "16000"))
 CONFIG = ConsensusConfig(
     delta_floor_ms=20, delta_start_ms=40, delta_ceiling_ms=1_000, heartbeat_ms=200, parent_grace_ms=3, state_roots=True
 )

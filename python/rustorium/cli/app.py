@@ -47,9 +47,12 @@ from rustorium.cli import (
 )
 from rustorium.cli.failure import explain, wants_json
 from rustorium.cli.grouped import SectionedGroup, list_whole
+from rustorium.cli.narrowed import narrowed
 from rustorium.cli.whole import group_needing_node, needing_node
 
 BROKEN_PIPE = 141
+TLS_OPTIONS = ("--ca", "--client-certificate", "--client-key")
+"""The global options that take a value."""
 TLS_VARIABLES = ("RUSTORIUM_CA_FILE", "RUSTORIUM_CLIENT_CERTIFICATE", "RUSTORIUM_CLIENT_KEY")
 """Environment variables through which commands get the values of global options; read by `rustorium.access.tls`, which
 is imported only if needed."""
@@ -151,7 +154,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     if line[:1] == ["help"]:
         line = [*line[1:], "--help"]
     try:
-        code = app(line, standalone_mode=False, prog_name=_name())
+        code = narrowed(app, line, TLS_OPTIONS)(line, standalone_mode=False, prog_name=_name())
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
