@@ -12,17 +12,17 @@ use parking_lot::Mutex;
 use rustorium_api::{FinalBlock, Newest, Refused, Submitted};
 use rustorium_crypto::{set_hash, term_hash, transaction_id};
 use rustorium_execution::{
-    CommitteeRecord, Found, Input, Keys, LimitedRead, Skip, StateRead, StateReadError, arrange, committee_key,
-    execute_with, new_parameters, next_term, order, term_of,
+    CommitteeRecord, Input, Keys, LimitedRead, Skip, StateRead, StateReadError, arrange, committee_key, execute_with,
+    new_parameters, next_term, order, term_of,
 };
 use rustorium_shard::context::Context;
 use rustorium_shard::log_marks;
 use rustorium_shard::{EndedEpoch, Event, Executed, ExecutionJob};
 use rustorium_state::workers::Workers;
-use rustorium_storage::{HeightCommit, LimitedValue, Store, StoreError, TreeWrites};
+use rustorium_storage::{HeightCommit, Store, StoreError, TreeWrites};
 use rustorium_types::{
-    BlockProof, EpochChange, EpochTransition, Hash, Header, Height, LeafWrite, Parameters, ResultClaim, StateKey,
-    TermChange, TxId, ValidatorSet,
+    BlockProof, EpochChange, EpochTransition, Hash, Header, Height, LeafWrite, LimitedValue, Parameters, ResultClaim,
+    StateKey, TermChange, TxId, ValidatorSet,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -40,12 +40,8 @@ impl StateRead for StoredState<'_> {
 }
 
 impl LimitedRead for StoredState<'_> {
-    fn get_within(&self, key: &StateKey, bytes_max: usize) -> Result<Option<Found>, StateReadError> {
-        let value = self.0.state_within(key, bytes_max).map_err(|error| StateReadError(error.to_string()))?;
-        Ok(value.map(|value| match value {
-            LimitedValue::Whole(value) => Found::Value(value),
-            LimitedValue::Longer => Found::Longer,
-        }))
+    fn get_within(&self, key: &StateKey, bytes_max: usize) -> Result<Option<LimitedValue>, StateReadError> {
+        self.0.state_within(key, bytes_max).map_err(|error| StateReadError(error.to_string()))
     }
 }
 
