@@ -139,7 +139,8 @@ impl Plan {
             let parameters = &self.context.parameters;
             // The owners change the committee, and then no boundary ends version 1.
             let (rooted, activating) = (parameters.state_roots, None);
-            let basis = Basis { parameters, previous_root, parent_claim, rooted, activating };
+            let first = &*self.context.validators;
+            let basis = Basis { parameters, previous_root, parent_claim, rooted, activating, first };
             let stored = execute_and_store(store, &basis, (&Keys::default(), &Serial), &job)
                 .map_err(|(code, sentence)| NodeError::new(code, sentence))?;
             (previous_root, parent_claim) = (stored.commit.result_root, block.header.result.root);
