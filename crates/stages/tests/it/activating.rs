@@ -236,7 +236,7 @@ fn owners_who_end_an_epoch_above_a_boundary_of_the_first_release_plan_it_by_vers
     let store: Arc<dyn Store> = net.store(0).clone();
     let first = store.epoch(Epoch(0)).unwrap();
     store.put_epoch(&change.into()).unwrap();
-    let refused = Plan::new(&net.genesis, &*store, Vec::new(), 0).err().unwrap();
+    let refused = Plan::new(&net.genesis, &store, (Vec::new(), 0), || Ok(TABLES.clone())).err().unwrap();
     assert!(refused.sentence.contains("doesn't change the committee"), "{refused}");
     assert_eq!(store.epoch(Epoch(0)).unwrap(), first, "with the evidence");
 }
