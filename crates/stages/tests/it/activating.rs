@@ -227,6 +227,7 @@ fn a_home_of_the_first_release_goes_on_by_version_two_from_the_boundary() {
     let context = opened(&net).context;
     assert_eq!((context.rules, context.epoch()), (Rules::V2, Epoch(1)));
     assert_eq!(context.parameters, body.parameters);
+    assert_eq!(context.parameters_since, Epoch(1));
     assert_eq!(store.epoch(Epoch(0)).unwrap(), first, "with the evidence");
 }
 
