@@ -61,6 +61,7 @@ async fn accounts_balances_and_keys_name_where_they_hold() {
     let at = json!({ "shard": 0, "height": 4, "root": Hash([4; 32]) });
     let body = get(&router, &format!("/v1/accounts/{account}?at=latest")).await.json();
     assert_eq!((&body["nonce"], &body["at"]), (&json!(4), &at));
+    assert_eq!(body["protocol"], world.chain().genesis.version);
     let body = get(&router, &format!("/v1/accounts/{account}/balances/{}", Hash([1; 32]))).await.json();
     assert_eq!((&body["balance"], &body["at"]), (&json!(u128::MAX.to_string()), &at));
     let keys = [
