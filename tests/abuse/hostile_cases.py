@@ -121,6 +121,22 @@ ANSWERS: Mapping[str, tuple[Callable[[Any], object], object]] = {
         wire.account,
         {"account": "rs1", "nonce": 1, "public_key": "ab", "quota_left": 3, "storage_bytes_left": 4, "at": PLACE},
     ),
+    "next nonce": (
+        wire.next_nonce,
+        {
+            "account": "rs1",
+            "nonce": 1,
+            "public_key": "ab",
+            "quota_left": 3,
+            "storage_bytes_left": 4,
+            "protocol": 2,
+            "at": PLACE,
+        },
+    ),
+    "rules in force": (
+        wire.in_force,
+        {"version": 1, "parameters": {}, "in_force": {"version": 2, "since_epoch": 3, "parameters": {"a": 1}}},
+    ),
     "value": (wire.value, {"namespace": "rs1", "key_hex": "00", "value_hex": "ff", "at": PLACE}),
     "balance": (wire.balance, {"account": "rs1", "asset": "ab", "balance": "12345678901234567890", "at": PLACE}),
     "block": (wire.block, {"header": HEADER, "digest": "ab", "at": PLACE, "block_hex": "00", "proof_hex": "01"}),

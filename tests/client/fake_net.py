@@ -62,6 +62,8 @@ class FakeNet:
         self.executed: list[int] = []
         self.group_sizes: list[int] = []
         self.refuse_next: list[dict[str, Any]] = []
+        self.protocol: int | None = None
+        """Version of the epoch, as nodes say it; those of earlier releases don't."""
         self.work_needed = 0
         """A transaction that declares less fails."""
         self.work_limits: list[int] = []
@@ -152,7 +154,8 @@ class FakeNet:
         return {"shard": 0, "height": self.height, "root": ROOT}
 
     def _account(self, address: str) -> dict[str, Any]:
-        return {
+        said = {} if self.protocol is None else {"protocol": self.protocol}
+        return said | {
             "account": address,
             "nonce": self.nonces[address],
             "public_key": "00" * 32,

@@ -97,3 +97,26 @@ def test_of_many_those_that_read_too_much_are_signed_again(net: FakeNet, key: Ke
         assert len(net.work_limits) == 1 + 3 + 2
 
     run_proven(net, key, body)
+
+
+def test_a_write_declares_the_work_of_the_epochs_version(net: FakeNet, key: Key) -> None:
+    for net.protocol in (None, 1, 2):
+        run(net, key, lambda client: client.put(b"a", b"1"))
+    unknown, first, second = net.work_limits
+    assert first < second == unknown, "whoever doesn't know the version declares the dearer work"
+
+
+def test_a_write_that_the_switch_to_another_version_refuses_is_signed_again(net: FakeNet, key: Key) -> None:
+    net.protocol = 1
+
+    async def body(client: AsyncClient) -> None:
+        await client.put(b"a", b"1")
+        refusal = {"code": "work-limit-too-low", "message": "It declares too little."}
+        net.protocol, net.refuse_next = 2, [refusal] * 2
+        done = await client.put(b"a", b"2")
+        assert done.receipt is not None
+        assert done.receipt.nonce == 1
+        first, second = net.work_limits
+        assert first < second
+
+    run(net, key, body)

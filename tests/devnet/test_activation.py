@@ -7,7 +7,9 @@ import pytest
 
 from process_tools import cli, wait_for
 from rustorium.access.genesis import read_genesis
+from rustorium.access.keyfiles import public_part
 from rustorium.client import Client, Key
+from rustorium.home.paths import Home
 from rustorium.net.devnet import Devnet
 from rustorium.testing import DevnetFactory
 
@@ -42,6 +44,8 @@ def test_a_running_chain_goes_on_by_version_two(devnet_factory: DevnetFactory) -
         assert protocols(net, range(4)) == {1}
         assert "All validators are ready" in activate(net, "--dry-run")
         assert protocols(net, range(4)) == {1}
+        before = client.parameters()
+        assert (before["version"], before["since_epoch"]) == (1, 0)
 
         # Nobody knows which release a validator runs that is away.
         net.kill(AWAY)
@@ -62,6 +66,19 @@ def test_a_running_chain_goes_on_by_version_two(devnet_factory: DevnetFactory) -
         client.put(b"with the one that was away", b"3", key=key, wait="certified")
         net.restart(0)
         assert "version 2 is active already" in activate(net, code=5)
+
+        in_force = client.parameters()
+        assert (in_force["version"], in_force["since_epoch"]) == (2, client.status().epoch)
+        assert in_force["parameters"]["root_period_ms"] == 2000 != before["parameters"]["root_period_ms"]
+
+        # The genesis is of version 1, and keys come in with the proof that version 2 asks for.
+        assert net.terminate(AWAY) == 0
+        home = net.net.nodes[AWAY].home
+        old = public_part(Home(Path(home)).validator_key)[1]
+        cli("node", "replace-key", "--home", home, "--net", net.path, code=0, timeout_s=60.0)
+        wanted = {str(one["validator_key"]) for one in client.validators()["next"]}
+        assert old not in wanted
+        assert public_part(Home(Path(home)).validator_key)[1] in wanted
     # A client that knows the genesis of version 1 alone follows into version 2.
     with client_of(net) as fresh:
         assert fresh.get(key.address, b"with the one that was away") == b"3"

@@ -77,7 +77,8 @@ def test_a_retired_validator_votes_with_its_new_key(devnet_factory: DevnetFactor
 class FakeChain:
     """A fake client for `replace_key`: it shows the new key after the transaction, and proves it."""
 
-    def __init__(self, validator: Mapping[str, Any], owner: str = "") -> None:
+    def __init__(self, validator: Mapping[str, Any], owner: str = "", version: int = 2) -> None:
+        self.version = version
         self.validator, self.sent, self.owner = dict(validator), 0, owner
         self.proven: list[Mapping[str, Any]] = []
         self.uncertified = 0
@@ -85,8 +86,12 @@ class FakeChain:
     def validators(self) -> dict[str, Any]:
         return {"epoch": 0, "validators": [], "next": [self.validator]}
 
+    def parameters(self) -> dict[str, Any]:
+        return {"version": self.version, "since_epoch": 0, "parameters": {}}
+
     def send(self, changes: list[Mapping[str, Any]], **_: object) -> None:
         self.sent += 1
+        assert ("possession" in changes[0]) == (self.version > 1), "the epoch's version decides, not the genesis'"
         assert changes[0]["validator_key"] == self.validator["validator_key"]
         self.validator["validator_key"] = changes[0]["new_validator_key"]
         self.proven += [{"sender": self.owner, "operations": changes}]
@@ -125,7 +130,9 @@ def test_a_crash_at_any_step_never_joins_a_key_with_another_journal(
         old = public_part(home.validator_key)[1]
         owner_key = public_part(owner)[1]
         address = account_id(0, bytes.fromhex(owner_key))
-        chain = FakeChain({"name": "node-0", "validator_key": old, "owner_key": owner_key, "region": 0}, address)
+        chain = FakeChain(
+            {"name": "node-0", "validator_key": old, "owner_key": owner_key, "region": 0}, address, 1 + crash_at % 2
+        )
         left = crash_at
 
         def crashing(source: Path, target: Path) -> None:

@@ -90,11 +90,17 @@ def test_a_process_that_dies_takes_both_hosts(worlds: tuple[World, World]) -> No
 def test_a_host_that_comes_back_is_on_its_process_links_and_others_saw_none_go(worlds: tuple[World, World]) -> None:
     root, other = worlds
     told: list[tuple[int, int, bool]] = []
+
+    def hears(here: int) -> Callable[[int, bool, int], None]:
+        def link(number: int, up: bool, _version: int) -> None:
+            told.append((here, number, up))
+
+        return link
+
     for node in other.nodes:
         port = node.port
         assert port is not None
-        tell = lambda number, up, version, here=node.index: told.append((here, number, up))  # noqa: E731
-        port.link = tell  # type: ignore[method-assign]
+        port.link = hears(node.index)  # type: ignore[method-assign]
     other.fault(3, 5.0)
     run_until(root, lambda: other.nodes[3].port is not None)
     assert root.processes[3].linked == {0, 1, 2}

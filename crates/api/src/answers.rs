@@ -6,8 +6,8 @@ use crate::json::Finding;
 use core::net::{IpAddr, Ipv4Addr};
 use rustorium_crypto::Foreign;
 use rustorium_types::{
-    BatchDigest, Block, BlockDigest, BlockProof, Epoch, Hash, Height, Receipt, ReceiptProof, ResultLink, Transaction,
-    TxId, ValidatorIndex, ValidatorSet, View,
+    BatchDigest, Block, BlockDigest, BlockProof, Epoch, Hash, Height, Parameters, Receipt, ReceiptProof, ResultLink,
+    Transaction, TxId, ValidatorIndex, ValidatorSet, View,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -348,6 +348,17 @@ fn nearest_text(nearest: Option<Height>) -> String {
 
 /// Position of a receipt: height, and index in the block. Pages of an account's transactions continue below one.
 pub type Place = (Height, u32);
+
+/// The rules of a chain's current epoch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct InForce {
+    /// Protocol version.
+    pub version: u16,
+    /// Chain parameters.
+    pub parameters: Parameters,
+    /// The epoch since which these parameters are in force.
+    pub since: Epoch,
+}
 
 /// The current committee, and the one that operators want next.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -30,7 +30,7 @@ pub use keys::{
     PoolRow, account_key, asset_of_balance, balance_key, committee_key, data_key, grant_key, is_name, name_of_data,
     pool_key, statement_key, verifier_key,
 };
-pub use limited::{Found, LimitedRead};
+pub use limited::LimitedRead;
 pub use order::{arrange, order};
 pub use parameters::{check_parameters2, quorums};
 pub use prices::{ASSUMED_BYTES, declared_work, least_work, planned_work, worst_case_work};

@@ -3,23 +3,7 @@
 //! *Invariants:* the answer depends on the state and the bound alone, never on caches.
 
 use crate::v1::ledger::{StateRead, StateReadError};
-use rustorium_types::StateKey;
-
-/// A leaf that exists.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
-    /// The value, within the bound.
-    Value(Vec<u8>),
-    /// The value has more bytes than the bound.
-    Longer,
-}
-
-impl Found {
-    /// Returns the value as a read with this bound finds it.
-    pub fn of(value: Vec<u8>, bytes_max: usize) -> Self {
-        if value.len() > bytes_max { Self::Longer } else { Self::Value(value) }
-    }
-}
+use rustorium_types::{LimitedValue, StateKey};
 
 /// A reader of the state before the block that knows how long a value is before it reads it.
 pub trait LimitedRead: StateRead {
@@ -28,7 +12,7 @@ pub trait LimitedRead: StateRead {
     ///
     /// # Errors
     /// The leaf can't be read.
-    fn get_within(&self, key: &StateKey, bytes_max: usize) -> Result<Option<Found>, StateReadError> {
-        Ok(self.get(key)?.map(|value| Found::of(value, bytes_max)))
+    fn get_within(&self, key: &StateKey, bytes_max: usize) -> Result<Option<LimitedValue>, StateReadError> {
+        Ok(self.get(key)?.map(|value| LimitedValue::of(value, bytes_max)))
     }
 }

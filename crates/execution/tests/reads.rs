@@ -101,7 +101,7 @@ impl StateRead for Noting<'_> {
 }
 
 impl LimitedRead for Noting<'_> {
-    fn get_within(&self, key: &StateKey, bytes_max: usize) -> Result<Option<Found>, StateReadError> {
+    fn get_within(&self, key: &StateKey, bytes_max: usize) -> Result<Option<LimitedValue>, StateReadError> {
         self.1.borrow_mut().push(bytes_max);
         self.0.get_within(key, bytes_max)
     }

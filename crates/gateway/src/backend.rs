@@ -5,9 +5,9 @@
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use rustorium_api::{
-    BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, FinalBlock, History, KeyHistory,
-    ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, StateValues, Status,
-    Submitted, SubmittedSink, TransactionStatus, Wait,
+    BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, FinalBlock, History, InForce,
+    KeyHistory, ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, StateValues,
+    Status, Submitted, SubmittedSink, TransactionStatus, Wait,
 };
 use rustorium_crypto::Addressed;
 use rustorium_types::{AccountId, ChainId, Epoch, EpochTransition, Genesis, Height, ShardId, Subject, TxId};
@@ -115,6 +115,9 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Returns the node's condition.
     fn status(&self) -> Status;
+
+    /// Returns the rules of the current epoch; `None` if the node has no state yet.
+    fn in_force(&self) -> Option<InForce>;
 
     /// Returns the current epoch and committee, and the committee that operators want next.
     fn committee(&self) -> Result<Committee, BackendError>;

@@ -213,9 +213,10 @@ fn possession_holds(
 }
 
 /// Signs a transaction. Returns its id and canonical bytes. Without a work limit, the limit suffices if no value that the
-/// transaction reads has more than 4 KiB; the largest number stands for a limit that always suffices.
+/// transaction reads has more than 4 KiB, at the prices of the epoch's `version` or of all versions; the largest number
+/// stands for a limit that always suffices.
 #[pyfunction]
-#[pyo3(signature = (seed, chain, region, nonce, expires_at_ms, work_limit, operations_json, location=None))]
+#[pyo3(signature = (seed, chain, region, nonce, expires_at_ms, work_limit, operations_json, location=None, version=None))]
 #[expect(clippy::too_many_arguments, reason = "the parts of a transaction, by name on the Python side")]
 fn build_transaction<'py>(
     py: Python<'py>,
@@ -227,9 +228,10 @@ fn build_transaction<'py>(
     work_limit: Option<u64>,
     operations_json: &str,
     location: Option<(f64, f64)>,
+    version: Option<u16>,
 ) -> PyResult<(String, Bound<'py, PyBytes>)> {
     let key = key(seed)?;
-    let draft = Draft { chain, region, nonce, expires_at_ms, work_limit, operations_json };
+    let draft = Draft { chain, region, nonce, expires_at_ms, work_limit, version, operations_json };
     let body = draft.body(key.public(), location)?;
     finished(py, key.sign_transaction(body).into_inner())
 }
@@ -241,6 +243,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) nonce: u64,
     pub(crate) expires_at_ms: u64,
     pub(crate) work_limit: Option<u64>,
+    /// The version of the chain's epoch, if it is known.
+    pub(crate) version: Option<u16>,
     pub(crate) operations_json: &'a str,
 }
 
@@ -261,18 +265,19 @@ impl Draft<'_> {
         };
         refuse_small_keys(&body.data)?;
         body.work_limit = match self.work_limit {
-            None => enough_work(&body, ASSUMED_BYTES),
-            Some(u64::MAX) => enough_work(&body, VALUE_BYTES_MAX as u64),
+            None => enough_work(&body, ASSUMED_BYTES, self.version.and_then(Rules::of)),
+            Some(u64::MAX) => enough_work(&body, VALUE_BYTES_MAX as u64, None),
             Some(limit) => limit,
         };
         Ok(body)
     }
 }
 
-/// Returns a work limit that suffices under the rules of all versions, if no value of unknown length has more bytes.
-fn enough_work(body: &TransactionBody, unknown: u64) -> u64 {
+/// Returns a work limit that suffices if no value of unknown length has more bytes: under these rules, or under those of
+/// all versions.
+pub(crate) fn enough_work(body: &TransactionBody, unknown: u64, rules: Option<Rules>) -> u64 {
     let of = |rules| planned_work(rules, body, unknown);
-    of(Rules::V1).max(of(Rules::V2))
+    rules.map_or_else(|| of(Rules::V1).max(of(Rules::V2)), of)
 }
 
 /// Returns the id and the canonical bytes of a signed transaction. Errors: it is too large.

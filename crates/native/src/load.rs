@@ -1,16 +1,21 @@
 //! The load generator's settings, as Python passes them.
 
 use crate::errors::{detached, native_error};
+use crate::ledger::enough_work;
 use pyo3::prelude::*;
 use rustorium_crypto::{SigningKey, hash};
 use rustorium_load::{LoadAccount, LoadConfig, LoadTarget, Protocol, run};
-use rustorium_types::{ChainId, Epoch, Hash};
+use rustorium_types::limits::VALUE_BYTES_MAX;
+use rustorium_types::{
+    AccountId, BoundedVec, ChainId, DecodeError, Epoch, Hash, Key, Operation, PublicKey, TRANSACTION_VERSION,
+    TransactionBody, Value,
+};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-/// Work limit of a `Put`, above the cost of one of this size.
-const WORK_LIMIT: u64 = 20_000;
+/// Bytes of the keys that the load generator writes.
+const KEY_BYTES: usize = 16;
 /// Longest wait for the last results.
 const DRAIN: Duration = Duration::from_secs(15);
 /// Expiry of the transactions.
@@ -78,7 +83,7 @@ impl Settings {
             rate_per_s: self.rate_per_s,
             seconds: self.seconds,
             value_bytes: self.value_bytes,
-            work_limit: WORK_LIMIT,
+            work_limit: put_work(self.value_bytes)?,
             connections: self.connections,
             drain: DRAIN,
             salt: self.seed,
@@ -86,6 +91,31 @@ impl Settings {
             now_ms: now.as_millis() as u64,
         })
     }
+}
+
+/// Returns the work that one put of the load declares, on a chain of any version. It may replace a value that an earlier
+/// run wrote. Values that are too large are refused later.
+fn put_work(value_bytes: usize) -> Result<u64, &'static str> {
+    let too_large = |_: DecodeError| "a value is too large";
+    let (key, value) = (Key::new(vec![0; KEY_BYTES]), Value::new(vec![0; value_bytes.min(VALUE_BYTES_MAX)]));
+    let put = Operation::Put {
+        namespace: AccountId::default(),
+        key: key.map_err(too_large)?,
+        value: value.map_err(too_large)?,
+    };
+    let body = TransactionBody {
+        version: TRANSACTION_VERSION,
+        chain: ChainId::default(),
+        sender: AccountId::default(),
+        public_key: PublicKey::default(),
+        nonce: 0,
+        expires_at_ms: 0,
+        work_limit: 0,
+        shard_hint: None,
+        location: None,
+        data: BoundedVec::new(vec![put]).map_err(too_large)?,
+    };
+    Ok(enough_work(&body, value_bytes as u64, None))
 }
 
 /// Runs the load generator without the interpreter's lock. Returns its report as JSON.

@@ -8,9 +8,10 @@ use pyo3::prelude::*;
 use rustorium_crypto::hash::{account_id, chain_id, transaction_id};
 use rustorium_execution::{AccountRecord, account_key};
 use rustorium_stages::executor::store_code;
-use rustorium_stages::owners_end::Plan;
+use rustorium_stages::owners_end::{Plan, base};
+use rustorium_stages::tables::open_tables;
 use rustorium_stages::{NodeError, journal_records};
-use rustorium_storage::{EpochStore, RocksStore, Store, StoreConfig, StoreError};
+use rustorium_storage::{RocksStore, Store, StoreConfig, StoreError};
 use rustorium_types::limits::TRANSACTION_BYTES_MAX;
 use rustorium_types::{
     BlockDigest, ChainId, Epoch, Genesis, Height, ShardId, Signature, Transaction, Validator, ValidatorIndex, View,
@@ -18,6 +19,7 @@ use rustorium_types::{
 };
 use serde_json::{Value, json};
 use std::path::Path;
+use std::sync::Arc;
 
 fn failed(error: &StoreError) -> PyErr {
     native_error(store_code(error), error.to_string())
@@ -27,11 +29,26 @@ fn refused(error: NodeError) -> PyErr {
     native_error(error.code, error.sentence)
 }
 
-fn opened(path: &str, genesis: &Genesis, key: &StorageKey) -> PyResult<RocksStore> {
+fn opened(path: &str, genesis: &Genesis, key: &StorageKey) -> PyResult<Arc<RocksStore>> {
     let at_rest = at_rest(key, &chain_id(genesis).to_string())?;
     let store = RocksStore::open(Path::new(path), &StoreConfig::default(), &at_rest).map_err(|error| failed(&error))?;
     journal_records::tip_of(&store, genesis, ShardId::ROOT).map_err(|error| failed(&error))?;
-    Ok(store)
+    Ok(Arc::new(store))
+}
+
+/// Plans the end of the epoch above the newest final block of the store at `path`.
+fn planned(
+    (path, store): (&str, &Arc<RocksStore>),
+    genesis: &Genesis,
+    changes: (Vec<Transaction>, u64),
+) -> PyResult<Plan> {
+    let store: Arc<dyn Store> = store.clone();
+    Plan::new(genesis, &store, changes, || open_tables(home_of(path)).map(Arc::new)).map_err(refused)
+}
+
+/// Returns the home of the store at `path`.
+fn home_of(path: &str) -> &Path {
+    Path::new(path).parent().unwrap_or(Path::new(path))
 }
 
 fn transactions_of(raw: Vec<Vec<u8>>) -> PyResult<Vec<Transaction>> {
@@ -62,22 +79,20 @@ fn members(set: &[Validator], store: &RocksStore) -> PyResult<Vec<Value>> {
 fn restart_base(py: Python<'_>, store: &str, genesis: &[u8], key: &StorageKey) -> PyResult<String> {
     let genesis = genesis_of(genesis)?;
     let looked = || {
-        let store = opened(store, &genesis, key)?;
-        let tip = store.tip().ok_or_else(|| native_error("not-ready", "the store has no block yet"))?;
-        let header = &tip.header;
-        let epoch = if header.ends_epoch() { header.epoch.next() } else { header.epoch };
-        let before = epoch.0.checked_sub(1).map(|before| store.epoch(Epoch(before))).transpose();
-        let before = before.map_err(|error| failed(&error))?.flatten();
-        let set = before.map_or_else(|| genesis.validators.clone(), |change| change.validators().clone());
+        let (path, store) = (store, opened(store, &genesis, key)?);
+        let any: Arc<dyn Store> = store.clone();
+        let (tip, context) = base(&genesis, &any, || open_tables(home_of(path)).map(Arc::new)).map_err(refused)?;
+        let (header, set) = (&tip.header, &context.validators);
         let facts = json!({
-            "epoch": epoch.0,
+            "epoch": context.epoch().0,
+            "version": context.rules.version(),
             "height": tip.height.0,
             "base": tip.digest.to_string(),
             "parent": header.parent.to_string(),
             "view": header.view.0,
             "time_ms": header.time_ms,
             "quorum": quorum(set.len()),
-            "members": members(&set, &store)?,
+            "members": members(set, &store)?,
         });
         Ok(facts.to_string())
     };
@@ -92,6 +107,7 @@ fn facts(plan: &Plan, store: &RocksStore) -> PyResult<String> {
         "base": plan.base.digest.to_string(),
         "height": plan.base.height.0,
         "time_ms": changes.time_ms,
+        "clock_ahead_ms_max": plan.context.parameters.clock_ahead_ms_max,
         "transactions": ids.collect::<Vec<_>>(),
         "end": plan.digests[1].to_string(),
         "end_height": boundary.height.0,
@@ -114,11 +130,11 @@ fn restart_plan(
     time_ms: u64,
 ) -> PyResult<String> {
     let (genesis, transactions) = (genesis_of(genesis)?, transactions_of(transactions)?);
-    let planned = || {
-        let store = opened(store, &genesis, key)?;
-        facts(&Plan::new(&genesis, &store, transactions, time_ms).map_err(refused)?, &store)
+    let looked = || {
+        let opened = opened(store, &genesis, key)?;
+        facts(&planned((store, &opened), &genesis, (transactions, time_ms))?, &opened)
     };
-    detached(py, planned)?
+    detached(py, looked)?
 }
 
 /// Returns an owner's signature of a plan's end.
@@ -155,14 +171,14 @@ fn restart_apply(
     let signatures: Vec<(ValidatorIndex, Signature)> =
         signatures.into_iter().map(|(place, signature)| (ValidatorIndex(place), signature)).collect();
     let applied = || {
-        let store = opened(store, &genesis, key)?;
+        let (path, store) = (store, opened(store, &genesis, key)?);
         let base = BlockDigest::from_hex(base).map_err(value_error)?;
         if let Some(tip) = store.tip().filter(|tip| again && tip.digest != base && tip.header.parent == base) {
             store.roll_back(Height(tip.height.0.saturating_sub(1))).map_err(|error| failed(&error))?;
         }
-        let plan = Plan::new(&genesis, &store, transactions, time_ms).map_err(refused)?;
+        let plan = planned((path, &store), &genesis, (transactions, time_ms))?;
         let certificate = plan.certificate(signatures).map_err(refused)?;
-        plan.apply(&store, &certificate).map_err(refused)?;
+        plan.apply(&*store, &certificate).map_err(refused)?;
         facts(&plan, &store)
     };
     detached(py, applied)?

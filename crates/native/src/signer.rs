@@ -172,7 +172,7 @@ fn signature(socket: &Path, key: PublicKey, what: RequestSubject) -> Result<Sign
 
 /// Does what `build_transaction` does, through a signer that has the account's key.
 #[pyfunction]
-#[pyo3(signature = (socket, key, chain, region, nonce, expires_at_ms, work_limit, operations_json))]
+#[pyo3(signature = (socket, key, chain, region, nonce, expires_at_ms, work_limit, operations_json, version=None))]
 #[expect(clippy::too_many_arguments, reason = "the parts of a transaction, by name on the Python side")]
 fn signer_transaction<'py>(
     py: Python<'py>,
@@ -184,9 +184,10 @@ fn signer_transaction<'py>(
     expires_at_ms: u64,
     work_limit: Option<u64>,
     operations_json: &str,
+    version: Option<u16>,
 ) -> PyResult<(String, Bound<'py, PyBytes>)> {
     let key = public_key(key)?;
-    let draft = Draft { chain, region, nonce, expires_at_ms, work_limit, operations_json };
+    let draft = Draft { chain, region, nonce, expires_at_ms, work_limit, version, operations_json };
     let body = draft.body(key, None)?;
     let what = RequestSubject::Transaction(Box::new(body.clone()));
     let signature = detached(py, || signature(Path::new(socket), key, what))?.map_err(client_error)?;

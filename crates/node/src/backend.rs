@@ -14,9 +14,9 @@ use futures_util::future::BoxFuture;
 use parking_lot::RwLock;
 use rustorium_api::json::{Finding, Severity};
 use rustorium_api::{
-    At, BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, FinalBlock, History, KeyHistory,
-    ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, Refused, StateValues,
-    Status, Submitted, SubmittedSink, TransactionStatus, Wait,
+    At, BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, FinalBlock, History, InForce,
+    KeyHistory, ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, Refused,
+    StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Wait,
 };
 use rustorium_crypto::Addressed;
 use rustorium_execution::CommitteeRecord;
@@ -300,6 +300,12 @@ impl Backend for NodeBackend {
 
     fn receipt_proof(&self, id: &TxId) -> Result<ProofStatus, BackendError> {
         receipt_proof(&*self.store, id)
+    }
+
+    fn in_force(&self) -> Option<InForce> {
+        let context = self.links.context();
+        let (version, since) = (context.rules.version(), context.parameters_since);
+        Some(InForce { version, parameters: context.parameters.clone(), since })
     }
 
     fn committee(&self) -> Result<Committee, BackendError> {

@@ -14,9 +14,9 @@ use parking_lot::Mutex;
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 use rustorium_api::{
-    BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, FinalBlock, History, KeyHistory,
-    ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, StateValues, Status,
-    Submitted, SubmittedSink, TransactionStatus, Wait,
+    BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, FinalBlock, History, InForce,
+    KeyHistory, ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, StateValues,
+    Status, Submitted, SubmittedSink, TransactionStatus, Wait,
 };
 use rustorium_crypto::Addressed;
 use rustorium_gateway::{Backend, ChainInfo};
@@ -183,6 +183,10 @@ impl Backend for Served {
 
     fn status(&self) -> Status {
         self.root().backend().status()
+    }
+
+    fn in_force(&self) -> Option<InForce> {
+        self.root().backend().in_force()
     }
 
     fn committee(&self) -> Result<Committee, BackendError> {

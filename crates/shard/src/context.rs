@@ -39,6 +39,8 @@ pub struct Context {
     newest: u16,
     /// Chain parameters.
     pub parameters: Parameters,
+    /// The epoch since which these parameters are in force.
+    pub parameters_since: Epoch,
     /// The genesis' chain parameters.
     genesis_parameters: Arc<Parameters>,
     /// Hashes that headers carry; those of the validator set and of the parameters are this epoch's.
@@ -76,6 +78,7 @@ impl Context {
             rules: genesis.rules(),
             newest: NEWEST_VERSION,
             parameters: genesis.parameters.clone(),
+            parameters_since: Epoch(0),
             genesis_parameters: Arc::new(genesis.parameters.clone()),
             hashes: rustorium_execution::hashes(genesis, shard),
             term,
@@ -99,7 +102,8 @@ impl Context {
         let Some(before) = epoch.0.checked_sub(1).map(Epoch) else { return Ok(first) };
         let what = "the end of the epoch before is missing";
         let change = store.epoch(before)?.ok_or(StoreError::Inconsistent { height: tip.height, what })?;
-        let held = Self { parameters: first.parameters_of(store, change.boundary())?, ..first };
+        let (parameters_since, parameters) = first.parameters_at(store, change.boundary())?;
+        let held = Self { parameters, parameters_since, ..first };
         Ok(held.after(&change))
     }
 
@@ -107,16 +111,21 @@ impl Context {
     /// epoch.
     /// Errors: the store can't be read, or it lacks that end.
     pub fn parameters_of(&self, store: &dyn Store, header: &Header) -> Result<Parameters, StoreError> {
+        self.parameters_at(store, header).map(|(_, parameters)| parameters)
+    }
+
+    /// Returns what `parameters_of` does, and the epoch since which they are in force.
+    fn parameters_at(&self, store: &dyn Store, header: &Header) -> Result<(Epoch, Parameters), StoreError> {
         if header.parameters == self.hashes.parameters {
-            return Ok(self.parameters.clone());
+            return Ok((self.parameters_since, self.parameters.clone()));
         }
         if header.parameters == self.genesis_header.parameters {
-            return Ok((*self.genesis_parameters).clone());
+            return Ok((Epoch(0), (*self.genesis_parameters).clone()));
         }
         for epoch in (0..header.epoch.0).rev().map(Epoch) {
             let found = store.epoch(epoch)?.and_then(|before| new_parameters(&before));
             if let Some(parameters) = found.filter(|found| parameters_hash(found) == header.parameters) {
-                return Ok(parameters);
+                return Ok((epoch.next(), parameters));
             }
         }
         let what = "the end of the epoch that began with the chain's parameters is missing";
@@ -128,7 +137,8 @@ impl Context {
         let (boundary, validators) = (change.boundary(), change.validators());
         let (chain, epoch) = (self.chain(), boundary.epoch.next());
         let (committee, places) = members(chain, (self.shard(), epoch), validators, self.own_key());
-        let parameters = new_parameters(change).unwrap_or_else(|| self.parameters.clone());
+        let new = new_parameters(change).map(|parameters| (epoch, parameters));
+        let (parameters_since, parameters) = new.unwrap_or_else(|| (self.parameters_since, self.parameters.clone()));
         let term = match change {
             EpochTransition::V1(_) => next_term(&term_of(boundary, &parameters), boundary.next_validator_set),
             EpochTransition::First(first) => first_term(first, &parameters),
@@ -149,6 +159,7 @@ impl Context {
             rules,
             newest: self.newest,
             parameters,
+            parameters_since,
             genesis_parameters: self.genesis_parameters.clone(),
             hashes: ChainHashes {
                 chain: self.hashes.chain,

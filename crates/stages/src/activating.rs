@@ -4,6 +4,7 @@
 //! activation are known without a search at the boundary; the evidence is made before the boundary is stored, so the
 //! root that it is under is still the base of the tree or above it.
 
+use crate::error::NodeError;
 use crate::executor::{read_code, store_code};
 use crate::tree_rows::Tree;
 use parking_lot::Mutex;
@@ -14,8 +15,8 @@ use rustorium_state::tree::{Layer, LayeredKv, update};
 use rustorium_state::workers::Serial;
 use rustorium_storage::{Store, StoreError};
 use rustorium_types::{
-    ACTIVATION_KEY, AccountId, BlockProof, BoundedBytes, BoundedVec, EpochChange, EpochTransition, FirstTerm, Hash,
-    Header, Height, LeafWrite, Parameters, ReadProof, Rules, StateClaim, StateKey, Subject,
+    ACTIVATION_KEY, AccountId, BlockProof, BoundedBytes, BoundedVec, EpochChange, EpochTransition, FirstTerm, Genesis,
+    Hash, Header, Height, LeafWrite, Parameters, ReadProof, Rules, StateClaim, StateKey, Subject,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -127,31 +128,6 @@ impl Activating {
         Ok(FirstTerm { change, parameters: parameters.clone(), activation })
     }
 
-    /// V7: decides again at a store's tip if that is a boundary of version 1 whose epoch has a plain end. A release that
-    /// knows version 1 alone stores such an end whatever operators put. A store with blocks above the boundary shows that
-    /// a quorum went on by version 1.
-    ///
-    /// # Errors
-    /// The store's, the tree's or those of `tables`.
-    pub fn decide_again(
-        store: &Arc<dyn Store>,
-        tip: &Header,
-        parameters: &Parameters,
-        tables: impl FnOnce() -> Result<Arc<Tables>, Failure>,
-    ) -> Result<(), Failure> {
-        let failed = |error: StoreError| (store_code(&error), error.to_string());
-        if tip.rules() != Rules::V1 || !tip.ends_epoch() || !ActivationBasis::can_activate(parameters) {
-            return Ok(());
-        }
-        let Some(EpochTransition::V1(change)) = store.epoch(tip.epoch).map_err(failed)? else { return Ok(()) };
-        let Some(activating) = Self::new(&**store, parameters, tables()?).map_err(failed)? else { return Ok(()) };
-        let Some(activated) = activating.decide(&**store, &change.boundary, parameters)? else { return Ok(()) };
-        tracing::info!(event = "version_activated", version = activated.body.version, epoch = tip.epoch.0 + 1);
-        let first = activating.first_term(store, *change, parameters, &activated)?;
-        store.put_epoch(&first.into()).map_err(failed)?;
-        store.sync().map(drop).map_err(failed)
-    }
-
     fn evidence(
         &self,
         store: &Arc<dyn Store>,
@@ -218,6 +194,34 @@ impl Activating {
         let layers = [Layer::from(&diff)];
         open(&LayeredKv { base: &tree, layers: &layers }, &root.0, keys).map_err(|error| sentence(&error))
     }
+}
+
+/// V7: decides again at a store's tip if that is a boundary of version 1 whose epoch has a plain end. A release that
+/// knows version 1 alone stores such an end whatever operators put. A store with blocks above the boundary shows that a
+/// quorum went on by version 1.
+///
+/// # Errors
+/// The store's, the tree's or those of `tables`.
+pub fn decide_again(
+    store: &Arc<dyn Store>,
+    tip: &Header,
+    genesis: &Genesis,
+    tables: impl FnOnce() -> Result<Arc<Tables>, NodeError>,
+) -> Result<(), NodeError> {
+    let parameters = &genesis.parameters;
+    if tip.rules() != Rules::V1 || !tip.ends_epoch() || !ActivationBasis::can_activate(parameters) {
+        return Ok(());
+    }
+    let failed = |error: StoreError| NodeError::new(store_code(&error), error.to_string());
+    let undecided = |(code, sentence): Failure| NodeError::new(code, sentence);
+    let Some(EpochTransition::V1(change)) = store.epoch(tip.epoch).map_err(failed)? else { return Ok(()) };
+    let Some(activating) = Activating::new(&**store, parameters, tables()?).map_err(failed)? else { return Ok(()) };
+    let decided = activating.decide(&**store, &change.boundary, parameters).map_err(undecided)?;
+    let Some(activated) = decided else { return Ok(()) };
+    tracing::info!(event = "version_activated", version = activated.body.version, epoch = tip.epoch.0 + 1);
+    let first = activating.first_term(store, *change, parameters, &activated).map_err(undecided)?;
+    store.put_epoch(&first.into()).map_err(failed)?;
+    store.sync().map(drop).map_err(failed)
 }
 
 #[derive(Debug, thiserror::Error)]

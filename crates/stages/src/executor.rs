@@ -12,17 +12,17 @@ use parking_lot::Mutex;
 use rustorium_api::{FinalBlock, Newest, Refused, Submitted};
 use rustorium_crypto::{set_hash, term_hash, transaction_id};
 use rustorium_execution::{
-    CommitteeRecord, Found, Input, Keys, LimitedRead, Skip, StateRead, StateReadError, arrange, committee_key,
-    execute_with, new_parameters, next_term, order, term_of,
+    CommitteeRecord, Input, Keys, LimitedRead, Skip, StateRead, StateReadError, arrange, committee_key, execute_with,
+    new_parameters, next_term, order, term_of,
 };
 use rustorium_shard::context::Context;
 use rustorium_shard::log_marks;
 use rustorium_shard::{EndedEpoch, Event, Executed, ExecutionJob};
 use rustorium_state::workers::Workers;
-use rustorium_storage::{HeightCommit, LimitedValue, Store, StoreError, TreeWrites};
+use rustorium_storage::{HeightCommit, Store, StoreError, TreeWrites};
 use rustorium_types::{
-    BlockProof, EpochChange, EpochTransition, Hash, Header, Height, LeafWrite, Parameters, ResultClaim, StateKey,
-    TermChange, TxId, ValidatorSet,
+    BlockProof, Epoch, EpochChange, EpochTransition, Hash, Header, Height, LeafWrite, LimitedValue, Parameters,
+    ResultClaim, StateKey, TermChange, TxId, ValidatorSet,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -40,12 +40,8 @@ impl StateRead for StoredState<'_> {
 }
 
 impl LimitedRead for StoredState<'_> {
-    fn get_within(&self, key: &StateKey, bytes_max: usize) -> Result<Option<Found>, StateReadError> {
-        let value = self.0.state_within(key, bytes_max).map_err(|error| StateReadError(error.to_string()))?;
-        Ok(value.map(|value| match value {
-            LimitedValue::Whole(value) => Found::Value(value),
-            LimitedValue::Longer => Found::Longer,
-        }))
+    fn get_within(&self, key: &StateKey, bytes_max: usize) -> Result<Option<LimitedValue>, StateReadError> {
+        self.0.state_within(key, bytes_max).map_err(|error| StateReadError(error.to_string()))
     }
 }
 
@@ -143,7 +139,8 @@ impl Executor {
         let rooted = self.roots.is_some();
         let parameters = self.parameters.0.lock().clone();
         let activating = self.activating.as_ref().map(|activating| (activating, &self.store));
-        let basis = Basis { parameters: &parameters, previous_root, parent_claim, rooted, activating };
+        let first = &*self.context.validators;
+        let basis = Basis { parameters: &parameters, previous_root, parent_claim, rooted, activating, first };
         let started = Instant::now();
         let stored = execute_and_store(&*self.store, &basis, (&self.keys, &self.provers), job)?;
         let StoredBlock { commit, change, skipped, touched, writes, executed_in } = stored;
@@ -205,6 +202,9 @@ pub struct Basis<'a> {
     /// The decision whether a boundary ends version 1, and the store that the evidence is read from. `None` if nothing
     /// can end it.
     pub activating: Option<(&'a Activating, &'a Arc<dyn Store>)>,
+    /// The committee of the epoch in which this process began. In epoch 0 that is the genesis', of which the store has no
+    /// row.
+    pub first: &'a ValidatorSet,
 }
 
 /// Executed block that is in the store.
@@ -235,7 +235,7 @@ pub fn execute_and_store(
     let header = &block.header;
     let inline_ids: Vec<TxId> = block.inline.iter().map(|t| transaction_id(&t.body)).collect();
     let inline = inline_ids.iter().copied().zip(block.inline.as_slice());
-    let Basis { parameters, previous_root, parent_claim, rooted, activating } = *basis;
+    let Basis { parameters, previous_root, parent_claim, rooted, activating, .. } = *basis;
     let transactions = arrange((header, &parent_claim), inline, &job.payload);
     let input = Input { header, parameters, previous_root, transactions };
     let execution = execute_with(&input, &StoredState(store), keys, provers)
@@ -274,34 +274,63 @@ pub fn execute_and_store(
     Ok(StoredBlock { commit, change, skipped: execution.skipped, touched: execution.touched, writes, executed_in })
 }
 
+/// Returns the committee that a quorum certified as the next one.
+///
+/// A store that was filled with a snapshot has no committee record from below it. If the boundary claims such a height, the
+/// committee is looked for in the records from the snapshot on and in the committee of the epoch itself, which operators
+/// want until they ask for another. The certified hash tells which one it is.
+fn next_committee(
+    store: &dyn Store,
+    first: &ValidatorSet,
+    boundary: &Header,
+    certified: impl Fn(&ValidatorSet) -> bool,
+) -> Result<ValidatorSet, (&'static str, String)> {
+    let failed = |error: StoreError| (store_code(&error), error.to_string());
+    let (height, claimed) = (boundary.height, boundary.result.height);
+    let mut unknown = false;
+    for place in (claimed.0..=height.0).map(Height) {
+        let Some(bytes) = store.committee_record(place).map_err(failed)? else {
+            unknown = true;
+            continue;
+        };
+        let target = CommitteeRecord::from_bytes(&bytes).ok().map(|record| record.target);
+        match target.filter(&certified) {
+            Some(target) => return Ok(target),
+            None if unknown => {}
+            None => {
+                let sentence = format!(
+                    "the committee that a quorum certified at height {height} is not the one in this node's state: its \
+                     execution is another; sync the store again"
+                );
+                return Err(("diverged", sentence));
+            }
+        }
+    }
+    let before =
+        boundary.epoch.0.checked_sub(1).map(|before| store.epoch(Epoch(before))).transpose().map_err(failed)?;
+    let own = before.flatten().map_or_else(|| first.clone(), |change| change.validators().clone());
+    Some(own).filter(certified).ok_or_else(|| {
+        let sentence = format!(
+            "the committee after height {height} was asked for at or below height {claimed}, and this node's store was \
+             filled with a snapshot above that: sync the store again"
+        );
+        ("snapshot-too-new", sentence)
+    })
+}
+
 /// Returns the end of an epoch with this boundary. The store keeps it before it stores the boundary.
 fn end_of_epoch(
     store: &dyn Store,
-    &Basis { parameters, activating, .. }: &Basis<'_>,
+    &Basis { parameters, activating, first, .. }: &Basis<'_>,
     boundary: &Header,
     proof: &BlockProof,
 ) -> Result<EpochTransition, (&'static str, String)> {
     let failed = |error: StoreError| (store_code(&error), error.to_string());
-    let as_claimed = store.committee_record(boundary.result.height).map_err(failed)?;
-    // A store that was filled with a snapshot knows no record below the snapshot. The boundary's record is usually the
-    // same.
-    let record = match as_claimed {
-        None => store.committee_record(boundary.height).map_err(failed)?,
-        known => known,
-    };
-    let next = record.and_then(|bytes| CommitteeRecord::from_bytes(&bytes).ok()).map(|record| record.target);
     let terms = boundary.rules().has_terms();
     let term = |set: &ValidatorSet| next_term(&term_of(boundary, parameters), set_hash(set));
     let certified =
         |set: &ValidatorSet| boundary.next_validator_set == if terms { term_hash(&term(set)) } else { set_hash(set) };
-    let next = next.filter(certified).ok_or_else(|| {
-        let sentence = format!(
-            "the committee that a quorum certified at height {} is not the one in this node's state: its execution \
-             is another; sync the store again",
-            boundary.height
-        );
-        ("diverged", sentence)
-    })?;
+    let next = next_committee(store, first, boundary, certified)?;
     let (term, boundary, proof) = (term(&next), boundary.clone(), proof.clone());
     let change: EpochTransition = if terms {
         TermChange { boundary, proof, term, validators: next, parameters: None }.into()

@@ -5,6 +5,7 @@
 //! signing it; nothing is stored before a quorum of owners' signatures is verified; the stored blocks are like others,
 //! so any node executes them and any light client follows them.
 
+use crate::activating::decide_again;
 use crate::error::NodeError;
 use crate::executor::{Basis, StoredState, committee_of, execute_and_store, store_code};
 use rustorium_crypto::{
@@ -13,6 +14,7 @@ use rustorium_crypto::{
 use rustorium_execution::{CommitteeRecord, Execution, Input, Keys, arrange, execute};
 use rustorium_shard::ExecutionJob;
 use rustorium_shard::context::Context;
+use rustorium_state::tables::Tables;
 use rustorium_state::workers::Serial;
 use rustorium_storage::{Store, StoreError, Tip};
 use rustorium_txpool::{BlockCaps, weigh};
@@ -46,18 +48,36 @@ fn failed(error: &StoreError) -> NodeError {
     NodeError::new(store_code(error), error.to_string())
 }
 
+/// Returns a store's newest final block, and the context of the epoch that goes on above it.
+///
+/// A release that knows version 1 alone may have stored that block as a boundary to version 1 although operators had
+/// activated version 2. Then the store first gets the right end of that epoch, as at a start.
+///
+/// # Errors
+/// The store has no block; the store's, or those of `tables`.
+pub fn base(
+    genesis: &Genesis,
+    store: &Arc<dyn Store>,
+    tables: impl FnOnce() -> Result<Arc<Tables>, NodeError>,
+) -> Result<(Tip, Context), NodeError> {
+    let tip = store.tip().ok_or_else(|| refused("the store has no block yet: nothing has to be restarted"))?;
+    decide_again(store, &tip.header, genesis, tables)?;
+    let context = Context::at(genesis, None, &**store, &tip.header).map_err(|error| failed(&error))?;
+    Ok((tip, context))
+}
+
 impl Plan {
     /// Plans an epoch's end on a store's newest final block. `transactions` change the committee and nothing else.
     /// `time_ms` is the first block's time, if it is above the newest final block's.
-    /// Errors: a transaction that does something else, or the store's.
+    /// Errors: a transaction that does something else, or those of `base`.
     pub fn new(
         genesis: &Genesis,
-        store: &dyn Store,
-        transactions: Vec<Transaction>,
-        time_ms: u64,
+        store: &Arc<dyn Store>,
+        (transactions, time_ms): (Vec<Transaction>, u64),
+        tables: impl FnOnce() -> Result<Arc<Tables>, NodeError>,
     ) -> Result<Self, NodeError> {
-        let base = store.tip().ok_or_else(|| refused("the store has no block yet: nothing has to be restarted"))?;
-        let context = Context::at(genesis, None, store, &base.header).map_err(|error| failed(&error))?;
+        let (base, context) = base(genesis, store, tables)?;
+        let store = &**store;
         let inline = checked(transactions, &context)?;
         let parent = context.as_parent(&base.header);
         let mut first = above(&context, &parent, base.digest, time_ms);
@@ -139,7 +159,8 @@ impl Plan {
             let parameters = &self.context.parameters;
             // The owners change the committee, and then no boundary ends version 1.
             let (rooted, activating) = (parameters.state_roots, None);
-            let basis = Basis { parameters, previous_root, parent_claim, rooted, activating };
+            let first = &*self.context.validators;
+            let basis = Basis { parameters, previous_root, parent_claim, rooted, activating, first };
             let stored = execute_and_store(store, &basis, (&Keys::default(), &Serial), &job)
                 .map_err(|(code, sentence)| NodeError::new(code, sentence))?;
             (previous_root, parent_claim) = (stored.commit.result_root, block.header.result.root);

@@ -4,7 +4,7 @@
 //! *Invariants:* every host starts in one order: the store's tip, the epoch that goes on above the tip, the journal's
 //! records, the stages, then the shard.
 
-use crate::activating::Activating;
+use crate::activating::{Activating, decide_again};
 use crate::clients::{Clients, prover};
 use crate::durability::DurabilityWork;
 use crate::error::NodeError;
@@ -69,9 +69,7 @@ impl Replica {
     ) -> Result<Self, NodeError> {
         let tip =
             tip_of(&*store, genesis, shard).map_err(|error| NodeError::new(store_code(&error), error.to_string()))?;
-        let tables = || tables().map_err(|error| (error.code, error.sentence));
-        Activating::decide_again(&store, &tip.header, &genesis.parameters, tables)
-            .map_err(|(code, sentence)| NodeError::new(code, sentence))?;
+        decide_again(&store, &tip.header, genesis, tables)?;
         Self::at(genesis, (store, tip), (key, elsewhere), NEWEST_VERSION)
     }
 

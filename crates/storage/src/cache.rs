@@ -4,10 +4,10 @@
 //! *Invariants:* a reader that a write overtook never puts its older value into the cache; absence is cached like a
 //! value.
 
-use crate::store::{LimitedValue, StoreError};
+use crate::store::StoreError;
 use quick_cache::sync::{Cache, DefaultLifecycle, GuardResult};
 use quick_cache::{DefaultHashBuilder, OptionsBuilder, Weighter};
-use rustorium_types::StateKey;
+use rustorium_types::{LimitedValue, StateKey};
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

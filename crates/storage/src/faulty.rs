@@ -6,15 +6,14 @@ mod unsynced;
 use crate::epochs::EpochStore;
 use crate::history::{HistoryStore, KeptRange, Pruning, StateView, VersionLimits, Versions, Walk, WalkOutcome};
 use crate::store::{
-    HeightCommit, LimitedValue, StateAtTip, Store, StoreError, StoreStats, StoredBlock, StoredLink, StoredTransaction,
-    Tip,
+    HeightCommit, StateAtTip, Store, StoreError, StoreStats, StoredBlock, StoredLink, StoredTransaction, Tip,
 };
 use crate::synced::{SyncStore, SyncedTip};
 use crate::tree::{TreeRow, TreeStore, TreeWrites};
 use parking_lot::Mutex;
 use rustorium_types::{
     AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Epoch, EpochTransition, Header, Height, LeafWrite,
-    StateKey, TxId,
+    LimitedValue, StateKey, TxId,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -47,8 +47,7 @@ pub use journal::{
 pub use mem::MemStore;
 pub use rocks::{Changes, RocksStore, Rotation, StoreConfig, first_of_version_2};
 pub use store::{
-    HeightCommit, LimitedValue, StateAtTip, Store, StoreError, StoreStats, StoredBlock, StoredLink, StoredTransaction,
-    Tip,
+    HeightCommit, StateAtTip, Store, StoreError, StoreStats, StoredBlock, StoredLink, StoredTransaction, Tip,
 };
 pub use synced::{SyncStore, SyncedTip};
 pub use tree::{TreeRow, TreeStore, TreeWrites};

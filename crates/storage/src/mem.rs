@@ -7,14 +7,14 @@ use crate::checks::{FINALIZATIONS_RECENT, check_commit, check_receipt, is_five, 
 use crate::epochs::EpochStore;
 use crate::history::StoredValue;
 use crate::store::{
-    ACCOUNT_TRANSACTIONS_MAX, HeightCommit, LINKS_MAX, LimitedValue, StateAtTip, Store, StoreError, StoredBlock,
-    StoredLink, StoredTransaction, Tip,
+    ACCOUNT_TRANSACTIONS_MAX, HeightCommit, LINKS_MAX, StateAtTip, Store, StoreError, StoredBlock, StoredLink,
+    StoredTransaction, Tip,
 };
 use crate::tree::{TreeRow, TreeStore, TreeWrites};
 use parking_lot::RwLock;
 use rustorium_types::{
     AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Epoch, EpochTransition, Header, Height, LeafWrite,
-    StateKey, TxId,
+    LimitedValue, StateKey, TxId,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -33,8 +33,8 @@ use crate::keyfile::KeyFile;
 use crate::rowkeys::RowKeys;
 use crate::rows::{self, Scratch, Table, Trail};
 use crate::store::{
-    ACCOUNT_TRANSACTIONS_MAX, HeightCommit, LINKS_MAX, LimitedValue, StateAtTip, Store, StoreError, StoreStats,
-    StoredBlock, StoredLink, StoredTransaction, Tip,
+    ACCOUNT_TRANSACTIONS_MAX, HeightCommit, LINKS_MAX, StateAtTip, Store, StoreError, StoreStats, StoredBlock,
+    StoredLink, StoredTransaction, Tip,
 };
 use disk::{Disk, failure, opening_failure, row_failure};
 use filter::NeededFrom;
@@ -42,7 +42,9 @@ use parking_lot::{Mutex, RwLock};
 use recent::Recent;
 use rocksdb::{Cache, ColumnFamilyDescriptor, DB, Direction, IteratorMode, ReadOptions};
 use rustorium_crypto::seal::AtRest;
-use rustorium_types::{AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Height, StateKey, TxId};
+use rustorium_types::{
+    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, Height, LimitedValue, StateKey, TxId,
+};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;

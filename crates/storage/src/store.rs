@@ -7,8 +7,8 @@ use crate::tree::TreeStore;
 use rustorium_crypto::seal::SealError;
 use rustorium_crypto::{CheckedBatch, Verified};
 use rustorium_types::{
-    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, ChainId, Hash, Header, Height, LeafWrite, Receipt,
-    ResultLink, ShardId, StateKey, Transaction, TxId, ValidatorIndex,
+    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, ChainId, Hash, Header, Height, LeafWrite, LimitedValue,
+    Receipt, ResultLink, ShardId, StateKey, Transaction, TxId, ValidatorIndex,
 };
 use std::sync::Arc;
 use thiserror::Error;
@@ -40,22 +40,6 @@ pub struct HeightCommit {
     pub result_root: Hash,
     /// A finalization of exactly this block, if the node has one.
     pub finalization: Option<Verified<Certificate>>,
-}
-
-/// The value of a leaf, as far as a limit allows.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum LimitedValue {
-    /// The value.
-    Whole(Vec<u8>),
-    /// The value has more bytes than the limit.
-    Longer,
-}
-
-impl LimitedValue {
-    /// Returns the value as a read with this limit finds it.
-    pub fn of(value: Vec<u8>, bytes_max: usize) -> Self {
-        if value.len() > bytes_max { Self::Longer } else { Self::Whole(value) }
-    }
 }
 
 /// The newest stored height.

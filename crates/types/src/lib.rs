@@ -10,6 +10,7 @@ pub mod codec;
 pub mod consensus;
 pub mod genesis;
 pub mod ids;
+pub mod limited;
 pub mod limits;
 pub mod operation2;
 pub mod permutation;
@@ -29,6 +30,7 @@ pub use codec::{BoundedBytes, BoundedVec, DecodeError, decode, encode, encode_in
 pub use consensus::*;
 pub use genesis::*;
 pub use ids::*;
+pub use limited::LimitedValue;
 pub use operation2::{AuthoritySettings, Operation2, Recovery, Rights};
 pub use permutation::permutation;
 pub use proof::*;

@@ -171,7 +171,7 @@ impl BorshDeserialize for Transaction2 {
 pub enum AnyTransaction {
     /// In the form of version 1.
     V1(Transaction),
-    /// Of version 2.
+    /// A transaction in the form of version 2.
     V2(Transaction2),
 }
 

@@ -213,7 +213,7 @@ def _awaited(client: "Client", genesis: bytes | None, validator_key: str, member
     answer = client.validators()
     if member == any(one["validator_key"] == validator_key for one in answer["validators"]):
         return int(answer["epoch"])
-    until_ms = epoch_may_end_ms(client, genesis) if genesis is not None else 0
+    until_ms = epoch_may_end_ms(client) if genesis is not None else 0
     if until_ms / 1000 - time.time() > timeout_s:
         at = datetime.fromtimestamp(until_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
         note(f"This epoch continues until {at}, or until operators end it with `rustorium-node node end-epoch`.")

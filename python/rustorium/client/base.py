@@ -114,6 +114,11 @@ class ClientBase:
         """Returns the current epoch's committee as a node reports it: `epoch`, `next` and `validators`."""
         return await self._read(wire.committee, "/v1/validators")
 
+    async def parameters(self) -> wire.Answer:
+        """Returns the rules of the current epoch as a node reports them: the protocol's `version`, the chain's
+        `parameters`, and `since_epoch`, from which on these are in force."""
+        return await self._read(wire.in_force, "/v1/chain")
+
     async def chain(self) -> str:
         """Returns the chain's id, which is the genesis hash; without genesis and checkpoint it is the node's claim."""
         if self._chain is None:

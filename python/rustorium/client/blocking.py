@@ -425,6 +425,11 @@ class Client(BlockingConvenience):
         """Returns the current epoch's committee as a node reports it: `epoch`, `next` and `validators`."""
         return self._call(self._client.validators)
 
+    def parameters(self) -> Answer:
+        """Returns the rules of the current epoch as a node reports them: the protocol's `version`, the chain's
+        `parameters`, and `since_epoch`, from which on these are in force."""
+        return self._call(self._client.parameters)
+
     def chain(self) -> str:
         """Returns the chain's id."""
         return self._call(self._client.chain)

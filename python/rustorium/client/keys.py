@@ -71,18 +71,26 @@ class Key:
         return key
 
     def build_transaction(
-        self, chain: str, nonce: int, expires_at_ms: int, operations_json: str, *, largest: bool = False
+        self,
+        chain: str,
+        nonce: int,
+        expires_at_ms: int,
+        operations_json: str,
+        *,
+        largest: bool = False,
+        version: int | None = None,
     ) -> tuple[str, bytes]:
         """Signs a transaction; returns its id and bytes.
 
-        `largest`: it declares work for values of the largest size, instead of 4 KiB, that it may read.
+        `largest`: it declares work for values of the largest size, instead of 4 KiB, that it may read. `version`: the
+        protocol version whose prices it declares; those of all versions if it is unknown.
 
         Errors: ValueError if a part is invalid, NativeError."""
         parts = (chain, self.region, nonce, expires_at_ms, WORK_MAX if largest else None)
         if self._seed is None:
             key = bytes.fromhex(self.public_key)
-            return _native.signer_transaction(self._socket, key, *parts, operations_json)
-        return _native.build_transaction(self._seed, *parts, operations_json)
+            return _native.signer_transaction(self._socket, key, *parts, operations_json, version)
+        return _native.build_transaction(self._seed, *parts, operations_json, None, version)
 
     @classmethod
     def generate(cls, region: int = 0) -> Self:

@@ -62,6 +62,8 @@ class Sender:
         """`check`: `None` if there is nothing to check proofs with."""
         self._transport, self._check, self._chain = transport, check, chain
         self._accounts: dict[str, _Account] = {}
+        self._version: int | None = None
+        """Protocol version of the chain's epoch as a node last said it: its prices are declared."""
 
     async def sign(
         self,
@@ -90,7 +92,9 @@ class Sender:
             signed = []
             for nonce, operations in zip(numbers, wanted, strict=True):
                 text = json.dumps(list(operations))
-                identity, raw = signer.build_transaction(chain, nonce, expiry_ms, text, largest=largest)
+                identity, raw = signer.build_transaction(
+                    chain, nonce, expiry_ms, text, largest=largest, version=self._version
+                )
                 signed.append(SignedTransaction(identity, raw, signer.address, nonce, expiry_ms))
             return signed
 
@@ -205,9 +209,9 @@ class Sender:
         return results
 
     async def _sync(self, address: str, nonces: Nonces, deadline: float) -> None:
-        """Reads the ledger's nonce, and sends again the transactions that may have been lost, since later nonces wait
-        for them."""
-        ledger = (await self._transport.get(wire.account, f"/v1/accounts/{address}", deadline)).nonce
+        """Reads the ledger's nonce and the epoch's version, and sends again the transactions that may have been lost,
+        since later nonces wait for them."""
+        ledger, self._version = await self._transport.get(wire.next_nonce, f"/v1/accounts/{address}", deadline)
         lost = nonces.synced(ledger, time.time_ns() // 1_000_000)
         for group in wire.groups(lost):
             await self._group(group, "accepted", anyio.current_time() + RESEND_S).run()

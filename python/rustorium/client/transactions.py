@@ -27,7 +27,9 @@ from rustorium.types import ReceiptPage, SignedTransaction, Submitted, Transacti
 from rustorium.zk import groth16 as zk
 from rustorium.zk.groth16 import Document, Public
 
-SIGN_AGAIN = ("nonce-used", "nonce-taken", "nonce-too-far")
+SIGN_AGAIN = ("nonce-used", "nonce-taken", "nonce-too-far", "work-limit-too-low")
+"""Codes of refusals after which a transaction is signed again: another process used the nonce, or the chain went on by
+another version with other prices."""
 WORK_LIMIT = "work-limit"
 """Code of the failure of a transaction that needs more work than it declared."""
 AGAIN_S_MIN, AGAIN_S_MAX = 0.002, 0.25
@@ -343,7 +345,7 @@ class TransactionMethods(ClientBase):
 
 
 def _signable_again(result: Result) -> bool:
-    """Returns whether another process used the nonce: the transaction had no effect and may be signed again."""
+    """Returns whether the transaction had no effect and may be signed again."""
     return isinstance(result, Refused) and result.code in SIGN_AGAIN
 
 

@@ -206,6 +206,20 @@ def account(answer: Answer) -> Account:
     )
 
 
+def next_nonce(answer: Answer) -> tuple[int, int | None]:
+    """Returns an account's next nonce, and the protocol version of the chain's epoch; `None` from nodes of earlier
+    versions, which don't say it."""
+    version = answer.get("protocol")
+    return account(answer).nonce, None if version is None else protocol_version(version)
+
+
+def protocol_version(said: object) -> int:
+    """Returns a protocol version, which takes two bytes. Errors: ValueError."""
+    if not isinstance(said, int) or not 0 < said < 2**16:
+        raise ValueError(f"{said!r:.100} is no protocol version")
+    return said
+
+
 def value(answer: Answer) -> Value:
     held = value_of(answer)
     if held is None:
@@ -298,6 +312,22 @@ def committee(answer: Answer) -> Answer:
     for validator in answer["validators"]:
         _ = (validator["name"], validator["validator_key"], validator["region"], validator["address"])
     return answer
+
+
+def in_force(answer: Answer) -> Answer:
+    """Returns the rules of the current epoch as a node reports them: its protocol version, its parameters, and the
+    epoch since which these are in force."""
+    # Nodes of earlier versions know those of the genesis alone.
+    genesis = {"version": answer["version"], "parameters": answer["parameters"], "since_epoch": 0}
+    found = answer.get("in_force", genesis)
+    parameters = dict(found["parameters"])
+    # Chains of version 1 have no least age of an epoch.
+    parameters["min_epoch_ms"] = int(parameters.get("min_epoch_ms") or 0)
+    return {
+        "version": protocol_version(found["version"]),
+        "since_epoch": int(found["since_epoch"]),
+        "parameters": parameters,
+    }
 
 
 def finding(answer: Answer) -> Finding:

@@ -177,6 +177,7 @@ ENDINGS: Mapping[str, Act] = {
     "store-corrupt": Act.REFILL,
     "store-keys-lost": Act.REFILL,
     "diverged": Act.REFILL,
+    "snapshot-too-new": Act.REFILL,
     "journal-missing": Act.REFILL,
     # Another start may not have this trouble.
     "store-missing": Act.RESTART,

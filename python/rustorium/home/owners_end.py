@@ -105,7 +105,7 @@ def replace(home: Home, owner: Path, opener: Opener, plan: Plan) -> tuple[str, s
     base = _check_base(home, _storage_key(home, opener), plan)
     member, signer = _member(base["members"], home, owner, opener)
     old, new = prepare(home, opener)
-    wanted = replacement(home, (old, new), signer.public_key, opener)
+    wanted = replacement(home, (old, new), signer.public_key, opener, int(base["version"]))
     described = [json.loads(_native.describe_transaction(raw)) for raw in plan.raw()]
     own = [one for one in described if one["sender"] == signer.address]
     if any(_replaces(one, old, new) for one in own):
@@ -153,7 +153,7 @@ def sign(home: Home, owner: Path, opener: Opener, plan: Plan) -> int:
     start before the plan is in its store. Errors: those of `show`, HomeError, KeyFileError, NotFound."""
     facts = show(home, opener, plan)
     member, signer = _member(facts["members"], home, owner, opener)
-    _check_time(home, plan)
+    _check_time(plan, int(facts["clock_ahead_ms_max"]))
     _hold(home, {"epoch": plan.epoch, "end": facts["end"]})
     signature = _native.restart_sign(signer.seed, plan.chain, plan.epoch, facts["view"], facts["end"])
     plan.end, plan.view = facts["end"], facts["view"]
@@ -254,10 +254,9 @@ def _member(members: list[dict[str, Any]], home: Home, owner: Path, opener: Open
     )
 
 
-def _check_time(home: Home, plan: Plan) -> None:
+def _check_time(plan: Plan, ahead_ms: int) -> None:
     """Refuses a plan with a future time, for which the chain would have to wait. Errors: UsageError."""
-    ahead_ms = json.loads(_native.genesis_describe(home.genesis_bytes()))["parameters"]["clock_ahead_ms_max"]
-    if plan.time_ms > time.time_ns() // 1_000_000 + int(ahead_ms):
+    if plan.time_ms > time.time_ns() // 1_000_000 + ahead_ms:
         raise UsageError("the plan's time is ahead of this machine's clock: correct the clocks, then begin again")
 
 

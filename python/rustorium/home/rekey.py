@@ -146,14 +146,14 @@ def _make_journal(home: Home, opener: Opener) -> None:
         raise HomeError(f"{folder} can't be made ({error.strerror}): fix that, then run this again") from None
 
 
-def replacement(home: Home, keys: tuple[str, str], owner_key: str, opener: Opener) -> "Operation":
-    """Returns the operation that replaces `keys` (old, new), with a proof of possession if the chain's version requires
-    one. Errors: HomeError, KeyFileError, NativeError."""
+def replacement(home: Home, keys: tuple[str, str], owner_key: str, opener: Opener, version: int) -> "Operation":
+    """Returns the operation that replaces `keys` (old, new), with a proof of possession if the `version` of the chain's
+    epoch requires one. Errors: HomeError, KeyFileError, NativeError."""
     from rustorium import _native
 
     genesis, node_seed = home.genesis_bytes(), opener.seed(home.node_key, "node")
     possession = None
-    if json.loads(_native.genesis_describe(genesis))["version"] > 1:
+    if version > 1:
         # The new key file has the old one's passphrase.
         passphrase = find_passphrase(home.validator_key, opener.passphrase_file, opener.environment)
         seed = _native.open_key(str(home.rekey / "validator.key"), "validator", passphrase)
@@ -167,7 +167,8 @@ def _ask(client: "Client", home: Home, keys: tuple[str, str], owner: Path, opene
     signer = owner_of(owner, one, opener)
     if one["validator_key"] == keys[0]:
         try:
-            client.send([replacement(home, keys, signer.public_key, opener)], key=signer, wait="final")
+            version = int(client.parameters()["version"])
+            client.send([replacement(home, keys, signer.public_key, opener, version)], key=signer, wait="final")
         except TransactionFailed:
             # The transaction of an earlier call may have been executed first.
             if _named(client, keys)["validator_key"] != keys[1]:

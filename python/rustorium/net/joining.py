@@ -59,8 +59,8 @@ class Joiner:
     owner_key: str
     region: int
     address: str
-    possession: Operation | None
-    """Proof that the home's maker holds its keys; `None` on a chain of version 1."""
+    possession: Operation
+    """Proof that the home's maker holds its keys, which chains of version 1 don't ask for."""
 
 
 def next_in_turn(items: Sequence[T]) -> T:
@@ -120,10 +120,8 @@ def _joiner(name: str, home: Home, seeds: Mapping[str, bytes], region: int, addr
 
     genesis = home.genesis_bytes()
     public = {kind: _native.public_key(seed).hex() for kind, seed in seeds.items()}
-    possession = None
-    if json.loads(_native.genesis_describe(genesis))["version"] > 1:
-        chain = _native.genesis_hash(genesis)
-        possession = operations.possession_of(seeds["validator"], seeds["node"], chain, public["owner"])
+    chain = _native.genesis_hash(genesis)
+    possession = operations.possession_of(seeds["validator"], seeds["node"], chain, public["owner"])
     return Joiner(name, home, public["validator"], public["node"], public["owner"], region, address, possession)
 
 
@@ -302,14 +300,15 @@ def admit(client: "Client", joiner: Joiner, operator: "Key") -> None:
             key=operator,
             wait="final",
         )
-    client.send([admission(joiner)], key=operator, wait="final")
+    client.send([admission(client, joiner)], key=operator, wait="final")
 
 
-def admission(joiner: Joiner) -> Operation:
-    """Returns the operation that each operator sends."""
+def admission(client: "Client", joiner: Joiner) -> Operation:
+    """Returns the operation that each operator sends, as the version of the chain's epoch asks for it."""
+    proven = int(client.parameters()["version"]) > 1
     return operations.add_validator(
         joiner.name, joiner.validator_key, joiner.node_key, joiner.owner_key, joiner.region, joiner.address,
-        joiner.possession,
+        joiner.possession if proven else None,
     )  # fmt: skip
 
 
@@ -318,7 +317,7 @@ def note_admission(client: "Client", joiner: Joiner, file: Path) -> bool:
     validator."""
     if any(one["validator_key"] == joiner.validator_key for one in client.validators()["next"]):
         return False
-    file.write_text(json.dumps([admission(joiner)], indent=1) + "\n")
+    file.write_text(json.dumps([admission(client, joiner)], indent=1) + "\n")
     return True
 
 
@@ -338,13 +337,11 @@ def find(validators: list[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
     return found[0]
 
 
-def epoch_may_end_ms(client: "Client", genesis: bytes) -> int:
+def epoch_may_end_ms(client: "Client") -> int:
     """Returns the earliest header time (Unix ms) at which an approved committee change may end the current epoch; 0 if
-    at once. Errors: VerificationFailed."""
-    from rustorium import _native
-
-    age_ms = json.loads(_native.genesis_describe(genesis))["parameters"].get("min_epoch_ms", 0)
-    return int(client.catch_up()["time_ms"]) + int(age_ms) if age_ms else 0
+    at once. The client needs a genesis or checkpoint. Errors: VerificationFailed."""
+    age_ms = int(client.parameters()["parameters"]["min_epoch_ms"])
+    return int(client.catch_up()["time_ms"]) + age_ms if age_ms else 0
 
 
 def end_epoch(client: "Client", operator: "Key") -> int:

@@ -3,7 +3,7 @@
 use super::answers::{AtView, ReceiptView};
 use super::scalar::Hex;
 use super::schema::ToSchema;
-use crate::answers::{At, BlockView, Committee};
+use crate::answers::{At, BlockView, Committee, InForce};
 use rustorium_crypto::{block_digest, set_hash};
 use rustorium_types::{
     BatchDigest, BlockDigest, ChainId, Epoch, EpochTransition, Genesis, Hash, Header, Height, ShardId, StateClaim,
@@ -291,24 +291,45 @@ pub struct ChainAnswer {
     pub chain: ChainId,
     /// The chain's name.
     pub name: String,
-    /// Protocol version at the start.
+    /// Protocol version of the genesis.
     pub version: u16,
     /// The genesis block's time, Unix ms.
     pub time_ms: u64,
     /// The first committee.
     pub validators: Vec<ValidatorView>,
-    /// The parameters.
+    /// The parameters of the genesis. `in_force` has those of the current epoch.
     #[schema(value_type = Object)]
     pub parameters: rustorium_types::Parameters,
+    /// The rules of the current epoch. Null on a node that has no state yet.
+    pub in_force: Option<InForceView>,
     /// Number of accounts in the genesis.
     pub genesis_accounts: usize,
     /// The node's newest state.
     pub at: AtView,
 }
 
+/// The rules of the current epoch.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct InForceView {
+    /// Protocol version.
+    pub version: u16,
+    /// The parameters.
+    #[schema(value_type = Object)]
+    pub parameters: rustorium_types::Parameters,
+    /// The epoch since which these parameters are in force.
+    #[schema(value_type = u64)]
+    pub since_epoch: Epoch,
+}
+
+impl From<InForce> for InForceView {
+    fn from(found: InForce) -> Self {
+        Self { version: found.version, parameters: found.parameters, since_epoch: found.since }
+    }
+}
+
 impl ChainAnswer {
     /// The answer about the chain of `genesis`.
-    pub fn new(chain: ChainId, name: &str, genesis: &Genesis, at: AtView) -> Self {
+    pub fn new(chain: ChainId, name: &str, genesis: &Genesis, in_force: Option<InForce>, at: AtView) -> Self {
         let validators = genesis.validators.iter().map(ValidatorView::from);
         Self {
             chain,
@@ -317,6 +338,7 @@ impl ChainAnswer {
             time_ms: genesis.time_ms,
             validators: validators.collect(),
             parameters: genesis.parameters.clone(),
+            in_force: in_force.map(InForceView::from),
             genesis_accounts: genesis.accounts.len(),
             at,
         }

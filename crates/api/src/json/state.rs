@@ -21,6 +21,8 @@ pub struct AccountAnswer {
     /// The account's record.
     #[serde(flatten)]
     pub record: RecordView,
+    /// Protocol version of the current epoch, whose prices its transactions declare.
+    pub protocol: u16,
     /// With `proof=1`: canonical bytes of the read proof.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proof_hex: Option<String>,

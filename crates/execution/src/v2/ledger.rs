@@ -8,11 +8,11 @@ use super::slots::{At, Before, Slot, Slots};
 use super::values::Values;
 use super::work::{READ_BYTES_PER_UNIT, read_bytes};
 use crate::keys::Name;
-use crate::limited::{Found, LimitedRead};
+use crate::limited::LimitedRead;
 use crate::v1::ledger::{Kind, Leaf, StateReadError, Stop, footprint, leaf_footprint};
 use crate::v1::record::{AccountRecord, decode_amount};
 use rustorium_crypto::value_hash;
-use rustorium_types::{AccountId, FailureCode, Hash, LeafWrite, StateKey};
+use rustorium_types::{AccountId, FailureCode, Hash, LeafWrite, LimitedValue, StateKey};
 use std::borrow::Cow;
 
 /// The state before the block, with the changes of its transactions so far.
@@ -93,8 +93,8 @@ impl<'a> Ledger<'a> {
         }
         let left = (self.work_limit - self.work).saturating_mul(READ_BYTES_PER_UNIT);
         let value = match self.state.get_within(&leaf, usize::try_from(left).unwrap_or(usize::MAX))? {
-            Some(Found::Longer) => return Err(Stop::Fail(FailureCode::WorkLimit)),
-            Some(Found::Value(value)) => Some(value),
+            Some(LimitedValue::Longer) => return Err(Stop::Fail(FailureCode::WorkLimit)),
+            Some(LimitedValue::Whole(value)) => Some(value),
             None => None,
         };
         self.charge(read_bytes(value.as_ref().map_or(0, |value| value.len() as u64)))?;

@@ -102,9 +102,12 @@ pub(crate) fn shielded(
     }
     settle(ledger, actor.sender, place, moved)?;
     let at = ledger.find(place, Name::Pool(PoolRow::Key))?;
-    let key = proofs.key(VerifierId(place.0), &ledger.bytes(at)?.unwrap_or_default())?;
-    let Ok(claim) = statement.claim(&key, &transfer.proof) else { return fail(FailureCode::BadTransfer) };
-    if !proofs.holds(&claim) {
+    let key = ledger.bytes(at)?.unwrap_or_default();
+    let proof = proofs.proof(|| {
+        let key = proofs.key(VerifierId(place.0), &key)?;
+        statement.claim(&key, &transfer.proof).or_else(|_| fail(FailureCode::BadTransfer))
+    })?;
+    if !proof.holds() {
         return fail(FailureCode::NotProved);
     }
     let record = pool_record(transfer);

@@ -40,10 +40,30 @@ impl<'a> Proofs<'a> {
         key_of(self.keys, verifier, key)
     }
 
-    /// Tells if the claim of the present operation holds. One that wasn't verified before the run is verified alone: its
-    /// verifier or its sender's account is of this block.
-    pub(crate) fn holds(&self, claim: &Claim) -> bool {
-        self.verdicts.get(&self.place).copied().unwrap_or_else(|| claim.verify().is_ok())
+    /// Returns the proof of the present operation. Only a claim that wasn't verified before the run is decoded here: its
+    /// verifier or its sender's account is of this block, or it can't be decoded.
+    pub(crate) fn proof<E>(&self, claim: impl FnOnce() -> Result<Claim, E>) -> Result<Proof, E> {
+        match self.verdicts.get(&self.place) {
+            Some(holds) => Ok(Proof::Verified(*holds)),
+            None => claim().map(|claim| Proof::Open(Box::new(claim))),
+        }
+    }
+}
+
+/// A proof whose claim can be decoded.
+pub(crate) enum Proof {
+    /// It was verified before the run.
+    Verified(bool),
+    /// It is verified alone, where it stands.
+    Open(Box<Claim>),
+}
+
+impl Proof {
+    pub(crate) fn holds(&self) -> bool {
+        match self {
+            Self::Verified(holds) => *holds,
+            Self::Open(claim) => claim.verify().is_ok(),
+        }
     }
 }
 
@@ -88,8 +108,10 @@ pub(crate) fn verify(
     let Some(bytes) = ledger.bytes(at)? else { return fail(FailureCode::NoSuchVerifier) };
     let record = VerifierRecord::from_bytes(&bytes)
         .map_err(|error| StateReadError(format!("the verifier {verifier} is corrupt: {error}")))?;
-    let key = proofs.key(verifier, record.key.as_slice())?;
-    let Ok(claim) = Claim::new(&key, proof, inputs) else { return fail(FailureCode::BadProof) };
+    let proof = proofs.proof(|| {
+        let key = proofs.key(verifier, record.key.as_slice())?;
+        Claim::new(&key, proof, inputs).or_else(|_| fail(FailureCode::BadProof))
+    })?;
     // The decoder checked that there are as many inputs as the key needs, and that the named ones are among them.
     let mut named = Vec::with_capacity(record.named.len());
     for input in &record.named {
@@ -101,7 +123,7 @@ pub(crate) fn verify(
         }
         named.push((at, used));
     }
-    if !proofs.holds(&claim) {
+    if !proof.holds() {
         return fail(FailureCode::NotProved);
     }
     let statement = statement_hash(inputs);
@@ -130,4 +152,26 @@ pub(crate) fn is_proved(
     };
     let at = ledger.find(place_of(verifier), Name::Input(input, value))?;
     Ok(ledger.footprint(at) > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_with_a_verdict_is_not_decoded_again() {
+        let (keys, mut decoded) = (Keys::default(), Vec::new());
+        let mut proofs = Proofs::new(&keys, BTreeMap::from([((0, 0), true), ((0, 1), false)]));
+        let held: Vec<Option<bool>> = (0..3)
+            .map(|operation| {
+                proofs.place = (0, operation);
+                let claim = || {
+                    decoded.push(operation);
+                    Err(())
+                };
+                proofs.proof(claim).ok().map(|proof| proof.holds())
+            })
+            .collect();
+        assert_eq!((held, decoded), (vec![Some(true), Some(false), None], vec![2]));
+    }
 }

@@ -19,12 +19,12 @@ pub async fn status(State(app): Shared) -> Json<StatusAnswer> {
     Json(StatusAnswer::new(chain.id, chain.shard, app.backend.status()))
 }
 
-/// Returns the chain's name, first committee and parameters.
+/// Returns the chain's name, first committee and parameters, and the parameters in force.
 #[utoipa::path(get, path = "/v1/chain", responses((status = 200, body = ChainAnswer)))]
 pub async fn chain(State(app): Shared) -> Json<ChainAnswer> {
     let chain = app.backend.chain();
     let at = AtView::new(chain.shard, app.backend.status().executed);
-    Json(ChainAnswer::new(chain.id, &chain.name, &chain.genesis, at))
+    Json(ChainAnswer::new(chain.id, &chain.name, &chain.genesis, app.backend.in_force(), at))
 }
 
 /// Returns the committee of the current epoch, and the one that operators have approved for the next epoch.

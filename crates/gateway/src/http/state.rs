@@ -123,9 +123,10 @@ pub async fn account(
     Params(params): Params<StateParams>,
 ) -> Result<Response, Problem> {
     let id = address(&text)?;
-    let view = |SubjectAnswer { value, proof_hex, at }| match value {
+    let protocol = app.backend.in_force().map_or(app.backend.chain().genesis.version, |rules| rules.version);
+    let view = move |SubjectAnswer { value, proof_hex, at }| match value {
         ReadAnswer::Account { account, record: Some(record) } => {
-            PreparedAnswer::fresh(&AccountAnswer { account, record, proof_hex, at })
+            PreparedAnswer::fresh(&AccountAnswer { account, record, protocol, proof_hex, at })
         }
         _ => {
             let detail = "No account has this address; make it with `rustorium account create`.";

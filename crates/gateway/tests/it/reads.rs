@@ -61,6 +61,7 @@ async fn accounts_balances_and_keys_name_where_they_hold() {
     let at = json!({ "shard": 0, "height": 4, "root": Hash([4; 32]) });
     let body = get(&router, &format!("/v1/accounts/{account}?at=latest")).await.json();
     assert_eq!((&body["nonce"], &body["at"]), (&json!(4), &at));
+    assert_eq!(body["protocol"], world.chain().genesis.version);
     let body = get(&router, &format!("/v1/accounts/{account}/balances/{}", Hash([1; 32]))).await.json();
     assert_eq!((&body["balance"], &body["at"]), (&json!(u128::MAX.to_string()), &at));
     let keys = [
@@ -242,6 +243,9 @@ async fn chain_status_and_health() {
     let decoded: Genesis = decode(&genesis.body, GENESIS_BYTES_MAX).unwrap();
     assert_eq!(chain["chain"], hex::encode(hash_value(domain::GENESIS, &decoded)));
     assert_eq!(chain["parameters"]["batch_bytes_max"], Parameters::default().batch_bytes_max);
+    let in_force = &chain["in_force"];
+    assert_eq!((&in_force["parameters"], &in_force["since_epoch"]), (&chain["parameters"], &json!(0)));
+    assert_eq!(in_force["version"], decoded.version);
     let etag = genesis.headers[header::ETAG].to_str().unwrap();
     assert_eq!(if_none_match(&router, "/v1/genesis", etag).await, 304);
     let status = get(&router, "/v1/status").await.json();

@@ -442,6 +442,11 @@ impl Backend for World {
         })
     }
 
+    fn in_force(&self) -> Option<InForce> {
+        let genesis = &self.chain.genesis;
+        Some(InForce { version: genesis.version, parameters: genesis.parameters.clone(), since: Epoch(0) })
+    }
+
     fn committee(&self) -> Result<Committee, BackendError> {
         let validators = self.chain.genesis.validators.clone();
         Ok(Committee { epoch: Epoch(0), validators: Arc::new(validators), next: ValidatorSet::default() })

@@ -5,8 +5,8 @@ use crate::statesync::FillProgress;
 use futures_util::future::{BoxFuture, ready};
 use rustorium_api::{
     At, BackendError, BalanceListing, BlockRef, BlockView, ClientSession, Committee, Filling, FinalBlock, History,
-    KeyHistory, ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt, Refused,
-    StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Wait,
+    InForce, KeyHistory, ListedBalances, ListedKeys, Listing, Newest, Place, ProofStatus, ProveAt, Proven, ReadAt,
+    Refused, StateValues, Status, Submitted, SubmittedSink, TransactionStatus, Wait,
 };
 use rustorium_crypto::Addressed;
 use rustorium_gateway::{Backend, ChainInfo};
@@ -165,6 +165,10 @@ impl Backend for StatelessBackend {
             retired: None,
             evidence: Vec::new(),
         }
+    }
+
+    fn in_force(&self) -> Option<InForce> {
+        None
     }
 
     fn committee(&self) -> Result<Committee, BackendError> {

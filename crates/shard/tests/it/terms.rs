@@ -123,6 +123,7 @@ fn new_parameters_hold_in_the_next_epoch_and_after_a_restart() {
     assert_eq!(context.check_change(&shown), Ok(()));
     let next = context.after(&shown);
     assert_eq!((&next.parameters, next.hashes.parameters), (&new, parameters_hash(&new)));
+    assert_eq!((context.parameters_since, next.parameters_since), (Epoch(0), Epoch(1)));
     assert_eq!(shown.boundary().parameters, context.hashes.parameters);
     // The epoch after ends without a change, so its end has no parameters.
     let mut boundary = forge::child(&next, shown.boundary(), 2).header;
@@ -141,5 +142,5 @@ fn new_parameters_hold_in_the_next_epoch_and_after_a_restart() {
     store.put_epoch(&later.into()).unwrap();
     let again = Context::at(&net.genesis, None, &store, &boundary).unwrap();
     assert_eq!((again.parameters, again.hashes.parameters), (new, next.hashes.parameters));
-    assert_eq!(again.term.epoch, Epoch(2));
+    assert_eq!((again.term.epoch, again.parameters_since), (Epoch(2), Epoch(1)));
 }

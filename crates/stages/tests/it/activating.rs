@@ -8,6 +8,7 @@ use rustorium_shard::Event;
 use rustorium_stages::activating::Activating;
 use rustorium_stages::inbox::Inbox;
 use rustorium_stages::metrics::NodeMetrics;
+use rustorium_stages::owners_end::Plan;
 use rustorium_stages::queue::Queue;
 use rustorium_stages::replica::Replica;
 use rustorium_stages::rooter::{RootMetrics, Rooter};
@@ -226,6 +227,18 @@ fn a_home_of_the_first_release_goes_on_by_version_two_from_the_boundary() {
     let context = opened(&net).context;
     assert_eq!((context.rules, context.epoch()), (Rules::V2, Epoch(1)));
     assert_eq!(context.parameters, body.parameters);
+    assert_eq!(context.parameters_since, Epoch(1));
+    assert_eq!(store.epoch(Epoch(0)).unwrap(), first, "with the evidence");
+}
+
+#[test]
+fn owners_who_end_an_epoch_above_a_boundary_of_the_first_release_plan_it_by_version_two() {
+    let (net, change, _) = activated();
+    let store: Arc<dyn Store> = net.store(0).clone();
+    let first = store.epoch(Epoch(0)).unwrap();
+    store.put_epoch(&change.into()).unwrap();
+    let refused = Plan::new(&net.genesis, &store, (Vec::new(), 0), || Ok(TABLES.clone())).err().unwrap();
+    assert!(refused.sentence.contains("doesn't change the committee"), "{refused}");
     assert_eq!(store.epoch(Epoch(0)).unwrap(), first, "with the evidence");
 }
 

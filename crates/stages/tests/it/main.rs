@@ -31,6 +31,7 @@ mod witness;
 
 mod activating;
 mod executor;
+mod filled;
 mod inbox;
 mod proof_pool;
 mod queue;

@@ -6,10 +6,16 @@ use crate::steps::{add, change, epoch, net, settle};
 use rustorium_crypto::{SigningKey, block_digest, verify_finalization, verify_owners};
 use rustorium_execution::Trust;
 use rustorium_shard::context::Context;
+use rustorium_stages::NodeError;
 use rustorium_stages::block_proofs::block_proof;
 use rustorium_stages::owners_end::Plan;
-use rustorium_storage::MemStore;
+use rustorium_state::tables::Tables;
+use rustorium_storage::{MemStore, Store};
 use rustorium_types::*;
+use std::sync::{Arc, LazyLock};
+
+/// Small tables, which only a boundary of version 1 needs.
+static TABLES: LazyLock<Arc<Tables>> = LazyLock::new(|| Arc::new(Tables::build(4).unwrap()));
 
 fn owner(index: usize) -> SigningKey {
     SigningKey::from_seed(&[120 + index as u8; 32])
@@ -40,8 +46,13 @@ fn stuck() -> (Net, TxId) {
     (net, id)
 }
 
-fn plan(net: &Net, store: &MemStore, transactions: &[Transaction]) -> Plan {
-    Plan::new(&net.genesis, store, transactions.to_vec(), net.now.wall_ms).unwrap()
+fn plan(net: &Net, store: &Arc<MemStore>, transactions: &[Transaction]) -> Plan {
+    made(net, store, transactions.to_vec()).unwrap()
+}
+
+fn made(net: &Net, store: &Arc<MemStore>, transactions: Vec<Transaction>) -> Result<Plan, NodeError> {
+    let store: Arc<dyn Store> = store.clone();
+    Plan::new(&net.genesis, &store, (transactions, net.now.wall_ms), || Ok(TABLES.clone()))
 }
 
 fn signed(plan: &Plan, owners: &[usize]) -> Vec<(ValidatorIndex, Signature)> {
@@ -162,8 +173,7 @@ fn an_invalid_plan_is_refused_with_its_reason() {
     let (mut net, _) = stuck();
     let store = net.store(0).clone();
     let refused = |net: &Net, transactions: Vec<Transaction>| {
-        let made = Plan::new(&net.genesis, &*store, transactions, net.now.wall_ms);
-        made.err().map(|error| error.sentence).expect("refused")
+        made(net, &store, transactions).err().map(|error| error.sentence).expect("refused")
     };
     assert!(refused(&net, Vec::new()).contains("doesn't change the committee"));
     let more = chain::sign(&net.genesis, 0, 0, vec![add(4)]).into_inner();

@@ -8,9 +8,9 @@ use crate::history::{
     StoredValue, Version, VersionLimits, Versions, Walk, WalkCollector, WalkOutcome, collect_versions,
 };
 use crate::rows::{self, STATE_KEY_BYTES, Table};
-use crate::store::{LimitedValue, StoreError};
+use crate::store::StoreError;
 use rocksdb::{DBRawIterator, ReadOptions};
-use rustorium_types::{Height, StateKey};
+use rustorium_types::{Height, LimitedValue, StateKey};
 
 /// Rows of one leaf that are stepped over before its end is searched: a search costs as much as several steps.
 const STEPS_MAX: usize = 4;
