@@ -1,7 +1,7 @@
 //! Measures the price of a signature in transactions of both versions, checked together and one by one:
 //! `just bench-signatures`.
 
-use rustorium_crypto::{SigningKey, authority_account, verify_transactions, verify_transactions2};
+use rustorium_crypto::{SigningKey, authority_account, verify_transactions};
 use rustorium_types::{
     Authority, AuthorityFault, BoundedVec, ChainId, Key, Operation, Operation2, SignatureFault, SignerKey, Transaction,
     Transaction2, TransactionBody, TransactionBody2, Value, encode,
@@ -20,19 +20,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     let first = first(SIGNATURES)?;
     let bytes = encode(&first[0]).len();
     report("version 1, one key", bytes, SIGNATURES, || {
-        verify_transactions(black_box(first.clone())).iter().all(Result::is_ok)
+        verify_transactions(&CHAIN, black_box(first.clone())).iter().all(Result::is_ok)
     })?;
     for (threshold, keys) in [(1, 1), (1, 3), (2, 3), (4, 8), (8, 8)] {
         let transactions = second(threshold, keys, SIGNATURES / usize::from(threshold))?;
         let bytes = encode(&transactions[0]).len();
         report(&format!("version 2, {threshold} of {keys} keys"), bytes, SIGNATURES, || {
-            verify_transactions2(&CHAIN, black_box(transactions.clone())).iter().all(Result::is_ok)
+            verify_transactions(&CHAIN, black_box(transactions.clone())).iter().all(Result::is_ok)
         })?;
     }
     let alone = second(1, 1, 1)?;
     let bytes = encode(&alone[0]).len();
     report("version 2, a transaction of one key by itself", bytes, 1, || {
-        verify_transactions2(&CHAIN, black_box(alone.clone())).iter().all(Result::is_ok)
+        verify_transactions(&CHAIN, black_box(alone.clone())).iter().all(Result::is_ok)
     })
 }
 
@@ -91,7 +91,7 @@ fn first(count: usize) -> Result<Vec<Transaction>, Box<dyn Error>> {
     Ok(all)
 }
 
-fn second(threshold: u8, keys: u8, count: usize) -> Result<Vec<Transaction2>, Box<dyn Error>> {
+fn second(threshold: u8, keys: u8, count: usize) -> Result<Vec<Transaction>, Box<dyn Error>> {
     let keys = signers(keys);
     let authority = authority(threshold, &keys)?;
     let mut all = Vec::with_capacity(count);
@@ -107,7 +107,7 @@ fn second(threshold: u8, keys: u8, count: usize) -> Result<Vec<Transaction2>, Bo
             location: None,
             data: BoundedVec::new(vec![Operation2::Put { namespace: None, key: name, value }])?,
         };
-        all.push(signed(body, &keys)?);
+        all.push(signed(body, &keys)?.into());
     }
     Ok(all)
 }

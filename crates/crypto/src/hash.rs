@@ -2,7 +2,7 @@
 
 use rustorium_types::{
     AccountId, AssetId, Authority, BatchBody, BatchDigest, Block, BlockDigest, ChainId, Charter, Cursor, Genesis, Hash,
-    Header, NamedInput, Parameters, PublicInput, Receipt, StateKey, Term, Transaction, TransactionBody,
+    Header, NamedInput, Parameters, PublicInput, Receipt, Signer, StateKey, Term, Transaction, TransactionBody,
     TransactionBody2, TxId, ValidatorSet, VerifierId, VoteBody, encode_into,
 };
 
@@ -12,6 +12,8 @@ pub mod domain {
     pub const TRANSACTION: &[u8] = b"rustorium/transaction/v1\0";
     /// A transaction's signed bytes, from version 2 on.
     pub const TRANSACTION2: &[u8] = b"rustorium/transaction/v2\0";
+    /// A digest of a transaction's signatures, which never leaves the process.
+    pub const SIGNATURES: &[u8] = b"rustorium/signatures/v1\0";
     /// A vote's signed bytes.
     pub const VOTE: &[u8] = b"rustorium/vote/v1\0";
     /// A batch's digest.
@@ -105,10 +107,35 @@ pub fn value_hash(value: &[u8]) -> Hash {
     Hash(*blake3::hash(value).as_bytes())
 }
 
-/// Returns a transaction's id: the hash of its signed bytes.
+/// Returns the id of a transaction of version 1: the hash of its signed bytes.
 pub fn transaction_id(body: &TransactionBody) -> TxId {
     crate::work::count(|work| work.ids += 1);
     TxId(*blake3::hash(&signed_bytes(domain::TRANSACTION, body)).as_bytes())
+}
+
+/// Returns the signed bytes of a transaction in either form. `chain` is the one that lists it; the form of version 1 names
+/// its own.
+pub fn bytes_on(chain: &ChainId, transaction: &Transaction) -> Vec<u8> {
+    match transaction {
+        Transaction::V1(transaction) => signed_bytes(domain::TRANSACTION, &transaction.body),
+        Transaction::V2(transaction) => transaction2_bytes(chain, transaction.body()),
+    }
+}
+
+/// Returns the id of a transaction in either form on the chain that lists it.
+pub fn id_on(chain: &ChainId, transaction: &Transaction) -> TxId {
+    match transaction {
+        Transaction::V1(transaction) => transaction_id(&transaction.body),
+        Transaction::V2(transaction) => transaction2_id(chain, transaction.body()),
+    }
+}
+
+/// Returns a digest of all signatures of a transaction, with the places of their keys. An id covers none of them.
+pub(crate) fn signatures_digest(transaction: &Transaction) -> Hash {
+    match transaction {
+        Transaction::V1(transaction) => Hash(hash(domain::SIGNATURES, &[&transaction.signature])),
+        Transaction::V2(transaction) => Hash(hash_value(domain::SIGNATURES, &transaction.signatures())),
+    }
 }
 
 /// Returns the bytes that the keys of a transaction of version 2 sign: domain string, chain and body. The chain isn't
@@ -173,6 +200,19 @@ pub fn account_id(region: u8, public_key: &[u8; 32]) -> AccountId {
 /// Returns the hash of an authority.
 pub fn authority_hash(authority: &Authority) -> Hash {
     Hash(hash_value(domain::AUTHORITY, authority))
+}
+
+/// Returns an authority as the record of its account names it.
+pub fn signer(authority: &Authority) -> Signer {
+    authority.only_key().map_or_else(|| Signer::Many(authority_hash(authority)), |key| Signer::Single(*key))
+}
+
+/// Returns the authority that a transaction says its sender has.
+pub fn signer_of(transaction: &Transaction) -> Signer {
+    match transaction {
+        Transaction::V1(transaction) => Signer::Single(transaction.body.public_key),
+        Transaction::V2(transaction) => signer(&transaction.body().authority),
+    }
 }
 
 /// Returns the id of the account that `authority` opens in `region` (V26). One Ed25519 key opens the account that it

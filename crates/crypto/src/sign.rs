@@ -5,28 +5,29 @@ mod activation;
 mod entry;
 #[cfg(not(target_family = "wasm"))]
 mod random;
-mod second;
+mod transactions;
 #[cfg(not(target_family = "wasm"))]
 mod unsigned;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::hash::hash;
-use crate::hash::{batch_digest, domain, signed_bytes, vote_bytes};
+use crate::hash::{batch_digest, bytes_on, domain, signatures_digest, signed_bytes, vote_bytes};
 #[cfg(not(target_family = "wasm"))]
 use crate::locked::{Locked, scrubbed};
 use ed25519_zebra::{Signature as ZebraSignature, SigningKey as Inner, VerificationKey, VerificationKeyBytes};
 use rustorium_types::{
     Batch, BatchBody, BatchDigest, Certificate, End, Header, PublicKey, Signature, SignedVote, Transaction,
-    TransactionBody, TxId, ValidatorIndex, VoteBody, quorum,
+    Transaction1, TransactionBody, TxId, ValidatorIndex, VoteBody, quorum,
 };
 use std::ops::Deref;
 use std::sync::Arc;
+use transactions::claims_of;
 use zeroize::Zeroizing;
 
 pub use activation::verify_activation;
 pub use entry::{Addressed, Admitted, Foreign, KnownSignatures, admit};
 pub use rustorium_types::is_small_order;
-pub use second::verify_transactions2;
+pub use transactions::verify_transactions;
 #[cfg(not(target_family = "wasm"))]
 pub use unsigned::UnsignedBatch;
 
@@ -122,10 +123,10 @@ impl SigningKey {
         self.inner().sign(bytes).to_bytes()
     }
 
-    /// Signs a transaction.
+    /// Signs a transaction in the form of version 1.
     pub fn sign_transaction(&self, body: TransactionBody) -> Verified<Transaction> {
         let signature = self.sign(&signed_bytes(domain::TRANSACTION, &body));
-        Verified(Transaction { body, signature })
+        Verified(Transaction1 { body, signature }.into())
     }
 
     /// Signs a vote.
@@ -176,20 +177,6 @@ pub fn verify_all<'a>(items: impl IntoIterator<Item = (&'a PublicKey, &'a [u8], 
 
 /// A signature, with its key and the bytes that it is for.
 type Claim<'a> = (&'a PublicKey, &'a [u8], &'a Signature);
-
-/// Checks transactions' signatures together and bisects to find the bad ones: one result each, in order, with the id.
-pub fn verify_transactions(transactions: Vec<Transaction>) -> Vec<Result<(TxId, Verified<Transaction>), Transaction>> {
-    let bytes: Vec<Vec<u8>> = transactions.iter().map(|t| signed_bytes(domain::TRANSACTION, &t.body)).collect();
-    let mut good = vec![false; transactions.len()];
-    let claims = transactions.iter().zip(&bytes).map(|(t, b)| (&t.body.public_key, b.as_slice(), &t.signature));
-    bisect(&claims.collect::<Vec<_>>(), &vec![1; transactions.len()], &mut good);
-    let mut results = Vec::with_capacity(transactions.len());
-    for ((transaction, bytes), good) in transactions.into_iter().zip(bytes).zip(good) {
-        let id = entry::id_of_signed(&bytes);
-        results.push(if good { Ok((id, Verified(transaction))) } else { Err(transaction) });
-    }
-    results
-}
 
 /// Finds the transactions all of whose signatures hold. `counts` has the number of signatures of each transaction, whose
 /// claims stand in one row. Bisection doesn't part the signatures of a transaction (V20).
@@ -249,20 +236,16 @@ impl SignedData {
     fn of(batch: &Batch, known: &KnownSignatures) -> Self {
         let digest = batch_digest(&batch.body);
         let transactions = &batch.body.transactions;
-        let bytes: Vec<_> = transactions.iter().map(|t| signed_bytes(domain::TRANSACTION, &t.body)).collect();
+        let bytes: Vec<_> = transactions.iter().map(|t| bytes_on(&batch.body.chain, t)).collect();
         let ids: Vec<_> = bytes.iter().map(|bytes| entry::id_of_signed(bytes)).collect();
-        let known = known.which(ids.iter().zip(transactions.iter().map(|t| &t.signature)));
+        let known = known.which(ids.iter().zip(transactions.iter().map(signatures_digest)));
         Self { digest, own: batch_signature_bytes(&digest), bytes, ids, known }
     }
 
-    fn items<'a>(
-        &'a self,
-        author: &'a PublicKey,
-        batch: &'a Batch,
-    ) -> impl Iterator<Item = (&'a PublicKey, &'a [u8], &'a Signature)> {
+    fn items<'a>(&'a self, author: &'a PublicKey, batch: &'a Batch) -> impl Iterator<Item = Claim<'a>> {
         let transactions = batch.body.transactions.iter().zip(&self.bytes).zip(&self.known);
         let unknown = transactions.filter(|(_, known)| !**known);
-        let signed = unknown.map(|((t, bytes), _)| (&t.body.public_key, bytes.as_slice(), &t.signature));
+        let signed = unknown.flat_map(|((t, bytes), _)| claims_of(t, bytes));
         signed.chain([(author, self.own.as_slice(), &batch.signature)])
     }
 
@@ -313,13 +296,13 @@ pub fn batch_fault(author: &PublicKey, batch: &Batch) -> Option<BatchFault> {
         return Some(BatchFault::Author);
     }
     let transactions = batch.body.transactions.iter().zip(&prepared.bytes);
-    let items: Vec<_> = transactions.map(|(t, bytes)| (&t.body.public_key, bytes.as_slice(), &t.signature)).collect();
+    let items: Vec<Claim<'_>> = transactions.flat_map(|(t, bytes)| claims_of(t, bytes)).collect();
     holds_a_false_one(&items).then_some(BatchFault::Transaction)
 }
 
 /// Tells if a single check finds a false one among signatures that failed together. Halves are checked together to find
 /// it.
-fn holds_a_false_one(items: &[(&PublicKey, &[u8], &Signature)]) -> bool {
+fn holds_a_false_one(items: &[Claim<'_>]) -> bool {
     if items.len() < ALONE_BELOW {
         return items.iter().any(|(key, bytes, signature)| !verify(key, bytes, signature));
     }

@@ -1,9 +1,9 @@
 //! Reads the vectors of authorities and of transactions of version 2 as another implementation does.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use rustorium_crypto::{authority_account, authority_hash, transaction2_bytes, transaction2_id, verify_transactions2};
+use rustorium_crypto::{authority_account, authority_hash, transaction2_bytes, transaction2_id, verify_transactions};
 use rustorium_types::limits::TRANSACTION_BYTES_MAX;
-use rustorium_types::{AnyTransaction, Authority, ChainId, DecodeError, Transaction, Transaction2, decode, encode};
+use rustorium_types::{Authority, ChainId, DecodeError, Transaction, Transaction1, Transaction2, decode, encode};
 use serde_json::Value;
 use std::path::Path;
 
@@ -56,13 +56,13 @@ fn transactions_of_version_2_have_their_ids_and_hold_where_they_say_so() {
         let raw = bytes(&case, "bytes");
         let transaction: Transaction2 = decode(&raw, TRANSACTION_BYTES_MAX).unwrap();
         assert_eq!(encode(&transaction), raw, "{case}");
-        assert_eq!(decode(&raw, TRANSACTION_BYTES_MAX), Ok(AnyTransaction::V2(transaction.clone())), "{case}");
+        assert_eq!(decode(&raw, TRANSACTION_BYTES_MAX), Ok(Transaction::V2(transaction.clone())), "{case}");
         let chain = ChainId::from_hex(text(&case, "chain")).unwrap();
         assert_eq!(transaction2_id(&chain, transaction.body()).to_string(), text(&case, "id"), "{case}");
         assert_eq!(transaction2_bytes(&chain, transaction.body()), bytes(&case, "signed"), "{case}");
-        let result = verify_transactions2(&chain, vec![transaction.clone()]).remove(0);
+        let result = verify_transactions(&chain, vec![transaction.clone().into()]).remove(0);
         assert_eq!(result.is_ok(), case["holds"].as_bool().unwrap(), "{case}");
-        let other = verify_transactions2(&ChainId([0; 32]), vec![transaction]).remove(0);
+        let other = verify_transactions(&ChainId([0; 32]), vec![transaction.into()]).remove(0);
         assert!(other.is_err(), "holds on another chain: {case}");
     }
 }
@@ -73,9 +73,9 @@ fn bytes_that_are_no_transaction_of_version_2_are_refused() {
         let raw = bytes(&case, "bytes");
         let refused = decode::<Transaction2>(&raw, TRANSACTION_BYTES_MAX);
         assert!(matches!(refused, Err(DecodeError::Malformed(_))), "{case}");
-        let first = decode::<AnyTransaction>(&raw, TRANSACTION_BYTES_MAX);
+        let first = decode::<Transaction>(&raw, TRANSACTION_BYTES_MAX);
         if text(&case, "why") == "version 2 in the form of version 1" {
-            assert!(matches!(first, Ok(AnyTransaction::V1(_))), "{case}");
+            assert!(matches!(first, Ok(Transaction::V1(_))), "{case}");
         } else {
             assert!(matches!(first, Err(DecodeError::Malformed(_))), "{case}");
         }
@@ -89,10 +89,10 @@ fn transactions_in_the_form_of_version_1_are_read_as_they_lie() {
         for version in [1u16, 0, 2, 3, 256, 258, u16::MAX] {
             let mut raw = bytes(&case, "bytes");
             raw[..2].copy_from_slice(&version.to_le_bytes());
-            let transaction: Transaction = decode(&raw, TRANSACTION_BYTES_MAX).unwrap();
+            let transaction: Transaction1 = decode(&raw, TRANSACTION_BYTES_MAX).unwrap();
             assert_eq!(transaction.body.version, version);
-            let read: AnyTransaction = decode(&raw, TRANSACTION_BYTES_MAX).unwrap();
-            assert_eq!((encode(&read), read), (raw, AnyTransaction::V1(transaction)), "{case}");
+            let read: Transaction = decode(&raw, TRANSACTION_BYTES_MAX).unwrap();
+            assert_eq!((encode(&read), read), (raw, Transaction::V1(transaction)), "{case}");
         }
     }
 }

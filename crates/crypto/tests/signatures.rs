@@ -3,9 +3,8 @@
 
 use proptest::prelude::*;
 use rustorium_crypto::{
-    BatchFault, SigningKey, UnsignedBatch, batch_fault, certify, false_signers, is_small_order, own_batch,
-    transaction_id, verify, verify_all, verify_batch, verify_certificate, verify_transactions, verify_vote,
-    verify_votes,
+    BatchFault, SigningKey, UnsignedBatch, batch_fault, certify, false_signers, id_on, is_small_order, own_batch,
+    verify, verify_all, verify_batch, verify_certificate, verify_transactions, verify_vote, verify_votes,
 };
 use rustorium_types::{
     AccountId, Batch, BatchBody, BatchDigest, BlockDigest, BoundedVec, Certificate, ChainId, Epoch, PublicKey, ShardId,
@@ -66,6 +65,11 @@ fn transactions(count: u64) -> Vec<Transaction> {
     (0..count)
         .map(|nonce| key(nonce as u8 % 5).sign_transaction(body(nonce, &key(nonce as u8 % 5))).into_inner())
         .collect()
+}
+
+fn break_signature(transaction: &mut Transaction, byte: usize, bits: u8) {
+    let Transaction::V1(first) = transaction else { panic!("made in the form of version 1") };
+    first.signature[byte] ^= bits;
 }
 
 #[test]
@@ -144,15 +148,15 @@ proptest! {
     fn bisection_names_exactly_the_bad_transactions(count in 1usize..40, bad in proptest::collection::btree_set(0usize..40, 0..6)) {
         let mut all = transactions(count as u64);
         for index in bad.iter().filter(|index| **index < count) {
-            all[*index].signature[index % 64] ^= 1 << (index % 8);
+            break_signature(&mut all[*index], index % 64, 1 << (index % 8));
         }
-        let results = verify_transactions(all.clone());
+        let results = verify_transactions(&ChainId([1; 32]), all.clone());
         prop_assert_eq!(results.len(), count);
         for (index, result) in results.into_iter().enumerate() {
             match result {
                 Ok((id, transaction)) => {
                     prop_assert!(!bad.contains(&index));
-                    prop_assert_eq!(id, transaction_id(&all[index].body));
+                    prop_assert_eq!(id, id_on(&ChainId([1; 32]), &all[index]));
                     prop_assert_eq!(transaction.into_inner(), all[index].clone());
                 }
                 Err(transaction) => {
@@ -193,7 +197,7 @@ proptest! {
 #[test]
 fn a_batch_is_signed_elsewhere_as_it_would_be_here() {
     let author = key(8);
-    let verified = || verify_transactions(transactions(6)).into_iter().map(Result::unwrap);
+    let verified = || verify_transactions(&ChainId([1; 32]), transactions(6)).into_iter().map(Result::unwrap);
     let held = || verified().map(|(id, good)| (id, Arc::new(good))).collect::<Vec<_>>();
     let here = own_batch(held(), batch_body, &author);
     let unsigned = UnsignedBatch::new(held(), batch_body);
@@ -209,7 +213,7 @@ fn a_batch_is_signed_elsewhere_as_it_would_be_here() {
 #[test]
 fn a_batch_needs_its_authors_and_every_transactions_signature() {
     let author = key(8);
-    let good = verify_transactions(transactions(6)).into_iter().map(Result::unwrap);
+    let good = verify_transactions(&ChainId([1; 32]), transactions(6)).into_iter().map(Result::unwrap);
     let checked = own_batch(good.map(|(id, good)| (id, Arc::new(good))).collect(), batch_body, &author);
     let batch = checked.batch.clone().into_inner();
     assert_eq!(verify_batch(&author.public(), batch.clone()).unwrap(), checked);
@@ -219,7 +223,7 @@ fn a_batch_needs_its_authors_and_every_transactions_signature() {
     assert!(verify_batch(&author.public(), unsigned).is_none(), "a bad author's signature");
 
     let mut list = batch.body.transactions.clone().into_vec();
-    list[3].signature[0] ^= 1;
+    break_signature(&mut list[3], 0, 1);
     let (_, forged) = author.sign_batch(batch_body(list));
     assert!(verify_batch(&author.public(), forged.clone()).is_none(), "one bad transaction");
     let pair = vec![(author.public(), forged.clone()), (author.public(), batch.clone())];

@@ -65,7 +65,7 @@ fn again(kind: &str, bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
 fn check_names(case: &Value, bytes: &[u8]) {
     let kind = text(case, "type");
     let id = match kind {
-        "transaction" => transaction_id(&value::<Transaction>(bytes).unwrap().body).to_string(),
+        "transaction" => transaction_id(&value::<Transaction1>(bytes).unwrap().body).to_string(),
         "batch" => batch_digest(&value::<Batch>(bytes).unwrap().body).to_string(),
         "header" => block_digest(&value(bytes).unwrap()).to_string(),
         "genesis" => chain_id(&value(bytes).unwrap()).to_string(),
@@ -81,11 +81,11 @@ fn check_signature(case: &Value, raw: &[u8]) {
     let key = signer(case);
     let signature = match text(case, "type") {
         "transaction" => {
-            let transaction: Transaction = value(raw).unwrap();
+            let transaction: Transaction1 = value(raw).unwrap();
             let sender = account_id(case["region"].as_u64().unwrap() as u8, &key.public());
             assert_eq!((transaction.body.sender, transaction.body.public_key), (sender, key.public()));
             assert_eq!(signed, [b"rustorium/transaction/v1\0", &raw[..raw.len() - 64]].concat());
-            assert!(verify_transactions(vec![transaction.clone()])[0].is_ok());
+            assert!(verify_transactions(&transaction.body.chain.clone(), vec![transaction.clone().into()])[0].is_ok());
             transaction.signature
         }
         "batch" => {

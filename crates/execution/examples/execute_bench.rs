@@ -1,10 +1,10 @@
 //! How long executing one `Put` takes, state reads and signatures excluded: 256-byte values, distinct keys, 64 senders.
 
-use rustorium_crypto::{account_id, transaction_id};
+use rustorium_crypto::{account_id, id_on};
 use rustorium_execution::{Input, LimitedRead, StateRead, StateReadError, execute, genesis};
 use rustorium_types::{
     BoundedBytes, BoundedVec, Genesis, GenesisAccount, Header, Height, Key, NEWEST_VERSION, Operation, Parameters,
-    ShardId, StateKey, TRANSACTION_VERSION, Transaction, TransactionBody, Validator, Value,
+    ShardId, StateKey, TRANSACTION_VERSION, Transaction, Transaction1, TransactionBody, Validator, Value,
 };
 use std::collections::HashMap;
 use std::time::Instant;
@@ -69,7 +69,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             put(&header, number - 1)
         });
         let block = block.collect::<Result<Vec<_>, _>>()?;
-        let transactions = block.iter().map(|t| (transaction_id(&t.body), t)).collect();
+        let transactions = block.iter().map(|one| (id_on(&header.chain, one), one)).collect();
         let input = Input { header: &header, parameters: &made.parameters, previous_root: root, transactions };
         let began = Instant::now();
         let execution = execute(&input, &state)?;
@@ -105,5 +105,5 @@ fn put(header: &Header, number: u64) -> Result<Transaction, Box<dyn std::error::
         location: None,
         data: BoundedVec::new(vec![operation])?,
     };
-    Ok(Transaction { body, signature: [0; 64] })
+    Ok(Transaction1 { body, signature: [0; 64] }.into())
 }

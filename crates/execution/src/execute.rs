@@ -12,7 +12,7 @@ use thiserror::Error;
 
 /// A block to be executed.
 #[derive(Debug)]
-pub struct Input<'a> {
+pub struct Input<'a, T = Transaction> {
     /// The block's header.
     pub header: &'a Header,
     /// The chain's parameters.
@@ -20,7 +20,7 @@ pub struct Input<'a> {
     /// The result root of the previous height.
     pub previous_root: Hash,
     /// The transactions in the block's execution order (`arrange`).
-    pub transactions: Vec<(TxId, &'a Transaction)>,
+    pub transactions: Vec<(TxId, &'a T)>,
 }
 
 /// Reason why a transaction in the order has no receipt and changed nothing.
@@ -91,7 +91,23 @@ pub fn execute_with<W: Workers>(
     workers: &W,
 ) -> Result<Execution, StateReadError> {
     match input.header.rules() {
-        Rules::V1 => v1::execute::execute(input, state, keys, workers),
+        Rules::V1 => execute_first(input, state, keys, workers),
         Rules::V2 => v2::execute::execute(input, state, keys, workers),
     }
+}
+
+/// Executes a block of version 1. No valid batch of it lists another form, which would be skipped.
+fn execute_first<W: Workers>(
+    input: &Input<'_>,
+    state: &dyn LimitedRead,
+    keys: &Keys,
+    workers: &W,
+) -> Result<Execution, StateReadError> {
+    let Input { header, parameters, previous_root, transactions } = input;
+    let first = transactions.iter().filter_map(|(id, transaction)| Some((*id, transaction.first()?)));
+    let other = transactions.iter().filter(|(_, transaction)| transaction.first().is_none());
+    let input = Input { header, parameters, previous_root: *previous_root, transactions: first.collect() };
+    let mut done = v1::execute::execute(&input, state, keys, workers)?;
+    done.skipped.extend(other.map(|(id, _)| (*id, Skip::WrongVersion)));
+    Ok(done)
 }

@@ -33,7 +33,7 @@ pub use keys::{
 pub use limited::LimitedRead;
 pub use order::{arrange, order};
 pub use parameters::{check_parameters2, quorums};
-pub use prices::{ASSUMED_BYTES, declared_work, least_work, planned_work, worst_case_work};
+pub use prices::{ASSUMED_BYTES, declared_work, least_work, least_work_of, planned_work, worst_case_work};
 pub use proof::{
     CheckedProof, EpochEnd, HEADER_AHEAD_MS_MAX, Light, ProofRefused, ReadState, Signers, Trust, Unprovable,
     check_first_term, check_read, check_receipt, check_transaction, header_of, prove_receipt, subject_key,

@@ -12,9 +12,18 @@ pub const ASSUMED_BYTES: u64 = 4 * 1024;
 /// Returns the work that counts against the caps of batches and blocks and against the sender's quota. It is the
 /// declared work, but at least the cost of looking at the transaction.
 pub fn declared_work(rules: Rules, transaction: &Transaction) -> u64 {
-    match rules {
-        Rules::V1 => v1::work::declared_work(transaction),
-        Rules::V2 => transaction.body.work_limit.max(v2::work::transaction_work(&transaction.body)),
+    match (rules, transaction) {
+        (Rules::V1, Transaction::V1(first)) => v1::work::declared_work(first),
+        (Rules::V2, Transaction::V1(first)) => first.body.work_limit.max(v2::work::transaction_work(&first.body)),
+        (_, Transaction::V2(second)) => second.body().work_limit.max(v2::work::transaction_work2(second.body())),
+    }
+}
+
+/// Returns the least work with which a transaction may succeed, in either form.
+pub fn least_work_of(rules: Rules, transaction: &Transaction) -> u64 {
+    match transaction {
+        Transaction::V1(first) => least_work(rules, &first.body),
+        Transaction::V2(second) => v2::work::work2(second.body(), 0),
     }
 }
 

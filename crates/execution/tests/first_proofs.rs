@@ -5,7 +5,6 @@ mod common;
 
 use common::provers::*;
 use common::*;
-use rustorium_crypto::transaction_id;
 use rustorium_execution::*;
 use rustorium_state::workers::Workers;
 use rustorium_types::*;
@@ -49,8 +48,9 @@ struct Ran {
     pieces: usize,
 }
 
-fn run(world: &World, block: &[Transaction]) -> Ran {
-    let transactions = block.iter().map(|t| (transaction_id(&t.body), t)).collect();
+fn run(world: &World, block: &[Transaction1]) -> Ran {
+    let block = listed(block);
+    let transactions = with_ids(&world.header.chain, &block);
     let header = world.next_header();
     let input =
         Input { header: &header, parameters: &world.genesis.parameters, previous_root: world.root, transactions };
@@ -125,7 +125,7 @@ fn only_proofs_of_transactions_that_will_be_executed_are_verified_first() {
     assert_eq!(ran.pieces, 0);
     // Nonces count in order, and the same transaction counts once.
     let admitted = (0..9).map(|nonce| proved(1, nonce, (nonce == 0).then_some(least)));
-    let block: Vec<Transaction> = admitted.flat_map(|one| [one.clone(), one]).chain(left_out).collect();
+    let block: Vec<Transaction1> = admitted.flat_map(|one| [one.clone(), one]).chain(left_out).collect();
     let ran = run(&world, &block);
     assert_eq!((ran.outcomes[..9].to_vec(), ran.outcomes.len(), ran.pieces), (vec![Outcome::Ok; 9], 10, 9));
 }
@@ -133,7 +133,7 @@ fn only_proofs_of_transactions_that_will_be_executed_are_verified_first() {
 #[test]
 fn a_proof_has_one_verdict_wherever_it_is_verified() {
     let (world, free, once) = world();
-    let block: Vec<Transaction> = (0..24)
+    let block: Vec<Transaction1> = (0..24)
         .map(|number| {
             let (sender, proof) = (number % 4, number % 3 + 1);
             let verifier = if number % 2 == 0 { free } else { once };
@@ -144,7 +144,7 @@ fn a_proof_has_one_verdict_wherever_it_is_verified() {
         .collect();
     let together = run(&world, &block).outcomes;
     let (header, mut alone) = (world.next_header(), world);
-    let one = |transaction: &Transaction| {
+    let one = |transaction: &Transaction1| {
         let execution = alone.look(&header, std::slice::from_ref(transaction));
         alone.apply(&execution.diff);
         execution.receipts[0].outcome

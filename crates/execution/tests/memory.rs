@@ -68,7 +68,7 @@ impl StateRead for Filled<'_> {
 impl LimitedRead for Filled<'_> {}
 
 /// A block of version 2 with as many of these operations as its work and its bytes allow, each on a leaf of its own.
-fn full_block(world: &World, operation: impl Fn(u32) -> Operation, each: u64) -> Vec<Transaction> {
+fn full_block(world: &World, operation: impl Fn(u32) -> Operation, each: u64) -> Vec<Transaction1> {
     let parameters = &world.genesis.parameters;
     let (mut block, mut number, mut work, mut bytes) = (Vec::new(), 0, 0, 0);
     loop {
@@ -86,8 +86,9 @@ fn full_block(world: &World, operation: impl Fn(u32) -> Operation, each: u64) ->
 }
 
 /// Executes a block; returns the largest number of bytes that it held at once, and its outcomes.
-fn peak_of(world: &World, block: &[Transaction], leaf_bytes: Option<usize>) -> (usize, Vec<Outcome>) {
-    let transactions = block.iter().map(|t| (rustorium_crypto::transaction_id(&t.body), t)).collect();
+fn peak_of(world: &World, block: &[Transaction1], leaf_bytes: Option<usize>) -> (usize, Vec<Outcome>) {
+    let block = listed(block);
+    let transactions = with_ids(&world.header.chain, &block);
     let header = world.next_header();
     let input =
         Input { header: &header, parameters: &world.genesis.parameters, previous_root: world.root, transactions };

@@ -46,7 +46,7 @@ fn plan() -> impl Strategy<Value = Plan> {
 }
 
 /// Numbers the nonces as if every transaction with distance 0 used its own.
-fn sign_all(world: &World, plans: &[Plan]) -> Vec<Transaction> {
+fn sign_all(world: &World, plans: &[Plan]) -> Vec<Transaction1> {
     let mut next = [0u64; PEOPLE];
     for (number, next) in next.iter_mut().enumerate() {
         *next = world.record(account(number)).map_or(0, |record| record.nonce);
@@ -159,7 +159,8 @@ proptest! {
         let expected = world.look(&header, &transactions);
         let leaves: Vec<_> = world.state.iter().collect();
         let shuffled = order.iter().map(|at| (*leaves[*at].0, leaves[*at].1.clone())).collect();
-        let transactions = transactions.iter().map(|t| (transaction_id(&t.body), t)).collect();
+        let listed = listed(&transactions);
+        let transactions = with_ids(&header.chain, &listed);
         let parameters = &world.genesis.parameters;
         let input = Input { header: &header, parameters, previous_root: world.root, transactions };
         let read = execute(&input, &Shuffled(shuffled)).unwrap();
@@ -207,7 +208,7 @@ proptest! {
         let transactions = sign_all(&world, &plans);
         for receipt in world.look(&world.next_header(), &transactions).receipts {
             let made = transactions.iter().find(|t| transaction_id(&t.body) == receipt.transaction).unwrap();
-            prop_assert!(receipt.work <= declared_work(Rules::V2, made));
+            prop_assert!(receipt.work <= declared_work(Rules::V2, &made.clone().into()));
             prop_assert!(receipt.work <= worst_case_work(Rules::V2, &made.body));
             if receipt.outcome == Outcome::Ok {
                 prop_assert!(receipt.work >= least_work(Rules::V2, &made.body));

@@ -152,10 +152,11 @@ fn a_transaction_is_shown_with_its_receipt() {
     let shown =
         TransactionProof { transaction: signer(0).sign_transaction(block[1].body.clone()).into_inner(), receipt };
     assert_eq!(verify_transaction(&world.genesis, &shown), Ok(()));
-    let other = TransactionProof { transaction: block[2].clone(), ..shown.clone() };
+    let other = TransactionProof { transaction: block[2].clone().into(), ..shown.clone() };
     assert_eq!(verify_transaction(&world.genesis, &other), Err(ProofRefused::OtherTransaction));
     let mut unsigned = shown;
-    unsigned.transaction.signature[7] ^= 1;
+    let Transaction::V1(first) = &mut unsigned.transaction else { unreachable!("made in the form of version 1") };
+    first.signature[7] ^= 1;
     assert_eq!(verify_transaction(&world.genesis, &unsigned), Err(ProofRefused::BadSignature));
 }
 

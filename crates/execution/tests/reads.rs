@@ -114,7 +114,8 @@ fn the_state_is_asked_for_no_more_than_the_limit_pays_for() {
     let mut transaction = world.sign(0, vec![operation.clone()]);
     let base = transaction_work(&transaction.body) + operation_work(&account(0), &operation, 0);
     transaction.body.work_limit = base + 3;
-    let transactions = vec![(rustorium_crypto::transaction_id(&transaction.body), &transaction)];
+    let listed = listed(&[transaction]);
+    let transactions = with_ids(&world.header.chain, &listed);
     let header = world.next_header();
     let input =
         Input { header: &header, parameters: &world.genesis.parameters, previous_root: world.root, transactions };
@@ -131,7 +132,7 @@ fn sums_of_work_saturate() {
     assert_eq!(planned_work(Rules::V2, &world.sign(0, many).body, u64::MAX), u64::MAX);
     let mut transaction = world.sign(0, vec![put(0, b"k", b"v")]);
     transaction.body.work_limit = u64::MAX;
-    assert_eq!(declared_work(Rules::V2, &transaction), u64::MAX);
+    assert_eq!(declared_work(Rules::V2, &transaction.clone().into()), u64::MAX);
     assert!(world.look(&world.next_header(), &[transaction.clone()]).receipts.is_empty(), "no quota pays for it");
     let rich = World::with(Parameters { quota_work_max: u64::MAX, ..Parameters::default() });
     let (mut header, mut start) = (rich.next_header(), rich.sign(0, vec![put(0, b"k", b"v")]));

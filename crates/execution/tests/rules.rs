@@ -29,7 +29,7 @@ fn a_work_limit_below_the_base_cost_fails_at_once_and_pays_the_base_cost() {
     let mut transaction = world.sign(0, vec![]);
     transaction.body.work_limit = 0;
     let base = transaction_work(&transaction.body);
-    assert_eq!(declared_work(Rules::V2, &transaction), base);
+    assert_eq!(declared_work(Rules::V2, &transaction.clone().into()), base);
     let receipt = world.run(&[transaction]).receipts.remove(0);
     assert_eq!(receipt.outcome, Outcome::Failed { code: FailureCode::WorkLimit, operation: 0 });
     let quota = world.record(account(0)).unwrap().quota_left;
@@ -209,7 +209,7 @@ fn too_many_writes_counts_leaves_not_operations() {
     world.fails(0, vec![put(0, b"a", b""), put(0, b"b", b""), put(0, b"c", b"")], FailureCode::TooManyWrites);
 }
 
-fn skip_of(world: &World, change: impl FnOnce(&mut Transaction)) -> Option<Skip> {
+fn skip_of(world: &World, change: impl FnOnce(&mut Transaction1)) -> Option<Skip> {
     let mut transaction = world.sign(0, vec![put(0, b"k", b"v")]);
     change(&mut transaction);
     let execution = world.look(&world.next_header(), std::slice::from_ref(&transaction));
@@ -344,7 +344,7 @@ impl LimitedRead for Broken {}
 fn a_state_that_cannot_be_read_or_decoded_is_an_error_not_a_result() {
     let world = World::new();
     let header = world.next_header();
-    let transaction = world.sign(0, vec![transfer(1, 1)]);
+    let transaction = world.sign(0, vec![transfer(1, 1)]).into();
     let input = |transaction| Input {
         header: &header,
         parameters: &world.genesis.parameters,

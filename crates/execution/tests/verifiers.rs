@@ -223,7 +223,7 @@ fn a_block_of_proofs_does_what_each_alone_does() {
         (1, vec![forge(bls, Curve::Bls12381, 1)]),
         (1, vec![prove(bls, Curve::Bls12381, 1)]),
     ];
-    let transactions: Vec<Transaction> = plan
+    let transactions: Vec<Transaction1> = plan
         .into_iter()
         .map(|(sender, operations)| {
             nonces[sender] += 1;
@@ -238,12 +238,13 @@ fn a_block_of_proofs_does_what_each_alone_does() {
             header: world.header.clone(),
             root: world.root,
         };
-        let one = |transaction: &Transaction| world_step(&mut world, &header, transaction);
+        let one = |transaction: &Transaction1| world_step(&mut world, &header, transaction);
         transactions.iter().map(one).collect::<Vec<Outcome>>()
     };
     let ok = expected.iter().filter(|outcome| **outcome == Outcome::Ok).count();
     assert_eq!((ok, expected.len() - ok), (6, 7), "{expected:?}");
-    let ids: Vec<(TxId, &Transaction)> = transactions.iter().map(|t| (transaction_id(&t.body), t)).collect();
+    let listed = listed(&transactions);
+    let ids = with_ids(&header.chain, &listed);
     let parameters = &world.genesis.parameters;
     let input = Input { header: &header, parameters, previous_root: world.root, transactions: ids };
     let keys = Keys::default();
@@ -257,7 +258,7 @@ fn a_block_of_proofs_does_what_each_alone_does() {
     assert_eq!(execute_with(&input, &MemState(&world.state), &keys, &Serial).unwrap(), serial);
 }
 
-fn world_step(world: &mut World, header: &Header, transaction: &Transaction) -> Outcome {
+fn world_step(world: &mut World, header: &Header, transaction: &Transaction1) -> Outcome {
     let execution = world.look(header, std::slice::from_ref(transaction));
     world.apply(&execution.diff);
     execution.receipts[0].outcome

@@ -76,6 +76,19 @@ function condition(one) {
   }
 }
 
+/** Who signed, as rows: one key in the form of version 1, as many as the authority asks for in that of version 2. */
+function signatures(transaction) {
+  const whole = (text) => h("span", { class: "mono whole" }, text);
+  if (transaction.signature) return [["Signature", whole(transaction.signature)]];
+  const { threshold, keys } = transaction.authority;
+  const each = transaction.signatures.map(({ key, signature }) => [`Signature of key ${count(key)}`, whole(signature)]);
+  return [
+    ["Authority", `${count(threshold)} of ${count(keys.length)} keys`],
+    ...keys.map((key, place) => [`Key ${count(place)}`, whole(key)]),
+    ...each,
+  ];
+}
+
 /** What an operation does, as rows. */
 function rows(operation) {
   const keyRow = () => [
@@ -168,7 +181,7 @@ function summary({ receipt, transaction, status }) {
     ],
     ["Sender", account(receipt.sender), `, nonce ${count(receipt.nonce)}`],
     ["Work", `${count(receipt.work)} of at most ${count(transaction.work_limit)} units`],
-    ["Signature", h("span", { class: "mono whole" }, transaction.signature)],
+    ...signatures(transaction),
   );
 }
 

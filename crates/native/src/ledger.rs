@@ -12,7 +12,8 @@ use rustorium_execution::{ASSUMED_BYTES, planned_work};
 use rustorium_types::limits::{GENESIS_BYTES_MAX, TRANSACTION_BYTES_MAX, VALUE_BYTES_MAX};
 use rustorium_types::{
     AccountId, Block, BlockProof, BoundedVec, ChainId, Epoch, Genesis, GeoLocation, Hash, Operation, Possession,
-    PossessionBody, PublicKey, ReceiptProof, Rules, TRANSACTION_VERSION, Transaction, TransactionBody, decode, encode,
+    PossessionBody, PublicKey, ReceiptProof, Rules, TRANSACTION_VERSION, Transaction, Transaction1, TransactionBody,
+    decode, encode,
 };
 use std::path::Path;
 
@@ -233,7 +234,8 @@ fn build_transaction<'py>(
     let key = key(seed)?;
     let draft = Draft { chain, region, nonce, expires_at_ms, work_limit, version, operations_json };
     let body = draft.body(key.public(), location)?;
-    finished(py, key.sign_transaction(body).into_inner())
+    let signature = key.sign(&hash::signed_bytes(hash::domain::TRANSACTION, &body));
+    finished(py, Transaction1 { body, signature })
 }
 
 /// The parts of a transaction, as Python passes them.
@@ -281,7 +283,7 @@ pub(crate) fn enough_work(body: &TransactionBody, unknown: u64, rules: Option<Ru
 }
 
 /// Returns the id and the canonical bytes of a signed transaction. Errors: it is too large.
-pub(crate) fn finished(py: Python<'_>, transaction: Transaction) -> PyResult<(String, Bound<'_, PyBytes>)> {
+pub(crate) fn finished(py: Python<'_>, transaction: Transaction1) -> PyResult<(String, Bound<'_, PyBytes>)> {
     let (id, bytes) = (hash::transaction_id(&transaction.body), encode(&transaction));
     if bytes.len() > TRANSACTION_BYTES_MAX {
         return Err(value_error(format!(

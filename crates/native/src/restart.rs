@@ -5,7 +5,7 @@ use crate::errors::{detached, native_error};
 use crate::ledger::{genesis_of, key, value_error};
 use crate::storage_key::StorageKey;
 use pyo3::prelude::*;
-use rustorium_crypto::hash::{account_id, chain_id, transaction_id};
+use rustorium_crypto::hash::{account_id, chain_id, id_on};
 use rustorium_execution::{AccountRecord, account_key};
 use rustorium_stages::executor::store_code;
 use rustorium_stages::owners_end::{Plan, base};
@@ -101,7 +101,7 @@ fn restart_base(py: Python<'_>, store: &str, genesis: &[u8], key: &StorageKey) -
 
 fn facts(plan: &Plan, store: &RocksStore) -> PyResult<String> {
     let [changes, boundary] = plan.blocks.each_ref().map(|block| &block.header);
-    let ids = plan.blocks[0].inline.iter().map(|transaction| transaction_id(&transaction.body).to_string());
+    let ids = plan.blocks[0].inline.iter().map(|transaction| id_on(&changes.chain, transaction).to_string());
     let facts = json!({
         "epoch": plan.context.epoch().0,
         "base": plan.base.digest.to_string(),

@@ -10,7 +10,7 @@ use rustorium_signer::{
     Answer, Client, ClientError, Guard, Key, RequestSubject, Role, Server, ServerError, Settings, StateError,
     StateFile, TokenKey, TokenUri,
 };
-use rustorium_types::{ChainId, Hash, PublicKey, Signature, Transaction};
+use rustorium_types::{ChainId, Hash, PublicKey, Signature, Transaction1};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -191,7 +191,7 @@ fn signer_transaction<'py>(
     let body = draft.body(key, None)?;
     let what = RequestSubject::Transaction(Box::new(body.clone()));
     let signature = detached(py, || signature(Path::new(socket), key, what))?.map_err(client_error)?;
-    finished(py, Transaction { body, signature })
+    finished(py, Transaction1 { body, signature })
 }
 
 /// Adds the classes and functions to the module.

@@ -137,7 +137,7 @@ impl Liar {
 
     /// A well-formed signature on something else.
     fn false_signature(&self) -> Signature {
-        self.good.first().map_or([7; 64], |transaction| transaction.signature)
+        self.good.first().and_then(Transaction::first).map_or([7; 64], |transaction| transaction.signature)
     }
 
     /// The next view from this one on that the liar leads.
@@ -198,7 +198,9 @@ impl Liar {
         let seq = cursor.next_seq + beyond;
         let mut transactions = self.good.clone();
         let last = transactions.last_mut().filter(|_| !good);
-        last.into_iter().for_each(|last| last.signature = [1; 64]);
+        if let Some(Transaction::V1(last)) = last {
+            last.signature = [1; 64];
+        }
         let first_of_all = BatchDigest::default();
         let previous = if seq == 0 { first_of_all } else { BatchDigest(self.digest()) };
         // Makes it another batch where nothing before it does.

@@ -10,7 +10,7 @@ use rustorium_execution::{AccountRecord, account_key};
 use rustorium_shard::port::Input;
 use rustorium_storage::Store;
 use rustorium_txpool::AccountView;
-use rustorium_types::{AccountId, Height, TxId};
+use rustorium_types::{AccountId, Height, Signer, TxId};
 use std::sync::Arc;
 
 /// The side of a node's shard that clients wait for.
@@ -92,7 +92,7 @@ impl Clients {
 pub fn account_view(store: &dyn Store, account: &AccountId) -> Option<AccountView> {
     let bytes = store.state(&account_key(*account)).ok().flatten()?;
     let record = AccountRecord::from_bytes(&bytes).ok()?;
-    Some(AccountView { nonce: record.nonce, public_key: record.public_key })
+    Some(AccountView { nonce: record.nonce, signer: Signer::Single(record.public_key) })
 }
 
 /// Returns a function that makes a store's certified answers.

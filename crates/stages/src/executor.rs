@@ -10,7 +10,7 @@ use crate::rooting::RootJob;
 use crate::waiters::Waiters;
 use parking_lot::Mutex;
 use rustorium_api::{FinalBlock, Newest, Refused, Submitted};
-use rustorium_crypto::{set_hash, term_hash, transaction_id};
+use rustorium_crypto::{id_on, set_hash, term_hash};
 use rustorium_execution::{
     CommitteeRecord, Input, Keys, LimitedRead, Skip, StateRead, StateReadError, arrange, committee_key, execute_with,
     new_parameters, next_term, order, term_of,
@@ -233,7 +233,7 @@ pub fn execute_and_store(
     let started = Instant::now();
     let block = &job.block;
     let header = &block.header;
-    let inline_ids: Vec<TxId> = block.inline.iter().map(|t| transaction_id(&t.body)).collect();
+    let inline_ids: Vec<TxId> = block.inline.iter().map(|one| id_on(&header.chain, one)).collect();
     let inline = inline_ids.iter().copied().zip(block.inline.as_slice());
     let Basis { parameters, previous_root, parent_claim, rooted, activating, .. } = *basis;
     let transactions = arrange((header, &parent_claim), inline, &job.payload);

@@ -9,7 +9,7 @@ use crate::activating::decide_again;
 use crate::error::NodeError;
 use crate::executor::{Basis, StoredState, committee_of, execute_and_store, store_code};
 use rustorium_crypto::{
-    CheckedBatch, Verified, block_digest, payload_root, set_hash, transaction_id, verify_owners, verify_transactions,
+    CheckedBatch, Verified, block_digest, id_on, payload_root, set_hash, verify_owners, verify_transactions,
 };
 use rustorium_execution::{CommitteeRecord, Execution, Input, Keys, arrange, execute};
 use rustorium_shard::ExecutionJob;
@@ -171,9 +171,15 @@ impl Plan {
 
 /// Returns the transactions after checking that their signatures verify and that they only change the committee.
 fn checked(transactions: Vec<Transaction>, context: &Context) -> Result<Vec<Transaction>, NodeError> {
+    let chain = context.chain();
     for transaction in &transactions {
-        let id = transaction_id(&transaction.body);
-        if transaction.body.chain != context.chain() || transaction.body.version != TRANSACTION_VERSION {
+        let id = id_on(&chain, transaction);
+        let Some(first) = transaction.first() else {
+            return Err(refused(format!(
+                "the transaction {id} has the form of version 2: sign it in that of version 1"
+            )));
+        };
+        if first.body.chain != chain || first.body.version != TRANSACTION_VERSION {
             return Err(refused(format!("the transaction {id} is another chain's: make it for this one")));
         }
         let changes = |operation: &Operation| {
@@ -186,17 +192,15 @@ fn checked(transactions: Vec<Transaction>, context: &Context) -> Result<Vec<Tran
                     | Operation::AddProven { .. }
             )
         };
-        if !transaction.body.data.iter().all(changes) {
+        if !first.body.data.iter().all(changes) {
             return Err(refused(format!("the transaction {id} does more than change the committee: leave that out")));
         }
     }
-    verify_transactions(transactions)
+    verify_transactions(&chain, transactions)
         .into_iter()
         .map(|one| match one {
             Ok((_, verified)) => Ok(verified.into_inner()),
-            Err(bad) => {
-                Err(refused(format!("the signature of transaction {} doesn't hold", transaction_id(&bad.body))))
-            }
+            Err(bad) => Err(refused(format!("the signature of transaction {} doesn't hold", id_on(&chain, &bad)))),
         })
         .collect()
 }
@@ -238,7 +242,7 @@ fn executed(
     store: &dyn Store,
     parameters: &Parameters,
 ) -> Result<Execution, NodeError> {
-    let ids = inline.iter().map(|transaction| transaction_id(&transaction.body));
+    let ids = inline.iter().map(|transaction| id_on(&header.chain, transaction));
     let transactions = arrange::<CheckedBatch>((header, &base.header.result.root), ids.zip(inline), &[]);
     let input = Input { header, parameters, previous_root: base.result_root, transactions };
     let done =

@@ -22,7 +22,7 @@ use rustorium_shard::senders::Credit;
 use rustorium_shard::senders::Payer;
 use rustorium_shard::{Event, FalseBatch};
 use rustorium_types::{
-    Batch, Block, BlockDigest, Certificate, ChainId, Signature, SignedVote, Transaction, ValidatorIndex,
+    Batch, Block, BlockDigest, Certificate, ChainId, Signature, Signature2, SignedVote, Transaction, ValidatorIndex,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -243,7 +243,7 @@ impl Verifier {
             }
             Work::Batch(incoming) => self.check_batches(vec![incoming]),
             Work::Inline { digest, block } => {
-                let results = verify_transactions(block.inline.as_slice().to_vec());
+                let results = verify_transactions(&block.header.chain, block.inline.as_slice().to_vec());
                 let good = results.iter().all(Result::is_ok);
                 self.send(Event::InlineChecked { digest, good });
             }
@@ -322,18 +322,26 @@ impl Verifier {
 /// Returns the transactions without duplicates, and for each input the place of its original among them.
 fn distinct(transactions: Vec<Addressed>) -> (Vec<Addressed>, Vec<usize>) {
     let mut distinct: Vec<Addressed> = Vec::with_capacity(transactions.len());
-    let mut by_signature: HashMap<Signature, usize> = HashMap::with_capacity(transactions.len());
+    let mut by_signature: HashMap<Option<Signature>, usize> = HashMap::with_capacity(transactions.len());
     let mut places = Vec::with_capacity(transactions.len());
     for transaction in transactions {
-        let held = by_signature.get(&transaction.signature).copied();
+        let signature = first_signature(&transaction);
+        let held = by_signature.get(&signature).copied();
         let held = held.filter(|place| distinct.get(*place).is_some_and(|other| **other == *transaction));
         places.push(held.unwrap_or(distinct.len()));
         if held.is_none() {
-            by_signature.insert(transaction.signature, distinct.len());
+            by_signature.insert(signature, distinct.len());
             distinct.push(transaction);
         }
     }
     (distinct, places)
+}
+
+fn first_signature(transaction: &Transaction) -> Option<Signature> {
+    match transaction {
+        Transaction::V1(transaction) => Some(transaction.signature),
+        Transaction::V2(transaction) => transaction.signatures().first().map(|(_, Signature2::Ed25519(bytes))| *bytes),
+    }
 }
 
 fn waited_for((since, submission): (Instant, Submission)) -> (Addressed, Waiter) {
@@ -345,6 +353,6 @@ fn waited_for((since, submission): (Instant, Submission)) -> (Addressed, Waiter)
 fn bad_signature() -> Refused {
     Refused::new(
         "bad-signature",
-        "the signature does not verify under the transaction's public key; sign the canonical bytes with that key",
+        "a signature does not verify under the transaction's key on this chain; sign the canonical bytes with that key",
     )
 }

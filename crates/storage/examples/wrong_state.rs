@@ -5,7 +5,7 @@
 //! chain's own result root stands beside them, as after a bit that turned in memory: only what follows is wrong.
 
 use rustorium_crypto::seal::{AtRest, MasterKey};
-use rustorium_crypto::{CheckedBatch, keystore, transaction_id, value_hash, verify_batch};
+use rustorium_crypto::{CheckedBatch, id_on, keystore, value_hash, verify_batch};
 use rustorium_storage::{HeightCommit, RocksStore, Store, StoreConfig, StoredBlock, TreeStore};
 use rustorium_types::{ChainId, Hash, Height, LeafWrite, PublicKey};
 use std::error::Error;
@@ -45,7 +45,7 @@ fn change(home: &Path, passphrase: &Path, chain: &str) -> Outcome<()> {
     store.put_tree_writes(height, &writes)?;
     store.commit(&HeightCommit {
         digest: stored.digest,
-        inline_ids: stored.block.inline.iter().map(|t| transaction_id(&t.body)).collect(),
+        inline_ids: stored.block.inline.iter().map(|t| id_on(&stored.block.header.chain, t)).collect(),
         block: stored.block,
         batches,
         receipts: stored.receipts,

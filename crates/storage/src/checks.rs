@@ -3,7 +3,7 @@
 use crate::rows::{HEIGHTS_END, RECEIPTS_END};
 use crate::store::{HeightCommit, StoreError, Tip};
 use rustorium_crypto::CheckedBatch;
-use rustorium_types::{AccountId, Header, Receipt, Rules, Transaction};
+use rustorium_types::{AccountId, Header, Operation, Outcome, Receipt, Rules, Transaction};
 
 /// Checks that `commit` follows `tip` and that its parts belong together.
 pub(crate) fn check_commit(tip: Option<&Tip>, commit: &HeightCommit) -> Result<(), StoreError> {
@@ -99,35 +99,43 @@ pub(crate) fn tip_after(previous: Option<&Tip>, commit: &HeightCommit) -> Tip {
 /// Calls `touch` with the accounts of a receipt's transaction: its sender and, if it succeeded, the accounts that it
 /// names, including verifiers and pools.
 pub(crate) fn touched(receipt: &Receipt, transaction: &Transaction, mut touch: impl FnMut(AccountId)) {
-    use rustorium_types::{Operation, Outcome};
     touch(receipt.sender);
     if receipt.outcome != Outcome::Ok {
         return;
     }
-    for operation in &transaction.body.data {
-        match operation {
-            Operation::Transfer { to, .. } | Operation::Issue { to, .. } | Operation::Grant { to, .. } => touch(*to),
-            Operation::CreateAccount { region, public_key, .. } => {
-                touch(rustorium_crypto::account_id(*region, public_key));
-            }
-            Operation::AddValidator { .. }
-            | Operation::RemoveValidator { .. }
-            | Operation::ReplaceKey { .. }
-            | Operation::AddProven { .. }
-            | Operation::ReplaceProven { .. }
-            | Operation::EndEpoch { .. } => touch(rustorium_types::SYSTEM_ACCOUNT),
-            Operation::RegisterVerifier { key, named } => {
-                touch(AccountId(rustorium_crypto::verifier_id(&receipt.sender, key.as_slice(), named).0));
-            }
-            Operation::VerifyProof { verifier, .. } => touch(AccountId(verifier.0)),
-            Operation::Shield { pool, .. } | Operation::ShieldedTransfer { pool, .. } => {
-                touch(rustorium_crypto::pool_account(*pool));
-            }
-            Operation::Unshield { pool, to, .. } => {
-                touch(rustorium_crypto::pool_account(*pool));
-                touch(*to);
-            }
-            Operation::Put { .. } | Operation::Delete { .. } | Operation::Require(_) => {}
+    match transaction {
+        Transaction::V1(transaction) => transaction.body.data.iter().for_each(|one| named(receipt, one, &mut touch)),
+        Transaction::V2(transaction) => {
+            let first = transaction.body().data.iter().filter_map(|one| one.as_first(&receipt.sender));
+            first.for_each(|one| named(receipt, &one, &mut touch));
         }
+    }
+}
+
+/// Calls `touch` with the accounts that an operation names.
+fn named(receipt: &Receipt, operation: &Operation, touch: &mut impl FnMut(AccountId)) {
+    match operation {
+        Operation::Transfer { to, .. } | Operation::Issue { to, .. } | Operation::Grant { to, .. } => touch(*to),
+        Operation::CreateAccount { region, public_key, .. } => {
+            touch(rustorium_crypto::account_id(*region, public_key));
+        }
+        Operation::AddValidator { .. }
+        | Operation::RemoveValidator { .. }
+        | Operation::ReplaceKey { .. }
+        | Operation::AddProven { .. }
+        | Operation::ReplaceProven { .. }
+        | Operation::EndEpoch { .. } => touch(rustorium_types::SYSTEM_ACCOUNT),
+        Operation::RegisterVerifier { key, named } => {
+            touch(AccountId(rustorium_crypto::verifier_id(&receipt.sender, key.as_slice(), named).0));
+        }
+        Operation::VerifyProof { verifier, .. } => touch(AccountId(verifier.0)),
+        Operation::Shield { pool, .. } | Operation::ShieldedTransfer { pool, .. } => {
+            touch(rustorium_crypto::pool_account(*pool));
+        }
+        Operation::Unshield { pool, to, .. } => {
+            touch(rustorium_crypto::pool_account(*pool));
+            touch(*to);
+        }
+        Operation::Put { .. } | Operation::Delete { .. } | Operation::Require(_) => {}
     }
 }

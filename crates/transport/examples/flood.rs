@@ -18,8 +18,8 @@ use quinn::{ClientConfig, Connection, ConnectionError, Endpoint, TransportErrorC
 use rustorium_crypto::SigningKey;
 use rustorium_transport::{Config, FollowerLimits, Frame, Handler, Peer, SPOKEN, SendError, Transport, tls};
 use rustorium_types::{
-    AccountId, BoundedVec, ChainId, Class, Hash, Height, Message, PublicKey, Request, Transaction, TransactionBody,
-    ValidatorIndex,
+    AccountId, BoundedVec, ChainId, Class, Hash, Height, Message, PublicKey, Request, Transaction, Transaction1,
+    TransactionBody, ValidatorIndex,
 };
 use std::error::Error;
 use std::io::{ErrorKind, Read, Write, stdin, stdout};
@@ -301,7 +301,7 @@ fn transaction(chain: ChainId, draws: &mut Draws) -> Result<Transaction, Fault> 
         location: None,
         data: BoundedVec::default(),
     };
-    Ok(Transaction { body, signature: [7; 64] })
+    Ok(Transaction1 { body, signature: [7; 64] }.into())
 }
 
 fn follower(attack: &Attack, chain: ChainId, heard: Arc<Heard>) -> Result<Transport, Fault> {

@@ -62,21 +62,30 @@ pub enum BatchRefused {
     /// it.
     #[error("a transaction in the batch has an operation of a later protocol version")]
     LaterOperation,
+    /// A transaction has a form that the chain's rules lack (V15).
+    #[error("a transaction in the batch has the form of a later protocol version")]
+    LaterForm,
     /// A transaction is over the format's limit.
     #[error("a transaction in the batch is larger than the format allows")]
     TransactionTooLarge,
     /// The batch is over a cap.
     #[error(
-        "the batch has {transactions} transactions of {bytes} bytes and {work} declared work: over the chain's caps"
+        "the batch's transactions have {signatures} signatures, {bytes} bytes and {work} declared work: over the chain's caps"
     )]
     OverCaps {
-        /// Number of transactions.
-        transactions: u32,
+        /// Number of the transactions' signatures.
+        signatures: usize,
         /// Bytes of the transactions.
         bytes: u64,
         /// Declared work of the transactions.
         work: u64,
     },
+}
+
+/// Tells if a batch asks for no more checks of signatures than one whose transactions have a signature each (V20). It is
+/// asked before any signature is checked.
+pub fn signatures_fit(body: &BatchBody, parameters: &Parameters) -> bool {
+    body.signatures() <= parameters.batch_transactions_max as usize
 }
 
 /// Checks a batch's stateless rules, except signatures, which `rustorium_crypto::verify_batch` checks. Returns its
@@ -90,7 +99,7 @@ pub fn check_batch(
     parameters: &Parameters,
 ) -> Result<Weight, BatchRefused> {
     let transactions = body.transactions.as_slice();
-    let elsewhere = |transaction: &Transaction| transaction.body.chain != chain;
+    let elsewhere = |transaction: &Transaction| transaction.names_other(&chain);
     if (body.chain, body.shard, body.epoch) != (chain, shard, epoch) || transactions.iter().any(elsewhere) {
         return Err(BatchRefused::WrongPlace);
     }
@@ -100,17 +109,19 @@ pub fn check_batch(
     if (body.seq == 0) != (body.previous == Default::default()) {
         return Err(BatchRefused::BadLink);
     }
-    let known = |transaction: &Transaction| transaction.body.data.iter().all(|operation| rules.know(operation));
-    if !transactions.iter().all(known) {
+    if transactions.iter().any(|transaction| transaction.form() > rules) {
+        return Err(BatchRefused::LaterForm);
+    }
+    if !transactions.iter().all(|transaction| transaction.is_known_to(rules)) {
         return Err(BatchRefused::LaterOperation);
     }
     let (weight, largest) = weigh_each(rules, transactions);
     if largest > TRANSACTION_BYTES_MAX as u64 {
         return Err(BatchRefused::TransactionTooLarge);
     }
-    let Weight { transactions, work, bytes } = weight;
-    let fits = transactions <= parameters.batch_transactions_max
+    let Weight { work, bytes, .. } = weight;
+    let fits = signatures_fit(body, parameters)
         && work <= parameters.batch_work_max
         && bytes <= u64::from(parameters.batch_bytes_max);
-    if fits { Ok(weight) } else { Err(BatchRefused::OverCaps { transactions, bytes, work }) }
+    if fits { Ok(weight) } else { Err(BatchRefused::OverCaps { signatures: body.signatures(), bytes, work }) }
 }

@@ -12,7 +12,7 @@ pub mod pool;
 pub mod refused;
 mod sender;
 
-pub use batch::{BatchRefused, Weight, check_batch, weigh};
+pub use batch::{BatchRefused, Weight, check_batch, signatures_fit, weigh};
 pub use home::{home_lane, lanes_by_rank};
 pub use lanes::{BlockCaps, Extension, InsertOutcome, LOOSE_MS, Lanes, MissingBatch, PayloadFault};
 pub use pool::{AccountView, Admission, Clock, CutLimits, DroppedTransactions, Pool, PoolConfig};

@@ -18,8 +18,8 @@ use crate::batch::encoded_bytes;
 use crate::refused::Refused;
 use crate::sender::{Entry, Sender, Totals};
 use room::Ages;
-use rustorium_crypto::Verified;
-use rustorium_execution::{declared_work, least_work};
+use rustorium_crypto::{Verified, signer_of};
+use rustorium_execution::{declared_work, least_work_of};
 use rustorium_types::{AccountId, Transaction, TxId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -101,7 +101,7 @@ impl Pool {
         let known = self.senders.get(&account_id);
         let fresh = match known {
             Some(_) => None,
-            None => account().map(|view| Sender::new(view.public_key, view.nonce)),
+            None => account().map(|view| Sender::new(view.signer, view.nonce)),
         };
         let sender = known.or(fresh.as_ref()).ok_or(Refused::UnknownAccount)?;
         check_with_sender(&self.config, sender, &t)?;
@@ -110,12 +110,13 @@ impl Pool {
             self.senders.insert(account_id, fresh);
         }
         let work = declared_work(self.config.rules, &t);
-        let expires_at_ms = t.expires_at_ms();
+        let (signatures, expires_at_ms) = (t.signatures(), t.expires_at_ms());
         let entry = Entry {
             id,
             transaction: Some(t),
             bytes: bytes as u64,
             work,
+            signatures,
             expires_at_ms,
             not_before_ms,
             elsewhere: false,
@@ -129,11 +130,18 @@ impl Pool {
         if bytes > self.config.transaction_bytes_max {
             return Err(Refused::TooLarge { bytes, max: self.config.transaction_bytes_max });
         }
-        if !t.body.data.iter().all(|operation| self.config.rules.know(operation)) {
+        if t.form() > self.config.rules {
+            return Err(Refused::LaterForm { version: self.config.rules.version() });
+        }
+        if !t.is_known_to(self.config.rules) {
             return Err(Refused::LaterOperation { version: self.config.rules.version() });
         }
+        let (signatures, max) = (t.signatures(), self.config.batch_signatures_max);
+        if signatures > max {
+            return Err(Refused::TooManySignatures { signatures, max });
+        }
         let (limit, max) = (t.work_limit(), self.config.transaction_work_max);
-        let needed = least_work(self.config.rules, &t.body);
+        let needed = least_work_of(self.config.rules, t);
         if limit > max {
             return Err(Refused::WorkLimitTooHigh { limit, max });
         }
@@ -242,11 +250,11 @@ impl Pool {
                 self.dropped.expired.extend(expired);
                 continue;
             }
-            let fits = left.transactions > 0 && head.bytes <= left.bytes && head.work <= left.work;
+            let fits = head.signatures <= left.signatures && head.bytes <= left.bytes && head.work <= left.work;
             if !fits && !out.is_empty() {
                 return true;
             }
-            left.transactions = left.transactions.saturating_sub(1);
+            left.signatures = left.signatures.saturating_sub(head.signatures);
             left.bytes = left.bytes.saturating_sub(head.bytes);
             left.work = left.work.saturating_sub(head.work);
             let Some(transaction) = head.transaction.clone() else { return false };
@@ -387,7 +395,7 @@ impl Pool {
 
 fn check_with_sender(config: &PoolConfig, sender: &Sender, t: &Transaction) -> Result<(), Refused> {
     let nonce = t.nonce();
-    if sender.public_key != t.body.public_key {
+    if sender.signer != signer_of(t) {
         return Err(Refused::WrongKey);
     }
     if nonce < sender.next {

@@ -89,9 +89,27 @@ pub enum Refused {
         /// Allowed bytes.
         max: usize,
     },
+    /// The transaction has more signatures than a batch may ask for.
+    #[error(
+        "the transaction has {signatures} signatures, and this chain allows {max} in a batch; use an authority with a lower threshold"
+    )]
+    TooManySignatures {
+        /// Number of signatures.
+        signatures: usize,
+        /// Largest number.
+        max: usize,
+    },
+    /// The chain's rules don't know the transaction's form.
+    #[error(
+        "the transaction has the form of a later protocol version than the chain's, {version}; sign it in that form"
+    )]
+    LaterForm {
+        /// The chain's version.
+        version: u16,
+    },
     /// The chain's rules don't know an operation.
     #[error(
-        "an operation is of a later protocol version than the chain's, {version}; leave out its proof of possession"
+        "an operation is of a later protocol version than the chain's, {version}; leave it out, or its proof of possession"
     )]
     LaterOperation {
         /// The chain's version.
@@ -115,7 +133,8 @@ impl Refused {
             Self::WorkLimitTooLow { .. } => "work-limit-too-low",
             Self::WorkLimitTooHigh { .. } => "work-limit-too-high",
             Self::TooLarge { .. } => "too-large",
-            Self::LaterOperation { .. } => "wrong-version",
+            Self::TooManySignatures { .. } => "too-many-signatures",
+            Self::LaterForm { .. } | Self::LaterOperation { .. } => "wrong-version",
         }
     }
 

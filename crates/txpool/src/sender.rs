@@ -4,7 +4,7 @@
 //! nonces below `next_cut` are in the own lane; those from `tail` on wait for the gap before them to be filled.
 
 use rustorium_crypto::Verified;
-use rustorium_types::{PublicKey, Transaction, TxId};
+use rustorium_types::{Signer, Transaction, TxId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ pub(crate) struct Entry {
     pub(crate) transaction: Option<Arc<Verified<Transaction>>>,
     pub(crate) bytes: u64,
     pub(crate) work: u64,
+    pub(crate) signatures: usize,
     pub(crate) expires_at_ms: u64,
     /// Monotonic time before which it must not be cut.
     pub(crate) not_before_ms: u64,
@@ -41,7 +42,7 @@ pub(crate) struct Totals {
 
 #[derive(Debug)]
 pub(crate) struct Sender {
-    pub(crate) public_key: PublicKey,
+    pub(crate) signer: Signer,
     pub(crate) next: u64,
     pub(crate) next_cut: u64,
     pub(crate) tail: u64,
@@ -57,10 +58,10 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    pub(crate) fn new(public_key: PublicKey, next: u64) -> Self {
+    pub(crate) fn new(signer: Signer, next: u64) -> Self {
         let entries = BTreeMap::new();
         Self {
-            public_key,
+            signer,
             next,
             next_cut: next,
             tail: next,
@@ -255,7 +256,8 @@ mod tests {
             data: Default::default(),
         };
         let transaction = Some(Arc::new(key.sign_transaction(body)));
-        Entry { id: TxId::ZERO, transaction, bytes, work: 0, expires_at_ms: 0, not_before_ms: 0, elsewhere: false }
+        let (work, signatures, expires_at_ms, not_before_ms) = (0, 1, 0, 0);
+        Entry { id: TxId::ZERO, transaction, bytes, work, signatures, expires_at_ms, not_before_ms, elsewhere: false }
     }
 
     #[derive(Debug, Clone)]
@@ -283,7 +285,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_counted_is_what_is_there(steps in prop::collection::vec(step(), 1..50)) {
-            let mut sender = Sender::new([0; 32], 0);
+            let mut sender = Sender::new(Signer::Single([0; 32]), 0);
             for step in steps {
                 match step {
                     Step::Insert(nonce, _) if nonce < sender.next || sender.entries.contains_key(&nonce) => {}

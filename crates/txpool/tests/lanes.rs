@@ -354,7 +354,7 @@ fn stateless_rules_of_a_batch() {
     let check = |body: &BatchBody| check_batch(body, CHAIN, ShardId(0), Epoch(0), Rules::NEWEST, &parameters);
     let good = body(0, BatchDigest::ZERO, &some[..2]);
     assert_eq!(check(&good), Ok(weigh(Rules::NEWEST, &good.transactions)));
-    assert!(matches!(check(&body(0, BatchDigest::ZERO, &some)), Err(BatchRefused::OverCaps { transactions: 3, .. })));
+    assert!(matches!(check(&body(0, BatchDigest::ZERO, &some)), Err(BatchRefused::OverCaps { signatures: 3, .. })));
     assert_eq!(check(&body(0, BatchDigest::ZERO, &[])), Err(BatchRefused::Empty));
     assert_eq!(check(&body(1, BatchDigest::ZERO, &some[..1])), Err(BatchRefused::BadLink));
     assert_eq!(check(&body(0, BatchDigest([1; 32]), &some[..1])), Err(BatchRefused::BadLink));
@@ -379,6 +379,40 @@ fn a_batch_has_the_operations_that_its_chain_knows() {
     let check = |rules| check_batch(&later, CHAIN, ShardId(0), Epoch(0), rules, &Parameters::of(rules));
     assert_eq!(check(Rules::V1), Err(BatchRefused::LaterOperation));
     assert!(check(Rules::V2).is_ok());
+}
+
+/// V15: a form that the chain's version lacks makes the batch invalid, whatever stands beside it.
+#[test]
+fn a_batch_has_the_forms_that_its_chain_knows() {
+    let second = common::second(0, 1, &[], |_| ());
+    for listed in [vec![second.clone()], vec![make(0, 0), second]] {
+        let body = batch(0, 0, BatchDigest::ZERO, &listed).batch.body.clone();
+        let check = |rules| check_batch(&body, CHAIN, ShardId(0), Epoch(0), rules, &Parameters::of(rules));
+        assert_eq!(check(Rules::V1), Err(BatchRefused::LaterForm));
+        assert!(check(Rules::V2).is_ok());
+    }
+    let later = common::second(0, 0, &[], |body| {
+        body.data = BoundedVec::new(vec![Operation2::CancelAuthority]).unwrap();
+    });
+    let body = batch(0, 0, BatchDigest::ZERO, &[later]).batch.body.clone();
+    let checked = check_batch(&body, CHAIN, ShardId(0), Epoch(0), Rules::V2, &Parameters::default());
+    assert_eq!(checked, Err(BatchRefused::LaterOperation));
+}
+
+/// V20: each signature counts as a transaction does.
+#[test]
+fn a_batch_asks_for_no_more_signatures_than_transactions_of_one_each() {
+    let parameters = Parameters { batch_transactions_max: 9, ..Parameters::default() };
+    let check = |transactions: &[(TxId, Shared)]| {
+        let body = batch(0, 0, BatchDigest::ZERO, transactions).batch.body.clone();
+        let checked = check_batch(&body, CHAIN, ShardId(0), Epoch(0), Rules::NEWEST, &parameters);
+        assert_eq!(signatures_fit(&body, &parameters), checked.is_ok());
+        checked.map(|weight| weight.transactions)
+    };
+    let eight = common::second(0, 1, &[1, 2, 3, 4, 5, 6, 7], |_| ());
+    assert_eq!(check(&[make(0, 0), eight.clone()]), Ok(2));
+    let refused = check(&[make(0, 0), make(1, 0), eight]);
+    assert!(matches!(refused, Err(BatchRefused::OverCaps { signatures: 10, .. })));
 }
 
 fn body(sender: usize, nonce: u64, bytes: usize) -> TransactionBody {

@@ -5,6 +5,7 @@ mod common;
 
 use common::*;
 use proptest::prelude::*;
+use rustorium_crypto::signer_of;
 use rustorium_execution::Skip;
 use rustorium_txpool::*;
 use rustorium_types::*;
@@ -97,6 +98,45 @@ fn a_pool_takes_the_operations_that_its_chain_knows() {
     }
 }
 
+/// V15, V20, V24: the form, the number of signatures and the authority are judged at the door.
+#[test]
+fn a_pool_takes_transactions_of_version_two_where_they_can_be_listed() {
+    let pool = |rules, most| {
+        let parameters = Parameters { batch_transactions_max: most, ..Parameters::of(rules) };
+        Pool::new(PoolConfig::of_chain(rules, &parameters), 0)
+    };
+    let admit = |mut pool: Pool, (id, t): (TxId, Shared)| pool.admit(CLOCK, id, t, || view(0, 0));
+    let second = |others: &[usize]| common::second(0, 0, others, |_| ());
+    assert_eq!(admit(pool(Rules::V2, 2048), second(&[])), Ok(Admission::Queued));
+    assert_eq!(admit(pool(Rules::V1, 2048), second(&[])), Err(Refused::LaterForm { version: 1 }));
+    assert_eq!(admit(pool(Rules::V2, 2048), second(&[1])), Err(Refused::WrongKey), "another authority");
+    let refused = Refused::TooManySignatures { signatures: 2, max: 1 };
+    assert_eq!(admit(pool(Rules::V2, 1), second(&[1])), Err(refused));
+    let cancel = |body: &mut TransactionBody2| body.data = BoundedVec::new(vec![Operation2::CancelAuthority]).unwrap();
+    let later = common::second(0, 0, &[], cancel);
+    assert_eq!(admit(pool(Rules::V2, 2048), later), Err(Refused::LaterOperation { version: 2 }));
+    let refused = admit(pool(Rules::V2, 2048), common::second(0, 0, &[], |body| body.work_limit = 1));
+    assert!(matches!(refused, Err(Refused::WorkLimitTooLow { limit: 1, .. })));
+}
+
+/// V20: the own lane's batches keep the limit that others hold them to.
+#[test]
+fn a_cut_counts_signatures() {
+    let mut pool = Pool::new(PoolConfig::default(), 0);
+    for sender in 0..4 {
+        let (id, t) = common::second(sender, 0, &[10, 11], |_| ());
+        let signer = signer_of(&t);
+        pool.admit(CLOCK, id, t, || Some(AccountView { nonce: 0, signer })).unwrap();
+    }
+    let counts = [9, 8, 3, 2].map(|signatures| {
+        let limits = CutLimits { signatures, ..ALL };
+        let cut = pool.cut(NOW_MS, &limits);
+        pool.uncut(&cut.iter().map(|(id, _)| *id).collect::<Vec<_>>());
+        cut.len()
+    });
+    assert_eq!(counts, [3, 2, 1, 1], "one alone is always cut: the door keeps it under a batch's limit");
+}
+
 #[test]
 fn an_unknown_account_and_a_taken_nonce_and_a_large_transaction_are_refused() {
     let mut pool = Pool::new(PoolConfig { transaction_bytes_max: 2_000, ..PoolConfig::default() }, 0);
@@ -157,7 +197,7 @@ fn senders_take_turns_whatever_they_have_waiting() {
     for sender in 1..4 {
         (0..2).for_each(|nonce| drop(admit(&mut pool, sender, nonce)));
     }
-    let limits = CutLimits { transactions: 20, ..ALL };
+    let limits = CutLimits { signatures: 20, ..ALL };
     let first = cut(&mut pool, 4, &limits);
     let of = |list: &[(usize, u64)], sender| list.iter().filter(|(who, _)| *who == sender).count();
     assert_eq!([0, 1, 2, 3].map(|sender| of(&first, sender)), [16, 2, 2, 0]);
@@ -286,7 +326,7 @@ fn another_lanes_transaction_waits_its_delay_and_never_goes_while_a_batch_has_it
 fn a_batch_that_is_never_listed_returns() {
     let mut pool = pool();
     (0..5).for_each(|nonce| drop(admit(&mut pool, 0, nonce)));
-    let cut_now = pool.cut(NOW_MS, &CutLimits { transactions: 3, ..ALL });
+    let cut_now = pool.cut(NOW_MS, &CutLimits { signatures: 3, ..ALL });
     let lost = batch(0, 0, BatchDigest::ZERO, &cut_now);
     pool.executed(account(0), 1, NOW_MS);
     pool.uncut(&lost.ids);
@@ -365,7 +405,7 @@ proptest! {
                 }
                 Step::Cut(most) => {
                     let ready = pool.ready_count();
-                    let cut = names(3, pool.cut(now_ms, &CutLimits { transactions: most, ..ALL }));
+                    let cut = names(3, pool.cut(now_ms, &CutLimits { signatures: most, ..ALL }));
                     prop_assert!(cut.len() <= most && (ready == 0 || !cut.is_empty() || pool.ready_count() < ready));
                     for (who, nonce) in cut {
                         let follows = last_cut.get(&who).is_some_and(|last| nonce <= last + 1);

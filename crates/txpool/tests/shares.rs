@@ -82,7 +82,7 @@ fn old_ones_make_room_in_a_crowded_pool_and_are_not_called_expired() {
     let full = pool.len();
     assert!((800..920).contains(&full), "{full}");
     // Transactions of the own lane stay, because a lane can't take them back.
-    let cut = pool.cut(1, &CutLimits { transactions: 16, ..ALL });
+    let cut = pool.cut(1, &CutLimits { signatures: 16, ..ALL });
     assert_eq!(cut.len(), 16);
     admit_at(&mut pool, 60_001, 100, 0).unwrap();
     assert!(pool.len() == full + 1 && pool.take_dropped().is_empty(), "none is older than a minute");

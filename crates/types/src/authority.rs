@@ -3,6 +3,7 @@
 //! *Invariants:* an `Authority` is canonical (V17): its keys ascend, none of them is of small order, and at least one and
 //! at most all of them must sign.
 
+use crate::ids::Hash;
 use crate::limits::AUTHORITY_KEYS_MAX;
 use crate::small_order::is_small_order;
 use crate::transaction::{PublicKey, Signature};
@@ -106,6 +107,15 @@ impl Authority {
             _ => None,
         }
     }
+}
+
+/// The authority of an account, as the account's record names it (V27).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Signer {
+    /// One Ed25519 key.
+    Single(PublicKey),
+    /// Any other authority, by its hash.
+    Many(Hash),
 }
 
 impl BorshSerialize for Authority {

@@ -3,8 +3,10 @@
 use crate::codec::BoundedVec;
 use crate::ids::{BatchDigest, BlockDigest, ChainId, Epoch, Hash, Height, ShardId, ValidatorIndex, View};
 use crate::limits::*;
+use crate::listed::{Inline, read_inline};
 use crate::rules::Rules;
-use crate::transaction::{Signature, Transaction};
+use crate::transaction::Signature;
+use borsh::io::{Read, Result as IoResult};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 /// Position in a lane up to which a block's ancestry, including the block, has listed batches.
@@ -188,12 +190,12 @@ pub struct BlockProof {
 }
 
 /// A leader's proposal: the block, with everything that a voter needs to accept it.
-#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize)]
 pub struct Proposal {
     /// The block's header.
     pub header: Header,
     /// The block's inline transactions.
-    pub inline: BoundedVec<Transaction, INLINE_TRANSACTIONS_MAX>,
+    pub inline: Inline,
     /// The proposer's notarize vote.
     pub signature: Signature,
     /// The parent's notarization; `None` if the parent is genesis.
@@ -202,13 +204,34 @@ pub struct Proposal {
     pub nullifications: BoundedVec<Certificate, CARRIED_NULLIFICATIONS_MAX>,
 }
 
+impl BorshDeserialize for Proposal {
+    fn deserialize_reader<R: Read>(reader: &mut R) -> IoResult<Self> {
+        let Block { header, inline } = Block::deserialize_reader(reader)?;
+        Ok(Self {
+            header,
+            inline,
+            signature: BorshDeserialize::deserialize_reader(reader)?,
+            notarization: BorshDeserialize::deserialize_reader(reader)?,
+            nullifications: BorshDeserialize::deserialize_reader(reader)?,
+        })
+    }
+}
+
 /// A header with its inline transactions: the part of a block that peers store and serve.
-#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize)]
 pub struct Block {
     /// The header.
     pub header: Header,
     /// Inline transactions. The header's cursors name those in lanes.
-    pub inline: BoundedVec<Transaction, INLINE_TRANSACTIONS_MAX>,
+    pub inline: Inline,
+}
+
+impl BorshDeserialize for Block {
+    fn deserialize_reader<R: Read>(reader: &mut R) -> IoResult<Self> {
+        let header = Header::deserialize_reader(reader)?;
+        let inline = read_inline(header.version, reader)?;
+        Ok(Self { header, inline })
+    }
 }
 
 /// Returns f for a committee of `n`, the number of faulty validators that it tolerates: n ≥ 3f + 1.

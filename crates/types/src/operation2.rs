@@ -8,7 +8,9 @@ use crate::codec::{BoundedBytes, BoundedVec};
 use crate::genesis::Validator;
 use crate::ids::{AssetId, Epoch, VerifierId};
 use crate::limits::*;
-use crate::transaction::{Condition, Key, NamedInput, PoolTransfer, Possession, PublicInput, PublicKey, Symbol, Value};
+use crate::transaction::{
+    Condition, Key, NamedInput, Operation, PoolTransfer, Possession, PublicInput, PublicKey, Symbol, Value,
+};
 use borsh::io::{Error, ErrorKind, Read, Result as IoResult, Write};
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -19,6 +21,11 @@ pub struct Rights {
     pub put: bool,
     /// Removing keys.
     pub delete: bool,
+}
+
+impl Rights {
+    /// All kinds of writes.
+    pub const ALL: Self = Self { put: true, delete: true };
 }
 
 impl BorshSerialize for Rights {
@@ -219,4 +226,56 @@ pub enum Operation2 {
         /// The account.
         account: AccountId,
     },
+}
+
+impl Operation2 {
+    /// Tells if an operation of version 1 has the same effect. Others aren't executed yet: authorities of several keys,
+    /// changes of authorities, and grants of less than everything.
+    pub fn has_first(&self) -> bool {
+        match self {
+            Self::CreateAccount { authority, .. } => authority.only_key().is_some(),
+            Self::Grant { rights, until_ms, .. } => *rights == Rights::ALL && until_ms.is_none(),
+            Self::SetAuthority { .. }
+            | Self::CancelAuthority
+            | Self::ApproveAuthority { .. }
+            | Self::Recover { .. }
+            | Self::WithdrawRecovery { .. } => false,
+            _ => true,
+        }
+    }
+
+    /// Returns the operation of version 1 that has the same effect if this account sends it; `None` if there is none.
+    pub fn as_first(&self, sender: &AccountId) -> Option<Operation> {
+        let space = |namespace: &Option<AccountId>| namespace.unwrap_or(*sender);
+        Some(match self.clone() {
+            Self::CreateAccount { region, authority, storage_bytes } => {
+                Operation::CreateAccount { region, public_key: *authority.only_key()?, storage_bytes }
+            }
+            Self::Put { namespace, key, value } => Operation::Put { namespace: space(&namespace), key, value },
+            Self::Delete { namespace, key } => Operation::Delete { namespace: space(&namespace), key },
+            Self::Require(condition) => Operation::Require(condition),
+            Self::Transfer { to, asset, amount } => Operation::Transfer { to, asset, amount },
+            Self::Issue { symbol, to, amount } => Operation::Issue { symbol, to, amount },
+            Self::Grant { to, rights: Rights::ALL, prefixes, until_ms: None } => Operation::Grant { to, prefixes },
+            Self::AddValidator { validator, possession } => Operation::AddProven { validator, possession },
+            Self::RemoveValidator { validator_key } => Operation::RemoveValidator { validator_key },
+            Self::ReplaceKey { validator_key, new_validator_key, new_node_key, possession } => {
+                Operation::ReplaceProven { validator_key, new_validator_key, new_node_key, possession }
+            }
+            Self::EndEpoch { epoch } => Operation::EndEpoch { epoch },
+            Self::RegisterVerifier { key, named } => Operation::RegisterVerifier { key, named },
+            Self::VerifyProof { verifier, inputs, proof } => Operation::VerifyProof { verifier, inputs, proof },
+            Self::Shield { pool, asset, amount, transfer } => Operation::Shield { pool, asset, amount, transfer },
+            Self::ShieldedTransfer { pool, transfer } => Operation::ShieldedTransfer { pool, transfer },
+            Self::Unshield { pool, asset, amount, to, transfer } => {
+                Operation::Unshield { pool, asset, amount, to, transfer }
+            }
+            Self::Grant { .. }
+            | Self::SetAuthority { .. }
+            | Self::CancelAuthority
+            | Self::ApproveAuthority { .. }
+            | Self::Recover { .. }
+            | Self::WithdrawRecovery { .. } => return None,
+        })
+    }
 }

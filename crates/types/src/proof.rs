@@ -7,7 +7,8 @@ use crate::consensus::{BlockProof, Header};
 use crate::genesis::{StateKey, ValidatorSet};
 use crate::ids::{AssetId, Hash};
 use crate::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
-use crate::transaction::{Receipt, Transaction};
+use crate::listed::Transaction;
+use crate::transaction::Receipt;
 use borsh::{BorshDeserialize, BorshSerialize};
 
 /// The data that one height adds to the chain of result roots.

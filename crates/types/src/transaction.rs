@@ -1,9 +1,9 @@
-//! Transactions and their operations, batches of transactions, and receipts.
+//! Transactions of version 1, operations and receipts.
 
 use crate::address::AccountId;
 use crate::codec::{BoundedBytes, BoundedVec};
 use crate::genesis::Validator;
-use crate::ids::{AssetId, BatchDigest, ChainId, Epoch, Hash, Height, ShardId, TxId, ValidatorIndex, VerifierId};
+use crate::ids::{AssetId, ChainId, Epoch, Hash, Height, ShardId, TxId, VerifierId};
 use crate::limits::*;
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -300,62 +300,12 @@ pub struct TransactionBody {
     pub data: BoundedVec<Operation, OPERATIONS_MAX>,
 }
 
-/// A signed transaction.
+/// A signed transaction in the form of version 1.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
-pub struct Transaction {
+pub struct Transaction1 {
     /// The signed part.
     pub body: TransactionBody,
     /// Ed25519 over domain string and body.
-    pub signature: Signature,
-}
-
-impl Transaction {
-    /// Returns the account that pays and acts.
-    pub fn sender(&self) -> &AccountId {
-        &self.body.sender
-    }
-
-    /// Returns the sender's nonce.
-    pub fn nonce(&self) -> u64 {
-        self.body.nonce
-    }
-
-    /// Returns the header time from which the transaction is skipped, Unix ms.
-    pub fn expires_at_ms(&self) -> u64 {
-        self.body.expires_at_ms
-    }
-
-    /// Returns the most work units that the transaction may use.
-    pub fn work_limit(&self) -> u64 {
-        self.body.work_limit
-    }
-}
-
-/// A link of a lane: consecutive transactions that one validator made available.
-#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
-pub struct BatchBody {
-    /// The chain.
-    pub chain: ChainId,
-    /// The shard.
-    pub shard: ShardId,
-    /// The epoch; lanes restart with each.
-    pub epoch: Epoch,
-    /// The validator that owns the lane.
-    pub author: ValidatorIndex,
-    /// Position in the lane; the first is 0.
-    pub seq: u64,
-    /// Digest of the previous batch; zero for the first.
-    pub previous: BatchDigest,
-    /// The transactions, in order.
-    pub transactions: BoundedVec<Transaction, BATCH_TRANSACTIONS_MAX>,
-}
-
-/// A signed batch.
-#[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
-pub struct Batch {
-    /// The part that the batch's digest covers.
-    pub body: BatchBody,
-    /// The author's Ed25519 signature over domain string and digest.
     pub signature: Signature,
 }
 

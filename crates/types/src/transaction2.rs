@@ -1,4 +1,4 @@
-//! Transactions of version 2, and the type that has the transactions of both versions.
+//! Transactions of version 2.
 //!
 //! *Invariants:* the body has the sender's whole authority, so that its id covers who may sign (V18); a `Transaction2` has
 //! exactly as many signatures as its authority asks for, each under another of its keys (V17); what is said here of
@@ -11,7 +11,7 @@ use crate::ids::ShardId;
 use crate::limits::{AUTHORITY_KEYS_MAX, OPERATIONS_MAX};
 use crate::operation2::Operation2;
 use crate::rules::Rules;
-use crate::transaction::{GeoLocation, Transaction};
+use crate::transaction::GeoLocation;
 use borsh::io::{Error, ErrorKind, Read, Result as IoResult, Write};
 use borsh::{BorshDeserialize, BorshSerialize};
 use thiserror::Error as ThisError;
@@ -21,7 +21,15 @@ const SECOND: u16 = Rules::V2.version();
 /// Third byte of a transaction of version 2 that an account sends.
 const OF_AN_ACCOUNT: u8 = 0;
 /// Bytes that tell the forms of both versions apart.
-const HEAD_BYTES: usize = 6;
+pub(crate) const HEAD_BYTES: usize = 6;
+
+/// Tells if a transaction that begins so is in the form of version 2.
+pub(crate) fn is_second(head: &[u8; HEAD_BYTES]) -> bool {
+    let [version @ .., kind, threshold, keys, tag] = *head;
+    let possible = 1..=AUTHORITY_KEYS_MAX as u8;
+    let counts = possible.contains(&threshold) && possible.contains(&keys);
+    version == SECOND.to_le_bytes() && kind == OF_AN_ACCOUNT && counts && tag == 0
+}
 
 fn invalid(message: String) -> Error {
     Error::new(ErrorKind::InvalidData, message)
@@ -157,49 +165,5 @@ impl BorshDeserialize for Transaction2 {
         }
         let signatures: IoResult<Vec<_>> = (0..given).map(|_| BorshDeserialize::deserialize_reader(reader)).collect();
         Self::new(body, signatures?).map_err(refused)
-    }
-}
-
-/// A transaction of either version.
-///
-/// Its encoding is the transaction's own (V15). The form of version 2 begins with the version, the kind, the threshold, the
-/// number of keys and the tag of the first key. Where these are, the form of version 1 has the version and the first bytes
-/// of the chain's id. So bytes are of version 2 if all five are possible, and of version 1 otherwise, whatever version they
-/// claim: blocks of version 1 may list transactions that claim another one. Chains of version 1 whose ids begin with a
-/// zero, two numbers of 1 to 8 and a zero can't be read so; they are 64 of 2³².
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum AnyTransaction {
-    /// In the form of version 1.
-    V1(Transaction),
-    /// A transaction in the form of version 2.
-    V2(Transaction2),
-}
-
-/// Tells if a transaction that begins so is in the form of version 2.
-fn is_second(head: &[u8; HEAD_BYTES]) -> bool {
-    let [version @ .., kind, threshold, keys, tag] = *head;
-    let possible = 1..=AUTHORITY_KEYS_MAX as u8;
-    let counts = possible.contains(&threshold) && possible.contains(&keys);
-    version == SECOND.to_le_bytes() && kind == OF_AN_ACCOUNT && counts && tag == 0
-}
-
-impl BorshSerialize for AnyTransaction {
-    fn serialize<W: Write>(&self, writer: &mut W) -> IoResult<()> {
-        match self {
-            Self::V1(transaction) => transaction.serialize(writer),
-            Self::V2(transaction) => transaction.serialize(writer),
-        }
-    }
-}
-
-impl BorshDeserialize for AnyTransaction {
-    fn deserialize_reader<R: Read>(reader: &mut R) -> IoResult<Self> {
-        let head = <[u8; HEAD_BYTES]>::deserialize_reader(reader)?;
-        let mut whole = head.as_slice().chain(reader);
-        if is_second(&head) {
-            Transaction2::deserialize_reader(&mut whole).map(Self::V2)
-        } else {
-            Transaction::deserialize_reader(&mut whole).map(Self::V1)
-        }
     }
 }

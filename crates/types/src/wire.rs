@@ -4,9 +4,9 @@ use crate::codec::{BoundedVec, DecodeError, decode, encode_into};
 use crate::consensus::{Block, Certificate, Cursor, Proposal, ResultClaim, SignedVote};
 use crate::ids::{BatchDigest, BlockDigest, Epoch, Hash, Height, ValidatorIndex, View};
 use crate::limits::*;
+use crate::listed::{Batch, Transaction};
 use crate::snapshot::{StateAnswer, StateRequest};
 use crate::term::EpochTransition;
-use crate::transaction::{Batch, Transaction};
 use borsh::{BorshDeserialize, BorshSerialize};
 use std::io;
 

@@ -36,7 +36,7 @@ fn announced_lengths_allocate_next_to_nothing() {
                 tried::<Transaction>(&bytes);
                 tried::<Batch>(&bytes);
                 tried::<Authority>(&bytes);
-                tried::<AnyTransaction>(&[&second[..], &bytes].concat());
+                tried::<Transaction>(&[&second[..], &bytes].concat());
                 tried::<Genesis>(&bytes);
                 tried::<ReceiptProof>(&bytes);
                 for tag in 0..10 {

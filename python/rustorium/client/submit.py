@@ -46,6 +46,7 @@ NEVER_EXECUTED = (
     "malformed-transaction",
     "transaction-too-large",
     "too-large",
+    "too-many-signatures",
     "work-limit-too-high",
     "work-limit-too-low",
     "wrong-version",

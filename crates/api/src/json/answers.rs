@@ -5,7 +5,8 @@ use super::scalar::Hex;
 use super::schema::ToSchema;
 use crate::answers::{At, Submitted};
 use rustorium_types::{
-    AccountId, ChainId, FailureCode, Hash, Height, Outcome, Receipt, ShardId, Transaction, TxId, encode,
+    AccountId, Authority, ChainId, FailureCode, GeoLocation, Hash, Height, Outcome, Receipt, Rules, ShardId,
+    Signature2, SignerKey, Transaction, Transaction1, Transaction2, TxId, encode,
 };
 use serde::Serialize;
 
@@ -146,20 +147,58 @@ pub struct LocationView {
     pub longitude_e7: i32,
 }
 
+impl From<GeoLocation> for LocationView {
+    fn from(GeoLocation { latitude_e7, longitude_e7 }: GeoLocation) -> Self {
+        Self { latitude_e7, longitude_e7 }
+    }
+}
+
+/// The keys that may act for an account, and how many of them must sign.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct AuthorityView {
+    /// Number of keys that must sign.
+    pub threshold: u8,
+    /// The Ed25519 keys, ascending.
+    #[schema(value_type = Vec<String>)]
+    pub keys: Vec<Hex<32>>,
+}
+
+impl From<&Authority> for AuthorityView {
+    fn from(authority: &Authority) -> Self {
+        let keys = authority.keys().iter().map(|SignerKey::Ed25519(key)| Hex(*key)).collect();
+        Self { threshold: authority.threshold(), keys }
+    }
+}
+
+/// A signature of one of an authority's keys.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct SignatureView {
+    /// Place of the key in the authority, from 0.
+    pub key: u8,
+    /// The signature.
+    #[schema(value_type = String)]
+    pub signature: Hex<64>,
+}
+
 /// A signed transaction.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
 pub struct TransactionView {
     /// Protocol version.
     pub version: u16,
-    /// The chain.
-    #[schema(value_type = String)]
-    pub chain: ChainId,
+    /// The chain. Transactions of version 2 don't name it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub chain: Option<ChainId>,
     /// The sender.
     #[schema(value_type = String)]
     pub sender: AccountId,
-    /// The sender's key.
-    #[schema(value_type = String)]
-    pub public_key: Hex<32>,
+    /// The sender's key, in version 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub public_key: Option<Hex<32>>,
+    /// The keys that may act for the sender, from version 2 on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authority: Option<AuthorityView>,
     /// The sender's nonce.
     pub nonce: u64,
     /// Header time from which the transaction is skipped, Unix ms.
@@ -173,26 +212,68 @@ pub struct TransactionView {
     pub location: Option<LocationView>,
     /// Operations in order; all of them take effect, or none.
     pub operations: Vec<OperationView>,
-    /// The sender's signature.
-    #[schema(value_type = String)]
-    pub signature: Hex<64>,
+    /// The sender's signature, in version 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub signature: Option<Hex<64>>,
+    /// The signatures of the sender's keys, from version 2 on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signatures: Option<Vec<SignatureView>>,
 }
 
 impl From<&Transaction> for TransactionView {
     fn from(transaction: &Transaction) -> Self {
+        match transaction {
+            Transaction::V1(first) => first.into(),
+            Transaction::V2(second) => second.into(),
+        }
+    }
+}
+
+impl From<&Transaction1> for TransactionView {
+    fn from(transaction: &Transaction1) -> Self {
         let body = &transaction.body;
         Self {
             version: body.version,
-            chain: body.chain,
+            chain: Some(body.chain),
             sender: body.sender,
-            public_key: Hex(body.public_key),
+            public_key: Some(Hex(body.public_key)),
+            authority: None,
             nonce: body.nonce,
             expires_at_ms: body.expires_at_ms,
             work_limit: body.work_limit,
             shard_hint: body.shard_hint,
-            location: body.location.map(|l| LocationView { latitude_e7: l.latitude_e7, longitude_e7: l.longitude_e7 }),
+            location: body.location.map(Into::into),
             operations: body.data.iter().map(OperationView::from).collect(),
-            signature: Hex(transaction.signature),
+            signature: Some(Hex(transaction.signature)),
+            signatures: None,
+        }
+    }
+}
+
+impl From<&Transaction2> for TransactionView {
+    fn from(transaction: &Transaction2) -> Self {
+        let body = transaction.body();
+        let signed = transaction.signatures().iter();
+        let operation = |one| OperationView::of_second(&body.sender, one);
+        Self {
+            version: Rules::V2.version(),
+            chain: None,
+            sender: body.sender,
+            public_key: None,
+            authority: Some((&body.authority).into()),
+            nonce: body.nonce,
+            expires_at_ms: body.expires_at_ms,
+            work_limit: body.work_limit,
+            shard_hint: body.shard_hint,
+            location: body.location.map(Into::into),
+            operations: body.data.iter().map(operation).collect(),
+            signature: None,
+            signatures: Some(
+                signed
+                    .map(|(key, Signature2::Ed25519(bytes))| SignatureView { key: *key, signature: Hex(*bytes) })
+                    .collect(),
+            ),
         }
     }
 }

@@ -5,8 +5,8 @@ use super::pool::PoolTransferView;
 use super::scalar::{Amount, Hex, once, text};
 use super::schema::ToSchema;
 use rustorium_types::{
-    AccountId, AssetId, BoundedBytes, BoundedVec, DecodeError, Epoch, NamedInput, Operation, Possession, Validator,
-    VerifierId,
+    AccountId, AssetId, BoundedBytes, BoundedVec, DecodeError, Epoch, NamedInput, Operation, Operation2, Possession,
+    Validator, VerifierId, encode,
 };
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -29,6 +29,9 @@ pub enum ViewError {
     /// A number is above its limit.
     #[error("`{0}` must be below 2^64; take several operations for more")]
     Large(&'static str),
+    /// No operation of version 1 says it.
+    #[error("this operation is of a later release; leave it out")]
+    Later,
     /// A value is above its limit.
     #[error("`{0}`: {1}")]
     Bound(&'static str, DecodeError),
@@ -57,6 +60,11 @@ pub enum OperationView {
         public_key: Hex<32>,
         /// Storage that the sender gives to it, bytes.
         storage_bytes: u64,
+    },
+    /// An operation of version 2 that no operation of version 1 says. Nodes of this release refuse it.
+    Later {
+        /// Canonical bytes as hex digits.
+        bytes_hex: String,
     },
     /// Sets a key.
     Put {
@@ -369,6 +377,14 @@ impl From<&Operation> for OperationView {
 }
 
 impl OperationView {
+    /// Returns the view of an operation of version 2 that this account sends.
+    pub(crate) fn of_second(sender: &AccountId, operation: &Operation2) -> Self {
+        match operation.as_first(sender) {
+            Some(first) => (&first).into(),
+            None => Self::Later { bytes_hex: hex::encode(encode(operation)) },
+        }
+    }
+
     fn add_validator(validator: &Validator, possession: Option<&Possession>) -> Self {
         let (name, name_hex) = pair(validator.name.as_slice());
         let (address, address_hex) = pair(validator.address.as_slice());
@@ -391,6 +407,7 @@ impl TryFrom<OperationView> for Operation {
 
     fn try_from(view: OperationView) -> Result<Self, ViewError> {
         Ok(match view {
+            OperationView::Later { .. } => return Err(ViewError::Later),
             OperationView::CreateAccount { region, public_key, storage_bytes } => {
                 Self::CreateAccount { region, public_key: public_key.0, storage_bytes }
             }

@@ -1,11 +1,12 @@
-//! A transaction's way into a pool: its chain is checked once, its id is hashed once, its signature is checked once.
+//! A transaction's way into a pool: its chain is checked once, its id is hashed once, its signatures are checked once.
 //!
-//! *Invariants:* `Addressed` comes from a check of chain and version alone, `Admitted` from an `Addressed` whose signature
-//! holds; both keep the id that was hashed first.
+//! *Invariants:* `Addressed` comes from a check of chain and version alone, `Admitted` from an `Addressed` all of whose
+//! signatures hold; both keep the id that was hashed first.
 
-use super::{Verified, bisect};
-use crate::hash::{domain, signed_bytes};
-use rustorium_types::{ChainId, Signature, TRANSACTION_VERSION, Transaction, TxId};
+use super::Verified;
+use super::transactions::which_hold;
+use crate::hash::{bytes_on, signatures_digest};
+use rustorium_types::{ChainId, Hash, TRANSACTION_VERSION, Transaction, TxId};
 use std::collections::HashMap;
 use std::mem;
 use std::ops::Deref;
@@ -38,9 +39,10 @@ impl Foreign {
     }
 }
 
-/// A transaction for this chain in a version that this release speaks. Its signature isn't checked yet.
+/// A transaction for this chain in a version that this release speaks. Its signatures aren't checked yet.
 #[derive(Clone, Debug)]
 pub struct Addressed {
+    chain: ChainId,
     transaction: Transaction,
     /// Kept from the first time that the id is asked for.
     hashed: Option<TransactionHash>,
@@ -53,31 +55,32 @@ struct TransactionHash {
 }
 
 impl TransactionHash {
-    fn of(transaction: &Transaction) -> Self {
-        let signed = signed_bytes(domain::TRANSACTION, &transaction.body);
+    fn of(chain: &ChainId, transaction: &Transaction) -> Self {
+        let signed = bytes_on(chain, transaction);
         Self { id: id_of_signed(&signed), signed }
     }
 }
 
 impl Addressed {
-    /// Checks chain and version.
+    /// Checks chain and version. The form of version 2 names no chain: on another one its signatures don't hold.
     ///
     /// # Errors
     /// [`Foreign`].
     pub fn check(chain: &ChainId, transaction: Transaction) -> Result<Self, Foreign> {
-        let body = &transaction.body;
-        if body.chain != *chain {
-            return Err(Foreign::Chain { theirs: body.chain, ours: *chain });
+        if let Transaction::V1(first) = &transaction {
+            if first.body.chain != *chain {
+                return Err(Foreign::Chain { theirs: first.body.chain, ours: *chain });
+            }
+            if first.body.version != TRANSACTION_VERSION {
+                return Err(Foreign::Version(first.body.version));
+            }
         }
-        if body.version != TRANSACTION_VERSION {
-            return Err(Foreign::Version(body.version));
-        }
-        Ok(Self { transaction, hashed: None })
+        Ok(Self { chain: *chain, transaction, hashed: None })
     }
 
     /// Returns the id, which is hashed the first time.
     pub fn id(&mut self) -> TxId {
-        self.hashed.get_or_insert_with(|| TransactionHash::of(&self.transaction)).id
+        self.hashed.get_or_insert_with(|| TransactionHash::of(&self.chain, &self.transaction)).id
     }
 }
 
@@ -88,7 +91,7 @@ impl Deref for Addressed {
     }
 }
 
-/// A transaction for this chain whose signature holds, with its id.
+/// A transaction for this chain all of whose signatures hold, with its id.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Admitted {
     /// The id.
@@ -113,34 +116,28 @@ impl Admitted {
     }
 }
 
-/// Checks signatures together and bisects to name the bad ones: one result each, in order; `None` where one is false.
-/// A signature among `known` isn't checked again, and those that hold are known afterwards.
+/// Checks signatures together and bisects to name the bad ones: one result each, in order; `None` for a transaction that
+/// has a false one. Signatures among `known` aren't checked again, and those that hold are known afterwards.
 pub fn admit(transactions: Vec<Addressed>, known: &KnownSignatures) -> Vec<Option<Admitted>> {
     let split = |addressed: Addressed| {
-        let hashed = addressed.hashed.unwrap_or_else(|| TransactionHash::of(&addressed.transaction));
-        (addressed.transaction, hashed)
+        let Addressed { chain, transaction, hashed } = addressed;
+        let hashed = hashed.unwrap_or_else(|| TransactionHash::of(&chain, &transaction));
+        let signatures = signatures_digest(&transaction);
+        (transaction, (hashed, signatures))
     };
-    let (transactions, hashed): (Vec<Transaction>, Vec<TransactionHash>) = transactions.into_iter().map(split).unzip();
-    let mut good = known.which(hashed.iter().map(|hashed| &hashed.id).zip(transactions.iter().map(|t| &t.signature)));
+    let (transactions, hashed): (Vec<Transaction>, Vec<_>) = transactions.into_iter().map(split).unzip();
+    let mut good = known.which(hashed.iter().map(|(hashed, signatures)| (&hashed.id, *signatures)));
     let unknown: Vec<usize> = (0..good.len()).filter(|place| !good[*place]).collect();
-    let items: Vec<_> = unknown
-        .iter()
-        .map(|place| {
-            let transaction = &transactions[*place];
-            (&transaction.body.public_key, hashed[*place].signed.as_slice(), &transaction.signature)
-        })
-        .collect();
-    let mut holds = vec![false; items.len()];
-    bisect(&items, &vec![1; items.len()], &mut holds);
+    let items = unknown.iter().map(|place| (&transactions[*place], hashed[*place].0.signed.as_slice()));
+    let holds = which_hold(&items.collect::<Vec<_>>());
     unknown.iter().zip(holds).for_each(|(place, holds)| good[*place] = holds);
+    let holding = hashed.iter().zip(&good).filter(|(_, good)| **good);
+    known.note(holding.map(|((hashed, signatures), _)| (hashed.id, *signatures)));
     let each = transactions.into_iter().zip(hashed).zip(good);
-    let admitted: Vec<_> = each
-        .map(|((transaction, TransactionHash { id, .. }), good)| {
-            good.then(|| Admitted { id, transaction: Arc::new(Verified(transaction)) })
-        })
-        .collect();
-    known.note(admitted.iter().flatten().map(|admitted| (admitted.id, admitted.transaction.signature)));
-    admitted
+    each.map(|((transaction, (TransactionHash { id, .. }, _)), good)| {
+        good.then(|| Admitted { id, transaction: Arc::new(Verified(transaction)) })
+    })
+    .collect()
 }
 
 /// Returns the id of a transaction with these signed bytes.
@@ -152,17 +149,18 @@ pub(super) fn id_of_signed(signed: &[u8]) -> TxId {
 /// Signatures in one generation of those that are known: a table of 16,384 places, which grows with what comes.
 const KNOWN_EACH_MAX: usize = 14_336;
 
-/// Signatures of transactions that held lately: a batch that brings one back needs no second check of it.
+/// Digests of transactions' signatures that held lately: a batch that brings them back needs no second check of them.
 ///
-/// An id covers all that a signature does, its key included, so that the same signature under the same id holds again.
+/// An id covers all that its signatures do, their keys included, so that the same signatures under the same id hold
+/// again. Other keys of an authority may sign the same body (V18), and the digest covers which of them did.
 /// *Invariants:* two generations of `KNOWN_EACH_MAX` at most; only what was checked here gets in.
 #[derive(Debug, Default)]
 pub struct KnownSignatures(Mutex<Generations>);
 
 #[derive(Debug, Default)]
 struct Generations {
-    young: HashMap<TxId, Signature>,
-    old: HashMap<TxId, Signature>,
+    young: HashMap<TxId, Hash>,
+    old: HashMap<TxId, Hash>,
 }
 
 impl KnownSignatures {
@@ -171,19 +169,19 @@ impl KnownSignatures {
     }
 
     /// Tells which of these are known, in order.
-    pub(super) fn which<'a>(&self, signatures: impl Iterator<Item = (&'a TxId, &'a Signature)>) -> Vec<bool> {
+    pub(super) fn which<'a>(&self, signatures: impl Iterator<Item = (&'a TxId, Hash)>) -> Vec<bool> {
         let generations = self.lock();
         let known = |id: &TxId| generations.young.get(id).or_else(|| generations.old.get(id));
-        signatures.map(|(id, signature)| known(id) == Some(signature)).collect()
+        signatures.map(|(id, digest)| known(id) == Some(&digest)).collect()
     }
 
-    fn note(&self, signatures: impl Iterator<Item = (TxId, Signature)>) {
+    fn note(&self, signatures: impl Iterator<Item = (TxId, Hash)>) {
         let mut generations = self.lock();
-        for (id, signature) in signatures {
+        for (id, digest) in signatures {
             if generations.young.len() >= KNOWN_EACH_MAX {
                 generations.old = mem::take(&mut generations.young);
             }
-            generations.young.insert(id, signature);
+            generations.young.insert(id, digest);
         }
     }
 }
@@ -197,17 +195,17 @@ mod tests {
     fn what_is_known_is_bounded() {
         let known = KnownSignatures::default();
         let id = |number: usize| TxId(crate::hash::hash(b"test", &[&number.to_le_bytes()]));
-        let signature = |number: usize| [number as u8; 64];
+        let signatures = |number: usize| Hash([number as u8; 32]);
         let all = 5 * KNOWN_EACH_MAX;
-        known.note((0..all).map(|number| (id(number), signature(number))));
+        known.note((0..all).map(|number| (id(number), signatures(number))));
         let generations = known.lock();
         assert!(generations.young.len() <= KNOWN_EACH_MAX && generations.old.len() <= KNOWN_EACH_MAX);
         drop(generations);
         let (newest, oldest) = (all - 1, 0);
         let asked = [newest, all - KNOWN_EACH_MAX, oldest];
-        let asked: Vec<_> = asked.iter().map(|number| (id(*number), signature(*number))).collect();
-        assert_eq!(known.which(asked.iter().map(|(id, signature)| (id, signature))), [true, true, false]);
-        let other = signature(newest + 1);
-        assert_eq!(known.which([(&id(newest), &other)].into_iter()), [false], "another signature of the same body");
+        let asked: Vec<_> = asked.iter().map(|number| (id(*number), signatures(*number))).collect();
+        assert_eq!(known.which(asked.iter().map(|(id, digest)| (id, *digest))), [true, true, false]);
+        let other = signatures(newest + 1);
+        assert_eq!(known.which([(&id(newest), other)].into_iter()), [false], "other signatures of the same body");
     }
 }

@@ -52,7 +52,7 @@ fn with(mut case: Value, key: &str, value: impl Into<Value>) -> Value {
 }
 
 fn transactions() -> Vec<Value> {
-    let one = |(name, seed, region, transaction): (&str, u8, u8, rustorium_types::Transaction)| {
+    let one = |(name, seed, region, transaction): (&str, u8, u8, rustorium_types::Transaction1)| {
         let case = plain(name, "transaction", &transaction);
         let case = with(case, "id", rustorium_crypto::transaction_id(&transaction.body).to_string());
         let case = with(case, "seed", hex::encode([seed; 32]));
@@ -149,7 +149,7 @@ fn hashes() -> Vec<Value> {
     let inputs = json!({ "account": account(1, 0), "kind": 2, "name_hex": hex::encode("name") });
     add("a state leaf's key", "state_key", inputs, hex::encode(leaf));
     let (parent, cursors) = (vec![Cursor::default(); 2], vec![cursor(3), Cursor::default()]);
-    let inline = [sample_transactions().remove(0).3];
+    let inline = [sample_transactions().remove(0).3.into()];
     for inline in [&inline[..0], &inline[..]] {
         let root = rustorium_crypto::payload_root(inline, &parent, &cursors).to_string();
         let list: Vec<String> = inline.iter().map(|one| hex::encode(encode(one))).collect();

@@ -37,7 +37,7 @@ fn signed(
     nonce: u64,
     data: Vec<Operation>,
     change: impl FnOnce(&mut TransactionBody),
-) -> Transaction {
+) -> Transaction1 {
     let mut body = TransactionBody {
         version: TRANSACTION_VERSION,
         chain: chain(),
@@ -51,11 +51,12 @@ fn signed(
         data: list(data),
     };
     change(&mut body);
-    key(seed).sign_transaction(body).into_inner()
+    let signature = key(seed).sign(&signed_bytes(domain::TRANSACTION, &body));
+    Transaction1 { body, signature }
 }
 
 /// Name, signer's seed, sender's region, transaction.
-pub fn sample_transactions() -> Vec<(&'static str, u8, u8, Transaction)> {
+pub fn sample_transactions() -> Vec<(&'static str, u8, u8, Transaction1)> {
     let (own, other) = (account(1, 0), account(2, 1));
     let euro = asset_id(&own, b"EUR");
     let put = |key: &[u8], value: &[u8]| Operation::Put { namespace: own, key: bytes(key), value: bytes(value) };
@@ -136,7 +137,7 @@ pub fn sample_transactions() -> Vec<(&'static str, u8, u8, Transaction)> {
 }
 
 /// Transactions that only chains of version 2 list.
-pub fn second_transactions() -> Vec<(&'static str, u8, u8, Transaction)> {
+pub fn second_transactions() -> Vec<(&'static str, u8, u8, Transaction1)> {
     let possessed = |owner: u8, validator: u8, node: u8| {
         let (validator, node, owner_key) = (key(validator), key(node), key(owner).public());
         let (validator_key, node_key) = (validator.public(), node.public());
@@ -178,7 +179,7 @@ pub fn sample_batches() -> Vec<(&'static str, u8, Batch)> {
         };
         key(author as u8).sign_batch(body).1
     };
-    let all = sample_transactions().into_iter().map(|(.., transaction)| transaction).collect();
+    let all = sample_transactions().into_iter().map(|(.., transaction)| transaction.into()).collect();
     vec![
         ("a lane's first batch", 0, batch(0, 0, BatchDigest::ZERO, all)),
         ("an empty batch", 3, batch(3, 9, BatchDigest([8; 32]), vec![])),
@@ -227,7 +228,7 @@ pub fn sample_headers() -> Vec<(&'static str, Header)> {
 
 pub fn sample_block() -> Block {
     let (_, mut header) = sample_headers().remove(0);
-    let inline = vec![sample_transactions().remove(0).3];
+    let inline = vec![sample_transactions().remove(0).3.into()];
     header.payload_root = payload_root(&inline, &[Cursor::default(); 4], &header.cursors);
     Block { header, inline: list(inline) }
 }
@@ -307,7 +308,7 @@ pub fn sample_messages() -> Vec<(&'static str, Message)> {
     };
     let batch = sample_batches().remove(1).2;
     let (lane, digest) = (ValidatorIndex(3), rustorium_crypto::batch_digest(&batch.body));
-    let transactions = list(vec![sample_transactions().remove(1).3]);
+    let transactions = list(vec![sample_transactions().remove(1).3.into()]);
     let work = Work {
         epoch: Epoch(0),
         tips: list(vec![(lane, Cursor { next_seq: 8, tip: digest })]),

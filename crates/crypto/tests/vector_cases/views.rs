@@ -1,6 +1,6 @@
 //! Transactions as the HTTP API writes them.
 
-use rustorium_types::{Condition, InputValue, Operation, PoolTransfer, Transaction};
+use rustorium_types::{Condition, InputValue, Operation, PoolTransfer, Transaction1};
 use serde_json::{Value, json};
 
 /// `name_hex` always, `name` where the bytes are text.
@@ -137,7 +137,7 @@ fn parts(transfer: &PoolTransfer) -> Value {
     })
 }
 
-pub fn transaction(transaction: &Transaction) -> Value {
+pub fn transaction(transaction: &Transaction1) -> Value {
     let body = &transaction.body;
     let location = body.location.map(|at| json!({ "latitude_e7": at.latitude_e7, "longitude_e7": at.longitude_e7 }));
     json!({

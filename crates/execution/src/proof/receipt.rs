@@ -2,7 +2,7 @@
 
 use super::{ProofRefused, Trust, Unprovable};
 use crate::genesis::shard_of;
-use rustorium_crypto::{domain, merkle, receipt_leaf, result_root, sign, signed_bytes, transaction_id};
+use rustorium_crypto::{id_on, merkle, receipt_leaf, result_root, verify_transactions};
 use rustorium_types::{
     BlockProof, BoundedVec, Genesis, Hash, Header, Receipt, ReceiptProof, ResultLink, TransactionProof,
 };
@@ -81,21 +81,19 @@ pub fn verify_transaction(genesis: &Genesis, proof: &TransactionProof) -> Result
     Trust::genesis(genesis).check_final(&proof.receipt.header, &proof.receipt.proof).map(|_| ())
 }
 
-/// Checks that a receipt belongs to this transaction, that the transaction's key signed it, and the chain from the
+/// Checks that a receipt belongs to this transaction, that the transaction's keys signed it, and the chain from the
 /// receipt to its header's claim. The caller must check that the header is final.
 ///
 /// # Errors
 /// [`ProofRefused`].
 pub fn check_transaction(proof: &TransactionProof) -> Result<(), ProofRefused> {
     let (transaction, receipt) = (&proof.transaction, &proof.receipt.receipt);
-    let its_own = transaction_id(&transaction.body) == receipt.transaction;
-    if !its_own {
+    let chain = &proof.receipt.header.chain;
+    if id_on(chain, transaction) != receipt.transaction {
         return Err(ProofRefused::OtherTransaction);
     }
-    let signed = signed_bytes(domain::TRANSACTION, &transaction.body);
-    // The id doesn't cover the signature, so with a receipt alone any signature would pass.
-    let good = sign::verify(&transaction.body.public_key, &signed, &transaction.signature);
-    if !good {
+    // The id doesn't cover the signatures, so with a receipt alone any signatures would pass.
+    if !verify_transactions(chain, vec![transaction.clone()]).iter().all(Result::is_ok) {
         return Err(ProofRefused::BadSignature);
     }
     check_receipt(&proof.receipt)

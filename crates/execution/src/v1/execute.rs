@@ -15,7 +15,7 @@ use rustorium_crypto::{domain, hash, merkle, receipt_leaf, result_root};
 use rustorium_state::workers::Workers;
 use rustorium_types::{
     AccountId, ChainId, FailureCode, Hash, Header, LeafWrite, Operation, Outcome, Parameters, Receipt, ResultLink,
-    Transaction, TxId,
+    Transaction1, TxId,
 };
 use std::collections::HashSet;
 
@@ -35,7 +35,7 @@ pub(crate) type Apply = for<'a> fn(
 
 /// Executes a block. These workers verify its proofs.
 pub(crate) fn execute<W: Workers>(
-    input: &Input<'_>,
+    input: &Input<'_, Transaction1>,
     state: &dyn StateRead,
     keys: &Keys,
     workers: &W,
@@ -47,7 +47,7 @@ pub(crate) fn execute<W: Workers>(
 
 /// Does what `execute` does, with the operations of another version.
 pub(crate) fn execute_by<W: Workers>(
-    input: &Input<'_>,
+    input: &Input<'_, Transaction1>,
     state: &dyn StateRead,
     keys: &Keys,
     workers: &W,
@@ -61,7 +61,7 @@ pub(crate) fn execute_by<W: Workers>(
 }
 
 fn run<'a>(
-    input: &Input<'a>,
+    input: &Input<'a, Transaction1>,
     state: &'a dyn StateRead,
     proofs: Proofs<'a>,
     apply: Apply,
@@ -113,7 +113,7 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn transaction(&mut self, id: TxId, transaction: &'a Transaction) -> Result<(), StateReadError> {
+    fn transaction(&mut self, id: TxId, transaction: &'a Transaction1) -> Result<(), StateReadError> {
         let sender = transaction.body.sender;
         let at = self.ledger.find(sender, Name::Account)?;
         let record = match self.admit(self.ledger.account(at), transaction) {
@@ -142,7 +142,7 @@ impl<'a> Run<'a> {
     }
 
     /// Returns the sender's record with nonce and declared work used, or the reason why the transaction is skipped.
-    fn admit(&self, record: Option<AccountRecord>, transaction: &Transaction) -> Result<AccountRecord, Skip> {
+    fn admit(&self, record: Option<AccountRecord>, transaction: &Transaction1) -> Result<AccountRecord, Skip> {
         let body = &transaction.body;
         if body.chain != self.header.chain {
             return Err(Skip::WrongChain);
@@ -170,7 +170,7 @@ impl<'a> Run<'a> {
         Ok(AccountRecord { nonce: body.nonce + 1, ..spent })
     }
 
-    fn operations(&mut self, id: TxId, transaction: &'a Transaction) -> Result<(Outcome, u64), StateReadError> {
+    fn operations(&mut self, id: TxId, transaction: &'a Transaction1) -> Result<(Outcome, u64), StateReadError> {
         let body = &transaction.body;
         let actor = Actor {
             sender: body.sender,

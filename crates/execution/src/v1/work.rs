@@ -7,7 +7,7 @@
 
 use super::record::FRONTIER_BYTES_MAX;
 use rustorium_types::limits::{NAMED_INPUTS_MAX, VALUE_BYTES_MAX, VERIFYING_KEY_BYTES_MAX};
-use rustorium_types::{AccountId, Condition, Operation, Transaction, TransactionBody};
+use rustorium_types::{AccountId, Condition, Operation, Transaction1, TransactionBody};
 use rustorium_zk::Curve;
 use rustorium_zk::shielded::scan::RECORD_BYTES;
 use rustorium_zk::shielded::statement::PUBLIC_INPUTS;
@@ -49,7 +49,7 @@ pub const POOL_LEAVES: u64 = 4;
 
 /// Returns the work that counts against the caps of batches and blocks and against the sender's quota. It is the
 /// declared work, but at least the cost of looking at the transaction.
-pub fn declared_work(transaction: &Transaction) -> u64 {
+pub fn declared_work(transaction: &Transaction1) -> u64 {
     transaction.body.work_limit.max(TRANSACTION)
 }
 

@@ -3,11 +3,11 @@
 //! *Invariants:* approvals count within one epoch, and are forgotten with the one that decides.
 
 use super::ledger::Ledger;
-use super::operations::store;
+use super::operations::{Actor, store};
 use crate::committee::corrupt;
 use crate::keys::Name;
 use crate::v1::ledger::{Leaf, Stop};
-use crate::v1::operations::{Actor, fail};
+use crate::v1::operations::fail;
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_types::limits::{OPERATORS_MAX, VALUE_BYTES_MAX};
 use rustorium_types::{
@@ -26,7 +26,7 @@ struct Approvals {
 /// Counts the operator's approval. Returns true if it was the last one needed; then all approvals are forgotten.
 pub(crate) fn approve<'a>(
     ledger: &mut Ledger<'a>,
-    actor: Actor,
+    (actor, key): (Actor, PublicKey),
     parameters: &Parameters,
     operation: &'a Operation,
 ) -> Result<bool, Stop> {
@@ -35,10 +35,10 @@ pub(crate) fn approve<'a>(
         ledger.bytes(at)?.map(|bytes| decode(&bytes, VALUE_BYTES_MAX)).transpose().map_err(corrupt)?;
     let counts = |held: &Approvals| held.epoch == actor.epoch;
     let mut operators = held.filter(counts).map_or(Vec::new(), |held| held.operators.into_vec());
-    if operators.contains(&actor.public_key) {
+    if operators.contains(&key) {
         return fail(FailureCode::AlreadyApproved);
     }
-    operators.push(actor.public_key);
+    operators.push(key);
     let enough = operators.len() >= usize::from(parameters.operator_quorum);
     let leaf = if enough {
         Leaf::Absent

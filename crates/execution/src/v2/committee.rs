@@ -5,13 +5,13 @@
 
 use super::approvals::approve;
 use super::ledger::Ledger;
-use super::operations::store;
+use super::operations::{Actor, store};
 use super::slots::At;
 use crate::committee::{CommitteeRecord, Replaced, corrupt};
 use crate::keys::Name;
 use crate::v1::committee::{add, asked_to_end, place_of, replace, with_target};
 use crate::v1::ledger::{Leaf, StateReadError, Stop};
-use crate::v1::operations::{Actor, fail};
+use crate::v1::operations::fail;
 use rustorium_crypto::{sign, signed_bytes};
 use rustorium_types::{
     BoundedVec, ChainId, FailureCode, Operation, Parameters, Possession, PossessionBody, PublicKey, SYSTEM_ACCOUNT,
@@ -37,8 +37,10 @@ pub(crate) fn govern<'a>(
     operation: &'a Operation,
 ) -> Result<(), Stop> {
     let (at, record) = record_of(ledger)?;
-    let is_operator = parameters.operators.contains(&actor.public_key);
-    let owned = owned(&record, &actor.public_key, operation);
+    // Operators and owners are single keys.
+    let Some(key) = actor.key else { return fail(FailureCode::NotAnOperator) };
+    let is_operator = parameters.operators.contains(&key);
+    let owned = owned(&record, &key, operation);
     if !is_operator && owned.is_none() {
         return fail(FailureCode::NotAnOperator);
     }
@@ -53,7 +55,7 @@ pub(crate) fn govern<'a>(
             return fail(FailureCode::KeyRetired);
         }
     }
-    if alone.is_none() && !approve(ledger, actor, parameters, operation)? {
+    if alone.is_none() && !approve(ledger, (actor, key), parameters, operation)? {
         return Ok(());
     }
     if let (Some(_), Operation::ReplaceProven { new_validator_key, .. }) = (alone, operation) {

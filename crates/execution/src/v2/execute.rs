@@ -4,27 +4,25 @@
 //! failed one uses its nonce and its declared work and changes nothing else; a block runs once, and takes a bounded
 //! amount of memory, whatever it reads (V55).
 
+use super::call::{Call, Listed};
 use super::first_proofs::verify_first;
 use super::ledger::Ledger;
-use super::operations::apply;
+use super::operations::{Actor, apply};
 use super::pools::Pools;
 use super::slots::At;
 use super::verifiers::Proofs;
-use super::work::{operation_work, transaction_work};
+use super::work::operation_work;
 use crate::execute::{Execution, Input, Skip};
 use crate::keys::Name;
 use crate::limited::LimitedRead;
-use crate::prices::declared_work;
 use crate::v1::execute::{diff_root, receipts_root};
 use crate::v1::ledger::{StateReadError, Stop};
-use crate::v1::operations::Actor;
 use crate::v1::record::AccountRecord;
 use crate::v1::verifiers::Keys;
 use rustorium_crypto::result_root;
 use rustorium_state::workers::Workers;
 use rustorium_types::{
-    AccountId, FailureCode, Hash, Header, Operation, Outcome, Parameters, Receipt, ResultLink, Rules,
-    TRANSACTION_VERSION, Transaction, TxId,
+    AccountId, FailureCode, Hash, Header, Operation, Outcome, Parameters, Receipt, ResultLink, Signer, TxId,
 };
 use std::collections::HashSet;
 
@@ -35,25 +33,35 @@ pub(crate) fn execute<W: Workers>(
     keys: &Keys,
     workers: &W,
 ) -> Result<Execution, StateReadError> {
-    let verdicts = verify_first(input, state, keys, workers)?;
-    run(input, state, Proofs::new(keys, verdicts))
+    let chain = &input.header.chain;
+    let listed: Vec<Listed<'_>> = input.transactions.iter().map(|(id, one)| (*id, Call::of(chain, one))).collect();
+    let verdicts = verify_first(input, &listed, state, keys, workers)?;
+    run(input, &listed, state, Proofs::new(keys, verdicts))
 }
 
-fn run<'a>(input: &Input<'a>, state: &'a dyn LimitedRead, proofs: Proofs<'a>) -> Result<Execution, StateReadError> {
+fn run<'a>(
+    input: &Input<'a>,
+    listed: &'a [Listed<'a>],
+    state: &'a dyn LimitedRead,
+    proofs: Proofs<'a>,
+) -> Result<Execution, StateReadError> {
     let mut run = Run {
         proofs,
         pools: Pools::new(input.header.chain),
         header: input.header,
         parameters: input.parameters,
         ledger: Ledger::new(state, input.parameters.transaction_writes_max),
-        receipts: Vec::with_capacity(input.transactions.len()),
+        receipts: Vec::with_capacity(listed.len()),
         skipped: Vec::new(),
         touched: Vec::new(),
         seen: HashSet::new(),
     };
-    for (place, (id, transaction)) in input.transactions.iter().enumerate() {
+    for (place, (id, call)) in listed.iter().enumerate() {
         run.proofs.place.0 = place as u32;
-        run.transaction(*id, transaction)?;
+        match call {
+            Ok(call) => run.transaction(*id, call)?,
+            Err(skip) => run.skipped.push((*id, *skip)),
+        }
     }
     run.finish(&input.previous_root)
 }
@@ -71,10 +79,10 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    fn transaction(&mut self, id: TxId, transaction: &'a Transaction) -> Result<(), StateReadError> {
-        let sender = transaction.body.sender;
+    fn transaction(&mut self, id: TxId, call: &'a Call<'a>) -> Result<(), StateReadError> {
+        let sender = call.sender;
         let at = self.ledger.find(sender, Name::Account)?;
-        let record = match admit(self.header, self.parameters, self.ledger.account(at), transaction) {
+        let record = match admit(self.header, self.parameters, self.ledger.account(at), call) {
             Ok(record) => record,
             Err(skip) => {
                 self.skipped.push((id, skip));
@@ -85,11 +93,11 @@ impl<'a> Run<'a> {
         if self.seen.insert(sender) {
             self.touched.push((sender, at));
         }
-        let (outcome, work) = self.operations(id, transaction)?;
+        let (outcome, work) = self.operations(id, call)?;
         self.receipts.push(Receipt {
             transaction: id,
             sender,
-            nonce: transaction.body.nonce,
+            nonce: call.nonce,
             height: self.header.height,
             index: self.receipts.len() as u32,
             time_ms: self.header.time_ms,
@@ -99,24 +107,26 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn operations(&mut self, id: TxId, transaction: &'a Transaction) -> Result<(Outcome, u64), StateReadError> {
-        let body = &transaction.body;
+    fn operations(&mut self, id: TxId, call: &'a Call<'a>) -> Result<(Outcome, u64), StateReadError> {
         let actor = Actor {
-            sender: body.sender,
-            public_key: body.public_key,
+            sender: call.sender,
+            key: match call.signer {
+                Signer::Single(key) => Some(key),
+                Signer::Many(_) => None,
+            },
             time_ms: self.header.time_ms,
             epoch: self.header.epoch,
             transaction: id,
         };
-        self.ledger.begin(body.work_limit);
+        self.ledger.begin(call.work_limit);
         self.pools.begin();
         let mut index = 0;
-        let mut done = self.ledger.charge(transaction_work(body));
+        let mut done = self.ledger.charge(call.base);
         if done.is_err() {
             let outcome = Outcome::Failed { code: FailureCode::WorkLimit, operation: 0 };
-            return Ok((outcome, transaction_work(body)));
+            return Ok((outcome, call.base));
         }
-        while let (Ok(()), Some(operation)) = (&done, body.data.get(index)) {
+        while let (Ok(()), Some(operation)) = (&done, call.operations.get(index)) {
             self.proofs.place.1 = index as u16;
             done = self.operation(actor, operation);
             index += usize::from(done.is_ok());
@@ -162,31 +172,24 @@ pub(crate) fn admit(
     header: &Header,
     parameters: &Parameters,
     record: Option<AccountRecord>,
-    transaction: &Transaction,
+    call: &Call<'_>,
 ) -> Result<AccountRecord, Skip> {
-    let body = &transaction.body;
-    if body.chain != header.chain {
-        return Err(Skip::WrongChain);
-    }
-    if body.version != TRANSACTION_VERSION {
-        return Err(Skip::WrongVersion);
-    }
-    if body.expires_at_ms <= header.time_ms {
+    if call.expires_at_ms <= header.time_ms {
         return Err(Skip::Expired);
     }
     let record = record.ok_or(Skip::UnknownSender)?;
-    if body.public_key != record.public_key {
+    if call.signer != Signer::Single(record.public_key) {
         return Err(Skip::WrongKey);
     }
-    if body.nonce < record.nonce {
+    if call.nonce < record.nonce {
         return Err(Skip::NonceUsed { expected: record.nonce });
     }
     // The last nonce is never used, so that there is always a next one.
-    if body.nonce > record.nonce || body.nonce == u64::MAX {
+    if call.nonce > record.nonce || call.nonce == u64::MAX {
         return Err(Skip::NonceAhead { expected: record.nonce });
     }
-    let spent = record.spend(parameters, header.time_ms, declared_work(Rules::V2, transaction));
+    let spent = record.spend(parameters, header.time_ms, call.declared_work());
     let left = || Skip::QuotaTooSmall { left: record.quota(parameters, header.time_ms) };
     let spent = spent.ok_or_else(left)?;
-    Ok(AccountRecord { nonce: body.nonce + 1, ..spent })
+    Ok(AccountRecord { nonce: call.nonce + 1, ..spent })
 }

@@ -7,10 +7,11 @@
 //! *Invariants:* a verdict is the one that the proof would get alone; each verified proof was declared and is charged; the
 //! claims in memory are bounded.
 
+use super::call::{Call, Listed};
 use super::execute::admit;
 use super::pools::{claim_of, pool_of};
 use super::verifiers::key_of;
-use super::work::{operation_work, transaction_work};
+use super::work::operation_work;
 use crate::execute::Input;
 use crate::keys::{PoolRow, account_key, pool_key, verifier_key};
 use crate::limited::LimitedRead;
@@ -19,7 +20,7 @@ use crate::v1::record::{AccountRecord, VerifierRecord};
 use crate::v1::verifiers::{Keys, Place};
 use rustorium_crypto::pool_account;
 use rustorium_state::workers::Workers;
-use rustorium_types::{AccountId, Operation, Transaction, VerifierId};
+use rustorium_types::{AccountId, Operation, VerifierId};
 use rustorium_zk::{Claim, verify_all};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,16 +32,18 @@ const DIVIDED_MIN: usize = 8;
 /// Verifies the proofs that the block's transactions may reach. Errors: the state can't be read.
 pub(crate) fn verify_first<W: Workers>(
     input: &Input<'_>,
+    listed: &[Listed<'_>],
     state: &dyn LimitedRead,
     keys: &Keys,
     workers: &W,
 ) -> Result<BTreeMap<Place, bool>, StateReadError> {
-    let with_proofs = input.transactions.iter().filter(|(_, transaction)| has_proof(transaction));
-    let senders: BTreeSet<AccountId> = with_proofs.map(|(_, transaction)| transaction.body.sender).collect();
+    let calls = || listed.iter().enumerate().filter_map(|(place, (_, call))| Some((place, call.as_ref().ok()?)));
+    let senders: BTreeSet<AccountId> =
+        calls().filter(|(_, call)| has_proof(call)).map(|(_, call)| call.sender).collect();
     let mut records: BTreeMap<AccountId, Option<AccountRecord>> = BTreeMap::new();
     let (mut verdicts, mut open) = (BTreeMap::new(), Vec::new());
-    for (place, (_, transaction)) in input.transactions.iter().enumerate() {
-        let sender = transaction.body.sender;
+    for (place, call) in calls() {
+        let sender = call.sender;
         if !senders.contains(&sender) {
             continue;
         }
@@ -48,12 +51,12 @@ pub(crate) fn verify_first<W: Workers>(
             Some(record) => *record,
             None => record_of(state, sender)?,
         };
-        let admitted = admit(input.header, input.parameters, record, transaction);
+        let admitted = admit(input.header, input.parameters, record, call);
         records.insert(sender, admitted.ok().or(record));
         if admitted.is_err() {
             continue;
         }
-        for (number, operation) in affordable(transaction) {
+        for (number, operation) in affordable(call) {
             let Some(claim) = claim(input, state, keys, &sender, operation)? else { continue };
             open.push(((place as u32, number as u16), claim));
             if open.len() == TOGETHER_MAX {
@@ -65,9 +68,9 @@ pub(crate) fn verify_first<W: Workers>(
     Ok(verdicts)
 }
 
-fn has_proof(transaction: &Transaction) -> bool {
+fn has_proof(call: &Call<'_>) -> bool {
     let is_proof = |operation: &Operation| matches!(operation, Operation::VerifyProof { .. });
-    transaction.body.data.iter().any(|operation| is_proof(operation) || pool_of(operation).is_some())
+    call.operations.iter().any(|operation| is_proof(operation) || pool_of(operation).is_some())
 }
 
 fn record_of(state: &dyn LimitedRead, sender: AccountId) -> Result<Option<AccountRecord>, StateReadError> {
@@ -77,12 +80,11 @@ fn record_of(state: &dyn LimitedRead, sender: AccountId) -> Result<Option<Accoun
 }
 
 /// Returns the operations that the declared work can pay for if no value has any bytes, each with its number.
-fn affordable(transaction: &Transaction) -> impl Iterator<Item = (usize, &Operation)> {
-    let body = &transaction.body;
-    let mut work = transaction_work(body);
-    body.data.iter().enumerate().take_while(move |(_, operation)| {
-        work = work.saturating_add(operation_work(&body.sender, operation, 0));
-        work <= body.work_limit
+fn affordable<'a>(call: &'a Call<'_>) -> impl Iterator<Item = (usize, &'a Operation)> {
+    let mut work = call.base;
+    call.operations.iter().enumerate().take_while(move |(_, operation)| {
+        work = work.saturating_add(operation_work(&call.sender, operation, 0));
+        work <= call.work_limit
     })
 }
 

@@ -4,6 +4,7 @@
 //! version 1 stays as it is.
 
 mod approvals;
+mod call;
 pub(crate) mod committee;
 pub(crate) mod execute;
 mod first_proofs;

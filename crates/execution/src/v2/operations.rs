@@ -12,11 +12,24 @@ use super::slots::At;
 use super::verifiers::{Proofs, is_proved, register, verify};
 use crate::keys::Name;
 use crate::v1::ledger::{Leaf, StateReadError, Stop, leaf_footprint};
-use crate::v1::operations::{Actor, fail};
+use crate::v1::operations::fail;
 use crate::v1::record::{AccountRecord, Prefixes, decode_grant};
 use rustorium_crypto::{account_id, asset_id, is_small_order};
-use rustorium_types::{AccountId, AssetId, ChainId, Condition, FailureCode, Operation, Parameters, PublicKey, encode};
+use rustorium_types::{
+    AccountId, AssetId, ChainId, Condition, Epoch, FailureCode, Operation, Parameters, PublicKey, TxId, encode,
+};
 use std::borrow::Cow;
+
+/// The sender of the transaction whose operations are executed.
+#[derive(Clone, Copy)]
+pub(crate) struct Actor {
+    pub(crate) sender: AccountId,
+    /// The one key that acts; `None` for an authority of several keys.
+    pub(crate) key: Option<PublicKey>,
+    pub(crate) time_ms: u64,
+    pub(crate) epoch: Epoch,
+    pub(crate) transaction: TxId,
+}
 
 /// Executes one operation.
 pub(crate) fn apply<'a>(

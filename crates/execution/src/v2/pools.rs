@@ -6,13 +6,13 @@
 //! block's end changes tree, roots and digest, whose storage is bounded and paid by nobody.
 
 use super::ledger::Ledger;
-use super::operations::{check_exists, move_amount, store};
+use super::operations::{Actor, check_exists, move_amount, store};
 use super::slots::At;
 use super::verifiers::Proofs;
 use crate::StateReadError;
 use crate::keys::{Name, PoolRow};
 use crate::v1::ledger::{Leaf, Stop};
-use crate::v1::operations::{Actor, fail};
+use crate::v1::operations::fail;
 use crate::v1::pools::{pool_record, shielded_context};
 use crate::v1::record::{FRONTIER_BYTES_MAX, PoolHead};
 use rustorium_crypto::{pool_account, pool_digest};

@@ -6,11 +6,11 @@
 //! cache.
 
 use super::ledger::Ledger;
-use super::operations::store;
+use super::operations::{Actor, store};
 use crate::StateReadError;
 use crate::keys::Name;
 use crate::v1::ledger::{Leaf, Stop};
-use crate::v1::operations::{Actor, fail};
+use crate::v1::operations::fail;
 use crate::v1::record::{StatementRecord, VerifierRecord};
 use crate::v1::verifiers::{self as first, Keys, Place, place_of};
 use rustorium_crypto::{statement_hash, transaction_input, verifier_id};

@@ -14,7 +14,7 @@ use crate::v1::work::{
 use rustorium_types::limits::{
     GRANT_PREFIXES_MAX, KEY_BYTES_MAX, NAMED_INPUTS_MAX, VALUE_BYTES_MAX, VERIFYING_KEY_BYTES_MAX,
 };
-use rustorium_types::{AccountId, Condition, Operation, TransactionBody};
+use rustorium_types::{AccountId, Condition, Operation, Operation2, TransactionBody, TransactionBody2};
 use rustorium_zk::Curve;
 use rustorium_zk::shielded::scan::RECORD_BYTES as POOL_RECORD_BYTES;
 use rustorium_zk::shielded::statement::PUBLIC_INPUTS;
@@ -46,6 +46,8 @@ const AMOUNT_BYTES: u64 = size_of::<u128>() as u64;
 const STATEMENT_BYTES: u64 = 40;
 /// Bytes of a transaction's signature.
 const SIGNATURE_BYTES: u64 = 64;
+/// Bytes of a signature in the form of version 2: the key's place, the kind and the signature.
+const SIGNATURE2_BYTES: u64 = 66;
 
 /// Cost of a change of the committee: its record and the change's approvals.
 pub const COMMITTEE: u64 = 2 * (read(VALUE_BYTES_MAX as u64) + write(VALUE_BYTES_MAX as u64));
@@ -71,6 +73,23 @@ pub const fn write(bytes: u64) -> u64 {
 pub fn transaction_work(body: &TransactionBody) -> u64 {
     let encoded = borsh::object_length(body).map_or(u64::MAX, |bytes| bytes as u64);
     (BASE + SIGNATURE + RECORD).saturating_add(encoded.saturating_add(SIGNATURE_BYTES).div_ceil(BYTES_PER_UNIT))
+}
+
+/// Returns the cost of a transaction in the form of version 2 without its operations (V21).
+pub fn transaction_work2(body: &TransactionBody2) -> u64 {
+    let signatures = u64::from(body.authority.threshold());
+    let encoded = borsh::object_length(body).map_or(u64::MAX, |bytes| bytes as u64);
+    let bytes = encoded.saturating_add(1 + SIGNATURE2_BYTES * signatures);
+    (BASE + SIGNATURE * signatures + RECORD).saturating_add(bytes.div_ceil(BYTES_PER_UNIT))
+}
+
+/// Returns the cost of a transaction in the form of version 2, if each value whose length it doesn't tell has `unknown`
+/// bytes.
+pub fn work2(body: &TransactionBody2, unknown: u64) -> u64 {
+    let first = |operation: &Operation2| operation.as_first(&body.sender);
+    // Those that no version 1 has aren't executed, and cost more than any batch may.
+    let cost = |one: Option<Operation>| one.map_or(u64::MAX, |one| operation_work(&body.sender, &one, unknown));
+    body.data.iter().map(first).map(cost).fold(transaction_work2(body), u64::saturating_add)
 }
 
 /// Returns the cost of a transaction, if each value whose length the transaction doesn't tell has `unknown` bytes.

@@ -8,6 +8,7 @@ mod light_vectors;
 mod order_vectors;
 pub mod provers;
 mod reads;
+mod second;
 mod terms;
 mod vectors;
 mod work_vectors;
@@ -18,9 +19,10 @@ pub use finals::*;
 pub use light_vectors::*;
 pub use order_vectors::*;
 pub use reads::*;
-use rustorium_crypto::transaction_id;
+use rustorium_crypto::id_on;
 use rustorium_execution::*;
 use rustorium_types::*;
+pub use second::*;
 use std::collections::BTreeMap;
 pub use terms::*;
 pub use vectors::*;
@@ -44,6 +46,16 @@ pub const WORK: u64 = 100_000;
 
 pub fn make_genesis(parameters: Parameters) -> Genesis {
     genesis_of(ACCOUNTS, STORAGE, parameters)
+}
+
+/// Returns transactions as batches list them.
+pub fn listed(transactions: &[Transaction1]) -> Vec<Transaction> {
+    transactions.iter().cloned().map(Transaction::V1).collect()
+}
+
+/// Returns each transaction of this chain with its id.
+pub fn with_ids<'a>(chain: &ChainId, transactions: &'a [Transaction]) -> Vec<(TxId, &'a Transaction)> {
+    transactions.iter().map(|transaction| (id_on(chain, transaction), transaction)).collect()
 }
 
 pub struct World {
@@ -70,12 +82,12 @@ impl World {
     }
 
     /// A transaction with the sender's next nonce.
-    pub fn sign(&self, sender: usize, operations: Vec<Operation>) -> Transaction {
+    pub fn sign(&self, sender: usize, operations: Vec<Operation>) -> Transaction1 {
         let nonce = self.record(account(sender)).map_or(0, |record| record.nonce);
         self.sign_at(sender, nonce, operations)
     }
 
-    pub fn sign_at(&self, sender: usize, nonce: u64, operations: Vec<Operation>) -> Transaction {
+    pub fn sign_at(&self, sender: usize, nonce: u64, operations: Vec<Operation>) -> Transaction1 {
         let body = TransactionBody {
             version: TRANSACTION_VERSION,
             chain: self.header.chain,
@@ -89,7 +101,7 @@ impl World {
             data: BoundedVec::new(operations).unwrap(),
         };
         // Execution never looks at signatures: batches were checked before.
-        Transaction { body, signature: [0; 64] }
+        Transaction1 { body, signature: [0; 64] }
     }
 
     pub fn next_header(&self) -> Header {
@@ -99,8 +111,13 @@ impl World {
     }
 
     /// Executes a block without changing the state.
-    pub fn look(&self, header: &Header, transactions: &[Transaction]) -> Execution {
-        let transactions = transactions.iter().map(|t| (transaction_id(&t.body), t)).collect();
+    pub fn look(&self, header: &Header, transactions: &[Transaction1]) -> Execution {
+        self.look_at(header, &listed(transactions))
+    }
+
+    /// Does the same with transactions in any form.
+    pub fn look_at(&self, header: &Header, transactions: &[Transaction]) -> Execution {
+        let transactions = with_ids(&header.chain, transactions);
         let input = Input { header, parameters: &self.genesis.parameters, previous_root: self.root, transactions };
         execute(&input, &MemState(&self.state)).expect("the state can be read")
     }
@@ -116,9 +133,14 @@ impl World {
     }
 
     /// Executes the next block.
-    pub fn run(&mut self, transactions: &[Transaction]) -> Execution {
+    pub fn run(&mut self, transactions: &[Transaction1]) -> Execution {
+        self.run_listed(&listed(transactions))
+    }
+
+    /// Does the same with transactions in any form.
+    pub fn run_listed(&mut self, transactions: &[Transaction]) -> Execution {
         let header = self.next_header();
-        let execution = self.look(&header, transactions);
+        let execution = self.look_at(&header, transactions);
         self.apply(&execution.diff);
         self.header = header;
         self.root = execution.result_root;

@@ -51,7 +51,7 @@ fn receipt_cases(cases: &mut Vec<Value>) {
     let before = world.root;
     let puts = (0..3).map(|nonce| world.sign_at(0, nonce, vec![put(0, &[nonce as u8], b"v")]).body);
     let block: Vec<Transaction> = puts.map(|body| signer(0).sign_transaction(body).into_inner()).collect();
-    let first = world.run(&block);
+    let first = world.run_listed(&block);
     let links = vec![first.link, world.run(&[]).link];
     let claiming = child(&world.header, ResultClaim { height: world.header.height, root: world.root });
     let proof = BlockProof { descendants: BoundedVec::default(), finalization: finalize(&claiming, &[0, 2, 3]) };

@@ -109,8 +109,8 @@ pub fn work_vectors() -> String {
     let case = |(name, operations): (&str, Vec<Operation>)| {
         let transaction = world.sign_at(0, 0, operations);
         let of = |rules| UNKNOWN.map(|unknown| planned_work(rules, &transaction.body, unknown));
-        let least =
-            Transaction { body: TransactionBody { work_limit: 0, ..transaction.body.clone() }, ..transaction.clone() };
+        let least = TransactionBody { work_limit: 0, ..transaction.body.clone() };
+        let least = Transaction1 { body: least, ..transaction.clone() }.into();
         json!({
             "name": name, "bytes": hex::encode(encode(&transaction)), "version_1": of(Rules::V1)[0], "version_2": of(Rules::V2),
             "declared_at_least": [declared_work(Rules::V1, &least), declared_work(Rules::V2, &least)],

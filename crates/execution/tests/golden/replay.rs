@@ -84,10 +84,11 @@ impl Replay {
         };
         let bytes: Vec<Vec<u8>> = block.iter().map(encode).collect();
         for (transaction, bytes) in block.iter().zip(&bytes) {
-            let decoded: Transaction = decode(bytes, limits::TRANSACTION_BYTES_MAX).unwrap();
+            let decoded: Transaction1 = decode(bytes, limits::TRANSACTION_BYTES_MAX).unwrap();
             assert_eq!(decoded, *transaction);
         }
-        let transactions: Vec<_> = block.iter().map(|t| (transaction_id(&t.body), t)).collect();
+        let listed = listed(&block);
+        let transactions = with_ids(&header.chain, &listed);
         let (parameters, previous_root) = (&self.world.genesis.parameters, self.world.root);
         let input = Input { header: &header, parameters, previous_root, transactions };
         let execution = execute_with(&input, &MemState(&self.world.state), &self.keys, &Serial).unwrap();
@@ -112,7 +113,7 @@ impl Replay {
     }
 
     /// Draws a block's transactions, in execution order: those beside the lanes, then the lanes in version 1's order.
-    fn block(&mut self, header: &Header) -> Vec<Transaction> {
+    fn block(&mut self, header: &Header) -> Vec<Transaction1> {
         let (mut inline, mut lanes) = (Vec::new(), [const { Vec::new() }; 4]);
         let mut nonces = BTreeMap::new();
         let count = if self.random.one_in(20) { 0 } else { 1 + self.random.below(60) };
@@ -179,7 +180,7 @@ impl Replay {
         (0..approvals).map(|n| (by(n), vec![change.clone()])).collect()
     }
 
-    fn sign(&self, header: &Header, sender: usize, nonce: u64, operations: Vec<Operation>) -> Transaction {
+    fn sign(&self, header: &Header, sender: usize, nonce: u64, operations: Vec<Operation>) -> Transaction1 {
         let Person { key, account } = PEOPLE[sender];
         let mut body = TransactionBody {
             version: 1,
@@ -195,11 +196,11 @@ impl Replay {
         };
         body.work_limit = worst_case_work(&body);
         // Execution never looks at signatures: batches were checked before.
-        Transaction { body, signature: [0; 64] }
+        Transaction1 { body, signature: [0; 64] }
     }
 
     /// Changes some transactions so that they fail or are skipped. Returns true for one that must be skipped.
-    fn spoil(&mut self, transaction: &mut Transaction, header: &Header) -> bool {
+    fn spoil(&mut self, transaction: &mut Transaction1, header: &Header) -> bool {
         let random = &mut self.random;
         let body = &mut transaction.body;
         match random.below(160) {
@@ -227,8 +228,8 @@ impl Replay {
         true
     }
 
-    fn note(&mut self, block: &[Transaction], execution: &Execution) {
-        let by_id: BTreeMap<TxId, &Transaction> = block.iter().map(|t| (transaction_id(&t.body), t)).collect();
+    fn note(&mut self, block: &[Transaction1], execution: &Execution) {
+        let by_id: BTreeMap<TxId, &Transaction1> = block.iter().map(|t| (transaction_id(&t.body), t)).collect();
         for receipt in &execution.receipts {
             match receipt.outcome {
                 Outcome::Ok => {

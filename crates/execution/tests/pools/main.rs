@@ -360,7 +360,7 @@ fn many_transfers_in_a_block_have_the_result_of_each_alone() {
     let mut operations: Vec<Operation> = payers.iter_mut().map(|payer| payer.shield(&world, 40)).collect();
     let Operation::Shield { transfer: other, .. } = operations[0].clone() else { panic!() };
     operations[1] = with(operations[1].clone(), |transfer| transfer.proof = other.proof);
-    let block: Vec<Transaction> =
+    let block: Vec<Transaction1> =
         operations.iter().enumerate().map(|(sender, operation)| world.sign(sender, vec![operation.clone()])).collect();
     let together: Vec<Outcome> =
         world.look(&world.next_header(), &block).receipts.iter().map(|receipt| receipt.outcome).collect();

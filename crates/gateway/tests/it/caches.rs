@@ -77,7 +77,7 @@ impl<'a> Cache<'a> {
 fn world() -> (Arc<World>, Vec<String>) {
     let world = World::new([1]);
     let transaction = world.put(1, 0, b"k", b"v");
-    let id = transaction_id(&transaction.body);
+    let id = transaction_id(&transaction.first().unwrap().body);
     world.finalize(vec![transaction]);
     let uris = vec![
         format!("/v1/transactions/{id}"),

@@ -182,7 +182,7 @@ async fn filters_choose_and_the_position_moves_on_all_the_same() {
     let limits = HttpLimits { keep_alive: Duration::from_millis(5), ..HttpLimits::default() };
     let router = app(&world, limits);
     let wanted = world.put(1, 1, b"k", b"v");
-    let id = transaction_id(&wanted.body);
+    let id = transaction_id(&wanted.first().unwrap().body);
     let (mut sender, mut by_id) = (
         Reader::open(&router, &format!("?filter=sender:{}", address(2)), None).await,
         Reader::open(&router, &format!("?filter=id:{id},failed"), None).await,

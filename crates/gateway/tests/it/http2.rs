@@ -153,7 +153,7 @@ async fn a_client_that_reads_nothing_is_closed_even_if_its_connection_is_alive()
     let limits = HttpLimits { write_timeout: Duration::from_millis(200), ..HttpLimits::default() };
     let (pki, world, served) = start(limits).await;
     let large: Vec<_> = (0..4).map(|nonce| world.put(1, nonce, b"k", &[7; 60_000])).collect();
-    let id = transaction_id(&large[0].body);
+    let id = transaction_id(&large[0].first().unwrap().body);
     world.finalize(large);
     for uri in
         [format!("https://localhost/v1/transactions/{id}"), "https://localhost/v1/events?last_event_id=0.0.0".into()]

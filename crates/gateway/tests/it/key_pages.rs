@@ -55,17 +55,18 @@ pub fn version_page<'a>(
     at: At,
     asked: &History,
 ) -> KeyHistory {
-    let wanted = |(transaction, receipt): &'a (Transaction, Receipt)| match transaction.body.data.as_slice() {
-        [Operation::Put { namespace, key, value }] if (namespace, key) == (&asked.namespace, &asked.key) => {
-            Some(KeyVersion {
-                height: receipt.height,
-                time_ms: Some(receipt.time_ms),
-                value: Some(value.as_slice().to_vec()),
-                transaction: Some(receipt.transaction),
-            })
-        }
-        _ => None,
-    };
+    let wanted =
+        |(transaction, receipt): &'a (Transaction, Receipt)| match transaction.first().unwrap().body.data.as_slice() {
+            [Operation::Put { namespace, key, value }] if (namespace, key) == (&asked.namespace, &asked.key) => {
+                Some(KeyVersion {
+                    height: receipt.height,
+                    time_ms: Some(receipt.time_ms),
+                    value: Some(value.as_slice().to_vec()),
+                    transaction: Some(receipt.transaction),
+                })
+            }
+            _ => None,
+        };
     let mut versions: Vec<KeyVersion> = executed.filter_map(wanted).collect();
     versions.retain(|version| asked.before.is_none_or(|before| version.height < before));
     versions.sort_by_key(|version| std::cmp::Reverse(version.height));

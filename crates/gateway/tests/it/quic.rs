@@ -1,4 +1,4 @@
-use crate::world::{World, key};
+use crate::world::{World, change, key};
 use quinn::VarInt;
 use rustorium_api::frames::{
     CLIENT_FRAME_BYTES_MAX, ClientFrame, FACE_VERSION, ResultItem, ServerFrame, WireOutcome, WireWait, write_frame,
@@ -91,7 +91,7 @@ async fn foreign_and_refused_transactions_keep_their_places() {
     let server = start(&world, QuicLimits::default());
     let mut client = connect(&server).await;
     let mut foreign = world.put(1, 0, b"k", b"v");
-    foreign.body.chain = ChainId([3; 32]);
+    change(&mut foreign, |body| body.chain = ChainId([3; 32]));
     let sent = [foreign.clone(), world.put(1, 0, b"k", b"v"), world.put(9, 0, b"k", b"v"), foreign];
     submit(&mut client, WireWait::Final, &sent).await;
     let (items, ..) = collect(&mut client.results, 4).await;

@@ -24,7 +24,7 @@ async fn transactions_are_read_with_receipt_and_proof() {
     let world = World::new([1]);
     let router = app(&world, HttpLimits::default());
     let transaction = world.put(1, 0, b"name", b"value");
-    let id = transaction_id(&transaction.body);
+    let id = transaction_id(&transaction.first().unwrap().body);
     world.finalize(vec![transaction.clone()]);
     world.certified.store(false, Ordering::Relaxed);
     let answer = get(&router, &format!("/v1/transactions/{id}?proof=1")).await;
@@ -185,7 +185,7 @@ async fn a_keys_versions_are_listed_newest_first_in_pages() {
     }
     let heights: Vec<_> = seen.iter().map(|version| version["height"].as_u64().unwrap()).collect();
     assert_eq!(heights, [5, 4, 3, 2, 1]);
-    let ids: Vec<_> = puts.iter().rev().map(|put| json!(transaction_id(&put.body))).collect();
+    let ids: Vec<_> = puts.iter().rev().map(|put| json!(transaction_id(&put.first().unwrap().body))).collect();
     assert_eq!(seen.iter().map(|version| version["transaction"].clone()).collect::<Vec<_>>(), ids);
     assert_eq!((&seen[0]["value"], &seen[2]["value_hex"]), (&json!("five"), &json!("ff")));
     assert_eq!((&seen[0]["removed"], &seen[2]["value"]), (&json!(false), &Value::Null));

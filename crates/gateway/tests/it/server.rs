@@ -143,7 +143,7 @@ async fn a_head_that_never_ends_and_a_reader_that_never_reads_are_dropped() {
 
     // Requests more than sockets buffer, and reads nothing until the server has given up.
     let large = world.put(1, 0, b"k", &[7; 60_000]);
-    let id = transaction_id(&large.body);
+    let id = transaction_id(&large.first().unwrap().body);
     world.finalize(vec![large]);
     let mut stuck = TcpStream::connect(server.local_addr()).await.unwrap();
     let request = format!("GET /v1/transactions/{id}?proof=1 HTTP/1.1\r\nhost: localhost\r\n\r\n");

@@ -1,5 +1,5 @@
 use crate::client::*;
-use crate::world::{World, address};
+use crate::world::{World, address, change};
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use futures_util::{FutureExt, StreamExt};
@@ -21,7 +21,7 @@ async fn both_formats_and_all_waits_answer_in_order() {
     let world = World::new([1]);
     let router = app(&world, HttpLimits::default());
     let transactions: Vec<_> = (0..4).map(|nonce| world.put(1, nonce, b"k", &[nonce as u8])).collect();
-    let ids: Vec<_> = transactions.iter().map(|t| transaction_id(&t.body).to_string()).collect();
+    let ids: Vec<_> = transactions.iter().map(|t| transaction_id(&t.first().unwrap().body).to_string()).collect();
 
     let answer = post(&router, "/v1/transactions?wait=accepted", BINARY, binary(&transactions[..1])).await;
     assert_eq!((answer.status.as_u16(), &answer.json()["results"][0]["status"]), (202, &json!("accepted")));
@@ -58,9 +58,9 @@ async fn refused_items_do_not_stop_the_others() {
     let world = World::new([1]);
     let router = app(&world, HttpLimits::default());
     let mut foreign = world.put(1, 0, b"k", b"v");
-    foreign.body.chain = ChainId([1; 32]);
+    change(&mut foreign, |body| body.chain = ChainId([1; 32]));
     let mut newer = world.put(1, 0, b"k", b"v");
-    newer.body.version = 99;
+    change(&mut newer, |body| body.version = 99);
     let good = world.put(1, 0, b"k", b"v");
     let items = [encode(&foreign), vec![1, 2, 3], encode(&good), encode(&newer)];
     let body = json!({ "transactions": items.iter().map(hex::encode).chain(["zz".to_owned()]).collect::<Vec<_>>() });
@@ -112,7 +112,7 @@ async fn a_result_that_does_not_come_in_time_is_202() {
     let router = app(&world, HttpLimits::default());
     world.hold.store(true, Ordering::Relaxed);
     let transaction = world.put(1, 0, b"k", b"v");
-    let id = transaction_id(&transaction.body);
+    let id = transaction_id(&transaction.first().unwrap().body);
     let answer = post(&router, "/v1/transactions?timeout_ms=1", BINARY, binary(&[transaction])).await;
     assert_eq!((answer.status.as_u16(), &answer.json()["results"][0]["status"]), (202, &json!("timed-out")));
     let answer = get(&router, &format!("/v1/transactions/{id}")).await;

@@ -72,6 +72,12 @@ pub fn address(seed: u8) -> AccountId {
     account_id(0, &key(seed).public())
 }
 
+/// Changes what a transaction says, and not its signature.
+pub fn change(transaction: &mut Transaction, change: impl FnOnce(&mut TransactionBody)) {
+    let Transaction::V1(first) = transaction else { panic!("made in the form of version 1") };
+    change(&mut first.body);
+}
+
 impl World {
     pub fn new(accounts: impl IntoIterator<Item = u8>) -> Arc<Self> {
         Self::of_shard(ShardId(0), accounts)
@@ -181,7 +187,7 @@ impl World {
                 ends.push(Submitted::Accepted(id));
                 continue;
             }
-            let body = &transaction.body;
+            let body = &transaction.first().unwrap().body;
             let refused = match inner.nonces.get(&body.sender) {
                 None => Some("unknown-account"),
                 Some((next, _)) if body.nonce < *next => Some("nonce-used"),
@@ -203,7 +209,7 @@ impl World {
     }
 
     fn execute(&self, inner: &mut Inner, transaction: &Transaction, id: TxId, height: u64, index: u32) -> Receipt {
-        let body = &transaction.body;
+        let body = &transaction.first().unwrap().body;
         let mut outcome = Outcome::Ok;
         for operation in &body.data {
             match operation {

@@ -5,10 +5,10 @@
 
 use super::listing::OPENED_BYTES_MAX;
 use rustorium_api::{At, History, KeyHistory, KeyVersion};
-use rustorium_crypto::transaction_id;
+use rustorium_crypto::id_on;
 use rustorium_execution::data_key;
 use rustorium_storage::{Store, StoreError, StoredBlock, Version, VersionLimits};
-use rustorium_types::{Height, Operation, Outcome, Transaction, TxId, encode};
+use rustorium_types::{AccountId, Height, Key, Operation, Operation2, Outcome, Transaction, TxId, encode};
 
 /// Bytes of one receipt.
 const RECEIPT_BYTES: usize = 160;
@@ -62,7 +62,7 @@ fn written(
     let is_good = |id: &TxId| receipts.iter().any(|one| one.transaction == *id && one.outcome == Outcome::Ok);
     let writer = |transactions: &[Transaction]| {
         let wrote = transactions.iter().rev().filter(|one| last_write(one, asked) == Some(value));
-        wrote.map(|one| transaction_id(&one.body)).find(is_good)
+        wrote.map(|one| id_on(&block.header.chain, one)).find(is_good)
     };
     let mut found = writer(block.inline.as_slice());
     for (_, digest) in batches.iter().rev() {
@@ -79,13 +79,26 @@ fn written(
 
 /// Returns what the transaction leaves under the key: `None` if it doesn't write it, `Some(None)` if it removes it.
 fn last_write<'a>(transaction: &'a Transaction, asked: &History) -> Option<Option<&'a [u8]>> {
-    transaction.body.data.iter().rev().find_map(|operation| match operation {
-        Operation::Put { namespace, key, value } if (namespace, key) == (&asked.namespace, &asked.key) => {
-            Some(Some(value.as_slice()))
-        }
-        Operation::Delete { namespace, key } if (namespace, key) == (&asked.namespace, &asked.key) => Some(None),
-        _ => None,
-    })
+    let is_it = |namespace: &AccountId, key: &Key| (namespace, key) == (&asked.namespace, &asked.key);
+    match transaction {
+        Transaction::V1(first) => first.body.data.iter().rev().find_map(|operation| match operation {
+            Operation::Put { namespace, key, value } if is_it(namespace, key) => Some(Some(value.as_slice())),
+            Operation::Delete { namespace, key } if is_it(namespace, key) => Some(None),
+            _ => None,
+        }),
+        Transaction::V2(second) => second.body().data.iter().rev().find_map(|operation| {
+            let its_own = &second.body().sender;
+            match operation {
+                Operation2::Put { namespace, key, value } if is_it(namespace.as_ref().unwrap_or(its_own), key) => {
+                    Some(Some(value.as_slice()))
+                }
+                Operation2::Delete { namespace, key } if is_it(namespace.as_ref().unwrap_or(its_own), key) => {
+                    Some(None)
+                }
+                _ => None,
+            }
+        }),
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Transactions of nodes outside the committee: what is cheap to see is looked at first, and then the one signature.
 
 use crate::shard_thread::ShardGauges;
-use rustorium_crypto::{Addressed, Admitted, KnownSignatures, admit};
+use rustorium_crypto::{Addressed, Admitted, KnownSignatures, admit, signer_of};
 use rustorium_stages::clients::account_view;
 use rustorium_storage::Store;
 use rustorium_txpool::PoolConfig;
@@ -52,7 +52,7 @@ impl Intake {
         }
         let Some(account) = account_view(&*self.store, transaction.sender()) else { return false };
         let ahead = transaction.nonce().checked_sub(account.nonce);
-        account.public_key == transaction.body.public_key && ahead.is_some_and(|ahead| ahead <= self.pool.gap_max)
+        account.signer == signer_of(transaction) && ahead.is_some_and(|ahead| ahead <= self.pool.gap_max)
     }
 }
 
@@ -100,7 +100,8 @@ pub(crate) mod tests {
 
     /// Gives the transaction a false signature, so that a check of it shows.
     fn broken(mut transaction: Transaction) -> Transaction {
-        transaction.signature[0] ^= 1;
+        let Transaction::V1(first) = &mut transaction else { unreachable!("made in the form of version 1") };
+        first.signature[0] ^= 1;
         transaction
     }
 

@@ -191,7 +191,8 @@ impl RequestQueue {
         if frame.is_empty() {
             requester.transactions.pop_front();
         }
-        requester.looked_at.charge(now_us, 1);
+        // A signature is what a look costs.
+        requester.looked_at.charge(now_us, transaction.as_ref().map_or(1, |one| one.signatures() as u64));
         transaction.map(Turn::Look)
     }
 

@@ -8,7 +8,7 @@ use crate::senders::Payer;
 use bytes::Bytes;
 use rustorium_crypto::{CheckedBatch, block_digest, block_payload_root};
 use rustorium_sync::{GapFetcher, Want};
-use rustorium_txpool::check_batch;
+use rustorium_txpool::{check_batch, signatures_fit};
 use rustorium_types::{
     Batch, Block, Certificate, Class, Heartbeat, Message, PublicKey, Request, Response, ValidatorIndex, View, VoteBody,
     VoteMessage,
@@ -42,7 +42,7 @@ impl<P: Ports> Shard<P> {
             Message::Work(work) => self.on_work(now, peer, &work),
             Message::Batch(batch) => {
                 if self.is_pushed_by_author(peer, &batch) && self.is_news(&batch) {
-                    self.ports.check_batch(peer, *batch, frame.slice(1..), false, credit);
+                    self.check_signatures_of(peer, *batch, frame.slice(1..), false, credit);
                 }
             }
             Message::Transactions(transactions) => {
@@ -136,6 +136,26 @@ impl<P: Ports> Shard<P> {
             !self.fetching.is_empty() && self.fetching.contains(&Want::Batch { lane, digest: digest() })
         };
         self.in_lane_window(batch) && (!self.batches.lanes().needs_no_other(lane, seq, &batch.signature) || listed())
+    }
+
+    /// Has the signatures of a batch checked, unless it has more than a batch may have (V20).
+    pub(super) fn check_signatures_of(
+        &mut self,
+        peer: ValidatorIndex,
+        batch: Batch,
+        bytes: Bytes,
+        wanted: bool,
+        credit: Credit,
+    ) {
+        if !signatures_fit(&batch.body, &self.context.parameters) {
+            tracing::warn!(
+                event = "batch_refused",
+                peer = peer.0,
+                "its transactions have more signatures than a batch may"
+            );
+            return;
+        }
+        self.ports.check_batch(peer, batch, bytes, wanted, credit);
     }
 
     pub(super) fn on_batch(
@@ -246,7 +266,7 @@ impl<P: Ports> Shard<P> {
             }
             (Want::Batch { .. }, Response::Batch(batch)) => {
                 let bytes = Bytes::from(rustorium_types::encode(&*batch));
-                self.ports.check_batch(peer, *batch, bytes, true, credit);
+                self.check_signatures_of(peer, *batch, bytes, true, credit);
             }
             (Want::FinalBlocks { .. }, Response::FinalBlocks { blocks, finalization: Some(finalization) }) => {
                 self.on_final_blocks(peer, blocks.into_vec(), finalization);

@@ -192,7 +192,7 @@ impl<P: Ports> Shard<P> {
     fn check_named(&mut self, peer: ValidatorIndex, batch: Batch, credit: Credit) {
         if self.is_news(&batch) {
             let bytes = Bytes::from(rustorium_types::encode(&batch));
-            self.ports.check_batch(peer, batch, bytes, false, credit);
+            self.check_signatures_of(peer, batch, bytes, false, credit);
         }
     }
 

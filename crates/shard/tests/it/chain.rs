@@ -85,12 +85,40 @@ fn sign_until(
 }
 
 pub fn id_of(transaction: &Transaction) -> TxId {
-    transaction_id(&transaction.body)
+    transaction_id(&transaction.first().unwrap().body)
+}
+
+/// Returns a transaction of account `number` in the form of version 2, which puts a key. Its authority has the account's
+/// key and those of the others, and all of them sign.
+pub fn second(genesis: &Genesis, number: usize, others: &[usize], nonce: u64) -> Transaction {
+    let mut keys: Vec<SigningKey> = [number].iter().chain(others).map(|number| signer(*number)).collect();
+    keys.sort_unstable_by_key(SigningKey::public);
+    let public = keys.iter().map(|key| SignerKey::Ed25519(key.public())).collect();
+    let key = BoundedBytes::new(format!("key-{nonce}").into_bytes()).unwrap();
+    let body = TransactionBody2 {
+        authority: Authority::new(keys.len() as u8, public).unwrap(),
+        sender: account(number),
+        nonce,
+        expires_at_ms: EXPIRES_AT_MS,
+        work_limit: 100_000,
+        shard_hint: None,
+        location: None,
+        data: BoundedVec::new(vec![Operation2::Put { namespace: None, key, value: BoundedBytes::default() }]).unwrap(),
+    };
+    let chain = rustorium_crypto::chain_id(genesis);
+    let signatures = (0u8..).zip(&keys).map(|(place, key)| (place, key.sign_body2(&chain, &body))).collect();
+    Transaction2::new(body, signatures).unwrap().into()
+}
+
+/// Makes the transaction's signature false.
+pub fn forge_signature(transaction: &mut Transaction) {
+    let Transaction::V1(first) = transaction else { panic!("made in the form of version 1") };
+    first.signature[3] ^= 1;
 }
 
 /// Returns the transaction as a client of its own chain submits it.
 pub fn admitted(transaction: &Verified<Transaction>) -> Admitted {
-    verified(transaction.body.chain, vec![(**transaction).clone()]).remove(0)
+    verified(transaction.first().unwrap().body.chain, vec![(**transaction).clone()]).remove(0)
 }
 
 pub fn verified(chain: ChainId, transactions: Vec<Transaction>) -> Vec<Admitted> {

@@ -34,6 +34,7 @@ mod recovery;
 mod release;
 mod rivals;
 mod rules;
+mod second_form;
 mod seeds;
 mod signer;
 mod signing;

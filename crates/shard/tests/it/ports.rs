@@ -372,7 +372,7 @@ impl Ports for TestPorts {
     }
 
     fn check_inline(&mut self, digest: BlockDigest, block: Arc<Block>) {
-        let good = verify_transactions(block.inline.as_slice().to_vec()).iter().all(Result::is_ok);
+        let good = verify_transactions(&block.header.chain, block.inline.as_slice().to_vec()).iter().all(Result::is_ok);
         self.events.push_back(Event::InlineChecked { digest, good });
     }
 
@@ -411,7 +411,7 @@ impl Ports for TestPorts {
 
     fn account(&self, account: &AccountId) -> Option<AccountView> {
         let record = AccountRecord::from_bytes(&self.store.state(&account_key(*account)).unwrap()?).unwrap();
-        Some(AccountView { nonce: record.nonce, public_key: record.public_key })
+        Some(AccountView { nonce: record.nonce, signer: rustorium_types::Signer::Single(record.public_key) })
     }
 
     fn answer_certificates(&mut self, to: &PublicKey, id: u64, kept: Vec<KeptCertificate>) {

@@ -1,6 +1,6 @@
 //! A received block becomes ready, or it never does: the tests show on what that depends.
 
-use crate::chain::{context, id_of, put, v};
+use crate::chain::{context, forge_signature, id_of, put, v};
 use crate::forge;
 use crate::net::Net;
 use rustorium_crypto::{block_digest, payload_root};
@@ -212,7 +212,7 @@ fn inline_transactions_with_bad_signatures_make_a_block_invalid() {
     let context = context(&net.genesis, 2);
     let parent = net.store(0).tip().unwrap().header;
     let mut bad = put(&net.genesis, 5, 0).into_inner();
-    bad.signature[3] ^= 1;
+    forge_signature(&mut bad);
     let mut block = forge::child(&context, &parent, 2);
     block.header.transactions = 1;
     block.header.declared_work = rustorium_execution::declared_work(Rules::NEWEST, &bad);

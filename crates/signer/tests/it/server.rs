@@ -172,7 +172,7 @@ fn each_key_signs_what_its_role_signs() {
     // Many clients may use an account's key at once.
     let _second = Client::connect(&running.socket, account().public(), PATIENCE).unwrap();
     let body = transaction(CHAIN, &account());
-    let expected = account().sign_transaction(body.clone()).signature;
+    let expected = account().sign_transaction(body.clone()).first().unwrap().signature;
     assert_eq!(owner.ask_one(RequestSubject::Transaction(Box::new(body))).unwrap(), Answer::Signed(expected));
     let other = transaction(ChainId([1; 32]), &account());
     assert_eq!(

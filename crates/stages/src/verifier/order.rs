@@ -10,12 +10,11 @@ use rustorium_shard::fair::FairQueue;
 use rustorium_shard::senders::Credit;
 use rustorium_shard::senders::Payer;
 use rustorium_types::{Batch, Block, BlockDigest, Certificate, SignedVote, Transaction, ValidatorIndex};
-use std::iter;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Maximum number of transactions checked together. Larger batches gain nothing and add latency.
+/// Number of signatures from which no more are checked together. Larger groups gain nothing and add latency.
 pub(super) const TOGETHER_MAX: usize = 256;
 /// One in this many pieces of work is a stranger's while others wait.
 const STRANGERS_SHARE: u32 = 16;
@@ -63,12 +62,16 @@ impl Work {
         let count = match self {
             Self::Certificate { certificate, .. } => certificate.signatures.len(),
             Self::Votes(votes) => votes.len(),
-            Self::Batch(incoming) => incoming.batch.body.transactions.len() + 1,
-            Self::Inline { block, .. } => block.inline.len(),
-            Self::Forwarded(transactions, _) => transactions.len(),
+            Self::Batch(incoming) => incoming.batch.body.signatures() + 1,
+            Self::Inline { block, .. } => signatures_of(&block.inline),
+            Self::Forwarded(transactions, _) => signatures_of(transactions),
         };
         count as u64
     }
+}
+
+fn signatures_of(transactions: &[Transaction]) -> usize {
+    transactions.iter().map(Transaction::signatures).sum()
 }
 
 /// Work that is taken at once.
@@ -145,12 +148,14 @@ impl WaitingChecks {
     }
 
     fn take_submissions(&mut self) -> Option<NextWork> {
-        let mut next = || {
-            let (site, submission) = self.submissions.pop()?;
-            self.submissions.charge(&site, 1);
-            Some(submission)
-        };
-        let taken: Vec<_> = iter::from_fn(&mut next).take(TOGETHER_MAX).collect();
+        let (mut taken, mut signatures) = (Vec::new(), 0);
+        while signatures < TOGETHER_MAX {
+            let Some((site, submission)) = self.submissions.pop() else { break };
+            let count = submission.1.transaction.signatures();
+            self.submissions.charge(&site, count as u64);
+            signatures += count;
+            taken.push(submission);
+        }
         if taken.is_empty() {
             return None;
         }

@@ -181,7 +181,7 @@ fn an_invalid_plan_is_refused_with_its_reason() {
     let put = net.next_put(8).into_inner();
     assert!(refused(&net, vec![put]).contains("does more than change the committee"));
     let mut bad = changes(&mut net);
-    bad[0].signature[0] ^= 1;
+    chain::forge_signature(&mut bad[0]);
     assert!(refused(&net, bad).contains("doesn't hold"));
     let late = net.next_of(0, vec![replace(2, 4)]).into_inner();
     assert!(refused(&net, vec![late]).contains("would be skipped"), "a nonce is missing below it");

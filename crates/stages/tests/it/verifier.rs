@@ -1,6 +1,6 @@
 //! Signature checks outside the shard's thread: the order of results, and the cost of a bad signature.
 
-use crate::chain::{self, genesis, put, v};
+use crate::chain::{self, forge_signature, genesis, put, v};
 use crate::forge;
 use rustorium_api::{ClientSession, Submitted, SubmittedSink, Wait};
 use rustorium_crypto::{Addressed, Admitted, BatchFault, work_done};
@@ -85,7 +85,7 @@ impl Bench {
     fn admitted(&mut self) -> Vec<(AccountId, u64)> {
         match self.next() {
             Event::Transactions { transactions, from_client: true } => {
-                let body = |one: &Admitted| (one.transaction().body.sender, one.transaction().body.nonce);
+                let body = |one: &Admitted| (*one.transaction().sender(), one.transaction().nonce());
                 transactions.iter().map(body).collect()
             }
             _ => panic!("not clients' transactions"),
@@ -103,7 +103,7 @@ impl Drop for Bench {
 }
 
 fn forged(mut transaction: Transaction) -> Transaction {
-    transaction.signature[9] ^= 1;
+    forge_signature(&mut transaction);
     transaction
 }
 
@@ -116,7 +116,7 @@ fn one_of_several_waiting_copies_is_checked_and_each_gets_the_result() {
     all.extend([other.clone(), same_body.clone(), good, same_body, other]);
     bench.submit(all);
     assert!(bench.verifier.turn());
-    let sender = |account: usize| (bench.signed(account, 0).body.sender, 0);
+    let sender = |account: usize| (*bench.signed(account, 0).sender(), 0);
     let expected = vec![sender(0), sender(1)];
     assert_eq!(bench.admitted(), expected, "a copy is admitted once");
     let told = bench.told.lock().unwrap();
@@ -236,6 +236,17 @@ fn a_checked_transaction_is_not_checked_again_in_a_batch() {
     assert!(bench.verifier.turn());
     let Event::BatchChecked { checked: Err(found), .. } = bench.next() else { panic!("an id covers no signature") };
     assert_eq!(found.fault, Some(BatchFault::Transaction));
+}
+
+/// V20: clients' groups end with the transaction that brings their signatures to 256.
+#[test]
+fn a_group_of_clients_transactions_is_bounded_by_signatures() {
+    let bench = Bench::new();
+    let eight = |nonce| chain::second(&bench.genesis, 0, &[1, 2, 3, 4, 5, 6, 7], nonce);
+    bench.submit((0..40).map(eight).collect());
+    assert_eq!(work_of_a_turn(&bench), (32 * 8, 32));
+    assert_eq!(work_of_a_turn(&bench), (8 * 8, 8));
+    assert!(bench.verifier.is_idle());
 }
 
 #[test]

@@ -11,10 +11,10 @@ use crate::rows::{self, HeadRow, IndexPrefix, StoredReceipt, Table, Trail};
 use crate::store::{StoreError, StoredBlock, StoredLink, StoredTransaction};
 use borsh::BorshDeserialize;
 use rocksdb::ReadOptions;
-use rustorium_crypto::transaction_id;
+use rustorium_crypto::id_on;
 use rustorium_types::{
-    AccountId, Batch, BatchBody, BatchDigest, Block, BlockDigest, BoundedVec, Header, Height, Receipt, Signature,
-    Transaction, TxId,
+    AccountId, Batch, BatchBody, BatchDigest, Block, BlockDigest, BoundedVec, ChainId, Header, Height, Inline, Receipt,
+    Signature, Transaction, TxId,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -309,7 +309,8 @@ impl RocksStore {
         };
         let stored = self.stored_receipt(height, row, index)?;
         let transaction = self.transaction_at(height, row, stored.place, last)?;
-        let receipt = receipt_of(&stored, &transaction, (height, index, row.time_ms));
+        let id = id_on(&self.chain()?, &transaction);
+        let receipt = receipt_of(&stored, (id, &transaction), (height, index, row.time_ms));
         Ok(StoredTransaction { transaction, receipt })
     }
 
@@ -346,16 +347,25 @@ impl RocksStore {
         }
         let unfit = || self.damage(Table::Log, &rows::head_key(height), "its receipts are not those of its payload");
         let stored = rows::decode_small(&bytes).filter(|stored| stored.len() == count).ok_or_else(unfit)?;
-        let payload = if count > 0 { self.payload(height, row, 0..row.directory.bytes())? } else { Vec::new() };
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let (chain, payload) = (self.chain()?, self.payload(height, row, 0..row.directory.bytes())?);
         let receipt = |(index, stored): (u32, &StoredReceipt)| {
             let mut rest = payload.get(stored.place as usize..).ok_or_else(unfit)?;
             let transaction = Transaction::deserialize(&mut rest).map_err(|_| unfit())?;
-            Ok(receipt_of(stored, &transaction, (height, index, row.time_ms)))
+            Ok(receipt_of(stored, (id_on(&chain, &transaction), &transaction), (height, index, row.time_ms)))
         };
         (0..).zip(&stored).map(receipt).collect()
     }
 
-    fn inline(&self, height: Height, row: &HeadRow) -> Result<BoundedVec<Transaction, INLINE>, StoreError> {
+    /// Returns the chain, which the store's transactions don't name.
+    fn chain(&self) -> Result<ChainId, StoreError> {
+        let chain = self.tip.read().as_ref().map(|tip| tip.header.chain);
+        chain.ok_or_else(|| self.damage(Table::Meta, &[], "it has transactions, and no newest block"))
+    }
+
+    fn inline(&self, height: Height, row: &HeadRow) -> Result<Inline, StoreError> {
         if row.directory.inline == 0 {
             return Ok(BoundedVec::default());
         }
@@ -436,8 +446,6 @@ impl RocksStore {
     }
 }
 
-const INLINE: usize = rustorium_types::limits::INLINE_TRANSACTIONS_MAX;
-
 fn owned(header: Arc<Header>) -> Header {
     Arc::unwrap_or_clone(header)
 }
@@ -452,10 +460,10 @@ fn unless_pruned<T>(found: Result<T, StoreError>) -> Result<Option<T>, StoreErro
 
 fn receipt_of(
     stored: &StoredReceipt,
-    transaction: &Transaction,
+    (id, transaction): (TxId, &Transaction),
     (height, index, time_ms): (Height, u32, u64),
 ) -> Receipt {
     let StoredReceipt { work, outcome, .. } = *stored;
     let (sender, nonce) = (*transaction.sender(), transaction.nonce());
-    Receipt { transaction: transaction_id(&transaction.body), sender, nonce, height, index, time_ms, work, outcome }
+    Receipt { transaction: id, sender, nonce, height, index, time_ms, work, outcome }
 }

@@ -20,6 +20,7 @@ mod cache;
 mod damaged;
 mod epochs;
 mod five;
+mod forms;
 mod history;
 mod kinds;
 mod limited;
@@ -48,14 +49,18 @@ struct TransactionPlan {
     kind: u8,
     executed: bool,
     failed: bool,
+    /// In the form of version 2, if its height is of that version.
+    second: bool,
 }
 
 const ACCOUNTS: u8 = 4;
 const KEYS: u8 = 12;
 
 fn transaction_plan() -> impl Strategy<Value = TransactionPlan> {
-    (0..ACCOUNTS, 0..ACCOUNTS, 0u8..5, any::<[bool; 2]>())
-        .prop_map(|(sender, to, kind, [executed, failed])| TransactionPlan { sender, to, kind, executed, failed })
+    (0..ACCOUNTS, 0..ACCOUNTS, 0u8..5, any::<[bool; 3]>()).prop_map(|(sender, to, kind, flags)| {
+        let [executed, failed, second] = flags;
+        TransactionPlan { sender, to, kind, executed, failed, second }
+    })
 }
 
 fn plan() -> impl Strategy<Value = Plan> {
@@ -139,9 +144,11 @@ impl Chain {
             location: None,
             data: BoundedVec::new(vec![operation]).unwrap(),
         };
-        let id = crypto::transaction_id(&body);
+        let second = plan.second && self.height >= self.two_from;
+        let made = if second { forms::in_second_form(body) } else { signer().sign_transaction(body) };
+        let id = crypto::id_on(&ChainId([5; 32]), &made);
         self.transactions.push(id);
-        (id, signer().sign_transaction(body))
+        (id, made)
     }
 
     /// Makes a header as chains have it. Some have fields as no chain has them, which come back all the same.
@@ -368,7 +375,8 @@ proptest! {
 }
 
 fn busy_plan(n: u8) -> Plan {
-    let transaction = |kind| TransactionPlan { sender: n % ACCOUNTS, to: 1, kind, executed: true, failed: false };
+    let transaction =
+        |kind| TransactionPlan { sender: n % ACCOUNTS, to: 1, kind, executed: true, failed: false, second: false };
     Plan {
         inline: vec![transaction(0)],
         batches: vec![vec![transaction(4), transaction(1)], vec![transaction(4)]],

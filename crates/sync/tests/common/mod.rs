@@ -8,8 +8,8 @@ use headers::empty_header;
 use rustorium_crypto::{SigningKey, Verified, block_digest, certify, payload_root, verify_vote};
 use rustorium_types::{
     AccountId, Batch, BatchBody, BatchDigest, Block, BlockDigest, BoundedBytes, BoundedVec, Certificate, ChainId,
-    Cursor, Epoch, Header, Operation, PublicKey, ShardId, Transaction, TransactionBody, ValidatorIndex, View, VoteBody,
-    VoteKind,
+    Cursor, Epoch, Header, Operation, PublicKey, ShardId, Transaction, Transaction1, TransactionBody, ValidatorIndex,
+    View, VoteBody, VoteKind,
 };
 
 pub fn key(index: u16) -> SigningKey {
@@ -36,7 +36,7 @@ pub fn transaction(bytes: usize) -> Transaction {
         location: None,
         data: BoundedVec::new(vec![put]).unwrap(),
     };
-    Transaction { body, signature: [0; 64] }
+    Transaction1 { body, signature: [0; 64] }.into()
 }
 
 /// The child of `parent` with these transactions.

@@ -1,7 +1,7 @@
 //! A pool's bounds, and the types of its interface.
 
 use rustorium_types::limits::TRANSACTION_BYTES_MAX;
-use rustorium_types::{Parameters, PublicKey, Rules, TxId};
+use rustorium_types::{Parameters, Rules, Signer, TxId};
 
 /// The pool's bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct PoolConfig {
     pub transaction_bytes_max: usize,
     /// Declared work of one transaction.
     pub transaction_work_max: u64,
+    /// Signatures of a batch, and so of one transaction (V20).
+    pub batch_signatures_max: usize,
     /// Longest time by which an expiry may be ahead.
     pub expiry_ahead_ms_max: u64,
     /// The rules whose operations transactions may have.
@@ -34,6 +36,7 @@ impl PoolConfig {
             gap_max: 1024,
             transaction_bytes_max: TRANSACTION_BYTES_MAX.min(parameters.batch_bytes_max as usize),
             transaction_work_max: parameters.batch_work_max,
+            batch_signatures_max: parameters.batch_transactions_max as usize,
             expiry_ahead_ms_max: parameters.expiry_ahead_ms_max,
             rules,
         }
@@ -57,8 +60,8 @@ impl Default for PoolConfig {
 pub struct AccountView {
     /// The next nonce.
     pub nonce: u64,
-    /// The account's key.
-    pub public_key: PublicKey,
+    /// The account's authority.
+    pub signer: Signer,
 }
 
 /// A node's clocks at the moment of an admission.
@@ -101,8 +104,8 @@ impl DroppedTransactions {
 pub struct CutLimits {
     /// Encoded bytes.
     pub bytes: u64,
-    /// Transactions.
-    pub transactions: usize,
+    /// Signatures of the transactions (V20).
+    pub signatures: usize,
     /// Declared work.
     pub work: u64,
 }

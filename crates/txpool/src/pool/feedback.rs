@@ -106,7 +106,7 @@ impl Pool {
             let sender = *transaction.sender();
             if let Vacant(place) = self.senders.entry(sender) {
                 let Some(view) = account(&sender) else { continue };
-                place.insert(Sender::new(view.public_key, view.nonce));
+                place.insert(Sender::new(view.signer, view.nonce));
             }
             self.restore_one(*id, transaction);
         }
@@ -126,6 +126,7 @@ impl Pool {
             transaction: None,
             bytes: encoded_bytes(transaction) as u64,
             work: declared_work(self.config.rules, transaction),
+            signatures: transaction.signatures(),
             expires_at_ms: transaction.expires_at_ms(),
             not_before_ms: 0,
             elsewhere: false,

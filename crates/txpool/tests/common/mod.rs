@@ -1,7 +1,9 @@
 //! Senders by number, and transactions and batches with real signatures.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use rustorium_crypto::{CheckedBatch, SigningKey, Verified, account_id, own_batch, transaction_id};
+use rustorium_crypto::{
+    CheckedBatch, SigningKey, Verified, account_id, own_batch, transaction_id, verify_transactions,
+};
 use rustorium_execution::least_work;
 use rustorium_txpool::*;
 use rustorium_types::*;
@@ -63,12 +65,42 @@ pub fn sign(sender: usize, body: TransactionBody) -> (TxId, Shared) {
     (transaction_id(&body), Arc::new(signer(sender).sign_transaction(body)))
 }
 
+/// A transaction of version 2 that puts a key, by an authority of the sender's key and those of the others. All of them
+/// sign.
+pub fn second(
+    sender: usize,
+    nonce: u64,
+    others: &[usize],
+    change: impl FnOnce(&mut TransactionBody2),
+) -> (TxId, Shared) {
+    let mut keys: Vec<SigningKey> = [sender].iter().chain(others).map(|number| signer(*number)).collect();
+    keys.sort_unstable_by_key(SigningKey::public);
+    let public = keys.iter().map(|key| SignerKey::Ed25519(key.public())).collect();
+    let key = Key::new(nonce.to_be_bytes().to_vec()).unwrap();
+    let put = Operation2::Put { namespace: None, key, value: Value::new(vec![7; 10]).unwrap() };
+    let mut body = TransactionBody2 {
+        authority: Authority::new(keys.len() as u8, public).unwrap(),
+        sender: account(sender),
+        nonce,
+        expires_at_ms: NOW_MS + 60_000,
+        work_limit: 5_000,
+        shard_hint: None,
+        location: None,
+        data: BoundedVec::new(vec![put]).unwrap(),
+    };
+    change(&mut body);
+    let signatures = (0u8..).zip(&keys).map(|(place, key)| (place, key.sign_body2(&CHAIN, &body))).collect();
+    let transaction = Transaction2::new(body, signatures).unwrap();
+    let (id, checked) = verify_transactions(&CHAIN, vec![transaction.into()]).remove(0).unwrap();
+    (id, Arc::new(checked))
+}
+
 pub fn make(sender: usize, nonce: u64) -> (TxId, Shared) {
     sign(sender, body(sender, nonce, 10))
 }
 
 pub fn view(number: usize, nonce: u64) -> Option<AccountView> {
-    Some(AccountView { nonce, public_key: signer(number).public() })
+    Some(AccountView { nonce, signer: Signer::Single(signer(number).public()) })
 }
 
 /// Admits a transaction of a sender whose account has executed nothing.
@@ -77,7 +109,7 @@ pub fn admit(pool: &mut Pool, sender: usize, nonce: u64) -> Result<Admission, Re
     pool.admit(CLOCK, id, t, || view(sender, 0))
 }
 
-pub const ALL: CutLimits = CutLimits { bytes: u64::MAX, transactions: usize::MAX, work: u64::MAX };
+pub const ALL: CutLimits = CutLimits { bytes: u64::MAX, signatures: usize::MAX, work: u64::MAX };
 
 /// Cuts a batch; returns senders (of the first `senders`) and nonces.
 pub fn cut(pool: &mut Pool, senders: usize, limits: &CutLimits) -> Vec<(usize, u64)> {
@@ -87,7 +119,7 @@ pub fn cut(pool: &mut Pool, senders: usize, limits: &CutLimits) -> Vec<(usize, u
 pub fn names(senders: usize, cut: Vec<(TxId, Shared)>) -> Vec<(usize, u64)> {
     let accounts: Vec<_> = (0..senders).map(account).collect();
     let number = |id: AccountId| accounts.iter().position(|account| *account == id).unwrap();
-    cut.iter().map(|(_, t)| (number(t.body.sender), t.body.nonce)).collect()
+    cut.iter().map(|(_, t)| (number(*t.sender()), t.nonce())).collect()
 }
 
 /// A batch of lane `author`.

@@ -148,7 +148,7 @@ fn pool_transfer() -> impl Strategy<Value = Box<PoolTransfer>> {
     )
 }
 
-pub fn transaction() -> impl Strategy<Value = Transaction> {
+pub fn transaction() -> impl Strategy<Value = Transaction1> {
     let head = (any::<u16>(), id(), account(), id(), any::<u64>(), any::<u64>(), any::<u64>());
     let location = (any::<i32>(), any::<i32>());
     let location = location.prop_map(|(latitude_e7, longitude_e7)| GeoLocation { latitude_e7, longitude_e7 });
@@ -168,13 +168,13 @@ pub fn transaction() -> impl Strategy<Value = Transaction> {
             location,
             data,
         };
-        Transaction { body, signature }
+        Transaction1 { body, signature }
     })
 }
 
 pub fn batch() -> impl Strategy<Value = Batch> {
     let head = (id(), any::<u32>(), any::<u64>(), any::<u16>(), any::<u64>(), id());
-    (head, bounded(transaction(), 3), signature()).prop_map(|(head, transactions, signature)| {
+    (head, bounded(any_transaction(), 3), signature()).prop_map(|(head, transactions, signature)| {
         let (chain, shard, epoch, author, seq, previous) = head;
         let body = BatchBody {
             chain: ChainId(chain),
@@ -240,9 +240,15 @@ pub fn header() -> impl Strategy<Value = Header> {
     )
 }
 
+/// Blocks of any version. Those of version 1 have no transactions in the form of version 2.
 pub fn block() -> impl Strategy<Value = Block> {
-    let inline = bounded::<_, INLINE_TRANSACTIONS_MAX>(transaction(), 2);
-    (header(), inline).prop_map(|(header, inline)| Block { header, inline })
+    let first = bounded::<_, INLINE_TRANSACTIONS_MAX>(transaction().prop_map(Transaction::V1), 2);
+    let first =
+        (header(), first).prop_map(|(header, inline)| Block { header: Header { version: 1, ..header }, inline });
+    let later = (header(), bounded::<_, INLINE_TRANSACTIONS_MAX>(any_transaction(), 2));
+    let later = later
+        .prop_map(|(header, inline)| Block { header: Header { version: header.version.max(2), ..header }, inline });
+    prop_oneof![first.boxed(), later.boxed()]
 }
 
 fn vote_body() -> impl Strategy<Value = VoteBody> {
@@ -470,7 +476,7 @@ pub fn message() -> impl Strategy<Value = Message> {
         report().prop_map(Message::Report),
         work().prop_map(|work| Message::Work(Box::new(work))),
         batch().prop_map(|batch| Message::Batch(Box::new(batch))),
-        bounded(transaction(), 3).prop_map(Message::Transactions),
+        bounded(any_transaction(), 3).prop_map(Message::Transactions),
         (any::<u64>(), request()).prop_map(|(id, request)| Message::Request { id, request }),
         (any::<u64>(), response()).prop_map(|(id, response)| Message::Response { id, response }),
     ]

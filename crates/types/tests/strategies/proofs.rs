@@ -6,7 +6,7 @@ pub fn proof() -> impl Strategy<Value = Proof> {
     prop_oneof![
         read().prop_map(|proof| Proof::Read(Box::new(proof))),
         receipt_proof().prop_map(|proof| Proof::Receipt(Box::new(proof))),
-        (transaction(), receipt_proof())
+        (any_transaction(), receipt_proof())
             .prop_map(|(transaction, receipt)| Proof::Transaction(Box::new(TransactionProof { transaction, receipt }))),
         header_proof().prop_map(|proof| Proof::Block(Box::new(proof))),
     ]

@@ -100,7 +100,7 @@ pub fn transaction2() -> impl Strategy<Value = Transaction2> {
 }
 
 /// Transactions in both forms.
-pub fn any_transaction() -> impl Strategy<Value = AnyTransaction> {
-    let first = super::transaction().prop_map(AnyTransaction::V1);
-    prop_oneof![first.boxed(), transaction2().prop_map(AnyTransaction::V2).boxed()]
+pub fn any_transaction() -> impl Strategy<Value = Transaction> {
+    let first = super::transaction().prop_map(Transaction::V1);
+    prop_oneof![first.boxed(), transaction2().prop_map(Transaction::V2).boxed()]
 }

@@ -5,7 +5,7 @@ use crate::corpus::{bytes_of, of_type, vectors};
 use rustorium_api::genesis_file::{from_json, to_json};
 use rustorium_crypto::{
     SigningKey, authority_account, batch_digest, block_digest, chain_id, parameters_hash, set_hash, term_hash, verify,
-    verify_activation, verify_batch, verify_certificate, verify_transactions, verify_transactions2, verify_vote,
+    verify_activation, verify_batch, verify_certificate, verify_transactions, verify_vote,
 };
 use rustorium_execution::{Trust, check_genesis, check_term_change, term_of};
 use rustorium_types::limits::{
@@ -41,8 +41,8 @@ fn is_signed(input: &[u8]) {
 }
 
 pub fn transaction(input: &[u8]) {
-    let Some(transaction) = canonical::<Transaction>(input, TRANSACTION_BYTES_MAX) else { return };
-    if verify_transactions(vec![transaction])[0].is_ok() {
+    let Some(transaction) = canonical::<Transaction1>(input, TRANSACTION_BYTES_MAX) else { return };
+    if verify_transactions(&CHAIN, vec![transaction.into()])[0].is_ok() {
         is_signed(input);
     }
 }
@@ -66,13 +66,13 @@ static SIGNED2: LazyLock<Vec<Signature2>> = LazyLock::new(|| {
 
 /// Transactions of either version. One of version 2 is in the right form, and holds only if all its signers signed it.
 pub fn any_transaction(input: &[u8]) {
-    let read = canonical::<AnyTransaction>(input, TRANSACTION_BYTES_MAX);
+    let read = canonical::<Transaction>(input, TRANSACTION_BYTES_MAX);
     assert!(read.is_some() || canonical::<Transaction2>(input, TRANSACTION_BYTES_MAX).is_none());
     match read {
-        Some(AnyTransaction::V1(_)) => transaction(input),
-        Some(AnyTransaction::V2(second)) => {
+        Some(Transaction::V1(_)) => transaction(input),
+        Some(Transaction::V2(second)) => {
             in_form(&second);
-            if let Ok((_, second)) = verify_transactions2(&CHAIN, vec![second]).remove(0) {
+            if verify_transactions(&CHAIN, vec![second.clone().into()])[0].is_ok() {
                 let signed = second.signatures().iter().all(|(_, signature)| SIGNED2.contains(signature));
                 assert!(signed, "a signature holds that nobody made");
             }

@@ -258,7 +258,7 @@ impl OwnLane {
 fn limits(parameters: &Parameters) -> CutLimits {
     CutLimits {
         bytes: u64::from(parameters.batch_bytes_max),
-        transactions: parameters.batch_transactions_max as usize,
+        signatures: parameters.batch_transactions_max as usize,
         work: parameters.batch_work_max,
     }
 }

@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 
 /// A height of more receipts than fit its first row, and of more bytes than fit a part.
 fn large_plan(n: u8) -> Plan {
-    let transaction = |kind| TransactionPlan { sender: n % ACCOUNTS, to: 2, kind, executed: true, failed: kind == 3 };
+    let transaction =
+        |kind| TransactionPlan { sender: n % ACCOUNTS, to: 2, kind, executed: true, failed: kind == 3, second: false };
     Plan {
         inline: vec![transaction(0), transaction(2)],
         batches: vec![(0..5).map(transaction).collect(), vec![transaction(4)], (0..5).map(transaction).collect()],

@@ -20,8 +20,14 @@ fn soaking(folder: &Path) -> RocksStore {
 
 /// Transactions, values that replace others, values that are removed, and values that live for a window.
 fn soak_plan(height: u64) -> Plan {
-    let transaction =
-        |kind: u8| TransactionPlan { sender: height as u8 % 4, to: kind % 4, kind, executed: true, failed: false };
+    let transaction = |kind: u8| TransactionPlan {
+        sender: height as u8 % 4,
+        to: kind % 4,
+        kind,
+        executed: true,
+        failed: false,
+        second: false,
+    };
     let value = |key: u64| (!(height + key).is_multiple_of(7)).then(|| vec![height as u8; 200]);
     Plan {
         inline: vec![transaction(0)],
