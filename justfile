@@ -50,6 +50,9 @@ lint: build
     {{ python }} tools/reference.py --check
     {{ python }} tools/wasm.py
     {{ python }} -m mypy
+    @# the client is built for Windows, too, where much of `os` and `socket` is missing
+    {{ python }} -m mypy --platform win32 --cache-dir .mypy_cache/win32 --follow-imports silent \
+      -p rustorium.access -p rustorium.cli -p rustorium.client -p rustorium.health -p rustorium.zk
     {{ python }} -m mypy.stubtest rustorium._native
     @# `just fuzz` compiles a workspace of its own, which nothing else here does
     cargo metadata --locked --format-version 1 --manifest-path tests/fuzz/guided/Cargo.toml > /dev/null

@@ -69,8 +69,9 @@ class Peak(threading.Thread):
 def measure(part: str, folder: Path) -> str:
     """Installs into a clean environment, and says what that took."""
     subprocess.run([sys.executable, "-m", "venv", folder / "env"], check=True)
-    kept = ("HOME", "LANG", "PATH", "CARGO_HOME", "RUSTUP_HOME", "CXX", "CC", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS")
-    environment = {name: value for name, value in os.environ.items() if name in kept or name.startswith("PIP_")}
+    # Settings of a profile pass: `CARGO_PROFILE_CLIENT_OPT_LEVEL=3 just bench-install client` compares.
+    kept, begins = ("HOME", "LANG", "PATH", "CARGO_HOME", "RUSTUP_HOME", "CXX", "CC"), ("PIP_", "CARGO_PROFILE_")
+    environment = {name: value for name, value in os.environ.items() if name in kept or name.startswith(begins)}
     environment |= {"RUSTORIUM_BUILD": part, "RUSTORIUM_BUILD_CACHE": str(folder / "cache"), "TMPDIR": str(folder)}
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     with (folder / "pip.log").open("w") as log:

@@ -29,10 +29,7 @@ GLIBC = "2.28"
 PLATFORM = f"manylinux_{GLIBC.replace('.', '_')}"
 LOCK = ROOT / "requirements" / "wheels.txt"
 OUT = ROOT / "target" / "wheels"
-OWN = (
-    *("AR", "BINDGEN_EXTRA_CLANG_ARGS", "CARGO_CFG_CURVE25519_DALEK_BACKEND", "CARGO_PROFILE_RELEASE_CODEGEN_UNITS"),
-    *("ROCKSDB_LIB_DIR", "RUSTFLAGS"),
-)
+OWN = ("AR", "BINDGEN_EXTRA_CLANG_ARGS", "CARGO_CFG_CURVE25519_DALEK_BACKEND", "ROCKSDB_LIB_DIR", "RUSTFLAGS")
 """Variables that are for builds of this machine, and may be set around this program."""
 DEBIAN = {"aarch64": "arm64", "x86_64": "amd64"}
 """Debian's names of the processors."""
@@ -96,7 +93,6 @@ def environment(part: str, processor: str, zig: Path, progress: Progress) -> dic
     if processor != "x86_64":
         added.pop("CARGO_CFG_CURVE25519_DALEK_BACKEND", None)
     if part == "node":
-        del added["CARGO_PROFILE_RELEASE_CODEGEN_UNITS"]  # the client's
         os.environ["AR"] = f"{zig} ar"
         options = f"-target {processor}-linux-gnu.{GLIBC} -g0"  # unlike other compilers, Zig's adds debug information
         archive = backend.rocksdb(progress, f"{zig} c++", processor, options)
@@ -112,7 +108,7 @@ def build(part: str, processor: str, progress: Progress) -> Path:
     variables = environment(part, processor, folder / "ziglang" / "zig", progress)
     line = [sys.executable, "-m", "maturin", "build", "--zig", "--out", out / processor, "-i", sys.executable]
     line += ["--compatibility", PLATFORM, "--target", f"{processor}-unknown-linux-gnu"]
-    line += ["--no-default-features"] if part == "client" else []
+    line += backend.CLIENT_ARGUMENTS if part == "client" else ()
     progress.say(f"building the {part}'s wheel for {processor}")
     subprocess.run(line, cwd=ROOT, env=variables, check=True)
     (wheel,) = (out / processor).glob("*.whl")

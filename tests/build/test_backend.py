@@ -170,7 +170,6 @@ def test_the_client_needs_neither_compiler_nor_rocksdb(machine: Machine) -> None
     code, output, errors = machine.run(RUSTORIUM_BUILD="client", CXX="no-such-compiler")
     assert code == 0, errors
     assert not [name for name in exports(output) if name.startswith(("ROCKSDB_", "LIBCLANG_", "BINDGEN_"))]
-    assert exports(output)["CARGO_PROFILE_RELEASE_CODEGEN_UNITS"] == "1"
     assert machine.compilations() == []
     assert machine.archives() == []
 
@@ -230,6 +229,25 @@ def test_macos_and_windows_build_the_client_by_default(system: str, processor: s
         run_elsewhere(asked.replace(system, "linux").replace(processor, "x86_64"), RUSTORIUM_BUILD="").stdout
         == "['libclang==18.1.1']\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("build", "hook", "given", "passed"),
+    [
+        ("client", "build_wheel", "", "--no-default-features --profile client"),
+        ("client", "build_editable", "--offline", "--offline --no-default-features --profile client"),
+        ("node", "build_wheel", "", ""),
+        ("node", "build_editable", "--offline", "--offline"),
+    ],
+)
+def test_the_client_has_a_profile_of_its_own(build: str, hook: str, given: str, passed: str) -> None:
+    stub = (
+        "import os, types\nmaturin = sys.modules['maturin'] = types.ModuleType('maturin')\n"
+        "maturin.build_wheel = maturin.build_editable = lambda *_: os.environ.get('MATURIN_PEP517_ARGS', '')\n"
+        "import backend\nbackend.build_environment = lambda progress: {}"
+    )
+    done = run_elsewhere(f"{stub}\nprint(backend.{hook}('wheels'))", RUSTORIUM_BUILD=build, MATURIN_PEP517_ARGS=given)
+    assert (done.returncode, done.stdout) == (0, f"{passed}\n"), done.stderr
 
 
 def test_a_missing_toolchain_gets_one_sentence() -> None:

@@ -108,9 +108,27 @@ def test_the_wheels_requirements_are_locked_to_the_tested_versions() -> None:
 
 
 def test_overflows_are_checked_in_the_wheel_and_in_no_dependency() -> None:
-    profile = tomllib.loads((ROOT / "Cargo.toml").read_text())["profile"]["release"]
-    assert profile["overflow-checks"] is True
-    assert profile["package"] == {"*": {"debug-assertions": False, "overflow-checks": False}}
+    profiles = tomllib.loads((ROOT / "Cargo.toml").read_text())["profile"]
+    assert profiles["release"]["overflow-checks"] is True
+    assert profiles["release"]["package"] == {"*": {"debug-assertions": False, "overflow-checks": False}}
+    client = profiles["client"]
+    assert client["inherits"] == "release"
+    assert "overflow-checks" not in client
+    assert all(set(own) == {"opt-level"} for own in client["package"].values())
+    # cargo only warns of a name that there is not.
+    packages = tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]
+    assert set(client["package"]) <= {package["name"] for package in packages}
     extension = next((ROOT / "python" / "rustorium").glob("_native*.so")).read_bytes()
     for what in (b"add", b"subtract", b"multiply"):
         assert b"attempt to " + what + b" with overflow" in extension
+
+
+def test_the_client_compiles_no_crate_of_the_node() -> None:
+    line = ["cargo", "tree", "--locked", "--package=rustorium-native", "--edges=normal,build", "--prefix=none"]
+    crates = {}
+    for part, features in (("node", []), ("client", ["--no-default-features"])):
+        done = subprocess.run([*line, *features], cwd=ROOT, check=True, capture_output=True, text=True)
+        crates[part] = {crate.split(" ")[0] for crate in done.stdout.splitlines() if crate}
+    node = {"rayon", "regex", "rocksdb", "rustorium-storage", "rustorium-txpool", "tokio", "utoipa"}
+    assert node <= crates["node"]
+    assert not node & crates["client"]

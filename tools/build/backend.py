@@ -28,6 +28,8 @@ CACHE = Path(os.environ.get("RUSTORIUM_BUILD_CACHE") or Path.home() / ".cache" /
 CXX = os.environ.get("CXX") or "c++"
 LIBCLANG = "libclang==18.1.1"
 NODE_MACHINES = ("linux x86_64", "linux aarch64")
+CLIENT_ARGUMENTS = ("--no-default-features", "--profile", "client")
+"""maturin's arguments for the client, which has a profile of its own in Cargo.toml."""
 AVX512_RUST = [1, 89]
 """The first stable Rust that compiles the AVX-512 code of curve25519-dalek."""
 
@@ -120,8 +122,7 @@ def build_environment(progress: Progress | None = None) -> dict[str, str]:
         # Read by the build script of curve25519-dalek alone: code for AVX-512, chosen when the program starts.
         added["CARGO_CFG_CURVE25519_DALEK_BACKEND"] = "avx512"
     if wanted() == "client":
-        # One unit for each crate takes less processor time, and there are crates enough for two cores.
-        return added | {"CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "1"}
+        return added
     added["LIBCLANG_PATH"] = str(libclang())
     added["BINDGEN_EXTRA_CLANG_ARGS"] = f"-isystem {_output(*shlex.split(CXX), '-print-file-name=include')}"
     return added | {"ROCKSDB_LIB_DIR": str(rocksdb(progress or Progress())), "ROCKSDB_STATIC": "1"}
@@ -145,7 +146,8 @@ else:
         progress = Progress()
         os.environ.update(build_environment(progress))
         if wanted() == "client":
-            os.environ["MATURIN_PEP517_ARGS"] = f"{os.environ.get('MATURIN_PEP517_ARGS', '')} --no-default-features"
+            said = os.environ.get("MATURIN_PEP517_ARGS", "")
+            os.environ["MATURIN_PEP517_ARGS"] = " ".join([said, *CLIENT_ARGUMENTS]).strip()
         with cargo_watched(progress):
             return str(build(wheel_directory, config_settings, metadata_directory))
 

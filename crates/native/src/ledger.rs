@@ -11,7 +11,7 @@ use rustorium_crypto::{SigningKey, hash, is_small_order, sign};
 use rustorium_execution::{ASSUMED_BYTES, planned_work};
 use rustorium_types::limits::{GENESIS_BYTES_MAX, TRANSACTION_BYTES_MAX, VALUE_BYTES_MAX};
 use rustorium_types::{
-    AccountId, Block, BlockProof, BoundedVec, ChainId, Epoch, Genesis, GeoLocation, Hash, Operation, Possession,
+    AccountId, Block, BlockProof, BoundedVec, ChainId, Genesis, GeoLocation, Hash, Operation, Possession,
     PossessionBody, PublicKey, ReceiptProof, Rules, TRANSACTION_VERSION, Transaction, Transaction1, TransactionBody,
     decode, encode,
 };
@@ -71,12 +71,6 @@ fn asset_id(issuer: &str, symbol: &str) -> PyResult<String> {
 #[pyfunction]
 fn value_hash<'py>(py: Python<'py>, value: &[u8]) -> Bound<'py, PyBytes> {
     PyBytes::new(py, &hash::value_hash(value).0)
-}
-
-#[pyfunction]
-fn home_lane(account: &str, epoch: u64, n: usize) -> PyResult<u16> {
-    let account = AccountId::parse(account).map_err(value_error)?;
-    Ok(rustorium_txpool::home_lane(&account, Epoch(epoch), n.max(1)).0)
 }
 
 pub fn keystore_error(error: KeystoreError) -> PyErr {
@@ -364,7 +358,6 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(format_address, module)?)?;
     module.add_function(wrap_pyfunction!(asset_id, module)?)?;
     module.add_function(wrap_pyfunction!(value_hash, module)?)?;
-    module.add_function(wrap_pyfunction!(home_lane, module)?)?;
     module.add_function(wrap_pyfunction!(seal_key, module)?)?;
     module.add_function(wrap_pyfunction!(seal_secret, module)?)?;
     module.add_function(wrap_pyfunction!(open_key, module)?)?;

@@ -7,8 +7,8 @@ use crate::tree::TreeStore;
 use rustorium_crypto::seal::SealError;
 use rustorium_crypto::{CheckedBatch, Verified};
 use rustorium_types::{
-    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, ChainId, Hash, Header, Height, LeafWrite, LimitedValue,
-    Receipt, ResultLink, ShardId, StateKey, Transaction, TxId, ValidatorIndex,
+    AccountId, Batch, BatchDigest, Block, BlockDigest, Certificate, ChainId, Hash, Header, Height, LeafWrite,
+    LimitedValue, Receipt, ResultLink, ShardId, StateKey, Transaction, TxId, ValidatorIndex,
 };
 use std::sync::Arc;
 use thiserror::Error;
