@@ -40,7 +40,7 @@ ON_TRIO = frozenset({"anyio", "asyncio"})
 PYTHON = {
     "PURE": _room(
         "__version__ types records errors failures arguments config logsection signersection regions api consensus "
-        "health sharding",
+        "health sharding plain",
         "",
         CLOCKS_AND_IO,
     ),

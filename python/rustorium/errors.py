@@ -169,6 +169,12 @@ class NotFound(ClientError):
     exit_code = 3
 
 
+class Absent(NotFound):
+    """The requested object is proven not to exist at the height that the sentence names."""
+
+    code = "absent"
+
+
 class Refused(ClientError):
     """A transaction or request was refused and had no effect; `code` is the server's stable code."""
 
@@ -229,6 +235,16 @@ class ProofRefused(VerificationFailed):
     """A proof, certificate or block doesn't show what it should: don't trust that answer."""
 
     code = "proof-refused"
+
+
+class AbsenceUnproven(VerificationFailed):
+    """A node says that there is no such thing, and shows no proof of it: ask another node."""
+
+    code = "absence-unproven"
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(f"{endpoint} says that there is no such thing, without a proof: ask another node")
+        self.endpoint = endpoint
 
 
 class ZkRefused(VerificationFailed):

@@ -15,6 +15,7 @@ from rustorium.access.passphrases import find_passphrase
 from rustorium.client import Key
 from rustorium.home.auditlog import check, log_of
 from rustorium.home.paths import Home
+from rustorium.types import At, Value
 
 LINES = 16
 
@@ -55,6 +56,22 @@ def test_events_are_shown_by_name_and_the_newest_alone(cli: Cli, home: Home) -> 
     table = cli("audit", "show", "--home", home.path, "--last", "1").out
     assert "peer refused" in table
     assert table.splitlines()[0].split() == ["seq", "time", "event", "fields"]
+
+
+def test_an_empty_log_is_not_called_verified(cli: Cli, home: Home) -> None:
+    log_of(home).write_bytes(b"")
+    cli("audit", "verify", "--home", home.path).fails(4, "is empty, so it shows nothing", "[audit-refused]")
+
+
+def test_without_an_anchor_it_says_that_the_end_may_be_missing(cli: Cli, home: Home) -> None:
+    head = str(verified(cli, home)["head"])
+    assert "cut off the end are not noticed" in cli("audit", "verify", "--home", home.path).err
+    assert "cut off" not in cli("audit", "verify", "--home", home.path, "--anchor", head).err
+
+
+def test_options_about_the_ledger_are_not_ignored(cli: Cli, home: Home, tmp_path: Path) -> None:
+    for option, value in (("--genesis", tmp_path / "other.json"), ("--net", tmp_path / "n"), ("--node", "http://a:1")):
+        cli("audit", "verify", "--home", home.path, option, value).fails(2, "add --account", "[usage]")
 
 
 def test_missing_last_lines_are_found_with_a_stored_head(cli: Cli, home: Home) -> None:
@@ -122,8 +139,9 @@ class Ledger:
         self.values[key.address, name] = value
         return SimpleNamespace(id="ab" * 32)
 
-    def get(self, account: str, name: bytes) -> bytes | None:
-        return self.values.get((account, name))
+    def read(self, account: str, name: bytes, *, at: str) -> Value:
+        assert at == "proven"
+        return Value(account, name, self.values.get((account, name)), At(7, "ab" * 32, proven=True))
 
 
 def test_an_anchor_in_the_ledger_shows_missing_lines(

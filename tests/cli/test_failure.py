@@ -67,11 +67,12 @@ def test_a_servers_refusal_is_shown_with_its_code(cli: Cli, refusing: str) -> No
     asked = ("tx", "status", "ab" * 32, "--node", refusing)
     ended = cli(*asked)
     assert (ended.code, ended.out) == (1, "")
-    assert ended.err == "error: the state of height 3 is not kept; ask for at=latest [height-not-kept]\n"
+    sentence = f"{refusing} answered: the state of height 3 is not kept; ask for at=latest"
+    assert ended.err == f"error: {sentence} [height-not-kept]\n"
     ended = cli(*asked, "-o", "json")
     assert (ended.code, ended.out) == (1, "")
     assert json.loads(ended.err) == {
-        "error": "the state of height 3 is not kept; ask for at=latest",
+        "error": sentence,
         "code": "height-not-kept",
         "exit_code": 1,
     }

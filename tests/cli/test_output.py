@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from rustorium.cli.output import Format, emit, emit_one
+from rustorium.cli.failure import explain
+from rustorium.cli.output import Format, emit, emit_one, note, show
+from rustorium.errors import NotFound
 
 ROWS = [{"id": "a", "made_ms": 1795699745918, "took_ms": 1500}, {"id": "b", "made_ms": None, "took_ms": 0}]
 
@@ -40,3 +42,28 @@ def test_a_table_wider_than_the_terminal_has_one_field_a_line(
     monkeypatch.setenv("COLUMNS", "80")
     emit(rows, Format.table)
     assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+FORGED = "paid\x1b[2J\x1b[32m\x9b1m\u202e\u2066\x07\U000e0041\r\nVERIFIED: by 4 of 4"
+
+
+def test_what_others_wrote_moves_no_cursor_and_forges_no_line(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"key": FORGED, "value": FORGED, "signed_by": {"names": [FORGED], "validators": 4, "by_owners": False}}
+    emit([row, row], Format.table)
+    emit_one(row, Format.table)
+    note(FORGED)
+    show([(FORGED, "")])
+    explain(NotFound(FORGED, code="x\x1b[2J"), as_json=False)
+    told = capsys.readouterr()
+    assert all(line.isprintable() for line in (told.out + told.err).split("\n"))
+    assert not any(line.startswith("VERIFIED") for line in told.out.split("\n"))
+    assert "paid\\u001b[2J\\u001b[32m\\u009b1m\\u202e\\u2066\\u0007\\udb40\\udc41\\r\\nVERIFIED" in told.out
+
+
+@pytest.mark.parametrize("form", [Format.json, Format.jsonl])
+def test_json_says_the_same_with_escapes(form: Format, capsys: pytest.CaptureFixture[str]) -> None:
+    emit_one({"value": FORGED}, form)
+    explain(NotFound(FORGED), as_json=True)
+    told = capsys.readouterr()
+    assert all(line.isprintable() for line in (told.out + told.err).split("\n"))
+    assert json.loads(told.out)["value"] == json.loads(told.err)["error"] == FORGED

@@ -50,20 +50,23 @@ def test_before_the_first_block_the_genesis_is_the_state(devnet_factory: DevnetF
     key = Key.open(devnet.net.accounts[0].key_file)
     with Client.from_net(devnet.path, key=key) as client:
         found = client.read(key.address, b"nothing", at="proven")
-        assert (found.value, found.at.height, found.at.proven) == (None, 0, True)
+        assert (found.value, found.at.height, found.at.proven) == (None, 0, False)
         balance = client.balance(key.address, devnet.net.asset)
         assert balance.amount == client.balance(key.address, devnet.net.asset, verify=False).amount > 0
         assert client.account(key.address).nonce == 0
         with pytest.raises(NotFound):
             client.account(Key.generate().address)
         shown = cli("query", "--net", devnet.path, "--account", key.address, "--asset", devnet.net.asset, "-o", "json")
-        assert json.loads(shown.stdout)[0]["amount"] == str(balance.amount)
+        row = json.loads(shown.stdout)[0]
+        assert (row["amount"], row["proven"], row["signed_by"]) == (str(balance.amount), False, None)
+        assert "signed by nobody: no block was shown" in shown.stderr
         # No certificate covers height 0: there is no proof for others.
         with pytest.raises(Busy) as refused:
             client.prove([Subject(key.address)])
         assert refused.value.code == "not-proven-yet"
         client.put(b"first", b"1")
         assert client.read(key.address, b"first", at="proven").at.height > 0
+        assert client.read(key.address, b"nothing", at="proven").at.proven
 
 
 def test_a_write_comes_with_the_proof_of_what_it_wrote(devnet: Devnet, key: Key) -> None:
@@ -135,6 +138,7 @@ def test_a_proof_file_is_checked_offline_by_another_process(devnet: Devnet, key:
     file = tmp_path / "absent.json"
     absent = cli(*query, "invoice/99", "--proof-out", file, code=3)
     assert "proven to be absent" in absent.stderr
+    assert "[absent]" in absent.stderr
     cli("verify", file, "--genesis", genesis)
     assert "on the node's word" in cli(*query, "invoice/99", "--no-verify", code=3).stderr
     checkpoint = tmp_path / "checkpoint.json"

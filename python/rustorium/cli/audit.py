@@ -79,18 +79,27 @@ def verify(
 ) -> None:
     """Check the hash, signature and order of every line, and name the first line that was altered (exit code 4). With
     --account, also check that no line is missing that existed when the log was anchored."""
-    from rustorium.errors import UsageError
+    from rustorium.errors import UsageError, VerificationFailed
     from rustorium.home.auditlog import check, get_anchor, parse_anchor
 
     if anchor is not None and account is not None:
         raise UsageError("--anchor and --account both name what the log must contain: give only one of them")
+    if account is None and (genesis is not None or net is not None or node):
+        raise UsageError("--genesis, --net and --node are for the anchor in the ledger: add --account, or omit them")
     named, signer = _named(log, home, node_key)
     if account is not None:
         with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
             anchor = get_anchor(client, account, signer)
     found = asdict(check(named, signer, parse_anchor(anchor) if anchor is not None else None))
+    if not found["lines"]:
+        raise VerificationFailed(
+            f"{named} is empty, so it shows nothing, and every line may have been removed: look for a copy with lines",
+            code="audit-refused",
+        )
     if output is Format.table:
         print(f"VERIFIED: {found['lines']} lines, each signed by the node key {signer.hex()}")
+    if anchor is None:
+        note("Lines that were cut off the end are not noticed: --account or --anchor names what must be there.")
     emit_one(found | ({"anchor": anchor} if anchor is not None else {}), output)
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import typer
 
+from rustorium.plain import plain, plain_json, plain_lines
+
 NATIVE_EXIT_CODES = {
     "usage": 2,
     "key-missing": 3,
@@ -91,9 +93,9 @@ def _say(message: str, code: str, exit_code: int, error: Exception, as_json: boo
     if as_json:
         facts = {name: getattr(error, name) for name in FACTS if hasattr(error, name)}
         fields = {"error": message, "code": code, "exit_code": exit_code} | facts
-        print(json.dumps(fields, ensure_ascii=False), file=sys.stderr)
+        print(plain_json(json.dumps(fields, ensure_ascii=False)), file=sys.stderr)
     elif code == "interrupted":
         print(message, file=sys.stderr)
     else:
-        print(f"error: {message} [{code}]", file=sys.stderr)
+        print(f"error: {plain_lines(message)} [{plain(code)}]", file=sys.stderr)
     return exit_code

@@ -223,6 +223,8 @@ def client_of(
             "no net is named: give --net devnet.json or set RUSTORIUM_NET, or give --node URL with --genesis FILE"
         )
     pinned = read_genesis(Path(found.genesis))
+    if genesis is not None and read_genesis(genesis) != pinned:
+        raise UsageError(f"{genesis} is not the genesis of the net, which is {found.genesis}: give only one of them")
     return _client(found.endpoints, pinned, checkpoint, timeout_s, token, trust, tls_of(found))
 
 

@@ -1,7 +1,8 @@
 """The output of commands: data on standard output as a table, JSON or JSON lines; notes and progress on standard error.
 
-Invariants: no colour and no progress bar off a terminal or with NO_COLOR; JSON has all that the table has and more;
-times are Unix ms in JSON and UTC dates in a table.
+Invariants: what others wrote moves no cursor, since control characters are escaped; no colour and no progress bar off
+a terminal or with NO_COLOR; JSON has all that the table has and more; times are Unix ms in JSON and UTC dates in a
+table.
 """
 
 import json
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Annotated, Protocol
 
 import typer
+
+from rustorium.plain import plain, plain_json, plain_lines
 
 
 class Format(StrEnum):
@@ -32,10 +35,10 @@ Output = Annotated[Format, typer.Option("-o", "--output", help="Output format.")
 def emit(rows: Sequence[Mapping[str, object]], form: Format, columns: Sequence[str] | None = None) -> None:
     """Prints rows; `columns` selects and orders the table's columns."""
     if form is Format.json:
-        print(json.dumps(list(rows), indent=1, ensure_ascii=False))
+        print(plain_json(json.dumps(list(rows), indent=1, ensure_ascii=False)))
     elif form is Format.jsonl:
         for row in rows:
-            print(json.dumps(row, ensure_ascii=False))
+            print(plain_json(json.dumps(row, ensure_ascii=False)))
     elif rows:
         names = list(columns or rows[0])
         moments = {name for name in names if any(_is_moment(name, row.get(name)) for row in rows)}
@@ -54,12 +57,12 @@ def emit_one(row: Mapping[str, object], form: Format) -> None:
             head = [_title(name, moment=_is_moment(name, value)) for name, value in row.items()]
             _print_blocks(head, [[_cell(name, value) for name, value in row.items()]])
     else:
-        print(json.dumps(row, indent=1 if form is Format.json else None, ensure_ascii=False))
+        print(plain_json(json.dumps(row, indent=1 if form is Format.json else None, ensure_ascii=False)))
 
 
 def note(message: str) -> None:
     """Prints a line for people, on standard error."""
-    print(message, file=sys.stderr, flush=True)
+    print(plain_lines(message), file=sys.stderr, flush=True)
 
 
 def write_proof(path: Path, content: bytes) -> None:
@@ -87,14 +90,14 @@ def show(lines: Iterable[tuple[str, str]]) -> None:
     """Prints lines, each with a tone (one of `TONES`, or empty), in colour if standard output supports it."""
     if not sys.stdout.isatty() or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb":
         for line, _ in lines:
-            print(line.rstrip())
+            print(plain(line.rstrip()))
         return
     from rich.console import Console
     from rich.text import Text
 
     console = Console(highlight=False, soft_wrap=True)
     for line, tone in lines:
-        console.print(Text(line.rstrip(), style=TONES.get(tone, "")))
+        console.print(Text(plain(line.rstrip()), style=TONES.get(tone, "")))
 
 
 def clear() -> None:
@@ -146,13 +149,13 @@ def _cell(name: str, value: object) -> str:
     if name == "proof" and isinstance(value, str) and len(value) > PROOF_DIGITS_SHOWN:
         return f"{len(value) // 2} bytes: `tx status ID --proof-out FILE` writes it to a file that `verify` checks"
     if name == "failure" and isinstance(value, Mapping):
-        return f"{value.get('code')} at operation {value.get('operation')}"
+        return f"{plain(str(value.get('code')))} at operation {value.get('operation')}"
     if name == "signed_by" and isinstance(value, Mapping):
         from rustorium.types import Signers
 
-        return str(Signers(**value))
+        return plain(str(Signers(**value)))
     if not _is_moment(name, value):
-        return text(value)
+        return plain(text(value))
     at = datetime.fromtimestamp(int(str(value)) / 1000, UTC)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

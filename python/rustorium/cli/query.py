@@ -70,7 +70,7 @@ def query(
     """Read an account, its keys or a balance, and check the proof in the node's answer; or list keys without a
     proof."""
     from rustorium.client import bytes_to_text, text_to_bytes
-    from rustorium.errors import NotFound, UsageError
+    from rustorium.errors import Absent, NotFound, UsageError
     from rustorium.types import Subject
 
     if sum((bool(names), asset is not None, prefix is not None)) > 1:
@@ -99,9 +99,16 @@ def query(
     with client_of(net, node, genesis, timeout_s, checkpoint, token_file=token_file, trust=trust) as client:
         items: Mapping[Subject, SubjectContent]
         signers: Signers | None = None
+        proven = False
         if verify:
             state = _proven(client, subjects, where, proof_out)
             items, height, signers = state.items, state.at.height, state.claim.signed_by
+            proven = state.at.proven
+            if not proven:
+                note(
+                    "From the genesis file, signed by nobody: no block was shown. The chain may have gone on, so ask "
+                    "another node, too."
+                )
         else:
             items = {subject: client.held(subject, at=where) for subject in subjects}
             height = max(held.at.height for held in items.values() if held is not None)
@@ -110,8 +117,10 @@ def query(
     absent = [subject for subject in subjects if _is_absent(items[subject])]
     if absent:
         what = ", ".join(bytes_to_text(subject.key, encoding) for subject in absent if subject.key is not None)
-        how = "proven to be absent" if verify else "absent, on the node's word,"
-        raise NotFound(f"{what or account} is {how} at height {height}")
+        if proven:
+            raise Absent(f"{what or account} is proven to be absent at height {height}")
+        how = "by the genesis file alone," if verify else "on the node's word,"
+        raise NotFound(f"{what or account} is absent, {how} at height {height}")
 
 
 def _show(rows: "list[dict[str, object]]", signers: "Signers | None", output: Format) -> None:

@@ -239,8 +239,8 @@ def tx_status(
         proof = client.prove_transaction(transaction) if proof_out is not None else b""
     if found.state == "unknown":
         raise NotFound(
-            f"no node has executed transaction {transaction}: check the id; if you sent it, it may still be executed "
-            "until it expires, so don't sign another one before"
+            f"on the word of the nodes that were asked, none has executed transaction {transaction}: check the id; if "
+            "you sent it, it may still be executed until it expires, so don't sign another one before"
         )
     if proof_out is not None:
         write_proof(proof_out, proof)

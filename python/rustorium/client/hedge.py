@@ -15,7 +15,12 @@ from rustorium.errors import (
     Busy,
     ChainForked,
     ClientError,
+    NoStateRoot,
+    NotFound,
     NotReady,
+    ProofPruned,
+    Pruned,
+    Refused,
     RustoriumError,
     Unreachable,
     VerificationFailed,
@@ -23,6 +28,8 @@ from rustorium.errors import (
 
 T = TypeVar("T")
 
+WORDS = (NotFound, Refused, NoStateRoot, Pruned, ProofPruned)
+"""What one node says and another may contradict."""
 HEDGE_S = 0.25
 """Shortest wait for an answer before another node is asked, too."""
 HEDGE_ROUND_TRIPS = 4
@@ -34,7 +41,7 @@ class Round(Generic[T]):
     """One question that goes to nodes in order until one answers."""
 
     def __init__(self, endpoints: Endpoints, ask: Callable[[Endpoint], Awaitable[T]], *, absent: bool) -> None:
-        """`absent`: after a 404 the other nodes are asked, too."""
+        """`absent`: after a 404 or another refusal of a node the other nodes are asked, too."""
         self._endpoints, self._ask, self._absent = endpoints, ask, absent
         self._scope = anyio.CancelScope()
         self._waiting: list[Endpoint] = []
@@ -45,6 +52,8 @@ class Round(Generic[T]):
         self.causes: dict[str, str] = {}
         """Why the connection to an endpoint failed, by URL."""
         self.last: RustoriumError | None = None
+        self.told: RustoriumError | None = None
+        """What the last node said that answered, but not with what was asked for: a refused answer before others."""
         self.missing = self.refused = 0
 
     async def run(self, nodes: Sequence[Endpoint], deadline: float, patience_s: float) -> None:
@@ -95,9 +104,11 @@ class Round(Generic[T]):
             self.last = error
         elif isinstance(error, (BadResponse, VerificationFailed)) and not isinstance(error, ChainForked):
             self._endpoints.failed(endpoint, anyio.current_time())
-            self.last, self.refused = error.about(endpoint.url), self.refused + 1
-        elif isinstance(error, ClientError) and self._absent and error.exit_code == 3:
+            self.last = self.told = error.about(endpoint.url)
+            self.refused += 1
+        elif self._absent and (isinstance(error, WORDS) or type(error) is ClientError):
             self.last, self.missing = error, self.missing + 1
+            self.told = self.told if self.refused else error
         else:
             return False
         return True

@@ -16,7 +16,7 @@ from rustorium.client.base import address_of
 from rustorium.client.blocks import for_each
 from rustorium.client.listing import ListingMethods
 from rustorium.client.text import raw
-from rustorium.errors import BadResponse, ProofRefused, VerificationFailed
+from rustorium.errors import AbsenceUnproven, BadResponse, NotFound, ProofRefused, VerificationFailed
 from rustorium.types import At, Balance, BalancePage, HistoryPage, Subject, TransactionStatus, Version
 
 ID_BYTES = 32
@@ -42,8 +42,12 @@ class HistoryMethods(ListingMethods):
             params["before"] = arguments.whole(before, "before")
         path = f"/v1/accounts/{address_of(namespace)}/history/{name.hex()}"
         what = partial(_history, subject=(namespace, name.hex()), before=before)
-        page, url = await self._read_from(what, path, params=params)
-        if not (verify and self._trusts()):
+        verify = verify and self._trusts()
+        try:
+            page, url = await self._read_from(what, path, params=params, absent=verify)
+        except NotFound as error:
+            raise (AbsenceUnproven(error.endpoint) if verify else error) from None
+        if not verify:
             return page
         try:
             return replace(page, versions=await self._proven_versions(namespace, name, page.versions))

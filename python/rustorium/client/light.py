@@ -141,13 +141,15 @@ class LightClient:
         return self.trusted
 
     def at_genesis(self, subjects: Sequence[Subject]) -> ProvenState | None:
-        """Returns the content of subjects before the first block, from the genesis, so there is no proof for others.
-        `None` if the client started from a checkpoint. Errors: VerificationFailed."""
+        """Returns the content of subjects before the first block, from the genesis. Nobody signed it: `at.proven` is
+        `False`, and there is no proof for others. `None` if the client started from a checkpoint.
+
+        Errors: VerificationFailed."""
         if self._genesis is None:
             return None
         items = json.dumps([wire.question(subject) for subject in subjects])
         facts = json.loads(translate_errors(_native.genesis_state, self._genesis, items))
-        return _verified_proof(facts, b"", None).state
+        return _verified_proof(facts, b"", None, proven=False).state
 
     async def show(self, proof: bytes, *, max_age_s: float | None = None) -> dict[str, Any]:
         """Checks a proof (canonical bytes) and returns its facts; fetches the epoch changes that it needs. `max_age_s`:
@@ -307,7 +309,9 @@ class LightClient:
             raise fork from None
 
 
-def _verified_proof(facts: dict[str, Any], file: bytes, signers: Signers | None) -> VerifiedProof:
+def _verified_proof(
+    facts: dict[str, Any], file: bytes, signers: Signers | None, *, proven: bool = True
+) -> VerifiedProof:
     claim = Claim(
         int(facts["claimed_by"]["height"]),
         str(facts["claimed_by"]["digest"]),
@@ -319,7 +323,7 @@ def _verified_proof(facts: dict[str, Any], file: bytes, signers: Signers | None)
     receipt = wire.proven_receipt(facts) if "receipt" in facts else None
     state = None
     if kind == "read":
-        at = At(int(facts["height"]), str(facts["state_root"]), int(facts["shard"]), proven=True)
+        at = At(int(facts["height"]), str(facts["state_root"]), int(facts["shard"]), proven=proven)
         state = ProvenState(at, claim, dict(_subject_content(item, at) for item in facts["items"]), file)
     return VerifiedProof(kind, str(facts["chain"]), claim, facts, receipt, state)
 

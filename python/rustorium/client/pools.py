@@ -6,7 +6,7 @@ if they lead to a proven head.
 
 from rustorium import _native, arguments
 from rustorium.client.history import HistoryMethods
-from rustorium.errors import NotFound
+from rustorium.errors import Absent, NotFound
 from rustorium.types import Subject, Value
 
 RECORDS_MAX = 1_000
@@ -19,7 +19,7 @@ class PoolMethods(HistoryMethods):
     async def pool_head(self, pool: int = 1) -> bytes:
         """Returns the canonical bytes of a pool's head: tree, newest root, digest of all records; proven.
 
-        Errors: NotFound if the chain has no such pool; VerificationFailed, GenesisNeeded, NoStateRoot, Busy."""
+        Errors: Absent if the chain has no such pool; VerificationFailed, GenesisNeeded, NoStateRoot, Busy."""
         return await self._pool_value(pool, _native.pool_row("head"))
 
     async def pool_key(self, pool: int = 1) -> bytes:
@@ -47,7 +47,7 @@ class PoolMethods(HistoryMethods):
         subject = Subject(_native.pool_account(arguments.whole(pool, "pool")), key=row)
         held = (await self.proven([subject], at="current")).items[subject]
         if not isinstance(held, Value) or held.value is None:
-            raise NotFound(
+            raise (Absent if held is not None and held.at.proven else NotFound)(
                 f"this chain has no pool {pool}: its genesis names the pools that it has", code="no-such-pool"
             )
         return held.value

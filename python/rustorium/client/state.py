@@ -1,9 +1,10 @@
 """Methods that read the state: values, accounts and balances, verified here unless the caller opts out.
 
 Invariants: a proven answer was checked under a root that a quorum certified, is about the requested subjects, and is
-never older than this client's earlier proven reads and its own writes.
+never older than this client's earlier proven reads and its own writes; a node's word proves no absence.
 """
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Literal
@@ -23,6 +24,8 @@ from rustorium.client.subjects import subjects_of
 from rustorium.client.text import K, raw
 from rustorium.client.trust import translate_errors
 from rustorium.errors import (
+    AbsenceUnproven,
+    Absent,
     BadResponse,
     Busy,
     ClientError,
@@ -30,6 +33,7 @@ from rustorium.errors import (
     NotFound,
     OutcomeUnknown,
     ProofRefused,
+    RustoriumError,
     UsageError,
 )
 from rustorium.types import (
@@ -53,8 +57,13 @@ PATIENCE_S = 0.75
 """Time after which another node is asked for a root, too; a good node waits for the next root."""
 
 
+class _NothingYet(NotFound):
+    """A node says that its chain has no block yet, and this client has neither read nor written anything. The other
+    nodes are asked, too."""
+
+
 class _NothingProven(Exception):
-    """No root is certified yet, and this client has neither read nor written anything."""
+    """A node has said so in two rounds, and no other node proved anything in the first."""
 
 
 class StateMethods(BlockMethods):
@@ -132,14 +141,17 @@ class StateMethods(BlockMethods):
         return found
 
     async def account(self, address: str, *, verify: bool = True, max_age_s: float | None = None) -> Account:
-        """Returns an account's record, proven unless `verify=False`. Errors: NotFound, whose absence is proven, too."""
+        """Returns an account's record, proven unless `verify=False`. Errors: Absent, which is proven, too; NotFound on
+        a node's word, or before the first block."""
         subject = Subject(address)
         if not verify:
             return _account(await self.held(subject))
         state = await self.proven([subject], max_age_s=max_age_s)
         found = state.items[subject]
         if found is None:
-            raise NotFound(f"there is no account {address} at height {state.at.height}: make it with create_account")
+            kind = Absent if state.at.proven else NotFound
+            by = "" if state.at.proven else ", by the genesis file alone"
+            raise kind(f"there is no account {address} at height {state.at.height}{by}: make it with create_account")
         return _account(found)
 
     async def balance(
@@ -210,12 +222,14 @@ class StateMethods(BlockMethods):
         max_age_s: float | None = None,
     ) -> ProvenState:
         """Returns the content of up to 1,024 subjects, verified here, without a proof file; `at` and `max_age_s` as for
-        `prove`. Before the chain's first block it is the genesis state.
+        `prove`.
 
-        Errors: VerificationFailed, GenesisNeeded, NoStateRoot, Busy if no root came in time."""
+        Before the chain's first block it is the genesis state, which nobody signed: `at.proven` is `False`. It is taken
+        only if a node says that it has executed nothing, no endpoint or witness shows a block, and this client has
+        never seen one. Errors: VerificationFailed, GenesisNeeded, NoStateRoot, Busy if no root came in time."""
         try:
             return (await self._ask(subjects, at, 0, max_age_s, genesis=True))[0]
-        except _NothingProven:
+        except (_NothingYet, _NothingProven):
             state = self.light.at_genesis(subjects)
             if state is None:
                 # A checkpoint has no state, so the client waits for a root.
@@ -235,7 +249,8 @@ class StateMethods(BlockMethods):
         *,
         genesis: bool = False,
     ) -> tuple[ProvenState, bytes, dict[str, Any]]:
-        """Returns a checked proof. `genesis`: raises _NothingProven if the genesis says as much as a node can prove."""
+        """Returns a checked proof. `genesis`: raises _NothingYet or _NothingProven if the genesis says as much as a
+        node can prove."""
         if not 0 < len(subjects) <= PROOF_KEYS_MAX or len(set(subjects)) != len(subjects):
             raise UsageError(
                 f"a proof is about 1 to {PROOF_KEYS_MAX} different things, not {len(subjects)}: ask in parts"
@@ -294,6 +309,7 @@ class StateMethods(BlockMethods):
                 hex_of(subject.asset, "an asset id")
         question: dict[str, object] = {"items": [wire.question(subject) for subject in subjects]}
         question |= {"from_height": least} if at == "proven" else {"at": str(at)}
+        empty: set[str] = set()
 
         async def ask(endpoint: Endpoint) -> tuple[ProvenState, bytes, dict[str, Any]]:
             wait_s = min(WAIT_S, WAIT_SHARE * max(0.0, deadline - anyio.current_time()))
@@ -309,9 +325,16 @@ class StateMethods(BlockMethods):
                     waits=True,
                 )
             except Busy as error:
-                if genesis and error.code == "not-proven-yet" and self._floors.least(light.shard) == 0:
+                fresh = genesis and error.code == "not-proven-yet" and self._floors.least(light.shard) == 0
+                if not fresh or not await self._nothing_executed(endpoint, deadline):
+                    raise
+                if endpoint.url in empty:
                     raise _NothingProven from None
-                raise
+                empty.add(endpoint.url)
+                raise _NothingYet(f"{endpoint.url} has executed nothing yet") from None
+            except NotFound:
+                # A node that knows of no such thing proves its absence.
+                raise AbsenceUnproven(endpoint.url) from None
             proof = translate_errors(_native.wrap_proof, "read", wire.parse(wire.proof, body))
             facts = await self._show(light, proof, max_age_s)
             state = light.typed(facts).state
@@ -331,7 +354,36 @@ class StateMethods(BlockMethods):
                 raise ProofRefused(f"a node proved the state of height {height}, which isn't what was asked for")
             return state, proof, facts
 
-        return await self._transport.first(ask, deadline, patience_s=PATIENCE_S)
+        return await self._transport.first(ask, deadline, absent=True, patience_s=PATIENCE_S)
+
+    async def _nothing_executed(self, endpoint: Endpoint, deadline: float) -> bool:
+        """Returns whether a node says that its chain, which is this one, has no block yet, and no other endpoint or
+        witness says that it has one. Errors: ProofRefused if the node is of another chain."""
+        chain, height = await self._chain_and_height(endpoint, deadline)
+        if chain != self.light.chain:
+            raise ProofRefused(
+                f"{endpoint.url} is of chain {chain}, and the genesis is of chain {self.light.chain}: give the "
+                "genesis of the chain that you mean, and a node of it"
+            )
+        heights = [height]
+        soon = min(deadline, anyio.current_time() + WAIT_S)
+
+        async def ask(other: Endpoint) -> None:
+            with contextlib.suppress(RustoriumError):
+                chain, height = await self._chain_and_height(other, soon)
+                if chain == self.light.chain:
+                    heights.append(height)
+
+        async with anyio.create_task_group() as tasks:
+            for other in self._transport.endpoints.all:
+                if other is not endpoint:
+                    tasks.start_soon(ask, other)
+            tasks.start_soon(self._witnesses.add_heights, self.light.chain, heights, soon)
+        return max(heights) == 0
+
+    async def _chain_and_height(self, endpoint: Endpoint, deadline: float) -> tuple[str, int]:
+        """Returns which chain a node is of, and its newest height, final or executed."""
+        return wire.parse(wire.chain_and_height, await self._transport.attempt("GET", endpoint, "/v1/status", deadline))
 
 
 def _value_of(subject: Subject, answer: wire.Answer) -> Value:

@@ -145,6 +145,7 @@ class Group:
                 media=SUBMISSION_MEDIA,
                 attempt_s=attempt_s + GRACE_S,
                 waits=True,
+                named=False,
             )
         except Unreachable as error:
             self._last = error

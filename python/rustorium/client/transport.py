@@ -18,8 +18,9 @@ from rustorium.client.endpoints import Endpoint, Endpoints
 from rustorium.client.hedge import HEDGE_S, Round
 from rustorium.client.wire import decoded, parse, problem
 from rustorium.errors import (
-    BadResponse,
     Busy,
+    ClientError,
+    NotFound,
     NotReady,
     RustoriumError,
     TlsRefused,
@@ -94,7 +95,7 @@ class Transport:
         absent: bool = False,
     ) -> T:
         """Reads JSON from the nearest node that answers, and parses it by `what`. After an answer that `what` refuses
-        the other nodes are asked; with `absent`, after a 404, too.
+        the other nodes are asked; with `absent`, after a 404 or another refusal, too.
 
         Errors: that of the node's problem document, Unreachable at the deadline, BadResponse."""
         return (await self.get_from(what, path, deadline, params=params, absent=absent))[0]
@@ -126,12 +127,13 @@ class Transport:
         """Returns the first answer, from the nearest nodes on; another node is asked, too, if one takes longer than
         `patience_s`.
 
-        A node whose answer can't be verified isn't asked again in this round. With `absent`, after a 404 the other
-        nodes are asked, too.
+        A node whose answer can't be verified isn't asked again in this round. With `absent`, after a 404 or another
+        refusal of a node the other nodes are asked, too.
 
         Errors: those of `ask`, Unreachable at the deadline, VerificationFailed if no answer could be verified."""
         causes: dict[str, str] = {}
         last: RustoriumError | None = None
+        told: RustoriumError | None = None
         pause = PAUSE_S_MIN
         while True:
             nodes = await self.order(deadline)
@@ -140,13 +142,14 @@ class Transport:
             if turn.answers:
                 return turn.answers[0]
             causes |= {endpoint.url: "no answer yet" for endpoint in turn.asked} | turn.causes
-            last = turn.last or last
-            if last is not None and len(nodes) in (turn.missing, turn.refused):
-                raise last
+            last, told = turn.last or last, turn.told or told
+            if turn.told is not None and turn.missing + turn.refused == len(nodes):
+                raise turn.told
             if anyio.current_time() + pause >= deadline:
-                told = isinstance(last, BadResponse) or (last is not None and last.exit_code in (3, 4))
-                if last is not None and (told or last.code == "not-proven-yet"):
+                if isinstance(last, Busy) and last.code == "not-proven-yet":
                     raise last
+                if told is not None and not isinstance(last, (Busy, NotReady)):
+                    raise told
                 raise _unreachable(causes, last)
             await anyio.sleep(pause)
             pause = min(2 * pause, PAUSE_S_MAX)
@@ -163,9 +166,10 @@ class Transport:
         media: str | None = None,
         attempt_s: float = READ_ATTEMPT_S,
         waits: bool = False,
+        named: bool = True,
     ) -> Any:
         """Sends one request to one node. `waits`: the node may wait before it answers, so the time measures no round
-        trip.
+        trip. `named`: the sentence of a problem document, which is the node's, is introduced by the node's URL.
 
         Errors: Unreachable, TlsRefused, or that of the node's problem document."""
         if self._closed:
@@ -192,7 +196,7 @@ class Transport:
             if isinstance(error_found, (Busy, NotReady)) or response.status_code >= 500:
                 retry_s = error_found.retry_after_ms / 1000 if isinstance(error_found, Busy) else None
                 self.endpoints.failed(endpoint, anyio.current_time(), retry_s)
-            raise error_found
+            raise _introduced(error_found, endpoint.url) if named else error_found
         if body is None:
             self.endpoints.failed(endpoint, anyio.current_time())
             message = f"{endpoint.url} doesn't answer with JSON: check that it is a node's HTTP API"
@@ -222,6 +226,14 @@ class Transport:
             async with anyio.create_task_group() as group:
                 for endpoint in self.endpoints.all:
                     group.start_soon(ask, endpoint)
+
+
+def _introduced(error: RustoriumError, url: str) -> RustoriumError:
+    """Says whose word a sentence is."""
+    if isinstance(error, ClientError):
+        error.endpoint = url
+    error.args = (f"on the word of {url}: {error}" if isinstance(error, NotFound) else f"{url} answered: {error}",)
+    return error
 
 
 def _unreachable(causes: Mapping[str, str], last: RustoriumError | None) -> RustoriumError:

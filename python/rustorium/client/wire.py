@@ -10,18 +10,29 @@ from typing import Any, TypeVar
 import msgspec
 
 from rustorium.errors import (
+    AbsenceUnproven,
+    Absent,
     BadResponse,
     Busy,
+    ChainForked,
     ClientError,
+    EpochUnknown,
     NoStateRoot,
     NotFound,
     NotReady,
     ProofPruned,
+    ProofRefused,
+    ProofTooOld,
     Pruned,
     Refused,
     RustoriumError,
+    TlsRefused,
+    TrustExpired,
+    Unreachable,
+    VerificationFailed,
 )
 from rustorium.health.catalogue import retired_because
+from rustorium.plain import CODE_CHARACTERS_MAX, TEXT_CHARACTERS_MAX, plain
 from rustorium.types import (
     SUBMISSION_BYTES_MAX,
     SUBMISSION_TRANSACTIONS_MAX,
@@ -47,6 +58,23 @@ SUBMISSION_MEDIA = "application/octet-stream"
 RETRY_MS, RETRY_MS_MAX = 100, 60_000
 PROBLEM_CHARACTERS_MAX = 300
 _U32 = struct.Struct("<I")
+OWN_CODES = frozenset(
+    kind.code
+    for kind in (
+        Absent,
+        AbsenceUnproven,
+        BadResponse,
+        ChainForked,
+        EpochUnknown,
+        ProofRefused,
+        ProofTooOld,
+        TlsRefused,
+        TrustExpired,
+        Unreachable,
+        VerificationFailed,
+    )
+)
+"""Codes of what only this client can find."""
 _NO_EFFECT_YET = ("busy", "pool-full", "sender-full", "unavailable", "not-ready")
 
 
@@ -89,21 +117,24 @@ def parse(what: Callable[[Any], T], answer: object) -> T:
     try:
         return what(answer)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError) as error:
-        name = f"{type(error).__name__}: {error}"[:PROBLEM_CHARACTERS_MAX]
+        name = plain(f"{type(error).__name__}: {error}", PROBLEM_CHARACTERS_MAX)
         raise BadResponse(f"a node's answer can't be read ({name}): it may run another version") from None
 
 
 def spelled(code: object) -> str:
     """Returns a code in today's spelling: nodes of 0.1.0 join its words by underscores."""
-    return str(code).replace("_", "-")
+    return plain(str(code).replace("_", "-"), CODE_CHARACTERS_MAX)
 
 
 def problem(status: int, body: object) -> RustoriumError:
-    """Returns the error for a problem+json answer."""
+    """Returns the error for a problem+json answer. Its text is the node's; a code of this client's own verdicts is not
+    taken from it."""
     fields: Answer = body if isinstance(body, Mapping) else {}
     code = spelled(fields.get("code") or f"http-{status}")
+    if code in OWN_CODES:
+        code = f"http-{status}"
     detail = str(fields.get("detail") or fields.get("title") or f"the node answered with status {status}")
-    message = detail[:1].lower() + detail[1:].rstrip(".")
+    message = plain(detail[:1].lower() + detail[1:].rstrip("."), TEXT_CHARACTERS_MAX)
     if code == "no-state-root":
         return NoStateRoot(message)
     if code == "pruned":
@@ -143,7 +174,7 @@ def submitted(answer: Answer, shard: int) -> Submitted | Refused | str:
     if status == "timed-out":
         return str(answer["id"])
     if status == "refused":
-        message = str(answer["message"]).rstrip(".")
+        message = plain(str(answer["message"]).rstrip("."), TEXT_CHARACTERS_MAX)
         code = spelled(answer["code"])
         if answer.get("retry_after_ms") is not None or code in _NO_EFFECT_YET:
             return Busy(message, code=code, retry_after_ms=_retry_ms(answer.get("retry_after_ms")))
@@ -304,6 +335,12 @@ def node_status(answer: Answer) -> NodeStatus:
         # Nodes of earlier versions report no findings.
         findings=tuple(finding(one) for one in answer.get("findings", ())),
     )
+
+
+def chain_and_height(answer: Answer) -> tuple[str, int]:
+    """Returns a node's chain, and its newest height, final or executed."""
+    found = node_status(answer)
+    return plain(found.chain, CODE_CHARACTERS_MAX), max(found.height, found.executed, found.claimed)
 
 
 def committee(answer: Answer) -> Answer:

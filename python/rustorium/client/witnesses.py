@@ -4,6 +4,7 @@ Invariants: a witness is only asked whether it has the same block; a different b
 finds it final; witnesses never get a token.
 """
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -48,6 +49,19 @@ class Witnesses:
         for witness in self._all:
             await witness.transport.aclose()
 
+    async def add_heights(self, chain: str, heights: list[int], deadline: float) -> None:
+        """Appends the newest heights of the witnesses that answer and are of the chain; the witnesses' claims."""
+
+        async def ask(witness: _Witness) -> None:
+            with contextlib.suppress(RustoriumError):
+                of, height = await witness.transport.get(wire.chain_and_height, "/v1/status", deadline)
+                if of == chain:
+                    heights.append(height)
+
+        async with anyio.create_task_group() as tasks:
+            for witness in self._all:
+                tasks.start_soon(ask, witness)
+
     async def confirm(self, proof: bytes, facts: Mapping[str, Any], source: str) -> None:
         """Asks all witnesses for the header of a checked proof. One that has it is enough; one that shows another final
         header is evidence of a fork. Errors: ChainForked, WitnessesSilent."""
@@ -63,7 +77,7 @@ class Witnesses:
             except ChainForked as error:
                 forks.append(error)
             except RustoriumError as error:
-                silent.append(f"{witness.url}: {error}")
+                silent.append(str(error) if witness.url in str(error) else f"{witness.url}: {error}")
 
         async with anyio.create_task_group() as tasks:
             for witness in self._all:

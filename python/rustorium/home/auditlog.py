@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from rustorium.access.files import create, unwritable
 from rustorium.access.keyfiles import public_part
-from rustorium.errors import HomeError, HomeMissing, NotFound, UsageError, VerificationFailed
+from rustorium.errors import Absent, HomeError, HomeMissing, NotFound, UsageError, VerificationFailed
 from rustorium.home.paths import Home
 
 if TYPE_CHECKING:
@@ -77,10 +77,17 @@ def put_anchor(client: "Client", key: "Key", node_key: bytes, head: str) -> "Sub
 
 
 def get_anchor(client: "Client", account: str, node_key: bytes) -> str:
-    """Returns the head that an account stored last, proven. Errors: ClientError, NotFound, VerificationFailed."""
-    value = client.get(account, anchor_name(node_key))
+    """Returns the head that an account stored last, proven. Errors: ClientError, NotFound (Absent if that is
+    proven), VerificationFailed."""
+    found = client.read(account, anchor_name(node_key), at="proven")
+    value = found.value
+    if value is None and not found.at.proven:
+        raise NotFound(
+            f"by the genesis file alone {account} has no anchor: no node showed a block, so ask again once the chain "
+            "has begun, or ask another node"
+        )
     if value is None:
-        raise NotFound(f"{account} has not anchored an audit log of this node: run `audit anchor` with its key first")
+        raise Absent(f"{account} has not anchored an audit log of this node: run `audit anchor` with its key first")
     try:
         head = value.decode("ascii")
         parse_anchor(head)

@@ -12,6 +12,7 @@ from rustorium.errors import UsageError
 from rustorium.observe.nodelogs.lines import LEVELS
 from rustorium.observe.nodelogs.merge import MergedLine
 from rustorium.observe.watching import UNITS, seconds_of
+from rustorium.plain import plain
 
 HEIGHT_MAX = 2**64 - 1
 HEAD = ("ts", "level", "target", "event", "node")
@@ -90,8 +91,7 @@ def as_text(line: MergedLine) -> str:
     at = datetime.fromtimestamp(line.at_ms / 1000, UTC)
     rest = " ".join(f"{key}={_value(value)}" for key, value in line.entry.fields.items() if key not in HEAD)
     head = f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03}Z {line.node:<10} {line.entry.level:<5}"
-    text = f"{head} {line.entry.event} {rest}"
-    return "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text.rstrip())
+    return plain(f"{head} {line.entry.event} {rest}".rstrip())
 
 
 def _value(value: object) -> str:
