@@ -469,7 +469,8 @@ def _convert(section: str, values: Mapping[str, object], origins: Mapping[str, s
         key = path.strip("`.").partition("[")[0]
         where = origins.get(f"{section}.{key}", source)
         name = f"{section}.{key}" if key else f"[{section}]"
-        raise ConfigError(f"{where}: {name} is wrong: {what[:1].lower() + what[1:]}") from None
+        form = '; write a table [p2p.peers] with a line name = "host:port" for each node' if name == "p2p.peers" else ""
+        raise ConfigError(f"{where}: {name} is wrong: {what[:1].lower() + what[1:]}{form}") from None
 
 
 def _check_address(address: str, where: str) -> None:

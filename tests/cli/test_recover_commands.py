@@ -45,7 +45,7 @@ def test_a_home_with_nothing_wrong_has_no_steps(cli: Cli, home: Home) -> None:
     before = picture(home)
     ended = cli("recover", "manual", "--home", home.path, "--dry-run", "-o", "json")
     assert (ended.code, json.loads(ended.out)) == (0, [])
-    assert "report no problem" in ended.err
+    assert "shows no problem, but its node isn't running: start the node again, by" in ended.err
     assert picture(home) == before
 
 
@@ -136,6 +136,38 @@ def test_a_store_is_never_moved_without_peers_that_could_fill_another(cli: Cli, 
     ended_with(home, "store-corrupt")
     [step] = json.loads(cli("recover", "manual", "--home", home.path, "--dry-run", "-o", "json").out)
     assert (step["act"], "no peers" in step["what"]) == ("ask", True)
+
+
+def test_the_genesis_names_peers_that_fill_a_store(cli: Cli, tmp_path: Path, passphrase: Path) -> None:
+    secret, named = ("--passphrase-file", passphrase, "-o", "json"), list[str | Path]()
+    for number in range(4):
+        name, place = f"node-{number}", tmp_path / f"node-{number}.json"
+        address = f"10.0.0.{number + 1}:26650"
+        place.write_text(cli("init", "--home", tmp_path / name, "--name", name, "--address", address, *secret).out)
+        named += ["--validator", place]
+    operator = tmp_path / "operator.json"
+    operator.write_text(cli("keys", "new", tmp_path / "operator.key", *secret).out)
+    home = Home(tmp_path / "node-0")
+    made = cli("genesis", "new", *named, "--operator", operator, "--single-operator", "--out", home.genesis)
+    assert made.code == 0, made.err
+    ended_with(home, "store-corrupt")
+
+    def act() -> str:
+        [step] = json.loads(cli("recover", "manual", "--home", home.path, "--dry-run", "-o", "json").out)
+        return str(step["act"])
+
+    assert (home.load_config().config.p2p.peers, act()) == ({}, "refill")
+    content = json.loads(home.genesis.read_text())
+    for validator in content["validators"][1:]:
+        validator["address"] = ""
+    home.genesis.write_text(json.dumps(content))
+    assert act() == "ask", "its own address is no peer's"
+
+
+def test_a_home_that_is_gone_can_be_restored(cli: Cli, tmp_path: Path) -> None:
+    for command in (("start",), ("recover", "manual", "--dry-run")):
+        cli(*command, "--home", tmp_path / "gone").fails(3, "backup restore")
+    assert "backup restore" in cli("doctor", "--home", tmp_path / "gone").out
 
 
 def test_freeing_space_never_removes_evidence(home: Home, passphrase: Path) -> None:

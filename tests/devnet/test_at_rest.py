@@ -260,6 +260,9 @@ def test_the_storage_key_is_replaced_under_load_and_over_a_kill(devnet_factory: 
         opened = ("--passphrase-file", new, "--keys-passphrase-file", old_passphrase)
         cli("backup", "restore", "--home", restored, "--from", there, *backup_key, *opened)
         assert (restored / "storage.key.old").read_bytes() == old.read_bytes()
+        # The next backup of the restored home goes to the same place, with the same key.
+        cli("backup", "create", "--home", restored, "--to", there, "--passphrase-file", old_passphrase)
+        cli("backup", "verify", "--home", restored, "--from", there, "--passphrase-file", old_passphrase)
         net.spawn(0)
         net.wait_ready()
         wait_for("the rotation's end", lambda: rotation(home.path) is False)

@@ -201,6 +201,7 @@ def test_a_token_is_in_no_line_of_the_audit_log_and_its_maker_is(tmp_path: Path)
     in_trio(work)
     [ordered] = node.said("token creation ordered")
     assert (ordered["name"], ordered["role"], ordered["expires_in_ms"], ordered["token"]) == ("x", "admin", "5", "t")
+    assert ordered["token_role"] == "operate", "beside the caller's role"
     assert node.said("token revocation ordered")[0]["name"] == "x"
     written = json.dumps([node.lines, found.trail.due(0)])
     assert texts[0] not in written

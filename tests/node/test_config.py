@@ -47,6 +47,7 @@ def test_flags_beat_environment_beats_file() -> None:
         ("[http]\nlisten = '8080'", "http.listen is wrong: '8080' is not host:port"),
         ("[http]\nlisten = 'x:99999'", "is not host:port"),
         ("[p2p.peers]\nnode-1 = 'nowhere'", 'p2p.peers."node-1" is wrong'),
+        ("[p2p]\npeers = ['a:1']", 'got `array`; write a table [p2p.peers] with a line name = "host:port"'),
         ("[gateway]\nhosts = ['https://ledger.example']", "without scheme and port"),
         ("[gateway]\nhosts = ['ledger.example:443']", "without scheme and port"),
         ("[gateway]\nhosts = ['']", "without scheme and port"),

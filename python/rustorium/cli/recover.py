@@ -32,7 +32,7 @@ def auto(
     found = home_of(home)
     loaded = found.load_config(os.environ)
     if dry_run:
-        _show(_steps(found, loaded.config.recovery)[1], output)
+        _show(*_steps(found, loaded.config.recovery), output)
         return
     import trio
 
@@ -73,7 +73,7 @@ def manual(
         _undo(operator, name, dry_run, yes, output)
         return
     running, steps = _steps(found, loaded.config.recovery)
-    _show(steps, output)
+    _show(running, steps, output)
     if dry_run:
         return
     for step in steps:
@@ -104,7 +104,9 @@ def _steps(home: "Home", config: "RecoverySection") -> "tuple[bool, list[Step]]"
     return examine(home, config)
 
 
-def _show(steps: "list[Step]", output: Format) -> None:
+def _show(running: bool, steps: "list[Step]", output: Format) -> None:
+    from rustorium.node.recovery.manual import RESTART
+
     rows = [
         {
             "trouble": step.trouble.code,
@@ -116,5 +118,7 @@ def _show(steps: "list[Step]", output: Format) -> None:
         for step in steps
     ]
     emit(rows, output, COLUMNS)
-    if not rows:
+    if not rows and running:
         note("This home and its node report no problem.")
+    elif not rows:
+        note(f"This home shows no problem, but its node isn't running: {RESTART}.")

@@ -141,7 +141,10 @@ class Home:
         # A newer release's keys are unknown here: refuse the home instead of suggesting the nearest known key.
         homeformat.refuse_newer(self.path)
         if not self.config.exists():
-            advice = f"name another --home, or make one with `rustorium-node init --home {self.path}`"
+            advice = (
+                f"name another --home, make one with `rustorium-node init --home {self.path}`, or restore it with "
+                "`rustorium-node backup restore`"
+            )
             raise HomeMissing(f"there is no {self.config}: {advice}")
         return load(read_text(self.config), environment, flags, source=str(self.config))
 

@@ -1,11 +1,12 @@
 //! Restart and power loss.
 
-use crate::chain::{N, account_of_lane, v};
+use crate::chain::{ACCOUNTS, N, account, account_of_lane, v};
 use crate::net::Net;
 use crate::ports::from;
 use crate::steps;
 use rustorium_shard::port::{Effect, Input, PayloadStatus};
 use rustorium_storage::{RecordKind, Store};
+use rustorium_txpool::home_lane;
 use rustorium_types::{Batch, BlockDigest, Epoch, Height, Message, Operation, Request, View, VoteKind};
 
 #[test]
@@ -226,4 +227,64 @@ fn nothing_is_signed_in_an_epoch_that_the_journal_has_forgotten() {
     steps::settle(&mut net);
     let signed = |message: &Message| matches!(message, Message::Vote(_) | Message::Proposal(_) | Message::Batch(_));
     assert_eq!(net.log[since..].iter().filter(|(_, _, message)| signed(message)).count(), 0);
+}
+
+/// Returns a chain in epoch 1, in whose epoch 0 node 1 cut batches.
+fn in_epoch_1_after_batches_of_node_1() -> Net {
+    let mut net = steps::net(N);
+    (0..2).for_each(|_| batch_of_node_1(&mut net));
+    steps::operate(&mut net, 0, vec![Operation::EndEpoch { epoch: Epoch(0) }]);
+    batch_of_node_1(&mut net);
+    assert_eq!((steps::epoch(&net, 1), net.ports(1).retired.clone()), (1, None));
+    net
+}
+
+/// Has node 1 cut a batch, and everybody execute it.
+fn batch_of_node_1(net: &mut Net) {
+    let at_home = |number: &usize| (0..2).all(|epoch| home_lane(&account(*number), Epoch(epoch), N) == v(1));
+    let id = net.submit_of(1, (1..ACCOUNTS).find(at_home).unwrap());
+    steps::settle(net);
+    assert!((0..N).all(|index| net.is_final(index, &id)));
+}
+
+/// Has the journal of node 1 free everything that the store has on disk.
+fn free_journal_of_node_1(net: &mut Net) {
+    net.sync_store(1);
+    net.run();
+    net.ports(1).journal.retain(|record| record.kind == RecordKind::Floor);
+}
+
+/// R27: a floor of a later epoch covers the whole lane of an earlier one. Peers show the batches of the earlier epoch
+/// while they fill the new store.
+#[test]
+fn a_lost_store_alone_does_not_retire_a_key_that_signed_batches_in_an_earlier_epoch() {
+    let mut net = in_epoch_1_after_batches_of_node_1();
+    free_journal_of_node_1(&mut net);
+    net.lose_store(1);
+    (0..4).for_each(|_| steps::settle(&mut net));
+    assert_eq!((net.ports(1).retired.clone(), steps::epoch(&net, 1), net.height(1)), (None, 1, net.height(0)));
+    let since = net.log.len();
+    batch_of_node_1(&mut net);
+    let votes = |from, message: &Message| from == 1 && matches!(message, Message::Vote(_));
+    assert!(net.log[since..].iter().any(|(from, _, message)| votes(*from, message)), "it votes again");
+}
+
+/// R27: a copy of the journal that is older than the newest batch is found out in the floor's own epoch.
+#[test]
+fn an_older_journal_under_a_lost_store_retires_the_key_in_the_floors_epoch() {
+    let mut net = in_epoch_1_after_batches_of_node_1();
+    free_journal_of_node_1(&mut net);
+    let copy = (net.ports(1).journal.clone(), net.ports(1).next, net.ports(1).synced);
+    batch_of_node_1(&mut net);
+    net.stop(1);
+    let ports = net.ports(1);
+    (ports.journal, ports.next, ports.synced) = copy;
+    ports.may_retire = true;
+    net.lose_store(1);
+    (0..4).for_each(|_| steps::settle(&mut net));
+    let lacks = net.ports(1).retired.clone();
+    assert!(
+        lacks.as_ref().is_some_and(|lacks| lacks != "batch 0 of its lane"),
+        "{lacks:?}: the journal has let go of 0"
+    );
 }

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from rustorium import _native
-from rustorium.access.passphrases import find_passphrase
-from rustorium.access.private import make_folder
+from rustorium.access.passphrases import find_passphrase, known_passphrase
+from rustorium.access.private import make_folder, read_text, write_private
 from rustorium.errors import HomeError, KeyFileMissing, NodeError, NotReady, UsageError, VerificationFailed
 from rustorium.home.format import look, refuse_newer
 from rustorium.home.keys import open_signing_key, open_storage_key
@@ -256,12 +256,14 @@ def restore(
     """Restores a home that doesn't exist yet, from a destination with a backup that reaches `at_least`.
     `keys_passphrase_file`: passphrase of the keys in the backup, if it differs from the backup key's.
 
+    The home gets the backup key, so that its next backup can go to the same place.
+
     Errors: KeyFileError, NativeError, VerificationFailed; after an error there is still no home."""
     if at_least is not None:
         _, older = listed(None, place, key, opener, at_least)
         if older is not None:
             raise older
-    backups = opener.backups(place, key)
+    backups, of_key = opener.backups(place, key), opener
     if keys_passphrase_file is not None:
         opener = replace(opener, passphrase_file=keys_passphrase_file)
     fetched: list[_native.Restoring] = []
@@ -278,9 +280,20 @@ def restore(
     storage = open_storage_key(staged.storage_key, opener.passphrase_file, opener.environment)
     chain = _native.genesis_hash(staged.genesis_bytes())
     restored: dict[str, object] = run(backups, lambda: restoring.prove(chain, storage), advance)
+    _keep_key(key, of_key, staged, opener)
     _audit(staged, opener, "restored", {"destination": place.destination, **restored})
     restoring.settle()
     return {"home": str(home.path), "home_format": look(home.path).format, **restored}
+
+
+def _keep_key(key: Path, of_key: Opener, home: Home, of_home: Opener) -> None:
+    """Copies the backup key into a home, sealed with the passphrase of the home's keys where that is known."""
+    kept = home.path / KEY_NAME
+    write_private(kept, read_text(key))
+    old = known_passphrase(key, of_key.passphrase_file, of_key.environment)
+    new = known_passphrase(home.node_key, of_home.passphrase_file, of_home.environment)
+    if old is not None and new is not None and old != new:
+        _native.reseal_key(str(kept), old, new)
 
 
 @contextmanager

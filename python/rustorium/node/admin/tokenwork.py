@@ -38,9 +38,11 @@ def parse_token_request(arguments: Arguments) -> tuple[Role | None, Scope | None
 
 
 def fields_of(arguments: Arguments) -> dict[str, object]:
-    """Returns the order's fields for the audit log, shortened: invalid names are refused only later."""
-    names = ("name", "role", "gateway", "expires_in_ms")
-    return {name: str(value)[:64] for name in names if isinstance(value := arguments.get(name), (str, int))}
+    """Returns the order's fields for the audit log, shortened: invalid names are refused only later. `token_role` is
+    the token's role, beside the caller's `role`."""
+    names = {"name": "name", "role": "token_role", "gateway": "gateway", "expires_in_ms": "expires_in_ms"}
+    found = {field: arguments.get(name) for name, field in names.items()}
+    return {field: str(value)[:64] for field, value in found.items() if isinstance(value, (str, int))}
 
 
 def create(path: Path, arguments: Arguments, now_ms: int) -> dict[str, object]:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from rustorium import _native
+from rustorium.access.keyfiles import public_part
 from rustorium.config import Config, Loaded, is_address, split_address
-from rustorium.errors import ConfigError, HomeError, KeyFileMissing
+from rustorium.errors import ConfigError, HomeError, KeyFileError, KeyFileMissing
 from rustorium.home import format as homeformat
 from rustorium.home.endpoints import tls_files
 from rustorium.home.followers import AllowedFollowers
@@ -230,6 +231,19 @@ def _peers(home: Home, config: Config, validators: list[dict[str, Any]], node_ke
         ],
         "seeds": [{"node_key_hex": name.lower(), "address": address} for name, address in seeds.items()],
     }
+
+
+def knows_peers(home: Home, config: Config) -> bool:
+    """Returns whether `config.toml` or the genesis has the address of another node. A genesis or a node key that can't
+    be read names nobody: the node's start reports it."""
+    if config.p2p.peers:
+        return True
+    try:
+        validators = json.loads(_native.genesis_describe(home.genesis_bytes()))["validators"]
+        _, own = public_part(home.node_key)
+    except (HomeError, KeyFileError, _native.NativeError):
+        return False
+    return any(one.get("address") and one["node_key"] != own for one in validators)
 
 
 def _shaper(home: Home, config: Config, n: int) -> dict[str, object] | None:

@@ -39,6 +39,7 @@ from rustorium.home.keys import open_signing_key
 from rustorium.home.paths import Home
 from rustorium.logs import Logger
 from rustorium.node.admin.socket import call
+from rustorium.node.loop.launch import knows_peers
 from rustorium.node.loop.notify import VARIABLES, Notifier
 from rustorium.node.loop.supervisor import END_SIGNALS
 from rustorium.node.loop.watch import free_bytes, wall_ms
@@ -73,7 +74,7 @@ class Recovery:
         # Before the first act: without the key no act could be signed later.
         self._key = open_signing_key(self._home.node_key, "node", orders.passphrase_file, orders.environment)
         self._journal = RecoveryState(self._home)
-        alone = not orders.config.p2p.peers
+        alone = not knows_peers(self._home, orders.config)
         self._planner = Planner(self._config, self._journal.history(), alone=alone)
         self._stopping = trio.Event()
         self._notifier = Notifier(orders.environment, os.getpid())

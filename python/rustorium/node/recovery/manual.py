@@ -17,6 +17,7 @@ from rustorium.home.lock import stopped
 from rustorium.home.noting import note_by_operator
 from rustorium.home.paths import Home
 from rustorium.node.admin.socket import call
+from rustorium.node.loop.launch import knows_peers
 from rustorium.node.loop.watch import free_bytes
 from rustorium.node.recovery.quarantine import free_space, move_aside, removable_files, restore_store
 from rustorium.node.recovery.state import last_end, order_prune
@@ -44,7 +45,7 @@ def examine(home: Home, config: RecoverySection) -> tuple[bool, list[Step]]:
     try:
         status = call(home.admin_socket, "status")
     except NotReady:
-        alone, prune = not home.load_config().config.p2p.peers, _may_prune(home, config, running=False)
+        alone, prune = not knows_peers(home, home.load_config().config), _may_prune(home, config, running=False)
         return False, [manual_step(trouble, alone=alone, prune=prune) for trouble in _at_rest(home, config)]
     findings = [Trouble(str(f["code"]), str(f["evidence"])) for f in status.get("findings") or []]
     cut = any(trouble.code == "history-cut" for trouble in findings)

@@ -41,7 +41,7 @@ pub(crate) struct WaitLimits {
 /// The validator key's standing, and the effects that wait for it.
 pub(crate) struct KeyStanding {
     standing: Standing,
-    /// Seq below which the journal may have freed own batches.
+    /// Seq below which the journal may have freed own batches, by a floor of this epoch.
     floor_seq: u64,
     /// True if the journal has already freed records of a later epoch, so it isn't known what was signed in this one.
     past: bool,
@@ -92,9 +92,10 @@ impl KeyStanding {
         matches!(self.standing, Standing::Retired)
     }
 
-    /// Returns the seq below which the journal may have freed own batches.
+    /// Returns the seq below which the journal may have freed own batches. A floor of a later epoch is above the whole
+    /// lane of this one.
     pub(crate) fn floor_seq(&self) -> u64 {
-        self.floor_seq
+        if self.past { u64::MAX } else { self.floor_seq }
     }
 
     /// Stops signing for good.
