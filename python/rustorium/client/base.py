@@ -71,7 +71,10 @@ class ClientBase:
         self._light: LightClient | None = None
         self._chain = _native.genesis_hash(self._genesis) if self._genesis is not None else None
         if self._checkpoint is not None and self.light.chain != (self._chain or self.light.chain):
-            raise UsageError("the checkpoint is of another chain than the genesis: give those of one chain")
+            raise UsageError(
+                f"the checkpoint is of another chain ({self.light.chain}) than the genesis ({self._chain}): give those "
+                "of one chain"
+            )
         self._streams: list[EventStream] = []
         self._floors = Floors()
         self._sender = Sender(self._transport, self._check_receipt if self._trusts() else None, self.chain)
