@@ -25,7 +25,7 @@ from rustorium.client.sender import Sender
 from rustorium.client.transport import Transport
 from rustorium.client.trust import translate_errors
 from rustorium.client.witnesses import Witnesses
-from rustorium.errors import GenesisNeeded, UsageError
+from rustorium.errors import EpochUnknown, GenesisNeeded, NotFound, ProofPruned, Pruned, UsageError
 from rustorium.types import NodeStatus, Receipt
 
 T = TypeVar("T")
@@ -146,7 +146,15 @@ class ClientBase:
         return await self.light.catch_up()
 
     async def _fetch_changes(self, first: int) -> list[bytes]:
-        return await self._read(wire.epoch_changes, "/v1/epochs", params={"from": first, "limit": CHANGES_PAGE})
+        params: dict[str, str | int] = {"from": first, "limit": CHANGES_PAGE}
+        try:
+            return await self._read(wire.epoch_changes, "/v1/epochs", params=params, absent=True)
+        except (NotFound, Pruned, ProofPruned) as error:
+            # What a check needs is missing, which is not that the thing in question doesn't exist.
+            raise EpochUnknown(
+                f"{error.endpoint} says that it has no epoch changes from {first} on: give another node, or a newer "
+                "checkpoint"
+            ) from None
 
     def _wrote(self, receipt: Receipt | None) -> None:
         """Notes a receipt of this client's own write: later proven reads of its shard are not below it."""
