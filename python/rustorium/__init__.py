@@ -6,14 +6,14 @@ Invariants: importing this costs nothing; names load on first use.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rustorium.client import AsyncClient, Client, Key
+    from rustorium.client import AsyncClient, Client, Key, LightClient
 
 __version__ = "0.2.0"
-__all__ = ["AsyncClient", "Client", "Key", "__version__"]
+__all__ = ["AsyncClient", "Client", "Key", "LightClient", "__version__"]
 
 
 def __getattr__(name: str) -> object:
-    if name in ("AsyncClient", "Client", "Key"):
+    if name in ("AsyncClient", "Client", "Key", "LightClient"):
         import rustorium.client
 
         return getattr(rustorium.client, name)

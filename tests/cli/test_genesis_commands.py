@@ -65,6 +65,15 @@ def check(cli: Cli, genesis: Path, *options: object) -> tuple[int, dict[str, str
     return done.code, {row["check"]: row["result"] for row in json.loads(done.out)}
 
 
+def test_a_check_without_anything_to_compare_with_warns(cli: Cli, parties: Path, genesis: Path) -> None:
+    code, results = check(cli, genesis)
+    assert (code, results["chain id"]) == (0, "warn")
+    assert "nothing to compare with: give --chain ID or other parties' files" in cli("genesis", "check", genesis).out
+    chain = json.loads(cli("genesis", "show", genesis, "-o", "json").out)["chain"]
+    assert check(cli, genesis, "--chain", chain)[1]["chain id"] == "ok"
+    assert check(cli, genesis, *files(parties, "validator"))[1]["chain id"] == "ok"
+
+
 def test_the_table_says_whose_each_account_is(cli: Cli, parties: Path, genesis: Path) -> None:
     shown = cli("genesis", "show", genesis).out
     for name in PARTIES:

@@ -12,11 +12,12 @@ import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import rustorium
 from rustorium import _native
 from rustorium.client import light
 from rustorium.client.light import LightClient
 from rustorium.client.prooffile import FORMAT, ProofFile, parse, read
-from rustorium.errors import VerificationFailed
+from rustorium.errors import UsageError, VerificationFailed
 from rustorium.types import Account, Balance, Subject, Value
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "proofs.json"
@@ -115,8 +116,31 @@ def test_another_genesis_is_reported() -> None:
     assert bytes.fromhex(other["genesis"]) == GENESIS, "the test chains share a genesis"
     described = json.loads(_native.genesis_describe(GENESIS))
     forged = _native.genesis_encode(json.dumps(described | {"name": "another"}))
-    with pytest.raises(VerificationFailed, match="another chain"):
+    with pytest.raises(VerificationFailed, match=f"of chain {FIELDS['chain']}, .*of chain {LightClient(forged).chain}"):
         LightClient(forged).show_file(FILE)
+    with_changes = json.dumps(FIELDS | {"epochs": ["00"], "facts": FIELDS["facts"] | {"epoch": 1}}).encode()
+    with pytest.raises(VerificationFailed, match=f"of chain {FIELDS['chain']}"):
+        LightClient(forged).show_file(with_changes)
+
+
+def test_a_file_is_shown_by_its_path_and_other_things_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "proof.json"
+    path.write_bytes(FILE)
+    for named in (path, str(path)):
+        assert LightClient(GENESIS).show_file(named) == SHOWN
+    wrong: Any = 7
+    with pytest.raises(UsageError, match="content is bytes, a path or an open file, not int"):
+        LightClient(GENESIS).show_file(wrong)
+    assert rustorium.LightClient is LightClient
+
+
+def test_a_file_of_another_kind_is_called_by_its_format(tmp_path: Path) -> None:
+    path = tmp_path / "proof.json"
+    path.write_bytes(FILE)
+    with pytest.raises(VerificationFailed, match=rf"{path}: .*its format is '{FORMAT}', not 'rustorium-checkpoint'"):
+        LightClient(path, checkpoint=True)
+    with pytest.raises(VerificationFailed, match=f"it has no format, and a file of format '{FORMAT}' is needed"):
+        LightClient(GENESIS).show_file(_native.genesis_describe(GENESIS).encode())
 
 
 @given(st.binary(max_size=300))

@@ -22,6 +22,7 @@ from rustorium.errors import (
     AbsenceUnproven,
     Absent,
     Busy,
+    EpochUnknown,
     NoStateRoot,
     NotFound,
     ProofRefused,
@@ -98,7 +99,7 @@ READS: dict[str, Callable[[AsyncClient], Awaitable[Any]]] = {
 
 
 @pytest.mark.parametrize("read", READS)
-@pytest.mark.parametrize("code", ["not-found", "absent", "key-not-found", "account-not-found"])
+@pytest.mark.parametrize("code", ["not-found", "absent", "account-not-found", "pruned", "proof-pruned"])
 def test_absence_without_a_proof_is_an_unverified_answer(read: str, code: str) -> None:
     for nodes in ([says(404, code)], [says(404, code), says(404, code)], [says(404, code), dead], [dead, honest404]):
         with pytest.raises(AbsenceUnproven, match=UNPROVEN) as told:
@@ -129,6 +130,31 @@ honest404 = says(404, "unknown-route", "There is nothing here.")
 def test_beside_an_honest_node_a_lie_is_never_the_result(liar: Node) -> None:
     for nodes in ([liar, honest], [honest, liar], [liar, liar, honest]):
         assert run(READS["get"], *nodes) == VALUE
+
+
+def test_a_404_to_a_later_question_of_a_read_is_no_absence_either() -> None:
+    """A node may deny its status, or the epoch changes that its own proof needs."""
+
+    def later(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path == "/v1/proofs":
+            return problem(503, "not-proven-yet", "Later.", retry_after_ms=50)
+        return problem(404, "not-found", LIE)
+
+    def of_a_later_epoch(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path == "/v1/proofs":
+            return ok({"proof_hex": CASES["a block of the third committee"]["bytes"][2:]})
+        return problem(404, "not-found", LIE)
+
+    async def follow(client: AsyncClient) -> None:
+        await client.light.show(bytes.fromhex(CASES["a block of the third committee"]["bytes"]))
+
+    with pytest.raises(Busy, match="later"):
+        run(READS["get"], later)
+    with pytest.raises(VerificationFailed):
+        run(READS["get"], of_a_later_epoch)
+    with pytest.raises(EpochUnknown, match="http://n0"):
+        run(follow, of_a_later_epoch)
+    assert run(READS["get"], later, honest) == run(READS["get"], of_a_later_epoch, honest) == VALUE
 
 
 def test_what_all_nodes_say_is_told_as_their_word() -> None:

@@ -25,7 +25,7 @@ from rustorium.client.sender import Sender
 from rustorium.client.transport import Transport
 from rustorium.client.trust import translate_errors
 from rustorium.client.witnesses import Witnesses
-from rustorium.errors import GenesisNeeded, UsageError
+from rustorium.errors import EpochUnknown, GenesisNeeded, NotFound, ProofPruned, Pruned, UsageError
 from rustorium.types import NodeStatus, Receipt
 
 T = TypeVar("T")
@@ -71,7 +71,10 @@ class ClientBase:
         self._light: LightClient | None = None
         self._chain = _native.genesis_hash(self._genesis) if self._genesis is not None else None
         if self._checkpoint is not None and self.light.chain != (self._chain or self.light.chain):
-            raise UsageError("the checkpoint is of another chain than the genesis: give those of one chain")
+            raise UsageError(
+                f"the checkpoint is of another chain ({self.light.chain}) than the genesis ({self._chain}): give those "
+                "of one chain"
+            )
         self._streams: list[EventStream] = []
         self._floors = Floors()
         self._sender = Sender(self._transport, self._check_receipt if self._trusts() else None, self.chain)
@@ -148,7 +151,15 @@ class ClientBase:
         return await self.light.catch_up()
 
     async def _fetch_changes(self, first: int) -> list[bytes]:
-        return await self._read(wire.epoch_changes, "/v1/epochs", params={"from": first, "limit": CHANGES_PAGE})
+        params: dict[str, str | int] = {"from": first, "limit": CHANGES_PAGE}
+        try:
+            return await self._read(wire.epoch_changes, "/v1/epochs", params=params, absent=True)
+        except (NotFound, Pruned, ProofPruned) as error:
+            # What a check needs is missing, which is not that the thing in question doesn't exist.
+            raise EpochUnknown(
+                f"{error.endpoint} says that it has no epoch changes from {first} on: give another node, or a newer "
+                "checkpoint"
+            ) from None
 
     def _wrote(self, receipt: Receipt | None) -> None:
         """Notes a receipt of this client's own write: later proven reads of its shard are not below it."""

@@ -16,7 +16,15 @@ from rustorium.client.base import address_of
 from rustorium.client.blocks import for_each
 from rustorium.client.listing import ListingMethods
 from rustorium.client.text import raw
-from rustorium.errors import AbsenceUnproven, BadResponse, NotFound, ProofRefused, VerificationFailed
+from rustorium.errors import (
+    AbsenceUnproven,
+    BadResponse,
+    NotFound,
+    ProofPruned,
+    ProofRefused,
+    Pruned,
+    VerificationFailed,
+)
 from rustorium.types import At, Balance, BalancePage, HistoryPage, Subject, TransactionStatus, Version
 
 ID_BYTES = 32
@@ -45,8 +53,9 @@ class HistoryMethods(ListingMethods):
         verify = verify and self._trusts()
         try:
             page, url = await self._read_from(what, path, params=params, absent=verify)
-        except NotFound as error:
-            raise (AbsenceUnproven(error.endpoint) if verify else error) from None
+        except (NotFound, Pruned, ProofPruned) as error:
+            unproven = verify and not (isinstance(error, Pruned) and before is not None)
+            raise (AbsenceUnproven(error.endpoint) if unproven else error) from None
         if not verify:
             return page
         try:

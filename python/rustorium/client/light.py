@@ -20,7 +20,8 @@ from rustorium.access.genesis import read_genesis
 from rustorium.client import prooffile, wire
 from rustorium.client.prooffile import ForkFile, ProofFile
 from rustorium.client.trust import TrustFile, from_checkpoint, from_genesis, translate_errors
-from rustorium.errors import ChainForked, EpochUnknown, ProofRefused, ProofTooOld, TrustExpired
+from rustorium.errors import ChainForked, EpochUnknown, ProofRefused, ProofTooOld, TrustExpired, VerificationFailed
+from rustorium.plain import CODE_CHARACTERS_MAX, plain
 from rustorium.types import (
     Account,
     At,
@@ -70,11 +71,17 @@ class LightClient:
             arguments.number(trust_period_s, "trust_period_s", "seconds")
         if not isinstance(anchor, bytes) and not arguments.is_path(anchor):
             raise arguments.refused("anchor", "bytes or a path", anchor)
+        given = anchor if not isinstance(anchor, bytes) else None
         if not isinstance(anchor, bytes):
             anchor = Path(anchor).read_bytes() if checkpoint else read_genesis(Path(anchor))
         start = partial(from_checkpoint if checkpoint else from_genesis, anchor, trust_period_s)
         self._trust_file = TrustFile(arguments.path(trust_file, "trust_file")) if trust_file is not None else None
-        self._light = self._trust_file.light(start, trust_period_s) if self._trust_file is not None else start()
+        try:
+            self._light = self._trust_file.light(start, trust_period_s) if self._trust_file is not None else start()
+        except VerificationFailed as error:
+            if given is not None:
+                error.args = (f"{given}: {error}",)
+            raise
         self.verified_height = self._trust_file.height if self._trust_file is not None else 0
         """Height of the newest state that was verified here, or in earlier runs with the trust file; 0 for none."""
         self._saved_at_s = time.monotonic()
@@ -162,14 +169,19 @@ class LightClient:
         check_age(int(facts["claimed_by"]["time_ms"]), max_age_s)
         return facts
 
-    def show_file(self, content: bytes | BinaryIO, *, max_age_s: float | None = None) -> VerifiedProof:
+    def show_file(self, content: bytes | str | Path | BinaryIO, *, max_age_s: float | None = None) -> VerifiedProof:
         """Returns the facts that a proof file proves, from the file and the anchor alone. `content` is the file's bytes
-        or an open file, which is read as a stream and may have any number of epochs. `max_age_s`: maximum age of the
-        header by this machine's clock.
+        or path, or an open file, which is read as a stream and may have any number of epochs. `max_age_s`: maximum age
+        of the header by this machine's clock.
 
-        Errors: VerificationFailed, OSError."""
-        opened = io.BytesIO(content) if isinstance(content, bytes) else content
+        Errors: VerificationFailed, UsageError, OSError."""
+        if arguments.is_path(content):
+            content = Path(content).read_bytes()
+        if not isinstance(content, bytes) and not hasattr(content, "read"):
+            raise arguments.refused("content", "bytes, a path or an open file", content)
+        opened = io.BytesIO(content) if isinstance(content, bytes) else cast(BinaryIO, content)
         file, epochs = prooffile.read(opened, self._follow_where_new)
+        self._require_chain(file.facts.get("chain"))
         # The next reader of the file knows no headers, so every byte of the proof must be valid.
         facts = self._check(file.proof, anew=True)
         prooffile.check_protocol(file, translate_errors(_native.proof_version, file.proof))
@@ -218,8 +230,7 @@ class LightClient:
 
         Errors: ProofRefused if it proves no fork, EpochUnknown if its committee must be followed first."""
         file = prooffile.parse_fork(content)
-        if file.chain != self.chain:
-            raise ProofRefused("the evidence is of another chain: check it with that chain's genesis")
+        self._require_chain(file.chain)
         for epoch, change in enumerate(file.epochs):
             self._follow_where_new(epoch, change, file.facts)
         facts: dict[str, Any] = json.loads(translate_errors(self._light.check_conflict, *file.headers))
@@ -228,9 +239,22 @@ class LightClient:
             raise ProofRefused("the readable part contradicts the headers: don't trust its source")
         return facts
 
+    def _require_chain(self, claimed: object) -> None:
+        """Refuses what says itself that it is of another chain, before a less clear reason does. Errors:
+        ProofRefused."""
+        if claimed is not None and claimed != self.chain:
+            named = plain(str(claimed), CODE_CHARACTERS_MAX)
+            raise ProofRefused(
+                f"the file is of chain {named}, which is another chain than the genesis or checkpoint, of chain "
+                f"{self.chain}: give those of the file's chain"
+            )
+
     def _follow_where_new(self, epoch: int, change: bytes, facts: object) -> None:
         """Applies the change that ended an epoch, if it is new and the proof with these facts needs it."""
-        last = facts.get("epoch") if isinstance(facts, dict) else None
+        last = None
+        if isinstance(facts, dict):
+            self._require_chain(facts.get("chain"))
+            last = facts.get("epoch")
         needed = not isinstance(last, int) or epoch < last
         if needed and self._light.knows(epoch) and not self._light.knows(epoch + 1):
             self.follow(change)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from rustorium.errors import VerificationFailed
+from rustorium.plain import CODE_CHARACTERS_MAX, plain
 
 FORMAT = "rustorium-proof"
 CHECKPOINT_FORMAT = "rustorium-checkpoint"
@@ -222,15 +223,18 @@ def _object(content: bytes, form: str) -> dict[str, object]:
     except (ValueError, RecursionError) as error:
         raise _refused(f"it is not JSON ({error})") from None
     if not isinstance(fields, dict):
-        raise _refused(f"its format is not {form!r}")
+        raise _refused(f"it has no format, and a file of format {form!r} is needed")
     return fields
 
 
 def _check_fields(
     fields: Mapping[str, object], form: str, names: set[str], versions: Sequence[int] = (VERSION,)
 ) -> None:
-    if fields.get("format") != form:
-        raise _refused(f"its format is not {form!r}")
+    found = fields.get("format")
+    if found is None:
+        raise _refused(f"it has no format, and a file of format {form!r} is needed")
+    if found != form:
+        raise _refused(f"its format is '{plain(str(found), CODE_CHARACTERS_MAX)}', not {form!r}")
     version = fields.get("version")
     if version not in versions or isinstance(version, bool):
         raise _refused(f"its version is {version!r}, this program reads {versions[-1]}: use a newer one")

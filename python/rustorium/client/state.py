@@ -32,7 +32,9 @@ from rustorium.errors import (
     NoStateRoot,
     NotFound,
     OutcomeUnknown,
+    ProofPruned,
     ProofRefused,
+    Pruned,
     RustoriumError,
     UsageError,
 )
@@ -332,34 +334,42 @@ class StateMethods(BlockMethods):
                     raise _NothingProven from None
                 empty.add(endpoint.url)
                 raise _NothingYet(f"{endpoint.url} has executed nothing yet") from None
-            except NotFound:
-                # A node that knows of no such thing proves its absence.
+            except (NotFound, Pruned, ProofPruned) as error:
+                # A node that knows of no such thing proves its absence, and only an old height can be pruned.
+                if isinstance(error, ProofPruned) and isinstance(at, int):
+                    raise
                 raise AbsenceUnproven(endpoint.url) from None
             proof = translate_errors(_native.wrap_proof, "read", wire.parse(wire.proof, body))
             facts = await self._show(light, proof, max_age_s)
             state = light.typed(facts).state
             if state is None or state.items.keys() != set(subjects):
                 raise ProofRefused("a node proved something else than was asked for: don't trust that node")
-            height = state.at.height
-            if at == "current" and height < least:
-                # The node may only be behind, since it was told of no height.
-                raise Busy("a node proved an older state than this client knows: ask again", code="not-proven-yet")
-            if height < least:
-                known = f", and this client verified height {least} before{light.where_kept()}"
-                raise ProofRefused(
-                    f"a node proved the state of height {height}, which is older than what was asked for"
-                    f"{known if least == light.verified_height else ''}: ask another node"
-                )
-            if isinstance(at, int) and height != at:
-                raise ProofRefused(f"a node proved the state of height {height}, which isn't what was asked for")
+            self._require_height(state.at.height, at, least)
             return state, proof, facts
 
         return await self._transport.first(ask, deadline, absent=True, patience_s=PATIENCE_S)
 
+    def _require_height(self, height: int, at: int | str, least: int) -> None:
+        """Checks that a proven state is of the height that was asked for. Errors: ProofRefused, Busy."""
+        if at == "current" and height < least:
+            # The node may only be behind, since it was told of no height.
+            raise Busy("a node proved an older state than this client knows: ask again", code="not-proven-yet")
+        if height < least:
+            known = f", and this client verified height {least} before{self.light.where_kept()}"
+            raise ProofRefused(
+                f"a node proved the state of height {height}, which is older than what was asked for"
+                f"{known if least == self.light.verified_height else ''}: ask another node"
+            )
+        if isinstance(at, int) and height != at:
+            raise ProofRefused(f"a node proved the state of height {height}, which isn't what was asked for")
+
     async def _nothing_executed(self, endpoint: Endpoint, deadline: float) -> bool:
         """Returns whether a node says that its chain, which is this one, has no block yet, and no other endpoint or
         witness says that it has one. Errors: ProofRefused if the node is of another chain."""
-        chain, height = await self._chain_and_height(endpoint, deadline)
+        try:
+            chain, height = await self._chain_and_height(endpoint, deadline)
+        except RustoriumError:
+            return False
         if chain != self.light.chain:
             raise ProofRefused(
                 f"{endpoint.url} is of chain {chain}, and the genesis is of chain {self.light.chain}: give the "

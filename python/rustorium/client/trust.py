@@ -68,8 +68,9 @@ class TrustFile:
             raise VerificationFailed(
                 f"the trust file {self.path} can't be used: {error}; remove it to start again"
             ) from None
-        if _facts(kept)["chain"] != _facts(begun)["chain"]:
-            raise UsageError(f"{self.path} is the trust file of another chain: name another file")
+        of, here = _facts(kept)["chain"], _facts(begun)["chain"]
+        if of != here:
+            raise UsageError(f"{self.path} is the trust file of another chain, {of}, not {here}: name another file")
         self._saved = (kept.to_bytes(), self.height)
         return kept if _facts(kept)["epoch"] >= _facts(begun)["epoch"] else begun
 

@@ -35,13 +35,20 @@ def examine(
     from rustorium import _native
 
     described: dict[str, Any] = json.loads(_native.genesis_describe(genesis))
-    found = [_chain(_native.genesis_hash(genesis), chain), _size(described), *_validators(described, parties)]
+    compared = bool(parties or operators) or own is not None
+    found = [
+        _chain(_native.genesis_hash(genesis), chain, compared=compared),
+        _size(described),
+        *_validators(described, parties),
+    ]
     if own is not None:
         found.append(_own(described, own))
     return [*found, *_governing(described, operators), _accounts(described), *_rest(genesis, described)]
 
 
-def _chain(found: str, expected: str | None) -> Check:
+def _chain(found: str, expected: str | None, *, compared: bool) -> Check:
+    if expected is None and not compared:
+        return Check("chain id", "warn", found, "nothing to compare with: give --chain ID or other parties' files")
     if expected is None:
         return Check("chain id", "ok", found, "read it out to the others: all must have the same")
     if found == expected.strip().lower():
