@@ -6,11 +6,17 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use rustorium_gateway::http::{App, HttpLimits, router};
 use rustorium_gateway::{Gate, GatewayMetrics};
-use rustorium_types::{Transaction, encode};
+use rustorium_types::{Transaction, TransactionBody, encode};
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tower::ServiceExt;
+
+/// Changes what a transaction says, and not its signature.
+pub fn change(transaction: &mut Transaction, change: impl FnOnce(&mut TransactionBody)) {
+    let Transaction::V1(first) = transaction else { panic!("made in the form of version 1") };
+    change(&mut first.body);
+}
 
 pub struct Answer {
     pub status: StatusCode,

@@ -1,4 +1,5 @@
-use crate::world::{World, change, key};
+use crate::client::change;
+use crate::world::{World, key};
 use quinn::VarInt;
 use rustorium_api::frames::{
     CLIENT_FRAME_BYTES_MAX, ClientFrame, FACE_VERSION, ResultItem, ServerFrame, WireOutcome, WireWait, write_frame,

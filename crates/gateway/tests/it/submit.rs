@@ -1,5 +1,5 @@
 use crate::client::*;
-use crate::world::{World, address, change};
+use crate::world::{World, address};
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use futures_util::{FutureExt, StreamExt};

@@ -72,12 +72,6 @@ pub fn address(seed: u8) -> AccountId {
     account_id(0, &key(seed).public())
 }
 
-/// Changes what a transaction says, and not its signature.
-pub fn change(transaction: &mut Transaction, change: impl FnOnce(&mut TransactionBody)) {
-    let Transaction::V1(first) = transaction else { panic!("made in the form of version 1") };
-    change(&mut first.body);
-}
-
 impl World {
     pub fn new(accounts: impl IntoIterator<Item = u8>) -> Arc<Self> {
         Self::of_shard(ShardId(0), accounts)
