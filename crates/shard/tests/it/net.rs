@@ -14,6 +14,7 @@ use rustorium_shard::turns::Turns;
 use rustorium_shard::{Event, Now, Shard, WorkConfig};
 use rustorium_stages::journal_records;
 use rustorium_storage::{MemStore, Store};
+use rustorium_txpool::PoolConfig;
 use rustorium_types::*;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -93,7 +94,8 @@ impl Net {
 
     /// Creates so many nodes of this chain.
     pub fn on(genesis: Genesis, count: usize) -> Self {
-        Self::configured(genesis, count, WorkConfig::default())
+        let pool = PoolConfig::of_chain(genesis.rules(), &genesis.parameters);
+        Self::configured(genesis, count, WorkConfig { pool, ..WorkConfig::default() })
     }
 
     /// Four nodes that copy what they still need of the journal forward as soon as half of it is dead.

@@ -89,10 +89,14 @@ proptest! {
             compact(&store);
         }
         store.roll_back(to).unwrap();
-        model.restart();
+        if to < commits.last().unwrap().block.header.height {
+            // At the tip there is nothing to roll back, so the store keeps what it has in memory.
+            model.restart();
+        }
         same(&store, &model, &chain);
         drop(store);
         let store = open(folder.path());
+        model.restart();
         same(&store, &model, &chain);
         prop_assert_eq!(store.roll_back(to), Ok(()));
         // The rolled-back store continues.
