@@ -236,6 +236,6 @@ def test_a_missing_genesis_is_named_without_advice_to_make_a_home(cli: Cli, part
     nobody.fails(3, "there is no file", "v.json")
     assert "--home" not in nobody.err
     config = cli("config", "show", "--home", tmp_path)
-    config.fails(3, "config.toml", "name another --home, or make one with `rustorium-node init")
+    config.fails(3, "config.toml", "name another --home, make one with `rustorium-node init", "backup restore")
     account = json.loads((parties / "bank" / "operator.json").read_text())["address"]
     cli("query", "--node", "http://127.0.0.1:9", "--account", account).fails(2, "--genesis FILE", "--no-verify")

@@ -248,7 +248,7 @@ def test_a_node_cannot_move_the_readers_cursor() -> None:
     text = as_text(MergedLine(entry.ts, "a", entry))
     assert text.isprintable()
     assert 'reason="two words" code=plain' in text
-    assert text.startswith("2027-01-15T08:00:00.001Z a          info  e\\u001b[2J\\u000ax")
+    assert text.startswith("2027-01-15T08:00:00.001Z a          info  e\\u001b[2J\\nx")
     assert json.loads(as_json(MergedLine(7, "a", entry)))["at_ms"] == 7
 
 

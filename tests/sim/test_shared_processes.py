@@ -91,8 +91,8 @@ def test_a_host_that_comes_back_is_on_its_process_links_and_others_saw_none_go(w
     root, other = worlds
     told: list[tuple[int, int, bool]] = []
 
-    def hears(here: int) -> Callable[[int, bool, int], None]:
-        def link(number: int, up: bool, _version: int) -> None:
+    def hears(here: int) -> Callable[..., None]:
+        def link(number: int, up: bool, **_version: int) -> None:
             told.append((here, number, up))
 
         return link
