@@ -14,7 +14,7 @@ import pytest
 
 from process_tools import wait_for
 from rustorium.cli import main
-from rustorium.client import Client, Key, LightClient, Verifier
+from rustorium.client import Client, Key, Verifier
 from rustorium.net.devnet import Devnet
 from rustorium.types import Subject
 from rustorium.zk import groth16 as zk
@@ -62,16 +62,13 @@ def folder(devnet: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
 
 def test_proofs(devnet: Devnet, folder: Path) -> None:
-    key = Key.open(devnet.net.accounts[1].key_file)
+    key = Key.open(devnet.net.accounts[0].key_file)
     with Client.from_net(devnet.path, key=key) as client:
         client.put(b"invoice/17", b"paid")
     [lines] = shown("proofs.md", "sh")
     assert "paid" in run_shell(folder, lines, ADDRESS=key.address)
     [code] = shown("proofs.md", "python")
-    names = {"address": key.address, "names": [b"invoice/17", b"invoice/99"], "asset": devnet.net.asset, "key": key}
-    names |= {"Client": Client, "Subject": Subject, "LightClient": LightClient}
-    names |= {"urls": [node.http for node in devnet.net.nodes[:2]], "other": devnet.net.nodes[2].http}
-    done = run_python(folder, code, **names)
+    done = run_python(folder, code)
     assert done["state"].items[Subject(key.address, key=b"invoice/17")].value == b"paid"
 
 
