@@ -155,7 +155,7 @@ class ClientBase:
         try:
             return await self._read(wire.epoch_changes, "/v1/epochs", params=params, absent=True)
         except (NotFound, Pruned, ProofPruned) as error:
-            # What a check needs is missing, which is not that the thing in question doesn't exist.
+            # This 404 says that the check can't be made. It says nothing about what the caller asked for.
             raise EpochUnknown(
                 f"{error.endpoint} says that it has no epoch changes from {first} on: give another node, or a newer "
                 "checkpoint"

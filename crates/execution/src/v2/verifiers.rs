@@ -52,9 +52,9 @@ impl<'a> Proofs<'a> {
 
 /// A proof whose claim can be decoded.
 pub(crate) enum Proof {
-    /// It was verified before the run.
+    /// The verdict on a claim that was verified before the run.
     Verified(bool),
-    /// It is verified alone, where it stands.
+    /// A claim that is verified alone, when its operation is executed.
     Open(Box<Claim>),
 }
 

@@ -18,7 +18,8 @@ fn submit(net: &mut Net, index: usize, transaction: &Transaction) -> TxId {
     id_on(&chain, transaction)
 }
 
-/// It goes to its home lane, is listed, executed and stored as it came, beside one in the form of version 1.
+/// A transaction of version 2 goes to its home lane, is listed, executed and stored with the bytes that its client sent. So
+/// does one in the form of version 1 beside it.
 #[test]
 fn a_transaction_of_version_two_is_final_at_all_nodes() {
     let mut net = Net::new();
