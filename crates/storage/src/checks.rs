@@ -3,7 +3,7 @@
 use crate::rows::{HEIGHTS_END, RECEIPTS_END};
 use crate::store::{HeightCommit, StoreError, Tip};
 use rustorium_crypto::CheckedBatch;
-use rustorium_types::{AccountId, Header, Operation, Outcome, Receipt, Rules, Transaction};
+use rustorium_types::{AccountId, Header, Operation, Operation2, Outcome, Receipt, Rules, Transaction};
 
 /// Checks that `commit` follows `tip` and that its parts belong together.
 pub(crate) fn check_commit(tip: Option<&Tip>, commit: &HeightCommit) -> Result<(), StoreError> {
@@ -106,7 +106,10 @@ pub(crate) fn touched(receipt: &Receipt, transaction: &Transaction, mut touch: i
     match transaction {
         Transaction::V1(transaction) => transaction.body.data.iter().for_each(|one| named(receipt, one, &mut touch)),
         Transaction::V2(transaction) => {
-            let first = transaction.body().data.iter().filter_map(|one| one.as_first(&receipt.sender));
+            // Writes name no account, and their values may be large: they aren't copied.
+            let writes = |one: &&Operation2| matches!(one, Operation2::Put { .. } | Operation2::Delete { .. });
+            let others = transaction.body().data.iter().filter(|one| !writes(one));
+            let first = others.filter_map(|one| one.as_first(&receipt.sender));
             first.for_each(|one| named(receipt, &one, &mut touch));
         }
     }
