@@ -303,6 +303,25 @@ fn a_transaction_skipped_for_lack_of_quota_waits_a_second() {
 }
 
 #[test]
+fn transactions_that_lack_a_nonce_or_quota_are_not_able() {
+    let mut pool = pool();
+    admit(&mut pool, 0, 0).unwrap();
+    admit(&mut pool, 0, 1).unwrap();
+    admit(&mut pool, 0, 3).unwrap();
+    admit(&mut pool, 1, 2).unwrap();
+    assert_eq!((pool.len(), pool.able_count()), (4, 2), "two wait for a missing nonce");
+    cut(&mut pool, 2, &ALL);
+    assert_eq!(pool.able_count(), 2, "a cut one isn't executed yet");
+    pool.skipped(&make(0, 1).0, &Skip::NonceAhead { expected: 0 });
+    pool.skipped(&make(0, 0).0, &Skip::QuotaTooSmall { left: 0 });
+    assert_eq!(pool.able_count(), 0);
+    pool.executed(account(0), 1, NOW_MS);
+    assert_eq!(pool.able_count(), 1, "the sender has quota again");
+    pool.executed(account(0), 2, NOW_MS);
+    assert_eq!((pool.len(), pool.able_count()), (2, 0));
+}
+
+#[test]
 fn another_lanes_transaction_waits_its_delay_and_never_goes_while_a_batch_has_it() {
     let mut pool = pool();
     let both = [make(0, 0), make(0, 1)];
