@@ -314,7 +314,8 @@ class AuditLine(OpenResult):
 
 
 class AuditChecked(Result):
-    """An audit log of which every line is as it was written."""
+    """An audit log of which every line is as it was written. `anchored_ms`: proven time of the block that has the
+    anchor; `null` if it is not from the ledger, or nobody proves the time."""
 
     lines: int
     head: str
@@ -334,6 +335,7 @@ class AuditAnchored(Result):
 
     head: str
     account: str
+    anchored_ms: int | Absent | None = ABSENT
     transaction: str
 
 
