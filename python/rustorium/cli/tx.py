@@ -132,15 +132,13 @@ def issue(
     output: Output = Format.table,
 ) -> None:
     """Create an amount of the account's own asset, which only this account can issue."""
-    from rustorium import _native
     from rustorium.client import amount_of, wait_of
-    from rustorium.client.operations import issue as operation
 
     reached, units = wait_of(wait), amount_of(amount)
     signer = key_of(key, passphrase_file)
     with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
-        done = client.send([operation(symbol, to or signer.address, units)], key=signer, wait=reached)
-    emit_one(submitted_row(done) | {"asset": _native.asset_id(signer.address, symbol)}, output)
+        done = client.issue(symbol, units, to=to, key=signer, wait=reached)
+    emit_one(submitted_row(done) | {"asset": done.asset}, output)
 
 
 @group.command()
@@ -207,7 +205,7 @@ def send(
     """Send one transaction with any operations: all of them take effect, or none.
 
     Each operation is an object with its type, such as {"type": "put", "namespace": "rs1…", "key": "a", "value": "b"}.
-    The HTTP reference lists all types and their fields."""
+    docs/reference/http.md lists all types and their fields, under OperationView."""
     from rustorium.client import wait_of
 
     reached, operations = wait_of(wait), _operations(file)
