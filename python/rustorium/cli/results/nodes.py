@@ -123,6 +123,19 @@ class ValidatorAdded(Result):
     owner_key_file: str
 
 
+class ValidatorApplied(Result):
+    """The operation that admits a validator, for the operators. `address`, `public_key` and `region` are those of its
+    owner's account."""
+
+    file: str
+    name: str
+    validator_key: str
+    node_key: str
+    address: str
+    public_key: str
+    region: int
+
+
 class ValidatorRemoved(Result):
     """A validator that was removed, and the epoch from which on it no longer votes."""
 
@@ -322,6 +335,7 @@ class AuditChecked(Result):
     first_ms: int
     last_ms: int
     anchor: str | Absent = ABSENT
+    anchored_ms: int | Absent | None = ABSENT
 
 
 class AuditExported(AuditChecked, kw_only=True):
@@ -335,7 +349,6 @@ class AuditAnchored(Result):
 
     head: str
     account: str
-    anchored_ms: int | Absent | None = ABSENT
     transaction: str
 
 
