@@ -138,13 +138,13 @@ fn destroy_file(py: Python<'_>, path: &str) -> PyResult<()> {
     detached(py, || keystore::destroy(Path::new(path)))?.map_err(keystore_error)
 }
 
-fn operations_of(json: &str) -> PyResult<Vec<Operation>> {
+pub(crate) fn operations_of(json: &str) -> PyResult<Vec<Operation>> {
     let views: Vec<OperationView> = serde_json::from_str(json).map_err(value_error)?;
     views.into_iter().map(|view| Operation::try_from(view).map_err(value_error)).collect()
 }
 
 /// Refuses keys under which anybody can sign, on chains of any version.
-fn refuse_small_keys(operations: &[Operation]) -> PyResult<()> {
+pub(crate) fn refuse_small_keys(operations: &[Operation]) -> PyResult<()> {
     match operations.iter().flat_map(Operation::new_keys).find(|key| is_small_order(key)) {
         None => Ok(()),
         Some(key) => Err(value_error(format!(
@@ -280,12 +280,14 @@ pub(crate) fn enough_work(body: &TransactionBody, unknown: u64, rules: Option<Ru
 pub(crate) fn finished(py: Python<'_>, transaction: Transaction1) -> PyResult<(String, Bound<'_, PyBytes>)> {
     let (id, bytes) = (hash::transaction_id(&transaction.body), encode(&transaction));
     if bytes.len() > TRANSACTION_BYTES_MAX {
-        return Err(value_error(format!(
-            "the transaction has {} bytes and may have {TRANSACTION_BYTES_MAX}",
-            bytes.len()
-        )));
+        return Err(too_large(bytes.len()));
     }
     Ok((id.to_string(), PyBytes::new(py, &bytes)))
+}
+
+/// Returns the error for a transaction of so many bytes.
+pub(crate) fn too_large(bytes: usize) -> PyErr {
+    value_error(format!("the transaction has {bytes} bytes and may have {TRANSACTION_BYTES_MAX}"))
 }
 
 #[pyfunction]

@@ -81,7 +81,7 @@ class Sender:
         Errors: UsageError for operations that can't be encoded, NotFound if the account doesn't exist, Unreachable at
         the deadline."""
         for operations in wanted:
-            check_operations(operations, signer)
+            check_operations(operations, signer.address)
         chain = await self._chain()
         account = self._accounts.setdefault(signer.address, _Account())
         until = anyio.current_time() + timeout_s if deadline is None else deadline
@@ -239,7 +239,7 @@ class Sender:
         return replace(result, endpoint="")
 
 
-def check_operations(operations: Sequence[Operation], signer: Key) -> None:
+def check_operations(operations: Sequence[Operation], sender: str) -> None:
     """Checks that a transaction can be made of these operations, and that none of them is in vain. Errors:
     UsageError."""
     if isinstance(operations, Mapping):
@@ -248,7 +248,7 @@ def check_operations(operations: Sequence[Operation], signer: Key) -> None:
         if not isinstance(operation, Mapping):
             what = arguments.kind_of(operation)
             raise UsageError(f"an operation is a dict as rustorium.client.operations makes it, not {what}")
-        if (operation.get("type"), operation.get("to")) == ("transfer", signer.address):
+        if (operation.get("type"), operation.get("to")) == ("transfer", sender):
             raise UsageError("a transfer from an account to itself would change nothing: name another account")
     if not operations:
         raise UsageError("a transaction without operations would change nothing: give it at least one")
