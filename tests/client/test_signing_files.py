@@ -10,6 +10,7 @@ import pytest
 from rustorium import _native
 from rustorium.client import Key, SigningFile, operations
 from rustorium.client.signingfile import FILE_BYTES_MAX
+from rustorium.client.words import words
 from rustorium.errors import KeyFileError, UsageError
 from rustorium.types import Authority
 
@@ -167,6 +168,13 @@ def test_every_part_is_said_in_words() -> None:
         f"operation 9: require: condition = {condition}",
         "operation 10: end epoch: epoch = 8",
     )
+
+
+def test_the_keys_of_a_new_account_are_all_shown() -> None:
+    keys = [key.public_key for key in KEYS]
+    several = {"type": "create_account", "region": 3, "authority": {"threshold": 2, "keys": keys}, "storage_bytes": 9}
+    said = f"make the account of 2 of these keys: {', '.join(keys)}, in region 3, and give it 9 bytes of storage"
+    assert words(0, several, SENDER) == said
 
 
 def test_no_content_leaves_its_line_or_its_quotes() -> None:

@@ -7,12 +7,12 @@ use crate::ledger::{key, operations_of, refuse_small_keys, too_large, value_erro
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use rustorium_api::json::TransactionView;
-use rustorium_crypto::{hash, sign};
+use rustorium_crypto::{SigningKey, hash, sign};
 use rustorium_execution::{ASSUMED_BYTES, work2};
 use rustorium_types::limits::{TRANSACTION_BYTES_MAX, VALUE_BYTES_MAX};
 use rustorium_types::{
     AccountId, Authority, BoundedVec, ChainId, Hash, Operation, Operation2, Rights, Signature2, SignerKey, Transaction,
-    Transaction2, TransactionBody2, decode, encode,
+    Transaction2, TransactionBody, TransactionBody2, decode, encode,
 };
 
 /// Bytes of an Ed25519 signature.
@@ -65,6 +65,44 @@ fn authority_of(threshold: u8, keys: &[String]) -> PyResult<Authority> {
 }
 
 impl UnsignedTransaction {
+    /// Returns the body in the form of version 2 of a body in that of version 1; `None` if one of its operations has no
+    /// such form, or its key is of small order. `work_limit`: as given for the other body.
+    pub(crate) fn of_first(first: &TransactionBody, work_limit: Option<u64>) -> Option<Self> {
+        let operations = first.data.iter().map(|one| as_second(one.clone(), &first.sender));
+        let mut body = TransactionBody2 {
+            authority: Authority::of_key(first.public_key).ok()?,
+            sender: first.sender,
+            nonce: first.nonce,
+            expires_at_ms: first.expires_at_ms,
+            work_limit: first.work_limit,
+            shard_hint: first.shard_hint,
+            location: first.location,
+            data: BoundedVec::new(operations.collect::<Option<_>>()?).ok()?,
+        };
+        match work_limit {
+            None => body.work_limit = work2::work2(&body, ASSUMED_BYTES),
+            Some(u64::MAX) => body.work_limit = work2::work2(&body, VALUE_BYTES_MAX as u64),
+            Some(_) => {}
+        }
+        Some(Self { chain: first.chain, body })
+    }
+
+    /// Returns the id and the canonical bytes of the transaction, signed by its only key. Errors: it is too large.
+    pub(crate) fn signed_alone<'py>(
+        self,
+        py: Python<'py>,
+        key: &SigningKey,
+    ) -> PyResult<(String, Bound<'py, PyBytes>)> {
+        let signature = key.sign_body2(&self.chain, &self.body);
+        let id = hash::transaction2_id(&self.chain, &self.body).to_string();
+        let signed = Transaction2::new(self.body, vec![(0, signature)]).map_err(value_error)?;
+        let bytes = encode(&Transaction::V2(signed));
+        if bytes.len() > TRANSACTION_BYTES_MAX {
+            return Err(too_large(bytes.len()));
+        }
+        Ok((id, PyBytes::new(py, &bytes)))
+    }
+
     fn checked(chain: &str, body: TransactionBody2) -> PyResult<Self> {
         let signatures = 1 + usize::from(body.authority.threshold()) * (2 + SIGNATURE_BYTES);
         let bytes = encode(&body).len() + signatures;

@@ -22,8 +22,6 @@ from rustorium.types import Account, Authority, Subject, Submitted, Wait
 VALID_S = 12 * 3600.0
 """Default time until a file's transaction can't be executed any more, since its signers have to meet."""
 VALID_S_MAX = 24 * 3600.0
-FIRST_VERSION = 2
-"""The first protocol version that has these transactions."""
 
 
 class SigningMethods(ConvenienceMethods):
@@ -113,7 +111,7 @@ class SigningMethods(ConvenienceMethods):
     def _check_version(self) -> None:
         """Checks that the newest committee that was followed makes blocks of a version that has these transactions.
         Errors: UsageError."""
-        if self.light.trusted.get("protocol_version", 1) < FIRST_VERSION:
+        if not self._has_version_2():
             raise UsageError(
                 "the chain runs by protocol version 1, in which one key signs a transaction: send it with --key, or "
                 "activate version 2 first"

@@ -73,11 +73,19 @@ def _known(kind: str, operation: Mapping[str, Any], sender: str) -> Iterator[str
             yield f"create {operation['amount']} of the account's asset {symbol} for {operation['to']}"
         case "create_account":
             yield (
-                f"make the account of key {operation['public_key']} in region {operation['region']}, and give it "
+                f"make the account of {_signers(operation)} in region {operation['region']}, and give it "
                 f"{operation['storage_bytes']} bytes of storage"
             )
         case "grant":
             yield _grant(operation)
+
+
+def _signers(operation: Mapping[str, Any]) -> str:
+    """Returns the keys of a new account."""
+    authority = operation.get("authority")
+    if authority is None:
+        return f"key {operation['public_key']}"
+    return f"{authority['threshold']} of these keys: {', '.join(authority['keys'])},"
 
 
 def _grant(operation: Mapping[str, Any]) -> str:
