@@ -23,9 +23,11 @@ from model.port import SimPort
 from model.run import Report, run_many, run_seed
 from model.scenario import Mode
 from model.world import World
-from rustorium.client import events, sender, state, submit, wire
+from rustorium.client import events, sender, signing, signingfile, state, submit, wire, words
 from rustorium.client.floors import Floors
 from rustorium.client.light import LightClient
+from rustorium.client.signing import SigningMethods
+from rustorium.client.signingfile import SigningFile
 from rustorium.client.state import StateMethods
 from rustorium.client.witnesses import Witnesses
 from rustorium.consensus.chain import Chain, Parent
@@ -301,6 +303,7 @@ NO_GUARDS = ((VoteGuard, "cast", cast_anything), (SimPort, "_sign", sign_anythin
 ASK, WRITE = StateMethods._ask, Floors.write
 VOTES, TIME = "tests/consensus/test_votes.py", "tests/consensus/test_time.py"
 TURNS = "tests/consensus/test_turns.py"
+FILES, CHECKS = "tests/client/test_signing_files.py", "tests/client/test_signing_checks.py"
 
 
 def _seeds(mode: Mode, first: int, *changes: tuple[Any, str, Any]) -> Broken:
@@ -417,6 +420,12 @@ RULES: dict[str, Broken] = {
     "writes: a milestone below the requested one is enough": _tests(
         "tests/client/test_lying_nodes.py", (submit, "MILESTONES", ("certified", "final", "accepted"))
     ),
+    "V25: words are believed": _tests(FILES, (SigningFile, "_compare_words", lambda _file, _given: None)),
+    "V25: an operation without words is signed": _tests(FILES, (words, "words", lambda _number, _one, _sender: "it")),
+    "V25: a signature of anybody counts": _tests(FILES, (signingfile, "_check_signature", lambda *_: None)),
+    "V17: a file is sent with fewer signatures": _tests(FILES, (SigningFile, "missing", 0)),
+    "V25: a key signs for any authority": _tests(CHECKS, (signing, "_check_authority", lambda _given, _record: None)),
+    "V25: a key signs for any chain": _tests(CHECKS, (SigningMethods, "_check_chain", lambda _client, _file: None)),
     "shards: each store that is moved aside is the root's": _tests(
         "tests/node/test_quarantine.py", (Home, "db_of", lambda home, _shard: home.db)
     ),

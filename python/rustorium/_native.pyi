@@ -9,7 +9,8 @@ from rustorium.consensus.vocabulary import Effect, Input
 __all__ = [
     "Backups", "HeldKey", "Host", "Light", "NativeError", "Node", "Restoring", "RollupProver", "ShieldedProver",
     "ShieldedWallet", "SignerProcess", "SigningKey", "SimChain", "SimDisk", "SimNode", "Starting", "StorageKey",
-    "TlsAuthority", "account_id", "activation_holds", "activation_plan", "activation_show", "asset_id", "audit_record",
+    "TlsAuthority", "UnsignedTransaction", "account_id", "activation_holds", "activation_plan", "activation_show",
+    "asset_id", "audit_record",
     "audit_record_by", "audit_verify", "block_committee", "block_digest", "boundary_of", "build_transaction",
     "ceremony_begin", "ceremony_circuits", "ceremony_contribute", "ceremony_finish", "ceremony_second",
     "ceremony_verify", "check_tls", "copy_store", "describe_change", "describe_transaction", "destroy_file",
@@ -70,7 +71,7 @@ def destroy_file(path: str) -> None: ...
 def value_hash(value: bytes) -> bytes: ...
 def build_transaction(
     seed: bytes, chain: str, region: int, nonce: int, expires_at_ms: int, work_limit: int | None, operations_json: str,
-    location: tuple[float, float] | None = None, version: int | None = None,
+    location: tuple[float, float] | None = None, version: int | None = None, second: bool = False,
 ) -> tuple[str, bytes]: ...  # fmt: skip
 def prove_possession(validator_seed: bytes, node_seed: bytes, chain: str, owner_key: str) -> str: ...
 def possession_holds(validator_key: str, node_key: str, chain: str, owner_key: str, possession_json: str) -> bool: ...
@@ -81,6 +82,24 @@ def activation_holds(operator_key: str, raw: bytes) -> bool: ...
 def block_committee(block: bytes) -> tuple[int, int, str]: ...
 def is_small_order(key: str) -> bool: ...
 def describe_transaction(raw: bytes) -> str: ...
+
+@final
+class UnsignedTransaction:
+    """The body of a transaction of version 2 and its chain. Errors: ValueError."""
+
+    @staticmethod
+    def build(
+        chain: str, threshold: int, keys: Sequence[str], sender: str, nonce: int, expires_at_ms: int,
+        operations_json: str, largest: bool,
+    ) -> UnsignedTransaction: ...  # fmt: skip
+    @staticmethod
+    def read(chain: str, body: bytes) -> UnsignedTransaction: ...
+    def to_bytes(self) -> bytes: ...
+    def describe(self) -> str: ...
+    def sign(self, seed: bytes) -> bytes: ...
+    def holds(self, place: int, signature: bytes) -> bool: ...
+    def finish(self, signatures: Sequence[tuple[int, bytes]]) -> tuple[str, bytes]: ...
+
 def genesis_encode(genesis_json: str) -> bytes: ...
 def genesis_describe(raw: bytes) -> str: ...
 def genesis_hash(raw: bytes) -> str: ...
@@ -196,15 +215,9 @@ class ShieldedWallet:
 
     def asset_tag(self, asset: str) -> str: ...
     def prove(
-        self,
-        prover: ShieldedProver,
-        kind: str,
-        sender: str,
-        asset: str,
-        amount: int,
-        to: str | None = None,
+        self, prover: ShieldedProver, kind: str, sender: str, asset: str, amount: int, to: str | None = None,
         memo: bytes | None = None,
-    ) -> str:
+    ) -> str:  # fmt: skip
         """Proves a `shield`, `transfer`, `unshield` or `merge`; the operation as JSON."""
 
     def save(self, more: bytes) -> bytes: ...
@@ -299,15 +312,9 @@ def restart_plan(store: str, genesis: bytes, key: StorageKey, transactions: list
 
 def restart_sign(seed: bytes, chain: str, epoch: int, view: int, end: str, shard: int = 0) -> bytes: ...
 def restart_apply(
-    store: str,
-    genesis: bytes,
-    key: StorageKey,
-    transactions: list[bytes],
-    time_ms: int,
-    signatures: list[tuple[int, bytes]],
-    base: str,
-    again: bool,
-) -> str:
+    store: str, genesis: bytes, key: StorageKey, transactions: list[bytes], time_ms: int,
+    signatures: list[tuple[int, bytes]], base: str, again: bool,
+) -> str:  # fmt: skip
     """Puts a plan that a quorum of owners signed, each for a place, into the store; JSON of it. `again`: removes a
     first block above `base` that an interrupted call left. Errors: NativeError."""
 
@@ -482,15 +489,9 @@ def sim_forge_vote(
     seed: bytes, signer: int, chain: str, epoch: int, view: int, kind: int, block: bytes | None = None, shard: int = 0
 ) -> bytes: ...
 def sim_forge_proposal(
-    seed: bytes,
-    frame: bytes,
-    *,
-    later_ms: int = 0,
-    empty_on: bytes | None = None,
-    result_root: bytes | None = None,
-    state_root: bytes | None = None,
-    ends_epoch: bool | None = None,
-) -> bytes: ...
+    seed: bytes, frame: bytes, *, later_ms: int = 0, empty_on: bytes | None = None, result_root: bytes | None = None,
+    state_root: bytes | None = None, ends_epoch: bool | None = None,
+) -> bytes: ...  # fmt: skip
 def sim_forge_batch(
     seed: bytes, author: int, chain: str, epoch: int, seq: int, previous: bytes, transactions: Sequence[bytes],
     shard: int = 0,

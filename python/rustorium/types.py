@@ -91,6 +91,24 @@ class Receipt(Record):
         return self.failure is None
 
 
+@dataclass(frozen=True, slots=True, init=False)
+class Authority(Record):
+    """The keys that act for an account, and how many of them must sign."""
+
+    threshold: int
+    keys: tuple[str, ...]
+    """1 to 8 public keys, hex, ascending."""
+
+    def __init__(self, threshold: int, keys: Iterable[str]) -> None:
+        """Takes the keys in any order. What is no authority is refused where it is used."""
+        object.__setattr__(self, "threshold", threshold)
+        object.__setattr__(self, "keys", tuple(sorted(key.lower() for key in keys)))
+
+    def __str__(self) -> str:
+        """Names threshold and keys."""
+        return f"{self.threshold} of {len(self.keys)} keys: {', '.join(self.keys)}"
+
+
 @dataclass(frozen=True, slots=True)
 class SignedTransaction(Record):
     """Canonical bytes of a transaction, ready to be sent any number of times to any node."""

@@ -17,7 +17,7 @@ from hostile_stream import read_stream, stream_bytes
 
 from admin_tools import FakeNode
 from rustorium.access.netfile import Net, NetAccount, NetNode, read_net
-from rustorium.client import listing, wire
+from rustorium.client import Key, SigningFile, listing, operations, wire
 from rustorium.client.events import place
 from rustorium.client.prooffile import (
     ForkFile,
@@ -41,6 +41,7 @@ from rustorium.node.admin.remote import said
 from rustorium.node.admin.socket import AdminServer
 from rustorium.node.admin.tokenwork import fields_of, parse_token_request
 from rustorium.node.recovery.state import RecoveryState, last_end, supervisor_state
+from rustorium.types import Authority
 
 Read = Callable[[bytes], object]
 
@@ -263,6 +264,14 @@ def fork_file() -> bytes:
     return ForkFile("ab" * 32, {"epoch": 1}, (b"\x01", b"\x02"), ("http://a", "http://b"), (b"\x03",)).to_bytes()
 
 
+def signing_file() -> bytes:
+    """A transaction that one of two keys has signed."""
+    keys = [Key(bytes([number]) * 32) for number in (1, 2)]
+    authority = Authority(2, [key.public_key for key in keys])
+    listed = [operations.put(keys[0].address, b"k", b"v"), operations.grant(keys[1].address, ["a"])]
+    return SigningFile.build("ab" * 32, authority, keys[0].address, 4, 9, listed).sign(keys[0]).to_bytes()
+
+
 def _cases() -> dict[str, Callable[[Path], tuple[Read, bytes]]]:
     found: dict[str, Callable[[Path], tuple[Read, bytes]]] = {
         "config": lambda _: (read_config, config_text()),
@@ -273,6 +282,7 @@ def _cases() -> dict[str, Callable[[Path], tuple[Read, bytes]]]:
         "checkpoint": lambda _: (parse_checkpoint, checkpoint_to_bytes({"epoch": 1}, b"\x01")),
         "trust file": lambda _: (parse_trust, trust_to_bytes({"epoch": 1}, b"\x01", 7)),
         "fork file": lambda _: (parse_fork, fork_file()),
+        "signing file": lambda _: (SigningFile.from_bytes, signing_file()),
         "event id": lambda _: (lambda content: place(content.decode(errors="replace")), b"0.12.0"),
         "event stream": lambda _: (read_stream, stream_bytes(RECEIPT)),
         "admin line": lambda _: (read_admin_line, json.dumps(TOKEN_ORDER).encode()),

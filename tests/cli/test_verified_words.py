@@ -11,7 +11,9 @@ from cli_runner import Cli
 from rustorium import _native
 from rustorium.client.light import LightClient
 from rustorium.client.prooffile import ProofFile
-from rustorium.client.wording import operation, sentences
+from rustorium.client.wording import sentences
+from rustorium.client.words import shown, words
+from rustorium.errors import UsageError
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "proofs.json").read_text())["cases"]
 CASES = {case["name"]: case for case in VECTORS}
@@ -55,7 +57,8 @@ def test_a_transactions_outcome_and_operations_are_said(
     receipt, operations = facts["receipt"], facts["transaction"]["operations"]
     assert lines[1].startswith(f"Transaction {receipt['id']} of {receipt['sender']} is final at height 1, and ")
     assert lines[2 : 2 + len(operations)] == [
-        f"Operation {number} of {receipt['sender']}: {operation(one)}." for number, one in enumerate(operations)
+        f"Operation {number} of {receipt['sender']}: {shown(one, receipt['sender'])}."
+        for number, one in enumerate(operations)
     ]
     lines, facts = said(cli, tmp_path, monkeypatch, "a receipt two heights below its claim")
     assert lines[2] == "The transaction itself is not in the proof."
@@ -70,44 +73,34 @@ def test_a_failed_transaction_is_not_said_to_have_taken_effect() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "clause"),
+    ("condition", "clause"),
     [
-        ({"type": "put", "namespace": ME, "key": "a", "key_hex": "61", "value": "b"}, 'set key "a" of rs1me to "b"'),
-        ({"type": "put", "namespace": ME, "key_hex": "ff", "value_hex": "0a"}, "set key hex ff of rs1me to hex 0a"),
-        ({"type": "delete", "namespace": ME, "key_hex": "61"}, 'remove key "a" of rs1me'),
-        ({"type": "transfer", "to": OTHER, "asset": ASSET, "amount": "7"}, f"transfer 7 of asset {ASSET} to rs1other"),
-        ({"type": "issue", "symbol": "COIN", "to": ME, "amount": "9"}, 'issue 9 of its asset "COIN" to rs1me'),
+        ({"type": "absent", "namespace": ME, "key_hex": "61"}, 'key "a" in the account\'s namespace has no value'),
         (
-            {"type": "grant", "to": OTHER, "prefixes_hex": ["61", "62"]},
-            'let rs1other write keys that begin with "a", "b"',
-        ),
-        ({"type": "grant", "to": OTHER, "prefixes_hex": []}, "let rs1other write no keys any more"),
-        (
-            {"type": "require", "condition": {"type": "absent", "namespace": ME, "key": "a"}},
-            'fail unless key "a" of rs1me has no value',
+            {"type": "value_hash", "namespace": OTHER, "key_hex": "61", "hash": "cd"},
+            'key "a" in the namespace of rs1other has a value whose BLAKE3 hash is cd',
         ),
         (
-            {"type": "require", "condition": {"type": "value_hash", "namespace": ME, "key": "a", "hash": "cd"}},
-            'fail unless key "a" of rs1me has a value whose BLAKE3 hash is cd',
+            {"type": "balance_at_least", "account": ME, "asset": ASSET, "amount": "5"},
+            f"rs1me holds at least 5 of asset {ASSET}",
         ),
         (
-            {"type": "require", "condition": {"type": "balance_at_least", "account": ME, "asset": "ab", "amount": "5"}},
-            "fail unless rs1me holds at least 5 of asset ab",
+            {"type": "proved", "verifier": "ef", "input": 1},
+            "a proof of verifier ef is recorded whose input 1 has this transaction's id as its value",
         ),
         (
-            {"type": "require", "condition": {"type": "proved", "verifier": "ef", "input": 1, "value": None}},
-            "fail unless a proof of verifier ef is recorded whose input 1 has the transaction's id as its value",
+            {"type": "proved", "verifier": "ef", "input": 0, "value": "0a"},
+            "a proof of verifier ef is recorded whose input 0 has the value 0a",
         ),
-        (
-            {"type": "create_account", "region": 0, "public_key": "ab", "storage_bytes": 5},
-            "make the account of the key ab with 5 bytes of storage",
-        ),
-        ({"type": "end_epoch", "epoch": 4}, "end epoch, epoch 4"),
-        (
-            {"type": "register_verifier", "key_hex": "ab" * 60},
-            f'register verifier, key_hex "{"ab" * 39}a… (122 characters)',
-        ),
+        ({"type": "newer", "hour": 3}, 'this holds: {"hour": 3, "type": "newer"}'),
     ],
 )
-def test_each_operation_is_a_clause(one: dict[str, Any], clause: str) -> None:
-    assert operation(one) == clause
+def test_a_condition_is_said(condition: dict[str, Any], clause: str) -> None:
+    assert shown({"type": "require", "condition": condition}, ME) == f"fail unless {clause}"
+
+
+def test_what_a_key_does_not_sign_is_shown_where_it_is_proven() -> None:
+    later = {"type": "later", "bytes_hex": "0a0b"}
+    assert shown(later, ME) == 'later: bytes_hex = "0a0b"'
+    with pytest.raises(UsageError, match="can't show"):
+        words(0, later, ME)

@@ -1,6 +1,7 @@
 //! Ids, keys, signing, genesis and proofs for Python.
 
 use crate::errors::{detached, native_error};
+use crate::unsigned::UnsignedTransaction;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -138,13 +139,13 @@ fn destroy_file(py: Python<'_>, path: &str) -> PyResult<()> {
     detached(py, || keystore::destroy(Path::new(path)))?.map_err(keystore_error)
 }
 
-fn operations_of(json: &str) -> PyResult<Vec<Operation>> {
+pub(crate) fn operations_of(json: &str) -> PyResult<Vec<Operation>> {
     let views: Vec<OperationView> = serde_json::from_str(json).map_err(value_error)?;
     views.into_iter().map(|view| Operation::try_from(view).map_err(value_error)).collect()
 }
 
 /// Refuses keys under which anybody can sign, on chains of any version.
-fn refuse_small_keys(operations: &[Operation]) -> PyResult<()> {
+pub(crate) fn refuse_small_keys(operations: &[Operation]) -> PyResult<()> {
     match operations.iter().flat_map(Operation::new_keys).find(|key| is_small_order(key)) {
         None => Ok(()),
         Some(key) => Err(value_error(format!(
@@ -209,9 +210,11 @@ fn possession_holds(
 
 /// Signs a transaction. Returns its id and canonical bytes. Without a work limit, the limit suffices if no value that the
 /// transaction reads has more than 4 KiB, at the prices of the epoch's `version` or of all versions; the largest number
-/// stands for a limit that always suffices.
+/// stands for a limit that always suffices. `second`: it has the form of version 2, if that form has all its operations.
 #[pyfunction]
-#[pyo3(signature = (seed, chain, region, nonce, expires_at_ms, work_limit, operations_json, location=None, version=None))]
+#[pyo3(signature = (
+    seed, chain, region, nonce, expires_at_ms, work_limit, operations_json, location=None, version=None, second=false
+))]
 #[expect(clippy::too_many_arguments, reason = "the parts of a transaction, by name on the Python side")]
 fn build_transaction<'py>(
     py: Python<'py>,
@@ -224,10 +227,14 @@ fn build_transaction<'py>(
     operations_json: &str,
     location: Option<(f64, f64)>,
     version: Option<u16>,
+    second: bool,
 ) -> PyResult<(String, Bound<'py, PyBytes>)> {
     let key = key(seed)?;
     let draft = Draft { chain, region, nonce, expires_at_ms, work_limit, version, operations_json };
     let body = draft.body(key.public(), location)?;
+    if let Some(unsigned) = second.then(|| UnsignedTransaction::of_first(&body, work_limit)).flatten() {
+        return unsigned.signed_alone(py, &key);
+    }
     let signature = key.sign(&hash::signed_bytes(hash::domain::TRANSACTION, &body));
     finished(py, Transaction1 { body, signature })
 }
@@ -280,12 +287,14 @@ pub(crate) fn enough_work(body: &TransactionBody, unknown: u64, rules: Option<Ru
 pub(crate) fn finished(py: Python<'_>, transaction: Transaction1) -> PyResult<(String, Bound<'_, PyBytes>)> {
     let (id, bytes) = (hash::transaction_id(&transaction.body), encode(&transaction));
     if bytes.len() > TRANSACTION_BYTES_MAX {
-        return Err(value_error(format!(
-            "the transaction has {} bytes and may have {TRANSACTION_BYTES_MAX}",
-            bytes.len()
-        )));
+        return Err(too_large(bytes.len()));
     }
     Ok((id.to_string(), PyBytes::new(py, &bytes)))
+}
+
+/// Returns the error for a transaction of so many bytes.
+pub(crate) fn too_large(bytes: usize) -> PyErr {
+    value_error(format!("the transaction has {bytes} bytes and may have {TRANSACTION_BYTES_MAX}"))
 }
 
 #[pyfunction]

@@ -14,6 +14,7 @@ mod rollup;
 mod signer;
 mod signing_key;
 mod storage_key;
+mod unsigned;
 mod wallet;
 mod zk;
 
@@ -54,6 +55,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(storage_key::forbid_core_dumps, module)?)?;
     ledger::register(module)?;
     activation::register(module)?;
+    module.add_class::<unsigned::UnsignedTransaction>()?;
     module.add_class::<light::Light>()?;
     module.add_function(wrap_pyfunction!(light::wrap_proof, module)?)?;
     module.add_function(wrap_pyfunction!(light::describe_change, module)?)?;

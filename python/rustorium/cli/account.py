@@ -19,7 +19,8 @@ from rustorium.cli.options import (
     readable,
 )
 from rustorium.cli.output import Format, Output, emit, emit_one, note
-from rustorium.cli.tx import WaitOption, submitted_row
+from rustorium.cli.sending import submitted_row
+from rustorium.cli.tx import WaitOption
 
 if TYPE_CHECKING:
     from rustorium.types import Version

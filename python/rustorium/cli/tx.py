@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rustorium.cli import signing
 from rustorium.cli.options import (
     EncodingHelp,
     GenesisOption,
-    KeyOption,
     NetOption,
     NodeOption,
     PassphraseOption,
@@ -19,106 +19,126 @@ from rustorium.cli.options import (
     TokenFileOption,
     client_of,
     content_of,
-    key_of,
     net_of,
 )
 from rustorium.cli.output import Format, Output, emit_one, note, write_proof
+from rustorium.cli.sending import (
+    VALID_S,
+    AccountOption,
+    AuthorityOption,
+    NonceOption,
+    SenderKeyOption,
+    Sending,
+    UnsignedOption,
+    ValidOption,
+    receipt_row,
+    submitted_row,
+)
 
 if TYPE_CHECKING:
     from rustorium.api import Operation
-    from rustorium.types import Submitted, TransactionStatus
+    from rustorium.types import TransactionStatus
 
 group = typer.Typer(help="Send transactions and look them up.", no_args_is_help=True)
 WaitOption = Annotated[str, typer.Option("--wait", help="What to wait for: accepted, final or certified.")]
+NamespaceOption = Annotated[str | None, typer.Option(help="Address of another account that granted this one the key.")]
 
 
 @group.command()
 def put(
     name: Annotated[str, typer.Argument(help="The key.")],
     value: Annotated[str, typer.Argument(help="Its value.")],
-    key: KeyOption,
+    key: SenderKeyOption = None,
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
     token_file: TokenFileOption = None,
-    namespace: Annotated[
-        str | None, typer.Option(help="Address of another account that granted this one the key.")
-    ] = None,
+    namespace: NamespaceOption = None,
     encoding: Annotated[str, typer.Option(help=EncodingHelp)] = "utf8",
+    unsigned: UnsignedOption = None,
+    account: AccountOption = None,
+    authority: AuthorityOption = None,
     wait: WaitOption = "final",
     timeout_s: TimeoutOption = 30.0,
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
     """Set a key in the account's namespace."""
-    from rustorium.client import text_to_bytes, wait_of
+    from rustorium.client import operations, text_to_bytes
 
-    reached, raw_name, raw_value = wait_of(wait), text_to_bytes(name, encoding), text_to_bytes(value, encoding)
-    signer = key_of(key, passphrase_file)
-    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
-        emit_one(submitted_row(client.put(raw_name, raw_value, key=signer, namespace=namespace, wait=reached)), output)
+    raw_name, raw_value = text_to_bytes(name, encoding), text_to_bytes(value, encoding)
+    sending = Sending(
+        key, passphrase_file, net, node, genesis, token_file, wait, timeout_s, unsigned, account, authority
+    )
+    emit_one(sending.finish(lambda own: [operations.put(namespace or own, raw_name, raw_value)])[0], output)
 
 
 @group.command()
 def transfer(
     to: Annotated[str, typer.Argument(help="Address of the receiver.")],
     amount: Annotated[str, typer.Argument(help="Amount in the asset's smallest units.")],
-    key: KeyOption,
+    key: SenderKeyOption = None,
     asset: Annotated[str | None, typer.Option(help="Asset id (hex). Default: the asset of --net.")] = None,
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
     token_file: TokenFileOption = None,
+    unsigned: UnsignedOption = None,
+    account: AccountOption = None,
+    authority: AuthorityOption = None,
     wait: WaitOption = "final",
     timeout_s: TimeoutOption = 30.0,
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
     """Move an amount of an asset to another account."""
-    from rustorium.client import amount_of, wait_of
+    from rustorium.client import amount_of, operations
     from rustorium.errors import UsageError
 
-    reached, units = wait_of(wait), amount_of(amount)
+    units = amount_of(amount)
     found = net_of(net) if asset is None else None
     if asset is None and (found is None or not found.asset):
         raise UsageError("no asset is named: give --asset, or a --net that has one")
-    signer = key_of(key, passphrase_file)
-    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
-        named = asset or (found.asset if found is not None else "")
-        emit_one(submitted_row(client.transfer(to, named, units, key=signer, wait=reached)), output)
+    named = asset or (found.asset if found is not None else "")
+    sending = Sending(
+        key, passphrase_file, net, node, genesis, token_file, wait, timeout_s, unsigned, account, authority
+    )
+    emit_one(sending.finish(lambda own: [operations.transfer(to, named, units)])[0], output)
 
 
 @group.command()
 def delete(
     name: Annotated[str, typer.Argument(help="The key.")],
-    key: KeyOption,
+    key: SenderKeyOption = None,
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
     token_file: TokenFileOption = None,
-    namespace: Annotated[
-        str | None, typer.Option(help="Address of another account that granted this one the key.")
-    ] = None,
+    namespace: NamespaceOption = None,
     encoding: Annotated[str, typer.Option(help=EncodingHelp)] = "utf8",
+    unsigned: UnsignedOption = None,
+    account: AccountOption = None,
+    authority: AuthorityOption = None,
     wait: WaitOption = "final",
     timeout_s: TimeoutOption = 30.0,
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
     """Remove a key and its value from the account's namespace."""
-    from rustorium.client import text_to_bytes, wait_of
+    from rustorium.client import operations, text_to_bytes
 
-    reached, raw_name = wait_of(wait), text_to_bytes(name, encoding)
-    signer = key_of(key, passphrase_file)
-    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
-        emit_one(submitted_row(client.delete(raw_name, key=signer, namespace=namespace, wait=reached)), output)
+    raw_name = text_to_bytes(name, encoding)
+    sending = Sending(
+        key, passphrase_file, net, node, genesis, token_file, wait, timeout_s, unsigned, account, authority
+    )
+    emit_one(sending.finish(lambda own: [operations.delete(namespace or own, raw_name)])[0], output)
 
 
 @group.command()
 def issue(
     symbol: Annotated[str, typer.Argument(help="Symbol of the account's own asset, such as COIN.")],
     amount: Annotated[str, typer.Argument(help="Amount in the asset's smallest units.")],
-    key: KeyOption,
+    key: SenderKeyOption = None,
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
@@ -126,31 +146,39 @@ def issue(
     to: Annotated[
         str | None, typer.Option("--to", help="Address that receives it. Default: the account itself.")
     ] = None,
+    unsigned: UnsignedOption = None,
+    account: AccountOption = None,
+    authority: AuthorityOption = None,
     wait: WaitOption = "final",
     timeout_s: TimeoutOption = 30.0,
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
     """Create an amount of the account's own asset, which only this account can issue."""
-    from rustorium.client import amount_of, wait_of
+    from rustorium import _native
+    from rustorium.client import amount_of, operations
 
-    reached, units = wait_of(wait), amount_of(amount)
-    signer = key_of(key, passphrase_file)
-    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
-        done = client.issue(symbol, units, to=to, key=signer, wait=reached)
-    emit_one(submitted_row(done) | {"asset": done.asset}, output)
+    units = amount_of(amount)
+    sending = Sending(
+        key, passphrase_file, net, node, genesis, token_file, wait, timeout_s, unsigned, account, authority
+    )
+    row, address = sending.finish(lambda own: [operations.issue(symbol, to or own, units)])
+    emit_one(row | ({"asset": _native.asset_id(address, symbol)} if unsigned is None else {}), output)
 
 
 @group.command()
 def grant(
     to: Annotated[str, typer.Argument(help="Address of the account that may write.")],
     prefixes: Annotated[list[str], typer.Argument(help="Beginnings of keys that it may write.", metavar="PREFIX")],
-    key: KeyOption,
+    key: SenderKeyOption = None,
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
     token_file: TokenFileOption = None,
     encoding: Annotated[str, typer.Option(help=EncodingHelp)] = "utf8",
+    unsigned: UnsignedOption = None,
+    account: AccountOption = None,
+    authority: AuthorityOption = None,
     wait: WaitOption = "final",
     timeout_s: TimeoutOption = 30.0,
     passphrase_file: PassphraseOption = None,
@@ -158,30 +186,41 @@ def grant(
 ) -> None:
     """Let another account write keys that begin with one of these texts in this account's namespace. It replaces an
     earlier grant."""
-    from rustorium.client import text_to_bytes
+    from rustorium.client import operations, text_to_bytes
     from rustorium.errors import UsageError
 
     raw = [text_to_bytes(prefix, encoding) for prefix in prefixes]
     if not all(raw):
         raise UsageError("an empty prefix would give the whole namespace away: name the beginning of the keys")
-    _grant(to, raw, key, passphrase_file, net, node, genesis, token_file, wait, timeout_s, output)
+    sending = Sending(
+        key, passphrase_file, net, node, genesis, token_file, wait, timeout_s, unsigned, account, authority
+    )
+    emit_one(sending.finish(lambda own: [operations.grant(to, raw)])[0], output)
 
 
 @group.command()
 def revoke(
     to: Annotated[str, typer.Argument(help="Address of the account that may no longer write.")],
-    key: KeyOption,
+    key: SenderKeyOption = None,
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
     token_file: TokenFileOption = None,
+    unsigned: UnsignedOption = None,
+    account: AccountOption = None,
+    authority: AuthorityOption = None,
     wait: WaitOption = "final",
     timeout_s: TimeoutOption = 30.0,
     passphrase_file: PassphraseOption = None,
     output: Output = Format.table,
 ) -> None:
     """Take back what `tx grant` let another account write."""
-    _grant(to, [], key, passphrase_file, net, node, genesis, token_file, wait, timeout_s, output)
+    from rustorium.client import operations
+
+    sending = Sending(
+        key, passphrase_file, net, node, genesis, token_file, wait, timeout_s, unsigned, account, authority
+    )
+    emit_one(sending.finish(lambda own: [operations.revoke(to)])[0], output)
 
 
 @group.command()
@@ -189,14 +228,21 @@ def send(
     file: Annotated[
         Path,
         typer.Argument(
-            help="JSON file with one operation or a list of them, or - for standard input.", allow_dash=True
+            help="JSON file with one operation or a list of them, or - for standard input; or a file that `tx sign` "
+            "signed.",
+            allow_dash=True,
         ),
     ],
-    key: KeyOption,
+    key: SenderKeyOption = None,
     net: NetOption = None,
     node: NodeOption = None,
     genesis: GenesisOption = None,
     token_file: TokenFileOption = None,
+    unsigned: UnsignedOption = None,
+    account: AccountOption = None,
+    authority: AuthorityOption = None,
+    nonce: NonceOption = None,
+    valid_s: ValidOption = VALID_S,
     wait: WaitOption = "final",
     timeout_s: TimeoutOption = 30.0,
     passphrase_file: PassphraseOption = None,
@@ -205,13 +251,38 @@ def send(
     """Send one transaction with any operations: all of them take effect, or none.
 
     Each operation is an object with its type, such as {"type": "put", "namespace": "rs1…", "key": "a", "value": "b"}.
-    docs/reference/http.md lists all types and their fields, under OperationView."""
-    from rustorium.client import wait_of
+    docs/reference/http.md lists all types and their fields, under OperationView. A file that `tx sign` signed needs no
+    --key."""
+    from rustorium.client import SigningFile, wait_of
+    from rustorium.client.signingfile import is_signing_file
+    from rustorium.errors import UsageError
 
-    reached, operations = wait_of(wait), _operations(file)
-    signer = key_of(key, passphrase_file)
-    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
-        emit_one(submitted_row(client.send(operations, key=signer, wait=reached)), output)
+    content = sys.stdin.buffer.read() if str(file) == "-" else content_of(file)
+    sending = Sending(
+        key,
+        passphrase_file,
+        net,
+        node,
+        genesis,
+        token_file,
+        wait,
+        timeout_s,
+        unsigned,
+        account,
+        authority,
+        nonce,
+        valid_s,
+    )
+    if not is_signing_file(content):
+        listed = _operations(file, content)
+        emit_one(sending.finish(lambda own: listed)[0], output)
+        return
+    if key is not None or unsigned is not None:
+        raise UsageError("the file's keys sign it with `tx sign`: leave out --key and --unsigned")
+    signed, reached = SigningFile.from_bytes(content), wait_of(wait)
+    signed.transaction()
+    with sending.client() as client:
+        emit_one(submitted_row(client.send_file(signed, wait=reached)), output)
 
 
 @group.command("status")
@@ -247,38 +318,16 @@ def tx_status(
     row: dict[str, object] = {"id": found.id, "state": found.state, "certified": found.certified}
     row["proven"] = found.proven
     if found.receipt is not None:
-        row |= _receipt(found.receipt)
+        row |= receipt_row(found.receipt)
     if found.signed_by is not None:
         row["signed_by"] = found.signed_by.to_dict()
     emit_one(row, output)
 
 
-def _grant(
-    to: str,
-    prefixes: list[bytes],
-    key: Path,
-    passphrase_file: Path | None,
-    net: Path | None,
-    node: list[str] | None,
-    genesis: Path | None,
-    token_file: Path | None,
-    wait: str,
-    timeout_s: float,
-    output: Format,
-) -> None:
-    from rustorium.client import wait_of
-    from rustorium.client.operations import grant as operation
-
-    reached, signer = wait_of(wait), key_of(key, passphrase_file)
-    with client_of(net, node, genesis, timeout_s, token_file=token_file) as client:
-        emit_one(submitted_row(client.send([operation(to, prefixes)], key=signer, wait=reached)), output)
-
-
-def _operations(file: Path) -> "list[Operation]":
-    """Reads the operations in a file. Errors: UsageError."""
+def _operations(file: Path, content: bytes) -> "list[Operation]":
+    """Returns the operations in a file. Errors: UsageError."""
     from rustorium.errors import UsageError
 
-    content = sys.stdin.buffer.read() if str(file) == "-" else content_of(file)
     try:
         found: Any = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -300,20 +349,5 @@ def _unproven(found: "TransactionStatus", verify: bool, trusts: bool) -> str:
     return "this node keeps no proof of it, ask another node"
 
 
-def submitted_row(submitted: "Submitted") -> dict[str, object]:
-    """Returns a transaction's outcome, as a row."""
-    row: dict[str, object] = {"id": submitted.id, "reached": submitted.reached}
-    if submitted.receipt is not None:
-        row |= _receipt(submitted.receipt)
-    if submitted.proof is not None:
-        row["proof"] = submitted.proof.hex()
-    return row
-
-
-def _receipt(receipt: object) -> dict[str, object]:
-    import msgspec
-
-    fields: dict[str, object] = msgspec.to_builtins(receipt)
-    fields.pop("transaction")
-    failure = fields.pop("failure")
-    return fields | ({"outcome": "failed", "failure": failure} if failure is not None else {"outcome": "ok"})
+group.command()(signing.sign)
+group.command()(signing.combine)

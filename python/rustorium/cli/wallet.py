@@ -24,7 +24,7 @@ from rustorium.cli.options import (
     net_of,
 )
 from rustorium.cli.output import Format, Output, emit, emit_one, note, progress
-from rustorium.cli.tx import submitted_row
+from rustorium.cli.sending import submitted_row
 
 if TYPE_CHECKING:
     from rustorium.client import Client, Wallet

@@ -12,6 +12,7 @@ from rustorium.client.aio import AsyncClient
 from rustorium.client.blocking import Client
 from rustorium.client.keys import Key
 from rustorium.client.light import LightClient
+from rustorium.client.signingfile import SigningFile
 from rustorium.client.text import amount_of, bytes_to_text, text_to_bytes, wait_of
 from rustorium.client.wallet import Wallet
 from rustorium.client.walletaio import AsyncWallet
@@ -32,6 +33,7 @@ __all__ = [
     "Client",
     "Key",
     "LightClient",
+    "SigningFile",
     "Tls",
     "Verifier",
     "Wallet",

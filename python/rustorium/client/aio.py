@@ -14,11 +14,11 @@ from rustorium.access.bearer import Tokens
 from rustorium.access.netfile import read_net
 from rustorium.access.tls import Tls
 from rustorium.client.base import TIMEOUT_S
-from rustorium.client.convenience import ConvenienceMethods
 from rustorium.client.keys import Key
+from rustorium.client.signing import SigningMethods
 
 
-class AsyncClient(ConvenienceMethods):
+class AsyncClient(SigningMethods):
     """A client of one chain; use it as `async with`. `key` signs if a method is called without one.
 
     `genesis`: canonical bytes or the path of the genesis file. `checkpoint`: content or path of a checkpoint file to

@@ -32,6 +32,8 @@ T = TypeVar("T")
 TIMEOUT_S = 30.0
 CHANGES_PAGE = 100
 DIGEST_DIGITS = 64
+SECOND_VERSION = 2
+"""The first protocol version whose transactions several keys can sign."""
 
 
 class ClientBase:
@@ -77,7 +79,8 @@ class ClientBase:
             )
         self._streams: list[EventStream] = []
         self._floors = Floors()
-        self._sender = Sender(self._transport, self._check_receipt if self._trusts() else None, self.chain)
+        check = self._check_receipt if self._trusts() else None
+        self._sender = Sender(self._transport, check, self.chain, self._has_version_2)
 
     def __repr__(self) -> str:
         """Names the endpoints and the chain, but no secret."""
@@ -131,6 +134,11 @@ class ClientBase:
 
     def _trusts(self) -> bool:
         return self._genesis is not None or self._checkpoint is not None
+
+    def _has_version_2(self) -> bool:
+        """Returns whether the newest committee that was followed makes blocks of protocol version 2 or a later one. It
+        never goes back, so an older view of the chain only says too little."""
+        return self._trusts() and int(self.light.trusted.get("protocol_version", 1)) >= SECOND_VERSION
 
     async def _check_receipt(self, proof: bytes) -> dict[str, Any]:
         """Returns the facts of a receipt's proof (canonical bytes). Errors: VerificationFailed."""

@@ -18,7 +18,7 @@ from rustorium.access.tls import Tls
 from rustorium.api import Operation
 from rustorium.client.aio import AsyncClient
 from rustorium.client.base import TIMEOUT_S
-from rustorium.client.blockingconvenience import BlockingConvenience
+from rustorium.client.blockingsigning import BlockingSigning
 from rustorium.client.keys import Key
 from rustorium.client.light import LightClient
 from rustorium.client.loop import LoopThread
@@ -52,7 +52,7 @@ from rustorium.zk.groth16 import Document, Public
 T = TypeVar("T")
 
 
-class Client(BlockingConvenience):
+class Client(BlockingSigning):
     """A client of one chain; use it as `with`, or `close` it. An open client is closed when the script ends, with a
     ResourceWarning. `AsyncClient` describes the methods."""
 

@@ -79,18 +79,20 @@ class Key:
         *,
         largest: bool = False,
         version: int | None = None,
+        second: bool = False,
     ) -> tuple[str, bytes]:
         """Signs a transaction; returns its id and bytes.
 
         `largest`: it declares work for values of the largest size, instead of 4 KiB, that it may read. `version`: the
-        protocol version whose prices it declares; those of all versions if it is unknown.
+        protocol version whose prices it declares; those of all versions if it is unknown. `second`: it has the form of
+        protocol version 2, unless a signer process has the key or version 2 has no such operation.
 
         Errors: ValueError if a part is invalid, NativeError."""
         parts = (chain, self.region, nonce, expires_at_ms, WORK_MAX if largest else None)
         if self._seed is None:
             key = bytes.fromhex(self.public_key)
             return _native.signer_transaction(self._socket, key, *parts, operations_json, version)
-        return _native.build_transaction(self._seed, *parts, operations_json, None, version)
+        return _native.build_transaction(self._seed, *parts, operations_json, None, version, second)
 
     @classmethod
     def generate(cls, region: int = 0) -> Self:

@@ -58,9 +58,17 @@ class _Account:
 class Sender:
     """Signs and sends for all accounts of one client."""
 
-    def __init__(self, transport: Transport, check: CheckReceipt | None, chain: Callable[[], Awaitable[str]]) -> None:
-        """`check`: `None` if there is nothing to check proofs with."""
+    def __init__(
+        self,
+        transport: Transport,
+        check: CheckReceipt | None,
+        chain: Callable[[], Awaitable[str]],
+        has_version_2: Callable[[], bool],
+    ) -> None:
+        """`check`: `None` if there is nothing to check proofs with. `has_version_2`: returns whether it is proven that
+        the chain runs by protocol version 2 or a later one."""
         self._transport, self._check, self._chain = transport, check, chain
+        self._has_version_2 = has_version_2
         self._accounts: dict[str, _Account] = {}
         self._version: int | None = None
         """Protocol version of the chain's epoch as a node last said it: its prices are declared."""
@@ -81,8 +89,8 @@ class Sender:
         Errors: UsageError for operations that can't be encoded, NotFound if the account doesn't exist, Unreachable at
         the deadline."""
         for operations in wanted:
-            check_operations(operations, signer)
-        chain = await self._chain()
+            check_operations(operations, signer.address)
+        chain, second = await self._chain(), self._has_version_2()
         account = self._accounts.setdefault(signer.address, _Account())
         until = anyio.current_time() + timeout_s if deadline is None else deadline
         numbers = await self._take(signer.address, account, len(wanted), until)
@@ -93,7 +101,7 @@ class Sender:
             for nonce, operations in zip(numbers, wanted, strict=True):
                 text = json.dumps(list(operations))
                 identity, raw = signer.build_transaction(
-                    chain, nonce, expiry_ms, text, largest=largest, version=self._version
+                    chain, nonce, expiry_ms, text, largest=largest, version=self._version, second=second
                 )
                 signed.append(SignedTransaction(identity, raw, signer.address, nonce, expiry_ms))
             return signed
@@ -239,7 +247,7 @@ class Sender:
         return replace(result, endpoint="")
 
 
-def check_operations(operations: Sequence[Operation], signer: Key) -> None:
+def check_operations(operations: Sequence[Operation], sender: str) -> None:
     """Checks that a transaction can be made of these operations, and that none of them is in vain. Errors:
     UsageError."""
     if isinstance(operations, Mapping):
@@ -248,7 +256,7 @@ def check_operations(operations: Sequence[Operation], signer: Key) -> None:
         if not isinstance(operation, Mapping):
             what = arguments.kind_of(operation)
             raise UsageError(f"an operation is a dict as rustorium.client.operations makes it, not {what}")
-        if (operation.get("type"), operation.get("to")) == ("transfer", signer.address):
+        if (operation.get("type"), operation.get("to")) == ("transfer", sender):
             raise UsageError("a transfer from an account to itself would change nothing: name another account")
     if not operations:
         raise UsageError("a transaction without operations would change nothing: give it at least one")

@@ -37,6 +37,22 @@ class Issued(Sent, kw_only=True):
     asset: str
 
 
+class SigningState(Result):
+    """A file with a transaction to be signed, and the public keys that have signed it."""
+
+    id: str
+    file: str
+    sender: str
+    nonce: int
+    expires_at_ms: int
+    threshold: int
+    signed_by: list[str]
+    open_keys: list[str]
+    """Keys that haven't signed."""
+    missing: int
+    """Number of signatures that it still needs."""
+
+
 class Registered(Sent, kw_only=True):
     """The verifier that was registered, and the transaction that registered it."""
 

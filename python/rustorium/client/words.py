@@ -1,0 +1,154 @@
+"""Says in words what the keys of an account are asked to sign, and what operations do.
+
+Invariants: no input or output; the words are made from the described bytes alone; each line is one line whatever those
+contain; long content is named by its length and hash.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from rustorium import _native
+from rustorium.errors import UsageError
+from rustorium.plain import plain
+
+SHOWN_CHARACTERS_MAX = 200
+"""Maximum number of characters of a key, a value or a field; of longer ones the beginning is shown, and the hash."""
+YEAR_10000_MS = 253_402_300_800_000
+
+
+def describe(chain: str, facts: Mapping[str, Any]) -> list[str]:
+    """Returns the lines about a transaction of version 2 (`UnsignedTransaction.describe`).
+
+    Errors: UsageError if this release has no words for one of its operations."""
+    keys = facts["authority"]["keys"]
+    lines = [
+        f"transaction {facts['id']} of chain {chain}",
+        f"of account {facts['sender']}, with nonce {facts['nonce']}, valid until {moment(facts['expires_at_ms'])}, for "
+        f"at most {facts['work_limit']} units of work",
+        f"to be signed by {facts['authority']['threshold']} of these keys: {', '.join(keys)}",
+    ]
+    if (location := facts["location"]) is not None:
+        lines.append(f"sent from the location {json.dumps(location)}")
+    for number, operation in enumerate(facts["operations"]):
+        lines.append(f"operation {number}: {words(number, operation, facts['sender'])}")
+    return lines
+
+
+def words(number: int, operation: Mapping[str, Any], sender: str) -> str:
+    """Returns one operation in words, to be signed. Errors: UsageError if this release has none for it."""
+    if operation["type"] == "later":
+        raise UsageError(
+            f"operation {number} is of a kind that this release can't show: sign it with the release that made the file"
+        )
+    return shown(operation, sender)
+
+
+def shown(operation: Mapping[str, Any], sender: str) -> str:
+    """Returns one operation in words, also one of a kind that this release only knows by its bytes."""
+    kind = operation["type"]
+    said = next(_known(kind, operation, sender), None)
+    if said is None:
+        fields = (f"{name} = {_field(value)}" for name, value in sorted(operation.items()) if name != "type")
+        said = f"{kind.replace('_', ' ')}: {', '.join(fields)}"
+    return said
+
+
+def moment(time_ms: int) -> str:
+    """Returns a time (Unix ms) as a date in UTC, or as a number after the year 9999."""
+    if time_ms >= YEAR_10000_MS:
+        return f"{time_ms} ms after 1970"
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _known(kind: str, operation: Mapping[str, Any], sender: str) -> Iterator[str]:
+    """Yields the sentence of a common kind of operation; of others, nothing."""
+    match kind:
+        case "put":
+            value = operation.get("value")
+            content = value.encode() if value is not None else bytes.fromhex(operation["value_hex"])
+            yield f"set {_key(operation)} to {quoted(content)} in {_space(operation, sender)}"
+        case "delete":
+            yield f"remove {_key(operation)} from {_space(operation, sender)}"
+        case "transfer":
+            yield f"transfer {operation['amount']} of asset {operation['asset']} to {operation['to']}"
+        case "issue":
+            symbol = quoted(bytes.fromhex(operation["symbol_hex"]))
+            yield f"create {operation['amount']} of the account's asset {symbol} for {operation['to']}"
+        case "create_account":
+            yield (
+                f"make the account of {_signers(operation)} in region {operation['region']}, and give it "
+                f"{operation['storage_bytes']} bytes of storage"
+            )
+        case "grant":
+            yield _grant(operation)
+        case "require":
+            yield f"fail unless {_condition(operation['condition'], sender)}"
+        case _:
+            pass
+
+
+def _signers(operation: Mapping[str, Any]) -> str:
+    """Returns the keys of a new account."""
+    authority = operation.get("authority")
+    if authority is None:
+        return f"key {operation['public_key']}"
+    return f"{authority['threshold']} of these keys: {', '.join(authority['keys'])},"
+
+
+def _grant(operation: Mapping[str, Any]) -> str:
+    prefixes = [bytes.fromhex(digits) for digits in operation["prefixes_hex"]]
+    if not prefixes:
+        return f"no longer let {operation['to']} write any key"
+    if not all(prefixes):
+        return f"let {operation['to']} write every key in the account's namespace"
+    said = ", ".join(map(quoted, prefixes))
+    return f"let {operation['to']} write keys that begin with {said} in the account's namespace, and no others"
+
+
+def _condition(one: Mapping[str, Any], sender: str) -> str:
+    """Returns a condition as the end of a sentence."""
+    match one["type"]:
+        case "value_hash":
+            return f"{_key(one)} in {_space(one, sender)} has a value whose BLAKE3 hash is {one['hash']}"
+        case "absent":
+            return f"{_key(one)} in {_space(one, sender)} has no value"
+        case "balance_at_least":
+            return f"{one['account']} holds at least {one['amount']} of asset {one['asset']}"
+        case "proved":
+            value = one.get("value")
+            named = f"the value {value}" if value is not None else "this transaction's id as its value"
+            return f"a proof of verifier {one['verifier']} is recorded whose input {one['input']} has {named}"
+        case _:
+            return f"this holds: {_field(one)}"
+
+
+def _key(operation: Mapping[str, Any]) -> str:
+    return f"key {quoted(bytes.fromhex(operation['key_hex']))}"
+
+
+def _space(operation: Mapping[str, Any], sender: str) -> str:
+    own = operation["namespace"] == sender
+    return "the account's namespace" if own else f"the namespace of {operation['namespace']}"
+
+
+def quoted(content: bytes) -> str:
+    """Returns bytes as quoted text, or as hex digits if they aren't text."""
+    try:
+        text = json.dumps(content.decode(), ensure_ascii=False)
+    except UnicodeDecodeError:
+        text = f"the bytes {content.hex()}"
+    return _short(plain(text), content)
+
+
+def _field(value: object) -> str:
+    text = plain(json.dumps(value, ensure_ascii=False, sort_keys=True))
+    return _short(text, text.encode())
+
+
+def _short(text: str, content: bytes) -> str:
+    if len(text) <= SHOWN_CHARACTERS_MAX:
+        return text
+    digest = _native.value_hash(content).hex()
+    return f"{text[:SHOWN_CHARACTERS_MAX]}… ({len(content)} bytes in all, BLAKE3 {digest})"
