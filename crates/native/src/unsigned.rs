@@ -37,9 +37,7 @@ fn as_second(operation: Operation, sender: &AccountId) -> Option<Operation2> {
         Operation::Require(condition) => Operation2::Require(condition),
         Operation::Transfer { to, asset, amount } => Operation2::Transfer { to, asset, amount },
         Operation::Issue { symbol, to, amount } => Operation2::Issue { symbol, to, amount },
-        Operation::Grant { to, prefixes } => {
-            Operation2::Grant { to, rights: Rights::ALL, prefixes, until_ms: None }
-        }
+        Operation::Grant { to, prefixes } => Operation2::Grant { to, rights: Rights::ALL, prefixes, until_ms: None },
         Operation::AddProven { validator, possession } => Operation2::AddValidator { validator, possession },
         Operation::RemoveValidator { validator_key } => Operation2::RemoveValidator { validator_key },
         Operation::ReplaceProven { validator_key, new_validator_key, new_node_key, possession } => {
