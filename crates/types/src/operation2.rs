@@ -65,6 +65,13 @@ pub struct AuthoritySettings {
     pub recovery: Option<Recovery>,
 }
 
+impl AuthoritySettings {
+    /// Tells if the keys can change these settings without a wait.
+    pub fn change_at_once(&self) -> bool {
+        self.delay_ms == 0 && self.recovery.is_none()
+    }
+}
+
 /// An operation: one step of a transaction of version 2.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub enum Operation2 {
@@ -233,8 +240,8 @@ impl Operation2 {
     pub fn is_built(&self) -> bool {
         match self {
             Self::Grant { rights, until_ms, .. } => *rights == Rights::ALL && until_ms.is_none(),
-            Self::SetAuthority { .. }
-            | Self::CancelAuthority
+            Self::SetAuthority { settings, void_grants } => settings.change_at_once() && !void_grants,
+            Self::CancelAuthority
             | Self::ApproveAuthority { .. }
             | Self::Recover { .. }
             | Self::WithdrawRecovery { .. } => false,

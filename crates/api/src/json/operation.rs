@@ -69,7 +69,12 @@ pub enum OperationView {
         /// Storage that the sender gives to it, bytes.
         storage_bytes: u64,
     },
-    /// An operation of version 2 that no operation of version 1 says. Nodes of this release refuse it.
+    /// Gives the sender another authority, at once. Needs a transaction of version 2.
+    SetAuthority {
+        /// The keys that act for the sender from then on, and how many of them must sign.
+        authority: AuthorityView,
+    },
+    /// An operation of version 2 that nodes of this release refuse.
     Later {
         /// Canonical bytes as hex digits.
         bytes_hex: String,
@@ -376,6 +381,9 @@ impl OperationView {
                 authority: Some(authority.into()),
                 storage_bytes: *storage_bytes,
             },
+            Operation2::SetAuthority { settings, .. } if operation.is_built() => {
+                Self::SetAuthority { authority: (&settings.authority).into() }
+            }
             _ => Self::Later { bytes_hex: hex::encode(encode(operation)) },
         }
     }
@@ -402,9 +410,9 @@ impl TryFrom<OperationView> for Operation {
 
     fn try_from(view: OperationView) -> Result<Self, ViewError> {
         Ok(match view {
-            OperationView::Later { .. } | OperationView::CreateAccount { authority: Some(_), .. } => {
-                return Err(ViewError::Later);
-            }
+            OperationView::Later { .. }
+            | OperationView::SetAuthority { .. }
+            | OperationView::CreateAccount { authority: Some(_), .. } => return Err(ViewError::Later),
             OperationView::CreateAccount { region, public_key, authority: None, storage_bytes } => {
                 let Hex(public_key) = public_key.ok_or(ViewError::Required("public_key"))?;
                 Self::CreateAccount { region, public_key, storage_bytes }

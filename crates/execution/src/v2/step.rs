@@ -19,6 +19,8 @@ pub(crate) enum Step<'a> {
         /// Storage balance handed over, bytes.
         storage_bytes: u64,
     },
+    /// Another authority of the sender, at once (V29).
+    SetAuthority(&'a Authority),
 }
 
 impl<'a> Step<'a> {
@@ -31,6 +33,9 @@ impl<'a> Step<'a> {
             Operation2::CreateAccount { region, authority, storage_bytes } => {
                 Some(Self::CreateAccount { region: *region, authority, storage_bytes: *storage_bytes })
             }
+            Operation2::SetAuthority { settings, .. } if operation.is_built() => {
+                Some(Self::SetAuthority(&settings.authority))
+            }
             _ => None,
         }
     }
@@ -40,7 +45,7 @@ impl<'a> Step<'a> {
         match self {
             Self::Listed(operation) => Some(operation),
             Self::Read(operation) => Some(operation),
-            Self::CreateAccount { .. } => None,
+            Self::CreateAccount { .. } | Self::SetAuthority(_) => None,
         }
     }
 }
@@ -64,7 +69,7 @@ mod tests {
             (grant(Rights::ALL, None), true),
             (grant(Rights::ALL, Some(1)), false),
             (grant(Rights::default(), None), false),
-            (change(settings(0, None), false), false),
+            (change(settings(0, None), false), true),
             (change(settings(1, None), false), false),
             (change(settings(0, Some(recovery)), false), false),
             (change(settings(0, None), true), false),

@@ -56,6 +56,10 @@ const RECORD_BYTES: u64 = RECORD2_BYTES as u64;
 
 /// Cost of a new account. The new leaf may split two nodes of the tree.
 pub const CREATE_ACCOUNT: u64 = read(0) + 2 * write(RECORD_BYTES);
+/// Bytes of an account's settings, at most: two authorities of eight keys each, and what else waits with them.
+const CUSTODY_BYTES: u64 = 1024;
+/// Cost of a change of an account's authority.
+pub const SET_AUTHORITY: u64 = read(CUSTODY_BYTES) + write(CUSTODY_BYTES) + RECORD;
 /// Cost of a change of the committee: its record and the change's approvals.
 pub const COMMITTEE: u64 = 2 * (read(VALUE_BYTES_MAX as u64) + write(VALUE_BYTES_MAX as u64));
 /// Cost of the proofs of possession of two keys, and of the leaves of retired ones.
@@ -111,6 +115,7 @@ pub(crate) fn step_work(sender: &AccountId, step: &Step<'_>, unknown: u64) -> u6
         Step::Listed(operation) => operation_work(sender, operation, unknown),
         Step::Read(operation) => operation_work(sender, operation, unknown),
         Step::CreateAccount { .. } => CREATE_ACCOUNT,
+        Step::SetAuthority(_) => SET_AUTHORITY,
     }
 }
 
