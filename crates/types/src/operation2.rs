@@ -65,6 +65,13 @@ pub struct AuthoritySettings {
     pub recovery: Option<Recovery>,
 }
 
+impl AuthoritySettings {
+    /// Tells if the keys can change these settings without a wait.
+    pub fn change_at_once(&self) -> bool {
+        self.delay_ms == 0 && self.recovery.is_none()
+    }
+}
+
 /// An operation: one step of a transaction of version 2.
 #[derive(Clone, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub enum Operation2 {
@@ -229,14 +236,12 @@ pub enum Operation2 {
 }
 
 impl Operation2 {
-    /// Tells if an operation of version 1 has the same effect. Others aren't executed yet: authorities of several keys,
-    /// changes of authorities, and grants of less than everything.
-    pub fn has_first(&self) -> bool {
+    /// Tells if nodes of this release execute the operation. A batch with another one is invalid.
+    pub fn is_built(&self) -> bool {
         match self {
-            Self::CreateAccount { authority, .. } => authority.only_key().is_some(),
             Self::Grant { rights, until_ms, .. } => *rights == Rights::ALL && until_ms.is_none(),
-            Self::SetAuthority { .. }
-            | Self::CancelAuthority
+            Self::SetAuthority { settings, void_grants } => settings.change_at_once() && !void_grants,
+            Self::CancelAuthority
             | Self::ApproveAuthority { .. }
             | Self::Recover { .. }
             | Self::WithdrawRecovery { .. } => false,
