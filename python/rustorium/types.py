@@ -160,11 +160,15 @@ class Account(Record):
     address: str
     nonce: int
     """The next nonce."""
-    public_key: str
+    public_key: str | None
+    """The account's key; `None` if it has several."""
     quota_left: int
     """Remaining quota, in work units."""
     storage_bytes_left: int
     at: At
+    authority_hash: str | None = None
+    """Hash of the account's authority if it has several keys. The state doesn't have the keys: each transaction of the
+    account shows them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,6 +122,10 @@ ANSWERS: Mapping[str, tuple[Callable[[Any], object], object]] = {
         wire.account,
         {"account": "rs1", "nonce": 1, "public_key": "ab", "quota_left": 3, "storage_bytes_left": 4, "at": PLACE},
     ),
+    "account of several keys": (
+        wire.account,
+        {"account": "rs1", "nonce": 1, "authority_hash": "ab", "quota_left": 3, "storage_bytes_left": 4, "at": PLACE},
+    ),
     "next nonce": (
         wire.next_nonce,
         {

@@ -17,6 +17,7 @@ pub mod operation;
 pub mod pool;
 pub mod scalar;
 mod schema;
+pub mod signers;
 pub mod state;
 pub mod status;
 
@@ -27,8 +28,9 @@ pub use condition::ConditionView;
 pub use facts::{FactsView, KindFacts, SignersView};
 pub use finding::{Finding, Severity};
 pub use listing::{BalanceView, BalancesPage, HistoryPage, KeysPage, ListedKey, VersionView};
-pub use operation::{OperationView, PossessionView, ViewError};
+pub use operation::{OperationView, ViewError};
 pub use pool::{PoolRecordsPage, PoolTransferView};
 pub use scalar::{Amount, Hex};
+pub use signers::{AuthorityView, PossessionView, SignatureView};
 pub use state::*;
 pub use status::*;

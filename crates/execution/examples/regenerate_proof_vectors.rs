@@ -1,5 +1,6 @@
-//! Writes the conformance vectors of proofs, light clients, the order of lanes and work to `tests/vectors`. Run it by `just regenerate-vectors`, and only for a change of
-//! the protocol: what it changes, older nodes and clients won't understand.
+//! Writes the conformance vectors of proofs, light clients, the order of lanes, work and records to `tests/vectors`. Run it
+//! by `just regenerate-vectors`, and only for a change of the protocol: what it changes, older nodes and clients won't
+//! understand.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../tests/common/mod.rs"]
@@ -15,6 +16,7 @@ fn main() -> std::io::Result<()> {
         (common::LIGHT_VECTORS, common::light_vectors()),
         (common::ORDER_VECTORS, common::order_vectors()),
         (common::WORK_VECTORS, common::work_vectors()),
+        (common::RECORD_VECTORS, common::record_vectors()),
     ] {
         let path = folder.join(name);
         let changed = std::fs::read_to_string(&path).ok().as_ref() != Some(&text);

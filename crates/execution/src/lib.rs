@@ -48,4 +48,5 @@ pub use v1::ledger::{StateRead, StateReadError};
 pub use v1::pools::{pool_record, shielded_context};
 pub use v1::verifiers::Keys;
 pub use v1::{record, work};
+pub use v2::record::{AccountRecord2, NEW_RECORD_STORAGE};
 pub use v2::work as work2;

@@ -79,6 +79,17 @@ fn the_order_of_lanes_is_what_the_vectors_say() {
 }
 
 #[test]
+fn the_records_are_what_the_vectors_say() {
+    let text = text_of(RECORD_VECTORS);
+    assert_eq!(text, record_vectors(), "a change of the protocol that is meant: `just regenerate-vectors`");
+    let file: Value = serde_json::from_str(&text).unwrap();
+    for case in file["refused"].as_array().unwrap() {
+        let bytes = hex::decode(case["bytes"].as_str().unwrap()).unwrap();
+        assert!(AccountRecord2::from_bytes(&bytes).is_err(), "{}", case["name"]);
+    }
+}
+
+#[test]
 fn each_proof_shows_the_facts_of_its_case() {
     let file: Value = serde_json::from_str(&text()).unwrap();
     let bytes = |value: &Value| hex::decode(value.as_str().unwrap()).unwrap();

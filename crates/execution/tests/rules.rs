@@ -166,8 +166,9 @@ fn account_exists_and_a_created_one_can_act() {
     world.fails(0, vec![create(9, 0), create(9, 0)], code);
     world.ok(0, vec![create(9, 500), transfer(9, 5)]);
     let record = world.record(account(9)).unwrap();
-    assert_eq!((record.nonce, record.storage_bytes_left, record.public_key), (0, 500, signer(9).public()));
-    assert_eq!(world.storage_left(0), STORAGE - 500 - 128 - 80);
+    let signer = Signer::Single(signer(9).public());
+    assert_eq!((record.nonce, record.storage_bytes_left, record.signer), (0, 500, signer));
+    assert_eq!(world.storage_left(0), STORAGE - 500 - NEW_RECORD_STORAGE - 80);
     assert_eq!(record.quota(&world.genesis.parameters, world.header.time_ms), 0);
     world.ok(9, vec![put(9, b"k", b"v"), transfer(0, 5)]);
 }

@@ -101,7 +101,9 @@ const transactions = (address, signal) =>
 function recordFacts(address, record) {
   return facts(
     ["Address", copied(address)],
-    ["Public key", h("span", { class: "mono whole" }, record.public_key)],
+    record.public_key
+      ? ["Public key", h("span", { class: "mono whole" }, record.public_key)]
+      : ["Hash of its keys", h("span", { class: "mono whole" }, record.authority_hash)],
     ["Home region", regionName(record.region)],
     ["Next nonce", count(record.nonce)],
     ["Quota left", `${count(record.quota_left)} work units`],

@@ -76,17 +76,19 @@ function condition(one) {
   }
 }
 
+const whole = (text) => h("span", { class: "mono whole" }, text);
+
+/** An authority, as rows. */
+const authority = ({ threshold, keys }) => [
+  ["Authority", `${count(threshold)} of ${count(keys.length)} keys`],
+  ...keys.map((key, place) => [`Key ${count(place)}`, whole(key)]),
+];
+
 /** Who signed, as rows: one key in the form of version 1, as many as the authority asks for in that of version 2. */
 function signatures(transaction) {
-  const whole = (text) => h("span", { class: "mono whole" }, text);
   if (transaction.signature) return [["Signature", whole(transaction.signature)]];
-  const { threshold, keys } = transaction.authority;
   const each = transaction.signatures.map(({ key, signature }) => [`Signature of key ${count(key)}`, whole(signature)]);
-  return [
-    ["Authority", `${count(threshold)} of ${count(keys.length)} keys`],
-    ...keys.map((key, place) => [`Key ${count(place)}`, whole(key)]),
-    ...each,
-  ];
+  return [...authority(transaction.authority), ...each];
 }
 
 /** What an operation does, as rows. */
@@ -126,7 +128,7 @@ function rows(operation) {
       ];
     case "create_account":
       return [
-        ["Key", h("span", { class: "mono whole" }, operation.public_key)],
+        ...(operation.authority ? authority(operation.authority) : [["Key", whole(operation.public_key)]]),
         ["Region", `byte ${operation.region}`],
         ["Storage", `${count(operation.storage_bytes)} bytes`],
       ];

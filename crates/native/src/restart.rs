@@ -6,7 +6,7 @@ use crate::ledger::{genesis_of, key, value_error};
 use crate::storage_key::StorageKey;
 use pyo3::prelude::*;
 use rustorium_crypto::hash::{account_id, chain_id, id_on};
-use rustorium_execution::{AccountRecord, account_key};
+use rustorium_execution::{AccountRecord2, account_key};
 use rustorium_stages::executor::store_code;
 use rustorium_stages::owners_end::{Plan, base};
 use rustorium_stages::tables::open_tables;
@@ -58,7 +58,7 @@ fn transactions_of(raw: Vec<Vec<u8>>) -> PyResult<Vec<Transaction>> {
 fn member(place: usize, validator: &Validator, store: &RocksStore) -> PyResult<Value> {
     let owner = account_id(validator.region, &validator.owner_key);
     let bytes = store.state(&account_key(owner)).map_err(|error| failed(&error))?;
-    let record = bytes.map(|bytes| AccountRecord::from_bytes(&bytes)).transpose().map_err(value_error)?;
+    let record = bytes.map(|bytes| AccountRecord2::from_bytes(&bytes)).transpose().map_err(value_error)?;
     Ok(json!({
         "place": place,
         "name": String::from_utf8_lossy(validator.name.as_slice()),

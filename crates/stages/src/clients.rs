@@ -6,11 +6,11 @@ use crate::block_proofs::receipt_proof;
 use crate::inbox::Inbox;
 use crate::waiters::Waiters;
 use rustorium_api::{ProofStatus, Refused, Submitted};
-use rustorium_execution::{AccountRecord, account_key};
+use rustorium_execution::{AccountRecord2, account_key};
 use rustorium_shard::port::Input;
 use rustorium_storage::Store;
 use rustorium_txpool::AccountView;
-use rustorium_types::{AccountId, Height, Signer, TxId};
+use rustorium_types::{AccountId, Height, TxId};
 use std::sync::Arc;
 
 /// The side of a node's shard that clients wait for.
@@ -91,8 +91,8 @@ impl Clients {
 /// Returns an account's executed state.
 pub fn account_view(store: &dyn Store, account: &AccountId) -> Option<AccountView> {
     let bytes = store.state(&account_key(*account)).ok().flatten()?;
-    let record = AccountRecord::from_bytes(&bytes).ok()?;
-    Some(AccountView { nonce: record.nonce, signer: Signer::Single(record.public_key) })
+    let AccountRecord2 { nonce, signer, .. } = AccountRecord2::from_bytes(&bytes).ok()?;
+    Some(AccountView { nonce, signer })
 }
 
 /// Returns a function that makes a store's certified answers.

@@ -106,11 +106,23 @@ pub(crate) fn touched(receipt: &Receipt, transaction: &Transaction, mut touch: i
     match transaction {
         Transaction::V1(transaction) => transaction.body.data.iter().for_each(|one| named(receipt, one, &mut touch)),
         Transaction::V2(transaction) => {
-            // Writes name no account, and their values may be large: they aren't copied.
-            let writes = |one: &&Operation2| matches!(one, Operation2::Put { .. } | Operation2::Delete { .. });
-            let others = transaction.body().data.iter().filter(|one| !writes(one));
-            let first = others.filter_map(|one| one.as_first(&receipt.sender));
-            first.for_each(|one| named(receipt, &one, &mut touch));
+            transaction.body().data.iter().for_each(|one| named_in_second_form(receipt, one, &mut touch));
+        }
+    }
+}
+
+/// Calls `touch` with the accounts that an operation in the form of version 2 names.
+fn named_in_second_form(receipt: &Receipt, operation: &Operation2, touch: &mut impl FnMut(AccountId)) {
+    match operation {
+        // Writes name no account, and their values may be large: they aren't copied.
+        Operation2::Put { .. } | Operation2::Delete { .. } => {}
+        Operation2::CreateAccount { region, authority, .. } => {
+            touch(rustorium_crypto::authority_account(*region, authority));
+        }
+        other => {
+            if let Some(first) = other.as_first(&receipt.sender) {
+                named(receipt, &first, touch);
+            }
         }
     }
 }
@@ -140,5 +152,55 @@ fn named(receipt: &Receipt, operation: &Operation, touch: &mut impl FnMut(Accoun
             touch(*to);
         }
         Operation::Put { .. } | Operation::Delete { .. } | Operation::Require(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustorium_crypto::{SigningKey, authority_account};
+    use rustorium_types::{
+        Authority, BoundedVec, Hash, Height, Signature2, SignerKey, Transaction2, TransactionBody2, TxId,
+    };
+
+    /// The history of an account of several keys begins with its creation, as that of any account.
+    #[test]
+    fn a_creation_is_in_the_history_of_the_account_that_its_authority_names() {
+        let mut keys = [1, 2].map(|seed| SignerKey::Ed25519(SigningKey::from_seed(&[seed; 32]).public()));
+        keys.sort_unstable();
+        let authority = Authority::new(1, keys.to_vec()).expect("an authority");
+        let created = authority_account(3, &authority);
+        let sender = AccountId([9; 32]);
+        let create = Operation2::CreateAccount { region: 3, authority: authority.clone(), storage_bytes: 0 };
+        let body = TransactionBody2 {
+            authority,
+            sender,
+            nonce: 0,
+            expires_at_ms: 1,
+            work_limit: 1,
+            shard_hint: None,
+            location: None,
+            data: BoundedVec::new(vec![create]).expect("one operation"),
+        };
+        let signatures = vec![(0, Signature2::Ed25519([0; 64]))];
+        let transaction = Transaction2::new(body, signatures).expect("one signature").into();
+        let receipt = |outcome| Receipt {
+            transaction: TxId(Hash::ZERO.0),
+            sender,
+            nonce: 0,
+            height: Height(1),
+            index: 0,
+            time_ms: 1,
+            work: 1,
+            outcome,
+        };
+        let accounts = |outcome| {
+            let mut accounts = Vec::new();
+            touched(&receipt(outcome), &transaction, |account| accounts.push(account));
+            accounts
+        };
+        assert_eq!(accounts(Outcome::Ok), [sender, created]);
+        let failed = Outcome::Failed { code: rustorium_types::FailureCode::WorkLimit, operation: 0 };
+        assert_eq!(accounts(failed), [sender]);
     }
 }

@@ -110,7 +110,7 @@ impl Authority {
 }
 
 /// The authority of an account, as the account's record names it (V27).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, BorshSerialize, BorshDeserialize)]
 pub enum Signer {
     /// One Ed25519 key.
     Single(PublicKey),

@@ -89,7 +89,7 @@ impl Transaction {
     pub fn is_known_to(&self, rules: Rules) -> bool {
         match self {
             Self::V1(transaction) => transaction.body.data.iter().all(|operation| rules.know(operation)),
-            Self::V2(transaction) => rules >= Rules::V2 && transaction.body().data.iter().all(Operation2::has_first),
+            Self::V2(transaction) => rules >= Rules::V2 && transaction.body().data.iter().all(Operation2::is_built),
         }
     }
 

@@ -229,11 +229,9 @@ pub enum Operation2 {
 }
 
 impl Operation2 {
-    /// Tells if an operation of version 1 has the same effect. Others aren't executed yet: authorities of several keys,
-    /// changes of authorities, and grants of less than everything.
-    pub fn has_first(&self) -> bool {
+    /// Tells if nodes of this release execute the operation. A batch with another one is invalid.
+    pub fn is_built(&self) -> bool {
         match self {
-            Self::CreateAccount { authority, .. } => authority.only_key().is_some(),
             Self::Grant { rights, until_ms, .. } => *rights == Rights::ALL && until_ms.is_none(),
             Self::SetAuthority { .. }
             | Self::CancelAuthority

@@ -366,11 +366,11 @@ def _subject_content(item: dict[str, Any], at: At) -> tuple[Subject, SubjectCont
         return Subject(account), None
     return Subject(account), Account(
         account,
-        int(record["nonce"]),
-        str(record["public_key"]),
-        int(record["quota_left"]),
-        int(record["storage_bytes_left"]),
-        at,
+        nonce=int(record["nonce"]),
+        quota_left=int(record["quota_left"]),
+        storage_bytes_left=int(record["storage_bytes_left"]),
+        at=at,
+        **wire.signer(record),
     )
 
 

@@ -230,11 +230,20 @@ def account(answer: Answer) -> Account:
     return Account(
         address=str(answer["account"]),
         nonce=int(answer["nonce"]),
-        public_key=str(answer["public_key"]),
         quota_left=int(answer["quota_left"]),
         storage_bytes_left=int(answer["storage_bytes_left"]),
         at=at(answer),
+        **signer(answer),
     )
+
+
+def signer(record: Mapping[str, Any]) -> dict[str, str | None]:
+    """Returns an account's key, or the hash of its authority, from its record. Errors: ValueError."""
+    key, authority = record.get("public_key"), record.get("authority_hash")
+    found = {"public_key": key, "authority_hash": authority}
+    if [type(key), type(authority)] not in ([str, type(None)], [type(None), str]):
+        raise ValueError(f"a record has one key or one authority, not {found!r:.200}")
+    return found
 
 
 def next_nonce(answer: Answer) -> tuple[int, int | None]:

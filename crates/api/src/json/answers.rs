@@ -3,10 +3,11 @@
 use super::operation::OperationView;
 use super::scalar::Hex;
 use super::schema::ToSchema;
+use super::signers::{AuthorityView, SignatureView};
 use crate::answers::{At, Submitted};
 use rustorium_types::{
-    AccountId, Authority, ChainId, FailureCode, GeoLocation, Hash, Height, Outcome, Receipt, Rules, ShardId,
-    Signature2, SignerKey, Transaction, Transaction1, Transaction2, TxId, encode,
+    AccountId, ChainId, FailureCode, GeoLocation, Hash, Height, Outcome, Receipt, Rules, ShardId, Signature2,
+    Transaction, Transaction1, Transaction2, TxId, encode,
 };
 use serde::Serialize;
 
@@ -151,33 +152,6 @@ impl From<GeoLocation> for LocationView {
     fn from(GeoLocation { latitude_e7, longitude_e7 }: GeoLocation) -> Self {
         Self { latitude_e7, longitude_e7 }
     }
-}
-
-/// The keys that may act for an account, and how many of them must sign.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
-pub struct AuthorityView {
-    /// Number of keys that must sign.
-    pub threshold: u8,
-    /// The Ed25519 keys, ascending.
-    #[schema(value_type = Vec<String>)]
-    pub keys: Vec<Hex<32>>,
-}
-
-impl From<&Authority> for AuthorityView {
-    fn from(authority: &Authority) -> Self {
-        let keys = authority.keys().iter().map(|SignerKey::Ed25519(key)| Hex(*key)).collect();
-        Self { threshold: authority.threshold(), keys }
-    }
-}
-
-/// A signature of one of an authority's keys.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
-pub struct SignatureView {
-    /// Place of the key in the authority, from 0.
-    pub key: u8,
-    /// The signature.
-    #[schema(value_type = String)]
-    pub signature: Hex<64>,
 }
 
 /// A signed transaction.

@@ -4,6 +4,7 @@ use super::condition::ConditionView;
 use super::pool::PoolTransferView;
 use super::scalar::{Amount, Hex, once, text};
 use super::schema::ToSchema;
+use super::signers::{AuthorityView, PossessionView};
 use rustorium_types::{
     AccountId, AssetId, BoundedBytes, BoundedVec, DecodeError, Epoch, NamedInput, Operation, Operation2, Possession,
     Validator, VerifierId, encode,
@@ -17,6 +18,9 @@ pub enum ViewError {
     /// Neither the text nor the hex digits are given.
     #[error("give `{0}` as text or `{0}_hex` as hex digits")]
     Missing(&'static str),
+    /// A field that the operation needs isn't given.
+    #[error("give `{0}`")]
+    Required(&'static str),
     /// Both are given, and they differ.
     #[error("`{0}` and `{0}_hex` differ; give one of them")]
     Differ(&'static str),
@@ -30,7 +34,7 @@ pub enum ViewError {
     #[error("`{0}` must be below 2^64; take several operations for more")]
     Large(&'static str),
     /// No operation of version 1 says it.
-    #[error("this operation is of a later release; leave it out")]
+    #[error("no transaction of version 1 has this operation; sign it in the form of version 2, or leave it out")]
     Later,
     /// A value is above its limit.
     #[error("`{0}`: {1}")]
@@ -55,9 +59,13 @@ pub enum OperationView {
     CreateAccount {
         /// Byte of the home region.
         region: u8,
-        /// The account's Ed25519 key.
-        #[schema(value_type = String)]
-        public_key: Hex<32>,
+        /// The account's Ed25519 key, if it has one alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<String>)]
+        public_key: Option<Hex<32>>,
+        /// The account's keys and how many of them must sign, if it has several.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        authority: Option<AuthorityView>,
         /// Storage that the sender gives to it, bytes.
         storage_bytes: u64,
     },
@@ -247,30 +255,6 @@ pub enum OperationView {
     },
 }
 
-/// Signatures by a validator's new keys, for its owner and one chain.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct PossessionView {
-    /// The validator key's signature.
-    #[schema(value_type = String)]
-    pub validator: Hex<64>,
-    /// The node key's signature.
-    #[schema(value_type = String)]
-    pub node: Hex<64>,
-}
-
-impl From<&Possession> for PossessionView {
-    fn from(possession: &Possession) -> Self {
-        Self { validator: Hex(possession.validator), node: Hex(possession.node) }
-    }
-}
-
-impl From<PossessionView> for Possession {
-    fn from(view: PossessionView) -> Self {
-        Self { validator: view.validator.0, node: view.node.0 }
-    }
-}
-
 type Pair = (Option<String>, Option<String>);
 
 pub(super) fn pair(bytes: &[u8]) -> Pair {
@@ -305,9 +289,12 @@ fn list<T, const MAX: usize>(
 impl From<&Operation> for OperationView {
     fn from(operation: &Operation) -> Self {
         match operation {
-            Operation::CreateAccount { region, public_key, storage_bytes } => {
-                Self::CreateAccount { region: *region, public_key: Hex(*public_key), storage_bytes: *storage_bytes }
-            }
+            Operation::CreateAccount { region, public_key, storage_bytes } => Self::CreateAccount {
+                region: *region,
+                public_key: Some(Hex(*public_key)),
+                authority: None,
+                storage_bytes: *storage_bytes,
+            },
             Operation::Put { namespace, key, value } => {
                 let ((key, key_hex), (value, value_hex)) = (pair(key.as_slice()), once(value.as_slice()));
                 Self::Put { namespace: *namespace, key, key_hex, value, value_hex }
@@ -379,9 +366,17 @@ impl From<&Operation> for OperationView {
 impl OperationView {
     /// Returns the view of an operation of version 2 that this account sends.
     pub(crate) fn of_second(sender: &AccountId, operation: &Operation2) -> Self {
-        match operation.as_first(sender) {
-            Some(first) => (&first).into(),
-            None => Self::Later { bytes_hex: hex::encode(encode(operation)) },
+        if let Some(first) = operation.as_first(sender) {
+            return (&first).into();
+        }
+        match operation {
+            Operation2::CreateAccount { region, authority, storage_bytes } => Self::CreateAccount {
+                region: *region,
+                public_key: None,
+                authority: Some(authority.into()),
+                storage_bytes: *storage_bytes,
+            },
+            _ => Self::Later { bytes_hex: hex::encode(encode(operation)) },
         }
     }
 
@@ -407,9 +402,12 @@ impl TryFrom<OperationView> for Operation {
 
     fn try_from(view: OperationView) -> Result<Self, ViewError> {
         Ok(match view {
-            OperationView::Later { .. } => return Err(ViewError::Later),
-            OperationView::CreateAccount { region, public_key, storage_bytes } => {
-                Self::CreateAccount { region, public_key: public_key.0, storage_bytes }
+            OperationView::Later { .. } | OperationView::CreateAccount { authority: Some(_), .. } => {
+                return Err(ViewError::Later);
+            }
+            OperationView::CreateAccount { region, public_key, authority: None, storage_bytes } => {
+                let Hex(public_key) = public_key.ok_or(ViewError::Required("public_key"))?;
+                Self::CreateAccount { region, public_key, storage_bytes }
             }
             OperationView::Put { namespace, key, key_hex, value, value_hex } => {
                 Self::Put { namespace, key: bytes("key", key, key_hex)?, value: bytes("value", value, value_hex)? }

@@ -4,9 +4,9 @@ use super::answers::AtView;
 use super::operation::{ViewError, bytes};
 use super::scalar::{Amount, Hex, once, text};
 use super::schema::ToSchema;
-use rustorium_execution::{AccountRecord, decode_amount};
+use rustorium_execution::{AccountRecord2, decode_amount};
 use rustorium_types::{
-    AccountId, AssetId, BlockDigest, BoundedBytes, DecodeError, Height, LeafValue, PROOF_KEYS_MAX, Subject,
+    AccountId, AssetId, BlockDigest, BoundedBytes, DecodeError, Hash, Height, LeafValue, PROOF_KEYS_MAX, Signer, Subject,
 };
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -35,9 +35,15 @@ pub struct AccountAnswer {
 pub struct RecordView {
     /// The next nonce.
     pub nonce: u64,
-    /// The account's key.
-    #[schema(value_type = String)]
-    pub public_key: Hex<32>,
+    /// The account's key, if it has one alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub public_key: Option<Hex<32>>,
+    /// Hash of the account's authority, if the account has several keys. The state doesn't have the keys: each of the
+    /// account's transactions shows them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub authority_hash: Option<Hash>,
     /// Byte of the home region.
     pub region: u8,
     /// Remaining quota, in work units.
@@ -47,10 +53,15 @@ pub struct RecordView {
 }
 
 impl RecordView {
-    fn new(account: AccountId, record: &AccountRecord) -> Self {
+    fn new(account: AccountId, record: &AccountRecord2) -> Self {
+        let (public_key, authority_hash) = match record.signer {
+            Signer::Single(key) => (Some(Hex(key)), None),
+            Signer::Many(hash) => (None, Some(hash)),
+        };
         Self {
             nonce: record.nonce,
-            public_key: Hex(record.public_key),
+            public_key,
+            authority_hash,
             region: account.region(),
             quota_left: record.quota_left,
             storage_bytes_left: record.storage_bytes_left,
@@ -212,7 +223,7 @@ impl ReadAnswer {
         let bytes = value.as_ref().map(BoundedBytes::as_slice);
         Ok(match subject {
             Subject::Account(account) => {
-                let record = bytes.map(AccountRecord::from_bytes).transpose()?;
+                let record = bytes.map(AccountRecord2::from_bytes).transpose()?;
                 Self::Account { account: *account, record: record.map(|record| RecordView::new(*account, &record)) }
             }
             Subject::Balance(account, asset) => {

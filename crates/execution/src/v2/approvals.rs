@@ -2,11 +2,12 @@
 //!
 //! *Invariants:* approvals count within one epoch, and are forgotten with the one that decides.
 
+use super::leaf::Leaf;
 use super::ledger::Ledger;
 use super::operations::{Actor, store};
 use crate::committee::corrupt;
 use crate::keys::Name;
-use crate::v1::ledger::{Leaf, Stop};
+use crate::v1::ledger::Stop;
 use crate::v1::operations::fail;
 use borsh::{BorshDeserialize, BorshSerialize};
 use rustorium_types::limits::{OPERATORS_MAX, VALUE_BYTES_MAX};

@@ -1,15 +1,15 @@
 //! Transactions in the forms of both versions, as version 2 executes them.
 //!
 //! *Invariants:* whatever the form, one operation has one effect and one price: operations in the form of version 2 are
-//! executed as those of version 1 that they say.
+//! executed as those of version 1 that they say, if there are such.
 
+use super::step::Step;
 use super::work::{transaction_work, transaction_work2};
 use crate::execute::Skip;
 use rustorium_crypto::signer;
 use rustorium_types::{
-    AccountId, ChainId, Operation, Signer, TRANSACTION_VERSION, Transaction, Transaction1, TransactionBody2, TxId,
+    AccountId, ChainId, Signer, TRANSACTION_VERSION, Transaction, Transaction1, TransactionBody2, TxId,
 };
-use std::borrow::Cow;
 
 /// A transaction that may be executed, if its sender's account allows it.
 pub(crate) struct Call<'a> {
@@ -26,7 +26,7 @@ pub(crate) struct Call<'a> {
     /// The cost of the transaction without its operations.
     pub(crate) base: u64,
     /// The operations.
-    pub(crate) operations: Cow<'a, [Operation]>,
+    pub(crate) operations: Vec<Step<'a>>,
 }
 
 impl<'a> Call<'a> {
@@ -57,12 +57,12 @@ impl<'a> Call<'a> {
             expires_at_ms: body.expires_at_ms,
             work_limit: body.work_limit,
             base: transaction_work(body),
-            operations: Cow::Borrowed(body.data.as_slice()),
+            operations: body.data.iter().map(Step::Listed).collect(),
         })
     }
 
-    fn of_second(body: &TransactionBody2) -> Result<Self, Skip> {
-        let operations: Option<Vec<Operation>> = body.data.iter().map(|one| one.as_first(&body.sender)).collect();
+    fn of_second(body: &'a TransactionBody2) -> Result<Self, Skip> {
+        let operations: Option<Vec<Step<'_>>> = body.data.iter().map(|one| Step::of(&body.sender, one)).collect();
         Ok(Self {
             sender: body.sender,
             signer: signer(&body.authority),
@@ -70,7 +70,7 @@ impl<'a> Call<'a> {
             expires_at_ms: body.expires_at_ms,
             work_limit: body.work_limit,
             base: transaction_work2(body),
-            operations: Cow::Owned(operations.ok_or(Skip::WrongVersion)?),
+            operations: operations.ok_or(Skip::WrongVersion)?,
         })
     }
 

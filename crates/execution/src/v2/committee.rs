@@ -4,13 +4,14 @@
 //! and only once (R45); an owner alone replaces its validator's keys at most once an epoch.
 
 use super::approvals::approve;
+use super::leaf::Leaf;
 use super::ledger::Ledger;
 use super::operations::{Actor, store};
 use super::slots::At;
 use crate::committee::{CommitteeRecord, Replaced, corrupt};
 use crate::keys::Name;
 use crate::v1::committee::{add, asked_to_end, place_of, replace, with_target};
-use crate::v1::ledger::{Leaf, StateReadError, Stop};
+use crate::v1::ledger::{StateReadError, Stop};
 use crate::v1::operations::fail;
 use rustorium_crypto::{sign, signed_bytes};
 use rustorium_types::{

@@ -7,22 +7,23 @@
 use super::call::{Call, Listed};
 use super::first_proofs::verify_first;
 use super::ledger::Ledger;
-use super::operations::{Actor, apply};
+use super::operations::{Actor, apply, create_account};
 use super::pools::Pools;
+use super::record::AccountRecord2;
 use super::slots::At;
+use super::step::Step;
 use super::verifiers::Proofs;
-use super::work::operation_work;
+use super::work::step_work;
 use crate::execute::{Execution, Input, Skip};
 use crate::keys::Name;
 use crate::limited::LimitedRead;
 use crate::v1::execute::{diff_root, receipts_root};
 use crate::v1::ledger::{StateReadError, Stop};
-use crate::v1::record::AccountRecord;
 use crate::v1::verifiers::Keys;
-use rustorium_crypto::result_root;
+use rustorium_crypto::{authority_account, result_root, signer};
 use rustorium_state::workers::Workers;
 use rustorium_types::{
-    AccountId, FailureCode, Hash, Header, Operation, Outcome, Parameters, Receipt, ResultLink, Signer, TxId,
+    AccountId, FailureCode, Hash, Header, Outcome, Parameters, Receipt, ResultLink, Signer, TxId,
 };
 use std::collections::HashSet;
 
@@ -126,9 +127,9 @@ impl<'a> Run<'a> {
             let outcome = Outcome::Failed { code: FailureCode::WorkLimit, operation: 0 };
             return Ok((outcome, call.base));
         }
-        while let (Ok(()), Some(operation)) = (&done, call.operations.get(index)) {
+        while let (Ok(()), Some(step)) = (&done, call.operations.get(index)) {
             self.proofs.place.1 = index as u16;
-            done = self.operation(actor, operation);
+            done = self.step(actor, step);
             index += usize::from(done.is_ok());
         }
         let outcome = match done {
@@ -144,10 +145,21 @@ impl<'a> Run<'a> {
     }
 
     /// Executes one operation. The values that it reads are charged when their lengths are known.
-    fn operation(&mut self, actor: Actor, operation: &'a Operation) -> Result<(), Stop> {
-        self.ledger.charge(operation_work(&actor.sender, operation, 0))?;
-        let (chain, proofs, pools) = (self.header.chain, &self.proofs, &mut self.pools);
-        apply(&mut self.ledger, actor, chain, self.parameters, proofs, pools, operation)
+    fn step(&mut self, actor: Actor, step: &'a Step<'a>) -> Result<(), Stop> {
+        self.ledger.charge(step_work(&actor.sender, step, 0))?;
+        let (chain, ledger) = (self.header.chain, &mut self.ledger);
+        match step {
+            Step::Listed(operation) => {
+                apply(ledger, actor, chain, self.parameters, &self.proofs, &mut self.pools, operation)
+            }
+            Step::Read(operation) => {
+                apply(ledger, actor, chain, self.parameters, &self.proofs, &mut self.pools, operation)
+            }
+            Step::CreateAccount { region, authority, storage_bytes } => {
+                let account = authority_account(*region, authority);
+                create_account(ledger, actor, account, signer(authority), *storage_bytes)
+            }
+        }
     }
 
     fn finish(mut self, previous_root: &Hash) -> Result<Execution, StateReadError> {
@@ -171,14 +183,14 @@ impl<'a> Run<'a> {
 pub(crate) fn admit(
     header: &Header,
     parameters: &Parameters,
-    record: Option<AccountRecord>,
+    record: Option<AccountRecord2>,
     call: &Call<'_>,
-) -> Result<AccountRecord, Skip> {
+) -> Result<AccountRecord2, Skip> {
     if call.expires_at_ms <= header.time_ms {
         return Err(Skip::Expired);
     }
     let record = record.ok_or(Skip::UnknownSender)?;
-    if call.signer != Signer::Single(record.public_key) {
+    if call.signer != record.signer {
         return Err(Skip::WrongKey);
     }
     if call.nonce < record.nonce {
@@ -191,5 +203,5 @@ pub(crate) fn admit(
     let spent = record.spend(parameters, header.time_ms, call.declared_work());
     let left = || Skip::QuotaTooSmall { left: record.quota(parameters, header.time_ms) };
     let spent = spent.ok_or_else(left)?;
-    Ok(AccountRecord { nonce: call.nonce + 1, ..spent })
+    Ok(AccountRecord2 { nonce: call.nonce + 1, ..spent })
 }

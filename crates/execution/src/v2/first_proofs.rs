@@ -10,13 +10,15 @@
 use super::call::{Call, Listed};
 use super::execute::admit;
 use super::pools::{claim_of, pool_of};
+use super::record::AccountRecord2;
+use super::step::Step;
 use super::verifiers::key_of;
-use super::work::operation_work;
+use super::work::step_work;
 use crate::execute::Input;
 use crate::keys::{PoolRow, account_key, pool_key, verifier_key};
 use crate::limited::LimitedRead;
 use crate::v1::ledger::StateReadError;
-use crate::v1::record::{AccountRecord, VerifierRecord};
+use crate::v1::record::VerifierRecord;
 use crate::v1::verifiers::{Keys, Place};
 use rustorium_crypto::pool_account;
 use rustorium_state::workers::Workers;
@@ -40,7 +42,7 @@ pub(crate) fn verify_first<W: Workers>(
     let calls = || listed.iter().enumerate().filter_map(|(place, (_, call))| Some((place, call.as_ref().ok()?)));
     let senders: BTreeSet<AccountId> =
         calls().filter(|(_, call)| has_proof(call)).map(|(_, call)| call.sender).collect();
-    let mut records: BTreeMap<AccountId, Option<AccountRecord>> = BTreeMap::new();
+    let mut records: BTreeMap<AccountId, Option<AccountRecord2>> = BTreeMap::new();
     let (mut verdicts, mut open) = (BTreeMap::new(), Vec::new());
     for (place, call) in calls() {
         let sender = call.sender;
@@ -70,22 +72,24 @@ pub(crate) fn verify_first<W: Workers>(
 
 fn has_proof(call: &Call<'_>) -> bool {
     let is_proof = |operation: &Operation| matches!(operation, Operation::VerifyProof { .. });
-    call.operations.iter().any(|operation| is_proof(operation) || pool_of(operation).is_some())
+    call.operations.iter().filter_map(Step::first).any(|one| is_proof(one) || pool_of(one).is_some())
 }
 
-fn record_of(state: &dyn LimitedRead, sender: AccountId) -> Result<Option<AccountRecord>, StateReadError> {
+fn record_of(state: &dyn LimitedRead, sender: AccountId) -> Result<Option<AccountRecord2>, StateReadError> {
     let Some(bytes) = state.get(&account_key(sender))? else { return Ok(None) };
     let corrupt = |error| StateReadError(format!("the record of {sender} is corrupt: {error}"));
-    AccountRecord::from_bytes(&bytes).map(Some).map_err(corrupt)
+    AccountRecord2::from_bytes(&bytes).map(Some).map_err(corrupt)
 }
 
-/// Returns the operations that the declared work can pay for if no value has any bytes, each with its number.
+/// Returns the operations that the declared work can pay for if no value has any bytes, each with its number. Those that
+/// version 1 doesn't have need no proof.
 fn affordable<'a>(call: &'a Call<'_>) -> impl Iterator<Item = (usize, &'a Operation)> {
     let mut work = call.base;
-    call.operations.iter().enumerate().take_while(move |(_, operation)| {
-        work = work.saturating_add(operation_work(&call.sender, operation, 0));
+    let payable = call.operations.iter().enumerate().take_while(move |(_, step)| {
+        work = work.saturating_add(step_work(&call.sender, step, 0));
         work <= call.work_limit
-    })
+    });
+    payable.filter_map(|(number, step)| Some((number, step.first()?)))
 }
 
 /// Returns the claim that an operation's proof makes; `None` if it has none, or fails before the proof counts.

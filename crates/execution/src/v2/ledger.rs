@@ -4,13 +4,15 @@
 //! *Invariants:* nothing is iterated in hash order: leaves stand in the order of their first touch and the diff is
 //! sorted; a leaf that ends as it began is not in the diff; no result depends on what the cache holds.
 
+use super::leaf::Leaf;
+use super::record::AccountRecord2;
 use super::slots::{At, Before, Slot, Slots};
 use super::values::Values;
 use super::work::{READ_BYTES_PER_UNIT, read_bytes};
 use crate::keys::Name;
 use crate::limited::LimitedRead;
-use crate::v1::ledger::{Kind, Leaf, StateReadError, Stop, footprint, leaf_footprint};
-use crate::v1::record::{AccountRecord, decode_amount};
+use crate::v1::ledger::{Kind, StateReadError, Stop, footprint};
+use crate::v1::record::decode_amount;
 use rustorium_crypto::value_hash;
 use rustorium_types::{AccountId, FailureCode, Hash, LeafWrite, LimitedValue, StateKey};
 use std::borrow::Cow;
@@ -103,7 +105,11 @@ impl<'a> Ledger<'a> {
 
     fn insert(&mut self, key: StateKey, name: Name<'a>, value: Option<Vec<u8>>) -> Result<At, StateReadError> {
         let now = parse(&key, name.kind(), value.as_deref())?;
-        let before = value.as_deref().map(Before::of);
+        // A record changes its form only together with something in it.
+        let before = match now {
+            Leaf::Account(_) => now.bytes().as_deref().map(Before::of),
+            _ => value.as_deref().map(Before::of),
+        };
         let asked_for = matches!(now, Leaf::Stored) && !matches!(name, Name::Data(_));
         let at = self.slots.insert(Slot { key, name, before, now, written: false, writer: 0 });
         if let Some(value) = value.filter(|_| asked_for) {
@@ -113,7 +119,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// Returns the record at `at`; `None` if there is no such account.
-    pub(crate) fn account(&self, at: At) -> Option<AccountRecord> {
+    pub(crate) fn account(&self, at: At) -> Option<AccountRecord2> {
         match self.slots.get(at).now {
             Leaf::Account(record) => Some(record),
             _ => None,
@@ -132,7 +138,7 @@ impl<'a> Ledger<'a> {
     pub(crate) fn bytes(&mut self, at: At) -> Result<Option<Cow<'_, [u8]>>, StateReadError> {
         let slot = self.slots.get(at);
         if !matches!(slot.now, Leaf::Stored) {
-            return Ok(slot.bytes());
+            return Ok(slot.now.bytes());
         }
         if !self.values.holds(at) {
             let again = self.state.get(&slot.key)?;
@@ -147,7 +153,7 @@ impl<'a> Ledger<'a> {
         let slot = self.slots.get(at);
         match &slot.now {
             Leaf::Stored => slot.before.as_ref().map(|before| before.hash),
-            _ => slot.bytes().as_deref().map(value_hash),
+            leaf => leaf.bytes().as_deref().map(value_hash),
         }
     }
 
@@ -166,7 +172,7 @@ impl<'a> Ledger<'a> {
         let slot = self.slots.get(at);
         match &slot.now {
             Leaf::Stored => footprint(slot.before.as_ref().map(|before| before.bytes as usize)),
-            leaf => leaf_footprint(leaf),
+            leaf => leaf.footprint(),
         }
     }
 
@@ -187,7 +193,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// Writes the sender's record before the transaction begins. This write can't be undone.
-    pub(crate) fn write_sender(&mut self, at: At, record: AccountRecord) {
+    pub(crate) fn write_sender(&mut self, at: At, record: AccountRecord2) {
         self.write_unpaid(at, Leaf::Account(record));
     }
 
@@ -211,7 +217,7 @@ fn changed(slot: Slot<'_>) -> Option<LeafWrite> {
     if matches!(slot.now, Leaf::Stored) {
         return None;
     }
-    let value = slot.bytes();
+    let value = slot.now.bytes();
     if value.as_deref().map(Before::of) == slot.before {
         return None;
     }
@@ -222,7 +228,7 @@ fn parse<'a>(key: &StateKey, kind: Kind, value: Option<&[u8]>) -> Result<Leaf<'a
     let Some(bytes) = value else { return Ok(Leaf::Absent) };
     let leaf = match kind {
         Kind::Amount => decode_amount(bytes).map(Leaf::Amount),
-        Kind::Account => AccountRecord::from_bytes(bytes).map(Leaf::Account),
+        Kind::Account => AccountRecord2::from_bytes(bytes).map(Leaf::Account),
         Kind::Bytes => Ok(Leaf::Stored),
     };
     leaf.map_err(|error| StateReadError(format!("the {kind:?} leaf {key:?} is corrupt: {error}")))

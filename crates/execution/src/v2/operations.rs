@@ -6,17 +6,19 @@
 //! operation brings a key of small order onto the chain (R51).
 
 use super::committee::govern;
+use super::leaf::Leaf;
 use super::ledger::Ledger;
 use super::pools::{Pools, shielded};
+use super::record::AccountRecord2;
 use super::slots::At;
 use super::verifiers::{Proofs, is_proved, register, verify};
 use crate::keys::Name;
-use crate::v1::ledger::{Leaf, StateReadError, Stop, leaf_footprint};
+use crate::v1::ledger::{StateReadError, Stop};
 use crate::v1::operations::fail;
-use crate::v1::record::{AccountRecord, Prefixes, decode_grant};
+use crate::v1::record::{Prefixes, decode_grant};
 use rustorium_crypto::{account_id, asset_id, is_small_order};
 use rustorium_types::{
-    AccountId, AssetId, ChainId, Condition, Epoch, FailureCode, Operation, Parameters, PublicKey, TxId, encode,
+    AccountId, AssetId, ChainId, Condition, Epoch, FailureCode, Operation, Parameters, PublicKey, Signer, TxId, encode,
 };
 use std::borrow::Cow;
 
@@ -31,7 +33,7 @@ pub(crate) struct Actor {
     pub(crate) transaction: TxId,
 }
 
-/// Executes one operation.
+/// Executes one operation that version 1 has, too.
 pub(crate) fn apply<'a>(
     ledger: &mut Ledger<'a>,
     actor: Actor,
@@ -47,7 +49,8 @@ pub(crate) fn apply<'a>(
     let sender = actor.sender;
     match operation {
         Operation::CreateAccount { region, public_key, storage_bytes } => {
-            create_account(ledger, actor, account_id(*region, public_key), public_key, *storage_bytes)
+            let account = account_id(*region, public_key);
+            create_account(ledger, actor, account, Signer::Single(*public_key), *storage_bytes)
         }
         Operation::Put { namespace, key, value } => {
             check_writer(ledger, sender, *namespace, key.as_slice())?;
@@ -83,11 +86,11 @@ pub(crate) fn apply<'a>(
     }
 }
 
-fn create_account(
+pub(crate) fn create_account(
     ledger: &mut Ledger<'_>,
     actor: Actor,
     account: AccountId,
-    public_key: &PublicKey,
+    signer: Signer,
     storage_bytes: u64,
 ) -> Result<(), Stop> {
     let at = ledger.find(account, Name::Account)?;
@@ -95,15 +98,15 @@ fn create_account(
         return fail(FailureCode::AccountExists);
     }
     // The quota starts empty and grows with header time, so a sponsor gains no quota by creating accounts.
-    let record = AccountRecord {
-        public_key: *public_key,
+    let record = AccountRecord2 {
+        signer,
         nonce: 0,
         quota_left: 0,
         quota_at_ms: actor.time_ms,
         storage_bytes_left: storage_bytes,
     };
     let leaf = Leaf::Account(record);
-    let Some(total) = storage_bytes.checked_add(leaf_footprint(&leaf)) else {
+    let Some(total) = storage_bytes.checked_add(leaf.footprint()) else {
         return fail(FailureCode::InsufficientStorage);
     };
     settle(ledger, actor.sender, 0, total)?;
@@ -211,7 +214,7 @@ fn check_writer(ledger: &mut Ledger<'_>, sender: AccountId, namespace: AccountId
 
 /// Writes a leaf. `payer` pays for the bytes that it gains, or gets those that it loses.
 pub(crate) fn store<'a>(ledger: &mut Ledger<'a>, payer: AccountId, at: At, leaf: Leaf<'a>) -> Result<(), Stop> {
-    settle(ledger, payer, ledger.footprint(at), leaf_footprint(&leaf))?;
+    settle(ledger, payer, ledger.footprint(at), leaf.footprint())?;
     ledger.write(at, leaf)
 }
 

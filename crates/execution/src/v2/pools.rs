@@ -5,13 +5,14 @@
 //! the block runs; roots are looked up as of before the block, nullifiers as of the block's transactions so far; only the
 //! block's end changes tree, roots and digest, whose storage is bounded and paid by nobody.
 
+use super::leaf::Leaf;
 use super::ledger::Ledger;
 use super::operations::{Actor, check_exists, move_amount, store};
 use super::slots::At;
 use super::verifiers::Proofs;
 use crate::StateReadError;
 use crate::keys::{Name, PoolRow};
-use crate::v1::ledger::{Leaf, Stop};
+use crate::v1::ledger::Stop;
 use crate::v1::operations::fail;
 use crate::v1::pools::{pool_record, shielded_context};
 use crate::v1::record::{FRONTIER_BYTES_MAX, PoolHead};

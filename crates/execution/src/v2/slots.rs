@@ -2,12 +2,10 @@
 //!
 //! *Invariants:* a leaf takes the same few hundred bytes, however long its value is; growth never copies leaves.
 
+use super::leaf::Leaf;
 use crate::keys::Name;
-use crate::v1::ledger::Leaf;
-use crate::v1::record::encode_amount;
 use rustorium_crypto::value_hash;
 use rustorium_types::{Hash, StateKey};
-use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Number of leaves that are allocated together.
@@ -41,18 +39,6 @@ pub(crate) struct Slot<'a> {
     pub(crate) written: bool,
     /// The transaction that wrote the leaf last, from 1. Its first write is the one to undo.
     pub(crate) writer: u32,
-}
-
-impl Slot<'_> {
-    /// Returns the value, unless it is that of before.
-    pub(crate) fn bytes(&self) -> Option<Cow<'_, [u8]>> {
-        match &self.now {
-            Leaf::Absent | Leaf::Stored => None,
-            Leaf::Amount(amount) => Some(Cow::Owned(encode_amount(*amount))),
-            Leaf::Account(record) => Some(Cow::Owned(record.to_bytes())),
-            Leaf::Bytes(bytes) => Some(Cow::Borrowed(bytes)),
-        }
-    }
 }
 
 /// The touched leaves.

@@ -5,11 +5,12 @@
 //! validity depends on the verifier's key, the inputs and the proof alone, never on other contents of the block or of a
 //! cache.
 
+use super::leaf::Leaf;
 use super::ledger::Ledger;
 use super::operations::{Actor, store};
 use crate::StateReadError;
 use crate::keys::Name;
-use crate::v1::ledger::{Leaf, Stop};
+use crate::v1::ledger::Stop;
 use crate::v1::operations::fail;
 use crate::v1::record::{StatementRecord, VerifierRecord};
 use crate::v1::verifiers::{self as first, Keys, Place, place_of};

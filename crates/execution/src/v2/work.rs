@@ -6,7 +6,9 @@
 //!
 //! *Invariants:* costs depend on the transaction's bytes and on the lengths of the values that it reads; sums saturate.
 
-use crate::v1::record::{FRONTIER_BYTES_MAX, RECORD_BYTES};
+use super::record::RECORD2_BYTES;
+use super::step::Step;
+use crate::v1::record::FRONTIER_BYTES_MAX;
 use crate::v1::work::{
     POOL_LEAVES, POOL_TREE, PROOF_BLS12_381, PROOF_BN254, PROOF_INPUT, RETIRED_LEAVES, VERIFYING_KEY,
     VERIFYING_KEY_BYTE,
@@ -14,7 +16,7 @@ use crate::v1::work::{
 use rustorium_types::limits::{
     GRANT_PREFIXES_MAX, KEY_BYTES_MAX, NAMED_INPUTS_MAX, VALUE_BYTES_MAX, VERIFYING_KEY_BYTES_MAX,
 };
-use rustorium_types::{AccountId, Condition, Operation, Operation2, TransactionBody, TransactionBody2};
+use rustorium_types::{AccountId, Condition, Operation, TransactionBody, TransactionBody2};
 use rustorium_zk::Curve;
 use rustorium_zk::shielded::scan::RECORD_BYTES as POOL_RECORD_BYTES;
 use rustorium_zk::shielded::statement::PUBLIC_INPUTS;
@@ -49,6 +51,11 @@ const SIGNATURE_BYTES: u64 = 64;
 /// Bytes of a signature in the form of version 2: the key's place, the kind and the signature.
 const SIGNATURE2_BYTES: u64 = 66;
 
+/// Bytes of an account's record.
+const RECORD_BYTES: u64 = RECORD2_BYTES as u64;
+
+/// Cost of a new account. The new leaf may split two nodes of the tree.
+pub const CREATE_ACCOUNT: u64 = read(0) + 2 * write(RECORD_BYTES);
 /// Cost of a change of the committee: its record and the change's approvals.
 pub const COMMITTEE: u64 = 2 * (read(VALUE_BYTES_MAX as u64) + write(VALUE_BYTES_MAX as u64));
 /// Cost of the proofs of possession of two keys, and of the leaves of retired ones.
@@ -86,10 +93,10 @@ pub fn transaction_work2(body: &TransactionBody2) -> u64 {
 /// Returns the cost of a transaction in the form of version 2, if each value whose length it doesn't tell has `unknown`
 /// bytes.
 pub fn work2(body: &TransactionBody2, unknown: u64) -> u64 {
-    let first = |operation: &Operation2| operation.as_first(&body.sender);
-    // Those that no version 1 has aren't executed, and cost more than any batch may.
-    let cost = |one: Option<Operation>| one.map_or(u64::MAX, |one| operation_work(&body.sender, &one, unknown));
-    body.data.iter().map(first).map(cost).fold(transaction_work2(body), u64::saturating_add)
+    let steps = body.data.iter().map(|operation| Step::of(&body.sender, operation));
+    // Those that aren't built cost more than any batch may.
+    let cost = |step: Option<Step<'_>>| step.map_or(u64::MAX, |step| step_work(&body.sender, &step, unknown));
+    steps.map(cost).fold(transaction_work2(body), u64::saturating_add)
 }
 
 /// Returns the cost of a transaction, if each value whose length the transaction doesn't tell has `unknown` bytes.
@@ -98,23 +105,31 @@ pub fn work(body: &TransactionBody, unknown: u64) -> u64 {
     operations.fold(transaction_work(body), u64::saturating_add)
 }
 
+/// Returns the cost of one operation in either form, if each value whose length it doesn't tell has `unknown` bytes.
+pub(crate) fn step_work(sender: &AccountId, step: &Step<'_>, unknown: u64) -> u64 {
+    match step {
+        Step::Listed(operation) => operation_work(sender, operation, unknown),
+        Step::Read(operation) => operation_work(sender, operation, unknown),
+        Step::CreateAccount { .. } => CREATE_ACCOUNT,
+    }
+}
+
 /// Returns the cost of one operation by `sender`, if each value whose length it doesn't tell has `unknown` bytes.
 pub fn operation_work(sender: &AccountId, operation: &Operation, unknown: u64) -> u64 {
     match operation {
-        // The new leaf may split two nodes of the tree.
-        Operation::CreateAccount { .. } => read(0) + 2 * write(RECORD_BYTES as u64),
+        Operation::CreateAccount { .. } => CREATE_ACCOUNT,
         Operation::Put { namespace, value, .. } => {
             read(unknown) + write(value.as_slice().len() as u64) + foreign(sender, namespace)
         }
         // A node of the tree may collapse.
         Operation::Delete { namespace, .. } => read(unknown) + 2 * write(0) + foreign(sender, namespace),
         Operation::Require(Condition::ValueHash { .. } | Condition::Absent { .. }) => read(unknown),
-        Operation::Require(Condition::BalanceAtLeast { .. } | Condition::Proved { .. }) => read(RECORD_BYTES as u64),
-        Operation::Transfer { .. } => 2 * read(AMOUNT_BYTES) + read(RECORD_BYTES as u64) + 2 * write(AMOUNT_BYTES),
-        Operation::Issue { .. } => read(AMOUNT_BYTES) + read(RECORD_BYTES as u64) + write(AMOUNT_BYTES),
+        Operation::Require(Condition::BalanceAtLeast { .. } | Condition::Proved { .. }) => read(RECORD_BYTES),
+        Operation::Transfer { .. } => 2 * read(AMOUNT_BYTES) + read(RECORD_BYTES) + 2 * write(AMOUNT_BYTES),
+        Operation::Issue { .. } => read(AMOUNT_BYTES) + read(RECORD_BYTES) + write(AMOUNT_BYTES),
         Operation::Grant { prefixes, .. } => {
             let bytes: usize = prefixes.iter().map(|prefix| 4 + prefix.as_slice().len()).sum();
-            read(RECORD_BYTES as u64) + read(GRANT_BYTES) + write(4 + bytes as u64)
+            read(RECORD_BYTES) + read(GRANT_BYTES) + write(4 + bytes as u64)
         }
         Operation::RegisterVerifier { key, .. } => {
             let length = key.as_slice().len() as u64;

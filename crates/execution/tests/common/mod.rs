@@ -8,6 +8,7 @@ mod light_vectors;
 mod order_vectors;
 pub mod provers;
 mod reads;
+mod record_vectors;
 mod second;
 mod terms;
 mod vectors;
@@ -19,7 +20,8 @@ pub use finals::*;
 pub use light_vectors::*;
 pub use order_vectors::*;
 pub use reads::*;
-use rustorium_crypto::id_on;
+pub use record_vectors::*;
+use rustorium_crypto::{account_id, id_on};
 use rustorium_execution::*;
 use rustorium_types::*;
 pub use second::*;
@@ -167,19 +169,19 @@ impl World {
     pub fn assert_only_nonce_and_quota_changed(&self, before: &State, sender: AccountId) {
         let key = account_key(sender);
         let mut after = self.state.clone();
-        let old = AccountRecord::from_bytes(&before[&key]).unwrap();
-        let new = AccountRecord::from_bytes(&after[&key]).unwrap();
+        let old = AccountRecord2::from_bytes(&before[&key]).unwrap();
+        let new = AccountRecord2::from_bytes(&after[&key]).unwrap();
         assert_eq!(new.nonce, old.nonce + 1);
         assert_eq!(
             new,
-            AccountRecord { nonce: new.nonce, quota_left: new.quota_left, quota_at_ms: new.quota_at_ms, ..old }
+            AccountRecord2 { nonce: new.nonce, quota_left: new.quota_left, quota_at_ms: new.quota_at_ms, ..old }
         );
         after.insert(key, before[&key].clone());
         assert_eq!(after, *before);
     }
 
-    pub fn record(&self, account: AccountId) -> Option<AccountRecord> {
-        self.state.get(&account_key(account)).map(|bytes| AccountRecord::from_bytes(bytes).unwrap())
+    pub fn record(&self, account: AccountId) -> Option<AccountRecord2> {
+        self.state.get(&account_key(account)).map(|bytes| AccountRecord2::from_bytes(bytes).unwrap())
     }
 
     pub fn storage_left(&self, number: usize) -> u64 {
@@ -197,7 +199,18 @@ impl World {
     /// Returns the bytes that all accounts may still store plus those that all leaves take.
     pub fn storage_total(&self, accounts: &[AccountId]) -> u64 {
         let left: u64 = accounts.iter().filter_map(|a| self.record(*a)).map(|r| r.storage_bytes_left).sum();
-        left + self.state.values().map(|value| LEAF_KEY_BYTES + value.len() as u64).sum::<u64>()
+        left + self.state.iter().map(|(key, value)| self.charged(key, value)).sum::<u64>()
+    }
+
+    /// Returns the bytes that a leaf is charged for: a record by the version that made it, whatever its form is now.
+    fn charged(&self, key: &StateKey, value: &[u8]) -> u64 {
+        let of_genesis = |one: &GenesisAccount| account_id(one.region, &one.public_key) == key.account;
+        let in_second_form = AccountRecord::from_bytes(value).is_err();
+        if *key == account_key(key.account) && in_second_form {
+            let migrated = self.genesis.accounts.iter().any(of_genesis);
+            return if migrated { 128 } else { NEW_RECORD_STORAGE };
+        }
+        LEAF_KEY_BYTES + value.len() as u64
     }
 }
 

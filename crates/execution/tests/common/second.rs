@@ -24,6 +24,12 @@ fn second_operation(sender: &AccountId, operation: &Operation) -> Operation2 {
 pub fn by_authority(authority: Authority, transaction: &Transaction1) -> Transaction {
     let body = &transaction.body;
     let data = body.data.iter().map(|operation| second_operation(&body.sender, operation)).collect();
+    with_operations(authority, transaction, data)
+}
+
+/// Does the same with other operations.
+pub fn with_operations(authority: Authority, transaction: &Transaction1, data: Vec<Operation2>) -> Transaction {
+    let body = &transaction.body;
     let signatures = (0..authority.threshold()).map(|place| (place, Signature2::Ed25519([0; 64]))).collect();
     let body = TransactionBody2 {
         authority,

@@ -91,22 +91,49 @@ pub fn id_of(transaction: &Transaction) -> TxId {
 /// Returns a transaction of account `number` in the form of version 2, which puts a key. Its authority has the account's
 /// key and those of the others, and all of them sign.
 pub fn second(genesis: &Genesis, number: usize, others: &[usize], nonce: u64) -> Transaction {
-    let mut keys: Vec<SigningKey> = [number].iter().chain(others).map(|number| signer(*number)).collect();
-    keys.sort_unstable_by_key(SigningKey::public);
-    let public = keys.iter().map(|key| SignerKey::Ed25519(key.public())).collect();
+    let numbers: Vec<usize> = [number].iter().chain(others).copied().collect();
     let key = BoundedBytes::new(format!("key-{nonce}").into_bytes()).unwrap();
+    let put = Operation2::Put { namespace: None, key, value: BoundedBytes::default() };
+    second_of(genesis, (&numbers, &numbers), account(number), nonce, vec![put])
+}
+
+/// Returns the keys of some accounts, ascending.
+fn keys_of(numbers: &[usize]) -> Vec<SigningKey> {
+    let mut keys: Vec<SigningKey> = numbers.iter().map(|number| signer(*number)).collect();
+    keys.sort_unstable_by_key(SigningKey::public);
+    keys
+}
+
+/// Returns the authority of these accounts' keys of which so many must sign.
+pub fn authority_of(threshold: usize, numbers: &[usize]) -> Authority {
+    let public = keys_of(numbers).iter().map(|key| SignerKey::Ed25519(key.public())).collect();
+    Authority::new(threshold as u8, public).unwrap()
+}
+
+/// Returns a transaction in the form of version 2. Its authority has the keys of some accounts, as many of which must sign
+/// as do.
+pub fn second_of(
+    genesis: &Genesis,
+    (numbers, signers): (&[usize], &[usize]),
+    sender: AccountId,
+    nonce: u64,
+    operations: Vec<Operation2>,
+) -> Transaction {
     let body = TransactionBody2 {
-        authority: Authority::new(keys.len() as u8, public).unwrap(),
-        sender: account(number),
+        authority: authority_of(signers.len(), numbers),
+        sender,
         nonce,
         expires_at_ms: EXPIRES_AT_MS,
         work_limit: 100_000,
         shard_hint: None,
         location: None,
-        data: BoundedVec::new(vec![Operation2::Put { namespace: None, key, value: BoundedBytes::default() }]).unwrap(),
+        data: BoundedVec::new(operations).unwrap(),
     };
     let chain = rustorium_crypto::chain_id(genesis);
-    let signatures = (0u8..).zip(&keys).map(|(place, key)| (place, key.sign_body2(&chain, &body))).collect();
+    let signs = |key: &SigningKey| signers.iter().any(|number| signer(*number).public() == key.public());
+    let keys = keys_of(numbers);
+    let signed = (0u8..).zip(&keys).filter(|(_, key)| signs(key));
+    let signatures = signed.map(|(place, key)| (place, key.sign_body2(&chain, &body))).collect();
     Transaction2::new(body, signatures).unwrap().into()
 }
 

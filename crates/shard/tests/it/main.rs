@@ -36,6 +36,7 @@ mod rivals;
 mod rules;
 mod second_form;
 mod seeds;
+mod shared_account;
 mod signer;
 mod signing;
 mod stale;

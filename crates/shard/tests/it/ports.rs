@@ -10,7 +10,7 @@ use rustorium_api::Submitted;
 use rustorium_crypto::{
     batch_fault, false_signers, verify_batch, verify_certificate, verify_transactions, verify_votes,
 };
-use rustorium_execution::{AccountRecord, Keys, account_key};
+use rustorium_execution::{AccountRecord2, Keys, account_key};
 use rustorium_quorum::{Evidence, KeptCertificate};
 use rustorium_shard::context::Context;
 use rustorium_shard::port::Input;
@@ -410,8 +410,9 @@ impl Ports for TestPorts {
     }
 
     fn account(&self, account: &AccountId) -> Option<AccountView> {
-        let record = AccountRecord::from_bytes(&self.store.state(&account_key(*account)).unwrap()?).unwrap();
-        Some(AccountView { nonce: record.nonce, signer: rustorium_types::Signer::Single(record.public_key) })
+        let bytes = self.store.state(&account_key(*account)).unwrap()?;
+        let AccountRecord2 { nonce, signer, .. } = AccountRecord2::from_bytes(&bytes).unwrap();
+        Some(AccountView { nonce, signer })
     }
 
     fn answer_certificates(&mut self, to: &PublicKey, id: u64, kept: Vec<KeptCertificate>) {

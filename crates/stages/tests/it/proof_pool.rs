@@ -5,7 +5,7 @@ use crate::chain::{ACCOUNTS, N, account};
 use crate::net::Net;
 use crate::steps::{claim, rooted};
 use rustorium_api::{BackendError, Proven};
-use rustorium_execution::{AccountRecord, ProofRefused, verify_read};
+use rustorium_execution::{AccountRecord2, ProofRefused, verify_read};
 use rustorium_shard::Event;
 use rustorium_stages::inbox::Inbox;
 use rustorium_stages::metrics::NodeMetrics;
@@ -115,7 +115,7 @@ fn waiting_requests_share_one_proof_and_each_gets_its_own_part() {
         assert_eq!((proven.proof.entries.len(), proven.proof.others.len()), (1, ACCOUNTS));
         let (subject, held) = &proven.proof.entries[0];
         assert_eq!(*subject, record(number));
-        assert!(AccountRecord::from_bytes(held.as_ref().unwrap().as_slice()).is_ok());
+        assert!(AccountRecord2::from_bytes(held.as_ref().unwrap().as_slice()).is_ok());
     }
     let proven = checked(&world.net.genesis, &absent);
     assert!(proven.proof.entries[1].1.is_none() && proven.proof.entries[0].1.is_some());
@@ -165,7 +165,7 @@ fn a_proof_at_an_old_root_is_made_from_the_state_at_that_root() {
     let (old, new) = (checked(&world.net.genesis, &old), checked(&world.net.genesis, &new));
     let nonces = |proven: &Proven| -> u64 {
         let records = proven.proof.entries.iter().map(|(_, held)| held.as_ref().unwrap());
-        records.map(|held| AccountRecord::from_bytes(held.as_slice()).unwrap().nonce).sum()
+        records.map(|held| AccountRecord2::from_bytes(held.as_slice()).unwrap().nonce).sum()
     };
     assert_eq!((nonces(&old), nonces(&new)), (1, 2));
     assert_eq!(world.made().0, 2, "one for each root");

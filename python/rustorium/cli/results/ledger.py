@@ -106,7 +106,8 @@ class AccountRow(Result):
 
     address: str
     nonce: int
-    public_key: str
+    public_key: str | None
+    authority_hash: str | None
     quota_left: int
     storage_bytes_left: int
     height: int

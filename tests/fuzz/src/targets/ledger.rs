@@ -7,7 +7,7 @@ use rustorium_crypto::{
     SigningKey, authority_account, batch_digest, block_digest, chain_id, parameters_hash, set_hash, term_hash, verify,
     verify_activation, verify_batch, verify_certificate, verify_transactions, verify_vote,
 };
-use rustorium_execution::{Trust, check_genesis, check_term_change, term_of};
+use rustorium_execution::{AccountRecord2, Trust, check_genesis, check_term_change, term_of};
 use rustorium_types::limits::{
     ACTIVATION_BYTES_MAX, AUTHORITY_KEYS_MAX, BATCH_BYTES_MAX, FRAME_BYTES_MAX, GENESIS_BYTES_MAX,
     TRANSACTION_BYTES_MAX,
@@ -117,6 +117,18 @@ fn sound(authority: &Authority) {
 
 pub fn authorities() -> Vec<Vec<u8>> {
     of_type("authority")
+}
+
+/// A record in the form of version 2 has one encoding, and one in the form of version 1 says the same in the other form.
+pub fn account_record(input: &[u8]) {
+    let Ok(record) = AccountRecord2::from_bytes(input) else { return };
+    let written = record.to_bytes();
+    assert!(input.len() == 64 || written == input, "two encodings of one record");
+    assert_eq!(AccountRecord2::from_bytes(&written), Ok(record));
+}
+
+pub fn account_records() -> Vec<Vec<u8>> {
+    vectors("records.json").iter().map(|case| bytes_of(case, "bytes")).collect()
 }
 
 pub fn batch(input: &[u8]) {

@@ -1,0 +1,60 @@
+//! Keys and signatures as JSON: authorities of accounts, and proofs of possession.
+//!
+//! *Invariants:* a view holds what the value holds.
+
+use super::scalar::Hex;
+use super::schema::ToSchema;
+use rustorium_types::{Authority, Possession, SignerKey};
+use serde::{Deserialize, Serialize};
+
+/// The keys that may act for an account, and how many of them must sign.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuthorityView {
+    /// Number of keys that must sign.
+    pub threshold: u8,
+    /// The Ed25519 keys, ascending.
+    #[schema(value_type = Vec<String>)]
+    pub keys: Vec<Hex<32>>,
+}
+
+impl From<&Authority> for AuthorityView {
+    fn from(authority: &Authority) -> Self {
+        let keys = authority.keys().iter().map(|SignerKey::Ed25519(key)| Hex(*key)).collect();
+        Self { threshold: authority.threshold(), keys }
+    }
+}
+
+/// A signature of one of an authority's keys.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, ToSchema)]
+pub struct SignatureView {
+    /// Place of the key in the authority, from 0.
+    pub key: u8,
+    /// The signature.
+    #[schema(value_type = String)]
+    pub signature: Hex<64>,
+}
+
+/// Signatures by a validator's new keys, for its owner and one chain.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PossessionView {
+    /// The validator key's signature.
+    #[schema(value_type = String)]
+    pub validator: Hex<64>,
+    /// The node key's signature.
+    #[schema(value_type = String)]
+    pub node: Hex<64>,
+}
+
+impl From<&Possession> for PossessionView {
+    fn from(possession: &Possession) -> Self {
+        Self { validator: Hex(possession.validator), node: Hex(possession.node) }
+    }
+}
+
+impl From<PossessionView> for Possession {
+    fn from(view: PossessionView) -> Self {
+        Self { validator: view.validator.0, node: view.node.0 }
+    }
+}

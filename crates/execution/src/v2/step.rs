@@ -1,0 +1,79 @@
+//! Operations of listed transactions, as version 2 executes them.
+//!
+//! *Invariants:* an operation that version 1 has, too, is executed and priced as that one.
+
+use rustorium_types::{AccountId, Authority, Operation, Operation2};
+
+/// An operation.
+pub(crate) enum Step<'a> {
+    /// One in the form of version 1.
+    Listed(&'a Operation),
+    /// One in the form of version 2 that version 1 has, too.
+    Read(Box<Operation>),
+    /// A new account of an authority that isn't one key alone.
+    CreateAccount {
+        /// Home region's byte.
+        region: u8,
+        /// The account's authority.
+        authority: &'a Authority,
+        /// Storage balance handed over, bytes.
+        storage_bytes: u64,
+    },
+}
+
+impl<'a> Step<'a> {
+    /// Reads an operation in the form of version 2, as this account sends it; `None` if it isn't built.
+    pub(crate) fn of(sender: &AccountId, operation: &'a Operation2) -> Option<Self> {
+        if let Some(first) = operation.as_first(sender) {
+            return Some(Self::Read(Box::new(first)));
+        }
+        match operation {
+            Operation2::CreateAccount { region, authority, storage_bytes } => {
+                Some(Self::CreateAccount { region: *region, authority, storage_bytes: *storage_bytes })
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns the operation if version 1 has it, too.
+    pub(crate) fn first(&self) -> Option<&Operation> {
+        match self {
+            Self::Listed(operation) => Some(operation),
+            Self::Read(operation) => Some(operation),
+            Self::CreateAccount { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustorium_types::{AuthoritySettings, BoundedVec, Epoch, Recovery, Rights};
+
+    /// What batches may have is what is executed, and nothing else.
+    #[test]
+    fn each_operation_that_is_built_is_read() {
+        let (account, authority) = (AccountId([1; 32]), || Authority::of_key([7; 32]).expect("not of small order"));
+        let recovery = Recovery { account, delay_ms: 0, is_final: false };
+        let settings = |delay_ms, recovery| AuthoritySettings { authority: authority(), delay_ms, recovery };
+        let change = |settings, void_grants| Operation2::SetAuthority { settings, void_grants };
+        let grant = |rights, until_ms| Operation2::Grant { to: account, rights, prefixes: BoundedVec::default(), until_ms };
+        for (operation, built) in [
+            (Operation2::EndEpoch { epoch: Epoch(0) }, true),
+            (Operation2::CreateAccount { region: 0, authority: authority(), storage_bytes: 0 }, true),
+            (grant(Rights::ALL, None), true),
+            (grant(Rights::ALL, Some(1)), false),
+            (grant(Rights::default(), None), false),
+            (change(settings(0, None), false), false),
+            (change(settings(1, None), false), false),
+            (change(settings(0, Some(recovery)), false), false),
+            (change(settings(0, None), true), false),
+            (Operation2::CancelAuthority, false),
+            (Operation2::ApproveAuthority { account }, false),
+            (Operation2::Recover { account, authority: authority() }, false),
+            (Operation2::WithdrawRecovery { account }, false),
+        ] {
+            assert_eq!((operation.is_built(), Step::of(&account, &operation).is_some()), (built, built), "{operation:?}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! An account that two of three keys act for, from its creation to its transactions, and what others make of them.
+
+use crate::chain::{account, authority_of, second_of, verified};
+use crate::forge;
+use crate::net::Net;
+use rustorium_crypto::{authority_account, chain_id, id_on};
+use rustorium_shard::Event;
+use rustorium_storage::Store;
+use rustorium_types::*;
+
+const HOLDERS: [usize; 3] = [50, 51, 52];
+
+fn shared() -> AccountId {
+    authority_account(0, &authority_of(2, &HOLDERS))
+}
+
+fn put(nonce: u64) -> Vec<Operation2> {
+    let key = BoundedBytes::new(format!("key-{nonce}").into_bytes()).unwrap();
+    vec![Operation2::Put { namespace: None, key, value: BoundedBytes::default() }]
+}
+
+fn signed_by(net: &Net, signers: &[usize], nonce: u64) -> Transaction {
+    second_of(&net.genesis, (&HOLDERS, signers), shared(), nonce, put(nonce))
+}
+
+/// A client gives the transaction to a node.
+fn submit(net: &mut Net, index: usize, transaction: &Transaction) -> TxId {
+    let chain = chain_id(&net.genesis);
+    let transactions = verified(chain, vec![transaction.clone()]);
+    assert_eq!(transactions.len(), 1, "its signatures hold");
+    net.ports(index).events.push_back(Event::Transactions { transactions, from_client: true });
+    id_on(&chain, transaction)
+}
+
+/// A net with the shared account.
+fn net() -> Net {
+    let mut net = Net::new();
+    let create = Operation2::CreateAccount { region: 0, authority: authority_of(2, &HOLDERS), storage_bytes: 10_000 };
+    let creation = second_of(&net.genesis, (&[0], &[0]), account(0), 0, vec![create]);
+    let id = submit(&mut net, 0, &creation);
+    net.advance(2_000_000);
+    assert_eq!(outcome(&net, &id), Some(Outcome::Ok));
+    net
+}
+
+/// What all nodes say of a transaction.
+fn outcome(net: &Net, id: &TxId) -> Option<Outcome> {
+    let stored = (0..4).map(|index| net.store(index).transaction(id).unwrap().map(|stored| stored.receipt.outcome));
+    let said: Vec<_> = stored.collect();
+    assert!(said.windows(2).all(|pair| pair[0] == pair[1]), "{said:?}");
+    said[0]
+}
+
+#[test]
+fn any_two_of_three_holders_act_for_their_account() {
+    let mut net = net();
+    for (nonce, signers) in [[50, 51], [51, 52], [50, 52]].iter().enumerate() {
+        let transaction = signed_by(&net, signers, nonce as u64);
+        let id = submit(&mut net, nonce, &transaction);
+        net.advance(2_000_000);
+        assert_eq!(outcome(&net, &id), Some(Outcome::Ok), "{signers:?}");
+    }
+}
+
+/// V24, V28: an authority that asks for one of the same keys isn't the account's. Pools refuse it, and in a traitor's batch
+/// it uses no nonce.
+#[test]
+fn one_of_three_holders_does_nothing() {
+    let mut net = net();
+    let alone = signed_by(&net, &[50], 0);
+    let id = submit(&mut net, 1, &alone);
+    net.advance(1_000_000);
+    let refused: Vec<_> = net.ports(1).refused.drain(..).collect();
+    assert_eq!(refused.iter().map(|(one, why)| (*one, why.code())).collect::<Vec<_>>(), [(id, "wrong-key")]);
+    net.traitor(3);
+    let both = signed_by(&net, &[50, 51], 0);
+    let batch = forge::batch(&net.genesis, 3, 0, BatchDigest::ZERO, &[alone, both.clone()]);
+    for index in 0..3 {
+        net.inject(3, index, Message::Batch(Box::new(batch.clone())));
+    }
+    net.advance(2_000_000);
+    let both = id_on(&chain_id(&net.genesis), &both);
+    assert_eq!((outcome(&net, &id), outcome(&net, &both)), (None, Some(Outcome::Ok)));
+}
+
+/// Two valid sets of signatures of one body have one id: it is executed once.
+#[test]
+fn other_signatures_of_the_same_body_execute_it_no_second_time() {
+    let mut net = net();
+    net.traitor(3);
+    let one = signed_by(&net, &[50, 51], 0);
+    let other = signed_by(&net, &[51, 52], 0);
+    let chain = chain_id(&net.genesis);
+    assert_eq!(id_on(&chain, &one), id_on(&chain, &other));
+    let batch = forge::batch(&net.genesis, 3, 0, BatchDigest::ZERO, &[other]);
+    for index in 0..3 {
+        net.inject(3, index, Message::Batch(Box::new(batch.clone())));
+    }
+    let id = submit(&mut net, 0, &one);
+    net.advance(2_000_000);
+    assert_eq!(outcome(&net, &id), Some(Outcome::Ok));
+    let next = signed_by(&net, &[50, 52], 1);
+    let id = submit(&mut net, 0, &next);
+    net.advance(2_000_000);
+    assert_eq!(outcome(&net, &id), Some(Outcome::Ok), "one nonce was used");
+}
+
+/// Returns the bytes with one part in place of another.
+fn with(bytes: &[u8], part: &[u8], other: &[u8]) -> Vec<u8> {
+    let at = bytes.windows(part.len()).position(|window| window == part).unwrap();
+    [&bytes[..at], other, &bytes[at + part.len()..]].concat()
+}
+
+/// V17: whoever hands a transaction on can neither add nor strip nor move a signature. No frame with such bytes is read, so
+/// nothing of it is checked.
+#[test]
+fn a_relay_changes_no_signatures() {
+    let net = net();
+    let sound = signed_by(&net, &[50, 51], 0);
+    let Transaction::V2(three) = signed_by(&net, &[50, 51, 52], 0) else { unreachable!("made in that form") };
+    let Transaction::V2(second) = &sound else { unreachable!("made in that form") };
+    let signatures = second.signatures();
+    let third: Vec<_> = three.signatures().iter().filter(|one| !signatures.iter().any(|(at, _)| *at == one.0)).collect();
+    let listed = |signatures: &[&(u8, Signature2)]| -> Vec<u8> {
+        let each = signatures.iter().flat_map(|signature| encode(*signature));
+        [signatures.len() as u8].into_iter().chain(each).collect()
+    };
+    let [first, last] = [&signatures[0], &signatures[1]];
+    let own = listed(&[first, last]);
+    let batch = forge::batch(&net.genesis, 3, 0, BatchDigest::ZERO, std::slice::from_ref(&sound));
+    let frame = Message::Batch(Box::new(batch)).to_frame();
+    assert!(Message::from_frame(Class::Data, &with(&frame, &own, &listed(&[first, last]))).is_ok());
+    let mut added = vec![first, last, third[0]];
+    added.sort_by_key(|signature| signature.0);
+    for (changed, what) in [
+        (listed(&[first]), "one of two"),
+        (listed(&[last, first]), "in another order"),
+        (listed(&[first, first]), "one key twice"),
+        (listed(&added), "one more"),
+        (listed(&[]), "none"),
+    ] {
+        assert!(Message::from_frame(Class::Data, &with(&frame, &own, &changed)).is_err(), "{what}");
+        assert!(decode::<Transaction>(&with(&encode(&sound), &own, &changed), frame.len()).is_err(), "{what}");
+    }
+}

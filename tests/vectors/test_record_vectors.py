@@ -1,0 +1,42 @@
+"""Accounts' records in the forms of both versions, read by an oracle that shares no code with the project.
+
+Invariants: the oracle knows docs/spec/transactions.md alone; it never asks the code under test.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from vector_oracle import Reader
+
+FILE: dict[str, Any] = json.loads((Path(__file__).parent / "records.json").read_text())
+CASES = [pytest.param(case, id=case["name"]) for case in FILE["cases"]]
+REFUSED = [pytest.param(case, id=case["name"]) for case in FILE["refused"]]
+
+
+def record(data: bytes) -> dict[str, Any]:
+    """Reads a record, whose length tells its form. Errors: `ValueError` if there is no such record."""
+    r = Reader(data)
+    if len(data) == 64:
+        version, signer = 1, {"ed25519": r.hex32()}
+    else:
+        version, tag = r.integer(1), r.integer(1)
+        if version != 2 or tag > 1:
+            raise ValueError(f"no record has version {version} and a signer of kind {tag}")
+        signer = {("ed25519", "authority")[tag]: r.hex32()}
+    names = ("nonce", "quota_left", "quota_at_ms", "storage_bytes_left")
+    fields = {"version": version, "signer": signer} | {name: r.integer(8) for name in names}
+    r.end()
+    return fields
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_record_has_the_fields_of_the_specification(case: dict[str, Any]) -> None:
+    assert record(bytes.fromhex(case["bytes"])) == case["value"]
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_other_bytes_are_no_record(case: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        record(bytes.fromhex(case["bytes"]))
