@@ -147,6 +147,8 @@ def test_every_part_is_said_in_words() -> None:
         operations.grant(other, ["a/", "b/"]),
         operations.grant(other, [""]),
         operations.revoke(other),
+        operations.grant(other, ["a/"], rights=["put"], until_ms=EXPIRES_MS),
+        operations.grant(other, [""], rights=["delete", "put"], until_ms=EXPIRES_MS + 1),
         operations.require_absent(SENDER, "lock"),
         operations.end_epoch(8),
     ]
@@ -162,11 +164,15 @@ def test_every_part_is_said_in_words() -> None:
         f"operation 3: transfer 5 of asset {ASSET} to {other}",
         f'operation 4: create 7 of the account\'s asset "COIN" for {SENDER}',
         f"operation 5: make the account of key {STRANGER.public_key} in region 3, and give it 100 bytes of storage",
-        f'operation 6: let {other} write keys that begin with "a/", "b/" in the account\'s namespace, and no others',
-        f"operation 7: let {other} write every key in the account's namespace",
+        f'operation 6: let {other} set and remove keys that begin with "a/", "b/" in the account\'s namespace, and no '
+        "others",
+        f"operation 7: let {other} set and remove every key in the account's namespace",
         f"operation 8: no longer let {other} write any key",
-        f"operation 9: require: condition = {condition}",
-        "operation 10: end epoch: epoch = 8",
+        f'operation 9: let {other} set keys that begin with "a/" in the account\'s namespace, and no others, until '
+        "2027-01-15T08:00:00Z",
+        f"operation 10: let {other} set and remove every key in the account's namespace, until 2027-01-15T08:00:00Z",
+        f"operation 11: require: condition = {condition}",
+        "operation 12: end epoch: epoch = 8",
     )
 
 

@@ -119,6 +119,7 @@ fn named_in_second_form(receipt: &Receipt, operation: &Operation2, touch: &mut i
         Operation2::CreateAccount { region, authority, .. } => {
             touch(rustorium_crypto::authority_account(*region, authority));
         }
+        Operation2::Grant { to, .. } => touch(*to),
         other => {
             if let Some(first) = other.as_first(&receipt.sender) {
                 named(receipt, &first, touch);

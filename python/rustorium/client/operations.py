@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 
 from rustorium.api import Operation
-from rustorium.arguments import content, many, text, whole
+from rustorium.arguments import content, many, one_of, text, whole
 from rustorium.client.text import AMOUNT_MAX, raw
 from rustorium.errors import UsageError
 
@@ -39,17 +39,29 @@ def create_account(region: int, public_key: str, storage_bytes: int) -> Operatio
     return {"type": "create_account", **key, "storage_bytes": whole(storage_bytes, "storage_bytes")}
 
 
-def grant(to: str, prefixes: Sequence[bytes | str]) -> Operation:
+RIGHTS = ("put", "delete")
+"""The kinds of writes that a grant can allow."""
+
+
+def grant(
+    to: str, prefixes: Sequence[bytes | str], *, rights: Sequence[str] = RIGHTS, until_ms: int | None = None
+) -> Operation:
     """Lets another account write all keys that begin with these prefixes in the sender's namespace.
 
-    The list replaces that of an earlier grant to the same account. An empty list revokes the right.
+    It replaces an earlier grant to the same account. An empty list revokes it. `rights`: "put" to set keys, "delete" to
+    remove them. `until_ms`: block time from which it has no effect, Unix ms. Fewer rights and an end need a chain of
+    version 2.
 
-    Errors: UsageError for one prefix in place of a list."""
+    Errors: UsageError for one prefix in place of a list, and for other rights."""
     if isinstance(prefixes, str | bytes):
         raise UsageError(f"prefixes is a list, not one prefix: write [{prefixes!r}]")
     many(prefixes, "prefixes", "prefixes")
     digits = [raw(prefix, "a prefix").hex() for prefix in prefixes]
-    return {"type": "grant", "to": text(to, "to"), "prefixes_hex": digits}
+    given = [one_of(right, RIGHTS, "rights") for right in many(rights, "rights", 'rights, such as ["put"]')]
+    # Without these fields the operation has the form of all versions.
+    fewer = {"rights": given} if set(given) != set(RIGHTS) else {}
+    end = {"until_ms": whole(until_ms, "until_ms")} if until_ms is not None else {}
+    return {"type": "grant", "to": text(to, "to"), "prefixes_hex": digits, **fewer, **end}
 
 
 def revoke(to: str) -> Operation:

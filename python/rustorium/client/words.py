@@ -15,6 +15,8 @@ from rustorium.plain import plain
 
 SHOWN_CHARACTERS_MAX = 200
 """Maximum number of characters of a key, a value or a field; of longer ones the beginning is shown, and the hash."""
+VERBS = {"put": "set", "delete": "remove"}
+"""Rights of a grant as verbs."""
 YEAR_10000_MS = 253_402_300_800_000
 
 
@@ -90,12 +92,16 @@ def _signers(operation: Mapping[str, Any]) -> str:
 
 def _grant(operation: Mapping[str, Any]) -> str:
     prefixes = [bytes.fromhex(digits) for digits in operation["prefixes_hex"]]
-    if not prefixes:
+    rights = [VERBS[right] for right in operation.get("rights") or ()] if "rights" in operation else ["set and remove"]
+    if not prefixes or not rights:
         return f"no longer let {operation['to']} write any key"
+    until_ms = operation.get("until_ms")
+    end = f", until {moment(until_ms)}" if until_ms is not None else ""
+    verbs = " and ".join(rights)
     if not all(prefixes):
-        return f"let {operation['to']} write every key in the account's namespace"
+        return f"let {operation['to']} {verbs} every key in the account's namespace{end}"
     said = ", ".join(map(_content, prefixes))
-    return f"let {operation['to']} write keys that begin with {said} in the account's namespace, and no others"
+    return f"let {operation['to']} {verbs} keys that begin with {said} in the account's namespace, and no others{end}"
 
 
 def _key(operation: Mapping[str, Any]) -> str:

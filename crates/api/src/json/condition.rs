@@ -1,6 +1,6 @@
 //! Conditions as JSON, both ways.
 
-use super::operation::{ViewError, bytes, pair};
+use super::operation::{bytes, pair};
 use super::scalar::{Amount, Hex};
 use super::schema::ToSchema;
 use rustorium_types::{AccountId, AssetId, Condition, Hash, InputValue, VerifierId};

@@ -7,7 +7,7 @@
 use super::call::{Call, Listed};
 use super::first_proofs::verify_first;
 use super::ledger::Ledger;
-use super::operations::{Actor, apply, create_account};
+use super::operations::{Actor, apply, create_account, grant};
 use super::pools::Pools;
 use super::record::AccountRecord2;
 use super::slots::At;
@@ -159,6 +159,7 @@ impl<'a> Run<'a> {
                 let account = authority_account(*region, authority);
                 create_account(ledger, actor, account, signer(authority), *storage_bytes)
             }
+            Step::Grant { to, grant: given } => grant(ledger, actor, *to, given),
         }
     }
 

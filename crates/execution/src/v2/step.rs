@@ -2,6 +2,7 @@
 //!
 //! *Invariants:* an operation that version 1 has, too, is executed and priced as that one.
 
+use super::grant::Grant;
 use rustorium_types::{AccountId, Authority, Operation, Operation2};
 
 /// An operation.
@@ -19,6 +20,13 @@ pub(crate) enum Step<'a> {
         /// Storage balance handed over, bytes.
         storage_bytes: u64,
     },
+    /// A grant that version 1 can't say.
+    Grant {
+        /// The account that may write.
+        to: AccountId,
+        /// What it may write.
+        grant: Box<Grant>,
+    },
 }
 
 impl<'a> Step<'a> {
@@ -31,6 +39,10 @@ impl<'a> Step<'a> {
             Operation2::CreateAccount { region, authority, storage_bytes } => {
                 Some(Self::CreateAccount { region: *region, authority, storage_bytes: *storage_bytes })
             }
+            Operation2::Grant { to, rights, prefixes, until_ms } => {
+                let grant = Grant { rights: *rights, until_ms: *until_ms, prefixes: prefixes.clone() };
+                Some(Self::Grant { to: *to, grant: Box::new(grant) })
+            }
             _ => None,
         }
     }
@@ -40,7 +52,7 @@ impl<'a> Step<'a> {
         match self {
             Self::Listed(operation) => Some(operation),
             Self::Read(operation) => Some(operation),
-            Self::CreateAccount { .. } => None,
+            Self::CreateAccount { .. } | Self::Grant { .. } => None,
         }
     }
 }
@@ -62,8 +74,8 @@ mod tests {
             (Operation2::EndEpoch { epoch: Epoch(0) }, true),
             (Operation2::CreateAccount { region: 0, authority: authority(), storage_bytes: 0 }, true),
             (grant(Rights::ALL, None), true),
-            (grant(Rights::ALL, Some(1)), false),
-            (grant(Rights::default(), None), false),
+            (grant(Rights::ALL, Some(1)), true),
+            (grant(Rights::default(), None), true),
             (change(settings(0, None), false), false),
             (change(settings(1, None), false), false),
             (change(settings(0, Some(recovery)), false), false),
