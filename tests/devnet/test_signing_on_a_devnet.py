@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from process_tools import assert_one_sentence, cli, run_command
-from rustorium.client import Client, Key, operations
+from rustorium import _native
+from rustorium.client import Client, Key, SigningFile, operations
 from rustorium.errors import UsageError
 from rustorium.net.devnet import Devnet
 from rustorium.types import Authority
@@ -73,3 +74,42 @@ def test_in_python(devnet: Devnet) -> None:
         assert status.transaction["version"] == 2
         # The client's own transactions go on after it.
         assert client.put("k", "alone", key=key).receipt is not None
+
+
+def test_two_of_three_keys_act_for_their_account(devnet: Devnet, tmp_path: Path) -> None:
+    keys = [Key.generate() for _ in range(3)]
+    authority = Authority(2, [key.public_key for key in keys])
+    address, _ = _native.authority_names(0, 2, authority.keys)
+    sponsor, net = devnet.net.accounts[0], ["--net", devnet.path]
+    several = {"threshold": 2, "keys": list(authority.keys)}
+    (tmp_path / "authority.json").write_text(json.dumps(several))
+    create = {"type": "create_account", "region": 0, "authority": several, "storage_bytes": 5_000}
+    (tmp_path / "create.json").write_text(json.dumps(create))
+    assert json.loads(cli("tx", "send", tmp_path / "create.json", "--key", sponsor.key_file, *net, "-o", "json").stdout)
+    file = tmp_path / "t.json"
+    named = ["--unsigned", file, "--account", address, "--authority", tmp_path / "authority.json"]
+    cli("tx", "put", "a", "1", *named, *net)
+    with Client.from_net(devnet.path) as client:
+        made = SigningFile.read(file)
+        one, other = client.sign_file(made, key=keys[0]), client.sign_file(made, key=keys[2])
+        with pytest.raises(UsageError, match="have 1 of these keys sign it"):
+            client.send_file(one)
+        done = client.send_file(one.combine(other), wait="certified")
+        assert done.receipt is not None
+        assert done.receipt.ok
+        assert client.get(address, "a") == b"1"
+
+
+def test_a_grant_of_one_kind_of_writes(devnet: Devnet) -> None:
+    owner, guest = devnet.net.accounts[1], devnet.net.accounts[2]
+    net = ["--net", devnet.path]
+    granted = cli(
+        "tx", "grant", guest.address, "log/", "--rights", "put", "--until", "30d", "--key", owner.key_file, *net
+    )
+    assert "ok" in granted.stdout
+    write = ["--namespace", owner.address, "--key", guest.key_file, *net]
+    cli("tx", "put", "log/1", "x", *write)
+    refused = run_command("tx", "delete", "log/1", *map(str, write))
+    assert_one_sentence(refused, 1, "not-allowed")
+    cli("tx", "revoke", guest.address, "--key", owner.key_file, *net)
+    assert_one_sentence(run_command("tx", "put", "log/2", "x", *map(str, write)), 1, "not-allowed")

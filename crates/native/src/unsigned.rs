@@ -43,6 +43,14 @@ fn authority_of(threshold: u8, keys: &[String]) -> PyResult<Authority> {
     Authority::new(threshold, keys).map_err(value_error)
 }
 
+/// Returns the address of the account that an authority opens in a region, and the authority's hash.
+#[pyfunction]
+pub fn authority_names(region: u8, threshold: u8, keys: Vec<String>) -> PyResult<(String, String)> {
+    let authority = authority_of(threshold, &keys)?;
+    let address = hash::authority_account(region, &authority);
+    Ok((address.to_string(), hash::authority_hash(&authority).to_string()))
+}
+
 impl UnsignedTransaction {
     /// Returns the body of a draft whose account has this key alone; `None` if version 2 has none of it: a change of the
     /// committee without proofs of possession, or a key of small order.
