@@ -38,6 +38,7 @@ PYTHON = {
         "AsyncClient",
         "LightClient",
         "Key",
+        "SigningFile",
         "Tls",
         "amount_of",
         "bytes_to_text",
