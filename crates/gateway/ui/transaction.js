@@ -126,7 +126,7 @@ function rows(operation) {
               ),
         ],
         ["May", (operation.rights ?? ["put", "delete"]).join(", ") || "nothing"],
-        ...(operation.until_ms === undefined ? [] : [["Until", time(operation.until_ms)]]),
+        ...(operation.until_ms === undefined ? [] : [["Until", when(operation.until_ms)]]),
       ];
     case "create_account":
       return [
