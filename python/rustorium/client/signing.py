@@ -103,9 +103,10 @@ class SigningMethods(ConvenienceMethods):
         return succeeded(result)
 
     async def _proven_account(self, address: str) -> tuple[Account, int]:
-        """Returns an account's record, and the time of the block that it rests on. Errors: Absent."""
+        """Returns an account's record after everything that the node has executed, and the time of the block that it
+        rests on. Errors: Absent."""
         subject = Subject(address_of(address))
-        state = await self.proven([subject])
+        state = await self.proven([subject], at="current")
         found = state.items[subject]
         if not isinstance(found, Account):
             # It asks again, and says in one place what it means that there is no account.
