@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from process_tools import assert_one_sentence, cli, run_command
-from rustorium import _native
 from rustorium.client import Client, Key, SigningFile, operations
 from rustorium.errors import UsageError
 from rustorium.net.devnet import Devnet
@@ -78,20 +77,20 @@ def test_in_python(devnet: Devnet) -> None:
 
 def test_two_of_three_keys_act_for_their_account(devnet: Devnet, tmp_path: Path) -> None:
     keys = [Key.generate() for _ in range(3)]
-    authority = Authority(2, [key.public_key for key in keys])
-    address, _ = _native.authority_names(0, 2, authority.keys)
-    sponsor, net = devnet.net.accounts[0], ["--net", devnet.path]
-    several = {"threshold": 2, "keys": list(authority.keys)}
-    (tmp_path / "authority.json").write_text(json.dumps(several))
-    create = {"type": "create_account", "region": 0, "authority": several, "storage_bytes": 5_000}
-    (tmp_path / "create.json").write_text(json.dumps(create))
-    assert json.loads(cli("tx", "send", tmp_path / "create.json", "--key", sponsor.key_file, *net, "-o", "json").stdout)
+    sponsor, net, office = devnet.net.accounts[0], ["--net", devnet.path], tmp_path / "office.json"
+    made = cli("keys", "authority", "new", office, *(key.public_key for key in keys), "--threshold", 2, "-o", "json")
+    address, digest = (json.loads(made.stdout)[name] for name in ("address", "authority_hash"))
+    created = cli("account", "create", office, "--storage-bytes", 5_000, "--key", sponsor.key_file, *net, "-o", "json")
+    assert json.loads(created.stdout)["address"] == address
+    shown = json.loads(cli("keys", "authority", "show", address, *net, "-o", "json").stdout)
+    assert (shown["authority_hash"], shown["keys"]) == (digest, None)
+    alone = json.loads(cli("keys", "authority", "show", sponsor.address, *net, "-o", "json").stdout)
+    assert (alone["threshold"], alone["keys"]) == (1, [Key.open(sponsor.key_file).public_key])
     file = tmp_path / "t.json"
-    named = ["--unsigned", file, "--account", address, "--authority", tmp_path / "authority.json"]
-    cli("tx", "put", "a", "1", *named, *net)
+    cli("tx", "put", "a", "1", "--unsigned", file, "--account", address, "--authority", office, *net)
     with Client.from_net(devnet.path) as client:
-        made = SigningFile.read(file)
-        one, other = client.sign_file(made, key=keys[0]), client.sign_file(made, key=keys[2])
+        empty = SigningFile.read(file)
+        one, other = client.sign_file(empty, key=keys[0]), client.sign_file(empty, key=keys[2])
         with pytest.raises(UsageError, match="have 1 of these keys sign it"):
             client.send_file(one)
         done = client.send_file(one.combine(other), wait="certified")

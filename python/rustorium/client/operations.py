@@ -7,9 +7,10 @@ import json
 from collections.abc import Sequence
 
 from rustorium.api import Operation
-from rustorium.arguments import content, many, one_of, text, whole
+from rustorium.arguments import content, instance, many, one_of, text, whole
 from rustorium.client.text import AMOUNT_MAX, raw
 from rustorium.errors import UsageError
+from rustorium.types import Authority
 
 
 def put(namespace: str, key: bytes | str, value: bytes | str) -> Operation:
@@ -37,6 +38,14 @@ def create_account(region: int, public_key: str, storage_bytes: int) -> Operatio
     """Makes an account and gives it some of the sender's storage balance."""
     key = {"region": whole(region, "region"), "public_key": text(public_key, "public_key")}
     return {"type": "create_account", **key, "storage_bytes": whole(storage_bytes, "storage_bytes")}
+
+
+def create_account_of(region: int, authority: Authority, storage_bytes: int) -> Operation:
+    """Does the same with an account of several keys, on a chain of version 2."""
+    given = instance(authority, Authority, "authority")
+    keys = {"threshold": given.threshold, "keys": list(given.keys)}
+    place = {"type": "create_account", "region": whole(region, "region"), "authority": keys}
+    return {**place, "storage_bytes": whole(storage_bytes, "storage_bytes")}
 
 
 RIGHTS = ("put", "delete")
