@@ -156,7 +156,8 @@ def test_every_part_is_said_in_words() -> None:
     assert lines[0] == f"transaction {made(*listed).id} of chain {CHAIN}"
     assert lines[1].startswith(f"of account {SENDER}, with nonce 4, valid until 2027-01-15T08:00:00Z, for at most ")
     assert lines[2] == f"to be signed by 2 of these keys: {', '.join(TWO_OF_THREE.keys)}"
-    condition = json.dumps({"type": "absent", "namespace": SENDER, "key": "lock", "key_hex": b"lock".hex()})
+    lock = {"type": "absent", "namespace": SENDER, "key": "lock", "key_hex": b"lock".hex()}
+    condition = json.dumps(lock, sort_keys=True)
     assert lines[3:] == (
         'operation 0: set key "invoice/17" to "paid" in the account\'s namespace',
         f'operation 1: set key the bytes ff to "\\u0000\\u0001" in the namespace of {other}',

@@ -47,7 +47,7 @@ def words(number: int, operation: Mapping[str, Any], sender: str) -> str:
         )
     said = next(_known(kind, operation, sender), None)
     if said is None:
-        fields = (f"{name} = {_field(value)}" for name, value in operation.items() if name != "type")
+        fields = (f"{name} = {_field(value)}" for name, value in sorted(operation.items()) if name != "type")
         said = f"{kind.replace('_', ' ')}: {', '.join(fields)}"
     return said
 
@@ -123,7 +123,7 @@ def _content(content: bytes) -> str:
 
 
 def _field(value: object) -> str:
-    text = plain(json.dumps(value, ensure_ascii=False))
+    text = plain(json.dumps(value, ensure_ascii=False, sort_keys=True))
     return _short(text, text.encode())
 
 
