@@ -66,6 +66,12 @@ def test_the_accounts_key_signs_what_is_prepared() -> None:
     assert run(body).missing == 0
 
 
+def test_a_clock_behind_the_chain_makes_no_expired_file() -> None:
+    """The genesis is of a later time than the test's clock, or of an earlier one: the later of both counts."""
+    file = run(lambda client: client.prepare([PUT], account=KEY.address, valid_s=600))
+    assert file.expires_at_ms >= START_MS + 600_000
+
+
 def test_further_files_have_further_nonces() -> None:
     async def body(client: AsyncClient) -> SigningFile:
         return await client.prepare([PUT], account=KEY.address, authority=ALONE, nonce=3)

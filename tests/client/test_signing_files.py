@@ -1,5 +1,6 @@
 """Files in which several keys sign one transaction: what they hold, what is refused, and what is shown before."""
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -313,3 +314,18 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     assert before != path.read_bytes()
     with pytest.raises(UsageError, match="can't be read"):
         SigningFile.read(folder / "t.json")
+
+
+def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "t.json"
+    made().replace(path)
+    before = path.read_bytes()
+
+    def full(_file: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(UsageError, match="No space left on device\\), and is as it was"):
+        made().sign(KEYS[0]).replace(path)
+    assert path.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["t.json"]

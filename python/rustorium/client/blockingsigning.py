@@ -21,7 +21,7 @@ class BlockingSigning(BlockingConvenience):
         authority: Authority | None = None,
         nonce: int | None = None,
         valid_s: float = VALID_S,
-        largest: bool = False,
+        largest: bool = True,
     ) -> SigningFile:
         """Makes a transaction of an account that its keys can sign one after the other."""
         return self._call(

@@ -35,20 +35,20 @@ class SigningMethods(ConvenienceMethods):
         authority: Authority | None = None,
         nonce: int | None = None,
         valid_s: float = VALID_S,
-        largest: bool = False,
+        largest: bool = True,
     ) -> SigningFile:
         """Makes a transaction of an account that its keys can sign one after the other, within `valid_s` seconds.
 
         `authority`: needed if the account has several keys; the state proves only its hash. `nonce`: the default is the
-        account's next one by the proven state; give the following ones to further files. `largest`: for a transaction
-        that may read values of more than 4 KiB.
+        account's next one by the proven state; give the following ones to further files. `largest`: it declares work
+        for the largest values that it may read, so that nobody has to sign again; otherwise for values of 4 KiB.
 
         Errors: UsageError, also if the chain runs by version 1, which has no such transactions; GenesisNeeded, Absent,
         VerificationFailed."""
         check_operations(operations, address_of(account))
         if not 0 < arguments.seconds(valid_s, "valid_s") <= VALID_S_MAX:
             raise UsageError(f"valid_s is up to {VALID_S_MAX:.0f} seconds, and above 0, not {valid_s:g}")
-        record = (await self._proven_account(account))[0]
+        record, time_ms = await self._proven_account(account)
         self._check_version()
         if authority is None and record.public_key is None:
             raise UsageError(
@@ -58,7 +58,8 @@ class SigningMethods(ConvenienceMethods):
             authority = Authority(1, [record.public_key or ""])
         _check_authority(arguments.instance(authority, Authority, "authority"), record)
         number = record.nonce if nonce is None else arguments.whole(nonce, "nonce")
-        expires_at_ms = time.time_ns() // 1_000_000 + int(1000 * valid_s)
+        # A clock that is behind the chain would make a file that has expired.
+        expires_at_ms = max(time.time_ns() // 1_000_000, time_ms) + int(1000 * valid_s)
         return SigningFile.build(
             await self.chain(), authority, account, number, expires_at_ms, operations, largest=largest
         )
