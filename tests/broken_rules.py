@@ -24,6 +24,7 @@ from model.run import Report, run_many, run_seed
 from model.scenario import Mode
 from model.world import World
 from rustorium.client import events, sender, signing, signingfile, state, submit, wire, words
+from rustorium.client.base import ClientBase
 from rustorium.client.floors import Floors
 from rustorium.client.light import LightClient
 from rustorium.client.signing import SigningMethods
@@ -419,6 +420,9 @@ RULES: dict[str, Broken] = {
     ),
     "writes: a milestone below the requested one is enough": _tests(
         "tests/client/test_lying_nodes.py", (submit, "MILESTONES", ("certified", "final", "accepted"))
+    ),
+    "V15: a client signs a form that is not proven": _tests(
+        "tests/client/test_signed_form.py", (ClientBase, "_has_version_2", lambda _client: True)
     ),
     "V25: words are believed": _tests(FILES, (SigningFile, "_compare_words", lambda _file, _given: None)),
     "V25: an operation without words is signed": _tests(FILES, (words, "words", lambda _number, _one, _sender: "it")),

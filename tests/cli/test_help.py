@@ -28,7 +28,8 @@ def test_groups_cut_no_sentence(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("tx put a b", "missing option '--key': see `rustorium-node tx put --help`"),
+        ("tx combine a", "missing option '--out': see `rustorium-node tx combine --help`"),
+        ("tx put a b", "nobody signs: give --key FILE"),
         ("tx pot", "no such command 'pot'. Did you mean 'put'? see `rustorium-node tx --help`"),
         ("devnet --nodes many", "invalid value for '--nodes'"),
         ("nonsense", "no such command 'nonsense': see `rustorium-node --help`"),

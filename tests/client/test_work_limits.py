@@ -37,6 +37,7 @@ def run_proven(monkeypatch: pytest.MonkeyPatch) -> Run:
     def run_with(net: FakeNet, key: Key, body: Callable[[AsyncClient], Awaitable[Any]]) -> None:
         async def patched(client: AsyncClient) -> None:
             monkeypatch.setattr(client, "_trusts", lambda: True)
+            monkeypatch.setattr(client._sender, "_has_version_2", lambda: False)
             await body(client)
 
         run(net, key, patched)

@@ -77,6 +77,7 @@ class ClientBase:
                 f"the checkpoint is of another chain ({self.light.chain}) than the genesis ({self._chain}): give those "
                 "of one chain"
             )
+        self._known_version_2 = False
         self._streams: list[EventStream] = []
         self._floors = Floors()
         check = self._check_receipt if self._trusts() else None
@@ -138,7 +139,9 @@ class ClientBase:
     def _has_version_2(self) -> bool:
         """Returns whether the newest committee that was followed makes blocks of protocol version 2 or a later one. It
         never goes back, so an older view of the chain only says too little."""
-        return self._trusts() and int(self.light.trusted.get("protocol_version", 1)) >= SECOND_VERSION
+        if not self._known_version_2 and self._trusts():
+            self._known_version_2 = int(self.light.trusted.get("protocol_version", 1)) >= SECOND_VERSION
+        return self._known_version_2
 
     async def _check_receipt(self, proof: bytes) -> dict[str, Any]:
         """Returns the facts of a receipt's proof (canonical bytes). Errors: VerificationFailed."""

@@ -80,6 +80,8 @@ def _known(kind: str, operation: Mapping[str, Any], sender: str) -> Iterator[str
             )
         case "grant":
             yield _grant(operation)
+        case _:
+            pass
 
 
 def _signers(operation: Mapping[str, Any]) -> str:
