@@ -207,7 +207,8 @@ mod tests {
         let (sender, other) = (AccountId([9; 32]), AccountId([8; 32]));
         let create = Operation2::CreateAccount { region: 3, authority: authority(), storage_bytes: 0 };
         let prefixes = BoundedVec::default();
-        let grant = Operation2::Grant { to: other, rights: Rights { put: true, delete: false }, prefixes, until_ms: None };
+        let grant =
+            Operation2::Grant { to: other, rights: Rights { put: true, delete: false }, prefixes, until_ms: None };
         let failed = Outcome::Failed { code: rustorium_types::FailureCode::WorkLimit, operation: 0 };
         for (operation, named) in [(create, authority_account(3, &authority())), (grant, other)] {
             assert_eq!(accounts(operation.clone(), Outcome::Ok), [sender, named]);

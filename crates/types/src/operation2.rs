@@ -231,14 +231,14 @@ pub enum Operation2 {
 impl Operation2 {
     /// Tells if nodes of this release execute the operation. A batch with another one is invalid.
     pub fn is_built(&self) -> bool {
-        match self {
+        !matches!(
+            self,
             Self::SetAuthority { .. }
-            | Self::CancelAuthority
-            | Self::ApproveAuthority { .. }
-            | Self::Recover { .. }
-            | Self::WithdrawRecovery { .. } => false,
-            _ => true,
-        }
+                | Self::CancelAuthority
+                | Self::ApproveAuthority { .. }
+                | Self::Recover { .. }
+                | Self::WithdrawRecovery { .. }
+        )
     }
 
     /// Returns the operation of version 1 that has the same effect if this account sends it; `None` if there is none.
@@ -289,9 +289,7 @@ impl Operation2 {
             Operation::Require(condition) => Self::Require(condition),
             Operation::Transfer { to, asset, amount } => Self::Transfer { to, asset, amount },
             Operation::Issue { symbol, to, amount } => Self::Issue { symbol, to, amount },
-            Operation::Grant { to, prefixes } => {
-                Self::Grant { to, rights: Rights::ALL, prefixes, until_ms: None }
-            }
+            Operation::Grant { to, prefixes } => Self::Grant { to, rights: Rights::ALL, prefixes, until_ms: None },
             Operation::AddProven { validator, possession } => Self::AddValidator { validator, possession },
             Operation::RemoveValidator { validator_key } => Self::RemoveValidator { validator_key },
             Operation::ReplaceProven { validator_key, new_validator_key, new_node_key, possession } => {

@@ -3,6 +3,7 @@
 use super::operation::{bytes, pair};
 use super::scalar::{Amount, Hex};
 use super::schema::ToSchema;
+use super::view_error::ViewError;
 use rustorium_types::{AccountId, AssetId, Condition, Hash, InputValue, VerifierId};
 use serde::{Deserialize, Serialize};
 

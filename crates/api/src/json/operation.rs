@@ -9,8 +9,8 @@ use super::signers::{AuthorityView, PossessionView};
 use super::view_error::ViewError;
 use rustorium_types::limits::GRANT_PREFIXES_MAX;
 use rustorium_types::{
-    AccountId, AssetId, BoundedBytes, BoundedVec, Epoch, Key, NamedInput, Operation, Operation2,
-    Possession, Validator, VerifierId, encode,
+    AccountId, AssetId, BoundedBytes, BoundedVec, Epoch, Key, NamedInput, Operation, Operation2, Possession, Validator,
+    VerifierId, encode,
 };
 use serde::{Deserialize, Serialize};
 

@@ -30,7 +30,9 @@ pub enum ViewError {
     #[error("no transaction of version 1 has this operation; sign it in the form of version 2, or leave it out")]
     Later,
     /// No operation of version 2 says it.
-    #[error("version 2 asks for proofs that somebody holds a validator's new keys, and for keys of no small order; give `possession`")]
+    #[error(
+        "version 2 asks for proofs that somebody holds a validator's new keys, and for keys of no small order; give `possession`"
+    )]
     Unproven,
     /// Keys and a threshold are no authority.
     #[error("{0}")]

@@ -22,9 +22,7 @@ use crate::v1::ledger::{StateReadError, Stop};
 use crate::v1::verifiers::Keys;
 use rustorium_crypto::{authority_account, result_root, signer};
 use rustorium_state::workers::Workers;
-use rustorium_types::{
-    AccountId, FailureCode, Hash, Header, Outcome, Parameters, Receipt, ResultLink, Signer, TxId,
-};
+use rustorium_types::{AccountId, FailureCode, Hash, Header, Outcome, Parameters, Receipt, ResultLink, Signer, TxId};
 use std::collections::HashSet;
 
 /// Executes a block. These workers verify its proofs.

@@ -18,7 +18,7 @@ use crate::v1::ledger::{StateReadError, Stop};
 use crate::v1::operations::fail;
 use rustorium_crypto::{account_id, asset_id, is_small_order};
 use rustorium_types::{
-    AccountId, AssetId, ChainId, Condition, Epoch, FailureCode, Operation, Parameters, PublicKey, Signer, TxId, encode,
+    AccountId, AssetId, ChainId, Condition, Epoch, FailureCode, Operation, Parameters, PublicKey, Signer, TxId,
 };
 use std::borrow::Cow;
 

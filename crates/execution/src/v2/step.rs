@@ -69,7 +69,8 @@ mod tests {
         let recovery = Recovery { account, delay_ms: 0, is_final: false };
         let settings = |delay_ms, recovery| AuthoritySettings { authority: authority(), delay_ms, recovery };
         let change = |settings, void_grants| Operation2::SetAuthority { settings, void_grants };
-        let grant = |rights, until_ms| Operation2::Grant { to: account, rights, prefixes: BoundedVec::default(), until_ms };
+        let grant =
+            |rights, until_ms| Operation2::Grant { to: account, rights, prefixes: BoundedVec::default(), until_ms };
         for (operation, built) in [
             (Operation2::EndEpoch { epoch: Epoch(0) }, true),
             (Operation2::CreateAccount { region: 0, authority: authority(), storage_bytes: 0 }, true),
@@ -85,7 +86,11 @@ mod tests {
             (Operation2::Recover { account, authority: authority() }, false),
             (Operation2::WithdrawRecovery { account }, false),
         ] {
-            assert_eq!((operation.is_built(), Step::of(&account, &operation).is_some()), (built, built), "{operation:?}");
+            assert_eq!(
+                (operation.is_built(), Step::of(&account, &operation).is_some()),
+                (built, built),
+                "{operation:?}"
+            );
         }
     }
 }
